@@ -1,0 +1,25 @@
+/* template.h -- a chat as the text that the model was trained on.
+ *
+ * Recognised from the file's own tokenizer.chat_template, never guessed: ChatML, with the default system message of that
+ * template. A file without a template, or with one that is not recognised, is not chatted with silently: template_find
+ * says which case it is, and the caller runs raw and says so, or refuses.
+ */
+#ifndef COORDINATOR_TEMPLATE_H
+#define COORDINATOR_TEMPLATE_H
+
+#include "proto/err.h"
+#include "proto/gguf.h"
+
+struct template {
+    const char *name;   /* "chatml" */
+    char system[512];   /* the template's default system message; "" if it has none */
+};
+
+enum template_found { TEMPLATE_NONE, TEMPLATE_UNKNOWN, TEMPLATE_OK };
+enum template_found template_find(struct template *t, const struct gguf *g);
+
+/* The prompt of a first turn: system (NULL: the default one; "": none), the user's text, and the opening of the answer.
+ * Returns a malloc'd string of *n_bytes (also zero-terminated), NULL when memory is out. */
+char *template_render(const struct template *t, const char *system, const char *user, size_t n_user, size_t *n_bytes);
+
+#endif

@@ -1,0 +1,51 @@
+/* tokenizer.h -- text <-> token ids, from the vocabulary inside a model file.
+ *
+ * Byte-level BPE ("gpt2" in tokenizer.ggml.model) with the pre-tokenizers qwen2 and smollm (tokenizer.ggml.pre). Text is
+ * split by the pre-tokenizer's expression (PCRE2), each piece is merged by rank. Special (control and user-defined) tokens
+ * are recognised in the text where asked. No normalisation. The tokenizer owns copies of nothing: it borrows the gguf
+ * until tokenizer_close. Encoding is O(n log n) in the text; decoding gives bytes, which may end inside a UTF-8 character.
+ */
+#ifndef COORDINATOR_TOKENIZER_H
+#define COORDINATOR_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/gguf.h"
+
+struct tokenizer;
+
+/* E_MODEL where the file has no vocabulary or a kind that is not supported (named). */
+int tokenizer_open(struct tokenizer **out, const struct gguf *g, struct err *err);
+void tokenizer_close(struct tokenizer *t);
+
+int tokenizer_n_vocab(const struct tokenizer *t);
+const char *tokenizer_model(const struct tokenizer *t); /* "gpt2 / qwen2", for messages */
+
+/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. special: parse special tokens in the text; add_bos: put the
+ * file's BOS first where the file asks for it (tokenizer.ggml.add_bos_token). */
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
+                     int32_t **ids, size_t *n_ids, struct err *err);
+
+/* The bytes of one id: borrowed until close, not zero-terminated. special: the text of control tokens too, else they are
+ * empty. Unknown ids are empty. */
+struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special);
+
+/* The id of a token by its exact text as it stands in the file's list; -1: none. */
+int32_t tokenizer_find(const struct tokenizer *t, const char *text);
+
+/* Ids that end a text: the file's eos, eot and eom, and the control tokens <|im_end|>, <|endoftext|>, <|end_of_text|>,
+ * <|eot_id|>, <end_of_turn>, </s>; ascending, without repeats. Borrowed until close. */
+size_t tokenizer_end_ids(const struct tokenizer *t, const int32_t **ids);
+bool tokenizer_is_end(const struct tokenizer *t, int32_t id);
+
+/* Vocabularies that differ only in padding go together: all ids below the smaller count have equal bytes and type. Sets
+ * *n_common; else E_MODEL with the first differing id and both strings. */
+int tokenizer_compatible(const struct tokenizer *big, const struct tokenizer *little, int *n_common, struct err *err);
+
+/* A fingerprint of all tokens and types, for Hello. */
+uint64_t tokenizer_hash(const struct tokenizer *t);
+
+#endif

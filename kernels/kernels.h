@@ -1,0 +1,117 @@
+/* kernels.h -- arithmetic on buffers: one table of functions, chosen once at start.
+ *
+ * kernels/ARITHMETIC.md defines the bits; cpu_ref.c spells out what that page leaves open and stays readable. Every other
+ * path gives the reference's bits (memcmp), so callers have no #ifdef and no tolerance. Output first, then inputs, then
+ * sizes. Nothing here allocates, locks, logs or knows a model. Functions are reentrant: threads split rows, panels, heads
+ * or chunks among them, and no result depends on the split.
+ *
+ * Weights live in panels of 16 output rows: a lane of the widest vector is an output row, and one output element is one
+ * fp32 accumulator fed over K in increasing order. How a panel's bytes are laid out is the path's own business (the
+ * reference keeps the file's blocks): pack() and matmul() of one table belong together.
+ */
+#ifndef KERNELS_KERNELS_H
+#define KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ARITHMETIC_ID = 1, /* of kernels/ARITHMETIC.md: machines of different ids may not serve one job */
+    PANEL = 16,        /* output rows of a panel */
+    BLOCK = 32,        /* elements of a token row that share a scale */
+    ATTN_CHUNK = 256,  /* positions of an attention chunk */
+    HEAD_CHUNK = 1024  /* ids of a head chunk */
+};
+
+enum quant { /* formats of weights, numbered as GGUF numbers its tensor types */
+    QUANT_F32 = 0,
+    QUANT_F16 = 1,
+    QUANT_Q4_1 = 3,
+    QUANT_Q5_0 = 6,
+    QUANT_Q8_0 = 8,
+    QUANT_Q4_K = 12,
+    QUANT_Q6_K = 14
+};
+
+/* A matrix [n_out, n_in] in panels. Panel p holds rows 16p .. 16p+15; rows past n_out are zero rows. */
+struct weights {
+    enum quant type;
+    int n_in, n_out;
+    size_t panel_bytes; /* a multiple of 64 */
+    uint8_t *panels;    /* [ceil(n_out/16), panel_bytes], 64-byte aligned; whoever made it owns it */
+};
+
+/* Token rows made ready for a product (ARITHMETIC.md, Products). Float weights read x, all others q, s, u and sum. */
+struct acts {
+    int n_in;
+    float *x;     /* [n_rows, n_in]; filled by quantize only where not NULL */
+    int8_t *q;    /* [n_rows, n_in], 64-byte aligned; NULL where only float weights read these rows */
+    float *s;     /* [n_rows, n_in/32]  scale of a block */
+    float *u;     /* [n_rows, n_in/32]  s * (sum of the block's q), rounded once */
+    int32_t *sum; /* [n_rows, n_in/16]  sums of 16 q */
+};
+
+/* One chunk of the head: (max, smallest id of it, sum of exp(l - max)). */
+struct head_part {
+    float max;
+    int32_t id;
+    float sum;
+};
+
+struct kernels {
+    const char *name; /* "ref", "avx2", "avx512", "amx" */
+
+    /* Panels. rows[i] is a row in the file's format, NULL a row of zeros. */
+    size_t (*panel_bytes)(enum quant type, int n_in);
+    void (*pack)(void *panel, const void *const rows[PANEL], enum quant type, int n_in);
+    /* out[n_in] = row i_row of w: fmaf(s_w, q, m_w) an element (embedding). */
+    void (*row)(float *out, const struct weights *w, int i_row);
+
+    /* Row i_row of `a` from x[a->n_in]. Returns -1, or the index of the first element that is not finite. */
+    int (*quantize)(struct acts *a, int i_row, const float *x);
+
+    /* out[r*ld_out + 16p + lane] for panels p in [from, to) and token rows r in [0, n_rows): all 16 lanes are written, so
+     * ld_out >= 16 * panels of w. */
+    void (*matmul)(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows, int from, int to);
+
+    /* RMSNorm: out[i] = (x[i] * (1 / sqrt(mean(x^2) + eps))) * w[i]; out may be x. */
+    void (*norm)(float *out, const float *x, const float *w, int n, float eps);
+    /* x[i] += y[i]; */
+    void (*add)(float *x, const float *y, int n);
+    /* x[i] += step * y[i], two roundings: a plan entry's step (2310.12818). step 1 equals add. */
+    void (*add_step)(float *x, const float *y, float step, int n);
+    /* out[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i]; out may be gate. */
+    void (*silu_mul)(float *out, const float *gate, const float *up, int n);
+    /* Turns n_heads vectors of d. cs[d/2][2] = cos, sin of this position. neox: i pairs with i + d/2; else 2i with 2i+1.
+     * a' = a*cos - b*sin, b' = a*sin + b*cos, one rounding an operation. */
+    void (*rope)(float *x, const float *cs, int n_heads, int d, bool neox);
+    /* F32 -> F16, ties to even. */
+    void (*to_f16)(uint16_t *out, const float *x, int n);
+    /* One query head of one row over positions 0 .. n_pos-1, in chunks (ARITHMETIC.md, Attention). q[d] is scaled already;
+     * k and v step by ld elements a position. scratch: ATTN_CHUNK + d floats. */
+    void (*attention)(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
+                      float *scratch);
+    /* Reduces logits[n] of ids first .. first+n-1, n <= HEAD_CHUNK, first a multiple of HEAD_CHUNK. */
+    struct head_part (*head)(const float *logits, int32_t first, int n);
+};
+
+/* True where every path has the format. */
+bool kernels_supports(int type);
+
+/* The fastest path of this CPU, or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name is unknown or
+ * the CPU lacks it, and *why says which (a string that lives on). Chosen once, by the caller, who passes it on. */
+const struct kernels *kernels_pick(const char *forced, const char **why);
+
+/* Path i of those that this CPU has, the reference first; NULL past the last. For tests and `doctor`. */
+const struct kernels *kernels_path(int i);
+
+/* a and b merged, a's ids all before b's: greater logit wins, then the smaller id. */
+struct head_part head_merge(struct head_part a, struct head_part b);
+
+/* A hash over fixed hard inputs through every kernel of the table: equal on every path and machine of one arithmetic id. */
+uint64_t kernels_selftest(const struct kernels *k);
+
+extern const struct kernels kernels_ref;
+
+#endif

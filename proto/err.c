@@ -1,0 +1,29 @@
+#include "proto/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int err_set(struct err *err, int code, const char *fmt, ...)
+{
+    if (!err) return code;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    va_end(ap);
+    err->code = code;
+    return code;
+}
+
+int err_wrap(struct err *err, const char *fmt, ...)
+{
+    if (!err) return E_FAIL;
+    char cause[sizeof err->text];
+    memcpy(cause, err->text, sizeof cause);
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(err->text, sizeof err->text, fmt, ap);
+    va_end(ap);
+    if (n >= 0 && (size_t)n < sizeof err->text) snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", cause);
+    return err->code;
+}

@@ -1,0 +1,32 @@
+/* err.h -- why something failed: one cause, one line.
+ *
+ * Whatever touches files, ranks, devices or foreign bytes returns a code and fills a `struct err`. The first to decide
+ * writes the cause (what, where, what to do); callers pass it on or prefix it with err_wrap. main() prints it once, and
+ * only main() exits. A code is the exit status of the program, so nothing translates between the two.
+ */
+#ifndef PROTO_ERR_H
+#define PROTO_ERR_H
+
+enum err_code {
+    OK = 0,
+    E_FAIL = 1,       /* anything that has no code of its own */
+    E_USAGE = 2,      /* an option, or a prompt that is empty, unreadable, or longer than the context */
+    E_MODEL = 3,      /* a model file, its format, or two vocabularies that do not go together */
+    E_LAYOUT = 4,     /* ranks that do not fit the layout, or memory that does not hold it */
+    E_PEER = 5,       /* a peer was lost */
+    E_CHECK = 6,      /* a check failed: --check found a difference */
+    E_INTERRUPT = 130 /* Ctrl-C */
+};
+
+struct err {
+    int code;
+    char text[1024]; /* one line, no newline at its end */
+};
+
+/* Sets the cause; returns `code`, so that `return err_set(...)` reads well. A NULL err is allowed. */
+int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts "prefix: " before the cause; returns its code. */
+int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

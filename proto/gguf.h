@@ -1,0 +1,92 @@
+/* gguf.h -- the container of model files (GGUF v2 and v3): bytes -> named values and a tensor directory.
+ *
+ * It gives no meaning to any name: worker/engine reads shapes, coordinator/tokenizer reads the vocabulary. The file is
+ * mapped read-only; every string, array and tensor is a view of the map and lives until gguf_close. Every length and
+ * offset is checked before use, so a hostile file costs an error and never more memory than a small multiple of its size.
+ *
+ * Source of the format: ggml's docs/gguf.md (fields little-endian; tensor data aligned to general.alignment, default 32).
+ */
+#ifndef PROTO_GGUF_H
+#define PROTO_GGUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+
+enum gguf_value { /* numbered as in files */
+    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STR, GGUF_ARR, GGUF_U64,
+    GGUF_I64, GGUF_F64
+};
+
+struct gguf_str { /* not zero-terminated */
+    const char *s;
+    size_t n;
+};
+
+struct gguf_kv {
+    struct gguf_str key;
+    enum gguf_value type;
+    enum gguf_value item_type; /* arrays only; arrays of arrays are refused */
+    uint64_t n_items;          /* arrays only */
+    const uint8_t *data;       /* the value's first byte in the file (of an array: its first item) */
+};
+
+struct gguf_type { /* how a tensor's elements are stored */
+    const char *name; /* "Q4_K"; NULL in the table's holes */
+    int block;        /* elements that share a block */
+    int block_bytes;
+};
+
+struct gguf_tensor {
+    struct gguf_str name;
+    int n_dims;
+    uint64_t dim[4]; /* dim[0] varies fastest: a matrix [n_out, n_in] has dim = {n_in, n_out}; unused ones are 1 */
+    uint32_t type;   /* number as in files: gguf_type(type) names it */
+    const uint8_t *data;
+    size_t n_bytes;
+};
+
+struct gguf {
+    const char *path; /* owns: a copy */
+    const uint8_t *base;
+    size_t n_bytes;
+    bool mapped;
+    uint32_t version;
+    size_t n_kv, n_tensors;
+    struct gguf_kv *kv;          /* owns */
+    struct gguf_tensor *tensors; /* owns */
+};
+
+/* Maps and parses the file. E_MODEL and one line on anything wrong. */
+int gguf_open(struct gguf *g, const char *path, struct err *err);
+
+/* The same for bytes in memory, which are borrowed until gguf_close; `name` is for messages. What fuzzing calls. */
+int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_bytes, struct err *err);
+void gguf_close(struct gguf *g); /* NULL and zeroed are fine */
+
+/* Tells the kernel that the pages of a tensor are not needed any more (they are the file's, nothing is lost). */
+void gguf_release(const struct gguf *g, const struct gguf_tensor *t);
+
+/* NULL: a type that GGUF does not define. */
+const struct gguf_type *gguf_type(uint32_t type);
+
+const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);          /* NULL: absent */
+const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name);   /* NULL: absent */
+
+/* Any integer, float or bool as asked; false: absent or of another kind. `out` is set only on success. */
+bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out);
+bool gguf_get_float(const struct gguf *g, const char *key, double *out);
+bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out);
+
+/* Walks an array of strings: start with cursor = kv->data; true while there was another. At most n_items times. */
+bool gguf_next_str(const struct gguf *g, const uint8_t **cursor, struct gguf_str *out);
+
+/* Item i of an array of numbers. i < n_items. */
+double gguf_item_float(const struct gguf_kv *kv, uint64_t i);
+int64_t gguf_item_int(const struct gguf_kv *kv, uint64_t i);
+
+bool gguf_str_is(struct gguf_str s, const char *text);
+
+#endif
