@@ -1,0 +1,199 @@
+/* wire.h -- messages: plain structs <-> bytes. The only user of the generated protobuf code is wire.c.
+ *
+ * One table of tags, one plain struct a message. Decoding checks every length, bounds memory by its arena (a fixed block:
+ * nothing is allocated on the token path), and never reads past its input. Decoded arrays and strings lie in the arena and
+ * are borrowed until the next decode with it. Unknown fields are ignored.
+ */
+#ifndef PROTO_WIRE_H
+#define PROTO_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+
+enum { WIRE_VERSION = 1 };
+
+enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
+    TAG_HELLO = 1,      /* W -> C   who I am                       answer: Welcome or Quit */
+    TAG_WELCOME = 2,    /* C -> W   what to make room for          answer: Ready or Fail */
+    TAG_VOCAB = 3,      /* reserved */
+    TAG_OPEN = 4,       /* C -> L, D  a slot's sequence begins     no answer */
+    TAG_VERIFY = 5,     /* C -> L   parts to feed and judge        answer: one Verdict a part */
+    TAG_VERDICT = 6,    /* Z -> C (L -> C if refused) */
+    TAG_DRAFT_ASK = 7,  /* C -> D   ids to read, drafts to write   answer: one Draft */
+    TAG_DRAFT = 8,      /* D -> C */
+    TAG_CUT = 9,        /* reserved */
+    TAG_FORK = 10,      /* reserved */
+    TAG_PING = 11,      /* reserved: Ping, Pong */
+    TAG_FAIL = 12,      /* W -> C   why this worker cannot go on */
+    TAG_PASS = 13,      /* L -> shards, stage -> stage: rows and their hidden state; L's group only */
+    TAG_TOKEN = 14,     /* reserved */
+    TAG_QUIT = 15,      /* C -> W   the job is over */
+    TAG_READY = 16,     /* W -> C   loaded */
+    N_TAGS
+};
+
+struct wire_tag {
+    const char *name; /* NULL: no such tag, or a reserved one */
+    size_t max_bytes; /* a longer message is refused, before sending and before decoding */
+};
+extern const struct wire_tag wire_tags[N_TAGS];
+
+struct hello {
+    uint32_t version;
+    const char *host;
+    uint32_t cores;
+    int32_t peer;
+    uint64_t model, vocab, plan; /* fingerprints: of a model's shapes and tensor directory; of its tokens; of the plan */
+    uint32_t arithmetic;
+    uint64_t selftest;
+    const char *path;           /* the model file as this worker sees it, for messages */
+    uint64_t weights_bytes;     /* of this worker's share */
+    uint64_t kv_position_bytes; /* of one position of one slot of its share */
+    uint64_t memory_bytes;      /* available to this process: the host's and its cgroup's limit */
+    uint32_t n_vocab, n_ctx_max; /* n_ctx_max: what the model was trained for */
+    uint32_t max_rows, max_jobs; /* rows of a pass; unanswered parts */
+    uint32_t threads;
+    const char *cpu; /* name of the kernels' path */
+};
+
+struct welcome {
+    uint32_t epoch;
+    uint64_t root; /* h[0] of every history of this job */
+    uint32_t n_slots, n_ctx;
+};
+
+struct ready {
+    uint32_t epoch;
+};
+
+struct open_slot {
+    uint32_t slot;
+    uint32_t n_ids; /* only ids below it may be proposed (vocabularies that differ in padding) */
+    const int32_t *end_ids;
+    size_t n_end_ids;
+    uint32_t last_position; /* no row at or past it is worth drafting */
+};
+
+struct row {
+    int32_t id; /* to feed */
+    bool wanted; /* returns big's own next id, its ln p, and ln p of each id to judge */
+    uint32_t n_top; /* also the n_top best ids */
+    const int32_t *judge;
+    size_t n_judge;
+};
+
+struct part { /* apply rows after the first `at` ids of the slot, whose history is h */
+    uint32_t job, slot, round, at;
+    uint64_t h;
+    const struct row *rows;
+    size_t n_rows;
+};
+
+struct verify {
+    const struct part *parts;
+    size_t n_parts;
+};
+
+struct top {
+    int32_t id;
+    float lp;
+};
+
+struct verdict_row { /* of a wanted row, in order */
+    int32_t next;
+    float lp_next;
+    const float *lp_judged;
+    size_t n_judged;
+    const struct top *top;
+    size_t n_top;
+};
+
+/* ok: answered. gap: at > held, send from held. stale: another history at `at`; the slot is unchanged. full: no such slot
+ * or no room. cut: dropped from the queue. */
+enum part_status { PART_OK, PART_STALE, PART_GAP, PART_FULL, PART_CUT };
+
+struct verdict {
+    uint32_t job, slot, round, at;
+    uint64_t h;
+    enum part_status status;
+    uint32_t held;
+    const struct verdict_row *rows;
+    size_t n_rows;
+    uint32_t queued_us, computed_us;
+};
+
+struct draft_ask { /* read ids after (at, h), then draft up to position `until`; until <= at + n_ids only reads */
+    uint32_t slot, round, at;
+    uint64_t h;
+    const int32_t *ids;
+    size_t n_ids;
+    uint32_t until;
+    float stop_below; /* end the draft before a token whose probability is lower (0: never) */
+};
+
+struct draft_row {
+    int32_t id;
+    float p_top;
+};
+
+/* window: `until` was reached. low: the next token's probability was under stop_below. eos: the last row is an end id.
+ * none: nothing to propose. stale, gap, full: as in a verdict, nothing was read. */
+enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL };
+
+struct draft { /* rows follow the first `at` ids, whose history is h: the asked ids included */
+    uint32_t slot, round, at;
+    uint64_t h;
+    const struct draft_row *rows;
+    size_t n_rows;
+    enum draft_end end;
+    uint32_t held;
+    uint32_t us;
+};
+
+struct fail { /* also Quit */
+    uint32_t code;
+    const char *text;
+};
+
+struct pass {
+    uint32_t pass;
+    const struct part *parts; /* all their rows, in order, are the rows of the pass */
+    size_t n_parts;
+    const float *hidden; /* [rows, n_embd]; 4-byte aligned */
+    size_t n_hidden;     /* floats */
+};
+
+struct message {
+    enum tag tag;
+    union {
+        struct hello hello;
+        struct welcome welcome;
+        struct ready ready;
+        struct open_slot open;
+        struct verify verify;
+        struct verdict verdict;
+        struct draft_ask ask;
+        struct draft draft;
+        struct fail fail; /* TAG_FAIL and TAG_QUIT */
+        struct pass pass;
+    };
+};
+
+/* A fixed block of memory that one user decodes or encodes into, again and again. */
+struct wire_arena {
+    uint8_t *base; /* owns */
+    size_t size, used;
+};
+int wire_arena_init(struct wire_arena *a, size_t size, struct err *err);
+void wire_arena_free(struct wire_arena *a);
+
+/* Encodes into the arena; *data is borrowed until its next use. E_FAIL: too long for its tag, or for the arena. */
+int wire_encode(struct wire_arena *a, const struct message *m, const uint8_t **data, size_t *n_bytes, struct err *err);
+
+/* E_PEER with one line on bytes that are no such message. *out is set only on success. */
+int wire_decode(struct wire_arena *a, int tag, const uint8_t *data, size_t n_bytes, struct message *out, struct err *err);
+
+#endif
