@@ -1,0 +1,54 @@
+/* options.h -- the command line: every option of every command, its default, and what is wrong with it.
+ *
+ * One table of options in options.c drives parsing, help and the suggestions for typos. Parsing does no I/O and starts
+ * nothing. Long options take "--name value" and "--name=value"; multi-letter options with one dash are rejected with the
+ * right spelling, except the aliases that people know (-m, -md, -ngl).
+ */
+#ifndef COORDINATOR_OPTIONS_H
+#define COORDINATOR_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/layout.h"
+
+enum command { CMD_HELP, CMD_VERSION, CMD_GENERATE, CMD_TOKENIZE, CMD_INSPECT, CMD_DOCTOR };
+enum output { OUT_TEXT, OUT_JSONL }; /* inspect: OUT_JSONL is -o json */
+enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
+
+struct options { /* strings are borrowed from argv */
+    enum command command;
+    const char *help_topic; /* CMD_HELP: a command's name, or NULL */
+
+    /* generate */
+    const char *big, *little;
+    enum drafter drafter; /* little with --little, n-gram with --draft ngram, none with --no-draft or neither */
+    const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
+    const char *system; /* NULL: the template's own; "": none */
+    bool raw;
+    int n_predict; /* 0: until an end id or the context */
+    int draft_max;
+    int draft_ctx;
+    bool guard;
+    bool check, ignore_eos, stats;
+    int logprobs;
+    int ctx;
+    int threads; /* 0: the cores this process may use */
+    int tp, pp;
+    int parallel;
+    enum when color;
+    enum output output;
+
+    /* tokenize, inspect */
+    const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */
+    bool no_special, detokenize;
+};
+
+/* E_USAGE with one line (what, where, the nearest name). */
+int options_parse(struct options *o, int argc, char **argv, struct err *err);
+
+/* Prints the help of a command (NULL: all) to standard output: at most 100 columns. False: no such command. */
+bool options_help(const char *command);
+
+#endif

@@ -1,0 +1,56 @@
+/* seq.h -- one sequence: its ids, their history, where each token came from, and what it cost.
+ *
+ *   WAITING ──seq_start──▶ PROMPT ──first verdict──▶ VERIFYING ◀──▶ DRAFTING
+ *                             └───────────────┴──────────┴──▶ DONE   (end id, length, context full)
+ *
+ * A sequence knows no messages and no clock: spec.c moves it. Only final ids are in it, in order; KV is derived from them,
+ * so nothing is lost when a worker is.
+ */
+#ifndef COORDINATOR_SEQ_H
+#define COORDINATOR_SEQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/wire.h"
+
+enum seq_state { SEQ_WAITING, SEQ_PROMPT, SEQ_VERIFYING, SEQ_DRAFTING, SEQ_DONE };
+enum origin { ORIGIN_BIG, ORIGIN_DRAFT, ORIGIN_CORRECTION }; /* "big", "draft", "correction" */
+enum seq_end { SEQ_RUNNING, SEQ_END_ID, SEQ_LENGTH, SEQ_CONTEXT, SEQ_ABORTED };
+
+struct seq_stats {
+    uint64_t start_ns, first_ns, last_ns; /* start: handed over; first and last token final */
+    uint64_t draft_ns, verify_ns;         /* as the workers report their computing */
+    uint64_t wait_ns;                     /* between a message sent and its answer, less the computing: the network */
+    uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
+    uint32_t n_drafted, n_judged, n_accepted;
+    uint32_t n_pauses; /* times the guard stopped drafting */
+};
+
+struct seq {
+    int index; /* of the prompt in the input */
+    int slot;  /* -1 while waiting */
+    enum seq_state state;
+    enum seq_end end;
+    int n_prompt, n_ids, n_limit; /* n_limit: n_ids never passes it */
+    int32_t *ids;                 /* [n_limit] owns; prompt first */
+    uint64_t *h;                  /* [n_limit + 1] owns; h[i]: history of the first i ids */
+    float *lp;                    /* [n_limit] owns; ln p of each generated id, under big */
+    uint8_t *origin;              /* [n_limit] owns; enum origin */
+    struct top *top;              /* [n_limit, n_top] owns; NULL without --logprobs */
+    int n_top;
+    struct seq_stats stats;
+};
+
+/* Copies the prompt. n_predict 0: as far as the context goes. */
+int seq_init(struct seq *s, int index, const int32_t *prompt, int n_prompt, int n_predict, int n_ctx, int n_top,
+             uint64_t root, struct err *err);
+void seq_free(struct seq *s); /* NULL and zeroed are fine */
+
+/* Makes an id final. n_ids < n_limit. top: n_top entries or NULL. */
+void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top);
+
+static inline int seq_n_generated(const struct seq *s) { return s->n_ids - s->n_prompt; }
+
+#endif
