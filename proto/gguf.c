@@ -1,0 +1,494 @@
+#include "proto/gguf.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are copied as they lie in the file");
+
+enum {
+    DEFAULT_ALIGNMENT = 32,
+    HEADER_BYTES = 4 + 4 + 8 + 8, /* magic, version, tensors, keys */
+    /* The fewest bytes that one entry can take in a file: what caps an announced count before anything is allocated. */
+    MIN_KV_BYTES = 8 + 1 + 4 + 1,            /* key, type, value */
+    MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8 /* name, n_dims, one dim, type, offset */
+};
+
+/* Holes are numbers that were withdrawn (Q4_2, Q4_3, repacked Q4_0 and IQ4_NL). */
+static const struct gguf_type types[] = {
+    [0] = {"F32", 1, 4},         [1] = {"F16", 1, 2},         [2] = {"Q4_0", 32, 18},      [3] = {"Q4_1", 32, 20},
+    [6] = {"Q5_0", 32, 22},      [7] = {"Q5_1", 32, 24},      [8] = {"Q8_0", 32, 34},      [9] = {"Q8_1", 32, 36},
+    [10] = {"Q2_K", 256, 84},    [11] = {"Q3_K", 256, 110},   [12] = {"Q4_K", 256, 144},   [13] = {"Q5_K", 256, 176},
+    [14] = {"Q6_K", 256, 210},   [15] = {"Q8_K", 256, 292},   [16] = {"IQ2_XXS", 256, 66}, [17] = {"IQ2_XS", 256, 74},
+    [18] = {"IQ3_XXS", 256, 98}, [19] = {"IQ1_S", 256, 50},   [20] = {"IQ4_NL", 32, 18},   [21] = {"IQ3_S", 256, 110},
+    [22] = {"IQ2_S", 256, 82},   [23] = {"IQ4_XS", 256, 136}, [24] = {"I8", 1, 1},         [25] = {"I16", 1, 2},
+    [26] = {"I32", 1, 4},        [27] = {"I64", 1, 8},        [28] = {"F64", 1, 8},        [29] = {"IQ1_M", 256, 56},
+    [30] = {"BF16", 1, 2},       [34] = {"TQ1_0", 256, 54},   [35] = {"TQ2_0", 256, 66},   [39] = {"MXFP4", 32, 17},
+    [40] = {"NVFP4", 64, 36},    [41] = {"Q1_0", 128, 18},
+};
+
+/* 0: of no fixed size */
+static const uint8_t value_bytes[] = {
+    [GGUF_U8] = 1,   [GGUF_I8] = 1,  [GGUF_U16] = 2, [GGUF_I16] = 2, [GGUF_U32] = 4, [GGUF_I32] = 4, [GGUF_F32] = 4,
+    [GGUF_BOOL] = 1, [GGUF_STR] = 0, [GGUF_ARR] = 0, [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8,
+};
+
+struct reader { /* a cursor over the header, and what it stands in, for messages */
+    const char *path;
+    const uint8_t *base, *at, *end;
+    const char *what; /* "key" or "tensor" */
+    uint64_t i_what;
+    struct err *err;
+};
+
+struct shown {
+    char s[80];
+};
+
+/* A name from the file as it may stand in a one-line message: printable and short. */
+static struct shown show(struct gguf_str name)
+{
+    struct shown out;
+    size_t n = name.n < sizeof out.s - 1 ? name.n : sizeof out.s - 1;
+    for (size_t i = 0; i < n; i++) out.s[i] = name.s[i] >= 32 && name.s[i] < 127 ? name.s[i] : '?';
+    out.s[n] = 0;
+    return out;
+}
+
+static size_t left(const struct reader *r)
+{
+    return (size_t)(r->end - r->at);
+}
+
+static int cut_off(const struct reader *r)
+{
+    return err_set(r->err, E_MODEL,
+                   "%s: the file ends at byte %zu inside %s %llu; it is cut off or damaged: fetch it again", r->path,
+                   (size_t)(r->end - r->base), r->what, (unsigned long long)r->i_what);
+}
+
+static int read_bytes(struct reader *r, void *out, size_t n)
+{
+    if (left(r) < n) return cut_off(r);
+    memcpy(out, r->at, n);
+    r->at += n;
+    return OK;
+}
+
+static int skip(struct reader *r, uint64_t n)
+{
+    if (left(r) < n) return cut_off(r);
+    r->at += n;
+    return OK;
+}
+
+static int read_str(struct reader *r, struct gguf_str *out)
+{
+    uint64_t n = 0;
+    int rc = read_bytes(r, &n, sizeof n);
+    if (rc != OK) return rc;
+    const char *s = (const char *)r->at;
+    if ((rc = skip(r, n)) != OK) return rc;
+    *out = (struct gguf_str){s, n};
+    return OK;
+}
+
+static int read_name(struct reader *r, struct gguf_str *out)
+{
+    int rc = read_str(r, out);
+    if (rc == OK && out->n == 0)
+        rc = err_set(r->err, E_MODEL, "%s: %s %llu has an empty name; the file is damaged: fetch it again", r->path,
+                     r->what, (unsigned long long)r->i_what);
+    return rc;
+}
+
+static int read_array(struct reader *r, struct gguf_kv *kv)
+{
+    uint32_t type = 0;
+    int rc = read_bytes(r, &type, sizeof type);
+    if (rc == OK) rc = read_bytes(r, &kv->n_items, sizeof kv->n_items);
+    if (rc != OK) return rc;
+    if (type > GGUF_F64 || type == GGUF_ARR)
+        return err_set(r->err, E_MODEL, "%s: key '%s' is an array %s; convert the model again with a current converter",
+                       r->path, show(kv->key).s, type == GGUF_ARR ? "of arrays" : "of values of an unknown type");
+    kv->item_type = (enum gguf_value)type;
+    kv->data = r->at;
+    size_t each = type == GGUF_STR ? sizeof(uint64_t) : value_bytes[type];
+    if (kv->n_items > left(r) / each)
+        return err_set(
+            r->err, E_MODEL,
+            "%s: key '%s' announces %llu items where %zu bytes are left; the file is cut off or damaged: fetch it "
+            "again",
+            r->path, show(kv->key).s, (unsigned long long)kv->n_items, left(r));
+    if (type != GGUF_STR) return skip(r, kv->n_items * each);
+    struct gguf_str s;
+    for (uint64_t i = 0; i < kv->n_items && rc == OK; i++) rc = read_str(r, &s);
+    return rc;
+}
+
+static int read_kv(struct reader *r, struct gguf_kv *kv)
+{
+    uint32_t type = 0;
+    int rc = read_name(r, &kv->key);
+    if (rc == OK) rc = read_bytes(r, &type, sizeof type);
+    if (rc != OK) return rc;
+    if (type > GGUF_F64)
+        return err_set(r->err, E_MODEL,
+                       "%s: key '%s' has a value of unknown type %u; convert the model again for GGUF 3", r->path,
+                       show(kv->key).s, type);
+    kv->type = (enum gguf_value)type;
+    kv->data = r->at;
+    struct gguf_str s;
+    if (type == GGUF_ARR) return read_array(r, kv);
+    return type == GGUF_STR ? read_str(r, &s) : skip(r, value_bytes[type]);
+}
+
+/* Sizes from shape and type, with every product checked. */
+static int size_tensor(struct reader *r, struct gguf_tensor *t)
+{
+    const struct gguf_type *type = gguf_type(t->type);
+    if (!type)
+        return err_set(r->err, E_MODEL,
+                       "%s: tensor '%s' is stored in unknown format %u; use a file quantized to Q4_K or Q8_0", r->path,
+                       show(t->name).s, t->type);
+    uint64_t n = 1, n_bytes;
+    bool fits = true;
+    for (int d = 0; d < 4; d++) fits = fits && t->dim[d] > 0 && !__builtin_mul_overflow(n, t->dim[d], &n);
+    fits = fits && n <= INT64_MAX &&
+           !__builtin_mul_overflow(n / (uint64_t)type->block, (uint64_t)type->block_bytes, &n_bytes);
+    if (!fits)
+        return err_set(r->err, E_MODEL,
+                       "%s: tensor '%s' has an impossible shape %llu x %llu x %llu x %llu; the file is damaged: "
+                       "fetch it again",
+                       r->path, show(t->name).s, (unsigned long long)t->dim[0], (unsigned long long)t->dim[1],
+                       (unsigned long long)t->dim[2], (unsigned long long)t->dim[3]);
+    if (t->dim[0] % (uint64_t)type->block != 0)
+        return err_set(r->err, E_MODEL,
+                       "%s: tensor '%s' has rows of %llu, not a multiple of %s's block of %d; the file is "
+                       "damaged: fetch it again",
+                       r->path, show(t->name).s, (unsigned long long)t->dim[0], type->name, type->block);
+    t->n_bytes = n_bytes;
+    return OK;
+}
+
+/* Until the directory's end is known, data points at the tensor's offset field. */
+static int read_tensor(struct reader *r, struct gguf_tensor *t)
+{
+    uint32_t n_dims = 0;
+    int rc = read_name(r, &t->name);
+    if (rc == OK) rc = read_bytes(r, &n_dims, sizeof n_dims);
+    if (rc != OK) return rc;
+    if (n_dims < 1 || n_dims > 4)
+        return err_set(r->err, E_MODEL,
+                       "%s: tensor '%s' has %u dimensions, 1 to 4 are possible; the file is damaged: fetch it "
+                       "again",
+                       r->path, show(t->name).s, n_dims);
+    t->n_dims = (int)n_dims;
+    for (int d = 0; d < 4; d++) t->dim[d] = 1;
+    rc = read_bytes(r, t->dim, n_dims * sizeof t->dim[0]);
+    if (rc == OK) rc = read_bytes(r, &t->type, sizeof t->type);
+    t->data = r->at;
+    if (rc == OK) rc = skip(r, sizeof(uint64_t));
+    return rc == OK ? size_tensor(r, t) : rc;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct gguf_str *x = *(const struct gguf_str *const *)a, *y = *(const struct gguf_str *const *)b;
+    int order = memcmp(x->s, y->s, x->n < y->n ? x->n : y->n);
+    return order ? order : (x->n > y->n) - (x->n < y->n);
+}
+
+/* Two entries of one name would let a reader choose. Sorted, not hashed: a hostile file cannot make this quadratic.
+ * `first` is the name in the first of n entries that lie `stride` bytes apart. */
+static int check_unique(const struct reader *r, const struct gguf_str *first, size_t n, size_t stride)
+{
+    if (n < 2) return OK;
+    const struct gguf_str **order = malloc(n * sizeof *order);
+    if (!order) return err_set(r->err, E_LAYOUT, "%s: no memory for %zu names", r->path, n);
+    for (size_t i = 0; i < n; i++) order[i] = (const struct gguf_str *)((const char *)first + i * stride);
+    qsort(order, n, sizeof *order, compare_names);
+    int rc = OK;
+    for (size_t i = 1; i < n && rc == OK; i++)
+        if (compare_names(&order[i - 1], &order[i]) == 0)
+            rc = err_set(r->err, E_MODEL, "%s: %s '%s' is there twice; the file is damaged: fetch it again", r->path,
+                         r->what, show(*order[i]).s);
+    free(order);
+    return rc;
+}
+
+static int check_count(const struct reader *r, const char *what, uint64_t n, size_t min_bytes)
+{
+    if (n <= left(r) / min_bytes) return OK;
+    return err_set(r->err, E_MODEL,
+                   "%s: announces %llu %ss in a file of %zu bytes; it is cut off or damaged: fetch it again", r->path,
+                   (unsigned long long)n, what, (size_t)(r->end - r->base));
+}
+
+static int check_version(const struct reader *r, uint32_t version)
+{
+    if (version == 2 || version == 3) return OK;
+    if (version != 0 && (version & 0xffff) == 0)
+        return err_set(r->err, E_MODEL,
+                       "%s: a big-endian GGUF file; convert it to little-endian, or fetch a file made for x86",
+                       r->path);
+    if (version < 2)
+        return err_set(r->err, E_MODEL,
+                       "%s: GGUF version %u, 2 and 3 can be read; convert the model again with a current "
+                       "converter",
+                       r->path, version);
+    return err_set(r->err, E_MODEL,
+                   "%s: GGUF version %u is newer than 2 and 3, which can be read; fetch a file of version 3", r->path,
+                   version);
+}
+
+static int read_header(struct reader *r, struct gguf *g)
+{
+    uint64_t n_tensors = 0, n_kv = 0;
+    if (left(r) < 4 || memcmp(r->at, "GGUF", 4) != 0)
+        return err_set(r->err, E_MODEL,
+                       "%s: not a GGUF file (it does not begin with 'GGUF'); give a model in GGUF format", r->path);
+    if (left(r) < HEADER_BYTES)
+        return err_set(r->err, E_MODEL,
+                       "%s: the file ends at byte %zu inside its header; it is cut off: fetch it again", r->path,
+                       left(r));
+    memcpy(&g->version, r->at + 4, sizeof g->version);
+    memcpy(&n_tensors, r->at + 8, sizeof n_tensors);
+    memcpy(&n_kv, r->at + 16, sizeof n_kv);
+    r->at += HEADER_BYTES;
+    int rc = check_version(r, g->version);
+    if (rc == OK) rc = check_count(r, "tensor", n_tensors, MIN_TENSOR_BYTES);
+    if (rc == OK) rc = check_count(r, "key", n_kv, MIN_KV_BYTES);
+    if (rc != OK) return rc;
+    g->n_tensors = n_tensors;
+    g->n_kv = n_kv;
+    g->kv = calloc(n_kv + 1, sizeof *g->kv);
+    g->tensors = calloc(n_tensors + 1, sizeof *g->tensors);
+    if (!g->kv || !g->tensors) return err_set(r->err, E_LAYOUT, "%s: no memory for its directory", r->path);
+    return OK;
+}
+
+static int read_alignment(const struct reader *r, const struct gguf *g, uint64_t *out)
+{
+    int64_t alignment = DEFAULT_ALIGNMENT;
+    bool given = gguf_find(g, "general.alignment") != NULL;
+    bool number = gguf_get_int(g, "general.alignment", &alignment);
+    if (given && !number)
+        return err_set(r->err, E_MODEL, "%s: general.alignment is not an integer; convert the model again", r->path);
+    /* A multiple of 8 as the format says: tensors of floats can then be read where they lie. */
+    if (alignment < 8 || alignment > UINT32_MAX || (alignment & (alignment - 1)) != 0)
+        return err_set(r->err, E_MODEL,
+                       "%s: general.alignment is %lld, must be a power of two from 8 to 2^31; convert the model "
+                       "again",
+                       r->path, (long long)alignment);
+    *out = (uint64_t)alignment;
+    return OK;
+}
+
+static int place_tensors(const struct reader *r, struct gguf *g, uint64_t alignment)
+{
+    uint64_t start = ((uint64_t)(r->at - r->base) + alignment - 1) & ~(alignment - 1);
+    uint64_t room = start <= g->n_bytes ? g->n_bytes - start : 0;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        struct gguf_tensor *t = &g->tensors[i];
+        uint64_t offset;
+        memcpy(&offset, t->data, sizeof offset);
+        if (offset % alignment != 0)
+            return err_set(r->err, E_MODEL,
+                           "%s: tensor '%s' lies at offset %llu, not a multiple of the alignment %llu; the file is "
+                           "damaged: fetch it again",
+                           r->path, show(t->name).s, (unsigned long long)offset, (unsigned long long)alignment);
+        if (offset > room || t->n_bytes > room - offset)
+            return err_set(r->err, E_MODEL,
+                           "%s: tensor '%s' (%zu bytes at offset %llu) lies outside the file's %llu bytes of data; "
+                           "it is cut off or damaged: fetch it again",
+                           r->path, show(t->name).s, t->n_bytes, (unsigned long long)offset, (unsigned long long)room);
+        t->data = g->base + start + offset;
+    }
+    return OK;
+}
+
+static int parse(struct gguf *g, struct err *err)
+{
+    struct reader r = {g->path, g->base, g->base, g->base + g->n_bytes, "key", 0, err};
+    uint64_t alignment = 0;
+    int rc = read_header(&r, g);
+    for (r.i_what = 0; rc == OK && r.i_what < g->n_kv; r.i_what++) rc = read_kv(&r, &g->kv[r.i_what]);
+    if (rc == OK) rc = check_unique(&r, &g->kv->key, g->n_kv, sizeof *g->kv);
+    r.what = "tensor";
+    for (r.i_what = 0; rc == OK && r.i_what < g->n_tensors; r.i_what++) rc = read_tensor(&r, &g->tensors[r.i_what]);
+    if (rc == OK) rc = check_unique(&r, &g->tensors->name, g->n_tensors, sizeof *g->tensors);
+    if (rc == OK) rc = read_alignment(&r, g, &alignment);
+    return rc == OK ? place_tensors(&r, g, alignment) : rc;
+}
+
+/* Takes the map, if there is one: on failure it is gone. */
+static int parse_bytes(struct gguf *out, const char *name, const void *bytes, size_t n_bytes, bool mapped,
+                       struct err *err)
+{
+    struct gguf g = {.path = strdup(name), .base = bytes, .n_bytes = n_bytes, .mapped = mapped};
+    int rc = g.path ? parse(&g, err) : err_set(err, E_LAYOUT, "%s: no memory for its name", name);
+    if (rc == OK)
+        *out = g;
+    else
+        gguf_close(&g);
+    return rc;
+}
+
+int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_bytes, struct err *err)
+{
+    return parse_bytes(g, name, bytes, n_bytes, false, err);
+}
+
+int gguf_open(struct gguf *g, const char *path, struct err *err)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
+    if (fd < 0) return err_set(err, E_MODEL, "%s: cannot be opened: %s", path, strerror(errno));
+    void *bytes = MAP_FAILED;
+    int rc = OK;
+    if (fstat(fd, &st) != 0)
+        rc = err_set(err, E_MODEL, "%s: cannot be read: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        rc = err_set(err, E_MODEL, "%s: not a file; give the path of a GGUF file", path);
+    else if (st.st_size == 0)
+        rc = err_set(err, E_MODEL, "%s: the file is empty; fetch it again", path);
+    else if ((bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+        rc = err_set(err, E_MODEL, "%s: cannot be mapped: %s", path, strerror(errno));
+    close(fd);
+    return rc == OK ? parse_bytes(g, path, bytes, (size_t)st.st_size, true, err) : rc;
+}
+
+void gguf_close(struct gguf *g)
+{
+    if (!g) return;
+    if (g->mapped) munmap((void *)(uintptr_t)g->base, g->n_bytes);
+    free((void *)(uintptr_t)g->path);
+    free(g->kv);
+    free(g->tensors);
+    *g = (struct gguf){0};
+}
+
+void gguf_release(const struct gguf *g, const struct gguf_tensor *t)
+{
+    if (!g->mapped) return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)t->data + page - 1) & ~(page - 1),
+              to = ((uintptr_t)t->data + t->n_bytes) & ~(page - 1);
+    if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+const struct gguf_type *gguf_type(uint32_t type)
+{
+    return type < sizeof types / sizeof *types && types[type].name ? &types[type] : NULL;
+}
+
+bool gguf_str_is(struct gguf_str s, const char *text)
+{
+    return s.n == strlen(text) && memcmp(s.s, text, s.n) == 0;
+}
+
+const struct gguf_kv *gguf_find(const struct gguf *g, const char *key)
+{
+    for (size_t i = 0; i < g->n_kv; i++)
+        if (gguf_str_is(g->kv[i].key, key)) return &g->kv[i];
+    return NULL;
+}
+
+const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name)
+{
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (gguf_str_is(g->tensors[i].name, name)) return &g->tensors[i];
+    return NULL;
+}
+
+static bool int_at(enum gguf_value type, const uint8_t *p, int64_t *out)
+{
+    uint64_t bits = 0;
+    int n_bytes = value_bytes[type];
+    if (n_bytes == 0 || type == GGUF_F32 || type == GGUF_F64) return false;
+    memcpy(&bits, p, (size_t)n_bytes);
+    bool is_signed = type == GGUF_I8 || type == GGUF_I16 || type == GGUF_I32;
+    uint64_t sign = is_signed ? (uint64_t)1 << (8 * n_bytes - 1) : 0;
+    if (type == GGUF_U64 && bits > INT64_MAX) return false;
+    *out = type == GGUF_BOOL ? bits != 0 : (int64_t)((bits ^ sign) - sign);
+    return true;
+}
+
+static bool float_at(enum gguf_value type, const uint8_t *p, double *out)
+{
+    int64_t i;
+    float f;
+    uint64_t u;
+    if (type == GGUF_F32) {
+        memcpy(&f, p, sizeof f);
+        *out = (double)f;
+    } else if (type == GGUF_F64) {
+        memcpy(out, p, sizeof *out);
+    } else if (type == GGUF_U64) {
+        memcpy(&u, p, sizeof u);
+        *out = (double)u;
+    } else if (int_at(type, p, &i)) {
+        *out = (double)i;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out)
+{
+    const struct gguf_kv *kv = gguf_find(g, key);
+    return kv && int_at(kv->type, kv->data, out);
+}
+
+bool gguf_get_float(const struct gguf *g, const char *key, double *out)
+{
+    const struct gguf_kv *kv = gguf_find(g, key);
+    return kv && float_at(kv->type, kv->data, out);
+}
+
+bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out)
+{
+    const struct gguf_kv *kv = gguf_find(g, key);
+    const uint8_t *cursor = kv ? kv->data : NULL;
+    return kv && kv->type == GGUF_STR && gguf_next_str(g, &cursor, out);
+}
+
+bool gguf_next_str(const struct gguf *g, const uint8_t **cursor, struct gguf_str *out)
+{
+    const uint8_t *at = *cursor, *end = g->base + g->n_bytes;
+    uint64_t n;
+    if ((size_t)(end - at) < sizeof n) return false;
+    memcpy(&n, at, sizeof n);
+    at += sizeof n;
+    if (n > (uint64_t)(end - at)) return false;
+    *out = (struct gguf_str){(const char *)at, n};
+    *cursor = at + n;
+    return true;
+}
+
+double gguf_item_float(const struct gguf_kv *kv, uint64_t i)
+{
+    double value = 0;
+    assert(i < kv->n_items && value_bytes[kv->item_type] > 0);
+    float_at(kv->item_type, kv->data + i * value_bytes[kv->item_type], &value);
+    return value;
+}
+
+/* What an int64 cannot hold is cut to its nearest; a NaN is 0. */
+int64_t gguf_item_int(const struct gguf_kv *kv, uint64_t i)
+{
+    int64_t value = 0;
+    assert(i < kv->n_items && value_bytes[kv->item_type] > 0);
+    if (int_at(kv->item_type, kv->data + i * value_bytes[kv->item_type], &value)) return value;
+    double f = gguf_item_float(kv, i);
+    if (f >= 0x1p63) return INT64_MAX;
+    if (f < -0x1p63) return INT64_MIN;
+    return f == f ? (int64_t)f : 0;
+}
