@@ -1,0 +1,64 @@
+/* engine.h -- one worker's share of a model: a pass over rows of many sequences.
+ *
+ *   engine_open ──▶ engine_info (what a load will take) ──▶ engine_load ──▶ engine_embed, engine_pass ... ──▶ engine_close
+ *
+ * A pass takes rows (slot, position) with their hidden state x[n_rows, n_embd], runs this stage's plan entries over them,
+ * writes K and V of each row into the cache, and leaves the new x in place. On the last stage it also answers the rows that
+ * are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its own, so rewinding is
+ * nothing but a pass at an earlier position. The engine never knows text, drafts, or why a row is asked.
+ */
+#ifndef WORKER_ENGINE_ENGINE_H
+#define WORKER_ENGINE_ENGINE_H
+
+#include <stdint.h>
+
+#include "kernels/kernels.h"
+#include "proto/err.h"
+#include "proto/wire.h"
+#include "worker/engine/collective.h"
+#include "worker/engine/model.h"
+
+enum { MAX_TOP = 20 }; /* of n_top */
+
+struct engine;
+
+struct engine_config {
+    const char *path;
+    struct share share;
+    const struct kernels *kernels;
+    struct collective *collective; /* borrowed; NULL with one shard */
+    int n_threads;
+    bool spin; /* this host has a core for every thread */
+    int max_rows;
+};
+
+struct engine_info {
+    struct shape shape;
+    uint64_t model_hash, plan_hash;
+    uint64_t weights_bytes, kv_position_bytes;
+};
+
+struct engine_row {
+    int slot, pos;
+    const struct row *ask; /* wanted, judge, n_top; borrowed during the pass */
+};
+
+int engine_open(struct engine **out, const struct engine_config *config, struct err *err);
+void engine_close(struct engine *e);
+void engine_info(const struct engine *e, struct engine_info *out);
+
+/* Memory for n_slots sequences of n_ctx positions, and the weights. */
+int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err);
+
+/* Only ids below n_ids may be chosen from now on (a drafter whose vocabulary is padded differently). */
+void engine_limit_ids(struct engine *e, int n_ids);
+
+/* x[n, n_embd] = embeddings of ids; first stage, shard 0. Ids are below n_vocab. */
+void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);
+
+/* n_rows <= max_rows. On the last stage answers[i] is set for the i-th wanted row and borrowed until the next pass (with
+ * several shards: on shard 0 alone). E_FAIL: not a finite number (block and position named). */
+int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
+                const struct verdict_row **answers, struct err *err);
+
+#endif

@@ -1,0 +1,76 @@
+/* model.h -- a model file as shapes and panels: which tensors there are, which part of them this shard keeps.
+ *
+ * model_open reads the directory of the file only: shapes, formats, the cut, and how many bytes a load will take. Then
+ * model_load packs the shard's rows into panels and gives the source pages back, so a process holds its share once.
+ *
+ * The cut (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head; shards take whole
+ * query heads with the KV heads these need, rows of the MLP in units of what its consumer quantizes, panels of the outputs,
+ * and the vocabulary in chunks of 1024. The embedding belongs to shard 0 of the first stage alone.
+ */
+#ifndef WORKER_ENGINE_MODEL_H
+#define WORKER_ENGINE_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/kernels.h"
+#include "kernels/pool.h"
+#include "proto/err.h"
+#include "proto/gguf.h"
+#include "worker/engine/plan.h"
+
+enum { MAX_SHARDS = 256 };
+
+struct shape {
+    char arch[32]; /* "qwen2", "llama" */
+    int n_blocks, n_embd, n_head, n_head_kv, d_head, n_ff, n_vocab, n_ctx; /* n_ctx: what it was trained for */
+    float eps;
+    double rope_base;
+    bool rope_neox; /* i pairs with i + d/2; else 2i with 2i+1 */
+    bool tied;      /* the head is the embedding */
+};
+
+struct share {
+    int stage, n_stages, shard, n_shards;
+};
+
+struct block {
+    float *norm_attn, *norm_mlp; /* [n_embd] */
+    float *bias_q, *bias_k, *bias_v; /* this shard's rows; NULL without */
+    struct weights q, k, v, o, gate, up, down;
+};
+
+struct model {
+    struct gguf file; /* open until model_load is done */
+    struct shape shape;
+    struct plan plan; /* of the whole model; this stage runs entries [entry_from, entry_to) */
+    struct share share;
+    int entry_from, entry_to;
+
+    /* from[i] .. from[i+1]: shard i's part. */
+    int heads_from[MAX_SHARDS + 1]; /* query heads */
+    int ff_from[MAX_SHARDS + 1];    /* rows of the MLP */
+    int out_from[MAX_SHARDS + 1];   /* rows of what is added to x */
+    int vocab_from[MAX_SHARDS + 1]; /* ids */
+    int kv_from, kv_to;             /* KV heads of this shard */
+
+    struct block *blocks;  /* [n_blocks] owns; only those that this stage's entries name are filled */
+    float *norm_out;       /* [n_embd], last stage */
+    struct weights embed;  /* all rows: first stage, shard 0 */
+    struct weights head;   /* this shard's rows, last stage; a view of embed where both are here and tied */
+    size_t n_bytes;        /* of memory that a load takes: panels and float tensors */
+    uint64_t hash;         /* of shapes and tensor directory */
+    bool any_float, any_quant; /* formats of this share's products */
+    uint8_t *memory;       /* owns: one mapping of n_bytes */
+};
+
+/* E_MODEL: not a model we run (format or architecture named). E_LAYOUT: more stages than blocks, more shards than heads. */
+int model_open(struct model *m, const char *path, const struct share *share, const struct kernels *k, struct err *err);
+int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err);
+void model_close(struct model *m);
+
+static inline bool model_first(const struct model *m) { return m->share.stage == 0; }
+static inline bool model_last(const struct model *m) { return m->share.stage == m->share.n_stages - 1; }
+
+#endif
