@@ -1,0 +1,8 @@
+# Model files: the reader's tests, and toy models for everybody's tests (library pf_tiny, command `tiny`).
+add_library(pf_tiny STATIC lib/tiny.c)
+target_include_directories(pf_tiny PRIVATE ${sees}/all)
+target_link_libraries(pf_tiny PUBLIC pf_proto m)
+
+add_executable(tiny lib/tiny_main.c)
+target_include_directories(tiny PRIVATE ${sees}/all)
+target_link_libraries(tiny PRIVATE pf_tiny)

@@ -1,0 +1,44 @@
+/* tiny.h -- toy models, written as real GGUF files from a seed: what tests load instead of a gigabyte.
+ *
+ * Numbers are drawn from (seed, name of the tensor), so a toy with a block left out has the other blocks' numbers: the big
+ * toy and its little one agree at about half of all positions. A bigger n_vocab only adds padding rows at the end. The
+ * weights mean nothing, but the greedy text runs on without falling into a loop at once, and its tokens are readable.
+ *
+ *     struct tiny_spec big = tiny_spec(TINY_F32), little = big;
+ *     little.left_out = 2;
+ *     assert_int_equal(tiny_write("big.gguf", &big), 0);
+ *
+ * Vocabulary, the same for every toy: 256 bytes, 256 merges of English, <|endoftext|>, <|im_start|>, <|im_end|> (which is
+ * the eos), then [PADn] up to n_vocab. It never reads a file, and never changes one that it has written.
+ */
+#ifndef TESTS_LIB_TINY_H
+#define TESTS_LIB_TINY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { /* types a toy's matrices can have, numbered as in files */
+    TINY_F32 = 0, TINY_F16 = 1, TINY_Q4_1 = 3, TINY_Q5_0 = 6, TINY_Q8_0 = 8, TINY_Q4_K = 12, TINY_Q6_K = 14
+};
+
+struct tiny_spec {
+    const char *architecture; /* "qwen2" or "llama" */
+    int n_blocks;             /* before one is left out */
+    int n_embd, n_head, n_head_kv, n_ff; /* a head has n_embd / n_head, even; n_embd and n_ff are multiples of the block */
+    int n_vocab;              /* padding included; >= 515 with a tokenizer */
+    int n_ctx;
+    uint32_t type; /* of all matrices; norms and biases are F32 */
+    bool tied;     /* no output.weight */
+    uint64_t seed;
+    int left_out; /* this block is not written, those behind it move up; -1: none */
+    bool has_tokenizer;
+};
+
+/* The standard big toy: qwen2 with 4 blocks, 700 tokens, context 512, seed 1, a tokenizer, and a shape that `type` allows:
+ * F32, F16: 9 heads of 8, 3 for keys, n_ff 172; blocks of 32: 9 heads of 32, n_ff 352; blocks of 256: 8 of 32, 2, 512. */
+struct tiny_spec tiny_spec(uint32_t type);
+
+/* 0; or -1 with errno: EINVAL for a spec that cannot be, else what the file system said. */
+int tiny_write(const char *path, const struct tiny_spec *spec);
+
+#endif
