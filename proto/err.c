@@ -24,6 +24,8 @@ int err_wrap(struct err *err, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(err->text, sizeof err->text, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof err->text) snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", cause);
+    if (n < 0 || (size_t)n >= sizeof err->text) return err->code;
+    int room = (int)sizeof err->text - n;
+    snprintf(err->text + n, (size_t)room, ": %.*s", room, cause); /* a cause too long for the line loses its end */
     return err->code;
 }
