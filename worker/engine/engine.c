@@ -1,0 +1,211 @@
+#include "worker/engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/math.h"
+#include "worker/engine/run.h"
+
+enum { ALIGN = 64 };
+
+int engine_open(struct engine **out, const struct engine_config *c, struct err *err)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    if (!e || !(e->path = strdup(c->path))) {
+        free(e);
+        return err_set(err, E_FAIL, "out of memory");
+    }
+    e->k = c->kernels;
+    e->col = c->collective;
+    e->max_rows = c->max_rows;
+    e->n_threads = c->n_threads;
+    int rc = model_open(&e->model, c->path, &c->share, c->kernels, err);
+    if (rc == OK && !(e->pool = pool_open(c->n_threads, c->spin)))
+        rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);
+    if (rc != OK) {
+        engine_close(e);
+        return rc;
+    }
+    e->n_ids = e->model.shape.n_vocab;
+    e->n_chunks = (e->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
+    *out = e;
+    return OK;
+}
+
+/* The KV caches of this stage's entries are neighbours: plans number them in order. */
+static int stage_caches(const struct model *m, int *from)
+{
+    int lo = m->plan.n_caches, hi = -1;
+    for (int i = m->entry_from; i < m->entry_to; i++) {
+        int cache = m->plan.entries[i].cache;
+        if (cache < 0) continue;
+        if (cache < lo) lo = cache;
+        if (cache > hi) hi = cache;
+    }
+    *from = lo;
+    return hi < lo ? 0 : hi - lo + 1;
+}
+
+void engine_info(const struct engine *e, struct engine_info *out)
+{
+    const struct model *m = &e->model;
+    int from;
+    *out = (struct engine_info){
+        .shape = m->shape,
+        .model_hash = m->hash,
+        .plan_hash = plan_hash(&m->plan),
+        .weights_bytes = m->n_bytes,
+        .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),
+    };
+}
+
+void engine_limit_ids(struct engine *e, int n_ids)
+{
+    if (n_ids > 0 && n_ids < e->model.shape.n_vocab) e->n_ids = n_ids;
+}
+
+static void *aligned(size_t n_bytes)
+{
+    n_bytes = (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
+    void *p = aligned_alloc(ALIGN, n_bytes ? n_bytes : ALIGN);
+    if (p) memset(p, 0, n_bytes);
+    return p;
+}
+
+static bool floats(float **p, size_t n) { return (*p = aligned(n * sizeof **p)) != NULL; }
+
+static bool acts_init(struct acts *a, const struct model *m, size_t n_rows, int n_in)
+{
+    size_t n = (size_t)n_in;
+    a->n_in = n_in;
+    if (m->any_float && !floats(&a->x, n_rows * n)) return false;
+    if (!m->any_quant || n_in % BLOCK) return true;
+    return (a->q = aligned(n_rows * n)) && floats(&a->s, n_rows * n / BLOCK) && floats(&a->u, n_rows * n / BLOCK) &&
+           (a->sum = aligned(n_rows * n / 16 * sizeof *a->sum));
+}
+
+static void acts_free(struct acts *a)
+{
+    free(a->x);
+    free(a->q);
+    free(a->s);
+    free(a->u);
+    free(a->sum);
+}
+
+static size_t padded(int n) { return (size_t)((n + PANEL - 1) / PANEL + 1) * PANEL; }
+
+static bool scratch_init(struct scratch *s, const struct model *m)
+{
+    int row = m->shape.n_embd > m->shape.n_ff ? m->shape.n_embd : m->shape.n_ff;
+    return floats(&s->row, padded(row)) && floats(&s->attn, (size_t)(ATTN_CHUNK + m->shape.d_head)) &&
+           (!model_last(m) || floats(&s->logits, HEAD_ROWS * HEAD_CHUNK));
+}
+
+static bool buffers_init(struct engine *e)
+{
+    const struct shape *s = &e->model.shape;
+    size_t rows = (size_t)e->max_rows, n_kv = (size_t)((e->model.kv_to - e->model.kv_from) * s->d_head);
+    e->ld_q = e->ld_attn = padded(s->n_head * s->d_head);
+    e->ld_kv = padded((int)n_kv);
+    e->ld_ff = padded(s->n_ff);
+    e->ld_y = padded(s->n_embd);
+    bool ok = acts_init(&e->norm, &e->model, rows, s->n_embd) &&
+              acts_init(&e->attn, &e->model, rows, s->n_head * s->d_head) &&
+              acts_init(&e->hidden, &e->model, rows, s->n_ff) && floats(&e->q, rows * e->ld_q) &&
+              floats(&e->k_new, rows * e->ld_kv) && floats(&e->v_new, rows * e->ld_kv) &&
+              floats(&e->attn_out, rows * e->ld_attn) && floats(&e->ff, rows * e->ld_ff) &&
+              floats(&e->up, rows * e->ld_ff) && floats(&e->y, rows * e->ld_y) &&
+              floats(&e->cs, rows * (size_t)s->d_head) && floats(&e->parts, rows * (size_t)e->n_chunks * 3) &&
+              (e->wanted = calloc(rows, sizeof *e->wanted)) && (e->answers = calloc(rows, sizeof *e->answers)) &&
+              (e->rope_freq = calloc((size_t)s->d_head, sizeof *e->rope_freq)) &&
+              (e->scratch = calloc((size_t)e->n_threads, sizeof *e->scratch));
+    for (int i = 0; ok && i < e->n_threads; i++) ok = scratch_init(&e->scratch[i], &e->model);
+    return ok;
+}
+
+int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
+{
+    const struct model *m = &e->model;
+    int n_caches = stage_caches(m, &e->cache_from);
+    if (!buffers_init(e)) return err_set(err, E_LAYOUT, "%s: out of memory for a pass of %d rows", e->path, e->max_rows);
+    int rc = kv_init(&e->kv, n_caches, n_slots, m->kv_to - m->kv_from, n_ctx, m->shape.d_head, err);
+    if (rc == OK) rc = model_load(&e->model, e->k, e->pool, err);
+    if (rc != OK) return rc;
+    e->n_slots = n_slots;
+    e->n_ctx = n_ctx;
+    double ln_base = math_ln(m->shape.rope_base);
+    for (int i = 0; i < m->shape.d_head / 2; i++) e->rope_freq[i] = math_exp(-2.0 * i / m->shape.d_head * ln_base);
+    return OK;
+}
+
+void engine_close(struct engine *e)
+{
+    if (!e) return;
+    for (int i = 0; e->scratch && i < e->n_threads; i++) {
+        free(e->scratch[i].row);
+        free(e->scratch[i].attn);
+        free(e->scratch[i].logits);
+    }
+    acts_free(&e->norm);
+    acts_free(&e->attn);
+    acts_free(&e->hidden);
+    void *owned[] = {e->path,  e->q,     e->k_new,   e->v_new,     e->attn_out,  e->ff,   e->up,     e->y,
+                     e->cs,    e->parts, e->wanted,  e->answers,   e->rope_freq, e->top,  e->judged, e->tops,
+                     e->scratch, e->lp_judged};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
+    kv_free(&e->kv);
+    model_close(&e->model);
+    pool_close(e->pool);
+    free(e);
+}
+
+void engine_embed(struct engine *e, const int32_t *ids, int n, float *x)
+{
+    for (int i = 0; i < n; i++) e->k->row(x + (size_t)i * (size_t)e->model.shape.n_embd, &e->model.embed, ids[i]);
+}
+
+static void note_wanted(struct engine *e)
+{
+    e->n_wanted = e->n_judge_max = e->n_top_max = 0;
+    if (!model_last(&e->model)) return;
+    for (int i = 0; i < e->n_rows; i++) {
+        const struct row *ask = e->rows[i].ask;
+        if (!ask->wanted) continue;
+        e->wanted[e->n_wanted++] = i;
+        if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;
+        if ((int)ask->n_top > e->n_top_max) e->n_top_max = (int)ask->n_top;
+    }
+}
+
+int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
+                const struct verdict_row **answers, struct err *err)
+{
+    e->rows = rows;
+    e->n_rows = n_rows;
+    e->x = x;
+    e->rc = OK;
+    atomic_store(&e->bad, UINT64_MAX);
+    note_wanted(e);
+    int rc = head_room(e, err);
+    if (rc != OK) return rc;
+    pool_run(e->pool, forward_run, e);
+    if (e->rc != OK) {
+        *err = e->err;
+        return e->rc;
+    }
+    uint64_t bad = atomic_load(&e->bad);
+    if (bad != UINT64_MAX) {
+        const struct engine_row *row = &rows[bad & 0xffffffff];
+        int entry = (int)(bad >> 32);
+        if (entry == e->model.entry_to && model_last(&e->model))
+            return err_set(err, E_FAIL, "%s: a number that is not finite in the head at position %d", e->path, row->pos);
+        return err_set(err, E_FAIL, "%s: a number that is not finite in block %d at position %d", e->path,
+                       e->model.plan.entries[entry].block, row->pos);
+    }
+    if (model_last(&e->model) && e->model.share.shard == 0) {
+        head_answers(e);
+        *answers = e->answers;
+    }
+    return OK;
+}

@@ -1,0 +1,183 @@
+/* forward.c -- the pass. Every thread of the pool tells the same story over its part of rows, panels or heads, and meets
+ * the others at a barrier after each step. Which thread does what never changes a bit: an output element, a head and a row
+ * are each one thread's own. */
+#include <math.h>
+
+#include "kernels/math.h"
+#include "worker/engine/run.h"
+
+void run_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row)
+{
+    if (e->k->quantize(a, i_row, x) < 0) return;
+    uint64_t here = (uint64_t)(unsigned)i_entry << 32 | (unsigned)i_pass_row, seen = atomic_load(&e->bad);
+    while (here < seen && !atomic_compare_exchange_weak(&e->bad, &seen, here)) {}
+}
+
+void run_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from)
+{
+    if (!e->col) return;
+    pool_barrier(e->pool);
+    if (i_thread == 0 && e->rc == OK) e->rc = e->col->gather(e->col, buf, ld, n_rows, from, &e->err);
+    pool_barrier(e->pool);
+}
+
+/* Panels [from, to) of this thread, of a product that is cut among threads by panels. */
+static void product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a)
+{
+    int from, to;
+    pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
+    if (from < to) e->k->matmul(out, ld, w, a, e->n_rows, from, to);
+}
+
+static void add_bias(struct engine *e, float *x, const float *bias, int n)
+{
+    if (bias) e->k->add(x, bias, n);
+}
+
+/* Bias, rotary position, and the row's K and V into the cache: attention reads only what was rounded there. */
+static void place_row(struct engine *e, const struct block *b, int cache, int i_row)
+{
+    const struct engine_row *row = &e->rows[i_row];
+    const struct model *m = &e->model;
+    int d = m->shape.d_head, n_q = b->q.n_out, n_kv = b->k.n_out;
+    float *q = e->q + (size_t)i_row * e->ld_q, *k = e->k_new + (size_t)i_row * e->ld_kv,
+          *v = e->v_new + (size_t)i_row * e->ld_kv;
+    const float *cs = e->cs + (size_t)i_row * (size_t)d;
+    add_bias(e, q, b->bias_q, n_q);
+    add_bias(e, k, b->bias_k, n_kv);
+    add_bias(e, v, b->bias_v, n_kv);
+    e->k->rope(q, cs, n_q / d, d, m->shape.rope_neox);
+    e->k->rope(k, cs, n_kv / d, d, m->shape.rope_neox);
+    float scale = 1.0f / sqrtf((float)d);
+    for (int i = 0; i < n_q; i++) q[i] *= scale;
+    for (int h = 0; h < n_kv / d; h++) {
+        size_t at = kv_at(&e->kv, cache, row->slot, h) + (size_t)row->pos * (size_t)d;
+        e->k->to_f16(e->kv.k + at, k + h * d, d);
+        e->k->to_f16(e->kv.v + at, v + h * d, d);
+    }
+}
+
+static void attend(struct engine *e, int cache, int i_row, int i_head, float *scratch)
+{
+    const struct engine_row *row = &e->rows[i_row];
+    const struct model *m = &e->model;
+    int d = m->shape.d_head, head = m->heads_from[m->share.shard] + i_head;
+    int kv_head = head / (m->shape.n_head / m->shape.n_head_kv) - m->kv_from;
+    size_t at = kv_at(&e->kv, cache, row->slot, kv_head);
+    e->k->attention(e->attn_out + (size_t)i_row * e->ld_attn + (size_t)(head * d),
+                    e->q + (size_t)i_row * e->ld_q + (size_t)(i_head * d), e->kv.k + at, e->kv.v + at, (size_t)d,
+                    row->pos + 1, d, scratch);
+}
+
+/* x += step * y for this thread's rows, then the norm of x, ready for the next product. Either half may be absent. */
+static void add_and_norm(struct engine *e, int t, const float *step, const float *norm, int i_entry)
+{
+    int from, to, n = e->model.shape.n_embd;
+    pool_part(e->n_rows, t, e->n_threads, &from, &to);
+    for (int i = from; i < to; i++) {
+        float *x = e->x + (size_t)i * (size_t)n, *row = e->scratch[t].row;
+        if (step && *step == 1.0f) e->k->add(x, e->y + (size_t)i * e->ld_y, n);
+        else if (step) e->k->add_step(x, e->y + (size_t)i * e->ld_y, *step, n);
+        if (!norm) continue;
+        e->k->norm(row, x, norm, n, e->model.shape.eps);
+        run_quantize(e, &e->norm, i, row, i_entry, i);
+    }
+    pool_barrier(e->pool);
+}
+
+static void quantize_rows(struct engine *e, int t, struct acts *a, const float *x, size_t ld, int i_entry)
+{
+    int from, to;
+    pool_part(e->n_rows, t, e->n_threads, &from, &to);
+    for (int i = from; i < to; i++) run_quantize(e, a, i, x + (size_t)i * ld, i_entry, i);
+    pool_barrier(e->pool);
+}
+
+/* y = Wo . attention(q, K, V), from e->norm */
+static void attention(struct engine *e, const struct block *b, int cache, int i_entry, int t)
+{
+    const struct model *m = &e->model;
+    int d = m->shape.d_head, shard = m->share.shard, n_heads = b->q.n_out / d, from, to, gather_from[MAX_SHARDS + 1];
+    product(e, t, e->q, e->ld_q, &b->q, &e->norm);
+    product(e, t, e->k_new, e->ld_kv, &b->k, &e->norm);
+    product(e, t, e->v_new, e->ld_kv, &b->v, &e->norm);
+    pool_barrier(e->pool);
+
+    pool_part(e->n_rows, t, e->n_threads, &from, &to);
+    for (int i = from; i < to; i++) place_row(e, b, cache, i);
+    pool_barrier(e->pool);
+
+    /* Later rows see more positions: deal heads out like cards. */
+    for (int i = t; i < e->n_rows * n_heads; i += e->n_threads)
+        attend(e, cache, i / n_heads, i % n_heads, e->scratch[t].attn);
+    pool_barrier(e->pool);
+
+    for (int i = 0; i <= m->share.n_shards; i++) gather_from[i] = m->heads_from[i] * d;
+    run_gather(e, t, e->attn_out, e->ld_attn, e->n_rows, gather_from);
+    quantize_rows(e, t, &e->attn, e->attn_out, e->ld_attn, i_entry);
+    product(e, t, e->y + m->out_from[shard], e->ld_y, &b->o, &e->attn);
+    pool_barrier(e->pool);
+    run_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
+}
+
+/* y = Wdown . (silu(Wgate . norm) * (Wup . norm)) */
+static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
+{
+    const struct model *m = &e->model;
+    int shard = m->share.shard, at = m->ff_from[shard], n = b->gate.n_out, from, to;
+    product(e, t, e->ff + at, e->ld_ff, &b->gate, &e->norm);
+    product(e, t, e->up + at, e->ld_ff, &b->up, &e->norm);
+    pool_part(n_panels(&b->gate), t, e->n_threads, &from, &to); /* the columns that this thread has just written */
+    from *= PANEL;
+    to = to * PANEL < n ? to * PANEL : n;
+    for (int i = 0; i < e->n_rows && from < to; i++) {
+        float *gate = e->ff + (size_t)i * e->ld_ff + at + from, *up = e->up + (size_t)i * e->ld_ff + at + from;
+        e->k->silu_mul(gate, gate, up, to - from);
+    }
+    pool_barrier(e->pool);
+    run_gather(e, t, e->ff, e->ld_ff, e->n_rows, m->ff_from);
+    quantize_rows(e, t, &e->hidden, e->ff, e->ld_ff, i_entry);
+    product(e, t, e->y + m->out_from[shard], e->ld_y, &b->down, &e->hidden);
+    pool_barrier(e->pool);
+    run_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
+}
+
+/* RoPE: angle = pos * base^(-2i/d), sin and cos in double by our own code, rounded once. */
+static void turn_positions(struct engine *e, int t)
+{
+    int from, to, half = e->model.shape.d_head / 2;
+    pool_part(e->n_rows, t, e->n_threads, &from, &to);
+    for (int i = from; i < to; i++) {
+        for (int k = 0; k < half; k++) {
+            double s, c;
+            math_sincos(e->rows[i].pos * e->rope_freq[k], &s, &c);
+            float *cs = e->cs + ((size_t)i * (size_t)half + (size_t)k) * 2;
+            cs[0] = (float)c;
+            cs[1] = (float)s;
+        }
+    }
+}
+
+void forward_run(void *arg, int t)
+{
+    struct engine *e = arg;
+    const struct model *m = &e->model;
+    const float *step = NULL; /* of the y that is not yet added to x */
+    turn_positions(e, t);
+    for (int i = m->entry_from; i < m->entry_to; i++) {
+        const struct plan_entry *entry = &m->plan.entries[i];
+        const struct block *b = &m->blocks[entry->block];
+        if (entry->part & PART_ATTENTION) {
+            add_and_norm(e, t, step, b->norm_attn, i);
+            attention(e, b, entry->cache - e->cache_from, i, t);
+            step = &entry->step;
+        }
+        if (entry->part & PART_MLP) {
+            add_and_norm(e, t, step, b->norm_mlp, i);
+            mlp(e, b, i, t);
+            step = &entry->step;
+        }
+    }
+    add_and_norm(e, t, step, NULL, m->entry_to);
+    if (model_last(m)) head_run(e, t);
+}

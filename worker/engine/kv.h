@@ -1,0 +1,48 @@
+/* kv.h -- keys and values of past tokens, F16. The engine owns it.
+ *
+ * A cache belongs to a plan entry, not to a block: [n_caches, n_slots, n_heads, n_ctx, d]. There is no length here: a row
+ * names its position, and rows past the last one fed are garbage that will be overwritten. Rewinding costs nothing.
+ */
+#ifndef WORKER_ENGINE_KV_H
+#define WORKER_ENGINE_KV_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "proto/err.h"
+
+struct kv {
+    int n_caches, n_slots, n_heads, n_ctx, d;
+    size_t n_bytes; /* of k and v together */
+    uint16_t *k, *v; /* owns: one mapping, zero pages until written */
+};
+
+static inline uint64_t kv_position_bytes(int n_caches, int n_heads, int d)
+{
+    return (uint64_t)n_caches * (uint64_t)n_heads * (uint64_t)d * 2 * sizeof(uint16_t);
+}
+
+static inline int kv_init(struct kv *kv, int n_caches, int n_slots, int n_heads, int n_ctx, int d, struct err *err)
+{
+    size_t n_bytes = (size_t)(kv_position_bytes(n_caches, n_heads, d) * (uint64_t)n_slots * (uint64_t)n_ctx);
+    void *memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return err_set(err, E_LAYOUT, "no memory for %zu MiB of KV: use a smaller --ctx", n_bytes >> 20);
+    *kv = (struct kv){n_caches, n_slots, n_heads, n_ctx, d, n_bytes, memory, (uint16_t *)memory + n_bytes / 4};
+    return OK;
+}
+
+static inline void kv_free(struct kv *kv)
+{
+    if (kv && kv->k) munmap(kv->k, kv->n_bytes);
+    if (kv) *kv = (struct kv){0};
+}
+
+/* Offset of position 0 of a head, in elements; positions are d apart. */
+static inline size_t kv_at(const struct kv *kv, int cache, int slot, int head)
+{
+    return (((size_t)cache * (size_t)kv->n_slots + (size_t)slot) * (size_t)kv->n_heads + (size_t)head) *
+           (size_t)kv->n_ctx * (size_t)kv->d;
+}
+
+#endif

@@ -1,0 +1,455 @@
+#include "worker/engine/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "proto/history.h"
+
+struct arch {
+    const char *name;
+    bool rope_neox;
+};
+/* llama files hold q and k rows permuted so that neighbours pair up; qwen2 files pair halves. */
+static const struct arch archs[] = {{"llama", false}, {"qwen2", true}};
+
+/* A tensor, or rows of it, that this share keeps. */
+struct piece {
+    const struct gguf_tensor *tensor;
+    int row_from, row_to;
+    struct weights *matrix; /* one of the two */
+    float **vector;
+};
+
+struct pieces {
+    struct piece *list;
+    int n, room;
+};
+
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
+
+static size_t align_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+/* ---- shapes ---- */
+
+static int need_int(const struct model *m, const char *suffix, int max, int *out, struct err *err)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", m->shape.arch, suffix);
+    int64_t v;
+    if (!gguf_get_int(&m->file, key, &v)) return err_set(err, E_MODEL, "%s: no %s", m->file.path, key);
+    if (v < 1 || v > max)
+        return err_set(err, E_MODEL, "%s: %s is %lld, expected 1 to %d", m->file.path, key, (long long)v, max);
+    *out = (int)v;
+    return OK;
+}
+
+static double float_or(const struct model *m, const char *suffix, double fallback)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", m->shape.arch, suffix);
+    double v;
+    return gguf_get_float(&m->file, key, &v) ? v : fallback;
+}
+
+static int read_arch(struct model *m, struct err *err)
+{
+    struct gguf_str name;
+    if (!gguf_get_str(&m->file, "general.architecture", &name))
+        return err_set(err, E_MODEL, "%s: no general.architecture: not a language model", m->file.path);
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+        if (!gguf_str_is(name, archs[i].name)) continue;
+        snprintf(m->shape.arch, sizeof m->shape.arch, "%s", archs[i].name);
+        m->shape.rope_neox = archs[i].rope_neox;
+        return OK;
+    }
+    return err_set(err, E_MODEL, "%s: architecture %.*s is not supported; llama and qwen2 are", m->file.path,
+                   name.n > 40 ? 40 : (int)name.n, name.s);
+}
+
+/* What would change the numbers and is not built must be refused, not ignored. */
+static int refuse_unknown_rope(const struct model *m, struct err *err)
+{
+    char key[128];
+    struct gguf_str type;
+    snprintf(key, sizeof key, "%s.rope.scaling.type", m->shape.arch);
+    bool scaled = gguf_get_str(&m->file, key, &type) && !gguf_str_is(type, "none");
+    if (scaled || gguf_tensor(&m->file, "rope_freqs.weight"))
+        return err_set(err, E_MODEL, "%s: scaled rotary positions are not supported", m->file.path);
+    int64_t n_rot = m->shape.d_head;
+    snprintf(key, sizeof key, "%s.rope.dimension_count", m->shape.arch);
+    if (gguf_get_int(&m->file, key, &n_rot) && n_rot != m->shape.d_head)
+        return err_set(err, E_MODEL, "%s: rotary positions over %lld of %d dimensions are not supported", m->file.path,
+                       (long long)n_rot, m->shape.d_head);
+    return OK;
+}
+
+static int read_shape(struct model *m, struct err *err)
+{
+    struct shape *s = &m->shape;
+    int rc = read_arch(m, err);
+    if (rc == OK) rc = need_int(m, "block_count", 10000, &s->n_blocks, err);
+    if (rc == OK) rc = need_int(m, "embedding_length", 1 << 20, &s->n_embd, err);
+    if (rc == OK) rc = need_int(m, "attention.head_count", 1 << 16, &s->n_head, err);
+    if (rc == OK) rc = need_int(m, "feed_forward_length", 1 << 22, &s->n_ff, err);
+    if (rc == OK) rc = need_int(m, "context_length", 1 << 30, &s->n_ctx, err);
+    if (rc != OK) return rc;
+
+    int64_t v = s->n_head;
+    char key[128];
+    snprintf(key, sizeof key, "%s.attention.head_count_kv", s->arch);
+    gguf_get_int(&m->file, key, &v);
+    if (v < 1 || v > s->n_head || s->n_head % v)
+        return err_set(err, E_MODEL, "%s: %d query heads on %lld KV heads", m->file.path, s->n_head, (long long)v);
+    s->n_head_kv = (int)v;
+    v = s->n_embd / s->n_head;
+    snprintf(key, sizeof key, "%s.attention.key_length", s->arch);
+    if (!gguf_get_int(&m->file, key, &v) && s->n_embd % s->n_head)
+        return err_set(err, E_MODEL, "%s: %d dimensions do not divide among %d heads", m->file.path, s->n_embd, s->n_head);
+    if (v < 2 || v > 1024 || v % 2) return err_set(err, E_MODEL, "%s: heads of %lld dimensions", m->file.path, (long long)v);
+    s->d_head = (int)v;
+    s->eps = (float)float_or(m, "attention.layer_norm_rms_epsilon", 1e-5);
+    s->rope_base = float_or(m, "rope.freq_base", 10000.0);
+    if (!(s->eps >= 0 && s->eps < 1) || !(s->rope_base > 1 && s->rope_base < 1e12))
+        return err_set(err, E_MODEL, "%s: norm epsilon %g, rotary base %g", m->file.path, s->eps, s->rope_base);
+    return refuse_unknown_rope(m, err);
+}
+
+/* ---- tensors ---- */
+
+static int need_tensor(const struct model *m, const char *name, int n_in, int n_out, const struct gguf_tensor **out,
+                       struct err *err)
+{
+    const struct gguf_tensor *t = gguf_tensor(&m->file, name);
+    if (!t) return err_set(err, E_MODEL, "%s: no tensor %s", m->file.path, name);
+    if (t->n_dims > 2 || t->dim[0] != (uint64_t)n_in || t->dim[1] != (uint64_t)n_out)
+        return err_set(err, E_MODEL, "%s: %s is [%llu, %llu], expected [%d, %d]", m->file.path, name,
+                       (unsigned long long)t->dim[1], (unsigned long long)t->dim[0], n_out, n_in);
+    if (!kernels_supports((int)t->type))
+        return err_set(err, E_MODEL, "%s: %s has the format %s, which is not supported; F32 F16 Q4_1 Q5_0 Q8_0 Q4_K Q6_K are",
+                       m->file.path, name, gguf_type(t->type)->name);
+    *out = t;
+    return OK;
+}
+
+static int add_piece(struct pieces *p, struct piece piece, struct err *err)
+{
+    if (p->n == p->room) {
+        int room = p->room ? 2 * p->room : 64;
+        struct piece *list = realloc(p->list, (size_t)room * sizeof *list);
+        if (!list) return err_set(err, E_FAIL, "out of memory for a list of tensors");
+        p->list = list;
+        p->room = room;
+    }
+    p->list[p->n++] = piece;
+    return OK;
+}
+
+/* Rows [from, to) of a matrix [n_out, n_in]. */
+static int add_matrix(struct model *m, struct pieces *p, const char *name, int n_in, int n_out, int from, int to,
+                      struct weights *w, struct err *err)
+{
+    const struct gguf_tensor *t;
+    int rc = need_tensor(m, name, n_in, n_out, &t, err);
+    if (rc != OK) return rc;
+    w->type = (enum quant)t->type;
+    w->n_in = n_in;
+    w->n_out = to - from;
+    return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .matrix = w}, err);
+}
+
+static int add_vector(struct model *m, struct pieces *p, const char *name, int n, int from, int to, float **v,
+                      bool optional, struct err *err)
+{
+    if (optional && !gguf_tensor(&m->file, name)) return OK;
+    const struct gguf_tensor *t;
+    int rc = need_tensor(m, name, n, 1, &t, err);
+    if (rc != OK) return rc;
+    if (t->type != QUANT_F32) return err_set(err, E_MODEL, "%s: %s is not F32", m->file.path, name);
+    return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .vector = v}, err);
+}
+
+static int add_block(struct model *m, struct pieces *p, int i_block, struct err *err)
+{
+    const struct shape *s = &m->shape;
+    struct block *b = &m->blocks[i_block];
+    int r = m->share.shard, d = s->d_head;
+    int q0 = m->heads_from[r] * d, q1 = m->heads_from[r + 1] * d, k0 = m->kv_from * d, k1 = m->kv_to * d;
+    int f0 = m->ff_from[r], f1 = m->ff_from[r + 1], o0 = m->out_from[r], o1 = m->out_from[r + 1];
+    int n_q = s->n_head * d, n_kv = s->n_head_kv * d;
+    struct {
+        const char *name;
+        int n_in, n_out, from, to;
+        struct weights *w;
+    } matrices[] = {
+        {"attn_q.weight", s->n_embd, n_q, q0, q1, &b->q},          {"attn_k.weight", s->n_embd, n_kv, k0, k1, &b->k},
+        {"attn_v.weight", s->n_embd, n_kv, k0, k1, &b->v},         {"attn_output.weight", n_q, s->n_embd, o0, o1, &b->o},
+        {"ffn_gate.weight", s->n_embd, s->n_ff, f0, f1, &b->gate}, {"ffn_up.weight", s->n_embd, s->n_ff, f0, f1, &b->up},
+        {"ffn_down.weight", s->n_ff, s->n_embd, o0, o1, &b->down},
+    };
+    struct {
+        const char *name;
+        int n, from, to;
+        float **v;
+        bool optional;
+    } vectors[] = {
+        {"attn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_attn, false},
+        {"ffn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp, false},
+        {"attn_q.bias", n_q, q0, q1, &b->bias_q, true},
+        {"attn_k.bias", n_kv, k0, k1, &b->bias_k, true},
+        {"attn_v.bias", n_kv, k0, k1, &b->bias_v, true},
+    };
+    char name[128];
+    int rc = OK;
+    for (size_t i = 0; i < sizeof matrices / sizeof *matrices && rc == OK; i++) {
+        snprintf(name, sizeof name, "blk.%d.%s", i_block, matrices[i].name);
+        rc = add_matrix(m, p, name, matrices[i].n_in, matrices[i].n_out, matrices[i].from, matrices[i].to,
+                        matrices[i].w, err);
+    }
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors && rc == OK; i++) {
+        snprintf(name, sizeof name, "blk.%d.%s", i_block, vectors[i].name);
+        rc = add_vector(m, p, name, vectors[i].n, vectors[i].from, vectors[i].to, vectors[i].v, vectors[i].optional, err);
+    }
+    return rc;
+}
+
+/* Everything this share keeps, in the order in which a pass reads it. */
+static int list_pieces(struct model *m, struct pieces *p, struct err *err)
+{
+    const struct shape *s = &m->shape;
+    int rc = OK, r = m->share.shard;
+    bool embeds = model_first(m) && r == 0;
+    if (embeds) rc = add_matrix(m, p, "token_embd.weight", s->n_embd, s->n_vocab, 0, s->n_vocab, &m->embed, err);
+    bool *seen = calloc((size_t)s->n_blocks, sizeof *seen);
+    if (!seen) return err_set(err, E_FAIL, "out of memory for %d blocks", s->n_blocks);
+    for (int i = m->entry_from; i < m->entry_to && rc == OK; i++) {
+        int block = m->plan.entries[i].block;
+        if (!seen[block]) rc = add_block(m, p, block, err);
+        seen[block] = true;
+    }
+    free(seen);
+    if (rc != OK || !model_last(m)) return rc;
+    rc = add_vector(m, p, "output_norm.weight", s->n_embd, 0, s->n_embd, &m->norm_out, false, err);
+    if (rc != OK) return rc;
+    /* A tied head whose rows begin at a panel of the embedding that is here too is a view of it. */
+    int from = m->vocab_from[r], to = m->vocab_from[r + 1];
+    m->head = (struct weights){.n_in = s->n_embd, .n_out = to - from};
+    if (s->tied && embeds) return OK;
+    return add_matrix(m, p, s->tied ? "token_embd.weight" : "output.weight", s->n_embd, s->n_vocab, from, to, &m->head,
+                      err);
+}
+
+/* ---- the cut ---- */
+
+static uint64_t block_bytes(const struct model *m, int i_block)
+{
+    char prefix[32];
+    int n = snprintf(prefix, sizeof prefix, "blk.%d.", i_block);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < m->file.n_tensors; i++) {
+        const struct gguf_tensor *t = &m->file.tensors[i];
+        if (t->name.n > (size_t)n && !memcmp(t->name.s, prefix, (size_t)n)) bytes += t->n_bytes;
+    }
+    return bytes;
+}
+
+/* Stages take entries by bytes, so that each streams alike; the head counts for the last one. */
+static int cut_stages(struct model *m, const struct gguf_tensor *head, struct err *err)
+{
+    int n = m->plan.n_entries, n_stages = m->share.n_stages;
+    if (n_stages > n)
+        return err_set(err, E_LAYOUT, "%s: --pp %d, but the model has %d blocks: use --pp %d or less", m->file.path,
+                       n_stages, n, n);
+    uint64_t *upto = malloc(((size_t)n + 1) * sizeof *upto); /* bytes of the first i entries */
+    if (!upto) return err_set(err, E_FAIL, "out of memory for %d plan entries", n);
+    upto[0] = 0;
+    for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + block_bytes(m, m->plan.entries[i].block);
+    uint64_t total = upto[n] + head->n_bytes;
+    int from = 0;
+    for (int stage = 0; stage < n_stages; stage++) {
+        int to = from + 1, left = n_stages - 1 - stage; /* each later stage needs an entry too */
+        uint64_t goal = total / (uint64_t)n_stages * (uint64_t)(stage + 1);
+        while (to < n - left && (stage == n_stages - 1 || (upto[to] + upto[to + 1]) / 2 <= goal)) to++;
+        if (stage == m->share.stage) {
+            m->entry_from = from;
+            m->entry_to = to;
+        }
+        from = to;
+    }
+    free(upto);
+    return OK;
+}
+
+/* from[i] = unit * floor(n_units * i / n_shards), the last one n. */
+static void cut_even(int *from, int n, int unit, int n_shards)
+{
+    int n_units = (n + unit - 1) / unit;
+    for (int i = 0; i < n_shards; i++) from[i] = (int)((int64_t)n_units * i / n_shards) * unit;
+    from[n_shards] = n;
+}
+
+static int cut_shards(struct model *m, struct err *err)
+{
+    const struct shape *s = &m->shape;
+    int n = m->share.n_shards, r = m->share.shard;
+    if (n > s->n_head)
+        return err_set(err, E_LAYOUT, "%s: --tp %d, but the model has %d heads: use --tp %d or less", m->file.path, n,
+                       s->n_head, s->n_head);
+    const struct gguf_tensor *down = gguf_tensor(&m->file, "blk.0.ffn_down.weight");
+    bool quantized = down && down->type != QUANT_F32 && down->type != QUANT_F16;
+    cut_even(m->heads_from, s->n_head, 1, n);
+    cut_even(m->ff_from, s->n_ff, quantized ? BLOCK : 1, n);
+    cut_even(m->out_from, s->n_embd, PANEL, n);
+    cut_even(m->vocab_from, s->n_vocab, HEAD_CHUNK, n);
+    int group = s->n_head / s->n_head_kv;
+    m->kv_from = m->heads_from[r] / group;
+    m->kv_to = (m->heads_from[r + 1] - 1) / group + 1;
+    return OK;
+}
+
+/* ---- open, load, close ---- */
+
+/* Names the model by its directory and the first bytes of each tensor: two trainings of one architecture differ. */
+static uint64_t fingerprint(const struct model *m)
+{
+    uint64_t h = m->file.n_tensors;
+    for (size_t i = 0; i < m->file.n_tensors; i++) {
+        const struct gguf_tensor *t = &m->file.tensors[i];
+        for (size_t k = 0; k < t->name.n; k++) h = history_next(h, (uint8_t)t->name.s[k]);
+        for (int k = 0; k < 4; k++) h = history_mix(h ^ t->dim[k]);
+        h = history_next(h, (int32_t)t->type);
+        for (size_t k = 0; k < 64 && k < t->n_bytes; k++) h = history_next(h, t->data[k]);
+    }
+    return h;
+}
+
+static size_t piece_bytes(const struct piece *p, const struct kernels *k)
+{
+    int n_rows = p->row_to - p->row_from;
+    if (p->vector) return align_up((size_t)n_rows * sizeof(float), ALIGN);
+    return (size_t)((n_rows + PANEL - 1) / PANEL) * k->panel_bytes(p->matrix->type, p->matrix->n_in);
+}
+
+static void note_formats(struct model *m, const struct pieces *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        if (!p->list[i].matrix || p->list[i].matrix == &m->embed) continue;
+        bool is_float = p->list[i].matrix->type == QUANT_F32 || p->list[i].matrix->type == QUANT_F16;
+        m->any_float |= is_float;
+        m->any_quant |= !is_float;
+    }
+    if (!model_last(m) || !m->shape.tied) return;
+    const struct gguf_tensor *t = gguf_tensor(&m->file, "token_embd.weight");
+    bool is_float = t->type == QUANT_F32 || t->type == QUANT_F16;
+    m->any_float |= is_float;
+    m->any_quant |= !is_float;
+}
+
+int model_open(struct model *m, const char *path, const struct share *share, const struct kernels *k, struct err *err)
+{
+    *m = (struct model){.share = *share};
+    struct pieces p = {0};
+    int rc = gguf_open(&m->file, path, err);
+    if (rc != OK) return rc;
+    rc = read_shape(m, err);
+    if (rc != OK) goto out;
+
+    const struct gguf_tensor *embed = gguf_tensor(&m->file, "token_embd.weight");
+    const struct gguf_tensor *head = gguf_tensor(&m->file, "output.weight");
+    if (!embed || embed->dim[1] < 1 || embed->dim[1] > 1 << 24) {
+        rc = err_set(err, E_MODEL, "%s: no usable tensor token_embd.weight", path);
+        goto out;
+    }
+    m->shape.n_vocab = (int)embed->dim[1];
+    m->shape.tied = !head;
+    m->blocks = calloc((size_t)m->shape.n_blocks, sizeof *m->blocks);
+    if (!m->blocks) {
+        rc = err_set(err, E_FAIL, "out of memory for %d blocks", m->shape.n_blocks);
+        goto out;
+    }
+    rc = plan_plain(&m->plan, m->shape.n_blocks, err);
+    if (rc == OK) rc = cut_stages(m, head ? head : embed, err);
+    if (rc == OK) rc = cut_shards(m, err);
+    if (rc == OK) rc = list_pieces(m, &p, err);
+    if (rc != OK) goto out;
+    note_formats(m, &p);
+    for (int i = 0; i < p.n; i++) m->n_bytes += piece_bytes(&p.list[i], k);
+    m->hash = fingerprint(m);
+out:
+    free(p.list);
+    if (rc != OK) model_close(m);
+    return rc;
+}
+
+struct packing {
+    const struct piece *piece;
+    const struct kernels *k;
+    struct pool *pool;
+};
+
+/* Each thread packs, and so first touches, the panels that it will read. */
+static void pack_part(void *arg, int i_thread)
+{
+    const struct packing *job = arg;
+    const struct piece *p = job->piece;
+    int n_rows = p->row_to - p->row_from, from, to;
+    size_t row_bytes = p->tensor->n_bytes / p->tensor->dim[1];
+    pool_part((n_rows + PANEL - 1) / PANEL, i_thread, pool_threads(job->pool), &from, &to);
+    for (int panel = from; panel < to; panel++) {
+        const void *rows[PANEL];
+        for (int i = 0; i < PANEL; i++) {
+            int row = panel * PANEL + i;
+            rows[i] = row < n_rows ? p->tensor->data + (size_t)(p->row_from + row) * row_bytes : NULL;
+        }
+        job->k->pack(p->matrix->panels + (size_t)panel * p->matrix->panel_bytes, rows, p->matrix->type, p->matrix->n_in);
+    }
+}
+
+int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err)
+{
+    struct pieces p = {0};
+    int rc = list_pieces(m, &p, err);
+    if (rc != OK) goto out;
+    m->memory = mmap(NULL, align_up(m->n_bytes, HUGE_PAGE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (m->memory == MAP_FAILED) {
+        m->memory = NULL;
+        rc = err_set(err, E_LAYOUT, "%s: no memory for %zu MiB of weights", m->file.path, m->n_bytes >> 20);
+        goto out;
+    }
+    madvise(m->memory, align_up(m->n_bytes, HUGE_PAGE), MADV_HUGEPAGE); /* 5-8 % of a pass; a refusal costs only that */
+    uint8_t *at = m->memory;
+    for (int i = 0; i < p.n; i++) {
+        struct piece *piece = &p.list[i];
+        if (piece->vector) {
+            *piece->vector = (float *)at;
+            memcpy(at, piece->tensor->data + (size_t)piece->row_from * sizeof(float),
+                   (size_t)(piece->row_to - piece->row_from) * sizeof(float));
+        } else {
+            piece->matrix->panel_bytes = k->panel_bytes(piece->matrix->type, piece->matrix->n_in);
+            piece->matrix->panels = at;
+            pool_run(pool, pack_part, &(struct packing){piece, k, pool});
+        }
+        at += piece_bytes(piece, k);
+        gguf_release(&m->file, piece->tensor);
+    }
+    if (model_last(m) && !m->head.panels) { /* tied: vocab_from is a multiple of 1024, so the view begins at a panel */
+        m->head.type = m->embed.type;
+        m->head.panel_bytes = m->embed.panel_bytes;
+        m->head.panels = m->embed.panels + (size_t)(m->vocab_from[m->share.shard] / PANEL) * m->embed.panel_bytes;
+    }
+    gguf_close(&m->file);
+out:
+    free(p.list);
+    return rc;
+}
+
+void model_close(struct model *m)
+{
+    if (!m) return;
+    gguf_close(&m->file);
+    plan_free(&m->plan);
+    free(m->blocks);
+    if (m->memory) munmap(m->memory, align_up(m->n_bytes, HUGE_PAGE));
+    *m = (struct model){0};
+}
