@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/history.h"
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are copied as they lie in the file");
 
 enum {
@@ -491,4 +493,28 @@ int64_t gguf_item_int(const struct gguf_kv *kv, uint64_t i)
     if (f >= 0x1p63) return INT64_MAX;
     if (f < -0x1p63) return INT64_MIN;
     return f == f ? (int64_t)f : 0;
+}
+
+static uint64_t hash_bytes(uint64_t h, const void *data, size_t n)
+{
+    const uint8_t *bytes = data;
+    h = history_mix(h ^ n);
+    for (size_t i = 0; i < n; i += sizeof h) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + i, n - i < sizeof word ? n - i : sizeof word);
+        h = history_mix(h ^ word);
+    }
+    return h;
+}
+
+uint64_t gguf_array_hash(const struct gguf *g, const char *key)
+{
+    const struct gguf_kv *kv = gguf_find(g, key);
+    if (!kv || kv->type != GGUF_ARR) return 0;
+    if (kv->item_type != GGUF_STR) return hash_bytes(kv->n_items, kv->data, kv->n_items * value_bytes[kv->item_type]);
+    uint64_t h = kv->n_items;
+    const uint8_t *cursor = kv->data;
+    struct gguf_str s;
+    for (uint64_t i = 0; i < kv->n_items && gguf_next_str(g, &cursor, &s); i++) h = hash_bytes(h, s.s, s.n);
+    return h;
 }

@@ -87,6 +87,9 @@ bool gguf_next_str(const struct gguf *g, const uint8_t **cursor, struct gguf_str
 double gguf_item_float(const struct gguf_kv *kv, uint64_t i);
 int64_t gguf_item_int(const struct gguf_kv *kv, uint64_t i);
 
+/* Names the array under `key` by its content (0: absent), so that two files can be compared over a wire. */
+uint64_t gguf_array_hash(const struct gguf *g, const char *key);
+
 bool gguf_str_is(struct gguf_str s, const char *text);
 
 #endif

@@ -164,6 +164,7 @@ struct pass {
     size_t n_parts;
     const float *hidden; /* [rows, n_embd]; 4-byte aligned */
     size_t n_hidden;     /* floats */
+    uint32_t queued_us, computed_us; /* of the stages before: what the verdicts will say */
 };
 
 struct message {

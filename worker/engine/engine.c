@@ -53,6 +53,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
     *out = (struct engine_info){
         .shape = m->shape,
         .model_hash = m->hash,
+        .vocab_hash = m->vocab_hash,
         .plan_hash = plan_hash(&m->plan),
         .weights_bytes = m->n_bytes,
         .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),

@@ -34,7 +34,7 @@ struct engine_config {
 
 struct engine_info {
     struct shape shape;
-    uint64_t model_hash, plan_hash;
+    uint64_t model_hash, vocab_hash, plan_hash;
     uint64_t weights_bytes, kv_position_bytes;
 };
 

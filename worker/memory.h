@@ -1,0 +1,27 @@
+/* memory.h -- what this process may use: bytes and cores, as the kernel and its control groups say.
+ *
+ * Read-only and without state. Every file is named below a root, which is "" on a real machine and a made-up folder in
+ * tests. What cannot be read does not limit: machines without control groups are common.
+ */
+#ifndef WORKER_MEMORY_H
+#define WORKER_MEMORY_H
+
+#include <stdint.h>
+
+struct memory {
+    uint64_t host_bytes;   /* MemAvailable; UINT64_MAX: not known */
+    uint64_t cgroup_bytes; /* left below the tightest limit of this process's groups; UINT64_MAX: no limit */
+    double cgroup_cores;   /* the tightest quota; 0: none */
+    int affinity_cores;    /* that the scheduler may put this process on */
+    int host_cores;        /* that are online */
+};
+
+void memory_read(struct memory *m, const char *root);
+
+/* Bytes that this process can still take; UINT64_MAX: not known. */
+uint64_t memory_bytes(const struct memory *m);
+
+/* Threads that can run at once: the affinity, capped by the quota rounded up; at least 1. */
+int memory_cores(const struct memory *m);
+
+#endif

@@ -1,0 +1,36 @@
+/* role.h -- what the roles share: the inside of a worker, for worker.c, role_verifier.c and role_drafter.c. */
+#ifndef WORKER_ROLE_H
+#define WORKER_ROLE_H
+
+#include "worker/engine/engine.h"
+#include "worker/slots.h"
+#include "worker/worker.h"
+
+enum {
+    PASS_ROWS = 128, /* rows of a pass: enough for a prompt to run at the speed of arithmetic */
+    MAX_JOBS = 256,  /* unanswered parts of a group */
+    JOB_ARENA = 256 << 10 /* a Verify of PASS_ROWS rows takes a tenth of it */
+};
+
+struct worker {
+    const struct worker_config *config;
+    struct mailbox *mailbox;
+    struct engine *engine; /* owns; NULL for n-gram */
+    struct engine_info info;
+    struct slots slots; /* the leader's and the drafter's; others hold KV only */
+    struct wire_arena in, out;
+    bool quit; /* Quit has come */
+};
+
+uint64_t worker_now_us(void); /* for the us fields of answers; nothing is decided by it */
+
+int worker_post(struct worker *w, int to, const struct message *m, struct err *err);
+
+/* The next letter, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). */
+int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err);
+
+int verifier_serve(struct worker *w, struct err *err);
+int drafter_serve(struct worker *w, struct err *err);
+int ngram_serve(struct worker *w, struct err *err);
+
+#endif

@@ -1,0 +1,57 @@
+#include "worker/slots.h"
+
+#include <stdlib.h>
+
+#include "proto/history.h"
+
+int slots_init(struct slots *s, int n, int n_ctx, uint64_t root, struct err *err)
+{
+    *s = (struct slots){.n = n, .n_ctx = n_ctx, .slot = calloc((size_t)n, sizeof *s->slot)};
+    for (int i = 0; s->slot && i < n; i++) {
+        struct slot *slot = &s->slot[i];
+        slot->ids = calloc((size_t)n_ctx, sizeof *slot->ids);
+        slot->h = calloc((size_t)n_ctx + 1, sizeof *slot->h);
+        if (!slot->ids || !slot->h) {
+            slots_free(s);
+            break;
+        }
+        slot->h[0] = root;
+    }
+    return s->slot ? OK : err_set(err, E_LAYOUT, "no memory for %d sequences of %d ids", n, n_ctx);
+}
+
+void slots_free(struct slots *s)
+{
+    if (!s) return;
+    for (int i = 0; s->slot && i < s->n; i++) {
+        free(s->slot[i].ids);
+        free(s->slot[i].h);
+    }
+    free(s->slot);
+    *s = (struct slots){0};
+}
+
+enum part_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids)
+{
+    if (slot >= (uint32_t)s->n || at > (uint32_t)s->n_ctx || n_ids > (size_t)s->n_ctx - at) return PART_FULL;
+    if (at > (uint32_t)s->slot[slot].len) return PART_GAP;
+    return s->slot[slot].h[at] == h ? PART_OK : PART_STALE;
+}
+
+uint32_t slots_held(const struct slots *s, uint32_t slot)
+{
+    return slot < (uint32_t)s->n ? (uint32_t)s->slot[slot].len : 0;
+}
+
+int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids, size_t n_ids)
+{
+    struct slot *to = &s->slot[slot];
+    size_t kept = 0;
+    while (kept < n_ids && at + kept < (size_t)to->len && to->ids[at + kept] == ids[kept]) kept++;
+    for (size_t i = kept; i < n_ids; i++) {
+        to->ids[at + i] = ids[i];
+        to->h[at + i + 1] = history_next(to->h[at + i], ids[i]);
+    }
+    to->len = (int)(at + n_ids);
+    return (int)kept;
+}

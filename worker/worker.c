@@ -1,0 +1,146 @@
+#include "worker/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker/memory.h"
+#include "worker/role.h"
+
+uint64_t worker_now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+int worker_post(struct worker *w, int to, const struct message *m, struct err *err)
+{
+    const uint8_t *data;
+    size_t n_bytes;
+    int rc = wire_encode(&w->out, m, &data, &n_bytes, err);
+    return rc == OK ? mailbox_post(w->mailbox, to, m->tag, data, n_bytes, err) : rc;
+}
+
+int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err)
+{
+    struct mail mail;
+    int rc = block ? mailbox_wait(w->mailbox, &mail, -1, err) : mailbox_poll(w->mailbox, &mail, err);
+    if (rc != OK) return rc;
+    rc = wire_decode(arena, mail.tag, mail.data, mail.n_bytes, out, err);
+    mail_free(&mail);
+    if (rc == OK && out->tag == TAG_QUIT) w->quit = true;
+    return rc;
+}
+
+static bool is_verifier(const struct worker *w) { return w->config->peer >= PEER_VERIFIER; }
+
+static int open_engine(struct worker *w, struct err *err)
+{
+    const struct worker_config *c = w->config;
+    const struct layout *l = &c->layout;
+    struct engine_config config = {
+        .path = c->path,
+        .share = {.n_stages = 1, .n_shards = 1},
+        .kernels = c->kernels,
+        .collective = c->collective,
+        .n_threads = c->n_threads,
+        .spin = c->spin,
+        .max_rows = PASS_ROWS,
+    };
+    if (is_verifier(w))
+        config.share = (struct share){layout_stage(l, c->peer), l->pp, layout_shard(l, c->peer), l->tp};
+    int rc = engine_open(&w->engine, &config, err);
+    if (rc == OK) engine_info(w->engine, &w->info);
+    return rc;
+}
+
+static int say_hello(struct worker *w, struct err *err)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    const struct worker_config *c = w->config;
+    struct message m = {.tag = TAG_HELLO,
+                        .hello = {.version = WIRE_VERSION,
+                                  .host = host,
+                                  .cores = (uint32_t)memory_cores(),
+                                  .peer = c->peer,
+                                  .model = w->info.model_hash,
+                                  .vocab = w->info.vocab_hash,
+                                  .plan = w->info.plan_hash,
+                                  .arithmetic = ARITHMETIC_ID,
+                                  .selftest = kernels_selftest(c->kernels),
+                                  .path = c->path ? c->path : "",
+                                  .weights_bytes = w->info.weights_bytes,
+                                  .kv_position_bytes = w->info.kv_position_bytes,
+                                  .memory_bytes = memory_available(),
+                                  .n_vocab = (uint32_t)w->info.shape.n_vocab,
+                                  .n_ctx_max = (uint32_t)w->info.shape.n_ctx,
+                                  .max_rows = PASS_ROWS,
+                                  .max_jobs = MAX_JOBS,
+                                  .threads = (uint32_t)c->n_threads,
+                                  .cpu = c->kernels->name}};
+    return worker_post(w, PEER_COORDINATOR, &m, err);
+}
+
+/* Room for the largest message of this group: the hidden rows of a pass. */
+static int init_arenas(struct worker *w, struct err *err)
+{
+    size_t hidden = (size_t)PASS_ROWS * (size_t)w->info.shape.n_embd * sizeof(float);
+    size_t size = JOB_ARENA + (is_verifier(w) && w->config->layout.n_peers > PEER_VERIFIER + 1 ? 3 * hidden : 0);
+    wire_arena_free(&w->in);
+    wire_arena_free(&w->out);
+    int rc = wire_arena_init(&w->in, size, err);
+    return rc == OK ? wire_arena_init(&w->out, size, err) : rc;
+}
+
+/* Hello, Welcome, load, Ready. */
+static int introduce(struct worker *w, struct err *err)
+{
+    struct message m;
+    int rc = say_hello(w, err);
+    if (rc == OK) rc = worker_next(w, &w->in, true, &m, err);
+    if (rc != OK || w->quit) return rc;
+    if (m.tag != TAG_WELCOME) return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);
+    struct welcome welcome = m.welcome;
+    if (!welcome.n_slots || !welcome.n_ctx) return err_set(err, E_PEER, "peer %d: Welcome to no slots", w->config->peer);
+    rc = slots_init(&w->slots, (int)welcome.n_slots, (int)welcome.n_ctx, welcome.root, err);
+    if (rc == OK && w->engine) rc = engine_load(w->engine, (int)welcome.n_slots, (int)welcome.n_ctx, err);
+    if (rc == OK) rc = init_arenas(w, err);
+    if (rc != OK) return rc;
+    return worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_READY, .ready = {welcome.epoch}}, err);
+}
+
+static int serve(struct worker *w, struct err *err)
+{
+    if (is_verifier(w)) return verifier_serve(w, err);
+    return w->engine ? drafter_serve(w, err) : ngram_serve(w, err);
+}
+
+/* The coordinator prints the cause and answers with Quit. */
+static void tell_failure(struct worker *w, const struct err *cause)
+{
+    struct err ignored;
+    struct message m = {.tag = TAG_FAIL, .fail = {(uint32_t)cause->code, cause->text}};
+    if (worker_post(w, PEER_COORDINATOR, &m, &ignored) != OK) return;
+    while (!w->quit && worker_next(w, &w->in, true, &m, &ignored) == OK) {}
+}
+
+int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err)
+{
+    struct worker w = {.config = config, .mailbox = mailbox};
+    int rc = wire_arena_init(&w.in, JOB_ARENA, err);
+    if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
+    if (rc != OK) goto out;
+    if (config->path) rc = open_engine(&w, err);
+    if (rc == OK) rc = introduce(&w, err);
+    if (rc == OK && !w.quit) rc = serve(&w, err);
+    if (rc != OK && !w.quit) tell_failure(&w, err);
+out:
+    engine_close(w.engine);
+    slots_free(&w.slots);
+    wire_arena_free(&w.in);
+    wire_arena_free(&w.out);
+    return rc;
+}

@@ -1,0 +1,33 @@
+/* worker.h -- a peer that computes: it introduces itself, makes room, serves its role until Quit.
+ *
+ *   worker_run:  Hello ──▶ ◀── Welcome   load   Ready ──▶   serve ...   ◀── Quit
+ *                 └──────── Fail ──▶ ◀── Quit   (whatever goes wrong, at any step)
+ *
+ * A verifier's shard runs passes over its share of the big model; a drafter runs the little model, or looks for the text's
+ * end earlier in the text (n-gram). Neither knows text, clocks other than for reporting, or why a threshold has its value.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+#include "proto/err.h"
+#include "proto/layout.h"
+#include "proto/mailbox.h"
+#include "worker/engine/collective.h"
+
+struct worker_config { /* all borrowed until worker_run returns */
+    struct layout layout;
+    int peer;
+    const char *path; /* the model; NULL: an n-gram drafter */
+    const struct kernels *kernels;
+    struct collective *collective; /* of this stage's shards; NULL with one */
+    int n_threads;
+    bool spin; /* this host has a core for every thread of every worker on it */
+};
+
+/* Returns after Quit. OK, or the code of what went wrong here, which the coordinator has been told already. */
+int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err);
+
+#endif
