@@ -6,3 +6,6 @@ target_link_libraries(pf_tiny PUBLIC pf_proto m)
 add_executable(tiny lib/tiny_main.c)
 target_include_directories(tiny PRIVATE ${sees}/all)
 target_link_libraries(tiny PRIVATE pf_tiny)
+
+include(fuzz/fuzz.cmake)
+pilotfish_fuzz(gguf)
