@@ -1,0 +1,83 @@
+#include "coordinator/option_table.h"
+
+#define BIT(command) (1u << (command))
+#define AT(member) offsetof(struct parsed, member)
+
+enum {
+    GEN = BIT(CMD_GENERATE),
+    TOK = BIT(CMD_TOKENIZE),
+    INS = BIT(CMD_INSPECT),
+    DOC = BIT(CMD_DOCTOR),
+    ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | GEN | TOK | INS | DOC,
+    LONGEST_CONTEXT = 1 << 20
+};
+
+const struct option option_table[] = {
+    {"big", "-m", GEN | DOC, OPTION_TEXT, AT(o.big), "FILE", 0, 0, "the model whose text it is (GGUF)"},
+    {"little", "-md", GEN | DOC, OPTION_TEXT, AT(o.little), "FILE", 0, 0,
+     "a smaller model with the same vocabulary, to draft"},
+    {"draft", NULL, GEN | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0,
+     "who drafts: little with --little, else none; ngram\nneeds no model (repeats what followed before)"},
+    {"no-draft", NULL, GEN | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, "the big model alone"},
+    {"draft-max", NULL, GEN, OPTION_COUNT, AT(o.draft_max), "N", 1, 64, "drafts checked in one pass (4)"},
+    {"draft-ctx", NULL, GEN, OPTION_COUNT, AT(o.draft_ctx), "N", 1, LONGEST_CONTEXT,
+     "tokens of the prompt that the little model reads (512)"},
+    {"guard", NULL, GEN, OPTION_SWITCH, AT(o.guard), "off|on", 0, 0, "stop drafting while it does not pay (on)"},
+    {"prompt", "-p", GEN, OPTION_TEXT, AT(o.prompt), "TEXT", 0, 0, "the prompt; or simply the argument"},
+    {"file", "-f", GEN, OPTION_TEXT, AT(o.prompt_file), "FILE", 0, 0,
+     "the prompt is a file, less its last newline\n(-: standard input, also read where no prompt is given)"},
+    {"prompts", NULL, GEN, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
+     "JSON lines, a prompt each: \"turns\" (the first one),\n\"prompt\" or \"text\"; named by \"id\" or "
+     "\"question_id\""},
+    {"parallel", NULL, GEN | DOC, OPTION_COUNT, AT(o.parallel), "N", 1, 256, "sequences at once, with --prompts (4)"},
+    {"system", NULL, GEN, OPTION_TEXT, AT(o.system), "TEXT", 0, 0,
+     "the system message (the template's own; \"\": none)"},
+    {"raw", NULL, GEN, OPTION_FLAG, AT(o.raw), NULL, 0, 0, "no chat template: continue the text as it is"},
+    {"n-predict", "-n", GEN, OPTION_COUNT, AT(o.n_predict), "N", 0, LONGEST_CONTEXT,
+     "tokens to generate (0: until the end or the context)"},
+    {"ignore-eos", NULL, GEN, OPTION_FLAG, AT(o.ignore_eos), NULL, 0, 0, "go on after the ids that end a text"},
+    {"check", NULL, GEN, OPTION_FLAG, AT(o.check), NULL, 0, 0,
+     "run the big model alone too and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
+    {"logprobs", NULL, GEN, OPTION_COUNT, AT(o.logprobs), "N", 0, 20,
+     "also the N best ids of each position (-o jsonl)"},
+    {"ctx", NULL, GEN | DOC, OPTION_COUNT, AT(o.ctx), "N", 2, LONGEST_CONTEXT,
+     "tokens that a sequence may have, prompt included (4096)"},
+    {"threads", NULL, GEN | DOC, OPTION_COUNT, AT(o.threads), "N", 1, 1024,
+     "threads of each worker (the cores it may use)"},
+    {"tp", NULL, GEN | DOC, OPTION_COUNT, AT(o.tp), "N", 1, MAX_PEERS - 2,
+     "shards that compute each layer together (1)"},
+    {"pp", NULL, GEN | DOC, OPTION_COUNT, AT(o.pp), "N", 1, MAX_PEERS - 2, "stages that the layers are cut into (1)"},
+    {"color", NULL, GEN, OPTION_CHOICE, AT(o.color), "auto|always|never", 0, 0,
+     "green: accepted drafts; yellow: corrections"},
+    {"output", "-o", GEN | TOK, OPTION_CHOICE, AT(o.output), "text|jsonl", 0, 0, "text, or a line of JSON"},
+    {"output", "-o", INS, OPTION_CHOICE, AT(o.output), "text|json", 0, 0, "text, or JSON"},
+    {"stats", NULL, GEN, OPTION_FLAG, AT(o.stats), NULL, 0, 0, "a table of counts and times at the end"},
+    {"model", NULL, TOK, OPTION_TEXT, AT(o.model), "FILE", 0, 0, "the model whose vocabulary it is (GGUF)"},
+    {"no-special", NULL, TOK, OPTION_FLAG, AT(o.no_special), NULL, 0, 0,
+     "text like <|im_start|> is text, not one token;\nwith --detokenize: control tokens are left out"},
+    {"detokenize", NULL, TOK, OPTION_FLAG, AT(o.detokenize), NULL, 0, 0, "ids in, text out"},
+    {"help", "-h", ALL, OPTION_HELP, 0, NULL, 0, 0, "this text"},
+};
+const size_t n_options = sizeof option_table / sizeof *option_table;
+
+static const char generate_more[] =
+    "The text goes to standard output as it is accepted, all else to standard error.\n"
+    "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost,\n"
+    "      6 --check found a difference, 130 Ctrl-C.\n"
+    "\n"
+    "Over MPI ranks: 1 coordinator, 1 drafter with --little, tp x pp shards of the big model:\n"
+    "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n";
+
+const struct command_text command_texts[N_COMMANDS] = {
+    [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.", NULL, "COMMAND"},
+    [CMD_VERSION] = {"version", "", "Prints the version and the MPI that it is linked with.", NULL, NULL},
+    [CMD_GENERATE] = {"generate", " --big FILE [--little FILE] [PROMPT]",
+                      "The big model's own text, bit for bit, sooner: a drafter guesses, the big model checks.",
+                      generate_more, "PROMPT"},
+    [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
+                      "The token ids of a text (a file or standard input), or the text of ids.", NULL, "TEXT_FILE"},
+    [CMD_INSPECT] = {"inspect", " FILE", "What is in a model file, and whether this program runs it.", NULL, "FILE"},
+    [CMD_DOCTOR] = {"doctor", " [--big FILE] [--little FILE]",
+                    "What this machine and its ranks offer: cores, memory, MPI; and whether the models fit.", NULL,
+                    NULL},
+};

@@ -1,0 +1,305 @@
+#include "coordinator/options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/option_table.h"
+#include "coordinator/suggest.h"
+
+enum { MAX_OPTIONS = 64 };
+
+struct parser {
+    struct parsed p;
+    int argc, i; /* argv[i] is being read */
+    char **argv;
+    const char *positional;
+    bool given[MAX_OPTIONS];
+};
+
+static const char *command_name(const struct parser *r)
+{
+    return command_texts[r->p.o.command].name;
+}
+
+/* -1: no such command. */
+static int find_command(const char *word)
+{
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (!strcmp(word, command_texts[i].name)) return i;
+    }
+    return -1;
+}
+
+static bool takes(enum command command, const struct option *p)
+{
+    return p->commands & 1u << command;
+}
+
+/* --- what is wrong with an option that is none ---------------------------------------------------------------------
+ */
+
+/* The nearest long name among the options of a command. */
+static const char *nearest(enum command command, const char *name, size_t n)
+{
+    const char *names[MAX_OPTIONS];
+    for (size_t k = 0; k < n_options; k++) {
+        names[k] = takes(command, &option_table[k]) ? option_table[k].name : NULL;
+    }
+    return suggest(name, n, names, n_options);
+}
+
+static int unknown_option(const struct parser *r, const char *arg, struct err *err)
+{
+    bool is_long = arg[1] == '-';
+    const char *name = arg + 1 + is_long;
+    size_t n = strcspn(name, "=");
+    for (size_t k = 0; k < n_options; k++) {
+        const struct option *p = &option_table[k];
+        bool named = strlen(p->name) == n && !memcmp(p->name, name, n);
+        if (named && !takes(r->p.o.command, p)) {
+            return err_set(err, E_USAGE, "%s has no option --%s: see pilotfish help %s", command_name(r), p->name,
+                           command_name(r));
+        }
+        if (named && !is_long) return err_set(err, E_USAGE, "unknown option %s: write --%s", arg, p->name);
+        if (!is_long && p->alias && takes(r->p.o.command, p) && strlen(p->alias) == 2 && arg[1] == p->alias[1]) {
+            return err_set(err, E_USAGE, "unknown option %s: write %s %s, or --%s", arg, p->alias, arg + 2, p->name);
+        }
+    }
+    const char *like = nearest(r->p.o.command, name, n);
+    if (like) return err_set(err, E_USAGE, "unknown option %.*s: did you mean --%s?", (int)(name - arg + n), arg, like);
+    return err_set(err, E_USAGE, "unknown option %s: see pilotfish help %s", arg, command_name(r));
+}
+
+static int unknown_command(const char *word, struct err *err)
+{
+    const char *names[N_COMMANDS];
+    for (int i = 0; i < N_COMMANDS; i++) names[i] = command_texts[i].name;
+    const char *like = suggest(word, strlen(word), names, N_COMMANDS);
+    if (*word == '-')
+        return err_set(err, E_USAGE, "%s: a command comes first, as in pilotfish generate %s", word, word);
+    if (like) return err_set(err, E_USAGE, "unknown command %s: did you mean %s?", word, like);
+    return err_set(err, E_USAGE, "unknown command %s: see pilotfish help", word);
+}
+
+/* --- values --------------------------------------------------------------------------------------------------------
+ */
+
+static int set_count(int *out, const struct option *p, const char *value, struct err *err)
+{
+    char *end;
+    errno = 0;
+    long n = strtol(value, &end, 10);
+    if (end == value || *end) return err_set(err, E_USAGE, "--%s %s: not a whole number", p->name, value);
+    if (errno || n < p->low || n > p->high) {
+        return err_set(err, E_USAGE, "--%s %s: must be from %d to %d", p->name, value, p->low, p->high);
+    }
+    *out = (int)n;
+    return OK;
+}
+
+/* The index of `value` among words parted by '|'; -1: not among them. */
+static int choice_index(const char *words, const char *value)
+{
+    for (int i = 0;; i++) {
+        size_t n = strcspn(words, "|");
+        if (n == strlen(value) && !memcmp(words, value, n)) return i;
+        if (!words[n]) return -1;
+        words += n + 1;
+    }
+}
+
+static int set_value(struct parser *r, const struct option *p, const char *value, struct err *err)
+{
+    char *at = (char *)&r->p + p->offset;
+    int choice;
+    switch (p->kind) {
+    case OPTION_FLAG: *(bool *)at = true; return OK;
+    case OPTION_TEXT: *(const char **)at = value; return OK;
+    case OPTION_COUNT: return set_count((int *)at, p, value, err);
+    case OPTION_CHOICE:
+    case OPTION_SWITCH:
+        choice = choice_index(p->value, value);
+        if (choice < 0) return err_set(err, E_USAGE, "--%s %s: must be one of %s", p->name, value, p->value);
+        if (p->kind == OPTION_SWITCH)
+            *(bool *)at = choice;
+        else
+            *(unsigned *)at = (unsigned)choice; /* an enum of ours */
+        return OK;
+    case OPTION_HELP:
+        r->p.o.help_topic = command_name(r);
+        r->p.o.command = CMD_HELP;
+        return OK;
+    }
+    return OK;
+}
+
+/* --- one argument --------------------------------------------------------------------------------------------------
+ */
+
+static const struct option *find_option(const struct parser *r, const char *arg, const char **value)
+{
+    *value = NULL;
+    for (size_t k = 0; k < n_options; k++) {
+        const struct option *p = &option_table[k];
+        size_t n = strlen(p->name);
+        if (!takes(r->p.o.command, p)) continue;
+        if (p->alias && !strcmp(arg, p->alias)) return p;
+        if (strncmp(arg, "--", 2) || strncmp(arg + 2, p->name, n)) continue;
+        if (arg[2 + n] == '=') *value = arg + 2 + n + 1;
+        if (!arg[2 + n] || *value) return p;
+    }
+    return NULL;
+}
+
+static int take_option(struct parser *r, struct err *err)
+{
+    const char *arg = r->argv[r->i], *value, *unused;
+    const struct option *p = find_option(r, arg, &value);
+    if (!strcmp(arg, "-ngl") || !strcmp(arg, "--n-gpu-layers")) {
+        return err_set(err, E_USAGE,
+                       "%s: no layers are offloaded here; workers compute on CPU cores: --threads N sets how many each "
+                       "uses, --tp N and --pp N spread the big model over ranks",
+                       arg);
+    }
+    if (!p) return unknown_option(r, arg, err);
+    if (r->given[p - option_table]) return err_set(err, E_USAGE, "--%s is given twice", p->name);
+    r->given[p - option_table] = true;
+    if (!p->value && value) return err_set(err, E_USAGE, "--%s takes no value", p->name);
+    if (p->value && !value) {
+        if (r->i + 1 >= r->argc)
+            return err_set(err, E_USAGE, "--%s needs a value: --%s %s", p->name, p->name, p->value);
+        value = r->argv[++r->i];
+        if (find_option(r, value, &unused)) {
+            return err_set(err, E_USAGE, "--%s needs a value, and %s is an option; if it is meant: --%s=%s", p->name,
+                           value, p->name, value);
+        }
+    }
+    return set_value(r, p, value, err);
+}
+
+static int take_positional(struct parser *r, struct err *err)
+{
+    const char *arg = r->argv[r->i], *what = command_texts[r->p.o.command].positional;
+    if (!what) return err_set(err, E_USAGE, "%s takes no argument: %s", command_name(r), arg);
+    if (r->positional) {
+        return err_set(err, E_USAGE, "more than one %s: \"%s\" and \"%s\"; a text with spaces needs quotes", what,
+                       r->positional, arg);
+    }
+    r->positional = arg;
+    return OK;
+}
+
+static bool was_given(const struct parser *r, const char *name)
+{
+    for (size_t k = 0; k < n_options; k++) {
+        if (r->given[k] && !strcmp(option_table[k].name, name)) return true;
+    }
+    return false;
+}
+
+/* --- what only the whole line says ---------------------------------------------------------------------------------
+ */
+
+static int finish_prompt(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    if (r->positional && (o->prompt || o->prompt_file || o->prompts_file)) {
+        return err_set(err, E_USAGE, "two prompts: \"%s\" and %s", r->positional,
+                       o->prompt        ? "--prompt"
+                       : o->prompt_file ? "--file"
+                                        : "--prompts");
+    }
+    if (r->positional && !strcmp(r->positional, "-"))
+        o->prompt_file = "-";
+    else if (r->positional)
+        o->prompt = r->positional;
+    if (!!o->prompt + !!o->prompt_file + !!o->prompts_file > 1) {
+        return err_set(err, E_USAGE, "two prompts: only one of --prompt, --file, --prompts goes");
+    }
+    if (o->system && o->raw) {
+        return err_set(err, E_USAGE, "--system is a part of the chat template, which --raw leaves out: only one goes");
+    }
+    return OK;
+}
+
+/* --no-draft may stand beside --little: the same command line, big alone. */
+static int finish_drafter(struct parser *r, struct err *err)
+{
+    bool draft_given = was_given(r, "draft");
+    struct options *o = &r->p.o;
+    enum drafter draft = r->p.draft;
+    if (draft_given && draft == DRAFTER_NGRAM && o->little) {
+        return err_set(err, E_USAGE, "--draft ngram drafts without a model: leave --little out, or --draft");
+    }
+    if (draft_given && draft == DRAFTER_LITTLE && !o->little) {
+        return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
+    }
+    if (draft_given && draft != DRAFTER_NONE && r->p.no_draft) {
+        return err_set(err, E_USAGE, "--draft and --no-draft: only one goes");
+    }
+    o->drafter = r->p.no_draft ? DRAFTER_NONE : draft_given ? draft : o->little ? DRAFTER_LITTLE : DRAFTER_NONE;
+    return OK;
+}
+
+static int finish(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    int rc = OK;
+    switch (o->command) {
+    case CMD_HELP:
+        if (r->positional && find_command(r->positional) < 0) return unknown_command(r->positional, err);
+        if (r->positional) o->help_topic = r->positional;
+        break;
+    case CMD_GENERATE:
+        if (!o->big) return err_set(err, E_USAGE, "generate needs a model: --big FILE.gguf");
+        if ((rc = finish_prompt(r, err)) != OK) return rc;
+        return finish_drafter(r, err);
+    case CMD_DOCTOR: return finish_drafter(r, err);
+    case CMD_TOKENIZE:
+        if (!o->model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
+        o->text = r->positional;
+        break;
+    case CMD_INSPECT:
+        if (!r->positional) return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
+        o->model = r->positional;
+        break;
+    case CMD_VERSION: break;
+    }
+    return rc;
+}
+
+/* `pilotfish`, `pilotfish --help` and `pilotfish --version` are commands too. */
+static int take_command(struct parser *r, struct err *err)
+{
+    const char *word = r->argc > 1 ? r->argv[1] : "help";
+    if (!strcmp(word, "-h") || !strcmp(word, "--help")) word = "help";
+    if (!strcmp(word, "--version")) word = "version";
+    int command = find_command(word);
+    if (command < 0) return unknown_command(word, err);
+    r->p.o.command = (enum command)command;
+    return OK;
+}
+
+int options_parse(struct options *o, int argc, char **argv, struct err *err)
+{
+    struct parser r = {
+        .p.o = {.draft_max = 4, .draft_ctx = 512, .guard = true, .ctx = 4096, .tp = 1, .pp = 1, .parallel = 4},
+        .argc = argc,
+        .argv = argv,
+    };
+    bool only_positional = false;
+    int rc = take_command(&r, err);
+    for (r.i = 2; rc == OK && r.i < argc && !r.p.o.help_topic; r.i++) {
+        const char *arg = argv[r.i];
+        if (!only_positional && !strcmp(arg, "--"))
+            only_positional = true;
+        else if (only_positional || arg[0] != '-' || !arg[1])
+            rc = take_positional(&r, err);
+        else
+            rc = take_option(&r, err);
+    }
+    if (rc == OK && !r.p.o.help_topic) rc = finish(&r, err);
+    if (rc == OK) *o = r.p.o;
+    return rc;
+}

@@ -1,0 +1,3 @@
+# The command line, what people see, and the commands that need no worker.
+pilotfish_test(test_options test_options.c LIBS pf_coordinator)
+set_tests_properties(test_options PROPERTIES LABELS unit)

@@ -1,0 +1,262 @@
+/* The command line: what is read, and the one line about what is wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "coordinator/options.h"
+
+/* Words are parted by single spaces. */
+static int parse(struct options *o, const char *line, struct err *err)
+{
+    static char copy[512]; /* options borrow from argv */
+    char *argv[64], *rest = copy;
+    int argc = 0;
+    snprintf(copy, sizeof copy, "pilotfish%s%s", *line ? " " : "", line);
+    while (rest) argv[argc++] = strsep(&rest, " ");
+    err->text[0] = 0;
+    return options_parse(o, argc, argv, err);
+}
+
+static void defaults_are_the_ones_that_help_names(void **state)
+{
+    (void)state;
+    struct options o;
+    struct err err;
+    assert_int_equal(parse(&o, "generate --big B hello", &err), OK);
+    assert_int_equal(o.command, CMD_GENERATE);
+    assert_string_equal(o.big, "B");
+    assert_string_equal(o.prompt, "hello");
+    assert_null(o.little);
+    assert_null(o.system);
+    assert_int_equal(o.drafter, DRAFTER_NONE);
+    assert_int_equal(o.draft_max, 4);
+    assert_int_equal(o.draft_ctx, 512);
+    assert_true(o.guard);
+    assert_int_equal(o.n_predict, 0);
+    assert_int_equal(o.ctx, 4096);
+    assert_int_equal(o.threads, 0);
+    assert_int_equal(o.tp * o.pp, 1);
+    assert_int_equal(o.parallel, 4);
+    assert_int_equal(o.color, WHEN_AUTO);
+    assert_int_equal(o.output, OUT_TEXT);
+    assert_false(o.raw || o.check || o.ignore_eos || o.stats || o.logprobs);
+}
+
+static void every_option_reaches_its_field(void **state)
+{
+    (void)state;
+    struct options o;
+    struct err err;
+    assert_int_equal(
+        parse(&o,
+              "generate -m B -md L -f - -n 7 --draft-max=8 --draft-ctx 99 --guard off --check --ignore-eos "
+              "--logprobs 3 --ctx 100 --threads 2 --tp 3 --pp 2 --parallel 9 --color never -o jsonl --stats "
+              "--system=",
+              &err),
+        OK);
+    assert_string_equal(o.big, "B");
+    assert_string_equal(o.little, "L");
+    assert_string_equal(o.prompt_file, "-");
+    assert_string_equal(o.system, "");
+    assert_int_equal(o.drafter, DRAFTER_LITTLE);
+    int numbers[] = {o.n_predict, o.draft_max, o.draft_ctx, o.logprobs, o.ctx, o.threads, o.tp, o.pp, o.parallel};
+    int expected[] = {7, 8, 99, 3, 100, 2, 3, 2, 9};
+    assert_memory_equal(numbers, expected, sizeof numbers);
+    assert_false(o.guard);
+    assert_true(o.check && o.ignore_eos && o.stats);
+    assert_int_equal(o.color, WHEN_NEVER);
+    assert_int_equal(o.output, OUT_JSONL);
+}
+
+static void other_commands_take_their_argument(void **state)
+{
+    (void)state;
+    struct options o;
+    struct err err;
+    assert_int_equal(parse(&o, "inspect F -o json", &err), OK);
+    assert_string_equal(o.model, "F");
+    assert_int_equal(o.output, OUT_JSONL);
+    assert_int_equal(parse(&o, "tokenize --model M --no-special --detokenize T", &err), OK);
+    assert_string_equal(o.model, "M");
+    assert_string_equal(o.text, "T");
+    assert_true(o.no_special && o.detokenize);
+    assert_int_equal(parse(&o, "doctor --tp 2", &err), OK);
+    assert_int_equal(o.command, CMD_DOCTOR);
+}
+
+static void help_is_asked_for_in_every_way(void **state)
+{
+    (void)state;
+    struct {
+        const char *line, *topic;
+    } rows[] = {
+        {"", NULL},
+        {"help", NULL},
+        {"-h", NULL},
+        {"--help", NULL},
+        {"help generate", "generate"},
+        {"generate -h", "generate"},
+        {"generate --big B --help", "generate"},
+        {"inspect -h", "inspect"},
+        {"help -h", "help"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o;
+        struct err err;
+        assert_int_equal(parse(&o, rows[i].line, &err), OK);
+        assert_int_equal(o.command, CMD_HELP);
+        if (rows[i].topic)
+            assert_string_equal(o.help_topic, rows[i].topic);
+        else
+            assert_null(o.help_topic);
+    }
+    struct options o;
+    struct err err;
+    assert_int_equal(parse(&o, "--version", &err), OK);
+    assert_int_equal(o.command, CMD_VERSION);
+}
+
+static void drafters_follow_from_what_is_given(void **state)
+{
+    (void)state;
+    struct {
+        const char *line;
+        enum drafter drafter;
+    } rows[] = {
+        {"generate -m B x", DRAFTER_NONE},
+        {"generate -m B -md L x", DRAFTER_LITTLE},
+        {"generate -m B -md L --draft little x", DRAFTER_LITTLE},
+        {"generate -m B --draft ngram x", DRAFTER_NGRAM},
+        {"generate -m B -md L --draft none x", DRAFTER_NONE},
+        {"generate -m B -md L --no-draft x", DRAFTER_NONE},
+        {"doctor -m B --draft ngram", DRAFTER_NGRAM},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o;
+        struct err err;
+        assert_int_equal(parse(&o, rows[i].line, &err), OK);
+        assert_int_equal(o.drafter, rows[i].drafter);
+    }
+}
+
+static void what_is_wrong_is_said_in_one_line(void **state)
+{
+    (void)state;
+    struct {
+        const char *line, *says;
+    } rows[] = {
+        {"generte", "did you mean generate?"},
+        {"help tokenise", "did you mean tokenize?"},
+        {"bake", "unknown command bake: see pilotfish help"},
+        {"--big B", "a command comes first"},
+        {"generate --prmpt x", "unknown option --prmpt: did you mean --prompt?"},
+        {"generate --prmpt=x", "unknown option --prmpt: did you mean --prompt?"},
+        {"generate --n_predict 3", "did you mean --n-predict?"},
+        {"generate --zzzzzzzzz", "see pilotfish help generate"},
+        {"generate -prompt x", "write --prompt"},
+        {"generate -n64", "write -n 64"},
+        {"generate -m B -ngl 99", "--threads N"},
+        {"tokenize --logprobs 3", "tokenize has no option --logprobs"},
+        {"generate x", "generate needs a model: --big"},
+        {"tokenize", "tokenize needs a model: --model"},
+        {"inspect", "inspect needs a file"},
+        {"inspect A B", "more than one FILE"},
+        {"generate -m B one two", "more than one PROMPT: \"one\" and \"two\""},
+        {"doctor x", "doctor takes no argument"},
+        {"generate -m B -p x -f y", "two prompts"},
+        {"generate -m B -p x y", "two prompts: \"y\" and --prompt"},
+        {"generate -m B - -f y", "two prompts"},
+        {"generate -m B --raw --system x y", "only one goes"},
+        {"generate -m B -md L --draft ngram x", "drafts without a model"},
+        {"generate -m B --draft little x", "--little FILE"},
+        {"generate -m B --draft ngram --no-draft x", "only one goes"},
+        {"generate -m B -m C x", "--big is given twice"},
+        {"generate -m B x --prompt", "--prompt needs a value"},
+        {"generate --big --prompt x", "--prompt is an option"},
+        {"generate -m B --raw=1 x", "--raw takes no value"},
+        {"generate -m B --tp two x", "not a whole number"},
+        {"generate -m B --tp 2x x", "not a whole number"},
+        {"generate -m B --tp= x", "not a whole number"},
+        {"generate -m B --draft-max 0 x", "must be from 1 to 64"},
+        {"generate -m B --draft-max 65 x", "must be from 1 to 64"},
+        {"generate -m B --logprobs 21 x", "must be from 0 to 20"},
+        {"generate -m B --ctx 1 x", "must be from 2 to"},
+        {"generate -m B --threads 1025 x", "must be from 1 to 1024"},
+        {"generate -m B --parallel 257 x", "must be from 1 to 256"},
+        {"generate -m B --pp 99999999999999999999 x", "must be from 1 to"},
+        {"generate -m B -n -1 x", "--n-predict -1: must be from 0 to"},
+        {"generate -m B --color red x", "must be one of auto|always|never"},
+        {"inspect F -o jsonl", "must be one of text|json"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o;
+        struct err err;
+        int rc = parse(&o, rows[i].line, &err);
+        if (rc != E_USAGE || !strstr(err.text, rows[i].says) || strchr(err.text, '\n')) {
+            fail_msg("'%s': code %d, \"%s\" does not say \"%s\"", rows[i].line, rc, err.text, rows[i].says);
+        }
+    }
+}
+
+static void a_value_may_look_like_an_option_after_an_equals_sign(void **state)
+{
+    (void)state;
+    struct options o;
+    struct err err;
+    assert_int_equal(parse(&o, "generate -m B --prompt=--raw", &err), OK);
+    assert_string_equal(o.prompt, "--raw");
+    assert_int_equal(parse(&o, "generate -m B -- --raw", &err), OK);
+    assert_string_equal(o.prompt, "--raw");
+    assert_false(o.raw);
+    assert_int_equal(parse(&o, "generate -m B -", &err), OK);
+    assert_string_equal(o.prompt_file, "-");
+    assert_null(o.prompt);
+}
+
+static void help_fits_a_terminal_of_100_columns(void **state)
+{
+    (void)state;
+    const char *commands[] = {NULL, "help", "version", "generate", "tokenize", "inspect", "doctor"};
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stdout);
+    int saved = dup(STDOUT_FILENO);
+    dup2(fileno(file), STDOUT_FILENO);
+    bool all_known = true;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) all_known &= options_help(commands[i]);
+    bool unknown = options_help("bake");
+    fflush(stdout);
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    assert_true(all_known);
+    assert_false(unknown);
+    char line[256];
+    int n_lines = 0;
+    for (rewind(file); fgets(line, sizeof line, file); n_lines++) {
+        size_t n = strcspn(line, "\n");
+        assert_in_range(n, 0, 100);
+        assert_true(!n || line[n - 1] != ' ');
+    }
+    assert_in_range(n_lines, 60, 200);
+    fclose(file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_the_ones_that_help_names),
+        cmocka_unit_test(every_option_reaches_its_field),
+        cmocka_unit_test(other_commands_take_their_argument),
+        cmocka_unit_test(help_is_asked_for_in_every_way),
+        cmocka_unit_test(drafters_follow_from_what_is_given),
+        cmocka_unit_test(what_is_wrong_is_said_in_one_line),
+        cmocka_unit_test(a_value_may_look_like_an_option_after_an_equals_sign),
+        cmocka_unit_test(help_fits_a_terminal_of_100_columns),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
