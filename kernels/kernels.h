@@ -112,6 +112,6 @@ struct head_part head_merge(struct head_part a, struct head_part b);
 /* A hash over fixed hard inputs through every kernel of the table: equal on every path and machine of one arithmetic id. */
 uint64_t kernels_selftest(const struct kernels *k);
 
-extern const struct kernels kernels_ref;
+extern const struct kernels kernels_ref, kernels_avx2, kernels_avx512; /* callers use kernels_pick */
 
 #endif

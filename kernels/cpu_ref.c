@@ -1,0 +1,429 @@
+/* cpu_ref.c -- the truth: every kernel as plain loops, in the order that ARITHMETIC.md gives. Every other path is held
+ * to these bits. The ladder (each rung equal to this one by memcmp):
+ *
+ *   ref      this file; the file's blocks, one output element after another
+ *   avx2     maddubs, two ymm of 8 output rows a panel
+ *   avx512   VNNI, one zmm of 16 output rows a panel
+ *
+ * A panel here is its 16 rows one after another as the file has them, a NULL row all zero bytes: a scale of zero, so
+ * that its outputs are exactly +0. The bits are promised for finite inputs; other values give what they give.
+ */
+#include "kernels/kernels.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/math.h"
+
+#define TINY 0x1p-100f /* a block below it is all zero: m / 127 stays a normal number */
+#define N_PARTS 16
+
+/* ---- numbers ---- */
+
+static float f32_of_f16(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023, bits;
+    float f;
+    if (exponent == 0) return h & 0x8000 ? -(float)fraction * 0x1p-24f : (float)fraction * 0x1p-24f;
+    if (exponent == 31)
+        bits = sign | 0x7f800000u | (fraction ? 0x400000u : 0) | fraction << 13; /* a NaN turns quiet */
+    else
+        bits = sign | (exponent + 112) << 23 | fraction << 13;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static uint16_t f16_of_f32(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000, rest = bits & 0x7fffffffu;
+    if (rest > 0x7f800000u) return (uint16_t)(sign | 0x7e00 | (rest >> 13 & 0x3ff)); /* a NaN turns quiet */
+    if (rest >= 0x47800000u) return (uint16_t)(sign | 0x7c00);                       /* 65536 and more */
+    if (rest < 0x38800000u) {                                                        /* denormal: counts 2^-24 */
+        float n = rintf((f < 0 ? -f : f) * 0x1p24f);
+        return (uint16_t)(sign | (uint32_t)n);
+    }
+    rest += 0xfff + (rest >> 13 & 1); /* ties to even; a carry moves on into the exponent, 65520 into inf */
+    return (uint16_t)(sign | (rest - (112u << 23)) >> 13);
+}
+
+static float f16_at(const uint8_t *at)
+{
+    return f32_of_f16((uint16_t)(at[0] | at[1] << 8));
+}
+
+/* Sum of 16 partials: halves, i with i + n/2. */
+static float tree(float part[N_PARTS])
+{
+    for (int n = N_PARTS / 2; n >= 1; n /= 2)
+        for (int i = 0; i < n; i++) part[i] += part[i + n];
+    return part[0];
+}
+
+/* ---- formats ---- */
+
+struct format {
+    int n_elements, n_bytes; /* of the file's block */
+    bool is_float, has_min;
+};
+
+static struct format format_of(enum quant type)
+{
+    switch (type) {
+    case QUANT_F32: return (struct format){1, 4, true, false};
+    case QUANT_F16: return (struct format){1, 2, true, false};
+    case QUANT_Q4_1: return (struct format){32, 20, false, true};
+    case QUANT_Q5_0: return (struct format){32, 22, false, false};
+    case QUANT_Q8_0: return (struct format){32, 34, false, false};
+    case QUANT_Q4_K: return (struct format){256, 144, false, true};
+    case QUANT_Q6_K: return (struct format){256, 210, false, false};
+    }
+    assert(!"a format that no path has");
+    return (struct format){0};
+}
+
+static size_t row_bytes(enum quant type, int n_in)
+{
+    struct format f = format_of(type);
+    assert(n_in > 0 && n_in % f.n_elements == 0);
+    return (size_t)(n_in / f.n_elements) * (size_t)f.n_bytes;
+}
+
+/* 32 weights: element i is scale[i / 16] * q[i] + min. The scales differ in Q6_K only. */
+struct block {
+    int8_t q[BLOCK];
+    float scale[2], min;
+};
+
+static void block_q4_1(struct block *b, const uint8_t *at)
+{
+    b->scale[0] = b->scale[1] = f16_at(at);
+    b->min = f16_at(at + 2);
+    for (int i = 0; i < 16; i++) {
+        b->q[i] = at[4 + i] & 15;
+        b->q[i + 16] = at[4 + i] >> 4;
+    }
+}
+
+static void block_q5_0(struct block *b, const uint8_t *at)
+{
+    b->scale[0] = b->scale[1] = f16_at(at);
+    for (int i = 0; i < 16; i++) {
+        int low = at[2 + i / 8] >> i % 8 & 1, high = at[4 + i / 8] >> i % 8 & 1; /* the fifth bits */
+        b->q[i] = (int8_t)((at[6 + i] & 15) + 16 * low - 16);
+        b->q[i + 16] = (int8_t)((at[6 + i] >> 4) + 16 * high - 16);
+    }
+}
+
+static void block_q8_0(struct block *b, const uint8_t *at)
+{
+    b->scale[0] = b->scale[1] = f16_at(at);
+    memcpy(b->q, at + 2, BLOCK);
+}
+
+/* Part i (0..7) of a superblock: d, dmin, 12 bytes of 6-bit scales and minima, 128 bytes of nibbles. Parts 2j and 2j+1
+ * are the low and high nibbles of the same 32 bytes. */
+static void block_q4_k(struct block *b, const uint8_t *at, int i)
+{
+    const uint8_t *packed = at + 4, *nibbles = at + 16 + 32 * (i / 2);
+    int scale, min;
+    if (i < 4) {
+        scale = packed[i] & 63;
+        min = packed[i + 4] & 63;
+    } else {
+        scale = (packed[i + 4] & 15) | packed[i - 4] >> 6 << 4;
+        min = packed[i + 4] >> 4 | packed[i] >> 6 << 4;
+    }
+    b->scale[0] = b->scale[1] = f16_at(at) * (float)scale;
+    b->min = -(f16_at(at + 2) * (float)min);
+    for (int k = 0; k < BLOCK; k++) b->q[k] = nibbles[k] >> 4 * (i % 2) & 15;
+}
+
+/* Part i (0..7) of a superblock: 128 bytes of low nibbles, 64 of upper bit pairs, 16 scales, d. Each half of the
+ * superblock (128 elements) has its parts in the low nibbles of 32 and 32 bytes, then in the high ones. */
+static void block_q6_k(struct block *b, const uint8_t *at, int i)
+{
+    int half = i / 4, j = i % 4;
+    const uint8_t *low = at + 64 * half + 32 * (j % 2), *high = at + 128 + 32 * half;
+    const int8_t *scales = (const int8_t *)(at + 192) + 2 * i;
+    float d = f16_at(at + 208);
+    b->scale[0] = d * (float)scales[0];
+    b->scale[1] = d * (float)scales[1];
+    for (int k = 0; k < BLOCK; k++) b->q[k] = (int8_t)((low[k] >> 4 * (j / 2) & 15) + 16 * (high[k] >> 2 * j & 3) - 32);
+}
+
+static struct block block_read(enum quant type, const uint8_t *row, int i_block)
+{
+    struct format f = format_of(type);
+    int per = f.n_elements / BLOCK;
+    const uint8_t *at = row + (size_t)(i_block / per) * (size_t)f.n_bytes;
+    struct block b = {.min = 0.0f};
+    switch (type) {
+    case QUANT_Q4_1: block_q4_1(&b, at); break;
+    case QUANT_Q5_0: block_q5_0(&b, at); break;
+    case QUANT_Q8_0: block_q8_0(&b, at); break;
+    case QUANT_Q4_K: block_q4_k(&b, at, i_block % per); break;
+    case QUANT_Q6_K: block_q6_k(&b, at, i_block % per); break;
+    case QUANT_F32:
+    case QUANT_F16: assert(!"floats have no blocks"); break;
+    }
+    return b;
+}
+
+static float float_at(enum quant type, const uint8_t *row, int k)
+{
+    float f;
+    if (type == QUANT_F16) return f16_at(row + 2 * (size_t)k);
+    memcpy(&f, row + 4 * (size_t)k, sizeof f);
+    return f;
+}
+
+/* ---- panels ---- */
+
+static size_t ref_panel_bytes(enum quant type, int n_in)
+{
+    return (PANEL * row_bytes(type, n_in) + 63) / 64 * 64;
+}
+
+static void ref_pack(void *panel, const void *const rows[PANEL], enum quant type, int n_in)
+{
+    size_t n = row_bytes(type, n_in);
+    memset(panel, 0, ref_panel_bytes(type, n_in));
+    for (int i = 0; i < PANEL; i++)
+        if (rows[i]) memcpy((uint8_t *)panel + (size_t)i * n, rows[i], n);
+}
+
+static const uint8_t *panel_row(const struct weights *w, int i_row)
+{
+    return w->panels + (size_t)(i_row / PANEL) * w->panel_bytes + (size_t)(i_row % PANEL) * row_bytes(w->type, w->n_in);
+}
+
+static void ref_row(float *out, const struct weights *w, int i_row)
+{
+    const uint8_t *row = panel_row(w, i_row);
+    if (format_of(w->type).is_float) {
+        for (int k = 0; k < w->n_in; k++) out[k] = float_at(w->type, row, k);
+        return;
+    }
+    for (int i = 0; i < w->n_in / BLOCK; i++) {
+        struct block b = block_read(w->type, row, i);
+        for (int k = 0; k < BLOCK; k++) out[i * BLOCK + k] = fmaf(b.scale[k / 16], (float)b.q[k], b.min);
+    }
+}
+
+/* ---- products ---- */
+
+static int first_not_finite(const float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (x[i] - x[i] != 0.0f) return i;
+    return -1;
+}
+
+static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], const float *x)
+{
+    float m = 0.0f;
+    for (int i = 0; i < BLOCK; i++) {
+        float a = x[i] < 0.0f ? -x[i] : x[i];
+        if (a > m) m = a;
+    }
+    *s = m >= TINY ? m / 127.0f : 0.0f;
+    sum[0] = sum[1] = 0;
+    for (int i = 0; i < BLOCK; i++) {
+        q[i] = *s > 0.0f ? (int8_t)rintf(x[i] / *s) : 0;
+        sum[i / 16] += q[i];
+    }
+    *u = *s * (float)(sum[0] + sum[1]);
+}
+
+static int ref_quantize(struct acts *a, int i_row, const float *x)
+{
+    int n = a->n_in, bad = first_not_finite(x, n);
+    if (bad >= 0) return bad;
+    if (a->x) memmove(a->x + (size_t)i_row * (size_t)n, x, (size_t)n * sizeof *x);
+    if (!a->q) return -1;
+    assert(n % BLOCK == 0);
+    for (int i = 0; i < n / BLOCK; i++) {
+        size_t at = (size_t)i_row * (size_t)(n / BLOCK) + (size_t)i;
+        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, x + i * BLOCK);
+    }
+    return -1;
+}
+
+static float block_apply(float acc, const struct block *b, enum quant type, const struct acts *a, size_t i_block)
+{
+    const int8_t *q = a->q + i_block * BLOCK;
+    float s = a->s[i_block];
+    int isum[2] = {0, 0};
+    for (int k = 0; k < 16; k++) {
+        isum[0] += b->q[k] * q[k];
+        isum[1] += b->q[k + 16] * q[k + 16];
+    }
+    if (type == QUANT_Q6_K) {
+        acc = fmaf(s * b->scale[0], (float)isum[0], acc);
+        return fmaf(s * b->scale[1], (float)isum[1], acc);
+    }
+    acc = fmaf(s * b->scale[0], (float)(isum[0] + isum[1]), acc);
+    return format_of(type).has_min ? fmaf(b->min, a->u[i_block], acc) : acc;
+}
+
+/* out[r * ld_out] for all token rows r, of one output row. */
+static void matmul_row(float *out, size_t ld_out, const struct weights *w, const uint8_t *row, const struct acts *a,
+                       int n_rows)
+{
+    for (int r = 0; r < n_rows; r++) out[(size_t)r * ld_out] = 0.0f;
+    if (format_of(w->type).is_float) {
+        for (int r = 0; r < n_rows; r++)
+            for (int k = 0; k < w->n_in; k++) {
+                float *acc = &out[(size_t)r * ld_out];
+                *acc = fmaf(float_at(w->type, row, k), a->x[(size_t)r * (size_t)w->n_in + (size_t)k], *acc);
+            }
+        return;
+    }
+    int n_blocks = w->n_in / BLOCK;
+    for (int i = 0; i < n_blocks; i++) {
+        struct block b = block_read(w->type, row, i);
+        for (int r = 0; r < n_rows; r++) {
+            float *acc = &out[(size_t)r * ld_out];
+            *acc = block_apply(*acc, &b, w->type, a, (size_t)r * (size_t)n_blocks + (size_t)i);
+        }
+    }
+}
+
+static void ref_matmul(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows, int from,
+                       int to)
+{
+    for (int i = from * PANEL; i < to * PANEL; i++) matmul_row(out + i, ld_out, w, panel_row(w, i), a, n_rows);
+}
+
+/* ---- rows ---- */
+
+static void ref_norm(float *out, const float *x, const float *w, int n, float eps)
+{
+    float part[N_PARTS] = {0};
+    for (int i = 0; i < n; i++) part[i % N_PARTS] = fmaf(x[i], x[i], part[i % N_PARTS]);
+    float mean = tree(part) / (float)n, inv = 1.0f / sqrtf(mean + eps);
+    for (int i = 0; i < n; i++) out[i] = (x[i] * inv) * w[i];
+}
+
+static void ref_add(float *x, const float *y, int n)
+{
+    for (int i = 0; i < n; i++) x[i] += y[i];
+}
+
+static void ref_add_step(float *x, const float *y, float step, int n)
+{
+    for (int i = 0; i < n; i++) x[i] += step * y[i];
+}
+
+static void ref_silu_mul(float *out, const float *gate, const float *up, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = (gate[i] / (1.0f + math_expf(-gate[i]))) * up[i];
+}
+
+static void ref_rope(float *x, const float *cs, int n_heads, int d, bool neox)
+{
+    for (int h = 0; h < n_heads; h++, x += d)
+        for (int i = 0; i < d / 2; i++) {
+            float *a = neox ? x + i : x + 2 * i, *b = neox ? a + d / 2 : a + 1;
+            float cos = cs[2 * i], sin = cs[2 * i + 1], a0 = *a, b0 = *b;
+            *a = a0 * cos - b0 * sin;
+            *b = a0 * sin + b0 * cos;
+        }
+}
+
+static void ref_to_f16(uint16_t *out, const float *x, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = f16_of_f32(x[i]);
+}
+
+/* ---- attention ---- */
+
+struct softmax { /* of the chunks so far: sum = sum of exp(score - max) */
+    float max, sum;
+};
+
+/* score[n] = q.k, then exp(score - max). */
+static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int n, int d)
+{
+    struct softmax c = {0};
+    for (int p = 0; p < n; p++, k += ld) {
+        float part[N_PARTS] = {0};
+        for (int i = 0; i < d; i++) part[i % N_PARTS] = fmaf(q[i], f32_of_f16(k[i]), part[i % N_PARTS]);
+        score[p] = tree(part);
+        if (p == 0 || score[p] > c.max) c.max = score[p];
+    }
+    float part[N_PARTS] = {0};
+    for (int p = 0; p < n; p++) {
+        score[p] = math_expf(score[p] - c.max);
+        part[p % N_PARTS] += score[p];
+    }
+    c.sum = tree(part);
+    return c;
+}
+
+static void chunk_merge(float *out, struct softmax *all, const float *o, struct softmax c, int d)
+{
+    if (c.max > all->max) {
+        float scale = math_expf(all->max - c.max);
+        all->sum = fmaf(all->sum, scale, c.sum);
+        for (int i = 0; i < d; i++) out[i] = fmaf(out[i], scale, o[i]);
+        all->max = c.max;
+    } else {
+        float scale = math_expf(c.max - all->max);
+        all->sum = fmaf(c.sum, scale, all->sum);
+        for (int i = 0; i < d; i++) out[i] = fmaf(o[i], scale, out[i]);
+    }
+}
+
+static void ref_attention(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
+                          float *scratch)
+{
+    float *score = scratch, *o = scratch + ATTN_CHUNK;
+    struct softmax all = {0};
+    for (int from = 0; from < n_pos; from += ATTN_CHUNK) {
+        int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK;
+        struct softmax c = chunk_weights(score, q, k + (size_t)from * ld, ld, n, d);
+        for (int i = 0; i < d; i++) o[i] = 0.0f;
+        for (int p = 0; p < n; p++)
+            for (int i = 0; i < d; i++) o[i] = fmaf(score[p], f32_of_f16(v[(size_t)(from + p) * ld + (size_t)i]), o[i]);
+        if (from > 0) {
+            chunk_merge(out, &all, o, c, d);
+        } else {
+            all = c;
+            memcpy(out, o, (size_t)d * sizeof *o);
+        }
+    }
+    for (int i = 0; i < d; i++) out[i] /= all.sum;
+}
+
+/* ---- head ---- */
+
+static struct head_part ref_head(const float *logits, int32_t first, int n)
+{
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    float part[N_PARTS] = {0};
+    for (int i = 0; i < n; i++) part[i % N_PARTS] += math_expf(logits[i] - logits[best]);
+    return (struct head_part){.max = logits[best], .id = first + best, .sum = tree(part)};
+}
+
+const struct kernels kernels_ref = {
+    .name = "ref",
+    .panel_bytes = ref_panel_bytes,
+    .pack = ref_pack,
+    .row = ref_row,
+    .quantize = ref_quantize,
+    .matmul = ref_matmul,
+    .norm = ref_norm,
+    .add = ref_add,
+    .add_step = ref_add_step,
+    .silu_mul = ref_silu_mul,
+    .rope = ref_rope,
+    .to_f16 = ref_to_f16,
+    .attention = ref_attention,
+    .head = ref_head,
+};

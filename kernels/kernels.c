@@ -1,0 +1,252 @@
+/* This file is compiled for the baseline, so that a CPU without AVX2 starts and is told so. */
+#include "kernels/kernels.h"
+
+#include <assert.h>
+#include <cpuid.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/math.h"
+
+/* ---- which paths this CPU has ---- */
+
+static bool has_always(void)
+{
+    return true;
+}
+
+#ifdef KERNELS_HAVE_AVX2
+static bool has_avx2(void)
+{
+    /* F16C by hand: not every compiler's __builtin_cpu_supports knows it. That the system saves ymm is in avx2's
+     * answer. */
+    unsigned a, b, c, d;
+    bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+#ifdef KERNELS_HAVE_AVX512
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+/* From slow to fast. */
+static const struct path {
+    const char *name;
+    const struct kernels *table; /* NULL: known by name, refused with `lacks` */
+    bool (*has)(void);
+    const char *lacks;
+} paths[] = {
+    {"ref", &kernels_ref, has_always, NULL},
+#ifdef KERNELS_HAVE_AVX2
+    {"avx2", &kernels_avx2, has_avx2, "avx2: this CPU lacks AVX2, FMA or F16C"},
+#endif
+#ifdef KERNELS_HAVE_AVX512
+    {"avx512", &kernels_avx512, has_avx512, "avx512: this CPU lacks AVX-512 F, BW, VL, DQ or VNNI"},
+#endif
+    {"amx", NULL, NULL, "amx: there are no AMX kernels yet; avx512 runs on these CPUs"},
+};
+enum { N_PATHS = sizeof paths / sizeof *paths };
+
+static bool path_runs(const struct path *path)
+{
+    return path->table && path->has();
+}
+
+const struct kernels *kernels_path(int i)
+{
+    for (const struct path *p = paths; p < paths + N_PATHS; p++)
+        if (path_runs(p) && i-- == 0) return p->table;
+    return NULL;
+}
+
+const struct kernels *kernels_pick(const char *forced, const char **why)
+{
+    const struct kernels *best = NULL;
+    if (!forced || !*forced) {
+        for (const struct path *p = paths; p < paths + N_PATHS; p++)
+            if (path_runs(p)) best = p->table;
+        return best;
+    }
+    *why = "no such path; there are ref, avx2, avx512 and amx";
+    for (const struct path *p = paths; p < paths + N_PATHS; p++) {
+        if (strcmp(p->name, forced) != 0) continue;
+        if (path_runs(p)) return p->table;
+        *why = p->lacks;
+    }
+    return NULL;
+}
+
+static const enum quant formats[] = {QUANT_F32, QUANT_F16, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q8_0, QUANT_Q4_K, QUANT_Q6_K};
+enum { N_FORMATS = sizeof formats / sizeof *formats };
+
+bool kernels_supports(int type)
+{
+    for (int i = 0; i < N_FORMATS; i++)
+        if ((int)formats[i] == type) return true;
+    return false;
+}
+
+struct head_part head_merge(struct head_part a, struct head_part b)
+{
+    if (b.max > a.max) {
+        b.sum = fmaf(a.sum, math_expf(a.max - b.max), b.sum);
+        return b;
+    }
+    a.sum = fmaf(b.sum, math_expf(b.max - a.max), a.sum);
+    return a;
+}
+
+/* ---- self-test ---- */
+
+enum {
+    TEST_IN = 256, /* one superblock: every part of every format */
+    TEST_ROWS = 5,
+    TEST_PANEL_BYTES = PANEL * TEST_IN * 4 + 4096, /* the widest format, and room for a path's padding */
+    TEST_POS = ATTN_CHUNK + 5,
+    TEST_D = 24 /* not a multiple of 16 */
+};
+
+struct test {
+    uint64_t hash, state;
+};
+
+static void test_hash(struct test *t, const void *data, size_t n)
+{
+    const uint8_t *at = data; /* FNV-1a */
+    for (size_t i = 0; i < n; i++) t->hash = (t->hash ^ at[i]) * 0x100000001b3u;
+}
+
+static uint32_t test_bits(struct test *t)
+{
+    t->state = t->state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(t->state >> 32);
+}
+
+/* Sums of uniforms with outliers: wide enough that every rounding shows, never near overflow. */
+static void test_floats(struct test *t, float *x, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t b = test_bits(t);
+        x[i] = (float)((int32_t)(b & 0xffff) - 0x8000) * 0x1p-14f;
+        if (b >> 28 == 0) x[i] *= 60.0f;
+        if (b >> 28 == 1) x[i] *= 0x1p-30f;
+    }
+}
+
+/* A row of the file's blocks: any bits are weights, but 16-bit scales must be finite, and floats of a sane size. */
+static void test_weights(struct test *t, uint8_t row[TEST_IN * 4], enum quant type)
+{
+    static const struct {
+        enum quant type;
+        int n_bytes, at[2]; /* a block's bytes; the upper byte of its fp16 scales */
+    } scales[] = {{QUANT_F16, 2, {1, 1}},   {QUANT_Q4_1, 20, {1, 3}},  {QUANT_Q5_0, 22, {1, 1}},
+                  {QUANT_Q8_0, 34, {1, 1}}, {QUANT_Q4_K, 144, {1, 3}}, {QUANT_Q6_K, 210, {209, 209}}};
+    if (type == QUANT_F32) {
+        float x[TEST_IN];
+        test_floats(t, x, TEST_IN);
+        memcpy(row, x, sizeof x);
+        return;
+    }
+    for (int i = 0; i < TEST_IN * 4; i++) row[i] = (uint8_t)test_bits(t);
+    for (size_t f = 0; f < sizeof scales / sizeof *scales; f++)
+        for (int at = 0; scales[f].type == type && at + scales[f].n_bytes <= TEST_IN * 4; at += scales[f].n_bytes)
+            for (int i = 0; i < 2; i++) row[at + scales[f].at[i]] &= 0xaf; /* exponent 11 at most, denormals too */
+}
+
+static void test_products(struct test *t, const struct kernels *k)
+{
+    _Alignas(64) uint8_t panel[TEST_PANEL_BYTES];
+    _Alignas(64) int8_t q[TEST_ROWS * TEST_IN];
+    uint8_t rows[2][TEST_IN * 4];
+    float x[TEST_ROWS * TEST_IN], s[TEST_ROWS * TEST_IN / 32], u[TEST_ROWS * TEST_IN / 32], out[TEST_ROWS * PANEL],
+        embedding[TEST_IN];
+    int32_t sum[TEST_ROWS * TEST_IN / 16];
+    struct acts a = {.n_in = TEST_IN, .x = x, .q = q, .s = s, .u = u, .sum = sum};
+    for (int r = 0; r < TEST_ROWS; r++) {
+        float from[TEST_IN];
+        test_floats(t, from, TEST_IN);
+        memset(from, 0, BLOCK * sizeof *from * (size_t)(r % 2)); /* a block without a scale */
+        k->quantize(&a, r, from);
+    }
+    test_hash(t, q, sizeof q);
+    test_hash(t, s, sizeof s);
+    test_hash(t, u, sizeof u);
+    test_hash(t, sum, sizeof sum);
+    for (int f = 0; f < N_FORMATS; f++) {
+        const void *of_panel[PANEL] = {NULL};
+        for (int i = 0; i < 2; i++) test_weights(t, rows[i], formats[f]);
+        for (int i = 0; i < PANEL - 1; i++) of_panel[i] = rows[i % 2];
+        struct weights w = {formats[f], TEST_IN, PANEL, k->panel_bytes(formats[f], TEST_IN), panel};
+        assert(w.panel_bytes <= sizeof panel);
+        k->pack(panel, of_panel, formats[f], TEST_IN);
+        for (int n = 1; n <= TEST_ROWS; n += TEST_ROWS - 1) {
+            k->matmul(out, PANEL, &w, &a, n, 0, 1);
+            test_hash(t, out, (size_t)n * PANEL * sizeof *out);
+        }
+        k->row(embedding, &w, 1);
+        test_hash(t, embedding, sizeof embedding);
+    }
+}
+
+static void test_elementwise(struct test *t, const struct kernels *k)
+{
+    float x[TEST_IN], y[TEST_IN], cs[TEST_IN];
+    uint16_t half[TEST_IN];
+    test_floats(t, x, TEST_IN);
+    test_floats(t, y, TEST_IN);
+    for (int i = 0; i < TEST_IN / 2; i++) {
+        double sin, cos;
+        math_sincos(i * 1.7, &sin, &cos);
+        cs[2 * i] = (float)cos;
+        cs[2 * i + 1] = (float)sin;
+    }
+    k->add(x, y, TEST_IN - 3);
+    k->add_step(x, y, 0.3f, TEST_IN - 1);
+    test_hash(t, x, sizeof x);
+    k->silu_mul(x, x, y, TEST_IN);
+    test_hash(t, x, sizeof x);
+    k->norm(x, x, y, TEST_IN - 5, 1e-6f);
+    k->rope(x, cs, 2, TEST_IN / 2, true);
+    k->rope(x, cs, 2, TEST_IN / 2, false);
+    test_hash(t, x, sizeof x);
+    k->to_f16(half, x, TEST_IN);
+    test_hash(t, half, sizeof half);
+    double ln = math_ln(2.5), exp = math_exp(1.3);
+    test_hash(t, &ln, sizeof ln);
+    test_hash(t, &exp, sizeof exp);
+}
+
+static void test_attention(struct test *t, const struct kernels *k)
+{
+    float x[TEST_D], out[TEST_D], scratch[ATTN_CHUNK + TEST_D], logits[200];
+    uint16_t keys[TEST_POS * TEST_D], values[TEST_POS * TEST_D];
+    for (int i = 0; i < TEST_POS; i++) {
+        test_floats(t, x, TEST_D);
+        k->to_f16(keys + i * TEST_D, x, TEST_D);
+        test_floats(t, x, TEST_D);
+        k->to_f16(values + i * TEST_D, x, TEST_D);
+    }
+    test_floats(t, x, TEST_D);
+    k->attention(out, x, keys, values, TEST_D, TEST_POS, TEST_D, scratch);
+    test_hash(t, out, sizeof out);
+    test_floats(t, logits, 200);
+    struct head_part a = k->head(logits, 0, 199), b = k->head(logits, HEAD_CHUNK, 17), m = head_merge(a, b);
+    test_hash(t, &a, sizeof a);
+    test_hash(t, &b, sizeof b);
+    test_hash(t, &m, sizeof m);
+}
+
+uint64_t kernels_selftest(const struct kernels *k)
+{
+    struct test t = {.hash = 0xcbf29ce484222325u + ARITHMETIC_ID, .state = 1};
+    test_products(&t, k);
+    test_elementwise(&t, k);
+    test_attention(&t, k);
+    return t.hash;
+}
