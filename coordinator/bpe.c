@@ -1,0 +1,190 @@
+#include "coordinator/bpe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- pairs and ranks ---- */
+
+static size_t pair_hash(int32_t left, int32_t right)
+{
+    uint64_t h = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    h = (h ^ h >> 33) * 0xFF51AFD7ED558CCDull; /* MurmurHash3's finalizer */
+    h = (h ^ h >> 33) * 0xC4CEB9FE1A85EC53ull;
+    return (size_t)(h ^ h >> 33);
+}
+
+/* The slot of a pair: the one that holds it, or the free one where it belongs. */
+static struct bpe_pair *pair_slot(const struct bpe *b, int32_t left, int32_t right)
+{
+    size_t slot = pair_hash(left, right) & b->pairs_mask;
+    for (;; slot = (slot + 1) & b->pairs_mask) {
+        struct bpe_pair *p = &b->pairs[slot];
+        if (p->rank == BPE_NO_RANK || (p->left == left && p->right == right)) return p;
+    }
+}
+
+/* A merge stands in the file as "left right"; neither holds a space, since the alphabet has none. `joined` has room for
+ * the longest token. */
+static int add_merge(struct bpe *b, const struct vocab *v, uint32_t rank, struct gguf_str merge, char *joined,
+                     struct err *err)
+{
+    const char *space = merge.n > 2 ? memchr(merge.s + 1, ' ', merge.n - 2) : NULL;
+    size_t n_left = space ? (size_t)(space - merge.s) : 0, n_right = space ? merge.n - n_left - 1 : 0;
+    int32_t left = -1, right = -1, both = -1;
+    if (space && n_left + n_right <= v->longest) {
+        memcpy(joined, merge.s, n_left);
+        memcpy(joined + n_left, space + 1, n_right);
+        left = vocab_find(v, joined, n_left);
+        right = vocab_find(v, joined + n_left, n_right);
+        both = vocab_find(v, joined, n_left + n_right);
+    }
+    if (left < 0 || right < 0 || both < 0)
+        return err_set(err, E_MODEL, "merge %u \"%.*s\" is not of two tokens that make a third", rank,
+                       merge.n < 64 ? (int)merge.n : 64, merge.s);
+    b->merged[rank] = both;
+    struct bpe_pair *p = pair_slot(b, left, right);
+    if (p->rank == BPE_NO_RANK) *p = (struct bpe_pair){left, right, rank}; /* of two equal merges the first counts */
+    return OK;
+}
+
+static int add_merges(struct bpe *b, const struct vocab *v, const struct gguf *g, const struct gguf_kv *merges,
+                      struct err *err)
+{
+    char *joined = malloc(v->longest + 1);
+    if (!joined) return err_set(err, E_FAIL, "out of memory for a token of %zu bytes", v->longest);
+    const uint8_t *cursor = merges->data;
+    int rc = OK;
+    for (uint32_t rank = 0; rank < merges->n_items && rc == OK; rank++) {
+        struct gguf_str merge;
+        if (!gguf_next_str(g, &cursor, &merge))
+            rc = err_set(err, E_MODEL, "tokenizer.ggml.merges ends at item %u", rank);
+        else
+            rc = add_merge(b, v, rank, merge, joined, err);
+    }
+    free(joined);
+    return rc;
+}
+
+int bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, struct err *err)
+{
+    *b = (struct bpe){0};
+    const struct gguf_kv *merges = gguf_find(g, "tokenizer.ggml.merges");
+    if (!merges || merges->type != GGUF_ARR || merges->item_type != GGUF_STR || merges->n_items > INT32_MAX / 4)
+        return err_set(err, E_MODEL, "no list of merges (tokenizer.ggml.merges)");
+
+    size_t n = (size_t)merges->n_items, n_slots = 16;
+    while (n_slots < n * 2) n_slots *= 2;
+    b->pairs = malloc(n_slots * sizeof *b->pairs);
+    b->merged = malloc((n + 1) * sizeof *b->merged);
+    int rc = OK;
+    if (!b->pairs || !b->merged) {
+        rc = err_set(err, E_FAIL, "out of memory for %zu merges", n);
+    } else {
+        b->pairs_mask = n_slots - 1;
+        memset(b->pairs, 0xFF, n_slots * sizeof *b->pairs);
+        for (int c = 0; c < 256; c++) b->byte_id[c] = vocab_find_byte(v, (unsigned char)c);
+        rc = add_merges(b, v, g, merges, err);
+    }
+    if (rc != OK) bpe_close(b);
+    return rc;
+}
+
+void bpe_close(struct bpe *b)
+{
+    if (!b) return;
+    free(b->pairs);
+    free(b->merged);
+    *b = (struct bpe){0};
+}
+
+/* ---- a heap of rank << 32 | place: its least is the next merge ---- */
+
+static void heap_push(struct bpe_work *w, uint64_t key)
+{
+    size_t i = w->n_heap++;
+    for (; i > 0 && w->heap[(i - 1) / 2] > key; i = (i - 1) / 2) w->heap[i] = w->heap[(i - 1) / 2];
+    w->heap[i] = key;
+}
+
+static uint64_t heap_pop(struct bpe_work *w)
+{
+    uint64_t least = w->heap[0], last = w->heap[--w->n_heap];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < w->n_heap; i = child) {
+        if (child + 1 < w->n_heap && w->heap[child + 1] < w->heap[child]) child++;
+        if (w->heap[child] >= last) break;
+        w->heap[i] = w->heap[child];
+    }
+    w->heap[i] = last;
+    return least;
+}
+
+/* ---- merging ---- */
+
+/* Room for a piece of n bytes: n symbols, and two heap entries each, since n - 1 pairs are pushed at first and each of
+ * at most n - 1 merges takes one entry out and puts at most two in. */
+static int work_reserve(struct bpe_work *w, size_t n, struct err *err)
+{
+    if (n <= w->cap) return OK;
+    size_t cap = n < 256 ? 256 : n;
+    struct bpe_symbol *symbols = realloc(w->symbols, cap * sizeof *symbols);
+    if (symbols) w->symbols = symbols;
+    uint64_t *heap = realloc(w->heap, 2 * cap * sizeof *heap);
+    if (heap) w->heap = heap;
+    if (!symbols || !heap) return err_set(err, E_FAIL, "out of memory for a word of %zu bytes", n);
+    w->cap = cap;
+    return OK;
+}
+
+void bpe_work_free(struct bpe_work *w)
+{
+    if (!w) return;
+    free(w->symbols);
+    free(w->heap);
+    *w = (struct bpe_work){0};
+}
+
+/* Looks up the pair of a symbol and its next one. A symbol's rank is always that of its present pair: a heap entry with
+ * another rank is stale, as a rank names its pair. */
+static void rank_pair(const struct bpe *b, struct bpe_work *w, int32_t at)
+{
+    struct bpe_symbol *s = &w->symbols[at];
+    s->rank = s->next < 0 ? BPE_NO_RANK : pair_slot(b, s->id, w->symbols[s->next].id)->rank;
+    if (s->rank != BPE_NO_RANK) heap_push(w, (uint64_t)s->rank << 32 | (uint32_t)at);
+}
+
+static void merge_pair(const struct bpe *b, struct bpe_work *w, int32_t at)
+{
+    struct bpe_symbol *s = &w->symbols[at], *gone = &w->symbols[s->next];
+    s->id = b->merged[s->rank];
+    s->next = gone->next;
+    gone->rank = BPE_NO_RANK;
+    if (s->next >= 0) w->symbols[s->next].prev = at;
+    rank_pair(b, w, at);
+    if (s->prev >= 0) rank_pair(b, w, s->prev);
+}
+
+int bpe_encode(const struct bpe *b, struct bpe_work *w, struct gguf_str piece, int32_t *ids, size_t *n_ids,
+               struct err *err)
+{
+    int rc = work_reserve(w, piece.n, err);
+    if (rc != OK) return rc;
+    int32_t n = (int32_t)piece.n;
+    for (int32_t i = 0; i < n; i++) {
+        int byte = (unsigned char)piece.s[i];
+        if (b->byte_id[byte] < 0) return err_set(err, E_USAGE, "the vocabulary has no token for byte 0x%02x", byte);
+        w->symbols[i] = (struct bpe_symbol){b->byte_id[byte], i - 1, i + 1 < n ? i + 1 : -1, BPE_NO_RANK};
+    }
+
+    w->n_heap = 0;
+    for (int32_t i = 0; i < n; i++) rank_pair(b, w, i);
+    while (w->n_heap > 0) {
+        uint64_t key = heap_pop(w);
+        int32_t at = (int32_t)(uint32_t)key;
+        if (w->symbols[at].rank == (uint32_t)(key >> 32)) merge_pair(b, w, at);
+    }
+
+    *n_ids = 0;
+    for (int32_t i = 0; i >= 0; i = w->symbols[i].next) ids[(*n_ids)++] = w->symbols[i].id;
+    return OK;
+}

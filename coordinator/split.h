@@ -1,0 +1,43 @@
+/* split.h -- the pre-tokenizer: cuts a text into the pieces inside which merging happens.
+ *
+ * One expression for each name of tokenizer.ggml.pre, matched by PCRE2 (compiled to machine code where the library
+ * can). Pieces follow each other without gaps and together are the text, byte for byte: PCRE2 sees only the stretches
+ * that are UTF-8; a stretch that is not is a piece of its own. A splitter does not change after split_open and may be
+ * shared by threads; each split_run belongs to one.
+ */
+#ifndef COORDINATOR_SPLIT_H
+#define COORDINATOR_SPLIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/err.h"
+#include "proto/gguf.h"
+
+struct splitter {
+    const char *pre; /* static */
+    void *code;      /* owns: pcre2_code */
+};
+
+/* E_MODEL, and the names that are known, where `pre` is none of them. */
+int split_open(struct splitter *s, struct gguf_str pre, struct err *err);
+void split_close(struct splitter *s);
+
+struct split_run {
+    const struct splitter *splitter;
+    void *match, *context; /* owns: pcre2_match_data, pcre2_match_context */
+    const char *text;      /* borrowed until the next split_text */
+    size_t n;
+    size_t from, pos,
+        until; /* the stretch of UTF-8 is text[from .. until - 1]; pos: next piece, from <= pos <= until */
+};
+
+int split_run_init(struct split_run *r, const struct splitter *s, struct err *err);
+void split_run_free(struct split_run *r);
+
+void split_text(struct split_run *r, const char *text, size_t n);
+
+/* The next piece, never empty; an empty one is the end. */
+int split_next(struct split_run *r, struct gguf_str *piece, struct err *err);
+
+#endif

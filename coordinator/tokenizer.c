@@ -1,0 +1,260 @@
+#include "coordinator/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "coordinator/bpe.h"
+#include "coordinator/split.h"
+#include "coordinator/vocab.h"
+
+static const char *const end_keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+static const char *const end_names[] = {"<|im_end|>", "<|endoftext|>", "<|end_of_text|>",
+                                        "<|eot_id|>", "<end_of_turn>", "</s>"};
+enum { N_END_KEYS = sizeof end_keys / sizeof *end_keys, N_END_NAMES = sizeof end_names / sizeof *end_names };
+
+struct tokenizer {
+    struct vocab vocab;
+    struct splitter splitter;
+    struct bpe bpe;
+    int32_t bos; /* put first where asked; -1: the file does not want it */
+    int32_t end[N_END_KEYS + N_END_NAMES];
+    size_t n_end;
+    char model[32];
+};
+
+/* ---- opening ---- */
+
+static void add_end(struct tokenizer *t, int32_t id)
+{
+    size_t at = 0;
+    while (at < t->n_end && t->end[at] < id) at++;
+    if (at < t->n_end && t->end[at] == id) return;
+    memmove(&t->end[at + 1], &t->end[at], (t->n_end - at) * sizeof *t->end);
+    t->end[at] = id;
+    t->n_end++;
+}
+
+/* *id stays as it is where the file has no such key. */
+static int read_id(const struct tokenizer *t, const struct gguf *g, const char *key, int32_t *id, struct err *err)
+{
+    int64_t value;
+    if (!gguf_get_int(g, key, &value)) return OK;
+    if (value < 0 || value >= t->vocab.n)
+        return err_set(err, E_MODEL, "%s is %lld, the vocabulary ends at %d", key, (long long)value, t->vocab.n - 1);
+    *id = (int32_t)value;
+    return OK;
+}
+
+static int read_end_ids(struct tokenizer *t, const struct gguf *g, struct err *err)
+{
+    for (int i = 0; i < N_END_KEYS; i++) {
+        int32_t id = -1;
+        int rc = read_id(t, g, end_keys[i], &id, err);
+        if (rc != OK) return rc;
+        if (id >= 0) add_end(t, id);
+    }
+    for (int i = 0; i < N_END_NAMES; i++) {
+        int32_t id = tokenizer_find(t, end_names[i]);
+        if (id >= 0 && t->vocab.type[id] == TOKEN_CONTROL) add_end(t, id);
+    }
+    return OK;
+}
+
+static int read_bos(struct tokenizer *t, const struct gguf *g, struct err *err)
+{
+    int64_t wanted = 0;
+    t->bos = -1;
+    if (!gguf_get_int(g, "tokenizer.ggml.add_bos_token", &wanted) || !wanted) return OK;
+    int rc = read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, err);
+    if (rc == OK && t->bos < 0) rc = err_set(err, E_MODEL, "add_bos_token without tokenizer.ggml.bos_token_id");
+    return rc;
+}
+
+static int open_parts(struct tokenizer *t, const struct gguf *g, struct err *err)
+{
+    struct gguf_str model, pre = {"default", 7};
+    if (!gguf_get_str(g, "tokenizer.ggml.model", &model))
+        return err_set(err, E_MODEL, "no vocabulary (tokenizer.ggml.model)");
+    if (!gguf_str_is(model, "gpt2"))
+        return err_set(err, E_MODEL, "tokenizer \"%.*s\" is not supported (known: gpt2)",
+                       model.n < 64 ? (int)model.n : 64, model.s);
+    gguf_get_str(g, "tokenizer.ggml.pre", &pre);
+
+    int rc = split_open(&t->splitter, pre, err);
+    if (rc == OK) rc = vocab_open(&t->vocab, g, err);
+    if (rc == OK) rc = bpe_open(&t->bpe, &t->vocab, g, err);
+    if (rc == OK) rc = read_bos(t, g, err);
+    if (rc == OK) rc = read_end_ids(t, g, err);
+    if (rc == OK) snprintf(t->model, sizeof t->model, "gpt2 / %s", t->splitter.pre);
+    return rc;
+}
+
+int tokenizer_open(struct tokenizer **out, const struct gguf *g, struct err *err)
+{
+    struct tokenizer *t = calloc(1, sizeof *t);
+    if (!t) return err_set(err, E_FAIL, "%s: out of memory for a tokenizer", g->path);
+    int rc = open_parts(t, g, err);
+    if (rc != OK) {
+        tokenizer_close(t);
+        err_wrap(err, "%s", g->path);
+        return rc;
+    }
+    *out = t;
+    return OK;
+}
+
+void tokenizer_close(struct tokenizer *t)
+{
+    if (!t) return;
+    vocab_close(&t->vocab);
+    split_close(&t->splitter);
+    bpe_close(&t->bpe);
+    free(t);
+}
+
+/* ---- asking ---- */
+
+int tokenizer_n_vocab(const struct tokenizer *t)
+{
+    return t->vocab.n;
+}
+
+const char *tokenizer_model(const struct tokenizer *t)
+{
+    return t->model;
+}
+
+struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special)
+{
+    struct gguf_str none = {"", 0};
+    if (id < 0 || id >= t->vocab.n) return none;
+    switch ((enum token_type)t->vocab.type[id]) {
+    case TOKEN_UNKNOWN:
+    case TOKEN_CONTROL:
+    case TOKEN_UNUSED: return special ? t->vocab.bytes[id] : none;
+    case TOKEN_NORMAL:
+    case TOKEN_USER:
+    case TOKEN_BYTE: break;
+    }
+    return t->vocab.bytes[id];
+}
+
+int32_t tokenizer_find(const struct tokenizer *t, const char *text)
+{
+    return vocab_find(&t->vocab, text, strlen(text));
+}
+
+size_t tokenizer_end_ids(const struct tokenizer *t, const int32_t **ids)
+{
+    *ids = t->end;
+    return t->n_end;
+}
+
+bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
+{
+    for (size_t i = 0; i < t->n_end; i++)
+        if (t->end[i] == id) return true;
+    return false;
+}
+
+uint64_t tokenizer_hash(const struct tokenizer *t)
+{
+    uint64_t hash = 0; /* each token's hash seeds the next one's, so lengths need no separators */
+    for (int32_t id = 0; id < t->vocab.n; id++) {
+        hash = XXH64(t->vocab.text[id].s, t->vocab.text[id].n, hash);
+        hash = XXH64(&t->vocab.type[id], 1, hash);
+    }
+    return hash;
+}
+
+int tokenizer_compatible(const struct tokenizer *big, const struct tokenizer *little, int *n_common, struct err *err)
+{
+    int n = big->vocab.n < little->vocab.n ? big->vocab.n : little->vocab.n;
+    for (int32_t id = 0; id < n; id++) {
+        struct gguf_str a = big->vocab.text[id], b = little->vocab.text[id];
+        int type_a = big->vocab.type[id], type_b = little->vocab.type[id];
+        if (type_a == type_b && a.n == b.n && memcmp(a.s, b.s, a.n) == 0) continue;
+        return err_set(
+            err, E_MODEL,
+            "the vocabularies differ: id %d is \"%.*s\" (type %d) in the big model, \"%.*s\" (type %d) in the "
+            "little one",
+            id, a.n < 200 ? (int)a.n : 200, a.s, type_a, b.n < 200 ? (int)b.n : 200, b.s, type_b);
+    }
+    *n_common = n;
+    return OK;
+}
+
+/* ---- encoding ---- */
+
+struct encoding { /* one call's state: the tokenizer itself is shared */
+    const struct tokenizer *t;
+    struct split_run run;
+    struct bpe_work work;
+    int32_t *ids; /* room for one id a byte, and BOS */
+    size_t n;
+};
+
+static int encode_plain(struct encoding *e, const char *text, size_t n_bytes, struct err *err)
+{
+    split_text(&e->run, text, n_bytes);
+    for (;;) {
+        struct gguf_str piece;
+        size_t n;
+        int rc = split_next(&e->run, &piece, err);
+        if (rc != OK || piece.n == 0) return rc;
+        rc = bpe_encode(&e->t->bpe, &e->work, piece, e->ids + e->n, &n, err);
+        if (rc != OK) return rc;
+        e->n += n;
+    }
+}
+
+static int encode_special(struct encoding *e, const char *text, size_t n_bytes, struct err *err)
+{
+    while (n_bytes > 0) {
+        size_t at = n_bytes, len = 0;
+        int32_t id = vocab_find_special(&e->t->vocab, text, n_bytes, &at, &len);
+        int rc = encode_plain(e, text, at, err);
+        if (rc != OK) return rc;
+        if (id >= 0) e->ids[e->n++] = id;
+        text += at + len;
+        n_bytes -= at + len;
+    }
+    return OK;
+}
+
+static int encode_into(struct encoding *e, const char *text, size_t n_bytes, bool special, bool add_bos,
+                       struct err *err)
+{
+    e->ids = malloc((n_bytes + 1) * sizeof *e->ids);
+    if (!e->ids) return err_set(err, E_FAIL, "out of memory for a text of %zu bytes", n_bytes);
+    int rc = split_run_init(&e->run, &e->t->splitter, err);
+    if (rc != OK) return rc;
+    if (add_bos && e->t->bos >= 0) e->ids[e->n++] = e->t->bos;
+    return special ? encode_special(e, text, n_bytes, err) : encode_plain(e, text, n_bytes, err);
+}
+
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
+                     int32_t **ids, size_t *n_ids, struct err *err)
+{
+    if (n_bytes > INT32_MAX / 2) return err_set(err, E_USAGE, "a text of %zu bytes is too long", n_bytes);
+
+    struct encoding e = {.t = t};
+    int rc = encode_into(&e, text, n_bytes, special, add_bos, err);
+    if (rc == OK) {
+        int32_t *all = realloc(*ids, (*n_ids + e.n + 1) * sizeof *all);
+        if (all) {
+            memcpy(all + *n_ids, e.ids, e.n * sizeof *all);
+            *ids = all;
+            *n_ids += e.n;
+        } else {
+            rc = err_set(err, E_FAIL, "out of memory for %zu ids", e.n);
+        }
+    }
+    split_run_free(&e.run);
+    bpe_work_free(&e.work);
+    free(e.ids);
+    return rc;
+}

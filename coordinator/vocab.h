@@ -1,0 +1,53 @@
+/* vocab.h -- the list of tokens of a model file: id <-> text, types, and special tokens found in a text.
+ *
+ * A token has two faces: `text`, as it stands in the file, and `bytes`, what it means. Normal tokens of byte-level BPE
+ * are written in GPT-2's alphabet of 256 printable characters, one a byte; all others are written as they are. The
+ * vocabulary owns its tables and the decoded bytes; `text` is borrowed from the gguf until vocab_close. Nothing changes
+ * after vocab_open, so threads may share it.
+ */
+#ifndef COORDINATOR_VOCAB_H
+#define COORDINATOR_VOCAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/gguf.h"
+
+enum token_type { /* numbered as in files */
+                  TOKEN_NORMAL = 1,
+                  TOKEN_UNKNOWN,
+                  TOKEN_CONTROL,
+                  TOKEN_USER,
+                  TOKEN_UNUSED,
+                  TOKEN_BYTE
+};
+
+struct vocab {
+    int n;
+    size_t longest;         /* bytes of the longest text */
+    struct gguf_str *text;  /* [n] */
+    struct gguf_str *bytes; /* [n] into `arena`, or equal to text */
+    uint8_t *type;          /* [n] */
+    char *arena;
+    int32_t *by_text;    /* open addressing: id, -1 for a free slot; [by_text_mask + 1] */
+    size_t by_text_mask; /* a power of two less one */
+    int32_t *special;    /* control and user-defined ids, ascending by text; [n_special] */
+    int n_special;
+    int special_from[257]; /* those whose first byte is b: special[special_from[b] .. special_from[b + 1] - 1] */
+};
+
+/* E_MODEL where the lists are absent or do not fit each other. */
+int vocab_open(struct vocab *v, const struct gguf *g, struct err *err);
+void vocab_close(struct vocab *v);
+
+/* The id of a text as it stands in the file (the lowest, where it stands twice); -1: none. */
+int32_t vocab_find(const struct vocab *v, const char *text, size_t n);
+
+/* The id of the token that is byte b alone; -1: none. */
+int32_t vocab_find_byte(const struct vocab *v, unsigned char b);
+
+/* The first special token in s, the longest of those that begin there: its id, its place and its length; -1: none. */
+int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, size_t *at, size_t *len);
+
+#endif
