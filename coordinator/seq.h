@@ -3,8 +3,8 @@
  *   WAITING ──seq_start──▶ PROMPT ──first verdict──▶ VERIFYING ◀──▶ DRAFTING
  *                             └───────────────┴──────────┴──▶ DONE   (end id, length, context full)
  *
- * A sequence knows no messages and no clock: spec.c moves it. Only final ids are in it, in order; KV is derived from them,
- * so nothing is lost when a worker is.
+ * A sequence knows no messages and no clock: spec.c moves it. Only final ids are in it, in order; KV is derived from
+ * them, so nothing is lost when a worker is.
  */
 #ifndef COORDINATOR_SEQ_H
 #define COORDINATOR_SEQ_H
@@ -51,6 +51,9 @@ void seq_free(struct seq *s); /* NULL and zeroed are fine */
 /* Makes an id final. n_ids < n_limit. top: n_top entries or NULL. */
 void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top);
 
-static inline int seq_n_generated(const struct seq *s) { return s->n_ids - s->n_prompt; }
+static inline int seq_n_generated(const struct seq *s)
+{
+    return s->n_ids - s->n_prompt;
+}
 
 #endif

@@ -7,8 +7,8 @@
 #include "worker/worker.h"
 
 enum {
-    PASS_ROWS = 128, /* rows of a pass: enough for a prompt to run at the speed of arithmetic */
-    MAX_JOBS = 256,  /* unanswered parts of a group */
+    PASS_ROWS = 128,      /* rows of a pass: enough for a prompt to run at the speed of arithmetic */
+    MAX_JOBS = 256,       /* unanswered parts of a group */
     JOB_ARENA = 256 << 10 /* a Verify of PASS_ROWS rows takes a tenth of it */
 };
 
@@ -31,6 +31,5 @@ int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct m
 
 int verifier_serve(struct worker *w, struct err *err);
 int drafter_serve(struct worker *w, struct err *err);
-int ngram_serve(struct worker *w, struct err *err);
 
 #endif

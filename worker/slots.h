@@ -1,8 +1,8 @@
 /* slots.h -- what a worker knows of each sequence: its ids, and the name of every prefix of them.
  *
- * A part of a message says (at, h): it applies iff `at <= len` and the history there is h; then the length is set to `at`
- * and ids are appended. Nothing ever says "rewind". The owner keeps KV rows beside it, one an id, and takes care that row i
- * is that of ids[i] for all i it has fed.
+ * A part of a message says (at, h): it applies iff `at <= len` and the history there is h; then the length is set to
+ * `at` and ids are appended. Nothing ever says "rewind". The owner keeps KV rows beside it, one an id, and takes care
+ * that row i is that of ids[i] for all i it has fed.
  */
 #ifndef WORKER_SLOTS_H
 #define WORKER_SLOTS_H

@@ -34,7 +34,10 @@ int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct m
     return rc;
 }
 
-static bool is_verifier(const struct worker *w) { return w->config->peer >= PEER_VERIFIER; }
+static bool is_verifier(const struct worker *w)
+{
+    return w->config->peer >= PEER_VERIFIER;
+}
 
 static int open_engine(struct worker *w, struct err *err)
 {
@@ -49,8 +52,7 @@ static int open_engine(struct worker *w, struct err *err)
         .spin = c->spin,
         .max_rows = PASS_ROWS,
     };
-    if (is_verifier(w))
-        config.share = (struct share){layout_stage(l, c->peer), l->pp, layout_shard(l, c->peer), l->tp};
+    if (is_verifier(w)) config.share = (struct share){layout_stage(l, c->peer), l->pp, layout_shard(l, c->peer), l->tp};
     int rc = engine_open(&w->engine, &config, err);
     if (rc == OK) engine_info(w->engine, &w->info);
     return rc;
@@ -102,9 +104,11 @@ static int introduce(struct worker *w, struct err *err)
     int rc = say_hello(w, err);
     if (rc == OK) rc = worker_next(w, &w->in, true, &m, err);
     if (rc != OK || w->quit) return rc;
-    if (m.tag != TAG_WELCOME) return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);
+    if (m.tag != TAG_WELCOME)
+        return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);
     struct welcome welcome = m.welcome;
-    if (!welcome.n_slots || !welcome.n_ctx) return err_set(err, E_PEER, "peer %d: Welcome to no slots", w->config->peer);
+    if (!welcome.n_slots || !welcome.n_ctx)
+        return err_set(err, E_PEER, "peer %d: Welcome to no slots", w->config->peer);
     rc = slots_init(&w->slots, (int)welcome.n_slots, (int)welcome.n_ctx, welcome.root, err);
     if (rc == OK && w->engine) rc = engine_load(w->engine, (int)welcome.n_slots, (int)welcome.n_ctx, err);
     if (rc == OK) rc = init_arenas(w, err);
@@ -114,8 +118,7 @@ static int introduce(struct worker *w, struct err *err)
 
 static int serve(struct worker *w, struct err *err)
 {
-    if (is_verifier(w)) return verifier_serve(w, err);
-    return w->engine ? drafter_serve(w, err) : ngram_serve(w, err);
+    return is_verifier(w) ? verifier_serve(w, err) : drafter_serve(w, err);
 }
 
 /* The coordinator prints the cause and answers with Quit. */

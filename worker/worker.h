@@ -3,8 +3,9 @@
  *   worker_run:  Hello ──▶ ◀── Welcome   load   Ready ──▶   serve ...   ◀── Quit
  *                 └──────── Fail ──▶ ◀── Quit   (whatever goes wrong, at any step)
  *
- * A verifier's shard runs passes over its share of the big model; a drafter runs the little model, or looks for the text's
- * end earlier in the text (n-gram). Neither knows text, clocks other than for reporting, or why a threshold has its value.
+ * A verifier's shard runs passes over its share of the big model; a drafter runs the little model, or looks for the
+ * text's end earlier in the text (n-gram). Neither knows text, clocks other than for reporting, or why a threshold has
+ * its value.
  */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H

@@ -1,12 +1,13 @@
 #include "worker/engine/collective.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "worker/memory.h"
 
 /* About 20 us, a few gathers of one token row: shards of one model arrive together. Longer waits sleep. */
 enum { SPINS = 1000 };
@@ -26,7 +27,7 @@ struct team {
     pthread_cond_t moved; /* phase or broken has changed */
     int arrived;          /* under lock */
     atomic_uint phase;    /* changes under lock; read without it while spinning */
-    atomic_bool broken;
+    bool broken;          /* under lock */
 
     struct { /* of each shard, between the two barriers of a gather */
         const float *buf;
@@ -41,27 +42,29 @@ static void pause_cpu(void)
 #endif
 }
 
-/* False: broken. What was written before is seen after. */
-static bool team_barrier(struct team *t)
+/* True: all have come, and what they wrote before is seen. False, only where it may be broken: not all will come. */
+static bool team_barrier(struct team *t, bool breakable)
 {
     pthread_mutex_lock(&t->lock);
     unsigned phase = atomic_load_explicit(&t->phase, memory_order_relaxed);
-    if (++t->arrived == t->n) {
+    bool fails = breakable && t->broken;
+    if (!fails && ++t->arrived == t->n) {
         t->arrived = 0;
         atomic_store_explicit(&t->phase, phase + 1, memory_order_release);
         pthread_cond_broadcast(&t->moved);
     }
     pthread_mutex_unlock(&t->lock);
-    for (int i = 0; t->spin && i < SPINS; i++) {
-        if (atomic_load_explicit(&t->phase, memory_order_acquire) != phase) break;
+    for (int i = 0; !fails && t->spin && i < SPINS; i++) {
+        if (atomic_load_explicit(&t->phase, memory_order_acquire) != phase) return true;
         pause_cpu();
     }
-    if (atomic_load_explicit(&t->phase, memory_order_acquire) == phase) {
-        pthread_mutex_lock(&t->lock);
-        while (atomic_load(&t->phase) == phase && !atomic_load(&t->broken)) pthread_cond_wait(&t->moved, &t->lock);
-        pthread_mutex_unlock(&t->lock);
+    pthread_mutex_lock(&t->lock);
+    while (!fails && atomic_load_explicit(&t->phase, memory_order_relaxed) == phase) {
+        fails = breakable && t->broken;
+        if (!fails) pthread_cond_wait(&t->moved, &t->lock);
     }
-    return !atomic_load(&t->broken);
+    pthread_mutex_unlock(&t->lock);
+    return !fails;
 }
 
 static int local_gather(struct collective *c, float *buf, size_t ld, int n_rows, const int *from, struct err *err)
@@ -69,7 +72,7 @@ static int local_gather(struct collective *c, float *buf, size_t ld, int n_rows,
     struct team *t = ((struct member *)c)->team;
     t->parts[c->self].buf = buf;
     t->parts[c->self].ld = ld;
-    if (!team_barrier(t)) goto broken;
+    if (!team_barrier(t, true)) return err_set(err, E_PEER, "shard %d: another shard of this stage stopped", c->self);
     for (int i = 0; i < c->n; i++) {
         size_t width = (size_t)(from[i + 1] - from[i]);
         if (i == c->self || width == 0) continue;
@@ -77,11 +80,9 @@ static int local_gather(struct collective *c, float *buf, size_t ld, int n_rows,
         for (int r = 0; r < n_rows; r++)
             memcpy(buf + (size_t)r * ld + from[i], src + (size_t)r * t->parts[i].ld, width * sizeof *buf);
     }
-    /* Nobody may write its buffer again before all have read it. */
-    if (!team_barrier(t)) goto broken;
+    /* Nobody may write or free its buffer before all have read it. All are here, so this one needs no way out. */
+    team_barrier(t, false);
     return OK;
-broken:
-    return err_set(err, E_PEER, "shard %d: another shard of this stage stopped", c->self);
 }
 
 static void local_close(struct collective *c)
@@ -92,12 +93,6 @@ static void local_close(struct collective *c)
     pthread_cond_destroy(&t->moved);
     pthread_mutex_destroy(&t->lock);
     free(t);
-}
-
-static int cores(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
 int collective_local_open(struct collective **out, int n, struct err *err)
@@ -113,7 +108,7 @@ int collective_local_open(struct collective **out, int n, struct err *err)
         *members[n_made] = (struct member){.base = base, .team = t};
     }
     t->n = n;
-    t->spin = n <= cores();
+    t->spin = n <= memory_cores();
     atomic_init(&t->users, n);
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->moved, NULL);
@@ -129,7 +124,7 @@ void collective_local_break(struct collective *any)
 {
     struct team *t = ((struct member *)any)->team;
     pthread_mutex_lock(&t->lock);
-    atomic_store(&t->broken, true);
+    t->broken = true;
     pthread_cond_broadcast(&t->moved);
     pthread_mutex_unlock(&t->lock);
 }

@@ -73,7 +73,10 @@ static void *aligned(size_t n_bytes)
     return p;
 }
 
-static bool floats(float **p, size_t n) { return (*p = aligned(n * sizeof **p)) != NULL; }
+static bool floats(float **p, size_t n)
+{
+    return (*p = aligned(n * sizeof **p)) != NULL;
+}
 
 static bool acts_init(struct acts *a, const struct model *m, size_t n_rows, int n_in)
 {
@@ -94,7 +97,10 @@ static void acts_free(struct acts *a)
     free(a->sum);
 }
 
-static size_t padded(int n) { return (size_t)((n + PANEL - 1) / PANEL + 1) * PANEL; }
+static size_t padded(int n)
+{
+    return (size_t)((n + PANEL - 1) / PANEL + 1) * PANEL;
+}
 
 static bool scratch_init(struct scratch *s, const struct model *m)
 {
@@ -129,7 +135,8 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
     const struct model *m = &e->model;
     int n_caches = stage_caches(m, &e->cache_from);
-    if (!buffers_init(e)) return err_set(err, E_LAYOUT, "%s: out of memory for a pass of %d rows", e->path, e->max_rows);
+    if (!buffers_init(e))
+        return err_set(err, E_LAYOUT, "%s: out of memory for a pass of %d rows", e->path, e->max_rows);
     int rc = kv_init(&e->kv, n_caches, n_slots, m->kv_to - m->kv_from, n_ctx, m->shape.d_head, err);
     if (rc == OK) rc = model_load(&e->model, e->k, e->pool, err);
     if (rc != OK) return rc;
@@ -151,9 +158,9 @@ void engine_close(struct engine *e)
     acts_free(&e->norm);
     acts_free(&e->attn);
     acts_free(&e->hidden);
-    void *owned[] = {e->path,  e->q,     e->k_new,   e->v_new,     e->attn_out,  e->ff,   e->up,     e->y,
-                     e->cs,    e->parts, e->wanted,  e->answers,   e->rope_freq, e->top,  e->judged, e->tops,
-                     e->scratch, e->lp_judged};
+    void *owned[] = {e->path,      e->q,   e->k_new,  e->v_new, e->attn_out, e->ff,
+                     e->up,        e->y,   e->cs,     e->parts, e->wanted,   e->answers,
+                     e->rope_freq, e->top, e->judged, e->tops,  e->scratch,  e->lp_judged};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     kv_free(&e->kv);
     model_close(&e->model);
@@ -200,7 +207,8 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
         const struct engine_row *row = &rows[bad & 0xffffffff];
         int entry = (int)(bad >> 32);
         if (entry == e->model.entry_to && model_last(&e->model))
-            return err_set(err, E_FAIL, "%s: a number that is not finite in the head at position %d", e->path, row->pos);
+            return err_set(err, E_FAIL, "%s: a number that is not finite in the head at position %d", e->path,
+                           row->pos);
         return err_set(err, E_FAIL, "%s: a number that is not finite in block %d at position %d", e->path,
                        e->model.plan.entries[entry].block, row->pos);
     }

@@ -1,11 +1,13 @@
 /* engine.h -- one worker's share of a model: a pass over rows of many sequences.
  *
- *   engine_open ──▶ engine_info (what a load will take) ──▶ engine_load ──▶ engine_embed, engine_pass ... ──▶ engine_close
+ *   engine_open ──▶ engine_info (what a load will take) ──▶ engine_load ──▶ engine_embed, engine_pass ... ──▶
+ * engine_close
  *
- * A pass takes rows (slot, position) with their hidden state x[n_rows, n_embd], runs this stage's plan entries over them,
- * writes K and V of each row into the cache, and leaves the new x in place. On the last stage it also answers the rows that
- * are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its own, so rewinding is
- * nothing but a pass at an earlier position. The engine never knows text, drafts, or why a row is asked.
+ * A pass takes rows (slot, position) with their hidden state x[n_rows, n_embd], runs this stage's plan entries over
+ * them, writes K and V of each row into the cache, and leaves the new x in place. On the last stage it also answers the
+ * rows that are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its own,
+ * so rewinding is nothing but a pass at an earlier position. The engine never knows text, drafts, or why a row is
+ * asked.
  */
 #ifndef WORKER_ENGINE_ENGINE_H
 #define WORKER_ENGINE_ENGINE_H
@@ -56,8 +58,8 @@ void engine_limit_ids(struct engine *e, int n_ids);
 /* x[n, n_embd] = embeddings of ids; first stage, shard 0. Ids are below n_vocab. */
 void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);
 
-/* n_rows <= max_rows. On the last stage answers[i] is set for the i-th wanted row and borrowed until the next pass (with
- * several shards: on shard 0 alone). E_FAIL: not a finite number (block and position named). */
+/* n_rows <= max_rows. On the last stage answers[i] is set for the i-th wanted row and borrowed until the next pass
+ * (with several shards: on shard 0 alone). E_FAIL: not a finite number (block and position named). */
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
                 const struct verdict_row **answers, struct err *err);
 

@@ -1,6 +1,6 @@
-/* forward.c -- the pass. Every thread of the pool tells the same story over its part of rows, panels or heads, and meets
- * the others at a barrier after each step. Which thread does what never changes a bit: an output element, a head and a row
- * are each one thread's own. */
+/* forward.c -- the pass. Every thread of the pool tells the same story over its part of rows, panels or heads, and
+ * meets the others at a barrier after each step. Which thread does what never changes a bit: an output element, a head
+ * and a row are each one thread's own. */
 #include <math.h>
 
 #include "kernels/math.h"
@@ -22,7 +22,8 @@ void run_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_row
 }
 
 /* Panels [from, to) of this thread, of a product that is cut among threads by panels. */
-static void product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a)
+static void product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w,
+                    const struct acts *a)
 {
     int from, to;
     pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
@@ -76,8 +77,10 @@ static void add_and_norm(struct engine *e, int t, const float *step, const float
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
         float *x = e->x + (size_t)i * (size_t)n, *row = e->scratch[t].row;
-        if (step && *step == 1.0f) e->k->add(x, e->y + (size_t)i * e->ld_y, n);
-        else if (step) e->k->add_step(x, e->y + (size_t)i * e->ld_y, *step, n);
+        if (step && *step == 1.0f)
+            e->k->add(x, e->y + (size_t)i * e->ld_y, n);
+        else if (step)
+            e->k->add_step(x, e->y + (size_t)i * e->ld_y, *step, n);
         if (!norm) continue;
         e->k->norm(row, x, norm, n, e->model.shape.eps);
         run_quantize(e, &e->norm, i, row, i_entry, i);

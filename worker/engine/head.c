@@ -1,7 +1,8 @@
 /* head.c -- from the last hidden rows to answers: big's own next id, its ln p, ln p of asked ids, and the best few.
  *
- * The vocabulary goes by chunks of 1024 ids (kernels/ARITHMETIC.md, Head). A thread holds the logits of one chunk at a time
- * and keeps of them (max, id, sum), the asked ids' logits and the chunk's best: there is never an n x vocabulary array. */
+ * The vocabulary goes by chunks of 1024 ids (kernels/ARITHMETIC.md, Head). A thread holds the logits of one chunk at a
+ * time and keeps of them (max, id, sum), the asked ids' logits and the chunk's best: there is never an n x vocabulary
+ * array. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,10 @@
 #include "kernels/math.h"
 #include "worker/engine/run.h"
 
-static bool better(float a, int32_t id_a, float b, int32_t id_b) { return a > b || (a == b && id_a < id_b); }
+static bool better(float a, int32_t id_a, float b, int32_t id_b)
+{
+    return a > b || (a == b && id_a < id_b);
+}
 
 /* The n best of a chunk, best first, into pairs (logit, bits of id). */
 static void chunk_tops(float *out, int n_top, const float *logits, int32_t first, int n)
@@ -111,7 +115,10 @@ void head_run(struct engine *e, int t)
 }
 
 /* ln p of a logit: on raw logits, in fp32, but for ln of the sum. */
-static float ln_p(float logit, struct head_part all) { return (logit - all.max) - (float)math_ln((double)all.sum); }
+static float ln_p(float logit, struct head_part all)
+{
+    return (logit - all.max) - (float)math_ln((double)all.sum);
+}
 
 static int shard_of(const struct model *m, int32_t id)
 {
@@ -157,7 +164,8 @@ int head_room(struct engine *e, struct err *err)
     if (rc == OK) rc = room((void **)&e->lp_judged, &e->lp_judged_room, n * judges, sizeof *e->lp_judged);
     if (rc == OK) rc = room((void **)&e->top, &e->top_room, n * tops, sizeof *e->top);
     if (rc != OK) return err_set(err, E_FAIL, "out of memory for the answers of %d rows", e->n_wanted);
-    for (size_t i = 0; i < n * shards * judges; i++) e->judged[i] = -INFINITY; /* ids at or past n_ids are never chosen */
+    for (size_t i = 0; i < n * shards * judges; i++)
+        e->judged[i] = -INFINITY; /* ids at or past n_ids are never chosen */
     return OK;
 }
 
@@ -181,7 +189,11 @@ void head_answers(struct engine *e)
         }
         struct top *top = e->top + (size_t)i * (size_t)e->n_top_max;
         if (ask->n_top) merge_tops(e, i, n_chunks, all, top, (int)ask->n_top);
-        e->answers[i] = (struct verdict_row){.next = all.id, .lp_next = ln_p(all.max, all), .lp_judged = lp,
-                                             .n_judged = ask->n_judge, .top = top, .n_top = ask->n_top};
+        e->answers[i] = (struct verdict_row){.next = all.id,
+                                             .lp_next = ln_p(all.max, all),
+                                             .lp_judged = lp,
+                                             .n_judged = ask->n_judge,
+                                             .top = top,
+                                             .n_top = ask->n_top};
     }
 }

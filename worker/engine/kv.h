@@ -1,7 +1,7 @@
 /* kv.h -- keys and values of past tokens, F16. The engine owns it.
  *
- * A cache belongs to a plan entry, not to a block: [n_caches, n_slots, n_heads, n_ctx, d]. There is no length here: a row
- * names its position, and rows past the last one fed are garbage that will be overwritten. Rewinding costs nothing.
+ * A cache belongs to a plan entry, not to a block: [n_caches, n_slots, n_heads, n_ctx, d]. There is no length here: a
+ * row names its position, and rows past the last one fed are garbage that will be overwritten. Rewinding costs nothing.
  */
 #ifndef WORKER_ENGINE_KV_H
 #define WORKER_ENGINE_KV_H
@@ -14,7 +14,7 @@
 
 struct kv {
     int n_caches, n_slots, n_heads, n_ctx, d;
-    size_t n_bytes; /* of k and v together */
+    size_t n_bytes;  /* of k and v together */
     uint16_t *k, *v; /* owns: one mapping, zero pages until written */
 };
 
@@ -27,7 +27,8 @@ static inline int kv_init(struct kv *kv, int n_caches, int n_slots, int n_heads,
 {
     size_t n_bytes = (size_t)(kv_position_bytes(n_caches, n_heads, d) * (uint64_t)n_slots * (uint64_t)n_ctx);
     void *memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return err_set(err, E_LAYOUT, "no memory for %zu MiB of KV: use a smaller --ctx", n_bytes >> 20);
+    if (memory == MAP_FAILED)
+        return err_set(err, E_LAYOUT, "no memory for %zu MiB of KV: use a smaller --ctx", n_bytes >> 20);
     *kv = (struct kv){n_caches, n_slots, n_heads, n_ctx, d, n_bytes, memory, (uint16_t *)memory + n_bytes / 4};
     return OK;
 }

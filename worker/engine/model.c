@@ -29,7 +29,10 @@ struct pieces {
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
-static size_t align_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+static size_t align_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
 
 /* ---- shapes ---- */
 
@@ -106,8 +109,10 @@ static int read_shape(struct model *m, struct err *err)
     v = s->n_embd / s->n_head;
     snprintf(key, sizeof key, "%s.attention.key_length", s->arch);
     if (!gguf_get_int(&m->file, key, &v) && s->n_embd % s->n_head)
-        return err_set(err, E_MODEL, "%s: %d dimensions do not divide among %d heads", m->file.path, s->n_embd, s->n_head);
-    if (v < 2 || v > 1024 || v % 2) return err_set(err, E_MODEL, "%s: heads of %lld dimensions", m->file.path, (long long)v);
+        return err_set(err, E_MODEL, "%s: %d dimensions do not divide among %d heads", m->file.path, s->n_embd,
+                       s->n_head);
+    if (v < 2 || v > 1024 || v % 2)
+        return err_set(err, E_MODEL, "%s: heads of %lld dimensions", m->file.path, (long long)v);
     s->d_head = (int)v;
     s->eps = (float)float_or(m, "attention.layer_norm_rms_epsilon", 1e-5);
     s->rope_base = float_or(m, "rope.freq_base", 10000.0);
@@ -127,7 +132,8 @@ static int need_tensor(const struct model *m, const char *name, int n_in, int n_
         return err_set(err, E_MODEL, "%s: %s is [%llu, %llu], expected [%d, %d]", m->file.path, name,
                        (unsigned long long)t->dim[1], (unsigned long long)t->dim[0], n_out, n_in);
     if (!kernels_supports((int)t->type))
-        return err_set(err, E_MODEL, "%s: %s has the format %s, which is not supported; F32 F16 Q4_1 Q5_0 Q8_0 Q4_K Q6_K are",
+        return err_set(err, E_MODEL,
+                       "%s: %s has the format %s, which is not supported; F32 F16 Q4_1 Q5_0 Q8_0 Q4_K Q6_K are",
                        m->file.path, name, gguf_type(t->type)->name);
     *out = t;
     return OK;
@@ -183,9 +189,12 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
         int n_in, n_out, from, to;
         struct weights *w;
     } matrices[] = {
-        {"attn_q.weight", s->n_embd, n_q, q0, q1, &b->q},          {"attn_k.weight", s->n_embd, n_kv, k0, k1, &b->k},
-        {"attn_v.weight", s->n_embd, n_kv, k0, k1, &b->v},         {"attn_output.weight", n_q, s->n_embd, o0, o1, &b->o},
-        {"ffn_gate.weight", s->n_embd, s->n_ff, f0, f1, &b->gate}, {"ffn_up.weight", s->n_embd, s->n_ff, f0, f1, &b->up},
+        {"attn_q.weight", s->n_embd, n_q, q0, q1, &b->q},
+        {"attn_k.weight", s->n_embd, n_kv, k0, k1, &b->k},
+        {"attn_v.weight", s->n_embd, n_kv, k0, k1, &b->v},
+        {"attn_output.weight", n_q, s->n_embd, o0, o1, &b->o},
+        {"ffn_gate.weight", s->n_embd, s->n_ff, f0, f1, &b->gate},
+        {"ffn_up.weight", s->n_embd, s->n_ff, f0, f1, &b->up},
         {"ffn_down.weight", s->n_ff, s->n_embd, o0, o1, &b->down},
     };
     struct {
@@ -209,7 +218,8 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
     }
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors && rc == OK; i++) {
         snprintf(name, sizeof name, "blk.%d.%s", i_block, vectors[i].name);
-        rc = add_vector(m, p, name, vectors[i].n, vectors[i].from, vectors[i].to, vectors[i].v, vectors[i].optional, err);
+        rc = add_vector(m, p, name, vectors[i].n, vectors[i].from, vectors[i].to, vectors[i].v, vectors[i].optional,
+                        err);
     }
     return rc;
 }
@@ -404,7 +414,8 @@ static void pack_part(void *arg, int i_thread)
             int row = panel * PANEL + i;
             rows[i] = row < n_rows ? p->tensor->data + (size_t)(p->row_from + row) * row_bytes : NULL;
         }
-        job->k->pack(p->matrix->panels + (size_t)panel * p->matrix->panel_bytes, rows, p->matrix->type, p->matrix->n_in);
+        job->k->pack(p->matrix->panels + (size_t)panel * p->matrix->panel_bytes, rows, p->matrix->type,
+                     p->matrix->n_in);
     }
 }
 

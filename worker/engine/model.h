@@ -3,9 +3,9 @@
  * model_open reads the directory of the file only: shapes, formats, the cut, and how many bytes a load will take. Then
  * model_load packs the shard's rows into panels and gives the source pages back, so a process holds its share once.
  *
- * The cut (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head; shards take whole
- * query heads with the KV heads these need, rows of the MLP in units of what its consumer quantizes, panels of the outputs,
- * and the vocabulary in chunks of 1024. The embedding belongs to shard 0 of the first stage alone.
+ * The cut (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head; shards take
+ * whole query heads with the KV heads these need, rows of the MLP in units of what its consumer quantizes, panels of
+ * the outputs, and the vocabulary in chunks of 1024. The embedding belongs to shard 0 of the first stage alone.
  */
 #ifndef WORKER_ENGINE_MODEL_H
 #define WORKER_ENGINE_MODEL_H
@@ -23,7 +23,7 @@
 enum { MAX_SHARDS = 256 };
 
 struct shape {
-    char arch[32]; /* "qwen2", "llama" */
+    char arch[32];                                                         /* "qwen2", "llama" */
     int n_blocks, n_embd, n_head, n_head_kv, d_head, n_ff, n_vocab, n_ctx; /* n_ctx: what it was trained for */
     float eps;
     double rope_base;
@@ -36,7 +36,7 @@ struct share {
 };
 
 struct block {
-    float *norm_attn, *norm_mlp; /* [n_embd] */
+    float *norm_attn, *norm_mlp;     /* [n_embd] */
     float *bias_q, *bias_k, *bias_v; /* this shard's rows; NULL without */
     struct weights q, k, v, o, gate, up, down;
 };
@@ -55,23 +55,30 @@ struct model {
     int vocab_from[MAX_SHARDS + 1]; /* ids */
     int kv_from, kv_to;             /* KV heads of this shard */
 
-    struct block *blocks;  /* [n_blocks] owns; only those that this stage's entries name are filled */
-    float *norm_out;       /* [n_embd], last stage */
-    struct weights embed;  /* all rows: first stage, shard 0 */
-    struct weights head;   /* this shard's rows, last stage; a view of embed where both are here and tied */
-    size_t n_bytes;        /* of memory that a load takes: panels and float tensors */
-    uint64_t hash;         /* of the tensor directory and the first bytes of each tensor */
-    uint64_t vocab_hash;   /* of the tokens and their types */
+    struct block *blocks;      /* [n_blocks] owns; only those that this stage's entries name are filled */
+    float *norm_out;           /* [n_embd], last stage */
+    struct weights embed;      /* all rows: first stage, shard 0 */
+    struct weights head;       /* this shard's rows, last stage; a view of embed where both are here and tied */
+    size_t n_bytes;            /* of memory that a load takes: panels and float tensors */
+    uint64_t hash;             /* of the tensor directory and the first bytes of each tensor */
+    uint64_t vocab_hash;       /* of the tokens and their types */
     bool any_float, any_quant; /* formats of this share's products */
-    uint8_t *memory;       /* owns: one mapping of n_bytes */
+    uint8_t *memory;           /* owns: one mapping of n_bytes */
 };
 
-/* E_MODEL: not a model we run (format or architecture named). E_LAYOUT: more stages than blocks, more shards than heads. */
+/* E_MODEL: not a model we run (format or architecture named). E_LAYOUT: more stages than blocks, more shards than
+ * heads. */
 int model_open(struct model *m, const char *path, const struct share *share, const struct kernels *k, struct err *err);
 int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err);
 void model_close(struct model *m);
 
-static inline bool model_first(const struct model *m) { return m->share.stage == 0; }
-static inline bool model_last(const struct model *m) { return m->share.stage == m->share.n_stages - 1; }
+static inline bool model_first(const struct model *m)
+{
+    return m->share.stage == 0;
+}
+static inline bool model_last(const struct model *m)
+{
+    return m->share.stage == m->share.n_stages - 1;
+}
 
 #endif

@@ -10,9 +10,9 @@
 
 enum { HEAD_ROWS = 16 }; /* rows whose logits a thread holds at once */
 
-struct scratch { /* of one thread */
-    float *row;  /* [max(n_embd, n_ff) + PANEL] */
-    float *attn; /* [ATTN_CHUNK + d_head] */
+struct scratch {   /* of one thread */
+    float *row;    /* [max(n_embd, n_ff) + PANEL] */
+    float *attn;   /* [ATTN_CHUNK + d_head] */
     float *logits; /* [HEAD_ROWS, HEAD_CHUNK], last stage */
 };
 
@@ -24,7 +24,7 @@ struct engine {
     struct pool *pool;
     struct kv kv;
     int max_rows, n_threads, n_slots, n_ctx, n_ids, n_chunks;
-    int cache_from; /* the first cache of this stage's entries: kv counts from it */
+    int cache_from;    /* the first cache of this stage's entries: kv counts from it */
     double *rope_freq; /* [d/2] base^(-2i/d) */
 
     /* One pass: buffers of max_rows rows. Rows of a product's output are padded by a panel. */
@@ -40,11 +40,11 @@ struct engine {
 
     /* The head's answers. */
     int n_wanted, n_judge_max, n_top_max;
-    int *wanted;             /* [max_rows] indexes of rows */
-    float *parts;            /* [max_rows, n_chunks, 3] struct head_part */
-    float *judged;           /* [max_rows, n_shards * n_judge_max]: each shard's logits of the ids in its part */
-    size_t judged_room;      /* floats */
-    float *tops;             /* [max_rows, n_chunks, 2 * n_top_max] (logit, id) of each chunk's best */
+    int *wanted;        /* [max_rows] indexes of rows */
+    float *parts;       /* [max_rows, n_chunks, 3] struct head_part */
+    float *judged;      /* [max_rows, n_shards * n_judge_max]: each shard's logits of the ids in its part */
+    size_t judged_room; /* floats */
+    float *tops;        /* [max_rows, n_chunks, 2 * n_top_max] (logit, id) of each chunk's best */
     size_t tops_room;
     struct verdict_row *answers; /* [max_rows] */
     float *lp_judged;
@@ -57,7 +57,10 @@ struct engine {
     struct err err;
 };
 
-static inline int n_panels(const struct weights *w) { return (w->n_out + PANEL - 1) / PANEL; }
+static inline int n_panels(const struct weights *w)
+{
+    return (w->n_out + PANEL - 1) / PANEL;
+}
 
 /* Every thread of the pool runs this: the pass, and on the last stage the head. */
 void forward_run(void *engine, int i_thread);

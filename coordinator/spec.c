@@ -1,0 +1,416 @@
+#include "coordinator/spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/history.h"
+#include "proto/layout.h"
+
+struct lane {        /* a slot on every worker, and the sequence that has it */
+    struct seq *seq; /* NULL: free */
+    uint32_t round;  /* a draft and its verify; an answer of another round is dropped */
+
+    /* The verifier's side. */
+    int fed;              /* final ids whose rows it holds, or was sent */
+    bool all_fed;         /* the last part of this verify is out */
+    int n_parts_out;      /* parts not yet answered */
+    int n_refused;        /* in a row */
+    uint32_t computed_us; /* on the parts of this verify */
+    int n_drafts;
+    int32_t *drafts;  /* [draft_max] owns */
+    struct row *rows; /* [n_ctx + draft_max] owns: what is being fed */
+
+    /* The drafter's side: it knows ids[base ..] only, named by a history of their own. */
+    int base;    /* -1: it has read nothing yet */
+    int told;    /* relative to base: ids that it was told and that are final */
+    uint64_t *h; /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
+    int n_h;
+    bool hopeless; /* an id that the drafter does not know is in the text, or reading does not pay */
+
+    struct guard guard;
+    struct guard_round now; /* the round in work */
+    uint64_t sent_ns;       /* the message that is out */
+    uint64_t round_ns;      /* when this round began */
+    double read_ns;         /* big's time for an id of the prompt */
+};
+
+struct spec {
+    struct spec_config c;
+    struct seq *seqs;
+    int n_seqs, n_started, n_done;
+    struct lane *lanes; /* [n_lanes] owns */
+    uint32_t n_jobs;
+    struct action *actions; /* owns */
+    struct part *parts;     /* owns: beside each action that posts a Verify */
+    size_t n_actions, room;
+    uint64_t now;
+};
+
+/* ---- actions ---- */
+
+static struct action *act(struct spec *s, enum action_kind kind, struct seq *seq)
+{
+    struct action *a = &s->actions[s->n_actions++];
+    *a = (struct action){.kind = kind, .seq = seq};
+    return a;
+}
+
+static uint32_t slot_of(const struct spec *s, const struct lane *l)
+{
+    return (uint32_t)(l - s->lanes);
+}
+
+static void post_open(struct spec *s, struct lane *l, int peer)
+{
+    struct action *a = act(s, ACTION_POST, l->seq);
+    a->peer = peer;
+    a->message = (struct message){.tag = TAG_OPEN,
+                                  .open = {.slot = slot_of(s, l),
+                                           .n_ids = (uint32_t)s->c.n_ids,
+                                           .end_ids = s->c.end_ids,
+                                           .n_end_ids = s->c.ignore_eos ? 0 : (size_t)s->c.n_end_ids,
+                                           .last_position = (uint32_t)s->c.n_ctx}};
+}
+
+static void post_part(struct spec *s, struct lane *l, int at, const struct row *rows, int n_rows)
+{
+    struct action *a = act(s, ACTION_POST, l->seq);
+    struct part *part = &s->parts[a - s->actions];
+    *part = (struct part){.job = s->n_jobs++,
+                          .slot = slot_of(s, l),
+                          .round = l->round,
+                          .at = (uint32_t)at,
+                          .h = l->seq->h[at],
+                          .rows = rows,
+                          .n_rows = (size_t)n_rows};
+    a->peer = PEER_VERIFIER;
+    a->message = (struct message){.tag = TAG_VERIFY, .verify = {.parts = part, .n_parts = 1}};
+    l->n_parts_out++;
+}
+
+/* Row of position pos: those from the text's last id on are wanted, and judge the draft that follows. */
+static struct row verify_row(const struct lane *l, int pos)
+{
+    int draft = pos + 1 - l->seq->n_ids;
+    struct row row = {.id = draft > 0 ? l->drafts[draft - 1] : l->seq->ids[pos]};
+    if (draft < 0) return row;
+    row.wanted = true;
+    row.n_top = (uint32_t)l->seq->n_top;
+    row.judge = &l->drafts[draft];
+    row.n_judge = draft < l->n_drafts;
+    return row;
+}
+
+/* Sends as many parts as may be out at once. Rows that want nothing go in parts of max_rows; the wanted ones stay
+ * together in the last part. */
+static void feed(struct spec *s, struct lane *l)
+{
+    int n_out_most = s->c.max_jobs / s->c.n_lanes, n_ids = l->seq->n_ids;
+    while (!l->all_fed && l->n_parts_out < n_out_most) {
+        int at = l->fed, n = n_ids + l->n_drafts - at;
+        l->all_fed = n <= s->c.max_rows;
+        if (!l->all_fed) n = n_ids - 1 - at < s->c.max_rows ? n_ids - 1 - at : s->c.max_rows;
+        for (int i = at; i < at + n; i++) l->rows[i] = verify_row(l, i);
+        post_part(s, l, at, l->rows + at, n);
+        l->fed = l->all_fed ? n_ids - 1 : at + n;
+    }
+}
+
+/* What the verifier lacks of the text, then the drafts. */
+static void post_verify(struct spec *s, struct lane *l)
+{
+    l->sent_ns = s->now;
+    l->computed_us = 0;
+    l->all_fed = false;
+    if (l->seq->state != SEQ_PROMPT) l->seq->state = SEQ_VERIFYING;
+    feed(s, l);
+}
+
+/* ---- drafting ---- */
+
+/* Histories of ids[base ..], as far as they are final. */
+static void name_drafter_history(const struct spec *s, struct lane *l)
+{
+    if (l->n_h < 0) {
+        l->h[0] = s->c.root;
+        l->n_h = 0;
+    }
+    for (; l->n_h < l->seq->n_ids - l->base; l->n_h++)
+        l->h[l->n_h + 1] = history_next(l->h[l->n_h], l->seq->ids[l->base + l->n_h]);
+}
+
+/* How many tokens to draft now. The drafter reads nothing before it is expected to pay. */
+static int draft_window(struct spec *s, struct lane *l)
+{
+    const struct seq *q = l->seq;
+    int left = q->n_limit - q->n_ids - 1; /* big's own token always comes */
+    int window = guard_window(&l->guard, s->c.draft_max < left ? s->c.draft_max : left);
+    if (!s->c.drafting || window < 1 || l->hopeless) return 0;
+    if (q->ids[q->n_ids - 1] >= s->c.n_ids) l->hopeless = true;
+    if (l->base >= 0) return l->hopeless ? 0 : window;
+    int n = q->n_ids < s->c.draft_ctx ? q->n_ids : s->c.draft_ctx;
+    if (s->c.guard)
+        n = policy_read(q->n_ids, s->c.draft_ctx, window, s->c.draft_cost, l->read_ns, l->guard.plain_ns,
+                        q->n_limit - q->n_ids);
+    for (int i = q->n_ids - n; i < q->n_ids; i++) l->hopeless |= q->ids[i] >= s->c.n_ids;
+    if (n == 0 || l->hopeless) {
+        l->hopeless = true;
+        return 0;
+    }
+    l->base = q->n_ids - n;
+    return window;
+}
+
+static void post_ask(struct spec *s, struct lane *l, int window)
+{
+    struct seq *q = l->seq;
+    name_drafter_history(s, l);
+    int n = q->n_ids - l->base;
+    struct action *a = act(s, ACTION_POST, q);
+    a->peer = PEER_DRAFTER;
+    a->message = (struct message){.tag = TAG_DRAFT_ASK,
+                                  .ask = {.slot = slot_of(s, l),
+                                          .round = l->round,
+                                          .at = (uint32_t)l->told,
+                                          .h = l->h[l->told],
+                                          .ids = q->ids + l->base + l->told,
+                                          .n_ids = (size_t)(n - l->told),
+                                          .until = (uint32_t)(n + window)}};
+    l->now.measured = n - l->told <= 4 * (s->c.draft_max + 1); /* else it reads: no round's usual time */
+    l->told = n;
+    l->sent_ns = s->now;
+    q->stats.n_asks++;
+    q->state = SEQ_DRAFTING;
+}
+
+static void next_round(struct spec *s, struct lane *l)
+{
+    l->round++;
+    l->round_ns = s->now;
+    l->now = (struct guard_round){.measured = true};
+    l->n_drafts = 0;
+    int window = draft_window(s, l);
+    if (window > 0)
+        post_ask(s, l, window);
+    else
+        post_verify(s, l);
+}
+
+/* ---- sequences come and go ---- */
+
+static void start_waiting(struct spec *s)
+{
+    for (int i = 0; i < s->c.n_lanes && s->n_started < s->n_seqs; i++) {
+        struct lane *l = &s->lanes[i];
+        if (l->seq) continue;
+        struct seq *q = &s->seqs[s->n_started++];
+        q->slot = i;
+        q->state = SEQ_PROMPT;
+        q->stats.start_ns = s->now;
+        l->seq = q;
+        l->round++;
+        l->fed = l->n_parts_out = l->n_refused = l->n_drafts = 0;
+        l->base = l->n_h = -1;
+        l->told = 0;
+        l->hopeless = false;
+        guard_init(&l->guard, s->c.guard);
+        if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
+        post_verify(s, l);
+    }
+}
+
+static void finish(struct spec *s, struct lane *l, enum seq_end end)
+{
+    l->seq->end = end;
+    l->seq->state = SEQ_DONE;
+    l->seq->stats.n_pauses = (uint32_t)l->guard.n_pauses;
+    act(s, ACTION_DONE, l->seq);
+    s->n_done++;
+    l->seq = NULL;
+}
+
+static bool is_end(const struct spec *s, int32_t id)
+{
+    if (s->c.ignore_eos) return false;
+    for (int i = 0; i < s->c.n_end_ids; i++)
+        if (s->c.end_ids[i] == id) return true;
+    return false;
+}
+
+/* Commits what the rule keeps and one token of big's own, and no further than the text's end. */
+static void commit(struct spec *s, struct lane *l, const struct verdict *v)
+{
+    struct seq *q = l->seq;
+    int n = l->n_drafts, kept = (int)rule_first_bad(&s->c.rule, v->rows, l->drafts, (size_t)n), i = 0;
+    enum seq_end end = SEQ_RUNNING;
+    for (; i <= kept && end == SEQ_RUNNING; i++) {
+        const struct verdict_row *row = &v->rows[i];
+        enum origin origin = i < kept ? ORIGIN_DRAFT : i < n ? ORIGIN_CORRECTION : ORIGIN_BIG;
+        seq_commit(q, row->next, row->lp_next, origin, row->top, (int)row->n_top);
+        if (is_end(s, row->next))
+            end = SEQ_END_ID;
+        else if (q->n_ids == q->n_limit)
+            end = q->n_limit == s->c.n_ctx ? SEQ_CONTEXT : SEQ_LENGTH;
+    }
+    int accepted = i <= kept ? i : kept; /* drafts that became text; the end may lie among them */
+    q->stats.n_accepted += (uint32_t)accepted;
+    q->stats.n_judged += (uint32_t)(accepted + (i > kept && kept < n));
+    q->stats.last_ns = s->now;
+    l->now.n_accepted = accepted;
+    l->now.n_tokens = i;
+    l->now.n_drafted = n;
+    l->now.ns = (double)(s->now - l->round_ns);
+    l->fed = q->n_ids - 1;
+    act(s, ACTION_TOKENS, q);
+    if (end != SEQ_RUNNING) finish(s, l, end);
+}
+
+/* ---- events ---- */
+
+static void note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uint64_t *worked_ns)
+{
+    uint64_t worked = worked_us * 1000;
+    *worked_ns += worked;
+    q->stats.wait_ns += waited_ns > worked ? waited_ns - worked : 0;
+}
+
+static int lane_of(struct spec *s, uint32_t slot, struct lane **out, struct err *err)
+{
+    if (slot >= (uint32_t)s->c.n_lanes)
+        return err_set(err, E_PEER, "an answer for slot %u, which does not exist", slot);
+    *out = &s->lanes[slot];
+    return OK;
+}
+
+/* A refusal names what the verifier holds: send the rest again, at worst all of it. */
+static int refused(struct spec *s, struct lane *l, const struct verdict *v, struct err *err)
+{
+    if (v->status == PART_FULL || ++l->n_refused > 2)
+        return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
+                       v->status, v->held);
+    l->fed = v->status == PART_GAP && l->n_refused < 2 && (int)v->held < l->seq->n_ids ? (int)v->held : 0;
+    l->n_parts_out = 0;
+    l->round++; /* other parts of the old one need no answer any more */
+    l->now.measured = false;
+    post_verify(s, l);
+    return OK;
+}
+
+static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
+{
+    struct lane *l;
+    int rc = lane_of(s, v->slot, &l, err);
+    if (rc != OK || !l->seq || v->round != l->round) return rc; /* of a round that is over */
+    struct seq *q = l->seq;
+    l->n_parts_out--;
+    if (v->status != PART_OK) return refused(s, l, v, err);
+    l->computed_us += v->computed_us;
+    if (v->n_rows == 0) { /* rows that wanted nothing */
+        feed(s, l);
+        return OK;
+    }
+    if (v->n_rows != (size_t)l->n_drafts + 1)
+        return err_set(err, E_PEER, "a verdict of %zu rows where %d were wanted", v->n_rows, l->n_drafts + 1);
+    l->n_refused = 0;
+    note_wait(q, s->now - l->sent_ns, l->computed_us, &q->stats.verify_ns);
+    bool first = q->state == SEQ_PROMPT;
+    if (first) {
+        q->stats.first_ns = s->now;
+        l->read_ns = (double)(s->now - q->stats.start_ns) / q->n_prompt;
+        q->state = SEQ_VERIFYING;
+    } else {
+        q->stats.n_verifies++;
+    }
+    commit(s, l, v);
+    if (!first) guard_note(&l->guard, &l->now);
+    if (l->seq)
+        next_round(s, l);
+    else
+        start_waiting(s);
+    return OK;
+}
+
+static int on_draft(struct spec *s, const struct draft *d, struct err *err)
+{
+    struct lane *l;
+    int rc = lane_of(s, d->slot, &l, err);
+    if (rc != OK || !l->seq || d->round != l->round || l->seq->state != SEQ_DRAFTING) return rc;
+    struct seq *q = l->seq;
+    note_wait(q, s->now - l->sent_ns, d->us, &q->stats.draft_ns);
+    if (d->n_rows > (size_t)s->c.draft_max)
+        return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, s->c.draft_max);
+    if (d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL) l->told = 0; /* told anew next time */
+    if (d->end == DRAFT_FULL) l->hopeless = true;
+    l->n_drafts = 0;
+    for (size_t i = 0; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.n_ids; i++)
+        l->drafts[l->n_drafts++] = d->rows[i].id;
+    q->stats.n_drafted += (uint32_t)l->n_drafts;
+    post_verify(s, l);
+    return OK;
+}
+
+int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err)
+{
+    int rc = OK;
+    s->n_actions = 0;
+    s->now = event->now_ns;
+    switch (event->kind) {
+    case EVENT_START: start_waiting(s); break;
+    case EVENT_DRAFT: rc = on_draft(s, event->draft, err); break;
+    case EVENT_VERDICT: rc = on_verdict(s, event->verdict, err); break;
+    }
+    *out = (struct actions){s->actions, s->n_actions};
+    return rc;
+}
+
+bool spec_done(const struct spec *s)
+{
+    return s->n_done == s->n_seqs;
+}
+
+/* ---- open, close ---- */
+
+static bool lane_init(struct lane *l, const struct spec_config *c)
+{
+    size_t n_ctx = (size_t)c->n_ctx, n_draft = (size_t)c->draft_max;
+    l->drafts = calloc(n_draft + 1, sizeof *l->drafts);
+    l->rows = calloc(n_ctx + n_draft + 1, sizeof *l->rows);
+    l->h = calloc(n_ctx + 1, sizeof *l->h);
+    return l->drafts && l->rows && l->h;
+}
+
+int spec_open(struct spec **out, const struct spec_config *config, struct seq *seqs, int n_seqs, struct err *err)
+{
+    struct spec *s = calloc(1, sizeof *s);
+    bool ok = s != NULL;
+    if (ok) {
+        *s = (struct spec){.c = *config, .seqs = seqs, .n_seqs = n_seqs};
+        /* A step posts at most max_jobs parts, and for each lane an Open, an ask, tokens and an end. */
+        s->room = (size_t)config->max_jobs + 4 * (size_t)config->n_lanes;
+        s->actions = calloc(s->room, sizeof *s->actions);
+        s->parts = calloc(s->room, sizeof *s->parts);
+        s->lanes = calloc((size_t)config->n_lanes, sizeof *s->lanes);
+        ok = s->actions && s->parts && s->lanes;
+    }
+    for (int i = 0; ok && i < config->n_lanes; i++) ok = lane_init(&s->lanes[i], config);
+    if (!ok) {
+        spec_close(s);
+        return err_set(err, E_FAIL, "no memory for %d sequences at once", config->n_lanes);
+    }
+    *out = s;
+    return OK;
+}
+
+void spec_close(struct spec *s)
+{
+    if (!s) return;
+    for (int i = 0; s->lanes && i < s->c.n_lanes; i++) {
+        free(s->lanes[i].drafts);
+        free(s->lanes[i].rows);
+        free(s->lanes[i].h);
+    }
+    free(s->lanes);
+    free(s->actions);
+    free(s->parts);
+    free(s);
+}

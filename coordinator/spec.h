@@ -1,0 +1,74 @@
+/* spec.h -- the heart: speculation over many sequences. An event in, actions out; no clock, no I/O, no text.
+ *
+ *   start ─▶ Verify(prompt) ─▶ verdict ─┬─ policy: draft ─▶ DraftAsk ─▶ draft ─▶ Verify(rows: feed, judge) ─▶ verdict
+ * ─┐ └─ policy: plain ─▶ Verify(one row) ─▶ verdict ─┐                              │ ▲ │ │ └────────────────────────
+ * commit: accepted drafts + one of big's ◀┴──────────────────────────────┘
+ *
+ * A sequence that runs has a lane, and the lane's slot on every worker. A prompt, a replay after a refusal, and a
+ * verification are the same thing: rows from where the verifier's history ends, of which the last are wanted. A verify
+ * of a text of n ids and k drafts feeds ids n-1 .. n+k-1: row i judges draft i, the last row yields the bonus token.
+ */
+#ifndef COORDINATOR_SPEC_H
+#define COORDINATOR_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coordinator/policy.h"
+#include "coordinator/seq.h"
+#include "proto/err.h"
+#include "proto/rule.h"
+#include "proto/wire.h"
+
+struct spec_config {
+    bool drafting; /* there is a drafter, and it may be asked */
+    int draft_max, draft_ctx;
+    bool guard;
+    double draft_cost; /* drafter's time a token over big's, as far as known before: bytes over bytes; 0: nothing */
+    int n_lanes;       /* sequences at once */
+    int n_ctx, max_rows, max_jobs;
+    int n_ids; /* ids below it are known to both models */
+    uint64_t root;
+    const int32_t *end_ids; /* borrowed */
+    int n_end_ids;
+    bool ignore_eos;
+    int n_top;
+    struct rule rule;
+};
+
+enum event_kind { EVENT_START, EVENT_DRAFT, EVENT_VERDICT };
+struct event {
+    enum event_kind kind;
+    uint64_t now_ns;
+    const struct draft *draft;
+    const struct verdict *verdict;
+};
+
+enum action_kind {
+    ACTION_POST,   /* message to peer */
+    ACTION_TOKENS, /* seq has new final tokens */
+    ACTION_DONE    /* seq is done */
+};
+struct action {
+    enum action_kind kind;
+    int peer;
+    struct message message;
+    struct seq *seq;
+};
+struct actions { /* borrowed until the next step */
+    const struct action *list;
+    size_t n;
+};
+
+struct spec;
+
+/* Borrows the seqs, which are SEQ_WAITING, until spec_close; they run in order, n_lanes at once. */
+int spec_open(struct spec **out, const struct spec_config *config, struct seq *seqs, int n_seqs, struct err *err);
+void spec_close(struct spec *s);
+
+/* E_PEER: an answer that nobody asked for, or a worker that refuses again what was sent anew from the start. */
+int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err);
+
+bool spec_done(const struct spec *s); /* every sequence is */
+
+#endif

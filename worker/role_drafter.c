@@ -1,0 +1,229 @@
+/* role_drafter.c -- the little model writes drafts, token by token, for all sequences that ask, in one pass a token; an
+ * n-gram drafter, which has no model, copies what followed the text's end when it stood earlier in the text.
+ *
+ *   coordinator ──DraftAsk (at, h) ids until──▶ read ids ─▶ draft, draft, ... ──Draft rows──▶ coordinator
+ *
+ * The slot's history holds its own drafts too. After full acceptance the ask begins with them, so they are kept and
+ * only what was never fed is fed: the last draft, whose KV row is still missing, and big's own token. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/math.h"
+#include "worker/ngram.h"
+#include "worker/role.h"
+
+enum { MAX_END_IDS = 32, NGRAM_MOST = 64 };
+
+struct drafting { /* a slot's ask in work */
+    bool active;
+    uint32_t round, at, until; /* at: the first drafted position */
+    float stop_below;
+    int n_fed; /* ids of the slot whose KV rows are good; stays when the ask is done */
+    float *p;  /* [n_ctx] owns; p[i]: probability of the drafted id at i */
+    uint64_t start_us;
+    size_t n_end_ids;
+    int32_t end_ids[MAX_END_IDS];
+    int last_position;
+};
+
+struct draft_role {
+    struct worker *w;
+    struct drafting *slot; /* [n_slots] owns */
+    struct draft_row *out; /* [n_ctx] owns */
+    int n_active;
+    float *x; /* [PASS_ROWS, n_embd] owns */
+};
+
+static int finish(struct draft_role *d, uint32_t i_slot, enum draft_end end, struct err *err)
+{
+    struct drafting *g = &d->slot[i_slot];
+    struct slot *s = &d->w->slots.slot[i_slot];
+    size_t n = 0;
+    for (int i = (int)g->at; i < s->len; i++) d->out[n++] = (struct draft_row){s->ids[i], g->p[i]};
+    g->active = false;
+    d->n_active--;
+    struct message m = {.tag = TAG_DRAFT,
+                        .draft = {.slot = i_slot,
+                                  .round = g->round,
+                                  .at = g->at,
+                                  .h = s->h[g->at],
+                                  .rows = d->out,
+                                  .n_rows = n,
+                                  .end = end,
+                                  .held = (uint32_t)s->len,
+                                  .us = (uint32_t)(worker_now_us() - g->start_us)}};
+    return worker_post(d->w, PEER_COORDINATOR, &m, err);
+}
+
+static int refuse(struct draft_role *d, const struct draft_ask *ask, enum part_status status, struct err *err)
+{
+    static const enum draft_end ends[] = {[PART_STALE] = DRAFT_STALE, [PART_GAP] = DRAFT_GAP, [PART_FULL] = DRAFT_FULL};
+    struct message m = {.tag = TAG_DRAFT,
+                        .draft = {.slot = ask->slot,
+                                  .round = ask->round,
+                                  .at = ask->at,
+                                  .h = ask->h,
+                                  .end = ends[status],
+                                  .held = slots_held(&d->w->slots, ask->slot)}};
+    return worker_post(d->w, PEER_COORDINATOR, &m, err);
+}
+
+static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct err *err)
+{
+    struct worker *w = d->w;
+    for (size_t i = 0; w->engine && i < ask->n_ids; i++)
+        if (ask->ids[i] < 0 || ask->ids[i] >= w->info.shape.n_vocab)
+            return err_set(err, E_PEER, "a DraftAsk with id %d, outside the vocabulary of %d", ask->ids[i],
+                           w->info.shape.n_vocab);
+    if (ask->slot < (uint32_t)w->slots.n && d->slot[ask->slot].active) { /* every ask is answered exactly once */
+        int rc = finish(d, ask->slot, DRAFT_WINDOW, err);
+        if (rc != OK) return rc;
+    }
+    enum part_status status = slots_check(&w->slots, ask->slot, ask->at, ask->h, ask->n_ids);
+    if (status == PART_OK && ask->at + ask->n_ids == 0) status = PART_GAP; /* nothing to go on from */
+    if (status != PART_OK) return refuse(d, ask, status, err);
+    struct drafting *g = &d->slot[ask->slot];
+    int kept = (int)ask->at + slots_apply(&w->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
+    if (g->n_fed > kept) g->n_fed = kept;
+    g->active = true;
+    d->n_active++;
+    g->round = ask->round;
+    g->at = ask->at + (uint32_t)ask->n_ids;
+    g->until = ask->until < (uint32_t)w->slots.n_ctx ? ask->until : (uint32_t)w->slots.n_ctx;
+    if (g->until > (uint32_t)g->last_position) g->until = (uint32_t)g->last_position;
+    g->stop_below = ask->stop_below;
+    g->start_us = worker_now_us();
+    return OK;
+}
+
+static int take_open(struct draft_role *d, const struct open_slot *open, struct err *err)
+{
+    if (open->slot >= (uint32_t)d->w->slots.n || open->n_end_ids > MAX_END_IDS)
+        return err_set(err, E_PEER, "an Open of slot %u with %zu end ids", open->slot, open->n_end_ids);
+    struct drafting *g = &d->slot[open->slot];
+    g->n_end_ids = open->n_end_ids;
+    if (open->n_end_ids) memcpy(g->end_ids, open->end_ids, open->n_end_ids * sizeof *open->end_ids);
+    g->last_position = (int)open->last_position;
+    if (d->w->engine) engine_limit_ids(d->w->engine, (int)open->n_ids);
+    return OK;
+}
+
+/* One letter. MAIL_NONE: there was none. */
+static int take(struct draft_role *d, bool block, struct err *err)
+{
+    struct message m;
+    int rc = worker_next(d->w, &d->w->in, block, &m, err);
+    if (rc != OK || d->w->quit) return rc;
+    if (m.tag == TAG_OPEN) return take_open(d, &m.open, err);
+    if (m.tag == TAG_DRAFT_ASK) return take_ask(d, &m.ask, err);
+    return err_set(err, E_PEER, "peer %d: an unexpected %s", d->w->config->peer, wire_tags[m.tag].name);
+}
+
+static bool is_end(const struct drafting *g, int32_t id)
+{
+    for (size_t i = 0; i < g->n_end_ids; i++)
+        if (g->end_ids[i] == id) return true;
+    return false;
+}
+
+/* A drafted id joins the history, or ends the draft. */
+static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verdict_row *answer, struct err *err)
+{
+    struct drafting *g = &d->slot[i_slot];
+    struct slot *s = &d->w->slots.slot[i_slot];
+    float p = (float)math_exp((double)answer->lp_next);
+    if (p < g->stop_below) return finish(d, i_slot, DRAFT_LOW, err);
+    g->p[s->len] = p;
+    slots_apply(&d->w->slots, i_slot, (uint32_t)s->len, &answer->next, 1);
+    if (is_end(g, answer->next)) return finish(d, i_slot, DRAFT_EOS, err);
+    return (uint32_t)s->len >= g->until ? finish(d, i_slot, DRAFT_WINDOW, err) : OK;
+}
+
+/* Every active slot feeds what it has not fed, as room allows; one that is through gets its next id. */
+static int draft_pass(struct draft_role *d, struct err *err)
+{
+    static const struct row plain = {.wanted = false}, asks = {.wanted = true};
+    struct worker *w = d->w;
+    struct engine_row rows[PASS_ROWS];
+    int32_t ids[PASS_ROWS];
+    uint32_t answered[PASS_ROWS];
+    int n_rows = 0, n_answered = 0;
+    for (uint32_t i = 0; i < (uint32_t)w->slots.n; i++) {
+        struct drafting *g = &d->slot[i];
+        struct slot *s = &w->slots.slot[i];
+        if (!g->active) continue;
+        bool wants = g->until > (uint32_t)s->len;
+        if (wants && g->n_fed == s->len) g->n_fed--; /* its answer was not asked for when it was fed */
+        while (g->n_fed < s->len && n_rows < PASS_ROWS) {
+            bool asked = wants && g->n_fed + 1 == s->len;
+            if (asked) answered[n_answered++] = i;
+            ids[n_rows] = s->ids[g->n_fed];
+            rows[n_rows++] = (struct engine_row){(int)i, g->n_fed++, asked ? &asks : &plain};
+        }
+    }
+    const struct verdict_row *answers = NULL;
+    int rc = OK;
+    if (n_rows) {
+        engine_embed(w->engine, ids, n_rows, d->x);
+        rc = engine_pass(w->engine, rows, n_rows, d->x, &answers, err);
+    }
+    for (int i = 0; i < n_answered && rc == OK; i++) rc = take_drafted(d, answered[i], &answers[i], err);
+    for (uint32_t i = 0; i < (uint32_t)w->slots.n && rc == OK; i++) { /* asks that only read */
+        struct drafting *g = &d->slot[i];
+        if (g->active && g->n_fed == w->slots.slot[i].len && g->until <= (uint32_t)w->slots.slot[i].len)
+            rc = finish(d, i, DRAFT_WINDOW, err);
+    }
+    return rc;
+}
+
+static int ngram_pass(struct draft_role *d, struct err *err)
+{
+    int rc = OK;
+    for (uint32_t i = 0; i < (uint32_t)d->w->slots.n && rc == OK; i++) {
+        struct drafting *g = &d->slot[i];
+        struct slot *s = &d->w->slots.slot[i];
+        if (!g->active) continue;
+        int32_t ids[NGRAM_MOST];
+        int most = (int)g->until - s->len, n;
+        n = most > 0 ? ngram_draft(s->ids, s->len, ids, most < NGRAM_MOST ? most : NGRAM_MOST) : 0;
+        for (int k = 0; k < n; k++) g->p[s->len + k] = 1.0f; /* it has no opinion of itself */
+        slots_apply(&d->w->slots, i, (uint32_t)s->len, ids, (size_t)n);
+        rc = finish(d, i, most > 0 && n == 0 ? DRAFT_NOTHING : DRAFT_WINDOW, err);
+    }
+    return rc;
+}
+
+static int drafter_init(struct draft_role *d, struct worker *w, struct err *err)
+{
+    *d = (struct draft_role){.w = w};
+    size_t n_ctx = (size_t)w->slots.n_ctx;
+    bool ok = (d->slot = calloc((size_t)w->slots.n, sizeof *d->slot)) && (d->out = calloc(n_ctx, sizeof *d->out));
+    if (ok && w->engine) ok = (d->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *d->x));
+    for (int i = 0; ok && i < w->slots.n; i++) {
+        d->slot[i].last_position = w->slots.n_ctx;
+        ok = (d->slot[i].p = calloc(n_ctx, sizeof *d->slot[i].p));
+    }
+    return ok ? OK : err_set(err, E_FAIL, "out of memory for %d drafts", w->slots.n);
+}
+
+static void drafter_free(struct draft_role *d)
+{
+    for (int i = 0; d->slot && i < d->w->slots.n; i++) free(d->slot[i].p);
+    free(d->slot);
+    free(d->out);
+    free(d->x);
+}
+
+int drafter_serve(struct worker *w, struct err *err)
+{
+    struct draft_role d;
+    int rc = drafter_init(&d, w, err);
+    while (rc == OK && !w->quit) {
+        rc = take(&d, d.n_active == 0, err);
+        while (rc == OK && !w->quit) rc = take(&d, false, err); /* all that is there, then a pass */
+        if (rc == MAIL_NONE) rc = OK;
+        if (rc == OK && !w->quit && d.n_active) rc = w->engine ? draft_pass(&d, err) : ngram_pass(&d, err);
+    }
+    drafter_free(&d);
+    return rc;
+}

@@ -1,0 +1,289 @@
+/* role_verifier.c -- a shard of the big model.
+ *
+ *   coordinator ──Verify──▶ leader: queue ─ check (at, h) ─ merge parts of many sequences ─▶ pass
+ *      leader ──Pass──▶ the other shards of its stage        stage s, shard i ──Pass──▶ stage s+1, shard i
+ *      last stage, shard 0 ──Verdict──▶ coordinator          (the leader answers parts that do not apply)
+ *
+ * The leader (first stage, shard 0) decides alone what is in a pass; every other shard does what the Pass says, in the
+ * leader's order, so shards never disagree. With several stages the leader goes on with the next pass while later
+ * stages still work on this one. */
+#include <stdlib.h>
+
+#include "worker/role.h"
+
+struct job { /* a Verify that waits; its arena holds what it says */
+    struct wire_arena arena;
+    struct message verify;
+    size_t next_part;
+    uint64_t came_us;
+};
+
+struct verifier {
+    struct worker *w;
+    int stage, shard;
+    bool last;
+    uint32_t n_passes; /* done; also the number of the next */
+
+    /* One pass. */
+    struct part parts[MAX_JOBS];
+    size_t n_parts;
+    struct engine_row rows[PASS_ROWS];
+    int n_rows;
+    float *x; /* [PASS_ROWS, n_embd] owns */
+    uint32_t queued_us, computed_us;
+
+    /* The leader's queue: jobs first .. first + n_jobs - 1, modulo. */
+    struct job *jobs; /* [MAX_JOBS] owns; NULL on other shards */
+    size_t first, n_jobs;
+};
+
+static bool leads(const struct verifier *v)
+{
+    return v->stage == 0 && v->shard == 0;
+}
+
+/* ---- a pass, on any shard ---- */
+
+static int pass_list_rows(struct verifier *v, struct err *err)
+{
+    v->n_rows = 0;
+    for (size_t p = 0; p < v->n_parts; p++) {
+        const struct part *part = &v->parts[p];
+        if (part->n_rows > (size_t)(PASS_ROWS - v->n_rows) || part->slot >= (uint32_t)v->w->slots.n ||
+            part->at > (uint32_t)v->w->slots.n_ctx || part->n_rows > (size_t)v->w->slots.n_ctx - part->at)
+            return err_set(err, E_PEER, "peer %d: a Pass that does not fit", v->w->config->peer);
+        for (size_t i = 0; i < part->n_rows; i++)
+            v->rows[v->n_rows++] = (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i]};
+    }
+    return OK;
+}
+
+static int pass_post(struct verifier *v, int to, struct err *err)
+{
+    struct message m = {.tag = TAG_PASS,
+                        .pass = {.pass = v->n_passes,
+                                 .parts = v->parts,
+                                 .n_parts = v->n_parts,
+                                 .hidden = v->x,
+                                 .n_hidden = (size_t)v->n_rows * (size_t)v->w->info.shape.n_embd,
+                                 .queued_us = v->queued_us,
+                                 .computed_us = v->computed_us}};
+    return worker_post(v->w, to, &m, err);
+}
+
+static int post_verdicts(struct verifier *v, const struct verdict_row *answers, struct err *err)
+{
+    int rc = OK;
+    for (size_t p = 0; p < v->n_parts && rc == OK; p++) {
+        const struct part *part = &v->parts[p];
+        size_t n_wanted = 0;
+        for (size_t i = 0; i < part->n_rows; i++) n_wanted += part->rows[i].wanted;
+        struct message m = {.tag = TAG_VERDICT,
+                            .verdict = {.job = part->job,
+                                        .slot = part->slot,
+                                        .round = part->round,
+                                        .at = part->at,
+                                        .h = part->h,
+                                        .status = PART_OK,
+                                        .held = part->at + (uint32_t)part->n_rows,
+                                        .rows = answers,
+                                        .n_rows = n_wanted,
+                                        .queued_us = v->queued_us,
+                                        .computed_us = v->computed_us}};
+        rc = worker_post(v->w, PEER_COORDINATOR, &m, err);
+        answers += n_wanted;
+    }
+    return rc;
+}
+
+/* Runs this shard's share over v->parts and v->x, and hands on what comes out. */
+static int pass_run(struct verifier *v, struct err *err)
+{
+    const struct verdict_row *answers = NULL;
+    uint64_t start = worker_now_us();
+    int rc = engine_pass(v->w->engine, v->rows, v->n_rows, v->x, &answers, err);
+    if (rc != OK) return rc;
+    v->computed_us += (uint32_t)(worker_now_us() - start);
+    if (!v->last)
+        rc = pass_post(v, layout_shard_peer(&v->w->config->layout, v->stage + 1, v->shard), err);
+    else if (v->shard == 0)
+        rc = post_verdicts(v, answers, err);
+    v->n_passes++;
+    return rc;
+}
+
+/* A Pass from the leader, or from the same shard of the stage before. */
+static int pass_take(struct verifier *v, const struct pass *pass, struct err *err)
+{
+    if (pass->pass != v->n_passes || pass->n_parts > MAX_JOBS)
+        return err_set(err, E_PEER, "peer %d: Pass %u where %u was next", v->w->config->peer, pass->pass, v->n_passes);
+    for (size_t i = 0; i < pass->n_parts; i++) v->parts[i] = pass->parts[i];
+    v->n_parts = pass->n_parts;
+    int rc = pass_list_rows(v, err);
+    if (rc != OK) return rc;
+    if (pass->n_hidden != (size_t)v->n_rows * (size_t)v->w->info.shape.n_embd)
+        return err_set(err, E_PEER, "peer %d: a Pass of %d rows with %zu numbers", v->w->config->peer, v->n_rows,
+                       pass->n_hidden);
+    for (size_t i = 0; i < pass->n_hidden; i++) v->x[i] = pass->hidden[i];
+    v->queued_us = pass->queued_us;
+    v->computed_us = pass->computed_us;
+    return pass_run(v, err);
+}
+
+/* ---- the leader ---- */
+
+static int refuse(struct verifier *v, const struct part *part, enum part_status status, struct err *err)
+{
+    struct message m = {.tag = TAG_VERDICT,
+                        .verdict = {.job = part->job,
+                                    .slot = part->slot,
+                                    .round = part->round,
+                                    .at = part->at,
+                                    .h = part->h,
+                                    .status = status,
+                                    .held = slots_held(&v->w->slots, part->slot)}};
+    return worker_post(v->w, PEER_COORDINATOR, &m, err);
+}
+
+static int check_ids(struct verifier *v, const struct part *part, struct err *err)
+{
+    int n_vocab = v->w->info.shape.n_vocab;
+    if (part->n_rows < 1 || part->n_rows > PASS_ROWS)
+        return err_set(err, E_PEER, "a part of %zu rows, expected 1 to %d", part->n_rows, PASS_ROWS);
+    for (size_t i = 0; i < part->n_rows; i++) {
+        const struct row *row = &part->rows[i];
+        bool bad = row->id < 0 || row->id >= n_vocab || row->n_top > MAX_TOP;
+        for (size_t k = 0; k < row->n_judge; k++) bad |= row->judge[k] < 0 || row->judge[k] >= n_vocab;
+        if (bad) return err_set(err, E_PEER, "a part with an id outside the vocabulary of %d", n_vocab);
+    }
+    return OK;
+}
+
+/* Two parts of one slot may share a pass only if the second goes on where the first ends. */
+static bool rewinds_inside(const struct verifier *v, const struct part *part)
+{
+    for (size_t i = 0; i < v->n_parts; i++)
+        if (v->parts[i].slot == part->slot && part->at < v->parts[i].at + v->parts[i].n_rows) return true;
+    return false;
+}
+
+/* Puts a part into the pass where it applies. MAIL_NONE: no room in this pass. */
+static int add_part(struct verifier *v, const struct part *part, struct err *err)
+{
+    int rc = check_ids(v, part, err);
+    if (rc != OK) return rc;
+    if (v->n_parts == MAX_JOBS || part->n_rows > (size_t)(PASS_ROWS - v->n_rows)) return MAIL_NONE;
+    if (rewinds_inside(v, part)) return MAIL_NONE;
+    enum part_status status = slots_check(&v->w->slots, part->slot, part->at, part->h, part->n_rows);
+    if (status != PART_OK) return refuse(v, part, status, err);
+    int32_t ids[PASS_ROWS];
+    for (size_t i = 0; i < part->n_rows; i++) {
+        ids[i] = part->rows[i].id;
+        v->rows[v->n_rows++] = (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i]};
+    }
+    slots_apply(&v->w->slots, part->slot, part->at, ids, part->n_rows);
+    v->parts[v->n_parts++] = *part;
+    return OK;
+}
+
+static struct job *job_at(struct verifier *v, size_t i)
+{
+    return &v->jobs[(v->first + i) % MAX_JOBS];
+}
+
+/* Takes parts in the order in which they came, until the pass is full. Returns how many jobs are used up. */
+static int gather_parts(struct verifier *v, size_t *n_done, struct err *err)
+{
+    uint64_t now = worker_now_us();
+    v->n_parts = 0;
+    v->n_rows = 0;
+    for (*n_done = 0; *n_done < v->n_jobs; (*n_done)++) {
+        struct job *job = job_at(v, *n_done);
+        const struct verify *verify = &job->verify.verify;
+        if (v->n_parts == 0) v->queued_us = (uint32_t)(now - job->came_us);
+        for (; job->next_part < verify->n_parts; job->next_part++) {
+            int rc = add_part(v, &verify->parts[job->next_part], err);
+            if (rc != OK) return rc == MAIL_NONE ? OK : rc;
+        }
+    }
+    return OK;
+}
+
+static int lead_pass(struct verifier *v, struct err *err)
+{
+    size_t n_done;
+    int rc = gather_parts(v, &n_done, err);
+    if (rc == OK && v->n_rows) {
+        int32_t ids[PASS_ROWS];
+        for (int i = 0; i < v->n_rows; i++) ids[i] = v->rows[i].ask->id;
+        engine_embed(v->w->engine, ids, v->n_rows, v->x);
+        v->computed_us = 0;
+        const struct layout *l = &v->w->config->layout;
+        for (int s = 1; s < l->tp && rc == OK; s++) rc = pass_post(v, layout_shard_peer(l, 0, s), err);
+        if (rc == OK) rc = pass_run(v, err);
+    }
+    v->first = (v->first + n_done) % MAX_JOBS;
+    v->n_jobs -= n_done;
+    return rc;
+}
+
+/* ---- letters ---- */
+
+static int take(struct verifier *v, bool block, struct err *err)
+{
+    struct worker *w = v->w;
+    struct job *job = leads(v) ? job_at(v, v->n_jobs) : NULL;
+    struct message here, *m = job ? &job->verify : &here;
+    if (job && v->n_jobs == MAX_JOBS) return MAIL_NONE; /* letters wait in the mailbox until there is room */
+    int rc = worker_next(w, job ? &job->arena : &w->in, block, m, err);
+    if (rc != OK) return rc;
+    switch (m->tag) {
+    case TAG_QUIT:
+    case TAG_OPEN: return OK; /* a verifier needs nothing of Open yet: slots are taken over by at = 0 */
+    case TAG_PASS:
+        if (job) break;
+        return pass_take(v, &m->pass, err);
+    case TAG_VERIFY:
+        if (!job) break;
+        job->next_part = 0;
+        job->came_us = worker_now_us();
+        v->n_jobs++;
+        return OK;
+    default: break;
+    }
+    return err_set(err, E_PEER, "peer %d: an unexpected %s", w->config->peer, wire_tags[m->tag].name);
+}
+
+static int verifier_loop(struct verifier *v, struct err *err)
+{
+    while (!v->w->quit) {
+        int rc = take(v, v->n_jobs == 0, err);
+        while (rc == OK && !v->w->quit && v->n_jobs) rc = take(v, false, err); /* all that is there, then a pass */
+        if (rc == MAIL_NONE) rc = OK;
+        if (rc == OK && v->n_jobs && !v->w->quit) rc = lead_pass(v, err);
+        if (rc != OK) return rc;
+    }
+    return OK;
+}
+
+int verifier_serve(struct worker *w, struct err *err)
+{
+    const struct layout *l = &w->config->layout;
+    struct verifier *v = calloc(1, sizeof *v);
+    if (!v) return err_set(err, E_FAIL, "out of memory");
+    v->w = w;
+    v->stage = layout_stage(l, w->config->peer);
+    v->shard = layout_shard(l, w->config->peer);
+    v->last = v->stage == l->pp - 1;
+    int rc = OK;
+    v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
+    if (leads(v)) v->jobs = calloc(MAX_JOBS, sizeof *v->jobs);
+    if (!v->x || (leads(v) && !v->jobs)) rc = err_set(err, E_FAIL, "out of memory");
+    for (int i = 0; rc == OK && v->jobs && i < MAX_JOBS; i++) rc = wire_arena_init(&v->jobs[i].arena, JOB_ARENA, err);
+    if (rc == OK) rc = verifier_loop(v, err);
+    for (int i = 0; v->jobs && i < MAX_JOBS; i++) wire_arena_free(&v->jobs[i].arena);
+    free(v->jobs);
+    free(v->x);
+    free(v);
+    return rc;
+}
