@@ -1,3 +1,4 @@
 # The command line, what people see, and the commands that need no worker.
 pilotfish_test(test_options test_options.c LIBS pf_coordinator)
-set_tests_properties(test_options PROPERTIES LABELS unit)
+pilotfish_test(test_front test_front.c LIBS pf_coordinator)
+set_tests_properties(test_options test_front PROPERTIES LABELS unit)

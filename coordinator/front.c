@@ -1,0 +1,290 @@
+#include "coordinator/front.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "coordinator/json_text.h"
+#include "coordinator/stats.h"
+#include "coordinator/utf8.h"
+
+struct shown {
+    const struct seq *s; /* NULL: nothing of it was seen yet */
+    bool done;
+    int n_tokens;  /* of the text: written, or held back in tail */
+    char tail[4];  /* the beginning of a character */
+    size_t n_tail; /* < 4 */
+};
+
+struct front {
+    struct front_io io;
+    const struct options *o;
+    const struct tokenizer *t;
+    const char *const *names;
+    int n_seqs, turn;   /* turn: the sequence that may be written */
+    struct shown *seqs; /* [n_seqs] owns */
+    bool colored;
+    enum origin paint; /* of the terminal now */
+};
+
+/* ORIGIN_BIG has the terminal's own colour. */
+static const char *const paint_code[] = {
+    [ORIGIN_BIG] = "\033[0m", [ORIGIN_DRAFT] = "\033[32m", [ORIGIN_CORRECTION] = "\033[33m"};
+static const char *const origin_name[] = {
+    [ORIGIN_BIG] = "big", [ORIGIN_DRAFT] = "draft", [ORIGIN_CORRECTION] = "correction"};
+static const char *const end_name[] = {[SEQ_RUNNING] = "aborted",
+                                       [SEQ_END_ID] = "end_id",
+                                       [SEQ_LENGTH] = "length",
+                                       [SEQ_CONTEXT] = "context",
+                                       [SEQ_ABORTED] = "aborted"};
+
+/* isatty is true of every rank under mpirun: there only PILOTFISH_TTY knows. */
+static bool is_terminal(FILE *out)
+{
+    const char *says = getenv("PILOTFISH_TTY"), *term = getenv("TERM");
+    if (getenv("NO_COLOR") || (term && !strcmp(term, "dumb"))) return false;
+    if (says) return !strcmp(says, "1");
+    return isatty(fileno(out)) && !getenv("OMPI_COMM_WORLD_SIZE") && !getenv("PMI_RANK") && !getenv("PMIX_RANK");
+}
+
+int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n_seqs,
+               const char *const *names, struct err *err)
+{
+    struct front_io io = {.out = stdout, .notes = stderr, .terminal = is_terminal(stdout)};
+    return front_open_io(out, o, t, n_seqs, names, &io, err);
+}
+
+int front_open_io(struct front **out, const struct options *o, const struct tokenizer *t, int n_seqs,
+                  const char *const *names, const struct front_io *io, struct err *err)
+{
+    struct front *f = calloc(1, sizeof *f);
+    if (f) f->seqs = calloc((size_t)n_seqs, sizeof *f->seqs);
+    if (!f || !f->seqs) {
+        free(f);
+        return err_set(err, E_FAIL, "no memory for the output of %d sequences", n_seqs);
+    }
+    f->io = *io;
+    f->o = o;
+    f->t = t;
+    f->names = names;
+    f->n_seqs = n_seqs;
+    f->colored = o->color == WHEN_ALWAYS || (o->color == WHEN_AUTO && io->terminal);
+    *out = f;
+    return OK;
+}
+
+void front_close(struct front *f)
+{
+    if (!f) return;
+    free(f->seqs);
+    free(f);
+}
+
+static int flush(struct front *f, struct err *err)
+{
+    if (!fflush(f->io.out) && !ferror(f->io.out)) return OK;
+    return err_set(err, E_FAIL, "standard output: %s", strerror(errno));
+}
+
+/* A number where the input had no name. */
+static const char *name_of(const struct front *f, int i, char number[16])
+{
+    if (f->names && f->names[i]) return f->names[i];
+    snprintf(number, 16, "%d", i);
+    return number;
+}
+
+/* --- text ----------------------------------------------------------------------------------------------------------
+ */
+
+static void put_paint(struct front *f, enum origin origin)
+{
+    if (!f->colored || f->paint == origin) return;
+    fputs(paint_code[ORIGIN_BIG], f->io.out);
+    if (origin != ORIGIN_BIG) fputs(paint_code[origin], f->io.out);
+    f->paint = origin;
+}
+
+/* A token that completes a character lends it its colour. */
+static void put_piece(struct front *f, struct shown *w, struct gguf_str piece, enum origin origin)
+{
+    size_t taken = 0;
+    while (w->n_tail && taken < piece.n) { /* the tail first, byte by byte: a character is short */
+        w->tail[w->n_tail++] = piece.s[taken++];
+        size_t n = utf8_complete(w->tail, w->n_tail);
+        if (!n) continue;
+        put_paint(f, origin);
+        fwrite(w->tail, 1, n, f->io.out);
+        memmove(w->tail, w->tail + n, w->n_tail -= n);
+    }
+    if (taken == piece.n) return;
+    size_t n = utf8_complete(piece.s + taken, piece.n - taken);
+    if (n) {
+        put_paint(f, origin);
+        fwrite(piece.s + taken, 1, n, f->io.out);
+    }
+    w->n_tail = piece.n - taken - n;
+    memcpy(w->tail, piece.s + taken + n, w->n_tail);
+}
+
+static void put_new_text(struct front *f, struct shown *w)
+{
+    const struct seq *s = w->s;
+    if (!w->n_tokens && f->n_seqs > 1 && seq_n_generated(s)) {
+        char number[16];
+        fprintf(f->io.notes, "== %s\n", name_of(f, s->index, number));
+        fflush(f->io.notes);
+    }
+    for (; w->n_tokens < seq_n_generated(s); w->n_tokens++) {
+        int at = s->n_prompt + w->n_tokens;
+        put_piece(f, w, tokenizer_piece(f->t, s->ids[at], false), (enum origin)s->origin[at]);
+    }
+}
+
+static void put_end_of_text(struct front *f, struct shown *w)
+{
+    put_new_text(f, w);
+    fwrite(w->tail, 1, w->n_tail, f->io.out); /* a character that the model never finished: its bytes as they are */
+    w->n_tail = 0;
+    put_paint(f, ORIGIN_BIG);
+    fputc('\n', f->io.out);
+}
+
+/* --- JSON lines ----------------------------------------------------------------------------------------------------
+ */
+
+static json_t *json_of_text(const struct front *f, const struct seq *s)
+{
+    char *bytes = NULL;
+    size_t n_bytes = 0;
+    FILE *memory = open_memstream(&bytes, &n_bytes);
+    if (!memory) return NULL;
+    for (int i = s->n_prompt; i < s->n_ids; i++) {
+        struct gguf_str piece = tokenizer_piece(f->t, s->ids[i], false);
+        fwrite(piece.s, 1, piece.n, memory);
+    }
+    json_t *text = fclose(memory) ? NULL : json_text(bytes, n_bytes);
+    free(bytes);
+    return text;
+}
+
+/* JSON has no infinities. */
+static json_t *json_lp(float lp)
+{
+    return isfinite(lp) ? json_real((double)lp) : json_null();
+}
+
+static json_t *json_top(const struct seq *s, int at)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < s->n_top; i++) {
+        const struct top *best = &s->top[(size_t)at * (size_t)s->n_top + (size_t)i];
+        json_array_append_new(list, json_pack("[i o]", (int)best->id, json_lp(best->lp)));
+    }
+    return list;
+}
+
+/* NULL where a part of it could not be made: jansson's functions pass a NULL on as a failure, and add nothing. */
+static json_t *json_of_seq(const struct front *f, const struct seq *s)
+{
+    char number[16];
+    const char *name = name_of(f, s->index, number);
+    struct stats cost = {0};
+    json_t *ids = json_array(), *lps = json_array(), *origins = json_array(), *tops = json_array();
+    for (int i = s->n_prompt; i < s->n_ids; i++) {
+        json_array_append_new(ids, json_integer(s->ids[i]));
+        json_array_append_new(lps, json_lp(s->lp[i]));
+        json_array_append_new(origins, json_string(origin_name[s->origin[i]]));
+        if (s->top) json_array_append_new(tops, json_top(s, i));
+    }
+    stats_add(&cost, s);
+    json_t *line = json_pack("{so si so so so so ss so}", "id", json_text(name, strlen(name)), "prompt_tokens",
+                             s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
+                             "end", end_name[s->end], "stats", stats_json(&cost));
+    if (line && s->top) json_object_set(line, "top", tops);
+    json_decref(tops);
+    return line;
+}
+
+static int put_json(struct front *f, const struct seq *s, struct err *err)
+{
+    json_t *line = json_of_seq(f, s);
+    if (!line) return err_set(err, E_FAIL, "no memory for a line of JSON");
+    json_dumpf(line, f->io.out, JSON_REAL_PRECISION(9)); /* nine digits give every float back */
+    json_decref(line);
+    fputc('\n', f->io.out);
+    return OK;
+}
+
+/* --- the four events -----------------------------------------------------------------------------------------------
+ */
+
+static int put_whole(struct front *f, struct shown *w, struct err *err)
+{
+    if (f->o->output == OUT_JSONL) return put_json(f, w->s, err);
+    put_end_of_text(f, w);
+    return OK;
+}
+
+int front_tokens(struct front *f, const struct seq *s, struct err *err)
+{
+    f->seqs[s->index].s = s;
+    if (s->index != f->turn || f->o->output == OUT_JSONL) return OK;
+    put_new_text(f, &f->seqs[s->index]);
+    return flush(f, err);
+}
+
+int front_done(struct front *f, const struct seq *s, struct err *err)
+{
+    f->seqs[s->index].s = s;
+    f->seqs[s->index].done = true;
+    for (; f->turn < f->n_seqs && f->seqs[f->turn].done; f->turn++) {
+        int rc = put_whole(f, &f->seqs[f->turn], err);
+        if (rc != OK) return rc;
+    }
+    if (f->turn < f->n_seqs && f->seqs[f->turn].s) return front_tokens(f, f->seqs[f->turn].s, err);
+    return flush(f, err);
+}
+
+static void put_table(const struct front *f, const struct stats *total)
+{
+    stats_table_head(f->io.notes);
+    for (int i = 0; i < f->n_seqs && f->n_seqs > 1; i++) {
+        char number[16];
+        struct stats cost = {0};
+        if (!f->seqs[i].s) continue;
+        stats_add(&cost, f->seqs[i].s);
+        stats_table_row(&cost, name_of(f, i, number), f->io.notes);
+    }
+    stats_table_row(total, "all", f->io.notes);
+}
+
+int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err *err)
+{
+    struct stats total = {0};
+    uint64_t start_ns = now_ns;
+    for (; f->turn < f->n_seqs; f->turn++) {
+        struct shown *w = &f->seqs[f->turn];
+        int rc = w->s && seq_n_generated(w->s) ? put_whole(f, w, err) : OK;
+        if (rc != OK) return rc;
+    }
+    int rc = flush(f, err);
+    for (int i = 0; i < f->n_seqs; i++) {
+        const struct seq *s = f->seqs[i].s;
+        if (!s) continue;
+        stats_add(&total, s);
+        if (s->stats.start_ns < start_ns) start_ns = s->stats.start_ns;
+    }
+    if (f->o->stats) put_table(f, &total);
+    if (interrupted) fprintf(f->io.notes, "interrupted; ");
+    if (f->n_seqs > 1) {
+        fprintf(f->io.notes, "%d prompts, %llu tokens in %.1f s; ", f->n_seqs, (unsigned long long)total.n_tokens,
+                (double)(now_ns - start_ns) * 1e-9);
+    }
+    stats_line(&total, f->io.notes);
+    fputc('\n', f->io.notes);
+    fflush(f->io.notes);
+    return rc;
+}

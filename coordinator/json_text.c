@@ -1,0 +1,29 @@
+#include "coordinator/json_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/utf8.h"
+
+static const char replacement[] = "\xef\xbf\xbd";
+enum { REPLACEMENT_BYTES = sizeof replacement - 1 };
+
+json_t *json_text(const char *bytes, size_t n_bytes)
+{
+    char *valid = malloc(n_bytes * REPLACEMENT_BYTES + 1);
+    size_t n_valid = 0;
+    if (!valid) return NULL;
+    for (size_t i = 0; i < n_bytes;) {
+        uint32_t cp;
+        int n = utf8_next(bytes + i, n_bytes - i, &cp);
+        if (n > 0)
+            memcpy(valid + n_valid, bytes + i, (size_t)n);
+        else
+            memcpy(valid + n_valid, replacement, REPLACEMENT_BYTES);
+        n_valid += n > 0 ? (size_t)n : (size_t)REPLACEMENT_BYTES;
+        i += n > 0 ? (size_t)n : 1;
+    }
+    json_t *text = json_stringn(valid, n_valid);
+    free(valid);
+    return text;
+}

@@ -1,0 +1,37 @@
+/* stats.h -- what sequences cost, summed, as a line, a table and JSON. Pure: it reads sequences, no clock.
+ *
+ *   token/s              (tokens - 1) / (last token - first token); of several sequences: from the first of any to the
+ * last first token          from handing a sequence over to its first token; of several: the mean tokens a verify
+ * tokens after each sequence's first / parts with a wanted row after the prompt
+ */
+#ifndef COORDINATOR_STATS_H
+#define COORDINATOR_STATS_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "coordinator/seq.h"
+
+struct stats {        /* zeroed to begin with */
+    uint64_t n_begun; /* sequences that have a token */
+    uint64_t n_prompt, n_tokens;
+    uint64_t n_verifies, n_drafted, n_judged, n_accepted, n_pauses;
+    uint64_t draft_ns, verify_ns, wait_ns;
+    uint64_t first_ns, last_ns; /* the earliest first token, the latest last one */
+    uint64_t until_first_ns;    /* summed */
+};
+
+void stats_add(struct stats *t, const struct seq *s);
+
+/* Ratios are 0 where there is nothing to divide. */
+double stats_tokens_per_s(const struct stats *t);
+double stats_first_s(const struct stats *t);
+double stats_tokens_per_verify(const struct stats *t);
+
+void stats_line(const struct stats *t, FILE *to); /* no newline */
+void stats_table_head(FILE *to);
+void stats_table_row(const struct stats *t, const char *name, FILE *to);
+json_t *stats_json(const struct stats *t); /* a new reference; NULL when memory is out */
+
+#endif
