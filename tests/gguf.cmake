@@ -9,3 +9,4 @@ target_link_libraries(tiny PRIVATE pf_tiny)
 
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(gguf)
+pilotfish_test(test_gguf test_gguf.c LIBS pf_tiny)
