@@ -83,7 +83,10 @@ static void cores_limit(double quota, double period, struct memory *m)
     if (m->cgroup_cores == 0 || quota / period < m->cgroup_cores) m->cgroup_cores = quota / period;
 }
 
-static void limits_v1_memory(const char *folder, struct memory *m) { memory_limit(folder, &memory_v1, m); }
+static void limits_v1_memory(const char *folder, struct memory *m)
+{
+    memory_limit(folder, &memory_v1, m);
+}
 
 static void limits_v1_cpu(const char *folder, struct memory *m)
 {
@@ -102,8 +105,8 @@ static void limits_v2(const char *folder, struct memory *m)
         cores_limit(quota, period, m);
 }
 
-/* The group's folder and all above it: a limit of a parent holds as well. A container often sees its own group as the root
- * while /proc names it in full; then the deeper folders are missing and the root is the one that counts. */
+/* The group's folder and all above it: a limit of a parent holds as well. A container often sees its own group as the
+ * root while /proc names it in full; then the deeper folders are missing and the root is the one that counts. */
 static void groups_climb(const char *root, const char *mount, const char *group,
                          void (*limits)(const char *folder, struct memory *m), struct memory *m)
 {
@@ -179,14 +182,28 @@ void memory_read(struct memory *m, const char *root)
     groups_read(root, m);
 }
 
-uint64_t memory_bytes(const struct memory *m)
+uint64_t memory_bytes_of(const struct memory *m)
 {
     return m->cgroup_bytes < m->host_bytes ? m->cgroup_bytes : m->host_bytes;
 }
 
-int memory_cores(const struct memory *m)
+int memory_cores_of(const struct memory *m)
 {
     int cores = m->affinity_cores > 0 ? m->affinity_cores : 1;
     int quota = (int)m->cgroup_cores + (m->cgroup_cores > (int)m->cgroup_cores);
     return quota > 0 && quota < cores ? quota : cores;
+}
+
+uint64_t memory_available(void)
+{
+    struct memory m;
+    memory_read(&m, "");
+    return memory_bytes_of(&m);
+}
+
+int memory_cores(void)
+{
+    struct memory m;
+    memory_read(&m, "");
+    return memory_cores_of(&m);
 }

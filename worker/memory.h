@@ -18,10 +18,14 @@ struct memory {
 
 void memory_read(struct memory *m, const char *root);
 
-/* Bytes that this process can still take; UINT64_MAX: not known. */
-uint64_t memory_bytes(const struct memory *m);
+/* Bytes that can still be taken; UINT64_MAX: not known. */
+uint64_t memory_bytes_of(const struct memory *m);
 
 /* Threads that can run at once: the affinity, capped by the quota rounded up; at least 1. */
-int memory_cores(const struct memory *m);
+int memory_cores_of(const struct memory *m);
+
+/* The same of this process now. */
+uint64_t memory_available(void);
+int memory_cores(void);
 
 #endif
