@@ -1,0 +1,266 @@
+/* Prompts from every source, with the vocabulary of a toy: what is read, and what is said of what is wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "coordinator/prompts.h"
+#include "tests/lib/tiny.h"
+
+static struct {
+    char folder[64], toy_path[96], file[96];
+    struct gguf toy;
+    struct tokenizer *tokenizer;
+} w;
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct tiny_spec spec = tiny_spec(TINY_F32);
+    snprintf(w.folder, sizeof w.folder, "/tmp/pilotfish-prompts-XXXXXX");
+    if (!mkdtemp(w.folder)) return -1;
+    snprintf(w.toy_path, sizeof w.toy_path, "%s/toy.gguf", w.folder);
+    snprintf(w.file, sizeof w.file, "%s/file", w.folder);
+    struct err err;
+    return tiny_write(w.toy_path, &spec) || gguf_open(&w.toy, w.toy_path, &err) ||
+           tokenizer_open(&w.tokenizer, &w.toy, &err);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tokenizer_close(w.tokenizer);
+    gguf_close(&w.toy);
+    unlink(w.toy_path);
+    unlink(w.file);
+    return rmdir(w.folder);
+}
+
+/* Reads with standard input holding `in`; what was noted goes to *notes (the caller frees). */
+static int read_noting(struct prompts *p, const struct options *o, const struct gguf *big, const char *in, char **notes,
+                       struct err *err)
+{
+    size_t n;
+    struct prompts_from from = {big, w.tokenizer, 200, tmpfile(), open_memstream(notes, &n)};
+    assert_true(from.in && from.notes);
+    fputs(in, from.in);
+    rewind(from.in);
+    *p = (struct prompts){0};
+    *err = (struct err){0};
+    int rc = prompts_read(p, o, &from, err);
+    fclose(from.in);
+    fclose(from.notes);
+    return rc;
+}
+
+static int read_from(struct prompts *p, const struct options *o, const char *in, struct err *err)
+{
+    char *notes;
+    int rc = read_noting(p, o, &w.toy, in, &notes, err);
+    assert_string_equal(notes, "");
+    free(notes);
+    return rc;
+}
+
+static const char *path_with(const char *text)
+{
+    FILE *f = fopen(w.file, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    return w.file;
+}
+
+/* The text of a prompt, in turn: valid until the next call. */
+static const char *text_of(const struct prompts *p, int i)
+{
+    static char text[4096];
+    size_t n = 0;
+    assert_in_range(i, 0, p->n - 1);
+    for (int k = 0; k < p->items[i].n_ids; k++) {
+        struct gguf_str piece = tokenizer_piece(w.tokenizer, p->items[i].ids[k], true);
+        assert_true(n + piece.n < sizeof text);
+        memcpy(text + n, piece.s, piece.n);
+        n += piece.n;
+    }
+    text[n] = 0;
+    return text;
+}
+
+static void every_source_gives_the_same_prompt(void **state)
+{
+    (void)state;
+    struct options rows[] = {
+        {.prompt = "over the sea", .raw = true},
+        {.prompt_file = path_with("over the sea\n"), .raw = true},
+        {.prompt_file = "-", .raw = true},
+        {.raw = true}, /* nothing given: standard input */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct prompts p;
+        struct err err;
+        rows[i].ctx = 200;
+        assert_int_equal(read_from(&p, &rows[i], "over the sea\n", &err), OK);
+        assert_int_equal(p.n, 1);
+        assert_null(p.names[0]);
+        assert_string_equal(text_of(&p, 0), "over the sea");
+        prompts_free(&p);
+    }
+}
+
+static void the_chat_template_is_applied_unless_raw(void **state)
+{
+    (void)state;
+    struct {
+        const char *system, *text;
+    } rows[] = {
+        {"Be brief.",
+         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
+        {"", "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o = {.prompt = "hi", .system = rows[i].system, .ctx = 200};
+        struct prompts p;
+        struct err err;
+        assert_int_equal(read_from(&p, &o, "", &err), OK);
+        assert_string_equal(text_of(&p, 0), rows[i].text);
+        assert_int_equal(p.items[0].ids[0], tokenizer_find(w.tokenizer, "<|im_start|>"));
+        prompts_free(&p);
+    }
+}
+
+static void rows_of_spec_bench_and_of_golden_files_are_read(void **state)
+{
+    (void)state;
+    struct options o = {.raw = true, .ctx = 200};
+    struct prompts p;
+    struct err err;
+    o.prompts_file = path_with("{\"question_id\": 81, \"category\": \"writing\", \"turns\": [\"one\", \"two\"]}\n"
+                               "\n"
+                               "{\"id\": \"gold\", \"text\": \"three\", \"prompt_ids\": [1]}\n"
+                               "{\"prompt\": \"four\"}"); /* no newline at the end */
+    assert_int_equal(read_from(&p, &o, "", &err), OK);
+    assert_int_equal(p.n, 3);
+    const char *names[] = {"81", "gold", NULL}, *texts[] = {"one", "three", "four"};
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(text_of(&p, i), texts[i]);
+        if (names[i])
+            assert_string_equal(p.names[i], names[i]);
+        else
+            assert_null(p.names[i]);
+    }
+    prompts_free(&p);
+}
+
+static void bad_rows_are_named_by_file_and_line(void **state)
+{
+    (void)state;
+    struct {
+        const char *rows, *says;
+    } cases[] = {
+        {"{\"prompt\": \"a\"}\n{\"prompt\": \n", "file:2: not a JSON object: "},
+        {"[1]\n", "file:1: not a JSON object"},
+        {"\n{\"turns\": []}\n", "file:2: no prompt: "},
+        {"{\"prompt\": 7}\n", "file:1: no prompt: "},
+        {"{\"prompt\": \"\"}\n", "file:1: the prompt is empty"},
+        {"{\"id\": [], \"prompt\": \"a\"}\n", "file:1: an id must be"},
+        {"\n \n", "file: no prompts in it"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct options o = {.prompts_file = path_with(cases[i].rows), .raw = true, .ctx = 200};
+        struct prompts p;
+        struct err err;
+        int rc = read_from(&p, &o, "", &err);
+        if (rc != E_USAGE || !strstr(err.text, cases[i].says)) fail_msg("%d \"%s\" / %s", rc, err.text, cases[i].says);
+    }
+}
+
+static void prompts_that_are_empty_unreadable_or_too_long_are_refused(void **state)
+{
+    (void)state;
+    char digits[201], exact[200];
+    memset(digits, '7', 200), memset(exact, '7', 199);
+    digits[200] = exact[199] = 0;
+    struct {
+        struct options o;
+        const char *in, *says;
+    } rows[] = {
+        {{.prompt = ""}, "", "command line: the prompt is empty"},
+        {{.prompt_file = "-"}, "\n", "standard input: the prompt is empty"},
+        {{0}, "", "standard input: the prompt is empty"},
+        {{.prompt_file = "/nowhere/at/all"}, "", "/nowhere/at/all: No such file"},
+        {{.prompt_file = "/tmp"}, "", "/tmp: Is a directory"},
+        {{.prompt_file = "/dev/zero"}, "", "/dev/zero: too long for a prompt"},
+        {{.prompt = digits},
+         "",
+         "has 200 tokens, the context 200, one of them for the answer: shorten it, or try --ctx 201"},
+    };
+    struct prompts p;
+    struct err err;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rows[i].o.raw = true;
+        rows[i].o.ctx = 200;
+        int rc = read_from(&p, &rows[i].o, rows[i].in, &err);
+        if (rc != E_USAGE || !strstr(err.text, rows[i].says)) fail_msg("%d \"%s\" / %s", rc, err.text, rows[i].says);
+    }
+    struct options o = {.prompt = exact, .raw = true, .ctx = 200};
+    assert_int_equal(read_from(&p, &o, "", &err), OK);
+    assert_int_equal(p.items[0].n_ids, 199);
+    prompts_free(&p);
+    o.prompt = digits; /* the model's own context is the limit: a greater --ctx would not help */
+    o.ctx = 4096;
+    assert_int_equal(read_from(&p, &o, "", &err), E_USAGE);
+    assert_non_null(strstr(err.text, "the model's context 200"));
+    assert_null(strstr(err.text, "--ctx"));
+}
+
+static void a_file_without_a_known_template_is_never_chatted_with_silently(void **state)
+{
+    (void)state;
+    static const char bare[] = "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    static const char other[] = "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0"
+                                "\27\0\0\0\0\0\0\0tokenizer.chat_template\10\0\0\0\6\0\0\0\0\0\0\0[INST]";
+    struct gguf g;
+    struct options o = {.prompt = "hi", .ctx = 200};
+    struct prompts p;
+    struct err err;
+    char *notes;
+    assert_int_equal(gguf_parse(&g, "bare", bare, sizeof bare, &err), OK);
+    assert_int_equal(read_noting(&p, &o, &g, "", &notes, &err), OK);
+    assert_string_equal(notes, "bare has no chat template: the text is continued as it is (--raw)\n");
+    assert_string_equal(text_of(&p, 0), "hi");
+    prompts_free(&p);
+    free(notes);
+    o.system = "Be brief.";
+    assert_int_equal(read_noting(&p, &o, &g, "", &notes, &err), E_USAGE);
+    assert_non_null(strstr(err.text, "no place for --system"));
+    free(notes);
+    gguf_close(&g);
+
+    assert_int_equal(gguf_parse(&g, "other", other, sizeof other - 1, &err), OK);
+    assert_int_equal(read_noting(&p, &o, &g, "", &notes, &err), E_MODEL);
+    assert_non_null(strstr(err.text, "--raw continues"));
+    free(notes);
+    o.raw = true;
+    assert_int_equal(read_noting(&p, &o, &g, "", &notes, &err), OK);
+    prompts_free(&p);
+    free(notes);
+    gguf_close(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_source_gives_the_same_prompt),
+        cmocka_unit_test(the_chat_template_is_applied_unless_raw),
+        cmocka_unit_test(rows_of_spec_bench_and_of_golden_files_are_read),
+        cmocka_unit_test(bad_rows_are_named_by_file_and_line),
+        cmocka_unit_test(prompts_that_are_empty_unreadable_or_too_long_are_refused),
+        cmocka_unit_test(a_file_without_a_known_template_is_never_chatted_with_silently),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
