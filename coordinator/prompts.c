@@ -6,9 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "coordinator/read_text.h"
 #include "coordinator/template.h"
-
-enum { LONGEST_TEXT = 64 << 20 }; /* bytes; no context is that long, so more is a mistake (/dev/zero) */
 
 struct reader {
     const struct options *o;
@@ -96,43 +95,9 @@ out:
 /* --- sources --------------------------------------------------------------------------------------------------------
  */
 
-static int open_source(const struct reader *r, const char *path, FILE **out, const char **place, struct err *err)
-{
-    bool is_stdin = !strcmp(path, "-");
-    *place = is_stdin ? "standard input" : path;
-    *out = is_stdin ? r->from->in : fopen(path, "rb");
-    if (*out) return OK;
-    return err_set(err, E_USAGE, "%s: %s", path, strerror(errno));
-}
-
 static void close_source(const struct reader *r, FILE *f)
 {
     if (f != r->from->in) fclose(f);
-}
-
-static int read_all(FILE *f, const char *place, char **out, size_t *n_out, struct err *err)
-{
-    char *bytes = NULL;
-    size_t n = 0, n_room = 0;
-    for (size_t got = 1; got; n += got) {
-        if (n == n_room) {
-            n_room = n_room ? 2 * n_room : 1 << 16;
-            char *more = n_room <= LONGEST_TEXT ? realloc(bytes, n_room) : NULL;
-            if (!more) {
-                free(bytes);
-                return err_set(err, E_USAGE, "%s: too long for a prompt (over %zu bytes)", place, n);
-            }
-            bytes = more;
-        }
-        got = fread(bytes + n, 1, n_room - n, f);
-    }
-    if (ferror(f)) {
-        free(bytes);
-        return err_set(err, E_USAGE, "%s: %s", place, strerror(errno));
-    }
-    *out = bytes;
-    *n_out = n;
-    return OK;
 }
 
 static int read_file(struct reader *r, const char *path, struct err *err)
@@ -141,9 +106,9 @@ static int read_file(struct reader *r, const char *path, struct err *err)
     const char *place;
     char *bytes = NULL;
     size_t n = 0;
-    int rc = open_source(r, path, &f, &place, err);
+    int rc = text_open(path, r->from->in, &f, &place, err);
     if (rc != OK) return rc;
-    rc = read_all(f, place, &bytes, &n, err);
+    rc = text_read(f, place, &bytes, &n, err);
     close_source(r, f);
     if (rc != OK) return rc;
     if (n && bytes[n - 1] == '\n') n--; /* editors and echo put it there; no one means it */
@@ -178,7 +143,7 @@ static int read_rows(struct reader *r, const char *path, struct err *err)
     char *line = NULL, place[512];
     size_t room = 0;
     ssize_t n;
-    int rc = open_source(r, path, &f, &source, err);
+    int rc = text_open(path, r->from->in, &f, &source, err);
     if (rc != OK) return rc;
     for (int i = 1; rc == OK && (errno = 0, n = getline(&line, &room, f)) >= 0; i++) {
         json_error_t bad;

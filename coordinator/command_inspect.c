@@ -1,0 +1,206 @@
+/* Facts are gathered once, as JSON; the text is printed from them. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/commands.h"
+#include "coordinator/json_text.h"
+#include "coordinator/template.h"
+#include "coordinator/tokenizer.h"
+
+/* --- gathering ------------------------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *name, *key; /* the key follows the architecture's name in the file */
+} shapes[] = {
+    {"blocks", "block_count"},         {"embedding", "embedding_length"},
+    {"heads", "attention.head_count"}, {"kv_heads", "attention.head_count_kv"},
+    {"head", "attention.key_length"},  {"feed_forward", "feed_forward_length"},
+    {"context", "context_length"},
+};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+
+/* What the file does not say, or says for each block apart, is left out. */
+static json_t *shape_facts(const struct gguf *g, struct gguf_str architecture)
+{
+    json_t *facts = json_object();
+    int64_t n, heads, embedding;
+    char key[160];
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        snprintf(key, sizeof key, "%.*s.%s", (int)architecture.n, architecture.s, shapes[i].key);
+        if (gguf_get_int(g, key, &n)) json_object_set_new(facts, shapes[i].name, json_integer(n));
+    }
+    heads = json_integer_value(json_object_get(facts, "heads"));
+    embedding = json_integer_value(json_object_get(facts, "embedding"));
+    if (heads > 0 && !json_object_get(facts, "head"))
+        json_object_set_new(facts, "head", json_integer(embedding / heads));
+    json_object_set_new(facts, "tied", json_boolean(!gguf_tensor(g, "output.weight")));
+    return facts;
+}
+
+/* Formats in the order of their first tensor. */
+static json_t *format_facts(const struct gguf *g, uint64_t *n_parameters)
+{
+    json_t *facts = json_object();
+    *n_parameters = 0;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const struct gguf_tensor *t = &g->tensors[i];
+        const struct gguf_type *type = gguf_type(t->type);
+        json_t *before = json_object_get(facts, type->name);
+        json_int_t n = json_integer_value(json_object_get(before, "tensors"));
+        json_int_t n_bytes = json_integer_value(json_object_get(before, "bytes"));
+        json_object_set_new(facts, type->name,
+                            json_pack("{sI sI}", "tensors", n + 1, "bytes", n_bytes + (json_int_t)t->n_bytes));
+        *n_parameters += t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3];
+    }
+    return facts;
+}
+
+static json_t *tokenizer_facts(const struct gguf *g, struct err *err)
+{
+    struct tokenizer *t = NULL;
+    const int32_t *ends;
+    if (tokenizer_open(&t, g, err) != OK) return json_pack("{so}", "unknown", json_text(err->text, strlen(err->text)));
+    json_t *end_ids = json_array();
+    size_t n_ends = tokenizer_end_ids(t, &ends);
+    for (size_t i = 0; i < n_ends; i++) {
+        struct gguf_str text = tokenizer_piece(t, ends[i], true);
+        json_array_append_new(end_ids, json_pack("{si so}", "id", (int)ends[i], "text", json_text(text.s, text.n)));
+    }
+    json_t *facts =
+        json_pack("{ss si so}", "kind", tokenizer_model(t), "tokens", tokenizer_n_vocab(t), "end_ids", end_ids);
+    tokenizer_close(t);
+    return facts;
+}
+
+static json_t *template_facts(const struct gguf *g)
+{
+    struct template chat;
+    switch (template_find(&chat, g)) {
+    case TEMPLATE_OK:
+        return json_pack("{ss so}", "name", chat.name, "system", json_text(chat.system, strlen(chat.system)));
+    case TEMPLATE_UNKNOWN: return json_pack("{ss}", "name", "unknown");
+    case TEMPLATE_NONE: break;
+    }
+    return json_null();
+}
+
+static json_t *string_fact(const struct gguf *g, const char *key, struct gguf_str *out)
+{
+    *out = (struct gguf_str){"", 0};
+    return gguf_get_str(g, key, out) ? json_text(out->s, out->n) : json_null();
+}
+
+static json_t *file_facts(const struct gguf *g, int (*runs)(const char *, struct err *))
+{
+    struct gguf_str architecture, name;
+    struct err why = {0};
+    uint64_t n_parameters;
+    json_t *says = string_fact(g, "general.architecture", &architecture);
+    json_t *formats = format_facts(g, &n_parameters);
+    json_t *tokens = tokenizer_facts(g, &why);
+    if (!json_object_get(tokens, "unknown")) runs(g->path, &why);
+    return json_pack("{so sI sI so so so sI sI so so so sb so}", "file", json_text(g->path, strlen(g->path)), "bytes",
+                     (json_int_t)g->n_bytes, "gguf_version", (json_int_t)g->version, "architecture", says, "name",
+                     string_fact(g, "general.name", &name), "shape", shape_facts(g, architecture), "parameters",
+                     (json_int_t)n_parameters, "tensors", (json_int_t)g->n_tensors, "formats", formats, "tokenizer",
+                     tokens, "template", template_facts(g), "runs", why.code == OK, "why_not",
+                     json_text(why.text, strlen(why.text)));
+}
+
+/* --- printing -------------------------------------------------------------------------------------------------------
+ */
+
+static long long integer(const json_t *facts, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(facts, name));
+}
+
+static const char *string(const json_t *facts, const char *name)
+{
+    const char *s = json_string_value(json_object_get(facts, name));
+    return s ? s : "not said";
+}
+
+static void print_shape(const json_t *shape)
+{
+    printf("  blocks        %lld\n", integer(shape, "blocks"));
+    printf("  embedding     %lld\n", integer(shape, "embedding"));
+    printf("  heads         %lld of %lld, %lld for keys and values\n", integer(shape, "heads"), integer(shape, "head"),
+           integer(shape, "kv_heads"));
+    printf("  feed forward  %lld\n", integer(shape, "feed_forward"));
+    printf("  output        %s\n", json_is_true(json_object_get(shape, "tied")) ? "the embedding (tied)" : "its own");
+    printf("  context       %lld tokens\n", integer(shape, "context"));
+}
+
+static void print_tokenizer(const json_t *facts)
+{
+    size_t i;
+    json_t *end;
+    if (json_object_get(facts, "unknown")) {
+        printf("  tokenizer     unknown\n");
+        return;
+    }
+    printf("  tokenizer     %s, %lld tokens\n  end ids      ", string(facts, "kind"), integer(facts, "tokens"));
+    json_array_foreach(json_object_get(facts, "end_ids"), i, end)
+    {
+        printf("%s %lld %s", i ? "," : "", integer(end, "id"), string(end, "text"));
+    }
+    printf("\n");
+}
+
+static void print_template(const json_t *facts)
+{
+    const char *system = json_string_value(json_object_get(facts, "system"));
+    if (json_is_null(facts))
+        printf("  template      none: prompts are continued as they are\n");
+    else if (!system)
+        printf("  template      none that is known here: only --raw\n");
+    else if (!*system)
+        printf("  template      %s, no system message of its own\n", string(facts, "name"));
+    else
+        printf("  template      %s, system message \"%s\"\n", string(facts, "name"), system);
+}
+
+static void print_facts(json_t *facts)
+{
+    const char *format;
+    json_t *of;
+    printf("%s\n", string(facts, "file"));
+    printf("  architecture  %s (GGUF version %lld, %lld bytes)\n", string(facts, "architecture"),
+           integer(facts, "gguf_version"), integer(facts, "bytes"));
+    printf("  name          %s\n", string(facts, "name"));
+    print_shape(json_object_get(facts, "shape"));
+    printf("  parameters    %.4g million in %lld tensors\n", (double)integer(facts, "parameters") * 1e-6,
+           integer(facts, "tensors"));
+    json_object_foreach(json_object_get(facts, "formats"), format, of)
+    {
+        printf("    %-6s %11lld tensors %13lld bytes\n", format, integer(of, "tensors"), integer(of, "bytes"));
+    }
+    print_tokenizer(json_object_get(facts, "tokenizer"));
+    print_template(json_object_get(facts, "template"));
+    if (json_is_true(json_object_get(facts, "runs")))
+        printf("  runs here     yes\n");
+    else
+        printf("  runs here     no: %s\n", string(facts, "why_not"));
+}
+
+int command_inspect(const struct options *o, int (*runs)(const char *path, struct err *err), struct err *err)
+{
+    struct gguf g = {0};
+    int rc = gguf_open(&g, o->model, err);
+    if (rc != OK) return rc;
+    json_t *facts = file_facts(&g, runs);
+    if (!facts)
+        rc = err_set(err, E_FAIL, "%s: no memory to describe it", o->model);
+    else if (o->output == OUT_JSONL)
+        json_dumpf(facts, stdout, JSON_INDENT(2)), putchar('\n');
+    else
+        print_facts(facts);
+    if (rc == OK && fflush(stdout)) rc = err_set(err, E_FAIL, "standard output: %s", strerror(errno));
+    json_decref(facts);
+    gguf_close(&g);
+    return rc;
+}
