@@ -1,0 +1,17 @@
+set(hard lib/hard.c)
+pilotfish_test(test_kernels test_kernels.c ${hard} LIBS pf_kernels)
+pilotfish_test(test_kernels_ref test_kernels_ref.c ${hard} LIBS pf_kernels m)
+pilotfish_test(test_math test_math.c LIBS pf_kernels m)
+pilotfish_test(test_pool test_pool.c LIBS pf_kernels)
+
+add_test(NAME libm_symbols COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/libm_symbols.sh ${CMAKE_NM} $<TARGET_FILE:pf_kernels>
+                                   $<TARGET_FILE:pf_worker> $<TARGET_FILE:pf_proto>:rule.c.o)
+
+# CPUs that this one is not: AVX2 without AVX-512, and neither. Sanitizers do not run under the emulator.
+find_program(QEMU_X86_64 qemu-x86_64)
+if(QEMU_X86_64 AND NOT CMAKE_C_FLAGS MATCHES "-fsanitize")
+    foreach(cpu Haswell Nehalem)
+        add_test(NAME test_kernels_${cpu} COMMAND ${QEMU_X86_64} -cpu ${cpu} $<TARGET_FILE:test_kernels>)
+    endforeach()
+    add_test(NAME test_kernels_ref_Nehalem COMMAND ${QEMU_X86_64} -cpu Nehalem $<TARGET_FILE:test_kernels_ref>)
+endif()

@@ -1,0 +1,462 @@
+/* Every path of this CPU is held to the reference by memcmp. test_kernels_ref.c holds the reference to plain
+ * arithmetic. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "tests/lib/hard.h"
+
+static const enum quant formats[] = {QUANT_F32, QUANT_F16, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q8_0, QUANT_Q4_K, QUANT_Q6_K};
+enum { N_FORMATS = sizeof formats / sizeof *formats };
+
+static const struct kernels *const ref = &kernels_ref;
+
+/* for (each path but the reference) */
+#define EACH_PATH(k) for (int i_path = 1; ((k) = kernels_path(i_path)) != NULL; i_path++)
+
+static void same(const void *got, const void *want, size_t n_bytes, const char *path, const char *what, int a, int b)
+{
+    if (memcmp(got, want, n_bytes) == 0) return;
+    size_t at = 0;
+    while (((const uint8_t *)got)[at] == ((const uint8_t *)want)[at]) at++;
+    fail_msg("%s: %s (%d, %d) differs at byte %zu of %zu", path, what, a, b, at, n_bytes);
+}
+
+/* ---- token rows ---- */
+
+static struct acts acts_new(int n_in, int n_rows)
+{
+    size_t n = (size_t)n_in * (size_t)n_rows;
+    return (struct acts){.n_in = n_in,
+                         .x = hard_alloc(n * sizeof(float)),
+                         .q = hard_alloc(n),
+                         .s = hard_alloc(n / 32 * sizeof(float)),
+                         .u = hard_alloc(n / 32 * sizeof(float)),
+                         .sum = hard_alloc(n / 16 * sizeof(int32_t))};
+}
+
+static void acts_free(struct acts *a)
+{
+    free(a->x);
+    free(a->q);
+    free(a->s);
+    free(a->u);
+    free(a->sum);
+}
+
+static void acts_same(const struct acts *a, const struct acts *b, int n_rows, const char *path)
+{
+    size_t n = (size_t)a->n_in * (size_t)n_rows;
+    same(a->x, b->x, n * sizeof(float), path, "x", a->n_in, n_rows);
+    same(a->q, b->q, n, path, "q", a->n_in, n_rows);
+    same(a->s, b->s, n / 32 * sizeof(float), path, "s", a->n_in, n_rows);
+    same(a->u, b->u, n / 32 * sizeof(float), path, "u", a->n_in, n_rows);
+    same(a->sum, b->sum, n / 16 * sizeof(int32_t), path, "sum", a->n_in, n_rows);
+}
+
+static void quantizes_to_the_same_bits(void **state)
+{
+    (void)state;
+    static const float sizes[] = {1.0f, 0x1p100f, 0x1.8p-101f, 0x1p-30f};
+    static const int widths[] = {32, 64, 96, 256, 1536, 8960};
+    enum { N_ROWS = 12 };
+    const struct kernels *k;
+    EACH_PATH(k)
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+        int n = widths[w];
+        struct hard h = {(uint64_t)n};
+        struct acts got = acts_new(n, N_ROWS), want = acts_new(n, N_ROWS);
+        float *x = hard_alloc((size_t)n * sizeof *x);
+        for (int r = 0; r < N_ROWS; r++) {
+            hard_row(&h, x, n);
+            for (int i = 0; i < n; i++) x[i] *= sizes[r % 4];
+            assert_int_equal(ref->quantize(&want, r, x), -1);
+            assert_int_equal(k->quantize(&got, r, x), -1);
+        }
+        acts_same(&got, &want, N_ROWS, k->name);
+        free(x);
+        acts_free(&got);
+        acts_free(&want);
+    }
+}
+
+static void quantize_finds_the_first_that_is_not_finite(void **state)
+{
+    (void)state;
+    static const uint32_t bad_bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001};
+    enum { N = 96 };
+    const struct kernels *k;
+    struct acts a = acts_new(N, 1);
+    struct hard h = {5};
+    for (int i_path = 0; (k = kernels_path(i_path)) != NULL; i_path++)
+        for (int at = 0; at < N; at++) {
+            float x[N], bad;
+            memcpy(&bad, &bad_bits[at % 5], sizeof bad);
+            hard_floats(&h, x, N);
+            x[at] = bad;
+            if (at + 3 < N) x[at + 3] = bad;
+            assert_int_equal(k->quantize(&a, 0, x), at);
+        }
+    acts_free(&a);
+}
+
+static void quantize_fills_only_what_is_asked_for(void **state)
+{
+    (void)state;
+    enum { N = 43 }; /* float weights have no blocks: any width */
+    const struct kernels *k;
+    struct hard h = {6};
+    float x[N], copy[N], row[32];
+    int8_t q[32];
+    float s[1], u[1];
+    int32_t sum[2];
+    hard_floats(&h, x, N);
+    for (int i_path = 0; (k = kernels_path(i_path)) != NULL; i_path++) {
+        struct acts floats = {.n_in = N, .x = copy}, quants = {.n_in = 32, .q = q, .s = s, .u = u, .sum = sum};
+        memset(copy, 0, sizeof copy);
+        assert_int_equal(k->quantize(&floats, 0, x), -1);
+        same(copy, x, sizeof x, k->name, "x alone", N, 1);
+        assert_int_equal(k->quantize(&quants, 0, x), -1);
+        memcpy(row, x, sizeof row);
+        floats.n_in = 32;
+        floats.x = row; /* where the row lies already */
+        assert_int_equal(k->quantize(&floats, 0, row), -1);
+        same(row, x, sizeof row, k->name, "x in place", 32, 1);
+    }
+}
+
+/* ---- products ---- */
+
+/* n_out rows of random blocks, one of them (where there is more than one) a row of zeros. */
+struct matrix {
+    uint8_t *bytes;
+    const void **rows;
+    int n_in, n_out, n_panels;
+    enum quant type;
+};
+
+static struct matrix matrix_new(struct hard *h, enum quant type, int n_in, int n_out)
+{
+    size_t n = hard_row_bytes(type, n_in);
+    int n_panels = (n_out + PANEL - 1) / PANEL;
+    struct matrix m = {
+        hard_alloc(n * (size_t)n_out), calloc((size_t)n_panels * PANEL, sizeof *m.rows), n_in, n_out, n_panels, type};
+    assert_non_null(m.rows);
+    for (int i = 0; i < n_out; i++) {
+        m.rows[i] = i == 2 ? NULL : m.bytes + n * (size_t)i;
+        hard_weights(h, m.bytes + n * (size_t)i, type, n_in);
+    }
+    return m;
+}
+
+static void matrix_free(struct matrix *m)
+{
+    free(m->bytes);
+    free(m->rows);
+}
+
+static struct weights weights_new(const struct matrix *m, const struct kernels *k)
+{
+    struct weights w = {m->type, m->n_in, m->n_out, k->panel_bytes(m->type, m->n_in), NULL};
+    assert_int_equal(w.panel_bytes % 64, 0);
+    w.panels = hard_alloc(w.panel_bytes * (size_t)m->n_panels);
+    for (int p = 0; p < m->n_panels; p++)
+        k->pack(w.panels + w.panel_bytes * (size_t)p, m->rows + p * PANEL, m->type, m->n_in);
+    return w;
+}
+
+static struct acts acts_hard(struct hard *h, int n_in, int n_rows)
+{
+    struct acts a = acts_new(n_in, n_rows);
+    float *x = hard_alloc((size_t)n_in * sizeof *x);
+    for (int r = 0; r < n_rows; r++) {
+        if (n_in % 32 == 0)
+            hard_row(h, x, n_in);
+        else
+            hard_floats(h, x, n_in);
+        assert_int_equal(ref->quantize(&a, r, x), -1);
+    }
+    free(x);
+    return a;
+}
+
+enum { MAX_ROWS = 33, SLACK = 5 };
+
+/* All row counts; the panels in two calls, as two threads would; what lies beside the panels stays as it is. */
+static void check_product(const struct matrix *m, const struct acts *a)
+{
+    size_t ld = (size_t)m->n_panels * PANEL + SLACK, size = MAX_ROWS * ld * sizeof(float);
+    float *want = hard_alloc(size), *got = hard_alloc(size);
+    struct weights of_ref = weights_new(m, ref);
+    ref->matmul(want, ld, &of_ref, a, MAX_ROWS, 0, m->n_panels);
+    const struct kernels *k;
+    EACH_PATH(k)
+    {
+        struct weights w = weights_new(m, k);
+        for (int n = 1; n <= MAX_ROWS; n += n == 17 ? 16 : 1) {
+            int half = n % 2 ? m->n_panels / 2 : 0;
+            memset(got, 0xa5, size);
+            k->matmul(got, ld, &w, a, n, half, m->n_panels);
+            k->matmul(got, ld, &w, a, n, 0, half);
+            same(got, want, (size_t)n * ld * sizeof *got, k->name, "product of n rows and format", n, (int)m->type);
+        }
+        for (int i = 0; i < m->n_out; i++) {
+            ref->row(want, &of_ref, i);
+            k->row(got, &w, i);
+            same(got, want, (size_t)m->n_in * sizeof *got, k->name, "row of format", i, (int)m->type);
+        }
+        ref->matmul(want, ld, &of_ref, a, MAX_ROWS, 0, m->n_panels);
+        free(w.panels);
+    }
+    free(of_ref.panels);
+    free(want);
+    free(got);
+}
+
+static void multiplies_to_the_same_bits(void **state)
+{
+    (void)state;
+    /* n_in in superblocks' and in small formats' sizes; 1280 > 4 superblocks, where a path may take turns. */
+    static const struct {
+        int n_in, n_out;
+        bool small; /* only for formats of 32 and floats */
+    } shapes[] = {{256, 1, false}, {512, 43, false}, {1280, 16, false},
+                  {32, 17, true},  {96, 33, true},   {576, 20, true}};
+    for (int f = 0; f < N_FORMATS; f++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            if (shapes[i].small && (formats[f] == QUANT_Q4_K || formats[f] == QUANT_Q6_K)) continue;
+            struct hard h = {100 * (uint64_t)f + i};
+            struct matrix m = matrix_new(&h, formats[f], shapes[i].n_in, shapes[i].n_out);
+            struct acts a = acts_hard(&h, shapes[i].n_in, MAX_ROWS);
+            check_product(&m, &a);
+            acts_free(&a);
+            matrix_free(&m);
+        }
+}
+
+/* ---- extremes that no random block reaches ---- */
+
+/* Every weight and every activation at its end: sums of 8-bit products in 16 bits would overflow here. */
+static void survives_the_largest_sums(void **state)
+{
+    (void)state;
+    for (int f = 2; f < N_FORMATS; f++)
+        for (int sign = 0; sign < 4; sign++) {
+            struct hard h = {(uint64_t)f};
+            struct matrix m = matrix_new(&h, formats[f], 256, 16);
+            size_t n = hard_row_bytes(formats[f], 256);
+            for (size_t i = 0; i < 16 * n; i++)
+                if (formats[f] == QUANT_Q8_0 && i % 34 > 1)
+                    m.bytes[i] = sign % 2 ? 0x80 : 0x7f;
+                else if (formats[f] == QUANT_Q6_K && i % 210 < 192)
+                    m.bytes[i] = sign % 2 ? 0xff : 0;
+                else if (formats[f] == QUANT_Q4_K && i % 144 > 15)
+                    m.bytes[i] = 0xff;
+                else if ((formats[f] == QUANT_Q5_0 && i % 22 > 1) || (formats[f] == QUANT_Q4_1 && i % 20 > 3))
+                    m.bytes[i] = sign % 2 ? 0xff : 0;
+            struct acts a = acts_new(256, MAX_ROWS);
+            float x[256];
+            for (int i = 0; i < 256; i++) x[i] = sign / 2 ? -3.0f : 3.0f;
+            for (int r = 0; r < MAX_ROWS; r++) ref->quantize(&a, r, x);
+            check_product(&m, &a);
+            acts_free(&a);
+            matrix_free(&m);
+        }
+}
+
+/* ---- the other kernels ---- */
+
+enum { MAX_N = 1600 };
+
+static void works_on_rows_to_the_same_bits(void **state)
+{
+    (void)state;
+    static const int lengths[] = {1, 2, 7, 8, 15, 16, 17, 31, 33, 63, 64, 100, 576, 896, 1537};
+    const struct kernels *k;
+    EACH_PATH(k)
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        int n = lengths[l];
+        struct hard h = {l};
+        float x[MAX_N], y[MAX_N], w[MAX_N], want[MAX_N], got[MAX_N];
+        hard_floats(&h, x, MAX_N);
+        hard_floats(&h, y, MAX_N);
+        hard_floats(&h, w, MAX_N);
+        x[0] *= 0x1p-130f;
+        y[n - 1] = -0.0f;
+#define BOTH(what, call)                                                                                               \
+    do {                                                                                                               \
+        float *out = want;                                                                                             \
+        const struct kernels *of = ref;                                                                                \
+        memcpy(want, x, sizeof x);                                                                                     \
+        memcpy(got, x, sizeof x);                                                                                      \
+        call;                                                                                                          \
+        out = got, of = k;                                                                                             \
+        call;                                                                                                          \
+        same(got, want, sizeof got, k->name, what, n, 0);                                                              \
+    } while (0)
+        BOTH("norm", of->norm(out, y, w, n, 1e-6f));
+        BOTH("norm in place", of->norm(out, out, w, n, 0.0f));
+        BOTH("add", of->add(out, y, n));
+        BOTH("add_step", of->add_step(out, y, 0.37f, n));
+        BOTH("silu_mul", of->silu_mul(out, y, w, n));
+        BOTH("silu_mul in place", of->silu_mul(out, out, w, n));
+#undef BOTH
+    }
+}
+
+static void turns_to_the_same_bits(void **state)
+{
+    (void)state;
+    static const int widths[] = {2, 8, 14, 64, 80, 128};
+    const struct kernels *k;
+    EACH_PATH(k)
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (int neox = 0; neox < 2; neox++) {
+            struct hard h = {i};
+            float cs[128], want[3 * 128 + 1], got[3 * 128 + 1];
+            hard_floats(&h, cs, 128);
+            hard_floats(&h, want, 3 * 128 + 1);
+            memcpy(got, want, sizeof got);
+            ref->rope(want, cs, 3, widths[i], neox);
+            k->rope(got, cs, 3, widths[i], neox);
+            same(got, want, sizeof got, k->name, "rope", widths[i], neox);
+        }
+}
+
+/* Sign, exponent, upper bits of the fraction, and lower bits at and around a tie. */
+static void halves_to_the_same_bits(void **state)
+{
+    (void)state;
+    enum { N = 8 * 8 };
+    static const uint32_t low[8] = {0, 1, 0xfff, 0x1000, 0x1001, 0x1fff, 0x800, 0x123};
+    const struct kernels *k;
+    EACH_PATH(k)
+    for (uint32_t high = 0; high < 512; high++) {
+        float x[N];
+        uint16_t want[N + 1] = {0}, got[N + 1] = {0};
+        for (uint32_t i = 0; i < N; i++) {
+            uint32_t bits = high << 23 | (i / 8 * 0x93 % 0x400) << 13 | low[i % 8];
+            if (i / 8 == 7) bits |= 0x7fe000;
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        int n = N - (int)(high % 17);
+        ref->to_f16(want, x, n);
+        k->to_f16(got, x, n);
+        same(got, want, sizeof got, k->name, "to_f16", (int)high, n);
+    }
+}
+
+static void attends_to_the_same_bits(void **state)
+{
+    (void)state;
+    enum { MAX_POS = 600, MAX_D = 128, LD = 2 * MAX_D + 8 };
+    static const int lengths[] = {1, 2, 15, 16, 17, 255, 256, 257, 600}, widths[] = {2, 8, 24, 64, 80, 128};
+    struct hard h = {77};
+    float *x = hard_alloc(LD * sizeof *x), scratch[ATTN_CHUNK + MAX_D], want[MAX_D + 1], got[MAX_D + 1], q[MAX_D];
+    uint16_t *keys = hard_alloc(MAX_POS * LD * sizeof *keys), *values = hard_alloc(MAX_POS * LD * sizeof *values);
+    for (int p = 0; p < MAX_POS; p++) {
+        hard_floats(&h, x, LD);
+        ref->to_f16(keys + p * LD, x, LD);
+        hard_floats(&h, x, LD);
+        ref->to_f16(values + p * LD, x, LD);
+    }
+    const struct kernels *k;
+    EACH_PATH(k)
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            int d = widths[i], n = lengths[l];
+            memset(want, 0, sizeof want);
+            memset(got, 0, sizeof got);
+            hard_floats(&h, q, d);
+            if (l % 2)
+                for (int j = 0; j < d; j++) q[j] *= 0.05f; /* many positions of like weight */
+            ref->attention(want, q, keys + d, values, LD, n, d, scratch);
+            k->attention(got, q, keys + d, values, LD, n, d, scratch);
+            same(got, want, sizeof got, k->name, "attention", n, d);
+        }
+    free(keys);
+    free(values);
+    free(x);
+}
+
+static void reduces_the_head_to_the_same_bits(void **state)
+{
+    (void)state;
+    static const int lengths[] = {1, 2, 15, 16, 17, 100, 1023, 1024};
+    const struct kernels *k;
+    EACH_PATH(k)
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
+        for (int kind = 0; kind < 6; kind++) {
+            int n = lengths[l];
+            struct hard h = {l * 10 + (uint64_t)kind};
+            float logits[HEAD_CHUNK];
+            hard_floats(&h, logits, HEAD_CHUNK);
+            for (int i = 0; i < n; i++) {
+                if (kind == 1) logits[i] = -1e30f;
+                if (kind == 2 || kind == 3) logits[i] = (hard_bits(&h) % 2 ? -0.0f : 0.0f); /* all tie */
+                if (kind == 4) logits[i] = -(float)(hard_bits(&h) % 4);                     /* many tie */
+            }
+            if (kind == 5) logits[n - 1] = 200.0f;
+            if (n < HEAD_CHUNK) logits[n] = 1e9f; /* belongs to no one */
+            struct head_part want = ref->head(logits, 3 * HEAD_CHUNK, n), got = k->head(logits, 3 * HEAD_CHUNK, n);
+            same(&got, &want, sizeof got, k->name, "head", n, kind);
+        }
+}
+
+/* ---- the choice ---- */
+
+static void picks_what_is_named_and_says_why_not(void **state)
+{
+    (void)state;
+    const char *why = NULL;
+    assert_ptr_equal(kernels_path(0), &kernels_ref);
+    assert_ptr_equal(kernels_pick("ref", &why), &kernels_ref);
+    assert_null(kernels_pick("sse9", &why));
+    assert_string_equal(why, "no such path; there are ref, avx2, avx512 and amx");
+    assert_null(kernels_pick("amx", &why));
+    assert_non_null(strstr(why, "AMX"));
+    const struct kernels *k, *last = NULL;
+    for (int i = 0; (k = kernels_path(i)) != NULL; i++) {
+        last = k;
+        assert_ptr_equal(kernels_pick(k->name, &why), k);
+    }
+    assert_ptr_equal(kernels_pick(NULL, &why), last);
+    assert_true(kernels_supports(QUANT_Q4_K));
+    assert_false(kernels_supports(2)); /* Q4_0 */
+}
+
+/* A change of this number is a change of the contract: give ARITHMETIC_ID its next value. */
+static void the_selftest_is_that_of_the_arithmetic_id(void **state)
+{
+    (void)state;
+    const struct kernels *k;
+    assert_int_equal(ARITHMETIC_ID, 1);
+    for (int i = 0; (k = kernels_path(i)) != NULL; i++)
+        if (kernels_selftest(k) != 0x4895cf7a80e4a2c6u)
+            fail_msg("%s: %llx", k->name, (unsigned long long)kernels_selftest(k));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quantizes_to_the_same_bits),
+        cmocka_unit_test(quantize_finds_the_first_that_is_not_finite),
+        cmocka_unit_test(quantize_fills_only_what_is_asked_for),
+        cmocka_unit_test(multiplies_to_the_same_bits),
+        cmocka_unit_test(survives_the_largest_sums),
+        cmocka_unit_test(works_on_rows_to_the_same_bits),
+        cmocka_unit_test(turns_to_the_same_bits),
+        cmocka_unit_test(halves_to_the_same_bits),
+        cmocka_unit_test(attends_to_the_same_bits),
+        cmocka_unit_test(reduces_the_head_to_the_same_bits),
+        cmocka_unit_test(picks_what_is_named_and_says_why_not),
+        cmocka_unit_test(the_selftest_is_that_of_the_arithmetic_id),
+    };
+    return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+}
