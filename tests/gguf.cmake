@@ -10,3 +10,8 @@ target_link_libraries(tiny PRIVATE pf_tiny)
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(gguf)
 pilotfish_test(test_gguf test_gguf.c LIBS pf_tiny)
+
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND)
+    add_test(NAME test_fetch COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/test_fetch.py)
+endif()
