@@ -13,3 +13,4 @@ set_tests_properties(mpi_collective PROPERTIES ENVIRONMENT
     "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;\
 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe;OMPI_MCA_hwloc_base_binding_policy=none;\
 OMPI_MCA_mpi_yield_when_idle=1")
+pilotfish_test(test_doctor test_doctor.c LIBS pf_worker pf_tiny)

@@ -1,0 +1,120 @@
+/* The doctor: its verdicts on layouts, files and memory, and that every "warn" says what to do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/lib/tiny.h"
+#include "worker/doctor.h"
+
+enum { ROOM = 8192 };
+
+static struct doctor_input plain_input(void)
+{
+    const char *why;
+    return (struct doctor_input){
+        .tp = 1, .pp = 1, .ctx = 64, .parallel = 1, .threads = 1, .kernels = kernels_pick(NULL, &why)};
+}
+
+static int doctor_says(const struct doctor_input *in, char text[ROOM])
+{
+    struct err err = {0};
+    FILE *out = fmemopen(text, ROOM, "w");
+    assert_non_null(out);
+    int rc = doctor_run(in, out, &err);
+    fclose(out);
+    assert_int_equal(rc, err.code);
+    return rc;
+}
+
+static void assert_has(const char *text, const char *part)
+{
+    if (!strstr(text, part)) fail_msg("no \"%s\" in:\n%s", part, text);
+}
+
+static void without_a_launcher_all_is_one_process_and_every_warning_says_what_to_do(void **state)
+{
+    (void)state;
+    char text[ROOM] = "";
+    struct doctor_input in = plain_input();
+    assert_int_equal(doctor_says(&in, text), OK);
+    static const char *const parts[] = {"ok    ranks      no launcher",
+                                        "mpi ",
+                                        "launcher ",
+                                        "binding ",
+                                        "threads ",
+                                        "cpu ",
+                                        "ref    self-test",
+                                        "this one runs",
+                                        "memory ",
+                                        "huge pages",
+                                        "read loop "};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_has(text, parts[i]);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        if (strncmp(line, "warn", 4) == 0) assert_has(line, "Do: ");
+}
+
+static void ranks_that_do_not_fit_the_layout_are_named_with_the_right_number(void **state)
+{
+    (void)state;
+    char text[ROOM] = "";
+    struct doctor_input in = plain_input();
+    struct mpi_world world = {.rank = 0, .size = 3, .library = "An MPI 1.0"};
+    in.world = &world;
+    in.big = "absent.gguf";
+    in.tp = 4;
+    assert_int_equal(doctor_says(&in, text), E_LAYOUT);
+    assert_has(text, "bad   ranks");
+    assert_has(text, "-n 5 ");
+    assert_has(text, "An MPI 1.0");
+}
+
+static void a_file_that_is_no_model_is_bad(void **state)
+{
+    (void)state;
+    char text[ROOM] = "";
+    struct doctor_input in = plain_input();
+    in.big = "CMakeLists.txt";
+    assert_int_equal(doctor_says(&in, text), E_MODEL);
+    assert_has(text, "bad   big ");
+}
+
+static void models_are_weighed_share_by_share(void **state)
+{
+    (void)state;
+    char text[ROOM] = "", path[] = "/tmp/pilotfish-doctor-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    struct tiny_spec spec = tiny_spec(TINY_Q8_0);
+    assert_int_equal(tiny_write(path, &spec), 0);
+    struct doctor_input in = plain_input();
+    in.big = in.little = path;
+    in.tp = 2;
+    assert_int_equal(doctor_says(&in, text), OK);
+    assert_has(text, "ok    big        qwen2");
+    assert_has(text, "in 2 shares");
+    assert_has(text, "ok    little     qwen2");
+    assert_has(text, "ok    fit ");
+    in.ctx = 1 << 24;
+    in.parallel = 1 << 14;
+    assert_int_equal(doctor_says(&in, text), E_LAYOUT);
+    assert_has(text, "bad   fit ");
+    assert_has(text, "trained for");
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_launcher_all_is_one_process_and_every_warning_says_what_to_do),
+        cmocka_unit_test(ranks_that_do_not_fit_the_layout_are_named_with_the_right_number),
+        cmocka_unit_test(a_file_that_is_no_model_is_bad),
+        cmocka_unit_test(models_are_weighed_share_by_share),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
