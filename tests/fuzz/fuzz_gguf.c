@@ -47,7 +47,7 @@ static uint64_t walk_value(const struct gguf *g, const struct gguf_kv *kv)
     int64_t i;
     double f;
     bool is_str = gguf_get_str(g, key, &s);
-    uint64_t sum = is_str ? touch(g, s.s, s.n) : 0;
+    uint64_t sum = gguf_array_hash(g, key) + (is_str ? touch(g, s.s, s.n) : 0);
     sum += (uint64_t)gguf_get_int(g, key, &i) + (uint64_t)gguf_get_float(g, key, &f);
     if (strlen(key) == kv->key.n) require(gguf_find(g, key) == kv);
     free(key);
