@@ -2,4 +2,3 @@
 pilotfish_test(test_options test_options.c LIBS pf_coordinator)
 pilotfish_test(test_front test_front.c LIBS pf_coordinator)
 pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
-set_tests_properties(test_options test_front test_prompts PROPERTIES LABELS unit)
