@@ -1,0 +1,385 @@
+/* cpu_avx2.c -- AVX2, FMA, F16C: two ymm of 8 output rows a panel. See cpu_ref.c for the bits and the ladder, panel.h
+ * for the bytes. Products are in cpu_avx2_matmul.c; here are rows, attention and the head.
+ *
+ * 16 partials are two ymm: `low` has partials 0..7, `high` 8..15. Lanes past the end of a row are zeros that are fed to
+ * sums of non-negative terms, where adding +0 changes nothing.
+ */
+#include <assert.h>
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu_avx2.h"
+#include "kernels/kernels.h"
+#include "kernels/math_tables.h"
+#include "kernels/panel.h"
+
+#define TINY 0x1p-100f
+
+struct parts {
+    __m256 low, high;
+};
+
+/* Halves, i with i + 8, 4, 2, 1. */
+static float tree(struct parts p)
+{
+    __m256 eight = _mm256_add_ps(p.low, p.high);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* All ones in the first n lanes, n <= 8. */
+static __m256i first_lanes(int n)
+{
+    static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(lanes + 8 - n));
+}
+
+/* x[0..8) where n >= 8, fewer and zeros otherwise; the same for storing. */
+static __m256 load_up_to(const float *x, int n)
+{
+    return n >= 8 ? _mm256_loadu_ps(x) : n <= 0 ? _mm256_setzero_ps() : _mm256_maskload_ps(x, first_lanes(n));
+}
+
+static void store_up_to(float *x, __m256 v, int n)
+{
+    if (n >= 8)
+        _mm256_storeu_ps(x, v);
+    else
+        _mm256_maskstore_ps(x, first_lanes(n), v);
+}
+
+/* math_expf in 8 lanes. */
+static __m256 exp8(__m256 x)
+{
+    __m256 n =
+        _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(EXPF_LOG2E)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(EXPF_LN2_HI), x), one = _mm256_set1_ps(1.0f);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(EXPF_LN2_LO), r);
+    __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(EXPF_C6), r, _mm256_set1_ps(EXPF_C5));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXPF_C4));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXPF_C3));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(EXPF_C2));
+    p = _mm256_fmadd_ps(p, r, one);
+    p = _mm256_fmadd_ps(p, r, one);
+    __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+    p = _mm256_blendv_ps(p, _mm256_setzero_ps(), _mm256_cmp_ps(x, _mm256_set1_ps(EXPF_MIN), _CMP_LT_OQ));
+    p = _mm256_blendv_ps(p, _mm256_set1_ps(INFINITY), _mm256_cmp_ps(x, _mm256_set1_ps(EXPF_MAX), _CMP_GT_OQ));
+    return _mm256_blendv_ps(p, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+static float exp1(float x)
+{
+    return _mm256_cvtss_f32(exp8(_mm256_set1_ps(x)));
+}
+
+/* Greatest of n >= 1 values. Which zero of two it is does not matter to its users. */
+static float greatest(const float *x, int n)
+{
+    __m256 max = _mm256_set1_ps(x[0]);
+    int i = 0;
+    for (; i + 8 <= n; i += 8) max = _mm256_max_ps(max, _mm256_loadu_ps(x + i));
+    for (; i < n; i++) max = _mm256_max_ps(max, _mm256_set1_ps(x[i]));
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps(max, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+
+/* Sum of exp(x[i] - max), kept in p where that is not NULL. */
+static float exp_sum(float *p, const float *x, float max, int n)
+{
+    struct parts sum = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    __m256 m = _mm256_set1_ps(max);
+    for (int i = 0; i < n; i += 8) {
+        __m256 e = exp8(_mm256_sub_ps(load_up_to(x + i, n - i), m));
+        if (n - i < 8) e = _mm256_and_ps(e, _mm256_castsi256_ps(first_lanes(n - i)));
+        if (p) store_up_to(p + i, e, n - i);
+        if (i % 16 == 0)
+            sum.low = _mm256_add_ps(sum.low, e);
+        else
+            sum.high = _mm256_add_ps(sum.high, e);
+    }
+    return tree(sum);
+}
+
+/* ---- token rows ---- */
+
+/* As integers, sizes of floats order like floats, and what is not finite is above all others. */
+static __m256i size_bits(const float *x)
+{
+    return _mm256_and_si256(_mm256_loadu_si256((const __m256i *)x), _mm256_set1_epi32(0x7fffffff));
+}
+
+static int first_not_finite(const float *x, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256i bad = _mm256_cmpgt_epi32(size_bits(x + i), _mm256_set1_epi32(0x7f7fffff));
+        if (!_mm256_testz_si256(bad, bad))
+            return i + __builtin_ctz((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(bad)));
+    }
+    for (; i < n; i++)
+        if (x[i] - x[i] != 0.0f) return i;
+    return -1;
+}
+
+static int32_t sum_lanes(__m256i v)
+{
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(four) + _mm_extract_epi32(four, 1);
+}
+
+static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], const float *x)
+{
+    __m256i size = _mm256_max_epi32(_mm256_max_epi32(size_bits(x), size_bits(x + 8)),
+                                    _mm256_max_epi32(size_bits(x + 16), size_bits(x + 24)));
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(size), _mm256_extracti128_si256(size, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    float m = _mm_cvtss_f32(_mm_castsi128_ps(four));
+    if (!(m >= TINY)) {
+        memset(q, 0, BLOCK);
+        *s = *u = 0.0f;
+        sum[0] = sum[1] = 0;
+        return;
+    }
+    *s = m / 127.0f;
+    __m256i v[4];
+    for (int i = 0; i < 4; i++)
+        v[i] = _mm256_cvtps_epi32(_mm256_div_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(*s)));
+    sum[0] = sum_lanes(_mm256_add_epi32(v[0], v[1]));
+    sum[1] = sum_lanes(_mm256_add_epi32(v[2], v[3]));
+    *u = *s * (float)(sum[0] + sum[1]);
+    /* The packs work in halves of 128 bits: put their dwords back in order. */
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((__m256i *)q, bytes);
+}
+
+static int avx2_quantize(struct acts *a, int i_row, const float *x)
+{
+    int n = a->n_in, bad = first_not_finite(x, n);
+    if (bad >= 0) return bad;
+    if (a->x) memmove(a->x + (size_t)i_row * (size_t)n, x, (size_t)n * sizeof *x);
+    if (!a->q) return -1;
+    assert(n % BLOCK == 0);
+    for (int i = 0; i < n / BLOCK; i++) {
+        size_t at = (size_t)i_row * (size_t)(n / BLOCK) + (size_t)i;
+        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, x + i * BLOCK);
+    }
+    return -1;
+}
+
+/* ---- rows ---- */
+
+static void avx2_norm(float *out, const float *x, const float *w, int n, float eps)
+{
+    struct parts sum = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (int i = 0; i < n; i += 16) {
+        __m256 low = load_up_to(x + i, n - i), high = load_up_to(x + i + 8, n - i - 8);
+        sum.low = _mm256_fmadd_ps(low, low, sum.low);
+        sum.high = _mm256_fmadd_ps(high, high, sum.high);
+    }
+    float mean = tree(sum) / (float)n, inv = 1.0f / sqrtf(mean + eps);
+    for (int i = 0; i < n; i += 8) {
+        __m256 scaled = _mm256_mul_ps(load_up_to(x + i, n - i), _mm256_set1_ps(inv));
+        store_up_to(out + i, _mm256_mul_ps(scaled, load_up_to(w + i, n - i)), n - i);
+    }
+}
+
+static void avx2_add(float *x, const float *y, int n)
+{
+    for (int i = 0; i < n; i += 8)
+        store_up_to(x + i, _mm256_add_ps(load_up_to(x + i, n - i), load_up_to(y + i, n - i)), n - i);
+}
+
+static void avx2_add_step(float *x, const float *y, float step, int n)
+{
+    for (int i = 0; i < n; i += 8) {
+        __m256 stepped = _mm256_mul_ps(_mm256_set1_ps(step), load_up_to(y + i, n - i));
+        store_up_to(x + i, _mm256_add_ps(load_up_to(x + i, n - i), stepped), n - i);
+    }
+}
+
+static void avx2_silu_mul(float *out, const float *gate, const float *up, int n)
+{
+    for (int i = 0; i < n; i += 8) {
+        __m256 g = load_up_to(gate + i, n - i), minus = _mm256_xor_ps(g, _mm256_set1_ps(-0.0f));
+        __m256 gated = _mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), exp8(minus)));
+        store_up_to(out + i, _mm256_mul_ps(gated, load_up_to(up + i, n - i)), n - i);
+    }
+}
+
+static void turn(float *a, float *b, const float cs[2])
+{
+    float a0 = *a, b0 = *b;
+    *a = a0 * cs[0] - b0 * cs[1];
+    *b = a0 * cs[1] + b0 * cs[0];
+}
+
+/* (a, b) beside each other: addsub gives (a*cos - b*sin, b*cos + a*sin). */
+static void turn_pairs(float *x, const float *cs, int d)
+{
+    int i = 0;
+    for (; i + 8 <= d; i += 8) {
+        __m256 ab = _mm256_loadu_ps(x + i), ba = _mm256_permute_ps(ab, 0xb1), c = _mm256_loadu_ps(cs + i);
+        __m256 by_cos = _mm256_mul_ps(ab, _mm256_moveldup_ps(c)), by_sin = _mm256_mul_ps(ba, _mm256_movehdup_ps(c));
+        _mm256_storeu_ps(x + i, _mm256_addsub_ps(by_cos, by_sin));
+    }
+    for (; i < d; i += 2) turn(x + i, x + i + 1, cs + i);
+}
+
+static void turn_halves(float *x, const float *cs, int d)
+{
+    int i = 0;
+    for (; i + 8 <= d / 2; i += 8) {
+        __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + d / 2 + i);
+        __m256 low = _mm256_loadu_ps(cs + 2 * i), high = _mm256_loadu_ps(cs + 2 * i + 8);
+        __m256d cos_mixed = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88));
+        __m256d sin_mixed = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0xdd));
+        __m256 cos = _mm256_castpd_ps(_mm256_permute4x64_pd(cos_mixed, 0xd8));
+        __m256 sin = _mm256_castpd_ps(_mm256_permute4x64_pd(sin_mixed, 0xd8));
+        _mm256_storeu_ps(x + i, _mm256_sub_ps(_mm256_mul_ps(a, cos), _mm256_mul_ps(b, sin)));
+        _mm256_storeu_ps(x + d / 2 + i, _mm256_add_ps(_mm256_mul_ps(a, sin), _mm256_mul_ps(b, cos)));
+    }
+    for (; i < d / 2; i++) turn(x + i, x + d / 2 + i, cs + 2 * i);
+}
+
+static void avx2_rope(float *x, const float *cs, int n_heads, int d, bool neox)
+{
+    for (int h = 0; h < n_heads; h++, x += d)
+        if (neox)
+            turn_halves(x, cs, d);
+        else
+            turn_pairs(x, cs, d);
+}
+
+static void avx2_to_f16(uint16_t *out, const float *x, int n)
+{
+    int i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++) out[i] = _cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
+}
+
+/* ---- attention ---- */
+
+static __m256 load_f16(const uint16_t *h)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h));
+}
+
+static float dot_f16(const float *q, const uint16_t *k, int d)
+{
+    struct parts sum = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    int i = 0;
+    for (; i + 16 <= d; i += 16) {
+        sum.low = _mm256_fmadd_ps(_mm256_loadu_ps(q + i), load_f16(k + i), sum.low);
+        sum.high = _mm256_fmadd_ps(_mm256_loadu_ps(q + i + 8), load_f16(k + i + 8), sum.high);
+    }
+    if (i < d) {
+        float part[16];
+        _mm256_storeu_ps(part, sum.low);
+        _mm256_storeu_ps(part + 8, sum.high);
+        for (int j = 0; i + j < d; j++) part[j] = fmaf(q[i + j], _cvtsh_ss(k[i + j]), part[j]);
+        sum.low = _mm256_loadu_ps(part);
+        sum.high = _mm256_loadu_ps(part + 8);
+    }
+    return tree(sum);
+}
+
+/* o[8 * n_vectors] = sum of p * v by increasing position, in registers. */
+static inline __attribute__((always_inline)) void weigh(float *o, const float *p, const uint16_t *v, size_t ld, int n,
+                                                        int n_vectors)
+{
+    __m256 sum[8];
+    for (int j = 0; j < n_vectors; j++) sum[j] = _mm256_setzero_ps();
+    for (int i = 0; i < n; i++, v += ld)
+        for (int j = 0; j < n_vectors; j++) sum[j] = _mm256_fmadd_ps(_mm256_set1_ps(p[i]), load_f16(v + 8 * j), sum[j]);
+    for (int j = 0; j < n_vectors; j++) _mm256_storeu_ps(o + 8 * j, sum[j]);
+}
+
+static void weigh_values(float *o, const float *p, const uint16_t *v, size_t ld, int n, int d)
+{
+    int i = 0;
+    for (; i + 64 <= d; i += 64) weigh(o + i, p, v + i, ld, n, 8);
+    for (; i + 16 <= d; i += 16) weigh(o + i, p, v + i, ld, n, 2);
+    for (; i < d; i++) {
+        o[i] = 0.0f;
+        for (int j = 0; j < n; j++) o[i] = fmaf(p[j], _cvtsh_ss(v[(size_t)j * ld + (size_t)i]), o[i]);
+    }
+}
+
+/* x[i] = x[i] * scale + y[i], or y[i] * scale + x[i]. */
+static void merge_values(float *x, const float *y, float scale, int d, bool scale_x)
+{
+    __m256 s = _mm256_set1_ps(scale);
+    for (int i = 0; i < d; i += 8) {
+        __m256 a = load_up_to(x + i, d - i), b = load_up_to(y + i, d - i);
+        store_up_to(x + i, scale_x ? _mm256_fmadd_ps(a, s, b) : _mm256_fmadd_ps(b, s, a), d - i);
+    }
+}
+
+static void avx2_attention(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos,
+                           int d, float *scratch)
+{
+    float *score = scratch, *o = scratch + ATTN_CHUNK, max = 0.0f, sum = 0.0f;
+    for (int from = 0; from < n_pos; from += ATTN_CHUNK) {
+        int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK;
+        for (int i = 0; i < n; i++) score[i] = dot_f16(q, k + (size_t)(from + i) * ld, d);
+        float c_max = greatest(score, n), c_sum = exp_sum(score, score, c_max, n);
+        if (from == 0) {
+            weigh_values(out, score, v, ld, n, d);
+            max = c_max;
+            sum = c_sum;
+            continue;
+        }
+        weigh_values(o, score, v + (size_t)from * ld, ld, n, d);
+        bool higher = c_max > max;
+        float scale = higher ? exp1(max - c_max) : exp1(c_max - max);
+        sum = higher ? fmaf(sum, scale, c_sum) : fmaf(c_sum, scale, sum);
+        merge_values(out, o, scale, d, higher);
+        if (higher) max = c_max;
+    }
+    for (int i = 0; i < d; i += 8)
+        store_up_to(out + i, _mm256_div_ps(load_up_to(out + i, d - i), _mm256_set1_ps(sum)), d - i);
+}
+
+/* ---- head ---- */
+
+static struct head_part avx2_head(const float *logits, int32_t first, int n)
+{
+    float max = greatest(logits, n);
+    int best = 0;
+    while (best + 8 <= n) {
+        __m256 found = _mm256_cmp_ps(_mm256_loadu_ps(logits + best), _mm256_set1_ps(max), _CMP_EQ_OQ);
+        int lanes = _mm256_movemask_ps(found);
+        if (lanes) {
+            best += __builtin_ctz((unsigned)lanes);
+            break;
+        }
+        best += 8;
+    }
+    while (best < n - 1 && logits[best] != max) best++;
+    return (struct head_part){logits[best], first + best, exp_sum(NULL, logits, logits[best], n)};
+}
+
+const struct kernels kernels_avx2 = {
+    .name = "avx2",
+    .panel_bytes = panel_bytes,
+    .pack = panel_pack,
+    .row = panel_row,
+    .quantize = avx2_quantize,
+    .matmul = avx2_matmul,
+    .norm = avx2_norm,
+    .add = avx2_add,
+    .add_step = avx2_add_step,
+    .silu_mul = avx2_silu_mul,
+    .rope = avx2_rope,
+    .to_f16 = avx2_to_f16,
+    .attention = avx2_attention,
+    .head = avx2_head,
+};

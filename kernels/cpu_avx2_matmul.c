@@ -1,0 +1,270 @@
+/* cpu_avx2_matmul.c -- products of the AVX2 path. A half is 8 output rows of a panel, a lane each.
+ *
+ * vpmaddubsw multiplies unsigned weights with signed activations and adds pairs in 16 bits, saturating. How many pairs
+ * may then be added in 16 bits follows from the largest weight (|q| <= 127): 15 * 254 * 8 = 30480 all of a block; 31 *
+ * 254 * 4 = 31496 half of it; 63 * 254 * 2 = 32004 two quads; 128 * 254 = 32512 one, and only of |w|: Q8_0 moves the
+ * sign to q.
+ *
+ * Row counts are compile-time constants, so that the accumulators of a half stay in registers; a group of 8 blocks is
+ * small enough to be walked twice, once a half. Measured and lost: both halves in one walk (gcc spills).
+ */
+#include <immintrin.h>
+
+#include "kernels/cpu_avx2.h"
+#include "kernels/panel.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { MAX_ROWS = 8, PREFETCH_BYTES = 8192, PREFETCH_FROM_K = 4096 };
+
+/* ---- scales of a group, 8 output rows of a half ---- */
+
+struct scales {
+    __m256 s[2 * PANEL_GROUP]; /* a block; Q6_K: 16 k */
+    __m256 m[PANEL_GROUP];
+};
+
+INLINE __m256 load_f16(const uint8_t *at)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at));
+}
+
+INLINE __m256i load(const uint8_t *at)
+{
+    return _mm256_loadu_si256((const __m256i *)at);
+}
+
+/* Bits of `mask` in every byte, shifted right by n; what comes from the next byte is masked off. */
+INLINE __m256i bits(__m256i v, int n, int mask)
+{
+    return _mm256_and_si256(_mm256_srli_epi16(v, n), _mm256_set1_epi8((char)mask));
+}
+
+INLINE __m256i or3(__m256i a, __m256i b, __m256i c)
+{
+    return _mm256_or_si256(_mm256_or_si256(a, b), c);
+}
+
+/* Byte i of every dword, as float. */
+INLINE __m256 byte_of(__m256i v, int i)
+{
+    return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(v, 8 * i), _mm256_set1_epi32(255)));
+}
+
+INLINE void scales_q4_k(struct scales *to, const uint8_t *head, int half)
+{
+    __m256 d = load_f16(head + 16 * half), dmin = load_f16(head + 32 + 16 * half), sign = _mm256_set1_ps(-0.0f);
+    __m256i l[3];
+    for (int i = 0; i < 3; i++) l[i] = load(head + PANEL_LINE * (i + 1) + 32 * half);
+    __m256i scale[2] = {bits(l[0], 0, 63), bits(l[1], 0, 63)};
+    __m256i min[2] = {bits(l[2], 0, 63), or3(bits(l[0], 6, 3), bits(l[1], 4, 12), bits(l[2], 2, 48))};
+    for (int i = 0; i < PANEL_GROUP; i++) {
+        to->s[i] = _mm256_mul_ps(d, byte_of(scale[i / 4], i % 4));
+        to->m[i] = _mm256_xor_ps(_mm256_mul_ps(dmin, byte_of(min[i / 4], i % 4)), sign);
+    }
+}
+
+INLINE void scales_q6_k(struct scales *to, const uint8_t *head, const uint8_t *front, int half)
+{
+    __m256 d = load_f16(front + 16 * half);
+    for (int i = 0; i < 2 * PANEL_GROUP; i++) {
+        __m128i eight = _mm_loadl_epi64((const __m128i *)(head + PANEL * i + 8 * half));
+        to->s[i] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
+    }
+}
+
+INLINE void scales_read(struct scales *to, const uint8_t *head, const uint8_t *front, int n_blocks, int half,
+                        enum quant type)
+{
+    if (type == QUANT_Q4_K) scales_q4_k(to, head, half);
+    if (type == QUANT_Q6_K) scales_q6_k(to, head, front, half);
+    if (type == QUANT_Q5_0 || type == QUANT_Q8_0)
+        for (int i = 0; i < n_blocks; i++) to->s[i] = load_f16(head + PANEL * 2 * i + 16 * half);
+    if (type == QUANT_Q4_1)
+        for (int i = 0; i < n_blocks; i++) {
+            to->s[i] = load_f16(head + PANEL * 4 * i + 16 * half);
+            to->m[i] = load_f16(head + PANEL * 4 * i + PANEL * 2 + 16 * half);
+        }
+}
+
+/* ---- values of a block ---- */
+
+INLINE void unpack(__m256i w[PANEL_QUADS], const uint8_t *at, enum quant type)
+{
+    __m256i l[PANEL_QUADS];
+    for (int j = 0; j < panel_block_bytes(type) / PANEL_LINE; j++) l[j] = load(at + PANEL_LINE * j);
+    switch (type) {
+    case QUANT_Q5_0:
+        for (int j = 0; j < 5; j++) w[j] = bits(l[j], 0, 31);
+        w[5] = _mm256_or_si256(bits(l[0], 5, 7), bits(l[1], 3, 24));
+        w[6] = _mm256_or_si256(bits(l[2], 5, 7), bits(l[3], 3, 24));
+        w[7] = or3(bits(l[4], 5, 7), bits(l[1], 2, 8), bits(l[3], 1, 16));
+        break;
+    case QUANT_Q8_0: /* signed */
+        for (int j = 0; j < PANEL_QUADS; j++) w[j] = _mm256_xor_si256(l[j], _mm256_set1_epi8((char)0x80));
+        break;
+    case QUANT_Q6_K:
+        for (int j = 0; j < 6; j++) w[j + j / 3] = bits(l[j], 0, 63);
+        for (int j = 0; j < 2; j++)
+            w[4 * j + 3] = or3(bits(l[3 * j], 6, 3), bits(l[3 * j + 1], 4, 12), bits(l[3 * j + 2], 2, 48));
+        break;
+    default:
+        for (int j = 0; j < 4; j++) {
+            w[j] = bits(l[j], 0, 15);
+            w[j + 4] = bits(l[j], 4, 15);
+        }
+    }
+}
+
+/* The same four activations in every lane. */
+INLINE __m256i quad(const int8_t *q, int j)
+{
+    int32_t four;
+    __builtin_memcpy(&four, q + 4 * j, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+/* Quads from .. to-1; `run` of them are added in 16 bits. */
+INLINE __m256i dot(const __m256i w[PANEL_QUADS], const int8_t *q, int from, int to, int run)
+{
+    __m256i total = _mm256_setzero_si256();
+    for (int j = from; j < to; j += run) {
+        __m256i sum = _mm256_maddubs_epi16(w[j], quad(q, j));
+        for (int i = j + 1; i < j + run; i++) {
+            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w[i], quad(q, i)));
+            __asm__("" : "+x"(sum)); /* gcc 12 makes a tree of the additions and spills: 1.5 times slower */
+        }
+        total = _mm256_add_epi32(total, _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+    }
+    return total;
+}
+
+INLINE __m256i dot_signed(const __m256i w[PANEL_QUADS], const int8_t *q)
+{
+    __m256i total = _mm256_setzero_si256();
+    for (int j = 0; j < PANEL_QUADS; j++) {
+        __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w[j]), _mm256_sign_epi8(quad(q, j), w[j]));
+        total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    return total;
+}
+
+INLINE __m256 step(__m256 acc, __m256 s_w, float s_x, __m256i isum, int32_t off)
+{
+    if (off) isum = _mm256_sub_epi32(isum, _mm256_set1_epi32(off));
+    return _mm256_fmadd_ps(_mm256_mul_ps(_mm256_set1_ps(s_x), s_w), _mm256_cvtepi32_ps(isum), acc);
+}
+
+/* ---- products ---- */
+
+/* Adds n_blocks blocks from block i_block on to acc, of token rows row .. row+n-1. */
+INLINE void group_product(__m256 acc[MAX_ROWS], const uint8_t *at, const struct scales *scales, const struct acts *a,
+                          int row, int i_block, int n_blocks, enum quant type, int n)
+{
+    size_t n_all = (size_t)(a->n_in / BLOCK);
+    for (int i = 0; i < n_blocks; i++, at += panel_block_bytes(type)) {
+        __m256i w[PANEL_QUADS];
+        unpack(w, at, type);
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++) {
+            size_t b = (size_t)(row + r) * n_all + (size_t)(i_block + i);
+            const int8_t *q = a->q + b * BLOCK;
+            const int32_t *sum = a->sum + 2 * b;
+            float s = a->s[b];
+            if (type == QUANT_Q6_K) {
+                acc[r] = step(acc[r], scales->s[2 * i], s, dot(w, q, 0, 4, 2), 32 * sum[0]);
+                acc[r] = step(acc[r], scales->s[2 * i + 1], s, dot(w, q, 4, 8, 2), 32 * sum[1]);
+            } else if (type == QUANT_Q8_0) {
+                acc[r] = step(acc[r], scales->s[i], s, dot_signed(w, q), 0);
+            } else if (type == QUANT_Q5_0) {
+                acc[r] = step(acc[r], scales->s[i], s, dot(w, q, 0, 8, 4), 16 * (sum[0] + sum[1]));
+            } else {
+                acc[r] = step(acc[r], scales->s[i], s, dot(w, q, 0, 8, 8), 0);
+                acc[r] = _mm256_fmadd_ps(scales->m[i], _mm256_set1_ps(a->u[b]), acc[r]);
+            }
+        }
+    }
+}
+
+INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row, enum quant type,
+                    int n)
+{
+    const uint8_t *front = panel, *group = panel + panel_front_bytes(type, a->n_in);
+    bool ahead = n > 1 || a->n_in > PREFETCH_FROM_K;
+    __m256 acc[2][MAX_ROWS];
+    for (int r = 0; r < n; r++) acc[0][r] = acc[1][r] = _mm256_setzero_ps();
+    for (int b = 0; b < a->n_in / BLOCK; b += PANEL_GROUP) {
+        int n_blocks = a->n_in / BLOCK - b < PANEL_GROUP ? a->n_in / BLOCK - b : PANEL_GROUP;
+        const uint8_t *at = group + panel_head_bytes(type, n_blocks);
+        for (int i = 0; ahead && i < panel_group_bytes(type); i += PANEL_LINE)
+            _mm_prefetch((const char *)group + PREFETCH_BYTES + i, _MM_HINT_T1);
+        for (int half = 0; half < 2; half++) {
+            struct scales scales;
+            scales_read(&scales, group, front, n_blocks, half, type);
+            group_product(acc[half], at + 32 * half, &scales, a, row, b, n_blocks, type, n);
+        }
+        group += panel_group_bytes(type);
+        front += PANEL * 2;
+    }
+    for (int r = 0; r < n; r++)
+        for (int half = 0; half < 2; half++) _mm256_storeu_ps(out + (size_t)r * ld_out + 8 * half, acc[half][r]);
+}
+
+INLINE void product_floats(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row,
+                           enum quant type, int n)
+{
+    __m256 acc[2][MAX_ROWS];
+    const float *x = a->x + (size_t)row * (size_t)a->n_in;
+    for (int r = 0; r < n; r++) acc[0][r] = acc[1][r] = _mm256_setzero_ps();
+    for (int k = 0; k < a->n_in; k++)
+        for (int half = 0; half < 2; half++) {
+            size_t at = (size_t)k * PANEL + 8 * (size_t)half;
+            __m256 w = type == QUANT_F32 ? _mm256_loadu_ps((const float *)panel + at) : load_f16(panel + 2 * at);
+            for (int r = 0; r < n; r++)
+                acc[half][r] = _mm256_fmadd_ps(w, _mm256_set1_ps(x[r * a->n_in + k]), acc[half][r]);
+        }
+    for (int r = 0; r < n; r++)
+        for (int half = 0; half < 2; half++) _mm256_storeu_ps(out + (size_t)r * ld_out + 8 * half, acc[half][r]);
+}
+
+typedef void product_fn(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row);
+
+#define PRODUCT(how, type, n)                                                                                          \
+    static void type##_##n(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row)             \
+    {                                                                                                                  \
+        how(out, ld_out, panel, a, row, QUANT_##type, n);                                                              \
+    }
+#define PRODUCTS(how, type)                                                                                            \
+    PRODUCT(how, type, 1)                                                                                              \
+    PRODUCT(how, type, 2)                                                                                              \
+    PRODUCT(how, type, 3)                                                                                              \
+    PRODUCT(how, type, 4)                                                                                              \
+    PRODUCT(how, type, 5)                                                                                              \
+    PRODUCT(how, type, 6)                                                                                              \
+    PRODUCT(how, type, 7)                                                                                              \
+    PRODUCT(how, type, 8)                                                                                              \
+    static product_fn *const of_##type[] = {type##_1, type##_2, type##_3, type##_4,                                    \
+                                            type##_5, type##_6, type##_7, type##_8};
+
+PRODUCTS(product_floats, F32)
+PRODUCTS(product_floats, F16)
+PRODUCTS(product, Q4_1)
+PRODUCTS(product, Q5_0)
+PRODUCTS(product, Q8_0)
+PRODUCTS(product, Q4_K)
+PRODUCTS(product, Q6_K)
+
+void avx2_matmul(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows, int from, int to)
+{
+    static product_fn *const *const products[] = {
+        [QUANT_F32] = of_F32,   [QUANT_F16] = of_F16,   [QUANT_Q4_1] = of_Q4_1, [QUANT_Q5_0] = of_Q5_0,
+        [QUANT_Q8_0] = of_Q8_0, [QUANT_Q4_K] = of_Q4_K, [QUANT_Q6_K] = of_Q6_K,
+    };
+    int n_turns = (n_rows + MAX_ROWS - 1) / MAX_ROWS; /* of like size: nine rows are 4 and 5, not 8 and 1 */
+    for (int p = from; p < to; p++)
+        for (int t = 0; t < n_turns; t++) {
+            int first = n_rows * t / n_turns, n = n_rows * (t + 1) / n_turns - first;
+            float *to_rows = out + (size_t)first * ld_out + (size_t)p * PANEL;
+            products[w->type][n - 1](to_rows, ld_out, w->panels + (size_t)p * w->panel_bytes, a, first);
+        }
+}
