@@ -9,7 +9,7 @@ target_link_libraries(tiny PRIVATE pf_tiny)
 
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(gguf)
-pilotfish_test(test_gguf test_gguf.c LIBS pf_tiny)
+pilotfish_test(test_gguf test_gguf.c lib/real.c LIBS pf_tiny PkgConfig::JANSSON)
 
 find_package(Python3 COMPONENTS Interpreter)
 if(Python3_FOUND)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "proto/gguf.h"
+#include "tests/lib/real.h"
 #include "tests/lib/tiny.h"
 
 /* ---- the good file ---- */
@@ -340,6 +341,9 @@ static void values_and_tensors_are_views_of_the_file(void **state)
         assert_int_equal(gguf_item_int(ints, 0), -1);
         assert_true(gguf_item_float(ints, 1) == 2);
 
+        assert_true(gguf_array_hash(&g, "a.list") != gguf_array_hash(&g, "a.ints"));
+        assert_true(gguf_array_hash(&g, "a.list") != 0 && gguf_array_hash(&g, "a.name") == 0);
+
         const struct gguf_tensor *one = gguf_tensor(&g, "w.one"), *two = gguf_tensor(&g, "w.two");
         assert_true(one->dim[0] == 4 && one->dim[1] == 2 && one->dim[2] == 1 && one->n_bytes == 32);
         assert_memory_equal(one->data, ((float[]){0, 1, 2, 3, 4, 5, 6, 7}), 32);
@@ -433,33 +437,28 @@ static void a_toy_opens_from_disk_and_keeps_its_bytes_when_released(void **state
 /* ---- real files ---- */
 
 static const struct {
-    const char *file;
+    const char *name;
     size_t n_bytes, n_kv, n_tensors;
     const char *tensor, *type;
     uint64_t n_in, n_out;
     const char *key;
     int64_t value;
 } real[] = {
-    {"SmolLM2-135M-Instruct.Q4_1.gguf", 98362432, 33, 272, "blk.29.attn_k.weight", "Q4_1", 576, 192,
-     "llama.block_count", 30},
-    {"qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", 491400064, 26, 291, "token_embd.weight", "Q5_0", 896, 151936,
+    {"SmolLM2-135M-Instruct.Q4_1", 98362432, 33, 272, "blk.29.attn_k.weight", "Q4_1", 576, 192, "llama.block_count",
+     30},
+    {"qwen2.5-coder-0.5b-instruct-q4_k_m", 491400064, 26, 291, "token_embd.weight", "Q5_0", 896, 151936,
      "qwen2.block_count", 24},
-    {"qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", 1117320768, 26, 339, "output.weight", "Q6_K", 1536, 151936,
+    {"qwen2.5-coder-1.5b-instruct-q4_k_m", 1117320768, 26, 339, "output.weight", "Q6_K", 1536, 151936,
      "tokenizer.ggml.eos_token_id", 151645},
 };
 
 static void real_models_open_with_the_right_counts(void **state)
 {
     (void)state;
-    const char *folder = getenv("PILOTFISH_MODELS");
     for (size_t i = 0; i < sizeof real / sizeof *real; i++) {
-        char path[4096];
         struct gguf g;
-        struct err err = {0};
         int64_t value = 0;
-        snprintf(path, sizeof path, "%s/%s", folder && *folder ? folder : "models", real[i].file);
-        if (gguf_open(&g, path, &err) != OK)
-            fail_msg("%s (scripts/fetch-model fetches it; PILOTFISH_MODELS names the folder)", err.text);
+        real_open(&g, real[i].name);
         const struct gguf_tensor *t = gguf_tensor(&g, real[i].tensor);
         assert_int_equal(g.n_bytes, real[i].n_bytes);
         assert_int_equal(g.n_kv, real[i].n_kv);
