@@ -40,7 +40,7 @@ void hard_floats(struct hard *h, float *x, int n)
 
 void hard_row(struct hard *h, float *x, int n)
 {
-    static const float sizes[] = {1.0f, 0.0f, 1.0f, 0x1p-103f, 0x1p-99f, 1.0f, 300.0f, 1.0f};
+    static const float sizes[] = {1.0f, 0.0f, 1.0f, 0x1p-103f, 0x1p-103f, 1.0f, 300.0f, 1.0f};
     uint32_t first = hard_bits(h);
     for (int b = 0; b < n / BLOCK; b++, x += BLOCK) {
         unsigned kind = (first + (unsigned)b) % 8;
