@@ -1,0 +1,324 @@
+/* cpu_avx512.c -- AVX-512 F, BW, VL, DQ, VNNI and F16C: one zmm is 16 output rows, or 16 elements of a token row. */
+#include "kernels/cpu_avx512.h"
+
+#include <immintrin.h>
+
+#include "kernels/panel.h"
+
+enum {
+    ROWS = 8, /* token rows of a pass over a panel: 8 accumulators, 8 quads and their scales fill 32 registers */
+    TURN = 4, /* groups of k (1024) after which the next 8 rows take their turn: the weights are still in L2 */
+    AHEAD_BYTES = 8192,   /* of the prefetch into L2; into L1, or nearer, loses a third at 8 rows */
+    AHEAD_MIN_N_IN = 4097 /* one row of less is faster left to the hardware's prefetcher */
+};
+
+/* ---- values of a block ---- */
+
+/* acc + the dot products of 4 bytes: w unsigned, q signed and the same for every lane. The memory operand is broadcast
+ * for free, but compilers load it on its own first. */
+INLINE __m512i dot_quad(__m512i acc, __m512i w, const int8_t *q)
+{
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*(const int32_t *)(const void *)q));
+    return acc;
+}
+
+INLINE __m512i line_at(const uint8_t *at, int i)
+{
+    return _mm512_load_si512(at + i * PANEL_LINE);
+}
+
+/* Bits of a where mask has them, else of b. */
+INLINE __m512i bits_select(__m512i mask, __m512i a, __m512i b)
+{
+    return _mm512_ternarylogic_epi32(mask, a, b, 0xca);
+}
+
+INLINE void quads_nibbles(__m512i w[PANEL_QUADS], const uint8_t *at)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    UNROLL for (int i = 0; i < 4; i++)
+    {
+        __m512i l = line_at(at, i);
+        w[i] = _mm512_and_si512(l, low);
+        w[i + 4] = _mm512_and_si512(_mm512_srli_epi16(l, 4), low);
+    }
+}
+
+INLINE void quads_q5_0(__m512i w[PANEL_QUADS], const uint8_t *at)
+{
+    const __m512i five = _mm512_set1_epi8(31), three = _mm512_set1_epi8(7), four = _mm512_set1_epi8(15);
+    __m512i l[5];
+    UNROLL for (int i = 0; i < 5; i++)
+    {
+        l[i] = line_at(at, i);
+        w[i] = _mm512_and_si512(l[i], five);
+    }
+    UNROLL for (int i = 0; i < 2; i++)
+    {
+        __m512i low = _mm512_srli_epi16(l[2 * i], 5), high = _mm512_srli_epi16(l[2 * i + 1], 3);
+        w[5 + i] = _mm512_and_si512(bits_select(three, low, high), five);
+    }
+    __m512i high = bits_select(four, _mm512_srli_epi16(l[1], 2), _mm512_srli_epi16(l[3], 1));
+    w[7] = _mm512_and_si512(bits_select(three, _mm512_srli_epi16(l[4], 5), high), five);
+}
+
+INLINE void quads_q6_k(__m512i w[PANEL_QUADS], const uint8_t *at)
+{
+    const __m512i six = _mm512_set1_epi8(63), two = _mm512_set1_epi8(3), four = _mm512_set1_epi8(15);
+    UNROLL for (int i = 0; i < 2; i++)
+    {
+        __m512i a = line_at(at, 3 * i), b = line_at(at, 3 * i + 1), c = line_at(at, 3 * i + 2);
+        w[4 * i] = _mm512_and_si512(a, six);
+        w[4 * i + 1] = _mm512_and_si512(b, six);
+        w[4 * i + 2] = _mm512_and_si512(c, six);
+        __m512i ab = bits_select(two, _mm512_srli_epi16(a, 6), _mm512_srli_epi16(b, 4));
+        w[4 * i + 3] = _mm512_and_si512(bits_select(four, ab, _mm512_srli_epi16(c, 2)), six);
+    }
+}
+
+INLINE void quads_read(__m512i w[PANEL_QUADS], enum quant type, const uint8_t *at)
+{
+    switch (type) {
+    case QUANT_Q4_1:
+    case QUANT_Q4_K: quads_nibbles(w, at); break;
+    case QUANT_Q5_0: quads_q5_0(w, at); break;
+    case QUANT_Q6_K: quads_q6_k(w, at); break;
+    default: UNROLL for (int i = 0; i < PANEL_QUADS; i++) w[i] = line_at(at, i);
+    }
+}
+
+/* ---- scales of a group ---- */
+
+struct scales {
+    __m512 w[2 * PANEL_GROUP]; /* s_w, of each block or (Q6_K) of each 16 k */
+    __m512 min[PANEL_GROUP];   /* m_w */
+};
+
+INLINE __m512 halfs_at(const uint8_t *at)
+{
+    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(const void *)at));
+}
+
+INLINE void scales_q4_k(struct scales *s, const uint8_t *head)
+{
+    const __m512i six = _mm512_set1_epi32(63), two = _mm512_set1_epi8(3), four = _mm512_set1_epi8(15);
+    __m512 d = halfs_at(head), minus_dmin = _mm512_sub_ps(_mm512_setzero_ps(), halfs_at(head + PANEL * 2));
+    __m512i a = line_at(head, 1), b = line_at(head, 2), c = line_at(head, 3);
+    __m512i ab = bits_select(two, _mm512_srli_epi16(a, 6), _mm512_srli_epi16(b, 4));
+    __m512i high_mins = bits_select(four, ab, _mm512_srli_epi16(c, 2));
+    __m512i from[4] = {a, b, c, high_mins}; /* six bits of each byte count */
+    UNROLL for (int i = 0; i < PANEL_GROUP; i++)
+    {
+        __m512i scale = _mm512_and_si512(_mm512_srli_epi32(from[i / 4], 8 * (i % 4)), six);
+        __m512i min = _mm512_and_si512(_mm512_srli_epi32(from[2 + i / 4], 8 * (i % 4)), six);
+        s->w[i] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
+        s->min[i] = _mm512_mul_ps(minus_dmin, _mm512_cvtepi32_ps(min));
+    }
+}
+
+INLINE void scales_q6_k(struct scales *s, const uint8_t *head, const uint8_t *front)
+{
+    __m512 d = halfs_at(front);
+    UNROLL for (int i = 0; i < 2 * PANEL_GROUP; i++)
+    {
+        __m128i scale = _mm_load_si128((const __m128i *)(const void *)(head + PANEL * i));
+        s->w[i] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(scale)));
+    }
+}
+
+INLINE void scales_read(struct scales *s, enum quant type, const uint8_t *head, const uint8_t *front, int n_blocks)
+{
+    if (type == QUANT_Q4_K) {
+        scales_q4_k(s, head);
+    } else if (type == QUANT_Q6_K) {
+        scales_q6_k(s, head, front);
+    } else {
+        const int step = type == QUANT_Q4_1 ? PANEL * 4 : PANEL * 2;
+        for (int i = 0; i < n_blocks; i++) {
+            s->w[i] = halfs_at(head + step * i);
+            if (type == QUANT_Q4_1) s->min[i] = halfs_at(head + step * i + PANEL * 2);
+        }
+    }
+}
+
+/* ---- products of quantized weights ---- */
+
+/* What a pass over part of a panel works on: token rows i_row .. i_row+n-1, groups from .. to-1 of k. */
+struct pass {
+    const struct acts *a;
+    float *out; /* of the first row; the sums so far where from > 0 */
+    size_t ld_out;
+    const uint8_t *panel;
+    int i_row, from, to;
+    int ahead; /* bytes of prefetch, 0 for none */
+};
+
+/* sum of 4 * n_quads products, less what the stored values are too large by. */
+INLINE __m512i dot(const __m512i *w, const int8_t *q, int n_quads, const int32_t *sum, int offset)
+{
+    __m512i acc = _mm512_setzero_si512();
+    UNROLL for (int j = 0; j < n_quads; j++) acc = dot_quad(acc, w[j], q + 4 * j);
+    if (offset == 0) return acc;
+    __m512i q_sum = _mm512_set1_epi32(sum[0]);
+    if (n_quads == PANEL_QUADS) q_sum = _mm512_add_epi32(q_sum, _mm512_set1_epi32(sum[1]));
+    return _mm512_sub_epi32(acc, _mm512_slli_epi32(q_sum, __builtin_ctz((unsigned)offset)));
+}
+
+/* Block i_block (of all rows) of one token row. */
+INLINE __m512 block_apply(__m512 acc, const __m512i w[PANEL_QUADS], const struct scales *s, int i, enum quant type,
+                          const struct acts *a, size_t i_block)
+{
+    const int8_t *q = a->q + i_block * BLOCK;
+    const int32_t *sum = a->sum + i_block * 2;
+    const __m512 s_x = _mm512_set1_ps(a->s[i_block]);
+    const int offset = panel_offset(type);
+    if (type == QUANT_Q6_K) {
+        __m512i low = dot(w, q, 4, sum, offset), high = dot(w + 4, q + 16, 4, sum + 1, offset);
+        acc = _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[2 * i]), _mm512_cvtepi32_ps(low), acc);
+        return _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[2 * i + 1]), _mm512_cvtepi32_ps(high), acc);
+    }
+    __m512i isum = dot(w, q, PANEL_QUADS, sum, offset);
+    acc = _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[i]), _mm512_cvtepi32_ps(isum), acc);
+    if (type == QUANT_Q4_1 || type == QUANT_Q4_K) acc = _mm512_fmadd_ps(s->min[i], _mm512_set1_ps(a->u[i_block]), acc);
+    return acc;
+}
+
+INLINE void prefetch(const uint8_t *at, int n_bytes)
+{
+    UNROLL for (int i = 0; i < n_bytes; i += PANEL_LINE) _mm_prefetch((const char *)at + i, _MM_HINT_T1);
+}
+
+/* The loop of every format and row count: both are constants wherever this is inlined. */
+INLINE void pass_run(const struct pass *p, enum quant type, const int n)
+{
+    const struct acts a = *p->a;
+    const int n_blocks = a.n_in / BLOCK, ahead = p->ahead;
+    const uint8_t *front = p->panel + p->from * PANEL * 2;
+    const uint8_t *at = p->panel + panel_front_bytes(type, a.n_in) + (size_t)p->from * (size_t)panel_group_bytes(type);
+    struct scales s;
+    __m512 acc[ROWS];
+    UNROLL for (int r = 0; r < n; r++)
+    {
+        acc[r] = p->from > 0 ? _mm512_loadu_ps(p->out + (size_t)r * p->ld_out) : _mm512_setzero_ps();
+    }
+    for (int g = p->from; g < p->to; g++, front += PANEL * 2) {
+        int left = n_blocks - g * PANEL_GROUP, n_here = left < PANEL_GROUP ? left : PANEL_GROUP;
+        size_t i_block = (size_t)p->i_row * (size_t)n_blocks + (size_t)(g * PANEL_GROUP);
+        scales_read(&s, type, at, front, n_here);
+        if (ahead) prefetch(at + ahead, panel_head_bytes(type, PANEL_GROUP));
+        at += panel_head_bytes(type, n_here);
+        for (int i = 0; i < n_here; i++, i_block++, at += panel_block_bytes(type)) {
+            __m512i w[PANEL_QUADS];
+            quads_read(w, type, at);
+            if (ahead) prefetch(at + ahead, panel_block_bytes(type));
+            UNROLL for (int r = 0; r < n; r++)
+            {
+                acc[r] = block_apply(acc[r], w, &s, i, type, &a, i_block + (size_t)r * (size_t)n_blocks);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < n; r++) _mm512_storeu_ps(p->out + (size_t)r * p->ld_out, acc[r]);
+}
+
+typedef void pass_fn(const struct pass *p);
+
+#define PASS(type, n)                                                                                                  \
+    static void pass_##type##_##n(const struct pass *p)                                                                \
+    {                                                                                                                  \
+        pass_run(p, QUANT_##type, n);                                                                                  \
+    }
+#define PASSES(type)                                                                                                   \
+    PASS(type, 1)                                                                                                      \
+    PASS(type, 2)                                                                                                      \
+    PASS(type, 3) PASS(type, 4) PASS(type, 5) PASS(type, 6) PASS(type, 7)                                              \
+        PASS(type, 8) static pass_fn *const passes_##type[ROWS] = {pass_##type##_1, pass_##type##_2, pass_##type##_3,  \
+                                                                   pass_##type##_4, pass_##type##_5, pass_##type##_6,  \
+                                                                   pass_##type##_7, pass_##type##_8};
+PASSES(Q4_1)
+PASSES(Q5_0)
+PASSES(Q8_0)
+PASSES(Q4_K)
+PASSES(Q6_K)
+
+static pass_fn *const *passes_of(enum quant type)
+{
+    switch (type) {
+    case QUANT_Q4_1: return passes_Q4_1;
+    case QUANT_Q5_0: return passes_Q5_0;
+    case QUANT_Q8_0: return passes_Q8_0;
+    case QUANT_Q4_K: return passes_Q4_K;
+    case QUANT_Q6_K: return passes_Q6_K;
+    default: return NULL;
+    }
+}
+
+/* ---- products of float weights ---- */
+
+/* Rows i_row .. i_row+n-1. Toy models only: simple, not fast. */
+INLINE void floats_run(float *out, size_t ld_out, const uint8_t *panel, enum quant type, const float *x, int n_in,
+                       int n)
+{
+    __m512 acc[ROWS];
+    for (int r = 0; r < n; r++) acc[r] = _mm512_setzero_ps();
+    for (size_t k = 0; k < (size_t)n_in; k++) {
+        __m512 w = type == QUANT_F16 ? halfs_at(panel + k * PANEL * 2)
+                                     : _mm512_load_ps((const float *)(const void *)panel + k * PANEL);
+        for (int r = 0; r < n; r++)
+            acc[r] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[(size_t)r * (size_t)n_in + k]), acc[r]);
+    }
+    for (int r = 0; r < n; r++) _mm512_storeu_ps(out + (size_t)r * ld_out, acc[r]);
+}
+
+static void floats_panel(float *out, size_t ld_out, const uint8_t *panel, enum quant type, const struct acts *a,
+                         int n_rows)
+{
+    for (int r = 0; r < n_rows; r += ROWS) {
+        int n = n_rows - r < ROWS ? n_rows - r : ROWS;
+        const float *x = a->x + (size_t)r * (size_t)a->n_in;
+        if (type == QUANT_F16)
+            floats_run(out + (size_t)r * ld_out, ld_out, panel, QUANT_F16, x, a->n_in, n);
+        else
+            floats_run(out + (size_t)r * ld_out, ld_out, panel, QUANT_F32, x, a->n_in, n);
+    }
+}
+
+static void avx512_matmul(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows,
+                          int from, int to)
+{
+    pass_fn *const *passes = passes_of(w->type);
+    const int n_groups = panel_n_groups(w->n_in), turn = n_rows > ROWS ? TURN : n_groups;
+    struct pass p = {.a = a, .ld_out = ld_out};
+    p.ahead = n_rows > 1 || w->n_in >= AHEAD_MIN_N_IN ? AHEAD_BYTES : 0;
+    for (int i = from; i < to; i++) {
+        p.panel = w->panels + (size_t)i * w->panel_bytes;
+        if (!passes) {
+            floats_panel(out + i * PANEL, ld_out, p.panel, w->type, a, n_rows);
+            continue;
+        }
+        for (p.from = 0; p.from < n_groups; p.from = p.to) {
+            p.to = n_groups - p.from < turn ? n_groups : p.from + turn;
+            for (p.i_row = 0; p.i_row < n_rows; p.i_row += ROWS) {
+                int n = n_rows - p.i_row < ROWS ? n_rows - p.i_row : ROWS;
+                p.out = out + (size_t)p.i_row * ld_out + i * PANEL;
+                passes[n - 1](&p);
+            }
+        }
+    }
+}
+
+const struct kernels kernels_avx512 = {
+    .name = "avx512",
+    .panel_bytes = panel_bytes,
+    .pack = panel_pack,
+    .row = panel_row,
+    .quantize = avx512_quantize,
+    .matmul = avx512_matmul,
+    .norm = avx512_norm,
+    .add = avx512_add,
+    .add_step = avx512_add_step,
+    .silu_mul = avx512_silu_mul,
+    .rope = avx512_rope,
+    .to_f16 = avx512_to_f16,
+    .attention = avx512_attention,
+    .head = avx512_head,
+};

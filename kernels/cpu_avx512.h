@@ -1,0 +1,27 @@
+/* cpu_avx512.h -- what cpu_avx512.c (products, the table) and cpu_avx512_rows.c (all else) share. */
+#ifndef KERNELS_CPU_AVX512_H
+#define KERNELS_CPU_AVX512_H
+
+#include "kernels/kernels.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Before a loop whose arrays of vectors must become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+int avx512_quantize(struct acts *a, int i_row, const float *x);
+void avx512_norm(float *out, const float *x, const float *w, int n, float eps);
+void avx512_add(float *x, const float *y, int n);
+void avx512_add_step(float *x, const float *y, float step, int n);
+void avx512_silu_mul(float *out, const float *gate, const float *up, int n);
+void avx512_rope(float *x, const float *cs, int n_heads, int d, bool neox);
+void avx512_to_f16(uint16_t *out, const float *x, int n);
+void avx512_attention(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
+                      float *scratch);
+struct head_part avx512_head(const float *logits, int32_t first, int n);
+
+#endif

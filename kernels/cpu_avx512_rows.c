@@ -1,0 +1,370 @@
+/* The kernels of cpu_avx512.c that are not products: one zmm is 16 elements of a token row, or 16 scores. */
+#include "kernels/cpu_avx512.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/math_tables.h"
+
+enum { LANES = 16 };
+
+/* ---- small things ---- */
+
+INLINE __mmask16 mask_first(int n)
+{
+    return n >= LANES ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
+}
+
+/* The contract's tree: i with i + 8, 4, 2, 1. */
+INLINE float tree(__m512 part)
+{
+    __m256 v8 = _mm256_add_ps(_mm512_castps512_ps256(part), _mm512_extractf32x8_ps(part, 1));
+    __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+    __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
+    return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+}
+
+/* math_expf, lane by lane. */
+INLINE __m512 vector_exp(__m512 x)
+{
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(EXPF_LOG2E)),
+                                    _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(EXPF_LN2_HI), x);
+    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(EXPF_LN2_LO), r);
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(EXPF_C6), r, _mm512_set1_ps(EXPF_C5));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXPF_C4));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXPF_C3));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(EXPF_C2));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    __m512i bits = _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23));
+    __mmask16 under = _mm512_cmp_ps_mask(x, _mm512_set1_ps(EXPF_MIN), _CMP_LT_OQ);
+    __mmask16 over = _mm512_cmp_ps_mask(x, _mm512_set1_ps(EXPF_MAX), _CMP_GT_OQ);
+    __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    __m512 e = _mm512_maskz_mov_ps((__mmask16)~under, _mm512_castsi512_ps(bits));
+    e = _mm512_mask_mov_ps(e, over, _mm512_set1_ps(INFINITY));
+    return _mm512_mask_mov_ps(e, nan, x);
+}
+
+/* ---- rows ---- */
+
+static int first_not_finite(const float *x, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __m512 v = _mm512_maskz_loadu_ps(mask_first(n - i), x + i);
+        unsigned bad = _mm512_cmp_ps_mask(_mm512_sub_ps(v, v), _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        if (bad) return i + __builtin_ctz(bad);
+    }
+    return -1;
+}
+
+/* 16 quotients, rounded to even; how many units the block holds in all. */
+INLINE int quantize_half(int8_t *q, __m512 x, __m512 s)
+{
+    __m512i v = _mm512_cvtps_epi32(_mm512_div_ps(x, s));
+    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(v));
+    return _mm512_reduce_add_epi32(v);
+}
+
+static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], const float *x)
+{
+    __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + LANES);
+    float m = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
+    if (!(m >= 0x1p-100f)) { /* as if it were all zero: m / 127 stays a normal number */
+        memset(q, 0, BLOCK);
+        sum[0] = sum[1] = 0;
+        *s = *u = 0.0f;
+        return;
+    }
+    *s = m / 127.0f;
+    sum[0] = quantize_half(q, low, _mm512_set1_ps(*s));
+    sum[1] = quantize_half(q + LANES, high, _mm512_set1_ps(*s));
+    *u = *s * (float)(sum[0] + sum[1]);
+}
+
+int avx512_quantize(struct acts *a, int i_row, const float *x)
+{
+    int n = a->n_in, bad = first_not_finite(x, n);
+    if (bad >= 0) return bad;
+    if (a->x) memmove(a->x + (size_t)i_row * (size_t)n, x, (size_t)n * sizeof *x);
+    if (!a->q) return -1;
+    size_t at = (size_t)i_row * (size_t)(n / BLOCK);
+    for (int i = 0; i < n / BLOCK; i++, at++)
+        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, x + i * BLOCK);
+    return -1;
+}
+
+void avx512_norm(float *out, const float *x, const float *w, int n, float eps)
+{
+    __m512 part = _mm512_setzero_ps();
+    for (int i = 0; i < n; i += LANES) {
+        __m512 v = _mm512_maskz_loadu_ps(mask_first(n - i), x + i);
+        part = _mm512_fmadd_ps(v, v, part); /* squares: +0 in a lane past n changes nothing */
+    }
+    float mean = tree(part) / (float)n;
+    __m512 inv = _mm512_set1_ps(1.0f / sqrtf(mean + eps));
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = mask_first(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), inv);
+        _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, w + i)));
+    }
+}
+
+void avx512_add(float *x, const float *y, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = mask_first(n - i);
+        __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, x + i), _mm512_maskz_loadu_ps(mask, y + i));
+        _mm512_mask_storeu_ps(x + i, mask, v);
+    }
+}
+
+void avx512_add_step(float *x, const float *y, float step, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = mask_first(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_set1_ps(step), _mm512_maskz_loadu_ps(mask, y + i));
+        _mm512_mask_storeu_ps(x + i, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, x + i), v));
+    }
+}
+
+void avx512_silu_mul(float *out, const float *gate, const float *up, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = mask_first(n - i);
+        __m512 g = _mm512_maskz_loadu_ps(mask, gate + i), u = _mm512_maskz_loadu_ps(mask, up + i);
+        __m512 minus_g = _mm512_xor_ps(g, _mm512_set1_ps(-0.0f));
+        __m512 silu = _mm512_div_ps(g, _mm512_add_ps(_mm512_set1_ps(1.0f), vector_exp(minus_g)));
+        _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(silu, u));
+    }
+}
+
+/* Halves of a head: i pairs with i + d/2. */
+static void rope_neox(float *x, const float *cs, int half)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    for (int i = 0; i < half; i += LANES) {
+        __mmask16 mask = mask_first(half - i);
+        __m512 a = _mm512_maskz_loadu_ps(mask, x + i), b = _mm512_maskz_loadu_ps(mask, x + half + i);
+        __m512 low = _mm512_maskz_loadu_ps(mask_first(2 * (half - i)), cs + 2 * i);
+        __m512 high = _mm512_maskz_loadu_ps(half - i > 8 ? mask_first(2 * (half - i) - LANES) : 0, cs + 2 * i + LANES);
+        __m512 cos = _mm512_permutex2var_ps(low, even, high), sin = _mm512_permutex2var_ps(low, odd, high);
+        _mm512_mask_storeu_ps(x + i, mask, _mm512_sub_ps(_mm512_mul_ps(a, cos), _mm512_mul_ps(b, sin)));
+        _mm512_mask_storeu_ps(x + half + i, mask, _mm512_add_ps(_mm512_mul_ps(a, sin), _mm512_mul_ps(b, cos)));
+    }
+}
+
+/* Neighbours: 2i pairs with 2i + 1. */
+static void rope_pairs(float *x, const float *cs, int d)
+{
+    for (int i = 0; i < d; i += LANES) {
+        __mmask16 mask = mask_first(d - i);
+        __m512 v = _mm512_maskz_loadu_ps(mask, x + i), turn = _mm512_maskz_loadu_ps(mask, cs + i);
+        __m512 straight = _mm512_mul_ps(v, _mm512_moveldup_ps(turn));
+        __m512 crossed = _mm512_mul_ps(_mm512_permute_ps(v, 0xb1), _mm512_movehdup_ps(turn));
+        __m512 sum = _mm512_add_ps(straight, crossed);
+        _mm512_mask_storeu_ps(x + i, mask, _mm512_mask_sub_ps(sum, 0x5555, straight, crossed));
+    }
+}
+
+void avx512_rope(float *x, const float *cs, int n_heads, int d, bool neox)
+{
+    for (int h = 0; h < n_heads; h++, x += d)
+        if (neox)
+            rope_neox(x, cs, d / 2);
+        else
+            rope_pairs(x, cs, d);
+}
+
+void avx512_to_f16(uint16_t *out, const float *x, int n)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = mask_first(n - i);
+        __m256i h = _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, x + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        _mm256_mask_storeu_epi16(out + i, mask, h);
+    }
+}
+
+/* ---- attention ---- */
+
+INLINE __m512 halfs_at(const uint16_t *at)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)at));
+}
+
+INLINE __m512 halfs_first(const uint16_t *at, __mmask16 mask)
+{
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, at));
+}
+
+/* Sixteen trees at once: lane i of the result is tree(part[i]). Each step adds the same halves as one tree does, of two
+ * vectors put side by side; the pairs are chosen so that the last one comes out in order. */
+INLINE __m512 trees(const __m512 part[LANES])
+{
+    __m512 v8[8], v4[4], v2[2];
+    UNROLL for (int i = 0; i < 8; i++)
+    {
+        __m512 a = part[i / 2 + 8 * (i % 2)], b = part[i / 2 + 8 * (i % 2) + 4];
+        v8[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    }
+    UNROLL for (int i = 0; i < 4; i++)
+    {
+        __m512 a = v8[2 * i], b = v8[2 * i + 1];
+        v4[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+    UNROLL for (int i = 0; i < 2; i++)
+    {
+        __m512 a = v4[2 * i], b = v4[2 * i + 1];
+        v2[i] = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+    }
+    return _mm512_add_ps(_mm512_shuffle_ps(v2[0], v2[1], 0x88), _mm512_shuffle_ps(v2[0], v2[1], 0xdd));
+}
+
+/* q.k of 16 positions; those past n repeat the last. */
+static __m512 scores(const float *q, const uint16_t *k, size_t ld, int n, int d)
+{
+    const uint16_t *row[LANES];
+    __m512 part[LANES];
+    UNROLL for (int p = 0; p < LANES; p++)
+    {
+        row[p] = k + (size_t)(p < n ? p : n - 1) * ld;
+        part[p] = _mm512_setzero_ps();
+    }
+    int i = 0;
+    for (; i + LANES <= d; i += LANES) {
+        __m512 q_i = _mm512_loadu_ps(q + i);
+        UNROLL for (int p = 0; p < LANES; p++) part[p] = _mm512_fmadd_ps(q_i, halfs_at(row[p] + i), part[p]);
+    }
+    if (i < d) {
+        __mmask16 mask = mask_first(d - i);
+        __m512 q_i = _mm512_maskz_loadu_ps(mask, q + i);
+        UNROLL for (int p = 0; p < LANES; p++)
+        {
+            part[p] = _mm512_mask3_fmadd_ps(q_i, halfs_first(row[p] + i, mask), part[p], mask);
+        }
+    }
+    return trees(part);
+}
+
+struct softmax { /* of the chunks so far: sum = sum of exp(score - max) */
+    float max, sum;
+};
+
+/* score[n] = exp(q.k - max); scratch holds whole vectors. */
+static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int n, int d)
+{
+    __m512 max = _mm512_set1_ps(-INFINITY), part = _mm512_setzero_ps();
+    for (int p = 0; p < n; p += LANES) {
+        __m512 s = scores(q, k + (size_t)p * ld, ld, n - p, d);
+        max = _mm512_max_ps(max, s); /* a repeated position does no harm */
+        _mm512_storeu_ps(score + p, s);
+    }
+    struct softmax c = {.max = _mm512_reduce_max_ps(max)};
+    for (int p = 0; p < n; p += LANES) {
+        __m512 e = vector_exp(_mm512_sub_ps(_mm512_loadu_ps(score + p), _mm512_set1_ps(c.max)));
+        part = _mm512_mask_add_ps(part, mask_first(n - p), part, e);
+        _mm512_storeu_ps(score + p, e);
+    }
+    c.sum = tree(part);
+    return c;
+}
+
+/* o[LANES * n_vectors] = sum of score * v by increasing position; n_vectors is a constant. A mask other than all lanes
+ * comes with one vector. */
+INLINE void chunk_values(float *o, const float *score, const uint16_t *v, size_t ld, int n, const int n_vectors,
+                         __mmask16 mask)
+{
+    __m512 acc[8];
+    UNROLL for (int i = 0; i < n_vectors; i++) acc[i] = _mm512_setzero_ps();
+    for (int p = 0; p < n; p++, v += ld) {
+        UNROLL for (int i = 0; i < n_vectors; i++)
+        {
+            __m512 v_i = mask == 0xffff ? halfs_at(v + LANES * i) : halfs_first(v, mask);
+            acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(score[p]), v_i, acc[i]);
+        }
+    }
+    UNROLL for (int i = 0; i < n_vectors; i++) _mm512_mask_storeu_ps(o + LANES * i, mask, acc[i]);
+}
+
+static void chunk_output(float *o, const float *score, const uint16_t *v, size_t ld, int n, int d)
+{
+    int i = 0;
+    for (; i + 8 * LANES <= d; i += 8 * LANES) chunk_values(o + i, score, v + i, ld, n, 8, 0xffff);
+    for (; i + 4 * LANES <= d; i += 4 * LANES) chunk_values(o + i, score, v + i, ld, n, 4, 0xffff);
+    for (; i + LANES <= d; i += LANES) chunk_values(o + i, score, v + i, ld, n, 1, 0xffff);
+    if (i < d) chunk_values(o + i, score, v + i, ld, n, 1, mask_first(d - i));
+}
+
+static float exp_one(float x)
+{
+    return _mm512_cvtss_f32(vector_exp(_mm512_set1_ps(x)));
+}
+
+/* to = fmaf(by_scale, scale, plus), elements */
+static void scale_add(float *to, const float *by_scale, float scale, const float *plus, int d)
+{
+    for (int i = 0; i < d; i += LANES) {
+        __mmask16 mask = mask_first(d - i);
+        __m512 a = _mm512_maskz_loadu_ps(mask, by_scale + i), b = _mm512_maskz_loadu_ps(mask, plus + i);
+        _mm512_mask_storeu_ps(to + i, mask, _mm512_fmadd_ps(a, _mm512_set1_ps(scale), b));
+    }
+}
+
+static void chunk_merge(float *out, struct softmax *all, const float *o, struct softmax c, int d)
+{
+    if (c.max > all->max) {
+        float scale = exp_one(all->max - c.max);
+        all->sum = fmaf(all->sum, scale, c.sum);
+        scale_add(out, out, scale, o, d);
+        all->max = c.max;
+    } else {
+        float scale = exp_one(c.max - all->max);
+        all->sum = fmaf(c.sum, scale, all->sum);
+        scale_add(out, o, scale, out, d);
+    }
+}
+
+void avx512_attention(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
+                      float *scratch)
+{
+    float *o = scratch + ATTN_CHUNK;
+    struct softmax all = {0};
+    for (int from = 0; from < n_pos; from += ATTN_CHUNK) {
+        int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK;
+        struct softmax c = chunk_weights(scratch, q, k + (size_t)from * ld, ld, n, d);
+        chunk_output(from > 0 ? o : out, scratch, v + (size_t)from * ld, ld, n, d);
+        if (from > 0)
+            chunk_merge(out, &all, o, c, d);
+        else
+            all = c;
+    }
+    for (int i = 0; i < d; i += LANES) {
+        __mmask16 mask = mask_first(d - i);
+        __m512 v_i = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, out + i), _mm512_set1_ps(all.sum));
+        _mm512_mask_storeu_ps(out + i, mask, v_i);
+    }
+}
+
+/* ---- head ---- */
+
+struct head_part avx512_head(const float *logits, int32_t first, int n)
+{
+    __m512 top = _mm512_set1_ps(-INFINITY), part = _mm512_setzero_ps();
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = mask_first(n - i);
+        top = _mm512_mask_max_ps(top, mask, top, _mm512_maskz_loadu_ps(mask, logits + i));
+    }
+    const __m512 max = _mm512_set1_ps(_mm512_reduce_max_ps(top));
+    int best = -1; /* stays so only where all are NaN */
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = mask_first(n - i);
+        __m512 l = _mm512_maskz_loadu_ps(mask, logits + i);
+        unsigned equal = _mm512_mask_cmp_ps_mask(mask, l, max, _CMP_EQ_OQ);
+        if (best < 0 && equal) best = i + __builtin_ctz(equal);
+        part = _mm512_mask_add_ps(part, mask, part, vector_exp(_mm512_sub_ps(l, max)));
+    }
+    best = best < 0 ? 0 : best;
+    return (struct head_part){.max = logits[best], .id = first + best, .sum = tree(part)};
+}
