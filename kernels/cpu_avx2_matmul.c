@@ -15,7 +15,12 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { MAX_ROWS = 8, PREFETCH_BYTES = 8192, PREFETCH_FROM_K = 4096 };
+enum {
+    MAX_ROWS = 8,
+    MAX_FLOAT_ROWS = 5, /* of both halves at once: six and more spill, 2.5 times slower */
+    PREFETCH_BYTES = 8192,
+    PREFETCH_FROM_K = 4096 /* one row of fewer k does not gain by it */
+};
 
 /* ---- scales of a group, 8 output rows of a half ---- */
 
@@ -260,7 +265,8 @@ void avx2_matmul(float *out, size_t ld_out, const struct weights *w, const struc
         [QUANT_F32] = of_F32,   [QUANT_F16] = of_F16,   [QUANT_Q4_1] = of_Q4_1, [QUANT_Q5_0] = of_Q5_0,
         [QUANT_Q8_0] = of_Q8_0, [QUANT_Q4_K] = of_Q4_K, [QUANT_Q6_K] = of_Q6_K,
     };
-    int n_turns = (n_rows + MAX_ROWS - 1) / MAX_ROWS; /* of like size: nine rows are 4 and 5, not 8 and 1 */
+    int most = w->type == QUANT_F32 || w->type == QUANT_F16 ? MAX_FLOAT_ROWS : MAX_ROWS;
+    int n_turns = (n_rows + most - 1) / most; /* of like size: nine rows are 4 and 5, not 8 and 1 */
     for (int p = from; p < to; p++)
         for (int t = 0; t < n_turns; t++) {
             int first = n_rows * t / n_turns, n = n_rows * (t + 1) / n_turns - first;
