@@ -2,3 +2,4 @@
 pilotfish_test(test_options test_options.c LIBS pf_coordinator)
 pilotfish_test(test_front test_front.c LIBS pf_coordinator)
 pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
+add_test(NAME cli COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# The built program as people call it: help, typos, bad input. Exit codes and one line each.
+#   cli.sh PILOTFISH TINY
+set -u
+pilotfish=$1 tiny=$2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+n_checks=0 n_wrong=0
+
+wrong() {
+    n_wrong=$((n_wrong + 1))
+    echo "WRONG: $1"
+    sed 's/^/    | /' out err 2> /dev/null | head -20
+}
+
+run() {
+    n_checks=$((n_checks + 1))
+    timeout 60 "$pilotfish" "$@" > out 2> err < "${input:-/dev/null}"
+    rc=$?
+}
+
+# refuses CODE PATTERN ARGUMENT...: nothing on standard output, one line that has the pattern on standard error.
+refuses() {
+    local code=$1 pattern=$2
+    shift 2
+    run "$@"
+    [ "$rc" = "$code" ] || wrong "$*: exit $rc, not $code"
+    [ -s out ] && wrong "$*: wrote to standard output"
+    [ "$(wc -l < err)" = 1 ] || wrong "$*: not one line"
+    grep -q "^pilotfish: .*$pattern" err || wrong "$*: does not say '$pattern'"
+}
+
+# does PATTERN ARGUMENT...: exit 0 and the pattern on standard output.
+does() {
+    local pattern=$1
+    shift
+    run "$@"
+    [ "$rc" = 0 ] || wrong "$*: exit $rc"
+    grep -q -- "$pattern" out || wrong "$*: does not print '$pattern'"
+}
+
+# --- help needs no MPI: a launcher that is not there would make its start-up fail -----------------------------------------
+
+export OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 PMIX_RANK=0 PMIX_NAMESPACE=nowhere PMIX_SERVER_URI2=nowhere
+for topic in help version generate tokenize inspect doctor; do
+    does "^pilotfish $topic" help "$topic"
+    [ "$(awk 'length > 100' out | wc -l)" = 0 ] || wrong "help $topic: wider than 100 columns"
+    does "^pilotfish $topic" "$topic" -h
+    does "^pilotfish $topic" "$topic" --help
+done
+does "pilotfish generate" --help
+does "pilotfish generate"
+does "[0-9]\.[0-9]" version
+does "[0-9]\.[0-9]" --version
+unset OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK PMIX_RANK PMIX_NAMESPACE PMIX_SERVER_URI2
+
+# --- what is mistyped -----------------------------------------------------------------------------------------------------
+
+refuses 2 "did you mean generate?" generte
+refuses 2 "did you mean --prompt?" generate --prmpt x
+refuses 2 "write --prompt" generate -prompt x
+refuses 2 "threads N" generate -m x -ngl 99 y
+refuses 2 "generate needs a model" generate x
+refuses 2 "must be from 1 to 64" generate -m x --draft-max 65 y
+
+# --- models that are none -------------------------------------------------------------------------------------------------
+
+"$tiny" toy.gguf || wrong "no toy model"
+n_bytes=$(stat -c %s toy.gguf)
+: > empty.gguf
+head -c 4096 /dev/urandom > random.gguf
+head -c 1000 toy.gguf > cut_head.gguf
+head -c $((n_bytes / 2)) toy.gguf > cut_data.gguf
+{ printf 'GGUF\4\0\0\0'; tail -c +9 toy.gguf; } > too_new.gguf
+{ head -c 8 toy.gguf; printf '\377\377\377\377\377\377\377\177'; tail -c +17 toy.gguf; } > many_tensors.gguf
+for file in missing empty random cut_head cut_data too_new many_tensors; do
+    refuses 3 "$file.gguf" inspect $file.gguf
+    refuses 3 "$file.gguf" tokenize --model $file.gguf
+    refuses 3 "$file.gguf" generate --big $file.gguf --raw hello
+    refuses 3 "$file.gguf" generate --big toy.gguf --little $file.gguf --raw hello
+done
+refuses 3 "" generate --big . --raw hello
+
+# --- prompts that cannot be ------------------------------------------------------------------------------------------------
+
+refuses 2 "prompt is empty" generate --big toy.gguf ""
+refuses 2 "standard input: the prompt is empty" generate --big toy.gguf
+refuses 2 "nowhere: No such file" generate --big toy.gguf -f nowhere
+refuses 2 "context" generate --big toy.gguf --ctx 8 --raw "more words than eight tokens can hold, surely, surely"
+echo '{"turns": 7}' > rows.jsonl
+refuses 2 "rows.jsonl:1" generate --big toy.gguf --prompts rows.jsonl
+
+# --- and what goes well ----------------------------------------------------------------------------------------------------
+
+does "runs here     yes" inspect toy.gguf
+does '"runs": true' inspect toy.gguf -o json
+printf 'the <|im_end|>' > text
+input=text does "^[0-9 ]*$" tokenize --model toy.gguf
+cp out ids
+input=ids does "^the <|im_end|>$" tokenize --model toy.gguf --detokenize
+does "cores" doctor
+does . generate --big toy.gguf --raw -n 8 "Once upon a time"
+[ "$(wc -l < err)" -ge 1 ] || wrong "generate: no closing line"
+does '"origin"' generate --big toy.gguf --draft ngram --check --raw -n 16 -o jsonl "the the the the the"
+
+echo "$n_checks calls, $n_wrong wrong"
+[ "$n_wrong" = 0 ]
