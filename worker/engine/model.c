@@ -123,20 +123,24 @@ static int read_shape(struct model *m, struct err *err)
 
 /* ---- tensors ---- */
 
-static int need_tensor(const struct model *m, const char *name, int n_in, int n_out, const struct gguf_tensor **out,
-                       struct err *err)
+/* NULL: err says why not. */
+static const struct gguf_tensor *need_tensor(const struct model *m, const char *name, int n_in, int n_out,
+                                             struct err *err)
 {
     const struct gguf_tensor *t = gguf_tensor(&m->file, name);
-    if (!t) return err_set(err, E_MODEL, "%s: no tensor %s", m->file.path, name);
-    if (t->n_dims > 2 || t->dim[0] != (uint64_t)n_in || t->dim[1] != (uint64_t)n_out)
-        return err_set(err, E_MODEL, "%s: %s is [%llu, %llu], expected [%d, %d]", m->file.path, name,
-                       (unsigned long long)t->dim[1], (unsigned long long)t->dim[0], n_out, n_in);
-    if (!kernels_supports((int)t->type))
-        return err_set(err, E_MODEL,
-                       "%s: %s has the format %s, which is not supported; F32 F16 Q4_1 Q5_0 Q8_0 Q4_K Q6_K are",
-                       m->file.path, name, gguf_type(t->type)->name);
-    *out = t;
-    return OK;
+    if (!t) {
+        err_set(err, E_MODEL, "%s: no tensor %s", m->file.path, name);
+        return NULL;
+    }
+    if (t->n_dims > 2 || t->dim[0] != (uint64_t)n_in || t->dim[1] != (uint64_t)n_out) {
+        err_set(err, E_MODEL, "%s: %s is [%llu, %llu], expected [%d, %d]", m->file.path, name,
+                (unsigned long long)t->dim[1], (unsigned long long)t->dim[0], n_out, n_in);
+        return NULL;
+    }
+    if (kernels_supports((int)t->type)) return t;
+    err_set(err, E_MODEL, "%s: %s has the format %s, which is not supported; F32 F16 Q4_1 Q5_0 Q8_0 Q4_K Q6_K are",
+            m->file.path, name, gguf_type(t->type)->name);
+    return NULL;
 }
 
 static int add_piece(struct pieces *p, struct piece piece, struct err *err)
@@ -156,9 +160,8 @@ static int add_piece(struct pieces *p, struct piece piece, struct err *err)
 static int add_matrix(struct model *m, struct pieces *p, const char *name, int n_in, int n_out, int from, int to,
                       struct weights *w, struct err *err)
 {
-    const struct gguf_tensor *t;
-    int rc = need_tensor(m, name, n_in, n_out, &t, err);
-    if (rc != OK) return rc;
+    const struct gguf_tensor *t = need_tensor(m, name, n_in, n_out, err);
+    if (!t) return E_MODEL;
     w->type = (enum quant)t->type;
     w->n_in = n_in;
     w->n_out = to - from;
@@ -169,9 +172,8 @@ static int add_vector(struct model *m, struct pieces *p, const char *name, int n
                       bool optional, struct err *err)
 {
     if (optional && !gguf_tensor(&m->file, name)) return OK;
-    const struct gguf_tensor *t;
-    int rc = need_tensor(m, name, n, 1, &t, err);
-    if (rc != OK) return rc;
+    const struct gguf_tensor *t = need_tensor(m, name, n, 1, err);
+    if (!t) return E_MODEL;
     if (t->type != QUANT_F32) return err_set(err, E_MODEL, "%s: %s is not F32", m->file.path, name);
     return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .vector = v}, err);
 }

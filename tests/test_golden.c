@@ -1,0 +1,177 @@
+/* The engine against another program's numbers: golden greedy continuations and perplexities (tests/golden/README.md).
+ *
+ * SmolLM2 and both Qwens by the fastest path of this CPU, two prompts of SmolLM2 by the reference: memcmp
+ * (test_kernels) carries the rest.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/real.h"
+#include "worker/engine/engine.h"
+#include "worker/memory.h"
+
+enum { ROWS = 128, CTX = 2048 };
+
+struct score {
+    int n, agree, n_gap3, agree_gap3, n_gap10, agree_gap10;
+    double *diffs;
+};
+
+static struct engine *open_engine(const char *path, const struct kernels *k)
+{
+    struct err err = {0};
+    struct engine *e = NULL;
+    struct engine_config c = {.path = path,
+                              .share = {.n_stages = 1, .n_shards = 1},
+                              .kernels = k,
+                              .n_threads = memory_cores(),
+                              .spin = true,
+                              .max_rows = ROWS};
+    if (engine_open(&e, &c, &err) != OK || engine_load(e, 1, CTX, &err) != OK) fail_msg("%s", err.text);
+    return e;
+}
+
+/* Feeds ids from position `from` on, `want` from `wanted` on, judging the id that follows; answers to out[pos]. */
+static void feed(struct engine *e, const int32_t *ids, int n, int wanted, struct verdict_row *out, float *lp_judged)
+{
+    struct engine_info info;
+    engine_info(e, &info);
+    float *x = calloc((size_t)ROWS * (size_t)info.shape.n_embd, sizeof *x);
+    for (int at = 0; at < n; at += ROWS) {
+        struct engine_row rows[ROWS];
+        struct row asks[ROWS];
+        int m = n - at < ROWS ? n - at : ROWS;
+        for (int i = 0; i < m; i++) {
+            int pos = at + i;
+            asks[i] = (struct row){.id = ids[pos], .wanted = pos >= wanted};
+            if (pos >= wanted && pos + 1 < n) asks[i].judge = &ids[pos + 1], asks[i].n_judge = 1;
+            rows[i] = (struct engine_row){0, pos, &asks[i]};
+        }
+        const struct verdict_row *answers = NULL;
+        struct err err = {0};
+        engine_embed(e, ids + at, m, x);
+        if (engine_pass(e, rows, m, x, &answers, &err) != OK) fail_msg("%s", err.text);
+        for (int i = 0, a = 0; i < m; i++) {
+            if (!asks[i].wanted) continue;
+            out[at + i] = answers[a];
+            lp_judged[at + i] = answers[a].n_judged ? answers[a].lp_judged[0] : 0;
+            a++;
+        }
+    }
+    free(x);
+}
+
+static int read_ids(const json_t *array, int32_t *ids)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(array, i, v) ids[i] = (int32_t)json_integer_value(v);
+    return (int)json_array_size(array);
+}
+
+static void score_row(struct engine *e, const json_t *row, struct score *s)
+{
+    int32_t ids[CTX];
+    struct verdict_row out[CTX];
+    float lp[CTX];
+    int n_prompt = read_ids(json_object_get(row, "prompt_ids"), ids);
+    int n = n_prompt + read_ids(json_object_get(row, "greedy_ids"), ids + n_prompt);
+    feed(e, ids, n, n_prompt - 1, out, lp);
+    json_t *tops = json_object_get(row, "top5");
+    for (int i = n_prompt; i < n; i++) {
+        json_t *top = json_array_get(tops, (size_t)(i - n_prompt)), *first = json_array_get(top, 0),
+               *second = json_array_get(top, 1);
+        double golden = json_number_value(json_array_get(first, 1)),
+               gap = golden - json_number_value(json_array_get(second, 1));
+        bool agree = out[i - 1].next == ids[i];
+        s->agree += agree;
+        s->n_gap3 += gap > 0.3;
+        s->agree_gap3 += agree && gap > 0.3;
+        s->n_gap10 += gap > 1.0;
+        s->agree_gap10 += agree && gap > 1.0;
+        s->diffs[s->n++] = fabs((double)lp[i - 1] - golden);
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void check_golden(const char *model, const struct kernels *k, size_t n_prompts)
+{
+    struct gguf g;
+    real_open(&g, model);
+    struct engine *e = open_engine(g.path, k);
+    gguf_close(&g);
+    struct score s = {.diffs = calloc(100000, sizeof *s.diffs)};
+    json_t *rows = real_golden(model);
+    assert_true(json_array_size(rows) >= n_prompts);
+    for (size_t i = 0; i < n_prompts; i++) score_row(e, json_array_get(rows, i), &s);
+    json_decref(rows);
+    engine_close(e);
+    qsort(s.diffs, (size_t)s.n, sizeof *s.diffs, by_value);
+    double mean = 0;
+    for (int i = 0; i < s.n; i++) mean += s.diffs[i] / s.n;
+    print_message(
+        "%s by %s: %d of %d agree, %d of %d with gap > 0.3, %d of %d with gap > 1; |ln p| mean %.4f, 99th %.4f\n",
+        model, k->name, s.agree, s.n, s.agree_gap3, s.n_gap3, s.agree_gap10, s.n_gap10, mean, s.diffs[s.n * 99 / 100]);
+    assert_true(s.n >= 40 * (int)n_prompts);
+    assert_true(s.agree >= 0.95 * s.n);
+    assert_true(s.agree_gap3 >= 0.99 * s.n_gap3);
+    assert_int_equal(s.agree_gap10, s.n_gap10);
+    assert_true(mean < 0.05);
+    assert_true(s.diffs[s.n * 99 / 100] < 0.3);
+    free(s.diffs);
+}
+
+static const struct kernels *fastest(void)
+{
+    const char *why;
+    return kernels_pick(NULL, &why);
+}
+
+static void smollm2_agrees_with_golden(void **state)
+{
+    (void)state;
+    check_golden("SmolLM2-135M-Instruct.Q4_1", fastest(), 12);
+}
+
+static void smollm2_agrees_by_the_reference(void **state)
+{
+    (void)state;
+    check_golden("SmolLM2-135M-Instruct.Q4_1", &kernels_ref, 2);
+}
+
+static void qwen_little_agrees_with_golden(void **state)
+{
+    (void)state;
+    check_golden("qwen2.5-coder-0.5b-instruct-q4_k_m", fastest(), 12);
+}
+
+static void qwen_big_agrees_with_golden(void **state)
+{
+    (void)state;
+    check_golden("qwen2.5-coder-1.5b-instruct-q4_k_m", fastest(), 12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(smollm2_agrees_by_the_reference),
+        cmocka_unit_test(smollm2_agrees_with_golden),
+        cmocka_unit_test(qwen_little_agrees_with_golden),
+        cmocka_unit_test(qwen_big_agrees_with_golden),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
