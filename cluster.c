@@ -1,0 +1,129 @@
+#include "cluster.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "coordinator/job.h"
+#include "worker/memory.h"
+#include "worker/worker.h"
+
+struct member { /* a worker's thread */
+    struct cluster *cluster;
+    struct worker_config config;
+    struct mailbox *mailbox;
+    pthread_t thread;
+    bool started;
+};
+
+struct cluster {
+    struct cluster_config c;
+    int n_members;
+    struct member *members;          /* [n_peers] owns */
+    struct collective **collectives; /* [n_peers] owns: each stage's, by its shards' peers; NULL with one shard */
+};
+
+static int threads_of(const struct cluster_config *c)
+{
+    return c->n_threads ? c->n_threads : memory_cores();
+}
+
+static struct worker_config worker_config(const struct cluster_config *c, int peer)
+{
+    const char *path = peer >= PEER_VERIFIER ? c->big : c->layout.drafter == DRAFTER_LITTLE ? c->little : NULL;
+    return (struct worker_config){
+        .layout = c->layout, .peer = peer, .path = path, .kernels = c->kernels, .n_threads = threads_of(c)};
+}
+
+static void *member_main(void *arg)
+{
+    struct member *m = arg;
+    struct err err;
+    const struct cluster_config *c = &m->cluster->c;
+    if (m->config.peer == PEER_DRAFTER && c->drafter)
+        c->drafter(c->drafter_arg, m->mailbox);
+    else if (worker_run(&m->config, m->mailbox, &err) != OK && m->config.collective)
+        collective_local_break(m->config.collective); /* the other shards must not wait for this one */
+    mailbox_close(m->mailbox);
+    return NULL;
+}
+
+/* The shards of a stage are threads of this process: they gather through memory. */
+static int open_collectives(struct cluster *c, struct err *err)
+{
+    const struct layout *l = &c->c.layout;
+    int rc = OK;
+    for (int stage = 0; stage < l->pp && l->tp > 1 && rc == OK; stage++)
+        rc = collective_local_open(&c->collectives[layout_shard_peer(l, stage, 0)], l->tp, err);
+    return rc;
+}
+
+static bool lives_here(const struct layout *l, int peer)
+{
+    return layout_has(l, peer) && layout_rank(l, peer) == 0;
+}
+
+/* The drafter and the verifier take turns on one sequence, but the shards of a stage do not: their threads all count.
+ */
+static bool may_spin(const struct cluster_config *c)
+{
+    return threads_of(c) * c->layout.tp * c->layout.pp <= memory_cores();
+}
+
+int cluster_start(struct cluster **out, const struct cluster_config *config, struct office *office, struct err *err)
+{
+    const struct layout *l = &config->layout;
+    struct cluster *c = calloc(1, sizeof *c);
+    if (!c) return err_set(err, E_FAIL, "out of memory");
+    c->c = *config;
+    c->members = calloc((size_t)l->n_peers, sizeof *c->members);
+    c->collectives = calloc((size_t)l->n_peers, sizeof *c->collectives);
+    int rc = c->members && c->collectives ? OK : err_set(err, E_FAIL, "out of memory");
+    if (rc == OK && l->n_ranks == 1) rc = open_collectives(c, err);
+    for (int peer = PEER_DRAFTER; peer < l->n_peers && rc == OK; peer++) {
+        if (!lives_here(l, peer)) continue;
+        struct member *m = &c->members[c->n_members++];
+        *m = (struct member){.cluster = c, .config = worker_config(config, peer)};
+        m->config.collective = c->collectives[peer];
+        m->config.spin = may_spin(config);
+        m->mailbox = mail_local_open(office, peer, NULL, NULL);
+        if (!m->mailbox || pthread_create(&m->thread, NULL, member_main, m))
+            rc = err_set(err, E_FAIL, "cannot start a thread for a worker");
+        else
+            m->started = true;
+    }
+    if (rc != OK) {
+        job_quit(office, l, rc, err->text);
+        cluster_join(c);
+    } else {
+        *out = c;
+    }
+    return rc;
+}
+
+void cluster_join(struct cluster *c)
+{
+    if (!c) return;
+    for (int i = 0; i < c->n_members; i++)
+        if (c->members[i].started) pthread_join(c->members[i].thread, NULL);
+    for (int peer = 0; c->collectives && peer < c->c.layout.n_peers; peer++) collective_close(c->collectives[peer]);
+    free(c->collectives);
+    free(c->members);
+    free(c);
+}
+
+int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, struct err *err)
+{
+    const struct layout *l = &config->layout;
+    struct worker_config w = worker_config(config, layout_peer(l, rank));
+    struct collective *collective = NULL;
+    int rc = OK;
+    w.spin = false; /* ranks of one host share its cores in ways that a rank does not see */
+    if (l->tp > 1 && w.peer >= PEER_VERIFIER) rc = collective_mpi_open(&collective, comm, err);
+    struct mailbox *mailbox = rc == OK ? mail_mpi_open(l, w.peer) : NULL;
+    if (rc == OK && !mailbox) rc = err_set(err, E_FAIL, "out of memory");
+    w.collective = collective;
+    if (rc == OK) rc = worker_run(&w, mailbox, err);
+    mailbox_close(mailbox);
+    collective_close(collective);
+    return rc;
+}

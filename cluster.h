@@ -1,0 +1,34 @@
+/* cluster.h -- the workers of this process: threads where every peer lives here, the rank's own role under MPI.
+ *
+ * With main.c the only place that sees both coordinator and workers; tests start clusters through it too.
+ */
+#ifndef CLUSTER_H
+#define CLUSTER_H
+
+#include "kernels/kernels.h"
+#include "proto/err.h"
+#include "proto/layout.h"
+#include "proto/mailbox.h"
+
+struct cluster_config { /* borrowed until cluster_join */
+    struct layout layout;
+    const char *big, *little;
+    const struct kernels *kernels;
+    int n_threads; /* of each worker; 0: the cores that this process may use */
+    /* Tests: a drafter of their own in place of worker_run. */
+    int (*drafter)(void *arg, struct mailbox *mailbox);
+    void *drafter_arg;
+};
+
+struct cluster;
+
+/* A thread for every worker's peer that lives on this rank 0: all of them in one process, an n-gram drafter under MPI.
+ */
+int cluster_start(struct cluster **out, const struct cluster_config *config, struct office *office, struct err *err);
+/* Waits until every worker has returned: Quit must have been posted. */
+void cluster_join(struct cluster *c);
+
+/* The one worker of a rank other than 0. comm: of its stage's shards (mpi_split). Returns after Quit. */
+int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, struct err *err);
+
+#endif

@@ -1,0 +1,384 @@
+#include "coordinator/job.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "proto/history.h"
+
+enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000 };
+
+struct worker_seen { /* what a peer said of itself */
+    bool hello, ready;
+    char host[64], path[256], cpu[16];
+    struct hello h; /* its strings are the copies above */
+};
+
+struct job {
+    struct job_config c;
+    struct job_info info;
+    struct office *office; /* borrows */
+    struct mailbox *mailbox;
+    struct wire_arena in, out;
+    struct worker_seen *seen; /* [n_peers] owns */
+    int n_hello, n_ready, n_workers;
+
+    uv_loop_t loop;
+    uv_async_t letters;
+    uv_signal_t on_int, on_term;
+    uv_timer_t deadline;
+    bool late;
+
+    struct spec *spec; /* during a run */
+    const struct job_watch *watch;
+    int rc; /* the first thing that went wrong */
+    struct err err;
+};
+
+uint64_t job_now_ns(void)
+{
+    return uv_hrtime();
+}
+
+uint64_t job_root(uint64_t vocab_big)
+{
+    return history_mix(vocab_big);
+}
+
+static void fail(struct job *j, const struct err *err)
+{
+    if (j->rc != OK) return;
+    j->rc = err->code;
+    j->err = *err;
+}
+
+static int post(struct job *j, int peer, const struct message *m, struct err *err)
+{
+    const uint8_t *data;
+    size_t n_bytes;
+    int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
+    return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
+}
+
+/* ---- workers introduce themselves ---- */
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+    size_t n = strlen(from) < size - 1 ? strlen(from) : size - 1;
+    memcpy(to, from, n);
+    to[n] = 0;
+}
+
+static int on_hello(struct job *j, int from, const struct hello *h, struct err *err)
+{
+    if (h->peer != from || j->seen[from].hello)
+        return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
+    if (h->version != WIRE_VERSION)
+        return err_set(err, E_PEER, "host %s speaks version %u of the protocol, this is %d: use one build everywhere",
+                       h->host, h->version, WIRE_VERSION);
+    struct worker_seen *seen = &j->seen[from];
+    seen->h = *h;
+    copy_text(seen->host, sizeof seen->host, h->host);
+    copy_text(seen->path, sizeof seen->path, h->path);
+    copy_text(seen->cpu, sizeof seen->cpu, h->cpu);
+    seen->hello = true;
+    j->n_hello++;
+    return OK;
+}
+
+/* One model in pieces: every shard must hold pieces of the same, and compute alike. */
+static int check_group(const struct job *j, struct err *err)
+{
+    const struct worker_seen *a = &j->seen[PEER_VERIFIER];
+    for (int p = PEER_VERIFIER + 1; p < j->c.layout.n_peers; p++) {
+        const struct worker_seen *b = &j->seen[p];
+        if (a->h.model != b->h.model || a->h.plan != b->h.plan)
+            return err_set(err, E_MODEL, "%s on host %s and %s on host %s are different models", a->path, a->host,
+                           b->path, b->host);
+        if (a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest)
+            return err_set(err, E_LAYOUT, "hosts %s (%s) and %s (%s) compute different bits: they cannot serve one job",
+                           a->host, a->cpu, b->host, b->cpu);
+    }
+    if (a->h.vocab != j->c.vocab_big)
+        return err_set(err, E_MODEL, "host %s reads another vocabulary from %s than the coordinator", a->host, a->path);
+    const struct worker_seen *d = &j->seen[PEER_DRAFTER];
+    if (j->c.layout.drafter == DRAFTER_LITTLE && d->h.vocab != j->c.vocab_little)
+        return err_set(err, E_MODEL, "host %s reads another vocabulary from %s than the coordinator", d->host, d->path);
+    return OK;
+}
+
+static uint64_t kv_bytes(const struct job *j, int peer)
+{
+    return j->seen[peer].h.kv_position_bytes * (uint64_t)j->info.n_ctx * (uint64_t)j->c.n_slots;
+}
+
+/* Before anything is loaded: what the workers of each host will take against what that host has. */
+static int check_memory(const struct job *j, struct err *err)
+{
+    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) {
+        uint64_t weights = 0, kv = 0;
+        for (int i = PEER_DRAFTER; i < j->c.layout.n_peers; i++) {
+            if (strcmp(j->seen[i].host, j->seen[p].host)) continue;
+            weights += j->seen[i].h.weights_bytes;
+            kv += kv_bytes(j, i);
+        }
+        if (j->seen[p].hello && weights + kv > j->seen[p].h.memory_bytes)
+            return err_set(
+                err, E_LAYOUT,
+                "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: use a "
+                "smaller --ctx or --parallel, or more hosts",
+                j->seen[p].host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20), j->c.n_slots,
+                j->info.n_ctx, (unsigned long long)(j->seen[p].h.memory_bytes >> 20));
+    }
+    return OK;
+}
+
+static void sum_up(struct job *j)
+{
+    const struct worker_seen *seen = j->seen;
+    int n_ctx = (int)seen[PEER_VERIFIER].h.n_ctx_max;
+    uint64_t big = 0, little = seen[PEER_DRAFTER].h.weights_bytes;
+    j->info.n_ctx = n_ctx && n_ctx < j->c.n_ctx ? n_ctx : j->c.n_ctx;
+    for (int p = PEER_VERIFIER; p < j->c.layout.n_peers; p++) big += seen[p].h.weights_bytes;
+    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) j->info.kv_bytes += kv_bytes(j, p);
+    j->info.weights_bytes = big + little;
+    /* Shards of a stage stream their parts at once, stages one after the other. */
+    j->info.draft_cost = big ? (double)little * j->c.layout.tp / (double)big : 0;
+}
+
+static int welcome_all(struct job *j, struct err *err)
+{
+    sum_up(j);
+    int rc = check_group(j, err);
+    if (rc == OK) rc = check_memory(j, err);
+    struct message m = {.tag = TAG_WELCOME,
+                        .welcome = {.epoch = 1,
+                                    .root = job_root(j->c.vocab_big),
+                                    .n_slots = (uint32_t)j->c.n_slots,
+                                    .n_ctx = (uint32_t)j->info.n_ctx}};
+    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers && rc == OK; p++)
+        if (layout_has(&j->c.layout, p)) rc = post(j, p, &m, err);
+    return rc;
+}
+
+/* ---- letters and actions ---- */
+
+static int carry_out(struct job *j, const struct actions *actions, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; i < actions->n && rc == OK; i++) {
+        const struct action *a = &actions->list[i];
+        switch (a->kind) {
+        case ACTION_POST: rc = post(j, a->peer, &a->message, err); break;
+        case ACTION_TOKENS: rc = j->watch->tokens(j->watch->arg, a->seq, err); break;
+        case ACTION_DONE: rc = j->watch->done(j->watch->arg, a->seq, err); break;
+        }
+    }
+    return rc;
+}
+
+static int step(struct job *j, const struct event *event, struct err *err)
+{
+    struct actions actions;
+    int rc = spec_step(j->spec, event, &actions, err);
+    return rc == OK ? carry_out(j, &actions, err) : rc;
+}
+
+static int on_message(struct job *j, int from, const struct message *m, struct err *err)
+{
+    struct event event = {.now_ns = job_now_ns()};
+    switch (m->tag) {
+    case TAG_HELLO: return on_hello(j, from, &m->hello, err);
+    case TAG_READY:
+        j->n_ready += !j->seen[from].ready;
+        j->seen[from].ready = true;
+        return OK;
+    case TAG_FAIL: return err_set(err, m->fail.code ? (int)m->fail.code : E_FAIL, "%s", m->fail.text);
+    case TAG_DRAFT:
+        event.kind = EVENT_DRAFT;
+        event.draft = &m->draft;
+        return j->spec ? step(j, &event, err) : OK; /* an answer to a run that is over */
+    case TAG_VERDICT:
+        event.kind = EVENT_VERDICT;
+        event.verdict = &m->verdict;
+        return j->spec ? step(j, &event, err) : OK;
+    default: return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
+    }
+}
+
+static void on_letters(uv_async_t *handle)
+{
+    struct job *j = handle->data;
+    struct mail mail;
+    struct message m;
+    struct err err = {0};
+    while (j->rc == OK) {
+        int rc = mailbox_poll(j->mailbox, &mail, &err);
+        if (rc == MAIL_NONE) return;
+        if (rc == OK) {
+            int from = mail.from;
+            rc = wire_decode(&j->in, mail.tag, mail.data, mail.n_bytes, &m, &err);
+            mail_free(&mail);
+            if (rc == OK && (from < 0 || from >= j->c.layout.n_peers))
+                rc = err_set(&err, E_PEER, "a letter from peer %d", from);
+            if (rc == OK) rc = on_message(j, from, &m, &err);
+        }
+        if (rc != OK) fail(j, &err);
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    struct err err;
+    err_set(&err, E_INTERRUPT, signum == SIGINT ? "interrupted" : "terminated");
+    fail(handle->data, &err);
+}
+
+static void on_deadline(uv_timer_t *handle)
+{
+    ((struct job *)handle->data)->late = true;
+}
+
+static void wake(void *letters)
+{
+    uv_async_send(letters);
+}
+
+/* Runs the loop until *count reaches n, or something goes wrong, or wait_ms are over. */
+static int run_until(struct job *j, const int *count, int n, int wait_ms, const char *what)
+{
+    j->late = false;
+    uv_timer_start(&j->deadline, on_deadline, (uint64_t)wait_ms, 0);
+    while (j->rc == OK && *count < n && !j->late) uv_run(&j->loop, UV_RUN_ONCE);
+    uv_timer_stop(&j->deadline);
+    if (j->rc == OK && *count < n) {
+        struct err err;
+        err_set(&err, E_PEER, "%d of %d workers %s within %d s", *count, n, what, wait_ms / 1000);
+        fail(j, &err);
+    }
+    return j->rc;
+}
+
+/* ---- open, run, close ---- */
+
+static int loop_open(struct job *j, struct err *err)
+{
+    int rc = uv_loop_init(&j->loop);
+    if (rc) return err_set(err, E_FAIL, "cannot start the event loop: %s", uv_strerror(rc));
+    uv_handle_t *handles[] = {(uv_handle_t *)&j->letters, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
+                              (uv_handle_t *)&j->deadline};
+    uv_async_init(&j->loop, &j->letters, on_letters);
+    uv_signal_init(&j->loop, &j->on_int);
+    uv_signal_init(&j->loop, &j->on_term);
+    uv_timer_init(&j->loop, &j->deadline);
+    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) handles[i]->data = j;
+    uv_signal_start(&j->on_int, on_signal, SIGINT);
+    uv_signal_start(&j->on_term, on_signal, SIGTERM);
+    return OK;
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+void job_close(struct job *j)
+{
+    if (!j) return;
+    mailbox_close(j->mailbox); /* first: its wake hook names the loop */
+    uv_walk(&j->loop, close_handle, NULL);
+    uv_run(&j->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&j->loop);
+    wire_arena_free(&j->in);
+    wire_arena_free(&j->out);
+    free(j->seen);
+    free(j);
+}
+
+int job_open(struct job **out, const struct job_config *config, struct office *office, struct err *err)
+{
+    struct job *j = calloc(1, sizeof *j);
+    if (!j) return err_set(err, E_FAIL, "out of memory");
+    j->c = *config;
+    j->office = office;
+    for (int p = PEER_DRAFTER; p < config->layout.n_peers; p++) j->n_workers += layout_has(&config->layout, p);
+    int rc = loop_open(j, err);
+    if (rc != OK) {
+        free(j);
+        return rc;
+    }
+    j->seen = calloc((size_t)config->layout.n_peers, sizeof *j->seen);
+    rc = wire_arena_init(&j->in, ARENA, err);
+    if (rc == OK) rc = wire_arena_init(&j->out, ARENA, err);
+    if (rc == OK) j->mailbox = mail_local_open(office, PEER_COORDINATOR, wake, &j->letters);
+    if (rc == OK && (!j->seen || !j->mailbox)) rc = err_set(err, E_FAIL, "out of memory");
+    if (rc == OK) {
+        uv_async_send(&j->letters); /* letters that came before the hook was there */
+        rc = run_until(j, &j->n_hello, j->n_workers, HELLO_WAIT_MS, "said Hello");
+        if (rc == OK) rc = welcome_all(j, &j->err);
+        if (rc == OK) rc = run_until(j, &j->n_ready, j->n_workers, LOAD_WAIT_MS, "were ready");
+        if (rc != OK) *err = j->err;
+    }
+    if (rc != OK)
+        job_close(j);
+    else
+        *out = j;
+    return rc;
+}
+
+void job_info(const struct job *j, struct job_info *out)
+{
+    *out = j->info;
+}
+
+int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
+            struct err *err)
+{
+    struct spec_config c = {
+        .drafting = run->drafting,
+        .draft_max = run->draft_max,
+        .draft_ctx = run->draft_ctx,
+        .guard = run->guard,
+        .draft_cost = j->info.draft_cost,
+        .n_lanes = run->n_lanes < j->c.n_slots ? run->n_lanes : j->c.n_slots,
+        .n_ctx = j->info.n_ctx,
+        .max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows,
+        .max_jobs = (int)j->seen[PEER_VERIFIER].h.max_jobs,
+        .n_ids = run->n_ids,
+        .root = job_root(j->c.vocab_big),
+        .end_ids = run->end_ids,
+        .n_end_ids = run->n_end_ids,
+        .ignore_eos = run->ignore_eos,
+        .n_top = run->n_top,
+        .rule = {RULE_EXACT},
+    };
+    int rc = spec_open(&j->spec, &c, seqs, n_seqs, err);
+    if (rc != OK) return rc;
+    j->watch = watch;
+    struct err started = {0};
+    rc = step(j, &(struct event){.kind = EVENT_START, .now_ns = job_now_ns()}, &started);
+    if (rc != OK) fail(j, &started);
+    while (j->rc == OK && !spec_done(j->spec)) uv_run(&j->loop, UV_RUN_ONCE);
+    spec_close(j->spec);
+    j->spec = NULL;
+    if (j->rc != OK) *err = j->err;
+    return j->rc;
+}
+
+void job_quit(struct office *office, const struct layout *l, int code, const char *text)
+{
+    struct wire_arena arena;
+    struct err ignored;
+    struct mailbox *mailbox = mail_local_open(office, PEER_COORDINATOR, NULL, NULL);
+    if (!mailbox || wire_arena_init(&arena, ARENA, &ignored) != OK) return;
+    struct message m = {.tag = TAG_QUIT, .fail = {(uint32_t)code, text}};
+    const uint8_t *data;
+    size_t n_bytes;
+    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) == OK)
+        for (int p = PEER_DRAFTER; p < l->n_peers; p++)
+            if (layout_has(l, p)) mailbox_post(mailbox, p, TAG_QUIT, data, n_bytes, &ignored);
+    wire_arena_free(&arena);
+    mailbox_close(mailbox);
+}

@@ -1,0 +1,65 @@
+/* job.h -- the coordinator's shell: libuv's loop around the pure spec. Letters in, events to spec, actions out as
+ * letters.
+ *
+ *   job_open:  Hello from every peer ─ check that they fit together ─ Welcome ─ Ready
+ *   job_run:   any number of runs over the same workers, each with its own sequences and policy
+ *   job_close: Quit
+ *
+ * It owns the loop, the coordinator's mailbox and the signals (Ctrl-C ends a run with E_INTERRUPT; the text so far has
+ * been shown by then). Whatever a worker reports as Fail is returned as the error of the call.
+ */
+#ifndef COORDINATOR_JOB_H
+#define COORDINATOR_JOB_H
+
+#include "coordinator/seq.h"
+#include "coordinator/spec.h"
+#include "proto/layout.h"
+#include "proto/mailbox.h"
+
+struct job;
+
+struct job_config {
+    struct layout layout;
+    uint64_t vocab_big, vocab_little; /* fingerprints of the vocabularies as this side read them */
+    int n_ctx;                        /* asked; the model's own context caps it */
+    int n_slots;
+};
+
+struct job_info { /* known once job_open is done */
+    int n_ctx;
+    uint64_t weights_bytes, kv_bytes; /* over all workers */
+    double draft_cost;                /* drafter's bytes a token over a verifier's */
+};
+
+struct job_run { /* what differs from run to run; see spec_config */
+    bool drafting, guard, ignore_eos;
+    int draft_max, draft_ctx;
+    int n_lanes;
+    int n_ids;
+    const int32_t *end_ids;
+    int n_end_ids, n_top;
+};
+
+struct job_watch { /* called on the loop; an error ends the run */
+    int (*tokens)(void *arg, const struct seq *s, struct err *err);
+    int (*done)(void *arg, const struct seq *s, struct err *err);
+    void *arg;
+};
+
+/* h[0] of every history of a job over this vocabulary. */
+uint64_t job_root(uint64_t vocab_big);
+
+/* Borrows the office until job_close. */
+int job_open(struct job **out, const struct job_config *config, struct office *office, struct err *err);
+void job_info(const struct job *j, struct job_info *out);
+int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
+            struct err *err);
+
+/* Tells every worker why the job is over: OK, or the code of what failed. Also the way out when job_open was never
+ * called or failed: workers that said Hello wait for an answer. */
+void job_quit(struct office *office, const struct layout *l, int code, const char *text);
+void job_close(struct job *j); /* NULL is fine; does not say Quit */
+
+uint64_t job_now_ns(void);
+
+#endif
