@@ -1,0 +1,573 @@
+#include "proto/wire.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pilotfish.pb-c.h"
+
+_Static_assert(sizeof(float) == 4 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "hidden rows travel as they lie");
+
+enum { SHORT = 64 << 10, LONG = 64 << 20 };
+enum { TEXT_MAX = 1023, PATH_MAX_BYTES = 4095 }; /* longer strings lose their end */
+enum { ALIGN = 16 };
+
+/* ---- the arena ---- */
+
+int wire_arena_init(struct wire_arena *a, size_t size, struct err *err)
+{
+    uint8_t *base = malloc(size);
+    if (!base) return err_set(err, E_FAIL, "out of memory for messages of %zu bytes", size);
+    *a = (struct wire_arena){.base = base, .size = size};
+    return OK;
+}
+
+void wire_arena_free(struct wire_arena *a)
+{
+    if (!a) return;
+    free(a->base);
+    *a = (struct wire_arena){0};
+}
+
+/* n things of `size` bytes, aligned for any type (malloc's own alignment holds for the base). NULL: no room. */
+static void *take(struct wire_arena *a, size_t n, size_t size)
+{
+    size_t room = a->size - a->used, n_bytes;
+    if (__builtin_mul_overflow(n, size, &n_bytes) || n_bytes > room) return NULL;
+    void *taken = a->base + a->used;
+    size_t padded = (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
+    a->used += padded < room ? padded : room;
+    return taken;
+}
+
+/* n messages of `size` bytes and the list of pointers that the generated code wants. NULL: no room. */
+static void *take_list(struct wire_arena *a, size_t n, size_t size, void *list)
+{
+    uint8_t *items = take(a, n, size);
+    void **pointers = take(a, n, sizeof *pointers);
+    if (!items || !pointers) return NULL;
+    for (size_t i = 0; i < n; i++) pointers[i] = items + i * size;
+    memcpy(list, &pointers, sizeof pointers);
+    return items;
+}
+
+/* What protobuf-c takes memory from while it unpacks; it frees nothing. */
+struct bump {
+    struct wire_arena *arena;
+    bool refused;
+};
+
+static void *bump_alloc(void *data, size_t size)
+{
+    struct bump *b = data;
+    void *taken = take(b->arena, 1, size);
+    b->refused |= !taken;
+    return taken;
+}
+
+static void bump_free(void *data, void *pointer)
+{
+    (void)data;
+    (void)pointer;
+}
+
+/* ---- values ---- */
+
+static uint32_t bits(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+
+static float unbits(uint32_t u)
+{
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+/* The text itself, or its first `max` bytes in the arena. Bytes: nothing is assumed about an encoding. NULL: no room.
+ */
+static char *text_out(struct wire_arena *a, const char *text, size_t max)
+{
+    if (!text) return (char *)"";
+    if (strnlen(text, max + 1) <= max) return (char *)text; /* the generated structs have no const */
+    char *cut = take(a, max + 1, 1);
+    if (!cut) return NULL;
+    memcpy(cut, text, max);
+    cut[max] = '\0';
+    return cut;
+}
+
+/* protobuf-c has put a 0 behind the bytes; one inside them ends the text earlier. */
+static const char *text_in(char *text, size_t max)
+{
+    if (strnlen(text, max + 1) > max) text[max] = '\0';
+    return text;
+}
+
+/* ---- one function a message and way. out: what to pack, NULL without room. in: why not, NULL if it is well. ---- */
+
+static const char no_room[] = "takes more memory than there is for a message";
+
+static const void *hello_out(struct wire_arena *a, const struct message *m)
+{
+    const struct hello *h = &m->hello;
+    Pf__Hello *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__hello__init(pb);
+    pb->version = h->version;
+    pb->host = text_out(a, h->host, TEXT_MAX);
+    pb->cores = h->cores;
+    pb->peer = h->peer;
+    pb->model = h->model;
+    pb->vocab = h->vocab;
+    pb->plan = h->plan;
+    pb->arithmetic = h->arithmetic;
+    pb->selftest = h->selftest;
+    pb->path = text_out(a, h->path, PATH_MAX_BYTES);
+    pb->weights_bytes = h->weights_bytes;
+    pb->kv_position_bytes = h->kv_position_bytes;
+    pb->memory_bytes = h->memory_bytes;
+    pb->n_vocab = h->n_vocab;
+    pb->n_ctx_max = h->n_ctx_max;
+    pb->max_rows = h->max_rows;
+    pb->max_jobs = h->max_jobs;
+    pb->threads = h->threads;
+    pb->cpu = text_out(a, h->cpu, TEXT_MAX);
+    return pb->host && pb->path && pb->cpu ? pb : NULL;
+}
+
+static const char *hello_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Hello *pb = from;
+    (void)a;
+    m->hello = (struct hello){.version = pb->version,
+                              .host = text_in(pb->host, TEXT_MAX),
+                              .cores = pb->cores,
+                              .peer = pb->peer,
+                              .model = pb->model,
+                              .vocab = pb->vocab,
+                              .plan = pb->plan,
+                              .arithmetic = pb->arithmetic,
+                              .selftest = pb->selftest,
+                              .path = text_in(pb->path, PATH_MAX_BYTES),
+                              .weights_bytes = pb->weights_bytes,
+                              .kv_position_bytes = pb->kv_position_bytes,
+                              .memory_bytes = pb->memory_bytes,
+                              .n_vocab = pb->n_vocab,
+                              .n_ctx_max = pb->n_ctx_max,
+                              .max_rows = pb->max_rows,
+                              .max_jobs = pb->max_jobs,
+                              .threads = pb->threads,
+                              .cpu = text_in(pb->cpu, TEXT_MAX)};
+    return NULL;
+}
+
+static const void *welcome_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Welcome *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__welcome__init(pb);
+    pb->epoch = m->welcome.epoch;
+    pb->root = m->welcome.root;
+    pb->n_slots = m->welcome.n_slots;
+    pb->n_ctx = m->welcome.n_ctx;
+    return pb;
+}
+
+static const char *welcome_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Welcome *pb = from;
+    (void)a;
+    m->welcome = (struct welcome){.epoch = pb->epoch, .root = pb->root, .n_slots = pb->n_slots, .n_ctx = pb->n_ctx};
+    return NULL;
+}
+
+static const void *ready_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Ready *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__ready__init(pb);
+    pb->epoch = m->ready.epoch;
+    return pb;
+}
+
+static const char *ready_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    (void)a;
+    m->ready = (struct ready){.epoch = ((const Pf__Ready *)from)->epoch};
+    return NULL;
+}
+
+static const void *open_out(struct wire_arena *a, const struct message *m)
+{
+    const struct open_slot *o = &m->open;
+    Pf__Open *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__open__init(pb);
+    pb->slot = o->slot;
+    pb->n_ids = o->n_ids;
+    pb->end_id = (int32_t *)o->end_ids;
+    pb->n_end_id = o->n_end_ids;
+    pb->last_position = o->last_position;
+    return pb;
+}
+
+static const char *open_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Open *pb = from;
+    (void)a;
+    m->open = (struct open_slot){.slot = pb->slot,
+                                 .n_ids = pb->n_ids,
+                                 .end_ids = pb->end_id,
+                                 .n_end_ids = pb->n_end_id,
+                                 .last_position = pb->last_position};
+    return NULL;
+}
+
+static bool rows_out(struct wire_arena *a, const struct part *part, Pf__Part *pb)
+{
+    Pf__Row *rows = take_list(a, part->n_rows, sizeof *rows, &pb->row);
+    if (!rows) return false;
+    pb->n_row = part->n_rows;
+    for (size_t i = 0; i < part->n_rows; i++) {
+        const struct row *row = &part->rows[i];
+        pf__row__init(&rows[i]);
+        rows[i].id = row->id;
+        rows[i].judge = (int32_t *)row->judge;
+        rows[i].n_judge = row->n_judge;
+        rows[i].wanted = row->wanted;
+        rows[i].n_top = row->n_top;
+    }
+    return true;
+}
+
+static bool parts_out(struct wire_arena *a, const struct part *parts, size_t n, Pf__Part ***list, size_t *n_list)
+{
+    Pf__Part *pb = take_list(a, n, sizeof *pb, list);
+    if (!pb) return false;
+    *n_list = n;
+    for (size_t i = 0; i < n; i++) {
+        pf__part__init(&pb[i]);
+        pb[i].job = parts[i].job;
+        pb[i].slot = parts[i].slot;
+        pb[i].round = parts[i].round;
+        pb[i].at = parts[i].at;
+        pb[i].h = parts[i].h;
+        if (!rows_out(a, &parts[i], &pb[i])) return false;
+    }
+    return true;
+}
+
+static bool rows_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
+{
+    struct row *rows = take(a, pb->n_row, sizeof *rows);
+    if (!rows) return false;
+    for (size_t i = 0; i < pb->n_row; i++) {
+        const Pf__Row *row = pb->row[i];
+        rows[i] = (struct row){.id = row->id,
+                               .wanted = row->wanted != 0,
+                               .n_top = row->n_top,
+                               .judge = row->judge,
+                               .n_judge = row->n_judge};
+    }
+    part->rows = rows;
+    part->n_rows = pb->n_row;
+    return true;
+}
+
+/* NULL: no room. */
+static const struct part *parts_in(struct wire_arena *a, Pf__Part *const *list, size_t n)
+{
+    struct part *parts = take(a, n, sizeof *parts);
+    for (size_t i = 0; parts && i < n; i++) {
+        const Pf__Part *pb = list[i];
+        parts[i] = (struct part){.job = pb->job, .slot = pb->slot, .round = pb->round, .at = pb->at, .h = pb->h};
+        if (!rows_in(a, pb, &parts[i])) return NULL;
+    }
+    return parts;
+}
+
+static const void *verify_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Verify *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__verify__init(pb);
+    return parts_out(a, m->verify.parts, m->verify.n_parts, &pb->part, &pb->n_part) ? pb : NULL;
+}
+
+static const char *verify_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Verify *pb = from;
+    m->verify = (struct verify){.parts = parts_in(a, pb->part, pb->n_part), .n_parts = pb->n_part};
+    return m->verify.parts ? NULL : no_room;
+}
+
+static bool verdict_row_out(struct wire_arena *a, const struct verdict_row *row, Pf__VerdictRow *pb)
+{
+    pf__verdict_row__init(pb);
+    pb->next = row->next;
+    pb->lp_next = bits(row->lp_next);
+    pb->lp_judged = (float *)row->lp_judged;
+    pb->n_lp_judged = row->n_judged;
+    Pf__Top *top = take_list(a, row->n_top, sizeof *top, &pb->top);
+    if (!top) return false;
+    pb->n_top = row->n_top;
+    for (size_t i = 0; i < row->n_top; i++) {
+        pf__top__init(&top[i]);
+        top[i].id = row->top[i].id;
+        top[i].lp = bits(row->top[i].lp);
+    }
+    return true;
+}
+
+static const void *verdict_out(struct wire_arena *a, const struct message *m)
+{
+    const struct verdict *v = &m->verdict;
+    Pf__Verdict *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    assert(v->status <= PART_CUT);
+    pf__verdict__init(pb);
+    pb->job = v->job;
+    pb->slot = v->slot;
+    pb->round = v->round;
+    pb->at = v->at;
+    pb->h = v->h;
+    pb->status = v->status;
+    pb->held = v->held;
+    pb->queued_us = v->queued_us;
+    pb->computed_us = v->computed_us;
+    Pf__VerdictRow *rows = take_list(a, v->n_rows, sizeof *rows, &pb->row);
+    if (!rows) return NULL;
+    pb->n_row = v->n_rows;
+    for (size_t i = 0; i < v->n_rows; i++)
+        if (!verdict_row_out(a, &v->rows[i], &rows[i])) return NULL;
+    return pb;
+}
+
+static bool verdict_row_in(struct wire_arena *a, const Pf__VerdictRow *pb, struct verdict_row *row)
+{
+    struct top *top = take(a, pb->n_top, sizeof *top);
+    if (!top) return false;
+    for (size_t i = 0; i < pb->n_top; i++) top[i] = (struct top){pb->top[i]->id, unbits(pb->top[i]->lp)};
+    *row = (struct verdict_row){.next = pb->next,
+                                .lp_next = unbits(pb->lp_next),
+                                .lp_judged = pb->lp_judged,
+                                .n_judged = pb->n_lp_judged,
+                                .top = top,
+                                .n_top = pb->n_top};
+    return true;
+}
+
+static const char *verdict_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Verdict *pb = from;
+    struct verdict_row *rows = take(a, pb->n_row, sizeof *rows);
+    if (!rows) return no_room;
+    if (pb->status > PART_CUT) return "has a status that does not exist";
+    for (size_t i = 0; i < pb->n_row; i++)
+        if (!verdict_row_in(a, pb->row[i], &rows[i])) return no_room;
+    m->verdict = (struct verdict){.job = pb->job,
+                                  .slot = pb->slot,
+                                  .round = pb->round,
+                                  .at = pb->at,
+                                  .h = pb->h,
+                                  .status = (enum part_status)pb->status,
+                                  .held = pb->held,
+                                  .rows = rows,
+                                  .n_rows = pb->n_row,
+                                  .queued_us = pb->queued_us,
+                                  .computed_us = pb->computed_us};
+    return NULL;
+}
+
+static const void *ask_out(struct wire_arena *a, const struct message *m)
+{
+    const struct draft_ask *ask = &m->ask;
+    Pf__DraftAsk *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__draft_ask__init(pb);
+    pb->slot = ask->slot;
+    pb->round = ask->round;
+    pb->at = ask->at;
+    pb->h = ask->h;
+    pb->id = (int32_t *)ask->ids;
+    pb->n_id = ask->n_ids;
+    pb->until = ask->until;
+    pb->stop_below = bits(ask->stop_below);
+    return pb;
+}
+
+static const char *ask_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__DraftAsk *pb = from;
+    (void)a;
+    m->ask = (struct draft_ask){.slot = pb->slot,
+                                .round = pb->round,
+                                .at = pb->at,
+                                .h = pb->h,
+                                .ids = pb->id,
+                                .n_ids = pb->n_id,
+                                .until = pb->until,
+                                .stop_below = unbits(pb->stop_below)};
+    return NULL;
+}
+
+static const void *draft_out(struct wire_arena *a, const struct message *m)
+{
+    const struct draft *d = &m->draft;
+    Pf__Draft *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    assert(d->end <= DRAFT_FULL);
+    pf__draft__init(pb);
+    pb->slot = d->slot;
+    pb->round = d->round;
+    pb->at = d->at;
+    pb->h = d->h;
+    pb->end = d->end;
+    pb->held = d->held;
+    pb->us = d->us;
+    Pf__DraftRow *rows = take_list(a, d->n_rows, sizeof *rows, &pb->row);
+    if (!rows) return NULL;
+    pb->n_row = d->n_rows;
+    for (size_t i = 0; i < d->n_rows; i++) {
+        pf__draft_row__init(&rows[i]);
+        rows[i].id = d->rows[i].id;
+        rows[i].p_top = bits(d->rows[i].p_top);
+    }
+    return pb;
+}
+
+static const char *draft_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Draft *pb = from;
+    struct draft_row *rows = take(a, pb->n_row, sizeof *rows);
+    if (!rows) return no_room;
+    if (pb->end > DRAFT_FULL) return "has an end that does not exist";
+    for (size_t i = 0; i < pb->n_row; i++) rows[i] = (struct draft_row){pb->row[i]->id, unbits(pb->row[i]->p_top)};
+    m->draft = (struct draft){.slot = pb->slot,
+                              .round = pb->round,
+                              .at = pb->at,
+                              .h = pb->h,
+                              .rows = rows,
+                              .n_rows = pb->n_row,
+                              .end = (enum draft_end)pb->end,
+                              .held = pb->held,
+                              .us = pb->us};
+    return NULL;
+}
+
+static const void *fail_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Fail *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__fail__init(pb);
+    pb->code = m->fail.code;
+    pb->text = text_out(a, m->fail.text, TEXT_MAX);
+    return pb->text ? pb : NULL;
+}
+
+static const char *fail_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Fail *pb = from;
+    (void)a;
+    m->fail = (struct fail){.code = pb->code, .text = text_in(pb->text, TEXT_MAX)};
+    return NULL;
+}
+
+static const void *pass_out(struct wire_arena *a, const struct message *m)
+{
+    const struct pass *p = &m->pass;
+    Pf__Pass *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__pass__init(pb);
+    pb->pass = p->pass;
+    pb->hidden = (ProtobufCBinaryData){.len = p->n_hidden * sizeof *p->hidden, .data = (uint8_t *)p->hidden};
+    pb->queued_us = p->queued_us;
+    pb->computed_us = p->computed_us;
+    return parts_out(a, p->parts, p->n_parts, &pb->part, &pb->n_part) ? pb : NULL;
+}
+
+static const char *pass_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Pass *pb = from;
+    if (pb->hidden.len % sizeof(float)) return "has hidden rows that are no floats";
+    m->pass = (struct pass){.pass = pb->pass,
+                            .parts = parts_in(a, pb->part, pb->n_part),
+                            .n_parts = pb->n_part,
+                            .hidden = (const float *)(const void *)pb->hidden.data, /* taken from the arena: aligned */
+                            .n_hidden = pb->hidden.len / sizeof(float),
+                            .queued_us = pb->queued_us,
+                            .computed_us = pb->computed_us};
+    return m->pass.parts ? NULL : no_room;
+}
+
+/* ---- the tables ---- */
+
+const struct wire_tag wire_tags[N_TAGS] = {
+    [TAG_HELLO] = {"Hello", SHORT}, [TAG_WELCOME] = {"Welcome", SHORT},    [TAG_READY] = {"Ready", SHORT},
+    [TAG_OPEN] = {"Open", SHORT},   [TAG_VERIFY] = {"Verify", SHORT},      [TAG_VERDICT] = {"Verdict", SHORT},
+    [TAG_DRAFT] = {"Draft", SHORT}, [TAG_DRAFT_ASK] = {"DraftAsk", SHORT}, [TAG_PASS] = {"Pass", LONG},
+    [TAG_FAIL] = {"Fail", SHORT},   [TAG_QUIT] = {"Quit", SHORT},
+};
+
+static const struct codec {
+    const ProtobufCMessageDescriptor *type;
+    const void *(*out)(struct wire_arena *a, const struct message *m);
+    const char *(*in)(struct wire_arena *a, const void *from, struct message *m);
+} codecs[N_TAGS] = {
+    [TAG_HELLO] = {&pf__hello__descriptor, hello_out, hello_in},
+    [TAG_WELCOME] = {&pf__welcome__descriptor, welcome_out, welcome_in},
+    [TAG_READY] = {&pf__ready__descriptor, ready_out, ready_in},
+    [TAG_OPEN] = {&pf__open__descriptor, open_out, open_in},
+    [TAG_VERIFY] = {&pf__verify__descriptor, verify_out, verify_in},
+    [TAG_VERDICT] = {&pf__verdict__descriptor, verdict_out, verdict_in},
+    [TAG_DRAFT_ASK] = {&pf__draft_ask__descriptor, ask_out, ask_in},
+    [TAG_DRAFT] = {&pf__draft__descriptor, draft_out, draft_in},
+    [TAG_PASS] = {&pf__pass__descriptor, pass_out, pass_in},
+    [TAG_FAIL] = {&pf__fail__descriptor, fail_out, fail_in},
+    [TAG_QUIT] = {&pf__fail__descriptor, fail_out, fail_in},
+};
+
+static const struct codec *codec_of(int tag)
+{
+    return tag > 0 && tag < N_TAGS && codecs[tag].type ? &codecs[tag] : NULL;
+}
+
+int wire_encode(struct wire_arena *a, const struct message *m, const uint8_t **data, size_t *n_bytes, struct err *err)
+{
+    const struct codec *codec = codec_of((int)m->tag);
+    if (!codec) return err_set(err, E_FAIL, "tag %d is no message", (int)m->tag);
+    const struct wire_tag *tag = &wire_tags[m->tag];
+    a->used = 0;
+    const void *pb = codec->out(a, m);
+    size_t n = pb ? protobuf_c_message_get_packed_size(pb) : 0;
+    if (n > tag->max_bytes) return err_set(err, E_FAIL, "a %s of %zu bytes, at most %zu", tag->name, n, tag->max_bytes);
+    uint8_t *packed = pb ? take(a, n, 1) : NULL;
+    if (!packed) return err_set(err, E_FAIL, "a %s %s (%zu bytes)", tag->name, no_room, a->size);
+    protobuf_c_message_pack(pb, packed);
+    *data = packed;
+    *n_bytes = n;
+    return OK;
+}
+
+int wire_decode(struct wire_arena *a, int tag, const uint8_t *data, size_t n_bytes, struct message *out,
+                struct err *err)
+{
+    const struct codec *codec = codec_of(tag);
+    if (!codec) return err_set(err, E_PEER, "a letter with tag %d, which is no message", tag);
+    const char *name = wire_tags[tag].name;
+    if (n_bytes > wire_tags[tag].max_bytes)
+        return err_set(err, E_PEER, "a %s of %zu bytes, at most %zu", name, n_bytes, wire_tags[tag].max_bytes);
+    a->used = 0;
+    struct bump bump = {.arena = a};
+    ProtobufCAllocator allocator = {bump_alloc, bump_free, &bump};
+    ProtobufCMessage *pb = protobuf_c_message_unpack(codec->type, &allocator, n_bytes, data);
+    struct message m = {.tag = (enum tag)tag};
+    const char *why = pb ? codec->in(a, pb, &m) : bump.refused ? no_room : "is not in its format";
+    if (why) return err_set(err, E_PEER, "a %s of %zu bytes %s", name, n_bytes, why);
+    *out = m;
+    return OK;
+}
