@@ -1,0 +1,222 @@
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "proto/mailbox.h"
+
+/* Looks at an empty queue before sleeping: a few microseconds, what going to sleep and waking up cost. */
+enum { SPINS = 64 };
+
+struct queue { /* a peer's letters: a ring that grows */
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct mail *ring; /* [room] owns; a power of two */
+    size_t room, first;
+    atomic_size_t n; /* changed under the lock, looked at without it */
+    int n_waiting;
+    atomic_int gate; /* whose queue takes this peer's letters: its own, unless routed */
+    void (*wake)(void *);
+    void *wake_arg;
+};
+
+struct office {
+    int n_peers;
+    struct queue queues[]; /* [n_peers] */
+};
+
+struct local {
+    struct mailbox base;
+    struct office *office;
+    bool hooked; /* the queue's hook is this mailbox's */
+};
+
+void mail_free(struct mail *m)
+{
+    if (!m) return;
+    free(m->data);
+    *m = (struct mail){0};
+}
+
+/* ---- a queue; under its lock ---- */
+
+static bool make_room(struct queue *q)
+{
+    size_t n = atomic_load(&q->n);
+    if (n < q->room) return true;
+    size_t room = q->room ? 2 * q->room : 16;
+    struct mail *ring = malloc(room * sizeof *ring);
+    if (!ring) return false;
+    for (size_t i = 0; i < n; i++) ring[i] = q->ring[(q->first + i) & (q->room - 1)];
+    free(q->ring);
+    q->ring = ring;
+    q->room = room;
+    q->first = 0;
+    return true;
+}
+
+static bool take(struct queue *q, struct mail *out)
+{
+    size_t n = atomic_load(&q->n);
+    if (n == 0) return false;
+    *out = q->ring[q->first];
+    q->first = (q->first + 1) & (q->room - 1);
+    atomic_store(&q->n, n - 1);
+    return true;
+}
+
+/* Takes m. The hook is called under the lock: once a mailbox is closed, its hook is not running and never will. */
+static bool put(struct queue *q, const struct mail *m)
+{
+    pthread_mutex_lock(&q->lock);
+    bool done = make_room(q);
+    if (done) {
+        size_t n = atomic_load(&q->n);
+        q->ring[(q->first + n) & (q->room - 1)] = *m;
+        atomic_store(&q->n, n + 1);
+        if (q->n_waiting) pthread_cond_signal(&q->filled);
+        if (q->wake) q->wake(q->wake_arg);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return done;
+}
+
+/* ---- the office ---- */
+
+struct office *office_open(int n_peers)
+{
+    struct office *o = calloc(1, sizeof *o + (size_t)n_peers * sizeof *o->queues);
+    if (!o) return NULL;
+    pthread_condattr_t monotonic; /* a wait must not stretch when somebody sets the clock */
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    o->n_peers = n_peers;
+    for (int i = 0; i < n_peers; i++) {
+        pthread_mutex_init(&o->queues[i].lock, NULL);
+        pthread_cond_init(&o->queues[i].filled, &monotonic);
+        atomic_init(&o->queues[i].gate, i);
+    }
+    pthread_condattr_destroy(&monotonic);
+    return o;
+}
+
+void office_close(struct office *o)
+{
+    if (!o) return;
+    for (int i = 0; i < o->n_peers; i++) {
+        struct queue *q = &o->queues[i];
+        for (struct mail m; take(q, &m);) mail_free(&m);
+        free(q->ring);
+        pthread_cond_destroy(&q->filled);
+        pthread_mutex_destroy(&q->lock);
+    }
+    free(o);
+}
+
+void office_route(struct office *o, int peer, int gate)
+{
+    atomic_store(&o->queues[peer].gate, gate);
+}
+
+int office_deliver(struct office *o, struct mail *m, struct err *err)
+{
+    int to = m->to, rc = OK;
+    if (to < 0 || to >= o->n_peers)
+        rc = err_set(err, E_FAIL, "a letter to peer %d, but there are only %d", to, o->n_peers);
+    else if (!put(&o->queues[atomic_load(&o->queues[to].gate)], m))
+        rc = err_set(err, E_FAIL, "out of memory for a letter to peer %d", to);
+    if (rc != OK) mail_free(m);
+    *m = (struct mail){0};
+    return rc;
+}
+
+/* ---- a mailbox ---- */
+
+static struct queue *queue_of(struct mailbox *mb)
+{
+    return &((struct local *)mb)->office->queues[mb->self];
+}
+
+static int local_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
+{
+    struct mail m = {.from = mb->self, .to = to, .tag = tag, .n_bytes = n_bytes};
+    m.data = malloc(n_bytes ? n_bytes : 1);
+    if (!m.data) return err_set(err, E_FAIL, "out of memory for a letter of %zu bytes to peer %d", n_bytes, to);
+    if (n_bytes) memcpy(m.data, data, n_bytes);
+    return office_deliver(((struct local *)mb)->office, &m, err);
+}
+
+static int local_poll(struct mailbox *mb, struct mail *out, struct err *err)
+{
+    (void)err; /* queues of a process do not fail */
+    struct queue *q = queue_of(mb);
+    if (atomic_load(&q->n) == 0) return MAIL_NONE;
+    pthread_mutex_lock(&q->lock);
+    bool taken = take(q, out);
+    pthread_mutex_unlock(&q->lock);
+    return taken ? OK : MAIL_NONE;
+}
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static struct timespec deadline(int wait_ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += wait_ms / 1000;
+    t.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_nsec -= 1000000000;
+        t.tv_sec++;
+    }
+    return t;
+}
+
+static int local_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct err *err)
+{
+    (void)err;
+    struct queue *q = queue_of(mb);
+    for (int i = 0; i < SPINS && atomic_load_explicit(&q->n, memory_order_relaxed) == 0; i++) pause_cpu();
+    struct timespec until = deadline(wait_ms < 0 ? 0 : wait_ms);
+    pthread_mutex_lock(&q->lock);
+    bool taken = take(q, out);
+    for (int late = 0; !taken && !late; taken = take(q, out)) {
+        q->n_waiting++;
+        late = wait_ms < 0 ? pthread_cond_wait(&q->filled, &q->lock)
+                           : pthread_cond_timedwait(&q->filled, &q->lock, &until);
+        q->n_waiting--;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return taken ? OK : MAIL_NONE;
+}
+
+static void set_hook(struct queue *q, void (*wake)(void *), void *wake_arg)
+{
+    pthread_mutex_lock(&q->lock);
+    q->wake = wake;
+    q->wake_arg = wake_arg;
+    pthread_mutex_unlock(&q->lock);
+}
+
+static void local_close(struct mailbox *mb)
+{
+    if (((struct local *)mb)->hooked) set_hook(queue_of(mb), NULL, NULL);
+    free(mb);
+}
+
+struct mailbox *mail_local_open(struct office *o, int self, void (*wake)(void *), void *wake_arg)
+{
+    static const struct mailbox_ops ops = {local_post, local_poll, local_wait, local_close};
+    struct local *l = malloc(sizeof *l);
+    if (!l) return NULL;
+    *l = (struct local){.base = {.ops = &ops, .self = self}, .office = o, .hooked = wake != NULL};
+    if (wake) set_hook(&o->queues[self], wake, wake_arg);
+    return &l->base;
+}
