@@ -274,12 +274,16 @@ static void note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uin
     q->stats.wait_ns += waited_ns > worked ? waited_ns - worked : 0;
 }
 
-static int lane_of(struct spec *s, uint32_t slot, struct lane **out, struct err *err)
+/* The lane whose round an answer belongs to. NULL and OK: of a round that is over. */
+static struct lane *lane_of(struct spec *s, uint32_t slot, uint32_t round, int *rc, struct err *err)
 {
-    if (slot >= (uint32_t)s->c.n_lanes)
-        return err_set(err, E_PEER, "an answer for slot %u, which does not exist", slot);
-    *out = &s->lanes[slot];
-    return OK;
+    *rc = OK;
+    if (slot < (uint32_t)s->c.n_lanes) {
+        struct lane *l = &s->lanes[slot];
+        return l->seq && l->round == round ? l : NULL;
+    }
+    *rc = err_set(err, E_PEER, "an answer for slot %u, which does not exist", slot);
+    return NULL;
 }
 
 /* A refusal names what the verifier holds: send the rest again, at worst all of it. */
@@ -298,9 +302,9 @@ static int refused(struct spec *s, struct lane *l, const struct verdict *v, stru
 
 static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
 {
-    struct lane *l;
-    int rc = lane_of(s, v->slot, &l, err);
-    if (rc != OK || !l->seq || v->round != l->round) return rc; /* of a round that is over */
+    int rc;
+    struct lane *l = lane_of(s, v->slot, v->round, &rc, err);
+    if (!l) return rc;
     struct seq *q = l->seq;
     l->n_parts_out--;
     if (v->status != PART_OK) return refused(s, l, v, err);
@@ -332,9 +336,9 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
 
 static int on_draft(struct spec *s, const struct draft *d, struct err *err)
 {
-    struct lane *l;
-    int rc = lane_of(s, d->slot, &l, err);
-    if (rc != OK || !l->seq || d->round != l->round || l->seq->state != SEQ_DRAFTING) return rc;
+    int rc;
+    struct lane *l = lane_of(s, d->slot, d->round, &rc, err);
+    if (!l || l->seq->state != SEQ_DRAFTING) return rc;
     struct seq *q = l->seq;
     note_wait(q, s->now - l->sent_ns, d->us, &q->stats.draft_ns);
     if (d->n_rows > (size_t)s->c.draft_max)
