@@ -1,0 +1,90 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "coordinator/split.h"
+
+/* Pieces are written with | between them. */
+static const struct {
+    const char *name, *pre, *pieces;
+} rows[] = {
+    {"a space goes with its word", "qwen2", "Hello| world"},
+    {"of many spaces the last goes with the word", "qwen2", "a|  | b"},
+    {"spaces at the end stay together", "qwen2", "a|   "},
+    {"digits stand alone", "qwen2", "x|1|2|3"},
+    {"a space before a digit stands alone", "qwen2", "x| |7"},
+    {"of many spaces before a digit the last stands alone", "qwen2", "x|  | |7"},
+    {"endings in either case, but not behind a space", "qwen2", "I|'m|,| he|'LL|,| '|RE"},
+    {"any sign goes with the word behind it", "qwen2", "(word|)_|x"},
+    {"signs take the line ends behind them", "qwen2", "f|():\n\n|\t|\treturn"},
+    {"spaces before line ends go with them", "qwen2", "a|  \n \n|  | b"},
+    {"letters of all scripts", "qwen2", "Grüße|,| мир|!| 你好"},
+    {"a mark is no letter and goes with the word behind it", "qwen2", "a|\u0301b"},
+    {"digits of all scripts", "qwen2", "٣|½|Ⅷ"},
+    {"a non-breaking and an ideographic space are spaces", "qwen2", "a|\u00a0|\u3000b"},
+    {"U+0085 is a space, U+180E is not", "qwen2",
+     "a|\xC2\x85|\xC2\x85"
+     "b|.\u180e."},
+    {"bytes that are no character are a piece", "qwen2", "a|\x80\xFF|b| c|\xC3"},
+    {"a space before broken bytes", "qwen2", "a| |\xFE| b"},
+
+    {"a space goes with its word", "smollm", "Hello| world"},
+    {"spaces before a digit stay together", "smollm", "x|   |7|  | y"},
+    {"digits stand alone", "smollm", "x|1|2|3| |4|.|5"},
+    {"endings in lower case only", "smollm", "I|'m|,| he|'|LL|'ve"},
+    {"a sign does not go with the word", "smollm", "(|word|)_|x"},
+    {"line ends are spaces", "smollm", "f|():|\n\n\t|\t|return"},
+    {"the last of spaces goes with a sign only if it is a space", "smollm", "a|\n| =|\n|="},
+    {"spaces at the end stay together", "smollm", "a| \n "},
+};
+
+static void pieces_are_what_the_expression_says(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[128], got[256];
+        size_t n = 0, n_got = 0;
+        for (const char *s = rows[i].pieces; *s; s++)
+            if (*s != '|') text[n++] = *s;
+
+        struct splitter splitter;
+        struct split_run run;
+        struct err err;
+        assert_int_equal(split_open(&splitter, (struct gguf_str){rows[i].pre, strlen(rows[i].pre)}, &err), OK);
+        assert_int_equal(split_run_init(&run, &splitter, &err), OK);
+        split_text(&run, text, n);
+        for (struct gguf_str piece;;) {
+            assert_int_equal(split_next(&run, &piece, &err), OK);
+            if (piece.n == 0) break;
+            if (n_got > 0) got[n_got++] = '|';
+            memcpy(got + n_got, piece.s, piece.n);
+            n_got += piece.n;
+        }
+        got[n_got] = 0;
+        if (strcmp(got, rows[i].pieces) != 0)
+            fail_msg("%s: %s\n   got      \"%s\"\n   expected \"%s\"", rows[i].pre, rows[i].name, got, rows[i].pieces);
+        split_run_free(&run);
+        split_close(&splitter);
+    }
+}
+
+static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
+{
+    (void)state;
+    struct splitter splitter;
+    struct err err;
+    assert_int_equal(split_open(&splitter, (struct gguf_str){"tekken", 6}, &err), E_MODEL);
+    assert_string_equal(err.text, "pre-tokenizer \"tekken\" is not supported (known: qwen2, smollm)");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_are_what_the_expression_says),
+        cmocka_unit_test(an_unknown_name_is_refused_and_the_known_ones_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
