@@ -1,0 +1,360 @@
+/* Tokenizers over toy vocabularies: special tokens, what a file says and what it must not say. tests/test_text.c has
+ * the real ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "coordinator/tokenizer.h"
+#include "tests/lib/toy_vocab.h"
+
+#define N(rows) (sizeof(rows) / sizeof *(rows))
+
+enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED };
+
+struct model {
+    struct toy toy;
+    struct gguf g;
+    struct tokenizer *t;
+};
+
+/* `m->toy` may have keys already. */
+static void open_model(struct model *m, const struct toy_vocab *v)
+{
+    struct err err;
+    toy_vocab(&m->toy, v);
+    toy_open(&m->toy, &m->g);
+    if (tokenizer_open(&m->t, &m->g, &err) != OK) fail_msg("%s", err.text);
+}
+
+static void close_model(struct model *m)
+{
+    tokenizer_close(m->t);
+    toy_close(&m->toy, &m->g);
+}
+
+/* The ids as text: "104 105". */
+static void encode(const struct model *m, const char *text, bool special, bool add_bos, char out[256])
+{
+    int32_t *ids = NULL;
+    size_t n_ids = 0, n = 0;
+    struct err err;
+    assert_int_equal(tokenizer_encode(m->t, text, strlen(text), special, add_bos, &ids, &n_ids, &err), OK);
+    out[0] = 0;
+    for (size_t i = 0; i < n_ids; i++) n += (size_t)snprintf(out + n, 256 - n, i ? " %d" : "%d", ids[i]);
+    free(ids);
+}
+
+static const char *const merges[] = {"a a", "aa a", "h i", NULL}; /* 256 257 258 */
+
+static const struct toy_token specials[] = {
+    {"<s>", CONTROL},        /* 259 */
+    {"<s><s>", CONTROL},     /* 260 */
+    {"<s>hi", USER},         /* 261 */
+    {"<tool>", USER},        /* 262 */
+    {"[PAD]", UNUSED},       /* 263 */
+    {"<unk>", UNKNOWN},      /* 264 */
+    {"<tool>", CONTROL},     /* 265: the same text again */
+    {"", CONTROL},           /* 266: no text, never found */
+    {"<|im_end|>", CONTROL}, /* 267 */
+    {"</s>", NORMAL},        /* 268: ends nothing, it is not a control token */
+    {NULL, 0},
+};
+
+static const struct {
+    const char *name, *text;
+    bool special;
+    const char *ids;
+} rows[] = {
+    {"no text has no ids", "", true, ""},
+    {"merges by rank", "aaaaa hi", true, "256 257 32 258"},
+    {"a special token cuts the text", "hi<s>a", true, "258 259 97"},
+    {"the longest one counts", "<s><s>", true, "260"},
+    {"the first one counts, then the longest", "<s><s><s>hi", true, "260 261"},
+    {"the longest may end in plain text", "<s>h", true, "259 104"},
+    {"a user-defined one too", "a<tool>a", true, "97 262 97"},
+    {"of two equal texts the lower id", "<tool>", true, "262"},
+    {"a part of one is plain text", "<s", true, "60 115"},
+    {"merges do not reach over one", "aa<s>aa", true, "256 259 256"},
+    {"not where special tokens are off", "<s>", false, "60 115 62"},
+    {"unused and unknown ones are not found", "[PAD]<unk>", true, "91 80 65 68 93 60 117 110 107 62"},
+};
+
+static void special_tokens_are_found_in_the_text(void **state)
+{
+    (void)state;
+    struct model m = {0};
+    open_model(&m, &(struct toy_vocab){.merges = merges, .extra = specials});
+    assert_string_equal(tokenizer_model(m.t), "gpt2 / qwen2");
+    assert_int_equal(tokenizer_n_vocab(m.t), 269);
+    for (size_t i = 0; i < N(rows); i++) {
+        char got[256];
+        encode(&m, rows[i].text, rows[i].special, true, got);
+        if (strcmp(got, rows[i].ids) != 0) fail_msg("%s: %s, expected %s", rows[i].name, got, rows[i].ids);
+    }
+    close_model(&m);
+}
+
+static void control_tokens_are_silent_unless_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t id;
+        const char *plain, *special;
+    } pieces[] = {{'h', "h", "h"},    {' ', " ", " "},         {257, "aaa", "aaa"},
+                  {259, "", "<s>"},   {261, "<s>hi", "<s>hi"}, {263, "", "[PAD]"},
+                  {264, "", "<unk>"}, {269, "", ""},           {-1, "", ""}};
+    struct model m = {0};
+    open_model(&m, &(struct toy_vocab){.merges = merges, .extra = specials});
+    for (size_t i = 0; i < N(pieces); i++) {
+        struct gguf_str plain = tokenizer_piece(m.t, pieces[i].id, false);
+        struct gguf_str special = tokenizer_piece(m.t, pieces[i].id, true);
+        if (!gguf_str_is(plain, pieces[i].plain)) fail_msg("plain piece of %d", pieces[i].id);
+        if (!gguf_str_is(special, pieces[i].special)) fail_msg("special piece of %d", pieces[i].id);
+    }
+    assert_int_equal(tokenizer_find(m.t, "<s>hi"), 261);
+    assert_int_equal(tokenizer_find(m.t, "\u0120"), ' ');
+    assert_int_equal(tokenizer_find(m.t, "<none>"), -1);
+    close_model(&m);
+}
+
+static void ids_are_appended_to_what_is_there(void **state)
+{
+    (void)state;
+    struct model m = {0};
+    struct err err;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    open_model(&m, &(struct toy_vocab){.merges = merges, .extra = specials});
+    assert_int_equal(tokenizer_encode(m.t, "hi", 2, true, true, &ids, &n, &err), OK);
+    assert_int_equal(tokenizer_encode(m.t, "aa", 2, true, true, &ids, &n, &err), OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(ids[0], 258);
+    assert_int_equal(ids[1], 256);
+    free(ids);
+    close_model(&m);
+}
+
+static void bos_comes_first_where_file_and_caller_ask(void **state)
+{
+    (void)state;
+    static const struct {
+        bool in_file, asked;
+        const char *ids;
+    } cases[] = {{true, true, "259 258"}, {true, false, "258"}, {false, true, "258"}};
+    for (size_t i = 0; i < N(cases); i++) {
+        struct model m = {0};
+        char got[256];
+        toy_int(&m.toy, "tokenizer.ggml.bos_token_id", 259);
+        toy_bool(&m.toy, "tokenizer.ggml.add_bos_token", cases[i].in_file);
+        open_model(&m, &(struct toy_vocab){.merges = merges, .extra = specials});
+        encode(&m, "hi", true, cases[i].asked, got);
+        assert_string_equal(got, cases[i].ids);
+        close_model(&m);
+    }
+}
+
+static void texts_end_with_ids_of_keys_and_of_names(void **state)
+{
+    (void)state;
+    struct model m = {0};
+    const int32_t *ids;
+    toy_int(&m.toy, "tokenizer.ggml.eos_token_id", 267); /* also known by its name */
+    toy_int(&m.toy, "tokenizer.ggml.eot_token_id", 104);
+    toy_int(&m.toy, "tokenizer.ggml.eom_token_id", 259);
+    open_model(&m, &(struct toy_vocab){.merges = merges, .extra = specials});
+    assert_int_equal(tokenizer_end_ids(m.t, &ids), 3);
+    assert_memory_equal(ids, ((int32_t[]){104, 259, 267}), 3 * sizeof *ids);
+    assert_true(tokenizer_is_end(m.t, 267));
+    assert_false(tokenizer_is_end(m.t, 268));
+    close_model(&m);
+}
+
+/* ---- two vocabularies ---- */
+
+static const struct toy_token end_only[] = {{"<|im_end|>", CONTROL}, {NULL, 0}};
+static const struct toy_token padded[] = {{"<|im_end|>", CONTROL}, {"[PAD1]", UNUSED}, {"[PAD2]", UNUSED}, {NULL, 0}};
+static const struct toy_token other_text[] = {{"<|im_bend|>", CONTROL}, {NULL, 0}};
+static const struct toy_token other_type[] = {{"<|im_end|>", USER}, {NULL, 0}};
+
+static const struct {
+    const char *name;
+    const struct toy_token *big, *little;
+    const char *error; /* NULL: they go together */
+} pairs[] = {
+    {"equal", end_only, end_only, NULL},
+    {"the big one is padded", padded, end_only, NULL},
+    {"the little one is padded", end_only, padded, NULL},
+    {"another text", padded, other_text,
+     "the vocabularies differ: id 259 is \"<|im_end|>\" (type 3) in the big model, \"<|im_bend|>\" (type 3) in the "
+     "little "
+     "one"},
+    {"another type", end_only, other_type,
+     "the vocabularies differ: id 259 is \"<|im_end|>\" (type 3) in the big model, \"<|im_end|>\" (type 4) in the "
+     "little "
+     "one"},
+};
+
+static void vocabularies_that_differ_in_padding_only_go_together(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N(pairs); i++) {
+        struct model big = {0}, little = {0};
+        struct err err = {0};
+        int n_common = -1;
+        open_model(&big, &(struct toy_vocab){.merges = merges, .extra = pairs[i].big});
+        open_model(&little, &(struct toy_vocab){.merges = merges, .extra = pairs[i].little});
+        int rc = tokenizer_compatible(big.t, little.t, &n_common, &err);
+        if (rc != (pairs[i].error ? E_MODEL : OK)) fail_msg("%s: %d %s", pairs[i].name, rc, err.text);
+        assert_int_equal(n_common, pairs[i].error ? -1 : 260);
+        if (pairs[i].error) assert_string_equal(err.text, pairs[i].error);
+        bool same_hash = tokenizer_hash(big.t) == tokenizer_hash(little.t);
+        assert_int_equal(same_hash, pairs[i].big == pairs[i].little);
+        close_model(&big);
+        close_model(&little);
+    }
+}
+
+/* ---- files that are refused ---- */
+
+static void no_keys(struct toy *t)
+{
+    (void)t;
+}
+
+static void of_model(struct toy *t)
+{
+    toy_vocab(t, &(struct toy_vocab){.model = "llama", .merges = merges});
+}
+
+static void of_pre(struct toy *t)
+{
+    toy_vocab(t, &(struct toy_vocab){.pre = "tekken", .merges = merges});
+}
+
+static void names_only(struct toy *t)
+{
+    toy_str(t, "tokenizer.ggml.model", "gpt2");
+    toy_str(t, "tokenizer.ggml.pre", "smollm");
+}
+
+static void without_pre(struct toy *t)
+{
+    toy_str(t, "tokenizer.ggml.model", "gpt2");
+}
+
+static void two_tokens(struct toy *t)
+{
+    names_only(t);
+    toy_strs(t, "tokenizer.ggml.tokens", (const char *const[]){"a", "b"}, 2);
+}
+
+static void too_few_types(struct toy *t)
+{
+    two_tokens(t);
+    toy_ints(t, "tokenizer.ggml.token_type", (const int32_t[]){1}, 1);
+}
+
+static void strange_type(struct toy *t)
+{
+    two_tokens(t);
+    toy_ints(t, "tokenizer.ggml.token_type", (const int32_t[]){1, 7}, 2);
+}
+
+static void merge_without_result(struct toy *t)
+{
+    two_tokens(t);
+    toy_strs(t, "tokenizer.ggml.merges", (const char *const[]){"a b"}, 1);
+}
+
+static void merge_without_space(struct toy *t)
+{
+    two_tokens(t);
+    toy_strs(t, "tokenizer.ggml.merges", (const char *const[]){"ab"}, 1);
+}
+
+static void eos_outside(struct toy *t)
+{
+    toy_vocab(t, &(struct toy_vocab){.merges = merges});
+    toy_int(t, "tokenizer.ggml.eos_token_id", 259);
+}
+
+static void bos_unnamed(struct toy *t)
+{
+    toy_vocab(t, &(struct toy_vocab){.merges = merges});
+    toy_bool(t, "tokenizer.ggml.add_bos_token", true);
+}
+
+static const struct {
+    void (*fill)(struct toy *t);
+    const char *error;
+} refused[] = {
+    {no_keys, "toy: no vocabulary (tokenizer.ggml.model)"},
+    {of_model, "toy: tokenizer \"llama\" is not supported (known: gpt2)"},
+    {of_pre, "toy: pre-tokenizer \"tekken\" is not supported (known: qwen2, smollm)"},
+    {without_pre, "toy: pre-tokenizer \"default\" is not supported (known: qwen2, smollm)"},
+    {names_only, "toy: no list of tokens (tokenizer.ggml.tokens)"},
+    {two_tokens, "toy: no list of merges (tokenizer.ggml.merges)"},
+    {too_few_types, "toy: tokenizer.ggml.token_type does not fit the 2 tokens"},
+    {strange_type, "toy: token 1 has type 7, known are 1 to 6"},
+    {merge_without_result, "toy: merge 0 \"a b\" is not of two tokens that make a third"},
+    {merge_without_space, "toy: merge 0 \"ab\" is not of two tokens that make a third"},
+    {eos_outside, "toy: tokenizer.ggml.eos_token_id is 259, the vocabulary ends at 258"},
+    {bos_unnamed, "toy: add_bos_token without tokenizer.ggml.bos_token_id"},
+};
+
+static void a_file_that_cannot_be_used_is_refused_with_its_cause(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N(refused); i++) {
+        struct toy toy = {0};
+        struct gguf g;
+        struct err err = {0};
+        struct tokenizer *t = NULL;
+        refused[i].fill(&toy);
+        toy_open(&toy, &g);
+        assert_int_equal(tokenizer_open(&t, &g, &err), E_MODEL);
+        assert_string_equal(err.text, refused[i].error);
+        assert_null(t);
+        toy_close(&toy, &g);
+    }
+}
+
+static void a_byte_without_a_token_is_refused_and_nothing_is_set(void **state)
+{
+    (void)state;
+    struct toy toy = {0};
+    struct gguf g;
+    struct err err;
+    struct tokenizer *t;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    two_tokens(&toy);
+    toy_strs(&toy, "tokenizer.ggml.merges", NULL, 0);
+    toy_open(&toy, &g);
+    assert_int_equal(tokenizer_open(&t, &g, &err), OK);
+    assert_int_equal(tokenizer_encode(t, "abc", 3, true, true, &ids, &n, &err), E_USAGE);
+    assert_string_equal(err.text, "the vocabulary has no token for byte 0x63");
+    assert_null(ids);
+    assert_int_equal(n, 0);
+    tokenizer_close(t);
+    toy_close(&toy, &g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(special_tokens_are_found_in_the_text),
+        cmocka_unit_test(control_tokens_are_silent_unless_asked),
+        cmocka_unit_test(ids_are_appended_to_what_is_there),
+        cmocka_unit_test(bos_comes_first_where_file_and_caller_ask),
+        cmocka_unit_test(texts_end_with_ids_of_keys_and_of_names),
+        cmocka_unit_test(vocabularies_that_differ_in_padding_only_go_together),
+        cmocka_unit_test(a_file_that_cannot_be_used_is_refused_with_its_cause),
+        cmocka_unit_test(a_byte_without_a_token_is_refused_and_nothing_is_set),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
