@@ -1,0 +1,78 @@
+/* bench_tokenizer MODEL.gguf [TEXT] -- how long opening takes, and a megabyte of each kind of text. Not a test. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "coordinator/tokenizer.h"
+
+enum { N_BYTES = 1 << 20 };
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static void measure(const struct tokenizer *t, const char *name, const char *text, size_t n)
+{
+    int32_t *ids = NULL;
+    size_t n_ids = 0;
+    struct err err;
+    double start = now_ms();
+    if (tokenizer_encode(t, text, n, true, true, &ids, &n_ids, &err) == OK)
+        printf("%-24s %8zu bytes %8zu ids %6.0f ms\n", name, n, n_ids, now_ms() - start);
+    else
+        printf("%-24s %s\n", name, err.text);
+    free(ids);
+}
+
+static void measure_all(const struct tokenizer *t, const char *path, char *text)
+{
+    FILE *f = path ? fopen(path, "r") : NULL;
+    if (f) {
+        measure(t, path, text, fread(text, 1, N_BYTES, f));
+        fclose(f);
+    }
+    static const struct {
+        const char *name;
+        char byte;
+    } runs[] = {{"one letter", 'a'}, {"spaces", ' '}, {"<", '<'}, {"no characters", (char)0x80}};
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        memset(text, runs[i].byte, N_BYTES);
+        measure(t, runs[i].name, text, N_BYTES);
+    }
+    uint32_t state = 1;
+    for (size_t i = 0; i < N_BYTES; i++) {
+        state = state * 1664525u + 1013904223u;
+        text[i] = "etaoinshrdlu"[(state >> 16) % 12];
+    }
+    measure(t, "one word of 12 letters", text, N_BYTES);
+}
+
+int main(int argc, char **argv)
+{
+    struct gguf g;
+    struct tokenizer *t;
+    struct err err;
+    char *text = malloc(N_BYTES);
+    if (argc < 2 || !text) {
+        fputs("usage: bench_tokenizer MODEL.gguf [TEXT]\n", stderr);
+        return E_USAGE;
+    }
+    int rc = gguf_open(&g, argv[1], &err);
+    if (rc == OK) {
+        double start = now_ms();
+        rc = tokenizer_open(&t, &g, &err);
+        if (rc == OK) {
+            printf("%s: open %.1f ms\n", tokenizer_model(t), now_ms() - start);
+            measure_all(t, argc > 2 ? argv[2] : NULL, text);
+            tokenizer_close(t);
+        }
+        gguf_close(&g);
+    }
+    if (rc != OK) fprintf(stderr, "%s\n", err.text);
+    free(text);
+    return rc;
+}

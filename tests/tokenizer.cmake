@@ -1,0 +1,11 @@
+# Text: characters, pieces, merges, whole tokenizers and chat templates. Real models come from PILOTFISH_MODELS or ./models.
+pilotfish_test(test_utf8 test_utf8.c LIBS pf_coordinator)
+pilotfish_test(test_split test_split.c LIBS pf_coordinator)
+pilotfish_test(test_bpe test_bpe.c lib/toy_vocab.c LIBS pf_coordinator)
+pilotfish_test(test_tokenizer test_tokenizer.c lib/toy_vocab.c LIBS pf_coordinator)
+pilotfish_test(test_text test_text.c lib/real.c LIBS pf_coordinator)
+pilotfish_test(test_template test_template.c lib/real.c lib/toy_vocab.c LIBS pf_coordinator)
+
+add_executable(bench_tokenizer bench_tokenizer.c)
+target_include_directories(bench_tokenizer PRIVATE ${sees}/all)
+target_link_libraries(bench_tokenizer PRIVATE pf_coordinator)
