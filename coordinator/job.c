@@ -143,6 +143,8 @@ static void sum_up(struct job *j)
     for (int p = PEER_VERIFIER; p < j->c.layout.n_peers; p++) big += seen[p].h.weights_bytes;
     for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) j->info.kv_bytes += kv_bytes(j, p);
     j->info.weights_bytes = big + little;
+    j->info.n_workers = j->n_hello;
+    j->info.n_threads = (int)seen[PEER_VERIFIER].h.threads;
     /* Shards of a stage stream their parts at once, stages one after the other. */
     j->info.draft_cost = big ? (double)little * j->c.layout.tp / (double)big : 0;
 }

@@ -26,6 +26,7 @@ struct job_config {
 };
 
 struct job_info { /* known once job_open is done */
+    int n_workers, n_threads; /* that said Hello; of the verifier's leader */
     int n_ctx;
     uint64_t weights_bytes, kv_bytes; /* over all workers */
     double draft_cost;                /* drafter's bytes a token over a verifier's */

@@ -1,0 +1,238 @@
+#include "tests/lib/grid.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+#include "coordinator/job.h"
+#include "proto/gguf.h"
+#include "proto/history.h"
+#include "worker/slots.h"
+
+static const char *const names[] = {"none", "little", "ngram", "itself", "wrong"};
+
+void cell_name(const struct cell *c, char *out, size_t size)
+{
+    snprintf(out, size, "drafter %s, draft-max %d, threads %d, tp %d, pp %d, %s", names[c->drafter], c->draft_max,
+             c->threads, c->tp, c->pp, c->with_others ? "with others" : "alone");
+}
+
+enum drafter grid_layout_drafter(enum grid_drafter d)
+{
+    return d == GRID_NONE ? DRAFTER_NONE : d == GRID_NGRAM ? DRAFTER_NGRAM : DRAFTER_LITTLE;
+}
+
+static uint64_t vocab_hash(const char *path)
+{
+    struct gguf g;
+    struct err err = {0};
+    if (gguf_open(&g, path, &err) != OK) fail_msg("%s", err.text);
+    uint64_t h = gguf_array_hash(&g, "tokenizer.ggml.tokens") ^ history_mix(gguf_array_hash(&g, "tokenizer.ggml.token_type"));
+    gguf_close(&g);
+    return h;
+}
+
+void grid_init(struct grid *g, const char *big, const char *little, const struct kernels *k)
+{
+    static const int lengths[GRID_PROMPTS] = {7, 40, 90};
+    *g = (struct grid){.big = big, .little = little, .kernels = k, .n_prompts = GRID_PROMPTS, .n_vocab = 512, .n_predict = GRID_PREDICT};
+    uint64_t r = 1;
+    for (int p = 0; p < GRID_PROMPTS; p++) {
+        g->n_prompt[p] = lengths[p];
+        for (int i = 0; i < lengths[p]; i++) g->prompts[p][i] = (int32_t)((r = history_mix(r + 1)) % 512);
+    }
+}
+
+/* ---- the drafter that is always wrong ---- */
+
+static int32_t right_id(const struct grid *g, const int32_t *ids, int n)
+{
+    for (int p = 0; p < g->n_prompts; p++)
+        if (n < g->n_text[p] && !memcmp(g->texts[p], ids, (size_t)n * sizeof *ids)) return g->texts[p][n];
+    return 0; /* past the text's end, or in the first run: nothing to know */
+}
+
+static int answer(struct grid *g, struct slots *slots, struct wire_arena *out, struct mailbox *mb, const struct draft_ask *ask)
+{
+    struct err err;
+    struct draft_row rows[64];
+    size_t n = 0;
+    if (slots_check(slots, ask->slot, ask->at, ask->h, ask->n_ids) != PART_OK) return E_FAIL;
+    slots_apply(slots, ask->slot, ask->at, ask->ids, ask->n_ids);
+    struct slot *s = &slots->slot[ask->slot];
+    uint32_t at = (uint32_t)s->len;
+    while ((uint32_t)s->len < ask->until && n < 64) {
+        /* Right but for the first: so every draft is refused at once, and what follows never counts. */
+        int32_t id = (right_id(g, s->ids, s->len) + 1) % g->n_vocab;
+        rows[n++] = (struct draft_row){id, 0.9f};
+        slots_apply(slots, ask->slot, (uint32_t)s->len, &id, 1);
+    }
+    struct message m = {.tag = TAG_DRAFT,
+                        .draft = {.slot = ask->slot, .round = ask->round, .at = at, .h = s->h[at], .rows = rows, .n_rows = n}};
+    const uint8_t *data;
+    size_t n_bytes;
+    int rc = wire_encode(out, &m, &data, &n_bytes, &err);
+    return rc == OK ? mailbox_post(mb, PEER_COORDINATOR, m.tag, data, n_bytes, &err) : rc;
+}
+
+static int post(struct mailbox *mb, struct wire_arena *out, const struct message *m)
+{
+    struct err err;
+    const uint8_t *data;
+    size_t n_bytes;
+    int rc = wire_encode(out, m, &data, &n_bytes, &err);
+    return rc == OK ? mailbox_post(mb, PEER_COORDINATOR, m->tag, data, n_bytes, &err) : rc;
+}
+
+int grid_wrong_drafter(void *arg, struct mailbox *mb)
+{
+    struct grid *g = arg;
+    struct err err;
+    struct wire_arena in = {0}, out = {0};
+    struct slots slots = {0};
+    struct message m = {.tag = TAG_HELLO,
+                        .hello = {.version = WIRE_VERSION, .host = "here", .peer = PEER_DRAFTER, .vocab = vocab_hash(g->big),
+                                  .path = "", .memory_bytes = UINT64_MAX, .cpu = ""}};
+    int rc = wire_arena_init(&in, 1 << 18, &err);
+    if (rc == OK) rc = wire_arena_init(&out, 1 << 18, &err);
+    if (rc == OK) rc = post(mb, &out, &m);
+    for (bool quit = false; rc == OK && !quit;) {
+        struct mail mail;
+        rc = mailbox_wait(mb, &mail, -1, &err);
+        if (rc != OK) break;
+        rc = wire_decode(&in, mail.tag, mail.data, mail.n_bytes, &m, &err);
+        mail_free(&mail);
+        if (rc != OK) break;
+        quit = m.tag == TAG_QUIT;
+        if (m.tag == TAG_WELCOME) {
+            rc = slots_init(&slots, (int)m.welcome.n_slots, (int)m.welcome.n_ctx, m.welcome.root, &err);
+            if (rc == OK) rc = post(mb, &out, &(struct message){.tag = TAG_READY, .ready = {1}});
+        }
+        if (m.tag == TAG_DRAFT_ASK) rc = answer(g, &slots, &out, mb, &m.ask);
+    }
+    slots_free(&slots);
+    wire_arena_free(&in);
+    wire_arena_free(&out);
+    return rc;
+}
+
+/* ---- one cell ---- */
+
+static int ignore(void *arg, const struct seq *s, struct err *err)
+{
+    (void)arg, (void)s, (void)err;
+    return OK;
+}
+
+static uint64_t hash_seq(const struct seq *s)
+{
+    uint64_t h = 0;
+    uint32_t bits;
+    for (int i = s->n_prompt; i < s->n_ids; i++) {
+        memcpy(&bits, &s->lp[i], sizeof bits);
+        h = history_mix(history_next(h, s->ids[i]) ^ bits);
+        for (int k = 0; k < s->n_top; k++) {
+            const struct top *t = &s->top[i * s->n_top + k];
+            memcpy(&bits, &t->lp, sizeof bits);
+            h = history_mix(history_next(h, t->id) ^ bits);
+        }
+    }
+    return h;
+}
+
+static void check_counts(struct grid *g, const struct cell *c, const struct seq *s, const char *name)
+{
+    uint32_t refused = 0;
+    for (int i = s->n_prompt; i < s->n_ids; i++) refused += s->origin[i] == ORIGIN_CORRECTION;
+    if (s->stats.n_judged != s->stats.n_accepted + refused) fail_msg("%s: judged is not accepted + first refused", name);
+    if (c->drafter >= GRID_ITSELF && s->stats.n_judged == 0) fail_msg("%s: nothing was judged", name);
+    if (c->drafter == GRID_WRONG && s->stats.n_accepted) fail_msg("%s: a wrong draft was accepted", name);
+    if (c->drafter == GRID_ITSELF && s->stats.n_accepted != s->stats.n_judged) fail_msg("%s: big refuses itself", name);
+    if (c->drafter == GRID_NONE && s->stats.n_drafted) fail_msg("%s: drafts without a drafter", name);
+    if (c->drafter != GRID_LITTLE) return;
+    if (s->stats.n_judged == 0) fail_msg("%s: nothing was judged", name);
+    g->n_judged += s->stats.n_judged;
+    g->n_accepted += s->stats.n_accepted;
+}
+
+static void check_seqs(struct grid *g, const struct cell *c, const struct seq *seqs, int n, const char *name)
+{
+    for (int i = 0; i < n; i++) {
+        uint64_t h = hash_seq(&seqs[i]);
+        if (g->have_expected && h != g->expected[i])
+            fail_msg("%s: prompt %d gives %016llx, big alone %016llx", name, i, (unsigned long long)h,
+                     (unsigned long long)g->expected[i]);
+        if (seq_n_generated(&seqs[i]) != g->n_predict) fail_msg("%s: prompt %d: %d tokens", name, i, seq_n_generated(&seqs[i]));
+        check_counts(g, c, &seqs[i], name);
+        if (g->have_expected) continue;
+        g->expected[i] = h;
+        g->n_text[i] = seqs[i].n_ids;
+        memcpy(g->texts[i], seqs[i].ids, (size_t)seqs[i].n_ids * sizeof *seqs[i].ids);
+    }
+}
+
+static void run_job(struct grid *g, const struct cell *c, struct job *job, const char *name)
+{
+    struct err err = {0};
+    struct seq seqs[GRID_PROMPTS] = {0};
+    int n = c->with_others ? g->n_prompts : 1, rc = OK;
+    for (int i = 0; i < n && rc == OK; i++)
+        rc = seq_init(&seqs[i], i, g->prompts[i], g->n_prompt[i], g->n_predict, GRID_CTX, GRID_TOP, job_root(vocab_hash(g->big)), &err);
+    struct job_run run = {.drafting = c->drafter != GRID_NONE,
+                          .ignore_eos = true,
+                          .draft_max = c->draft_max,
+                          .draft_ctx = GRID_CTX,
+                          .n_lanes = n,
+                          .n_ids = g->n_vocab,
+                          .n_top = GRID_TOP};
+    struct job_watch watch = {ignore, ignore, NULL};
+    if (rc == OK) rc = job_run(job, &run, seqs, n, &watch, &err);
+    if (rc != OK) fail_msg("%s: %s", name, err.text);
+    check_seqs(g, c, seqs, n, name);
+    for (int i = 0; i < n; i++) seq_free(&seqs[i]);
+}
+
+void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct office *office)
+{
+    char name[128];
+    struct err err = {0};
+    struct job *job = NULL;
+    struct job_info info;
+    cell_name(c, name, sizeof name);
+    struct job_config config = {.layout = *l, .vocab_big = vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
+    config.vocab_little = config.vocab_big; /* toys have one vocabulary */
+    if (job_open(&job, &config, office, &err) != OK) fail_msg("%s: %s", name, err.text);
+    job_info(job, &info);
+    if (info.n_workers != c->tp * c->pp + (c->drafter != GRID_NONE) || info.n_threads != c->threads)
+        fail_msg("%s: %d workers of %d threads", name, info.n_workers, info.n_threads);
+    run_job(g, c, job, name);
+    job_close(job);
+    job_quit(office, l, OK, "");
+}
+
+void grid_run(struct grid *g, const struct cell *c)
+{
+    struct err err = {0};
+    struct layout l;
+    struct cluster *cluster = NULL;
+    if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
+    struct cluster_config config = {.layout = l, .big = g->big, .little = g->little, .kernels = g->kernels, .n_threads = c->threads};
+    if (c->drafter == GRID_ITSELF) config.little = g->big;
+    if (c->drafter == GRID_WRONG) {
+        config.drafter = grid_wrong_drafter;
+        config.drafter_arg = g;
+    }
+    struct office *office = office_open(l.n_peers);
+    assert_non_null(office);
+    if (cluster_start(&cluster, &config, office, &err) != OK) fail_msg("%s", err.text);
+    grid_run_over(g, c, &l, office);
+    cluster_join(cluster);
+    office_close(office);
+}

@@ -1,0 +1,56 @@
+/* grid.h -- one hash over all layouts: a cell runs the real coordinator and real workers, and must give big's own ids and
+ * log-probabilities, bit for bit, whatever the drafter, the draft's length, threads, shards, stages and company.
+ *
+ * The expected text is the cell {no drafter, one thread, one shard, one stage, alone}, by the same code: what another
+ * program says is test_golden's business.
+ */
+#ifndef TESTS_LIB_GRID_H
+#define TESTS_LIB_GRID_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "kernels/kernels.h"
+#include "proto/mailbox.h"
+
+enum grid_drafter { GRID_NONE, GRID_LITTLE, GRID_NGRAM, GRID_ITSELF, GRID_WRONG, N_GRID_DRAFTERS };
+enum { GRID_PROMPTS = 3, GRID_PREDICT = 24, GRID_CTX = 160, GRID_TOP = 2 };
+
+struct cell {
+    enum grid_drafter drafter;
+    int draft_max, threads, tp, pp;
+    int with_others; /* all prompts at once, else the first alone */
+};
+
+struct grid {
+    const char *big, *little;
+    const struct kernels *kernels;
+    int n_prompts, n_prompt[GRID_PROMPTS];
+    int32_t prompts[GRID_PROMPTS][GRID_CTX];
+    int n_vocab;
+    int n_predict;
+    /* Set by the first run. */
+    int have_expected;
+    uint64_t expected[GRID_PROMPTS];
+    int n_text[GRID_PROMPTS];
+    int32_t texts[GRID_PROMPTS][GRID_CTX]; /* prompt and big's own continuation: what the wrong drafter knows */
+    uint64_t n_judged, n_accepted;         /* over all cells of model drafters that are sometimes right */
+};
+
+/* Prompts of 7, 40 and 90 ids from a seed. */
+void grid_init(struct grid *g, const char *big, const char *little, const struct kernels *k);
+
+void cell_name(const struct cell *c, char *out, size_t size);
+
+/* Runs a cell in this process. Fails the cmocka test with the cell's name. */
+void grid_run(struct grid *g, const struct cell *c);
+
+/* Rank 0's side of a cell under MPI: the office reaches the ranks; layout's n_ranks is set. */
+void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct office *office);
+
+/* A drafter that knows big's texts and always proposes the id after the right one. arg: struct grid. */
+int grid_wrong_drafter(void *arg, struct mailbox *mailbox);
+
+enum drafter grid_layout_drafter(enum grid_drafter d);
+
+#endif

@@ -1,0 +1,126 @@
+/* One hash over all layouts, in one process, on toy models: the best oracle we have (ARITHMETIC.md makes it cheap). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/grid.h"
+#include "tests/lib/tiny.h"
+
+static char folder[] = "/tmp/pilotfish-grid-XXXXXX";
+
+struct toy {
+    char big[64], little[64];
+};
+
+/* The little toy is the big one with a block left out, so that some of its drafts are right. */
+static struct toy write_toy(uint32_t type, const char *architecture, bool tied)
+{
+    struct toy t;
+    struct tiny_spec spec = tiny_spec(type);
+    spec.architecture = architecture;
+    spec.tied = tied;
+    snprintf(t.big, sizeof t.big, "%s/big-%u-%s-%d.gguf", folder, type, architecture, tied);
+    snprintf(t.little, sizeof t.little, "%s/little-%u-%s-%d.gguf", folder, type, architecture, tied);
+    assert_int_equal(tiny_write(t.big, &spec), 0);
+    spec.left_out = 2;
+    assert_int_equal(tiny_write(t.little, &spec), 0);
+    return t;
+}
+
+static const struct kernels *fastest(void)
+{
+    const char *why;
+    return kernels_pick(NULL, &why);
+}
+
+/* The text to compare with: each prompt alone would do, but prompts of the first run also run together; that they do not
+ * change each other is what the cells `alone` show. */
+static void expect(struct grid *g)
+{
+    g->have_expected = 0;
+    grid_run(g, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
+    g->have_expected = 1;
+}
+
+static void every_layout_window_thread_count_and_company_gives_one_hash(void **state)
+{
+    (void)state;
+    static const int windows[] = {1, 4, 8, 16};
+    struct toy toy = write_toy(TINY_F32, "qwen2", false);
+    struct grid g;
+    int n = 0;
+    grid_init(&g, toy.big, toy.little, fastest());
+    expect(&g);
+    for (int d = 0; d < N_GRID_DRAFTERS; d++)
+        for (int w = 0; w < 4; w++)
+            for (int threads = 1; threads <= 2; threads++)
+                for (int tp = 1; tp <= 3; tp++)
+                    for (int pp = 1; pp <= 3; pp++)
+                        for (int others = 0; others <= 1; others++, n++)
+                            grid_run(&g, &(struct cell){(enum grid_drafter)d, windows[w], threads, tp, pp, others});
+    print_message("%d cells; the little toy: %llu of %llu judged drafts accepted\n", n, (unsigned long long)g.n_accepted,
+                  (unsigned long long)g.n_judged);
+    assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
+}
+
+static void every_format_and_architecture_gives_one_hash(void **state)
+{
+    (void)state;
+    static const uint32_t types[] = {TINY_F16, TINY_Q4_1, TINY_Q5_0, TINY_Q8_0, TINY_Q4_K, TINY_Q6_K};
+    static const struct cell cells[] = {
+        {GRID_LITTLE, 4, 2, 2, 2, 1}, {GRID_ITSELF, 8, 1, 3, 1, 0}, {GRID_NGRAM, 4, 2, 1, 3, 1}, {GRID_WRONG, 16, 1, 2, 1, 1}};
+    for (size_t t = 0; t < 2 * sizeof types / sizeof *types; t++) {
+        struct toy toy = write_toy(types[t / 2], t % 2 ? "llama" : "qwen2", t % 2);
+        struct grid g;
+        grid_init(&g, toy.big, toy.little, fastest());
+        expect(&g);
+        for (size_t c = 0; c < sizeof cells / sizeof *cells; c++) grid_run(&g, &cells[c]);
+    }
+}
+
+static void every_path_of_this_cpu_gives_the_reference_s_hash(void **state)
+{
+    (void)state;
+    static const uint32_t types[] = {TINY_F32, TINY_F16, TINY_Q4_1, TINY_Q5_0, TINY_Q8_0, TINY_Q4_K, TINY_Q6_K};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        struct toy toy = write_toy(types[t], "qwen2", false);
+        struct grid g;
+        grid_init(&g, toy.big, toy.little, &kernels_ref);
+        expect(&g);
+        for (int i = 1; (g.kernels = kernels_path(i)); i++) {
+            grid_run(&g, &(struct cell){GRID_NONE, 1, 2, 1, 1, 1});
+            grid_run(&g, &(struct cell){GRID_LITTLE, 4, 2, 2, 1, 1});
+        }
+    }
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_path_of_this_cpu_gives_the_reference_s_hash),
+        cmocka_unit_test(every_format_and_architecture_gives_one_hash),
+        cmocka_unit_test(every_layout_window_thread_count_and_company_gives_one_hash),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
