@@ -67,8 +67,9 @@ struct office; /* thread-safe; outlives its mailboxes */
 struct office *office_open(int n_peers);
 void office_close(struct office *o); /* undelivered letters are freed */
 
-/* `wake`, if any, is called (by the posting thread) after a letter for this peer was queued: uv_async_send for the
- * coordinator's loop, which polls and never waits. NULL: memory. */
+/* `wake`, if any, is called (by the posting thread, under the queue's lock: it must not touch the office) after a letter
+ * for this peer was queued: uv_async_send for the coordinator's loop, which polls and never waits. Once closed, the
+ * mailbox's hook is not running and is not called again. NULL: memory. */
 struct mailbox *mail_local_open(struct office *o, int self, void (*wake)(void *), void *wake_arg);
 
 /* Queues a letter that came from elsewhere: takes m. What the pump calls. */
@@ -96,6 +97,11 @@ void mpi_finish(void);
 /* Ends every rank now (MPI_Abort): the way out when a peer is lost. Does not return. */
 void mpi_abort(int code) __attribute__((noreturn));
 
+/* A communicator of the shards of self's stage, in order of shard; NULL for a peer that is no shard. A collective: every
+ * rank calls it once, after mpi_start (rank 0 does in pump_run). *comm is an MPI_Comm *, owned here until mpi_finish. */
+int mpi_split(const struct layout *l, int self, void **comm, struct err *err);
+
+/* l is copied. Closing flushes what was posted, for at most 2 s. NULL: memory. */
 struct mailbox *mail_mpi_open(const struct layout *l, int self);
 
 /* ---- mail_pump.c: rank 0's thread between its office and MPI ---- */
@@ -106,7 +112,8 @@ int pump_open(struct pump **out, struct mpi_world *w, struct err *err);
 /* From here on letters to peers of other ranks go through the pump; back-off from spinning to 200 us. */
 int pump_run(struct pump *p, struct office *o, const struct layout *l, struct err *err);
 /* Flushes what is queued, then MPI_Finalize on the pump's thread. An error that the pump met is returned here; it also
- * reaches the coordinator as a Fail letter from the pump, so nothing waits for ever. */
+ * reaches the coordinator as a Fail letter from the pump, so nothing waits for ever. After an error nothing is flushed or
+ * finalized (a lost peer would never answer): what is left is mpi_abort. */
 int pump_close(struct pump *p, struct err *err);
 
 #endif

@@ -1,0 +1,33 @@
+/* backoff.h -- how long to sleep before looking again, where nothing can wake us: MPI has no file descriptor.
+ *
+ * First a few looks without sleeping, then sleeps that grow by an eighth each: a letter is seen late by at most about
+ * an eighth of the time that it took to come, and an idle rank costs next to nothing.
+ */
+#ifndef PROTO_BACKOFF_H
+#define PROTO_BACKOFF_H
+
+enum { BACKOFF_MIN_US = 5, BACKOFF_MAX_US = 200 };
+
+struct backoff {
+    int n_looks; /* without a sleep, since something happened */
+    int us;      /* the last sleep */
+};
+
+static inline void backoff_reset(struct backoff *b)
+{
+    *b = (struct backoff){0};
+}
+
+/* 0: look again at once. max_looks: how often that is right; few where ranks share cores. */
+static inline int backoff_next(struct backoff *b, int max_looks, int max_us)
+{
+    if (b->n_looks < max_looks) {
+        b->n_looks++;
+        return 0;
+    }
+    b->us = b->us ? b->us + b->us / 8 + 1 : BACKOFF_MIN_US;
+    if (b->us > max_us) b->us = max_us;
+    return b->us;
+}
+
+#endif

@@ -1,0 +1,282 @@
+#include <limits.h>
+#include <mpi.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/backoff.h"
+#include "proto/mailbox.h"
+
+enum {
+    FLUSH_MS = 2000,
+    LOOKS_ALONE = 200, /* some 40 us */
+    LOOKS_CROWDED = 4,
+    SLEEP_SENDING_US = 50 /* a long letter on its way needs us to look now and then */
+};
+
+/* A letter's last bytes: whom from, whom to, and its tag. At the end, so that the data begins where malloc put it. */
+enum { TAIL = 4 };
+_Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
+
+/* MPI itself is one a process, and so is this. */
+static struct {
+    MPI_Comm mail, stage;
+    bool crowded; /* more ranks than cores on this host */
+} world = {MPI_COMM_NULL, MPI_COMM_NULL, true};
+
+static int mpi_failed(int code, const char *what, struct err *err)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int n = 0;
+    MPI_Error_string(code, text, &n);
+    return err_set(err, E_PEER, "MPI: %s: %s", what, text);
+}
+
+/* ---- start and end ---- */
+
+int mpi_launched(int *rank, int *size)
+{
+    static const struct {
+        const char *rank, *size;
+    } says[] = {
+        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+        {"PMIX_RANK", NULL},
+        {"PMI_RANK", "PMI_SIZE"},
+        {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}, /* SLURM_NTASKS is there without srun, too */
+    };
+    const char *r = NULL, *s = NULL;
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
+        if (!r) r = getenv(says[i].rank);
+        if (!s && says[i].size) s = getenv(says[i].size);
+    }
+    *rank = r ? atoi(r) : -1;
+    *size = s ? atoi(s) : -1;
+    return r || getenv("OMPI_COMM_WORLD_SIZE");
+}
+
+static void set_open_mpi(void)
+{
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    /* The rows of a stage go off without waiting until the receiver looks. */
+    setenv("OMPI_MCA_btl_tcp_eager_limit", "4194304", 0);
+}
+
+static int look_around(struct mpi_world *w)
+{
+    MPI_Comm host;
+    int n_here, n;
+    int code = MPI_Comm_rank(MPI_COMM_WORLD, &w->rank);
+    if (code == MPI_SUCCESS) code = MPI_Comm_size(MPI_COMM_WORLD, &w->size);
+    if (code == MPI_SUCCESS) code = MPI_Comm_dup(MPI_COMM_WORLD, &world.mail);
+    if (code == MPI_SUCCESS) code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
+    if (code != MPI_SUCCESS) return code;
+    MPI_Comm_size(host, &n_here);
+    MPI_Comm_free(&host);
+    world.crowded = n_here > sysconf(_SC_NPROCESSORS_ONLN);
+    char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    MPI_Get_library_version(library, &n);
+    size_t line = strcspn(library, "\n");
+    if (line >= sizeof w->library) line = sizeof w->library - 1;
+    memcpy(w->library, library, line);
+    w->library[line] = '\0';
+    return MPI_SUCCESS;
+}
+
+int mpi_start(struct mpi_world *w, struct err *err)
+{
+    int level, launcher_rank, launcher_size;
+    mpi_launched(&launcher_rank, &launcher_size);
+    set_open_mpi();
+    prctl(PR_SET_TIMERSLACK, 1000UL); /* ns: else a sleep of 5 us takes 55 */
+    int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+    if (code != MPI_SUCCESS) return err_set(err, E_PEER, "MPI does not start (code %d)", code);
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    struct mpi_world here = {0};
+    code = look_around(&here);
+    int rc = OK;
+    if (code != MPI_SUCCESS)
+        rc = mpi_failed(code, "starting", err);
+    else if (level < MPI_THREAD_FUNNELED)
+        rc = err_set(err, E_PEER, "%s has no thread support", here.library);
+    else if (launcher_size > 0 && launcher_size != here.size)
+        rc = err_set(
+            err, E_LAYOUT,
+            "the launcher started %d ranks, but %s sees %d: use the launcher of the MPI that pilotfish is built "
+            "with (pilotfish doctor)",
+            launcher_size, here.library, here.size);
+    if (rc == OK)
+        *w = here;
+    else
+        mpi_finish();
+    return rc;
+}
+
+void mpi_finish(void)
+{
+    if (world.stage != MPI_COMM_NULL) MPI_Comm_free(&world.stage);
+    if (world.mail != MPI_COMM_NULL) MPI_Comm_free(&world.mail);
+    MPI_Finalize();
+}
+
+void mpi_abort(int code)
+{
+    int started = 0, ended = 0;
+    MPI_Initialized(&started);
+    MPI_Finalized(&ended);
+    if (started && !ended) MPI_Abort(MPI_COMM_WORLD, code);
+    _exit(code);
+}
+
+int mpi_split(const struct layout *l, int self, void **comm, struct err *err)
+{
+    bool shard = self >= PEER_VERIFIER;
+    int color = shard ? layout_stage(l, self) : MPI_UNDEFINED;
+    int code = MPI_Comm_split(MPI_COMM_WORLD, color, shard ? layout_shard(l, self) : 0, &world.stage);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "splitting the ranks into stages", err);
+    *comm = shard ? &world.stage : NULL;
+    return OK;
+}
+
+/* ---- letters ---- */
+
+struct outgoing { /* owned until MPI has sent it */
+    struct outgoing *next;
+    MPI_Request request;
+    uint8_t bytes[]; /* data, tail */
+};
+
+struct ranks {
+    struct mailbox base;
+    struct layout layout;
+    struct outgoing *sending;
+    MPI_Request receiving; /* of the one letter that is coming in; MPI_REQUEST_NULL: none */
+    uint8_t *data;         /* owns: that letter's [n_bytes] */
+    int n_bytes;
+};
+
+/* Frees what MPI is done with. Looking also moves the rest on. */
+static int retire(struct ranks *r, struct err *err)
+{
+    for (struct outgoing **at = &r->sending; *at;) {
+        struct outgoing *o = *at;
+        int done, code = MPI_Test(&o->request, &done, MPI_STATUS_IGNORE);
+        if (code != MPI_SUCCESS) return mpi_failed(code, "sending a letter", err);
+        if (done) {
+            *at = o->next;
+            free(o);
+        } else {
+            at = &o->next;
+        }
+    }
+    return OK;
+}
+
+static int ranks_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
+{
+    struct ranks *r = (struct ranks *)mb;
+    if (!layout_has(&r->layout, to)) return err_set(err, E_FAIL, "a letter to peer %d, which is not there", to);
+    if (n_bytes > INT_MAX - TAIL) return err_set(err, E_FAIL, "a letter of %zu bytes is too long for MPI", n_bytes);
+    struct outgoing *o = malloc(sizeof *o + n_bytes + TAIL);
+    if (!o) return err_set(err, E_FAIL, "out of memory for a letter of %zu bytes", n_bytes);
+    if (n_bytes) memcpy(o->bytes, data, n_bytes);
+    const uint8_t tail[TAIL] = {(uint8_t)mb->self, (uint8_t)to, (uint8_t)tag};
+    memcpy(o->bytes + n_bytes, tail, TAIL);
+    int code =
+        MPI_Isend(o->bytes, (int)n_bytes + TAIL, MPI_BYTE, layout_rank(&r->layout, to), 0, world.mail, &o->request);
+    if (code != MPI_SUCCESS) {
+        free(o);
+        return mpi_failed(code, "sending a letter", err);
+    }
+    struct outgoing **last = &r->sending;
+    while (*last) last = &(*last)->next;
+    o->next = NULL;
+    *last = o;
+    return retire(r, err);
+}
+
+/* Begins to receive the next letter, if one is there. Only one at a time: so order is kept, and nothing blocks. */
+static int receive_next(struct ranks *r, struct err *err)
+{
+    int there, n;
+    MPI_Message message;
+    MPI_Status status;
+    int code = MPI_Improbe(MPI_ANY_SOURCE, 0, world.mail, &there, &message, &status);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "looking for letters", err);
+    if (!there) return MAIL_NONE;
+    MPI_Get_count(&status, MPI_BYTE, &n);
+    if (n < TAIL) return err_set(err, E_PEER, "rank %d sends a letter of %d bytes", status.MPI_SOURCE, n);
+    r->data = malloc((size_t)n);
+    if (!r->data) return err_set(err, E_FAIL, "out of memory for a letter of %d bytes", n);
+    r->n_bytes = n;
+    code = MPI_Imrecv(r->data, n, MPI_BYTE, &message, &r->receiving);
+    return code == MPI_SUCCESS ? OK : mpi_failed(code, "receiving a letter", err);
+}
+
+static int ranks_poll(struct mailbox *mb, struct mail *out, struct err *err)
+{
+    struct ranks *r = (struct ranks *)mb;
+    int done, rc = retire(r, err);
+    if (rc == OK && r->receiving == MPI_REQUEST_NULL) rc = receive_next(r, err);
+    if (rc != OK) return rc;
+    int code = MPI_Test(&r->receiving, &done, MPI_STATUS_IGNORE);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "receiving a letter", err);
+    if (!done) return MAIL_NONE;
+    size_t n = (size_t)r->n_bytes - TAIL;
+    const uint8_t *tail = r->data + n;
+    *out = (struct mail){.from = tail[0], .to = tail[1], .tag = tail[2], .n_bytes = n, .data = r->data};
+    r->data = NULL;
+    return OK;
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void sleep_us(int us)
+{
+    if (us > 0)
+        nanosleep(&(struct timespec){.tv_nsec = us * 1000L}, NULL);
+    else if (world.crowded)
+        sched_yield();
+}
+
+static int ranks_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct err *err)
+{
+    struct ranks *r = (struct ranks *)mb;
+    uint64_t until = wait_ms < 0 ? UINT64_MAX : now_us() + (uint64_t)wait_ms * 1000;
+    struct backoff b = {0};
+    for (;;) {
+        int rc = ranks_poll(mb, out, err);
+        if (rc != MAIL_NONE) return rc;
+        if (wait_ms >= 0 && now_us() >= until) return MAIL_NONE;
+        bool moving = r->sending || r->data;
+        sleep_us(
+            backoff_next(&b, world.crowded ? LOOKS_CROWDED : LOOKS_ALONE, moving ? SLEEP_SENDING_US : BACKOFF_MAX_US));
+    }
+}
+
+static void ranks_close(struct mailbox *mb)
+{
+    struct ranks *r = (struct ranks *)mb;
+    struct err ignored;
+    uint64_t until = now_us() + FLUSH_MS * 1000;
+    while (retire(r, &ignored) == OK && r->sending && now_us() < until) sleep_us(BACKOFF_MIN_US);
+    /* What MPI still reads or writes stays allocated: the process is about to end. */
+    free(r);
+}
+
+struct mailbox *mail_mpi_open(const struct layout *l, int self)
+{
+    static const struct mailbox_ops ops = {ranks_post, ranks_poll, ranks_wait, ranks_close};
+    struct ranks *r = malloc(sizeof *r);
+    if (!r) return NULL;
+    *r = (struct ranks){.base = {.ops = &ops, .self = self}, .layout = *l, .receiving = MPI_REQUEST_NULL};
+    return &r->base;
+}

@@ -1,0 +1,215 @@
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "proto/backoff.h"
+#include "proto/mailbox.h"
+#include "proto/wire.h"
+
+/* Starting ──pump_open returns──▶ ready ──pump_run──▶ carrying ──pump_close──▶ ended
+ *                                   └────────────────pump_close────────────────▲        */
+enum pump_state { STARTING, READY, CARRYING, ENDING };
+
+enum {
+    BATCH = 64, /* letters one way before a look the other way */
+    LOOKS = 20,
+    FAIL_ARENA = 4096
+};
+
+struct pump {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum pump_state state;
+    bool called; /* a letter wants out */
+    struct mpi_world world;
+    struct layout layout;
+    struct office *office;
+    struct mailbox *inside; /* the gate's: letters to peers of other ranks. NULL: nothing to carry */
+    int rc;
+    struct err err; /* the first */
+};
+
+static void pump_set(struct pump *p, enum pump_state state)
+{
+    pthread_mutex_lock(&p->lock);
+    p->state = state;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Waits while the state is `state`; returns the next. */
+static enum pump_state pump_await(struct pump *p, enum pump_state state)
+{
+    pthread_mutex_lock(&p->lock);
+    while (p->state == state) pthread_cond_wait(&p->changed, &p->lock);
+    state = p->state;
+    pthread_mutex_unlock(&p->lock);
+    return state;
+}
+
+static void pump_call(void *arg)
+{
+    struct pump *p = arg;
+    pthread_mutex_lock(&p->lock);
+    p->called = true;
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Sleeps for at most `us`, less if a letter wants out or the pump shall end. Returns whether it goes on. */
+static bool pump_sleep(struct pump *p, int us)
+{
+    struct timespec until;
+    if (us == 0) sched_yield();
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += us * 1000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&p->lock);
+    int late = us == 0;
+    while (!late && !p->called && p->state == CARRYING) late = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+    p->called = false;
+    bool goes_on = p->state == CARRYING;
+    pthread_mutex_unlock(&p->lock);
+    return goes_on;
+}
+
+/* ---- the thread ---- */
+
+static int carry_out(struct pump *p, struct mailbox *outside, int *n_moved)
+{
+    struct mail m;
+    int rc = OK;
+    for (int i = 0; i < BATCH && rc == OK; i++) {
+        rc = mailbox_poll(p->inside, &m, &p->err);
+        if (rc != OK) break;
+        rc = mailbox_post(outside, m.to, m.tag, m.data, m.n_bytes, &p->err);
+        mail_free(&m);
+        ++*n_moved;
+    }
+    return rc == MAIL_NONE ? OK : rc;
+}
+
+static int carry_in(struct pump *p, struct mailbox *outside, int *n_moved)
+{
+    struct mail m;
+    int rc = OK;
+    for (int i = 0; i < BATCH && rc == OK; i++) {
+        rc = mailbox_poll(outside, &m, &p->err);
+        if (rc == OK) rc = office_deliver(p->office, &m, &p->err);
+        *n_moved += rc == OK;
+    }
+    return rc == MAIL_NONE ? OK : rc;
+}
+
+/* Until pump_close, and then until nothing is left to send. */
+static int carry(struct pump *p, struct mailbox *outside)
+{
+    struct backoff b = {0};
+    for (bool goes_on = true;;) {
+        int n_moved = 0;
+        int rc = carry_out(p, outside, &n_moved);
+        if (rc == OK) rc = carry_in(p, outside, &n_moved);
+        if (rc != OK) return rc;
+        if (n_moved)
+            backoff_reset(&b);
+        else if (!goes_on)
+            return OK;
+        else
+            goes_on = pump_sleep(p, backoff_next(&b, LOOKS, BACKOFF_MAX_US));
+    }
+}
+
+static int carry_all(struct pump *p)
+{
+    void *none;
+    int rc = mpi_split(&p->layout, PEER_COORDINATOR, &none, &p->err);
+    if (rc != OK) return rc;
+    struct mailbox *outside = mail_mpi_open(&p->layout, PEER_COORDINATOR);
+    if (!outside) return err_set(&p->err, E_FAIL, "out of memory");
+    rc = carry(p, outside);
+    if (rc == OK) mailbox_close(outside); /* else MPI may still use what it owns */
+    return rc;
+}
+
+/* The coordinator must hear of it: nobody else will answer its letters any more. */
+static void tell_failure(struct pump *p)
+{
+    struct wire_arena arena;
+    struct err ignored;
+    const uint8_t *data;
+    size_t n_bytes;
+    if (wire_arena_init(&arena, FAIL_ARENA, &ignored) != OK) return;
+    struct message m = {.tag = TAG_FAIL, .fail = {(uint32_t)p->err.code, p->err.text}};
+    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) == OK)
+        mailbox_post(p->inside, PEER_COORDINATOR, TAG_FAIL, data, n_bytes, &ignored);
+    wire_arena_free(&arena);
+}
+
+static void *pump_main(void *arg)
+{
+    struct pump *p = arg;
+    p->rc = mpi_start(&p->world, &p->err);
+    bool started = p->rc == OK;
+    pump_set(p, READY);
+    if (pump_await(p, READY) == CARRYING && p->inside) p->rc = carry_all(p);
+    if (started && p->rc != OK) tell_failure(p);
+    pump_await(p, CARRYING);
+    if (p->rc == OK) mpi_finish();
+    return NULL;
+}
+
+/* ---- the other threads' side ---- */
+
+int pump_open(struct pump **out, struct mpi_world *w, struct err *err)
+{
+    struct pump *p = calloc(1, sizeof *p);
+    if (!p) return err_set(err, E_FAIL, "out of memory");
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&p->lock, NULL);
+    if (pthread_create(&p->thread, NULL, pump_main, p)) {
+        free(p);
+        return err_set(err, E_FAIL, "cannot start the thread that talks to other ranks");
+    }
+    pump_await(p, STARTING);
+    if (p->rc != OK) return pump_close(p, err);
+    *w = p->world;
+    *out = p;
+    return OK;
+}
+
+int pump_run(struct pump *p, struct office *o, const struct layout *l, struct err *err)
+{
+    const int gate = PEER_VERIFIER; /* lives on another rank, if any does: nobody here reads its queue */
+    p->office = o;
+    p->layout = *l;
+    if (l->n_ranks > 1) {
+        p->inside = mail_local_open(o, gate, pump_call, p);
+        if (!p->inside) return err_set(err, E_FAIL, "out of memory");
+        for (int peer = 0; peer < l->n_peers; peer++)
+            if (layout_has(l, peer) && layout_rank(l, peer) != 0) office_route(o, peer, gate);
+    }
+    pump_set(p, CARRYING);
+    return OK;
+}
+
+int pump_close(struct pump *p, struct err *err)
+{
+    if (!p) return OK;
+    pump_set(p, ENDING);
+    pthread_join(p->thread, NULL);
+    mailbox_close(p->inside);
+    int rc = p->rc;
+    if (rc != OK && err) *err = p->err;
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+    return rc;
+}

@@ -1,0 +1,169 @@
+/* 3 ranks. A coordinator behind its pump and two shards of one stage: letters arrive in order, whole, both ways at
+ * once; the stage has a communicator of its own. Rank 0 is this program's coordinator thread, and MPI is the pump's. */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/mailbox.h"
+
+enum {
+    N_SMALL = 2000,
+    BIG = 8 << 20,
+    N_BIG = 3,
+    TAG_SMALL = 1,
+    TAG_BIG = 2,
+    TAG_DONE = 3, /* number of things that were wrong */
+    PATIENCE_MS = 60000
+};
+
+static int n_wrong;
+
+static void expect(int right, const char *what)
+{
+    if (!right) fprintf(stderr, "wrong: %s\n", what);
+    n_wrong += !right;
+}
+
+static uint8_t big_byte(int from, int i, size_t at)
+{
+    return (uint8_t)(from * 31 + i * 7 + (int)(at % 251));
+}
+
+/* Many small letters to each of the others, and big ones among them. */
+static void post_all(struct mailbox *mb, const struct layout *l)
+{
+    struct err err;
+    uint8_t *big = malloc(BIG);
+    for (int i = 0; i < N_SMALL; i++) {
+        int32_t n = i;
+        for (int to = 0; to < l->n_peers; to++)
+            if (layout_has(l, to) && to != mb->self)
+                expect(mailbox_post(mb, to, TAG_SMALL, &n, sizeof n, &err) == OK, "posting a small letter");
+        if (i % (N_SMALL / N_BIG) != 0 || i / (N_SMALL / N_BIG) >= N_BIG) continue;
+        for (size_t at = 0; at < BIG; at++) big[at] = big_byte(mb->self, i, at);
+        for (int to = 0; to < l->n_peers; to++)
+            if (layout_has(l, to) && to != mb->self)
+                expect(mailbox_post(mb, to, TAG_BIG, big, BIG, &err) == OK, "posting a big letter");
+    }
+    free(big); /* posting copies */
+}
+
+struct seen {
+    int n_small, n_big;
+};
+
+static void check(const struct mail *m, int self, struct seen *seen)
+{
+    struct seen *s = &seen[m->from];
+    expect(m->to == self, "a letter is for whom it says");
+    if (m->tag == TAG_SMALL) {
+        int32_t n = -1;
+        if (m->n_bytes == sizeof n) memcpy(&n, m->data, sizeof n);
+        expect(n == s->n_small++, "small letters come in order");
+        return;
+    }
+    int i = s->n_big++ * (N_SMALL / N_BIG), right = m->tag == TAG_BIG && m->n_bytes == BIG;
+    for (size_t at = 0; right && at < BIG; at++) right = m->data[at] == big_byte(m->from, i, at);
+    expect(right, "a big letter is whole");
+    expect(s->n_small == i + 1, "a big letter keeps its place among small ones");
+}
+
+static void take_all(struct mailbox *mb, const struct layout *l)
+{
+    struct seen seen[8] = {0};
+    struct mail m;
+    struct err err = {0};
+    for (int left = (l->n_ranks - 1) * (N_SMALL + N_BIG); left > 0; left--) {
+        int rc = mailbox_wait(mb, &m, PATIENCE_MS, &err);
+        expect(rc == OK, "every letter comes");
+        if (rc != OK) return;
+        check(&m, mb->self, seen);
+        mail_free(&m);
+    }
+}
+
+static void check_stage(const struct layout *l, int self, void *comm)
+{
+    int size = 0, rank = -1, sum = 0;
+    MPI_Comm stage = *(MPI_Comm *)comm;
+    MPI_Comm_size(stage, &size);
+    MPI_Comm_rank(stage, &rank);
+    MPI_Allreduce(&self, &sum, 1, MPI_INT, MPI_SUM, stage);
+    expect(size == l->tp && rank == layout_shard(l, self), "a stage's ranks are its shards, in order");
+    expect(sum == PEER_VERIFIER + PEER_VERIFIER + 1, "shards exchange numbers over their communicator");
+}
+
+static int run_shard(void)
+{
+    struct mpi_world w;
+    struct layout l;
+    struct err err;
+    void *comm = NULL;
+    int rc = mpi_start(&w, &err);
+    if (rc == OK) rc = layout_make(&l, w.size, 2, 1, DRAFTER_NONE, &err);
+    int self = rc == OK ? layout_peer(&l, w.rank) : -1;
+    if (rc == OK) rc = mpi_split(&l, self, &comm, &err);
+    if (rc != OK) {
+        fprintf(stderr, "a shard does not start: %s\n", err.text);
+        mpi_abort(rc);
+    }
+    check_stage(&l, self, comm);
+    struct mailbox *mb = mail_mpi_open(&l, self);
+    post_all(mb, &l);
+    take_all(mb, &l);
+    expect(mailbox_post(mb, PEER_DRAFTER, TAG_SMALL, NULL, 0, &err) == E_FAIL, "a peer that is not there is refused");
+    mailbox_post(mb, PEER_COORDINATOR, TAG_DONE, &n_wrong, sizeof n_wrong, &err);
+    mailbox_close(mb);
+    mpi_finish();
+    return n_wrong != 0;
+}
+
+static void take_reports(struct mailbox *mb, int n)
+{
+    struct mail m;
+    struct err err;
+    for (int i = 0; i < n; i++) {
+        int rc = mailbox_wait(mb, &m, PATIENCE_MS, &err), theirs = -1;
+        if (rc == OK && m.tag == TAG_DONE && m.n_bytes == sizeof theirs) memcpy(&theirs, m.data, sizeof theirs);
+        expect(theirs == 0, "a shard found everything right");
+        if (rc == OK) mail_free(&m);
+    }
+    expect(mailbox_wait(mb, &m, 1, &err) == MAIL_NONE, "no letter comes twice");
+}
+
+static int run_coordinator(void)
+{
+    struct pump *p;
+    struct mpi_world w;
+    struct layout l;
+    struct err err;
+    int rc = pump_open(&p, &w, &err);
+    if (rc == OK) rc = layout_make(&l, w.size, 2, 1, DRAFTER_NONE, &err);
+    struct office *o = rc == OK ? office_open(l.n_peers) : NULL;
+    if (rc == OK) rc = pump_run(p, o, &l, &err);
+    if (rc != OK) {
+        fprintf(stderr, "the pump does not start: %s\n", err.text);
+        mpi_abort(rc);
+    }
+    struct mailbox *mb = mail_local_open(o, PEER_COORDINATOR, NULL, NULL);
+    post_all(mb, &l);
+    take_all(mb, &l);
+    take_reports(mb, l.n_ranks - 1);
+    mailbox_close(mb);
+    expect(pump_close(p, &err) == OK, "the pump ends well");
+    office_close(o);
+    printf("%s: 3 ranks, %d letters and %d of 8 MiB each way between any two: %d wrong\n", w.library, N_SMALL, N_BIG,
+           n_wrong);
+    return n_wrong != 0;
+}
+
+int main(void)
+{
+    int rank, size;
+    if (!mpi_launched(&rank, &size) || rank < 0) {
+        fprintf(stderr, "start me with mpirun -n 3\n");
+        return 2;
+    }
+    return rank == 0 ? run_coordinator() : run_shard();
+}
