@@ -1,8 +1,8 @@
 /* template.h -- a chat as the text that the model was trained on.
  *
- * Recognised from the file's own tokenizer.chat_template, never guessed: ChatML, with the default system message of that
- * template. A file without a template, or with one that is not recognised, is not chatted with silently: template_find
- * says which case it is, and the caller runs raw and says so, or refuses.
+ * Recognised from the file's own tokenizer.chat_template, never guessed: ChatML, with the default system message of
+ * that template. A file without a template, or with one that is not recognised, is not chatted with silently:
+ * template_find says which case it is, and the caller runs raw and says so, or refuses.
  */
 #ifndef COORDINATOR_TEMPLATE_H
 #define COORDINATOR_TEMPLATE_H
@@ -10,9 +10,10 @@
 #include "proto/err.h"
 #include "proto/gguf.h"
 
-struct template {
-    const char *name;   /* "chatml" */
-    char system[512];   /* the template's default system message; "" if it has none */
+struct template
+{
+    const char *name; /* "chatml" */
+    char system[512]; /* the template's default system message; "" if it has none */
 };
 
 enum template_found { TEMPLATE_NONE, TEMPLATE_UNKNOWN, TEMPLATE_OK };

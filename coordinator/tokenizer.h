@@ -1,10 +1,10 @@
 /* tokenizer.h -- text <-> token ids, from the vocabulary inside a model file.
  *
- * Byte-level BPE ("gpt2" in tokenizer.ggml.model) with the pre-tokenizers qwen2 and smollm (tokenizer.ggml.pre). Text is
- * split by the pre-tokenizer's expression (PCRE2), each piece is merged by rank. Special (control and user-defined) tokens
- * are recognised in the text where asked. No normalisation. The tokenizer owns its tables and the decoded bytes of the
- * tokens, and borrows the gguf until tokenizer_close. It does not change after open: threads may share it. Encoding is
- * O(n log n) in the text; decoding gives bytes, which may end inside a UTF-8 character.
+ * Byte-level BPE ("gpt2" in tokenizer.ggml.model) with the pre-tokenizers qwen2 and smollm (tokenizer.ggml.pre). Text
+ * is split by the pre-tokenizer's expression (PCRE2), each piece is merged by rank. Special (control and user-defined)
+ * tokens are recognised in the text where asked. No normalisation. The tokenizer owns its tables and the decoded bytes
+ * of the tokens, and borrows the gguf until tokenizer_close. It does not change after open: threads may share it.
+ * Encoding is O(n log n) in the text; decoding gives bytes, which may end inside a UTF-8 character.
  */
 #ifndef COORDINATOR_TOKENIZER_H
 #define COORDINATOR_TOKENIZER_H
@@ -25,15 +25,15 @@ void tokenizer_close(struct tokenizer *t);
 int tokenizer_n_vocab(const struct tokenizer *t);
 const char *tokenizer_model(const struct tokenizer *t); /* "gpt2 / qwen2", for messages */
 
-/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. special: parse special tokens in the text; add_bos: put the
- * file's BOS first where the file asks for it (tokenizer.ggml.add_bos_token). Every byte string is encoded, UTF-8 or not,
- * and the pieces of its ids are the string again; E_USAGE where the vocabulary lacks a byte of it (SmolLM2 lacks 21, none
- * of them usual), for a silent loss is the worse answer. */
+/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. special: parse special tokens in the text; add_bos: put
+ * the file's BOS first where the file asks for it (tokenizer.ggml.add_bos_token). Every byte string is encoded, UTF-8
+ * or not, and the pieces of its ids are the string again; E_USAGE where the vocabulary lacks a byte of it (SmolLM2
+ * lacks 21, none of them usual), for a silent loss is the worse answer. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
                      int32_t **ids, size_t *n_ids, struct err *err);
 
-/* The bytes of one id: borrowed until close, not zero-terminated. special: the text of control tokens too, else they are
- * empty. Unknown ids are empty. */
+/* The bytes of one id: borrowed until close, not zero-terminated. special: the text of control tokens too, else they
+ * are empty. Unknown ids are empty. */
 struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special);
 
 /* The id of a token by its exact text as it stands in the file's list; -1: none. */
