@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# scripts/mpirun with launchers of ours in place of Open MPI's: what it adds, and what it makes of what they return.
+#   mpirun.sh SCRIPTS_FOLDER
+set -u
+mpirun=$1/mpirun
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+n_wrong=0
+
+wrong() {
+    n_wrong=$((n_wrong + 1))
+    echo "WRONG: $1"
+    sed 's/^/    | /' out err 2> /dev/null
+}
+
+# launcher VERSION_LINE: does what SCRIPT says, after writing down its arguments and what ranks would see.
+launcher() {
+    {
+        echo '#!/usr/bin/env bash'
+        echo "[ \"\$1\" = --version ] && { echo '$1'; exit; }"
+        echo 'echo "$*" > args; env | grep -E "^(PILOTFISH|OMPI)_" > environment; eval "$SCRIPT"'
+    } > launcher
+    chmod +x launcher
+}
+
+launch() { SCRIPT=$1 PILOTFISH_MPIRUN=./launcher "$mpirun" "${@:2}" > out 2> err < /dev/null; }
+
+# gives CODE N_LINES SCRIPT: exit code, and lines of ours on standard error.
+gives() {
+    launch "$3" -n 3 ./pilotfish generate
+    local rc=$?
+    [ "$rc" = "$1" ] || wrong "$3: exit $rc, not $1"
+    [ "$(grep -c '^pilotfish: ' err)" = "$2" ] || wrong "$3: not $2 lines of ours"
+}
+
+printf '#!/bin/sh\n' > pilotfish
+chmod +x pilotfish
+
+# --- exit codes -----------------------------------------------------------------------------------------------------------
+
+launcher 'mpirun (Open MPI) 4.1.4'
+gives 0 0 'true'
+gives 3 1 'echo "pilotfish: no model" >&2; exit 3'
+gives 6 1 'echo "pilotfish: differs" >&2; exit 6'
+gives 5 1 'exit 137'
+gives 5 1 'exit 139'
+gives 5 1 'echo "pilotfish: rank 2 is gone" >&2; exit 137'
+gives 5 1 'echo "pilotfish: rank 2 is gone" >&2; exit 5'
+gives 1 1 'echo "not enough slots" >&2; exit 1'
+gives 1 1 'exit 213'
+grep -q 'gave up (exit 213)' err || wrong "the launcher's own failure is not told"
+gives 5 1 'kill -9 $$'
+
+# --- standard output and error stay apart, and whole ----------------------------------------------------------------------
+
+launch 'printf "text without an end"; printf "note" >&2; exit 2' -n 2 ./pilotfish
+[ "$(cat out)" = "text without an end" ] || wrong "standard output is not the ranks'"
+[ "$(head -c 4 err)" = note ] || wrong "standard error is not the ranks'"
+
+# --- what is added --------------------------------------------------------------------------------------------------------
+
+launch true -n 10000 ./pilotfish generate -n 2
+grep -q '^-q --bind-to none --oversubscribe ' args ||
+    wrong "4, more ranks than cores: $(cat args)"
+grep -q ' -n 10000 ./pilotfish generate -n 2$' args || wrong "the arguments are not passed on: $(cat args)"
+launch true -n 1 ./pilotfish generate -n 10000
+grep -q oversubscribe args && wrong "a number behind the program is not the ranks'"
+launch true --host a,b -n 10000 ./pilotfish
+grep -q oversubscribe args && wrong "other hosts' slots are not ours to judge"
+grep -q '^PILOTFISH_TTY=0$' environment || wrong "a file is no terminal"
+grep -q '^OMPI_MCA_mpi_yield_when_idle=1$' environment || wrong "idle ranks do not yield"
+launcher 'mpirun (Open MPI) 5.0.11'
+launch true -n 10000 ./pilotfish
+grep -q '^--bind-to none --map-by :OVERSUBSCRIBE ' args || wrong "5, more ranks than cores: $(cat args)"
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------------------------------
+
+launcher 'mpirun (Open MPI) 4.1.4'
+mkfifo ready
+set -m # or bash would start it with SIGINT ignored
+SCRIPT='trap "echo kept; kill %1; exit 1" INT; echo go > ready; sleep 60 2> err.sleep > out.sleep & wait' \
+    PILOTFISH_MPIRUN=./launcher "$mpirun" -n 2 ./pilotfish > out 2> err < /dev/null &
+pid=$!
+set +m
+read -r _ < ready
+kill -INT "$pid" 2> /dev/null
+wait "$pid"
+rc=$?
+[ "$rc" = 130 ] || wrong "Ctrl-C: exit $rc, not 130"
+[ "$(cat out)" = kept ] || wrong "Ctrl-C: the text so far is lost"
+
+# --- what cannot be launched ----------------------------------------------------------------------------------------------
+
+"$mpirun" -n 2 > out 2> err
+[ $? = 2 ] || wrong "no program: exit code"
+PILOTFISH_MPIRUN=./no_launcher "$mpirun" -n 2 ./pilotfish > out 2> err
+[ $? = 2 ] || wrong "no launcher: exit code"
+
+echo "$n_wrong wrong"
+[ "$n_wrong" = 0 ]
