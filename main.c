@@ -1,11 +1,13 @@
 /* main.c -- one executable: a command line becomes a coordinator with its workers, or one worker of a job.
  *
- * The only file, with cluster.c, that sees both sides. Not under a launcher MPI is never started: every peer is a thread.
- * Only main exits, and it prints an error once: by rank 0, to which every worker reports.
+ * The only file, with cluster.c, that sees both sides. Not under a launcher MPI is never started: every peer is a
+ * thread. Only main exits, and it prints an error once: by rank 0, to which every worker reports.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cluster.h"
 #include "coordinator/commands.h"
@@ -19,11 +21,14 @@ struct program {
     int argc;
     char **argv;
     const struct kernels *kernels;
+    bool launched; /* by mpirun or the like */
+    int rank;      /* as the launcher says; 0 without one */
     struct cluster_config config;
     struct office *office;
     struct cluster *cluster;
 };
 
+/* "pilotfish: " begins an error and nothing else: scripts/mpirun looks for it. */
 static int complain(const struct err *err)
 {
     fprintf(stderr, "pilotfish: %s\n", err->text);
@@ -38,16 +43,8 @@ static int pick_kernels(struct program *p, struct err *err)
     p->kernels = kernels_pick(forced, &why);
     if (!p->kernels) return err_set(err, E_USAGE, "PILOTFISH_CPU=%s: %s", forced, why);
     if (p->kernels == &kernels_ref && !(forced && *forced))
-        fprintf(stderr, "pilotfish: this CPU lacks AVX2, FMA or F16C: only the slow reference runs\n");
+        fprintf(stderr, "this CPU lacks AVX2, FMA or F16C: only the slow reference runs\n");
     return OK;
-}
-
-static void describe_cluster(struct program *p)
-{
-    p->config.big = p->o.big;
-    p->config.little = p->o.little;
-    p->config.kernels = p->kernels;
-    p->config.n_threads = p->o.threads;
 }
 
 static int start_workers(void *arg, struct err *err)
@@ -78,12 +75,106 @@ static int generate_alone(struct program *p, struct err *err)
     return rc;
 }
 
+/* A shell reads it back as one word. */
+static void append_word(char *line, size_t size, const char *word)
+{
+    bool plain =
+        *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%")];
+    size_t n = strlen(line);
+    if (plain) {
+        snprintf(line + n, size - n, " %s", word);
+        return;
+    }
+    n += (size_t)snprintf(line + n, size - n, " '");
+    for (; *word && n + 6 < size; word++)
+        n += (size_t)snprintf(line + n, size - n, *word == '\'' ? "'\\''" : "%c", *word);
+    if (n + 1 < size) snprintf(line + n, size - n, "'");
+}
+
+/* The layout for this many ranks; a wrong number is answered with a command that works. */
+static int lay_out(struct program *p, int n_ranks, struct err *err)
+{
+    const struct options *o = &p->o;
+    int rc = layout_make(&p->config.layout, n_ranks, o->tp, o->pp, o->drafter, err);
+    if (rc != E_LAYOUT || layout_make(&p->config.layout, 1, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
+        return rc;
+    char line[600] = "";
+    int right = 1 + (o->drafter == DRAFTER_LITTLE) + o->tp * o->pp;
+    snprintf(line, sizeof line, "scripts/mpirun -n %d pilotfish", right);
+    for (int i = 1; i < p->argc; i++) append_word(line, sizeof line, p->argv[i]);
+    char cause[sizeof err->text];
+    snprintf(cause, sizeof cause, "%s", err->text);
+    return err_set(err, rc, "%.300s: %s", cause, line);
+}
+
+/* A worker that failed can leave others inside a collective, and MPI_Finalize would wait for them: the launcher ends
+ * them when rank 0 goes without it. */
+static volatile sig_atomic_t late_code;
+enum { FINISH_S = 3 };
+
+static void too_late(int signum)
+{
+    (void)signum;
+    _exit(late_code);
+}
+
+static int generate_first_rank(struct program *p, struct err *err)
+{
+    struct mpi_world world;
+    struct pump *pump;
+    int rc = pump_open(&pump, &world, err);
+    if (rc != OK) return rc;
+    rc = lay_out(p, world.size, err);
+    if (rc == OK && !(p->office = office_open(p->config.layout.n_peers))) rc = err_set(err, E_FAIL, "out of memory");
+    if (rc == OK) rc = pump_run(pump, p->office, &p->config.layout, err);
+    if (rc == OK) rc = generate(p, err);
+    if (rc != OK) {
+        complain(err);
+        late_code = rc;
+        signal(SIGALRM, too_late);
+        alarm(FINISH_S);
+    }
+    struct err ignored;
+    int closed = pump_close(pump, rc == OK ? err : &ignored);
+    if (rc == OK && closed != OK) {
+        complain(err);
+        rc = closed;
+    }
+    if (closed != OK) mpi_abort(rc);
+    office_close(p->office);
+    return rc;
+}
+
+/* What goes wrong here is told to rank 0, which prints it; only what could not be told is printed here. */
+static int generate_other_rank(struct program *p, struct err *err)
+{
+    struct mpi_world world;
+    void *comm = NULL;
+    int rc = mpi_start(&world, err);
+    if (rc != OK) return complain(err);
+    if (lay_out(p, world.size, err) == OK) {
+        rc = mpi_split(&p->config.layout, layout_peer(&p->config.layout, world.rank), &comm, err);
+        if (rc == OK) rc = cluster_run_rank(&p->config, world.rank, comm, err);
+        if (rc == E_PEER) {
+            complain(err);
+            mpi_abort(rc);
+        }
+    }
+    mpi_finish();
+    return OK;
+}
+
 static int run_generate(struct program *p, struct err *err)
 {
     int rc = pick_kernels(p, err);
-    if (rc != OK) return rc;
-    describe_cluster(p);
-    return generate_alone(p, err);
+    if (rc != OK) return p->rank ? rc : complain(err);
+    p->config.big = p->o.big;
+    p->config.little = p->o.little;
+    p->config.kernels = p->kernels;
+    p->config.n_threads = p->o.threads;
+    if (p->launched) return p->rank ? generate_other_rank(p, err) : generate_first_rank(p, err);
+    rc = generate_alone(p, err);
+    return rc == OK ? OK : complain(err);
 }
 
 /* ---- the other commands ---- */
@@ -98,7 +189,7 @@ static int model_runs(const char *path, struct err *err)
     return rc;
 }
 
-static int run_doctor(struct program *p, struct err *err)
+static int doctor(struct program *p, const struct mpi_world *world, struct err *err)
 {
     const char *why;
     struct doctor_input in = {.big = p->o.big,
@@ -108,8 +199,20 @@ static int run_doctor(struct program *p, struct err *err)
                               .ctx = p->o.ctx,
                               .parallel = p->o.parallel,
                               .threads = p->o.threads,
-                              .kernels = kernels_pick(getenv("PILOTFISH_CPU"), &why)};
+                              .kernels = kernels_pick(getenv("PILOTFISH_CPU"), &why),
+                              .world = world};
     return doctor_run(&in, stdout, err);
+}
+
+static int run_doctor(struct program *p, struct err *err)
+{
+    struct mpi_world world;
+    if (!p->launched) return doctor(p, NULL, err);
+    int rc = mpi_start(&world, err);
+    if (rc != OK) return rc;
+    if (world.rank == 0) rc = doctor(p, &world, err);
+    mpi_finish();
+    return rc;
 }
 
 static int run(struct program *p, struct err *err)
@@ -120,7 +223,7 @@ static int run(struct program *p, struct err *err)
     case CMD_TOKENIZE: return command_tokenize(&p->o, err);
     case CMD_INSPECT: return command_inspect(&p->o, model_runs, err);
     case CMD_DOCTOR: return run_doctor(p, err);
-    case CMD_GENERATE: return run_generate(p, err);
+    case CMD_GENERATE: break;
     }
     return err_set(err, E_FAIL, "no such command");
 }
@@ -129,7 +232,13 @@ int main(int argc, char **argv)
 {
     struct program p = {.argc = argc, .argv = argv};
     struct err err = {0};
+    int size;
+    p.launched = mpi_launched(&p.rank, &size);
+    if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);
-    if (rc == OK) rc = run(&p, &err);
-    return rc == OK ? OK : complain(&err);
+    if (rc == OK && p.o.command == CMD_GENERATE) return run_generate(&p, &err);
+    /* The other commands are one process's work: of several ranks the first does it. */
+    if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = run(&p, &err);
+    if (rc != OK && p.rank == 0) complain(&err);
+    return rc;
 }

@@ -232,9 +232,13 @@ static void on_letters(uv_async_t *handle)
 
 static void on_signal(uv_signal_t *handle, int signum)
 {
+    struct job *j = handle->data;
     struct err err;
-    err_set(&err, E_INTERRUPT, signum == SIGINT ? "interrupted" : "terminated");
-    fail(handle->data, &err);
+    if (signum == SIGTERM && j->c.layout.n_ranks > 1) /* how mpirun tells the others that a rank is gone */
+        err_set(&err, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
+    else
+        err_set(&err, E_INTERRUPT, signum == SIGINT ? "interrupted" : "terminated");
+    fail(j, &err);
 }
 
 static void on_deadline(uv_timer_t *handle)
