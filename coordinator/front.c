@@ -102,8 +102,7 @@ static const char *name_of(const struct front *f, int i, char number[16])
 static void put_paint(struct front *f, enum origin origin)
 {
     if (!f->colored || f->paint == origin) return;
-    fputs(paint_code[ORIGIN_BIG], f->io.out);
-    if (origin != ORIGIN_BIG) fputs(paint_code[origin], f->io.out);
+    fputs(paint_code[origin], f->io.out);
     f->paint = origin;
 }
 

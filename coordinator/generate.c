@@ -68,7 +68,7 @@ static int open_job(struct generate *g, struct err *err)
     if (rc == OK) rc = job_open(&g->job, &config, g->host->office, err);
     if (rc != OK) return rc;
     job_info(g->job, &g->info);
-    fprintf(stderr, "pilotfish: %llu MiB of weights, %llu MiB of KV (%d x %d positions)\n",
+    fprintf(stderr, "%llu MiB of weights, %llu MiB of KV (%d x %d positions)\n",
             (unsigned long long)(g->info.weights_bytes >> 20), (unsigned long long)(g->info.kv_bytes >> 20), n_lanes(g),
             g->info.n_ctx);
     return OK;
@@ -147,7 +147,7 @@ static int check(struct generate *g, struct err *err)
         n_tokens += seq_n_generated(&g->plain[i]);
     }
     if (rc == OK)
-        fprintf(stderr, "pilotfish: check: %d tokens are big's own, ids and log-probabilities bit for bit\n", n_tokens);
+        fprintf(stderr, "check: %d tokens are big's own, ids and log-probabilities bit for bit\n", n_tokens);
     return rc;
 }
 

@@ -1,8 +1,8 @@
 /* options.h -- the command line: every option of every command, its default, and what is wrong with it.
  *
  * One table of options in options.c drives parsing, help and the suggestions for typos. Parsing does no I/O and starts
- * nothing. Long options take "--name value" and "--name=value"; multi-letter options with one dash are rejected with the
- * right spelling, except the aliases that people know (-m, -md, -ngl).
+ * nothing. Long options take "--name value" and "--name=value"; multi-letter options with one dash are rejected with
+ * the right spelling, except the aliases that people know (-m, -md, -ngl).
  */
 #ifndef COORDINATOR_OPTIONS_H
 #define COORDINATOR_OPTIONS_H
@@ -25,7 +25,7 @@ struct options { /* strings are borrowed from argv */
     const char *big, *little;
     enum drafter drafter; /* little with --little, n-gram with --draft ngram, none with --no-draft or neither */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
-    const char *system; /* NULL: the template's own; "": none */
+    const char *system;                              /* NULL: the template's own; "": none */
     bool raw;
     int n_predict; /* 0: until an end id or the context */
     int draft_max;

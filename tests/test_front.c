@@ -137,7 +137,7 @@ static void colours_tell_drafts_from_bigs_own(void **state)
         tell(&x, WORLD, ORIGIN_DRAFT);
         tell(&x, HELLO, ORIGIN_CORRECTION);
         front_done(c.f, &x.s, NULL);
-        assert_string_equal(c.out, rows[i].colored ? "Hello\033[0m\033[32m world world\033[0m\033[33mHello\033[0m\n"
+        assert_string_equal(c.out, rows[i].colored ? "Hello\033[32m world world\033[33mHello\033[0m\n"
                                                    : "Hello world worldHello\n");
         scene_close(&c);
     }
