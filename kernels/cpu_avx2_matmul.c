@@ -5,8 +5,8 @@
  * 254 * 4 = 31496 half of it; 63 * 254 * 2 = 32004 two quads; 128 * 254 = 32512 one, and only of |w|: Q8_0 moves the
  * sign to q.
  *
- * Row counts are compile-time constants, so that the accumulators of a half stay in registers; a group of 8 blocks is
- * small enough to be walked twice, once a half. Measured and lost: both halves in one walk (gcc spills).
+ * Row counts are compile-time constants, so that up to eight accumulators of a half can stay in registers; both halves
+ * would need sixteen. So a group of 8 blocks, small enough for L1, is walked twice, once a half.
  */
 #include <immintrin.h>
 
@@ -17,9 +17,8 @@
 
 enum {
     MAX_ROWS = 8,
-    MAX_FLOAT_ROWS = 5, /* of both halves at once: six and more spill, 2.5 times slower */
-    PREFETCH_BYTES = 8192,
-    PREFETCH_FROM_K = 4096 /* one row of fewer k does not gain by it */
+    MAX_FLOAT_ROWS = 5,   /* of both halves at once: six and more spill, 2.5 times slower */
+    PREFETCH_BYTES = 8192 /* always: one row of Q4_K and 1536 k is three times slower without */
 };
 
 /* ---- scales of a group, 8 output rows of a half ---- */
@@ -162,13 +161,20 @@ INLINE __m256 step(__m256 acc, __m256 s_w, float s_x, __m256i isum, int32_t off)
 
 /* ---- products ---- */
 
+/* Where the stream will be: spread over the blocks, for a burst at the head of a group loses 10 %. */
+INLINE void prefetch(const uint8_t *at, int n_bytes)
+{
+    for (int i = 0; i < n_bytes; i += PANEL_LINE) _mm_prefetch((const char *)at + PREFETCH_BYTES + i, _MM_HINT_T0);
+}
+
 /* Adds n_blocks blocks from block i_block on to acc, of token rows row .. row+n-1. */
 INLINE void group_product(__m256 acc[MAX_ROWS], const uint8_t *at, const struct scales *scales, const struct acts *a,
-                          int row, int i_block, int n_blocks, enum quant type, int n)
+                          int row, int i_block, int n_blocks, enum quant type, int n, bool first_half)
 {
     size_t n_all = (size_t)(a->n_in / BLOCK);
     for (int i = 0; i < n_blocks; i++, at += panel_block_bytes(type)) {
         __m256i w[PANEL_QUADS];
+        if (first_half) prefetch(at, panel_block_bytes(type));
         unpack(w, at, type);
 #pragma GCC unroll 8
         for (int r = 0; r < n; r++) {
@@ -195,18 +201,16 @@ INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struc
                     int n)
 {
     const uint8_t *front = panel, *group = panel + panel_front_bytes(type, a->n_in);
-    bool ahead = n > 1 || a->n_in > PREFETCH_FROM_K;
     __m256 acc[2][MAX_ROWS];
     for (int r = 0; r < n; r++) acc[0][r] = acc[1][r] = _mm256_setzero_ps();
     for (int b = 0; b < a->n_in / BLOCK; b += PANEL_GROUP) {
         int n_blocks = a->n_in / BLOCK - b < PANEL_GROUP ? a->n_in / BLOCK - b : PANEL_GROUP;
         const uint8_t *at = group + panel_head_bytes(type, n_blocks);
-        for (int i = 0; ahead && i < panel_group_bytes(type); i += PANEL_LINE)
-            _mm_prefetch((const char *)group + PREFETCH_BYTES + i, _MM_HINT_T1);
+        prefetch(group, panel_head_bytes(type, PANEL_GROUP));
         for (int half = 0; half < 2; half++) {
             struct scales scales;
             scales_read(&scales, group, front, n_blocks, half, type);
-            group_product(acc[half], at + 32 * half, &scales, a, row, b, n_blocks, type, n);
+            group_product(acc[half], at + 32 * half, &scales, a, row, b, n_blocks, type, n, half == 0);
         }
         group += panel_group_bytes(type);
         front += PANEL * 2;

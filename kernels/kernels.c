@@ -15,7 +15,6 @@ static bool has_always(void)
     return true;
 }
 
-#ifdef KERNELS_HAVE_AVX2
 static bool has_avx2(void)
 {
     /* F16C by hand: not every compiler's __builtin_cpu_supports knows it. That the system saves ymm is in avx2's
@@ -24,16 +23,13 @@ static bool has_avx2(void)
     bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
     return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
-#endif
 
-#ifdef KERNELS_HAVE_AVX512
 static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
-#endif
 
 /* From slow to fast. */
 static const struct path {
@@ -43,12 +39,8 @@ static const struct path {
     const char *lacks;
 } paths[] = {
     {"ref", &kernels_ref, has_always, NULL},
-#ifdef KERNELS_HAVE_AVX2
     {"avx2", &kernels_avx2, has_avx2, "avx2: this CPU lacks AVX2, FMA or F16C"},
-#endif
-#ifdef KERNELS_HAVE_AVX512
     {"avx512", &kernels_avx512, has_avx512, "avx512: this CPU lacks AVX-512 F, BW, VL, DQ or VNNI"},
-#endif
     {"amx", NULL, NULL, "amx: there are no AMX kernels yet; avx512 runs on these CPUs"},
 };
 enum { N_PATHS = sizeof paths / sizeof *paths };
