@@ -11,9 +11,9 @@
 #include <unistd.h>
 #include <xmmintrin.h>
 
-/* Waking a sleeper costs some 6 us on both sides; parts of a pass end within a few us of each other. Spinning for about
- * three times a wake therefore meets nearly every barrier of a pass, and a wait that turns out long loses 20 us once.
- */
+/* A barrier that sleeps costs 6 to 25 us (two machines), one that spins 0.05 to 0.4. Threads of a pass come within a
+ * few us of each other, so spinning for as long as a sleep costs meets nearly every barrier, and never more than
+ * doubles a wait. */
 enum { SPIN_NS = 20000, PAUSES_A_LOOK = 16, CACHE_LINE = 64 };
 
 #define MXCSR_DEFAULT 0x1f80u /* round to nearest, denormals kept, no traps: the arithmetic contract */
