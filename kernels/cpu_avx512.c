@@ -8,8 +8,7 @@
 enum {
     ROWS = 8, /* token rows of a pass over a panel: 8 accumulators, 8 quads and their scales fill 32 registers */
     TURN = 4, /* groups of k (1024) after which the next 8 rows take their turn: the weights are still in L2 */
-    AHEAD_BYTES = 8192,   /* of the prefetch into L2; into L1, or nearer, loses a third at 8 rows */
-    AHEAD_MIN_N_IN = 4097 /* one row of less is faster left to the hardware's prefetcher */
+    AHEAD_BYTES = 8192 /* of the prefetch into L2 */
 };
 
 /* ---- values of a block ---- */
@@ -150,7 +149,6 @@ struct pass {
     size_t ld_out;
     const uint8_t *panel;
     int i_row, from, to;
-    int ahead; /* bytes of prefetch, 0 for none */
 };
 
 /* sum of 4 * n_quads products, less what the stored values are too large by. */
@@ -192,7 +190,7 @@ INLINE void prefetch(const uint8_t *at, int n_bytes)
 INLINE void pass_run(const struct pass *p, enum quant type, const int n)
 {
     const struct acts a = *p->a;
-    const int n_blocks = a.n_in / BLOCK, ahead = p->ahead;
+    const int n_blocks = a.n_in / BLOCK;
     const uint8_t *front = p->panel + p->from * PANEL * 2;
     const uint8_t *at = p->panel + panel_front_bytes(type, a.n_in) + (size_t)p->from * (size_t)panel_group_bytes(type);
     struct scales s;
@@ -205,12 +203,12 @@ INLINE void pass_run(const struct pass *p, enum quant type, const int n)
         int left = n_blocks - g * PANEL_GROUP, n_here = left < PANEL_GROUP ? left : PANEL_GROUP;
         size_t i_block = (size_t)p->i_row * (size_t)n_blocks + (size_t)(g * PANEL_GROUP);
         scales_read(&s, type, at, front, n_here);
-        if (ahead) prefetch(at + ahead, panel_head_bytes(type, PANEL_GROUP));
+        prefetch(at + AHEAD_BYTES, panel_head_bytes(type, PANEL_GROUP));
         at += panel_head_bytes(type, n_here);
         for (int i = 0; i < n_here; i++, i_block++, at += panel_block_bytes(type)) {
             __m512i w[PANEL_QUADS];
             quads_read(w, type, at);
-            if (ahead) prefetch(at + ahead, panel_block_bytes(type));
+            prefetch(at + AHEAD_BYTES, panel_block_bytes(type));
             UNROLL for (int r = 0; r < n; r++)
             {
                 acc[r] = block_apply(acc[r], w, &s, i, type, &a, i_block + (size_t)r * (size_t)n_blocks);
@@ -230,7 +228,8 @@ typedef void pass_fn(const struct pass *p);
 #define PASSES(type)                                                                                                   \
     PASS(type, 1)                                                                                                      \
     PASS(type, 2)                                                                                                      \
-    PASS(type, 3) PASS(type, 4) PASS(type, 5) PASS(type, 6) PASS(type, 7)                                              \
+    PASS(type, 3)                                                                                                      \
+    PASS(type, 4) PASS(type, 5) PASS(type, 6) PASS(type, 7)                                                            \
         PASS(type, 8) static pass_fn *const passes_##type[ROWS] = {pass_##type##_1, pass_##type##_2, pass_##type##_3,  \
                                                                    pass_##type##_4, pass_##type##_5, pass_##type##_6,  \
                                                                    pass_##type##_7, pass_##type##_8};
@@ -288,7 +287,6 @@ static void avx512_matmul(float *out, size_t ld_out, const struct weights *w, co
     pass_fn *const *passes = passes_of(w->type);
     const int n_groups = panel_n_groups(w->n_in), turn = n_rows > ROWS ? TURN : n_groups;
     struct pass p = {.a = a, .ld_out = ld_out};
-    p.ahead = n_rows > 1 || w->n_in >= AHEAD_MIN_N_IN ? AHEAD_BYTES : 0;
     for (int i = from; i < to; i++) {
         p.panel = w->panels + (size_t)i * w->panel_bytes;
         if (!passes) {
