@@ -1,9 +1,9 @@
 /* kernels.h -- arithmetic on buffers: one table of functions, chosen once at start.
  *
- * kernels/ARITHMETIC.md defines the bits; cpu_ref.c spells out what that page leaves open and stays readable. Every other
- * path gives the reference's bits (memcmp), so callers have no #ifdef and no tolerance. Output first, then inputs, then
- * sizes. Nothing here allocates, locks, logs or knows a model. Functions are reentrant: threads split rows, panels, heads
- * or chunks among them, and no result depends on the split.
+ * kernels/ARITHMETIC.md defines the bits; cpu_ref.c spells out what that page leaves open and stays readable. Every
+ * other path gives the reference's bits (memcmp), so callers have no #ifdef and no tolerance. Output first, then
+ * inputs, then sizes. Nothing here allocates, locks, logs or knows a model. Functions are reentrant: threads split
+ * rows, panels, heads or chunks among them, and no result depends on the split.
  *
  * Weights live in panels of 16 output rows: a lane of the widest vector is an output row, and one output element is one
  * fp32 accumulator fed over K in increasing order. How a panel's bytes are laid out is the path's own business (the
@@ -25,13 +25,13 @@ enum {
 };
 
 enum quant { /* formats of weights, numbered as GGUF numbers its tensor types */
-    QUANT_F32 = 0,
-    QUANT_F16 = 1,
-    QUANT_Q4_1 = 3,
-    QUANT_Q5_0 = 6,
-    QUANT_Q8_0 = 8,
-    QUANT_Q4_K = 12,
-    QUANT_Q6_K = 14
+             QUANT_F32 = 0,
+             QUANT_F16 = 1,
+             QUANT_Q4_1 = 3,
+             QUANT_Q5_0 = 6,
+             QUANT_Q8_0 = 8,
+             QUANT_Q4_K = 12,
+             QUANT_Q6_K = 14
 };
 
 /* A matrix [n_out, n_in] in panels. Panel p holds rows 16p .. 16p+15; rows past n_out are zero rows. */
@@ -71,9 +71,10 @@ struct kernels {
     /* Row i_row of `a` from x[a->n_in]. Returns -1, or the index of the first element that is not finite. */
     int (*quantize)(struct acts *a, int i_row, const float *x);
 
-    /* out[r*ld_out + 16p + lane] for panels p in [from, to) and token rows r in [0, n_rows): all 16 lanes are written, so
-     * ld_out >= 16 * panels of w. */
-    void (*matmul)(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows, int from, int to);
+    /* out[r*ld_out + 16p + lane] for panels p in [from, to) and token rows r in [0, n_rows): all 16 lanes are written,
+     * so ld_out >= 16 * panels of w. */
+    void (*matmul)(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows, int from,
+                   int to);
 
     /* RMSNorm: out[i] = (x[i] * (1 / sqrt(mean(x^2) + eps))) * w[i]; out may be x. */
     void (*norm)(float *out, const float *x, const float *w, int n, float eps);
@@ -83,13 +84,13 @@ struct kernels {
     void (*add_step)(float *x, const float *y, float step, int n);
     /* out[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i]; out may be gate. */
     void (*silu_mul)(float *out, const float *gate, const float *up, int n);
-    /* Turns n_heads vectors of d. cs[d/2][2] = cos, sin of this position. neox: i pairs with i + d/2; else 2i with 2i+1.
-     * a' = a*cos - b*sin, b' = a*sin + b*cos, one rounding an operation. */
+    /* Turns n_heads vectors of d. cs[d/2][2] = cos, sin of this position. neox: i pairs with i + d/2; else 2i with
+     * 2i+1. a' = a*cos - b*sin, b' = a*sin + b*cos, one rounding an operation. */
     void (*rope)(float *x, const float *cs, int n_heads, int d, bool neox);
     /* F32 -> F16, ties to even. */
     void (*to_f16)(uint16_t *out, const float *x, int n);
-    /* One query head of one row over positions 0 .. n_pos-1, in chunks (ARITHMETIC.md, Attention). q[d] is scaled already;
-     * k and v step by ld elements a position. scratch: ATTN_CHUNK + d floats. */
+    /* One query head of one row over positions 0 .. n_pos-1, in chunks (ARITHMETIC.md, Attention). q[d] is scaled
+     * already; k and v step by ld elements a position. scratch: ATTN_CHUNK + d floats. */
     void (*attention)(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
                       float *scratch);
     /* Reduces logits[n] of ids first .. first+n-1, n <= HEAD_CHUNK, first a multiple of HEAD_CHUNK. */
@@ -99,8 +100,8 @@ struct kernels {
 /* True where every path has the format. */
 bool kernels_supports(int type);
 
-/* The fastest path of this CPU, or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name is unknown or
- * the CPU lacks it, and *why says which (a string that lives on). Chosen once, by the caller, who passes it on. */
+/* The fastest path of this CPU, or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name is unknown
+ * or the CPU lacks it, and *why says which (a string that lives on). Chosen once, by the caller, who passes it on. */
 const struct kernels *kernels_pick(const char *forced, const char **why);
 
 /* Path i of those that this CPU has, the reference first; NULL past the last. For tests and `doctor`. */
@@ -109,7 +110,8 @@ const struct kernels *kernels_path(int i);
 /* a and b merged, a's ids all before b's: greater logit wins, then the smaller id. */
 struct head_part head_merge(struct head_part a, struct head_part b);
 
-/* A hash over fixed hard inputs through every kernel of the table: equal on every path and machine of one arithmetic id. */
+/* A hash over fixed hard inputs through every kernel of the table: equal on every path and machine of one arithmetic
+ * id. */
 uint64_t kernels_selftest(const struct kernels *k);
 
 extern const struct kernels kernels_ref, kernels_avx2, kernels_avx512; /* callers use kernels_pick */

@@ -1,8 +1,8 @@
 /* pool.h -- the threads of one worker.
  *
  * A pass is one pool_run: every thread runs the same story and meets the others at barriers. The caller is thread 0.
- * Threads spin briefly, then sleep; with `spin` false they sleep at once (more threads than cores on this host). Between
- * runs an idle pool sleeps and costs nothing.
+ * Threads spin briefly, then sleep; with `spin` false they sleep at once (more threads than cores on this host).
+ * Between runs an idle pool sleeps and costs nothing.
  */
 #ifndef KERNELS_POOL_H
 #define KERNELS_POOL_H
