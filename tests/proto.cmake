@@ -13,3 +13,8 @@ function(pilotfish_mpi_test name n_ranks)
 endfunction()
 
 pilotfish_mpi_test(mpi_mail 3 mpi_mail.c)
+
+set(letters lib/letters.c)
+pilotfish_test(test_layout test_layout.c LIBS pf_proto)
+pilotfish_test(test_rule test_rule.c LIBS pf_proto)
+pilotfish_test(test_wire test_wire.c ${letters} LIBS pf_proto)

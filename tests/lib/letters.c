@@ -1,0 +1,214 @@
+#include "tests/lib/letters.h"
+
+#include <float.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LIST(type, ...) (const type[]){__VA_ARGS__}, sizeof((const type[]){__VA_ARGS__}) / sizeof(type)
+#define NAN_BITS __builtin_nanf("0x1234") /* a NaN that is not the usual one */
+
+static const float hard_floats[] = {0.0f,
+                                    -0.0f,
+                                    -1.5f,
+                                    FLT_MAX,
+                                    FLT_MIN,
+                                    0x1p-149f,
+                                    NAN_BITS,
+                                    __builtin_inff(),
+                                    -__builtin_inff(),
+                                    __builtin_nansf("0x1")};
+static const float hidden[] = {1.0f, -0.0f, NAN_BITS, 0x1p-149f, -FLT_MAX, 0.125f, -2.5f, 3e-5f};
+enum { N_HARD = sizeof hard_floats / sizeof *hard_floats, N_HIDDEN = sizeof hidden / sizeof *hidden };
+
+static const struct row prompt_rows[] = {
+    {.id = 785}, {.id = 3974}, {.id = 13876}, {.id = 38835}, {.id = 34208, .wanted = true}};
+static const struct row judged_rows[] = {
+    {264, true, 0, LIST(int32_t, 12)},
+    {12, true, 2, LIST(int32_t, 151935)},
+    {151935, true, 0, NULL, 0},
+};
+static const struct row hard_rows[] = {
+    {INT32_MIN, true, UINT32_MAX, LIST(int32_t, INT32_MIN, -1, 0, 1, INT32_MAX)},
+    {INT32_MAX, false, 0, NULL, 0},
+    {0, false, 0, NULL, 0},
+};
+static const struct part hard_parts[] = {
+    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3},
+    {0},
+    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5},
+};
+static const struct part job_parts[] = {
+    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3},
+    {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5},
+};
+
+const struct letter_example letters[] = {
+    {"hello",
+     {TAG_HELLO, .hello = {.version = WIRE_VERSION,
+                           .host = "node17",
+                           .cores = 64,
+                           .peer = 3,
+                           .model = 0x0123456789abcdefu,
+                           .vocab = 0xfedcba9876543210u,
+                           .plan = 1,
+                           .arithmetic = 1,
+                           .selftest = 0xc4ceb9fe1a85ec53u,
+                           .path = "models/big.gguf",
+                           .weights_bytes = 980000000,
+                           .kv_position_bytes = 28672,
+                           .memory_bytes = 8ull << 30,
+                           .n_vocab = 151936,
+                           .n_ctx_max = 32768,
+                           .max_rows = 64,
+                           .max_jobs = 32,
+                           .threads = 2,
+                           .cpu = "avx512"}}},
+    {"hello_hard",
+     {TAG_HELLO, .hello = {UINT32_MAX, "\xff\xfe not UTF-8 \x80", UINT32_MAX, INT32_MIN, UINT64_MAX, UINT64_MAX,
+                           UINT64_MAX, UINT32_MAX, UINT64_MAX, "", UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX,
+                           UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, "\n"}}},
+    {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = ""}}},
+    {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096}}},
+    {"welcome_empty", {TAG_WELCOME, .welcome = {0}}},
+    {"ready", {TAG_READY, .ready = {UINT32_MAX}}},
+    {"open", {TAG_OPEN, .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096}}},
+    {"open_empty", {TAG_OPEN, .open = {0}}},
+    {"verify", {TAG_VERIFY, .verify = {job_parts, 2}}},
+    {"verify_hard", {TAG_VERIFY, .verify = {hard_parts, 3}}},
+    {"verify_empty", {TAG_VERIFY, .verify = {0}}},
+    {"verdict",
+     {TAG_VERDICT, .verdict = {17, 0, 4, 212, 0x9E3779B97F4A7C15u, PART_OK, 215,
+                               LIST(struct verdict_row, {12, -0.25f, LIST(float, -0.25f), NULL, 0},
+                                    {400, -1.75f, LIST(float, -3.0f), LIST(struct top, {400, -1.75f}, {7, -2.5f})}),
+                               12, 41000}}},
+    {"verdict_hard",
+     {TAG_VERDICT,
+      .verdict = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, PART_CUT, UINT32_MAX,
+                  LIST(struct verdict_row, {INT32_MIN, -0.0f, hard_floats, N_HARD, NULL, 0},
+                       {-1, NAN_BITS, NULL, 0, LIST(struct top, {INT32_MIN, -0.0f}, {INT32_MAX, NAN_BITS}, {0, 0.0f})}),
+                  UINT32_MAX, UINT32_MAX}}},
+    {"verdict_refused",
+     {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .h = 5, .status = PART_GAP, .held = 31}}},
+    {"ask", {TAG_DRAFT_ASK, .ask = {0, 5, 215, 0xc4ceb9fe1a85ec53u, LIST(int32_t, 400, 13), 225, 0.4f}}},
+    {"ask_hard",
+     {TAG_DRAFT_ASK,
+      .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0), UINT32_MAX, -0.0f}}},
+    {"ask_empty", {TAG_DRAFT_ASK, .ask = {0}}},
+    {"draft",
+     {TAG_DRAFT,
+      .draft = {0, 5, 217, 77, LIST(struct draft_row, {264, 0.91f}, {12, 0.5f}, {9, 0.125f}), DRAFT_LOW, 220, 9200}}},
+    {"draft_hard",
+     {TAG_DRAFT, .draft = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX,
+                           LIST(struct draft_row, {INT32_MIN, NAN_BITS}, {INT32_MAX, -0.0f}, {0, 0x1p-149f}),
+                           DRAFT_FULL, UINT32_MAX, UINT32_MAX}}},
+    {"draft_empty", {TAG_DRAFT, .draft = {0}}},
+    {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
+    {"quit", {TAG_QUIT, .fail = {0, ""}}},
+    {"pass", {TAG_PASS, .pass = {41, job_parts, 1, hidden, 6, 15, 20100}}},
+    {"pass_hard", {TAG_PASS, .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX}}},
+    {"pass_empty", {TAG_PASS, .pass = {0}}},
+};
+const size_t n_letters = sizeof letters / sizeof *letters;
+
+/* ---- equality ---- */
+
+static bool same_bytes(const void *a, size_t n_a, const void *b, size_t n_b, size_t size)
+{
+    return n_a == n_b && (n_a == 0 || memcmp(a, b, n_a * size) == 0);
+}
+
+static bool same_bits(float a, float b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+static bool same_row(const struct row *a, const struct row *b)
+{
+    return a->id == b->id && a->wanted == b->wanted && a->n_top == b->n_top &&
+           same_bytes(a->judge, a->n_judge, b->judge, b->n_judge, sizeof *a->judge);
+}
+
+static bool same_parts(const struct part *a, size_t n_a, const struct part *b, size_t n_b)
+{
+    bool same = n_a == n_b;
+    for (size_t i = 0; same && i < n_a; i++) {
+        same = a[i].job == b[i].job && a[i].slot == b[i].slot && a[i].round == b[i].round && a[i].at == b[i].at &&
+               a[i].h == b[i].h && a[i].n_rows == b[i].n_rows;
+        for (size_t k = 0; same && k < a[i].n_rows; k++) same = same_row(&a[i].rows[k], &b[i].rows[k]);
+    }
+    return same;
+}
+
+static bool same_verdict_row(const struct verdict_row *a, const struct verdict_row *b)
+{
+    bool same = a->next == b->next && same_bits(a->lp_next, b->lp_next) && a->n_top == b->n_top &&
+                same_bytes(a->lp_judged, a->n_judged, b->lp_judged, b->n_judged, sizeof *a->lp_judged);
+    for (size_t i = 0; same && i < a->n_top; i++)
+        same = a->top[i].id == b->top[i].id && same_bits(a->top[i].lp, b->top[i].lp);
+    return same;
+}
+
+static bool same_verdict(const struct verdict *a, const struct verdict *b)
+{
+    bool same = a->job == b->job && a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h &&
+                a->status == b->status && a->held == b->held && a->queued_us == b->queued_us &&
+                a->computed_us == b->computed_us && a->n_rows == b->n_rows;
+    for (size_t i = 0; same && i < a->n_rows; i++) same = same_verdict_row(&a->rows[i], &b->rows[i]);
+    return same;
+}
+
+static bool same_draft(const struct draft *a, const struct draft *b)
+{
+    bool same = a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h && a->end == b->end &&
+                a->held == b->held && a->us == b->us && a->n_rows == b->n_rows;
+    for (size_t i = 0; same && i < a->n_rows; i++)
+        same = a->rows[i].id == b->rows[i].id && same_bits(a->rows[i].p_top, b->rows[i].p_top);
+    return same;
+}
+
+static bool same_hello(const struct hello *a, const struct hello *b)
+{
+    return a->version == b->version && a->cores == b->cores && a->peer == b->peer && a->model == b->model &&
+           a->vocab == b->vocab && a->plan == b->plan && a->arithmetic == b->arithmetic && a->selftest == b->selftest &&
+           a->weights_bytes == b->weights_bytes && a->kv_position_bytes == b->kv_position_bytes &&
+           a->memory_bytes == b->memory_bytes && a->n_vocab == b->n_vocab && a->n_ctx_max == b->n_ctx_max &&
+           a->max_rows == b->max_rows && a->max_jobs == b->max_jobs && a->threads == b->threads &&
+           strcmp(a->host, b->host) == 0 && strcmp(a->path, b->path) == 0 && strcmp(a->cpu, b->cpu) == 0;
+}
+
+static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
+{
+    return a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h && a->until == b->until &&
+           same_bits(a->stop_below, b->stop_below) && same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
+}
+
+static bool same_pass(const struct pass *a, const struct pass *b)
+{
+    return a->pass == b->pass && a->queued_us == b->queued_us && a->computed_us == b->computed_us &&
+           same_bytes(a->hidden, a->n_hidden, b->hidden, b->n_hidden, sizeof *a->hidden) &&
+           same_parts(a->parts, a->n_parts, b->parts, b->n_parts);
+}
+
+bool letters_same(const struct message *a, const struct message *b)
+{
+    if (a->tag != b->tag) return false;
+    switch (a->tag) {
+    case TAG_HELLO: return same_hello(&a->hello, &b->hello);
+    case TAG_WELCOME:
+        return a->welcome.epoch == b->welcome.epoch && a->welcome.root == b->welcome.root &&
+               a->welcome.n_slots == b->welcome.n_slots && a->welcome.n_ctx == b->welcome.n_ctx;
+    case TAG_READY: return a->ready.epoch == b->ready.epoch;
+    case TAG_OPEN:
+        return a->open.slot == b->open.slot && a->open.n_ids == b->open.n_ids &&
+               a->open.last_position == b->open.last_position &&
+               same_bytes(a->open.end_ids, a->open.n_end_ids, b->open.end_ids, b->open.n_end_ids, sizeof(int32_t));
+    case TAG_VERIFY: return same_parts(a->verify.parts, a->verify.n_parts, b->verify.parts, b->verify.n_parts);
+    case TAG_VERDICT: return same_verdict(&a->verdict, &b->verdict);
+    case TAG_DRAFT_ASK: return same_ask(&a->ask, &b->ask);
+    case TAG_DRAFT: return same_draft(&a->draft, &b->draft);
+    case TAG_FAIL:
+    case TAG_QUIT: return a->fail.code == b->fail.code && strcmp(a->fail.text, b->fail.text) == 0;
+    case TAG_PASS: return same_pass(&a->pass, &b->pass);
+    default: return false;
+    }
+}

@@ -1,0 +1,134 @@
+/* Which peer lives on which rank. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "proto/layout.h"
+
+/* ranks: the rank of each peer, one letter a peer; '-' where there is no such peer. */
+static const struct {
+    const char *why;
+    int n_ranks, tp, pp;
+    enum drafter drafter;
+    const char *ranks;
+} right[] = {
+    {"one process, big alone", 1, 1, 1, DRAFTER_NONE, "0-0"},
+    {"one process, with little", 1, 1, 1, DRAFTER_LITTLE, "000"},
+    {"one process, with n-grams", 1, 1, 1, DRAFTER_NGRAM, "000"},
+    {"one process, shards and stages", 1, 2, 3, DRAFTER_LITTLE, "00000000"},
+    {"big on a rank of its own", 2, 1, 1, DRAFTER_NONE, "0-1"},
+    {"little before big", 3, 1, 1, DRAFTER_LITTLE, "012"},
+    {"n-grams beside the coordinator", 2, 1, 1, DRAFTER_NGRAM, "001"},
+    {"two shards", 3, 2, 1, DRAFTER_NONE, "0-12"},
+    {"two shards and little", 4, 2, 1, DRAFTER_LITTLE, "0123"},
+    {"two shards and n-grams", 3, 2, 1, DRAFTER_NGRAM, "0012"},
+    {"three stages and little", 5, 1, 3, DRAFTER_LITTLE, "01234"},
+    {"two shards of two stages", 5, 2, 2, DRAFTER_NONE, "0-1234"},
+    {"two shards of two stages and little", 6, 2, 2, DRAFTER_LITTLE, "012345"},
+};
+enum { N_RIGHT = sizeof right / sizeof *right };
+
+static struct layout made(size_t i)
+{
+    struct layout l;
+    struct err err = {0};
+    if (layout_make(&l, right[i].n_ranks, right[i].tp, right[i].pp, right[i].drafter, &err) != OK)
+        fail_msg("%s: %s", right[i].why, err.text);
+    return l;
+}
+
+static void every_peer_lives_on_its_rank(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_RIGHT; i++) {
+        struct layout l = made(i);
+        assert_int_equal(l.n_peers, strlen(right[i].ranks));
+        for (int peer = 0; peer < l.n_peers; peer++) {
+            char is = layout_has(&l, peer) ? (char)('0' + layout_rank(&l, peer)) : '-';
+            if (is != right[i].ranks[peer]) fail_msg("%s: peer %d is at %c", right[i].why, peer, is);
+        }
+        assert_false(layout_has(&l, -1) || layout_has(&l, l.n_peers));
+    }
+}
+
+static void every_rank_is_the_peer_that_lives_there(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_RIGHT; i++) {
+        struct layout l = made(i);
+        for (int rank = 0; rank < l.n_ranks; rank++) {
+            int peer = layout_peer(&l, rank);
+            if (!layout_has(&l, peer) || layout_rank(&l, peer) != rank)
+                fail_msg("%s: rank %d is peer %d", right[i].why, rank, peer);
+        }
+    }
+}
+
+static void shards_are_numbered_stage_by_stage(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_RIGHT; i++) {
+        struct layout l = made(i);
+        int next = PEER_VERIFIER;
+        for (int stage = 0; stage < l.pp; stage++)
+            for (int shard = 0; shard < l.tp; shard++, next++) {
+                assert_int_equal(layout_shard_peer(&l, stage, shard), next);
+                assert_int_equal(layout_stage(&l, next), stage);
+                assert_int_equal(layout_shard(&l, next), shard);
+            }
+        assert_int_equal(next, l.n_peers);
+    }
+}
+
+static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state)
+{
+    (void)state;
+    static const struct {
+        int n_ranks, tp, pp;
+        enum drafter drafter;
+        const char *says;
+    } wrong[] = {
+        {3, 1, 1, DRAFTER_NONE, "3 ranks, but --tp 1 --pp 1 takes 2"},
+        {2, 1, 1, DRAFTER_LITTLE, "2 ranks, but --tp 1 --pp 1 with --little takes 3"},
+        {4, 1, 1, DRAFTER_LITTLE, "4 ranks, but --tp 1 --pp 1 with --little takes 3"},
+        {3, 1, 1, DRAFTER_NGRAM, "3 ranks, but --tp 1 --pp 1 takes 2"},
+        {4, 2, 2, DRAFTER_NONE, "4 ranks, but --tp 2 --pp 2 takes 5"},
+        {5, 2, 2, DRAFTER_LITTLE, "5 ranks, but --tp 2 --pp 2 with --little takes 6"},
+        {0, 1, 1, DRAFTER_NONE, "0 ranks, but --tp 1 --pp 1 takes 2"},
+        {1, 0, 1, DRAFTER_NONE, "--tp 0 --pp 1: each is at least 1, and tp x pp at most 254"},
+        {1, 1, -3, DRAFTER_NONE, "--tp 1 --pp -3: each is at least 1, and tp x pp at most 254"},
+        {1, 5, 51, DRAFTER_NONE, "--tp 5 --pp 51: each is at least 1, and tp x pp at most 254"},
+        {1, 65536, 65536, DRAFTER_NONE, "--tp 65536 --pp 65536: each is at least 1, and tp x pp at most 254"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct layout l = {.tp = 77};
+        struct err err = {0};
+        int rc = layout_make(&l, wrong[i].n_ranks, wrong[i].tp, wrong[i].pp, wrong[i].drafter, &err);
+        assert_int_equal(rc, E_LAYOUT);
+        assert_string_equal(err.text, wrong[i].says);
+        assert_int_equal(l.tp, 77); /* set only on success */
+    }
+}
+
+static void the_most_peers_that_there_can_be_fit(void **state)
+{
+    (void)state;
+    struct layout l;
+    assert_int_equal(layout_make(&l, 1, 2, 127, DRAFTER_NONE, NULL), OK);
+    assert_int_equal(l.n_peers, MAX_PEERS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_peer_lives_on_its_rank),
+        cmocka_unit_test(every_rank_is_the_peer_that_lives_there),
+        cmocka_unit_test(shards_are_numbered_stage_by_stage),
+        cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
+        cmocka_unit_test(the_most_peers_that_there_can_be_fit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,349 @@
+/* Messages to bytes and back: nothing is lost, and no bytes do harm. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/letters.h"
+
+enum { ROOM = 1 << 20 };
+
+static struct wire_arena out, in;
+
+/* Bytes of a message, in a block with nothing behind them: a sanitizer sees a read past the end. */
+static uint8_t *encoded(const struct message *m, size_t *n)
+{
+    const uint8_t *data;
+    struct err err;
+    if (wire_encode(&out, m, &data, n, &err) != OK) fail_msg("%s", err.text);
+    uint8_t *copy = malloc(*n ? *n : 1);
+    memcpy(copy, data, *n);
+    return copy;
+}
+
+static void every_message_comes_back_the_same(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_letters; i++) {
+        size_t n;
+        struct message m;
+        struct err err = {0};
+        uint8_t *data = encoded(&letters[i].m, &n);
+        if (wire_decode(&in, (int)letters[i].m.tag, data, n, &m, &err) != OK || !letters_same(&letters[i].m, &m))
+            fail_msg("%s: %s", letters[i].name, err.text);
+        free(data);
+    }
+}
+
+static void every_tag_with_a_name_has_an_example(void **state)
+{
+    (void)state;
+    for (int tag = 0; tag < N_TAGS; tag++) {
+        int n = 0;
+        for (size_t i = 0; i < n_letters; i++) n += (int)letters[i].m.tag == tag;
+        if (!wire_tags[tag].name != !n) fail_msg("tag %d has %d examples", tag, n);
+    }
+}
+
+/* Whatever the bytes: a code, one line, and no byte beyond the arena. */
+static int decode_any(struct wire_arena *a, int tag, const uint8_t *data, size_t n)
+{
+    struct message m, unset;
+    struct err err = {0};
+    memset(&m, 0x5a, sizeof m);
+    memset(&unset, 0x5a, sizeof unset);
+    int rc = wire_decode(a, tag, data, n, &m, &err);
+    assert_true(a->used <= a->size);
+    if (rc == OK) {
+        assert_true(letters_same(&m, &m)); /* every array and text can be read */
+    } else {
+        assert_int_equal(rc, E_PEER);
+        assert_true(err.text[0] && !strchr(err.text, '\n'));
+        assert_memory_equal(&m, &unset, sizeof m);
+    }
+    return rc;
+}
+
+static void a_message_cut_at_any_byte_does_no_harm(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_letters; i++) {
+        size_t n;
+        uint8_t *data = encoded(&letters[i].m, &n);
+        for (size_t cut = 0; cut < n; cut++) {
+            uint8_t *part = malloc(cut ? cut : 1);
+            memcpy(part, data, cut);
+            decode_any(&in, (int)letters[i].m.tag, part, cut);
+            free(part);
+        }
+        free(data);
+    }
+}
+
+static void any_bit_flipped_does_no_harm(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_letters; i++) {
+        size_t n;
+        uint8_t *data = encoded(&letters[i].m, &n);
+        for (size_t bit = 0; bit < 8 * n; bit++) {
+            data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            decode_any(&in, (int)letters[i].m.tag, data, n);
+            data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        free(data);
+    }
+}
+
+static void bytes_of_one_message_read_as_another_do_no_harm(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_letters; i++) {
+        size_t n;
+        uint8_t *data = encoded(&letters[i].m, &n);
+        for (int tag = -1; tag <= N_TAGS; tag++) decode_any(&in, tag, data, n);
+        free(data);
+    }
+}
+
+/* Arenas of every size up to what is enough: refused until then, and right from then on. */
+static void an_arena_of_any_size_is_never_exceeded(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_letters; i++) {
+        size_t n, n_again;
+        const uint8_t *again;
+        struct err err;
+        uint8_t *data = encoded(&letters[i].m, &n);
+        int encodes = E_FAIL, decodes = E_PEER;
+        for (size_t size = 0; encodes != OK || decodes != OK; size++) {
+            struct wire_arena small;
+            assert_int_equal(wire_arena_init(&small, size, &err), OK);
+            int rc = decode_any(&small, (int)letters[i].m.tag, data, n);
+            if (decodes == OK) assert_int_equal(rc, OK);
+            decodes = rc;
+            rc = wire_encode(&small, &letters[i].m, &again, &n_again, &err);
+            if (encodes == OK || rc == OK) {
+                assert_int_equal(rc, OK);
+                assert_int_equal(n_again, n);
+                assert_memory_equal(again, data, n);
+            }
+            encodes = rc;
+            wire_arena_free(&small);
+            assert_true(size < ROOM);
+        }
+        free(data);
+    }
+}
+
+static void fields_that_we_do_not_know_are_skipped(void **state)
+{
+    (void)state;
+    static const uint8_t unknown[] = {0xa0, 0x06, 0x07,                    /* field 100, a number */
+                                      0xaa, 0x06, 0x03, 'n',  'e',  'w',   /* field 101, bytes */
+                                      0xb5, 0x06, 0x01, 0x02, 0x03, 0x04}; /* field 102, 4 bytes */
+    for (size_t i = 0; i < n_letters; i++) {
+        size_t n;
+        struct message m;
+        struct err err;
+        uint8_t *data = encoded(&letters[i].m, &n), *more = malloc(n + sizeof unknown);
+        memcpy(more, unknown, sizeof unknown);
+        memcpy(more + sizeof unknown, data, n);
+        assert_int_equal(wire_decode(&in, (int)letters[i].m.tag, more, n + sizeof unknown, &m, &err), OK);
+        assert_true(letters_same(&letters[i].m, &m));
+        free(data);
+        free(more);
+    }
+}
+
+static void refuses_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int tag;
+        uint8_t bytes[8];
+        size_t n;
+        const char *says;
+    } rows[] = {
+        {"no message", 0, {0}, 0, "a letter with tag 0, which is no message"},
+        {"a reserved tag", TAG_VOCAB, {0}, 0, "a letter with tag 3, which is no message"},
+        {"a tag past the last", N_TAGS, {0}, 0, "a letter with tag 17, which is no message"},
+        {"a negative tag", -1, {0}, 0, "a letter with tag -1, which is no message"},
+        {"a status past the last", TAG_VERDICT, {0x30, 5}, 2, "a Verdict of 2 bytes has a status that does not exist"},
+        {"an end past the last", TAG_DRAFT, {0x30, 7}, 2, "a Draft of 2 bytes has an end that does not exist"},
+        {"hidden rows of 3 bytes",
+         TAG_PASS,
+         {0x1a, 3, 1, 2, 3},
+         5,
+         "a Pass of 5 bytes has hidden rows that are no floats"},
+        {"a length past the end", TAG_PASS, {0x1a, 9, 1, 2, 3}, 5, "a Pass of 5 bytes is not in its format"},
+        {"a number of 11 bytes",
+         TAG_READY,
+         {8, 255, 255, 255, 255, 255, 255, 255},
+         8,
+         "a Ready of 8 bytes is not in its format"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct message m;
+        struct err err = {0};
+        int rc = wire_decode(&in, rows[i].tag, rows[i].bytes, rows[i].n, &m, &err);
+        if (rc != E_PEER || strcmp(err.text, rows[i].says) != 0) fail_msg("%s: %d %s", rows[i].why, rc, err.text);
+    }
+}
+
+static void a_message_over_its_bound_is_refused_both_ways(void **state)
+{
+    (void)state;
+    enum { N = 70000 };
+    int32_t *ids = calloc(N, sizeof *ids);
+    uint8_t *bytes = calloc(N, 1);
+    const uint8_t *data;
+    size_t n;
+    struct message m = {.tag = TAG_DRAFT_ASK, .ask = {.ids = ids, .n_ids = 65500}};
+    struct err err = {0};
+    assert_int_equal(wire_encode(&out, &m, &data, &n, &err), OK);
+    assert_true(n > 65500 && n <= wire_tags[TAG_DRAFT_ASK].max_bytes);
+    assert_int_equal(wire_decode(&in, TAG_DRAFT_ASK, data, n, &m, &err), OK);
+    assert_int_equal(m.ask.n_ids, 65500);
+    m.ask = (struct draft_ask){.ids = ids, .n_ids = N};
+    assert_int_equal(wire_encode(&out, &m, &data, &n, &err), E_FAIL);
+    assert_non_null(strstr(err.text, "at most 65536"));
+    assert_int_equal(wire_decode(&in, TAG_DRAFT_ASK, bytes, 65537, &m, &err), E_PEER);
+    assert_string_equal(err.text, "a DraftAsk of 65537 bytes, at most 65536");
+    assert_int_equal(wire_encode(&out, &(struct message){.tag = TAG_CUT}, &data, &n, &err), E_FAIL);
+    free(bytes);
+    free(ids);
+}
+
+static void a_text_too_long_loses_its_end(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n, comes;
+    } rows[] = {{0, 0}, {1022, 1022}, {1023, 1023}, {1024, 1023}, {300000, 1023}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *text = calloc(rows[i].n + 1, 1);
+        memset(text, 0xe9, rows[i].n);
+        size_t n;
+        struct message m;
+        struct err err;
+        uint8_t *data = encoded(&(struct message){.tag = TAG_QUIT, .fail = {7, text}}, &n);
+        assert_int_equal(wire_decode(&in, TAG_QUIT, data, n, &m, &err), OK);
+        assert_int_equal(strlen(m.fail.text), rows[i].comes);
+        assert_memory_equal(m.fail.text, text, rows[i].comes);
+        free(data);
+        free(text);
+    }
+}
+
+static void a_longer_text_of_another_program_is_cut_and_ends(void **state)
+{
+    (void)state;
+    uint8_t bytes[3 + 2000] = {0x12, 0xd0, 0x0f}; /* field 2, 2000 bytes */
+    memset(bytes + 3, 'x', 2000);
+    struct message m;
+    struct err err;
+    assert_int_equal(wire_decode(&in, TAG_FAIL, bytes, sizeof bytes, &m, &err), OK);
+    assert_int_equal(strlen(m.fail.text), 1023);
+}
+
+static void texts_left_out_are_empty(void **state)
+{
+    (void)state;
+    size_t n;
+    struct message m;
+    struct err err;
+    uint8_t *data = encoded(&(struct message){.tag = TAG_HELLO}, &n);
+    assert_int_equal(n, 0);
+    assert_int_equal(wire_decode(&in, TAG_HELLO, data, n, &m, &err), OK);
+    assert_string_equal(m.hello.host, "");
+    assert_string_equal(m.hello.path, "");
+    assert_string_equal(m.hello.cpu, "");
+    free(data);
+}
+
+/* One row of bytes for each shift, so that what is aligned on the wire does not matter. */
+static void hidden_rows_are_aligned_wherever_they_lie(void **state)
+{
+    (void)state;
+    static const float x[] = {1.5f, -0.0f, 3e-5f};
+    for (uint32_t pass = 0; pass < 5; pass++) {
+        size_t n;
+        struct message m;
+        struct err err;
+        uint8_t *data = encoded(&(struct message){.tag = TAG_PASS, .pass = {1u << 7 * pass, NULL, 0, x, 3, 0, 0}}, &n);
+        for (size_t shift = 0; shift < 4; shift++) {
+            uint8_t *block = malloc(n + shift);
+            memcpy(block + shift, data, n);
+            assert_int_equal(wire_decode(&in, TAG_PASS, block + shift, n, &m, &err), OK);
+            assert_int_equal((uintptr_t)m.pass.hidden % sizeof(float), 0);
+            assert_int_equal(m.pass.n_hidden, 3);
+            assert_memory_equal(m.pass.hidden, x, sizeof x);
+            free(block);
+        }
+        free(data);
+    }
+}
+
+static void a_pass_carries_megabytes(void **state)
+{
+    (void)state;
+    enum { N_FLOATS = 64 * 8192 };
+    float *x = malloc(N_FLOATS * sizeof *x);
+    for (size_t i = 0; i < N_FLOATS; i++) x[i] = (float)i * 0.5f;
+    struct wire_arena big_out, big_in;
+    struct err err;
+    const uint8_t *data;
+    size_t n;
+    struct message m = {.tag = TAG_PASS, .pass = {.hidden = x, .n_hidden = N_FLOATS}};
+    assert_int_equal(wire_arena_init(&big_out, (4 << 20) + 8192, &err), OK);
+    assert_int_equal(wire_arena_init(&big_in, (4 << 20) + 8192, &err), OK);
+    assert_int_equal(wire_encode(&out, &m, &data, &n, &err), E_FAIL); /* not in an arena of 1 MiB */
+    assert_int_equal(wire_encode(&big_out, &m, &data, &n, &err), OK);
+    assert_int_equal(wire_decode(&big_in, TAG_PASS, data, n, &m, &err), OK);
+    assert_int_equal(m.pass.n_hidden, N_FLOATS);
+    assert_memory_equal(m.pass.hidden, x, N_FLOATS * sizeof *x);
+    wire_arena_free(&big_out);
+    wire_arena_free(&big_in);
+    free(x);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return wire_arena_init(&out, ROOM, NULL) || wire_arena_init(&in, ROOM, NULL);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    wire_arena_free(&out);
+    wire_arena_free(&in);
+    wire_arena_free(NULL);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_message_comes_back_the_same),
+        cmocka_unit_test(every_tag_with_a_name_has_an_example),
+        cmocka_unit_test(a_message_cut_at_any_byte_does_no_harm),
+        cmocka_unit_test(any_bit_flipped_does_no_harm),
+        cmocka_unit_test(bytes_of_one_message_read_as_another_do_no_harm),
+        cmocka_unit_test(an_arena_of_any_size_is_never_exceeded),
+        cmocka_unit_test(fields_that_we_do_not_know_are_skipped),
+        cmocka_unit_test(refuses_by_name),
+        cmocka_unit_test(a_message_over_its_bound_is_refused_both_ways),
+        cmocka_unit_test(a_text_too_long_loses_its_end),
+        cmocka_unit_test(a_longer_text_of_another_program_is_cut_and_ends),
+        cmocka_unit_test(texts_left_out_are_empty),
+        cmocka_unit_test(hidden_rows_are_aligned_wherever_they_lie),
+        cmocka_unit_test(a_pass_carries_megabytes),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
