@@ -40,8 +40,8 @@ static const struct kernels *fastest(void)
     return kernels_pick(NULL, &why);
 }
 
-/* The text to compare with: each prompt alone would do, but prompts of the first run also run together; that they do not
- * change each other is what the cells `alone` show. */
+/* The text to compare with: each prompt alone would do, but prompts of the first run also run together; that they do
+ * not change each other is what the cells `alone` show. */
 static void expect(struct grid *g)
 {
     g->have_expected = 0;
@@ -65,8 +65,8 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
                     for (int pp = 1; pp <= 3; pp++)
                         for (int others = 0; others <= 1; others++, n++)
                             grid_run(&g, &(struct cell){(enum grid_drafter)d, windows[w], threads, tp, pp, others});
-    print_message("%d cells; the little toy: %llu of %llu judged drafts accepted\n", n, (unsigned long long)g.n_accepted,
-                  (unsigned long long)g.n_judged);
+    print_message("%d cells; the little toy: %llu of %llu judged drafts accepted\n", n,
+                  (unsigned long long)g.n_accepted, (unsigned long long)g.n_judged);
     assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
 }
 
@@ -74,8 +74,10 @@ static void every_format_and_architecture_gives_one_hash(void **state)
 {
     (void)state;
     static const uint32_t types[] = {TINY_F16, TINY_Q4_1, TINY_Q5_0, TINY_Q8_0, TINY_Q4_K, TINY_Q6_K};
-    static const struct cell cells[] = {
-        {GRID_LITTLE, 4, 2, 2, 2, 1}, {GRID_ITSELF, 8, 1, 3, 1, 0}, {GRID_NGRAM, 4, 2, 1, 3, 1}, {GRID_WRONG, 16, 1, 2, 1, 1}};
+    static const struct cell cells[] = {{GRID_LITTLE, 4, 2, 2, 2, 1},
+                                        {GRID_ITSELF, 8, 1, 3, 1, 0},
+                                        {GRID_NGRAM, 4, 2, 1, 3, 1},
+                                        {GRID_WRONG, 16, 1, 2, 1, 1}};
     for (size_t t = 0; t < 2 * sizeof types / sizeof *types; t++) {
         struct toy toy = write_toy(types[t / 2], t % 2 ? "llama" : "qwen2", t % 2);
         struct grid g;

@@ -34,7 +34,8 @@ static uint64_t vocab_hash(const char *path)
     struct gguf g;
     struct err err = {0};
     if (gguf_open(&g, path, &err) != OK) fail_msg("%s", err.text);
-    uint64_t h = gguf_array_hash(&g, "tokenizer.ggml.tokens") ^ history_mix(gguf_array_hash(&g, "tokenizer.ggml.token_type"));
+    uint64_t h =
+        gguf_array_hash(&g, "tokenizer.ggml.tokens") ^ history_mix(gguf_array_hash(&g, "tokenizer.ggml.token_type"));
     gguf_close(&g);
     return h;
 }
@@ -42,7 +43,12 @@ static uint64_t vocab_hash(const char *path)
 void grid_init(struct grid *g, const char *big, const char *little, const struct kernels *k)
 {
     static const int lengths[GRID_PROMPTS] = {7, 40, 90};
-    *g = (struct grid){.big = big, .little = little, .kernels = k, .n_prompts = GRID_PROMPTS, .n_vocab = 512, .n_predict = GRID_PREDICT};
+    *g = (struct grid){.big = big,
+                       .little = little,
+                       .kernels = k,
+                       .n_prompts = GRID_PROMPTS,
+                       .n_vocab = 512,
+                       .n_predict = GRID_PREDICT};
     uint64_t r = 1;
     for (int p = 0; p < GRID_PROMPTS; p++) {
         g->n_prompt[p] = lengths[p];
@@ -59,7 +65,8 @@ static int32_t right_id(const struct grid *g, const int32_t *ids, int n)
     return 0; /* past the text's end, or in the first run: nothing to know */
 }
 
-static int answer(struct grid *g, struct slots *slots, struct wire_arena *out, struct mailbox *mb, const struct draft_ask *ask)
+static int answer(struct grid *g, struct slots *slots, struct wire_arena *out, struct mailbox *mb,
+                  const struct draft_ask *ask)
 {
     struct err err;
     struct draft_row rows[64];
@@ -74,8 +81,9 @@ static int answer(struct grid *g, struct slots *slots, struct wire_arena *out, s
         rows[n++] = (struct draft_row){id, 0.9f};
         slots_apply(slots, ask->slot, (uint32_t)s->len, &id, 1);
     }
-    struct message m = {.tag = TAG_DRAFT,
-                        .draft = {.slot = ask->slot, .round = ask->round, .at = at, .h = s->h[at], .rows = rows, .n_rows = n}};
+    struct message m = {
+        .tag = TAG_DRAFT,
+        .draft = {.slot = ask->slot, .round = ask->round, .at = at, .h = s->h[at], .rows = rows, .n_rows = n}};
     const uint8_t *data;
     size_t n_bytes;
     int rc = wire_encode(out, &m, &data, &n_bytes, &err);
@@ -98,8 +106,13 @@ int grid_wrong_drafter(void *arg, struct mailbox *mb)
     struct wire_arena in = {0}, out = {0};
     struct slots slots = {0};
     struct message m = {.tag = TAG_HELLO,
-                        .hello = {.version = WIRE_VERSION, .host = "here", .peer = PEER_DRAFTER, .vocab = vocab_hash(g->big),
-                                  .path = "", .memory_bytes = UINT64_MAX, .cpu = ""}};
+                        .hello = {.version = WIRE_VERSION,
+                                  .host = "here",
+                                  .peer = PEER_DRAFTER,
+                                  .vocab = vocab_hash(g->big),
+                                  .path = "",
+                                  .memory_bytes = UINT64_MAX,
+                                  .cpu = ""}};
     int rc = wire_arena_init(&in, 1 << 18, &err);
     if (rc == OK) rc = wire_arena_init(&out, 1 << 18, &err);
     if (rc == OK) rc = post(mb, &out, &m);
@@ -151,7 +164,8 @@ static void check_counts(struct grid *g, const struct cell *c, const struct seq 
 {
     uint32_t refused = 0;
     for (int i = s->n_prompt; i < s->n_ids; i++) refused += s->origin[i] == ORIGIN_CORRECTION;
-    if (s->stats.n_judged != s->stats.n_accepted + refused) fail_msg("%s: judged is not accepted + first refused", name);
+    if (s->stats.n_judged != s->stats.n_accepted + refused)
+        fail_msg("%s: judged is not accepted + first refused", name);
     if (c->drafter >= GRID_ITSELF && s->stats.n_judged == 0) fail_msg("%s: nothing was judged", name);
     if (c->drafter == GRID_WRONG && s->stats.n_accepted) fail_msg("%s: a wrong draft was accepted", name);
     if (c->drafter == GRID_ITSELF && s->stats.n_accepted != s->stats.n_judged) fail_msg("%s: big refuses itself", name);
@@ -169,7 +183,8 @@ static void check_seqs(struct grid *g, const struct cell *c, const struct seq *s
         if (g->have_expected && h != g->expected[i])
             fail_msg("%s: prompt %d gives %016llx, big alone %016llx", name, i, (unsigned long long)h,
                      (unsigned long long)g->expected[i]);
-        if (seq_n_generated(&seqs[i]) != g->n_predict) fail_msg("%s: prompt %d: %d tokens", name, i, seq_n_generated(&seqs[i]));
+        if (seq_n_generated(&seqs[i]) != g->n_predict)
+            fail_msg("%s: prompt %d: %d tokens", name, i, seq_n_generated(&seqs[i]));
         check_counts(g, c, &seqs[i], name);
         if (g->have_expected) continue;
         g->expected[i] = h;
@@ -184,7 +199,8 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
     struct seq seqs[GRID_PROMPTS] = {0};
     int n = c->with_others ? g->n_prompts : 1, rc = OK;
     for (int i = 0; i < n && rc == OK; i++)
-        rc = seq_init(&seqs[i], i, g->prompts[i], g->n_prompt[i], g->n_predict, GRID_CTX, GRID_TOP, job_root(vocab_hash(g->big)), &err);
+        rc = seq_init(&seqs[i], i, g->prompts[i], g->n_prompt[i], g->n_predict, GRID_CTX, GRID_TOP,
+                      job_root(vocab_hash(g->big)), &err);
     struct job_run run = {.drafting = c->drafter != GRID_NONE,
                           .ignore_eos = true,
                           .draft_max = c->draft_max,
@@ -206,11 +222,12 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     struct job *job = NULL;
     struct job_info info;
     cell_name(c, name, sizeof name);
-    struct job_config config = {.layout = *l, .vocab_big = vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
+    struct job_config config = {
+        .layout = *l, .vocab_big = vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
     if (job_open(&job, &config, office, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);
-    if (info.n_workers != c->tp * c->pp + (c->drafter != GRID_NONE) || info.n_threads != c->threads)
+    if (info.n_workers != c->tp * c->pp + (l->drafter != DRAFTER_NONE) || info.n_threads != c->threads)
         fail_msg("%s: %d workers of %d threads", name, info.n_workers, info.n_threads);
     run_job(g, c, job, name);
     job_close(job);
@@ -223,7 +240,8 @@ void grid_run(struct grid *g, const struct cell *c)
     struct layout l;
     struct cluster *cluster = NULL;
     if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
-    struct cluster_config config = {.layout = l, .big = g->big, .little = g->little, .kernels = g->kernels, .n_threads = c->threads};
+    struct cluster_config config = {
+        .layout = l, .big = g->big, .little = g->little, .kernels = g->kernels, .n_threads = c->threads};
     if (c->drafter == GRID_ITSELF) config.little = g->big;
     if (c->drafter == GRID_WRONG) {
         config.drafter = grid_wrong_drafter;

@@ -1,0 +1,168 @@
+/* Ranks: 1 + tp * pp, and one more with `little`. One hash over a layout of real ranks: mpi_grid TP PP little|ngram
+ * FOLDER.
+ *
+ * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
+ * go with each cell, MPI stays. FOLDER has big.gguf and little.gguf, toys. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+#include "tests/lib/grid.h"
+
+enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100 };
+static const int windows[N_WINDOWS] = {1, 4, 8, 16};
+static const enum grid_drafter with_little[] = {GRID_NONE, GRID_LITTLE, GRID_ITSELF, GRID_WRONG},
+                               with_ngram[] = {GRID_NGRAM};
+
+struct launch {
+    int tp, pp, n_drafters, n_cells;
+    const enum grid_drafter *drafters;
+    struct cell cells[MOST_CELLS];
+    struct layout layout;
+    char big[256], little[256];
+    struct grid grid;
+    struct office *office;
+};
+
+static struct launch launch;
+
+/* Greedy: the combination that covers most pairs of values not seen together yet, until none is left. */
+static void cover_pairs(struct launch *l)
+{
+    int sizes[AXES] = {l->n_drafters, N_WINDOWS, 2, 2};
+    static char seen[AXES][AXES][8][8];
+    for (;;) {
+        int best = 0, best_at[AXES] = {0}, at[AXES] = {0};
+        for (;;) {
+            int fresh = 0;
+            for (int a = 0; a < AXES; a++)
+                for (int b = a + 1; b < AXES; b++) fresh += !seen[a][b][at[a]][at[b]];
+            if (fresh > best) {
+                best = fresh;
+                memcpy(best_at, at, sizeof at);
+            }
+            int i = 0;
+            while (i < AXES && ++at[i] == sizes[i]) at[i++] = 0;
+            if (i == AXES) break;
+        }
+        if (!best || l->n_cells == MOST_CELLS) return;
+        for (int a = 0; a < AXES; a++)
+            for (int b = a + 1; b < AXES; b++) seen[a][b][best_at[a]][best_at[b]] = 1;
+        l->cells[l->n_cells++] =
+            (struct cell){l->drafters[best_at[0]], windows[best_at[1]], 1 + best_at[2], l->tp, l->pp, best_at[3]};
+    }
+}
+
+static struct cluster_config config_of(const struct launch *l, const struct cell *c)
+{
+    return (struct cluster_config){.layout = l->layout,
+                                   .big = l->big,
+                                   .little = c->drafter == GRID_ITSELF ? l->big : l->little,
+                                   .kernels = l->grid.kernels,
+                                   .n_threads = c->threads};
+}
+
+/* ---- rank 0 ---- */
+
+static void run_cell(const struct cell *c)
+{
+    struct err err = {0};
+    struct cluster *cluster = NULL;
+    struct cluster_config config = config_of(&launch, c);
+    if (cluster_start(&cluster, &config, launch.office, &err) != OK) fail_msg("%s", err.text);
+    grid_run_over(&launch.grid, c, &launch.layout, launch.office);
+    cluster_join(cluster);
+}
+
+/* The text to compare with comes from one process: one shard, one stage, one thread. */
+static void ranks_give_the_hash_of_one_process(void **state)
+{
+    (void)state;
+    grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
+    launch.grid.have_expected = 1;
+    for (int i = 0; i < launch.n_cells; i++) run_cell(&launch.cells[i]);
+    print_message("%d cells over %d ranks\n", launch.n_cells, launch.layout.n_ranks);
+}
+
+static int lead(struct pump *pump)
+{
+    struct err err = {0};
+    launch.office = office_open(launch.layout.n_peers);
+    if (!launch.office || pump_run(pump, launch.office, &launch.layout, &err) != OK) {
+        fprintf(stderr, "%s\n", err.text);
+        mpi_abort(1);
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ranks_give_the_hash_of_one_process)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (failed) mpi_abort(1); /* workers wait for a Quit that will not come */
+    int rc = pump_close(pump, &err);
+    office_close(launch.office);
+    return rc;
+}
+
+/* ---- the others ---- */
+
+/* The drafter that is always wrong learns big's text by running big itself, in its own process. */
+static int wrong_drafter(struct launch *l)
+{
+    struct mailbox *mailbox = mail_mpi_open(&l->layout, PEER_DRAFTER);
+    int rc = mailbox ? grid_wrong_drafter(&l->grid, mailbox) : 1;
+    mailbox_close(mailbox);
+    return rc;
+}
+
+static int follow(int rank)
+{
+    struct err err = {0};
+    void *comm;
+    int rc = mpi_split(&launch.layout, layout_peer(&launch.layout, rank), &comm, &err);
+    bool drafts = layout_peer(&launch.layout, rank) == PEER_DRAFTER;
+    if (drafts) grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
+    for (int i = 0; i < launch.n_cells && rc == OK; i++) {
+        struct cluster_config config = config_of(&launch, &launch.cells[i]);
+        rc = drafts && launch.cells[i].drafter == GRID_WRONG ? wrong_drafter(&launch)
+                                                             : cluster_run_rank(&config, rank, comm, &err);
+    }
+    if (rc != OK) {
+        fprintf(stderr, "rank %d: %s\n", rank, err.text);
+        mpi_abort(1);
+    }
+    mpi_finish();
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) return 2;
+    const char *why;
+    struct err err = {0};
+    struct mpi_world world;
+    struct pump *pump = NULL;
+    int rank, size;
+    bool little = !strcmp(argv[3], "little");
+    launch.tp = atoi(argv[1]);
+    launch.pp = atoi(argv[2]);
+    launch.drafters = little ? with_little : with_ngram;
+    launch.n_drafters = little ? 4 : 1;
+    snprintf(launch.big, sizeof launch.big, "%s/big.gguf", argv[4]);
+    snprintf(launch.little, sizeof launch.little, "%s/little.gguf", argv[4]);
+    grid_init(&launch.grid, launch.big, launch.little, kernels_pick(NULL, &why));
+    cover_pairs(&launch);
+    mpi_launched(&rank, &size);
+    int rc = rank == 0 ? pump_open(&pump, &world, &err) : mpi_start(&world, &err);
+    if (rc == OK)
+        rc = layout_make(&launch.layout, world.size, launch.tp, launch.pp, little ? DRAFTER_LITTLE : DRAFTER_NGRAM,
+                         &err);
+    if (rc != OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    return rank == 0 ? lead(pump) : follow(rank);
+}
