@@ -70,7 +70,7 @@ static const char generate_more[] =
 
 const struct command_text command_texts[N_COMMANDS] = {
     [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.", NULL, "COMMAND"},
-    [CMD_VERSION] = {"version", "", "Prints the version and the MPI that it is linked with.", NULL, NULL},
+    [CMD_VERSION] = {"version", "", "Prints the version. Which MPI: pilotfish doctor.", NULL, NULL},
     [CMD_GENERATE] = {"generate", " --big FILE [--little FILE] [PROMPT]",
                       "The big model's own text, bit for bit, sooner: a drafter guesses, the big model checks.",
                       generate_more, "PROMPT"},
