@@ -11,14 +11,15 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     uint32_t round;  /* a draft and its verify; an answer of another round is dropped */
 
     /* The verifier's side. */
-    int fed;              /* final ids whose rows it holds, or was sent */
-    bool all_fed;         /* the last part of this verify is out */
-    int n_parts_out;      /* parts not yet answered */
-    int n_refused;        /* in a row */
-    uint32_t computed_us; /* on the parts of this verify */
-    int n_drafts;
-    int32_t *drafts;  /* [draft_max] owns */
-    struct row *rows; /* [n_ctx + draft_max] owns: what is being fed */
+    int fed;               /* final ids whose rows it holds, or was sent */
+    bool all_fed;          /* the last part of this verify is out */
+    int n_parts_out;       /* parts not yet answered, those of rounds that are over too */
+    uint32_t last_job;     /* of this verify: its answer has the wanted rows */
+    int n_refused;         /* in a row */
+    uint32_t computed_us;  /* on the parts of this verify */
+    int n_asked, n_drafts; /* n_asked: of the drafter, in this round */
+    int32_t *drafts;       /* [draft_max] owns */
+    struct row *rows;      /* [n_ctx + draft_max] owns: what is being fed */
 
     /* The drafter's side: it knows ids[base ..] only, named by a history of their own. */
     int base;    /* -1: it has read nothing yet */
@@ -112,6 +113,7 @@ static void feed(struct spec *s, struct lane *l)
         if (!l->all_fed) n = n_ids - 1 - at < s->c.max_rows ? n_ids - 1 - at : s->c.max_rows;
         for (int i = at; i < at + n; i++) l->rows[i] = verify_row(l, i);
         post_part(s, l, at, l->rows + at, n);
+        l->last_job = s->n_jobs - 1;
         l->fed = l->all_fed ? n_ids - 1 : at + n;
     }
 }
@@ -146,19 +148,16 @@ static int draft_window(struct spec *s, struct lane *l)
     int left = q->n_limit - q->n_ids - 1; /* big's own token always comes */
     int window = guard_window(&l->guard, s->c.draft_max < left ? s->c.draft_max : left);
     if (!s->c.drafting || window < 1 || l->hopeless) return 0;
-    if (q->ids[q->n_ids - 1] >= s->c.n_ids) l->hopeless = true;
-    if (l->base >= 0) return l->hopeless ? 0 : window;
-    int n = q->n_ids < s->c.draft_ctx ? q->n_ids : s->c.draft_ctx;
-    if (s->c.guard)
-        n = policy_read(q->n_ids, s->c.draft_ctx, window, s->c.draft_cost, l->read_ns, l->guard.plain_ns,
-                        q->n_limit - q->n_ids);
-    for (int i = q->n_ids - n; i < q->n_ids; i++) l->hopeless |= q->ids[i] >= s->c.n_ids;
-    if (n == 0 || l->hopeless) {
-        l->hopeless = true;
-        return 0;
+    if (l->base < 0) {
+        int n = q->n_ids < s->c.draft_ctx ? q->n_ids : s->c.draft_ctx;
+        if (s->c.guard)
+            n = policy_read(q->n_ids, s->c.draft_ctx, window, s->c.draft_cost, l->read_ns, l->guard.plain_ns,
+                            q->n_limit - q->n_ids);
+        l->hopeless = n == 0;
+        l->base = q->n_ids - n;
     }
-    l->base = q->n_ids - n;
-    return window;
+    for (int i = l->base + l->told; i < q->n_ids; i++) l->hopeless |= q->ids[i] >= s->c.n_ids;
+    return l->hopeless ? 0 : window;
 }
 
 static void post_ask(struct spec *s, struct lane *l, int window)
@@ -178,6 +177,7 @@ static void post_ask(struct spec *s, struct lane *l, int window)
                                           .until = (uint32_t)(n + window)}};
     l->now.measured = n - l->told <= 4 * (s->c.draft_max + 1); /* else it reads: no round's usual time */
     l->told = n;
+    l->n_asked = window;
     l->sent_ns = s->now;
     q->stats.n_asks++;
     q->state = SEQ_DRAFTING;
@@ -209,7 +209,7 @@ static void start_waiting(struct spec *s)
         q->stats.start_ns = s->now;
         l->seq = q;
         l->round++;
-        l->fed = l->n_parts_out = l->n_refused = l->n_drafts = 0;
+        l->fed = l->n_refused = l->n_drafts = 0;
         l->base = l->n_h = -1;
         l->told = 0;
         l->hopeless = false;
@@ -274,47 +274,23 @@ static void note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uin
     q->stats.wait_ns += waited_ns > worked ? waited_ns - worked : 0;
 }
 
-/* The lane whose round an answer belongs to. NULL and OK: of a round that is over. */
-static struct lane *lane_of(struct spec *s, uint32_t slot, uint32_t round, int *rc, struct err *err)
-{
-    *rc = OK;
-    if (slot < (uint32_t)s->c.n_lanes) {
-        struct lane *l = &s->lanes[slot];
-        return l->seq && l->round == round ? l : NULL;
-    }
-    *rc = err_set(err, E_PEER, "an answer for slot %u, which does not exist", slot);
-    return NULL;
-}
-
 /* A refusal names what the verifier holds: send the rest again, at worst all of it. */
 static int refused(struct spec *s, struct lane *l, const struct verdict *v, struct err *err)
 {
     if (v->status == PART_FULL || ++l->n_refused > 2)
         return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
                        v->status, v->held);
-    l->fed = v->status == PART_GAP && l->n_refused < 2 && (int)v->held < l->seq->n_ids ? (int)v->held : 0;
-    l->n_parts_out = 0;
-    l->round++; /* other parts of the old one need no answer any more */
+    l->fed = v->status == PART_GAP && l->n_refused < 2 && v->held < (uint32_t)l->seq->n_ids ? (int)v->held : 0;
+    l->round++; /* what is answered to other parts of the old one does not count any more */
     l->now.measured = false;
     post_verify(s, l);
     return OK;
 }
 
-static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
+/* The wanted rows of a verify are there. */
+static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
 {
-    int rc;
-    struct lane *l = lane_of(s, v->slot, v->round, &rc, err);
-    if (!l) return rc;
     struct seq *q = l->seq;
-    l->n_parts_out--;
-    if (v->status != PART_OK) return refused(s, l, v, err);
-    l->computed_us += v->computed_us;
-    if (v->n_rows == 0) { /* rows that wanted nothing */
-        feed(s, l);
-        return OK;
-    }
-    if (v->n_rows != (size_t)l->n_drafts + 1)
-        return err_set(err, E_PEER, "a verdict of %zu rows where %d were wanted", v->n_rows, l->n_drafts + 1);
     l->n_refused = 0;
     note_wait(q, s->now - l->sent_ns, l->computed_us, &q->stats.verify_ns);
     bool first = q->state == SEQ_PROMPT;
@@ -331,18 +307,36 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
         next_round(s, l);
     else
         start_waiting(s);
+}
+
+static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
+{
+    struct lane *l = v->slot < (uint32_t)s->c.n_lanes ? &s->lanes[v->slot] : NULL;
+    if (!l || l->n_parts_out == 0)
+        return err_set(err, E_PEER, "a verdict for slot %u, of which nothing was asked", v->slot);
+    l->n_parts_out--;
+    bool over = !l->seq || v->round != l->round, last = l->all_fed && v->job == l->last_job;
+    size_t n_wanted = last ? (size_t)l->n_drafts + 1 : 0;
+    if (!over && v->status != PART_OK) return refused(s, l, v, err);
+    if (!over && v->n_rows != n_wanted)
+        return err_set(err, E_PEER, "a verdict of %zu rows where %zu were wanted", v->n_rows, n_wanted);
+    if (!over) l->computed_us += v->computed_us;
+    if (!over && last)
+        take_rows(s, l, v);
+    else if (l->seq)
+        feed(s, l); /* there is room for a part */
     return OK;
 }
 
 static int on_draft(struct spec *s, const struct draft *d, struct err *err)
 {
-    int rc;
-    struct lane *l = lane_of(s, d->slot, d->round, &rc, err);
-    if (!l || l->seq->state != SEQ_DRAFTING) return rc;
+    struct lane *l = d->slot < (uint32_t)s->c.n_lanes ? &s->lanes[d->slot] : NULL;
+    if (!l) return err_set(err, E_PEER, "a draft for slot %u, which does not exist", d->slot);
     struct seq *q = l->seq;
+    if (!q || d->round != l->round || q->state != SEQ_DRAFTING) return OK; /* of a round that is over */
+    if (d->n_rows > (size_t)l->n_asked)
+        return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, l->n_asked);
     note_wait(q, s->now - l->sent_ns, d->us, &q->stats.draft_ns);
-    if (d->n_rows > (size_t)s->c.draft_max)
-        return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, s->c.draft_max);
     if (d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL) l->told = 0; /* told anew next time */
     if (d->end == DRAFT_FULL) l->hopeless = true;
     l->n_drafts = 0;

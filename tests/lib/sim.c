@@ -1,0 +1,514 @@
+#include "tests/lib/sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/history.h"
+#include "proto/layout.h"
+#include "worker/slots.h"
+
+enum { ARENA = 1 << 18, N_PEERS = 3, JITTER_MS = 20, ROWS = 256, MAX_LETTERS = 1 << 16, FAULT = -1 };
+enum { ROOT = 77 };
+static const int32_t end_ids[] = {'$'};
+
+struct letter { /* on its way; or a fault that waits for its moment */
+    int ms, to, tag, slot;
+    uint64_t order;
+    uint8_t *data; /* owns */
+    size_t n_bytes;
+};
+
+struct fake {
+    struct slots slots;
+    int busy_until;
+    int *n_fed; /* the drafter's, of each slot: ids whose KV rows are good */
+};
+
+struct sim {
+    struct sim_config c;
+    const struct sim_text *texts;
+    int n_texts;
+    struct seq *seqs;
+    struct spec *spec;
+    struct fake fakes[N_PEERS];
+    int *seq_of; /* [n_lanes] the sequence whose letters a slot's are */
+    int *shown;  /* [n_texts] ids that were noted */
+
+    int now;
+    struct letter *letters; /* [MAX_LETTERS] owns */
+    size_t n_letters;
+    uint64_t n_posted, random;
+    int channel_ms[N_PEERS][N_PEERS]; /* when the last letter from one to another arrives: none overtakes it */
+
+    int n_parts_out, most_parts_out, n_drafter_rows;
+    struct wire_arena in, out;
+    char *trace; /* owns */
+    size_t n_trace;
+    FILE *tracing;
+    char text[1024];
+};
+
+/* ---- the trace ---- */
+
+static void note(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct sim *s, const char *fmt, ...)
+{
+    va_list args;
+    fprintf(s->tracing, "[%4d] ", s->now);
+    va_start(args, fmt);
+    vfprintf(s->tracing, fmt, args);
+    va_end(args);
+    fputc('\n', s->tracing);
+    fflush(s->tracing);
+}
+
+static void blame(struct sim *s, const char *what)
+{
+    fputs(s->trace, stderr); /* fail_msg cuts what is long */
+    fail_msg("%s", what);
+}
+
+void sim_expect(const struct sim *s, const char *transcript)
+{
+    if (!strcmp(s->trace, transcript)) return;
+    fprintf(stderr, "expected:\n%s\nbut it was:\n%s", transcript, s->trace);
+    fail_msg("another transcript");
+}
+
+/* ---- what the models say ---- */
+
+/* The script that a history is on, by its last ids: a drafter knows those only. NULL: none. */
+static const struct sim_text *script_of(const struct sim *s, const int32_t *ids, int n, int *i_next)
+{
+    for (int t = 0; t < s->n_texts; t++) {
+        char all[1024];
+        int n_all = snprintf(all, sizeof all, "%s%s", s->texts[t].prompt, s->texts[t].big), from = 0;
+        for (int end = n; end < n_all; end++, from++) {
+            int i = 0;
+            while (i < n && all[from + i] == ids[i]) i++;
+            *i_next = end - (int)strlen(s->texts[t].prompt);
+            if (i == n && *i_next >= 0) return &s->texts[t];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t name_of(const int32_t *ids, int n)
+{
+    uint64_t h = ROOT;
+    for (int i = 0; i < n; i++) h = history_next(h, ids[i]);
+    return h;
+}
+
+static int32_t big_next(const struct sim *s, const int32_t *ids, int n)
+{
+    int i;
+    const struct sim_text *t = script_of(s, ids, n, &i);
+    return t ? t->big[i] : 'a' + (int32_t)(name_of(ids, n) % 26);
+}
+
+static int32_t little_next(const struct sim *s, const int32_t *ids, int n)
+{
+    int i;
+    const struct sim_text *t = script_of(s, ids, n, &i);
+    if (t) return t->little && i < (int)strlen(t->little) ? t->little[i] : t->big[i];
+    uint64_t h = name_of(ids, n);
+    bool wrong = history_mix(h + 1) % 100 < (uint64_t)s->c.wrong_percent;
+    return 'a' + (int32_t)((h + wrong) % 26);
+}
+
+/* Some number that depends on the history and the id alone. */
+static float lp_of(const int32_t *ids, int n, int32_t id)
+{
+    return -(float)(history_next(name_of(ids, n), id) % 1000) / 128;
+}
+
+/* ---- letters ---- */
+
+static int jitter(struct sim *s)
+{
+    if (!s->c.jitter) return 0;
+    s->random = history_mix(s->random + 1);
+    return (int)(s->random % (JITTER_MS + 1));
+}
+
+static void send_letter(struct sim *s, int from, int to, int leaves_ms, int slot, const struct message *m)
+{
+    const uint8_t *data;
+    struct err err;
+    size_t n_bytes;
+    if (wire_encode(&s->out, m, &data, &n_bytes, &err) != OK) blame(s, err.text);
+    int *last = &s->channel_ms[from][to], arrives = leaves_ms + s->c.link_ms + jitter(s);
+    *last = arrives > *last ? arrives : *last;
+    if (s->n_letters == MAX_LETTERS) blame(s, "too many letters");
+    struct letter *l = &s->letters[s->n_letters++];
+    *l = (struct letter){*last, to, (int)m->tag, slot, s->n_posted++, malloc(n_bytes + 1), n_bytes};
+    if (n_bytes) memcpy(l->data, data, n_bytes);
+}
+
+void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int slot)
+{
+    s->letters[s->n_letters++] = (struct letter){at_ms, FAULT, (int)fault, slot, s->n_posted++, NULL, 0};
+}
+
+static struct letter take_first(struct sim *s)
+{
+    size_t first = 0;
+    for (size_t i = 1; i < s->n_letters; i++) {
+        const struct letter *a = &s->letters[i], *b = &s->letters[first];
+        if (a->ms < b->ms || (a->ms == b->ms && a->order < b->order)) first = i;
+    }
+    struct letter l = s->letters[first];
+    s->letters[first] = s->letters[--s->n_letters];
+    return l;
+}
+
+/* A peer works on one thing after the other. Returns when this one is done. */
+static int work(struct sim *s, int peer, int ms)
+{
+    struct fake *p = &s->fakes[peer];
+    int start = p->busy_until > s->now ? p->busy_until : s->now;
+    return p->busy_until = start + ms + jitter(s);
+}
+
+/* ---- the fake verifier ---- */
+
+static void answer_part(struct sim *s, const struct part *part)
+{
+    struct slots *slots = &s->fakes[PEER_VERIFIER].slots;
+    struct verdict v = {.job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .h = part->h};
+    struct verdict_row rows[ROWS];
+    struct top tops[ROWS];
+    int32_t ids[ROWS];
+    for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
+    v.status = slots_check(slots, part->slot, part->at, part->h, part->n_rows);
+    if (v.status == PART_OK) {
+        slots_apply(slots, part->slot, part->at, ids, part->n_rows);
+        v.rows = rows;
+        v.computed_us = (uint32_t)s->c.pass_ms * 1000;
+        const int32_t *all = slots->slot[part->slot].ids;
+        for (size_t i = 0; i < part->n_rows; i++) {
+            int n = (int)(part->at + i) + 1;
+            int32_t next = big_next(s, all, n);
+            if (!part->rows[i].wanted) continue;
+            tops[v.n_rows] = (struct top){next, lp_of(all, n, next)};
+            rows[v.n_rows] = (struct verdict_row){.next = next, .lp_next = lp_of(all, n, next), .top = &tops[v.n_rows]};
+            rows[v.n_rows++].n_top = part->rows[i].n_top > 0;
+        }
+    }
+    v.held = slots_held(slots, part->slot);
+    int done = v.status == PART_OK ? work(s, PEER_VERIFIER, s->c.pass_ms) : s->now;
+    send_letter(s, PEER_VERIFIER, PEER_COORDINATOR, done, s->seq_of[part->slot],
+                &(struct message){.tag = TAG_VERDICT, .verdict = v});
+}
+
+/* ---- the fake drafter ---- */
+
+static void answer_ask(struct sim *s, const struct draft_ask *ask)
+{
+    static const enum draft_end ends[] = {[PART_STALE] = DRAFT_STALE, [PART_GAP] = DRAFT_GAP, [PART_FULL] = DRAFT_FULL};
+    struct fake *p = &s->fakes[PEER_DRAFTER];
+    struct slot *slot = &p->slots.slot[ask->slot];
+    struct draft d = {.slot = ask->slot, .round = ask->round, .at = ask->at, .h = ask->h, .end = DRAFT_WINDOW};
+    struct draft_row rows[ROWS];
+    enum part_status status = slots_check(&p->slots, ask->slot, ask->at, ask->h, ask->n_ids);
+    if (status == PART_OK) {
+        int *n_fed = &p->n_fed[ask->slot], kept = slots_apply(&p->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
+        kept += (int)ask->at;
+        if (kept < *n_fed) *n_fed = kept;
+        d.at = (uint32_t)slot->len;
+        d.h = slot->h[slot->len];
+        while (d.end == DRAFT_WINDOW && (uint32_t)slot->len < ask->until) {
+            s->n_drafter_rows += *n_fed < slot->len ? slot->len - *n_fed : 1;
+            int32_t id = little_next(s, slot->ids, slot->len);
+            *n_fed = slot->len;
+            rows[d.n_rows++] = (struct draft_row){id, 0.5f};
+            slots_apply(&p->slots, ask->slot, (uint32_t)slot->len, &id, 1);
+            if (id == '$' && !s->c.ignore_eos) d.end = DRAFT_EOS;
+        }
+        d.rows = rows;
+    } else {
+        d.end = ends[status];
+    }
+    d.held = slots_held(&p->slots, ask->slot);
+    int ms = s->c.draft_ms * (int)d.n_rows;
+    d.us = (uint32_t)ms * 1000;
+    send_letter(s, PEER_DRAFTER, PEER_COORDINATOR, work(s, PEER_DRAFTER, ms), s->seq_of[ask->slot],
+                &(struct message){.tag = TAG_DRAFT, .draft = d});
+}
+
+/* ---- the coordinator's side: what it sends, checked and noted ---- */
+
+/* Ids as text, with a | before the first wanted one. */
+static void check_part(struct sim *s, const struct part *p, char *fed)
+{
+    char *to = fed;
+    bool wanted = false;
+    if (p->n_rows < 1 || p->n_rows > (size_t)s->c.max_rows) blame(s, "a part of too many rows, or of none");
+    for (size_t i = 0; i < p->n_rows; i++) {
+        const struct row *row = &p->rows[i];
+        if (wanted && !row->wanted) blame(s, "wanted rows do not stay together");
+        if (!wanted && row->wanted) *to++ = '|';
+        wanted = row->wanted;
+        *to++ = (char)row->id;
+        if (!wanted) continue;
+        bool last = i + 1 == p->n_rows;
+        if (row->n_judge != !last) blame(s, "every wanted row but the last judges one id");
+        if (!last && row->judge[0] != p->rows[i + 1].id) blame(s, "a row judges another id than is fed next");
+    }
+    *to = 0;
+}
+
+static void note_post(struct sim *s, const struct action *a)
+{
+    char text[ROWS + 2];
+    const struct message *m = &a->message;
+    int i_seq = a->seq->index;
+    if (m->tag == TAG_OPEN) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
+    if (m->tag == TAG_DRAFT_ASK) {
+        for (size_t i = 0; i < m->ask.n_ids; i++) text[i] = (char)m->ask.ids[i];
+        text[m->ask.n_ids] = 0;
+        note(s, "ask     seq %d round %u at %u: \"%s\", up to %u", i_seq, m->ask.round, m->ask.at, text, m->ask.until);
+    }
+    if (m->tag != TAG_VERIFY) return;
+    for (size_t i = 0; i < m->verify.n_parts; i++) {
+        const struct part *p = &m->verify.parts[i];
+        check_part(s, p, text);
+        note(s, "verify  seq %d round %u at %u: \"%s\"", i_seq, p->round, p->at, text);
+        s->seq_of[p->slot] = i_seq;
+        if (++s->n_parts_out > s->most_parts_out) s->most_parts_out = s->n_parts_out;
+        if (s->n_parts_out > s->c.max_jobs) blame(s, "more parts unanswered than the verifier takes");
+    }
+}
+
+static void note_tokens(struct sim *s, const struct seq *q)
+{
+    char text[ROWS + 1], origins[ROWS + 1];
+    int n = 0;
+    for (int i = s->shown[q->index]; i < q->n_ids; i++, n++) {
+        text[n] = (char)q->ids[i];
+        origins[n] = "bdc"[q->origin[i]];
+    }
+    text[n] = origins[n] = 0;
+    s->shown[q->index] = q->n_ids;
+    note(s, "emit    seq %d: \"%s\" %s", q->index, text, origins);
+}
+
+static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
+{
+    static const char *const why[] = {"ok", "stale", "gap", "full", "cut"};
+    char text[ROWS + 1];
+    for (size_t i = 0; i < v->n_rows; i++) text[i] = (char)v->rows[i].next;
+    text[v->n_rows] = 0;
+    s->n_parts_out--;
+    if (v->status == PART_OK)
+        note(s, "verdict seq %d round %u at %u: \"%s\"", i_seq, v->round, v->at, text);
+    else
+        note(s, "verdict seq %d round %u at %u: %s, holds %u", i_seq, v->round, v->at, why[v->status], v->held);
+}
+
+static void note_draft(struct sim *s, int i_seq, const struct draft *d)
+{
+    static const char *const why[] = {"window", "low", "end id", "nothing", "stale", "gap", "full"};
+    char text[ROWS + 1];
+    for (size_t i = 0; i < d->n_rows; i++) text[i] = (char)d->rows[i].id;
+    text[d->n_rows] = 0;
+    note(s, "draft   seq %d round %u at %u: \"%s\", %s", i_seq, d->round, d->at, text, why[d->end]);
+}
+
+static void step(struct sim *s, const struct event *event)
+{
+    static const char *const ends[] = {"running", "end id", "length", "context", "aborted"};
+    struct actions actions;
+    struct err err = {0};
+    if (spec_step(s->spec, event, &actions, &err) != OK) blame(s, err.text);
+    for (size_t i = 0; i < actions.n; i++) {
+        const struct action *a = &actions.list[i];
+        if (a->kind == ACTION_TOKENS) note_tokens(s, a->seq);
+        if (a->kind == ACTION_DONE) note(s, "done    seq %d: %s", a->seq->index, ends[a->seq->end]);
+        if (a->kind != ACTION_POST) continue;
+        note_post(s, a);
+        send_letter(s, PEER_COORDINATOR, a->peer, s->now, a->seq->index, &a->message);
+    }
+}
+
+static void to_coordinator(struct sim *s, int i_seq, const struct message *m)
+{
+    struct event event = {.now_ns = (uint64_t)s->now * 1000000};
+    if (m->tag == TAG_DRAFT) {
+        note_draft(s, i_seq, &m->draft);
+        event.kind = EVENT_DRAFT;
+        event.draft = &m->draft;
+    } else {
+        note_verdict(s, i_seq, &m->verdict);
+        event.kind = EVENT_VERDICT;
+        event.verdict = &m->verdict;
+    }
+    step(s, &event);
+}
+
+static void go_wrong(struct sim *s, enum sim_fault fault, int i_slot)
+{
+    static const char *const what[] = {"verifier forgets half", "verifier strays", "drafter forgets half", "drafter strays"};
+    struct fake *p = &s->fakes[fault < SIM_DRAFTER_FORGETS ? PEER_VERIFIER : PEER_DRAFTER];
+    struct slot *slot = &p->slots.slot[i_slot];
+    note(s, "fault   slot %d: %s", i_slot, what[fault]);
+    p->n_fed[i_slot] = 0;
+    if (fault == SIM_VERIFIER_FORGETS || fault == SIM_DRAFTER_FORGETS) slot->len /= 2;
+    for (int i = 0; (fault == SIM_VERIFIER_STRAYS || fault == SIM_DRAFTER_STRAYS) && i < slot->len; i++) {
+        slot->ids[i] = '?';
+        slot->h[i + 1] = history_next(slot->h[i], '?');
+    }
+}
+
+static void deliver(struct sim *s, const struct letter *l)
+{
+    struct message m;
+    struct err err;
+    if (l->to == FAULT) {
+        go_wrong(s, (enum sim_fault)l->tag, l->slot);
+        return;
+    }
+    if (wire_decode(&s->in, l->tag, l->data, l->n_bytes, &m, &err) != OK) blame(s, err.text);
+    switch (m.tag) {
+    case TAG_VERIFY:
+        for (size_t i = 0; i < m.verify.n_parts; i++) answer_part(s, &m.verify.parts[i]);
+        break;
+    case TAG_DRAFT_ASK: answer_ask(s, &m.ask); break;
+    case TAG_OPEN: break;
+    default: to_coordinator(s, l->slot, &m);
+    }
+}
+
+void sim_run(struct sim *s)
+{
+    step(s, &(struct event){.kind = EVENT_START});
+    while (s->n_letters) {
+        struct letter l = take_first(s);
+        s->now = l.ms;
+        deliver(s, &l);
+        free(l.data);
+    }
+    if (!spec_done(s->spec)) blame(s, "nothing moves, and not every sequence is done");
+    if (s->n_parts_out) blame(s, "a part was not answered exactly once");
+}
+
+/* ---- open, close, looking back ---- */
+
+static int or_else(int n, int otherwise)
+{
+    return n ? n : otherwise;
+}
+
+static void fill_in(struct sim_config *c)
+{
+    c->n_lanes = or_else(c->n_lanes, 1);
+    c->n_ctx = or_else(c->n_ctx, 64);
+    c->max_rows = or_else(c->max_rows, 16);
+    c->max_jobs = or_else(c->max_jobs, 8);
+    c->draft_ctx = or_else(c->draft_ctx, c->n_ctx);
+    c->n_ids = or_else(c->n_ids, 256);
+    c->link_ms = or_else(c->link_ms, 1);
+    c->pass_ms = or_else(c->pass_ms, 10);
+    c->draft_ms = or_else(c->draft_ms, 1);
+}
+
+static void open_seq(struct sim *s, int i)
+{
+    const struct sim_text *t = &s->texts[i];
+    int32_t ids[ROWS];
+    struct err err;
+    int n = (int)strlen(t->prompt);
+    for (int k = 0; k < n; k++) ids[k] = t->prompt[k];
+    s->shown[i] = n;
+    if (seq_init(&s->seqs[i], i, ids, n, t->n_predict, s->c.n_ctx, 1, ROOT, &err) != OK) blame(s, err.text);
+}
+
+struct sim *sim_open(const struct sim_config *config, const struct sim_text *texts, int n_texts)
+{
+    struct sim *s = calloc(1, sizeof *s);
+    struct err err;
+    *s = (struct sim){.c = *config, .texts = texts, .n_texts = n_texts, .random = config->jitter};
+    fill_in(&s->c);
+    const struct sim_config *c = &s->c;
+    s->tracing = open_memstream(&s->trace, &s->n_trace);
+    fflush(s->tracing);
+    s->letters = calloc(MAX_LETTERS, sizeof *s->letters);
+    s->seq_of = calloc((size_t)c->n_lanes, sizeof *s->seq_of);
+    s->shown = calloc((size_t)n_texts, sizeof *s->shown);
+    s->seqs = calloc((size_t)n_texts, sizeof *s->seqs);
+    for (int i = 0; i < n_texts; i++) open_seq(s, i);
+    for (int p = PEER_DRAFTER; p < N_PEERS; p++) {
+        s->fakes[p].n_fed = calloc((size_t)c->n_lanes, sizeof(int));
+        if (slots_init(&s->fakes[p].slots, c->n_lanes, c->n_ctx, ROOT, &err) != OK) blame(s, err.text);
+    }
+    struct spec_config spec = {.drafting = c->draft_max > 0,
+                               .draft_max = c->draft_max,
+                               .draft_ctx = c->draft_ctx,
+                               .guard = c->guard,
+                               .draft_cost = c->draft_cost,
+                               .n_lanes = c->n_lanes,
+                               .n_ctx = c->n_ctx,
+                               .max_rows = c->max_rows,
+                               .max_jobs = c->max_jobs,
+                               .n_ids = c->n_ids,
+                               .root = ROOT,
+                               .end_ids = end_ids,
+                               .n_end_ids = 1,
+                               .ignore_eos = c->ignore_eos,
+                               .n_top = 1};
+    int rc = wire_arena_init(&s->in, ARENA, &err);
+    if (rc == OK) rc = wire_arena_init(&s->out, ARENA, &err);
+    if (rc == OK) rc = spec_open(&s->spec, &spec, s->seqs, n_texts, &err);
+    if (rc != OK) blame(s, err.text);
+    return s;
+}
+
+void sim_close(struct sim *s)
+{
+    for (int i = 0; i < s->n_texts; i++) seq_free(&s->seqs[i]);
+    for (int p = 0; p < N_PEERS; p++) {
+        slots_free(&s->fakes[p].slots);
+        free(s->fakes[p].n_fed);
+    }
+    spec_close(s->spec);
+    wire_arena_free(&s->in);
+    wire_arena_free(&s->out);
+    fclose(s->tracing);
+    free(s->trace);
+    free(s->letters);
+    free(s->seq_of);
+    free(s->shown);
+    free(s->seqs);
+    free(s);
+}
+
+const struct seq *sim_seq(const struct sim *s, int i)
+{
+    return &s->seqs[i];
+}
+
+const char *sim_written(struct sim *s, int i)
+{
+    const struct seq *q = &s->seqs[i];
+    int n = seq_n_generated(q);
+    for (int k = 0; k < n; k++) s->text[k] = (char)q->ids[q->n_prompt + k];
+    s->text[n] = 0;
+    return s->text;
+}
+
+int sim_most_parts_out(const struct sim *s)
+{
+    return s->most_parts_out;
+}
+
+int sim_n_drafter_rows(const struct sim *s)
+{
+    return s->n_drafter_rows;
+}

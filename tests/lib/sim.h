@@ -1,0 +1,67 @@
+/* sim.h -- the coordinator's heart against a fake verifier, a fake drafter and links, on a virtual clock.
+ *
+ *   spec ──letters──▶ link ──▶ fake verifier: slots.c, big's next id, pass_ms a part
+ *     ▲               ms   ──▶ fake drafter:  slots.c, little's next id, draft_ms a token
+ *     └──────── answers ◀──┘        each answers every letter once, in order; the trace is a transcript
+ *
+ * An id is a character, so ids read as text; '$' ends a text. Big's next id is a fixed function of the whole history:
+ * the script where the history is on one, else a letter drawn from the history's name. Little is big, but for the
+ * places where its own script differs. Letters go through the real wire. No threads, no sleeps, no real time.
+ *
+ * While it runs it holds the coordinator to what must always be true: parts out at most max_jobs, parts at most
+ * max_rows, wanted rows together at the end of a verify, each judging the id that is fed next, none judged by the last.
+ *
+ *     struct sim *sim = sim_open(&(struct sim_config){.draft_max = 4}, texts, n_texts);
+ *     sim_run(sim);
+ *     sim_expect(sim, "[   0] verify  ...\n");
+ *     sim_close(sim);
+ */
+#ifndef TESTS_LIB_SIM_H
+#define TESTS_LIB_SIM_H
+
+#include <stdint.h>
+
+#include "coordinator/spec.h"
+
+struct sim_text {
+    const char *prompt, *big; /* big: what it writes next, by script; past it, by hash */
+    const char *little;       /* what the drafter would write at the same places; NULL: the same */
+    int n_predict;
+};
+
+struct sim_config {                         /* 0: the default in brackets */
+    int n_lanes, n_ctx, max_rows, max_jobs; /* [1, 64, 16, 8] */
+    int draft_max, draft_ctx;               /* [0: no drafter, n_ctx] */
+    int n_ids;                              /* ids below it are known to both [all] */
+    bool guard, ignore_eos;
+    double draft_cost;
+    int link_ms, pass_ms, draft_ms; /* a letter's way; a part's computing; a draft's computing a token [1, 10, 1] */
+    int wrong_percent;              /* of the drafts outside scripts */
+    uint64_t jitter;                /* seed: every letter and every computing takes up to 20 ms more [0: none] */
+};
+
+/* What can go wrong, at a moment, in a slot. */
+enum sim_fault {
+    SIM_VERIFIER_FORGETS, /* the later half of the slot's history */
+    SIM_VERIFIER_STRAYS,  /* it is another one, as long as before */
+    SIM_DRAFTER_FORGETS,
+    SIM_DRAFTER_STRAYS
+};
+
+struct sim;
+struct sim *sim_open(const struct sim_config *config, const struct sim_text *texts, int n_texts);
+void sim_close(struct sim *s);
+void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int slot);
+
+/* Until every sequence is done. Fails the cmocka test, with the transcript, on an error and where nothing moves. */
+void sim_run(struct sim *s);
+
+/* The transcript is exactly this. */
+void sim_expect(const struct sim *s, const char *transcript);
+
+const struct seq *sim_seq(const struct sim *s, int i);
+const char *sim_written(struct sim *s, int i); /* what sequence i has after its prompt; borrowed until the next call */
+int sim_most_parts_out(const struct sim *s);
+int sim_n_drafter_rows(const struct sim *s); /* that the drafter computed, over all slots */
+
+#endif

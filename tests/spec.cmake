@@ -1,0 +1,2 @@
+# The pure heart on a virtual clock, the guard, and the roles of workers with toy models.
+pilotfish_test(test_spec test_spec.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)

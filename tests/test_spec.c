@@ -1,0 +1,734 @@
+/* The heart as transcripts: what the coordinator says to whom, and when, on a virtual clock. In a verify, | stands
+ * before the first wanted row; after an emit, each token's origin: big, draft, correction. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/layout.h"
+#include "tests/lib/sim.h"
+
+static void expect_run(const struct sim_config *config, const struct sim_text *texts, int n, const char *transcript)
+{
+    struct sim *s = sim_open(config, texts, n);
+    sim_run(s);
+    sim_expect(s, transcript);
+    sim_close(s);
+}
+
+/* ---- one sequence ---- */
+
+static void big_alone_feeds_the_prompt_and_then_one_row_a_token(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the cat ", "sat", NULL, 3}};
+    expect_run(&(struct sim_config){0}, texts, 1,
+               "[   0] verify  seq 0 round 1 at 0: \"the cat| \"\n"
+               "[  12] verdict seq 0 round 1 at 0: \"s\"\n"
+               "[  12] emit    seq 0: \"s\" b\n"
+               "[  12] verify  seq 0 round 2 at 8: \"|s\"\n"
+               "[  24] verdict seq 0 round 2 at 8: \"a\"\n"
+               "[  24] emit    seq 0: \"a\" b\n"
+               "[  24] verify  seq 0 round 3 at 9: \"|a\"\n"
+               "[  36] verdict seq 0 round 3 at 9: \"t\"\n"
+               "[  36] emit    seq 0: \"t\" b\n"
+               "[  36] done    seq 0: length\n");
+}
+
+/* Trap 1: with a text of n ids and k drafts the rows are n-1 .. n+k-1, and the last one is the bonus. */
+static void the_row_after_the_last_draft_is_big_s_own_token(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the cat ", "sat on it.", "sat in it.", 10}};
+    expect_run(&(struct sim_config){.draft_max = 4}, texts, 1,
+               "[   0] open    seq 0: slot 0\n"
+               "[   0] verify  seq 0 round 1 at 0: \"the cat| \"\n"
+               "[  12] verdict seq 0 round 1 at 0: \"s\"\n"
+               "[  12] emit    seq 0: \"s\" b\n"
+               "[  12] ask     seq 0 round 2 at 0: \"the cat s\", up to 13\n"
+               "[  18] draft   seq 0 round 2 at 9: \"at i\", window\n"
+               "[  18] verify  seq 0 round 2 at 8: \"|sat i\"\n"
+               "[  30] verdict seq 0 round 2 at 8: \"at ou\"\n"
+               "[  30] emit    seq 0: \"at o\" dddc\n"
+               "[  30] ask     seq 0 round 3 at 9: \"at o\", up to 17\n"
+               "[  36] draft   seq 0 round 3 at 13: \"n it\", window\n"
+               "[  36] verify  seq 0 round 3 at 12: \"|on it\"\n"
+               "[  48] verdict seq 0 round 3 at 12: \"n it.\"\n"
+               "[  48] emit    seq 0: \"n it.\" ddddb\n"
+               "[  48] done    seq 0: length\n");
+}
+
+/* Trap 2: the drafter never fed its last draft; the ask brings it again, with the bonus. */
+static void after_full_acceptance_the_ask_repeats_the_drafts_and_no_row_is_computed_twice(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefghijklmnopqrstu", NULL, 19}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                  "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                  "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                  "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                  "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                  "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 12\n"
+                  "[  36] draft   seq 0 round 3 at 8: \"ijkl\", window\n"
+                  "[  36] verify  seq 0 round 3 at 7: \"|hijkl\"\n"
+                  "[  48] verdict seq 0 round 3 at 7: \"ijklm\"\n"
+                  "[  48] emit    seq 0: \"ijklm\" ddddb\n"
+                  "[  48] ask     seq 0 round 4 at 8: \"ijklm\", up to 17\n"
+                  "[  54] draft   seq 0 round 4 at 13: \"nopq\", window\n"
+                  "[  54] verify  seq 0 round 4 at 12: \"|mnopq\"\n"
+                  "[  66] verdict seq 0 round 4 at 12: \"nopqr\"\n"
+                  "[  66] emit    seq 0: \"nopqr\" ddddb\n"
+                  "[  66] ask     seq 0 round 5 at 13: \"nopqr\", up to 20\n"
+                  "[  70] draft   seq 0 round 5 at 18: \"st\", window\n"
+                  "[  70] verify  seq 0 round 5 at 17: \"|rst\"\n"
+                  "[  82] verdict seq 0 round 5 at 17: \"stu\"\n"
+                  "[  82] emit    seq 0: \"stu\" ddb\n"
+                  "[  82] done    seq 0: length\n");
+    /* Positions 0 .. 19 of "abcdefghijklmnopqrst": each once. The last draft is never fed. */
+    assert_int_equal(sim_n_drafter_rows(s), 19);
+    sim_close(s);
+}
+
+/* Invariant 14: ids equal to its own do not rewind it. */
+static void after_a_refused_draft_the_drafter_goes_on_from_the_last_right_one(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefghijklmno", "cdefXhijklmno", 12}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                  "[  18] draft   seq 0 round 2 at 3: \"defX\", window\n"
+                  "[  18] verify  seq 0 round 2 at 2: \"|cdefX\"\n"
+                  "[  30] verdict seq 0 round 2 at 2: \"defgc\"\n"
+                  "[  30] emit    seq 0: \"defg\" dddc\n"
+                  "[  30] ask     seq 0 round 3 at 3: \"defg\", up to 11\n"
+                  "[  36] draft   seq 0 round 3 at 7: \"hijk\", window\n"
+                  "[  36] verify  seq 0 round 3 at 6: \"|ghijk\"\n"
+                  "[  48] verdict seq 0 round 3 at 6: \"hijkl\"\n"
+                  "[  48] emit    seq 0: \"hijkl\" ddddb\n"
+                  "[  48] ask     seq 0 round 4 at 7: \"hijkl\", up to 13\n"
+                  "[  51] draft   seq 0 round 4 at 12: \"m\", window\n"
+                  "[  51] verify  seq 0 round 4 at 11: \"|lm\"\n"
+                  "[  63] verdict seq 0 round 4 at 11: \"mn\"\n"
+                  "[  63] emit    seq 0: \"mn\" db\n"
+                  "[  63] done    seq 0: length\n");
+    assert_int_equal(sim_n_drafter_rows(s), 12); /* "abcdefghijkl": X was never fed, nor was m */
+    sim_close(s);
+}
+
+/* Trap 3, with what each end leaves behind: "judged" is accepted + first refused, and drafts past an end never count.
+ */
+static void a_text_ends_where_it_must_inside_an_accepted_block(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        struct sim_text text;
+        int n_ctx;
+        bool ignore_eos;
+        const char *written;
+        enum seq_end end;
+        uint32_t n_drafted, n_judged, n_accepted;
+    } rows[] = {
+        {"an end id among the accepted", {"ab", "cde$ghi", NULL, 0}, 64, false, "cde$", SEQ_END_ID, 3, 3, 3},
+        {"an end id that little does not foresee",
+         {"ab", "cde$ghi", "cdeeghi", 0},
+         64,
+         false,
+         "cde$",
+         SEQ_END_ID,
+         4,
+         3,
+         2},
+        {"an end id as the bonus", {"ab", "cdefg$hi", NULL, 0}, 64, false, "cdefg$", SEQ_END_ID, 4, 4, 4},
+        {"an end id that only little sees", {"ab", "cdefghij", "cd$f", 6}, 64, false, "cdefgh", SEQ_LENGTH, 4, 4, 3},
+        {"an end id at once", {"ab", "$", NULL, 0}, 64, false, "$", SEQ_END_ID, 0, 0, 0},
+        {"end ids do not count", {"ab", "c$efghi", NULL, 6}, 64, true, "c$efgh", SEQ_LENGTH, 4, 4, 4},
+        {"the length, after a full block", {"ab", "cdefghi", NULL, 6}, 64, false, "cdefgh", SEQ_LENGTH, 4, 4, 4},
+        {"the length leaves room for two drafts", {"ab", "cdefghi", NULL, 4}, 64, false, "cdef", SEQ_LENGTH, 2, 2, 2},
+        {"for one", {"ab", "cdefghi", NULL, 3}, 64, false, "cde", SEQ_LENGTH, 1, 1, 1},
+        {"for none", {"ab", "cdefghi", NULL, 2}, 64, false, "cd", SEQ_LENGTH, 0, 0, 0},
+        {"one token asked", {"ab", "cdefghi", NULL, 1}, 64, false, "c", SEQ_LENGTH, 0, 0, 0},
+        {"the context is full", {"ab", "cdefghi", NULL, 0}, 6, false, "cdef", SEQ_CONTEXT, 2, 2, 2},
+        {"the context is full before the length", {"ab", "cdefghi", NULL, 9}, 5, false, "cde", SEQ_CONTEXT, 1, 1, 1},
+        {"the prompt leaves room for one", {"abcd", "efghi", NULL, 9}, 5, false, "e", SEQ_CONTEXT, 0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *s =
+            sim_open(&(struct sim_config){.draft_max = 4, .n_ctx = rows[i].n_ctx, .ignore_eos = rows[i].ignore_eos},
+                     &rows[i].text, 1);
+        sim_run(s);
+        const struct seq *q = sim_seq(s, 0);
+        if (strcmp(sim_written(s, 0), rows[i].written) || q->end != rows[i].end ||
+            q->stats.n_drafted != rows[i].n_drafted || q->stats.n_judged != rows[i].n_judged ||
+            q->stats.n_accepted != rows[i].n_accepted)
+            fail_msg("%s: \"%s\", end %d, drafted %u, judged %u, accepted %u", rows[i].why, sim_written(s, 0), q->end,
+                     q->stats.n_drafted, q->stats.n_judged, q->stats.n_accepted);
+        sim_close(s);
+    }
+}
+
+static void what_is_final_has_big_s_log_probabilities_and_best_ids(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the cat ", "sat on it.", "sat in it.", 10}};
+    struct sim *plain = sim_open(&(struct sim_config){0}, texts, 1);
+    struct sim *drafted = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+    sim_run(plain);
+    sim_run(drafted);
+    const struct seq *a = sim_seq(plain, 0), *b = sim_seq(drafted, 0);
+    assert_int_equal(a->n_ids, b->n_ids);
+    assert_memory_equal(a->lp, b->lp, (size_t)a->n_ids * sizeof *a->lp);
+    for (int i = a->n_prompt; i < a->n_ids; i++) {
+        assert_int_equal(a->top[i].id, a->ids[i]);
+        assert_int_equal(a->top[i].id, b->top[i].id);
+        assert_memory_equal(&b->top[i].lp, &b->lp[i], sizeof *b->lp);
+    }
+    sim_close(plain);
+    sim_close(drafted);
+}
+
+static void the_network_s_time_is_what_neither_drafting_nor_verifying_takes(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefgh", NULL, 6}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .link_ms = 3}, texts, 1);
+    sim_run(s);
+    const struct seq_stats *t = &sim_seq(s, 0)->stats;
+    assert_int_equal(t->start_ns, 0);
+    assert_int_equal(t->first_ns, 16000000);                /* 3 + 10 + 3 */
+    assert_int_equal(t->last_ns, (16 + 10 + 16) * 1000000); /* ask: 3 + 4 + 3 */
+    assert_int_equal(t->draft_ns, 4000000);
+    assert_int_equal(t->verify_ns, 20000000);
+    assert_int_equal(t->wait_ns, 18000000);
+    assert_int_equal(t->n_verifies, 1);
+    assert_int_equal(t->n_asks, 1);
+    sim_close(s);
+}
+
+/* ---- prompts and replays: rows from where the verifier's history ends ---- */
+
+static void a_long_prompt_goes_in_parts_and_the_wanted_rows_stay_together(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the cat sat on th", "e mat.", NULL, 5}};
+    expect_run(&(struct sim_config){.draft_max = 4, .max_rows = 8}, texts, 1,
+               "[   0] open    seq 0: slot 0\n"
+               "[   0] verify  seq 0 round 1 at 0: \"the cat \"\n"
+               "[   0] verify  seq 0 round 1 at 8: \"sat on t\"\n"
+               "[   0] verify  seq 0 round 1 at 16: \"|h\"\n"
+               "[  12] verdict seq 0 round 1 at 0: \"\"\n"
+               "[  22] verdict seq 0 round 1 at 8: \"\"\n"
+               "[  32] verdict seq 0 round 1 at 16: \"e\"\n"
+               "[  32] emit    seq 0: \"e\" b\n"
+               "[  32] ask     seq 0 round 2 at 0: \"the cat sat on the\", up to 21\n"
+               "[  37] draft   seq 0 round 2 at 18: \" ma\", window\n"
+               "[  37] verify  seq 0 round 2 at 17: \"|e ma\"\n"
+               "[  49] verdict seq 0 round 2 at 17: \" mat\"\n"
+               "[  49] emit    seq 0: \" mat\" dddb\n"
+               "[  49] done    seq 0: length\n");
+}
+
+/* Sixteen ids are two full parts, of which the last one must hold the wanted row. */
+static void a_prompt_of_exactly_two_parts_goes_in_two(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"0123456789abcdef", "g", NULL, 1}};
+    expect_run(&(struct sim_config){.max_rows = 8}, texts, 1,
+               "[   0] verify  seq 0 round 1 at 0: \"01234567\"\n"
+               "[   0] verify  seq 0 round 1 at 8: \"89abcde|f\"\n"
+               "[  12] verdict seq 0 round 1 at 0: \"\"\n"
+               "[  22] verdict seq 0 round 1 at 8: \"g\"\n"
+               "[  22] emit    seq 0: \"g\" b\n"
+               "[  22] done    seq 0: length\n");
+}
+
+/* Invariants 2 and 8. Answers to parts of the old round do not count, but until they have come they take up room. */
+static void a_gap_inside_a_prompt_is_filled_from_what_the_verifier_holds(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"0123456789abcdefghijklmnopqr", "stu", NULL, 3}};
+    struct sim *s = sim_open(&(struct sim_config){.max_rows = 6, .max_jobs = 2, .n_lanes = 1}, texts, 1);
+    sim_fault(s, 20, SIM_VERIFIER_FORGETS, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] verify  seq 0 round 1 at 0: \"012345\"\n"
+                  "[   0] verify  seq 0 round 1 at 6: \"6789ab\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"\"\n"
+                  "[  12] verify  seq 0 round 1 at 12: \"cdefgh\"\n"
+                  "[  20] fault   slot 0: verifier forgets half\n"
+                  "[  22] verdict seq 0 round 1 at 6: \"\"\n"
+                  "[  22] verify  seq 0 round 1 at 18: \"ijklmn\"\n"
+                  "[  32] verdict seq 0 round 1 at 12: \"\"\n"
+                  "[  32] verify  seq 0 round 1 at 24: \"opq|r\"\n"
+                  "[  32] verdict seq 0 round 1 at 18: gap, holds 9\n"
+                  "[  32] verify  seq 0 round 2 at 9: \"9abcde\"\n"
+                  "[  34] verdict seq 0 round 1 at 24: gap, holds 9\n"
+                  "[  34] verify  seq 0 round 2 at 15: \"fghijk\"\n"
+                  "[  44] verdict seq 0 round 2 at 9: \"\"\n"
+                  "[  44] verify  seq 0 round 2 at 21: \"lmnopq\"\n"
+                  "[  54] verdict seq 0 round 2 at 15: \"\"\n"
+                  "[  54] verify  seq 0 round 2 at 27: \"|r\"\n"
+                  "[  64] verdict seq 0 round 2 at 21: \"\"\n"
+                  "[  74] verdict seq 0 round 2 at 27: \"s\"\n"
+                  "[  74] emit    seq 0: \"s\" b\n"
+                  "[  74] verify  seq 0 round 3 at 28: \"|s\"\n"
+                  "[  86] verdict seq 0 round 3 at 28: \"t\"\n"
+                  "[  86] emit    seq 0: \"t\" b\n"
+                  "[  86] verify  seq 0 round 4 at 29: \"|t\"\n"
+                  "[  98] verdict seq 0 round 4 at 29: \"u\"\n"
+                  "[  98] emit    seq 0: \"u\" b\n"
+                  "[  98] done    seq 0: length\n");
+    assert_int_equal(sim_most_parts_out(s), 2);
+    sim_close(s);
+}
+
+/* Invariant 9: a replay gives the same text, log-probabilities too. */
+static void a_verifier_that_forgot_is_told_again_with_nothing_wanted(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefghij", NULL, 8}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+    sim_fault(s, 31, SIM_VERIFIER_FORGETS, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                  "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                  "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                  "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                  "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                  "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 9\n"
+                  "[  31] fault   slot 0: verifier forgets half\n"
+                  "[  33] draft   seq 0 round 3 at 8: \"i\", window\n"
+                  "[  33] verify  seq 0 round 3 at 7: \"|hi\"\n"
+                  "[  35] verdict seq 0 round 3 at 7: gap, holds 3\n"
+                  "[  35] verify  seq 0 round 4 at 3: \"defg|hi\"\n"
+                  "[  47] verdict seq 0 round 4 at 3: \"ij\"\n"
+                  "[  47] emit    seq 0: \"ij\" db\n"
+                  "[  47] done    seq 0: length\n");
+    sim_close(s);
+}
+
+static void a_verifier_with_another_history_is_told_from_the_start(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefghij", NULL, 8}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+    sim_fault(s, 31, SIM_VERIFIER_STRAYS, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                  "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                  "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                  "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                  "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                  "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 9\n"
+                  "[  31] fault   slot 0: verifier strays\n"
+                  "[  33] draft   seq 0 round 3 at 8: \"i\", window\n"
+                  "[  33] verify  seq 0 round 3 at 7: \"|hi\"\n"
+                  "[  35] verdict seq 0 round 3 at 7: stale, holds 7\n"
+                  "[  35] verify  seq 0 round 4 at 0: \"abcdefg|hi\"\n"
+                  "[  47] verdict seq 0 round 4 at 0: \"ij\"\n"
+                  "[  47] emit    seq 0: \"ij\" db\n"
+                  "[  47] done    seq 0: length\n");
+    sim_close(s);
+}
+
+static void a_drafter_that_lost_its_history_is_told_anew_in_the_next_round(void **state)
+{
+    (void)state;
+    static const enum sim_fault faults[] = {SIM_DRAFTER_FORGETS, SIM_DRAFTER_STRAYS};
+    static const char *const transcripts[] = {"[   0] open    seq 0: slot 0\n"
+                                              "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                                              "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                                              "[  12] emit    seq 0: \"c\" b\n"
+                                              "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                                              "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                                              "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                                              "[  20] fault   slot 0: drafter forgets half\n"
+                                              "[  21] fault   slot 0: drafter forgets half\n"
+                                              "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                                              "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                                              "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 12\n"
+                                              "[  32] draft   seq 0 round 3 at 3: \"\", gap\n"
+                                              "[  32] verify  seq 0 round 3 at 7: \"|h\"\n"
+                                              "[  44] verdict seq 0 round 3 at 7: \"i\"\n"
+                                              "[  44] emit    seq 0: \"i\" b\n"
+                                              "[  44] ask     seq 0 round 4 at 0: \"abcdefghi\", up to 12\n"
+                                              "[  49] draft   seq 0 round 4 at 9: \"jkl\", window\n"
+                                              "[  49] verify  seq 0 round 4 at 8: \"|ijkl\"\n"
+                                              "[  61] verdict seq 0 round 4 at 8: \"jklm\"\n"
+                                              "[  61] emit    seq 0: \"jklm\" dddb\n"
+                                              "[  61] done    seq 0: length\n",
+                                              "[   0] open    seq 0: slot 0\n"
+                                              "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                                              "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                                              "[  12] emit    seq 0: \"c\" b\n"
+                                              "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                                              "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                                              "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                                              "[  20] fault   slot 0: drafter strays\n"
+                                              "[  21] fault   slot 0: drafter strays\n"
+                                              "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                                              "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                                              "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 12\n"
+                                              "[  32] draft   seq 0 round 3 at 3: \"\", stale\n"
+                                              "[  32] verify  seq 0 round 3 at 7: \"|h\"\n"
+                                              "[  44] verdict seq 0 round 3 at 7: \"i\"\n"
+                                              "[  44] emit    seq 0: \"i\" b\n"
+                                              "[  44] ask     seq 0 round 4 at 0: \"abcdefghi\", up to 12\n"
+                                              "[  49] draft   seq 0 round 4 at 9: \"jkl\", window\n"
+                                              "[  49] verify  seq 0 round 4 at 8: \"|ijkl\"\n"
+                                              "[  61] verdict seq 0 round 4 at 8: \"jklm\"\n"
+                                              "[  61] emit    seq 0: \"jklm\" dddb\n"
+                                              "[  61] done    seq 0: length\n"};
+    const struct sim_text texts[] = {{"ab", "cdefghijklm", NULL, 11}};
+    for (int i = 0; i < 2; i++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+        sim_fault(s, 20, faults[i], 0);
+        sim_fault(s, 21, faults[i], 0);
+        sim_run(s);
+        sim_expect(s, transcripts[i]);
+        sim_close(s);
+    }
+}
+
+/* ---- what the drafter does not know ---- */
+
+static void an_id_that_the_drafter_does_not_know_ends_drafting(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefg~ijkl", "cd~fgXijkl", 10}};
+    expect_run(&(struct sim_config){.draft_max = 4, .n_ids = '~'}, texts, 1,
+               "[   0] open    seq 0: slot 0\n"
+               "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+               "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+               "[  12] emit    seq 0: \"c\" b\n"
+               "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+               "[  18] draft   seq 0 round 2 at 3: \"d~mb\", window\n"
+               "[  18] verify  seq 0 round 2 at 2: \"|cd\"\n"
+               "[  30] verdict seq 0 round 2 at 2: \"de\"\n"
+               "[  30] emit    seq 0: \"de\" db\n"
+               "[  30] ask     seq 0 round 3 at 3: \"de\", up to 9\n"
+               "[  36] draft   seq 0 round 3 at 5: \"fgXz\", window\n"
+               "[  36] verify  seq 0 round 3 at 4: \"|efgXz\"\n"
+               "[  48] verdict seq 0 round 3 at 4: \"fg~ze\"\n"
+               "[  48] emit    seq 0: \"fg~\" ddc\n"
+               "[  48] verify  seq 0 round 4 at 7: \"|~\"\n"
+               "[  60] verdict seq 0 round 4 at 7: \"i\"\n"
+               "[  60] emit    seq 0: \"i\" b\n"
+               "[  60] verify  seq 0 round 5 at 8: \"|i\"\n"
+               "[  72] verdict seq 0 round 5 at 8: \"j\"\n"
+               "[  72] emit    seq 0: \"j\" b\n"
+               "[  72] verify  seq 0 round 6 at 9: \"|j\"\n"
+               "[  84] verdict seq 0 round 6 at 9: \"k\"\n"
+               "[  84] emit    seq 0: \"k\" b\n"
+               "[  84] verify  seq 0 round 7 at 10: \"|k\"\n"
+               "[  96] verdict seq 0 round 7 at 10: \"l\"\n"
+               "[  96] emit    seq 0: \"l\" b\n"
+               "[  96] done    seq 0: length\n");
+}
+
+static void an_unknown_id_in_the_prompt_counts_where_the_drafter_would_read_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *prompt;
+        int draft_ctx;
+        bool drafts;
+    } rows[] = {
+        {"in what it would read", "abcd~f", 4, false},
+        {"before what it would read", "~bcdef", 4, true},
+        {"in the whole prompt", "~bcdef", 64, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct sim_text text = {rows[i].prompt, "ghijklmnop", NULL, 10};
+        struct sim *s =
+            sim_open(&(struct sim_config){.draft_max = 4, .n_ids = '~', .draft_ctx = rows[i].draft_ctx}, &text, 1);
+        sim_run(s);
+        const struct seq *q = sim_seq(s, 0);
+        if ((q->stats.n_asks > 0) != rows[i].drafts) fail_msg("%s: %u asks", rows[i].why, q->stats.n_asks);
+        if (rows[i].drafts && q->stats.n_accepted != q->stats.n_judged)
+            fail_msg("%s: it did not read what it was told", rows[i].why);
+        sim_close(s);
+    }
+}
+
+/* ---- the guard, at the heart ---- */
+
+/* Eight wrong drafts, a pause of eight tokens, four wrong drafts, a pause of sixteen. Big writes ~ during a pause: a
+ * drafter that does not know it must not be told. */
+static void a_drafter_that_is_always_wrong_is_asked_less_and_less(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"ab", "0123456789012345678901234567890123456789", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 40}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .guard = true}, texts, 1);
+    sim_run(s);
+    const struct seq_stats *t = &sim_seq(s, 0)->stats;
+    assert_int_equal(t->n_drafted, 8 + 4 + 4);
+    assert_int_equal(t->n_pauses, 3);
+    sim_close(s);
+}
+
+static void an_unknown_id_that_came_during_a_pause_is_never_told(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "0123456~90123456789012345678", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", 28}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .guard = true, .n_ids = '~'}, texts, 1);
+    sim_run(s);
+    assert_int_equal(sim_seq(s, 0)->stats.n_pauses, 1);
+    assert_int_equal(sim_seq(s, 0)->stats.n_asks, 2);
+    sim_close(s);
+}
+
+/* ---- many sequences ---- */
+
+/* Trap 5. Two lanes, three texts: the third takes over the slot that is free first, with at = 0. */
+static void sequences_of_any_length_share_lanes_and_a_freed_slot_is_taken_over(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"the cat ", "sat on it.", "sat in it.", 10}, {"A", "bcd$", NULL, 0}, {"once upon ", "a time", NULL, 4}};
+    expect_run(&(struct sim_config){.draft_max = 4, .n_lanes = 2}, texts, 3,
+               "[   0] open    seq 0: slot 0\n"
+               "[   0] verify  seq 0 round 1 at 0: \"the cat| \"\n"
+               "[   0] open    seq 1: slot 1\n"
+               "[   0] verify  seq 1 round 1 at 0: \"|A\"\n"
+               "[  12] verdict seq 0 round 1 at 0: \"s\"\n"
+               "[  12] emit    seq 0: \"s\" b\n"
+               "[  12] ask     seq 0 round 2 at 0: \"the cat s\", up to 13\n"
+               "[  18] draft   seq 0 round 2 at 9: \"at i\", window\n"
+               "[  18] verify  seq 0 round 2 at 8: \"|sat i\"\n"
+               "[  22] verdict seq 1 round 1 at 0: \"b\"\n"
+               "[  22] emit    seq 1: \"b\" b\n"
+               "[  22] ask     seq 1 round 2 at 0: \"Ab\", up to 6\n"
+               "[  27] draft   seq 1 round 2 at 2: \"cd$\", end id\n"
+               "[  27] verify  seq 1 round 2 at 1: \"|bcd$\"\n"
+               "[  32] verdict seq 0 round 2 at 8: \"at ou\"\n"
+               "[  32] emit    seq 0: \"at o\" dddc\n"
+               "[  32] ask     seq 0 round 3 at 9: \"at o\", up to 17\n"
+               "[  38] draft   seq 0 round 3 at 13: \"n it\", window\n"
+               "[  38] verify  seq 0 round 3 at 12: \"|on it\"\n"
+               "[  42] verdict seq 1 round 2 at 1: \"cd$d\"\n"
+               "[  42] emit    seq 1: \"cd$\" ddd\n"
+               "[  42] done    seq 1: end id\n"
+               "[  42] open    seq 2: slot 1\n"
+               "[  42] verify  seq 2 round 3 at 0: \"once upon| \"\n"
+               "[  52] verdict seq 0 round 3 at 12: \"n it.\"\n"
+               "[  52] emit    seq 0: \"n it.\" ddddb\n"
+               "[  52] done    seq 0: length\n"
+               "[  62] verdict seq 2 round 3 at 0: \"a\"\n"
+               "[  62] emit    seq 2: \"a\" b\n"
+               "[  62] ask     seq 2 round 4 at 0: \"once upon a\", up to 13\n"
+               "[  66] draft   seq 2 round 4 at 11: \" t\", window\n"
+               "[  66] verify  seq 2 round 4 at 10: \"|a t\"\n"
+               "[  78] verdict seq 2 round 4 at 10: \" ti\"\n"
+               "[  78] emit    seq 2: \" ti\" ddb\n"
+               "[  78] done    seq 2: length\n");
+}
+
+/* Invariants 2 and 3, and promise 1: whatever is lost and however late letters come. The texts are not scripted: an id
+ * is a function of the whole history, so a history that is wrong somewhere shows. */
+static void the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the quick brown fox jumps over", "", NULL, 30},
+                                     {"a", "", NULL, 0},
+                                     {"to be or not", "", NULL, 9},
+                                     {"it was a dark and stormy night;", "", NULL, 25},
+                                     {"call me", "", NULL, 40}};
+    enum { N = sizeof texts / sizeof *texts };
+    char plain[N][80];
+    struct sim *s = sim_open(&(struct sim_config){0}, texts, N);
+    sim_run(s);
+    for (int i = 0; i < N; i++) snprintf(plain[i], sizeof plain[i], "%s", sim_written(s, i));
+    sim_close(s);
+    uint32_t n_accepted = 0, n_refused = 0;
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        struct sim_config c = {.n_lanes = 1 + (int)(seed % 4),
+                               .max_rows = 9 + (int)(seed % 7),
+                               .max_jobs = 4 + (int)(seed % 13),
+                               .draft_max = 1 + (int)(seed % 8),
+                               .guard = seed % 3 == 0,
+                               .draft_ctx = seed % 11 == 0 ? 8 : 0,
+                               .n_ids = seed % 5 == 0 ? 'z' : 0,
+                               .wrong_percent = (int)(seed * 7 % 101),
+                               .jitter = seed};
+        s = sim_open(&c, texts, N);
+        for (int k = 0; k < 3; k++) /* far enough apart that a cure is through before the next loss */
+            sim_fault(s, (int)(seed * 31 % 200) + k * 500, (enum sim_fault)((seed + (uint64_t)k) % 4),
+                      (int)(seed % (uint64_t)c.n_lanes));
+        sim_run(s);
+        for (int i = 0; i < N; i++) {
+            const struct seq *q = sim_seq(s, i);
+            uint32_t corrections = 0;
+            for (int p = q->n_prompt; p < q->n_ids; p++) corrections += q->origin[p] == ORIGIN_CORRECTION;
+            if (strcmp(sim_written(s, i), plain[i]))
+                fail_msg("seed %d, text %d: \"%s\", not \"%s\"", (int)seed, i, sim_written(s, i), plain[i]);
+            assert_int_equal(q->stats.n_judged, q->stats.n_accepted + corrections);
+            assert_true(q->stats.n_judged <= q->stats.n_drafted);
+            n_accepted += q->stats.n_accepted;
+            n_refused += corrections;
+        }
+        sim_close(s);
+    }
+    assert_true(n_accepted > 1000 && n_refused > 1000);
+}
+
+/* ---- workers that do not keep to the protocol: an error of one line, never a wrong text ---- */
+
+struct stray { /* a spec with one sequence "ab", brought as far as `drafting` says */
+    struct spec *spec;
+    struct seq seq;
+    struct actions actions;
+};
+
+static void stray_open(struct stray *t, bool drafting)
+{
+    static const struct spec_config config = {.drafting = true,
+                                              .draft_max = 4,
+                                              .draft_ctx = 16,
+                                              .n_lanes = 1,
+                                              .n_ctx = 16,
+                                              .max_rows = 8,
+                                              .max_jobs = 4,
+                                              .n_ids = 256,
+                                              .root = 1};
+    const int32_t prompt[] = {'a', 'b'};
+    struct err err;
+    *t = (struct stray){0};
+    assert_int_equal(seq_init(&t->seq, 0, prompt, 2, 4, 16, 0, 1, &err), OK);
+    assert_int_equal(spec_open(&t->spec, &config, &t->seq, 1, &err), OK);
+    assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_START}, &t->actions, &err), OK);
+    if (!drafting) return;
+    struct verdict_row row = {.next = 'c'};
+    struct verdict v = {.round = 1, .rows = &row, .n_rows = 1};
+    assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t->actions, &err), OK);
+    assert_int_equal(t->seq.state, SEQ_DRAFTING);
+}
+
+static void stray_close(struct stray *t)
+{
+    spec_close(t->spec);
+    seq_free(&t->seq);
+}
+
+static void an_answer_that_nobody_asked_for_is_an_error(void **state)
+{
+    (void)state;
+    static const struct verdict_row rows[3] = {{.next = 'c'}, {.next = 'd'}, {.next = 'e'}};
+    static const struct draft_row drafts[4] = {{'d', 1}, {'e', 1}, {'f', 1}, {'g', 1}};
+    static const struct {
+        bool drafting; /* else the prompt is out */
+        struct verdict verdict;
+        struct draft draft;
+        const char *text; /* NULL: it is dropped */
+    } table[] = {
+        {false, {.slot = 1, .round = 1}, {0}, "a verdict for slot 1, of which nothing was asked"},
+        {false, {.slot = UINT32_MAX, .round = 1}, {0}, "a verdict for slot 4294967295, of which nothing was asked"},
+        {false, {.round = 1}, {0}, "a verdict of 0 rows where 1 were wanted"},
+        {false, {.round = 1, .rows = rows, .n_rows = 3}, {0}, "a verdict of 3 rows where 1 were wanted"},
+        {false, {.round = 1, .job = 7, .rows = rows, .n_rows = 1}, {0}, "a verdict of 1 rows where 0 were wanted"},
+        {false, {.round = 1, .status = PART_FULL}, {0}, "the verifier refuses slot 0 at 0 (status 3, holds 0)"},
+        {false, {.round = 0, .rows = rows, .n_rows = 1}, {0}, NULL},
+        {true, {.round = 2, .rows = rows, .n_rows = 1}, {0}, "a verdict for slot 0, of which nothing was asked"},
+        {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9, which does not exist"},
+        {true, {0}, {.round = 2, .rows = drafts, .n_rows = 4}, "a draft of 4 tokens, 2 asked"},
+        {true, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, NULL},
+        {false, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, NULL},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct stray t;
+        struct err err = {0};
+        stray_open(&t, table[i].drafting);
+        bool drafted = table[i].draft.n_rows || table[i].draft.round;
+        struct event e = {
+            .kind = drafted ? EVENT_DRAFT : EVENT_VERDICT, .verdict = &table[i].verdict, .draft = &table[i].draft};
+        int rc = spec_step(t.spec, &e, &t.actions, &err), n_ids = t.seq.n_ids;
+        if (rc != (table[i].text ? E_PEER : OK) || (table[i].text && strcmp(err.text, table[i].text)))
+            fail_msg("row %zu: %d \"%s\"", i, rc, err.text);
+        assert_int_equal(t.seq.n_ids, n_ids);
+        if (!table[i].text) assert_int_equal(t.actions.n, 0);
+        stray_close(&t);
+    }
+}
+
+/* Whatever it claims to hold, what is sent again begins inside the text. */
+static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent(void **state)
+{
+    (void)state;
+    static const struct {
+        enum part_status status;
+        uint32_t held;
+        int at; /* of what is sent again; -1: it is given up */
+    } table[] = {{PART_GAP, 1, 1},          {PART_GAP, 0, 0},   {PART_GAP, 2, 0}, {PART_GAP, UINT32_MAX, 0},
+                 {PART_GAP, 0x80000000, 0}, {PART_STALE, 1, 0}, {PART_CUT, 1, 0}, {PART_FULL, 0, -1}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct stray t;
+        struct err err = {0};
+        stray_open(&t, false);
+        int at = table[i].at, rc = OK;
+        for (uint32_t n = 1; rc == OK && n <= 3; n++) {
+            struct verdict v = {.round = n, .status = table[i].status, .held = table[i].held};
+            rc = spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err);
+            if (rc != OK) {
+                if (n != (at < 0 ? 1 : 3)) fail_msg("row %zu: given up after %u", i, n);
+                break;
+            }
+            assert_int_equal(t.actions.n, 1);
+            const struct part *p = t.actions.list[0].message.verify.parts;
+            if ((int)p->at != at) fail_msg("row %zu: sent again at %u", i, p->at);
+            at = 0; /* after that, all of it */
+        }
+        assert_int_equal(rc, E_PEER);
+        stray_close(&t);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(big_alone_feeds_the_prompt_and_then_one_row_a_token),
+        cmocka_unit_test(the_row_after_the_last_draft_is_big_s_own_token),
+        cmocka_unit_test(after_full_acceptance_the_ask_repeats_the_drafts_and_no_row_is_computed_twice),
+        cmocka_unit_test(after_a_refused_draft_the_drafter_goes_on_from_the_last_right_one),
+        cmocka_unit_test(a_text_ends_where_it_must_inside_an_accepted_block),
+        cmocka_unit_test(what_is_final_has_big_s_log_probabilities_and_best_ids),
+        cmocka_unit_test(the_network_s_time_is_what_neither_drafting_nor_verifying_takes),
+        cmocka_unit_test(a_long_prompt_goes_in_parts_and_the_wanted_rows_stay_together),
+        cmocka_unit_test(a_prompt_of_exactly_two_parts_goes_in_two),
+        cmocka_unit_test(a_gap_inside_a_prompt_is_filled_from_what_the_verifier_holds),
+        cmocka_unit_test(a_verifier_that_forgot_is_told_again_with_nothing_wanted),
+        cmocka_unit_test(a_verifier_with_another_history_is_told_from_the_start),
+        cmocka_unit_test(a_drafter_that_lost_its_history_is_told_anew_in_the_next_round),
+        cmocka_unit_test(an_id_that_the_drafter_does_not_know_ends_drafting),
+        cmocka_unit_test(an_unknown_id_in_the_prompt_counts_where_the_drafter_would_read_it),
+        cmocka_unit_test(a_drafter_that_is_always_wrong_is_asked_less_and_less),
+        cmocka_unit_test(an_unknown_id_that_came_during_a_pause_is_never_told),
+        cmocka_unit_test(sequences_of_any_length_share_lanes_and_a_freed_slot_is_taken_over),
+        cmocka_unit_test(the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses),
+        cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
+        cmocka_unit_test(a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
