@@ -7,7 +7,6 @@
 #include "coordinator/front.h"
 #include "coordinator/job.h"
 #include "coordinator/prompts.h"
-#include "proto/history.h"
 
 enum { NGRAM_CTX_MOST = 16384 }; /* ids of one DraftAsk: its bound is 64 KiB */
 
@@ -23,12 +22,6 @@ struct generate {
     struct front *front;
     struct seq *seqs, *plain; /* [prompts.n]; plain: by big alone, for --check */
 };
-
-/* As workers name it: tokens and their types (worker/engine/model.c). */
-static uint64_t vocab_hash(const struct gguf *g)
-{
-    return gguf_array_hash(g, "tokenizer.ggml.tokens") ^ history_mix(gguf_array_hash(g, "tokenizer.ggml.token_type"));
-}
 
 static int open_vocabularies(struct generate *g, struct err *err)
 {
@@ -59,8 +52,8 @@ static int open_job(struct generate *g, struct err *err)
 {
     struct job_config config = {
         .layout = g->host->layout,
-        .vocab_big = vocab_hash(&g->big),
-        .vocab_little = g->little_t ? vocab_hash(&g->little) : 0,
+        .vocab_big = gguf_vocab_hash(&g->big),
+        .vocab_little = g->little_t ? gguf_vocab_hash(&g->little) : 0,
         .n_ctx = g->o->ctx,
         .n_slots = n_lanes(g),
     };
@@ -82,7 +75,7 @@ static int make_seqs(const struct generate *g, struct seq **out, struct err *err
     int rc = OK;
     for (int i = 0; i < g->prompts.n && rc == OK; i++)
         rc = seq_init(&seqs[i], i, g->prompts.items[i].ids, g->prompts.items[i].n_ids, g->o->n_predict, g->info.n_ctx,
-                      g->o->logprobs, job_root(vocab_hash(&g->big)), err);
+                      g->o->logprobs, job_root(gguf_vocab_hash(&g->big)), err);
     return rc;
 }
 

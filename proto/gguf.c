@@ -518,3 +518,8 @@ uint64_t gguf_array_hash(const struct gguf *g, const char *key)
     for (uint64_t i = 0; i < kv->n_items && gguf_next_str(g, &cursor, &s); i++) h = hash_bytes(h, s.s, s.n);
     return h;
 }
+
+uint64_t gguf_vocab_hash(const struct gguf *g)
+{
+    return gguf_array_hash(g, "tokenizer.ggml.tokens") ^ history_mix(gguf_array_hash(g, "tokenizer.ggml.token_type"));
+}

@@ -90,6 +90,9 @@ int64_t gguf_item_int(const struct gguf_kv *kv, uint64_t i);
 /* Names the array under `key` by its content (0: absent), so that two files can be compared over a wire. */
 uint64_t gguf_array_hash(const struct gguf *g, const char *key);
 
+/* Names the vocabulary, its tokens and their types: what Hello says and the coordinator compares. */
+uint64_t gguf_vocab_hash(const struct gguf *g);
+
 bool gguf_str_is(struct gguf_str s, const char *text);
 
 #endif

@@ -3,9 +3,7 @@ add_library(pf_tiny STATIC lib/tiny.c)
 target_include_directories(pf_tiny PRIVATE ${sees}/all)
 target_link_libraries(pf_tiny PUBLIC pf_proto m)
 
-add_executable(tiny lib/tiny_main.c)
-target_include_directories(tiny PRIVATE ${sees}/all)
-target_link_libraries(tiny PRIVATE pf_tiny)
+pilotfish_program(tiny lib/tiny_main.c LIBS pf_tiny)
 
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(gguf)

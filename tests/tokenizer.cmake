@@ -6,6 +6,4 @@ pilotfish_test(test_tokenizer test_tokenizer.c lib/toy_vocab.c LIBS pf_coordinat
 pilotfish_test(test_text test_text.c lib/real.c LIBS pf_coordinator)
 pilotfish_test(test_template test_template.c lib/real.c lib/toy_vocab.c LIBS pf_coordinator)
 
-add_executable(bench_tokenizer bench_tokenizer.c)
-target_include_directories(bench_tokenizer PRIVATE ${sees}/all)
-target_link_libraries(bench_tokenizer PRIVATE pf_coordinator)
+pilotfish_program(bench_tokenizer bench_tokenizer.c LIBS pf_coordinator)

@@ -388,8 +388,7 @@ int model_open(struct model *m, const char *path, const struct share *share, con
     note_formats(m, &p);
     for (int i = 0; i < p.n; i++) m->n_bytes += piece_bytes(&p.list[i], k);
     m->hash = fingerprint(m);
-    m->vocab_hash = gguf_array_hash(&m->file, "tokenizer.ggml.tokens") ^
-                    history_mix(gguf_array_hash(&m->file, "tokenizer.ggml.token_type"));
+    m->vocab_hash = gguf_vocab_hash(&m->file);
 out:
     free(p.list);
     if (rc != OK) model_close(m);
