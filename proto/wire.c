@@ -227,6 +227,36 @@ static const char *open_in(struct wire_arena *a, const void *from, struct messag
     return NULL;
 }
 
+/* *to stays NULL for a greedy one. False: no room. */
+static bool sampler_out(struct wire_arena *a, const struct sampler *s, Pf__Sampler **to)
+{
+    if (s->temp == 0) return true;
+    Pf__Sampler *pb = take(a, 1, sizeof *pb);
+    if (!pb) return false;
+    pf__sampler__init(pb);
+    pb->temp = bits(s->temp);
+    pb->top_k = s->top_k;
+    pb->top_p = bits(s->top_p);
+    pb->min_p = bits(s->min_p);
+    pb->seed = s->seed;
+    pb->sample = s->sample;
+    pb->offset = s->offset;
+    *to = pb;
+    return true;
+}
+
+static struct sampler sampler_in(const Pf__Sampler *pb)
+{
+    if (!pb) return (struct sampler){0};
+    return (struct sampler){.temp = unbits(pb->temp),
+                            .top_k = pb->top_k,
+                            .top_p = unbits(pb->top_p),
+                            .min_p = unbits(pb->min_p),
+                            .seed = pb->seed,
+                            .sample = pb->sample,
+                            .offset = pb->offset};
+}
+
 static bool rows_out(struct wire_arena *a, const struct part *part, Pf__Part *pb)
 {
     Pf__Row *rows = take_list(a, part->n_rows, sizeof *rows, &pb->row);
@@ -256,7 +286,7 @@ static bool parts_out(struct wire_arena *a, const struct part *parts, size_t n, 
         pb[i].round = parts[i].round;
         pb[i].at = parts[i].at;
         pb[i].h = parts[i].h;
-        if (!rows_out(a, &parts[i], &pb[i])) return false;
+        if (!rows_out(a, &parts[i], &pb[i]) || !sampler_out(a, &parts[i].sampler, &pb[i].sampler)) return false;
     }
     return true;
 }
@@ -284,7 +314,12 @@ static const struct part *parts_in(struct wire_arena *a, Pf__Part *const *list, 
     struct part *parts = take(a, n, sizeof *parts);
     for (size_t i = 0; parts && i < n; i++) {
         const Pf__Part *pb = list[i];
-        parts[i] = (struct part){.job = pb->job, .slot = pb->slot, .round = pb->round, .at = pb->at, .h = pb->h};
+        parts[i] = (struct part){.job = pb->job,
+                                 .slot = pb->slot,
+                                 .round = pb->round,
+                                 .at = pb->at,
+                                 .h = pb->h,
+                                 .sampler = sampler_in(pb->sampler)};
         if (!rows_in(a, pb, &parts[i])) return NULL;
     }
     return parts;
@@ -397,7 +432,7 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->n_id = ask->n_ids;
     pb->until = ask->until;
     pb->stop_below = bits(ask->stop_below);
-    return pb;
+    return sampler_out(a, &ask->sampler, &pb->sampler) ? pb : NULL;
 }
 
 static const char *ask_in(struct wire_arena *a, const void *from, struct message *m)
@@ -411,7 +446,8 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
                                 .ids = pb->id,
                                 .n_ids = pb->n_id,
                                 .until = pb->until,
-                                .stop_below = unbits(pb->stop_below)};
+                                .stop_below = unbits(pb->stop_below),
+                                .sampler = sampler_in(pb->sampler)};
     return NULL;
 }
 

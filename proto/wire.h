@@ -77,6 +77,17 @@ struct open_slot {
     uint32_t last_position; /* no row at or past it is worth drafting */
 };
 
+/* How the next id is chosen: argmax of ln p / T + noise(seed, sample, position, id) over the ids that top-k, then top-p,
+ * then min-p leave (kernels/ARITHMETIC.md, Sampling). It rides in every part and ask, so that whoever computes one needs
+ * to remember nothing: replicas, replays and other layouts choose the same ids. */
+struct sampler {
+    float temp;         /* T; 0: greedy, and nothing below counts */
+    uint32_t top_k;     /* 0: all */
+    float top_p, min_p; /* 1, 0: all */
+    uint32_t seed, sample; /* sample: index of the request */
+    uint32_t offset;    /* the receiver's position 0 is this one of the text */
+};
+
 struct row {
     int32_t id; /* to feed */
     bool wanted; /* returns big's own next id, its ln p, and ln p of each id to judge */
@@ -90,6 +101,7 @@ struct part { /* apply rows after the first `at` ids of the slot, whose history 
     uint64_t h;
     const struct row *rows;
     size_t n_rows;
+    struct sampler sampler;
 };
 
 struct verify {
@@ -131,7 +143,8 @@ struct draft_ask { /* read ids after (at, h), then draft up to position `until`;
     const int32_t *ids;
     size_t n_ids;
     uint32_t until;
-    float stop_below; /* end the draft before a token whose probability is lower (0: never) */
+    float stop_below; /* end the draft before a token where no id's probability reaches it (0: never) */
+    struct sampler sampler;
 };
 
 struct draft_row {

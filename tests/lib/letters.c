@@ -32,14 +32,18 @@ static const struct row hard_rows[] = {
     {INT32_MAX, false, 0, NULL, 0},
     {0, false, 0, NULL, 0},
 };
+#define HARD_SAMPLER                                                                                                   \
+    {                                                                                                                  \
+        NAN_BITS, UINT32_MAX, -0.0f, 0x1p-149f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                     \
+    }
 static const struct part hard_parts[] = {
-    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3},
+    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER},
     {0},
-    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5},
+    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}},
 };
 static const struct part job_parts[] = {
-    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3},
-    {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5},
+    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}},
+    {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}},
 };
 
 const struct letter_example letters[] = {
@@ -89,10 +93,12 @@ const struct letter_example letters[] = {
                   UINT32_MAX, UINT32_MAX}}},
     {"verdict_refused",
      {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .h = 5, .status = PART_GAP, .held = 31}}},
-    {"ask", {TAG_DRAFT_ASK, .ask = {0, 5, 215, 0xc4ceb9fe1a85ec53u, LIST(int32_t, 400, 13), 225, 0.4f}}},
-    {"ask_hard",
+    {"ask",
      {TAG_DRAFT_ASK,
-      .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0), UINT32_MAX, -0.0f}}},
+      .ask = {0, 5, 215, 0xc4ceb9fe1a85ec53u, LIST(int32_t, 400, 13), 225, 0.4f, {0.7f, 0, 1.0f, 0.0f, 42, 1, 512}}}},
+    {"ask_hard",
+     {TAG_DRAFT_ASK, .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0),
+                             UINT32_MAX, -0.0f, HARD_SAMPLER}}},
     {"ask_empty", {TAG_DRAFT_ASK, .ask = {0}}},
     {"draft",
      {TAG_DRAFT,
@@ -128,12 +134,18 @@ static bool same_row(const struct row *a, const struct row *b)
            same_bytes(a->judge, a->n_judge, b->judge, b->n_judge, sizeof *a->judge);
 }
 
+static bool same_sampler(const struct sampler *a, const struct sampler *b)
+{
+    return same_bits(a->temp, b->temp) && a->top_k == b->top_k && same_bits(a->top_p, b->top_p) &&
+           same_bits(a->min_p, b->min_p) && a->seed == b->seed && a->sample == b->sample && a->offset == b->offset;
+}
+
 static bool same_parts(const struct part *a, size_t n_a, const struct part *b, size_t n_b)
 {
     bool same = n_a == n_b;
     for (size_t i = 0; same && i < n_a; i++) {
         same = a[i].job == b[i].job && a[i].slot == b[i].slot && a[i].round == b[i].round && a[i].at == b[i].at &&
-               a[i].h == b[i].h && a[i].n_rows == b[i].n_rows;
+               a[i].h == b[i].h && a[i].n_rows == b[i].n_rows && same_sampler(&a[i].sampler, &b[i].sampler);
         for (size_t k = 0; same && k < a[i].n_rows; k++) same = same_row(&a[i].rows[k], &b[i].rows[k]);
     }
     return same;
@@ -179,7 +191,8 @@ static bool same_hello(const struct hello *a, const struct hello *b)
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
     return a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h && a->until == b->until &&
-           same_bits(a->stop_below, b->stop_below) && same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
+           same_bits(a->stop_below, b->stop_below) && same_sampler(&a->sampler, &b->sampler) &&
+           same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
 }
 
 static bool same_pass(const struct pass *a, const struct pass *b)
