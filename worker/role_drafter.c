@@ -18,6 +18,7 @@ struct drafting { /* a slot's ask in work */
     bool active;
     uint32_t round, at, until; /* at: the first drafted position */
     float stop_below;
+    struct sampler sampler;
     int n_fed; /* ids of the slot whose KV rows are good; stays when the ask is done */
     float *p;  /* [n_ctx] owns; p[i]: probability of the drafted id at i */
     uint64_t start_us;
@@ -75,6 +76,7 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
         if (ask->ids[i] < 0 || ask->ids[i] >= w->info.shape.n_vocab)
             return err_set(err, E_PEER, "a DraftAsk with id %d, outside the vocabulary of %d", ask->ids[i],
                            w->info.shape.n_vocab);
+    if (!worker_sampler_ok(&ask->sampler)) return err_set(err, E_PEER, "a DraftAsk with a sampler that makes no sense");
     if (ask->slot < (uint32_t)w->slots.n && d->slot[ask->slot].active) { /* every ask is answered exactly once */
         int rc = finish(d, ask->slot, DRAFT_WINDOW, err);
         if (rc != OK) return rc;
@@ -92,6 +94,7 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
     g->until = ask->until < (uint32_t)w->slots.n_ctx ? ask->until : (uint32_t)w->slots.n_ctx;
     if (g->until > (uint32_t)g->last_position) g->until = (uint32_t)g->last_position;
     g->stop_below = ask->stop_below;
+    g->sampler = ask->sampler;
     g->start_us = worker_now_us();
     return OK;
 }
@@ -131,7 +134,7 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
 {
     struct drafting *g = &d->slot[i_slot];
     struct slot *s = &d->w->slots.slot[i_slot];
-    float p = (float)math_exp((double)answer->lp_next);
+    float p = (float)math_exp((double)answer->top[0].lp);
     if (p < g->stop_below) return finish(d, i_slot, DRAFT_LOW, err);
     g->p[s->len] = p;
     slots_apply(&d->w->slots, i_slot, (uint32_t)s->len, &answer->next, 1);
@@ -142,7 +145,7 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
 /* Every active slot feeds what it has not fed, as room allows; one that is through gets its next id. */
 static int draft_pass(struct draft_role *d, struct err *err)
 {
-    static const struct row plain = {.wanted = false}, asks = {.wanted = true};
+    static const struct row plain = {.wanted = false}, asks = {.wanted = true, .n_top = 1};
     struct worker *w = d->w;
     struct engine_row rows[PASS_ROWS];
     int32_t ids[PASS_ROWS];
@@ -158,7 +161,7 @@ static int draft_pass(struct draft_role *d, struct err *err)
             bool asked = wants && g->n_fed + 1 == s->len;
             if (asked) answered[n_answered++] = i;
             ids[n_rows] = s->ids[g->n_fed];
-            rows[n_rows++] = (struct engine_row){(int)i, g->n_fed++, asked ? &asks : &plain};
+            rows[n_rows++] = (struct engine_row){(int)i, g->n_fed++, asked ? &asks : &plain, &g->sampler};
         }
     }
     const struct verdict_row *answers = NULL;

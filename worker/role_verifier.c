@@ -53,7 +53,8 @@ static int pass_list_rows(struct verifier *v, struct err *err)
             part->at > (uint32_t)v->w->slots.n_ctx || part->n_rows > (size_t)v->w->slots.n_ctx - part->at)
             return err_set(err, E_PEER, "peer %d: a Pass that does not fit", v->w->config->peer);
         for (size_t i = 0; i < part->n_rows; i++)
-            v->rows[v->n_rows++] = (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i]};
+            v->rows[v->n_rows++] =
+                (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler};
     }
     return OK;
 }
@@ -145,11 +146,12 @@ static int refuse(struct verifier *v, const struct part *part, enum part_status 
     return worker_post(v->w, PEER_COORDINATOR, &m, err);
 }
 
-static int check_ids(struct verifier *v, const struct part *part, struct err *err)
+static int check_part(struct verifier *v, const struct part *part, struct err *err)
 {
     int n_vocab = v->w->info.shape.n_vocab;
     if (part->n_rows < 1 || part->n_rows > PASS_ROWS)
         return err_set(err, E_PEER, "a part of %zu rows, expected 1 to %d", part->n_rows, PASS_ROWS);
+    if (!worker_sampler_ok(&part->sampler)) return err_set(err, E_PEER, "a part with a sampler that makes no sense");
     for (size_t i = 0; i < part->n_rows; i++) {
         const struct row *row = &part->rows[i];
         bool bad = row->id < 0 || row->id >= n_vocab || row->n_top > MAX_TOP;
@@ -170,7 +172,7 @@ static bool rewinds_inside(const struct verifier *v, const struct part *part)
 /* Puts a part into the pass where it applies. MAIL_NONE: no room in this pass. */
 static int add_part(struct verifier *v, const struct part *part, struct err *err)
 {
-    int rc = check_ids(v, part, err);
+    int rc = check_part(v, part, err);
     if (rc != OK) return rc;
     if (v->n_parts == MAX_JOBS || part->n_rows > (size_t)(PASS_ROWS - v->n_rows)) return MAIL_NONE;
     if (rewinds_inside(v, part)) return MAIL_NONE;
@@ -179,7 +181,8 @@ static int add_part(struct verifier *v, const struct part *part, struct err *err
     int32_t ids[PASS_ROWS];
     for (size_t i = 0; i < part->n_rows; i++) {
         ids[i] = part->rows[i].id;
-        v->rows[v->n_rows++] = (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i]};
+        v->rows[v->n_rows++] =
+            (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler};
     }
     slots_apply(&v->w->slots, part->slot, part->at, ids, part->n_rows);
     v->parts[v->n_parts++] = *part;

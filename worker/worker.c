@@ -34,6 +34,12 @@ int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct m
     return rc;
 }
 
+bool worker_sampler_ok(const struct sampler *s)
+{
+    if (s->temp == 0) return true;
+    return s->temp > 0 && s->temp < 1e6f && s->top_p > 0 && s->top_p <= 1 && s->min_p >= 0 && s->min_p <= 1;
+}
+
 static bool is_verifier(const struct worker *w)
 {
     return w->config->peer >= PEER_VERIFIER;

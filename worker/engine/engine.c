@@ -6,7 +6,7 @@
 #include "kernels/math.h"
 #include "worker/engine/run.h"
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, MORE = 8 /* times as many ids are offered when those of before do not reach a cut */ };
 
 int engine_open(struct engine **out, const struct engine_config *c, struct err *err)
 {
@@ -102,11 +102,12 @@ static size_t padded(int n)
     return (size_t)((n + PANEL - 1) / PANEL + 1) * PANEL;
 }
 
-static bool scratch_init(struct scratch *s, const struct model *m)
+static bool scratch_init(struct scratch *s, const struct model *m, int max_rows)
 {
     int row = m->shape.n_embd > m->shape.n_ff ? m->shape.n_embd : m->shape.n_ff;
     return floats(&s->row, padded(row)) && floats(&s->attn, (size_t)(ATTN_CHUNK + m->shape.d_head)) &&
-           (!model_last(m) || floats(&s->logits, HEAD_ROWS * HEAD_CHUNK));
+           (!model_last(m) ||
+            (floats(&s->logits, HEAD_ROWS * HEAD_CHUNK) && (s->pick = calloc((size_t)max_rows, sizeof *s->pick))));
 }
 
 static bool buffers_init(struct engine *e)
@@ -125,9 +126,10 @@ static bool buffers_init(struct engine *e)
               floats(&e->up, rows * e->ld_ff) && floats(&e->y, rows * e->ld_y) &&
               floats(&e->cs, rows * (size_t)s->d_head) && floats(&e->parts, rows * (size_t)e->n_chunks * 3) &&
               (e->wanted = calloc(rows, sizeof *e->wanted)) && (e->answers = calloc(rows, sizeof *e->answers)) &&
+              (e->picks = calloc(rows * (size_t)e->model.share.n_shards, sizeof *e->picks)) &&
               (e->rope_freq = calloc((size_t)s->d_head, sizeof *e->rope_freq)) &&
               (e->scratch = calloc((size_t)e->n_threads, sizeof *e->scratch));
-    for (int i = 0; ok && i < e->n_threads; i++) ok = scratch_init(&e->scratch[i], &e->model);
+    for (int i = 0; ok && i < e->n_threads; i++) ok = scratch_init(&e->scratch[i], &e->model, e->max_rows);
     return ok;
 }
 
@@ -154,13 +156,15 @@ void engine_close(struct engine *e)
         free(e->scratch[i].row);
         free(e->scratch[i].attn);
         free(e->scratch[i].logits);
+        free(e->scratch[i].best);
+        free(e->scratch[i].pick);
     }
     acts_free(&e->norm);
     acts_free(&e->attn);
     acts_free(&e->hidden);
-    void *owned[] = {e->path,      e->q,   e->k_new,  e->v_new, e->attn_out, e->ff,
-                     e->up,        e->y,   e->cs,     e->parts, e->wanted,   e->answers,
-                     e->rope_freq, e->top, e->judged, e->tops,  e->scratch,  e->lp_judged};
+    void *owned[] = {e->path,   e->q,    e->k_new,   e->v_new,     e->attn_out, e->ff,        e->up,
+                     e->y,      e->cs,   e->parts,   e->wanted,    e->answers,  e->rope_freq, e->top,
+                     e->judged, e->best, e->scratch, e->lp_judged, e->merged,   e->picks};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     kv_free(&e->kv);
     model_close(&e->model);
@@ -173,17 +177,20 @@ void engine_embed(struct engine *e, const int32_t *ids, int n, float *x)
     for (int i = 0; i < n; i++) e->k->row(x + (size_t)i * (size_t)e->model.shape.n_embd, &e->model.embed, ids[i]);
 }
 
-static void note_wanted(struct engine *e)
+/* The first thing that went wrong in the pass. */
+static int pass_failed(const struct engine *e, struct err *err)
 {
-    e->n_wanted = e->n_judge_max = e->n_top_max = 0;
-    if (!model_last(&e->model)) return;
-    for (int i = 0; i < e->n_rows; i++) {
-        const struct row *ask = e->rows[i].ask;
-        if (!ask->wanted) continue;
-        e->wanted[e->n_wanted++] = i;
-        if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;
-        if ((int)ask->n_top > e->n_top_max) e->n_top_max = (int)ask->n_top;
+    if (e->rc != OK) {
+        *err = e->err;
+        return e->rc;
     }
+    uint64_t bad = atomic_load(&e->bad);
+    if (bad == UINT64_MAX) return OK;
+    int entry = (int)(bad >> 32), pos = e->rows[bad & 0xffffffff].pos;
+    if (entry == e->model.entry_to && model_last(&e->model))
+        return err_set(err, E_FAIL, "%s: a number that is not finite in the head at position %d", e->path, pos);
+    return err_set(err, E_FAIL, "%s: a number that is not finite in block %d at position %d", e->path,
+                   e->model.plan.entries[entry].block, pos);
 }
 
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
@@ -194,27 +201,20 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
     e->x = x;
     e->rc = OK;
     atomic_store(&e->bad, UINT64_MAX);
-    note_wanted(e);
+    head_note_wanted(e);
     int rc = head_room(e, err);
     if (rc != OK) return rc;
     pool_run(e->pool, forward_run, e);
-    if (e->rc != OK) {
-        *err = e->err;
-        return e->rc;
+    rc = pass_failed(e, err);
+    if (rc != OK || !model_last(&e->model)) return rc;
+    while (!choose_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
+        e->n_best = e->n_best < e->n_ids / MORE ? e->n_best * MORE : e->n_ids;
+        rc = head_room(e, err);
+        if (rc != OK) return rc;
+        pool_run(e->pool, head_run, e);
+        rc = pass_failed(e, err);
+        if (rc != OK) return rc;
     }
-    uint64_t bad = atomic_load(&e->bad);
-    if (bad != UINT64_MAX) {
-        const struct engine_row *row = &rows[bad & 0xffffffff];
-        int entry = (int)(bad >> 32);
-        if (entry == e->model.entry_to && model_last(&e->model))
-            return err_set(err, E_FAIL, "%s: a number that is not finite in the head at position %d", e->path,
-                           row->pos);
-        return err_set(err, E_FAIL, "%s: a number that is not finite in block %d at position %d", e->path,
-                       e->model.plan.entries[entry].block, row->pos);
-    }
-    if (model_last(&e->model) && e->model.share.shard == 0) {
-        head_answers(e);
-        *answers = e->answers;
-    }
+    *answers = e->answers;
     return OK;
 }

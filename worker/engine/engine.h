@@ -42,7 +42,8 @@ struct engine_info {
 
 struct engine_row {
     int slot, pos;
-    const struct row *ask; /* wanted, judge, n_top; borrowed during the pass */
+    const struct row *ask;         /* wanted, judge, n_top; borrowed during the pass */
+    const struct sampler *sampler; /* borrowed; NULL: greedy */
 };
 
 int engine_open(struct engine **out, const struct engine_config *config, struct err *err);

@@ -1,58 +1,79 @@
-/* head.c -- from the last hidden rows to answers: big's own next id, its ln p, ln p of asked ids, and the best few.
+/* head.c -- from the last hidden rows to what answers are made of: for each wanted row the maximum, its id and the sum
+ * of exp, the logits of the asked ids, the best few ids, and for a row that samples the id of the greatest key.
  *
  * The vocabulary goes by chunks of 1024 ids (kernels/ARITHMETIC.md, Head). A thread holds the logits of one chunk at a
- * time and keeps of them (max, id, sum), the asked ids' logits and the chunk's best: there is never an n x vocabulary
- * array. */
+ * time: there is never an n x vocabulary array. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/math.h"
+#include "kernels/noise.h"
 #include "worker/engine/run.h"
 
-static bool better(float a, int32_t id_a, float b, int32_t id_b)
+enum { OFFERED = 64 }; /* ids a shard offers a row that cuts, at first */
+
+static const struct top no_id = {INT32_MAX, -INFINITY}; /* loses to any */
+
+/* ---- the best n_best ids, best first ---- */
+
+static void best_insert(struct top *best, int n_best, struct top new)
 {
-    return a > b || (a == b && id_a < id_b);
+    int at = n_best - 1;
+    for (; at > 0 && better(new.lp, new.id, best[at - 1].lp, best[at - 1].id); at--) best[at] = best[at - 1];
+    best[at] = new;
 }
 
-/* The n best of a chunk, best first, into pairs (logit, bits of id). */
-static void chunk_tops(float *out, int n_top, const float *logits, int32_t first, int n)
+static void best_add(struct top *best, int n_best, const float *logits, int32_t first, int n)
 {
-    int have = 0;
+    const struct top *last = &best[n_best - 1];
+    for (int i = 0; i < n; i++)
+        if (better(logits[i], first + i, last->lp, last->id))
+            best_insert(best, n_best, (struct top){first + i, logits[i]});
+}
+
+/* Both lists are sorted: the first of `from` that does not fit ends it. */
+static void best_merge(struct top *best, int n_best, const struct top *from)
+{
+    const struct top *last = &best[n_best - 1];
+    for (int i = 0; i < n_best && better(from[i].lp, from[i].id, last->lp, last->id); i++)
+        best_insert(best, n_best, from[i]);
+}
+
+/* ---- the greatest key ---- */
+
+static void pick_merge(struct pick *pick, struct pick other)
+{
+    if (better(other.key, other.id, pick->key, pick->id)) *pick = other;
+}
+
+static void pick_add(struct pick *pick, const struct sampler *s, int pos, const float *logits, int32_t first, int n)
+{
+    float inv_t = 1.0f / s->temp;
     for (int i = 0; i < n; i++) {
-        int32_t id = first + i, other;
-        int at = have;
-        for (; at > 0; at--) {
-            memcpy(&other, &out[2 * at - 1], sizeof other);
-            if (!better(logits[i], id, out[2 * at - 2], other)) break;
-        }
-        if (at == n_top) continue;
-        if (have < n_top) have++;
-        memmove(out + 2 * at + 2, out + 2 * at, (size_t)(have - 1 - at) * 2 * sizeof *out);
-        out[2 * at] = logits[i];
-        memcpy(&out[2 * at + 1], &id, sizeof id);
-    }
-    for (int at = have; at < n_top; at++) { /* fewer ids than asked for: what loses to any */
-        int32_t none = INT32_MAX;
-        out[2 * at] = -INFINITY;
-        memcpy(&out[2 * at + 1], &none, sizeof none);
+        if (logits[i] * inv_t + NOISE_MOST < pick->key) continue; /* no noise could make it the greatest */
+        float noise = noise_gumbel(s->seed, s->sample, s->offset + (uint32_t)pos + 1, (uint32_t)(first + i));
+        pick_merge(pick, (struct pick){fmaf(logits[i], inv_t, noise), logits[i], first + i});
     }
 }
+
+/* ---- chunks ---- */
 
 /* One chunk of one wanted row. */
-static void reduce_chunk(struct engine *e, int i_wanted, int chunk, const float *logits, int n)
+static void reduce_chunk(struct engine *e, struct scratch *scratch, int i_wanted, int chunk, const float *logits, int n)
 {
-    const struct row *ask = e->rows[e->wanted[i_wanted]].ask;
+    const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
     int32_t first = chunk * HEAD_CHUNK;
+    size_t i_row = (size_t)i_wanted, shards = (size_t)e->model.share.n_shards, shard = (size_t)e->model.share.shard;
     struct head_part part = e->k->head(logits, first, n);
-    memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)chunk) * 3, &part, sizeof part);
-    float *judged = e->judged + ((size_t)i_wanted * (size_t)e->model.share.n_shards + (size_t)e->model.share.shard) *
-                                    (size_t)e->n_judge_max;
-    for (size_t i = 0; i < ask->n_judge; i++)
-        if (ask->judge[i] >= first && ask->judge[i] < first + n) judged[i] = logits[ask->judge[i] - first];
-    if (e->n_top_max)
-        chunk_tops(e->tops + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)chunk) * 2 * (size_t)e->n_top_max,
-                   e->n_top_max, logits, first, n);
+    memcpy(e->parts + (i_row * (size_t)e->n_chunks + (size_t)chunk) * 3, &part, sizeof part);
+    float *judged = e->judged + (i_row * shards + shard) * (size_t)e->n_judge_max;
+    for (size_t i = 0; i < row->ask->n_judge; i++) {
+        int32_t id = row->ask->judge[i];
+        if (id >= first && id < first + n) judged[i] = logits[id - first];
+    }
+    if (e->n_best) best_add(scratch->best + i_row * (size_t)e->n_best, e->n_best, logits, first, n);
+    if (row->sampler && samples(row->sampler) && !cuts(row->sampler))
+        pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, logits, first, n);
 }
 
 /* Rows [from, from + n) of `a`. */
@@ -77,6 +98,7 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
     if (id_to > e->n_ids) id_to = e->n_ids;
     if (id_from >= id_to) return;
     struct acts a = acts_from(&e->norm, row);
+    struct scratch *scratch = &e->scratch[t];
     pool_part((id_to - id_from + HEAD_CHUNK - 1) / HEAD_CHUNK, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
         int first = i * HEAD_CHUNK, n = id_to - id_from - first;
@@ -84,65 +106,95 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
         struct weights w = m->head;
         w.panels += (size_t)(first / PANEL) * w.panel_bytes;
         w.n_out = n;
-        e->k->matmul(e->scratch[t].logits, HEAD_CHUNK, &w, &a, n_rows, 0, n_panels(&w));
+        e->k->matmul(scratch->logits, HEAD_CHUNK, &w, &a, n_rows, 0, n_panels(&w));
         for (int r = 0; r < n_rows; r++)
-            reduce_chunk(e, row + r, (id_from + first) / HEAD_CHUNK, e->scratch[t].logits + (size_t)r * HEAD_CHUNK, n);
+            reduce_chunk(e, scratch, row + r, (id_from + first) / HEAD_CHUNK, scratch->logits + (size_t)r * HEAD_CHUNK,
+                         n);
     }
 }
 
-void head_run(struct engine *e, int t)
+static void forget(const struct engine *e, struct scratch *scratch)
+{
+    for (int i = 0; i < e->n_wanted * e->n_best; i++) scratch->best[i] = no_id;
+    for (int i = 0; i < e->n_wanted; i++) scratch->pick[i] = (struct pick){-INFINITY, -INFINITY, INT32_MAX};
+}
+
+/* What all threads found, in this shard's columns. */
+static void merge_threads(struct engine *e)
+{
+    size_t shards = (size_t)e->model.share.n_shards, shard = (size_t)e->model.share.shard, n_best = (size_t)e->n_best;
+    for (size_t i = 0; i < (size_t)e->n_wanted; i++) {
+        struct top *best = e->best + (i * shards + shard) * n_best;
+        struct pick *pick = &e->picks[i * shards + shard];
+        if (n_best) memcpy(best, e->scratch[0].best + i * n_best, n_best * sizeof *best);
+        *pick = e->scratch[0].pick[i];
+        for (int t = 1; t < e->n_threads; t++) {
+            if (n_best) best_merge(best, e->n_best, e->scratch[t].best + i * n_best);
+            pick_merge(pick, e->scratch[t].pick[i]);
+        }
+    }
+}
+
+/* Each shard fills `width` floats of a row; afterwards it has those of all. */
+static void gather_even(struct engine *e, int t, void *buf, int width)
+{
+    int shards = e->model.share.n_shards, from[MAX_SHARDS + 1] = {0};
+    for (int i = 0; i <= shards; i++) from[i] = i * width;
+    if (width) run_gather(e, t, buf, (size_t)(shards * width), e->n_wanted, from);
+}
+
+static void gather(struct engine *e, int t)
 {
     const struct model *m = &e->model;
-    int n = m->shape.n_embd, shards = m->share.n_shards, from, to, columns[MAX_SHARDS + 1];
+    int from[MAX_SHARDS + 1] = {0};
+    for (int i = 0; i <= m->share.n_shards; i++) from[i] = 3 * ((m->vocab_from[i] + HEAD_CHUNK - 1) / HEAD_CHUNK);
+    run_gather(e, t, e->parts, 3 * (size_t)e->n_chunks, e->n_wanted, from);
+    gather_even(e, t, e->judged, e->n_judge_max);
+    gather_even(e, t, e->best, e->n_best * (int)(sizeof(struct top) / sizeof(float)));
+    gather_even(e, t, e->picks, e->any_samples ? (int)(sizeof(struct pick) / sizeof(float)) : 0);
+}
+
+void head_run(void *arg, int t)
+{
+    struct engine *e = arg;
+    const struct model *m = &e->model;
+    int n = m->shape.n_embd, from, to;
     pool_part(e->n_wanted, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
         e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, m->norm_out, n, m->shape.eps);
         run_quantize(e, &e->norm, i, e->scratch[t].row, m->entry_to, e->wanted[i]);
     }
+    forget(e, &e->scratch[t]);
     pool_barrier(e->pool);
     for (int row = 0; row < e->n_wanted; row += HEAD_ROWS)
         head_chunks(e, t, row, e->n_wanted - row < HEAD_ROWS ? e->n_wanted - row : HEAD_ROWS);
-    if (!e->col || !e->n_wanted) return;
-
-    int chunk_from[MAX_SHARDS + 1];
-    for (int i = 0; i <= shards; i++) chunk_from[i] = (m->vocab_from[i] + HEAD_CHUNK - 1) / HEAD_CHUNK;
-    for (int i = 0; i <= shards; i++) columns[i] = 3 * chunk_from[i];
-    run_gather(e, t, e->parts, 3 * (size_t)e->n_chunks, e->n_wanted, columns);
-    for (int i = 0; i <= shards; i++) columns[i] = i * e->n_judge_max;
-    if (e->n_judge_max) run_gather(e, t, e->judged, (size_t)(shards * e->n_judge_max), e->n_wanted, columns);
-    for (int i = 0; i <= shards; i++) columns[i] = chunk_from[i] * 2 * e->n_top_max;
-    if (e->n_top_max) run_gather(e, t, e->tops, (size_t)(e->n_chunks * 2 * e->n_top_max), e->n_wanted, columns);
-}
-
-/* ln p of a logit: on raw logits, in fp32, but for ln of the sum. */
-static float ln_p(float logit, struct head_part all)
-{
-    return (logit - all.max) - (float)math_ln((double)all.sum);
-}
-
-static int shard_of(const struct model *m, int32_t id)
-{
-    int shard = 0;
-    while (shard + 1 < m->share.n_shards && id >= m->vocab_from[shard + 1]) shard++;
-    return shard;
-}
-
-/* Merges each chunk's best, by (logit descending, id ascending). */
-static void merge_tops(struct engine *e, int i_wanted, int n_chunks, struct head_part all, struct top *out, int n)
-{
-    int have = 0;
-    const float *tops = e->tops + (size_t)i_wanted * (size_t)e->n_chunks * 2 * (size_t)e->n_top_max;
-    for (int i = 0; i < n_chunks * e->n_top_max; i++) {
-        int32_t id;
-        memcpy(&id, &tops[2 * i + 1], sizeof id);
-        int at = have;
-        while (at > 0 && better(tops[2 * i], id, out[at - 1].lp, out[at - 1].id)) at--;
-        if (at == n) continue;
-        if (have < n) have++;
-        memmove(out + at + 1, out + at, (size_t)(have - 1 - at) * sizeof *out);
-        out[at] = (struct top){id, tops[2 * i]};
+    if (e->n_best || e->any_samples) {
+        pool_barrier(e->pool);
+        if (t == 0) merge_threads(e);
     }
-    for (int i = 0; i < have; i++) out[i].lp = ln_p(out[i].lp, all);
+    if (e->col && e->n_wanted) gather(e, t);
+}
+
+/* ---- room ---- */
+
+void head_note_wanted(struct engine *e)
+{
+    e->n_wanted = e->n_judge_max = e->n_best = 0;
+    e->any_samples = false;
+    if (!model_last(&e->model)) return;
+    for (int i = 0; i < e->n_rows; i++) {
+        const struct row *ask = e->rows[i].ask;
+        const struct sampler *s = e->rows[i].sampler;
+        if (!ask->wanted) continue;
+        e->wanted[e->n_wanted++] = i;
+        e->any_samples |= s && samples(s);
+        uint32_t n_best = ask->n_top;
+        if (s && cuts(s) && n_best < OFFERED) n_best = OFFERED;
+        if (s && cuts(s) && n_best < s->top_k) n_best = s->top_k;
+        if (n_best > (uint32_t)e->n_ids) n_best = (uint32_t)e->n_ids;
+        if ((int)n_best > e->n_best) e->n_best = (int)n_best;
+        if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;
+    }
 }
 
 static int room(void **p, size_t *have, size_t need, size_t size)
@@ -158,42 +210,16 @@ static int room(void **p, size_t *have, size_t need, size_t size)
 int head_room(struct engine *e, struct err *err)
 {
     size_t n = (size_t)e->n_wanted, shards = (size_t)e->model.share.n_shards, judges = (size_t)e->n_judge_max,
-           tops = (size_t)e->n_top_max;
+           best = (size_t)e->n_best;
     int rc = room((void **)&e->judged, &e->judged_room, n * shards * judges, sizeof *e->judged);
-    if (rc == OK) rc = room((void **)&e->tops, &e->tops_room, n * (size_t)e->n_chunks * 2 * tops, sizeof *e->tops);
+    if (rc == OK) rc = room((void **)&e->best, &e->best_room, n * shards * best, sizeof *e->best);
+    if (rc == OK) rc = room((void **)&e->merged, &e->merged_room, shards * best, sizeof *e->merged);
     if (rc == OK) rc = room((void **)&e->lp_judged, &e->lp_judged_room, n * judges, sizeof *e->lp_judged);
-    if (rc == OK) rc = room((void **)&e->top, &e->top_room, n * tops, sizeof *e->top);
+    if (rc == OK) rc = room((void **)&e->top, &e->top_room, n * MAX_TOP, sizeof *e->top);
+    for (int t = 0; t < e->n_threads && rc == OK; t++)
+        rc = room((void **)&e->scratch[t].best, &e->scratch[t].best_room, n * best, sizeof *e->best);
     if (rc != OK) return err_set(err, E_FAIL, "out of memory for the answers of %d rows", e->n_wanted);
     for (size_t i = 0; i < n * shards * judges; i++)
         e->judged[i] = -INFINITY; /* ids at or past n_ids are never chosen */
     return OK;
-}
-
-void head_answers(struct engine *e)
-{
-    const struct model *m = &e->model;
-    int n_chunks = (e->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
-    for (int i = 0; i < e->n_wanted; i++) {
-        const struct row *ask = e->rows[e->wanted[i]].ask;
-        const float *parts = e->parts + (size_t)i * (size_t)e->n_chunks * 3;
-        struct head_part all, part;
-        memcpy(&all, parts, sizeof all);
-        for (int c = 1; c < n_chunks; c++) {
-            memcpy(&part, parts + 3 * c, sizeof part);
-            all = head_merge(all, part);
-        }
-        float *lp = e->lp_judged + (size_t)i * (size_t)e->n_judge_max;
-        for (size_t k = 0; k < ask->n_judge; k++) {
-            size_t shard = (size_t)shard_of(m, ask->judge[k]);
-            lp[k] = ln_p(e->judged[((size_t)i * (size_t)m->share.n_shards + shard) * (size_t)e->n_judge_max + k], all);
-        }
-        struct top *top = e->top + (size_t)i * (size_t)e->n_top_max;
-        if (ask->n_top) merge_tops(e, i, n_chunks, all, top, (int)ask->n_top);
-        e->answers[i] = (struct verdict_row){.next = all.id,
-                                             .lp_next = ln_p(all.max, all),
-                                             .lp_judged = lp,
-                                             .n_judged = ask->n_judge,
-                                             .top = top,
-                                             .n_top = ask->n_top};
-    }
 }

@@ -1,4 +1,4 @@
-/* run.h -- what the threads of one pass share: the inside of the engine, for forward.c and head.c. */
+/* run.h -- what the threads of one pass share: the inside of the engine, for forward.c, head.c and choose.c. */
 #ifndef WORKER_ENGINE_RUN_H
 #define WORKER_ENGINE_RUN_H
 
@@ -10,10 +10,18 @@
 
 enum { HEAD_ROWS = 16 }; /* rows whose logits a thread holds at once */
 
-struct scratch {   /* of one thread */
-    float *row;    /* [max(n_embd, n_ff) + PANEL] */
-    float *attn;   /* [ATTN_CHUNK + d_head] */
-    float *logits; /* [HEAD_ROWS, HEAD_CHUNK], last stage */
+struct pick { /* the greatest key of a row that samples from all ids */
+    float key, logit;
+    int32_t id;
+};
+
+struct scratch {       /* of one thread */
+    float *row;        /* [max(n_embd, n_ff) + PANEL] */
+    float *attn;       /* [ATTN_CHUNK + d_head] */
+    float *logits;     /* [HEAD_ROWS, HEAD_CHUNK], last stage */
+    struct top *best;  /* [n_wanted, n_best], logits in place of lp: best first, of this thread's chunks */
+    struct pick *pick; /* [max_rows] */
+    size_t best_room;
 };
 
 struct engine {
@@ -39,17 +47,19 @@ struct engine {
     struct scratch *scratch;
 
     /* The head's answers. */
-    int n_wanted, n_judge_max, n_top_max;
+    int n_wanted, n_judge_max;
+    bool any_samples;
+    int n_best;         /* ids that each shard offers a row: as many as the row's top ids, or its cuts, may need */
     int *wanted;        /* [max_rows] indexes of rows */
     float *parts;       /* [max_rows, n_chunks, 3] struct head_part */
-    float *judged;      /* [max_rows, n_shards * n_judge_max]: each shard's logits of the ids in its part */
-    size_t judged_room; /* floats */
-    float *tops;        /* [max_rows, n_chunks, 2 * n_top_max] (logit, id) of each chunk's best */
-    size_t tops_room;
+    float *judged;      /* [n_wanted, n_shards * n_judge_max]: each shard's logits of the ids in its part */
+    struct top *best;   /* [n_wanted, n_shards, n_best], logits in place of lp: each shard's best, best first */
+    struct pick *picks; /* [max_rows, n_shards] */
     struct verdict_row *answers; /* [max_rows] */
-    float *lp_judged;
-    struct top *top;
-    size_t lp_judged_room, top_room;
+    float *lp_judged;            /* [n_wanted, n_judge_max] */
+    struct top *top;             /* [n_wanted, MAX_TOP] */
+    struct top *merged;          /* [n_shards * n_best]: of one row */
+    size_t judged_room, best_room, lp_judged_room, top_room, merged_room;
 
     /* The first thing that went wrong in this pass: (plan entry << 32 | row), or all ones. */
     _Atomic uint64_t bad;
@@ -64,10 +74,30 @@ static inline int n_panels(const struct weights *w)
 
 /* Every thread of the pool runs this: the pass, and on the last stage the head. */
 void forward_run(void *engine, int i_thread);
-void head_run(struct engine *e, int i_thread);
-/* Room for what the head leaves, before a pass; what the shards gathered turned into answers, after it. One thread. */
+void head_run(void *engine, int i_thread);
+/* Which rows are wanted, and room for what the head leaves of them, before it runs. One thread. */
+void head_note_wanted(struct engine *e);
 int head_room(struct engine *e, struct err *err);
-void head_answers(struct engine *e);
+/* What the shards gathered turned into answers. One thread. False: a row's cut lies past the ids that were offered;
+ * with more of them (n_best) the head must run again. All shards agree on it. */
+bool choose_answers(struct engine *e);
+
+static inline bool samples(const struct sampler *s)
+{
+    return s->temp > 0;
+}
+
+/* Not all ids may be chosen. */
+static inline bool cuts(const struct sampler *s)
+{
+    return samples(s) && (s->top_k > 0 || s->top_p < 1 || s->min_p > 0);
+}
+
+/* Greater logit (or key) first, then the smaller id. */
+static inline bool better(float a, int32_t id_a, float b, int32_t id_b)
+{
+    return a > b || (a == b && id_a < id_b);
+}
 
 /* x of row i -> its place in `a`; notes a number that is not finite. */
 void run_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row);
