@@ -1,8 +1,10 @@
 /* spec.h -- the heart: speculation over many sequences. An event in, actions out; no clock, no I/O, no text.
  *
- *   start ─▶ Verify(prompt) ─▶ verdict ─┬─ policy: draft ─▶ DraftAsk ─▶ draft ─▶ Verify(rows: feed, judge) ─▶ verdict
- * ─┐ └─ policy: plain ─▶ Verify(one row) ─▶ verdict ─┐                              │ ▲ │ │ └────────────────────────
- * commit: accepted drafts + one of big's ◀┴──────────────────────────────┘
+ *              ┌──── policy: draft ──▶ DraftAsk ──▶ Draft ──▶ Verify (rows: feed, judge) ───┐
+ *   Verify     │                                                                            ▼
+ *   (prompt) ─▶ Verdict ── policy: plain ──────────────────▶ Verify (one row) ──────────▶ Verdict
+ *              ▲                                                                            │
+ *              └──────── commit what the rule keeps, and one token of big's own ◀───────────┘
  *
  * A sequence that runs has a lane, and the lane's slot on every worker. A prompt, a replay after a refusal, and a
  * verification are the same thing: rows from where the verifier's history ends, of which the last are wanted. A verify

@@ -24,14 +24,15 @@ enum {
     HEAD_CHUNK = 1024  /* ids of a head chunk */
 };
 
-enum quant { /* formats of weights, numbered as GGUF numbers its tensor types */
-             QUANT_F32 = 0,
-             QUANT_F16 = 1,
-             QUANT_Q4_1 = 3,
-             QUANT_Q5_0 = 6,
-             QUANT_Q8_0 = 8,
-             QUANT_Q4_K = 12,
-             QUANT_Q6_K = 14
+/* Formats of weights, numbered as GGUF numbers its tensor types. */
+enum quant {
+    QUANT_F32 = 0,
+    QUANT_F16 = 1,
+    QUANT_Q4_1 = 3,
+    QUANT_Q5_0 = 6,
+    QUANT_Q8_0 = 8,
+    QUANT_Q4_K = 12,
+    QUANT_Q6_K = 14
 };
 
 /* A matrix [n_out, n_in] in panels. Panel p holds rows 16p .. 16p+15; rows past n_out are zero rows. */

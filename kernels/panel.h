@@ -9,10 +9,11 @@
  *
  *              head, a block at a time (Q4_K, Q6_K: a superblock)               lines of a block
  *   Q4_1       fp16 d[16], m[16]                                                4  nibbles: quad j | quad j+4 << 4
- *   Q5_0       fp16 d[16]                                                       5  5 values, spare bits hold the other
- * 3 Q8_0       fp16 d[16]                                                       8  value + 128 Q4_K       fp16 d[16],
- * dmin[16], three lines of 6-bit scales and minima     4  nibbles Q6_K       int8 scale[16][16], one 16 k each 6  3
- * values, spare bits hold a fourth, twice F32, F16   no groups: [n_in][16]
+ *   Q5_0       fp16 d[16]                                                       5  5 values, spare bits hold the other 3
+ *   Q8_0       fp16 d[16]                                                       8  value + 128
+ *   Q4_K       fp16 d[16], dmin[16], three lines of 6-bit scales and minima     4  nibbles
+ *   Q6_K       int8 scale[16][16], one 16 k each                                6  3 values, spare bits hold a fourth, twice
+ *   F32, F16   no groups: [n_in][16]
  *
  * Values are stored unsigned, with panel_offset added: vpdpbusd and vpmaddubsw want them so, and a product takes
  * offset * (sum of q) off again. Scales stand before their blocks because a stream that jumps costs a third of the

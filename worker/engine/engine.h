@@ -1,7 +1,6 @@
 /* engine.h -- one worker's share of a model: a pass over rows of many sequences.
  *
- *   engine_open ──▶ engine_info (what a load will take) ──▶ engine_load ──▶ engine_embed, engine_pass ... ──▶
- * engine_close
+ *   engine_open ─▶ engine_info (what a load will take) ─▶ engine_load ─▶ engine_embed, engine_pass ... ─▶ engine_close
  *
  * A pass takes rows (slot, position) with their hidden state x[n_rows, n_embd], runs this stage's plan entries over
  * them, writes K and V of each row into the cache, and leaves the new x in place. On the last stage it also answers the
