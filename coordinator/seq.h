@@ -17,7 +17,7 @@
 
 enum seq_state { SEQ_WAITING, SEQ_PROMPT, SEQ_VERIFYING, SEQ_DRAFTING, SEQ_DONE };
 enum origin { ORIGIN_BIG, ORIGIN_DRAFT, ORIGIN_CORRECTION }; /* "big", "draft", "correction" */
-enum seq_end { SEQ_RUNNING, SEQ_END_ID, SEQ_LENGTH, SEQ_CONTEXT, SEQ_ABORTED };
+enum seq_end { SEQ_RUNNING, SEQ_END_ID, SEQ_LENGTH, SEQ_CONTEXT, SEQ_ABORTED, SEQ_STOP };
 
 struct seq_stats {
     uint64_t start_ns, first_ns, last_ns; /* start: handed over; first and last token final */
@@ -25,7 +25,9 @@ struct seq_stats {
     uint64_t wait_ns;                     /* between a message sent and its answer, less the computing: the network */
     uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafted, n_judged, n_accepted;
-    uint32_t n_pauses; /* times the guard stopped drafting */
+    uint32_t n_pauses;                  /* times the guard stopped drafting */
+    uint32_t n_windows, n_lows, n_ends; /* drafts that ended: full, unsure of the next (fallback), with an end id */
+    uint32_t n_rollbacks, n_taken_back; /* drafts cut short by big; drafted tokens taken back with that */
 };
 
 struct seq {

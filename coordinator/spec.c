@@ -1,5 +1,6 @@
 #include "coordinator/spec.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,11 +23,13 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     struct row *rows;      /* [n_ctx + draft_max] owns: what is being fed */
 
     /* The drafter's side: it knows ids[base ..] only, named by a history of their own. */
-    int base;    /* -1: it has read nothing yet */
-    int told;    /* relative to base: ids that it was told and that are final */
-    uint64_t *h; /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
+    int base;       /* -1: it has read nothing yet */
+    int told;       /* relative to base: ids that it was told and that are final */
+    int n_ask_lost; /* asks refused, in a row */
+    uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
     int n_h;
-    bool hopeless; /* an id that the drafter does not know is in the text, or reading does not pay */
+    bool rolled_back; /* repo's rule: big writes the next token too */
+    bool hopeless;    /* an id that the drafter does not know is in the text, or reading does not pay */
 
     struct guard guard;
     struct guard_round now; /* the round in work */
@@ -46,6 +49,20 @@ struct spec {
     size_t n_actions, room;
     uint64_t now;
 };
+
+/* Text that big alone would not write. What is drafted, and when, is part of the method then. */
+static bool is_lossy(const struct spec *s)
+{
+    return s->c.rule.kind != RULE_EXACT;
+}
+
+static struct sampler sampler_of(const struct spec *s, const struct lane *l, int offset)
+{
+    struct sampler sampler = s->c.sampler;
+    sampler.sample = (uint32_t)l->seq->index;
+    sampler.offset = (uint32_t)offset;
+    return sampler;
+}
 
 /* ---- actions ---- */
 
@@ -83,7 +100,8 @@ static void post_part(struct spec *s, struct lane *l, int at, const struct row *
                           .at = (uint32_t)at,
                           .h = l->seq->h[at],
                           .rows = rows,
-                          .n_rows = (size_t)n_rows};
+                          .n_rows = (size_t)n_rows,
+                          .sampler = sampler_of(s, l, 0)};
     a->peer = PEER_VERIFIER;
     a->message = (struct message){.tag = TAG_VERIFY, .verify = {.parts = part, .n_parts = 1}};
     l->n_parts_out++;
@@ -145,12 +163,12 @@ static void name_drafter_history(const struct spec *s, struct lane *l)
 static int draft_window(struct spec *s, struct lane *l)
 {
     const struct seq *q = l->seq;
-    int left = q->n_limit - q->n_ids - 1; /* big's own token always comes */
+    int left = q->n_limit - q->n_ids - !is_lossy(s); /* big's own token always comes, but may find no room */
     int window = guard_window(&l->guard, s->c.draft_max < left ? s->c.draft_max : left);
-    if (!s->c.drafting || window < 1 || l->hopeless) return 0;
+    if (!s->c.drafting || window < 1 || l->hopeless || l->rolled_back || s->c.fallback > 1) return 0;
     if (l->base < 0) {
         int n = q->n_ids < s->c.draft_ctx ? q->n_ids : s->c.draft_ctx;
-        if (s->c.guard)
+        if (l->guard.enabled)
             n = policy_read(q->n_ids, s->c.draft_ctx, window, s->c.draft_cost, l->read_ns, l->guard.plain_ns,
                             q->n_limit - q->n_ids);
         l->hopeless = n == 0;
@@ -174,8 +192,10 @@ static void post_ask(struct spec *s, struct lane *l, int window)
                                           .h = l->h[l->told],
                                           .ids = q->ids + l->base + l->told,
                                           .n_ids = (size_t)(n - l->told),
-                                          .until = (uint32_t)(n + window)}};
-    l->now.measured = n - l->told <= 4 * (s->c.draft_max + 1); /* else it reads: no round's usual time */
+                                          .until = (uint32_t)(n + window),
+                                          .stop_below = s->c.fallback,
+                                          .sampler = sampler_of(s, l, l->base)}};
+    l->now.measured &= n - l->told <= 4 * (s->c.draft_max + 1); /* else it reads: no round's usual time */
     l->told = n;
     l->n_asked = window;
     l->sent_ns = s->now;
@@ -212,8 +232,9 @@ static void start_waiting(struct spec *s)
         l->fed = l->n_refused = l->n_drafts = 0;
         l->base = l->n_h = -1;
         l->told = 0;
-        l->hopeless = false;
-        guard_init(&l->guard, s->c.guard);
+        l->n_ask_lost = 0;
+        l->hopeless = l->rolled_back = false;
+        guard_init(&l->guard, s->c.guard && !is_lossy(s));
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);
     }
@@ -237,6 +258,15 @@ static bool is_end(const struct spec *s, int32_t id)
     return false;
 }
 
+/* Why the text ends with its last id, if it does. */
+static enum seq_end end_of(const struct spec *s, const struct seq *q)
+{
+    if (is_end(s, q->ids[q->n_ids - 1])) return SEQ_END_ID;
+    if (s->c.stops && s->c.stops(s->c.stops_arg, q)) return SEQ_STOP;
+    if (q->n_ids < q->n_limit) return SEQ_RUNNING;
+    return q->n_limit == s->c.n_ctx ? SEQ_CONTEXT : SEQ_LENGTH;
+}
+
 /* Commits what the rule keeps and one token of big's own, and no further than the text's end. */
 static void commit(struct spec *s, struct lane *l, const struct verdict *v)
 {
@@ -245,17 +275,20 @@ static void commit(struct spec *s, struct lane *l, const struct verdict *v)
     enum seq_end end = SEQ_RUNNING;
     for (; i <= kept && end == SEQ_RUNNING; i++) {
         const struct verdict_row *row = &v->rows[i];
-        enum origin origin = i < kept ? ORIGIN_DRAFT : i < n ? ORIGIN_CORRECTION : ORIGIN_BIG;
-        seq_commit(q, row->next, row->lp_next, origin, row->top, (int)row->n_top);
-        if (is_end(s, row->next))
-            end = SEQ_END_ID;
-        else if (q->n_ids == q->n_limit)
-            end = q->n_limit == s->c.n_ctx ? SEQ_CONTEXT : SEQ_LENGTH;
+        bool drafted = i < kept;
+        enum origin origin = drafted ? ORIGIN_DRAFT : i < n ? ORIGIN_CORRECTION : ORIGIN_BIG;
+        seq_commit(q, drafted ? l->drafts[i] : row->next, drafted ? row->lp_judged[0] : row->lp_next, origin, row->top,
+                   (int)row->n_top);
+        end = end_of(s, q);
     }
     int accepted = i <= kept ? i : kept; /* drafts that became text; the end may lie among them */
+    bool rolled_back = i > kept && kept < n;
     q->stats.n_accepted += (uint32_t)accepted;
-    q->stats.n_judged += (uint32_t)(accepted + (i > kept && kept < n));
+    q->stats.n_judged += (uint32_t)(accepted + rolled_back);
+    q->stats.n_rollbacks += rolled_back;
+    q->stats.n_taken_back += rolled_back ? (uint32_t)(n - kept) : 0;
     q->stats.last_ns = s->now;
+    l->rolled_back = rolled_back && s->c.rule.kind == RULE_REPO;
     l->now.n_accepted = accepted;
     l->now.n_tokens = i;
     l->now.n_drafted = n;
@@ -263,6 +296,22 @@ static void commit(struct spec *s, struct lane *l, const struct verdict *v)
     l->fed = q->n_ids - 1;
     act(s, ACTION_TOKENS, q);
     if (end != SEQ_RUNNING) finish(s, l, end);
+}
+
+/* The authors' code ends a text where the little model ends it, or fills it: big does not see that last draft. */
+static void commit_unseen(struct spec *s, struct lane *l)
+{
+    struct seq *q = l->seq;
+    enum seq_end end = SEQ_RUNNING;
+    int i = 0;
+    for (; i < l->n_drafts && end == SEQ_RUNNING; i++) {
+        seq_commit(q, l->drafts[i], NAN, ORIGIN_DRAFT, NULL, 0);
+        end = end_of(s, q);
+    }
+    q->stats.n_accepted += (uint32_t)i;
+    q->stats.last_ns = s->now;
+    act(s, ACTION_TOKENS, q);
+    finish(s, l, end);
 }
 
 /* ---- events ---- */
@@ -321,10 +370,27 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
     if (!over && v->n_rows != n_wanted)
         return err_set(err, E_PEER, "a verdict of %zu rows where %zu were wanted", v->n_rows, n_wanted);
     if (!over) l->computed_us += v->computed_us;
+    for (int k = 0; last && !over && k < l->n_drafts; k++)
+        if (v->rows[k].n_judged != 1) return err_set(err, E_PEER, "a verdict row that judges nothing");
     if (!over && last)
         take_rows(s, l, v);
     else if (l->seq)
         feed(s, l); /* there is room for a part */
+    return OK;
+}
+
+/* The drafter lacks what this ask goes on from. It is told anew: at once where drafts are part of the method. */
+static int ask_lost(struct spec *s, struct lane *l, enum draft_end end, struct err *err)
+{
+    l->told = 0;
+    if (end == DRAFT_FULL) l->hopeless = true;
+    if (is_lossy(s) && (++l->n_ask_lost > 2 || l->hopeless))
+        return err_set(err, E_PEER, "the drafter refuses slot %u, and without it the text would be another",
+                       slot_of(s, l));
+    if (is_lossy(s))
+        post_ask(s, l, l->n_asked);
+    else
+        post_verify(s, l);
     return OK;
 }
 
@@ -337,13 +403,22 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
     if (d->n_rows > (size_t)l->n_asked)
         return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, l->n_asked);
     note_wait(q, s->now - l->sent_ns, d->us, &q->stats.draft_ns);
-    if (d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL) l->told = 0; /* told anew next time */
-    if (d->end == DRAFT_FULL) l->hopeless = true;
     l->n_drafts = 0;
+    if (d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL) return ask_lost(s, l, d->end, err);
+    l->n_ask_lost = 0;
+    q->stats.n_windows += d->end == DRAFT_WINDOW;
+    q->stats.n_lows += d->end == DRAFT_LOW;
+    q->stats.n_ends += d->end == DRAFT_EOS;
     for (size_t i = 0; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.n_ids; i++)
         l->drafts[l->n_drafts++] = d->rows[i].id;
     q->stats.n_drafted += (uint32_t)l->n_drafts;
-    post_verify(s, l);
+    bool ends = l->n_drafts && (is_end(s, l->drafts[l->n_drafts - 1]) || q->n_ids + l->n_drafts == q->n_limit);
+    if (s->c.rule.kind == RULE_REPO && ends) {
+        commit_unseen(s, l);
+        start_waiting(s);
+    } else {
+        post_verify(s, l);
+    }
     return OK;
 }
 

@@ -35,7 +35,12 @@ struct spec_config {
     int n_end_ids;
     bool ignore_eos;
     int n_top;
-    struct rule rule;
+    struct rule rule;       /* another than exact: the window is part of the method, and the guard has no say */
+    float fallback;         /* a draft ends before a token where no id's probability reaches it; above 1: never draft */
+    struct sampler sampler; /* of all sequences; `sample` is a sequence's index */
+    /* After each new token: does the text end with it? Pure. NULL: never. */
+    bool (*stops)(const void *arg, const struct seq *s);
+    const void *stops_arg;
 };
 
 enum event_kind { EVENT_START, EVENT_DRAFT, EVENT_VERDICT };

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <math.h>
+
 #include "proto/history.h"
 #include "proto/rule.h"
 
@@ -28,8 +30,37 @@ static void keeps_a_draft_while_it_is_what_big_would_say(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct verdict_row verdict[MOST] = {0};
         for (size_t k = 0; k < MOST; k++) verdict[k].next = rows[i].big[k];
-        size_t keeps = rule_first_bad(&(struct rule){RULE_EXACT}, verdict, rows[i].draft, rows[i].n);
+        size_t keeps = rule_first_bad(&(struct rule){.kind = RULE_EXACT}, verdict, rows[i].draft, rows[i].n);
         if (keeps != rows[i].keeps) fail_msg("%s: keeps %zu", rows[i].why, keeps);
+    }
+}
+
+/* BiLD's rollback, worked by hand. Threshold 3; ln p of the drafted ids under big, beside big's own choice. */
+static void bild_keeps_what_big_finds_likely_enough(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int32_t big[MOST], draft[MOST];
+        float lp[MOST], rollback;
+        size_t strict, repo;
+    } rows[] = {
+        {"likely, though not big's own", {5, 6, 7, 8}, {4, 6, 9, 8}, {-1, -.1f, -2.9f, -.1f}, 3, 4, 4},
+        {"at the threshold stays", {5, 6, 7, 8}, {4, 6, 7, 8}, {-3, -.1f, -.1f, -.1f}, 3, 4, 4},
+        {"past it goes", {5, 6, 7, 8}, {5, 6, 9, 8}, {-.1f, -.1f, -3.1f, -.1f}, 3, 2, 2},
+        {"unlikely, but big's own", {5, 6, 7, 8}, {5, 6, 7, 8}, {-.1f, -4, -.1f, -.1f}, 3, 4, 4},
+        {"repo looks at the first past the threshold only", {5, 6, 7, 8}, {5, 6, 9, 8}, {-.1f, -4, -5, -.1f}, 3, 2, 4},
+        {"rollback 0 is exact", {5, 6, 7, 8}, {5, 6, 9, 8}, {-.5f, -.5f, -.6f, -.5f}, 0, 2, 4},
+        {"without end nothing is taken back", {5, 6, 7, 8}, {1, 2, 3, 4}, {-9, -90, -900, -INFINITY}, INFINITY, 4, 4},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct verdict_row verdict[MOST] = {0};
+        for (size_t k = 0; k < MOST; k++)
+            verdict[k] = (struct verdict_row){.next = rows[i].big[k], .lp_judged = &rows[i].lp[k], .n_judged = 1};
+        size_t strict = rule_first_bad(&(struct rule){RULE_STRICT, rows[i].rollback}, verdict, rows[i].draft, MOST);
+        size_t repo = rule_first_bad(&(struct rule){RULE_REPO, rows[i].rollback}, verdict, rows[i].draft, MOST);
+        if (strict != rows[i].strict || repo != rows[i].repo)
+            fail_msg("%s: strict keeps %zu, repo %zu", rows[i].why, strict, repo);
     }
 }
 
@@ -62,6 +93,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_a_draft_while_it_is_what_big_would_say),
+        cmocka_unit_test(bild_keeps_what_big_finds_likely_enough),
         cmocka_unit_test(a_history_is_named_alike_everywhere),
         cmocka_unit_test(histories_that_differ_anywhere_have_other_names),
     };

@@ -1,5 +1,6 @@
 /* The heart as transcripts: what the coordinator says to whom, and when, on a virtual clock. In a verify, | stands
  * before the first wanted row; after an emit, each token's origin: big, draft, correction. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -705,6 +706,139 @@ static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_wa
     }
 }
 
+/* ---- lossy rules (BiLD). ln p under big: of a capital -5, of a digit -4, of all else -1; the threshold is 3 ---- */
+
+static const struct rule strict = {RULE_STRICT, 3}, repo = {RULE_REPO, 3};
+
+static void expect_text(const struct sim_config *config, const struct sim_text *text, const char *want,
+                        const char *origins)
+{
+    struct sim *s = sim_open(config, text, 1);
+    sim_run(s);
+    assert_string_equal(sim_written(s, 0), want);
+    const struct seq *q = sim_seq(s, 0);
+    for (int i = q->n_prompt; i < q->n_ids; i++) assert_int_equal("bdc"[q->origin[i]], origins[i - q->n_prompt]);
+    sim_close(s);
+}
+
+static void strict_takes_back_what_is_unlikely_and_not_big_s_own(void **state)
+{
+    (void)state;
+    /* After big's "a": "bXd" where big has "bcd" goes back to b and c; 'y' for 'e' is likely enough and stays. */
+    const struct sim_text text = {"p", "abcdefghij", "abXdyfghij", 8};
+    expect_text(&(struct sim_config){.draft_max = 3, .rule = strict}, &text, "abcdyfgh", "bdcdddbd");
+}
+
+static void strict_looks_at_every_position(void **state)
+{
+    (void)state;
+    /* '1' is over the threshold, but big's own; X is over it too, and is not. */
+    const struct sim_text text = {"p", "a1bcdefg", "a1XYdefg", 5};
+    expect_text(&(struct sim_config){.draft_max = 3, .rule = strict}, &text, "a1bcd", "bdccd");
+}
+
+static void repo_s_first_part_the_first_position_over_the_threshold_decides(void **state)
+{
+    (void)state;
+    /* '1' is the first over it and big's own: X passes, and so does Y. */
+    const struct sim_text text = {"p", "a1bcdefg", "a1XYdefg", 6};
+    expect_text(&(struct sim_config){.draft_max = 3, .rule = repo}, &text, "a1XYde", "bdddbd");
+}
+
+static void repo_s_second_part_after_a_rollback_big_writes_the_next_token_too(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghijkl", "abXDefyhijkl", 9};
+    expect_text(&(struct sim_config){.draft_max = 3, .rule = repo}, &text, "abcdefyhi", "bdcbdddbd");
+}
+
+static void repo_s_third_part_an_end_by_little_is_not_looked_at(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghijkl", "abX$", 9};
+    expect_text(&(struct sim_config){.draft_max = 5, .rule = repo}, &text, "abX$", "bddd");
+    expect_text(&(struct sim_config){.draft_max = 5, .rule = strict}, &text, "abc$", "bdcd");
+    /* Nor is a draft that fills the text. */
+    const struct sim_text full = {"p", "abcdefghijkl", "abXY", 4};
+    expect_text(&(struct sim_config){.draft_max = 5, .rule = repo}, &full, "abXY", "bddd");
+}
+
+static void a_draft_ends_before_what_the_drafter_is_unsure_of(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghij", "abc?efghij", 7};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .rule = strict, .fallback = 0.6f}, &text, 1);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"|p\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"a\"\n"
+                  "[  12] emit    seq 0: \"a\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"pa\", up to 6\n"
+                  "[  16] draft   seq 0 round 2 at 2: \"bc\", low\n"
+                  "[  16] verify  seq 0 round 2 at 1: \"|abc\"\n"
+                  "[  28] verdict seq 0 round 2 at 1: \"bcd\"\n"
+                  "[  28] emit    seq 0: \"bcd\" ddb\n"
+                  "[  28] ask     seq 0 round 3 at 2: \"bcd\", up to 8\n"
+                  "[  33] draft   seq 0 round 3 at 5: \"efg\", window\n"
+                  "[  33] verify  seq 0 round 3 at 4: \"|defg\"\n"
+                  "[  45] verdict seq 0 round 3 at 4: \"efgh\"\n"
+                  "[  45] emit    seq 0: \"efg\" ddd\n"
+                  "[  45] done    seq 0: length\n");
+    const struct seq_stats *c = &sim_seq(s, 0)->stats;
+    assert_int_equal(c->n_lows, 1);
+    assert_int_equal(c->n_windows, 1);
+    assert_int_equal(c->n_rollbacks, 0);
+    sim_close(s);
+}
+
+static void the_ends_of_the_thresholds_are_big_alone_and_little_alone(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghij", "ABCDEFGHIJ", 8};
+    struct rule never = {RULE_STRICT, INFINITY}, exact = {RULE_STRICT, 0};
+    expect_text(&(struct sim_config){.draft_max = 4, .rule = strict, .fallback = 1.5f}, &text, "abcdefgh", "bbbbbbbb");
+    expect_text(&(struct sim_config){.draft_max = 4, .rule = exact}, &text, "abcdefgh", "bccccccc");
+    expect_text(&(struct sim_config){.draft_max = 16, .rule = never}, &text, "aBCDEFGH", "bddddddd");
+    /* With window w every (w+1)-th token is big's own. */
+    expect_text(&(struct sim_config){.draft_max = 2, .rule = never}, &text, "aBCdEFgH", "bddbddbd");
+}
+
+/* In exact mode a lost draft costs time; here it would change the text. */
+static void a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghij", "aBCdEFgHIj", 8};
+    struct rule never = {RULE_STRICT, INFINITY};
+    for (int fault = SIM_DRAFTER_FORGETS; fault <= SIM_DRAFTER_STRAYS; fault++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 2, .rule = never}, &text, 1);
+        sim_fault(s, 20, (enum sim_fault)fault, 0);
+        sim_run(s);
+        assert_string_equal(sim_written(s, 0), "aBCdEFgH");
+        sim_close(s);
+    }
+}
+
+/* ---- text that ends with what a user said ---- */
+
+static bool ends_with_ef(const void *arg, const struct seq *s)
+{
+    (void)arg;
+    return seq_n_generated(s) >= 2 && s->ids[s->n_ids - 2] == 'e' && s->ids[s->n_ids - 1] == 'f';
+}
+
+static void a_text_stops_inside_an_accepted_block(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefghijkl", NULL, 9}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 6, .stops = ends_with_ef}, texts, 1);
+    sim_run(s);
+    assert_string_equal(sim_written(s, 0), "cdef");
+    assert_int_equal(sim_seq(s, 0)->end, SEQ_STOP);
+    assert_int_equal(sim_seq(s, 0)->stats.n_accepted, 3);
+    assert_int_equal(sim_seq(s, 0)->stats.n_judged, 3);
+    sim_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -729,6 +863,15 @@ int main(void)
         cmocka_unit_test(the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses),
         cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
         cmocka_unit_test(a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent),
+        cmocka_unit_test(strict_takes_back_what_is_unlikely_and_not_big_s_own),
+        cmocka_unit_test(strict_looks_at_every_position),
+        cmocka_unit_test(repo_s_first_part_the_first_position_over_the_threshold_decides),
+        cmocka_unit_test(repo_s_second_part_after_a_rollback_big_writes_the_next_token_too),
+        cmocka_unit_test(repo_s_third_part_an_end_by_little_is_not_looked_at),
+        cmocka_unit_test(a_draft_ends_before_what_the_drafter_is_unsure_of),
+        cmocka_unit_test(the_ends_of_the_thresholds_are_big_alone_and_little_alone),
+        cmocka_unit_test(a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method),
+        cmocka_unit_test(a_text_stops_inside_an_accepted_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 #include "tests/lib/sim.h"
 
 #include <setjmp.h>
+#include <ctype.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -83,10 +84,17 @@ void sim_expect(const struct sim *s, const char *transcript)
 
 /* ---- what the models say ---- */
 
+static bool by_place(const struct sim *s)
+{
+    return s->c.rule.kind != RULE_EXACT;
+}
+
 /* The script that a history is on, by its last ids: a drafter knows those only. NULL: none. */
 static const struct sim_text *script_of(const struct sim *s, const int32_t *ids, int n, int *i_next)
 {
     for (int t = 0; t < s->n_texts; t++) {
+        *i_next = n - (int)strlen(s->texts[t].prompt);
+        if (by_place(s)) return *i_next >= 0 && *i_next < (int)strlen(s->texts[t].big) ? &s->texts[t] : NULL;
         char all[1024];
         int n_all = snprintf(all, sizeof all, "%s%s", s->texts[t].prompt, s->texts[t].big), from = 0;
         for (int end = n; end < n_all; end++, from++) {
@@ -124,8 +132,9 @@ static int32_t little_next(const struct sim *s, const int32_t *ids, int n)
 }
 
 /* Some number that depends on the history and the id alone. */
-static float lp_of(const int32_t *ids, int n, int32_t id)
+static float lp_of(const struct sim *s, const int32_t *ids, int n, int32_t id)
 {
+    if (by_place(s)) return isupper(id) ? -5 : isdigit(id) ? -4 : -1;
     return -(float)(history_next(name_of(ids, n), id) % 1000) / 128;
 }
 
@@ -185,6 +194,7 @@ static void answer_part(struct sim *s, const struct part *part)
     struct verdict v = {.job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .h = part->h};
     struct verdict_row rows[ROWS];
     struct top tops[ROWS];
+    float judged[ROWS];
     int32_t ids[ROWS];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
     v.status = slots_check(slots, part->slot, part->at, part->h, part->n_rows);
@@ -196,10 +206,14 @@ static void answer_part(struct sim *s, const struct part *part)
         for (size_t i = 0; i < part->n_rows; i++) {
             int n = (int)(part->at + i) + 1;
             int32_t next = big_next(s, all, n);
-            if (!part->rows[i].wanted) continue;
-            tops[v.n_rows] = (struct top){next, lp_of(all, n, next)};
-            rows[v.n_rows] = (struct verdict_row){.next = next, .lp_next = lp_of(all, n, next), .top = &tops[v.n_rows]};
-            rows[v.n_rows++].n_top = part->rows[i].n_top > 0;
+            const struct row *row = &part->rows[i];
+            if (!row->wanted) continue;
+            float lp = lp_of(s, all, n, next);
+            tops[v.n_rows] = (struct top){next, lp};
+            if (row->n_judge) judged[v.n_rows] = lp_of(s, all, n, row->judge[0]);
+            rows[v.n_rows] =
+                (struct verdict_row){next, lp, &judged[v.n_rows], row->n_judge, &tops[v.n_rows], row->n_top > 0};
+            v.n_rows++;
         }
     }
     v.held = slots_held(slots, part->slot);
@@ -228,7 +242,12 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
             s->n_drafter_rows += *n_fed < slot->len ? slot->len - *n_fed : 1;
             int32_t id = little_next(s, slot->ids, slot->len);
             *n_fed = slot->len;
-            rows[d.n_rows++] = (struct draft_row){id, 0.5f};
+            float sure = id == '?' ? 0.25f : 0.75f;
+            if (sure < ask->stop_below) {
+                d.end = DRAFT_LOW;
+                break;
+            }
+            rows[d.n_rows++] = (struct draft_row){id, sure};
             slots_apply(&p->slots, ask->slot, (uint32_t)slot->len, &id, 1);
             if (id == '$' && !s->c.ignore_eos) d.end = DRAFT_EOS;
         }
@@ -324,7 +343,7 @@ static void note_draft(struct sim *s, int i_seq, const struct draft *d)
 
 static void step(struct sim *s, const struct event *event)
 {
-    static const char *const ends[] = {"running", "end id", "length", "context", "aborted"};
+    static const char *const ends[] = {"running", "end id", "length", "context", "aborted", "stop"};
     struct actions actions;
     struct err err = {0};
     if (spec_step(s->spec, event, &actions, &err) != OK) blame(s, err.text);
@@ -355,7 +374,8 @@ static void to_coordinator(struct sim *s, int i_seq, const struct message *m)
 
 static void go_wrong(struct sim *s, enum sim_fault fault, int i_slot)
 {
-    static const char *const what[] = {"verifier forgets half", "verifier strays", "drafter forgets half", "drafter strays"};
+    static const char *const what[] = {"verifier forgets half", "verifier strays", "drafter forgets half",
+                                       "drafter strays"};
     struct fake *p = &s->fakes[fault < SIM_DRAFTER_FORGETS ? PEER_VERIFIER : PEER_DRAFTER];
     struct slot *slot = &p->slots.slot[i_slot];
     note(s, "fault   slot %d: %s", i_slot, what[fault]);
@@ -462,7 +482,10 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
                                .end_ids = end_ids,
                                .n_end_ids = 1,
                                .ignore_eos = c->ignore_eos,
-                               .n_top = 1};
+                               .n_top = 1,
+                               .rule = c->rule,
+                               .fallback = c->fallback,
+                               .stops = c->stops};
     int rc = wire_arena_init(&s->in, ARENA, &err);
     if (rc == OK) rc = wire_arena_init(&s->out, ARENA, &err);
     if (rc == OK) rc = spec_open(&s->spec, &spec, s->seqs, n_texts, &err);

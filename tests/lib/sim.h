@@ -38,6 +38,12 @@ struct sim_config {                         /* 0: the default in brackets */
     int link_ms, pass_ms, draft_ms; /* a letter's way; a part's computing; a draft's computing a token [1, 10, 1] */
     int wrong_percent;              /* of the drafts outside scripts */
     uint64_t jitter;                /* seed: every letter and every computing takes up to 20 ms more [0: none] */
+
+    /* Lossy rules. Scripts of the one text go by place, whatever stands before. ln p under big: of a capital -5, of a
+     * digit -4, of all else -1. The drafter is sure of nothing where its script has '?': 0.25, else 0.75. */
+    struct rule rule; /* [exact, and none of this] */
+    float fallback;
+    bool (*stops)(const void *arg, const struct seq *s);
 };
 
 /* What can go wrong, at a moment, in a slot. */
