@@ -29,7 +29,7 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
     int n_h;
     bool rolled_back; /* repo's rule: big writes the next token too */
-    bool hopeless;    /* an id that the drafter does not know is in the text, or reading does not pay */
+    bool hopeless;    /* an id that the drafter does not know is in the text */
 
     struct guard guard;
     struct guard_round now; /* the round in work */
@@ -168,10 +168,7 @@ static int draft_window(struct spec *s, struct lane *l)
     if (!s->c.drafting || window < 1 || l->hopeless || l->rolled_back || s->c.fallback > 1) return 0;
     if (l->base < 0) {
         int n = q->n_ids < s->c.draft_ctx ? q->n_ids : s->c.draft_ctx;
-        if (l->guard.enabled)
-            n = policy_read(q->n_ids, s->c.draft_ctx, window, s->c.draft_cost, l->read_ns, l->guard.plain_ns,
-                            q->n_limit - q->n_ids);
-        l->hopeless = n == 0;
+        if (!guard_reads(&l->guard, window, n, l->read_ns, seq_n_generated(q), left)) return 0;
         l->base = q->n_ids - n;
     }
     for (int i = l->base + l->told; i < q->n_ids; i++) l->hopeless |= q->ids[i] >= s->c.n_ids;
@@ -232,9 +229,10 @@ static void start_waiting(struct spec *s)
         l->fed = l->n_refused = l->n_drafts = 0;
         l->base = l->n_h = -1;
         l->told = 0;
+        l->now = (struct guard_round){.measured = false};
         l->n_ask_lost = 0;
         l->hopeless = l->rolled_back = false;
-        guard_init(&l->guard, s->c.guard && !is_lossy(s));
+        guard_init(&l->guard, s->c.guard && !is_lossy(s), s->c.draft_cost);
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);
     }
@@ -279,6 +277,7 @@ static void commit(struct spec *s, struct lane *l, const struct verdict *v)
         enum origin origin = drafted ? ORIGIN_DRAFT : i < n ? ORIGIN_CORRECTION : ORIGIN_BIG;
         seq_commit(q, drafted ? l->drafts[i] : row->next, drafted ? row->lp_judged[0] : row->lp_next, origin, row->top,
                    (int)row->n_top);
+        l->now.sure += exp((double)q->lp[q->n_ids - 1]);
         end = end_of(s, q);
     }
     int accepted = i <= kept ? i : kept; /* drafts that became text; the end may lie among them */
@@ -351,7 +350,7 @@ static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
         q->stats.n_verifies++;
     }
     commit(s, l, v);
-    if (!first) guard_note(&l->guard, &l->now);
+    guard_note(&l->guard, &l->now);
     if (l->seq)
         next_round(s, l);
     else
@@ -403,6 +402,7 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
     if (d->n_rows > (size_t)l->n_asked)
         return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, l->n_asked);
     note_wait(q, s->now - l->sent_ns, d->us, &q->stats.draft_ns);
+    l->now.draft_ns = d->us * 1e3;
     l->n_drafts = 0;
     if (d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL) return ask_lost(s, l, d->end, err);
     l->n_ask_lost = 0;
