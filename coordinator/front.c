@@ -8,6 +8,7 @@
 
 #include "coordinator/json_text.h"
 #include "coordinator/stats.h"
+#include "coordinator/stop.h"
 #include "coordinator/utf8.h"
 
 struct shown {
@@ -22,6 +23,7 @@ struct front {
     struct front_io io;
     const struct options *o;
     const struct tokenizer *t;
+    struct stops stops;
     const char *const *names;
     int n_seqs, turn;   /* turn: the sequence that may be written */
     struct shown *seqs; /* [n_seqs] owns */
@@ -34,11 +36,8 @@ static const char *const paint_code[] = {
     [ORIGIN_BIG] = "\033[0m", [ORIGIN_DRAFT] = "\033[32m", [ORIGIN_CORRECTION] = "\033[33m"};
 static const char *const origin_name[] = {
     [ORIGIN_BIG] = "big", [ORIGIN_DRAFT] = "draft", [ORIGIN_CORRECTION] = "correction"};
-static const char *const end_name[] = {[SEQ_RUNNING] = "aborted",
-                                       [SEQ_END_ID] = "end_id",
-                                       [SEQ_LENGTH] = "length",
-                                       [SEQ_CONTEXT] = "context",
-                                       [SEQ_ABORTED] = "aborted"};
+static const char *const end_name[] = {[SEQ_RUNNING] = "aborted", [SEQ_END_ID] = "end_id",   [SEQ_LENGTH] = "length",
+                                       [SEQ_CONTEXT] = "context", [SEQ_ABORTED] = "aborted", [SEQ_STOP] = "stop"};
 
 /* isatty is true of every rank under mpirun: there only PILOTFISH_TTY knows. */
 static bool is_terminal(FILE *out)
@@ -68,6 +67,7 @@ int front_open_io(struct front **out, const struct options *o, const struct toke
     f->io = *io;
     f->o = o;
     f->t = t;
+    f->stops = (struct stops){o->stops, o->n_stops, t};
     f->names = names;
     f->n_seqs = n_seqs;
     f->colored = o->color == WHEN_ALWAYS || (o->color == WHEN_AUTO && io->terminal);
@@ -128,6 +128,30 @@ static void put_piece(struct front *f, struct shown *w, struct gguf_str piece, e
     memcpy(w->tail, piece.s + taken + n, w->n_tail);
 }
 
+/* Tokens from the i-th on, as text: *text is to be freed; NULL when memory is out. */
+static size_t text_from(const struct front *f, const struct seq *s, int i, char **text)
+{
+    size_t n = 0;
+    FILE *memory = open_memstream(text, &n);
+    if (!memory) return 0;
+    for (i += s->n_prompt; i < s->n_ids; i++) {
+        struct gguf_str piece = tokenizer_piece(f->t, s->ids[i], false);
+        fwrite(piece.s, 1, piece.n, memory);
+    }
+    if (!fclose(memory)) return n;
+    free(*text);
+    *text = NULL;
+    return 0;
+}
+
+/* Of text from some token to the end: what belongs to the answer. A stop does not. */
+static size_t without_stop(const struct front *f, const struct seq *s, const char *text, size_t n)
+{
+    if (s->end != SEQ_STOP) return n;
+    return stop_find(&f->stops, text, n, tokenizer_piece(f->t, s->ids[s->n_ids - 1], false).n);
+}
+
+/* What has come and may not become a stop yet. */
 static void put_new_text(struct front *f, struct shown *w)
 {
     const struct seq *s = w->s;
@@ -136,14 +160,23 @@ static void put_new_text(struct front *f, struct shown *w)
         fprintf(f->io.notes, "== %s\n", name_of(f, s->index, number));
         fflush(f->io.notes);
     }
+    char *text = NULL;
+    size_t n = text_from(f, s, w->n_tokens, &text), at = 0;
+    n = w->done ? without_stop(f, s, text, n) : n - stop_held(&f->stops, text, n);
     for (; w->n_tokens < seq_n_generated(s); w->n_tokens++) {
-        int at = s->n_prompt + w->n_tokens;
-        put_piece(f, w, tokenizer_piece(f->t, s->ids[at], false), (enum origin)s->origin[at]);
+        int i = s->n_prompt + w->n_tokens;
+        struct gguf_str piece = tokenizer_piece(f->t, s->ids[i], false);
+        if (piece.n > n - at && !w->done) break;
+        if (piece.n > n - at) piece.n = n - at;
+        put_piece(f, w, piece, (enum origin)s->origin[i]);
+        at += piece.n;
     }
+    free(text);
 }
 
 static void put_end_of_text(struct front *f, struct shown *w)
 {
+    w->done = true;
     put_new_text(f, w);
     fwrite(w->tail, 1, w->n_tail, f->io.out); /* a character that the model never finished: its bytes as they are */
     w->n_tail = 0;
@@ -157,14 +190,8 @@ static void put_end_of_text(struct front *f, struct shown *w)
 static json_t *json_of_text(const struct front *f, const struct seq *s)
 {
     char *bytes = NULL;
-    size_t n_bytes = 0;
-    FILE *memory = open_memstream(&bytes, &n_bytes);
-    if (!memory) return NULL;
-    for (int i = s->n_prompt; i < s->n_ids; i++) {
-        struct gguf_str piece = tokenizer_piece(f->t, s->ids[i], false);
-        fwrite(piece.s, 1, piece.n, memory);
-    }
-    json_t *text = fclose(memory) ? NULL : json_text(bytes, n_bytes);
+    size_t n = text_from(f, s, 0, &bytes);
+    json_t *text = bytes ? json_text(bytes, without_stop(f, s, bytes, n)) : NULL;
     free(bytes);
     return text;
 }
@@ -203,6 +230,7 @@ static json_t *json_of_seq(const struct front *f, const struct seq *s)
                              s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
                              "end", end_name[s->end], "stats", stats_json(&cost));
     if (line && s->top) json_object_set(line, "top", tops);
+    if (line && f->o->accept == ACCEPT_SAMPLE) json_object_set_new(line, "seed", json_integer(f->o->seed));
     json_decref(tops);
     return line;
 }
@@ -247,6 +275,21 @@ int front_done(struct front *f, const struct seq *s, struct err *err)
     return flush(f, err);
 }
 
+/* How the text was chosen, where it is not big's greedy one. */
+static void put_method(const struct front *f, const struct stats *total)
+{
+    const struct options *o = f->o;
+    if (o->accept == ACCEPT_SAMPLE) {
+        fprintf(f->io.notes, "sampled: temperature %g, top-k %d, top-p %g, min-p %g; --seed %d gives this text again\n",
+                (double)o->temp, o->top_k, (double)o->top_p, (double)o->min_p, o->seed);
+    }
+    if (o->accept != ACCEPT_BILD || o->drafter == DRAFTER_NONE) return;
+    fprintf(f->io.notes, "lossy: bild, fallback %g, rollback %g (%s), window %d; ", (double)o->fallback,
+            (double)o->rollback, o->rollback_rule == ROLLBACK_REPO ? "repo" : "strict", o->draft_max);
+    stats_bild_line(total, f->io.notes);
+    fputc('\n', f->io.notes);
+}
+
 static void put_table(const struct front *f, const struct stats *total)
 {
     stats_table_head(f->io.notes);
@@ -284,6 +327,7 @@ int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err 
     }
     stats_line(&total, f->io.notes);
     fputc('\n', f->io.notes);
+    put_method(f, &total);
     fflush(f->io.notes);
     return rc;
 }

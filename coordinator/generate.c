@@ -1,5 +1,6 @@
 #include "coordinator/generate.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,11 +8,14 @@
 #include "coordinator/front.h"
 #include "coordinator/job.h"
 #include "coordinator/prompts.h"
+#include "coordinator/stop.h"
+#include "proto/history.h"
 
 enum { NGRAM_CTX_MOST = 16384 }; /* ids of one DraftAsk: its bound is 64 KiB */
 
 struct generate {
-    const struct options *o;
+    const struct options *o; /* `own` */
+    struct options own;      /* with a seed */
     const struct generate_host *host;
     struct gguf big, little;
     struct tokenizer *big_t, *little_t;
@@ -92,7 +96,21 @@ static int run(const struct generate *g, struct seq *seqs, bool drafting, const 
         .n_lanes = n_lanes(g),
         .n_ids = g->n_ids,
         .n_top = o->logprobs,
+        .fallback = o->fallback,
     };
+    struct stops stops = {o->stops, o->n_stops, g->big_t};
+    if (o->n_stops) {
+        r.stops = stop_reached;
+        r.stops_arg = &stops;
+    }
+    if (o->accept == ACCEPT_BILD)
+        r.rule = (struct rule){o->rollback_rule == ROLLBACK_REPO ? RULE_REPO : RULE_STRICT, o->rollback};
+    if (o->accept == ACCEPT_SAMPLE)
+        r.sampler = (struct sampler){.temp = o->temp,
+                                     .top_k = (uint32_t)o->top_k,
+                                     .top_p = o->top_p,
+                                     .min_p = o->min_p,
+                                     .seed = (uint32_t)o->seed};
     r.n_end_ids = (int)tokenizer_end_ids(g->big_t, &r.end_ids);
     return job_run(g->job, &r, seqs, g->prompts.n, watch, err);
 }
@@ -139,8 +157,7 @@ static int check(struct generate *g, struct err *err)
         rc = compare(&g->seqs[i], &g->plain[i], err);
         n_tokens += seq_n_generated(&g->plain[i]);
     }
-    if (rc == OK)
-        fprintf(stderr, "check: %d tokens are big's own, ids and log-probabilities bit for bit\n", n_tokens);
+    if (rc == OK) fprintf(stderr, "check: %d tokens are big's own, ids and log-probabilities bit for bit\n", n_tokens);
     return rc;
 }
 
@@ -162,7 +179,9 @@ static int generate(struct generate *g, struct err *err)
 
 int command_generate(const struct options *o, const struct generate_host *host, struct err *err)
 {
-    struct generate g = {.o = o, .host = host};
+    struct generate g = {.own = *o, .host = host};
+    g.o = &g.own;
+    if (g.own.seed < 0) g.own.seed = (int)(history_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
     int rc = generate(&g, err);
     front_close(g.front);
     job_close(g.job);

@@ -358,7 +358,11 @@ int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_se
         .n_end_ids = run->n_end_ids,
         .ignore_eos = run->ignore_eos,
         .n_top = run->n_top,
-        .rule = {RULE_EXACT},
+        .rule = run->rule,
+        .fallback = run->fallback,
+        .sampler = run->sampler,
+        .stops = run->stops,
+        .stops_arg = run->stops_arg,
     };
     int rc = spec_open(&j->spec, &c, seqs, n_seqs, err);
     if (rc != OK) return rc;

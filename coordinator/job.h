@@ -25,7 +25,7 @@ struct job_config {
     int n_slots;
 };
 
-struct job_info { /* known once job_open is done */
+struct job_info {             /* known once job_open is done */
     int n_workers, n_threads; /* that said Hello; of the verifier's leader */
     int n_ctx;
     uint64_t weights_bytes, kv_bytes; /* over all workers */
@@ -39,6 +39,11 @@ struct job_run { /* what differs from run to run; see spec_config */
     int n_ids;
     const int32_t *end_ids;
     int n_end_ids, n_top;
+    struct rule rule;
+    float fallback;
+    struct sampler sampler;
+    bool (*stops)(const void *arg, const struct seq *s); /* NULL: none */
+    const void *stops_arg;
 };
 
 struct job_watch { /* called on the loop; an error ends the run */

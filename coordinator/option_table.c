@@ -1,5 +1,7 @@
 #include "coordinator/option_table.h"
 
+#include <limits.h>
+
 #define BIT(command) (1u << (command))
 #define AT(member) offsetof(struct parsed, member)
 
@@ -19,9 +21,27 @@ const struct option option_table[] = {
     {"draft", NULL, GEN | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0,
      "who drafts: little with --little, else none; ngram\nneeds no model (repeats what followed before)"},
     {"no-draft", NULL, GEN | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, "the big model alone"},
-    {"draft-max", NULL, GEN, OPTION_COUNT, AT(o.draft_max), "N", 1, 64, "drafts checked in one pass (4)"},
+    {"draft-max", NULL, GEN, OPTION_COUNT, AT(o.draft_max), "N", 1, 64,
+     "drafts checked in one pass, at most (4; with bild 10)"},
     {"draft-ctx", NULL, GEN, OPTION_COUNT, AT(o.draft_ctx), "N", 1, LONGEST_CONTEXT,
      "tokens of the prompt that the little model reads (512)"},
+    {"fallback", NULL, GEN, OPTION_NUMBER, AT(o.fallback), "P", 0, INT_MAX,
+     "a draft ends before a token that the drafter gives less\nthan this probability (0: never; with bild 0.6)"},
+    {"accept", NULL, GEN, OPTION_CHOICE, AT(o.accept), "exact|sample|bild", 0, 0,
+     "which drafts stay: big's own greedy tokens; big's own\nsamples (with --temp); what big finds likely enough "
+     "(lossy)"},
+    {"rollback", NULL, GEN, OPTION_NUMBER, AT(o.rollback), "D", 0, INT_MAX,
+     "bild: a draft goes where -ln p of big is over this (3)\nand big would say something else"},
+    {"rollback-rule", NULL, GEN, OPTION_CHOICE, AT(o.rollback_rule), "strict|repo", 0, 0,
+     "bild: looked at everywhere, or as its authors' code does"},
+    {"temp", NULL, GEN, OPTION_NUMBER, AT(o.temp), "T", 0, 100, "sample at this temperature (0: greedy)"},
+    {"top-k", NULL, GEN, OPTION_COUNT, AT(o.top_k), "N", 0, INT_MAX, "sample from the N likeliest ids only (0: all)"},
+    {"top-p", NULL, GEN, OPTION_NUMBER, AT(o.top_p), "P", 0, 1,
+     "then from the likeliest ids that make up P of the rest (1)"},
+    {"min-p", NULL, GEN, OPTION_NUMBER, AT(o.min_p), "P", 0, 1,
+     "then from ids at least P times as likely as the best (0)"},
+    {"seed", NULL, GEN, OPTION_COUNT, AT(o.seed), "N", 0, INT_MAX, "of sampling: the same seed, the same text (drawn)"},
+    {"stop", NULL, GEN, OPTION_STOP, 0, "TEXT", 0, 0, "end where the text would have this; may be given often"},
     {"guard", NULL, GEN, OPTION_SWITCH, AT(o.guard), "off|on", 0, 0, "stop drafting while it does not pay (on)"},
     {"prompt", "-p", GEN, OPTION_TEXT, AT(o.prompt), "TEXT", 0, 0, "the prompt; or simply the argument"},
     {"file", "-f", GEN, OPTION_TEXT, AT(o.prompt_file), "FILE", 0, 0,

@@ -18,6 +18,8 @@ enum option_kind {
     OPTION_FLAG,   /* bool: true when given */
     OPTION_TEXT,   /* const char * */
     OPTION_COUNT,  /* int, low..high */
+    OPTION_NUMBER, /* float, low..high; high INT_MAX: as large as one likes, inf too */
+    OPTION_STOP,   /* joins the list of stops */
     OPTION_CHOICE, /* an enum: the index of the value among the words of `value`, which are parted by '|' */
     OPTION_SWITCH, /* bool: "off|on" */
     OPTION_HELP

@@ -1,6 +1,7 @@
 #include "coordinator/options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,6 +99,25 @@ static int set_count(int *out, const struct option *p, const char *value, struct
     return OK;
 }
 
+static int set_number(float *out, const struct option *p, const char *value, struct err *err)
+{
+    char *end;
+    double x = strtod(value, &end);
+    if (end == value || *end || x != x) return err_set(err, E_USAGE, "--%s %s: not a number", p->name, value);
+    if (x < p->low || (x > p->high && p->high < INT_MAX))
+        return err_set(err, E_USAGE, "--%s %s: must be from %d to %d", p->name, value, p->low, p->high);
+    *out = (float)x;
+    return OK;
+}
+
+static int add_stop(struct options *o, const char *value, struct err *err)
+{
+    if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text stands everywhere");
+    if (o->n_stops == MAX_STOPS) return err_set(err, E_USAGE, "--stop: at most %d", MAX_STOPS);
+    o->stops[o->n_stops++] = value;
+    return OK;
+}
+
 /* The index of `value` among words parted by '|'; -1: not among them. */
 static int choice_index(const char *words, const char *value)
 {
@@ -117,6 +137,8 @@ static int set_value(struct parser *r, const struct option *p, const char *value
     case OPTION_FLAG: *(bool *)at = true; return OK;
     case OPTION_TEXT: *(const char **)at = value; return OK;
     case OPTION_COUNT: return set_count((int *)at, p, value, err);
+    case OPTION_NUMBER: return set_number((float *)at, p, value, err);
+    case OPTION_STOP: return add_stop(&r->p.o, value, err);
     case OPTION_CHOICE:
     case OPTION_SWITCH:
         choice = choice_index(p->value, value);
@@ -163,7 +185,8 @@ static int take_option(struct parser *r, struct err *err)
                        arg);
     }
     if (!p) return unknown_option(r, arg, err);
-    if (r->given[p - option_table]) return err_set(err, E_USAGE, "--%s is given twice", p->name);
+    if (r->given[p - option_table] && p->kind != OPTION_STOP)
+        return err_set(err, E_USAGE, "--%s is given twice", p->name);
     r->given[p - option_table] = true;
     if (!p->value && value) return err_set(err, E_USAGE, "--%s takes no value", p->name);
     if (p->value && !value) {
@@ -242,6 +265,50 @@ static int finish_drafter(struct parser *r, struct err *err)
     return OK;
 }
 
+/* The first of these that was given; NULL: none. */
+static const char *first_given(const struct parser *r, const char *const *names)
+{
+    for (; *names; names++)
+        if (was_given(r, *names)) return *names;
+    return NULL;
+}
+
+static int finish_bild(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    if (o->temp > 0) return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
+    if (o->check)
+        return err_set(err, E_USAGE, "--check compares with big alone, whose text --accept bild does not promise");
+    if (o->drafter == DRAFTER_NONE && !r->p.no_draft)
+        return err_set(err, E_USAGE, "--accept bild needs a drafter: --little FILE");
+    if (!was_given(r, "fallback")) o->fallback = 0.6f;
+    if (!was_given(r, "rollback")) o->rollback = 3;
+    if (!was_given(r, "draft-max")) o->draft_max = 10;
+    return OK;
+}
+
+/* After finish_drafter. */
+static int finish_accept(struct parser *r, struct err *err)
+{
+    static const char *const of_bild[] = {"rollback", "rollback-rule", NULL}, *const of_sampling[] = {"top-k", "top-p",
+                                                                                                      "min-p", "seed",
+                                                                                                      NULL};
+    struct options *o = &r->p.o;
+    const char *stray;
+    if (!was_given(r, "accept") && o->temp > 0) o->accept = ACCEPT_SAMPLE;
+    if (o->accept == ACCEPT_SAMPLE && !was_given(r, "temp")) o->temp = 1;
+    if (o->accept == ACCEPT_SAMPLE && o->temp == 0)
+        return err_set(err, E_USAGE, "--accept sample needs a --temp over 0");
+    if (o->accept == ACCEPT_EXACT && o->temp > 0)
+        return err_set(err, E_USAGE, "--accept exact is greedy: leave --temp out, or --accept");
+    if (o->top_p == 0) return err_set(err, E_USAGE, "--top-p 0 leaves no id: greedy is --temp 0");
+    if (o->accept != ACCEPT_BILD && (stray = first_given(r, of_bild)))
+        return err_set(err, E_USAGE, "--%s belongs to --accept bild", stray);
+    if (o->accept != ACCEPT_SAMPLE && (stray = first_given(r, of_sampling)))
+        return err_set(err, E_USAGE, "--%s belongs to sampling: --temp T", stray);
+    return o->accept == ACCEPT_BILD ? finish_bild(r, err) : OK;
+}
+
 static int finish(struct parser *r, struct err *err)
 {
     struct options *o = &r->p.o;
@@ -254,7 +321,8 @@ static int finish(struct parser *r, struct err *err)
     case CMD_GENERATE:
         if (!o->big) return err_set(err, E_USAGE, "generate needs a model: --big FILE.gguf");
         if ((rc = finish_prompt(r, err)) != OK) return rc;
-        return finish_drafter(r, err);
+        if ((rc = finish_drafter(r, err)) != OK) return rc;
+        return finish_accept(r, err);
     case CMD_DOCTOR: return finish_drafter(r, err);
     case CMD_TOKENIZE:
         if (!o->model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
@@ -284,7 +352,15 @@ static int take_command(struct parser *r, struct err *err)
 int options_parse(struct options *o, int argc, char **argv, struct err *err)
 {
     struct parser r = {
-        .p.o = {.draft_max = 4, .draft_ctx = 512, .guard = true, .ctx = 4096, .tp = 1, .pp = 1, .parallel = 4},
+        .p.o = {.draft_max = 4,
+                .draft_ctx = 512,
+                .guard = true,
+                .ctx = 4096,
+                .tp = 1,
+                .pp = 1,
+                .parallel = 4,
+                .top_p = 1,
+                .seed = -1},
         .argc = argc,
         .argv = argv,
     };

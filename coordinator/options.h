@@ -17,6 +17,12 @@ enum command { CMD_HELP, CMD_VERSION, CMD_GENERATE, CMD_TOKENIZE, CMD_INSPECT, C
 enum output { OUT_TEXT, OUT_JSONL }; /* inspect: OUT_JSONL is -o json */
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
+enum { MAX_STOPS = 16 };
+
+/* exact: big's greedy text. sample: a sample of big. bild: what big finds likely enough (2302.07863), lossy. */
+enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD };
+enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
+
 struct options { /* strings are borrowed from argv */
     enum command command;
     const char *help_topic; /* CMD_HELP: a command's name, or NULL */
@@ -31,6 +37,14 @@ struct options { /* strings are borrowed from argv */
     int draft_max;
     int draft_ctx;
     bool guard;
+    enum accept accept;
+    float fallback, rollback;
+    enum rollback_rule rollback_rule;
+    float temp, top_p, min_p; /* temp 0: greedy */
+    int top_k;
+    int seed; /* -1: one is drawn */
+    const char *stops[MAX_STOPS];
+    int n_stops;
     bool check, ignore_eos, stats;
     int logprobs;
     int ctx;

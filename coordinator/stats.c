@@ -23,6 +23,11 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_judged += c->n_judged;
     t->n_accepted += c->n_accepted;
     t->n_pauses += c->n_pauses;
+    t->n_windows += c->n_windows;
+    t->n_lows += c->n_lows;
+    t->n_ends += c->n_ends;
+    t->n_rollbacks += c->n_rollbacks;
+    t->n_taken_back += c->n_taken_back;
     t->draft_ns += c->draft_ns;
     t->verify_ns += c->verify_ns;
     t->wait_ns += c->wait_ns;
@@ -66,6 +71,16 @@ void stats_line(const struct stats *t, FILE *to)
             seconds(t->wait_ns));
 }
 
+void stats_bild_line(const struct stats *t, FILE *to)
+{
+    fprintf(to,
+            "%llu fallbacks (%.1f %% of tokens), %llu rollbacks (%.1f %%), %.1f tokens deep; drafts ended: %llu full, "
+            "%llu unsure, %llu with the text",
+            (unsigned long long)t->n_lows, percent(t->n_lows, t->n_tokens), (unsigned long long)t->n_rollbacks,
+            percent(t->n_rollbacks, t->n_tokens), ratio((double)t->n_taken_back, (double)t->n_rollbacks),
+            (unsigned long long)t->n_windows, (unsigned long long)t->n_lows, (unsigned long long)t->n_ends);
+}
+
 void stats_table_head(FILE *to)
 {
     fprintf(to, "%-18s %6s %6s %7s %6s %7s %6s %6s %6s %5s %5s %6s %6s %6s\n", "prompt", "ids", "tokens", "token/s",
@@ -83,10 +98,12 @@ void stats_table_row(const struct stats *t, const char *name, FILE *to)
 
 json_t *stats_json(const struct stats *t)
 {
-    return json_pack("{sI sI sf sf sI sI sI sI sf sI sf sf sf}", "prompt_tokens", (json_int_t)t->n_prompt, "tokens",
-                     (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t), "first_token_s", stats_first_s(t),
-                     "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged, "accepted",
-                     (json_int_t)t->n_accepted, "verifies", (json_int_t)t->n_verifies, "tokens_per_verify",
-                     stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses, "draft_s", seconds(t->draft_ns),
-                     "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
+    return json_pack(
+        "{sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sf sf sf}", "prompt_tokens", (json_int_t)t->n_prompt, "tokens",
+        (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t), "first_token_s", stats_first_s(t), "drafted",
+        (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged, "accepted", (json_int_t)t->n_accepted, "verifies",
+        (json_int_t)t->n_verifies, "tokens_per_verify", stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses,
+        "drafts_full", (json_int_t)t->n_windows, "fallbacks", (json_int_t)t->n_lows, "drafts_with_end",
+        (json_int_t)t->n_ends, "rollbacks", (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back,
+        "draft_s", seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
 }

@@ -1,8 +1,10 @@
 /* stats.h -- what sequences cost, summed, as a line, a table and JSON. Pure: it reads sequences, no clock.
  *
- *   token/s              (tokens - 1) / (last token - first token); of several sequences: from the first of any to the
- * last first token          from handing a sequence over to its first token; of several: the mean tokens a verify
- * tokens after each sequence's first / parts with a wanted row after the prompt
+ *   token/s             (tokens - 1) / (last token - first token); of several sequences: from the first of any to the last
+ *   first token         from handing a sequence over to its first token; of several: the mean
+ *   tokens a verify     tokens after each sequence's first / parts with a wanted row after the prompt
+ *   fallbacks           drafts that ended because the drafter was unsure
+ *   rollbacks, depth    drafts that big cut short; drafted tokens that each took back
  */
 #ifndef COORDINATOR_STATS_H
 #define COORDINATOR_STATS_H
@@ -17,6 +19,7 @@ struct stats {        /* zeroed to begin with */
     uint64_t n_begun; /* sequences that have a token */
     uint64_t n_prompt, n_tokens;
     uint64_t n_verifies, n_drafted, n_judged, n_accepted, n_pauses;
+    uint64_t n_windows, n_lows, n_ends, n_rollbacks, n_taken_back; /* see struct seq_stats */
     uint64_t draft_ns, verify_ns, wait_ns;
     uint64_t first_ns, last_ns; /* the earliest first token, the latest last one */
     uint64_t until_first_ns;    /* summed */
@@ -30,6 +33,7 @@ double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);
 
 void stats_line(const struct stats *t, FILE *to); /* no newline */
+void stats_bild_line(const struct stats *t, FILE *to);
 void stats_table_head(FILE *to);
 void stats_table_row(const struct stats *t, const char *name, FILE *to);
 json_t *stats_json(const struct stats *t); /* a new reference; NULL when memory is out */

@@ -1,0 +1,22 @@
+/* stop.h -- texts at which a generation ends, wherever the borders of its tokens lie. Pure. */
+#ifndef COORDINATOR_STOP_H
+#define COORDINATOR_STOP_H
+
+#include "coordinator/seq.h"
+#include "coordinator/tokenizer.h"
+
+struct stops {
+    const char *const *texts; /* borrowed; none is empty */
+    int n;
+    const struct tokenizer *t;
+};
+
+/* The text ends with its last id: a stop is complete. stops: struct stops, for struct spec_config. */
+bool stop_reached(const void *stops, const struct seq *s);
+
+/* Where the first stop begins that is complete within the last n_new of n bytes; n: there is none. */
+size_t stop_find(const struct stops *stops, const char *text, size_t n, size_t n_new);
+/* How many of the last bytes may become a stop yet: not to be shown. */
+size_t stop_held(const struct stops *stops, const char *text, size_t n);
+
+#endif
