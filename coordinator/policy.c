@@ -64,7 +64,7 @@ static void resume(struct guard *g)
     g->paused = false;
     g->n_wrong = GUARD_WRONG_MOST / 2;
     g->n_rounds = 0;
-    g->drafting_ns = g->drafting_tokens = 0;
+    g->draft_ns = g->drafting_ns = g->drafting_tokens = 0;
 }
 
 static void note_plain(struct guard *g, const struct guard_round *r)
@@ -89,7 +89,7 @@ static void note_drafting(struct guard *g, const struct guard_round *r)
         g->n_rounds++;
     }
     bool slow = g->n_rounds >= ROUNDS_TO_JUDGE && g->drafting_ns > g->plain_ns * g->drafting_tokens;
-    if (slow || g->n_wrong >= GUARD_WRONG_MOST)
+    if (slow || guard_window(g, 1) == 0) /* too many wrong, or as measured no draft would pay */
         pause_drafting(g);
     else if (g->n_rounds >= 2 * ROUNDS_TO_JUDGE)
         g->pause = GUARD_PAUSE_FIRST; /* it has paid for a while */

@@ -1,0 +1,357 @@
+/* When to draft: rounds on a virtual clock, told to the guard as the coordinator tells them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "coordinator/policy.h"
+
+static const double plain_ns = 1000;
+
+enum { MOST_PAUSES = 64, CYCLE = 4 };
+
+struct drafter {
+    double cost;               /* as known before; 0: n-grams */
+    double draft_ns, check_ns; /* of a drafted token: little's time, big's */
+    int right[CYCLE];          /* how many of a window are right: one round after the other, over and over */
+};
+
+struct play { /* what became of a text */
+    struct guard guard;
+    int window;
+    int n_rounds, n_tokens, n_drafted; /* rounds: with drafts */
+    double ns;
+    int n_pauses, pauses[MOST_PAUSES]; /* plain tokens of each */
+    int trials[MOST_PAUSES + 1];       /* drafted tokens before each */
+};
+
+/* Big is rather sure of what it says. */
+static struct guard_round plain_round(bool measured)
+{
+    return (struct guard_round){.n_tokens = 1, .ns = plain_ns, .sure = .8, .measured = measured};
+}
+
+static void play_start(struct play *p, const struct drafter *d, int window)
+{
+    *p = (struct play){.window = window};
+    guard_init(&p->guard, true, d->cost);
+    struct guard_round first = plain_round(true);
+    guard_note(&p->guard, &first);
+}
+
+static void play_round(struct play *p, const struct drafter *d, bool measured)
+{
+    bool was_paused = p->guard.paused;
+    int n = guard_window(&p->guard, p->window);
+    assert_in_range(n, 0, p->window);
+    struct guard_round r = plain_round(true);
+    if (n) {
+        int right = d->right[p->n_rounds++ % CYCLE];
+        r.n_drafted = n;
+        r.n_accepted = right < n ? right : n;
+        r.n_tokens += r.n_accepted;
+        r.draft_ns = n * d->draft_ns;
+        r.ns += n * (d->draft_ns + d->check_ns);
+        r.sure *= r.n_tokens;
+        r.measured = measured;
+    }
+    guard_note(&p->guard, &r);
+    p->n_tokens += r.n_tokens;
+    p->n_drafted += n;
+    p->ns += r.ns;
+    p->trials[p->n_pauses] += n;
+    if (was_paused) p->pauses[p->n_pauses - 1] += r.n_tokens;
+    if (p->guard.paused && !was_paused) p->n_pauses++;
+    assert_true(p->n_pauses < MOST_PAUSES);
+}
+
+static void play_tokens(struct play *p, const struct drafter *d, int n_tokens)
+{
+    for (int until = p->n_tokens + n_tokens; p->n_tokens < until;) play_round(p, d, true);
+}
+
+/* Pauses of 8, 16, 32 ... 512, 512 plain tokens. */
+static void check_pauses(const struct play *p)
+{
+    int pause = GUARD_PAUSE_FIRST;
+    for (int i = 0; i + 1 < p->n_pauses; i++) { /* the last one may not be over */
+        if (p->pauses[i] != pause) fail_msg("window %d: pause %d: %d tokens", p->window, i, p->pauses[i]);
+        assert_in_range(p->trials[i + 1], 1, GUARD_WRONG_MOST);
+        if (pause < GUARD_PAUSE_MOST) pause *= 2;
+    }
+    assert_int_equal(p->guard.n_pauses, p->n_pauses);
+}
+
+static void a_drafter_that_is_always_wrong_costs_few_tokens_and_rests_ever_longer(void **state)
+{
+    (void)state;
+    static const struct drafter ngram = {0}, little = {.cost = .3, .draft_ns = 300, .check_ns = 50};
+    static const int windows[] = {1, 3, 4, 8, 16};
+    for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
+        struct play p;
+        play_start(&p, &ngram, windows[w]);
+        play_tokens(&p, &ngram, 4000);
+        assert_int_equal(p.trials[0], GUARD_WRONG_MOST);
+        assert_true(p.n_pauses > 8); /* the last ones are of the longest */
+        check_pauses(&p);
+        play_start(&p, &little, windows[w]);
+        play_tokens(&p, &little, 4000);
+        assert_in_range(p.trials[0], 1, GUARD_WRONG_MOST);
+        check_pauses(&p);
+    }
+}
+
+static const struct {
+    const char *why;
+    struct drafter drafter;
+    int window;
+} pays[] = {
+    {"all right, nearly free", {.01, 10, 0, {16, 16, 16, 16}}, 4},
+    {"all right, at half of big's price", {.5, 500, 0, {16, 16, 16, 16}}, 4},
+    {"one of four right, cheap", {.1, 100, 10, {1, 1, 1, 1}}, 4},
+    {"one of sixteen right, very cheap", {.02, 20, 10, {1, 1, 1, 1}}, 16},
+    {"every other draft is wrong from its first token", {.1, 100, 10, {4, 0, 4, 0}}, 4},
+    {"one token at a time", {.5, 500, 0, {1, 1, 1, 1}}, 1},
+    {"n-grams", {0, 0, 50, {4, 4, 4, 4}}, 8},
+    {"n-grams, right half of the time", {0, 0, 50, {0, 4, 0, 4}}, 4},
+    {"n-grams that are dear to check", {0, 0, 990, {4, 4, 4, 4}}, 4},
+};
+
+static void a_drafter_that_pays_is_never_paused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pays / sizeof *pays; i++) {
+        struct play p;
+        play_start(&p, &pays[i].drafter, pays[i].window);
+        play_tokens(&p, &pays[i].drafter, 2000);
+        if (p.n_pauses || p.n_rounds < 200) fail_msg("%s: %d pauses, %d drafts", pays[i].why, p.n_pauses, p.n_rounds);
+        if (p.ns > p.n_tokens * plain_ns) fail_msg("%s: the row is wrong, it does not pay", pays[i].why);
+    }
+}
+
+static const struct {
+    const char *why;
+    struct drafter drafter;
+    int window;
+} slow[] = {
+    {"all right, but dear to check", {0, 0, 1300, {4, 4, 4, 4}}, 4},
+    {"all right, a little too dear to check", {0, 0, 1050, {4, 4, 4, 4}}, 4},
+    {"n-grams, one of eight right", {0, 0, 350, {1, 1, 1, 1}}, 8},
+    {"n-grams, right once in four rounds", {0, 0, 350, {4, 0, 0, 0}}, 2},
+    {"dearer than was known", {.1, 1300, 50, {4, 4, 4, 4}}, 4},
+    {"twice as dear as was known, and half right", {.3, 600, 50, {1, 0, 1, 0}}, 8},
+    {"always wrong", {.35, 350, 50, {0, 0, 0, 0}}, 8},
+};
+
+/* README: never slower, in the long run, than the big model alone. */
+static void a_drafter_that_is_slower_than_plain_rests_and_costs_little_in_the_long_run(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof slow / sizeof *slow; i++) {
+        struct play p;
+        play_start(&p, &slow[i].drafter, slow[i].window);
+        for (int n = 0; n < 16 && guard_window(&p.guard, slow[i].window); n++) play_round(&p, &slow[i].drafter, true);
+        if (guard_window(&p.guard, slow[i].window)) fail_msg("%s: it drafts on and on", slow[i].why);
+        if (p.ns <= p.n_tokens * plain_ns) fail_msg("%s: the row is wrong, it pays", slow[i].why);
+        play_tokens(&p, &slow[i].drafter, 20000);
+        double ratio = p.ns / (p.n_tokens * plain_ns);
+        if (ratio > 1.02) fail_msg("%s: %.3f of plain's time", slow[i].why, ratio);
+    }
+}
+
+static void a_drafter_known_to_be_too_dear_is_never_asked(void **state)
+{
+    (void)state;
+    static const struct drafter dear = {1.3, 1300, 50, {4, 4, 4, 4}};
+    struct play p;
+    play_start(&p, &dear, 8);
+    play_tokens(&p, &dear, 2000);
+    assert_int_equal(p.n_drafted, 0);
+}
+
+static void a_little_model_s_window_is_the_longer_the_more_often_it_is_right(void **state)
+{
+    (void)state;
+    static const int rights[] = {1, 3, 16};
+    int before = 0;
+    for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) {
+        struct drafter d = {.1, 100, 20, {rights[i], rights[i], rights[i], rights[i]}};
+        struct play p;
+        play_start(&p, &d, 8);
+        play_tokens(&p, &d, 1000);
+        int window = guard_window(&p.guard, 8);
+        if (window <= before) fail_msg("%d right in a row: a window of %d", rights[i], window);
+        before = window;
+    }
+    assert_int_equal(before, 8);
+}
+
+/* Two that were known to be alike. */
+static void a_little_model_s_window_is_the_shorter_the_dearer_its_drafts_turn_out(void **state)
+{
+    (void)state;
+    static const struct drafter cheap = {.1, 50, 20, {2, 2, 2, 2}}, dear = {.1, 400, 20, {2, 2, 2, 2}};
+    struct play p, q;
+    play_start(&p, &cheap, 8);
+    play_start(&q, &dear, 8);
+    play_tokens(&p, &cheap, 1000);
+    play_tokens(&q, &dear, 1000);
+    assert_true(guard_window(&q.guard, 8) > 0);
+    assert_true(guard_window(&p.guard, 8) > guard_window(&q.guard, 8));
+}
+
+/* A core that was taken away for a moment, at the very first draft and later. */
+static void one_slow_draft_is_not_held_against_it_for_ever(void **state)
+{
+    (void)state;
+    static const struct drafter right = {.2, 200, 50, {4, 4, 4, 4}}, stuck = {.2, 40000, 50, {4, 4, 4, 4}};
+    for (int n_before = 0; n_before <= 500; n_before += 500) {
+        struct play p;
+        play_start(&p, &right, 4);
+        play_tokens(&p, &right, n_before);
+        play_round(&p, &stuck, true);
+        play_tokens(&p, &right, 2 * GUARD_PAUSE_MOST);
+        int n_rounds = p.n_rounds;
+        play_tokens(&p, &right, 500);
+        assert_true(p.n_rounds - n_rounds > 80);
+    }
+}
+
+static void pauses_are_short_again_once_it_has_paid(void **state)
+{
+    (void)state;
+    static const struct drafter wrong = {0, 0, 50, {0, 0, 0, 0}}, right = {0, 0, 50, {4, 4, 4, 4}};
+    struct play p;
+    play_start(&p, &wrong, 4);
+    while (p.n_pauses < 4) play_round(&p, &wrong, true);
+    while (p.guard.paused) play_round(&p, &wrong, true);
+    assert_int_equal(p.pauses[3], 8 * GUARD_PAUSE_FIRST);
+    play_tokens(&p, &right, 500);
+    assert_int_equal(p.n_pauses, 4);
+    while (p.n_pauses < 5) play_round(&p, &wrong, true);
+    while (p.guard.paused) play_round(&p, &wrong, true);
+    assert_int_equal(p.pauses[4], GUARD_PAUSE_FIRST);
+}
+
+/* A right round ends a row of wrong ones. */
+static void only_wrong_drafts_in_a_row_count(void **state)
+{
+    (void)state;
+    struct guard g;
+    struct guard_round plain = plain_round(true);
+    guard_init(&g, true, 0);
+    guard_note(&g, &plain);
+    guard_note(&g, &(struct guard_round){.n_drafted = GUARD_WRONG_MOST - 1, .n_tokens = 1, .ns = plain_ns});
+    assert_int_equal(guard_window(&g, 16), 1);
+    guard_note(&g, &(struct guard_round){.n_drafted = 1, .n_accepted = 1, .n_tokens = 2, .ns = plain_ns});
+    assert_int_equal(guard_window(&g, 16), GUARD_WRONG_MOST);
+    guard_note(&g, &(struct guard_round){.n_drafted = GUARD_WRONG_MOST, .n_tokens = 1, .ns = plain_ns});
+    assert_true(g.paused);
+}
+
+static void without_a_plain_token_s_time_nothing_is_drafted(void **state)
+{
+    (void)state;
+    static const double costs[] = {0, .1};
+    for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
+        struct guard g;
+        struct guard_round unmeasured = plain_round(false), measured = plain_round(true);
+        guard_init(&g, true, costs[i]);
+        assert_int_equal(guard_window(&g, 4), 0);
+        for (int n = 0; n < 20; n++) guard_note(&g, &unmeasured);
+        assert_int_equal(guard_window(&g, 4), 0);
+        guard_note(&g, &measured);
+        assert_int_not_equal(guard_window(&g, 4), 0);
+        assert_int_equal(g.n_pauses, 0);
+    }
+}
+
+/* Rounds that read a prompt too: an hour each. What they say of right and wrong still counts. */
+static void the_time_of_a_round_that_also_reads_does_not_count(void **state)
+{
+    (void)state;
+    static const struct drafter reads = {.1, 3.6e12, 0, {1, 1, 1, 1}}, wrong = {0, 3.6e12, 0, {0, 0, 0, 0}},
+                                fast = {0, 0, 900, {4, 4, 4, 4}}, dear = {0, 0, 1300, {4, 4, 4, 4}};
+    struct play p;
+    play_start(&p, &reads, 4);
+    for (int i = 0; i < 100; i++) play_round(&p, &reads, false);
+    assert_int_equal(p.n_pauses, 0);
+    assert_int_equal(p.n_rounds, 100);
+    play_start(&p, &fast, 4);
+    guard_note(&p.guard, &(struct guard_round){.n_tokens = 1, .ns = 3.6e12}); /* plain has not become slower by it */
+    play_tokens(&p, &fast, 500);
+    assert_int_equal(p.n_pauses, 0);
+    play_tokens(&p, &dear, 500);
+    assert_int_not_equal(p.n_pauses, 0);
+    play_start(&p, &wrong, 4);
+    for (int i = 0; i < GUARD_WRONG_MOST && !p.n_pauses; i++) play_round(&p, &wrong, false);
+    assert_int_equal(p.n_drafted, GUARD_WRONG_MOST);
+    assert_true(p.guard.paused);
+}
+
+static void a_guard_that_is_off_gives_the_window_always(void **state)
+{
+    (void)state;
+    struct guard g;
+    struct guard_round wrong = {.n_drafted = 16, .n_tokens = 1, .ns = 1e9, .draft_ns = 1e9, .measured = true},
+                       plain = plain_round(true);
+    guard_init(&g, false, .5);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(guard_window(&g, 16), 16);
+        assert_true(guard_reads(&g, 16, 100000, 1e9, 0, 1));
+        guard_note(&g, i % 2 ? &wrong : &plain);
+    }
+    assert_false(g.paused || g.n_pauses);
+}
+
+/* A token of big's takes 1000 ns; big is sure of what it has said. */
+static void a_drafter_reads_the_text_once_what_it_saves_pays_for_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        double cost;
+        int n_ids;
+        double read_ns;
+        int n_so_far, n_left;
+        bool reads;
+    } rows[] = {
+        {"an n-gram reads for nothing", 0, 100000, 900, 0, 1, true},
+        {"a short prompt, a long answer", .1, 60, 100, 200, 1000, true},
+        {"a long prompt, a short answer so far", .3, 8000, 300, 5, 1000, false},
+        {"the same, when it has gone on for long", .1, 8000, 100, 1000, 1000, true},
+        {"but it is near its end", .1, 8000, 100, 1000, 5, false},
+        {"nothing said yet", .1, 60, 100, 0, 1000, false},
+        {"nothing left to say", .1, 60, 100, 1000, 0, false},
+        {"a drafter as dear as big", 1, 60, 1, 1000, 1000, false},
+        {"reading takes for ever", .1, 60, 1e12, 1000, 1000, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct guard g;
+        guard_init(&g, true, rows[i].cost);
+        for (int n = 0; n < 20; n++)
+            guard_note(&g, &(struct guard_round){.n_tokens = 1, .ns = plain_ns, .sure = 1, .measured = true});
+        if (guard_reads(&g, 4, rows[i].n_ids, rows[i].read_ns, rows[i].n_so_far, rows[i].n_left) != rows[i].reads)
+            fail_msg("%s: it should %s", rows[i].why, rows[i].reads ? "read" : "not read");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_drafter_that_is_always_wrong_costs_few_tokens_and_rests_ever_longer),
+        cmocka_unit_test(a_drafter_that_pays_is_never_paused),
+        cmocka_unit_test(a_drafter_that_is_slower_than_plain_rests_and_costs_little_in_the_long_run),
+        cmocka_unit_test(a_drafter_known_to_be_too_dear_is_never_asked),
+        cmocka_unit_test(a_little_model_s_window_is_the_longer_the_more_often_it_is_right),
+        cmocka_unit_test(a_little_model_s_window_is_the_shorter_the_dearer_its_drafts_turn_out),
+        cmocka_unit_test(one_slow_draft_is_not_held_against_it_for_ever),
+        cmocka_unit_test(pauses_are_short_again_once_it_has_paid),
+        cmocka_unit_test(only_wrong_drafts_in_a_row_count),
+        cmocka_unit_test(without_a_plain_token_s_time_nothing_is_drafted),
+        cmocka_unit_test(the_time_of_a_round_that_also_reads_does_not_count),
+        cmocka_unit_test(a_guard_that_is_off_gives_the_window_always),
+        cmocka_unit_test(a_drafter_reads_the_text_once_what_it_saves_pays_for_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
