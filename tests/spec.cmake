@@ -1,2 +1,4 @@
 # The pure heart on a virtual clock, the guard, and the roles of workers with toy models.
 pilotfish_test(test_spec test_spec.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
+pilotfish_test(test_policy test_policy.c LIBS pf_coordinator)
+pilotfish_test(test_slots test_slots.c LIBS pf_worker)
