@@ -103,6 +103,66 @@ static void every_path_of_this_cpu_gives_the_reference_s_hash(void **state)
     }
 }
 
+/* A cover of the axes: each value of one meets each of another. */
+static struct cell cover(enum grid_drafter drafter, int draft_max, int i)
+{
+    return (struct cell){drafter, draft_max, 1 + i % 2, 1 + i % 3, 1 + i / 3 % 3, i % 2 ^ i / 4 % 2};
+}
+
+static void samples_do_not_depend_on_how_they_were_computed(void **state)
+{
+    (void)state;
+    static const int windows[] = {1, 4, 8, 16};
+    static const struct sampler samplers[] = {
+        {.temp = 0.9f, .top_p = 1, .seed = 7},
+        {.temp = 1, .top_k = 20, .top_p = 0.9f, .min_p = 0.01f, .seed = 8},
+        {.temp = 1.5f, .top_p = 0.97f, .seed = 9}, /* more ids than a shard offers at first */
+        {.temp = 0.7f, .top_p = 1, .min_p = 0.3f, .seed = 10},
+    };
+    struct toy toy = write_toy(TINY_Q8_0, "qwen2", false);
+    struct grid g;
+    uint64_t before = 0;
+    grid_init(&g, toy.big, toy.little, fastest());
+    for (size_t s = 0; s < sizeof samplers / sizeof *samplers; s++) {
+        g.sampler = samplers[s];
+        expect(&g);
+        assert_int_not_equal(g.expected[0], before); /* another sampler, another text */
+        before = g.expected[0];
+        for (int i = 0; i < 36; i++) {
+            struct cell c = cover((enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i / 2 % 4], i);
+            grid_run(&g, &c);
+        }
+    }
+    assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
+}
+
+static void lossy_text_depends_on_the_method_alone(void **state)
+{
+    (void)state;
+    struct toy toy = write_toy(TINY_Q8_0, "llama", true);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    expect(&g);
+    uint64_t exact = g.expected[1];
+    g.rule = (struct rule){RULE_STRICT, 0}; /* rollback 0 is exact */
+    for (int i = 0; i < 6; i++) grid_run(&g, &(struct cell){GRID_LITTLE, 3, 1, 1 + i % 3, 1 + i / 3, 1});
+    g.rule.rollback = 5.5f;
+    g.fallback = 1.5f; /* never draft */
+    grid_run(&g, &(struct cell){GRID_LITTLE, 3, 2, 1, 1, 1});
+    for (int kind = RULE_STRICT; kind <= RULE_REPO; kind++) {
+        g.rule.kind = (enum rule_kind)kind;
+        g.fallback = 0.003f;
+        g.have_expected = 0;
+        grid_run(&g, &(struct cell){GRID_LITTLE, 5, 1, 1, 1, 1});
+        g.have_expected = 1;
+        assert_int_not_equal(g.expected[1], exact);
+        for (int i = 0; i < 18; i++) {
+            struct cell c = cover(GRID_LITTLE, 5, i);
+            grid_run(&g, &c);
+        }
+    }
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -122,6 +182,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_path_of_this_cpu_gives_the_reference_s_hash),
         cmocka_unit_test(every_format_and_architecture_gives_one_hash),
+        cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),
+        cmocka_unit_test(lossy_text_depends_on_the_method_alone),
         cmocka_unit_test(every_layout_window_thread_count_and_company_gives_one_hash),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

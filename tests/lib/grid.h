@@ -12,6 +12,7 @@
 
 #include "kernels/kernels.h"
 #include "proto/mailbox.h"
+#include "proto/rule.h"
 
 enum grid_drafter { GRID_NONE, GRID_LITTLE, GRID_NGRAM, GRID_ITSELF, GRID_WRONG, N_GRID_DRAFTERS };
 enum { GRID_PROMPTS = 3, GRID_PREDICT = 24, GRID_CTX = 160, GRID_TOP = 2 };
@@ -29,6 +30,9 @@ struct grid {
     int32_t prompts[GRID_PROMPTS][GRID_CTX];
     int n_vocab;
     int n_predict;
+    struct sampler sampler; /* greedy, exact, by grid_init; whoever changes them forgets what was expected */
+    struct rule rule;
+    float fallback;
     /* Set by the first run. */
     int have_expected;
     uint64_t expected[GRID_PROMPTS];
