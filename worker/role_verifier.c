@@ -44,11 +44,30 @@ static bool leads(const struct verifier *v)
 
 /* ---- a pass, on any shard ---- */
 
+static int check_part(struct verifier *v, const struct part *part, struct err *err)
+{
+    int n_vocab = v->w->info.shape.n_vocab;
+    if (part->n_rows < 1 || part->n_rows > PASS_ROWS)
+        return err_set(err, E_PEER, "a part of %zu rows, expected 1 to %d", part->n_rows, PASS_ROWS);
+    if (!worker_sampler_ok(&part->sampler)) return err_set(err, E_PEER, "a part with a sampler that makes no sense");
+    for (size_t i = 0; i < part->n_rows; i++) {
+        const struct row *row = &part->rows[i];
+        if (row->n_top > MAX_TOP)
+            return err_set(err, E_PEER, "a part that asks for the %u best ids, at most %d", row->n_top, MAX_TOP);
+        bool bad = row->id < 0 || row->id >= n_vocab;
+        for (size_t k = 0; k < row->n_judge; k++) bad |= row->judge[k] < 0 || row->judge[k] >= n_vocab;
+        if (bad) return err_set(err, E_PEER, "a part with an id outside the vocabulary of %d", n_vocab);
+    }
+    return OK;
+}
+
 static int pass_list_rows(struct verifier *v, struct err *err)
 {
     v->n_rows = 0;
     for (size_t p = 0; p < v->n_parts; p++) {
         const struct part *part = &v->parts[p];
+        int rc = check_part(v, part, err);
+        if (rc != OK) return rc;
         if (part->n_rows > (size_t)(PASS_ROWS - v->n_rows) || part->slot >= (uint32_t)v->w->slots.n ||
             part->at > (uint32_t)v->w->slots.n_ctx || part->n_rows > (size_t)v->w->slots.n_ctx - part->at)
             return err_set(err, E_PEER, "peer %d: a Pass that does not fit", v->w->config->peer);
@@ -116,8 +135,10 @@ static int pass_run(struct verifier *v, struct err *err)
 /* A Pass from the leader, or from the same shard of the stage before. */
 static int pass_take(struct verifier *v, const struct pass *pass, struct err *err)
 {
-    if (pass->pass != v->n_passes || pass->n_parts > MAX_JOBS)
+    if (pass->pass != v->n_passes)
         return err_set(err, E_PEER, "peer %d: Pass %u where %u was next", v->w->config->peer, pass->pass, v->n_passes);
+    if (pass->n_parts < 1 || pass->n_parts > MAX_JOBS)
+        return err_set(err, E_PEER, "peer %d: a Pass of %zu parts", v->w->config->peer, pass->n_parts);
     for (size_t i = 0; i < pass->n_parts; i++) v->parts[i] = pass->parts[i];
     v->n_parts = pass->n_parts;
     int rc = pass_list_rows(v, err);
@@ -144,21 +165,6 @@ static int refuse(struct verifier *v, const struct part *part, enum part_status 
                                     .status = status,
                                     .held = slots_held(&v->w->slots, part->slot)}};
     return worker_post(v->w, PEER_COORDINATOR, &m, err);
-}
-
-static int check_part(struct verifier *v, const struct part *part, struct err *err)
-{
-    int n_vocab = v->w->info.shape.n_vocab;
-    if (part->n_rows < 1 || part->n_rows > PASS_ROWS)
-        return err_set(err, E_PEER, "a part of %zu rows, expected 1 to %d", part->n_rows, PASS_ROWS);
-    if (!worker_sampler_ok(&part->sampler)) return err_set(err, E_PEER, "a part with a sampler that makes no sense");
-    for (size_t i = 0; i < part->n_rows; i++) {
-        const struct row *row = &part->rows[i];
-        bool bad = row->id < 0 || row->id >= n_vocab || row->n_top > MAX_TOP;
-        for (size_t k = 0; k < row->n_judge; k++) bad |= row->judge[k] < 0 || row->judge[k] >= n_vocab;
-        if (bad) return err_set(err, E_PEER, "a part with an id outside the vocabulary of %d", n_vocab);
-    }
-    return OK;
 }
 
 /* Two parts of one slot may share a pass only if the second goes on where the first ends. */

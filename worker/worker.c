@@ -113,8 +113,9 @@ static int introduce(struct worker *w, struct err *err)
     if (m.tag != TAG_WELCOME)
         return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);
     struct welcome welcome = m.welcome;
-    if (!welcome.n_slots || !welcome.n_ctx)
-        return err_set(err, E_PEER, "peer %d: Welcome to no slots", w->config->peer);
+    if ((int)welcome.n_slots < 1 || (int)welcome.n_ctx < 1)
+        return err_set(err, E_PEER, "peer %d: Welcome to %u slots of %u ids", w->config->peer, welcome.n_slots,
+                       welcome.n_ctx);
     rc = slots_init(&w->slots, (int)welcome.n_slots, (int)welcome.n_ctx, welcome.root, err);
     if (rc == OK && w->engine) rc = engine_load(w->engine, (int)welcome.n_slots, (int)welcome.n_ctx, err);
     if (rc == OK) rc = init_arenas(w, err);
@@ -133,7 +134,9 @@ static void tell_failure(struct worker *w, const struct err *cause)
     struct err ignored;
     struct message m = {.tag = TAG_FAIL, .fail = {(uint32_t)cause->code, cause->text}};
     if (worker_post(w, PEER_COORDINATOR, &m, &ignored) != OK) return;
-    while (!w->quit && worker_next(w, &w->in, true, &m, &ignored) == OK) {}
+    struct mail mail;
+    for (bool quit = false; !quit && mailbox_wait(w->mailbox, &mail, -1, &ignored) == OK; mail_free(&mail))
+        quit = mail.tag == TAG_QUIT; /* whatever else comes, sense or not, is of no use any more */
 }
 
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err)

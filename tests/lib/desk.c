@@ -1,0 +1,269 @@
+#include "tests/lib/desk.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/mailbox.h"
+#include "worker/worker.h"
+
+enum { ARENA = 1 << 20, PATIENCE_MS = 60000, MAX_HERE = 16, TAG_LOOK_AWAY = 1 << 20 };
+
+struct eyes { /* a worker's mailbox, as it sees it */
+    struct mailbox base;
+    struct mailbox *mailbox; /* owns */
+};
+
+struct seat { /* a worker */
+    struct worker_config config;
+    struct eyes eyes;
+    pthread_t thread;
+    bool taken, sits, was_seen; /* there is one; its thread runs; its end was looked at */
+    int rc;
+    struct err err;
+};
+
+struct desk {
+    struct desk_config c;
+    struct layout layout;
+    struct office *office;
+    struct mailbox *mailbox; /* the coordinator's */
+    struct wire_arena in, out;
+    struct collective *collectives[MAX_HERE]; /* of each shard's peer; NULL with one */
+    struct seat seats[MAX_HERE];
+    int n_seats, n_hello, n_ready;
+    bool started;
+    struct message seen; /* the last letter */
+};
+
+/* ---- a worker's side ---- */
+
+static int eyes_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
+{
+    return mailbox_post(((struct eyes *)mb)->mailbox, to, tag, data, n_bytes, err);
+}
+
+static bool looks_away(const struct mail *m)
+{
+    return m->tag == TAG_LOOK_AWAY;
+}
+
+static int eyes_poll(struct mailbox *mb, struct mail *out, struct err *err)
+{
+    int rc = mailbox_poll(((struct eyes *)mb)->mailbox, out, err);
+    if (rc != OK || !looks_away(out)) return rc;
+    mail_free(out);
+    return MAIL_NONE;
+}
+
+/* Who waits has nothing else to do. */
+static int eyes_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct err *err)
+{
+    int rc;
+    while ((rc = mailbox_wait(((struct eyes *)mb)->mailbox, out, wait_ms, err)) == OK && looks_away(out))
+        mail_free(out);
+    return rc;
+}
+
+static void *work(void *arg)
+{
+    struct seat *s = arg;
+    s->rc = worker_run(&s->config, &s->eyes.base, &s->err);
+    if (s->config.collective) collective_local_break(s->config.collective);
+    return NULL;
+}
+
+/* ---- letters ---- */
+
+void desk_post_bytes(struct desk *d, int peer, int tag, const void *data, size_t n_bytes)
+{
+    struct err err = {0};
+    if (mailbox_post(d->mailbox, peer, tag, data, n_bytes, &err) != OK) fail_msg("%s", err.text);
+}
+
+void desk_post(struct desk *d, int peer, const struct message *m)
+{
+    struct err err = {0};
+    const uint8_t *data;
+    size_t n_bytes;
+    if (wire_encode(&d->out, m, &data, &n_bytes, &err) != OK) fail_msg("%s", err.text);
+    desk_post_bytes(d, peer, (int)m->tag, data, n_bytes);
+}
+
+static const struct message *next_letter(struct desk *d, int *from, int wait_ms)
+{
+    struct mail mail;
+    struct err err = {0};
+    int rc = mailbox_wait(d->mailbox, &mail, wait_ms, &err);
+    if (rc == MAIL_NONE) return NULL;
+    *from = mail.from;
+    rc = wire_decode(&d->in, mail.tag, mail.data, mail.n_bytes, &d->seen, &err);
+    mail_free(&mail);
+    if (rc != OK) fail_msg("peer %d: %s", *from, err.text);
+    return &d->seen;
+}
+
+/* Hello and Ready are not for the test. */
+static bool is_greeting(struct desk *d, int from)
+{
+    const struct message *m = &d->seen;
+    if (m->tag == TAG_HELLO && m->hello.peer != from) fail_msg("peer %d says Hello as %d", from, m->hello.peer);
+    d->n_hello += m->tag == TAG_HELLO;
+    d->n_ready += m->tag == TAG_READY;
+    return m->tag == TAG_HELLO || m->tag == TAG_READY;
+}
+
+void desk_look_away(struct desk *d, int peer)
+{
+    desk_post_bytes(d, peer, TAG_LOOK_AWAY, "", 0);
+}
+
+static void start(struct desk *d)
+{
+    for (int peer = 0; peer < d->layout.n_peers && !d->started; peer++) {
+        struct seat *s = &d->seats[peer];
+        if (!s->taken) continue;
+        assert_int_equal(pthread_create(&s->thread, NULL, work, s), 0);
+        s->sits = true;
+    }
+    d->started = true;
+}
+
+const struct message *desk_next(struct desk *d, int *from)
+{
+    int who;
+    const struct message *m;
+    start(d);
+    do {
+        m = next_letter(d, &who, PATIENCE_MS);
+        if (!m) fail_msg("no answer comes");
+    } while (is_greeting(d, who));
+    if (from) *from = who;
+    return m;
+}
+
+/* ---- open ---- */
+
+static void seat(struct desk *d, int peer)
+{
+    static const struct mailbox_ops ops = {eyes_post, eyes_poll, eyes_wait, NULL};
+    const struct desk_config *c = &d->c;
+    struct seat *s = &d->seats[peer];
+    const char *why, *path = peer >= PEER_VERIFIER ? c->big : c->drafter == DRAFTER_LITTLE ? c->little : NULL;
+    s->config = (struct worker_config){.layout = d->layout,
+                                       .peer = peer,
+                                       .path = path,
+                                       .kernels = c->kernels ? c->kernels : kernels_pick(NULL, &why),
+                                       .collective = d->collectives[peer],
+                                       .n_threads = 1};
+    s->eyes = (struct eyes){{&ops, peer}, mail_local_open(d->office, peer, NULL, NULL)};
+    assert_non_null(s->eyes.mailbox);
+    s->taken = true;
+    d->n_seats++;
+    struct welcome welcome = {.epoch = 1, .root = DESK_ROOT, .n_slots = c->n_slots, .n_ctx = c->n_ctx};
+    if (!c->unwelcome) desk_post(d, peer, &(struct message){.tag = TAG_WELCOME, .welcome = welcome});
+}
+
+struct desk *desk_open(const struct desk_config *c)
+{
+    struct desk *d = calloc(1, sizeof *d);
+    struct err err = {0};
+    assert_non_null(d);
+    d->c = *c;
+    int tp = c->tp ? c->tp : 1, pp = c->pp ? c->pp : 1;
+    int rc = layout_make(&d->layout, 1, tp, pp, c->drafter, &err);
+    if (rc == OK) rc = wire_arena_init(&d->in, ARENA, &err);
+    if (rc == OK) rc = wire_arena_init(&d->out, ARENA, &err);
+    for (int s = 0; s < pp && tp > 1 && rc == OK; s++)
+        rc = collective_local_open(&d->collectives[layout_shard_peer(&d->layout, s, 0)], tp, &err);
+    if (rc != OK) fail_msg("%s", err.text);
+    assert_true(d->layout.n_peers <= MAX_HERE);
+    assert_non_null(d->office = office_open(d->layout.n_peers));
+    assert_non_null(d->mailbox = mail_local_open(d->office, PEER_COORDINATOR, NULL, NULL));
+    if (c->drafter != DRAFTER_NONE) seat(d, PEER_DRAFTER);
+    for (int peer = PEER_VERIFIER; peer < d->layout.n_peers && c->big; peer++) seat(d, peer);
+    return d;
+}
+
+/* ---- close ---- */
+
+static void post_quit(struct desk *d, int peer)
+{
+    desk_post(d, peer, &(struct message){.tag = TAG_QUIT, .fail = {OK, ""}});
+}
+
+static void join(struct desk *d, int peer)
+{
+    pthread_join(d->seats[peer].thread, NULL);
+    d->seats[peer].sits = false;
+}
+
+int desk_quit(struct desk *d, int peer)
+{
+    start(d);
+    post_quit(d, peer);
+    join(d, peer);
+    d->seats[peer].was_seen = true;
+    return d->seats[peer].rc;
+}
+
+const char *desk_why(const struct desk *d, int peer)
+{
+    return d->seats[peer].err.text;
+}
+
+static void send_home(struct desk *d)
+{
+    start(d);
+    for (int peer = 0; peer < d->layout.n_peers; peer++)
+        if (d->seats[peer].sits) post_quit(d, peer);
+    for (int peer = 0; peer < d->layout.n_peers; peer++)
+        if (d->seats[peer].sits) join(d, peer);
+}
+
+static void check_ends(struct desk *d)
+{
+    struct mail mail;
+    struct err err;
+    int from;
+    while (next_letter(d, &from, 0))
+        if (!is_greeting(d, from)) fail_msg("peer %d: a %s that nobody asked for", from, wire_tags[d->seen.tag].name);
+    if (d->n_hello != d->n_seats) fail_msg("%d of %d said Hello", d->n_hello, d->n_seats);
+    if (!d->c.unwelcome && d->n_ready != d->n_seats) fail_msg("%d of %d were ready", d->n_ready, d->n_seats);
+    for (int peer = 0; peer < d->layout.n_peers; peer++) {
+        struct seat *s = &d->seats[peer];
+        if (!s->taken) continue;
+        if (s->rc != OK && !s->was_seen) fail_msg("peer %d: %s", peer, s->err.text);
+        if (mailbox_poll(s->eyes.mailbox, &mail, &err) == OK) fail_msg("peer %d left a letter unread", peer);
+    }
+}
+
+static void desk_free(struct desk *d)
+{
+    for (int peer = 0; peer < d->layout.n_peers; peer++) {
+        mailbox_close(d->seats[peer].eyes.mailbox);
+        collective_close(d->collectives[peer]);
+    }
+    mailbox_close(d->mailbox);
+    office_close(d->office);
+    wire_arena_free(&d->in);
+    wire_arena_free(&d->out);
+    free(d);
+}
+
+void desk_close(struct desk *d)
+{
+    send_home(d);
+    check_ends(d);
+    desk_free(d);
+}
+
+void desk_abandon(struct desk *d)
+{
+    send_home(d);
+    desk_free(d);
+}
