@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/tokenizer.h"
 #include "tests/lib/real.h"
 #include "worker/engine/engine.h"
 #include "worker/memory.h"
@@ -25,6 +26,12 @@ struct score {
     int n, agree, n_gap3, agree_gap3, n_gap10, agree_gap10;
     double *diffs;
 };
+
+static const struct kernels *fastest(void)
+{
+    const char *why;
+    return kernels_pick(NULL, &why);
+}
 
 static struct engine *open_engine(const char *path, const struct kernels *k)
 {
@@ -135,11 +142,67 @@ static void check_golden(const char *model, const struct kernels *k, size_t n_pr
     free(s.diffs);
 }
 
-static const struct kernels *fastest(void)
+/* ---- perplexity: chunks of 512 ids, each with an empty cache; of each the 255 predictions of ids 257.. count ---- */
+
+enum { CHUNK = 512, FIRST_COUNTED = 257 };
+
+static int32_t *encode_head_of_wikitext(const struct gguf *g, size_t *n_ids)
 {
-    const char *why;
-    return kernels_pick(NULL, &why);
+    static char text[1 << 15];
+    FILE *f = fopen("tests/data/wikitext-2/head.txt", "r");
+    if (!f) fail_msg("tests/data/wikitext-2/head.txt: cannot be opened");
+    size_t n = fread(text, 1, sizeof text, f);
+    fclose(f);
+    struct err err = {0};
+    struct tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    if (tokenizer_open(&t, g, &err) != OK || tokenizer_encode(t, text, n, false, true, &ids, n_ids, &err) != OK)
+        fail_msg("%s", err.text);
+    tokenizer_close(t);
+    return ids;
 }
+
+static void check_perplexity(const char *model, int n_chunks, double golden)
+{
+    struct gguf g;
+    size_t n_ids = 0;
+    real_open(&g, model);
+    struct engine *e = open_engine(g.path, fastest());
+    int32_t *ids = encode_head_of_wikitext(&g, &n_ids);
+    gguf_close(&g);
+    assert_true(n_ids >= (size_t)n_chunks * CHUNK);
+    double sum = 0;
+    int n = 0;
+    for (int c = 0; c < n_chunks; c++) {
+        struct verdict_row out[CHUNK];
+        float lp[CHUNK];
+        feed(e, ids + c * CHUNK, CHUNK, FIRST_COUNTED - 1, out, lp);
+        for (int i = FIRST_COUNTED; i < CHUNK; i++, n++) sum -= (double)lp[i - 1];
+    }
+    free(ids);
+    engine_close(e);
+    double perplexity = exp(sum / n);
+    print_message("%s: perplexity %.4f over %d predictions, golden %.4f (%+.2f %%)\n", model, perplexity, n, golden,
+                  100 * (perplexity / golden - 1));
+    assert_int_equal(n, n_chunks * 255);
+    assert_true(perplexity < 1.01 * golden);
+    assert_true(perplexity > 0.97 * golden); /* so much better is another measure, not a better one */
+}
+
+static void smollm2_has_the_golden_perplexity(void **state)
+{
+    (void)state;
+    check_perplexity("SmolLM2-135M-Instruct.Q4_1", 8, 24.5958);
+}
+
+static void qwens_have_the_golden_perplexity(void **state)
+{
+    (void)state;
+    check_perplexity("qwen2.5-coder-0.5b-instruct-q4_k_m", 4, 30.8156);
+    check_perplexity("qwen2.5-coder-1.5b-instruct-q4_k_m", 4, 13.1655);
+}
+
+/* ---- greedy continuations ---- */
 
 static void smollm2_agrees_with_golden(void **state)
 {
@@ -168,10 +231,9 @@ static void qwen_big_agrees_with_golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(smollm2_agrees_by_the_reference),
-        cmocka_unit_test(smollm2_agrees_with_golden),
-        cmocka_unit_test(qwen_little_agrees_with_golden),
-        cmocka_unit_test(qwen_big_agrees_with_golden),
+        cmocka_unit_test(smollm2_has_the_golden_perplexity), cmocka_unit_test(qwens_have_the_golden_perplexity),
+        cmocka_unit_test(smollm2_agrees_by_the_reference),   cmocka_unit_test(smollm2_agrees_with_golden),
+        cmocka_unit_test(qwen_little_agrees_with_golden),    cmocka_unit_test(qwen_big_agrees_with_golden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
