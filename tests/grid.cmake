@@ -1,9 +1,11 @@
-# One hash over all layouts; golden outputs of real models.
+# One hash over all layouts; golden outputs of real models; what a rank keeps of one.
 add_library(pf_grid STATIC lib/grid.c ${CMAKE_SOURCE_DIR}/cluster.c)
 target_include_directories(pf_grid PRIVATE ${sees}/all)
 target_link_libraries(pf_grid PUBLIC pf_coordinator pf_worker pf_tiny PkgConfig::CMOCKA)
 pilotfish_test(test_grid test_grid.c LIBS pf_grid LARGE)
+pilotfish_test(test_grid_real test_grid_real.c lib/real.c LIBS pf_grid PkgConfig::JANSSON LARGE)
 pilotfish_test(test_golden test_golden.c lib/real.c LIBS pf_coordinator pf_worker PkgConfig::JANSSON LARGE)
+pilotfish_test(test_share test_share.c lib/real.c LIBS pf_worker PkgConfig::JANSSON LARGE)
 
 # The same hash over ranks: each (tp, pp) of at most 8 ranks, with a little model and with n-gram drafts.
 set(toys ${CMAKE_CURRENT_BINARY_DIR}/toys)
@@ -24,3 +26,8 @@ foreach(layout 1x1 2x1 3x1 1x2 1x3 2x2 2x3 3x2)
     pilotfish_ranks(mpi_grid_${layout}_ngram ${with_ngram} mpi_grid ${tp} ${pp} ngram ${toys})
     set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_ngram PROPERTIES FIXTURES_REQUIRED toys)
 endforeach()
+
+# And as people launch the real pair.
+add_test(NAME real_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_ranks.sh $<TARGET_FILE:pilotfish> ${CMAKE_SOURCE_DIR}/scripts
+         WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(real_ranks PROPERTIES TIMEOUT 600)
