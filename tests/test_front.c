@@ -119,6 +119,33 @@ static void bytes_of_an_unfinished_character_wait_for_the_rest(void **state)
     scene_close(&c);
 }
 
+static void a_stop_is_never_shown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *stop, *first,
+            *last; /* on standard output after "Hello" (tokens are held back whole), and when the text has ended */
+        enum seq_end end;
+    } rows[] = {{"o w", "", "Hell\n", SEQ_STOP},
+                {"orl", "Hello", "Hello w\n", SEQ_STOP},
+                {"ox", "", "Hello world\n", SEQ_LENGTH},
+                {"world!", "Hello", "Hello world\n", SEQ_LENGTH}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene c = {.o = {.stops = {rows[i].stop}, .n_stops = 1}};
+        struct told x;
+        scene_open(&c, 1, NULL);
+        told_init(&x, 0);
+        tell(&x, HELLO, ORIGIN_BIG);
+        front_tokens(c.f, &x.s, NULL);
+        assert_string_equal(c.out, rows[i].first);
+        tell(&x, WORLD, ORIGIN_DRAFT);
+        x.s.end = rows[i].end;
+        front_done(c.f, &x.s, NULL);
+        assert_string_equal(c.out, rows[i].last);
+        scene_close(&c);
+    }
+}
+
 static void colours_tell_drafts_from_bigs_own(void **state)
 {
     (void)state;
@@ -293,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_shown_as_it_is_accepted),
         cmocka_unit_test(bytes_of_an_unfinished_character_wait_for_the_rest),
+        cmocka_unit_test(a_stop_is_never_shown),
         cmocka_unit_test(colours_tell_drafts_from_bigs_own),
         cmocka_unit_test(several_texts_come_out_in_input_order),
         cmocka_unit_test(a_line_of_json_gives_every_float_back),
