@@ -127,7 +127,7 @@ static void a_stop_is_never_shown(void **state)
             *last; /* on standard output after "Hello" (tokens are held back whole), and when the text has ended */
         enum seq_end end;
     } rows[] = {{"o w", "", "Hell\n", SEQ_STOP},
-                {"orl", "Hello", "Hello w\n", SEQ_STOP},
+                {"rld", "Hello", "Hello wo\n", SEQ_STOP},
                 {"ox", "", "Hello world\n", SEQ_LENGTH},
                 {"world!", "Hello", "Hello world\n", SEQ_LENGTH}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
