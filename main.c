@@ -3,6 +3,8 @@
  * The only file, with cluster.c, that sees both sides. Not under a launcher MPI is never started: every peer is a
  * thread. Only main exits, and it prints an error once: by rank 0, to which every worker reports.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,7 +217,7 @@ static int run_doctor(struct program *p, struct err *err)
     return rc;
 }
 
-static int run(struct program *p, struct err *err)
+static int run_command(struct program *p, struct err *err)
 {
     switch (p->o.command) {
     case CMD_HELP: return options_help(p->o.help_topic) ? OK : err_set(err, E_USAGE, "no command %s", p->o.help_topic);
@@ -228,11 +230,29 @@ static int run(struct program *p, struct err *err)
     return err_set(err, E_FAIL, "no such command");
 }
 
+/* What could not be written is an error, not a short answer. */
+static int run(struct program *p, struct err *err)
+{
+    int rc = run_command(p, err);
+    if (rc == OK && (fflush(stdout) || ferror(stdout)))
+        rc = err_set(err, E_FAIL, "standard output: %s", strerror(errno));
+    return rc;
+}
+
+/* A file opened later must not become the standard output that the caller closed; writing there fails as before. */
+static void occupy_standard_files(void)
+{
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDONLY);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct program p = {.argc = argc, .argv = argv};
     struct err err = {0};
     int size;
+    occupy_standard_files();
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);

@@ -199,7 +199,6 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
         json_dumpf(facts, stdout, JSON_INDENT(2)), putchar('\n');
     else
         print_facts(facts);
-    if (rc == OK && fflush(stdout)) rc = err_set(err, E_FAIL, "standard output: %s", strerror(errno));
     json_decref(facts);
     gguf_close(&g);
     return rc;

@@ -92,7 +92,6 @@ static int convert(const struct options *o, const struct tokenizer *t, struct er
         print_text(t, ids, n_ids, special);
     else if (rc == OK)
         print_ids(ids, n_ids);
-    if (rc == OK && fflush(stdout)) rc = err_set(err, E_FAIL, "standard output: %s", strerror(errno));
     free(ids);
     free(text);
     return rc;

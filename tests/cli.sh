@@ -3,42 +3,7 @@
 #   cli.sh PILOTFISH TINY
 set -u
 pilotfish=$1 tiny=$2
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-n_checks=0 n_wrong=0
-
-wrong() {
-    n_wrong=$((n_wrong + 1))
-    echo "WRONG: $1"
-    sed 's/^/    | /' out err 2> /dev/null | head -20
-}
-
-run() {
-    n_checks=$((n_checks + 1))
-    timeout 60 "$pilotfish" "$@" > out 2> err < "${input:-/dev/null}"
-    rc=$?
-}
-
-# refuses CODE PATTERN ARGUMENT...: nothing on standard output, one line that has the pattern on standard error.
-refuses() {
-    local code=$1 pattern=$2
-    shift 2
-    run "$@"
-    [ "$rc" = "$code" ] || wrong "$*: exit $rc, not $code"
-    [ -s out ] && wrong "$*: wrote to standard output"
-    [ "$(wc -l < err)" = 1 ] || wrong "$*: not one line"
-    grep -q "^pilotfish: .*$pattern" err || wrong "$*: does not say '$pattern'"
-}
-
-# does PATTERN ARGUMENT...: exit 0 and the pattern on standard output.
-does() {
-    local pattern=$1
-    shift
-    run "$@"
-    [ "$rc" = 0 ] || wrong "$*: exit $rc"
-    grep -q -- "$pattern" out || wrong "$*: does not print '$pattern'"
-}
+. "$(dirname "$0")/lib/cli.bash"
 
 # --- help needs no MPI: a launcher that is not there would make its start-up fail -----------------------------------------
 
@@ -104,5 +69,4 @@ does . generate --big toy.gguf --raw -n 8 "Once upon a time"
 [ "$(wc -l < err)" -ge 1 ] || wrong "generate: no closing line"
 does '"origin"' generate --big toy.gguf --draft ngram --check --raw -n 16 -o jsonl "the the the the the"
 
-echo "$n_checks calls, $n_wrong wrong"
-[ "$n_wrong" = 0 ]
+verdict

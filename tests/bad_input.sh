@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Ranks: 1 to 11. Models, options, prompts and files that are not what they should be: one clear line, the documented exit
+# code, nothing lost; in one process, and over ranks where it is told another way there. cli.sh has the simplest of each.
+#   bad_input.sh PILOTFISH TINY SCRIPTS
+set -u
+pilotfish=$1 tiny=$2 scripts=$3 mpirun=$3/mpirun
+. "$(dirname "$0")/lib/cli.bash"
+hostile=$scripts/../tests/lib/hostile_gguf.py
+
+"$tiny" big.gguf && "$tiny" little.gguf --left-out 2 || wrong "no toy models"
+
+# --- model files that lie -------------------------------------------------------------------------------------------------
+
+python3 "$hostile" big.gguf . > cases || wrong "no hostile files"
+while IFS=$'\t' read -r name said; do
+    refuses 3 "$said" generate --big "$name.gguf" --raw hello
+done < cases
+over 3 refuses 3 "architecture mamba" generate --big architecture.gguf --little little.gguf --raw hello
+over 3 refuses 3 "blk.0.ffn_down.weight" generate --big big.gguf --little tensor_gone.gguf --raw hello
+over 3 refuses 3 "gone.gguf: cannot be opened" generate --big big.gguf --little gone.gguf --raw hello
+
+# --- vocabularies that differ, and those that only have more padding --------------------------------------------------------
+
+LC_ALL=C sed 's/<|endoftext|>/<|EndOfText|>/' little.gguf > other.gguf
+differ='the vocabularies differ: id 512 is "<|endoftext|>" .* in the big model, "<|EndOfText|>" .* in the little one'
+refuses 3 "$differ" generate --big big.gguf --little other.gguf --raw hello
+over 3 refuses 3 "$differ" generate --big big.gguf --little other.gguf --raw hello
+"$tiny" padded_big.gguf --vocab 764
+"$tiny" padded_little.gguf --vocab 764 --left-out 2
+does . generate --big big.gguf --little padded_little.gguf --guard off --check --raw -n 24 hello
+does . generate --big padded_big.gguf --little little.gguf --guard off --check --raw -n 24 hello
+over 3 does . generate --big padded_big.gguf --little little.gguf --guard off --check --raw -n 24 hello
+
+# --- options that cannot be, or not together: test_options has them all, these go the whole way ------------------------------
+
+for typed in "--temp -1" "--top-p 1.5" "--top-k -3" "--min-p 2" "--fallback -1" "--accept foo" "--stop=" "--ctx 1000000000"; do
+    # shellcheck disable=SC2086
+    refuses 2 "${typed%%[ =]*}" generate --big big.gguf --raw $typed hello
+done
+over 3 refuses 2 "did you mean --little?" generate --big big.gguf --littel little.gguf --raw hello
+over 3 refuses 2 "rollback belongs to --accept bild" generate --big big.gguf --little little.gguf --rollback 3 hello
+
+# --- layouts: what does not fit is refused with what does --------------------------------------------------------------------
+
+refuses 4 "9 heads: use --tp 9 or less" generate --big big.gguf --tp 10 --raw hello
+refuses 4 "4 blocks: use --pp 4 or less" generate --big big.gguf --pp 5 --raw hello
+refuses 4 "tp x pp at most" generate --big big.gguf --tp 100 --pp 100 --raw hello
+over 11 refuses 4 "9 heads: use --tp 9 or less" generate --big big.gguf --tp 10 --raw hello
+over 2 refuses 4 "--little takes 4: scripts/mpirun -n 4 pilotfish" \
+    generate --big big.gguf --little little.gguf --tp 2 --raw -n 8 "it's so"
+ln -s "$scripts" scripts
+PATH=$(dirname "$pilotfish"):$PATH bash -c "$(sed -n 's/^pilotfish: .*: \(scripts.*\)/\1/p' err)" > out 2> err ||
+    wrong "the corrected command does not work"
+[ -s out ] || wrong "the corrected command gives no text"
+
+# --- memory ------------------------------------------------------------------------------------------------------------------
+
+"$tiny" long.gguf --ctx 1048576
+for _ in {1..256}; do echo '{"turns": ["hi"]}'; done > rows.jsonl
+too_much=(generate --big long.gguf --ctx 1048576 --parallel 256 --raw --prompts rows.jsonl)
+refuses 4 "98304 MiB of KV .* do not fit into .*: use a smaller --ctx or --parallel" "${too_much[@]}"
+over 2 refuses 4 "98304 MiB of KV .* do not fit into .*: use a smaller --ctx or --parallel" "${too_much[@]}"
+
+# --- prompts -----------------------------------------------------------------------------------------------------------------
+
+words="more words than eight tokens can hold, surely, surely"
+over 2 refuses 2 "the prompt is empty" generate --big big.gguf --raw ""
+over 2 refuses 2 "nowhere: No such file" generate --big big.gguf --raw -f nowhere
+over 2 refuses 2 "has 26 tokens, the context 8.*: shorten it, or try --ctx 27" generate --big big.gguf --ctx 8 --raw "$words"
+does . generate --big big.gguf --ctx 27 --raw "$words" # what the line says is so
+printf 'a\0b \377\376 \303' > bytes
+input=bytes does . generate --big big.gguf --draft ngram --check --raw -n 16 -f -
+does . generate --big big.gguf --raw -n 0 --ignore-eos --ctx 64 --draft ngram --check hello # the context is filled
+does '"ids": \[[0-9]*\(, [0-9]*\)\{60\}\].*"end": "context"' generate --big big.gguf --raw --ignore-eos --ctx 64 -o jsonl hello
+
+# --- files that cannot be written --------------------------------------------------------------------------------------------
+
+# writes CODE PATTERN ARGUMENT...: into what the variable `into` names.
+writes() {
+    local code=$1 pattern=$2
+    shift 2
+    n_checks=$((n_checks + 1))
+    if [ "$into" = closed ]; then
+        timeout 60 "$pilotfish" "$@" >&- 2> err
+    else
+        timeout 60 "$pilotfish" "$@" > "$into" 2> err
+    fi
+    [ $? = "$code" ] || wrong "$* into $into: not exit $code"
+    [ "$(grep -c "^pilotfish: .*$pattern" err)" = 1 ] || wrong "$* into $into: does not say '$pattern' once"
+}
+
+for command in "generate --big big.gguf --raw -n 8 hello" "inspect big.gguf" "tokenize --model big.gguf bytes" help version doctor; do
+    # shellcheck disable=SC2086
+    into=/dev/full writes 1 "standard output: No space left" $command
+    # shellcheck disable=SC2086
+    into=closed writes 1 "standard output: Bad file" $command
+done
+n_checks=$((n_checks + 1))
+"$pilotfish" generate --big big.gguf --raw -n 8 hello > out 2>&- < /dev/null || wrong "standard error closed: exit $?"
+# A reader who has seen enough ends it at once, as any filter is ended.
+n_checks=$((n_checks + 1))
+timeout 60 "$pilotfish" generate --big long.gguf --ignore-eos -n 0 --ctx 1048576 --raw hello 2> err | head -c 5 > out
+[ "${PIPESTATUS[0]}" = 141 ] || wrong "the reader has gone: exit not SIGPIPE's"
+
+verdict

@@ -1,0 +1,53 @@
+# What tests of the program as people call it share (sourced; set `pilotfish` and `mpirun` before). Works in a folder of
+# its own that goes when the test ends; the last call's output stays in the files out and err.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+n_checks=0 n_wrong=0 ranks=()
+
+wrong() {
+    n_wrong=$((n_wrong + 1))
+    echo "WRONG: $1"
+    cut -c1-200 out err 2> /dev/null | sed 's/^/    | /' | head -20
+}
+
+# The program in one process, or over the ranks that `over` asked for.
+run() {
+    n_checks=$((n_checks + 1))
+    timeout 60 "${ranks[@]}" "$pilotfish" "$@" > out 2> err < "${input:-/dev/null}"
+    rc=$?
+}
+
+# over N CHECK...: the same check, launched over N ranks.
+over() {
+    ranks=("$mpirun" -n "$1")
+    "${@:2}"
+    ranks=()
+}
+
+# refuses CODE PATTERN ARGUMENT...: nothing on standard output, one line of ours that has the pattern on standard error.
+refuses() {
+    local code=$1 pattern=$2
+    shift 2
+    run "$@"
+    [ "$rc" = "$code" ] || wrong "$*: exit $rc, not $code"
+    [ -s out ] && wrong "$*: wrote to standard output"
+    [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$*: not one line"
+    [ ${#ranks[@]} != 0 ] || [ "$(wc -l < err)" = 1 ] || wrong "$*: more than the one line"
+    grep -q -- "^pilotfish: .*$pattern" err || wrong "$*: does not say '$pattern'"
+}
+
+# does PATTERN ARGUMENT...: exit 0 and the pattern on standard output.
+does() {
+    local pattern=$1
+    shift
+    run "$@"
+    [ "$rc" = 0 ] || wrong "$*: exit $rc"
+    grep -q -- "$pattern" out || wrong "$*: does not print '$pattern'"
+}
+
+# The test's last line.
+verdict() {
+    echo "$n_checks calls, $n_wrong wrong"
+    [ "$n_wrong" = 0 ]
+}

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Writes NAME.gguf for each way in which a model file can lie, made from a toy.
+
+    hostile_gguf.py TOY.gguf FOLDER
+
+On standard output, a line each: the name, a tab, what the program must say of it. Format: ggml's docs/gguf.md.
+"""
+import struct
+import sys
+
+SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+U32, F32, STRING, ARRAY, U64 = 4, 6, 8, 9, 10
+HUGE = 2**63 - 1
+
+
+def string(text):
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+class Toy:
+    """A file taken apart: values {key: (type, bytes)}, tensors {name: [dims, type, offset]}, and the data."""
+
+    def __init__(self, path):
+        with open(path, "rb") as f:
+            self.bytes = f.read()
+        self.at = 4
+        self.version, n_tensors, n_values = self.take("<I"), self.take("<Q"), self.take("<Q")
+        self.values = {}
+        for _ in range(n_values):
+            key, kind, start = self.text(), self.take("<I"), 0
+            start = self.at
+            self.skip(kind)
+            self.values[key] = (kind, self.bytes[start : self.at])
+        self.tensors = {}
+        for _ in range(n_tensors):
+            name = self.text()
+            dims = [self.take("<Q") for _ in range(self.take("<I"))]
+            self.tensors[name] = [dims, self.take("<I"), self.take("<Q")]
+        self.data = self.bytes[(self.at + 31) // 32 * 32 :]
+
+    def take(self, form):
+        (value,) = struct.unpack_from(form, self.bytes, self.at)
+        self.at += struct.calcsize(form)
+        return value
+
+    def text(self):
+        n = self.take("<Q")
+        self.at += n
+        return self.bytes[self.at - n : self.at].decode()
+
+    def skip(self, kind):
+        if kind == STRING:
+            self.text()
+        elif kind == ARRAY:
+            item, n = self.take("<I"), self.take("<Q")
+            for _ in range(n):
+                self.skip(item)
+        else:
+            self.at += SIZES[kind]
+
+    def u32(self, key, value):
+        self.values[key] = (U32, struct.pack("<I", value))
+
+    def f32(self, key, value):
+        self.values[key] = (F32, struct.pack("<f", value))
+
+    def drop(self, key):
+        del self.values[key]
+
+    def write(self, path):
+        out = b"GGUF" + struct.pack("<IQQ", self.version, len(self.tensors), len(self.values))
+        for key, (kind, value) in self.values.items():
+            out += string(key) + struct.pack("<I", kind) + value
+        for name, (dims, kind, offset) in self.tensors.items():
+            out += string(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, offset)
+        with open(path, "wb") as f:
+            f.write(out + b"\0" * (-len(out) % 32) + self.data)
+
+
+A_TENSOR = "blk.0.ffn_down.weight"
+
+
+def tensor(field, value):
+    def edit(toy):
+        toy.tensors[A_TENSOR][field] = value
+
+    return edit
+
+
+def value(key, kind, raw):
+    def edit(toy):
+        toy.values[key] = (kind, raw)
+
+    return edit
+
+
+# name: (what is said of it, what is done to the toy)
+CASES = {
+    "sizes_overflow": (A_TENSOR, tensor(0, [2**33, 2**33])),
+    "size_zero": (A_TENSOR, tensor(0, [0, 72])),
+    "nine_dims": (A_TENSOR, tensor(0, [1] * 9)),
+    "other_shape": (A_TENSOR, tensor(0, [86, 144])),
+    "data_outside": (A_TENSOR, tensor(2, 2**62)),
+    "data_unaligned": (A_TENSOR, tensor(2, 33)),
+    "no_such_type": (A_TENSOR, tensor(1, 9999)),
+    "format_not_read": ("has the format BF16, which is not supported; F32 F16 Q4_1", tensor(1, 30)),
+    "tensor_gone": ("no tensor " + A_TENSOR, lambda t: t.tensors.pop(A_TENSOR)),
+    "long_string": ("ends at byte .* inside key", value("a.b", STRING, struct.pack("<Q", HUGE))),
+    "long_list": ("a.b", value("a.b", ARRAY, struct.pack("<IQ", U32, HUGE))),
+    "wrapping_list": ("a.b", value("a.b", ARRAY, struct.pack("<IQ", U64, 2**61))),
+    "lists_in_lists": ("a.b", value("a.b", ARRAY, struct.pack("<IQIQ", ARRAY, 1, ARRAY, 1))),
+    "no_such_value": ("a.b", value("a.b", 77, b"")),
+    "alignment_zero": ("general.alignment", lambda t: t.u32("general.alignment", 0)),
+    "alignment_odd": ("general.alignment", lambda t: t.u32("general.alignment", 3)),
+    "architecture": ("architecture mamba is not supported; llama and qwen2 are",
+                     value("general.architecture", STRING, string("mamba"))),
+    "no_architecture": ("no general.architecture", lambda t: t.drop("general.architecture")),
+    "no_heads": ("head_count is 0", lambda t: t.u32("qwen2.attention.head_count", 0)),
+    "heads_do_not_divide": ("heads", lambda t: t.u32("qwen2.attention.head_count", 7)),
+    "many_blocks": ("block_count", lambda t: t.u32("qwen2.block_count", 10**9)),
+    "blocks_not_there": ("no tensor blk.4.", lambda t: t.u32("qwen2.block_count", 5)),
+    "epsilon_nan": ("epsilon", lambda t: t.f32("qwen2.attention.layer_norm_rms_epsilon", float("nan"))),
+    "no_vocabulary": ("tokenizer.ggml", lambda t: t.drop("tokenizer.ggml.tokens")),
+    "other_tokenizer": ("tokenizer \"bert\" is not supported", value("tokenizer.ggml.model", STRING, string("bert"))),
+    "other_splitter": ("pre-tokenizer \"odd\" is not supported", value("tokenizer.ggml.pre", STRING, string("odd"))),
+    "end_outside": ("eos_token_id is 70000, the vocabulary ends at", lambda t: t.u32("tokenizer.ggml.eos_token_id", 70000)),
+    "merge_of_nothing": ("merge 0", value("tokenizer.ggml.merges", ARRAY, struct.pack("<IQ", STRING, 1) + string("zq"))),
+}
+
+for name, (said, edit) in CASES.items():
+    toy = Toy(sys.argv[1])
+    edit(toy)
+    toy.write(f"{sys.argv[2]}/{name}.gguf")
+    print(name, said, sep="\t")
