@@ -172,7 +172,8 @@ static int generate(struct generate *g, struct err *err)
     struct job_watch watch = {show_tokens, show_done, g->front};
     rc = run(g, g->seqs, g->o->drafter != DRAFTER_NONE, &watch, err);
     struct err ignored;
-    int shown = front_finish(g->front, job_now_ns(), rc == E_INTERRUPT, rc == OK ? err : &ignored);
+    int shown =
+        front_finish(g->front, job_now_ns(), rc == E_INTERRUPT || rc == E_TERMINATED, rc == OK ? err : &ignored);
     if (rc == OK) rc = shown;
     return rc == OK && g->o->check ? check(g, err) : rc;
 }

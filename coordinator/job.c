@@ -236,8 +236,10 @@ static void on_signal(uv_signal_t *handle, int signum)
     struct err err;
     if (signum == SIGTERM && j->c.layout.n_ranks > 1) /* how mpirun tells the others that a rank is gone */
         err_set(&err, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
+    else if (signum == SIGTERM)
+        err_set(&err, E_TERMINATED, "terminated");
     else
-        err_set(&err, E_INTERRUPT, signum == SIGINT ? "interrupted" : "terminated");
+        err_set(&err, E_INTERRUPT, "interrupted");
     fail(j, &err);
 }
 

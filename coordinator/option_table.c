@@ -83,7 +83,7 @@ const size_t n_options = sizeof option_table / sizeof *option_table;
 static const char generate_more[] =
     "The text goes to standard output as it is accepted, all else to standard error.\n"
     "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost,\n"
-    "      6 --check found a difference, 130 Ctrl-C.\n"
+    "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n"
     "\n"
     "Over MPI ranks: 1 coordinator, 1 drafter with --little, tp x pp shards of the big model:\n"
     "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n";

@@ -9,13 +9,14 @@
 
 enum err_code {
     OK = 0,
-    E_FAIL = 1,       /* anything that has no code of its own */
-    E_USAGE = 2,      /* an option, or a prompt that is empty, unreadable, or longer than the context */
-    E_MODEL = 3,      /* a model file, its format, or two vocabularies that do not go together */
-    E_LAYOUT = 4,     /* ranks that do not fit the layout, or memory that does not hold it */
-    E_PEER = 5,       /* a peer was lost */
-    E_CHECK = 6,      /* a check failed: --check found a difference */
-    E_INTERRUPT = 130 /* Ctrl-C */
+    E_FAIL = 1,        /* anything that has no code of its own */
+    E_USAGE = 2,       /* an option, or a prompt that is empty, unreadable, or longer than the context */
+    E_MODEL = 3,       /* a model file, its format, or two vocabularies that do not go together */
+    E_LAYOUT = 4,      /* ranks that do not fit the layout, or memory that does not hold it */
+    E_PEER = 5,        /* a peer was lost */
+    E_CHECK = 6,       /* a check failed: --check found a difference */
+    E_INTERRUPT = 130, /* Ctrl-C */
+    E_TERMINATED = 143 /* SIGTERM */
 };
 
 struct err {

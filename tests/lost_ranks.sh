@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Ranks: 1 to 4. A rank is lost before it starts, while it loads, in the middle of the text; Ctrl-C and SIGTERM at the same
+# moments. One line, the documented exit code, the text so far kept, and soon not one process left.
+#   lost_ranks.sh PILOTFISH TINY SCRIPTS
+set -u
+pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+big=${PILOTFISH_MODELS:-models}/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
+case $big in /*) ;; *) big=$PWD/$big ;; esac
+. "$(dirname "$0")/lib/cli.bash"
+[ -r "$big" ] || { echo "$big is not there: run scripts/fetch-model qwen2.5-coder"; exit 1; }
+at_most_s=10
+
+# The program as each rank starts it: it leaves its process id, and may be lost at once.
+mkdir ranks
+cat > ranks/pilotfish << END
+#!/usr/bin/env bash
+rank=\${OMPI_COMM_WORLD_RANK:-\${PMIX_RANK:-0}}
+echo \$\$ > pid.\$rank
+[ "\${LOSE:-}" = "\$rank" ] && kill -9 \$\$
+exec "$pilotfish" "\$@"
+END
+chmod +x ranks/pilotfish
+
+"$tiny" big.gguf --ctx 1048576 && "$tiny" little.gguf --left-out 2 --ctx 1048576 || wrong "no toy models"
+endless=(generate --big big.gguf --raw --ignore-eos --ctx 1048576 hello)
+with_little=(generate --big big.gguf --little little.gguf --guard off --raw --ignore-eos --ctx 1048576 hello)
+"$pilotfish" "${endless[@]}" -n 2000 > text 2> err
+
+# start N_RANKS ARGUMENT...: in the background, in a process group of its own as a shell gives it; 0 ranks: no launcher.
+start() {
+    local launch=()
+    [ "$1" = 0 ] || launch=("$mpirun" -n "$1")
+    n_checks=$((n_checks + 1))
+    rm -f pid.*
+    set -m # or it would be started with SIGINT ignored
+    "${launch[@]}" ranks/pilotfish "${@:2}" > out 2> err < /dev/null &
+    pid=$!
+    set +m
+}
+
+# soon WHAT COMMAND...: waits until it holds.
+soon() {
+    for _ in $(seq $((at_most_s * 100))); do
+        "${@:2}" 2> /dev/null && return
+        sleep 0.01
+    done
+    wrong "$1: did not come"
+}
+
+text_is_there() { [ "$(stat -c %s out)" -gt 20 ]; }
+is_loading() { [ -s "pid.$1" ] && grep -q '\.gguf$' "/proc/$(cat "pid.$1")/maps"; }
+is_gone() { ! kill -0 "$1"; }
+none_is_left() {
+    local file
+    for file in pid.*; do
+        [ ! -e "/proc/$(cat "$file")" ] || return 1
+    done
+}
+
+# ends CODE WHAT: what was started does so, in time, says it in one line (or none when people end it), and leaves no process.
+ends() {
+    soon "$2: the end" is_gone "$pid"
+    wait "$pid"
+    rc=$?
+    [ "$rc" = "$1" ] || wrong "$2: exit $rc, not $1"
+    n_lines=$(grep -c '^pilotfish: ' err)
+    [ "$n_lines" = 1 ] || [ "$1$n_lines" = 1300 ] || [ "$1$n_lines" = 1430 ] || wrong "$2: $n_lines lines of ours"
+    soon "$2: the ranks' end" none_is_left
+    [ "$(tail -c 1 out)" != "" ] || truncate -s -1 out # the line's end after a text that was cut short
+    cmp -s <(head -c 2000 out) <(head -c "$(stat -c %s out)" text | head -c 2000) || wrong "$2: not the text so far"
+}
+
+# --- a rank is lost -------------------------------------------------------------------------------------------------------
+
+for rank in 0 1 2; do
+    LOSE=$rank start 3 "${with_little[@]}"
+    ends 5 "rank $rank is lost before it starts"
+done
+for rank in 1 2; do # the 1.5B takes long enough to be caught loading
+    start 3 generate --big "$big" --little "$big" -n 8 --raw hello
+    soon "rank $rank loads" is_loading $rank
+    kill -9 "$(cat pid.$rank)"
+    ends 5 "rank $rank is lost while it loads"
+done
+for rank in 0 1 2 3; do
+    start 4 "${with_little[@]}" --tp 2
+    soon "text" text_is_there
+    kill -9 "$(cat pid.$rank)"
+    ends 5 "rank $rank is lost in the middle"
+    [ -s out ] || wrong "rank $rank: the text so far is lost"
+done
+start 3 "${endless[@]}" --pp 2
+soon "text" text_is_there
+kill -SEGV "$(cat pid.2)"
+ends 5 "rank 2 of two stages crashes"
+
+# --- people end it --------------------------------------------------------------------------------------------------------
+
+for signal in INT:130 TERM:143; do
+    code=${signal#*:} signal=${signal%:*}
+    start 0 "${with_little[@]}"
+    soon "text" text_is_there
+    kill -"$signal" -- -"$pid"
+    ends "$code" "$signal, one process"
+    [ -s out ] || wrong "$signal: the text so far is lost"
+    start 0 generate --big "$big" -n 8 --raw hello
+    soon "loads" is_loading 0
+    kill -"$signal" -- -"$pid"
+    ends "$code" "$signal, one process loading"
+    start 4 "${with_little[@]}" --tp 2
+    soon "text" text_is_there
+    kill -"$signal" -- -"$pid"
+    ends "$code" "$signal, four ranks"
+    [ -s out ] || wrong "$signal: the text so far is lost"
+    start 2 generate --big "$big" -n 8 --raw hello
+    soon "rank 1 loads" is_loading 1
+    kill -"$signal" -- -"$pid"
+    ends "$code" "$signal, ranks loading"
+done
+
+verdict
