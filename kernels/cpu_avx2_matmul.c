@@ -5,8 +5,8 @@
  * 254 * 4 = 31496 half of it; 63 * 254 * 2 = 32004 two quads; 128 * 254 = 32512 one, and only of |w|: Q8_0 moves the
  * sign to q.
  *
- * Row counts are compile-time constants, so that up to eight accumulators of a half can stay in registers; both halves
- * would need sixteen. So a group of 8 blocks, small enough for L1, is walked twice, once a half.
+ * Row counts are compile-time constants, so that sums and accumulators can stay in registers. Sixteen hold those of five
+ * rows and one half, so a group of 8 blocks, small enough for L1, is walked once a half and five rows.
  */
 #include <immintrin.h>
 
@@ -14,9 +14,12 @@
 #include "kernels/panel.h"
 
 #define INLINE static inline __attribute__((always_inline))
+#define IN_ORDER(v)                                                                                                    \
+    __asm__ volatile("" : "+x"(v)) /* gcc 12 gathers loads and regroups sums, and spills: 1.5 times slower */
 
 enum {
     MAX_ROWS = 8,
+    MAX_TILE = 5,         /* rows at once: their sums, and their accumulators, stay in registers */
     MAX_FLOAT_ROWS = 5,   /* of both halves at once: six and more spill, 2.5 times slower */
     PREFETCH_BYTES = 8192 /* always: one row of Q4_K and 1536 k is three times slower without */
 };
@@ -93,31 +96,23 @@ INLINE void scales_read(struct scales *to, const uint8_t *head, const uint8_t *f
 
 /* ---- values of a block ---- */
 
-INLINE void unpack(__m256i w[PANEL_QUADS], const uint8_t *at, enum quant type)
+/* Quad j, read from the lines that hold it. */
+INLINE __m256i quad_weights(const uint8_t *at, int j, enum quant type)
 {
-    __m256i l[PANEL_QUADS];
-    for (int j = 0; j < panel_block_bytes(type) / PANEL_LINE; j++) l[j] = load(at + PANEL_LINE * j);
+#define LINE(i) load(at + PANEL_LINE * (i))
     switch (type) {
     case QUANT_Q5_0:
-        for (int j = 0; j < 5; j++) w[j] = bits(l[j], 0, 31);
-        w[5] = _mm256_or_si256(bits(l[0], 5, 7), bits(l[1], 3, 24));
-        w[6] = _mm256_or_si256(bits(l[2], 5, 7), bits(l[3], 3, 24));
-        w[7] = or3(bits(l[4], 5, 7), bits(l[1], 2, 8), bits(l[3], 1, 16));
-        break;
-    case QUANT_Q8_0: /* signed */
-        for (int j = 0; j < PANEL_QUADS; j++) w[j] = _mm256_xor_si256(l[j], _mm256_set1_epi8((char)0x80));
-        break;
+        if (j < 5) return bits(LINE(j), 0, 31);
+        if (j < 7) return _mm256_or_si256(bits(LINE(2 * j - 10), 5, 7), bits(LINE(2 * j - 9), 3, 24));
+        return or3(bits(LINE(4), 5, 7), bits(LINE(1), 2, 8), bits(LINE(3), 1, 16));
+    case QUANT_Q8_0: return _mm256_xor_si256(LINE(j), _mm256_set1_epi8((char)0x80)); /* signed */
     case QUANT_Q6_K:
-        for (int j = 0; j < 6; j++) w[j + j / 3] = bits(l[j], 0, 63);
-        for (int j = 0; j < 2; j++)
-            w[4 * j + 3] = or3(bits(l[3 * j], 6, 3), bits(l[3 * j + 1], 4, 12), bits(l[3 * j + 2], 2, 48));
-        break;
-    default:
-        for (int j = 0; j < 4; j++) {
-            w[j] = bits(l[j], 0, 15);
-            w[j + 4] = bits(l[j], 4, 15);
-        }
+        if (j % 4 < 3) return bits(LINE(j - j / 4), 0, 63);
+        j = j / 4 * 3;
+        return or3(bits(LINE(j), 6, 3), bits(LINE(j + 1), 4, 12), bits(LINE(j + 2), 2, 48));
+    default: return bits(LINE(j % 4), j / 4 * 4, 15);
     }
+#undef LINE
 }
 
 /* The same four activations in every lane. */
@@ -128,34 +123,51 @@ INLINE __m256i quad(const int8_t *q, int j)
     return _mm256_set1_epi32(four);
 }
 
-/* Quads from .. to-1; `run` of them are added in 16 bits. */
-INLINE __m256i dot(const __m256i w[PANEL_QUADS], const int8_t *q, int from, int to, int run)
+/* 16-bit sums of pairs. */
+INLINE __m256i pairs(__m256i w, __m256i q, enum quant type)
 {
-    __m256i total = _mm256_setzero_si256();
-    for (int j = from; j < to; j += run) {
-        __m256i sum = _mm256_maddubs_epi16(w[j], quad(q, j));
-        for (int i = j + 1; i < j + run; i++) {
-            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w[i], quad(q, i)));
-            __asm__("" : "+x"(sum)); /* gcc 12 makes a tree of the additions and spills: 1.5 times slower */
+    if (type == QUANT_Q8_0) return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
+    return _mm256_maddubs_epi16(w, q);
+}
+
+/* How many quads may be added in 16 bits. */
+INLINE int run_of(enum quant type)
+{
+    return type == QUANT_Q8_0 ? 1 : type == QUANT_Q6_K ? 2 : type == QUANT_Q5_0 ? 4 : 8;
+}
+
+/* total[r] = sum over quads from .. to-1 of weights times activations, of n rows; row r's are at q + r * ld_q. A quad
+ * goes to all rows before the next: so many independent sums hide each other's latencies, and only one quad's weights
+ * are held at a time. */
+INLINE void dots(__m256i total[MAX_TILE], const uint8_t *at, const int8_t *q, size_t ld_q, int from, int to,
+                 enum quant type, int n)
+{
+    __m256i sum[MAX_TILE];
+    int run = run_of(type);
+#pragma GCC unroll 8
+    for (int j = from; j < to; j++) {
+        __m256i w = quad_weights(at, j, type);
+        IN_ORDER(w);
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++) {
+            __m256i p = pairs(w, quad(q + (size_t)r * ld_q, j), type);
+            sum[r] = j % run == 0 ? p : _mm256_add_epi16(sum[r], p);
+            IN_ORDER(sum[r]);
+            if (j % run < run - 1) continue;
+            p = _mm256_madd_epi16(sum[r], _mm256_set1_epi16(1));
+            total[r] = j < from + run ? p : _mm256_add_epi32(total[r], p);
         }
-        total = _mm256_add_epi32(total, _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
     }
-    return total;
 }
 
-INLINE __m256i dot_signed(const __m256i w[PANEL_QUADS], const int8_t *q)
+/* isum - sum of q << shift: what the weights' offset has added. */
+INLINE __m256i take_off(__m256i isum, int32_t sum, int shift)
 {
-    __m256i total = _mm256_setzero_si256();
-    for (int j = 0; j < PANEL_QUADS; j++) {
-        __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w[j]), _mm256_sign_epi8(quad(q, j), w[j]));
-        total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-    }
-    return total;
+    return _mm256_sub_epi32(isum, _mm256_slli_epi32(_mm256_set1_epi32(sum), shift));
 }
 
-INLINE __m256 step(__m256 acc, __m256 s_w, float s_x, __m256i isum, int32_t off)
+INLINE __m256 step(__m256 acc, __m256 s_w, float s_x, __m256i isum)
 {
-    if (off) isum = _mm256_sub_epi32(isum, _mm256_set1_epi32(off));
     return _mm256_fmadd_ps(_mm256_mul_ps(_mm256_set1_ps(s_x), s_w), _mm256_cvtepi32_ps(isum), acc);
 }
 
@@ -168,30 +180,33 @@ INLINE void prefetch(const uint8_t *at, int n_bytes)
 }
 
 /* Adds n_blocks blocks from block i_block on to acc, of token rows row .. row+n-1. */
-INLINE void group_product(__m256 acc[MAX_ROWS], const uint8_t *at, const struct scales *scales, const struct acts *a,
-                          int row, int i_block, int n_blocks, enum quant type, int n, bool first_half)
+INLINE void group_product(__m256 acc[MAX_TILE], const uint8_t *at, const struct scales *scales, const struct acts *a,
+                          int row, int i_block, int n_blocks, enum quant type, int n, bool first_time)
 {
     size_t n_all = (size_t)(a->n_in / BLOCK);
     for (int i = 0; i < n_blocks; i++, at += panel_block_bytes(type)) {
-        __m256i w[PANEL_QUADS];
-        if (first_half) prefetch(at, panel_block_bytes(type));
-        unpack(w, at, type);
+        if (first_time) prefetch(at, panel_block_bytes(type));
+        size_t b = (size_t)row * n_all + (size_t)(i_block + i);
+        const int8_t *q = a->q + b * BLOCK;
+        const int32_t *sum = a->sum + 2 * b;
+        const float *s = a->s + b, *u = a->u + b;
+        __m256i isum[2][MAX_TILE];
+        if (type == QUANT_Q6_K) {
+            dots(isum[0], at, q, n_all * BLOCK, 0, 4, type, n);
+            dots(isum[1], at, q, n_all * BLOCK, 4, 8, type, n);
+        } else {
+            dots(isum[0], at, q, n_all * BLOCK, 0, 8, type, n);
+        }
 #pragma GCC unroll 8
-        for (int r = 0; r < n; r++) {
-            size_t b = (size_t)(row + r) * n_all + (size_t)(i_block + i);
-            const int8_t *q = a->q + b * BLOCK;
-            const int32_t *sum = a->sum + 2 * b;
-            float s = a->s[b];
+        for (int r = 0; r < n; r++, sum += 2 * n_all, s += n_all, u += n_all) {
             if (type == QUANT_Q6_K) {
-                acc[r] = step(acc[r], scales->s[2 * i], s, dot(w, q, 0, 4, 2), 32 * sum[0]);
-                acc[r] = step(acc[r], scales->s[2 * i + 1], s, dot(w, q, 4, 8, 2), 32 * sum[1]);
-            } else if (type == QUANT_Q8_0) {
-                acc[r] = step(acc[r], scales->s[i], s, dot_signed(w, q), 0);
+                acc[r] = step(acc[r], scales->s[2 * i], *s, take_off(isum[0][r], sum[0], 5));
+                acc[r] = step(acc[r], scales->s[2 * i + 1], *s, take_off(isum[1][r], sum[1], 5));
             } else if (type == QUANT_Q5_0) {
-                acc[r] = step(acc[r], scales->s[i], s, dot(w, q, 0, 8, 4), 16 * (sum[0] + sum[1]));
+                acc[r] = step(acc[r], scales->s[i], *s, take_off(isum[0][r], sum[0] + sum[1], 4));
             } else {
-                acc[r] = step(acc[r], scales->s[i], s, dot(w, q, 0, 8, 8), 0);
-                acc[r] = _mm256_fmadd_ps(scales->m[i], _mm256_set1_ps(a->u[b]), acc[r]);
+                acc[r] = step(acc[r], scales->s[i], *s, isum[0][r]);
+                if (type != QUANT_Q8_0) acc[r] = _mm256_fmadd_ps(scales->m[i], _mm256_set1_ps(*u), acc[r]);
             }
         }
     }
@@ -202,6 +217,7 @@ INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struc
 {
     const uint8_t *front = panel, *group = panel + panel_front_bytes(type, a->n_in);
     __m256 acc[2][MAX_ROWS];
+    int tile = n > MAX_TILE ? (n + 1) / 2 : n;
     for (int r = 0; r < n; r++) acc[0][r] = acc[1][r] = _mm256_setzero_ps();
     for (int b = 0; b < a->n_in / BLOCK; b += PANEL_GROUP) {
         int n_blocks = a->n_in / BLOCK - b < PANEL_GROUP ? a->n_in / BLOCK - b : PANEL_GROUP;
@@ -210,7 +226,10 @@ INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struc
         for (int half = 0; half < 2; half++) {
             struct scales scales;
             scales_read(&scales, group, front, n_blocks, half, type);
-            group_product(acc[half], at + 32 * half, &scales, a, row, b, n_blocks, type, n, half == 0);
+            group_product(acc[half], at + 32 * half, &scales, a, row, b, n_blocks, type, tile, half == 0);
+            if (n > tile)
+                group_product(acc[half] + tile, at + 32 * half, &scales, a, row + tile, b, n_blocks, type, n - tile,
+                              false);
         }
         group += panel_group_bytes(type);
         front += PANEL * 2;
