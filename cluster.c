@@ -30,8 +30,12 @@ static int threads_of(const struct cluster_config *c)
 static struct worker_config worker_config(const struct cluster_config *c, int peer)
 {
     const char *path = peer >= PEER_VERIFIER ? c->big : c->layout.drafter == DRAFTER_LITTLE ? c->little : NULL;
-    return (struct worker_config){
-        .layout = c->layout, .peer = peer, .path = path, .kernels = c->kernels, .n_threads = threads_of(c)};
+    return (struct worker_config){.layout = c->layout,
+                                  .peer = peer,
+                                  .path = path,
+                                  .requantize = c->requantize && peer == PEER_DRAFTER,
+                                  .kernels = c->kernels,
+                                  .n_threads = threads_of(c)};
 }
 
 static void *member_main(void *arg)

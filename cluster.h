@@ -13,6 +13,7 @@
 struct cluster_config { /* borrowed until cluster_join */
     struct layout layout;
     const char *big, *little;
+    bool requantize; /* the little model, to fewer bits a weight (engine.h) */
     const struct kernels *kernels;
     int n_threads; /* of each worker; 0: the cores that this process may use */
     /* Tests: a drafter of their own in place of worker_run. */

@@ -172,6 +172,7 @@ static int run_generate(struct program *p, struct err *err)
     if (rc != OK) return p->rank ? rc : complain(err);
     p->config.big = p->o.big;
     p->config.little = p->o.little;
+    p->config.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
     if (p->launched) return p->rank ? generate_other_rank(p, err) : generate_first_rank(p, err);

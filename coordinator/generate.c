@@ -95,6 +95,7 @@ static int run(const struct generate *g, struct seq *seqs, bool drafting, const 
         .draft_ctx = o->drafter == DRAFTER_NGRAM ? NGRAM_CTX_MOST : o->draft_ctx,
         .n_lanes = n_lanes(g),
         .n_ids = g->n_ids,
+        .n_proposed = o->draft_vocab && o->draft_vocab < g->n_ids ? o->draft_vocab : g->n_ids,
         .n_top = o->logprobs,
         .fallback = o->fallback,
     };

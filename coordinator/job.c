@@ -355,6 +355,7 @@ int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_se
         .max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows,
         .max_jobs = (int)j->seen[PEER_VERIFIER].h.max_jobs,
         .n_ids = run->n_ids,
+        .n_proposed = run->n_proposed,
         .root = job_root(j->c.vocab_big),
         .end_ids = run->end_ids,
         .n_end_ids = run->n_end_ids,

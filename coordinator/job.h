@@ -36,7 +36,7 @@ struct job_run { /* what differs from run to run; see spec_config */
     bool drafting, guard, ignore_eos;
     int draft_max, draft_ctx;
     int n_lanes;
-    int n_ids;
+    int n_ids, n_proposed;
     const int32_t *end_ids;
     int n_end_ids, n_top;
     struct rule rule;

@@ -22,6 +22,7 @@ enum { MAX_STOPS = 16 };
 /* exact: big's greedy text. sample: a sample of big. bild: what big finds likely enough (2302.07863), lossy. */
 enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD };
 enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
+enum little_quant { LITTLE_Q4, LITTLE_FILE };
 
 struct options { /* strings are borrowed from argv */
     enum command command;
@@ -36,6 +37,8 @@ struct options { /* strings are borrowed from argv */
     int n_predict; /* 0: until an end id or the context */
     int draft_max;
     int draft_ctx;
+    enum little_quant little_quant;
+    int draft_vocab; /* 0: all ids */
     bool guard;
     enum accept accept;
     float fallback, rollback;

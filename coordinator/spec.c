@@ -84,7 +84,7 @@ static void post_open(struct spec *s, struct lane *l, int peer)
     a->peer = peer;
     a->message = (struct message){.tag = TAG_OPEN,
                                   .open = {.slot = slot_of(s, l),
-                                           .n_ids = (uint32_t)s->c.n_ids,
+                                           .n_ids = (uint32_t)s->c.n_proposed,
                                            .end_ids = s->c.end_ids,
                                            .n_end_ids = s->c.ignore_eos ? 0 : (size_t)s->c.n_end_ids,
                                            .last_position = (uint32_t)s->c.n_ctx}};

@@ -29,7 +29,8 @@ struct spec_config {
     double draft_cost; /* drafter's time a token over big's, as far as known before: bytes over bytes; 0: nothing */
     int n_lanes;       /* sequences at once */
     int n_ctx, max_rows, max_jobs;
-    int n_ids; /* ids below it are known to both models */
+    int n_ids;      /* ids below it are known to both models */
+    int n_proposed; /* ids below it may be drafted; at most n_ids */
     uint64_t root;
     const int32_t *end_ids; /* borrowed */
     int n_end_ids;

@@ -69,4 +69,14 @@ does . generate --big toy.gguf --raw -n 8 "Once upon a time"
 [ "$(wc -l < err)" -ge 1 ] || wrong "generate: no closing line"
 does '"origin"' generate --big toy.gguf --draft ngram --check --raw -n 16 -o jsonl "the the the the the"
 
+# The drafter reads every id, and proposes those below --draft-vocab.
+does '"origin"' generate --big toy.gguf --little toy.gguf --draft-vocab 256 --guard off --check --raw -n 64 -o jsonl hello
+python3 - << 'END' || wrong "--draft-vocab 256: other ids are drafted, or none after one that was not"
+import json
+row = json.load(open("out"))
+drafted = [origin == "draft" for origin in row["origin"]]
+assert all(i < 256 for i, d in zip(row["ids"], drafted) if d)
+assert True in drafted[[i >= 256 for i in row["ids"]].index(True):]
+END
+
 verdict

@@ -3,6 +3,7 @@ pilotfish_test(test_kernels test_kernels.c ${hard} LIBS pf_kernels)
 pilotfish_test(test_kernels_ref test_kernels_ref.c ${hard} LIBS pf_kernels m)
 pilotfish_test(test_math test_math.c LIBS pf_kernels m)
 pilotfish_test(test_noise test_noise.c LIBS pf_kernels m)
+pilotfish_test(test_requantize test_requantize.c ${hard} LIBS pf_worker m)
 pilotfish_test(test_pool test_pool.c LIBS pf_kernels)
 
 add_test(NAME libm_symbols COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/libm_symbols.sh ${CMAKE_NM} $<TARGET_FILE:pf_kernels>

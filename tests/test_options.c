@@ -36,6 +36,8 @@ static void defaults_are_the_ones_that_help_names(void **state)
     assert_int_equal(o.drafter, DRAFTER_NONE);
     assert_int_equal(o.draft_max, 4);
     assert_int_equal(o.draft_ctx, 512);
+    assert_int_equal(o.draft_vocab, 65536);
+    assert_int_equal(o.little_quant, LITTLE_Q4);
     assert_true(o.guard);
     assert_int_equal(o.n_predict, 0);
     assert_int_equal(o.ctx, 4096);
@@ -54,7 +56,8 @@ static void every_option_reaches_its_field(void **state)
     struct err err;
     assert_int_equal(
         parse(&o,
-              "generate -m B -md L -f - -n 7 --draft-max=8 --draft-ctx 99 --guard off --check --ignore-eos "
+              "generate -m B -md L -f - -n 7 --draft-max=8 --draft-ctx 99 --draft-vocab 0 --little-quant file "
+              "--guard off --check --ignore-eos "
               "--logprobs 3 --ctx 100 --threads 2 --tp 3 --pp 2 --parallel 9 --color never -o jsonl --stats "
               "--system=",
               &err),
@@ -68,6 +71,8 @@ static void every_option_reaches_its_field(void **state)
     int expected[] = {7, 8, 99, 3, 100, 2, 3, 2, 9};
     assert_memory_equal(numbers, expected, sizeof numbers);
     assert_false(o.guard);
+    assert_int_equal(o.draft_vocab, 0);
+    assert_int_equal(o.little_quant, LITTLE_FILE);
     assert_true(o.check && o.ignore_eos && o.stats);
     assert_int_equal(o.color, WHEN_NEVER);
     assert_int_equal(o.output, OUT_JSONL);
@@ -184,6 +189,8 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B --tp= x", "not a whole number"},
         {"generate -m B --draft-max 0 x", "must be from 1 to 64"},
         {"generate -m B --draft-max 65 x", "must be from 1 to 64"},
+        {"generate -m B --draft-vocab -1 x", "must be from 0 to"},
+        {"generate -m B --little-quant q3 x", "must be one of q4|file"},
         {"generate -m B --logprobs 21 x", "must be from 0 to 20"},
         {"generate -m B --ctx 1 x", "must be from 2 to"},
         {"generate -m B --threads 1025 x", "must be from 1 to 1024"},

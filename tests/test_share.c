@@ -74,7 +74,7 @@ static void measure(struct measure *out, const char *path, const struct share *s
     struct err err = {0};
     struct gguf g;
     struct model m;
-    if (gguf_open(&g, path, &err) != OK || model_open(&m, path, share, fastest(), &err) != OK) goto wrong;
+    if (gguf_open(&g, path, &err) != OK || model_open(&m, path, share, false, fastest(), &err) != OK) goto wrong;
     out->tensors = tensor_bytes(&m, &g);
     out->kv = kv_bytes(&m);
     model_close(&m);

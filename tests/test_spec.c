@@ -614,6 +614,7 @@ static void stray_open(struct stray *t, bool drafting)
                                               .max_rows = 8,
                                               .max_jobs = 4,
                                               .n_ids = 256,
+                                              .n_proposed = 256,
                                               .root = 1};
     const int32_t prompt[] = {'a', 'b'};
     struct err err;

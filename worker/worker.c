@@ -51,6 +51,7 @@ static int open_engine(struct worker *w, struct err *err)
     const struct layout *l = &c->layout;
     struct engine_config config = {
         .path = c->path,
+        .requantize = c->requantize,
         .share = {.n_stages = 1, .n_shards = 1},
         .kernels = c->kernels,
         .collective = c->collective,

@@ -22,6 +22,7 @@ struct worker_config { /* all borrowed until worker_run returns */
     struct layout layout;
     int peer;
     const char *path; /* the model; NULL: an n-gram drafter */
+    bool requantize;  /* see engine.h */
     const struct kernels *kernels;
     struct collective *collective; /* of this stage's shards; NULL with one */
     int n_threads;

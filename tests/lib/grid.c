@@ -206,6 +206,7 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
                           .draft_ctx = GRID_CTX,
                           .n_lanes = n,
                           .n_ids = g->n_vocab,
+                          .n_proposed = g->n_vocab,
                           .n_top = GRID_TOP,
                           .rule = g->rule,
                           .fallback = g->fallback,
@@ -242,8 +243,12 @@ void grid_run(struct grid *g, const struct cell *c)
     struct layout l;
     struct cluster *cluster = NULL;
     if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
-    struct cluster_config config = {
-        .layout = l, .big = g->big, .little = g->little, .kernels = g->kernels, .n_threads = c->threads};
+    struct cluster_config config = {.layout = l,
+                                    .big = g->big,
+                                    .little = g->little,
+                                    .requantize = c->drafter == GRID_LITTLE,
+                                    .kernels = g->kernels,
+                                    .n_threads = c->threads};
     if (c->drafter == GRID_ITSELF) config.little = g->big;
     if (c->drafter == GRID_WRONG) {
         config.drafter = grid_wrong_drafter;

@@ -478,6 +478,7 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
                                .max_rows = c->max_rows,
                                .max_jobs = c->max_jobs,
                                .n_ids = c->n_ids,
+                               .n_proposed = c->n_ids,
                                .root = ROOT,
                                .end_ids = end_ids,
                                .n_end_ids = 1,

@@ -19,7 +19,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->col = c->collective;
     e->max_rows = c->max_rows;
     e->n_threads = c->n_threads;
-    int rc = model_open(&e->model, c->path, &c->share, c->kernels, err);
+    int rc = model_open(&e->model, c->path, &c->share, c->requantize, c->kernels, err);
     if (rc == OK && !(e->pool = pool_open(c->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);
     if (rc != OK) {

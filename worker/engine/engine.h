@@ -26,6 +26,7 @@ struct engine;
 struct engine_config {
     const char *path;
     struct share share;
+    bool requantize; /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
     const struct kernels *kernels;
     struct collective *collective; /* borrowed; NULL with one shard */
     int n_threads;

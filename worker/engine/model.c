@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "proto/history.h"
+#include "worker/engine/requantize.h"
 
 struct arch {
     const char *name;
@@ -156,13 +157,20 @@ static int add_piece(struct pieces *p, struct piece piece, struct err *err)
     return OK;
 }
 
+/* The format in which a matrix is kept. */
+static enum quant kept_type(const struct model *m, const struct gguf_tensor *t)
+{
+    enum quant type = (enum quant)t->type;
+    return m->requantize && type != QUANT_Q4_K && t->dim[0] % BLOCK == 0 ? QUANT_Q4_1 : type;
+}
+
 /* Rows [from, to) of a matrix [n_out, n_in]. */
 static int add_matrix(struct model *m, struct pieces *p, const char *name, int n_in, int n_out, int from, int to,
                       struct weights *w, struct err *err)
 {
     const struct gguf_tensor *t = need_tensor(m, name, n_in, n_out, err);
     if (!t) return E_MODEL;
-    w->type = (enum quant)t->type;
+    w->type = kept_type(m, t);
     w->n_in = n_in;
     w->n_out = to - from;
     return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .matrix = w}, err);
@@ -352,15 +360,16 @@ static void note_formats(struct model *m, const struct pieces *p)
         m->any_quant |= !is_float;
     }
     if (!model_last(m) || !m->shape.tied) return;
-    const struct gguf_tensor *t = gguf_tensor(&m->file, "token_embd.weight");
-    bool is_float = t->type == QUANT_F32 || t->type == QUANT_F16;
+    enum quant type = kept_type(m, gguf_tensor(&m->file, "token_embd.weight"));
+    bool is_float = type == QUANT_F32 || type == QUANT_F16;
     m->any_float |= is_float;
     m->any_quant |= !is_float;
 }
 
-int model_open(struct model *m, const char *path, const struct share *share, const struct kernels *k, struct err *err)
+int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
+               struct err *err)
 {
-    *m = (struct model){.share = *share};
+    *m = (struct model){.share = *share, .requantize = requantize};
     struct pieces p = {0};
     int rc = gguf_open(&m->file, path, err);
     if (rc != OK) return rc;
@@ -399,7 +408,60 @@ struct packing {
     const struct piece *piece;
     const struct kernels *k;
     struct pool *pool;
+    struct remake *remake; /* [n_threads]; NULL: no matrix changes its format */
 };
+
+/* A thread's room to make a panel of one format from rows of another. */
+struct remake {
+    uint8_t *panel, *rows; /* as the file has them; Q4_1 */
+    float *row;
+};
+
+static void remake_free(struct remake *r, int n)
+{
+    for (int i = 0; r && i < n; i++) {
+        free(r[i].panel);
+        free(r[i].rows);
+        free(r[i].row);
+    }
+    free(r);
+}
+
+/* For any matrix of the list. NULL: out of memory. */
+static struct remake *remake_open(const struct pieces *p, const struct kernels *k, int n_threads)
+{
+    size_t n_panel = 0, n_in = 0;
+    for (int i = 0; i < p->n; i++) {
+        if (!p->list[i].matrix) continue;
+        size_t n = k->panel_bytes((enum quant)p->list[i].tensor->type, p->list[i].matrix->n_in);
+        if (n > n_panel) n_panel = n;
+        if ((size_t)p->list[i].matrix->n_in > n_in) n_in = (size_t)p->list[i].matrix->n_in;
+    }
+    struct remake *r = calloc((size_t)n_threads, sizeof *r);
+    bool ok = r;
+    for (int i = 0; ok && i < n_threads; i++)
+        ok = (r[i].panel = aligned_alloc(ALIGN, align_up(n_panel, ALIGN))) &&
+             (r[i].rows = malloc(PANEL * (n_in / BLOCK + 1) * Q4_1_BYTES)) && (r[i].row = malloc(n_in * sizeof(float)));
+    if (ok) return r;
+    remake_free(r, r ? n_threads : 0);
+    return NULL;
+}
+
+/* The rows, changed to Q4_1. */
+static void remake_rows(const struct remake *r, const struct packing *job, const void *rows[PANEL])
+{
+    int n_in = job->piece->matrix->n_in;
+    enum quant type = (enum quant)job->piece->tensor->type;
+    struct weights w = {type, n_in, PANEL, job->k->panel_bytes(type, n_in), r->panel};
+    job->k->pack(r->panel, rows, type, n_in);
+    for (int i = 0; i < PANEL; i++) {
+        if (!rows[i]) continue;
+        uint8_t *row = r->rows + (size_t)i * (size_t)(n_in / BLOCK) * Q4_1_BYTES;
+        job->k->row(r->row, &w, i);
+        requantize_q4_1(job->k, row, r->row, n_in);
+        rows[i] = row;
+    }
+}
 
 /* Each thread packs, and so first touches, the panels that it will read. */
 static void pack_part(void *arg, int i_thread)
@@ -415,6 +477,7 @@ static void pack_part(void *arg, int i_thread)
             int row = panel * PANEL + i;
             rows[i] = row < n_rows ? p->tensor->data + (size_t)(p->row_from + row) * row_bytes : NULL;
         }
+        if (p->matrix->type != (enum quant)p->tensor->type) remake_rows(&job->remake[i_thread], job, rows);
         job->k->pack(p->matrix->panels + (size_t)panel * p->matrix->panel_bytes, rows, p->matrix->type,
                      p->matrix->n_in);
     }
@@ -423,8 +486,13 @@ static void pack_part(void *arg, int i_thread)
 int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err)
 {
     struct pieces p = {0};
+    struct remake *remake = NULL;
     int rc = list_pieces(m, &p, err);
     if (rc != OK) goto out;
+    if (m->requantize && !(remake = remake_open(&p, k, pool_threads(pool)))) {
+        rc = err_set(err, E_FAIL, "out of memory to requantize %s", m->file.path);
+        goto out;
+    }
     m->memory = mmap(NULL, align_up(m->n_bytes, HUGE_PAGE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m->memory == MAP_FAILED) {
         m->memory = NULL;
@@ -442,7 +510,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, stru
         } else {
             piece->matrix->panel_bytes = k->panel_bytes(piece->matrix->type, piece->matrix->n_in);
             piece->matrix->panels = at;
-            pool_run(pool, pack_part, &(struct packing){piece, k, pool});
+            pool_run(pool, pack_part, &(struct packing){piece, k, pool, remake});
         }
         at += piece_bytes(piece, k);
         gguf_release(&m->file, piece->tensor);
@@ -454,6 +522,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, stru
     }
     gguf_close(&m->file);
 out:
+    remake_free(remake, pool_threads(pool));
     free(p.list);
     return rc;
 }

@@ -63,12 +63,14 @@ struct model {
     uint64_t hash;             /* of the tensor directory and the first bytes of each tensor */
     uint64_t vocab_hash;       /* of the tokens and their types */
     bool any_float, any_quant; /* formats of this share's products */
+    bool requantize;           /* matrices of more bits become Q4_1 (requantize.h) */
     uint8_t *memory;           /* owns: one mapping of n_bytes */
 };
 
 /* E_MODEL: not a model we run (format or architecture named). E_LAYOUT: more stages than blocks, more shards than
  * heads. */
-int model_open(struct model *m, const char *path, const struct share *share, const struct kernels *k, struct err *err);
+int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
+               struct err *err);
 int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err);
 void model_close(struct model *m);
 

@@ -1,0 +1,61 @@
+#include "worker/engine/requantize.h"
+
+#include <string.h>
+
+enum { N = BLOCK, Q_MOST = 15, N_FITS = 2 };
+
+struct line { /* w = d * q + m */
+    float d, m;
+};
+
+static struct line line_of_range(const float *x)
+{
+    float low = x[0], high = x[0];
+    for (int i = 1; i < N; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+    }
+    return (struct line){(high - low) / Q_MOST, low};
+}
+
+static void nearest(float *q, struct line l, const float *x)
+{
+    float inv = l.d > 0 ? 1.0f / l.d : 0;
+    for (int i = 0; i < N; i++) {
+        float v = (x[i] - l.m) * inv + 0.5f;
+        v = v < 0 ? 0 : v > Q_MOST ? Q_MOST : v;
+        q[i] = (float)(int)v;
+    }
+}
+
+/* Least squares of x over q. */
+static struct line fit(const float *q, const float *x, struct line otherwise)
+{
+    float sq = 0, sqq = 0, sx = 0, sqx = 0;
+    for (int i = 0; i < N; i++) {
+        sq += q[i];
+        sqq += q[i] * q[i];
+        sx += x[i];
+        sqx += q[i] * x[i];
+    }
+    float det = N * sqq - sq * sq, d = (N * sqx - sq * sx) / det;
+    if (!(det > 0 && d > 0)) return otherwise;
+    return (struct line){d, (sx - d * sq) / N};
+}
+
+void requantize_q4_1(const struct kernels *k, uint8_t *row, const float *x, int n)
+{
+    for (const float *end = x + n; x < end; x += N, row += Q4_1_BYTES) {
+        float q[N];
+        struct line l = line_of_range(x);
+        for (int i = 0; i < N_FITS; i++) {
+            nearest(q, l, x);
+            l = fit(q, x, l);
+        }
+        nearest(q, l, x);
+        uint16_t half[2];
+        k->to_f16(half, (const float[]){l.d, l.m}, 2);
+        memcpy(row, half, sizeof half);
+        for (int i = 0; i < N / 2; i++) row[4 + i] = (uint8_t)((int)q[i] | (int)q[i + N / 2] << 4);
+    }
+}
