@@ -1,18 +1,21 @@
 #include "coordinator/policy.h"
 
+#include <math.h>
+
 enum { ROUNDS_TO_JUDGE = 3 }; /* drafting rounds before their time counts */
 /* Figures from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench: 42 texts of 64 tokens. */
 static const double right_before = 0.8, n_before = 4; /* what is guessed of a draft before anything was seen */
-static const double row_cost = 0.05;                  /* of a checked draft, over a plain token's time */
-static const double read_share = 0.7;                 /* a prompt's ids skip the head, a larger part of little */
-static const double fade = 0.8;                       /* of a sum, a round */
-static const double newest = 0.3;                     /* weight of a new time in its average */
+static const double row_before = 0.05; /* a checked draft's time over a plain token's, before any was seen */
+static const double read_share = 0.7;  /* a prompt's ids skip the head, a larger part of little */
+static const double fade = 0.8;        /* of a sum, a round */
+static const double newest = 0.3;      /* weight of a new time in its average */
 
 void guard_init(struct guard *g, bool enabled, double cost)
 {
     *g = (struct guard){.enabled = enabled,
                         .cost = cost,
                         .pause = GUARD_PAUSE_FIRST,
+                        .row_cost = row_before,
                         .n_right = right_before * n_before,
                         .n_judged = n_before};
 }
@@ -23,7 +26,7 @@ static double gain(const struct guard *g, int window)
     double right = g->n_right / g->n_judged, chance = 1, tokens = 1;
     double cost = g->draft_ns > 0 ? g->draft_ns / g->plain_ns : g->cost;
     for (int i = 0; i < window; i++) tokens += chance *= right;
-    return tokens / (1 + window * (cost + row_cost));
+    return tokens / (1 + window * (cost + g->row_cost));
 }
 
 int guard_window(const struct guard *g, int most)
@@ -64,6 +67,7 @@ static void resume(struct guard *g)
     g->paused = false;
     g->n_wrong = GUARD_WRONG_MOST / 2;
     g->n_rounds = 0;
+    g->row_cost = row_before;
     g->draft_ns = g->drafting_ns = g->drafting_tokens = 0;
 }
 
@@ -84,6 +88,7 @@ static void note_drafting(struct guard *g, const struct guard_round *r)
     g->n_judged += r->n_accepted + (r->n_accepted < r->n_drafted);
     if (r->measured) {
         average(&g->draft_ns, r->draft_ns / r->n_drafted);
+        average(&g->row_cost, fmax(0, (r->ns - r->draft_ns) / g->plain_ns - 1) / r->n_drafted);
         g->drafting_ns = fade * g->drafting_ns + r->ns;
         g->drafting_tokens = fade * g->drafting_tokens + r->n_tokens;
         g->n_rounds++;

@@ -33,6 +33,7 @@ struct guard {
     int n_rounds;                        /* drafting rounds measured since it was last switched on */
     double plain_ns;                     /* a token without drafts; 0: not measured yet */
     double draft_ns;                     /* a drafted token; 0: not measured yet */
+    double row_cost;                     /* what a draft's row adds to a verify, over plain_ns; then as measured */
     double drafting_ns, drafting_tokens; /* sums over the last rounds, fading */
     double n_right, n_judged;            /* drafts, and big's own tokens as far as it was sure of them */
 };

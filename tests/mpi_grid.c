@@ -113,7 +113,8 @@ static int lead(struct pump *pump)
 static int wrong_drafter(struct launch *l)
 {
     struct mailbox *mailbox = mail_mpi_open(&l->layout, PEER_DRAFTER);
-    int rc = mailbox ? grid_wrong_drafter(&l->grid, mailbox) : 1;
+    struct proposer wrong = grid_wrong_proposer(&l->grid);
+    int rc = mailbox ? proposer_run(&wrong, mailbox) : 1;
     mailbox_close(mailbox);
     return rc;
 }

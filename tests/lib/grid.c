@@ -29,7 +29,7 @@ enum drafter grid_layout_drafter(enum grid_drafter d)
     return d == GRID_NONE ? DRAFTER_NONE : d == GRID_NGRAM ? DRAFTER_NGRAM : DRAFTER_LITTLE;
 }
 
-static uint64_t vocab_hash(const char *path)
+uint64_t grid_vocab_hash(const char *path)
 {
     struct gguf g;
     struct err err = {0};
@@ -55,7 +55,7 @@ void grid_init(struct grid *g, const char *big, const char *little, const struct
     }
 }
 
-/* ---- the drafter that is always wrong ---- */
+/* ---- drafters without a model ---- */
 
 static int32_t right_id(const struct grid *g, const int32_t *ids, int n)
 {
@@ -64,7 +64,19 @@ static int32_t right_id(const struct grid *g, const int32_t *ids, int n)
     return 0; /* past the text's end, or in the first run: nothing to know */
 }
 
-static int answer(struct grid *g, struct slots *slots, struct wire_arena *out, struct mailbox *mb,
+/* Right but for the first: so every draft is refused at once, and what follows never counts. */
+static int32_t wrong_id(void *arg, const int32_t *ids, int n)
+{
+    struct grid *g = arg;
+    return (right_id(g, ids, n) + 1) % g->n_vocab;
+}
+
+struct proposer grid_wrong_proposer(struct grid *g)
+{
+    return (struct proposer){grid_vocab_hash(g->big), wrong_id, g};
+}
+
+static int answer(const struct proposer *p, struct slots *slots, struct wire_arena *out, struct mailbox *mb,
                   const struct draft_ask *ask)
 {
     struct err err;
@@ -75,8 +87,7 @@ static int answer(struct grid *g, struct slots *slots, struct wire_arena *out, s
     struct slot *s = &slots->slot[ask->slot];
     uint32_t at = (uint32_t)s->len;
     while ((uint32_t)s->len < ask->until && n < 64) {
-        /* Right but for the first: so every draft is refused at once, and what follows never counts. */
-        int32_t id = (right_id(g, s->ids, s->len) + 1) % g->n_vocab;
+        int32_t id = p->propose(p->arg, s->ids, s->len);
         rows[n++] = (struct draft_row){id, 0.9f};
         slots_apply(slots, ask->slot, (uint32_t)s->len, &id, 1);
     }
@@ -98,9 +109,9 @@ static int post(struct mailbox *mb, struct wire_arena *out, const struct message
     return rc == OK ? mailbox_post(mb, PEER_COORDINATOR, m->tag, data, n_bytes, &err) : rc;
 }
 
-int grid_wrong_drafter(void *arg, struct mailbox *mb)
+int proposer_run(void *arg, struct mailbox *mb)
 {
-    struct grid *g = arg;
+    const struct proposer *p = arg;
     struct err err;
     struct wire_arena in = {0}, out = {0};
     struct slots slots = {0};
@@ -108,7 +119,7 @@ int grid_wrong_drafter(void *arg, struct mailbox *mb)
                         .hello = {.version = WIRE_VERSION,
                                   .host = "here",
                                   .peer = PEER_DRAFTER,
-                                  .vocab = vocab_hash(g->big),
+                                  .vocab = p->vocab_hash,
                                   .path = "",
                                   .memory_bytes = UINT64_MAX,
                                   .cpu = ""}};
@@ -127,7 +138,7 @@ int grid_wrong_drafter(void *arg, struct mailbox *mb)
             rc = slots_init(&slots, (int)m.welcome.n_slots, (int)m.welcome.n_ctx, m.welcome.root, &err);
             if (rc == OK) rc = post(mb, &out, &(struct message){.tag = TAG_READY, .ready = {1}});
         }
-        if (m.tag == TAG_DRAFT_ASK) rc = answer(g, &slots, &out, mb, &m.ask);
+        if (m.tag == TAG_DRAFT_ASK) rc = answer(p, &slots, &out, mb, &m.ask);
     }
     slots_free(&slots);
     wire_arena_free(&in);
@@ -199,7 +210,7 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
     int n = c->with_others ? g->n_prompts : 1, rc = OK;
     for (int i = 0; i < n && rc == OK; i++)
         rc = seq_init(&seqs[i], i, g->prompts[i], g->n_prompt[i], g->n_predict, GRID_CTX, GRID_TOP,
-                      job_root(vocab_hash(g->big)), &err);
+                      job_root(grid_vocab_hash(g->big)), &err);
     struct job_run run = {.drafting = c->drafter != GRID_NONE,
                           .ignore_eos = true,
                           .draft_max = c->draft_max,
@@ -226,7 +237,7 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     struct job_info info;
     cell_name(c, name, sizeof name);
     struct job_config config = {
-        .layout = *l, .vocab_big = vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
+        .layout = *l, .vocab_big = grid_vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
     if (job_open(&job, &config, office, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);
@@ -242,6 +253,7 @@ void grid_run(struct grid *g, const struct cell *c)
     struct err err = {0};
     struct layout l;
     struct cluster *cluster = NULL;
+    struct proposer wrong = grid_wrong_proposer(g);
     if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
     struct cluster_config config = {.layout = l,
                                     .big = g->big,
@@ -251,8 +263,8 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .n_threads = c->threads};
     if (c->drafter == GRID_ITSELF) config.little = g->big;
     if (c->drafter == GRID_WRONG) {
-        config.drafter = grid_wrong_drafter;
-        config.drafter_arg = g;
+        config.drafter = proposer_run;
+        config.drafter_arg = &wrong;
     }
     struct office *office = office_open(l.n_peers);
     assert_non_null(office);

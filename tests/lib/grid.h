@@ -52,8 +52,18 @@ void grid_run(struct grid *g, const struct cell *c);
 /* Rank 0's side of a cell under MPI: the office reaches the ranks; layout's n_ranks is set. */
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct office *office);
 
-/* A drafter that knows big's texts and always proposes the id after the right one. arg: struct grid. */
-int grid_wrong_drafter(void *arg, struct mailbox *mailbox);
+/* A drafter without a model: propose gives the id after ids[n]. What cluster_config.drafter takes; its arg is one of these. */
+struct proposer {
+    uint64_t vocab_hash;
+    int32_t (*propose)(void *arg, const int32_t *ids, int n);
+    void *arg;
+};
+int proposer_run(void *arg, struct mailbox *mailbox);
+
+/* One that knows big's texts and always proposes the id after the right one. g lives as long as it. */
+struct proposer grid_wrong_proposer(struct grid *g);
+
+uint64_t grid_vocab_hash(const char *path);
 
 enum drafter grid_layout_drafter(enum grid_drafter d);
 
