@@ -24,7 +24,7 @@ const struct option option_table[] = {
     {"draft-max", NULL, GEN, OPTION_COUNT, AT(o.draft_max), "N", 1, 64,
      "drafts checked in one pass, at most (4; with bild 10)"},
     {"draft-ctx", NULL, GEN, OPTION_COUNT, AT(o.draft_ctx), "N", 1, LONGEST_CONTEXT,
-     "tokens of the prompt that the little model reads (512)"},
+     "tokens of the prompt that the little model reads (128)"},
     {"draft-vocab", NULL, GEN, OPTION_COUNT, AT(o.draft_vocab), "N", 0, INT_MAX,
      "the little model proposes ids below this only, which are\nthe frequent ones (65536; 0: all)"},
     {"little-quant", NULL, GEN, OPTION_CHOICE, AT(o.little_quant), "q4|file", 0, 0,

@@ -353,7 +353,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
 {
     struct parser r = {
         .p.o = {.draft_max = 4,
-                .draft_ctx = 512,
+                .draft_ctx = 128,
                 .draft_vocab = 65536,
                 .guard = true,
                 .ctx = 4096,

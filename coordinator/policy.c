@@ -5,8 +5,9 @@
 enum { ROUNDS_TO_JUDGE = 3 }; /* drafting rounds before their time counts */
 /* Figures from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench: 42 texts of 64 tokens. */
 static const double right_before = 0.8, n_before = 4; /* what is guessed of a draft before anything was seen */
-static const double row_before = 0.05; /* a checked draft's time over a plain token's, before any was seen */
-static const double read_share = 0.7;  /* a prompt's ids skip the head, a larger part of little */
+static const double row_before = 0.05; /* of a checked draft, over a plain token's time, before any was seen */
+static const double read_share = 0.9;  /* a prompt's ids skip the head, a larger part of little */
+static const int n_more_before = 24;   /* tokens that a text is expected to go on for, at least */
 static const double fade = 0.8;        /* of a sum, a round */
 static const double newest = 0.3;      /* weight of a new time in its average */
 
@@ -15,7 +16,6 @@ void guard_init(struct guard *g, bool enabled, double cost)
     *g = (struct guard){.enabled = enabled,
                         .cost = cost,
                         .pause = GUARD_PAUSE_FIRST,
-                        .row_cost = row_before,
                         .n_right = right_before * n_before,
                         .n_judged = n_before};
 }
@@ -25,8 +25,9 @@ static double gain(const struct guard *g, int window)
 {
     double right = g->n_right / g->n_judged, chance = 1, tokens = 1;
     double cost = g->draft_ns > 0 ? g->draft_ns / g->plain_ns : g->cost;
+    double row = g->row_cost > 0 ? g->row_cost : row_before;
     for (int i = 0; i < window; i++) tokens += chance *= right;
-    return tokens / (1 + window * (cost + g->row_cost));
+    return tokens / (1 + window * (cost + row));
 }
 
 int guard_window(const struct guard *g, int most)
@@ -41,11 +42,12 @@ int guard_window(const struct guard *g, int most)
     return best;
 }
 
-bool guard_reads(const struct guard *g, int window, int n_ids, double read_ns, int n_so_far, int n_left)
+bool guard_reads(const struct guard *g, int window, int n_ids, int n_so_far, int n_left)
 {
     if (!g->enabled || g->cost == 0) return true;
     double saved_ns = g->plain_ns * (1 - 1 / gain(g, window));
-    return saved_ns * (n_so_far < n_left ? n_so_far : n_left) > g->cost * read_share * read_ns * n_ids;
+    int n_more = n_so_far > n_more_before ? n_so_far : n_more_before;
+    return saved_ns * (n_more < n_left ? n_more : n_left) > g->cost * read_share * g->read_ns * n_ids;
 }
 
 static void average(double *mean, double value)
@@ -67,8 +69,7 @@ static void resume(struct guard *g)
     g->paused = false;
     g->n_wrong = GUARD_WRONG_MOST / 2;
     g->n_rounds = 0;
-    g->row_cost = row_before;
-    g->draft_ns = g->drafting_ns = g->drafting_tokens = 0;
+    g->row_cost = g->draft_ns = g->drafting_ns = g->drafting_tokens = 0;
 }
 
 static void note_plain(struct guard *g, const struct guard_round *r)

@@ -35,7 +35,6 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     struct guard_round now; /* the round in work */
     uint64_t sent_ns;       /* the message that is out */
     uint64_t round_ns;      /* when this round began */
-    double read_ns;         /* big's time for an id of the prompt */
 };
 
 struct spec {
@@ -168,7 +167,7 @@ static int draft_window(struct spec *s, struct lane *l)
     if (!s->c.drafting || window < 1 || l->hopeless || l->rolled_back || s->c.fallback > 1) return 0;
     if (l->base < 0) {
         int n = q->n_ids < s->c.draft_ctx ? q->n_ids : s->c.draft_ctx;
-        if (!guard_reads(&l->guard, window, n, l->read_ns, seq_n_generated(q), left)) return 0;
+        if (!guard_reads(&l->guard, window, n, seq_n_generated(q), left)) return 0;
         l->base = q->n_ids - n;
     }
     for (int i = l->base + l->told; i < q->n_ids; i++) l->hopeless |= q->ids[i] >= s->c.n_ids;
@@ -344,7 +343,7 @@ static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
     bool first = q->state == SEQ_PROMPT;
     if (first) {
         q->stats.first_ns = s->now;
-        l->read_ns = (double)(s->now - q->stats.start_ns) / q->n_prompt;
+        l->guard.read_ns = (double)(s->now - q->stats.start_ns) / q->n_prompt;
         q->state = SEQ_VERIFYING;
     } else {
         q->stats.n_verifies++;

@@ -8,7 +8,7 @@ big=${PILOTFISH_MODELS:-models}/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 case $big in /*) ;; *) big=$PWD/$big ;; esac
 . "$(dirname "$0")/lib/cli.bash"
 [ -r "$big" ] || { echo "$big is not there: run scripts/fetch-model qwen2.5-coder"; exit 1; }
-at_most_s=10
+at_most_s=5
 
 # The program as each rank starts it: it leaves its process id, and may be lost at once.
 mkdir ranks

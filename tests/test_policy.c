@@ -304,7 +304,7 @@ static void a_guard_that_is_off_gives_the_window_always(void **state)
     guard_init(&g, false, .5);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(guard_window(&g, 16), 16);
-        assert_true(guard_reads(&g, 16, 100000, 1e9, 0, 1));
+        assert_true(guard_reads(&g, 16, 100000, 0, 1));
         guard_note(&g, i % 2 ? &wrong : &plain);
     }
     assert_false(g.paused || g.n_pauses);
@@ -327,7 +327,8 @@ static void a_drafter_reads_the_text_once_what_it_saves_pays_for_it(void **state
         {"a long prompt, a short answer so far", .3, 8000, 300, 5, 1000, false},
         {"the same, when it has gone on for long", .1, 8000, 100, 1000, 1000, true},
         {"but it is near its end", .1, 8000, 100, 1000, 5, false},
-        {"nothing said yet", .1, 60, 100, 0, 1000, false},
+        {"nothing said yet, but a few tokens are expected", .1, 60, 100, 0, 1000, true},
+        {"nothing said yet, and more to read than these pay for", .3, 200, 300, 0, 1000, false},
         {"nothing left to say", .1, 60, 100, 1000, 0, false},
         {"a drafter as dear as big", 1, 60, 1, 1000, 1000, false},
         {"reading takes for ever", .1, 60, 1e12, 1000, 1000, false},
@@ -335,9 +336,10 @@ static void a_drafter_reads_the_text_once_what_it_saves_pays_for_it(void **state
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct guard g;
         guard_init(&g, true, rows[i].cost);
+        g.read_ns = rows[i].read_ns;
         for (int n = 0; n < 20; n++)
             guard_note(&g, &(struct guard_round){.n_tokens = 1, .ns = plain_ns, .sure = 1, .measured = true});
-        if (guard_reads(&g, 4, rows[i].n_ids, rows[i].read_ns, rows[i].n_so_far, rows[i].n_left) != rows[i].reads)
+        if (guard_reads(&g, 4, rows[i].n_ids, rows[i].n_so_far, rows[i].n_left) != rows[i].reads)
             fail_msg("%s: it should %s", rows[i].why, rows[i].reads ? "read" : "not read");
     }
 }
