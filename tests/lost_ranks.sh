@@ -8,7 +8,6 @@ big=${PILOTFISH_MODELS:-models}/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 case $big in /*) ;; *) big=$PWD/$big ;; esac
 . "$(dirname "$0")/lib/cli.bash"
 [ -r "$big" ] || { echo "$big is not there: run scripts/fetch-model qwen2.5-coder"; exit 1; }
-at_most_s=5
 
 # The program as each rank starts it: it leaves its process id, and may be lost at once.
 mkdir ranks
@@ -38,15 +37,19 @@ start() {
     set +m
 }
 
-# soon WHAT COMMAND...: waits until it holds.
-soon() {
-    for _ in $(seq $((at_most_s * 100))); do
-        "${@:2}" 2> /dev/null && return
+# within SECONDS WHAT COMMAND...: waits until it holds.
+within() {
+    for _ in $(seq $(($1 * 100))); do
+        "${@:3}" 2> /dev/null && return
         sleep 0.01
     done
-    wrong "$1: did not come"
+    wrong "$2: did not come"
 }
 
+soon() { within 60 "$@"; } # launchers can be slow
+
+
+is_started() { [ -s "pid.$1" ]; }
 text_is_there() { [ "$(stat -c %s out)" -gt 20 ]; }
 is_loading() { [ -s "pid.$1" ] && grep -q '\.gguf$' "/proc/$(cat "pid.$1")/maps"; }
 is_gone() { ! kill -0 "$1"; }
@@ -59,13 +62,13 @@ none_is_left() {
 
 # ends CODE WHAT: what was started does so, in time, says it in one line (or none when people end it), and leaves no process.
 ends() {
-    soon "$2: the end" is_gone "$pid"
+    within 5 "$2: the end" is_gone "$pid"
     wait "$pid"
     rc=$?
     [ "$rc" = "$1" ] || wrong "$2: exit $rc, not $1"
     n_lines=$(grep -c '^pilotfish: ' err)
     [ "$n_lines" = 1 ] || [ "$1$n_lines" = 1300 ] || [ "$1$n_lines" = 1430 ] || wrong "$2: $n_lines lines of ours"
-    soon "$2: the ranks' end" none_is_left
+    within 5 "$2: the ranks' end" none_is_left
     [ "$(tail -c 1 out)" != "" ] || truncate -s -1 out # the line's end after a text that was cut short
     cmp -s <(head -c 2000 out) <(head -c "$(stat -c %s out)" text | head -c 2000) || wrong "$2: not the text so far"
 }
@@ -74,6 +77,7 @@ ends() {
 
 for rank in 0 1 2; do
     LOSE=$rank start 3 "${with_little[@]}"
+    soon "rank $rank" is_started $rank
     ends 5 "rank $rank is lost before it starts"
 done
 for rank in 1 2; do # the 1.5B takes long enough to be caught loading
