@@ -7,7 +7,7 @@ enum { ROUNDS_TO_JUDGE = 3 }; /* drafting rounds before their time counts */
 static const double right_before = 0.8, n_before = 4; /* what is guessed of a draft before anything was seen */
 static const double row_before = 0.05; /* of a checked draft, over a plain token's time, before any was seen */
 static const double read_share = 0.9;  /* a prompt's ids skip the head, a larger part of little */
-static const int n_more_before = 40;   /* tokens that a text is expected to go on for, at least */
+static const int n_more_before = 24;   /* tokens that a text is expected to go on for, at least */
 static const double fade = 0.8;        /* of a sum, a round */
 static const double newest = 0.3;      /* weight of a new time in its average */
 

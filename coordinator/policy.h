@@ -7,7 +7,7 @@
  * While it is on, the window is the one with the most tokens to expect for its time. Whether a draft would be right is
  * guessed from how sure big was of its own tokens (where big is sure, little mostly agrees), then learnt from big's
  * judgement. The drafter does not read the text before what it is expected to save pays for the reading, if the text
- * goes on for as long as it has gone on so far, or for some 40 tokens.
+ * goes on for as long as it has gone on so far, or for some two dozen tokens.
  *
  * The text never depends on it (exact mode): only the time does. Promise 2, never slower than big alone, rests here.
  */
