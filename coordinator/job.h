@@ -6,7 +6,8 @@
  *   job_close: Quit
  *
  * It owns the loop, the coordinator's mailbox and the signals (Ctrl-C ends a run with E_INTERRUPT, SIGTERM with
- * E_TERMINATED; the text so far has been shown by then). Whatever a worker reports as Fail is returned as the error of the call.
+ * E_TERMINATED; the text so far has been shown by then). Whatever a worker reports as Fail is returned as the error of
+ * the call.
  */
 #ifndef COORDINATOR_JOB_H
 #define COORDINATOR_JOB_H

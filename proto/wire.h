@@ -71,7 +71,7 @@ struct ready {
 
 struct open_slot {
     uint32_t slot;
-    uint32_t n_ids; /* only ids below it may be proposed (vocabularies that differ in padding) */
+    uint32_t n_ids; /* only ids below it may be proposed (padding apart; --draft-vocab) */
     const int32_t *end_ids;
     size_t n_end_ids;
     uint32_t last_position; /* no row at or past it is worth drafting */

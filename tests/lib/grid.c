@@ -76,10 +76,18 @@ struct proposer grid_wrong_proposer(struct grid *g)
     return (struct proposer){grid_vocab_hash(g->big), wrong_id, g};
 }
 
+static int post(struct mailbox *mb, struct wire_arena *out, const struct message *m)
+{
+    struct err err;
+    const uint8_t *data;
+    size_t n_bytes;
+    int rc = wire_encode(out, m, &data, &n_bytes, &err);
+    return rc == OK ? mailbox_post(mb, PEER_COORDINATOR, m->tag, data, n_bytes, &err) : rc;
+}
+
 static int answer(const struct proposer *p, struct slots *slots, struct wire_arena *out, struct mailbox *mb,
                   const struct draft_ask *ask)
 {
-    struct err err;
     struct draft_row rows[64];
     size_t n = 0;
     if (slots_check(slots, ask->slot, ask->at, ask->h, ask->n_ids) != PART_OK) return E_FAIL;
@@ -94,19 +102,7 @@ static int answer(const struct proposer *p, struct slots *slots, struct wire_are
     struct message m = {
         .tag = TAG_DRAFT,
         .draft = {.slot = ask->slot, .round = ask->round, .at = at, .h = s->h[at], .rows = rows, .n_rows = n}};
-    const uint8_t *data;
-    size_t n_bytes;
-    int rc = wire_encode(out, &m, &data, &n_bytes, &err);
-    return rc == OK ? mailbox_post(mb, PEER_COORDINATOR, m.tag, data, n_bytes, &err) : rc;
-}
-
-static int post(struct mailbox *mb, struct wire_arena *out, const struct message *m)
-{
-    struct err err;
-    const uint8_t *data;
-    size_t n_bytes;
-    int rc = wire_encode(out, m, &data, &n_bytes, &err);
-    return rc == OK ? mailbox_post(mb, PEER_COORDINATOR, m->tag, data, n_bytes, &err) : rc;
+    return post(mb, out, &m);
 }
 
 int proposer_run(void *arg, struct mailbox *mb)

@@ -52,7 +52,8 @@ void grid_run(struct grid *g, const struct cell *c);
 /* Rank 0's side of a cell under MPI: the office reaches the ranks; layout's n_ranks is set. */
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct office *office);
 
-/* A drafter without a model: propose gives the id after ids[n]. What cluster_config.drafter takes; its arg is one of these. */
+/* A drafter without a model: propose gives the id that follows ids[0 .. n-1]. proposer_run is what
+ * cluster_config.drafter takes, with one of these as its arg. */
 struct proposer {
     uint64_t vocab_hash;
     int32_t (*propose)(void *arg, const int32_t *ids, int n);
