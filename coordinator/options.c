@@ -352,8 +352,8 @@ static int take_command(struct parser *r, struct err *err)
 int options_parse(struct options *o, int argc, char **argv, struct err *err)
 {
     struct parser r = {
-        .p.o = {.draft_max = 4,
-                .draft_ctx = 128,
+        .p.o = {.draft_max = 8,
+                .draft_ctx = 64,
                 .draft_vocab = 65536,
                 .guard = true,
                 .ctx = 4096,

@@ -2,57 +2,104 @@
 
 #include <math.h>
 
-enum { ROUNDS_TO_JUDGE = 3 }; /* drafting rounds before their time counts */
-/* Figures from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench: 42 texts of 64 tokens. */
-static const double right_before = 0.8, n_before = 4; /* what is guessed of a draft before anything was seen */
-static const double row_before = 0.05; /* of a checked draft, over a plain token's time, before any was seen */
-static const double read_share = 0.9;  /* a prompt's ids skip the head, a larger part of little */
-static const int n_more_before = 24;   /* tokens that a text is expected to go on for, at least */
-static const double fade = 0.8;        /* of a sum, a round */
-static const double newest = 0.3;      /* weight of a new time in its average */
+enum { ROUNDS_TO_JUDGE = 4 }; /* drafting rounds before their time counts */
+/* Guesses before anything was seen, from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench, 42 texts of 64 tokens. */
+static const double sure_before = 0.9, agree_before = 0.9;
+static const double row_most = 0.25;      /* of a checked draft's time, over a plain token's */
+static const double read_share = 0.9;     /* a prompt's ids skip the head, a larger part of little */
+static const double n_tokens_before = 24; /* that a text is expected to go on for, at least */
 
-void guard_init(struct guard *g, bool enabled, double cost)
+static const double agree_most = 1.25; /* a draft of unsure words that is right says little */
+static const double chance_most = 0.9; /* to ask for more would end drafts that were right */
+static const double fade = 0.9;        /* of a sum, a round */
+static const double newest = 0.3;      /* weight of a new time in its mean */
+static const double newest_sure = 0.1; /* of a token's probability */
+static const double newest_draft = 0.05;
+static const double forgets = 0.01; /* of what was learnt of a drafter, a plain token: else a bad start would last */
+
+void guard_init(struct guard *g, bool enabled, double cost, const struct learnt *learnt)
 {
     *g = (struct guard){.enabled = enabled,
                         .cost = cost,
+                        .pace = learnt->pace,
+                        .n_tokens = learnt->n_tokens > 0 ? learnt->n_tokens : n_tokens_before,
                         .pause = GUARD_PAUSE_FIRST,
-                        .n_right = right_before * n_before,
-                        .n_judged = n_before};
+                        .sure = sure_before,
+                        .agree = learnt->agree > 0 ? learnt->agree : agree_before};
 }
 
-/* Tokens that drafts of a length are expected to give for the time of one plain token. 1: no better than plain. */
-static double gain(const struct guard *g, int window)
+/* The chance that a draft is right. */
+static double right(const struct guard *g)
 {
-    double right = g->n_right / g->n_judged, chance = 1, tokens = 1;
-    double cost = g->draft_ns > 0 ? g->draft_ns / g->plain_ns : g->cost;
-    double row = g->row_cost > 0 ? g->row_cost : row_before;
-    for (int i = 0; i < window; i++) tokens += chance *= right;
-    return tokens / (1 + window * (cost + row));
+    return fmin(1, g->sure * g->agree);
+}
+
+/* What has not been measured is guessed: from bytes, and from big's reading of the prompt, where a row is cheapest. */
+static double draft_ns(const struct guard *g)
+{
+    return g->pace.draft_ns != 0 ? fmax(0, g->pace.draft_ns) : g->cost * g->pace.plain_ns;
+}
+
+static double read_ns(const struct guard *g)
+{
+    return g->pace.read_ns != 0 ? fmax(0, g->pace.read_ns) : g->cost * read_share * g->prompt_ns;
+}
+
+static double row_ns(const struct guard *g)
+{
+    return g->pace.row_ns != 0 ? fmax(0, g->pace.row_ns) : fmin(g->prompt_ns, row_most * g->pace.plain_ns);
+}
+
+/* Of a draft: its writing and its checking, over a plain token's time. */
+static double draft_cost(const struct guard *g)
+{
+    return (draft_ns(g) + row_ns(g)) / g->pace.plain_ns;
+}
+
+/* Tokens that drafts are expected to give for the time of one plain token, at their best length. 1: no better than
+ * plain. */
+static double gain(const struct guard *g, int most)
+{
+    double chance = 1, tokens = 1, best = 1;
+    for (int window = 1; window <= most; window++) {
+        tokens += chance *= right(g);
+        best = fmax(best, tokens / (1 + window * draft_cost(g)));
+    }
+    return best;
 }
 
 int guard_window(const struct guard *g, int most)
 {
     if (!g->enabled) return most;
-    if (g->paused || g->plain_ns == 0) return 0; /* without a plain token's time there is nothing to compare with */
+    if (g->paused || !g->timed) return 0; /* without a plain token's time there is nothing to compare with */
     if (most > GUARD_WRONG_MOST - g->n_wrong) most = GUARD_WRONG_MOST - g->n_wrong;
-    if (g->cost == 0) return most;
-    int best = 0;
-    for (int window = 1; window <= most; window++)
-        if (gain(g, window) > gain(g, best)) best = window;
-    return best;
+    return g->cost == 0 || gain(g, most) > 1 ? most : 0;
 }
 
-bool guard_reads(const struct guard *g, int window, int n_ids, int n_so_far, int n_left)
+/* With one more draft, tokens grow by chance * right and time by its cost: worth it if that beats the rate as it is. */
+float guard_chance(const struct guard *g, int most)
+{
+    if (!g->enabled || g->cost == 0) return 0;
+    return (float)fmin(chance_most, gain(g, most) * draft_cost(g) / right(g));
+}
+
+bool guard_reads(const struct guard *g, int most, int n_ids, int n_so_far, int n_left)
 {
     if (!g->enabled || g->cost == 0) return true;
-    double saved_ns = g->plain_ns * (1 - 1 / gain(g, window));
-    int n_more = n_so_far > n_more_before ? n_so_far : n_more_before;
-    return saved_ns * (n_more < n_left ? n_more : n_left) > g->cost * read_share * g->read_ns * n_ids;
+    double saved_ns = g->pace.plain_ns * (1 - 1 / gain(g, most));
+    double n_more = fmin(n_left, fmax(n_so_far, g->n_tokens));
+    return saved_ns * n_more > read_ns(g) * n_ids;
 }
 
-static void average(double *mean, double value)
+static void move(double *mean, double value)
 {
     *mean = *mean == 0 ? value : *mean + newest * (value - *mean);
+}
+
+/* By n values at once, whose mean is `value`. */
+static void move_by(double *mean, double weight, double value, int n)
+{
+    *mean += (1 - pow(1 - weight, n)) * (value - *mean);
 }
 
 static void pause_drafting(struct guard *g)
@@ -69,32 +116,44 @@ static void resume(struct guard *g)
     g->paused = false;
     g->n_wrong = GUARD_WRONG_MOST / 2;
     g->n_rounds = 0;
-    g->row_cost = g->draft_ns = g->drafting_ns = g->drafting_tokens = 0;
+    g->pace.row_ns = g->pace.draft_ns = g->drafting_ns = g->drafting_tokens = 0;
 }
 
 static void note_plain(struct guard *g, const struct guard_round *r)
 {
-    g->n_right += r->sure;
-    g->n_judged += r->n_tokens;
-    if (r->measured) average(&g->plain_ns, r->ns / r->n_tokens);
+    g->agree += forgets * (agree_before - g->agree);
+    if (r->measured) {
+        move(&g->pace.plain_ns, r->ns / r->n_tokens);
+        g->timed = true;
+    }
     if (!g->paused) return;
     g->left -= r->n_tokens;
     if (g->left <= 0) resume(g);
 }
 
-static void note_drafting(struct guard *g, const struct guard_round *r)
+/* One id of those read goes with the first draft, in its pass. A round that read much tells what reading takes. */
+static void time_drafting(struct guard *g, const struct guard_round *r)
 {
-    g->n_wrong = r->n_accepted ? 0 : g->n_wrong + r->n_drafted;
-    g->n_right += r->n_accepted;
-    g->n_judged += r->n_accepted + (r->n_accepted < r->n_drafted);
+    struct pace *p = &g->pace;
+    double read = r->n_read > 1 ? r->n_read - 1 : 0;
     if (r->measured) {
-        average(&g->draft_ns, r->draft_ns / r->n_drafted);
-        average(&g->row_cost, fmax(0, (r->ns - r->draft_ns) / g->plain_ns - 1) / r->n_drafted);
+        move(&p->draft_ns, (r->draft_ns - read * read_ns(g)) / r->n_drafted);
+        move(&p->row_ns, (r->ns - r->draft_ns - p->plain_ns) / r->n_drafted);
         g->drafting_ns = fade * g->drafting_ns + r->ns;
         g->drafting_tokens = fade * g->drafting_tokens + r->n_tokens;
         g->n_rounds++;
+    } else if (read > 0) {
+        move(&p->read_ns, (r->draft_ns - r->n_drafted * draft_ns(g)) / read);
     }
-    bool slow = g->n_rounds >= ROUNDS_TO_JUDGE && g->drafting_ns > g->plain_ns * g->drafting_tokens;
+}
+
+static void note_drafting(struct guard *g, const struct guard_round *r)
+{
+    g->n_wrong = r->n_accepted ? 0 : g->n_wrong + r->n_drafted;
+    int n_judged = r->n_accepted + (r->n_accepted < r->n_drafted);
+    move_by(&g->agree, newest_draft, fmin(agree_most, r->n_accepted / (g->sure * n_judged)), n_judged);
+    time_drafting(g, r);
+    bool slow = g->n_rounds >= ROUNDS_TO_JUDGE && g->drafting_ns > g->pace.plain_ns * g->drafting_tokens;
     if (slow || guard_window(g, 1) == 0) /* too many wrong, or as measured no draft would pay */
         pause_drafting(g);
     else if (g->n_rounds >= 2 * ROUNDS_TO_JUDGE)
@@ -104,8 +163,17 @@ static void note_drafting(struct guard *g, const struct guard_round *r)
 void guard_note(struct guard *g, const struct guard_round *r)
 {
     if (!g->enabled || r->n_tokens < 1) return;
+    move_by(&g->sure, newest_sure, r->sure / r->n_tokens, r->n_tokens);
     if (r->n_drafted)
         note_drafting(g, r);
     else
         note_plain(g, r);
+}
+
+void guard_learn(struct learnt *learnt, const struct guard *g, int n_tokens)
+{
+    if (!g->timed) return;
+    learnt->pace = g->pace;
+    learnt->agree = g->agree;
+    move(&learnt->n_tokens, n_tokens);
 }

@@ -4,10 +4,13 @@
  *   ON ────────────────────────────────────────────────────────────────────────────────────▶ PAUSED
  *    ◀──────────────── after `pause` plain tokens, which double with each pause ─────────────────┘
  *
- * While it is on, the window is the one with the most tokens to expect for its time. Whether a draft would be right is
- * guessed from how sure big was of its own tokens (where big is sure, little mostly agrees), then learnt from big's
- * judgement. The drafter does not read the text before what it is expected to save pays for the reading, if the text
- * goes on for as long as it has gone on so far, or for some two dozen tokens.
+ * While it is on, a draft goes on until the drafter doubts it: its own probabilities say, token by token, how likely all
+ * of it is right (EAGLE-2, 2406.16858, uses them so to choose what to check), and one more is worth its time only above
+ * some chance. Whether to begin at all is guessed from how sure big was of its own tokens (where big is sure, little
+ * mostly agrees), then learnt from big's judgement. The drafter does not read the text before what it is expected to
+ * save pays for the reading.
+ *
+ * What one text has taught of the machine and of the drafter is where the next one starts.
  *
  * The text never depends on it (exact mode): only the time does. Promise 2, never slower than big alone, rests here.
  */
@@ -23,35 +26,54 @@ enum {
     GUARD_PAUSE_MOST = 512
 };
 
+struct pace {        /* what things take, all of them means that the newest move most; 0: not measured yet */
+    double plain_ns; /* a token without drafts */
+    double draft_ns; /* a drafted token */
+    double read_ns;  /* the drafter's, for an id of the text */
+    double row_ns;   /* what a draft adds to the verify that checks it */
+};
+
+struct learnt { /* from the texts before; all zero: nothing */
+    struct pace pace;
+    double agree;    /* drafts that were right, over those expected to be by how sure big was */
+    double n_tokens; /* of a text */
+};
+
 struct guard {
     bool enabled; /* false: always on, always the whole window */
     double cost;  /* drafter's time a token over big's, as known before: bytes over bytes; 0: nothing (n-grams) */
+    struct pace pace;
+    double prompt_ns; /* big's, for an id of this prompt; whoever measures it sets it */
+    double n_tokens;  /* that this text is expected to have, at least */
+    bool timed;       /* a plain token of this text was */
     bool paused;
     int n_pauses;
     int pause, left;                     /* tokens of the next pause; of this one */
     int n_wrong;                         /* drafted in a row, none accepted */
     int n_rounds;                        /* drafting rounds measured since it was last switched on */
-    double plain_ns;                     /* a token without drafts; 0: not measured yet */
-    double draft_ns;                     /* a drafted token; 0: not measured yet */
-    double row_cost;                     /* what a draft's row adds to a verify, over plain_ns; 0: not measured yet */
-    double read_ns;                      /* big's, for an id of the prompt; whoever measures it sets it */
     double drafting_ns, drafting_tokens; /* sums over the last rounds, fading */
-    double n_right, n_judged;            /* drafts, and big's own tokens as far as it was sure of them */
+    double sure;                         /* of big: the mean of its tokens' probabilities, newest first */
+    double agree;
 };
 
 struct guard_round { /* from one verdict to the next */
+    int n_read;      /* ids that the drafter was told and had not drafted itself */
     int n_drafted, n_accepted, n_tokens;
     double ns, draft_ns; /* draft_ns: of it the drafter's computing */
     double sure;         /* sum of the probabilities of its tokens under big */
-    bool measured;       /* false: the round read a prompt too, its time says nothing about a token's */
+    bool measured;       /* false: somebody read a prompt too, its time says nothing about a token's */
 };
 
-void guard_init(struct guard *g, bool enabled, double cost);
+void guard_init(struct guard *g, bool enabled, double cost, const struct learnt *learnt);
 /* How many tokens may be drafted now, at most `most`. */
 int guard_window(const struct guard *g, int most);
-/* Should the drafter read n_ids now, to draft `window` tokens a round? n_so_far, n_left: tokens that were generated,
- * that may still come. */
-bool guard_reads(const struct guard *g, int window, int n_ids, int n_so_far, int n_left);
+/* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */
+float guard_chance(const struct guard *g, int most);
+/* Should the drafter read n_ids now, to draft at most `most` tokens a round? n_so_far, n_left: tokens that were
+ * generated, that may still come. */
+bool guard_reads(const struct guard *g, int most, int n_ids, int n_so_far, int n_left);
 void guard_note(struct guard *g, const struct guard_round *r);
+/* A text of n_tokens is done. */
+void guard_learn(struct learnt *learnt, const struct guard *g, int n_tokens);
 
 #endif

@@ -7,6 +7,8 @@
 #include "proto/history.h"
 #include "proto/layout.h"
 
+enum { READ_USUAL = 16 }; /* ids that a drafter reads before a round; after more its time is no round's usual one */
+
 struct lane {        /* a slot on every worker, and the sequence that has it */
     struct seq *seq; /* NULL: free */
     uint32_t round;  /* a draft and its verify; an answer of another round is dropped */
@@ -25,6 +27,7 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     /* The drafter's side: it knows ids[base ..] only, named by a history of their own. */
     int base;       /* -1: it has read nothing yet */
     int told;       /* relative to base: ids that it was told and that are final */
+    int n_kept;     /* ids after these that it drafted and that are final */
     int n_ask_lost; /* asks refused, in a row */
     uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
     int n_h;
@@ -43,6 +46,7 @@ struct spec {
     int n_seqs, n_started, n_done;
     struct lane *lanes; /* [n_lanes] owns */
     uint32_t n_jobs;
+    struct learnt learnt;   /* from the texts that are done */
     struct action *actions; /* owns */
     struct part *parts;     /* owns: beside each action that posts a Verify */
     size_t n_actions, room;
@@ -190,8 +194,11 @@ static void post_ask(struct spec *s, struct lane *l, int window)
                                           .n_ids = (size_t)(n - l->told),
                                           .until = (uint32_t)(n + window),
                                           .stop_below = s->c.fallback,
+                                          .chance_below = guard_chance(&l->guard, s->c.draft_max),
                                           .sampler = sampler_of(s, l, l->base)}};
-    l->now.measured &= n - l->told <= 4 * (s->c.draft_max + 1); /* else it reads: no round's usual time */
+    l->now.n_read = n - l->told - l->n_kept;
+    l->now.measured &= l->now.n_read <= READ_USUAL;
+    l->n_kept = 0;
     l->told = n;
     l->n_asked = window;
     l->sent_ns = s->now;
@@ -227,11 +234,11 @@ static void start_waiting(struct spec *s)
         l->round++;
         l->fed = l->n_refused = l->n_drafts = 0;
         l->base = l->n_h = -1;
-        l->told = 0;
+        l->told = l->n_kept = 0;
         l->now = (struct guard_round){.measured = false};
         l->n_ask_lost = 0;
         l->hopeless = l->rolled_back = false;
-        guard_init(&l->guard, s->c.guard && !is_lossy(s), s->c.draft_cost);
+        guard_init(&l->guard, s->c.guard && !is_lossy(s), s->c.draft_cost, &s->learnt);
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);
     }
@@ -242,6 +249,7 @@ static void finish(struct spec *s, struct lane *l, enum seq_end end)
     l->seq->end = end;
     l->seq->state = SEQ_DONE;
     l->seq->stats.n_pauses = (uint32_t)l->guard.n_pauses;
+    guard_learn(&s->learnt, &l->guard, seq_n_generated(l->seq));
     act(s, ACTION_DONE, l->seq);
     s->n_done++;
     l->seq = NULL;
@@ -290,6 +298,7 @@ static void commit(struct spec *s, struct lane *l, const struct verdict *v)
     l->now.n_accepted = accepted;
     l->now.n_tokens = i;
     l->now.n_drafted = n;
+    if (n > 0) l->n_kept = accepted;
     l->now.ns = (double)(s->now - l->round_ns);
     l->fed = q->n_ids - 1;
     act(s, ACTION_TOKENS, q);
@@ -343,7 +352,7 @@ static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
     bool first = q->state == SEQ_PROMPT;
     if (first) {
         q->stats.first_ns = s->now;
-        l->guard.read_ns = (double)(s->now - q->stats.start_ns) / q->n_prompt;
+        l->guard.prompt_ns = (double)(s->now - q->stats.start_ns) / q->n_prompt;
         q->state = SEQ_VERIFYING;
     } else {
         q->stats.n_verifies++;
@@ -380,7 +389,7 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
 /* The drafter lacks what this ask goes on from. It is told anew: at once where drafts are part of the method. */
 static int ask_lost(struct spec *s, struct lane *l, enum draft_end end, struct err *err)
 {
-    l->told = 0;
+    l->told = l->n_kept = 0;
     if (end == DRAFT_FULL) l->hopeless = true;
     if (is_lossy(s) && (++l->n_ask_lost > 2 || l->hopeless))
         return err_set(err, E_PEER, "the drafter refuses slot %u, and without it the text would be another",
@@ -406,6 +415,7 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
     if (d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL) return ask_lost(s, l, d->end, err);
     l->n_ask_lost = 0;
     q->stats.n_windows += d->end == DRAFT_WINDOW;
+    q->stats.n_unsure += d->end == DRAFT_UNSURE;
     q->stats.n_lows += d->end == DRAFT_LOW;
     q->stats.n_ends += d->end == DRAFT_EOS;
     for (size_t i = 0; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.n_ids; i++)

@@ -432,6 +432,7 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->n_id = ask->n_ids;
     pb->until = ask->until;
     pb->stop_below = bits(ask->stop_below);
+    pb->chance_below = bits(ask->chance_below);
     return sampler_out(a, &ask->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -447,6 +448,7 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
                                 .n_ids = pb->n_id,
                                 .until = pb->until,
                                 .stop_below = unbits(pb->stop_below),
+                                .chance_below = unbits(pb->chance_below),
                                 .sampler = sampler_in(pb->sampler)};
     return NULL;
 }
@@ -456,7 +458,7 @@ static const void *draft_out(struct wire_arena *a, const struct message *m)
     const struct draft *d = &m->draft;
     Pf__Draft *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    assert(d->end <= DRAFT_FULL);
+    assert(d->end <= DRAFT_UNSURE);
     pf__draft__init(pb);
     pb->slot = d->slot;
     pb->round = d->round;
@@ -481,7 +483,7 @@ static const char *draft_in(struct wire_arena *a, const void *from, struct messa
     const Pf__Draft *pb = from;
     struct draft_row *rows = take(a, pb->n_row, sizeof *rows);
     if (!rows) return no_room;
-    if (pb->end > DRAFT_FULL) return "has an end that does not exist";
+    if (pb->end > DRAFT_UNSURE) return "has an end that does not exist";
     for (size_t i = 0; i < pb->n_row; i++) rows[i] = (struct draft_row){pb->row[i]->id, unbits(pb->row[i]->p_top)};
     m->draft = (struct draft){.slot = pb->slot,
                               .round = pb->round,

@@ -143,7 +143,8 @@ struct draft_ask { /* read ids after (at, h), then draft up to position `until`;
     const int32_t *ids;
     size_t n_ids;
     uint32_t until;
-    float stop_below; /* end the draft before a token where no id's probability reaches it (0: never) */
+    float stop_below;   /* end the draft before a token where no id's probability reaches it (0: never) */
+    float chance_below; /* and with the one that brings the product of their probabilities below it (0: never) */
     struct sampler sampler;
 };
 
@@ -153,8 +154,9 @@ struct draft_row {
 };
 
 /* window: `until` was reached. low: the next token's probability was under stop_below. eos: the last row is an end id.
- * none: nothing to propose. stale, gap, full: as in a verdict, nothing was read. */
-enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL };
+ * nothing: to propose. stale, gap, full: as in a verdict, nothing was read. unsure: the product of the probabilities fell
+ * below chance_below. */
+enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL, DRAFT_UNSURE };
 
 struct draft { /* rows follow the first `at` ids, whose history is h: the asked ids included */
     uint32_t slot, round, at;

@@ -34,8 +34,8 @@ static void defaults_are_the_ones_that_help_names(void **state)
     assert_null(o.little);
     assert_null(o.system);
     assert_int_equal(o.drafter, DRAFTER_NONE);
-    assert_int_equal(o.draft_max, 4);
-    assert_int_equal(o.draft_ctx, 128);
+    assert_int_equal(o.draft_max, 8);
+    assert_int_equal(o.draft_ctx, 64);
     assert_int_equal(o.draft_vocab, 65536);
     assert_int_equal(o.little_quant, LITTLE_Q4);
     assert_true(o.guard);

@@ -630,13 +630,18 @@ static void an_ask_for_a_slot_in_work_is_answered_then_replaced(void **state)
 
 /* ---- where a draft ends ---- */
 
-static struct sketch ended_draft(const struct open_slot *open, int until, float stop_below)
+static struct sketch ended_draft(const struct open_slot *open, int until, float stop_below, float chance_below)
 {
     struct desk *d = drafter();
     const struct text *t = &texts[0];
     desk_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_OPEN, .open = *open});
-    struct draft_ask a = {
-        .round = 1, .h = t->h[0], .ids = t->ids, .n_ids = 20, .until = (uint32_t)until, .stop_below = stop_below};
+    struct draft_ask a = {.round = 1,
+                          .h = t->h[0],
+                          .ids = t->ids,
+                          .n_ids = 20,
+                          .until = (uint32_t)until,
+                          .stop_below = stop_below,
+                          .chance_below = chance_below};
     desk_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
     struct sketch s = draft_of(d, 0, 1, t, 20);
     desk_close(d);
@@ -650,7 +655,8 @@ static void a_draft_ends_where_it_must(void **state)
     int least = 0, i_end = 0;
     for (int i = 1; i < full.n; i++)
         if (full.p[i] < full.p[least]) least = i;
-    while (full.ids[i_end] != full.ids[9]) i_end++; /* where it is said first */
+    while (full.ids[i_end] != full.ids[9]) i_end++;                            /* where it is said first */
+    double chance = (double)full.p[0] * (double)full.p[1] * (double)full.p[2]; /* of three */
     assert_int_equal(full.n, 20);
     assert_true(least > 0 && least < full.n);
     const int32_t ends[] = {N_VOCAB - 1, full.ids[9]};
@@ -661,25 +667,30 @@ static void a_draft_ends_where_it_must(void **state)
         const char *why;
         struct open_slot open;
         int until;
-        float stop_below;
+        float stop_below, chance_below;
         int n;
         enum draft_end end;
     } rows[] = {
-        {"at the window", plain, 33, 0, 13, DRAFT_WINDOW},
-        {"with an end id", with_end, 40, 0, i_end + 1, DRAFT_EOS},
-        {"before an end id", with_end, 20 + i_end, 0, i_end, DRAFT_WINDOW},
-        {"with an end id in the last place", with_end, 20 + i_end + 1, 0, i_end + 1, DRAFT_EOS},
-        {"before a token that no id is likely enough for", plain, 40, nextafterf(full.p[least], 1), least, DRAFT_LOW},
-        {"not where one is just likely enough", plain, 40, full.p[least], 20, DRAFT_WINDOW},
-        {"at once, of nothing sure enough", plain, 40, 1.5f, 0, DRAFT_LOW},
-        {"at the last position of the text", short_, 40, 0, 4, DRAFT_WINDOW},
+        {"at the window", plain, 33, 0, 0, 13, DRAFT_WINDOW},
+        {"with an end id", with_end, 40, 0, 0, i_end + 1, DRAFT_EOS},
+        {"before an end id", with_end, 20 + i_end, 0, 0, i_end, DRAFT_WINDOW},
+        {"with an end id in the last place", with_end, 20 + i_end + 1, 0, 0, i_end + 1, DRAFT_EOS},
+        {"before a token that no id is likely enough for", plain, 40, nextafterf(full.p[least], 1), 0, least,
+         DRAFT_LOW},
+        {"not where one is just likely enough", plain, 40, full.p[least], 0, 20, DRAFT_WINDOW},
+        {"at once, of nothing sure enough", plain, 40, 1.5f, 0, 0, DRAFT_LOW},
+        {"with the token that makes all of it too unlikely", plain, 40, 0, nextafterf((float)chance, 1), 3,
+         DRAFT_UNSURE},
+        {"after its first token, if that is all it takes", plain, 40, 0, 1.5f, 1, DRAFT_UNSURE},
+        {"not where it is just likely enough", plain, 23, 0, nextafterf((float)chance, 0), 3, DRAFT_WINDOW},
+        {"at the last position of the text", short_, 40, 0, 0, 4, DRAFT_WINDOW},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sketch s = ended_draft(&rows[i].open, rows[i].until, rows[i].stop_below),
+        struct sketch s = ended_draft(&rows[i].open, rows[i].until, rows[i].stop_below, rows[i].chance_below),
                       expected = cut_to(&full, rows[i].n, rows[i].end);
         check_sketch(&s, &expected, rows[i].why);
     }
-    assert_int_equal(ended_draft(&plain, INT32_MAX, 0).n, N_CTX - 20); /* there is no room for more */
+    assert_int_equal(ended_draft(&plain, INT32_MAX, 0, 0).n, N_CTX - 20); /* there is no room for more */
 }
 
 static void no_id_is_proposed_that_big_does_not_know(void **state)
@@ -688,7 +699,7 @@ static void no_id_is_proposed_that_big_does_not_know(void **state)
     struct sketch full = fresh_draft(&texts[0], 20, 40);
     int32_t most = 0;
     for (int i = 0; i < full.n; i++) most = full.ids[i] > most ? full.ids[i] : most;
-    struct sketch s = ended_draft(&(struct open_slot){.n_ids = (uint32_t)most, .last_position = N_CTX}, 40, 0);
+    struct sketch s = ended_draft(&(struct open_slot){.n_ids = (uint32_t)most, .last_position = N_CTX}, 40, 0, 0);
     assert_int_equal(s.n, 20);
     for (int i = 0; i < s.n; i++) assert_in_range(s.ids[i], 0, most - 1);
 }

@@ -174,7 +174,7 @@ static void refuses_by_name(void **state)
         {"a tag past the last", N_TAGS, {0}, 0, "a letter with tag 17, which is no message"},
         {"a negative tag", -1, {0}, 0, "a letter with tag -1, which is no message"},
         {"a status past the last", TAG_VERDICT, {0x30, 5}, 2, "a Verdict of 2 bytes has a status that does not exist"},
-        {"an end past the last", TAG_DRAFT, {0x30, 7}, 2, "a Draft of 2 bytes has an end that does not exist"},
+        {"an end past the last", TAG_DRAFT, {0x30, 8}, 2, "a Draft of 2 bytes has an end that does not exist"},
         {"hidden rows of 3 bytes",
          TAG_PASS,
          {0x1a, 3, 1, 2, 3},

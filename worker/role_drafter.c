@@ -17,7 +17,8 @@ enum { MAX_END_IDS = 32, NGRAM_MOST = 64 };
 struct drafting { /* a slot's ask in work */
     bool active;
     uint32_t round, at, until; /* at: the first drafted position */
-    float stop_below;
+    float stop_below, chance_below;
+    double chance; /* that all of the draft so far is right */
     struct sampler sampler;
     int n_fed; /* ids of the slot whose KV rows are good; stays when the ask is done */
     float *p;  /* [n_ctx] owns; p[i]: probability of the drafted id at i */
@@ -94,6 +95,8 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
     g->until = ask->until < (uint32_t)w->slots.n_ctx ? ask->until : (uint32_t)w->slots.n_ctx;
     if (g->until > (uint32_t)g->last_position) g->until = (uint32_t)g->last_position;
     g->stop_below = ask->stop_below;
+    g->chance_below = ask->chance_below;
+    g->chance = 1;
     g->sampler = ask->sampler;
     g->start_us = worker_now_us();
     return OK;
@@ -138,7 +141,9 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
     if (p < g->stop_below) return finish(d, i_slot, DRAFT_LOW, err);
     g->p[s->len] = p;
     slots_apply(&d->w->slots, i_slot, (uint32_t)s->len, &answer->next, 1);
+    g->chance *= (double)p;
     if (is_end(g, answer->next)) return finish(d, i_slot, DRAFT_EOS, err);
+    if (g->chance < (double)g->chance_below) return finish(d, i_slot, DRAFT_UNSURE, err);
     return (uint32_t)s->len >= g->until ? finish(d, i_slot, DRAFT_WINDOW, err) : OK;
 }
 

@@ -94,11 +94,18 @@ const struct letter_example letters[] = {
     {"verdict_refused",
      {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .h = 5, .status = PART_GAP, .held = 31}}},
     {"ask",
-     {TAG_DRAFT_ASK,
-      .ask = {0, 5, 215, 0xc4ceb9fe1a85ec53u, LIST(int32_t, 400, 13), 225, 0.4f, {0.7f, 0, 1.0f, 0.0f, 42, 1, 512}}}},
+     {TAG_DRAFT_ASK, .ask = {0,
+                             5,
+                             215,
+                             0xc4ceb9fe1a85ec53u,
+                             LIST(int32_t, 400, 13),
+                             225,
+                             0.4f,
+                             0.65f,
+                             {0.7f, 0, 1.0f, 0.0f, 42, 1, 512}}}},
     {"ask_hard",
      {TAG_DRAFT_ASK, .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0),
-                             UINT32_MAX, -0.0f, HARD_SAMPLER}}},
+                             UINT32_MAX, -0.0f, NAN_BITS, HARD_SAMPLER}}},
     {"ask_empty", {TAG_DRAFT_ASK, .ask = {0}}},
     {"draft",
      {TAG_DRAFT,
@@ -106,7 +113,7 @@ const struct letter_example letters[] = {
     {"draft_hard",
      {TAG_DRAFT, .draft = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX,
                            LIST(struct draft_row, {INT32_MIN, NAN_BITS}, {INT32_MAX, -0.0f}, {0, 0x1p-149f}),
-                           DRAFT_FULL, UINT32_MAX, UINT32_MAX}}},
+                           DRAFT_UNSURE, UINT32_MAX, UINT32_MAX}}},
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
@@ -191,8 +198,8 @@ static bool same_hello(const struct hello *a, const struct hello *b)
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
     return a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h && a->until == b->until &&
-           same_bits(a->stop_below, b->stop_below) && same_sampler(&a->sampler, &b->sampler) &&
-           same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
+           same_bits(a->stop_below, b->stop_below) && same_bits(a->chance_below, b->chance_below) &&
+           same_sampler(&a->sampler, &b->sampler) && same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
 }
 
 static bool same_pass(const struct pass *a, const struct pass *b)
