@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cluster.h"
+#include "coordinator/chat.h"
 #include "coordinator/commands.h"
 #include "coordinator/generate.h"
 #include "coordinator/options.h"
@@ -58,21 +59,21 @@ static int start_workers(void *arg, struct err *err)
 /* ---- generate ---- */
 
 /* Over an office that reaches every peer. */
-static int generate(struct program *p, struct err *err)
+static int command(struct program *p, struct err *err)
 {
-    struct generate_host host = {p->config.layout, p->office, start_workers, p};
-    int rc = command_generate(&p->o, &host, err);
+    struct host host = {p->config.layout, p->office, start_workers, p};
+    int rc = p->o.command == CMD_CHAT ? command_chat(&p->o, &host, err) : command_generate(&p->o, &host, err);
     cluster_join(p->cluster);
     return rc;
 }
 
-static int generate_alone(struct program *p, struct err *err)
+static int alone(struct program *p, struct err *err)
 {
     int rc = layout_make(&p->config.layout, 1, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
     p->office = office_open(p->config.layout.n_peers);
     if (!p->office) return err_set(err, E_FAIL, "out of memory");
-    rc = generate(p, err);
+    rc = command(p, err);
     office_close(p->office);
     return rc;
 }
@@ -120,7 +121,7 @@ static void too_late(int signum)
     _exit(late_code);
 }
 
-static int generate_first_rank(struct program *p, struct err *err)
+static int first_rank(struct program *p, struct err *err)
 {
     struct mpi_world world;
     struct pump *pump;
@@ -129,7 +130,7 @@ static int generate_first_rank(struct program *p, struct err *err)
     rc = lay_out(p, world.size, err);
     if (rc == OK && !(p->office = office_open(p->config.layout.n_peers))) rc = err_set(err, E_FAIL, "out of memory");
     if (rc == OK) rc = pump_run(pump, p->office, &p->config.layout, err);
-    if (rc == OK) rc = generate(p, err);
+    if (rc == OK) rc = command(p, err);
     if (rc != OK) {
         complain(err);
         late_code = rc;
@@ -148,7 +149,7 @@ static int generate_first_rank(struct program *p, struct err *err)
 }
 
 /* What goes wrong here is told to rank 0, which prints it; only what could not be told is printed here. */
-static int generate_other_rank(struct program *p, struct err *err)
+static int other_rank(struct program *p, struct err *err)
 {
     struct mpi_world world;
     void *comm = NULL;
@@ -166,7 +167,7 @@ static int generate_other_rank(struct program *p, struct err *err)
     return OK;
 }
 
-static int run_generate(struct program *p, struct err *err)
+static int run_over_workers(struct program *p, struct err *err)
 {
     int rc = pick_kernels(p, err);
     if (rc != OK) return p->rank ? rc : complain(err);
@@ -175,8 +176,8 @@ static int run_generate(struct program *p, struct err *err)
     p->config.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
-    if (p->launched) return p->rank ? generate_other_rank(p, err) : generate_first_rank(p, err);
-    rc = generate_alone(p, err);
+    if (p->launched) return p->rank ? other_rank(p, err) : first_rank(p, err);
+    rc = alone(p, err);
     return rc == OK ? OK : complain(err);
 }
 
@@ -226,7 +227,8 @@ static int run_command(struct program *p, struct err *err)
     case CMD_TOKENIZE: return command_tokenize(&p->o, err);
     case CMD_INSPECT: return command_inspect(&p->o, model_runs, err);
     case CMD_DOCTOR: return run_doctor(p, err);
-    case CMD_GENERATE: break;
+    case CMD_GENERATE:
+    case CMD_CHAT: break;
     }
     return err_set(err, E_FAIL, "no such command");
 }
@@ -257,7 +259,7 @@ int main(int argc, char **argv)
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);
-    if (rc == OK && p.o.command == CMD_GENERATE) return run_generate(&p, &err);
+    if (rc == OK && (p.o.command == CMD_GENERATE || p.o.command == CMD_CHAT)) return run_over_workers(&p, &err);
     /* The other commands are one process's work: of several ranks the first does it. */
     if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = run(&p, &err);
     if (rc != OK && p.rank == 0) complain(&err);

@@ -275,6 +275,21 @@ int front_done(struct front *f, const struct seq *s, struct err *err)
     return flush(f, err);
 }
 
+static int on_tokens(void *front, const struct seq *s, struct err *err)
+{
+    return front_tokens(front, s, err);
+}
+
+static int on_done(void *front, const struct seq *s, struct err *err)
+{
+    return front_done(front, s, err);
+}
+
+struct job_watch front_watch(struct front *f)
+{
+    return (struct job_watch){on_tokens, on_done, f};
+}
+
 /* How the text was chosen, where it is not big's greedy one. */
 static void put_method(const struct front *f, const struct stats *total)
 {

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include "coordinator/job.h"
 #include "coordinator/options.h"
 #include "coordinator/seq.h"
 #include "coordinator/tokenizer.h"
@@ -33,6 +34,8 @@ int front_open_io(struct front **out, const struct options *o, const struct toke
 int front_tokens(struct front *f, const struct seq *s, struct err *err);
 /* The sequence is done: shows it where its turn has come. The seq is borrowed until front_close. */
 int front_done(struct front *f, const struct seq *s, struct err *err);
+/* Both, for a job to call. */
+struct job_watch front_watch(struct front *f);
 /* Shows what sequences that are not done have so far, then the closing line over all; with --stats a table.
  * interrupted: says so. */
 int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err *err);

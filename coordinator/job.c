@@ -30,7 +30,8 @@ struct job {
     uv_timer_t deadline;
     bool late;
 
-    struct spec *spec; /* during a run */
+    struct spec *spec;  /* from job_begin to job_end */
+    bool interruptible; /* by Ctrl-C: the turn, not the job */
     const struct job_watch *watch;
     int rc; /* the first thing that went wrong */
     struct err err;
@@ -234,6 +235,10 @@ static void on_signal(uv_signal_t *handle, int signum)
 {
     struct job *j = handle->data;
     struct err err;
+    if (signum == SIGINT && j->interruptible && j->spec) {
+        if (step(j, &(struct event){.kind = EVENT_STOP, .now_ns = job_now_ns()}, &err) != OK) fail(j, &err);
+        return;
+    }
     if (signum == SIGTERM && j->c.layout.n_ranks > 1) /* how mpirun tells the others that a rank is gone */
         err_set(&err, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
     else if (signum == SIGTERM)
@@ -270,6 +275,19 @@ static int run_until(struct job *j, const int *count, int n, int wait_ms, const 
 
 /* ---- open, run, close ---- */
 
+static void watch_signals(struct job *j)
+{
+    uv_signal_start(&j->on_int, on_signal, SIGINT);
+    uv_signal_start(&j->on_term, on_signal, SIGTERM);
+}
+
+/* Nobody runs the loop for a while: they do what they do to any program. */
+static void leave_signals(struct job *j)
+{
+    uv_signal_stop(&j->on_int);
+    uv_signal_stop(&j->on_term);
+}
+
 static int loop_open(struct job *j, struct err *err)
 {
     int rc = uv_loop_init(&j->loop);
@@ -281,8 +299,7 @@ static int loop_open(struct job *j, struct err *err)
     uv_signal_init(&j->loop, &j->on_term);
     uv_timer_init(&j->loop, &j->deadline);
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) handles[i]->data = j;
-    uv_signal_start(&j->on_int, on_signal, SIGINT);
-    uv_signal_start(&j->on_term, on_signal, SIGTERM);
+    watch_signals(j);
     return OK;
 }
 
@@ -341,8 +358,7 @@ void job_info(const struct job *j, struct job_info *out)
     *out = j->info;
 }
 
-int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
-            struct err *err)
+int job_begin(struct job *j, const struct job_run *run, struct err *err)
 {
     struct spec_config c = {
         .drafting = run->drafting,
@@ -367,17 +383,38 @@ int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_se
         .stops = run->stops,
         .stops_arg = run->stops_arg,
     };
-    int rc = spec_open(&j->spec, &c, seqs, n_seqs, err);
-    if (rc != OK) return rc;
-    j->watch = watch;
+    j->interruptible = run->interruptible;
+    if (j->interruptible) leave_signals(j);
+    return spec_open(&j->spec, &c, err);
+}
+
+int job_turn(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err)
+{
     struct err started = {0};
-    rc = step(j, &(struct event){.kind = EVENT_START, .now_ns = job_now_ns()}, &started);
+    j->watch = watch;
+    spec_take(j->spec, seqs, n_seqs);
+    watch_signals(j);
+    int rc = step(j, &(struct event){.kind = EVENT_START, .now_ns = job_now_ns()}, &started);
     if (rc != OK) fail(j, &started);
     while (j->rc == OK && !spec_done(j->spec)) uv_run(&j->loop, UV_RUN_ONCE);
-    spec_close(j->spec);
-    j->spec = NULL;
+    if (j->interruptible) leave_signals(j);
     if (j->rc != OK) *err = j->err;
     return j->rc;
+}
+
+void job_end(struct job *j)
+{
+    spec_close(j->spec);
+    j->spec = NULL;
+}
+
+int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
+            struct err *err)
+{
+    int rc = job_begin(j, run, err);
+    if (rc == OK) rc = job_turn(j, seqs, n_seqs, watch, err);
+    job_end(j);
+    return rc;
 }
 
 void job_quit(struct office *office, const struct layout *l, int code, const char *text)

@@ -3,6 +3,8 @@
  *
  *   job_open:  Hello from every peer ─ check that they fit together ─ Welcome ─ Ready
  *   job_run:   any number of runs over the same workers, each with its own sequences and policy
+ *              or its parts: job_begin, any number of job_turn, job_end; a turn goes on from what workers hold of the
+ *              ones before
  *   job_close: Quit
  *
  * It owns the loop, the coordinator's mailbox and the signals (Ctrl-C ends a run with E_INTERRUPT, SIGTERM with
@@ -35,6 +37,7 @@ struct job_info {             /* known once job_open is done */
 
 struct job_run { /* what differs from run to run; see spec_config */
     bool drafting, guard, ignore_eos;
+    bool interruptible; /* Ctrl-C ends the sequences of a turn as they are, and is nobody's between turns */
     int draft_max, draft_ctx;
     int n_lanes;
     int n_ids, n_proposed;
@@ -59,6 +62,9 @@ uint64_t job_root(uint64_t vocab_big);
 /* Borrows the office until job_close. */
 int job_open(struct job **out, const struct job_config *config, struct office *office, struct err *err);
 void job_info(const struct job *j, struct job_info *out);
+int job_begin(struct job *j, const struct job_run *run, struct err *err);
+int job_turn(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
+void job_end(struct job *j);
 int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
             struct err *err);
 

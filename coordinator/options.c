@@ -319,7 +319,8 @@ static int finish(struct parser *r, struct err *err)
         if (r->positional) o->help_topic = r->positional;
         break;
     case CMD_GENERATE:
-        if (!o->big) return err_set(err, E_USAGE, "generate needs a model: --big FILE.gguf");
+    case CMD_CHAT:
+        if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
         if ((rc = finish_prompt(r, err)) != OK) return rc;
         if ((rc = finish_drafter(r, err)) != OK) return rc;
         return finish_accept(r, err);

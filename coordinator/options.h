@@ -13,7 +13,7 @@
 #include "proto/err.h"
 #include "proto/layout.h"
 
-enum command { CMD_HELP, CMD_VERSION, CMD_GENERATE, CMD_TOKENIZE, CMD_INSPECT, CMD_DOCTOR };
+enum command { CMD_HELP, CMD_VERSION, CMD_GENERATE, CMD_CHAT, CMD_TOKENIZE, CMD_INSPECT, CMD_DOCTOR };
 enum output { OUT_TEXT, OUT_JSONL }; /* inspect: OUT_JSONL is -o json */
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 

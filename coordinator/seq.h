@@ -23,6 +23,7 @@ struct seq_stats {
     uint64_t start_ns, first_ns, last_ns; /* start: handed over; first and last token final */
     uint64_t draft_ns, verify_ns;         /* as the workers report their computing */
     uint64_t wait_ns;                     /* between a message sent and its answer, less the computing: the network */
+    uint32_t n_prompt_rows;               /* fed before the first token; fewer than ids where workers knew some */
     uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafted, n_judged, n_accepted;
     uint32_t n_pauses;                  /* times the guard stopped drafting */

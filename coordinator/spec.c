@@ -1,5 +1,6 @@
 #include "coordinator/spec.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@ enum { READ_USUAL = 16 }; /* ids that a drafter reads before a round; after more
 struct lane {        /* a slot on every worker, and the sequence that has it */
     struct seq *seq; /* NULL: free */
     uint32_t round;  /* a draft and its verify; an answer of another round is dropped */
+    int32_t *last;   /* [n_ctx] owns: the text that had it before */
+    int n_last;
 
     /* The verifier's side. */
     int fed;               /* final ids whose rows it holds, or was sent */
@@ -95,6 +98,7 @@ static void post_open(struct spec *s, struct lane *l, int peer)
 
 static void post_part(struct spec *s, struct lane *l, int at, const struct row *rows, int n_rows)
 {
+    if (l->seq->state == SEQ_PROMPT) l->seq->stats.n_prompt_rows += (uint32_t)n_rows;
     struct action *a = act(s, ACTION_POST, l->seq);
     struct part *part = &s->parts[a - s->actions];
     *part = (struct part){.job = s->n_jobs++,
@@ -162,18 +166,33 @@ static void name_drafter_history(const struct spec *s, struct lane *l)
         l->h[l->n_h + 1] = history_next(l->h[l->n_h], l->seq->ids[l->base + l->n_h]);
 }
 
-/* How many tokens to draft now. The drafter reads nothing before it is expected to pay. */
+/* Ids of the text that need not be read to it. */
+static int drafter_knows(const struct lane *l)
+{
+    return l->base < 0 ? 0 : l->base + l->told + l->n_kept;
+}
+
+/* It will know ids[base ..]; -1: nothing of a text yet. */
+static void drafter_forgets(struct lane *l, int base)
+{
+    l->base = base;
+    l->n_h = -1;
+    l->told = l->n_kept = 0;
+}
+
+/* How many tokens to draft now. The drafter reads nothing before it is expected to pay, and after long silence not all
+ * that it missed. */
 static int draft_window(struct spec *s, struct lane *l)
 {
     const struct seq *q = l->seq;
     int left = q->n_limit - q->n_ids - !is_lossy(s); /* big's own token always comes, but may find no room */
     int window = guard_window(&l->guard, s->c.draft_max < left ? s->c.draft_max : left);
     if (!s->c.drafting || window < 1 || l->hopeless || l->rolled_back || s->c.fallback > 1) return 0;
-    if (l->base < 0) {
-        int n = q->n_ids < s->c.draft_ctx ? q->n_ids : s->c.draft_ctx;
-        if (!guard_reads(&l->guard, window, n, seq_n_generated(q), left)) return 0;
-        l->base = q->n_ids - n;
-    }
+    int n = q->n_ids - drafter_knows(l);
+    bool anew = l->base < 0 || (n > s->c.draft_ctx && !is_lossy(s));
+    if (anew && n > s->c.draft_ctx) n = s->c.draft_ctx;
+    if ((anew || n > READ_USUAL) && !guard_reads(&l->guard, window, n, seq_n_generated(q), left)) return 0;
+    if (anew) drafter_forgets(l, q->n_ids - n);
     for (int i = l->base + l->told; i < q->n_ids; i++) l->hopeless |= q->ids[i] >= s->c.n_ids;
     return l->hopeless ? 0 : window;
 }
@@ -221,6 +240,25 @@ static void next_round(struct spec *s, struct lane *l)
 
 /* ---- sequences come and go ---- */
 
+/* What the workers hold of the lane's last text is kept as far as the new one begins like it: a conversation goes on,
+ * prompts share a system message. The drafter begins anew for lossy rules: there the text depends
+ * on what it has read, and that must not depend on who came before. */
+static void keep_common(const struct spec *s, struct lane *l)
+{
+    const struct seq *q = l->seq;
+    int n = 0, most = l->n_last < q->n_ids - 1 ? l->n_last : q->n_ids - 1; /* one row at least is fed: it is wanted */
+    while (n < most && l->last[n] == q->ids[n]) n++;
+    if (l->fed > n) l->fed = n;
+    int known = drafter_knows(l) < n ? drafter_knows(l) : n;
+    if (l->base < 0 || known <= l->base || is_lossy(s)) {
+        drafter_forgets(l, -1);
+        return;
+    }
+    if (l->told > known - l->base) l->told = known - l->base;
+    l->n_kept = known - l->base - l->told;
+    if (l->n_h > l->told) l->n_h = l->told;
+}
+
 static void start_waiting(struct spec *s)
 {
     for (int i = 0; i < s->c.n_lanes && s->n_started < s->n_seqs; i++) {
@@ -232,9 +270,8 @@ static void start_waiting(struct spec *s)
         q->stats.start_ns = s->now;
         l->seq = q;
         l->round++;
-        l->fed = l->n_refused = l->n_drafts = 0;
-        l->base = l->n_h = -1;
-        l->told = l->n_kept = 0;
+        keep_common(s, l);
+        l->n_refused = l->n_drafts = 0;
         l->now = (struct guard_round){.measured = false};
         l->n_ask_lost = 0;
         l->hopeless = l->rolled_back = false;
@@ -246,11 +283,14 @@ static void start_waiting(struct spec *s)
 
 static void finish(struct spec *s, struct lane *l, enum seq_end end)
 {
-    l->seq->end = end;
-    l->seq->state = SEQ_DONE;
-    l->seq->stats.n_pauses = (uint32_t)l->guard.n_pauses;
-    guard_learn(&s->learnt, &l->guard, seq_n_generated(l->seq));
-    act(s, ACTION_DONE, l->seq);
+    struct seq *q = l->seq;
+    q->end = end;
+    q->state = SEQ_DONE;
+    q->stats.n_pauses = (uint32_t)l->guard.n_pauses;
+    guard_learn(&s->learnt, &l->guard, seq_n_generated(q));
+    memcpy(l->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
+    l->n_last = q->n_ids;
+    act(s, ACTION_DONE, q);
     s->n_done++;
     l->seq = NULL;
 }
@@ -352,7 +392,7 @@ static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
     bool first = q->state == SEQ_PROMPT;
     if (first) {
         q->stats.first_ns = s->now;
-        l->guard.prompt_ns = (double)(s->now - q->stats.start_ns) / q->n_prompt;
+        l->guard.prompt_ns = (double)(s->now - q->stats.start_ns) / q->stats.n_prompt_rows;
         q->state = SEQ_VERIFYING;
     } else {
         q->stats.n_verifies++;
@@ -431,6 +471,15 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
     return OK;
 }
 
+/* What is out is answered yet, and dropped: its round is over. */
+static void stop(struct spec *s)
+{
+    s->n_started = s->n_seqs;
+    for (int i = 0; i < s->c.n_lanes; i++)
+        if (s->lanes[i].seq) finish(s, &s->lanes[i], SEQ_ABORTED);
+    s->n_done = s->n_seqs;
+}
+
 int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err)
 {
     int rc = OK;
@@ -440,9 +489,18 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
     case EVENT_START: start_waiting(s); break;
     case EVENT_DRAFT: rc = on_draft(s, event->draft, err); break;
     case EVENT_VERDICT: rc = on_verdict(s, event->verdict, err); break;
+    case EVENT_STOP: stop(s); break;
     }
     *out = (struct actions){s->actions, s->n_actions};
     return rc;
+}
+
+void spec_take(struct spec *s, struct seq *seqs, int n_seqs)
+{
+    assert(spec_done(s));
+    s->seqs = seqs;
+    s->n_seqs = n_seqs;
+    s->n_started = s->n_done = 0;
 }
 
 bool spec_done(const struct spec *s)
@@ -454,19 +512,21 @@ bool spec_done(const struct spec *s)
 
 static bool lane_init(struct lane *l, const struct spec_config *c)
 {
+    l->base = l->n_h = -1;
     size_t n_ctx = (size_t)c->n_ctx, n_draft = (size_t)c->draft_max;
     l->drafts = calloc(n_draft + 1, sizeof *l->drafts);
     l->rows = calloc(n_ctx + n_draft + 1, sizeof *l->rows);
     l->h = calloc(n_ctx + 1, sizeof *l->h);
-    return l->drafts && l->rows && l->h;
+    l->last = calloc(n_ctx, sizeof *l->last);
+    return l->drafts && l->rows && l->h && l->last;
 }
 
-int spec_open(struct spec **out, const struct spec_config *config, struct seq *seqs, int n_seqs, struct err *err)
+int spec_open(struct spec **out, const struct spec_config *config, struct err *err)
 {
     struct spec *s = calloc(1, sizeof *s);
     bool ok = s != NULL;
     if (ok) {
-        *s = (struct spec){.c = *config, .seqs = seqs, .n_seqs = n_seqs};
+        *s = (struct spec){.c = *config};
         /* A step posts at most max_jobs parts, and for each lane an Open, an ask, tokens and an end. */
         s->room = (size_t)config->max_jobs + 4 * (size_t)config->n_lanes;
         s->actions = calloc(s->room, sizeof *s->actions);
@@ -490,6 +550,7 @@ void spec_close(struct spec *s)
         free(s->lanes[i].drafts);
         free(s->lanes[i].rows);
         free(s->lanes[i].h);
+        free(s->lanes[i].last);
     }
     free(s->lanes);
     free(s->actions);

@@ -44,7 +44,8 @@ struct spec_config {
     const void *stops_arg;
 };
 
-enum event_kind { EVENT_START, EVENT_DRAFT, EVENT_VERDICT };
+/* start: the sequences taken; stop: those not done end as they are, aborted. */
+enum event_kind { EVENT_START, EVENT_STOP, EVENT_DRAFT, EVENT_VERDICT };
 struct event {
     enum event_kind kind;
     uint64_t now_ns;
@@ -70,9 +71,12 @@ struct actions { /* borrowed until the next step */
 
 struct spec;
 
-/* Borrows the seqs, which are SEQ_WAITING, until spec_close; they run in order, n_lanes at once. */
-int spec_open(struct spec **out, const struct spec_config *config, struct seq *seqs, int n_seqs, struct err *err);
+int spec_open(struct spec **out, const struct spec_config *config, struct err *err);
 void spec_close(struct spec *s);
+
+/* Sequences that are SEQ_WAITING, borrowed until all are done; they run in order, n_lanes at once. Those taken before are
+ * done. What workers still hold of them is not computed again where a new one begins alike. */
+void spec_take(struct spec *s, struct seq *seqs, int n_seqs);
 
 /* E_PEER: an answer that nobody asked for, or a worker that refuses again what was sent anew from the start. */
 int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err);

@@ -23,6 +23,7 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_judged += c->n_judged;
     t->n_accepted += c->n_accepted;
     t->n_pauses += c->n_pauses;
+    t->n_prompt_rows += c->n_prompt_rows;
     t->n_windows += c->n_windows;
     t->n_unsure += c->n_unsure;
     t->n_lows += c->n_lows;
@@ -100,12 +101,12 @@ void stats_table_row(const struct stats *t, const char *name, FILE *to)
 json_t *stats_json(const struct stats *t)
 {
     return json_pack(
-        "{sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sI sf sf sf}", "prompt_tokens", (json_int_t)t->n_prompt,
-        "tokens", (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t), "first_token_s", stats_first_s(t),
-        "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged, "accepted", (json_int_t)t->n_accepted,
-        "verifies", (json_int_t)t->n_verifies, "tokens_per_verify", stats_tokens_per_verify(t), "pauses",
-        (json_int_t)t->n_pauses, "drafts_full", (json_int_t)t->n_windows, "drafts_unsure", (json_int_t)t->n_unsure,
-        "fallbacks", (json_int_t)t->n_lows, "drafts_with_end", (json_int_t)t->n_ends, "rollbacks",
-        (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back, "draft_s", seconds(t->draft_ns),
-        "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
+        "{sI sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sI sf sf sf}", "prompt_tokens", (json_int_t)t->n_prompt,
+        "prompt_rows", (json_int_t)t->n_prompt_rows, "tokens", (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t),
+        "first_token_s", stats_first_s(t), "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged,
+        "accepted", (json_int_t)t->n_accepted, "verifies", (json_int_t)t->n_verifies, "tokens_per_verify",
+        stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses, "drafts_full", (json_int_t)t->n_windows,
+        "drafts_unsure", (json_int_t)t->n_unsure, "fallbacks", (json_int_t)t->n_lows, "drafts_with_end",
+        (json_int_t)t->n_ends, "rollbacks", (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back,
+        "draft_s", seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
 }

@@ -1,11 +1,10 @@
 #include "coordinator/template.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char marker[] = "<|im_start|>";
-static const char end_marker[] = "<|im_end|>";
+const char template_end[] = "<|im_end|>";
 
 struct span { /* what is left to read of the template */
     const char *s, *end;
@@ -71,7 +70,7 @@ static bool read_literal(struct span in, char quote, char *out, size_t n_out, in
     *n = -1;
     for (size_t i = 0;; i++) {
         struct span end = in;
-        if (take(&end, end_marker)) {
+        if (take(&end, template_end)) {
             out[i] = 0;
             *n = (int)i;
             return true;
@@ -106,7 +105,7 @@ enum template_found template_find(struct template *t, const struct gguf *g)
 {
     struct gguf_str text;
     if (!gguf_get_str(g, "tokenizer.chat_template", &text) || text.n == 0) return TEMPLATE_NONE;
-    if (!has(text, "for message in messages") || !has(text, end_marker) || !has(text, "<|im_start|>assistant") ||
+    if (!has(text, "for message in messages") || !has(text, template_end) || !has(text, "<|im_start|>assistant") ||
         !has_turn(text))
         return TEMPLATE_UNKNOWN;
     struct template found = {.name = "chatml"};
@@ -115,20 +114,33 @@ enum template_found template_find(struct template *t, const struct gguf *g)
     return TEMPLATE_OK;
 }
 
+/* Room for n bytes of user and system, and what the template sets around them. */
+static char *make_room(size_t n)
+{
+    return malloc(n + 128);
+}
+
+static char *put_user(char *end, const char *user, size_t n_user)
+{
+    end = mempcpy(stpcpy(stpcpy(end, marker), "user\n"), user, n_user);
+    return stpcpy(stpcpy(stpcpy(stpcpy(end, template_end), "\n"), marker), "assistant\n");
+}
+
 char *template_render(const struct template *t, const char *system, const char *user, size_t n_user, size_t *n_bytes)
 {
     if (!system) system = t->system;
-    const char *const before[] = {marker, "system\n", system, end_marker, "\n"};
-    const char *const after[] = {end_marker, "\n", marker, "assistant\n"};
-    size_t n_max = n_user + strlen(system) + 128;
-    char *out = malloc(n_max);
+    char *out = make_room(n_user + strlen(system)), *end = out;
     if (!out) return NULL;
+    if (system[0]) end = stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(end, marker), "system\n"), system), template_end), "\n");
+    *n_bytes = (size_t)(put_user(end, user, n_user) - out);
+    return out;
+}
 
-    char *end = out;
-    for (size_t i = 0; i < sizeof before / sizeof *before && system[0]; i++) end = stpcpy(end, before[i]);
-    end = stpcpy(stpcpy(end, marker), "user\n");
-    end = mempcpy(end, user, n_user);
-    for (size_t i = 0; i < sizeof after / sizeof *after; i++) end = stpcpy(end, after[i]);
-    *n_bytes = (size_t)(end - out);
+char *template_next(bool ended, const char *user, size_t n_user, size_t *n_bytes)
+{
+    char *out = make_room(n_user);
+    if (!out) return NULL;
+    char *end = stpcpy(stpcpy(out, ended ? "" : template_end), "\n");
+    *n_bytes = (size_t)(put_user(end, user, n_user) - out);
     return out;
 }

@@ -7,6 +7,8 @@
 #ifndef COORDINATOR_TEMPLATE_H
 #define COORDINATOR_TEMPLATE_H
 
+#include <stdbool.h>
+
 #include "proto/err.h"
 #include "proto/gguf.h"
 
@@ -19,8 +21,13 @@ struct template
 enum template_found { TEMPLATE_NONE, TEMPLATE_UNKNOWN, TEMPLATE_OK };
 enum template_found template_find(struct template *t, const struct gguf *g);
 
+extern const char template_end[]; /* of a turn: the text of the token that ends an answer */
+
 /* The prompt of a first turn: system (NULL: the default one; "": none), the user's text, and the opening of the answer.
  * Returns a malloc'd string of *n_bytes (also zero-terminated), NULL when memory is out. */
 char *template_render(const struct template *t, const char *system, const char *user, size_t n_user, size_t *n_bytes);
+
+/* What follows an answer, up to the opening of the next one. ended: the answer has template_end at its end. */
+char *template_next(bool ended, const char *user, size_t n_user, size_t *n_bytes);
 
 #endif

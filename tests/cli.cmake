@@ -12,3 +12,8 @@ set_tests_properties(bad_input PROPERTIES TIMEOUT 300)
 add_test(NAME lost_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lost_ranks.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(lost_ranks PROPERTIES TIMEOUT 300)
+add_test(NAME chat COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/chat.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(chat PROPERTIES TIMEOUT 300)
+add_test(NAME reproduce COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/reproduce.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
+set_tests_properties(reproduce PROPERTIES TIMEOUT 300)

@@ -620,7 +620,8 @@ static void stray_open(struct stray *t, bool drafting)
     struct err err;
     *t = (struct stray){0};
     assert_int_equal(seq_init(&t->seq, 0, prompt, 2, 4, 16, 0, 1, &err), OK);
-    assert_int_equal(spec_open(&t->spec, &config, &t->seq, 1, &err), OK);
+    assert_int_equal(spec_open(&t->spec, &config, &err), OK);
+    spec_take(t->spec, &t->seq, 1);
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_START}, &t->actions, &err), OK);
     if (!drafting) return;
     struct verdict_row row = {.next = 'c'};
@@ -840,6 +841,69 @@ static void a_text_stops_inside_an_accepted_block(void **state)
     sim_close(s);
 }
 
+/* One lane verifies, the other drafts, a third text waits. What is on its way arrives, and changes nothing. */
+static void a_stop_ends_every_text_where_it_is(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"the cat ", "sat on it.", NULL, 10}, {"A", "bcdef", NULL, 5}, {"once", " upon", NULL, 5}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .n_lanes = 2}, texts, 3);
+    sim_fault(s, 25, SIM_STOP, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"the cat| \"\n"
+                  "[   0] open    seq 1: slot 1\n"
+                  "[   0] verify  seq 1 round 1 at 0: \"|A\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"s\"\n"
+                  "[  12] emit    seq 0: \"s\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"the cat s\", up to 13\n"
+                  "[  18] draft   seq 0 round 2 at 9: \"at o\", window\n"
+                  "[  18] verify  seq 0 round 2 at 8: \"|sat o\"\n"
+                  "[  22] verdict seq 1 round 1 at 0: \"b\"\n"
+                  "[  22] emit    seq 1: \"b\" b\n"
+                  "[  22] ask     seq 1 round 2 at 0: \"Ab\", up to 5\n"
+                  "[  25] stop\n"
+                  "[  25] done    seq 0: aborted\n"
+                  "[  25] done    seq 1: aborted\n"
+                  "[  27] draft   seq 1 round 2 at 2: \"cde\", window\n"
+                  "[  32] verdict seq 0 round 2 at 8: \"at on\"\n");
+    sim_close(s);
+}
+
+/* What the workers hold of the text before is not fed again; a text's last row is, for it is wanted. */
+static void a_text_that_begins_like_the_one_before_goes_on_from_there(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"the cat ", "sat", NULL, 3}, {"the cat sat, ", "ok!", NULL, 3}, {"the cow", "!", NULL, 1}};
+    expect_run(&(struct sim_config){.draft_max = 2}, texts, 3,
+               "[   0] open    seq 0: slot 0\n"
+               "[   0] verify  seq 0 round 1 at 0: \"the cat| \"\n"
+               "[  12] verdict seq 0 round 1 at 0: \"s\"\n"
+               "[  12] emit    seq 0: \"s\" b\n"
+               "[  12] ask     seq 0 round 2 at 0: \"the cat s\", up to 10\n"
+               "[  15] draft   seq 0 round 2 at 9: \"a\", window\n"
+               "[  15] verify  seq 0 round 2 at 8: \"|sa\"\n"
+               "[  27] verdict seq 0 round 2 at 8: \"at\"\n"
+               "[  27] emit    seq 0: \"at\" db\n"
+               "[  27] done    seq 0: length\n"
+               "[  27] open    seq 1: slot 0\n"
+               "[  27] verify  seq 1 round 3 at 10: \"t,| \"\n"
+               "[  39] verdict seq 1 round 3 at 10: \"o\"\n"
+               "[  39] emit    seq 1: \"o\" b\n"
+               "[  39] ask     seq 1 round 4 at 9: \"at, o\", up to 15\n"
+               "[  42] draft   seq 1 round 4 at 14: \"k\", window\n"
+               "[  42] verify  seq 1 round 4 at 13: \"|ok\"\n"
+               "[  54] verdict seq 1 round 4 at 13: \"k!\"\n"
+               "[  54] emit    seq 1: \"k!\" db\n"
+               "[  54] done    seq 1: length\n"
+               "[  54] open    seq 2: slot 0\n"
+               "[  54] verify  seq 2 round 5 at 5: \"o|w\"\n"
+               "[  66] verdict seq 2 round 5 at 5: \"!\"\n"
+               "[  66] emit    seq 2: \"!\" b\n"
+               "[  66] done    seq 2: length\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -873,6 +937,8 @@ int main(void)
         cmocka_unit_test(the_ends_of_the_thresholds_are_big_alone_and_little_alone),
         cmocka_unit_test(a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method),
         cmocka_unit_test(a_text_stops_inside_an_accepted_block),
+        cmocka_unit_test(a_stop_ends_every_text_where_it_is),
+        cmocka_unit_test(a_text_that_begins_like_the_one_before_goes_on_from_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 # Shared by scripts/quickstart and scripts/test (sourced): packages and builds. Expects `root`, the project's folder.
 
 build_packages=(gcc cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libprotobuf-c-dev protobuf-c-compiler
-    libuv1-dev libpcre2-dev libjansson-dev libxxhash-dev python3 python3-pip ca-certificates)
+    libuv1-dev libpcre2-dev libjansson-dev libxxhash-dev libedit-dev python3 python3-pip ca-certificates)
 test_packages=(libcmocka-dev clang libclang-rt-14-dev qemu-user clang-format)
 
 say() { printf '\n== %s\n' "$1" >&2; }
@@ -32,6 +32,17 @@ need_packages() {
     "${as_root[@]}" apt-get update -q || die "apt-get update failed"
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" ||
         die "apt-get install failed"
+}
+
+# need_python NAME...: packages for tests that are Python, into build/python.
+need_python() {
+    local folder=$root/build/python
+    export PYTHONPATH=$folder${PYTHONPATH:+:$PYTHONPATH}
+    [ -e "$folder/complete" ] && return 0
+    say "installing for Python: $*"
+    python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$folder" "$@" ||
+        die "pip install failed"
+    touch "$folder/complete"
 }
 
 # build FOLDER TARGET [CMAKE_OPTION...]

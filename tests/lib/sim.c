@@ -376,6 +376,11 @@ static void go_wrong(struct sim *s, enum sim_fault fault, int i_slot)
 {
     static const char *const what[] = {"verifier forgets half", "verifier strays", "drafter forgets half",
                                        "drafter strays"};
+    if (fault == SIM_STOP) {
+        note(s, "stop");
+        step(s, &(struct event){.kind = EVENT_STOP, .now_ns = (uint64_t)s->now * 1000000});
+        return;
+    }
     struct fake *p = &s->fakes[fault < SIM_DRAFTER_FORGETS ? PEER_VERIFIER : PEER_DRAFTER];
     struct slot *slot = &p->slots.slot[i_slot];
     note(s, "fault   slot %d: %s", i_slot, what[fault]);
@@ -489,7 +494,8 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
                                .stops = c->stops};
     int rc = wire_arena_init(&s->in, ARENA, &err);
     if (rc == OK) rc = wire_arena_init(&s->out, ARENA, &err);
-    if (rc == OK) rc = spec_open(&s->spec, &spec, s->seqs, n_texts, &err);
+    if (rc == OK) rc = spec_open(&s->spec, &spec, &err);
+    if (rc == OK) spec_take(s->spec, s->seqs, n_texts);
     if (rc != OK) blame(s, err.text);
     return s;
 }

@@ -51,7 +51,8 @@ enum sim_fault {
     SIM_VERIFIER_FORGETS, /* the later half of the slot's history */
     SIM_VERIFIER_STRAYS,  /* it is another one, as long as before */
     SIM_DRAFTER_FORGETS,
-    SIM_DRAFTER_STRAYS
+    SIM_DRAFTER_STRAYS,
+    SIM_STOP /* not a fault: everything is told to stop */
 };
 
 struct sim;

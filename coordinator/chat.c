@@ -1,0 +1,160 @@
+#include "coordinator/chat.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/front.h"
+#include "coordinator/line.h"
+#include "coordinator/stats.h"
+#include "coordinator/template.h"
+
+struct chat {
+    struct session s;
+    struct template chat;
+    int32_t *ids; /* owns: the conversation */
+    int n_ids;
+    int n_turns;
+    struct stats total; /* since the start, /reset or not */
+};
+
+static const char help[] = "/reset   forget the conversation\n"
+                           "/stats   what it took so far\n"
+                           "/quit    leave; so does the end of input (Ctrl-D)\n"
+                           "Ctrl-C   ends an answer where it is\n";
+
+/* ---- one turn ---- */
+
+/* The ids that a message adds; *ids is to be freed. */
+static int encode(const struct chat *c, const char *text, int32_t **ids, size_t *n_ids, struct err *err)
+{
+    bool first = c->n_ids == 0;
+    bool ended = !first && c->ids[c->n_ids - 1] == tokenizer_find(c->s.big_t, template_end);
+    size_t n;
+    char *rendered = first ? template_render(&c->chat, c->s.o.system, text, strlen(text), &n)
+                           : template_next(ended, text, strlen(text), &n);
+    if (!rendered) return err_set(err, E_FAIL, "no memory for a message");
+    int rc = tokenizer_encode(c->s.big_t, rendered, n, true, first, ids, n_ids, err);
+    free(rendered);
+    return rc;
+}
+
+static int answer(struct chat *c, struct seq *seq, struct err *err)
+{
+    char name[16];
+    const char *const names[] = {name};
+    struct front *front;
+    snprintf(name, sizeof name, "%d", ++c->n_turns);
+    int rc = front_open(&front, &c->s.o, c->s.big_t, 1, names, err);
+    if (rc != OK) return rc;
+    struct job_watch watch = front_watch(front);
+    rc = job_turn(c->s.job, seq, 1, &watch, err);
+    struct err ignored;
+    int shown = front_finish(front, job_now_ns(), seq->end == SEQ_ABORTED, rc == OK ? err : &ignored);
+    front_close(front);
+    stats_add(&c->total, seq);
+    return rc == OK ? shown : rc;
+}
+
+/* A message that does not fit is said to be so, and is no part of the conversation. */
+static int turn(struct chat *c, const char *text, struct err *err)
+{
+    int32_t *more = NULL;
+    size_t n_more = 0;
+    struct seq seq = {0};
+    int rc = encode(c, text, &more, &n_more, err);
+    if (rc == E_USAGE) { /* a byte that the vocabulary lacks */
+        fprintf(stderr, "%s\n", err->text);
+        return OK;
+    }
+    if (rc == OK && (size_t)c->n_ids + n_more >= (size_t)c->s.info.n_ctx) {
+        fprintf(stderr,
+                "the conversation has %d tokens, this message %zu, the context %d: /reset begins anew; at the start, "
+                "--ctx makes it larger\n",
+                c->n_ids, n_more, c->s.info.n_ctx);
+        free(more);
+        return OK;
+    }
+    int n = c->n_ids + (int)n_more;
+    int32_t *ids = rc == OK ? realloc(c->ids, (size_t)n * sizeof *ids) : NULL;
+    if (ids) {
+        c->ids = ids;
+        memcpy(ids + c->n_ids, more, n_more * sizeof *ids);
+    } else if (rc == OK) {
+        rc = err_set(err, E_FAIL, "no memory for the conversation");
+    }
+    free(more);
+    if (rc == OK)
+        rc = seq_init(&seq, 0, c->ids, n, c->s.o.n_predict, c->s.info.n_ctx, c->s.o.logprobs, session_root(&c->s), err);
+    if (rc == OK) rc = answer(c, &seq, err);
+    if (rc == OK) { /* the seq's ids are the conversation now */
+        free(c->ids);
+        c->ids = seq.ids;
+        c->n_ids = seq.n_ids;
+        seq.ids = NULL;
+    }
+    seq_free(&seq);
+    return rc;
+}
+
+/* ---- the conversation ---- */
+
+/* False: leave. */
+static bool command(struct chat *c, const char *line)
+{
+    if (!strcmp(line, "/quit")) return false;
+    if (!strcmp(line, "/reset")) {
+        c->n_ids = 0;
+        fputs("forgotten\n", stderr);
+    } else if (!strcmp(line, "/stats")) {
+        stats_table_head(stderr);
+        stats_table_row(&c->total, "all turns", stderr);
+        fprintf(stderr, "%d of %d tokens of the context\n", c->n_ids, c->s.info.n_ctx);
+    } else if (!strcmp(line, "/help")) {
+        fputs(help, stderr);
+    } else {
+        fprintf(stderr, "no command %s\n%s", line, help);
+    }
+    return true;
+}
+
+static int talk(struct chat *c, struct err *err)
+{
+    char *line;
+    int rc = OK;
+    bool more = true;
+    if (line_is_typed()) fputs("/help says what else there is\n", stderr);
+    while (rc == OK && more && (line = line_read("> "))) {
+        if (*line == '/')
+            more = command(c, line);
+        else if (*line)
+            rc = turn(c, line, err);
+        free(line);
+    }
+    return rc;
+}
+
+static int chat(struct chat *c, struct err *err)
+{
+    if (template_find(&c->chat, &c->s.big) != TEMPLATE_OK)
+        return err_set(err, E_MODEL,
+                       "%s has no chat template that is known here: pilotfish generate --raw goes on from a text",
+                       c->s.o.big);
+    int rc = session_start(&c->s, 1, err);
+    if (rc != OK) return rc;
+    struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, 1);
+    run.interruptible = true;
+    rc = job_begin(c->s.job, &run, err);
+    if (rc == OK) rc = talk(c, err);
+    job_end(c->s.job);
+    return rc;
+}
+
+int command_chat(const struct options *o, const struct host *host, struct err *err)
+{
+    struct chat c = {0};
+    int rc = session_open(&c.s, o, host, err);
+    if (rc == OK) rc = chat(&c, err);
+    session_close(&c.s, rc, err);
+    free(c.ids);
+    return rc;
+}

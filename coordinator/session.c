@@ -1,0 +1,90 @@
+#include "coordinator/session.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "proto/history.h"
+
+enum { NGRAM_CTX_MOST = 16384 }; /* ids of one DraftAsk: its bound is 64 KiB */
+
+int session_open(struct session *s, const struct options *o, const struct host *host, struct err *err)
+{
+    *s = (struct session){.o = *o, .host = host};
+    if (s->o.seed < 0) s->o.seed = (int)(history_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
+    int rc = gguf_open(&s->big, o->big, err);
+    if (rc == OK) rc = tokenizer_open(&s->big_t, &s->big, err);
+    if (rc != OK) return rc;
+    s->stops = (struct stops){s->o.stops, s->o.n_stops, s->big_t};
+    s->n_ids = tokenizer_n_vocab(s->big_t);
+    if (o->drafter != DRAFTER_LITTLE) return OK;
+    rc = gguf_open(&s->little, o->little, err);
+    if (rc == OK) rc = tokenizer_open(&s->little_t, &s->little, err);
+    if (rc == OK) rc = tokenizer_compatible(s->big_t, s->little_t, &s->n_ids, err);
+    return rc == OK ? OK : err_wrap(err, "--little");
+}
+
+int session_start(struct session *s, int n_slots, struct err *err)
+{
+    struct job_config config = {
+        .layout = s->host->layout,
+        .vocab_big = gguf_vocab_hash(&s->big),
+        .vocab_little = s->little_t ? gguf_vocab_hash(&s->little) : 0,
+        .n_ctx = s->o.ctx,
+        .n_slots = n_slots,
+    };
+    int rc = s->host->start(s->host->arg, err);
+    if (rc == OK) rc = job_open(&s->job, &config, s->host->office, err);
+    if (rc != OK) return rc;
+    job_info(s->job, &s->info);
+    fprintf(stderr, "%llu MiB of weights, %llu MiB of KV (%d x %d positions)\n",
+            (unsigned long long)(s->info.weights_bytes >> 20), (unsigned long long)(s->info.kv_bytes >> 20), n_slots,
+            s->info.n_ctx);
+    return OK;
+}
+
+struct job_run session_run(const struct session *s, bool drafting, int n_lanes)
+{
+    const struct options *o = &s->o;
+    struct job_run r = {
+        .drafting = drafting,
+        .guard = o->guard,
+        .ignore_eos = o->ignore_eos,
+        .draft_max = o->draft_max,
+        .draft_ctx = o->drafter == DRAFTER_NGRAM ? NGRAM_CTX_MOST : o->draft_ctx,
+        .n_lanes = n_lanes,
+        .n_ids = s->n_ids,
+        .n_proposed = o->draft_vocab && o->draft_vocab < s->n_ids ? o->draft_vocab : s->n_ids,
+        .n_top = o->logprobs,
+        .fallback = o->fallback,
+    };
+    if (o->n_stops) {
+        r.stops = stop_reached;
+        r.stops_arg = &s->stops;
+    }
+    if (o->accept == ACCEPT_BILD)
+        r.rule = (struct rule){o->rollback_rule == ROLLBACK_REPO ? RULE_REPO : RULE_STRICT, o->rollback};
+    if (o->accept == ACCEPT_SAMPLE)
+        r.sampler = (struct sampler){.temp = o->temp,
+                                     .top_k = (uint32_t)o->top_k,
+                                     .top_p = o->top_p,
+                                     .min_p = o->min_p,
+                                     .seed = (uint32_t)o->seed};
+    r.n_end_ids = (int)tokenizer_end_ids(s->big_t, &r.end_ids);
+    return r;
+}
+
+uint64_t session_root(const struct session *s)
+{
+    return job_root(gguf_vocab_hash(&s->big));
+}
+
+void session_close(struct session *s, int rc, const struct err *why)
+{
+    job_close(s->job);
+    job_quit(s->host->office, &s->host->layout, rc, rc == OK ? "" : why->text);
+    tokenizer_close(s->little_t);
+    tokenizer_close(s->big_t);
+    gguf_close(&s->little);
+    gguf_close(&s->big);
+}

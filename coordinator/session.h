@@ -1,0 +1,44 @@
+/* session.h -- what every command that computes has: vocabularies, workers and a job over them, as the options say.
+ *
+ * Vocabularies are opened here, weights are not: workers do that, and `host` starts those of this process (main.c: the
+ * coordinator cannot see them).
+ */
+#ifndef COORDINATOR_SESSION_H
+#define COORDINATOR_SESSION_H
+
+#include "coordinator/job.h"
+#include "coordinator/options.h"
+#include "coordinator/stop.h"
+#include "coordinator/tokenizer.h"
+#include "proto/mailbox.h"
+
+struct host { /* where a command runs */
+    struct layout layout;
+    struct office *office;
+    int (*start)(void *arg, struct err *err); /* the workers of this process */
+    void *arg;
+};
+
+struct session {
+    struct options o; /* with a seed drawn */
+    const struct host *host;
+    struct gguf big, little;
+    struct tokenizer *big_t, *little_t;
+    int n_ids; /* known to both models */
+    struct stops stops;
+    struct job *job; /* after session_start */
+    struct job_info info;
+};
+
+/* Reads the vocabularies. Whatever it returns, session_close is called. */
+int session_open(struct session *s, const struct options *o, const struct host *host, struct err *err);
+/* Starts the workers, to hold n_slots sequences, and waits until all are ready; says on standard error what they take.
+ */
+int session_start(struct session *s, int n_slots, struct err *err);
+/* The options as a run of n_lanes sequences at once. Borrows the session. */
+struct job_run session_run(const struct session *s, bool drafting, int n_lanes);
+uint64_t session_root(const struct session *s); /* see seq_init */
+/* rc, why: how the command ends, told to the workers. */
+void session_close(struct session *s, int rc, const struct err *why);
+
+#endif

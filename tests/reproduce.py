@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Greedy and BiLD decoding in the plainest way, against what the program writes: the same ids on 50 prompts.
+
+  reproduce.py PILOTFISH TINY
+
+Nothing here is taken from the program, nothing is kept from one token to the next: the whole text goes through the model for each. Models
+are toys with F32 weights, read with the package gguf; the arithmetic is numpy's, but for keys and values, which are rounded to F16
+as the program's cache has them.
+"""
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+import gguf
+import numpy as np
+
+N_PROMPTS, N_TOKENS = 50, 24
+FALLBACK, ROLLBACK, WINDOW = 0.15, 3.0, 6  # a toy is sure of nothing: so that each of them ends some drafts
+
+
+class Model:
+    def __init__(self, path):
+        reader = gguf.GGUFReader(path)
+        self.w = {t.name: np.array(t.data, dtype=np.float32) for t in reader.tensors}
+        arch = bytes(self.field(reader, "general.architecture")).decode()
+        self.n_blocks = int(self.field(reader, f"{arch}.block_count")[0])
+        self.n_head = int(self.field(reader, f"{arch}.attention.head_count")[0])
+        self.n_head_kv = int(self.field(reader, f"{arch}.attention.head_count_kv")[0])
+        self.eps = float(self.field(reader, f"{arch}.attention.layer_norm_rms_epsilon")[0])
+        self.base = float(self.field(reader, f"{arch}.rope.freq_base")[0])
+        self.halves = arch == "qwen2"  # what turns together: element i and i + half, or 2i and 2i + 1
+
+    @staticmethod
+    def field(reader, key):
+        field = reader.fields[key]
+        return field.parts[field.data[0]]
+
+    def norm(self, x, name):
+        return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.eps) * self.w[name + ".weight"]
+
+    def linear(self, x, name):
+        y = x @ self.w[name + ".weight"].T
+        return y + self.w[name + ".bias"] if name + ".bias" in self.w else y
+
+    def rotate(self, x):
+        n, _, d = x.shape
+        angle = np.outer(np.arange(n), self.base ** (-2.0 * np.arange(d // 2) / d))[:, None, :]
+        cos, sin = np.cos(angle), np.sin(angle)
+        a, b = (x[..., : d // 2], x[..., d // 2 :]) if self.halves else (x[..., ::2], x[..., 1::2])
+        turned = [a * cos - b * sin, a * sin + b * cos]
+        return np.concatenate(turned, -1) if self.halves else np.stack(turned, -1).reshape(x.shape)
+
+    def attention(self, x, block):
+        n = len(x)
+        q, k, v = (self.linear(x, f"{block}.attn_{part}").reshape(n, heads, -1) for part, heads in
+                   (("q", self.n_head), ("k", self.n_head_kv), ("v", self.n_head_kv)))
+        q, k = self.rotate(q), self.rotate(k)
+        k, v = (part.astype(np.float16).astype(np.float64) for part in (k, v))
+        out = np.empty_like(q)
+        for head in range(self.n_head):
+            kv = head * self.n_head_kv // self.n_head
+            scores = q[:, head] @ k[:, kv].T / np.sqrt(q.shape[-1])
+            scores[np.triu_indices(n, 1)] = -np.inf
+            p = np.exp(scores - scores.max(-1, keepdims=True))
+            out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, kv]
+        return self.linear(out.reshape(n, -1), f"{block}.attn_output")
+
+    def log_p(self, ids):
+        """ln p of each id to come, after the last of ids."""
+        x = self.w["token_embd.weight"][ids].astype(np.float64)
+        for i in range(self.n_blocks):
+            block = f"blk.{i}"
+            x = x + self.attention(self.norm(x, f"{block}.attn_norm"), block)
+            h = self.norm(x, f"{block}.ffn_norm")
+            gate = self.linear(h, f"{block}.ffn_gate")
+            x = x + self.linear(gate / (1 + np.exp(-gate)) * self.linear(h, f"{block}.ffn_up"), f"{block}.ffn_down")
+        head = self.w.get("output.weight", self.w["token_embd.weight"])
+        logits = self.norm(x[-1], "output_norm") @ head.T
+        return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+
+
+def greedy(big, ids):
+    ids = list(ids)
+    for _ in range(N_TOKENS):
+        ids.append(int(big.log_p(ids).argmax()))
+    return ids[-N_TOKENS:]
+
+
+def bild(big, little, prompt):
+    """BiLD (2302.07863, algorithm 1): little writes while it is sure (fallback), big looks at what it wrote, takes back what it finds too
+    unlikely (rollback), and writes one token itself."""
+    ids, end = list(prompt), len(prompt) + N_TOKENS
+    counts = [0, 0]
+    ids.append(int(big.log_p(ids).argmax()))
+    while len(ids) < end:
+        draft = []
+        while len(draft) < WINDOW and len(ids) + len(draft) < end:
+            log_p = little.log_p(ids + draft)
+            if np.exp(log_p.max()) < FALLBACK:
+                counts[0] += 1
+                break
+            draft.append(int(log_p.argmax()))
+        for token in draft:
+            log_p = big.log_p(ids)
+            if -log_p[token] > ROLLBACK and token != log_p.argmax():
+                counts[1] += 1
+                break
+            ids.append(token)
+        if len(ids) < end:
+            ids.append(int(big.log_p(ids).argmax()))
+    return ids[-N_TOKENS:], counts
+
+
+def run(command, **more):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **more).stdout
+
+
+def prompts(pilotfish, model):
+    """Texts and their ids. The tokenizer has tests of its own."""
+    draw = random.Random(1)
+    words = "the little friend was very happy and said that she would play with him all day around there One time".split()
+    texts = [" ".join(draw.choices(words, k=draw.randint(2, 12))) for _ in range(N_PROMPTS)]
+    ids = [[int(i) for i in run([pilotfish, "tokenize", "--model", model], input=text).split()] for text in texts]
+    return texts, ids
+
+
+def compare(what, expected, found):
+    wrong = [i for i in range(N_PROMPTS) if expected[i] != found[i]]
+    print(f"{what}: {N_PROMPTS - len(wrong)} of {N_PROMPTS} texts of {N_TOKENS} ids are the same")
+    for i in wrong[:3]:
+        print(f"  prompt {i}: {expected[i]}\n  program:   {found[i]}")
+    return not wrong
+
+
+def check(pilotfish, tiny, arch):
+    run([tiny, "big.gguf", "--arch", arch])
+    run([tiny, "little.gguf", "--arch", arch, "--left-out", "2"])
+    texts, ids = prompts(pilotfish, "big.gguf")
+    with open("prompts.jsonl", "w", encoding="utf-8") as out:
+        for text in texts:
+            print(json.dumps({"prompt": text}), file=out)
+
+    def program(*options):
+        command = [pilotfish, "generate", "--big", "big.gguf", "--prompts", "prompts.jsonl", "--raw", "--ignore-eos", "-o", "jsonl"]
+        return [json.loads(line)["ids"] for line in run([*command, "-n", str(N_TOKENS), *options], stderr=subprocess.DEVNULL).splitlines()]
+
+    big, little = Model("big.gguf"), Model("little.gguf")
+    own = [greedy(big, i) for i in ids]
+    lossy = [bild(big, little, i) for i in ids]
+    n_fallbacks, n_rollbacks = (sum(counts[k] for _, counts in lossy) for k in (0, 1))
+    n_changed = sum(a != b for a, (b, _) in zip(own, lossy))
+    print(f"{arch}: {n_fallbacks} fallbacks, {n_rollbacks} rollbacks; {n_changed} texts that big alone would not write")
+    pair = ["--little", "little.gguf", "--draft-vocab", "0", "--little-quant", "file", "--draft-ctx", "512"]
+    method = ["--accept", "bild", "--fallback", str(FALLBACK), "--rollback", str(ROLLBACK), "--draft-max", str(WINDOW)]
+    fair = min(n_fallbacks, n_rollbacks, n_changed) > N_PROMPTS / 4  # else these prompts show little
+    return all([fair, compare(f"{arch}, greedy", own, program("--no-draft")), compare(f"{arch}, exact", own, program(*pair)),
+                compare(f"{arch}, BiLD", [i for i, _ in lossy], program(*pair, *method))])
+
+
+def main():
+    pilotfish, tiny = (os.path.realpath(path) for path in sys.argv[1:3])
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        right = [check(pilotfish, tiny, arch) for arch in ("qwen2", "llama")]
+        os.chdir("/")
+    sys.exit(not all(right))
+
+
+main()
