@@ -14,6 +14,8 @@
 #include "cluster.h"
 #include "coordinator/chat.h"
 #include "coordinator/commands.h"
+#include "coordinator/compare.h"
+#include "coordinator/perplexity.h"
 #include "coordinator/generate.h"
 #include "coordinator/options.h"
 #include "worker/doctor.h"
@@ -62,7 +64,10 @@ static int start_workers(void *arg, struct err *err)
 static int command(struct program *p, struct err *err)
 {
     struct host host = {p->config.layout, p->office, start_workers, p};
-    int rc = p->o.command == CMD_CHAT ? command_chat(&p->o, &host, err) : command_generate(&p->o, &host, err);
+    int rc = p->o.command == CMD_CHAT         ? command_chat(&p->o, &host, err)
+             : p->o.command == CMD_PERPLEXITY ? command_perplexity(&p->o, &host, err)
+             : p->o.command == CMD_COMPARE    ? command_compare(&p->o, &host, err)
+                                              : command_generate(&p->o, &host, err);
     cluster_join(p->cluster);
     return rc;
 }
@@ -228,7 +233,9 @@ static int run_command(struct program *p, struct err *err)
     case CMD_INSPECT: return command_inspect(&p->o, model_runs, err);
     case CMD_DOCTOR: return run_doctor(p, err);
     case CMD_GENERATE:
-    case CMD_CHAT: break;
+    case CMD_CHAT:
+    case CMD_COMPARE:
+    case CMD_PERPLEXITY: break; /* workers compute for them */
     }
     return err_set(err, E_FAIL, "no such command");
 }
@@ -259,7 +266,9 @@ int main(int argc, char **argv)
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);
-    if (rc == OK && (p.o.command == CMD_GENERATE || p.o.command == CMD_CHAT)) return run_over_workers(&p, &err);
+    bool has_workers = p.o.command == CMD_GENERATE || p.o.command == CMD_CHAT || p.o.command == CMD_COMPARE ||
+                       p.o.command == CMD_PERPLEXITY;
+    if (rc == OK && has_workers) return run_over_workers(&p, &err);
     /* The other commands are one process's work: of several ranks the first does it. */
     if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = run(&p, &err);
     if (rc != OK && p.rank == 0) complain(&err);

@@ -128,29 +128,6 @@ static void put_piece(struct front *f, struct shown *w, struct gguf_str piece, e
     memcpy(w->tail, piece.s + taken + n, w->n_tail);
 }
 
-/* Tokens from the i-th on, as text: *text is to be freed; NULL when memory is out. */
-static size_t text_from(const struct front *f, const struct seq *s, int i, char **text)
-{
-    size_t n = 0;
-    FILE *memory = open_memstream(text, &n);
-    if (!memory) return 0;
-    for (i += s->n_prompt; i < s->n_ids; i++) {
-        struct gguf_str piece = tokenizer_piece(f->t, s->ids[i], false);
-        fwrite(piece.s, 1, piece.n, memory);
-    }
-    if (!fclose(memory)) return n;
-    free(*text);
-    *text = NULL;
-    return 0;
-}
-
-/* Of text from some token to the end: what belongs to the answer. A stop does not. */
-static size_t without_stop(const struct front *f, const struct seq *s, const char *text, size_t n)
-{
-    if (s->end != SEQ_STOP) return n;
-    return stop_find(&f->stops, text, n, tokenizer_piece(f->t, s->ids[s->n_ids - 1], false).n);
-}
-
 /* What has come and may not become a stop yet. */
 static void put_new_text(struct front *f, struct shown *w)
 {
@@ -161,8 +138,8 @@ static void put_new_text(struct front *f, struct shown *w)
         fflush(f->io.notes);
     }
     char *text = NULL;
-    size_t n = text_from(f, s, w->n_tokens, &text), at = 0;
-    n = w->done ? without_stop(f, s, text, n) : n - stop_held(&f->stops, text, n);
+    size_t n = stop_text_from(&f->stops, s, w->n_tokens, &text), at = 0;
+    n = w->done ? stop_cut(&f->stops, s, text, n) : n - stop_held(&f->stops, text, n);
     for (; w->n_tokens < seq_n_generated(s); w->n_tokens++) {
         int i = s->n_prompt + w->n_tokens;
         struct gguf_str piece = tokenizer_piece(f->t, s->ids[i], false);
@@ -190,8 +167,8 @@ static void put_end_of_text(struct front *f, struct shown *w)
 static json_t *json_of_text(const struct front *f, const struct seq *s)
 {
     char *bytes = NULL;
-    size_t n = text_from(f, s, 0, &bytes);
-    json_t *text = bytes ? json_text(bytes, without_stop(f, s, bytes, n)) : NULL;
+    size_t n = stop_text_from(&f->stops, s, 0, &bytes);
+    json_t *text = bytes ? json_text(bytes, stop_cut(&f->stops, s, bytes, n)) : NULL;
     free(bytes);
     return text;
 }

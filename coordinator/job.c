@@ -30,8 +30,9 @@ struct job {
     uv_timer_t deadline;
     bool late;
 
-    struct spec *spec;  /* from job_begin to job_end */
-    bool interruptible; /* by Ctrl-C: the turn, not the job */
+    struct score *score; /* during job_score */
+    struct spec *spec;   /* from job_begin to job_end */
+    bool interruptible;  /* by Ctrl-C: the turn, not the job */
     const struct job_watch *watch;
     int rc; /* the first thing that went wrong */
     struct err err;
@@ -188,6 +189,14 @@ static int step(struct job *j, const struct event *event, struct err *err)
     return rc == OK ? carry_out(j, &actions, err) : rc;
 }
 
+static int step_score(struct job *j, const struct verdict *verdict, struct err *err)
+{
+    const struct message *messages;
+    int n = 0, rc = score_step(j->score, verdict, &messages, &n, err);
+    for (int i = 0; i < n && rc == OK; i++) rc = post(j, PEER_VERIFIER, &messages[i], err);
+    return rc;
+}
+
 static int on_message(struct job *j, int from, const struct message *m, struct err *err)
 {
     struct event event = {.now_ns = job_now_ns()};
@@ -203,6 +212,7 @@ static int on_message(struct job *j, int from, const struct message *m, struct e
         event.draft = &m->draft;
         return j->spec ? step(j, &event, err) : OK; /* an answer to a run that is over */
     case TAG_VERDICT:
+        if (j->score) return step_score(j, &m->verdict, err);
         event.kind = EVENT_VERDICT;
         event.verdict = &m->verdict;
         return j->spec ? step(j, &event, err) : OK;
@@ -415,6 +425,29 @@ int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_se
     if (rc == OK) rc = job_turn(j, seqs, n_seqs, watch, err);
     job_end(j);
     return rc;
+}
+
+int job_score(struct job *j, const struct score_config *config, void (*window)(void *arg, const struct score *s),
+              void *arg, struct score **out, struct err *err)
+{
+    struct score_config c = *config;
+    struct err started;
+    c.n_slots = j->c.n_slots;
+    c.max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows;
+    c.max_jobs = (int)j->seen[PEER_VERIFIER].h.max_jobs;
+    c.root = job_root(j->c.vocab_big);
+    int rc = score_open(&j->score, &c, err);
+    if (rc != OK) return rc;
+    *out = j->score;
+    if (step_score(j, NULL, &started) != OK) fail(j, &started);
+    for (int n = 0; j->rc == OK && n < score_n_windows(*out);) {
+        uv_run(&j->loop, UV_RUN_ONCE);
+        if (score_n_done(*out) > n) window(arg, *out);
+        n = score_n_done(*out);
+    }
+    j->score = NULL;
+    if (j->rc != OK) *err = j->err;
+    return j->rc;
 }
 
 void job_quit(struct office *office, const struct layout *l, int code, const char *text)

@@ -14,6 +14,7 @@
 #ifndef COORDINATOR_JOB_H
 #define COORDINATOR_JOB_H
 
+#include "coordinator/score.h"
 #include "coordinator/seq.h"
 #include "coordinator/spec.h"
 #include "proto/layout.h"
@@ -67,6 +68,11 @@ int job_turn(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch
 void job_end(struct job *j);
 int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
             struct err *err);
+
+/* Scores a text (slots and bounds of the config are the job's own; the rest is the caller's), and calls `window` after each
+ * window. *out is the caller's to close. */
+int job_score(struct job *j, const struct score_config *config, void (*window)(void *arg, const struct score *s),
+              void *arg, struct score **out, struct err *err);
 
 /* Tells every worker why the job is over: OK, or the code of what failed. Also the way out when job_open was never
  * called or failed: workers that said Hello wait for an answer. */

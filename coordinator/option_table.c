@@ -8,16 +8,18 @@
 enum {
     GEN = BIT(CMD_GENERATE),
     CHAT = BIT(CMD_CHAT),
-    TEXT = GEN | CHAT,
+    CMP = BIT(CMD_COMPARE),
+    PPL = BIT(CMD_PERPLEXITY),
+    TEXT = GEN | CHAT | CMP, /* they write text */
     TOK = BIT(CMD_TOKENIZE),
     INS = BIT(CMD_INSPECT),
     DOC = BIT(CMD_DOCTOR),
-    ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | TEXT | TOK | INS | DOC,
+    ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | TEXT | PPL | TOK | INS | DOC,
     LONGEST_CONTEXT = 1 << 20
 };
 
 const struct option option_table[] = {
-    {"big", "-m", TEXT | DOC, OPTION_TEXT, AT(o.big), "FILE", 0, 0, "the model whose text it is (GGUF)"},
+    {"big", "-m", TEXT | PPL | DOC, OPTION_TEXT, AT(o.big), "FILE", 0, 0, "the model whose text it is (GGUF)"},
     {"little", "-md", TEXT | DOC, OPTION_TEXT, AT(o.little), "FILE", 0, 0,
      "a smaller model with the same vocabulary, to draft"},
     {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0,
@@ -53,32 +55,39 @@ const struct option option_table[] = {
     {"prompt", "-p", GEN, OPTION_TEXT, AT(o.prompt), "TEXT", 0, 0, "the prompt; or simply the argument"},
     {"file", "-f", GEN, OPTION_TEXT, AT(o.prompt_file), "FILE", 0, 0,
      "the prompt is a file, less its last newline\n(-: standard input, also read where no prompt is given)"},
-    {"prompts", NULL, GEN, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
+    {"prompts", NULL, GEN | CMP, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
      "JSON lines, a prompt each: \"turns\" (the first one),\n\"prompt\" or \"text\"; named by \"id\" or "
      "\"question_id\""},
-    {"parallel", NULL, GEN | DOC, OPTION_COUNT, AT(o.parallel), "N", 1, 256, "sequences at once, with --prompts (4)"},
+    {"parallel", NULL, GEN | CMP | PPL | DOC, OPTION_COUNT, AT(o.parallel), "N", 1, 256,
+     "sequences at once, with --prompts (4)"},
     {"system", NULL, TEXT, OPTION_TEXT, AT(o.system), "TEXT", 0, 0,
      "the system message (the template's own; \"\": none)"},
-    {"raw", NULL, GEN, OPTION_FLAG, AT(o.raw), NULL, 0, 0, "no chat template: continue the text as it is"},
+    {"raw", NULL, GEN | CMP, OPTION_FLAG, AT(o.raw), NULL, 0, 0, "no chat template: continue the text as it is"},
     {"n-predict", "-n", TEXT, OPTION_COUNT, AT(o.n_predict), "N", 0, LONGEST_CONTEXT,
      "tokens to generate (0: until the end or the context)"},
-    {"ignore-eos", NULL, GEN, OPTION_FLAG, AT(o.ignore_eos), NULL, 0, 0, "go on after the ids that end a text"},
+    {"ignore-eos", NULL, GEN | CMP, OPTION_FLAG, AT(o.ignore_eos), NULL, 0, 0, "go on after the ids that end a text"},
     {"check", NULL, GEN, OPTION_FLAG, AT(o.check), NULL, 0, 0,
      "run the big model alone too and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
-    {"logprobs", NULL, TEXT, OPTION_COUNT, AT(o.logprobs), "N", 0, 20,
+    {"logprobs", NULL, GEN | CHAT, OPTION_COUNT, AT(o.logprobs), "N", 0, 20,
      "also the N best ids of each position (-o jsonl)"},
     {"ctx", NULL, TEXT | DOC, OPTION_COUNT, AT(o.ctx), "N", 2, LONGEST_CONTEXT,
      "tokens that a sequence may have, prompt included (4096)"},
-    {"threads", NULL, TEXT | DOC, OPTION_COUNT, AT(o.threads), "N", 1, 1024,
+    {"threads", NULL, TEXT | PPL | DOC, OPTION_COUNT, AT(o.threads), "N", 1, 1024,
      "threads of each worker (the cores it may use)"},
-    {"tp", NULL, TEXT | DOC, OPTION_COUNT, AT(o.tp), "N", 1, MAX_PEERS - 2,
+    {"tp", NULL, TEXT | PPL | DOC, OPTION_COUNT, AT(o.tp), "N", 1, MAX_PEERS - 2,
      "shards that compute each layer together (1)"},
-    {"pp", NULL, TEXT | DOC, OPTION_COUNT, AT(o.pp), "N", 1, MAX_PEERS - 2, "stages that the layers are cut into (1)"},
-    {"color", NULL, TEXT, OPTION_CHOICE, AT(o.color), "auto|always|never", 0, 0,
+    {"pp", NULL, TEXT | PPL | DOC, OPTION_COUNT, AT(o.pp), "N", 1, MAX_PEERS - 2,
+     "stages that the layers are cut into (1)"},
+    {"color", NULL, GEN | CHAT, OPTION_CHOICE, AT(o.color), "auto|always|never", 0, 0,
      "green: accepted drafts; yellow: corrections"},
-    {"output", "-o", TEXT | TOK, OPTION_CHOICE, AT(o.output), "text|jsonl", 0, 0, "text, or a line of JSON"},
+    {"output", "-o", TEXT | PPL | TOK, OPTION_CHOICE, AT(o.output), "text|jsonl", 0, 0, "text, or a line of JSON"},
     {"output", "-o", INS, OPTION_CHOICE, AT(o.output), "text|json", 0, 0, "text, or JSON"},
     {"stats", NULL, GEN, OPTION_FLAG, AT(o.stats), NULL, 0, 0, "a table of counts and times at the end"},
+    {"window", NULL, PPL, OPTION_COUNT, AT(o.window), "N", 2, LONGEST_CONTEXT,
+     "tokens that begin anew; the later half of them counts (512)"},
+    {"min-exact", NULL, CMP, OPTION_NUMBER, AT(o.min_exact), "PERCENT", 0, 100, "exit 6 if fewer texts are big's own"},
+    {"min-bleu", NULL, CMP, OPTION_NUMBER, AT(o.min_bleu), "B", 0, 100, "exit 6 if BLEU is lower"},
+    {"min-rouge", NULL, CMP, OPTION_NUMBER, AT(o.min_rouge), "R", 0, 1, "exit 6 if ROUGE-L is lower"},
     {"model", NULL, TOK, OPTION_TEXT, AT(o.model), "FILE", 0, 0, "the model whose vocabulary it is (GGUF)"},
     {"no-special", NULL, TOK, OPTION_FLAG, AT(o.no_special), NULL, 0, 0,
      "text like <|im_start|> is text, not one token;\nwith --detokenize: control tokens are left out"},
@@ -95,6 +104,10 @@ static const char generate_more[] =
     "Over MPI ranks: 1 coordinator, 1 drafter with --little, tp x pp shards of the big model:\n"
     "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n";
 
+static const char compare_more[] =
+    "BLEU as sacrebleu computes it (13a, exp), ROUGE-L as rouge-score does, with big's own text as the reference.\n"
+    "Exit: as pilotfish generate; 6: a --min-... was not reached.\n";
+
 static const char chat_more[] =
     "Answers go to standard output, all else to standard error. Ctrl-C ends an answer, Ctrl-D the conversation.\n"
     "Exit: as pilotfish generate.\n";
@@ -108,6 +121,12 @@ const struct command_text command_texts[N_COMMANDS] = {
     [CMD_CHAT] = {"chat", " --big FILE [--little FILE]",
                   "A conversation with the big model, a line a turn; /help there says what else there is.", chat_more,
                   NULL},
+    [CMD_COMPARE] = {"eval compare", " --big FILE --little FILE --accept bild --prompts FILE",
+                     "How far the text of a lossy setting is from big's own: both are written, and compared.",
+                     compare_more, NULL},
+    [CMD_PERPLEXITY] = {"eval perplexity", " --big FILE TEXT_FILE",
+                        "How well the big model foresees a text: exp of the mean -ln p of its tokens.", NULL,
+                        "TEXT_FILE"},
     [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
                       "The token ids of a text (a file or standard input), or the text of ids.", NULL, "TEXT_FILE"},
     [CMD_INSPECT] = {"inspect", " FILE", "What is in a model file, and whether this program runs it.", NULL, "FILE"},

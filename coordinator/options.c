@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct parser {
     int argc, i; /* argv[i] is being read */
     char **argv;
     const char *positional;
+    char name[64]; /* of a command of two words */
     bool given[MAX_OPTIONS];
 };
 
@@ -24,12 +26,21 @@ static const char *command_name(const struct parser *r)
 }
 
 /* -1: no such command. */
-static int find_command(const char *word)
+static int find_command(const char *name)
 {
     for (int i = 0; i < N_COMMANDS; i++) {
-        if (!strcmp(word, command_texts[i].name)) return i;
+        if (!strcmp(name, command_texts[i].name)) return i;
     }
     return -1;
+}
+
+/* The command's name at argv[i]: one word, or two that begin with eval. Moves r->i past it. */
+static const char *take_name(struct parser *r)
+{
+    const char *word = r->argv[r->i++];
+    if (strcmp(word, "eval") || r->i == r->argc || *r->argv[r->i] == '-') return word;
+    snprintf(r->name, sizeof r->name, "eval %s", r->argv[r->i++]);
+    return r->name;
 }
 
 static bool takes(enum command command, const struct option *p)
@@ -320,10 +331,20 @@ static int finish(struct parser *r, struct err *err)
         break;
     case CMD_GENERATE:
     case CMD_CHAT:
+    case CMD_COMPARE:
         if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
+        if (o->command == CMD_COMPARE && !o->prompts_file)
+            return err_set(err, E_USAGE, "eval compare needs prompts: --prompts FILE.jsonl");
         if ((rc = finish_prompt(r, err)) != OK) return rc;
         if ((rc = finish_drafter(r, err)) != OK) return rc;
         return finish_accept(r, err);
+    case CMD_PERPLEXITY:
+        if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
+        if (!r->positional)
+            return err_set(err, E_USAGE, "eval perplexity needs a text: a file, or - for standard input");
+        o->text = r->positional;
+        o->ctx = o->window;
+        break;
     case CMD_DOCTOR: return finish_drafter(r, err);
     case CMD_TOKENIZE:
         if (!o->model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
@@ -341,12 +362,15 @@ static int finish(struct parser *r, struct err *err)
 /* `pilotfish`, `pilotfish --help` and `pilotfish --version` are commands too. */
 static int take_command(struct parser *r, struct err *err)
 {
-    const char *word = r->argc > 1 ? r->argv[1] : "help";
+    const char *word = "help";
+    r->i = 1;
+    if (r->argc > 1) word = take_name(r);
     if (!strcmp(word, "-h") || !strcmp(word, "--help")) word = "help";
     if (!strcmp(word, "--version")) word = "version";
     int command = find_command(word);
     if (command < 0) return unknown_command(word, err);
     r->p.o.command = (enum command)command;
+    if (command == CMD_HELP && r->i < r->argc && *r->argv[r->i] != '-') r->positional = take_name(r);
     return OK;
 }
 
@@ -358,6 +382,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
                 .draft_vocab = 65536,
                 .guard = true,
                 .ctx = 4096,
+                .window = 512,
                 .tp = 1,
                 .pp = 1,
                 .parallel = 4,
@@ -368,7 +393,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
     };
     bool only_positional = false;
     int rc = take_command(&r, err);
-    for (r.i = 2; rc == OK && r.i < argc && !r.p.o.help_topic; r.i++) {
+    for (; rc == OK && r.i < argc && !r.p.o.help_topic; r.i++) {
         const char *arg = argv[r.i];
         if (!only_positional && !strcmp(arg, "--"))
             only_positional = true;

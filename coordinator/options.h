@@ -13,7 +13,17 @@
 #include "proto/err.h"
 #include "proto/layout.h"
 
-enum command { CMD_HELP, CMD_VERSION, CMD_GENERATE, CMD_CHAT, CMD_TOKENIZE, CMD_INSPECT, CMD_DOCTOR };
+enum command {
+    CMD_HELP,
+    CMD_VERSION,
+    CMD_GENERATE,
+    CMD_CHAT,
+    CMD_COMPARE,
+    CMD_PERPLEXITY,
+    CMD_TOKENIZE,
+    CMD_INSPECT,
+    CMD_DOCTOR
+};
 enum output { OUT_TEXT, OUT_JSONL }; /* inspect: OUT_JSONL is -o json */
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
@@ -57,7 +67,12 @@ struct options { /* strings are borrowed from argv */
     enum when color;
     enum output output;
 
-    /* tokenize, inspect */
+    /* eval compare: exit 6 below these */
+    float min_exact, min_bleu, min_rouge;
+
+    int window; /* eval perplexity: tokens that begin anew */
+
+    /* tokenize, inspect, eval perplexity */
     const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */
     bool no_special, detokenize;
 };

@@ -7,6 +7,7 @@ enum { ROUNDS_TO_JUDGE = 4 }; /* drafting rounds before their time counts */
 static const double sure_before = 0.9, agree_before = 0.9;
 static const double row_most = 0.25;      /* of a checked draft's time, over a plain token's */
 static const double read_share = 0.9;     /* a prompt's ids skip the head, a larger part of little */
+static const double must_save = 1.25;     /* times what reading takes: what is saved is a guess, the reading is sure */
 static const double n_tokens_before = 24; /* that a text is expected to go on for, at least */
 
 static const double agree_most = 1.25; /* a draft of unsure words that is right says little */
@@ -88,7 +89,7 @@ bool guard_reads(const struct guard *g, int most, int n_ids, int n_so_far, int n
     if (!g->enabled || g->cost == 0) return true;
     double saved_ns = g->pace.plain_ns * (1 - 1 / gain(g, most));
     double n_more = fmin(n_left, fmax(n_so_far, g->n_tokens));
-    return saved_ns * n_more > read_ns(g) * n_ids;
+    return saved_ns * n_more > must_save * read_ns(g) * n_ids;
 }
 
 static void move(double *mean, double value)

@@ -100,13 +100,14 @@ void stats_table_row(const struct stats *t, const char *name, FILE *to)
 
 json_t *stats_json(const struct stats *t)
 {
-    return json_pack(
-        "{sI sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sI sf sf sf}", "prompt_tokens", (json_int_t)t->n_prompt,
-        "prompt_rows", (json_int_t)t->n_prompt_rows, "tokens", (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t),
-        "first_token_s", stats_first_s(t), "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged,
-        "accepted", (json_int_t)t->n_accepted, "verifies", (json_int_t)t->n_verifies, "tokens_per_verify",
-        stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses, "drafts_full", (json_int_t)t->n_windows,
-        "drafts_unsure", (json_int_t)t->n_unsure, "fallbacks", (json_int_t)t->n_lows, "drafts_with_end",
-        (json_int_t)t->n_ends, "rollbacks", (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back,
-        "draft_s", seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
+    return json_pack("{sI sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sI sf sf sf}", "prompt_tokens",
+                     (json_int_t)t->n_prompt, "prompt_rows", (json_int_t)t->n_prompt_rows, "tokens",
+                     (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t), "first_token_s", stats_first_s(t),
+                     "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged, "accepted",
+                     (json_int_t)t->n_accepted, "verifies", (json_int_t)t->n_verifies, "tokens_per_verify",
+                     stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses, "drafts_full",
+                     (json_int_t)t->n_windows, "drafts_unsure", (json_int_t)t->n_unsure, "fallbacks",
+                     (json_int_t)t->n_lows, "drafts_with_end", (json_int_t)t->n_ends, "rollbacks",
+                     (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back, "draft_s",
+                     seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
 }

@@ -1,5 +1,7 @@
 #include "coordinator/stop.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LONGEST_WINDOW = 1 << 16 }; /* of text that is searched for a stop's end: a command line is shorter */
@@ -41,4 +43,26 @@ bool stop_reached(const void *arg, const struct seq *s)
         n += piece.n;
     }
     return n_new <= n && stop_find(stops, window + sizeof window - n, n, n_new) < n;
+}
+
+size_t stop_text_from(const struct stops *stops, const struct seq *s, int i, char **text)
+{
+    size_t n = 0;
+    *text = NULL;
+    FILE *memory = open_memstream(text, &n);
+    if (!memory) return 0;
+    for (i += s->n_prompt; i < s->n_ids; i++) {
+        struct gguf_str piece = tokenizer_piece(stops->t, s->ids[i], false);
+        fwrite(piece.s, 1, piece.n, memory);
+    }
+    if (!fclose(memory)) return n;
+    free(*text);
+    *text = NULL;
+    return 0;
+}
+
+size_t stop_cut(const struct stops *stops, const struct seq *s, const char *text, size_t n)
+{
+    if (s->end != SEQ_STOP) return n;
+    return stop_find(stops, text, n, tokenizer_piece(stops->t, s->ids[s->n_ids - 1], false).n);
 }

@@ -16,6 +16,11 @@ bool stop_reached(const void *stops, const struct seq *s);
 
 /* Where the first stop begins that is complete within the last n_new of n bytes; n: there is none. */
 size_t stop_find(const struct stops *stops, const char *text, size_t n, size_t n_new);
+/* Tokens from the i-th generated one on, as text: malloc'd, in *text; NULL when memory is out. */
+size_t stop_text_from(const struct stops *stops, const struct seq *s, int i, char **text);
+/* Of text from some token to the end: what belongs to the answer. A stop does not. */
+size_t stop_cut(const struct stops *stops, const struct seq *s, const char *text, size_t n);
+
 /* How many of the last bytes may become a stop yet: not to be shown. */
 size_t stop_held(const struct stops *stops, const char *text, size_t n);
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Greedy and BiLD decoding in the plainest way, against what the program writes: the same ids on 50 prompts.
+"""Greedy and BiLD decoding, and perplexity, in the plainest way, against the program: the same ids on 50 prompts.
 
   reproduce.py PILOTFISH TINY
 
@@ -114,6 +114,15 @@ def bild(big, little, prompt):
     return ids[-N_TOKENS:], counts
 
 
+def perplexity(model, ids, window):
+    """exp of the mean -ln p of the later half of each window."""
+    sums = []
+    for start in range(0, len(ids) - window + 1, window):
+        own = ids[start : start + window]
+        sums += [model.log_p(own[:i])[own[i]] for i in range((window + 1) // 2, window)]
+    return float(np.exp(-np.mean(sums))), len(sums)
+
+
 def run(command, **more):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **more).stdout
 
@@ -156,7 +165,14 @@ def check(pilotfish, tiny, arch):
     pair = ["--little", "little.gguf", "--draft-vocab", "0", "--little-quant", "file", "--draft-ctx", "512"]
     method = ["--accept", "bild", "--fallback", str(FALLBACK), "--rollback", str(ROLLBACK), "--draft-max", str(WINDOW)]
     fair = min(n_fallbacks, n_rollbacks, n_changed) > N_PROMPTS / 4  # else these prompts show little
-    return all([fair, compare(f"{arch}, greedy", own, program("--no-draft")), compare(f"{arch}, exact", own, program(*pair)),
+    text = " ".join(texts)
+    all_ids = [int(i) for i in run([pilotfish, "tokenize", "--model", "big.gguf"], input=text).split()]
+    said = json.loads(run([pilotfish, "eval", "perplexity", "--big", "big.gguf", "--window", "48", "-o", "jsonl", "-"], input=text,
+                          stderr=subprocess.DEVNULL))
+    expected, n = perplexity(big, all_ids, 48)
+    close = abs(said["perplexity"] / expected - 1) < 1e-4 and said["tokens"] == n
+    print(f"{arch}, perplexity: {said['perplexity']:.5f}, here {expected:.5f}, {n} tokens")
+    return all([fair, close, compare(f"{arch}, greedy", own, program("--no-draft")), compare(f"{arch}, exact", own, program(*pair)),
                 compare(f"{arch}, BiLD", [i for i, _ in lossy], program(*pair, *method))])
 
 

@@ -1,0 +1,10 @@
+/* compare.h -- the command `eval compare`: what a lossy setting costs in text, against big's own of the same prompts. */
+#ifndef COORDINATOR_COMPARE_H
+#define COORDINATOR_COMPARE_H
+
+#include "coordinator/session.h"
+
+/* E_CHECK where a --min-... is not reached. On return every worker has been told to quit. */
+int command_compare(const struct options *o, const struct host *host, struct err *err);
+
+#endif

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Ranks: 1 and 3 to 5. Perplexity and what a lossy setting costs: the same numbers however they are computed, the gate, what is
+# refused. Whether the numbers are right: reproduce.py, metrics.py.
+#   eval.sh PILOTFISH TINY SCRIPTS
+set -u
+pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+. "$(dirname "$0")/lib/cli.bash"
+"$tiny" big.gguf && "$tiny" little.gguf --left-out 2 || wrong "no toy models"
+
+for i in $(seq 60); do echo "Once upon a time there was a little girl, and she had $i friends."; done > text
+does 'perplexity' eval perplexity --big big.gguf --window 64 -o jsonl text
+cp out expected
+same() {
+    does 'perplexity' eval perplexity --big big.gguf --window 64 -o jsonl "$@" text
+    cmp -s out expected || wrong "$*: another perplexity"
+}
+same --threads 1
+same --parallel 1
+same --parallel 5 --tp 2
+same --tp 3 --pp 2
+over 3 same --tp 2
+over 5 same --tp 2 --pp 2
+input=text does 'perplexity' eval perplexity --big big.gguf --window 64 -o jsonl -
+cmp -s out expected || wrong "standard input: another perplexity"
+does '^perplexity [0-9.]* +- [0-9.]* (standard error), ln p a token -[0-9.]*, [0-9]* tokens in [0-9]* windows of 512$' \
+    eval perplexity --big big.gguf text
+grep -q '^window 1 of ' err || wrong "no progress is shown"
+
+for i in 1 2 3 4 5 6; do echo "{\"id\": \"p$i\", \"prompt\": \"The little friend said $i\"}"; done > prompts
+pair=(eval compare --big big.gguf --little little.gguf --prompts prompts --raw --ignore-eos -n 24 -o jsonl)
+lossy=("${pair[@]}" --accept bild --fallback 0.1)
+does '"bleu": 100.0*[,}]' "${pair[@]}"
+[ "$(grep -c '"exact": true' out)" = 6 ] || wrong "an exact text is not exact"
+does '"bleu": 100.0*[,}]' "${lossy[@]}" --rollback 0
+does '"lp_token": -' "${lossy[@]}" --rollback 4
+[ "$(grep -c '"exact": false' out)" -gt 2 ] || wrong "a lossy setting loses nothing"
+sed 's/, "tokens_per_s.*//' out > expected
+same_texts() {
+    does '"lp_token": -' "${lossy[@]}" --rollback 4 "$@"
+    sed 's/, "tokens_per_s.*//' out | cmp -s - expected || wrong "$*: other numbers"
+}
+same_texts --parallel 1
+same_texts --threads 1 --tp 2
+over 3 same_texts
+over 4 same_texts --pp 2
+n_checks=$((n_checks + 1))
+"$pilotfish" "${lossy[@]}" --rollback 4 --min-bleu 99 > out 2> err
+rc=$?
+{ [ "$rc" = 6 ] && grep -q '^pilotfish: BLEU: .* under --min-bleu 99' err && [ -s out ]; } || wrong "the gate: exit $rc"
+does . "${lossy[@]}" --rollback 0 --min-bleu 99 --min-rouge 1 --min-exact 100
+
+refuses 2 "the text has 3 tokens, a window 512" eval perplexity --big big.gguf <(printf 'the the')
+refuses 2 "gone: " eval perplexity --big big.gguf gone
+refuses 2 "needs a text" eval perplexity --big big.gguf
+refuses 2 "must be from 2" eval perplexity --big big.gguf --window 1 text
+refuses 2 "needs prompts" eval compare --big big.gguf
+refuses 2 "unknown command eval: " eval
+refuses 2 "unknown command eval compar: did you mean eval compare?" eval compar
+does "exit 6 if BLEU is lower" help eval compare
+verdict
