@@ -24,3 +24,5 @@ add_test(NAME metrics COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/metrics.py $<T
 set_tests_properties(metrics PROPERTIES TIMEOUT 120)
 add_test(NAME eval COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/eval.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(eval PROPERTIES TIMEOUT 300)
+add_test(NAME figures COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/figures.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(figures PROPERTIES TIMEOUT 120)

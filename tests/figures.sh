@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# scripts/figures on toys: numbers, a table that marks the best, a picture. And what it says where something is missing.
+#   figures.sh PILOTFISH TINY SCRIPTS
+set -u
+pilotfish=$1 tiny=$2 figures=$3/figures
+. "$(dirname "$0")/lib/cli.bash"
+"$tiny" big.gguf && "$tiny" little.gguf --left-out 2 || wrong "no toy models"
+for i in 1 2 3; do
+    for kind in translation summarization; do
+        echo "{\"category\": \"$kind\", \"question_id\": $i, \"turns\": [\"The little friend said $i\"]}"
+    done
+done > prompts
+command=("$figures" bild --program "$pilotfish" --big big.gguf --little little.gguf --prompts prompts --each 2 -n 16)
+
+n_checks=4
+"${command[@]}" --thresholds "0.1,0 0.1,4" --out made -- --raw --ignore-eos > out 2> err || wrong "exit $?"
+[ "$(grep -vc '^#' made/bild.tsv)" = 4 ] || wrong "not two rows a kind"
+grep -Pq '^translation\t0.1\t0\t[0-9.]+\t100.0\t1.0\t1.0\t' made/bild.tsv || wrong "a rollback of 0 is not exact"
+[ "$(grep -c '^\*' made/bild.txt)" -ge 2 ] || wrong "no kind has a best pair"
+cmp -s out made/bild.txt || wrong "what is printed is not what is kept"
+grep -q 'ROUGE-L against big' made/bild.svg || wrong "no picture"
+"${command[@]}" --each 9 --out no > out 2> err
+rc=$?
+{ [ "$rc" = 1 ] && grep -q '^figures: prompts: 3 prompts of kind translation, 9 wanted' err; } ||
+    wrong "too few prompts: exit $rc"
+"${command[@]}" --kinds translation --thresholds "0.1,x" --out no > out 2> err
+rc=$?
+{ [ "$rc" = 1 ] && grep -q '^figures: eval compare gave 2: .*--rollback x: not a number' err; } || wrong "a wrong threshold: exit $rc"
+[ ! -e no ] || wrong "a figure that failed left a folder"
+verdict
