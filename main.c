@@ -58,18 +58,36 @@ static int start_workers(void *arg, struct err *err)
     return cluster_start(&p->cluster, &p->config, p->office, err);
 }
 
-/* ---- generate ---- */
+/* What could not be written is an error, not a short answer. */
+static int check_written(int rc, struct err *err)
+{
+    bool lost = fflush(stdout) || ferror(stdout);
+    return rc == OK && lost ? err_set(err, E_FAIL, "standard output: %s", strerror(errno)) : rc;
+}
+
+/* ---- commands for which workers compute ---- */
+
+typedef int worker_command(const struct options *o, const struct host *host, struct err *err);
+
+/* NULL: the command needs no worker. */
+static worker_command *worker_command_of(enum command command)
+{
+    switch (command) {
+    case CMD_GENERATE: return command_generate;
+    case CMD_CHAT: return command_chat;
+    case CMD_COMPARE: return command_compare;
+    case CMD_PERPLEXITY: return command_perplexity;
+    default: return NULL;
+    }
+}
 
 /* Over an office that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
     struct host host = {p->config.layout, p->office, start_workers, p};
-    int rc = p->o.command == CMD_CHAT         ? command_chat(&p->o, &host, err)
-             : p->o.command == CMD_PERPLEXITY ? command_perplexity(&p->o, &host, err)
-             : p->o.command == CMD_COMPARE    ? command_compare(&p->o, &host, err)
-                                              : command_generate(&p->o, &host, err);
+    int rc = worker_command_of(p->o.command)(&p->o, &host, err);
     cluster_join(p->cluster);
-    return rc;
+    return check_written(rc, err);
 }
 
 static int alone(struct program *p, struct err *err)
@@ -232,21 +250,8 @@ static int run_command(struct program *p, struct err *err)
     case CMD_TOKENIZE: return command_tokenize(&p->o, err);
     case CMD_INSPECT: return command_inspect(&p->o, model_runs, err);
     case CMD_DOCTOR: return run_doctor(p, err);
-    case CMD_GENERATE:
-    case CMD_CHAT:
-    case CMD_COMPARE:
-    case CMD_PERPLEXITY: break; /* workers compute for them */
+    default: return err_set(err, E_FAIL, "no such command");
     }
-    return err_set(err, E_FAIL, "no such command");
-}
-
-/* What could not be written is an error, not a short answer. */
-static int run(struct program *p, struct err *err)
-{
-    int rc = run_command(p, err);
-    if (rc == OK && (fflush(stdout) || ferror(stdout)))
-        rc = err_set(err, E_FAIL, "standard output: %s", strerror(errno));
-    return rc;
 }
 
 /* A file opened later must not become the standard output that the caller closed; writing there fails as before. */
@@ -266,11 +271,9 @@ int main(int argc, char **argv)
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);
-    bool has_workers = p.o.command == CMD_GENERATE || p.o.command == CMD_CHAT || p.o.command == CMD_COMPARE ||
-                       p.o.command == CMD_PERPLEXITY;
-    if (rc == OK && has_workers) return run_over_workers(&p, &err);
+    if (rc == OK && worker_command_of(p.o.command)) return run_over_workers(&p, &err);
     /* The other commands are one process's work: of several ranks the first does it. */
-    if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = run(&p, &err);
+    if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = check_written(run_command(&p, &err), &err);
     if (rc != OK && p.rank == 0) complain(&err);
     return rc;
 }

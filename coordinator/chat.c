@@ -24,8 +24,8 @@ static const char help[] = "/reset   forget the conversation\n"
 
 /* ---- one turn ---- */
 
-/* The ids that a message adds; *ids is to be freed. */
-static int encode(const struct chat *c, const char *text, int32_t **ids, size_t *n_ids, struct err *err)
+/* The conversation with a message behind it; n_ids, which says how much of ids counts, is the caller's to move. */
+static int append(struct chat *c, const char *text, size_t *n_ids, struct err *err)
 {
     bool first = c->n_ids == 0;
     bool ended = !first && c->ids[c->n_ids - 1] == tokenizer_find(c->s.big_t, template_end);
@@ -33,7 +33,8 @@ static int encode(const struct chat *c, const char *text, int32_t **ids, size_t 
     char *rendered = first ? template_render(&c->chat, c->s.o.system, text, strlen(text), &n)
                            : template_next(ended, text, strlen(text), &n);
     if (!rendered) return err_set(err, E_FAIL, "no memory for a message");
-    int rc = tokenizer_encode(c->s.big_t, rendered, n, true, first, ids, n_ids, err);
+    *n_ids = (size_t)c->n_ids;
+    int rc = tokenizer_encode(c->s.big_t, rendered, n, true, first, &c->ids, n_ids, err);
     free(rendered);
     return rc;
 }
@@ -55,36 +56,25 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     return rc == OK ? shown : rc;
 }
 
-/* A message that does not fit is said to be so, and is no part of the conversation. */
+/* A message that does not fit, or has a byte that the vocabulary lacks, is said to be so and is no part of the
+ * conversation. */
 static int turn(struct chat *c, const char *text, struct err *err)
 {
-    int32_t *more = NULL;
-    size_t n_more = 0;
+    size_t n;
     struct seq seq = {0};
-    int rc = encode(c, text, &more, &n_more, err);
-    if (rc == E_USAGE) { /* a byte that the vocabulary lacks */
+    int rc = append(c, text, &n, err);
+    if (rc == OK && n >= (size_t)c->s.info.n_ctx)
+        rc = err_set(err, E_USAGE,
+                     "the conversation has %d tokens, this message %zu, the context %d: /reset begins anew; at the "
+                     "start, --ctx makes it larger",
+                     c->n_ids, n - (size_t)c->n_ids, c->s.info.n_ctx);
+    if (rc == E_USAGE) {
         fprintf(stderr, "%s\n", err->text);
         return OK;
     }
-    if (rc == OK && (size_t)c->n_ids + n_more >= (size_t)c->s.info.n_ctx) {
-        fprintf(stderr,
-                "the conversation has %d tokens, this message %zu, the context %d: /reset begins anew; at the start, "
-                "--ctx makes it larger\n",
-                c->n_ids, n_more, c->s.info.n_ctx);
-        free(more);
-        return OK;
-    }
-    int n = c->n_ids + (int)n_more;
-    int32_t *ids = rc == OK ? realloc(c->ids, (size_t)n * sizeof *ids) : NULL;
-    if (ids) {
-        c->ids = ids;
-        memcpy(ids + c->n_ids, more, n_more * sizeof *ids);
-    } else if (rc == OK) {
-        rc = err_set(err, E_FAIL, "no memory for the conversation");
-    }
-    free(more);
     if (rc == OK)
-        rc = seq_init(&seq, 0, c->ids, n, c->s.o.n_predict, c->s.info.n_ctx, c->s.o.logprobs, session_root(&c->s), err);
+        rc = seq_init(&seq, 0, c->ids, (int)n, c->s.o.n_predict, c->s.info.n_ctx, c->s.o.logprobs, session_root(&c->s),
+                      err);
     if (rc == OK) rc = answer(c, &seq, err);
     if (rc == OK) { /* the seq's ids are the conversation now */
         free(c->ids);

@@ -10,6 +10,7 @@
 #include "coordinator/stats.h"
 #include "coordinator/stop.h"
 #include "coordinator/utf8.h"
+#include "proto/mailbox.h"
 
 struct shown {
     const struct seq *s; /* NULL: nothing of it was seen yet */
@@ -45,7 +46,8 @@ static bool is_terminal(FILE *out)
     const char *says = getenv("PILOTFISH_TTY"), *term = getenv("TERM");
     if (getenv("NO_COLOR") || (term && !strcmp(term, "dumb"))) return false;
     if (says) return !strcmp(says, "1");
-    return isatty(fileno(out)) && !getenv("OMPI_COMM_WORLD_SIZE") && !getenv("PMI_RANK") && !getenv("PMIX_RANK");
+    int rank, size;
+    return isatty(fileno(out)) && !mpi_launched(&rank, &size);
 }
 
 int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n_seqs,
@@ -167,8 +169,8 @@ static void put_end_of_text(struct front *f, struct shown *w)
 static json_t *json_of_text(const struct front *f, const struct seq *s)
 {
     char *bytes = NULL;
-    size_t n = stop_text_from(&f->stops, s, 0, &bytes);
-    json_t *text = bytes ? json_text(bytes, stop_cut(&f->stops, s, bytes, n)) : NULL;
+    size_t n = stop_answer(&f->stops, s, &bytes);
+    json_t *text = bytes ? json_text(bytes, n) : NULL;
     free(bytes);
     return text;
 }
@@ -212,22 +214,12 @@ static json_t *json_of_seq(const struct front *f, const struct seq *s)
     return line;
 }
 
-static int put_json(struct front *f, const struct seq *s, struct err *err)
-{
-    json_t *line = json_of_seq(f, s);
-    if (!line) return err_set(err, E_FAIL, "no memory for a line of JSON");
-    json_dumpf(line, f->io.out, JSON_REAL_PRECISION(9)); /* nine digits give every float back */
-    json_decref(line);
-    fputc('\n', f->io.out);
-    return OK;
-}
-
 /* --- the four events -----------------------------------------------------------------------------------------------
  */
 
 static int put_whole(struct front *f, struct shown *w, struct err *err)
 {
-    if (f->o->output == OUT_JSONL) return put_json(f, w->s, err);
+    if (f->o->output == OUT_JSONL) return json_put_line(json_of_seq(f, w->s), 9, f->io.out, err);
     put_end_of_text(f, w);
     return OK;
 }

@@ -1,10 +1,8 @@
 #include "coordinator/generate.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/front.h"
-#include "coordinator/prompts.h"
 
 struct generate {
     struct session s;
@@ -13,41 +11,11 @@ struct generate {
     struct seq *seqs, *plain; /* [prompts.n]; plain: by big alone, for --check */
 };
 
-static int read_prompts(struct generate *g, struct err *err)
-{
-    struct prompts_from from = {
-        .big = &g->s.big, .tokenizer = g->s.big_t, .n_ctx = g->s.o.ctx, .in = stdin, .notes = stderr};
-    return prompts_read(&g->prompts, &g->s.o, &from, err);
-}
-
-static int n_lanes(const struct generate *g)
-{
-    return g->prompts.n < g->s.o.parallel ? g->prompts.n : g->s.o.parallel;
-}
-
-static int make_seqs(const struct generate *g, struct seq **out, struct err *err)
-{
-    struct seq *seqs = calloc((size_t)g->prompts.n, sizeof *seqs);
-    if (!seqs) return err_set(err, E_FAIL, "out of memory for %d sequences", g->prompts.n);
-    *out = seqs;
-    int rc = OK;
-    for (int i = 0; i < g->prompts.n && rc == OK; i++)
-        rc = seq_init(&seqs[i], i, g->prompts.items[i].ids, g->prompts.items[i].n_ids, g->s.o.n_predict,
-                      g->s.info.n_ctx, g->s.o.logprobs, session_root(&g->s), err);
-    return rc;
-}
-
 static int run(const struct generate *g, struct seq *seqs, bool drafting, const struct job_watch *watch,
                struct err *err)
 {
-    struct job_run r = session_run(&g->s, drafting, n_lanes(g));
+    struct job_run r = session_run(&g->s, drafting, session_lanes(&g->s, &g->prompts));
     return job_run(g->s.job, &r, seqs, g->prompts.n, watch, err);
-}
-
-static int silent(void *arg, const struct seq *s, struct err *err)
-{
-    (void)arg, (void)s, (void)err;
-    return OK;
 }
 
 static int compare(const struct seq *a, const struct seq *b, struct err *err)
@@ -69,8 +37,8 @@ static int compare(const struct seq *a, const struct seq *b, struct err *err)
 /* Big alone over the same prompts: the same ids and log-probabilities, bit for bit. */
 static int check(struct generate *g, struct err *err)
 {
-    struct job_watch watch = {silent, silent, NULL};
-    int rc = make_seqs(g, &g->plain, err), n_tokens = 0;
+    struct job_watch watch = {0};
+    int rc = session_seqs(&g->s, &g->prompts, &g->plain, err), n_tokens = 0;
     if (rc == OK) rc = run(g, g->plain, false, &watch, err);
     for (int i = 0; i < g->prompts.n && rc == OK; i++) {
         rc = compare(&g->seqs[i], &g->plain[i], err);
@@ -83,9 +51,9 @@ static int check(struct generate *g, struct err *err)
 static int generate(struct generate *g, struct err *err)
 {
     const struct options *o = &g->s.o;
-    int rc = read_prompts(g, err);
-    if (rc == OK) rc = session_start(&g->s, n_lanes(g), err);
-    if (rc == OK) rc = make_seqs(g, &g->seqs, err);
+    int rc = session_prompts(&g->s, &g->prompts, err);
+    if (rc == OK) rc = session_start(&g->s, session_lanes(&g->s, &g->prompts), err);
+    if (rc == OK) rc = session_seqs(&g->s, &g->prompts, &g->seqs, err);
     if (rc == OK) rc = front_open(&g->front, o, g->s.big_t, g->prompts.n, (const char *const *)g->prompts.names, err);
     if (rc != OK) return rc;
     struct job_watch watch = front_watch(g->front);
@@ -104,12 +72,8 @@ int command_generate(const struct options *o, const struct host *host, struct er
     if (rc == OK) rc = generate(&g, err);
     front_close(g.front);
     session_close(&g.s, rc, err);
-    for (int i = 0; i < g.prompts.n; i++) {
-        if (g.seqs) seq_free(&g.seqs[i]);
-        if (g.plain) seq_free(&g.plain[i]);
-    }
-    free(g.seqs);
-    free(g.plain);
+    seqs_free(g.seqs, g.prompts.n);
+    seqs_free(g.plain, g.prompts.n);
     prompts_free(&g.prompts);
     return rc;
 }

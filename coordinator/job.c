@@ -168,6 +168,12 @@ static int welcome_all(struct job *j, struct err *err)
 
 /* ---- letters and actions ---- */
 
+static int show(const struct job *j, int (*look)(void *arg, const struct seq *s, struct err *err), const struct seq *s,
+                struct err *err)
+{
+    return look ? look(j->watch->arg, s, err) : OK;
+}
+
 static int carry_out(struct job *j, const struct actions *actions, struct err *err)
 {
     int rc = OK;
@@ -175,8 +181,8 @@ static int carry_out(struct job *j, const struct actions *actions, struct err *e
         const struct action *a = &actions->list[i];
         switch (a->kind) {
         case ACTION_POST: rc = post(j, a->peer, &a->message, err); break;
-        case ACTION_TOKENS: rc = j->watch->tokens(j->watch->arg, a->seq, err); break;
-        case ACTION_DONE: rc = j->watch->done(j->watch->arg, a->seq, err); break;
+        case ACTION_TOKENS: rc = show(j, j->watch->tokens, a->seq, err); break;
+        case ACTION_DONE: rc = show(j, j->watch->done, a->seq, err); break;
         }
     }
     return rc;

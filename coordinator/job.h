@@ -51,7 +51,7 @@ struct job_run { /* what differs from run to run; see spec_config */
     const void *stops_arg;
 };
 
-struct job_watch { /* called on the loop; an error ends the run */
+struct job_watch { /* called on the loop; an error ends the run; NULL: nobody looks */
     int (*tokens)(void *arg, const struct seq *s, struct err *err);
     int (*done)(void *arg, const struct seq *s, struct err *err);
     void *arg;

@@ -27,3 +27,12 @@ json_t *json_text(const char *bytes, size_t n_bytes)
     free(valid);
     return text;
 }
+
+int json_put_line(json_t *line, int digits, FILE *to, struct err *err)
+{
+    if (!line) return err_set(err, E_FAIL, "no memory for a line of JSON");
+    json_dumpf(line, to, JSON_REAL_PRECISION(digits));
+    json_decref(line);
+    fputc('\n', to);
+    return OK;
+}

@@ -6,9 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/mailbox.h"
+
 bool line_is_typed(void)
 {
-    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !getenv("OMPI_COMM_WORLD_SIZE");
+    int rank, size;
+    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !mpi_launched(&rank, &size);
 }
 
 char *line_read(const char *prompt)

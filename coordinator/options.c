@@ -91,6 +91,9 @@ static int unknown_command(const char *word, struct err *err)
     if (*word == '-')
         return err_set(err, E_USAGE, "%s: a command comes first, as in pilotfish generate %s", word, word);
     if (like) return err_set(err, E_USAGE, "unknown command %s: did you mean %s?", word, like);
+    if (!strcmp(word, "eval"))
+        return err_set(err, E_USAGE, "eval what: pilotfish %s, or pilotfish %s", command_texts[CMD_PERPLEXITY].name,
+                       command_texts[CMD_COMPARE].name);
     return err_set(err, E_USAGE, "unknown command %s: see pilotfish help", word);
 }
 
@@ -326,8 +329,9 @@ static int finish(struct parser *r, struct err *err)
     int rc = OK;
     switch (o->command) {
     case CMD_HELP:
-        if (r->positional && find_command(r->positional) < 0) return unknown_command(r->positional, err);
-        if (r->positional) o->help_topic = r->positional;
+        if (!r->positional) break;
+        if (find_command(r->positional) < 0) return unknown_command(r->positional, err);
+        o->help_topic = command_texts[find_command(r->positional)].name; /* not r's copy: it goes with r */
         break;
     case CMD_GENERATE:
     case CMD_CHAT:
@@ -343,7 +347,7 @@ static int finish(struct parser *r, struct err *err)
         if (!r->positional)
             return err_set(err, E_USAGE, "eval perplexity needs a text: a file, or - for standard input");
         o->text = r->positional;
-        o->ctx = o->window;
+        o->ctx = o->window; /* a slot holds no more */
         break;
     case CMD_DOCTOR: return finish_drafter(r, err);
     case CMD_TOKENIZE:

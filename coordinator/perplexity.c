@@ -1,9 +1,9 @@
 #include "coordinator/perplexity.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 
+#include "coordinator/json_text.h"
 #include "coordinator/read_text.h"
 
 struct text {
@@ -46,11 +46,7 @@ static int put_result(const struct session *s, const struct score *score, struct
     }
     json_t *line = json_pack("{sf sf sf si si si}", "perplexity", perplexity, "standard_error", perplexity * deviation,
                              "lp_token", mean, "tokens", n, "windows", score_n_windows(score), "window", s->o.window);
-    if (!line) return err_set(err, E_FAIL, "no memory for a line of JSON");
-    json_dumpf(line, stdout, JSON_REAL_PRECISION(17));
-    json_decref(line);
-    putchar('\n');
-    return OK;
+    return json_put_line(line, 17, stdout, err);
 }
 
 static int measure(struct session *s, struct err *err)

@@ -43,6 +43,12 @@ void seq_free(struct seq *s)
     *s = (struct seq){0};
 }
 
+void seqs_free(struct seq *seqs, int n)
+{
+    for (int i = 0; seqs && i < n; i++) seq_free(&seqs[i]);
+    free(seqs);
+}
+
 void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top)
 {
     int i = s->n_ids++;

@@ -27,7 +27,7 @@ struct seq_stats {
     uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafted, n_judged, n_accepted;
     uint32_t n_pauses;                  /* times the guard stopped drafting */
-    uint32_t n_windows, n_unsure;       /* drafts that ended: full, as long as was likely to pay */
+    uint32_t n_windows, n_doubts;       /* drafts that ended: full, in doubt (struct draft_ask: chance_below) */
     uint32_t n_lows, n_ends;            /* unsure of the next (fallback), with an end id */
     uint32_t n_rollbacks, n_taken_back; /* drafts cut short by big; drafted tokens taken back with that */
 };
@@ -50,7 +50,8 @@ struct seq {
 /* Copies the prompt. n_predict 0: as far as the context goes. */
 int seq_init(struct seq *s, int index, const int32_t *prompt, int n_prompt, int n_predict, int n_ctx, int n_top,
              uint64_t root, struct err *err);
-void seq_free(struct seq *s); /* NULL and zeroed are fine */
+void seq_free(struct seq *s);            /* NULL and zeroed are fine */
+void seqs_free(struct seq *seqs, int n); /* and the list; NULL is fine */
 
 /* Makes an id final. n_ids < n_limit. top: n_top entries or NULL. */
 void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top);

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "proto/history.h"
@@ -77,6 +78,29 @@ struct job_run session_run(const struct session *s, bool drafting, int n_lanes)
 uint64_t session_root(const struct session *s)
 {
     return job_root(gguf_vocab_hash(&s->big));
+}
+
+int session_prompts(const struct session *s, struct prompts *out, struct err *err)
+{
+    struct prompts_from from = {.big = &s->big, .tokenizer = s->big_t, .n_ctx = s->o.ctx, .in = stdin, .notes = stderr};
+    return prompts_read(out, &s->o, &from, err);
+}
+
+int session_lanes(const struct session *s, const struct prompts *p)
+{
+    return p->n < s->o.parallel ? p->n : s->o.parallel;
+}
+
+int session_seqs(const struct session *s, const struct prompts *p, struct seq **out, struct err *err)
+{
+    struct seq *seqs = calloc((size_t)p->n, sizeof *seqs);
+    if (!seqs) return err_set(err, E_FAIL, "out of memory for %d sequences", p->n);
+    *out = seqs;
+    int rc = OK;
+    for (int i = 0; i < p->n && rc == OK; i++)
+        rc = seq_init(&seqs[i], i, p->items[i].ids, p->items[i].n_ids, s->o.n_predict, s->info.n_ctx, s->o.logprobs,
+                      session_root(s), err);
+    return rc;
 }
 
 void session_close(struct session *s, int rc, const struct err *why)

@@ -8,6 +8,7 @@
 
 #include "coordinator/job.h"
 #include "coordinator/options.h"
+#include "coordinator/prompts.h"
 #include "coordinator/stop.h"
 #include "coordinator/tokenizer.h"
 #include "proto/mailbox.h"
@@ -38,6 +39,13 @@ int session_start(struct session *s, int n_slots, struct err *err);
 /* The options as a run of n_lanes sequences at once. Borrows the session. */
 struct job_run session_run(const struct session *s, bool drafting, int n_lanes);
 uint64_t session_root(const struct session *s); /* see seq_init */
+
+/* Prompts as the options name them, as many of them at once as the options let, and a sequence for each, for
+ * seqs_free. */
+int session_prompts(const struct session *s, struct prompts *out, struct err *err);
+int session_lanes(const struct session *s, const struct prompts *p);
+int session_seqs(const struct session *s, const struct prompts *p, struct seq **out, struct err *err);
+
 /* rc, why: how the command ends, told to the workers. */
 void session_close(struct session *s, int rc, const struct err *why);
 

@@ -455,7 +455,7 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
     if (d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL) return ask_lost(s, l, d->end, err);
     l->n_ask_lost = 0;
     q->stats.n_windows += d->end == DRAFT_WINDOW;
-    q->stats.n_unsure += d->end == DRAFT_UNSURE;
+    q->stats.n_doubts += d->end == DRAFT_DOUBT;
     q->stats.n_lows += d->end == DRAFT_LOW;
     q->stats.n_ends += d->end == DRAFT_EOS;
     for (size_t i = 0; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.n_ids; i++)

@@ -25,7 +25,7 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_pauses += c->n_pauses;
     t->n_prompt_rows += c->n_prompt_rows;
     t->n_windows += c->n_windows;
-    t->n_unsure += c->n_unsure;
+    t->n_doubts += c->n_doubts;
     t->n_lows += c->n_lows;
     t->n_ends += c->n_ends;
     t->n_rollbacks += c->n_rollbacks;
@@ -106,7 +106,7 @@ json_t *stats_json(const struct stats *t)
                      "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged, "accepted",
                      (json_int_t)t->n_accepted, "verifies", (json_int_t)t->n_verifies, "tokens_per_verify",
                      stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses, "drafts_full",
-                     (json_int_t)t->n_windows, "drafts_unsure", (json_int_t)t->n_unsure, "fallbacks",
+                     (json_int_t)t->n_windows, "drafts_doubted", (json_int_t)t->n_doubts, "fallbacks",
                      (json_int_t)t->n_lows, "drafts_with_end", (json_int_t)t->n_ends, "rollbacks",
                      (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back, "draft_s",
                      seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));

@@ -61,6 +61,12 @@ size_t stop_text_from(const struct stops *stops, const struct seq *s, int i, cha
     return 0;
 }
 
+size_t stop_answer(const struct stops *stops, const struct seq *s, char **text)
+{
+    size_t n = stop_text_from(stops, s, 0, text);
+    return *text ? stop_cut(stops, s, *text, n) : 0;
+}
+
 size_t stop_cut(const struct stops *stops, const struct seq *s, const char *text, size_t n)
 {
     if (s->end != SEQ_STOP) return n;

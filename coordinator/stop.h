@@ -21,6 +21,9 @@ size_t stop_text_from(const struct stops *stops, const struct seq *s, int i, cha
 /* Of text from some token to the end: what belongs to the answer. A stop does not. */
 size_t stop_cut(const struct stops *stops, const struct seq *s, const char *text, size_t n);
 
+/* Both: the answer as people see it. */
+size_t stop_answer(const struct stops *stops, const struct seq *s, char **text);
+
 /* How many of the last bytes may become a stop yet: not to be shown. */
 size_t stop_held(const struct stops *stops, const char *text, size_t n);
 

@@ -458,7 +458,7 @@ static const void *draft_out(struct wire_arena *a, const struct message *m)
     const struct draft *d = &m->draft;
     Pf__Draft *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    assert(d->end <= DRAFT_UNSURE);
+    assert(d->end <= DRAFT_DOUBT);
     pf__draft__init(pb);
     pb->slot = d->slot;
     pb->round = d->round;
@@ -483,7 +483,7 @@ static const char *draft_in(struct wire_arena *a, const void *from, struct messa
     const Pf__Draft *pb = from;
     struct draft_row *rows = take(a, pb->n_row, sizeof *rows);
     if (!rows) return no_room;
-    if (pb->end > DRAFT_UNSURE) return "has an end that does not exist";
+    if (pb->end > DRAFT_DOUBT) return "has an end that does not exist";
     for (size_t i = 0; i < pb->n_row; i++) rows[i] = (struct draft_row){pb->row[i]->id, unbits(pb->row[i]->p_top)};
     m->draft = (struct draft){.slot = pb->slot,
                               .round = pb->round,

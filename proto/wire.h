@@ -154,9 +154,9 @@ struct draft_row {
 };
 
 /* window: `until` was reached. low: the next token's probability was under stop_below. eos: the last row is an end id.
- * nothing: to propose. stale, gap, full: as in a verdict, nothing was read. unsure: the product of the probabilities fell
- * below chance_below. */
-enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL, DRAFT_UNSURE };
+ * nothing: it has none to propose. stale, gap, full: as in a verdict, nothing was read. doubt: the product of the
+ * probabilities fell below chance_below. */
+enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL, DRAFT_DOUBT };
 
 struct draft { /* rows follow the first `at` ids, whose history is h: the asked ids included */
     uint32_t slot, round, at;

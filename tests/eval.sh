@@ -49,12 +49,19 @@ rc=$?
 { [ "$rc" = 6 ] && grep -q '^pilotfish: BLEU: .* under --min-bleu 99' err && [ -s out ]; } || wrong "the gate: exit $rc"
 does . "${lossy[@]}" --rollback 0 --min-bleu 99 --min-rouge 1 --min-exact 100
 
+for command in "eval perplexity --big big.gguf text" "${lossy[*]}"; do
+    n_checks=$((n_checks + 1))
+    # shellcheck disable=SC2086
+    "$pilotfish" $command > /dev/full 2> err
+    rc=$?
+    { [ "$rc" = 1 ] && grep -q '^pilotfish: standard output: ' err; } || wrong "$command into a full disk: exit $rc"
+done
 refuses 2 "the text has 3 tokens, a window 512" eval perplexity --big big.gguf <(printf 'the the')
 refuses 2 "gone: " eval perplexity --big big.gguf gone
 refuses 2 "needs a text" eval perplexity --big big.gguf
 refuses 2 "must be from 2" eval perplexity --big big.gguf --window 1 text
 refuses 2 "needs prompts" eval compare --big big.gguf
-refuses 2 "unknown command eval: " eval
+refuses 2 "eval what: pilotfish eval perplexity, or pilotfish eval compare" eval
 refuses 2 "unknown command eval compar: did you mean eval compare?" eval compar
 does "exit 6 if BLEU is lower" help eval compare
 verdict

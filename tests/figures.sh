@@ -25,6 +25,6 @@ rc=$?
     wrong "too few prompts: exit $rc"
 "${command[@]}" --kinds translation --thresholds "0.1,x" --out no > out 2> err
 rc=$?
-{ [ "$rc" = 1 ] && grep -q '^figures: eval compare gave 2: .*--rollback x: not a number' err; } || wrong "a wrong threshold: exit $rc"
+{ [ "$rc" = 1 ] && grep -q '^figures: pilotfish gave 2: .*--rollback x: not a number' err; } || wrong "a wrong threshold: exit $rc"
 [ ! -e no ] || wrong "a figure that failed left a folder"
 verdict

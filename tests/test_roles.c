@@ -680,8 +680,8 @@ static void a_draft_ends_where_it_must(void **state)
         {"not where one is just likely enough", plain, 40, full.p[least], 0, 20, DRAFT_WINDOW},
         {"at once, of nothing sure enough", plain, 40, 1.5f, 0, 0, DRAFT_LOW},
         {"with the token that makes all of it too unlikely", plain, 40, 0, nextafterf((float)chance, 1), 3,
-         DRAFT_UNSURE},
-        {"after its first token, if that is all it takes", plain, 40, 0, 1.5f, 1, DRAFT_UNSURE},
+         DRAFT_DOUBT},
+        {"after its first token, if that is all it takes", plain, 40, 0, 1.5f, 1, DRAFT_DOUBT},
         {"not where it is just likely enough", plain, 23, 0, nextafterf((float)chance, 0), 3, DRAFT_WINDOW},
         {"at the last position of the text", short_, 40, 0, 0, 4, DRAFT_WINDOW},
     };

@@ -502,6 +502,51 @@ static void an_unknown_id_that_came_during_a_pause_is_never_told(void **state)
     sim_close(s);
 }
 
+/* The drafter is always right, and gives itself .75 a token. */
+static void a_draft_ends_in_doubt_while_the_guard_is_on(void **state)
+{
+    (void)state;
+    static const char text[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh";
+    const struct sim_text texts[] = {{"ab", text, NULL, 60}};
+    for (int guard = 0; guard <= 1; guard++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .guard = guard, .draft_cost = .05}, texts, 1);
+        sim_run(s);
+        const struct seq_stats *t = &sim_seq(s, 0)->stats;
+        assert_true(t->n_asks > 5);
+        assert_int_equal(guard ? t->n_doubts : t->n_windows, t->n_asks);
+        assert_int_equal(guard ? t->n_windows : t->n_doubts, 0);
+        assert_string_equal(sim_written(s, 0), text);
+        sim_close(s);
+    }
+}
+
+/* It reads the last four ids, not all that was said while it rested. */
+static void after_a_long_pause_the_drafter_reads_the_end_of_the_text_only(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"ab", "0123456789012345678901234567890123456789", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 40}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .draft_ctx = 4, .guard = true}, texts, 1);
+    sim_run(s);
+    const struct seq_stats *t = &sim_seq(s, 0)->stats;
+    assert_int_equal(t->n_asks, 4);                    /* after 8 and 16 tokens of pause, the last two */
+    assert_true(sim_n_drafter_rows(s) <= 4 * (4 + 3)); /* ids to read, and all drafts of four but the last */
+    sim_close(s);
+}
+
+/* A drafter that is slower than was known: tried once, and no more. */
+static void what_a_text_has_taught_the_guard_holds_for_the_next(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "01234567", "aaaaaaaa", 8}, {"xy", "01234567", "aaaaaaaa", 8}};
+    struct sim *s =
+        sim_open(&(struct sim_config){.draft_max = 1, .guard = true, .draft_cost = .05, .draft_ms = 20}, texts, 2);
+    sim_run(s);
+    assert_int_equal(sim_seq(s, 0)->stats.n_asks, 1);
+    assert_int_equal(sim_seq(s, 1)->stats.n_asks, 0);
+    sim_close(s);
+}
+
 /* ---- many sequences ---- */
 
 /* Trap 5. Two lanes, three texts: the third takes over the slot that is free first, with at = 0. */
@@ -937,6 +982,9 @@ int main(void)
         cmocka_unit_test(the_ends_of_the_thresholds_are_big_alone_and_little_alone),
         cmocka_unit_test(a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method),
         cmocka_unit_test(a_text_stops_inside_an_accepted_block),
+        cmocka_unit_test(a_draft_ends_in_doubt_while_the_guard_is_on),
+        cmocka_unit_test(after_a_long_pause_the_drafter_reads_the_end_of_the_text_only),
+        cmocka_unit_test(what_a_text_has_taught_the_guard_holds_for_the_next),
         cmocka_unit_test(a_stop_ends_every_text_where_it_is),
         cmocka_unit_test(a_text_that_begins_like_the_one_before_goes_on_from_there),
     };

@@ -143,7 +143,7 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
     slots_apply(&d->w->slots, i_slot, (uint32_t)s->len, &answer->next, 1);
     g->chance *= (double)p;
     if (is_end(g, answer->next)) return finish(d, i_slot, DRAFT_EOS, err);
-    if (g->chance < (double)g->chance_below) return finish(d, i_slot, DRAFT_UNSURE, err);
+    if (g->chance < (double)g->chance_below) return finish(d, i_slot, DRAFT_DOUBT, err);
     return (uint32_t)s->len >= g->until ? finish(d, i_slot, DRAFT_WINDOW, err) : OK;
 }
 

@@ -113,7 +113,7 @@ const struct letter_example letters[] = {
     {"draft_hard",
      {TAG_DRAFT, .draft = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX,
                            LIST(struct draft_row, {INT32_MIN, NAN_BITS}, {INT32_MAX, -0.0f}, {0, 0x1p-149f}),
-                           DRAFT_UNSURE, UINT32_MAX, UINT32_MAX}}},
+                           DRAFT_DOUBT, UINT32_MAX, UINT32_MAX}}},
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},

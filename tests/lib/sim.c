@@ -236,6 +236,7 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
         int *n_fed = &p->n_fed[ask->slot], kept = slots_apply(&p->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
         kept += (int)ask->at;
         if (kept < *n_fed) *n_fed = kept;
+        float chance = 1;
         d.at = (uint32_t)slot->len;
         d.h = slot->h[slot->len];
         while (d.end == DRAFT_WINDOW && (uint32_t)slot->len < ask->until) {
@@ -249,6 +250,7 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
             }
             rows[d.n_rows++] = (struct draft_row){id, sure};
             slots_apply(&p->slots, ask->slot, (uint32_t)slot->len, &id, 1);
+            if ((chance *= sure) < ask->chance_below) d.end = DRAFT_DOUBT;
             if (id == '$' && !s->c.ignore_eos) d.end = DRAFT_EOS;
         }
         d.rows = rows;
@@ -334,7 +336,7 @@ static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
 
 static void note_draft(struct sim *s, int i_seq, const struct draft *d)
 {
-    static const char *const why[] = {"window", "low", "end id", "nothing", "stale", "gap", "full"};
+    static const char *const why[] = {"window", "low", "end id", "nothing", "stale", "gap", "full", "doubt"};
     char text[ROWS + 1];
     for (size_t i = 0; i < d->n_rows; i++) text[i] = (char)d->rows[i].id;
     text[d->n_rows] = 0;

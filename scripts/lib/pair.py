@@ -1,0 +1,48 @@
+"""What scripts that run the program on a pair of models share: its lines of JSON, prompts of a kind, the options of all of them."""
+import argparse
+import json
+import os
+import subprocess
+
+from fetch import Failure
+
+HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+
+def run(command):
+    """What it prints."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise Failure(f"{os.path.basename(command[0])} gave {done.returncode}: {lines[-1]}")
+    return done.stdout
+
+
+def write_prompts(folder, path, kind, n):
+    """The first n prompts of a kind of Spec-Bench, in a file of their own. Returns its path."""
+    with open(path, encoding="utf-8") as lines:
+        found = [line for line in lines if json.loads(line)["category"] == kind][:n]
+    if len(found) < n:
+        raise Failure(f"{path}: {len(found)} prompts of kind {kind}, {n} wanted")
+    own = os.path.join(folder, kind)
+    with open(own, "w", encoding="utf-8") as out:
+        out.writelines(found)
+    return own
+
+
+def parser(description, kinds, each):
+    """Kinds and each: the defaults. What stands after -- on the command line is the program's: see split."""
+    own = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own.add_argument("--big", required=True)
+    own.add_argument("--program", default=os.path.join(HOME, "build", "pilotfish"))
+    own.add_argument("--prompts", default=os.path.join(HOME, "data", "spec-bench", "question.jsonl"))
+    own.add_argument("--kinds", default=kinds, type=lambda text: text.split(","), help=f"default: {','.join(kinds)}")
+    own.add_argument("--each", type=int, default=each, help=f"prompts of each kind ({each})")
+    own.add_argument("-n", type=int, default=64, help="tokens a prompt (64)")
+    return own
+
+
+def split(words):
+    """Our own words, and those after the first --."""
+    at = words.index("--") if "--" in words else len(words)
+    return words[:at], words[at + 1 :]
