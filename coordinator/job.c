@@ -30,9 +30,10 @@ struct job {
     uv_timer_t deadline;
     bool late;
 
-    struct score *score; /* during job_score */
-    struct spec *spec;   /* from job_begin to job_end */
-    bool interruptible;  /* by Ctrl-C: the turn, not the job */
+    struct learnt learnt; /* from all texts so far */
+    struct score *score;  /* during job_score */
+    struct spec *spec;    /* from job_begin to job_end */
+    bool interruptible;   /* by Ctrl-C: the turn, not the job */
     const struct job_watch *watch;
     int rc; /* the first thing that went wrong */
     struct err err;
@@ -140,15 +141,13 @@ static void sum_up(struct job *j)
 {
     const struct worker_seen *seen = j->seen;
     int n_ctx = (int)seen[PEER_VERIFIER].h.n_ctx_max;
-    uint64_t big = 0, little = seen[PEER_DRAFTER].h.weights_bytes;
     j->info.n_ctx = n_ctx && n_ctx < j->c.n_ctx ? n_ctx : j->c.n_ctx;
-    for (int p = PEER_VERIFIER; p < j->c.layout.n_peers; p++) big += seen[p].h.weights_bytes;
-    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) j->info.kv_bytes += kv_bytes(j, p);
-    j->info.weights_bytes = big + little;
+    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) {
+        j->info.weights_bytes += seen[p].h.weights_bytes;
+        j->info.kv_bytes += kv_bytes(j, p);
+    }
     j->info.n_workers = j->n_hello;
     j->info.n_threads = (int)seen[PEER_VERIFIER].h.threads;
-    /* Shards of a stage stream their parts at once, stages one after the other. */
-    j->info.draft_cost = big ? (double)little * j->c.layout.tp / (double)big : 0;
 }
 
 static int welcome_all(struct job *j, struct err *err)
@@ -374,6 +373,21 @@ void job_info(const struct job *j, struct job_info *out)
     *out = j->info;
 }
 
+/* Shards of a stage stream their parts at once, stages one after the other. An id that is read needs no head, and a
+ * draft the head of the proposed ids only. */
+static struct price price(const struct job *j, int n_proposed)
+{
+    const struct hello *little = &j->seen[PEER_DRAFTER].h;
+    double body = 0, head = 0, proposed = little->n_vocab ? (double)n_proposed / little->n_vocab : 0;
+    for (int p = PEER_VERIFIER; p < j->c.layout.n_peers; p++) {
+        body += (double)j->seen[p].h.body_bytes / j->c.layout.tp;
+        head += (double)j->seen[p].h.head_bytes / j->c.layout.tp;
+    }
+    if (body <= 0) return (struct price){0};
+    return (struct price){.draft = ((double)little->body_bytes + proposed * (double)little->head_bytes) / (body + head),
+                          .read = (double)little->body_bytes / body};
+}
+
 int job_begin(struct job *j, const struct job_run *run, struct err *err)
 {
     struct spec_config c = {
@@ -381,7 +395,8 @@ int job_begin(struct job *j, const struct job_run *run, struct err *err)
         .draft_max = run->draft_max,
         .draft_ctx = run->draft_ctx,
         .guard = run->guard,
-        .draft_cost = j->info.draft_cost,
+        .price = price(j, run->n_proposed),
+        .learnt = &j->learnt,
         .n_lanes = run->n_lanes < j->c.n_slots ? run->n_lanes : j->c.n_slots,
         .n_ctx = j->info.n_ctx,
         .max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows,

@@ -33,7 +33,6 @@ struct job_info {             /* known once job_open is done */
     int n_workers, n_threads; /* that said Hello; of the verifier's leader */
     int n_ctx;
     uint64_t weights_bytes, kv_bytes; /* over all workers */
-    double draft_cost;                /* drafter's bytes a token over a verifier's */
 };
 
 struct job_run { /* what differs from run to run; see spec_config */

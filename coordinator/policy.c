@@ -6,7 +6,6 @@ enum { ROUNDS_TO_JUDGE = 4 }; /* drafting rounds before their time counts */
 /* Guesses before anything was seen, from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench, 42 texts of 64 tokens. */
 static const double sure_before = 0.9, agree_before = 0.9;
 static const double row_most = 0.25;      /* of a checked draft's time, over a plain token's */
-static const double read_share = 0.9;     /* a prompt's ids skip the head, a larger part of little */
 static const double must_save = 1.25;     /* times what reading takes: what is saved is a guess, the reading is sure */
 static const double n_tokens_before = 24; /* that a text is expected to go on for, at least */
 
@@ -18,10 +17,10 @@ static const double newest_sure = 0.1; /* of a token's probability */
 static const double newest_draft = 0.05;
 static const double forgets = 0.01; /* of what was learnt of a drafter, a plain token: else a bad start would last */
 
-void guard_init(struct guard *g, bool enabled, double cost, const struct learnt *learnt)
+void guard_init(struct guard *g, bool enabled, struct price price, const struct learnt *learnt)
 {
     *g = (struct guard){.enabled = enabled,
-                        .cost = cost,
+                        .price = price,
                         .pace = learnt->pace,
                         .n_tokens = learnt->n_tokens > 0 ? learnt->n_tokens : n_tokens_before,
                         .pause = GUARD_PAUSE_FIRST,
@@ -38,12 +37,12 @@ static double right(const struct guard *g)
 /* What has not been measured is guessed: from bytes, and from big's reading of the prompt, where a row is cheapest. */
 static double draft_ns(const struct guard *g)
 {
-    return g->pace.draft_ns != 0 ? fmax(0, g->pace.draft_ns) : g->cost * g->pace.plain_ns;
+    return g->pace.draft_ns != 0 ? fmax(0, g->pace.draft_ns) : g->price.draft * g->pace.plain_ns;
 }
 
 static double read_ns(const struct guard *g)
 {
-    return g->pace.read_ns != 0 ? fmax(0, g->pace.read_ns) : g->cost * read_share * g->prompt_ns;
+    return g->pace.read_ns != 0 ? fmax(0, g->pace.read_ns) : g->price.read * g->prompt_ns;
 }
 
 static double row_ns(const struct guard *g)
@@ -74,19 +73,19 @@ int guard_window(const struct guard *g, int most)
     if (!g->enabled) return most;
     if (g->paused || !g->timed) return 0; /* without a plain token's time there is nothing to compare with */
     if (most > GUARD_WRONG_MOST - g->n_wrong) most = GUARD_WRONG_MOST - g->n_wrong;
-    return g->cost == 0 || gain(g, most) > 1 ? most : 0;
+    return g->price.draft == 0 || gain(g, most) > 1 ? most : 0;
 }
 
 /* With one more draft, tokens grow by chance * right and time by its cost: worth it if that beats the rate as it is. */
 float guard_chance(const struct guard *g, int most)
 {
-    if (!g->enabled || g->cost == 0) return 0;
+    if (!g->enabled || g->price.draft == 0) return 0;
     return (float)fmin(chance_most, gain(g, most) * draft_cost(g) / right(g));
 }
 
 bool guard_reads(const struct guard *g, int most, int n_ids, int n_so_far, int n_left)
 {
-    if (!g->enabled || g->cost == 0) return true;
+    if (!g->enabled || g->price.draft == 0) return true;
     double saved_ns = g->pace.plain_ns * (1 - 1 / gain(g, most));
     double n_more = fmin(n_left, fmax(n_so_far, g->n_tokens));
     return saved_ns * n_more > must_save * read_ns(g) * n_ids;

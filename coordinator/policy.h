@@ -33,6 +33,11 @@ struct pace {        /* what things take, all of them means that the newest move
     double row_ns;   /* what a draft adds to the verify that checks it */
 };
 
+struct price { /* the drafter's over big's, as known before anything is measured: bytes over bytes */
+    double draft; /* of a drafted token over a plain one; 0: nothing (n-grams) */
+    double read;  /* of an id of the text */
+};
+
 struct learnt { /* from the texts before; all zero: nothing */
     struct pace pace;
     double agree;    /* drafts that were right, over those expected to be by how sure big was */
@@ -41,7 +46,7 @@ struct learnt { /* from the texts before; all zero: nothing */
 
 struct guard {
     bool enabled; /* false: always on, always the whole window */
-    double cost;  /* drafter's time a token over big's, as known before: bytes over bytes; 0: nothing (n-grams) */
+    struct price price;
     struct pace pace;
     double prompt_ns; /* big's, for an id of this prompt; whoever measures it sets it */
     double n_tokens;  /* that this text is expected to have, at least */
@@ -64,7 +69,7 @@ struct guard_round { /* from one verdict to the next */
     bool measured;       /* false: somebody read a prompt too, its time says nothing about a token's */
 };
 
-void guard_init(struct guard *g, bool enabled, double cost, const struct learnt *learnt);
+void guard_init(struct guard *g, bool enabled, struct price price, const struct learnt *learnt);
 /* How many tokens may be drafted now, at most `most`. */
 int guard_window(const struct guard *g, int most);
 /* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */

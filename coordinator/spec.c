@@ -49,7 +49,6 @@ struct spec {
     int n_seqs, n_started, n_done;
     struct lane *lanes; /* [n_lanes] owns */
     uint32_t n_jobs;
-    struct learnt learnt;   /* from the texts that are done */
     struct action *actions; /* owns */
     struct part *parts;     /* owns: beside each action that posts a Verify */
     size_t n_actions, room;
@@ -275,7 +274,7 @@ static void start_waiting(struct spec *s)
         l->now = (struct guard_round){.measured = false};
         l->n_ask_lost = 0;
         l->hopeless = l->rolled_back = false;
-        guard_init(&l->guard, s->c.guard && !is_lossy(s), s->c.draft_cost, &s->learnt);
+        guard_init(&l->guard, s->c.drafting && s->c.guard && !is_lossy(s), s->c.price, s->c.learnt);
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);
     }
@@ -287,7 +286,7 @@ static void finish(struct spec *s, struct lane *l, enum seq_end end)
     q->end = end;
     q->state = SEQ_DONE;
     q->stats.n_pauses = (uint32_t)l->guard.n_pauses;
-    guard_learn(&s->learnt, &l->guard, seq_n_generated(q));
+    guard_learn(s->c.learnt, &l->guard, seq_n_generated(q));
     memcpy(l->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     l->n_last = q->n_ids;
     act(s, ACTION_DONE, q);

@@ -26,8 +26,9 @@ struct spec_config {
     bool drafting; /* there is a drafter, and it may be asked */
     int draft_max, draft_ctx;
     bool guard;
-    double draft_cost; /* drafter's time a token over big's, as far as known before: bytes over bytes; 0: nothing */
-    int n_lanes;       /* sequences at once */
+    struct price price;    /* the drafter's, as the guard knows it before it has measured */
+    struct learnt *learnt; /* borrowed: what the texts before have taught; each text adds to it */
+    int n_lanes;           /* sequences at once */
     int n_ctx, max_rows, max_jobs;
     int n_ids;      /* ids below it are known to both models */
     int n_proposed; /* ids below it may be drafted; at most n_ids */

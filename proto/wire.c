@@ -128,6 +128,8 @@ static const void *hello_out(struct wire_arena *a, const struct message *m)
     pb->selftest = h->selftest;
     pb->path = text_out(a, h->path, PATH_MAX_BYTES);
     pb->weights_bytes = h->weights_bytes;
+    pb->body_bytes = h->body_bytes;
+    pb->head_bytes = h->head_bytes;
     pb->kv_position_bytes = h->kv_position_bytes;
     pb->memory_bytes = h->memory_bytes;
     pb->n_vocab = h->n_vocab;
@@ -154,6 +156,8 @@ static const char *hello_in(struct wire_arena *a, const void *from, struct messa
                               .selftest = pb->selftest,
                               .path = text_in(pb->path, PATH_MAX_BYTES),
                               .weights_bytes = pb->weights_bytes,
+                              .body_bytes = pb->body_bytes,
+                              .head_bytes = pb->head_bytes,
                               .kv_position_bytes = pb->kv_position_bytes,
                               .memory_bytes = pb->memory_bytes,
                               .n_vocab = pb->n_vocab,

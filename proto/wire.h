@@ -51,6 +51,8 @@ struct hello {
     uint64_t selftest;
     const char *path;           /* the model file as this worker sees it, for messages */
     uint64_t weights_bytes;     /* of this worker's share */
+    uint64_t body_bytes;        /* of them, what a pass streams without the head */
+    uint64_t head_bytes;        /* the head, all ids of this share */
     uint64_t kv_position_bytes; /* of one position of one slot of its share */
     uint64_t memory_bytes;      /* available to this process: the host's and its cgroup's limit */
     uint32_t n_vocab, n_ctx_max; /* n_ctx_max: what the model was trained for */

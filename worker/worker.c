@@ -82,6 +82,8 @@ static int say_hello(struct worker *w, struct err *err)
                                   .selftest = kernels_selftest(c->kernels),
                                   .path = c->path ? c->path : "",
                                   .weights_bytes = w->info.weights_bytes,
+                                  .body_bytes = w->info.body_bytes,
+                                  .head_bytes = w->info.head_bytes,
                                   .kv_position_bytes = w->info.kv_position_bytes,
                                   .memory_bytes = memory_available(),
                                   .n_vocab = (uint32_t)w->info.shape.n_vocab,

@@ -59,6 +59,8 @@ const struct letter_example letters[] = {
                            .selftest = 0xc4ceb9fe1a85ec53u,
                            .path = "models/big.gguf",
                            .weights_bytes = 980000000,
+                           .body_bytes = 790000000,
+                           .head_bytes = 190000000,
                            .kv_position_bytes = 28672,
                            .memory_bytes = 8ull << 30,
                            .n_vocab = 151936,
@@ -67,10 +69,17 @@ const struct letter_example letters[] = {
                            .max_jobs = 32,
                            .threads = 2,
                            .cpu = "avx512"}}},
-    {"hello_hard",
-     {TAG_HELLO, .hello = {UINT32_MAX, "\xff\xfe not UTF-8 \x80", UINT32_MAX, INT32_MIN, UINT64_MAX, UINT64_MAX,
-                           UINT64_MAX, UINT32_MAX, UINT64_MAX, "", UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX,
-                           UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, "\n"}}},
+    {"hello_hard", {TAG_HELLO, .hello = {UINT32_MAX, "\xff\xfe not UTF-8 \x80",
+                                         UINT32_MAX, INT32_MIN,
+                                         UINT64_MAX, UINT64_MAX,
+                                         UINT64_MAX, UINT32_MAX,
+                                         UINT64_MAX, "",
+                                         UINT64_MAX, UINT64_MAX,
+                                         UINT64_MAX, UINT64_MAX,
+                                         UINT64_MAX, UINT32_MAX,
+                                         UINT32_MAX, UINT32_MAX,
+                                         UINT32_MAX, UINT32_MAX,
+                                         "\n"}}},
     {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = ""}}},
     {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096}}},
     {"welcome_empty", {TAG_WELCOME, .welcome = {0}}},
@@ -189,10 +198,11 @@ static bool same_hello(const struct hello *a, const struct hello *b)
 {
     return a->version == b->version && a->cores == b->cores && a->peer == b->peer && a->model == b->model &&
            a->vocab == b->vocab && a->plan == b->plan && a->arithmetic == b->arithmetic && a->selftest == b->selftest &&
-           a->weights_bytes == b->weights_bytes && a->kv_position_bytes == b->kv_position_bytes &&
-           a->memory_bytes == b->memory_bytes && a->n_vocab == b->n_vocab && a->n_ctx_max == b->n_ctx_max &&
-           a->max_rows == b->max_rows && a->max_jobs == b->max_jobs && a->threads == b->threads &&
-           strcmp(a->host, b->host) == 0 && strcmp(a->path, b->path) == 0 && strcmp(a->cpu, b->cpu) == 0;
+           a->weights_bytes == b->weights_bytes && a->body_bytes == b->body_bytes && a->head_bytes == b->head_bytes &&
+           a->kv_position_bytes == b->kv_position_bytes && a->memory_bytes == b->memory_bytes &&
+           a->n_vocab == b->n_vocab && a->n_ctx_max == b->n_ctx_max && a->max_rows == b->max_rows &&
+           a->max_jobs == b->max_jobs && a->threads == b->threads && strcmp(a->host, b->host) == 0 &&
+           strcmp(a->path, b->path) == 0 && strcmp(a->cpu, b->cpu) == 0;
 }
 
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)

@@ -37,6 +37,7 @@ struct sim {
     int n_texts;
     struct seq *seqs;
     struct spec *spec;
+    struct learnt learnt;
     struct fake fakes[N_PEERS];
     int *seq_of; /* [n_lanes] the sequence whose letters a slot's are */
     int *shown;  /* [n_texts] ids that were noted */
@@ -479,7 +480,8 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
                                .draft_max = c->draft_max,
                                .draft_ctx = c->draft_ctx,
                                .guard = c->guard,
-                               .draft_cost = c->draft_cost,
+                               .price = c->price,
+                               .learnt = &s->learnt,
                                .n_lanes = c->n_lanes,
                                .n_ctx = c->n_ctx,
                                .max_rows = c->max_rows,

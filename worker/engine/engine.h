@@ -38,6 +38,7 @@ struct engine_info {
     struct shape shape;
     uint64_t model_hash, vocab_hash, plan_hash;
     uint64_t weights_bytes, kv_position_bytes;
+    uint64_t body_bytes, head_bytes; /* what a pass streams of the weights */
 };
 
 struct engine_row {

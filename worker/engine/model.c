@@ -344,11 +344,33 @@ static uint64_t fingerprint(const struct model *m)
     return h;
 }
 
+static size_t matrix_bytes(const struct kernels *k, enum quant type, int n_in, int n_rows)
+{
+    return (size_t)((n_rows + PANEL - 1) / PANEL) * k->panel_bytes(type, n_in);
+}
+
 static size_t piece_bytes(const struct piece *p, const struct kernels *k)
 {
     int n_rows = p->row_to - p->row_from;
     if (p->vector) return align_up((size_t)n_rows * sizeof(float), ALIGN);
-    return (size_t)((n_rows + PANEL - 1) / PANEL) * k->panel_bytes(p->matrix->type, p->matrix->n_in);
+    return matrix_bytes(k, p->matrix->type, p->matrix->n_in, n_rows);
+}
+
+static void count_bytes(struct model *m, const struct pieces *p, const struct kernels *k)
+{
+    bool view = model_last(m);
+    for (int i = 0; i < p->n; i++) {
+        const struct piece *piece = &p->list[i];
+        size_t n = piece_bytes(piece, k);
+        m->n_bytes += n;
+        if (piece->matrix == &m->head) {
+            m->head_bytes = n;
+            view = false;
+        } else if (!piece->matrix || piece->matrix != &m->embed) {
+            m->body_bytes += n;
+        }
+    }
+    if (view) m->head_bytes = matrix_bytes(k, m->embed.type, m->head.n_in, m->head.n_out);
 }
 
 static void note_formats(struct model *m, const struct pieces *p)
@@ -395,7 +417,7 @@ int model_open(struct model *m, const char *path, const struct share *share, boo
     if (rc == OK) rc = list_pieces(m, &p, err);
     if (rc != OK) goto out;
     note_formats(m, &p);
-    for (int i = 0; i < p.n; i++) m->n_bytes += piece_bytes(&p.list[i], k);
+    count_bytes(m, &p, k);
     m->hash = fingerprint(m);
     m->vocab_hash = gguf_vocab_hash(&m->file);
 out:

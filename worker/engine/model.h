@@ -60,6 +60,8 @@ struct model {
     struct weights embed;      /* all rows: first stage, shard 0 */
     struct weights head;       /* this shard's rows, last stage; a view of embed where both are here and tied */
     size_t n_bytes;            /* of memory that a load takes: panels and float tensors */
+    size_t body_bytes;         /* of them, what a pass streams without the head: an embedding is looked up */
+    size_t head_bytes;
     uint64_t hash;             /* of the tensor directory and the first bytes of each tensor */
     uint64_t vocab_hash;       /* of the tokens and their types */
     bool any_float, any_quant; /* formats of this share's products */
