@@ -14,6 +14,7 @@
 #include "cluster.h"
 #include "coordinator/chat.h"
 #include "coordinator/commands.h"
+#include "coordinator/bench_pair.h"
 #include "coordinator/compare.h"
 #include "coordinator/perplexity.h"
 #include "coordinator/generate.h"
@@ -77,6 +78,7 @@ static worker_command *worker_command_of(enum command command)
     case CMD_CHAT: return command_chat;
     case CMD_COMPARE: return command_compare;
     case CMD_PERPLEXITY: return command_perplexity;
+    case CMD_BENCH_PAIR: return command_bench_pair;
     default: return NULL;
     }
 }

@@ -1,7 +1,5 @@
 #include "coordinator/generate.h"
 
-#include <string.h>
-
 #include "coordinator/front.h"
 
 struct generate {
@@ -18,22 +16,6 @@ static int run(const struct generate *g, struct seq *seqs, bool drafting, const 
     return job_run(g->s.job, &r, seqs, g->prompts.n, watch, err);
 }
 
-static int compare(const struct seq *a, const struct seq *b, struct err *err)
-{
-    for (int i = a->n_prompt; i < a->n_ids && i < b->n_ids; i++) {
-        if (a->ids[i] != b->ids[i])
-            return err_set(err, E_CHECK, "prompt %d, token %d: id %d with drafts, %d by big alone", a->index + 1,
-                           i - a->n_prompt, a->ids[i], b->ids[i]);
-        if (memcmp(&a->lp[i], &b->lp[i], sizeof a->lp[i]))
-            return err_set(err, E_CHECK, "prompt %d, token %d: ln p %.9g with drafts, %.9g by big alone", a->index + 1,
-                           i - a->n_prompt, (double)a->lp[i], (double)b->lp[i]);
-    }
-    if (a->n_ids != b->n_ids)
-        return err_set(err, E_CHECK, "prompt %d: %d tokens with drafts, %d by big alone", a->index + 1,
-                       seq_n_generated(a), seq_n_generated(b));
-    return OK;
-}
-
 /* Big alone over the same prompts: the same ids and log-probabilities, bit for bit. */
 static int check(struct generate *g, struct err *err)
 {
@@ -41,7 +23,7 @@ static int check(struct generate *g, struct err *err)
     int rc = session_seqs(&g->s, &g->prompts, &g->plain, err), n_tokens = 0;
     if (rc == OK) rc = run(g, g->plain, false, &watch, err);
     for (int i = 0; i < g->prompts.n && rc == OK; i++) {
-        rc = compare(&g->seqs[i], &g->plain[i], err);
+        rc = seq_check(&g->seqs[i], &g->plain[i], err);
         n_tokens += seq_n_generated(&g->plain[i]);
     }
     if (rc == OK) fprintf(stderr, "check: %d tokens are big's own, ids and log-probabilities bit for bit\n", n_tokens);

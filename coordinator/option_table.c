@@ -10,7 +10,9 @@ enum {
     CHAT = BIT(CMD_CHAT),
     CMP = BIT(CMD_COMPARE),
     PPL = BIT(CMD_PERPLEXITY),
-    TEXT = GEN | CHAT | CMP, /* they write text */
+    PAIR = BIT(CMD_BENCH_PAIR),
+    MANY = GEN | CMP | PAIR, /* a file of prompts */
+    TEXT = MANY | CHAT,      /* they write text */
     TOK = BIT(CMD_TOKENIZE),
     INS = BIT(CMD_INSPECT),
     DOC = BIT(CMD_DOCTOR),
@@ -55,17 +57,17 @@ const struct option option_table[] = {
     {"prompt", "-p", GEN, OPTION_TEXT, AT(o.prompt), "TEXT", 0, 0, "the prompt; or simply the argument"},
     {"file", "-f", GEN, OPTION_TEXT, AT(o.prompt_file), "FILE", 0, 0,
      "the prompt is a file, less its last newline\n(-: standard input, also read where no prompt is given)"},
-    {"prompts", NULL, GEN | CMP, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
+    {"prompts", NULL, MANY, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
      "JSON lines, a prompt each: \"turns\" (the first one),\n\"prompt\" or \"text\"; named by \"id\" or "
      "\"question_id\""},
     {"parallel", NULL, GEN | CMP | PPL | DOC, OPTION_COUNT, AT(o.parallel), "N", 1, 256,
      "sequences at once, with --prompts (4)"},
     {"system", NULL, TEXT, OPTION_TEXT, AT(o.system), "TEXT", 0, 0,
      "the system message (the template's own; \"\": none)"},
-    {"raw", NULL, GEN | CMP, OPTION_FLAG, AT(o.raw), NULL, 0, 0, "no chat template: continue the text as it is"},
+    {"raw", NULL, MANY, OPTION_FLAG, AT(o.raw), NULL, 0, 0, "no chat template: continue the text as it is"},
     {"n-predict", "-n", TEXT, OPTION_COUNT, AT(o.n_predict), "N", 0, LONGEST_CONTEXT,
      "tokens to generate (0: until the end or the context)"},
-    {"ignore-eos", NULL, GEN | CMP, OPTION_FLAG, AT(o.ignore_eos), NULL, 0, 0, "go on after the ids that end a text"},
+    {"ignore-eos", NULL, MANY, OPTION_FLAG, AT(o.ignore_eos), NULL, 0, 0, "go on after the ids that end a text"},
     {"check", NULL, GEN, OPTION_FLAG, AT(o.check), NULL, 0, 0,
      "run the big model alone too and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
     {"logprobs", NULL, GEN | CHAT, OPTION_COUNT, AT(o.logprobs), "N", 0, 20,
@@ -108,6 +110,10 @@ static const char compare_more[] =
     "BLEU as sacrebleu computes it (13a, exp), ROUGE-L as rouge-score does, with big's own text as the reference.\n"
     "Exit: as pilotfish generate; 6: a --min-... was not reached.\n";
 
+static const char pair_more[] =
+    "A line a prompt: big alone, then with drafts, or the other way round; a request counts whole, its reading too.\n"
+    "Exit: as pilotfish generate; 6: drafts gave another text, though --accept promises the same.\n";
+
 static const char chat_more[] =
     "Answers go to standard output, all else to standard error. Ctrl-C ends an answer, Ctrl-D the conversation.\n"
     "Exit: as pilotfish generate.\n";
@@ -127,6 +133,9 @@ const struct command_text command_texts[N_COMMANDS] = {
     [CMD_PERPLEXITY] = {"eval perplexity", " --big FILE TEXT_FILE",
                         "How well the big model foresees a text: exp of the mean -ln p of its tokens.", NULL,
                         "TEXT_FILE"},
+    [CMD_BENCH_PAIR] = {"bench pair", " --big FILE --little FILE --prompts FILE",
+                        "What drafts save: each prompt is timed with them and by big alone, turn by turn.", pair_more,
+                        NULL},
     [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
                       "The token ids of a text (a file or standard input), or the text of ids.", NULL, "TEXT_FILE"},
     [CMD_INSPECT] = {"inspect", " FILE", "What is in a model file, and whether this program runs it.", NULL, "FILE"},

@@ -34,12 +34,18 @@ static int find_command(const char *name)
     return -1;
 }
 
-/* The command's name at argv[i]: one word, or two that begin with eval. Moves r->i past it. */
+/* Commands of two words begin with one of these. */
+static bool is_group(const char *word)
+{
+    return !strcmp(word, "eval") || !strcmp(word, "bench");
+}
+
+/* The command's name at argv[i]. Moves r->i past it. */
 static const char *take_name(struct parser *r)
 {
     const char *word = r->argv[r->i++];
-    if (strcmp(word, "eval") || r->i == r->argc || *r->argv[r->i] == '-') return word;
-    snprintf(r->name, sizeof r->name, "eval %s", r->argv[r->i++]);
+    if (!is_group(word) || r->i == r->argc || *r->argv[r->i] == '-') return word;
+    snprintf(r->name, sizeof r->name, "%s %s", word, r->argv[r->i++]);
     return r->name;
 }
 
@@ -83,17 +89,27 @@ static int unknown_option(const struct parser *r, const char *arg, struct err *e
     return err_set(err, E_USAGE, "unknown option %s: see pilotfish help %s", arg, command_name(r));
 }
 
+static int group_alone(const char *word, struct err *err)
+{
+    char line[200] = "";
+    size_t n = 0;
+    for (int i = 0; i < N_COMMANDS; i++) {
+        const char *name = command_texts[i].name;
+        if (strncmp(name, word, strlen(word)) || name[strlen(word)] != ' ') continue;
+        n += (size_t)snprintf(line + n, sizeof line - n, "%s pilotfish %s", n ? ", or" : "", name);
+    }
+    return err_set(err, E_USAGE, "%s what:%s", word, line);
+}
+
 static int unknown_command(const char *word, struct err *err)
 {
     const char *names[N_COMMANDS];
+    if (is_group(word)) return group_alone(word, err);
     for (int i = 0; i < N_COMMANDS; i++) names[i] = command_texts[i].name;
     const char *like = suggest(word, strlen(word), names, N_COMMANDS);
     if (*word == '-')
         return err_set(err, E_USAGE, "%s: a command comes first, as in pilotfish generate %s", word, word);
     if (like) return err_set(err, E_USAGE, "unknown command %s: did you mean %s?", word, like);
-    if (!strcmp(word, "eval"))
-        return err_set(err, E_USAGE, "eval what: pilotfish %s, or pilotfish %s", command_texts[CMD_PERPLEXITY].name,
-                       command_texts[CMD_COMPARE].name);
     return err_set(err, E_USAGE, "unknown command %s: see pilotfish help", word);
 }
 
@@ -336,11 +352,14 @@ static int finish(struct parser *r, struct err *err)
     case CMD_GENERATE:
     case CMD_CHAT:
     case CMD_COMPARE:
+    case CMD_BENCH_PAIR:
         if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
-        if (o->command == CMD_COMPARE && !o->prompts_file)
-            return err_set(err, E_USAGE, "eval compare needs prompts: --prompts FILE.jsonl");
+        if ((o->command == CMD_COMPARE || o->command == CMD_BENCH_PAIR) && !o->prompts_file)
+            return err_set(err, E_USAGE, "%s needs prompts: --prompts FILE.jsonl", command_name(r));
         if ((rc = finish_prompt(r, err)) != OK) return rc;
         if ((rc = finish_drafter(r, err)) != OK) return rc;
+        if (o->command == CMD_BENCH_PAIR && o->drafter == DRAFTER_NONE)
+            return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft ngram");
         return finish_accept(r, err);
     case CMD_PERPLEXITY:
         if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));

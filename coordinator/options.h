@@ -20,6 +20,7 @@ enum command {
     CMD_CHAT,
     CMD_COMPARE,
     CMD_PERPLEXITY,
+    CMD_BENCH_PAIR,
     CMD_TOKENIZE,
     CMD_INSPECT,
     CMD_DOCTOR

@@ -58,3 +58,19 @@ void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const s
     s->origin[i] = (uint8_t)origin;
     for (int k = 0; k < s->n_top && k < n_top; k++) s->top[(size_t)i * (size_t)s->n_top + (size_t)k] = top[k];
 }
+
+int seq_check(const struct seq *drafted, const struct seq *plain, struct err *err)
+{
+    for (int i = drafted->n_prompt; i < drafted->n_ids && i < plain->n_ids; i++) {
+        if (drafted->ids[i] != plain->ids[i])
+            return err_set(err, E_CHECK, "prompt %d, token %d: id %d with drafts, %d by big alone", drafted->index + 1,
+                           i - drafted->n_prompt, drafted->ids[i], plain->ids[i]);
+        if (memcmp(&drafted->lp[i], &plain->lp[i], sizeof drafted->lp[i]))
+            return err_set(err, E_CHECK, "prompt %d, token %d: ln p %.9g with drafts, %.9g by big alone",
+                           drafted->index + 1, i - drafted->n_prompt, (double)drafted->lp[i], (double)plain->lp[i]);
+    }
+    if (drafted->n_ids != plain->n_ids)
+        return err_set(err, E_CHECK, "prompt %d: %d tokens with drafts, %d by big alone", drafted->index + 1,
+                       seq_n_generated(drafted), seq_n_generated(plain));
+    return OK;
+}

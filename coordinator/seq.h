@@ -61,4 +61,7 @@ static inline int seq_n_generated(const struct seq *s)
     return s->n_ids - s->n_prompt;
 }
 
+/* E_CHECK with the place unless they are the same text, ids and log-probabilities bit for bit. */
+int seq_check(const struct seq *drafted, const struct seq *plain, struct err *err);
+
 #endif

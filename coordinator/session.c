@@ -91,15 +91,19 @@ int session_lanes(const struct session *s, const struct prompts *p)
     return p->n < s->o.parallel ? p->n : s->o.parallel;
 }
 
+int session_seq(const struct session *s, const struct prompts *p, int i, struct seq *out, struct err *err)
+{
+    return seq_init(out, i, p->items[i].ids, p->items[i].n_ids, s->o.n_predict, s->info.n_ctx, s->o.logprobs,
+                    session_root(s), err);
+}
+
 int session_seqs(const struct session *s, const struct prompts *p, struct seq **out, struct err *err)
 {
     struct seq *seqs = calloc((size_t)p->n, sizeof *seqs);
     if (!seqs) return err_set(err, E_FAIL, "out of memory for %d sequences", p->n);
     *out = seqs;
     int rc = OK;
-    for (int i = 0; i < p->n && rc == OK; i++)
-        rc = seq_init(&seqs[i], i, p->items[i].ids, p->items[i].n_ids, s->o.n_predict, s->info.n_ctx, s->o.logprobs,
-                      session_root(s), err);
+    for (int i = 0; i < p->n && rc == OK; i++) rc = session_seq(s, p, i, &seqs[i], err);
     return rc;
 }
 

@@ -41,9 +41,10 @@ struct job_run session_run(const struct session *s, bool drafting, int n_lanes);
 uint64_t session_root(const struct session *s); /* see seq_init */
 
 /* Prompts as the options name them, as many of them at once as the options let, and a sequence for each, for
- * seqs_free. */
+ * seqs_free; or of the i-th one, for seq_free. */
 int session_prompts(const struct session *s, struct prompts *out, struct err *err);
 int session_lanes(const struct session *s, const struct prompts *p);
+int session_seq(const struct session *s, const struct prompts *p, int i, struct seq *out, struct err *err);
 int session_seqs(const struct session *s, const struct prompts *p, struct seq **out, struct err *err);
 
 /* rc, why: how the command ends, told to the workers. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1 and 3 to 5. Perplexity and what a lossy setting costs: the same numbers however they are computed, the gate, what is
-# refused. Whether the numbers are right: reproduce.py, metrics.py.
+# Ranks: 1 and 3 to 5. Perplexity, what a lossy setting costs, what drafts save: the same numbers however they are computed, the
+# gate, what is refused. Whether the numbers are right: reproduce.py, metrics.py.
 #   eval.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun
@@ -49,6 +49,16 @@ rc=$?
 { [ "$rc" = 6 ] && grep -q '^pilotfish: BLEU: .* under --min-bleu 99' err && [ -s out ]; } || wrong "the gate: exit $rc"
 does . "${lossy[@]}" --rollback 0 --min-bleu 99 --min-rouge 1 --min-exact 100
 
+# Both ways of a request give the same text; over ranks as well.
+timed=(bench pair --big big.gguf --prompts prompts --raw --ignore-eos -n 12)
+does '"id": "p6", "plain": .*"drafted": 0, .*"seconds": [0-9.]*}, "drafts": {.*"drafted": [1-9]' "${timed[@]}" --little little.gguf --guard off -o jsonl
+[ "$(wc -l < out)" = 6 ] || wrong "not a line a prompt"
+does '^all  *72 ' "${timed[@]}" --draft ngram
+over 3 does '^all  *72 ' "${timed[@]}" --little little.gguf --temp 1 --seed 3
+does '^all  *72 ' "${timed[@]}" --little little.gguf --accept bild
+refuses 2 "bench pair needs a drafter" "${timed[@]}"
+refuses 2 "bench what: pilotfish bench pair" bench
+
 for command in "eval perplexity --big big.gguf text" "${lossy[*]}"; do
     n_checks=$((n_checks + 1))
     # shellcheck disable=SC2086
@@ -61,7 +71,7 @@ refuses 2 "gone: " eval perplexity --big big.gguf gone
 refuses 2 "needs a text" eval perplexity --big big.gguf
 refuses 2 "must be from 2" eval perplexity --big big.gguf --window 1 text
 refuses 2 "needs prompts" eval compare --big big.gguf
-refuses 2 "eval what: pilotfish eval perplexity, or pilotfish eval compare" eval
+refuses 2 "eval what: pilotfish eval compare, or pilotfish eval perplexity" eval
 refuses 2 "unknown command eval compar: did you mean eval compare?" eval compar
 does "exit 6 if BLEU is lower" help eval compare
 verdict

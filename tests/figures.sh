@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/figures on toys: numbers, a table that marks the best, a picture. And what it says where something is missing.
+# scripts/figures and scripts/bench-pair on toys: numbers, a table that marks the best, a picture. And what it says where something is missing.
 #   figures.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 figures=$3/figures
@@ -12,7 +12,7 @@ for i in 1 2 3; do
 done > prompts
 command=("$figures" bild --program "$pilotfish" --big big.gguf --little little.gguf --prompts prompts --each 2 -n 16)
 
-n_checks=4
+n_checks=6
 "${command[@]}" --thresholds "0.1,0 0.1,4" --out made -- --raw --ignore-eos > out 2> err || wrong "exit $?"
 [ "$(grep -vc '^#' made/bild.tsv)" = 4 ] || wrong "not two rows a kind"
 grep -Pq '^translation\t0.1\t0\t[0-9.]+\t100.0\t1.0\t1.0\t' made/bild.tsv || wrong "a rollback of 0 is not exact"
@@ -27,4 +27,10 @@ rc=$?
 rc=$?
 { [ "$rc" = 1 ] && grep -q '^figures: pilotfish gave 2: .*--rollback x: not a number' err; } || wrong "a wrong threshold: exit $rc"
 [ ! -e no ] || wrong "a figure that failed left a folder"
+
+timed=("$3/bench-pair" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization --each 2 --rounds 2 -n 16)
+"${timed[@]}" --little little.gguf -- --raw --ignore-eos > out 2> err || wrong "bench-pair: exit $?: $(cat err)"
+{ [ "$(grep -cP '^(translation|summarization) +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9]+% +[0-9.]+$' out)" = 2 ] &&
+    grep -q '^read loop [0-9.]* GB/s$' out; } || wrong "bench-pair: no table"
+"${timed[@]}" -o jsonl -- --raw --ignore-eos > out 2> err && grep -q '"kind": "translation", .*"ratio": ' out || wrong "bench-pair: no JSON"
 verdict

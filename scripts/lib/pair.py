@@ -18,16 +18,17 @@ def run(command):
     return done.stdout
 
 
-def write_prompts(folder, path, kind, n):
-    """The first n prompts of a kind of Spec-Bench, in a file of their own. Returns its path."""
+def write_prompts(to, path, kinds, n):
+    """The first n prompts of each kind of Spec-Bench, kind after kind, in a file of their own."""
     with open(path, encoding="utf-8") as lines:
-        found = [line for line in lines if json.loads(line)["category"] == kind][:n]
-    if len(found) < n:
-        raise Failure(f"{path}: {len(found)} prompts of kind {kind}, {n} wanted")
-    own = os.path.join(folder, kind)
-    with open(own, "w", encoding="utf-8") as out:
-        out.writelines(found)
-    return own
+        by_kind = {kind: [] for kind in kinds}
+        for line in lines:
+            by_kind.get(json.loads(line)["category"], []).append(line)
+    for kind, found in by_kind.items():
+        if len(found) < n:
+            raise Failure(f"{path}: {len(found)} prompts of kind {kind}, {n} wanted")
+    with open(to, "w", encoding="utf-8") as out:
+        out.writelines(line for found in by_kind.values() for line in found[:n])
 
 
 def parser(description, kinds, each):

@@ -1,0 +1,112 @@
+#include "coordinator/bench_pair.h"
+
+#include "coordinator/json_text.h"
+#include "coordinator/stats.h"
+
+enum way { PLAIN, DRAFTS, N_WAYS };
+static const char *const way_names[N_WAYS] = {"plain", "drafts"};
+
+struct cost {
+    double seconds; /* whole requests */
+    struct stats stats;
+};
+
+struct bench {
+    struct session s;
+    struct prompts prompts;
+    struct cost total[N_WAYS];
+};
+
+static void add(struct cost *c, const struct seq *s)
+{
+    c->seconds += (double)(s->stats.last_ns - s->stats.start_ns) * 1e-9;
+    stats_add(&c->stats, s);
+}
+
+/* ---- what is printed ---- */
+
+static double over(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
+static void put_head(void)
+{
+    printf("%-16s %7s %8s %8s %6s %9s %14s     token/s, whole requests\n", "prompt", "tokens", "plain", "drafts",
+           "ratio", "accepted", "tokens/verify");
+}
+
+static void put_row(const char *name, const struct cost cost[N_WAYS])
+{
+    const struct stats *s = &cost[DRAFTS].stats;
+    printf("%-16.16s %7llu %8.2f %8.2f %6.2f %8.0f%% %14.2f\n", name, (unsigned long long)s->n_tokens,
+           over((double)cost[PLAIN].stats.n_tokens, cost[PLAIN].seconds),
+           over((double)s->n_tokens, cost[DRAFTS].seconds), over(cost[PLAIN].seconds, cost[DRAFTS].seconds),
+           100 * over((double)s->n_accepted, (double)s->n_judged), stats_tokens_per_verify(s));
+    fflush(stdout);
+}
+
+static int put_json(const char *name, const struct cost cost[N_WAYS], struct err *err)
+{
+    json_t *line = json_pack("{ss}", "id", name);
+    for (int w = 0; w < N_WAYS && line; w++) {
+        json_t *stats = stats_json(&cost[w].stats);
+        json_object_set_new(stats, "seconds", json_real(cost[w].seconds));
+        json_object_set_new(line, way_names[w], stats);
+    }
+    return json_put_line(line, 6, stdout, err);
+}
+
+/* ---- requests ---- */
+
+static int request(struct bench *b, int i, enum way way, struct seq *s, struct err *err)
+{
+    static const struct job_watch nobody;
+    struct job_run run = session_run(&b->s, way == DRAFTS, 1);
+    int rc = session_seq(&b->s, &b->prompts, i, s, err);
+    return rc == OK ? job_run(b->s.job, &run, s, 1, &nobody, err) : rc;
+}
+
+static int both_ways(struct bench *b, int i, struct err *err)
+{
+    struct seq seqs[N_WAYS] = {0};
+    struct cost cost[N_WAYS] = {0};
+    char number[16];
+    int rc = OK;
+    for (int turn = 0; turn < N_WAYS && rc == OK; turn++) {
+        enum way way = (turn + i) % N_WAYS;
+        rc = request(b, i, way, &seqs[way], err);
+        if (rc != OK) break;
+        add(&cost[way], &seqs[way]);
+        add(&b->total[way], &seqs[way]);
+    }
+    if (rc == OK && b->s.o.accept != ACCEPT_BILD) rc = seq_check(&seqs[DRAFTS], &seqs[PLAIN], err);
+    for (int w = 0; w < N_WAYS; w++) seq_free(&seqs[w]);
+    if (rc != OK) return rc;
+    fprintf(stderr, "request %d of %d\n", i + 1, b->prompts.n);
+    snprintf(number, sizeof number, "%d", i);
+    const char *name = b->prompts.names[i] ? b->prompts.names[i] : number;
+    if (b->s.o.output == OUT_JSONL) return put_json(name, cost, err);
+    put_row(name, cost);
+    return OK;
+}
+
+static int bench(struct bench *b, struct err *err)
+{
+    int rc = session_prompts(&b->s, &b->prompts, err);
+    if (rc == OK) rc = session_start(&b->s, 1, err);
+    if (rc == OK && b->s.o.output == OUT_TEXT) put_head();
+    for (int i = 0; i < b->prompts.n && rc == OK; i++) rc = both_ways(b, i, err);
+    if (rc == OK && b->s.o.output == OUT_TEXT) put_row("all", b->total);
+    return rc;
+}
+
+int command_bench_pair(const struct options *o, const struct host *host, struct err *err)
+{
+    struct bench b = {0};
+    int rc = session_open(&b.s, o, host, err);
+    if (rc == OK) rc = bench(&b, err);
+    session_close(&b.s, rc, err);
+    prompts_free(&b.prompts);
+    return rc;
+}
