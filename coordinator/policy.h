@@ -33,7 +33,7 @@ struct pace {        /* what things take, all of them means that the newest move
     double row_ns;   /* what a draft adds to the verify that checks it */
 };
 
-struct price { /* the drafter's over big's, as known before anything is measured: bytes over bytes */
+struct price {    /* the drafter's over big's, as known before anything is measured: bytes over bytes */
     double draft; /* of a drafted token over a plain one; 0: nothing (n-grams) */
     double read;  /* of an id of the text */
 };
