@@ -6,6 +6,8 @@ import os
 import pty
 import signal
 import sys
+import termios
+import time
 
 
 def start(command):
@@ -28,23 +30,30 @@ def until(terminal, wanted, seen=b""):
     return seen.split(wanted, 1)[1]
 
 
+def prompted(terminal, seen=b""):
+    """The prompt stands there a moment before the line editor takes the keys: until then Ctrl-D would be the terminal's."""
+    until(terminal, b"> ", seen)
+    while termios.tcgetattr(terminal)[3] & termios.ICANON:
+        time.sleep(0.001)
+
+
 def main():
     command = sys.argv[1:]
     pid, terminal = start(command)
-    until(terminal, b"> ")
+    prompted(terminal)
     os.write(terminal, b"Name three colours.\n")
     rest = until(terminal, b"token")
-    until(terminal, b"> ", rest)
+    prompted(terminal, rest)
     os.write(terminal, b"\x10\x7f, and why?\n")  # the line before; its full stop goes
     rest = until(terminal, b", and why?")
     rest = until(terminal, b"token", rest)
-    until(terminal, b"> ", rest)
+    prompted(terminal, rest)
     os.write(terminal, b"\x04")
     _, status = os.waitpid(pid, 0)
     if status:
         sys.exit(f"the end of input: status {status}")
     pid, terminal = start(command)
-    until(terminal, b"> ")
+    prompted(terminal)
     os.write(terminal, b"\x03")
     _, status = os.waitpid(pid, 0)
     if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGINT:
