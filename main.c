@@ -19,8 +19,10 @@
 #include "coordinator/perplexity.h"
 #include "coordinator/generate.h"
 #include "coordinator/options.h"
+#include "worker/bench_step.h"
 #include "worker/doctor.h"
 #include "worker/engine/engine.h"
+#include "worker/memory.h"
 
 struct program {
     struct options o;
@@ -244,6 +246,26 @@ static int run_doctor(struct program *p, struct err *err)
     return rc;
 }
 
+static int run_bench_step(struct program *p, struct err *err)
+{
+    int rc = pick_kernels(p, err);
+    if (rc != OK) return rc;
+    const struct options *o = &p->o;
+    struct bench_step_input in = {.big = o->big,
+                                  .little = o->little,
+                                  .requantize = o->little_quant == LITTLE_Q4,
+                                  .draft_vocab = o->draft_vocab,
+                                  .rows = o->rows.list,
+                                  .contexts = o->contexts.list,
+                                  .n_rows = o->rows.n,
+                                  .n_contexts = o->contexts.n,
+                                  .n_threads = o->threads ? o->threads : memory_cores(),
+                                  .n_rounds = o->rounds,
+                                  .kernels = p->kernels,
+                                  .json = o->output == OUT_JSONL};
+    return bench_step(&in, stdout, err);
+}
+
 static int run_command(struct program *p, struct err *err)
 {
     switch (p->o.command) {
@@ -252,6 +274,7 @@ static int run_command(struct program *p, struct err *err)
     case CMD_TOKENIZE: return command_tokenize(&p->o, err);
     case CMD_INSPECT: return command_inspect(&p->o, model_runs, err);
     case CMD_DOCTOR: return run_doctor(p, err);
+    case CMD_BENCH_STEP: return run_bench_step(p, err);
     default: return err_set(err, E_FAIL, "no such command");
     }
 }

@@ -11,18 +11,19 @@ enum {
     CMP = BIT(CMD_COMPARE),
     PPL = BIT(CMD_PERPLEXITY),
     PAIR = BIT(CMD_BENCH_PAIR),
+    STEP = BIT(CMD_BENCH_STEP),
     MANY = GEN | CMP | PAIR, /* a file of prompts */
     TEXT = MANY | CHAT,      /* they write text */
     TOK = BIT(CMD_TOKENIZE),
     INS = BIT(CMD_INSPECT),
     DOC = BIT(CMD_DOCTOR),
-    ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | TEXT | PPL | TOK | INS | DOC,
+    ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | TEXT | STEP | PPL | TOK | INS | DOC,
     LONGEST_CONTEXT = 1 << 20
 };
 
 const struct option option_table[] = {
-    {"big", "-m", TEXT | PPL | DOC, OPTION_TEXT, AT(o.big), "FILE", 0, 0, "the model whose text it is (GGUF)"},
-    {"little", "-md", TEXT | DOC, OPTION_TEXT, AT(o.little), "FILE", 0, 0,
+    {"big", "-m", TEXT | STEP | PPL | DOC, OPTION_TEXT, AT(o.big), "FILE", 0, 0, "the model whose text it is (GGUF)"},
+    {"little", "-md", TEXT | STEP | DOC, OPTION_TEXT, AT(o.little), "FILE", 0, 0,
      "a smaller model with the same vocabulary, to draft"},
     {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0,
      "who drafts: little with --little, else none; ngram\nneeds no model (repeats what followed before)"},
@@ -31,9 +32,9 @@ const struct option option_table[] = {
      "drafts checked in one pass, at most (8; with bild 10)"},
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(o.draft_ctx), "N", 1, LONGEST_CONTEXT,
      "tokens of the prompt that the little model reads (64)"},
-    {"draft-vocab", NULL, TEXT, OPTION_COUNT, AT(o.draft_vocab), "N", 0, INT_MAX,
+    {"draft-vocab", NULL, TEXT | STEP, OPTION_COUNT, AT(o.draft_vocab), "N", 0, INT_MAX,
      "the little model proposes ids below this only, which are\nthe frequent ones (65536; 0: all)"},
-    {"little-quant", NULL, TEXT, OPTION_CHOICE, AT(o.little_quant), "q4|file", 0, 0,
+    {"little-quant", NULL, TEXT | STEP, OPTION_CHOICE, AT(o.little_quant), "q4|file", 0, 0,
      "the little model's weights: made to 5 bits at load where\nthe file has more (q4), or as they are"},
     {"fallback", NULL, TEXT, OPTION_NUMBER, AT(o.fallback), "P", 0, INT_MAX,
      "a draft ends before a token that the drafter gives less\nthan this probability (0: never; with bild 0.6)"},
@@ -74,7 +75,7 @@ const struct option option_table[] = {
      "also the N best ids of each position (-o jsonl)"},
     {"ctx", NULL, TEXT | DOC, OPTION_COUNT, AT(o.ctx), "N", 2, LONGEST_CONTEXT,
      "tokens that a sequence may have, prompt included (4096)"},
-    {"threads", NULL, TEXT | PPL | DOC, OPTION_COUNT, AT(o.threads), "N", 1, 1024,
+    {"threads", NULL, TEXT | STEP | PPL | DOC, OPTION_COUNT, AT(o.threads), "N", 1, 1024,
      "threads of each worker (the cores it may use)"},
     {"tp", NULL, TEXT | PPL | DOC, OPTION_COUNT, AT(o.tp), "N", 1, MAX_PEERS - 2,
      "shards that compute each layer together (1)"},
@@ -82,11 +83,18 @@ const struct option option_table[] = {
      "stages that the layers are cut into (1)"},
     {"color", NULL, GEN | CHAT, OPTION_CHOICE, AT(o.color), "auto|always|never", 0, 0,
      "green: accepted drafts; yellow: corrections"},
-    {"output", "-o", TEXT | PPL | TOK, OPTION_CHOICE, AT(o.output), "text|jsonl", 0, 0, "text, or a line of JSON"},
+    {"output", "-o", TEXT | STEP | PPL | TOK, OPTION_CHOICE, AT(o.output), "text|jsonl", 0, 0,
+     "text, or a line of JSON"},
     {"output", "-o", INS, OPTION_CHOICE, AT(o.output), "text|json", 0, 0, "text, or JSON"},
     {"stats", NULL, GEN, OPTION_FLAG, AT(o.stats), NULL, 0, 0, "a table of counts and times at the end"},
     {"window", NULL, PPL, OPTION_COUNT, AT(o.window), "N", 2, LONGEST_CONTEXT,
      "tokens that begin anew; the later half of them counts (512)"},
+    {"seconds", NULL, PAIR, OPTION_NUMBER, AT(o.seconds), "S", 0, 3600,
+     "repeat a request until both ways have taken so long (0)"},
+    {"rows", NULL, STEP, OPTION_LIST, AT(o.rows), "LIST", 1, 256, "rows of a pass: 1,2,4 or 1-16 (1,2,4,8,16)"},
+    {"contexts", NULL, STEP, OPTION_LIST, AT(o.contexts), "LIST", 0, LONGEST_CONTEXT - 256,
+     "positions before them, rising (0); what is read until there\nis timed as a prompt"},
+    {"rounds", NULL, STEP, OPTION_COUNT, AT(o.rounds), "N", 1, 1000, "of which the median counts (9)"},
     {"min-exact", NULL, CMP, OPTION_NUMBER, AT(o.min_exact), "PERCENT", 0, 100, "exit 6 if fewer texts are big's own"},
     {"min-bleu", NULL, CMP, OPTION_NUMBER, AT(o.min_bleu), "B", 0, 100, "exit 6 if BLEU is lower"},
     {"min-rouge", NULL, CMP, OPTION_NUMBER, AT(o.min_rouge), "R", 0, 1, "exit 6 if ROUGE-L is lower"},
@@ -114,6 +122,10 @@ static const char pair_more[] =
     "A line a prompt: big alone, then with drafts, or the other way round; a request counts whole, its reading too.\n"
     "Exit: as pilotfish generate; 6: drafts gave another text, though --accept promises the same.\n";
 
+static const char step_more[] =
+    "Beside the passes stand a plain read loop and bare products of bytes, timed in the same rounds. Limit of n rows:\n"
+    "the longer of one row's time and n times a row's multiply-adds over 0.59 of the bare rate.\n";
+
 static const char chat_more[] =
     "Answers go to standard output, all else to standard error. Ctrl-C ends an answer, Ctrl-D the conversation.\n"
     "Exit: as pilotfish generate.\n";
@@ -135,6 +147,9 @@ const struct command_text command_texts[N_COMMANDS] = {
                         "TEXT_FILE"},
     [CMD_BENCH_PAIR] = {"bench pair", " --big FILE --little FILE --prompts FILE",
                         "What drafts save: each prompt is timed with them and by big alone, turn by turn.", pair_more,
+                        NULL},
+    [CMD_BENCH_STEP] = {"bench step", " --big FILE [--little FILE]",
+                        "How long a pass of the big model takes, by rows and context; and a drafter's.", step_more,
                         NULL},
     [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
                       "The token ids of a text (a file or standard input), or the text of ids.", NULL, "TEXT_FILE"},

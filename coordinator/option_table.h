@@ -19,6 +19,7 @@ enum option_kind {
     OPTION_TEXT,   /* const char * */
     OPTION_COUNT,  /* int, low..high */
     OPTION_NUMBER, /* float, low..high; high INT_MAX: as large as one likes, inf too */
+    OPTION_LIST,   /* struct numbers, each low..high: "1,2,4" or "1-16" */
     OPTION_STOP,   /* joins the list of stops */
     OPTION_CHOICE, /* an enum: the index of the value among the words of `value`, which are parted by '|' */
     OPTION_SWITCH, /* bool: "off|on" */

@@ -140,6 +140,33 @@ static int set_number(float *out, const struct option *p, const char *value, str
     return OK;
 }
 
+/* "1,2,4", "1-16", or both. */
+static int set_list(struct numbers *out, const struct option *p, const char *value, struct err *err)
+{
+    struct numbers numbers = {0};
+    for (const char *at = value;; at++) {
+        char *end;
+        long from = strtol(at, &end, 10), to = from;
+        bool ok = end != at;
+        if (ok && *end == '-') {
+            at = end + 1;
+            to = strtol(at, &end, 10);
+            ok = end != at;
+        }
+        if (!ok || (*end && *end != ','))
+            return err_set(err, E_USAGE, "--%s %s: not a list of whole numbers like 1,2,4-8", p->name, value);
+        if (from < p->low || to > p->high || from > to)
+            return err_set(err, E_USAGE, "--%s %s: must be from %d to %d, rising", p->name, value, p->low, p->high);
+        if (to - from >= MAX_NUMBERS - numbers.n)
+            return err_set(err, E_USAGE, "--%s %s: at most %d numbers", p->name, value, MAX_NUMBERS);
+        for (; from <= to; from++) numbers.list[numbers.n++] = (int)from;
+        if (!*end) break;
+        at = end;
+    }
+    *out = numbers;
+    return OK;
+}
+
 static int add_stop(struct options *o, const char *value, struct err *err)
 {
     if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text stands everywhere");
@@ -168,6 +195,7 @@ static int set_value(struct parser *r, const struct option *p, const char *value
     case OPTION_TEXT: *(const char **)at = value; return OK;
     case OPTION_COUNT: return set_count((int *)at, p, value, err);
     case OPTION_NUMBER: return set_number((float *)at, p, value, err);
+    case OPTION_LIST: return set_list((struct numbers *)at, p, value, err);
     case OPTION_STOP: return add_stop(&r->p.o, value, err);
     case OPTION_CHOICE:
     case OPTION_SWITCH:
@@ -361,6 +389,13 @@ static int finish(struct parser *r, struct err *err)
         if (o->command == CMD_BENCH_PAIR && o->drafter == DRAFTER_NONE)
             return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft ngram");
         return finish_accept(r, err);
+    case CMD_BENCH_STEP:
+        if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
+        for (int i = 1; i < o->contexts.n; i++)
+            if (o->contexts.list[i] <= o->contexts.list[i - 1])
+                return err_set(err, E_USAGE, "--contexts: %d after %d: they must rise", o->contexts.list[i],
+                               o->contexts.list[i - 1]);
+        break;
     case CMD_PERPLEXITY:
         if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
         if (!r->positional)
@@ -406,6 +441,9 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
                 .guard = true,
                 .ctx = 4096,
                 .window = 512,
+                .rows = {5, {1, 2, 4, 8, 16}},
+                .contexts = {1, {0}},
+                .rounds = 9,
                 .tp = 1,
                 .pp = 1,
                 .parallel = 4,

@@ -21,6 +21,7 @@ enum command {
     CMD_COMPARE,
     CMD_PERPLEXITY,
     CMD_BENCH_PAIR,
+    CMD_BENCH_STEP,
     CMD_TOKENIZE,
     CMD_INSPECT,
     CMD_DOCTOR
@@ -28,7 +29,11 @@ enum command {
 enum output { OUT_TEXT, OUT_JSONL }; /* inspect: OUT_JSONL is -o json */
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
-enum { MAX_STOPS = 16 };
+enum { MAX_STOPS = 16, MAX_NUMBERS = 64 };
+
+struct numbers {
+    int n, list[MAX_NUMBERS];
+};
 
 /* exact: big's greedy text. sample: a sample of big. bild: what big finds likely enough (2302.07863), lossy. */
 enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD };
@@ -72,6 +77,11 @@ struct options { /* strings are borrowed from argv */
     float min_exact, min_bleu, min_rouge;
 
     int window; /* eval perplexity: tokens that begin anew */
+
+    struct numbers rows, contexts; /* bench step */
+    int rounds;
+
+    float seconds; /* bench pair: a request takes turns until each way has had so much */
 
     /* tokenize, inspect, eval perplexity */
     const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */

@@ -4,7 +4,7 @@
 
 enum { ROUNDS_TO_JUDGE = 4 }; /* drafting rounds before their time counts */
 /* Guesses before anything was seen, from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench, 42 texts of 64 tokens. */
-static const double sure_before = 0.9, agree_before = 0.9;
+static const double sure_before = 0.9, agree_before[2] = {0.9, 0.6}; /* [1]: of unread prompts */
 static const double row_most = 0.25;      /* of a checked draft's time, over a plain token's */
 static const double must_save = 1.25;     /* times what reading takes: what is saved is a guess, the reading is sure */
 static const double n_tokens_before = 24; /* that a text is expected to go on for, at least */
@@ -17,15 +17,17 @@ static const double newest_sure = 0.1; /* of a token's probability */
 static const double newest_draft = 0.05;
 static const double forgets = 0.01; /* of what was learnt of a drafter, a plain token: else a bad start would last */
 
-void guard_init(struct guard *g, bool enabled, struct price price, const struct learnt *learnt)
+void guard_init(struct guard *g, bool enabled, bool unread, struct price price, const struct learnt *learnt)
 {
+    double agree = learnt->agree[unread];
     *g = (struct guard){.enabled = enabled,
+                        .unread = unread,
                         .price = price,
                         .pace = learnt->pace,
                         .n_tokens = learnt->n_tokens > 0 ? learnt->n_tokens : n_tokens_before,
                         .pause = GUARD_PAUSE_FIRST,
                         .sure = sure_before,
-                        .agree = learnt->agree > 0 ? learnt->agree : agree_before};
+                        .agree = agree > 0 ? agree : agree_before[unread]};
 }
 
 /* The chance that a draft is right. */
@@ -121,7 +123,7 @@ static void resume(struct guard *g)
 
 static void note_plain(struct guard *g, const struct guard_round *r)
 {
-    g->agree += forgets * (agree_before - g->agree);
+    g->agree += forgets * (agree_before[g->unread] - g->agree);
     if (r->measured) {
         move(&g->pace.plain_ns, r->ns / r->n_tokens);
         g->timed = true;
@@ -174,6 +176,6 @@ void guard_learn(struct learnt *learnt, const struct guard *g, int n_tokens)
 {
     if (!g->timed) return;
     learnt->pace = g->pace;
-    learnt->agree = g->agree;
+    learnt->agree[g->unread] = g->agree;
     move(&learnt->n_tokens, n_tokens);
 }

@@ -40,12 +40,13 @@ struct price {    /* the drafter's over big's, as known before anything is measu
 
 struct learnt { /* from the texts before; all zero: nothing */
     struct pace pace;
-    double agree;    /* drafts that were right, over those expected to be by how sure big was */
+    double agree[2]; /* drafts that were right, over those expected to be by how sure big was; [1]: of unread prompts */
     double n_tokens; /* of a text */
 };
 
 struct guard {
     bool enabled; /* false: always on, always the whole window */
+    bool unread;  /* the drafter reads but a small part of the prompt: it knows less of what big will say */
     struct price price;
     struct pace pace;
     double prompt_ns; /* big's, for an id of this prompt; whoever measures it sets it */
@@ -69,7 +70,7 @@ struct guard_round { /* from one verdict to the next */
     bool measured;       /* false: somebody read a prompt too, its time says nothing about a token's */
 };
 
-void guard_init(struct guard *g, bool enabled, struct price price, const struct learnt *learnt);
+void guard_init(struct guard *g, bool enabled, bool unread, struct price price, const struct learnt *learnt);
 /* How many tokens may be drafted now, at most `most`. */
 int guard_window(const struct guard *g, int most);
 /* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */

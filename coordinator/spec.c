@@ -8,7 +8,10 @@
 #include "proto/history.h"
 #include "proto/layout.h"
 
-enum { READ_USUAL = 16 }; /* ids that a drafter reads before a round; after more its time is no round's usual one */
+enum {
+    READ_USUAL = 16, /* ids that a drafter reads before a round; after more its time is no round's usual one */
+    UNREAD = 4       /* times what the drafter reads of a prompt: of a longer one it knows little */
+};
 
 struct lane {        /* a slot on every worker, and the sequence that has it */
     struct seq *seq; /* NULL: free */
@@ -274,7 +277,8 @@ static void start_waiting(struct spec *s)
         l->now = (struct guard_round){.measured = false};
         l->n_ask_lost = 0;
         l->hopeless = l->rolled_back = false;
-        guard_init(&l->guard, s->c.drafting && s->c.guard && !is_lossy(s), s->c.price, s->c.learnt);
+        guard_init(&l->guard, s->c.drafting && s->c.guard && !is_lossy(s), q->n_prompt > UNREAD * s->c.draft_ctx,
+                   s->c.price, s->c.learnt);
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);
     }

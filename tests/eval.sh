@@ -57,7 +57,19 @@ does '^all  *72 ' "${timed[@]}" --draft ngram
 over 3 does '^all  *72 ' "${timed[@]}" --little little.gguf --temp 1 --seed 3
 does '^all  *72 ' "${timed[@]}" --little little.gguf --accept bild
 refuses 2 "bench pair needs a drafter" "${timed[@]}"
-refuses 2 "bench what: pilotfish bench pair" bench
+refuses 2 "bench what: pilotfish bench pair, or pilotfish bench step" bench
+
+steps=(bench step --big big.gguf --rounds 2 --rows 1-3 --contexts 0,8,20)
+does '^big  *20  *3  *[0-9.]*  *[0-9.]*  *[0-9.]*  *[0-9]* %' "${steps[@]}"
+[ "$(grep -c '^big ' out)" = 9 ] || wrong "not a line for each context and rows"
+grep -q '^prompt, tokens 8 to 20: [0-9.]* token/s$' out || wrong "the prompt is not timed"
+does '"model": "little", "context": 20, "rows": 1, "ms": ' "${steps[@]}" --little little.gguf --threads 1 -o jsonl
+python3 -c 'import json; [json.loads(line) for line in open("out")]' || wrong "bench step: not JSON"
+refuses 2 "they must rise" bench step --big big.gguf --contexts 8,8
+refuses 2 "not a list of whole numbers" bench step --big big.gguf --rows 1,x
+refuses 2 "must be from 1 to 256, rising" bench step --big big.gguf --rows 4-2
+refuses 2 "was trained for" bench step --big big.gguf --contexts 100000
+refuses 3 "gone.gguf" bench step --big gone.gguf
 
 for command in "eval perplexity --big big.gguf text" "${lossy[*]}"; do
     n_checks=$((n_checks + 1))

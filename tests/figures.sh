@@ -28,7 +28,7 @@ rc=$?
 { [ "$rc" = 1 ] && grep -q '^figures: pilotfish gave 2: .*--rollback x: not a number' err; } || wrong "a wrong threshold: exit $rc"
 [ ! -e no ] || wrong "a figure that failed left a folder"
 
-timed=("$3/bench-pair" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization --each 2 --rounds 2 -n 16)
+timed=("$3/bench-pair" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization --each 2 --rounds 2 -n 16 --seconds 0.05)
 "${timed[@]}" --little little.gguf -- --raw --ignore-eos > out 2> err || wrong "bench-pair: exit $?: $(cat err)"
 { [ "$(grep -cP '^(translation|summarization) +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9]+% +[0-9.]+$' out)" = 2 ] &&
     grep -q '^read loop [0-9.]* GB/s$' out; } || wrong "bench-pair: no table"

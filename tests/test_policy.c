@@ -41,7 +41,7 @@ static struct guard_round plain_round(bool measured)
 static void play_start(struct play *p, const struct drafter *d, int window)
 {
     *p = (struct play){.window = window};
-    guard_init(&p->guard, true, price(d->cost), &nothing);
+    guard_init(&p->guard, true, false, price(d->cost), &nothing);
     p->guard.prompt_ns = 100;
     struct guard_round first = plain_round(true);
     guard_note(&p->guard, &first);
@@ -220,13 +220,13 @@ static void a_guard_knows_what_the_texts_before_have_taught(void **state)
     play_start(&p, &right, 8);
     play_tokens(&p, &right, 400);
     guard_learn(&learnt, &p.guard, 400);
-    guard_init(&g, true, price(.3), &learnt);
+    guard_init(&g, true, false, price(.3), &learnt);
     assert_int_equal(guard_window(&g, 8), 0); /* but a plain token is timed first: the machine may have changed */
     guard_note(&g, &plain);
     assert_int_equal(guard_window(&g, 8), 8);
     assert_true(guard_chance(&g, 8) < chance_of(&(struct drafter){.3, 300, 50, {8, 8, 8, 8}}));
     assert_true(guard_reads(&g, 8, 1000, 0, 400)); /* texts are long here, and drafts cheap */
-    guard_init(&g, true, price(.3), &nothing);
+    guard_init(&g, true, false, price(.3), &nothing);
     g.prompt_ns = 100;
     guard_note(&g, &plain);
     assert_false(guard_reads(&g, 8, 1000, 0, 400));
@@ -235,19 +235,30 @@ static void a_guard_knows_what_the_texts_before_have_taught(void **state)
     learnt = nothing;
     for (int i = 0; i < 4; i++) { /* it is asked less and less */
         play_start(&p, &wrong, 1);
-        guard_init(&p.guard, true, price(.5), &learnt);
+        guard_init(&p.guard, true, false, price(.5), &learnt);
         play_tokens(&p, &wrong, 10);
         guard_learn(&learnt, &p.guard, 10);
         assert_true(p.n_drafted <= n_drafted);
         n_drafted = p.n_drafted;
     }
     assert_in_range(n_drafted, 0, 1);
-    guard_init(&g, true, price(.5), &learnt);
+    guard_init(&g, true, false, price(.5), &learnt);
     for (int i = 0; i < 200; i++) guard_note(&g, &plain); /* it may do better elsewhere */
     assert_int_not_equal(guard_window(&g, 8), 0);
 
+    guard_init(&g, true, true, price(.1), &learnt);
+    guard_note(&g, &plain);
+    assert_int_not_equal(guard_window(&g, 8), 0); /* of prompts that it does not read it has learnt nothing yet */
+
+    for (int unread = 0; unread < 2; unread++) { /* and is expected to agree less there */
+        guard_init(&g, true, unread, price(.1), &nothing);
+        g.prompt_ns = 100;
+        guard_note(&g, &plain);
+        assert_int_equal(guard_reads(&g, 8, 700, 0, 24), !unread);
+    }
+
     struct learnt before = learnt; /* a text of which nothing was timed teaches nothing */
-    guard_init(&g, true, price(.3), &nothing);
+    guard_init(&g, true, false, price(.3), &nothing);
     guard_learn(&learnt, &g, 1);
     assert_memory_equal(&learnt, &before, sizeof learnt);
 }
@@ -318,7 +329,7 @@ static void only_wrong_drafts_in_a_row_count(void **state)
     (void)state;
     struct guard g;
     struct guard_round plain = plain_round(true);
-    guard_init(&g, true, price(0), &nothing);
+    guard_init(&g, true, false, price(0), &nothing);
     guard_note(&g, &plain);
     guard_note(&g, &(struct guard_round){.n_drafted = GUARD_WRONG_MOST - 1, .n_tokens = 1, .ns = plain_ns});
     assert_int_equal(guard_window(&g, 16), 1);
@@ -335,7 +346,7 @@ static void without_a_plain_token_s_time_nothing_is_drafted(void **state)
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
         struct guard g;
         struct guard_round unmeasured = plain_round(false), measured = plain_round(true);
-        guard_init(&g, true, price(costs[i]), &nothing);
+        guard_init(&g, true, false, price(costs[i]), &nothing);
         assert_int_equal(guard_window(&g, 4), 0);
         for (int n = 0; n < 20; n++) guard_note(&g, &unmeasured);
         assert_int_equal(guard_window(&g, 4), 0);
@@ -374,7 +385,7 @@ static void a_guard_that_is_off_gives_the_window_always(void **state)
     struct guard g;
     struct guard_round wrong = {.n_drafted = 16, .n_tokens = 1, .ns = 1e9, .draft_ns = 1e9, .measured = true},
                        plain = plain_round(true);
-    guard_init(&g, false, price(.5), &nothing);
+    guard_init(&g, false, false, price(.5), &nothing);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(guard_window(&g, 16), 16);
         assert_true(guard_reads(&g, 16, 100000, 0, 1));
@@ -409,7 +420,7 @@ static void a_drafter_reads_the_text_once_what_it_saves_pays_for_it(void **state
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct guard g;
-        guard_init(&g, true, price(rows[i].cost), &nothing);
+        guard_init(&g, true, false, price(rows[i].cost), &nothing);
         g.prompt_ns = rows[i].read_ns;
         for (int n = 0; n < 20; n++)
             guard_note(&g, &(struct guard_round){.n_tokens = 1, .ns = plain_ns, .sure = 1, .measured = true});

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "worker/bandwidth.h"
+#include "worker/limits.h"
 #include "worker/engine/engine.h"
 #include "worker/report.h"
 
@@ -124,8 +124,8 @@ static void say_kernels(struct report *r)
 /* Returns the better figure, bytes a second. */
 static double say_bandwidth(struct report *r)
 {
-    double one = bandwidth_read(1, 0.15);
-    double two = memory_cores_of(&r->memory) > 1 ? bandwidth_read(2, 0.15) : 0;
+    double one = limits_read(1, 0.15);
+    double two = memory_cores_of(&r->memory) > 1 ? limits_read(2, 0.15) : 0;
     if (one == 0)
         report_warn(r, "read loop", "no memory to time one. Do: free some");
     else if (two == 0)

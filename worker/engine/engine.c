@@ -58,6 +58,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .weights_bytes = m->n_bytes,
         .body_bytes = m->body_bytes,
         .head_bytes = m->head_bytes,
+        .multiply_adds = m->multiply_adds,
         .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),
     };
 }

@@ -39,6 +39,7 @@ struct engine_info {
     uint64_t model_hash, vocab_hash, plan_hash;
     uint64_t weights_bytes, kv_position_bytes;
     uint64_t body_bytes, head_bytes; /* what a pass streams of the weights */
+    double multiply_adds;            /* of one row with the head */
 };
 
 struct engine_row {

@@ -366,11 +366,13 @@ static void count_bytes(struct model *m, const struct pieces *p, const struct ke
         if (piece->matrix == &m->head) {
             m->head_bytes = n;
             view = false;
-        } else if (!piece->matrix || piece->matrix != &m->embed) {
+        } else if (piece->matrix != &m->embed) {
             m->body_bytes += n;
+            if (piece->matrix) m->multiply_adds += (double)piece->matrix->n_in * piece->matrix->n_out;
         }
     }
     if (view) m->head_bytes = matrix_bytes(k, m->embed.type, m->head.n_in, m->head.n_out);
+    m->multiply_adds += (double)m->head.n_in * m->head.n_out;
 }
 
 static void note_formats(struct model *m, const struct pieces *p)

@@ -62,6 +62,7 @@ struct model {
     size_t n_bytes;            /* of memory that a load takes: panels and float tensors */
     size_t body_bytes;         /* of them, what a pass streams without the head: an embedding is looked up */
     size_t head_bytes;
+    double multiply_adds;      /* of one row through body and head */
     uint64_t hash;             /* of the tensor directory and the first bytes of each tensor */
     uint64_t vocab_hash;       /* of the tokens and their types */
     bool any_float, any_quant; /* formats of this share's products */
