@@ -19,6 +19,7 @@
 #include "coordinator/perplexity.h"
 #include "coordinator/generate.h"
 #include "coordinator/options.h"
+#include "worker/bench_kernels.h"
 #include "worker/bench_step.h"
 #include "worker/doctor.h"
 #include "worker/engine/engine.h"
@@ -266,6 +267,20 @@ static int run_bench_step(struct program *p, struct err *err)
     return bench_step(&in, stdout, err);
 }
 
+static int run_bench_kernels(struct program *p, struct err *err)
+{
+    int rc = pick_kernels(p, err);
+    if (rc != OK) return rc;
+    const struct options *o = &p->o;
+    struct bench_kernels_input in = {.kernels = p->kernels,
+                                     .rows = o->rows.list,
+                                     .n_rows = o->rows.n,
+                                     .n_threads = o->threads ? o->threads : memory_cores(),
+                                     .n_rounds = o->rounds,
+                                     .json = o->output == OUT_JSONL};
+    return bench_kernels(&in, stdout, err);
+}
+
 static int run_command(struct program *p, struct err *err)
 {
     switch (p->o.command) {
@@ -275,6 +290,7 @@ static int run_command(struct program *p, struct err *err)
     case CMD_INSPECT: return command_inspect(&p->o, model_runs, err);
     case CMD_DOCTOR: return run_doctor(p, err);
     case CMD_BENCH_STEP: return run_bench_step(p, err);
+    case CMD_BENCH_KERNELS: return run_bench_kernels(p, err);
     default: return err_set(err, E_FAIL, "no such command");
     }
 }

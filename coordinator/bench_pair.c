@@ -81,7 +81,7 @@ static int take_turns(struct bench *b, int i, double took[N_WAYS], struct seq se
     int n = 0;
     do {
         for (int turn = 0; turn < N_WAYS; turn++) {
-            enum way way = (i + n + turn) % N_WAYS;
+            enum way way = (b->s.o.first + (unsigned)(i + n + turn)) % N_WAYS;
             int rc = request(b, i, way, &seqs[way], err);
             if (rc != OK) return rc;
             sum[way] += seconds(&seqs[way]);

@@ -412,6 +412,7 @@ static int finish(struct parser *r, struct err *err)
         if (!r->positional) return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
         o->model = r->positional;
         break;
+    case CMD_BENCH_KERNELS:
     case CMD_VERSION: break;
     }
     return rc;

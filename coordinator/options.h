@@ -22,6 +22,7 @@ enum command {
     CMD_PERPLEXITY,
     CMD_BENCH_PAIR,
     CMD_BENCH_STEP,
+    CMD_BENCH_KERNELS,
     CMD_TOKENIZE,
     CMD_INSPECT,
     CMD_DOCTOR
@@ -78,10 +79,11 @@ struct options { /* strings are borrowed from argv */
 
     int window; /* eval perplexity: tokens that begin anew */
 
-    struct numbers rows, contexts; /* bench step */
+    struct numbers rows, contexts; /* bench step, bench kernels */
     int rounds;
 
-    float seconds; /* bench pair: a request takes turns until each way has had so much */
+    float seconds;  /* bench pair: a request takes turns until each way has had so much */
+    unsigned first; /* the way that begins: 0 plain, 1 drafts */
 
     /* tokenize, inspect, eval perplexity */
     const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */

@@ -57,7 +57,7 @@ does '^all  *72 ' "${timed[@]}" --draft ngram
 over 3 does '^all  *72 ' "${timed[@]}" --little little.gguf --temp 1 --seed 3
 does '^all  *72 ' "${timed[@]}" --little little.gguf --accept bild
 refuses 2 "bench pair needs a drafter" "${timed[@]}"
-refuses 2 "bench what: pilotfish bench pair, or pilotfish bench step" bench
+refuses 2 "bench what: pilotfish bench pair, or pilotfish bench step, or pilotfish bench kernels" bench
 
 steps=(bench step --big big.gguf --rounds 2 --rows 1-3 --contexts 0,8,20)
 does '^big  *20  *3  *[0-9.]*  *[0-9.]*  *[0-9.]*  *[0-9]* %' "${steps[@]}"
@@ -65,6 +65,7 @@ does '^big  *20  *3  *[0-9.]*  *[0-9.]*  *[0-9.]*  *[0-9]* %' "${steps[@]}"
 grep -q '^prompt, tokens 8 to 20: [0-9.]* token/s$' out || wrong "the prompt is not timed"
 does '"model": "little", "context": 20, "rows": 1, "ms": ' "${steps[@]}" --little little.gguf --threads 1 -o jsonl
 python3 -c 'import json; [json.loads(line) for line in open("out")]' || wrong "bench step: not JSON"
+does '"format": "Q6_K", "out": 512, .*"rows": 2, ' bench kernels --rounds 1 --rows 1,2 --threads 1 -o jsonl
 refuses 2 "they must rise" bench step --big big.gguf --contexts 8,8
 refuses 2 "not a list of whole numbers" bench step --big big.gguf --rows 1,x
 refuses 2 "must be from 1 to 256, rising" bench step --big big.gguf --rows 4-2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/figures and scripts/bench-pair on toys: numbers, a table that marks the best, a picture. And what it says where something is missing.
+# scripts/figures, bench-pair and compare-llama on toys: numbers, a table that marks the best, a picture. And what it says where something is missing.
 #   figures.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 figures=$3/figures
@@ -12,7 +12,7 @@ for i in 1 2 3; do
 done > prompts
 command=("$figures" bild --program "$pilotfish" --big big.gguf --little little.gguf --prompts prompts --each 2 -n 16)
 
-n_checks=6
+n_checks=8
 "${command[@]}" --thresholds "0.1,0 0.1,4" --out made -- --raw --ignore-eos > out 2> err || wrong "exit $?"
 [ "$(grep -vc '^#' made/bild.tsv)" = 4 ] || wrong "not two rows a kind"
 grep -Pq '^translation\t0.1\t0\t[0-9.]+\t100.0\t1.0\t1.0\t' made/bild.tsv || wrong "a rollback of 0 is not exact"
@@ -28,9 +28,29 @@ rc=$?
 { [ "$rc" = 1 ] && grep -q '^figures: pilotfish gave 2: .*--rollback x: not a number' err; } || wrong "a wrong threshold: exit $rc"
 [ ! -e no ] || wrong "a figure that failed left a folder"
 
-timed=("$3/bench-pair" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization --each 2 --rounds 2 -n 16 --seconds 0.05)
+timed=("$3/bench-pair" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization --each 2 --rounds 2)
+timed+=(-n 16 --seconds 0.05)
 "${timed[@]}" --little little.gguf -- --raw --ignore-eos > out 2> err || wrong "bench-pair: exit $?: $(cat err)"
 { [ "$(grep -cP '^(translation|summarization) +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9]+% +[0-9.]+$' out)" = 2 ] &&
     grep -q '^read loop [0-9.]* GB/s$' out; } || wrong "bench-pair: no table"
 "${timed[@]}" -o jsonl -- --raw --ignore-eos > out 2> err && grep -q '"kind": "translation", .*"ratio": ' out || wrong "bench-pair: no JSON"
+
+# Two programs that print what llama.cpp's would: 1 s a pass of one row, 2 s of four; a prompt at 100 token/s.
+mkdir bin
+cat > bin/llama-batched-bench << 'END'
+#!/bin/sh
+echo main: loading
+for i in 1 4; do echo "{\"pl\": $i, \"tg\": 8, \"t_tg\": $((i * 8))}"; done
+END
+cat > bin/llama-bench << 'END'
+#!/bin/sh
+echo '[{"avg_ts": 100}]'
+END
+chmod +x bin/*
+beside=("$3/compare-llama" --program "$pilotfish" --rows 1,4 --rounds 2 --threads 1 --prompt 256 bin)
+"${beside[@]}" big.gguf > out 2> err || wrong "compare-llama: exit $?: $(cat err)"
+{ grep -qP '^ +4 +[0-9.]+ +4000.0 +[0-9.]+$' out && grep -qP '^prompt +[0-9.]+ +2560.0 +[0-9.]+$' out; } || wrong "compare-llama: no table"
+"${beside[@]}" gone.gguf > out 2> err
+rc=$?
+{ [ "$rc" = 1 ] && grep -q '^compare-llama: pilotfish gave 3: .*gone.gguf' err; } || wrong "compare-llama: no model: exit $rc"
 verdict

@@ -1,15 +1,13 @@
 #include "worker/bench_step.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "worker/engine/engine.h"
 #include "worker/limits.h"
+#include "worker/timing.h"
 
-enum { PROMPT_ROWS = 128, MAX_TRIES = 6 };
+enum { PROMPT_ROWS = 128 };
 static const double loop_s = 0.1;       /* of each of the two loops, a round */
-static const double lost_most = 0.02;   /* of the cores, to others: a pass that lost more is timed again */
 static const double best_kernel = 0.59; /* of bare products */
 
 struct figure { /* a pass, and what its rounds gave */
@@ -37,13 +35,6 @@ struct bench {
     double *prompt_s;        /* [n_contexts]: of the ids since the context before */
 };
 
-static double now(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* ---- a pass ---- */
 
 /* All rows wanted, and each judges the id that follows, as when drafts are checked; or none, as in a prompt. */
@@ -60,21 +51,16 @@ static int pass(struct subject *s, int at, int n, bool wanted, struct err *err)
     return engine_pass(s->engine, s->rows, n, s->x, &answers, err);
 }
 
-/* Seconds. On a machine that others use too the best of a few tries counts, where every one lost its cores. */
-static int time_pass(const struct bench *b, struct subject *s, int at, int n, double *took, struct err *err)
+struct taking { /* of a pass whose rows are wanted */
+    struct subject *s;
+    int at, n;
+    struct err *err;
+};
+
+static int take(void *arg)
 {
-    double least = 2;
-    int rc = OK;
-    for (int i = 0; i < MAX_TRIES && least > lost_most && rc == OK; i++) {
-        double cpu = now(CLOCK_PROCESS_CPUTIME_ID), wall = now(CLOCK_MONOTONIC);
-        rc = pass(s, at, n, true, err);
-        wall = now(CLOCK_MONOTONIC) - wall;
-        double lost = 1 - (now(CLOCK_PROCESS_CPUTIME_ID) - cpu) / (wall * b->in->n_threads);
-        if (lost > least) continue;
-        least = lost;
-        *took = wall;
-    }
-    return rc;
+    const struct taking *t = arg;
+    return pass(t->s, t->at, t->n, true, t->err);
 }
 
 /* ---- models ---- */
@@ -129,13 +115,13 @@ static int read_prompt(struct bench *b, struct subject *s, double *took, struct 
 {
     const struct bench_step_input *in = b->in;
     for (int i = 0, at = 0; i < in->n_contexts; i++) {
-        double began = now(CLOCK_MONOTONIC);
+        double began = timing_now();
         for (int n; at < in->contexts[i]; at += n) {
             n = in->contexts[i] - at < PROMPT_ROWS ? in->contexts[i] - at : PROMPT_ROWS;
             int rc = pass(s, at, n, false, err);
             if (rc != OK) return rc;
         }
-        if (took) took[i] = now(CLOCK_MONOTONIC) - began;
+        if (took) took[i] = timing_now() - began;
     }
     return OK;
 }
@@ -171,25 +157,14 @@ static int one_round(struct bench *b, int round, struct err *err)
     b->multiply[round] = limits_multiply(b->in->n_threads, loop_s);
     for (int i = 0; i < b->n_figures && rc == OK; i++) {
         struct figure *f = &b->figures[i];
-        rc = time_pass(b, f->little ? &b->little : &b->big, f->context, f->n_rows, &f->s[round], err);
+        struct taking pass = {f->little ? &b->little : &b->big, f->context, f->n_rows, err};
+        rc = timing_take(take, &pass, b->in->n_threads, &f->s[round]);
         f->over[round] = f->s[round] / b->figures[0].s[round];
     }
     return rc;
 }
 
 /* ---- what is printed ---- */
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x, int n)
-{
-    qsort(x, (size_t)n, sizeof *x, compare);
-    return x[n / 2];
-}
 
 static double row_bytes(const struct bench *b, const struct subject *s)
 {
@@ -202,7 +177,7 @@ static double row_bytes(const struct bench *b, const struct subject *s)
 static void put_figure(const struct bench *b, struct figure *f, double read, double t_row, FILE *out)
 {
     const struct subject *s = f->little ? &b->little : &b->big;
-    double took = median(f->s, b->in->n_rounds), over = median(f->over, b->in->n_rounds);
+    double took = timing_median(f->s, b->in->n_rounds), over = timing_median(f->over, b->in->n_rounds);
     double first = took / over, least = first > f->n_rows * t_row ? first : f->n_rows * t_row;
     double bytes = row_bytes(b, s);
     const char *name = f->little ? "little" : "big";
@@ -223,7 +198,7 @@ static void put_figure(const struct bench *b, struct figure *f, double read, dou
 static void put_all(struct bench *b, FILE *out)
 {
     const struct bench_step_input *in = b->in;
-    double read = median(b->read, in->n_rounds), multiply = median(b->multiply, in->n_rounds);
+    double read = timing_median(b->read, in->n_rounds), multiply = timing_median(b->multiply, in->n_rounds);
     double t_row = multiply > 0 ? b->big.info.multiply_adds / (best_kernel * multiply) : 0;
     if (in->json)
         fprintf(
