@@ -179,19 +179,20 @@ static void put_figure(const struct bench *b, struct figure *f, double read, dou
     const struct subject *s = f->little ? &b->little : &b->big;
     double took = timing_median(f->s, b->in->n_rounds), over = timing_median(f->over, b->in->n_rounds);
     double first = took / over, least = first > f->n_rows * t_row ? first : f->n_rows * t_row;
-    double bytes = row_bytes(b, s);
+    double bytes = row_bytes(b, s), part = read > 0 ? bytes / took / read : 0;
     const char *name = f->little ? "little" : "big";
     if (b->in->json) {
         fprintf(out,
-                "{\"model\": \"%s\", \"context\": %d, \"rows\": %d, \"ms\": %.4f, \"over_one_row\": %.4f, \"bytes\": "
+                "{\"model\": \"%s\", \"context\": %d, \"rows\": %d, \"ms\": %.4f, \"over_first\": %.4f, \"bytes\": "
                 "%.0f, \"read_gbps\": %.3f, \"of_read_loop\": %.4f",
-                name, f->context, f->n_rows, took * 1e3, over, bytes, bytes / took * 1e-9, bytes / took / read);
+                name, f->context, f->n_rows, took * 1e3, over, bytes, bytes / took * 1e-9, part);
         if (!f->little && t_row > 0) fprintf(out, ", \"over_limit\": %.4f", took / least);
         fprintf(out, "}\n");
     } else {
         fprintf(out, "%-8s %7d %5d %9.2f %10.2f %7.1f %8.0f %%", name, f->context, f->n_rows, took * 1e3, over,
-                bytes / took * 1e-9, 100 * bytes / took / read);
-        fprintf(out, !f->little && t_row > 0 ? " %10.2f\n" : "\n", took / least);
+                bytes / took * 1e-9, 100 * part);
+        if (!f->little && t_row > 0) fprintf(out, " %10.2f", took / least);
+        fprintf(out, "\n");
     }
 }
 
