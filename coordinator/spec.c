@@ -7,10 +7,12 @@
 
 #include "proto/history.h"
 #include "proto/layout.h"
+#include "proto/ngram.h"
 
 enum {
     READ_USUAL = 16, /* ids that a drafter reads before a round; after more its time is no round's usual one */
-    UNREAD = 4       /* times what the drafter reads of a prompt: of a longer one it knows little */
+    UNREAD = 4,      /* times what the drafter reads of a prompt: of a longer one it knows little */
+    REACH_MORE = 2
 };
 
 struct lane {        /* a slot on every worker, and the sequence that has it */
@@ -40,7 +42,11 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     bool rolled_back; /* repo's rule: big writes the next token too */
     bool hopeless;    /* an id that the drafter does not know is in the text */
 
-    struct guard guard;
+    bool unread;            /* the drafter reads but a small part of this prompt */
+    bool looked_up;         /* this round's drafts are n-grams of the text */
+    struct guard guard;     /* of the drafter */
+    struct guard lookups;   /* of n-grams */
+    int reach;              /* of the next n-gram: as far as the last one was right, and REACH_MORE */
     struct guard_round now; /* the round in work */
     uint64_t sent_ns;       /* the message that is out */
     uint64_t round_ns;      /* when this round began */
@@ -227,12 +233,28 @@ static void post_ask(struct spec *s, struct lane *l, int window)
     q->state = SEQ_DRAFTING;
 }
 
+/* What big copies from a prompt that the drafter has not read, the drafter cannot know. N-grams do, and cost nothing to
+ * draft. */
+static bool look_up(struct spec *s, struct lane *l)
+{
+    struct seq *q = l->seq;
+    int left = q->n_limit - q->n_ids - 1, most = s->c.draft_max < left ? s->c.draft_max : left;
+    int window = l->unread ? guard_window(&l->lookups, most < l->reach ? most : l->reach) : 0;
+    l->n_drafts = window > 0 ? ngram_draft(q->ids, q->n_ids, l->drafts, window) : 0;
+    l->looked_up = l->n_drafts > 0;
+    q->stats.n_drafted += (uint32_t)l->n_drafts;
+    return l->looked_up;
+}
+
 static void next_round(struct spec *s, struct lane *l)
 {
     l->round++;
     l->round_ns = s->now;
     l->now = (struct guard_round){.measured = true};
-    l->n_drafts = 0;
+    if (look_up(s, l)) {
+        post_verify(s, l);
+        return;
+    }
     int window = draft_window(s, l);
     if (window > 0)
         post_ask(s, l, window);
@@ -277,8 +299,12 @@ static void start_waiting(struct spec *s)
         l->now = (struct guard_round){.measured = false};
         l->n_ask_lost = 0;
         l->hopeless = l->rolled_back = false;
-        guard_init(&l->guard, s->c.drafting && s->c.guard && !is_lossy(s), q->n_prompt > UNREAD * s->c.draft_ctx,
-                   s->c.price, s->c.learnt);
+        bool guarded = s->c.drafting && s->c.guard && !is_lossy(s);
+        l->looked_up = false;
+        l->reach = REACH_MORE;
+        l->unread = s->c.drafting && !is_lossy(s) && q->n_prompt > UNREAD * s->c.draft_ctx;
+        guard_init(&l->guard, guarded, l->unread, s->c.price, s->c.learnt);
+        guard_init(&l->lookups, guarded, false, (struct price){0}, &(struct learnt){0});
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);
     }
@@ -289,7 +315,7 @@ static void finish(struct spec *s, struct lane *l, enum seq_end end)
     struct seq *q = l->seq;
     q->end = end;
     q->state = SEQ_DONE;
-    q->stats.n_pauses = (uint32_t)l->guard.n_pauses;
+    q->stats.n_pauses = (uint32_t)(l->guard.n_pauses + l->lookups.n_pauses);
     guard_learn(s->c.learnt, &l->guard, seq_n_generated(q));
     memcpy(l->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     l->n_last = q->n_ids;
@@ -341,7 +367,7 @@ static void commit(struct spec *s, struct lane *l, const struct verdict *v)
     l->now.n_accepted = accepted;
     l->now.n_tokens = i;
     l->now.n_drafted = n;
-    if (n > 0) l->n_kept = accepted;
+    if (n > 0 && !l->looked_up) l->n_kept = accepted;
     l->now.ns = (double)(s->now - l->round_ns);
     l->fed = q->n_ids - 1;
     act(s, ACTION_TOKENS, q);
@@ -386,6 +412,18 @@ static int refused(struct spec *s, struct lane *l, const struct verdict *v, stru
     return OK;
 }
 
+/* A guard learns from its own drafts. Of a round of the other's it sees the tokens go by. */
+static void note_round(struct lane *l)
+{
+    struct guard *own = l->looked_up ? &l->lookups : &l->guard, *other = l->looked_up ? &l->guard : &l->lookups;
+    struct guard_round seen = l->now;
+    if (l->looked_up) l->reach = l->now.n_accepted + REACH_MORE;
+    seen.measured &= l->now.n_drafted == 0;
+    seen.n_drafted = seen.n_accepted = 0;
+    guard_note(own, &l->now);
+    guard_note(other, &seen);
+}
+
 /* The wanted rows of a verify are there. */
 static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
 {
@@ -401,7 +439,7 @@ static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
         q->stats.n_verifies++;
     }
     commit(s, l, v);
-    guard_note(&l->guard, &l->now);
+    note_round(l);
     if (l->seq)
         next_round(s, l);
     else

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "worker/ngram.h"
+#include "proto/ngram.h"
 
 enum { ROOM = 40 };
 

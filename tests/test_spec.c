@@ -520,6 +520,28 @@ static void a_draft_ends_in_doubt_while_the_guard_is_on(void **state)
     }
 }
 
+/* The drafter, which reads two ids of it, is always wrong, and big copies from the prompt. */
+static void what_is_copied_from_a_prompt_that_the_drafter_has_not_read_is_looked_up(void **state)
+{
+    (void)state;
+    static const char copy[] = "Xabcdefghijklmnopqrst", wrong[] = "000000000000000000000";
+    const struct sim_text texts[] = {{"abcdefghijklmnopqrstuvw", copy, wrong, 21}, {"abcdefgh", copy, wrong, 21}};
+    for (int guard = 0; guard <= 1; guard++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 2, .guard = guard}, texts, 2);
+        sim_run(s);
+        const struct seq_stats *t = &sim_seq(s, 0)->stats;
+        assert_int_equal(t->n_accepted, 2 + 4 + 6 + 2);   /* each reaches two further than the last one was right */
+        assert_true(guard || t->n_asks == 2);             /* before anything repeats */
+        assert_true(sim_seq(s, 1)->stats.n_accepted < 2); /* it has read a quarter of this one */
+        assert_string_equal(sim_written(s, 0), copy);
+        sim_close(s);
+    }
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 2, .rule = {RULE_STRICT, 4}}, texts, 1);
+    sim_run(s); /* a lossy text is the drafter's own */
+    assert_int_equal(sim_seq(s, 0)->stats.n_asks, sim_seq(s, 0)->stats.n_verifies);
+    sim_close(s);
+}
+
 /* It reads the last four ids, not all that was said while it rested. */
 static void after_a_long_pause_the_drafter_reads_the_end_of_the_text_only(void **state)
 {
@@ -985,6 +1007,7 @@ int main(void)
         cmocka_unit_test(a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method),
         cmocka_unit_test(a_text_stops_inside_an_accepted_block),
         cmocka_unit_test(a_draft_ends_in_doubt_while_the_guard_is_on),
+        cmocka_unit_test(what_is_copied_from_a_prompt_that_the_drafter_has_not_read_is_looked_up),
         cmocka_unit_test(after_a_long_pause_the_drafter_reads_the_end_of_the_text_only),
         cmocka_unit_test(what_a_text_has_taught_the_guard_holds_for_the_next),
         cmocka_unit_test(a_stop_ends_every_text_where_it_is),

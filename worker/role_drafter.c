@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "kernels/math.h"
-#include "worker/ngram.h"
+#include "proto/ngram.h"
 #include "worker/role.h"
 
 enum { MAX_END_IDS = 32, NGRAM_MOST = 64 };

@@ -1,10 +1,10 @@
 /* ngram.h -- a drafter without a model: the continuation of the longest earlier match of the text's end.
  *
- * A pure function of ids: no state, no allocation, the same draft for the same text. At 32768 ids one call takes some
+ * Drafters have it (--draft ngram), and the coordinator, for what a drafter has not read of a prompt. A pure function of ids: no state, no allocation, the same draft for the same text. At 32768 ids one call takes some
  * tens of microseconds, so it may be called for every round.
  */
-#ifndef WORKER_NGRAM_H
-#define WORKER_NGRAM_H
+#ifndef PROTO_NGRAM_H
+#define PROTO_NGRAM_H
 
 #include <stdint.h>
 

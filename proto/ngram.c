@@ -1,4 +1,4 @@
-#include "worker/ngram.h"
+#include "proto/ngram.h"
 
 /* How many ids before `a` and before `b`, a < b, are equal: at most NGRAM_MAX. */
 static int match_length(const int32_t *ids, int a, int b)
