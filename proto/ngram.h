@@ -1,7 +1,8 @@
 /* ngram.h -- a drafter without a model: the continuation of the longest earlier match of the text's end.
  *
- * Drafters have it (--draft ngram), and the coordinator, for what a drafter has not read of a prompt. A pure function of ids: no state, no allocation, the same draft for the same text. At 32768 ids one call takes some
- * tens of microseconds, so it may be called for every round.
+ * A pure function of ids: no state, no allocation, the same draft for the same text. At 32768 ids one call takes some
+ * tens of microseconds, so it may be called for every round. Drafters call it (--draft ngram), and the coordinator, for
+ * what a little model has not read of a prompt.
  */
 #ifndef PROTO_NGRAM_H
 #define PROTO_NGRAM_H
