@@ -302,7 +302,7 @@ static void start_waiting(struct spec *s)
         bool guarded = s->c.drafting && s->c.guard && !is_lossy(s);
         l->looked_up = false;
         l->reach = REACH_MORE;
-        l->unread = s->c.drafting && !is_lossy(s) && q->n_prompt > UNREAD * s->c.draft_ctx;
+        l->unread = s->c.drafting && s->c.fallback <= 1 && !is_lossy(s) && q->n_prompt > UNREAD * s->c.draft_ctx;
         guard_init(&l->guard, guarded, l->unread, s->c.price, s->c.learnt);
         guard_init(&l->lookups, guarded, false, (struct price){0}, &(struct learnt){0});
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);

@@ -68,9 +68,10 @@ does "cores" doctor
 does . generate --big toy.gguf --raw -n 8 "Once upon a time"
 [ "$(wc -l < err)" -ge 1 ] || wrong "generate: no closing line"
 
-# Little drafts nothing: what stands earlier in the text is looked up.
-looks_up=(generate --big toy.gguf --little toy.gguf --draft-ctx 1 --fallback 2 --guard off --check --raw --ignore-eos -n 400 --ctx 500)
+# Little proposes nothing that is right: what stands earlier in the text is looked up.
+looks_up=(generate --big toy.gguf --little toy.gguf --draft-ctx 1 --draft-vocab 1 --guard off --check --raw --ignore-eos -n 400 --ctx 500)
 does '"accepted": [1-9]' "${looks_up[@]}" -o jsonl "the the the the the"
+does '"drafted": 0,' "${looks_up[@]}" --fallback 2 -o jsonl "the the the the the"
 
 does '"origin"' generate --big toy.gguf --draft ngram --check --raw -n 16 -o jsonl "the the the the the"
 
