@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #include "cluster.h"
+#include "coordinator/bench_pair.h"
 #include "coordinator/chat.h"
 #include "coordinator/commands.h"
-#include "coordinator/bench_pair.h"
 #include "coordinator/compare.h"
-#include "coordinator/perplexity.h"
 #include "coordinator/generate.h"
 #include "coordinator/options.h"
+#include "coordinator/perplexity.h"
 #include "worker/bench_kernels.h"
 #include "worker/bench_step.h"
 #include "worker/doctor.h"

@@ -4,7 +4,6 @@
 #include "coordinator/stats.h"
 
 enum way { PLAIN, DRAFTS, N_WAYS };
-static const char *const way_names[N_WAYS] = {"plain", "drafts"};
 
 struct cost {
     double seconds; /* whole requests */
@@ -30,11 +29,6 @@ static void add(struct cost *c, double took, const struct seq *s)
 
 /* ---- what is printed ---- */
 
-static double over(double a, double b)
-{
-    return b > 0 ? a / b : 0;
-}
-
 static void put_head(void)
 {
     printf("%-16s %7s %8s %8s %6s %9s %14s     token/s, whole requests\n", "prompt", "tokens", "plain", "drafts",
@@ -45,20 +39,26 @@ static void put_row(const char *name, const struct cost cost[N_WAYS])
 {
     const struct stats *s = &cost[DRAFTS].stats;
     printf("%-16.16s %7llu %8.2f %8.2f %6.2f %8.0f%% %14.2f\n", name, (unsigned long long)s->n_tokens,
-           over((double)cost[PLAIN].stats.n_tokens, cost[PLAIN].seconds),
-           over((double)s->n_tokens, cost[DRAFTS].seconds), over(cost[PLAIN].seconds, cost[DRAFTS].seconds),
-           100 * over((double)s->n_accepted, (double)s->n_judged), stats_tokens_per_verify(s));
+           stats_ratio((double)cost[PLAIN].stats.n_tokens, cost[PLAIN].seconds),
+           stats_ratio((double)s->n_tokens, cost[DRAFTS].seconds),
+           stats_ratio(cost[PLAIN].seconds, cost[DRAFTS].seconds),
+           100 * stats_ratio((double)s->n_accepted, (double)s->n_judged), stats_tokens_per_verify(s));
     fflush(stdout);
+}
+
+/* NULL when memory is out. */
+static json_t *cost_json(const struct cost *c)
+{
+    json_t *line = stats_json(&c->stats);
+    if (!line || json_object_set_new(line, "seconds", json_real(c->seconds)) == 0) return line;
+    json_decref(line);
+    return NULL;
 }
 
 static int put_json(const char *name, const struct cost cost[N_WAYS], struct err *err)
 {
-    json_t *line = json_pack("{ss}", "id", name);
-    for (int w = 0; w < N_WAYS && line; w++) {
-        json_t *stats = stats_json(&cost[w].stats);
-        json_object_set_new(stats, "seconds", json_real(cost[w].seconds));
-        json_object_set_new(line, way_names[w], stats);
-    }
+    json_t *line =
+        json_pack("{ss so so}", "id", name, "plain", cost_json(&cost[PLAIN]), "drafts", cost_json(&cost[DRAFTS]));
     return json_put_line(line, 6, stdout, err);
 }
 

@@ -36,11 +36,6 @@ static int write_all(struct compare *c, const char *name, const struct job_run *
 
 /* ---- comparing ---- */
 
-static double over(double a, double b)
-{
-    return b > 0 ? a / b : 0;
-}
-
 struct scored { /* under big */
     double lp;  /* summed */
     int n;      /* tokens: one that big has not seen (the last draft under the authors' rule) has no ln p */
@@ -110,10 +105,10 @@ static int compare_one(const struct compare *c, int i, struct sums *sums, struct
     if (c->s.o.output != OUT_JSONL) return OK;
     char number[16];
     snprintf(number, sizeof number, "%d", i);
-    json_t *line =
-        json_pack("{ss sb si sf sf sf si si}", "id", c->prompts.names[i] ? c->prompts.names[i] : number, "exact",
-                  difference < 0, "first_difference", difference, "rouge_l", rouge, "lp_token", over(asked.lp, asked.n),
-                  "lp_token_big", over(own.lp, own.n), "tokens", seq_n_generated(a), "tokens_big", seq_n_generated(b));
+    json_t *line = json_pack("{ss sb si sf sf sf si si}", "id", c->prompts.names[i] ? c->prompts.names[i] : number,
+                             "exact", difference < 0, "first_difference", difference, "rouge_l", rouge, "lp_token",
+                             stats_ratio(asked.lp, asked.n), "lp_token_big", stats_ratio(own.lp, own.n), "tokens",
+                             seq_n_generated(a), "tokens_big", seq_n_generated(b));
     return json_put_line(line, 9, stdout, err);
 }
 
@@ -126,12 +121,12 @@ static struct summary sum_up(const struct sums *s)
 {
     return (struct summary){
         .exact = 100.0 * s->n_exact / s->n,
-        .first_difference = over(s->differences, s->n - s->n_exact),
+        .first_difference = stats_ratio(s->differences, s->n - s->n_exact),
         .bleu = bleu_score(&s->bleu),
         .rouge = s->rouge / s->n,
-        .lp_token = over(s->asked.lp, s->asked.n),
-        .lp_token_big = over(s->own.lp, s->own.n),
-        .length = over((double)s->asked_cost.n_tokens, (double)s->own_cost.n_tokens),
+        .lp_token = stats_ratio(s->asked.lp, s->asked.n),
+        .lp_token_big = stats_ratio(s->own.lp, s->own.n),
+        .length = stats_ratio((double)s->asked_cost.n_tokens, (double)s->own_cost.n_tokens),
         .tokens_per_s = stats_tokens_per_s(&s->asked_cost),
         .tokens_per_s_big = stats_tokens_per_s(&s->own_cost),
     };

@@ -42,10 +42,9 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     bool rolled_back; /* repo's rule: big writes the next token too */
     bool hopeless;    /* an id that the drafter does not know is in the text */
 
-    bool unread;            /* the drafter reads but a small part of this prompt */
     bool looked_up;         /* this round's drafts are n-grams of the text */
     struct guard guard;     /* of the drafter */
-    struct guard lookups;   /* of n-grams */
+    struct guard lookups;   /* of n-grams, which are tried where the drafter's says `unread` */
     int reach;              /* of the next n-gram: as far as the last one was right, and REACH_MORE */
     struct guard_round now; /* the round in work */
     uint64_t sent_ns;       /* the message that is out */
@@ -188,13 +187,20 @@ static void drafter_forgets(struct lane *l, int base)
     l->told = l->n_kept = 0;
 }
 
+/* Tokens that may be drafted. Big's own always comes, but may find no room. */
+static int most_drafts(const struct spec *s, const struct seq *q)
+{
+    int left = q->n_limit - q->n_ids - !is_lossy(s);
+    return s->c.draft_max < left ? s->c.draft_max : left;
+}
+
 /* How many tokens to draft now. The drafter reads nothing before it is expected to pay, and after long silence not all
  * that it missed. */
 static int draft_window(struct spec *s, struct lane *l)
 {
     const struct seq *q = l->seq;
-    int left = q->n_limit - q->n_ids - !is_lossy(s); /* big's own token always comes, but may find no room */
-    int window = guard_window(&l->guard, s->c.draft_max < left ? s->c.draft_max : left);
+    int left = q->n_limit - q->n_ids - !is_lossy(s);
+    int window = guard_window(&l->guard, most_drafts(s, q));
     if (!s->c.drafting || window < 1 || l->hopeless || l->rolled_back || s->c.fallback > 1) return 0;
     int n = q->n_ids - drafter_knows(l);
     bool anew = l->base < 0 || (n > s->c.draft_ctx && !is_lossy(s));
@@ -238,8 +244,8 @@ static void post_ask(struct spec *s, struct lane *l, int window)
 static bool look_up(struct spec *s, struct lane *l)
 {
     struct seq *q = l->seq;
-    int left = q->n_limit - q->n_ids - 1, most = s->c.draft_max < left ? s->c.draft_max : left;
-    int window = l->unread ? guard_window(&l->lookups, most < l->reach ? most : l->reach) : 0;
+    int most = most_drafts(s, q);
+    int window = l->guard.unread ? guard_window(&l->lookups, most < l->reach ? most : l->reach) : 0;
     l->n_drafts = window > 0 ? ngram_draft(q->ids, q->n_ids, l->drafts, window) : 0;
     l->looked_up = l->n_drafts > 0;
     q->stats.n_drafted += (uint32_t)l->n_drafts;
@@ -283,6 +289,12 @@ static void keep_common(const struct spec *s, struct lane *l)
     if (l->n_h > l->told) l->n_h = l->told;
 }
 
+static bool is_unread(const struct spec *s, const struct seq *q)
+{
+    bool drafts = s->c.drafting && s->c.fallback <= 1;
+    return drafts && !is_lossy(s) && q->n_prompt > UNREAD * s->c.draft_ctx;
+}
+
 static void start_waiting(struct spec *s)
 {
     for (int i = 0; i < s->c.n_lanes && s->n_started < s->n_seqs; i++) {
@@ -302,8 +314,7 @@ static void start_waiting(struct spec *s)
         bool guarded = s->c.drafting && s->c.guard && !is_lossy(s);
         l->looked_up = false;
         l->reach = REACH_MORE;
-        l->unread = s->c.drafting && s->c.fallback <= 1 && !is_lossy(s) && q->n_prompt > UNREAD * s->c.draft_ctx;
-        guard_init(&l->guard, guarded, l->unread, s->c.price, s->c.learnt);
+        guard_init(&l->guard, guarded, is_unread(s, q), s->c.price, s->c.learnt);
         guard_init(&l->lookups, guarded, false, (struct price){0}, &(struct learnt){0});
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);

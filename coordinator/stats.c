@@ -4,13 +4,13 @@ static double seconds(uint64_t ns)
 {
     return (double)ns * 1e-9;
 }
-static double ratio(double a, double b)
+double stats_ratio(double a, double b)
 {
     return b > 0 ? a / b : 0;
 }
 static double percent(uint64_t part, uint64_t whole)
 {
-    return 100 * ratio((double)part, (double)whole);
+    return 100 * stats_ratio((double)part, (double)whole);
 }
 
 void stats_add(struct stats *t, const struct seq *s)
@@ -43,17 +43,17 @@ void stats_add(struct stats *t, const struct seq *s)
 double stats_tokens_per_s(const struct stats *t)
 {
     if (t->n_tokens < 2) return 0;
-    return ratio((double)(t->n_tokens - 1), seconds(t->last_ns - t->first_ns));
+    return stats_ratio((double)(t->n_tokens - 1), seconds(t->last_ns - t->first_ns));
 }
 
 double stats_first_s(const struct stats *t)
 {
-    return ratio(seconds(t->until_first_ns), (double)t->n_begun);
+    return stats_ratio(seconds(t->until_first_ns), (double)t->n_begun);
 }
 
 double stats_tokens_per_verify(const struct stats *t)
 {
-    return ratio((double)(t->n_tokens - t->n_begun), (double)t->n_verifies);
+    return stats_ratio((double)(t->n_tokens - t->n_begun), (double)t->n_verifies);
 }
 
 void stats_line(const struct stats *t, FILE *to)
@@ -79,7 +79,7 @@ void stats_bild_line(const struct stats *t, FILE *to)
             "%llu fallbacks (%.1f %% of tokens), %llu rollbacks (%.1f %%), %.1f tokens deep; drafts ended: %llu full, "
             "%llu unsure, %llu with the text",
             (unsigned long long)t->n_lows, percent(t->n_lows, t->n_tokens), (unsigned long long)t->n_rollbacks,
-            percent(t->n_rollbacks, t->n_tokens), ratio((double)t->n_taken_back, (double)t->n_rollbacks),
+            percent(t->n_rollbacks, t->n_tokens), stats_ratio((double)t->n_taken_back, (double)t->n_rollbacks),
             (unsigned long long)t->n_windows, (unsigned long long)t->n_lows, (unsigned long long)t->n_ends);
 }
 

@@ -27,7 +27,8 @@ struct stats {        /* zeroed to begin with */
 
 void stats_add(struct stats *t, const struct seq *s);
 
-/* Ratios are 0 where there is nothing to divide. */
+/* a / b, and so all of these; 0 where there is nothing to divide. */
+double stats_ratio(double a, double b);
 double stats_tokens_per_s(const struct stats *t);
 double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);

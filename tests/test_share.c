@@ -36,8 +36,9 @@ static double resident_bytes(void)
     return sum;
 }
 
-/* Of the file, by the names of its tensors: a block's go to its stage, and of a matrix each shard has its part. */
-static double tensor_bytes(const struct model *m, const struct gguf *g)
+/* Of the file, by the names of its tensors: a block's go to its stage, and of a matrix each shard has its part.
+ * *streamed: what a pass reads of them; an embedding is looked up. */
+static double tensor_bytes(const struct model *m, const struct gguf *g, double *streamed)
 {
     double blocks = 0, embed = 0, head = 0;
     for (size_t i = 0; i < g->n_tensors; i++) {
@@ -52,6 +53,7 @@ static double tensor_bytes(const struct model *m, const struct gguf *g)
     }
     bool has_embed = model_first(m) && m->share.shard == 0;
     double sum = blocks + (has_embed ? embed : 0);
+    *streamed = blocks + (model_last(m) ? (m->shape.tied ? embed : head) / m->share.n_shards : 0);
     if (model_last(m) && !(m->shape.tied && has_embed)) sum += (m->shape.tied ? embed : head) / m->share.n_shards;
     return sum;
 }
@@ -64,7 +66,7 @@ static double kv_bytes(const struct model *m)
 }
 
 struct measure {
-    double tensors, kv, resident;
+    double tensors, streamed, counted, kv, resident; /* counted: as Hello says it is streamed */
     char wrong[256];
 };
 
@@ -75,7 +77,8 @@ static void measure(struct measure *out, const char *path, const struct share *s
     struct gguf g;
     struct model m;
     if (gguf_open(&g, path, &err) != OK || model_open(&m, path, share, false, fastest(), &err) != OK) goto wrong;
-    out->tensors = tensor_bytes(&m, &g);
+    out->tensors = tensor_bytes(&m, &g, &out->streamed);
+    out->counted = (double)(m.body_bytes + m.head_bytes);
     out->kv = kv_bytes(&m);
     model_close(&m);
     gguf_close(&g);
@@ -116,6 +119,7 @@ static void check_share(const char *model, const struct share *share)
     assert_true(got.tensors > 10 * MIB && got.kv > 0);
     assert_true(got.resident > 0.9 * got.tensors); /* it is loaded */
     assert_true(got.resident < bound);
+    assert_true(got.counted > 0.95 * got.streamed && got.counted < 1.1 * got.streamed);
 }
 
 static void check_layouts(const char *model)

@@ -1,8 +1,8 @@
 /* bench_kernels.h -- `pilotfish bench kernels`: how fast the products of each format are, against this machine of now.
  *
- * A product of n rows streams its weights once and multiplies each n times: what it takes is shown as the part of a plain read loop's
- * speed at few rows, and as the part of bare products' at many. The weights are larger than caches, or, to see the
- * arithmetic alone, one matrix that stays in L2.
+ * A product of n rows streams its weights once and multiplies each n times: what it takes is shown as a part of a plain
+ * read loop's speed, which binds few rows, and of bare products', which bind many. The weights are larger than caches,
+ * or, to see the arithmetic alone, one matrix that stays in L2.
  */
 #ifndef WORKER_BENCH_KERNELS_H
 #define WORKER_BENCH_KERNELS_H

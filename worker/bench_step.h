@@ -1,5 +1,5 @@
-/* bench_step.h -- `pilotfish bench step`: how long a pass takes, by rows and by context, beside what the machine allows in the same
- * second.
+/* bench_step.h -- `pilotfish bench step`: how long a pass takes, by rows and by context, beside what the machine allows
+ * in the same second.
  *
  * A round times a plain read loop, bare products, and each pass once; ratios are taken inside a round, and the median
  * of the rounds counts. What a pass of n rows cannot go below: max(T(1), n * t), where t is a row's multiply-adds over

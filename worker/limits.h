@@ -1,5 +1,5 @@
-/* limits.h -- what this machine can do at most, now: bytes that plain loops read, and bare products of bytes. A pass is bound by one
- * or the other: it streams the weights once, and multiplies each with every row.
+/* limits.h -- what this machine can do at most, now: bytes that plain loops read, and bare products of bytes. A pass is
+ * bound by one or the other: it streams the weights once, and multiplies each with every row.
  *
  * Machines are shared and vary by the hour: a figure means something only beside another taken in the same run.
  */

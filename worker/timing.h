@@ -1,4 +1,5 @@
-/* timing.h -- timing on a machine that others use too: a thing is timed with the cores to itself, and the median of rounds counts. */
+/* timing.h -- timing on a machine that others use too: a thing is timed with the cores to itself, and the median of
+ * rounds counts. */
 #ifndef WORKER_TIMING_H
 #define WORKER_TIMING_H
 
