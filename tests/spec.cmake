@@ -2,4 +2,6 @@
 pilotfish_test(test_spec test_spec.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
 pilotfish_test(test_policy test_policy.c LIBS pf_coordinator)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
-pilotfish_test(test_roles test_roles.c lib/desk.c LIBS pf_worker pf_tiny)
+foreach(role verifier drafter misuse)
+    pilotfish_test(test_${role} test_${role}.c lib/roles.c lib/desk.c LIBS pf_worker pf_tiny)
+endforeach()
