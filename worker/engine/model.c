@@ -432,59 +432,33 @@ struct packing {
     const struct piece *piece;
     const struct kernels *k;
     struct pool *pool;
-    struct remake *remake; /* [n_threads]; NULL: no matrix changes its format */
+    struct requantizer *requantizers; /* [n_threads]; NULL: no matrix changes its format */
 };
 
-/* A thread's room to make a panel of one format from rows of another. */
-struct remake {
-    uint8_t *panel, *rows; /* as the file has them; Q4_1 */
-    float *row;
-};
-
-static void remake_free(struct remake *r, int n)
+static void requantizers_close(struct requantizer *r, int n)
 {
-    for (int i = 0; r && i < n; i++) {
-        free(r[i].panel);
-        free(r[i].rows);
-        free(r[i].row);
-    }
+    for (int i = 0; r && i < n; i++) requantizer_close(&r[i]);
     free(r);
 }
 
-/* For any matrix of the list. NULL: out of memory. */
-static struct remake *remake_open(const struct pieces *p, const struct kernels *k, int n_threads)
+/* One a thread, for any matrix of the list. NULL: out of memory. */
+static struct requantizer *requantizers_open(const struct pieces *p, const struct kernels *k, int n_threads)
 {
-    size_t n_panel = 0, n_in = 0;
+    size_t n_panel = 0;
+    int n_in = 0;
     for (int i = 0; i < p->n; i++) {
         if (!p->list[i].matrix) continue;
         size_t n = k->panel_bytes((enum quant)p->list[i].tensor->type, p->list[i].matrix->n_in);
         if (n > n_panel) n_panel = n;
-        if ((size_t)p->list[i].matrix->n_in > n_in) n_in = (size_t)p->list[i].matrix->n_in;
+        if (p->list[i].matrix->n_in > n_in) n_in = p->list[i].matrix->n_in;
     }
-    struct remake *r = calloc((size_t)n_threads, sizeof *r);
-    bool ok = r;
-    for (int i = 0; ok && i < n_threads; i++)
-        ok = (r[i].panel = aligned_alloc(ALIGN, align_up(n_panel, ALIGN))) &&
-             (r[i].rows = malloc(PANEL * (n_in / BLOCK + 1) * Q4_1_BYTES)) && (r[i].row = malloc(n_in * sizeof(float)));
-    if (ok) return r;
-    remake_free(r, r ? n_threads : 0);
-    return NULL;
-}
-
-/* The rows, changed to Q4_1. */
-static void remake_rows(const struct remake *r, const struct packing *job, const void *rows[PANEL])
-{
-    int n_in = job->piece->matrix->n_in;
-    enum quant type = (enum quant)job->piece->tensor->type;
-    struct weights w = {type, n_in, PANEL, job->k->panel_bytes(type, n_in), r->panel};
-    job->k->pack(r->panel, rows, type, n_in);
-    for (int i = 0; i < PANEL; i++) {
-        if (!rows[i]) continue;
-        uint8_t *row = r->rows + (size_t)i * (size_t)(n_in / BLOCK) * Q4_1_BYTES;
-        job->k->row(r->row, &w, i);
-        requantize_q4_1(job->k, row, r->row, n_in);
-        rows[i] = row;
-    }
+    struct requantizer *r = calloc((size_t)n_threads, sizeof *r);
+    for (int i = 0; r && i < n_threads; i++)
+        if (!requantizer_open(&r[i], n_panel, n_in)) {
+            requantizers_close(r, n_threads);
+            return NULL;
+        }
+    return r;
 }
 
 /* Each thread packs, and so first touches, the panels that it will read. */
@@ -501,7 +475,8 @@ static void pack_part(void *arg, int i_thread)
             int row = panel * PANEL + i;
             rows[i] = row < n_rows ? p->tensor->data + (size_t)(p->row_from + row) * row_bytes : NULL;
         }
-        if (p->matrix->type != (enum quant)p->tensor->type) remake_rows(&job->remake[i_thread], job, rows);
+        if (p->matrix->type != (enum quant)p->tensor->type)
+            requantizer_run(&job->requantizers[i_thread], job->k, rows, (enum quant)p->tensor->type, p->matrix->n_in);
         job->k->pack(p->matrix->panels + (size_t)panel * p->matrix->panel_bytes, rows, p->matrix->type,
                      p->matrix->n_in);
     }
@@ -510,10 +485,10 @@ static void pack_part(void *arg, int i_thread)
 int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err)
 {
     struct pieces p = {0};
-    struct remake *remake = NULL;
+    struct requantizer *requantizers = NULL;
     int rc = list_pieces(m, &p, err);
     if (rc != OK) goto out;
-    if (m->requantize && !(remake = remake_open(&p, k, pool_threads(pool)))) {
+    if (m->requantize && !(requantizers = requantizers_open(&p, k, pool_threads(pool)))) {
         rc = err_set(err, E_FAIL, "out of memory to requantize %s", m->file.path);
         goto out;
     }
@@ -534,7 +509,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, stru
         } else {
             piece->matrix->panel_bytes = k->panel_bytes(piece->matrix->type, piece->matrix->n_in);
             piece->matrix->panels = at;
-            pool_run(pool, pack_part, &(struct packing){piece, k, pool, remake});
+            pool_run(pool, pack_part, &(struct packing){piece, k, pool, requantizers});
         }
         at += piece_bytes(piece, k);
         gguf_release(&m->file, piece->tensor);
@@ -546,7 +521,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, stru
     }
     gguf_close(&m->file);
 out:
-    remake_free(remake, pool_threads(pool));
+    requantizers_close(requantizers, pool_threads(pool));
     free(p.list);
     return rc;
 }

@@ -1,5 +1,6 @@
 #include "worker/engine/requantize.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { N = BLOCK, Q_MOST = 15, N_FITS = 2 };
@@ -57,5 +58,34 @@ void requantize_q4_1(const struct kernels *k, uint8_t *row, const float *x, int 
         k->to_f16(half, (const float[]){l.d, l.m}, 2);
         memcpy(row, half, sizeof half);
         for (int i = 0; i < N / 2; i++) row[4 + i] = (uint8_t)((int)q[i] | (int)q[i + N / 2] << 4);
+    }
+}
+
+bool requantizer_open(struct requantizer *r, size_t panel_bytes, int n_in)
+{
+    enum { ALIGN = 64 };
+    r->panel = aligned_alloc(ALIGN, (panel_bytes + ALIGN - 1) / ALIGN * ALIGN);
+    r->rows = malloc((size_t)PANEL * (size_t)(n_in / BLOCK) * Q4_1_BYTES);
+    r->row = malloc((size_t)n_in * sizeof *r->row);
+    return r->panel && r->rows && r->row;
+}
+
+void requantizer_close(struct requantizer *r)
+{
+    free(r->panel);
+    free(r->rows);
+    free(r->row);
+}
+
+void requantizer_run(struct requantizer *r, const struct kernels *k, const void *rows[PANEL], enum quant type, int n_in)
+{
+    struct weights w = {type, n_in, PANEL, k->panel_bytes(type, n_in), r->panel};
+    k->pack(r->panel, rows, type, n_in);
+    for (int i = 0; i < PANEL; i++) {
+        if (!rows[i]) continue;
+        uint8_t *row = r->rows + (size_t)i * (size_t)(n_in / BLOCK) * Q4_1_BYTES;
+        k->row(r->row, &w, i);
+        requantize_q4_1(k, row, r->row, n_in);
+        rows[i] = row;
     }
 }

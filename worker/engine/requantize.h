@@ -7,6 +7,7 @@
 #ifndef WORKER_ENGINE_REQUANTIZE_H
 #define WORKER_ENGINE_REQUANTIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,5 +17,18 @@ enum { Q4_1_BYTES = 20 }; /* of 32 weights: d and m in fp16, then 16 bytes of tw
 
 /* row[n / 32 * Q4_1_BYTES] = x[n]; n is a multiple of 32. */
 void requantize_q4_1(const struct kernels *k, uint8_t *row, const float *x, int n);
+
+/* One thread's room to change a panel's rows. */
+struct requantizer {
+    uint8_t *panel, *rows; /* as the file has them; Q4_1 */
+    float *row;
+};
+
+/* For panels of up to panel_bytes and rows of up to n_in. False: out of memory; close it all the same. */
+bool requantizer_open(struct requantizer *r, size_t panel_bytes, int n_in);
+void requantizer_close(struct requantizer *r);
+/* rows of `type`, NULL where there is none, become rows of Q4_1, which live until the next call. */
+void requantizer_run(struct requantizer *r, const struct kernels *k, const void *rows[PANEL], enum quant type,
+                     int n_in);
 
 #endif
