@@ -15,6 +15,12 @@
 #include "kernels/panel.h"
 
 #define TINY 0x1p-100f
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+    HEADS = 6, /* of attention at once: two registers of sums each, and what is read serves all of them */
+    NEAR = 32  /* positions whose values stay in L1 */
+};
 
 struct parts {
     __m256 low, high;
@@ -125,14 +131,18 @@ static int first_not_finite(const float *x, int n)
     return -1;
 }
 
-static int32_t sum_lanes(__m256i v)
+/* Sums of 16 q, at k and k + 8 in the same lane: of those with k%4 < 2, and of the others. */
+static int32_t sum_lanes(int16_t pair[2], __m256i v)
 {
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return _mm_cvtsi128_si32(four) + _mm_extract_epi32(four, 1);
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    int32_t low = _mm_cvtsi128_si32(four), high = _mm_extract_epi32(four, 2);
+    pair[0] = (int16_t)low;
+    pair[1] = (int16_t)high;
+    return low + high;
 }
 
-static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], const float *x)
+static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], int16_t pair[4], const float *x)
 {
     __m256i size = _mm256_max_epi32(_mm256_max_epi32(size_bits(x), size_bits(x + 8)),
                                     _mm256_max_epi32(size_bits(x + 16), size_bits(x + 24)));
@@ -144,14 +154,15 @@ static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], 
         memset(q, 0, BLOCK);
         *s = *u = 0.0f;
         sum[0] = sum[1] = 0;
+        memset(pair, 0, 4 * sizeof *pair);
         return;
     }
     *s = m / 127.0f;
     __m256i v[4];
     for (int i = 0; i < 4; i++)
         v[i] = _mm256_cvtps_epi32(_mm256_div_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(*s)));
-    sum[0] = sum_lanes(_mm256_add_epi32(v[0], v[1]));
-    sum[1] = sum_lanes(_mm256_add_epi32(v[2], v[3]));
+    sum[0] = sum_lanes(pair, _mm256_add_epi32(v[0], v[1]));
+    sum[1] = sum_lanes(pair + 2, _mm256_add_epi32(v[2], v[3]));
     *u = *s * (float)(sum[0] + sum[1]);
     /* The packs work in halves of 128 bits: put their dwords back in order. */
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
@@ -168,7 +179,7 @@ static int avx2_quantize(struct acts *a, int i_row, const float *x)
     assert(n % BLOCK == 0);
     for (int i = 0; i < n / BLOCK; i++) {
         size_t at = (size_t)i_row * (size_t)(n / BLOCK) + (size_t)i;
-        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, x + i * BLOCK);
+        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, a->pair + 4 * at, x + i * BLOCK);
     }
     return -1;
 }
@@ -272,44 +283,68 @@ static __m256 load_f16(const uint16_t *h)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h));
 }
 
-static float dot_f16(const float *q, const uint16_t *k, int d)
+/* The tree of eight, from its second step on: lane i of the result is that of v[i]. Two vectors are put side by side at a
+ * time, so that each step adds the same halves as one tree does. */
+static __m256 trees(const __m256 v[8])
 {
-    struct parts sum = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    int i = 0;
-    for (; i + 16 <= d; i += 16) {
-        sum.low = _mm256_fmadd_ps(_mm256_loadu_ps(q + i), load_f16(k + i), sum.low);
-        sum.high = _mm256_fmadd_ps(_mm256_loadu_ps(q + i + 8), load_f16(k + i + 8), sum.high);
-    }
-    if (i < d) {
-        float part[16];
-        _mm256_storeu_ps(part, sum.low);
-        _mm256_storeu_ps(part + 8, sum.high);
-        for (int j = 0; i + j < d; j++) part[j] = fmaf(q[i + j], _cvtsh_ss(k[i + j]), part[j]);
-        sum.low = _mm256_loadu_ps(part);
-        sum.high = _mm256_loadu_ps(part + 8);
-    }
-    return tree(sum);
+    __m256 four[4], two[2];
+    for (int i = 0; i < 4; i++)
+        four[i] =
+            _mm256_add_ps(_mm256_permute2f128_ps(v[i], v[i + 4], 0x20), _mm256_permute2f128_ps(v[i], v[i + 4], 0x31));
+    for (int i = 0; i < 2; i++)
+        two[i] = _mm256_add_ps(_mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0x44),
+                               _mm256_shuffle_ps(four[2 * i], four[2 * i + 1], 0xee));
+    return _mm256_add_ps(_mm256_shuffle_ps(two[0], two[1], 0x88), _mm256_shuffle_ps(two[0], two[1], 0xdd));
 }
 
-/* o[8 * n_vectors] = sum of p * v by increasing position, in registers. */
-static inline __attribute__((always_inline)) void weigh(float *o, const float *p, const uint16_t *v, size_t ld, int n,
-                                                        int n_vectors)
+/* score[h][i] = q[h].k of n positions; up to 7 more are written. */
+INLINE void scores(float *score, const float *q, const uint16_t *k, size_t ld, int n, int d, int n_heads)
 {
-    __m256 sum[8];
-    for (int j = 0; j < n_vectors; j++) sum[j] = _mm256_setzero_ps();
-    for (int i = 0; i < n; i++, v += ld)
-        for (int j = 0; j < n_vectors; j++) sum[j] = _mm256_fmadd_ps(_mm256_set1_ps(p[i]), load_f16(v + 8 * j), sum[j]);
-    for (int j = 0; j < n_vectors; j++) _mm256_storeu_ps(o + 8 * j, sum[j]);
+    for (int from = 0; from < n; from += 8) {
+        __m256 eight[HEADS][8];
+        for (int i = 0; i < 8; i++) {
+            const uint16_t *at = k + (size_t)(from + i < n ? from + i : n - 1) * ld;
+            struct parts sum[HEADS];
+            for (int h = 0; h < n_heads; h++) sum[h].low = sum[h].high = _mm256_setzero_ps();
+            for (int j = 0; j < d; j += 16) {
+                __m256 low = load_f16(at + j), high = load_f16(at + j + 8);
+                for (int h = 0; h < n_heads; h++) {
+                    sum[h].low = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * d + j), low, sum[h].low);
+                    sum[h].high = _mm256_fmadd_ps(_mm256_loadu_ps(q + h * d + j + 8), high, sum[h].high);
+                }
+            }
+            for (int h = 0; h < n_heads; h++) eight[h][i] = _mm256_add_ps(sum[h].low, sum[h].high);
+        }
+        for (int h = 0; h < n_heads; h++) _mm256_storeu_ps(score + h * ATTN_CHUNK + from, trees(eight[h]));
+    }
 }
 
-static void weigh_values(float *o, const float *p, const uint16_t *v, size_t ld, int n, int d)
+/* o[h] = sum of p[h] * v by increasing position: 16 elements of every head at a time, over so few positions that all of
+ * their v stay in L1. */
+INLINE void weigh(float *o, const float *p, const uint16_t *v, size_t ld, int n, int d, int n_heads)
 {
-    int i = 0;
-    for (; i + 64 <= d; i += 64) weigh(o + i, p, v + i, ld, n, 8);
-    for (; i + 16 <= d; i += 16) weigh(o + i, p, v + i, ld, n, 2);
-    for (; i < d; i++) {
-        o[i] = 0.0f;
-        for (int j = 0; j < n; j++) o[i] = fmaf(p[j], _cvtsh_ss(v[(size_t)j * ld + (size_t)i]), o[i]);
+    for (int from = 0, to; from < n; from = to) {
+        to = n - from < NEAR ? n : from + NEAR;
+        for (int j = 0; j < d; j += 16) {
+            struct parts sum[HEADS];
+            for (int h = 0; h < n_heads; h++) {
+                sum[h].low = from > 0 ? _mm256_loadu_ps(o + h * d + j) : _mm256_setzero_ps();
+                sum[h].high = from > 0 ? _mm256_loadu_ps(o + h * d + j + 8) : _mm256_setzero_ps();
+            }
+            for (int i = from; i < to; i++) {
+                const uint16_t *at = v + (size_t)i * ld + j;
+                __m256 low = load_f16(at), high = load_f16(at + 8);
+                for (int h = 0; h < n_heads; h++) {
+                    __m256 weight = _mm256_set1_ps(p[h * ATTN_CHUNK + i]);
+                    sum[h].low = _mm256_fmadd_ps(weight, low, sum[h].low);
+                    sum[h].high = _mm256_fmadd_ps(weight, high, sum[h].high);
+                }
+            }
+            for (int h = 0; h < n_heads; h++) {
+                _mm256_storeu_ps(o + h * d + j, sum[h].low);
+                _mm256_storeu_ps(o + h * d + j + 8, sum[h].high);
+            }
+        }
     }
 }
 
@@ -318,34 +353,69 @@ static void merge_values(float *x, const float *y, float scale, int d, bool scal
 {
     __m256 s = _mm256_set1_ps(scale);
     for (int i = 0; i < d; i += 8) {
-        __m256 a = load_up_to(x + i, d - i), b = load_up_to(y + i, d - i);
-        store_up_to(x + i, scale_x ? _mm256_fmadd_ps(a, s, b) : _mm256_fmadd_ps(b, s, a), d - i);
+        __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(y + i);
+        _mm256_storeu_ps(x + i, scale_x ? _mm256_fmadd_ps(a, s, b) : _mm256_fmadd_ps(b, s, a));
     }
 }
 
-static void avx2_attention(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos,
-                           int d, float *scratch)
+struct softmax { /* of the chunks so far: sum = sum of exp(score - max) */
+    float max, sum;
+};
+
+static void merge_chunk(float *out, struct softmax *all, const float *o, struct softmax c, int d)
 {
-    float *score = scratch, *o = scratch + ATTN_CHUNK, max = 0.0f, sum = 0.0f;
+    bool higher = c.max > all->max;
+    float scale = higher ? exp1(all->max - c.max) : exp1(c.max - all->max);
+    all->sum = higher ? fmaf(all->sum, scale, c.sum) : fmaf(c.sum, scale, all->sum);
+    merge_values(out, o, scale, d, higher);
+    if (higher) all->max = c.max;
+}
+
+INLINE void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
+                   float *scratch, int n_heads)
+{
+    float *score = scratch, *o = scratch + n_heads * ATTN_CHUNK;
+    struct softmax all[HEADS] = {{0}}, c[HEADS];
     for (int from = 0; from < n_pos; from += ATTN_CHUNK) {
         int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK;
-        for (int i = 0; i < n; i++) score[i] = dot_f16(q, k + (size_t)(from + i) * ld, d);
-        float c_max = greatest(score, n), c_sum = exp_sum(score, score, c_max, n);
-        if (from == 0) {
-            weigh_values(out, score, v, ld, n, d);
-            max = c_max;
-            sum = c_sum;
-            continue;
+        scores(score, q, k + (size_t)from * ld, ld, n, d, n_heads);
+        for (int h = 0; h < n_heads; h++) {
+            float *of_head = score + h * ATTN_CHUNK;
+            c[h].max = greatest(of_head, n);
+            c[h].sum = exp_sum(of_head, of_head, c[h].max, n);
         }
-        weigh_values(o, score, v + (size_t)from * ld, ld, n, d);
-        bool higher = c_max > max;
-        float scale = higher ? exp1(max - c_max) : exp1(c_max - max);
-        sum = higher ? fmaf(sum, scale, c_sum) : fmaf(c_sum, scale, sum);
-        merge_values(out, o, scale, d, higher);
-        if (higher) max = c_max;
+        weigh(from > 0 ? o : out, score, v + (size_t)from * ld, ld, n, d, n_heads);
+        for (int h = 0; h < n_heads; h++)
+            if (from > 0)
+                merge_chunk(out + h * d, &all[h], o + h * d, c[h], d);
+            else
+                all[h] = c[h];
     }
-    for (int i = 0; i < d; i += 8)
-        store_up_to(out + i, _mm256_div_ps(load_up_to(out + i, d - i), _mm256_set1_ps(sum)), d - i);
+    for (int h = 0; h < n_heads; h++)
+        for (int i = 0; i < d; i += 8) {
+            float *at = out + h * d + i;
+            _mm256_storeu_ps(at, _mm256_div_ps(_mm256_loadu_ps(at), _mm256_set1_ps(all[h].sum)));
+        }
+}
+
+static void avx2_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
+                           int n_pos, int d, float *scratch)
+{
+    if (d % 16) { /* no model of ours */
+        kernels_ref.attention(out, q, n_heads, k, v, ld, n_pos, d, scratch);
+        return;
+    }
+    for (int n; n_heads > 0; n_heads -= n, out += n * d, q += n * d) {
+        n = n_heads < HEADS ? n_heads : HEADS;
+        switch (n) { /* constants, so that sums stay in registers */
+        case 1: attend(out, q, k, v, ld, n_pos, d, scratch, 1); break;
+        case 2: attend(out, q, k, v, ld, n_pos, d, scratch, 2); break;
+        case 3: attend(out, q, k, v, ld, n_pos, d, scratch, 3); break;
+        case 4: attend(out, q, k, v, ld, n_pos, d, scratch, 4); break;
+        case 5: attend(out, q, k, v, ld, n_pos, d, scratch, 5); break;
+        default: attend(out, q, k, v, ld, n_pos, d, scratch, HEADS);
+        }
+    }
 }
 
 /* ---- head ---- */

@@ -1,12 +1,12 @@
 /* cpu_avx2_matmul.c -- products of the AVX2 path. A half is 8 output rows of a panel, a lane each.
  *
- * vpmaddubsw multiplies unsigned weights with signed activations and adds pairs in 16 bits, saturating. How many pairs
- * may then be added in 16 bits follows from the largest weight (|q| <= 127): 15 * 254 * 8 = 30480 all of a block; 31 *
- * 254 * 4 = 31496 half of it; 63 * 254 * 2 = 32004 two quads; 128 * 254 = 32512 one, and only of |w|: Q8_0 moves the
- * sign to q.
+ * vpmaddubsw multiplies unsigned weights with signed activations and adds pairs in 16 bits, saturating: 63 * 254 = 16002
+ * fits, 255 * 254 does not, so Q8_0 moves the sign to q, 128 * 254 = 32512. Further sums in 16 bits may wrap on the way
+ * if what is left at the end fits (|q| <= 127): a lane has 16 products of a block, 15 * 127 * 16 = 30480; Q5_0 less its
+ * offset 16 * 127 * 16 = 32512; Q6_K less its offset, of the 16 k of a scale, 32 * 127 * 8 = 32512.
  *
- * Row counts are compile-time constants, so that sums and accumulators can stay in registers. Sixteen hold those of five
- * rows and one half, so a group of 8 blocks, small enough for L1, is walked once a half and five rows.
+ * Row counts are compile-time constants. Sixteen registers hold the sums of both halves of four rows, for which one
+ * broadcast of activations then serves; the accumulators of more than two rows wait in L1.
  */
 #include <immintrin.h>
 
@@ -19,16 +19,17 @@
 
 enum {
     MAX_ROWS = 8,
-    MAX_TILE = 5,         /* rows at once: their sums, and their accumulators, stay in registers */
+    MAX_TILE = 4,         /* rows at once: the sums of both halves stay in registers */
+    ROWS_HELD = 2,        /* rows whose accumulators stay in registers too */
     MAX_FLOAT_ROWS = 5,   /* of both halves at once: six and more spill, 2.5 times slower */
     PREFETCH_BYTES = 8192 /* always: one row of Q4_K and 1536 k is three times slower without */
 };
 
-/* ---- scales of a group, 8 output rows of a half ---- */
+/* ---- scales of a group, by half ---- */
 
 struct scales {
-    __m256 s[2 * PANEL_GROUP]; /* a block; Q6_K: 16 k */
-    __m256 m[PANEL_GROUP];
+    __m256 s[2 * PANEL_GROUP][2]; /* a block; Q6_K: 16 k */
+    __m256 m[PANEL_GROUP][2];
 };
 
 INLINE __m256 load_f16(const uint8_t *at)
@@ -66,8 +67,8 @@ INLINE void scales_q4_k(struct scales *to, const uint8_t *head, int half)
     __m256i scale[2] = {bits(l[0], 0, 63), bits(l[1], 0, 63)};
     __m256i min[2] = {bits(l[2], 0, 63), or3(bits(l[0], 6, 3), bits(l[1], 4, 12), bits(l[2], 2, 48))};
     for (int i = 0; i < PANEL_GROUP; i++) {
-        to->s[i] = _mm256_mul_ps(d, byte_of(scale[i / 4], i % 4));
-        to->m[i] = _mm256_xor_ps(_mm256_mul_ps(dmin, byte_of(min[i / 4], i % 4)), sign);
+        to->s[i][half] = _mm256_mul_ps(d, byte_of(scale[i / 4], i % 4));
+        to->m[i][half] = _mm256_xor_ps(_mm256_mul_ps(dmin, byte_of(min[i / 4], i % 4)), sign);
     }
 }
 
@@ -76,22 +77,27 @@ INLINE void scales_q6_k(struct scales *to, const uint8_t *head, const uint8_t *f
     __m256 d = load_f16(front + 16 * half);
     for (int i = 0; i < 2 * PANEL_GROUP; i++) {
         __m128i eight = _mm_loadl_epi64((const __m128i *)(head + PANEL * i + 8 * half));
-        to->s[i] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
+        to->s[i][half] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
     }
 }
 
-INLINE void scales_read(struct scales *to, const uint8_t *head, const uint8_t *front, int n_blocks, int half,
+INLINE void scales_half(struct scales *to, const uint8_t *head, const uint8_t *front, int n_blocks, int half,
                         enum quant type)
 {
     if (type == QUANT_Q4_K) scales_q4_k(to, head, half);
     if (type == QUANT_Q6_K) scales_q6_k(to, head, front, half);
     if (type == QUANT_Q5_0 || type == QUANT_Q8_0)
-        for (int i = 0; i < n_blocks; i++) to->s[i] = load_f16(head + PANEL * 2 * i + 16 * half);
+        for (int i = 0; i < n_blocks; i++) to->s[i][half] = load_f16(head + PANEL * 2 * i + 16 * half);
     if (type == QUANT_Q4_1)
         for (int i = 0; i < n_blocks; i++) {
-            to->s[i] = load_f16(head + PANEL * 4 * i + 16 * half);
-            to->m[i] = load_f16(head + PANEL * 4 * i + PANEL * 2 + 16 * half);
+            to->s[i][half] = load_f16(head + PANEL * 4 * i + 16 * half);
+            to->m[i][half] = load_f16(head + PANEL * 4 * i + PANEL * 2 + 16 * half);
         }
+}
+
+INLINE void scales_read(struct scales *to, const uint8_t *head, const uint8_t *front, int n_blocks, enum quant type)
+{
+    for (int half = 0; half < 2; half++) scales_half(to, head, front, n_blocks, half, type);
 }
 
 /* ---- values of a block ---- */
@@ -123,52 +129,36 @@ INLINE __m256i quad(const int8_t *q, int j)
     return _mm256_set1_epi32(four);
 }
 
-/* 16-bit sums of pairs. */
-INLINE __m256i pairs(__m256i w, __m256i q, enum quant type)
-{
-    if (type == QUANT_Q8_0) return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
-    return _mm256_maddubs_epi16(w, q);
-}
-
-/* How many quads may be added in 16 bits. */
-INLINE int run_of(enum quant type)
-{
-    return type == QUANT_Q8_0 ? 1 : type == QUANT_Q6_K ? 2 : type == QUANT_Q5_0 ? 4 : 8;
-}
-
-/* total[r] = sum over quads from .. to-1 of weights times activations, of n rows; row r's are at q + r * ld_q. A quad
- * goes to all rows before the next: so many independent sums hide each other's latencies, and only one quad's weights
- * are held at a time. */
-INLINE void dots(__m256i total[MAX_TILE], const uint8_t *at, const int8_t *q, size_t ld_q, int from, int to,
+/* sum[r] = sum over quads from .. to-1 of weights times activations, of n rows and both halves; row r's are at q + r *
+ * ld_q. 16 bits a lane, Q8_0's 32. A quad goes to all rows before the next: so many independent sums hide each other's
+ * latencies, and only one quad's weights are held at a time. */
+INLINE void dots(__m256i sum[MAX_TILE][2], const uint8_t *at, const int8_t *q, size_t ld_q, int from, int to,
                  enum quant type, int n)
 {
-    __m256i sum[MAX_TILE];
-    int run = run_of(type);
+    __m256i w[2];
 #pragma GCC unroll 8
     for (int j = from; j < to; j++) {
-        __m256i w = quad_weights(at, j, type);
-        IN_ORDER(w);
+        for (int half = 0; half < 2; half++) {
+            w[half] = quad_weights(at + 32 * half, j, type);
+            IN_ORDER(w[half]);
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < n; r++) {
-            __m256i p = pairs(w, quad(q + (size_t)r * ld_q, j), type);
-            sum[r] = j % run == 0 ? p : _mm256_add_epi16(sum[r], p);
-            IN_ORDER(sum[r]);
-            if (j % run < run - 1) continue;
-            p = _mm256_madd_epi16(sum[r], _mm256_set1_epi16(1));
-            total[r] = j < from + run ? p : _mm256_add_epi32(total[r], p);
+            __m256i x = quad(q + (size_t)r * ld_q, j);
+            for (int half = 0; half < 2; half++) {
+                __m256i *to_sum = &sum[r][half];
+                if (type == QUANT_Q8_0) {
+                    __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(w[half]), _mm256_sign_epi8(x, w[half]));
+                    p = _mm256_madd_epi16(p, _mm256_set1_epi16(1));
+                    *to_sum = j == from ? p : _mm256_add_epi32(*to_sum, p);
+                } else {
+                    __m256i p = _mm256_maddubs_epi16(w[half], x);
+                    *to_sum = j == from ? p : _mm256_add_epi16(*to_sum, p);
+                }
+                IN_ORDER(*to_sum);
+            }
         }
     }
-}
-
-/* isum - sum of q << shift: what the weights' offset has added. */
-INLINE __m256i take_off(__m256i isum, int32_t sum, int shift)
-{
-    return _mm256_sub_epi32(isum, _mm256_slli_epi32(_mm256_set1_epi32(sum), shift));
-}
-
-INLINE __m256 step(__m256 acc, __m256 s_w, float s_x, __m256i isum)
-{
-    return _mm256_fmadd_ps(_mm256_mul_ps(_mm256_set1_ps(s_x), s_w), _mm256_cvtepi32_ps(isum), acc);
 }
 
 /* ---- products ---- */
@@ -179,63 +169,74 @@ INLINE void prefetch(const uint8_t *at, int n_bytes)
     for (int i = 0; i < n_bytes; i += PANEL_LINE) _mm_prefetch((const char *)at + PREFETCH_BYTES + i, _MM_HINT_T0);
 }
 
-/* Adds n_blocks blocks from block i_block on to acc, of token rows row .. row+n-1. */
-INLINE void group_product(__m256 acc[MAX_TILE], const uint8_t *at, const struct scales *scales, const struct acts *a,
-                          int row, int i_block, int n_blocks, enum quant type, int n, bool first_time)
+/* What the offset has added to both 16-bit lanes of each sum: of a block, or of the 16 k of a part of it. */
+INLINE __m256i offset_of(const int16_t *pair, int part, enum quant type)
 {
-    size_t n_all = (size_t)(a->n_in / BLOCK);
-    for (int i = 0; i < n_blocks; i++, at += panel_block_bytes(type)) {
-        if (first_time) prefetch(at, panel_block_bytes(type));
-        size_t b = (size_t)row * n_all + (size_t)(i_block + i);
-        const int8_t *q = a->q + b * BLOCK;
-        const int32_t *sum = a->sum + 2 * b;
-        const float *s = a->s + b, *u = a->u + b;
-        __m256i isum[2][MAX_TILE];
-        if (type == QUANT_Q6_K) {
-            dots(isum[0], at, q, n_all * BLOCK, 0, 4, type, n);
-            dots(isum[1], at, q, n_all * BLOCK, 4, 8, type, n);
-        } else {
-            dots(isum[0], at, q, n_all * BLOCK, 0, 8, type, n);
-        }
+    int32_t both[2];
+    __builtin_memcpy(both, pair, sizeof both);
+    if (type == QUANT_Q6_K) return _mm256_slli_epi16(_mm256_set1_epi32(both[part]), 5);
+    return _mm256_slli_epi16(_mm256_add_epi16(_mm256_set1_epi32(both[0]), _mm256_set1_epi32(both[1])), 4);
+}
+
+/* Adds block i of a group to acc[r], or where scales are 16 wide one half of it, for n token rows; i_block is the first
+ * row's among all blocks of `a`. */
+INLINE void part_product(__m256 acc[MAX_TILE][2], const uint8_t *at, const struct scales *scales, int i, int part,
+                         const struct acts *a, size_t i_block, enum quant type, int n)
+{
+    size_t ld = (size_t)(a->n_in / BLOCK); /* blocks of a row */
+    int n_parts = type == QUANT_Q6_K ? 2 : 1, n_quads = PANEL_QUADS / n_parts;
+    const int16_t *pair = a->pair + 4 * i_block;
+    const float *s = a->s + i_block, *u = a->u + i_block;
+    __m256i sum[MAX_TILE][2];
+    dots(sum, at, a->q + i_block * BLOCK, ld * BLOCK, part * n_quads, (part + 1) * n_quads, type, n);
 #pragma GCC unroll 8
-        for (int r = 0; r < n; r++, sum += 2 * n_all, s += n_all, u += n_all) {
-            if (type == QUANT_Q6_K) {
-                acc[r] = step(acc[r], scales->s[2 * i], *s, take_off(isum[0][r], sum[0], 5));
-                acc[r] = step(acc[r], scales->s[2 * i + 1], *s, take_off(isum[1][r], sum[1], 5));
-            } else if (type == QUANT_Q5_0) {
-                acc[r] = step(acc[r], scales->s[i], *s, take_off(isum[0][r], sum[0] + sum[1], 4));
-            } else {
-                acc[r] = step(acc[r], scales->s[i], *s, isum[0][r]);
-                if (type != QUANT_Q8_0) acc[r] = _mm256_fmadd_ps(scales->m[i], _mm256_set1_ps(*u), acc[r]);
-            }
+    for (int r = 0; r < n; r++, pair += 4 * ld, s += ld, u += ld) {
+        __m256 s_x = _mm256_set1_ps(*s), u_x = _mm256_set1_ps(*u);
+        __m256i offset = offset_of(pair, part, type);
+        for (int half = 0; half < 2; half++) {
+            __m256i dot = sum[r][half];
+            if (type == QUANT_Q6_K || type == QUANT_Q5_0) dot = _mm256_sub_epi16(dot, offset);
+            if (type != QUANT_Q8_0) dot = _mm256_madd_epi16(dot, _mm256_set1_epi16(1));
+            __m256 s_all = _mm256_mul_ps(s_x, scales->s[n_parts * i + part][half]);
+            __m256 to = _mm256_fmadd_ps(s_all, _mm256_cvtepi32_ps(dot), acc[r][half]);
+            if (type == QUANT_Q4_1 || type == QUANT_Q4_K) to = _mm256_fmadd_ps(scales->m[i][half], u_x, to);
+            acc[r][half] = to;
         }
     }
+}
+
+INLINE void block_product(__m256 acc[MAX_TILE][2], const uint8_t *at, const struct scales *scales, int i,
+                          const struct acts *a, size_t i_block, enum quant type, int n)
+{
+    part_product(acc, at, scales, i, 0, a, i_block, type, n);
+    if (type == QUANT_Q6_K) part_product(acc, at, scales, i, 1, a, i_block, type, n);
 }
 
 INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row, enum quant type,
                     int n)
 {
-    const uint8_t *front = panel, *group = panel + panel_front_bytes(type, a->n_in);
-    __m256 acc[2][MAX_ROWS];
-    int tile = n > MAX_TILE ? (n + 1) / 2 : n;
-    for (int r = 0; r < n; r++) acc[0][r] = acc[1][r] = _mm256_setzero_ps();
-    for (int b = 0; b < a->n_in / BLOCK; b += PANEL_GROUP) {
-        int n_blocks = a->n_in / BLOCK - b < PANEL_GROUP ? a->n_in / BLOCK - b : PANEL_GROUP;
-        const uint8_t *at = group + panel_head_bytes(type, n_blocks);
-        prefetch(group, panel_head_bytes(type, PANEL_GROUP));
-        for (int half = 0; half < 2; half++) {
-            struct scales scales;
-            scales_read(&scales, group, front, n_blocks, half, type);
-            group_product(acc[half], at + 32 * half, &scales, a, row, b, n_blocks, type, tile, half == 0);
+    const uint8_t *front = panel, *at = panel + panel_front_bytes(type, a->n_in);
+    int n_blocks = a->n_in / BLOCK, tile = n > MAX_TILE ? (n + 1) / 2 : n;
+    __m256 held[MAX_ROWS][2], (*acc)[2] = held;
+    if (n > ROWS_HELD) __asm__ volatile("" : "+r"(acc)); /* anywhere in memory, for all that the compiler knows */
+    for (int r = 0; r < n; r++) acc[r][0] = acc[r][1] = _mm256_setzero_ps();
+    for (int b = 0; b < n_blocks; b += PANEL_GROUP, front += PANEL * 2) {
+        int n_here = n_blocks - b < PANEL_GROUP ? n_blocks - b : PANEL_GROUP;
+        struct scales scales;
+        scales_read(&scales, at, front, n_here, type);
+        prefetch(at, panel_head_bytes(type, PANEL_GROUP));
+        at += panel_head_bytes(type, n_here);
+        for (int i = 0; i < n_here; i++, at += panel_block_bytes(type)) {
+            size_t i_block = (size_t)row * (size_t)n_blocks + (size_t)(b + i);
+            prefetch(at, panel_block_bytes(type));
+            block_product(acc, at, &scales, i, a, i_block, type, tile);
             if (n > tile)
-                group_product(acc[half] + tile, at + 32 * half, &scales, a, row + tile, b, n_blocks, type, n - tile,
-                              false);
+                block_product(acc + tile, at, &scales, i, a, i_block + (size_t)tile * (size_t)n_blocks, type, n - tile);
+            if (n > ROWS_HELD) __asm__ volatile("" ::: "memory"); /* no second copy of them in registers */
         }
-        group += panel_group_bytes(type);
-        front += PANEL * 2;
     }
     for (int r = 0; r < n; r++)
-        for (int half = 0; half < 2; half++) _mm256_storeu_ps(out + (size_t)r * ld_out + 8 * half, acc[half][r]);
+        for (int half = 0; half < 2; half++) _mm256_storeu_ps(out + (size_t)r * ld_out + 8 * half, acc[r][half]);
 }
 
 INLINE void product_floats(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row,

@@ -59,27 +59,31 @@ static int first_not_finite(const float *x, int n)
     return -1;
 }
 
-/* 16 quotients, rounded to even; how many units the block holds in all. */
-INLINE int quantize_half(int8_t *q, __m512 x, __m512 s)
+/* 16 quotients, rounded to even, and their sums. */
+INLINE int quantize_half(int8_t *q, int16_t pair[2], __m512 x, __m512 s)
 {
     __m512i v = _mm512_cvtps_epi32(_mm512_div_ps(x, s));
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(v));
-    return _mm512_reduce_add_epi32(v);
+    int sum = _mm512_reduce_add_epi32(v), low = _mm512_mask_reduce_add_epi32(0x3333, v);
+    pair[0] = (int16_t)low;
+    pair[1] = (int16_t)(sum - low);
+    return sum;
 }
 
-static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], const float *x)
+static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], int16_t pair[4], const float *x)
 {
     __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + LANES);
     float m = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
     if (!(m >= 0x1p-100f)) { /* as if it were all zero: m / 127 stays a normal number */
         memset(q, 0, BLOCK);
         sum[0] = sum[1] = 0;
+        memset(pair, 0, 4 * sizeof *pair);
         *s = *u = 0.0f;
         return;
     }
     *s = m / 127.0f;
-    sum[0] = quantize_half(q, low, _mm512_set1_ps(*s));
-    sum[1] = quantize_half(q + LANES, high, _mm512_set1_ps(*s));
+    sum[0] = quantize_half(q, pair, low, _mm512_set1_ps(*s));
+    sum[1] = quantize_half(q + LANES, pair + 2, high, _mm512_set1_ps(*s));
     *u = *s * (float)(sum[0] + sum[1]);
 }
 
@@ -91,7 +95,7 @@ int avx512_quantize(struct acts *a, int i_row, const float *x)
     if (!a->q) return -1;
     size_t at = (size_t)i_row * (size_t)(n / BLOCK);
     for (int i = 0; i < n / BLOCK; i++, at++)
-        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, x + i * BLOCK);
+        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, a->pair + 4 * at, x + i * BLOCK);
     return -1;
 }
 
@@ -326,8 +330,8 @@ static void chunk_merge(float *out, struct softmax *all, const float *o, struct 
     }
 }
 
-void avx512_attention(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
-                      float *scratch)
+static void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
+                   float *scratch)
 {
     float *o = scratch + ATTN_CHUNK;
     struct softmax all = {0};
@@ -345,6 +349,12 @@ void avx512_attention(float *out, const float *q, const uint16_t *k, const uint1
         __m512 v_i = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, out + i), _mm512_set1_ps(all.sum));
         _mm512_mask_storeu_ps(out + i, mask, v_i);
     }
+}
+
+void avx512_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
+                      int n_pos, int d, float *scratch)
+{
+    for (int h = 0; h < n_heads; h++) attend(out + h * d, q + h * d, k, v, ld, n_pos, d, scratch);
 }
 
 /* ---- head ---- */

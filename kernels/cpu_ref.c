@@ -222,7 +222,7 @@ static int first_not_finite(const float *x, int n)
     return -1;
 }
 
-static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], const float *x)
+static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], int16_t pair[4], const float *x)
 {
     float m = 0.0f;
     for (int i = 0; i < BLOCK; i++) {
@@ -231,9 +231,11 @@ static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], 
     }
     *s = m >= TINY ? m / 127.0f : 0.0f;
     sum[0] = sum[1] = 0;
+    memset(pair, 0, 4 * sizeof *pair);
     for (int i = 0; i < BLOCK; i++) {
         q[i] = *s > 0.0f ? (int8_t)rintf(x[i] / *s) : 0;
         sum[i / 16] += q[i];
+        pair[i / 16 * 2 + i % 4 / 2] += q[i];
     }
     *u = *s * (float)(sum[0] + sum[1]);
 }
@@ -247,7 +249,7 @@ static int ref_quantize(struct acts *a, int i_row, const float *x)
     assert(n % BLOCK == 0);
     for (int i = 0; i < n / BLOCK; i++) {
         size_t at = (size_t)i_row * (size_t)(n / BLOCK) + (size_t)i;
-        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, x + i * BLOCK);
+        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, a->pair + 4 * at, x + i * BLOCK);
     }
     return -1;
 }
@@ -378,8 +380,8 @@ static void chunk_merge(float *out, struct softmax *all, const float *o, struct 
     }
 }
 
-static void ref_attention(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
-                          float *scratch)
+static void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
+                   float *scratch)
 {
     float *score = scratch, *o = scratch + ATTN_CHUNK;
     struct softmax all = {0};
@@ -397,6 +399,12 @@ static void ref_attention(float *out, const float *q, const uint16_t *k, const u
         }
     }
     for (int i = 0; i < d; i++) out[i] /= all.sum;
+}
+
+static void ref_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
+                          int n_pos, int d, float *scratch)
+{
+    for (int h = 0; h < n_heads; h++) attend(out + h * d, q + h * d, k, v, ld, n_pos, d, scratch);
 }
 
 /* ---- head ---- */

@@ -159,7 +159,8 @@ static void test_products(struct test *t, const struct kernels *k)
     float x[TEST_ROWS * TEST_IN], s[TEST_ROWS * TEST_IN / 32], u[TEST_ROWS * TEST_IN / 32], out[TEST_ROWS * PANEL],
         embedding[TEST_IN];
     int32_t sum[TEST_ROWS * TEST_IN / 16];
-    struct acts a = {.n_in = TEST_IN, .x = x, .q = q, .s = s, .u = u, .sum = sum};
+    int16_t pair[TEST_ROWS * TEST_IN / 8];
+    struct acts a = {.n_in = TEST_IN, .x = x, .q = q, .s = s, .u = u, .sum = sum, .pair = pair};
     for (int r = 0; r < TEST_ROWS; r++) {
         float from[TEST_IN];
         test_floats(t, from, TEST_IN);
@@ -216,7 +217,8 @@ static void test_elementwise(struct test *t, const struct kernels *k)
 
 static void test_attention(struct test *t, const struct kernels *k)
 {
-    float x[TEST_D], out[TEST_D], scratch[ATTN_CHUNK + TEST_D], logits[200];
+    enum { HEADS = 3, D = 16 }; /* what fits a vector, and more heads than one */
+    float x[TEST_D * HEADS], out[TEST_D * HEADS], scratch[(ATTN_CHUNK + TEST_D) * HEADS], logits[200];
     uint16_t keys[TEST_POS * TEST_D], values[TEST_POS * TEST_D];
     for (int i = 0; i < TEST_POS; i++) {
         test_floats(t, x, TEST_D);
@@ -224,10 +226,12 @@ static void test_attention(struct test *t, const struct kernels *k)
         test_floats(t, x, TEST_D);
         k->to_f16(values + i * TEST_D, x, TEST_D);
     }
-    test_floats(t, x, TEST_D);
-    for (int i = 0; i < TEST_D; i++) x[i] *= 0x1p-10f; /* scores of about 1: many positions count */
-    k->attention(out, x, keys, values, TEST_D, TEST_POS, TEST_D, scratch);
+    test_floats(t, x, TEST_D * HEADS);
+    for (int i = 0; i < TEST_D * HEADS; i++) x[i] *= 0x1p-10f; /* scores of about 1: many positions count */
+    k->attention(out, x, HEADS, keys, values, TEST_D, TEST_POS, TEST_D, scratch);
     test_hash(t, out, sizeof out);
+    k->attention(out, x, HEADS, keys, values, TEST_D, TEST_POS, D, scratch);
+    test_hash(t, out, D * HEADS * sizeof *out);
     test_floats(t, logits, 200);
     for (int i = 0; i < 200; i++) logits[i] *= 0.125f;
     struct head_part a = k->head(logits, 0, 199), b = k->head(logits, HEAD_CHUNK, 17), m = head_merge(a, b);

@@ -43,14 +43,15 @@ struct weights {
     uint8_t *panels;    /* [ceil(n_out/16), panel_bytes], 64-byte aligned; whoever made it owns it */
 };
 
-/* Token rows made ready for a product (ARITHMETIC.md, Products). Float weights read x, all others q, s, u and sum. */
+/* Token rows made ready for a product (ARITHMETIC.md, Products). Float weights read x, all others q, s, u and sums. */
 struct acts {
     int n_in;
-    float *x;     /* [n_rows, n_in]; filled by quantize only where not NULL */
-    int8_t *q;    /* [n_rows, n_in], 64-byte aligned; NULL where only float weights read these rows */
-    float *s;     /* [n_rows, n_in/32]  scale of a block */
-    float *u;     /* [n_rows, n_in/32]  s * (sum of the block's q), rounded once */
-    int32_t *sum; /* [n_rows, n_in/16]  sums of 16 q */
+    float *x;      /* [n_rows, n_in]; filled by quantize only where not NULL */
+    int8_t *q;     /* [n_rows, n_in], 64-byte aligned; NULL where only float weights read these rows */
+    float *s;      /* [n_rows, n_in/32]  scale of a block */
+    float *u;      /* [n_rows, n_in/32]  s * (sum of the block's q), rounded once */
+    int32_t *sum;  /* [n_rows, n_in/16]  sums of 16 q */
+    int16_t *pair; /* [n_rows, n_in/16, 2]  of those with k%4 < 2, and of the others; for paths that add in 16 bits */
 };
 
 /* One chunk of the head: (max, smallest id of it, sum of exp(l - max)). */
@@ -90,10 +91,11 @@ struct kernels {
     void (*rope)(float *x, const float *cs, int n_heads, int d, bool neox);
     /* F32 -> F16, ties to even. */
     void (*to_f16)(uint16_t *out, const float *x, int n);
-    /* One query head of one row over positions 0 .. n_pos-1, in chunks (ARITHMETIC.md, Attention). q[d] is scaled
-     * already; k and v step by ld elements a position. scratch: ATTN_CHUNK + d floats. */
-    void (*attention)(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
-                      float *scratch);
+    /* Query heads of one row that share a KV head, over positions 0 .. n_pos-1, in chunks (ARITHMETIC.md, Attention).
+     * q[n_heads, d] is scaled already; k and v step by ld elements a position. out[n_heads, d]. scratch: n_heads *
+     * (ATTN_CHUNK + d) floats. */
+    void (*attention)(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
+                      int n_pos, int d, float *scratch);
     /* Reduces logits[n] of ids first .. first+n-1, n <= HEAD_CHUNK, first a multiple of HEAD_CHUNK. */
     struct head_part (*head)(const float *logits, int32_t first, int n);
 };

@@ -29,6 +29,7 @@ struct fixture { /* one panel of random rows, the last two of them zero, and row
     struct acts a;
     float x[N_ROWS * N_IN], s[N_ROWS * N_IN / 32], u[N_ROWS * N_IN / 32];
     int32_t sum[N_ROWS * N_IN / 16];
+    int16_t pair[N_ROWS * N_IN / 8];
     int8_t q[N_ROWS * N_IN];
 };
 
@@ -45,7 +46,7 @@ static void fixture_init(struct fixture *f, enum quant type)
     f->w = (struct weights){type, N_IN, PANEL - 2, kernels_ref.panel_bytes(type, N_IN), NULL};
     f->w.panels = f->panel = hard_alloc(f->w.panel_bytes);
     kernels_ref.pack(f->panel, rows, type, N_IN);
-    f->a = (struct acts){.n_in = N_IN, .x = f->x, .q = f->q, .s = f->s, .u = f->u, .sum = f->sum};
+    f->a = (struct acts){.n_in = N_IN, .x = f->x, .q = f->q, .s = f->s, .u = f->u, .sum = f->sum, .pair = f->pair};
     for (int r = 0; r < N_ROWS; r++) {
         float x[N_IN];
         hard_row(&h, x, N_IN);
@@ -108,16 +109,18 @@ static void quants_are_the_nearest(void **state)
     fixture_init(&f, QUANT_Q8_0);
     for (int b = 0; b < N_ROWS * N_IN / 32; b++) {
         float max = 0;
-        int sum[2] = {0, 0};
+        int sum[2] = {0, 0}, pair[4] = {0};
         for (int i = 32 * b; i < 32 * b + 32; i++) {
             if (fabsf(f.x[i]) > max) max = fabsf(f.x[i]);
             near(f.q[i] * (double)f.s[b], f.x[i], max < 0x1p-100f ? max : f.s[b] * 0.500001, "quant", i);
             sum[i / 16 % 2] += f.q[i];
+            pair[i / 16 % 2 * 2 + i % 4 / 2] += f.q[i];
         }
         assert_true(f.s[b] == (max < 0x1p-100f ? 0.0f : max / 127.0f));
         assert_true(f.u[b] == f.s[b] * (float)(sum[0] + sum[1]));
         assert_int_equal(f.sum[2 * b], sum[0]);
         assert_int_equal(f.sum[2 * b + 1], sum[1]);
+        for (int i = 0; i < 4; i++) assert_int_equal(f.pair[4 * b + i], pair[i]);
     }
     fixture_free(&f);
 }
@@ -226,7 +229,7 @@ static void attention_is_a_softmax(void **state)
             max = fmax(max, weights[p]);
         }
         for (int p = 0; p < n; p++) sum += weights[p] = exp(weights[p] - max);
-        kernels_ref.attention(out, q, k16, v16, D, n, D, scratch);
+        kernels_ref.attention(out, q, 1, k16, v16, D, n, D, scratch);
         for (int i = 0; i < D; i++) {
             double want = 0;
             for (int p = 0; p < n; p++) want += weights[p] / sum * values[p * D + i];

@@ -77,8 +77,9 @@ static bool acts_open(struct acts *a, const struct kernels *k, int n_in, int n_r
                        .q = alloc(n),
                        .s = alloc(n / BLOCK * sizeof(float)),
                        .u = alloc(n / BLOCK * sizeof(float)),
-                       .sum = alloc(n / 16 * sizeof(int32_t))};
-    bool ok = x && a->q && a->s && a->u && a->sum;
+                       .sum = alloc(n / 16 * sizeof(int32_t)),
+                       .pair = alloc(n / 8 * sizeof(int16_t))};
+    bool ok = x && a->q && a->s && a->u && a->sum && a->pair;
     for (int r = 0; ok && r < n_rows; r++) {
         for (int i = 0; i < n_in; i++) x[i] = (float)(int32_t)(random = random * 1664525 + 1013904223) * 0x1p-31f;
         k->quantize(a, r, x);
@@ -93,6 +94,7 @@ static void acts_close(struct acts *a)
     free(a->s);
     free(a->u);
     free(a->sum);
+    free(a->pair);
     *a = (struct acts){0};
 }
 

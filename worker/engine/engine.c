@@ -88,7 +88,8 @@ static bool acts_init(struct acts *a, const struct model *m, size_t n_rows, int 
     if (m->any_float && !floats(&a->x, n_rows * n)) return false;
     if (!m->any_quant || n_in % BLOCK) return true;
     return (a->q = aligned(n_rows * n)) && floats(&a->s, n_rows * n / BLOCK) && floats(&a->u, n_rows * n / BLOCK) &&
-           (a->sum = aligned(n_rows * n / 16 * sizeof *a->sum));
+           (a->sum = aligned(n_rows * n / 16 * sizeof *a->sum)) &&
+           (a->pair = aligned(n_rows * n / 8 * sizeof *a->pair));
 }
 
 static void acts_free(struct acts *a)
@@ -98,6 +99,7 @@ static void acts_free(struct acts *a)
     free(a->s);
     free(a->u);
     free(a->sum);
+    free(a->pair);
 }
 
 static size_t padded(int n)
@@ -108,7 +110,8 @@ static size_t padded(int n)
 static bool scratch_init(struct scratch *s, const struct model *m, int max_rows)
 {
     int row = m->shape.n_embd > m->shape.n_ff ? m->shape.n_embd : m->shape.n_ff;
-    return floats(&s->row, padded(row)) && floats(&s->attn, (size_t)(ATTN_CHUNK + m->shape.d_head)) &&
+    int group = m->shape.n_head / m->shape.n_head_kv;
+    return floats(&s->row, padded(row)) && floats(&s->attn, (size_t)(group * (ATTN_CHUNK + m->shape.d_head))) &&
            (!model_last(m) ||
             (floats(&s->logits, HEAD_ROWS * HEAD_CHUNK) && (s->pick = calloc((size_t)max_rows, sizeof *s->pick))));
 }

@@ -58,16 +58,41 @@ static void place_row(struct engine *e, const struct block *b, int cache, int i_
     }
 }
 
-static void attend(struct engine *e, int cache, int i_row, int i_head, float *scratch)
+/* Query heads [from, to) of the model, which share a KV head. */
+static void attend(struct engine *e, int cache, int i_row, int from, int to, float *scratch)
 {
     const struct engine_row *row = &e->rows[i_row];
     const struct model *m = &e->model;
-    int d = m->shape.d_head, head = m->heads_from[m->share.shard] + i_head;
-    int kv_head = head / (m->shape.n_head / m->shape.n_head_kv) - m->kv_from;
+    int d = m->shape.d_head, kv_head = from / (m->shape.n_head / m->shape.n_head_kv) - m->kv_from;
     size_t at = kv_at(&e->kv, cache, row->slot, kv_head);
-    e->k->attention(e->attn_out + (size_t)i_row * e->ld_attn + (size_t)(head * d),
-                    e->q + (size_t)i_row * e->ld_q + (size_t)(i_head * d), e->kv.k + at, e->kv.v + at, (size_t)d,
-                    row->pos + 1, d, scratch);
+    float *out = e->attn_out + (size_t)i_row * e->ld_attn + (size_t)(from * d);
+    const float *q = e->q + (size_t)i_row * e->ld_q + (size_t)((from - m->heads_from[m->share.shard]) * d);
+    e->k->attention(out, q, to - from, e->kv.k + at, e->kv.v + at, (size_t)d, row->pos + 1, d, scratch);
+}
+
+/* Into how many parts the query heads of a KV head are cut, so that threads get like shares: few, for what is read of a
+ * KV head serves all heads of a part. */
+static int head_parts(int n_items, int group, int n_threads)
+{
+    enum { EVEN = 4 }; /* items a thread, with which one more or less does not matter */
+    for (int parts = 1; parts < group; parts++)
+        if (group % parts == 0 && (n_items * parts % n_threads == 0 || n_items * parts >= EVEN * n_threads))
+            return parts;
+    return group;
+}
+
+/* The heads of all rows, dealt out like cards: later rows see more positions. */
+static void attend_all(struct engine *e, int cache, int t)
+{
+    const struct model *m = &e->model;
+    int n_kv = m->kv_to - m->kv_from, group = m->shape.n_head / m->shape.n_head_kv;
+    int parts = head_parts(e->n_rows * n_kv, group, e->n_threads), size = group / parts;
+    for (int i = t; i < e->n_rows * n_kv * parts; i += e->n_threads) {
+        int from = (m->kv_from * parts + i % (n_kv * parts)) * size, to = from + size;
+        if (from < m->heads_from[m->share.shard]) from = m->heads_from[m->share.shard];
+        if (to > m->heads_from[m->share.shard + 1]) to = m->heads_from[m->share.shard + 1];
+        if (from < to) attend(e, cache, i / (n_kv * parts), from, to, e->scratch[t].attn);
+    }
 }
 
 /* x += step * y for this thread's rows, then the norm of x, ready for the next product. Either half may be absent. */
@@ -100,7 +125,7 @@ static void quantize_rows(struct engine *e, int t, struct acts *a, const float *
 static void attention(struct engine *e, const struct block *b, int cache, int i_entry, int t)
 {
     const struct model *m = &e->model;
-    int d = m->shape.d_head, shard = m->share.shard, n_heads = b->q.n_out / d, from, to, gather_from[MAX_SHARDS + 1];
+    int d = m->shape.d_head, shard = m->share.shard, from, to, gather_from[MAX_SHARDS + 1];
     product(e, t, e->q, e->ld_q, &b->q, &e->norm);
     product(e, t, e->k_new, e->ld_kv, &b->k, &e->norm);
     product(e, t, e->v_new, e->ld_kv, &b->v, &e->norm);
@@ -110,9 +135,7 @@ static void attention(struct engine *e, const struct block *b, int cache, int i_
     for (int i = from; i < to; i++) place_row(e, b, cache, i);
     pool_barrier(e->pool);
 
-    /* Later rows see more positions: deal heads out like cards. */
-    for (int i = t; i < e->n_rows * n_heads; i += e->n_threads)
-        attend(e, cache, i / n_heads, i % n_heads, e->scratch[t].attn);
+    attend_all(e, cache, t);
     pool_barrier(e->pool);
 
     for (int i = 0; i <= m->share.n_shards; i++) gather_from[i] = m->heads_from[i] * d;

@@ -87,6 +87,7 @@ static struct acts acts_from(const struct acts *a, int from)
     out.s += i * (n / BLOCK);
     out.u += i * (n / BLOCK);
     out.sum += i * (n / 16);
+    out.pair += i * (n / 8);
     return out;
 }
 

@@ -17,7 +17,7 @@ struct pick { /* the greatest key of a row that samples from all ids */
 
 struct scratch {       /* of one thread */
     float *row;        /* [max(n_embd, n_ff) + PANEL] */
-    float *attn;       /* [ATTN_CHUNK + d_head] */
+    float *attn;       /* [query heads of a KV head, ATTN_CHUNK + d_head] */
     float *logits;     /* [HEAD_ROWS, HEAD_CHUNK], last stage */
     struct top *best;  /* [n_wanted, n_best], logits in place of lp: best first, of this thread's chunks */
     struct pick *pick; /* [max_rows] */
