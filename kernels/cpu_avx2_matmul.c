@@ -2,8 +2,8 @@
  *
  * vpmaddubsw multiplies unsigned weights with signed activations and adds pairs in 16 bits, saturating: 63 * 254 = 16002
  * fits, 255 * 254 does not, so Q8_0 moves the sign to q, 128 * 254 = 32512. Further sums in 16 bits may wrap on the way
- * if what is left at the end fits (|q| <= 127): a lane has 16 products of a block, 15 * 127 * 16 = 30480; Q5_0 less its
- * offset 16 * 127 * 16 = 32512; Q6_K less its offset, of the 16 k of a scale, 32 * 127 * 8 = 32512.
+ * if what is left at the end fits (|q| <= 127): a lane has 16 products of a block, with 4 bits 15 * 127 * 16 = 30480;
+ * 5 bits less 16 each, 16 * 127 * 16 = 32512; 6 bits less 32, of the 16 k of a scale, 32 * 127 * 8 = 32512.
  *
  * Row counts are compile-time constants. Sixteen registers hold the sums of both halves of four rows, for which one
  * broadcast of activations then serves; the accumulators of more than two rows wait in L1.
@@ -28,7 +28,7 @@ enum {
 /* ---- scales of a group, by half ---- */
 
 struct scales {
-    __m256 s[2 * PANEL_GROUP][2]; /* a block; Q6_K: 16 k */
+    __m256 s[2 * PANEL_GROUP][2]; /* a block; HEAD_BYTES: 16 k */
     __m256 m[PANEL_GROUP][2];
 };
 
@@ -59,7 +59,7 @@ INLINE __m256 byte_of(__m256i v, int i)
     return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(v, 8 * i), _mm256_set1_epi32(255)));
 }
 
-INLINE void scales_q4_k(struct scales *to, const uint8_t *head, int half)
+INLINE void scales_six_bits(struct scales *to, const uint8_t *head, int half)
 {
     __m256 d = load_f16(head + 16 * half), dmin = load_f16(head + 32 + 16 * half), sign = _mm256_set1_ps(-0.0f);
     __m256i l[3];
@@ -72,7 +72,7 @@ INLINE void scales_q4_k(struct scales *to, const uint8_t *head, int half)
     }
 }
 
-INLINE void scales_q6_k(struct scales *to, const uint8_t *head, const uint8_t *front, int half)
+INLINE void scales_bytes(struct scales *to, const uint8_t *head, const uint8_t *front, int half)
 {
     __m256 d = load_f16(front + 16 * half);
     for (int i = 0; i < 2 * PANEL_GROUP; i++) {
@@ -84,15 +84,18 @@ INLINE void scales_q6_k(struct scales *to, const uint8_t *head, const uint8_t *f
 INLINE void scales_half(struct scales *to, const uint8_t *head, const uint8_t *front, int n_blocks, int half,
                         enum quant type)
 {
-    if (type == QUANT_Q4_K) scales_q4_k(to, head, half);
-    if (type == QUANT_Q6_K) scales_q6_k(to, head, front, half);
-    if (type == QUANT_Q5_0 || type == QUANT_Q8_0)
+    switch (panel_format(type).head) {
+    case HEAD_SIX_BITS: scales_six_bits(to, head, half); return;
+    case HEAD_BYTES: scales_bytes(to, head, front, half); return;
+    case HEAD_D:
         for (int i = 0; i < n_blocks; i++) to->s[i][half] = load_f16(head + PANEL * 2 * i + 16 * half);
-    if (type == QUANT_Q4_1)
+        return;
+    case HEAD_D_M:
         for (int i = 0; i < n_blocks; i++) {
             to->s[i][half] = load_f16(head + PANEL * 4 * i + 16 * half);
             to->m[i][half] = load_f16(head + PANEL * 4 * i + PANEL * 2 + 16 * half);
         }
+    }
 }
 
 INLINE void scales_read(struct scales *to, const uint8_t *head, const uint8_t *front, int n_blocks, enum quant type)
@@ -102,17 +105,17 @@ INLINE void scales_read(struct scales *to, const uint8_t *head, const uint8_t *f
 
 /* ---- values of a block ---- */
 
-/* Quad j, read from the lines that hold it. */
-INLINE __m256i quad_weights(const uint8_t *at, int j, enum quant type)
+/* Quad j, read from the lines that hold it. 8 bits: signed. */
+INLINE __m256i quad_weights(const uint8_t *at, int j, int n_bits)
 {
 #define LINE(i) load(at + PANEL_LINE * (i))
-    switch (type) {
-    case QUANT_Q5_0:
+    switch (n_bits) {
+    case 5:
         if (j < 5) return bits(LINE(j), 0, 31);
         if (j < 7) return _mm256_or_si256(bits(LINE(2 * j - 10), 5, 7), bits(LINE(2 * j - 9), 3, 24));
         return or3(bits(LINE(4), 5, 7), bits(LINE(1), 2, 8), bits(LINE(3), 1, 16));
-    case QUANT_Q8_0: return _mm256_xor_si256(LINE(j), _mm256_set1_epi8((char)0x80)); /* signed */
-    case QUANT_Q6_K:
+    case 8: return _mm256_xor_si256(LINE(j), _mm256_set1_epi8((char)0x80));
+    case 6:
         if (j % 4 < 3) return bits(LINE(j - j / 4), 0, 63);
         j = j / 4 * 3;
         return or3(bits(LINE(j), 6, 3), bits(LINE(j + 1), 4, 12), bits(LINE(j + 2), 2, 48));
@@ -130,16 +133,16 @@ INLINE __m256i quad(const int8_t *q, int j)
 }
 
 /* sum[r] = sum over quads from .. to-1 of weights times activations, of n rows and both halves; row r's are at q + r *
- * ld_q. 16 bits a lane, Q8_0's 32. A quad goes to all rows before the next: so many independent sums hide each other's
+ * ld_q. 16 bits a lane, of 8-bit weights 32. A quad goes to all rows before the next: so many independent sums hide each other's
  * latencies, and only one quad's weights are held at a time. */
 INLINE void dots(__m256i sum[MAX_TILE][2], const uint8_t *at, const int8_t *q, size_t ld_q, int from, int to,
-                 enum quant type, int n)
+                 int n_bits, int n)
 {
     __m256i w[2];
 #pragma GCC unroll 8
     for (int j = from; j < to; j++) {
         for (int half = 0; half < 2; half++) {
-            w[half] = quad_weights(at + 32 * half, j, type);
+            w[half] = quad_weights(at + 32 * half, j, n_bits);
             IN_ORDER(w[half]);
         }
 #pragma GCC unroll 8
@@ -147,7 +150,7 @@ INLINE void dots(__m256i sum[MAX_TILE][2], const uint8_t *at, const int8_t *q, s
             __m256i x = quad(q + (size_t)r * ld_q, j);
             for (int half = 0; half < 2; half++) {
                 __m256i *to_sum = &sum[r][half];
-                if (type == QUANT_Q8_0) {
+                if (n_bits == 8) {
                     __m256i p = _mm256_maddubs_epi16(_mm256_abs_epi8(w[half]), _mm256_sign_epi8(x, w[half]));
                     p = _mm256_madd_epi16(p, _mm256_set1_epi16(1));
                     *to_sum = j == from ? p : _mm256_add_epi32(*to_sum, p);
@@ -169,13 +172,13 @@ INLINE void prefetch(const uint8_t *at, int n_bytes)
     for (int i = 0; i < n_bytes; i += PANEL_LINE) _mm_prefetch((const char *)at + PREFETCH_BYTES + i, _MM_HINT_T0);
 }
 
-/* What the offset has added to both 16-bit lanes of each sum: of a block, or of the 16 k of a part of it. */
-INLINE __m256i offset_of(const int16_t *pair, int part, enum quant type)
+/* The sums of q that go to both 16-bit lanes of a sum: of a block, or of the 16 k of a part of it. */
+INLINE __m256i pair_sums(const int16_t *pair, int part, int n_parts)
 {
     int32_t both[2];
     __builtin_memcpy(both, pair, sizeof both);
-    if (type == QUANT_Q6_K) return _mm256_slli_epi16(_mm256_set1_epi32(both[part]), 5);
-    return _mm256_slli_epi16(_mm256_add_epi16(_mm256_set1_epi32(both[0]), _mm256_set1_epi32(both[1])), 4);
+    if (n_parts == 2) return _mm256_set1_epi32(both[part]);
+    return _mm256_add_epi16(_mm256_set1_epi32(both[0]), _mm256_set1_epi32(both[1]));
 }
 
 /* Adds block i of a group to acc[r], or where scales are 16 wide one half of it, for n token rows; i_block is the first
@@ -184,22 +187,26 @@ INLINE void part_product(__m256 acc[MAX_TILE][2], const uint8_t *at, const struc
                          const struct acts *a, size_t i_block, enum quant type, int n)
 {
     size_t ld = (size_t)(a->n_in / BLOCK); /* blocks of a row */
-    int n_parts = type == QUANT_Q6_K ? 2 : 1, n_quads = PANEL_QUADS / n_parts;
+    const struct panel_format f = panel_format(type);
+    int n_parts = f.head == HEAD_BYTES ? 2 : 1, n_quads = PANEL_QUADS / n_parts;
+    /* Half of what n bits hold is taken off each weight: the offset, or what would not fit 16 bits. */
+    bool takes_off = f.bits < 8 && (f.offset || f.bits == 5), gives_back = takes_off && !f.offset;
     const int16_t *pair = a->pair + 4 * i_block;
     const float *s = a->s + i_block, *u = a->u + i_block;
     __m256i sum[MAX_TILE][2];
-    dots(sum, at, a->q + i_block * BLOCK, ld * BLOCK, part * n_quads, (part + 1) * n_quads, type, n);
+    dots(sum, at, a->q + i_block * BLOCK, ld * BLOCK, part * n_quads, (part + 1) * n_quads, f.bits, n);
 #pragma GCC unroll 8
     for (int r = 0; r < n; r++, pair += 4 * ld, s += ld, u += ld) {
         __m256 s_x = _mm256_set1_ps(*s), u_x = _mm256_set1_ps(*u);
-        __m256i offset = offset_of(pair, part, type);
+        __m256i sums = pair_sums(pair, part, n_parts), ones = _mm256_set1_epi16(1);
         for (int half = 0; half < 2; half++) {
             __m256i dot = sum[r][half];
-            if (type == QUANT_Q6_K || type == QUANT_Q5_0) dot = _mm256_sub_epi16(dot, offset);
-            if (type != QUANT_Q8_0) dot = _mm256_madd_epi16(dot, _mm256_set1_epi16(1));
+            if (takes_off) dot = _mm256_sub_epi16(dot, _mm256_slli_epi16(sums, f.bits - 1));
+            if (f.bits < 8) dot = _mm256_madd_epi16(dot, ones);
+            if (gives_back) dot = _mm256_add_epi32(dot, _mm256_slli_epi32(_mm256_madd_epi16(sums, ones), f.bits - 1));
             __m256 s_all = _mm256_mul_ps(s_x, scales->s[n_parts * i + part][half]);
             __m256 to = _mm256_fmadd_ps(s_all, _mm256_cvtepi32_ps(dot), acc[r][half]);
-            if (type == QUANT_Q4_1 || type == QUANT_Q4_K) to = _mm256_fmadd_ps(scales->m[i][half], u_x, to);
+            if (panel_has_min(type)) to = _mm256_fmadd_ps(scales->m[i][half], u_x, to);
             acc[r][half] = to;
         }
     }
@@ -209,7 +216,7 @@ INLINE void block_product(__m256 acc[MAX_TILE][2], const uint8_t *at, const stru
                           const struct acts *a, size_t i_block, enum quant type, int n)
 {
     part_product(acc, at, scales, i, 0, a, i_block, type, n);
-    if (type == QUANT_Q6_K) part_product(acc, at, scales, i, 1, a, i_block, type, n);
+    if (panel_format(type).head == HEAD_BYTES) part_product(acc, at, scales, i, 1, a, i_block, type, n);
 }
 
 INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row, enum quant type,
@@ -239,6 +246,15 @@ INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struc
         for (int half = 0; half < 2; half++) _mm256_storeu_ps(out + (size_t)r * ld_out + 8 * half, acc[r][half]);
 }
 
+/* 8 floats from element i of a panel on. */
+INLINE __m256 load_floats(const uint8_t *panel, size_t i, enum quant type)
+{
+    if (type == QUANT_F32) return _mm256_loadu_ps((const float *)panel + i);
+    if (type == QUANT_F16) return load_f16(panel + 2 * i);
+    __m256i upper = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(panel + 2 * i))); /* BF16 */
+    return _mm256_castsi256_ps(_mm256_slli_epi32(upper, 16));
+}
+
 INLINE void product_floats(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row,
                            enum quant type, int n)
 {
@@ -248,7 +264,7 @@ INLINE void product_floats(float *out, size_t ld_out, const uint8_t *panel, cons
     for (int k = 0; k < a->n_in; k++)
         for (int half = 0; half < 2; half++) {
             size_t at = (size_t)k * PANEL + 8 * (size_t)half;
-            __m256 w = type == QUANT_F32 ? _mm256_loadu_ps((const float *)panel + at) : load_f16(panel + 2 * at);
+            __m256 w = load_floats(panel, at, type);
             for (int r = 0; r < n; r++)
                 acc[half][r] = _mm256_fmadd_ps(w, _mm256_set1_ps(x[r * a->n_in + k]), acc[half][r]);
         }
@@ -277,19 +293,28 @@ typedef void product_fn(float *out, size_t ld_out, const uint8_t *panel, const s
 
 PRODUCTS(product_floats, F32)
 PRODUCTS(product_floats, F16)
+PRODUCTS(product_floats, BF16)
+PRODUCTS(product, Q4_0)
 PRODUCTS(product, Q4_1)
 PRODUCTS(product, Q5_0)
+PRODUCTS(product, Q5_1)
 PRODUCTS(product, Q8_0)
 PRODUCTS(product, Q4_K)
+PRODUCTS(product, Q5_K)
 PRODUCTS(product, Q6_K)
 
 void avx2_matmul(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows, int from, int to)
 {
     static product_fn *const *const products[] = {
-        [QUANT_F32] = of_F32,   [QUANT_F16] = of_F16,   [QUANT_Q4_1] = of_Q4_1, [QUANT_Q5_0] = of_Q5_0,
-        [QUANT_Q8_0] = of_Q8_0, [QUANT_Q4_K] = of_Q4_K, [QUANT_Q6_K] = of_Q6_K,
+        [QUANT_F32] = of_F32,   [QUANT_F16] = of_F16,   [QUANT_BF16] = of_BF16, [QUANT_Q4_0] = of_Q4_0,
+        [QUANT_Q4_1] = of_Q4_1, [QUANT_Q5_0] = of_Q5_0, [QUANT_Q5_1] = of_Q5_1, [QUANT_Q8_0] = of_Q8_0,
+        [QUANT_Q4_K] = of_Q4_K, [QUANT_Q5_K] = of_Q5_K, [QUANT_Q6_K] = of_Q6_K, [QUANT_Q3_K] = of_Q6_K,
     };
-    int most = w->type == QUANT_F32 || w->type == QUANT_F16 ? MAX_FLOAT_ROWS : MAX_ROWS;
+    if (!products[w->type]) {
+        kernels_ref.matmul(out, ld_out, w, a, n_rows, from, to);
+        return;
+    }
+    int most = quant_is_float(w->type) ? MAX_FLOAT_ROWS : MAX_ROWS;
     int n_turns = (n_rows + most - 1) / most; /* of like size: nine rows are 4 and 5, not 8 and 1 */
     for (int p = from; p < to; p++)
         for (int t = 0; t < n_turns; t++) {

@@ -43,7 +43,7 @@ INLINE void quads_nibbles(__m512i w[PANEL_QUADS], const uint8_t *at)
     }
 }
 
-INLINE void quads_q5_0(__m512i w[PANEL_QUADS], const uint8_t *at)
+INLINE void quads_fives(__m512i w[PANEL_QUADS], const uint8_t *at)
 {
     const __m512i five = _mm512_set1_epi8(31), three = _mm512_set1_epi8(7), four = _mm512_set1_epi8(15);
     __m512i l[5];
@@ -61,7 +61,7 @@ INLINE void quads_q5_0(__m512i w[PANEL_QUADS], const uint8_t *at)
     w[7] = _mm512_and_si512(bits_select(three, _mm512_srli_epi16(l[4], 5), high), five);
 }
 
-INLINE void quads_q6_k(__m512i w[PANEL_QUADS], const uint8_t *at)
+INLINE void quads_sixes(__m512i w[PANEL_QUADS], const uint8_t *at)
 {
     const __m512i six = _mm512_set1_epi8(63), two = _mm512_set1_epi8(3), four = _mm512_set1_epi8(15);
     UNROLL for (int i = 0; i < 2; i++)
@@ -75,13 +75,12 @@ INLINE void quads_q6_k(__m512i w[PANEL_QUADS], const uint8_t *at)
     }
 }
 
-INLINE void quads_read(__m512i w[PANEL_QUADS], enum quant type, const uint8_t *at)
+INLINE void quads_read(__m512i w[PANEL_QUADS], int bits, const uint8_t *at)
 {
-    switch (type) {
-    case QUANT_Q4_1:
-    case QUANT_Q4_K: quads_nibbles(w, at); break;
-    case QUANT_Q5_0: quads_q5_0(w, at); break;
-    case QUANT_Q6_K: quads_q6_k(w, at); break;
+    switch (bits) {
+    case 4: quads_nibbles(w, at); break;
+    case 5: quads_fives(w, at); break;
+    case 6: quads_sixes(w, at); break;
     default: UNROLL for (int i = 0; i < PANEL_QUADS; i++) w[i] = line_at(at, i);
     }
 }
@@ -89,7 +88,7 @@ INLINE void quads_read(__m512i w[PANEL_QUADS], enum quant type, const uint8_t *a
 /* ---- scales of a group ---- */
 
 struct scales {
-    __m512 w[2 * PANEL_GROUP]; /* s_w, of each block or (Q6_K) of each 16 k */
+    __m512 w[2 * PANEL_GROUP]; /* s_w, of each block or (HEAD_BYTES) of each 16 k */
     __m512 min[PANEL_GROUP];   /* m_w */
 };
 
@@ -98,7 +97,7 @@ INLINE __m512 halfs_at(const uint8_t *at)
     return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(const void *)at));
 }
 
-INLINE void scales_q4_k(struct scales *s, const uint8_t *head)
+INLINE void scales_six_bits(struct scales *s, const uint8_t *head)
 {
     const __m512i six = _mm512_set1_epi32(63), two = _mm512_set1_epi8(3), four = _mm512_set1_epi8(15);
     __m512 d = halfs_at(head), minus_dmin = _mm512_sub_ps(_mm512_setzero_ps(), halfs_at(head + PANEL * 2));
@@ -115,7 +114,7 @@ INLINE void scales_q4_k(struct scales *s, const uint8_t *head)
     }
 }
 
-INLINE void scales_q6_k(struct scales *s, const uint8_t *head, const uint8_t *front)
+INLINE void scales_bytes(struct scales *s, const uint8_t *head, const uint8_t *front)
 {
     __m512 d = halfs_at(front);
     UNROLL for (int i = 0; i < 2 * PANEL_GROUP; i++)
@@ -127,15 +126,16 @@ INLINE void scales_q6_k(struct scales *s, const uint8_t *head, const uint8_t *fr
 
 INLINE void scales_read(struct scales *s, enum quant type, const uint8_t *head, const uint8_t *front, int n_blocks)
 {
-    if (type == QUANT_Q4_K) {
-        scales_q4_k(s, head);
-    } else if (type == QUANT_Q6_K) {
-        scales_q6_k(s, head, front);
-    } else {
-        const int step = type == QUANT_Q4_1 ? PANEL * 4 : PANEL * 2;
+    switch (panel_format(type).head) {
+    case HEAD_SIX_BITS: scales_six_bits(s, head); return;
+    case HEAD_BYTES: scales_bytes(s, head, front); return;
+    case HEAD_D:
+        for (int i = 0; i < n_blocks; i++) s->w[i] = halfs_at(head + PANEL * 2 * i);
+        return;
+    case HEAD_D_M:
         for (int i = 0; i < n_blocks; i++) {
-            s->w[i] = halfs_at(head + step * i);
-            if (type == QUANT_Q4_1) s->min[i] = halfs_at(head + step * i + PANEL * 2);
+            s->w[i] = halfs_at(head + PANEL * 4 * i);
+            s->min[i] = halfs_at(head + PANEL * 4 * i + PANEL * 2);
         }
     }
 }
@@ -169,15 +169,15 @@ INLINE __m512 block_apply(__m512 acc, const __m512i w[PANEL_QUADS], const struct
     const int8_t *q = a->q + i_block * BLOCK;
     const int32_t *sum = a->sum + i_block * 2;
     const __m512 s_x = _mm512_set1_ps(a->s[i_block]);
-    const int offset = panel_offset(type);
-    if (type == QUANT_Q6_K) {
+    const int offset = panel_format(type).offset;
+    if (panel_format(type).head == HEAD_BYTES) {
         __m512i low = dot(w, q, 4, sum, offset), high = dot(w + 4, q + 16, 4, sum + 1, offset);
         acc = _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[2 * i]), _mm512_cvtepi32_ps(low), acc);
         return _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[2 * i + 1]), _mm512_cvtepi32_ps(high), acc);
     }
     __m512i isum = dot(w, q, PANEL_QUADS, sum, offset);
     acc = _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[i]), _mm512_cvtepi32_ps(isum), acc);
-    if (type == QUANT_Q4_1 || type == QUANT_Q4_K) acc = _mm512_fmadd_ps(s->min[i], _mm512_set1_ps(a->u[i_block]), acc);
+    if (panel_has_min(type)) acc = _mm512_fmadd_ps(s->min[i], _mm512_set1_ps(a->u[i_block]), acc);
     return acc;
 }
 
@@ -207,7 +207,7 @@ INLINE void pass_run(const struct pass *p, enum quant type, const int n)
         at += panel_head_bytes(type, n_here);
         for (int i = 0; i < n_here; i++, i_block++, at += panel_block_bytes(type)) {
             __m512i w[PANEL_QUADS];
-            quads_read(w, type, at);
+            quads_read(w, panel_format(type).bits, at);
             prefetch(at + AHEAD_BYTES, panel_block_bytes(type));
             UNROLL for (int r = 0; r < n; r++)
             {
@@ -229,29 +229,46 @@ typedef void pass_fn(const struct pass *p);
     PASS(type, 1)                                                                                                      \
     PASS(type, 2)                                                                                                      \
     PASS(type, 3)                                                                                                      \
-    PASS(type, 4) PASS(type, 5) PASS(type, 6) PASS(type, 7)                                                            \
+    PASS(type, 4)                                                                                                      \
+    PASS(type, 5) PASS(type, 6) PASS(type, 7)                                                                          \
         PASS(type, 8) static pass_fn *const passes_##type[ROWS] = {pass_##type##_1, pass_##type##_2, pass_##type##_3,  \
                                                                    pass_##type##_4, pass_##type##_5, pass_##type##_6,  \
                                                                    pass_##type##_7, pass_##type##_8};
+PASSES(Q4_0)
 PASSES(Q4_1)
 PASSES(Q5_0)
+PASSES(Q5_1)
 PASSES(Q8_0)
 PASSES(Q4_K)
+PASSES(Q5_K)
 PASSES(Q6_K)
 
 static pass_fn *const *passes_of(enum quant type)
 {
     switch (type) {
+    case QUANT_Q4_0: return passes_Q4_0;
     case QUANT_Q4_1: return passes_Q4_1;
     case QUANT_Q5_0: return passes_Q5_0;
+    case QUANT_Q5_1: return passes_Q5_1;
     case QUANT_Q8_0: return passes_Q8_0;
     case QUANT_Q4_K: return passes_Q4_K;
+    case QUANT_Q5_K: return passes_Q5_K;
+    case QUANT_Q3_K:
     case QUANT_Q6_K: return passes_Q6_K;
     default: return NULL;
     }
 }
 
 /* ---- products of float weights ---- */
+
+/* 16 floats from element i of a panel on. */
+INLINE __m512 floats_at(const uint8_t *panel, size_t i, enum quant type)
+{
+    if (type == QUANT_F32) return _mm512_load_ps((const float *)(const void *)panel + i);
+    if (type == QUANT_F16) return halfs_at(panel + 2 * i);
+    __m256i bf16 = _mm256_load_si256((const __m256i *)(const void *)(panel + 2 * i));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
+}
 
 /* Rows i_row .. i_row+n-1. Toy models only: simple, not fast. */
 INLINE void floats_run(float *out, size_t ld_out, const uint8_t *panel, enum quant type, const float *x, int n_in,
@@ -260,8 +277,7 @@ INLINE void floats_run(float *out, size_t ld_out, const uint8_t *panel, enum qua
     __m512 acc[ROWS];
     for (int r = 0; r < n; r++) acc[r] = _mm512_setzero_ps();
     for (size_t k = 0; k < (size_t)n_in; k++) {
-        __m512 w = type == QUANT_F16 ? halfs_at(panel + k * PANEL * 2)
-                                     : _mm512_load_ps((const float *)(const void *)panel + k * PANEL);
+        __m512 w = floats_at(panel, k * PANEL, type);
         for (int r = 0; r < n; r++)
             acc[r] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[(size_t)r * (size_t)n_in + k]), acc[r]);
     }
@@ -274,16 +290,22 @@ static void floats_panel(float *out, size_t ld_out, const uint8_t *panel, enum q
     for (int r = 0; r < n_rows; r += ROWS) {
         int n = n_rows - r < ROWS ? n_rows - r : ROWS;
         const float *x = a->x + (size_t)r * (size_t)a->n_in;
-        if (type == QUANT_F16)
-            floats_run(out + (size_t)r * ld_out, ld_out, panel, QUANT_F16, x, a->n_in, n);
-        else
-            floats_run(out + (size_t)r * ld_out, ld_out, panel, QUANT_F32, x, a->n_in, n);
+        float *to = out + (size_t)r * ld_out;
+        switch (type) {
+        case QUANT_F16: floats_run(to, ld_out, panel, QUANT_F16, x, a->n_in, n); break;
+        case QUANT_BF16: floats_run(to, ld_out, panel, QUANT_BF16, x, a->n_in, n); break;
+        default: floats_run(to, ld_out, panel, QUANT_F32, x, a->n_in, n);
+        }
     }
 }
 
 static void avx512_matmul(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows,
                           int from, int to)
 {
+    if (!quant_is_float(w->type) && !panel_format(w->type).bits) {
+        kernels_ref.matmul(out, ld_out, w, a, n_rows, from, to);
+        return;
+    }
     pass_fn *const *passes = passes_of(w->type);
     const int n_groups = panel_n_groups(w->n_in), turn = n_rows > ROWS ? TURN : n_groups;
     struct pass p = {.a = a, .ld_out = ld_out};

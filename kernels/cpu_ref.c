@@ -65,20 +65,26 @@ static float tree(float part[N_PARTS])
 /* ---- formats ---- */
 
 struct format {
-    int n_elements, n_bytes; /* of the file's block */
-    bool is_float, has_min;
+    int n_elements, n_bytes;       /* of the file's block */
+    bool is_float, has_min, by_16; /* by_16: scales, and minima, of 16 elements each */
 };
 
 static struct format format_of(enum quant type)
 {
     switch (type) {
-    case QUANT_F32: return (struct format){1, 4, true, false};
-    case QUANT_F16: return (struct format){1, 2, true, false};
-    case QUANT_Q4_1: return (struct format){32, 20, false, true};
-    case QUANT_Q5_0: return (struct format){32, 22, false, false};
-    case QUANT_Q8_0: return (struct format){32, 34, false, false};
-    case QUANT_Q4_K: return (struct format){256, 144, false, true};
-    case QUANT_Q6_K: return (struct format){256, 210, false, false};
+    case QUANT_F32: return (struct format){.n_elements = 1, .n_bytes = 4, .is_float = true};
+    case QUANT_F16: return (struct format){.n_elements = 1, .n_bytes = 2, .is_float = true};
+    case QUANT_BF16: return (struct format){.n_elements = 1, .n_bytes = 2, .is_float = true};
+    case QUANT_Q4_0: return (struct format){.n_elements = 32, .n_bytes = 18};
+    case QUANT_Q4_1: return (struct format){.n_elements = 32, .n_bytes = 20, .has_min = true};
+    case QUANT_Q5_0: return (struct format){.n_elements = 32, .n_bytes = 22};
+    case QUANT_Q5_1: return (struct format){.n_elements = 32, .n_bytes = 24, .has_min = true};
+    case QUANT_Q8_0: return (struct format){.n_elements = 32, .n_bytes = 34};
+    case QUANT_Q2_K: return (struct format){.n_elements = 256, .n_bytes = 84, .has_min = true, .by_16 = true};
+    case QUANT_Q3_K: return (struct format){.n_elements = 256, .n_bytes = 110, .by_16 = true};
+    case QUANT_Q4_K: return (struct format){.n_elements = 256, .n_bytes = 144, .has_min = true};
+    case QUANT_Q5_K: return (struct format){.n_elements = 256, .n_bytes = 176, .has_min = true};
+    case QUANT_Q6_K: return (struct format){.n_elements = 256, .n_bytes = 210, .by_16 = true};
     }
     assert(!"a format that no path has");
     return (struct format){0};
@@ -91,43 +97,44 @@ static size_t row_bytes(enum quant type, int n_in)
     return (size_t)(n_in / f.n_elements) * (size_t)f.n_bytes;
 }
 
-/* 32 weights: element i is scale[i / 16] * q[i] + min. The scales differ in Q6_K only. */
+/* 32 weights: element i is scale[i / 16] * q[i] + min[i / 16]. The two differ where they are by_16 only. */
 struct block {
     int8_t q[BLOCK];
-    float scale[2], min;
+    float scale[2], min[2];
 };
 
-static void block_q4_1(struct block *b, const uint8_t *at)
+static void block_scale(struct block *b, float scale, float min)
 {
-    b->scale[0] = b->scale[1] = f16_at(at);
-    b->min = f16_at(at + 2);
+    b->scale[0] = b->scale[1] = scale;
+    b->min[0] = b->min[1] = min;
+}
+
+/* 16 bytes of two values. */
+static void block_nibbles(struct block *b, const uint8_t *at, int offset)
+{
     for (int i = 0; i < 16; i++) {
-        b->q[i] = at[4 + i] & 15;
-        b->q[i + 16] = at[4 + i] >> 4;
+        b->q[i] = (int8_t)((at[i] & 15) - offset);
+        b->q[i + 16] = (int8_t)((at[i] >> 4) - offset);
     }
 }
 
-static void block_q5_0(struct block *b, const uint8_t *at)
+/* Four bytes of fifth bits, then the nibbles. */
+static void block_fives(struct block *b, const uint8_t *at, int offset)
 {
-    b->scale[0] = b->scale[1] = f16_at(at);
-    for (int i = 0; i < 16; i++) {
-        int low = at[2 + i / 8] >> i % 8 & 1, high = at[4 + i / 8] >> i % 8 & 1; /* the fifth bits */
-        b->q[i] = (int8_t)((at[6 + i] & 15) + 16 * low - 16);
-        b->q[i + 16] = (int8_t)((at[6 + i] >> 4) + 16 * high - 16);
-    }
+    block_nibbles(b, at + 4, offset);
+    for (int i = 0; i < BLOCK; i++) b->q[i] = (int8_t)(b->q[i] + 16 * (at[i / 8] >> i % 8 & 1));
 }
 
 static void block_q8_0(struct block *b, const uint8_t *at)
 {
-    b->scale[0] = b->scale[1] = f16_at(at);
+    block_scale(b, f16_at(at), 0);
     memcpy(b->q, at + 2, BLOCK);
 }
 
-/* Part i (0..7) of a superblock: d, dmin, 12 bytes of 6-bit scales and minima, 128 bytes of nibbles. Parts 2j and 2j+1
- * are the low and high nibbles of the same 32 bytes. */
-static void block_q4_k(struct block *b, const uint8_t *at, int i)
+/* Part i (0..7) of a superblock of Q4_K or Q5_K begins with d, dmin and 12 bytes of 6-bit scales and minima. */
+static void block_six_bits(struct block *b, const uint8_t *at, int i)
 {
-    const uint8_t *packed = at + 4, *nibbles = at + 16 + 32 * (i / 2);
+    const uint8_t *packed = at + 4;
     int scale, min;
     if (i < 4) {
         scale = packed[i] & 63;
@@ -136,9 +143,46 @@ static void block_q4_k(struct block *b, const uint8_t *at, int i)
         scale = (packed[i + 4] & 15) | packed[i - 4] >> 6 << 4;
         min = packed[i + 4] >> 4 | packed[i] >> 6 << 4;
     }
-    b->scale[0] = b->scale[1] = f16_at(at) * (float)scale;
-    b->min = -(f16_at(at + 2) * (float)min);
-    for (int k = 0; k < BLOCK; k++) b->q[k] = nibbles[k] >> 4 * (i % 2) & 15;
+    block_scale(b, f16_at(at) * (float)scale, -(f16_at(at + 2) * (float)min));
+}
+
+/* 128 bytes of nibbles: parts 2j and 2j+1 are the low and high ones of the same 32 bytes. */
+static void block_q4_k(struct block *b, const uint8_t *at, int i)
+{
+    block_six_bits(b, at, i);
+    for (int k = 0; k < BLOCK; k++) b->q[k] = at[16 + 32 * (i / 2) + k] >> 4 * (i % 2) & 15;
+}
+
+/* 32 bytes whose bit i is the fifth of part i, then the nibbles as in Q4_K. */
+static void block_q5_k(struct block *b, const uint8_t *at, int i)
+{
+    block_six_bits(b, at, i);
+    for (int k = 0; k < BLOCK; k++)
+        b->q[k] = (int8_t)((at[48 + 32 * (i / 2) + k] >> 4 * (i % 2) & 15) + 16 * (at[16 + k] >> i & 1));
+}
+
+/* 16 bytes of scale and minimum, 64 of bit pairs, d, dmin. Each half of the superblock (128 elements) has its parts in
+ * the pairs of 32 bytes, lowest first. */
+static void block_q2_k(struct block *b, const uint8_t *at, int i)
+{
+    for (int h = 0; h < 2; h++) {
+        b->scale[h] = f16_at(at + 80) * (float)(at[2 * i + h] & 15);
+        b->min[h] = -(f16_at(at + 82) * (float)(at[2 * i + h] >> 4));
+    }
+    for (int k = 0; k < BLOCK; k++) b->q[k] = at[16 + 32 * (i / 4) + k] >> 2 * (i % 4) & 3;
+}
+
+/* 32 bytes whose bit i is the third of part i, 64 of bit pairs as in Q2_K, 12 of 6-bit scales, d. Scale n has its low
+ * four bits in the nibbles of bytes 0..7 (n mod 8), its upper two in the pairs of bytes 8..11 (n mod 4). */
+static void block_q3_k(struct block *b, const uint8_t *at, int i)
+{
+    const uint8_t *packed = at + 96;
+    for (int h = 0; h < 2; h++) {
+        int n = 2 * i + h, scale = (packed[n % 8] >> 4 * (n / 8) & 15) | (packed[8 + n % 4] >> 2 * (n / 4) & 3) << 4;
+        b->scale[h] = f16_at(at + 108) * (float)(scale - 32);
+    }
+    for (int k = 0; k < BLOCK; k++)
+        b->q[k] = (int8_t)((at[32 + 32 * (i / 4) + k] >> 2 * (i % 4) & 3) + 4 * (at[k] >> i & 1) - 4);
 }
 
 /* Part i (0..7) of a superblock: 128 bytes of low nibbles, 64 of upper bit pairs, 16 scales, d. Each half of the
@@ -159,15 +203,21 @@ static struct block block_read(enum quant type, const uint8_t *row, int i_block)
     struct format f = format_of(type);
     int per = f.n_elements / BLOCK;
     const uint8_t *at = row + (size_t)(i_block / per) * (size_t)f.n_bytes;
-    struct block b = {.min = 0.0f};
+    struct block b = {.min = {0}};
     switch (type) {
-    case QUANT_Q4_1: block_q4_1(&b, at); break;
-    case QUANT_Q5_0: block_q5_0(&b, at); break;
+    case QUANT_Q4_0: block_scale(&b, f16_at(at), 0), block_nibbles(&b, at + 2, 8); break;
+    case QUANT_Q4_1: block_scale(&b, f16_at(at), f16_at(at + 2)), block_nibbles(&b, at + 4, 0); break;
+    case QUANT_Q5_0: block_scale(&b, f16_at(at), 0), block_fives(&b, at + 2, 16); break;
+    case QUANT_Q5_1: block_scale(&b, f16_at(at), f16_at(at + 2)), block_fives(&b, at + 4, 0); break;
     case QUANT_Q8_0: block_q8_0(&b, at); break;
+    case QUANT_Q2_K: block_q2_k(&b, at, i_block % per); break;
+    case QUANT_Q3_K: block_q3_k(&b, at, i_block % per); break;
     case QUANT_Q4_K: block_q4_k(&b, at, i_block % per); break;
+    case QUANT_Q5_K: block_q5_k(&b, at, i_block % per); break;
     case QUANT_Q6_K: block_q6_k(&b, at, i_block % per); break;
     case QUANT_F32:
-    case QUANT_F16: assert(!"floats have no blocks"); break;
+    case QUANT_F16:
+    case QUANT_BF16: assert(!"floats have no blocks"); break;
     }
     return b;
 }
@@ -176,7 +226,12 @@ static float float_at(enum quant type, const uint8_t *row, int k)
 {
     float f;
     if (type == QUANT_F16) return f16_at(row + 2 * (size_t)k);
-    memcpy(&f, row + 4 * (size_t)k, sizeof f);
+    if (type == QUANT_F32) {
+        memcpy(&f, row + 4 * (size_t)k, sizeof f);
+        return f;
+    }
+    uint32_t bits = (uint32_t)(row[2 * (size_t)k] | row[2 * (size_t)k + 1] << 8) << 16; /* BF16 */
+    memcpy(&f, &bits, sizeof f);
     return f;
 }
 
@@ -209,7 +264,7 @@ static void ref_row(float *out, const struct weights *w, int i_row)
     }
     for (int i = 0; i < w->n_in / BLOCK; i++) {
         struct block b = block_read(w->type, row, i);
-        for (int k = 0; k < BLOCK; k++) out[i * BLOCK + k] = fmaf(b.scale[k / 16], (float)b.q[k], b.min);
+        for (int k = 0; k < BLOCK; k++) out[i * BLOCK + k] = fmaf(b.scale[k / 16], (float)b.q[k], b.min[k / 16]);
     }
 }
 
@@ -256,6 +311,7 @@ static int ref_quantize(struct acts *a, int i_row, const float *x)
 
 static float block_apply(float acc, const struct block *b, enum quant type, const struct acts *a, size_t i_block)
 {
+    struct format f = format_of(type);
     const int8_t *q = a->q + i_block * BLOCK;
     float s = a->s[i_block];
     int isum[2] = {0, 0};
@@ -263,12 +319,15 @@ static float block_apply(float acc, const struct block *b, enum quant type, cons
         isum[0] += b->q[k] * q[k];
         isum[1] += b->q[k + 16] * q[k + 16];
     }
-    if (type == QUANT_Q6_K) {
-        acc = fmaf(s * b->scale[0], (float)isum[0], acc);
-        return fmaf(s * b->scale[1], (float)isum[1], acc);
+    if (f.by_16) {
+        for (int h = 0; h < 2; h++) {
+            acc = fmaf(s * b->scale[h], (float)isum[h], acc);
+            if (f.has_min) acc = fmaf(b->min[h], s * (float)a->sum[2 * i_block + (size_t)h], acc);
+        }
+        return acc;
     }
     acc = fmaf(s * b->scale[0], (float)(isum[0] + isum[1]), acc);
-    return format_of(type).has_min ? fmaf(b->min, a->u[i_block], acc) : acc;
+    return f.has_min ? fmaf(b->min[0], a->u[i_block], acc) : acc;
 }
 
 /* out[r * ld_out] for all token rows r, of one output row. */

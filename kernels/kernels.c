@@ -74,8 +74,14 @@ const struct kernels *kernels_pick(const char *forced, const char **why)
     return NULL;
 }
 
-static const enum quant formats[] = {QUANT_F32, QUANT_F16, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q8_0, QUANT_Q4_K, QUANT_Q6_K};
+static const enum quant formats[] = {QUANT_F32,  QUANT_F16,  QUANT_BF16, QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1,
+                                     QUANT_Q8_0, QUANT_Q2_K, QUANT_Q3_K, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
 enum { N_FORMATS = sizeof formats / sizeof *formats };
+
+const enum quant *kernels_format(int i)
+{
+    return i < N_FORMATS ? &formats[i] : NULL;
+}
 
 bool kernels_supports(int type)
 {
@@ -137,8 +143,10 @@ static void test_weights(struct test *t, uint8_t row[TEST_IN * 4], enum quant ty
     static const struct {
         enum quant type;
         int n_bytes, at[2]; /* a block's bytes; the upper byte of its fp16 scales */
-    } scales[] = {{QUANT_F16, 2, {1, 1}},   {QUANT_Q4_1, 20, {1, 3}},  {QUANT_Q5_0, 22, {1, 1}},
-                  {QUANT_Q8_0, 34, {1, 1}}, {QUANT_Q4_K, 144, {1, 3}}, {QUANT_Q6_K, 210, {209, 209}}};
+    } scales[] = {{QUANT_F16, 2, {1, 1}},    {QUANT_BF16, 2, {1, 1}},    {QUANT_Q4_0, 18, {1, 1}},
+                  {QUANT_Q4_1, 20, {1, 3}},  {QUANT_Q5_0, 22, {1, 1}},   {QUANT_Q5_1, 24, {1, 3}},
+                  {QUANT_Q8_0, 34, {1, 1}},  {QUANT_Q2_K, 84, {81, 83}}, {QUANT_Q3_K, 110, {109, 109}},
+                  {QUANT_Q4_K, 144, {1, 3}}, {QUANT_Q5_K, 176, {1, 3}},  {QUANT_Q6_K, 210, {209, 209}}};
     if (type == QUANT_F32) {
         float x[TEST_IN];
         test_floats(t, x, TEST_IN);

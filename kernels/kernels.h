@@ -28,12 +28,23 @@ enum {
 enum quant {
     QUANT_F32 = 0,
     QUANT_F16 = 1,
+    QUANT_Q4_0 = 2,
     QUANT_Q4_1 = 3,
     QUANT_Q5_0 = 6,
+    QUANT_Q5_1 = 7,
     QUANT_Q8_0 = 8,
+    QUANT_Q2_K = 10,
+    QUANT_Q3_K = 11,
     QUANT_Q4_K = 12,
-    QUANT_Q6_K = 14
+    QUANT_Q5_K = 13,
+    QUANT_Q6_K = 14,
+    QUANT_BF16 = 30
 };
+
+static inline bool quant_is_float(enum quant type)
+{
+    return type == QUANT_F32 || type == QUANT_F16 || type == QUANT_BF16;
+}
 
 /* A matrix [n_out, n_in] in panels. Panel p holds rows 16p .. 16p+15; rows past n_out are zero rows. */
 struct weights {
@@ -100,7 +111,8 @@ struct kernels {
     struct head_part (*head)(const float *logits, int32_t first, int n);
 };
 
-/* True where every path has the format. */
+/* The formats that every path has, NULL past the last; their names are GGUF's. */
+const enum quant *kernels_format(int i);
 bool kernels_supports(int type);
 
 /* The fastest path of this CPU, or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name is unknown

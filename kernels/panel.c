@@ -15,10 +15,11 @@ static void read_nibbles(uint8_t v[BLOCK], const uint8_t *at)
     }
 }
 
-static void read_q5_0(uint8_t v[BLOCK], const uint8_t *at)
+/* Four bytes of fifth bits, then the nibbles. */
+static void read_fives(uint8_t v[BLOCK], const uint8_t *at)
 {
-    uint32_t fifth = at[2] | (uint32_t)at[3] << 8 | (uint32_t)at[4] << 16 | (uint32_t)at[5] << 24;
-    read_nibbles(v, at + 6);
+    uint32_t fifth = at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+    read_nibbles(v, at + 4);
     for (int i = 0; i < BLOCK; i++) v[i] |= (uint8_t)((fifth >> i & 1) << 4);
 }
 
@@ -26,6 +27,20 @@ static void read_q5_0(uint8_t v[BLOCK], const uint8_t *at)
 static void read_q4_k(uint8_t v[BLOCK], const uint8_t *at, int i)
 {
     for (int k = 0; k < BLOCK; k++) v[k] = at[16 + 32 * (i / 2) + k] >> 4 * (i % 2) & 15;
+}
+
+/* Bit i of 32 bytes is the fifth of part i; then the nibbles as in Q4_K. */
+static void read_q5_k(uint8_t v[BLOCK], const uint8_t *at, int i)
+{
+    read_q4_k(v, at + 32, i);
+    for (int k = 0; k < BLOCK; k++) v[k] |= (uint8_t)((at[16 + k] >> i & 1) << 4);
+}
+
+/* Bit i of 32 bytes is the third of part i; then 64 bytes of bit pairs, of each half 32, lowest first. Q6_K's offset. */
+static void read_q3_k(uint8_t v[BLOCK], const uint8_t *at, int i)
+{
+    for (int k = 0; k < BLOCK; k++)
+        v[k] = (uint8_t)((at[32 + 32 * (i / 4) + k] >> 2 * (i % 4) & 3) + 4 * (at[k] >> i & 1) + 28);
 }
 
 /* Part i of a superblock: parts 0 1 2 3 of a half are low 0, low 1, high 0, high 1 of its two times 32 bytes of
@@ -41,51 +56,56 @@ static void read_q6_k(uint8_t v[BLOCK], const uint8_t *at, int i)
 static size_t file_bytes(enum quant type, int n_blocks)
 {
     switch (type) {
+    case QUANT_Q4_0: return (size_t)n_blocks * 18;
     case QUANT_Q4_1: return (size_t)n_blocks * 20;
     case QUANT_Q5_0: return (size_t)n_blocks * 22;
+    case QUANT_Q5_1: return (size_t)n_blocks * 24;
     case QUANT_Q8_0: return (size_t)n_blocks * 34;
+    case QUANT_Q3_K: return 110;
     case QUANT_Q4_K: return 144;
+    case QUANT_Q5_K: return 176;
     case QUANT_Q6_K: return 210;
-    case QUANT_F32:
-    case QUANT_F16: break;
+    default: break;
     }
-    assert(!"floats have no groups");
+    assert(!"a format without groups");
     return 0;
 }
 
 static void read_block(uint8_t v[BLOCK], enum quant type, const uint8_t *group, int i)
 {
     switch (type) {
+    case QUANT_Q4_0: read_nibbles(v, group + 18 * i + 2); break;
     case QUANT_Q4_1: read_nibbles(v, group + 20 * i + 4); break;
-    case QUANT_Q5_0: read_q5_0(v, group + 22 * i); break;
+    case QUANT_Q5_0: read_fives(v, group + 22 * i + 2); break;
+    case QUANT_Q5_1: read_fives(v, group + 24 * i + 4); break;
     case QUANT_Q8_0:
         for (int k = 0; k < BLOCK; k++) v[k] = group[34 * i + 2 + k] ^ 0x80;
         break;
+    case QUANT_Q3_K: read_q3_k(v, group, i); break;
     case QUANT_Q4_K: read_q4_k(v, group, i); break;
+    case QUANT_Q5_K: read_q5_k(v, group, i); break;
     case QUANT_Q6_K: read_q6_k(v, group, i); break;
-    case QUANT_F32:
-    case QUANT_F16: assert(!"floats have no blocks"); break;
+    default: assert(!"a format without blocks");
     }
 }
 
 /* ---- columns: 8 values at one byte of the quads <-> one byte of each line ---- */
 
-static void column_put(uint8_t *to, const uint8_t v[PANEL_QUADS], enum quant type)
+static void column_put(uint8_t *to, const uint8_t v[PANEL_QUADS], int bits)
 {
-    static const int spare[3] = {0, 2, 4}; /* Q6_K: bit pairs of the fourth value */
-    switch (type) {
-    case QUANT_Q4_1:
-    case QUANT_Q4_K:
+    static const int spare[3] = {0, 2, 4}; /* of 6 bits: pairs of the fourth value */
+    switch (bits) {
+    case 4:
         for (int j = 0; j < 4; j++) to[j * PANEL_LINE] = (uint8_t)(v[j] | v[j + 4] << 4);
         break;
-    case QUANT_Q5_0: /* v5 in lines 0 (low 3 bits) and 1 (bits 6, 7), v6 in 2 and 3, v7 in 4, 1 and 3 (bit 5) */
+    case 5: /* v5 in lines 0 (low 3 bits) and 1 (bits 6, 7), v6 in 2 and 3, v7 in 4, 1 and 3 (bit 5) */
         to[0 * PANEL_LINE] = (uint8_t)(v[0] | v[5] << 5);
         to[1 * PANEL_LINE] = (uint8_t)(v[1] | (v[7] & 8) << 2 | (v[5] & 24) << 3);
         to[2 * PANEL_LINE] = (uint8_t)(v[2] | v[6] << 5);
         to[3 * PANEL_LINE] = (uint8_t)(v[3] | (v[7] & 16) << 1 | (v[6] & 24) << 3);
         to[4 * PANEL_LINE] = (uint8_t)(v[4] | v[7] << 5);
         break;
-    case QUANT_Q6_K:
+    case 6:
         for (int j = 0; j < 6; j++)
             to[j * PANEL_LINE] = (uint8_t)(v[j + j / 3] | (v[j / 3 * 4 + 3] >> spare[j % 3] & 3) << 6);
         break;
@@ -94,23 +114,21 @@ static void column_put(uint8_t *to, const uint8_t v[PANEL_QUADS], enum quant typ
     }
 }
 
-static void column_get(uint8_t v[PANEL_QUADS], const uint8_t *from, enum quant type)
+static void column_get(uint8_t v[PANEL_QUADS], const uint8_t *from, int bits)
 {
     uint8_t l[PANEL_QUADS];
-    int n_lines = panel_block_bytes(type) / PANEL_LINE;
-    for (int j = 0; j < n_lines; j++) l[j] = from[j * PANEL_LINE];
-    switch (type) {
-    case QUANT_Q4_1:
-    case QUANT_Q4_K:
+    for (int j = 0; j < bits; j++) l[j] = from[j * PANEL_LINE];
+    switch (bits) {
+    case 4:
         for (int j = 0; j < PANEL_QUADS; j++) v[j] = l[j % 4] >> j / 4 * 4 & 15;
         break;
-    case QUANT_Q5_0:
+    case 5:
         for (int j = 0; j < 5; j++) v[j] = l[j] & 31;
         v[5] = (uint8_t)(l[0] >> 5 | (l[1] >> 3 & 24));
         v[6] = (uint8_t)(l[2] >> 5 | (l[3] >> 3 & 24));
         v[7] = (uint8_t)(l[4] >> 5 | (l[1] >> 2 & 8) | (l[3] >> 1 & 16));
         break;
-    case QUANT_Q6_K:
+    case 6:
         for (int j = 0; j < 6; j++) v[j + j / 3] = l[j] & 63;
         for (int j = 0; j < 2; j++)
             v[4 * j + 3] = (uint8_t)(l[3 * j] >> 6 | (l[3 * j + 1] >> 6) << 2 | (l[3 * j + 2] >> 6) << 4);
@@ -121,7 +139,7 @@ static void column_get(uint8_t v[PANEL_QUADS], const uint8_t *from, enum quant t
 
 /* ---- heads ---- */
 
-/* The file's twelve bytes of Q4_K: scale i and minimum i. */
+/* The file's twelve bytes of Q4_K and Q5_K: scale i and minimum i. */
 static void read_six_bits(uint8_t scale[8], uint8_t min[8], const uint8_t *packed)
 {
     for (int i = 0; i < 4; i++) {
@@ -134,7 +152,7 @@ static void read_six_bits(uint8_t scale[8], uint8_t min[8], const uint8_t *packe
 
 /* Three lines behind d and dmin, a dword a row: scales 0-3, scales 4-7, minima 0-3 in the low six bits of its bytes;
  * the upper two of the three hold minima 4-7. */
-static void head_put_q4_k(uint8_t *head, const uint8_t *group, int lane)
+static void head_put_six_bits(uint8_t *head, const uint8_t *group, int lane)
 {
     uint8_t scale[8], min[8];
     memcpy(head + 2 * lane, group, 2);
@@ -148,22 +166,37 @@ static void head_put_q4_k(uint8_t *head, const uint8_t *group, int lane)
     }
 }
 
+/* Twelve bytes of Q3_K: scale n has its low four bits in the nibbles of bytes 0..7, its upper two in the pairs of the
+ * others. */
+static void head_put_q3_k(uint8_t *head, uint8_t *front, const uint8_t *group, int lane)
+{
+    const uint8_t *packed = group + 96;
+    for (int n = 0; n < 16; n++) {
+        int scale = (packed[n % 8] >> 4 * (n / 8) & 15) | (packed[8 + n % 4] >> 2 * (n / 4) & 3) << 4;
+        head[PANEL * n + lane] = (uint8_t)(scale - 32);
+    }
+    memcpy(front + 2 * lane, group + 108, 2);
+}
+
+static void head_put_q6_k(uint8_t *head, uint8_t *front, const uint8_t *group, int lane)
+{
+    for (int n = 0; n < 16; n++) head[PANEL * n + lane] = group[192 + n];
+    memcpy(front + 2 * lane, group + 208, 2);
+}
+
 static void head_put(uint8_t *head, uint8_t *front, const uint8_t *group, enum quant type, int n_blocks, int lane)
 {
-    switch (type) {
-    case QUANT_Q4_1:
-        for (int i = 0; i < n_blocks; i++) {
-            memcpy(head + PANEL * 4 * i + 2 * lane, group + 20 * i, 2);
-            memcpy(head + PANEL * 4 * i + PANEL * 2 + 2 * lane, group + 20 * i + 2, 2);
-        }
-        break;
-    case QUANT_Q4_K: head_put_q4_k(head, group, lane); break;
-    case QUANT_Q6_K:
-        for (int i = 0; i < 16; i++) head[PANEL * i + lane] = group[192 + i];
-        memcpy(front + 2 * lane, group + 208, 2);
-        break;
-    default:
+    switch (panel_format(type).head) {
+    case HEAD_SIX_BITS: head_put_six_bits(head, group, lane); return;
+    case HEAD_BYTES: (type == QUANT_Q3_K ? head_put_q3_k : head_put_q6_k)(head, front, group, lane); return;
+    case HEAD_D:
         for (int i = 0; i < n_blocks; i++) memcpy(head + PANEL * 2 * i + 2 * lane, group + file_bytes(type, i), 2);
+        return;
+    case HEAD_D_M:
+        for (int i = 0; i < n_blocks; i++) {
+            memcpy(head + PANEL * 4 * i + 2 * lane, group + file_bytes(type, i), 2);
+            memcpy(head + PANEL * 4 * i + PANEL * 2 + 2 * lane, group + file_bytes(type, i) + 2, 2);
+        }
     }
 }
 
@@ -181,7 +214,7 @@ struct affine {
     float scale[2], min;
 };
 
-static struct affine head_get_q4_k(const uint8_t *head, int i, int lane)
+static struct affine head_get_six_bits(const uint8_t *head, int i, int lane)
 {
     const uint8_t *at = head + PANEL_LINE + 4 * lane + i % 4;
     uint8_t l[3] = {at[0], at[PANEL_LINE], at[2 * PANEL_LINE]};
@@ -192,15 +225,16 @@ static struct affine head_get_q4_k(const uint8_t *head, int i, int lane)
 
 static struct affine head_get(const uint8_t *head, const uint8_t *front, enum quant type, int i, int lane)
 {
-    if (type == QUANT_Q4_K) return head_get_q4_k(head, i, lane);
-    if (type == QUANT_Q6_K) {
+    enum panel_head kind = panel_format(type).head;
+    if (kind == HEAD_SIX_BITS) return head_get_six_bits(head, i, lane);
+    if (kind == HEAD_BYTES) {
         const int8_t *scale = (const int8_t *)head + PANEL * 2 * i + lane;
         float d = f16_at(front + 2 * lane);
         return (struct affine){{d * (float)scale[0], d * (float)scale[PANEL]}, 0.0f};
     }
-    int step = type == QUANT_Q4_1 ? PANEL * 4 : PANEL * 2;
+    int step = kind == HEAD_D_M ? PANEL * 4 : PANEL * 2;
     float d = f16_at(head + step * i + 2 * lane);
-    return (struct affine){{d, d}, type == QUANT_Q4_1 ? f16_at(head + step * i + PANEL * 2 + 2 * lane) : 0.0f};
+    return (struct affine){{d, d}, kind == HEAD_D_M ? f16_at(head + step * i + PANEL * 2 + 2 * lane) : 0.0f};
 }
 
 /* ---- panels ---- */
@@ -213,14 +247,15 @@ static int group_blocks(int n_in, int i_group)
 
 static int float_bytes(enum quant type)
 {
-    return type == QUANT_F32 ? 4 : type == QUANT_F16 ? 2 : 0;
+    return !quant_is_float(type) ? 0 : type == QUANT_F32 ? 4 : 2;
 }
 
 size_t panel_bytes(enum quant type, int n_in)
 {
     size_t line = PANEL_LINE;
     if (float_bytes(type)) return ((size_t)n_in * PANEL * (size_t)float_bytes(type) + line - 1) / line * line;
-    assert(n_in % (type == QUANT_Q4_K || type == QUANT_Q6_K ? PANEL_GROUP * BLOCK : BLOCK) == 0);
+    if (!panel_format(type).bits) return kernels_ref.panel_bytes(type, n_in);
+    assert(n_in % (panel_format(type).head >= HEAD_SIX_BITS ? PANEL_GROUP * BLOCK : BLOCK) == 0);
     int last = panel_n_groups(n_in) - 1, n_last = group_blocks(n_in, last);
     return (size_t)panel_front_bytes(type, n_in) + (size_t)last * (size_t)panel_group_bytes(type) +
            (size_t)(panel_head_bytes(type, n_last) + n_last * panel_block_bytes(type));
@@ -242,7 +277,7 @@ static void pack_group(uint8_t *head, uint8_t *front, const uint8_t *group, enum
         read_block(v, type, group, i);
         for (int t = 0; t < 4; t++) {
             for (int j = 0; j < PANEL_QUADS; j++) column[j] = v[4 * j + t];
-            column_put(to + t, column, type);
+            column_put(to + t, column, panel_format(type).bits);
         }
     }
 }
@@ -252,6 +287,10 @@ void panel_pack(void *panel, const void *const rows[PANEL], enum quant type, int
     memset(panel, 0, panel_bytes(type, n_in)); /* a NULL row has zero scales: its outputs are exactly +0 */
     if (float_bytes(type)) {
         pack_floats(panel, rows, (size_t)float_bytes(type), n_in);
+        return;
+    }
+    if (!panel_format(type).bits) {
+        kernels_ref.pack(panel, rows, type, n_in);
         return;
     }
     uint8_t *front = panel, *head = front + panel_front_bytes(type, n_in);
@@ -267,18 +306,26 @@ void panel_pack(void *panel, const void *const rows[PANEL], enum quant type, int
 static void row_floats(float *out, const uint8_t *at, enum quant type, int n_in)
 {
     for (int k = 0; k < n_in; k++, at += PANEL * float_bytes(type))
-        if (type == QUANT_F16)
+        if (type == QUANT_F16) {
             out[k] = f16_at(at);
-        else
+        } else if (type == QUANT_F32) {
             memcpy(&out[k], at, sizeof *out);
+        } else {
+            uint32_t bits = (uint32_t)(at[0] | at[1] << 8) << 16; /* BF16 */
+            memcpy(&out[k], &bits, sizeof bits);
+        }
 }
 
 void panel_row(float *out, const struct weights *w, int i_row)
 {
     const uint8_t *front = w->panels + (size_t)(i_row / PANEL) * w->panel_bytes;
-    int lane = i_row % PANEL, offset = panel_offset(w->type);
+    int lane = i_row % PANEL, offset = panel_format(w->type).offset;
     if (float_bytes(w->type)) {
         row_floats(out, front + lane * float_bytes(w->type), w->type, w->n_in);
+        return;
+    }
+    if (!panel_format(w->type).bits) {
+        kernels_ref.row(out, w, i_row);
         return;
     }
     const uint8_t *head = front + panel_front_bytes(w->type, w->n_in);
@@ -289,7 +336,7 @@ void panel_row(float *out, const struct weights *w, int i_row)
             struct affine f = head_get(head, front, w->type, i, lane);
             for (int t = 0; t < 4; t++) {
                 uint8_t v[PANEL_QUADS];
-                column_get(v, at + t, w->type);
+                column_get(v, at + t, panel_format(w->type).bits);
                 for (int j = 0; j < PANEL_QUADS; j++)
                     out[4 * j + t] = fmaf(f.scale[j / 4], (float)(v[j] - offset), f.min);
             }

@@ -4,18 +4,22 @@
  * k%4. A block of 32 k is 8 quads, squeezed into as many lines as the format has bits a value. Eight blocks and their
  * scales make a group; a panel is one ascending stream of whole lines:
  *
- *   panel   [front] group group .. group               front: Q6_K's d of all groups, fp16 [n_groups][16]
+ *   panel   [front] group group .. group               front: d of all groups where the head is bytes, fp16 [n_groups][16]
  *   group   head, then up to 8 blocks (the last group may be shorter)
  *
- *              head, a block at a time (Q4_K, Q6_K: a superblock)               lines of a block
- *   Q4_1       fp16 d[16], m[16]                                                4  nibbles: quad j | quad j+4 << 4
- *   Q5_0       fp16 d[16]                                                       5  5 values, spare bits hold the other 3
- *   Q8_0       fp16 d[16]                                                       8  value + 128
- *   Q4_K       fp16 d[16], dmin[16], three lines of 6-bit scales and minima     4  nibbles
- *   Q6_K       int8 scale[16][16], one 16 k each                                6  3 values, spare bits hold a fourth, twice
- *   F32, F16   no groups: [n_in][16]
+ *                      head                                                   lines of a block
+ *   Q4_0               d: a block, fp16 d[16]                                 4  nibbles: quad j | quad j+4 << 4
+ *   Q4_1               d, m: a block, fp16 d[16], m[16]                       4
+ *   Q5_0, Q5_1         as Q4_0, Q4_1                                          5  5 values, spare bits hold the other 3
+ *   Q8_0               d                                                      8  values
+ *   Q4_K, Q5_K         six bits: fp16 d[16], dmin[16], three lines of 6-bit   4, 5
+ *                      scales and minima
+ *   Q6_K               bytes: int8 scale[16][16], one 16 k each               6  3 values, spare bits a fourth, twice
+ *   Q3_K               as Q6_K: more bytes than the file has
+ *   F32, F16, BF16     no groups: [n_in][16]
+ *   Q2_K               the reference's panels and products
  *
- * Values are stored unsigned, with panel_offset added: vpdpbusd and vpmaddubsw want them so, and a product takes
+ * Values are stored unsigned, with an offset added: vpdpbusd and vpmaddubsw want them so, and a product takes
  * offset * (sum of q) off again. Scales stand before their blocks because a stream that jumps costs a third of the
  * bandwidth; they keep the file's bits because wider ones cost more bytes than the unpacking costs time.
  */
@@ -35,6 +39,35 @@ size_t panel_bytes(enum quant type, int n_in);
 void panel_pack(void *panel, const void *const rows[PANEL], enum quant type, int n_in);
 void panel_row(float *out, const struct weights *w, int i_row);
 
+enum panel_head { HEAD_D, HEAD_D_M, HEAD_SIX_BITS, HEAD_BYTES };
+
+struct panel_format {
+    int bits; /* of a value; 0: no panel of this kind */
+    enum panel_head head;
+    int offset; /* what a stored value is too large by */
+};
+
+static inline struct panel_format panel_format(enum quant type)
+{
+    switch (type) {
+    case QUANT_Q4_0: return (struct panel_format){4, HEAD_D, 8};
+    case QUANT_Q4_1: return (struct panel_format){4, HEAD_D_M, 0};
+    case QUANT_Q5_0: return (struct panel_format){5, HEAD_D, 16};
+    case QUANT_Q5_1: return (struct panel_format){5, HEAD_D_M, 0};
+    case QUANT_Q8_0: return (struct panel_format){8, HEAD_D, 128};
+    case QUANT_Q4_K: return (struct panel_format){4, HEAD_SIX_BITS, 0};
+    case QUANT_Q5_K: return (struct panel_format){5, HEAD_SIX_BITS, 0};
+    case QUANT_Q3_K:
+    case QUANT_Q6_K: return (struct panel_format){6, HEAD_BYTES, 32};
+    default: return (struct panel_format){0, HEAD_D, 0};
+    }
+}
+
+static inline bool panel_has_min(enum quant type)
+{
+    return panel_format(type).head == HEAD_D_M || panel_format(type).head == HEAD_SIX_BITS;
+}
+
 static inline int panel_round(int n_bytes)
 {
     return (n_bytes + PANEL_LINE - 1) / PANEL_LINE * PANEL_LINE;
@@ -47,32 +80,28 @@ static inline int panel_n_groups(int n_in)
 
 static inline int panel_front_bytes(enum quant type, int n_in)
 {
-    return type == QUANT_Q6_K ? panel_round(panel_n_groups(n_in) * PANEL * 2) : 0;
+    return panel_format(type).head == HEAD_BYTES ? panel_round(panel_n_groups(n_in) * PANEL * 2) : 0;
 }
 
 /* Of a group of n_blocks. */
 static inline int panel_head_bytes(enum quant type, int n_blocks)
 {
-    if (type == QUANT_Q4_1) return n_blocks * PANEL * 4;
-    return type == QUANT_Q4_K || type == QUANT_Q6_K ? PANEL * 16 : panel_round(n_blocks * PANEL * 2);
+    switch (panel_format(type).head) {
+    case HEAD_D: return panel_round(n_blocks * PANEL * 2);
+    case HEAD_D_M: return n_blocks * PANEL * 4;
+    default: return PANEL * 16;
+    }
 }
 
 static inline int panel_block_bytes(enum quant type)
 {
-    int bits = type == QUANT_Q8_0 ? 8 : type == QUANT_Q6_K ? 6 : type == QUANT_Q5_0 ? 5 : 4;
-    return bits * PANEL_LINE;
+    return panel_format(type).bits * PANEL_LINE;
 }
 
 /* Of a full group, thus the step from one to the next. */
 static inline int panel_group_bytes(enum quant type)
 {
     return panel_head_bytes(type, PANEL_GROUP) + PANEL_GROUP * panel_block_bytes(type);
-}
-
-/* What a stored value is too large by. */
-static inline int panel_offset(enum quant type)
-{
-    return type == QUANT_Q8_0 ? 128 : type == QUANT_Q6_K ? 32 : type == QUANT_Q5_0 ? 16 : 0;
 }
 
 #endif

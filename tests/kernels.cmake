@@ -5,6 +5,8 @@ pilotfish_test(test_math test_math.c LIBS pf_kernels m)
 pilotfish_test(test_noise test_noise.c LIBS pf_kernels m)
 pilotfish_test(test_requantize test_requantize.c ${hard} LIBS pf_worker m)
 pilotfish_test(test_pool test_pool.c LIBS pf_kernels)
+pilotfish_program(rows lib/rows_main.c ${hard} LIBS pf_kernels)
+add_test(NAME dequantize COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/dequantize.py $<TARGET_FILE:rows>)
 
 add_test(NAME libm_symbols COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/libm_symbols.sh ${CMAKE_NM} $<TARGET_FILE:pf_kernels>
                                    $<TARGET_FILE:pf_worker> $<TARGET_FILE:pf_proto>:rule.c.o)

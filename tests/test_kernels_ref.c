@@ -14,9 +14,6 @@
 
 enum { N_IN = 512, N_ROWS = 3, MAX_D = 64 };
 
-static const enum quant formats[] = {QUANT_F32, QUANT_F16, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q8_0, QUANT_Q4_K, QUANT_Q6_K};
-enum { N_FORMATS = sizeof formats / sizeof *formats };
-
 static void near(double got, double want, double tolerance, const char *what, int i)
 {
     if (!(fabs(got - want) <= tolerance)) fail_msg("%s %d: %.9g, want %.9g", what, i, got, want);
@@ -63,15 +60,16 @@ static void fixture_free(struct fixture *f)
 static void rows_are_the_files_weights(void **state)
 {
     (void)state;
-    for (int t = 0; t < N_FORMATS; t++) {
+    const enum quant *type;
+    for (int t = 0; (type = kernels_format(t)) != NULL; t++) {
         struct fixture f;
         float out[N_IN];
-        fixture_init(&f, formats[t]);
+        fixture_init(&f, *type);
         for (int i = 0; i < PANEL - 2; i++) {
             kernels_ref.row(out, &f.w, i);
             for (int k = 0; k < N_IN; k++)
-                if (out[k] != (float)hard_value(formats[t], f.bytes + (size_t)i * f.row_bytes, k))
-                    fail_msg("format %d: element %d of row %d is %g", (int)formats[t], k, i, (double)out[k]);
+                if (out[k] != (float)hard_value(*type, f.bytes + (size_t)i * f.row_bytes, k))
+                    fail_msg("format %d: element %d of row %d is %g", (int)*type, k, i, (double)out[k]);
         }
         fixture_free(&f);
     }
@@ -80,18 +78,19 @@ static void rows_are_the_files_weights(void **state)
 static void products_are_sums_of_products(void **state)
 {
     (void)state;
-    for (int t = 0; t < N_FORMATS; t++) {
+    const enum quant *type;
+    for (int t = 0; (type = kernels_format(t)) != NULL; t++) {
         struct fixture f;
         float out[N_ROWS * PANEL];
-        fixture_init(&f, formats[t]);
+        fixture_init(&f, *type);
         kernels_ref.matmul(out, PANEL, &f.w, &f.a, N_ROWS, 0, 1);
         for (int i = 0; i < N_ROWS * PANEL; i++) {
             const uint8_t *row = f.bytes + (size_t)(i % PANEL) * f.row_bytes;
             double sum = 0, size = 0;
             for (int k = 0; k < N_IN && i % PANEL < PANEL - 2; k++) {
                 int at = i / PANEL * N_IN + k;
-                double x = t < 2 ? (double)f.x[at] : (double)f.s[at / 32] * f.q[at];
-                double w = hard_value(formats[t], row, k);
+                double x = quant_is_float(*type) ? (double)f.x[at] : (double)f.s[at / 32] * f.q[at];
+                double w = hard_value(*type, row, k);
                 sum += w * x;
                 size += fabs(w * x);
             }

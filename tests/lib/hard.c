@@ -9,8 +9,10 @@
 static const struct shape {
     int n_elements, n_bytes, n_scales, scales[2];
 } shapes[] = {
-    [QUANT_F32] = {1, 4, 0, {0}},        [QUANT_F16] = {1, 2, 1, {0}},    [QUANT_Q4_1] = {32, 20, 2, {0, 2}},
-    [QUANT_Q5_0] = {32, 22, 1, {0}},     [QUANT_Q8_0] = {32, 34, 1, {0}}, [QUANT_Q4_K] = {256, 144, 2, {0, 2}},
+    [QUANT_F32] = {1, 4, 0, {0}},        [QUANT_F16] = {1, 2, 1, {0}},         [QUANT_BF16] = {1, 2, 0, {0}},
+    [QUANT_Q4_0] = {32, 18, 1, {0}},     [QUANT_Q4_1] = {32, 20, 2, {0, 2}},   [QUANT_Q5_0] = {32, 22, 1, {0}},
+    [QUANT_Q5_1] = {32, 24, 2, {0, 2}},  [QUANT_Q8_0] = {32, 34, 1, {0}},      [QUANT_Q2_K] = {256, 84, 2, {80, 82}},
+    [QUANT_Q3_K] = {256, 110, 1, {108}}, [QUANT_Q4_K] = {256, 144, 2, {0, 2}}, [QUANT_Q5_K] = {256, 176, 2, {0, 2}},
     [QUANT_Q6_K] = {256, 210, 1, {208}},
 };
 
@@ -64,11 +66,12 @@ size_t hard_row_bytes(enum quant type, int n_in)
 void hard_weights(struct hard *h, uint8_t *row, enum quant type, int n_in)
 {
     const struct shape *s = &shapes[type];
-    if (type == QUANT_F32) {
+    if (type == QUANT_F32 || type == QUANT_BF16) { /* the upper half is a BF16 */
+        size_t width = (size_t)s->n_bytes;
         float x;
-        for (int i = 0; i < n_in; i++, row += sizeof x) {
+        for (int i = 0; i < n_in; i++, row += width) {
             hard_floats(h, &x, 1);
-            memcpy(row, &x, sizeof x);
+            memcpy(row, (const uint8_t *)&x + sizeof x - width, width);
         }
         return;
     }
@@ -107,11 +110,32 @@ double hard_value(enum quant type, const uint8_t *row, int k)
     switch (type) {
     case QUANT_F32: memcpy(&f, b, sizeof f); return f;
     case QUANT_F16: return half_at(b);
+    case QUANT_BF16:
+        f = 0;
+        memcpy((uint8_t *)&f + 2, b, 2);
+        return f;
+    case QUANT_Q4_0: byte = b[2 + i % 16]; return half_at(b) * ((i < 16 ? byte % 16 : byte / 16) - 8);
     case QUANT_Q4_1: byte = b[4 + i % 16]; return half_at(b) * (i < 16 ? byte % 16 : byte / 16) + half_at(b + 2);
     case QUANT_Q5_0:
         byte = b[6 + i % 16];
         q = (i < 16 ? byte % 16 : byte / 16) + (b[2 + i / 8] >> i % 8) % 2 * 16;
         return half_at(b) * (q - 16);
+    case QUANT_Q5_1:
+        byte = b[8 + i % 16];
+        q = (i < 16 ? byte % 16 : byte / 16) + (b[4 + i / 8] >> i % 8) % 2 * 16;
+        return half_at(b) * q + half_at(b + 2);
+    case QUANT_Q2_K:
+        q = b[16 + i / 128 * 32 + j] / (1 << i % 128 / 32 * 2) % 4;
+        byte = b[i / 16];
+        return half_at(b + 80) * (byte % 16) * q - half_at(b + 82) * (byte / 16);
+    case QUANT_Q3_K:
+        q = b[32 + i / 128 * 32 + j] / (1 << i % 128 / 32 * 2) % 4 + (b[j] >> i / 32) % 2 * 4;
+        byte = b[96 + i / 16 % 8] / (i < 128 ? 1 : 16) % 16 + b[104 + i / 16 % 4] / (1 << i / 64 * 2) % 4 * 16;
+        return half_at(b + 108) * (byte - 32) * (q - 4);
+    case QUANT_Q5_K:
+        byte = b[48 + i / 64 * 32 + j];
+        q = (i % 64 < 32 ? byte % 16 : byte / 16) + (b[16 + j] >> i / 32) % 2 * 16;
+        return half_at(b) * k_scale(b + 4, i / 32, 0) * q - half_at(b + 2) * k_scale(b + 4, i / 32, 1);
     case QUANT_Q8_0: return half_at(b) * (b[2 + i] < 128 ? b[2 + i] : b[2 + i] - 256);
     case QUANT_Q4_K:
         byte = b[16 + i / 64 * 32 + j];

@@ -94,13 +94,13 @@ static void put_half(uint8_t *out, float x)
 }
 
 /* Random quants; the block's scale gives them the deviation asked for and a mean of about 0. */
-static void fill_q4_k(uint8_t *block, uint64_t *state, float deviation)
+static void fill_six_bits(uint8_t *block, uint64_t *state, float deviation, int most, float of_most)
 {
-    float d = deviation / (42.f * 4.61f); /* mean of scales, deviation of 0..15 */
+    float d = deviation / (42.f * of_most); /* mean of scales, deviation of 0..most */
     put_half(block, d);
-    put_half(block + 2, 7.5f * d);
+    put_half(block + 2, .5f * (float)most * d);
     memset(block + 4, 0, 12);
-    for (int j = 0; j < 8; j++) { /* six bits of scale and six of minimum for each 32, packed as Q4_K has them */
+    for (int j = 0; j < 8; j++) { /* six bits of scale and six of minimum for each 32, packed as in the file */
         int scale = 24 + (int)(draw(state) % 37), min = scale + (int)(draw(state) % 3) - 1;
         if (j < 4) {
             block[4 + j] |= (uint8_t)scale;
@@ -111,6 +111,14 @@ static void fill_q4_k(uint8_t *block, uint64_t *state, float deviation)
             block[4 + j] |= (uint8_t)(min >> 4 << 6);
         }
     }
+}
+
+static void fill_q2_k(uint8_t *block, uint64_t *state, float deviation)
+{
+    float d = deviation / (11.5f * 1.12f);
+    for (int j = 0; j < 16; j++) block[j] = (uint8_t)(17 * (8 + draw(state) % 8)); /* minimum as scale */
+    put_half(block + 80, d);
+    put_half(block + 82, 1.5f * d);
 }
 
 static void fill_q6_k(uint8_t *block, uint64_t *state, float deviation)
@@ -133,8 +141,19 @@ static void fill_block(uint8_t *block, uint32_t type, uint64_t *state, float dev
         put_half(block, deviation / 9.23f);
     } else if (strcmp(t->name, "Q8_0") == 0) {
         put_half(block, deviation / 73.9f);
+    } else if (strcmp(t->name, "Q4_0") == 0) {
+        put_half(block, deviation / 4.61f);
+    } else if (strcmp(t->name, "Q5_1") == 0) {
+        put_half(block, deviation / 9.23f);
+        put_half(block + 2, -15.5f * deviation / 9.23f);
+    } else if (strcmp(t->name, "Q2_K") == 0) {
+        fill_q2_k(block, state, deviation);
+    } else if (strcmp(t->name, "Q3_K") == 0) {
+        put_half(block + 108, deviation / (2.29f * 18.5f));
     } else if (strcmp(t->name, "Q4_K") == 0) {
-        fill_q4_k(block, state, deviation);
+        fill_six_bits(block, state, deviation, 15, 4.61f);
+    } else if (strcmp(t->name, "Q5_K") == 0) {
+        fill_six_bits(block, state, deviation, 31, 9.23f);
     } else {
         fill_q6_k(block, state, deviation);
     }
@@ -161,6 +180,8 @@ static void write_tensor(FILE *f, const struct tiny_spec *spec, const struct ten
                 memcpy(block, &x, sizeof x);
             else if (t->type == TINY_F16)
                 put_half(block, x);
+            else if (t->type == TINY_BF16) /* the upper half */
+                memcpy(block, (const uint8_t *)&x + 2, 2);
             else
                 fill_block(block, t->type, &state, deviation);
             fwrite(block, (size_t)type->block_bytes, 1, f);
@@ -421,7 +442,8 @@ static bool is_possible(const struct tiny_spec *s)
     bool shapes = s->n_head > 0 && s->n_head_kv > 0 && s->n_embd > 0 && s->n_embd % s->n_head == 0 &&
                   s->n_head % s->n_head_kv == 0 && s->n_embd / s->n_head % 2 == 0 && s->n_ff > 0;
     bool vocabulary = !s->has_tokenizer || s->n_vocab >= N_BYTE_TOKENS + N_MERGES + N_CONTROL;
-    const uint32_t can[] = {TINY_F32, TINY_F16, TINY_Q4_1, TINY_Q5_0, TINY_Q8_0, TINY_Q4_K, TINY_Q6_K};
+    const uint32_t can[] = {TINY_F32,  TINY_F16,  TINY_BF16, TINY_Q4_0, TINY_Q4_1, TINY_Q5_0, TINY_Q5_1,
+                            TINY_Q8_0, TINY_Q2_K, TINY_Q3_K, TINY_Q4_K, TINY_Q5_K, TINY_Q6_K};
     bool type = false;
     for (size_t i = 0; i < sizeof can / sizeof *can; i++) type = type || s->type == can[i];
     if (!known || !counts || !shapes || !vocabulary || !type) return false;

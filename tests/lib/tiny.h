@@ -18,7 +18,8 @@
 #include <stdint.h>
 
 enum { /* types a toy's matrices can have, numbered as in files */
-    TINY_F32 = 0, TINY_F16 = 1, TINY_Q4_1 = 3, TINY_Q5_0 = 6, TINY_Q8_0 = 8, TINY_Q4_K = 12, TINY_Q6_K = 14
+    TINY_F32 = 0, TINY_F16 = 1, TINY_Q4_0 = 2, TINY_Q4_1 = 3, TINY_Q5_0 = 6, TINY_Q5_1 = 7, TINY_Q8_0 = 8,
+    TINY_Q2_K = 10, TINY_Q3_K = 11, TINY_Q4_K = 12, TINY_Q5_K = 13, TINY_Q6_K = 14, TINY_BF16 = 30
 };
 
 struct tiny_spec {

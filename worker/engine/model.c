@@ -139,8 +139,11 @@ static const struct gguf_tensor *need_tensor(const struct model *m, const char *
         return NULL;
     }
     if (kernels_supports((int)t->type)) return t;
-    err_set(err, E_MODEL, "%s: %s has the format %s, which is not supported; F32 F16 Q4_1 Q5_0 Q8_0 Q4_K Q6_K are",
-            m->file.path, name, gguf_type(t->type)->name);
+    char all[256] = "";
+    for (int i = 0; kernels_format(i); i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), " %s", gguf_type(*kernels_format(i))->name);
+    err_set(err, E_MODEL, "%s: %s has the format %s, which is not supported;%s are", m->file.path, name,
+            gguf_type(t->type)->name, all);
     return NULL;
 }
 
@@ -161,7 +164,8 @@ static int add_piece(struct pieces *p, struct piece piece, struct err *err)
 static enum quant kept_type(const struct model *m, const struct gguf_tensor *t)
 {
     enum quant type = (enum quant)t->type;
-    return m->requantize && type != QUANT_Q4_K && t->dim[0] % BLOCK == 0 ? QUANT_Q4_1 : type;
+    bool small = type == QUANT_Q4_0 || type == QUANT_Q4_K || type == QUANT_Q2_K;
+    return m->requantize && !small && t->dim[0] % BLOCK == 0 ? QUANT_Q4_1 : type;
 }
 
 /* Rows [from, to) of a matrix [n_out, n_in]. */
@@ -317,7 +321,7 @@ static int cut_shards(struct model *m, struct err *err)
         return err_set(err, E_LAYOUT, "%s: --tp %d, but the model has %d heads: use --tp %d or less", m->file.path, n,
                        s->n_head, s->n_head);
     const struct gguf_tensor *down = gguf_tensor(&m->file, "blk.0.ffn_down.weight");
-    bool quantized = down && down->type != QUANT_F32 && down->type != QUANT_F16;
+    bool quantized = down && !quant_is_float((enum quant)down->type);
     cut_even(m->heads_from, s->n_head, 1, n);
     cut_even(m->ff_from, s->n_ff, quantized ? BLOCK : 1, n);
     cut_even(m->out_from, s->n_embd, PANEL, n);
@@ -379,13 +383,12 @@ static void note_formats(struct model *m, const struct pieces *p)
 {
     for (int i = 0; i < p->n; i++) {
         if (!p->list[i].matrix || p->list[i].matrix == &m->embed) continue;
-        bool is_float = p->list[i].matrix->type == QUANT_F32 || p->list[i].matrix->type == QUANT_F16;
+        bool is_float = quant_is_float(p->list[i].matrix->type);
         m->any_float |= is_float;
         m->any_quant |= !is_float;
     }
     if (!model_last(m) || !m->shape.tied) return;
-    enum quant type = kept_type(m, gguf_tensor(&m->file, "token_embd.weight"));
-    bool is_float = type == QUANT_F32 || type == QUANT_F16;
+    bool is_float = quant_is_float(kept_type(m, gguf_tensor(&m->file, "token_embd.weight")));
     m->any_float |= is_float;
     m->any_quant |= !is_float;
 }
