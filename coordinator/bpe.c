@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/utf8.h"
+
 /* ---- pairs and ranks ---- */
 
 static size_t pair_hash(int32_t left, int32_t right)
@@ -65,9 +67,8 @@ static int add_merges(struct bpe *b, const struct vocab *v, const struct gguf *g
     return rc;
 }
 
-int bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, struct err *err)
+static int open_merges(struct bpe *b, const struct vocab *v, const struct gguf *g, struct err *err)
 {
-    *b = (struct bpe){0};
     const struct gguf_kv *merges = gguf_find(g, "tokenizer.ggml.merges");
     if (!merges || merges->type != GGUF_ARR || merges->item_type != GGUF_STR || merges->n_items > INT32_MAX / 4)
         return err_set(err, E_MODEL, "no list of merges (tokenizer.ggml.merges)");
@@ -76,15 +77,50 @@ int bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, struct 
     while (n_slots < n * 2) n_slots *= 2;
     b->pairs = malloc(n_slots * sizeof *b->pairs);
     b->merged = malloc((n + 1) * sizeof *b->merged);
-    int rc = OK;
-    if (!b->pairs || !b->merged) {
-        rc = err_set(err, E_FAIL, "out of memory for %zu merges", n);
-    } else {
-        b->pairs_mask = n_slots - 1;
-        memset(b->pairs, 0xFF, n_slots * sizeof *b->pairs);
-        for (int c = 0; c < 256; c++) b->byte_id[c] = vocab_find_byte(v, (unsigned char)c);
-        rc = add_merges(b, v, g, merges, err);
+    if (!b->pairs || !b->merged) return err_set(err, E_FAIL, "out of memory for %zu merges", n);
+    b->pairs_mask = n_slots - 1;
+    memset(b->pairs, 0xFF, n_slots * sizeof *b->pairs);
+    return add_merges(b, v, g, merges, err);
+}
+
+/* ---- scores ---- */
+
+static int score_order(const void *a, const void *b, void *scores)
+{
+    double sa = gguf_item_float(scores, (uint64_t) * (const int32_t *)a),
+           sb = gguf_item_float(scores, (uint64_t) * (const int32_t *)b);
+    return (sb > sa) - (sb < sa);
+}
+
+/* Equal scores have equal ranks: then the place decides. Only tokens that are text may come of a merge. */
+static int open_scores(struct bpe *b, const struct vocab *v, const struct gguf *g, struct err *err)
+{
+    const struct gguf_kv *scores = gguf_find(g, "tokenizer.ggml.scores");
+    if (!scores || scores->type != GGUF_ARR || scores->item_type != GGUF_F32 || scores->n_items != (uint64_t)v->n)
+        return err_set(err, E_MODEL, "no list of %d scores (tokenizer.ggml.scores)", v->n);
+    int32_t *by_score = malloc((size_t)v->n * sizeof *by_score);
+    b->rank = malloc((size_t)v->n * sizeof *b->rank);
+    if (!by_score || !b->rank) {
+        free(by_score);
+        return err_set(err, E_FAIL, "out of memory for %d scores", v->n);
     }
+    for (int32_t id = 0; id < v->n; id++) by_score[id] = id;
+    qsort_r(by_score, (size_t)v->n, sizeof *by_score, score_order, (void *)scores);
+    uint32_t rank = 0;
+    for (int i = 0; i < v->n; i++) {
+        int32_t id = by_score[i];
+        if (i > 0 && score_order(&by_score[i - 1], &id, (void *)scores) != 0) rank++;
+        b->rank[id] = v->type[id] == TOKEN_NORMAL || v->type[id] == TOKEN_USER ? rank : BPE_NO_RANK;
+    }
+    free(by_score);
+    return OK;
+}
+
+int bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, struct err *err)
+{
+    *b = (struct bpe){.vocab = v, .unknown = -1};
+    for (int c = 0; c < 256; c++) b->byte_id[c] = vocab_find_byte(v, (unsigned char)c);
+    int rc = v->kind == VOCAB_BYTE_LEVEL ? open_merges(b, v, g, err) : open_scores(b, v, g, err);
     if (rc != OK) bpe_close(b);
     return rc;
 }
@@ -94,6 +130,7 @@ void bpe_close(struct bpe *b)
     if (!b) return;
     free(b->pairs);
     free(b->merged);
+    free(b->rank);
     *b = (struct bpe){0};
 }
 
@@ -144,19 +181,36 @@ void bpe_work_free(struct bpe_work *w)
     *w = (struct bpe_work){0};
 }
 
-/* Looks up the pair of a symbol and its next one. A symbol's rank is always that of its present pair: a heap entry with
- * another rank is stale, as a rank names its pair. */
+/* The token that n bytes of the piece are, if it may come of a merge; -1: none. */
+static int32_t text_token(const struct bpe *b, const struct bpe_work *w, int32_t at, int32_t n)
+{
+    if ((size_t)n > b->vocab->longest) return -1;
+    int32_t id = vocab_find(b->vocab, w->piece + at, (size_t)n);
+    return id >= 0 && b->rank[id] != BPE_NO_RANK ? id : -1;
+}
+
+static uint32_t pair_rank(const struct bpe *b, const struct bpe_work *w, const struct bpe_symbol *s)
+{
+    const struct bpe_symbol *next = &w->symbols[s->next];
+    if (!b->rank) return pair_slot(b, s->id, next->id)->rank;
+    int32_t id = text_token(b, w, s->at, s->n + next->n);
+    return id < 0 ? BPE_NO_RANK : b->rank[id];
+}
+
+/* A symbol's rank is always that of its present pair: a heap entry with another rank is stale. One with the same rank
+ * is as good as new. */
 static void rank_pair(const struct bpe *b, struct bpe_work *w, int32_t at)
 {
     struct bpe_symbol *s = &w->symbols[at];
-    s->rank = s->next < 0 ? BPE_NO_RANK : pair_slot(b, s->id, w->symbols[s->next].id)->rank;
+    s->rank = s->next < 0 ? BPE_NO_RANK : pair_rank(b, w, s);
     if (s->rank != BPE_NO_RANK) heap_push(w, (uint64_t)s->rank << 32 | (uint32_t)at);
 }
 
 static void merge_pair(const struct bpe *b, struct bpe_work *w, int32_t at)
 {
     struct bpe_symbol *s = &w->symbols[at], *gone = &w->symbols[s->next];
-    s->id = b->merged[s->rank];
+    s->id = b->rank ? text_token(b, w, s->at, s->n + gone->n) : b->merged[s->rank];
+    s->n += gone->n;
     s->next = gone->next;
     gone->rank = BPE_NO_RANK;
     if (s->next >= 0) w->symbols[s->next].prev = at;
@@ -164,17 +218,49 @@ static void merge_pair(const struct bpe *b, struct bpe_work *w, int32_t at)
     if (s->prev >= 0) rank_pair(b, w, s->prev);
 }
 
+/* Bytes, or characters and what is none. Returns how many. */
+static int32_t put_symbols(const struct bpe *b, struct bpe_work *w, int32_t n_bytes)
+{
+    int32_t n = 0;
+    for (int32_t at = 0, len; at < n_bytes; at += len, n++) {
+        uint32_t cp;
+        len = b->rank ? utf8_next(w->piece + at, (size_t)(n_bytes - at), &cp) : 1;
+        if (len < 1) len = 1;
+        int32_t id = b->rank ? text_token(b, w, at, len) : b->byte_id[(unsigned char)w->piece[at]];
+        w->symbols[n] = (struct bpe_symbol){id, n - 1, n + 1, BPE_NO_RANK, at, len};
+    }
+    w->symbols[n - 1].next = -1;
+    return n;
+}
+
+/* What is no token stands as its bytes. */
+static int put_ids(const struct bpe *b, const struct bpe_work *w, int32_t *ids, size_t *n_ids, struct err *err)
+{
+    size_t n = 0;
+    for (int32_t i = 0; i >= 0; i = w->symbols[i].next) {
+        const struct bpe_symbol *s = &w->symbols[i];
+        if (s->id >= 0) {
+            ids[n++] = s->id;
+            continue;
+        }
+        for (int32_t k = s->at; k < s->at + s->n; k++) {
+            int byte = (unsigned char)w->piece[k];
+            int32_t id = b->byte_id[byte] >= 0 ? b->byte_id[byte] : b->unknown;
+            if (id < 0) return err_set(err, E_USAGE, "the vocabulary has no token for byte 0x%02x", byte);
+            ids[n++] = id;
+        }
+    }
+    *n_ids = n;
+    return OK;
+}
+
 int bpe_encode(const struct bpe *b, struct bpe_work *w, struct gguf_str piece, int32_t *ids, size_t *n_ids,
                struct err *err)
 {
     int rc = work_reserve(w, piece.n, err);
     if (rc != OK) return rc;
-    int32_t n = (int32_t)piece.n;
-    for (int32_t i = 0; i < n; i++) {
-        int byte = (unsigned char)piece.s[i];
-        if (b->byte_id[byte] < 0) return err_set(err, E_USAGE, "the vocabulary has no token for byte 0x%02x", byte);
-        w->symbols[i] = (struct bpe_symbol){b->byte_id[byte], i - 1, i + 1 < n ? i + 1 : -1, BPE_NO_RANK};
-    }
+    w->piece = piece.s;
+    int32_t n = put_symbols(b, w, (int32_t)piece.n);
 
     w->n_heap = 0;
     for (int32_t i = 0; i < n; i++) rank_pair(b, w, i);
@@ -184,7 +270,5 @@ int bpe_encode(const struct bpe *b, struct bpe_work *w, struct gguf_str piece, i
         if (w->symbols[at].rank == (uint32_t)(key >> 32)) merge_pair(b, w, at);
     }
 
-    *n_ids = 0;
-    for (int32_t i = 0; i >= 0; i = w->symbols[i].next) ids[(*n_ids)++] = w->symbols[i].id;
-    return OK;
+    return put_ids(b, w, ids, n_ids, err);
 }

@@ -1,8 +1,12 @@
-/* bpe.h -- merges the bytes of a piece into tokens, the pair of lowest rank first, the leftmost of equals.
+/* bpe.h -- merges a piece into tokens, the pair of lowest rank first, the leftmost of equals.
  *
- * The tables are built at open (pairs of ids to ranks) and do not change after, so threads may share them; each
- * bpe_work belongs to one. A piece of n bytes costs O(n log n), whatever its content: neighbours are a linked list and
- * the pairs that could merge a heap.
+ * Byte-level vocabularies list their merges: a piece begins as bytes, and the rank of a pair is its place in the list.
+ * SentencePiece's have a score a token: a piece begins as characters, a pair may merge where its text is a token, and
+ * the greatest score comes first; what is no token in the end is written as bytes.
+ *
+ * The tables are built at open and do not change after, so threads may share them; each bpe_work belongs to one. A
+ * piece of n bytes costs O(n log n), whatever its content: neighbours are a linked list and the pairs that could merge a
+ * heap.
  */
 #ifndef COORDINATOR_BPE_H
 #define COORDINATOR_BPE_H
@@ -21,25 +25,30 @@ struct bpe_pair {
 #define BPE_NO_RANK UINT32_MAX
 
 struct bpe {
-    struct bpe_pair *pairs; /* open addressing; [pairs_mask + 1] */
-    size_t pairs_mask;      /* a power of two less one */
-    int32_t *merged;        /* [n_merges], by rank: the token that the pair becomes */
-    int32_t byte_id[256];   /* -1: the vocabulary has no token for this byte */
+    const struct vocab *vocab; /* borrows */
+    struct bpe_pair *pairs;    /* open addressing; [pairs_mask + 1] */
+    size_t pairs_mask;         /* a power of two less one */
+    int32_t *merged;           /* [n_merges], by rank: the token that the pair becomes */
+    uint32_t *rank;            /* [vocab->n] SentencePiece: of the token that a pair becomes; BPE_NO_RANK: of none */
+    int32_t byte_id[256];      /* -1: the vocabulary has no token for this byte */
+    int32_t unknown;           /* what stands for such a byte; -1: nothing does */
 };
 
-/* E_MODEL where the file has no merges, or one of tokens that do not exist. The vocabulary is not kept. */
+/* E_MODEL where the file has no merges (scores), or a merge of tokens that do not exist. */
 int bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, struct err *err);
 void bpe_close(struct bpe *b);
 
 struct bpe_symbol {
-    int32_t id, prev, next; /* places in `symbols`; -1: none */
+    int32_t id, prev, next; /* prev, next: places in `symbols`; -1: none */
     uint32_t rank;          /* of the pair with next */
+    int32_t at, n;          /* its bytes in the piece */
 };
 
 struct bpe_work { /* zeroed is empty; owns its memory, which grows to the longest piece */
     struct bpe_symbol *symbols;
     uint64_t *heap; /* rank << 32 | place */
     size_t n_heap, cap;
+    const char *piece; /* borrows */
 };
 void bpe_work_free(struct bpe_work *w);
 

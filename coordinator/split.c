@@ -4,23 +4,43 @@
 #include <pcre2.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "coordinator/utf8.h"
 
 /* \s as the models' own tokenizers mean it: Unicode's White_Space, written out because PCRE2's \s adds U+180E with
- * PCRE2_UCP and stops at ASCII without it. Every character is W, \p{L}, \p{N} or none of them, and each expression has
- * an alternative for each of the four, so a match at every position is certain. */
+ * PCRE2_UCP and stops at ASCII without it. */
 #define W "\\t-\\r\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 
+#define GPT2                                                                                                           \
+    "'s|'t|'re|'ve|'m|'ll|'d|\\x20?\\p{L}+|\\x20?\\p{N}+|\\x20?[^" W "\\p{L}\\p{N}]+|[" W "]+(?![^" W "])|[" W "]+"
+#define SIGNS_BUT "[\\p{P}$+<=>^~|"
+#define HAN "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
+/* Llama 3's and Qwen's differ in how many digits go together. */
+#define WORDS(digits)                                                                                                  \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "|\\x20?[^" W "\\p{L}\\p{N}]+[\\r\\n]*|"      \
+    "[" W "]*[\\r\\n]+|[" W "]+(?![^" W "])|[" W "]+"
+
+/* The expressions of a name, one after the other: each cuts what the one before has left, and what it does not match
+ * is a piece too. DeepSeek's letters with two cases are a list in its file; PCRE2's L& has those that came since. */
 static const struct {
-    const char *pre, *expression;
+    const char *pre, *step[SPLIT_STEPS];
 } known[] = {
-    {"qwen2", "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|\\x20?[^" W "\\p{L}\\p{N}]+[\\r\\n]*|"
-              "[" W "]*[\\r\\n]+|[" W "]+(?![^" W "])|[" W "]+"},
-    /* Two steps in one: digits stand alone first, and GPT-2's expression then sees only what is between them. So its
-     * \p{N} never matches, and its "end of text" in \s+(?!\S) is also the place before a digit. */
-    {"smollm", "\\p{N}|'s|'t|'re|'ve|'m|'ll|'d|\\x20?\\p{L}+|\\x20?[^" W "\\p{L}\\p{N}]+|"
-               "[" W "]+(?![^" W "\\p{N}])|[" W "]+"},
+    {"qwen2", {WORDS("\\p{N}")}},
+    {"llama-bpe", {WORDS("\\p{N}{1,3}")}},
+    {"smollm", {"\\p{N}", GPT2}},
+    {"starcoder", {"\\p{N}", GPT2}},
+    {"refact", {"\\p{N}", GPT2}},
+    {"command-r", {"\\p{N}", GPT2}},
+    {"gpt-2", {GPT2}},
+    {"mpt", {GPT2}},
+    {"falcon", {SIGNS_BUT "`]+", GPT2, "[0-9][0-9][0-9]"}},
+    {"default", {SIGNS_BUT "]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+    {"deepseek-coder", {"[\\r\\n]", "[" W "]?\\p{L}+", "[" W "]?\\p{P}+", HAN, "\\p{N}"}},
+    {"deepseek-llm",
+     {"[\\r\\n]", "[" W "]?\\p{L&}+",
+      "[" W "]?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+",
+      "(?<![" W "])[" W "]+\\z", HAN, "\\p{N}+"}},
 };
 enum { N_KNOWN = sizeof known / sizeof known[0] };
 
@@ -29,34 +49,46 @@ static void pcre_message(int code, char *out, size_t n_out)
     if (pcre2_get_error_message(code, (PCRE2_UCHAR *)out, n_out) < 0) snprintf(out, n_out, "error %d", code);
 }
 
-int split_open(struct splitter *s, struct gguf_str pre, struct err *err)
+static int unknown_name(struct gguf_str pre, struct err *err)
 {
-    *s = (struct splitter){0};
-    int i = 0;
-    while (i < N_KNOWN && !gguf_str_is(pre, known[i].pre)) i++;
-    if (i == N_KNOWN)
-        return err_set(err, E_MODEL, "pre-tokenizer \"%.*s\" is not supported (known: qwen2, smollm)",
-                       pre.n < 64 ? (int)pre.n : 64, pre.s);
+    char all[256] = "";
+    for (int i = 0; i < N_KNOWN; i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), i ? ", %s" : "%s", known[i].pre);
+    return err_set(err, E_MODEL, "pre-tokenizer \"%.*s\" is not supported (known: %s)", pre.n < 64 ? (int)pre.n : 64,
+                   pre.s, all);
+}
 
+static int add_step(struct splitter *s, const char *expression, struct err *err)
+{
     int code;
     size_t where;
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)known[i].expression, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_ANCHORED,
-                                   &code, &where, NULL);
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &where, NULL);
     if (!re) {
         char why[160];
         pcre_message(code, why, sizeof why);
-        return err_set(err, E_FAIL, "PCRE2 refuses the expression of %s at %zu: %s", known[i].pre, where, why);
+        return err_set(err, E_FAIL, "PCRE2 refuses expression %d of %s at %zu: %s", s->n_steps + 1, s->pre, where, why);
     }
     pcre2_jit_compile(re, PCRE2_JIT_COMPLETE); /* failure is fine: pcre2_match interprets then */
-    s->pre = known[i].pre;
-    s->code = re;
+    s->step[s->n_steps++] = re;
     return OK;
+}
+
+int split_open(struct splitter *s, struct gguf_str pre, struct err *err)
+{
+    *s = (struct splitter){0};
+    int i = 0, rc = OK;
+    while (i < N_KNOWN && !gguf_str_is(pre, known[i].pre)) i++;
+    if (i == N_KNOWN) return unknown_name(pre, err);
+    s->pre = known[i].pre;
+    for (int k = 0; k < SPLIT_STEPS && known[i].step[k] && rc == OK; k++) rc = add_step(s, known[i].step[k], err);
+    if (rc != OK) split_close(s);
+    return rc;
 }
 
 void split_close(struct splitter *s)
 {
     if (!s) return;
-    pcre2_code_free(s->code);
+    for (int i = 0; i < s->n_steps; i++) pcre2_code_free(s->step[i]);
     *s = (struct splitter){0};
 }
 
@@ -85,7 +117,8 @@ void split_text(struct split_run *r, const char *text, size_t n)
 {
     r->text = text;
     r->n = n;
-    r->from = r->pos = r->until = 0;
+    r->pos = 0;
+    r->depth = -1;
 }
 
 /* Where the stretch that starts at pos ends, of characters (text) or of bytes at which none begins (!text). */
@@ -100,38 +133,62 @@ static size_t stretch_end(const struct split_run *r, size_t pos, bool text)
     return pos;
 }
 
-static int match_here(struct split_run *r, size_t *end, struct err *err)
+/* The next match of a step in what is left of its segment; where there is none, an empty one at the end. */
+static int find_match(struct split_run *r, int step, struct split_level *l, struct err *err)
 {
-    const pcre2_code *code = r->splitter->code;
-    PCRE2_SPTR stretch = (PCRE2_SPTR)r->text + r->from;
-    size_t n = r->until - r->from, at = r->pos - r->from;
+    const pcre2_code *code = r->splitter->step[step];
+    PCRE2_SPTR rest = (PCRE2_SPTR)r->text + l->at;
+    size_t n = l->end - l->at;
     /* The stretch was checked once: checking it again at every piece would be quadratic. */
-    int rc = pcre2_match(code, stretch, n, at, PCRE2_NO_UTF_CHECK, r->match, r->context);
+    int rc = pcre2_match(code, rest, n, 0, PCRE2_NO_UTF_CHECK, r->match, r->context);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(code, stretch, n, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, r->match, r->context);
-    if (rc < 0) {
+        rc = pcre2_match(code, rest, n, 0, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, r->match, r->context);
+    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) {
         char why[160];
         pcre_message(rc, why, sizeof why);
-        return err_set(err, E_FAIL, "splitting the text for %s at byte %zu: %s", r->splitter->pre, r->pos, why);
+        return err_set(err, E_FAIL, "splitting the text for %s at byte %zu: %s", r->splitter->pre, l->at, why);
     }
-    *end = r->from + pcre2_get_ovector_pointer(r->match)[1];
+    const size_t *found = pcre2_get_ovector_pointer(r->match);
+    l->match = rc < 0 ? l->end : l->at + found[0];
+    l->match_end = rc < 0 ? l->end : l->at + found[1];
+    return OK;
+}
+
+/* What a step cuts off its segment next: a match, or what stands before one. */
+static int next_part(struct split_run *r, int step, struct split_level *l, size_t *end, struct err *err)
+{
+    if (l->match_end <= l->at) {
+        int rc = find_match(r, step, l, err);
+        if (rc != OK) return rc;
+    }
+    *end = l->at < l->match ? l->match : l->match_end;
     return OK;
 }
 
 int split_next(struct split_run *r, struct gguf_str *piece, struct err *err)
 {
-    size_t start = r->pos, end = start;
-    if (start == r->until) {
-        r->from = start;
-        r->until = stretch_end(r, start, true);
-    }
-    if (start == r->until) {
-        r->from = r->until = end = stretch_end(r, start, false);
-    } else {
-        int rc = match_here(r, &end, err);
+    for (;;) {
+        if (r->depth < 0) { /* the next stretch */
+            size_t start = r->pos, end = stretch_end(r, start, true);
+            r->pos = end > start ? end : stretch_end(r, start, false);
+            *piece = (struct gguf_str){r->text + start, r->pos - start};
+            if (end == start) return OK;
+            r->depth = 0;
+            r->level[0] = (struct split_level){.at = start, .end = end};
+        }
+        struct split_level *l = &r->level[r->depth];
+        if (l->at == l->end) {
+            r->depth--;
+            continue;
+        }
+        size_t start = l->at, end;
+        int rc = next_part(r, r->depth, l, &end, err);
         if (rc != OK) return rc;
+        l->at = end;
+        if (r->depth + 1 == r->splitter->n_steps) {
+            *piece = (struct gguf_str){r->text + start, end - start};
+            return OK;
+        }
+        r->level[++r->depth] = (struct split_level){.at = start, .end = end};
     }
-    r->pos = end;
-    *piece = (struct gguf_str){r->text + start, end - start};
-    return OK;
 }

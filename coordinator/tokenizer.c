@@ -17,9 +17,11 @@ enum { N_END_KEYS = sizeof end_keys / sizeof *end_keys, N_END_NAMES = sizeof end
 
 struct tokenizer {
     struct vocab vocab;
-    struct splitter splitter;
+    struct splitter splitter; /* byte-level */
     struct bpe bpe;
-    int32_t bos; /* put first where asked; -1: the file does not want it */
+    bool adds_space;   /* SentencePiece: before a text, and after a special token */
+    bool whole_pieces; /* a piece that is a token is not merged: its merges need not lead there */
+    int32_t bos;       /* put first where asked; -1: the file does not want it */
     int32_t end[N_END_KEYS + N_END_NAMES];
     size_t n_end;
     char model[32];
@@ -65,30 +67,51 @@ static int read_end_ids(struct tokenizer *t, const struct gguf *g, struct err *e
 
 static int read_bos(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
-    int64_t wanted = 0;
+    int64_t wanted = t->vocab.kind == VOCAB_SENTENCEPIECE;
     t->bos = -1;
-    if (!gguf_get_int(g, "tokenizer.ggml.add_bos_token", &wanted) || !wanted) return OK;
+    bool asked = gguf_get_int(g, "tokenizer.ggml.add_bos_token", &wanted);
+    if (!wanted) return OK;
     int rc = read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, err);
-    if (rc == OK && t->bos < 0) rc = err_set(err, E_MODEL, "add_bos_token without tokenizer.ggml.bos_token_id");
+    if (rc == OK && asked && t->bos < 0)
+        rc = err_set(err, E_MODEL, "add_bos_token without tokenizer.ggml.bos_token_id");
     return rc;
+}
+
+static int open_byte_level(struct tokenizer *t, const struct gguf *g, struct err *err)
+{
+    struct gguf_str pre = {"default", 7};
+    gguf_get_str(g, "tokenizer.ggml.pre", &pre);
+    int rc = split_open(&t->splitter, pre, err);
+    if (rc != OK) return rc;
+    t->whole_pieces = strcmp(t->splitter.pre, "llama-bpe") == 0;
+    snprintf(t->model, sizeof t->model, "gpt2 / %s", t->splitter.pre);
+    return vocab_open(&t->vocab, VOCAB_BYTE_LEVEL, g, err);
+}
+
+static int open_sentencepiece(struct tokenizer *t, const struct gguf *g, struct err *err)
+{
+    int64_t adds_space = 1;
+    gguf_get_int(g, "tokenizer.ggml.add_space_prefix", &adds_space);
+    t->adds_space = adds_space;
+    snprintf(t->model, sizeof t->model, "llama");
+    return vocab_open(&t->vocab, VOCAB_SENTENCEPIECE, g, err);
 }
 
 static int open_parts(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
-    struct gguf_str model, pre = {"default", 7};
+    struct gguf_str model;
     if (!gguf_get_str(g, "tokenizer.ggml.model", &model))
         return err_set(err, E_MODEL, "no vocabulary (tokenizer.ggml.model)");
-    if (!gguf_str_is(model, "gpt2"))
-        return err_set(err, E_MODEL, "tokenizer \"%.*s\" is not supported (known: gpt2)",
+    bool sentencepiece = gguf_str_is(model, "llama");
+    if (!sentencepiece && !gguf_str_is(model, "gpt2"))
+        return err_set(err, E_MODEL, "tokenizer \"%.*s\" is not supported (known: gpt2, llama)",
                        model.n < 64 ? (int)model.n : 64, model.s);
-    gguf_get_str(g, "tokenizer.ggml.pre", &pre);
 
-    int rc = split_open(&t->splitter, pre, err);
-    if (rc == OK) rc = vocab_open(&t->vocab, g, err);
+    int rc = sentencepiece ? open_sentencepiece(t, g, err) : open_byte_level(t, g, err);
     if (rc == OK) rc = bpe_open(&t->bpe, &t->vocab, g, err);
+    if (rc == OK && sentencepiece) rc = read_id(t, g, "tokenizer.ggml.unknown_token_id", &t->bpe.unknown, err);
     if (rc == OK) rc = read_bos(t, g, err);
     if (rc == OK) rc = read_end_ids(t, g, err);
-    if (rc == OK) snprintf(t->model, sizeof t->model, "gpt2 / %s", t->splitter.pre);
     return rc;
 }
 
@@ -125,6 +148,11 @@ int tokenizer_n_vocab(const struct tokenizer *t)
 const char *tokenizer_model(const struct tokenizer *t)
 {
     return t->model;
+}
+
+bool tokenizer_adds_space(const struct tokenizer *t)
+{
+    return t->adds_space;
 }
 
 struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special)
@@ -193,29 +221,71 @@ struct encoding { /* one call's state: the tokenizer itself is shared */
     const struct tokenizer *t;
     struct split_run run;
     struct bpe_work work;
-    int32_t *ids; /* room for one id a byte, and BOS */
+    int32_t
+        *ids; /* room for BOS, and one id a byte; SentencePiece's spaces count as three, and one more may be added */
     size_t n;
+    char *spaced; /* SentencePiece: a text with its spaces as VOCAB_SPACE */
 };
 
+static int encode_piece(struct encoding *e, struct gguf_str piece, struct err *err)
+{
+    size_t n;
+    if (piece.n == 0) return OK;
+    int32_t whole = e->t->whole_pieces ? vocab_find_bytes(&e->t->vocab, piece.s, piece.n) : -1;
+    if (whole >= 0 && e->t->vocab.type[whole] == TOKEN_NORMAL) {
+        e->ids[e->n++] = whole;
+        return OK;
+    }
+    int rc = bpe_encode(&e->t->bpe, &e->work, piece, e->ids + e->n, &n, err);
+    if (rc == OK) e->n += n;
+    return rc;
+}
+
+/* Where a space stands for VOCAB_SPACE, that character itself must not: it is written as its bytes. */
+static int encode_spaced(struct encoding *e, const char *text, size_t n_bytes, bool space_before, struct err *err)
+{
+    static const size_t n_space = sizeof VOCAB_SPACE - 1;
+    const int32_t *byte_id = e->t->bpe.byte_id;
+    char *end = e->spaced;
+    if (space_before) end = stpcpy(end, VOCAB_SPACE);
+    for (size_t i = 0; i < n_bytes; i++) {
+        bool is_mark = n_bytes - i >= n_space && memcmp(text + i, VOCAB_SPACE, n_space) == 0 && byte_id[0xE2] >= 0 &&
+                       byte_id[0x96] >= 0 && byte_id[0x81] >= 0;
+        if (text[i] == ' ') {
+            end = stpcpy(end, VOCAB_SPACE);
+        } else if (!is_mark) {
+            *end++ = text[i];
+        } else {
+            int rc = encode_piece(e, (struct gguf_str){e->spaced, (size_t)(end - e->spaced)}, err);
+            if (rc != OK) return rc;
+            end = e->spaced;
+            for (size_t k = 0; k < n_space; k++) e->ids[e->n++] = byte_id[(unsigned char)text[i + k]];
+            i += n_space - 1;
+        }
+    }
+    return encode_piece(e, (struct gguf_str){e->spaced, (size_t)(end - e->spaced)}, err);
+}
+
+/* A text without special tokens, which follows one or stands first. */
 static int encode_plain(struct encoding *e, const char *text, size_t n_bytes, struct err *err)
 {
+    if (e->t->vocab.kind == VOCAB_SENTENCEPIECE)
+        return n_bytes ? encode_spaced(e, text, n_bytes, e->t->adds_space, err) : OK;
     split_text(&e->run, text, n_bytes);
     for (;;) {
         struct gguf_str piece;
-        size_t n;
         int rc = split_next(&e->run, &piece, err);
         if (rc != OK || piece.n == 0) return rc;
-        rc = bpe_encode(&e->t->bpe, &e->work, piece, e->ids + e->n, &n, err);
+        rc = encode_piece(e, piece, err);
         if (rc != OK) return rc;
-        e->n += n;
     }
 }
 
-static int encode_special(struct encoding *e, const char *text, size_t n_bytes, struct err *err)
+static int encode_text(struct encoding *e, const char *text, size_t n_bytes, bool control, struct err *err)
 {
     while (n_bytes > 0) {
         size_t at = n_bytes, len = 0;
-        int32_t id = vocab_find_special(&e->t->vocab, text, n_bytes, &at, &len);
+        int32_t id = vocab_find_special(&e->t->vocab, text, n_bytes, control, &at, &len);
         int rc = encode_plain(e, text, at, err);
         if (rc != OK) return rc;
         if (id >= 0) e->ids[e->n++] = id;
@@ -228,18 +298,22 @@ static int encode_special(struct encoding *e, const char *text, size_t n_bytes, 
 static int encode_into(struct encoding *e, const char *text, size_t n_bytes, bool special, bool add_bos,
                        struct err *err)
 {
-    e->ids = malloc((n_bytes + 1) * sizeof *e->ids);
-    if (!e->ids) return err_set(err, E_FAIL, "out of memory for a text of %zu bytes", n_bytes);
+    bool spaces = e->t->vocab.kind == VOCAB_SENTENCEPIECE;
+    size_t n_ids = spaces ? 6 * n_bytes + 4 : n_bytes + 1;
+    e->ids = malloc(n_ids * sizeof *e->ids);
+    e->spaced = spaces ? malloc(3 * n_bytes + 4) : NULL;
+    if (!e->ids || (spaces && !e->spaced))
+        return err_set(err, E_FAIL, "out of memory for a text of %zu bytes", n_bytes);
     int rc = split_run_init(&e->run, &e->t->splitter, err);
     if (rc != OK) return rc;
     if (add_bos && e->t->bos >= 0) e->ids[e->n++] = e->t->bos;
-    return special ? encode_special(e, text, n_bytes, err) : encode_plain(e, text, n_bytes, err);
+    return encode_text(e, text, n_bytes, special, err);
 }
 
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
                      int32_t **ids, size_t *n_ids, struct err *err)
 {
-    if (n_bytes > INT32_MAX / 2) return err_set(err, E_USAGE, "a text of %zu bytes is too long", n_bytes);
+    if (n_bytes > INT32_MAX / 8) return err_set(err, E_USAGE, "a text of %zu bytes is too long", n_bytes);
 
     struct encoding e = {.t = t};
     int rc = encode_into(&e, text, n_bytes, special, add_bos, err);
@@ -256,5 +330,6 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes
     split_run_free(&e.run);
     bpe_work_free(&e.work);
     free(e.ids);
+    free(e.spaced);
     return rc;
 }

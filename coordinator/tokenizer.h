@@ -1,8 +1,10 @@
 /* tokenizer.h -- text <-> token ids, from the vocabulary inside a model file.
  *
- * Byte-level BPE ("gpt2" in tokenizer.ggml.model) with the pre-tokenizers qwen2 and smollm (tokenizer.ggml.pre). Text
- * is split by the pre-tokenizer's expression (PCRE2), each piece is merged by rank. Special (control and user-defined)
- * tokens are recognised in the text where asked. No normalisation. The tokenizer owns its tables and the decoded bytes
+ * Byte-level BPE ("gpt2" in tokenizer.ggml.model) with the pre-tokenizers that split.c knows (tokenizer.ggml.pre): text
+ * is split by the pre-tokenizer's expressions (PCRE2), each piece is merged by rank. SentencePiece ("llama"): merged by
+ * score, what is no token as its bytes; a text has a space put before it where the file asks for that, which is taken
+ * off again where a whole text is decoded (tokenizer_adds_space). Special (control and user-defined) tokens are
+ * recognised in the text. No normalisation. The tokenizer owns its tables and the decoded bytes
  * of the tokens, and borrows the gguf until tokenizer_close. It does not change after open: threads may share it.
  * Encoding is O(n log n) in the text; decoding gives bytes, which may end inside a UTF-8 character.
  */
@@ -25,7 +27,11 @@ void tokenizer_close(struct tokenizer *t);
 int tokenizer_n_vocab(const struct tokenizer *t);
 const char *tokenizer_model(const struct tokenizer *t); /* "gpt2 / qwen2", for messages */
 
-/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. special: parse special tokens in the text; add_bos: put
+/* The first piece of a text, and that after a control token, begins with a space that is not the text's. */
+bool tokenizer_adds_space(const struct tokenizer *t);
+
+/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. special: the text of a control token is that token, as that
+ * of a user-defined one always is; add_bos: put
  * the file's BOS first where the file asks for it (tokenizer.ggml.add_bos_token). Every byte string is encoded, UTF-8
  * or not, and the pieces of its ids are the string again; E_USAGE where the vocabulary lacks a byte of it (SmolLM2
  * lacks 21, none of them usual), for a silent loss is the worse answer. */

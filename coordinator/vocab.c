@@ -1,5 +1,6 @@
 #include "coordinator/vocab.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -41,14 +42,29 @@ int32_t vocab_find(const struct vocab *v, const char *text, size_t n)
     return v->by_text[text_slot(v, text, n)];
 }
 
-int32_t vocab_find_byte(const struct vocab *v, unsigned char b)
+/* In the alphabet: one or two bytes. Returns what follows them. */
+static char *put_byte_char(char *out, unsigned char b)
 {
     uint32_t c = byte_char(b);
-    char text[2] = {(char)c, 0};
-    if (c < 0x80) return vocab_find(v, text, 1);
-    text[0] = (char)(0xC0 | c >> 6);
-    text[1] = (char)(0x80 | (c & 0x3F));
-    return vocab_find(v, text, 2);
+    if (c >= 0x80) *out++ = (char)(0xC0 | c >> 6);
+    *out++ = (char)(c < 0x80 ? c : 0x80 | (c & 0x3F));
+    return out;
+}
+
+int32_t vocab_find_bytes(const struct vocab *v, const char *s, size_t n)
+{
+    char text[2 * 256], *end = text;
+    if (n > v->longest || n > sizeof text / 2) return -1;
+    for (size_t i = 0; i < n; i++) end = put_byte_char(end, (unsigned char)s[i]);
+    return vocab_find(v, text, (size_t)(end - text));
+}
+
+int32_t vocab_find_byte(const struct vocab *v, unsigned char b)
+{
+    char text[8];
+    if (v->kind == VOCAB_BYTE_LEVEL) return vocab_find_bytes(v, (const char *)&b, 1);
+    int32_t id = vocab_find(v, text, (size_t)snprintf(text, sizeof text, "<0x%02X>", b));
+    return id >= 0 && v->type[id] == TOKEN_BYTE ? id : -1;
 }
 
 static int index_texts(struct vocab *v, struct err *err)
@@ -87,6 +103,29 @@ static size_t decode_text(char *out, struct gguf_str text, const int16_t byte_of
     return n_out;
 }
 
+/* Of a SentencePiece token. */
+static size_t decode_spaces(char *out, struct gguf_str text)
+{
+    size_t n_out = 0, n_space = strlen(VOCAB_SPACE);
+    for (size_t i = 0; i < text.n;) {
+        bool space = text.n - i >= n_space && memcmp(text.s + i, VOCAB_SPACE, n_space) == 0;
+        out[n_out++] = space ? ' ' : text.s[i];
+        i += space ? n_space : 1;
+    }
+    return n_out;
+}
+
+/* "<0x0A>" is one byte; -1: it is not written like that. */
+static int byte_of_text(struct gguf_str text)
+{
+    char want[8];
+    for (int b = 0; b < 256; b++) {
+        int n = snprintf(want, sizeof want, "<0x%02X>", (unsigned)b);
+        if (text.n == (size_t)n && memcmp(text.s, want, text.n) == 0) return b;
+    }
+    return -1;
+}
+
 static int decode_texts(struct vocab *v, struct err *err)
 {
     size_t total = 0;
@@ -99,10 +138,17 @@ static int decode_texts(struct vocab *v, struct err *err)
     for (int b = 0; b < 256; b++) byte_of[byte_char(b)] = (int16_t)b;
     char *end = v->arena;
     for (int32_t id = 0; id < v->n; id++) {
-        v->bytes[id] = v->text[id];
-        if (v->type[id] != TOKEN_NORMAL) continue;
-        v->bytes[id] = (struct gguf_str){end, decode_text(end, v->text[id], byte_of)};
-        end += v->bytes[id].n;
+        struct gguf_str text = v->text[id];
+        size_t n = 0;
+        int byte = v->type[id] == TOKEN_BYTE ? byte_of_text(text) : -1;
+        if (byte >= 0)
+            *end = (char)byte, n = 1;
+        else if (v->kind == VOCAB_SENTENCEPIECE && (v->type[id] == TOKEN_NORMAL || v->type[id] == TOKEN_USER))
+            n = decode_spaces(end, text);
+        else if (v->kind == VOCAB_BYTE_LEVEL && v->type[id] == TOKEN_NORMAL)
+            n = decode_text(end, text, byte_of);
+        v->bytes[id] = n ? (struct gguf_str){end, n} : text;
+        end += n;
     }
     return OK;
 }
@@ -155,16 +201,18 @@ static int special_bound(const struct vocab *v, int lo, int hi, size_t k, int c)
 
 /* The longest special token that s begins with. The sorted list serves as a trie: each further byte narrows the range.
  */
-static int32_t special_at(const struct vocab *v, const char *s, size_t n, size_t *len)
+static int32_t special_at(const struct vocab *v, const char *s, size_t n, bool control, size_t *len)
 {
     int32_t best = -1;
     int lo = v->special_from[(unsigned char)s[0]], hi = v->special_from[(unsigned char)s[0] + 1];
     for (size_t k = 1; lo < hi; k++) {
-        if (v->text[v->special[lo]].n == k) {
+        int32_t before = best;
+        for (; lo < hi && v->text[v->special[lo]].n == k; lo++) { /* the same text may stand twice: the first counts */
+            bool wanted = control || v->type[v->special[lo]] == TOKEN_USER;
+            if (!wanted || best != before) continue;
             best = v->special[lo];
             *len = k;
         }
-        while (lo < hi && v->text[v->special[lo]].n == k) lo++; /* the same text may stand twice */
         if (k == n) break;
         int c = (unsigned char)s[k];
         lo = special_bound(v, lo, hi, k, c);
@@ -173,10 +221,10 @@ static int32_t special_at(const struct vocab *v, const char *s, size_t n, size_t
     return best;
 }
 
-int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, size_t *at, size_t *len)
+int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, bool control, size_t *at, size_t *len)
 {
     for (size_t i = 0; i < n; i++) {
-        int32_t id = special_at(v, s + i, n - i, len);
+        int32_t id = special_at(v, s + i, n - i, control, len);
         if (id < 0) continue;
         *at = i;
         return id;
@@ -214,9 +262,9 @@ static int read_tokens(struct vocab *v, const struct gguf *g, const struct gguf_
     return OK;
 }
 
-int vocab_open(struct vocab *v, const struct gguf *g, struct err *err)
+int vocab_open(struct vocab *v, enum vocab_kind kind, const struct gguf *g, struct err *err)
 {
-    *v = (struct vocab){0};
+    *v = (struct vocab){.kind = kind};
     const struct gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens");
     const struct gguf_kv *types = gguf_find(g, "tokenizer.ggml.token_type");
     if (!is_list(tokens, true) || tokens->n_items == 0 || tokens->n_items > INT32_MAX / 4)

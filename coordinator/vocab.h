@@ -1,7 +1,8 @@
 /* vocab.h -- the list of tokens of a model file: id <-> text, types, and special tokens found in a text.
  *
  * A token has two faces: `text`, as it stands in the file, and `bytes`, what it means. Normal tokens of byte-level BPE
- * are written in GPT-2's alphabet of 256 printable characters, one a byte; all others are written as they are. The
+ * are written in GPT-2's alphabet of 256 printable characters, one a byte. SentencePiece writes a space as U+2581, and
+ * has tokens of a byte, "<0x0A>". All others are written as they are. The
  * vocabulary owns its tables and the decoded bytes; `text` is borrowed from the gguf until vocab_close. Nothing changes
  * after vocab_open, so threads may share it.
  */
@@ -23,7 +24,12 @@ enum token_type { /* numbered as in files */
                   TOKEN_BYTE
 };
 
+enum vocab_kind { VOCAB_BYTE_LEVEL, VOCAB_SENTENCEPIECE };
+
+#define VOCAB_SPACE "\xE2\x96\x81" /* SentencePiece's: U+2581 */
+
 struct vocab {
+    enum vocab_kind kind;
     int n;
     size_t longest;         /* bytes of the longest text */
     struct gguf_str *text;  /* [n] */
@@ -38,16 +44,20 @@ struct vocab {
 };
 
 /* E_MODEL where the lists are absent or do not fit each other. */
-int vocab_open(struct vocab *v, const struct gguf *g, struct err *err);
+int vocab_open(struct vocab *v, enum vocab_kind kind, const struct gguf *g, struct err *err);
 void vocab_close(struct vocab *v);
 
 /* The id of a text as it stands in the file (the lowest, where it stands twice); -1: none. */
 int32_t vocab_find(const struct vocab *v, const char *text, size_t n);
 
+/* The id of the byte-level token that means these bytes; -1: none. */
+int32_t vocab_find_bytes(const struct vocab *v, const char *s, size_t n);
+
 /* The id of the token that is byte b alone; -1: none. */
 int32_t vocab_find_byte(const struct vocab *v, unsigned char b);
 
-/* The first special token in s, the longest of those that begin there: its id, its place and its length; -1: none. */
-int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, size_t *at, size_t *len);
+/* The first user-defined token in s, or with `control` control token too, the longest of those that begin there: its id,
+ * its place and its length; -1: none. */
+int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, bool control, size_t *at, size_t *len);
 
 #endif

@@ -112,7 +112,7 @@ static void merges_are_those_of_the_plain_definition(void **state)
         draw_merges(m, 1 + (int)draw(&seed, MAX_MERGES), &seed);
         toy_vocab(&toy, &(struct toy_vocab){.merges = m->list});
         toy_open(&toy, &g);
-        assert_int_equal(vocab_open(&vocab, &g, &err), OK);
+        assert_int_equal(vocab_open(&vocab, VOCAB_BYTE_LEVEL, &g, &err), OK);
         assert_int_equal(bpe_open(&bpe, &vocab, &g, &err), OK);
         check_pieces(m, &bpe, &seed);
         bpe_close(&bpe);

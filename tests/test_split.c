@@ -39,6 +39,22 @@ static const struct {
     {"line ends are spaces", "smollm", "f|():|\n\n\t|\t|return"},
     {"the last of spaces goes with a sign only if it is a space", "smollm", "a|\n| =|\n|="},
     {"spaces at the end stay together", "smollm", "a| \n "},
+
+    {"digits go by three", "llama-bpe", "x|123|45| |6"},
+    {"the rest as qwen2 has it", "llama-bpe", "I|'LL| (|x|):\n\n|  | b"},
+    {"digits stay together, with a space", "gpt-2", "x|123| 456"},
+    {"endings in lower case only", "gpt-2", "I|'m|,| he|'|LL"},
+    {"line ends are spaces", "mpt", "f|():|\n\n\t|\t|return"},
+    {"digits stand alone", "starcoder", "x| |1|2"},
+    {"signs are cut off first, then words, then three digits", "falcon", "a|+=|b| |123|4|`|c"},
+    {"a sign and a space", "falcon", "a|.| |\"|b|\""},
+    {"three digits are cut off", "default", "a| |123|4٣٣|`|c"},
+    {"line ends stand alone", "deepseek-coder", "a|\n|\n|b"},
+    {"a space goes with letters and with signs, digits stand alone", "deepseek-coder", "a| b| (|c|1|2"},
+    {"ideographs are cut out of words", "deepseek-coder", "你好|a"},
+    {"letters with two cases are words, ideographs follow each other", "deepseek-llm", "你好|abc| d"},
+    {"digits stay together, spaces at the end too", "deepseek-llm", "x|123|  "},
+    {"spaces within stay with what is around them", "deepseek-llm", "a|  | b"},
 };
 
 static void pieces_are_what_the_expression_says(void **state)
@@ -77,7 +93,9 @@ static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
     struct splitter splitter;
     struct err err;
     assert_int_equal(split_open(&splitter, (struct gguf_str){"tekken", 6}, &err), E_MODEL);
-    assert_string_equal(err.text, "pre-tokenizer \"tekken\" is not supported (known: qwen2, smollm)");
+    assert_string_equal(
+        err.text, "pre-tokenizer \"tekken\" is not supported (known: qwen2, llama-bpe, smollm, starcoder, refact, "
+                  "command-r, gpt-2, mpt, falcon, default, deepseek-coder, deepseek-llm)");
 }
 
 int main(void)

@@ -80,6 +80,7 @@ static const struct {
     {"a part of one is plain text", "<s", true, "60 115"},
     {"merges do not reach over one", "aa<s>aa", true, "256 259 256"},
     {"not where special tokens are off", "<s>", false, "60 115 62"},
+    {"user-defined ones are found all the same", "<tool><s>", false, "262 60 115 62"},
     {"unused and unknown ones are not found", "[PAD]<unk>", true, "91 80 65 68 93 60 117 110 107 62"},
 };
 
@@ -218,6 +219,130 @@ static void vocabularies_that_differ_in_padding_only_go_together(void **state)
     }
 }
 
+/* ---- SentencePiece ---- */
+
+#define SPACE "\xE2\x96\x81"
+
+enum { N_BYTES = 256, FIRST_BYTE = 3, FIRST_TEXT = FIRST_BYTE + N_BYTES };
+
+static const struct {
+    const char *text;
+    float score;
+} texts[] = {
+    {SPACE, -9}, {"a", -6}, {"b", -7}, {"ab", -2}, {SPACE "a", -1}, {"ba", -3}, {"aa", -3}, {"\u00e9", -8},
+}; /* ids 259 to 266; the last token, 267, is a user-defined one */
+
+/* Without byte tokens: ids from 3 on. */
+static void open_sentencepiece(struct model *m, bool bytes)
+{
+    const char *text[FIRST_TEXT + N(texts) + 1] = {"<unk>", "<s>", "</s>"};
+    char of_byte[N_BYTES][8];
+    int32_t type[N(text)] = {UNKNOWN, CONTROL, CONTROL};
+    float score[N(text)] = {0};
+    size_t n = FIRST_BYTE;
+    for (int b = 0; b < N_BYTES && bytes; b++, n++) {
+        snprintf(of_byte[b], sizeof *of_byte, "<0x%02X>", (unsigned)b);
+        text[n] = of_byte[b];
+        type[n] = 6;
+    }
+    for (size_t i = 0; i < N(texts); i++, n++) {
+        text[n] = texts[i].text;
+        type[n] = NORMAL;
+        score[n] = texts[i].score;
+    }
+    text[n] = "<tool>";
+    type[n++] = USER;
+    toy_str(&m->toy, "tokenizer.ggml.model", "llama");
+    toy_strs(&m->toy, "tokenizer.ggml.tokens", text, n);
+    toy_ints(&m->toy, "tokenizer.ggml.token_type", type, n);
+    toy_floats(&m->toy, "tokenizer.ggml.scores", score, n);
+    toy_int(&m->toy, "tokenizer.ggml.bos_token_id", 1);
+    toy_int(&m->toy, "tokenizer.ggml.unknown_token_id", 0);
+    toy_open(&m->toy, &m->g);
+    struct err err;
+    if (tokenizer_open(&m->t, &m->g, &err) != OK) fail_msg("%s", err.text);
+}
+
+static const struct {
+    const char *name, *text, *ids; /* behind <s>, with special tokens */
+} spaced_rows[] = {
+    {"no text, no space", "", "1"},
+    {"a space before the text, and the greatest score first", "ab", "1 263 261"},
+    {"the greater score first, wherever it stands", "bab", "1 259 261 262"},
+    {"of equal scores the leftmost", "baa", "1 259 264 260"},
+    {"each space is one", "a  b", "1 263 259 259 261"},
+    {"what is no token is its bytes", "a\u20ac\n", "1 263 229 133 175 13"},
+    {"bytes that are no character too", "\xff", "1 259 258"},
+    {"the mark of a space is not a space", "a" SPACE "b", "1 263 229 153 132 261"},
+    {"a space after a special token", "a</s>a<tool>\u00e9", "1 263 2 263 267 259 266"},
+};
+
+static void sentencepiece_merges_by_score_and_writes_the_rest_as_bytes(void **state)
+{
+    (void)state;
+    struct model m = {0};
+    open_sentencepiece(&m, true);
+    assert_string_equal(tokenizer_model(m.t), "llama");
+    for (size_t i = 0; i < N(spaced_rows); i++) {
+        char got[256];
+        encode(&m, spaced_rows[i].text, true, true, got);
+        if (strcmp(got, spaced_rows[i].ids) != 0)
+            fail_msg("%s: %s, expected %s", spaced_rows[i].name, got, spaced_rows[i].ids);
+    }
+    assert_true(gguf_str_is(tokenizer_piece(m.t, 263, false), " a"));
+    assert_true(gguf_str_is(tokenizer_piece(m.t, FIRST_BYTE + '\n', false), "\n"));
+    close_model(&m);
+}
+
+/* Any bytes, of few kinds, so that all that can meet does meet. */
+static void sentencepiece_gives_every_byte_string_back(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"a",        "b",  " ",  SPACE, "\u00e9", "\xe2",
+                                        "\x96\x81", "\0", "\n", "ab",  "<",      "\xf0"};
+    struct model m = {0};
+    uint32_t random = 1;
+    open_sentencepiece(&m, true);
+    assert_true(tokenizer_adds_space(m.t));
+    for (int turn = 0; turn < 20000; turn++) {
+        char text[64];
+        size_t n = 0, at = 0, n_ids = 0;
+        int32_t *ids = NULL;
+        struct err err;
+        for (uint32_t k = (random >> 8) % 12; k > 0; k--) {
+            random = random * 1664525 + 1013904223;
+            const char *part = parts[(random >> 16) % N(parts)];
+            size_t n_part = *part ? strlen(part) : 1;
+            memcpy(text + n, part, n_part);
+            n += n_part;
+        }
+        random = random * 1664525 + 1013904223;
+        assert_int_equal(tokenizer_encode(m.t, text, n, true, false, &ids, &n_ids, &err), OK);
+        for (size_t i = 0; i < n_ids; i++) {
+            struct gguf_str piece = tokenizer_piece(m.t, ids[i], false);
+            size_t skip = i == 0; /* the space that was added */
+            if (skip) assert_int_equal(piece.s[0], ' ');
+            if (piece.n - skip > n - at || memcmp(text + at, piece.s + skip, piece.n - skip) != 0)
+                fail_msg("turn %d: id %zu, %d, is not the text at byte %zu", turn, i, ids[i], at);
+            at += piece.n - skip;
+        }
+        assert_int_equal(at, n);
+        free(ids);
+    }
+    close_model(&m);
+}
+
+static void without_bytes_the_unknown_id_stands_for_them(void **state)
+{
+    (void)state;
+    struct model m = {0};
+    char got[256];
+    open_sentencepiece(&m, false);
+    encode(&m, "az", true, true, got);
+    assert_string_equal(got, "1 7 0");
+    close_model(&m);
+}
+
 /* ---- files that are refused ---- */
 
 static void no_keys(struct toy *t)
@@ -227,7 +352,7 @@ static void no_keys(struct toy *t)
 
 static void of_model(struct toy *t)
 {
-    toy_vocab(t, &(struct toy_vocab){.model = "llama", .merges = merges});
+    toy_vocab(t, &(struct toy_vocab){.model = "bert", .merges = merges});
 }
 
 static void of_pre(struct toy *t)
@@ -249,6 +374,12 @@ static void without_pre(struct toy *t)
 static void two_tokens(struct toy *t)
 {
     names_only(t);
+    toy_strs(t, "tokenizer.ggml.tokens", (const char *const[]){"a", "b"}, 2);
+}
+
+static void without_scores(struct toy *t)
+{
+    toy_str(t, "tokenizer.ggml.model", "llama");
     toy_strs(t, "tokenizer.ggml.tokens", (const char *const[]){"a", "b"}, 2);
 }
 
@@ -293,9 +424,11 @@ static const struct {
     const char *error;
 } refused[] = {
     {no_keys, "toy: no vocabulary (tokenizer.ggml.model)"},
-    {of_model, "toy: tokenizer \"llama\" is not supported (known: gpt2)"},
-    {of_pre, "toy: pre-tokenizer \"tekken\" is not supported (known: qwen2, smollm)"},
-    {without_pre, "toy: pre-tokenizer \"default\" is not supported (known: qwen2, smollm)"},
+    {of_model, "toy: tokenizer \"bert\" is not supported (known: gpt2, llama)"},
+    {of_pre, "toy: pre-tokenizer \"tekken\" is not supported (known: qwen2, llama-bpe, smollm, starcoder, refact, "
+             "command-r, gpt-2, mpt, falcon, default, deepseek-coder, deepseek-llm)"},
+    {without_pre, "toy: no list of tokens (tokenizer.ggml.tokens)"},
+    {without_scores, "toy: no list of 2 scores (tokenizer.ggml.scores)"},
     {names_only, "toy: no list of tokens (tokenizer.ggml.tokens)"},
     {two_tokens, "toy: no list of merges (tokenizer.ggml.merges)"},
     {too_few_types, "toy: tokenizer.ggml.token_type does not fit the 2 tokens"},
@@ -353,6 +486,9 @@ int main(void)
         cmocka_unit_test(bos_comes_first_where_file_and_caller_ask),
         cmocka_unit_test(texts_end_with_ids_of_keys_and_of_names),
         cmocka_unit_test(vocabularies_that_differ_in_padding_only_go_together),
+        cmocka_unit_test(sentencepiece_merges_by_score_and_writes_the_rest_as_bytes),
+        cmocka_unit_test(sentencepiece_gives_every_byte_string_back),
+        cmocka_unit_test(without_bytes_the_unknown_id_stands_for_them),
         cmocka_unit_test(a_file_that_cannot_be_used_is_refused_with_its_cause),
         cmocka_unit_test(a_byte_without_a_token_is_refused_and_nothing_is_set),
     };

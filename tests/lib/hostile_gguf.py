@@ -103,7 +103,7 @@ CASES = {
     "data_outside": (A_TENSOR, tensor(2, 2**62)),
     "data_unaligned": (A_TENSOR, tensor(2, 33)),
     "no_such_type": (A_TENSOR, tensor(1, 9999)),
-    "format_not_read": ("has the format Q8_1, which is not supported; F32 F16 BF16 Q4_0", tensor(1, 9)),
+    "format_not_read": ("has the format I8, which is not supported; F32 F16 BF16 Q4_0", tensor(1, 24)),
     "tensor_gone": ("no tensor " + A_TENSOR, lambda t: t.tensors.pop(A_TENSOR)),
     "long_string": ("ends at byte .* inside key", value("a.b", STRING, struct.pack("<Q", HUGE))),
     "long_list": ("a.b", value("a.b", ARRAY, struct.pack("<IQ", U32, HUGE))),

@@ -78,6 +78,14 @@ void toy_ints(struct toy *t, const char *key, const int32_t *items, size_t n)
     add(t, items, n * sizeof *items);
 }
 
+void toy_floats(struct toy *t, const char *key, const float *items, size_t n)
+{
+    add_key(t, key, GGUF_ARR);
+    add_u32(t, GGUF_F32);
+    add_u64(t, n);
+    add(t, items, n * sizeof *items);
+}
+
 /* GPT-2's alphabet: a printable byte is its own Latin-1 character, the others follow from U+0100. */
 static void byte_texts(char out[256][TEXT_ROOM])
 {

@@ -26,6 +26,7 @@ void toy_int(struct toy *t, const char *key, int32_t value);
 void toy_bool(struct toy *t, const char *key, bool value);
 void toy_strs(struct toy *t, const char *key, const char *const *items, size_t n);
 void toy_ints(struct toy *t, const char *key, const int32_t *items, size_t n);
+void toy_floats(struct toy *t, const char *key, const float *items, size_t n);
 
 struct toy_token {
     const char *text;
