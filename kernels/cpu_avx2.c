@@ -142,7 +142,7 @@ static int32_t sum_lanes(int16_t pair[2], __m256i v)
     return low + high;
 }
 
-static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], int16_t pair[4], const float *x)
+static void quantize_block(struct act *a, const float *x)
 {
     __m256i size = _mm256_max_epi32(_mm256_max_epi32(size_bits(x), size_bits(x + 8)),
                                     _mm256_max_epi32(size_bits(x + 16), size_bits(x + 24)));
@@ -151,23 +151,20 @@ static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], 
     four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
     float m = _mm_cvtss_f32(_mm_castsi128_ps(four));
     if (!(m >= TINY)) {
-        memset(q, 0, BLOCK);
-        *s = *u = 0.0f;
-        sum[0] = sum[1] = 0;
-        memset(pair, 0, 4 * sizeof *pair);
+        *a = (struct act){.s = 0};
         return;
     }
-    *s = m / 127.0f;
+    a->s = m / 127.0f;
     __m256i v[4];
     for (int i = 0; i < 4; i++)
-        v[i] = _mm256_cvtps_epi32(_mm256_div_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(*s)));
-    sum[0] = sum_lanes(pair, _mm256_add_epi32(v[0], v[1]));
-    sum[1] = sum_lanes(pair + 2, _mm256_add_epi32(v[2], v[3]));
-    *u = *s * (float)(sum[0] + sum[1]);
+        v[i] = _mm256_cvtps_epi32(_mm256_div_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(a->s)));
+    a->sum[0] = sum_lanes(a->pair, _mm256_add_epi32(v[0], v[1]));
+    a->sum[1] = sum_lanes(a->pair + 2, _mm256_add_epi32(v[2], v[3]));
+    a->u = a->s * (float)(a->sum[0] + a->sum[1]);
     /* The packs work in halves of 128 bits: put their dwords back in order. */
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
     bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-    _mm256_storeu_si256((__m256i *)q, bytes);
+    _mm256_store_si256((__m256i *)a->q, bytes);
 }
 
 static int avx2_quantize(struct acts *a, int i_row, const float *x)
@@ -175,12 +172,10 @@ static int avx2_quantize(struct acts *a, int i_row, const float *x)
     int n = a->n_in, bad = first_not_finite(x, n);
     if (bad >= 0) return bad;
     if (a->x) memmove(a->x + (size_t)i_row * (size_t)n, x, (size_t)n * sizeof *x);
-    if (!a->q) return -1;
+    if (!a->blocks) return -1;
     assert(n % BLOCK == 0);
-    for (int i = 0; i < n / BLOCK; i++) {
-        size_t at = (size_t)i_row * (size_t)(n / BLOCK) + (size_t)i;
-        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, a->pair + 4 * at, x + i * BLOCK);
-    }
+    struct act *row = a->blocks + (size_t)i_row * (size_t)(n / BLOCK);
+    for (int i = 0; i < n / BLOCK; i++) quantize_block(&row[i], x + i * BLOCK);
     return -1;
 }
 

@@ -132,10 +132,10 @@ INLINE __m256i quad(const int8_t *q, int j)
     return _mm256_set1_epi32(four);
 }
 
-/* sum[r] = sum over quads from .. to-1 of weights times activations, of n rows and both halves; row r's are at q + r *
- * ld_q. 16 bits a lane, of 8-bit weights 32. A quad goes to all rows before the next: so many independent sums hide each other's
+/* sum[r] = sum over quads from .. to-1 of weights times activations, of n rows and both halves; row r's block is at a + r
+ * * ld. 16 bits a lane, of 8-bit weights 32. A quad goes to all rows before the next: so many independent sums hide each other's
  * latencies, and only one quad's weights are held at a time. */
-INLINE void dots(__m256i sum[MAX_TILE][2], const uint8_t *at, const int8_t *q, size_t ld_q, int from, int to,
+INLINE void dots(__m256i sum[MAX_TILE][2], const uint8_t *at, const struct act *a, size_t ld, int from, int to,
                  int n_bits, int n)
 {
     __m256i w[2];
@@ -147,7 +147,7 @@ INLINE void dots(__m256i sum[MAX_TILE][2], const uint8_t *at, const int8_t *q, s
         }
 #pragma GCC unroll 8
         for (int r = 0; r < n; r++) {
-            __m256i x = quad(q + (size_t)r * ld_q, j);
+            __m256i x = quad(a[(size_t)r * ld].q, j);
             for (int half = 0; half < 2; half++) {
                 __m256i *to_sum = &sum[r][half];
                 if (n_bits == 8) {
@@ -181,24 +181,22 @@ INLINE __m256i pair_sums(const int16_t *pair, int part, int n_parts)
     return _mm256_add_epi16(_mm256_set1_epi32(both[0]), _mm256_set1_epi32(both[1]));
 }
 
-/* Adds block i of a group to acc[r], or where scales are 16 wide one half of it, for n token rows; i_block is the first
- * row's among all blocks of `a`. */
+/* Adds block i of a group to acc[r], or where scales are 16 wide one half of it, for n token rows, which are ld blocks
+ * apart. */
 INLINE void part_product(__m256 acc[MAX_TILE][2], const uint8_t *at, const struct scales *scales, int i, int part,
-                         const struct acts *a, size_t i_block, enum quant type, int n)
+                         const struct act *a, size_t ld, enum quant type, int n)
 {
-    size_t ld = (size_t)(a->n_in / BLOCK); /* blocks of a row */
     const struct panel_format f = panel_format(type);
     int n_parts = f.head == HEAD_BYTES ? 2 : 1, n_quads = PANEL_QUADS / n_parts;
     /* Half of what n bits hold is taken off each weight: the offset, or what would not fit 16 bits. */
     bool takes_off = f.bits < 8 && (f.offset || f.bits == 5), gives_back = takes_off && !f.offset;
-    const int16_t *pair = a->pair + 4 * i_block;
-    const float *s = a->s + i_block, *u = a->u + i_block;
     __m256i sum[MAX_TILE][2];
-    dots(sum, at, a->q + i_block * BLOCK, ld * BLOCK, part * n_quads, (part + 1) * n_quads, f.bits, n);
+    dots(sum, at, a, ld, part * n_quads, (part + 1) * n_quads, f.bits, n);
 #pragma GCC unroll 8
-    for (int r = 0; r < n; r++, pair += 4 * ld, s += ld, u += ld) {
-        __m256 s_x = _mm256_set1_ps(*s), u_x = _mm256_set1_ps(*u);
-        __m256i sums = pair_sums(pair, part, n_parts), ones = _mm256_set1_epi16(1);
+    for (int r = 0; r < n; r++) {
+        const struct act *x = &a[(size_t)r * ld];
+        __m256 s_x = _mm256_set1_ps(x->s), u_x = _mm256_set1_ps(x->u);
+        __m256i sums = pair_sums(x->pair, part, n_parts), ones = _mm256_set1_epi16(1);
         for (int half = 0; half < 2; half++) {
             __m256i dot = sum[r][half];
             if (takes_off) dot = _mm256_sub_epi16(dot, _mm256_slli_epi16(sums, f.bits - 1));
@@ -213,17 +211,19 @@ INLINE void part_product(__m256 acc[MAX_TILE][2], const uint8_t *at, const struc
 }
 
 INLINE void block_product(__m256 acc[MAX_TILE][2], const uint8_t *at, const struct scales *scales, int i,
-                          const struct acts *a, size_t i_block, enum quant type, int n)
+                          const struct act *a, size_t ld, enum quant type, int n)
 {
-    part_product(acc, at, scales, i, 0, a, i_block, type, n);
-    if (panel_format(type).head == HEAD_BYTES) part_product(acc, at, scales, i, 1, a, i_block, type, n);
+    part_product(acc, at, scales, i, 0, a, ld, type, n);
+    if (panel_format(type).head == HEAD_BYTES) part_product(acc, at, scales, i, 1, a, ld, type, n);
 }
 
-INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struct acts *a, int row, enum quant type,
+INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struct acts *acts, int row, enum quant type,
                     int n)
 {
-    const uint8_t *front = panel, *at = panel + panel_front_bytes(type, a->n_in);
-    int n_blocks = a->n_in / BLOCK, tile = n > MAX_TILE ? (n + 1) / 2 : n;
+    const uint8_t *front = panel, *at = panel + panel_front_bytes(type, acts->n_in);
+    int n_blocks = acts->n_in / BLOCK, tile = n > MAX_TILE ? (n + 1) / 2 : n;
+    size_t ld = (size_t)n_blocks;
+    const struct act *a = acts->blocks + (size_t)row * ld;
     __m256 held[MAX_ROWS][2], (*acc)[2] = held;
     if (n > ROWS_HELD) __asm__ volatile("" : "+r"(acc)); /* anywhere in memory, for all that the compiler knows */
     for (int r = 0; r < n; r++) acc[r][0] = acc[r][1] = _mm256_setzero_ps();
@@ -233,12 +233,10 @@ INLINE void product(float *out, size_t ld_out, const uint8_t *panel, const struc
         scales_read(&scales, at, front, n_here, type);
         prefetch(at, panel_head_bytes(type, PANEL_GROUP));
         at += panel_head_bytes(type, n_here);
-        for (int i = 0; i < n_here; i++, at += panel_block_bytes(type)) {
-            size_t i_block = (size_t)row * (size_t)n_blocks + (size_t)(b + i);
+        for (int i = 0; i < n_here; i++, a++, at += panel_block_bytes(type)) {
             prefetch(at, panel_block_bytes(type));
-            block_product(acc, at, &scales, i, a, i_block, type, tile);
-            if (n > tile)
-                block_product(acc + tile, at, &scales, i, a, i_block + (size_t)tile * (size_t)n_blocks, type, n - tile);
+            block_product(acc, at, &scales, i, a, ld, type, tile);
+            if (n > tile) block_product(acc + tile, at, &scales, i, a + (size_t)tile * ld, ld, type, n - tile);
             if (n > ROWS_HELD) __asm__ volatile("" ::: "memory"); /* no second copy of them in registers */
         }
     }

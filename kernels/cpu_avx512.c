@@ -162,22 +162,20 @@ INLINE __m512i dot(const __m512i *w, const int8_t *q, int n_quads, const int32_t
     return _mm512_sub_epi32(acc, _mm512_slli_epi32(q_sum, __builtin_ctz((unsigned)offset)));
 }
 
-/* Block i_block (of all rows) of one token row. */
+/* A block of one token row. */
 INLINE __m512 block_apply(__m512 acc, const __m512i w[PANEL_QUADS], const struct scales *s, int i, enum quant type,
-                          const struct acts *a, size_t i_block)
+                          const struct act *a)
 {
-    const int8_t *q = a->q + i_block * BLOCK;
-    const int32_t *sum = a->sum + i_block * 2;
-    const __m512 s_x = _mm512_set1_ps(a->s[i_block]);
+    const __m512 s_x = _mm512_set1_ps(a->s);
     const int offset = panel_format(type).offset;
     if (panel_format(type).head == HEAD_BYTES) {
-        __m512i low = dot(w, q, 4, sum, offset), high = dot(w + 4, q + 16, 4, sum + 1, offset);
+        __m512i low = dot(w, a->q, 4, a->sum, offset), high = dot(w + 4, a->q + 16, 4, a->sum + 1, offset);
         acc = _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[2 * i]), _mm512_cvtepi32_ps(low), acc);
         return _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[2 * i + 1]), _mm512_cvtepi32_ps(high), acc);
     }
-    __m512i isum = dot(w, q, PANEL_QUADS, sum, offset);
+    __m512i isum = dot(w, a->q, PANEL_QUADS, a->sum, offset);
     acc = _mm512_fmadd_ps(_mm512_mul_ps(s_x, s->w[i]), _mm512_cvtepi32_ps(isum), acc);
-    if (panel_has_min(type)) acc = _mm512_fmadd_ps(s->min[i], _mm512_set1_ps(a->u[i_block]), acc);
+    if (panel_has_min(type)) acc = _mm512_fmadd_ps(s->min[i], _mm512_set1_ps(a->u), acc);
     return acc;
 }
 
@@ -189,10 +187,10 @@ INLINE void prefetch(const uint8_t *at, int n_bytes)
 /* The loop of every format and row count: both are constants wherever this is inlined. */
 INLINE void pass_run(const struct pass *p, enum quant type, const int n)
 {
-    const struct acts a = *p->a;
-    const int n_blocks = a.n_in / BLOCK;
+    const int n_blocks = p->a->n_in / BLOCK;
     const uint8_t *front = p->panel + p->from * PANEL * 2;
-    const uint8_t *at = p->panel + panel_front_bytes(type, a.n_in) + (size_t)p->from * (size_t)panel_group_bytes(type);
+    const uint8_t *at =
+        p->panel + panel_front_bytes(type, p->a->n_in) + (size_t)p->from * (size_t)panel_group_bytes(type);
     struct scales s;
     __m512 acc[ROWS];
     UNROLL for (int r = 0; r < n; r++)
@@ -201,17 +199,17 @@ INLINE void pass_run(const struct pass *p, enum quant type, const int n)
     }
     for (int g = p->from; g < p->to; g++, front += PANEL * 2) {
         int left = n_blocks - g * PANEL_GROUP, n_here = left < PANEL_GROUP ? left : PANEL_GROUP;
-        size_t i_block = (size_t)p->i_row * (size_t)n_blocks + (size_t)(g * PANEL_GROUP);
+        const struct act *a = p->a->blocks + (size_t)p->i_row * (size_t)n_blocks + (size_t)(g * PANEL_GROUP);
         scales_read(&s, type, at, front, n_here);
         prefetch(at + AHEAD_BYTES, panel_head_bytes(type, PANEL_GROUP));
         at += panel_head_bytes(type, n_here);
-        for (int i = 0; i < n_here; i++, i_block++, at += panel_block_bytes(type)) {
+        for (int i = 0; i < n_here; i++, a++, at += panel_block_bytes(type)) {
             __m512i w[PANEL_QUADS];
             quads_read(w, panel_format(type).bits, at);
             prefetch(at + AHEAD_BYTES, panel_block_bytes(type));
             UNROLL for (int r = 0; r < n; r++)
             {
-                acc[r] = block_apply(acc[r], w, &s, i, type, &a, i_block + (size_t)r * (size_t)n_blocks);
+                acc[r] = block_apply(acc[r], w, &s, i, type, a + (size_t)r * (size_t)n_blocks);
             }
         }
     }
@@ -230,7 +228,8 @@ typedef void pass_fn(const struct pass *p);
     PASS(type, 2)                                                                                                      \
     PASS(type, 3)                                                                                                      \
     PASS(type, 4)                                                                                                      \
-    PASS(type, 5) PASS(type, 6) PASS(type, 7)                                                                          \
+    PASS(type, 5)                                                                                                      \
+    PASS(type, 6) PASS(type, 7)                                                                                        \
         PASS(type, 8) static pass_fn *const passes_##type[ROWS] = {pass_##type##_1, pass_##type##_2, pass_##type##_3,  \
                                                                    pass_##type##_4, pass_##type##_5, pass_##type##_6,  \
                                                                    pass_##type##_7, pass_##type##_8};

@@ -70,21 +70,18 @@ INLINE int quantize_half(int8_t *q, int16_t pair[2], __m512 x, __m512 s)
     return sum;
 }
 
-static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], int16_t pair[4], const float *x)
+static void quantize_block(struct act *a, const float *x)
 {
     __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + LANES);
     float m = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
     if (!(m >= 0x1p-100f)) { /* as if it were all zero: m / 127 stays a normal number */
-        memset(q, 0, BLOCK);
-        sum[0] = sum[1] = 0;
-        memset(pair, 0, 4 * sizeof *pair);
-        *s = *u = 0.0f;
+        *a = (struct act){.s = 0};
         return;
     }
-    *s = m / 127.0f;
-    sum[0] = quantize_half(q, pair, low, _mm512_set1_ps(*s));
-    sum[1] = quantize_half(q + LANES, pair + 2, high, _mm512_set1_ps(*s));
-    *u = *s * (float)(sum[0] + sum[1]);
+    a->s = m / 127.0f;
+    a->sum[0] = quantize_half(a->q, a->pair, low, _mm512_set1_ps(a->s));
+    a->sum[1] = quantize_half(a->q + LANES, a->pair + 2, high, _mm512_set1_ps(a->s));
+    a->u = a->s * (float)(a->sum[0] + a->sum[1]);
 }
 
 int avx512_quantize(struct acts *a, int i_row, const float *x)
@@ -92,10 +89,9 @@ int avx512_quantize(struct acts *a, int i_row, const float *x)
     int n = a->n_in, bad = first_not_finite(x, n);
     if (bad >= 0) return bad;
     if (a->x) memmove(a->x + (size_t)i_row * (size_t)n, x, (size_t)n * sizeof *x);
-    if (!a->q) return -1;
-    size_t at = (size_t)i_row * (size_t)(n / BLOCK);
-    for (int i = 0; i < n / BLOCK; i++, at++)
-        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, a->pair + 4 * at, x + i * BLOCK);
+    if (!a->blocks) return -1;
+    struct act *row = a->blocks + (size_t)i_row * (size_t)(n / BLOCK);
+    for (int i = 0; i < n / BLOCK; i++) quantize_block(&row[i], x + i * BLOCK);
     return -1;
 }
 

@@ -277,22 +277,20 @@ static int first_not_finite(const float *x, int n)
     return -1;
 }
 
-static void quantize_block(int8_t q[BLOCK], float *s, float *u, int32_t sum[2], int16_t pair[4], const float *x)
+static void quantize_block(struct act *a, const float *x)
 {
     float m = 0.0f;
     for (int i = 0; i < BLOCK; i++) {
-        float a = x[i] < 0.0f ? -x[i] : x[i];
-        if (a > m) m = a;
+        float size = x[i] < 0.0f ? -x[i] : x[i];
+        if (size > m) m = size;
     }
-    *s = m >= TINY ? m / 127.0f : 0.0f;
-    sum[0] = sum[1] = 0;
-    memset(pair, 0, 4 * sizeof *pair);
+    *a = (struct act){.s = m >= TINY ? m / 127.0f : 0.0f};
     for (int i = 0; i < BLOCK; i++) {
-        q[i] = *s > 0.0f ? (int8_t)rintf(x[i] / *s) : 0;
-        sum[i / 16] += q[i];
-        pair[i / 16 * 2 + i % 4 / 2] += q[i];
+        a->q[i] = a->s > 0.0f ? (int8_t)rintf(x[i] / a->s) : 0;
+        a->sum[i / 16] += a->q[i];
+        a->pair[i / 16 * 2 + i % 4 / 2] += a->q[i];
     }
-    *u = *s * (float)(sum[0] + sum[1]);
+    a->u = a->s * (float)(a->sum[0] + a->sum[1]);
 }
 
 static int ref_quantize(struct acts *a, int i_row, const float *x)
@@ -300,34 +298,27 @@ static int ref_quantize(struct acts *a, int i_row, const float *x)
     int n = a->n_in, bad = first_not_finite(x, n);
     if (bad >= 0) return bad;
     if (a->x) memmove(a->x + (size_t)i_row * (size_t)n, x, (size_t)n * sizeof *x);
-    if (!a->q) return -1;
+    if (!a->blocks) return -1;
     assert(n % BLOCK == 0);
-    for (int i = 0; i < n / BLOCK; i++) {
-        size_t at = (size_t)i_row * (size_t)(n / BLOCK) + (size_t)i;
-        quantize_block(a->q + at * BLOCK, a->s + at, a->u + at, a->sum + 2 * at, a->pair + 4 * at, x + i * BLOCK);
-    }
+    struct act *row = a->blocks + (size_t)i_row * (size_t)(n / BLOCK);
+    for (int i = 0; i < n / BLOCK; i++) quantize_block(&row[i], x + i * BLOCK);
     return -1;
 }
 
-static float block_apply(float acc, const struct block *b, enum quant type, const struct acts *a, size_t i_block)
+static float block_apply(float acc, const struct block *b, enum quant type, const struct act *a)
 {
     struct format f = format_of(type);
-    const int8_t *q = a->q + i_block * BLOCK;
-    float s = a->s[i_block];
     int isum[2] = {0, 0};
-    for (int k = 0; k < 16; k++) {
-        isum[0] += b->q[k] * q[k];
-        isum[1] += b->q[k + 16] * q[k + 16];
-    }
+    for (int k = 0; k < BLOCK; k++) isum[k / 16] += b->q[k] * a->q[k];
     if (f.by_16) {
         for (int h = 0; h < 2; h++) {
-            acc = fmaf(s * b->scale[h], (float)isum[h], acc);
-            if (f.has_min) acc = fmaf(b->min[h], s * (float)a->sum[2 * i_block + (size_t)h], acc);
+            acc = fmaf(a->s * b->scale[h], (float)isum[h], acc);
+            if (f.has_min) acc = fmaf(b->min[h], a->s * (float)a->sum[h], acc);
         }
         return acc;
     }
-    acc = fmaf(s * b->scale[0], (float)(isum[0] + isum[1]), acc);
-    return f.has_min ? fmaf(b->min[0], a->u[i_block], acc) : acc;
+    acc = fmaf(a->s * b->scale[0], (float)(isum[0] + isum[1]), acc);
+    return f.has_min ? fmaf(b->min[0], a->u, acc) : acc;
 }
 
 /* out[r * ld_out] for all token rows r, of one output row. */
@@ -348,7 +339,7 @@ static void matmul_row(float *out, size_t ld_out, const struct weights *w, const
         struct block b = block_read(w->type, row, i);
         for (int r = 0; r < n_rows; r++) {
             float *acc = &out[(size_t)r * ld_out];
-            *acc = block_apply(*acc, &b, w->type, a, (size_t)r * (size_t)n_blocks + (size_t)i);
+            *acc = block_apply(*acc, &b, w->type, &a->blocks[(size_t)r * (size_t)n_blocks + (size_t)i]);
         }
     }
 }

@@ -162,23 +162,21 @@ static void test_weights(struct test *t, uint8_t row[TEST_IN * 4], enum quant ty
 static void test_products(struct test *t, const struct kernels *k)
 {
     _Alignas(64) uint8_t panel[TEST_PANEL_BYTES];
-    _Alignas(64) int8_t q[TEST_ROWS * TEST_IN];
     uint8_t rows[2][TEST_IN * 4];
-    float x[TEST_ROWS * TEST_IN], s[TEST_ROWS * TEST_IN / 32], u[TEST_ROWS * TEST_IN / 32], out[TEST_ROWS * PANEL],
-        embedding[TEST_IN];
-    int32_t sum[TEST_ROWS * TEST_IN / 16];
-    int16_t pair[TEST_ROWS * TEST_IN / 8];
-    struct acts a = {.n_in = TEST_IN, .x = x, .q = q, .s = s, .u = u, .sum = sum, .pair = pair};
+    float x[TEST_ROWS * TEST_IN], out[TEST_ROWS * PANEL], embedding[TEST_IN];
+    struct act blocks[TEST_ROWS * TEST_IN / BLOCK];
+    struct acts a = {.n_in = TEST_IN, .x = x, .blocks = blocks};
     for (int r = 0; r < TEST_ROWS; r++) {
         float from[TEST_IN];
         test_floats(t, from, TEST_IN);
         memset(from, 0, BLOCK * sizeof *from * (size_t)(r % 2)); /* a block without a scale */
         k->quantize(&a, r, from);
     }
-    test_hash(t, q, sizeof q);
-    test_hash(t, s, sizeof s);
-    test_hash(t, u, sizeof u);
-    test_hash(t, sum, sizeof sum);
+    for (int i = 0; i < TEST_ROWS * TEST_IN / BLOCK; i++) {
+        test_hash(t, blocks[i].q, sizeof blocks[i].q);
+        test_hash(t, &blocks[i].s, sizeof blocks[i].s);
+        test_hash(t, &blocks[i].u, sizeof blocks[i].u);
+    }
     for (int f = 0; f < N_FORMATS; f++) {
         const void *of_panel[PANEL] = {NULL};
         for (int i = 0; i < 2; i++) test_weights(t, rows[i], formats[f]);

@@ -54,15 +54,19 @@ struct weights {
     uint8_t *panels;    /* [ceil(n_out/16), panel_bytes], 64-byte aligned; whoever made it owns it */
 };
 
-/* Token rows made ready for a product (ARITHMETIC.md, Products). Float weights read x, all others q, s, u and sums. */
+/* 32 elements of a token row made ready for a product (ARITHMETIC.md, Products): a cache line. */
+struct act {
+    _Alignas(64) int8_t q[BLOCK];
+    int32_t sum[2];  /* of 16 q each */
+    int16_t pair[4]; /* of those with k%4 < 2, and of the others, of 16 q each; for paths that add in 16 bits */
+    float s, u;      /* the scale; s * (sum of the q), rounded once */
+};
+
+/* Token rows. Float weights read x, all others the blocks. */
 struct acts {
     int n_in;
-    float *x;      /* [n_rows, n_in]; filled by quantize only where not NULL */
-    int8_t *q;     /* [n_rows, n_in], 64-byte aligned; NULL where only float weights read these rows */
-    float *s;      /* [n_rows, n_in/32]  scale of a block */
-    float *u;      /* [n_rows, n_in/32]  s * (sum of the block's q), rounded once */
-    int32_t *sum;  /* [n_rows, n_in/16]  sums of 16 q */
-    int16_t *pair; /* [n_rows, n_in/16, 2]  of those with k%4 < 2, and of the others; for paths that add in 16 bits */
+    float *x;           /* [n_rows, n_in]; filled by quantize only where not NULL */
+    struct act *blocks; /* [n_rows, n_in/32], 64-byte aligned; NULL where only float weights read these rows */
 };
 
 /* One chunk of the head: (max, smallest id of it, sum of exp(l - max)). */

@@ -24,10 +24,8 @@ struct fixture { /* one panel of random rows, the last two of them zero, and row
     size_t row_bytes;
     struct weights w;
     struct acts a;
-    float x[N_ROWS * N_IN], s[N_ROWS * N_IN / 32], u[N_ROWS * N_IN / 32];
-    int32_t sum[N_ROWS * N_IN / 16];
-    int16_t pair[N_ROWS * N_IN / 8];
-    int8_t q[N_ROWS * N_IN];
+    float x[N_ROWS * N_IN];
+    struct act blocks[N_ROWS * N_IN / BLOCK];
 };
 
 static void fixture_init(struct fixture *f, enum quant type)
@@ -43,7 +41,7 @@ static void fixture_init(struct fixture *f, enum quant type)
     f->w = (struct weights){type, N_IN, PANEL - 2, kernels_ref.panel_bytes(type, N_IN), NULL};
     f->w.panels = f->panel = hard_alloc(f->w.panel_bytes);
     kernels_ref.pack(f->panel, rows, type, N_IN);
-    f->a = (struct acts){.n_in = N_IN, .x = f->x, .q = f->q, .s = f->s, .u = f->u, .sum = f->sum, .pair = f->pair};
+    f->a = (struct acts){.n_in = N_IN, .x = f->x, .blocks = f->blocks};
     for (int r = 0; r < N_ROWS; r++) {
         float x[N_IN];
         hard_row(&h, x, N_IN);
@@ -89,7 +87,8 @@ static void products_are_sums_of_products(void **state)
             double sum = 0, size = 0;
             for (int k = 0; k < N_IN && i % PANEL < PANEL - 2; k++) {
                 int at = i / PANEL * N_IN + k;
-                double x = quant_is_float(*type) ? (double)f.x[at] : (double)f.s[at / 32] * f.q[at];
+                double x = quant_is_float(*type) ? (double)f.x[at]
+                                                 : (double)f.blocks[at / 32].s * f.blocks[at / 32].q[at % 32];
                 double w = hard_value(*type, row, k);
                 sum += w * x;
                 size += fabs(w * x);
@@ -107,19 +106,20 @@ static void quants_are_the_nearest(void **state)
     struct fixture f;
     fixture_init(&f, QUANT_Q8_0);
     for (int b = 0; b < N_ROWS * N_IN / 32; b++) {
+        const struct act *a = &f.blocks[b];
+        const float *x = f.x + 32 * b;
         float max = 0;
         int sum[2] = {0, 0}, pair[4] = {0};
-        for (int i = 32 * b; i < 32 * b + 32; i++) {
-            if (fabsf(f.x[i]) > max) max = fabsf(f.x[i]);
-            near(f.q[i] * (double)f.s[b], f.x[i], max < 0x1p-100f ? max : f.s[b] * 0.500001, "quant", i);
-            sum[i / 16 % 2] += f.q[i];
-            pair[i / 16 % 2 * 2 + i % 4 / 2] += f.q[i];
+        for (int i = 0; i < 32; i++) {
+            if (fabsf(x[i]) > max) max = fabsf(x[i]);
+            near(a->q[i] * (double)a->s, x[i], max < 0x1p-100f ? max : a->s * 0.500001, "quant", i);
+            sum[i / 16] += a->q[i];
+            pair[i / 16 * 2 + i % 4 / 2] += a->q[i];
         }
-        assert_true(f.s[b] == (max < 0x1p-100f ? 0.0f : max / 127.0f));
-        assert_true(f.u[b] == f.s[b] * (float)(sum[0] + sum[1]));
-        assert_int_equal(f.sum[2 * b], sum[0]);
-        assert_int_equal(f.sum[2 * b + 1], sum[1]);
-        for (int i = 0; i < 4; i++) assert_int_equal(f.pair[4 * b + i], pair[i]);
+        assert_true(a->s == (max < 0x1p-100f ? 0.0f : max / 127.0f));
+        assert_true(a->u == a->s * (float)(sum[0] + sum[1]));
+        for (int i = 0; i < 2; i++) assert_int_equal(a->sum[i], sum[i]);
+        for (int i = 0; i < 4; i++) assert_int_equal(a->pair[i], pair[i]);
     }
     fixture_free(&f);
 }

@@ -70,16 +70,10 @@ static int run_products(void *arg)
 
 static bool acts_open(struct acts *a, const struct kernels *k, int n_in, int n_rows)
 {
-    size_t n = (size_t)n_in * (size_t)n_rows;
     uint32_t random = 1;
     float *x = alloc((size_t)n_in * sizeof *x);
-    *a = (struct acts){.n_in = n_in,
-                       .q = alloc(n),
-                       .s = alloc(n / BLOCK * sizeof(float)),
-                       .u = alloc(n / BLOCK * sizeof(float)),
-                       .sum = alloc(n / 16 * sizeof(int32_t)),
-                       .pair = alloc(n / 8 * sizeof(int16_t))};
-    bool ok = x && a->q && a->s && a->u && a->sum && a->pair;
+    *a = (struct acts){.n_in = n_in, .blocks = alloc((size_t)n_in / BLOCK * (size_t)n_rows * sizeof *a->blocks)};
+    bool ok = x && a->blocks;
     for (int r = 0; ok && r < n_rows; r++) {
         for (int i = 0; i < n_in; i++) x[i] = (float)(int32_t)(random = random * 1664525 + 1013904223) * 0x1p-31f;
         k->quantize(a, r, x);
@@ -90,11 +84,7 @@ static bool acts_open(struct acts *a, const struct kernels *k, int n_in, int n_r
 
 static void acts_close(struct acts *a)
 {
-    free(a->q);
-    free(a->s);
-    free(a->u);
-    free(a->sum);
-    free(a->pair);
+    free(a->blocks);
     *a = (struct acts){0};
 }
 

@@ -87,19 +87,13 @@ static bool acts_init(struct acts *a, const struct model *m, size_t n_rows, int 
     a->n_in = n_in;
     if (m->any_float && !floats(&a->x, n_rows * n)) return false;
     if (!m->any_quant || n_in % BLOCK) return true;
-    return (a->q = aligned(n_rows * n)) && floats(&a->s, n_rows * n / BLOCK) && floats(&a->u, n_rows * n / BLOCK) &&
-           (a->sum = aligned(n_rows * n / 16 * sizeof *a->sum)) &&
-           (a->pair = aligned(n_rows * n / 8 * sizeof *a->pair));
+    return (a->blocks = aligned(n_rows * (n / BLOCK) * sizeof *a->blocks)) != NULL;
 }
 
 static void acts_free(struct acts *a)
 {
     free(a->x);
-    free(a->q);
-    free(a->s);
-    free(a->u);
-    free(a->sum);
-    free(a->pair);
+    free(a->blocks);
 }
 
 static size_t padded(int n)

@@ -82,12 +82,7 @@ static struct acts acts_from(const struct acts *a, int from)
     size_t i = (size_t)from, n = (size_t)a->n_in;
     struct acts out = *a;
     if (a->x) out.x += i * n;
-    if (!a->q) return out;
-    out.q += i * n;
-    out.s += i * (n / BLOCK);
-    out.u += i * (n / BLOCK);
-    out.sum += i * (n / 16);
-    out.pair += i * (n / 8);
+    if (a->blocks) out.blocks += i * (n / BLOCK);
     return out;
 }
 
