@@ -292,6 +292,13 @@ static __m256 trees(const __m256 v[8])
     return _mm256_add_ps(_mm256_shuffle_ps(two[0], two[1], 0x88), _mm256_shuffle_ps(two[0], two[1], 0xdd));
 }
 
+/* n rows of d halfs, ld apart, into L1. Past the end of what is mapped it does nothing. */
+INLINE void prefetch_rows(const uint16_t *at, size_t ld, int n, int d)
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < d; j += 32) _mm_prefetch((const char *)(at + (size_t)i * ld + j), _MM_HINT_T0);
+}
+
 /* score[h][i] = q[h].k of n positions; up to 7 more are written. */
 INLINE void scores(float *score, const float *q, const uint16_t *k, size_t ld, int n, int d, int n_heads)
 {
@@ -300,6 +307,7 @@ INLINE void scores(float *score, const float *q, const uint16_t *k, size_t ld, i
         for (int i = 0; i < 8; i++) {
             const uint16_t *at = k + (size_t)(from + i < n ? from + i : n - 1) * ld;
             struct parts sum[HEADS];
+            prefetch_rows(at + NEAR * ld, ld, 1, d);
             for (int h = 0; h < n_heads; h++) sum[h].low = sum[h].high = _mm256_setzero_ps();
             for (int j = 0; j < d; j += 16) {
                 __m256 low = load_f16(at + j), high = load_f16(at + j + 8);
@@ -322,6 +330,7 @@ INLINE void weigh(float *o, const float *p, const uint16_t *v, size_t ld, int n,
         to = n - from < NEAR ? n : from + NEAR;
         for (int j = 0; j < d; j += 16) {
             struct parts sum[HEADS];
+            prefetch_rows(v + (size_t)(from + NEAR + j * NEAR / d) * ld, ld, NEAR * 16 / d, d);
             for (int h = 0; h < n_heads; h++) {
                 sum[h].low = from > 0 ? _mm256_loadu_ps(o + h * d + j) : _mm256_setzero_ps();
                 sum[h].high = from > 0 ? _mm256_loadu_ps(o + h * d + j + 8) : _mm256_setzero_ps();
