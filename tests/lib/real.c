@@ -8,16 +8,31 @@
 
 #include <cmocka.h>
 
+static const char *folder_of(const char *variable, const char *otherwise)
+{
+    const char *folder = getenv(variable);
+    return folder && folder[0] ? folder : otherwise;
+}
+
+static void open_path(struct gguf *g, const char *path, const char *how)
+{
+    struct err err;
+    if (access(path, R_OK) != 0) fail_msg("%s is not there: run scripts/%s", path, how);
+    if (gguf_open(g, path, &err) != OK) fail_msg("%s", err.text);
+}
+
 void real_open(struct gguf *g, const char *name)
 {
-    const char *folder = getenv("PILOTFISH_MODELS");
-    if (!folder || !folder[0]) folder = "models";
     char path[1024];
-    snprintf(path, sizeof path, "%s/%s.gguf", folder, name);
-    if (access(path, R_OK) != 0)
-        fail_msg("%s is not there: run scripts/fetch-model %s", path, name[0] == 'S' ? "smollm2" : "qwen2.5-coder");
-    struct err err;
-    if (gguf_open(g, path, &err) != OK) fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/%s.gguf", folder_of("PILOTFISH_MODELS", "models"), name);
+    open_path(g, path, name[0] == 'S' ? "fetch-model smollm2" : "fetch-model qwen2.5-coder");
+}
+
+void real_vocabulary(struct gguf *g, const char *name)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/tokenizers/ggml-vocab-%s.gguf", folder_of("PILOTFISH_DATA", "data"), name);
+    open_path(g, path, "fetch-data tokenizers");
 }
 
 json_t *real_golden(const char *name)

@@ -13,6 +13,9 @@
 /* `name` without ".gguf". */
 void real_open(struct gguf *g, const char *name);
 
+/* A vocabulary of scripts/fetch-data tokenizers, in the folder PILOTFISH_DATA or ./data. */
+void real_vocabulary(struct gguf *g, const char *name);
+
 /* The rows of tests/golden/<name>.jsonl as an array of objects, which the caller owns. */
 json_t *real_golden(const char *name);
 
