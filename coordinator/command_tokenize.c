@@ -54,13 +54,10 @@ static void print_ids(const int32_t *ids, size_t n_ids)
 
 static void print_text(const struct tokenizer *t, const int32_t *ids, size_t n_ids, bool special)
 {
-    bool first = tokenizer_adds_space(t); /* of a text, or after a special token */
     for (size_t i = 0; i < n_ids; i++) {
         struct gguf_str piece = tokenizer_piece(t, ids[i], special);
-        bool is_text = tokenizer_piece(t, ids[i], false).n > 0;
-        size_t skip = first && is_text && piece.s[0] == ' ' ? 1 : 0;
-        fwrite(piece.s + skip, 1, piece.n - skip, stdout);
-        first = tokenizer_adds_space(t) && !is_text;
+        bool spaced = tokenizer_adds_space(t, i > 0 ? ids[i - 1] : -1) && piece.n > 0 && piece.s[0] == ' ';
+        fwrite(piece.s + spaced, 1, piece.n - spaced, stdout);
     }
 }
 

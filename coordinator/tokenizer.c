@@ -150,9 +150,11 @@ const char *tokenizer_model(const struct tokenizer *t)
     return t->model;
 }
 
-bool tokenizer_adds_space(const struct tokenizer *t)
+bool tokenizer_adds_space(const struct tokenizer *t, int32_t before)
 {
-    return t->adds_space;
+    if (before < 0) return t->adds_space;
+    int type = before < t->vocab.n ? t->vocab.type[before] : TOKEN_NORMAL;
+    return t->adds_space && (type == TOKEN_CONTROL || type == TOKEN_USER);
 }
 
 struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special)

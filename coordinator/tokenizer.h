@@ -27,8 +27,9 @@ void tokenizer_close(struct tokenizer *t);
 int tokenizer_n_vocab(const struct tokenizer *t);
 const char *tokenizer_model(const struct tokenizer *t); /* "gpt2 / qwen2", for messages */
 
-/* The first piece of a text, and that after a control token, begins with a space that is not the text's. */
-bool tokenizer_adds_space(const struct tokenizer *t);
+/* The piece of text behind this id (-1: the first of all) begins with a space that is not the text's: SentencePiece's
+ * first one, and that after a special token. */
+bool tokenizer_adds_space(const struct tokenizer *t, int32_t before);
 
 /* Appends to *ids (realloc'd; the caller frees), sets *n_ids. special: the text of a control token is that token, as that
  * of a user-defined one always is; add_bos: put

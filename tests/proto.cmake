@@ -10,4 +10,4 @@ pilotfish_test(test_wire test_wire.c ${letters} LIBS pf_proto)
 
 pilotfish_program(letters lib/letters_main.c ${letters} LIBS pf_proto)
 include(fuzz/fuzz.cmake)
-pilotfish_fuzz(wire ${letters})
+pilotfish_fuzz(wire ${letters} LIBS pf_proto)

@@ -48,11 +48,9 @@ static struct ids encode(const struct model *m, const char *text, size_t n, bool
 static void check_text(const struct model *m, const struct ids *ids, const char *text, size_t n, const char *what)
 {
     size_t at = 0;
-    bool first = tokenizer_adds_space(m->t);
     for (size_t i = 0; i < ids->n; i++) {
         struct gguf_str piece = tokenizer_piece(m->t, ids->id[i], true);
-        if (first) piece.s++, piece.n--; /* the space that was added */
-        first = false;
+        if (i == 0 && tokenizer_adds_space(m->t, -1)) piece.s++, piece.n--;
         if (piece.n > n - at || memcmp(text + at, piece.s, piece.n) != 0)
             fail_msg("%s: id %zu, %d, is not the text at byte %zu", what, i, ids->id[i], at);
         at += piece.n;

@@ -6,4 +6,7 @@ pilotfish_test(test_tokenizer test_tokenizer.c lib/toy_vocab.c LIBS pf_coordinat
 pilotfish_test(test_text test_text.c lib/real.c LIBS pf_coordinator)
 pilotfish_test(test_template test_template.c lib/real.c lib/toy_vocab.c LIBS pf_coordinator)
 
+include(fuzz/fuzz.cmake)
+pilotfish_fuzz(tokenizer lib/toy_vocab.c LIBS pf_coordinator PkgConfig::CMOCKA)
+
 pilotfish_program(bench_tokenizer bench_tokenizer.c LIBS pf_coordinator)

@@ -124,6 +124,35 @@ void toy_vocab(struct toy *t, const struct toy_vocab *v)
     free(text);
 }
 
+void toy_sentencepiece(struct toy *t, const struct toy_text *texts, bool without_bytes)
+{
+    enum { ROOM = 400, NORMAL = 1, UNKNOWN, CONTROL, USER, BYTE = 6 };
+    const char *text[ROOM] = {"<unk>", "<s>", "</s>"};
+    int32_t type[ROOM] = {UNKNOWN, CONTROL, CONTROL};
+    float score[ROOM] = {0};
+    char of_byte[256][8];
+    size_t n = 3;
+    for (int b = 0; b < 256 && !without_bytes; b++, n++) {
+        snprintf(of_byte[b], sizeof *of_byte, "<0x%02X>", (unsigned)b);
+        text[n] = of_byte[b];
+        type[n] = BYTE;
+    }
+    for (; texts->text; texts++, n++) {
+        assert_true(n + 1 < ROOM);
+        text[n] = texts->text;
+        type[n] = NORMAL;
+        score[n] = texts->score;
+    }
+    text[n] = "<tool>";
+    type[n++] = USER;
+    toy_str(t, "tokenizer.ggml.model", "llama");
+    toy_strs(t, "tokenizer.ggml.tokens", text, n);
+    toy_ints(t, "tokenizer.ggml.token_type", type, n);
+    toy_floats(t, "tokenizer.ggml.scores", score, n);
+    toy_int(t, "tokenizer.ggml.bos_token_id", 1);
+    toy_int(t, "tokenizer.ggml.unknown_token_id", 0);
+}
+
 void toy_open(struct toy *t, struct gguf *g)
 {
     add(t, "", 0); /* a toy without keys has a head too */
