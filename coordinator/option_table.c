@@ -66,6 +66,10 @@ const struct option option_table[] = {
      "sequences at once, with --prompts (4)"},
     {"system", NULL, TEXT, OPTION_TEXT, AT(o.system), "TEXT", 0, 0,
      "the system message (the template's own; \"\": none)"},
+    {"template", NULL, TEXT, OPTION_TEXT, AT(o.chat_template), "NAME", 0, 0,
+     "the chat template, where the file has none or one that is\nnot known: chatml, llama2, llama3, gemma, phi3, "
+     "zephyr, "
+     "mistral,\nmistral-v1, mistral-v3, mistral-tekken, deepseek"},
     {"raw", NULL, MANY, OPTION_FLAG, AT(o.raw), NULL, 0, 0, "no chat template: continue the text as it is"},
     {"n-predict", "-n", TEXT, OPTION_COUNT, AT(o.n_predict), "N", 0, LONGEST_CONTEXT,
      "tokens to generate (0: until the end or the context)"},

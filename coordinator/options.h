@@ -50,6 +50,7 @@ struct options { /* strings are borrowed from argv */
     enum drafter drafter; /* little with --little, n-gram with --draft ngram, none with --no-draft or neither */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
     const char *system;                              /* NULL: the template's own; "": none */
+    const char *chat_template;                       /* a name; NULL: what the file has */
     bool raw;
     int n_predict; /* 0: until an end id or the context */
     int draft_max;

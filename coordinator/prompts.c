@@ -170,13 +170,20 @@ static int find_chat(struct reader *r, struct err *err)
 {
     const char *path = r->from->big->path;
     if (r->o->raw) return OK;
-    switch (template_find(&r->chat, r->from->big)) {
-    case TEMPLATE_OK: r->has_chat = true; return OK;
-    case TEMPLATE_UNKNOWN:
-        return err_set(err, E_MODEL,
-                       "%s: its chat template is none that is known here: --raw continues the text as it is", path);
-    case TEMPLATE_NONE: break;
-    }
+    enum template_found found = TEMPLATE_OK;
+    if (!r->o->chat_template) found = template_find(&r->chat, r->from->big);
+    int rc = r->o->chat_template ? template_named(&r->chat, r->o->chat_template, r->from->big, err) : OK;
+    if (rc != OK) return rc;
+    if (found == TEMPLATE_UNKNOWN)
+        return err_set(
+            err, E_MODEL,
+            "%s: its chat template is none that is known here: --template names one, --raw continues the text "
+            "as it is",
+            path);
+    r->has_chat = found == TEMPLATE_OK;
+    if (r->has_chat && r->o->system && r->chat.no_system)
+        return err_set(err, E_USAGE, "the chat template %s has no place for --system", r->chat.name);
+    if (r->has_chat) return OK;
     if (r->o->system) return err_set(err, E_USAGE, "%s has no chat template, so no place for --system", path);
     fprintf(r->from->notes, "%s has no chat template: the text is continued as it is (--raw)\n", path);
     return OK;

@@ -1,10 +1,109 @@
 #include "coordinator/template.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char marker[] = "<|im_start|>";
-const char template_end[] = "<|im_end|>";
+/* A way to write a chat. */
+struct form {
+    const char *name;
+    const char *needs[4]; /* what a file's template has where it is this form; quotes of either kind are written ' */
+    const char *lacks;
+    const char *system[2]; /* around the system message; NULL: there is no place for one */
+    bool system_in_user;   /* that is behind the opening of the first user turn */
+    const char *user[2];   /* around the user's text; the second opens the answer */
+    const char *end;       /* of an answer: the text of a token */
+    const char *next;      /* between it and the next turn */
+    bool trims;            /* blanks around a message are left out */
+    bool bos_each_turn;
+};
+
+#define PHI3                                                                                                           \
+    .system = {"<|system|>\n", "<|end|>\n"}, .user = {"<|user|>\n", "<|end|>\n<|assistant|>\n"}, .end = "<|end|>",     \
+    .next = "\n"
+
+static const struct form forms[] = {
+    {.name = "chatml",
+     .needs = {"<|im_end|>", "for message in messages", "<|im_start|>assistant"}, /* and has_turn */
+     .system = {"<|im_start|>system\n", "<|im_end|>\n"},
+     .user = {"<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"},
+     .end = "<|im_end|>",
+     .next = "\n"},
+    {.name = "llama3",
+     .needs = {"<|start_header_id|>", "<|eot_id|>"},
+     .system = {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"},
+     .user = {"<|start_header_id|>user<|end_header_id|>\n\n",
+              "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+     .end = "<|eot_id|>",
+     .next = "",
+     .trims = true},
+    {.name = "gemma",
+     .needs = {"<start_of_turn>", "<end_of_turn>"},
+     .system = {"", "\n\n"},
+     .system_in_user = true,
+     .user = {"<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n"},
+     .end = "<end_of_turn>",
+     .next = "\n",
+     .trims = true},
+    {.name = "phi3", .needs = {"<|user|>", "<|assistant|>", "<|end|>"}, PHI3},
+    {.name = "phi3", .needs = {"'<|' + message['role'] + '|>'", "<|assistant|>", "<|end|>"}, PHI3},
+    {.name = "zephyr",
+     .needs = {"<|user|>\\n", "<|assistant|>", "eos_token"},
+     .lacks = "<|end|>",
+     .system = {"<|system|>\n", "</s>\n"},
+     .user = {"<|user|>\n", "</s>\n<|assistant|>\n"},
+     .end = "</s>",
+     .next = "\n"},
+    {.name = "llama2",
+     .needs = {"bos_token + '[INST] ' + content", "<<SYS>>\\n", "\\n<</SYS>>\\n\\n", "' [/INST]'"},
+     .system = {"<<SYS>>\n", "\n<</SYS>>\n\n"},
+     .system_in_user = true,
+     .user = {"[INST] ", " [/INST]"},
+     .end = "</s>",
+     .next = "",
+     .trims = true,
+     .bos_each_turn = true},
+    {.name = "mistral-v1", /* ' [INST] hello [/INST]' */
+     .needs = {"' [INST] '", "' [/INST]'"},
+     .lacks = "<<SYS>>",
+     .system = {"", "\n\n"},
+     .system_in_user = true,
+     .user = {" [INST] ", " [/INST]"},
+     .end = "</s>",
+     .next = ""},
+    {.name = "mistral", /* '[INST] hello [/INST]' */
+     .needs = {"'[INST] '", "' [/INST]'"},
+     .lacks = "<<SYS>>",
+     .user = {"[INST] ", " [/INST]"},
+     .end = "</s>",
+     .next = ""},
+    {.name = "mistral-v3", /* '[INST] hello[/INST]' */
+     .needs = {"'[INST] '", "'[/INST]'"},
+     .lacks = "[SYSTEM_PROMPT]",
+     .system = {"", "\n\n"},
+     .system_in_user = true,
+     .user = {"[INST] ", "[/INST]"},
+     .end = "</s>",
+     .next = ""},
+    {.name = "mistral-tekken", /* '[INST]hello[/INST]' */
+     .needs = {"'[INST]'", "'[/INST]'"},
+     .lacks = "[SYSTEM_PROMPT]",
+     .system = {"", "\n\n"},
+     .system_in_user = true,
+     .user = {"[INST]", "[/INST]"},
+     .end = "</s>",
+     .next = ""},
+    {.name = "deepseek",
+     .needs = {"'User: '", "'Assistant: '", "'Assistant:'"},
+     .system = {"", "\n\n"},
+     .user = {"User: ", "\n\nAssistant:"},
+     .end = "<\xEF\xBD\x9C"
+            "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+     .next = ""},
+};
+enum { N_FORMS = sizeof forms / sizeof *forms };
+
+static const char marker[] = "<|im_start|>", marker_end[] = "<|im_end|>";
 
 struct span { /* what is left to read of the template */
     const char *s, *end;
@@ -16,11 +115,6 @@ static bool take(struct span *in, const char *word)
     if ((size_t)(in->end - in->s) < n || memcmp(in->s, word, n) != 0) return false;
     in->s += n;
     return true;
-}
-
-static bool has(struct gguf_str text, const char *word)
-{
-    return memmem(text.s, text.n, word, strlen(word)) != NULL;
 }
 
 /* The next place right after `word`, at or after in->s. */
@@ -70,7 +164,7 @@ static bool read_literal(struct span in, char quote, char *out, size_t n_out, in
     *n = -1;
     for (size_t i = 0;; i++) {
         struct span end = in;
-        if (take(&end, template_end)) {
+        if (take(&end, marker_end)) {
             out[i] = 0;
             *n = (int)i;
             return true;
@@ -101,46 +195,174 @@ static bool find_system(struct gguf_str text, char *out, size_t n_out)
     return true;
 }
 
+/* Llama 3.1 and on put this before any system message; the date is the one that their template falls back to. */
+static const char dated[] = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
+
+/* With one kind of quotes. NULL: out of memory. */
+static char *one_kind_of_quotes(struct gguf_str text)
+{
+    char *out = strndup(text.s, text.n);
+    for (char *c = out; c && *c; c++)
+        if (*c == '"') *c = '\'';
+    return out;
+}
+
+/* A line end inside a literal is written as two characters or stands as it is. */
+static bool has_part(const char *text, const char *part)
+{
+    char plain[64];
+    if (strstr(text, part)) return true;
+    char *to = plain;
+    for (const char *c = part; *c; c++) {
+        bool line_end = c[0] == '\\' && c[1] == 'n';
+        *to++ = line_end ? '\n' : *c;
+        c += line_end;
+    }
+    *to = 0;
+    return strstr(text, plain) != NULL;
+}
+
+static bool is_form(const struct form *f, const char *text)
+{
+    for (size_t i = 0; i < sizeof f->needs / sizeof *f->needs && f->needs[i]; i++)
+        if (!has_part(text, f->needs[i])) return false;
+    return !f->lacks || !has_part(text, f->lacks);
+}
+
+/* The text of the token that a key names; "" where there is none. */
+static void token_text(char *out, size_t n_out, const struct gguf *g, const char *key)
+{
+    int64_t id;
+    struct gguf_str text = {"", 0};
+    const struct gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens");
+    out[0] = 0;
+    if (!gguf_get_int(g, key, &id) || !tokens || tokens->type != GGUF_ARR || tokens->item_type != GGUF_STR) return;
+    const uint8_t *cursor = tokens->data;
+    for (uint64_t i = 0; i <= (uint64_t)id && i < tokens->n_items; i++)
+        if (!gguf_next_str(g, &cursor, &text) || i < (uint64_t)id) text.n = 0;
+    if (text.n < n_out) *(char *)mempcpy(out, text.s, text.n) = 0;
+}
+
+static void set_form(struct template *t, const struct form *f, const struct gguf *g)
+{
+    *t = (struct template){.name = f->name, .end = f->end, .form = f};
+    int64_t adds_bos = 0;
+    token_text(t->bos, sizeof t->bos, g, "tokenizer.ggml.bos_token_id");
+    struct gguf_str model;
+    bool sentencepiece = gguf_get_str(g, "tokenizer.ggml.model", &model) && gguf_str_is(model, "llama");
+    if (!gguf_get_int(g, "tokenizer.ggml.add_bos_token", &adds_bos)) adds_bos = sentencepiece;
+    t->bos_is_added = adds_bos;
+}
+
+/* What a form does not have, but a template near it may: a default message that find_system does not see, an answer that
+ * begins with thoughts, a preface of another kind. */
+static bool has_more(const struct template *t, const char *text)
+{
+    bool has_date = has_part(text, "Cutting Knowledge Date");
+    return (!t->system[0] && has_part(text, "You are")) || has_part(text, "assistant\\n<think>") ||
+           has_part(text, "'<think>\\n'") || (has_date && !has_part(text, "Today Date: "));
+}
+
 enum template_found template_find(struct template *t, const struct gguf *g)
 {
     struct gguf_str text;
     if (!gguf_get_str(g, "tokenizer.chat_template", &text) || text.n == 0) return TEMPLATE_NONE;
-    if (!has(text, "for message in messages") || !has(text, template_end) || !has(text, "<|im_start|>assistant") ||
-        !has_turn(text))
-        return TEMPLATE_UNKNOWN;
-    struct template found = {.name = "chatml"};
-    if (!find_system(text, found.system, sizeof found.system)) return TEMPLATE_UNKNOWN;
+    char *plain = one_kind_of_quotes(text);
+    const struct form *f = forms;
+    while (plain && f < forms + N_FORMS && !is_form(f, plain)) f++;
+    bool known = plain && f < forms + N_FORMS && (f != forms || has_turn(text));
+    struct template found = {0};
+    if (known) {
+        set_form(&found, f, g);
+        found.starts_with_bos = has_part(plain, "bos_token");
+        bool any_role = has_part(plain, "message['role'] +") || has_part(plain, "message.role +") ||
+                        has_part(plain, "message['role']+") || has_part(plain, "message.role+");
+        found.no_system =
+            !f->system[0] || has_part(plain, "System role not supported") || !(any_role || has_part(plain, "system"));
+        if (f == forms) known = find_system(text, found.system, sizeof found.system);
+        if (has_part(plain, "Cutting Knowledge Date: December 2023")) found.preface = dated;
+        known = known && !has_more(&found, plain);
+    }
+    free(plain);
+    if (!known) return TEMPLATE_UNKNOWN;
     *t = found;
     return TEMPLATE_OK;
 }
 
-/* Room for n bytes of user and system, and what the template sets around them. */
-static char *make_room(size_t n)
+int template_named(struct template *t, const char *name, const struct gguf *g, struct err *err)
 {
-    return malloc(n + 128);
+    char all[256] = "";
+    for (const struct form *f = forms; f < forms + N_FORMS; f++) {
+        if (strcmp(f->name, name) == 0) {
+            set_form(t, f, g);
+            t->starts_with_bos = f != forms;
+            t->no_system = !f->system[0];
+            return OK;
+        }
+        if (f > forms && strcmp(f->name, f[-1].name) == 0) continue;
+        snprintf(all + strlen(all), sizeof all - strlen(all), f > forms ? ", %s" : "%s", f->name);
+    }
+    return err_set(err, E_USAGE, "no chat template is called %.40s; there are %s", name, all);
 }
 
-static char *put_user(char *end, const char *user, size_t n_user)
+/* ---- rendering ---- */
+
+static const char *trimmed(const struct form *f, const char *s, size_t *n)
 {
-    end = mempcpy(stpcpy(stpcpy(end, marker), "user\n"), user, n_user);
-    return stpcpy(stpcpy(stpcpy(stpcpy(end, template_end), "\n"), marker), "assistant\n");
+    if (!f->trims) return s;
+    for (; *n > 0 && strchr(" \t\r\n\v\f", *s); s++, --*n) {}
+    while (*n > 0 && strchr(" \t\r\n\v\f", s[*n - 1])) --*n;
+    return s;
+}
+
+static void put_system(FILE *out, const struct template *t, const char *system)
+{
+    size_t n = strlen(system);
+    system = trimmed(t->form, system, &n);
+    if (n == 0 && !t->preface) return;
+    fprintf(out, "%s%s", t->form->system[0], t->preface ? t->preface : "");
+    fwrite(system, 1, n, out);
+    fputs(t->form->system[1], out);
+}
+
+/* A whole turn of the user: before it a system message that stands outside, after its opening one that stands inside. */
+static void put_user(FILE *out, const struct template *t, const char *system, const char *user, size_t n_user)
+{
+    const struct form *f = t->form;
+    if (system && !f->system_in_user) put_system(out, t, system);
+    fputs(f->user[0], out);
+    if (system && f->system_in_user) put_system(out, t, system);
+    user = trimmed(f, user, &n_user);
+    fwrite(user, 1, n_user, out);
+    fputs(f->user[1], out);
+}
+
+/* NULL where memory was out. */
+static char *finish(FILE *out, char **text)
+{
+    bool failed = ferror(out);
+    if (fclose(out) == 0 && !failed) return *text;
+    free(*text);
+    return NULL;
 }
 
 char *template_render(const struct template *t, const char *system, const char *user, size_t n_user, size_t *n_bytes)
 {
-    if (!system) system = t->system;
-    char *out = make_room(n_user + strlen(system)), *end = out;
+    char *text = NULL;
+    FILE *out = open_memstream(&text, n_bytes);
     if (!out) return NULL;
-    if (system[0]) end = stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(end, marker), "system\n"), system), template_end), "\n");
-    *n_bytes = (size_t)(put_user(end, user, n_user) - out);
-    return out;
+    if (t->starts_with_bos && !t->bos_is_added) fputs(t->bos, out);
+    if (!system) system = t->system;
+    put_user(out, t, t->no_system ? NULL : system, user, n_user);
+    return finish(out, &text);
 }
 
-char *template_next(bool ended, const char *user, size_t n_user, size_t *n_bytes)
+char *template_next(const struct template *t, bool ended, const char *user, size_t n_user, size_t *n_bytes)
 {
-    char *out = make_room(n_user);
+    char *text = NULL;
+    FILE *out = open_memstream(&text, n_bytes);
     if (!out) return NULL;
-    char *end = stpcpy(stpcpy(out, ended ? "" : template_end), "\n");
-    *n_bytes = (size_t)(put_user(end, user, n_user) - out);
-    return out;
+    fprintf(out, "%s%s%s", ended ? "" : t->end, t->form->next, t->form->bos_each_turn ? t->bos : "");
+    put_user(out, t, NULL, user, n_user);
+    return finish(out, &text);
 }

@@ -148,8 +148,14 @@ static void a_system_message_can_be_given_or_left_out(void **state)
         {"", NULL, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
     };
     for (size_t i = 0; i < N(prompts); i++) {
-        struct template t = {.name = "chatml"};
+        struct template t;
+        struct gguf g;
+        struct toy toy = {0};
+        struct err err;
         size_t n;
+        toy_open(&toy, &g);
+        assert_int_equal(template_named(&t, "chatml", &g, &err), OK);
+        toy_close(&toy, &g);
         strcpy(t.system, prompts[i].by_default);
         char *got = template_render(&t, prompts[i].given, "hi there", 2, &n);
         assert_non_null(got);
@@ -159,6 +165,23 @@ static void a_system_message_can_be_given_or_left_out(void **state)
     }
 }
 
+static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
+{
+    (void)state;
+    struct template t;
+    struct gguf g;
+    struct toy toy = {0};
+    struct err err;
+    toy_open(&toy, &g);
+    assert_int_equal(template_named(&t, "gemma", &g, &err), OK);
+    assert_string_equal(t.end, "<end_of_turn>");
+    assert_int_equal(template_named(&t, "alpaca", &g, &err), E_USAGE);
+    assert_string_equal(err.text,
+                        "no chat template is called alpaca; there are chatml, llama3, gemma, phi3, zephyr, llama2, "
+                        "mistral-v1, mistral, mistral-v3, mistral-tekken, deepseek");
+    toy_close(&toy, &g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +189,7 @@ int main(void)
         cmocka_unit_test(chatml_is_recognised_with_its_default_system_message),
         cmocka_unit_test(a_default_system_message_that_is_too_long_is_not_cut),
         cmocka_unit_test(a_system_message_can_be_given_or_left_out),
+        cmocka_unit_test(an_unknown_name_is_refused_and_the_known_ones_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
