@@ -31,7 +31,8 @@ class Model:
         self.n_head_kv = int(self.field(reader, f"{arch}.attention.head_count_kv")[0])
         self.eps = float(self.field(reader, f"{arch}.attention.layer_norm_rms_epsilon")[0])
         self.base = float(self.field(reader, f"{arch}.rope.freq_base")[0])
-        self.halves = arch == "qwen2"  # what turns together: element i and i + half, or 2i and 2i + 1
+        self.factors = self.w.get("rope_freqs.weight", 1)  # Llama 3's
+        self.halves = arch != "llama"  # what turns together: element i and i + half, or 2i and 2i + 1
 
     @staticmethod
     def field(reader, key):
@@ -47,7 +48,7 @@ class Model:
 
     def rotate(self, x):
         n, _, d = x.shape
-        angle = np.outer(np.arange(n), self.base ** (-2.0 * np.arange(d // 2) / d))[:, None, :]
+        angle = np.outer(np.arange(n), self.base ** (-2.0 * np.arange(d // 2) / d) / self.factors)[:, None, :]
         cos, sin = np.cos(angle), np.sin(angle)
         a, b = (x[..., : d // 2], x[..., d // 2 :]) if self.halves else (x[..., ::2], x[..., 1::2])
         turned = [a * cos - b * sin, a * sin + b * cos]
@@ -57,6 +58,8 @@ class Model:
         n = len(x)
         q, k, v = (self.linear(x, f"{block}.attn_{part}").reshape(n, heads, -1) for part, heads in
                    (("q", self.n_head), ("k", self.n_head_kv), ("v", self.n_head_kv)))
+        if f"{block}.attn_q_norm.weight" in self.w:
+            q, k = self.norm(q, f"{block}.attn_q_norm"), self.norm(k, f"{block}.attn_k_norm")
         q, k = self.rotate(q), self.rotate(k)
         k, v = (part.astype(np.float16).astype(np.float64) for part in (k, v))
         out = np.empty_like(q)
@@ -144,9 +147,9 @@ def compare(what, expected, found):
     return not wrong
 
 
-def check(pilotfish, tiny, arch):
-    run([tiny, "big.gguf", "--arch", arch])
-    run([tiny, "little.gguf", "--arch", arch, "--left-out", "2"])
+def check(pilotfish, tiny, arch, *shape):
+    run([tiny, "big.gguf", "--arch", arch, *shape])
+    run([tiny, "little.gguf", "--arch", arch, *shape, "--left-out", "2"])
     texts, ids = prompts(pilotfish, "big.gguf")
     with open("prompts.jsonl", "w", encoding="utf-8") as out:
         for text in texts:
@@ -180,7 +183,8 @@ def main():
     pilotfish, tiny = (os.path.realpath(path) for path in sys.argv[1:3])
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        right = [check(pilotfish, tiny, arch) for arch in ("qwen2", "llama")]
+        toys = [["qwen2"], ["qwen3", "--head-size", "16"], ["llama"], ["llama", "--rope-factors"]]
+        right = [check(pilotfish, tiny, *toy) for toy in toys]
         os.chdir("/")
     sys.exit(not all(right))
 

@@ -191,6 +191,11 @@ static void write_tensor(FILE *f, const struct tiny_spec *spec, const struct ten
 
 /* ---- metadata ---- */
 
+static int head_size(const struct tiny_spec *spec)
+{
+    return spec->d_head ? spec->d_head : spec->n_embd / spec->n_head;
+}
+
 static void put_u32(FILE *f, uint32_t x)
 {
     fwrite(&x, sizeof x, 1, f);
@@ -328,7 +333,11 @@ static void put_keys(struct keys *k, const struct tiny_spec *spec)
     key_f32(k, arch, "attention.layer_norm_rms_epsilon", 1e-5f);
     if (strcmp(arch, "llama") == 0) {
         key_u32(k, arch, "vocab_size", spec->n_vocab);
-        key_u32(k, arch, "rope.dimension_count", spec->n_embd / spec->n_head);
+        key_u32(k, arch, "rope.dimension_count", head_size(spec));
+    }
+    if (spec->d_head) {
+        key_u32(k, arch, "attention.key_length", spec->d_head);
+        key_u32(k, arch, "attention.value_length", spec->d_head);
     }
     if (spec->has_tokenizer) put_tokenizer(k, spec->n_vocab);
     key_u32(k, "general", "quantization_version", 2);
@@ -375,17 +384,21 @@ static void plan_vector(struct plan *p, int block, int source, const char *name,
 static void plan_block(struct plan *p, int block, int source)
 {
     const struct tiny_spec *s = p->spec;
-    int n_kv = s->n_embd / s->n_head * s->n_head_kv;
+    int d = head_size(s), n_q = d * s->n_head, n_kv = d * s->n_head_kv;
     plan_vector(p, block, source, "attn_norm.weight", s->n_embd, 1, .1f);
-    plan_matrix(p, block, source, "attn_q.weight", s->n_embd, s->n_embd, 1.5f);
+    plan_matrix(p, block, source, "attn_q.weight", s->n_embd, n_q, 1.5f);
     plan_matrix(p, block, source, "attn_k.weight", s->n_embd, n_kv, 1.5f);
     plan_matrix(p, block, source, "attn_v.weight", s->n_embd, n_kv, 1);
     if (strcmp(s->architecture, "qwen2") == 0) {
-        plan_vector(p, block, source, "attn_q.bias", s->n_embd, 0, .1f);
+        plan_vector(p, block, source, "attn_q.bias", n_q, 0, .1f);
         plan_vector(p, block, source, "attn_k.bias", n_kv, 0, .1f);
         plan_vector(p, block, source, "attn_v.bias", n_kv, 0, .1f);
     }
-    plan_matrix(p, block, source, "attn_output.weight", s->n_embd, s->n_embd, .4f);
+    if (strcmp(s->architecture, "qwen3") == 0) {
+        plan_vector(p, block, source, "attn_q_norm.weight", d, 1.5f, .2f);
+        plan_vector(p, block, source, "attn_k_norm.weight", d, 1.5f, .2f);
+    }
+    plan_matrix(p, block, source, "attn_output.weight", n_q, s->n_embd, .4f);
     plan_vector(p, block, source, "ffn_norm.weight", s->n_embd, 1, .1f);
     plan_matrix(p, block, source, "ffn_gate.weight", s->n_embd, s->n_ff, 1);
     plan_matrix(p, block, source, "ffn_up.weight", s->n_embd, s->n_ff, 1);
@@ -407,6 +420,7 @@ static void plan_all(struct plan *p)
 {
     const struct tiny_spec *s = p->spec;
     plan_matrix(p, -1, -1, "token_embd.weight", s->n_embd, s->n_vocab, s->tied ? 2.8f : sqrtf((float)s->n_embd));
+    if (s->rope_factors) plan_vector(p, -1, -1, "rope_freqs.weight", head_size(s) / 2, 3, .7f);
     for (int block = 0; block < s->n_blocks - (s->left_out >= 0); block++)
         plan_block(p, block, block + (s->left_out >= 0 && block >= s->left_out));
     /* Tied: random signs in the last norm and a small embedding, or every token would find itself the best next one. */
@@ -436,11 +450,12 @@ static void put_directory(FILE *f, const struct plan *p)
 
 static bool is_possible(const struct tiny_spec *s)
 {
-    bool known = strcmp(s->architecture, "qwen2") == 0 || strcmp(s->architecture, "llama") == 0;
-    bool counts = s->n_blocks > 0 && s->n_blocks <= (MAX_TENSORS - 3) / 12 && s->left_out < s->n_blocks &&
+    bool known = strcmp(s->architecture, "qwen2") == 0 || strcmp(s->architecture, "qwen3") == 0 ||
+                 strcmp(s->architecture, "llama") == 0;
+    bool counts = s->n_blocks > 0 && s->n_blocks <= (MAX_TENSORS - 4) / 12 && s->left_out < s->n_blocks &&
                   s->n_blocks - (s->left_out >= 0) > 0 && s->n_ctx > 0 && s->n_vocab > 0;
-    bool shapes = s->n_head > 0 && s->n_head_kv > 0 && s->n_embd > 0 && s->n_embd % s->n_head == 0 &&
-                  s->n_head % s->n_head_kv == 0 && s->n_embd / s->n_head % 2 == 0 && s->n_ff > 0;
+    bool shapes = s->n_head > 0 && s->n_head_kv > 0 && s->n_embd > 0 && (s->d_head || s->n_embd % s->n_head == 0) &&
+                  s->n_head % s->n_head_kv == 0 && head_size(s) % 2 == 0 && s->n_ff > 0;
     bool vocabulary = !s->has_tokenizer || s->n_vocab >= N_BYTE_TOKENS + N_MERGES + N_CONTROL;
     const uint32_t can[] = {TINY_F32,  TINY_F16,  TINY_BF16, TINY_Q4_0, TINY_Q4_1, TINY_Q5_0, TINY_Q5_1,
                             TINY_Q8_0, TINY_Q2_K, TINY_Q3_K, TINY_Q4_K, TINY_Q5_K, TINY_Q6_K};

@@ -23,9 +23,11 @@ enum { /* types a toy's matrices can have, numbered as in files */
 };
 
 struct tiny_spec {
-    const char *architecture; /* "qwen2" or "llama" */
+    const char *architecture; /* "qwen2", "qwen3" (norms of heads) or "llama" */
     int n_blocks;             /* before one is left out */
-    int n_embd, n_head, n_head_kv, n_ff; /* a head has n_embd / n_head, even; n_embd and n_ff are multiples of the block */
+    int n_embd, n_head, n_head_kv, n_ff; /* n_embd and n_ff are multiples of the block */
+    int d_head;                          /* even; 0: n_embd / n_head */
+    bool rope_factors;                   /* a tensor of them */
     int n_vocab;              /* padding included; >= 515 with a tokenizer */
     int n_ctx;
     uint32_t type; /* of all matrices; norms and biases are F32 */

@@ -15,11 +15,11 @@ static const struct {
 
 static int usage(void)
 {
-    fputs(
-        "usage: tiny OUT.gguf [--type F32|F16|BF16|Q4_0|...|Q6_K] [--arch qwen2|llama] [--seed N] [--left-out BLOCK]\n"
-        "            [--blocks N] [--embd N] [--heads N] [--kv-heads N] [--ff N] [--vocab N] [--ctx N] [--tied] "
-        "[--no-tokenizer]\n",
-        stderr);
+    fputs("usage: tiny OUT.gguf [--type F32|F16|BF16|Q4_0|...|Q6_K] [--arch qwen2|qwen3|llama] [--seed N] [--left-out "
+          "BLOCK]\n"
+          "            [--blocks N] [--embd N] [--heads N] [--kv-heads N] [--ff N] [--vocab N] [--ctx N] [--tied] "
+          "[--no-tokenizer]\n",
+          stderr);
     return 2;
 }
 
@@ -44,7 +44,7 @@ static int set_option(struct tiny_spec *s, const char *name, const char *value)
         int *field;
     } numbers[] = {{"--left-out", &s->left_out}, {"--blocks", &s->n_blocks},    {"--embd", &s->n_embd},
                    {"--heads", &s->n_head},      {"--kv-heads", &s->n_head_kv}, {"--ff", &s->n_ff},
-                   {"--vocab", &s->n_vocab},     {"--ctx", &s->n_ctx}};
+                   {"--vocab", &s->n_vocab},     {"--head-size", &s->d_head},   {"--ctx", &s->n_ctx}};
     if (strcmp(name, "--type") == 0) return 0;
     if (strcmp(name, "--arch") == 0) {
         s->architecture = value;
@@ -73,6 +73,8 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--tied") == 0)
             s.tied = true;
+        else if (strcmp(argv[i], "--rope-factors") == 0)
+            s.rope_factors = true;
         else if (strcmp(argv[i], "--no-tokenizer") == 0)
             s.has_tokenizer = false;
         else if (i + 1 == argc || set_option(&s, argv[i], argv[i + 1]) != 0)

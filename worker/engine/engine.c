@@ -133,6 +133,19 @@ static bool buffers_init(struct engine *e)
     return ok;
 }
 
+static int rope_init(struct engine *e, struct err *err)
+{
+    const struct model *m = &e->model;
+    double ln_base = math_ln(m->shape.rope_base);
+    for (int i = 0; i < m->shape.d_head / 2; i++) {
+        double factor = m->rope_factors ? (double)m->rope_factors[i] : 1;
+        if (!(factor > 0 && factor < 1e9))
+            return err_set(err, E_MODEL, "%s: factor %d of rope_freqs.weight is %g", e->path, i, factor);
+        e->rope_freq[i] = math_exp(-2.0 * i / m->shape.d_head * ln_base) / (factor * m->shape.rope_scale);
+    }
+    return OK;
+}
+
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
     const struct model *m = &e->model;
@@ -144,9 +157,7 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
     if (rc != OK) return rc;
     e->n_slots = n_slots;
     e->n_ctx = n_ctx;
-    double ln_base = math_ln(m->shape.rope_base);
-    for (int i = 0; i < m->shape.d_head / 2; i++) e->rope_freq[i] = math_exp(-2.0 * i / m->shape.d_head * ln_base);
-    return OK;
+    return rope_init(e, err);
 }
 
 void engine_close(struct engine *e)

@@ -30,12 +30,17 @@ static void product(struct engine *e, int i_thread, float *out, size_t ld, const
     if (from < to) e->k->matmul(out, ld, w, a, e->n_rows, from, to);
 }
 
+static void norm_heads(struct engine *e, float *x, const float *norm, int n, int d)
+{
+    for (int i = 0; norm && i < n; i += d) e->k->norm(x + i, x + i, norm, d, e->model.shape.eps);
+}
+
 static void add_bias(struct engine *e, float *x, const float *bias, int n)
 {
     if (bias) e->k->add(x, bias, n);
 }
 
-/* Bias, rotary position, and the row's K and V into the cache: attention reads only what was rounded there. */
+/* Bias, the heads' own norms, rotary position, and the row's K and V into the cache: attention reads only what was rounded there. */
 static void place_row(struct engine *e, const struct block *b, int cache, int i_row)
 {
     const struct engine_row *row = &e->rows[i_row];
@@ -47,6 +52,8 @@ static void place_row(struct engine *e, const struct block *b, int cache, int i_
     add_bias(e, q, b->bias_q, n_q);
     add_bias(e, k, b->bias_k, n_kv);
     add_bias(e, v, b->bias_v, n_kv);
+    norm_heads(e, q, b->norm_q, n_q, d);
+    norm_heads(e, k, b->norm_k, n_kv, d);
     e->k->rope(q, cs, n_q / d, d, m->shape.rope_neox);
     e->k->rope(k, cs, n_kv / d, d, m->shape.rope_neox);
     float scale = 1.0f / sqrtf((float)d);
@@ -168,7 +175,7 @@ static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
     run_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
 }
 
-/* RoPE: angle = pos * base^(-2i/d), sin and cos in double by our own code, rounded once. */
+/* RoPE: angle = pos * frequency, sin and cos in double by our own code, rounded once. */
 static void turn_positions(struct engine *e, int t)
 {
     int from, to, half = e->model.shape.d_head / 2;

@@ -12,8 +12,8 @@ struct arch {
     const char *name;
     bool rope_neox;
 };
-/* llama files hold q and k rows permuted so that neighbours pair up; qwen2 files pair halves. */
-static const struct arch archs[] = {{"llama", false}, {"qwen2", true}};
+/* llama files hold q and k rows permuted so that neighbours pair up; qwen's pair halves. */
+static const struct arch archs[] = {{"llama", false}, {"qwen2", true}, {"qwen3", true}};
 
 /* A tensor, or rows of it, that this share keeps. */
 struct piece {
@@ -68,19 +68,28 @@ static int read_arch(struct model *m, struct err *err)
         m->shape.rope_neox = archs[i].rope_neox;
         return OK;
     }
-    return err_set(err, E_MODEL, "%s: architecture %.*s is not supported; llama and qwen2 are", m->file.path,
+    return err_set(err, E_MODEL, "%s: architecture %.*s is not supported; llama, qwen2 and qwen3 are", m->file.path,
                    name.n > 40 ? 40 : (int)name.n, name.s);
 }
 
 /* What would change the numbers and is not built must be refused, not ignored. */
-static int refuse_unknown_rope(const struct model *m, struct err *err)
+static int read_rope(struct model *m, struct err *err)
 {
     char key[128];
-    struct gguf_str type;
+    struct gguf_str type = {"none", 4};
+    m->shape.rope_base = float_or(m, "rope.freq_base", 10000.0);
+    m->shape.rope_scale = 1;
     snprintf(key, sizeof key, "%s.rope.scaling.type", m->shape.arch);
-    bool scaled = gguf_get_str(&m->file, key, &type) && !gguf_str_is(type, "none");
-    if (scaled || gguf_tensor(&m->file, "rope_freqs.weight"))
-        return err_set(err, E_MODEL, "%s: scaled rotary positions are not supported", m->file.path);
+    gguf_get_str(&m->file, key, &type);
+    bool linear = gguf_str_is(type, "linear");
+    if (!linear && !gguf_str_is(type, "none"))
+        return err_set(err, E_MODEL, "%s: rotary positions scaled by %.*s are not supported; linear is", m->file.path,
+                       type.n > 40 ? 40 : (int)type.n, type.s);
+    if (linear) m->shape.rope_scale = float_or(m, "rope.scaling.factor", 1);
+    if (!(m->shape.rope_base > 1 && m->shape.rope_base < 1e12) ||
+        !(m->shape.rope_scale >= 1 && m->shape.rope_scale < 1e6))
+        return err_set(err, E_MODEL, "%s: rotary base %g, scaling factor %g", m->file.path, m->shape.rope_base,
+                       m->shape.rope_scale);
     int64_t n_rot = m->shape.d_head;
     snprintf(key, sizeof key, "%s.rope.dimension_count", m->shape.arch);
     if (gguf_get_int(&m->file, key, &n_rot) && n_rot != m->shape.d_head)
@@ -115,11 +124,14 @@ static int read_shape(struct model *m, struct err *err)
     if (v < 2 || v > 1024 || v % 2)
         return err_set(err, E_MODEL, "%s: heads of %lld dimensions", m->file.path, (long long)v);
     s->d_head = (int)v;
+    snprintf(key, sizeof key, "%s.attention.value_length", s->arch);
+    gguf_get_int(&m->file, key, &v);
+    if (v != s->d_head)
+        return err_set(err, E_MODEL, "%s: keys of %d dimensions, values of %lld: not supported", m->file.path,
+                       s->d_head, (long long)v);
     s->eps = (float)float_or(m, "attention.layer_norm_rms_epsilon", 1e-5);
-    s->rope_base = float_or(m, "rope.freq_base", 10000.0);
-    if (!(s->eps >= 0 && s->eps < 1) || !(s->rope_base > 1 && s->rope_base < 1e12))
-        return err_set(err, E_MODEL, "%s: norm epsilon %g, rotary base %g", m->file.path, s->eps, s->rope_base);
-    return refuse_unknown_rope(m, err);
+    if (!(s->eps >= 0 && s->eps < 1)) return err_set(err, E_MODEL, "%s: norm epsilon %g", m->file.path, s->eps);
+    return read_rope(m, err);
 }
 
 /* ---- tensors ---- */
@@ -222,6 +234,8 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
         {"attn_q.bias", n_q, q0, q1, &b->bias_q, true},
         {"attn_k.bias", n_kv, k0, k1, &b->bias_k, true},
         {"attn_v.bias", n_kv, k0, k1, &b->bias_v, true},
+        {"attn_q_norm.weight", d, 0, d, &b->norm_q, true},
+        {"attn_k_norm.weight", d, 0, d, &b->norm_k, true},
     };
     char name[128];
     int rc = OK;
@@ -245,6 +259,9 @@ static int list_pieces(struct model *m, struct pieces *p, struct err *err)
     int rc = OK, r = m->share.shard;
     bool embeds = model_first(m) && r == 0;
     if (embeds) rc = add_matrix(m, p, "token_embd.weight", s->n_embd, s->n_vocab, 0, s->n_vocab, &m->embed, err);
+    if (rc == OK)
+        rc = add_vector(m, p, "rope_freqs.weight", s->d_head / 2, 0, s->d_head / 2, &m->rope_factors, true, err);
+    if (rc != OK) return rc;
     bool *seen = calloc((size_t)s->n_blocks, sizeof *seen);
     if (!seen) return err_set(err, E_FAIL, "out of memory for %d blocks", s->n_blocks);
     for (int i = m->entry_from; i < m->entry_to && rc == OK; i++) {

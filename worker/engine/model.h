@@ -23,10 +23,10 @@
 enum { MAX_SHARDS = 256 };
 
 struct shape {
-    char arch[32];                                                         /* "qwen2", "llama" */
+    char arch[32];                                                         /* "qwen2", "qwen3", "llama" */
     int n_blocks, n_embd, n_head, n_head_kv, d_head, n_ff, n_vocab, n_ctx; /* n_ctx: what it was trained for */
     float eps;
-    double rope_base;
+    double rope_base, rope_scale; /* linear scaling: positions count 1 / rope_scale */
     bool rope_neox; /* i pairs with i + d/2; else 2i with 2i+1 */
     bool tied;      /* the head is the embedding */
 };
@@ -38,6 +38,7 @@ struct share {
 struct block {
     float *norm_attn, *norm_mlp;     /* [n_embd] */
     float *bias_q, *bias_k, *bias_v; /* this shard's rows; NULL without */
+    float *norm_q, *norm_k;          /* [d_head] of each head, before its rotation (qwen3); NULL without */
     struct weights q, k, v, o, gate, up, down;
 };
 
@@ -57,6 +58,7 @@ struct model {
 
     struct block *blocks;      /* [n_blocks] owns; only those that this stage's entries name are filled */
     float *norm_out;           /* [n_embd], last stage */
+    float *rope_factors;       /* [d_head/2] by which frequencies are divided (Llama 3); NULL without */
     struct weights embed;      /* all rows: first stage, shard 0 */
     struct weights head;       /* this shard's rows, last stage; a view of embed where both are here and tied */
     size_t n_bytes;            /* of memory that a load takes: panels and float tensors */

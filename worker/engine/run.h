@@ -33,7 +33,7 @@ struct engine {
     struct kv kv;
     int max_rows, n_threads, n_slots, n_ctx, n_ids, n_chunks;
     int cache_from;    /* the first cache of this stage's entries: kv counts from it */
-    double *rope_freq; /* [d/2] base^(-2i/d) */
+    double *rope_freq; /* [d/2] base^(-2i/d) / (factor * scale) */
 
     /* One pass: buffers of max_rows rows. Rows of a product's output are padded by a panel. */
     const struct engine_row *rows;
