@@ -6,7 +6,7 @@
 enum way { PLAIN, DRAFTS, N_WAYS };
 
 struct cost {
-    double seconds; /* whole requests */
+    double whole, first; /* seconds: of requests, and until their first token */
     struct stats stats;
 };
 
@@ -16,14 +16,11 @@ struct bench {
     struct cost total[N_WAYS];
 };
 
-static double seconds(const struct seq *s)
+/* n turns, of which seq is the last. */
+static void add(struct cost *c, const struct cost *turns, int n, const struct seq *s)
 {
-    return (double)(s->stats.last_ns - s->stats.start_ns) * 1e-9;
-}
-
-static void add(struct cost *c, double took, const struct seq *s)
-{
-    c->seconds += took;
+    c->whole += turns->whole / n;
+    c->first += turns->first / n;
     stats_add(&c->stats, s);
 }
 
@@ -31,18 +28,20 @@ static void add(struct cost *c, double took, const struct seq *s)
 
 static void put_head(void)
 {
-    printf("%-16s %7s %8s %8s %6s %9s %14s     token/s, whole requests\n", "prompt", "tokens", "plain", "drafts",
-           "ratio", "accepted", "tokens/verify");
+    printf("%-16s %7s %8s %8s %6s %6s %6s %9s %14s     token/s, whole requests\n", "prompt", "tokens", "plain",
+           "drafts", "ratio", "decode", "first", "accepted", "tokens/verify");
 }
 
 static void put_row(const char *name, const struct cost cost[N_WAYS])
 {
-    const struct stats *s = &cost[DRAFTS].stats;
-    printf("%-16.16s %7llu %8.2f %8.2f %6.2f %8.0f%% %14.2f\n", name, (unsigned long long)s->n_tokens,
-           stats_ratio((double)cost[PLAIN].stats.n_tokens, cost[PLAIN].seconds),
-           stats_ratio((double)s->n_tokens, cost[DRAFTS].seconds),
-           stats_ratio(cost[PLAIN].seconds, cost[DRAFTS].seconds),
-           100 * stats_ratio((double)s->n_accepted, (double)s->n_judged), stats_tokens_per_verify(s));
+    const struct cost *plain = &cost[PLAIN], *drafts = &cost[DRAFTS];
+    const struct stats *s = &drafts->stats;
+    printf("%-16.16s %7llu %8.2f %8.2f %6.2f %6.2f %6.2f %8.0f%% %14.2f\n", name, (unsigned long long)s->n_tokens,
+           stats_ratio((double)plain->stats.n_tokens, plain->whole), stats_ratio((double)s->n_tokens, drafts->whole),
+           stats_ratio(plain->whole, drafts->whole),
+           stats_ratio(plain->whole - plain->first, drafts->whole - drafts->first),
+           stats_ratio(drafts->first, plain->first), 100 * stats_ratio((double)s->n_accepted, (double)s->n_judged),
+           stats_tokens_per_verify(s));
     fflush(stdout);
 }
 
@@ -50,7 +49,9 @@ static void put_row(const char *name, const struct cost cost[N_WAYS])
 static json_t *cost_json(const struct cost *c)
 {
     json_t *line = stats_json(&c->stats);
-    if (!line || json_object_set_new(line, "seconds", json_real(c->seconds)) == 0) return line;
+    if (!line || (json_object_set_new(line, "seconds", json_real(c->whole)) == 0 &&
+                  json_object_set_new(line, "first_seconds", json_real(c->first)) == 0))
+        return line;
     json_decref(line);
     return NULL;
 }
@@ -73,36 +74,37 @@ static int request(struct bench *b, int i, enum way way, struct seq *s, struct e
     return rc == OK ? job_run(b->s.job, &run, s, 1, &nobody, err) : rc;
 }
 
-/* Turn by turn: AB BA AB ..., so that a machine that slows down wrongs neither. *took: seconds, the mean of the turns;
- * seqs: of the last turn. */
-static int take_turns(struct bench *b, int i, double took[N_WAYS], struct seq seqs[N_WAYS], struct err *err)
+/* Turn by turn: AB BA AB ..., so that a machine that slows down wrongs neither. sum: seconds of all turns; seqs: of the
+ * last. */
+static int take_turns(struct bench *b, int i, struct cost sum[N_WAYS], int *n_turns, struct seq seqs[N_WAYS],
+                      struct err *err)
 {
-    double sum[N_WAYS] = {0};
     int n = 0;
     do {
         for (int turn = 0; turn < N_WAYS; turn++) {
             enum way way = (b->s.o.first + (unsigned)(i + n + turn)) % N_WAYS;
             int rc = request(b, i, way, &seqs[way], err);
             if (rc != OK) return rc;
-            sum[way] += seconds(&seqs[way]);
+            const struct seq_stats *c = &seqs[way].stats;
+            sum[way].whole += (double)(c->last_ns - c->start_ns) * 1e-9;
+            sum[way].first += (double)(c->first_ns - c->start_ns) * 1e-9;
         }
         n++;
-    } while (sum[PLAIN] < b->s.o.seconds || sum[DRAFTS] < b->s.o.seconds);
-    for (int w = 0; w < N_WAYS; w++) took[w] = sum[w] / n;
+    } while (sum[PLAIN].whole < b->s.o.seconds || sum[DRAFTS].whole < b->s.o.seconds);
+    *n_turns = n;
     return b->s.o.accept == ACCEPT_BILD ? OK : seq_check(&seqs[DRAFTS], &seqs[PLAIN], err);
 }
 
 static int both_ways(struct bench *b, int i, struct err *err)
 {
     struct seq seqs[N_WAYS] = {0};
-    struct cost cost[N_WAYS] = {0};
-    double took[N_WAYS];
+    struct cost cost[N_WAYS] = {0}, sum[N_WAYS] = {0};
     char number[16];
-    int rc = take_turns(b, i, took, seqs, err);
+    int n_turns = 1, rc = take_turns(b, i, sum, &n_turns, seqs, err);
     for (int w = 0; w < N_WAYS; w++) {
         if (rc == OK) {
-            add(&cost[w], took[w], &seqs[w]);
-            add(&b->total[w], took[w], &seqs[w]);
+            add(&cost[w], &sum[w], n_turns, &seqs[w]);
+            add(&b->total[w], &sum[w], n_turns, &seqs[w]);
         }
         seq_free(&seqs[w]);
     }

@@ -22,6 +22,8 @@ struct form {
     .system = {"<|system|>\n", "<|end|>\n"}, .user = {"<|user|>\n", "<|end|>\n<|assistant|>\n"}, .end = "<|end|>",     \
     .next = "\n"
 
+enum { CHATML }; /* the first of forms: the one whose default system message is read */
+
 static const struct form forms[] = {
     {.name = "chatml",
      .needs = {"<|im_end|>", "for message in messages", "<|im_start|>assistant"}, /* and has_turn */
@@ -233,14 +235,16 @@ static bool is_form(const struct form *f, const char *text)
 static void token_text(char *out, size_t n_out, const struct gguf *g, const char *key)
 {
     int64_t id;
-    struct gguf_str text = {"", 0};
+    struct gguf_str text;
     const struct gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens");
     out[0] = 0;
     if (!gguf_get_int(g, key, &id) || !tokens || tokens->type != GGUF_ARR || tokens->item_type != GGUF_STR) return;
     const uint8_t *cursor = tokens->data;
-    for (uint64_t i = 0; i <= (uint64_t)id && i < tokens->n_items; i++)
-        if (!gguf_next_str(g, &cursor, &text) || i < (uint64_t)id) text.n = 0;
-    if (text.n < n_out) *(char *)mempcpy(out, text.s, text.n) = 0;
+    for (uint64_t i = 0; i < tokens->n_items && gguf_next_str(g, &cursor, &text); i++) {
+        if (i != (uint64_t)id) continue;
+        if (text.n < n_out) *(char *)mempcpy(out, text.s, text.n) = 0;
+        return;
+    }
 }
 
 static void set_form(struct template *t, const struct form *f, const struct gguf *g)
@@ -252,6 +256,14 @@ static void set_form(struct template *t, const struct form *f, const struct gguf
     bool sentencepiece = gguf_get_str(g, "tokenizer.ggml.model", &model) && gguf_str_is(model, "llama");
     if (!gguf_get_int(g, "tokenizer.ggml.add_bos_token", &adds_bos)) adds_bos = sentencepiece;
     t->bos_is_added = adds_bos;
+}
+
+/* By name, or as it takes any role. */
+static bool takes_system(const char *text)
+{
+    if (has_part(text, "System role not supported")) return false;
+    return has_part(text, "system") || has_part(text, "message['role'] +") || has_part(text, "message['role']+") ||
+           has_part(text, "message.role +") || has_part(text, "message.role+");
 }
 
 /* What a form does not have, but a template near it may: a default message that find_system does not see, an answer that
@@ -268,20 +280,17 @@ enum template_found template_find(struct template *t, const struct gguf *g)
     struct gguf_str text;
     if (!gguf_get_str(g, "tokenizer.chat_template", &text) || text.n == 0) return TEMPLATE_NONE;
     char *plain = one_kind_of_quotes(text);
-    const struct form *f = forms;
-    while (plain && f < forms + N_FORMS && !is_form(f, plain)) f++;
-    bool known = plain && f < forms + N_FORMS && (f != forms || has_turn(text));
+    int i = 0;
+    while (plain && i < N_FORMS && !is_form(&forms[i], plain)) i++;
     struct template found = {0};
+    bool known = plain && i < N_FORMS && (i != CHATML || has_turn(text));
+    if (known) set_form(&found, &forms[i], g);
+    if (known && i == CHATML) known = find_system(text, found.system, sizeof found.system);
     if (known) {
-        set_form(&found, f, g);
         found.starts_with_bos = has_part(plain, "bos_token");
-        bool any_role = has_part(plain, "message['role'] +") || has_part(plain, "message.role +") ||
-                        has_part(plain, "message['role']+") || has_part(plain, "message.role+");
-        found.no_system =
-            !f->system[0] || has_part(plain, "System role not supported") || !(any_role || has_part(plain, "system"));
-        if (f == forms) known = find_system(text, found.system, sizeof found.system);
+        found.no_system = !forms[i].system[0] || !takes_system(plain);
         if (has_part(plain, "Cutting Knowledge Date: December 2023")) found.preface = dated;
-        known = known && !has_more(&found, plain);
+        known = !has_more(&found, plain);
     }
     free(plain);
     if (!known) return TEMPLATE_UNKNOWN;
@@ -292,26 +301,31 @@ enum template_found template_find(struct template *t, const struct gguf *g)
 int template_named(struct template *t, const char *name, const struct gguf *g, struct err *err)
 {
     char all[256] = "";
-    for (const struct form *f = forms; f < forms + N_FORMS; f++) {
-        if (strcmp(f->name, name) == 0) {
-            set_form(t, f, g);
-            t->starts_with_bos = f != forms;
-            t->no_system = !f->system[0];
+    for (int i = 0; i < N_FORMS; i++) {
+        if (strcmp(forms[i].name, name) == 0) {
+            set_form(t, &forms[i], g);
+            t->starts_with_bos = i != CHATML;
+            t->no_system = !forms[i].system[0];
             return OK;
         }
-        if (f > forms && strcmp(f->name, f[-1].name) == 0) continue;
-        snprintf(all + strlen(all), sizeof all - strlen(all), f > forms ? ", %s" : "%s", f->name);
+        if (i > 0 && strcmp(forms[i].name, forms[i - 1].name) == 0) continue;
+        snprintf(all + strlen(all), sizeof all - strlen(all), i > 0 ? ", %s" : "%s", forms[i].name);
     }
     return err_set(err, E_USAGE, "no chat template is called %.40s; there are %s", name, all);
 }
 
 /* ---- rendering ---- */
 
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static const char *trimmed(const struct form *f, const char *s, size_t *n)
 {
     if (!f->trims) return s;
-    for (; *n > 0 && strchr(" \t\r\n\v\f", *s); s++, --*n) {}
-    while (*n > 0 && strchr(" \t\r\n\v\f", s[*n - 1])) --*n;
+    for (; *n > 0 && is_blank(*s); s++) --*n;
+    while (*n > 0 && is_blank(s[*n - 1])) --*n;
     return s;
 }
 

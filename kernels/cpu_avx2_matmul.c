@@ -132,8 +132,8 @@ INLINE __m256i quad(const int8_t *q, int j)
     return _mm256_set1_epi32(four);
 }
 
-/* sum[r] = sum over quads from .. to-1 of weights times activations, of n rows and both halves; row r's block is at a + r
- * * ld. 16 bits a lane, of 8-bit weights 32. A quad goes to all rows before the next: so many independent sums hide each other's
+/* sum[r] = sum over quads from .. to-1 of weights times activations, of n rows, ld blocks apart, and both halves. 16
+ * bits a lane, of 8-bit weights 32. A quad goes to all rows before the next: so many independent sums hide each other's
  * latencies, and only one quad's weights are held at a time. */
 INLINE void dots(__m256i sum[MAX_TILE][2], const uint8_t *at, const struct act *a, size_t ld, int from, int to,
                  int n_bits, int n)

@@ -51,7 +51,7 @@ does . "${lossy[@]}" --rollback 0 --min-bleu 99 --min-rouge 1 --min-exact 100
 
 # Both ways of a request give the same text; over ranks as well.
 timed=(bench pair --big big.gguf --prompts prompts --raw --ignore-eos -n 12)
-does '"id": "p6", "plain": .*"drafted": 0, .*"seconds": [0-9.]*}, "drafts": {.*"drafted": [1-9]' "${timed[@]}" --little little.gguf --guard off -o jsonl
+does '"id": "p6", "plain": .*"drafted": 0, .*"first_seconds": [0-9.]*}, "drafts": {.*"drafted": [1-9]' "${timed[@]}" --little little.gguf --guard off -o jsonl
 [ "$(wc -l < out)" = 6 ] || wrong "not a line a prompt"
 does '^all  *72 ' "${timed[@]}" --draft ngram
 over 3 does '^all  *72 ' "${timed[@]}" --little little.gguf --temp 1 --seed 3

@@ -100,14 +100,15 @@ def download(url, path):
 def fetch_package(package, folder, source=False):
     """Downloads a wheel, of which nothing is run or installed, or a package's source, whose own builder is asked for its
     metadata by pip. Returns its path."""
-    form = "--no-binary" if source else "--only-binary"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", form, ":all:", "--no-cache-dir", "-q"]
+    name = package.split("==")[0]
+    form = ["--no-binary", name] if source else ["--only-binary", ":all:"]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", *form, "--no-cache-dir", "-q"]
     done = subprocess.run(command + ["-d", folder, package], capture_output=True, text=True)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
         causes = [line for line in lines if line.startswith("Could not fetch URL")] or lines[-1:]
         raise Failure(f"{package}: {causes[0]}")
-    stem = package.split("==")[0].replace("-", "_")
+    stem = name.replace("-", "_")
     found = glob.glob(os.path.join(folder, f"{stem}-*.tar.gz" if source else f"{stem}-*.whl"))
     if not found:
         raise Failure(f"{package}: pip left no {'source' if source else 'wheel'}")
