@@ -1,9 +1,15 @@
 #include "coordinator/bpe.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/utf8.h"
+
+static bool by_score(const struct bpe *b)
+{
+    return b->vocab->kind == VOCAB_SENTENCEPIECE;
+}
 
 /* ---- pairs and ranks ---- */
 
@@ -98,21 +104,24 @@ static int open_scores(struct bpe *b, const struct vocab *v, const struct gguf *
     const struct gguf_kv *scores = gguf_find(g, "tokenizer.ggml.scores");
     if (!scores || scores->type != GGUF_ARR || scores->item_type != GGUF_F32 || scores->n_items != (uint64_t)v->n)
         return err_set(err, E_MODEL, "no list of %d scores (tokenizer.ggml.scores)", v->n);
-    int32_t *by_score = malloc((size_t)v->n * sizeof *by_score);
+    for (int32_t id = 0; id < v->n; id++)
+        if (!isfinite(gguf_item_float(scores, (uint64_t)id)))
+            return err_set(err, E_MODEL, "the score of token %d is not a finite number", id);
+    int32_t *sorted = malloc((size_t)v->n * sizeof *sorted);
     b->rank = malloc((size_t)v->n * sizeof *b->rank);
-    if (!by_score || !b->rank) {
-        free(by_score);
+    if (!sorted || !b->rank) {
+        free(sorted);
         return err_set(err, E_FAIL, "out of memory for %d scores", v->n);
     }
-    for (int32_t id = 0; id < v->n; id++) by_score[id] = id;
-    qsort_r(by_score, (size_t)v->n, sizeof *by_score, score_order, (void *)scores);
+    for (int32_t id = 0; id < v->n; id++) sorted[id] = id;
+    qsort_r(sorted, (size_t)v->n, sizeof *sorted, score_order, (void *)scores);
     uint32_t rank = 0;
     for (int i = 0; i < v->n; i++) {
-        int32_t id = by_score[i];
-        if (i > 0 && score_order(&by_score[i - 1], &id, (void *)scores) != 0) rank++;
+        int32_t id = sorted[i];
+        if (i > 0 && score_order(&sorted[i - 1], &id, (void *)scores) != 0) rank++;
         b->rank[id] = v->type[id] == TOKEN_NORMAL || v->type[id] == TOKEN_USER ? rank : BPE_NO_RANK;
     }
-    free(by_score);
+    free(sorted);
     return OK;
 }
 
@@ -120,7 +129,7 @@ int bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, struct 
 {
     *b = (struct bpe){.vocab = v, .unknown = -1};
     for (int c = 0; c < 256; c++) b->byte_id[c] = vocab_find_byte(v, (unsigned char)c);
-    int rc = v->kind == VOCAB_BYTE_LEVEL ? open_merges(b, v, g, err) : open_scores(b, v, g, err);
+    int rc = by_score(b) ? open_scores(b, v, g, err) : open_merges(b, v, g, err);
     if (rc != OK) bpe_close(b);
     return rc;
 }
@@ -192,7 +201,7 @@ static int32_t text_token(const struct bpe *b, const struct bpe_work *w, int32_t
 static uint32_t pair_rank(const struct bpe *b, const struct bpe_work *w, const struct bpe_symbol *s)
 {
     const struct bpe_symbol *next = &w->symbols[s->next];
-    if (!b->rank) return pair_slot(b, s->id, next->id)->rank;
+    if (!by_score(b)) return pair_slot(b, s->id, next->id)->rank;
     int32_t id = text_token(b, w, s->at, s->n + next->n);
     return id < 0 ? BPE_NO_RANK : b->rank[id];
 }
@@ -209,7 +218,7 @@ static void rank_pair(const struct bpe *b, struct bpe_work *w, int32_t at)
 static void merge_pair(const struct bpe *b, struct bpe_work *w, int32_t at)
 {
     struct bpe_symbol *s = &w->symbols[at], *gone = &w->symbols[s->next];
-    s->id = b->rank ? text_token(b, w, s->at, s->n + gone->n) : b->merged[s->rank];
+    s->id = by_score(b) ? text_token(b, w, s->at, s->n + gone->n) : b->merged[s->rank];
     s->n += gone->n;
     s->next = gone->next;
     gone->rank = BPE_NO_RANK;
@@ -224,9 +233,9 @@ static int32_t put_symbols(const struct bpe *b, struct bpe_work *w, int32_t n_by
     int32_t n = 0;
     for (int32_t at = 0, len; at < n_bytes; at += len, n++) {
         uint32_t cp;
-        len = b->rank ? utf8_next(w->piece + at, (size_t)(n_bytes - at), &cp) : 1;
+        len = by_score(b) ? utf8_next(w->piece + at, (size_t)(n_bytes - at), &cp) : 1;
         if (len < 1) len = 1;
-        int32_t id = b->rank ? text_token(b, w, at, len) : b->byte_id[(unsigned char)w->piece[at]];
+        int32_t id = by_score(b) ? text_token(b, w, at, len) : b->byte_id[(unsigned char)w->piece[at]];
         w->symbols[n] = (struct bpe_symbol){id, n - 1, n + 1, BPE_NO_RANK, at, len};
     }
     w->symbols[n - 1].next = -1;

@@ -30,8 +30,8 @@ static int append(struct chat *c, const char *text, size_t *n_ids, struct err *e
     bool first = c->n_ids == 0;
     bool ended = !first && c->ids[c->n_ids - 1] == tokenizer_find(c->s.big_t, c->chat.end);
     size_t n;
-    char *rendered = first ? template_render(&c->chat, c->s.o.system, text, strlen(text), &n)
-                           : template_next(&c->chat, ended, text, strlen(text), &n);
+    char *rendered = first ? template_render(&c->chat, c->s.big_t, c->s.o.system, text, strlen(text), &n)
+                           : template_next(&c->chat, c->s.big_t, ended, text, strlen(text), &n);
     if (!rendered) return err_set(err, E_FAIL, "no memory for a message");
     *n_ids = (size_t)c->n_ids;
     int rc = tokenizer_encode(c->s.big_t, rendered, n, true, first, &c->ids, n_ids, err);
@@ -125,17 +125,16 @@ static int talk(struct chat *c, struct err *err)
 
 static int chat(struct chat *c, struct err *err)
 {
-    const char *name = c->s.o.chat_template;
-    if (!name && template_find(&c->chat, &c->s.big) != TEMPLATE_OK)
+    enum template_found found;
+    int rc = template_choose(&c->chat, &c->s.big, c->s.o.chat_template, c->s.o.system, &found, err);
+    if (rc != OK) return rc;
+    if (found != TEMPLATE_OK)
         return err_set(
             err, E_MODEL,
             "%s has no chat template that is known here: --template names one; pilotfish generate --raw goes "
             "on from a text",
             c->s.o.big);
-    if (name && template_named(&c->chat, name, &c->s.big, err) != OK) return E_USAGE;
-    if (c->s.o.system && c->chat.no_system)
-        return err_set(err, E_USAGE, "the chat template %s has no place for --system", c->chat.name);
-    int rc = session_start(&c->s, 1, err);
+    rc = session_start(&c->s, 1, err);
     if (rc != OK) return rc;
     struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, 1);
     run.interruptible = true;

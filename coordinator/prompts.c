@@ -73,7 +73,7 @@ static int add_text(struct reader *r, const char *place, const char *name, const
     if (rc != OK) return rc;
     if (name) own_name = strdup(name);
     if (r->has_chat) {
-        rendered = template_render(&r->chat, r->o->system, text, n_text, &n_text);
+        rendered = template_render(&r->chat, r->from->tokenizer, r->o->system, text, n_text, &n_text);
         text = rendered;
     }
     if ((r->has_chat && !rendered) || (name && !own_name)) {
@@ -170,9 +170,8 @@ static int find_chat(struct reader *r, struct err *err)
 {
     const char *path = r->from->big->path;
     if (r->o->raw) return OK;
-    enum template_found found = TEMPLATE_OK;
-    if (!r->o->chat_template) found = template_find(&r->chat, r->from->big);
-    int rc = r->o->chat_template ? template_named(&r->chat, r->o->chat_template, r->from->big, err) : OK;
+    enum template_found found;
+    int rc = template_choose(&r->chat, r->from->big, r->o->chat_template, r->o->system, &found, err);
     if (rc != OK) return rc;
     if (found == TEMPLATE_UNKNOWN)
         return err_set(
@@ -181,8 +180,6 @@ static int find_chat(struct reader *r, struct err *err)
             "as it is",
             path);
     r->has_chat = found == TEMPLATE_OK;
-    if (r->has_chat && r->o->system && r->chat.no_system)
-        return err_set(err, E_USAGE, "the chat template %s has no place for --system", r->chat.name);
     if (r->has_chat) return OK;
     if (r->o->system) return err_set(err, E_USAGE, "%s has no chat template, so no place for --system", path);
     fprintf(r->from->notes, "%s has no chat template: the text is continued as it is (--raw)\n", path);

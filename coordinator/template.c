@@ -231,31 +231,9 @@ static bool is_form(const struct form *f, const char *text)
     return !f->lacks || !has_part(text, f->lacks);
 }
 
-/* The text of the token that a key names; "" where there is none. */
-static void token_text(char *out, size_t n_out, const struct gguf *g, const char *key)
+static struct template of_form(const struct form *f)
 {
-    int64_t id;
-    struct gguf_str text;
-    const struct gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens");
-    out[0] = 0;
-    if (!gguf_get_int(g, key, &id) || !tokens || tokens->type != GGUF_ARR || tokens->item_type != GGUF_STR) return;
-    const uint8_t *cursor = tokens->data;
-    for (uint64_t i = 0; i < tokens->n_items && gguf_next_str(g, &cursor, &text); i++) {
-        if (i != (uint64_t)id) continue;
-        if (text.n < n_out) *(char *)mempcpy(out, text.s, text.n) = 0;
-        return;
-    }
-}
-
-static void set_form(struct template *t, const struct form *f, const struct gguf *g)
-{
-    *t = (struct template){.name = f->name, .end = f->end, .form = f};
-    int64_t adds_bos = 0;
-    token_text(t->bos, sizeof t->bos, g, "tokenizer.ggml.bos_token_id");
-    struct gguf_str model;
-    bool sentencepiece = gguf_get_str(g, "tokenizer.ggml.model", &model) && gguf_str_is(model, "llama");
-    if (!gguf_get_int(g, "tokenizer.ggml.add_bos_token", &adds_bos)) adds_bos = sentencepiece;
-    t->bos_is_added = adds_bos;
+    return (struct template){.name = f->name, .end = f->end, .form = f};
 }
 
 /* By name, or as it takes any role. */
@@ -284,7 +262,7 @@ enum template_found template_find(struct template *t, const struct gguf *g)
     while (plain && i < N_FORMS && !is_form(&forms[i], plain)) i++;
     struct template found = {0};
     bool known = plain && i < N_FORMS && (i != CHATML || has_turn(text));
-    if (known) set_form(&found, &forms[i], g);
+    if (known) found = of_form(&forms[i]);
     if (known && i == CHATML) known = find_system(text, found.system, sizeof found.system);
     if (known) {
         found.starts_with_bos = has_part(plain, "bos_token");
@@ -298,12 +276,12 @@ enum template_found template_find(struct template *t, const struct gguf *g)
     return TEMPLATE_OK;
 }
 
-int template_named(struct template *t, const char *name, const struct gguf *g, struct err *err)
+int template_named(struct template *t, const char *name, struct err *err)
 {
     char all[256] = "";
     for (int i = 0; i < N_FORMS; i++) {
         if (strcmp(forms[i].name, name) == 0) {
-            set_form(t, &forms[i], g);
+            *t = of_form(&forms[i]);
             t->starts_with_bos = i != CHATML;
             t->no_system = !forms[i].system[0];
             return OK;
@@ -312,6 +290,20 @@ int template_named(struct template *t, const char *name, const struct gguf *g, s
         snprintf(all + strlen(all), sizeof all - strlen(all), i > 0 ? ", %s" : "%s", forms[i].name);
     }
     return err_set(err, E_USAGE, "no chat template is called %.40s; there are %s", name, all);
+}
+
+int template_choose(struct template *t, const struct gguf *g, const char *name, const char *system,
+                    enum template_found *found, struct err *err)
+{
+    int rc = OK;
+    *found = TEMPLATE_OK;
+    if (name)
+        rc = template_named(t, name, err);
+    else
+        *found = template_find(t, g);
+    if (rc == OK && *found == TEMPLATE_OK && t->no_system && system && *system)
+        rc = err_set(err, E_USAGE, "the chat template %s has no place for --system", t->name);
+    return rc;
 }
 
 /* ---- rendering ---- */
@@ -360,23 +352,32 @@ static char *finish(FILE *out, char **text)
     return NULL;
 }
 
-char *template_render(const struct template *t, const char *system, const char *user, size_t n_user, size_t *n_bytes)
+static void put_bos(FILE *out, const struct tokenizer *tokenizer)
+{
+    struct gguf_str bos = tokenizer_bos(tokenizer);
+    fwrite(bos.s, 1, bos.n, out);
+}
+
+char *template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system, const char *user,
+                      size_t n_user, size_t *n_bytes)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, n_bytes);
     if (!out) return NULL;
-    if (t->starts_with_bos && !t->bos_is_added) fputs(t->bos, out);
+    if (t->starts_with_bos && !tokenizer_adds_bos(tokenizer)) put_bos(out, tokenizer);
     if (!system) system = t->system;
     put_user(out, t, t->no_system ? NULL : system, user, n_user);
     return finish(out, &text);
 }
 
-char *template_next(const struct template *t, bool ended, const char *user, size_t n_user, size_t *n_bytes)
+char *template_next(const struct template *t, const struct tokenizer *tokenizer, bool ended, const char *user,
+                    size_t n_user, size_t *n_bytes)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, n_bytes);
     if (!out) return NULL;
-    fprintf(out, "%s%s%s", ended ? "" : t->end, t->form->next, t->form->bos_each_turn ? t->bos : "");
+    fprintf(out, "%s%s", ended ? "" : t->end, t->form->next);
+    if (t->form->bos_each_turn) put_bos(out, tokenizer);
     put_user(out, t, NULL, user, n_user);
     return finish(out, &text);
 }

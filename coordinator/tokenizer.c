@@ -21,7 +21,8 @@ struct tokenizer {
     struct bpe bpe;
     bool adds_space;   /* SentencePiece: before a text, and after a special token */
     bool whole_pieces; /* a piece that is a token is not merged: its merges need not lead there */
-    int32_t bos;       /* put first where asked; -1: the file does not want it */
+    int32_t bos;       /* -1: none */
+    bool adds_bos;
     int32_t end[N_END_KEYS + N_END_NAMES];
     size_t n_end;
     char model[32];
@@ -70,10 +71,11 @@ static int read_bos(struct tokenizer *t, const struct gguf *g, struct err *err)
     int64_t wanted = t->vocab.kind == VOCAB_SENTENCEPIECE;
     t->bos = -1;
     bool asked = gguf_get_int(g, "tokenizer.ggml.add_bos_token", &wanted);
-    if (!wanted) return OK;
     int rc = read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, err);
+    if (!wanted) return OK; /* one that makes no sense does no harm */
     if (rc == OK && asked && t->bos < 0)
         rc = err_set(err, E_MODEL, "add_bos_token without tokenizer.ggml.bos_token_id");
+    t->adds_bos = t->bos >= 0;
     return rc;
 }
 
@@ -170,6 +172,16 @@ struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool spec
     case TOKEN_BYTE: break;
     }
     return t->vocab.bytes[id];
+}
+
+struct gguf_str tokenizer_bos(const struct tokenizer *t)
+{
+    return tokenizer_piece(t, t->bos, true);
+}
+
+bool tokenizer_adds_bos(const struct tokenizer *t)
+{
+    return t->adds_bos;
 }
 
 int32_t tokenizer_find(const struct tokenizer *t, const char *text)
@@ -308,7 +320,7 @@ static int encode_into(struct encoding *e, const char *text, size_t n_bytes, boo
         return err_set(err, E_FAIL, "out of memory for a text of %zu bytes", n_bytes);
     int rc = split_run_init(&e->run, &e->t->splitter, err);
     if (rc != OK) return rc;
-    if (add_bos && e->t->bos >= 0) e->ids[e->n++] = e->t->bos;
+    if (add_bos && e->t->adds_bos) e->ids[e->n++] = e->t->bos;
     return encode_text(e, text, n_bytes, special, err);
 }
 

@@ -27,6 +27,10 @@ void tokenizer_close(struct tokenizer *t);
 int tokenizer_n_vocab(const struct tokenizer *t);
 const char *tokenizer_model(const struct tokenizer *t); /* "gpt2 / qwen2", for messages */
 
+/* The text of the file's BOS, empty where it has none; whether tokenizer_encode puts it first. */
+struct gguf_str tokenizer_bos(const struct tokenizer *t);
+bool tokenizer_adds_bos(const struct tokenizer *t);
+
 /* The piece of text behind this id (-1: the first of all) begins with a space that is not the text's: SentencePiece's
  * first one, and that after a special token. */
 bool tokenizer_adds_space(const struct tokenizer *t, int32_t before);

@@ -118,12 +118,10 @@ static size_t decode_spaces(char *out, struct gguf_str text)
 /* "<0x0A>" is one byte; -1: it is not written like that. */
 static int byte_of_text(struct gguf_str text)
 {
-    char want[8];
-    for (int b = 0; b < 256; b++) {
-        int n = snprintf(want, sizeof want, "<0x%02X>", (unsigned)b);
-        if (text.n == (size_t)n && memcmp(text.s, want, text.n) == 0) return b;
-    }
-    return -1;
+    static const char digits[] = "0123456789ABCDEF";
+    if (text.n != 6 || memcmp(text.s, "<0x", 3) != 0 || text.s[5] != '>') return -1;
+    const char *high = memchr(digits, text.s[3], 16), *low = memchr(digits, text.s[4], 16);
+    return high && low ? (int)((high - digits) * 16 + (low - digits)) : -1;
 }
 
 static int decode_texts(struct vocab *v, struct err *err)

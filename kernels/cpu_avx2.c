@@ -405,7 +405,7 @@ INLINE void attend(float *out, const float *q, const uint16_t *k, const uint16_t
 static void avx2_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
                            int n_pos, int d, float *scratch)
 {
-    if (d % 16) { /* no model of ours */
+    if (d % 16) { /* toys: slow will do */
         kernels_ref.attention(out, q, n_heads, k, v, ld, n_pos, d, scratch);
         return;
     }

@@ -308,7 +308,7 @@ void avx2_matmul(float *out, size_t ld_out, const struct weights *w, const struc
         [QUANT_Q4_1] = of_Q4_1, [QUANT_Q5_0] = of_Q5_0, [QUANT_Q5_1] = of_Q5_1, [QUANT_Q8_0] = of_Q8_0,
         [QUANT_Q4_K] = of_Q4_K, [QUANT_Q5_K] = of_Q5_K, [QUANT_Q6_K] = of_Q6_K, [QUANT_Q3_K] = of_Q6_K,
     };
-    if (!products[w->type]) {
+    if (!panel_has(w->type)) {
         kernels_ref.matmul(out, ld_out, w, a, n_rows, from, to);
         return;
     }

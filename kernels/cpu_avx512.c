@@ -301,7 +301,7 @@ static void floats_panel(float *out, size_t ld_out, const uint8_t *panel, enum q
 static void avx512_matmul(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows,
                           int from, int to)
 {
-    if (!quant_is_float(w->type) && !panel_format(w->type).bits) {
+    if (!panel_has(w->type)) {
         kernels_ref.matmul(out, ld_out, w, a, n_rows, from, to);
         return;
     }

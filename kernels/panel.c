@@ -254,7 +254,7 @@ size_t panel_bytes(enum quant type, int n_in)
 {
     size_t line = PANEL_LINE;
     if (float_bytes(type)) return ((size_t)n_in * PANEL * (size_t)float_bytes(type) + line - 1) / line * line;
-    if (!panel_format(type).bits) return kernels_ref.panel_bytes(type, n_in);
+    if (!panel_has(type)) return kernels_ref.panel_bytes(type, n_in);
     assert(n_in % (panel_format(type).head >= HEAD_SIX_BITS ? PANEL_GROUP * BLOCK : BLOCK) == 0);
     int last = panel_n_groups(n_in) - 1, n_last = group_blocks(n_in, last);
     return (size_t)panel_front_bytes(type, n_in) + (size_t)last * (size_t)panel_group_bytes(type) +
@@ -289,7 +289,7 @@ void panel_pack(void *panel, const void *const rows[PANEL], enum quant type, int
         pack_floats(panel, rows, (size_t)float_bytes(type), n_in);
         return;
     }
-    if (!panel_format(type).bits) {
+    if (!panel_has(type)) {
         kernels_ref.pack(panel, rows, type, n_in);
         return;
     }
@@ -324,7 +324,7 @@ void panel_row(float *out, const struct weights *w, int i_row)
         row_floats(out, front + lane * float_bytes(w->type), w->type, w->n_in);
         return;
     }
-    if (!panel_format(w->type).bits) {
+    if (!panel_has(w->type)) {
         kernels_ref.row(out, w, i_row);
         return;
     }

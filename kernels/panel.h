@@ -63,6 +63,12 @@ static inline struct panel_format panel_format(enum quant type)
     }
 }
 
+/* False: the reference's panels and products serve. */
+static inline bool panel_has(enum quant type)
+{
+    return quant_is_float(type) || panel_format(type).bits > 0;
+}
+
 static inline bool panel_has_min(enum quant type)
 {
     return panel_format(type).head == HEAD_D_M || panel_format(type).head == HEAD_SIX_BITS;

@@ -1,5 +1,7 @@
 # The pure heart on a virtual clock, the guard, and the roles of workers with toy models.
-pilotfish_test(test_spec test_spec.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
+foreach(room test_spec test_spec_drafting)
+    pilotfish_test(${room} ${room}.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
+endforeach()
 pilotfish_test(test_policy test_policy.c LIBS pf_coordinator)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
 foreach(role verifier drafter misuse)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Chats as the program renders them against jinja2, on the templates of tests/data/templates and of model files.
 
-  templates.py RENDER [FILE.gguf ...]
+  templates.py RENDER
 """
 import glob
 import os
@@ -84,10 +84,12 @@ def check(program, path, template, name, bos, eos):
     print(f"{name}: {got_name}{', no system message' if no_system else ''}, an answer ends in {answer.split(ANSWER)[1]!r}")
 
 
-def toy(path, template, name):
+def toy(path, template):
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([BOS.encode(), b"</s>"])
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([BOS.encode(), b"</s>", b"a", b"b", b"ab"])
+    writer.add_token_merges(["a b"])
     writer.add_bos_token_id(0)
     writer.add_chat_template(template)
     writer.write_header_to_file()
@@ -102,7 +104,7 @@ def field(reader, key):
 
 
 def main():
-    program, models = sys.argv[1], sys.argv[2:]
+    program, models = sys.argv[1], os.environ.get("PILOTFISH_MODELS") or "models"
     templates = {"llama2": LLAMA2, "zephyr": ZEPHYR, "llama3-dated": DATED}
     for path in sorted(glob.glob(os.path.join(DATA, "*.jinja"))):
         with open(path, encoding="utf-8") as f:
@@ -111,13 +113,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name, template in templates.items():
             path = os.path.join(folder, name + ".gguf")
-            toy(path, template, name)
+            toy(path, template)
             if name.startswith("unknown"):  # near a form, and not it
                 assert subprocess.run([program, path, USER, NEXT]).returncode == 1, name
                 continue
             eos = "<\uff5cend\u2581of\u2581sentence\uff5c>" if name == "deepseek" else "</s>"
             check(program, path, template, name, BOS, eos)
-    for path in models:
+    for name in ("SmolLM2-135M-Instruct.Q4_1.gguf", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"):
+        path = os.path.join(models, name)
         template = bytes(field(gguf.GGUFReader(path), "tokenizer.chat_template")).decode()
         check(program, path, template, "chatml of " + os.path.basename(path), "", "<|im_end|>")
 

@@ -90,7 +90,7 @@ static void models_are_weighed_share_by_share(void **state)
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
-    struct tiny_spec spec = tiny_spec(TINY_Q8_0);
+    struct tiny_spec spec = tiny_spec(QUANT_Q8_0);
     assert_int_equal(tiny_write(path, &spec), 0);
     struct doctor_input in = plain_input();
     in.big = in.little = path;

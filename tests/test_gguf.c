@@ -408,7 +408,7 @@ static void a_toy_opens_from_disk_and_keeps_its_bytes_when_released(void **state
 {
     (void)state;
     char folder[] = "/tmp/pilotfish-gguf-XXXXXX", path[64];
-    struct tiny_spec big = tiny_spec(TINY_Q4_K), little = big;
+    struct tiny_spec big = tiny_spec(QUANT_Q4_K), little = big;
     struct gguf g, h;
     little.left_out = 1;
     assert_non_null(mkdtemp(folder));

@@ -53,7 +53,7 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
 {
     (void)state;
     static const int windows[] = {1, 4, 8, 16};
-    struct toy toy = write_toy(TINY_F32, "qwen2", false);
+    struct toy toy = write_toy(QUANT_F32, "qwen2", false);
     struct grid g;
     int n = 0;
     grid_init(&g, toy.big, toy.little, fastest());
@@ -120,7 +120,7 @@ static void samples_do_not_depend_on_how_they_were_computed(void **state)
         {.temp = 1.5f, .top_p = 0.97f, .seed = 9}, /* more ids than a shard offers at first */
         {.temp = 0.7f, .top_p = 1, .min_p = 0.3f, .seed = 10},
     };
-    struct toy toy = write_toy(TINY_Q8_0, "qwen2", false);
+    struct toy toy = write_toy(QUANT_Q8_0, "qwen2", false);
     struct grid g;
     uint64_t before = 0;
     grid_init(&g, toy.big, toy.little, fastest());
@@ -140,7 +140,7 @@ static void samples_do_not_depend_on_how_they_were_computed(void **state)
 static void lossy_text_depends_on_the_method_alone(void **state)
 {
     (void)state;
-    struct toy toy = write_toy(TINY_Q8_0, "llama", true);
+    struct toy toy = write_toy(QUANT_Q8_0, "llama", true);
     struct grid g;
     grid_init(&g, toy.big, toy.little, fastest());
     expect(&g);

@@ -20,7 +20,7 @@ static struct {
 static int set_up(void **state)
 {
     (void)state;
-    struct tiny_spec spec = tiny_spec(TINY_F32);
+    struct tiny_spec spec = tiny_spec(QUANT_F32);
     snprintf(w.folder, sizeof w.folder, "/tmp/pilotfish-prompts-XXXXXX");
     if (!mkdtemp(w.folder)) return -1;
     snprintf(w.toy_path, sizeof w.toy_path, "%s/toy.gguf", w.folder);

@@ -380,7 +380,7 @@ static void cuts_over_shards_are_the_plain_ones_ties_on_borders_included(void **
 
 static int write_toy(char *path, int n_vocab, uint64_t seed, int left_out)
 {
-    struct tiny_spec s = tiny_spec(TINY_F32);
+    struct tiny_spec s = tiny_spec(QUANT_F32);
     s.n_vocab = n_vocab;
     s.has_tokenizer = false;
     s.seed = seed;

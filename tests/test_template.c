@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/option_table.h"
 #include "coordinator/template.h"
 #include "tests/lib/real.h"
 #include "tests/lib/toy_vocab.h"
@@ -21,7 +22,7 @@ static bool check_prompt(const struct template *t, const char *text, size_t n_te
     assert_non_null(user);
     user += strlen(before);
     size_t n_user = n_text - (size_t)(user - text) - strlen(after), n = 0;
-    char *got = template_render(t, NULL, user, n_user, &n);
+    char *got = template_render(t, NULL, NULL, user, n_user, &n);
     assert_non_null(got);
     if (n != n_text || memcmp(got, text, n) != 0) fail_msg("%s: rendered as \"%.*s\"", what, (int)n, got);
     free(got);
@@ -149,15 +150,11 @@ static void a_system_message_can_be_given_or_left_out(void **state)
     };
     for (size_t i = 0; i < N(prompts); i++) {
         struct template t;
-        struct gguf g;
-        struct toy toy = {0};
         struct err err;
         size_t n;
-        toy_open(&toy, &g);
-        assert_int_equal(template_named(&t, "chatml", &g, &err), OK);
-        toy_close(&toy, &g);
+        assert_int_equal(template_named(&t, "chatml", &err), OK);
         strcpy(t.system, prompts[i].by_default);
-        char *got = template_render(&t, prompts[i].given, "hi there", 2, &n);
+        char *got = template_render(&t, NULL, prompts[i].given, "hi there", 2, &n);
         assert_non_null(got);
         assert_string_equal(got, prompts[i].text);
         assert_int_equal(n, strlen(got));
@@ -169,17 +166,28 @@ static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
 {
     (void)state;
     struct template t;
-    struct gguf g;
-    struct toy toy = {0};
     struct err err;
-    toy_open(&toy, &g);
-    assert_int_equal(template_named(&t, "gemma", &g, &err), OK);
+    assert_int_equal(template_named(&t, "gemma", &err), OK);
     assert_string_equal(t.end, "<end_of_turn>");
-    assert_int_equal(template_named(&t, "alpaca", &g, &err), E_USAGE);
+    assert_int_equal(template_named(&t, "alpaca", &err), E_USAGE);
     assert_string_equal(err.text,
                         "no chat template is called alpaca; there are chatml, llama3, gemma, phi3, zephyr, llama2, "
                         "mistral-v1, mistral, mistral-v3, mistral-tekken, deepseek");
-    toy_close(&toy, &g);
+}
+
+static void help_names_each_of_them(void **state)
+{
+    (void)state;
+    struct template t;
+    struct err err;
+    const struct option *o = option_table;
+    while (strcmp(o->name, "template") != 0) o++;
+    assert_int_equal(template_named(&t, "alpaca", &err), E_USAGE);
+    char *rest = strstr(err.text, "there are ") + strlen("there are "), *name;
+    int n = 0;
+    for (; (name = strtok_r(rest, ", ", &rest)); n++)
+        if (!strstr(o->help, name)) fail_msg("--help does not name the template %s", name);
+    assert_int_equal(n, 11);
 }
 
 int main(void)
@@ -190,6 +198,7 @@ int main(void)
         cmocka_unit_test(a_default_system_message_that_is_too_long_is_not_cut),
         cmocka_unit_test(a_system_message_can_be_given_or_left_out),
         cmocka_unit_test(an_unknown_name_is_refused_and_the_known_ones_named),
+        cmocka_unit_test(help_names_each_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

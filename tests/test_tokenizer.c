@@ -1,5 +1,6 @@
 /* Tokenizers over toy vocabularies: special tokens, what a file says and what it must not say. tests/test_text.c has
  * the real ones. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -358,6 +359,12 @@ static void without_scores(struct toy *t)
     toy_strs(t, "tokenizer.ggml.tokens", (const char *const[]){"a", "b"}, 2);
 }
 
+static void strange_score(struct toy *t)
+{
+    without_scores(t);
+    toy_floats(t, "tokenizer.ggml.scores", (const float[]){1, NAN}, 2);
+}
+
 static void too_few_types(struct toy *t)
 {
     two_tokens(t);
@@ -404,6 +411,7 @@ static const struct {
              "command-r, gpt-2, mpt, falcon, default, deepseek-coder, deepseek-llm)"},
     {without_pre, "toy: no list of tokens (tokenizer.ggml.tokens)"},
     {without_scores, "toy: no list of 2 scores (tokenizer.ggml.scores)"},
+    {strange_score, "toy: the score of token 1 is not a finite number"},
     {names_only, "toy: no list of tokens (tokenizer.ggml.tokens)"},
     {two_tokens, "toy: no list of merges (tokenizer.ggml.merges)"},
     {too_few_types, "toy: tokenizer.ggml.token_type does not fit the 2 tokens"},

@@ -7,7 +7,8 @@ pilotfish_test(test_text test_text.c lib/real.c LIBS pf_coordinator)
 pilotfish_test(test_template test_template.c lib/real.c lib/toy_vocab.c LIBS pf_coordinator)
 
 pilotfish_program(render lib/render_main.c LIBS pf_coordinator)
-add_test(NAME templates COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/templates.sh $<TARGET_FILE:render> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+add_test(NAME templates COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/templates.py $<TARGET_FILE:render>
+         WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(tokenizer lib/toy_vocab.c LIBS pf_coordinator PkgConfig::CMOCKA)

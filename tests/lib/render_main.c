@@ -11,15 +11,18 @@ int main(int argc, char **argv)
     struct gguf g;
     struct err err;
     struct template t;
+    struct tokenizer *tokenizer;
     size_t n_first, n_next;
     if (argc < 4 || gguf_open(&g, argv[1], &err) != OK) return 2;
     if (template_find(&t, &g) != TEMPLATE_OK) return 1;
-    char *first = template_render(&t, argc > 4 ? argv[4] : NULL, argv[2], strlen(argv[2]), &n_first);
-    char *next = template_next(&t, true, argv[3], strlen(argv[3]), &n_next);
+    if (tokenizer_open(&tokenizer, &g, &err) != OK) return 2;
+    char *first = template_render(&t, tokenizer, argc > 4 ? argv[4] : NULL, argv[2], strlen(argv[2]), &n_first);
+    char *next = template_next(&t, tokenizer, true, argv[3], strlen(argv[3]), &n_next);
     if (!first || !next) return 2;
     printf("%s%c%s%c%s%c%d%c", t.name, 0, first, 0, next, 0, t.no_system, 0);
     free(first);
     free(next);
+    tokenizer_close(tokenizer);
     gguf_close(&g);
     return 0;
 }

@@ -97,7 +97,7 @@ static void read_bits(struct text *t)
 int roles_open(void **state)
 {
     (void)state;
-    struct tiny_spec spec = tiny_spec(TINY_F32);
+    struct tiny_spec spec = tiny_spec(QUANT_F32);
     if (!mkdtemp(roles_folder)) return -1;
     snprintf(roles_big, sizeof roles_big, "%s/big.gguf", roles_folder);
     snprintf(roles_little, sizeof roles_little, "%s/little.gguf", roles_folder);

@@ -546,3 +546,11 @@ int sim_n_drafter_rows(const struct sim *s)
 {
     return s->n_drafter_rows;
 }
+
+void sim_transcript(const struct sim_config *config, const struct sim_text *texts, int n_texts, const char *transcript)
+{
+    struct sim *s = sim_open(config, texts, n_texts);
+    sim_run(s);
+    sim_expect(s, transcript);
+    sim_close(s);
+}

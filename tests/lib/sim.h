@@ -66,6 +66,9 @@ void sim_run(struct sim *s);
 /* The transcript is exactly this. */
 void sim_expect(const struct sim *s, const char *transcript);
 
+/* Opens, runs, expects, closes. */
+void sim_transcript(const struct sim_config *config, const struct sim_text *texts, int n_texts, const char *transcript);
+
 const struct seq *sim_seq(const struct sim *s, int i);
 const char *sim_written(struct sim *s, int i); /* what sequence i has after its prompt; borrowed until the next call */
 int sim_most_parts_out(const struct sim *s);

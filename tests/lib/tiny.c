@@ -176,11 +176,11 @@ static void write_tensor(FILE *f, const struct tiny_spec *spec, const struct ten
         for (uint64_t i = 0; i < t->n_in; i += (uint64_t)type->block) {
             uint8_t block[256];
             float x = type->block == 1 ? t->mean + deviation * draw_normal(&state) : 0;
-            if (t->type == TINY_F32)
+            if (t->type == QUANT_F32)
                 memcpy(block, &x, sizeof x);
-            else if (t->type == TINY_F16)
+            else if (t->type == QUANT_F16)
                 put_half(block, x);
-            else if (t->type == TINY_BF16) /* the upper half */
+            else if (t->type == QUANT_BF16) /* the upper half */
                 memcpy(block, (const uint8_t *)&x + 2, 2);
             else
                 fill_block(block, t->type, &state, deviation);
@@ -373,7 +373,7 @@ static void plan_vector(struct plan *p, int block, int source, const char *name,
 {
     struct tensor *t = plan_add(p, block, source, name);
     t->n_in = (uint64_t)n;
-    t->type = TINY_F32;
+    t->type = QUANT_F32;
     t->mean = mean;
     t->deviation = deviation;
 }
@@ -457,8 +457,8 @@ static bool is_possible(const struct tiny_spec *s)
     bool shapes = s->n_head > 0 && s->n_head_kv > 0 && s->n_embd > 0 && (s->d_head || s->n_embd % s->n_head == 0) &&
                   s->n_head % s->n_head_kv == 0 && head_size(s) % 2 == 0 && s->n_ff > 0;
     bool vocabulary = !s->has_tokenizer || s->n_vocab >= N_BYTE_TOKENS + N_MERGES + N_CONTROL;
-    const uint32_t can[] = {TINY_F32,  TINY_F16,  TINY_BF16, TINY_Q4_0, TINY_Q4_1, TINY_Q5_0, TINY_Q5_1,
-                            TINY_Q8_0, TINY_Q2_K, TINY_Q3_K, TINY_Q4_K, TINY_Q5_K, TINY_Q6_K};
+    const uint32_t can[] = {QUANT_F32,  QUANT_F16,  QUANT_BF16, QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1,
+                            QUANT_Q8_0, QUANT_Q2_K, QUANT_Q3_K, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
     bool type = false;
     for (size_t i = 0; i < sizeof can / sizeof *can; i++) type = type || s->type == can[i];
     if (!known || !counts || !shapes || !vocabulary || !type) return false;

@@ -4,7 +4,7 @@
  * toy and its little one agree at about half of all positions. A bigger n_vocab only adds padding rows at the end. The
  * weights mean nothing, but the greedy text runs on without falling into a loop at once, and its tokens are readable.
  *
- *     struct tiny_spec big = tiny_spec(TINY_F32), little = big;
+ *     struct tiny_spec big = tiny_spec(QUANT_F32), little = big;
  *     little.left_out = 2;
  *     assert_int_equal(tiny_write("big.gguf", &big), 0);
  *
@@ -17,10 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { /* types a toy's matrices can have, numbered as in files */
-    TINY_F32 = 0, TINY_F16 = 1, TINY_Q4_0 = 2, TINY_Q4_1 = 3, TINY_Q5_0 = 6, TINY_Q5_1 = 7, TINY_Q8_0 = 8,
-    TINY_Q2_K = 10, TINY_Q3_K = 11, TINY_Q4_K = 12, TINY_Q5_K = 13, TINY_Q6_K = 14, TINY_BF16 = 30
-};
+#include "kernels/kernels.h"
 
 struct tiny_spec {
     const char *architecture; /* "qwen2", "qwen3" (norms of heads) or "llama" */

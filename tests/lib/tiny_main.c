@@ -9,9 +9,10 @@
 static const struct {
     const char *name;
     uint32_t type;
-} types[] = {{"F32", TINY_F32},   {"F16", TINY_F16},   {"BF16", TINY_BF16}, {"Q4_0", TINY_Q4_0}, {"Q4_1", TINY_Q4_1},
-             {"Q5_0", TINY_Q5_0}, {"Q5_1", TINY_Q5_1}, {"Q8_0", TINY_Q8_0}, {"Q2_K", TINY_Q2_K}, {"Q3_K", TINY_Q3_K},
-             {"Q4_K", TINY_Q4_K}, {"Q5_K", TINY_Q5_K}, {"Q6_K", TINY_Q6_K}};
+} types[] = {{"F32", QUANT_F32},   {"F16", QUANT_F16},   {"BF16", QUANT_BF16}, {"Q4_0", QUANT_Q4_0},
+             {"Q4_1", QUANT_Q4_1}, {"Q5_0", QUANT_Q5_0}, {"Q5_1", QUANT_Q5_1}, {"Q8_0", QUANT_Q8_0},
+             {"Q2_K", QUANT_Q2_K}, {"Q3_K", QUANT_Q3_K}, {"Q4_K", QUANT_Q4_K}, {"Q5_K", QUANT_Q5_K},
+             {"Q6_K", QUANT_Q6_K}};
 
 static int usage(void)
 {

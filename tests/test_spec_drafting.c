@@ -1,0 +1,303 @@
+/* The heart: whom it asks for drafts and when not, and rules that keep more than big's own text. On a virtual clock, as
+ * test_spec.c. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/sim.h"
+
+/* ---- what the drafter does not know ---- */
+
+static void an_id_that_the_drafter_does_not_know_ends_drafting(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefg~ijkl", "cd~fgXijkl", 10}};
+    sim_transcript(&(struct sim_config){.draft_max = 4, .n_ids = '~'}, texts, 1,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                   "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  12] emit    seq 0: \"c\" b\n"
+                   "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                   "[  18] draft   seq 0 round 2 at 3: \"d~mb\", window\n"
+                   "[  18] verify  seq 0 round 2 at 2: \"|cd\"\n"
+                   "[  30] verdict seq 0 round 2 at 2: \"de\"\n"
+                   "[  30] emit    seq 0: \"de\" db\n"
+                   "[  30] ask     seq 0 round 3 at 3: \"de\", up to 9\n"
+                   "[  36] draft   seq 0 round 3 at 5: \"fgXz\", window\n"
+                   "[  36] verify  seq 0 round 3 at 4: \"|efgXz\"\n"
+                   "[  48] verdict seq 0 round 3 at 4: \"fg~ze\"\n"
+                   "[  48] emit    seq 0: \"fg~\" ddc\n"
+                   "[  48] verify  seq 0 round 4 at 7: \"|~\"\n"
+                   "[  60] verdict seq 0 round 4 at 7: \"i\"\n"
+                   "[  60] emit    seq 0: \"i\" b\n"
+                   "[  60] verify  seq 0 round 5 at 8: \"|i\"\n"
+                   "[  72] verdict seq 0 round 5 at 8: \"j\"\n"
+                   "[  72] emit    seq 0: \"j\" b\n"
+                   "[  72] verify  seq 0 round 6 at 9: \"|j\"\n"
+                   "[  84] verdict seq 0 round 6 at 9: \"k\"\n"
+                   "[  84] emit    seq 0: \"k\" b\n"
+                   "[  84] verify  seq 0 round 7 at 10: \"|k\"\n"
+                   "[  96] verdict seq 0 round 7 at 10: \"l\"\n"
+                   "[  96] emit    seq 0: \"l\" b\n"
+                   "[  96] done    seq 0: length\n");
+}
+
+static void an_unknown_id_in_the_prompt_counts_where_the_drafter_would_read_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *prompt;
+        int draft_ctx;
+        bool drafts;
+    } rows[] = {
+        {"in what it would read", "abcd~f", 4, false},
+        {"before what it would read", "~bcdef", 4, true},
+        {"in the whole prompt", "~bcdef", 64, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct sim_text text = {rows[i].prompt, "ghijklmnop", NULL, 10};
+        struct sim *s =
+            sim_open(&(struct sim_config){.draft_max = 4, .n_ids = '~', .draft_ctx = rows[i].draft_ctx}, &text, 1);
+        sim_run(s);
+        const struct seq *q = sim_seq(s, 0);
+        if ((q->stats.n_asks > 0) != rows[i].drafts) fail_msg("%s: %u asks", rows[i].why, q->stats.n_asks);
+        if (rows[i].drafts && q->stats.n_accepted != q->stats.n_judged)
+            fail_msg("%s: it did not read what it was told", rows[i].why);
+        sim_close(s);
+    }
+}
+
+/* ---- the guard, at the heart ---- */
+
+/* Eight wrong drafts, a pause of eight tokens, four wrong drafts, a pause of sixteen. Big writes ~ during a pause: a
+ * drafter that does not know it must not be told. */
+static void a_drafter_that_is_always_wrong_is_asked_less_and_less(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"ab", "0123456789012345678901234567890123456789", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 40}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .guard = true}, texts, 1);
+    sim_run(s);
+    const struct seq_stats *t = &sim_seq(s, 0)->stats;
+    assert_int_equal(t->n_drafted, 8 + 4 + 4);
+    assert_int_equal(t->n_pauses, 3);
+    sim_close(s);
+}
+
+static void an_unknown_id_that_came_during_a_pause_is_never_told(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "0123456~90123456789012345678", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", 28}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .guard = true, .n_ids = '~'}, texts, 1);
+    sim_run(s);
+    assert_int_equal(sim_seq(s, 0)->stats.n_pauses, 1);
+    assert_int_equal(sim_seq(s, 0)->stats.n_asks, 2);
+    sim_close(s);
+}
+
+/* The drafter is always right, and gives itself .75 a token. */
+static void a_draft_ends_in_doubt_while_the_guard_is_on(void **state)
+{
+    (void)state;
+    static const char text[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh";
+    const struct sim_text texts[] = {{"ab", text, NULL, 60}};
+    for (int guard = 0; guard <= 1; guard++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .guard = guard, .price = {.05, .05}}, texts, 1);
+        sim_run(s);
+        const struct seq_stats *t = &sim_seq(s, 0)->stats;
+        assert_true(t->n_asks > 5);
+        assert_int_equal(guard ? t->n_doubts : t->n_windows, t->n_asks);
+        assert_int_equal(guard ? t->n_windows : t->n_doubts, 0);
+        assert_string_equal(sim_written(s, 0), text);
+        sim_close(s);
+    }
+}
+
+/* The drafter, which reads two ids of it, is always wrong, and big copies from the prompt. */
+static void what_is_copied_from_a_prompt_that_the_drafter_has_not_read_is_looked_up(void **state)
+{
+    (void)state;
+    static const char copy[] = "Xabcdefghijklmnopqrst", wrong[] = "000000000000000000000";
+    const struct sim_text texts[] = {{"abcdefghijklmnopqrstuvw", copy, wrong, 21}, {"abcdefgh", copy, wrong, 21}};
+    for (int guard = 0; guard <= 1; guard++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 2, .guard = guard}, texts, 2);
+        sim_run(s);
+        const struct seq_stats *t = &sim_seq(s, 0)->stats;
+        assert_int_equal(t->n_accepted, 2 + 4 + 6 + 2);   /* each reaches two further than the last one was right */
+        assert_true(guard || t->n_asks == 2);             /* before anything repeats */
+        assert_true(sim_seq(s, 1)->stats.n_accepted < 2); /* it has read a quarter of this one */
+        assert_string_equal(sim_written(s, 0), copy);
+        sim_close(s);
+    }
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 2, .rule = {RULE_STRICT, 4}}, texts, 1);
+    sim_run(s); /* a lossy text is the drafter's own */
+    assert_int_equal(sim_seq(s, 0)->stats.n_asks, sim_seq(s, 0)->stats.n_verifies);
+    sim_close(s);
+}
+
+/* It reads the last four ids, not all that was said while it rested. */
+static void after_a_long_pause_the_drafter_reads_the_end_of_the_text_only(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"ab", "0123456789012345678901234567890123456789", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 40}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .draft_ctx = 4, .guard = true}, texts, 1);
+    sim_run(s);
+    const struct seq_stats *t = &sim_seq(s, 0)->stats;
+    assert_int_equal(t->n_asks, 4);                    /* after 8 and 16 tokens of pause, the last two */
+    assert_true(sim_n_drafter_rows(s) <= 4 * (4 + 3)); /* ids to read, and all drafts of four but the last */
+    sim_close(s);
+}
+
+/* A drafter that is slower than was known: tried once, and no more. */
+static void what_a_text_has_taught_the_guard_holds_for_the_next(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "01234567", "aaaaaaaa", 8}, {"xy", "01234567", "aaaaaaaa", 8}};
+    struct sim *s =
+        sim_open(&(struct sim_config){.draft_max = 1, .guard = true, .price = {.05, .05}, .draft_ms = 20}, texts, 2);
+    sim_run(s);
+    assert_int_equal(sim_seq(s, 0)->stats.n_asks, 1);
+    assert_int_equal(sim_seq(s, 1)->stats.n_asks, 0);
+    sim_close(s);
+}
+
+/* ---- lossy rules (BiLD). ln p under big: of a capital -5, of a digit -4, of all else -1; the threshold is 3 ---- */
+
+static const struct rule strict = {RULE_STRICT, 3}, repo = {RULE_REPO, 3};
+
+static void expect_text(const struct sim_config *config, const struct sim_text *text, const char *want,
+                        const char *origins)
+{
+    struct sim *s = sim_open(config, text, 1);
+    sim_run(s);
+    assert_string_equal(sim_written(s, 0), want);
+    const struct seq *q = sim_seq(s, 0);
+    for (int i = q->n_prompt; i < q->n_ids; i++) assert_int_equal("bdc"[q->origin[i]], origins[i - q->n_prompt]);
+    sim_close(s);
+}
+
+static void strict_takes_back_what_is_unlikely_and_not_big_s_own(void **state)
+{
+    (void)state;
+    /* After big's "a": "bXd" where big has "bcd" goes back to b and c; 'y' for 'e' is likely enough and stays. */
+    const struct sim_text text = {"p", "abcdefghij", "abXdyfghij", 8};
+    expect_text(&(struct sim_config){.draft_max = 3, .rule = strict}, &text, "abcdyfgh", "bdcdddbd");
+}
+
+static void strict_looks_at_every_position(void **state)
+{
+    (void)state;
+    /* '1' is over the threshold, but big's own; X is over it too, and is not. */
+    const struct sim_text text = {"p", "a1bcdefg", "a1XYdefg", 5};
+    expect_text(&(struct sim_config){.draft_max = 3, .rule = strict}, &text, "a1bcd", "bdccd");
+}
+
+static void repo_s_first_part_the_first_position_over_the_threshold_decides(void **state)
+{
+    (void)state;
+    /* '1' is the first over it and big's own: X passes, and so does Y. */
+    const struct sim_text text = {"p", "a1bcdefg", "a1XYdefg", 6};
+    expect_text(&(struct sim_config){.draft_max = 3, .rule = repo}, &text, "a1XYde", "bdddbd");
+}
+
+static void repo_s_second_part_after_a_rollback_big_writes_the_next_token_too(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghijkl", "abXDefyhijkl", 9};
+    expect_text(&(struct sim_config){.draft_max = 3, .rule = repo}, &text, "abcdefyhi", "bdcbdddbd");
+}
+
+static void repo_s_third_part_an_end_by_little_is_not_looked_at(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghijkl", "abX$", 9};
+    expect_text(&(struct sim_config){.draft_max = 5, .rule = repo}, &text, "abX$", "bddd");
+    expect_text(&(struct sim_config){.draft_max = 5, .rule = strict}, &text, "abc$", "bdcd");
+    /* Nor is a draft that fills the text. */
+    const struct sim_text full = {"p", "abcdefghijkl", "abXY", 4};
+    expect_text(&(struct sim_config){.draft_max = 5, .rule = repo}, &full, "abXY", "bddd");
+}
+
+static void a_draft_ends_before_what_the_drafter_is_unsure_of(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghij", "abc?efghij", 7};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .rule = strict, .fallback = 0.6f}, &text, 1);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"|p\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"a\"\n"
+                  "[  12] emit    seq 0: \"a\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"pa\", up to 6\n"
+                  "[  16] draft   seq 0 round 2 at 2: \"bc\", low\n"
+                  "[  16] verify  seq 0 round 2 at 1: \"|abc\"\n"
+                  "[  28] verdict seq 0 round 2 at 1: \"bcd\"\n"
+                  "[  28] emit    seq 0: \"bcd\" ddb\n"
+                  "[  28] ask     seq 0 round 3 at 2: \"bcd\", up to 8\n"
+                  "[  33] draft   seq 0 round 3 at 5: \"efg\", window\n"
+                  "[  33] verify  seq 0 round 3 at 4: \"|defg\"\n"
+                  "[  45] verdict seq 0 round 3 at 4: \"efgh\"\n"
+                  "[  45] emit    seq 0: \"efg\" ddd\n"
+                  "[  45] done    seq 0: length\n");
+    const struct seq_stats *c = &sim_seq(s, 0)->stats;
+    assert_int_equal(c->n_lows, 1);
+    assert_int_equal(c->n_windows, 1);
+    assert_int_equal(c->n_rollbacks, 0);
+    sim_close(s);
+}
+
+static void the_ends_of_the_thresholds_are_big_alone_and_little_alone(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghij", "ABCDEFGHIJ", 8};
+    struct rule never = {RULE_STRICT, INFINITY}, exact = {RULE_STRICT, 0};
+    expect_text(&(struct sim_config){.draft_max = 4, .rule = strict, .fallback = 1.5f}, &text, "abcdefgh", "bbbbbbbb");
+    expect_text(&(struct sim_config){.draft_max = 4, .rule = exact}, &text, "abcdefgh", "bccccccc");
+    expect_text(&(struct sim_config){.draft_max = 16, .rule = never}, &text, "aBCDEFGH", "bddddddd");
+    /* With window w every (w+1)-th token is big's own. */
+    expect_text(&(struct sim_config){.draft_max = 2, .rule = never}, &text, "aBCdEFgH", "bddbddbd");
+}
+
+/* In exact mode a lost draft costs time; here it would change the text. */
+static void a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghij", "aBCdEFgHIj", 8};
+    struct rule never = {RULE_STRICT, INFINITY};
+    for (int fault = SIM_DRAFTER_FORGETS; fault <= SIM_DRAFTER_STRAYS; fault++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 2, .rule = never}, &text, 1);
+        sim_fault(s, 20, (enum sim_fault)fault, 0);
+        sim_run(s);
+        assert_string_equal(sim_written(s, 0), "aBCdEFgH");
+        sim_close(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_id_that_the_drafter_does_not_know_ends_drafting),
+        cmocka_unit_test(an_unknown_id_in_the_prompt_counts_where_the_drafter_would_read_it),
+        cmocka_unit_test(a_drafter_that_is_always_wrong_is_asked_less_and_less),
+        cmocka_unit_test(an_unknown_id_that_came_during_a_pause_is_never_told),
+        cmocka_unit_test(strict_takes_back_what_is_unlikely_and_not_big_s_own),
+        cmocka_unit_test(strict_looks_at_every_position),
+        cmocka_unit_test(repo_s_first_part_the_first_position_over_the_threshold_decides),
+        cmocka_unit_test(repo_s_second_part_after_a_rollback_big_writes_the_next_token_too),
+        cmocka_unit_test(repo_s_third_part_an_end_by_little_is_not_looked_at),
+        cmocka_unit_test(a_draft_ends_before_what_the_drafter_is_unsure_of),
+        cmocka_unit_test(the_ends_of_the_thresholds_are_big_alone_and_little_alone),
+        cmocka_unit_test(a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method),
+        cmocka_unit_test(a_draft_ends_in_doubt_while_the_guard_is_on),
+        cmocka_unit_test(what_is_copied_from_a_prompt_that_the_drafter_has_not_read_is_looked_up),
+        cmocka_unit_test(after_a_long_pause_the_drafter_reads_the_end_of_the_text_only),
+        cmocka_unit_test(what_a_text_has_taught_the_guard_holds_for_the_next),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
