@@ -235,8 +235,7 @@ struct encoding { /* one call's state: the tokenizer itself is shared */
     const struct tokenizer *t;
     struct split_run run;
     struct bpe_work work;
-    int32_t
-        *ids; /* room for BOS, and one id a byte; SentencePiece's spaces count as three, and one more may be added */
+    int32_t *ids; /* room for BOS and an id a byte, where a space, and one that is added, may be three bytes */
     size_t n;
     char *spaced; /* SentencePiece: a text with its spaces as VOCAB_SPACE */
 };
