@@ -39,15 +39,19 @@ start() {
 
 # within SECONDS WHAT COMMAND...: waits until it holds.
 within() {
+    local file
     for _ in $(seq $(($1 * 100))); do
         "${@:3}" 2> /dev/null && return
         sleep 0.01
     done
     wrong "$2: did not come"
+    for file in pid.*; do
+        sed -n "s/^State:/    | $file:/p" "/proc/$(cat "$file")/status" 2> /dev/null
+    done
+    return 1
 }
 
 soon() { within 60 "$@"; } # launchers can be slow
-
 
 is_started() { [ -s "pid.$1" ]; }
 text_is_there() { [ "$(stat -c %s out)" -gt 20 ]; }
@@ -62,7 +66,7 @@ none_is_left() {
 
 # ends CODE WHAT: what was started does so, in time, says it in one line (or none when people end it), and leaves no process.
 ends() {
-    within 5 "$2: the end" is_gone "$pid"
+    within 10 "$2: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     wait "$pid"
     rc=$?
     [ "$rc" = "$1" ] || wrong "$2: exit $rc, not $1"

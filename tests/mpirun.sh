@@ -78,17 +78,36 @@ grep -q '^--bind-to none --map-by :OVERSUBSCRIBE ' args || wrong "5, more ranks 
 
 launcher 'mpirun (Open MPI) 4.1.4'
 mkfifo ready
-set -m # or bash would start it with SIGINT ignored
-SCRIPT='trap "echo kept; kill %1; exit 1" INT; echo go > ready; sleep 60 2> err.sleep > out.sleep & wait' \
-    PILOTFISH_MPIRUN=./launcher "$mpirun" -n 2 ./pilotfish > out 2> err < /dev/null &
-pid=$!
-set +m
-read -r _ < ready
-kill -INT "$pid" 2> /dev/null
-wait "$pid"
+
+# interrupt SIGNAL SCRIPT: a launcher that does SCRIPT gets the signal once it has written to `ready`.
+interrupt() {
+    set -m # or bash would start it with SIGINT ignored
+    SCRIPT=$2 PILOTFISH_MPIRUN=./launcher "$mpirun" -n 2 ./pilotfish > out 2> err < /dev/null &
+    local pid=$!
+    set +m
+    read -r _ < ready
+    kill -"$1" "$pid" 2> /dev/null
+    wait "$pid"
+}
+
+interrupt INT 'trap "echo kept; kill %1; exit 1" INT; echo go > ready; sleep 60 2> err.sleep > out.sleep & wait'
 rc=$?
 [ "$rc" = 130 ] || wrong "Ctrl-C: exit $rc, not 130"
 [ "$(cat out)" = kept ] || wrong "Ctrl-C: the text so far is lost"
+
+interrupt TERM 'trap "" TERM; trap "exit 1" INT; echo go > ready; while :; do sleep 0.1; done'
+rc=$?
+[ "$rc" = 143 ] || wrong "a launcher that must be told twice: exit $rc, not 143"
+
+interrupt INT 'trap "" INT TERM; sleep 60 & echo $! > rank; echo go > ready; while :; do wait; done'
+rc=$?
+[ "$rc" = 130 ] || wrong "a launcher that hangs: exit $rc, not 130"
+for _ in {1..100}; do
+    kill -0 "$(cat rank)" 2> /dev/null || break
+    sleep 0.02
+done
+kill -0 "$(cat rank)" 2> /dev/null && wrong "a launcher that hangs leaves a rank"
+[ -s err ] && wrong "a launcher that hangs: something is told of it"
 
 # --- what cannot be launched ----------------------------------------------------------------------------------------------
 
