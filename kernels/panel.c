@@ -4,52 +4,72 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- the file's side ---- */
-
-/* One row's share of a block: stored values (offset added), and where its bytes stand. Scales are moved per group. */
-static void read_nibbles(uint8_t v[BLOCK], const uint8_t *at)
+/* Four stored values at a time, one a byte of a word: nothing here carries from one byte to the next. Word j is
+ * quad j of a block. */
+static uint32_t word_at(const uint8_t *at)
 {
-    for (int i = 0; i < 16; i++) {
-        v[i] = at[i] & 15;
-        v[i + 16] = at[i] >> 4;
+    uint32_t w;
+    memcpy(&w, at, sizeof w);
+    return w;
+}
+
+static void word_put(uint8_t *to, uint32_t w)
+{
+    memcpy(to, &w, sizeof w);
+}
+
+/* This byte four times. */
+static uint32_t each(uint32_t byte)
+{
+    return byte * 0x01010101u;
+}
+
+/* ---- the file's side: a row's share of a block, offset added. Scales are moved per group. ---- */
+
+static void read_nibbles(uint32_t v[PANEL_QUADS], const uint8_t *at)
+{
+    for (int j = 0; j < 4; j++) {
+        v[j] = word_at(at + 4 * j) & each(15);
+        v[j + 4] = word_at(at + 4 * j) >> 4 & each(15);
     }
 }
 
-/* Four bytes of fifth bits, then the nibbles. */
-static void read_fives(uint8_t v[BLOCK], const uint8_t *at)
+/* Four bytes of fifth bits, then the nibbles. The product puts bit n of four at bit 8n (and others elsewhere). */
+static void read_fives(uint32_t v[PANEL_QUADS], const uint8_t *at)
 {
-    uint32_t fifth = at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
     read_nibbles(v, at + 4);
-    for (int i = 0; i < BLOCK; i++) v[i] |= (uint8_t)((fifth >> i & 1) << 4);
+    for (int j = 0; j < PANEL_QUADS; j++) v[j] |= ((at[j / 2] >> 4 * (j % 2) & 15) * 0x00204081u & each(1)) << 4;
 }
 
 /* Part i of a superblock is the low (i even) or high nibbles of 32 bytes. */
-static void read_q4_k(uint8_t v[BLOCK], const uint8_t *at, int i)
+static void read_q4_k(uint32_t v[PANEL_QUADS], const uint8_t *at, int i)
 {
-    for (int k = 0; k < BLOCK; k++) v[k] = at[16 + 32 * (i / 2) + k] >> 4 * (i % 2) & 15;
+    for (int j = 0; j < PANEL_QUADS; j++) v[j] = word_at(at + 16 + 32 * (i / 2) + 4 * j) >> 4 * (i % 2) & each(15);
 }
 
 /* Bit i of 32 bytes is the fifth of part i; then the nibbles as in Q4_K. */
-static void read_q5_k(uint8_t v[BLOCK], const uint8_t *at, int i)
+static void read_q5_k(uint32_t v[PANEL_QUADS], const uint8_t *at, int i)
 {
     read_q4_k(v, at + 32, i);
-    for (int k = 0; k < BLOCK; k++) v[k] |= (uint8_t)((at[16 + k] >> i & 1) << 4);
+    for (int j = 0; j < PANEL_QUADS; j++) v[j] |= (word_at(at + 16 + 4 * j) >> i & each(1)) << 4;
 }
 
 /* Bit i of 32 bytes is the third of part i; then 64 bytes of bit pairs, of each half 32, lowest first. Q6_K's offset. */
-static void read_q3_k(uint8_t v[BLOCK], const uint8_t *at, int i)
+static void read_q3_k(uint32_t v[PANEL_QUADS], const uint8_t *at, int i)
 {
-    for (int k = 0; k < BLOCK; k++)
-        v[k] = (uint8_t)((at[32 + 32 * (i / 4) + k] >> 2 * (i % 4) & 3) + 4 * (at[k] >> i & 1) + 28);
+    for (int j = 0; j < PANEL_QUADS; j++)
+        v[j] = (word_at(at + 32 + 32 * (i / 4) + 4 * j) >> 2 * (i % 4) & each(3)) +
+               ((word_at(at + 4 * j) >> i & each(1)) << 2) + each(28);
 }
 
 /* Part i of a superblock: parts 0 1 2 3 of a half are low 0, low 1, high 0, high 1 of its two times 32 bytes of
  * nibbles, and bit pairs 0 1 2 3 of its 32 bytes of upper bits. */
-static void read_q6_k(uint8_t v[BLOCK], const uint8_t *at, int i)
+static void read_q6_k(uint32_t v[PANEL_QUADS], const uint8_t *at, int i)
 {
     const uint8_t *low = at + 64 * (i / 4) + 32 * (i % 2), *high = at + 128 + 32 * (i / 4);
-    for (int k = 0; k < BLOCK; k++)
-        v[k] = (uint8_t)((low[k] >> 4 * (i / 2 % 2) & 15) | (high[k] >> 2 * (i % 4) & 3) << 4);
+    for (int j = 0; j < PANEL_QUADS; j++)
+        v[j] = (word_at(low + 4 * j) >> 4 * (i / 2 % 2) & each(15)) | (word_at(high + 4 * j) >> 2 * (i % 4) & each(3))
+                                                                          << 4;
 }
 
 /* Bytes of a row's group of n_blocks in the file. */
@@ -71,7 +91,7 @@ static size_t file_bytes(enum quant type, int n_blocks)
     return 0;
 }
 
-static void read_block(uint8_t v[BLOCK], enum quant type, const uint8_t *group, int i)
+static void read_block(uint32_t v[PANEL_QUADS], enum quant type, const uint8_t *group, int i)
 {
     switch (type) {
     case QUANT_Q4_0: read_nibbles(v, group + 18 * i + 2); break;
@@ -79,7 +99,7 @@ static void read_block(uint8_t v[BLOCK], enum quant type, const uint8_t *group, 
     case QUANT_Q5_0: read_fives(v, group + 22 * i + 2); break;
     case QUANT_Q5_1: read_fives(v, group + 24 * i + 4); break;
     case QUANT_Q8_0:
-        for (int k = 0; k < BLOCK; k++) v[k] = group[34 * i + 2 + k] ^ 0x80;
+        for (int j = 0; j < PANEL_QUADS; j++) v[j] = word_at(group + 34 * i + 2 + 4 * j) ^ each(0x80);
         break;
     case QUANT_Q3_K: read_q3_k(v, group, i); break;
     case QUANT_Q4_K: read_q4_k(v, group, i); break;
@@ -89,51 +109,52 @@ static void read_block(uint8_t v[BLOCK], enum quant type, const uint8_t *group, 
     }
 }
 
-/* ---- columns: 8 values at one byte of the quads <-> one byte of each line ---- */
+/* ---- the panel's side: a block's words <-> a word of each line ---- */
 
-static void column_put(uint8_t *to, const uint8_t v[PANEL_QUADS], int bits)
+static void lines_put(uint8_t *to, const uint32_t v[PANEL_QUADS], int bits)
 {
     static const int spare[3] = {0, 2, 4}; /* of 6 bits: pairs of the fourth value */
     switch (bits) {
     case 4:
-        for (int j = 0; j < 4; j++) to[j * PANEL_LINE] = (uint8_t)(v[j] | v[j + 4] << 4);
+        for (int j = 0; j < 4; j++) word_put(to + j * PANEL_LINE, v[j] | v[j + 4] << 4);
         break;
     case 5: /* v5 in lines 0 (low 3 bits) and 1 (bits 6, 7), v6 in 2 and 3, v7 in 4, 1 and 3 (bit 5) */
-        to[0 * PANEL_LINE] = (uint8_t)(v[0] | v[5] << 5);
-        to[1 * PANEL_LINE] = (uint8_t)(v[1] | (v[7] & 8) << 2 | (v[5] & 24) << 3);
-        to[2 * PANEL_LINE] = (uint8_t)(v[2] | v[6] << 5);
-        to[3 * PANEL_LINE] = (uint8_t)(v[3] | (v[7] & 16) << 1 | (v[6] & 24) << 3);
-        to[4 * PANEL_LINE] = (uint8_t)(v[4] | v[7] << 5);
+        word_put(to + 0 * PANEL_LINE, v[0] | (v[5] & each(7)) << 5);
+        word_put(to + 1 * PANEL_LINE, v[1] | (v[7] & each(8)) << 2 | (v[5] & each(24)) << 3);
+        word_put(to + 2 * PANEL_LINE, v[2] | (v[6] & each(7)) << 5);
+        word_put(to + 3 * PANEL_LINE, v[3] | (v[7] & each(16)) << 1 | (v[6] & each(24)) << 3);
+        word_put(to + 4 * PANEL_LINE, v[4] | (v[7] & each(7)) << 5);
         break;
     case 6:
         for (int j = 0; j < 6; j++)
-            to[j * PANEL_LINE] = (uint8_t)(v[j + j / 3] | (v[j / 3 * 4 + 3] >> spare[j % 3] & 3) << 6);
+            word_put(to + j * PANEL_LINE, v[j + j / 3] | (v[j / 3 * 4 + 3] >> spare[j % 3] & each(3)) << 6);
         break;
     default:
-        for (int j = 0; j < PANEL_QUADS; j++) to[j * PANEL_LINE] = v[j];
+        for (int j = 0; j < PANEL_QUADS; j++) word_put(to + j * PANEL_LINE, v[j]);
     }
 }
 
-static void column_get(uint8_t v[PANEL_QUADS], const uint8_t *from, int bits)
+static void lines_get(uint32_t v[PANEL_QUADS], const uint8_t *from, int bits)
 {
-    uint8_t l[PANEL_QUADS];
-    for (int j = 0; j < bits; j++) l[j] = from[j * PANEL_LINE];
+    uint32_t l[PANEL_QUADS] = {0};
+    for (int j = 0; j < bits; j++) l[j] = word_at(from + j * PANEL_LINE);
     switch (bits) {
     case 4:
-        for (int j = 0; j < PANEL_QUADS; j++) v[j] = l[j % 4] >> j / 4 * 4 & 15;
+        for (int j = 0; j < PANEL_QUADS; j++) v[j] = l[j % 4] >> j / 4 * 4 & each(15);
         break;
     case 5:
-        for (int j = 0; j < 5; j++) v[j] = l[j] & 31;
-        v[5] = (uint8_t)(l[0] >> 5 | (l[1] >> 3 & 24));
-        v[6] = (uint8_t)(l[2] >> 5 | (l[3] >> 3 & 24));
-        v[7] = (uint8_t)(l[4] >> 5 | (l[1] >> 2 & 8) | (l[3] >> 1 & 16));
+        for (int j = 0; j < 5; j++) v[j] = l[j] & each(31);
+        v[5] = (l[0] >> 5 & each(7)) | (l[1] >> 3 & each(24));
+        v[6] = (l[2] >> 5 & each(7)) | (l[3] >> 3 & each(24));
+        v[7] = (l[4] >> 5 & each(7)) | (l[1] >> 2 & each(8)) | (l[3] >> 1 & each(16));
         break;
     case 6:
-        for (int j = 0; j < 6; j++) v[j + j / 3] = l[j] & 63;
+        for (int j = 0; j < 6; j++) v[j + j / 3] = l[j] & each(63);
         for (int j = 0; j < 2; j++)
-            v[4 * j + 3] = (uint8_t)(l[3 * j] >> 6 | (l[3 * j + 1] >> 6) << 2 | (l[3 * j + 2] >> 6) << 4);
+            v[4 * j + 3] =
+                (l[3 * j] >> 6 & each(3)) | (l[3 * j + 1] >> 6 & each(3)) << 2 | (l[3 * j + 2] >> 6 & each(3)) << 4;
         break;
-    default: memcpy(v, l, PANEL_QUADS);
+    default: memcpy(v, l, sizeof l);
     }
 }
 
@@ -273,12 +294,9 @@ static void pack_group(uint8_t *head, uint8_t *front, const uint8_t *group, enum
     uint8_t *to = head + panel_head_bytes(type, n_blocks) + 4 * lane;
     head_put(head, front, group, type, n_blocks, lane);
     for (int i = 0; i < n_blocks; i++, to += panel_block_bytes(type)) {
-        uint8_t v[BLOCK], column[PANEL_QUADS];
+        uint32_t v[PANEL_QUADS] = {0};
         read_block(v, type, group, i);
-        for (int t = 0; t < 4; t++) {
-            for (int j = 0; j < PANEL_QUADS; j++) column[j] = v[4 * j + t];
-            column_put(to + t, column, panel_format(type).bits);
-        }
+        lines_put(to, v, panel_format(type).bits);
     }
 }
 
@@ -293,14 +311,16 @@ void panel_pack(void *panel, const void *const rows[PANEL], enum quant type, int
         kernels_ref.pack(panel, rows, type, n_in);
         return;
     }
-    uint8_t *front = panel, *head = front + panel_front_bytes(type, n_in);
-    for (int g = 0; g < panel_n_groups(n_in); g++, head += panel_group_bytes(type), front += PANEL * 2)
-        for (int lane = 0; lane < PANEL; lane++) {
-            const uint8_t *row = rows[lane];
-            if (!row) continue;
-            row += (size_t)g * file_bytes(type, PANEL_GROUP);
-            pack_group(head, front, row, type, group_blocks(n_in, g), lane);
+    for (int lane = 0; lane < PANEL; lane++) { /* a row at a time: what is read from memory is one stream */
+        uint8_t *front = panel, *head = front + panel_front_bytes(type, n_in);
+        const uint8_t *group = rows[lane];
+        for (int g = 0; group && g < panel_n_groups(n_in); g++) {
+            pack_group(head, front, group, type, group_blocks(n_in, g), lane);
+            group += file_bytes(type, PANEL_GROUP);
+            head += panel_group_bytes(type);
+            front += PANEL * 2;
         }
+    }
 }
 
 static void row_floats(float *out, const uint8_t *at, enum quant type, int n_in)
@@ -334,12 +354,13 @@ void panel_row(float *out, const struct weights *w, int i_row)
         const uint8_t *at = head + panel_head_bytes(w->type, n_blocks) + 4 * lane;
         for (int i = 0; i < n_blocks; i++, at += panel_block_bytes(w->type), out += BLOCK) {
             struct affine f = head_get(head, front, w->type, i, lane);
-            for (int t = 0; t < 4; t++) {
-                uint8_t v[PANEL_QUADS];
-                column_get(v, at + t, panel_format(w->type).bits);
-                for (int j = 0; j < PANEL_QUADS; j++)
-                    out[4 * j + t] = fmaf(f.scale[j / 4], (float)(v[j] - offset), f.min);
-            }
+            uint32_t words[PANEL_QUADS];
+            uint8_t v[BLOCK];
+            lines_get(words, at, panel_format(w->type).bits);
+            memcpy(v, words, sizeof v);
+            for (int half = 0; half < BLOCK; half += BLOCK / 2)
+                for (int k = half; k < half + BLOCK / 2; k++)
+                    out[k] = fmaf(f.scale[half > 0], (float)(v[k] - offset), f.min);
         }
     }
 }

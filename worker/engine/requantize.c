@@ -3,61 +3,93 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N = BLOCK, Q_MOST = 15, N_FITS = 2 };
+enum { Q_MOST = 15, N_FITS = 2, LANES = 4, N = BLOCK / LANES };
+
+/* A block is N times LANES values, side by side (vectors as gcc and clang have them on every CPU). */
+typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 struct line { /* w = d * q + m */
     float d, m;
 };
 
-static struct line line_of_range(const float *x)
+static floats pick(ints mask, floats yes, floats no)
 {
-    float low = x[0], high = x[0];
-    for (int i = 1; i < N; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-    }
-    return (struct line){(high - low) / Q_MOST, low};
+    return (floats)((mask & (ints)yes) | (~mask & (ints)no));
 }
 
-static void nearest(float *q, struct line l, const float *x)
+static floats least(floats a, floats b)
 {
-    float inv = l.d > 0 ? 1.0f / l.d : 0;
-    for (int i = 0; i < N; i++) {
-        float v = (x[i] - l.m) * inv + 0.5f;
-        v = v < 0 ? 0 : v > Q_MOST ? Q_MOST : v;
-        q[i] = (float)(int)v;
+    return pick(a < b, a, b);
+}
+
+static floats most(floats a, floats b)
+{
+    return pick(a > b, a, b);
+}
+
+static float sum_of(floats v)
+{
+    return (v[0] + v[1]) + (v[2] + v[3]);
+}
+
+static struct line line_of_range(const floats x[N])
+{
+    floats low = x[0], high = x[0];
+    for (int i = 1; i < N; i++) {
+        low = least(low, x[i]);
+        high = most(high, x[i]);
     }
+    for (int j = 1; j < LANES; j++) {
+        low[0] = low[j] < low[0] ? low[j] : low[0];
+        high[0] = high[j] > high[0] ? high[j] : high[0];
+    }
+    return (struct line){(high[0] - low[0]) / Q_MOST, low[0]};
+}
+
+static void nearest(ints q[N], struct line l, const floats x[N])
+{
+    const floats zero = {0}, top = zero + Q_MOST;
+    float inv = l.d > 0 ? 1.0f / l.d : 0;
+    for (int i = 0; i < N; i++) q[i] = __builtin_convertvector(least(most((x[i] - l.m) * inv + 0.5f, zero), top), ints);
 }
 
 /* Least squares of x over q. */
-static struct line fit(const float *q, const float *x, struct line otherwise)
+static struct line fit(const ints q[N], const floats x[N], struct line otherwise)
 {
-    float sq = 0, sqq = 0, sx = 0, sqx = 0;
+    enum { COUNT = N * LANES };
+    floats q_sum = {0}, qq_sum = {0}, x_sum = {0}, qx_sum = {0};
     for (int i = 0; i < N; i++) {
-        sq += q[i];
-        sqq += q[i] * q[i];
-        sx += x[i];
-        sqx += q[i] * x[i];
+        floats f = __builtin_convertvector(q[i], floats);
+        q_sum += f;
+        qq_sum += f * f;
+        x_sum += x[i];
+        qx_sum += f * x[i];
     }
-    float det = N * sqq - sq * sq, d = (N * sqx - sq * sx) / det;
+    float sq = sum_of(q_sum), sqq = sum_of(qq_sum), sx = sum_of(x_sum), sqx = sum_of(qx_sum);
+    float det = COUNT * sqq - sq * sq, d = (COUNT * sqx - sq * sx) / det;
     if (!(det > 0 && d > 0)) return otherwise;
-    return (struct line){d, (sx - d * sq) / N};
+    return (struct line){d, (sx - d * sq) / COUNT};
 }
 
 void requantize_q4_1(const struct kernels *k, uint8_t *row, const float *x, int n)
 {
-    for (const float *end = x + n; x < end; x += N, row += Q4_1_BYTES) {
-        float q[N];
-        struct line l = line_of_range(x);
+    for (const float *end = x + n; x < end; x += BLOCK, row += Q4_1_BYTES) {
+        floats block[N];
+        ints q[N];
+        memcpy(block, x, sizeof block);
+        struct line l = line_of_range(block);
         for (int i = 0; i < N_FITS; i++) {
-            nearest(q, l, x);
-            l = fit(q, x, l);
+            nearest(q, l, block);
+            l = fit(q, block, l);
         }
-        nearest(q, l, x);
+        nearest(q, l, block);
         uint16_t half[2];
         k->to_f16(half, (const float[]){l.d, l.m}, 2);
         memcpy(row, half, sizeof half);
-        for (int i = 0; i < N / 2; i++) row[4 + i] = (uint8_t)((int)q[i] | (int)q[i + N / 2] << 4);
+        int32_t flat[BLOCK];
+        memcpy(flat, q, sizeof flat);
+        for (int i = 0; i < BLOCK / 2; i++) row[4 + i] = (uint8_t)(flat[i] | flat[i + BLOCK / 2] << 4);
     }
 }
 
