@@ -12,7 +12,7 @@ for i in 1 2 3; do
 done > prompts
 command=("$figures" bild --program "$pilotfish" --big big.gguf --little little.gguf --prompts prompts --each 2 -n 16)
 
-n_checks=8
+n_checks=10
 "${command[@]}" --thresholds "0.1,0 0.1,4" --out made -- --raw --ignore-eos > out 2> err || wrong "exit $?"
 [ "$(grep -vc '^#' made/bild.tsv)" = 4 ] || wrong "not two rows a kind"
 grep -Pq '^translation\t0.1\t0\t[0-9.]+\t100.0\t1.0\t1.0\t' made/bild.tsv || wrong "a rollback of 0 is not exact"
@@ -34,6 +34,13 @@ timed+=(-n 16 --seconds 0.05)
 { [ "$(grep -cP '^(translation|summarization)( +[0-9.]+){5} +[0-9]+% +[0-9.]+$' out)" = 2 ] &&
     grep -q '^read loop [0-9.]* GB/s$' out; } || wrong "bench-pair: no table"
 "${timed[@]}" -o jsonl -- --raw --ignore-eos > out 2> err && grep -q '"kind": "translation", .*"ratio": ' out || wrong "bench-pair: no JSON"
+"${timed[@]}" --optimum --rounds 1 --little little.gguf -- --raw --ignore-eos > out 2> err || wrong "bench-pair --optimum: exit $?: $(cat err)"
+[ "$(grep -cP '^(translation|summarization)( +[0-9.]+){6} +[0-9]+% +[0-9.]+$' out)" = 2 ] || wrong "bench-pair: no optimum"
+
+"$figures" acceptance --program "$pilotfish" --big big.gguf --little big.gguf --prompts prompts --kinds translation --each 2 -n 40 \
+    --draft-vocab 100 --out made -- --raw --ignore-eos > out 2> err || wrong "acceptance: exit $?: $(cat err)"
+grep -qP '^translation     as it is ( +1.00){8} +0.0%$' out || wrong "acceptance: a model is not always of its own mind"
+grep -qP '^translation     fewer ids ( *0\.[0-9]+){8} +[1-9][0-9.]*%$' out || wrong "acceptance: nothing is out of reach of few ids"
 
 # Two programs that print what llama.cpp's would: 1 s a pass of one row, 2 s of four; a prompt at 100 token/s.
 mkdir bin

@@ -37,7 +37,7 @@ def parser(description, kinds, each):
     own.add_argument("--big", required=True)
     own.add_argument("--program", default=os.path.join(HOME, "build", "pilotfish"))
     own.add_argument("--prompts", default=os.path.join(HOME, "data", "spec-bench", "question.jsonl"))
-    own.add_argument("--kinds", default=kinds, type=lambda text: text.split(","), help=f"default: {','.join(kinds)}")
+    own.add_argument("--kinds", default=kinds, type=lambda text: text.split(","), help=f"default: {','.join(kinds)}" if kinds else "kind,...")
     own.add_argument("--each", type=int, default=each, help=f"prompts of each kind ({each})")
     own.add_argument("-n", type=int, default=64, help="tokens a prompt (64)")
     return own
