@@ -210,12 +210,27 @@ static void avx2_add_step(float *x, const float *y, float step, int n)
     }
 }
 
+/* (g / (1 + exp(-z))) * up */
+static __m256 gated(__m256 g, __m256 z, __m256 up)
+{
+    __m256 minus = _mm256_xor_ps(z, _mm256_set1_ps(-0.0f));
+    return _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), exp8(minus))), up);
+}
+
 static void avx2_silu_mul(float *out, const float *gate, const float *up, int n)
 {
     for (int i = 0; i < n; i += 8) {
-        __m256 g = load_up_to(gate + i, n - i), minus = _mm256_xor_ps(g, _mm256_set1_ps(-0.0f));
-        __m256 gated = _mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0f), exp8(minus)));
-        store_up_to(out + i, _mm256_mul_ps(gated, load_up_to(up + i, n - i)), n - i);
+        __m256 g = load_up_to(gate + i, n - i);
+        store_up_to(out + i, gated(g, g, load_up_to(up + i, n - i)), n - i);
+    }
+}
+
+static void avx2_gelu_mul(float *out, const float *gate, const float *up, int n)
+{
+    const __m256 c1 = _mm256_set1_ps(GELU_C1), c3 = _mm256_set1_ps(GELU_C3);
+    for (int i = 0; i < n; i += 8) {
+        __m256 g = load_up_to(gate + i, n - i), z = _mm256_mul_ps(g, _mm256_fmadd_ps(_mm256_mul_ps(g, g), c3, c1));
+        store_up_to(out + i, gated(g, z, load_up_to(up + i, n - i)), n - i);
     }
 }
 
@@ -375,22 +390,25 @@ static void merge_chunk(float *out, struct softmax *all, const float *o, struct 
     if (higher) all->max = c.max;
 }
 
-INLINE void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
-                   float *scratch, int n_heads)
+INLINE void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int first, int n_pos,
+                   int d, float *scratch, int n_heads)
 {
     float *score = scratch, *o = scratch + n_heads * ATTN_CHUNK;
     struct softmax all[HEADS] = {{0}}, c[HEADS];
-    for (int from = 0; from < n_pos; from += ATTN_CHUNK) {
-        int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK;
+    /* The first chunk may begin late, at a multiple of the 16 partials: what is masked there weighs +0. */
+    for (int from = first & ~15, to; from < n_pos; from = to) {
+        to = (from / ATTN_CHUNK + 1) * ATTN_CHUNK;
+        int n = (n_pos < to ? n_pos : to) - from;
         scores(score, q, k + (size_t)from * ld, ld, n, d, n_heads);
         for (int h = 0; h < n_heads; h++) {
             float *of_head = score + h * ATTN_CHUNK;
+            for (int i = 0; i < first - from; i++) of_head[i] = -INFINITY;
             c[h].max = greatest(of_head, n);
             c[h].sum = exp_sum(of_head, of_head, c[h].max, n);
         }
-        weigh(from > 0 ? o : out, score, v + (size_t)from * ld, ld, n, d, n_heads);
+        weigh(from > first ? o : out, score, v + (size_t)from * ld, ld, n, d, n_heads);
         for (int h = 0; h < n_heads; h++)
-            if (from > 0)
+            if (from > first)
                 merge_chunk(out + h * d, &all[h], o + h * d, c[h], d);
             else
                 all[h] = c[h];
@@ -403,21 +421,21 @@ INLINE void attend(float *out, const float *q, const uint16_t *k, const uint16_t
 }
 
 static void avx2_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                           int n_pos, int d, float *scratch)
+                           int first, int n_pos, int d, float *scratch)
 {
     if (d % 16) { /* toys: slow will do */
-        kernels_ref.attention(out, q, n_heads, k, v, ld, n_pos, d, scratch);
+        kernels_ref.attention(out, q, n_heads, k, v, ld, first, n_pos, d, scratch);
         return;
     }
     for (int n; n_heads > 0; n_heads -= n, out += n * d, q += n * d) {
         n = n_heads < HEADS ? n_heads : HEADS;
         switch (n) { /* constants, so that sums stay in registers */
-        case 1: attend(out, q, k, v, ld, n_pos, d, scratch, 1); break;
-        case 2: attend(out, q, k, v, ld, n_pos, d, scratch, 2); break;
-        case 3: attend(out, q, k, v, ld, n_pos, d, scratch, 3); break;
-        case 4: attend(out, q, k, v, ld, n_pos, d, scratch, 4); break;
-        case 5: attend(out, q, k, v, ld, n_pos, d, scratch, 5); break;
-        default: attend(out, q, k, v, ld, n_pos, d, scratch, HEADS);
+        case 1: attend(out, q, k, v, ld, first, n_pos, d, scratch, 1); break;
+        case 2: attend(out, q, k, v, ld, first, n_pos, d, scratch, 2); break;
+        case 3: attend(out, q, k, v, ld, first, n_pos, d, scratch, 3); break;
+        case 4: attend(out, q, k, v, ld, first, n_pos, d, scratch, 4); break;
+        case 5: attend(out, q, k, v, ld, first, n_pos, d, scratch, 5); break;
+        default: attend(out, q, k, v, ld, first, n_pos, d, scratch, HEADS);
         }
     }
 }
@@ -452,6 +470,7 @@ const struct kernels kernels_avx2 = {
     .add = avx2_add,
     .add_step = avx2_add_step,
     .silu_mul = avx2_silu_mul,
+    .gelu_mul = avx2_gelu_mul,
     .rope = avx2_rope,
     .to_f16 = avx2_to_f16,
     .attention = avx2_attention,

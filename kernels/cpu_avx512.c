@@ -336,6 +336,7 @@ const struct kernels kernels_avx512 = {
     .add = avx512_add,
     .add_step = avx512_add_step,
     .silu_mul = avx512_silu_mul,
+    .gelu_mul = avx512_gelu_mul,
     .rope = avx512_rope,
     .to_f16 = avx512_to_f16,
     .attention = avx512_attention,

@@ -18,10 +18,11 @@ void avx512_norm(float *out, const float *x, const float *w, int n, float eps);
 void avx512_add(float *x, const float *y, int n);
 void avx512_add_step(float *x, const float *y, float step, int n);
 void avx512_silu_mul(float *out, const float *gate, const float *up, int n);
+void avx512_gelu_mul(float *out, const float *gate, const float *up, int n);
 void avx512_rope(float *x, const float *cs, int n_heads, int d, bool neox);
 void avx512_to_f16(uint16_t *out, const float *x, int n);
 void avx512_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                      int n_pos, int d, float *scratch);
+                      int first, int n_pos, int d, float *scratch);
 struct head_part avx512_head(const float *logits, int32_t first, int n);
 
 #endif

@@ -129,14 +129,30 @@ void avx512_add_step(float *x, const float *y, float step, int n)
     }
 }
 
+/* (g / (1 + exp(-z))) * up */
+static __m512 gated(__m512 g, __m512 z, __m512 up)
+{
+    __m512 minus = _mm512_xor_ps(z, _mm512_set1_ps(-0.0f));
+    return _mm512_mul_ps(_mm512_div_ps(g, _mm512_add_ps(_mm512_set1_ps(1.0f), vector_exp(minus))), up);
+}
+
 void avx512_silu_mul(float *out, const float *gate, const float *up, int n)
 {
     for (int i = 0; i < n; i += LANES) {
         __mmask16 mask = mask_first(n - i);
-        __m512 g = _mm512_maskz_loadu_ps(mask, gate + i), u = _mm512_maskz_loadu_ps(mask, up + i);
-        __m512 minus_g = _mm512_xor_ps(g, _mm512_set1_ps(-0.0f));
-        __m512 silu = _mm512_div_ps(g, _mm512_add_ps(_mm512_set1_ps(1.0f), vector_exp(minus_g)));
-        _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(silu, u));
+        __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
+        _mm512_mask_storeu_ps(out + i, mask, gated(g, g, _mm512_maskz_loadu_ps(mask, up + i)));
+    }
+}
+
+void avx512_gelu_mul(float *out, const float *gate, const float *up, int n)
+{
+    const __m512 c1 = _mm512_set1_ps(GELU_C1), c3 = _mm512_set1_ps(GELU_C3);
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = mask_first(n - i);
+        __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
+        __m512 z = _mm512_mul_ps(g, _mm512_fmadd_ps(_mm512_mul_ps(g, g), c3, c1));
+        _mm512_mask_storeu_ps(out + i, mask, gated(g, z, _mm512_maskz_loadu_ps(mask, up + i)));
     }
 }
 
@@ -252,12 +268,14 @@ struct softmax { /* of the chunks so far: sum = sum of exp(score - max) */
     float max, sum;
 };
 
-/* score[n] = exp(q.k - max); scratch holds whole vectors. */
-static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int n, int d)
+/* score[n] = exp(q.k - max), +0 of positions before `seen`, of which there are fewer than LANES; scratch holds whole
+ * vectors. */
+static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int seen, int n, int d)
 {
     __m512 max = _mm512_set1_ps(-INFINITY), part = _mm512_setzero_ps();
     for (int p = 0; p < n; p += LANES) {
         __m512 s = scores(q, k + (size_t)p * ld, ld, n - p, d);
+        if (p < seen) s = _mm512_mask_mov_ps(s, mask_first(seen), _mm512_set1_ps(-INFINITY));
         max = _mm512_max_ps(max, s); /* a repeated position does no harm */
         _mm512_storeu_ps(score + p, s);
     }
@@ -326,16 +344,18 @@ static void chunk_merge(float *out, struct softmax *all, const float *o, struct 
     }
 }
 
-static void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
-                   float *scratch)
+static void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int first, int n_pos,
+                   int d, float *scratch)
 {
     float *o = scratch + ATTN_CHUNK;
     struct softmax all = {0};
-    for (int from = 0; from < n_pos; from += ATTN_CHUNK) {
-        int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK;
-        struct softmax c = chunk_weights(scratch, q, k + (size_t)from * ld, ld, n, d);
-        chunk_output(from > 0 ? o : out, scratch, v + (size_t)from * ld, ld, n, d);
-        if (from > 0)
+    /* The first chunk may begin late, at a multiple of the 16 partials: what is masked there weighs +0. */
+    for (int from = first & ~15, to; from < n_pos; from = to) {
+        to = (from / ATTN_CHUNK + 1) * ATTN_CHUNK;
+        int n = (n_pos < to ? n_pos : to) - from;
+        struct softmax c = chunk_weights(scratch, q, k + (size_t)from * ld, ld, first - from, n, d);
+        chunk_output(from > first ? o : out, scratch, v + (size_t)from * ld, ld, n, d);
+        if (from > first)
             chunk_merge(out, &all, o, c, d);
         else
             all = c;
@@ -348,9 +368,9 @@ static void attend(float *out, const float *q, const uint16_t *k, const uint16_t
 }
 
 void avx512_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                      int n_pos, int d, float *scratch)
+                      int first, int n_pos, int d, float *scratch)
 {
-    for (int h = 0; h < n_heads; h++) attend(out + h * d, q + h * d, k, v, ld, n_pos, d, scratch);
+    for (int h = 0; h < n_heads; h++) attend(out + h * d, q + h * d, k, v, ld, first, n_pos, d, scratch);
 }
 
 /* ---- head ---- */

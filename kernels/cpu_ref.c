@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "kernels/math.h"
+#include "kernels/math_tables.h"
 
 #define TINY 0x1p-100f /* a block below it is all zero: m / 127 stays a normal number */
 #define N_PARTS 16
@@ -375,6 +376,14 @@ static void ref_silu_mul(float *out, const float *gate, const float *up, int n)
     for (int i = 0; i < n; i++) out[i] = (gate[i] / (1.0f + math_expf(-gate[i]))) * up[i];
 }
 
+static void ref_gelu_mul(float *out, const float *gate, const float *up, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float g = gate[i], z = g * fmaf(g * g, GELU_C3, GELU_C1);
+        out[i] = (g / (1.0f + math_expf(-z))) * up[i];
+    }
+}
+
 static void ref_rope(float *x, const float *cs, int n_heads, int d, bool neox)
 {
     for (int h = 0; h < n_heads; h++, x += d)
@@ -397,18 +406,19 @@ struct softmax { /* of the chunks so far: sum = sum of exp(score - max) */
     float max, sum;
 };
 
-/* score[n] = q.k, then exp(score - max). */
-static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int n, int d)
+/* score[n] = q.k, then exp(score - max), of positions from `seen` on. */
+static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int seen, int n, int d)
 {
     struct softmax c = {0};
-    for (int p = 0; p < n; p++, k += ld) {
+    for (int p = seen; p < n; p++) {
         float part[N_PARTS] = {0};
-        for (int i = 0; i < d; i++) part[i % N_PARTS] = fmaf(q[i], f32_of_f16(k[i]), part[i % N_PARTS]);
+        for (int i = 0; i < d; i++)
+            part[i % N_PARTS] = fmaf(q[i], f32_of_f16(k[(size_t)p * ld + (size_t)i]), part[i % N_PARTS]);
         score[p] = tree(part);
-        if (p == 0 || score[p] > c.max) c.max = score[p];
+        if (p == seen || score[p] > c.max) c.max = score[p];
     }
     float part[N_PARTS] = {0};
-    for (int p = 0; p < n; p++) {
+    for (int p = seen; p < n; p++) {
         score[p] = math_expf(score[p] - c.max);
         part[p % N_PARTS] += score[p];
     }
@@ -430,18 +440,18 @@ static void chunk_merge(float *out, struct softmax *all, const float *o, struct 
     }
 }
 
-static void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int n_pos, int d,
-                   float *scratch)
+static void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int first, int n_pos,
+                   int d, float *scratch)
 {
     float *score = scratch, *o = scratch + ATTN_CHUNK;
     struct softmax all = {0};
-    for (int from = 0; from < n_pos; from += ATTN_CHUNK) {
-        int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK;
-        struct softmax c = chunk_weights(score, q, k + (size_t)from * ld, ld, n, d);
+    for (int from = first - first % ATTN_CHUNK; from < n_pos; from += ATTN_CHUNK) {
+        int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK, seen = first > from ? first - from : 0;
+        struct softmax c = chunk_weights(score, q, k + (size_t)from * ld, ld, seen, n, d);
         for (int i = 0; i < d; i++) o[i] = 0.0f;
-        for (int p = 0; p < n; p++)
+        for (int p = seen; p < n; p++)
             for (int i = 0; i < d; i++) o[i] = fmaf(score[p], f32_of_f16(v[(size_t)(from + p) * ld + (size_t)i]), o[i]);
-        if (from > 0) {
+        if (from > first) {
             chunk_merge(out, &all, o, c, d);
         } else {
             all = c;
@@ -452,9 +462,9 @@ static void attend(float *out, const float *q, const uint16_t *k, const uint16_t
 }
 
 static void ref_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                          int n_pos, int d, float *scratch)
+                          int first, int n_pos, int d, float *scratch)
 {
-    for (int h = 0; h < n_heads; h++) attend(out + h * d, q + h * d, k, v, ld, n_pos, d, scratch);
+    for (int h = 0; h < n_heads; h++) attend(out + h * d, q + h * d, k, v, ld, first, n_pos, d, scratch);
 }
 
 /* ---- head ---- */
@@ -480,6 +490,7 @@ const struct kernels kernels_ref = {
     .add = ref_add,
     .add_step = ref_add_step,
     .silu_mul = ref_silu_mul,
+    .gelu_mul = ref_gelu_mul,
     .rope = ref_rope,
     .to_f16 = ref_to_f16,
     .attention = ref_attention,

@@ -209,7 +209,9 @@ static void test_elementwise(struct test *t, const struct kernels *k)
     k->add_step(x, y, 0.3f, TEST_IN - 1);
     test_hash(t, x, sizeof x);
     k->silu_mul(x, x, y, TEST_IN);
+    k->gelu_mul(y, y, x, TEST_IN - 2);
     test_hash(t, x, sizeof x);
+    test_hash(t, y, sizeof y);
     k->norm(x, x, y, TEST_IN - 5, 1e-6f);
     k->rope(x, cs, 2, TEST_IN / 2, true);
     k->rope(x, cs, 2, TEST_IN / 2, false);
@@ -234,9 +236,9 @@ static void test_attention(struct test *t, const struct kernels *k)
     }
     test_floats(t, x, TEST_D * HEADS);
     for (int i = 0; i < TEST_D * HEADS; i++) x[i] *= 0x1p-10f; /* scores of about 1: many positions count */
-    k->attention(out, x, HEADS, keys, values, TEST_D, TEST_POS, TEST_D, scratch);
+    k->attention(out, x, HEADS, keys, values, TEST_D, 0, TEST_POS, TEST_D, scratch);
     test_hash(t, out, sizeof out);
-    k->attention(out, x, HEADS, keys, values, TEST_D, TEST_POS, D, scratch);
+    k->attention(out, x, HEADS, keys, values, TEST_D, TEST_POS / 2 + 3, TEST_POS, D, scratch);
     test_hash(t, out, D * HEADS * sizeof *out);
     test_floats(t, logits, 200);
     for (int i = 0; i < 200; i++) logits[i] *= 0.125f;

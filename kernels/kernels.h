@@ -101,16 +101,19 @@ struct kernels {
     void (*add_step)(float *x, const float *y, float step, int n);
     /* out[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i]; out may be gate. */
     void (*silu_mul)(float *out, const float *gate, const float *up, int n);
+    /* The same of z(gate) in place of the inner gate, z = gate * fmaf(gate * gate, GELU_C3, GELU_C1): GELU by tanh
+     * (1606.08415, section 2), for (1 + tanh(z/2)) / 2 = 1 / (1 + exp(-z)). */
+    void (*gelu_mul)(float *out, const float *gate, const float *up, int n);
     /* Turns n_heads vectors of d. cs[d/2][2] = cos, sin of this position. neox: i pairs with i + d/2; else 2i with
      * 2i+1. a' = a*cos - b*sin, b' = a*sin + b*cos, one rounding an operation. */
     void (*rope)(float *x, const float *cs, int n_heads, int d, bool neox);
     /* F32 -> F16, ties to even. */
     void (*to_f16)(uint16_t *out, const float *x, int n);
-    /* Query heads of one row that share a KV head, over positions 0 .. n_pos-1, in chunks (ARITHMETIC.md, Attention).
-     * q[n_heads, d] is scaled already; k and v step by ld elements a position. out[n_heads, d]. scratch: n_heads *
-     * (ATTN_CHUNK + d) floats. */
+    /* Query heads of one row that share a KV head, over positions first .. n_pos-1, in chunks (ARITHMETIC.md,
+     * Attention). q[n_heads, d] is scaled already; k and v begin at position 0 and step by ld elements. out[n_heads,
+     * d]. scratch: n_heads * (ATTN_CHUNK + d) floats. */
     void (*attention)(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                      int n_pos, int d, float *scratch);
+                      int first, int n_pos, int d, float *scratch);
     /* Reduces logits[n] of ids first .. first+n-1, n <= HEAD_CHUNK, first a multiple of HEAD_CHUNK. */
     struct head_part (*head)(const float *logits, int32_t first, int n);
 };

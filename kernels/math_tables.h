@@ -1,4 +1,4 @@
-/* math_tables.h -- the constants of math_expf, shared by math.c and the vector paths that repeat it lane by lane.
+/* math_tables.h -- the constants of math_expf and of GELU, shared by those that repeat them lane by lane.
  *
  * expf(x) = 2^n (1 + r + r^2 P(r)), n = rint(x log2 e), r = x - n ln 2, |r| <= ln 2 / 2. P is a fit of the relative
  * error (3.1e-9) with every coefficient rounded to fp32 before the next was fitted. All of it is Horner by fmaf:
@@ -23,5 +23,8 @@
 #define EXPF_C4 0x1.5558acp-5f
 #define EXPF_C5 0x1.123974p-7f
 #define EXPF_C6 0x1.6a507cp-10f
+
+#define GELU_C1 0x1.988454p+0f /* 2 sqrt(2 / pi) */
+#define GELU_C3 0x1.2444f2p-4f /* 0.044715 times that */
 
 #endif

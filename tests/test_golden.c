@@ -1,6 +1,6 @@
 /* The engine against another program's numbers: golden greedy continuations and perplexities (tests/golden/README.md).
  *
- * SmolLM2 and both Qwens by the fastest path of this CPU, two prompts of SmolLM2 by the reference: memcmp
+ * SmolLM2, Gemma 3 and both Qwens by the fastest path of this CPU, two prompts of SmolLM2 by the reference: memcmp
  * (test_kernels) carries the rest.
  */
 #include <jansson.h>
@@ -169,6 +169,8 @@ static void check_perplexity(const char *model, int n_chunks, double golden)
     real_open(&g, model);
     struct engine *e = open_engine(g.path, fastest());
     int32_t *ids = encode_head_of_wikitext(&g, &n_ids);
+    int64_t bos = -1;
+    if (model[0] == 'g') assert_true(gguf_get_int(&g, "tokenizer.ggml.bos_token_id", &bos));
     gguf_close(&g);
     assert_true(n_ids >= (size_t)n_chunks * CHUNK);
     double sum = 0;
@@ -176,6 +178,7 @@ static void check_perplexity(const char *model, int n_chunks, double golden)
     for (int c = 0; c < n_chunks; c++) {
         struct verdict_row out[CHUNK];
         float lp[CHUNK];
+        if (bos >= 0) ids[c * CHUNK] = (int32_t)bos; /* as the other program does where a file adds it */
         feed(e, ids + c * CHUNK, CHUNK, FIRST_COUNTED - 1, out, lp);
         for (int i = FIRST_COUNTED; i < CHUNK; i++, n++) sum -= (double)lp[i - 1];
     }
@@ -200,6 +203,12 @@ static void qwens_have_the_golden_perplexity(void **state)
     (void)state;
     check_perplexity("qwen2.5-coder-0.5b-instruct-q4_k_m", 4, 30.8156);
     check_perplexity("qwen2.5-coder-1.5b-instruct-q4_k_m", 4, 13.1655);
+}
+
+static void gemma_has_the_golden_perplexity(void **state)
+{
+    (void)state;
+    check_perplexity("gemma-3-270m-q4_k_m", 8, 18.1189);
 }
 
 /* ---- greedy continuations ---- */
@@ -228,9 +237,16 @@ static void qwen_big_agrees_with_golden(void **state)
     check_golden("qwen2.5-coder-1.5b-instruct-q4_k_m", fastest(), 12);
 }
 
+static void gemma_agrees_with_golden(void **state)
+{
+    (void)state;
+    check_golden("gemma-3-270m-q4_k_m", fastest(), 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gemma_has_the_golden_perplexity),   cmocka_unit_test(gemma_agrees_with_golden),
         cmocka_unit_test(smollm2_has_the_golden_perplexity), cmocka_unit_test(qwens_have_the_golden_perplexity),
         cmocka_unit_test(smollm2_agrees_by_the_reference),   cmocka_unit_test(smollm2_agrees_with_golden),
         cmocka_unit_test(qwen_little_agrees_with_golden),    cmocka_unit_test(qwen_big_agrees_with_golden),

@@ -310,6 +310,8 @@ static void works_on_rows_to_the_same_bits(void **state)
         BOTH("add_step", of->add_step(out, y, 0.37f, n));
         BOTH("silu_mul", of->silu_mul(out, y, w, n));
         BOTH("silu_mul in place", of->silu_mul(out, out, w, n));
+        BOTH("gelu_mul", of->gelu_mul(out, y, w, n));
+        BOTH("gelu_mul in place", of->gelu_mul(out, out, w, n));
 #undef BOTH
     }
 }
@@ -359,9 +361,9 @@ static void halves_to_the_same_bits(void **state)
 static void attends_to_the_same_bits(void **state)
 {
     (void)state;
-    enum { MAX_POS = 600, MAX_D = 128, MAX_HEADS = 7, LD = 2 * MAX_D + 8 };
+    enum { MAX_POS = 600, MAX_D = 256, MAX_HEADS = 7, LD = 2 * MAX_D + 8 };
     static const int lengths[] = {1, 2, 15, 16, 17, 255, 256, 257, 300, 600, 600, 600},
-                     widths[] = {2, 8, 24, 64, 80, 128};
+                     widths[] = {2, 8, 24, 64, 80, 128, 256};
     static const float sharpness[] = {1.0f, 0.01f, 0.001f}; /* from one position that counts to many */
     struct hard h = {77};
     float *x = hard_alloc(LD * sizeof *x), *scratch = hard_alloc(MAX_HEADS * (ATTN_CHUNK + MAX_D) * sizeof *scratch);
@@ -382,9 +384,13 @@ static void attends_to_the_same_bits(void **state)
             memset(got, 0, sizeof got);
             hard_floats(&h, q, n_heads * d);
             for (int j = 0; j < n_heads * d; j++) q[j] *= sharpness[l % 3];
-            ref->attention(want, q, n_heads, keys + d, values, LD, n, d, scratch);
-            k->attention(got, q, n_heads, keys + d, values, LD, n, d, scratch);
-            same(got, want, sizeof got, k->name, "attention", n, d);
+            const int windows[] = {n, 1, 10, 16, 100, 256, 300};
+            for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
+                int first = windows[w] < n ? n - windows[w] : 0;
+                ref->attention(want, q, n_heads, keys + d, values, LD, first, n, d, scratch);
+                k->attention(got, q, n_heads, keys + d, values, LD, first, n, d, scratch);
+                same(got, want, sizeof got, k->name, "attention", n, d);
+            }
         }
     free(scratch);
     free(keys);
@@ -447,7 +453,7 @@ static void the_selftest_is_that_of_the_arithmetic_id(void **state)
     const struct kernels *k;
     assert_int_equal(ARITHMETIC_ID, 1);
     for (int i = 0; (k = kernels_path(i)) != NULL; i++)
-        if (kernels_selftest(k) != 0x3e1ab8ea620e3327u)
+        if (kernels_selftest(k) != 0xb5325845c51b1296u)
             fail_msg("%s: %llx", k->name, (unsigned long long)kernels_selftest(k));
 }
 

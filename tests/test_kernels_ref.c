@@ -145,6 +145,11 @@ static void rows_of_floats_follow_their_formulas(void **state)
         double want = x[i] / (1 + exp(-(double)x[i])) * y[i];
         near(out[i], want, fabs(want) * 1e-6, "silu", i);
     }
+    kernels_ref.gelu_mul(out, x, y, N);
+    for (int i = 0; i < N; i++) { /* 1606.08415, section 2 */
+        double g = x[i], half = g / (1 + exp(-2 * sqrt(2 / acos(-1)) * (g + 0.044715 * g * g * g)));
+        near(out[i], half * y[i], fabs(half * y[i]) * 1e-5 + 1e-30, "gelu", i);
+    }
     memcpy(out, x, sizeof out);
     kernels_ref.add_step(out, y, 0.25f, N);
     for (int i = 0; i < N; i++) assert_true(out[i] == x[i] + 0.25f * y[i]);
@@ -222,16 +227,17 @@ static void attention_is_a_softmax(void **state)
     hard_floats(&h, q, D);
     for (int n = 1; n <= N_POS; n += 233) {
         double weights[N_POS], max = -INFINITY, sum = 0;
-        for (int p = 0; p < n; p++) {
+        int first = n > 500 ? n - 400 : 0; /* the last with a window that begins inside a chunk */
+        for (int p = first; p < n; p++) {
             weights[p] = 0;
             for (int i = 0; i < D; i++) weights[p] += (double)q[i] * keys[p * D + i];
             max = fmax(max, weights[p]);
         }
-        for (int p = 0; p < n; p++) sum += weights[p] = exp(weights[p] - max);
-        kernels_ref.attention(out, q, 1, k16, v16, D, n, D, scratch);
+        for (int p = first; p < n; p++) sum += weights[p] = exp(weights[p] - max);
+        kernels_ref.attention(out, q, 1, k16, v16, D, first, n, D, scratch);
         for (int i = 0; i < D; i++) {
             double want = 0;
-            for (int p = 0; p < n; p++) want += weights[p] / sum * values[p * D + i];
+            for (int p = first; p < n; p++) want += weights[p] / sum * values[p * D + i];
             near(out[i], want, 1e-4, "attention", i);
         }
     }

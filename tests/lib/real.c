@@ -25,7 +25,10 @@ void real_open(struct gguf *g, const char *name)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/%s.gguf", folder_of("PILOTFISH_MODELS", "models"), name);
-    open_path(g, path, name[0] == 'S' ? "fetch-model smollm2" : "fetch-model qwen2.5-coder");
+    open_path(g, path,
+              name[0] == 'S'   ? "fetch-model smollm2"
+              : name[0] == 'g' ? "fetch-model gemma3"
+                               : "fetch-model qwen2.5-coder");
 }
 
 void real_vocabulary(struct gguf *g, const char *name)

@@ -329,7 +329,12 @@ static void put_keys(struct keys *k, const struct tiny_spec *spec)
     key_u32(k, arch, "feed_forward_length", spec->n_ff);
     key_u32(k, arch, "attention.head_count", spec->n_head);
     key_u32(k, arch, "attention.head_count_kv", spec->n_head_kv);
-    key_f32(k, arch, "rope.freq_base", 10000);
+    bool gemma = strcmp(arch, "gemma3") == 0;
+    key_f32(k, arch, "rope.freq_base", gemma ? 100000 : 10000);
+    if (gemma) {
+        key_u32(k, arch, "attention.sliding_window", 20);
+        key_u32(k, arch, "attention.sliding_window_pattern", 2);
+    }
     key_f32(k, arch, "attention.layer_norm_rms_epsilon", 1e-5f);
     if (strcmp(arch, "llama") == 0) {
         key_u32(k, arch, "vocab_size", spec->n_vocab);
@@ -394,7 +399,12 @@ static void plan_block(struct plan *p, int block, int source)
         plan_vector(p, block, source, "attn_k.bias", n_kv, 0, .1f);
         plan_vector(p, block, source, "attn_v.bias", n_kv, 0, .1f);
     }
-    if (strcmp(s->architecture, "qwen3") == 0) {
+    bool gemma = strcmp(s->architecture, "gemma3") == 0;
+    if (gemma) { /* the embedding is scaled, so what is added to it is louder too */
+        plan_vector(p, block, source, "post_attention_norm.weight", s->n_embd, .3f * sqrtf((float)s->n_embd), .1f);
+        plan_vector(p, block, source, "post_ffw_norm.weight", s->n_embd, .3f * sqrtf((float)s->n_embd), .1f);
+    }
+    if (gemma || strcmp(s->architecture, "qwen3") == 0) {
         plan_vector(p, block, source, "attn_q_norm.weight", d, 1.5f, .2f);
         plan_vector(p, block, source, "attn_k_norm.weight", d, 1.5f, .2f);
     }
@@ -450,9 +460,11 @@ static void put_directory(FILE *f, const struct plan *p)
 
 static bool is_possible(const struct tiny_spec *s)
 {
-    bool known = strcmp(s->architecture, "qwen2") == 0 || strcmp(s->architecture, "qwen3") == 0 ||
-                 strcmp(s->architecture, "llama") == 0;
-    bool counts = s->n_blocks > 0 && s->n_blocks <= (MAX_TENSORS - 4) / 12 && s->left_out < s->n_blocks &&
+    static const char *const architectures[] = {"qwen2", "qwen3", "llama", "gemma3"};
+    bool known = false;
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
+        known |= strcmp(s->architecture, architectures[i]) == 0;
+    bool counts = s->n_blocks > 0 && s->n_blocks <= (MAX_TENSORS - 4) / 14 && s->left_out < s->n_blocks &&
                   s->n_blocks - (s->left_out >= 0) > 0 && s->n_ctx > 0 && s->n_vocab > 0;
     bool shapes = s->n_head > 0 && s->n_head_kv > 0 && s->n_embd > 0 && (s->d_head || s->n_embd % s->n_head == 0) &&
                   s->n_head % s->n_head_kv == 0 && head_size(s) % 2 == 0 && s->n_ff > 0;

@@ -20,7 +20,7 @@
 #include "kernels/kernels.h"
 
 struct tiny_spec {
-    const char *architecture; /* "qwen2", "qwen3" (norms of heads) or "llama" */
+    const char *architecture; /* "qwen2", "qwen3" (norms of heads), "llama" or "gemma3" (windows of 20, every other block) */
     int n_blocks;             /* before one is left out */
     int n_embd, n_head, n_head_kv, n_ff; /* n_embd and n_ff are multiples of the block */
     int d_head;                          /* even; 0: n_embd / n_head */

@@ -16,7 +16,8 @@ static const struct {
 
 static int usage(void)
 {
-    fputs("usage: tiny OUT.gguf [--type F32|F16|BF16|Q4_0|...|Q6_K] [--arch qwen2|qwen3|llama] [--seed N] [--left-out "
+    fputs("usage: tiny OUT.gguf [--type F32|F16|BF16|Q4_0|...|Q6_K] [--arch qwen2|qwen3|llama|gemma3] [--seed N] "
+          "[--left-out "
           "BLOCK]\n"
           "            [--blocks N] [--embd N] [--heads N] [--kv-heads N] [--ff N] [--vocab N] [--ctx N] [--tied] "
           "[--no-tokenizer]\n",

@@ -124,7 +124,7 @@ static bool buffers_init(struct engine *e)
               floats(&e->k_new, rows * e->ld_kv) && floats(&e->v_new, rows * e->ld_kv) &&
               floats(&e->attn_out, rows * e->ld_attn) && floats(&e->ff, rows * e->ld_ff) &&
               floats(&e->up, rows * e->ld_ff) && floats(&e->y, rows * e->ld_y) &&
-              floats(&e->cs, rows * (size_t)s->d_head) && floats(&e->parts, rows * (size_t)e->n_chunks * 3) &&
+              floats(&e->cs, 2 * rows * (size_t)s->d_head) && floats(&e->parts, rows * (size_t)e->n_chunks * 3) &&
               (e->wanted = calloc(rows, sizeof *e->wanted)) && (e->answers = calloc(rows, sizeof *e->answers)) &&
               (e->picks = calloc(rows * (size_t)e->model.share.n_shards, sizeof *e->picks)) &&
               (e->rope_freq = calloc((size_t)s->d_head, sizeof *e->rope_freq)) &&
@@ -136,12 +136,15 @@ static bool buffers_init(struct engine *e)
 static int rope_init(struct engine *e, struct err *err)
 {
     const struct model *m = &e->model;
+    int half = m->shape.d_head / 2;
     double ln_base = math_ln(m->shape.rope_base);
-    for (int i = 0; i < m->shape.d_head / 2; i++) {
+    for (int i = 0; i < half; i++) {
         double factor = m->rope_factors ? (double)m->rope_factors[i] : 1;
         if (!(factor > 0 && factor < 1e9))
             return err_set(err, E_MODEL, "%s: factor %d of rope_freqs.weight is %g", e->path, i, factor);
-        e->rope_freq[i] = math_exp(-2.0 * i / m->shape.d_head * ln_base) / (factor * m->shape.rope_scale);
+        double turns = -2.0 * i / m->shape.d_head;
+        e->rope_freq[i] = math_exp(turns * ln_base) / (factor * m->shape.rope_scale);
+        e->rope_freq[half + i] = m->shape.n_window ? math_exp(turns * math_ln(m->shape.rope_base_local)) : 0;
     }
     return OK;
 }
@@ -185,7 +188,11 @@ void engine_close(struct engine *e)
 
 void engine_embed(struct engine *e, const int32_t *ids, int n, float *x)
 {
-    for (int i = 0; i < n; i++) e->k->row(x + (size_t)i * (size_t)e->model.shape.n_embd, &e->model.embed, ids[i]);
+    const struct shape *s = &e->model.shape;
+    for (int i = 0; i < n; i++, x += s->n_embd) {
+        e->k->row(x, &e->model.embed, ids[i]);
+        for (int j = 0; s->embed_scale != 1 && j < s->n_embd; j++) x[j] *= s->embed_scale;
+    }
 }
 
 /* The first thing that went wrong in the pass. */

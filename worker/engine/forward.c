@@ -1,8 +1,6 @@
 /* forward.c -- the pass. Every thread of the pool tells the same story over its part of rows, panels or heads, and
  * meets the others at a barrier after each step. Which thread does what never changes a bit: an output element, a head
  * and a row are each one thread's own. */
-#include <math.h>
-
 #include "kernels/math.h"
 #include "worker/engine/run.h"
 
@@ -48,7 +46,7 @@ static void place_row(struct engine *e, const struct block *b, int cache, int i_
     int d = m->shape.d_head, n_q = b->q.n_out, n_kv = b->k.n_out;
     float *q = e->q + (size_t)i_row * e->ld_q, *k = e->k_new + (size_t)i_row * e->ld_kv,
           *v = e->v_new + (size_t)i_row * e->ld_kv;
-    const float *cs = e->cs + (size_t)i_row * (size_t)d;
+    const float *cs = e->cs + ((size_t)(b->n_window ? e->max_rows : 0) + (size_t)i_row) * (size_t)d;
     add_bias(e, q, b->bias_q, n_q);
     add_bias(e, k, b->bias_k, n_kv);
     add_bias(e, v, b->bias_v, n_kv);
@@ -56,8 +54,7 @@ static void place_row(struct engine *e, const struct block *b, int cache, int i_
     norm_heads(e, k, b->norm_k, n_kv, d);
     e->k->rope(q, cs, n_q / d, d, m->shape.rope_neox);
     e->k->rope(k, cs, n_kv / d, d, m->shape.rope_neox);
-    float scale = 1.0f / sqrtf((float)d);
-    for (int i = 0; i < n_q; i++) q[i] *= scale;
+    for (int i = 0; i < n_q; i++) q[i] *= m->shape.q_scale;
     for (int h = 0; h < n_kv / d; h++) {
         size_t at = kv_at(&e->kv, cache, row->slot, h) + (size_t)row->pos * (size_t)d;
         e->k->to_f16(e->kv.k + at, k + h * d, d);
@@ -66,7 +63,7 @@ static void place_row(struct engine *e, const struct block *b, int cache, int i_
 }
 
 /* Query heads [from, to) of the model, which share a KV head. */
-static void attend(struct engine *e, int cache, int i_row, int from, int to, float *scratch)
+static void attend(struct engine *e, const struct block *b, int cache, int i_row, int from, int to, float *scratch)
 {
     const struct engine_row *row = &e->rows[i_row];
     const struct model *m = &e->model;
@@ -74,7 +71,8 @@ static void attend(struct engine *e, int cache, int i_row, int from, int to, flo
     size_t at = kv_at(&e->kv, cache, row->slot, kv_head);
     float *out = e->attn_out + (size_t)i_row * e->ld_attn + (size_t)(from * d);
     const float *q = e->q + (size_t)i_row * e->ld_q + (size_t)((from - m->heads_from[m->share.shard]) * d);
-    e->k->attention(out, q, to - from, e->kv.k + at, e->kv.v + at, (size_t)d, row->pos + 1, d, scratch);
+    int first = b->n_window && row->pos >= b->n_window ? row->pos + 1 - b->n_window : 0;
+    e->k->attention(out, q, to - from, e->kv.k + at, e->kv.v + at, (size_t)d, first, row->pos + 1, d, scratch);
 }
 
 /* Into how many parts the query heads of a KV head are cut, so that threads get like shares: few, for what is read of a
@@ -89,7 +87,7 @@ static int head_parts(int n_items, int group, int n_threads)
 }
 
 /* The heads of all rows, dealt out like cards: later rows see more positions. */
-static void attend_all(struct engine *e, int cache, int t)
+static void attend_all(struct engine *e, const struct block *b, int cache, int t)
 {
     const struct model *m = &e->model;
     int n_kv = m->kv_to - m->kv_from, group = m->shape.n_head / m->shape.n_head_kv;
@@ -98,23 +96,36 @@ static void attend_all(struct engine *e, int cache, int t)
         int from = (m->kv_from * parts + i % (n_kv * parts)) * size, to = from + size;
         if (from < m->heads_from[m->share.shard]) from = m->heads_from[m->share.shard];
         if (to > m->heads_from[m->share.shard + 1]) to = m->heads_from[m->share.shard + 1];
-        if (from < to) attend(e, cache, i / (n_kv * parts), from, to, e->scratch[t].attn);
+        if (from < to) attend(e, b, cache, i / (n_kv * parts), from, to, e->scratch[t].attn);
     }
 }
 
-/* x += step * y for this thread's rows, then the norm of x, ready for the next product. Either half may be absent. */
-static void add_and_norm(struct engine *e, int t, const float *step, const float *norm, int i_entry)
+struct step { /* what is not yet added to x: size * y, or size * norm(y) */
+    float size;
+    const float *norm;
+};
+
+static void add_y(struct engine *e, int i_row, const struct step *step)
+{
+    int n = e->model.shape.n_embd;
+    float *x = e->x + (size_t)i_row * (size_t)n, *y = e->y + (size_t)i_row * e->ld_y;
+    if (step->norm) e->k->norm(y, y, step->norm, n, e->model.shape.eps);
+    if (step->size == 1.0f)
+        e->k->add(x, y, n);
+    else
+        e->k->add_step(x, y, step->size, n);
+}
+
+/* x += step for this thread's rows, then the norm of x, ready for the next product. Either half may be absent. */
+static void add_and_norm(struct engine *e, int t, const struct step *step, const float *norm, int i_entry)
 {
     int from, to, n = e->model.shape.n_embd;
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
-        float *x = e->x + (size_t)i * (size_t)n, *row = e->scratch[t].row;
-        if (step && *step == 1.0f)
-            e->k->add(x, e->y + (size_t)i * e->ld_y, n);
-        else if (step)
-            e->k->add_step(x, e->y + (size_t)i * e->ld_y, *step, n);
+        float *row = e->scratch[t].row;
+        if (step) add_y(e, i, step);
         if (!norm) continue;
-        e->k->norm(row, x, norm, n, e->model.shape.eps);
+        e->k->norm(row, e->x + (size_t)i * (size_t)n, norm, n, e->model.shape.eps);
         run_quantize(e, &e->norm, i, row, i_entry, i);
     }
     pool_barrier(e->pool);
@@ -142,7 +153,7 @@ static void attention(struct engine *e, const struct block *b, int cache, int i_
     for (int i = from; i < to; i++) place_row(e, b, cache, i);
     pool_barrier(e->pool);
 
-    attend_all(e, cache, t);
+    attend_all(e, b, cache, t);
     pool_barrier(e->pool);
 
     for (int i = 0; i <= m->share.n_shards; i++) gather_from[i] = m->heads_from[i] * d;
@@ -153,7 +164,7 @@ static void attention(struct engine *e, const struct block *b, int cache, int i_
     run_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
 }
 
-/* y = Wdown . (silu(Wgate . norm) * (Wup . norm)) */
+/* y = Wdown . (activation(Wgate . norm) * (Wup . norm)) */
 static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
 {
     const struct model *m = &e->model;
@@ -165,7 +176,7 @@ static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
     to = to * PANEL < n ? to * PANEL : n;
     for (int i = 0; i < e->n_rows && from < to; i++) {
         float *gate = e->ff + (size_t)i * e->ld_ff + at + from, *up = e->up + (size_t)i * e->ld_ff + at + from;
-        e->k->silu_mul(gate, gate, up, to - from);
+        (m->shape.gelu ? e->k->gelu_mul : e->k->silu_mul)(gate, gate, up, to - from);
     }
     pool_barrier(e->pool);
     run_gather(e, t, e->ff, e->ld_ff, e->n_rows, m->ff_from);
@@ -180,14 +191,16 @@ static void turn_positions(struct engine *e, int t)
 {
     int from, to, half = e->model.shape.d_head / 2;
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
-    for (int i = from; i < to; i++) {
-        for (int k = 0; k < half; k++) {
-            double s, c;
-            math_sincos(e->rows[i].pos * e->rope_freq[k], &s, &c);
-            float *cs = e->cs + ((size_t)i * (size_t)half + (size_t)k) * 2;
-            cs[0] = (float)c;
-            cs[1] = (float)s;
-        }
+    for (int local = 0; local <= (e->model.shape.n_window > 0); local++) {
+        const double *freq = e->rope_freq + local * half;
+        float *cs = e->cs + ((size_t)(local * e->max_rows) + (size_t)from) * (size_t)half * 2;
+        for (int i = from; i < to; i++)
+            for (int k = 0; k < half; k++, cs += 2) {
+                double s, c;
+                math_sincos(e->rows[i].pos * freq[k], &s, &c);
+                cs[0] = (float)c;
+                cs[1] = (float)s;
+            }
     }
 }
 
@@ -195,7 +208,7 @@ void forward_run(void *arg, int t)
 {
     struct engine *e = arg;
     const struct model *m = &e->model;
-    const float *step = NULL; /* of the y that is not yet added to x */
+    struct step todo, *step = NULL;
     turn_positions(e, t);
     for (int i = m->entry_from; i < m->entry_to; i++) {
         const struct plan_entry *entry = &m->plan.entries[i];
@@ -203,12 +216,14 @@ void forward_run(void *arg, int t)
         if (entry->part & PART_ATTENTION) {
             add_and_norm(e, t, step, b->norm_attn, i);
             attention(e, b, entry->cache - e->cache_from, i, t);
-            step = &entry->step;
+            todo = (struct step){entry->step, b->norm_attn_out};
+            step = &todo;
         }
         if (entry->part & PART_MLP) {
             add_and_norm(e, t, step, b->norm_mlp, i);
             mlp(e, b, i, t);
-            step = &entry->step;
+            todo = (struct step){entry->step, b->norm_mlp_out};
+            step = &todo;
         }
     }
     add_and_norm(e, t, step, NULL, m->entry_to);

@@ -1,5 +1,6 @@
 #include "worker/engine/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +12,11 @@
 struct arch {
     const char *name;
     bool rope_neox;
+    bool gemma;
 };
-/* llama files hold q and k rows permuted so that neighbours pair up; qwen's pair halves. */
-static const struct arch archs[] = {{"llama", false}, {"qwen2", true}, {"qwen3", true}};
+/* llama files hold q and k rows permuted so that neighbours pair up; the others' pair halves. */
+static const struct arch archs[] = {
+    {"llama", false, false}, {"qwen2", true, false}, {"qwen3", true, false}, {"gemma3", true, true}};
 
 /* A tensor, or rows of it, that this share keeps. */
 struct piece {
@@ -66,10 +69,14 @@ static int read_arch(struct model *m, struct err *err)
         if (!gguf_str_is(name, archs[i].name)) continue;
         snprintf(m->shape.arch, sizeof m->shape.arch, "%s", archs[i].name);
         m->shape.rope_neox = archs[i].rope_neox;
+        m->shape.gelu = archs[i].gemma;
         return OK;
     }
-    return err_set(err, E_MODEL, "%s: architecture %.*s is not supported; llama, qwen2 and qwen3 are", m->file.path,
-                   name.n > 40 ? 40 : (int)name.n, name.s);
+    char all[256] = "";
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), " %s", archs[i].name);
+    return err_set(err, E_MODEL, "%s: architecture %.*s is not supported;%s are", m->file.path,
+                   name.n > 40 ? 40 : (int)name.n, name.s, all);
 }
 
 /* What would change the numbers and is not built must be refused, not ignored. */
@@ -96,6 +103,31 @@ static int read_rope(struct model *m, struct err *err)
         return err_set(err, E_MODEL, "%s: rotary positions over %lld of %d dimensions are not supported", m->file.path,
                        (long long)n_rot, m->shape.d_head);
     return OK;
+}
+
+/* Gemma 3 (2503.19786, section 2.1): five blocks of six see a window only, with rotary positions of their own; the embedding
+ * is scaled. */
+static int read_gemma(struct model *m, struct err *err)
+{
+    struct shape *s = &m->shape;
+    char key[128];
+    int64_t v = 6;
+    s->embed_scale = sqrtf((float)s->n_embd);
+    if (s->n_blocks == 62) s->q_scale = 1.0f / sqrtf((float)(s->n_embd / s->n_head)); /* the 27B alone */
+    if (float_or(m, "final_logit_softcapping", 0) > 0)
+        return err_set(err, E_MODEL, "%s: capped logits are not supported", m->file.path);
+    s->rope_base_local = float_or(m, "rope.freq_base_swa", 10000.0);
+    if (!(s->rope_base_local > 1 && s->rope_base_local < 1e12))
+        return err_set(err, E_MODEL, "%s: rotary base %g of local blocks", m->file.path, s->rope_base_local);
+    snprintf(key, sizeof key, "%s.attention.sliding_window", s->arch);
+    if (!gguf_find(&m->file, key)) return OK;
+    int rc = need_int(m, "attention.sliding_window", 1 << 30, &s->n_window, err);
+    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", s->arch);
+    if (rc == OK && gguf_find(&m->file, key) && !gguf_get_int(&m->file, key, &v)) v = 0;
+    if (rc == OK && (v < 1 || v > 1000))
+        return err_set(err, E_MODEL, "%s: %s is not a number of blocks", m->file.path, key);
+    s->n_pattern = (int)v;
+    return rc;
 }
 
 static int read_shape(struct model *m, struct err *err)
@@ -131,7 +163,10 @@ static int read_shape(struct model *m, struct err *err)
                        s->d_head, (long long)v);
     s->eps = (float)float_or(m, "attention.layer_norm_rms_epsilon", 1e-5);
     if (!(s->eps >= 0 && s->eps < 1)) return err_set(err, E_MODEL, "%s: norm epsilon %g", m->file.path, s->eps);
-    return read_rope(m, err);
+    s->embed_scale = 1;
+    s->q_scale = 1.0f / sqrtf((float)s->d_head);
+    rc = read_rope(m, err);
+    return rc == OK && s->gelu ? read_gemma(m, err) : rc;
 }
 
 /* ---- tensors ---- */
@@ -210,6 +245,7 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
     int q0 = m->heads_from[r] * d, q1 = m->heads_from[r + 1] * d, k0 = m->kv_from * d, k1 = m->kv_to * d;
     int f0 = m->ff_from[r], f1 = m->ff_from[r + 1], o0 = m->out_from[r], o1 = m->out_from[r + 1];
     int n_q = s->n_head * d, n_kv = s->n_head_kv * d;
+    b->n_window = s->n_window && (i_block + 1) % s->n_pattern ? s->n_window : 0;
     struct {
         const char *name;
         int n_in, n_out, from, to;
@@ -236,6 +272,8 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
         {"attn_v.bias", n_kv, k0, k1, &b->bias_v, true},
         {"attn_q_norm.weight", d, 0, d, &b->norm_q, true},
         {"attn_k_norm.weight", d, 0, d, &b->norm_k, true},
+        {"post_attention_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_attn_out, true},
+        {"post_ffw_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp_out, true},
     };
     char name[128];
     int rc = OK;

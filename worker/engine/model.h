@@ -23,11 +23,16 @@
 enum { MAX_SHARDS = 256 };
 
 struct shape {
-    char arch[32];                                                         /* "qwen2", "qwen3", "llama" */
+    char arch[32]; /* as the file names it: see archs in model.c */
     int n_blocks, n_embd, n_head, n_head_kv, d_head, n_ff, n_vocab, n_ctx; /* n_ctx: what it was trained for */
     float eps;
     double rope_base, rope_scale; /* linear scaling: positions count 1 / rope_scale */
+    double rope_base_local;       /* of blocks with a window; never scaled */
+    int n_window;                 /* of such a block; 0: there are none */
+    int n_pattern;                /* of so many blocks one after another the last has no window */
+    float embed_scale, q_scale;
     bool rope_neox; /* i pairs with i + d/2; else 2i with 2i+1 */
+    bool gelu;      /* the MLP's activation; else SiLU */
     bool tied;      /* the head is the embedding */
 };
 
@@ -36,9 +41,11 @@ struct share {
 };
 
 struct block {
-    float *norm_attn, *norm_mlp;     /* [n_embd] */
-    float *bias_q, *bias_k, *bias_v; /* this shard's rows; NULL without */
-    float *norm_q, *norm_k;          /* [d_head] of each head, before its rotation (qwen3); NULL without */
+    int n_window;                        /* positions that it sees, the row's own included; 0: all */
+    float *norm_attn, *norm_mlp;         /* [n_embd] */
+    float *norm_attn_out, *norm_mlp_out; /* [n_embd] of what is added to x (gemma3); NULL without */
+    float *bias_q, *bias_k, *bias_v;     /* this shard's rows; NULL without */
+    float *norm_q, *norm_k;              /* [d_head] of each head, before its rotation (qwen3, gemma3); NULL without */
     struct weights q, k, v, o, gate, up, down;
 };
 
@@ -56,13 +63,13 @@ struct model {
     int vocab_from[MAX_SHARDS + 1]; /* ids */
     int kv_from, kv_to;             /* KV heads of this shard */
 
-    struct block *blocks;      /* [n_blocks] owns; only those that this stage's entries name are filled */
-    float *norm_out;           /* [n_embd], last stage */
-    float *rope_factors;       /* [d_head/2] by which frequencies are divided (Llama 3); NULL without */
-    struct weights embed;      /* all rows: first stage, shard 0 */
-    struct weights head;       /* this shard's rows, last stage; a view of embed where both are here and tied */
-    size_t n_bytes;            /* of memory that a load takes: panels and float tensors */
-    size_t body_bytes;         /* of them, what a pass streams without the head: an embedding is looked up */
+    struct block *blocks; /* [n_blocks] owns; only those that this stage's entries name are filled */
+    float *norm_out;      /* [n_embd], last stage */
+    float *rope_factors;  /* [d_head/2] by which frequencies are divided (Llama 3); NULL without */
+    struct weights embed; /* all rows: first stage, shard 0 */
+    struct weights head;  /* this shard's rows, last stage; a view of embed where both are here and tied */
+    size_t n_bytes;       /* of memory that a load takes: panels and float tensors */
+    size_t body_bytes;    /* of them, what a pass streams without the head: an embedding is looked up */
     size_t head_bytes;
     double multiply_adds;      /* of one row through body and head */
     uint64_t hash;             /* of the tensor directory and the first bytes of each tensor */

@@ -33,7 +33,7 @@ struct engine {
     struct kv kv;
     int max_rows, n_threads, n_slots, n_ctx, n_ids, n_chunks;
     int cache_from;    /* the first cache of this stage's entries: kv counts from it */
-    double *rope_freq; /* [d/2] base^(-2i/d) / (factor * scale) */
+    double *rope_freq; /* [2, d/2] base^(-2i/d) / (factor * scale); then those of blocks with a window */
 
     /* One pass: buffers of max_rows rows. Rows of a product's output are padded by a panel. */
     const struct engine_row *rows;
@@ -43,7 +43,7 @@ struct engine {
     float *q, *k_new, *v_new;       /* [max_rows, ld_*] */
     float *attn_out, *ff, *up, *y;
     size_t ld_q, ld_kv, ld_attn, ld_ff, ld_y;
-    float *cs; /* [max_rows, d/2, 2] */
+    float *cs; /* [2, max_rows, d/2, 2] cosine and sine of rope_freq */
     struct scratch *scratch;
 
     /* The head's answers. */
