@@ -16,9 +16,10 @@
     "'s|'t|'re|'ve|'m|'ll|'d|\\x20?\\p{L}+|\\x20?\\p{N}+|\\x20?[^" W "\\p{L}\\p{N}]+|[" W "]+(?![^" W "])|[" W "]+"
 #define SIGNS_BUT "[\\p{P}$+<=>^~|"
 #define HAN "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
-/* Llama 3's and Qwen's differ in how many digits go together. */
-#define WORDS(digits)                                                                                                  \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "|\\x20?[^" W "\\p{L}\\p{N}]+[\\r\\n]*|"      \
+/* Llama 3's and Qwen's differ in whether marks are letters, and in how many digits go together. */
+#define WORDS(marks, digits)                                                                                           \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}" marks "]+|" digits "|\\x20?[^" W "\\p{L}" marks       \
+    "\\p{N}]+[\\r\\n]*|"                                                                                               \
     "[" W "]*[\\r\\n]+|[" W "]+(?![^" W "])|[" W "]+"
 
 /* The expressions of a name, one after the other: each cuts what the one before has left, and what it does not match
@@ -26,8 +27,9 @@
 static const struct {
     const char *pre, *step[SPLIT_STEPS];
 } known[] = {
-    {"qwen2", {WORDS("\\p{N}")}},
-    {"llama-bpe", {WORDS("\\p{N}{1,3}")}},
+    {"qwen2", {WORDS("", "\\p{N}")}},
+    {"qwen35", {WORDS("\\p{M}", "\\p{N}")}},
+    {"llama-bpe", {WORDS("", "\\p{N}{1,3}")}},
     {"smollm", {"\\p{N}", GPT2}},
     {"starcoder", {"\\p{N}", GPT2}},
     {"refact", {"\\p{N}", GPT2}},

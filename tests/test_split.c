@@ -41,6 +41,7 @@ static const struct {
     {"spaces at the end stay together", "smollm", "a| \n "},
 
     {"digits go by three", "llama-bpe", "x|123|45| |6"},
+    {"a mark is as good as a letter", "qwen35", "a\u0301b| e\u0301|1|2"},
     {"the rest as qwen2 has it", "llama-bpe", "I|'LL| (|x|):\n\n|  | b"},
     {"digits stay together, with a space", "gpt-2", "x|123| 456"},
     {"endings in lower case only", "gpt-2", "I|'m|,| he|'|LL"},
@@ -94,7 +95,8 @@ static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
     struct err err;
     assert_int_equal(split_open(&splitter, (struct gguf_str){"tekken", 6}, &err), E_MODEL);
     assert_string_equal(
-        err.text, "pre-tokenizer \"tekken\" is not supported (known: qwen2, llama-bpe, smollm, starcoder, refact, "
+        err.text, "pre-tokenizer \"tekken\" is not supported (known: qwen2, qwen35, llama-bpe, smollm, starcoder, "
+                  "refact, "
                   "command-r, gpt-2, mpt, falcon, default, deepseek-coder, deepseek-llm)");
 }
 

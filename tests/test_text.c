@@ -131,7 +131,8 @@ static char *read_file(const char *path)
     return text;
 }
 
-static void check_strings(const char *name)
+/* `inp`: the file of strings; the last one is empty and has no line. */
+static void check_strings(const char *name, const char *inp, int n_expected)
 {
     static const char marker[] = "\n__ggml_vocab_test__\n";
     struct model m;
@@ -140,7 +141,9 @@ static void check_strings(const char *name)
     snprintf(path, sizeof path, "tests/data/tokenizer/%s.out", name);
     real_vocabulary(&m.g, name);
     if (tokenizer_open(&m.t, &m.g, &err) != OK) fail_msg("%s", err.text);
-    char *strings = read_file("tests/data/tokenizer/all.inp"), *lines = read_file(path);
+    char *lines = read_file(path);
+    snprintf(path, sizeof path, "tests/data/tokenizer/%s.inp", inp);
+    char *strings = read_file(path);
     char *text = strings, *line = lines;
     int n_strings = 0;
     while (text) {
@@ -149,7 +152,7 @@ static void check_strings(const char *name)
         struct ids got = {0}, want = {calloc(n + 512, sizeof *want.id), 0};
         if (tokenizer_encode(m.t, text, n, false, false, &got.id, &got.n, &err) != OK) fail_msg("%s", err.text);
         char *line_end = line + strcspn(line, "\n"), what[64];
-        char *next_line = *line_end ? line_end + 1 : line_end; /* the last string is empty and has no line */
+        char *next_line = *line_end ? line_end + 1 : line_end;
         *line_end = 0;
         while (*line) want.id[want.n++] = (int32_t)strtol(line, &line, 10);
         snprintf(what, sizeof what, "%s: string %d", name, ++n_strings);
@@ -160,7 +163,7 @@ static void check_strings(const char *name)
         line = next_line;
         text = next ? next + strlen(marker) : NULL;
     }
-    assert_int_equal(n_strings, 47);
+    assert_int_equal(n_strings, n_expected);
     assert_int_equal(*line, 0);
     free(strings);
     free(lines);
@@ -173,7 +176,8 @@ static void strings_of_llama_cpp_have_its_ids(void **state)
     static const char *const names[] = {"command-r", "deepseek-coder", "deepseek-llm", "falcon",
                                         "gpt-2",     "llama-bpe",      "llama-spm",    "mpt",
                                         "phi-3",     "qwen2",          "refact",       "starcoder"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_strings(names[i]);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_strings(names[i], "all", 47);
+    check_strings("qwen35", "qwen35", 51); /* marks */
 }
 
 /* ---- every kind of bytes ---- */

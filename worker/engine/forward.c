@@ -38,7 +38,8 @@ static void add_bias(struct engine *e, float *x, const float *bias, int n)
     if (bias) e->k->add(x, bias, n);
 }
 
-/* Bias, the heads' own norms, rotary position, and the row's K and V into the cache: attention reads only what was rounded there. */
+/* Bias, the heads' own norms, rotary position, and the row's K and V into the cache: attention reads only what was
+ * rounded there. */
 static void place_row(struct engine *e, const struct block *b, int cache, int i_row)
 {
     const struct engine_row *row = &e->rows[i_row];

@@ -105,8 +105,8 @@ static int read_rope(struct model *m, struct err *err)
     return OK;
 }
 
-/* Gemma 3 (2503.19786, section 2.1): five blocks of six see a window only, with rotary positions of their own; the embedding
- * is scaled. */
+/* Gemma 3 (2503.19786, section 2.1): five blocks of six see a window only, with rotary positions of their own; the
+ * embedding is scaled. */
 static int read_gemma(struct model *m, struct err *err)
 {
     struct shape *s = &m->shape;
