@@ -102,12 +102,12 @@ static json_t *file_facts(const struct gguf *g, int (*runs)(const char *, struct
     json_t *formats = format_facts(g, &n_parameters);
     json_t *tokens = tokenizer_facts(g, &why);
     if (!json_object_get(tokens, "unknown")) runs(g->path, &why);
-    return json_pack("{so sI sI so so so sI sI so so so sb so}", "file", json_text(g->path, strlen(g->path)), "bytes",
-                     (json_int_t)g->n_bytes, "gguf_version", (json_int_t)g->version, "architecture", says, "name",
-                     string_fact(g, "general.name", &name), "shape", shape_facts(g, architecture), "parameters",
-                     (json_int_t)n_parameters, "tensors", (json_int_t)g->n_tensors, "formats", formats, "tokenizer",
-                     tokens, "template", template_facts(g), "runs", why.code == OK, "why_not",
-                     json_text(why.text, strlen(why.text)));
+    return json_pack("{so sI si sI so so so sI sI so so so sb so}", "file", json_text(g->path, strlen(g->path)),
+                     "bytes", (json_int_t)gguf_file_bytes(g), "files", g->n_parts + 1, "gguf_version",
+                     (json_int_t)g->version, "architecture", says, "name", string_fact(g, "general.name", &name),
+                     "shape", shape_facts(g, architecture), "parameters", (json_int_t)n_parameters, "tensors",
+                     (json_int_t)g->n_tensors, "formats", formats, "tokenizer", tokens, "template", template_facts(g),
+                     "runs", why.code == OK, "why_not", json_text(why.text, strlen(why.text)));
 }
 
 /* --- printing -------------------------------------------------------------------------------------------------------
@@ -169,8 +169,10 @@ static void print_facts(json_t *facts)
     const char *format;
     json_t *of;
     printf("%s\n", string(facts, "file"));
-    printf("  architecture  %s (GGUF version %lld, %lld bytes)\n", string(facts, "architecture"),
+    printf("  architecture  %s (GGUF version %lld, %lld bytes", string(facts, "architecture"),
            integer(facts, "gguf_version"), integer(facts, "bytes"));
+    if (integer(facts, "files") > 1) printf(" in %lld files", integer(facts, "files"));
+    printf(")\n");
     printf("  name          %s\n", string(facts, "name"));
     print_shape(json_object_get(facts, "shape"));
     printf("  parameters    %.4g million in %lld tensors\n", (double)integer(facts, "parameters") * 1e-6,

@@ -1,4 +1,4 @@
-#include "proto/gguf.h"
+#include "proto/gguf_parts.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -224,6 +224,12 @@ static int check_unique(const struct reader *r, const struct gguf_str *first, si
     return rc;
 }
 
+int gguf_check_tensor_names(const struct gguf *g, struct err *err)
+{
+    struct reader r = {.path = g->path, .what = "tensor", .err = err};
+    return check_unique(&r, &g->tensors->name, g->n_tensors, sizeof *g->tensors);
+}
+
 static int check_count(const struct reader *r, const char *what, uint64_t n, size_t min_bytes)
 {
     if (n <= left(r) / min_bytes) return OK;
@@ -324,7 +330,7 @@ static int parse(struct gguf *g, struct err *err)
     if (rc == OK) rc = check_unique(&r, &g->kv->key, g->n_kv, sizeof *g->kv);
     r.what = "tensor";
     for (r.i_what = 0; rc == OK && r.i_what < g->n_tensors; r.i_what++) rc = read_tensor(&r, &g->tensors[r.i_what]);
-    if (rc == OK) rc = check_unique(&r, &g->tensors->name, g->n_tensors, sizeof *g->tensors);
+    if (rc == OK) rc = gguf_check_tensor_names(g, err);
     if (rc == OK) rc = read_alignment(&r, g, &alignment);
     return rc == OK ? place_tensors(&r, g, alignment) : rc;
 }
@@ -347,7 +353,7 @@ int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_byt
     return parse_bytes(g, name, bytes, n_bytes, false, err);
 }
 
-int gguf_open(struct gguf *g, const char *path, struct err *err)
+int gguf_open_file(struct gguf *g, const char *path, struct err *err)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
@@ -366,9 +372,25 @@ int gguf_open(struct gguf *g, const char *path, struct err *err)
     return rc == OK ? parse_bytes(g, path, bytes, (size_t)st.st_size, true, err) : rc;
 }
 
+int gguf_open(struct gguf *g, const char *path, struct err *err)
+{
+    int rc = gguf_open_file(g, path, err);
+    if (rc == OK && (rc = gguf_add_parts(g, err)) != OK) gguf_close(g);
+    return rc;
+}
+
+size_t gguf_file_bytes(const struct gguf *g)
+{
+    size_t n = g->n_bytes;
+    for (int i = 0; i < g->n_parts; i++) n += g->parts[i].n_bytes;
+    return n;
+}
+
 void gguf_close(struct gguf *g)
 {
     if (!g) return;
+    for (int i = 0; i < g->n_parts; i++) gguf_close(&g->parts[i]);
+    free(g->parts);
     if (g->mapped) munmap((void *)(uintptr_t)g->base, g->n_bytes);
     free((void *)(uintptr_t)g->path);
     free(g->kv);

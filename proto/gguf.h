@@ -56,15 +56,19 @@ struct gguf {
     uint32_t version;
     size_t n_kv, n_tensors;
     struct gguf_kv *kv;          /* owns */
-    struct gguf_tensor *tensors; /* owns */
+    struct gguf_tensor *tensors; /* owns the list; of all parts */
+    struct gguf *parts;          /* owns: files 2 .. n of a model that is split (gguf_parts.h) */
+    int n_parts;
 };
 
-/* Maps and parses the file. E_MODEL and one line on anything wrong. */
+/* Maps and parses the file, and the other parts of a model whose first part it is. E_MODEL and one line on anything
+ * wrong. */
 int gguf_open(struct gguf *g, const char *path, struct err *err);
 
 /* The same for bytes in memory, which are borrowed until gguf_close; `name` is for messages. What fuzzing calls. */
 int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_bytes, struct err *err);
 void gguf_close(struct gguf *g); /* NULL and zeroed are fine */
+size_t gguf_file_bytes(const struct gguf *g); /* of all parts */
 
 /* Tells the kernel that the pages of a tensor are not needed any more (they are the file's, nothing is lost). */
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t);

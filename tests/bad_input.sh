@@ -15,6 +15,10 @@ python3 "$hostile" big.gguf . > cases || wrong "no hostile files"
 while IFS=$'\t' read -r name said; do
     refuses 3 "$said" generate --big "$name.gguf" --raw hello
 done < cases
+"$pilotfish" generate --big big.gguf --raw -n 20 hello > whole 2> /dev/null
+does "$(head -c 40 whole)" generate --big whole-00001-of-00003.gguf --raw -n 20 hello
+cmp -s out whole || wrong "a model in three files writes another text"
+does "in 3 files" inspect whole-00001-of-00003.gguf
 over 3 refuses 3 "architecture mamba" generate --big architecture.gguf --little little.gguf --raw hello
 over 3 refuses 3 "blk.0.ffn_down.weight" generate --big big.gguf --little tensor_gone.gguf --raw hello
 over 3 refuses 3 "gone.gguf: cannot be opened" generate --big big.gguf --little gone.gguf --raw hello

@@ -3,7 +3,8 @@
 
     hostile_gguf.py TOY.gguf FOLDER
 
-On standard output, a line each: the name, a tab, what the program must say of it. Format: ggml's docs/gguf.md.
+On standard output, a line each: the name, a tab, what the program must say of it. Beside them a model split over three files as it
+should be, whole-0000N-of-00003.gguf. Formats: ggml's docs/gguf.md; of parts, llama.cpp's gguf-split.
 """
 import struct
 import sys
@@ -127,8 +128,44 @@ CASES = {
     "merge_of_nothing": ("merge 0", value("tokenizer.ggml.merges", ARRAY, struct.pack("<IQ", STRING, 1) + string("zq"))),
 }
 
+def split(name, leave_out=None, edit=lambda part, number: None):
+    """The toy over three files: metadata alone, then each half of the tensors. `edit` sees a part before it is written."""
+    whole = Toy(sys.argv[1])
+    names = list(whole.tensors)
+    shares = [[], names[: len(names) // 2], names[len(names) // 2 :]]
+    for number, share in enumerate(shares):
+        part = Toy(sys.argv[1])
+        if number:
+            part.values = {}
+        part.tensors = {key: whole.tensors[key] for key in share}
+        part.u32("split.no", number)
+        part.u32("split.count", len(shares))
+        part.u32("split.tensors.count", len(names))
+        edit(part, number)
+        if number != leave_out:
+            part.write(f"{sys.argv[2]}/{name}-{number + 1:05}-of-{len(shares):05}.gguf")
+
+
+def put(number, key, value):
+    return lambda part, n: part.u32(key, value) if n == number else None
+
+
 for name, (said, edit) in CASES.items():
     toy = Toy(sys.argv[1])
     edit(toy)
     toy.write(f"{sys.argv[2]}/{name}.gguf")
     print(name, said, sep="\t")
+
+split("whole")
+print("whole-00002-of-00003", "part 2 of 3 of a model; give the first, .*whole-00001-of-00003.gguf", sep="\t")
+for name, said, how in [
+    ("lacks", "lacks-00002-of-00003.gguf: cannot be opened", {"leave_out": 1}),
+    ("mixed", "mixed-00003-of-00003.gguf: says that it is part 2 of 3", {"edit": put(2, "split.no", 1)}),
+    ("other", "other-00003-of-00003.gguf: says that it is part 3 of 4", {"edit": put(2, "split.count", 4)}),
+    ("fewer", "tensors in 3 parts, but split.tensors.count is 99", {"edit": put(0, "split.tensors.count", 99)}),
+    ("endless", "part 1 of 4000000000 of a model cannot be", {"edit": put(0, "split.count", 4000000000)}),
+    ("named", "the first of 4 parts; its name must end in -00001-of-00004.gguf", {"edit": put(0, "split.count", 4)}),
+    ("twice", "is there twice", {"edit": lambda part, n: n == 2 and part.tensors.update({"token_embd.weight": part.tensors.popitem()[1]})}),
+]:
+    split(name, **how)
+    print(f"{name}-00001-of-00003", said, sep="\t")
