@@ -291,6 +291,7 @@ static int run_command(struct program *p, struct err *err)
     case CMD_DOCTOR: return run_doctor(p, err);
     case CMD_BENCH_STEP: return run_bench_step(p, err);
     case CMD_BENCH_KERNELS: return run_bench_kernels(p, err);
+    case CMD_CONFIG: return fputs(p->o.settings, stdout) < 0 ? err_set(err, E_FAIL, "standard output") : OK;
     default: return err_set(err, E_FAIL, "no such command");
     }
 }
@@ -312,9 +313,13 @@ int main(int argc, char **argv)
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);
-    if (rc == OK && worker_command_of(p.o.command)) return run_over_workers(&p, &err);
-    /* The other commands are one process's work: of several ranks the first does it. */
-    if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = check_written(run_command(&p, &err), &err);
-    if (rc != OK && p.rank == 0) complain(&err);
+    if (rc == OK && worker_command_of(p.o.command)) {
+        rc = run_over_workers(&p, &err);
+    } else {
+        /* The other commands are one process's work: of several ranks the first does it. */
+        if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = check_written(run_command(&p, &err), &err);
+        if (rc != OK && p.rank == 0) complain(&err);
+    }
+    options_free(&p.o);
     return rc;
 }

@@ -18,7 +18,9 @@ enum {
     TOK = BIT(CMD_TOKENIZE),
     INS = BIT(CMD_INSPECT),
     DOC = BIT(CMD_DOCTOR),
-    ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | TEXT | STEP | KERNELS | PPL | TOK | INS | DOC,
+    CONFIG = BIT(CMD_CONFIG),
+    WORK = TEXT | STEP | KERNELS | PPL | TOK | INS | DOC,
+    ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
     LONGEST_CONTEXT = 1 << 20
 };
 
@@ -109,6 +111,9 @@ const struct option option_table[] = {
     {"no-special", NULL, TOK, OPTION_FLAG, AT(o.no_special), NULL, 0, 0,
      "text like <|im_start|> is text, not one token;\nwith --detokenize: control tokens are left out"},
     {"detokenize", NULL, TOK, OPTION_FLAG, AT(o.detokenize), NULL, 0, 0, "ids in, text out"},
+    {"config", NULL, WORK | CONFIG, OPTION_TEXT, AT(config), "FILE", 0, 0,
+     "options from a file, NAME = VALUE lines; the environment\n(PILOTFISH_NAME) and the command line come first"},
+    {"show", NULL, CONFIG, OPTION_FLAG, AT(show), NULL, 0, 0, "every option, its value, and where that is from"},
     {"help", "-h", ALL, OPTION_HELP, 0, NULL, 0, 0, "this text"},
 };
 const size_t n_options = sizeof option_table / sizeof *option_table;
@@ -136,6 +141,9 @@ static const char step_more[] =
 static const char chat_more[] =
     "Answers go to standard output, all else to standard error. Ctrl-C ends an answer, Ctrl-D the conversation.\n"
     "Exit: as pilotfish generate.\n";
+
+static const char config_more[] =
+    "Any option of any command may follow. In a file: NAME = VALUE, a flag is yes or no, # and ; begin comments.\n";
 
 const struct command_text command_texts[N_COMMANDS] = {
     [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.", NULL, "COMMAND"},
@@ -167,4 +175,7 @@ const struct command_text command_texts[N_COMMANDS] = {
     [CMD_DOCTOR] = {"doctor", " [--big FILE] [--little FILE]",
                     "What this machine and its ranks offer: cores, memory, MPI; and whether the models fit.", NULL,
                     NULL},
+    [CMD_CONFIG] = {"config", " --show [--config FILE] [OPTION...]",
+                    "What options come to: from a file, the environment, the command line; as such a file.",
+                    config_more, NULL},
 };

@@ -7,11 +7,18 @@
 
 #include "coordinator/options.h"
 
+enum { MAX_OPTIONS = 64 };
+
+enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE }; /* a later one counts */
+
 /* What options_parse fills: the options, and what must be seen whole before it is an option. */
 struct parsed {
     struct options o;
     enum drafter draft; /* --draft; counts where it was given */
     bool no_draft;
+    const char *config; /* --config */
+    bool show;
+    enum value_origin origin[MAX_OPTIONS]; /* of option_table */
 };
 
 enum option_kind {
@@ -48,6 +55,6 @@ struct command_text {
 extern const struct option option_table[];
 extern const size_t n_options;
 extern const struct command_text command_texts[]; /* by enum command */
-enum { N_COMMANDS = CMD_DOCTOR + 1 };
+enum { N_COMMANDS = CMD_CONFIG + 1 };
 
 #endif

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/config.h"
 #include "coordinator/option_table.h"
 #include "coordinator/suggest.h"
-
-enum { MAX_OPTIONS = 64 };
 
 struct parser {
     struct parsed p;
@@ -17,7 +16,8 @@ struct parser {
     char **argv;
     const char *positional;
     char name[64]; /* of a command of two words */
-    bool given[MAX_OPTIONS];
+    char **owned;  /* NULL behind the last */
+    int n_owned;
 };
 
 static const char *command_name(const struct parser *r)
@@ -51,7 +51,7 @@ static const char *take_name(struct parser *r)
 
 static bool takes(enum command command, const struct option *p)
 {
-    return p->commands & 1u << command;
+    return command == CMD_CONFIG || p->commands & 1u << command;
 }
 
 /* --- what is wrong with an option that is none ---------------------------------------------------------------------
@@ -214,6 +214,17 @@ static int set_value(struct parser *r, const struct option *p, const char *value
     return OK;
 }
 
+/* A higher origin counts: the line is read first, then the environment, then the file. */
+static int take_value(struct parser *r, const struct option *p, const char *value, enum value_origin origin,
+                      struct err *err)
+{
+    enum value_origin *have = &r->p.origin[p - option_table];
+    if (*have > origin) return OK;
+    if (*have == origin && p->kind != OPTION_STOP) return err_set(err, E_USAGE, "--%s is given twice", p->name);
+    *have = origin;
+    return set_value(r, p, value, err);
+}
+
 /* --- one argument --------------------------------------------------------------------------------------------------
  */
 
@@ -243,9 +254,6 @@ static int take_option(struct parser *r, struct err *err)
                        arg);
     }
     if (!p) return unknown_option(r, arg, err);
-    if (r->given[p - option_table] && p->kind != OPTION_STOP)
-        return err_set(err, E_USAGE, "--%s is given twice", p->name);
-    r->given[p - option_table] = true;
     if (!p->value && value) return err_set(err, E_USAGE, "--%s takes no value", p->name);
     if (p->value && !value) {
         if (r->i + 1 >= r->argc)
@@ -256,7 +264,7 @@ static int take_option(struct parser *r, struct err *err)
                            value, p->name, value);
         }
     }
-    return set_value(r, p, value, err);
+    return take_value(r, p, value, FROM_LINE, err);
 }
 
 static int take_positional(struct parser *r, struct err *err)
@@ -271,12 +279,55 @@ static int take_positional(struct parser *r, struct err *err)
     return OK;
 }
 
+static enum value_origin origin_of(const struct parser *r, const char *name)
+{
+    enum value_origin origin = FROM_DEFAULT;
+    for (size_t k = 0; k < n_options; k++)
+        if (r->p.origin[k] > origin && !strcmp(option_table[k].name, name)) origin = r->p.origin[k];
+    return origin;
+}
+
 static bool was_given(const struct parser *r, const char *name)
 {
-    for (size_t k = 0; k < n_options; k++) {
-        if (r->given[k] && !strcmp(option_table[k].name, name)) return true;
+    return origin_of(r, name) != FROM_DEFAULT;
+}
+
+/* --- the environment and the file ---------------------------------------------------------------------------------
+ */
+
+/* A copy that goes with the options. NULL: out of memory. */
+static const char *keep(struct parser *r, const char *text)
+{
+    char **more = realloc(r->owned, ((size_t)r->n_owned + 2) * sizeof *more);
+    if (!more) return NULL;
+    r->owned = more;
+    more[r->n_owned] = strdup(text);
+    more[r->n_owned + 1] = NULL;
+    return more[r->n_owned] ? more[r->n_owned++] : NULL;
+}
+
+/* Another way to say the same was given higher up: the prompt, or who drafts. */
+static bool is_outdone(const struct parser *r, const struct option *p, enum value_origin origin)
+{
+    static const char *const prompts[] = {"prompt", "file", "prompts"}, *const drafters[] = {"draft", "no-draft"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(p->name, prompts[i])) continue;
+        for (int k = 0; k < 3; k++)
+            if (r->positional || origin_of(r, prompts[k]) > origin) return true;
     }
-    return false;
+    for (int i = 0; i < 2; i++) /* --little says who drafts too, --no-draft may stand beside it */
+        if (!strcmp(p->name, drafters[i]) && (origin_of(r, "little") > origin || origin_of(r, drafters[!i]) > origin))
+            return true;
+    return !strcmp(p->name, "little") && r->p.draft == DRAFTER_NGRAM && origin_of(r, "draft") > origin;
+}
+
+/* Of options that this command does not take a file may speak. */
+static int fill_in(void *arg, const struct option *p, const char *value, enum value_origin origin, struct err *err)
+{
+    struct parser *r = arg;
+    if (!takes(r->p.o.command, p) || is_outdone(r, p, origin)) return OK;
+    if (value && !(value = keep(r, value))) return err_set(err, E_FAIL, "out of memory");
+    return take_value(r, p, value, origin, err);
 }
 
 /* --- what only the whole line says ---------------------------------------------------------------------------------
@@ -325,11 +376,11 @@ static int finish_drafter(struct parser *r, struct err *err)
     return OK;
 }
 
-/* The first of these that was given; NULL: none. */
-static const char *first_given(const struct parser *r, const char *const *names)
+/* The first of these on the command line; NULL: none. A file may have settings of a method that is not in use. */
+static const char *first_on_line(const struct parser *r, const char *const *names)
 {
     for (; *names; names++)
-        if (was_given(r, *names)) return *names;
+        if (origin_of(r, *names) == FROM_LINE) return *names;
     return NULL;
 }
 
@@ -362,9 +413,9 @@ static int finish_accept(struct parser *r, struct err *err)
     if (o->accept == ACCEPT_EXACT && o->temp > 0)
         return err_set(err, E_USAGE, "--accept exact is greedy: leave --temp out, or --accept");
     if (o->top_p == 0) return err_set(err, E_USAGE, "--top-p 0 leaves no id: greedy is --temp 0");
-    if (o->accept != ACCEPT_BILD && (stray = first_given(r, of_bild)))
+    if (o->accept != ACCEPT_BILD && (stray = first_on_line(r, of_bild)))
         return err_set(err, E_USAGE, "--%s belongs to --accept bild", stray);
-    if (o->accept != ACCEPT_SAMPLE && (stray = first_given(r, of_sampling)))
+    if (o->accept != ACCEPT_SAMPLE && (stray = first_on_line(r, of_sampling)))
         return err_set(err, E_USAGE, "--%s belongs to sampling: --temp T", stray);
     return o->accept == ACCEPT_BILD ? finish_bild(r, err) : OK;
 }
@@ -405,6 +456,12 @@ static int finish(struct parser *r, struct err *err)
         o->text = r->positional;
         o->ctx = o->window; /* a slot holds no more */
         break;
+    case CMD_CONFIG:
+        if (!r->p.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
+        if ((rc = finish_drafter(r, err)) != OK || (rc = finish_accept(r, err)) != OK) return rc;
+        r->p.draft = o->drafter;
+        o->settings = config_text(&r->p, r->p.config);
+        return o->settings ? OK : err_set(err, E_FAIL, "out of memory");
     case CMD_DOCTOR: return finish_drafter(r, err);
     case CMD_TOKENIZE:
         if (!o->model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
@@ -466,7 +523,23 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
         else
             rc = take_option(&r, err);
     }
+    bool works = rc == OK && !r.p.o.help_topic && r.p.o.command != CMD_HELP && r.p.o.command != CMD_VERSION;
+    if (!r.p.config) r.p.config = getenv("PILOTFISH_CONFIG");
+    if (works) rc = config_fill(r.p.config, fill_in, &r, err);
     if (rc == OK && !r.p.o.help_topic) rc = finish(&r, err);
-    if (rc == OK) *o = r.p.o;
+    r.p.o.owned = r.owned;
+    if (rc == OK)
+        *o = r.p.o;
+    else
+        options_free(&r.p.o);
     return rc;
+}
+
+void options_free(struct options *o)
+{
+    for (char **text = o->owned; text && *text; text++) free(*text);
+    free(o->owned);
+    free(o->settings);
+    o->owned = NULL;
+    o->settings = NULL;
 }

@@ -1,7 +1,7 @@
 /* options.h -- the command line: every option of every command, its default, and what is wrong with it.
  *
- * One table of options in options.c drives parsing, help and the suggestions for typos. Parsing does no I/O and starts
- * nothing. Long options take "--name value" and "--name=value"; multi-letter options with one dash are rejected with
+ * One table of options (option_table.c) drives parsing, help and the suggestions for typos. What the line leaves open the
+ * environment and a configuration file may say (config.h). Parsing reads that file and starts nothing. Long options take "--name value" and "--name=value"; multi-letter options with one dash are rejected with
  * the right spelling, except the aliases that people know (-m, -md, -ngl).
  */
 #ifndef COORDINATOR_OPTIONS_H
@@ -25,7 +25,8 @@ enum command {
     CMD_BENCH_KERNELS,
     CMD_TOKENIZE,
     CMD_INSPECT,
-    CMD_DOCTOR
+    CMD_DOCTOR,
+    CMD_CONFIG
 };
 enum output { OUT_TEXT, OUT_JSONL }; /* inspect: OUT_JSONL is -o json */
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
@@ -41,7 +42,7 @@ enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD };
 enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
 
-struct options { /* strings are borrowed from argv */
+struct options { /* strings are borrowed from argv and the environment, or are among `owned` */
     enum command command;
     const char *help_topic; /* CMD_HELP: a command's name, or NULL */
 
@@ -89,10 +90,14 @@ struct options { /* strings are borrowed from argv */
     /* tokenize, inspect, eval perplexity */
     const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */
     bool no_special, detokenize;
+
+    char *settings; /* config --show: owns; what to print */
+    char **owned;   /* owns; NULL behind the last */
 };
 
-/* E_USAGE with one line (what, where, the nearest name). */
+/* E_USAGE with one line (what, where, the nearest name); o is then not set. */
 int options_parse(struct options *o, int argc, char **argv, struct err *err);
+void options_free(struct options *o);
 
 /* Prints the help of a command (NULL: all) to standard output: at most 100 columns. False: no such command. */
 bool options_help(const char *command);

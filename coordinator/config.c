@@ -1,0 +1,205 @@
+#include "coordinator/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "coordinator/suggest.h"
+
+enum { VARIABLE_ROOM = 64 };
+
+/* What a file or a variable may not say: it is about this one call. */
+static bool is_of_the_line(const struct option *p)
+{
+    return p->kind == OPTION_HELP || !strcmp(p->name, "config") || !strcmp(p->name, "show");
+}
+
+static void variable_of(const struct option *p, char out[VARIABLE_ROOM])
+{
+    int n = snprintf(out, VARIABLE_ROOM, "PILOTFISH_%s", p->name);
+    for (int i = 0; i < n && i < VARIABLE_ROOM - 1; i++)
+        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+
+/* A flag's "yes" is given, its "no" is not. */
+static int offer(config_take *take, void *arg, const struct option *p, const char *value, enum value_origin origin,
+                 struct err *err)
+{
+    static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
+    if (p->kind != OPTION_FLAG) return take(arg, p, value, origin, err);
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
+        if (!strcasecmp(value, yes[i])) return take(arg, p, NULL, origin, err);
+        if (!strcasecmp(value, no[i])) return OK;
+    }
+    return err_set(err, E_USAGE, "%s %s: must be yes or no", p->name, value);
+}
+
+static int fill_from_environment(config_take *take, void *arg, struct err *err)
+{
+    char name[VARIABLE_ROOM];
+    for (size_t i = 0; i < n_options; i++) {
+        variable_of(&option_table[i], name);
+        const char *value = is_of_the_line(&option_table[i]) ? NULL : getenv(name);
+        if (!value || !*value) continue;
+        if (offer(take, arg, &option_table[i], value, FROM_ENVIRONMENT, err) != OK) return err_wrap(err, "%s", name);
+    }
+    return OK;
+}
+
+/* ---- the file ---- */
+
+struct reading {
+    FILE *f;
+    int line, bad_line; /* bad_line: of what `err` says; 0: nothing yet */
+    config_take *take;
+    void *arg;
+    struct err *err;
+};
+
+/* fgets, for inih: which cuts a line that is longer than its buffer. */
+static char *read_line(char *to, int room, void *arg)
+{
+    struct reading *r = arg;
+    if (r->bad_line || !fgets(to, room, r->f)) return NULL;
+    r->line++;
+    size_t n = strlen(to);
+    if ((n == 0 || to[n - 1] != '\n') && !feof(r->f)) {
+        r->bad_line = r->line;
+        err_set(r->err, E_USAGE, "longer than %d characters, or not text", room - 3);
+        return NULL;
+    }
+    return to;
+}
+
+static int unknown_name(const char *name, struct err *err)
+{
+    const char *names[MAX_OPTIONS];
+    for (size_t i = 0; i < n_options; i++) names[i] = is_of_the_line(&option_table[i]) ? NULL : option_table[i].name;
+    const char *like = suggest(name, strlen(name), names, n_options);
+    if (like) return err_set(err, E_USAGE, "no option is called %s; did you mean %s?", name, like);
+    return err_set(err, E_USAGE, "no option is called %s: see pilotfish help", name);
+}
+
+/* An option may stand in the table more than once, for commands whose values differ. */
+static int take_named(struct reading *r, const char *name, const char *value)
+{
+    bool found = false;
+    int rc = OK;
+    for (size_t i = 0; i < n_options && rc == OK; i++) {
+        const struct option *p = &option_table[i];
+        if (is_of_the_line(p) || strcmp(p->name, name)) continue;
+        found = true;
+        rc = offer(r->take, r->arg, p, value, FROM_FILE, r->err);
+    }
+    return found ? rc : unknown_name(name, r->err);
+}
+
+static int on_pair(void *arg, const char *section, const char *name, const char *value)
+{
+    struct reading *r = arg;
+    if (r->bad_line) return 0;
+    int rc = *section ? err_set(r->err, E_USAGE, "[%s]: there are no sections", section) : take_named(r, name, value);
+    if (rc != OK) r->bad_line = r->line;
+    return rc == OK;
+}
+
+static int fill_from_file(const char *path, config_take *take, void *arg, struct err *err)
+{
+    struct reading r = {.f = fopen(path, "r"), .take = take, .arg = arg, .err = err};
+    if (!r.f) return err_set(err, E_USAGE, "--config %s: %s", path, strerror(errno));
+    int line = ini_parse_stream(read_line, &r, on_pair, &r);
+    bool unread = ferror(r.f);
+    fclose(r.f);
+    if (unread) return err_set(err, E_USAGE, "--config %s: cannot be read", path);
+    if (line < 0) return err_set(err, E_FAIL, "--config %s: out of memory", path);
+    if (line > 0 && (!r.bad_line || line < r.bad_line)) {
+        r.bad_line = line;
+        err_set(err, E_USAGE, "not NAME = VALUE");
+    }
+    return r.bad_line ? err_wrap(err, "%s:%d", path, r.bad_line) : OK;
+}
+
+int config_fill(const char *path, config_take *take, void *arg, struct err *err)
+{
+    int rc = fill_from_environment(take, arg, err);
+    return rc == OK && path ? fill_from_file(path, take, arg, err) : rc;
+}
+
+/* ---- what came of it ---- */
+
+static void put_word(FILE *to, const char *words, unsigned i)
+{
+    for (; i > 0; i--) words = strchr(words, '|') + 1;
+    fprintf(to, "%.*s", (int)strcspn(words, "|"), words);
+}
+
+static void put_list(FILE *to, const struct numbers *l)
+{
+    for (int i = 0; i < l->n; i++) fprintf(to, i ? ",%d" : "%d", l->list[i]);
+}
+
+static void put_value(FILE *to, const struct parsed *p, const struct option *option)
+{
+    const char *at = (const char *)p + option->offset;
+    switch (option->kind) {
+    case OPTION_FLAG: fputs(*(const bool *)at ? "yes" : "no", to); break;
+    case OPTION_TEXT: fputs(*(const char *const *)at, to); break;
+    case OPTION_COUNT: fprintf(to, "%d", *(const int *)at); break;
+    case OPTION_NUMBER: fprintf(to, "%g", (double)*(const float *)at); break;
+    case OPTION_LIST: put_list(to, (const struct numbers *)at); break;
+    case OPTION_CHOICE: put_word(to, option->value, *(const unsigned *)at); break;
+    case OPTION_SWITCH: put_word(to, option->value, *(const bool *)at); break;
+    case OPTION_STOP:
+    case OPTION_HELP: break;
+    }
+}
+
+static void put_origin(FILE *to, const struct option *option, enum value_origin origin, const char *path)
+{
+    char name[VARIABLE_ROOM];
+    switch (origin) {
+    case FROM_DEFAULT: fputs(" ; default\n", to); break;
+    case FROM_FILE: fprintf(to, " ; %s\n", path); break;
+    case FROM_ENVIRONMENT: variable_of(option, name), fprintf(to, " ; %s\n", name); break;
+    case FROM_LINE: fputs(" ; command line\n", to); break;
+    }
+}
+
+static void put_option(FILE *to, const struct parsed *p, size_t i, const char *path)
+{
+    const struct option *option = &option_table[i];
+    if (option->kind == OPTION_STOP) {
+        for (int k = 0; k < p->o.n_stops; k++) {
+            fprintf(to, "%s = %s", option->name, p->o.stops[k]);
+            put_origin(to, option, p->origin[i], path);
+        }
+        return;
+    }
+    if (option->kind == OPTION_TEXT && !*(const char *const *)((const char *)p + option->offset)) {
+        fprintf(to, "; %s is not given\n", option->name);
+        return;
+    }
+    fprintf(to, "%s%s = ", p->origin[i] == FROM_DEFAULT ? "; " : "", option->name); /* read again, it stays one */
+    put_value(to, p, option);
+    put_origin(to, option, p->origin[i], path);
+}
+
+char *config_text(const struct parsed *p, const char *path)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *to = open_memstream(&text, &n);
+    if (!to) return NULL;
+    for (size_t i = 0; i < n_options; i++) {
+        bool again = i > 0 && !strcmp(option_table[i].name, option_table[i - 1].name);
+        if (!is_of_the_line(&option_table[i]) && !again) put_option(to, p, i, path);
+    }
+    if (fclose(to) == 0) return text;
+    free(text);
+    return NULL;
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Options from a file, the environment and the command line: which counts, where it is from, and what is wrong in a file.
+#   config.sh PILOTFISH TINY SCRIPTS
+set -u
+pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+. "$(dirname "$0")/lib/cli.bash"
+"$tiny" big.gguf && "$tiny" little.gguf --left-out 2 || wrong "no toy models"
+
+# shows LINE ARGUMENT...: config --show has the line.
+shows() {
+    run config --show "${@:2}"
+    [ "$rc" = 0 ] || wrong "config --show ${*:2}: exit $rc"
+    grep -qxF -- "$1" out || wrong "config --show ${*:2}: no line '$1'"
+}
+
+# --- which counts ---------------------------------------------------------------------------------------------------------
+
+cat > all.ini << 'END'
+# A comment, and an empty line.
+
+big = big.gguf
+little = little.gguf ; and one behind a value
+n-predict = 12
+guard = off
+raw = yes
+ignore-eos = no
+top-p = 0.5
+stop = one
+stop = two
+END
+shows "; n-predict = 0 ; default"
+shows "; big is not given"
+shows "n-predict = 12 ; all.ini" --config all.ini
+shows "n-predict = 12 ; all.ini" --config=all.ini
+shows "little = little.gguf ; all.ini" --config all.ini
+shows "; draft = little ; default" --config all.ini
+shows "guard = off ; all.ini" --config all.ini
+shows "raw = yes ; all.ini" --config all.ini
+shows "; ignore-eos = no ; default" --config all.ini
+shows "stop = two ; all.ini" --config all.ini
+shows "n-predict = 7 ; command line" --config all.ini -n 7
+PILOTFISH_N_PREDICT=9 PILOTFISH_GUARD=on shows "n-predict = 9 ; PILOTFISH_N_PREDICT" --config all.ini
+PILOTFISH_N_PREDICT=9 shows "n-predict = 7 ; command line" --config all.ini -n 7
+PILOTFISH_CONFIG=all.ini shows "n-predict = 12 ; all.ini"
+shows "stop = three ; command line" --config all.ini --stop three
+[ "$(grep -c '^stop' out)" = 1 ] || wrong "the file's stops are added to the line's"
+shows "draft = ngram ; command line" --config all.ini --draft ngram # and the file's little model is no reason to refuse it
+shows "; little is not given" --config all.ini --draft ngram
+run config --show --config all.ini --tp 2
+cp out shown.ini
+shows "tp = 2 ; shown.ini" --config shown.ini # what is shown is such a file
+
+# --- it is what runs ------------------------------------------------------------------------------------------------------
+
+sed -i '/^stop/d' all.ini
+does . generate --big big.gguf --little little.gguf --guard off --raw -n 12 hello
+cp out plain
+does . generate --config all.ini hello
+cmp -s out plain || wrong "a file's options are not those of the line"
+PILOTFISH_CONFIG=all.ini over 3 does . generate hello
+cmp -s out plain || wrong "the ranks do not see the file's options"
+refuses 2 "--top-p belongs to sampling" generate --config all.ini --top-p 0.5 hello
+echo "prompt = not this" >> all.ini
+does . generate --config all.ini hello
+cmp -s out plain || wrong "a prompt on the line does not replace the file's"
+
+# --- what is wrong --------------------------------------------------------------------------------------------------------
+
+# bad TEXT PATTERN: the file is refused, with the number of its line.
+bad() {
+    printf '%b' "$1" > bad.ini
+    refuses 2 "$2" generate --config bad.ini hello
+}
+bad 'big = x\nlitle = y\n' 'bad.ini:2: no option is called litle; did you mean little?'
+bad 'frobnicate = y\n' 'bad.ini:1: no option is called frobnicate'
+bad '\n\nn-predict = many\n' 'bad.ini:3: --n-predict many: not a whole number'
+bad 'raw = perhaps\n' 'bad.ini:1: raw perhaps: must be yes or no'
+bad 'big = x\nbig = y\n' 'bad.ini:2: --big is given twice'
+bad 'big = x\njust words\n' 'bad.ini:2: not NAME = VALUE'
+bad '[generate]\nbig = x\n' 'bad.ini:2: \[generate\]: there are no sections'
+bad 'config = other.ini\n' 'bad.ini:1: no option is called config'
+bad "big = $(printf '%0300d' 1)\n" 'bad.ini:1: longer than'
+printf 'big = a\0b\n' > bad.ini
+refuses 2 "bad.ini:1: " generate --config bad.ini hello
+refuses 2 "gone.ini: No such file" generate --config gone.ini hello
+refuses 2 "cannot be read" generate --config . hello
+PILOTFISH_CTX=1 refuses 2 "PILOTFISH_CTX: --ctx 1: must be from" generate --big big.gguf hello
+refuses 2 "config what: pilotfish config --show" config
+refuses 2 "did you mean --show" config --sow
+verdict
