@@ -157,7 +157,7 @@ static int first_rank(struct program *p, struct err *err)
     if (rc != OK) return rc;
     rc = lay_out(p, world.size, err);
     if (rc == OK && !(p->office = office_open(p->config.layout.n_peers))) rc = err_set(err, E_FAIL, "out of memory");
-    if (rc == OK) rc = pump_run(pump, p->office, &p->config.layout, err);
+    if (rc == OK) rc = pump_run(pump, p->office, &(struct terms){p->config.layout, p->config.requantize}, err);
     if (rc == OK) rc = command(p, err);
     if (rc != OK) {
         complain(err);
@@ -180,27 +180,39 @@ static int first_rank(struct program *p, struct err *err)
 static int other_rank(struct program *p, struct err *err)
 {
     struct mpi_world world;
-    void *comm = NULL;
+    struct terms terms;
+    void *comm;
     int rc = mpi_start(&world, err);
     if (rc != OK) return complain(err);
-    if (lay_out(p, world.size, err) == OK) {
-        rc = mpi_split(&p->config.layout, layout_peer(&p->config.layout, world.rank), &comm, err);
-        if (rc == OK) rc = cluster_run_rank(&p->config, world.rank, comm, err);
-        if (rc == E_PEER) {
-            complain(err);
-            mpi_abort(rc);
-        }
+    rc = mpi_join(&terms, &comm, err);
+    if (rc == OK && terms.layout.n_ranks) {
+        p->config.layout = terms.layout;
+        p->config.requantize = terms.requantize;
+        rc = cluster_run_rank(&p->config, world.rank, comm, err);
+    }
+    if (rc == E_PEER) {
+        complain(err);
+        mpi_abort(rc);
     }
     mpi_finish();
     return OK;
+}
+
+/* A rank that knows its model and nothing else: rank 0's command line says what the job is. */
+static int check_is_worker(const struct program *p, struct err *err)
+{
+    if (p->launched && p->rank > 0) return OK;
+    return err_set(err, E_USAGE,
+                   "worker computes for a coordinator on rank 0: scripts/mpirun -n 1 pilotfish generate ... : -n 1 "
+                   "pilotfish worker --model FILE");
 }
 
 static int run_over_workers(struct program *p, struct err *err)
 {
     int rc = pick_kernels(p, err);
     if (rc != OK) return p->rank ? rc : complain(err);
-    p->config.big = p->o.big;
-    p->config.little = p->o.little;
+    p->config.big = p->o.role == ROLE_DRAFTER ? NULL : p->o.big;
+    p->config.little = p->o.role == ROLE_VERIFIER ? NULL : p->o.little;
     p->config.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
@@ -239,10 +251,17 @@ static int doctor(struct program *p, const struct mpi_world *world, struct err *
 static int run_doctor(struct program *p, struct err *err)
 {
     struct mpi_world world;
+    struct terms none;
+    void *comm;
     if (!p->launched) return doctor(p, NULL, err);
     int rc = mpi_start(&world, err);
     if (rc != OK) return rc;
     if (world.rank == 0) rc = doctor(p, &world, err);
+    struct err ignored; /* others may be workers, who wait for terms */
+    if (world.rank == 0)
+        mpi_lead(NULL, &ignored);
+    else
+        mpi_join(&none, &comm, &ignored);
     mpi_finish();
     return rc;
 }
@@ -313,7 +332,8 @@ int main(int argc, char **argv)
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);
-    if (rc == OK && worker_command_of(p.o.command)) {
+    if (rc == OK && p.o.command == CMD_WORKER) rc = check_is_worker(&p, &err);
+    if (rc == OK && (p.o.command == CMD_WORKER || worker_command_of(p.o.command))) {
         rc = run_over_workers(&p, &err);
     } else {
         /* The other commands are one process's work: of several ranks the first does it. */

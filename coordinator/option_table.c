@@ -19,7 +19,8 @@ enum {
     INS = BIT(CMD_INSPECT),
     DOC = BIT(CMD_DOCTOR),
     CONFIG = BIT(CMD_CONFIG),
-    WORK = TEXT | STEP | KERNELS | PPL | TOK | INS | DOC,
+    WORKER = BIT(CMD_WORKER),
+    WORK = TEXT | WORKER | STEP | KERNELS | PPL | TOK | INS | DOC,
     ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
     LONGEST_CONTEXT = 1 << 20
 };
@@ -82,7 +83,7 @@ const struct option option_table[] = {
      "also the N best ids of each position (-o jsonl)"},
     {"ctx", NULL, TEXT | DOC, OPTION_COUNT, AT(o.ctx), "N", 2, LONGEST_CONTEXT,
      "tokens that a sequence may have, prompt included (4096)"},
-    {"threads", NULL, TEXT | STEP | KERNELS | PPL | DOC, OPTION_COUNT, AT(o.threads), "N", 1, 1024,
+    {"threads", NULL, TEXT | WORKER | STEP | KERNELS | PPL | DOC, OPTION_COUNT, AT(o.threads), "N", 1, 1024,
      "threads of each worker (the cores it may use)"},
     {"tp", NULL, TEXT | PPL | DOC, OPTION_COUNT, AT(o.tp), "N", 1, MAX_PEERS - 2,
      "shards that compute each layer together (1)"},
@@ -108,6 +109,9 @@ const struct option option_table[] = {
     {"min-bleu", NULL, CMP, OPTION_NUMBER, AT(o.min_bleu), "B", 0, 100, "exit 6 if BLEU is lower"},
     {"min-rouge", NULL, CMP, OPTION_NUMBER, AT(o.min_rouge), "R", 0, 1, "exit 6 if ROUGE-L is lower"},
     {"model", NULL, TOK, OPTION_TEXT, AT(o.model), "FILE", 0, 0, "the model whose vocabulary it is (GGUF)"},
+    {"model", "-m", WORKER, OPTION_TEXT, AT(o.model), "FILE", 0, 0, "the model that this rank reads (GGUF)"},
+    {"role", NULL, WORKER, OPTION_CHOICE, AT(o.role), "any|drafter|verifier", 0, 0,
+     "what this rank must be: another place in the layout is an\nerror (any)"},
     {"no-special", NULL, TOK, OPTION_FLAG, AT(o.no_special), NULL, 0, 0,
      "text like <|im_start|> is text, not one token;\nwith --detokenize: control tokens are left out"},
     {"detokenize", NULL, TOK, OPTION_FLAG, AT(o.detokenize), NULL, 0, 0, "ids in, text out"},
@@ -145,6 +149,11 @@ static const char chat_more[] =
 static const char config_more[] =
     "Any option of any command may follow. In a file: NAME = VALUE, a flag is yes or no, # and ; begin comments.\n";
 
+static const char worker_more[] =
+    "Ranks are the coordinator, the drafter where a little model drafts, then the shards of the big model:\n"
+    "  scripts/mpirun -n 1 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\" : \\\n"
+    "    -n 1 pilotfish worker --role drafter --model L.gguf : -n 2 pilotfish worker --role verifier --model B.gguf\n";
+
 const struct command_text command_texts[N_COMMANDS] = {
     [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.", NULL, "COMMAND"},
     [CMD_VERSION] = {"version", "", "Prints the version. Which MPI: pilotfish doctor.", NULL, NULL},
@@ -178,4 +187,7 @@ const struct command_text command_texts[N_COMMANDS] = {
     [CMD_CONFIG] = {"config", " --show [--config FILE] [OPTION...]",
                     "What options come to: from a file, the environment, the command line; as such a file.",
                     config_more, NULL},
+    [CMD_WORKER] = {"worker", " --model FILE [--role drafter|verifier]",
+                    "A rank that computes for the coordinator on rank 0, and knows nothing but its own model.",
+                    worker_more, NULL},
 };

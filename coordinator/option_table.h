@@ -55,6 +55,6 @@ struct command_text {
 extern const struct option option_table[];
 extern const size_t n_options;
 extern const struct command_text command_texts[]; /* by enum command */
-enum { N_COMMANDS = CMD_CONFIG + 1 };
+enum { N_COMMANDS = CMD_WORKER + 1 };
 
 #endif

@@ -456,6 +456,10 @@ static int finish(struct parser *r, struct err *err)
         o->text = r->positional;
         o->ctx = o->window; /* a slot holds no more */
         break;
+    case CMD_WORKER:
+        if (!o->model) return err_set(err, E_USAGE, "worker needs a model: --model FILE.gguf");
+        o->big = o->little = o->model;
+        break;
     case CMD_CONFIG:
         if (!r->p.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
         if ((rc = finish_drafter(r, err)) != OK || (rc = finish_accept(r, err)) != OK) return rc;

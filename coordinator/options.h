@@ -26,7 +26,8 @@ enum command {
     CMD_TOKENIZE,
     CMD_INSPECT,
     CMD_DOCTOR,
-    CMD_CONFIG
+    CMD_CONFIG,
+    CMD_WORKER
 };
 enum output { OUT_TEXT, OUT_JSONL }; /* inspect: OUT_JSONL is -o json */
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
@@ -40,6 +41,7 @@ struct numbers {
 /* exact: big's greedy text. sample: a sample of big. bild: what big finds likely enough (2302.07863), lossy. */
 enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD };
 enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
+enum role { ROLE_ANY, ROLE_DRAFTER, ROLE_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
 
 struct options { /* strings are borrowed from argv and the environment, or are among `owned` */
@@ -90,6 +92,8 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     /* tokenize, inspect, eval perplexity */
     const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */
     bool no_special, detokenize;
+
+    enum role role; /* worker; its --model is big, little or both, as the role says */
 
     char *settings; /* config --show: owns; what to print */
     char **owned;   /* owns; NULL behind the last */

@@ -131,14 +131,47 @@ void mpi_abort(int code)
     _exit(code);
 }
 
-int mpi_split(const struct layout *l, int self, void **comm, struct err *err)
+/* The terms as MPI carries them. */
+enum { TERM_RANKS, TERM_TP, TERM_PP, TERM_DRAFTER, TERM_REQUANTIZE, N_TERMS };
+
+static int split(const struct layout *l, int self, struct err *err)
 {
     bool shard = self >= PEER_VERIFIER;
     int color = shard ? layout_stage(l, self) : MPI_UNDEFINED;
     int code = MPI_Comm_split(MPI_COMM_WORLD, color, shard ? layout_shard(l, self) : 0, &world.stage);
-    if (code != MPI_SUCCESS) return mpi_failed(code, "splitting the ranks into stages", err);
-    *comm = shard ? &world.stage : NULL;
-    return OK;
+    return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks into stages", err);
+}
+
+int mpi_lead(const struct terms *t, struct err *err)
+{
+    int said[N_TERMS] = {0};
+    if (t) {
+        said[TERM_RANKS] = t->layout.n_ranks;
+        said[TERM_TP] = t->layout.tp;
+        said[TERM_PP] = t->layout.pp;
+        said[TERM_DRAFTER] = (int)t->layout.drafter;
+        said[TERM_REQUANTIZE] = t->requantize;
+    }
+    int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "telling the ranks what they are", err);
+    return t ? split(&t->layout, PEER_COORDINATOR, err) : OK;
+}
+
+int mpi_join(struct terms *t, void **comm, struct err *err)
+{
+    int said[N_TERMS] = {0}, rank = 0;
+    *t = (struct terms){0};
+    *comm = NULL;
+    int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
+    if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "hearing what this rank is", err);
+    if (said[TERM_RANKS] == 0) return OK;
+    int rc =
+        layout_make(&t->layout, said[TERM_RANKS], said[TERM_TP], said[TERM_PP], (enum drafter)said[TERM_DRAFTER], err);
+    t->requantize = said[TERM_REQUANTIZE];
+    if (rc == OK) rc = split(&t->layout, layout_peer(&t->layout, rank), err);
+    if (rc == OK && world.stage != MPI_COMM_NULL) *comm = &world.stage;
+    return rc;
 }
 
 /* ---- letters ---- */

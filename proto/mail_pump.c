@@ -25,7 +25,7 @@ struct pump {
     enum pump_state state;
     bool called; /* a letter wants out */
     struct mpi_world world;
-    struct layout layout;
+    struct terms terms;
     struct office *office;
     struct mailbox *inside; /* the gate's: letters to peers of other ranks. NULL: nothing to carry */
     int rc;
@@ -125,10 +125,9 @@ static int carry(struct pump *p, struct mailbox *outside)
 
 static int carry_all(struct pump *p)
 {
-    void *none;
-    int rc = mpi_split(&p->layout, PEER_COORDINATOR, &none, &p->err);
+    int rc = mpi_lead(&p->terms, &p->err);
     if (rc != OK) return rc;
-    struct mailbox *outside = mail_mpi_open(&p->layout, PEER_COORDINATOR);
+    struct mailbox *outside = mail_mpi_open(&p->terms.layout, PEER_COORDINATOR);
     if (!outside) return err_set(&p->err, E_FAIL, "out of memory");
     rc = carry(p, outside);
     if (rc == OK) mailbox_close(outside); /* else MPI may still use what it owns */
@@ -155,7 +154,11 @@ static void *pump_main(void *arg)
     p->rc = mpi_start(&p->world, &p->err);
     bool started = p->rc == OK;
     pump_set(p, READY);
-    if (pump_await(p, READY) == CARRYING && p->inside) p->rc = carry_all(p);
+    if (pump_await(p, READY) == CARRYING) {
+        if (p->inside) p->rc = carry_all(p);
+    } else if (started) {
+        p->rc = mpi_lead(NULL, &p->err);
+    }
     if (started && p->rc != OK) tell_failure(p);
     pump_await(p, CARRYING);
     if (p->rc == OK) mpi_finish();
@@ -185,11 +188,12 @@ int pump_open(struct pump **out, struct mpi_world *w, struct err *err)
     return OK;
 }
 
-int pump_run(struct pump *p, struct office *o, const struct layout *l, struct err *err)
+int pump_run(struct pump *p, struct office *o, const struct terms *t, struct err *err)
 {
+    const struct layout *l = &t->layout;
     const int gate = PEER_VERIFIER; /* lives on another rank, if any does: nobody here reads its queue */
     p->office = o;
-    p->layout = *l;
+    p->terms = *t;
     if (l->n_ranks > 1) {
         p->inside = mail_local_open(o, gate, pump_call, p);
         if (!p->inside) return err_set(err, E_FAIL, "out of memory");

@@ -97,9 +97,17 @@ void mpi_finish(void);
 /* Ends every rank now (MPI_Abort): the way out when a peer is lost. Does not return. */
 void mpi_abort(int code) __attribute__((noreturn));
 
-/* A communicator of the shards of self's stage, in order of shard; NULL for a peer that is no shard. A collective: every
- * rank calls it once, after mpi_start (rank 0 does in pump_run). *comm is an MPI_Comm *, owned here until mpi_finish. */
-int mpi_split(const struct layout *l, int self, void **comm, struct err *err);
+/* What rank 0 decides for all, so that another rank needs nothing but its own model. */
+struct terms {
+    struct layout layout; /* n_ranks 0: there is no job */
+    bool requantize;      /* the little model (engine.h) */
+};
+
+/* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the pump does it): NULL sends the others
+ * home. The others join: they hear the terms, and *comm becomes a communicator of the shards of their stage, in order of
+ * shard (an MPI_Comm *, owned here until mpi_finish), or NULL where the rank is no shard. */
+int mpi_lead(const struct terms *t, struct err *err);
+int mpi_join(struct terms *t, void **comm, struct err *err);
 
 /* l is copied. Closing flushes what was posted, for at most 2 s. NULL: memory. */
 struct mailbox *mail_mpi_open(const struct layout *l, int self);
@@ -110,8 +118,8 @@ struct pump;
 /* Starts the thread, which calls mpi_start; returns when that is done, with *w set. */
 int pump_open(struct pump **out, struct mpi_world *w, struct err *err);
 /* From here on letters to peers of other ranks go through the pump; back-off from spinning to 200 us. */
-int pump_run(struct pump *p, struct office *o, const struct layout *l, struct err *err);
-/* Flushes what is queued, then MPI_Finalize on the pump's thread. An error that the pump met is returned here; it also
+int pump_run(struct pump *p, struct office *o, const struct terms *t, struct err *err);
+/* Sends the other ranks home if pump_run never was; flushes what is queued, then MPI_Finalize on the pump's thread. An error that the pump met is returned here; it also
  * reaches the coordinator as a Fail letter from the pump, so nothing waits for ever. After an error nothing is flushed or
  * finalized (a lost peer would never answer): what is left is mpi_abort. */
 int pump_close(struct pump *p, struct err *err);

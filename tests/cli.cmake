@@ -6,6 +6,9 @@ pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
 add_test(NAME cli COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
 add_test(NAME config COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/config.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
+add_test(NAME programs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/programs.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(programs PROPERTIES TIMEOUT 300)
 add_test(NAME mpirun_script COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/mpirun.sh ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(mpirun_script PROPERTIES TIMEOUT 60)
 add_test(NAME bad_input COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bad_input.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>

@@ -95,7 +95,7 @@ static int lead(struct pump *pump)
 {
     struct err err = {0};
     launch.office = office_open(launch.layout.n_peers);
-    if (!launch.office || pump_run(pump, launch.office, &launch.layout, &err) != OK) {
+    if (!launch.office || pump_run(pump, launch.office, &(struct terms){.layout = launch.layout}, &err) != OK) {
         fprintf(stderr, "%s\n", err.text);
         mpi_abort(1);
     }
@@ -122,8 +122,9 @@ static int wrong_drafter(struct launch *l)
 static int follow(int rank)
 {
     struct err err = {0};
+    struct terms terms;
     void *comm;
-    int rc = mpi_split(&launch.layout, layout_peer(&launch.layout, rank), &comm, &err);
+    int rc = mpi_join(&terms, &comm, &err);
     bool drafts = layout_peer(&launch.layout, rank) == PEER_DRAFTER;
     if (drafts) grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
     for (int i = 0; i < launch.n_cells && rc == OK; i++) {

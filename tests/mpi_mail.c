@@ -116,9 +116,10 @@ static int run_shard(void)
     struct err err;
     void *comm = NULL;
     int rc = mpi_start(&w, &err);
-    if (rc == OK) rc = layout_make(&l, w.size, 2, 1, DRAFTER_NONE, &err);
+    struct terms terms = {0};
+    if (rc == OK) rc = mpi_join(&terms, &comm, &err);
+    l = terms.layout;
     int self = rc == OK ? layout_peer(&l, w.rank) : -1;
-    if (rc == OK) rc = mpi_split(&l, self, &comm, &err);
     if (rc != OK) {
         fprintf(stderr, "a shard does not start: %s\n", err.text);
         mpi_abort(rc);
@@ -155,7 +156,7 @@ static int run_coordinator(void)
     int rc = pump_open(&p, &w, &err);
     if (rc == OK) rc = layout_make(&l, w.size, 2, 1, DRAFTER_NONE, &err);
     struct office *o = rc == OK ? office_open(l.n_peers) : NULL;
-    if (rc == OK) rc = pump_run(p, o, &l, &err);
+    if (rc == OK) rc = pump_run(p, o, &(struct terms){.layout = l}, &err);
     if (rc != OK) {
         fprintf(stderr, "the pump does not start: %s\n", err.text);
         mpi_abort(rc);

@@ -66,6 +66,9 @@ grep -q '^-q --bind-to none --oversubscribe ' args ||
 grep -q ' -n 10000 ./pilotfish generate -n 2$' args || wrong "the arguments are not passed on: $(cat args)"
 launch true -n 1 ./pilotfish generate -n 10000
 grep -q oversubscribe args && wrong "a number behind the program is not the ranks'"
+launch true -n 1 ./pilotfish generate : -n 9999 ./pilotfish worker : -n 1 ./pilotfish worker
+{ grep -q oversubscribe args && [ "$(grep -o -- '-x PILOTFISH_TTY' args | wc -l)" = 3 ] &&
+    grep -q ' generate : .* -n 9999 ./pilotfish worker : .* -n 1 ./pilotfish worker$' args; } || wrong "several programs: $(cat args)"
 launch true --host a,b -n 10000 ./pilotfish
 grep -q oversubscribe args && wrong "other hosts' slots are not ours to judge"
 grep -q '^PILOTFISH_TTY=0$' environment || wrong "a file is no terminal"

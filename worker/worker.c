@@ -142,13 +142,26 @@ static void tell_failure(struct worker *w, const struct err *cause)
         quit = mail.tag == TAG_QUIT; /* whatever else comes, sense or not, is of no use any more */
 }
 
+static int no_model(const struct worker *w, struct err *err)
+{
+    return err_set(
+        err, E_USAGE,
+        "rank %d is a %s here, but has no model for that: ranks are the coordinator, the drafter where a little "
+        "model drafts, then the verifiers",
+        layout_rank(&w->config->layout, w->config->peer), is_verifier(w) ? "verifier" : "drafter");
+}
+
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err)
 {
     struct worker w = {.config = config, .mailbox = mailbox};
     int rc = wire_arena_init(&w.in, JOB_ARENA, err);
     if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
     if (rc != OK) goto out;
-    if (config->path) rc = open_engine(&w, err);
+    bool without = config->peer == PEER_DRAFTER && config->layout.drafter == DRAFTER_NGRAM;
+    if (config->path)
+        rc = open_engine(&w, err);
+    else if (!without)
+        rc = no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);
     if (rc == OK && !w.quit) rc = serve(&w, err);
     if (rc != OK && !w.quit) tell_failure(&w, err);

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Ranks: 2 to 4. Several programs in one launch: the coordinator with the prompt and the configuration, and workers who know
+# nothing but their own model.
+#   programs.sh PILOTFISH TINY SCRIPTS
+set -u
+pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+. "$(dirname "$0")/lib/cli.bash"
+"$tiny" big.gguf && "$tiny" little.gguf --left-out 2 && "$tiny" other.gguf --seed 2 || wrong "no toy models"
+"$pilotfish" generate --big big.gguf --raw -n 40 hello > alone 2> err
+
+# launch CODE PATTERN ARGUMENT...: the whole launch; the pattern is in what it says.
+launch() {
+    n_checks=$((n_checks + 1))
+    timeout 60 "$mpirun" "${@:3}" > out 2> err < /dev/null
+    rc=$?
+    [ "$rc" = "$1" ] || wrong "${*:3}: exit $rc, not $1"
+    cat out err | grep -aq -- "$2" || wrong "${*:3}: does not say '$2'"
+    [ "$1" = 0 ] || [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "${*:3}: not one line"
+}
+
+# writes ARGUMENT...: the launch gives the text of big alone.
+writes() {
+    launch 0 "a verify" "$@"
+    cmp -s out alone || wrong "$*: another text than big alone"
+}
+
+big=("$pilotfish" worker --role verifier --model big.gguf) little=("$pilotfish" worker --role drafter --model little.gguf)
+printf 'raw = yes\nn-predict = 40\nguard = off\nprompt = hello\n' > own.ini
+own=("$pilotfish" generate --config own.ini --big big.gguf)
+
+writes -n 1 "${own[@]}" --little little.gguf --tp 2 : -n 1 "${little[@]}" : -n 2 "${big[@]}" --threads 1
+writes -n 1 "${own[@]}" --draft ngram --pp 2 : -n 1 "${big[@]}" --threads 2 : -n 1 "${big[@]}" --threads 1
+writes -n 1 "${own[@]}" --little little.gguf : -n 2 "$pilotfish" worker --model big.gguf
+launch 2 "rank 1 is a drafter here" -n 1 "${own[@]}" --little little.gguf : -n 1 "${big[@]}" : -n 1 "${little[@]}"
+launch 4 "3 ranks, but --tp 1 --pp 1 takes 2" -n 1 "${own[@]}" : -n 2 "${big[@]}"
+launch 3 "gone.gguf: cannot be opened" -n 1 "${own[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
+launch 3 "are different models" -n 1 "${own[@]}" --tp 2 : -n 1 "${big[@]}" : -n 1 "$pilotfish" worker --model other.gguf
+launch 2 "worker computes for a coordinator on rank 0" -n 2 "${big[@]}"
+launch 0 "ranks  *2" -n 1 "$pilotfish" doctor : -n 1 "${big[@]}"
+refuses 2 "worker computes for a coordinator on rank 0" worker --model big.gguf
+refuses 2 "worker needs a model" worker
+verdict
