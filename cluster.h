@@ -11,9 +11,8 @@
 #include "proto/mailbox.h"
 
 struct cluster_config { /* borrowed until cluster_join */
-    struct layout layout;
-    const char *big, *little;
-    bool requantize; /* the little model, to fewer bits a weight (engine.h) */
+    struct terms terms;
+    const char *big, *little; /* NULL: not here */
     const struct kernels *kernels;
     int n_threads; /* of each worker; 0: the cores that this process may use */
     /* Tests: a drafter of their own in place of worker_run. */

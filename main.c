@@ -89,7 +89,7 @@ static worker_command *worker_command_of(enum command command)
 /* Over an office that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
-    struct host host = {p->config.layout, p->office, start_workers, p};
+    struct host host = {p->config.terms.layout, p->office, start_workers, p};
     int rc = worker_command_of(p->o.command)(&p->o, &host, err);
     cluster_join(p->cluster);
     return check_written(rc, err);
@@ -97,9 +97,9 @@ static int command(struct program *p, struct err *err)
 
 static int alone(struct program *p, struct err *err)
 {
-    int rc = layout_make(&p->config.layout, 1, p->o.tp, p->o.pp, p->o.drafter, err);
+    int rc = layout_make(&p->config.terms.layout, 1, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
-    p->office = office_open(p->config.layout.n_peers);
+    p->office = office_open(p->config.terms.layout.n_peers);
     if (!p->office) return err_set(err, E_FAIL, "out of memory");
     rc = command(p, err);
     office_close(p->office);
@@ -126,8 +126,8 @@ static void append_word(char *line, size_t size, const char *word)
 static int lay_out(struct program *p, int n_ranks, struct err *err)
 {
     const struct options *o = &p->o;
-    int rc = layout_make(&p->config.layout, n_ranks, o->tp, o->pp, o->drafter, err);
-    if (rc != E_LAYOUT || layout_make(&p->config.layout, 1, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
+    int rc = layout_make(&p->config.terms.layout, n_ranks, o->tp, o->pp, o->drafter, err);
+    if (rc != E_LAYOUT || layout_make(&p->config.terms.layout, 1, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
         return rc;
     char line[600] = "";
     int right = 1 + (o->drafter == DRAFTER_LITTLE) + o->tp * o->pp;
@@ -156,8 +156,9 @@ static int first_rank(struct program *p, struct err *err)
     int rc = pump_open(&pump, &world, err);
     if (rc != OK) return rc;
     rc = lay_out(p, world.size, err);
-    if (rc == OK && !(p->office = office_open(p->config.layout.n_peers))) rc = err_set(err, E_FAIL, "out of memory");
-    if (rc == OK) rc = pump_run(pump, p->office, &(struct terms){p->config.layout, p->config.requantize}, err);
+    if (rc == OK && !(p->office = office_open(p->config.terms.layout.n_peers)))
+        rc = err_set(err, E_FAIL, "out of memory");
+    if (rc == OK) rc = pump_run(pump, p->office, &p->config.terms, err);
     if (rc == OK) rc = command(p, err);
     if (rc != OK) {
         complain(err);
@@ -180,16 +181,11 @@ static int first_rank(struct program *p, struct err *err)
 static int other_rank(struct program *p, struct err *err)
 {
     struct mpi_world world;
-    struct terms terms;
     void *comm;
     int rc = mpi_start(&world, err);
     if (rc != OK) return complain(err);
-    rc = mpi_join(&terms, &comm, err);
-    if (rc == OK && terms.layout.n_ranks) {
-        p->config.layout = terms.layout;
-        p->config.requantize = terms.requantize;
-        rc = cluster_run_rank(&p->config, world.rank, comm, err);
-    }
+    rc = mpi_join(&p->config.terms, &comm, err);
+    if (rc == OK && p->config.terms.layout.n_ranks) rc = cluster_run_rank(&p->config, world.rank, comm, err);
     if (rc == E_PEER) {
         complain(err);
         mpi_abort(rc);
@@ -209,11 +205,14 @@ static int check_is_worker(const struct program *p, struct err *err)
 
 static int run_over_workers(struct program *p, struct err *err)
 {
-    int rc = pick_kernels(p, err);
+    int rc = p->launched ? OK : options_need_models(&p->o, err); /* ranks may have them */
+    if (rc == OK) rc = pick_kernels(p, err);
     if (rc != OK) return p->rank ? rc : complain(err);
     p->config.big = p->o.role == ROLE_DRAFTER ? NULL : p->o.big;
     p->config.little = p->o.role == ROLE_VERIFIER ? NULL : p->o.little;
-    p->config.requantize = p->o.little_quant == LITTLE_Q4;
+    p->config.terms.requantize = p->o.little_quant == LITTLE_Q4;
+    p->config.terms.tell_big = !p->o.big;
+    p->config.terms.tell_little = p->o.drafter == DRAFTER_LITTLE && !p->o.little;
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
     if (p->launched) return p->rank ? other_rank(p, err) : first_rank(p, err);

@@ -150,9 +150,12 @@ static const char config_more[] =
     "Any option of any command may follow. In a file: NAME = VALUE, a flag is yes or no, # and ; begin comments.\n";
 
 static const char worker_more[] =
-    "Ranks are the coordinator, the drafter where a little model drafts, then the shards of the big model:\n"
+    "Ranks are the coordinator, the drafter where a little model drafts, then the shards of big:\n"
     "  scripts/mpirun -n 1 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\" : \\\n"
-    "    -n 1 pilotfish worker --role drafter --model L.gguf : -n 2 pilotfish worker --role verifier --model B.gguf\n";
+    "      -n 1 pilotfish worker --role drafter --model L.gguf : \\\n"
+    "      -n 2 pilotfish worker --role verifier --model B.gguf\n"
+    "Rank 0 may do without model files (--draft little in place of --little): workers tell it their\n"
+    "vocabulary.\n";
 
 const struct command_text command_texts[N_COMMANDS] = {
     [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.", NULL, "COMMAND"},

@@ -366,9 +366,6 @@ static int finish_drafter(struct parser *r, struct err *err)
     if (draft_given && draft == DRAFTER_NGRAM && o->little) {
         return err_set(err, E_USAGE, "--draft ngram drafts without a model: leave --little out, or --draft");
     }
-    if (draft_given && draft == DRAFTER_LITTLE && !o->little) {
-        return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
-    }
     if (draft_given && draft != DRAFTER_NONE && r->p.no_draft) {
         return err_set(err, E_USAGE, "--draft and --no-draft: only one goes");
     }
@@ -434,7 +431,6 @@ static int finish(struct parser *r, struct err *err)
     case CMD_CHAT:
     case CMD_COMPARE:
     case CMD_BENCH_PAIR:
-        if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
         if ((o->command == CMD_COMPARE || o->command == CMD_BENCH_PAIR) && !o->prompts_file)
             return err_set(err, E_USAGE, "%s needs prompts: --prompts FILE.jsonl", command_name(r));
         if ((rc = finish_prompt(r, err)) != OK) return rc;
@@ -450,7 +446,6 @@ static int finish(struct parser *r, struct err *err)
                                o->contexts.list[i - 1]);
         break;
     case CMD_PERPLEXITY:
-        if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
         if (!r->positional)
             return err_set(err, E_USAGE, "eval perplexity needs a text: a file, or - for standard input");
         o->text = r->positional;
@@ -537,6 +532,14 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
     else
         options_free(&r.p.o);
     return rc;
+}
+
+int options_need_models(const struct options *o, struct err *err)
+{
+    if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_texts[o->command].name);
+    if (o->drafter == DRAFTER_LITTLE && !o->little)
+        return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
+    return OK;
 }
 
 void options_free(struct options *o)

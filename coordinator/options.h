@@ -101,6 +101,8 @@ struct options { /* strings are borrowed from argv and the environment, or are a
 
 /* E_USAGE with one line (what, where, the nearest name); o is then not set. */
 int options_parse(struct options *o, int argc, char **argv, struct err *err);
+/* E_USAGE unless the model files are named that a command needs whose workers are of this process. */
+int options_need_models(const struct options *o, struct err *err);
 void options_free(struct options *o);
 
 /* Prints the help of a command (NULL: all) to standard output: at most 100 columns. False: no such command. */

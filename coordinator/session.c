@@ -9,18 +9,36 @@
 
 enum { NGRAM_CTX_MOST = 16384 }; /* ids of one DraftAsk: its bound is 64 KiB */
 
+/* Models whose files are not here are with the workers, who have been told to send what they say of themselves. */
+static int hear_others(struct session *s, struct err *err)
+{
+    int n = 0;
+    if (!s->o.big) s->metadata[n++].peer = PEER_VERIFIER;
+    if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = PEER_DRAFTER;
+    return n ? metadata_hear(s->host->office, s->metadata, n, err) : OK;
+}
+
+static int open_model(struct session *s, const char *path, int peer, struct gguf *g, struct tokenizer **t,
+                      struct err *err)
+{
+    const struct metadata *m = &s->metadata[s->metadata[0].peer != peer];
+    char name[64];
+    snprintf(name, sizeof name, "the model of peer %d", peer);
+    int rc = path ? gguf_open(g, path, err) : gguf_parse(g, name, m->bytes, m->n, err);
+    return rc == OK ? tokenizer_open(t, g, err) : rc;
+}
+
 int session_open(struct session *s, const struct options *o, const struct host *host, struct err *err)
 {
     *s = (struct session){.o = *o, .host = host};
     if (s->o.seed < 0) s->o.seed = (int)(history_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
-    int rc = gguf_open(&s->big, o->big, err);
-    if (rc == OK) rc = tokenizer_open(&s->big_t, &s->big, err);
+    int rc = hear_others(s, err);
+    if (rc == OK) rc = open_model(s, o->big, PEER_VERIFIER, &s->big, &s->big_t, err);
     if (rc != OK) return rc;
     s->stops = (struct stops){s->o.stops, s->o.n_stops, s->big_t};
     s->n_ids = tokenizer_n_vocab(s->big_t);
     if (o->drafter != DRAFTER_LITTLE) return OK;
-    rc = gguf_open(&s->little, o->little, err);
-    if (rc == OK) rc = tokenizer_open(&s->little_t, &s->little, err);
+    rc = open_model(s, o->little, PEER_DRAFTER, &s->little, &s->little_t, err);
     if (rc == OK) rc = tokenizer_compatible(s->big_t, s->little_t, &s->n_ids, err);
     return rc == OK ? OK : err_wrap(err, "--little");
 }
@@ -115,4 +133,5 @@ void session_close(struct session *s, int rc, const struct err *why)
     tokenizer_close(s->big_t);
     gguf_close(&s->little);
     gguf_close(&s->big);
+    for (int i = 0; i < 2; i++) metadata_free(&s->metadata[i]);
 }

@@ -7,6 +7,7 @@
 #define COORDINATOR_SESSION_H
 
 #include "coordinator/job.h"
+#include "coordinator/metadata.h"
 #include "coordinator/options.h"
 #include "coordinator/prompts.h"
 #include "coordinator/stop.h"
@@ -23,7 +24,8 @@ struct host { /* where a command runs */
 struct session {
     struct options o; /* with a seed drawn */
     const struct host *host;
-    struct gguf big, little;
+    struct metadata metadata[2]; /* of the models that only workers have */
+    struct gguf big, little;     /* borrow from it */
     struct tokenizer *big_t, *little_t;
     int n_ids; /* known to both models */
     struct stops stops;

@@ -327,6 +327,7 @@ static int parse(struct gguf *g, struct err *err)
     uint64_t alignment = 0;
     int rc = read_header(&r, g);
     for (r.i_what = 0; rc == OK && r.i_what < g->n_kv; r.i_what++) rc = read_kv(&r, &g->kv[r.i_what]);
+    g->keys_end = (size_t)(r.at - r.base);
     if (rc == OK) rc = check_unique(&r, &g->kv->key, g->n_kv, sizeof *g->kv);
     r.what = "tensor";
     for (r.i_what = 0; rc == OK && r.i_what < g->n_tensors; r.i_what++) rc = read_tensor(&r, &g->tensors[r.i_what]);
@@ -377,6 +378,17 @@ int gguf_open(struct gguf *g, const char *path, struct err *err)
     int rc = gguf_open_file(g, path, err);
     if (rc == OK && (rc = gguf_add_parts(g, err)) != OK) gguf_close(g);
     return rc;
+}
+
+uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes)
+{
+    const uint64_t no_tensors = 0;
+    uint8_t *copy = malloc(g->keys_end);
+    if (!copy) return NULL;
+    memcpy(copy, g->base, g->keys_end);
+    memcpy(copy + 8, &no_tensors, sizeof no_tensors); /* see read_header */
+    *n_bytes = g->keys_end;
+    return copy;
 }
 
 size_t gguf_file_bytes(const struct gguf *g)

@@ -52,6 +52,7 @@ struct gguf {
     const char *path; /* owns: a copy */
     const uint8_t *base;
     size_t n_bytes;
+    size_t keys_end; /* of the bytes: what stands before is the head and the keys */
     bool mapped;
     uint32_t version;
     size_t n_kv, n_tensors;
@@ -68,6 +69,8 @@ int gguf_open(struct gguf *g, const char *path, struct err *err);
 /* The same for bytes in memory, which are borrowed until gguf_close; `name` is for messages. What fuzzing calls. */
 int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_bytes, struct err *err);
 void gguf_close(struct gguf *g); /* NULL and zeroed are fine */
+/* A file of this one's keys alone, without tensors, for gguf_parse elsewhere. The caller frees it; NULL: out of memory. */
+uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes);
 size_t gguf_file_bytes(const struct gguf *g); /* of all parts */
 
 /* Tells the kernel that the pages of a tensor are not needed any more (they are the file's, nothing is lost). */

@@ -99,8 +99,9 @@ void mpi_abort(int code) __attribute__((noreturn));
 
 /* What rank 0 decides for all, so that another rank needs nothing but its own model. */
 struct terms {
-    struct layout layout; /* n_ranks 0: there is no job */
-    bool requantize;      /* the little model (engine.h) */
+    struct layout layout;       /* n_ranks 0: there is no job */
+    bool requantize;            /* the little model (engine.h) */
+    bool tell_big, tell_little; /* rank 0 has no file: the first shard, the drafter sends the keys of its own (Vocab) */
 };
 
 /* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the pump does it): NULL sends the others

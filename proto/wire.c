@@ -205,6 +205,26 @@ static const char *ready_in(struct wire_arena *a, const void *from, struct messa
     return NULL;
 }
 
+static const void *vocab_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Vocab *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__vocab__init(pb);
+    pb->part = m->vocab.part;
+    pb->n_parts = m->vocab.n_parts;
+    pb->keys = (ProtobufCBinaryData){.len = m->vocab.n_bytes, .data = (uint8_t *)m->vocab.bytes};
+    return pb;
+}
+
+static const char *vocab_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Vocab *pb = from;
+    (void)a;
+    m->vocab =
+        (struct vocab_part){.part = pb->part, .n_parts = pb->n_parts, .bytes = pb->keys.data, .n_bytes = pb->keys.len};
+    return NULL;
+}
+
 static const void *open_out(struct wire_arena *a, const struct message *m)
 {
     const struct open_slot *o = &m->open;
@@ -549,10 +569,10 @@ static const char *pass_in(struct wire_arena *a, const void *from, struct messag
 /* ---- the tables ---- */
 
 const struct wire_tag wire_tags[N_TAGS] = {
-    [TAG_HELLO] = {"Hello", SHORT}, [TAG_WELCOME] = {"Welcome", SHORT},    [TAG_READY] = {"Ready", SHORT},
-    [TAG_OPEN] = {"Open", SHORT},   [TAG_VERIFY] = {"Verify", SHORT},      [TAG_VERDICT] = {"Verdict", SHORT},
-    [TAG_DRAFT] = {"Draft", SHORT}, [TAG_DRAFT_ASK] = {"DraftAsk", SHORT}, [TAG_PASS] = {"Pass", LONG},
-    [TAG_FAIL] = {"Fail", SHORT},   [TAG_QUIT] = {"Quit", SHORT},
+    [TAG_VOCAB] = {"Vocab", SHORT},     [TAG_HELLO] = {"Hello", SHORT}, [TAG_WELCOME] = {"Welcome", SHORT},
+    [TAG_READY] = {"Ready", SHORT},     [TAG_OPEN] = {"Open", SHORT},   [TAG_VERIFY] = {"Verify", SHORT},
+    [TAG_VERDICT] = {"Verdict", SHORT}, [TAG_DRAFT] = {"Draft", SHORT}, [TAG_DRAFT_ASK] = {"DraftAsk", SHORT},
+    [TAG_PASS] = {"Pass", LONG},        [TAG_FAIL] = {"Fail", SHORT},   [TAG_QUIT] = {"Quit", SHORT},
 };
 
 static const struct codec {
@@ -561,6 +581,7 @@ static const struct codec {
     const char *(*in)(struct wire_arena *a, const void *from, struct message *m);
 } codecs[N_TAGS] = {
     [TAG_HELLO] = {&pf__hello__descriptor, hello_out, hello_in},
+    [TAG_VOCAB] = {&pf__vocab__descriptor, vocab_out, vocab_in},
     [TAG_WELCOME] = {&pf__welcome__descriptor, welcome_out, welcome_in},
     [TAG_READY] = {&pf__ready__descriptor, ready_out, ready_in},
     [TAG_OPEN] = {&pf__open__descriptor, open_out, open_in},

@@ -8,7 +8,7 @@ pilotfish=$1 tiny=$2
 # --- help needs no MPI: a launcher that is not there would make its start-up fail -----------------------------------------
 
 export OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 PMIX_RANK=0 PMIX_NAMESPACE=nowhere PMIX_SERVER_URI2=nowhere
-for topic in help version generate tokenize inspect doctor; do
+for topic in help version generate tokenize inspect doctor worker; do
     does "^pilotfish $topic" help "$topic"
     [ "$(awk 'length > 100' out | wc -l)" = 0 ] || wrong "help $topic: wider than 100 columns"
     does "^pilotfish $topic" "$topic" -h

@@ -62,7 +62,7 @@ static void cover_pairs(struct launch *l)
 
 static struct cluster_config config_of(const struct launch *l, const struct cell *c)
 {
-    return (struct cluster_config){.layout = l->layout,
+    return (struct cluster_config){.terms.layout = l->layout,
                                    .big = l->big,
                                    .little = c->drafter == GRID_ITSELF ? l->big : l->little,
                                    .kernels = l->grid.kernels,

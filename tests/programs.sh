@@ -6,6 +6,7 @@ set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun
 . "$(dirname "$0")/lib/cli.bash"
 "$tiny" big.gguf && "$tiny" little.gguf --left-out 2 && "$tiny" other.gguf --seed 2 || wrong "no toy models"
+LC_ALL=C sed 's/<|endoftext|>/<|EndOfText|>/' little.gguf > odd.gguf
 "$pilotfish" generate --big big.gguf --raw -n 40 hello > alone 2> err
 
 # launch CODE PATTERN ARGUMENT...: the whole launch; the pattern is in what it says.
@@ -20,7 +21,7 @@ launch() {
 
 # writes ARGUMENT...: the launch gives the text of big alone.
 writes() {
-    launch 0 "a verify" "$@"
+    launch 0 "first token after" "$@"
     cmp -s out alone || wrong "$*: another text than big alone"
 }
 
@@ -31,7 +32,16 @@ own=("$pilotfish" generate --config own.ini --big big.gguf)
 writes -n 1 "${own[@]}" --little little.gguf --tp 2 : -n 1 "${little[@]}" : -n 2 "${big[@]}" --threads 1
 writes -n 1 "${own[@]}" --draft ngram --pp 2 : -n 1 "${big[@]}" --threads 2 : -n 1 "${big[@]}" --threads 1
 writes -n 1 "${own[@]}" --little little.gguf : -n 2 "$pilotfish" worker --model big.gguf
-launch 2 "rank 1 is a drafter here" -n 1 "${own[@]}" --little little.gguf : -n 1 "${big[@]}" : -n 1 "${little[@]}"
+# Rank 0 has no model's file.
+bare=("$pilotfish" generate --config own.ini)
+writes -n 1 "${bare[@]}" --draft little --tp 2 : -n 1 "${little[@]}" : -n 2 "${big[@]}" --threads 1
+writes -n 1 "${bare[@]}" --pp 2 : -n 2 "${big[@]}" --threads 1
+writes -n 1 "${bare[@]}" --little little.gguf : -n 1 "${little[@]}" : -n 1 "${big[@]}"
+launch 3 "gone.gguf: cannot be opened" -n 1 "${bare[@]}" --draft little : -n 1 "${little[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
+launch 3 "the vocabularies differ" -n 1 "${bare[@]}" --draft little : -n 1 "$pilotfish" worker --model odd.gguf : -n 1 "${big[@]}"
+launch 2 "rank 1 is a verifier here, but has no model" -n 2 "${bare[@]}"
+
+launch 2 "here, but has no model for that" -n 1 "${own[@]}" --little little.gguf : -n 1 "${big[@]}" : -n 1 "${little[@]}"
 launch 4 "3 ranks, but --tp 1 --pp 1 takes 2" -n 1 "${own[@]}" : -n 2 "${big[@]}"
 launch 3 "gone.gguf: cannot be opened" -n 1 "${own[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
 launch 3 "are different models" -n 1 "${own[@]}" --tp 2 : -n 1 "${big[@]}" : -n 1 "$pilotfish" worker --model other.gguf

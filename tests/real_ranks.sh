@@ -29,12 +29,15 @@ alone() {
     [ -s "$folder/want" ] || wrong "one process: $*: nothing"
 }
 
-# launch N_RANKS ARGUMENT...
-launch() {
+# programs ARGUMENT...: a whole launch.
+programs() {
     n_launches=$((n_launches + 1))
-    "$mpirun" -n "$1" "$pilotfish" generate "${@:2}" -o jsonl > "$folder/out" 2> "$folder/err" || wrong "$*: exit $?"
+    "$mpirun" "$@" > "$folder/out" 2> "$folder/err" || wrong "$*: exit $?"
     bits "$folder/out" | cmp -s - "$folder/want" || wrong "$*: not the bits of one process"
 }
+
+# launch N_RANKS ARGUMENT...: one program over the ranks.
+launch() { programs -n "$1" "$pilotfish" generate "${@:2}" -o jsonl; }
 
 story=("-n" 24 "--ignore-eos" "Tell me a story about a fox.")
 alone --big "$smollm2" --no-draft --threads 2 "${story[@]}"
@@ -47,6 +50,9 @@ alone --big "$big" --no-draft --threads 2 "${merge[@]}"
 launch 3 --big "$big" --little "$little" "${merge[@]}"
 launch 4 --big "$big" --little "$little" --tp 2 --draft-max 8 "${merge[@]}"
 launch 6 --big "$big" --little "$little" --tp 2 --pp 2 --threads 1 "${merge[@]}"
+# The coordinator has no model's file: vocabulary and chat template come from the workers.
+programs -n 1 "$pilotfish" generate --draft little "${merge[@]}" -o jsonl : -n 1 "$pilotfish" worker --role drafter --model "$little" : \
+    -n 1 "$pilotfish" worker --role verifier --model "$big"
 
 echo "$n_launches launches, $n_wrong wrong"
 [ "$n_wrong" = 0 ]

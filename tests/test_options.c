@@ -19,7 +19,9 @@ static int parse(struct options *o, const char *line, struct err *err)
     snprintf(copy, sizeof copy, "pilotfish%s%s", *line ? " " : "", line);
     while (rest) argv[argc++] = strsep(&rest, " ");
     err->text[0] = 0;
-    return options_parse(o, argc, argv, err);
+    int rc = options_parse(o, argc, argv, err);
+    bool in_one_process = rc == OK && o->command >= CMD_GENERATE && o->command <= CMD_BENCH_PAIR;
+    return in_one_process ? options_need_models(o, err) : rc;
 }
 
 static void defaults_are_the_ones_that_help_names(void **state)

@@ -170,7 +170,7 @@ static void refuses_by_name(void **state)
         const char *says;
     } rows[] = {
         {"no message", 0, {0}, 0, "a letter with tag 0, which is no message"},
-        {"a reserved tag", TAG_VOCAB, {0}, 0, "a letter with tag 3, which is no message"},
+        {"a reserved tag", TAG_CUT, {0}, 0, "a letter with tag 9, which is no message"},
         {"a tag past the last", N_TAGS, {0}, 0, "a letter with tag 17, which is no message"},
         {"a negative tag", -1, {0}, 0, "a letter with tag -1, which is no message"},
         {"a status past the last", TAG_VERDICT, {0x30, 5}, 2, "a Verdict of 2 bytes has a status that does not exist"},

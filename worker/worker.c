@@ -95,6 +95,23 @@ static int say_hello(struct worker *w, struct err *err)
     return worker_post(w, PEER_COORDINATOR, &m, err);
 }
 
+/* The keys of the model's file, for a coordinator that has none. */
+static int tell_keys(struct worker *w, struct err *err)
+{
+    size_t n = 0;
+    uint8_t *keys = engine_keys(w->engine, &n);
+    if (!keys) return err_set(err, E_FAIL, "out of memory for a vocabulary");
+    uint32_t n_parts = (uint32_t)((n + VOCAB_PART - 1) / VOCAB_PART);
+    int rc = OK;
+    for (uint32_t i = 0; i < n_parts && rc == OK; i++) {
+        size_t from = (size_t)i * VOCAB_PART, left = n - from;
+        struct vocab_part part = {i, n_parts, keys + from, left < VOCAB_PART ? left : VOCAB_PART};
+        rc = worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_VOCAB, .vocab = part}, err);
+    }
+    free(keys);
+    return rc;
+}
+
 /* Room for the largest message of this group: the hidden rows of a pass. */
 static int init_arenas(struct worker *w, struct err *err)
 {
@@ -110,7 +127,8 @@ static int init_arenas(struct worker *w, struct err *err)
 static int introduce(struct worker *w, struct err *err)
 {
     struct message m;
-    int rc = say_hello(w, err);
+    int rc = w->config->tells_keys ? tell_keys(w, err) : OK;
+    if (rc == OK) rc = say_hello(w, err);
     if (rc == OK) rc = worker_next(w, &w->in, true, &m, err);
     if (rc != OK || w->quit) return rc;
     if (m.tag != TAG_WELCOME)

@@ -251,10 +251,9 @@ void grid_run(struct grid *g, const struct cell *c)
     struct cluster *cluster = NULL;
     struct proposer wrong = grid_wrong_proposer(g);
     if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
-    struct cluster_config config = {.layout = l,
+    struct cluster_config config = {.terms = {.layout = l, .requantize = c->drafter == GRID_LITTLE},
                                     .big = g->big,
                                     .little = g->little,
-                                    .requantize = c->drafter == GRID_LITTLE,
                                     .kernels = g->kernels,
                                     .n_threads = c->threads};
     if (c->drafter == GRID_ITSELF) config.little = g->big;

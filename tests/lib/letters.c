@@ -83,6 +83,8 @@ const struct letter_example letters[] = {
     {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = ""}}},
     {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096}}},
     {"welcome_empty", {TAG_WELCOME, .welcome = {0}}},
+    {"vocab", {TAG_VOCAB, .vocab = {2, 3, (const uint8_t *)"GGUF", 4}}},
+    {"vocab_empty", {TAG_VOCAB, .vocab = {0}}},
     {"ready", {TAG_READY, .ready = {UINT32_MAX}}},
     {"open", {TAG_OPEN, .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
@@ -227,6 +229,9 @@ bool letters_same(const struct message *a, const struct message *b)
     case TAG_WELCOME:
         return a->welcome.epoch == b->welcome.epoch && a->welcome.root == b->welcome.root &&
                a->welcome.n_slots == b->welcome.n_slots && a->welcome.n_ctx == b->welcome.n_ctx;
+    case TAG_VOCAB:
+        return a->vocab.part == b->vocab.part && a->vocab.n_parts == b->vocab.n_parts &&
+               same_bytes(a->vocab.bytes, a->vocab.n_bytes, b->vocab.bytes, b->vocab.n_bytes, 1);
     case TAG_READY: return a->ready.epoch == b->ready.epoch;
     case TAG_OPEN:
         return a->open.slot == b->open.slot && a->open.n_ids == b->open.n_ids &&

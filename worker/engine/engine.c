@@ -63,6 +63,11 @@ void engine_info(const struct engine *e, struct engine_info *out)
     };
 }
 
+uint8_t *engine_keys(const struct engine *e, size_t *n_bytes)
+{
+    return gguf_keys(&e->model.file, n_bytes);
+}
+
 void engine_limit_ids(struct engine *e, int n_ids)
 {
     if (n_ids > 0 && n_ids < e->model.shape.n_vocab) e->n_ids = n_ids;

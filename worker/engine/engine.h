@@ -52,6 +52,9 @@ int engine_open(struct engine **out, const struct engine_config *config, struct 
 void engine_close(struct engine *e);
 void engine_info(const struct engine *e, struct engine_info *out);
 
+/* gguf_keys of the model's file, until engine_load. */
+uint8_t *engine_keys(const struct engine *e, size_t *n_bytes);
+
 /* Memory for n_slots sequences of n_ctx positions, and the weights. */
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err);
 

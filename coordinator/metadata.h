@@ -1,0 +1,25 @@
+/* metadata.h -- what model files say of themselves, from the workers that have them: for a coordinator without any.
+ *
+ *   worker ── Vocab, part 0 .. n-1 ──▶ coordinator      before its Hello, where the terms ask for it (proto/mailbox.h)
+ *
+ * Letters of other kinds that come meanwhile go back to the coordinator's queue, in order.
+ */
+#ifndef COORDINATOR_METADATA_H
+#define COORDINATOR_METADATA_H
+
+#include "proto/err.h"
+#include "proto/mailbox.h"
+
+struct metadata { /* zeroed, but for the peer */
+    int peer;
+    uint8_t *bytes; /* owns: the keys of its file as a GGUF file without tensors */
+    size_t n, room;
+    uint32_t n_parts, n_heard;
+};
+
+/* Waits until the metadata of these peers is there. What a worker reports as Fail is returned. E_PEER: it did not come in
+ * time, or is not what was asked for. */
+int metadata_hear(struct office *office, struct metadata *list, int n, struct err *err);
+void metadata_free(struct metadata *m); /* zeroed is fine */
+
+#endif
