@@ -36,6 +36,7 @@ class Model:
         self.gemma = arch == "gemma3"
         self.window = int(self.field(reader, f"{arch}.attention.sliding_window")[0]) if self.gemma else None
         self.pattern = int(self.field(reader, f"{arch}.attention.sliding_window_pattern")[0]) if self.gemma else 1
+        self.n_used = int(self.field(reader, f"{arch}.expert_used_count")[0]) if f"{arch}.expert_count" in reader.fields else 0
         self.halves = arch != "llama"  # what turns together: element i and i + half, or 2i and 2i + 1
 
     @staticmethod
@@ -82,7 +83,21 @@ class Model:
             out[:, head] = p / p.sum(-1, keepdims=True) @ v[:, kv]
         return self.linear(out.reshape(n, -1), f"{block}.attn_output")
 
+    def mixture(self, x, block):
+        """Each row's likeliest experts, weighed by their softmax (Mixtral: 2401.04088, section 2.1)."""
+        scores, y = self.linear(x, f"{block}.ffn_gate_inp"), np.zeros_like(x)
+        gates, ups, downs = (self.w[f"{block}.ffn_{part}_exps.weight"] for part in ("gate", "up", "down"))
+        for row in range(len(x)):
+            chosen = np.argsort(-scores[row])[: self.n_used]
+            weights = np.exp(scores[row, chosen] - scores[row, chosen].max())
+            for expert, weight in zip(chosen, weights / weights.sum()):
+                gate = gates[expert] @ x[row]
+                y[row] += weight * (downs[expert] @ (gate / (1 + np.exp(-gate)) * (ups[expert] @ x[row])))
+        return y
+
     def mlp(self, x, block):
+        if self.n_used:
+            return self.mixture(x, block)
         gate = self.linear(x, f"{block}.ffn_gate")
         if self.gemma:  # GELU as 1606.08415 approximates it
             gate = gate / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
@@ -207,7 +222,8 @@ def main():
     pilotfish, tiny = (os.path.realpath(path) for path in sys.argv[1:3])
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        others = [["qwen3", "--head-size", "16"], ["llama"], ["llama", "--rope-factors"], ["gemma3", "--head-size", "16"]]
+        others = [["qwen3", "--head-size", "16"], ["llama"], ["llama", "--rope-factors"], ["gemma3", "--head-size", "16"],
+                  ["qwen3moe", "--head-size", "16", "--experts", "6", "--used", "2"], ["llama", "--experts", "4", "--used", "2"]]
         right = [check(pilotfish, tiny, 50, "qwen2")] + [check(pilotfish, tiny, 12, *toy) for toy in others]
         os.chdir("/")
     sys.exit(not all(right))

@@ -113,7 +113,7 @@ CASES = {
     "no_such_value": ("a.b", value("a.b", 77, b"")),
     "alignment_zero": ("general.alignment", lambda t: t.u32("general.alignment", 0)),
     "alignment_odd": ("general.alignment", lambda t: t.u32("general.alignment", 3)),
-    "architecture": ("architecture mamba is not supported; llama qwen2 qwen3 gemma3 are",
+    "architecture": ("architecture mamba is not supported; llama qwen2 qwen3 gemma3 qwen3moe are",
                      value("general.architecture", STRING, string("mamba"))),
     "no_architecture": ("no general.architecture", lambda t: t.drop("general.architecture")),
     "no_heads": ("head_count is 0", lambda t: t.u32("qwen2.attention.head_count", 0)),

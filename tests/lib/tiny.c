@@ -37,6 +37,7 @@ struct tensor {
     char name[NAME_ROOM];      /* in the file */
     char seed_name[NAME_ROOM]; /* what its numbers are drawn from: the name it has when no block is left out */
     uint64_t n_in, n_out;      /* n_out = 0: a vector */
+    uint64_t n_stack;          /* matrices of a stack; 1 */
     uint32_t type;
     float mean, deviation;
     bool is_vocab; /* rows are tokens */
@@ -170,7 +171,7 @@ static float loudness_of(const struct tiny_spec *spec, uint64_t token)
 static void write_tensor(FILE *f, const struct tiny_spec *spec, const struct tensor *t)
 {
     const struct gguf_type *type = gguf_type(t->type);
-    uint64_t state = seed_of(t->seed_name, spec->seed), n_rows = t->n_out ? t->n_out : 1;
+    uint64_t state = seed_of(t->seed_name, spec->seed), n_rows = (t->n_out ? t->n_out : 1) * t->n_stack;
     for (uint64_t row = 0; row < n_rows; row++) {
         float deviation = t->deviation * (t->is_vocab ? loudness_of(spec, row) : 1);
         for (uint64_t i = 0; i < t->n_in; i += (uint64_t)type->block) {
@@ -340,6 +341,11 @@ static void put_keys(struct keys *k, const struct tiny_spec *spec)
         key_u32(k, arch, "vocab_size", spec->n_vocab);
         key_u32(k, arch, "rope.dimension_count", head_size(spec));
     }
+    if (spec->n_experts) {
+        key_u32(k, arch, "expert_count", spec->n_experts);
+        key_u32(k, arch, "expert_used_count", spec->n_used);
+        key_u32(k, arch, "expert_feed_forward_length", spec->n_ff);
+    }
     if (spec->d_head) {
         key_u32(k, arch, "attention.key_length", spec->d_head);
         key_u32(k, arch, "attention.value_length", spec->d_head);
@@ -353,7 +359,7 @@ static void put_keys(struct keys *k, const struct tiny_spec *spec)
 static struct tensor *plan_add(struct plan *p, int block, int source, const char *name)
 {
     struct tensor *t = &p->tensor[p->n++];
-    *t = (struct tensor){.mean = 0};
+    *t = (struct tensor){.n_stack = 1};
     if (block < 0) {
         snprintf(t->name, sizeof t->name, "%s", name);
         snprintf(t->seed_name, sizeof t->seed_name, "%s", name);
@@ -383,6 +389,13 @@ static void plan_vector(struct plan *p, int block, int source, const char *name,
     t->deviation = deviation;
 }
 
+/* A matrix for each expert. */
+static void plan_stack(struct plan *p, int block, int source, const char *name, int n_in, int n_out, float gain)
+{
+    plan_matrix(p, block, source, name, n_in, n_out, gain);
+    p->tensor[p->n - 1].n_stack = (uint64_t)p->spec->n_experts;
+}
+
 /* The gains were tried out: attention is sharp enough for the text to depend on all of it, and a block adds two fifths
  * of what the embedding has, so that a model without one of the later blocks says the same at about half of all
  * positions. */
@@ -404,12 +417,20 @@ static void plan_block(struct plan *p, int block, int source)
         plan_vector(p, block, source, "post_attention_norm.weight", s->n_embd, .3f * sqrtf((float)s->n_embd), .1f);
         plan_vector(p, block, source, "post_ffw_norm.weight", s->n_embd, .3f * sqrtf((float)s->n_embd), .1f);
     }
-    if (gemma || strcmp(s->architecture, "qwen3") == 0) {
+    if (gemma || strncmp(s->architecture, "qwen3", 5) == 0) {
         plan_vector(p, block, source, "attn_q_norm.weight", d, 1.5f, .2f);
         plan_vector(p, block, source, "attn_k_norm.weight", d, 1.5f, .2f);
     }
     plan_matrix(p, block, source, "attn_output.weight", n_q, s->n_embd, .4f);
     plan_vector(p, block, source, "ffn_norm.weight", s->n_embd, 1, .1f);
+    if (s->n_experts) {
+        plan_matrix(p, block, source, "ffn_gate_inp.weight", s->n_embd, s->n_experts, 1);
+        p->tensor[p->n - 1].type = QUANT_F32; /* as files have it */
+        plan_stack(p, block, source, "ffn_gate_exps.weight", s->n_embd, s->n_ff, 1);
+        plan_stack(p, block, source, "ffn_up_exps.weight", s->n_embd, s->n_ff, 1);
+        plan_stack(p, block, source, "ffn_down_exps.weight", s->n_ff, s->n_embd, .7f);
+        return;
+    }
     plan_matrix(p, block, source, "ffn_gate.weight", s->n_embd, s->n_ff, 1);
     plan_matrix(p, block, source, "ffn_up.weight", s->n_embd, s->n_ff, 1);
     plan_matrix(p, block, source, "ffn_down.weight", s->n_ff, s->n_embd, .4f);
@@ -418,7 +439,7 @@ static void plan_block(struct plan *p, int block, int source)
 static uint64_t tensor_bytes(const struct tensor *t)
 {
     const struct gguf_type *type = gguf_type(t->type);
-    return t->n_in / (uint64_t)type->block * (uint64_t)type->block_bytes * (t->n_out ? t->n_out : 1);
+    return t->n_in / (uint64_t)type->block * (uint64_t)type->block_bytes * (t->n_out ? t->n_out : 1) * t->n_stack;
 }
 
 static uint64_t align_up(uint64_t n)
@@ -448,9 +469,10 @@ static void put_directory(FILE *f, const struct plan *p)
     for (int i = 0; i < p->n; i++) {
         const struct tensor *t = &p->tensor[i];
         put_str(f, t->name);
-        put_u32(f, t->n_out ? 2 : 1);
+        put_u32(f, t->n_stack > 1 ? 3 : t->n_out ? 2 : 1);
         put_u64(f, t->n_in);
         if (t->n_out) put_u64(f, t->n_out);
+        if (t->n_stack > 1) put_u64(f, t->n_stack);
         put_u32(f, t->type);
         put_u64(f, t->offset);
     }
@@ -460,7 +482,7 @@ static void put_directory(FILE *f, const struct plan *p)
 
 static bool is_possible(const struct tiny_spec *s)
 {
-    static const char *const architectures[] = {"qwen2", "qwen3", "llama", "gemma3"};
+    static const char *const architectures[] = {"qwen2", "qwen3", "qwen3moe", "llama", "gemma3"};
     bool known = false;
     for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
         known |= strcmp(s->architecture, architectures[i]) == 0;

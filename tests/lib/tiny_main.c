@@ -16,7 +16,8 @@ static const struct {
 
 static int usage(void)
 {
-    fputs("usage: tiny OUT.gguf [--type F32|F16|BF16|Q4_0|...|Q6_K] [--arch qwen2|qwen3|llama|gemma3] [--seed N] "
+    fputs("usage: tiny OUT.gguf [--type F32|F16|BF16|Q4_0|...|Q6_K] [--arch qwen2|qwen3|qwen3moe|llama|gemma3] [--seed "
+          "N] "
           "[--left-out "
           "BLOCK]\n"
           "            [--blocks N] [--embd N] [--heads N] [--kv-heads N] [--ff N] [--vocab N] [--ctx N] [--tied] "
@@ -46,7 +47,8 @@ static int set_option(struct tiny_spec *s, const char *name, const char *value)
         int *field;
     } numbers[] = {{"--left-out", &s->left_out}, {"--blocks", &s->n_blocks},    {"--embd", &s->n_embd},
                    {"--heads", &s->n_head},      {"--kv-heads", &s->n_head_kv}, {"--ff", &s->n_ff},
-                   {"--vocab", &s->n_vocab},     {"--head-size", &s->d_head},   {"--ctx", &s->n_ctx}};
+                   {"--vocab", &s->n_vocab},     {"--head-size", &s->d_head},   {"--ctx", &s->n_ctx},
+                   {"--experts", &s->n_experts}, {"--used", &s->n_used}};
     if (strcmp(name, "--type") == 0) return 0;
     if (strcmp(name, "--arch") == 0) {
         s->architecture = value;

@@ -168,6 +168,10 @@ static void attention(struct engine *e, const struct block *b, int cache, int i_
 /* y = Wdown . (activation(Wgate . norm) * (Wup . norm)) */
 static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
 {
+    if (b->experts) {
+        mixture_run(e, b, i_entry, t);
+        return;
+    }
     const struct model *m = &e->model;
     int shard = m->share.shard, at = m->ff_from[shard], n = b->gate.n_out, from, to;
     product(e, t, e->ff + at, e->ld_ff, &b->gate, &e->norm);

@@ -76,16 +76,6 @@ static void reduce_chunk(struct engine *e, struct scratch *scratch, int i_wanted
         pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, logits, first, n);
 }
 
-/* Rows [from, from + n) of `a`. */
-static struct acts acts_from(const struct acts *a, int from)
-{
-    size_t i = (size_t)from, n = (size_t)a->n_in;
-    struct acts out = *a;
-    if (a->x) out.x += i * n;
-    if (a->blocks) out.blocks += i * (n / BLOCK);
-    return out;
-}
-
 /* This thread's chunks for wanted rows [row, row + n_rows). */
 static void head_chunks(struct engine *e, int t, int row, int n_rows)
 {

@@ -15,10 +15,13 @@ struct arch {
     bool gemma;
 };
 /* llama files hold q and k rows permuted so that neighbours pair up; the others' pair halves. */
-static const struct arch archs[] = {
-    {"llama", false, false}, {"qwen2", true, false}, {"qwen3", true, false}, {"gemma3", true, true}};
+static const struct arch archs[] = {{"llama", false, false},
+                                    {"qwen2", true, false},
+                                    {"qwen3", true, false},
+                                    {"gemma3", true, true},
+                                    {"qwen3moe", true, false}};
 
-/* A tensor, or rows of it, that this share keeps. */
+/* A tensor, or rows of it, that this share keeps. The matrices of a stack count their rows on. */
 struct piece {
     const struct gguf_tensor *tensor;
     int row_from, row_to;
@@ -105,6 +108,28 @@ static int read_rope(struct model *m, struct err *err)
     return OK;
 }
 
+/* Experts (Mixtral: 2401.04088). Of those of an architecture whose file has more to them nothing may be left out. */
+static int read_experts(struct model *m, struct err *err)
+{
+    struct shape *s = &m->shape;
+    char key[128];
+    int64_t n = 0;
+    bool needs = strcmp(s->arch, "qwen3moe") == 0;
+    snprintf(key, sizeof key, "%s.expert_count", s->arch);
+    if (!needs && (!gguf_get_int(&m->file, key, &n) || n == 0)) return OK;
+    if (!needs && strcmp(s->arch, "llama") != 0)
+        return err_set(err, E_MODEL, "%s: experts in %s are not supported; in llama and qwen3moe they are",
+                       m->file.path, s->arch);
+    int rc = need_int(m, "expert_count", 4096, &s->n_experts, err);
+    if (rc == OK) rc = need_int(m, "expert_used_count", s->n_experts, &s->n_used, err);
+    snprintf(key, sizeof key, "%s.expert_feed_forward_length", s->arch);
+    if (rc == OK && gguf_find(&m->file, key)) rc = need_int(m, "expert_feed_forward_length", 1 << 22, &s->n_ff, err);
+    double scale = float_or(m, "expert_weights_scale", 1);
+    if (rc == OK && scale != 1 && scale != 0)
+        return err_set(err, E_MODEL, "%s: experts weighed by %g are not supported", m->file.path, scale);
+    return rc;
+}
+
 /* Gemma 3 (2503.19786, section 2.1): five blocks of six see a window only, with rotary positions of their own; the
  * embedding is scaled. */
 static int read_gemma(struct model *m, struct err *err)
@@ -166,23 +191,26 @@ static int read_shape(struct model *m, struct err *err)
     s->embed_scale = 1;
     s->q_scale = 1.0f / sqrtf((float)s->d_head);
     rc = read_rope(m, err);
+    if (rc == OK) rc = read_experts(m, err);
     return rc == OK && s->gelu ? read_gemma(m, err) : rc;
 }
 
 /* ---- tensors ---- */
 
-/* NULL: err says why not. */
-static const struct gguf_tensor *need_tensor(const struct model *m, const char *name, int n_in, int n_out,
-                                             struct err *err)
+/* A stack of matrices: one, where it is no stack. NULL: err says why not. */
+static const struct gguf_tensor *need_stack(const struct model *m, const char *name, int n_in, int n_out, int n_stack,
+                                            struct err *err)
 {
     const struct gguf_tensor *t = gguf_tensor(&m->file, name);
     if (!t) {
         err_set(err, E_MODEL, "%s: no tensor %s", m->file.path, name);
         return NULL;
     }
-    if (t->n_dims > 2 || t->dim[0] != (uint64_t)n_in || t->dim[1] != (uint64_t)n_out) {
-        err_set(err, E_MODEL, "%s: %s is [%llu, %llu], expected [%d, %d]", m->file.path, name,
-                (unsigned long long)t->dim[1], (unsigned long long)t->dim[0], n_out, n_in);
+    if (t->dim[3] != 1 || t->dim[2] != (uint64_t)n_stack || t->dim[0] != (uint64_t)n_in ||
+        t->dim[1] != (uint64_t)n_out) {
+        err_set(err, E_MODEL, "%s: %s is [%llu, %llu, %llu], expected [%d, %d, %d]", m->file.path, name,
+                (unsigned long long)t->dim[2], (unsigned long long)t->dim[1], (unsigned long long)t->dim[0], n_stack,
+                n_out, n_in);
         return NULL;
     }
     if (kernels_supports((int)t->type)) return t;
@@ -192,6 +220,12 @@ static const struct gguf_tensor *need_tensor(const struct model *m, const char *
     err_set(err, E_MODEL, "%s: %s has the format %s, which is not supported;%s are", m->file.path, name,
             gguf_type(t->type)->name, all);
     return NULL;
+}
+
+static const struct gguf_tensor *need_tensor(const struct model *m, const char *name, int n_in, int n_out,
+                                             struct err *err)
+{
+    return need_stack(m, name, n_in, n_out, 1, err);
 }
 
 static int add_piece(struct pieces *p, struct piece piece, struct err *err)
@@ -215,16 +249,21 @@ static enum quant kept_type(const struct model *m, const struct gguf_tensor *t)
     return m->requantize && !small && t->dim[0] % BLOCK == 0 ? QUANT_Q4_1 : type;
 }
 
+static int add_rows(struct model *m, struct pieces *p, const struct gguf_tensor *t, int from, int to, struct weights *w,
+                    struct err *err)
+{
+    w->type = kept_type(m, t);
+    w->n_in = (int)t->dim[0];
+    w->n_out = to - from;
+    return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .matrix = w}, err);
+}
+
 /* Rows [from, to) of a matrix [n_out, n_in]. */
 static int add_matrix(struct model *m, struct pieces *p, const char *name, int n_in, int n_out, int from, int to,
                       struct weights *w, struct err *err)
 {
     const struct gguf_tensor *t = need_tensor(m, name, n_in, n_out, err);
-    if (!t) return E_MODEL;
-    w->type = kept_type(m, t);
-    w->n_in = n_in;
-    w->n_out = to - from;
-    return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .matrix = w}, err);
+    return t ? add_rows(m, p, t, from, to, w, err) : E_MODEL;
 }
 
 static int add_vector(struct model *m, struct pieces *p, const char *name, int n, int from, int to, float **v,
@@ -235,6 +274,33 @@ static int add_vector(struct model *m, struct pieces *p, const char *name, int n
     if (!t) return E_MODEL;
     if (t->type != QUANT_F32) return err_set(err, E_MODEL, "%s: %s is not F32", m->file.path, name);
     return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .vector = v}, err);
+}
+
+/* Of every expert of a block this shard's rows. */
+static int add_experts(struct model *m, struct pieces *p, int i_block, struct err *err)
+{
+    const struct shape *s = &m->shape;
+    struct block *b = &m->blocks[i_block];
+    int r = m->share.shard, n_ff = s->n_ff, n = s->n_embd;
+    char names[4][64];
+    static const char *const parts[] = {"gate_inp", "gate_exps", "up_exps", "down_exps"};
+    for (int i = 0; i < 4; i++) snprintf(names[i], sizeof names[i], "blk.%d.ffn_%s.weight", i_block, parts[i]);
+    const struct gguf_tensor *gate = need_stack(m, names[1], n, n_ff, s->n_experts, err),
+                             *up = gate ? need_stack(m, names[2], n, n_ff, s->n_experts, err) : NULL,
+                             *down = up ? need_stack(m, names[3], n_ff, n, s->n_experts, err) : NULL;
+    if (!down) return E_MODEL;
+    if (!b->experts && !(b->experts = calloc((size_t)s->n_experts, sizeof *b->experts)))
+        return err_set(err, E_FAIL, "out of memory for %d experts", s->n_experts);
+    int rc = add_matrix(m, p, names[0], n, s->n_experts, 0, s->n_experts, &b->router, err);
+    if (rc == OK) b->router.type = (enum quant)gguf_tensor(&m->file, names[0])->type; /* never to fewer bits */
+    for (int k = 0; k < s->n_experts && rc == OK; k++) {
+        struct expert *x = &b->experts[k];
+        int f0 = k * n_ff + m->ff_from[r], f1 = k * n_ff + m->ff_from[r + 1];
+        rc = add_rows(m, p, gate, f0, f1, &x->gate, err);
+        if (rc == OK) rc = add_rows(m, p, up, f0, f1, &x->up, err);
+        if (rc == OK) rc = add_rows(m, p, down, k * n + m->out_from[r], k * n + m->out_from[r + 1], &x->down, err);
+    }
+    return rc;
 }
 
 static int add_block(struct model *m, struct pieces *p, int i_block, struct err *err)
@@ -277,11 +343,13 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
     };
     char name[128];
     int rc = OK;
-    for (size_t i = 0; i < sizeof matrices / sizeof *matrices && rc == OK; i++) {
+    size_t n_matrices = sizeof matrices / sizeof *matrices - (s->n_experts ? 3 : 0); /* the last three are one MLP's */
+    for (size_t i = 0; i < n_matrices && rc == OK; i++) {
         snprintf(name, sizeof name, "blk.%d.%s", i_block, matrices[i].name);
         rc = add_matrix(m, p, name, matrices[i].n_in, matrices[i].n_out, matrices[i].from, matrices[i].to,
                         matrices[i].w, err);
     }
+    if (rc == OK && s->n_experts) rc = add_experts(m, p, i_block, err);
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors && rc == OK; i++) {
         snprintf(name, sizeof name, "blk.%d.%s", i_block, vectors[i].name);
         rc = add_vector(m, p, name, vectors[i].n, vectors[i].from, vectors[i].to, vectors[i].v, vectors[i].optional,
@@ -375,7 +443,8 @@ static int cut_shards(struct model *m, struct err *err)
     if (n > s->n_head)
         return err_set(err, E_LAYOUT, "%s: --tp %d, but the model has %d heads: use --tp %d or less", m->file.path, n,
                        s->n_head, s->n_head);
-    const struct gguf_tensor *down = gguf_tensor(&m->file, "blk.0.ffn_down.weight");
+    const struct gguf_tensor *down =
+        gguf_tensor(&m->file, s->n_experts ? "blk.0.ffn_down_exps.weight" : "blk.0.ffn_down.weight");
     bool quantized = down && !quant_is_float((enum quant)down->type);
     cut_even(m->heads_from, s->n_head, 1, n);
     cut_even(m->ff_from, s->n_ff, quantized ? BLOCK : 1, n);
@@ -426,8 +495,10 @@ static void count_bytes(struct model *m, const struct pieces *p, const struct ke
             m->head_bytes = n;
             view = false;
         } else if (piece->matrix != &m->embed) {
-            m->body_bytes += n;
-            if (piece->matrix) m->multiply_adds += (double)piece->matrix->n_in * piece->matrix->n_out;
+            double share =
+                piece->tensor->dim[2] > 1 ? (double)m->shape.n_used / m->shape.n_experts : 1; /* of experts */
+            m->body_bytes += (size_t)((double)n * share);
+            if (piece->matrix) m->multiply_adds += share * piece->matrix->n_in * piece->matrix->n_out;
         }
     }
     if (view) m->head_bytes = matrix_bytes(k, m->embed.type, m->head.n_in, m->head.n_out);
@@ -525,7 +596,7 @@ static void pack_part(void *arg, int i_thread)
     const struct packing *job = arg;
     const struct piece *p = job->piece;
     int n_rows = p->row_to - p->row_from, from, to;
-    size_t row_bytes = p->tensor->n_bytes / p->tensor->dim[1];
+    size_t row_bytes = p->tensor->n_bytes / (p->tensor->dim[1] * p->tensor->dim[2]);
     pool_part((n_rows + PANEL - 1) / PANEL, i_thread, pool_threads(job->pool), &from, &to);
     for (int panel = from; panel < to; panel++) {
         const void *rows[PANEL];
@@ -589,6 +660,7 @@ void model_close(struct model *m)
     if (!m) return;
     gguf_close(&m->file);
     plan_free(&m->plan);
+    for (int i = 0; m->blocks && i < m->shape.n_blocks; i++) free(m->blocks[i].experts);
     free(m->blocks);
     if (m->memory) munmap(m->memory, align_up(m->n_bytes, HUGE_PAGE));
     *m = (struct model){0};

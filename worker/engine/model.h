@@ -30,6 +30,7 @@ struct shape {
     double rope_base_local;       /* of blocks with a window; never scaled */
     int n_window;                 /* of such a block; 0: there are none */
     int n_pattern;                /* of so many blocks one after another the last has no window */
+    int n_experts, n_used; /* of each block's MLP, and of them for a row (n_ff is then an expert's); 0: one MLP */
     float embed_scale, q_scale;
     bool rope_neox; /* i pairs with i + d/2; else 2i with 2i+1 */
     bool gelu;      /* the MLP's activation; else SiLU */
@@ -40,6 +41,10 @@ struct share {
     int stage, n_stages, shard, n_shards;
 };
 
+struct expert {
+    struct weights gate, up, down;
+};
+
 struct block {
     int n_window;                        /* positions that it sees, the row's own included; 0: all */
     float *norm_attn, *norm_mlp;         /* [n_embd] */
@@ -47,6 +52,8 @@ struct block {
     float *bias_q, *bias_k, *bias_v;     /* this shard's rows; NULL without */
     float *norm_q, *norm_k;              /* [d_head] of each head, before its rotation (qwen3, gemma3); NULL without */
     struct weights q, k, v, o, gate, up, down;
+    struct weights router;  /* [n_experts, n_embd], on every shard */
+    struct expert *experts; /* [n_experts] owns; NULL without, and then router is empty; with, gate, up and down are */
 };
 
 struct model {

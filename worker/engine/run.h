@@ -7,6 +7,7 @@
 #include "kernels/pool.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/kv.h"
+#include "worker/engine/mixture.h"
 
 enum { HEAD_ROWS = 16 }; /* rows whose logits a thread holds at once */
 
@@ -42,6 +43,7 @@ struct engine {
     struct acts norm, attn, hidden; /* made ready for: qkv, gate and up, head; o; down */
     float *q, *k_new, *v_new;       /* [max_rows, ld_*] */
     float *attn_out, *ff, *up, *y;
+    struct mixture mixture;
     size_t ld_q, ld_kv, ld_attn, ld_ff, ld_y;
     float *cs; /* [2, max_rows, d/2, 2] cosine and sine of rope_freq */
     struct scratch *scratch;
@@ -71,6 +73,22 @@ static inline int n_panels(const struct weights *w)
 {
     return (w->n_out + PANEL - 1) / PANEL;
 }
+
+/* Rows [from, ...) of `a`. */
+static inline struct acts acts_from(const struct acts *a, int from)
+{
+    size_t i = (size_t)from, n = (size_t)a->n_in;
+    struct acts out = *a;
+    if (a->x) out.x += i * n;
+    if (a->blocks) out.blocks += i * (n / BLOCK);
+    return out;
+}
+
+/* Room, aligned and zeroed; false: out of memory. A product's outputs are padded by a panel. */
+bool run_floats(float **p, size_t n);
+bool run_acts_init(struct acts *a, const struct model *m, size_t n_rows, int n_in);
+void run_acts_free(struct acts *a);
+size_t run_padded(int n);
 
 /* Every thread of the pool runs this: the pass, and on the last stage the head. */
 void forward_run(void *engine, int i_thread);

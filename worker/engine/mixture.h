@@ -1,0 +1,40 @@
+/* mixture.h -- the MLP of a block with experts (1701.06538): a router picks n_used of them for each row, and what they say is
+ * weighed by its softmax over the picked. Experts are rows of stacked tensors.
+ *
+ * Each (row, expert) that was picked is a row of its own, a pair: sorted by expert, so that an expert's weights are read once
+ * for all rows that want it. A pair's bits depend on nothing but its row, and a row adds up its pairs by increasing expert:
+ * so no row's text depends on the others.
+ */
+#ifndef WORKER_ENGINE_MIXTURE_H
+#define WORKER_ENGINE_MIXTURE_H
+
+#include <stdbool.h>
+
+#include "kernels/pool.h"
+#include "worker/engine/model.h"
+
+struct engine;
+
+struct pick_of { /* an expert of a row, and its weight */
+    int expert;
+    float weight;
+};
+
+struct mixture {   /* of one pass; n: rows * n_used. All owned; zeroed where a model has no experts */
+    float *scores; /* [max_rows, ld_scores] the router's */
+    size_t ld_scores;
+    struct pick_of *picks;    /* [max_rows, n_used] by increasing expert */
+    int *pair_of;             /* [max_rows, n_used] the pair of a pick */
+    int *row_of;              /* [n] the row of a pair */
+    int *from;                /* [n_expert + 1] an expert's pairs */
+    struct acts norm, hidden; /* [n]: of each pair, ready for gate and up; for down */
+    float *ff, *up, *y;       /* [n, ld_ff], [n, ld_ff], [n, ld_y] */
+};
+
+/* y of every row, from e->norm: what mlp does without experts. Every thread of the pool. */
+void mixture_run(struct engine *e, const struct block *b, int i_entry, int t);
+
+bool mixture_init(struct mixture *x, const struct model *m, size_t max_rows, size_t ld_ff, size_t ld_y);
+void mixture_free(struct mixture *x);
+
+#endif
