@@ -15,10 +15,15 @@
 static const struct {
     const char *name, *key; /* the key follows the architecture's name in the file */
 } shapes[] = {
-    {"blocks", "block_count"},         {"embedding", "embedding_length"},
-    {"heads", "attention.head_count"}, {"kv_heads", "attention.head_count_kv"},
-    {"head", "attention.key_length"},  {"feed_forward", "feed_forward_length"},
+    {"blocks", "block_count"},
+    {"embedding", "embedding_length"},
+    {"heads", "attention.head_count"},
+    {"kv_heads", "attention.head_count_kv"},
+    {"head", "attention.key_length"},
+    {"feed_forward", "feed_forward_length"},
     {"context", "context_length"},
+    {"experts", "expert_count"},
+    {"experts_used", "expert_used_count"},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -131,6 +136,8 @@ static void print_shape(const json_t *shape)
     printf("  heads         %lld of %lld, %lld for keys and values\n", integer(shape, "heads"), integer(shape, "head"),
            integer(shape, "kv_heads"));
     printf("  feed forward  %lld\n", integer(shape, "feed_forward"));
+    if (integer(shape, "experts") > 0)
+        printf("  experts       %lld, %lld for a token\n", integer(shape, "experts"), integer(shape, "experts_used"));
     printf("  output        %s\n", json_is_true(json_object_get(shape, "tied")) ? "the embedding (tied)" : "its own");
     printf("  context       %lld tokens\n", integer(shape, "context"));
 }
