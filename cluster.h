@@ -28,7 +28,7 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
 /* Waits until every worker has returned: Quit must have been posted. */
 void cluster_join(struct cluster *c);
 
-/* The one worker of a rank other than 0. comm: of its stage's shards (mpi_split). Returns after Quit. */
+/* The one worker of a rank other than 0. comm: of its stage's shards (mpi_join). Returns after Quit. */
 int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, struct err *err);
 
 #endif

@@ -28,7 +28,7 @@ static inline void collective_close(struct collective *c)
 int collective_local_open(struct collective **out, int n, struct err *err);
 void collective_local_break(struct collective *any);
 
-/* Shards as ranks; comm points to the MPI_Comm of the stage's shards, which proto/mail_mpi.c owns (mpi_split). */
+/* Shards as ranks; comm points to the MPI_Comm of the stage's shards, which proto/mail_mpi.c owns (mpi_join). */
 int collective_mpi_open(struct collective **out, void *comm, struct err *err);
 
 #endif
