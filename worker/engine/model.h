@@ -19,23 +19,9 @@
 #include "proto/err.h"
 #include "proto/gguf.h"
 #include "worker/engine/plan.h"
+#include "worker/engine/shape.h"
 
 enum { MAX_SHARDS = 256 };
-
-struct shape {
-    char arch[32]; /* as the file names it: see archs in model.c */
-    int n_blocks, n_embd, n_head, n_head_kv, d_head, n_ff, n_vocab, n_ctx; /* n_ctx: what it was trained for */
-    float eps;
-    double rope_base, rope_scale; /* linear scaling: positions count 1 / rope_scale */
-    double rope_base_local;       /* of blocks with a window; never scaled */
-    int n_window;                 /* of such a block; 0: there are none */
-    int n_pattern;                /* of so many blocks one after another the last has no window */
-    int n_experts, n_used; /* of each block's MLP, and of them for a row (n_ff is then an expert's); 0: one MLP */
-    float embed_scale, q_scale;
-    bool rope_neox; /* i pairs with i + d/2; else 2i with 2i+1 */
-    bool gelu;      /* the MLP's activation; else SiLU */
-    bool tied;      /* the head is the embedding */
-};
 
 struct share {
     int stage, n_stages, shard, n_shards;
