@@ -32,3 +32,6 @@ add_test(NAME eval COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/eval.sh $<TARGET_FILE:pil
 set_tests_properties(eval PROPERTIES TIMEOUT 300)
 add_test(NAME figures COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/figures.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(figures PROPERTIES TIMEOUT 120)
+
+include(fuzz/fuzz.cmake)
+pilotfish_fuzz(config LIBS pf_coordinator)

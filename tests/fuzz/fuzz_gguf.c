@@ -92,12 +92,26 @@ static void check_as_file(const uint8_t *bytes, size_t n_bytes)
     close(fd);
 }
 
+/* What goes over the wire of a file that can be read can be read there. */
+static void check_keys(const struct gguf *g)
+{
+    struct gguf sent = {0};
+    struct err err = {0};
+    size_t n;
+    uint8_t *keys = gguf_keys(g, &n);
+    require(keys && n <= g->n_bytes && gguf_parse(&sent, "keys", keys, n, &err) == OK);
+    require(sent.n_kv == g->n_kv && sent.n_tensors == 0 && gguf_vocab_hash(&sent) == gguf_vocab_hash(g));
+    gguf_close(&sent);
+    free(keys);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {
     struct gguf g = {0};
     struct err err = {0};
     int rc = gguf_parse(&g, "fuzz", bytes, n_bytes, &err);
     if (rc == OK || n_bytes < 64) check_as_file(bytes, n_bytes);
+    if (rc == OK) check_keys(&g);
     check(rc, &g, &err, n_bytes);
     return 0;
 }
