@@ -407,8 +407,9 @@ static const struct {
 } refused[] = {
     {no_keys, "toy: no vocabulary (tokenizer.ggml.model)"},
     {of_model, "toy: tokenizer \"bert\" is not supported (known: gpt2, llama)"},
-    {of_pre, "toy: pre-tokenizer \"tekken\" is not supported (known: qwen2, llama-bpe, smollm, starcoder, refact, "
-             "command-r, gpt-2, mpt, falcon, default, deepseek-coder, deepseek-llm)"},
+    {of_pre,
+     "toy: pre-tokenizer \"tekken\" is not supported (known: qwen2, qwen35, llama-bpe, smollm, starcoder, refact, "
+     "command-r, gpt-2, mpt, falcon, default, deepseek-coder, deepseek-llm)"},
     {without_pre, "toy: no list of tokens (tokenizer.ggml.tokens)"},
     {without_scores, "toy: no list of 2 scores (tokenizer.ggml.scores)"},
     {strange_score, "toy: the score of token 1 is not a finite number"},
