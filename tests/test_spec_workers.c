@@ -1,0 +1,332 @@
+/* The heart and its workers: rows from where their histories end, what they lost is told again, and answers that make no sense
+ * are an error. On a virtual clock, as test_spec.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/sim.h"
+
+/* ---- prompts and replays: rows from where the verifier's history ends ---- */
+
+static void a_long_prompt_goes_in_parts_and_the_wanted_rows_stay_together(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the cat sat on th", "e mat.", NULL, 5}};
+    sim_transcript(&(struct sim_config){.draft_max = 4, .max_rows = 8}, texts, 1,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"the cat \"\n"
+                   "[   0] verify  seq 0 round 1 at 8: \"sat on t\"\n"
+                   "[   0] verify  seq 0 round 1 at 16: \"|h\"\n"
+                   "[  12] verdict seq 0 round 1 at 0: \"\"\n"
+                   "[  22] verdict seq 0 round 1 at 8: \"\"\n"
+                   "[  32] verdict seq 0 round 1 at 16: \"e\"\n"
+                   "[  32] emit    seq 0: \"e\" b\n"
+                   "[  32] ask     seq 0 round 2 at 0: \"the cat sat on the\", up to 21\n"
+                   "[  37] draft   seq 0 round 2 at 18: \" ma\", window\n"
+                   "[  37] verify  seq 0 round 2 at 17: \"|e ma\"\n"
+                   "[  49] verdict seq 0 round 2 at 17: \" mat\"\n"
+                   "[  49] emit    seq 0: \" mat\" dddb\n"
+                   "[  49] done    seq 0: length\n");
+}
+
+/* Sixteen ids are two full parts, of which the last one must hold the wanted row. */
+static void a_prompt_of_exactly_two_parts_goes_in_two(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"0123456789abcdef", "g", NULL, 1}};
+    sim_transcript(&(struct sim_config){.max_rows = 8}, texts, 1,
+                   "[   0] verify  seq 0 round 1 at 0: \"01234567\"\n"
+                   "[   0] verify  seq 0 round 1 at 8: \"89abcde|f\"\n"
+                   "[  12] verdict seq 0 round 1 at 0: \"\"\n"
+                   "[  22] verdict seq 0 round 1 at 8: \"g\"\n"
+                   "[  22] emit    seq 0: \"g\" b\n"
+                   "[  22] done    seq 0: length\n");
+}
+
+/* Invariants 2 and 8. Answers to parts of the old round do not count, but until they have come they take up room. */
+static void a_gap_inside_a_prompt_is_filled_from_what_the_verifier_holds(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"0123456789abcdefghijklmnopqr", "stu", NULL, 3}};
+    struct sim *s = sim_open(&(struct sim_config){.max_rows = 6, .max_jobs = 2, .n_lanes = 1}, texts, 1);
+    sim_fault(s, 20, SIM_VERIFIER_FORGETS, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] verify  seq 0 round 1 at 0: \"012345\"\n"
+                  "[   0] verify  seq 0 round 1 at 6: \"6789ab\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"\"\n"
+                  "[  12] verify  seq 0 round 1 at 12: \"cdefgh\"\n"
+                  "[  20] fault   slot 0: verifier forgets half\n"
+                  "[  22] verdict seq 0 round 1 at 6: \"\"\n"
+                  "[  22] verify  seq 0 round 1 at 18: \"ijklmn\"\n"
+                  "[  32] verdict seq 0 round 1 at 12: \"\"\n"
+                  "[  32] verify  seq 0 round 1 at 24: \"opq|r\"\n"
+                  "[  32] verdict seq 0 round 1 at 18: gap, holds 9\n"
+                  "[  32] verify  seq 0 round 2 at 9: \"9abcde\"\n"
+                  "[  34] verdict seq 0 round 1 at 24: gap, holds 9\n"
+                  "[  34] verify  seq 0 round 2 at 15: \"fghijk\"\n"
+                  "[  44] verdict seq 0 round 2 at 9: \"\"\n"
+                  "[  44] verify  seq 0 round 2 at 21: \"lmnopq\"\n"
+                  "[  54] verdict seq 0 round 2 at 15: \"\"\n"
+                  "[  54] verify  seq 0 round 2 at 27: \"|r\"\n"
+                  "[  64] verdict seq 0 round 2 at 21: \"\"\n"
+                  "[  74] verdict seq 0 round 2 at 27: \"s\"\n"
+                  "[  74] emit    seq 0: \"s\" b\n"
+                  "[  74] verify  seq 0 round 3 at 28: \"|s\"\n"
+                  "[  86] verdict seq 0 round 3 at 28: \"t\"\n"
+                  "[  86] emit    seq 0: \"t\" b\n"
+                  "[  86] verify  seq 0 round 4 at 29: \"|t\"\n"
+                  "[  98] verdict seq 0 round 4 at 29: \"u\"\n"
+                  "[  98] emit    seq 0: \"u\" b\n"
+                  "[  98] done    seq 0: length\n");
+    assert_int_equal(sim_most_parts_out(s), 2);
+    sim_close(s);
+}
+
+/* Invariant 9: a replay gives the same text, log-probabilities too. */
+static void a_verifier_that_forgot_is_told_again_with_nothing_wanted(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefghij", NULL, 8}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+    sim_fault(s, 31, SIM_VERIFIER_FORGETS, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                  "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                  "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                  "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                  "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                  "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 9\n"
+                  "[  31] fault   slot 0: verifier forgets half\n"
+                  "[  33] draft   seq 0 round 3 at 8: \"i\", window\n"
+                  "[  33] verify  seq 0 round 3 at 7: \"|hi\"\n"
+                  "[  35] verdict seq 0 round 3 at 7: gap, holds 3\n"
+                  "[  35] verify  seq 0 round 4 at 3: \"defg|hi\"\n"
+                  "[  47] verdict seq 0 round 4 at 3: \"ij\"\n"
+                  "[  47] emit    seq 0: \"ij\" db\n"
+                  "[  47] done    seq 0: length\n");
+    sim_close(s);
+}
+
+static void a_verifier_with_another_history_is_told_from_the_start(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefghij", NULL, 8}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+    sim_fault(s, 31, SIM_VERIFIER_STRAYS, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                  "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                  "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                  "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                  "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                  "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 9\n"
+                  "[  31] fault   slot 0: verifier strays\n"
+                  "[  33] draft   seq 0 round 3 at 8: \"i\", window\n"
+                  "[  33] verify  seq 0 round 3 at 7: \"|hi\"\n"
+                  "[  35] verdict seq 0 round 3 at 7: stale, holds 7\n"
+                  "[  35] verify  seq 0 round 4 at 0: \"abcdefg|hi\"\n"
+                  "[  47] verdict seq 0 round 4 at 0: \"ij\"\n"
+                  "[  47] emit    seq 0: \"ij\" db\n"
+                  "[  47] done    seq 0: length\n");
+    sim_close(s);
+}
+
+static void a_drafter_that_lost_its_history_is_told_anew_in_the_next_round(void **state)
+{
+    (void)state;
+    static const enum sim_fault faults[] = {SIM_DRAFTER_FORGETS, SIM_DRAFTER_STRAYS};
+    static const char *const transcripts[] = {"[   0] open    seq 0: slot 0\n"
+                                              "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                                              "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                                              "[  12] emit    seq 0: \"c\" b\n"
+                                              "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                                              "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                                              "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                                              "[  20] fault   slot 0: drafter forgets half\n"
+                                              "[  21] fault   slot 0: drafter forgets half\n"
+                                              "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                                              "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                                              "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 12\n"
+                                              "[  32] draft   seq 0 round 3 at 3: \"\", gap\n"
+                                              "[  32] verify  seq 0 round 3 at 7: \"|h\"\n"
+                                              "[  44] verdict seq 0 round 3 at 7: \"i\"\n"
+                                              "[  44] emit    seq 0: \"i\" b\n"
+                                              "[  44] ask     seq 0 round 4 at 0: \"abcdefghi\", up to 12\n"
+                                              "[  49] draft   seq 0 round 4 at 9: \"jkl\", window\n"
+                                              "[  49] verify  seq 0 round 4 at 8: \"|ijkl\"\n"
+                                              "[  61] verdict seq 0 round 4 at 8: \"jklm\"\n"
+                                              "[  61] emit    seq 0: \"jklm\" dddb\n"
+                                              "[  61] done    seq 0: length\n",
+                                              "[   0] open    seq 0: slot 0\n"
+                                              "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                                              "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                                              "[  12] emit    seq 0: \"c\" b\n"
+                                              "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 7\n"
+                                              "[  18] draft   seq 0 round 2 at 3: \"defg\", window\n"
+                                              "[  18] verify  seq 0 round 2 at 2: \"|cdefg\"\n"
+                                              "[  20] fault   slot 0: drafter strays\n"
+                                              "[  21] fault   slot 0: drafter strays\n"
+                                              "[  30] verdict seq 0 round 2 at 2: \"defgh\"\n"
+                                              "[  30] emit    seq 0: \"defgh\" ddddb\n"
+                                              "[  30] ask     seq 0 round 3 at 3: \"defgh\", up to 12\n"
+                                              "[  32] draft   seq 0 round 3 at 3: \"\", stale\n"
+                                              "[  32] verify  seq 0 round 3 at 7: \"|h\"\n"
+                                              "[  44] verdict seq 0 round 3 at 7: \"i\"\n"
+                                              "[  44] emit    seq 0: \"i\" b\n"
+                                              "[  44] ask     seq 0 round 4 at 0: \"abcdefghi\", up to 12\n"
+                                              "[  49] draft   seq 0 round 4 at 9: \"jkl\", window\n"
+                                              "[  49] verify  seq 0 round 4 at 8: \"|ijkl\"\n"
+                                              "[  61] verdict seq 0 round 4 at 8: \"jklm\"\n"
+                                              "[  61] emit    seq 0: \"jklm\" dddb\n"
+                                              "[  61] done    seq 0: length\n"};
+    const struct sim_text texts[] = {{"ab", "cdefghijklm", NULL, 11}};
+    for (int i = 0; i < 2; i++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 4}, texts, 1);
+        sim_fault(s, 20, faults[i], 0);
+        sim_fault(s, 21, faults[i], 0);
+        sim_run(s);
+        sim_expect(s, transcripts[i]);
+        sim_close(s);
+    }
+}
+
+/* ---- workers that do not keep to the protocol: an error of one line, never a wrong text ---- */
+
+struct stray { /* a spec with one sequence "ab", brought as far as `drafting` says */
+    struct spec *spec;
+    struct seq seq;
+    struct actions actions;
+};
+
+static void stray_open(struct stray *t, bool drafting)
+{
+    static struct learnt learnt;
+    static const struct spec_config config = {.learnt = &learnt,
+                                              .drafting = true,
+                                              .draft_max = 4,
+                                              .draft_ctx = 16,
+                                              .n_lanes = 1,
+                                              .n_ctx = 16,
+                                              .max_rows = 8,
+                                              .max_jobs = 4,
+                                              .n_ids = 256,
+                                              .n_proposed = 256,
+                                              .root = 1};
+    const int32_t prompt[] = {'a', 'b'};
+    struct err err;
+    *t = (struct stray){0};
+    assert_int_equal(seq_init(&t->seq, 0, prompt, 2, 4, 16, 0, 1, &err), OK);
+    assert_int_equal(spec_open(&t->spec, &config, &err), OK);
+    spec_take(t->spec, &t->seq, 1);
+    assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_START}, &t->actions, &err), OK);
+    if (!drafting) return;
+    struct verdict_row row = {.next = 'c'};
+    struct verdict v = {.round = 1, .rows = &row, .n_rows = 1};
+    assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t->actions, &err), OK);
+    assert_int_equal(t->seq.state, SEQ_DRAFTING);
+}
+
+static void stray_close(struct stray *t)
+{
+    spec_close(t->spec);
+    seq_free(&t->seq);
+}
+
+static void an_answer_that_nobody_asked_for_is_an_error(void **state)
+{
+    (void)state;
+    static const struct verdict_row rows[3] = {{.next = 'c'}, {.next = 'd'}, {.next = 'e'}};
+    static const struct draft_row drafts[4] = {{'d', 1}, {'e', 1}, {'f', 1}, {'g', 1}};
+    static const struct {
+        bool drafting; /* else the prompt is out */
+        struct verdict verdict;
+        struct draft draft;
+        const char *text; /* NULL: it is dropped */
+    } table[] = {
+        {false, {.slot = 1, .round = 1}, {0}, "a verdict for slot 1, of which nothing was asked"},
+        {false, {.slot = UINT32_MAX, .round = 1}, {0}, "a verdict for slot 4294967295, of which nothing was asked"},
+        {false, {.round = 1}, {0}, "a verdict of 0 rows where 1 were wanted"},
+        {false, {.round = 1, .rows = rows, .n_rows = 3}, {0}, "a verdict of 3 rows where 1 were wanted"},
+        {false, {.round = 1, .job = 7, .rows = rows, .n_rows = 1}, {0}, "a verdict of 1 rows where 0 were wanted"},
+        {false, {.round = 1, .status = PART_FULL}, {0}, "the verifier refuses slot 0 at 0 (status 3, holds 0)"},
+        {false, {.round = 0, .rows = rows, .n_rows = 1}, {0}, NULL},
+        {true, {.round = 2, .rows = rows, .n_rows = 1}, {0}, "a verdict for slot 0, of which nothing was asked"},
+        {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9, which does not exist"},
+        {true, {0}, {.round = 2, .rows = drafts, .n_rows = 4}, "a draft of 4 tokens, 2 asked"},
+        {true, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, NULL},
+        {false, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, NULL},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct stray t;
+        struct err err = {0};
+        stray_open(&t, table[i].drafting);
+        bool drafted = table[i].draft.n_rows || table[i].draft.round;
+        struct event e = {
+            .kind = drafted ? EVENT_DRAFT : EVENT_VERDICT, .verdict = &table[i].verdict, .draft = &table[i].draft};
+        int rc = spec_step(t.spec, &e, &t.actions, &err), n_ids = t.seq.n_ids;
+        if (rc != (table[i].text ? E_PEER : OK) || (table[i].text && strcmp(err.text, table[i].text)))
+            fail_msg("row %zu: %d \"%s\"", i, rc, err.text);
+        assert_int_equal(t.seq.n_ids, n_ids);
+        if (!table[i].text) assert_int_equal(t.actions.n, 0);
+        stray_close(&t);
+    }
+}
+
+/* Whatever it claims to hold, what is sent again begins inside the text. */
+static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent(void **state)
+{
+    (void)state;
+    static const struct {
+        enum part_status status;
+        uint32_t held;
+        int at; /* of what is sent again; -1: it is given up */
+    } table[] = {{PART_GAP, 1, 1},          {PART_GAP, 0, 0},   {PART_GAP, 2, 0}, {PART_GAP, UINT32_MAX, 0},
+                 {PART_GAP, 0x80000000, 0}, {PART_STALE, 1, 0}, {PART_CUT, 1, 0}, {PART_FULL, 0, -1}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct stray t;
+        struct err err = {0};
+        stray_open(&t, false);
+        int at = table[i].at, rc = OK;
+        for (uint32_t n = 1; rc == OK && n <= 3; n++) {
+            struct verdict v = {.round = n, .status = table[i].status, .held = table[i].held};
+            rc = spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err);
+            if (rc != OK) {
+                if (n != (at < 0 ? 1 : 3)) fail_msg("row %zu: given up after %u", i, n);
+                break;
+            }
+            assert_int_equal(t.actions.n, 1);
+            const struct part *p = t.actions.list[0].message.verify.parts;
+            if ((int)p->at != at) fail_msg("row %zu: sent again at %u", i, p->at);
+            at = 0; /* after that, all of it */
+        }
+        assert_int_equal(rc, E_PEER);
+        stray_close(&t);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_long_prompt_goes_in_parts_and_the_wanted_rows_stay_together),
+        cmocka_unit_test(a_prompt_of_exactly_two_parts_goes_in_two),
+        cmocka_unit_test(a_gap_inside_a_prompt_is_filled_from_what_the_verifier_holds),
+        cmocka_unit_test(a_verifier_that_forgot_is_told_again_with_nothing_wanted),
+        cmocka_unit_test(a_verifier_with_another_history_is_told_from_the_start),
+        cmocka_unit_test(a_drafter_that_lost_its_history_is_told_anew_in_the_next_round),
+        cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
+        cmocka_unit_test(a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
