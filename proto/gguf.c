@@ -373,13 +373,6 @@ int gguf_open_file(struct gguf *g, const char *path, struct err *err)
     return rc == OK ? parse_bytes(g, path, bytes, (size_t)st.st_size, true, err) : rc;
 }
 
-int gguf_open(struct gguf *g, const char *path, struct err *err)
-{
-    int rc = gguf_open_file(g, path, err);
-    if (rc == OK && (rc = gguf_add_parts(g, err)) != OK) gguf_close(g);
-    return rc;
-}
-
 uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes)
 {
     const uint64_t no_tensors = 0;

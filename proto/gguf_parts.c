@@ -67,7 +67,8 @@ static int join_tensors(struct gguf *g, struct err *err)
     return gguf_check_tensor_names(g, err);
 }
 
-int gguf_add_parts(struct gguf *g, struct err *err)
+/* Nothing to do for a file that is whole. */
+static int add_parts(struct gguf *g, struct err *err)
 {
     int64_t count = 1, number = 0;
     if (!gguf_get_int(g, "split.count", &count) || count == 1) return OK;
@@ -91,4 +92,11 @@ int gguf_add_parts(struct gguf *g, struct err *err)
     }
     free(name);
     return rc == OK ? join_tensors(g, err) : rc;
+}
+
+int gguf_open(struct gguf *g, const char *path, struct err *err)
+{
+    int rc = gguf_open_file(g, path, err);
+    if (rc == OK && (rc = add_parts(g, err)) != OK) gguf_close(g);
+    return rc;
 }
