@@ -6,7 +6,7 @@
 #include "kernels/math.h"
 #include "worker/engine/run.h"
 
-enum { ALIGN = 64, MORE = 8 /* times as many ids are offered when those of before do not reach a cut */ };
+enum { MORE = 8 /* times as many ids are offered when those of before do not reach a cut */ };
 
 int engine_open(struct engine **out, const struct engine_config *c, struct err *err)
 {
@@ -73,65 +73,32 @@ void engine_limit_ids(struct engine *e, int n_ids)
     if (n_ids > 0 && n_ids < e->model.shape.n_vocab) e->n_ids = n_ids;
 }
 
-static void *aligned(size_t n_bytes)
-{
-    n_bytes = (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
-    void *p = aligned_alloc(ALIGN, n_bytes ? n_bytes : ALIGN);
-    if (p) memset(p, 0, n_bytes);
-    return p;
-}
-
-bool run_floats(float **p, size_t n)
-{
-    return (*p = aligned(n * sizeof **p)) != NULL;
-}
-
-bool run_acts_init(struct acts *a, const struct model *m, size_t n_rows, int n_in)
-{
-    size_t n = (size_t)n_in;
-    a->n_in = n_in;
-    if (m->any_float && !run_floats(&a->x, n_rows * n)) return false;
-    if (!m->any_quant || n_in % BLOCK) return true;
-    return (a->blocks = aligned(n_rows * (n / BLOCK) * sizeof *a->blocks)) != NULL;
-}
-
-void run_acts_free(struct acts *a)
-{
-    free(a->x);
-    free(a->blocks);
-}
-
-size_t run_padded(int n)
-{
-    return (size_t)((n + PANEL - 1) / PANEL + 1) * PANEL;
-}
-
 static bool scratch_init(struct scratch *s, const struct model *m, int max_rows)
 {
     int row = m->shape.n_embd > m->shape.n_ff ? m->shape.n_embd : m->shape.n_ff;
     int group = m->shape.n_head / m->shape.n_head_kv;
-    return run_floats(&s->row, run_padded(row)) &&
-           run_floats(&s->attn, (size_t)(group * (ATTN_CHUNK + m->shape.d_head))) &&
+    return floats_init(&s->row, padded(row)) &&
+           floats_init(&s->attn, (size_t)(group * (ATTN_CHUNK + m->shape.d_head))) &&
            (!model_last(m) ||
-            (run_floats(&s->logits, HEAD_ROWS * HEAD_CHUNK) && (s->pick = calloc((size_t)max_rows, sizeof *s->pick))));
+            (floats_init(&s->logits, HEAD_ROWS * HEAD_CHUNK) && (s->pick = calloc((size_t)max_rows, sizeof *s->pick))));
 }
 
 static bool buffers_init(struct engine *e)
 {
     const struct shape *s = &e->model.shape;
     size_t rows = (size_t)e->max_rows, n_kv = (size_t)((e->model.kv_to - e->model.kv_from) * s->d_head);
-    e->ld_q = e->ld_attn = run_padded(s->n_head * s->d_head);
-    e->ld_kv = run_padded((int)n_kv);
-    e->ld_ff = run_padded(s->n_ff);
-    e->ld_y = run_padded(s->n_embd);
-    bool ok = run_acts_init(&e->norm, &e->model, rows, s->n_embd) &&
-              run_acts_init(&e->attn, &e->model, rows, s->n_head * s->d_head) &&
-              run_acts_init(&e->hidden, &e->model, rows, s->n_ff) && run_floats(&e->q, rows * e->ld_q) &&
-              run_floats(&e->k_new, rows * e->ld_kv) && run_floats(&e->v_new, rows * e->ld_kv) &&
-              run_floats(&e->attn_out, rows * e->ld_attn) && run_floats(&e->ff, rows * e->ld_ff) &&
-              run_floats(&e->up, rows * e->ld_ff) && run_floats(&e->y, rows * e->ld_y) &&
-              run_floats(&e->cs, 2 * rows * (size_t)s->d_head) &&
-              run_floats(&e->parts, rows * (size_t)e->n_chunks * 3) && (e->wanted = calloc(rows, sizeof *e->wanted)) &&
+    e->ld_q = e->ld_attn = padded(s->n_head * s->d_head);
+    e->ld_kv = padded((int)n_kv);
+    e->ld_ff = padded(s->n_ff);
+    e->ld_y = padded(s->n_embd);
+    bool ok = acts_init(&e->norm, &e->model, rows, s->n_embd) &&
+              acts_init(&e->attn, &e->model, rows, s->n_head * s->d_head) &&
+              acts_init(&e->hidden, &e->model, rows, s->n_ff) && floats_init(&e->q, rows * e->ld_q) &&
+              floats_init(&e->k_new, rows * e->ld_kv) && floats_init(&e->v_new, rows * e->ld_kv) &&
+              floats_init(&e->attn_out, rows * e->ld_attn) && floats_init(&e->ff, rows * e->ld_ff) &&
+              floats_init(&e->up, rows * e->ld_ff) && floats_init(&e->y, rows * e->ld_y) &&
+              floats_init(&e->cs, 2 * rows * (size_t)s->d_head) &&
+              floats_init(&e->parts, rows * (size_t)e->n_chunks * 3) && (e->wanted = calloc(rows, sizeof *e->wanted)) &&
               (e->answers = calloc(rows, sizeof *e->answers)) &&
               (e->picks = calloc(rows * (size_t)e->model.share.n_shards, sizeof *e->picks)) &&
               (e->rope_freq = calloc((size_t)s->d_head, sizeof *e->rope_freq)) &&
@@ -181,9 +148,9 @@ void engine_close(struct engine *e)
         free(e->scratch[i].best);
         free(e->scratch[i].pick);
     }
-    run_acts_free(&e->norm);
-    run_acts_free(&e->attn);
-    run_acts_free(&e->hidden);
+    acts_free(&e->norm);
+    acts_free(&e->attn);
+    acts_free(&e->hidden);
     mixture_free(&e->mixture);
     void *owned[] = {e->path,   e->q,    e->k_new,   e->v_new,     e->attn_out, e->ff,        e->up,
                      e->y,      e->cs,   e->parts,   e->wanted,    e->answers,  e->rope_freq, e->top,

@@ -19,13 +19,29 @@ void run_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_row
     pool_barrier(e->pool);
 }
 
-/* Panels [from, to) of this thread, of a product that is cut among threads by panels. */
-static void product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w,
-                    const struct acts *a)
+void run_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
+                 int n_rows)
 {
     int from, to;
     pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
-    if (from < to) e->k->matmul(out, ld, w, a, e->n_rows, from, to);
+    if (from < to) e->k->matmul(out, ld, w, a, n_rows, from, to);
+}
+
+void run_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows)
+{
+    int from, to;
+    pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
+    from *= PANEL;
+    to = to * PANEL < w->n_out ? to * PANEL : w->n_out;
+    for (int i = 0; i < n_rows && from < to; i++, gate += e->ld_ff, up += e->ld_ff)
+        (e->model.shape.gelu ? e->k->gelu_mul : e->k->silu_mul)(gate + from, gate + from, up + from, to - from);
+}
+
+/* Of every row of the pass. */
+static void product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w,
+                    const struct acts *a)
+{
+    run_product(e, i_thread, out, ld, w, a, e->n_rows);
 }
 
 static void norm_heads(struct engine *e, float *x, const float *norm, int n, int d)
@@ -173,16 +189,10 @@ static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
         return;
     }
     const struct model *m = &e->model;
-    int shard = m->share.shard, at = m->ff_from[shard], n = b->gate.n_out, from, to;
+    int shard = m->share.shard, at = m->ff_from[shard];
     product(e, t, e->ff + at, e->ld_ff, &b->gate, &e->norm);
     product(e, t, e->up + at, e->ld_ff, &b->up, &e->norm);
-    pool_part(n_panels(&b->gate), t, e->n_threads, &from, &to); /* the columns that this thread has just written */
-    from *= PANEL;
-    to = to * PANEL < n ? to * PANEL : n;
-    for (int i = 0; i < e->n_rows && from < to; i++) {
-        float *gate = e->ff + (size_t)i * e->ld_ff + at + from, *up = e->up + (size_t)i * e->ld_ff + at + from;
-        (m->shape.gelu ? e->k->gelu_mul : e->k->silu_mul)(gate, gate, up, to - from);
-    }
+    run_activate(e, t, e->ff + at, e->up + at, &b->gate, e->n_rows);
     pool_barrier(e->pool);
     run_gather(e, t, e->ff, e->ld_ff, e->n_rows, m->ff_from);
     quantize_rows(e, t, &e->hidden, e->ff, e->ld_ff, i_entry);

@@ -1,6 +1,5 @@
 #include "worker/engine/mixture.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +9,7 @@
 /* ---- who wants whom ---- */
 
 /* The n_used greatest scores, the smaller id of equals; then by id, with their softmax. */
-static void pick(struct pick_of *picks, float *scores, int n_experts, int n_used)
+static void pick(struct choice *picks, const float *scores, int n_experts, int n_used)
 {
     for (int i = 0; i < n_used; i++) {
         int best = -1;
@@ -19,12 +18,12 @@ static void pick(struct pick_of *picks, float *scores, int n_experts, int n_used
             for (int j = 0; j < i; j++) taken |= picks[j].expert == k;
             if (!taken && (best < 0 || scores[k] > scores[best])) best = k;
         }
-        picks[i] = (struct pick_of){best, 0};
+        picks[i] = (struct choice){best, 0};
     }
     float max = scores[picks[0].expert], sum = 0;
     for (int i = 1; i < n_used; i++) /* by id */
         for (int j = i; j > 0 && picks[j].expert < picks[j - 1].expert; j--) {
-            struct pick_of lower = picks[j];
+            struct choice lower = picks[j];
             picks[j] = picks[j - 1];
             picks[j - 1] = lower;
         }
@@ -53,8 +52,7 @@ static void route(struct engine *e, const struct block *b, int t)
     struct mixture *x = &e->mixture;
     const struct shape *s = &e->model.shape;
     int from, to;
-    pool_part(n_panels(&b->router), t, e->n_threads, &from, &to);
-    if (from < to) e->k->matmul(x->scores, x->ld_scores, &b->router, &e->norm, e->n_rows, from, to);
+    run_product(e, t, x->scores, x->ld_scores, &b->router, &e->norm, e->n_rows);
     pool_barrier(e->pool);
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++)
@@ -76,29 +74,23 @@ static void copy_row(struct acts *to, int pair, const struct acts *from, int row
                n_blocks * sizeof *to->blocks);
 }
 
-/* Panels of this thread, for the pairs of one expert. */
-static void product(struct engine *e, int t, float *out, size_t ld, const struct weights *w, const struct acts *a,
-                    int pair, int n)
-{
-    int from, to;
-    struct acts rows = acts_from(a, pair);
-    pool_part(n_panels(w), t, e->n_threads, &from, &to);
-    if (from < to) e->k->matmul(out + (size_t)pair * ld, ld, w, &rows, n, from, to);
-}
-
+/* Of n pairs of one expert, from this pair on. */
 static void hidden_of(struct engine *e, const struct expert *expert, int pair, int n, int t)
 {
     struct mixture *x = &e->mixture;
-    int at = e->model.ff_from[e->model.share.shard], width = expert->gate.n_out, from, to;
-    product(e, t, x->ff + at, e->ld_ff, &expert->gate, &x->norm, pair, n);
-    product(e, t, x->up + at, e->ld_ff, &expert->up, &x->norm, pair, n);
-    pool_part(n_panels(&expert->gate), t, e->n_threads, &from, &to); /* the columns that this thread has just written */
-    from *= PANEL;
-    to = to * PANEL < width ? to * PANEL : width;
-    for (int i = pair; i < pair + n && from < to; i++) {
-        float *gate = x->ff + (size_t)i * e->ld_ff + at + from, *up = x->up + (size_t)i * e->ld_ff + at + from;
-        (e->model.shape.gelu ? e->k->gelu_mul : e->k->silu_mul)(gate, gate, up, to - from);
-    }
+    size_t at = (size_t)pair * e->ld_ff + (size_t)e->model.ff_from[e->model.share.shard];
+    struct acts rows = acts_from(&x->norm, pair);
+    run_product(e, t, x->ff + at, e->ld_ff, &expert->gate, &rows, n);
+    run_product(e, t, x->up + at, e->ld_ff, &expert->up, &rows, n);
+    run_activate(e, t, x->ff + at, x->up + at, &expert->gate, n);
+}
+
+static void output_of(struct engine *e, const struct expert *expert, int pair, int n, int t)
+{
+    struct mixture *x = &e->mixture;
+    size_t at = (size_t)pair * e->ld_y + (size_t)e->model.out_from[e->model.share.shard];
+    struct acts rows = acts_from(&x->hidden, pair);
+    run_product(e, t, x->y + at, e->ld_y, &expert->down, &rows, n);
 }
 
 /* This shard's columns of y: the weighed sum of a row's pairs, from +0, by increasing expert. */
@@ -117,7 +109,7 @@ void mixture_run(struct engine *e, const struct block *b, int i_entry, int t)
 {
     struct mixture *x = &e->mixture;
     const struct model *m = &e->model;
-    int n_pairs = e->n_rows * m->shape.n_used, at = m->out_from[m->share.shard], from, to;
+    int n_pairs = e->n_rows * m->shape.n_used, from, to;
     route(e, b, t);
     pool_part(n_pairs, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) copy_row(&x->norm, i, &e->norm, x->row_of[i]);
@@ -131,8 +123,7 @@ void mixture_run(struct engine *e, const struct block *b, int i_entry, int t)
     pool_barrier(e->pool);
 
     for (int k = 0; k < m->shape.n_experts; k++)
-        if (x->from[k] < x->from[k + 1])
-            product(e, t, x->y + at, e->ld_y, &b->experts[k].down, &x->hidden, x->from[k], x->from[k + 1] - x->from[k]);
+        if (x->from[k] < x->from[k + 1]) output_of(e, &b->experts[k], x->from[k], x->from[k + 1] - x->from[k], t);
     pool_barrier(e->pool);
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) add_up(e, i);
@@ -147,20 +138,20 @@ bool mixture_init(struct mixture *x, const struct model *m, size_t max_rows, siz
     const struct shape *s = &m->shape;
     if (!s->n_experts) return true;
     size_t n = max_rows * (size_t)s->n_used;
-    x->ld_scores = run_padded(s->n_experts);
+    x->ld_scores = padded(s->n_experts);
     x->picks = calloc(n, sizeof *x->picks);
     x->pair_of = calloc(n, sizeof *x->pair_of);
     x->row_of = calloc(n, sizeof *x->row_of);
     x->from = calloc((size_t)s->n_experts + 1, sizeof *x->from);
-    return x->picks && x->pair_of && x->row_of && x->from && run_floats(&x->scores, max_rows * x->ld_scores) &&
-           run_floats(&x->ff, n * ld_ff) && run_floats(&x->up, n * ld_ff) && run_floats(&x->y, n * ld_y) &&
-           run_acts_init(&x->norm, m, n, s->n_embd) && run_acts_init(&x->hidden, m, n, s->n_ff);
+    return x->picks && x->pair_of && x->row_of && x->from && floats_init(&x->scores, max_rows * x->ld_scores) &&
+           floats_init(&x->ff, n * ld_ff) && floats_init(&x->up, n * ld_ff) && floats_init(&x->y, n * ld_y) &&
+           acts_init(&x->norm, m, n, s->n_embd) && acts_init(&x->hidden, m, n, s->n_ff);
 }
 
 void mixture_free(struct mixture *x)
 {
     void *owned[] = {x->scores, x->picks, x->pair_of, x->row_of, x->from, x->ff, x->up, x->y};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
-    run_acts_free(&x->norm);
-    run_acts_free(&x->hidden);
+    acts_free(&x->norm);
+    acts_free(&x->hidden);
 }

@@ -15,7 +15,7 @@
 
 struct engine;
 
-struct pick_of { /* an expert of a row, and its weight */
+struct choice { /* an expert of a row, and its weight */
     int expert;
     float weight;
 };
@@ -23,7 +23,7 @@ struct pick_of { /* an expert of a row, and its weight */
 struct mixture {   /* of one pass; n: rows * n_used. All owned; zeroed where a model has no experts */
     float *scores; /* [max_rows, ld_scores] the router's */
     size_t ld_scores;
-    struct pick_of *picks;    /* [max_rows, n_used] by increasing expert */
+    struct choice *picks;     /* [max_rows, n_used] by increasing expert */
     int *pair_of;             /* [max_rows, n_used] the pair of a pick */
     int *row_of;              /* [n] the row of a pair */
     int *from;                /* [n_expert + 1] an expert's pairs */

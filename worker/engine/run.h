@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "kernels/pool.h"
+#include "worker/engine/buffers.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/kv.h"
 #include "worker/engine/mixture.h"
@@ -74,22 +75,6 @@ static inline int n_panels(const struct weights *w)
     return (w->n_out + PANEL - 1) / PANEL;
 }
 
-/* Rows [from, ...) of `a`. */
-static inline struct acts acts_from(const struct acts *a, int from)
-{
-    size_t i = (size_t)from, n = (size_t)a->n_in;
-    struct acts out = *a;
-    if (a->x) out.x += i * n;
-    if (a->blocks) out.blocks += i * (n / BLOCK);
-    return out;
-}
-
-/* Room, aligned and zeroed; false: out of memory. A product's outputs are padded by a panel. */
-bool run_floats(float **p, size_t n);
-bool run_acts_init(struct acts *a, const struct model *m, size_t n_rows, int n_in);
-void run_acts_free(struct acts *a);
-size_t run_padded(int n);
-
 /* Every thread of the pool runs this: the pass, and on the last stage the head. */
 void forward_run(void *engine, int i_thread);
 void head_run(void *engine, int i_thread);
@@ -119,6 +104,11 @@ static inline bool better(float a, int32_t id_a, float b, int32_t id_b)
 
 /* x of row i -> its place in `a`; notes a number that is not finite. */
 void run_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row);
+/* This thread's panels of out = w . a, n_rows of them. Without a barrier. */
+void run_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
+                 int n_rows);
+/* gate = activation(gate) * up, in the columns that run_product of `w` has just left to this thread: no barrier between. */
+void run_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
 /* Thread 0 gathers between two barriers; nothing with one shard. */
 void run_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from);
 

@@ -4,17 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+enum experts { EXPERTS_NEVER, EXPERTS_MAYBE, EXPERTS_ALWAYS };
+
 struct arch {
     const char *name;
     bool rope_neox;
     bool gemma;
+    enum experts experts;
 };
 /* llama files hold q and k rows permuted so that neighbours pair up; the others' pair halves. */
-static const struct arch archs[] = {{"llama", false, false},
-                                    {"qwen2", true, false},
-                                    {"qwen3", true, false},
-                                    {"gemma3", true, true},
-                                    {"qwen3moe", true, false}};
+static const struct arch archs[] = {
+    {"llama", false, false, EXPERTS_MAYBE},    {"qwen2", true, false, EXPERTS_NEVER},
+    {"qwen3", true, false, EXPERTS_NEVER},     {"gemma3", true, true, EXPERTS_NEVER},
+    {"qwen3moe", true, false, EXPERTS_ALWAYS},
+};
 
 static int need_int(const struct shape *s, const struct gguf *g, const char *suffix, int max, int *out, struct err *err)
 {
@@ -36,23 +39,26 @@ static double float_or(const struct shape *s, const struct gguf *g, const char *
     return gguf_get_float(g, key, &v) ? v : fallback;
 }
 
-static int read_arch(struct shape *s, const struct gguf *g, struct err *err)
+/* NULL: err says why not. */
+static const struct arch *read_arch(struct shape *s, const struct gguf *g, struct err *err)
 {
     struct gguf_str name;
-    if (!gguf_get_str(g, "general.architecture", &name))
-        return err_set(err, E_MODEL, "%s: no general.architecture: not a language model", g->path);
+    if (!gguf_get_str(g, "general.architecture", &name)) {
+        err_set(err, E_MODEL, "%s: no general.architecture: not a language model", g->path);
+        return NULL;
+    }
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
         if (!gguf_str_is(name, archs[i].name)) continue;
         snprintf(s->arch, sizeof s->arch, "%s", archs[i].name);
         s->rope_neox = archs[i].rope_neox;
-        s->gelu = archs[i].gemma;
-        return OK;
+        return &archs[i];
     }
     char all[256] = "";
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
         snprintf(all + strlen(all), sizeof all - strlen(all), " %s", archs[i].name);
-    return err_set(err, E_MODEL, "%s: architecture %.*s is not supported;%s are", g->path,
-                   name.n > 40 ? 40 : (int)name.n, name.s, all);
+    err_set(err, E_MODEL, "%s: architecture %.*s is not supported;%s are", g->path, name.n > 40 ? 40 : (int)name.n,
+            name.s, all);
+    return NULL;
 }
 
 /* What would change the numbers and is not built must be refused, not ignored. */
@@ -79,15 +85,14 @@ static int read_rope(struct shape *s, const struct gguf *g, struct err *err)
     return OK;
 }
 
-/* Experts (Mixtral: 2401.04088). Of those of an architecture whose file has more to them nothing may be left out. */
-static int read_experts(struct shape *s, const struct gguf *g, struct err *err)
+/* Experts (Mixtral: 2401.04088). Of an architecture that has more to them nothing may be left out. */
+static int read_experts(struct shape *s, const struct gguf *g, const struct arch *arch, struct err *err)
 {
     char key[128];
     int64_t n = 0;
-    bool needs = strcmp(s->arch, "qwen3moe") == 0;
     snprintf(key, sizeof key, "%s.expert_count", s->arch);
-    if (!needs && (!gguf_get_int(g, key, &n) || n == 0)) return OK;
-    if (!needs && strcmp(s->arch, "llama") != 0)
+    if (arch->experts != EXPERTS_ALWAYS && (!gguf_get_int(g, key, &n) || n == 0)) return OK;
+    if (arch->experts == EXPERTS_NEVER)
         return err_set(err, E_MODEL, "%s: experts in %s are not supported; in llama and qwen3moe they are", g->path,
                        s->arch);
     int rc = need_int(s, g, "expert_count", 4096, &s->n_experts, err);
@@ -106,6 +111,7 @@ static int read_gemma(struct shape *s, const struct gguf *g, struct err *err)
 {
     char key[128];
     int64_t v = 6;
+    s->gelu = true;
     s->embed_scale = sqrtf((float)s->n_embd);
     if (s->n_blocks == 62) s->q_scale = 1.0f / sqrtf((float)(s->n_embd / s->n_head)); /* the 27B alone */
     if (float_or(s, g, "final_logit_softcapping", 0) > 0)
@@ -125,8 +131,8 @@ static int read_gemma(struct shape *s, const struct gguf *g, struct err *err)
 
 int shape_read(struct shape *s, const struct gguf *g, struct err *err)
 {
-    int rc = read_arch(s, g, err);
-    if (rc == OK) rc = need_int(s, g, "block_count", 10000, &s->n_blocks, err);
+    const struct arch *arch = read_arch(s, g, err);
+    int rc = arch ? need_int(s, g, "block_count", 10000, &s->n_blocks, err) : E_MODEL;
     if (rc == OK) rc = need_int(s, g, "embedding_length", 1 << 20, &s->n_embd, err);
     if (rc == OK) rc = need_int(s, g, "attention.head_count", 1 << 16, &s->n_head, err);
     if (rc == OK) rc = need_int(s, g, "feed_forward_length", 1 << 22, &s->n_ff, err);
@@ -156,6 +162,6 @@ int shape_read(struct shape *s, const struct gguf *g, struct err *err)
     s->embed_scale = 1;
     s->q_scale = 1.0f / sqrtf((float)s->d_head);
     rc = read_rope(s, g, err);
-    if (rc == OK) rc = read_experts(s, g, err);
-    return rc == OK && s->gelu ? read_gemma(s, g, err) : rc;
+    if (rc == OK) rc = read_experts(s, g, arch, err);
+    return rc == OK && arch->gemma ? read_gemma(s, g, err) : rc;
 }
