@@ -90,7 +90,8 @@ static worker_command *worker_command_of(enum command command)
 static int command(struct program *p, struct err *err)
 {
     struct host host = {p->config.terms.layout, p->office, start_workers, p};
-    int rc = worker_command_of(p->o.command)(&p->o, &host, err);
+    int rc = host.layout.n_ranks == 1 ? options_need_models(&p->o, err) : OK; /* other ranks may have them */
+    if (rc == OK) rc = worker_command_of(p->o.command)(&p->o, &host, err);
     cluster_join(p->cluster);
     return check_written(rc, err);
 }
@@ -205,8 +206,7 @@ static int check_is_worker(const struct program *p, struct err *err)
 
 static int run_over_workers(struct program *p, struct err *err)
 {
-    int rc = p->launched ? OK : options_need_models(&p->o, err); /* ranks may have them */
-    if (rc == OK) rc = pick_kernels(p, err);
+    int rc = pick_kernels(p, err);
     if (rc != OK) return p->rank ? rc : complain(err);
     p->config.big = p->o.role == ROLE_DRAFTER ? NULL : p->o.big;
     p->config.little = p->o.role == ROLE_VERIFIER ? NULL : p->o.little;

@@ -133,7 +133,7 @@ static int chat(struct chat *c, struct err *err)
             err, E_MODEL,
             "%s has no chat template that is known here: --template names one; pilotfish generate --raw goes "
             "on from a text",
-            c->s.o.big);
+            c->s.big.path);
     rc = session_start(&c->s, 1, err);
     if (rc != OK) return rc;
     struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, 1);

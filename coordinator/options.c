@@ -373,6 +373,12 @@ static int finish_drafter(struct parser *r, struct err *err)
     return OK;
 }
 
+static int need_little(const struct options *o, struct err *err)
+{
+    if (o->drafter != DRAFTER_LITTLE || o->little) return OK;
+    return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
+}
+
 /* The first of these on the command line; NULL: none. A file may have settings of a method that is not in use. */
 static const char *first_on_line(const struct parser *r, const char *const *names)
 {
@@ -461,7 +467,9 @@ static int finish(struct parser *r, struct err *err)
         r->p.draft = o->drafter;
         o->settings = config_text(&r->p, r->p.config);
         return o->settings ? OK : err_set(err, E_FAIL, "out of memory");
-    case CMD_DOCTOR: return finish_drafter(r, err);
+    case CMD_DOCTOR:
+        rc = finish_drafter(r, err);
+        return rc == OK ? need_little(o, err) : rc;
     case CMD_TOKENIZE:
         if (!o->model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
         o->text = r->positional;
@@ -537,9 +545,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
 int options_need_models(const struct options *o, struct err *err)
 {
     if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_texts[o->command].name);
-    if (o->drafter == DRAFTER_LITTLE && !o->little)
-        return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
-    return OK;
+    return need_little(o, err);
 }
 
 void options_free(struct options *o)

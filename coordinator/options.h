@@ -1,8 +1,9 @@
 /* options.h -- the command line: every option of every command, its default, and what is wrong with it.
  *
  * One table of options (option_table.c) drives parsing, help and the suggestions for typos. What the line leaves open the
- * environment and a configuration file may say (config.h). Parsing reads that file and starts nothing. Long options take "--name value" and "--name=value"; multi-letter options with one dash are rejected with
- * the right spelling, except the aliases that people know (-m, -md, -ngl).
+ * environment and a configuration file may say (config.h). Parsing reads that file and starts nothing. Long options take
+ * "--name value" and "--name=value"; multi-letter options with one dash are rejected with the right spelling, except the
+ * aliases that people know (-m, -md, -ngl).
  */
 #ifndef COORDINATOR_OPTIONS_H
 #define COORDINATOR_OPTIONS_H

@@ -39,6 +39,9 @@ writes -n 1 "${bare[@]}" --pp 2 : -n 2 "${big[@]}" --threads 1
 writes -n 1 "${bare[@]}" --little little.gguf : -n 1 "${little[@]}" : -n 1 "${big[@]}"
 launch 3 "gone.gguf: cannot be opened" -n 1 "${bare[@]}" --draft little : -n 1 "${little[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
 launch 3 "the vocabularies differ" -n 1 "${bare[@]}" --draft little : -n 1 "$pilotfish" worker --model odd.gguf : -n 1 "${big[@]}"
+LC_ALL=C sed 's/{% for message/{% fur message/' big.gguf > untold.gguf
+launch 3 "the model of peer 2 has no chat template" -n 1 "$pilotfish" chat : -n 1 "$pilotfish" worker --model untold.gguf
+launch 2 "generate needs a model" -n 1 "${bare[@]}"
 launch 2 "rank 1 is a verifier here, but has no model" -n 2 "${bare[@]}"
 
 launch 2 "here, but has no model for that" -n 1 "${own[@]}" --little little.gguf : -n 1 "${big[@]}" : -n 1 "${little[@]}"

@@ -181,6 +181,7 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B --raw --system x y", "only one goes"},
         {"generate -m B -md L --draft ngram x", "drafts without a model"},
         {"generate -m B --draft little x", "--little FILE"},
+        {"doctor --draft little", "--little FILE"},
         {"generate -m B --draft ngram --no-draft x", "only one goes"},
         {"generate -m B -m C x", "--big is given twice"},
         {"generate -m B x --prompt", "--prompt needs a value"},
