@@ -107,12 +107,13 @@ static json_t *file_facts(const struct gguf *g, int (*runs)(const char *, struct
     json_t *formats = format_facts(g, &n_parameters);
     json_t *tokens = tokenizer_facts(g, &why);
     if (!json_object_get(tokens, "unknown")) runs(g->path, &why);
-    return json_pack("{so sI si sI so so so sI sI so so so sb so}", "file", json_text(g->path, strlen(g->path)),
-                     "bytes", (json_int_t)gguf_file_bytes(g), "files", g->n_parts + 1, "gguf_version",
-                     (json_int_t)g->version, "architecture", says, "name", string_fact(g, "general.name", &name),
-                     "shape", shape_facts(g, architecture), "parameters", (json_int_t)n_parameters, "tensors",
-                     (json_int_t)g->n_tensors, "formats", formats, "tokenizer", tokens, "template", template_facts(g),
-                     "runs", why.code == OK, "why_not", json_text(why.text, strlen(why.text)));
+    return json_pack("{so sI si so so so so sI sI so so so sb so}", "file", json_text(g->path, strlen(g->path)),
+                     "bytes", (json_int_t)gguf_file_bytes(g), "files", gguf_n_files(g), "gguf_version",
+                     g->made ? json_null() : json_integer(g->version), "architecture", says, "name",
+                     string_fact(g, "general.name", &name), "shape", shape_facts(g, architecture), "parameters",
+                     (json_int_t)n_parameters, "tensors", (json_int_t)g->n_tensors, "formats", formats, "tokenizer",
+                     tokens, "template", template_facts(g), "runs", why.code == OK, "why_not",
+                     json_text(why.text, strlen(why.text)));
 }
 
 /* --- printing -------------------------------------------------------------------------------------------------------
@@ -176,8 +177,12 @@ static void print_facts(json_t *facts)
     const char *format;
     json_t *of;
     printf("%s\n", string(facts, "file"));
-    printf("  architecture  %s (GGUF version %lld, %lld bytes", string(facts, "architecture"),
-           integer(facts, "gguf_version"), integer(facts, "bytes"));
+    printf("  architecture  %s (", string(facts, "architecture"));
+    if (integer(facts, "gguf_version"))
+        printf("GGUF version %lld", integer(facts, "gguf_version"));
+    else
+        printf("safetensors");
+    printf(", %lld bytes", integer(facts, "bytes"));
     if (integer(facts, "files") > 1) printf(" in %lld files", integer(facts, "files"));
     printf(")\n");
     printf("  name          %s\n", string(facts, "name"));

@@ -26,7 +26,9 @@ enum {
 };
 
 const struct option option_table[] = {
-    {"big", "-m", TEXT | STEP | PPL | DOC, OPTION_TEXT, AT(o.big), "FILE", 0, 0, "the model whose text it is (GGUF)"},
+    {"big", "-m", TEXT | STEP | PPL | DOC, OPTION_TEXT, AT(o.big), "FILE", 0, 0,
+     "the model whose text it is: GGUF, or a directory of\n"
+     "config.json, tokenizer.json and safetensors"},
     {"little", "-md", TEXT | STEP | DOC, OPTION_TEXT, AT(o.little), "FILE", 0, 0,
      "a smaller model with the same vocabulary, to draft"},
     {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0,
@@ -108,8 +110,10 @@ const struct option option_table[] = {
     {"min-exact", NULL, CMP, OPTION_NUMBER, AT(o.min_exact), "PERCENT", 0, 100, "exit 6 if fewer texts are big's own"},
     {"min-bleu", NULL, CMP, OPTION_NUMBER, AT(o.min_bleu), "B", 0, 100, "exit 6 if BLEU is lower"},
     {"min-rouge", NULL, CMP, OPTION_NUMBER, AT(o.min_rouge), "R", 0, 1, "exit 6 if ROUGE-L is lower"},
-    {"model", NULL, TOK, OPTION_TEXT, AT(o.model), "FILE", 0, 0, "the model whose vocabulary it is (GGUF)"},
-    {"model", "-m", WORKER, OPTION_TEXT, AT(o.model), "FILE", 0, 0, "the model that this rank reads (GGUF)"},
+    {"model", NULL, TOK, OPTION_TEXT, AT(o.model), "FILE", 0, 0,
+     "the model whose vocabulary it is (as --big of generate)"},
+    {"model", "-m", WORKER, OPTION_TEXT, AT(o.model), "FILE", 0, 0,
+     "the model that this rank reads (as --big of generate)"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(o.role), "any|drafter|verifier", 0, 0,
      "what this rank must be: another place in the layout is an\nerror (any)"},
     {"no-special", NULL, TOK, OPTION_FLAG, AT(o.no_special), NULL, 0, 0,

@@ -48,14 +48,9 @@ struct reader { /* a cursor over the header, and what it stands in, for messages
     struct err *err;
 };
 
-struct shown {
-    char s[80];
-};
-
-/* A name from the file as it may stand in a one-line message: printable and short. */
-static struct shown show(struct gguf_str name)
+struct gguf_shown gguf_show(struct gguf_str name)
 {
-    struct shown out;
+    struct gguf_shown out;
     size_t n = name.n < sizeof out.s - 1 ? name.n : sizeof out.s - 1;
     for (size_t i = 0; i < n; i++) out.s[i] = name.s[i] >= 32 && name.s[i] < 127 ? name.s[i] : '?';
     out.s[n] = 0;
@@ -117,7 +112,7 @@ static int read_array(struct reader *r, struct gguf_kv *kv)
     if (rc != OK) return rc;
     if (type > GGUF_F64 || type == GGUF_ARR)
         return err_set(r->err, E_MODEL, "%s: key '%s' is an array %s; convert the model again with a current converter",
-                       r->path, show(kv->key).s, type == GGUF_ARR ? "of arrays" : "of values of an unknown type");
+                       r->path, gguf_show(kv->key).s, type == GGUF_ARR ? "of arrays" : "of values of an unknown type");
     kv->item_type = (enum gguf_value)type;
     kv->data = r->at;
     size_t each = type == GGUF_STR ? sizeof(uint64_t) : value_bytes[type];
@@ -126,7 +121,7 @@ static int read_array(struct reader *r, struct gguf_kv *kv)
             r->err, E_MODEL,
             "%s: key '%s' announces %llu items where %zu bytes are left; the file is cut off or damaged: fetch it "
             "again",
-            r->path, show(kv->key).s, (unsigned long long)kv->n_items, left(r));
+            r->path, gguf_show(kv->key).s, (unsigned long long)kv->n_items, left(r));
     if (type != GGUF_STR) return skip(r, kv->n_items * each);
     struct gguf_str s;
     for (uint64_t i = 0; i < kv->n_items && rc == OK; i++) rc = read_str(r, &s);
@@ -142,7 +137,7 @@ static int read_kv(struct reader *r, struct gguf_kv *kv)
     if (type > GGUF_F64)
         return err_set(r->err, E_MODEL,
                        "%s: key '%s' has a value of unknown type %u; convert the model again for GGUF 3", r->path,
-                       show(kv->key).s, type);
+                       gguf_show(kv->key).s, type);
     kv->type = (enum gguf_value)type;
     kv->data = r->at;
     struct gguf_str s;
@@ -157,7 +152,7 @@ static int size_tensor(struct reader *r, struct gguf_tensor *t)
     if (!type)
         return err_set(r->err, E_MODEL,
                        "%s: tensor '%s' is stored in unknown format %u; use a file quantized to Q4_K or Q8_0", r->path,
-                       show(t->name).s, t->type);
+                       gguf_show(t->name).s, t->type);
     uint64_t n = 1, n_bytes;
     bool fits = true;
     for (int d = 0; d < 4; d++) fits = fits && t->dim[d] > 0 && !__builtin_mul_overflow(n, t->dim[d], &n);
@@ -167,13 +162,13 @@ static int size_tensor(struct reader *r, struct gguf_tensor *t)
         return err_set(r->err, E_MODEL,
                        "%s: tensor '%s' has an impossible shape %llu x %llu x %llu x %llu; the file is damaged: "
                        "fetch it again",
-                       r->path, show(t->name).s, (unsigned long long)t->dim[0], (unsigned long long)t->dim[1],
+                       r->path, gguf_show(t->name).s, (unsigned long long)t->dim[0], (unsigned long long)t->dim[1],
                        (unsigned long long)t->dim[2], (unsigned long long)t->dim[3]);
     if (t->dim[0] % (uint64_t)type->block != 0)
         return err_set(r->err, E_MODEL,
                        "%s: tensor '%s' has rows of %llu, not a multiple of %s's block of %d; the file is "
                        "damaged: fetch it again",
-                       r->path, show(t->name).s, (unsigned long long)t->dim[0], type->name, type->block);
+                       r->path, gguf_show(t->name).s, (unsigned long long)t->dim[0], type->name, type->block);
     t->n_bytes = n_bytes;
     return OK;
 }
@@ -189,7 +184,7 @@ static int read_tensor(struct reader *r, struct gguf_tensor *t)
         return err_set(r->err, E_MODEL,
                        "%s: tensor '%s' has %u dimensions, 1 to 4 are possible; the file is damaged: fetch it "
                        "again",
-                       r->path, show(t->name).s, n_dims);
+                       r->path, gguf_show(t->name).s, n_dims);
     t->n_dims = (int)n_dims;
     for (int d = 0; d < 4; d++) t->dim[d] = 1;
     rc = read_bytes(r, t->dim, n_dims * sizeof t->dim[0]);
@@ -219,7 +214,7 @@ static int check_unique(const struct reader *r, const struct gguf_str *first, si
     for (size_t i = 1; i < n && rc == OK; i++)
         if (compare_names(&order[i - 1], &order[i]) == 0)
             rc = err_set(r->err, E_MODEL, "%s: %s '%s' is there twice; the file is damaged: fetch it again", r->path,
-                         r->what, show(*order[i]).s);
+                         r->what, gguf_show(*order[i]).s);
     free(order);
     return rc;
 }
@@ -259,8 +254,11 @@ static int read_header(struct reader *r, struct gguf *g)
 {
     uint64_t n_tensors = 0, n_kv = 0;
     if (left(r) < 4 || memcmp(r->at, "GGUF", 4) != 0)
-        return err_set(r->err, E_MODEL,
-                       "%s: not a GGUF file (it does not begin with 'GGUF'); give a model in GGUF format", r->path);
+        return err_set(
+            r->err, E_MODEL,
+            "%s: not a GGUF file (it does not begin with 'GGUF'); give a model in GGUF format, or the directory "
+            "of its config.json and safetensors",
+            r->path);
     if (left(r) < HEADER_BYTES)
         return err_set(r->err, E_MODEL,
                        "%s: the file ends at byte %zu inside its header; it is cut off: fetch it again", r->path,
@@ -310,12 +308,13 @@ static int place_tensors(const struct reader *r, struct gguf *g, uint64_t alignm
             return err_set(r->err, E_MODEL,
                            "%s: tensor '%s' lies at offset %llu, not a multiple of the alignment %llu; the file is "
                            "damaged: fetch it again",
-                           r->path, show(t->name).s, (unsigned long long)offset, (unsigned long long)alignment);
+                           r->path, gguf_show(t->name).s, (unsigned long long)offset, (unsigned long long)alignment);
         if (offset > room || t->n_bytes > room - offset)
             return err_set(r->err, E_MODEL,
                            "%s: tensor '%s' (%zu bytes at offset %llu) lies outside the file's %llu bytes of data; "
                            "it is cut off or damaged: fetch it again",
-                           r->path, show(t->name).s, t->n_bytes, (unsigned long long)offset, (unsigned long long)room);
+                           r->path, gguf_show(t->name).s, t->n_bytes, (unsigned long long)offset,
+                           (unsigned long long)room);
         t->data = g->base + start + offset;
     }
     return OK;
@@ -354,7 +353,7 @@ int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_byt
     return parse_bytes(g, name, bytes, n_bytes, false, err);
 }
 
-int gguf_open_file(struct gguf *g, const char *path, struct err *err)
+int gguf_map(const char *path, const uint8_t **out, size_t *n_bytes, struct err *err)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
@@ -364,13 +363,23 @@ int gguf_open_file(struct gguf *g, const char *path, struct err *err)
     if (fstat(fd, &st) != 0)
         rc = err_set(err, E_MODEL, "%s: cannot be read: %s", path, strerror(errno));
     else if (!S_ISREG(st.st_mode))
-        rc = err_set(err, E_MODEL, "%s: not a file; give the path of a GGUF file", path);
+        rc = err_set(err, E_MODEL, "%s: not a file", path);
     else if (st.st_size == 0)
         rc = err_set(err, E_MODEL, "%s: the file is empty; fetch it again", path);
     else if ((bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
         rc = err_set(err, E_MODEL, "%s: cannot be mapped: %s", path, strerror(errno));
     close(fd);
-    return rc == OK ? parse_bytes(g, path, bytes, (size_t)st.st_size, true, err) : rc;
+    *out = rc == OK ? bytes : NULL;
+    *n_bytes = rc == OK ? (size_t)st.st_size : 0;
+    return rc;
+}
+
+int gguf_open_file(struct gguf *g, const char *path, struct err *err)
+{
+    const uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    int rc = gguf_map(path, &bytes, &n_bytes, err);
+    return rc == OK ? parse_bytes(g, path, bytes, n_bytes, true, err) : rc;
 }
 
 uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes)
@@ -384,9 +393,14 @@ uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes)
     return copy;
 }
 
+int gguf_n_files(const struct gguf *g)
+{
+    return g->n_parts + !g->made;
+}
+
 size_t gguf_file_bytes(const struct gguf *g)
 {
-    size_t n = g->n_bytes;
+    size_t n = g->made ? 0 : g->n_bytes;
     for (int i = 0; i < g->n_parts; i++) n += g->parts[i].n_bytes;
     return n;
 }
@@ -396,20 +410,55 @@ void gguf_close(struct gguf *g)
     if (!g) return;
     for (int i = 0; i < g->n_parts; i++) gguf_close(&g->parts[i]);
     free(g->parts);
+    free(g->pieces);
+    free(g->names);
     if (g->mapped) munmap((void *)(uintptr_t)g->base, g->n_bytes);
+    if (g->made) free((void *)(uintptr_t)g->base);
     free((void *)(uintptr_t)g->path);
     free(g->kv);
     free(g->tensors);
     *g = (struct gguf){0};
 }
 
+static size_t row_bytes(const struct gguf_tensor *t)
+{
+    return t->n_bytes / (t->dim[1] * t->dim[2] * t->dim[3]);
+}
+
+uint64_t gguf_row_in_file(uint64_t halves, uint64_t row)
+{
+    if (halves == 0) return row;
+    uint64_t at = row % halves;
+    return row - at + at / 2 + at % 2 * (halves / 2);
+}
+
+const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row)
+{
+    row = gguf_row_in_file(t->halves, row);
+    if (!t->pieces) return t->data + row * row_bytes(t);
+    return t->pieces[row / t->piece_rows] + row % t->piece_rows * row_bytes(t);
+}
+
+static bool is_mapped(const struct gguf *g, const uint8_t *at)
+{
+    if (g->mapped && at >= g->base && at < g->base + g->n_bytes) return true;
+    for (int i = 0; i < g->n_parts; i++)
+        if (is_mapped(&g->parts[i], at)) return true;
+    return false;
+}
+
+static void release(const struct gguf *g, const uint8_t *at, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)at + page - 1) & ~(page - 1), to = ((uintptr_t)at + n) & ~(page - 1);
+    if (from < to && is_mapped(g, at)) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t)
 {
-    if (!g->mapped) return;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t from = ((uintptr_t)t->data + page - 1) & ~(page - 1),
-              to = ((uintptr_t)t->data + t->n_bytes) & ~(page - 1);
-    if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+    uint64_t n_pieces = t->pieces ? t->dim[1] * t->dim[2] / t->piece_rows : 1;
+    for (uint64_t i = 0; i < n_pieces; i++)
+        release(g, t->pieces ? t->pieces[i] : t->data, t->n_bytes / (size_t)n_pieces);
 }
 
 const struct gguf_type *gguf_type(uint32_t type)

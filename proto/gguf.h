@@ -1,4 +1,5 @@
-/* gguf.h -- the container of model files (GGUF v2 and v3): bytes -> named values and a tensor directory.
+/* gguf.h -- the container of model files (GGUF v2 and v3): bytes -> named values and a tensor directory. A directory of
+ * safetensors is seen as such a file too (hf.h).
  *
  * It gives no meaning to any name: worker/engine reads shapes, coordinator/tokenizer reads the vocabulary. The file is
  * mapped read-only; every string, array and tensor is a view of the map and lives until gguf_close. Every length and
@@ -44,8 +45,12 @@ struct gguf_tensor {
     int n_dims;
     uint64_t dim[4]; /* dim[0] varies fastest: a matrix [n_out, n_in] has dim = {n_in, n_out}; unused ones are 1 */
     uint32_t type;   /* number as in files: gguf_type(type) names it */
-    const uint8_t *data;
+    const uint8_t *data; /* of the first row */
     size_t n_bytes;
+    /* Of tensors that lie otherwise in their files than here (hf.h); gguf_row knows. */
+    const uint8_t **pieces; /* borrowed: where every piece_rows rows begin; NULL: one after the other from data on */
+    uint64_t piece_rows;
+    uint64_t halves; /* rows of a head of which row i and i + halves / 2 stand side by side here; 0: none */
 };
 
 struct gguf {
@@ -53,17 +58,19 @@ struct gguf {
     const uint8_t *base;
     size_t n_bytes;
     size_t keys_end; /* of the bytes: what stands before is the head and the keys */
-    bool mapped;
+    bool mapped, made; /* made: owns the bytes, which stand for a directory's keys and vectors */
     uint32_t version;
     size_t n_kv, n_tensors;
     struct gguf_kv *kv;          /* owns */
     struct gguf_tensor *tensors; /* owns the list; of all parts */
-    struct gguf *parts;          /* owns: files 2 .. n of a model that is split (gguf_parts.h) */
+    struct gguf *parts;          /* owns: files 2 .. n of a model that is split (gguf_parts.h); a directory's files */
     int n_parts;
+    const uint8_t **pieces;      /* owns: of all tensors that have some */
+    char *names;                 /* owns: of tensors that are not named in a file */
 };
 
-/* Maps and parses the file, and the other parts of a model whose first part it is. E_MODEL and one line on anything
- * wrong. */
+/* Maps and parses the file, and the other parts of a model whose first part it is; or a directory (hf.h). E_MODEL and one
+ * line on anything wrong. */
 int gguf_open(struct gguf *g, const char *path, struct err *err);
 
 /* The same for bytes in memory, which are borrowed until gguf_close; `name` is for messages. What fuzzing calls. */
@@ -71,7 +78,13 @@ int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_byt
 void gguf_close(struct gguf *g); /* NULL and zeroed are fine */
 /* A file of this one's keys alone, without tensors, for gguf_parse elsewhere. The caller frees it; NULL: out of memory. */
 uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes);
-size_t gguf_file_bytes(const struct gguf *g); /* of all parts */
+int gguf_n_files(const struct gguf *g);
+size_t gguf_file_bytes(const struct gguf *g); /* of all files with tensors */
+
+/* Where a row lies: dim[0] elements. row < dim[1] * dim[2] * dim[3]. */
+const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row);
+/* The number of that row in its file, where heads of `halves` rows have their halves one behind the other; 0: the same. */
+uint64_t gguf_row_in_file(uint64_t halves, uint64_t row);
 
 /* Tells the kernel that the pages of a tensor are not needed any more (they are the file's, nothing is lost). */
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t);

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "proto/hf.h"
 
 enum { PARTS_MOST = 99999 }; /* as many as five digits count */
 
@@ -96,6 +99,8 @@ static int add_parts(struct gguf *g, struct err *err)
 
 int gguf_open(struct gguf *g, const char *path, struct err *err)
 {
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) return hf_open(g, path, err);
     int rc = gguf_open_file(g, path, err);
     if (rc == OK && (rc = add_parts(g, err)) != OK) gguf_close(g);
     return rc;

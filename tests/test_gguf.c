@@ -112,8 +112,13 @@ static const struct {
     {"another magic",
      {{"", 0, 4, 0x4c4d4747}},
      0,
-     "f: not a GGUF file (it does not begin with 'GGUF'); give a model in GGUF format"},
-    {"three bytes", {{0}}, 3, "f: not a GGUF file (it does not begin with 'GGUF'); give a model in GGUF format"},
+     "f: not a GGUF file (it does not begin with 'GGUF'); give a model in GGUF format, or the directory of its "
+     "config.json and safetensors"},
+    {"three bytes",
+     {{0}},
+     3,
+     "f: not a GGUF file (it does not begin with 'GGUF'); give a model in GGUF format, or the directory of its "
+     "config.json and safetensors"},
     {"cut in the header", {{0}}, 23, "f: the file ends at byte 23 inside its header; it is cut off: fetch it again"},
     {"version 1",
      {{"GGUF", 0, 4, 1}},
@@ -304,7 +309,10 @@ static void what_is_no_model_file_is_refused_before_it_is_read(void **state)
     assert_string_equal(err.text, line);
 
     assert_int_equal(gguf_open(&g, folder, &err), E_MODEL);
-    snprintf(line, sizeof line, "%s: not a file; give the path of a GGUF file", folder);
+    snprintf(
+        line, sizeof line,
+        "%s: a directory without config.json; give a GGUF file, or a directory of a model as transformers keeps it",
+        folder);
     assert_string_equal(err.text, line);
 
     fclose(fopen(path, "w"));

@@ -38,11 +38,11 @@ need_packages() {
 need_python() {
     local folder=$root/build/python
     export PYTHONPATH=$folder${PYTHONPATH:+:$PYTHONPATH}
-    [ -e "$folder/complete" ] && return 0
+    [ "$(cat "$folder/complete" 2> /dev/null)" != "$*" ] || return 0
     say "installing for Python: $*"
     python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$folder" "$@" ||
         die "pip install failed"
-    touch "$folder/complete"
+    echo "$*" > "$folder/complete"
 }
 
 # build FOLDER TARGET [CMAKE_OPTION...]

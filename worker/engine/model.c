@@ -30,6 +30,13 @@ static size_t align_up(size_t n, size_t to)
 
 /* ---- tensors ---- */
 
+static bool is_of_block(struct gguf_str name, int i_block)
+{
+    char prefix[32];
+    size_t n = (size_t)snprintf(prefix, sizeof prefix, "blk.%d.", i_block);
+    return name.n > n && memcmp(name.s, prefix, n) == 0;
+}
+
 /* A stack of matrices: one, where it is no stack. NULL: err says why not. */
 static const struct gguf_tensor *need_stack(const struct model *m, const char *name, int n_in, int n_out, int n_stack,
                                             struct err *err)
@@ -220,17 +227,38 @@ static int list_pieces(struct model *m, struct pieces *p, struct err *err)
                       err);
 }
 
+/* What a file has beyond what is computed with would change the numbers, so it must be refused: of this share's blocks, and
+ * of no block. */
+static int check_all_used(const struct model *m, const struct pieces *p, struct err *err)
+{
+    static const char *const of_no_block[] = {"token_embd.weight", "rope_freqs.weight", "output_norm.weight",
+                                              "output.weight"};
+    bool *used = calloc(m->file.n_tensors + (size_t)m->shape.n_blocks + 1, sizeof *used), *own;
+    if (!used) return err_set(err, E_FAIL, "out of memory for %zu tensors", m->file.n_tensors);
+    own = used + m->file.n_tensors;
+    for (int i = 0; i < p->n; i++) used[p->list[i].tensor - m->file.tensors] = true;
+    for (int i = m->entry_from; i < m->entry_to; i++) own[m->plan.entries[i].block] = true;
+    int rc = OK;
+    for (size_t i = 0; i < m->file.n_tensors && rc == OK; i++) {
+        struct gguf_str name = m->file.tensors[i].name;
+        bool elsewhere = false;
+        for (int b = 0; b < m->shape.n_blocks && !elsewhere; b++) elsewhere = !own[b] && is_of_block(name, b);
+        for (int k = 0; k < 4; k++) elsewhere = elsewhere || gguf_str_is(name, of_no_block[k]);
+        if (!used[i] && !elsewhere)
+            rc = err_set(err, E_MODEL, "%s: tensor %.*s has no place in the architecture %s", m->file.path,
+                         name.n < 64 ? (int)name.n : 64, name.s, m->shape.arch);
+    }
+    free(used);
+    return rc;
+}
+
 /* ---- the cut ---- */
 
 static uint64_t block_bytes(const struct model *m, int i_block)
 {
-    char prefix[32];
-    int n = snprintf(prefix, sizeof prefix, "blk.%d.", i_block);
     uint64_t bytes = 0;
-    for (size_t i = 0; i < m->file.n_tensors; i++) {
-        const struct gguf_tensor *t = &m->file.tensors[i];
-        if (t->name.n > (size_t)n && !memcmp(t->name.s, prefix, (size_t)n)) bytes += t->n_bytes;
-    }
+    for (size_t i = 0; i < m->file.n_tensors; i++)
+        if (is_of_block(m->file.tensors[i].name, i_block)) bytes += m->file.tensors[i].n_bytes;
     return bytes;
 }
 
@@ -379,6 +407,7 @@ int model_open(struct model *m, const char *path, const struct share *share, boo
     if (rc == OK) rc = cut_stages(m, head ? head : embed, err);
     if (rc == OK) rc = cut_shards(m, err);
     if (rc == OK) rc = list_pieces(m, &p, err);
+    if (rc == OK) rc = check_all_used(m, &p, err);
     if (rc != OK) goto out;
     note_formats(m, &p);
     count_bytes(m, &p, k);
@@ -429,13 +458,12 @@ static void pack_part(void *arg, int i_thread)
     const struct packing *job = arg;
     const struct piece *p = job->piece;
     int n_rows = p->row_to - p->row_from, from, to;
-    size_t row_bytes = p->tensor->n_bytes / (p->tensor->dim[1] * p->tensor->dim[2]);
     pool_part((n_rows + PANEL - 1) / PANEL, i_thread, pool_threads(job->pool), &from, &to);
     for (int panel = from; panel < to; panel++) {
         const void *rows[PANEL];
         for (int i = 0; i < PANEL; i++) {
             int row = panel * PANEL + i;
-            rows[i] = row < n_rows ? p->tensor->data + (size_t)(p->row_from + row) * row_bytes : NULL;
+            rows[i] = row < n_rows ? gguf_row(p->tensor, (uint64_t)(p->row_from + row)) : NULL;
         }
         if (p->matrix->type != (enum quant)p->tensor->type)
             requantizer_run(&job->requantizers[i_thread], job->k, rows, (enum quant)p->tensor->type, p->matrix->n_in);
