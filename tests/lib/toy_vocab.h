@@ -13,12 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/gguf.h"
+#include "proto/gguf_writer.h"
 
 struct toy {
-    uint8_t *bytes; /* owns */
-    size_t n, room;
-    uint64_t n_keys;
+    struct gguf_writer writer;
+    uint8_t *bytes; /* owns, from toy_open on */
 };
 
 void toy_str(struct toy *t, const char *key, const char *value);
