@@ -9,13 +9,13 @@ from fetch import Failure
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 
-def run(command):
-    """What it prints."""
+def run(command, errors=False):
+    """What it prints, or what it prints as errors."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise Failure(f"{os.path.basename(command[0])} gave {done.returncode}: {lines[-1]}")
-    return done.stdout
+    return done.stderr if errors else done.stdout
 
 
 def write_prompts(to, path, kinds, n):
