@@ -37,7 +37,7 @@ static const char *last_part(const char *path)
 
 static int read_weights(struct safetensors *weights, const char *path, const struct hf_files *files, struct err *err)
 {
-    int rc = files->n_weights ? OK : err_set(err, E_MODEL, "%s: no *.safetensors there", path);
+    int rc = files->n_weights ? OK : err_set(err, E_MODEL, "%s: no model*.safetensors there", path);
     for (int i = 0; i < files->n_weights && rc == OK; i++) {
         const struct hf_file *file = &files->weights[i];
         rc = safetensors_add(weights, file->path, file->bytes, file->n_bytes, err);
@@ -107,13 +107,22 @@ static void unmap_file(struct hf_file *file)
     file->n_bytes = 0;
 }
 
+/* As transformers names them; others hold the same again in other words (Mistral's consolidated.safetensors). */
 static int is_weights(const struct dirent *entry)
 {
     const char *dot = strrchr(entry->d_name, '.');
-    return dot && strcmp(dot, ".safetensors") == 0 && entry->d_name[0] != '.';
+    return strncmp(entry->d_name, "model", 5) == 0 && dot && strcmp(dot, ".safetensors") == 0;
 }
 
-/* Every *.safetensors of the directory belongs to the model; an index of them says nothing more. */
+/* Names say how many there are: model-00001-of-00003.safetensors. An index of their tensors says nothing more. */
+static int check_count(const struct directory *d, struct dirent **names, int n, struct err *err)
+{
+    int number, count;
+    if (n == 0 || sscanf(names[0]->d_name, "model-%d-of-%d.", &number, &count) != 2 || count == n) return OK;
+    return err_set(err, E_MODEL, "%s: %d files of weights where %s says %d; fetch the model again", d->path, n,
+                   names[0]->d_name, count);
+}
+
 static int map_weights(struct directory *d, struct err *err)
 {
     struct dirent **names = NULL;
@@ -121,7 +130,7 @@ static int map_weights(struct directory *d, struct err *err)
     if (n < 0) return err_set(err, E_MODEL, "%s: cannot be read: %s", d->path, strerror(errno));
     d->weights = calloc((size_t)n + 1, sizeof *d->weights);
     d->files.weights = d->weights;
-    if (!d->weights) rc = err_set(err, E_LAYOUT, "%s: no memory for its files", d->path);
+    rc = d->weights ? check_count(d, names, n, err) : err_set(err, E_LAYOUT, "%s: no memory for its files", d->path);
     for (int i = 0; i < n; i++) {
         char *path = rc == OK ? malloc(PATH_ROOM) : NULL;
         if (path && (rc = map_file(d, names[i]->d_name, path, &d->weights[i], err)) == OK)

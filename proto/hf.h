@@ -1,4 +1,4 @@
-/* hf.h -- a model as Hugging Face's transformers keep it, a directory of config.json, tokenizer.json and *.safetensors,
+/* hf.h -- a model as Hugging Face's transformers keep it, a directory of config.json, tokenizer.json and model*.safetensors,
  * seen as the GGUF file that would be made of it: the same keys, the same names of tensors, the same rows in the same order.
  * Nothing else in the project knows of it, and text and bits are those of the GGUF file.
  *
@@ -24,7 +24,7 @@ struct hf_file {
 struct hf_files {
     struct hf_file config, tokenizer;                           /* config.json, tokenizer.json */
     struct hf_file tokenizer_config, generation, chat_template; /* each may be absent: *.json, *.json, *.jinja */
-    const struct hf_file *weights;                              /* *.safetensors; borrowed until gguf_close */
+    const struct hf_file *weights;                              /* model*.safetensors; borrowed until gguf_close */
     int n_weights;
 };
 

@@ -80,7 +80,7 @@ struct ready {
 
 struct open_slot {
     uint32_t slot;
-    uint32_t n_ids; /* only ids below it may be proposed (padding apart; --draft-vocab) */
+    uint32_t n_ids; /* ids below it may be proposed, and those of the text (--draft-vocab) */
     const int32_t *end_ids;
     size_t n_end_ids;
     uint32_t last_position; /* no row at or past it is worth drafting */

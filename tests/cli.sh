@@ -75,13 +75,17 @@ does '"drafted": 0,' "${looks_up[@]}" --fallback 2 -o jsonl "the the the the the
 
 does '"origin"' generate --big toy.gguf --draft ngram --check --raw -n 16 -o jsonl "the the the the the"
 
-# The drafter reads every id, and proposes those below --draft-vocab.
+# The drafter reads every id, and proposes those below --draft-vocab and those of the text.
+printf hello > text
+input=text does . tokenize --model toy.gguf
+cp out hello
 does '"origin"' generate --big toy.gguf --little toy.gguf --draft-vocab 256 --guard off --check --raw -n 64 -o jsonl hello
 python3 - << 'END' || wrong "--draft-vocab 256: other ids are drafted, or none after one that was not"
 import json
 row = json.load(open("out"))
+ids, start = row["ids"], [int(i) for i in open("hello").read().split()]
 drafted = [origin == "draft" for origin in row["origin"]]
-assert all(i < 256 for i, d in zip(row["ids"], drafted) if d)
+assert all(i < 256 or i in start + ids[:k] for k, (i, d) in enumerate(zip(ids, drafted)) if d)
 assert True in drafted[[i >= 256 for i in row["ids"]].index(True):]
 END
 

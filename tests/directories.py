@@ -393,7 +393,7 @@ def edited(name, **changes):
 
 def weights_of(**tensors):
     """Another file of them."""
-    safetensors("directory/more.safetensors", {name: ([len(data) // 2], data) for name, data in tensors.items()}, "BF16")
+    safetensors("directory/model-more.safetensors", {name: ([len(data) // 2], data) for name, data in tensors.items()}, "BF16")
 
 
 def overwritten(name, text):
@@ -421,7 +421,9 @@ def check_errors(pilotfish, source):
         (lambda: edited("tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"String": "x"}, "pretokenizers": 0}),
          "tokenizer.json: its pre-tokenizer, x, is not supported (known: those of qwen2"),
         (lambda: edited("tokenizer.json", normalizer={"type": "Lowercase"}), "tokenizer.json: its normalizer, Lowercase, is not supported"),
-        (lambda: os.remove(cut), "directory: no *.safetensors there"),
+        (lambda: os.remove(cut), "directory: no model*.safetensors there"),
+        (lambda: os.rename(cut, "directory/model-00001-of-00002.safetensors"),
+         "directory: 1 files of weights where model-00001-of-00002.safetensors says 2; fetch the model again"),
         (lambda: os.truncate(cut, 100), "model.safetensors: the file ends inside its header"),
         (lambda: os.truncate(cut, os.path.getsize(cut) - 2), "lies outside the file; the file is damaged: fetch it again"),
         (lambda: weights_of(**{"model.norm.weight": bytes(144)}), "directory: tensor 'model.norm.weight' is there twice"),

@@ -378,6 +378,12 @@ static void a_draft_ends_where_it_must(void **state)
     assert_int_equal(ended_draft(&plain, INT32_MAX, 0, 0).n, N_CTX - 20); /* there is no room for more */
 }
 
+static bool stands_in(int32_t id, const int32_t *ids, int n)
+{
+    while (n > 0 && ids[n - 1] != id) n--;
+    return n > 0;
+}
+
 static void no_id_is_proposed_that_big_does_not_know(void **state)
 {
     (void)state;
@@ -386,7 +392,37 @@ static void no_id_is_proposed_that_big_does_not_know(void **state)
     for (int i = 0; i < full.n; i++) most = full.ids[i] > most ? full.ids[i] : most;
     struct sketch s = ended_draft(&(struct open_slot){.n_ids = (uint32_t)most, .last_position = N_CTX}, 40, 0, 0);
     assert_int_equal(s.n, 20);
-    for (int i = 0; i < s.n; i++) assert_in_range(s.ids[i], 0, most - 1);
+    for (int i = 0; i < s.n; i++) assert_true(s.ids[i] < most || stands_in(s.ids[i], texts[0].ids, 20));
+}
+
+/* The limit is where ids of more than a byte begin: beyond it are only those of the text, its own drafts among them. */
+static void ids_of_the_text_are_proposed_beyond_the_limit(void **state)
+{
+    (void)state;
+    enum { LIMIT = 256 };
+    int n_known = 0, n_unknown = 0;
+    struct desk *d = drafter();
+    struct message open = {.tag = TAG_OPEN, .open = {.slot = 0, .n_ids = LIMIT, .last_position = N_CTX}};
+    desk_post(d, PEER_DRAFTER, &open);
+    for (int i = 0; i < 3; i++)
+        for (int n = 10; n < TEXT; n += 4) {
+            const struct text *t = &texts[i];
+            struct sketch free = fresh_draft(t, n, n + 1);
+            ask(d, 0, (uint32_t)(i * TEXT + n), t, 0, n, n + 8);
+            struct sketch s = draft_of(d, 0, (uint32_t)(i * TEXT + n), t, n);
+            assert_int_equal(s.n, 8);
+            for (int k = 0; k < s.n; k++) assert_true(s.ids[k] < LIMIT || stands_in(s.ids[k], t->ids, n));
+            bool known = stands_in(free.ids[0], t->ids, n);
+            if (free.ids[0] >= LIMIT) known ? n_known++ : n_unknown++;
+            if (free.ids[0] < LIMIT || known) {
+                assert_int_equal(s.ids[0], free.ids[0]);
+                assert_true(s.p[0] >= free.p[0]); /* of fewer ids */
+            } else {
+                assert_int_not_equal(s.ids[0], free.ids[0]);
+            }
+        }
+    assert_true(n_known > 0 && n_unknown > 0);
+    desk_close(d);
 }
 
 /* One letter is one id. */
@@ -434,6 +470,7 @@ int main(void)
         cmocka_unit_test(an_ask_for_a_slot_in_work_is_answered_then_replaced),
         cmocka_unit_test(a_draft_ends_where_it_must),
         cmocka_unit_test(no_id_is_proposed_that_big_does_not_know),
+        cmocka_unit_test(ids_of_the_text_are_proposed_beyond_the_limit),
         cmocka_unit_test(an_n_gram_drafter_copies_or_says_nothing),
     };
     return cmocka_run_group_tests(tests, roles_open, roles_close);

@@ -26,6 +26,8 @@ struct drafting { /* a slot's ask in work */
     size_t n_end_ids;
     int32_t end_ids[MAX_END_IDS];
     int last_position;
+    int n_more;
+    int32_t more[MORE_IDS]; /* ids of the text past those that little may propose: it may propose them again */
 };
 
 struct draft_role {
@@ -147,6 +149,18 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
     return (uint32_t)s->len >= g->until ? finish(d, i_slot, DRAFT_WINDOW, err) : OK;
 }
 
+/* The newest ids of the slot's text that are at or past the limit, each once. */
+static void note_more(struct drafting *g, const struct slot *s, int limit)
+{
+    g->n_more = 0;
+    for (int i = s->len; i-- > 0 && g->n_more < MORE_IDS;) {
+        if (s->ids[i] < limit) continue;
+        int k = 0;
+        while (k < g->n_more && g->more[k] != s->ids[i]) k++;
+        if (k == g->n_more) g->more[g->n_more++] = s->ids[i];
+    }
+}
+
 /* Every active slot feeds what it has not fed, as room allows; one that is through gets its next id. */
 static int draft_pass(struct draft_role *d, struct err *err)
 {
@@ -166,7 +180,13 @@ static int draft_pass(struct draft_role *d, struct err *err)
             bool asked = wants && g->n_fed + 1 == s->len;
             if (asked) answered[n_answered++] = i;
             ids[n_rows] = s->ids[g->n_fed];
-            rows[n_rows++] = (struct engine_row){(int)i, g->n_fed++, asked ? &asks : &plain, &g->sampler};
+            rows[n_rows] = (struct engine_row){(int)i, g->n_fed++, asked ? &asks : &plain, &g->sampler, NULL, 0};
+            if (asked) {
+                note_more(g, s, engine_id_limit(w->engine));
+                rows[n_rows].more = g->more;
+                rows[n_rows].n_more = g->n_more;
+            }
+            n_rows++;
         }
     }
     const struct verdict_row *answers = NULL;

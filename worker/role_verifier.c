@@ -73,7 +73,7 @@ static int pass_list_rows(struct verifier *v, struct err *err)
             return err_set(err, E_PEER, "peer %d: a Pass that does not fit", v->w->config->peer);
         for (size_t i = 0; i < part->n_rows; i++)
             v->rows[v->n_rows++] =
-                (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler};
+                (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler, NULL, 0};
     }
     return OK;
 }
@@ -188,7 +188,7 @@ static int add_part(struct verifier *v, const struct part *part, struct err *err
     for (size_t i = 0; i < part->n_rows; i++) {
         ids[i] = part->rows[i].id;
         v->rows[v->n_rows++] =
-            (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler};
+            (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler, NULL, 0};
     }
     slots_apply(&v->w->slots, part->slot, part->at, ids, part->n_rows);
     v->parts[v->n_parts++] = *part;

@@ -15,7 +15,7 @@ static float ln_p(float logit, struct head_part all)
 
 static struct head_part merge_chunks(const struct engine *e, size_t i_wanted)
 {
-    int n_chunks = (e->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
+    int n_chunks = n_limited_chunks(e) + (e->rows[e->wanted[i_wanted]].n_more > 0);
     const float *parts = e->parts + i_wanted * (size_t)e->n_chunks * 3;
     struct head_part all, part;
     memcpy(&all, parts, sizeof all);

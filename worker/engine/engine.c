@@ -27,7 +27,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
         return rc;
     }
     e->n_ids = e->model.shape.n_vocab;
-    e->n_chunks = (e->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
+    e->n_chunks = n_limited_chunks(e) + 1; /* the last one: of ids beyond a limit */
     *out = e;
     return OK;
 }
@@ -71,6 +71,11 @@ uint8_t *engine_keys(const struct engine *e, size_t *n_bytes)
 void engine_limit_ids(struct engine *e, int n_ids)
 {
     if (n_ids > 0 && n_ids < e->model.shape.n_vocab) e->n_ids = n_ids;
+}
+
+int engine_id_limit(const struct engine *e)
+{
+    return e->n_ids;
 }
 
 static bool scratch_init(struct scratch *s, const struct model *m, int max_rows)

@@ -42,10 +42,14 @@ struct engine_info {
     double multiply_adds;            /* of one row with the head */
 };
 
+enum { MORE_IDS = 256 };
+
 struct engine_row {
     int slot, pos;
     const struct row *ask;         /* wanted, judge, n_top; borrowed during the pass */
     const struct sampler *sampler; /* borrowed; NULL: greedy */
+    const int32_t *more;           /* [n_more <= MORE_IDS] ids at or past the limit that may be chosen too; borrowed */
+    int n_more;                    /* 0 where there are several shards */
 };
 
 int engine_open(struct engine **out, const struct engine_config *config, struct err *err);
@@ -58,8 +62,9 @@ uint8_t *engine_keys(const struct engine *e, size_t *n_bytes);
 /* Memory for n_slots sequences of n_ctx positions, and the weights. */
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err);
 
-/* Only ids below n_ids may be chosen from now on (a drafter whose vocabulary is padded differently). */
+/* Only ids below n_ids may be chosen from now on, and those that a row says (a drafter proposes frequent ids). */
 void engine_limit_ids(struct engine *e, int n_ids);
+int engine_id_limit(const struct engine *e);
 
 /* x[n, n_embd] = embeddings of ids; first stage, shard 0. Ids are below n_vocab. */
 void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);

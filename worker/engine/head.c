@@ -99,6 +99,33 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
     }
 }
 
+/* The ids that a row has beyond the limit: a chunk of their own, behind the others. A panel holds one of them, or few. */
+static void head_more(struct engine *e, int t, int i_wanted)
+{
+    const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
+    const struct model *m = &e->model;
+    struct acts a = acts_from(&e->norm, i_wanted);
+    struct scratch *scratch = &e->scratch[t];
+    float logits[MORE_IDS];
+    for (int i = 0; i < row->n_more; i++) {
+        int panel = row->more[i] / PANEL;
+        struct weights w = m->head;
+        w.panels += (size_t)panel * w.panel_bytes;
+        w.n_out = m->shape.n_vocab - panel * PANEL < PANEL ? m->shape.n_vocab - panel * PANEL : PANEL;
+        e->k->matmul(scratch->logits, HEAD_CHUNK, &w, &a, 1, 0, 1);
+        logits[i] = scratch->logits[row->more[i] % PANEL];
+    }
+    struct head_part part = e->k->head(logits, 0, row->n_more);
+    part.id = row->more[part.id];
+    memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_limited_chunks(e)) * 3, &part, sizeof part);
+    for (int i = 0; i < row->n_more; i++) {
+        if (e->n_best)
+            best_add(scratch->best + (size_t)i_wanted * (size_t)e->n_best, e->n_best, &logits[i], row->more[i], 1);
+        if (row->sampler && samples(row->sampler) && !cuts(row->sampler))
+            pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, &logits[i], row->more[i], 1);
+    }
+}
+
 static void forget(const struct engine *e, struct scratch *scratch)
 {
     for (int i = 0; i < e->n_wanted * e->n_best; i++) scratch->best[i] = no_id;
@@ -154,6 +181,8 @@ void head_run(void *arg, int t)
     pool_barrier(e->pool);
     for (int row = 0; row < e->n_wanted; row += HEAD_ROWS)
         head_chunks(e, t, row, e->n_wanted - row < HEAD_ROWS ? e->n_wanted - row : HEAD_ROWS);
+    for (int i = t; i < e->n_wanted; i += e->n_threads)
+        if (e->rows[e->wanted[i]].n_more) head_more(e, t, i);
     if (e->n_best || e->any_samples) {
         pool_barrier(e->pool);
         if (t == 0) merge_threads(e);

@@ -75,6 +75,12 @@ static inline int n_panels(const struct weights *w)
     return (w->n_out + PANEL - 1) / PANEL;
 }
 
+/* Of the ids below the limit. */
+static inline int n_limited_chunks(const struct engine *e)
+{
+    return (e->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
+}
+
 /* Every thread of the pool runs this: the pass, and on the last stage the head. */
 void forward_run(void *engine, int i_thread);
 void head_run(void *engine, int i_thread);
