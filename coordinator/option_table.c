@@ -39,7 +39,7 @@ const struct option option_table[] = {
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(o.draft_ctx), "N", 1, LONGEST_CONTEXT,
      "tokens of the prompt that the little model reads (64)"},
     {"draft-vocab", NULL, TEXT | STEP, OPTION_COUNT, AT(o.draft_vocab), "N", 0, INT_MAX,
-     "the little model proposes ids below this only, which are\nthe frequent ones (65536; 0: all)"},
+     "the little model proposes ids below this, which are the\nfrequent ones, and those of the text (65536; 0: all)"},
     {"little-quant", NULL, TEXT | STEP, OPTION_CHOICE, AT(o.little_quant), "q4|file", 0, 0,
      "the little model's weights: made to 5 bits at load where\nthe file has more (q4), or as they are"},
     {"fallback", NULL, TEXT, OPTION_NUMBER, AT(o.fallback), "P", 0, INT_MAX,

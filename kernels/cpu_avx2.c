@@ -455,7 +455,8 @@ static struct head_part avx2_head(const float *logits, int32_t first, int n)
         }
         best += 8;
     }
-    while (best < n - 1 && logits[best] != max) best++;
+    while (best < n && logits[best] != max) best++;
+    if (best == n) best = 0; /* none is a number: the pass fails */
     return (struct head_part){logits[best], first + best, exp_sum(NULL, logits, logits[best], n)};
 }
 
