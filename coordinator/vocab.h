@@ -15,15 +15,6 @@
 #include "proto/err.h"
 #include "proto/gguf.h"
 
-enum token_type { /* numbered as in files */
-                  TOKEN_NORMAL = 1,
-                  TOKEN_UNKNOWN,
-                  TOKEN_CONTROL,
-                  TOKEN_USER,
-                  TOKEN_UNUSED,
-                  TOKEN_BYTE
-};
-
 enum vocab_kind { VOCAB_BYTE_LEVEL, VOCAB_SENTENCEPIECE };
 
 #define VOCAB_SPACE "\xE2\x96\x81" /* SentencePiece's: U+2581 */

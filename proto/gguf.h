@@ -21,6 +21,14 @@ enum gguf_value { /* numbered as in files */
     GGUF_I64, GGUF_F64
 };
 
+enum { /* of the types of tensors, as in files, those that gguf.c's neighbours write or read themselves */
+    GGUF_TYPE_F32 = 0, GGUF_TYPE_F16 = 1, GGUF_TYPE_BF16 = 30
+};
+
+enum token_type { /* tokenizer.ggml.token_type, as in files */
+    TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE
+};
+
 struct gguf_str { /* not zero-terminated */
     const char *s;
     size_t n;

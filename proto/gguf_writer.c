@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 32, TYPE_F32 = 0 };
+enum { ALIGNMENT = 32 };
 
 /* NULL: out of memory. */
 static uint8_t *more(struct gguf_writer *w, size_t n)
@@ -135,7 +135,7 @@ static void put_vectors(struct gguf_writer *w, size_t head_bytes)
 {
     uint64_t offset = 0;
     for (size_t i = 0; i < w->n_vectors; i++) {
-        const uint32_t n_dims = 1, type = TYPE_F32;
+        const uint32_t n_dims = 1, type = GGUF_TYPE_F32;
         uint64_t n = w->vectors[i].n;
         put_str(w, (struct gguf_str){w->vectors[i].name, strlen(w->vectors[i].name)});
         put(w, &n_dims, sizeof n_dims);

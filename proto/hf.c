@@ -133,6 +133,7 @@ static int map_weights(struct directory *d, struct err *err)
     rc = d->weights ? check_count(d, names, n, err) : err_set(err, E_LAYOUT, "%s: no memory for its files", d->path);
     for (int i = 0; i < n; i++) {
         char *path = rc == OK ? malloc(PATH_ROOM) : NULL;
+        if (rc == OK && !path) rc = err_set(err, E_LAYOUT, "%s: no memory for its files", d->path);
         if (path && (rc = map_file(d, names[i]->d_name, path, &d->weights[i], err)) == OK)
             d->files.n_weights++;
         else

@@ -23,7 +23,7 @@ struct hf_file {
 
 struct hf_files {
     struct hf_file config, tokenizer;                           /* config.json, tokenizer.json */
-    struct hf_file tokenizer_config, generation, chat_template; /* each may be absent: *.json, *.json, *.jinja */
+    struct hf_file tokenizer_config, generation, chat_template; /* absent or *_config.json, *_config.json, *.jinja */
     const struct hf_file *weights;                              /* model*.safetensors; borrowed until gguf_close */
     int n_weights;
 };

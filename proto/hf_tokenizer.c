@@ -6,7 +6,6 @@
 
 #include "proto/gguf_parts.h"
 
-enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE }; /* types of tokens, as in GGUF files */
 enum { MOST_TOKENS = 1 << 24, MOST_STEPS = 8 };
 
 #define BLANKS "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
@@ -105,7 +104,7 @@ static int read_tokens(struct vocabulary *v, const json_t *model)
     json_object_foreach(vocab, text, value)
     {
         struct gguf_str s = {text, strlen(text)};
-        if (rc == OK) rc = set_token(v, s, value, v->sentencepiece && is_byte(s) ? BYTE : NORMAL);
+        if (rc == OK) rc = set_token(v, s, value, v->sentencepiece && is_byte(s) ? TOKEN_BYTE : TOKEN_NORMAL);
     }
     json_array_foreach(added, i, value)
     {
@@ -115,7 +114,7 @@ static int read_tokens(struct vocabulary *v, const json_t *model)
         if (rc != OK) break;
         struct gguf_str s = str_of(content);
         bool special = json_is_true(json_object_get(value, "special")) || looks_special(s);
-        rc = set_token(v, s, json_object_get(value, "id"), special ? CONTROL : USER);
+        rc = set_token(v, s, json_object_get(value, "id"), special ? TOKEN_CONTROL : TOKEN_USER);
     }
     return rc;
 }
@@ -128,7 +127,7 @@ static int write_tokens(struct gguf_writer *w, struct vocabulary *v)
     for (size_t id = 0; id < v->n; id++) {
         if (v->text[id].s) continue;
         v->text[id] = (struct gguf_str){names[id], (size_t)snprintf(names[id], sizeof *names, "[PAD%zu]", id)};
-        v->type[id] = UNUSED;
+        v->type[id] = TOKEN_UNUSED;
     }
     gguf_put_strs(w, "tokenizer.ggml.tokens", v->text, v->n);
     gguf_put_i32s(w, "tokenizer.ggml.token_type", v->type, v->n);
@@ -231,11 +230,15 @@ static const char *step_of(const json_t *node)
     const char *type = text_of(node, "type");
     if (strcmp(type, "Split") == 0) {
         const json_t *pattern = json_object_get(node, "pattern");
-        const char *expression = text_of(pattern, "Regex");
+        const char *expression = text_of(pattern, "Regex"), *behavior = text_of(node, "behavior");
+        bool inverted = json_is_true(json_object_get(node, "invert")), removes = strcmp(behavior, "Removed") == 0;
+        if (inverted ? !removes : strcmp(behavior, "Isolated") != 0) return "Split that does not isolate";
         if (strcmp(expression, "[\\r\\n]") == 0) return LINES; /* the same, written otherwise */
         return *expression ? expression : text_of(pattern, "String");
     }
     if (strcmp(type, "Digits") == 0) return json_is_true(json_object_get(node, "individual_digits")) ? type : "Digits+";
+    if (strcmp(type, "ByteLevel") == 0 && json_is_true(json_object_get(node, "add_prefix_space")))
+        return "ByteLevel that adds a space";
     if (strcmp(type, "ByteLevel") == 0) return json_is_false(json_object_get(node, "use_regex")) ? "" : type;
     return type;
 }
@@ -268,8 +271,7 @@ static int write_pre(struct gguf_writer *w, const struct vocabulary *v)
                    step[0] ? gguf_show((struct gguf_str){step[0], strlen(step[0])}).s : "none", all);
 }
 
-/* NFC is left out, as llama.cpp does. Whether a text begins with a space that it does not have is what SentencePiece's
- * say. */
+/* NFC is left out, as llama.cpp does. SentencePiece's say whether a text begins with a space that it does not have. */
 static int read_normalizer(const struct vocabulary *v, bool *adds_space)
 {
     const json_t *list[MOST_STEPS];
@@ -283,10 +285,22 @@ static int read_normalizer(const struct vocabulary *v, bool *adds_space)
         return err_set(v->err, E_MODEL, "%s: its normalizer, %s, is not supported", v->path,
                        gguf_show((struct gguf_str){type, strlen(type)}).s);
     }
-    n = 0;
+    return OK;
+}
+
+/* Cutting before spaces changes nothing, as no token has a space but at its front (Gemma's Split). */
+static int read_metaspace(const struct vocabulary *v, bool *adds_space)
+{
+    const json_t *list[MOST_STEPS];
+    size_t n = 0;
     flatten(json_object_get(v->root, "pre_tokenizer"), "pretokenizers", list, &n, 0);
-    for (size_t i = 0; i < n && i < MOST_STEPS; i++) {
-        if (strcmp(text_of(list[i], "type"), "Metaspace") != 0) continue;
+    for (size_t i = 0; i < n; i++) {
+        const char *type = i < MOST_STEPS ? text_of(list[i], "type") : "of many steps";
+        if (strcmp(type, "Split") == 0 && strcmp(text_of(json_object_get(list[i], "pattern"), "String"), " ") == 0)
+            continue;
+        if (strcmp(type, "Metaspace") != 0)
+            return err_set(v->err, E_MODEL, "%s: its pre-tokenizer, %s, is not supported with byte_fallback", v->path,
+                           gguf_show((struct gguf_str){type, strlen(type)}).s);
         const char *scheme = text_of(list[i], "prepend_scheme");
         *adds_space =
             *scheme ? strcmp(scheme, "never") != 0 : !json_is_false(json_object_get(list[i], "add_prefix_space"));
@@ -301,8 +315,10 @@ static int64_t find_token(const struct vocabulary *v, const json_t *vocab, const
 {
     const json_t *added = json_object_get(v->root, "added_tokens"), *value, *id = json_object_get(vocab, text);
     size_t i;
-    json_array_foreach(added, i, value) if (strcmp(text_of(value, "content"), text) == 0) id =
-        json_object_get(value, "id");
+    json_array_foreach(added, i, value)
+    {
+        if (strcmp(text_of(value, "content"), text) == 0) id = json_object_get(value, "id");
+    }
     return id && (size_t)json_integer_value(id) < v->n ? json_integer_value(id) : -1;
 }
 
@@ -368,12 +384,11 @@ static void write_specials(struct gguf_writer *w, const struct vocabulary *v, co
 /* A file of its own, the text in tokenizer_config.json, or of several there the one named default. */
 static void write_template(struct gguf_writer *w, const struct hf_file *file, const json_t *config)
 {
-    const json_t *value = json_object_get(config, "chat_template"), *named;
+    const json_t *list = json_object_get(config, "chat_template"), *value = list, *named;
     size_t i;
-    json_array_foreach(value, i, named) if (strcmp(text_of(named, "name"), "default") == 0)
+    json_array_foreach(list, i, named)
     {
-        value = json_object_get(named, "template");
-        break;
+        if (strcmp(text_of(named, "name"), "default") == 0) value = json_object_get(named, "template");
     }
     if (file->n_bytes)
         gguf_put_str(w, "tokenizer.chat_template", (struct gguf_str){(const char *)file->bytes, file->n_bytes});
@@ -401,11 +416,12 @@ static int write_all(struct gguf_writer *w, struct vocabulary *v, const struct h
     bool adds_space = false;
     int rc = read_kind(v, model);
     if (rc == OK) rc = read_normalizer(v, &adds_space);
+    if (rc == OK && v->sentencepiece) rc = read_metaspace(v, &adds_space);
     if (rc == OK) rc = read_tokens(v, model);
     if (rc != OK) return rc;
     int64_t unknown = find_token(v, vocab, text_of(model, "unk_token"));
     if (unknown >= 0 && v->sentencepiece) {
-        v->type[unknown] = UNKNOWN;
+        v->type[unknown] = TOKEN_UNKNOWN;
         gguf_put_u32(w, "tokenizer.ggml.unknown_token_id", (uint32_t)unknown);
     }
     gguf_put_text(w, "tokenizer.ggml.model", v->sentencepiece ? "llama" : "gpt2");

@@ -6,8 +6,6 @@
 
 #include "proto/gguf_parts.h"
 
-enum { F32 = 0, F16 = 1, BF16 = 30 }; /* as in GGUF files */
-
 /* ---- names ---- */
 
 struct names {
@@ -129,12 +127,12 @@ static float element(const struct safetensor *t, uint64_t i)
 {
     float x;
     uint16_t half;
-    if (t->type == F32) {
+    if (t->type == GGUF_TYPE_F32) {
         memcpy(&x, t->data + i * sizeof x, sizeof x);
         return x;
     }
     memcpy(&half, t->data + i * sizeof half, sizeof half);
-    if (t->type == F16) return of_half(half);
+    if (t->type == GGUF_TYPE_F16) return of_half(half);
     uint32_t bits = (uint32_t)half << 16;
     memcpy(&x, &bits, sizeof x);
     return x;

@@ -11,7 +11,7 @@ static const struct {
     const char *dtype;
     int type; /* as in GGUF files */
     unsigned bytes;
-} dtypes[] = {{"BF16", 30, 2}, {"F16", 1, 2}, {"F32", 0, 4}};
+} dtypes[] = {{"BF16", GGUF_TYPE_BF16, 2}, {"F16", GGUF_TYPE_F16, 2}, {"F32", GGUF_TYPE_F32, 4}};
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
 struct place { /* what is read, for messages */
@@ -66,6 +66,7 @@ static int read_tensor(struct safetensor *t, const struct place *p, const json_t
         if (strcmp(dtype, dtypes[i].dtype) != 0) continue;
         t->type = dtypes[i].type;
         if (t->n_bytes != n * dtypes[i].bytes) return damaged(p, "has a size that does not fit its shape");
+        if ((uintptr_t)t->data % dtypes[i].bytes) return damaged(p, "does not lie where its numbers can be read");
     }
     return OK;
 }

@@ -396,6 +396,15 @@ def weights_of(**tensors):
     safetensors("directory/model-more.safetensors", {name: ([len(data) // 2], data) for name, data in tensors.items()}, "BF16")
 
 
+def unaligned():
+    """The same weights one byte further on."""
+    with open("directory/model.safetensors", "r+b") as f:
+        data = f.read()
+        n = int.from_bytes(data[:8], "little")
+        f.seek(0)
+        f.write((n + 1).to_bytes(8, "little") + data[8 : 8 + n] + b" " + data[8 + n :])
+
+
 def overwritten(name, text):
     with open(os.path.join("directory", name), "r+b") as out:
         out.write(text)
@@ -418,8 +427,15 @@ def check_errors(pilotfish, source):
         (lambda: os.remove("directory/tokenizer.json"), "directory/tokenizer.json: there is no such file"),
         (lambda: edited("tokenizer.json", model={"type": "Unigram"}), "tokenizer.json: a tokenizer of type Unigram is not supported; BPE is"),
         (lambda: edited("tokenizer.json", model={"merges": ["ab"]}), "tokenizer.json: merge 0 is not two tokens"),
-        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"String": "x"}, "pretokenizers": 0}),
+        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"String": "x"}, "behavior": "Isolated", "pretokenizers": 0}),
          "tokenizer.json: its pre-tokenizer, x, is not supported (known: those of qwen2"),
+        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"String": "x"}, "behavior": "Removed", "pretokenizers": 0}),
+         "tokenizer.json: its pre-tokenizer, Split that does not isolate, is not supported"),
+        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True, "pretokenizers": 0}),
+         "tokenizer.json: its pre-tokenizer, ByteLevel that adds a space, is not supported"),
+        (lambda: edited("tokenizer.json", model={"byte_fallback": True}),
+         "tokenizer.json: its pre-tokenizer, Split, is not supported with byte_fallback"),
+        (unaligned, "does not lie where its numbers can be read; the file is damaged: fetch it again"),
         (lambda: edited("tokenizer.json", normalizer={"type": "Lowercase"}), "tokenizer.json: its normalizer, Lowercase, is not supported"),
         (lambda: os.remove(cut), "directory: no model*.safetensors there"),
         (lambda: os.rename(cut, "directory/model-00001-of-00002.safetensors"),

@@ -9,7 +9,6 @@
 #include "proto/gguf.h"
 
 enum { ALIGNMENT = 32, NAME_ROOM = 64, N_BYTE_TOKENS = 256, N_MERGES = 256, N_CONTROL = 3, MAX_TENSORS = 4096 };
-enum { TOKEN_NORMAL = 1, TOKEN_CONTROL = 3, TOKEN_UNUSED = 5 };
 
 /* Merges of a byte-level BPE, best first; a _ stands for the space (which is written as U+0120). */
 static const char merges[] =

@@ -58,6 +58,15 @@ static void pick_add(struct pick *pick, const struct sampler *s, int pos, const 
 
 /* ---- chunks ---- */
 
+/* Ids [first, first + n) for the lists of a wanted row. */
+static void offer(struct engine *e, struct scratch *scratch, int i_wanted, const float *logits, int32_t first, int n)
+{
+    const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
+    if (e->n_best) best_add(scratch->best + (size_t)i_wanted * (size_t)e->n_best, e->n_best, logits, first, n);
+    if (row->sampler && samples(row->sampler) && !cuts(row->sampler))
+        pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, logits, first, n);
+}
+
 /* One chunk of one wanted row. */
 static void reduce_chunk(struct engine *e, struct scratch *scratch, int i_wanted, int chunk, const float *logits, int n)
 {
@@ -71,9 +80,7 @@ static void reduce_chunk(struct engine *e, struct scratch *scratch, int i_wanted
         int32_t id = row->ask->judge[i];
         if (id >= first && id < first + n) judged[i] = logits[id - first];
     }
-    if (e->n_best) best_add(scratch->best + i_row * (size_t)e->n_best, e->n_best, logits, first, n);
-    if (row->sampler && samples(row->sampler) && !cuts(row->sampler))
-        pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, logits, first, n);
+    offer(e, scratch, i_wanted, logits, first, n);
 }
 
 /* This thread's chunks for wanted rows [row, row + n_rows). */
@@ -118,12 +125,7 @@ static void head_more(struct engine *e, int t, int i_wanted)
     struct head_part part = e->k->head(logits, 0, row->n_more);
     part.id = row->more[part.id];
     memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_limited_chunks(e)) * 3, &part, sizeof part);
-    for (int i = 0; i < row->n_more; i++) {
-        if (e->n_best)
-            best_add(scratch->best + (size_t)i_wanted * (size_t)e->n_best, e->n_best, &logits[i], row->more[i], 1);
-        if (row->sampler && samples(row->sampler) && !cuts(row->sampler))
-            pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, &logits[i], row->more[i], 1);
-    }
+    for (int i = 0; i < row->n_more; i++) offer(e, scratch, i_wanted, &logits[i], row->more[i], 1);
 }
 
 static void forget(const struct engine *e, struct scratch *scratch)

@@ -243,7 +243,8 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
         struct gguf_str name = m->file.tensors[i].name;
         bool elsewhere = false;
         for (int b = 0; b < m->shape.n_blocks && !elsewhere; b++) elsewhere = !own[b] && is_of_block(name, b);
-        for (int k = 0; k < 4; k++) elsewhere = elsewhere || gguf_str_is(name, of_no_block[k]);
+        for (size_t k = 0; k < sizeof of_no_block / sizeof *of_no_block; k++)
+            elsewhere = elsewhere || gguf_str_is(name, of_no_block[k]);
         if (!used[i] && !elsewhere)
             rc = err_set(err, E_MODEL, "%s: tensor %.*s has no place in the architecture %s", m->file.path,
                          name.n < 64 ? (int)name.n : 64, name.s, m->shape.arch);
