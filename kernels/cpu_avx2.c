@@ -377,10 +377,6 @@ static void merge_values(float *x, const float *y, float scale, int d, bool scal
     }
 }
 
-struct softmax { /* of the chunks so far: sum = sum of exp(score - max) */
-    float max, sum;
-};
-
 static void merge_chunk(float *out, struct softmax *all, const float *o, struct softmax c, int d)
 {
     bool higher = c.max > all->max;
@@ -390,52 +386,46 @@ static void merge_chunk(float *out, struct softmax *all, const float *o, struct 
     if (higher) all->max = c.max;
 }
 
-INLINE void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int first, int n_pos,
-                   int d, float *scratch, int n_heads)
+INLINE void attend(float *out, struct softmax *all, const float *q, const uint16_t *k, const uint16_t *v, size_t ld,
+                   int from, int to, int d, float *scratch, int n_heads)
 {
-    float *score = scratch, *o = scratch + n_heads * ATTN_CHUNK;
-    struct softmax all[HEADS] = {{0}}, c[HEADS];
-    /* The first chunk may begin late, at a multiple of the 16 partials: what is masked there weighs +0. */
-    for (int from = first & ~15, to; from < n_pos; from = to) {
-        to = (from / ATTN_CHUNK + 1) * ATTN_CHUNK;
-        int n = (n_pos < to ? n_pos : to) - from;
-        scores(score, q, k + (size_t)from * ld, ld, n, d, n_heads);
-        for (int h = 0; h < n_heads; h++) {
-            float *of_head = score + h * ATTN_CHUNK;
-            for (int i = 0; i < first - from; i++) of_head[i] = -INFINITY;
-            c[h].max = greatest(of_head, n);
-            c[h].sum = exp_sum(of_head, of_head, c[h].max, n);
-        }
-        weigh(from > first ? o : out, score, v + (size_t)from * ld, ld, n, d, n_heads);
-        for (int h = 0; h < n_heads; h++)
-            if (from > first)
-                merge_chunk(out + h * d, &all[h], o + h * d, c[h], d);
-            else
-                all[h] = c[h];
+    float *score = scratch;
+    bool fresh = all->sum == 0.0f;
+    float *o = fresh ? out : scratch + n_heads * ATTN_CHUNK;
+    struct softmax c[HEADS];
+    /* It begins at a multiple of the 16 partials: what is masked there weighs +0. */
+    int start = from & ~15, n = to - start;
+    scores(score, q, k + (size_t)start * ld, ld, n, d, n_heads);
+    for (int h = 0; h < n_heads; h++) {
+        float *of_head = score + h * ATTN_CHUNK;
+        for (int i = 0; i < from - start; i++) of_head[i] = -INFINITY;
+        c[h].max = greatest(of_head, n);
+        c[h].sum = exp_sum(of_head, of_head, c[h].max, n);
     }
+    weigh(o, score, v + (size_t)start * ld, ld, n, d, n_heads);
     for (int h = 0; h < n_heads; h++)
-        for (int i = 0; i < d; i += 8) {
-            float *at = out + h * d + i;
-            _mm256_storeu_ps(at, _mm256_div_ps(_mm256_loadu_ps(at), _mm256_set1_ps(all[h].sum)));
-        }
+        if (fresh)
+            all[h] = c[h];
+        else
+            merge_chunk(out + h * d, &all[h], o + h * d, c[h], d);
 }
 
-static void avx2_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                           int first, int n_pos, int d, float *scratch)
+static void avx2_attention(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
+                           const uint16_t *v, size_t ld, int from, int to, int d, float *scratch)
 {
     if (d % 16) { /* toys: slow will do */
-        kernels_ref.attention(out, q, n_heads, k, v, ld, first, n_pos, d, scratch);
+        kernels_ref.attention(out, so_far, q, n_heads, k, v, ld, from, to, d, scratch);
         return;
     }
-    for (int n; n_heads > 0; n_heads -= n, out += n * d, q += n * d) {
+    for (int n; n_heads > 0; n_heads -= n, out += n * d, so_far += n, q += n * d) {
         n = n_heads < HEADS ? n_heads : HEADS;
         switch (n) { /* constants, so that sums stay in registers */
-        case 1: attend(out, q, k, v, ld, first, n_pos, d, scratch, 1); break;
-        case 2: attend(out, q, k, v, ld, first, n_pos, d, scratch, 2); break;
-        case 3: attend(out, q, k, v, ld, first, n_pos, d, scratch, 3); break;
-        case 4: attend(out, q, k, v, ld, first, n_pos, d, scratch, 4); break;
-        case 5: attend(out, q, k, v, ld, first, n_pos, d, scratch, 5); break;
-        default: attend(out, q, k, v, ld, first, n_pos, d, scratch, HEADS);
+        case 1: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 1); break;
+        case 2: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 2); break;
+        case 3: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 3); break;
+        case 4: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 4); break;
+        case 5: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 5); break;
+        default: attend(out, so_far, q, k, v, ld, from, to, d, scratch, HEADS);
         }
     }
 }

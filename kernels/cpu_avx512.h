@@ -21,8 +21,8 @@ void avx512_silu_mul(float *out, const float *gate, const float *up, int n);
 void avx512_gelu_mul(float *out, const float *gate, const float *up, int n);
 void avx512_rope(float *x, const float *cs, int n_heads, int d, bool neox);
 void avx512_to_f16(uint16_t *out, const float *x, int n);
-void avx512_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                      int first, int n_pos, int d, float *scratch);
+void avx512_attention(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
+                      const uint16_t *v, size_t ld, int from, int to, int d, float *scratch);
 struct head_part avx512_head(const float *logits, int32_t first, int n);
 
 #endif

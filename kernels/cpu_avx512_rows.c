@@ -264,10 +264,6 @@ static __m512 scores(const float *q, const uint16_t *k, size_t ld, int n, int d)
     return trees(part);
 }
 
-struct softmax { /* of the chunks so far: sum = sum of exp(score - max) */
-    float max, sum;
-};
-
 /* score[n] = exp(q.k - max), +0 of positions before `seen`, of which there are fewer than LANES; scratch holds whole
  * vectors. */
 static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int seen, int n, int d)
@@ -344,33 +340,25 @@ static void chunk_merge(float *out, struct softmax *all, const float *o, struct 
     }
 }
 
-static void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int first, int n_pos,
-                   int d, float *scratch)
+static void attend(float *out, struct softmax *all, const float *q, const uint16_t *k, const uint16_t *v, size_t ld,
+                   int from, int to, int d, float *scratch)
 {
-    float *o = scratch + ATTN_CHUNK;
-    struct softmax all = {0};
-    /* The first chunk may begin late, at a multiple of the 16 partials: what is masked there weighs +0. */
-    for (int from = first & ~15, to; from < n_pos; from = to) {
-        to = (from / ATTN_CHUNK + 1) * ATTN_CHUNK;
-        int n = (n_pos < to ? n_pos : to) - from;
-        struct softmax c = chunk_weights(scratch, q, k + (size_t)from * ld, ld, first - from, n, d);
-        chunk_output(from > first ? o : out, scratch, v + (size_t)from * ld, ld, n, d);
-        if (from > first)
-            chunk_merge(out, &all, o, c, d);
-        else
-            all = c;
-    }
-    for (int i = 0; i < d; i += LANES) {
-        __mmask16 mask = mask_first(d - i);
-        __m512 v_i = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, out + i), _mm512_set1_ps(all.sum));
-        _mm512_mask_storeu_ps(out + i, mask, v_i);
-    }
+    /* It begins at a multiple of the 16 partials: what is masked there weighs +0. */
+    int start = from & ~15, n = to - start;
+    bool fresh = all->sum == 0.0f;
+    float *o = fresh ? out : scratch + ATTN_CHUNK;
+    struct softmax c = chunk_weights(scratch, q, k + (size_t)start * ld, ld, from - start, n, d);
+    chunk_output(o, scratch, v + (size_t)start * ld, ld, n, d);
+    if (fresh)
+        *all = c;
+    else
+        chunk_merge(out, all, o, c, d);
 }
 
-void avx512_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                      int first, int n_pos, int d, float *scratch)
+void avx512_attention(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
+                      const uint16_t *v, size_t ld, int from, int to, int d, float *scratch)
 {
-    for (int h = 0; h < n_heads; h++) attend(out + h * d, q + h * d, k, v, ld, first, n_pos, d, scratch);
+    for (int h = 0; h < n_heads; h++) attend(out + h * d, &so_far[h], q + h * d, k, v, ld, from, to, d, scratch);
 }
 
 /* ---- head ---- */

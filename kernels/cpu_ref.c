@@ -402,10 +402,6 @@ static void ref_to_f16(uint16_t *out, const float *x, int n)
 
 /* ---- attention ---- */
 
-struct softmax { /* of the chunks so far: sum = sum of exp(score - max) */
-    float max, sum;
-};
-
 /* score[n] = q.k, then exp(score - max), of positions from `seen` on. */
 static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int seen, int n, int d)
 {
@@ -440,31 +436,27 @@ static void chunk_merge(float *out, struct softmax *all, const float *o, struct 
     }
 }
 
-static void attend(float *out, const float *q, const uint16_t *k, const uint16_t *v, size_t ld, int first, int n_pos,
-                   int d, float *scratch)
+static void attend(float *out, struct softmax *all, const float *q, const uint16_t *k, const uint16_t *v, size_t ld,
+                   int from, int to, int d, float *scratch)
 {
     float *score = scratch, *o = scratch + ATTN_CHUNK;
-    struct softmax all = {0};
-    for (int from = first - first % ATTN_CHUNK; from < n_pos; from += ATTN_CHUNK) {
-        int n = n_pos - from < ATTN_CHUNK ? n_pos - from : ATTN_CHUNK, seen = first > from ? first - from : 0;
-        struct softmax c = chunk_weights(score, q, k + (size_t)from * ld, ld, seen, n, d);
-        for (int i = 0; i < d; i++) o[i] = 0.0f;
-        for (int p = seen; p < n; p++)
-            for (int i = 0; i < d; i++) o[i] = fmaf(score[p], f32_of_f16(v[(size_t)(from + p) * ld + (size_t)i]), o[i]);
-        if (from > first) {
-            chunk_merge(out, &all, o, c, d);
-        } else {
-            all = c;
-            memcpy(out, o, (size_t)d * sizeof *o);
-        }
+    int chunk = from - from % ATTN_CHUNK, seen = from - chunk, n = to - chunk;
+    struct softmax c = chunk_weights(score, q, k + (size_t)chunk * ld, ld, seen, n, d);
+    for (int i = 0; i < d; i++) o[i] = 0.0f;
+    for (int p = seen; p < n; p++)
+        for (int i = 0; i < d; i++) o[i] = fmaf(score[p], f32_of_f16(v[(size_t)(chunk + p) * ld + (size_t)i]), o[i]);
+    if (all->sum == 0.0f) {
+        *all = c;
+        memcpy(out, o, (size_t)d * sizeof *o);
+    } else {
+        chunk_merge(out, all, o, c, d);
     }
-    for (int i = 0; i < d; i++) out[i] /= all.sum;
 }
 
-static void ref_attention(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                          int first, int n_pos, int d, float *scratch)
+static void ref_attention(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
+                          const uint16_t *v, size_t ld, int from, int to, int d, float *scratch)
 {
-    for (int h = 0; h < n_heads; h++) attend(out + h * d, q + h * d, k, v, ld, first, n_pos, d, scratch);
+    for (int h = 0; h < n_heads; h++) attend(out + h * d, &so_far[h], q + h * d, k, v, ld, from, to, d, scratch);
 }
 
 /* ---- head ---- */

@@ -90,6 +90,27 @@ bool kernels_supports(int type)
     return false;
 }
 
+void attention_rows(const struct kernels *k, const struct attention_row *rows, int n_rows, int n_heads,
+                    const uint16_t *keys, const uint16_t *values, size_t ld, int d, float *scratch)
+{
+    struct softmax *so_far = (struct softmax *)(scratch + n_heads * (ATTN_CHUNK + d)); /* [n_rows, n_heads] */
+    memset(so_far, 0, (size_t)(n_rows * n_heads) * sizeof *so_far);
+    int n_pos = 0;
+    for (int r = 0; r < n_rows; r++)
+        if (rows[r].n_pos > n_pos) n_pos = rows[r].n_pos;
+    for (int chunk = 0; chunk < n_pos; chunk += ATTN_CHUNK)
+        for (int r = 0; r < n_rows; r++) {
+            const struct attention_row *row = &rows[r];
+            int from = row->first > chunk ? row->first : chunk;
+            int to = row->n_pos < chunk + ATTN_CHUNK ? row->n_pos : chunk + ATTN_CHUNK;
+            if (from < to)
+                k->attention(row->out, so_far + r * n_heads, row->q, n_heads, keys, values, ld, from, to, d, scratch);
+        }
+    for (int r = 0; r < n_rows; r++)
+        for (int h = 0; h < n_heads; h++)
+            for (int i = 0; i < d; i++) rows[r].out[h * d + i] /= so_far[r * n_heads + h].sum;
+}
+
 struct head_part head_merge(struct head_part a, struct head_part b)
 {
     if (b.max > a.max) {
@@ -226,7 +247,7 @@ static void test_elementwise(struct test *t, const struct kernels *k)
 static void test_attention(struct test *t, const struct kernels *k)
 {
     enum { HEADS = 3, D = 16 }; /* what fits a vector, and more heads than one */
-    float x[TEST_D * HEADS], out[TEST_D * HEADS], scratch[(ATTN_CHUNK + TEST_D) * HEADS], logits[200];
+    float x[TEST_D * HEADS], out[TEST_D * HEADS], scratch[(ATTN_CHUNK + TEST_D + 2) * HEADS], logits[200];
     uint16_t keys[TEST_POS * TEST_D], values[TEST_POS * TEST_D];
     for (int i = 0; i < TEST_POS; i++) {
         test_floats(t, x, TEST_D);
@@ -236,9 +257,10 @@ static void test_attention(struct test *t, const struct kernels *k)
     }
     test_floats(t, x, TEST_D * HEADS);
     for (int i = 0; i < TEST_D * HEADS; i++) x[i] *= 0x1p-10f; /* scores of about 1: many positions count */
-    k->attention(out, x, HEADS, keys, values, TEST_D, 0, TEST_POS, TEST_D, scratch);
+    struct attention_row all = {x, out, 0, TEST_POS}, half = {x, out, TEST_POS / 2 + 3, TEST_POS};
+    attention_rows(k, &all, 1, HEADS, keys, values, TEST_D, TEST_D, scratch);
     test_hash(t, out, sizeof out);
-    k->attention(out, x, HEADS, keys, values, TEST_D, TEST_POS / 2 + 3, TEST_POS, D, scratch);
+    attention_rows(k, &half, 1, HEADS, keys, values, TEST_D, D, scratch);
     test_hash(t, out, D * HEADS * sizeof *out);
     test_floats(t, logits, 200);
     for (int i = 0; i < 200; i++) logits[i] *= 0.125f;

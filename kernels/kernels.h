@@ -76,6 +76,10 @@ struct head_part {
     float sum;
 };
 
+struct softmax { /* of the positions so far: the sum of exp(score - max); {0}: of none */
+    float max, sum;
+};
+
 struct kernels {
     const char *name; /* "ref", "avx2", "avx512", "amx" */
 
@@ -109,14 +113,25 @@ struct kernels {
     void (*rope)(float *x, const float *cs, int n_heads, int d, bool neox);
     /* F32 -> F16, ties to even. */
     void (*to_f16)(uint16_t *out, const float *x, int n);
-    /* Query heads of one row that share a KV head, over positions first .. n_pos-1, in chunks (ARITHMETIC.md,
-     * Attention). q[n_heads, d] is scaled already; k and v begin at position 0 and step by ld elements. out[n_heads,
-     * d]. scratch: n_heads * (ATTN_CHUNK + d) floats. */
-    void (*attention)(float *out, const float *q, int n_heads, const uint16_t *k, const uint16_t *v, size_t ld,
-                      int first, int n_pos, int d, float *scratch);
+    /* Query heads of one row that share a KV head, over positions from .. to-1 of one chunk (ARITHMETIC.md, Attention):
+     * what they say is merged into out[n_heads, d] and so_far[n_heads]. q[n_heads, d] is scaled already; k and v begin
+     * at position 0 and step by ld elements. scratch: n_heads * (ATTN_CHUNK + d) floats. See attention_rows. */
+    void (*attention)(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
+                      const uint16_t *v, size_t ld, int from, int to, int d, float *scratch);
     /* Reduces logits[n] of ids first .. first+n-1, n <= HEAD_CHUNK, first a multiple of HEAD_CHUNK. */
     struct head_part (*head)(const float *logits, int32_t first, int n);
 };
+
+struct attention_row {
+    const float *q;   /* [n_heads, d], scaled already */
+    float *out;       /* [n_heads, d] */
+    int first, n_pos; /* it sees positions first .. n_pos-1 */
+};
+
+/* The attention of rows of one sequence, of query heads that share a KV head: chunk by chunk, so that what is read of K
+ * and V serves all rows. scratch: n_heads * (ATTN_CHUNK + d + 2 * n_rows) floats. */
+void attention_rows(const struct kernels *k, const struct attention_row *rows, int n_rows, int n_heads,
+                    const uint16_t *keys, const uint16_t *values, size_t ld, int d, float *scratch);
 
 /* The formats that every path has, NULL past the last; their names are GGUF's. */
 const enum quant *kernels_format(int i);

@@ -359,16 +359,18 @@ static void halves_to_the_same_bits(void **state)
     }
 }
 
+/* Rows of several lengths and windows at once, as each alone by the reference. */
 static void attends_to_the_same_bits(void **state)
 {
     (void)state;
-    enum { MAX_POS = 600, MAX_D = 256, MAX_HEADS = 7, LD = 2 * MAX_D + 8 };
+    enum { MAX_POS = 600, MAX_D = 256, MAX_HEADS = 7, N_ROWS = 7, LD = 2 * MAX_D + 8, SIZE = MAX_HEADS * MAX_D };
     static const int lengths[] = {1, 2, 15, 16, 17, 255, 256, 257, 300, 600, 600, 600},
                      widths[] = {2, 8, 24, 64, 80, 128, 256};
     static const float sharpness[] = {1.0f, 0.01f, 0.001f}; /* from one position that counts to many */
     struct hard h = {77};
-    float *x = hard_alloc(LD * sizeof *x), *scratch = hard_alloc(MAX_HEADS * (ATTN_CHUNK + MAX_D) * sizeof *scratch);
-    float want[MAX_HEADS * MAX_D + 1], got[MAX_HEADS * MAX_D + 1], q[MAX_HEADS * MAX_D];
+    float *x = hard_alloc(LD * sizeof *x),
+          *scratch = hard_alloc(MAX_HEADS * (ATTN_CHUNK + MAX_D + 2 * N_ROWS) * sizeof *scratch);
+    static float want[N_ROWS][SIZE + 1], got[N_ROWS][SIZE + 1], q[N_ROWS][SIZE];
     uint16_t *keys = hard_alloc(MAX_POS * LD * sizeof *keys), *values = hard_alloc(MAX_POS * LD * sizeof *values);
     for (int p = 0; p < MAX_POS; p++) {
         hard_floats(&h, x, LD);
@@ -383,15 +385,18 @@ static void attends_to_the_same_bits(void **state)
             int d = widths[i], n = lengths[l], n_heads = 1 + (int)(i + l) % MAX_HEADS;
             memset(want, 0, sizeof want);
             memset(got, 0, sizeof got);
-            hard_floats(&h, q, n_heads * d);
-            for (int j = 0; j < n_heads * d; j++) q[j] *= sharpness[l % 3];
-            const int windows[] = {n, 1, 10, 16, 100, 256, 300};
-            for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
-                int first = windows[w] < n ? n - windows[w] : 0;
-                ref->attention(want, q, n_heads, keys + d, values, LD, first, n, d, scratch);
-                k->attention(got, q, n_heads, keys + d, values, LD, first, n, d, scratch);
-                same(got, want, sizeof got, k->name, "attention", n, d);
+            const int windows[N_ROWS] = {n, 1, 10, 16, 100, 256, 300};
+            struct attention_row rows[N_ROWS];
+            for (int r = 0; r < N_ROWS; r++) {
+                int n_pos = n > r ? n - r : n;
+                hard_floats(&h, q[r], n_heads * d);
+                for (int j = 0; j < n_heads * d; j++) q[r][j] *= sharpness[(l + (size_t)r) % 3];
+                rows[r] = (struct attention_row){q[r], want[r], windows[r] < n_pos ? n_pos - windows[r] : 0, n_pos};
+                attention_rows(ref, &rows[r], 1, n_heads, keys + d, values, LD, d, scratch);
+                rows[r].out = got[r];
             }
+            attention_rows(k, rows, N_ROWS, n_heads, keys + d, values, LD, d, scratch);
+            same(got, want, sizeof got, k->name, "attention", n, d);
         }
     free(scratch);
     free(keys);

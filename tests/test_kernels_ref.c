@@ -214,8 +214,8 @@ static void attention_is_a_softmax(void **state)
     (void)state;
     enum { N_POS = 700, D = 40 };
     struct hard h = {8};
-    float x[D], q[D], out[D], scratch[ATTN_CHUNK + D], *keys = hard_alloc(N_POS * D * sizeof *keys),
-                                                       *values = hard_alloc(N_POS * D * sizeof *values);
+    float x[D], q[D], out[D], scratch[ATTN_CHUNK + D + 2];
+    float *keys = hard_alloc(N_POS * D * sizeof *keys), *values = hard_alloc(N_POS * D * sizeof *values);
     uint16_t *k16 = hard_alloc(N_POS * D * 2), *v16 = hard_alloc(N_POS * D * 2);
     for (int i = 0; i < N_POS * D; i++) { /* multiples of 1/64 below 16 are halves already */
         hard_floats(&h, x, 2);
@@ -234,7 +234,8 @@ static void attention_is_a_softmax(void **state)
             max = fmax(max, weights[p]);
         }
         for (int p = first; p < n; p++) sum += weights[p] = exp(weights[p] - max);
-        kernels_ref.attention(out, q, 1, k16, v16, D, first, n, D, scratch);
+        struct attention_row row = {q, out, first, n};
+        attention_rows(&kernels_ref, &row, 1, 1, k16, v16, D, D, scratch);
         for (int i = 0; i < D; i++) {
             double want = 0;
             for (int p = first; p < n; p++) want += weights[p] / sum * values[p * D + i];

@@ -83,7 +83,8 @@ static bool scratch_init(struct scratch *s, const struct model *m, int max_rows)
     int row = m->shape.n_embd > m->shape.n_ff ? m->shape.n_embd : m->shape.n_ff;
     int group = m->shape.n_head / m->shape.n_head_kv;
     return floats_init(&s->row, padded(row)) &&
-           floats_init(&s->attn, (size_t)(group * (ATTN_CHUNK + m->shape.d_head))) &&
+           floats_init(&s->attn, (size_t)group * (size_t)(ATTN_CHUNK + m->shape.d_head + 2 * max_rows)) &&
+           (s->attn_rows = calloc((size_t)max_rows, sizeof *s->attn_rows)) &&
            (!model_last(m) ||
             (floats_init(&s->logits, HEAD_ROWS * HEAD_CHUNK) && (s->pick = calloc((size_t)max_rows, sizeof *s->pick))));
 }
@@ -149,6 +150,7 @@ void engine_close(struct engine *e)
     for (int i = 0; e->scratch && i < e->n_threads; i++) {
         free(e->scratch[i].row);
         free(e->scratch[i].attn);
+        free(e->scratch[i].attn_rows);
         free(e->scratch[i].logits);
         free(e->scratch[i].best);
         free(e->scratch[i].pick);

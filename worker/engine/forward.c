@@ -79,41 +79,59 @@ static void place_row(struct engine *e, const struct block *b, int cache, int i_
     }
 }
 
-/* Query heads [from, to) of the model, which share a KV head. */
-static void attend(struct engine *e, const struct block *b, int cache, int i_row, int from, int to, float *scratch)
-{
-    const struct engine_row *row = &e->rows[i_row];
-    const struct model *m = &e->model;
-    int d = m->shape.d_head, kv_head = from / (m->shape.n_head / m->shape.n_head_kv) - m->kv_from;
-    size_t at = kv_at(&e->kv, cache, row->slot, kv_head);
-    float *out = e->attn_out + (size_t)i_row * e->ld_attn + (size_t)(from * d);
-    const float *q = e->q + (size_t)i_row * e->ld_q + (size_t)((from - m->heads_from[m->share.shard]) * d);
-    int first = b->n_window && row->pos >= b->n_window ? row->pos + 1 - b->n_window : 0;
-    e->k->attention(out, q, to - from, e->kv.k + at, e->kv.v + at, (size_t)d, first, row->pos + 1, d, scratch);
-}
+/* How the attention of rows of one slot is cut into items for threads: the rows, then the query heads of a KV head. As
+ * few cuts as give threads like shares, for what is read of a KV head serves all rows and heads of an item. */
+struct cuts {
+    int of_rows, of_heads;
+};
 
-/* Into how many parts the query heads of a KV head are cut, so that threads get like shares: few, for what is read of a
- * KV head serves all heads of a part. */
-static int head_parts(int n_items, int group, int n_threads)
+static struct cuts cut(int n_kv, int n_rows, int group, int n_threads)
 {
     enum { EVEN = 4 }; /* items a thread, with which one more or less does not matter */
+    int all = 1;
+    while (n_kv * all % n_threads) all++;
+    if (n_rows % all == 0 || n_rows >= EVEN * all) return (struct cuts){all, 1};
     for (int parts = 1; parts < group; parts++)
-        if (group % parts == 0 && (n_items * parts % n_threads == 0 || n_items * parts >= EVEN * n_threads))
-            return parts;
-    return group;
+        if (group % parts == 0 && (n_kv * parts % n_threads == 0 || n_kv * parts >= EVEN * n_threads))
+            return (struct cuts){1, parts};
+    return (struct cuts){1, group};
 }
 
-/* The heads of all rows, dealt out like cards: later rows see more positions. */
+/* Query heads [from, to) of the model, which share a KV head, of every step-th row of [row, row_end), of one slot. */
+static void attend(struct engine *e, const struct block *b, int cache, int row, int row_end, int step, int from, int to,
+                   struct scratch *scratch)
+{
+    const struct model *m = &e->model;
+    int d = m->shape.d_head, kv_head = from / (m->shape.n_head / m->shape.n_head_kv) - m->kv_from, n = 0;
+    size_t at = kv_at(&e->kv, cache, e->rows[row].slot, kv_head);
+    for (int i = row; i < row_end; i += step) {
+        int pos = e->rows[i].pos;
+        scratch->attn_rows[n++] = (struct attention_row){
+            .q = e->q + (size_t)i * e->ld_q + (size_t)((from - m->heads_from[m->share.shard]) * d),
+            .out = e->attn_out + (size_t)i * e->ld_attn + (size_t)(from * d),
+            .first = b->n_window && pos >= b->n_window ? pos + 1 - b->n_window : 0,
+            .n_pos = pos + 1,
+        };
+    }
+    attention_rows(e->k, scratch->attn_rows, n, to - from, e->kv.k + at, e->kv.v + at, (size_t)d, d, scratch->attn);
+}
+
+/* Items are dealt out like cards, and so are the rows to items: later rows see more positions. */
 static void attend_all(struct engine *e, const struct block *b, int cache, int t)
 {
     const struct model *m = &e->model;
-    int n_kv = m->kv_to - m->kv_from, group = m->shape.n_head / m->shape.n_head_kv;
-    int parts = head_parts(e->n_rows * n_kv, group, e->n_threads), size = group / parts;
-    for (int i = t; i < e->n_rows * n_kv * parts; i += e->n_threads) {
-        int from = (m->kv_from * parts + i % (n_kv * parts)) * size, to = from + size;
-        if (from < m->heads_from[m->share.shard]) from = m->heads_from[m->share.shard];
-        if (to > m->heads_from[m->share.shard + 1]) to = m->heads_from[m->share.shard + 1];
-        if (from < to) attend(e, b, cache, i / (n_kv * parts), from, to, e->scratch[t].attn);
+    int n_kv = m->kv_to - m->kv_from, group = m->shape.n_head / m->shape.n_head_kv, card = 0;
+    for (int row = 0, end; row < e->n_rows; row = end) {
+        for (end = row + 1; end < e->n_rows && e->rows[end].slot == e->rows[row].slot;) end++;
+        struct cuts cuts = cut(n_kv, end - row, group, e->n_threads);
+        int size = group / cuts.of_heads, n_parts = n_kv * cuts.of_heads;
+        for (int i = 0; i < cuts.of_rows * n_parts; i++) {
+            if (card++ % e->n_threads != t) continue;
+            int from = m->kv_from * group + i % n_parts * size, to = from + size;
+            if (from < m->heads_from[m->share.shard]) from = m->heads_from[m->share.shard];
+            if (to > m->heads_from[m->share.shard + 1]) to = m->heads_from[m->share.shard + 1];
+            if (from < to) attend(e, b, cache, row + i / n_parts, end, cuts.of_rows, from, to, &e->scratch[t]);
+        }
     }
 }
 

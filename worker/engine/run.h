@@ -17,12 +17,13 @@ struct pick { /* the greatest key of a row that samples from all ids */
     int32_t id;
 };
 
-struct scratch {       /* of one thread */
-    float *row;        /* [max(n_embd, n_ff) + PANEL] */
-    float *attn;       /* [query heads of a KV head, ATTN_CHUNK + d_head] */
-    float *logits;     /* [HEAD_ROWS, HEAD_CHUNK], last stage */
-    struct top *best;  /* [n_wanted, n_best], logits in place of lp: best first, of this thread's chunks */
-    struct pick *pick; /* [max_rows] */
+struct scratch {                     /* of one thread */
+    float *row;                      /* [max(n_embd, n_ff) + PANEL] */
+    float *attn;                     /* of attention_rows, of the query heads of a KV head */
+    struct attention_row *attn_rows; /* [max_rows] */
+    float *logits;                   /* [HEAD_ROWS, HEAD_CHUNK], last stage */
+    struct top *best;                /* [n_wanted, n_best], logits in place of lp: best first, of this thread's chunks */
+    struct pick *pick;               /* [max_rows] */
     size_t best_room;
 };
 
