@@ -413,6 +413,7 @@ static void a_drafter_reads_the_text_once_what_it_saves_pays_for_it(void **state
         {"the same, when it has gone on for long", .1, 8000, 100, 1000, 1000, true},
         {"but it is near its end", .1, 8000, 100, 1000, 5, false},
         {"nothing said yet, but a few tokens are expected", .1, 60, 100, 0, 1000, true},
+        {"a row of a check is expected to take half as long as one of a prompt", .26, 100, 250, 2, 30, true},
         {"nothing said yet, and more to read than these pay for", .3, 400, 300, 0, 1000, false},
         {"nothing left to say", .1, 60, 100, 1000, 0, false},
         {"a drafter as dear as big", 1, 60, 1, 1000, 1000, false},
