@@ -1,4 +1,4 @@
-/* cpu_avx512.h -- what cpu_avx512.c (products, the table) and cpu_avx512_rows.c (all else) share. */
+/* cpu_avx512.h -- what cpu_avx512.c (products, the table), cpu_avx512_rows.c (all else) and cpu_amx.c share. */
 #ifndef KERNELS_CPU_AVX512_H
 #define KERNELS_CPU_AVX512_H
 
@@ -13,6 +13,8 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+void avx512_matmul(float *out, size_t ld_out, const struct weights *w, const struct acts *a, int n_rows, int from,
+                   int to);
 int avx512_quantize(struct acts *a, int i_row, const float *x);
 void avx512_norm(float *out, const float *x, const float *w, int n, float eps);
 void avx512_add(float *x, const float *y, int n);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/cpu_amx.h"
 #include "kernels/math.h"
 
 /* ---- which paths this CPU has ---- */
@@ -31,47 +32,57 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
+static bool has_amx(void)
+{
+    return has_avx512() && amx_is_there();
+}
+
 /* From slow to fast. */
 static const struct path {
     const char *name;
-    const struct kernels *table; /* NULL: known by name, refused with `lacks` */
+    const struct kernels *table;
     bool (*has)(void);
     const char *lacks;
+    bool by_name; /* runs only where it is asked for: it has not been measured yet */
 } paths[] = {
-    {"ref", &kernels_ref, has_always, NULL},
-    {"avx2", &kernels_avx2, has_avx2, "avx2: this CPU lacks AVX2, FMA or F16C"},
-    {"avx512", &kernels_avx512, has_avx512, "avx512: this CPU lacks AVX-512 F, BW, VL, DQ or VNNI"},
-    {"amx", NULL, NULL, "amx: there are no AMX kernels yet; avx512 runs on these CPUs"},
+    {"ref", &kernels_ref, has_always, NULL, false},
+    {"avx2", &kernels_avx2, has_avx2, "avx2: this CPU lacks AVX2, FMA or F16C", false},
+    {"avx512", &kernels_avx512, has_avx512, "avx512: this CPU lacks AVX-512 F, BW, VL, DQ or VNNI", false},
+    {"amx", &kernels_amx, has_amx, "amx: this CPU lacks AMX int8, or its system does not let us use it", true},
 };
 enum { N_PATHS = sizeof paths / sizeof *paths };
-
-static bool path_runs(const struct path *path)
-{
-    return path->table && path->has();
-}
 
 const struct kernels *kernels_path(int i)
 {
     for (const struct path *p = paths; p < paths + N_PATHS; p++)
-        if (path_runs(p) && i-- == 0) return p->table;
+        if (p->has() && i-- == 0) return p->table;
+    return NULL;
+}
+
+static const struct kernels *fastest(void)
+{
+    const struct kernels *best = NULL;
+    for (const struct path *p = paths; p < paths + N_PATHS; p++)
+        if (p->has() && !p->by_name) best = p->table;
+    return best;
+}
+
+static const struct kernels *named(const char *name, const char **why)
+{
+    *why = "no such path; there are ref, avx2, avx512 and amx";
+    for (const struct path *p = paths; p < paths + N_PATHS; p++) {
+        if (strcmp(p->name, name) != 0) continue;
+        if (p->has()) return p->table;
+        *why = p->lacks;
+    }
     return NULL;
 }
 
 const struct kernels *kernels_pick(const char *forced, const char **why)
 {
-    const struct kernels *best = NULL;
-    if (!forced || !*forced) {
-        for (const struct path *p = paths; p < paths + N_PATHS; p++)
-            if (path_runs(p)) best = p->table;
-        return best;
-    }
-    *why = "no such path; there are ref, avx2, avx512 and amx";
-    for (const struct path *p = paths; p < paths + N_PATHS; p++) {
-        if (strcmp(p->name, forced) != 0) continue;
-        if (path_runs(p)) return p->table;
-        *why = p->lacks;
-    }
-    return NULL;
+    const struct kernels *k = forced && *forced ? named(forced, why) : fastest();
+    if (k && k->calibrate) k->calibrate();
+    return k;
 }
 
 static const enum quant formats[] = {QUANT_F32,  QUANT_F16,  QUANT_BF16, QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1,

@@ -120,6 +120,8 @@ struct kernels {
                       const uint16_t *v, size_t ld, int from, int to, int d, float *scratch);
     /* Reduces logits[n] of ids first .. first+n-1, n <= HEAD_CHUNK, first a multiple of HEAD_CHUNK. */
     struct head_part (*head)(const float *logits, int32_t first, int n);
+    /* NULL, or: measures once what this path chooses by itself, and says what, in words. kernels_pick calls it. */
+    const char *(*calibrate)(void);
 };
 
 struct attention_row {
@@ -137,7 +139,7 @@ void attention_rows(const struct kernels *k, const struct attention_row *rows, i
 const enum quant *kernels_format(int i);
 bool kernels_supports(int type);
 
-/* The fastest path of this CPU, or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name is unknown
+/* The fastest path of this CPU (but amx), or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name is unknown
  * or the CPU lacks it, and *why says which (a string that lives on). Chosen once, by the caller, who passes it on. */
 const struct kernels *kernels_pick(const char *forced, const char **why);
 
@@ -151,6 +153,6 @@ struct head_part head_merge(struct head_part a, struct head_part b);
  * id. */
 uint64_t kernels_selftest(const struct kernels *k);
 
-extern const struct kernels kernels_ref, kernels_avx2, kernels_avx512; /* callers use kernels_pick */
+extern const struct kernels kernels_ref, kernels_avx2, kernels_avx512, kernels_amx; /* callers use kernels_pick */
 
 #endif

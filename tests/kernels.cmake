@@ -11,7 +11,7 @@ add_test(NAME dequantize COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/dequantize.
 add_test(NAME libm_symbols COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/libm_symbols.sh ${CMAKE_NM} $<TARGET_FILE:pf_kernels>
                                    $<TARGET_FILE:pf_worker> $<TARGET_FILE:pf_proto>:rule.c.o)
 
-# The AVX-512 path on any CPU with AVX2, its instructions spelled out (emulated/immintrin.h).
+# The AVX-512 and AMX paths on any CPU with AVX2, their instructions spelled out (emulated/immintrin.h).
 if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize")
     get_target_property(kernel_sources pf_kernels SOURCES)
     list(TRANSFORM kernel_sources PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
@@ -19,15 +19,15 @@ if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize")
     target_include_directories(pf_kernels_emulated PRIVATE emulated ${sees}/kernels)
     target_link_libraries(pf_kernels_emulated PUBLIC Threads::Threads m)
     foreach(source ${kernel_sources})
-        if(source MATCHES "avx|panel")
+        if(source MATCHES "avx|amx|panel")
             set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-O2;-mavx2;-mfma;-mf16c;-Wno-psabi")
         elseif(source MATCHES "kernels.c$")
             set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
                                         "-D__builtin_cpu_supports(x)=__builtin_cpu_supports(\"avx2\")")
         endif()
     endforeach()
-    pilotfish_program(test_kernels_avx512 test_kernels.c ${hard} LIBS pf_kernels_emulated PkgConfig::CMOCKA)
-    add_test(NAME test_kernels_avx512 COMMAND test_kernels_avx512 avx512)
+    pilotfish_program(test_kernels_emulated test_kernels.c ${hard} LIBS pf_kernels_emulated PkgConfig::CMOCKA)
+    add_test(NAME test_kernels_emulated COMMAND test_kernels_emulated amx)
 endif()
 
 # CPUs that this one is not: AVX2 without AVX-512, and neither. Sanitizers do not run under the emulator; AVX2 came with 7.2.

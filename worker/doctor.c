@@ -118,6 +118,8 @@ static void say_kernels(struct report *r)
             report_ok(r, "kernels", "%-6s self-test %016" PRIx64 ", %.1f ms%s", k->name, hash, took_ms,
                       k == r->in->kernels ? ", this one runs" : "");
     }
+    if (r->in->kernels && r->in->kernels->calibrate)
+        report_ok(r, "kernels", "%-6s %s, as timed at start", r->in->kernels->name, r->in->kernels->calibrate());
     if (!r->in->kernels) report_bad(r, E_USAGE, "kernels", "PILOTFISH_CPU names no path that runs here");
 }
 

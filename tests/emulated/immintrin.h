@@ -1,4 +1,4 @@
-/* immintrin.h -- AVX-512 on CPUs that lack it: what kernels/cpu_avx512*.c use of it, lane by lane as Intel's Software
+/* immintrin.h -- AVX-512 and AMX on CPUs that lack them: what kernels/cpu_a*.c use of them, lane by lane as Intel's Software
  * Developer's Manual (volume 2) defines it. Tests find this file in place of the compiler's, whose types and narrower
  * vectors it keeps, and so hold that path to the reference wherever there is AVX2. What a source uses and is not here
  * does not compile.
@@ -80,6 +80,7 @@ EMULATED __m512 emulated_loadu_ps(const float *at)
     return out;
 }
 
+#define _mm512_store_si512(at, a) (*(__m512i *)(at) = (a))
 #define _mm512_storeu_ps(at, a) emulated_storeu_ps(at, a)
 EMULATED void emulated_storeu_ps(float *at, __m512 a)
 {
@@ -308,6 +309,66 @@ EMULATED int emulated_reduce_add(__mmask16 mask, __m512i a)
     int sum = 0;
     LANES_16 sum += mask >> i & 1 ? ((__v16si)a)[i] : 0;
     return sum;
+}
+
+/* ---- tiles ---- */
+
+static _Thread_local struct emulated_tiles {
+    int rows[8], row_bytes[8];
+    uint8_t data[8][16][64];
+} emulated_tiles;
+
+/* What the CPU would refuse ends the program. */
+#define _tile_loadconfig(at) emulated_tile_config(at)
+EMULATED void emulated_tile_config(const void *at)
+{
+    const uint8_t *c = (const uint8_t *)at;
+    if (c[0] != 1) __builtin_trap();
+    for (int i = 1; i < 16; i++)
+        if (c[i]) __builtin_trap();
+    memset(&emulated_tiles, 0, sizeof emulated_tiles);
+    for (int i = 0; i < 16; i++) {
+        int row_bytes = c[16 + 2 * i] | c[17 + 2 * i] << 8, rows = c[48 + i];
+        if (row_bytes > 64 || rows > 16 || !row_bytes != !rows || (i >= 8 && rows)) __builtin_trap();
+        if (i < 8) emulated_tiles.rows[i] = rows, emulated_tiles.row_bytes[i] = row_bytes;
+    }
+}
+
+#define _tile_release() memset(&emulated_tiles, 0, sizeof emulated_tiles)
+#define _tile_zero(tile) memset(emulated_tiles.data[tile], 0, sizeof emulated_tiles.data[tile])
+#define _tile_loadd(tile, at, stride) emulated_tile_load(tile, at, (size_t)(stride))
+EMULATED void emulated_tile_load(int tile, const void *at, size_t stride)
+{
+    struct emulated_tiles *t = &emulated_tiles;
+    if (!t->rows[tile]) __builtin_trap();
+    memset(t->data[tile], 0, sizeof t->data[tile]);
+    for (int r = 0; r < t->rows[tile]; r++)
+        memcpy(t->data[tile][r], (const uint8_t *)at + (size_t)r * stride, (size_t)t->row_bytes[tile]);
+}
+
+#define _tile_stored(tile, at, stride) emulated_tile_store(tile, at, (size_t)(stride))
+EMULATED void emulated_tile_store(int tile, void *at, size_t stride)
+{
+    const struct emulated_tiles *t = &emulated_tiles;
+    for (int r = 0; r < t->rows[tile]; r++)
+        memcpy((uint8_t *)at + (size_t)r * stride, t->data[tile][r], (size_t)t->row_bytes[tile]);
+}
+
+/* sums[m][n] += a[m][4k + i], signed, times b[k][4n + i], unsigned. */
+#define _tile_dpbsud(sums, a, b) emulated_tile_dpbsud(sums, a, b)
+EMULATED void emulated_tile_dpbsud(int sums, int a, int b)
+{
+    struct emulated_tiles *t = &emulated_tiles;
+    if (t->rows[sums] != t->rows[a] || t->row_bytes[sums] != t->row_bytes[b] || t->row_bytes[a] / 4 != t->rows[b])
+        __builtin_trap();
+    for (int m = 0; m < t->rows[sums]; m++)
+        for (int n = 0; n < t->row_bytes[sums] / 4; n++) {
+            int32_t sum;
+            memcpy(&sum, &t->data[sums][m][4 * n], sizeof sum);
+            for (int k = 0; k < t->row_bytes[a]; k++)
+                sum += (int8_t)t->data[a][m][k] * t->data[b][k / 4][4 * n + k % 4];
+            memcpy(&t->data[sums][m][4 * n], &sum, sizeof sum);
+        }
 }
 
 #undef LANES_16
