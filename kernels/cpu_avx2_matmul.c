@@ -6,12 +6,12 @@
  * 5 bits less 16 each, 16 * 127 * 16 = 32512; 6 bits less 32, of the 16 k of a scale, 32 * 127 * 8 = 32512.
  *
  * Row counts are compile-time constants. Sixteen registers hold the sums of both halves of four rows, a tile, for which
- * one broadcast of activations then serves; the accumulators of more than two rows wait in L1. Where there are more tiles,
- * the first one leaves the values of a group unpacked in L1 for the others: unpacking costs nothing among its products,
- * 10 % before them.
+ * one broadcast of activations then serves; the accumulators of more than two rows wait in L1. Where there are more
+ * tiles, the first one leaves the values of a group unpacked in L1 for the others: unpacking costs nothing among its
+ * products, 10 % before them.
  *
- * On Zen 3 a product goes at half of what bare vpmaddubsw do, with 6 bits at 42 %: vpmaddubsw, vpmaddwd, fma and mul share
- * one of the four pipes, and that one never waits.
+ * On Zen 3 products go at half the rate of bare vpmaddubsw, with 6 bits at 42 %: vpmaddubsw, vpmaddwd, fma and mul
+ * share one of the four pipes, and that one never waits.
  */
 #include <immintrin.h>
 

@@ -63,7 +63,7 @@ static const struct kernels *fastest(void)
 {
     const struct kernels *best = NULL;
     for (const struct path *p = paths; p < paths + N_PATHS; p++)
-        if (p->has() && !p->by_name) best = p->table;
+        if (!p->by_name && p->has()) best = p->table;
     return best;
 }
 

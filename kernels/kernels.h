@@ -139,8 +139,9 @@ void attention_rows(const struct kernels *k, const struct attention_row *rows, i
 const enum quant *kernels_format(int i);
 bool kernels_supports(int type);
 
-/* The fastest path of this CPU (but amx), or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name is unknown
- * or the CPU lacks it, and *why says which (a string that lives on). Chosen once, by the caller, who passes it on. */
+/* The fastest path of this CPU (amx apart), or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name
+ * is unknown or the CPU lacks it, and *why says which (a string that lives on). Chosen once, by the caller, who passes
+ * it on. */
 const struct kernels *kernels_pick(const char *forced, const char **why);
 
 /* Path i of those that this CPU has, the reference first; NULL past the last. For tests and `doctor`. */

@@ -1,7 +1,7 @@
-/* immintrin.h -- AVX-512 and AMX on CPUs that lack them: what kernels/cpu_a*.c use of them, lane by lane as Intel's Software
- * Developer's Manual (volume 2) defines it. Tests find this file in place of the compiler's, whose types and narrower
- * vectors it keeps, and so hold that path to the reference wherever there is AVX2. What a source uses and is not here
- * does not compile.
+/* immintrin.h -- AVX-512 and AMX on CPUs that lack them: what kernels/cpu_a*.c use of them, lane by lane as Intel's
+ * Software Developer's Manual (volume 2) defines it. Tests find this file in place of the compiler's, whose types and
+ * narrower vectors it keeps, and so hold those paths to the reference wherever there is AVX2. What a source uses and is
+ * not here does not compile.
  */
 #ifndef TESTS_EMULATED_IMMINTRIN_H
 #define TESTS_EMULATED_IMMINTRIN_H
