@@ -36,8 +36,8 @@ static double right(const struct guard *g)
     return fmin(1, g->sure * g->agree);
 }
 
-/* What has not been measured is guessed: from bytes, and from big's reading of the prompt. There a row is all arithmetic;
- * half of it hides behind the weights of a check's few rows. */
+/* What has not been measured is guessed: from bytes, and from big's reading of the prompt. There a row is all
+ * arithmetic; of a check's few rows half of it hides behind the reading of weights. */
 static double draft_ns(const struct guard *g)
 {
     return g->pace.draft_ns != 0 ? fmax(0, g->pace.draft_ns) : g->price.draft * g->pace.plain_ns;

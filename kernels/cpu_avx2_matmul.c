@@ -10,8 +10,8 @@
  * tiles, the first one leaves the values of a group unpacked in L1 for the others: unpacking costs nothing among its
  * products, 10 % before them.
  *
- * On Zen 3 products go at half the rate of bare vpmaddubsw, with 6 bits at 42 %: vpmaddubsw, vpmaddwd, fma and mul
- * share one of the four pipes, and that one never waits.
+ * On Zen 3 products go at half the rate of bare vpmaddubsw, with 6 bits at 42 %. As mixes of instructions are timed,
+ * vpmaddubsw, vpmaddwd, fma and mul share one of the four pipes, and these are so many as fill it.
  */
 #include <immintrin.h>
 
@@ -294,7 +294,7 @@ INLINE void product_floats(float *out, size_t ld_out, const uint8_t *panel, cons
                            enum quant type, int n)
 {
     __m256 acc[2][MAX_FLOAT_ROWS];
-    (void)n_rows;
+    (void)n_rows; /* it is n, which is a constant */
     const float *x = a->x + (size_t)row * (size_t)a->n_in;
     for (int r = 0; r < n; r++) acc[0][r] = acc[1][r] = _mm256_setzero_ps();
     for (int k = 0; k < a->n_in; k++)

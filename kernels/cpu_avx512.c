@@ -37,6 +37,15 @@ INLINE __m512 block_apply(__m512 acc, const __m512i w[PANEL_QUADS], const struct
     return block_add(acc, dots, s, i, type, a);
 }
 
+/* What a pass over part of a panel works on: token rows i_row .. i_row+n-1, groups from .. to-1 of k. */
+struct pass {
+    const struct acts *a;
+    float *out; /* of the first row; the sums so far where from > 0 */
+    size_t ld_out;
+    const uint8_t *panel;
+    int i_row, from, to;
+};
+
 /* The loop of every format and row count: both are constants wherever this is inlined. */
 INLINE void pass_run(const struct pass *p, enum quant type, const int n)
 {
@@ -180,18 +189,6 @@ void avx512_matmul(float *out, size_t ld_out, const struct weights *w, const str
 
 const struct kernels kernels_avx512 = {
     .name = "avx512",
-    .panel_bytes = panel_bytes,
-    .pack = panel_pack,
-    .row = panel_row,
-    .quantize = avx512_quantize,
     .matmul = avx512_matmul,
-    .norm = avx512_norm,
-    .add = avx512_add,
-    .add_step = avx512_add_step,
-    .silu_mul = avx512_silu_mul,
-    .gelu_mul = avx512_gelu_mul,
-    .rope = avx512_rope,
-    .to_f16 = avx512_to_f16,
-    .attention = avx512_attention,
-    .head = avx512_head,
+    AVX512_BUT_PRODUCTS,
 };

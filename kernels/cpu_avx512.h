@@ -3,6 +3,7 @@
 #define KERNELS_CPU_AVX512_H
 
 #include "kernels/kernels.h"
+#include "kernels/panel.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -26,5 +27,12 @@ void avx512_to_f16(uint16_t *out, const float *x, int n);
 void avx512_attention(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
                       const uint16_t *v, size_t ld, int from, int to, int d, float *scratch);
 struct head_part avx512_head(const float *logits, int32_t first, int n);
+
+/* Of the tables of both paths. */
+#define AVX512_BUT_PRODUCTS                                                                                            \
+    .panel_bytes = panel_bytes, .pack = panel_pack, .row = panel_row, .quantize = avx512_quantize,                     \
+    .norm = avx512_norm, .add = avx512_add, .add_step = avx512_add_step, .silu_mul = avx512_silu_mul,                  \
+    .gelu_mul = avx512_gelu_mul, .rope = avx512_rope, .to_f16 = avx512_to_f16, .attention = avx512_attention,          \
+    .head = avx512_head
 
 #endif

@@ -5,18 +5,8 @@
 #include <immintrin.h>
 
 #include "kernels/cpu_avx512.h"
-#include "kernels/panel.h"
 
 enum { AHEAD_BYTES = 8192 /* of the prefetch into L2 */ };
-
-/* What a pass over part of a panel works on: token rows i_row .. i_row+n-1, groups from .. to-1 of k. */
-struct pass {
-    const struct acts *a;
-    float *out; /* of the first row; the sums so far where from > 0 */
-    size_t ld_out;
-    const uint8_t *panel;
-    int i_row, from, to;
-};
 
 /* ---- values of a block ---- */
 

@@ -479,6 +479,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(halves_to_the_same_bits),
         cmocka_unit_test(attends_to_the_same_bits),
         cmocka_unit_test(reduces_the_head_to_the_same_bits),
+        /* After products: amx, once picked, leaves few rows to avx512. */
         cmocka_unit_test(picks_what_is_named_and_says_why_not),
         cmocka_unit_test(the_selftest_is_that_of_the_arithmetic_id),
     };

@@ -88,9 +88,9 @@ struct cuts {
 static struct cuts cut(int n_kv, int n_rows, int group, int n_threads)
 {
     enum { EVEN = 4 }; /* items a thread, with which one more or less does not matter */
-    int all = 1;
-    while (n_kv * all % n_threads) all++;
-    if (n_rows % all == 0 || n_rows >= EVEN * all) return (struct cuts){all, 1};
+    int wanted = 1;    /* KV heads by so many cuts of rows are the same number for every thread */
+    while (n_kv * wanted % n_threads) wanted++;
+    if (n_rows % wanted == 0 || n_rows >= EVEN * wanted) return (struct cuts){wanted, 1};
     for (int parts = 1; parts < group; parts++)
         if (group % parts == 0 && (n_kv * parts % n_threads == 0 || n_kv * parts >= EVEN * n_threads))
             return (struct cuts){1, parts};
