@@ -50,8 +50,10 @@ static int pick_kernels(struct program *p, struct err *err)
 {
     const char *forced = getenv("PILOTFISH_CPU"), *why = "";
     p->kernels = kernels_pick(forced, &why);
-    if (!p->kernels) return err_set(err, E_USAGE, "PILOTFISH_CPU=%s: %s", forced, why);
-    if (p->kernels == &kernels_ref && !(forced && *forced))
+    bool named = forced && *forced;
+    if (!p->kernels && named) return err_set(err, E_USAGE, "PILOTFISH_CPU=%s: %s", forced, why);
+    if (!p->kernels) return err_set(err, E_CHECK, "%s", why);
+    if (p->kernels == &kernels_ref && !named)
         fprintf(stderr, "this CPU lacks AVX2, FMA or F16C: only the slow reference runs\n");
     return OK;
 }
@@ -234,7 +236,8 @@ static int model_runs(const char *path, struct err *err)
 
 static int doctor(struct program *p, const struct mpi_world *world, struct err *err)
 {
-    const char *why;
+    const char *why = NULL;
+    const struct kernels *kernels = kernels_pick(getenv("PILOTFISH_CPU"), &why);
     struct doctor_input in = {.big = p->o.big,
                               .little = p->o.little,
                               .tp = p->o.tp,
@@ -242,7 +245,8 @@ static int doctor(struct program *p, const struct mpi_world *world, struct err *
                               .ctx = p->o.ctx,
                               .parallel = p->o.parallel,
                               .threads = p->o.threads,
-                              .kernels = kernels_pick(getenv("PILOTFISH_CPU"), &why),
+                              .kernels = kernels,
+                              .why = why,
                               .world = world};
     return doctor_run(&in, stdout, err);
 }

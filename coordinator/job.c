@@ -11,7 +11,7 @@ enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000 };
 
 struct worker_seen { /* what a peer said of itself */
     bool hello, ready;
-    char host[64], path[256], cpu[16];
+    char host[64], path[256], cpu[160];
     struct hello h; /* its strings are the copies above */
 };
 
@@ -371,6 +371,16 @@ int job_open(struct job **out, const struct job_config *config, struct office *o
 void job_info(const struct job *j, struct job_info *out)
 {
     *out = j->info;
+}
+
+void job_say_workers(const struct job *j, FILE *to)
+{
+    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) {
+        const struct worker_seen *w = &j->seen[p];
+        if (!w->hello) continue;
+        fprintf(to, "%s on host %s: %u thread%s, %s\n", p == PEER_DRAFTER ? "drafter" : "verifier", w->host,
+                w->h.threads, w->h.threads == 1 ? "" : "s", w->cpu);
+    }
 }
 
 /* Shards of a stage stream their parts at once, stages one after the other. An id that is read needs no head, and a

@@ -14,6 +14,8 @@
 #ifndef COORDINATOR_JOB_H
 #define COORDINATOR_JOB_H
 
+#include <stdio.h>
+
 #include "coordinator/score.h"
 #include "coordinator/seq.h"
 #include "coordinator/spec.h"
@@ -62,6 +64,7 @@ uint64_t job_root(uint64_t vocab_big);
 /* Borrows the office until job_close. */
 int job_open(struct job **out, const struct job_config *config, struct office *office, struct err *err);
 void job_info(const struct job *j, struct job_info *out);
+void job_say_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
 int job_begin(struct job *j, const struct job_run *run, struct err *err);
 int job_turn(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
 void job_end(struct job *j);

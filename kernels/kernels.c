@@ -43,12 +43,11 @@ static const struct path {
     const struct kernels *table;
     bool (*has)(void);
     const char *lacks;
-    bool by_name; /* runs only where it is asked for: it has not been measured yet */
 } paths[] = {
-    {"ref", &kernels_ref, has_always, NULL, false},
-    {"avx2", &kernels_avx2, has_avx2, "avx2: this CPU lacks AVX2, FMA or F16C", false},
-    {"avx512", &kernels_avx512, has_avx512, "avx512: this CPU lacks AVX-512 F, BW, VL, DQ or VNNI", false},
-    {"amx", &kernels_amx, has_amx, "amx: this CPU lacks AMX int8, or its system does not let us use it", true},
+    {"ref", &kernels_ref, has_always, NULL},
+    {"avx2", &kernels_avx2, has_avx2, "avx2: this CPU lacks AVX2, FMA or F16C"},
+    {"avx512", &kernels_avx512, has_avx512, "avx512: this CPU lacks AVX-512 F, BW, VL, DQ or VNNI"},
+    {"amx", &kernels_amx, has_amx, "amx: this CPU lacks AMX int8, or its system does not let us use it"},
 };
 enum { N_PATHS = sizeof paths / sizeof *paths };
 
@@ -59,12 +58,17 @@ const struct kernels *kernels_path(int i)
     return NULL;
 }
 
-static const struct kernels *fastest(void)
+static bool is_right(const struct kernels *k)
 {
-    const struct kernels *best = NULL;
-    for (const struct path *p = paths; p < paths + N_PATHS; p++)
-        if (!p->by_name && p->has()) best = p->table;
-    return best;
+    return kernels_selftest(k) == KERNELS_SELFTEST;
+}
+
+static const struct kernels *fastest(const char **why)
+{
+    for (const struct path *p = paths + N_PATHS; p-- > paths;)
+        if (p->has() && is_right(p->table)) return p->table;
+    *why = "every path of this CPU fails its self-test: a broken CPU or compiler";
+    return NULL;
 }
 
 static const struct kernels *named(const char *name, const char **why)
@@ -72,15 +76,19 @@ static const struct kernels *named(const char *name, const char **why)
     *why = "no such path; there are ref, avx2, avx512 and amx";
     for (const struct path *p = paths; p < paths + N_PATHS; p++) {
         if (strcmp(p->name, name) != 0) continue;
-        if (p->has()) return p->table;
-        *why = p->lacks;
+        if (!p->has())
+            *why = p->lacks;
+        else if (!is_right(p->table))
+            *why = "its self-test gives wrong bits: a broken CPU or compiler; see pilotfish doctor";
+        else
+            return p->table;
     }
     return NULL;
 }
 
 const struct kernels *kernels_pick(const char *forced, const char **why)
 {
-    const struct kernels *k = forced && *forced ? named(forced, why) : fastest();
+    const struct kernels *k = forced && *forced ? named(forced, why) : fastest(why);
     if (k && k->calibrate) k->calibrate();
     return k;
 }

@@ -139,9 +139,9 @@ void attention_rows(const struct kernels *k, const struct attention_row *rows, i
 const enum quant *kernels_format(int i);
 bool kernels_supports(int type);
 
-/* The fastest path of this CPU (amx apart), or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx. NULL: the name
- * is unknown or the CPU lacks it, and *why says which (a string that lives on). Chosen once, by the caller, who passes
- * it on. */
+/* The fastest path of this CPU that passes its self-test, or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx;
+ * calibrated. NULL: the name is unknown, the CPU lacks it, or its self-test fails, and *why says which (a string that
+ * lives on). Chosen once, by the caller, who passes it on. */
 const struct kernels *kernels_pick(const char *forced, const char **why);
 
 /* Path i of those that this CPU has, the reference first; NULL past the last. For tests and `doctor`. */
@@ -150,8 +150,10 @@ const struct kernels *kernels_path(int i);
 /* a and b merged, a's ids all before b's: greater logit wins, then the smaller id. */
 struct head_part head_merge(struct head_part a, struct head_part b);
 
-/* A hash over fixed hard inputs through every kernel of the table: equal on every path and machine of one arithmetic
- * id. */
+/* A hash over fixed hard inputs through every kernel of the table: KERNELS_SELFTEST on every path and machine of this
+ * arithmetic id. Where the self-test itself is as before, a change of it is one of the contract: give ARITHMETIC_ID its
+ * next value. */
+#define KERNELS_SELFTEST 0xb5325845c51b1296u
 uint64_t kernels_selftest(const struct kernels *k);
 
 extern const struct kernels kernels_ref, kernels_avx2, kernels_avx512, kernels_amx; /* callers use kernels_pick */

@@ -58,7 +58,7 @@ struct hello {
     uint32_t n_vocab, n_ctx_max; /* n_ctx_max: what the model was trained for */
     uint32_t max_rows, max_jobs; /* rows of a pass; unanswered parts */
     uint32_t threads;
-    const char *cpu; /* name of the kernels' path */
+    const char *cpu; /* the kernels' path, and what it chose by itself */
 };
 
 struct vocab_part { /* of a GGUF file without tensors that has the keys of the model's */

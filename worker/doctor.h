@@ -17,7 +17,8 @@ struct doctor_input { /* all borrowed */
     int tp, pp;                    /* at least 1 */
     int ctx, parallel;             /* room for `parallel` sequences of `ctx` positions */
     int threads;                   /* of each worker; 0: the cores this process may use */
-    const struct kernels *kernels; /* what would run here; NULL: kernels_pick refused */
+    const struct kernels *kernels; /* what would run here; NULL: kernels_pick refused, and said why */
+    const char *why;
     const struct mpi_world *world; /* NULL: no launcher, MPI was not started */
 };
 

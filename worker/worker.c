@@ -1,5 +1,6 @@
 #include "worker/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -70,6 +71,9 @@ static int say_hello(struct worker *w, struct err *err)
     char host[256] = "";
     gethostname(host, sizeof host - 1);
     const struct worker_config *c = w->config;
+    char cpu[160];
+    snprintf(cpu, sizeof cpu, "%s%s%s", c->kernels->name, c->kernels->calibrate ? ", " : "",
+             c->kernels->calibrate ? c->kernels->calibrate() : "");
     struct message m = {.tag = TAG_HELLO,
                         .hello = {.version = WIRE_VERSION,
                                   .host = host,
@@ -91,7 +95,7 @@ static int say_hello(struct worker *w, struct err *err)
                                   .max_rows = PASS_ROWS,
                                   .max_jobs = MAX_JOBS,
                                   .threads = (uint32_t)c->n_threads,
-                                  .cpu = c->kernels->name}};
+                                  .cpu = cpu}};
     return worker_post(w, PEER_COORDINATOR, &m, err);
 }
 
