@@ -7,7 +7,12 @@
 
 #include "kernels/math_tables.h"
 
-enum { LANES = 16 };
+enum {
+    LANES = 16,
+    HEADS = 6,    /* of attention at once, so that what is read and converted serves all of them, */
+    MAX_TILE = 8, /* with positions of K, or vectors of V: half as many where heads are more than two */
+    NEAR = 32     /* positions whose values stay in L1 */
+};
 
 /* ---- small things ---- */
 
@@ -210,71 +215,91 @@ INLINE __m512 halfs_at(const uint16_t *at)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)at));
 }
 
-INLINE __m512 halfs_first(const uint16_t *at, __mmask16 mask)
+/* The tree of sixteen, in two halves of its steps, each for many sums at once: vectors are put side by side, so that each
+ * step adds the same halves as one tree does. Lane i of a quarter is what sum[i] comes to after two steps, */
+INLINE __m512 trees_begin(const __m512 sum[4])
 {
-    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, at));
-}
-
-/* Sixteen trees at once: lane i of the result is tree(part[i]). Each step adds the same halves as one tree does, of two
- * vectors put side by side; the pairs are chosen so that the last one comes out in order. */
-INLINE __m512 trees(const __m512 part[LANES])
-{
-    __m512 v8[8], v4[4], v2[2];
-    UNROLL for (int i = 0; i < 8; i++)
-    {
-        __m512 a = part[i / 2 + 8 * (i % 2)], b = part[i / 2 + 8 * (i % 2) + 4];
-        v8[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-    }
-    UNROLL for (int i = 0; i < 4; i++)
-    {
-        __m512 a = v8[2 * i], b = v8[2 * i + 1];
-        v4[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-    }
+    __m512 v8[2];
     UNROLL for (int i = 0; i < 2; i++)
     {
-        __m512 a = v4[2 * i], b = v4[2 * i + 1];
+        __m512 a = sum[2 * i], b = sum[2 * i + 1];
+        v8[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    }
+    return _mm512_add_ps(_mm512_shuffle_f32x4(v8[0], v8[1], 0x88), _mm512_shuffle_f32x4(v8[0], v8[1], 0xdd));
+}
+
+/* and element 4 i + j of the result is the tree that lane i of quarter[j] began. */
+INLINE __m512 trees_end(const __m512 quarter[4])
+{
+    __m512 v2[2];
+    UNROLL for (int i = 0; i < 2; i++)
+    {
+        __m512 a = quarter[2 * i], b = quarter[2 * i + 1];
         v2[i] = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
     }
     return _mm512_add_ps(_mm512_shuffle_ps(v2[0], v2[1], 0x88), _mm512_shuffle_ps(v2[0], v2[1], 0xdd));
 }
 
-/* q.k of 16 positions; those past n repeat the last. */
-static __m512 scores(const float *q, const uint16_t *k, size_t ld, int n, int d)
+/* n rows of d halfs, ld apart, into L2: into L1 was slower. Past the end of what is mapped it does
+ * nothing. */
+INLINE void prefetch_rows(const uint16_t *at, size_t ld, int n, int d)
 {
-    const uint16_t *row[LANES];
-    __m512 part[LANES];
-    UNROLL for (int p = 0; p < LANES; p++)
-    {
-        row[p] = k + (size_t)(p < n ? p : n - 1) * ld;
-        part[p] = _mm512_setzero_ps();
-    }
-    int i = 0;
-    for (; i + LANES <= d; i += LANES) {
-        __m512 q_i = _mm512_loadu_ps(q + i);
-        UNROLL for (int p = 0; p < LANES; p++) part[p] = _mm512_fmadd_ps(q_i, halfs_at(row[p] + i), part[p]);
-    }
-    if (i < d) {
-        __mmask16 mask = mask_first(d - i);
-        __m512 q_i = _mm512_maskz_loadu_ps(mask, q + i);
-        UNROLL for (int p = 0; p < LANES; p++)
-        {
-            part[p] = _mm512_mask3_fmadd_ps(q_i, halfs_first(row[p] + i, mask), part[p], mask);
-        }
-    }
-    return trees(part);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < d; j += 32) _mm_prefetch((const char *)(at + (size_t)i * ld + j), _MM_HINT_T1);
 }
 
-/* score[n] = exp(q.k - max), +0 of positions before `seen`, of which there are fewer than LANES; scratch holds whole
- * vectors. */
-static struct softmax chunk_weights(float *score, const float *q, const uint16_t *k, size_t ld, int seen, int n, int d)
+/* Of K's positions or V's vectors as many as keep the registers full of sums. */
+INLINE int tile_of(int n_heads)
 {
-    __m512 max = _mm512_set1_ps(-INFINITY), part = _mm512_setzero_ps();
-    for (int p = 0; p < n; p += LANES) {
-        __m512 s = scores(q, k + (size_t)p * ld, ld, n - p, d);
-        if (p < seen) s = _mm512_mask_mov_ps(s, mask_first(seen), _mm512_set1_ps(-INFINITY));
-        max = _mm512_max_ps(max, s); /* a repeated position does no harm */
-        _mm512_storeu_ps(score + p, s);
+    return n_heads <= HEADS / 3 ? MAX_TILE : MAX_TILE / 2;
+}
+
+/* score[h][i] = q[h].k of n positions; up to 15 more are written, of the last one. */
+INLINE void scores(float *score, const float *q, const uint16_t *k, size_t ld, int n, int d, const int n_heads)
+{
+    const int n_rows = tile_of(n_heads);
+    for (int from = 0; from < n; from += LANES) {
+        __m512 quarter[HEADS][4]; /* i: of positions i, i + 4, i + 8, i + 12 */
+        for (int i_quarter = 0; i_quarter < 4; i_quarter += n_rows / 4) {
+            const uint16_t *row[MAX_TILE];
+            __m512 sum[HEADS][MAX_TILE];
+            const uint16_t *later = k + (size_t)(from + 4 * i_quarter + NEAR) * ld;
+            UNROLL for (int i = 0; i < n_rows; i++)
+            {
+                int at = from + i_quarter + i / 4 + i % 4 * 4;
+                row[i] = k + (size_t)(at < n ? at : n - 1) * ld;
+                UNROLL for (int h = 0; h < n_heads; h++) sum[h][i] = _mm512_setzero_ps();
+            }
+            for (int j = 0; j < d; j += LANES) {
+                __m512 k_j[MAX_TILE];
+                prefetch_rows(later + j, ld, n_rows, LANES);
+                UNROLL for (int i = 0; i < n_rows; i++) k_j[i] = halfs_at(row[i] + j);
+                UNROLL for (int h = 0; h < n_heads; h++)
+                {
+                    __m512 q_j = _mm512_loadu_ps(q + h * d + j);
+                    UNROLL for (int i = 0; i < n_rows; i++) sum[h][i] = _mm512_fmadd_ps(q_j, k_j[i], sum[h][i]);
+                }
+            }
+            UNROLL for (int h = 0; h < n_heads; h++)
+            {
+                UNROLL for (int i = 0; i < n_rows; i += 4) quarter[h][i_quarter + i / 4] = trees_begin(sum[h] + i);
+            }
+        }
+        UNROLL for (int h = 0; h < n_heads; h++)
+        {
+            _mm512_storeu_ps(score + h * ATTN_CHUNK + from, trees_end(quarter[h]));
+        }
     }
+}
+
+/* score[n] becomes exp(score - max), +0 of positions before `seen`, of which there are fewer than LANES. */
+static struct softmax chunk_weights(float *score, int seen, int n)
+{
+    __m512 max = _mm512_mask_mov_ps(_mm512_loadu_ps(score), mask_first(seen), _mm512_set1_ps(-INFINITY));
+    __m512 part = _mm512_setzero_ps();
+    _mm512_storeu_ps(score, max);
+    for (int p = LANES; p < n; p += LANES)
+        max = _mm512_max_ps(max, _mm512_loadu_ps(score + p)); /* those past n repeat the last */
     struct softmax c = {.max = _mm512_reduce_max_ps(max)};
     for (int p = 0; p < n; p += LANES) {
         __m512 e = vector_exp(_mm512_sub_ps(_mm512_loadu_ps(score + p), _mm512_set1_ps(c.max)));
@@ -285,30 +310,50 @@ static struct softmax chunk_weights(float *score, const float *q, const uint16_t
     return c;
 }
 
-/* o[LANES * n_vectors] = sum of score * v by increasing position; n_vectors is a constant. A mask other than all lanes
- * comes with one vector. */
-INLINE void chunk_values(float *o, const float *score, const uint16_t *v, size_t ld, int n, const int n_vectors,
-                         __mmask16 mask)
+/* Adds score * v by increasing position, n_vectors of every head: to +0 where fresh, else to what o has. */
+INLINE void weigh_tile(float *o, const float *score, const uint16_t *v, size_t ld, int n, int d, bool fresh,
+                       const int n_heads, const int n_vectors)
 {
-    __m512 acc[8];
-    UNROLL for (int i = 0; i < n_vectors; i++) acc[i] = _mm512_setzero_ps();
-    for (int p = 0; p < n; p++, v += ld) {
+    __m512 sum[HEADS][MAX_TILE];
+    UNROLL for (int h = 0; h < n_heads; h++)
+    {
         UNROLL for (int i = 0; i < n_vectors; i++)
         {
-            __m512 v_i = mask == 0xffff ? halfs_at(v + LANES * i) : halfs_first(v, mask);
-            acc[i] = _mm512_fmadd_ps(_mm512_set1_ps(score[p]), v_i, acc[i]);
+            sum[h][i] = fresh ? _mm512_setzero_ps() : _mm512_loadu_ps(o + h * d + LANES * i);
         }
     }
-    UNROLL for (int i = 0; i < n_vectors; i++) _mm512_mask_storeu_ps(o + LANES * i, mask, acc[i]);
+    for (int p = 0; p < n; p++, v += ld) {
+        __m512 v_p[MAX_TILE];
+        prefetch_rows(v + NEAR * ld, ld, 1, LANES * n_vectors);
+        UNROLL for (int i = 0; i < n_vectors; i++) v_p[i] = halfs_at(v + LANES * i);
+        UNROLL for (int h = 0; h < n_heads; h++)
+        {
+            __m512 weight = _mm512_set1_ps(score[h * ATTN_CHUNK + p]);
+            UNROLL for (int i = 0; i < n_vectors; i++) sum[h][i] = _mm512_fmadd_ps(weight, v_p[i], sum[h][i]);
+        }
+    }
+    UNROLL for (int h = 0; h < n_heads; h++)
+    {
+        UNROLL for (int i = 0; i < n_vectors; i++) _mm512_storeu_ps(o + h * d + LANES * i, sum[h][i]);
+    }
 }
 
-static void chunk_output(float *o, const float *score, const uint16_t *v, size_t ld, int n, int d)
+/* o[h] = sum of score[h] * v by increasing position, over so few positions at a time that all of their v stay in L1. */
+INLINE void weigh(float *o, const float *score, const uint16_t *v, size_t ld, int n, int d, const int n_heads)
 {
-    int i = 0;
-    for (; i + 8 * LANES <= d; i += 8 * LANES) chunk_values(o + i, score, v + i, ld, n, 8, 0xffff);
-    for (; i + 4 * LANES <= d; i += 4 * LANES) chunk_values(o + i, score, v + i, ld, n, 4, 0xffff);
-    for (; i + LANES <= d; i += LANES) chunk_values(o + i, score, v + i, ld, n, 1, 0xffff);
-    if (i < d) chunk_values(o + i, score, v + i, ld, n, 1, mask_first(d - i));
+    for (int from = 0, to; from < n; from = to) {
+        to = n - from < NEAR ? n : from + NEAR;
+        const uint16_t *at = v + (size_t)from * ld;
+        const float *weight = score + from;
+        bool fresh = from == 0;
+        int j = 0, n_left = to - from;
+        if (tile_of(n_heads) == MAX_TILE)
+            for (; j + MAX_TILE * LANES <= d; j += MAX_TILE * LANES)
+                weigh_tile(o + j, weight, at + j, ld, n_left, d, fresh, n_heads, MAX_TILE);
+        for (; j + MAX_TILE / 2 * LANES <= d; j += MAX_TILE / 2 * LANES)
+            weigh_tile(o + j, weight, at + j, ld, n_left, d, fresh, n_heads, MAX_TILE / 2);
+        for (; j < d; j += LANES) weigh_tile(o + j, weight, at + j, ld, n_left, d, fresh, n_heads, 1);
+    }
 }
 
 static float exp_one(float x)
@@ -340,25 +385,42 @@ static void chunk_merge(float *out, struct softmax *all, const float *o, struct 
     }
 }
 
-static void attend(float *out, struct softmax *all, const float *q, const uint16_t *k, const uint16_t *v, size_t ld,
-                   int from, int to, int d, float *scratch)
+INLINE void attend(float *out, struct softmax *all, const float *q, const uint16_t *k, const uint16_t *v, size_t ld,
+                   int from, int to, int d, float *scratch, const int n_heads)
 {
     /* It begins at a multiple of the 16 partials: what is masked there weighs +0. */
     int start = from & ~15, n = to - start;
     bool fresh = all->sum == 0.0f;
-    float *o = fresh ? out : scratch + ATTN_CHUNK;
-    struct softmax c = chunk_weights(scratch, q, k + (size_t)start * ld, ld, from - start, n, d);
-    chunk_output(o, scratch, v + (size_t)start * ld, ld, n, d);
-    if (fresh)
-        *all = c;
-    else
-        chunk_merge(out, all, o, c, d);
+    float *score = scratch, *o = fresh ? out : scratch + n_heads * ATTN_CHUNK;
+    struct softmax c[HEADS];
+    scores(score, q, k + (size_t)start * ld, ld, n, d, n_heads);
+    for (int h = 0; h < n_heads; h++) c[h] = chunk_weights(score + h * ATTN_CHUNK, from - start, n);
+    weigh(o, score, v + (size_t)start * ld, ld, n, d, n_heads);
+    for (int h = 0; h < n_heads; h++)
+        if (fresh)
+            all[h] = c[h];
+        else
+            chunk_merge(out + h * d, &all[h], o + h * d, c[h], d);
 }
 
 void avx512_attention(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
                       const uint16_t *v, size_t ld, int from, int to, int d, float *scratch)
 {
-    for (int h = 0; h < n_heads; h++) attend(out + h * d, &so_far[h], q + h * d, k, v, ld, from, to, d, scratch);
+    if (d % LANES) { /* toys: slow will do */
+        kernels_ref.attention(out, so_far, q, n_heads, k, v, ld, from, to, d, scratch);
+        return;
+    }
+    for (int n; n_heads > 0; n_heads -= n, out += n * d, so_far += n, q += n * d) {
+        n = n_heads <= HEADS ? n_heads : n_heads < 2 * HEADS ? (n_heads + 1) / 2 : HEADS; /* 7: 4 and 3 */
+        switch (n) { /* constants, so that sums stay in registers */
+        case 1: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 1); break;
+        case 2: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 2); break;
+        case 3: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 3); break;
+        case 4: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 4); break;
+        case 5: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 5); break;
+        default: attend(out, so_far, q, k, v, ld, from, to, d, scratch, HEADS);
+        }
+    }
 }
 
 /* ---- head ---- */

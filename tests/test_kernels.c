@@ -363,7 +363,7 @@ static void halves_to_the_same_bits(void **state)
 static void attends_to_the_same_bits(void **state)
 {
     (void)state;
-    enum { MAX_POS = 600, MAX_D = 256, MAX_HEADS = 7, N_ROWS = 7, LD = 2 * MAX_D + 8, SIZE = MAX_HEADS * MAX_D };
+    enum { MAX_POS = 600, MAX_D = 256, MAX_HEADS = 13, N_ROWS = 7, LD = 2 * MAX_D + 8, SIZE = MAX_HEADS * MAX_D };
     static const int lengths[] = {1, 2, 15, 16, 17, 255, 256, 257, 300, 600, 600, 600},
                      widths[] = {2, 8, 24, 64, 80, 128, 256};
     static const float sharpness[] = {1.0f, 0.01f, 0.001f}; /* from one position that counts to many */
