@@ -18,8 +18,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    HEADS = 6, /* of attention at once: two registers of sums each, and what is read serves all of them */
-    NEAR = 32  /* positions whose values stay in L1 */
+    NEAR = 32 /* positions whose values stay in L1 */
 };
 
 struct parts {
@@ -318,10 +317,10 @@ INLINE void prefetch_rows(const uint16_t *at, size_t ld, int n, int d)
 INLINE void scores(float *score, const float *q, const uint16_t *k, size_t ld, int n, int d, int n_heads)
 {
     for (int from = 0; from < n; from += 8) {
-        __m256 eight[HEADS][8];
+        __m256 eight[ATTN_HEADS][8];
         for (int i = 0; i < 8; i++) {
             const uint16_t *at = k + (size_t)(from + i < n ? from + i : n - 1) * ld;
-            struct parts sum[HEADS];
+            struct parts sum[ATTN_HEADS];
             prefetch_rows(at + NEAR * ld, ld, 1, d);
             for (int h = 0; h < n_heads; h++) sum[h].low = sum[h].high = _mm256_setzero_ps();
             for (int j = 0; j < d; j += 16) {
@@ -344,7 +343,7 @@ INLINE void weigh(float *o, const float *p, const uint16_t *v, size_t ld, int n,
     for (int from = 0, to; from < n; from = to) {
         to = n - from < NEAR ? n : from + NEAR;
         for (int j = 0; j < d; j += 16) {
-            struct parts sum[HEADS];
+            struct parts sum[ATTN_HEADS];
             prefetch_rows(v + (size_t)(from + NEAR + j * NEAR / d) * ld, ld, NEAR * 16 / d, d);
             for (int h = 0; h < n_heads; h++) {
                 sum[h].low = from > 0 ? _mm256_loadu_ps(o + h * d + j) : _mm256_setzero_ps();
@@ -392,7 +391,7 @@ INLINE void attend(float *out, struct softmax *all, const float *q, const uint16
     float *score = scratch;
     bool fresh = all->sum == 0.0f;
     float *o = fresh ? out : scratch + n_heads * ATTN_CHUNK;
-    struct softmax c[HEADS];
+    struct softmax c[ATTN_HEADS];
     /* It begins at a multiple of the 16 partials: what is masked there weighs +0. */
     int start = from & ~15, n = to - start;
     scores(score, q, k + (size_t)start * ld, ld, n, d, n_heads);
@@ -417,16 +416,13 @@ static void avx2_attention(float *out, struct softmax *so_far, const float *q, i
         kernels_ref.attention(out, so_far, q, n_heads, k, v, ld, from, to, d, scratch);
         return;
     }
-    for (int n; n_heads > 0; n_heads -= n, out += n * d, so_far += n, q += n * d) {
-        n = n_heads < HEADS ? n_heads : HEADS;
-        switch (n) { /* constants, so that sums stay in registers */
-        case 1: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 1); break;
-        case 2: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 2); break;
-        case 3: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 3); break;
-        case 4: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 4); break;
-        case 5: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 5); break;
-        default: attend(out, so_far, q, k, v, ld, from, to, d, scratch, HEADS);
-        }
+    switch (n_heads) { /* constants, so that sums stay in registers */
+    case 1: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 1); break;
+    case 2: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 2); break;
+    case 3: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 3); break;
+    case 4: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 4); break;
+    case 5: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 5); break;
+    default: attend(out, so_far, q, k, v, ld, from, to, d, scratch, ATTN_HEADS);
     }
 }
 

@@ -9,9 +9,8 @@
 
 enum {
     LANES = 16,
-    HEADS = 6,    /* of attention at once, so that what is read and converted serves all of them, */
-    MAX_TILE = 8, /* with positions of K, or vectors of V: half as many where heads are more than two */
-    NEAR = 32     /* positions whose values stay in L1 */
+    MAX_TILE = 8, /* positions of K, or vectors of V, at once: half as many where heads are more than two */
+    NEAR = 32     /* positions whose values stay in L1; rows are prefetched as far ahead */
 };
 
 /* ---- small things ---- */
@@ -215,8 +214,9 @@ INLINE __m512 halfs_at(const uint16_t *at)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)at));
 }
 
-/* The tree of sixteen, in two halves of its steps, each for many sums at once: vectors are put side by side, so that each
- * step adds the same halves as one tree does. Lane i of a quarter is what sum[i] comes to after two steps, */
+/* The tree of sixteen, in two halves of its steps, each for many sums at once: vectors are put side by side, so that
+ * each step adds the same halves as one tree does. The i-th 128 bits of a quarter are what sum[i] comes to after two
+ * steps, */
 INLINE __m512 trees_begin(const __m512 sum[4])
 {
     __m512 v8[2];
@@ -228,7 +228,7 @@ INLINE __m512 trees_begin(const __m512 sum[4])
     return _mm512_add_ps(_mm512_shuffle_f32x4(v8[0], v8[1], 0x88), _mm512_shuffle_f32x4(v8[0], v8[1], 0xdd));
 }
 
-/* and element 4 i + j of the result is the tree that lane i of quarter[j] began. */
+/* and element 4 i + j of the result is the tree that the i-th 128 bits of quarter[j] began. */
 INLINE __m512 trees_end(const __m512 quarter[4])
 {
     __m512 v2[2];
@@ -240,8 +240,7 @@ INLINE __m512 trees_end(const __m512 quarter[4])
     return _mm512_add_ps(_mm512_shuffle_ps(v2[0], v2[1], 0x88), _mm512_shuffle_ps(v2[0], v2[1], 0xdd));
 }
 
-/* n rows of d halfs, ld apart, into L2: into L1 was slower. Past the end of what is mapped it does
- * nothing. */
+/* n rows of d halfs, ld apart, into L2: into L1 was slower. Past the end of what is mapped it does nothing. */
 INLINE void prefetch_rows(const uint16_t *at, size_t ld, int n, int d)
 {
     for (int i = 0; i < n; i++)
@@ -251,7 +250,7 @@ INLINE void prefetch_rows(const uint16_t *at, size_t ld, int n, int d)
 /* Of K's positions or V's vectors as many as keep the registers full of sums. */
 INLINE int tile_of(int n_heads)
 {
-    return n_heads <= HEADS / 3 ? MAX_TILE : MAX_TILE / 2;
+    return n_heads <= ATTN_HEADS / 3 ? MAX_TILE : MAX_TILE / 2;
 }
 
 /* score[h][i] = q[h].k of n positions; up to 15 more are written, of the last one. */
@@ -259,10 +258,10 @@ INLINE void scores(float *score, const float *q, const uint16_t *k, size_t ld, i
 {
     const int n_rows = tile_of(n_heads);
     for (int from = 0; from < n; from += LANES) {
-        __m512 quarter[HEADS][4]; /* i: of positions i, i + 4, i + 8, i + 12 */
+        __m512 quarter[ATTN_HEADS][4]; /* i: of positions i, i + 4, i + 8, i + 12 */
         for (int i_quarter = 0; i_quarter < 4; i_quarter += n_rows / 4) {
             const uint16_t *row[MAX_TILE];
-            __m512 sum[HEADS][MAX_TILE];
+            __m512 sum[ATTN_HEADS][MAX_TILE];
             const uint16_t *later = k + (size_t)(from + 4 * i_quarter + NEAR) * ld;
             UNROLL for (int i = 0; i < n_rows; i++)
             {
@@ -272,7 +271,7 @@ INLINE void scores(float *score, const float *q, const uint16_t *k, size_t ld, i
             }
             for (int j = 0; j < d; j += LANES) {
                 __m512 k_j[MAX_TILE];
-                prefetch_rows(later + j, ld, n_rows, LANES);
+                prefetch_rows(later + j, ld, n_rows, LANES); /* a line twice: no slower than asking which */
                 UNROLL for (int i = 0; i < n_rows; i++) k_j[i] = halfs_at(row[i] + j);
                 UNROLL for (int h = 0; h < n_heads; h++)
                 {
@@ -314,7 +313,7 @@ static struct softmax chunk_weights(float *score, int seen, int n)
 INLINE void weigh_tile(float *o, const float *score, const uint16_t *v, size_t ld, int n, int d, bool fresh,
                        const int n_heads, const int n_vectors)
 {
-    __m512 sum[HEADS][MAX_TILE];
+    __m512 sum[ATTN_HEADS][MAX_TILE];
     UNROLL for (int h = 0; h < n_heads; h++)
     {
         UNROLL for (int i = 0; i < n_vectors; i++)
@@ -392,7 +391,7 @@ INLINE void attend(float *out, struct softmax *all, const float *q, const uint16
     int start = from & ~15, n = to - start;
     bool fresh = all->sum == 0.0f;
     float *score = scratch, *o = fresh ? out : scratch + n_heads * ATTN_CHUNK;
-    struct softmax c[HEADS];
+    struct softmax c[ATTN_HEADS];
     scores(score, q, k + (size_t)start * ld, ld, n, d, n_heads);
     for (int h = 0; h < n_heads; h++) c[h] = chunk_weights(score + h * ATTN_CHUNK, from - start, n);
     weigh(o, score, v + (size_t)start * ld, ld, n, d, n_heads);
@@ -410,16 +409,13 @@ void avx512_attention(float *out, struct softmax *so_far, const float *q, int n_
         kernels_ref.attention(out, so_far, q, n_heads, k, v, ld, from, to, d, scratch);
         return;
     }
-    for (int n; n_heads > 0; n_heads -= n, out += n * d, so_far += n, q += n * d) {
-        n = n_heads <= HEADS ? n_heads : n_heads < 2 * HEADS ? (n_heads + 1) / 2 : HEADS; /* 7: 4 and 3 */
-        switch (n) { /* constants, so that sums stay in registers */
-        case 1: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 1); break;
-        case 2: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 2); break;
-        case 3: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 3); break;
-        case 4: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 4); break;
-        case 5: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 5); break;
-        default: attend(out, so_far, q, k, v, ld, from, to, d, scratch, HEADS);
-        }
+    switch (n_heads) { /* constants, so that sums stay in registers */
+    case 1: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 1); break;
+    case 2: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 2); break;
+    case 3: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 3); break;
+    case 4: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 4); break;
+    case 5: attend(out, so_far, q, k, v, ld, from, to, d, scratch, 5); break;
+    default: attend(out, so_far, q, k, v, ld, from, to, d, scratch, ATTN_HEADS);
     }
 }
 

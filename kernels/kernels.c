@@ -114,7 +114,8 @@ void attention_rows(const struct kernels *k, const struct attention_row *rows, i
 {
     struct softmax *so_far = (struct softmax *)(scratch + n_heads * (ATTN_CHUNK + d)); /* [n_rows, n_heads] */
     memset(so_far, 0, (size_t)(n_rows * n_heads) * sizeof *so_far);
-    int n_pos = 0;
+    int n_parts = (n_heads + ATTN_HEADS - 1) / ATTN_HEADS,
+        n_pos = 0; /* parts are as even as can be: 7 heads, 3 and 4 */
     for (int r = 0; r < n_rows; r++)
         if (rows[r].n_pos > n_pos) n_pos = rows[r].n_pos;
     for (int chunk = 0; chunk < n_pos; chunk += ATTN_CHUNK)
@@ -122,8 +123,12 @@ void attention_rows(const struct kernels *k, const struct attention_row *rows, i
             const struct attention_row *row = &rows[r];
             int from = row->first > chunk ? row->first : chunk;
             int to = row->n_pos < chunk + ATTN_CHUNK ? row->n_pos : chunk + ATTN_CHUNK;
-            if (from < to)
-                k->attention(row->out, so_far + r * n_heads, row->q, n_heads, keys, values, ld, from, to, d, scratch);
+            if (from >= to) continue;
+            for (int i = 0; i < n_parts; i++) {
+                int h = i * n_heads / n_parts, n = (i + 1) * n_heads / n_parts - h;
+                k->attention(row->out + h * d, so_far + r * n_heads + h, row->q + h * d, n, keys, values, ld, from, to,
+                             d, scratch);
+            }
         }
     for (int r = 0; r < n_rows; r++)
         for (int h = 0; h < n_heads; h++)

@@ -21,6 +21,7 @@ enum {
     PANEL = 16,        /* output rows of a panel */
     BLOCK = 32,        /* elements of a token row that share a scale */
     ATTN_CHUNK = 256,  /* positions of an attention chunk */
+    ATTN_HEADS = 6,    /* query heads at once, most: what is read of K and V serves all, their sums fill registers */
     HEAD_CHUNK = 1024  /* ids of a head chunk */
 };
 
@@ -113,9 +114,10 @@ struct kernels {
     void (*rope)(float *x, const float *cs, int n_heads, int d, bool neox);
     /* F32 -> F16, ties to even. */
     void (*to_f16)(uint16_t *out, const float *x, int n);
-    /* Query heads of one row that share a KV head, over positions from .. to-1 of one chunk (ARITHMETIC.md, Attention):
-     * what they say is merged into out[n_heads, d] and so_far[n_heads]. q[n_heads, d] is scaled already; k and v begin
-     * at position 0 and step by ld elements. scratch: n_heads * (ATTN_CHUNK + d) floats. See attention_rows. */
+    /* Query heads of one row that share a KV head, at most ATTN_HEADS, over positions from .. to-1 of one chunk
+     * (ARITHMETIC.md, Attention): what they say is merged into out[n_heads, d] and so_far[n_heads]. q[n_heads, d] is
+     * scaled already; k and v begin at position 0 and step by ld elements. scratch: n_heads * (ATTN_CHUNK + d) floats.
+     * See attention_rows. */
     void (*attention)(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
                       const uint16_t *v, size_t ld, int from, int to, int d, float *scratch);
     /* Reduces logits[n] of ids first .. first+n-1, n <= HEAD_CHUNK, first a multiple of HEAD_CHUNK. */
