@@ -51,6 +51,8 @@ gives 1 1 'echo "not enough slots" >&2; exit 1'
 gives 1 1 'exit 213'
 grep -q 'gave up (exit 213)' err || wrong "the launcher's own failure is not told"
 gives 5 1 'kill -9 $$'
+gives 5 1 'printf "302.0 token/s, " >&2; exit 137'
+gives 1 1 'printf "not enough" >&2; exit 1'
 
 # --- standard output and error stay apart, and whole ----------------------------------------------------------------------
 
