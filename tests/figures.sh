@@ -61,7 +61,7 @@ echo "decoded   10 tokens in    $took.000 seconds, speed:   not read t/s" >&2
 END
 chmod +x bin/*
 "${timed[@]}" --llama bin --llama-each 2 --rounds 1 --little little.gguf -- --raw --ignore-eos > out 2> err || wrong "bench-pair --llama: exit $?: $(cat err)"
-{ [ "$(grep -cP '^(translation|summarization)( +[0-9.]+){5} +[0-9]+% +[0-9.]+ +10.00 *[0-9.]+$' out)" = 2 ] &&
+{ [ "$(grep -cP '^(translation|summarization)( +[0-9.]+){5} +[0-9]+% +[0-9.]+ +10.00 +[0-9.]+$' out)" = 2 ] &&
     grep -q 'llama.cpp plain 100.00 token/s$' out; } || wrong "bench-pair: no llama.cpp"
 beside=("$3/compare-llama" --program "$pilotfish" --rows 1,4 --rounds 2 --threads 1 --prompt 256 bin)
 "${beside[@]}" big.gguf > out 2> err || wrong "compare-llama: exit $?: $(cat err)"
