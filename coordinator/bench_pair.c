@@ -2,6 +2,7 @@
 
 #include "coordinator/json_text.h"
 #include "coordinator/stats.h"
+#include "proto/show.h"
 
 enum way { PLAIN, DRAFTS, N_WAYS };
 
@@ -113,7 +114,7 @@ static int both_ways(struct bench *b, int i, struct err *err)
     snprintf(number, sizeof number, "%d", i);
     const char *name = b->prompts.names[i] ? b->prompts.names[i] : number;
     if (b->s.o.output == OUT_JSONL) return put_json(name, cost, err);
-    put_row(name, cost);
+    put_row(show_name(name).s, cost);
     return OK;
 }
 

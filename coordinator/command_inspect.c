@@ -8,6 +8,7 @@
 #include "coordinator/json_text.h"
 #include "coordinator/template.h"
 #include "coordinator/tokenizer.h"
+#include "proto/show.h"
 
 /* --- gathering ------------------------------------------------------------------------------------------------------
  */
@@ -172,10 +173,28 @@ static void print_template(const json_t *facts)
         printf("  template      %s, system message \"%s\"\n", string(facts, "name"), system);
 }
 
+/* What the file says of itself goes to a terminal. */
+static void show_strings(json_t *facts)
+{
+    const char *key;
+    size_t i;
+    json_t *of;
+    if (json_is_string(facts)) {
+        size_t n = json_string_length(facts);
+        char *shown = malloc(4 * n + 1);
+        if (shown) show_text(shown, 4 * n + 1, json_string_value(facts), n);
+        json_string_set_nocheck(facts, shown ? shown : "");
+        free(shown);
+    }
+    json_array_foreach(facts, i, of) show_strings(of);
+    json_object_foreach(facts, key, of) show_strings(of);
+}
+
 static void print_facts(json_t *facts)
 {
     const char *format;
     json_t *of;
+    show_strings(facts);
     printf("%s\n", string(facts, "file"));
     printf("  architecture  %s (", string(facts, "architecture"));
     if (integer(facts, "gguf_version"))

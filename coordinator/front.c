@@ -11,6 +11,7 @@
 #include "coordinator/stop.h"
 #include "coordinator/utf8.h"
 #include "proto/mailbox.h"
+#include "proto/show.h"
 
 struct shown {
     const struct seq *s; /* NULL: nothing of it was seen yet */
@@ -136,7 +137,7 @@ static void put_new_text(struct front *f, struct shown *w)
     const struct seq *s = w->s;
     if (!w->n_tokens && f->n_seqs > 1 && seq_n_generated(s)) {
         char number[16];
-        fprintf(f->io.notes, "== %s\n", name_of(f, s->index, number));
+        fprintf(f->io.notes, "== %s\n", show_name(name_of(f, s->index, number)).s);
         fflush(f->io.notes);
     }
     char *text = NULL;
@@ -282,7 +283,7 @@ static void put_table(const struct front *f, const struct stats *total)
         struct stats cost = {0};
         if (!f->seqs[i].s) continue;
         stats_add(&cost, f->seqs[i].s);
-        stats_table_row(&cost, name_of(f, i, number), f->io.notes);
+        stats_table_row(&cost, show_name(name_of(f, i, number)).s, f->io.notes);
     }
     stats_table_row(total, "all", f->io.notes);
 }

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "proto/history.h"
+#include "proto/show.h"
 
 enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000 };
 
@@ -66,13 +67,6 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
 
 /* ---- workers introduce themselves ---- */
 
-static void copy_text(char *to, size_t size, const char *from)
-{
-    size_t n = strlen(from) < size - 1 ? strlen(from) : size - 1;
-    memcpy(to, from, n);
-    to[n] = 0;
-}
-
 static int on_hello(struct job *j, int from, const struct hello *h, struct err *err)
 {
     if (h->peer != from || j->seen[from].hello)
@@ -82,9 +76,9 @@ static int on_hello(struct job *j, int from, const struct hello *h, struct err *
                        h->host, h->version, WIRE_VERSION);
     struct worker_seen *seen = &j->seen[from];
     seen->h = *h;
-    copy_text(seen->host, sizeof seen->host, h->host);
-    copy_text(seen->path, sizeof seen->path, h->path);
-    copy_text(seen->cpu, sizeof seen->cpu, h->cpu);
+    show_text(seen->host, sizeof seen->host, h->host, strlen(h->host));
+    show_text(seen->path, sizeof seen->path, h->path, strlen(h->path));
+    show_text(seen->cpu, sizeof seen->cpu, h->cpu, strlen(h->cpu));
     seen->hello = true;
     j->n_hello++;
     return OK;

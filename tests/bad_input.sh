@@ -23,6 +23,28 @@ over 3 refuses 3 "architecture mamba" generate --big architecture.gguf --little 
 over 3 refuses 3 "blk.0.ffn_down.weight" generate --big big.gguf --little tensor_gone.gguf --raw hello
 over 3 refuses 3 "gone.gguf: cannot be opened" generate --big big.gguf --little gone.gguf --raw hello
 
+# --- names that a terminal would obey: in the file, and of the file ----------------------------------------------------------
+
+named=$'of\e[31m\nit.gguf'
+python3 - "$named" << 'END' || wrong "no model with such names"
+import sys
+model = open("big.gguf", "rb").read()
+for name, other in (b"<|im_end|>", b"<|\x1b[2J\nx|>"), (b"tiny", b"\x1b[2J"):
+    length = len(name).to_bytes(8, "little")
+    model = model.replace(length + name, length + other)
+open(sys.argv[1], "wb").write(model)
+END
+does '^of\\x1b\[31m\\nit.gguf$' inspect "$named"
+[ "$(grep -c '^  name  *\\x1b\[2J$\|^  end ids .* 514 <|\\x1b\[2J\\nx|>$' out)" = 2 ] || wrong "inspect says other names"
+[ "$(wc -l < out)" = 15 ] && ! grep -q $'\e' out || wrong "inspect: not its lines, or an escape in them"
+run doctor --big "$named.gone"
+grep -q '^bad  *big  *of\\x1b\[31m\\nit.gguf.gone: cannot' out && ! grep -q $'\e' out || wrong "doctor prints a name as it is"
+refuses 3 'of\\x1b\[31m\\nit.gguf.gone: cannot be opened' generate --big "$named.gone" --raw hello
+printf '{"id": "\\u001b[31m\\n%d", "prompt": "hi"}\n' 1 2 > named.jsonl
+run generate --big big.gguf --raw -n 4 --stats --prompts named.jsonl
+[ "$(grep -c '^\(== \)\?\\x1b\[31m\\n[12]\( \|$\)' err)" = 4 ] || wrong "prompts have other names"
+! grep -q $'\e' out err || wrong "a prompt's name is printed as it is"
+
 # --- vocabularies that differ, and those that only have more padding --------------------------------------------------------
 
 LC_ALL=C sed 's/<|endoftext|>/<|EndOfText|>/' little.gguf > other.gguf

@@ -4,6 +4,7 @@ pilotfish_ranks(mpi_mail 3 mpi_mail)
 
 set(letters lib/letters.c)
 pilotfish_test(test_layout test_layout.c LIBS pf_proto)
+pilotfish_test(test_show test_show.c LIBS pf_proto)
 pilotfish_test(test_rule test_rule.c LIBS pf_proto)
 pilotfish_test(test_mail_local test_mail_local.c LIBS pf_proto)
 pilotfish_test(test_wire test_wire.c ${letters} LIBS pf_proto)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "proto/show.h"
 #include "worker/limits.h"
 #include "worker/engine/engine.h"
 #include "worker/report.h"
@@ -13,38 +14,43 @@ static const double GIB = 1024.0 * 1024 * 1024;
 
 /* ---- lines ---- */
 
-static void line(struct report *r, const char *verdict, const char *topic, const char *fmt, va_list ap)
+enum { TEXT = 1024 };
+
+/* Prints one; its sentence is `text` then. */
+static void line(struct report *r, const char *verdict, const char *topic, char text[TEXT], const char *fmt, va_list ap)
 {
-    fprintf(r->out, "%-5s %-10s ", verdict, topic);
-    vfprintf(r->out, fmt, ap);
-    fputc('\n', r->out);
+    char said[TEXT];
+    vsnprintf(said, sizeof said, fmt, ap);
+    show_text(text, TEXT, said, strlen(said));
+    fprintf(r->out, "%-5s %-10s %s\n", verdict, topic, text);
 }
 
 void report_ok(struct report *r, const char *topic, const char *fmt, ...)
 {
+    char text[TEXT];
     va_list ap;
     va_start(ap, fmt);
-    line(r, "ok", topic, fmt, ap);
+    line(r, "ok", topic, text, fmt, ap);
     va_end(ap);
 }
 
 void report_warn(struct report *r, const char *topic, const char *fmt, ...)
 {
+    char text[TEXT];
     va_list ap;
     va_start(ap, fmt);
-    line(r, "warn", topic, fmt, ap);
+    line(r, "warn", topic, text, fmt, ap);
     va_end(ap);
     r->n_warnings++;
 }
 
 void report_bad(struct report *r, int code, const char *topic, const char *fmt, ...)
 {
-    char text[sizeof r->bad.text];
+    char text[TEXT];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    line(r, "bad", topic, text, fmt, ap);
     va_end(ap);
-    fprintf(r->out, "%-5s %-10s %s\n", "bad", topic, text);
     if (r->bad.code == OK) err_set(&r->bad, code, "%s: %s", topic, text);
 }
 
