@@ -15,10 +15,10 @@
 
 struct shown {
     const struct seq *s; /* NULL: nothing of it was seen yet */
-    bool done;
-    int n_tokens;  /* of the text: written, or held back in tail */
-    char tail[4];  /* the beginning of a character */
-    size_t n_tail; /* < 4 */
+    bool done;           /* no more tokens will come */
+    int n_tokens;        /* of the text: written, or held back in tail */
+    char tail[4];        /* the beginning of a character */
+    size_t n_tail;       /* < 4 */
 };
 
 struct front {
@@ -131,37 +131,44 @@ static void put_piece(struct front *f, struct shown *w, struct gguf_str piece, e
     memcpy(w->tail, piece.s + taken + n, w->n_tail);
 }
 
-/* What has come and may not become a stop yet. */
-static void put_new_text(struct front *f, struct shown *w)
+/* What has come and may not become a stop yet. Tokens are shown when their end is known already: spec decides on both in
+ * one step, and only then are they told of. */
+static int put_new_text(struct front *f, struct shown *w, struct err *err)
 {
     const struct seq *s = w->s;
-    if (!w->n_tokens && f->n_seqs > 1 && seq_n_generated(s)) {
+    bool over = w->done || s->end != SEQ_RUNNING;
+    if (w->n_tokens == seq_n_generated(s)) return OK;
+    if (!w->n_tokens && f->n_seqs > 1) {
         char number[16];
         fprintf(f->io.notes, "== %s\n", show_name(name_of(f, s->index, number)).s);
         fflush(f->io.notes);
     }
     char *text = NULL;
     size_t n = stop_text_from(&f->stops, s, w->n_tokens, &text), at = 0;
-    n = w->done ? stop_cut(&f->stops, s, text, n) : n - stop_held(&f->stops, text, n);
+    if (!text) return err_set(err, E_FAIL, "no memory for the text of %d tokens", seq_n_generated(s));
+    n = over ? stop_cut(&f->stops, s, text, n) : n - stop_held(&f->stops, text, n);
     for (; w->n_tokens < seq_n_generated(s); w->n_tokens++) {
         int i = s->n_prompt + w->n_tokens;
         struct gguf_str piece = tokenizer_piece(f->t, s->ids[i], false);
-        if (piece.n > n - at && !w->done) break;
+        if (piece.n > n - at && !over) break;
         if (piece.n > n - at) piece.n = n - at;
         put_piece(f, w, piece, (enum origin)s->origin[i]);
         at += piece.n;
     }
     free(text);
+    return OK;
 }
 
-static void put_end_of_text(struct front *f, struct shown *w)
+static int put_end_of_text(struct front *f, struct shown *w, struct err *err)
 {
     w->done = true;
-    put_new_text(f, w);
+    int rc = put_new_text(f, w, err);
+    if (rc != OK) return rc;
     fwrite(w->tail, 1, w->n_tail, f->io.out); /* a character that the model never finished: its bytes as they are */
     w->n_tail = 0;
     put_paint(f, ORIGIN_BIG);
     fputc('\n', f->io.out);
+    return OK;
 }
 
 /* --- JSON lines ----------------------------------------------------------------------------------------------------
@@ -221,16 +228,15 @@ static json_t *json_of_seq(const struct front *f, const struct seq *s)
 static int put_whole(struct front *f, struct shown *w, struct err *err)
 {
     if (f->o->output == OUT_JSONL) return json_put_line(json_of_seq(f, w->s), 9, f->io.out, err);
-    put_end_of_text(f, w);
-    return OK;
+    return put_end_of_text(f, w, err);
 }
 
 int front_tokens(struct front *f, const struct seq *s, struct err *err)
 {
     f->seqs[s->index].s = s;
     if (s->index != f->turn || f->o->output == OUT_JSONL) return OK;
-    put_new_text(f, &f->seqs[s->index]);
-    return flush(f, err);
+    int rc = put_new_text(f, &f->seqs[s->index], err);
+    return rc == OK ? flush(f, err) : rc;
 }
 
 int front_done(struct front *f, const struct seq *s, struct err *err)

@@ -68,6 +68,36 @@ does "cores" doctor
 does . generate --big toy.gguf --raw -n 8 "Once upon a time"
 [ "$(wc -l < err)" -ge 1 ] || wrong "generate: no closing line"
 
+# --- texts at which an answer ends: a person sees what a program reads, whoever drafts, and in a conversation too -----------
+
+for topic in "the sea" "a ship" "the night"; do echo "{\"prompt\": \"Once upon a time, $topic\"}"; done > stories.jsonl
+n_checks=$((n_checks + 1))
+python3 - "$pilotfish" << 'END' || wrong "--stop: what is shown is not the answer, or has the stop"
+import json, re, subprocess, sys
+
+def run(*arguments, typed=b""):
+    command = [sys.argv[1], *arguments]
+    return subprocess.run(command, input=typed, capture_output=True, check=True).stdout.decode("ascii", "ignore")
+
+def plain(text): # bytes that are no character stand otherwise in JSON
+    return text.encode("ascii", "ignore").decode()
+
+many = ["generate", "--big", "toy.gguf", "--raw", "-n", "40", "--ignore-eos", "--prompts", "stories.jsonl"]
+drafts = ["--little", "toy.gguf", "--guard", "off"]
+whole = [json.loads(line)["text"] for line in run(*many, "-o", "jsonl").splitlines()]
+for stop in (re.search("[ -~]{%d}" % n, text[20:])[0] for n, text in zip((4, 1, 7), whole)):
+    answers = [json.loads(line) for line in run(*many, "--stop", stop, "-o", "jsonl").splitlines()]
+    assert [a["text"] for a in answers] == [text.split(stop)[0] for text in whole], (stop, answers, whole)
+    assert "stop" in [a["end"] for a in answers]
+    shown = "".join(plain(a["text"]) + "\n" for a in answers)
+    for more in ([], drafts, ["--parallel", "1"], [*drafts, "--parallel", "2"]):
+        assert run(*many, *more, "--stop", stop) == shown, (stop, more)
+chat = ["chat", "--big", "toy.gguf", "-n", "30"]
+said = run(*chat, typed=b"hello\n")
+stop = re.search("[ -~]{3}", said[10:])[0]
+assert run(*chat, "--stop", stop, typed=b"hello\n") == said.split(stop)[0] + "\n"
+END
+
 # Little proposes nothing that is right: what stands earlier in the text is looked up.
 looks_up=(generate --big toy.gguf --little toy.gguf --draft-ctx 1 --draft-vocab 1 --guard off --check --raw --ignore-eos -n 400 --ctx 500)
 does '"accepted": [1-9]' "${looks_up[@]}" -o jsonl "the the the the the"

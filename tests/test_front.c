@@ -1,4 +1,4 @@
-/* What people and programs see, written to memory, with a vocabulary of six tokens. */
+/* What people and programs see of a simulated job (sim.h), event by event, written to memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,140 +8,131 @@
 
 #include <cmocka.h>
 #include <jansson.h>
-#include <math.h>
 
 #include "coordinator/front.h"
+#include "coordinator/stop.h"
+#include "proto/history.h"
+#include "tests/lib/sim.h"
 
-enum { HELLO, WORLD, EURO_1, EURO_2, BROKEN, END, N_PIECES };
-static const struct gguf_str pieces[N_PIECES] = {
-    [HELLO] = {"Hello", 5},  [WORLD] = {" world", 6}, [EURO_1] = {" \xe2\x82", 3},
-    [EURO_2] = {"\xac!", 2}, [BROKEN] = {"a\xff", 2}, [END] = {"", 0},
+/* An id is a character, as in sim.h. These are tokens of other texts; the rest is itself. */
+static const struct gguf_str pieces[128] = {
+    ['H'] = {"Hello", 5}, ['W'] = {" world", 6}, ['<'] = {" \xe2\x82", 3}, /* the beginning of a character */
+    ['>'] = {"\xac!", 2}, ['B'] = {"a\xff", 2},  ['$'] = {"", 0},
 };
+static char letters[128];
 
 struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special)
 {
     (void)t;
     assert_false(special);
-    assert_in_range(id, 0, N_PIECES - 1);
-    return pieces[id];
+    assert_in_range(id, 0, 127);
+    letters[id] = (char)id;
+    return pieces[id].s ? pieces[id] : (struct gguf_str){&letters[id], 1};
 }
 
-/* A front that writes to memory. */
+/* A front that writes to memory what a simulated job tells it, token by token, as spec's actions come. */
 struct scene {
-    struct front *f;
     struct options o;
-    char *out, *notes;
+    struct sim_config sim;
+    const char *const *names;
+    bool terminal;
+    int stop_ms; /* 0: never */
+
+    char *out, *notes; /* what was shown; in out a '|' behind each event */
     size_t n_out, n_notes;
+    struct sim *s;
+    struct front *f;
     struct front_io io;
 };
 
-static void scene_open(struct scene *c, int n_seqs, const char *const *names)
+static int event(struct scene *c, int rc)
 {
-    c->io =
-        (struct front_io){open_memstream(&c->out, &c->n_out), open_memstream(&c->notes, &c->n_notes), c->io.terminal};
-    assert_int_equal(front_open_io(&c->f, &c->o, NULL, n_seqs, names, &c->io, NULL), OK);
+    if (c->o.output == OUT_TEXT) fputc('|', c->io.out), fflush(c->io.out);
+    return rc;
+}
+
+static int on_tokens(void *arg, const struct seq *s, struct err *err)
+{
+    struct scene *c = arg;
+    return event(c, front_tokens(c->f, s, err));
+}
+
+static int on_done(void *arg, const struct seq *s, struct err *err)
+{
+    struct scene *c = arg;
+    return event(c, front_done(c->f, s, err));
+}
+
+static void play(struct scene *c, const struct sim_text *texts, int n_texts)
+{
+    struct stops stops = {c->o.stops, c->o.n_stops, NULL};
+    struct job_watch watch = {on_tokens, on_done, c};
+    c->io = (struct front_io){open_memstream(&c->out, &c->n_out), open_memstream(&c->notes, &c->n_notes), c->terminal};
+    assert_int_equal(front_open_io(&c->f, &c->o, NULL, n_texts, c->names, &c->io, NULL), OK);
+    c->sim.watch = &watch;
+    c->sim.stops = c->o.n_stops ? stop_reached : NULL;
+    c->sim.stops_arg = &stops;
+    c->s = sim_open(&c->sim, texts, n_texts);
+    if (c->stop_ms) sim_fault(c->s, c->stop_ms, SIM_STOP, 0);
+    sim_run(c->s);
+    assert_int_equal(front_finish(c->f, 1000000000, c->stop_ms > 0, NULL), OK);
 }
 
 static void scene_close(struct scene *c)
 {
     front_close(c->f);
+    sim_close(c->s);
     fclose(c->io.out);
     fclose(c->io.notes);
     free(c->out);
     free(c->notes);
 }
 
-enum { PROMPT = 2, LIMIT = 16 };
-struct told { /* a sequence of ours: tokens are told one by one */
-    struct seq s;
-    int32_t ids[LIMIT];
-    float lp[LIMIT];
-    uint8_t origin[LIMIT];
-    struct top top[2 * LIMIT];
+/* ---- one text ---- */
+
+static const struct shown {
+    const char *why, *stops[3];
+    int draft_max;
+    const char *big;
+    int n;             /* tokens at most */
+    const char *shown; /* a '|' behind each event: tokens, and at last the end */
+} rows[] = {
+    {"a text is shown as it is accepted", {0}, 0, "HW$", 9, "Hello| world||\n|"},
+    {"a draft is shown as a whole", {0}, 4, "HW$", 9, "Hello| world|\n|"},
+    {"bytes of an unfinished character wait for the rest", {0}, 0, "<>B", 3, " |\xe2\x82\xac!|a\xff|\n|"},
+    {"a character that is never finished comes at the end, as it is", {0}, 0, "a<", 2, "a| |\xe2\x82\n|"},
+
+    {"a stop that is a token", {" world"}, 0, "HWa", 9, "Hello||\n|"},
+    {"a stop inside a token", {"el"}, 0, "HWa", 9, "H|\n|"},
+    {"a stop over two tokens", {"o w"}, 0, "HWa", 9, "|Hell|\n|"},
+    {"a stop at the end of a token", {"rld"}, 0, "HWa", 9, "Hello| wo|\n|"},
+    {"a stop of many tokens", {"realm"}, 0, "a realm.", 9, "a| ||||||\n|"},
+    {"a stop inside an accepted block", {"o w"}, 6, "abcHWde", 9, "a|bcHell|\n|"},
+    {"a stop that begins before the block", {"realm"}, 6, "realms", 9, "||\n|"},
+    {"a stop at the end of a block", {"ef"}, 4, "abcdefgh", 9, "a|bcd|\n|"},
+    {"of several the one that ends first", {"world", "lo w", "o"}, 0, "HWa", 9, "Hell|\n|"},
+    {"of two that end in one token the one that begins first", {"rld", "or"}, 4, "aHWb", 9, "a|Hello w|\n|"},
+    {"a stop that begins another", {"abc", "ab"}, 0, "xabc", 9, "x|||\n|"},
+    {"a stop that is the end of another", {"xab", "b"}, 0, "ab", 2, "a||\n|"},
+    {"a beginning inside a beginning", {"aab"}, 0, "aaab", 9, "||a||\n|"},
+    {"what only began to be a stop is text", {"ox"}, 0, "HWa", 3, "|Hello world|a|\n|"},
+    {"what only began when the text ends is text", {"world!"}, 0, "HW", 2, "Hello| world|\n|"},
+    {"a stop that is a character of two tokens", {"\xe2\x82\xac"}, 0, "a<>b", 9, "a|| |\n|"},
+    {"a stop that ends inside a token of bytes", {"\xac"}, 0, "<>", 9, " ||\xe2\x82\n|"},
+    {"a stop behind a character of two tokens", {"!"}, 6, "a<>b", 9, "a| \xe2\x82\xac|\n|"},
+    {"a token without text is no stop, nor the end of one", {"ab"}, 0, "a$b", 9, "|a|\n|"},
 };
 
-static void told_init(struct told *x, int index)
-{
-    *x = (struct told){.s = {.index = index, .n_prompt = PROMPT, .n_ids = PROMPT, .n_limit = LIMIT}};
-    x->s.ids = x->ids, x->s.lp = x->lp, x->s.origin = x->origin;
-    x->s.stats = (struct seq_stats){.start_ns = 1000000000};
-}
-
-static void tell(struct told *x, int32_t id, enum origin origin)
-{
-    struct seq *s = &x->s;
-    s->ids[s->n_ids] = id;
-    s->lp[s->n_ids] = -0.1f * (float)s->n_ids;
-    s->origin[s->n_ids++] = origin;
-    s->stats.last_ns = 1000000000 + 500000000 * (uint64_t)seq_n_generated(s);
-    if (seq_n_generated(s) == 1) s->stats.first_ns = s->stats.last_ns;
-}
-
-static void text_is_shown_as_it_is_accepted(void **state)
+static void a_text_is_shown_up_to_its_end_and_no_stop_is(void **state)
 {
     (void)state;
-    struct scene c = {0};
-    struct told x;
-    scene_open(&c, 1, NULL);
-    told_init(&x, 0);
-    tell(&x, HELLO, ORIGIN_BIG);
-    assert_int_equal(front_tokens(c.f, &x.s, NULL), OK);
-    assert_string_equal(c.out, "Hello");
-    tell(&x, WORLD, ORIGIN_DRAFT);
-    tell(&x, END, ORIGIN_BIG);
-    assert_int_equal(front_tokens(c.f, &x.s, NULL), OK);
-    assert_string_equal(c.out, "Hello world");
-    assert_int_equal(front_done(c.f, &x.s, NULL), OK);
-    assert_string_equal(c.out, "Hello world\n");
-    assert_int_equal(c.n_notes, 0);
-    scene_close(&c);
-}
-
-static void bytes_of_an_unfinished_character_wait_for_the_rest(void **state)
-{
-    (void)state;
-    struct scene c = {0};
-    struct told x;
-    scene_open(&c, 1, NULL);
-    told_init(&x, 0);
-    tell(&x, EURO_1, ORIGIN_BIG);
-    front_tokens(c.f, &x.s, NULL);
-    assert_string_equal(c.out, " ");
-    tell(&x, EURO_2, ORIGIN_BIG);
-    front_tokens(c.f, &x.s, NULL);
-    assert_string_equal(c.out, " \xe2\x82\xac!");
-    tell(&x, BROKEN, ORIGIN_BIG);
-    front_tokens(c.f, &x.s, NULL);
-    assert_string_equal(c.out, " \xe2\x82\xac!a\xff");
-    tell(&x, EURO_1, ORIGIN_BIG); /* never finished: its bytes come at the end */
-    front_done(c.f, &x.s, NULL);
-    assert_string_equal(c.out, " \xe2\x82\xac!a\xff \xe2\x82\n");
-    scene_close(&c);
-}
-
-static void a_stop_is_never_shown(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *stop, *first,
-            *last; /* on standard output after "Hello" (tokens are held back whole), and when the text has ended */
-        enum seq_end end;
-    } rows[] = {{"o w", "", "Hell\n", SEQ_STOP},
-                {"rld", "Hello", "Hello wo\n", SEQ_STOP},
-                {"ox", "", "Hello world\n", SEQ_LENGTH},
-                {"world!", "Hello", "Hello world\n", SEQ_LENGTH}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct scene c = {.o = {.stops = {rows[i].stop}, .n_stops = 1}};
-        struct told x;
-        scene_open(&c, 1, NULL);
-        told_init(&x, 0);
-        tell(&x, HELLO, ORIGIN_BIG);
-        front_tokens(c.f, &x.s, NULL);
-        assert_string_equal(c.out, rows[i].first);
-        tell(&x, WORLD, ORIGIN_DRAFT);
-        x.s.end = rows[i].end;
-        front_done(c.f, &x.s, NULL);
-        assert_string_equal(c.out, rows[i].last);
+        const struct shown *row = &rows[i];
+        struct scene c = {.sim = {.draft_max = row->draft_max}};
+        while (c.o.n_stops < 3 && row->stops[c.o.n_stops]) c.o.n_stops++;
+        memcpy(c.o.stops, row->stops, sizeof row->stops);
+        play(&c, &(struct sim_text){"?", row->big, NULL, row->n}, 1);
+        if (strcmp(c.out, row->shown) != 0) fail_msg("%s: '%s', not '%s'", row->why, c.out, row->shown);
         scene_close(&c);
     }
 }
@@ -152,146 +143,167 @@ static void colours_tell_drafts_from_bigs_own(void **state)
     struct {
         enum when when;
         bool terminal, colored;
-    } rows[] = {
+    } cases[] = {
         {WHEN_AUTO, true, true}, {WHEN_AUTO, false, false}, {WHEN_ALWAYS, false, true}, {WHEN_NEVER, true, false}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct scene c = {.o = {.color = rows[i].when}, .io = {.terminal = rows[i].terminal}};
-        struct told x;
-        scene_open(&c, 1, NULL);
-        told_init(&x, 0);
-        tell(&x, HELLO, ORIGIN_BIG);
-        tell(&x, WORLD, ORIGIN_DRAFT);
-        tell(&x, WORLD, ORIGIN_DRAFT);
-        tell(&x, HELLO, ORIGIN_CORRECTION);
-        front_done(c.f, &x.s, NULL);
-        assert_string_equal(c.out, rows[i].colored ? "Hello\033[32m world world\033[33mHello\033[0m\n"
-                                                   : "Hello world worldHello\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct scene c = {.o = {.color = cases[i].when}, .sim = {.draft_max = 3}, .terminal = cases[i].terminal};
+        play(&c, &(struct sim_text){"?", "HWWHa", "HWWBa", 5}, 1);
+        assert_string_equal(c.out, cases[i].colored ? "Hello|\033[32m world world\033[33mHello|\033[0ma|\n|"
+                                                    : "Hello| world worldHello|a|\n|");
         scene_close(&c);
     }
 }
 
+/* ---- several ---- */
+
 static void several_texts_come_out_in_input_order(void **state)
 {
     (void)state;
-    struct scene c = {0};
-    struct told x[3];
     const char *names[] = {"first", NULL, "third"};
-    scene_open(&c, 3, names);
-    for (int i = 0; i < 3; i++) told_init(&x[i], i);
-    tell(&x[2], HELLO, ORIGIN_BIG);
-    front_done(c.f, &x[2].s, NULL);
-    tell(&x[1], WORLD, ORIGIN_BIG);
-    front_tokens(c.f, &x[1].s, NULL);
-    assert_int_equal(c.n_out, 0);
-    tell(&x[0], HELLO, ORIGIN_BIG);
-    front_tokens(c.f, &x[0].s, NULL);
-    assert_string_equal(c.out, "Hello");
-    front_done(c.f, &x[0].s, NULL);
-    assert_string_equal(c.out, "Hello\n world"); /* the next one streams at once */
-    tell(&x[1], WORLD, ORIGIN_BIG);
-    front_done(c.f, &x[1].s, NULL);
-    assert_string_equal(c.out, "Hello\n world world\nHello\n");
-    assert_string_equal(c.notes, "== first\n== 1\n== third\n");
+    struct scene c = {.names = names, .sim = {.n_lanes = 3}};
+    const struct sim_text texts[] = {{"one", "HWH", NULL, 3}, {"two", "WWWW", NULL, 4}, {"three", "H", NULL, 1}};
+    play(&c, texts, 3);
+    /* One pass after the other: the third is done first, and the second waits for its turn, then streams. */
+    assert_string_equal(c.out, "Hello|||| world||Hello|\n world world| world| world|\nHello\n|");
+    assert_int_equal(strncmp(c.notes, "== first\n== 1\n== third\n", 23), 0);
     scene_close(&c);
+}
+
+enum { N_MANY = 5, N_SEEDS = 60 };
+
+/* The index-th of lines of JSON. */
+static json_t *line_of(const char *lines, int index)
+{
+    for (const char *at = lines; *at; at = strchr(at, '\n') + 1) {
+        json_t *line = json_loadb(at, (size_t)(strchr(at, '\n') - at), 0, NULL);
+        assert_non_null(line);
+        if (index-- == 0) return line;
+        json_decref(line);
+    }
+    return NULL;
+}
+
+/* Letters of which stops are likely, in any order of events: what a person sees is what a program reads, in input order,
+ * and what a stop leaves of the tokens. */
+static void text_and_json_lines_are_the_same_answers(void **state)
+{
+    (void)state;
+    static const char *const stops[][3] = {{"ab"}, {"ba", "c"}, {"aab", "bbc"}, {"ca", "abca", "b"}};
+    static const int n_stops[] = {1, 2, 2, 3};
+    for (unsigned seed = 0; seed < N_SEEDS; seed++) {
+        struct sim_text texts[N_MANY];
+        char prompts[N_MANY][8], scripts[N_MANY][24];
+        struct scene c[2] = {{.o = {.output = OUT_TEXT}}, {.o = {.output = OUT_JSONL}}};
+        uint64_t random = seed;
+        for (int i = 0; i < N_MANY; i++) {
+            snprintf(prompts[i], sizeof prompts[i], "(%d)", i);
+            for (size_t k = 0; k < sizeof scripts[i]; k++)
+                scripts[i][k] = "abcabcabcc"[(random = history_mix(random + 1)) % 10];
+            scripts[i][sizeof scripts[i] - 1] = 0;
+            texts[i] = (struct sim_text){prompts[i], scripts[i], NULL, 12};
+        }
+        for (int w = 0; w < 2; w++) {
+            c[w].sim = (struct sim_config){
+                .n_lanes = 1 + (int)(seed % 3), .draft_max = (int)(seed % 5), .max_jobs = 12, .jitter = seed + 1};
+            c[w].o.n_stops = n_stops[seed % 4];
+            memcpy(c[w].o.stops, stops[seed % 4], sizeof stops[0]);
+            play(&c[w], texts, N_MANY);
+        }
+        char *text = c[0].out, *to = text;
+        for (char *from = text; *from; from++)
+            if (*from != '|') *to++ = *from;
+        *to = 0;
+        for (int i = 0; i < N_MANY; i++) {
+            json_t *line = line_of(c[1].out, i);
+            const char *answer = json_string_value(json_object_get(line, "text"));
+            bool stopped = !strcmp(json_string_value(json_object_get(line, "end")), "stop");
+            size_t n = strlen(answer);
+            assert_true(!strncmp(text, answer, n) && text[n] == '\n' && !strncmp(scripts[i], answer, n));
+            for (int k = 0; k < c[0].o.n_stops; k++) assert_null(strstr(answer, c[0].o.stops[k]));
+            if (!stopped) assert_int_equal(n, 12);
+            text += n + 1;
+            json_decref(line);
+        }
+        assert_int_equal(*text, 0);
+        scene_close(&c[0]);
+        scene_close(&c[1]);
+    }
+}
+
+/* ---- what programs read, and what it cost ---- */
+
+static const struct seq *the_seq(const struct scene *c)
+{
+    return sim_seq(c->s, 0);
 }
 
 static void a_line_of_json_gives_every_float_back(void **state)
 {
     (void)state;
-    struct scene c = {.o = {.output = OUT_JSONL}};
-    struct told x;
     const char *names[] = {"q81"};
-    scene_open(&c, 1, names);
-    told_init(&x, 0);
-    x.s.top = x.top;
-    x.s.n_top = 2;
-    tell(&x, BROKEN, ORIGIN_BIG);
-    tell(&x, EURO_1, ORIGIN_DRAFT);
-    tell(&x, EURO_2, ORIGIN_CORRECTION);
-    x.top[2 * PROMPT] = (struct top){BROKEN, -0.1f};
-    x.top[2 * PROMPT + 1] = (struct top){HELLO, -INFINITY};
-    x.s.end = SEQ_LENGTH;
-    front_tokens(c.f, &x.s, NULL);
-    assert_int_equal(c.n_out, 0);
-    front_done(c.f, &x.s, NULL);
+    struct scene c = {.o = {.output = OUT_JSONL}, .names = names, .sim = {.draft_max = 2}};
+    play(&c, &(struct sim_text){"??", "B<>a", "B<ba", 4}, 1);
+    const struct seq *s = the_seq(&c);
     assert_ptr_equal(strchr(c.out, '\n'), c.out + c.n_out - 1);
-
     json_t *line = json_loads(c.out, 0, NULL);
     assert_non_null(line);
     assert_string_equal(json_string_value(json_object_get(line, "id")), "q81");
-    assert_string_equal(json_string_value(json_object_get(line, "text")), "a\xef\xbf\xbd \xe2\x82\xac!");
+    assert_string_equal(json_string_value(json_object_get(line, "text")), "a\xef\xbf\xbd \xe2\x82\xac!a");
     assert_string_equal(json_string_value(json_object_get(line, "end")), "length");
-    assert_int_equal(json_integer_value(json_object_get(line, "prompt_tokens")), PROMPT);
-    const char *origins[] = {"big", "draft", "correction"};
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(json_integer_value(json_array_get(json_object_get(line, "ids"), i)), x.ids[PROMPT + i]);
+    assert_int_equal(json_integer_value(json_object_get(line, "prompt_tokens")), 2);
+    const char *origins[] = {"big", "draft", "correction", "big"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(json_integer_value(json_array_get(json_object_get(line, "ids"), i)), s->ids[2 + i]);
         float lp = (float)json_real_value(json_array_get(json_object_get(line, "logprobs"), i));
-        assert_memory_equal(&lp, &x.lp[PROMPT + i], sizeof lp);
+        assert_memory_equal(&lp, &s->lp[2 + i], sizeof lp);
         assert_string_equal(json_string_value(json_array_get(json_object_get(line, "origin"), i)), origins[i]);
     }
-    json_t *top = json_array_get(json_object_get(line, "top"), 0);
-    assert_int_equal(json_integer_value(json_array_get(json_array_get(top, 0), 0)), BROKEN);
-    assert_true(json_is_null(json_array_get(json_array_get(top, 1), 1)));
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(line, "stats"), "tokens")), 3);
+    json_t *top = json_array_get(json_array_get(json_object_get(line, "top"), 0), 0);
+    assert_int_equal(json_integer_value(json_array_get(top, 0)), 'B');
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(line, "stats"), "tokens")), 4);
     json_decref(line);
     scene_close(&c);
 }
 
+/* A pass takes 10 ms, a drafted token 1, a letter 1. */
 static void the_closing_line_counts_what_it_cost(void **state)
 {
     (void)state;
-    struct scene c = {0};
-    struct told x;
-    scene_open(&c, 1, NULL);
-    told_init(&x, 0);
-    for (int i = 0; i < 5; i++) tell(&x, WORLD, i ? ORIGIN_DRAFT : ORIGIN_BIG);
-    x.s.stats.n_verifies = 2, x.s.stats.n_drafted = 8, x.s.stats.n_judged = 5, x.s.stats.n_accepted = 4;
-    x.s.stats.draft_ns = 800000000, x.s.stats.verify_ns = 1900000000, x.s.stats.wait_ns = 10000000;
-    front_done(c.f, &x.s, NULL);
-    front_finish(c.f, 4000000000, false, NULL);
+    struct scene c = {.sim = {.draft_max = 4}};
+    play(&c, &(struct sim_text){"?", "abcdefghijk", "abcdefgXijk", 11}, 1);
+    /* The first token comes at 12 ms, after "a" and "bcdef" the draft "gX.." is cut at X, and the last token comes at 64. */
     assert_string_equal(c.notes,
-                        "2.0 token/s, first token after 0.50 s; drafts: 4 of 8 accepted (50 %; 80 % of 5 judged), "
-                        "2.0 tokens a verify; draft 0.80 s, verify 1.90 s, network 0.01 s\n");
+                        "192.3 token/s, first token after 0.01 s; drafts: 7 of 10 accepted (70 %; 88 % of 8 judged), "
+                        "3.3 tokens a verify; draft 0.01 s, verify 0.04 s, network 0.01 s\n");
     scene_close(&c);
 }
 
 static void totals_run_from_the_first_token_of_any_to_the_last(void **state)
 {
     (void)state;
-    struct scene c = {.o = {.stats = true}};
-    struct told x[2];
     const char *names[] = {"a", "b"};
-    scene_open(&c, 2, names);
-    for (int i = 0; i < 2; i++) {
-        told_init(&x[i], i);
-        tell(&x[i], HELLO, ORIGIN_BIG);
-        tell(&x[i], WORLD, ORIGIN_BIG);
-        front_done(c.f, &x[i].s, NULL);
-    }
-    x[1].s.stats.last_ns += 500000000;
-    front_finish(c.f, 3500000000, false, NULL);
+    struct scene c = {.o = {.stats = true}, .names = names};
+    const struct sim_text texts[] = {{"one", "HW", NULL, 2}, {"two", "HW", NULL, 2}};
+    play(&c, texts, 2);
+    /* Tokens at 12, 24, 36 and 48 ms. */
     assert_non_null(
-        strstr(c.notes, "\n2 prompts, 4 tokens in 2.5 s; 3.0 token/s, first token after 0.50 s (mean); draft"));
+        strstr(c.notes, "\n2 prompts, 4 tokens in 1.0 s; 83.3 token/s, first token after 0.01 s (mean); draft"));
     assert_non_null(strstr(c.notes, "\na "));
     assert_non_null(strstr(c.notes, "\nall "));
     scene_close(&c);
 }
 
+/* Of three the third never began; of the second no token is there yet. */
 static void an_interrupted_text_is_kept(void **state)
 {
     (void)state;
+    const struct sim_text texts[] = {
+        {"one", "HWHWHWHW", NULL, 8}, {"two", "HWHWHWHW", NULL, 8}, {"three", "H", NULL, 1}};
     for (int json = 0; json < 2; json++) {
-        struct scene c = {.o = {.output = json ? OUT_JSONL : OUT_TEXT}};
-        struct told x[2];
-        scene_open(&c, 3, NULL); /* the third never began */
-        for (int i = 0; i < 2; i++) {
-            told_init(&x[i], i);
-            tell(&x[i], HELLO, ORIGIN_BIG);
-            front_tokens(c.f, &x[i].s, NULL);
-        }
-        front_finish(c.f, 2000000000, true, NULL);
+        struct scene c = {.o = {.output = json ? OUT_JSONL : OUT_TEXT}, .sim = {.n_lanes = 2}, .stop_ms = 30};
+        play(&c, texts, 3);
         if (!json)
-            assert_string_equal(c.out, "Hello\nHello\n");
+            assert_string_equal(c.out, "Hello||\nHello|\n|");
         else
             assert_non_null(strstr(c.out, "\"end\": \"aborted\""));
         assert_non_null(strstr(c.notes, "interrupted; "));
@@ -299,30 +311,34 @@ static void an_interrupted_text_is_kept(void **state)
     }
 }
 
+/* A reader that has gone: no event is said to have gone well. */
 static void a_write_that_fails_is_an_error(void **state)
 {
     (void)state;
-    struct scene c = {.io = {.out = fopen("/dev/full", "w"), .notes = stderr}};
-    struct told x;
-    struct err err = {0};
-    if (!c.io.out) skip();
-    assert_int_equal(front_open_io(&c.f, &c.o, NULL, 1, NULL, &c.io, NULL), OK);
-    told_init(&x, 0);
-    tell(&x, HELLO, ORIGIN_BIG);
-    assert_int_equal(front_tokens(c.f, &x.s, &err), E_FAIL);
-    assert_non_null(strstr(err.text, "standard output: No space left on device"));
-    front_close(c.f);
-    fclose(c.io.out);
+    for (int json = 0; json < 2; json++) {
+        struct sim *s = sim_open(&(struct sim_config){0}, &(struct sim_text){"?", "H", NULL, 1}, 1);
+        sim_run(s);
+        struct options o = {.output = json ? OUT_JSONL : OUT_TEXT};
+        struct front_io io = {fopen("/dev/full", "w"), stderr, false};
+        struct front *f;
+        struct err err = {0};
+        if (!io.out) skip();
+        assert_int_equal(front_open_io(&f, &o, NULL, 1, NULL, &io, NULL), OK);
+        assert_int_equal(front_done(f, sim_seq(s, 0), &err), E_FAIL);
+        assert_non_null(strstr(err.text, "standard output: No space left on device"));
+        front_close(f);
+        fclose(io.out);
+        sim_close(s);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_is_shown_as_it_is_accepted),
-        cmocka_unit_test(bytes_of_an_unfinished_character_wait_for_the_rest),
-        cmocka_unit_test(a_stop_is_never_shown),
+        cmocka_unit_test(a_text_is_shown_up_to_its_end_and_no_stop_is),
         cmocka_unit_test(colours_tell_drafts_from_bigs_own),
         cmocka_unit_test(several_texts_come_out_in_input_order),
+        cmocka_unit_test(text_and_json_lines_are_the_same_answers),
         cmocka_unit_test(a_line_of_json_gives_every_float_back),
         cmocka_unit_test(the_closing_line_counts_what_it_cost),
         cmocka_unit_test(totals_run_from_the_first_token_of_any_to_the_last),

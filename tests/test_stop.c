@@ -9,22 +9,24 @@
 #include <cmocka.h>
 
 #include "coordinator/stop.h"
+#include "tests/lib/sim.h"
 
-enum { MOST = 8, PROMPT = 1 };
-static const char *const *pieces; /* [id]; id 0 is the prompt */
+enum { MOST = 8 };
+static const char *const *pieces; /* of ids from 'a' on */
 
 struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool special)
 {
     (void)t;
     assert_false(special);
-    return (struct gguf_str){pieces[id], strlen(pieces[id])};
+    assert_in_range(id, 'a', 'a' + MOST - 1);
+    return (struct gguf_str){pieces[id - 'a'], strlen(pieces[id - 'a'])};
 }
 
 static const struct {
     const char *why;
-    const char *pieces[MOST], *stops[3];
-    int at;           /* the token that completes a stop; 0: none */
-    const char *text; /* of the answer, without the stop */
+    const char *pieces[MOST], *stops[2]; /* the first piece is the prompt */
+    int at;                              /* the token that completes a stop; 0: none */
+    const char *text;                    /* of the answer, without the stop */
 } rows[] = {
     {"a stop that is a token", {"?", "one", "\n", "two"}, {"\n"}, 2, "one"},
     {"a stop inside a token", {"?", "one.\ntwo", "x"}, {"\n"}, 1, "one."},
@@ -50,25 +52,27 @@ static int n_of(const char *const *list)
     return n;
 }
 
-/* Tokens come one by one, as spec asks. */
+/* Of big alone, token by token, and in blocks of drafts. */
 static void a_stop_ends_the_text_with_the_token_that_completes_it(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        int32_t ids[MOST] = {0, 1, 2, 3, 4, 5, 6, 7};
-        struct stops stops = {rows[i].stops, 0, NULL};
-        while (stops.n < 3 && rows[i].stops[stops.n]) stops.n++;
-        struct seq s = {.ids = ids, .n_prompt = PROMPT, .n_ids = PROMPT};
-        pieces = rows[i].pieces;
-        char text[64] = "";
-        int at = 0;
-        while (!at && s.n_ids < n_of(pieces)) {
-            strcat(text, pieces[s.n_ids++]);
-            if (stop_reached(&stops, &s)) at = s.n_ids - 1;
-        }
-        if (at != rows[i].at) fail_msg("%s: at token %d, not %d", rows[i].why, at, rows[i].at);
-        if (at) text[stop_find(&stops, text, strlen(text), strlen(pieces[at]))] = 0;
-        if (strcmp(text, rows[i].text) != 0) fail_msg("%s: '%s', not '%s'", rows[i].why, text, rows[i].text);
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        const char *const *texts = rows[i / 2].stops;
+        struct stops stops = {texts, texts[1] ? 2 : 1, NULL};
+        pieces = rows[i / 2].pieces;
+        int n_tokens = n_of(pieces) - 1, at = rows[i / 2].at;
+        struct sim_config config = {.draft_max = i % 2 ? 5 : 0, .stops = stop_reached, .stops_arg = &stops};
+        struct sim *sim = sim_open(&config, &(struct sim_text){"a", "bcdefgh", NULL, n_tokens}, 1);
+        sim_run(sim);
+        const struct seq *s = sim_seq(sim, 0);
+        char *text;
+        size_t n = stop_answer(&stops, s, &text);
+        assert_int_equal(s->end, at ? SEQ_STOP : SEQ_LENGTH);
+        if (seq_n_generated(s) != (at ? at : n_tokens)) fail_msg("%s: at %d", rows[i / 2].why, seq_n_generated(s));
+        if (n != strlen(rows[i / 2].text) || memcmp(text, rows[i / 2].text, n) != 0)
+            fail_msg("%s: '%.*s', not '%s'", rows[i / 2].why, (int)n, text, rows[i / 2].text);
+        free(text);
+        sim_close(sim);
     }
 }
 

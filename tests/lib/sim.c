@@ -344,6 +344,14 @@ static void note_draft(struct sim *s, int i_seq, const struct draft *d)
     note(s, "draft   seq %d round %u at %u: \"%s\", %s", i_seq, d->round, d->at, text, why[d->end]);
 }
 
+static void show(struct sim *s, const struct action *a)
+{
+    const struct job_watch *watch = s->c.watch;
+    struct err err = {0};
+    if (a->kind == ACTION_POST || !watch) return;
+    if ((a->kind == ACTION_TOKENS ? watch->tokens : watch->done)(watch->arg, a->seq, &err) != OK) blame(s, err.text);
+}
+
 static void step(struct sim *s, const struct event *event)
 {
     static const char *const ends[] = {"running", "end id", "length", "context", "aborted", "stop"};
@@ -354,6 +362,7 @@ static void step(struct sim *s, const struct event *event)
         const struct action *a = &actions.list[i];
         if (a->kind == ACTION_TOKENS) note_tokens(s, a->seq);
         if (a->kind == ACTION_DONE) note(s, "done    seq %d: %s", a->seq->index, ends[a->seq->end]);
+        show(s, a);
         if (a->kind != ACTION_POST) continue;
         note_post(s, a);
         send_letter(s, PEER_COORDINATOR, a->peer, s->now, a->seq->index, &a->message);
@@ -495,7 +504,8 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
                                .n_top = 1,
                                .rule = c->rule,
                                .fallback = c->fallback,
-                               .stops = c->stops};
+                               .stops = c->stops,
+                               .stops_arg = c->stops_arg};
     int rc = wire_arena_init(&s->in, ARENA, &err);
     if (rc == OK) rc = wire_arena_init(&s->out, ARENA, &err);
     if (rc == OK) rc = spec_open(&s->spec, &spec, &err);

@@ -21,6 +21,7 @@
 
 #include <stdint.h>
 
+#include "coordinator/job.h"
 #include "coordinator/spec.h"
 
 struct sim_text {
@@ -44,6 +45,8 @@ struct sim_config {                         /* 0: the default in brackets */
     struct rule rule; /* [exact, and none of this] */
     float fallback;
     bool (*stops)(const void *arg, const struct seq *s);
+    const void *stops_arg;
+    const struct job_watch *watch; /* gets tokens and ends as a job gives them; NULL: nobody looks */
 };
 
 /* What can go wrong, at a moment, in a slot. */
