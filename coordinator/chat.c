@@ -1,10 +1,12 @@
 #include "coordinator/chat.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/front.h"
-#include "coordinator/line.h"
+#include "coordinator/json_text.h"
+#include "coordinator/said.h"
 #include "coordinator/stats.h"
 #include "coordinator/template.h"
 
@@ -13,25 +15,28 @@ struct chat {
     struct template chat;
     int32_t *ids; /* owns: the conversation */
     int n_ids;
-    int n_turns;
-    struct stats total; /* since the start, /reset or not */
+    int n_turns, n_refused; /* messages; of them not answered */
+    struct stats total;     /* since the start, /reset or not */
 };
 
-static const char help[] = "/reset   forget the conversation\n"
-                           "/stats   what it took so far\n"
-                           "/quit    leave; so does the end of input (Ctrl-D)\n"
-                           "Ctrl-C   ends an answer where it is\n";
+static const char help[] = "/reset       forget the conversation\n"
+                           "/stats       what it took so far\n"
+                           "/file PATH   a file's text is the message\n"
+                           "/quit        leave; so does the end of input (Ctrl-D)\n"
+                           "//...        a message that begins with a slash\n"
+                           "\"\"\"          begins a message of many lines, and ends it\n"
+                           "Ctrl-C       ends an answer where it is\n";
 
 /* ---- one turn ---- */
 
 /* The conversation with a message behind it; n_ids, which says how much of ids counts, is the caller's to move. */
-static int append(struct chat *c, const char *text, size_t *n_ids, struct err *err)
+static int append(struct chat *c, const char *text, size_t n_text, size_t *n_ids, struct err *err)
 {
     bool first = c->n_ids == 0;
     bool ended = !first && c->ids[c->n_ids - 1] == tokenizer_find(c->s.big_t, c->chat.end);
     size_t n;
-    char *rendered = first ? template_render(&c->chat, c->s.big_t, c->s.o.system, text, strlen(text), &n)
-                           : template_next(&c->chat, c->s.big_t, ended, text, strlen(text), &n);
+    char *rendered = first ? template_render(&c->chat, c->s.big_t, c->s.o.system, text, n_text, &n)
+                           : template_next(&c->chat, c->s.big_t, ended, text, n_text, &n);
     if (!rendered) return err_set(err, E_FAIL, "no memory for a message");
     *n_ids = (size_t)c->n_ids;
     int rc = tokenizer_encode(c->s.big_t, rendered, n, true, first, &c->ids, n_ids, err);
@@ -44,7 +49,7 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     char name[16];
     const char *const names[] = {name};
     struct front *front;
-    snprintf(name, sizeof name, "%d", ++c->n_turns);
+    snprintf(name, sizeof name, "%d", c->n_turns);
     int rc = front_open(&front, &c->s.o, c->s.big_t, 1, names, err);
     if (rc != OK) return rc;
     struct job_watch watch = front_watch(front);
@@ -56,21 +61,33 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     return rc == OK ? shown : rc;
 }
 
-/* A message that does not fit, or has a byte that the vocabulary lacks, is said to be so and is no part of the
- * conversation. */
-static int turn(struct chat *c, const char *text, struct err *err)
+/* It is no part of the conversation. Each message has an answer in JSON lines, this one too. */
+static int refuse(struct chat *c, const char *why, struct err *err)
+{
+    char name[16];
+    c->n_refused++;
+    fprintf(stderr, "%s\n", why);
+    if (c->s.o.output != OUT_JSONL) return OK;
+    snprintf(name, sizeof name, "%d", c->n_turns);
+    int rc = json_put_line(json_pack("{ss so}", "id", name, "error", json_text(why, strlen(why))), 9, stdout, err);
+    return rc == OK && fflush(stdout) ? err_set(err, E_FAIL, "standard output: %s", strerror(errno)) : rc;
+}
+
+/* A message that does not fit, or has a byte that the vocabulary lacks, is refused. */
+static int turn(struct chat *c, const char *text, size_t n_text, struct err *err)
 {
     size_t n;
     struct seq seq = {0};
-    int rc = append(c, text, &n, err);
+    int rc = append(c, text, n_text, &n, err);
     if (rc == OK && n >= (size_t)c->s.info.n_ctx)
         rc = err_set(err, E_USAGE,
                      "the conversation has %d tokens, this message %zu, the context %d: /reset begins anew; at the "
                      "start, --ctx makes it larger",
                      c->n_ids, n - (size_t)c->n_ids, c->s.info.n_ctx);
     if (rc == E_USAGE) {
-        fprintf(stderr, "%s\n", err->text);
-        return OK;
+        char why[sizeof err->text];
+        memcpy(why, err->text, sizeof why);
+        return refuse(c, why, err);
     }
     if (rc == OK)
         rc = seq_init(&seq, 0, c->ids, (int)n, c->s.o.n_predict, c->s.info.n_ctx, c->s.o.logprobs, session_root(&c->s),
@@ -107,19 +124,25 @@ static bool command(struct chat *c, const char *line)
     return true;
 }
 
-static int talk(struct chat *c, struct err *err)
+static int talk(struct chat *c, struct lines *lines, struct err *err)
 {
-    char *line;
+    struct said said = {0};
     int rc = OK;
     bool more = true;
-    if (line_is_typed()) fputs("/help says what else there is\n", stderr);
-    while (rc == OK && more && (line = line_read("> "))) {
-        if (*line == '/')
-            more = command(c, line);
-        else if (*line)
-            rc = turn(c, line, err);
-        free(line);
+    if (lines_are_typed(lines)) fputs("/help says what else there is\n", stderr);
+    while (rc == OK && more && (rc = said_next(&said, lines, c->s.o.output == OUT_JSONL, err)) == OK) {
+        c->n_turns += said.kind == SAID_MESSAGE || said.kind == SAID_UNREADABLE;
+        switch (said.kind) {
+        case SAID_MESSAGE: rc = turn(c, said.text, said.n, err); break;
+        case SAID_UNREADABLE: rc = refuse(c, said.text, err); break;
+        case SAID_COMMAND: more = command(c, said.text); break;
+        case SAID_NO_MORE: more = false; break;
+        }
+        said_free(&said);
     }
+    said_free(&said);
+    if (rc == OK && c->n_refused && !lines_are_typed(lines)) /* a person has seen it */
+        rc = err_set(err, E_USAGE, "%d of %d messages were not answered", c->n_refused, c->n_turns);
     return rc;
 }
 
@@ -137,9 +160,12 @@ static int chat(struct chat *c, struct err *err)
     rc = session_start(&c->s, 1, err);
     if (rc != OK) return rc;
     struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, 1);
+    struct lines *lines = NULL;
     run.interruptible = true;
     rc = job_begin(c->s.job, &run, err);
-    if (rc == OK) rc = talk(c, err);
+    if (rc == OK) rc = lines_open(&lines, err);
+    if (rc == OK) rc = talk(c, lines, err);
+    lines_close(lines);
     job_end(c->s.job);
     return rc;
 }

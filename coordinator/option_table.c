@@ -149,7 +149,11 @@ static const char step_more[] =
 
 static const char chat_more[] =
     "Answers go to standard output, all else to standard error. Ctrl-C ends an answer, Ctrl-D the conversation.\n"
-    "Exit: as pilotfish generate.\n";
+    "A line is a message; \"\"\" begins and ends one of many lines, and so does a paste. /file PATH: a file's text\n"
+    "is the message. //... is a message that begins with a slash.\n"
+    "With -o jsonl a line that begins with { or \" is a message as JSON: {\"content\": \"...\"} or \"...\". Each\n"
+    "message gets a line, one that is refused {\"id\": \"...\", \"error\": \"...\"}.\n"
+    "Exit: as pilotfish generate; 2: not all messages of a pipe or file were answered.\n";
 
 static const char config_more[] =
     "Any option of any command may follow. In a file: NAME = VALUE, a flag is yes or no, # and ; begin comments.\n";

@@ -41,3 +41,12 @@ size_t utf8_complete(const char *s, size_t n)
     }
     return n;
 }
+
+size_t utf8_put(char out[4], uint32_t cp)
+{
+    if (cp < 0x80) return out[0] = (char)cp, 1;
+    size_t n = cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
+    out[0] = (char)(0xF00 >> n | cp >> 6 * (n - 1));
+    for (size_t i = 1; i < n; i++) out[i] = (char)(0x80 | (cp >> 6 * (n - 1 - i) & 0x3F));
+    return n;
+}

@@ -18,4 +18,7 @@ int utf8_next(const char *s, size_t n, uint32_t *cp);
  * that nothing can repair are shown at once. */
 size_t utf8_complete(const char *s, size_t n);
 
+/* The bytes of a character, and how many they are. */
+size_t utf8_put(char out[4], uint32_t cp);
+
 #endif

@@ -9,16 +9,6 @@
 
 #define N(rows) (sizeof(rows) / sizeof *(rows))
 
-static size_t put(uint32_t cp, char out[4])
-{
-    if (cp < 0x80) return out[0] = (char)cp, 1;
-    if (cp < 0x800) return out[0] = (char)(0xC0 | cp >> 6), out[1] = (char)(0x80 | (cp & 0x3F)), 2;
-    size_t n = cp < 0x10000 ? 3 : 4;
-    out[0] = (char)(n == 3 ? 0xE0 | cp >> 12 : 0xF0 | cp >> 18);
-    for (size_t i = 1; i < n; i++) out[i] = (char)(0x80 | (cp >> 6 * (n - 1 - i) & 0x3F));
-    return n;
-}
-
 static void every_character_is_read_and_its_parts_are_incomplete(void **state)
 {
     (void)state;
@@ -26,7 +16,7 @@ static void every_character_is_read_and_its_parts_are_incomplete(void **state)
         if (cp >= 0xD800 && cp <= 0xDFFF) continue;
         char s[4];
         uint32_t got = 0;
-        size_t n = put(cp, s);
+        size_t n = utf8_put(s, cp);
         if (utf8_next(s, n, &got) != (int)n || got != cp) fail_msg("U+%04X is read as U+%04X", cp, got);
         if (utf8_complete(s, n) != n) fail_msg("U+%04X is held", cp);
         for (size_t part = 1; part < n; part++)
