@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1 and 3. Conversations: what a turn feeds, the same bits however they are computed, /reset, Ctrl-C, a full context, a
-# terminal.
+# Ranks: 1 and 3. Conversations: what a turn feeds, the same bits however they are computed, /reset, Ctrl-C, a full context, the
+# forms of a message, a terminal.
 #   chat.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun typed=$(dirname "$0")/lib/typed.py
@@ -72,9 +72,9 @@ holds 'a[0]["ids"] == a[2]["ids"] and a[0]["prompt_tokens"] == a[2]["prompt_toke
 grep -q '^no command /nonsense' err || wrong "/nonsense is taken"
 
 says "Name three colours." "$(printf 'word %.0s' $(seq 60))" "Why?"
-does . chat --big "$big" -n 8 --ctx 80 -o jsonl
-holds 'len(a) == 2 and a[1]["prompt_tokens"] < 70'
-grep -q 'the context 80: /reset begins anew' err || wrong "a full context is not named"
+run chat --big "$big" -n 8 --ctx 80 -o jsonl
+holds 'len(a) == 3 and a[2]["prompt_tokens"] < 70 and "the context 80: /reset begins anew" in a[1]["error"]'
+[ "$rc" = 2 ] && grep -q '^pilotfish: 1 of 3 messages were not answered' err || wrong "a full context: exit $rc"
 
 says "Name three colours." /quit "Not this."
 does . chat --big "$big" -n 4 -o jsonl
@@ -107,8 +107,23 @@ rc=$?
 [ "$rc" = 0 ] || wrong "after Ctrl-C: exit $rc"
 [ "$before" -lt 3000 ] && [ "$(stat -c %s out)" -gt "$before" ] || wrong "after Ctrl-C: no other answer"
 
+# What a message is, and what is none.
+"$tiny" toy.gguf
+says '{"content": "one\ntwo"}' '"three \u00eb"' '" four"' '{"content": "five"}' '"/six"'
+does . chat --big toy.gguf -n 4 -o jsonl
+cut -d, -f2-10 out > answers
+printf 'five' > file
+printf '%s\r\n' '"""one' 'two""" ' '   ' 'three ë' ' four' '/file  file ' '//six' /quit never > said
+does . chat --big toy.gguf -n 4 -o jsonl
+cut -d, -f2-10 out | cmp -s - answers || wrong "the same messages in other forms are answered otherwise"
+says '{"content": 1}' one '{"content": " "}' '{' /file /none '/file .' '"""' two
+run chat --big toy.gguf -n 4 -o jsonl
+holds '[x["id"] for x in a] == list("123456") and ["error" in x for x in a] == [True, False, True, True, True, True]'
+holds 'a[0]["error"].startswith("standard input:1: no message") and "directory" in a[4]["error"]'
+[ "$rc" = 2 ] && grep -q '^pilotfish: 5 of 6 messages were not answered' err || wrong "unreadable messages: exit $rc"
+
 n_checks=$((n_checks + 1))
-timeout 60 python3 "$typed" "$pilotfish" chat --big "$big" -n 12 > out 2> err || wrong "at a terminal"
+timeout 60 python3 "$typed" "$pilotfish" toy.gguf > out 2> err || wrong "at a terminal"
 
 "$tiny" whole.gguf && LC_ALL=C sed 's/for message in messages/for massage in messages/' whole.gguf > toy.gguf
 refuses 3 "no chat template" chat --big toy.gguf
