@@ -337,6 +337,7 @@ int main(int argc, char **argv)
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);
+    if (rc == OK && p.rank == 0 && p.o.notes) fputs(p.o.notes, stderr);
     if (rc == OK && p.o.command == CMD_WORKER) rc = check_is_worker(&p, &err);
     if (rc == OK && (p.o.command == CMD_WORKER || worker_command_of(p.o.command))) {
         rc = run_over_workers(&p, &err);

@@ -228,8 +228,8 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
     json_t *facts = file_facts(&g, runs);
     if (!facts)
         rc = err_set(err, E_FAIL, "%s: no memory to describe it", o->model);
-    else if (o->output == OUT_JSONL)
-        json_dumpf(facts, stdout, JSON_INDENT(2)), putchar('\n');
+    else if (o->output != OUT_TEXT)
+        json_dumpf(facts, stdout, o->output == OUT_JSON ? JSON_INDENT(2) : 0), putchar('\n');
     else
         print_facts(facts);
     json_decref(facts);

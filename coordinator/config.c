@@ -7,10 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
+#include "coordinator/note.h"
+#include "coordinator/option_value.h"
 #include "coordinator/suggest.h"
 
+#define PREFIX "PILOTFISH_"
 enum { VARIABLE_ROOM = 64 };
+
+/* What else is called PILOTFISH_...: settings of the program and its scripts that are no options. */
+static const char *const own_variables[] = {
+    "CONFIG", "CPU", "DATA", "MODELS", "MPIRUN", "STDIN_TTY", "TTY",
+};
+enum { N_OWN = sizeof own_variables / sizeof *own_variables };
 
 /* What a file or a variable may not say: it is about this one call. */
 static bool is_of_the_line(const struct option *p)
@@ -20,7 +30,7 @@ static bool is_of_the_line(const struct option *p)
 
 static void variable_of(const struct option *p, char out[VARIABLE_ROOM])
 {
-    int n = snprintf(out, VARIABLE_ROOM, "PILOTFISH_%s", p->name);
+    int n = snprintf(out, VARIABLE_ROOM, PREFIX "%s", p->name);
     for (int i = 0; i < n && i < VARIABLE_ROOM - 1; i++)
         out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
 }
@@ -38,14 +48,49 @@ static int offer(config_take *take, void *arg, const struct option *p, const cha
     return err_set(err, E_USAGE, "%s %s: must be yes or no", p->name, value);
 }
 
-static int fill_from_environment(config_take *take, void *arg, struct err *err)
+static void note_unknown(char **notes, const char *variable, size_t n)
 {
-    char name[VARIABLE_ROOM];
+    char of_options[MAX_OPTIONS][VARIABLE_ROOM];
+    const char *names[N_OWN + MAX_OPTIONS], *tail = variable + strlen(PREFIX);
+    memcpy(names, own_variables, sizeof own_variables);
     for (size_t i = 0; i < n_options; i++) {
-        variable_of(&option_table[i], name);
-        const char *value = is_of_the_line(&option_table[i]) ? NULL : getenv(name);
-        if (!value || !*value) continue;
-        if (offer(take, arg, &option_table[i], value, FROM_ENVIRONMENT, err) != OK) return err_wrap(err, "%s", name);
+        variable_of(&option_table[i], of_options[i]);
+        names[N_OWN + i] = is_of_the_line(&option_table[i]) ? NULL : of_options[i] + strlen(PREFIX);
+    }
+    const char *like = suggest(tail, n - strlen(PREFIX), names, N_OWN + n_options);
+    note_keep(notes, "%.*s has no effect: nothing is called so%s%s%s", (int)n, variable,
+              like ? "; did you mean " PREFIX : "", like ? like : "", like ? "?" : "");
+}
+
+/* By its name or an alias, in capitals. NULL: no option, or none that a variable may say. */
+static const struct option *option_of(const char *tail, size_t n)
+{
+    char name[VARIABLE_ROOM] = "";
+    for (size_t i = 0; i < n && n < sizeof name; i++) {
+        if (islower((unsigned char)tail[i])) return NULL;
+        name[i] = (char)tolower((unsigned char)tail[i]);
+    }
+    const struct option *p = option_named(name);
+    return p && !is_of_the_line(p) ? p : NULL;
+}
+
+static bool is_own(const char *tail, size_t n)
+{
+    for (size_t i = 0; i < N_OWN; i++)
+        if (strlen(own_variables[i]) == n && !memcmp(own_variables[i], tail, n)) return true;
+    return false;
+}
+
+static int fill_from_environment(config_take *take, void *arg, char **notes, struct err *err)
+{
+    for (char **at = environ; *at; at++) {
+        const char *variable = *at, *tail = variable + strlen(PREFIX), *equals = strchr(variable, '=');
+        if (!equals || strncmp(variable, PREFIX, strlen(PREFIX)) || is_own(tail, (size_t)(equals - tail))) continue;
+        const struct option *p = option_of(tail, (size_t)(equals - tail));
+        if (!p)
+            note_unknown(notes, variable, (size_t)(equals - variable));
+        else if (equals[1] && offer(take, arg, p, equals + 1, FROM_ENVIRONMENT, err) != OK)
+            return err_wrap(err, "%.*s", (int)(equals - variable), variable);
     }
     return OK;
 }
@@ -84,18 +129,11 @@ static int unknown_name(const char *name, struct err *err)
     return err_set(err, E_USAGE, "no option is called %s: see pilotfish help", name);
 }
 
-/* An option may stand in the table more than once, for commands whose values differ. */
 static int take_named(struct reading *r, const char *name, const char *value)
 {
-    bool found = false;
-    int rc = OK;
-    for (size_t i = 0; i < n_options && rc == OK; i++) {
-        const struct option *p = &option_table[i];
-        if (is_of_the_line(p) || strcmp(p->name, name)) continue;
-        found = true;
-        rc = offer(r->take, r->arg, p, value, FROM_FILE, r->err);
-    }
-    return found ? rc : unknown_name(name, r->err);
+    const struct option *p = option_named(name);
+    if (!p || is_of_the_line(p)) return unknown_name(name, r->err);
+    return offer(r->take, r->arg, p, value, FROM_FILE, r->err);
 }
 
 static int on_pair(void *arg, const char *section, const char *name, const char *value)
@@ -123,40 +161,13 @@ static int fill_from_file(const char *path, config_take *take, void *arg, struct
     return r.bad_line ? err_wrap(err, "%s:%d", path, r.bad_line) : OK;
 }
 
-int config_fill(const char *path, config_take *take, void *arg, struct err *err)
+int config_fill(const char *path, config_take *take, void *arg, char **notes, struct err *err)
 {
-    int rc = fill_from_environment(take, arg, err);
+    int rc = fill_from_environment(take, arg, notes, err);
     return rc == OK && path ? fill_from_file(path, take, arg, err) : rc;
 }
 
 /* ---- what came of it ---- */
-
-static void put_word(FILE *to, const char *words, unsigned i)
-{
-    for (; i > 0; i--) words = strchr(words, '|') + 1;
-    fprintf(to, "%.*s", (int)strcspn(words, "|"), words);
-}
-
-static void put_list(FILE *to, const struct numbers *l)
-{
-    for (int i = 0; i < l->n; i++) fprintf(to, i ? ",%d" : "%d", l->list[i]);
-}
-
-static void put_value(FILE *to, const struct parsed *p, const struct option *option)
-{
-    const char *at = (const char *)p + option->offset;
-    switch (option->kind) {
-    case OPTION_FLAG: fputs(*(const bool *)at ? "yes" : "no", to); break;
-    case OPTION_TEXT: fputs(*(const char *const *)at, to); break;
-    case OPTION_COUNT: fprintf(to, "%d", *(const int *)at); break;
-    case OPTION_NUMBER: fprintf(to, "%g", (double)*(const float *)at); break;
-    case OPTION_LIST: put_list(to, (const struct numbers *)at); break;
-    case OPTION_CHOICE: put_word(to, option->value, *(const unsigned *)at); break;
-    case OPTION_SWITCH: put_word(to, option->value, *(const bool *)at); break;
-    case OPTION_STOP:
-    case OPTION_HELP: break;
-    }
-}
 
 static void put_origin(FILE *to, const struct option *option, enum value_origin origin, const char *path)
 {
@@ -184,7 +195,7 @@ static void put_option(FILE *to, const struct parsed *p, size_t i, const char *p
         return;
     }
     fprintf(to, "%s%s = ", p->origin[i] == FROM_DEFAULT ? "; " : "", option->name); /* read again, it stays one */
-    put_value(to, p, option);
+    option_put(p, option, to);
     put_origin(to, option, p->origin[i], path);
 }
 
@@ -195,8 +206,7 @@ char *config_text(const struct parsed *p, const char *path)
     FILE *to = open_memstream(&text, &n);
     if (!to) return NULL;
     for (size_t i = 0; i < n_options; i++) {
-        bool again = i > 0 && !strcmp(option_table[i].name, option_table[i - 1].name);
-        if (!is_of_the_line(&option_table[i]) && !again) put_option(to, p, i, path);
+        if (!is_of_the_line(&option_table[i])) put_option(to, p, i, path);
     }
     if (fclose(to) == 0) return text;
     free(text);

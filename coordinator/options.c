@@ -1,13 +1,12 @@
 #include "coordinator/options.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/config.h"
-#include "coordinator/option_table.h"
+#include "coordinator/note.h"
+#include "coordinator/option_value.h"
 #include "coordinator/suggest.h"
 
 struct parser {
@@ -67,25 +66,37 @@ static const char *nearest(enum command command, const char *name, size_t n)
     return suggest(name, n, names, n_options);
 }
 
+/* "-n64", "-prompt x": one dash where there are two, or no space. */
+static int short_option_gone_wrong(const struct parser *r, const char *arg, size_t n, struct err *err)
+{
+    char word[64];
+    int n_word = snprintf(word, sizeof word, "-%.*s", (int)n, arg);
+    for (size_t k = 0; k < n_options; k++) {
+        const struct option *p = &option_table[k];
+        if (!takes(r->p.o.command, p)) continue;
+        if (option_is(p, word, (size_t)n_word)) return err_set(err, E_USAGE, "unknown option %s: write %s", arg, word);
+        if (n > 2 && strspn(arg + 2, "0123456789") == n - 2 && option_is(p, arg, 2))
+            return err_set(err, E_USAGE, "unknown option %s: write %.2s %s, or --%s", arg, arg, arg + 2, p->name);
+    }
+    return OK;
+}
+
 static int unknown_option(const struct parser *r, const char *arg, struct err *err)
 {
     bool is_long = arg[1] == '-';
+    size_t n = strcspn(arg, "=");
     const char *name = arg + 1 + is_long;
-    size_t n = strcspn(name, "=");
+    const struct foreign_word *foreign = foreign_find(foreign_options, arg);
+    if (foreign) return err_set(err, E_USAGE, "%.*s: %s", (int)n, arg, foreign->sentence);
     for (size_t k = 0; k < n_options; k++) {
-        const struct option *p = &option_table[k];
-        bool named = strlen(p->name) == n && !memcmp(p->name, name, n);
-        if (named && !takes(r->p.o.command, p)) {
-            return err_set(err, E_USAGE, "%s has no option --%s: see pilotfish help %s", command_name(r), p->name,
-                           command_name(r));
-        }
-        if (named && !is_long) return err_set(err, E_USAGE, "unknown option %s: write --%s", arg, p->name);
-        if (!is_long && p->alias && takes(r->p.o.command, p) && strlen(p->alias) == 2 && arg[1] == p->alias[1]) {
-            return err_set(err, E_USAGE, "unknown option %s: write %s %s, or --%s", arg, p->alias, arg + 2, p->name);
-        }
+        if (!option_is(&option_table[k], arg, n)) continue;
+        return err_set(err, E_USAGE, "%s has no option %.*s: see pilotfish help %s", command_name(r), (int)n, arg,
+                       command_name(r));
     }
-    const char *like = nearest(r->p.o.command, name, n);
-    if (like) return err_set(err, E_USAGE, "unknown option %.*s: did you mean --%s?", (int)(name - arg + n), arg, like);
+    int rc = is_long ? OK : short_option_gone_wrong(r, arg, n, err);
+    if (rc != OK) return rc;
+    const char *like = nearest(r->p.o.command, name, n - (size_t)(name - arg));
+    if (like) return err_set(err, E_USAGE, "unknown option %.*s: did you mean --%s?", (int)n, arg, like);
     return err_set(err, E_USAGE, "unknown option %s: see pilotfish help %s", arg, command_name(r));
 }
 
@@ -107,6 +118,8 @@ static int unknown_command(const char *word, struct err *err)
     if (is_group(word)) return group_alone(word, err);
     for (int i = 0; i < N_COMMANDS; i++) names[i] = command_texts[i].name;
     const char *like = suggest(word, strlen(word), names, N_COMMANDS);
+    const struct foreign_word *foreign = foreign_find(*word == '-' ? foreign_options : foreign_commands, word);
+    if (foreign) return err_set(err, E_USAGE, "%s: %s", word, foreign->sentence);
     if (*word == '-')
         return err_set(err, E_USAGE, "%s: a command comes first, as in pilotfish generate %s", word, word);
     if (like) return err_set(err, E_USAGE, "unknown command %s: did you mean %s?", word, like);
@@ -116,104 +129,6 @@ static int unknown_command(const char *word, struct err *err)
 /* --- values --------------------------------------------------------------------------------------------------------
  */
 
-static int set_count(int *out, const struct option *p, const char *value, struct err *err)
-{
-    char *end;
-    errno = 0;
-    long n = strtol(value, &end, 10);
-    if (end == value || *end) return err_set(err, E_USAGE, "--%s %s: not a whole number", p->name, value);
-    if (errno || n < p->low || n > p->high) {
-        return err_set(err, E_USAGE, "--%s %s: must be from %d to %d", p->name, value, p->low, p->high);
-    }
-    *out = (int)n;
-    return OK;
-}
-
-static int set_number(float *out, const struct option *p, const char *value, struct err *err)
-{
-    char *end;
-    double x = strtod(value, &end);
-    if (end == value || *end || x != x) return err_set(err, E_USAGE, "--%s %s: not a number", p->name, value);
-    if (x < p->low || (x > p->high && p->high < INT_MAX))
-        return err_set(err, E_USAGE, "--%s %s: must be from %d to %d", p->name, value, p->low, p->high);
-    *out = (float)x;
-    return OK;
-}
-
-/* "1,2,4", "1-16", or both. */
-static int set_list(struct numbers *out, const struct option *p, const char *value, struct err *err)
-{
-    struct numbers numbers = {0};
-    for (const char *at = value;; at++) {
-        char *end;
-        long from = strtol(at, &end, 10), to = from;
-        bool ok = end != at;
-        if (ok && *end == '-') {
-            at = end + 1;
-            to = strtol(at, &end, 10);
-            ok = end != at;
-        }
-        if (!ok || (*end && *end != ','))
-            return err_set(err, E_USAGE, "--%s %s: not a list of whole numbers like 1,2,4-8", p->name, value);
-        if (from < p->low || to > p->high || from > to)
-            return err_set(err, E_USAGE, "--%s %s: must be from %d to %d, rising", p->name, value, p->low, p->high);
-        if (to - from >= MAX_NUMBERS - numbers.n)
-            return err_set(err, E_USAGE, "--%s %s: at most %d numbers", p->name, value, MAX_NUMBERS);
-        for (; from <= to; from++) numbers.list[numbers.n++] = (int)from;
-        if (!*end) break;
-        at = end;
-    }
-    *out = numbers;
-    return OK;
-}
-
-static int add_stop(struct options *o, const char *value, struct err *err)
-{
-    if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text stands everywhere");
-    if (o->n_stops == MAX_STOPS) return err_set(err, E_USAGE, "--stop: at most %d", MAX_STOPS);
-    o->stops[o->n_stops++] = value;
-    return OK;
-}
-
-/* The index of `value` among words parted by '|'; -1: not among them. */
-static int choice_index(const char *words, const char *value)
-{
-    for (int i = 0;; i++) {
-        size_t n = strcspn(words, "|");
-        if (n == strlen(value) && !memcmp(words, value, n)) return i;
-        if (!words[n]) return -1;
-        words += n + 1;
-    }
-}
-
-static int set_value(struct parser *r, const struct option *p, const char *value, struct err *err)
-{
-    char *at = (char *)&r->p + p->offset;
-    int choice;
-    switch (p->kind) {
-    case OPTION_FLAG: *(bool *)at = true; return OK;
-    case OPTION_TEXT: *(const char **)at = value; return OK;
-    case OPTION_COUNT: return set_count((int *)at, p, value, err);
-    case OPTION_NUMBER: return set_number((float *)at, p, value, err);
-    case OPTION_LIST: return set_list((struct numbers *)at, p, value, err);
-    case OPTION_STOP: return add_stop(&r->p.o, value, err);
-    case OPTION_CHOICE:
-    case OPTION_SWITCH:
-        choice = choice_index(p->value, value);
-        if (choice < 0) return err_set(err, E_USAGE, "--%s %s: must be one of %s", p->name, value, p->value);
-        if (p->kind == OPTION_SWITCH)
-            *(bool *)at = choice;
-        else
-            *(unsigned *)at = (unsigned)choice; /* an enum of ours */
-        return OK;
-    case OPTION_HELP:
-        r->p.o.help_topic = command_name(r);
-        r->p.o.command = CMD_HELP;
-        return OK;
-    }
-    return OK;
-}
-
 /* A higher origin counts: the line is read first, then the environment, then the file. */
 static int take_value(struct parser *r, const struct option *p, const char *value, enum value_origin origin,
                       struct err *err)
@@ -222,38 +137,37 @@ static int take_value(struct parser *r, const struct option *p, const char *valu
     if (*have > origin) return OK;
     if (*have == origin && p->kind != OPTION_STOP) return err_set(err, E_USAGE, "--%s is given twice", p->name);
     *have = origin;
-    return set_value(r, p, value, err);
+    return option_set(&r->p, p, value, err);
 }
 
 /* --- one argument --------------------------------------------------------------------------------------------------
  */
 
+/* Names come before aliases: where a command takes all, --model is one option's name and another's alias. */
 static const struct option *find_option(const struct parser *r, const char *arg, const char **value)
 {
-    *value = NULL;
-    for (size_t k = 0; k < n_options; k++) {
+    size_t n = strcspn(arg, "=");
+    const struct option *found = NULL;
+    for (size_t k = 0; k < n_options && arg[0] == '-'; k++) {
         const struct option *p = &option_table[k];
-        size_t n = strlen(p->name);
-        if (!takes(r->p.o.command, p)) continue;
-        if (p->alias && !strcmp(arg, p->alias)) return p;
-        if (strncmp(arg, "--", 2) || strncmp(arg + 2, p->name, n)) continue;
-        if (arg[2 + n] == '=') *value = arg + 2 + n + 1;
-        if (!arg[2 + n] || *value) return p;
+        if (!takes(r->p.o.command, p) || !option_is(p, arg, n)) continue;
+        bool by_name = strlen(p->name) + 2 == n && !strncmp(arg + 2, p->name, n - 2);
+        if (!found || by_name) found = p;
     }
-    return NULL;
+    *value = found && arg[n] ? arg + n + 1 : NULL;
+    return found;
 }
 
 static int take_option(struct parser *r, struct err *err)
 {
     const char *arg = r->argv[r->i], *value, *unused;
     const struct option *p = find_option(r, arg, &value);
-    if (!strcmp(arg, "-ngl") || !strcmp(arg, "--n-gpu-layers")) {
-        return err_set(err, E_USAGE,
-                       "%s: no layers are offloaded here; workers compute on CPU cores: --threads N sets how many each "
-                       "uses, --tp N and --pp N spread the big model over ranks",
-                       arg);
-    }
     if (!p) return unknown_option(r, arg, err);
+    if (p->kind == OPTION_HELP) {
+        r->p.o.help_topic = command_name(r);
+        r->p.o.command = CMD_HELP;
+        return OK;
+    }
     if (!p->value && value) return err_set(err, E_USAGE, "--%s takes no value", p->name);
     if (p->value && !value) {
         if (r->i + 1 >= r->argc)
@@ -395,10 +309,18 @@ static int finish_bild(struct parser *r, struct err *err)
         return err_set(err, E_USAGE, "--check compares with big alone, whose text --accept bild does not promise");
     if (o->drafter == DRAFTER_NONE && !r->p.no_draft)
         return err_set(err, E_USAGE, "--accept bild needs a drafter: --little FILE");
-    if (!was_given(r, "fallback")) o->fallback = 0.6f;
-    if (!was_given(r, "rollback")) o->rollback = 3;
-    if (!was_given(r, "draft-max")) o->draft_max = 10;
     return OK;
+}
+
+/* What was not given has its default; accept ACCEPT_N: not that of an --accept. */
+static int set_presets(struct parser *r, enum accept accept, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; i < n_options && rc == OK; i++) {
+        const char *preset = accept < ACCEPT_N ? option_table[i].preset_of[accept] : option_table[i].preset;
+        if (preset && r->p.origin[i] == FROM_DEFAULT) rc = option_set(&r->p, &option_table[i], preset, err);
+    }
+    return rc;
 }
 
 /* After finish_drafter. */
@@ -410,7 +332,7 @@ static int finish_accept(struct parser *r, struct err *err)
     struct options *o = &r->p.o;
     const char *stray;
     if (!was_given(r, "accept") && o->temp > 0) o->accept = ACCEPT_SAMPLE;
-    if (o->accept == ACCEPT_SAMPLE && !was_given(r, "temp")) o->temp = 1;
+    if (set_presets(r, o->accept, err) != OK) return err->code;
     if (o->accept == ACCEPT_SAMPLE && o->temp == 0)
         return err_set(err, E_USAGE, "--accept sample needs a --temp over 0");
     if (o->accept == ACCEPT_EXACT && o->temp > 0)
@@ -423,10 +345,49 @@ static int finish_accept(struct parser *r, struct err *err)
     return o->accept == ACCEPT_BILD ? finish_bild(r, err) : OK;
 }
 
+/* --- what was given in vain ---------------------------------------------------------------------------------------
+ */
+
+/* NULL: what the option needs is there. */
+static const char *what_lacks(const struct options *o, enum option_needs needs)
+{
+    static const char no_drafter[] = "nothing drafts here (--little FILE, or --draft ngram)";
+    switch (needs) {
+    case NEEDS_NOTHING: return NULL;
+    case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE ? no_drafter : NULL;
+    case NEEDS_LITTLE: return o->drafter == DRAFTER_LITTLE ? NULL : "no little model drafts here (--little FILE)";
+    case NEEDS_GUARD:
+        if (o->drafter == DRAFTER_NONE) return no_drafter;
+        return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which no guard stops"
+                                        : NULL;
+    case NEEDS_TEXT: return o->output == OUT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
+    case NEEDS_JSONL: return o->output == OUT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
+    case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;
+    }
+    return NULL;
+}
+
+/* Of the line alone: a file and the environment may speak of methods that are not in use. */
+static void note_idle(struct parser *r)
+{
+    struct options *o = &r->p.o;
+    for (size_t i = 0; i < n_options && o->command != CMD_CONFIG; i++) {
+        const struct option *p = &option_table[i];
+        const char *why = r->p.origin[i] == FROM_LINE ? what_lacks(o, p->needs) : NULL;
+        if (why) note_keep(&o->notes, "--%s has no effect: %s", p->name, why);
+    }
+}
+
+/* --- the whole ----------------------------------------------------------------------------------------------------
+ */
+
 static int finish(struct parser *r, struct err *err)
 {
     struct options *o = &r->p.o;
     int rc = OK;
+    o->ctx_given = origin_of(r, "ctx") == FROM_LINE;
+    if (o->n_predict < 0) o->n_predict = 0;
+    if (o->output == OUT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->output = OUT_JSONL;
     switch (o->command) {
     case CMD_HELP:
         if (!r->positional) break;
@@ -445,6 +406,7 @@ static int finish(struct parser *r, struct err *err)
             return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft ngram");
         return finish_accept(r, err);
     case CMD_BENCH_STEP:
+        if ((rc = finish_drafter(r, err)) != OK) return rc;
         if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
         for (int i = 1; i < o->contexts.n; i++)
             if (o->contexts.list[i] <= o->contexts.list[i - 1])
@@ -467,16 +429,17 @@ static int finish(struct parser *r, struct err *err)
         r->p.draft = o->drafter;
         o->settings = config_text(&r->p, r->p.config);
         return o->settings ? OK : err_set(err, E_FAIL, "out of memory");
-    case CMD_DOCTOR:
-        rc = finish_drafter(r, err);
-        return rc == OK ? need_little(o, err) : rc;
+    case CMD_DOCTOR: rc = finish_drafter(r, err); return rc == OK ? need_little(o, err) : rc;
     case CMD_TOKENIZE:
         if (!o->model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
         o->text = r->positional;
         break;
     case CMD_INSPECT:
-        if (!r->positional) return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
-        o->model = r->positional;
+        if (!r->positional && !o->model)
+            return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
+        if (r->positional && origin_of(r, "model") == FROM_LINE)
+            return err_set(err, E_USAGE, "two files: %s and --model", r->positional);
+        if (r->positional) o->model = r->positional;
         break;
     case CMD_BENCH_KERNELS:
     case CMD_VERSION: break;
@@ -502,25 +465,12 @@ static int take_command(struct parser *r, struct err *err)
 int options_parse(struct options *o, int argc, char **argv, struct err *err)
 {
     struct parser r = {
-        .p.o = {.draft_max = 8,
-                .draft_ctx = 64,
-                .draft_vocab = 65536,
-                .guard = true,
-                .ctx = 4096,
-                .window = 512,
-                .rows = {5, {1, 2, 4, 8, 16}},
-                .contexts = {1, {0}},
-                .rounds = 9,
-                .tp = 1,
-                .pp = 1,
-                .parallel = 4,
-                .top_p = 1,
-                .seed = -1},
         .argc = argc,
         .argv = argv,
     };
     bool only_positional = false;
-    int rc = take_command(&r, err);
+    int rc = set_presets(&r, ACCEPT_N, err);
+    if (rc == OK) rc = take_command(&r, err);
     for (; rc == OK && r.i < argc && !r.p.o.help_topic; r.i++) {
         const char *arg = argv[r.i];
         if (!only_positional && !strcmp(arg, "--"))
@@ -532,8 +482,9 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
     }
     bool works = rc == OK && !r.p.o.help_topic && r.p.o.command != CMD_HELP && r.p.o.command != CMD_VERSION;
     if (!r.p.config) r.p.config = getenv("PILOTFISH_CONFIG");
-    if (works) rc = config_fill(r.p.config, fill_in, &r, err);
+    if (works) rc = config_fill(r.p.config, fill_in, &r, &r.p.o.notes, err);
     if (rc == OK && !r.p.o.help_topic) rc = finish(&r, err);
+    if (rc == OK && works) note_idle(&r);
     r.p.o.owned = r.owned;
     if (rc == OK)
         *o = r.p.o;
@@ -553,6 +504,7 @@ void options_free(struct options *o)
     for (char **text = o->owned; text && *text; text++) free(*text);
     free(o->owned);
     free(o->settings);
+    free(o->notes);
     o->owned = NULL;
-    o->settings = NULL;
+    o->settings = o->notes = NULL;
 }

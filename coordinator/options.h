@@ -1,9 +1,9 @@
 /* options.h -- the command line: every option of every command, its default, and what is wrong with it.
  *
- * One table of options (option_table.c) drives parsing, help and the suggestions for typos. What the line leaves open the
- * environment and a configuration file may say (config.h). Parsing reads that file and starts nothing. Long options take
- * "--name value" and "--name=value"; multi-letter options with one dash are rejected with the right spelling, except the
- * aliases that people know (-m, -md, -ngl).
+ * One table of options (option_table.c) drives parsing, defaults, help and the suggestions for typos. What the line
+ * leaves open the environment and a configuration file may say (config.h). Parsing reads that file, prints nothing and
+ * starts nothing. Options take "--name value" and "--name=value", '_' counts as '-', and the spellings of other programs
+ * that mean the same are taken; what they have and this one has not is answered with the way to the same end.
  */
 #ifndef COORDINATOR_OPTIONS_H
 #define COORDINATOR_OPTIONS_H
@@ -30,7 +30,7 @@ enum command {
     CMD_CONFIG,
     CMD_WORKER
 };
-enum output { OUT_TEXT, OUT_JSONL }; /* inspect: OUT_JSONL is -o json */
+enum output { OUT_TEXT, OUT_JSONL, OUT_JSON }; /* OUT_JSON: of inspect only, over several lines */
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 enum { MAX_STOPS = 16, MAX_NUMBERS = 64 };
@@ -40,7 +40,7 @@ struct numbers {
 };
 
 /* exact: big's greedy text. sample: a sample of big. bild: what big finds likely enough (2302.07863), lossy. */
-enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD };
+enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD, ACCEPT_N };
 enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
 enum role { ROLE_ANY, ROLE_DRAFTER, ROLE_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
@@ -73,7 +73,8 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     bool check, ignore_eos, stats;
     int logprobs;
     int ctx;
-    int threads; /* 0: the cores this process may use */
+    bool ctx_given; /* else it is the default, which may be more than the model has */
+    int threads;    /* 0: the cores this process may use */
     int tp, pp;
     int parallel;
     enum when color;
@@ -97,6 +98,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     enum role role; /* worker; its --model is big, little or both, as the role says */
 
     char *settings; /* config --show: owns; what to print */
+    char *notes;    /* owns; lines for standard error: what was given and has no effect; NULL: none */
     char **owned;   /* owns; NULL behind the last */
 };
 
