@@ -2,7 +2,7 @@
 # Options from a file, the environment and the command line: which counts, where it is from, and what is wrong in a file.
 #   config.sh PILOTFISH TINY SCRIPTS
 set -u
-pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+pilotfish=$1 tiny=$2 mpirun=$3/mpirun source=$3/..
 . "$(dirname "$0")/lib/cli.bash"
 "$tiny" big.gguf && "$tiny" little.gguf --left-out 2 || wrong "no toy models"
 
@@ -87,4 +87,31 @@ refuses 2 "cannot be read" generate --config . hello
 PILOTFISH_CTX=1 refuses 2 "PILOTFISH_CTX: --ctx 1: must be from" generate --big big.gguf hello
 refuses 2 "config what: pilotfish config --show" config
 refuses 2 "did you mean --show" config --sow
+
+# --- variables that look like ours ----------------------------------------------------------------------------------------
+
+notes() {
+    grep -q -- "^note: $1" err || wrong "no note '$1'"
+    [ "$(grep -c '^note: ' err)" = 1 ] || wrong "not one note"
+}
+PILOTFISH_THREDS=2 shows "; threads = 0 ; default"
+notes "PILOTFISH_THREDS has no effect: nothing is called so; did you mean PILOTFISH_THREADS?"
+PILOTFISH_MODLES=x does . version
+[ ! -s err ] || wrong "version reads the environment"
+PILOTFISH_MODLES=x does . generate --big big.gguf --raw -n 2 hello
+notes "PILOTFISH_MODLES has no effect: nothing is called so; did you mean PILOTFISH_MODELS?"
+PILOTFISH_FROBNICATE=x over 2 does . generate --big big.gguf --raw -n 2 hello
+notes "PILOTFISH_FROBNICATE has no effect: nothing is called so$"
+PILOTFISH_MAX_TOKENS=9 shows "n-predict = 9 ; PILOTFISH_N_PREDICT" # an alias will do, as on the line
+printf 'max_tokens = 8\n' > alias.ini
+shows "n-predict = 8 ; alias.ini" --config alias.ini
+
+# Every variable that the program and its scripts look at is known.
+known=$(cd "$source" && { grep -rhoE 'getenv\("PILOTFISH_[A-Z_]+' coordinator proto worker kernels main.c cluster.c
+    grep -rhoE '(\$\{?|export |environ.*")PILOTFISH_[A-Z_]+' scripts; } | grep -oE 'PILOTFISH_[A-Z_]+' | sort -u)
+[ "$(wc -w <<< "$known")" -ge 6 ] || wrong "few variables were found: $known"
+for name in $known; do
+    env "$name=1" "$pilotfish" config --show > out 2> err
+    grep -q "^note: $name" err && wrong "$name is not known"
+done
 verdict

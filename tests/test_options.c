@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/options.h"
+#include "coordinator/option_table.h"
 
 /* Words are parted by single spaces. */
 static int parse(struct options *o, const char *line, struct err *err)
@@ -80,6 +80,60 @@ static void every_option_reaches_its_field(void **state)
     assert_int_equal(o.output, OUT_JSONL);
 }
 
+static const char *or_none(const char *text)
+{
+    return text ? text : "(none)";
+}
+
+/* What a line comes to. */
+static void describe(const char *line, char *out, size_t n)
+{
+    struct options o;
+    struct err err;
+    int rc = parse(&o, line, &err);
+    if (rc != OK) fail_msg("'%s': code %d, %s", line, rc, err.text);
+    snprintf(out, n, "%d %s %s %s %s %s %s %s %d %d %d %d %d %d %d %d %g %g %d %d %d", o.command, or_none(o.big),
+             or_none(o.little), or_none(o.model), or_none(o.prompt), or_none(o.text), or_none(o.system),
+             or_none(o.chat_template), o.n_predict, o.ctx, o.threads, o.seed, o.top_k, o.draft_max, o.tp, o.pp,
+             (double)o.temp, (double)o.fallback, o.raw, o.color, o.output);
+    options_free(&o);
+}
+
+/* Two lines that say the same: `line` as people know it from other programs. */
+static void spellings_of_other_programs_are_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *ours;
+    } rows[] = {
+        {"generate --model B -c 99 -t 3 -s 7 --temp 1 -sys S x",
+         "generate --big B --ctx 99 --threads 3 --seed 7 --temp 1 --system S x"},
+        {"generate -m B --model-draft L --ctx-size 99 --temperature 1 --max-tokens 9 x",
+         "generate --big B --little L --ctx 99 --temp 1 --n-predict 9 x"},
+        {"generate -m B --ctx_size=99 --n_predict=9 --temp .5 --top_k 4 x",
+         "generate --big B --ctx 99 --n-predict 9 --temp .5 --top-k 4 x"},
+        {"generate -m B -n -1 x", "generate --big B -n 0 x"},
+        {"generate -m B --chat-template chatml --num-speculative-tokens 4 -md L --draft-p-min .5 x",
+         "generate --big B --template chatml --draft-max 4 --little L --fallback .5 x"},
+        {"generate -m B -tp 2 -pp 3 -no-cnv --colour never x", "generate --big B --tp 2 --pp 3 --raw --color never x"},
+        {"generate -m B --temp 1 --seed -1 x", "generate --big B --temp 1 x"},
+        {"tokenize -m M T", "tokenize --model M T"},
+        {"tokenize --big M T", "tokenize --model M T"},
+        {"worker --big M -t 2", "worker --model M --threads 2"},
+        {"inspect -m F", "inspect F"},
+        {"inspect F -o json", "inspect --model F -o json"},
+        {"eval perplexity --model B T", "eval perplexity --big B T"},
+        {"bench step -m B", "bench step --big B"},
+        {"doctor --model B -c 99", "doctor --big B --ctx 99"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char theirs[400], ours[400];
+        describe(rows[i].line, theirs, sizeof theirs);
+        describe(rows[i].ours, ours, sizeof ours);
+        assert_string_equal(theirs, ours);
+    }
+}
+
 static void other_commands_take_their_argument(void **state)
 {
     (void)state;
@@ -87,6 +141,8 @@ static void other_commands_take_their_argument(void **state)
     struct err err;
     assert_int_equal(parse(&o, "inspect F -o json", &err), OK);
     assert_string_equal(o.model, "F");
+    assert_int_equal(o.output, OUT_JSON);
+    assert_int_equal(parse(&o, "inspect F -o jsonl", &err), OK);
     assert_int_equal(o.output, OUT_JSONL);
     assert_int_equal(parse(&o, "tokenize --model M --no-special --detokenize T", &err), OK);
     assert_string_equal(o.model, "M");
@@ -163,11 +219,20 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"--big B", "a command comes first"},
         {"generate --prmpt x", "unknown option --prmpt: did you mean --prompt?"},
         {"generate --prmpt=x", "unknown option --prmpt: did you mean --prompt?"},
-        {"generate --n_predict 3", "did you mean --n-predict?"},
+        {"generate --n_predit 3", "did you mean --n-predict?"},
         {"generate --zzzzzzzzz", "see pilotfish help generate"},
         {"generate -prompt x", "write --prompt"},
         {"generate -n64", "write -n 64"},
-        {"generate -m B -ngl 99", "--threads N"},
+        {"generate -m B -ngl 99", "-ngl: no layers are offloaded here"},
+        {"chat -hf some/model", "-hf: no model is fetched here: scripts/fetch-model"},
+        {"generate -m B --port=8080", "--port: there is no server here"},
+        {"serve -m B", "serve: there is no server here"},
+        {"run some-model", "run: an answer to one prompt: pilotfish generate"},
+        {"get some-model", "get: scripts/fetch-model fetches"},
+        {"-hf some/model", "-hf: no model is fetched here"},
+        {"tokenize --max-tokens 3", "tokenize has no option --max-tokens"},
+        {"generate -temp 1", "write --temp"},
+        {"generate -temperature 1", "write --temperature"},
         {"tokenize --logprobs 3", "tokenize has no option --logprobs"},
         {"generate x", "generate needs a model: --big"},
         {"tokenize", "tokenize needs a model: --model"},
@@ -196,17 +261,17 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B --little-quant q3 x", "must be one of q4|file"},
         {"generate -m B --logprobs 21 x", "must be from 0 to 20"},
         {"generate -m B --ctx 1 x", "must be from 2 to"},
-        {"generate -m B --threads 1025 x", "must be from 1 to 1024"},
+        {"generate -m B --threads 1025 x", "must be from 0 to 1024"},
         {"generate -m B --parallel 257 x", "must be from 1 to 256"},
         {"generate -m B --pp 99999999999999999999 x", "must be from 1 to"},
-        {"generate -m B -n -1 x", "--n-predict -1: must be from 0 to"},
+        {"generate -m B -n -2 x", "--n-predict -2: must be from -1 to"},
         {"generate -m B --temp -1 x", "--temp -1: must be from 0 to 100"},
         {"generate -m B --temp nan x", "not a number"},
         {"generate -m B --temp 1 --top-p 1.5 x", "must be from 0 to 1"},
         {"generate -m B --temp 1 --top-p 0 x", "--top-p 0 leaves no id"},
         {"generate -m B --temp 1 --min-p 2 x", "must be from 0 to 1"},
         {"generate -m B --temp 1 --top-k -3 x", "must be from 0 to"},
-        {"generate -m B --temp 1 --seed -2 x", "must be from 0 to"},
+        {"generate -m B --temp 1 --seed -2 x", "must be from -1 to"},
         {"generate -m B --top-k 3 x", "--top-k belongs to sampling: --temp T"},
         {"generate -m B --seed 3 x", "--seed belongs to sampling"},
         {"generate -m B --accept foo x", "must be one of exact|sample|bild"},
@@ -222,7 +287,8 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B -md L --accept bild --rollback-rule foo x", "must be one of strict|repo"},
         {"generate -m B --stop= x", "an empty text stands everywhere"},
         {"generate -m B --color red x", "must be one of auto|always|never"},
-        {"inspect F -o jsonl", "must be one of text|json"},
+        {"inspect F -o yaml", "must be one of text|jsonl|json"},
+        {"inspect F --model G", "two files: F and --model"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct options o;
@@ -249,32 +315,104 @@ static void a_value_may_look_like_an_option_after_an_equals_sign(void **state)
     assert_null(o.prompt);
 }
 
-static void help_fits_a_terminal_of_100_columns(void **state)
+static void what_has_no_effect_is_noted(void **state)
 {
     (void)state;
-    const char *commands[] = {NULL, "help", "version", "generate", "tokenize", "inspect", "doctor"};
+    static const struct {
+        const char *line, *notes; /* NULL: none */
+    } rows[] = {
+        {"generate -m B x", NULL},
+        {"generate -m B -md L --fallback .5 --draft-max 4 --guard off --check x", NULL},
+        {"generate -m B --fallback .5 x", "note: --fallback has no effect: no little model drafts here"},
+        {"generate -m B -md L --no-draft --draft-max 4 x", "note: --draft-max has no effect: nothing drafts here"},
+        {"generate -m B --draft ngram --draft-ctx 9 x", "note: --draft-ctx has no effect: no little model drafts here"},
+        {"generate -m B --guard off x", "note: --guard has no effect: nothing drafts here"},
+        {"generate -m B -md L --accept bild --guard on x", "note: --guard has no effect: the text of --accept bild"},
+        {"generate -m B --check x", "note: --check has no effect: nothing drafts here"},
+        {"generate -m B --logprobs 3 x",
+         "note: --logprobs has no effect: it is printed in lines of JSON only (-o jsonl)"},
+        {"generate -m B --logprobs 3 -o json x", NULL},
+        {"generate -m B --color always -o jsonl x", "note: --color has no effect: lines of JSON"},
+        {"generate -m B --parallel 3 x", "note: --parallel has no effect: there is one prompt"},
+        {"generate -m B --parallel 3 --prompts x", NULL},
+        {"bench step -m B --draft-vocab 9", "note: --draft-vocab has no effect: no little model drafts here"},
+        {"bench step -m B -md L --draft-vocab 9", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o;
+        struct err err;
+        assert_int_equal(parse(&o, rows[i].line, &err), OK);
+        if (!rows[i].notes != !o.notes || (o.notes && !strstr(o.notes, rows[i].notes)))
+            fail_msg("'%s': notes '%s', not '%s'", rows[i].line, or_none(o.notes), or_none(rows[i].notes));
+        options_free(&o);
+    }
+}
+
+/* The help of a command (NULL: all) as text; the caller frees it. NULL: no such command. */
+static char *help_of(const char *command)
+{
     FILE *file = tmpfile();
     assert_non_null(file);
     fflush(stdout);
     int saved = dup(STDOUT_FILENO);
     dup2(fileno(file), STDOUT_FILENO);
-    bool all_known = true;
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) all_known &= options_help(commands[i]);
-    bool unknown = options_help("bake");
+    bool known = options_help(command);
     fflush(stdout);
     dup2(saved, STDOUT_FILENO);
     close(saved);
-    assert_true(all_known);
-    assert_false(unknown);
-    char line[256];
-    int n_lines = 0;
-    for (rewind(file); fgets(line, sizeof line, file); n_lines++) {
-        size_t n = strcspn(line, "\n");
-        assert_in_range(n, 0, 100);
-        assert_true(!n || line[n - 1] != ' ');
-    }
-    assert_in_range(n_lines, 60, 200);
+    char *text = calloc(1, 1 << 16);
+    rewind(file);
+    size_t n = fread(text, 1, (1 << 16) - 1, file);
+    assert_in_range(n, known, (1 << 16) - 2);
     fclose(file);
+    if (known) return text;
+    free(text);
+    return NULL;
+}
+
+static void help_fits_a_terminal_of_100_columns(void **state)
+{
+    (void)state;
+    char *all = help_of(NULL);
+    assert_null(help_of("bake"));
+    for (size_t i = 0; i <= N_COMMANDS; i++) {
+        char *text = i < N_COMMANDS ? help_of(command_texts[i].name) : all;
+        for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
+            size_t n = strlen(line);
+            if (n > 100 || (n && line[n - 1] == ' ')) fail_msg("'%s': over 100 columns, or a blank at its end", line);
+        }
+        free(text);
+    }
+}
+
+/* `config --show` prints what options_parse made of an empty line; help prints the table's word. */
+static void help_and_config_agree_on_defaults(void **state)
+{
+    (void)state;
+    struct options o;
+    struct err err;
+    int n_defaults = 0;
+    assert_int_equal(parse(&o, "config --show", &err), OK);
+    for (size_t i = 0; i < n_options; i++) {
+        const struct option *p = &option_table[i];
+        char line[128], word[128];
+        if (!p->preset) continue;
+        n_defaults++;
+        snprintf(line, sizeof line, "; %s = %s ; default\n", p->name, p->preset);
+        if (!strstr(o.settings, line)) fail_msg("config --show has no line '%s'", line);
+        snprintf(line, sizeof line, "--%s %s", p->name, p->value);
+        snprintf(word, sizeof word, "(default: %s%s", p->preset, p->preset_of[ACCEPT_BILD] ? ";" : "");
+        for (int k = 0; k < N_COMMANDS; k++) {
+            if (!(p->commands & 1u << k)) continue;
+            char *help = help_of(command_texts[k].name), *at = strstr(help, line),
+                 *shown = at ? strstr(at, word) : NULL;
+            char *next = at ? strstr(at + 1, "\n  -") : NULL;
+            if (!shown || (next && shown > next)) fail_msg("help %s: no %s at %s", command_texts[k].name, word, line);
+            free(help);
+        }
+    }
+    assert_in_range(n_defaults, 20, n_options);
+    options_free(&o);
 }
 
 int main(void)
@@ -287,6 +425,9 @@ int main(void)
         cmocka_unit_test(drafters_follow_from_what_is_given),
         cmocka_unit_test(what_is_wrong_is_said_in_one_line),
         cmocka_unit_test(a_value_may_look_like_an_option_after_an_equals_sign),
+        cmocka_unit_test(spellings_of_other_programs_are_taken),
+        cmocka_unit_test(what_has_no_effect_is_noted),
+        cmocka_unit_test(help_and_config_agree_on_defaults),
         cmocka_unit_test(help_fits_a_terminal_of_100_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
