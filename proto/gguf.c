@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -202,27 +203,35 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* Two entries of one name would let a reader choose. Sorted, not hashed: a hostile file cannot make this quadratic.
- * `first` is the name in the first of n entries that lie `stride` bytes apart. */
-static int check_unique(const struct reader *r, const struct gguf_str *first, size_t n, size_t stride)
+ * `first` is the name in the first of n entries that lie `stride` bytes apart. Replaces *out. */
+static int sort_names(const struct reader *r, const struct gguf_str *first, size_t n, size_t stride,
+                      const struct gguf_str ***out)
 {
-    if (n < 2) return OK;
-    const struct gguf_str **order = malloc(n * sizeof *order);
+    const struct gguf_str **order = malloc((n + 1) * sizeof *order);
     if (!order) return err_set(r->err, E_LAYOUT, "%s: no memory for %zu names", r->path, n);
+    free(*out);
+    *out = order;
     for (size_t i = 0; i < n; i++) order[i] = (const struct gguf_str *)((const char *)first + i * stride);
     qsort(order, n, sizeof *order, compare_names);
-    int rc = OK;
-    for (size_t i = 1; i < n && rc == OK; i++)
+    for (size_t i = 1; i < n; i++)
         if (compare_names(&order[i - 1], &order[i]) == 0)
-            rc = err_set(r->err, E_MODEL, "%s: %s '%s' is there twice; the file is damaged: fetch it again", r->path,
-                         r->what, gguf_show(*order[i]).s);
-    free(order);
-    return rc;
+            return err_set(r->err, E_MODEL, "%s: %s '%s' is there twice; the file is damaged: fetch it again", r->path,
+                           r->what, gguf_show(*order[i]).s);
+    return OK;
 }
 
-int gguf_check_tensor_names(const struct gguf *g, struct err *err)
+int gguf_sort_tensors(struct gguf *g, struct err *err)
 {
     struct reader r = {.path = g->path, .what = "tensor", .err = err};
-    return check_unique(&r, &g->tensors->name, g->n_tensors, sizeof *g->tensors);
+    return sort_names(&r, &g->tensors->name, g->n_tensors, sizeof *g->tensors, &g->tensor_names);
+}
+
+/* The name in the entry; NULL: there is none. */
+static const struct gguf_str *find_name(const struct gguf_str **sorted, size_t n, const char *name)
+{
+    struct gguf_str wanted = {name, strlen(name)};
+    const struct gguf_str *key = &wanted, **found = n ? bsearch(&key, sorted, n, sizeof *sorted, compare_names) : NULL;
+    return found ? *found : NULL;
 }
 
 static int check_count(const struct reader *r, const char *what, uint64_t n, size_t min_bytes)
@@ -282,10 +291,7 @@ static int read_header(struct reader *r, struct gguf *g)
 static int read_alignment(const struct reader *r, const struct gguf *g, uint64_t *out)
 {
     int64_t alignment = DEFAULT_ALIGNMENT;
-    bool given = gguf_find(g, "general.alignment") != NULL;
-    bool number = gguf_get_int(g, "general.alignment", &alignment);
-    if (given && !number)
-        return err_set(r->err, E_MODEL, "%s: general.alignment is not an integer; convert the model again", r->path);
+    if (gguf_read_int(g, "general.alignment", &alignment, r->err) != OK) return err_wrap(r->err, "%s", r->path);
     /* A multiple of 8 as the format says: tensors of floats can then be read where they lie. */
     if (alignment < 8 || alignment > UINT32_MAX || (alignment & (alignment - 1)) != 0)
         return err_set(r->err, E_MODEL,
@@ -327,20 +333,38 @@ static int parse(struct gguf *g, struct err *err)
     int rc = read_header(&r, g);
     for (r.i_what = 0; rc == OK && r.i_what < g->n_kv; r.i_what++) rc = read_kv(&r, &g->kv[r.i_what]);
     g->keys_end = (size_t)(r.at - r.base);
-    if (rc == OK) rc = check_unique(&r, &g->kv->key, g->n_kv, sizeof *g->kv);
+    if (rc == OK) rc = sort_names(&r, &g->kv->key, g->n_kv, sizeof *g->kv, &g->kv_names);
     r.what = "tensor";
     for (r.i_what = 0; rc == OK && r.i_what < g->n_tensors; r.i_what++) rc = read_tensor(&r, &g->tensors[r.i_what]);
-    if (rc == OK) rc = gguf_check_tensor_names(g, err);
+    g->head_bytes = (size_t)(r.at - r.base);
+    if (rc == OK) rc = gguf_sort_tensors(g, err);
     if (rc == OK) rc = read_alignment(&r, g, &alignment);
     return rc == OK ? place_tensors(&r, g, alignment) : rc;
+}
+
+/* Strings and arrays become views of a copy. */
+static int copy_head(struct gguf *g, struct err *err)
+{
+    uint8_t *copy = malloc(g->head_bytes);
+    if (!copy) return err_set(err, E_LAYOUT, "%s: no memory for its directory", g->path);
+    memcpy(copy, g->base, g->head_bytes);
+    for (size_t i = 0; i < g->n_kv; i++) {
+        g->kv[i].key.s = (const char *)copy + (g->kv[i].key.s - (const char *)g->base);
+        g->kv[i].data = copy + (g->kv[i].data - g->base);
+    }
+    for (size_t i = 0; i < g->n_tensors; i++)
+        g->tensors[i].name.s = (const char *)copy + (g->tensors[i].name.s - (const char *)g->base);
+    g->head = copy;
+    return OK;
 }
 
 /* Takes the map, if there is one: on failure it is gone. */
 static int parse_bytes(struct gguf *out, const char *name, const void *bytes, size_t n_bytes, bool mapped,
                        struct err *err)
 {
-    struct gguf g = {.path = strdup(name), .base = bytes, .n_bytes = n_bytes, .mapped = mapped};
+    struct gguf g = {.path = strdup(name), .base = bytes, .head = bytes, .n_bytes = n_bytes, .mapped = mapped};
     int rc = g.path ? parse(&g, err) : err_set(err, E_LAYOUT, "%s: no memory for its name", name);
+    if (rc == OK && mapped) rc = copy_head(&g, err);
     if (rc == OK)
         *out = g;
     else
@@ -387,7 +411,7 @@ uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes)
     const uint64_t no_tensors = 0;
     uint8_t *copy = malloc(g->keys_end);
     if (!copy) return NULL;
-    memcpy(copy, g->base, g->keys_end);
+    memcpy(copy, g->head, g->keys_end);
     memcpy(copy + 8, &no_tensors, sizeof no_tensors); /* see read_header */
     *n_bytes = g->keys_end;
     return copy;
@@ -412,9 +436,12 @@ void gguf_close(struct gguf *g)
     free(g->parts);
     free(g->pieces);
     free(g->names);
+    if (g->head != g->base) free((void *)(uintptr_t)g->head);
     if (g->mapped) munmap((void *)(uintptr_t)g->base, g->n_bytes);
     if (g->made) free((void *)(uintptr_t)g->base);
     free((void *)(uintptr_t)g->path);
+    free(g->kv_names);
+    free(g->tensor_names);
     free(g->kv);
     free(g->tensors);
     *g = (struct gguf){0};
@@ -473,16 +500,14 @@ bool gguf_str_is(struct gguf_str s, const char *text)
 
 const struct gguf_kv *gguf_find(const struct gguf *g, const char *key)
 {
-    for (size_t i = 0; i < g->n_kv; i++)
-        if (gguf_str_is(g->kv[i].key, key)) return &g->kv[i];
-    return NULL;
+    const struct gguf_str *name = find_name(g->kv_names, g->n_kv, key);
+    return name ? (const struct gguf_kv *)((const char *)name - offsetof(struct gguf_kv, key)) : NULL;
 }
 
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name)
 {
-    for (size_t i = 0; i < g->n_tensors; i++)
-        if (gguf_str_is(g->tensors[i].name, name)) return &g->tensors[i];
-    return NULL;
+    const struct gguf_str *found = find_name(g->tensor_names, g->n_tensors, name);
+    return found ? (const struct gguf_tensor *)((const char *)found - offsetof(struct gguf_tensor, name)) : NULL;
 }
 
 static bool int_at(enum gguf_value type, const uint8_t *p, int64_t *out)
@@ -519,16 +544,25 @@ static bool float_at(enum gguf_value type, const uint8_t *p, double *out)
     return true;
 }
 
+/* The type of a number, or of each of equal ones; GGUF_ARR: it is none. */
+static enum gguf_value number_type(const struct gguf_kv *kv)
+{
+    if (!kv || kv->type != GGUF_ARR) return kv ? kv->type : GGUF_ARR;
+    size_t n = value_bytes[kv->item_type];
+    bool equal = n > 0 && kv->n_items > 0 && memcmp(kv->data, kv->data + n, n * (kv->n_items - 1)) == 0;
+    return equal ? kv->item_type : GGUF_ARR;
+}
+
 bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out)
 {
     const struct gguf_kv *kv = gguf_find(g, key);
-    return kv && int_at(kv->type, kv->data, out);
+    return kv && int_at(number_type(kv), kv->data, out);
 }
 
 bool gguf_get_float(const struct gguf *g, const char *key, double *out)
 {
     const struct gguf_kv *kv = gguf_find(g, key);
-    return kv && float_at(kv->type, kv->data, out);
+    return kv && float_at(number_type(kv), kv->data, out);
 }
 
 bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out)
@@ -538,9 +572,35 @@ bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out)
     return kv && kv->type == GGUF_STR && gguf_next_str(g, &cursor, out);
 }
 
+static int other_type(const struct gguf *g, const char *key, const char *expected, struct err *err)
+{
+    static const char *const names[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                        "bool", "string", "array", "u64", "i64", "f64"};
+    const struct gguf_kv *kv = gguf_find(g, key);
+    if (!kv) return OK;
+    bool list = kv->type == GGUF_ARR, unequal = list && kv->n_items > 0 && kv->item_type != GGUF_STR;
+    return err_set(err, E_MODEL, "%s has type %s%s%s, expected %s", key, list ? "array of " : "",
+                   names[list ? kv->item_type : kv->type], unequal ? " that differ" : "", expected);
+}
+
+int gguf_read_int(const struct gguf *g, const char *key, int64_t *out, struct err *err)
+{
+    return gguf_get_int(g, key, out) ? OK : other_type(g, key, "an integer", err);
+}
+
+int gguf_read_float(const struct gguf *g, const char *key, double *out, struct err *err)
+{
+    return gguf_get_float(g, key, out) ? OK : other_type(g, key, "a number", err);
+}
+
+int gguf_read_str(const struct gguf *g, const char *key, struct gguf_str *out, struct err *err)
+{
+    return gguf_get_str(g, key, out) ? OK : other_type(g, key, "a string", err);
+}
+
 bool gguf_next_str(const struct gguf *g, const uint8_t **cursor, struct gguf_str *out)
 {
-    const uint8_t *at = *cursor, *end = g->base + g->n_bytes;
+    const uint8_t *at = *cursor, *end = g->head + g->head_bytes;
     uint64_t n;
     if ((size_t)(end - at) < sizeof n) return false;
     memcpy(&n, at, sizeof n);

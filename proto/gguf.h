@@ -2,8 +2,9 @@
  * safetensors is seen as such a file too (hf.h).
  *
  * It gives no meaning to any name: worker/engine reads shapes, coordinator/tokenizer reads the vocabulary. The file is
- * mapped read-only; every string, array and tensor is a view of the map and lives until gguf_close. Every length and
- * offset is checked before use, so a hostile file costs an error and never more memory than a small multiple of its size.
+ * mapped read-only; tensors are views of the map, strings and arrays of a copy of its head, so that a file that changes
+ * later does not change them; all live until gguf_close. Every length and offset is checked before use, so a hostile
+ * file costs an error and never more memory than a small multiple of its size.
  *
  * Source of the format: ggml's docs/gguf.md (fields little-endian; tensor data aligned to general.alignment, default 32).
  */
@@ -65,12 +66,14 @@ struct gguf {
     const char *path; /* owns: a copy */
     const uint8_t *base;
     size_t n_bytes;
-    size_t keys_end; /* of the bytes: what stands before is the head and the keys */
+    const uint8_t *head; /* what stands before the tensors' data; owns it where the bytes are mapped */
+    size_t head_bytes, keys_end; /* keys_end: the head without the tensors' directory */
     bool mapped, made; /* made: owns the bytes, which stand for a directory's keys and vectors */
     uint32_t version;
     size_t n_kv, n_tensors;
     struct gguf_kv *kv;          /* owns */
     struct gguf_tensor *tensors; /* owns the list; of all parts */
+    const struct gguf_str **kv_names, **tensor_names; /* owns: of the two lists, sorted */
     struct gguf *parts;          /* owns: files 2 .. n of a model that is split (gguf_parts.h); a directory's files */
     int n_parts;
     const uint8_t **pieces;      /* owns: of all tensors that have some */
@@ -103,10 +106,17 @@ const struct gguf_type *gguf_type(uint32_t type);
 const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);          /* NULL: absent */
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name);   /* NULL: absent */
 
-/* Any integer, float or bool as asked; false: absent or of another kind. `out` is set only on success. */
+/* Any integer, float or bool as asked; a list of equal ones counts as one. false: absent or of another kind. `out` is set
+ * only on success. */
 bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out);
 bool gguf_get_float(const struct gguf *g, const char *key, double *out);
 bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out);
+
+/* The same where an absent key leaves `out` as it is, and one of another kind is an error: E_MODEL, "KEY has type T,
+ * expected U" (without the file's path). */
+int gguf_read_int(const struct gguf *g, const char *key, int64_t *out, struct err *err);
+int gguf_read_float(const struct gguf *g, const char *key, double *out, struct err *err);
+int gguf_read_str(const struct gguf *g, const char *key, struct gguf_str *out, struct err *err);
 
 /* Walks an array of strings: start with cursor = kv->data; true while there was another. At most n_items times. */
 bool gguf_next_str(const struct gguf *g, const uint8_t **cursor, struct gguf_str *out);
@@ -122,5 +132,11 @@ uint64_t gguf_array_hash(const struct gguf *g, const char *key);
 uint64_t gguf_vocab_hash(const struct gguf *g);
 
 bool gguf_str_is(struct gguf_str s, const char *text);
+
+/* A name from a file as it may stand in a one-line message: printable and short. */
+struct gguf_shown {
+    char s[80];
+};
+struct gguf_shown gguf_show(struct gguf_str name);
 
 #endif

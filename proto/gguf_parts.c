@@ -44,8 +44,9 @@ static int open_part(struct gguf *part, const char *name, int number, int count,
         return err_set(err, E_MODEL, "%.80s...: the path is too long", name);
     int rc = gguf_open_file(part, path, err);
     if (rc != OK) return rc;
-    gguf_get_int(part, "split.no", &says_number);
-    gguf_get_int(part, "split.count", &says_count);
+    rc = gguf_read_int(part, "split.no", &says_number, err);
+    if (rc == OK) rc = gguf_read_int(part, "split.count", &says_count, err);
+    if (rc != OK) return err_wrap(err, "%s", path);
     if (says_number == number && says_count == count) return OK;
     return err_set(err, E_MODEL, "%s: says that it is part %lld of %lld; fetch the model again", path,
                    (long long)says_number + 1, (long long)says_count);
@@ -56,7 +57,8 @@ static int join_tensors(struct gguf *g, struct err *err)
     size_t n = g->n_tensors;
     int64_t wanted = -1;
     for (int i = 0; i < g->n_parts; i++) n += g->parts[i].n_tensors;
-    if (gguf_get_int(g, "split.tensors.count", &wanted) && (uint64_t)wanted != n)
+    if (gguf_read_int(g, "split.tensors.count", &wanted, err) != OK) return err_wrap(err, "%s", g->path);
+    if (wanted != -1 && (uint64_t)wanted != n)
         return err_set(err, E_MODEL,
                        "%s: %zu tensors in %d parts, but split.tensors.count is %lld; fetch the model again", g->path,
                        n, g->n_parts + 1, (long long)wanted);
@@ -67,15 +69,18 @@ static int join_tensors(struct gguf *g, struct err *err)
         memcpy(all + g->n_tensors, g->parts[i].tensors, g->parts[i].n_tensors * sizeof *all);
         g->n_tensors += g->parts[i].n_tensors;
     }
-    return gguf_check_tensor_names(g, err);
+    return gguf_sort_tensors(g, err);
 }
 
 /* Nothing to do for a file that is whole. */
 static int add_parts(struct gguf *g, struct err *err)
 {
-    int64_t count = 1, number = 0;
-    if (!gguf_get_int(g, "split.count", &count) || count == 1) return OK;
-    if (count < 1 || count > PARTS_MOST || !gguf_get_int(g, "split.no", &number) || number < 0 || number >= count)
+    int64_t count = 1, number = -1;
+    int rc = gguf_read_int(g, "split.count", &count, err);
+    if (rc == OK) rc = gguf_read_int(g, "split.no", &number, err);
+    if (rc != OK) return err_wrap(err, "%s", g->path);
+    if (count == 1) return OK;
+    if (count < 1 || count > PARTS_MOST || number < 0 || number >= count)
         return err_set(err, E_MODEL, "%s: part %lld of %lld of a model cannot be", g->path, (long long)number + 1,
                        (long long)count);
     if (number > 0) return given_another(g, number, count, err);
@@ -88,7 +93,7 @@ static int add_parts(struct gguf *g, struct err *err)
                        (int)count, first);
     }
     g->parts = calloc((size_t)count - 1, sizeof *g->parts);
-    int rc = g->parts ? OK : err_set(err, E_LAYOUT, "%s: no memory for its parts", g->path);
+    rc = g->parts ? OK : err_set(err, E_LAYOUT, "%s: no memory for its parts", g->path);
     while (rc == OK && g->n_parts < count - 1) {
         rc = open_part(&g->parts[g->n_parts], name, g->n_parts + 1, (int)count, err);
         g->n_parts++; /* what a failure left is closed too */

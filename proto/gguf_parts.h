@@ -14,13 +14,7 @@ int gguf_open_file(struct gguf *g, const char *path, struct err *err);
 /* A file's bytes, for munmap. E_MODEL: it is no file, is empty or cannot be read. */
 int gguf_map(const char *path, const uint8_t **out, size_t *n_bytes, struct err *err);
 
-/* A name from a file as it may stand in a one-line message: printable and short. */
-struct gguf_shown {
-    char s[80];
-};
-struct gguf_shown gguf_show(struct gguf_str name);
-
-/* E_MODEL: a name is there twice. */
-int gguf_check_tensor_names(const struct gguf *g, struct err *err);
+/* Sorts the tensors' names for gguf_tensor, whenever the list has changed. E_MODEL: a name is there twice. */
+int gguf_sort_tensors(struct gguf *g, struct err *err);
 
 #endif

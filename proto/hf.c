@@ -71,7 +71,7 @@ int hf_parse(struct gguf *g, const char *path, const struct hf_files *files, str
         rc = err_set(err, E_LAYOUT, "%s: no memory for its keys", path);
     if (rc == OK && (rc = gguf_parse(g, path, bytes, n_bytes, err)) == OK) parsed = g->made = true;
     if (rc == OK) rc = hf_add_matrices(g, &shape, &weights, err);
-    if (rc == OK) rc = gguf_check_tensor_names(g, err);
+    if (rc == OK) rc = gguf_sort_tensors(g, err);
     if (!parsed) free(bytes);
     if (rc != OK && parsed) gguf_close(g);
     safetensors_free(&weights);

@@ -190,7 +190,7 @@ static const struct {
     {"an alignment that is a number of another kind",
      {{"alignment", 0, 4, GGUF_F32}},
      0,
-     "f: general.alignment is not an integer; convert the model again"},
+     "f: general.alignment has type f32, expected an integer"},
     {"an alignment past the file's end",
      {{"alignment", 4, 4, 1u << 31}},
      0,

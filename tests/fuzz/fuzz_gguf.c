@@ -19,7 +19,8 @@ static uint64_t touch(const struct gguf *g, const void *at, size_t n)
 {
     const uint8_t *p = at;
     uint64_t sum = 0;
-    require(p >= g->base && n <= g->n_bytes && (size_t)(p - g->base) <= g->n_bytes - n);
+    bool in_head = p >= g->head && n <= g->head_bytes && (size_t)(p - g->head) <= g->head_bytes - n;
+    require(in_head || (p >= g->base && n <= g->n_bytes && (size_t)(p - g->base) <= g->n_bytes - n));
     for (size_t i = 0; i < n; i++) sum += p[i];
     return sum;
 }
