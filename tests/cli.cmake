@@ -15,6 +15,8 @@ set_tests_properties(mpirun_script PROPERTIES TIMEOUT 60)
 add_test(NAME bad_input COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bad_input.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(bad_input PROPERTIES TIMEOUT 300)
+add_test(NAME model_keys COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/model_keys.py $<TARGET_FILE:pilotfish>)
+set_tests_properties(model_keys PROPERTIES TIMEOUT 120)
 add_test(NAME lost_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lost_ranks.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(lost_ranks PROPERTIES TIMEOUT 300)

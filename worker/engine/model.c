@@ -30,11 +30,16 @@ static size_t align_up(size_t n, size_t to)
 
 /* ---- tensors ---- */
 
-static bool is_of_block(struct gguf_str name, int i_block)
+/* "blk.7.attn_q.weight" is of block 7; -1: of no block of this model. */
+static int block_of(const struct model *m, struct gguf_str name)
 {
-    char prefix[32];
-    size_t n = (size_t)snprintf(prefix, sizeof prefix, "blk.%d.", i_block);
-    return name.n > n && memcmp(name.s, prefix, n) == 0;
+    size_t at = 4;
+    int i_block = 0;
+    if (name.n < 6 || memcmp(name.s, "blk.", 4) != 0) return -1;
+    for (; at < name.n && name.s[at] >= '0' && name.s[at] <= '9' && i_block < m->shape.n_blocks; at++)
+        i_block = 10 * i_block + name.s[at] - '0';
+    bool number = at > 4 && (name.s[4] != '0' || at == 5) && at + 1 < name.n && name.s[at] == '.';
+    return number && i_block < m->shape.n_blocks ? i_block : -1;
 }
 
 /* A stack of matrices: one, where it is no stack. NULL: err says why not. */
@@ -241,8 +246,8 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
     int rc = OK;
     for (size_t i = 0; i < m->file.n_tensors && rc == OK; i++) {
         struct gguf_str name = m->file.tensors[i].name;
-        bool elsewhere = false;
-        for (int b = 0; b < m->shape.n_blocks && !elsewhere; b++) elsewhere = !own[b] && is_of_block(name, b);
+        int block = block_of(m, name);
+        bool elsewhere = block >= 0 && !own[block];
         for (size_t k = 0; k < sizeof of_no_block / sizeof *of_no_block; k++)
             elsewhere = elsewhere || gguf_str_is(name, of_no_block[k]);
         if (!used[i] && !elsewhere)
@@ -255,11 +260,14 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
 
 /* ---- the cut ---- */
 
-static uint64_t block_bytes(const struct model *m, int i_block)
+/* bytes[n_blocks] of each block's tensors. The caller frees it; NULL: out of memory. */
+static uint64_t *block_bytes(const struct model *m)
 {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < m->file.n_tensors; i++)
-        if (is_of_block(m->file.tensors[i].name, i_block)) bytes += m->file.tensors[i].n_bytes;
+    uint64_t *bytes = calloc((size_t)m->shape.n_blocks, sizeof *bytes);
+    for (size_t i = 0; bytes && i < m->file.n_tensors; i++) {
+        int block = block_of(m, m->file.tensors[i].name);
+        if (block >= 0) bytes[block] += m->file.tensors[i].n_bytes;
+    }
     return bytes;
 }
 
@@ -270,10 +278,15 @@ static int cut_stages(struct model *m, const struct gguf_tensor *head, struct er
     if (n_stages > n)
         return err_set(err, E_LAYOUT, "%s: --pp %d, but the model has %d blocks: use --pp %d or less", m->file.path,
                        n_stages, n, n);
-    uint64_t *upto = malloc(((size_t)n + 1) * sizeof *upto); /* bytes of the first i entries */
-    if (!upto) return err_set(err, E_FAIL, "out of memory for %d plan entries", n);
+    uint64_t *bytes = block_bytes(m), *upto = malloc(((size_t)n + 1) * sizeof *upto); /* bytes of the first i entries */
+    if (!bytes || !upto) {
+        free(bytes);
+        free(upto);
+        return err_set(err, E_FAIL, "out of memory for %d plan entries", n);
+    }
     upto[0] = 0;
-    for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + block_bytes(m, m->plan.entries[i].block);
+    for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + bytes[m->plan.entries[i].block];
+    free(bytes);
     uint64_t total = upto[n] + head->n_bytes;
     int from = 0;
     for (int stage = 0; stage < n_stages; stage++) {
@@ -381,6 +394,28 @@ static void note_formats(struct model *m, const struct pieces *p)
     m->any_quant |= !is_float;
 }
 
+/* A prompt may hold any token. */
+static int check_rows(const struct model *m, struct err *err)
+{
+    const struct gguf_kv *tokens = gguf_find(&m->file, "tokenizer.ggml.tokens");
+    if (!tokens || tokens->n_items <= (uint64_t)m->shape.n_vocab) return OK;
+    return err_set(err, E_MODEL, "%s: %llu tokens, but token_embd.weight has %d rows: fetch the model again",
+                   m->file.path, (unsigned long long)tokens->n_items, m->shape.n_vocab);
+}
+
+/* The factors of Llama 3 divide. */
+static int check_factors(const struct model *m, struct err *err)
+{
+    const struct gguf_tensor *t = gguf_tensor(&m->file, "rope_freqs.weight");
+    for (int i = 0; t && i < m->shape.d_head / 2; i++) {
+        float factor;
+        memcpy(&factor, t->data + (size_t)i * sizeof factor, sizeof factor);
+        if (!(factor > 0 && factor < 1e9f))
+            return err_set(err, E_MODEL, "%s: factor %d of rope_freqs.weight is %g", m->file.path, i, (double)factor);
+    }
+    return OK;
+}
+
 int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
                struct err *err)
 {
@@ -405,10 +440,12 @@ int model_open(struct model *m, const char *path, const struct share *share, boo
         goto out;
     }
     rc = plan_plain(&m->plan, m->shape.n_blocks, err);
+    if (rc == OK) rc = check_rows(m, err);
     if (rc == OK) rc = cut_stages(m, head ? head : embed, err);
     if (rc == OK) rc = cut_shards(m, err);
     if (rc == OK) rc = list_pieces(m, &p, err);
     if (rc == OK) rc = check_all_used(m, &p, err);
+    if (rc == OK) rc = check_factors(m, err);
     if (rc != OK) goto out;
     note_formats(m, &p);
     count_bytes(m, &p, k);

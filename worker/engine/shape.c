@@ -19,32 +19,155 @@ static const struct arch archs[] = {
     {"qwen3moe", true, false, EXPERTS_ALWAYS},
 };
 
-static int need_int(const struct shape *s, const struct gguf *g, const char *suffix, int max, int *out, struct err *err)
+/* ---- keys under the architecture's name ---- */
+
+enum use {
+    READ,       /* below */
+    READ_GEMMA, /* the same, of gemma3 alone */
+    IDLE,       /* changes no number here */
+    FIXED       /* is one of two values, which change nothing; no others are built */
+};
+
+/* What is not here may change the numbers, so a file that has it is refused. Names: llama.cpp's llama-arch.cpp. */
+static const struct {
+    const char *suffix;
+    enum use use;
+    double values[2];
+} keys[] = {
+    {"block_count", READ, {0}},
+    {"context_length", READ, {0}},
+    {"embedding_length", READ, {0}},
+    {"feed_forward_length", READ, {0}},
+    {"attention.head_count", READ, {0}},
+    {"attention.head_count_kv", READ, {0}},
+    {"attention.key_length", READ, {0}},
+    {"attention.value_length", READ, {0}},
+    {"attention.layer_norm_rms_epsilon", READ, {0}},
+    {"attention.scale", READ, {0}},
+    {"attention.sliding_window", READ, {0}},
+    {"attention.sliding_window_pattern", READ_GEMMA, {0}},
+    {"rope.dimension_count", READ, {0}},
+    {"rope.freq_base", READ, {0}},
+    {"rope.freq_base_swa", READ_GEMMA, {0}},
+    {"rope.scaling.type", READ, {0}},
+    {"rope.scaling.factor", READ, {0}},
+    {"rope.scale_linear", READ, {0}},
+    {"expert_count", READ, {0}},
+    {"expert_used_count", READ, {0}},
+    {"expert_feed_forward_length", READ, {0}},
+
+    {"vocab_size", IDLE, {0}},
+    {"tensor_data_layout", IDLE, {0}},
+    {"pooling_type", IDLE, {0}},
+    {"rope.scaling.finetuned", IDLE, {0}},
+    {"rope.scaling.original_context_length", IDLE, {0}},
+
+    {"attention.causal", FIXED, {1, 1}},
+    {"attention.clamp_kqv", FIXED, {0, 0}},
+    {"attention.max_alibi_bias", FIXED, {0, 0}},
+    {"attention.output_scale", FIXED, {0, 1}},
+    {"attention.shared_kv_layers", FIXED, {0, 0}},
+    {"attention.temperature_scale", FIXED, {0, 0}},
+    {"attention.value_scale", FIXED, {0, 1}},
+    {"attn_logit_softcapping", FIXED, {0, 0}},
+    {"embedding_scale", FIXED, {0, 1}},
+    {"expert_gating_func", FIXED, {0, 1}}, /* softmax */
+    {"expert_group_count", FIXED, {0, 1}},
+    {"expert_group_used_count", FIXED, {0, 1}},
+    {"expert_shared_count", FIXED, {0, 0}},
+    {"expert_shared_feed_forward_length", FIXED, {0, 0}},
+    {"expert_weights_norm", FIXED, {1, 1}},
+    {"expert_weights_scale", FIXED, {0, 1}},
+    {"final_logit_softcapping", FIXED, {0, 0}},
+    {"interleave_moe_layer_step", FIXED, {0, 1}},
+    {"leading_dense_block_count", FIXED, {0, 0}},
+    {"logit_scale", FIXED, {0, 1}},
+    {"moe_every_n_layers", FIXED, {0, 1}},
+    {"nextn_predict_layers", FIXED, {0, 0}},
+    {"residual_scale", FIXED, {0, 1}},
+    {"rope.scaling.attn_factor", FIXED, {1, 1}},
+    {"router_logit_softcapping", FIXED, {0, 0}},
+    {"use_parallel_residual", FIXED, {0, 0}},
+};
+enum { N_KEYS = sizeof keys / sizeof *keys, KEY_ROOM = 128 };
+
+static int check_key(const struct gguf *g, const struct arch *arch, struct gguf_str suffix, struct err *err)
 {
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", s->arch, suffix);
-    int64_t v;
-    if (!gguf_get_int(g, key, &v)) return err_set(err, E_MODEL, "%s: no %s", g->path, key);
-    if (v < 1 || v > max)
-        return err_set(err, E_MODEL, "%s: %s is %lld, expected 1 to %d", g->path, key, (long long)v, max);
+    char key[KEY_ROOM];
+    double value = 0;
+    int i = 0;
+    while (i < N_KEYS && !gguf_str_is(suffix, keys[i].suffix)) i++;
+    if (i == N_KEYS || (keys[i].use == READ_GEMMA && !arch->gemma))
+        return err_set(err, E_MODEL, "%s.%s is not known here, and may change the numbers", arch->name,
+                       gguf_show(suffix).s);
+    if (keys[i].use != FIXED) return OK;
+    snprintf(key, sizeof key, "%s.%s", arch->name, keys[i].suffix);
+    int rc = gguf_read_float(g, key, &value, err);
+    if (rc != OK || value == keys[i].values[0] || value == keys[i].values[1]) return rc;
+    return err_set(err, E_MODEL, "%s %g is not supported; %g is", key, value, keys[i].values[1]);
+}
+
+static int check_keys(const struct gguf *g, const struct arch *arch, struct err *err)
+{
+    size_t n = strlen(arch->name);
+    int rc = OK;
+    for (size_t i = 0; i < g->n_kv && rc == OK; i++) {
+        struct gguf_str key = g->kv[i].key;
+        if (key.n > n && key.s[n] == '.' && memcmp(key.s, arch->name, n) == 0)
+            rc = check_key(g, arch, (struct gguf_str){key.s + n + 1, key.n - n - 1}, err);
+    }
+    return rc;
+}
+
+static void key_of(const struct shape *s, const char *suffix, char key[KEY_ROOM])
+{
+    snprintf(key, KEY_ROOM, "%s.%s", s->arch, suffix);
+}
+
+static bool has(const struct shape *s, const struct gguf *g, const char *suffix)
+{
+    char key[KEY_ROOM];
+    key_of(s, suffix, key);
+    return gguf_find(g, key);
+}
+
+/* From 1 to max; fallback (0: none) where the key is absent. */
+static int read_int(const struct shape *s, const struct gguf *g, const char *suffix, int fallback, int max, int *out,
+                    struct err *err)
+{
+    char key[KEY_ROOM];
+    int64_t v = fallback;
+    key_of(s, suffix, key);
+    int rc = gguf_read_int(g, key, &v, err);
+    if (rc != OK) return rc;
+    if (v == 0 && !gguf_find(g, key)) return err_set(err, E_MODEL, "no %s", key);
+    if (v < 1 || v > max) return err_set(err, E_MODEL, "%s is %lld, expected 1 to %d", key, (long long)v, max);
     *out = (int)v;
     return OK;
 }
 
-static double float_or(const struct shape *s, const struct gguf *g, const char *suffix, double fallback)
+static int need_int(const struct shape *s, const struct gguf *g, const char *suffix, int max, int *out, struct err *err)
 {
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", s->arch, suffix);
-    double v;
-    return gguf_get_float(g, key, &v) ? v : fallback;
+    return read_int(s, g, suffix, 0, max, out, err);
 }
+
+/* *out stays as it is where the key is absent. */
+static int read_float(const struct shape *s, const struct gguf *g, const char *suffix, double *out, struct err *err)
+{
+    char key[KEY_ROOM];
+    key_of(s, suffix, key);
+    return gguf_read_float(g, key, out, err);
+}
+
+/* ---- parts ---- */
 
 /* NULL: err says why not. */
 static const struct arch *read_arch(struct shape *s, const struct gguf *g, struct err *err)
 {
-    struct gguf_str name;
-    if (!gguf_get_str(g, "general.architecture", &name)) {
-        err_set(err, E_MODEL, "%s: no general.architecture: not a language model", g->path);
+    struct gguf_str name = {NULL, 0};
+    if (gguf_read_str(g, "general.architecture", &name, err) != OK) return NULL;
+    if (!name.s) {
+        err_set(err, E_MODEL, "no general.architecture: not a language model");
         return NULL;
     }
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
@@ -56,112 +179,164 @@ static const struct arch *read_arch(struct shape *s, const struct gguf *g, struc
     char all[256] = "";
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
         snprintf(all + strlen(all), sizeof all - strlen(all), " %s", archs[i].name);
-    err_set(err, E_MODEL, "%s: architecture %.*s is not supported;%s are", g->path, name.n > 40 ? 40 : (int)name.n,
-            name.s, all);
+    err_set(err, E_MODEL, "architecture %s is not supported;%s are", gguf_show(name).s, all);
     return NULL;
 }
 
-/* What would change the numbers and is not built must be refused, not ignored. */
-static int read_rope(struct shape *s, const struct gguf *g, struct err *err)
+/* How many times slower positions turn. Old files have rope.scale_linear, and a factor alone is linear (llama.cpp). */
+static int read_rope_scale(struct shape *s, const struct gguf *g, struct err *err)
 {
-    char key[128];
-    struct gguf_str type = {"none", 4};
-    s->rope_base = float_or(s, g, "rope.freq_base", 10000.0);
-    s->rope_scale = 1;
-    snprintf(key, sizeof key, "%s.rope.scaling.type", s->arch);
-    gguf_get_str(g, key, &type);
+    char key[KEY_ROOM];
+    struct gguf_str type = {"linear", 6};
+    double factor = 0;
+    key_of(s, "rope.scaling.type", key);
+    int rc = gguf_read_str(g, key, &type, err);
+    if (rc == OK) rc = read_float(s, g, "rope.scale_linear", &factor, err);
+    if (rc == OK) rc = read_float(s, g, "rope.scaling.factor", &factor, err);
+    if (rc != OK) return rc;
     bool linear = gguf_str_is(type, "linear");
     if (!linear && !gguf_str_is(type, "none"))
-        return err_set(err, E_MODEL, "%s: rotary positions scaled by %.*s are not supported; linear is", g->path,
-                       type.n > 40 ? 40 : (int)type.n, type.s);
-    if (linear) s->rope_scale = float_or(s, g, "rope.scaling.factor", 1);
+        return err_set(err, E_MODEL, "rotary positions scaled by %s are not supported; linear is", gguf_show(type).s);
+    s->rope_scale = linear && factor != 0 ? factor : 1;
+    return OK;
+}
+
+static int read_rope(struct shape *s, const struct gguf *g, struct err *err)
+{
+    int n_rot = 0;
+    s->rope_base = 10000;
+    int rc = read_float(s, g, "rope.freq_base", &s->rope_base, err);
+    if (rc == OK) rc = read_rope_scale(s, g, err);
+    if (rc == OK) rc = read_int(s, g, "rope.dimension_count", s->d_head, 1 << 20, &n_rot, err);
+    if (rc != OK) return rc;
     if (!(s->rope_base > 1 && s->rope_base < 1e12) || !(s->rope_scale >= 1 && s->rope_scale < 1e6))
-        return err_set(err, E_MODEL, "%s: rotary base %g, scaling factor %g", g->path, s->rope_base, s->rope_scale);
-    int64_t n_rot = s->d_head;
-    snprintf(key, sizeof key, "%s.rope.dimension_count", s->arch);
-    if (gguf_get_int(g, key, &n_rot) && n_rot != s->d_head)
-        return err_set(err, E_MODEL, "%s: rotary positions over %lld of %d dimensions are not supported", g->path,
-                       (long long)n_rot, s->d_head);
+        return err_set(err, E_MODEL, "rotary base %g, scaling factor %g", s->rope_base, s->rope_scale);
+    if (n_rot != s->d_head)
+        return err_set(err, E_MODEL, "rotary positions over %d of %d dimensions are not supported", n_rot, s->d_head);
     return OK;
 }
 
 /* Experts (Mixtral: 2401.04088). Of an architecture that has more to them nothing may be left out. */
 static int read_experts(struct shape *s, const struct gguf *g, const struct arch *arch, struct err *err)
 {
-    char key[128];
+    char key[KEY_ROOM];
     int64_t n = 0;
-    snprintf(key, sizeof key, "%s.expert_count", s->arch);
-    if (arch->experts != EXPERTS_ALWAYS && (!gguf_get_int(g, key, &n) || n == 0)) return OK;
+    key_of(s, "expert_count", key);
+    int rc = gguf_read_int(g, key, &n, err);
+    if (rc != OK || (arch->experts != EXPERTS_ALWAYS && n == 0)) return rc;
     if (arch->experts == EXPERTS_NEVER)
-        return err_set(err, E_MODEL, "%s: experts in %s are not supported; in llama and qwen3moe they are", g->path,
-                       s->arch);
-    int rc = need_int(s, g, "expert_count", 4096, &s->n_experts, err);
+        return err_set(err, E_MODEL, "experts in %s are not supported; in llama and qwen3moe they are", s->arch);
+    rc = need_int(s, g, "expert_count", 4096, &s->n_experts, err);
     if (rc == OK) rc = need_int(s, g, "expert_used_count", s->n_experts, &s->n_used, err);
-    snprintf(key, sizeof key, "%s.expert_feed_forward_length", s->arch);
-    if (rc == OK && gguf_find(g, key)) rc = need_int(s, g, "expert_feed_forward_length", 1 << 22, &s->n_ff, err);
-    double scale = float_or(s, g, "expert_weights_scale", 1);
-    if (rc == OK && scale != 1 && scale != 0)
-        return err_set(err, E_MODEL, "%s: experts weighed by %g are not supported", g->path, scale);
+    if (rc == OK) rc = read_int(s, g, "expert_feed_forward_length", s->n_ff, 1 << 22, &s->n_ff, err);
     return rc;
+}
+
+/* Which blocks see a window: the number of blocks of which the last sees all, or a list that says it of each. */
+static int read_pattern(struct shape *s, const struct gguf *g, struct err *err)
+{
+    char key[KEY_ROOM];
+    key_of(s, "attention.sliding_window_pattern", key);
+    const struct gguf_kv *kv = gguf_find(g, key);
+    if (!kv || kv->type != GGUF_ARR || kv->item_type == GGUF_STR)
+        return read_int(s, g, "attention.sliding_window_pattern", 6, 1000, &s->n_pattern, err);
+    uint64_t n = 0;
+    while (n < kv->n_items && gguf_item_int(kv, n)) n++;
+    bool regular = kv->n_items == (uint64_t)s->n_blocks && n++ < kv->n_items;
+    for (uint64_t i = 0; regular && i < kv->n_items; i++) regular = !gguf_item_int(kv, i) == ((i + 1) % n == 0);
+    if (!regular) return err_set(err, E_MODEL, "%s must say that of every n blocks the last sees all", key);
+    s->n_pattern = (int)n;
+    return OK;
 }
 
 /* Gemma 3 (2503.19786, section 2.1): five blocks of six see a window only, with rotary positions of their own; the
  * embedding is scaled. */
 static int read_gemma(struct shape *s, const struct gguf *g, struct err *err)
 {
-    char key[128];
-    int64_t v = 6;
     s->gelu = true;
     s->embed_scale = sqrtf((float)s->n_embd);
     if (s->n_blocks == 62) s->q_scale = 1.0f / sqrtf((float)(s->n_embd / s->n_head)); /* the 27B alone */
-    if (float_or(s, g, "final_logit_softcapping", 0) > 0)
-        return err_set(err, E_MODEL, "%s: capped logits are not supported", g->path);
-    s->rope_base_local = float_or(s, g, "rope.freq_base_swa", 10000.0);
-    if (!(s->rope_base_local > 1 && s->rope_base_local < 1e12))
-        return err_set(err, E_MODEL, "%s: rotary base %g of local blocks", g->path, s->rope_base_local);
-    snprintf(key, sizeof key, "%s.attention.sliding_window", s->arch);
-    if (!gguf_find(g, key)) return OK;
-    int rc = need_int(s, g, "attention.sliding_window", 1 << 30, &s->n_window, err);
-    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", s->arch);
-    if (rc == OK && gguf_find(g, key) && !gguf_get_int(g, key, &v)) v = 0;
-    if (rc == OK && (v < 1 || v > 1000)) return err_set(err, E_MODEL, "%s: %s is not a number of blocks", g->path, key);
-    s->n_pattern = (int)v;
+    s->rope_base_local = 10000;
+    int rc = read_float(s, g, "rope.freq_base_swa", &s->rope_base_local, err);
+    if (rc == OK && !(s->rope_base_local > 1 && s->rope_base_local < 1e12))
+        rc = err_set(err, E_MODEL, "rotary base %g of local blocks", s->rope_base_local);
+    return rc == OK ? read_pattern(s, g, err) : rc;
+}
+
+/* Where all blocks see a window, and the engine has none of that kind, texts are as long as the window at most. */
+static int read_window(struct shape *s, const struct gguf *g, const struct arch *arch, struct err *err)
+{
+    char key[KEY_ROOM];
+    int64_t window = 0;
+    key_of(s, "attention.sliding_window", key);
+    int rc = gguf_read_int(g, key, &window, err);
+    if (rc != OK || window == 0) return rc;
+    if (window < 0 || window > 1 << 30) return err_set(err, E_MODEL, "%s is %lld", key, (long long)window);
+    if (arch->gemma)
+        s->n_window = (int)window;
+    else if (window < s->n_ctx)
+        s->n_ctx = (int)window;
+    return OK;
+}
+
+static int read_heads(struct shape *s, const struct gguf *g, struct err *err)
+{
+    int d_value = 0;
+    if (!has(s, g, "attention.key_length") && s->n_embd % s->n_head)
+        return err_set(err, E_MODEL, "%d dimensions do not divide among %d heads", s->n_embd, s->n_head);
+    int d_default = s->n_embd / s->n_head;
+    int rc = read_int(s, g, "attention.head_count_kv", s->n_head, s->n_head, &s->n_head_kv, err);
+    if (rc == OK) rc = read_int(s, g, "attention.key_length", d_default, 1 << 20, &s->d_head, err);
+    if (rc == OK) rc = read_int(s, g, "attention.value_length", s->d_head, 1 << 20, &d_value, err);
+    if (rc != OK) return rc;
+    if (s->n_head % s->n_head_kv)
+        return err_set(err, E_MODEL, "%d query heads on %d KV heads", s->n_head, s->n_head_kv);
+    if (s->d_head < 2 || s->d_head > 1024 || s->d_head % 2)
+        return err_set(err, E_MODEL, "heads of %d dimensions", s->d_head);
+    if (d_value != s->d_head)
+        return err_set(err, E_MODEL, "keys of %d dimensions, values of %d: not supported", s->d_head, d_value);
+    return OK;
+}
+
+static int read_sizes(struct shape *s, const struct gguf *g, struct err *err)
+{
+    const struct {
+        const char *suffix;
+        int max, *out;
+    } sizes[] = {
+        {"block_count", 10000, &s->n_blocks},          {"embedding_length", 1 << 20, &s->n_embd},
+        {"attention.head_count", 1 << 16, &s->n_head}, {"feed_forward_length", 1 << 22, &s->n_ff},
+        {"context_length", 1 << 30, &s->n_ctx},
+    };
+    int rc = OK;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes && rc == OK; i++)
+        rc = need_int(s, g, sizes[i].suffix, sizes[i].max, sizes[i].out, err);
+    return rc == OK ? read_heads(s, g, err) : rc;
+}
+
+static int read_all(struct shape *s, const struct gguf *g, struct err *err)
+{
+    double eps = 1e-5, scale = 0;
+    const struct arch *arch = read_arch(s, g, err);
+    int rc = arch ? check_keys(g, arch, err) : E_MODEL;
+    if (rc == OK) rc = read_sizes(s, g, err);
+    if (rc == OK) rc = read_float(s, g, "attention.layer_norm_rms_epsilon", &eps, err);
+    if (rc != OK) return rc;
+    s->eps = (float)eps;
+    if (!(s->eps >= 0 && s->eps < 1)) return err_set(err, E_MODEL, "norm epsilon %g", eps);
+    s->embed_scale = 1;
+    s->q_scale = 1.0f / sqrtf((float)s->d_head);
+    rc = read_rope(s, g, err);
+    if (rc == OK) rc = read_experts(s, g, arch, err);
+    if (rc == OK && arch->gemma) rc = read_gemma(s, g, err);
+    if (rc == OK) rc = read_window(s, g, arch, err);
+    if (rc == OK) rc = read_float(s, g, "attention.scale", &scale, err);
+    if (rc == OK && scale != 0 && !(fabs(scale - (double)s->q_scale) < 1e-5 * (double)s->q_scale))
+        rc = err_set(err, E_MODEL, "%s.attention.scale %g is not supported; %g is", s->arch, scale, (double)s->q_scale);
     return rc;
 }
 
 int shape_read(struct shape *s, const struct gguf *g, struct err *err)
 {
-    const struct arch *arch = read_arch(s, g, err);
-    int rc = arch ? need_int(s, g, "block_count", 10000, &s->n_blocks, err) : E_MODEL;
-    if (rc == OK) rc = need_int(s, g, "embedding_length", 1 << 20, &s->n_embd, err);
-    if (rc == OK) rc = need_int(s, g, "attention.head_count", 1 << 16, &s->n_head, err);
-    if (rc == OK) rc = need_int(s, g, "feed_forward_length", 1 << 22, &s->n_ff, err);
-    if (rc == OK) rc = need_int(s, g, "context_length", 1 << 30, &s->n_ctx, err);
-    if (rc != OK) return rc;
-
-    int64_t v = s->n_head;
-    char key[128];
-    snprintf(key, sizeof key, "%s.attention.head_count_kv", s->arch);
-    gguf_get_int(g, key, &v);
-    if (v < 1 || v > s->n_head || s->n_head % v)
-        return err_set(err, E_MODEL, "%s: %d query heads on %lld KV heads", g->path, s->n_head, (long long)v);
-    s->n_head_kv = (int)v;
-    v = s->n_embd / s->n_head;
-    snprintf(key, sizeof key, "%s.attention.key_length", s->arch);
-    if (!gguf_get_int(g, key, &v) && s->n_embd % s->n_head)
-        return err_set(err, E_MODEL, "%s: %d dimensions do not divide among %d heads", g->path, s->n_embd, s->n_head);
-    if (v < 2 || v > 1024 || v % 2) return err_set(err, E_MODEL, "%s: heads of %lld dimensions", g->path, (long long)v);
-    s->d_head = (int)v;
-    snprintf(key, sizeof key, "%s.attention.value_length", s->arch);
-    gguf_get_int(g, key, &v);
-    if (v != s->d_head)
-        return err_set(err, E_MODEL, "%s: keys of %d dimensions, values of %lld: not supported", g->path, s->d_head,
-                       (long long)v);
-    s->eps = (float)float_or(s, g, "attention.layer_norm_rms_epsilon", 1e-5);
-    if (!(s->eps >= 0 && s->eps < 1)) return err_set(err, E_MODEL, "%s: norm epsilon %g", g->path, s->eps);
-    s->embed_scale = 1;
-    s->q_scale = 1.0f / sqrtf((float)s->d_head);
-    rc = read_rope(s, g, err);
-    if (rc == OK) rc = read_experts(s, g, arch, err);
-    return rc == OK && arch->gemma ? read_gemma(s, g, err) : rc;
+    return read_all(s, g, err) == OK ? OK : err_wrap(err, "%s", g->path);
 }

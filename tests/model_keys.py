@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""What the keys of a model file change: a key is obeyed, changes nothing, or is refused by name; and one of another type is not a missing one.
+
+  model_keys.py PILOTFISH
+
+Toys that say a chain of pieces (lib/chain.py), so that the right answer is known. Where numbers count, blocks have weights.
+"""
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from chain import Chain  # noqa: E402
+
+PILOTFISH = os.path.realpath(sys.argv[1])
+n_checks, wrong = 0, []
+
+
+def run(*arguments, stdin=""):
+    return subprocess.run([PILOTFISH, *arguments], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+
+
+def expect(what, right, shown):
+    global n_checks
+    n_checks += 1
+    if not right:
+        wrong.append(f"{what}: {shown}")
+
+
+def written(model, *options, prompt="Q"):
+    """The line of jsonl."""
+    done = run("generate", "--big", model, "-n", "14", "-o", "jsonl", *options, prompt)
+    return json.loads(done.stdout) if done.returncode == 0 else {"text": done.stderr, "ids": [], "logprobs": [], "prompt_tokens": 0}
+
+
+def runs(what, model):
+    """inspect's yes."""
+    line = run("inspect", model).stdout.splitlines()[-1:]
+    expect(what, line == ["  runs here     yes"], line)
+
+
+def refused(what, model, said):
+    """inspect's no and generate's exit status 3, with the same cause."""
+    done = run("generate", "--big", model, "--raw", "-n", "1", "Q")
+    line = (run("inspect", model).stdout.splitlines() or [""])[-1]
+    cause = done.stderr.removeprefix("pilotfish: ").strip()
+    right = done.returncode == 3 and re.search(said, cause) and not done.stdout and done.stderr.count("\n") == 1
+    expect(what, right and (line.startswith("  runs here     no: ") and cause in line), (done.returncode, done.stderr, line))
+
+
+# ---- what changes the numbers ----
+
+NUMBERS = Chain([f"aa{i}" for i in range(8)], blocks=2, scale=0.05, numbers=True)
+FEW = Chain(["Hi", " there", " you"], blocks=2)
+
+
+def toy(name, chain=FEW, **options):
+    chain.write_gguf(name, **options)
+    return name
+
+
+def rotary_scaling():
+    rope = {
+        "none": {}, "typed": {"type": "linear", "factor": 4.0}, "untyped": {"factor": 4.0},
+        "unscaled": {"type": "none", "factor": 4.0},
+    }  # fmt: skip
+    lp = {}
+    for name, scaling in rope.items():
+        keys = {"{arch}.rope.scaling." + key: ("string" if key == "type" else "float32", value) for key, value in scaling.items()}
+        lp[name] = written(toy("rope.gguf", NUMBERS, keys=keys), "--raw")["logprobs"]
+    lp["old"] = written(toy("rope.gguf", NUMBERS, keys={"{arch}.rope.scale_linear": ("float32", 4.0)}), "--raw")["logprobs"]
+    expect("rotary positions are scaled as each of three spellings says", lp["typed"] == lp["untyped"] == lp["old"] != lp["none"], lp)
+    expect("a type of none is no scaling", lp["unscaled"] == lp["none"] != [], lp)
+
+
+def other_keys():
+    harmless = {
+        "{arch}.vocab_size": ("uint32", 263), "{arch}.rope.dimension_count": ("uint32", 32), "{arch}.logit_scale": ("float32", 1.0),
+        "{arch}.attention.clamp_kqv": ("float32", 0.0), "{arch}.attention.causal": ("bool", True), "general.file_type": ("uint32", 7),
+        "{arch}.attention.scale": ("float32", 32**-0.5), "quantize.imatrix.file": ("string", "x"), "anyone.else": ("uint32", 1),
+        "tokenizer.ggml.padding_token_id": ("uint32", 3), "tokenizer.ggml.add_eos_token": ("bool", False),
+    }  # fmt: skip
+    same = written(toy("keys.gguf", NUMBERS, keys=harmless), "--raw")["logprobs"] == written(toy("plain.gguf", NUMBERS), "--raw")["logprobs"]
+    expect("keys that change nothing change nothing", same, "other logprobs")
+    for key, kind, value, said in [
+        ("logit_scale", "float32", 0.5, "llama.logit_scale 0.5 is not supported; 1 is"),
+        ("embedding_scale", "float32", 12, "llama.embedding_scale 12 is not supported"),
+        ("residual_scale", "float32", 0.22, "llama.residual_scale 0.22 is not supported"),
+        ("attention.scale", "float32", 0.015625, "llama.attention.scale 0.015625 is not supported; 0.17"),
+        ("attention.clamp_kqv", "float32", 8, "llama.attention.clamp_kqv 8 is not supported; 0 is"),
+        ("attn_logit_softcapping", "float32", 50, "llama.attn_logit_softcapping 50 is not supported"),
+        ("final_logit_softcapping", "float32", 30, "llama.final_logit_softcapping 30 is not supported"),
+        ("attention.causal", "bool", False, "llama.attention.causal 0 is not supported"),
+        ("rope.scaling.attn_factor", "float32", 1.2, "llama.rope.scaling.attn_factor 1.2 is not supported"),
+        ("rope.scaling.type", "string", "yarn", "rotary positions scaled by yarn are not supported; linear is"),
+        ("rope.dimension_count", "uint32", 16, "rotary positions over 16 of 32 dimensions are not supported"),
+        ("rope.dimension_sections", "array", [1, 2], "llama.rope.dimension_sections is not known here"),
+        ("something.new", "float32", 1, "llama.something.new is not known here, and may change the numbers"),
+        ("rope.freq_base", "string", "1e6", "llama.rope.freq_base has type string, expected a number"),
+        ("rope.scaling.type", "uint32", 1, "llama.rope.scaling.type has type u32, expected a string"),
+        ("attention.key_length", "float32", 32, "llama.attention.key_length has type f32, expected an integer"),
+        ("expert_count", "array", [0, 4], "llama.expert_count has type array of i32 that differ, expected an integer"),
+    ]:  # fmt: skip
+        refused(f"{key} {value}", toy("keys.gguf", keys={"{arch}." + key: (kind, value)}), said)
+
+
+def replaced(key, value):
+    """An edit of the writer: the key as it is has another type."""
+
+    def edit(writer):
+        del writer.kv_data[0][key]
+        writer.add_array(key, value) if isinstance(value, list) else writer.add_string(key, value)
+
+    return edit
+
+
+def lists_of_one_value():
+    for key, value in [("llama.attention.head_count_kv", 2), ("llama.feed_forward_length", 128)]:
+        model = toy("list.gguf", edit=replaced(key, [value, value]))
+        expect(f"{key} as a list of equal values", written(model, "--raw")["text"].startswith("Hi there you"), "another text")
+        refused(f"{key} as a list", toy("list.gguf", edit=replaced(key, [value, 2 * value])), f"{key} has type array of i32 that differ")
+    refused("block_count as a text", toy("list.gguf", edit=replaced("llama.block_count", "2")), "llama.block_count has type string, expected an in")
+
+
+def window_of_all_blocks():
+    model = toy("window.gguf", keys={"{arch}.attention.sliding_window": ("uint32", 40)})
+    done = run("generate", "--big", model, "--raw", "-n", "1", "Q" * 50)
+    expect("a window that all blocks see bounds the context", done.returncode == 2 and "context of 40" in done.stderr, done.stderr)
+
+
+# ---- tensors ----
+
+
+def rows_for_all_tokens():
+    chain = Chain(["Hi", " there"])
+    chain.tokens.append("<|more|>")
+    chain.types.append(3)
+    refused("a token without a row", toy("more.gguf", chain), "263 tokens, but token_embd.weight has 262 rows")
+
+
+def many_blocks():
+    """Linear, so that it ends long before the limit of `run`."""
+    dims = struct.pack("<IQQ", 2, 2, 2)
+    n = 10000
+    parts = ["attn_norm", "ffn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
+    names = ["token_embd.weight", "output_norm.weight"] + [f"blk.{i}.{part}.weight" for i in range(n) for part in parts]
+
+    def string(text):
+        return struct.pack("<Q", len(text)) + text.encode()
+
+    keys = [("general.architecture", 8, string("llama")), ("tokenizer.ggml.model", 8, string("gpt2")),
+            ("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, 2) + string("a") + string("b")),
+            ("tokenizer.ggml.merges", 9, struct.pack("<IQ", 8, 0))]  # fmt: skip
+    for key, value in [("block_count", n), ("context_length", 8), ("embedding_length", 2), ("feed_forward_length", 2), ("attention.head_count", 1)]:
+        keys.append(("llama." + key, 4, struct.pack("<I", value)))
+    with open("many.gguf", "wb") as f:
+        head = b"GGUF" + struct.pack("<IQQ", 3, len(names), len(keys))
+        head += b"".join(string(key) + struct.pack("<I", kind) + value for key, kind, value in keys)
+        head += b"".join(string(x) + (struct.pack("<IQ", 1, 2) if "norm" in x else dims) + struct.pack("<IQ", 0, 0) for x in names)
+        f.write(head + b"\0" * (-len(head) % 32) + struct.pack("<4f", 1, 1, 1, 1))
+    runs("10000 blocks", "many.gguf")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for check in [rotary_scaling, other_keys, lists_of_one_value, window_of_all_blocks, rows_for_all_tokens, many_blocks]:
+            check()
+        os.chdir("/")
+    print(f"{n_checks} checks, {len(wrong)} wrong", *wrong, sep="\n  ")
+    sys.exit(bool(wrong))
+
+
+main()
