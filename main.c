@@ -17,6 +17,7 @@
 #include "coordinator/commands.h"
 #include "coordinator/compare.h"
 #include "coordinator/generate.h"
+#include "coordinator/note.h"
 #include "coordinator/options.h"
 #include "coordinator/perplexity.h"
 #include "worker/bench_kernels.h"
@@ -328,6 +329,17 @@ static void occupy_standard_files(void)
     if (fd > STDERR_FILENO) close(fd);
 }
 
+/* Of several ranks the first prints them; a worker's threads are its own. */
+static void put_notes(const struct program *p)
+{
+    const struct options *o = &p->o;
+    int n_cores = memory_cores();
+    if (p->rank == 0 && o->notes) fputs(o->notes, stderr);
+    if (o->threads > n_cores && (p->rank == 0 || o->command == CMD_WORKER))
+        note("--threads %d is more than the %d cores there are: threads take turns, which is slower", o->threads,
+             n_cores);
+}
+
 int main(int argc, char **argv)
 {
     struct program p = {.argc = argc, .argv = argv};
@@ -337,7 +349,7 @@ int main(int argc, char **argv)
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);
-    if (rc == OK && p.rank == 0 && p.o.notes) fputs(p.o.notes, stderr);
+    if (rc == OK) put_notes(&p);
     if (rc == OK && p.o.command == CMD_WORKER) rc = check_is_worker(&p, &err);
     if (rc == OK && (p.o.command == CMD_WORKER || worker_command_of(p.o.command))) {
         rc = run_over_workers(&p, &err);

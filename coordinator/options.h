@@ -73,7 +73,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     bool check, ignore_eos, stats;
     int logprobs;
     int ctx;
-    bool ctx_given; /* else it is the default, which may be more than the model has */
+    bool ctx_given; /* on the line; the default may be more than the model has */
     int threads;    /* 0: the cores this process may use */
     int tp, pp;
     int parallel;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "coordinator/note.h"
 #include "proto/history.h"
 
 enum { NGRAM_CTX_MOST = 16384 }; /* ids of one DraftAsk: its bound is 64 KiB */
@@ -56,6 +57,8 @@ int session_start(struct session *s, int n_slots, struct err *err)
     if (rc == OK) rc = job_open(&s->job, &config, s->host->office, err);
     if (rc != OK) return rc;
     job_info(s->job, &s->info);
+    if (s->o.ctx_given && s->o.ctx > s->info.n_ctx)
+        note("--ctx %d is more than the big model was trained for: its context is %d tokens", s->o.ctx, s->info.n_ctx);
     fprintf(stderr, "%llu MiB of weights, %llu MiB of KV (%d x %d positions)\n",
             (unsigned long long)(s->info.weights_bytes >> 20), (unsigned long long)(s->info.kv_bytes >> 20), n_slots,
             s->info.n_ctx);

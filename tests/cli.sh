@@ -59,7 +59,9 @@ refuses 2 "rows.jsonl:1" generate --big toy.gguf --prompts rows.jsonl
 # --- and what goes well ----------------------------------------------------------------------------------------------------
 
 does "runs here     yes" inspect toy.gguf
-does '"runs": true' inspect toy.gguf -o json
+does '^  "runs": true' inspect toy.gguf -o json
+does '^{"file".*"runs": true' inspect toy.gguf -o jsonl
+does '^{"file".*"runs": true' inspect --model toy.gguf -o jsonl
 printf 'the <|im_end|>' > text
 input=text does "^[0-9 ]*$" tokenize --model toy.gguf
 cp out ids
@@ -119,4 +121,22 @@ assert all(i < 256 or i in start + ids[:k] for k, (i, d) in enumerate(zip(ids, d
 assert True in drafted[[i >= 256 for i in row["ids"]].index(True):]
 END
 
+
+# --- what was given and does nothing is noted, once -------------------------------------------------------------------------
+
+# notes N PATTERN ARGUMENT...: exit 0, and so many lines of notes, one of which has the pattern (N 0: none).
+notes() {
+    local n=$1 pattern=$2
+    shift 2
+    does . "$@"
+    [ "$(grep -c '^note: ' err)" = "$n" ] || wrong "$*: not $n notes"
+    [ "$n" = 0 ] || grep -q -- "^note: .*$pattern" err || wrong "$*: no note '$pattern'"
+}
+short=(generate --big toy.gguf --raw -n 2)
+notes 0 "" "${short[@]}" hello # the default --ctx is more than the toy has
+notes 1 "--ctx 513 is more than the big model was trained for: its context is 512 tokens" "${short[@]}" --ctx 513 hello
+notes 0 "" "${short[@]}" --ctx 512 hello
+notes 1 "--threads 999 is more than the" doctor --threads 999
+notes 0 "" "${short[@]}" --threads 1 hello
+notes 2 "--fallback has no effect: no little model drafts here" "${short[@]}" --fallback 0.5 --logprobs 2 hello
 verdict
