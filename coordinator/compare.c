@@ -141,10 +141,10 @@ static int put_summary(const struct compare *c, const struct sums *sums, const s
                                  "tokens_per_s", s->tokens_per_s, "tokens_per_s_big", s->tokens_per_s_big);
         return json_put_line(line, 9, stdout, err);
     }
-    printf("%d of %d texts are big's own", sums->n_exact, sums->n);
+    printf("%d of %d texts are the big model's own", sums->n_exact, sums->n);
     if (sums->n_exact < sums->n) printf("; the others differ from token %.1f on (mean)", s->first_difference);
-    printf("\nBLEU %.2f, ROUGE-L %.4f, ln p a token %.4f (big's own text: %.4f), %.3f times as long\n"
-           "%.1f token/s, big alone %.1f\n",
+    printf("\nBLEU %.2f, ROUGE-L %.4f, ln p a token %.4f (the big model's own text: %.4f), %.3f times as long\n"
+           "%.1f token/s, the big model alone %.1f\n",
            s->bleu, s->rouge, s->lp_token, s->lp_token_big, s->length, s->tokens_per_s, s->tokens_per_s_big);
     return OK;
 }
@@ -154,7 +154,7 @@ static int gate(const struct options *o, const struct summary *s, struct err *er
     const struct {
         const char *what, *option;
         double is, least;
-    } gates[] = {{"big's own texts, percent", "min-exact", s->exact, (double)o->min_exact},
+    } gates[] = {{"the big model's own texts, percent", "min-exact", s->exact, (double)o->min_exact},
                  {"BLEU", "min-bleu", s->bleu, (double)o->min_bleu},
                  {"ROUGE-L", "min-rouge", s->rouge, (double)o->min_rouge}};
     for (size_t i = 0; i < sizeof gates / sizeof *gates; i++)
@@ -185,7 +185,7 @@ static int compare(struct compare *c, struct err *err)
     run.drafting = false;
     run.rule = (struct rule){0};
     run.sampler = (struct sampler){0};
-    if (rc == OK) rc = write_all(c, "big alone", &run, &c->own, err);
+    if (rc == OK) rc = write_all(c, "the big model alone", &run, &c->own, err);
     return rc == OK ? compare_all(c, err) : rc;
 }
 

@@ -57,6 +57,7 @@ static void print_command(enum command command)
         heading = NULL;
         print_option(p);
     }
+    if (text->examples) printf("\nExamples:\n%s", text->examples);
     if (text->more) printf("\n%s", text->more);
 }
 
@@ -69,9 +70,9 @@ static void print_all(void)
                command_texts[i].sentence);
     }
     printf("\nFirst steps:\n"
-           "  scripts/quickstart                    install, build, fetch models, generate\n"
+           "  scripts/quickstart                    installs, builds, fetches models, generates\n"
            "  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"
-           "  pilotfish help generate               all its options\n");
+           "  pilotfish help generate               lists its options, with examples\n");
 }
 
 bool options_help(const char *command)

@@ -193,11 +193,10 @@ const struct foreign_word foreign_commands[] = {
 
 static const char generate_more[] =
     "The text goes to standard output as it is accepted, all else to standard error.\n"
+    "Over MPI ranks there are 1 coordinator, 1 drafter with --little, and tp x pp shards of the big\n"
+    "model: the second example has 1 + 1 + 2.\n"
     "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost,\n"
-    "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n"
-    "\n"
-    "Over MPI ranks: 1 coordinator, 1 drafter with --little, tp x pp shards of the big model:\n"
-    "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n";
+    "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
 
 static const char compare_more[] =
     "BLEU as sacrebleu computes it (13a, exp), ROUGE-L as rouge-score does; the big model's own text is\n"
@@ -227,49 +226,73 @@ static const char config_more[] =
     "comments.\n";
 
 static const char worker_more[] =
-    "Ranks are the coordinator, the drafter where a little model drafts, then the shards of big:\n"
-    "  scripts/mpirun -n 1 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\" : \\\n"
-    "      -n 1 pilotfish worker --role drafter --model L.gguf : \\\n"
-    "      -n 2 pilotfish worker --role verifier --model B.gguf\n"
-    "Rank 0 may do without model files (--draft little in place of --little): workers tell it their\n"
-    "vocabulary.\n";
+    "Ranks are the coordinator, the drafter where a little model drafts, then the shards of the big\n"
+    "model. Rank 0 may do without model files (--draft little in place of --little): workers send it\n"
+    "their vocabulary.\n";
 
 const struct command_text command_texts[N_COMMANDS] = {
-    [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.", NULL, "COMMAND"},
-    [CMD_VERSION] = {"version", "", "Prints the version. Which MPI: pilotfish doctor.", NULL, NULL},
+    [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.",
+                  .positional = "COMMAND"},
+    [CMD_VERSION] = {"version", "", "Prints the version. Which MPI: pilotfish doctor."},
     [CMD_GENERATE] = {"generate", " --big FILE [--little FILE] [PROMPT]",
                       "The big model's own text, bit for bit, sooner: a drafter guesses, the big model checks.",
+                      "  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"
+                      "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n"
+                      "  pilotfish generate --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
                       generate_more, "PROMPT"},
     [CMD_CHAT] = {"chat", " --big FILE [--little FILE]",
-                  "A conversation with the big model, a line a turn; /help there says what else there is.", chat_more,
-                  NULL},
+                  "A conversation with the big model, a line a turn; /help there says what else there is.",
+                  "  pilotfish chat --big B.gguf --little L.gguf --system \"Answer in one sentence.\"\n"
+                  "  printf '%s\\n' \"Name a fish.\" \"And its size?\" | pilotfish chat --big B.gguf -o jsonl\n",
+                  chat_more},
     [CMD_COMPARE] = {"eval compare", " --big FILE --little FILE --accept bild --prompts FILE",
-                     "How far the text of a lossy setting is from big's own: both are written, and compared.",
-                     compare_more, NULL},
+                     "How far the text of a lossy setting is from the big model's own: both are compared.",
+                     "  pilotfish eval compare --big B.gguf --little L.gguf --accept bild --prompts Q.jsonl -n 96\n"
+                     "  pilotfish eval compare --big B.gguf --draft ngram --prompts Q.jsonl --min-exact 100\n",
+                     compare_more},
     [CMD_PERPLEXITY] = {"eval perplexity", " --big FILE TEXT_FILE",
-                        "How well the big model foresees a text: exp of the mean -ln p of its tokens.", NULL,
-                        "TEXT_FILE"},
+                        "How well the big model foresees a text: exp of the mean -ln p of its tokens.",
+                        "  pilotfish eval perplexity --big B.gguf wiki.test.raw\n"
+                        "  pilotfish eval perplexity --big B.gguf --window 1024 - < book.txt\n",
+                        .positional = "TEXT_FILE"},
     [CMD_BENCH_PAIR] = {"bench pair", " --big FILE --little FILE --prompts FILE",
-                        "What drafts save: each prompt is timed with them and by big alone, turn by turn.", pair_more,
-                        NULL},
+                        "What drafts save: each prompt is timed with them and by the big model alone, turn by turn.",
+                        "  pilotfish bench pair --big B.gguf --little L.gguf --prompts questions.jsonl -n 128\n"
+                        "  pilotfish bench pair --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
+                        pair_more},
     [CMD_BENCH_STEP] = {"bench step", " --big FILE [--little FILE]",
-                        "How long a pass of the big model takes, by rows and context; and a drafter's.", step_more,
-                        NULL},
+                        "How long a pass of the big model takes, by rows and context; and a drafter's.",
+                        "  pilotfish bench step --big B.gguf --little L.gguf --rows 1-9\n"
+                        "  pilotfish bench step --big B.gguf --rows 1 --contexts 0,1000,4000\n",
+                        step_more},
     [CMD_BENCH_KERNELS] = {"bench kernels", "",
-                           "How fast the products of each format are, against what this machine allows now.", NULL,
-                           NULL},
+                           "How fast the products of each format are, against what this machine allows now.",
+                           "  pilotfish bench kernels\n"
+                           "  pilotfish bench kernels --threads 1 --rows 1,4 -o jsonl\n"},
     [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
-                      "The token ids of a text (a file or standard input), or the text of ids.", NULL, "TEXT_FILE"},
-    [CMD_INSPECT] = {"inspect", " FILE", "What is in a model file, and whether this program runs it.", NULL, "FILE"},
+                      "The token ids of a text (a file or standard input), or the text of ids.",
+                      "  pilotfish tokenize --model B.gguf book.txt\n"
+                      "  echo 9906 1917 | pilotfish tokenize --model B.gguf --detokenize\n",
+                      .positional = "TEXT_FILE"},
+    [CMD_INSPECT] = {"inspect", " FILE", "What is in a model file, and whether this program runs it.",
+                     "  pilotfish inspect B.gguf\n"
+                     "  pilotfish inspect -o jsonl folder_of_config.json_and_safetensors\n",
+                     .positional = "FILE"},
     [CMD_DOCTOR] = {"doctor", " [--big FILE] [--little FILE]",
-                    "What this machine and its ranks offer: cores, memory, MPI; and whether the models fit.", NULL,
-                    NULL},
+                    "What this machine and its ranks offer: cores, memory, MPI; and whether the models fit.",
+                    "  pilotfish doctor --big B.gguf --little L.gguf --ctx 8192\n"
+                    "  scripts/mpirun -n 4 pilotfish doctor --big B.gguf --little L.gguf --tp 2\n"},
     [CMD_CONFIG] = {"config", " --show [--config FILE] [OPTION...]",
                     "What options come to: from a file, the environment, the command line; as such a file.",
-                    config_more, NULL},
+                    "  pilotfish config --show --big B.gguf --little L.gguf --tp 2 > pair.ini\n"
+                    "  PILOTFISH_CONFIG=pair.ini pilotfish config --show\n",
+                    config_more},
     [CMD_WORKER] = {"worker", " --model FILE [--role drafter|verifier]",
                     "A rank that computes for the coordinator on rank 0, and knows nothing but its own model.",
-                    worker_more, NULL},
+                    "  scripts/mpirun -n 1 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\" : \\\n"
+                    "      -n 1 pilotfish worker --role drafter --model L.gguf : \\\n"
+                    "      -n 2 pilotfish worker --role verifier --model B.gguf\n",
+                    worker_more},
 };
 
 static bool same_word(const char *a, size_t n_a, const char *b, size_t n_b)

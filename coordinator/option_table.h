@@ -63,7 +63,8 @@ struct command_text {
     const char *name;
     const char *synopsis; /* after "pilotfish NAME", its space included */
     const char *sentence;
-    const char *more;       /* after the options, or NULL */
+    const char *examples;   /* lines, or NULL */
+    const char *more;       /* after the options and the examples, or NULL */
     const char *positional; /* what its argument is, or NULL: takes none */
 };
 

@@ -271,7 +271,7 @@ static int finish_prompt(struct parser *r, struct err *err)
     return OK;
 }
 
-/* --no-draft may stand beside --little: the same command line, big alone. */
+/* --no-draft may stand beside --little: the same command line, the big model alone. */
 static int finish_drafter(struct parser *r, struct err *err)
 {
     bool draft_given = was_given(r, "draft");
@@ -306,7 +306,8 @@ static int finish_bild(struct parser *r, struct err *err)
     struct options *o = &r->p.o;
     if (o->temp > 0) return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
     if (o->check)
-        return err_set(err, E_USAGE, "--check compares with big alone, whose text --accept bild does not promise");
+        return err_set(err, E_USAGE,
+                       "--check compares with the big model alone, whose text --accept bild does not promise");
     if (o->drafter == DRAFTER_NONE && !r->p.no_draft)
         return err_set(err, E_USAGE, "--accept bild needs a drafter: --little FILE");
     return OK;

@@ -63,14 +63,14 @@ int seq_check(const struct seq *drafted, const struct seq *plain, struct err *er
 {
     for (int i = drafted->n_prompt; i < drafted->n_ids && i < plain->n_ids; i++) {
         if (drafted->ids[i] != plain->ids[i])
-            return err_set(err, E_CHECK, "prompt %d, token %d: id %d with drafts, %d by big alone", drafted->index + 1,
-                           i - drafted->n_prompt, drafted->ids[i], plain->ids[i]);
+            return err_set(err, E_CHECK, "prompt %d, token %d: id %d with drafts, %d by the big model alone",
+                           drafted->index + 1, i - drafted->n_prompt, drafted->ids[i], plain->ids[i]);
         if (memcmp(&drafted->lp[i], &plain->lp[i], sizeof drafted->lp[i]))
-            return err_set(err, E_CHECK, "prompt %d, token %d: ln p %.9g with drafts, %.9g by big alone",
+            return err_set(err, E_CHECK, "prompt %d, token %d: ln p %.9g with drafts, %.9g by the big model alone",
                            drafted->index + 1, i - drafted->n_prompt, (double)drafted->lp[i], (double)plain->lp[i]);
     }
     if (drafted->n_ids != plain->n_ids)
-        return err_set(err, E_CHECK, "prompt %d: %d tokens with drafts, %d by big alone", drafted->index + 1,
+        return err_set(err, E_CHECK, "prompt %d: %d tokens with drafts, %d by the big model alone", drafted->index + 1,
                        seq_n_generated(drafted), seq_n_generated(plain));
     return OK;
 }

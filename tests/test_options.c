@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 #include <cmocka.h>
 
@@ -370,6 +371,37 @@ static char *help_of(const char *command)
     return NULL;
 }
 
+/* Every call of pilotfish among them, up to a pipe, a redirection or a ':'. Returns how many there are. */
+static int parse_calls(const char *examples)
+{
+    int n_calls = 0;
+    char *text = strdup(examples);
+    for (char *at = text; (at = strstr(at, "pilotfish ")); n_calls++) {
+        wordexp_t words;
+        struct options o;
+        struct err err = {0};
+        char *end = at + strcspn(at, "|<>\n"), *colon = strstr(at, " : ");
+        if (colon && colon < end) end = colon;
+        char *call = strndup(at, (size_t)(end - at));
+        assert_int_equal(wordexp(call, &words, WRDE_NOCMD | WRDE_UNDEF), 0);
+        if (options_parse(&o, (int)words.we_wordc, words.we_wordv, &err) != OK) fail_msg("%s: %s", call, err.text);
+        assert_null(o.notes);
+        options_free(&o);
+        wordfree(&words);
+        free(call);
+        at = end;
+    }
+    free(text);
+    return n_calls;
+}
+
+static void examples_of_help_are_taken(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (i != CMD_HELP && i != CMD_VERSION) assert_in_range(parse_calls(command_texts[i].examples), 2, 3);
+}
+
 static void help_fits_a_terminal_of_100_columns(void **state)
 {
     (void)state;
@@ -428,6 +460,7 @@ int main(void)
         cmocka_unit_test(spellings_of_other_programs_are_taken),
         cmocka_unit_test(what_has_no_effect_is_noted),
         cmocka_unit_test(help_and_config_agree_on_defaults),
+        cmocka_unit_test(examples_of_help_are_taken),
         cmocka_unit_test(help_fits_a_terminal_of_100_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
