@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "coordinator/note.h"
+#include "coordinator/template.h"
 #include "proto/history.h"
 
 enum { NGRAM_CTX_MOST = 16384 }; /* ids of one DraftAsk: its bound is 64 KiB */
@@ -29,12 +30,21 @@ static int open_model(struct session *s, const char *path, int peer, struct gguf
     return rc == OK ? tokenizer_open(t, g, err) : rc;
 }
 
+/* The file's own template is known to its tokenizer. */
+static int end_as_template(struct session *s, const char *name, struct err *err)
+{
+    struct template chat;
+    int rc = template_named(&chat, name, err);
+    return rc == OK ? tokenizer_add_end(s->big_t, chat.end, err) : rc;
+}
+
 int session_open(struct session *s, const struct options *o, const struct host *host, struct err *err)
 {
     *s = (struct session){.o = *o, .host = host};
     if (s->o.seed < 0) s->o.seed = (int)(history_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
     int rc = hear_others(s, err);
     if (rc == OK) rc = open_model(s, o->big, PEER_VERIFIER, &s->big, &s->big_t, err);
+    if (rc == OK && o->chat_template) rc = end_as_template(s, o->chat_template, err);
     if (rc != OK) return rc;
     s->stops = (struct stops){s->o.stops, s->o.n_stops, s->big_t};
     s->n_ids = tokenizer_n_vocab(s->big_t);

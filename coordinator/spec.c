@@ -93,13 +93,14 @@ static uint32_t slot_of(const struct spec *s, const struct lane *l)
 
 static void post_open(struct spec *s, struct lane *l, int peer)
 {
+    int n_end_ids = s->c.n_end_ids < OPEN_END_IDS_MOST ? s->c.n_end_ids : OPEN_END_IDS_MOST;
     struct action *a = act(s, ACTION_POST, l->seq);
     a->peer = peer;
     a->message = (struct message){.tag = TAG_OPEN,
                                   .open = {.slot = slot_of(s, l),
                                            .n_ids = (uint32_t)s->c.n_proposed,
                                            .end_ids = s->c.end_ids,
-                                           .n_end_ids = s->c.ignore_eos ? 0 : (size_t)s->c.n_end_ids,
+                                           .n_end_ids = s->c.ignore_eos ? 0 : (size_t)n_end_ids,
                                            .last_position = (uint32_t)s->c.n_ctx}};
 }
 

@@ -6,14 +6,21 @@
 #include <xxhash.h>
 
 #include "coordinator/bpe.h"
+#include "coordinator/ends.h"
 #include "coordinator/split.h"
 #include "coordinator/vocab.h"
 
-static const char *const end_keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                       "tokenizer.ggml.eom_token_id"};
-static const char *const end_names[] = {"<|im_end|>", "<|endoftext|>", "<|end_of_text|>",
-                                        "<|eot_id|>", "<end_of_turn>", "</s>"};
-enum { N_END_KEYS = sizeof end_keys / sizeof *end_keys, N_END_NAMES = sizeof end_names / sizeof *end_names };
+/* What files of these pre-tokenizers leave out (llama.cpp's llama-vocab.cpp). */
+static const char *const of_llama3[] = {"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "tekken"};
+
+/* Keys that would change ids and are not built: each must be 0, or an empty list. */
+static const char *const refused_keys[] = {
+    "tokenizer.ggml.add_eos_token",        "tokenizer.ggml.add_sep_token",
+    "tokenizer.ggml.normalizer.lowercase", "tokenizer.ggml.normalizer.strip_accents",
+    "tokenizer.ggml.precompiled_charsmap", "tokenizer.ggml.remove_extra_whitespaces",
+    "tokenizer.ggml.suppress_tokens",
+};
+#define N(list) (sizeof(list) / sizeof *(list))
 
 struct tokenizer {
     struct vocab vocab;
@@ -23,69 +30,62 @@ struct tokenizer {
     bool whole_pieces; /* a piece that is a token is not merged: its merges need not lead there */
     int32_t bos;       /* -1: none */
     bool adds_bos;
-    int32_t end[N_END_KEYS + N_END_NAMES];
-    size_t n_end;
+    struct ends ends;
     char model[32];
 };
 
 /* ---- opening ---- */
 
-static void add_end(struct tokenizer *t, int32_t id)
-{
-    size_t at = 0;
-    while (at < t->n_end && t->end[at] < id) at++;
-    if (at < t->n_end && t->end[at] == id) return;
-    memmove(&t->end[at + 1], &t->end[at], (t->n_end - at) * sizeof *t->end);
-    t->end[at] = id;
-    t->n_end++;
-}
-
 /* *id stays as it is where the file has no such key. */
 static int read_id(const struct tokenizer *t, const struct gguf *g, const char *key, int32_t *id, struct err *err)
 {
-    int64_t value;
-    if (!gguf_get_int(g, key, &value)) return OK;
+    int64_t value = *id;
+    int rc = gguf_read_int(g, key, &value, err);
+    if (rc != OK || !gguf_find(g, key)) return rc;
     if (value < 0 || value >= t->vocab.n)
         return err_set(err, E_MODEL, "%s is %lld, the vocabulary ends at %d", key, (long long)value, t->vocab.n - 1);
     *id = (int32_t)value;
     return OK;
 }
 
-static int read_end_ids(struct tokenizer *t, const struct gguf *g, struct err *err)
+/* SentencePiece's own ids of <unk>, <s> and </s>, where the file names no others. */
+static int32_t usual_id(const struct tokenizer *t, int32_t id, enum token_type type)
 {
-    for (int i = 0; i < N_END_KEYS; i++) {
-        int32_t id = -1;
-        int rc = read_id(t, g, end_keys[i], &id, err);
-        if (rc != OK) return rc;
-        if (id >= 0) add_end(t, id);
-    }
-    for (int i = 0; i < N_END_NAMES; i++) {
-        int32_t id = tokenizer_find(t, end_names[i]);
-        if (id >= 0 && t->vocab.type[id] == TOKEN_CONTROL) add_end(t, id);
-    }
-    return OK;
+    return t->vocab.kind == VOCAB_SENTENCEPIECE && id < t->vocab.n && t->vocab.type[id] == type ? id : -1;
 }
 
 static int read_bos(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
-    int64_t wanted = t->vocab.kind == VOCAB_SENTENCEPIECE;
-    t->bos = -1;
-    bool asked = gguf_get_int(g, "tokenizer.ggml.add_bos_token", &wanted);
-    int rc = read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, err);
+    static const char *const adds = "tokenizer.ggml.add_bos_token";
+    int64_t wanted = t->vocab.kind == VOCAB_SENTENCEPIECE || t->whole_pieces;
+    t->bos = usual_id(t, 1, TOKEN_CONTROL);
+    int rc = gguf_read_int(g, adds, &wanted, err);
+    if (rc != OK) return rc;
+    rc = read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, err);
     if (!wanted) return OK; /* one that makes no sense does no harm */
-    if (rc == OK && asked && t->bos < 0)
+    if (rc == OK && gguf_find(g, adds) && t->bos < 0)
         rc = err_set(err, E_MODEL, "add_bos_token without tokenizer.ggml.bos_token_id");
     t->adds_bos = t->bos >= 0;
     return rc;
 }
 
+static int read_ends(struct tokenizer *t, const struct gguf *g, struct err *err)
+{
+    int32_t usual = usual_id(t, 2, TOKEN_CONTROL);
+    int rc = ends_read(&t->ends, &t->vocab, g, err);
+    if (rc != OK || usual < 0 || gguf_find(g, "tokenizer.ggml.eos_token_id")) return rc;
+    return ends_add_text(&t->ends, &t->vocab, "</s>", err);
+}
+
 static int open_byte_level(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
     struct gguf_str pre = {"default", 7};
-    gguf_get_str(g, "tokenizer.ggml.pre", &pre);
-    int rc = split_open(&t->splitter, pre, err);
+    int64_t whole = 0;
+    int rc = gguf_read_str(g, "tokenizer.ggml.pre", &pre, err);
+    if (rc == OK) rc = split_open(&t->splitter, pre, err);
     if (rc != OK) return rc;
-    t->whole_pieces = strcmp(t->splitter.pre, "llama-bpe") == 0;
+    for (size_t i = 0; i < N(of_llama3); i++) whole |= strcmp(t->splitter.pre, of_llama3[i]) == 0;
+    t->whole_pieces = whole;
     snprintf(t->model, sizeof t->model, "gpt2 / %s", t->splitter.pre);
     return vocab_open(&t->vocab, VOCAB_BYTE_LEVEL, g, err);
 }
@@ -93,27 +93,46 @@ static int open_byte_level(struct tokenizer *t, const struct gguf *g, struct err
 static int open_sentencepiece(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
     int64_t adds_space = 1;
-    gguf_get_int(g, "tokenizer.ggml.add_space_prefix", &adds_space);
+    int rc = gguf_read_int(g, "tokenizer.ggml.add_space_prefix", &adds_space, err);
+    if (rc != OK) return rc;
     t->adds_space = adds_space;
     snprintf(t->model, sizeof t->model, "llama");
     return vocab_open(&t->vocab, VOCAB_SENTENCEPIECE, g, err);
 }
 
+static int check_refused(const struct gguf *g, struct err *err)
+{
+    for (size_t i = 0; i < N(refused_keys); i++) {
+        const struct gguf_kv *kv = gguf_find(g, refused_keys[i]);
+        int64_t value = kv && kv->type == GGUF_ARR ? (int64_t)kv->n_items : 0;
+        int rc = value ? OK : gguf_read_int(g, refused_keys[i], &value, err);
+        if (kv && kv->type == GGUF_ARR && !value) continue;
+        if (rc != OK) return rc;
+        if (value) return err_set(err, E_MODEL, "%s changes texts, and is not supported", refused_keys[i]);
+    }
+    return OK;
+}
+
 static int open_parts(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
-    struct gguf_str model;
-    if (!gguf_get_str(g, "tokenizer.ggml.model", &model))
-        return err_set(err, E_MODEL, "no vocabulary (tokenizer.ggml.model)");
+    struct gguf_str model = {NULL, 0};
+    int rc = gguf_read_str(g, "tokenizer.ggml.model", &model, err);
+    if (rc != OK) return rc;
+    if (!model.s) return err_set(err, E_MODEL, "no vocabulary (tokenizer.ggml.model)");
     bool sentencepiece = gguf_str_is(model, "llama");
     if (!sentencepiece && !gguf_str_is(model, "gpt2"))
         return err_set(err, E_MODEL, "tokenizer \"%.*s\" is not supported (known: gpt2, llama)",
                        model.n < 64 ? (int)model.n : 64, model.s);
 
-    int rc = sentencepiece ? open_sentencepiece(t, g, err) : open_byte_level(t, g, err);
+    rc = check_refused(g, err);
+    if (rc == OK) rc = sentencepiece ? open_sentencepiece(t, g, err) : open_byte_level(t, g, err);
+    if (rc == OK) rc = read_ends(t, g, err);
     if (rc == OK) rc = bpe_open(&t->bpe, &t->vocab, g, err);
-    if (rc == OK && sentencepiece) rc = read_id(t, g, "tokenizer.ggml.unknown_token_id", &t->bpe.unknown, err);
+    if (rc == OK && sentencepiece) {
+        t->bpe.unknown = usual_id(t, 0, TOKEN_UNKNOWN);
+        rc = read_id(t, g, "tokenizer.ggml.unknown_token_id", &t->bpe.unknown, err);
+    }
     if (rc == OK) rc = read_bos(t, g, err);
-    if (rc == OK) rc = read_end_ids(t, g, err);
     return rc;
 }
 
@@ -137,6 +156,7 @@ void tokenizer_close(struct tokenizer *t)
     vocab_close(&t->vocab);
     split_close(&t->splitter);
     bpe_close(&t->bpe);
+    ends_free(&t->ends);
     free(t);
 }
 
@@ -191,15 +211,18 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *text)
 
 size_t tokenizer_end_ids(const struct tokenizer *t, const int32_t **ids)
 {
-    *ids = t->end;
-    return t->n_end;
+    *ids = t->ends.ids;
+    return t->ends.n;
+}
+
+int tokenizer_add_end(struct tokenizer *t, const char *text, struct err *err)
+{
+    return ends_add_text(&t->ends, &t->vocab, text, err);
 }
 
 bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
 {
-    for (size_t i = 0; i < t->n_end; i++)
-        if (t->end[i] == id) return true;
-    return false;
+    return ends_have(&t->ends, id);
 }
 
 uint64_t tokenizer_hash(const struct tokenizer *t)
@@ -212,18 +235,27 @@ uint64_t tokenizer_hash(const struct tokenizer *t)
     return hash;
 }
 
+static bool is_text(const struct tokenizer *t, int32_t id)
+{
+    return t->vocab.type[id] == TOKEN_NORMAL || t->vocab.type[id] == TOKEN_BYTE;
+}
+
+static bool is_unused(const struct tokenizer *t, int32_t id)
+{
+    return t->vocab.type[id] == TOKEN_UNUSED;
+}
+
 int tokenizer_compatible(const struct tokenizer *big, const struct tokenizer *little, int *n_common, struct err *err)
 {
     int n = big->vocab.n < little->vocab.n ? big->vocab.n : little->vocab.n;
     for (int32_t id = 0; id < n; id++) {
         struct gguf_str a = big->vocab.text[id], b = little->vocab.text[id];
-        int type_a = big->vocab.type[id], type_b = little->vocab.type[id];
-        if (type_a == type_b && a.n == b.n && memcmp(a.s, b.s, a.n) == 0) continue;
-        return err_set(
-            err, E_MODEL,
-            "the vocabularies differ: id %d is \"%.*s\" (type %d) in the big model, \"%.*s\" (type %d) in the "
-            "little one",
-            id, a.n < 200 ? (int)a.n : 200, a.s, type_a, b.n < 200 ? (int)b.n : 200, b.s, type_b);
+        if (a.n == b.n && memcmp(a.s, b.s, a.n) == 0) continue;
+        bool in_use = !is_unused(big, id) && !is_unused(little, id);
+        if (!in_use || (!is_text(big, id) && !is_text(little, id))) continue;
+        return err_set(err, E_MODEL,
+                       "the vocabularies differ: id %d is \"%.*s\" in the big model, \"%.*s\" in the little one", id,
+                       a.n < 200 ? (int)a.n : 200, a.s, b.n < 200 ? (int)b.n : 200, b.s);
     }
     *n_common = n;
     return OK;

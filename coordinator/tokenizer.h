@@ -50,13 +50,15 @@ struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool spec
 /* The id of a token by its exact text as it stands in the file's list; -1: none. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *text);
 
-/* Ids that end a text: the file's eos, eot and eom, and the control tokens <|im_end|>, <|endoftext|>, <|end_of_text|>,
- * <|eot_id|>, <end_of_turn>, </s>; ascending, without repeats. Borrowed until close. */
+/* Ids that end a text (ends.h), ascending, without repeats. Borrowed until close. */
 size_t tokenizer_end_ids(const struct tokenizer *t, const int32_t **ids);
+/* One more, before any text is encoded: the end of a template that is not the file's. */
+int tokenizer_add_end(struct tokenizer *t, const char *text, struct err *err);
 bool tokenizer_is_end(const struct tokenizer *t, int32_t id);
 
-/* Vocabularies that differ only in padding go together: all ids below the smaller count have equal bytes and type. Sets
- * *n_common; else E_MODEL with the first differing id and both strings. */
+/* Vocabularies go together where all ids of text below the smaller count have equal bytes. Their types may differ, and what
+ * control, user-defined and unused tokens are called: drafts are ids, of which the big model keeps its own. Sets *n_common;
+ * else E_MODEL with the first differing id and both strings. */
 int tokenizer_compatible(const struct tokenizer *big, const struct tokenizer *little, int *n_common, struct err *err);
 
 /* A fingerprint of all tokens and types, for Hello. */

@@ -172,6 +172,8 @@ static int sort_specials(struct vocab *v, struct err *err)
 {
     int n = 0;
     for (int32_t id = 0; id < v->n; id++) n += is_special(v, id);
+    free(v->special);
+    v->n_special = 0;
     v->special = malloc(((size_t)n + 1) * sizeof *v->special);
     if (!v->special) return err_set(err, E_FAIL, "out of memory for %d special tokens", n);
     for (int32_t id = 0; id < v->n; id++)
@@ -278,6 +280,14 @@ int vocab_open(struct vocab *v, enum vocab_kind kind, const struct gguf *g, stru
     if (rc == OK) rc = sort_specials(v, err);
     if (rc != OK) vocab_close(v);
     return rc;
+}
+
+int vocab_make_control(struct vocab *v, int32_t id, struct err *err)
+{
+    if (v->type[id] == TOKEN_CONTROL) return OK;
+    v->type[id] = TOKEN_CONTROL;
+    v->bytes[id] = v->text[id];
+    return sort_specials(v, err);
 }
 
 void vocab_close(struct vocab *v)

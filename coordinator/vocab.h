@@ -38,6 +38,9 @@ struct vocab {
 int vocab_open(struct vocab *v, enum vocab_kind kind, const struct gguf *g, struct err *err);
 void vocab_close(struct vocab *v);
 
+/* Whatever type the file gives this token, it is a control token from now on: for those who open a vocabulary. */
+int vocab_make_control(struct vocab *v, int32_t id, struct err *err);
+
 /* The id of a text as it stands in the file (the lowest, where it stands twice); -1: none. */
 int32_t vocab_find(const struct vocab *v, const char *text, size_t n);
 

@@ -78,6 +78,8 @@ struct ready {
     uint32_t epoch;
 };
 
+enum { OPEN_END_IDS_MOST = 32 }; /* further ones end no draft, but the text */
+
 struct open_slot {
     uint32_t slot;
     uint32_t n_ids; /* ids below it may be proposed, and those of the text (--draft-vocab) */

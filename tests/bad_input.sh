@@ -45,12 +45,13 @@ run generate --big big.gguf --raw -n 4 --stats --prompts named.jsonl
 [ "$(grep -c '^\(== \)\?\\x1b\[31m\\n[12]\( \|$\)' err)" = 4 ] || wrong "prompts have other names"
 ! grep -q $'\e' out err || wrong "a prompt's name is printed as it is"
 
-# --- vocabularies that differ, and those that only have more padding --------------------------------------------------------
+# --- vocabularies that differ, and those that differ in what is no text ------------------------------------------------------
 
-LC_ALL=C sed 's/<|endoftext|>/<|EndOfText|>/' little.gguf > other.gguf
-differ='the vocabularies differ: id 512 is "<|endoftext|>" .* in the big model, "<|EndOfText|>" .* in the little one'
-refuses 3 "$differ" generate --big big.gguf --little other.gguf --raw hello
-over 3 refuses 3 "$differ" generate --big big.gguf --little other.gguf --raw hello
+differ='the vocabularies differ: id 512 is "<|endoftext|>" in the big model, "<|EndOfText|>" in the little one'
+refuses 3 "$differ" generate --big big.gguf --little other_word.gguf --raw hello
+over 3 refuses 3 "$differ" generate --big big.gguf --little other_word.gguf --raw hello
+LC_ALL=C sed 's/<|endoftext|>/<|EndOfText|>/' little.gguf > renamed.gguf
+does . generate --big big.gguf --little renamed.gguf --guard off --check --raw -n 24 hello
 "$tiny" padded_big.gguf --vocab 764
 "$tiny" padded_little.gguf --vocab 764 --left-out 2
 does . generate --big big.gguf --little padded_little.gguf --guard off --check --raw -n 24 hello

@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from chain import Chain  # noqa: E402
+from chain import CHATML, CONTROL, NORMAL, SPECIALS, UNUSED, USER_DEFINED, Chain  # noqa: E402
 
 PILOTFISH = os.path.realpath(sys.argv[1])
 n_checks, wrong = 0, []
@@ -165,10 +165,83 @@ def many_blocks():
     runs("10000 blocks", "many.gguf")
 
 
+# ---- ends of an answer, and what begins a text ----
+
+PHI = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}{{'<|system|>\n' + message['content'] + '<|end|>\n'}}"
+    "{% elif message['role'] == 'user' %}{{'<|user|>\n' + message['content'] + '<|end|>\n'}}"
+    "{% elif message['role'] == 'assistant' %}{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
+)
+
+
+def ends(what, model, *options, text="Hi there", **more):
+    done = written(model, *options, **more)
+    expect(what, (done["text"], done.get("end")) == (text, "end_id"), (done["text"], done.get("end")))
+
+
+def answer(end, *others, kind=CONTROL):
+    """Says "Hi there", ends with `end`, and would go on."""
+    specials = {text: CONTROL for text in ("<|endoftext|>", "<|im_start|>", *others)}
+    return Chain(["Hi", " there", (end,), "Ill", " go", " on"], specials={**specials, end: kind})
+
+
+def ends_by_name():
+    ends("the end of a template that no key names", toy("ends.gguf", answer("<|end|>", "<|user|>", "<|assistant|>"), eos="<|endoftext|>", template=PHI))
+    for kind in (CONTROL, USER_DEFINED, NORMAL, UNUSED):
+        model = toy("ends.gguf", answer("<|im_end|>", kind=kind), eos="<|endoftext|>", template=CHATML)
+        ends(f"the template's end, of type {kind}", model)
+    for text in ("<|eom_id|>", "<|eot_id|>", "<|eot|>", "<EOT>", "<eos>", "</s>", "<end_of_turn>", "[EOS]", "<\uff5cend\u2581of\u2581sentence\uff5c>"):
+        ends(text, toy("ends.gguf", answer(text), eos="<|endoftext|>"), "--raw")
+    model = toy("ends.gguf", answer("</s>", kind=USER_DEFINED), eos="<|endoftext|>")
+    expect("a word </s> ends nothing", "Ill go on" in written(model, "--raw")["text"], "an end")
+    ends("a template named ends an answer", model, "--template", "zephyr")
+    model = toy("ends.gguf", answer("<|end|>", "<|return|>"), eos="<|endoftext|>")
+    expect("where <|return|> ends, <|end|> does not", "Ill go on" in written(model, "--raw")["text"], "an end")
+
+
+def ends_by_key():
+    chain = answer("<stop_c>", "<stop_a>", "<stop_b>")
+    ids = [chain.ids[text] for text in ("<stop_a>", "<stop_b>", "<stop_c>")]
+    ends("a list of ends", toy("ends.gguf", chain, eos=None, keys={"tokenizer.ggml.eos_token_id": ("array", ids)}), "--raw")
+    many = {"tokenizer.ggml.eos_token_id": ("array", list(range(100, 200)) + ids)}
+    ends("a hundred ends, and drafts", toy("ends.gguf", chain, eos=None, keys=many), "--raw", "--little", "ends.gguf", "--guard", "off")
+    refused("an end that is no id", toy("ends.gguf", chain, eos=None, keys={"tokenizer.ggml.eos_token_id": ("array", [1, 99999])}),
+            "tokenizer.ggml.eos_token_id is 99999, the vocabulary ends at")
+    refused("an end of another type", toy("ends.gguf", chain, eos=None, keys={"tokenizer.ggml.eos_token_id": ("string", "</s>")}),
+            "tokenizer.ggml.eos_token_id has type string, expected an integer")
+    for key, kind, value in [("add_eos_token", "bool", True), ("suppress_tokens", "array", [1]), ("normalizer.lowercase", "bool", True)]:
+        refused(key, toy("ends.gguf", keys={"tokenizer.ggml." + key: (kind, value)}), f"tokenizer.ggml.{key} changes texts, and is not supported")
+    refused("add_bos_token as a text", toy("ends.gguf", keys={"tokenizer.ggml.add_bos_token": ("string", "true")}),
+            "tokenizer.ggml.add_bos_token has type string, expected an integer")
+
+
+def defaults_of_pre_tokenizers():
+    for pre, n in [("llama-bpe", 2), ("qwen2", 1), ("default", 1), ("gpt-2", 1), ("smollm", 1), ("deepseek-llm", 1)]:
+        model = toy("pre.gguf", bos="<|endoftext|>", pre=pre)
+        expect(f"{pre} begins a text", written(model, "--raw")["prompt_tokens"] == n, written(model, "--raw"))
+    model = toy("pre.gguf", bos="<|endoftext|>", pre="llama-bpe", keys={"tokenizer.ggml.add_bos_token": ("bool", False)})
+    expect("what the file says counts more", written(model, "--raw")["prompt_tokens"] == 1, written(model, "--raw"))
+
+
+def pairs():
+    tool = Chain(["Hi", " there", " you"], specials={**SPECIALS, "<tool_call>": USER_DEFINED, "<pad_a>": UNUSED})
+    renamed = Chain(["Hi", " there", " you"], specials={**SPECIALS, "<tool_call>": USER_DEFINED, "<pad_b>": UNUSED})
+    word = Chain(["Hi", " then", " you"], specials={**SPECIALS, "<tool_call>": USER_DEFINED, "<pad_a>": UNUSED})
+    for what, chain, types in [("types differ", tool, {"<tool_call>": CONTROL}), ("names of padding differ", renamed, None)]:
+        toy("little.gguf", chain, types=types)
+        done = written(toy("big.gguf", tool), "--raw", "--little", "little.gguf", "--guard", "off", "--check")
+        right = done["text"].startswith("Hi there you") and done["stats"]["accepted"] == done["stats"]["judged"] > 0
+        expect(f"a pair whose {what}", right, done)
+    done = run("generate", "--big", "big.gguf", "--little", toy("little.gguf", word), "--raw", "Q")
+    expect("another word", done.returncode == 3 and "in the big model" in done.stderr, done.stderr)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for check in [rotary_scaling, other_keys, lists_of_one_value, window_of_all_blocks, rows_for_all_tokens, many_blocks]:
+        for check in [rotary_scaling, other_keys, lists_of_one_value, window_of_all_blocks, rows_for_all_tokens, many_blocks, ends_by_name,
+                      ends_by_key, defaults_of_pre_tokenizers, pairs]:
             check()
         os.chdir("/")
     print(f"{n_checks} checks, {len(wrong)} wrong", *wrong, sep="\n  ")

@@ -12,7 +12,7 @@
 #include "proto/ngram.h"
 #include "worker/role.h"
 
-enum { MAX_END_IDS = 32, NGRAM_MOST = 64 };
+enum { NGRAM_MOST = 64 };
 
 struct drafting { /* a slot's ask in work */
     bool active;
@@ -24,7 +24,7 @@ struct drafting { /* a slot's ask in work */
     float *p;  /* [n_ctx] owns; p[i]: probability of the drafted id at i */
     uint64_t start_us;
     size_t n_end_ids;
-    int32_t end_ids[MAX_END_IDS];
+    int32_t end_ids[OPEN_END_IDS_MOST];
     int last_position;
     int n_more;
     int32_t more[MORE_IDS]; /* ids of the text past those that little may propose: it may propose them again */
@@ -106,7 +106,7 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
 
 static int take_open(struct draft_role *d, const struct open_slot *open, struct err *err)
 {
-    if (open->slot >= (uint32_t)d->w->slots.n || open->n_end_ids > MAX_END_IDS)
+    if (open->slot >= (uint32_t)d->w->slots.n || open->n_end_ids > OPEN_END_IDS_MOST)
         return err_set(err, E_PEER, "an Open of slot %u with %zu end ids", open->slot, open->n_end_ids);
     struct drafting *g = &d->slot[open->slot];
     g->n_end_ids = open->n_end_ids;

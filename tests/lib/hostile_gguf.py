@@ -4,7 +4,7 @@
     hostile_gguf.py TOY.gguf FOLDER
 
 On standard output, a line each: the name, a tab, what the program must say of it. Beside them a model split over three files as it
-should be, whole-0000N-of-00003.gguf. Formats: ggml's docs/gguf.md; of parts, llama.cpp's gguf-split.
+should be, whole-0000N-of-00003.gguf, and other_word.gguf, a model of another vocabulary. Formats: ggml's docs/gguf.md; of parts, llama.cpp's gguf-split.
 """
 import struct
 import sys
@@ -158,6 +158,13 @@ for name, (said, edit) in CASES.items():
     edit(toy)
     toy.write(f"{sys.argv[2]}/{name}.gguf")
     print(name, said, sep="\t")
+
+toy = Toy(sys.argv[1])  # of a pair: a word where the other one has a control token
+kind, types = toy.values["tokenizer.ggml.token_type"]
+toy.values["tokenizer.ggml.token_type"] = (kind, types[: 12 + 4 * 512] + struct.pack("<i", 1) + types[16 + 4 * 512 :])
+kind, tokens = toy.values["tokenizer.ggml.tokens"]
+toy.values["tokenizer.ggml.tokens"] = (kind, tokens.replace(b"<|endoftext|>", b"<|EndOfText|>"))
+toy.write(f"{sys.argv[2]}/other_word.gguf")
 
 split("whole")
 print("whole-00002-of-00003", "part 2 of 3 of a model; give the first, .*whole-00001-of-00003.gguf", sep="\t")
