@@ -50,18 +50,16 @@ static void put_row(const char *name, const struct cost cost[N_WAYS])
 static json_t *cost_json(const struct cost *c)
 {
     json_t *line = stats_json(&c->stats);
-    if (!line || (json_object_set_new(line, "seconds", json_real(c->whole)) == 0 &&
-                  json_object_set_new(line, "first_seconds", json_real(c->first)) == 0))
-        return line;
-    json_decref(line);
-    return NULL;
+    int lost = json_object_set_new(line, "seconds", json_real(c->whole));
+    lost |= json_object_set_new(line, "first_seconds", json_real(c->first));
+    return json_unless(lost, line);
 }
 
 static int put_json(const char *name, const struct cost cost[N_WAYS], struct err *err)
 {
     json_t *line =
         json_pack("{ss so so}", "id", name, "plain", cost_json(&cost[PLAIN]), "drafts", cost_json(&cost[DRAFTS]));
-    return json_put_line(line, 6, stdout, err);
+    return json_put_line(line, JSON_REAL_PRECISION(6), stdout, err);
 }
 
 /* ---- requests ---- */

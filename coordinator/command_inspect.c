@@ -32,24 +32,26 @@ enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 static json_t *shape_facts(const struct gguf *g, struct gguf_str architecture)
 {
     json_t *facts = json_object();
+    int lost = 0;
     int64_t n, heads, embedding;
     char key[160];
     for (size_t i = 0; i < N_SHAPES; i++) {
         snprintf(key, sizeof key, "%.*s.%s", (int)architecture.n, architecture.s, shapes[i].key);
-        if (gguf_get_int(g, key, &n)) json_object_set_new(facts, shapes[i].name, json_integer(n));
+        if (gguf_get_int(g, key, &n)) lost |= json_object_set_new(facts, shapes[i].name, json_integer(n));
     }
     heads = json_integer_value(json_object_get(facts, "heads"));
     embedding = json_integer_value(json_object_get(facts, "embedding"));
     if (heads > 0 && !json_object_get(facts, "head"))
-        json_object_set_new(facts, "head", json_integer(embedding / heads));
-    json_object_set_new(facts, "tied", json_boolean(!gguf_tensor(g, "output.weight")));
-    return facts;
+        lost |= json_object_set_new(facts, "head", json_integer(embedding / heads));
+    lost |= json_object_set_new(facts, "tied", json_boolean(!gguf_tensor(g, "output.weight")));
+    return json_unless(lost, facts);
 }
 
 /* Formats in the order of their first tensor. */
 static json_t *format_facts(const struct gguf *g, uint64_t *n_parameters)
 {
     json_t *facts = json_object();
+    int lost = 0;
     *n_parameters = 0;
     for (size_t i = 0; i < g->n_tensors; i++) {
         const struct gguf_tensor *t = &g->tensors[i];
@@ -57,11 +59,11 @@ static json_t *format_facts(const struct gguf *g, uint64_t *n_parameters)
         json_t *before = json_object_get(facts, type->name);
         json_int_t n = json_integer_value(json_object_get(before, "tensors"));
         json_int_t n_bytes = json_integer_value(json_object_get(before, "bytes"));
-        json_object_set_new(facts, type->name,
-                            json_pack("{sI sI}", "tensors", n + 1, "bytes", n_bytes + (json_int_t)t->n_bytes));
+        lost |= json_object_set_new(facts, type->name,
+                                    json_pack("{sI sI}", "tensors", n + 1, "bytes", n_bytes + (json_int_t)t->n_bytes));
         *n_parameters += t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3];
     }
-    return facts;
+    return json_unless(lost, facts);
 }
 
 static json_t *tokenizer_facts(const struct gguf *g, struct err *err)
@@ -70,15 +72,17 @@ static json_t *tokenizer_facts(const struct gguf *g, struct err *err)
     const int32_t *ends;
     if (tokenizer_open(&t, g, err) != OK) return json_pack("{so}", "unknown", json_text(err->text, strlen(err->text)));
     json_t *end_ids = json_array();
+    int lost = 0;
     size_t n_ends = tokenizer_end_ids(t, &ends);
     for (size_t i = 0; i < n_ends; i++) {
         struct gguf_str text = tokenizer_piece(t, ends[i], true);
-        json_array_append_new(end_ids, json_pack("{si so}", "id", (int)ends[i], "text", json_text(text.s, text.n)));
+        lost |=
+            json_array_append_new(end_ids, json_pack("{si so}", "id", (int)ends[i], "text", json_text(text.s, text.n)));
     }
     json_t *facts =
         json_pack("{ss si so}", "kind", tokenizer_model(t), "tokens", tokenizer_n_vocab(t), "end_ids", end_ids);
     tokenizer_close(t);
-    return facts;
+    return json_unless(lost, facts);
 }
 
 static json_t *template_facts(const struct gguf *g)
@@ -229,7 +233,7 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
     if (!facts)
         rc = err_set(err, E_FAIL, "%s: no memory to describe it", o->model);
     else if (o->output != OUT_TEXT)
-        json_dumpf(facts, stdout, o->output == OUT_JSON ? JSON_INDENT(2) : 0), putchar('\n');
+        rc = json_put_line(json_incref(facts), o->output == OUT_JSON ? JSON_INDENT(2) : 0, stdout, err);
     else
         print_facts(facts);
     json_decref(facts);

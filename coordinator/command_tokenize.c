@@ -33,17 +33,14 @@ static int parse_ids(const struct tokenizer *t, char *text, int32_t **ids, size_
 static int print_json(const struct tokenizer *t, const int32_t *ids, size_t n_ids, struct err *err)
 {
     json_t *numbers = json_array(), *tokens = json_array();
+    int lost = 0;
     for (size_t i = 0; i < n_ids; i++) {
         struct gguf_str piece = tokenizer_piece(t, ids[i], true);
-        json_array_append_new(numbers, json_integer(ids[i]));
-        json_array_append_new(tokens, json_text(piece.s, piece.n));
+        lost |= json_array_append_new(numbers, json_integer(ids[i]));
+        lost |= json_array_append_new(tokens, json_text(piece.s, piece.n));
     }
     json_t *line = json_pack("{so so}", "ids", numbers, "tokens", tokens);
-    if (!line) return err_set(err, E_FAIL, "no memory for a line of JSON");
-    json_dumpf(line, stdout, 0);
-    json_decref(line);
-    putchar('\n');
-    return OK;
+    return json_put_line(json_unless(lost, line), 0, stdout, err);
 }
 
 static void print_ids(const int32_t *ids, size_t n_ids)

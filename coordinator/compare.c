@@ -109,7 +109,7 @@ static int compare_one(const struct compare *c, int i, struct sums *sums, struct
                              "exact", difference < 0, "first_difference", difference, "rouge_l", rouge, "lp_token",
                              stats_ratio(asked.lp, asked.n), "lp_token_big", stats_ratio(own.lp, own.n), "tokens",
                              seq_n_generated(a), "tokens_big", seq_n_generated(b));
-    return json_put_line(line, 9, stdout, err);
+    return json_put_line(line, JSON_REAL_PRECISION(9), stdout, err);
 }
 
 struct summary {
@@ -139,7 +139,7 @@ static int put_summary(const struct compare *c, const struct sums *sums, const s
                                  "first_difference", s->first_difference, "bleu", s->bleu, "rouge_l", s->rouge,
                                  "lp_token", s->lp_token, "lp_token_big", s->lp_token_big, "length_ratio", s->length,
                                  "tokens_per_s", s->tokens_per_s, "tokens_per_s_big", s->tokens_per_s_big);
-        return json_put_line(line, 9, stdout, err);
+        return json_put_line(line, JSON_REAL_PRECISION(9), stdout, err);
     }
     printf("%d of %d texts are the big model's own", sums->n_exact, sums->n);
     if (sums->n_exact < sums->n) printf("; the others differ from token %.1f on (mean)", s->first_difference);

@@ -192,34 +192,37 @@ static json_t *json_lp(float lp)
 static json_t *json_top(const struct seq *s, int at)
 {
     json_t *list = json_array();
+    int lost = 0;
     for (int i = 0; i < s->n_top; i++) {
         const struct top *best = &s->top[(size_t)at * (size_t)s->n_top + (size_t)i];
-        json_array_append_new(list, json_pack("[i o]", (int)best->id, json_lp(best->lp)));
+        lost |= json_array_append_new(list, json_pack("[i o]", (int)best->id, json_lp(best->lp)));
     }
-    return list;
+    return json_unless(lost, list);
 }
 
-/* NULL where a part of it could not be made: jansson's functions pass a NULL on as a failure, and add nothing. */
+/* NULL where a part of it could not be made: jansson's functions pass a NULL on as a failure, and add nothing. An id too
+ * few would be a wrong answer. */
 static json_t *json_of_seq(const struct front *f, const struct seq *s)
 {
     char number[16];
     const char *name = name_of(f, s->index, number);
     struct stats cost = {0};
     json_t *ids = json_array(), *lps = json_array(), *origins = json_array(), *tops = json_array();
+    int lost = 0;
     for (int i = s->n_prompt; i < s->n_ids; i++) {
-        json_array_append_new(ids, json_integer(s->ids[i]));
-        json_array_append_new(lps, json_lp(s->lp[i]));
-        json_array_append_new(origins, json_string(origin_name[s->origin[i]]));
-        if (s->top) json_array_append_new(tops, json_top(s, i));
+        lost |= json_array_append_new(ids, json_integer(s->ids[i]));
+        lost |= json_array_append_new(lps, json_lp(s->lp[i]));
+        lost |= json_array_append_new(origins, json_string(origin_name[s->origin[i]]));
+        if (s->top) lost |= json_array_append_new(tops, json_top(s, i));
     }
     stats_add(&cost, s);
     json_t *line = json_pack("{so si so so so so ss so}", "id", json_text(name, strlen(name)), "prompt_tokens",
                              s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
                              "end", end_name[s->end], "stats", stats_json(&cost));
-    if (line && s->top) json_object_set(line, "top", tops);
-    if (line && f->o->accept == ACCEPT_SAMPLE) json_object_set_new(line, "seed", json_integer(f->o->seed));
+    if (s->top) lost |= json_object_set(line, "top", tops);
+    if (f->o->accept == ACCEPT_SAMPLE) lost |= json_object_set_new(line, "seed", json_integer(f->o->seed));
     json_decref(tops);
-    return line;
+    return json_unless(lost, line);
 }
 
 /* --- the four events -----------------------------------------------------------------------------------------------
@@ -227,7 +230,7 @@ static json_t *json_of_seq(const struct front *f, const struct seq *s)
 
 static int put_whole(struct front *f, struct shown *w, struct err *err)
 {
-    if (f->o->output == OUT_JSONL) return json_put_line(json_of_seq(f, w->s), 9, f->io.out, err);
+    if (f->o->output == OUT_JSONL) return json_put_line(json_of_seq(f, w->s), JSON_REAL_PRECISION(9), f->io.out, err);
     return put_end_of_text(f, w, err);
 }
 

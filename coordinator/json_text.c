@@ -1,5 +1,7 @@
 #include "coordinator/json_text.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,11 +30,19 @@ json_t *json_text(const char *bytes, size_t n_bytes)
     return text;
 }
 
-int json_put_line(json_t *line, int digits, FILE *to, struct err *err)
+json_t *json_unless(int lost, json_t *value)
 {
-    if (!line) return err_set(err, E_FAIL, "no memory for a line of JSON");
-    json_dumpf(line, to, JSON_REAL_PRECISION(digits));
+    if (!lost) return value;
+    json_decref(value);
+    return NULL;
+}
+
+int json_put_line(json_t *line, size_t flags, FILE *to, struct err *err)
+{
+    char *text = line ? json_dumps(line, flags) : NULL;
     json_decref(line);
-    fputc('\n', to);
-    return OK;
+    if (!text) return err_set(err, E_FAIL, "no memory for a line of JSON");
+    bool written = fputs(text, to) >= 0 && fputc('\n', to) >= 0 && fflush(to) == 0;
+    free(text);
+    return written ? OK : err_set(err, E_FAIL, "standard output: %s", strerror(errno));
 }

@@ -46,7 +46,7 @@ static int put_result(const struct session *s, const struct score *score, struct
     }
     json_t *line = json_pack("{sf sf sf si si si}", "perplexity", perplexity, "standard_error", perplexity * deviation,
                              "lp_token", mean, "tokens", n, "windows", score_n_windows(score), "window", s->o.window);
-    return json_put_line(line, 17, stdout, err);
+    return json_put_line(line, JSON_REAL_PRECISION(17), stdout, err);
 }
 
 static int measure(struct session *s, struct err *err)

@@ -332,6 +332,43 @@ static void a_write_that_fails_is_an_error(void **state)
     }
 }
 
+static int n_given; /* allocations that go well */
+
+static void *give_some(size_t n)
+{
+    return n_given-- > 0 ? malloc(n) : NULL;
+}
+
+/* Whatever of the line there is no memory for: no line then, and an error; never a line that lacks a part. */
+static void a_line_of_json_is_whole_or_an_error(void **state)
+{
+    (void)state;
+    struct options o = {.output = OUT_JSONL, .accept = ACCEPT_SAMPLE};
+    struct sim *s = sim_open(&(struct sim_config){0}, &(struct sim_text){"?", "HWB", NULL, 3}, 1);
+    sim_run(s);
+    int rc = E_FAIL, n_lost = 0;
+    for (; rc != OK; n_lost++) {
+        char *out;
+        size_t n_out;
+        struct front_io io = {open_memstream(&out, &n_out), stderr, false};
+        struct front *f;
+        struct err err = {0};
+        assert_int_equal(front_open_io(&f, &o, NULL, 1, NULL, &io, NULL), OK);
+        n_given = n_lost;
+        json_set_alloc_funcs(give_some, free);
+        rc = front_done(f, sim_seq(s, 0), &err);
+        json_set_alloc_funcs(malloc, free);
+        front_close(f);
+        fclose(io.out);
+        if (rc != OK && (n_out || rc != E_FAIL || !strstr(err.text, "no memory for a line")))
+            fail_msg("%d allocations: %d %s '%s'", n_lost, rc, err.text, out);
+        if (rc == OK) assert_non_null(strstr(out, "\"ids\": [72, 87, 66]"));
+        free(out);
+    }
+    assert_in_range(n_lost, 50, 1000);
+    sim_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +381,7 @@ int main(void)
         cmocka_unit_test(totals_run_from_the_first_token_of_any_to_the_last),
         cmocka_unit_test(an_interrupted_text_is_kept),
         cmocka_unit_test(a_write_that_fails_is_an_error),
+        cmocka_unit_test(a_line_of_json_is_whole_or_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
