@@ -69,7 +69,7 @@ static int refuse(struct chat *c, const char *why, struct err *err)
     fprintf(stderr, "%s\n", why);
     if (c->s.o.output != OUT_JSONL) return OK;
     snprintf(name, sizeof name, "%d", c->n_turns);
-    int rc = json_put_line(json_pack("{ss so}", "id", name, "error", json_text(why, strlen(why))), 9, stdout, err);
+    int rc = json_put_line(json_pack("{ss so}", "id", name, "error", json_text(why, strlen(why))), 0, stdout, err);
     return rc == OK && fflush(stdout) ? err_set(err, E_FAIL, "standard output: %s", strerror(errno)) : rc;
 }
 
@@ -89,9 +89,8 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
         memcpy(why, err->text, sizeof why);
         return refuse(c, why, err);
     }
-    if (rc == OK)
-        rc = seq_init(&seq, 0, c->ids, (int)n, c->s.o.n_predict, c->s.info.n_ctx, c->s.o.logprobs, session_root(&c->s),
-                      err);
+    struct prompt prompt = {c->ids, (int)n};
+    if (rc == OK) rc = session_seq(&c->s, &(struct prompts){.n = 1, .items = &prompt}, 0, &seq, err);
     if (rc == OK) rc = answer(c, &seq, err);
     if (rc == OK) { /* the seq's ids are the conversation now */
         free(c->ids);

@@ -5,41 +5,81 @@
 
 #include "proto/history.h"
 
-int seq_init(struct seq *s, int index, const int32_t *prompt, int n_prompt, int n_predict, int n_ctx, int n_top,
-             uint64_t root, struct err *err)
+int seq_init(struct seq *s, const struct seq_config *c, struct err *err)
 {
-    int limit = n_predict > 0 && n_predict < n_ctx - n_prompt ? n_prompt + n_predict : n_ctx;
-    if (n_prompt < 1) return err_set(err, E_USAGE, "the prompt is empty");
-    if (n_prompt >= n_ctx)
-        return err_set(err, E_USAGE, "a prompt of %d tokens leaves no room in a context of %d: use a larger --ctx",
-                       n_prompt, n_ctx);
-    size_t n = (size_t)limit;
-    *s = (struct seq){
-        .index = index, .slot = -1, .state = SEQ_WAITING, .n_prompt = n_prompt, .n_limit = limit, .n_top = n_top};
+    if (c->n_prompt < 1) return err_set(err, E_USAGE, "the prompt is empty");
+    if (c->n_prompt >= c->n_ctx)
+        return err_set(err, E_USAGE, "a prompt of %d tokens leaves no room in a context of %d", c->n_prompt, c->n_ctx);
+    bool shorter = c->n_predict > 0 && c->n_predict < c->n_ctx - c->n_prompt;
+    *s = (struct seq){.index = c->index,
+                      .slot = -1,
+                      .seed = c->seed,
+                      .sample = c->sample,
+                      .state = SEQ_WAITING,
+                      .n_prompt = c->n_prompt,
+                      .n_ids = c->n_prompt,
+                      .n_limit = shorter ? c->n_prompt + c->n_predict : c->n_ctx,
+                      .prompt = c->prompt,
+                      .n_top = c->n_top};
+    return OK;
+}
+
+int seq_start(struct seq *s, uint64_t root, struct err *err)
+{
+    size_t n = (size_t)s->n_limit;
     s->ids = calloc(n, sizeof *s->ids);
     s->h = calloc(n + 1, sizeof *s->h);
     s->lp = calloc(n, sizeof *s->lp);
     s->origin = calloc(n, sizeof *s->origin);
-    if (n_top) s->top = calloc(n * (size_t)n_top, sizeof *s->top);
-    if (!s->ids || !s->h || !s->lp || !s->origin || (n_top && !s->top)) {
-        seq_free(s);
-        return err_set(err, E_FAIL, "no memory for a sequence of %d tokens", limit);
+    if (s->n_top) s->top = calloc(n * (size_t)s->n_top, sizeof *s->top);
+    if (!s->ids || !s->h || !s->lp || !s->origin || (s->n_top && !s->top)) {
+        seq_drop(s);
+        return err_set(err, E_FAIL, "no memory for a sequence of %d tokens", s->n_limit);
     }
-    memcpy(s->ids, prompt, (size_t)n_prompt * sizeof *prompt);
+    memcpy(s->ids, s->prompt, (size_t)s->n_prompt * sizeof *s->prompt);
+    s->prompt = NULL;
     s->h[0] = root;
-    for (int i = 0; i < n_prompt; i++) s->h[i + 1] = history_next(s->h[i], prompt[i]);
-    s->n_ids = n_prompt;
+    for (int i = 0; i < s->n_prompt; i++) s->h[i + 1] = history_next(s->h[i], s->ids[i]);
+    s->state = SEQ_PROMPT;
     return OK;
 }
 
-void seq_free(struct seq *s)
+/* Where it cannot be made smaller it stays as it is. */
+static void *shrink(void *list, size_t n_bytes)
 {
-    if (!s) return;
+    void *smaller = list ? realloc(list, n_bytes) : NULL;
+    return smaller ? smaller : list;
+}
+
+void seq_settle(struct seq *s)
+{
+    size_t n = (size_t)s->n_ids;
+    free(s->h);
+    s->h = NULL;
+    s->ids = shrink(s->ids, n * sizeof *s->ids);
+    s->lp = shrink(s->lp, n * sizeof *s->lp);
+    s->origin = shrink(s->origin, n * sizeof *s->origin);
+    s->top = shrink(s->top, n * (size_t)s->n_top * sizeof *s->top);
+}
+
+void seq_drop(struct seq *s)
+{
     free(s->ids);
     free(s->h);
     free(s->lp);
     free(s->origin);
     free(s->top);
+    s->ids = NULL;
+    s->h = NULL;
+    s->lp = NULL;
+    s->origin = NULL;
+    s->top = NULL;
+}
+
+void seq_free(struct seq *s)
+{
+    if (!s) return;
+    seq_drop(s);
     *s = (struct seq){0};
 }
 

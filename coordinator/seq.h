@@ -1,7 +1,10 @@
 /* seq.h -- one sequence: its ids, their history, where each token came from, and what it cost.
  *
  *   WAITING ──seq_start──▶ PROMPT ──first verdict──▶ VERIFYING ◀──▶ DRAFTING
- *                             └───────────────┴──────────┴──▶ DONE   (end id, length, context full)
+ *                             └───────────────┴──────────┴──seq_settle──▶ DONE   (end id, length, context full, stop)
+ *
+ * Memory for a whole text is there from its start to its end only: one that waits borrows its prompt, one that is done
+ * keeps what it has written, until seq_drop.
  *
  * A sequence knows no messages and no clock: spec.c moves it. Only final ids are in it, in order; KV is derived from
  * them, so nothing is lost when a worker is.
@@ -33,11 +36,13 @@ struct seq_stats {
 };
 
 struct seq {
-    int index; /* of the prompt in the input */
-    int slot;  /* -1 while waiting */
+    int index;             /* of the prompt in the input */
+    int slot;              /* -1 while waiting */
+    uint32_t seed, sample; /* of its noise (struct sampler) */
     enum seq_state state;
     enum seq_end end;
     int n_prompt, n_ids, n_limit; /* n_limit: n_ids never passes it */
+    const int32_t *prompt;        /* [n_prompt] borrowed until it has started */
     int32_t *ids;                 /* [n_limit] owns; prompt first */
     uint64_t *h;                  /* [n_limit + 1] owns; h[i]: history of the first i ids */
     float *lp;                    /* [n_limit] owns; ln p of each generated id, under big */
@@ -47,9 +52,23 @@ struct seq {
     struct seq_stats stats;
 };
 
-/* Copies the prompt. n_predict 0: as far as the context goes. */
-int seq_init(struct seq *s, int index, const int32_t *prompt, int n_prompt, int n_predict, int n_ctx, int n_top,
-             uint64_t root, struct err *err);
+struct seq_config {
+    int index;
+    const int32_t *prompt; /* borrowed */
+    int n_prompt;
+    int n_predict; /* tokens at most; 0: as far as the context goes */
+    int n_ctx, n_top;
+    uint32_t seed, sample;
+};
+
+/* Takes no memory yet. E_USAGE: an empty prompt, or one that fills the context. */
+int seq_init(struct seq *s, const struct seq_config *config, struct err *err);
+/* Memory for the text, and the prompt in it. root: the history of no ids. */
+int seq_start(struct seq *s, uint64_t root, struct err *err);
+/* No more ids will come: what was for them is given back. */
+void seq_settle(struct seq *s);
+/* Ids and all that belongs to them go, counts stay. */
+void seq_drop(struct seq *s);
 void seq_free(struct seq *s);            /* NULL and zeroed are fine */
 void seqs_free(struct seq *seqs, int n); /* and the list; NULL is fine */
 

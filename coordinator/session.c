@@ -107,11 +107,6 @@ struct job_run session_run(const struct session *s, bool drafting, int n_lanes)
     return r;
 }
 
-uint64_t session_root(const struct session *s)
-{
-    return job_root(gguf_vocab_hash(&s->big));
-}
-
 int session_prompts(const struct session *s, struct prompts *out, struct err *err)
 {
     struct prompts_from from = {.big = &s->big, .tokenizer = s->big_t, .n_ctx = s->o.ctx, .in = stdin, .notes = stderr};
@@ -125,8 +120,15 @@ int session_lanes(const struct session *s, const struct prompts *p)
 
 int session_seq(const struct session *s, const struct prompts *p, int i, struct seq *out, struct err *err)
 {
-    return seq_init(out, i, p->items[i].ids, p->items[i].n_ids, s->o.n_predict, s->info.n_ctx, s->o.logprobs,
-                    session_root(s), err);
+    struct seq_config config = {.index = i,
+                                .prompt = p->items[i].ids,
+                                .n_prompt = p->items[i].n_ids,
+                                .n_predict = s->o.n_predict,
+                                .n_ctx = s->info.n_ctx,
+                                .n_top = s->o.logprobs,
+                                .seed = (uint32_t)s->o.seed,
+                                .sample = (uint32_t)i};
+    return seq_init(out, &config, err);
 }
 
 int session_seqs(const struct session *s, const struct prompts *p, struct seq **out, struct err *err)

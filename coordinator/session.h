@@ -40,7 +40,6 @@ int session_open(struct session *s, const struct options *o, const struct host *
 int session_start(struct session *s, int n_slots, struct err *err);
 /* The options as a run of n_lanes sequences at once. Borrows the session. */
 struct job_run session_run(const struct session *s, bool drafting, int n_lanes);
-uint64_t session_root(const struct session *s); /* see seq_init */
 
 /* Prompts as the options name them, as many of them at once as the options let, and a sequence for each, for
  * seqs_free; or of the i-th one, for seq_free. */

@@ -72,7 +72,8 @@ static bool is_lossy(const struct spec *s)
 static struct sampler sampler_of(const struct spec *s, const struct lane *l, int offset)
 {
     struct sampler sampler = s->c.sampler;
-    sampler.sample = (uint32_t)l->seq->index;
+    sampler.seed = l->seq->seed;
+    sampler.sample = l->seq->sample;
     sampler.offset = (uint32_t)offset;
     return sampler;
 }
@@ -296,14 +297,16 @@ static bool is_unread(const struct spec *s, const struct seq *q)
     return drafts && !is_lossy(s) && q->n_prompt > UNREAD * s->c.draft_ctx;
 }
 
-static void start_waiting(struct spec *s)
+static int start_waiting(struct spec *s, struct err *err)
 {
     for (int i = 0; i < s->c.n_lanes && s->n_started < s->n_seqs; i++) {
         struct lane *l = &s->lanes[i];
         if (l->seq) continue;
-        struct seq *q = &s->seqs[s->n_started++];
+        struct seq *q = &s->seqs[s->n_started];
+        int rc = seq_start(q, s->c.root, err);
+        if (rc != OK) return rc;
+        s->n_started++;
         q->slot = i;
-        q->state = SEQ_PROMPT;
         q->stats.start_ns = s->now;
         l->seq = q;
         l->round++;
@@ -320,6 +323,7 @@ static void start_waiting(struct spec *s)
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);
     }
+    return OK;
 }
 
 static void finish(struct spec *s, struct lane *l, enum seq_end end)
@@ -331,6 +335,7 @@ static void finish(struct spec *s, struct lane *l, enum seq_end end)
     guard_learn(s->c.learnt, &l->guard, seq_n_generated(q));
     memcpy(l->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     l->n_last = q->n_ids;
+    seq_settle(q);
     act(s, ACTION_DONE, q);
     s->n_done++;
     l->seq = NULL;
@@ -437,7 +442,7 @@ static void note_round(struct lane *l)
 }
 
 /* The wanted rows of a verify are there. */
-static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
+static int take_rows(struct spec *s, struct lane *l, const struct verdict *v, struct err *err)
 {
     struct seq *q = l->seq;
     l->n_refused = 0;
@@ -452,10 +457,9 @@ static void take_rows(struct spec *s, struct lane *l, const struct verdict *v)
     }
     commit(s, l, v);
     note_round(l);
-    if (l->seq)
-        next_round(s, l);
-    else
-        start_waiting(s);
+    if (!l->seq) return start_waiting(s, err);
+    next_round(s, l);
+    return OK;
 }
 
 static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
@@ -472,10 +476,8 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
     if (!over) l->computed_us += v->computed_us;
     for (int k = 0; last && !over && k < l->n_drafts; k++)
         if (v->rows[k].n_judged != 1) return err_set(err, E_PEER, "a verdict row that judges nothing");
-    if (!over && last)
-        take_rows(s, l, v);
-    else if (l->seq)
-        feed(s, l); /* there is room for a part */
+    if (!over && last) return take_rows(s, l, v, err);
+    if (l->seq) feed(s, l); /* there is room for a part */
     return OK;
 }
 
@@ -517,10 +519,9 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
     bool ends = l->n_drafts && (is_end(s, l->drafts[l->n_drafts - 1]) || q->n_ids + l->n_drafts == q->n_limit);
     if (s->c.rule.kind == RULE_REPO && ends) {
         commit_unseen(s, l);
-        start_waiting(s);
-    } else {
-        post_verify(s, l);
+        return start_waiting(s, err);
     }
+    post_verify(s, l);
     return OK;
 }
 
@@ -539,7 +540,7 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
     s->n_actions = 0;
     s->now = event->now_ns;
     switch (event->kind) {
-    case EVENT_START: start_waiting(s); break;
+    case EVENT_START: rc = start_waiting(s, err); break;
     case EVENT_DRAFT: rc = on_draft(s, event->draft, err); break;
     case EVENT_VERDICT: rc = on_verdict(s, event->verdict, err); break;
     case EVENT_STOP: stop(s); break;

@@ -39,7 +39,7 @@ struct spec_config {
     int n_top;
     struct rule rule;       /* another than exact: the window is part of the method, and the guard has no say */
     float fallback;         /* a draft ends before a token where no id's probability reaches it; above 1: never draft */
-    struct sampler sampler; /* of all sequences; `sample` is a sequence's index */
+    struct sampler sampler; /* of all sequences, but for what is a sequence's own: seed and sample */
     /* After each new token: does the text end with it? Pure. NULL: never. */
     bool (*stops)(const void *arg, const struct seq *s);
     const void *stops_arg;

@@ -25,7 +25,7 @@
 #include "tests/lib/grid.h"
 #include "tests/lib/tiny.h"
 
-enum { N_VOCAB = 16, N_LARGE = 3000, N_TOP = 20, N_TEXTS = 3500, N_TOKENS = 6, N_CTX = 32, N_LANES = 64 };
+enum { N_VOCAB = 16, N_LARGE = 3000, N_TOP = 20, N_TEXTS = 3500, N_TOKENS = 6, N_CTX = 32, N_LANES = 64, SEED = 12 };
 enum { N_BINS = 20, MAX_BACK = 3 };
 
 /* p = 1e-3: chi squared of 19 degrees of freedom, and a normal variable, both sides. */
@@ -83,7 +83,6 @@ static void run_texts(const struct setting *c, const struct place *at, struct jo
                           .n_top = at->n_top,
                           .sampler = at->cut};
     run.sampler.temp = c->temp;
-    run.sampler.seed = 12;
     if (job_run(job, &run, seqs, at->n_texts, &(struct job_watch){ignore, ignore, NULL}, &err) != OK)
         fail_msg("%s: %s", c->name, err.text);
 }
@@ -111,8 +110,16 @@ static struct texts generate(const struct setting *c, const struct place *at, co
     jc.vocab_little = jc.vocab_big;
     if (job_open(&job, &jc, office, &err) != OK) fail_msg("%s", err.text);
     for (int i = 0; i < at->n_texts; i++)
-        assert_int_equal(seq_init(&t.seqs[i], i, prompts + i * n_prompt, n_prompt, n_tokens, N_CTX, at->n_top,
-                                  job_root(jc.vocab_big), &err),
+        assert_int_equal(seq_init(&t.seqs[i],
+                                  &(struct seq_config){.index = i,
+                                                       .prompt = prompts + i * n_prompt,
+                                                       .n_prompt = n_prompt,
+                                                       .n_predict = n_tokens,
+                                                       .n_ctx = N_CTX,
+                                                       .n_top = at->n_top,
+                                                       .seed = SEED,
+                                                       .sample = (uint32_t)i},
+                                  &err),
                          OK);
     run_texts(c, at, job, t.seqs);
     for (int i = 0; i < at->n_texts; i++) {
@@ -306,7 +313,7 @@ static int32_t plain_pick(const struct top *top, const struct sampler *s, float 
         if (s->top_p < 1 && so_far >= (double)s->top_p * sum) break;
         if (s->min_p > 0 && lp < least) break;
         so_far += exp(lp);
-        double key = lp / (double)temp + (double)noise_gumbel(12, sample, (uint32_t)pos, (uint32_t)top[k].id);
+        double key = lp / (double)temp + (double)noise_gumbel(SEED, sample, (uint32_t)pos, (uint32_t)top[k].id);
         if (key > best)
             second = best, best = key, id = top[k].id;
         else if (key > second)

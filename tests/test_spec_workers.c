@@ -227,7 +227,8 @@ static void stray_open(struct stray *t, bool drafting)
     const int32_t prompt[] = {'a', 'b'};
     struct err err;
     *t = (struct stray){0};
-    assert_int_equal(seq_init(&t->seq, 0, prompt, 2, 4, 16, 0, 1, &err), OK);
+    struct seq_config c = {.prompt = prompt, .n_prompt = 2, .n_predict = 4, .n_ctx = 16};
+    assert_int_equal(seq_init(&t->seq, &c, &err), OK);
     assert_int_equal(spec_open(&t->spec, &config, &err), OK);
     spec_take(t->spec, &t->seq, 1);
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_START}, &t->actions, &err), OK);

@@ -205,8 +205,16 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
     struct seq seqs[GRID_PROMPTS] = {0};
     int n = c->with_others ? g->n_prompts : 1, rc = OK;
     for (int i = 0; i < n && rc == OK; i++)
-        rc = seq_init(&seqs[i], i, g->prompts[i], g->n_prompt[i], g->n_predict, GRID_CTX, GRID_TOP,
-                      job_root(grid_vocab_hash(g->big)), &err);
+        rc = seq_init(&seqs[i],
+                      &(struct seq_config){.index = i,
+                                           .prompt = g->prompts[i],
+                                           .n_prompt = g->n_prompt[i],
+                                           .n_predict = g->n_predict,
+                                           .n_ctx = GRID_CTX,
+                                           .n_top = GRID_TOP,
+                                           .seed = g->sampler.seed,
+                                           .sample = (uint32_t)i},
+                      &err);
     struct job_run run = {.drafting = c->drafter != GRID_NONE,
                           .ignore_eos = true,
                           .draft_max = c->draft_max,

@@ -36,6 +36,7 @@ struct sim {
     const struct sim_text *texts;
     int n_texts;
     struct seq *seqs;
+    int32_t (*prompts)[ROWS]; /* [n_texts] owns */
     struct spec *spec;
     struct learnt learnt;
     struct fake fakes[N_PEERS];
@@ -459,12 +460,14 @@ static void fill_in(struct sim_config *c)
 static void open_seq(struct sim *s, int i)
 {
     const struct sim_text *t = &s->texts[i];
-    int32_t ids[ROWS];
+    int32_t *ids = s->prompts[i];
     struct err err;
     int n = (int)strlen(t->prompt);
     for (int k = 0; k < n; k++) ids[k] = t->prompt[k];
     s->shown[i] = n;
-    if (seq_init(&s->seqs[i], i, ids, n, t->n_predict, s->c.n_ctx, 1, ROOT, &err) != OK) blame(s, err.text);
+    struct seq_config c = {
+        .index = i, .prompt = ids, .n_prompt = n, .n_predict = t->n_predict, .n_ctx = s->c.n_ctx, .n_top = 1};
+    if (seq_init(&s->seqs[i], &c, &err) != OK) blame(s, err.text);
 }
 
 struct sim *sim_open(const struct sim_config *config, const struct sim_text *texts, int n_texts)
@@ -480,6 +483,7 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
     s->seq_of = calloc((size_t)c->n_lanes, sizeof *s->seq_of);
     s->shown = calloc((size_t)n_texts, sizeof *s->shown);
     s->seqs = calloc((size_t)n_texts, sizeof *s->seqs);
+    s->prompts = calloc((size_t)n_texts, sizeof *s->prompts);
     for (int i = 0; i < n_texts; i++) open_seq(s, i);
     for (int p = PEER_DRAFTER; p < N_PEERS; p++) {
         s->fakes[p].n_fed = calloc((size_t)c->n_lanes, sizeof(int));
@@ -530,6 +534,7 @@ void sim_close(struct sim *s)
     free(s->seq_of);
     free(s->shown);
     free(s->seqs);
+    free(s->prompts);
     free(s);
 }
 
