@@ -39,3 +39,30 @@ int text_read(FILE *f, const char *place, char **bytes, size_t *n_bytes, struct 
     *n_bytes = n;
     return OK;
 }
+
+size_t text_plain(char *text, size_t n_bytes)
+{
+    static const char mark[] = {'\xef', '\xbb', '\xbf'};
+    size_t from = n_bytes >= sizeof mark && !memcmp(text, mark, sizeof mark) ? sizeof mark : 0, n = 0;
+    for (; from < n_bytes; from++)
+        if (text[from] != '\r' || (from + 1 < n_bytes && text[from + 1] != '\n')) text[n++] = text[from];
+    return n;
+}
+
+int text_check(const char *bytes, size_t n_bytes, const char *place, struct err *err)
+{
+    bool utf16 = n_bytes >= 2 && (!memcmp(bytes, "\xff\xfe", 2) || !memcmp(bytes, "\xfe\xff", 2));
+    return utf16 ? err_set(err, E_USAGE, "%s: text in UTF-16: save it as UTF-8", place) : OK;
+}
+
+int text_read_plain(FILE *f, const char *place, char **bytes, size_t *n_bytes, struct err *err)
+{
+    char *all;
+    size_t n;
+    int rc = text_read(f, place, &all, &n, err);
+    if (rc == OK && (rc = text_check(all, n, place, err)) != OK) free(all);
+    if (rc != OK) return rc;
+    *bytes = all;
+    *n_bytes = text_plain(all, n);
+    return OK;
+}

@@ -108,7 +108,7 @@ static int read_file(struct said *s, const char *path, const struct lines *lines
     size_t n = 0;
     int rc = strcmp(path, "-") ? text_open(path, NULL, &f, &place, &why) : err_set(&why, E_USAGE, "/file takes a path");
     if (rc == OK) {
-        rc = text_read(f, place, &bytes, &n, &why);
+        rc = text_read_plain(f, place, &bytes, &n, &why);
         fclose(f);
     }
     while (rc == OK && n && strchr(blanks, bytes[n - 1])) n--;
