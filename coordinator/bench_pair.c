@@ -1,5 +1,8 @@
 #include "coordinator/bench_pair.h"
 
+#include <string.h>
+
+#include "coordinator/front.h"
 #include "coordinator/json_text.h"
 #include "coordinator/stats.h"
 #include "proto/show.h"
@@ -57,8 +60,8 @@ static json_t *cost_json(const struct cost *c)
 
 static int put_json(const char *name, const struct cost cost[N_WAYS], struct err *err)
 {
-    json_t *line =
-        json_pack("{ss so so}", "id", name, "plain", cost_json(&cost[PLAIN]), "drafts", cost_json(&cost[DRAFTS]));
+    json_t *line = json_pack("{so so so}", "id", json_text(name, strlen(name)), "plain", cost_json(&cost[PLAIN]),
+                             "drafts", cost_json(&cost[DRAFTS]));
     return json_put_line(line, JSON_REAL_PRECISION(6), stdout, err);
 }
 
@@ -69,7 +72,7 @@ static int request(struct bench *b, int i, enum way way, struct seq *s, struct e
     static const struct job_watch nobody;
     struct job_run run = session_run(&b->s, way == DRAFTS, 1);
     seq_free(s);
-    int rc = session_seq(&b->s, &b->prompts, i, s, err);
+    int rc = session_seq(&b->s, &b->prompts.items[i], i, s, err);
     return rc == OK ? job_run(b->s.job, &run, s, 1, &nobody, err) : rc;
 }
 
@@ -109,8 +112,7 @@ static int both_ways(struct bench *b, int i, struct err *err)
     }
     if (rc != OK) return rc;
     fprintf(stderr, "request %d of %d\n", i + 1, b->prompts.n);
-    snprintf(number, sizeof number, "%d", i);
-    const char *name = b->prompts.names[i] ? b->prompts.names[i] : number;
+    const char *name = prompt_name(&b->prompts.items[i], i, number);
     if (b->s.o.output == OUT_JSONL) return put_json(name, cost, err);
     put_row(show_name(name).s, cost);
     return OK;
@@ -118,12 +120,17 @@ static int both_ways(struct bench *b, int i, struct err *err)
 
 static int bench(struct bench *b, struct err *err)
 {
+    struct front_io io = {.out = stdout, .notes = stderr};
     int rc = session_prompts(&b->s, &b->prompts, err);
-    if (rc == OK) rc = session_start(&b->s, 1, err);
-    if (rc == OK && b->s.o.output == OUT_TEXT) put_head();
-    for (int i = 0; i < b->prompts.n && rc == OK; i++) rc = both_ways(b, i, err);
-    if (rc == OK && b->s.o.output == OUT_TEXT) put_row("all", b->total);
-    return rc;
+    bool any = b->prompts.n_good > 0, table = any && b->s.o.output == OUT_TEXT;
+    if (rc == OK && any) rc = session_start(&b->s, 1, err);
+    if (rc == OK && table) put_head();
+    for (int i = 0; i < b->prompts.n && rc == OK; i++) {
+        const struct prompt *p = &b->prompts.items[i];
+        rc = p->error ? front_refuse(&io, b->s.o.output, p, i, err) : both_ways(b, i, err);
+    }
+    if (rc == OK && table) put_row("all", b->total);
+    return rc == OK ? prompts_refused(&b->prompts, err) : rc;
 }
 
 int command_bench_pair(const struct options *o, const struct host *host, struct err *err)

@@ -1,6 +1,5 @@
 #include "coordinator/chat.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,10 +46,10 @@ static int append(struct chat *c, const char *text, size_t n_text, size_t *n_ids
 static int answer(struct chat *c, struct seq *seq, struct err *err)
 {
     char name[16];
-    const char *const names[] = {name};
+    const struct prompt prompt = {.name = name};
     struct front *front;
     snprintf(name, sizeof name, "%d", c->n_turns);
-    int rc = front_open(&front, &c->s.o, c->s.big_t, 1, names, err);
+    int rc = front_open(&front, &c->s.o, c->s.big_t, 1, &prompt, err);
     if (rc != OK) return rc;
     struct job_watch watch = front_watch(front);
     rc = job_turn(c->s.job, seq, 1, &watch, err);
@@ -69,8 +68,7 @@ static int refuse(struct chat *c, const char *why, struct err *err)
     fprintf(stderr, "%s\n", why);
     if (c->s.o.output != OUT_JSONL) return OK;
     snprintf(name, sizeof name, "%d", c->n_turns);
-    int rc = json_put_line(json_pack("{ss so}", "id", name, "error", json_text(why, strlen(why))), 0, stdout, err);
-    return rc == OK && fflush(stdout) ? err_set(err, E_FAIL, "standard output: %s", strerror(errno)) : rc;
+    return json_put_line(json_pack("{ss so}", "id", name, "error", json_text(why, strlen(why))), 0, stdout, err);
 }
 
 /* A message that does not fit, or has a byte that the vocabulary lacks, is refused. */
@@ -89,8 +87,7 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
         memcpy(why, err->text, sizeof why);
         return refuse(c, why, err);
     }
-    struct prompt prompt = {c->ids, (int)n};
-    if (rc == OK) rc = session_seq(&c->s, &(struct prompts){.n = 1, .items = &prompt}, 0, &seq, err);
+    if (rc == OK) rc = session_seq(&c->s, &(struct prompt){.ids = c->ids, .n_ids = (int)n, .seed = -1}, 0, &seq, err);
     if (rc == OK) rc = answer(c, &seq, err);
     if (rc == OK) { /* the seq's ids are the conversation now */
         free(c->ids);

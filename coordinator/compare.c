@@ -2,7 +2,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "coordinator/front.h"
 #include "coordinator/json_text.h"
 #include "coordinator/metrics.h"
 #include "coordinator/stats.h"
@@ -10,7 +12,7 @@
 struct compare {
     struct session s;
     struct prompts prompts;
-    struct seq *asked, *own; /* [prompts.n]: as the options say; by big alone */
+    struct seq *asked, *own; /* [prompts.n_good]: as the options say; by big alone */
     const char *now;         /* what is being written */
     int n_done;
 };
@@ -21,7 +23,7 @@ static int on_done(void *arg, const struct seq *s, struct err *err)
 {
     struct compare *c = arg;
     (void)s, (void)err;
-    fprintf(stderr, "%s: %d of %d\n", c->now, ++c->n_done, c->prompts.n);
+    fprintf(stderr, "%s: %d of %d\n", c->now, ++c->n_done, c->prompts.n_good);
     return OK;
 }
 
@@ -31,7 +33,7 @@ static int write_all(struct compare *c, const char *name, const struct job_run *
     c->now = name;
     c->n_done = 0;
     int rc = session_seqs(&c->s, &c->prompts, out, err);
-    return rc == OK ? job_run(c->s.job, run, *out, c->prompts.n, &watch, err) : rc;
+    return rc == OK ? job_run(c->s.job, run, *out, c->prompts.n_good, &watch, err) : rc;
 }
 
 /* ---- comparing ---- */
@@ -104,9 +106,9 @@ static int compare_one(const struct compare *c, int i, struct sums *sums, struct
     stats_add(&sums->own_cost, b);
     if (c->s.o.output != OUT_JSONL) return OK;
     char number[16];
-    snprintf(number, sizeof number, "%d", i);
-    json_t *line = json_pack("{ss sb si sf sf sf si si}", "id", c->prompts.names[i] ? c->prompts.names[i] : number,
-                             "exact", difference < 0, "first_difference", difference, "rouge_l", rouge, "lp_token",
+    const char *name = prompt_name(&c->prompts.items[a->index], a->index, number);
+    json_t *line = json_pack("{so sb si sf sf sf si si}", "id", json_text(name, strlen(name)), "exact", difference < 0,
+                             "first_difference", difference, "rouge_l", rouge, "lp_token",
                              stats_ratio(asked.lp, asked.n), "lp_token_big", stats_ratio(own.lp, own.n), "tokens",
                              seq_n_generated(a), "tokens_big", seq_n_generated(b));
     return json_put_line(line, JSON_REAL_PRECISION(9), stdout, err);
@@ -167,26 +169,37 @@ static int gate(const struct options *o, const struct summary *s, struct err *er
 static int compare_all(const struct compare *c, struct err *err)
 {
     struct sums sums = {0};
-    int rc = OK;
-    for (int i = 0; i < c->prompts.n && rc == OK; i++) rc = compare_one(c, i, &sums, err);
-    if (rc != OK) return rc;
+    struct front_io io = {.out = stdout, .notes = stderr};
+    int rc = OK, n = 0;
+    for (int i = 0; i < c->prompts.n && rc == OK; i++) {
+        const struct prompt *p = &c->prompts.items[i];
+        rc = p->error ? front_refuse(&io, c->s.o.output, p, i, err) : compare_one(c, n++, &sums, err);
+    }
+    if (rc != OK || !n) return rc;
     struct summary summary = sum_up(&sums);
     rc = put_summary(c, &sums, &summary, err);
     return rc == OK ? gate(&c->s.o, &summary, err) : rc;
 }
 
-static int compare(struct compare *c, struct err *err)
+/* Twice over all prompts. */
+static int write_both(struct compare *c, struct err *err)
 {
-    int rc = session_prompts(&c->s, &c->prompts, err), n_lanes = session_lanes(&c->s, &c->prompts);
-    if (rc == OK) rc = session_start(&c->s, n_lanes, err);
+    int n_lanes = session_lanes(&c->s, &c->prompts), rc = session_start(&c->s, n_lanes, err);
     if (rc != OK) return rc;
     struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, n_lanes);
     rc = write_all(c, "as asked", &run, &c->asked, err);
     run.drafting = false;
     run.rule = (struct rule){0};
     run.sampler = (struct sampler){0};
-    if (rc == OK) rc = write_all(c, "the big model alone", &run, &c->own, err);
-    return rc == OK ? compare_all(c, err) : rc;
+    return rc == OK ? write_all(c, "the big model alone", &run, &c->own, err) : rc;
+}
+
+static int compare(struct compare *c, struct err *err)
+{
+    int rc = session_prompts(&c->s, &c->prompts, err);
+    if (rc == OK && c->prompts.n_good) rc = write_both(c, err);
+    if (rc == OK) rc = compare_all(c, err);
+    return rc == OK ? prompts_refused(&c->prompts, err) : rc;
 }
 
 int command_compare(const struct options *o, const struct host *host, struct err *err)
@@ -195,8 +208,8 @@ int command_compare(const struct options *o, const struct host *host, struct err
     int rc = session_open(&c.s, o, host, err);
     if (rc == OK) rc = compare(&c, err);
     session_close(&c.s, rc, err);
-    seqs_free(c.asked, c.prompts.n);
-    seqs_free(c.own, c.prompts.n);
+    seqs_free(c.asked, c.prompts.n_good);
+    seqs_free(c.own, c.prompts.n_good);
     prompts_free(&c.prompts);
     return rc;
 }

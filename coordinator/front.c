@@ -26,8 +26,8 @@ struct front {
     const struct options *o;
     const struct tokenizer *t;
     struct stops stops;
-    const char *const *names;
-    int n_seqs, turn;   /* turn: the sequence that may be written */
+    const struct prompt *prompts;
+    int n_seqs, turn;   /* turn: the prompt of which may be written */
     struct shown *seqs; /* [n_seqs] owns */
     bool colored;
     enum origin paint; /* of the terminal now */
@@ -51,28 +51,28 @@ static bool is_terminal(FILE *out)
     return isatty(fileno(out)) && !mpi_launched(&rank, &size);
 }
 
-int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n_seqs,
-               const char *const *names, struct err *err)
+int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n,
+               const struct prompt *prompts, struct err *err)
 {
     struct front_io io = {.out = stdout, .notes = stderr, .terminal = is_terminal(stdout)};
-    return front_open_io(out, o, t, n_seqs, names, &io, err);
+    return front_open_io(out, o, t, n, prompts, &io, err);
 }
 
-int front_open_io(struct front **out, const struct options *o, const struct tokenizer *t, int n_seqs,
-                  const char *const *names, const struct front_io *io, struct err *err)
+int front_open_io(struct front **out, const struct options *o, const struct tokenizer *t, int n,
+                  const struct prompt *prompts, const struct front_io *io, struct err *err)
 {
     struct front *f = calloc(1, sizeof *f);
-    if (f) f->seqs = calloc((size_t)n_seqs, sizeof *f->seqs);
+    if (f) f->seqs = calloc((size_t)n, sizeof *f->seqs);
     if (!f || !f->seqs) {
         free(f);
-        return err_set(err, E_FAIL, "no memory for the output of %d sequences", n_seqs);
+        return err_set(err, E_FAIL, "no memory for the output of %d sequences", n);
     }
     f->io = *io;
     f->o = o;
     f->t = t;
     f->stops = (struct stops){o->stops, o->n_stops, t};
-    f->names = names;
-    f->n_seqs = n_seqs;
+    f->prompts = prompts;
+    f->n_seqs = n;
     f->colored = o->color == WHEN_ALWAYS || (o->color == WHEN_AUTO && io->terminal);
     *out = f;
     return OK;
@@ -89,14 +89,6 @@ static int flush(struct front *f, struct err *err)
 {
     if (!fflush(f->io.out) && !ferror(f->io.out)) return OK;
     return err_set(err, E_FAIL, "standard output: %s", strerror(errno));
-}
-
-/* A number where the input had no name. */
-static const char *name_of(const struct front *f, int i, char number[16])
-{
-    if (f->names && f->names[i]) return f->names[i];
-    snprintf(number, 16, "%d", i);
-    return number;
 }
 
 /* --- text ----------------------------------------------------------------------------------------------------------
@@ -140,7 +132,7 @@ static int put_new_text(struct front *f, struct shown *w, struct err *err)
     if (w->n_tokens == seq_n_generated(s)) return OK;
     if (!w->n_tokens && f->n_seqs > 1) {
         char number[16];
-        fprintf(f->io.notes, "== %s\n", show_name(name_of(f, s->index, number)).s);
+        fprintf(f->io.notes, "== %s\n", show_name(prompt_name(&f->prompts[s->index], s->index, number)).s);
         fflush(f->io.notes);
     }
     char *text = NULL;
@@ -205,7 +197,7 @@ static json_t *json_top(const struct seq *s, int at)
 static json_t *json_of_seq(const struct front *f, const struct seq *s)
 {
     char number[16];
-    const char *name = name_of(f, s->index, number);
+    const char *name = prompt_name(&f->prompts[s->index], s->index, number);
     struct stats cost = {0};
     json_t *ids = json_array(), *lps = json_array(), *origins = json_array(), *tops = json_array();
     int lost = 0;
@@ -220,38 +212,69 @@ static json_t *json_of_seq(const struct front *f, const struct seq *s)
                              s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
                              "end", end_name[s->end], "stats", stats_json(&cost));
     if (s->top) lost |= json_object_set(line, "top", tops);
-    if (f->o->accept == ACCEPT_SAMPLE) lost |= json_object_set_new(line, "seed", json_integer(f->o->seed));
+    if (f->o->accept == ACCEPT_SAMPLE) lost |= json_object_set_new(line, "seed", json_integer(s->seed));
     json_decref(tops);
     return json_unless(lost, line);
+}
+
+/* --- prompts that cannot be answered --------------------------------------------------------------------------------
+ */
+
+int front_refuse(const struct front_io *io, enum output output, const struct prompt *p, int index, struct err *err)
+{
+    char number[16];
+    const char *name = prompt_name(p, index, number);
+    if (output == OUT_JSONL) {
+        json_t *line =
+            json_pack("{so so}", "id", json_text(name, strlen(name)), "error", json_text(p->error, strlen(p->error)));
+        return json_put_line(line, 0, io->out, err);
+    }
+    fprintf(io->notes, "== %s\n%s\n", show_name(name).s, p->error);
+    fflush(io->notes);
+    return OK;
 }
 
 /* --- the four events -----------------------------------------------------------------------------------------------
  */
 
-static int put_whole(struct front *f, struct shown *w, struct err *err)
+/* Of a prompt whose turn it is; of one that never began there is nothing. The error of the only one ends the program. */
+static int put_whole(struct front *f, int i, struct err *err)
 {
+    const struct prompt *p = &f->prompts[i];
+    struct shown *w = &f->seqs[i];
+    if (p->error)
+        return f->n_seqs > 1 || f->o->output == OUT_JSONL ? front_refuse(&f->io, f->o->output, p, i, err) : OK;
+    if (!w->s || (!w->done && !seq_n_generated(w->s))) return OK;
     if (f->o->output == OUT_JSONL) return json_put_line(json_of_seq(f, w->s), JSON_REAL_PRECISION(9), f->io.out, err);
     return put_end_of_text(f, w, err);
+}
+
+static int take_turns(struct front *f, struct err *err)
+{
+    int rc = OK;
+    for (; f->turn < f->n_seqs && (f->seqs[f->turn].done || f->prompts[f->turn].error) && rc == OK; f->turn++)
+        rc = put_whole(f, f->turn, err);
+    struct shown *now = f->turn < f->n_seqs ? &f->seqs[f->turn] : NULL;
+    if (rc == OK && now && now->s && f->o->output == OUT_TEXT) rc = put_new_text(f, now, err);
+    return rc == OK ? flush(f, err) : rc;
 }
 
 int front_tokens(struct front *f, const struct seq *s, struct err *err)
 {
     f->seqs[s->index].s = s;
-    if (s->index != f->turn || f->o->output == OUT_JSONL) return OK;
-    int rc = put_new_text(f, &f->seqs[s->index], err);
-    return rc == OK ? flush(f, err) : rc;
+    return take_turns(f, err);
 }
 
 int front_done(struct front *f, const struct seq *s, struct err *err)
 {
     f->seqs[s->index].s = s;
     f->seqs[s->index].done = true;
-    for (; f->turn < f->n_seqs && f->seqs[f->turn].done; f->turn++) {
-        int rc = put_whole(f, &f->seqs[f->turn], err);
-        if (rc != OK) return rc;
-    }
-    if (f->turn < f->n_seqs && f->seqs[f->turn].s) return front_tokens(f, f->seqs[f->turn].s, err);
-    return flush(f, err);
+    return take_turns(f, err);
+}
+
+int front_n_shown(const struct front *f)
+{
+    return f->turn;
 }
 
 static int on_tokens(void *front, const struct seq *s, struct err *err)
@@ -292,9 +315,35 @@ static void put_table(const struct front *f, const struct stats *total)
         struct stats cost = {0};
         if (!f->seqs[i].s) continue;
         stats_add(&cost, f->seqs[i].s);
-        stats_table_row(&cost, show_name(name_of(f, i, number)).s, f->io.notes);
+        stats_table_row(&cost, show_name(prompt_name(&f->prompts[i], i, number)).s, f->io.notes);
     }
     stats_table_row(total, "all", f->io.notes);
+}
+
+/* Answers that the model would have gone on with. */
+static void put_cuts(const struct front *f, const struct stats *total)
+{
+    char several[24] = "";
+    if (f->n_seqs > 1) snprintf(several, sizeof several, "%llu ", (unsigned long long)total->n_at_length);
+    if (total->n_at_length) fprintf(f->io.notes, "; %scut at -n %d", several, f->o->n_predict);
+    if (f->n_seqs > 1) snprintf(several, sizeof several, "%llu ", (unsigned long long)total->n_at_context);
+    if (total->n_at_context) fprintf(f->io.notes, "; %scut at the end of the context", several);
+}
+
+static void put_closing_line(const struct front *f, const struct stats *total, double seconds, bool interrupted)
+{
+    int n_bad = 0;
+    for (int i = 0; i < f->n_seqs; i++) n_bad += f->prompts[i].error != NULL;
+    if (n_bad == f->n_seqs) return;
+    if (interrupted) fputs("interrupted; ", f->io.notes);
+    if (n_bad) fprintf(f->io.notes, "%d of ", f->n_seqs - n_bad);
+    if (f->n_seqs > 1)
+        fprintf(f->io.notes, "%d prompts, %llu tokens in %.1f s; ", f->n_seqs, (unsigned long long)total->n_tokens,
+                seconds);
+    stats_line(total, f->io.notes);
+    put_cuts(f, total);
+    fputc('\n', f->io.notes);
+    put_method(f, total);
 }
 
 int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err *err)
@@ -302,8 +351,7 @@ int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err 
     struct stats total = {0};
     uint64_t start_ns = now_ns;
     for (; f->turn < f->n_seqs; f->turn++) {
-        struct shown *w = &f->seqs[f->turn];
-        int rc = w->s && seq_n_generated(w->s) ? put_whole(f, w, err) : OK;
+        int rc = put_whole(f, f->turn, err);
         if (rc != OK) return rc;
     }
     int rc = flush(f, err);
@@ -314,14 +362,7 @@ int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err 
         if (s->stats.start_ns < start_ns) start_ns = s->stats.start_ns;
     }
     if (f->o->stats) put_table(f, &total);
-    if (interrupted) fprintf(f->io.notes, "interrupted; ");
-    if (f->n_seqs > 1) {
-        fprintf(f->io.notes, "%d prompts, %llu tokens in %.1f s; ", f->n_seqs, (unsigned long long)total.n_tokens,
-                (double)(now_ns - start_ns) * 1e-9);
-    }
-    stats_line(&total, f->io.notes);
-    fputc('\n', f->io.notes);
-    put_method(f, &total);
+    put_closing_line(f, &total, (double)(now_ns - start_ns) * 1e-9, interrupted);
     fflush(f->io.notes);
     return rc;
 }

@@ -4,7 +4,8 @@
  * tokens have different colours (auto: where standard output is a terminal; PILOTFISH_TTY=1 or 0 decides where it is
  * set, since under mpirun isatty lies, and scripts/mpirun knows). Bytes that end inside a character are held back until
  * it is complete. Every write is flushed. With several prompts, text and JSON lines come out in input order, however
- * they finish; of texts, the one whose turn it is streams.
+ * they finish; of texts, the one whose turn it is streams. A prompt that cannot be answered has its turn too: a line of
+ * JSON with its error, or the error on standard error.
  */
 #ifndef COORDINATOR_FRONT_H
 #define COORDINATOR_FRONT_H
@@ -13,6 +14,7 @@
 
 #include "coordinator/job.h"
 #include "coordinator/options.h"
+#include "coordinator/prompts.h"
 #include "coordinator/seq.h"
 #include "coordinator/tokenizer.h"
 
@@ -23,22 +25,27 @@ struct front_io { /* where a front writes; borrowed */
     bool terminal; /* out is one */
 };
 
-/* names[i]: the prompt's id or question_id for JSON lines; NULL: numbered. Borrows all until front_close. */
-int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n_seqs,
-               const char *const *names, struct err *err);
-int front_open_io(struct front **out, const struct options *o, const struct tokenizer *t, int n_seqs,
-                  const char *const *names, const struct front_io *io, struct err *err);
+/* prompts [n]: their names for JSON lines, and their errors; a seq's index is its prompt's. Borrows all until front_close. */
+int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n,
+               const struct prompt *prompts, struct err *err);
+int front_open_io(struct front **out, const struct options *o, const struct tokenizer *t, int n,
+                  const struct prompt *prompts, const struct front_io *io, struct err *err);
 
 /* New final tokens of a sequence (those past what was shown before). A write that fails (closed pipe) is an error. The
- * seq is borrowed until front_close. */
+ * seq is borrowed until front_close, its ids until it was shown. */
 int front_tokens(struct front *f, const struct seq *s, struct err *err);
-/* The sequence is done: shows it where its turn has come. The seq is borrowed until front_close. */
+/* The sequence is done: shows it where its turn has come. */
 int front_done(struct front *f, const struct seq *s, struct err *err);
+/* So many of the first prompts have been shown to their end. */
+int front_n_shown(const struct front *f);
 /* Both, for a job to call. */
 struct job_watch front_watch(struct front *f);
 /* Shows what sequences that are not done have so far, then the closing line over all; with --stats a table.
  * interrupted: says so. */
 int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err *err);
 void front_close(struct front *f);
+
+/* Of a prompt that cannot be answered: why, as a line of JSON or of notes. */
+int front_refuse(const struct front_io *io, enum output output, const struct prompt *p, int index, struct err *err);
 
 #endif

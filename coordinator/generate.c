@@ -6,14 +6,15 @@ struct generate {
     struct session s;
     struct prompts prompts;
     struct front *front;
-    struct seq *seqs, *plain; /* [prompts.n]; plain: by big alone, for --check */
+    struct seq *seqs, *plain; /* [prompts.n_good]; plain: by big alone, for --check */
+    int n_dropped;            /* of seqs, the first ones */
 };
 
 static int run(const struct generate *g, struct seq *seqs, bool drafting, const struct job_watch *watch,
                struct err *err)
 {
     struct job_run r = session_run(&g->s, drafting, session_lanes(&g->s, &g->prompts));
-    return job_run(g->s.job, &r, seqs, g->prompts.n, watch, err);
+    return job_run(g->s.job, &r, seqs, g->prompts.n_good, watch, err);
 }
 
 /* Big alone over the same prompts: the same ids and log-probabilities, bit for bit. */
@@ -22,7 +23,7 @@ static int check(struct generate *g, struct err *err)
     struct job_watch watch = {0};
     int rc = session_seqs(&g->s, &g->prompts, &g->plain, err), n_tokens = 0;
     if (rc == OK) rc = run(g, g->plain, false, &watch, err);
-    for (int i = 0; i < g->prompts.n && rc == OK; i++) {
+    for (int i = 0; i < g->prompts.n_good && rc == OK; i++) {
         rc = seq_check(&g->seqs[i], &g->plain[i], err);
         n_tokens += seq_n_generated(&g->plain[i]);
     }
@@ -31,21 +32,44 @@ static int check(struct generate *g, struct err *err)
     return rc;
 }
 
+static int on_tokens(void *arg, const struct seq *s, struct err *err)
+{
+    return front_tokens(((struct generate *)arg)->front, s, err);
+}
+
+/* What was shown is not kept, unless it is to be compared. */
+static int on_done(void *arg, const struct seq *s, struct err *err)
+{
+    struct generate *g = arg;
+    int rc = front_done(g->front, s, err), n_shown = front_n_shown(g->front);
+    if (g->s.o.check) return rc;
+    while (g->n_dropped < g->prompts.n_good && g->seqs[g->n_dropped].index < n_shown)
+        seq_drop(&g->seqs[g->n_dropped++]);
+    return rc;
+}
+
+static int start(struct generate *g, struct err *err)
+{
+    int rc = session_start(&g->s, session_lanes(&g->s, &g->prompts), err);
+    return rc == OK ? session_seqs(&g->s, &g->prompts, &g->seqs, err) : rc;
+}
+
 static int generate(struct generate *g, struct err *err)
 {
     const struct options *o = &g->s.o;
+    struct job_watch watch = {on_tokens, on_done, g};
     int rc = session_prompts(&g->s, &g->prompts, err);
-    if (rc == OK) rc = session_start(&g->s, session_lanes(&g->s, &g->prompts), err);
-    if (rc == OK) rc = session_seqs(&g->s, &g->prompts, &g->seqs, err);
-    if (rc == OK) rc = front_open(&g->front, o, g->s.big_t, g->prompts.n, (const char *const *)g->prompts.names, err);
+    bool any = g->prompts.n_good > 0;
+    if (rc == OK && any) rc = start(g, err);
+    if (rc == OK) rc = front_open(&g->front, o, g->s.big_t, g->prompts.n, g->prompts.items, err);
     if (rc != OK) return rc;
-    struct job_watch watch = front_watch(g->front);
-    rc = run(g, g->seqs, o->drafter != DRAFTER_NONE, &watch, err);
+    if (any) rc = run(g, g->seqs, o->drafter != DRAFTER_NONE, &watch, err);
     struct err ignored;
     int shown =
         front_finish(g->front, job_now_ns(), rc == E_INTERRUPT || rc == E_TERMINATED, rc == OK ? err : &ignored);
     if (rc == OK) rc = shown;
-    return rc == OK && o->check ? check(g, err) : rc;
+    if (rc == OK && o->check && any) rc = check(g, err);
+    return rc == OK ? prompts_refused(&g->prompts, err) : rc;
 }
 
 int command_generate(const struct options *o, const struct host *host, struct err *err)
@@ -55,8 +79,8 @@ int command_generate(const struct options *o, const struct host *host, struct er
     if (rc == OK) rc = generate(&g, err);
     front_close(g.front);
     session_close(&g.s, rc, err);
-    seqs_free(g.seqs, g.prompts.n);
-    seqs_free(g.plain, g.prompts.n);
+    seqs_free(g.seqs, g.prompts.n_good);
+    seqs_free(g.plain, g.prompts.n_good);
     prompts_free(&g.prompts);
     return rc;
 }

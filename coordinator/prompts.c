@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,81 +17,95 @@ struct reader {
     struct template chat;
     bool has_chat; /* it is applied */
     struct prompts p;
-    int n_room; /* of p's arrays */
+    int n_room; /* of p.items */
 };
+
+static void prompt_free(struct prompt *p)
+{
+    free(p->ids);
+    free(p->name);
+    free(p->error);
+}
 
 void prompts_free(struct prompts *p)
 {
-    for (int i = 0; i < p->n; i++) {
-        free(p->items[i].ids);
-        free(p->names[i]);
-    }
+    for (int i = 0; i < p->n; i++) prompt_free(&p->items[i]);
     free(p->items);
-    free(p->names);
     *p = (struct prompts){0};
+}
+
+int prompts_refused(const struct prompts *p, struct err *err)
+{
+    int n_bad = p->n - p->n_good, first = 0;
+    if (!n_bad) return OK;
+    while (!p->items[first].error) first++;
+    if (p->n == 1) return err_set(err, E_USAGE, "%s", p->items[0].error);
+    return err_set(err, E_USAGE, "%d of %d prompts not answered%s: %s", n_bad, p->n, n_bad > 1 ? ", the first" : "",
+                   p->items[first].error);
 }
 
 /* --- text -> ids ----------------------------------------------------------------------------------------------------
  */
 
-static int make_room(struct reader *r, struct err *err)
+/* Takes the prompt. */
+static int add(struct reader *r, struct prompt *item, struct err *err)
 {
-    if (r->p.n < r->n_room) return OK;
-    int n_room = r->n_room ? 2 * r->n_room : 8;
-    struct prompt *items = realloc(r->p.items, (size_t)n_room * sizeof *items);
-    if (items) r->p.items = items;
-    char **names = realloc(r->p.names, (size_t)n_room * sizeof *names);
-    if (names) r->p.names = names;
-    if (!items || !names) return err_set(err, E_FAIL, "no memory for %d prompts", n_room);
-    r->n_room = n_room;
+    if (r->p.n == r->n_room) {
+        int n_room = r->n_room ? 2 * r->n_room : 8;
+        struct prompt *items = realloc(r->p.items, (size_t)n_room * sizeof *items);
+        if (!items) {
+            prompt_free(item);
+            return err_set(err, E_FAIL, "no memory for %d prompts", n_room);
+        }
+        r->p.items = items;
+        r->n_room = n_room;
+    }
+    r->p.items[r->p.n++] = *item;
+    r->p.n_good += !item->error;
     return OK;
 }
 
-static int check_length(const struct reader *r, const char *place, size_t n_ids, struct err *err)
+/* A greater context is only worth a try where the model has one. */
+static int check_length(const struct reader *r, size_t n_ids, struct err *err)
 {
-    int n_ctx = r->from->n_ctx;
-    if (!n_ids) return err_set(err, E_USAGE, "%s: the prompt is empty", place);
-    if (n_ids < (size_t)n_ctx) return OK;
-    if (n_ctx < r->o->ctx) {
+    int most = r->from->n_ctx, asked = r->o->ctx;
+    if (!n_ids) return err_set(err, E_USAGE, "the prompt is empty");
+    if (n_ids < (size_t)asked && n_ids < (size_t)most) return OK;
+    if (n_ids >= (size_t)most)
         return err_set(err, E_USAGE,
-                       "%s: the prompt has %zu tokens, the model's context %d, one of them for the answer", place,
-                       n_ids, n_ctx);
-    }
+                       "the prompt has %zu tokens, the model's context %d, one of them for the answer: shorten it",
+                       n_ids, most);
     return err_set(
         err, E_USAGE,
-        "%s: the prompt has %zu tokens, the context %d, one of them for the answer: shorten it, or try --ctx %zu",
-        place, n_ids, n_ctx, n_ids + 1);
+        "the prompt has %zu tokens, the context %d, one of them for the answer: shorten it, or try --ctx %zu", n_ids,
+        asked, n_ids + 1);
 }
 
-/* place: for messages. name may be NULL. */
-static int add_text(struct reader *r, const char *place, const char *name, const char *text, size_t n_text,
-                    struct err *err)
+static int encode(const struct reader *r, struct prompt *item, const char *text, size_t n_text, struct err *err)
 {
-    char *rendered = NULL, *own_name = NULL;
-    struct prompt item = {0};
+    char *rendered = NULL;
     size_t n_ids = 0;
-    if (!n_text) return err_set(err, E_USAGE, "%s: the prompt is empty", place);
-    int rc = make_room(r, err);
-    if (rc != OK) return rc;
-    if (name) own_name = strdup(name);
+    if (!n_text) return err_set(err, E_USAGE, "the prompt is empty");
     if (r->has_chat) {
         rendered = template_render(&r->chat, r->from->tokenizer, r->o->system, text, n_text, &n_text);
+        if (!rendered) return err_set(err, E_FAIL, "no memory for a prompt");
         text = rendered;
     }
-    if ((r->has_chat && !rendered) || (name && !own_name)) {
-        rc = err_set(err, E_FAIL, "no memory for a prompt");
-        goto out;
-    }
-    rc = tokenizer_encode(r->from->tokenizer, text, n_text, true, true, &item.ids, &n_ids, err);
-    if (rc == OK) rc = check_length(r, place, n_ids, err);
-    if (rc != OK) goto out;
-    item.n_ids = (int)n_ids;
-    r->p.items[r->p.n] = item;
-    r->p.names[r->p.n++] = own_name;
-out:
+    int rc = tokenizer_encode(r->from->tokenizer, text, n_text, true, true, &item->ids, &n_ids, err);
+    if (rc == OK) rc = check_length(r, n_ids, err);
+    item->n_ids = (int)n_ids;
     free(rendered);
-    if (rc != OK) free(item.ids), free(own_name);
     return rc;
+}
+
+/* The one prompt of a run. place: for messages. */
+static int add_text(struct reader *r, const char *place, const char *text, size_t n_text, struct err *err)
+{
+    struct prompt item = {.seed = -1};
+    int rc = encode(r, &item, text, n_text, err);
+    if (rc == OK) return add(r, &item, err);
+    prompt_free(&item);
+    return err_wrap(err, "%s", place);
 }
 
 /* --- sources --------------------------------------------------------------------------------------------------------
@@ -109,32 +124,72 @@ static int read_file(struct reader *r, const char *path, struct err *err)
     size_t n = 0;
     int rc = text_open(path, r->from->in, &f, &place, err);
     if (rc != OK) return rc;
-    rc = text_read(f, place, &bytes, &n, err);
+    rc = text_read_plain(f, place, &bytes, &n, err);
     close_source(r, f);
     if (rc != OK) return rc;
     if (n && bytes[n - 1] == '\n') n--; /* editors and echo put it there; no one means it */
-    rc = add_text(r, place, NULL, bytes, n, err);
+    rc = add_text(r, place, bytes, n, err);
     free(bytes);
     return rc;
 }
 
-/* Spec-Bench: {"question_id": 81, "turns": ["first", ...]}; others: {"id": "a", "prompt" or "text": "..."}. */
-static int add_row(struct reader *r, const char *place, const json_t *row, struct err *err)
+static int take_name(struct prompt *item, const json_t *row, struct err *err)
 {
-    const json_t *text = json_array_get(json_object_get(row, "turns"), 0), *id = json_object_get(row, "id");
+    const json_t *id = json_object_get(row, "id");
     char number[32];
+    if (!id) id = json_object_get(row, "question_id");
+    if (!id) return OK;
+    if (!json_is_string(id) && !json_is_integer(id))
+        return err_set(err, E_USAGE, "an id must be a string or a whole number");
+    snprintf(number, sizeof number, "%lld", (long long)json_integer_value(id));
+    item->name = strdup(json_is_integer(id) ? number : json_string_value(id));
+    return item->name ? OK : err_set(err, E_FAIL, "no memory for a prompt");
+}
+
+static int take_seed(struct prompt *item, const json_t *row, struct err *err)
+{
+    const json_t *seed = json_object_get(row, "seed");
+    long long n = json_integer_value(seed);
+    if (!seed || json_is_null(seed)) return OK;
+    if (!json_is_integer(seed) || n < 0 || n > INT_MAX)
+        return err_set(err, E_USAGE, "a seed must be a whole number from 0 to %d", INT_MAX);
+    item->seed = (int)n;
+    return OK;
+}
+
+/* Spec-Bench: {"question_id": 81, "turns": ["first", ...]}; others: {"id": "a", "prompt" or "text": "..."}. */
+static int read_row(const struct reader *r, struct prompt *item, const json_t *row, struct err *err)
+{
+    const json_t *text = json_array_get(json_object_get(row, "turns"), 0);
     if (!text) text = json_object_get(row, "prompt");
     if (!text) text = json_object_get(row, "text");
-    if (!id) id = json_object_get(row, "question_id");
-    if (!json_is_string(text)) {
-        return err_set(err, E_USAGE, "%s: no prompt: neither \"turns\": [\"...\"] nor \"prompt\" nor \"text\"", place);
+    int rc = take_name(item, row, err);
+    if (rc == OK) rc = take_seed(item, row, err);
+    if (rc != OK) return rc;
+    if (!json_is_string(text))
+        return err_set(err, E_USAGE, "no prompt: neither \"turns\": [\"...\"] nor \"prompt\" nor \"text\"");
+    return encode(r, item, json_string_value(text), json_string_length(text), err);
+}
+
+/* What is wrong with a line is kept with it. */
+static int read_line(struct reader *r, const char *place, const char *line, size_t n, struct err *err)
+{
+    json_error_t bad;
+    struct prompt item = {.seed = -1};
+    struct err why;
+    json_t *row = json_loadb(line, n, 0, &bad);
+    int rc = json_is_object(row)
+                 ? read_row(r, &item, row, &why)
+                 : err_set(&why, E_USAGE, "not a JSON object%s%s", row ? "" : ": ", row ? "" : bad.text);
+    json_decref(row);
+    if (rc == E_USAGE) {
+        err_wrap(&why, "%s", place);
+        item.error = strdup(why.text);
+        if (item.error) rc = OK;
     }
-    if (id && !json_is_string(id) && !json_is_integer(id)) {
-        return err_set(err, E_USAGE, "%s: an id must be a string or a whole number", place);
-    }
-    snprintf(number, sizeof number, "%lld", (long long)json_integer_value(id));
-    const char *name = json_is_integer(id) ? number : json_string_value(id);
-    return add_text(r, place, name, json_string_value(text), json_string_length(text), err);
+    if (rc == OK) return add(r, &item, err);
+    prompt_free(&item);
+    return err_set(err, E_FAIL, "%s: %s", place, why.text);
 }
 
 static int read_rows(struct reader *r, const char *path, struct err *err)
@@ -147,15 +202,12 @@ static int read_rows(struct reader *r, const char *path, struct err *err)
     int rc = text_open(path, r->from->in, &f, &source, err);
     if (rc != OK) return rc;
     for (int i = 1; rc == OK && (errno = 0, n = getline(&line, &room, f)) >= 0; i++) {
-        json_error_t bad;
-        if (strspn(line, " \t\r\n") == (size_t)n) continue;
+        if (i == 1 && (rc = text_check(line, (size_t)n, source, err)) != OK) break;
+        size_t n_plain = text_plain(line, (size_t)n);
+        line[n_plain] = 0;
+        if (strspn(line, " \t\n") == n_plain) continue;
         snprintf(place, sizeof place, "%s:%d", source, i);
-        json_t *row = json_loadb(line, (size_t)n, 0, &bad);
-        if (json_is_object(row))
-            rc = add_row(r, place, row, err);
-        else
-            rc = err_set(err, E_USAGE, "%s: not a JSON object%s%s", place, row ? "" : ": ", row ? "" : bad.text);
-        json_decref(row);
+        rc = read_line(r, place, line, n_plain, err);
     }
     if (rc == OK && ferror(f)) rc = err_set(err, E_USAGE, "%s: %s", source, strerror(errno));
     if (rc == OK && !r->p.n) rc = err_set(err, E_USAGE, "%s: no prompts in it", source);
@@ -200,7 +252,7 @@ int prompts_read(struct prompts *out, const struct options *o, const struct prom
     int rc = find_chat(&r, err);
     if (rc != OK) return rc;
     if (o->prompt)
-        rc = add_text(&r, "command line", NULL, o->prompt, strlen(o->prompt), err);
+        rc = add_text(&r, "command line", o->prompt, strlen(o->prompt), err);
     else if (o->prompts_file)
         rc = read_rows(&r, o->prompts_file, err);
     else if (o->prompt_file)

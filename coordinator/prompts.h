@@ -3,7 +3,7 @@
  *   source ──read──▶ text ──chat template (unless --raw)──▶ ──tokenizer──▶ ids, checked against the context
  *
  * Only rank 0 calls it: standard input is read once. A prompt that is empty, unreadable or too long is E_USAGE, with
- * the place and the numbers.
+ * the place and the numbers. Of several one that cannot be answered does not end the others: it says why.
  */
 #ifndef COORDINATOR_PROMPTS_H
 #define COORDINATOR_PROMPTS_H
@@ -13,26 +13,38 @@
 #include "coordinator/options.h"
 #include "coordinator/tokenizer.h"
 
-struct prompt {
+struct prompt { /* owns its strings */
     int32_t *ids;
     int n_ids;
+    int seed;    /* -1: the run's, and noise by its index */
+    char *name;  /* NULL where the input gives none */
+    char *error; /* with its place; NULL: it can be answered */
 };
 
 struct prompts { /* owns all */
-    int n;
-    struct prompt *items; /* [n] */
-    char **names;         /* [n]; NULL where the input gives none */
+    int n, n_good;
+    struct prompt *items; /* [n]; n_good of them can be answered */
 };
 
 struct prompts_from {       /* borrowed during prompts_read */
     const struct gguf *big; /* for its chat template */
     const struct tokenizer *tokenizer;
-    int n_ctx;   /* a prompt leaves room for one token */
+    int n_ctx;   /* the model's own; a prompt leaves room for one token, in the asked one too */
     FILE *in;    /* standard input */
     FILE *notes; /* gets a line where there is no chat template to apply */
 };
 
 int prompts_read(struct prompts *out, const struct options *o, const struct prompts_from *from, struct err *err);
 void prompts_free(struct prompts *p); /* zeroed is fine */
+
+/* A prompt's name, or its number in the input where it has none. */
+static inline const char *prompt_name(const struct prompt *p, int index, char number[16])
+{
+    if (p->name) return p->name;
+    snprintf(number, 16, "%d", index);
+    return number;
+}
+/* OK, or E_USAGE: how many could not be answered, and why the first. */
+int prompts_refused(const struct prompts *p, struct err *err);
 
 #endif

@@ -107,37 +107,52 @@ struct job_run session_run(const struct session *s, bool drafting, int n_lanes)
     return r;
 }
 
+/* What the big model was trained for; a file that does not say is refused by the worker that opens it. */
+static int model_ctx(const struct gguf *big)
+{
+    struct gguf_str architecture = {"", 0};
+    char key[160];
+    int64_t n;
+    gguf_get_str(big, "general.architecture", &architecture);
+    snprintf(key, sizeof key, "%.*s.context_length", (int)(architecture.n < 100 ? architecture.n : 100),
+             architecture.s);
+    return gguf_get_int(big, key, &n) && n > 0 && n < INT_MAX ? (int)n : INT_MAX;
+}
+
 int session_prompts(const struct session *s, struct prompts *out, struct err *err)
 {
-    struct prompts_from from = {.big = &s->big, .tokenizer = s->big_t, .n_ctx = s->o.ctx, .in = stdin, .notes = stderr};
+    struct prompts_from from = {
+        .big = &s->big, .tokenizer = s->big_t, .n_ctx = model_ctx(&s->big), .in = stdin, .notes = stderr};
     return prompts_read(out, &s->o, &from, err);
 }
 
 int session_lanes(const struct session *s, const struct prompts *p)
 {
-    return p->n < s->o.parallel ? p->n : s->o.parallel;
+    return p->n_good < s->o.parallel ? p->n_good : s->o.parallel;
 }
 
-int session_seq(const struct session *s, const struct prompts *p, int i, struct seq *out, struct err *err)
+int session_seq(const struct session *s, const struct prompt *p, int index, struct seq *out, struct err *err)
 {
-    struct seq_config config = {.index = i,
-                                .prompt = p->items[i].ids,
-                                .n_prompt = p->items[i].n_ids,
+    bool own = p->seed >= 0;
+    struct seq_config config = {.index = index,
+                                .prompt = p->ids,
+                                .n_prompt = p->n_ids,
                                 .n_predict = s->o.n_predict,
                                 .n_ctx = s->info.n_ctx,
                                 .n_top = s->o.logprobs,
-                                .seed = (uint32_t)s->o.seed,
-                                .sample = (uint32_t)i};
+                                .seed = (uint32_t)(own ? p->seed : s->o.seed),
+                                .sample = own ? 0 : (uint32_t)index};
     return seq_init(out, &config, err);
 }
 
 int session_seqs(const struct session *s, const struct prompts *p, struct seq **out, struct err *err)
 {
-    struct seq *seqs = calloc((size_t)p->n, sizeof *seqs);
-    if (!seqs) return err_set(err, E_FAIL, "out of memory for %d sequences", p->n);
+    struct seq *seqs = calloc((size_t)p->n_good + 1, sizeof *seqs);
+    if (!seqs) return err_set(err, E_FAIL, "out of memory for %d sequences", p->n_good);
     *out = seqs;
-    int rc = OK;
-    for (int i = 0; i < p->n && rc == OK; i++) rc = session_seq(s, p, i, &seqs[i], err);
+    int rc = OK, n = 0;
+    for (int i = 0; i < p->n && rc == OK; i++)
+        if (!p->items[i].error) rc = session_seq(s, &p->items[i], i, &seqs[n++], err);
     return rc;
 }
 

@@ -41,11 +41,12 @@ int session_start(struct session *s, int n_slots, struct err *err);
 /* The options as a run of n_lanes sequences at once. Borrows the session. */
 struct job_run session_run(const struct session *s, bool drafting, int n_lanes);
 
-/* Prompts as the options name them, as many of them at once as the options let, and a sequence for each, for
- * seqs_free; or of the i-th one, for seq_free. */
+/* Prompts as the options name them, and as many at once as the options let. */
 int session_prompts(const struct session *s, struct prompts *out, struct err *err);
 int session_lanes(const struct session *s, const struct prompts *p);
-int session_seq(const struct session *s, const struct prompts *p, int i, struct seq *out, struct err *err);
+/* The sequence of a prompt, the index-th of the input; it borrows the ids until it has started. For seq_free. */
+int session_seq(const struct session *s, const struct prompt *p, int index, struct seq *out, struct err *err);
+/* Those of all prompts that can be answered, in order: p->n_good of them, for seqs_free. */
 int session_seqs(const struct session *s, const struct prompts *p, struct seq **out, struct err *err);
 
 /* rc, why: how the command ends, told to the workers. */

@@ -18,6 +18,8 @@ void stats_add(struct stats *t, const struct seq *s)
     const struct seq_stats *c = &s->stats;
     t->n_prompt += (uint64_t)s->n_prompt;
     t->n_tokens += (uint64_t)seq_n_generated(s);
+    t->n_at_length += s->end == SEQ_LENGTH;
+    t->n_at_context += s->end == SEQ_CONTEXT;
     t->n_verifies += c->n_verifies;
     t->n_drafted += c->n_drafted;
     t->n_judged += c->n_judged;
@@ -69,7 +71,9 @@ void stats_line(const struct stats *t, FILE *to)
                 percent(t->n_accepted, t->n_drafted), percent(t->n_accepted, t->n_judged),
                 (unsigned long long)t->n_judged, stats_tokens_per_verify(t));
     }
-    fprintf(to, "draft %.2f s, verify %.2f s, network %.2f s", seconds(t->draft_ns), seconds(t->verify_ns),
+    bool several = t->n_begun > 1;
+    fprintf(to, "%sdraft %.2f s, verify %.2f s, network%s %.2f s", several ? "summed over requests: " : "",
+            seconds(t->draft_ns), seconds(t->verify_ns), several ? " and one another's passes" : "",
             seconds(t->wait_ns));
 }
 

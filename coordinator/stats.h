@@ -5,6 +5,8 @@
  *   tokens a verify     tokens after each sequence's first / parts with a wanted row after the prompt
  *   fallbacks           drafts that ended because the drafter was unsure
  *   rollbacks, depth    drafts that big cut short; drafted tokens that each took back
+ *   draft, verify, net  seconds of computing, and of waiting for an answer beyond that: the network, and the passes of the
+ *                       requests that run at once; summed over requests, so of several more than the time that went by
  */
 #ifndef COORDINATOR_STATS_H
 #define COORDINATOR_STATS_H
@@ -15,8 +17,9 @@
 
 #include "coordinator/seq.h"
 
-struct stats {        /* zeroed to begin with */
-    uint64_t n_begun; /* sequences that have a token */
+struct stats {                          /* zeroed to begin with */
+    uint64_t n_begun;                   /* sequences that have a token */
+    uint64_t n_at_length, n_at_context; /* that were cut there */
     uint64_t n_prompt, n_tokens;
     uint64_t n_verifies, n_drafted, n_judged, n_accepted, n_pauses;
     uint64_t n_prompt_rows, n_windows, n_doubts, n_lows, n_ends, n_rollbacks, n_taken_back; /* see struct seq_stats */

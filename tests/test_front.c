@@ -34,7 +34,8 @@ struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool spec
 struct scene {
     struct options o;
     struct sim_config sim;
-    const char *const *names;
+    const char *names[3]; /* of the prompts */
+    int bad;              /* the prompt before which one stands that cannot be answered, from 1 on; 0: none */
     bool terminal;
     int stop_ms; /* 0: never */
 
@@ -43,6 +44,8 @@ struct scene {
     struct sim *s;
     struct front *f;
     struct front_io io;
+    struct prompt prompts[8];
+    struct seq seen[8];
 };
 
 static int event(struct scene *c, int rc)
@@ -51,24 +54,37 @@ static int event(struct scene *c, int rc)
     return rc;
 }
 
+/* The sequence as it is numbered where a prompt before it cannot be answered. */
+static const struct seq *in_input(struct scene *c, const struct seq *s)
+{
+    struct seq *seen = &c->seen[s->index];
+    *seen = *s;
+    seen->index += c->bad && s->index >= c->bad - 1;
+    return seen;
+}
+
 static int on_tokens(void *arg, const struct seq *s, struct err *err)
 {
     struct scene *c = arg;
-    return event(c, front_tokens(c->f, s, err));
+    return event(c, front_tokens(c->f, in_input(c, s), err));
 }
 
 static int on_done(void *arg, const struct seq *s, struct err *err)
 {
     struct scene *c = arg;
-    return event(c, front_done(c->f, s, err));
+    return event(c, front_done(c->f, in_input(c, s), err));
 }
+
+static char bad_name[] = "bad", bad_error[] = "f:2: no";
 
 static void play(struct scene *c, const struct sim_text *texts, int n_texts)
 {
     struct stops stops = {c->o.stops, c->o.n_stops, NULL};
     struct job_watch watch = {on_tokens, on_done, c};
     c->io = (struct front_io){open_memstream(&c->out, &c->n_out), open_memstream(&c->notes, &c->n_notes), c->terminal};
-    assert_int_equal(front_open_io(&c->f, &c->o, NULL, n_texts, c->names, &c->io, NULL), OK);
+    assert_int_equal(front_open_io(&c->f, &c->o, NULL, n_texts + (c->bad > 0), c->prompts, &c->io, NULL), OK);
+    for (int i = 0; i < 3; i++) c->prompts[i].name = (char *)(uintptr_t)c->names[i];
+    if (c->bad) c->prompts[c->bad - 1] = (struct prompt){.name = bad_name, .error = bad_error};
     c->sim.watch = &watch;
     c->sim.stops = c->o.n_stops ? stop_reached : NULL;
     c->sim.stops_arg = &stops;
@@ -159,8 +175,7 @@ static void colours_tell_drafts_from_bigs_own(void **state)
 static void several_texts_come_out_in_input_order(void **state)
 {
     (void)state;
-    const char *names[] = {"first", NULL, "third"};
-    struct scene c = {.names = names, .sim = {.n_lanes = 3}};
+    struct scene c = {.names = {"first", NULL, "third"}, .sim = {.n_lanes = 3}};
     const struct sim_text texts[] = {{"one", "HWH", NULL, 3}, {"two", "WWWW", NULL, 4}, {"three", "H", NULL, 1}};
     play(&c, texts, 3);
     /* One pass after the other: the third is done first, and the second waits for its turn, then streams. */
@@ -240,8 +255,7 @@ static const struct seq *the_seq(const struct scene *c)
 static void a_line_of_json_gives_every_float_back(void **state)
 {
     (void)state;
-    const char *names[] = {"q81"};
-    struct scene c = {.o = {.output = OUT_JSONL}, .names = names, .sim = {.draft_max = 2}};
+    struct scene c = {.o = {.output = OUT_JSONL}, .names = {"q81"}, .sim = {.draft_max = 2}};
     play(&c, &(struct sim_text){"??", "B<>a", "B<ba", 4}, 1);
     const struct seq *s = the_seq(&c);
     assert_ptr_equal(strchr(c.out, '\n'), c.out + c.n_out - 1);
@@ -269,28 +283,50 @@ static void a_line_of_json_gives_every_float_back(void **state)
 static void the_closing_line_counts_what_it_cost(void **state)
 {
     (void)state;
-    struct scene c = {.sim = {.draft_max = 4}};
+    struct scene c = {.o = {.n_predict = 11}, .sim = {.draft_max = 4}};
     play(&c, &(struct sim_text){"?", "abcdefghijk", "abcdefgXijk", 11}, 1);
     /* The first token comes at 12 ms, after "a" and "bcdef" the draft "gX.." is cut at X, and the last token comes at 64. */
     assert_string_equal(c.notes,
                         "192.3 token/s, first token after 0.01 s; drafts: 7 of 10 accepted (70 %; 88 % of 8 judged), "
-                        "3.3 tokens a verify; draft 0.01 s, verify 0.04 s, network 0.01 s\n");
+                        "3.3 tokens a verify; draft 0.01 s, verify 0.04 s, network 0.01 s; cut at -n 11\n");
     scene_close(&c);
 }
 
 static void totals_run_from_the_first_token_of_any_to_the_last(void **state)
 {
     (void)state;
-    const char *names[] = {"a", "b"};
-    struct scene c = {.o = {.stats = true}, .names = names};
+    struct scene c = {.o = {.stats = true, .n_predict = 2}, .names = {"a", "b"}};
     const struct sim_text texts[] = {{"one", "HW", NULL, 2}, {"two", "HW", NULL, 2}};
     play(&c, texts, 2);
     /* Tokens at 12, 24, 36 and 48 ms. */
-    assert_non_null(
-        strstr(c.notes, "\n2 prompts, 4 tokens in 1.0 s; 83.3 token/s, first token after 0.01 s (mean); draft"));
+    assert_non_null(strstr(c.notes, "\n2 prompts, 4 tokens in 1.0 s; 83.3 token/s, first token after 0.01 s (mean); "
+                                    "summed over requests: draft 0.00 s, verify 0.04 s, network and one another's "
+                                    "passes 0.01 s; 2 cut at -n 2\n"));
     assert_non_null(strstr(c.notes, "\na "));
     assert_non_null(strstr(c.notes, "\nall "));
     scene_close(&c);
+}
+
+/* What is wrong with one stands where its answer would, whenever it is known. */
+static void a_prompt_that_cannot_be_answered_has_its_turn(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"one", "H", NULL, 1}, {"two", "WW", NULL, 2}};
+    for (int bad = 0; bad < 3; bad++) {
+        for (int json = 0; json < 2; json++) {
+            struct scene c = {.o = {.output = json ? OUT_JSONL : OUT_TEXT, .n_predict = 2}, .bad = bad + 1};
+            play(&c, texts, 2);
+            const char *at = c.out;
+            for (int i = 0; json && i < 3; i++, at = strchr(at, '\n') + 1) {
+                const char *begins = i == bad ? "{\"id\": \"bad\", \"error\": \"f:2: no\"}\n" : "{\"id\": \"";
+                assert_int_equal(strncmp(at, begins, strlen(begins)), 0);
+            }
+            if (json) assert_int_equal(*at, 0);
+            if (!json) assert_non_null(strstr(c.notes, "== bad\nf:2: no\n"));
+            if (!json) assert_non_null(strstr(c.notes, "2 of 3 prompts, 3 tokens in "));
+            scene_close(&c);
+        }
+    }
 }
 
 /* Of three the third never began; of the second no token is there yet. */
@@ -323,7 +359,7 @@ static void a_write_that_fails_is_an_error(void **state)
         struct front *f;
         struct err err = {0};
         if (!io.out) skip();
-        assert_int_equal(front_open_io(&f, &o, NULL, 1, NULL, &io, NULL), OK);
+        assert_int_equal(front_open_io(&f, &o, NULL, 1, &(struct prompt){0}, &io, NULL), OK);
         assert_int_equal(front_done(f, sim_seq(s, 0), &err), E_FAIL);
         assert_non_null(strstr(err.text, "standard output: No space left on device"));
         front_close(f);
@@ -353,7 +389,7 @@ static void a_line_of_json_is_whole_or_an_error(void **state)
         struct front_io io = {open_memstream(&out, &n_out), stderr, false};
         struct front *f;
         struct err err = {0};
-        assert_int_equal(front_open_io(&f, &o, NULL, 1, NULL, &io, NULL), OK);
+        assert_int_equal(front_open_io(&f, &o, NULL, 1, &(struct prompt){0}, &io, NULL), OK);
         n_given = n_lost;
         json_set_alloc_funcs(give_some, free);
         rc = front_done(f, sim_seq(s, 0), &err);
@@ -379,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_line_of_json_gives_every_float_back),
         cmocka_unit_test(the_closing_line_counts_what_it_cost),
         cmocka_unit_test(totals_run_from_the_first_token_of_any_to_the_last),
+        cmocka_unit_test(a_prompt_that_cannot_be_answered_has_its_turn),
         cmocka_unit_test(an_interrupted_text_is_kept),
         cmocka_unit_test(a_write_that_fails_is_an_error),
         cmocka_unit_test(a_line_of_json_is_whole_or_an_error),

@@ -40,12 +40,14 @@ static int tear_down(void **state)
     return rmdir(w.folder);
 }
 
+enum { MODEL_CTX = 300 };
+
 /* Reads with standard input holding `in`; what was noted goes to *notes (the caller frees). */
 static int read_noting(struct prompts *p, const struct options *o, const struct gguf *big, const char *in, char **notes,
                        struct err *err)
 {
     size_t n;
-    struct prompts_from from = {big, w.tokenizer, 200, tmpfile(), open_memstream(notes, &n)};
+    struct prompts_from from = {big, w.tokenizer, MODEL_CTX, tmpfile(), open_memstream(notes, &n)};
     assert_true(from.in && from.notes);
     fputs(in, from.in);
     rewind(from.in);
@@ -106,7 +108,7 @@ static void every_source_gives_the_same_prompt(void **state)
         rows[i].ctx = 200;
         assert_int_equal(read_from(&p, &rows[i], "over the sea\n", &err), OK);
         assert_int_equal(p.n, 1);
-        assert_null(p.names[0]);
+        assert_null(p.items[0].name);
         assert_string_equal(text_of(&p, 0), "over the sea");
         prompts_free(&p);
     }
@@ -149,9 +151,9 @@ static void rows_of_spec_bench_and_of_golden_files_are_read(void **state)
     for (int i = 0; i < 3; i++) {
         assert_string_equal(text_of(&p, i), texts[i]);
         if (names[i])
-            assert_string_equal(p.names[i], names[i]);
+            assert_string_equal(p.items[i].name, names[i]);
         else
-            assert_null(p.names[i]);
+            assert_null(p.items[i].name);
     }
     prompts_free(&p);
 }
@@ -175,16 +177,80 @@ static void bad_rows_are_named_by_file_and_line(void **state)
         struct prompts p;
         struct err err;
         int rc = read_from(&p, &o, "", &err);
+        if (rc == OK) rc = prompts_refused(&p, &err);
+        prompts_free(&p);
         if (rc != E_USAGE || !strstr(err.text, cases[i].says)) fail_msg("%d \"%s\" / %s", rc, err.text, cases[i].says);
+    }
+}
+
+static void a_bad_row_does_not_end_the_others(void **state)
+{
+    (void)state;
+    static const char rows[] = "{\"prompt\": \"one\"}\n"
+                               "{\"id\": 7, \"prompt\": 7}\n"
+                               "{\"prompt\": \"two\", \"seed\": 5}\n"
+                               "{\"id\": \"x\", \"prompt\": \"three\", \"seed\": -1}\n"
+                               "nonsense\n";
+    struct options o = {.prompts_file = path_with(rows), .raw = true, .ctx = 200};
+    struct prompts p;
+    struct err err;
+    assert_int_equal(read_from(&p, &o, "", &err), OK);
+    assert_int_equal(p.n, 5);
+    assert_int_equal(p.n_good, 2);
+    assert_string_equal(text_of(&p, 0), "one");
+    assert_string_equal(text_of(&p, 2), "two");
+    assert_int_equal(p.items[0].seed, -1);
+    assert_int_equal(p.items[2].seed, 5);
+    static const char *const says[] = {NULL, "file:2: no prompt", NULL, "file:4: a seed must be a whole number",
+                                       "file:5: not a JSON object"};
+    for (int i = 0; i < p.n; i++) {
+        if (says[i])
+            assert_non_null(strstr(p.items[i].error, says[i]));
+        else
+            assert_null(p.items[i].error);
+    }
+    assert_string_equal(p.items[1].name, "7");
+    assert_string_equal(p.items[3].name, "x");
+    assert_int_equal(prompts_refused(&p, &err), E_USAGE);
+    assert_non_null(strstr(err.text, "3 of 5 prompts not answered, the first: "));
+    assert_non_null(strstr(err.text, "file:2: no prompt"));
+    prompts_free(&p);
+}
+
+/* As editors of another system leave them. */
+static void a_byte_order_mark_and_carriage_returns_are_no_text(void **state)
+{
+    (void)state;
+    struct {
+        struct options o;
+        const char *in, *text;
+    } rows[] = {
+        {{.prompt_file = "-"}, "\xef\xbb\xbfone\r\ntwo\r\n", "one\ntwo"},
+        {{.prompt_file = "-"}, "one\r\n\r\n", "one\n"},
+        {{.prompt_file = "-"},
+         "a\rb\xef\xbb\xbf",
+         "a\rb\xef\xbb\xbf"}, /* these are no line's end, nor a text's beginning */
+        {{.prompts_file = "-"}, "\xef\xbb\xbf{\"prompt\": \"a\\r\\nb\"}\r\n\r\n", "a\r\nb"},
+        {{.prompts_file = "-"}, "\xef\xbb\xbf\r\n{\"prompt\": \"a\"}\r", "a"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct prompts p;
+        struct err err;
+        rows[i].o.ctx = 200;
+        rows[i].o.raw = true;
+        assert_int_equal(read_from(&p, &rows[i].o, rows[i].in, &err), OK);
+        assert_int_equal(p.n, 1);
+        assert_string_equal(text_of(&p, 0), rows[i].text);
+        prompts_free(&p);
     }
 }
 
 static void prompts_that_are_empty_unreadable_or_too_long_are_refused(void **state)
 {
     (void)state;
-    char digits[201], exact[200];
-    memset(digits, '7', 200), memset(exact, '7', 199);
-    digits[200] = exact[199] = 0;
+    char more[MODEL_CTX + 1], digits[201], exact[200];
+    memset(digits, '7', 200), memset(exact, '7', 199), memset(more, '7', MODEL_CTX);
+    digits[200] = exact[199] = more[MODEL_CTX] = 0;
     struct {
         struct options o;
         const char *in, *says;
@@ -197,7 +263,10 @@ static void prompts_that_are_empty_unreadable_or_too_long_are_refused(void **sta
         {{.prompt_file = "/dev/zero"}, "", "/dev/zero: too long for a prompt"},
         {{.prompt = digits},
          "",
-         "has 200 tokens, the context 200, one of them for the answer: shorten it, or try --ctx 201"},
+         "command line: the prompt has 200 tokens, the context 200, one of them for the answer: shorten it, or try "
+         "--ctx 201"},
+        {{.prompt_file = "-"}, "\xff\xfehi", "standard input: text in UTF-16: save it as UTF-8"},
+        {{.prompts_file = "-"}, "\xff\xfehi", "standard input: text in UTF-16: save it as UTF-8"},
     };
     struct prompts p;
     struct err err;
@@ -211,11 +280,15 @@ static void prompts_that_are_empty_unreadable_or_too_long_are_refused(void **sta
     assert_int_equal(read_from(&p, &o, "", &err), OK);
     assert_int_equal(p.items[0].n_ids, 199);
     prompts_free(&p);
-    o.prompt = digits; /* the model's own context is the limit: a greater --ctx would not help */
-    o.ctx = 4096;
-    assert_int_equal(read_from(&p, &o, "", &err), E_USAGE);
-    assert_non_null(strstr(err.text, "the model's context 200"));
-    assert_null(strstr(err.text, "--ctx"));
+    static const int asked[] = {200, MODEL_CTX,
+                                4096}; /* the model's own is the limit: a greater --ctx would not help */
+    for (int i = 0; i < 3; i++) {
+        o.prompt = more;
+        o.ctx = asked[i];
+        assert_int_equal(read_from(&p, &o, "", &err), E_USAGE);
+        assert_non_null(strstr(err.text, "the prompt has 300 tokens, the model's context 300"));
+        assert_null(strstr(err.text, "--ctx"));
+    }
 }
 
 static void a_file_without_a_known_template_is_never_chatted_with_silently(void **state)
@@ -259,6 +332,8 @@ int main(void)
         cmocka_unit_test(the_chat_template_is_applied_unless_raw),
         cmocka_unit_test(rows_of_spec_bench_and_of_golden_files_are_read),
         cmocka_unit_test(bad_rows_are_named_by_file_and_line),
+        cmocka_unit_test(a_bad_row_does_not_end_the_others),
+        cmocka_unit_test(a_byte_order_mark_and_carriage_returns_are_no_text),
         cmocka_unit_test(prompts_that_are_empty_unreadable_or_too_long_are_refused),
         cmocka_unit_test(a_file_without_a_known_template_is_never_chatted_with_silently),
     };
