@@ -99,6 +99,59 @@ over 2 refuses 2 "the prompt is empty" generate --big big.gguf --raw ""
 over 2 refuses 2 "nowhere: No such file" generate --big big.gguf --raw -f nowhere
 over 2 refuses 2 "has 26 tokens, the context 8.*: shorten it, or try --ctx 27" generate --big big.gguf --ctx 8 --raw "$words"
 does . generate --big big.gguf --ctx 27 --raw "$words" # what the line says is so
+
+# One bad request does not end the others: each has its line in the order of the input.
+cat > mixed.jsonl << END
+{"id": "a", "prompt": "hello"}
+not JSON
+{"id": "c", "turns": 7}
+{"id": "d", "prompt": "$words", "seed": 1}
+{"prompt": "the sea"}
+END
+mixed=(generate --big big.gguf --ctx 24 --raw -n 8 --prompts mixed.jsonl)
+for ranks in "" "$mpirun -n 2"; do
+    n_checks=$((n_checks + 1))
+    # shellcheck disable=SC2206
+    ranks=($ranks)
+    run "${mixed[@]}" -o jsonl
+    [ "$rc" = 2 ] || wrong "a bad line of --prompts: exit $rc"
+    python3 - << 'END' || wrong "a bad line of --prompts: other lines"
+import json
+rows = [json.loads(line) for line in open("out")]
+assert [row["id"] for row in rows] == ["a", "1", "c", "d", "4"], rows
+assert ["error" in row for row in rows] == [False, True, True, True, False]
+for i, says in (1, ":2: not a JSON object"), (2, ":3: no prompt"), (3, ":4: the prompt has 26 tokens, the context 24"):
+    assert rows[i]["error"].startswith("mixed.jsonl" + says) and len(rows[i]) == 2, rows[i]
+assert len(rows[0]["ids"]) == len(rows[4]["ids"]) == 8
+END
+    grep -q "^pilotfish: 3 of 5 prompts not answered, the first: mixed.jsonl:2: not a JSON object" err || wrong "no cause"
+done
+ranks=()
+"$pilotfish" generate --big big.gguf --ctx 24 --raw -n 8 hello > shown 2> /dev/null
+"$pilotfish" generate --big big.gguf --ctx 24 --raw -n 8 "the sea" >> shown 2> /dev/null
+run "${mixed[@]}"
+[ "$rc" = 2 ] && cmp -s shown out || wrong "a bad line of --prompts: exit $rc, another text"
+[ "$(grep -c '^mixed.jsonl:[234]: ' err)" = 3 ] || wrong "a bad line of --prompts: not a line each"
+run "${mixed[@]}" --draft ngram --check
+[ "$rc" = 2 ] && grep -q "^check: 16 tokens" err || wrong "a bad line of --prompts: --check does not check the others"
+run eval compare --big big.gguf --little little.gguf --ctx 24 --raw -n 8 --prompts mixed.jsonl
+[ "$rc" = 2 ] && grep -q "^2 of 2 texts" out || wrong "a bad line of --prompts: exit $rc of eval compare"
+run bench pair --big big.gguf --little little.gguf --ctx 24 --raw -n 8 --prompts mixed.jsonl -o jsonl
+[ "$rc" = 2 ] && [ "$(grep -c '"error"' out)$(grep -c '"plain"' out)" = 32 ] || wrong "a bad line of --prompts: exit $rc of bench pair"
+
+# What was answered is not kept.
+for _ in {1..300}; do echo '{"prompt": "the sea"}'; done > rows.jsonl
+n_checks=$((n_checks + 1))
+python3 - "$pilotfish" << 'END' || wrong "300 answers take more memory than 6"
+import resource, subprocess, sys
+peak = []
+for n in 6, 300:
+    rows = "".join(open("rows.jsonl").readlines()[:n]).encode()
+    command = [sys.argv[1], "generate", "--big", "long.gguf", "--ctx", "65536", "--raw", "-n", "0", "--stop", "e", "--prompts", "-"]
+    subprocess.run(command, input=rows, capture_output=True, check=True)
+    peak.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+assert peak[1] < peak[0] + (8 << 10), peak # KiB
+END
 printf 'a\0b \377\376 \303' > bytes
 input=bytes does . generate --big big.gguf --draft ngram --check --raw -n 16 -f -
 does . generate --big big.gguf --raw -n 0 --ignore-eos --ctx 64 --draft ngram --check hello # the context is filled

@@ -100,6 +100,24 @@ stop = re.search("[ -~]{3}", said[10:])[0]
 assert run(*chat, "--stop", stop, typed=b"hello\n") == said.split(stop)[0] + "\n"
 END
 
+# A sample is its prompt's and its seed's: of a line's own, or of the run's and the line's place.
+cat > seeds.jsonl << END
+{"prompt": "Once upon a time", "seed": 5}
+{"prompt": "Once upon a time"}
+{"prompt": "Once upon a time", "seed": 5}
+{"prompt": "Once upon a time", "seed": 6}
+END
+does '"seed": 5' generate --big toy.gguf --raw -n 16 --temp 1 --seed 9 --prompts seeds.jsonl -o jsonl
+cp out sampled
+does . generate --big toy.gguf --raw -n 16 --temp 1 --seed 5 -o jsonl "Once upon a time"
+python3 - << 'END' || wrong "a seed in a line of --prompts does not fix its text"
+import json
+rows = [json.loads(line) for line in open("sampled")]
+texts = [row["ids"] for row in rows]
+assert texts[0] == texts[2] == json.load(open("out"))["ids"] and len({str(t) for t in texts}) == 3, texts
+assert [row["seed"] for row in rows] == [5, 9, 5, 6]
+END
+
 # Little proposes nothing that is right: what stands earlier in the text is looked up.
 looks_up=(generate --big toy.gguf --little toy.gguf --draft-ctx 1 --draft-vocab 1 --guard off --check --raw --ignore-eos -n 400 --ctx 500)
 does '"accepted": [1-9]' "${looks_up[@]}" -o jsonl "the the the the the"
