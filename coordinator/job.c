@@ -377,19 +377,25 @@ void job_say_workers(const struct job *j, FILE *to)
     }
 }
 
-/* Shards of a stage stream their parts at once, stages one after the other. An id that is read needs no head, and a
- * draft the head of the proposed ids only. */
+static struct rank_work work_of(const struct worker_seen *w, int stage)
+{
+    return (struct rank_work){.host = w->host,
+                              .stage = stage,
+                              .n_cores = (int)w->h.cores,
+                              .n_threads = (int)w->h.threads,
+                              .body_bytes = (double)w->h.body_bytes,
+                              .head_bytes = (double)w->h.head_bytes};
+}
+
 static struct price price(const struct job *j, int n_proposed)
 {
-    const struct hello *little = &j->seen[PEER_DRAFTER].h;
-    double body = 0, head = 0, proposed = little->n_vocab ? (double)n_proposed / little->n_vocab : 0;
-    for (int p = PEER_VERIFIER; p < j->c.layout.n_peers; p++) {
-        body += (double)j->seen[p].h.body_bytes / j->c.layout.tp;
-        head += (double)j->seen[p].h.head_bytes / j->c.layout.tp;
-    }
-    if (body <= 0) return (struct price){0};
-    return (struct price){.draft = ((double)little->body_bytes + proposed * (double)little->head_bytes) / (body + head),
-                          .read = (double)little->body_bytes / body};
+    const struct layout *l = &j->c.layout;
+    struct rank_work shards[MAX_PEERS], little = work_of(&j->seen[PEER_DRAFTER], 0);
+    uint32_t n_vocab = j->seen[PEER_DRAFTER].h.n_vocab;
+    if (n_vocab) little.head_bytes *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
+    int n = 0;
+    for (int p = PEER_VERIFIER; p < l->n_peers; p++) shards[n++] = work_of(&j->seen[p], layout_stage(l, p));
+    return guard_price(&little, shards, n);
 }
 
 int job_begin(struct job *j, const struct job_run *run, struct err *err)

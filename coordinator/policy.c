@@ -1,6 +1,7 @@
 #include "coordinator/policy.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { ROUNDS_TO_JUDGE = 4 }; /* drafting rounds before their time counts */
 /* Guesses before anything was seen, from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench, 42 texts of 64 tokens. */
@@ -16,6 +17,41 @@ static const double newest = 0.3;      /* weight of a new time in its mean */
 static const double newest_sure = 0.1; /* of a token's probability */
 static const double newest_draft = 0.05;
 static const double forgets = 0.01; /* of what was learnt of a drafter, a plain token: else a bad start would last */
+
+/* Bytes a core of a stage's shards that live on the host of one of them: they stream at once, and share its cores. */
+static double on_host(const struct rank_work *of, const struct rank_work *shards, int n_shards, bool head)
+{
+    double bytes = 0;
+    int n_threads = 0;
+    for (int i = 0; i < n_shards; i++) {
+        const struct rank_work *w = &shards[i];
+        if (w->stage != of->stage || strcmp(w->host, of->host)) continue;
+        bytes += w->body_bytes + (head ? w->head_bytes : 0);
+        n_threads += w->n_threads;
+    }
+    return bytes / fmax(1, fmin(n_threads, of->n_cores));
+}
+
+/* A stage takes as long as the slowest of its hosts, and stages follow one another. */
+static double of_stages(const struct rank_work *shards, int n_shards, bool head)
+{
+    double sum = 0, slowest = 0;
+    for (int i = 0; i < n_shards; i++) {
+        slowest = fmax(slowest, on_host(&shards[i], shards, n_shards, head));
+        if (i + 1 < n_shards && shards[i + 1].stage == shards[i].stage) continue;
+        sum += slowest;
+        slowest = 0;
+    }
+    return sum;
+}
+
+struct price guard_price(const struct rank_work *little, const struct rank_work *shards, int n_shards)
+{
+    double body = of_stages(shards, n_shards, false), whole = of_stages(shards, n_shards, true);
+    if (body <= 0) return (struct price){0};
+    return (struct price){.draft = on_host(little, little, 1, true) / whole,
+                          .read = on_host(little, little, 1, false) / body};
+}
 
 void guard_init(struct guard *g, bool enabled, bool unread, struct price price, const struct learnt *learnt)
 {

@@ -38,6 +38,13 @@ struct price {    /* the drafter's over big's, as known before anything is measu
     double read;  /* of an id of the text */
 };
 
+struct rank_work { /* the weights that a pass streams on one rank, and what with */
+    const char *host;
+    int stage;
+    int n_cores, n_threads; /* of the host, which its ranks share; of the rank */
+    double body_bytes, head_bytes;
+};
+
 struct learnt { /* from the texts before; all zero: nothing */
     struct pace pace;
     double agree[2]; /* drafts that were right, over those expected to be by how sure big was; [1]: of unread prompts */
@@ -69,6 +76,9 @@ struct guard_round { /* from one verdict to the next */
     double sure;         /* sum of the probabilities of its tokens under big */
     bool measured;       /* false: somebody read a prompt too, its time says nothing about a token's */
 };
+
+/* The little model's, beside the shards of the big one, in order of stages. An id that is read needs no head. */
+struct price guard_price(const struct rank_work *little, const struct rank_work *shards, int n_shards);
 
 void guard_init(struct guard *g, bool enabled, bool unread, struct price price, const struct learnt *learnt);
 /* How many tokens may be drafted now, at most `most`. */

@@ -178,6 +178,59 @@ static void a_drafter_known_to_be_too_dear_is_never_asked(void **state)
     assert_int_equal(p.n_drafted, 0);
 }
 
+/* Qwen2.5-Coder .5B for 1.5B, in megabytes: the whole models, as each shard of two and each stage of two has them. */
+#define LITTLE(host, cores, threads)                                                                                   \
+    {                                                                                                                  \
+        host, 0, cores, threads, 221, 37                                                                               \
+    }
+#define WHOLE(host, cores, threads)                                                                                    \
+    {                                                                                                                  \
+        host, 0, cores, threads, 789, 191                                                                              \
+    }
+#define HALF(host, cores, threads)                                                                                     \
+    {                                                                                                                  \
+        host, 0, cores, threads, 394, 96                                                                               \
+    }
+#define FIRST(host, cores, threads)                                                                                    \
+    {                                                                                                                  \
+        host, 0, cores, threads, 484, 0                                                                                \
+    }
+#define SECOND(host, cores, threads)                                                                                   \
+    {                                                                                                                  \
+        host, 1, cores, threads, 304, 191                                                                              \
+    }
+
+static const struct {
+    const char *why;
+    double draft, read;
+    struct rank_work little, shards[4];
+} prices[] = {
+    {"one process", .26, .28, LITTLE("a", 2, 2), {WHOLE("a", 2, 2)}},
+    {"two shards share two cores", .26, .28, LITTLE("a", 2, 2), {HALF("a", 2, 2), HALF("a", 2, 2)}},
+    {"two shards, a core for each", .26, .28, LITTLE("a", 2, 2), {HALF("a", 2, 1), HALF("a", 2, 1)}},
+    {"two shards and the drafter, a core for each", .53, .56, LITTLE("a", 4, 1), {HALF("a", 4, 1), HALF("a", 4, 1)}},
+    {"a host for each of two shards", .53, .56, LITTLE("a", 8, 8), {HALF("a", 8, 8), HALF("b", 8, 8)}},
+    {"two stages share two cores", .26, .28, LITTLE("a", 2, 2), {FIRST("a", 2, 2), SECOND("a", 2, 2)}},
+    {"a host for each of two stages", .26, .28, LITTLE("a", 8, 8), {FIRST("a", 8, 8), SECOND("b", 8, 8)}},
+    {"the slower of two hosts counts", .26, .28, LITTLE("a", 8, 8), {HALF("a", 8, 8), HALF("b", 4, 4)}},
+    {"a drafter on a slow host of its own", 1.05, 1.12, LITTLE("c", 2, 2), {WHOLE("a", 8, 8)}},
+    {"a little model larger than the big one", 3.8, 3.57, WHOLE("a", 2, 2), {LITTLE("a", 2, 2)}},
+    {"n-grams", 0, 0, {"a", 0, 2, 2, 0, 0}, {WHOLE("a", 2, 2)}},
+};
+
+static void a_drafted_token_s_price_is_known_from_bytes_and_cores_in_every_layout(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof prices / sizeof *prices; i++) {
+        int n = 0;
+        while (n < 4 && prices[i].shards[n].host) n++;
+        struct price p = guard_price(&prices[i].little, prices[i].shards, n);
+        if (p.draft < prices[i].draft * .97 || p.draft > prices[i].draft * 1.03 || p.read < prices[i].read * .97 ||
+            p.read > prices[i].read * 1.03)
+            fail_msg("%s: %.2f, %.2f to read", prices[i].why, p.draft, p.read);
+    }
+}
+
 static float chance_of(const struct drafter *d)
 {
     struct play p;
@@ -437,6 +490,7 @@ int main(void)
         cmocka_unit_test(a_drafter_that_pays_is_never_paused),
         cmocka_unit_test(a_drafter_that_is_slower_than_plain_rests_and_costs_little_in_the_long_run),
         cmocka_unit_test(a_drafter_known_to_be_too_dear_is_never_asked),
+        cmocka_unit_test(a_drafted_token_s_price_is_known_from_bytes_and_cores_in_every_layout),
         cmocka_unit_test(a_draft_goes_on_while_one_more_is_likely_enough_to_be_worth_its_time),
         cmocka_unit_test(a_guard_knows_what_the_texts_before_have_taught),
         cmocka_unit_test(what_the_drafter_s_reading_takes_is_told_from_its_drafts),
