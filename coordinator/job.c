@@ -377,24 +377,19 @@ void job_say_workers(const struct job *j, FILE *to)
     }
 }
 
-static struct rank_work work_of(const struct worker_seen *w, int stage)
+static struct rank_bytes bytes_of(const struct worker_seen *w, int stage)
 {
-    return (struct rank_work){.host = w->host,
-                              .stage = stage,
-                              .n_cores = (int)w->h.cores,
-                              .n_threads = (int)w->h.threads,
-                              .body_bytes = (double)w->h.body_bytes,
-                              .head_bytes = (double)w->h.head_bytes};
+    return (struct rank_bytes){w->host, stage, (double)w->h.body_bytes, (double)w->h.head_bytes};
 }
 
 static struct price price(const struct job *j, int n_proposed)
 {
     const struct layout *l = &j->c.layout;
-    struct rank_work shards[MAX_PEERS], little = work_of(&j->seen[PEER_DRAFTER], 0);
+    struct rank_bytes shards[MAX_PEERS], little = bytes_of(&j->seen[PEER_DRAFTER], 0);
     uint32_t n_vocab = j->seen[PEER_DRAFTER].h.n_vocab;
-    if (n_vocab) little.head_bytes *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
+    if (n_vocab) little.head *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
     int n = 0;
-    for (int p = PEER_VERIFIER; p < l->n_peers; p++) shards[n++] = work_of(&j->seen[p], layout_stage(l, p));
+    for (int p = PEER_VERIFIER; p < l->n_peers; p++) shards[n++] = bytes_of(&j->seen[p], layout_stage(l, p));
     return guard_price(&little, shards, n);
 }
 

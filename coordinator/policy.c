@@ -6,9 +6,7 @@
 enum { ROUNDS_TO_JUDGE = 4 }; /* drafting rounds before their time counts */
 /* Guesses before anything was seen, from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench, 42 texts of 64 tokens. */
 static const double sure_before = 0.9, agree_before[2] = {0.9, 0.6}; /* [1]: of unread prompts */
-static const double row_most = 0.25;      /* of a checked draft's time, over a plain token's */
-static const double must_save = 1.25;     /* times what reading takes: what is saved is a guess, the reading is sure */
-static const double n_tokens_before = 24; /* that a text is expected to go on for, at least */
+static const double n_tokens_before = 48; /* that a text is expected to go on for, at least */
 
 static const double agree_most = 1.25; /* a draft of unsure words that is right says little */
 static const double chance_most = 0.9; /* to ask for more would end drafts that were right */
@@ -18,39 +16,34 @@ static const double newest_sure = 0.1; /* of a token's probability */
 static const double newest_draft = 0.05;
 static const double forgets = 0.01; /* of what was learnt of a drafter, a plain token: else a bad start would last */
 
-/* Bytes a core of a stage's shards that live on the host of one of them: they stream at once, and share its cores. */
-static double on_host(const struct rank_work *of, const struct rank_work *shards, int n_shards, bool head)
+/* Bytes that a stage's shards on the host of one of them stream: at once, but they share its memory and cores. */
+static double on_host(const struct rank_bytes *of, const struct rank_bytes *shards, int n_shards, bool head)
 {
     double bytes = 0;
-    int n_threads = 0;
-    for (int i = 0; i < n_shards; i++) {
-        const struct rank_work *w = &shards[i];
-        if (w->stage != of->stage || strcmp(w->host, of->host)) continue;
-        bytes += w->body_bytes + (head ? w->head_bytes : 0);
-        n_threads += w->n_threads;
-    }
-    return bytes / fmax(1, fmin(n_threads, of->n_cores));
+    for (int i = 0; i < n_shards; i++)
+        if (shards[i].stage == of->stage && !strcmp(shards[i].host, of->host))
+            bytes += shards[i].body + (head ? shards[i].head : 0);
+    return bytes;
 }
 
-/* A stage takes as long as the slowest of its hosts, and stages follow one another. */
-static double of_stages(const struct rank_work *shards, int n_shards, bool head)
+/* A stage takes as long as its fullest host, and stages follow one another. */
+static double of_stages(const struct rank_bytes *shards, int n_shards, bool head)
 {
-    double sum = 0, slowest = 0;
+    double sum = 0, fullest = 0;
     for (int i = 0; i < n_shards; i++) {
-        slowest = fmax(slowest, on_host(&shards[i], shards, n_shards, head));
+        fullest = fmax(fullest, on_host(&shards[i], shards, n_shards, head));
         if (i + 1 < n_shards && shards[i + 1].stage == shards[i].stage) continue;
-        sum += slowest;
-        slowest = 0;
+        sum += fullest;
+        fullest = 0;
     }
     return sum;
 }
 
-struct price guard_price(const struct rank_work *little, const struct rank_work *shards, int n_shards)
+struct price guard_price(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards)
 {
     double body = of_stages(shards, n_shards, false), whole = of_stages(shards, n_shards, true);
     if (body <= 0) return (struct price){0};
-    return (struct price){.draft = on_host(little, little, 1, true) / whole,
-                          .read = on_host(little, little, 1, false) / body};
+    return (struct price){.draft = (little->body + little->head) / whole, .read = little->body / body};
 }
 
 void guard_init(struct guard *g, bool enabled, bool unread, struct price price, const struct learnt *learnt)
@@ -72,21 +65,23 @@ static double right(const struct guard *g)
     return fmin(1, g->sure * g->agree);
 }
 
-/* What has not been measured is guessed: from bytes, and from big's reading of the prompt. There a row is all
- * arithmetic; of a check's few rows half of it hides behind the reading of weights. */
+/* What has not been measured is guessed at its best, from bytes and from big's reading of the prompt: a trial costs
+ * little and puts it right, but a guess that forbids the trial would stand for ever. */
 static double draft_ns(const struct guard *g)
 {
     return g->pace.draft_ns != 0 ? fmax(0, g->pace.draft_ns) : g->price.draft * g->pace.plain_ns;
 }
 
+/* An id that is read with others takes no longer than one drafted alone, however slow the moment it was timed in. */
 static double read_ns(const struct guard *g)
 {
-    return g->pace.read_ns != 0 ? fmax(0, g->pace.read_ns) : g->price.read * g->prompt_ns;
+    return fmin(draft_ns(g), g->pace.read_ns != 0 ? fmax(0, g->pace.read_ns) : g->price.read * g->prompt_ns);
 }
 
+/* Rows of a check hide behind the reading of weights. */
 static double row_ns(const struct guard *g)
 {
-    return g->pace.row_ns != 0 ? fmax(0, g->pace.row_ns) : fmin(g->prompt_ns / 2, row_most * g->pace.plain_ns);
+    return fmax(0, g->pace.row_ns);
 }
 
 /* Of a draft: its writing and its checking, over a plain token's time. */
@@ -127,7 +122,7 @@ bool guard_reads(const struct guard *g, int most, int n_ids, int n_so_far, int n
     if (!g->enabled || g->price.draft == 0) return true;
     double saved_ns = g->pace.plain_ns * (1 - 1 / gain(g, most));
     double n_more = fmin(n_left, fmax(n_so_far, g->n_tokens));
-    return saved_ns * n_more > must_save * read_ns(g) * n_ids;
+    return saved_ns * n_more > read_ns(g) * n_ids;
 }
 
 static void move(double *mean, double value)
@@ -174,10 +169,12 @@ static void note_plain(struct guard *g, const struct guard_round *r)
 static void time_drafting(struct guard *g, const struct guard_round *r)
 {
     struct pace *p = &g->pace;
-    double read = r->n_read > 1 ? r->n_read - 1 : 0;
+    double read = r->n_read > 1 ? r->n_read - 1 : 0, check_ns = r->ns - r->draft_ns;
     if (r->measured) {
         move(&p->draft_ns, (r->draft_ns - read * read_ns(g)) / r->n_drafted);
-        move(&p->row_ns, (r->ns - r->draft_ns - p->plain_ns) / r->n_drafted);
+        move(&p->row_ns, (check_ns - p->plain_ns) / r->n_drafted);
+        if (p->row_ns < 0 && check_ns < p->plain_ns) /* the plain token was timed in a slow moment */
+            move(&p->plain_ns, check_ns);
         g->drafting_ns = fade * g->drafting_ns + r->ns;
         g->drafting_tokens = fade * g->drafting_tokens + r->n_tokens;
         g->n_rounds++;

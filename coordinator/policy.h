@@ -8,7 +8,7 @@
  * of it is right (EAGLE-2, 2406.16858, uses them so to choose what to check), and one more is worth its time only above
  * some chance. Whether to begin at all is guessed from how sure big was of its own tokens (where big is sure, little
  * mostly agrees), then learnt from big's judgement. The drafter does not read the text before what it is expected to
- * save pays for the reading.
+ * save pays for the reading. What nobody has measured is guessed at its best: only a trial tells, and one is short.
  *
  * What one text has taught of the machine and of the drafter is where the next one starts.
  *
@@ -38,11 +38,10 @@ struct price {    /* the drafter's over big's, as known before anything is measu
     double read;  /* of an id of the text */
 };
 
-struct rank_work { /* the weights that a pass streams on one rank, and what with */
+struct rank_bytes { /* the weights that a pass streams on one rank */
     const char *host;
     int stage;
-    int n_cores, n_threads; /* of the host, which its ranks share; of the rank */
-    double body_bytes, head_bytes;
+    double body, head;
 };
 
 struct learnt { /* from the texts before; all zero: nothing */
@@ -78,7 +77,7 @@ struct guard_round { /* from one verdict to the next */
 };
 
 /* The little model's, beside the shards of the big one, in order of stages. An id that is read needs no head. */
-struct price guard_price(const struct rank_work *little, const struct rank_work *shards, int n_shards);
+struct price guard_price(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards);
 
 void guard_init(struct guard *g, bool enabled, bool unread, struct price price, const struct learnt *learnt);
 /* How many tokens may be drafted now, at most `most`. */
