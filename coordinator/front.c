@@ -318,6 +318,9 @@ static void put_table(const struct front *f, const struct stats *total)
         stats_table_row(&cost, show_name(prompt_name(&f->prompts[i], i, number)).s, f->io.notes);
     }
     stats_table_row(total, "all", f->io.notes);
+    if (f->n_seqs > 1)
+        fputs("draft, verify, net: seconds, summed over requests; net has also the wait for one another's passes\n",
+              f->io.notes);
 }
 
 /* Answers that the model would have gone on with. */

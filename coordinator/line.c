@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "coordinator/read_text.h"
 #include "coordinator/utf8.h"
 #include "proto/mailbox.h"
 
@@ -245,7 +246,7 @@ static int read_line(struct lines *l, struct line *out, struct err *err)
     errno = 0;
     ssize_t n = getline(&l->text, &l->room, stdin);
     if (n < 0 && ferror(stdin)) return err_set(err, E_USAGE, "standard input: %s", strerror(errno));
-    *out = (struct line){n < 0 ? LINE_NO_MORE : LINE_TEXT, l->text, n < 0 ? 0 : (size_t)n};
+    *out = (struct line){n < 0 ? LINE_NO_MORE : LINE_TEXT, l->text, n < 0 ? 0 : text_plain(l->text, (size_t)n)};
     if (out->n && out->text[out->n - 1] == '\n') out->n--;
     return OK;
 }
@@ -255,7 +256,6 @@ int lines_next(struct lines *l, const char *prompt, struct line *out, struct err
     int rc = l->typed ? edit(l, prompt, out, err) : read_line(l, out, err);
     if (rc != OK) return rc;
     l->n_read += out->kind == LINE_TEXT;
-    if (out->kind == LINE_TEXT && out->n && out->text[out->n - 1] == '\r') out->n--;
     if (out->text) out->text[out->n] = 0;
     return OK;
 }

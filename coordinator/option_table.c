@@ -38,7 +38,7 @@ const struct option option_table[] = {
      .help = "the model: a GGUF file, or a directory of config.json,\ntokenizer.json and safetensors"},
 
     {"prompt", "-p", GEN, OPTION_TEXT, AT(o.prompt), "TEXT", 0, 0, .heading = "Prompt",
-     .help = "the prompt; or simply the argument"},
+     .help = "the prompt; or simply the argument; what is piped in goes\nbehind it"},
     {"file", "-f", GEN, OPTION_TEXT, AT(o.prompt_file), "FILE", 0, 0,
      .help = "the prompt is a file, less its last newline\n(-: standard input, also read where no prompt is given)"},
     {"prompts", NULL, MANY, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
@@ -72,7 +72,8 @@ const struct option option_table[] = {
     {"min-p", NULL, TEXT, OPTION_NUMBER, AT(o.min_p), "P", 0, 1, .preset = "0",
      .help = "then from ids at least P times as likely as the best"},
     {"seed", "-s", TEXT, OPTION_COUNT, AT(o.seed), "N", -1, INT_MAX, .preset = "-1",
-     .help = "the same seed gives the same text; -1: one is drawn"},
+     .help = "the same seed gives the same text; requests differ by their\nplace, unless a line of --prompts has a \"seed\" of "
+             "its own;\n-1: one is drawn"},
 
     {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0, .heading = "Drafts",
      .help = "who drafts; ngram needs no model: it repeats what followed\nearlier (default: little with --little, "

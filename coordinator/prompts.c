@@ -3,13 +3,18 @@
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "coordinator/read_text.h"
 #include "coordinator/template.h"
+#include "proto/mailbox.h"
 #include "proto/show.h"
+
+enum { PATIENCE_MS = 1000 };
 
 struct reader {
     const struct options *o;
@@ -246,13 +251,60 @@ static bool is_terminal(FILE *in)
     return isatty(fileno(in)) || (says && !strcmp(says, "1"));
 }
 
+/* Something was put there on purpose: a launcher of another name gives every rank 0 a pipe. */
+static bool is_piped(FILE *in)
+{
+    int rank, size;
+    struct stat s;
+    if (is_terminal(in) || (mpi_launched(&rank, &size) && !getenv("PILOTFISH_STDIN_TTY"))) return false;
+    return fstat(fileno(in), &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode));
+}
+
+/* A pipe that nobody ends: what is waited for. */
+static void note_wait(const struct reader *r)
+{
+    struct pollfd input = {.fd = fileno(r->from->in), .events = POLLIN};
+    if (poll(&input, 1, PATIENCE_MS) == 0)
+        fputs("note: waiting for the end of standard input, which goes behind the prompt; < /dev/null leaves it out\n",
+              r->from->notes);
+}
+
+/* The prompt, and behind a blank line what is piped in: a question about a text. */
+static int read_prompt(struct reader *r, struct err *err)
+{
+    const char *prompt = r->o->prompt, *place = "command line";
+    char *input = NULL, *both = NULL;
+    size_t n_input = 0, n = 0;
+    int rc = OK;
+    if (*prompt && is_piped(r->from->in)) {
+        note_wait(r);
+        rc = text_read_plain(r->from->in, "standard input", &input, &n_input, err);
+    }
+    if (n_input && input[n_input - 1] == '\n') n_input--;
+    FILE *f = rc == OK ? open_memstream(&both, &n) : NULL;
+    if (f) {
+        fputs(prompt, f);
+        if (n_input) fputs("\n\n", f), fwrite(input, 1, n_input, f);
+    }
+    if (rc == OK && (!f || fclose(f))) rc = err_set(err, E_FAIL, "no memory for a prompt");
+    if (rc == OK && n_input) {
+        fprintf(r->from->notes, "note: %zu bytes of standard input go behind the prompt, after a blank line\n",
+                n_input);
+        place = "command line and standard input";
+    }
+    if (rc == OK) rc = add_text(r, place, both, n, err);
+    free(both);
+    free(input);
+    return rc;
+}
+
 int prompts_read(struct prompts *out, const struct options *o, const struct prompts_from *from, struct err *err)
 {
     struct reader r = {.o = o, .from = from};
     int rc = find_chat(&r, err);
     if (rc != OK) return rc;
     if (o->prompt)
-        rc = add_text(&r, "command line", o->prompt, strlen(o->prompt), err);
+        rc = read_prompt(&r, err);
     else if (o->prompts_file)
         rc = read_rows(&r, o->prompts_file, err);
     else if (o->prompt_file)

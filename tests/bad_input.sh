@@ -100,6 +100,17 @@ over 2 refuses 2 "nowhere: No such file" generate --big big.gguf --raw -f nowher
 over 2 refuses 2 "has 26 tokens, the context 8.*: shorten it, or try --ctx 27" generate --big big.gguf --ctx 8 --raw "$words"
 does . generate --big big.gguf --ctx 27 --raw "$words" # what the line says is so
 
+# What is piped in goes behind a prompt, and is what Windows makes of it.
+printf 'the sea\r\na ship\r\n' > piped
+does . generate --big big.gguf --raw -n 12 $'hello\n\nthe sea\na ship'
+cp out whole
+for piped in "input=piped" "input=piped over 2"; do
+    # shellcheck disable=SC2086
+    eval "$piped" does . generate --big big.gguf --raw -n 12 hello
+    cmp -s whole out || wrong "what is piped in is not behind the prompt ($piped)"
+    grep -q "^note: 14 bytes of standard input go behind the prompt" err || wrong "no note of what was piped in"
+done
+
 # One bad request does not end the others: each has its line in the order of the input.
 cat > mixed.jsonl << END
 {"id": "a", "prompt": "hello"}

@@ -51,7 +51,7 @@ over 3 same --little "$big" --guard off
 says "${lines[0]}"
 does . chat --big "$big" -n 24
 cp out first
-does . generate --big "$big" -n 24 "${lines[0]}"
+input=/dev/null does . generate --big "$big" -n 24 "${lines[0]}"
 cmp -s out first || wrong "chat and generate differ"
 says "Name three colours." "And three animals, please."
 does . chat --big "$big" -n 24 --system "" -o jsonl
@@ -113,7 +113,8 @@ says '{"content": "one\ntwo"}' '"three \u00eb"' '" four"' '{"content": "five"}' 
 does . chat --big toy.gguf -n 4 -o jsonl
 cut -d, -f2-10 out > answers
 printf 'five' > file
-printf '%s\r\n' '"""one' 'two""" ' '   ' 'three ë' ' four' '/file  file ' '//six' /quit never > said
+printf '\357\273\277' > said
+printf '%s\r\n' '"""one' 'two""" ' '   ' 'three ë' ' four' '/file  file ' '//six' /quit never >> said
 does . chat --big toy.gguf -n 4 -o jsonl
 cut -d, -f2-10 out | cmp -s - answers || wrong "the same messages in other forms are answered otherwise"
 says '{"content": 1}' one '{"content": " "}' '{' /file /none '/file .' '"""' two

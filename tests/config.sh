@@ -88,6 +88,10 @@ PILOTFISH_CTX=1 refuses 2 "PILOTFISH_CTX: --ctx 1: must be from" generate --big 
 refuses 2 "config what: pilotfish config --show" config
 refuses 2 "did you mean --show" config --sow
 
+printf '\357\273\277n-predict = 8\r\nraw = yes\r\n' > windows.ini
+shows "n-predict = 8 ; windows.ini" --config windows.ini
+shows "raw = yes ; windows.ini" --config windows.ini
+
 # --- variables that look like ours ----------------------------------------------------------------------------------------
 
 notes() {

@@ -304,6 +304,7 @@ static void totals_run_from_the_first_token_of_any_to_the_last(void **state)
                                     "passes 0.01 s; 2 cut at -n 2\n"));
     assert_non_null(strstr(c.notes, "\na "));
     assert_non_null(strstr(c.notes, "\nall "));
+    assert_non_null(strstr(c.notes, "\ndraft, verify, net: seconds, summed over requests"));
     scene_close(&c);
 }
 

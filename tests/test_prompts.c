@@ -97,7 +97,6 @@ static void every_source_gives_the_same_prompt(void **state)
 {
     (void)state;
     struct options rows[] = {
-        {.prompt = "over the sea", .raw = true},
         {.prompt_file = path_with("over the sea\n"), .raw = true},
         {.prompt_file = "-", .raw = true},
         {.raw = true}, /* nothing given: standard input */
@@ -132,6 +131,31 @@ static void the_chat_template_is_applied_unless_raw(void **state)
         assert_string_equal(text_of(&p, 0), rows[i].text);
         assert_int_equal(p.items[0].ids[0], tokenizer_find(w.tokenizer, "<|im_start|>"));
         prompts_free(&p);
+    }
+}
+
+/* From a pipe or a file, whatever system wrote it. */
+static void what_is_piped_in_goes_behind_the_prompt(void **state)
+{
+    (void)state;
+    struct {
+        const char *in, *text;
+    } rows[] = {{"", "What is it?"},
+                {"\n", "What is it?"},
+                {"A ship.\n", "What is it?\n\nA ship."},
+                {"\xef\xbb\xbf"
+                 "A ship.\r\nA sea.\r\n\r\n",
+                 "What is it?\n\nA ship.\nA sea.\n"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o = {.prompt = "What is it?", .raw = true, .ctx = 200};
+        struct prompts p;
+        struct err err;
+        char *notes;
+        assert_int_equal(read_noting(&p, &o, &w.toy, rows[i].in, &notes, &err), OK);
+        assert_string_equal(text_of(&p, 0), rows[i].text);
+        assert_int_equal(strstr(notes, "of standard input go behind the prompt") != NULL, strlen(rows[i].in) > 1);
+        prompts_free(&p);
+        free(notes);
     }
 }
 
@@ -330,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_source_gives_the_same_prompt),
         cmocka_unit_test(the_chat_template_is_applied_unless_raw),
+        cmocka_unit_test(what_is_piped_in_goes_behind_the_prompt),
         cmocka_unit_test(rows_of_spec_bench_and_of_golden_files_are_read),
         cmocka_unit_test(bad_rows_are_named_by_file_and_line),
         cmocka_unit_test(a_bad_row_does_not_end_the_others),

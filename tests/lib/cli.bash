@@ -3,6 +3,7 @@
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
+exec < /dev/null # what is piped in would be a part of the prompt
 n_checks=0 n_wrong=0 ranks=()
 
 wrong() {
