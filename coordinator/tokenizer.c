@@ -54,10 +54,17 @@ static int32_t usual_id(const struct tokenizer *t, int32_t id, enum token_type t
     return t->vocab.kind == VOCAB_SENTENCEPIECE && id < t->vocab.n && t->vocab.type[id] == type ? id : -1;
 }
 
+static bool is_of_llama3(const struct tokenizer *t)
+{
+    for (size_t i = 0; t->vocab.kind == VOCAB_BYTE_LEVEL && i < N(of_llama3); i++)
+        if (strcmp(t->splitter.pre, of_llama3[i]) == 0) return true;
+    return false;
+}
+
 static int read_bos(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
     static const char *const adds = "tokenizer.ggml.add_bos_token";
-    int64_t wanted = t->vocab.kind == VOCAB_SENTENCEPIECE || t->whole_pieces;
+    int64_t wanted = t->vocab.kind == VOCAB_SENTENCEPIECE || is_of_llama3(t);
     t->bos = usual_id(t, 1, TOKEN_CONTROL);
     int rc = gguf_read_int(g, adds, &wanted, err);
     if (rc != OK) return rc;
@@ -80,11 +87,12 @@ static int read_ends(struct tokenizer *t, const struct gguf *g, struct err *err)
 static int open_byte_level(struct tokenizer *t, const struct gguf *g, struct err *err)
 {
     struct gguf_str pre = {"default", 7};
-    int64_t whole = 0;
     int rc = gguf_read_str(g, "tokenizer.ggml.pre", &pre, err);
     if (rc == OK) rc = split_open(&t->splitter, pre, err);
     if (rc != OK) return rc;
-    for (size_t i = 0; i < N(of_llama3); i++) whole |= strcmp(t->splitter.pre, of_llama3[i]) == 0;
+    int64_t whole = is_of_llama3(t);
+    rc = gguf_read_int(g, "tokenizer.ggml.ignore_merges", &whole, err); /* hf_tokenizer.c's */
+    if (rc != OK) return rc;
     t->whole_pieces = whole;
     snprintf(t->model, sizeof t->model, "gpt2 / %s", t->splitter.pre);
     return vocab_open(&t->vocab, VOCAB_BYTE_LEVEL, g, err);

@@ -330,55 +330,90 @@ static int64_t named_token(const struct vocabulary *v, const json_t *vocab, cons
     return json_is_string(value) ? find_token(v, vocab, json_string_value(value)) : -1;
 }
 
-static size_t numbered_tokens(const struct vocabulary *v, const json_t *config, const char *name, int64_t *ids,
-                              size_t n, size_t most)
+struct ids {
+    const char *key; /* for messages */
+    int32_t *list;   /* owns */
+    size_t n;
+};
+
+static int add_id(const struct vocabulary *v, struct ids *ids, int64_t id)
 {
-    const json_t *value = json_object_get(config, name);
-    size_t n_listed = json_is_array(value) ? json_array_size(value) : 1;
-    for (size_t i = 0; i < n_listed && n < most; i++) {
-        const json_t *number = json_is_array(value) ? json_array_get(value, i) : value;
-        int64_t id = json_integer_value(number);
-        bool usable = json_is_integer(number) && id >= 0 && (size_t)id < v->n;
-        for (size_t k = 0; k < n; k++) usable = usable && ids[k] != id;
-        if (usable) ids[n++] = id;
-    }
-    return n;
+    if (id < 0 || (size_t)id >= v->n) return OK; /* of those the model knows nothing */
+    for (size_t i = 0; i < ids->n; i++)
+        if (ids->list[i] == id) return OK;
+    int32_t *list = realloc(ids->list, (ids->n + 1) * sizeof *list);
+    if (!list) return err_set(v->err, E_LAYOUT, "%s: no memory for end ids", v->path);
+    list[ids->n++] = (int32_t)id;
+    ids->list = list;
+    return OK;
 }
 
-/* The token with which a TemplateProcessing begins each text; -1: it begins with none. */
-static int64_t first_of_template(const struct vocabulary *v, const json_t *vocab)
+static int add_numbered(const struct vocabulary *v, struct ids *ids, const json_t *config)
+{
+    const json_t *value = json_object_get(config, ids->key);
+    size_t n = json_is_array(value) ? json_array_size(value) : 1;
+    int rc = OK;
+    if (!value || json_is_null(value)) return OK;
+    for (size_t i = 0; i < n && rc == OK; i++) {
+        const json_t *number = json_is_array(value) ? json_array_get(value, i) : value;
+        rc =
+            json_is_integer(number)
+                ? add_id(v, ids, json_integer_value(number))
+                : err_set(v->err, E_MODEL, "%s: the configuration's %s is no id and no list of ids", v->path, ids->key);
+    }
+    return rc;
+}
+
+/* The token with which a TemplateProcessing begins each text (first) or ends it; -1: with none. */
+static int64_t of_template(const struct vocabulary *v, const json_t *vocab, bool first)
 {
     const json_t *list[MOST_STEPS];
     size_t n = 0;
     flatten(json_object_get(v->root, "post_processor"), "processors", list, &n, 0);
     for (size_t i = 0; i < n && i < MOST_STEPS; i++) {
-        const json_t *first = json_array_get(json_object_get(list[i], "single"), 0);
-        const char *text = text_of(json_object_get(first, "SpecialToken"), "id");
+        const json_t *single = json_object_get(list[i], "single");
+        size_t n_parts = json_array_size(single);
+        const json_t *part = json_array_get(single, first || n_parts == 0 ? 0 : n_parts - 1);
+        const char *text = text_of(json_object_get(part, "SpecialToken"), "id");
         if (*text) return find_token(v, vocab, text);
     }
     return -1;
 }
 
-static void write_specials(struct gguf_writer *w, const struct vocabulary *v, const json_t *vocab,
-                           const json_t *configs[3])
+static int write_ends(struct gguf_writer *w, const struct vocabulary *v, const json_t *vocab, const json_t *configs[3])
 {
-    static const char *const end_keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                           "tokenizer.ggml.eom_token_id"};
-    enum { N_ENDS = sizeof end_keys / sizeof *end_keys };
-    const json_t *tokenizer = configs[0], *config = configs[1], *generation = configs[2];
-    int64_t first = first_of_template(v, vocab), bos = named_token(v, vocab, tokenizer, "bos_token"), ends[N_ENDS];
-    size_t n_ends = 0;
-    if (bos < 0 && numbered_tokens(v, config, "bos_token_id", ends, 0, 1) == 1) bos = ends[0];
+    struct ids ends = {.key = "eos_token_id"};
+    int rc = add_id(v, &ends, named_token(v, vocab, configs[0], "eos_token"));
+    for (int i = 1; i < 3 && rc == OK; i++) rc = add_numbered(v, &ends, configs[i]);
+    if (rc == OK && ends.n == 1)
+        gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)ends.list[0]);
+    else if (rc == OK && ends.n)
+        gguf_put_i32s(w, "tokenizer.ggml.eos_token_id", ends.list, ends.n);
+    free(ends.list);
+    return rc;
+}
+
+static int write_specials(struct gguf_writer *w, const struct vocabulary *v, const json_t *vocab,
+                          const json_t *configs[3])
+{
+    const json_t *tokenizer = configs[0], *config = configs[1];
+    struct ids numbered = {.key = "bos_token_id"};
+    int64_t first = of_template(v, vocab, true), bos = named_token(v, vocab, tokenizer, "bos_token");
+    int rc = add_numbered(v, &numbered, config);
+    if (bos < 0 && numbered.n) bos = numbered.list[0];
     if (bos < 0) bos = first;
+    free(numbered.list);
+    if (rc != OK) return rc;
+    if (of_template(v, vocab, false) >= 0 || json_is_true(json_object_get(tokenizer, "add_eos_token")))
+        return err_set(v->err, E_MODEL,
+                       "%s: texts that end with a token (post_processor, add_eos_token) cannot go on; "
+                       "they are not supported",
+                       v->path);
     const json_t *adds = json_object_get(tokenizer, "add_bos_token");
     if (bos >= 0) gguf_put_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)bos);
     gguf_put_bool(w, "tokenizer.ggml.add_bos_token",
                   bos >= 0 && (json_is_boolean(adds) ? json_is_true(adds) : first >= 0));
-    int64_t eos = named_token(v, vocab, tokenizer, "eos_token");
-    if (eos >= 0) ends[n_ends++] = eos;
-    if (n_ends == 0) n_ends = numbered_tokens(v, config, "eos_token_id", ends, n_ends, N_ENDS);
-    n_ends = numbered_tokens(v, generation, "eos_token_id", ends, n_ends, N_ENDS);
-    for (size_t i = 0; i < n_ends; i++) gguf_put_u32(w, end_keys[i], (uint32_t)ends[i]);
+    return write_ends(w, v, vocab, configs);
 }
 
 /* A file of its own, the text in tokenizer_config.json, or of several there the one named default. */
@@ -404,6 +439,13 @@ static int read_kind(struct vocabulary *v, const json_t *model)
     if (*type && strcmp(type, "BPE") != 0)
         return err_set(v->err, E_MODEL, "%s: a tokenizer of type %s is not supported; BPE is", v->path,
                        gguf_show((struct gguf_str){type, strlen(type)}).s);
+    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    for (int i = 0; i < 2; i++)
+        if (*text_of(model, affixes[i]))
+            return err_set(v->err, E_MODEL, "%s: a tokenizer with %s is not supported", v->path, affixes[i]);
+    if (json_number_value(json_object_get(model, "dropout")) != 0)
+        return err_set(v->err, E_MODEL, "%s: a tokenizer that leaves out merges by chance (dropout) is not supported",
+                       v->path);
     v->sentencepiece = json_is_true(json_object_get(model, "byte_fallback"));
     return OK;
 }
@@ -428,13 +470,14 @@ static int write_all(struct gguf_writer *w, struct vocabulary *v, const struct h
     if (v->sentencepiece)
         gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", adds_space);
     else
-        rc = write_pre(w, v);
+        gguf_put_bool(w, "tokenizer.ggml.ignore_merges", json_is_true(json_object_get(model, "ignore_merges")));
+    if (!v->sentencepiece) rc = write_pre(w, v);
     if (rc == OK) rc = v->sentencepiece ? write_scores(w, v, vocab, merges) : write_merges(w, v, merges);
     if (rc == OK) rc = write_tokens(w, v);
     if (rc != OK) return rc;
-    write_specials(w, v, vocab, configs);
+    rc = write_specials(w, v, vocab, configs);
     write_template(w, &files->chat_template, configs[0]);
-    return OK;
+    return rc;
 }
 
 int hf_read_tokenizer(struct gguf_writer *w, const struct hf_shape *s, const struct hf_files *files, struct err *err)
