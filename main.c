@@ -230,10 +230,14 @@ static int run_over_workers(struct program *p, struct err *err)
 static int model_runs(const char *path, struct err *err)
 {
     struct engine *e = NULL;
-    struct engine_config c = {
-        .path = path, .share = {.n_stages = 1, .n_shards = 1}, .kernels = &kernels_ref, .n_threads = 1, .max_rows = 1};
+    struct engine_config c = {.path = path,
+                              .share = {.n_stages = 1, .n_shards = 1},
+                              .kernels = &kernels_ref,
+                              .n_threads = memory_cores(),
+                              .max_rows = 1};
     int rc = engine_open(&e, &c, err);
-    if (rc == OK) engine_close(e);
+    if (rc == OK) rc = engine_check(e, err);
+    engine_close(e);
     return rc;
 }
 

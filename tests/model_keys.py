@@ -8,10 +8,13 @@ Toys that say a chain of pieces (lib/chain.py), so that the right answer is know
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+
+import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from chain import CHATML, CONTROL, NORMAL, SPECIALS, UNUSED, USER_DEFINED, Chain  # noqa: E402
@@ -44,12 +47,13 @@ def runs(what, model):
 
 
 def refused(what, model, said):
-    """inspect's no and generate's exit status 3, with the same cause."""
-    done = run("generate", "--big", model, "--raw", "-n", "1", "Q")
-    line = (run("inspect", model).stdout.splitlines() or [""])[-1]
+    """generate's exit status 3 with one line, and the same cause from inspect: what it is, and that it does not run; or, where that much
+    cannot be read, the same line."""
+    done, inspected = run("generate", "--big", model, "--raw", "-n", "1", "Q"), run("inspect", model)
     cause = done.stderr.removeprefix("pilotfish: ").strip()
     right = done.returncode == 3 and re.search(said, cause) and not done.stdout and done.stderr.count("\n") == 1
-    expect(what, right and (line.startswith("  runs here     no: ") and cause in line), (done.returncode, done.stderr, line))
+    told = inspected.stdout.endswith(f"  runs here     no: {cause}\n") if inspected.returncode == 0 else inspected.stderr == done.stderr
+    expect(what, right and told, (done.returncode, done.stderr, inspected.stdout[-300:], inspected.stderr))
 
 
 # ---- what changes the numbers ----
@@ -140,6 +144,21 @@ def rows_for_all_tokens():
     chain.tokens.append("<|more|>")
     chain.types.append(3)
     refused("a token without a row", toy("more.gguf", chain), "263 tokens, but token_embd.weight has 262 rows")
+
+
+def numbers_that_are_no_weights():
+    for name, place, value in [
+        ("token_embd", (77, 5), np.nan), ("blk.0.ffn_up", (3, 5), np.inf), ("blk.1.attn_norm", 9, 2e6), ("output", (200, 1), -1e30),
+    ]:  # fmt: skip
+        chain = Chain(["Hi", " there", " you"], blocks=2)
+        chain.tensors["blk.1.attn_norm.weight"] = chain.tensors["blk.1.attn_norm.weight"].copy()
+        chain.tensors[name + ".weight"][place] = value
+        refused(f"{value} in {name}", toy("weights.gguf", chain), f"tensor {name}.weight has a number that is no weight")
+    refused("the same in a directory", directory(chain), "tensor output.weight has a number that is no weight")
+    for value in (0, np.nan, -1):
+        chain = Chain(["Hi", " there", " you"])
+        chain.tensors["rope_freqs.weight"] = np.full(16, value, np.float32)
+        refused(f"rotary factors of {value}", toy("weights.gguf", chain), "factor 0 of rope_freqs.weight is")
 
 
 def many_blocks():
@@ -237,11 +256,78 @@ def pairs():
     expect("another word", done.returncode == 3 and "in the big model" in done.stderr, done.stderr)
 
 
+# ---- directories ----
+
+
+def directory(chain=FEW, **options):
+    shutil.rmtree("directory", ignore_errors=True)
+    chain.write_directory("directory", **options)
+    return "directory"
+
+
+def directories_of_many_ends():
+    chain = answer("<stop_c>", "<stop_a>", "<stop_b>", "<|im_end|>")
+    a, b, c = (chain.ids[text] for text in ("<stop_a>", "<stop_b>", "<stop_c>"))
+    ends("ends of generation_config.json", directory(chain, generation_config={"eos_token_id": [a, b, c]}), "--raw")
+    ends("ends of config.json, beside another of tokenizer_config.json", directory(chain, config={"eos_token_id": [a, c]}), "--raw")
+    ends("an end of config.json, beside others", directory(chain, config={"eos_token_id": c}, generation_config={"eos_token_id": [a, b]}), "--raw")
+    for value in ("</s>", [a, "x"], {"id": a}):
+        refused(f"ends {value}", directory(chain, config={"eos_token_id": value}), "the configuration's eos_token_id is no id and no list of ids")
+
+
+def configurations():
+    plain = written(directory(NUMBERS), "--raw")["logprobs"]
+    harmless = {
+        "architectures": ["Qwen2ForCausalLM"], "torch_dtype": "bfloat16", "attention_dropout": 0.1, "initializer_range": 0.02,
+        "max_window_layers": 21, "pretraining_tp": 1, "use_cache": True, "_name_or_path": "x", "rope_scaling": None, "attention_bias": True,
+        "layer_types": ["full_attention"] * 2, "logits_scaling": 1.0, "pad_token_id": 3, "something_off": False, "something": 0,
+    }  # fmt: skip
+    expect("settings that change nothing", written(directory(NUMBERS, config=harmless), "--raw")["logprobs"] == plain != [], "other logprobs")
+    scaled = written(directory(NUMBERS, config={"rope_scaling": {"type": "linear", "factor": 4}}), "--raw")["logprobs"]
+    newer = written(directory(NUMBERS, config={"rope_parameters": {"rope_type": "linear", "factor": 4, "rope_theta": 10000}}), "--raw")["logprobs"]
+    expect("rotary positions are scaled by old and new settings alike", scaled == newer != plain, (scaled, newer))
+    for config, said in [
+        ({"rope_scaling": {"factor": 4.0}}, "rotary positions are scaled by a factor without a rope_type"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": "4"}}, "factor has type string, expected a number"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 4, "mscale": 2}}, "mscale of rotary positions is not known here"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4, "beta_fast": 32}}, "scaled by yarn are not supported"),
+        ({"rope_scaling": [4]}, "rope_scaling has type array, expected an object"),
+        ({"rope_theta": "1e6"}, "rope_theta has type string, expected a number"),
+        ({"hidden_size": 128.0}, "hidden_size has type real, expected an integer"),
+        ({"hidden_act": 1}, "hidden_act has type integer, expected a string"),
+        ({"use_sliding_window": "no"}, "use_sliding_window has type string, expected true or false"),
+        ({"partial_rotary_factor": 0.5}, "rotary positions over 16 of 32 dimensions are not supported"),
+        ({"layer_types": ["linear_attention", "full_attention"]}, "layer_types has linear_attention; full_attention and"),
+        ({"attn_logit_softcapping": 50.0}, "attn_logit_softcapping is not known here, and may change the numbers"),
+        ({"embedding_multiplier": 12}, "embedding_multiplier is not known here"),
+        ({"something_new": True}, "something_new is not known here, and may change the numbers; if it does not, take it out"),
+        ({"no_rope_layers": [1, 0]}, "no_rope_layers is not known here"),
+        ({"quantization": {"bits": 4}}, "weights that are quantized already .quantization. are not supported"),
+    ]:  # fmt: skip
+        refused(str(config), directory(config=config), said)
+    with_eos = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "<|im_end|>"}}]}
+    for what, options, said in [
+        ("texts that end with a token", {"edit": lambda t: t.update(post_processor=with_eos)}, "texts that end with a token"),
+        ("add_eos_token", {"tokenizer_config": {"add_eos_token": True}}, "texts that end with a token"),
+        ("dropout", {"edit": lambda t: t["model"].update(dropout=0.1)}, "dropout"),
+        ("a suffix", {"edit": lambda t: t["model"].update(end_of_word_suffix="</w>")}, "end_of_word_suffix"),
+        ("fewer rows than vocab_size", {"config": {"vocab_size": 300}}, "300 tokens, but token_embd.weight has 263 rows"),
+    ]:  # fmt: skip
+        refused(what, directory(**options), said)
+
+
+def pieces_that_are_not_merged():
+    for whole, n in [(True, 1), (False, 2)]:
+        directory(edit=lambda t, whole=whole: t["model"].update(ignore_merges=whole))
+        ids = run("tokenize", "--model", "directory", stdin="Hi").stdout.split()
+        expect(f"ignore_merges {whole}", len(ids) == n, ids)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for check in [rotary_scaling, other_keys, lists_of_one_value, window_of_all_blocks, rows_for_all_tokens, many_blocks, ends_by_name,
-                      ends_by_key, defaults_of_pre_tokenizers, pairs]:
+        for check in [rotary_scaling, other_keys, lists_of_one_value, window_of_all_blocks, rows_for_all_tokens, numbers_that_are_no_weights, many_blocks, ends_by_name,
+                      ends_by_key, defaults_of_pre_tokenizers, pairs, directories_of_many_ends, configurations, pieces_that_are_not_merged]:
             check()
         os.chdir("/")
     print(f"{n_checks} checks, {len(wrong)} wrong", *wrong, sep="\n  ")

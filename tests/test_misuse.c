@@ -279,23 +279,17 @@ static void write_poisoned(const char *path, const char *tensor, size_t i, float
     gguf_close(&g);
 }
 
-static void a_number_that_is_not_finite_is_named_by_block_and_position(void **state)
+static void a_number_that_is_no_weight_is_named_before_the_first_pass(void **state)
 {
     (void)state;
-    size_t unique = 30; /* an id that stands nowhere before it */
-    for (size_t i = 0; i < unique; i++)
-        if (texts[0].ids[i] == texts[0].ids[unique]) fail_msg("choose another seed");
     const struct {
         const char *tensor;
         size_t i;
         float value;
-        const char *names;
     } rows[] = {
-        {"blk.2.attn_v.weight", 5, NAN, "block 2 at position 0"},
-        {"blk.3.ffn_up.weight", 7, INFINITY, "block 3 at position 0"},
-        {"blk.1.attn_norm.weight", 0, NAN, "block 1 at position 0"},
-        {"token_embd.weight", (size_t)texts[0].ids[unique] * N_EMBD + 3, -INFINITY, "block 0 at position 30"},
-        {"output_norm.weight", 3, NAN, "the head at position 59"},
+        {"blk.2.attn_v.weight", 5, NAN},    {"blk.3.ffn_up.weight", 7, INFINITY},
+        {"blk.1.attn_norm.weight", 0, NAN}, {"token_embd.weight", 600 * N_EMBD + 3, -INFINITY},
+        {"output_norm.weight", 3, -2e6f},   {"blk.0.attn_q.bias", 1, 1e30f},
     };
     char path[96];
     snprintf(path, sizeof path, "%s/poisoned.gguf", roles_folder);
@@ -304,11 +298,8 @@ static void a_number_that_is_not_finite_is_named_by_block_and_position(void **st
         for (int k = 0; k < N_LAYOUTS; k++) {
             struct desk *d = desk_open(&(struct desk_config){
                 .big = path, .tp = layouts[k][0], .pp = layouts[k][1], .n_slots = N_SLOTS, .n_ctx = N_CTX});
-            struct letter l = {0};
-            letter_add(&l, 0, &texts[0], 0, 60, 1);
-            letter_post(&l, d);
-            const struct message *m = desk_next(d, NULL); /* every shard of a stage finds it: whoever is first */
-            if (m->tag != TAG_FAIL || m->fail.code != E_FAIL || !strstr(m->fail.text, rows[i].names) ||
+            const struct message *m = desk_next(d, NULL); /* several shards may find it: whoever is first */
+            if (m->tag != TAG_FAIL || m->fail.code != E_MODEL || !strstr(m->fail.text, rows[i].tensor) ||
                 !strstr(m->fail.text, path))
                 fail_msg("%s, %dx%d: %s", rows[i].tensor, layouts[k][0], layouts[k][1],
                          m->tag == TAG_FAIL ? m->fail.text : wire_tags[m->tag].name);
@@ -329,7 +320,7 @@ static void a_hidden_number_that_is_not_finite_is_named_too(void **state)
     desk_post(d, roles[2].peer,
               &(struct message){.tag = TAG_PASS,
                                 .pass = {.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = 2 * N_EMBD}});
-    expect_fail(d, roles[2].peer, E_FAIL, "block 2 at position 8", "a hidden number");
+    expect_fail(d, roles[2].peer, E_MODEL, "block 2 at position 8", "a hidden number");
     desk_close(d);
 }
 
@@ -387,7 +378,7 @@ int main(void)
         cmocka_unit_test(anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line),
         cmocka_unit_test(a_model_that_is_not_there_is_named_instead_of_hello),
         cmocka_unit_test(a_worker_that_failed_says_so_once_and_waits_for_quit_whatever_comes),
-        cmocka_unit_test(a_number_that_is_not_finite_is_named_by_block_and_position),
+        cmocka_unit_test(a_number_that_is_no_weight_is_named_before_the_first_pass),
         cmocka_unit_test(a_hidden_number_that_is_not_finite_is_named_too),
         cmocka_unit_test(quit_ends_every_role_at_every_step),
         cmocka_unit_test(quit_ends_a_shard_while_another_waits_in_a_collective),

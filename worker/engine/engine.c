@@ -127,6 +127,11 @@ static void rope_init(struct engine *e)
     }
 }
 
+int engine_check(struct engine *e, struct err *err)
+{
+    return model_check(&e->model, e->pool, err);
+}
+
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
     const struct model *m = &e->model;
@@ -187,8 +192,8 @@ static int pass_failed(const struct engine *e, struct err *err)
     if (bad == UINT64_MAX) return OK;
     int entry = (int)(bad >> 32), pos = e->rows[bad & 0xffffffff].pos;
     if (entry == e->model.entry_to && model_last(&e->model))
-        return err_set(err, E_FAIL, "%s: a number that is not finite in the head at position %d", e->path, pos);
-    return err_set(err, E_FAIL, "%s: a number that is not finite in block %d at position %d", e->path,
+        return err_set(err, E_MODEL, "%s: a number that is not finite in the head at position %d", e->path, pos);
+    return err_set(err, E_MODEL, "%s: a number that is not finite in block %d at position %d", e->path,
                    e->model.plan.entries[entry].block, pos);
 }
 

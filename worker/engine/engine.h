@@ -59,6 +59,9 @@ void engine_info(const struct engine *e, struct engine_info *out);
 /* gguf_keys of the model's file, until engine_load. */
 uint8_t *engine_keys(const struct engine *e, size_t *n_bytes);
 
+/* Whether the weights can be loaded (check.h), before engine_load or instead of it. */
+int engine_check(struct engine *e, struct err *err);
+
 /* Memory for n_slots sequences of n_ctx positions, and the weights. */
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err);
 
@@ -70,7 +73,7 @@ int engine_id_limit(const struct engine *e);
 void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);
 
 /* n_rows <= max_rows. On the last stage answers[i] is set for the i-th wanted row and borrowed until the next pass
- * (with several shards: on shard 0 alone). E_FAIL: not a finite number (block and position named). */
+ * (with several shards: on shard 0 alone). E_MODEL: not a finite number (block and position named). */
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
                 const struct verdict_row **answers, struct err *err);
 

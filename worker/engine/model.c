@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "proto/history.h"
+#include "worker/engine/check.h"
 #include "worker/engine/requantize.h"
 
 /* A tensor, or rows of it, that this share keeps. The matrices of a stack count their rows on. */
@@ -459,7 +460,8 @@ out:
 
 struct packing {
     const struct piece *piece;
-    const struct kernels *k;
+    const struct kernels *k; /* NULL: the numbers are looked at, and not kept */
+    _Atomic bool bad;        /* some are no weights */
     struct pool *pool;
     struct requantizer *requantizers; /* [n_threads]; NULL: no matrix changes its format */
 };
@@ -493,8 +495,10 @@ static struct requantizer *requantizers_open(const struct pieces *p, const struc
 /* Each thread packs, and so first touches, the panels that it will read. */
 static void pack_part(void *arg, int i_thread)
 {
-    const struct packing *job = arg;
+    struct packing *job = arg;
     const struct piece *p = job->piece;
+    enum quant type = (enum quant)p->tensor->type;
+    int n_in = (int)p->tensor->dim[0];
     int n_rows = p->row_to - p->row_from, from, to;
     pool_part((n_rows + PANEL - 1) / PANEL, i_thread, pool_threads(job->pool), &from, &to);
     for (int panel = from; panel < to; panel++) {
@@ -502,12 +506,42 @@ static void pack_part(void *arg, int i_thread)
         for (int i = 0; i < PANEL; i++) {
             int row = panel * PANEL + i;
             rows[i] = row < n_rows ? gguf_row(p->tensor, (uint64_t)(p->row_from + row)) : NULL;
+            if (rows[i] && !check_row(type, rows[i], n_in)) job->bad = true;
         }
-        if (p->matrix->type != (enum quant)p->tensor->type)
-            requantizer_run(&job->requantizers[i_thread], job->k, rows, (enum quant)p->tensor->type, p->matrix->n_in);
+        if (!job->k) continue;
+        if (p->matrix->type != type) requantizer_run(&job->requantizers[i_thread], job->k, rows, type, n_in);
         job->k->pack(p->matrix->panels + (size_t)panel * p->matrix->panel_bytes, rows, p->matrix->type,
                      p->matrix->n_in);
     }
+}
+
+/* Packs a matrix, or only looks at it. */
+static int pack(struct packing *job, const char *path, struct err *err)
+{
+    struct gguf_str name = job->piece->tensor->name;
+    bool vector = job->piece->vector;
+    job->bad = false;
+    if (vector)
+        job->bad = !check_row(QUANT_F32, job->piece->tensor->data, (int)job->piece->tensor->dim[0]);
+    else
+        pool_run(job->pool, pack_part, job);
+    if (!job->bad) return OK;
+    return err_set(err, E_MODEL,
+                   "%s: tensor %s has a number that is no weight (not finite, or beyond %g): the file is "
+                   "damaged: fetch it again",
+                   path, gguf_show(name).s, (double)WEIGHT_MOST);
+}
+
+int model_check(struct model *m, struct pool *pool, struct err *err)
+{
+    struct pieces p = {0};
+    int rc = list_pieces(m, &p, err);
+    for (int i = 0; i < p.n && rc == OK; i++) {
+        rc = pack(&(struct packing){.piece = &p.list[i], .pool = pool}, m->file.path, err);
+        gguf_release(&m->file, p.list[i].tensor);
+    }
+    free(p.list);
+    return rc;
 }
 
 int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err)
@@ -530,14 +564,16 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, stru
     uint8_t *at = m->memory;
     for (int i = 0; i < p.n; i++) {
         struct piece *piece = &p.list[i];
+        if (piece->matrix) {
+            piece->matrix->panel_bytes = k->panel_bytes(piece->matrix->type, piece->matrix->n_in);
+            piece->matrix->panels = at;
+        }
+        rc = pack(&(struct packing){piece, k, false, pool, requantizers}, m->file.path, err);
+        if (rc != OK) goto out;
         if (piece->vector) {
             *piece->vector = (float *)at;
             memcpy(at, piece->tensor->data + (size_t)piece->row_from * sizeof(float),
                    (size_t)(piece->row_to - piece->row_from) * sizeof(float));
-        } else {
-            piece->matrix->panel_bytes = k->panel_bytes(piece->matrix->type, piece->matrix->n_in);
-            piece->matrix->panels = at;
-            pool_run(pool, pack_part, &(struct packing){piece, k, pool, requantizers});
         }
         at += piece_bytes(piece, k);
         gguf_release(&m->file, piece->tensor);
