@@ -20,6 +20,7 @@
 #include "coordinator/note.h"
 #include "coordinator/options.h"
 #include "coordinator/perplexity.h"
+#include "cut_off.h"
 #include "worker/bench_kernels.h"
 #include "worker/bench_step.h"
 #include "worker/doctor.h"
@@ -350,6 +351,7 @@ int main(int argc, char **argv)
     struct err err = {0};
     int size;
     occupy_standard_files();
+    cut_off_watch();
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     int rc = options_parse(&p.o, argc, argv, &err);

@@ -45,6 +45,15 @@ run generate --big big.gguf --raw -n 4 --stats --prompts named.jsonl
 [ "$(grep -c '^\(== \)\?\\x1b\[31m\\n[12]\( \|$\)' err)" = 4 ] || wrong "prompts have other names"
 ! grep -q $'\e' out err || wrong "a prompt's name is printed as it is"
 
+# A file that becomes shorter when it has been opened, before its weights are read: the prompt comes late.
+"$tiny" shorter.gguf && mkfifo prompt
+n_checks=$((n_checks + 1))
+timeout 60 "$pilotfish" generate --big shorter.gguf --raw -f prompt > out 2> err &
+exec 7> prompt && truncate -s 100000 shorter.gguf && echo hello >&7
+exec 7>&-
+wait $!
+[ $? = 3 ] && [ "$(wc -l < err)" = 1 ] && grep -q "^pilotfish: shorter.gguf: .*cut off" err || wrong "a model cut off while it is open"
+
 # --- vocabularies that differ, and those that differ in what is no text ------------------------------------------------------
 
 differ='the vocabularies differ: id 512 is "<|endoftext|>" in the big model, "<|EndOfText|>" in the little one'
