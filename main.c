@@ -17,9 +17,11 @@
 #include "coordinator/commands.h"
 #include "coordinator/compare.h"
 #include "coordinator/generate.h"
+#include "coordinator/job.h"
 #include "coordinator/note.h"
 #include "coordinator/options.h"
 #include "coordinator/perplexity.h"
+#include "coordinator/progress.h"
 #include "cut_off.h"
 #include "worker/bench_kernels.h"
 #include "worker/bench_step.h"
@@ -277,8 +279,18 @@ static int run_doctor(struct program *p, struct err *err)
     return rc;
 }
 
+static void show_progress(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total)
+{
+    if (what)
+        progress_show(arg, what, unit, done, total, job_now_ns());
+    else
+        progress_clear(arg);
+}
+
 static int run_bench_step(struct program *p, struct err *err)
 {
+    struct progress progress;
+    progress_init(&progress);
     int rc = pick_kernels(p, err);
     if (rc != OK) return rc;
     const struct options *o = &p->o;
@@ -293,12 +305,15 @@ static int run_bench_step(struct program *p, struct err *err)
                                   .n_threads = o->threads ? o->threads : memory_cores(),
                                   .n_rounds = o->rounds,
                                   .kernels = p->kernels,
-                                  .json = o->output == OUT_JSONL};
+                                  .json = o->output == OUT_JSONL,
+                                  .watch = {show_progress, &progress}};
     return bench_step(&in, stdout, err);
 }
 
 static int run_bench_kernels(struct program *p, struct err *err)
 {
+    struct progress progress;
+    progress_init(&progress);
     int rc = pick_kernels(p, err);
     if (rc != OK) return rc;
     const struct options *o = &p->o;
@@ -307,7 +322,8 @@ static int run_bench_kernels(struct program *p, struct err *err)
                                      .n_rows = o->rows.n,
                                      .n_threads = o->threads ? o->threads : memory_cores(),
                                      .n_rounds = o->rounds,
-                                     .json = o->output == OUT_JSONL};
+                                     .json = o->output == OUT_JSONL,
+                                     .watch = {show_progress, &progress}};
     return bench_kernels(&in, stdout, err);
 }
 

@@ -102,6 +102,7 @@ static int both_ways(struct bench *b, int i, struct err *err)
     struct seq seqs[N_WAYS] = {0};
     struct cost cost[N_WAYS] = {0}, sum[N_WAYS] = {0};
     char number[16];
+    progress_within(&b->s.progress, "request", i, b->prompts.n, job_now_ns());
     int n_turns = 1, rc = take_turns(b, i, sum, &n_turns, seqs, err);
     for (int w = 0; w < N_WAYS; w++) {
         if (rc == OK) {
@@ -111,7 +112,6 @@ static int both_ways(struct bench *b, int i, struct err *err)
         seq_free(&seqs[w]);
     }
     if (rc != OK) return rc;
-    fprintf(stderr, "request %d of %d\n", i + 1, b->prompts.n);
     const char *name = prompt_name(&b->prompts.items[i], i, number);
     if (b->s.o.output == OUT_JSONL) return put_json(name, cost, err);
     put_row(show_name(name).s, cost);

@@ -13,27 +13,18 @@ struct compare {
     struct session s;
     struct prompts prompts;
     struct seq *asked, *own; /* [prompts.n_good]: as the options say; by big alone */
-    const char *now;         /* what is being written */
-    int n_done;
 };
 
 /* ---- writing ---- */
 
-static int on_done(void *arg, const struct seq *s, struct err *err)
+/* The i-th of two ways. */
+static int write_all(struct compare *c, const char *way, int i, const struct job_run *run, struct seq **out,
+                     struct err *err)
 {
-    struct compare *c = arg;
-    (void)s, (void)err;
-    fprintf(stderr, "%s: %d of %d\n", c->now, ++c->n_done, c->prompts.n_good);
-    return OK;
-}
-
-static int write_all(struct compare *c, const char *name, const struct job_run *run, struct seq **out, struct err *err)
-{
-    struct job_watch watch = {.done = on_done, .arg = c};
-    c->now = name;
-    c->n_done = 0;
+    static const struct job_watch nobody;
+    progress_within(&c->s.progress, way, i, 2, job_now_ns());
     int rc = session_seqs(&c->s, &c->prompts, out, err);
-    return rc == OK ? job_run(c->s.job, run, *out, c->prompts.n_good, &watch, err) : rc;
+    return rc == OK ? job_run(c->s.job, run, *out, c->prompts.n_good, &nobody, err) : rc;
 }
 
 /* ---- comparing ---- */
@@ -187,11 +178,11 @@ static int write_both(struct compare *c, struct err *err)
     int n_lanes = session_lanes(&c->s, &c->prompts), rc = session_start(&c->s, n_lanes, err);
     if (rc != OK) return rc;
     struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, n_lanes);
-    rc = write_all(c, "as asked", &run, &c->asked, err);
+    rc = write_all(c, "as asked,", 0, &run, &c->asked, err);
     run.drafting = false;
     run.rule = (struct rule){0};
     run.sampler = (struct sampler){0};
-    return rc == OK ? write_all(c, "the big model alone", &run, &c->own, err) : rc;
+    return rc == OK ? write_all(c, "the big model alone,", 1, &run, &c->own, err) : rc;
 }
 
 static int compare(struct compare *c, struct err *err)

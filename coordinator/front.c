@@ -4,13 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "coordinator/json_text.h"
 #include "coordinator/stats.h"
 #include "coordinator/stop.h"
+#include "coordinator/terminal.h"
 #include "coordinator/utf8.h"
-#include "proto/mailbox.h"
 #include "proto/show.h"
 
 struct shown {
@@ -41,20 +40,16 @@ static const char *const origin_name[] = {
 static const char *const end_name[] = {[SEQ_RUNNING] = "aborted", [SEQ_END_ID] = "end_id",   [SEQ_LENGTH] = "length",
                                        [SEQ_CONTEXT] = "context", [SEQ_ABORTED] = "aborted", [SEQ_STOP] = "stop"};
 
-/* isatty is true of every rank under mpirun: there only PILOTFISH_TTY knows. */
-static bool is_terminal(FILE *out)
+static bool shows_colors(void)
 {
-    const char *says = getenv("PILOTFISH_TTY"), *term = getenv("TERM");
-    if (getenv("NO_COLOR") || (term && !strcmp(term, "dumb"))) return false;
-    if (says) return !strcmp(says, "1");
-    int rank, size;
-    return isatty(fileno(out)) && !mpi_launched(&rank, &size);
+    const char *term = getenv("TERM");
+    return !getenv("NO_COLOR") && !(term && !strcmp(term, "dumb"));
 }
 
 int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n,
                const struct prompt *prompts, struct err *err)
 {
-    struct front_io io = {.out = stdout, .notes = stderr, .terminal = is_terminal(stdout)};
+    struct front_io io = {.out = stdout, .notes = stderr, .terminal = terminal_is(stdout)};
     return front_open_io(out, o, t, n, prompts, &io, err);
 }
 
@@ -73,7 +68,7 @@ int front_open_io(struct front **out, const struct options *o, const struct toke
     f->stops = (struct stops){o->stops, o->n_stops, t};
     f->prompts = prompts;
     f->n_seqs = n;
-    f->colored = o->color == WHEN_ALWAYS || (o->color == WHEN_AUTO && io->terminal);
+    f->colored = o->color == WHEN_ALWAYS || (o->color == WHEN_AUTO && io->terminal && shows_colors());
     *out = f;
     return OK;
 }
@@ -287,9 +282,19 @@ static int on_done(void *front, const struct seq *s, struct err *err)
     return front_done(front, s, err);
 }
 
+bool front_is_writing(const struct front *f)
+{
+    return f->io.terminal && f->o->output == OUT_TEXT && f->turn < f->n_seqs && f->seqs[f->turn].n_tokens > 0;
+}
+
+static bool is_writing(const void *front)
+{
+    return front_is_writing(front);
+}
+
 struct job_watch front_watch(struct front *f)
 {
-    return (struct job_watch){on_tokens, on_done, f};
+    return (struct job_watch){.tokens = on_tokens, .done = on_done, .writing = is_writing, .arg = f};
 }
 
 /* How the text was chosen, where it is not big's greedy one. */

@@ -38,7 +38,9 @@ int front_tokens(struct front *f, const struct seq *s, struct err *err);
 int front_done(struct front *f, const struct seq *s, struct err *err);
 /* So many of the first prompts have been shown to their end. */
 int front_n_shown(const struct front *f);
-/* Both, for a job to call. */
+/* The terminal's cursor is within a text. */
+bool front_is_writing(const struct front *f);
+/* All of them, for a job to call. */
 struct job_watch front_watch(struct front *f);
 /* Shows what sequences that are not done have so far, then the closing line over all; with --stats a table.
  * interrupted: says so. */

@@ -22,6 +22,7 @@ static int check(struct generate *g, struct err *err)
 {
     struct job_watch watch = {0};
     int rc = session_seqs(&g->s, &g->prompts, &g->plain, err), n_tokens = 0;
+    progress_within(&g->s.progress, "check:", 0, 0, job_now_ns());
     if (rc == OK) rc = run(g, g->plain, false, &watch, err);
     for (int i = 0; i < g->prompts.n_good && rc == OK; i++) {
         rc = seq_check(&g->seqs[i], &g->plain[i], err);
@@ -48,6 +49,11 @@ static int on_done(void *arg, const struct seq *s, struct err *err)
     return rc;
 }
 
+static bool is_writing(const void *arg)
+{
+    return front_is_writing(((const struct generate *)arg)->front);
+}
+
 static int start(struct generate *g, struct err *err)
 {
     int rc = session_start(&g->s, session_lanes(&g->s, &g->prompts), err);
@@ -57,7 +63,7 @@ static int start(struct generate *g, struct err *err)
 static int generate(struct generate *g, struct err *err)
 {
     const struct options *o = &g->s.o;
-    struct job_watch watch = {on_tokens, on_done, g};
+    struct job_watch watch = {.tokens = on_tokens, .done = on_done, .writing = is_writing, .arg = g};
     int rc = session_prompts(&g->s, &g->prompts, err);
     bool any = g->prompts.n_good > 0;
     if (rc == OK && any) rc = start(g, err);

@@ -8,12 +8,13 @@
 #include "proto/history.h"
 #include "proto/show.h"
 
-enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000 };
+enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200 };
 
 struct worker_seen { /* what a peer said of itself */
     bool hello, ready;
     char host[64], path[256], cpu[160];
-    struct hello h; /* its strings are the copies above */
+    struct hello h;        /* its strings are the copies above */
+    uint64_t loaded_bytes; /* of its weights_bytes */
 };
 
 struct job {
@@ -28,14 +29,16 @@ struct job {
     uv_loop_t loop;
     uv_async_t letters;
     uv_signal_t on_int, on_term;
-    uv_timer_t deadline;
+    uv_timer_t deadline, ticks; /* ticks: for progress */
     bool late;
 
-    struct learnt learnt; /* from all texts so far */
-    struct score *score;  /* during job_score */
-    struct spec *spec;    /* from job_begin to job_end */
-    bool interruptible;   /* by Ctrl-C: the turn, not the job */
-    const struct job_watch *watch;
+    struct learnt learnt;          /* from all texts so far */
+    struct score *score;           /* during job_score */
+    struct spec *spec;             /* from job_begin to job_end */
+    bool interruptible;            /* by Ctrl-C: the turn, not the job */
+    const struct job_watch *watch; /* of this turn, as are its sequences */
+    const struct seq *seqs;
+    int n_seqs;
     int rc; /* the first thing that went wrong */
     struct err err;
 };
@@ -159,11 +162,65 @@ static int welcome_all(struct job *j, struct err *err)
     return rc;
 }
 
+static int on_loading(struct job *j, int from, uint64_t n_bytes, struct err *err)
+{
+    struct worker_seen *seen = &j->seen[from];
+    if (!seen->hello || seen->ready || n_bytes > seen->h.weights_bytes)
+        return err_set(err, E_PEER, "peer %d has loaded %llu bytes, which it was not asked for", from,
+                       (unsigned long long)n_bytes);
+    seen->loaded_bytes = n_bytes;
+    return OK;
+}
+
+/* ---- how far it is ---- */
+
+static void clear_progress(struct job *j)
+{
+    if (j->c.progress) progress_clear(j->c.progress);
+}
+
+static void show_load(struct job *j, uint64_t now_ns)
+{
+    uint64_t loaded = 0, all = 0;
+    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) {
+        loaded += j->seen[p].loaded_bytes;
+        all += j->seen[p].h.weights_bytes;
+    }
+    progress_show(j->c.progress, "loading", NULL, loaded, all, now_ns);
+}
+
+static void show_turn(struct job *j, uint64_t now_ns)
+{
+    int n_done = 0, n_read, n_ids;
+    if (j->watch->writing && j->watch->writing(j->watch->arg)) return;
+    for (int i = 0; i < j->n_seqs; i++) n_done += j->seqs[i].state == SEQ_DONE;
+    if (j->n_seqs > 1)
+        progress_show(j->c.progress, "answered", "prompts", (uint64_t)n_done, (uint64_t)j->n_seqs, now_ns);
+    else if (spec_reading(j->spec, &n_read, &n_ids))
+        progress_show(j->c.progress, "reading the prompt", "tokens", (uint64_t)n_read, (uint64_t)n_ids, now_ns);
+    else
+        progress_show(j->c.progress, "writing", "tokens", (uint64_t)seq_n_generated(j->seqs), 0, now_ns);
+}
+
+static void on_tick(uv_timer_t *handle)
+{
+    struct job *j = handle->data;
+    uint64_t now_ns = job_now_ns();
+    if (j->n_ready < j->n_workers)
+        show_load(j, now_ns);
+    else if (j->score)
+        progress_show(j->c.progress, "read", "windows", (uint64_t)score_n_done(j->score),
+                      (uint64_t)score_n_windows(j->score), now_ns);
+    else if (j->n_seqs)
+        show_turn(j, now_ns);
+}
+
 /* ---- letters and actions ---- */
 
-static int show(const struct job *j, int (*look)(void *arg, const struct seq *s, struct err *err), const struct seq *s,
+static int show(struct job *j, int (*look)(void *arg, const struct seq *s, struct err *err), const struct seq *s,
                 struct err *err)
 {
+    if (look) clear_progress(j);
     return look ? look(j->watch->arg, s, err) : OK;
 }
 
@@ -205,6 +262,7 @@ static int on_message(struct job *j, int from, const struct message *m, struct e
         j->n_ready += !j->seen[from].ready;
         j->seen[from].ready = true;
         return OK;
+    case TAG_LOADING: return on_loading(j, from, m->loading.n_bytes, err);
     case TAG_FAIL: return err_set(err, m->fail.code ? (int)m->fail.code : E_FAIL, "%s", m->fail.text);
     case TAG_DRAFT:
         event.kind = EVENT_DRAFT;
@@ -302,12 +360,14 @@ static int loop_open(struct job *j, struct err *err)
     int rc = uv_loop_init(&j->loop);
     if (rc) return err_set(err, E_FAIL, "cannot start the event loop: %s", uv_strerror(rc));
     uv_handle_t *handles[] = {(uv_handle_t *)&j->letters, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
-                              (uv_handle_t *)&j->deadline};
+                              (uv_handle_t *)&j->deadline, (uv_handle_t *)&j->ticks};
     uv_async_init(&j->loop, &j->letters, on_letters);
     uv_signal_init(&j->loop, &j->on_int);
     uv_signal_init(&j->loop, &j->on_term);
     uv_timer_init(&j->loop, &j->deadline);
+    uv_timer_init(&j->loop, &j->ticks);
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) handles[i]->data = j;
+    if (j->c.progress) uv_timer_start(&j->ticks, on_tick, TICK_MS, TICK_MS);
     watch_signals(j);
     return OK;
 }
@@ -353,6 +413,7 @@ int job_open(struct job **out, const struct job_config *config, struct office *o
         rc = run_until(j, &j->n_hello, j->n_workers, HELLO_WAIT_MS, "said Hello");
         if (rc == OK) rc = welcome_all(j, &j->err);
         if (rc == OK) rc = run_until(j, &j->n_ready, j->n_workers, LOAD_WAIT_MS, "were ready");
+        clear_progress(j);
         if (rc != OK) *err = j->err;
     }
     if (rc != OK)
@@ -428,12 +489,16 @@ int job_turn(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch
 {
     struct err started = {0};
     j->watch = watch;
+    j->seqs = seqs;
+    j->n_seqs = n_seqs;
     spec_take(j->spec, seqs, n_seqs);
     watch_signals(j);
     int rc = step(j, &(struct event){.kind = EVENT_START, .now_ns = job_now_ns()}, &started);
     if (rc != OK) fail(j, &started);
     while (j->rc == OK && !spec_done(j->spec)) uv_run(&j->loop, UV_RUN_ONCE);
     if (j->interruptible) leave_signals(j);
+    j->n_seqs = 0;
+    clear_progress(j);
     if (j->rc != OK) *err = j->err;
     return j->rc;
 }
@@ -453,8 +518,7 @@ int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_se
     return rc;
 }
 
-int job_score(struct job *j, const struct score_config *config, void (*window)(void *arg, const struct score *s),
-              void *arg, struct score **out, struct err *err)
+int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err)
 {
     struct score_config c = *config;
     struct err started;
@@ -466,12 +530,9 @@ int job_score(struct job *j, const struct score_config *config, void (*window)(v
     if (rc != OK) return rc;
     *out = j->score;
     if (step_score(j, NULL, &started) != OK) fail(j, &started);
-    for (int n = 0; j->rc == OK && n < score_n_windows(*out);) {
-        uv_run(&j->loop, UV_RUN_ONCE);
-        if (score_n_done(*out) > n) window(arg, *out);
-        n = score_n_done(*out);
-    }
+    while (j->rc == OK && score_n_done(*out) < score_n_windows(*out)) uv_run(&j->loop, UV_RUN_ONCE);
     j->score = NULL;
+    clear_progress(j);
     if (j->rc != OK) *err = j->err;
     return j->rc;
 }

@@ -16,6 +16,7 @@
 
 #include <stdio.h>
 
+#include "coordinator/progress.h"
 #include "coordinator/score.h"
 #include "coordinator/seq.h"
 #include "coordinator/spec.h"
@@ -29,6 +30,7 @@ struct job_config {
     uint64_t vocab_big, vocab_little; /* fingerprints of the vocabularies as this side read them */
     int n_ctx;                        /* asked; the model's own context caps it */
     int n_slots;
+    struct progress *progress; /* borrowed until job_close: how far the load, a turn, a score is; NULL: nobody looks */
 };
 
 struct job_info {             /* known once job_open is done */
@@ -56,6 +58,7 @@ struct job_watch { /* called on the loop; an error ends the run; NULL: nobody lo
     int (*tokens)(void *arg, const struct seq *s, struct err *err);
     int (*done)(void *arg, const struct seq *s, struct err *err);
     void *arg;
+    bool (*writing)(const void *arg); /* within a line on the terminal, which progress would tear; NULL: never */
 };
 
 /* h[0] of every history of a job over this vocabulary. */
@@ -71,10 +74,9 @@ void job_end(struct job *j);
 int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
             struct err *err);
 
-/* Scores a text (slots and bounds of the config are the job's own; the rest is the caller's), and calls `window` after each
- * window. *out is the caller's to close. */
-int job_score(struct job *j, const struct score_config *config, void (*window)(void *arg, const struct score *s),
-              void *arg, struct score **out, struct err *err);
+/* Scores a text (slots and bounds of the config are the job's own; the rest is the caller's). *out is the caller's to
+ * close. */
+int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err);
 
 /* Tells every worker why the job is over: OK, or the code of what failed. Also the way out when job_open was never
  * called or failed: workers that said Hello wait for an answer. */

@@ -11,8 +11,8 @@
 #include <uv.h>
 
 #include "coordinator/read_text.h"
+#include "coordinator/terminal.h"
 #include "coordinator/utf8.h"
-#include "proto/mailbox.h"
 
 enum { HISTORY_LINES = 500, REPLACEMENT = 0xFFFD };
 
@@ -262,12 +262,6 @@ int lines_next(struct lines *l, const char *prompt, struct line *out, struct err
 
 /* ---- open, close ---- */
 
-static bool is_typed(void)
-{
-    int rank, size;
-    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !mpi_launched(&rank, &size);
-}
-
 static int open_loop(struct lines *l, struct err *err)
 {
     int rc = uv_loop_init(&l->loop);
@@ -310,7 +304,7 @@ int lines_open(struct lines **out, struct err *err)
     struct lines *l = calloc(1, sizeof *l);
     if (!l) return err_set(err, E_FAIL, "out of memory");
     *out = l;
-    if (!is_typed()) return OK;
+    if (!terminal_is(stdin) || !terminal_is(stdout)) return OK;
     if (!setlocale(LC_CTYPE, "C.UTF-8")) setlocale(LC_CTYPE, ""); /* how wide characters are: libedit asks it */
     int rc = open_loop(l, err);
     return rc == OK && !open_editor(l) ? err_set(err, E_FAIL, "no memory to edit lines") : rc;

@@ -27,12 +27,6 @@ static int read_ids(const struct session *s, struct text *out, struct err *err)
     return rc;
 }
 
-static void show_progress(void *arg, const struct score *s)
-{
-    (void)arg;
-    fprintf(stderr, "window %d of %d\n", score_n_done(s), score_n_windows(s));
-}
-
 static int put_result(const struct session *s, const struct score *score, struct err *err)
 {
     int n;
@@ -63,7 +57,7 @@ static int measure(struct session *s, struct err *err)
         .ids = text.ids, .n_ids = text.n_ids, .window = s->o.window, .n_before = (s->o.window + 1) / 2};
     if (rc == OK && s->info.n_ctx < s->o.window)
         rc = err_set(err, E_USAGE, "--window %d: the model's context is %d", s->o.window, s->info.n_ctx);
-    if (rc == OK) rc = job_score(s->job, &config, show_progress, NULL, &score, err);
+    if (rc == OK) rc = job_score(s->job, &config, &score, err);
     if (rc == OK) rc = put_result(s, score, err);
     score_close(score);
     free(text.ids);

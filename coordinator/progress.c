@@ -56,9 +56,11 @@ static void draw(struct progress *p, uint64_t now_ns)
     char line[MOST_COLUMNS + 200];
     int n = 0, most = n_columns(p) - 1; /* in the last column some terminals begin another line */
     double left = phase_left(&p->outer, now_ns);
-    if (p->outer.what)
+    if (p->outer.total)
         n = snprintf(line, sizeof line, "%.60s %llu of %llu; ", p->outer.what, (unsigned long long)p->outer.done + 1,
                      (unsigned long long)p->outer.total);
+    else if (p->outer.what)
+        n = snprintf(line, sizeof line, "%.60s ", p->outer.what);
     n += put_phase(line + n, 100, &p->inner);
     if (left < 0 && p->outer.total < 2) left = phase_left(&p->inner, now_ns);
     if (left >= 0)

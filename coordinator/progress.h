@@ -34,7 +34,7 @@ void progress_init(struct progress *p);
  * before, or less is done. */
 void progress_show(struct progress *p, const char *what, const char *unit, uint64_t done, uint64_t total,
                    uint64_t now_ns);
-/* What all that is shown from now on is a part of: "request 3 of 10" for i = 2. NULL: of nothing. */
+/* What all that is shown from now on is a part of: "request 3 of 10" for i = 2; `what` alone for n = 0. NULL: of nothing. */
 void progress_within(struct progress *p, const char *what, int i, int n, uint64_t now_ns);
 /* The line goes; the next progress_show brings it back. */
 void progress_clear(struct progress *p);

@@ -11,6 +11,7 @@
 
 #include "coordinator/read_text.h"
 #include "coordinator/template.h"
+#include "coordinator/terminal.h"
 #include "proto/mailbox.h"
 #include "proto/show.h"
 
@@ -244,19 +245,12 @@ static int find_chat(struct reader *r, struct err *err)
     return OK;
 }
 
-/* scripts/mpirun says whether its own standard input is a terminal: a rank's never is. */
-static bool is_terminal(FILE *in)
-{
-    const char *says = getenv("PILOTFISH_STDIN_TTY");
-    return isatty(fileno(in)) || (says && !strcmp(says, "1"));
-}
-
 /* Something was put there on purpose: a launcher of another name gives every rank 0 a pipe. */
 static bool is_piped(FILE *in)
 {
     int rank, size;
     struct stat s;
-    if (is_terminal(in) || (mpi_launched(&rank, &size) && !getenv("PILOTFISH_STDIN_TTY"))) return false;
+    if (terminal_is(in) || (mpi_launched(&rank, &size) && !getenv("PILOTFISH_STDIN_TTY"))) return false;
     return fstat(fileno(in), &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode));
 }
 
@@ -309,7 +303,7 @@ int prompts_read(struct prompts *out, const struct options *o, const struct prom
         rc = read_rows(&r, o->prompts_file, err);
     else if (o->prompt_file)
         rc = read_file(&r, o->prompt_file, err);
-    else if (!is_terminal(from->in))
+    else if (!terminal_is(from->in))
         rc = read_file(&r, "-", err);
     else
         rc = err_set(err, E_USAGE, "no prompt: give a text, --file, --prompts, or pipe one in");

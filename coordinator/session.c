@@ -41,6 +41,7 @@ static int end_as_template(struct session *s, const char *name, struct err *err)
 int session_open(struct session *s, const struct options *o, const struct host *host, struct err *err)
 {
     *s = (struct session){.o = *o, .host = host};
+    progress_init(&s->progress);
     if (s->o.seed < 0) s->o.seed = (int)(history_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
     int rc = hear_others(s, err);
     if (rc == OK) rc = open_model(s, o->big, PEER_VERIFIER, &s->big, &s->big_t, err);
@@ -62,6 +63,7 @@ int session_start(struct session *s, int n_slots, struct err *err)
         .vocab_little = s->little_t ? gguf_vocab_hash(&s->little) : 0,
         .n_ctx = s->o.ctx,
         .n_slots = n_slots,
+        .progress = &s->progress,
     };
     int rc = s->host->start(s->host->arg, err);
     if (rc == OK) rc = job_open(&s->job, &config, s->host->office, err);

@@ -31,6 +31,7 @@ struct session {
     struct stops stops;
     struct job *job; /* after session_start */
     struct job_info info;
+    struct progress progress;
 };
 
 /* Reads the vocabularies. Whatever it returns, session_close is called. */

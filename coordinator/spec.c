@@ -24,6 +24,7 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     /* The verifier's side. */
     int fed;               /* final ids whose rows it holds, or was sent */
     bool all_fed;          /* the last part of this verify is out */
+    int n_read;            /* ids of a prompt whose rows it has answered */
     int n_parts_out;       /* parts not yet answered, those of rounds that are over too */
     uint32_t last_job;     /* of this verify: its answer has the wanted rows */
     int n_refused;         /* in a row */
@@ -311,6 +312,7 @@ static int start_waiting(struct spec *s, struct err *err)
         l->seq = q;
         l->round++;
         keep_common(s, l);
+        l->n_read = l->fed;
         l->n_refused = l->n_drafts = 0;
         l->now = (struct guard_round){.measured = false};
         l->n_ask_lost = 0;
@@ -474,6 +476,7 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
     if (!over && v->n_rows != n_wanted)
         return err_set(err, E_PEER, "a verdict of %zu rows where %zu were wanted", v->n_rows, n_wanted);
     if (!over) l->computed_us += v->computed_us;
+    if (!over && v->at < (uint32_t)s->c.n_ctx) l->n_read = (int)v->at + s->c.max_rows;
     for (int k = 0; last && !over && k < l->n_drafts; k++)
         if (v->rows[k].n_judged != 1) return err_set(err, E_PEER, "a verdict row that judges nothing");
     if (!over && last) return take_rows(s, l, v, err);
@@ -560,6 +563,18 @@ void spec_take(struct spec *s, struct seq *seqs, int n_seqs)
 bool spec_done(const struct spec *s)
 {
     return s->n_done == s->n_seqs;
+}
+
+bool spec_reading(const struct spec *s, int *n_read, int *n_ids)
+{
+    *n_read = *n_ids = 0;
+    for (int i = 0; i < s->c.n_lanes; i++) {
+        const struct lane *l = &s->lanes[i];
+        if (!l->seq || l->seq->state != SEQ_PROMPT) continue;
+        *n_read += l->n_read < l->seq->n_prompt ? l->n_read : l->seq->n_prompt;
+        *n_ids += l->seq->n_prompt;
+    }
+    return *n_ids > 0;
 }
 
 /* ---- open, close ---- */

@@ -84,4 +84,7 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
 
 bool spec_done(const struct spec *s); /* every sequence is */
 
+/* Of the prompts that are being read now: how many ids, and how many of them the verifier holds. False: none is. */
+bool spec_reading(const struct spec *s, int *n_read, int *n_ids);
+
 #endif

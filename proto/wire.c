@@ -205,6 +205,22 @@ static const char *ready_in(struct wire_arena *a, const void *from, struct messa
     return NULL;
 }
 
+static const void *loading_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Loading *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__loading__init(pb);
+    pb->n_bytes = m->loading.n_bytes;
+    return pb;
+}
+
+static const char *loading_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    (void)a;
+    m->loading = (struct loading){.n_bytes = ((const Pf__Loading *)from)->n_bytes};
+    return NULL;
+}
+
 static const void *vocab_out(struct wire_arena *a, const struct message *m)
 {
     Pf__Vocab *pb = take(a, 1, sizeof *pb);
@@ -573,6 +589,7 @@ const struct wire_tag wire_tags[N_TAGS] = {
     [TAG_READY] = {"Ready", SHORT},     [TAG_OPEN] = {"Open", SHORT},   [TAG_VERIFY] = {"Verify", SHORT},
     [TAG_VERDICT] = {"Verdict", SHORT}, [TAG_DRAFT] = {"Draft", SHORT}, [TAG_DRAFT_ASK] = {"DraftAsk", SHORT},
     [TAG_PASS] = {"Pass", LONG},        [TAG_FAIL] = {"Fail", SHORT},   [TAG_QUIT] = {"Quit", SHORT},
+    [TAG_LOADING] = {"Loading", SHORT},
 };
 
 static const struct codec {
@@ -584,6 +601,7 @@ static const struct codec {
     [TAG_VOCAB] = {&pf__vocab__descriptor, vocab_out, vocab_in},
     [TAG_WELCOME] = {&pf__welcome__descriptor, welcome_out, welcome_in},
     [TAG_READY] = {&pf__ready__descriptor, ready_out, ready_in},
+    [TAG_LOADING] = {&pf__loading__descriptor, loading_out, loading_in},
     [TAG_OPEN] = {&pf__open__descriptor, open_out, open_in},
     [TAG_VERIFY] = {&pf__verify__descriptor, verify_out, verify_in},
     [TAG_VERDICT] = {&pf__verdict__descriptor, verdict_out, verdict_in},

@@ -32,6 +32,8 @@ enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_TOKEN = 14,     /* reserved */
     TAG_QUIT = 15,      /* C -> W   the job is over */
     TAG_READY = 16,     /* W -> C   loaded */
+    TAG_ACK = 17,       /* reserved */
+    TAG_LOADING = 18,   /* W -> C   how much is loaded, between Welcome and Ready; no answer */
     N_TAGS
 };
 
@@ -76,6 +78,10 @@ struct welcome {
 
 struct ready {
     uint32_t epoch;
+};
+
+struct loading {
+    uint64_t n_bytes; /* of Hello's weights_bytes */
 };
 
 enum { OPEN_END_IDS_MOST = 32 }; /* further ones end no draft, but the text */
@@ -200,6 +206,7 @@ struct message {
         struct vocab_part vocab;
         struct welcome welcome;
         struct ready ready;
+        struct loading loading;
         struct open_slot open;
         struct verify verify;
         struct verdict verdict;

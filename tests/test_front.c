@@ -80,7 +80,7 @@ static char bad_name[] = "bad", bad_error[] = "f:2: no";
 static void play(struct scene *c, const struct sim_text *texts, int n_texts)
 {
     struct stops stops = {c->o.stops, c->o.n_stops, NULL};
-    struct job_watch watch = {on_tokens, on_done, c};
+    struct job_watch watch = {.tokens = on_tokens, .done = on_done, .arg = c};
     c->io = (struct front_io){open_memstream(&c->out, &c->n_out), open_memstream(&c->notes, &c->n_notes), c->terminal};
     assert_int_equal(front_open_io(&c->f, &c->o, NULL, n_texts + (c->bad > 0), c->prompts, &c->io, NULL), OK);
     for (int i = 0; i < 3; i++) c->prompts[i].name = (char *)(uintptr_t)c->names[i];

@@ -83,7 +83,7 @@ static void run_texts(const struct setting *c, const struct place *at, struct jo
                           .n_top = at->n_top,
                           .sampler = at->cut};
     run.sampler.temp = c->temp;
-    if (job_run(job, &run, seqs, at->n_texts, &(struct job_watch){ignore, ignore, NULL}, &err) != OK)
+    if (job_run(job, &run, seqs, at->n_texts, &(struct job_watch){.tokens = ignore, .done = ignore}, &err) != OK)
         fail_msg("%s: %s", c->name, err.text);
 }
 

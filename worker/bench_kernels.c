@@ -124,6 +124,13 @@ static void put(const struct bench *b, const struct format *f, const struct shap
     fflush(out);
 }
 
+/* Of all formats and shapes. */
+static void show_rounds(const struct bench *b, const struct format *f, const struct shape *shape, int round, int n)
+{
+    int i_case = (int)(f - formats) * N_SHAPES + (int)(shape - shapes);
+    watch_show(&b->in->watch, "timed", "rounds", (uint64_t)(i_case * n + round), (uint64_t)(N_FORMATS * N_SHAPES * n));
+}
+
 static int run_case(struct bench *b, const struct format *f, const struct shape *shape, FILE *out, struct err *err)
 {
     const struct bench_kernels_input *in = b->in;
@@ -136,6 +143,7 @@ static int run_case(struct bench *b, const struct format *f, const struct shape 
     b->n_matrices = shape->cached ? TIMES_IN_L2 : (int)(case_bytes / matrix);
     b->cached = shape->cached;
     for (int round = 0; round < n && ok; round++) {
+        show_rounds(b, f, shape, round, n);
         read[round] = limits_read(in->n_threads, loop_s);
         multiply[round] = limits_multiply(in->n_threads, loop_s);
         for (int i = 0; i < in->n_rows; i++) {
@@ -144,6 +152,7 @@ static int run_case(struct bench *b, const struct format *f, const struct shape 
             figures[i].over[round] = figures[i].s[round] / figures[0].s[round];
         }
     }
+    watch_show(&in->watch, NULL, NULL, 0, 0);
     for (int i = 0; i < in->n_rows && ok; i++)
         put(b, f, shape, in->rows[i], timing_median(figures[i].s, n), timing_median(figures[i].over, n),
             timing_median(read, n), timing_median(multiply, n), out);

@@ -12,12 +12,14 @@
 
 #include "kernels/kernels.h"
 #include "proto/err.h"
+#include "worker/watch.h"
 
 struct bench_kernels_input { /* all borrowed */
     const struct kernels *kernels;
     const int *rows; /* token rows of a product, each at least 1 */
     int n_rows, n_threads, n_rounds;
     bool json; /* a line of JSON a figure, instead of the table */
+    struct watch watch;
 };
 
 int bench_kernels(const struct bench_kernels_input *in, FILE *out, struct err *err);

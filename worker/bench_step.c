@@ -83,7 +83,8 @@ static int subject_open(struct subject *s, const struct bench_step_input *in, co
                                    .kernels = in->kernels,
                                    .n_threads = in->n_threads,
                                    .spin = true,
-                                   .max_rows = max_rows};
+                                   .max_rows = max_rows,
+                                   .watch = in->watch};
     int rc = engine_open(&s->engine, &config, err);
     if (rc != OK) return rc;
     engine_info(s->engine, &s->info);
@@ -118,6 +119,8 @@ static int read_prompt(struct bench *b, struct subject *s, double *took, struct 
         double began = timing_now();
         for (int n; at < in->contexts[i]; at += n) {
             n = in->contexts[i] - at < PROMPT_ROWS ? in->contexts[i] - at : PROMPT_ROWS;
+            watch_show(&in->watch, "reading a prompt", "tokens", (uint64_t)at,
+                       (uint64_t)largest(in->contexts, in->n_contexts));
             int rc = pass(s, at, n, false, err);
             if (rc != OK) return rc;
         }
@@ -157,6 +160,8 @@ static int one_round(struct bench *b, int round, struct err *err)
     b->multiply[round] = limits_multiply(b->in->n_threads, loop_s);
     for (int i = 0; i < b->n_figures && rc == OK; i++) {
         struct figure *f = &b->figures[i];
+        watch_show(&b->in->watch, "timed", "passes", (uint64_t)(round * b->n_figures + i),
+                   (uint64_t)(b->in->n_rounds * b->n_figures));
         struct taking pass = {f->little ? &b->little : &b->big, f->context, f->n_rows, err};
         rc = timing_take(take, &pass, b->in->n_threads, &f->s[round]);
         f->over[round] = f->s[round] / b->figures[0].s[round];
@@ -232,10 +237,8 @@ static int run(struct bench *b, struct err *err)
     if (rc == OK) rc = list_figures(b, err);
     if (rc == OK) rc = read_prompt(b, &b->big, b->prompt_s, err);
     if (rc == OK && in->little) rc = read_prompt(b, &b->little, NULL, err);
-    for (int i = 0; i < in->n_rounds && rc == OK; i++) {
-        rc = one_round(b, i, err);
-        fprintf(stderr, "round %d of %d\n", i + 1, in->n_rounds);
-    }
+    for (int i = 0; i < in->n_rounds && rc == OK; i++) rc = one_round(b, i, err);
+    watch_show(&in->watch, NULL, NULL, 0, 0);
     return rc;
 }
 

@@ -13,6 +13,7 @@
 
 #include "kernels/kernels.h"
 #include "proto/err.h"
+#include "worker/watch.h"
 
 struct bench_step_input {       /* all borrowed */
     const char *big, *little;   /* little: as a drafter computes it, one row; NULL: not asked about */
@@ -23,6 +24,7 @@ struct bench_step_input {       /* all borrowed */
     int n_threads, n_rounds;
     const struct kernels *kernels;
     bool json; /* a line of JSON a figure, instead of the table */
+    struct watch watch;
 };
 
 int bench_step(const struct bench_step_input *in, FILE *out, struct err *err);

@@ -19,7 +19,8 @@ struct worker {
     struct engine_info info;
     struct slots slots; /* the leader's and the drafter's; others hold KV only */
     struct wire_arena in, out;
-    bool quit; /* Quit has come */
+    uint64_t told_bytes; /* of what is loaded */
+    bool quit;           /* Quit has come */
 };
 
 uint64_t worker_now_us(void); /* for the us fields of answers; nothing is decided by it */

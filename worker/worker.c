@@ -46,6 +46,17 @@ static bool is_verifier(const struct worker *w)
     return w->config->peer >= PEER_VERIFIER;
 }
 
+/* A letter for every percent, and at the end. That one is lost is no reason to stop: whatever is wrong, Ready meets it too. */
+static void tell_loaded(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total)
+{
+    struct worker *w = arg;
+    struct err ignored;
+    (void)what, (void)unit;
+    if (done == w->told_bytes || (done < total && done - w->told_bytes < total / 100)) return;
+    w->told_bytes = done;
+    worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_LOADING, .loading = {done}}, &ignored);
+}
+
 static int open_engine(struct worker *w, struct err *err)
 {
     const struct worker_config *c = w->config;
@@ -59,6 +70,7 @@ static int open_engine(struct worker *w, struct err *err)
         .n_threads = c->n_threads,
         .spin = c->spin,
         .max_rows = PASS_ROWS,
+        .watch = {tell_loaded, w},
     };
     if (is_verifier(w)) config.share = (struct share){layout_stage(l, c->peer), l->pp, layout_shard(l, c->peer), l->tp};
     int rc = engine_open(&w->engine, &config, err);
@@ -127,7 +139,7 @@ static int init_arenas(struct worker *w, struct err *err)
     return rc == OK ? wire_arena_init(&w->out, size, err) : rc;
 }
 
-/* Hello, Welcome, load, Ready. */
+/* Hello, Welcome, Loading ..., Ready. */
 static int introduce(struct worker *w, struct err *err)
 {
     struct message m;

@@ -1,6 +1,6 @@
 /* worker.h -- a peer that computes: it introduces itself, makes room, serves its role until Quit.
  *
- *   worker_run:  (Vocab ──▶)  Hello ──▶ ◀── Welcome   load   Ready ──▶   serve ...   ◀── Quit
+ *   worker_run:  (Vocab ──▶)  Hello ──▶ ◀── Welcome   Loading ──▶ ...   Ready ──▶   serve ...   ◀── Quit
  *                 └──────── Fail ──▶ ◀── Quit   (whatever goes wrong, at any step)
  *
  * A verifier's shard runs passes over its share of the big model; a drafter runs the little model, or looks for the

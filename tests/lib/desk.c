@@ -22,7 +22,8 @@ struct seat { /* a worker */
     struct worker_config config;
     struct eyes eyes;
     pthread_t thread;
-    bool taken, sits, was_seen; /* there is one; its thread runs; its end was looked at */
+    uint64_t weights_bytes, loaded_bytes; /* as it says */
+    bool taken, sits, was_seen;           /* there is one; its thread runs; its end was looked at */
     int rc;
     struct err err;
 };
@@ -107,14 +108,19 @@ static const struct message *next_letter(struct desk *d, int *from, int wait_ms)
     return &d->seen;
 }
 
-/* Hello and Ready are not for the test. */
+/* Hello, Loading and Ready are not for the test. What is loaded grows until all is. */
 static bool is_greeting(struct desk *d, int from)
 {
     const struct message *m = &d->seen;
+    struct seat *s = &d->seats[from];
+    if (m->tag == TAG_HELLO) s->weights_bytes = m->hello.weights_bytes;
+    if (m->tag == TAG_LOADING && m->loading.n_bytes <= s->loaded_bytes) fail_msg("peer %d loads less and less", from);
+    if (m->tag == TAG_LOADING) s->loaded_bytes = m->loading.n_bytes;
+    if (m->tag == TAG_READY && s->loaded_bytes != s->weights_bytes) fail_msg("peer %d is ready too early", from);
     if (m->tag == TAG_HELLO && m->hello.peer != from) fail_msg("peer %d says Hello as %d", from, m->hello.peer);
     d->n_hello += m->tag == TAG_HELLO;
     d->n_ready += m->tag == TAG_READY;
-    return m->tag == TAG_HELLO || m->tag == TAG_READY;
+    return m->tag == TAG_HELLO || m->tag == TAG_LOADING || m->tag == TAG_READY;
 }
 
 void desk_look_away(struct desk *d, int peer)

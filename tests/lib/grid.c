@@ -226,7 +226,7 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
                           .rule = g->rule,
                           .fallback = g->fallback,
                           .sampler = g->sampler};
-    struct job_watch watch = {ignore, ignore, NULL};
+    struct job_watch watch = {.tokens = ignore, .done = ignore};
     if (rc == OK) rc = job_run(job, &run, seqs, n, &watch, &err);
     if (rc != OK) fail_msg("%s: %s", name, err.text);
     check_seqs(g, c, seqs, n, name);

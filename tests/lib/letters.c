@@ -86,6 +86,8 @@ const struct letter_example letters[] = {
     {"vocab", {TAG_VOCAB, .vocab = {2, 3, (const uint8_t *)"GGUF", 4}}},
     {"vocab_empty", {TAG_VOCAB, .vocab = {0}}},
     {"ready", {TAG_READY, .ready = {UINT32_MAX}}},
+    {"loading", {TAG_LOADING, .loading = {UINT64_MAX}}},
+    {"loading_empty", {TAG_LOADING, .loading = {0}}},
     {"open", {TAG_OPEN, .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
     {"verify", {TAG_VERIFY, .verify = {job_parts, 2}}},
@@ -233,6 +235,7 @@ bool letters_same(const struct message *a, const struct message *b)
         return a->vocab.part == b->vocab.part && a->vocab.n_parts == b->vocab.n_parts &&
                same_bytes(a->vocab.bytes, a->vocab.n_bytes, b->vocab.bytes, b->vocab.n_bytes, 1);
     case TAG_READY: return a->ready.epoch == b->ready.epoch;
+    case TAG_LOADING: return a->loading.n_bytes == b->loading.n_bytes;
     case TAG_OPEN:
         return a->open.slot == b->open.slot && a->open.n_ids == b->open.n_ids &&
                a->open.last_position == b->open.last_position &&

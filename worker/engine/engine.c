@@ -19,6 +19,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->col = c->collective;
     e->max_rows = c->max_rows;
     e->n_threads = c->n_threads;
+    e->watch = c->watch;
     int rc = model_open(&e->model, c->path, &c->share, c->requantize, c->kernels, err);
     if (rc == OK && !(e->pool = pool_open(c->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);
@@ -139,7 +140,7 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
     if (!buffers_init(e))
         return err_set(err, E_LAYOUT, "%s: out of memory for a pass of %d rows", e->path, e->max_rows);
     int rc = kv_init(&e->kv, n_caches, n_slots, m->kv_to - m->kv_from, n_ctx, m->shape.d_head, err);
-    if (rc == OK) rc = model_load(&e->model, e->k, e->pool, err);
+    if (rc == OK) rc = model_load(&e->model, e->k, e->pool, &e->watch, err);
     if (rc != OK) return rc;
     e->n_slots = n_slots;
     e->n_ctx = n_ctx;

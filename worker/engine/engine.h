@@ -18,6 +18,7 @@
 #include "proto/wire.h"
 #include "worker/engine/collective.h"
 #include "worker/engine/model.h"
+#include "worker/watch.h"
 
 enum { MAX_TOP = 20 }; /* of n_top */
 
@@ -32,6 +33,7 @@ struct engine_config {
     int n_threads;
     bool spin; /* this host has a core for every thread */
     int max_rows;
+    struct watch watch; /* of engine_load */
 };
 
 struct engine_info {

@@ -544,7 +544,7 @@ int model_check(struct model *m, struct pool *pool, struct err *err)
     return rc;
 }
 
-int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err)
+int model_load(struct model *m, const struct kernels *k, struct pool *pool, const struct watch *watch, struct err *err)
 {
     struct pieces p = {0};
     struct requantizer *requantizers = NULL;
@@ -577,6 +577,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, stru
         }
         at += piece_bytes(piece, k);
         gguf_release(&m->file, piece->tensor);
+        watch_show(watch, "loading", NULL, (uint64_t)(at - m->memory), m->n_bytes);
     }
     if (model_last(m) && !m->head.panels) { /* tied: vocab_from is a multiple of 1024, so the view begins at a panel */
         m->head.type = m->embed.type;

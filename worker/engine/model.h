@@ -20,6 +20,7 @@
 #include "proto/gguf.h"
 #include "worker/engine/plan.h"
 #include "worker/engine/shape.h"
+#include "worker/watch.h"
 
 enum { MAX_SHARDS = 256 };
 
@@ -78,7 +79,7 @@ int model_open(struct model *m, const char *path, const struct share *share, boo
                struct err *err);
 /* E_MODEL: a number of this share is no weight (check.h). */
 int model_check(struct model *m, struct pool *pool, struct err *err); /* all of that, and keeps nothing */
-int model_load(struct model *m, const struct kernels *k, struct pool *pool, struct err *err);
+int model_load(struct model *m, const struct kernels *k, struct pool *pool, const struct watch *watch, struct err *err);
 void model_close(struct model *m);
 
 static inline bool model_first(const struct model *m)

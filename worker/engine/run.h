@@ -22,8 +22,8 @@ struct scratch {                     /* of one thread */
     float *attn;                     /* of attention_rows, of the query heads of a KV head */
     struct attention_row *attn_rows; /* [max_rows] */
     float *logits;                   /* [HEAD_ROWS, HEAD_CHUNK], last stage */
-    struct top *best;                /* [n_wanted, n_best], logits in place of lp: best first, of this thread's chunks */
-    struct pick *pick;               /* [max_rows] */
+    struct top *best;  /* [n_wanted, n_best], logits in place of lp: best first, of this thread's chunks */
+    struct pick *pick; /* [max_rows] */
     size_t best_room;
 };
 
@@ -34,6 +34,7 @@ struct engine {
     struct collective *col; /* borrows; NULL with one shard */
     struct pool *pool;
     struct kv kv;
+    struct watch watch; /* of the load */
     int max_rows, n_threads, n_slots, n_ctx, n_ids, n_chunks;
     int cache_from;    /* the first cache of this stage's entries: kv counts from it */
     double *rope_freq; /* [2, d/2] base^(-2i/d) / (factor * scale); then those of blocks with a window */
