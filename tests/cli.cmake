@@ -1,7 +1,6 @@
 # The command line, what people see, and the commands that need no worker.
 pilotfish_test(test_options test_options.c LIBS pf_coordinator)
 pilotfish_test(test_front test_front.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
-pilotfish_test(test_progress test_progress.c LIBS pf_coordinator)
 pilotfish_test(test_stop test_stop.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
 pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
 pilotfish_test(test_metadata test_metadata.c LIBS pf_coordinator)
@@ -35,6 +34,9 @@ add_test(NAME eval COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/eval.sh $<TARGET_FILE:pil
 set_tests_properties(eval PROPERTIES TIMEOUT 300)
 add_test(NAME figures COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/figures.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(figures PROPERTIES TIMEOUT 120)
+
+add_test(NAME progress COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/progress.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
+set_tests_properties(progress PROPERTIES TIMEOUT 120)
 
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(config LIBS pf_coordinator)

@@ -131,6 +131,9 @@ static void a_part_says_of_what(void **state)
         tick(&s, at + 1.2, "writing", "tokens", 3, 0); /* it need not wait again */
     }
     assert_string_equal(seen(&s), "request 3 of 10; writing: 3 tokens, 3 min left");
+    progress_within(&s.p, "check:", 0, 0, 60000000000);
+    tick(&s, 60, "writing", "tokens", 9, 0);
+    assert_string_equal(seen(&s), "check: writing: 9 tokens");
     progress_within(&s.p, NULL, 0, 0, 0);
     tick(&s, 100, "loading", NULL, 0, 2);
     tick(&s, 101, "loading", NULL, 1, 2);
