@@ -351,6 +351,8 @@ static void put_closing_line(const struct front *f, const struct stats *total, d
     stats_line(total, f->io.notes);
     put_cuts(f, total);
     fputc('\n', f->io.notes);
+    char why[256];
+    if (stats_withheld(total, why, sizeof why)) fprintf(f->io.notes, "%s\n", why);
     put_method(f, total);
 }
 

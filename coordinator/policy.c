@@ -117,12 +117,43 @@ float guard_chance(const struct guard *g, int most)
     return (float)fmin(chance_most, gain(g, most) * draft_cost(g) / right(g));
 }
 
-bool guard_reads(const struct guard *g, int most, int n_ids, int n_so_far, int n_left)
+static struct withheld costs(const struct guard *g)
+{
+    return (struct withheld){.why = WITHHELD_COST,
+                             .draft_ns = draft_ns(g),
+                             .row_ns = row_ns(g),
+                             .plain_ns = g->pace.plain_ns,
+                             .right = right(g)};
+}
+
+struct withheld guard_withheld(const struct guard *g)
+{
+    if (!g->enabled || g->withheld.why != WITHHELD_NOT) return g->withheld;
+    if (!g->timed) return (struct withheld){.why = WITHHELD_SHORT};
+    return guard_window(g, GUARD_WRONG_MOST) == 0 ? costs(g) : (struct withheld){0};
+}
+
+/* A refusal is remembered: the one that came nearest to paying. */
+static void refuse(struct guard *g, struct withheld reading)
+{
+    struct withheld *w = &g->withheld;
+    if (w->why == WITHHELD_NOT ||
+        (w->why == WITHHELD_READING && reading.saved_ns - reading.read_ns > w->saved_ns - w->read_ns))
+        *w = reading;
+}
+
+bool guard_reads(struct guard *g, int most, int n_ids, int n_so_far, int n_left)
 {
     if (!g->enabled || g->price.draft == 0) return true;
-    double saved_ns = g->pace.plain_ns * (1 - 1 / gain(g, most));
     double n_more = fmin(n_left, fmax(n_so_far, g->n_tokens));
-    return saved_ns * n_more > read_ns(g) * n_ids;
+    struct withheld reading = {.why = WITHHELD_READING,
+                               .n_ids = n_ids,
+                               .n_tokens = (int)n_more,
+                               .read_ns = read_ns(g) * n_ids,
+                               .saved_ns = g->pace.plain_ns * (1 - 1 / gain(g, most)) * n_more};
+    bool pays = reading.saved_ns > reading.read_ns;
+    if (!pays) refuse(g, reading);
+    return pays;
 }
 
 static void move(double *mean, double value)
@@ -140,6 +171,8 @@ static void pause_drafting(struct guard *g)
 {
     g->paused = true;
     g->n_pauses++;
+    g->withheld = costs(g);
+    if (g->n_wrong >= GUARD_WRONG_MOST) g->withheld.why = WITHHELD_WRONG;
     g->left = g->pause;
     if (g->pause < GUARD_PAUSE_MOST) g->pause *= 2;
 }

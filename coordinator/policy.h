@@ -50,6 +50,26 @@ struct learnt { /* from the texts before; all zero: nothing */
     double n_tokens; /* of a text */
 };
 
+/* Why a text had no drafts, or fewer than there could be. Of several reasons the last in this list is told. */
+enum withheld_why {
+    WITHHELD_NOT,
+    WITHHELD_SHORT,      /* the text was over before a plain token was timed */
+    WITHHELD_NO_REPEAT,  /* n-grams: nothing in the text repeats */
+    WITHHELD_READING,    /* to read the text takes longer than drafts would save */
+    WITHHELD_COST,       /* drafts take longer than they save */
+    WITHHELD_WRONG,      /* the last drafts were all wrong */
+    WITHHELD_UNKNOWN_ID, /* the drafter does not know a token of the text */
+    WITHHELD_NO_ROOM     /* the drafter has no room for the text */
+};
+
+struct withheld {
+    enum withheld_why why;
+    int n_ids, n_tokens;               /* WITHHELD_READING: to read, and the tokens that drafts were to help with */
+    double read_ns, saved_ns;          /* what either comes to */
+    double draft_ns, row_ns, plain_ns; /* WITHHELD_COST: of a token: drafted, checked, of big's own */
+    double right;                      /* the chance that a draft is */
+};
+
 struct guard {
     bool enabled; /* false: always on, always the whole window */
     bool unread;  /* the drafter reads but a small part of the prompt: it knows less of what big will say */
@@ -66,6 +86,7 @@ struct guard {
     double drafting_ns, drafting_tokens; /* sums over the last rounds, fading */
     double sure;                         /* of big: the mean of its tokens' probabilities, newest first */
     double agree;
+    struct withheld withheld; /* the reading that came nearest to paying, or the last pause */
 };
 
 struct guard_round { /* from one verdict to the next */
@@ -86,8 +107,9 @@ int guard_window(const struct guard *g, int most);
 float guard_chance(const struct guard *g, int most);
 /* Should the drafter read n_ids now, to draft at most `most` tokens a round? n_so_far, n_left: tokens that were
  * generated, that may still come. */
-bool guard_reads(const struct guard *g, int most, int n_ids, int n_so_far, int n_left);
+bool guard_reads(struct guard *g, int most, int n_ids, int n_so_far, int n_left);
 void guard_note(struct guard *g, const struct guard_round *r);
+struct withheld guard_withheld(const struct guard *g);
 /* A text of n_tokens is done. */
 void guard_learn(struct learnt *learnt, const struct guard *g, int n_tokens);
 

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "coordinator/policy.h"
 #include "proto/err.h"
 #include "proto/wire.h"
 
@@ -33,6 +34,7 @@ struct seq_stats {
     uint32_t n_windows, n_doubts;       /* drafts that ended: full, in doubt (struct draft_ask: chance_below) */
     uint32_t n_lows, n_ends;            /* unsure of the next (fallback), with an end id */
     uint32_t n_rollbacks, n_taken_back; /* drafts cut short by big; drafted tokens taken back with that */
+    struct withheld withheld;
 };
 
 struct seq {

@@ -41,7 +41,8 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
     int n_h;
     bool rolled_back; /* repo's rule: big writes the next token too */
-    bool hopeless;    /* an id that the drafter does not know is in the text */
+    bool no_room;     /* for the text, at the drafter */
+    bool hopeless;    /* that, or an id that the drafter does not know is in the text */
 
     bool looked_up;         /* this round's drafts are n-grams of the text */
     struct guard guard;     /* of the drafter */
@@ -316,7 +317,7 @@ static int start_waiting(struct spec *s, struct err *err)
         l->n_refused = l->n_drafts = 0;
         l->now = (struct guard_round){.measured = false};
         l->n_ask_lost = 0;
-        l->hopeless = l->rolled_back = false;
+        l->hopeless = l->no_room = l->rolled_back = false;
         bool guarded = s->c.drafting && s->c.guard && !is_lossy(s);
         l->looked_up = false;
         l->reach = REACH_MORE;
@@ -328,12 +329,22 @@ static int start_waiting(struct spec *s, struct err *err)
     return OK;
 }
 
+static struct withheld withheld(const struct spec *s, const struct lane *l)
+{
+    if (!s->c.drafting || is_lossy(s)) return (struct withheld){0};
+    if (l->no_room) return (struct withheld){.why = WITHHELD_NO_ROOM};
+    if (l->hopeless) return (struct withheld){.why = WITHHELD_UNKNOWN_ID};
+    bool nothing_found = s->c.price.draft == 0 && l->seq->stats.n_asks && !l->seq->stats.n_drafted;
+    return nothing_found ? (struct withheld){.why = WITHHELD_NO_REPEAT} : guard_withheld(&l->guard);
+}
+
 static void finish(struct spec *s, struct lane *l, enum seq_end end)
 {
     struct seq *q = l->seq;
     q->end = end;
     q->state = SEQ_DONE;
     q->stats.n_pauses = (uint32_t)(l->guard.n_pauses + l->lookups.n_pauses);
+    q->stats.withheld = withheld(s, l);
     guard_learn(s->c.learnt, &l->guard, seq_n_generated(q));
     memcpy(l->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     l->n_last = q->n_ids;
@@ -488,7 +499,7 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
 static int ask_lost(struct spec *s, struct lane *l, enum draft_end end, struct err *err)
 {
     l->told = l->n_kept = 0;
-    if (end == DRAFT_FULL) l->hopeless = true;
+    if (end == DRAFT_FULL) l->hopeless = l->no_room = true;
     if (is_lossy(s) && (++l->n_ask_lost > 2 || l->hopeless))
         return err_set(err, E_PEER, "the drafter refuses slot %u, and without it the text would be another",
                        slot_of(s, l));

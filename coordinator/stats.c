@@ -25,6 +25,7 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_judged += c->n_judged;
     t->n_accepted += c->n_accepted;
     t->n_pauses += c->n_pauses;
+    if (c->withheld.why >= t->withheld.why) t->withheld = c->withheld;
     t->n_prompt_rows += c->n_prompt_rows;
     t->n_windows += c->n_windows;
     t->n_doubts += c->n_doubts;
@@ -77,6 +78,58 @@ void stats_line(const struct stats *t, FILE *to)
             seconds(t->wait_ns));
 }
 
+static void put_cost(const struct stats *t, FILE *to)
+{
+    const struct withheld *w = &t->withheld;
+    if (t->n_drafted)
+        fprintf(to, "a drafted token takes %.1f ms and %.1f ms more to check, ", w->draft_ns * 1e-6, w->row_ns * 1e-6);
+    else
+        fprintf(to, "a drafted token would take %.1f ms, ", w->draft_ns * 1e-6);
+    fprintf(to, "one of the big model's own %.1f ms, and ", w->plain_ns * 1e-6);
+    if (t->n_drafted)
+        fprintf(to, "%.0f %% are accepted", percent(t->n_accepted, t->n_drafted));
+    else
+        fprintf(to, "%.0f %% would be right", 100 * w->right);
+}
+
+static void put_why(const struct stats *t, FILE *to)
+{
+    const struct withheld *w = &t->withheld;
+    switch (w->why) {
+    case WITHHELD_NOT: break;
+    case WITHHELD_SHORT: fputs("they begin after the second token, and the text was over", to); break;
+    case WITHHELD_NO_REPEAT: fputs("nothing in the text repeats", to); break;
+    case WITHHELD_READING:
+        fprintf(to, "the little model would take %.2f s to read %d tokens, to save %.2f s of the next %d",
+                w->read_ns * 1e-9, w->n_ids, w->saved_ns * 1e-9, w->n_tokens);
+        break;
+    case WITHHELD_COST: put_cost(t, to); break;
+    case WITHHELD_WRONG:
+        fprintf(to, "the last ones were all wrong; %.0f %% are accepted", percent(t->n_accepted, t->n_drafted));
+        break;
+    case WITHHELD_UNKNOWN_ID: fputs("the text has a token that the little model does not know", to); break;
+    case WITHHELD_NO_ROOM: fputs("the little model has no room for the text", to); break;
+    }
+}
+
+bool stats_withheld(const struct stats *t, char *to, size_t size)
+{
+    bool paused = t->n_pauses && (t->withheld.why == WITHHELD_COST || t->withheld.why == WITHHELD_WRONG);
+    bool ended = t->withheld.why > WITHHELD_WRONG;
+    if (t->withheld.why == WITHHELD_NOT || (t->n_drafted && !paused && !ended)) return false;
+    FILE *text = fmemopen(to, size, "w");
+    if (!text) return false;
+    if (!t->n_drafted)
+        fputs("no drafts: ", text);
+    else if (ended)
+        fputs("drafts ended: ", text);
+    else
+        fprintf(text, "drafts paused %llu time%s: ", (unsigned long long)t->n_pauses, t->n_pauses == 1 ? "" : "s");
+    put_why(t, text);
+    fclose(text);
+    return true;
+}
+
 void stats_bild_line(const struct stats *t, FILE *to)
 {
     fprintf(to,
@@ -104,14 +157,17 @@ void stats_table_row(const struct stats *t, const char *name, FILE *to)
 
 json_t *stats_json(const struct stats *t)
 {
-    return json_pack("{sI sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sI sf sf sf}", "prompt_tokens",
-                     (json_int_t)t->n_prompt, "prompt_rows", (json_int_t)t->n_prompt_rows, "tokens",
-                     (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t), "first_token_s", stats_first_s(t),
-                     "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged, "accepted",
-                     (json_int_t)t->n_accepted, "verifies", (json_int_t)t->n_verifies, "tokens_per_verify",
-                     stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses, "drafts_full",
-                     (json_int_t)t->n_windows, "drafts_doubted", (json_int_t)t->n_doubts, "fallbacks",
-                     (json_int_t)t->n_lows, "drafts_with_end", (json_int_t)t->n_ends, "rollbacks",
-                     (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back, "draft_s",
-                     seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
+    char why[256];
+    json_t *line = json_pack("{sI sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sI sf sf sf}", "prompt_tokens",
+                             (json_int_t)t->n_prompt, "prompt_rows", (json_int_t)t->n_prompt_rows, "tokens",
+                             (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t), "first_token_s",
+                             stats_first_s(t), "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged,
+                             "accepted", (json_int_t)t->n_accepted, "verifies", (json_int_t)t->n_verifies,
+                             "tokens_per_verify", stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses,
+                             "drafts_full", (json_int_t)t->n_windows, "drafts_doubted", (json_int_t)t->n_doubts,
+                             "fallbacks", (json_int_t)t->n_lows, "drafts_with_end", (json_int_t)t->n_ends, "rollbacks",
+                             (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back, "draft_s",
+                             seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
+    if (line && stats_withheld(t, why, sizeof why)) json_object_set_new(line, "drafts_withheld", json_string(why));
+    return line;
 }

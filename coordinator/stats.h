@@ -26,6 +26,7 @@ struct stats {                          /* zeroed to begin with */
     uint64_t draft_ns, verify_ns, wait_ns;
     uint64_t first_ns, last_ns; /* the earliest first token, the latest last one */
     uint64_t until_first_ns;    /* summed */
+    struct withheld withheld;   /* the last sequence's of those with the most serious reason */
 };
 
 void stats_add(struct stats *t, const struct seq *s);
@@ -37,6 +38,8 @@ double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);
 
 void stats_line(const struct stats *t, FILE *to); /* no newline */
+/* Why there were no drafts, or the guard paused them, as a sentence with its numbers. False: there is nothing to say. */
+bool stats_withheld(const struct stats *t, char *to, size_t size);
 void stats_bild_line(const struct stats *t, FILE *to);
 void stats_table_head(FILE *to);
 void stats_table_row(const struct stats *t, const char *name, FILE *to);

@@ -292,6 +292,61 @@ static void the_closing_line_counts_what_it_cost(void **state)
     scene_close(&c);
 }
 
+static void where_nothing_is_drafted_a_line_says_why(void **state)
+{
+    (void)state;
+    static const char text[] = "abcdefghijklmnopqrstuvwxyz", wrong[] = "00000000000000000000000000";
+    static const struct {
+        const char *prompt, *little;
+        int n_predict;
+        struct sim_config sim;
+        const char *line;
+    } withheld[] = {
+        {"?", NULL, 2, {.price = {.1, .1}}, "no drafts: they begin after the second token, and the text was over"},
+        {"?", wrong, 26, {.price = {.1, .1}}, "drafts paused 2 times: the last ones were all wrong; 0 % are accepted"},
+        {"?", "~~~~~~~~~~~~~~~~~~~~~~~~~~", 12, {.n_ids = '~'}, "no drafts: nothing in the text repeats"},
+        {"????????????????????????????????????????",
+         NULL,
+         12,
+         {.price = {.5, .5}},
+         "no drafts: the little model would take 0.02 s to read 42 tokens, to save 0.01 s of the next 9"},
+        {"?",
+         NULL,
+         12,
+         {.price = {2, 2}},
+         "no drafts: a drafted token would take 24.0 ms, one of the big model's own 12.0 ms, and 33 % would be right"},
+        {"?",
+         NULL,
+         26,
+         {.price = {.1, .1}, .draft_ms = 30},
+         "drafts paused 2 times: a drafted token takes 27.6 ms and 0.5 ms more to check, one of the big model's own "
+         "12.0 ms, and 100 % are accepted"},
+        {"?~?",
+         NULL,
+         12,
+         {.price = {.1, .1}, .n_ids = '~'},
+         "no drafts: the text has a token that the little model does not know"},
+    };
+    for (size_t i = 0; i < 2 * sizeof withheld / sizeof *withheld; i++) {
+        const char *want = withheld[i / 2].line;
+        struct scene c = {.o = {.output = i % 2 ? OUT_JSONL : OUT_TEXT, .n_predict = withheld[i / 2].n_predict},
+                          .sim = withheld[i / 2].sim};
+        c.sim.draft_max = 4;
+        c.sim.guard = true;
+        play(&c, &(struct sim_text){withheld[i / 2].prompt, text, withheld[i / 2].little, withheld[i / 2].n_predict},
+             1);
+        const char *line = strchr(c.notes, '\n') + 1;
+        if (strncmp(line, want, strlen(want)) || strcmp(line + strlen(want), "\n")) fail_msg("it says %s", line);
+        if (i % 2) {
+            json_t *json = json_loads(c.out, 0, NULL);
+            const json_t *stats = json_object_get(json, "stats");
+            assert_string_equal(json_string_value(json_object_get(stats, "drafts_withheld")), want);
+            json_decref(json);
+        }
+        scene_close(&c);
+    }
+}
+
 static void totals_run_from_the_first_token_of_any_to_the_last(void **state)
 {
     (void)state;
@@ -415,6 +470,7 @@ int main(void)
         cmocka_unit_test(text_and_json_lines_are_the_same_answers),
         cmocka_unit_test(a_line_of_json_gives_every_float_back),
         cmocka_unit_test(the_closing_line_counts_what_it_cost),
+        cmocka_unit_test(where_nothing_is_drafted_a_line_says_why),
         cmocka_unit_test(totals_run_from_the_first_token_of_any_to_the_last),
         cmocka_unit_test(a_prompt_that_cannot_be_answered_has_its_turn),
         cmocka_unit_test(an_interrupted_text_is_kept),
