@@ -1,4 +1,4 @@
-# Shared by scripts/quickstart and scripts/test (sourced): packages and builds. Expects `root`, the project's folder.
+# Shared by scripts of bash (sourced): help, packages and builds. Expects `root`, the project's folder.
 
 build_packages=(gcc cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libprotobuf-c-dev protobuf-c-compiler
     libuv1-dev libpcre2-dev libjansson-dev libxxhash-dev libedit-dev libinih-dev python3 python3-pip ca-certificates)
@@ -9,6 +9,40 @@ say() { printf '\n== %s\n' "$1" >&2; }
 die() {
     printf '%s: %s\n' "$(basename "$0")" "$1" >&2
     exit "${2:-1}"
+}
+
+# help_asked ARGUMENT...: whether help is; then the script's head comment has been printed.
+help_asked() {
+    case ${1:-} in -h | --help | help) ;; *) return 1 ;; esac
+    sed -n '2,/^[^#]/{ s/^# \{0,1\}//; t print; d; :print; p }' "$0"
+}
+
+# patiently WHAT COMMAND...: runs it, and says every minute that it goes on.
+patiently() {
+    local what=$1 began=$SECONDS beat rc
+    shift
+    while sleep 60 > /dev/null 2>&1 && kill -0 $$ 2> /dev/null; do
+        printf '== %s: %d min so far\n' "$what" $(((SECONDS - began) / 60)) >&2
+    done < /dev/null > /dev/null &
+    beat=$!
+    "$@"
+    rc=$?
+    { kill "$beat" && wait "$beat"; } 2> /dev/null
+    return $rc
+}
+
+# into FILE COMMAND...: all that it prints goes into the file.
+into() { "${@:2}" > "$1" 2>&1; }
+
+# quietly WHAT COMMAND...: patiently, and its output is shown only if it fails: much of it would alarm without need.
+quietly() {
+    local log rc
+    log=$(mktemp) || die "no temporary file"
+    patiently "$1" into "$log" "${@:2}"
+    rc=$?
+    [ "$rc" = 0 ] || tail -n 40 "$log" >&2
+    rm -f "$log"
+    return $rc
 }
 
 is_debian() { command -v apt-get > /dev/null && grep -qsE '^ID(_LIKE)?=.*debian' /etc/os-release; }
@@ -29,9 +63,9 @@ need_packages() {
         as_root=(sudo)
     fi
     say "installing ${missing[*]}"
-    "${as_root[@]}" apt-get update -q || die "apt-get update failed"
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" ||
-        die "apt-get install failed"
+    quietly "apt-get update" "${as_root[@]}" apt-get update -q || die "apt-get update failed"
+    quietly "apt-get install" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${missing[@]}" || die "apt-get install failed"
 }
 
 # need_python NAME...: packages for tests that are Python, into build/python.
@@ -40,7 +74,7 @@ need_python() {
     export PYTHONPATH=$folder${PYTHONPATH:+:$PYTHONPATH}
     [ "$(cat "$folder/complete" 2> /dev/null)" != "$*" ] || return 0
     say "installing for Python: $*"
-    python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$folder" "$@" ||
+    quietly "pip install" python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$folder" "$@" ||
         die "pip install failed"
     echo "$*" > "$folder/complete"
 }
@@ -51,5 +85,6 @@ build() {
     shift 2
     [ -e "$folder/CMakeCache.txt" ] || ! command -v ninja > /dev/null || generator=(-G Ninja)
     say "building $target in $folder"
-    cmake -S "$root" -B "$folder" "${generator[@]}" "$@" && cmake --build "$folder" --target "$target" -j "$(nproc)"
+    quietly "cmake in $folder" cmake -S "$root" -B "$folder" "${generator[@]}" "$@" &&
+        patiently "building $target in $folder" cmake --build "$folder" --target "$target" -j "$(nproc)"
 }
