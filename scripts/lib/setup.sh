@@ -17,17 +17,20 @@ help_asked() {
     sed -n '2,/^[^#]/{ s/^# \{0,1\}//; t print; d; :print; p }' "$0"
 }
 
-# patiently WHAT COMMAND...: runs it, and says every minute that it goes on.
+# patiently WHAT COMMAND...: runs it, and says every minute that it goes on. Who says so ends with fd 9.
 patiently() {
-    local what=$1 began=$SECONDS beat rc
+    local what=$1 began=$SECONDS rc
     shift
-    while sleep 60 > /dev/null 2>&1 && kill -0 $$ 2> /dev/null; do
-        printf '== %s: %d min so far\n' "$what" $(((SECONDS - began) / 60)) >&2
-    done < /dev/null > /dev/null &
-    beat=$!
-    "$@"
+    exec 9> >(
+        read -r -t 60 _
+        while [ $? -gt 128 ]; do
+            printf '== %s: %d min so far\n' "$what" $(((SECONDS - began) / 60)) >&2
+            read -r -t 60 _
+        done
+    )
+    "$@" 9>&-
     rc=$?
-    { kill "$beat" && wait "$beat"; } 2> /dev/null
+    exec 9>&-
     return $rc
 }
 
