@@ -7,6 +7,9 @@ pilotfish_test(test_metadata test_metadata.c LIBS pf_coordinator)
 add_test(NAME cli COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
 add_test(NAME config COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/config.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
+add_test(NAME readme COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/readme.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR})
+set_tests_properties(readme PROPERTIES TIMEOUT 300)
 add_test(NAME scripts_help COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/scripts_help.sh ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(scripts_help PROPERTIES TIMEOUT 60)
 add_test(NAME programs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/programs.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>

@@ -1,0 +1,62 @@
+"""Every command of README.md and its Python are run as they stand, on toys in the places of the models.
+   readme.py PILOTFISH TINY SOURCE
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+pilotfish, tiny, source = sys.argv[1:]
+BIG, LITTLE = (f"models/qwen2.5-coder-{size}-instruct-q4_k_m.gguf" for size in ("1.5b", "0.5b"))
+RUN = ("build/pilotfish", "scripts/mpirun", "echo", "printf")
+LEFT_OUT = ("cmake", "scripts/quickstart", "scripts/bench-pair")  # minutes each, or another program's files
+n_wrong = 0
+
+
+def call(command, **how):
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=100, **how)
+
+
+def check(what, done, prints=True):
+    global n_wrong
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    if done.returncode or notes or (prints and not done.stdout):
+        n_wrong += 1
+        print(f"WRONG: {what}: exit {done.returncode}\n{done.stdout[-300:]}{done.stderr[-600:]}")
+
+
+def make_tree(folder):
+    for name in ("build", "models"):
+        os.mkdir(os.path.join(folder, name))
+    os.symlink(pilotfish, os.path.join(folder, "build/pilotfish"))
+    os.symlink(os.path.join(os.path.dirname(pilotfish), "CMakeCache.txt"), os.path.join(folder, "build/CMakeCache.txt"))
+    os.symlink(os.path.join(source, "scripts"), os.path.join(folder, "scripts"))
+    for model, options in ((BIG, []), (LITTLE, ["--left-out", "2"])):
+        subprocess.run([tiny, os.path.join(folder, model), *options], check=True)
+
+
+def main():
+    text = open(os.path.join(source, "README.md"), encoding="utf-8").read()
+    python = re.search(r"```python\n(.*?)```", text, re.S).group(1)
+    prose = re.sub(r"```.*?```", "", text, flags=re.S)
+    indented = "".join(line[4:] + "\n" for line in prose.split("\n") if line.startswith("    "))
+    lines = indented.replace("\\\n", " ").splitlines()
+    commands = [line for line in lines if line.startswith(RUN)]
+    forgotten = [line for line in lines if "--big" in line and not line.startswith(RUN + LEFT_OUT)]
+    assert len(commands) >= 14 and not forgotten, (len(commands), forgotten)
+    with tempfile.TemporaryDirectory() as folder:
+        make_tree(folder)
+        env = {**os.environ, "PILOTFISH_N_PREDICT": "8"}
+        for line in commands:
+            line = line.replace("--big ...", f"--big {BIG}").replace("--little ...", f"--little {LITTLE}")
+            check(line, call(["bash", "-c", line], cwd=folder, env=env), prints=">" not in line)
+        done = call([sys.executable, "-c", python], cwd=folder)
+        check("the Python", done)
+        first = done.stdout.split("\n")[0]
+        assert n_wrong or (first and done.stdout.count(first) == 2), done.stdout  # the same question in two conversations
+    print(f"{len(commands)} commands, {n_wrong} wrong")
+    return n_wrong > 0
+
+
+sys.exit(main())
