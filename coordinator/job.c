@@ -8,7 +8,7 @@
 #include "proto/history.h"
 #include "proto/show.h"
 
-enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200 };
+enum { ARENA = 1 << 20, EPOCH = 1, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200 };
 
 struct worker_seen { /* what a peer said of itself */
     bool hello, ready;
@@ -25,6 +25,7 @@ struct job {
     struct wire_arena in, out;
     struct worker_seen *seen; /* [n_peers] owns */
     int n_hello, n_ready, n_workers;
+    bool welcomed;
 
     uv_loop_t loop;
     uv_async_t letters;
@@ -72,11 +73,11 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
 
 static int on_hello(struct job *j, int from, const struct hello *h, struct err *err)
 {
-    if (h->peer != from || j->seen[from].hello)
-        return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
     if (h->version != WIRE_VERSION)
         return err_set(err, E_PEER, "host %s speaks version %u of the protocol, this is %d: use one build everywhere",
                        h->host, h->version, WIRE_VERSION);
+    if (h->peer != from || j->seen[from].hello)
+        return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
     struct worker_seen *seen = &j->seen[from];
     seen->h = *h;
     show_text(seen->host, sizeof seen->host, h->host, strlen(h->host));
@@ -134,6 +135,16 @@ static int check_memory(const struct job *j, struct err *err)
     return OK;
 }
 
+static int on_ready(struct job *j, int from, const struct ready *r, struct err *err)
+{
+    struct worker_seen *seen = &j->seen[from];
+    if (!j->welcomed || seen->ready || r->epoch != EPOCH)
+        return err_set(err, E_PEER, "peer %d is ready for epoch %u, which it was not told", from, r->epoch);
+    seen->ready = true;
+    j->n_ready++;
+    return OK;
+}
+
 static void sum_up(struct job *j)
 {
     const struct worker_seen *seen = j->seen;
@@ -153,12 +164,13 @@ static int welcome_all(struct job *j, struct err *err)
     int rc = check_group(j, err);
     if (rc == OK) rc = check_memory(j, err);
     struct message m = {.tag = TAG_WELCOME,
-                        .welcome = {.epoch = 1,
+                        .welcome = {.epoch = EPOCH,
                                     .root = job_root(j->c.vocab_big),
                                     .n_slots = (uint32_t)j->c.n_slots,
                                     .n_ctx = (uint32_t)j->info.n_ctx}};
     for (int p = PEER_DRAFTER; p < j->c.layout.n_peers && rc == OK; p++)
         if (layout_has(&j->c.layout, p)) rc = post(j, p, &m, err);
+    j->welcomed = true;
     return rc;
 }
 
@@ -253,26 +265,31 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
     return rc;
 }
 
+/* Verdicts come from the first shard of the last stage, and refusals from the leader; answers to a run that is over are of
+ * no use any more. */
+static int on_answer(struct job *j, int from, const struct message *m, struct err *err)
+{
+    const struct layout *l = &j->c.layout;
+    bool from_drafter = from == PEER_DRAFTER, refused = m->tag == TAG_VERDICT && m->verdict.status != PART_OK;
+    bool from_verifier = from == (refused ? PEER_VERIFIER : layout_shard_peer(l, l->pp - 1, 0));
+    if (j->n_ready < j->n_workers || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
+        return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
+    if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
+    struct event event = {.kind = m->tag == TAG_DRAFT ? EVENT_DRAFT : EVENT_VERDICT, .now_ns = job_now_ns()};
+    event.draft = m->tag == TAG_DRAFT ? &m->draft : NULL;
+    event.verdict = m->tag == TAG_VERDICT ? &m->verdict : NULL;
+    return j->spec ? step(j, &event, err) : OK;
+}
+
 static int on_message(struct job *j, int from, const struct message *m, struct err *err)
 {
-    struct event event = {.now_ns = job_now_ns()};
     switch (m->tag) {
     case TAG_HELLO: return on_hello(j, from, &m->hello, err);
-    case TAG_READY:
-        j->n_ready += !j->seen[from].ready;
-        j->seen[from].ready = true;
-        return OK;
+    case TAG_READY: return on_ready(j, from, &m->ready, err);
     case TAG_LOADING: return on_loading(j, from, m->loading.n_bytes, err);
-    case TAG_FAIL: return err_set(err, m->fail.code ? (int)m->fail.code : E_FAIL, "%s", m->fail.text);
+    case TAG_FAIL: return wire_fail(&m->fail, from, err);
     case TAG_DRAFT:
-        event.kind = EVENT_DRAFT;
-        event.draft = &m->draft;
-        return j->spec ? step(j, &event, err) : OK; /* an answer to a run that is over */
-    case TAG_VERDICT:
-        if (j->score) return step_score(j, &m->verdict, err);
-        event.kind = EVENT_VERDICT;
-        event.verdict = &m->verdict;
-        return j->spec ? step(j, &event, err) : OK;
+    case TAG_VERDICT: return on_answer(j, from, m, err);
     default: return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     }
 }
@@ -290,7 +307,7 @@ static void on_letters(uv_async_t *handle)
             int from = mail.from;
             rc = wire_decode(&j->in, mail.tag, mail.data, mail.n_bytes, &m, &err);
             mail_free(&mail);
-            if (rc == OK && (from < 0 || from >= j->c.layout.n_peers))
+            if (rc == OK && (from <= PEER_COORDINATOR || from >= j->c.layout.n_peers))
                 rc = err_set(&err, E_PEER, "a letter from peer %d", from);
             if (rc == OK) rc = on_message(j, from, &m, &err);
         }
@@ -467,6 +484,7 @@ int job_begin(struct job *j, const struct job_run *run, struct err *err)
         .n_ctx = j->info.n_ctx,
         .max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows,
         .max_jobs = (int)j->seen[PEER_VERIFIER].h.max_jobs,
+        .n_vocab = (int)j->seen[PEER_VERIFIER].h.n_vocab,
         .n_ids = run->n_ids,
         .n_proposed = run->n_proposed,
         .root = job_root(j->c.vocab_big),
@@ -525,6 +543,7 @@ int job_score(struct job *j, const struct score_config *config, struct score **o
     c.n_slots = j->c.n_slots;
     c.max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows;
     c.max_jobs = (int)j->seen[PEER_VERIFIER].h.max_jobs;
+    c.n_vocab = (int)j->seen[PEER_VERIFIER].h.n_vocab;
     c.root = job_root(j->c.vocab_big);
     int rc = score_open(&j->score, &c, err);
     if (rc != OK) return rc;

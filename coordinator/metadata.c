@@ -55,11 +55,12 @@ static struct metadata *of_peer(struct hearing *h, int peer)
 static int on_letter(struct hearing *h, struct mail *mail, struct err *err)
 {
     struct message m;
-    struct metadata *from = of_peer(h, mail->from);
+    int sender = mail->from;
+    struct metadata *from = of_peer(h, sender);
     if (mail->tag != TAG_FAIL && (mail->tag != TAG_VOCAB || !from)) return put_aside(h, mail, err);
     int rc = wire_decode(&h->arena, mail->tag, mail->data, mail->n_bytes, &m, err);
     if (rc == OK && m.tag == TAG_FAIL)
-        rc = err_set(err, m.fail.code ? (int)m.fail.code : E_FAIL, "%s", m.fail.text);
+        rc = wire_fail(&m.fail, sender, err);
     else if (rc == OK)
         rc = add_part(from, &m.vocab, err);
     mail_free(mail);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/wire.h"
+
 #define BIT(command) (1u << (command))
 #define AT(member) offsetof(struct parsed, member)
 
@@ -24,7 +26,7 @@ enum {
     WORKER = BIT(CMD_WORKER),
     WORK = TEXT | WORKER | STEP | KERNELS | PPL | TOK | INS | DOC,
     ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
-    LONGEST_CONTEXT = 1 << 20
+    LONGEST_CONTEXT = CONTEXT_MOST
 };
 
 /* clang-format off: a row is an option, its help begins a line */
@@ -79,7 +81,7 @@ const struct option option_table[] = {
      .help = "who drafts; ngram needs no model: it repeats what followed\nearlier (default: little with --little, "
              "else none)"},
     {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
-    {"draft-max", "--draft-n --num-speculative-tokens", TEXT, OPTION_COUNT, AT(o.draft_max), "N", 1, 64, .preset = "8",
+    {"draft-max", "--draft-n --num-speculative-tokens", TEXT, OPTION_COUNT, AT(o.draft_max), "N", 1, DRAFTS_MOST, .preset = "8",
      .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
      .help = "drafts that the big model checks in one pass, at most"},
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(o.draft_ctx), "N", 1, LONGEST_CONTEXT, .preset = "64",
@@ -111,7 +113,7 @@ const struct option option_table[] = {
      .help = "shards that compute each layer together"},
     {"pp", "--pipeline-parallel-size -pp", TEXT | PPL | DOC, OPTION_COUNT, AT(o.pp), "N", 1, MAX_PEERS - 2,
      .preset = "1", .help = "stages that the layers are cut into"},
-    {"parallel", "--max-num-seqs -np", GEN | CMP | PPL | DOC, OPTION_COUNT, AT(o.parallel), "N", 1, 256, .preset = "4",
+    {"parallel", "--max-num-seqs -np", GEN | CMP | PPL | DOC, OPTION_COUNT, AT(o.parallel), "N", 1, SLOTS_MOST, .preset = "4",
      .needs = NEEDS_PROMPTS, .help = "sequences at once"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(o.role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "what this rank must be: another place in the layout is an\nerror"},

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/unanswered.h"
 #include "proto/history.h"
 
 struct window {
@@ -22,6 +23,7 @@ struct score {
     struct message *out;  /* [max_jobs] owns */
     int n_out;
     uint32_t n_jobs;
+    struct unanswered unanswered;
 };
 
 int score_open(struct score **out, const struct score_config *config, struct err *err)
@@ -36,7 +38,8 @@ int score_open(struct score **out, const struct score_config *config, struct err
     s->rows = calloc(n_slots * window, sizeof *s->rows);
     s->parts = calloc(n_jobs, sizeof *s->parts);
     s->out = calloc(n_jobs, sizeof *s->out);
-    bool ok = s->lp && s->slots && s->rows && s->parts && s->out;
+    bool ok = s->lp && s->slots && s->rows && s->parts && s->out &&
+              unanswered_init(&s->unanswered, c->max_jobs, c->n_vocab, err) == OK;
     for (int i = 0; ok && i < c->n_slots; i++) {
         s->slots[i].index = -1;
         ok = (s->slots[i].h = calloc(window + 1, sizeof *s->slots[i].h));
@@ -58,6 +61,7 @@ void score_close(struct score *s)
     free(s->rows);
     free(s->parts);
     free(s->out);
+    unanswered_free(&s->unanswered);
     free(s);
 }
 
@@ -94,26 +98,22 @@ static void post_part(struct score *s, struct window *w)
                           .rows = rows,
                           .n_rows = (size_t)n};
     s->out[s->n_out++] = (struct message){.tag = TAG_VERIFY, .verify = {.parts = part, .n_parts = 1}};
+    unanswered_add(&s->unanswered, part);
     w->fed += n;
     w->n_parts_out++;
 }
 
 static int take(struct score *s, const struct verdict *v, struct err *err)
 {
-    struct window *w = v->slot < (uint32_t)s->c.n_slots ? &s->slots[v->slot] : NULL;
-    if (!w || w->index < 0 || w->n_parts_out == 0 || v->round != (uint32_t)w->index)
-        return err_set(err, E_PEER, "a verdict for slot %u, of which nothing was asked", v->slot);
+    int rc = unanswered_take(&s->unanswered, v, err);
+    if (rc != OK) return rc;
     if (v->status != PART_OK)
         return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
                        v->status, v->held);
+    struct window *w = &s->slots[v->slot];
     int first = (int)v->at + 1 > s->c.n_before ? (int)v->at + 1 : s->c.n_before; /* the first id judged */
-    if (v->at >= (uint32_t)s->c.window || v->n_rows > (size_t)(s->c.window - first))
-        return err_set(err, E_PEER, "a verdict of %zu rows that nobody wanted", v->n_rows);
     float *lp = s->lp + (size_t)w->index * (size_t)(s->c.window - s->c.n_before) + (first - s->c.n_before);
-    for (size_t i = 0; i < v->n_rows; i++) {
-        if (v->rows[i].n_judged != 1) return err_set(err, E_PEER, "a verdict row that judges nothing");
-        lp[i] = v->rows[i].lp_judged[0];
-    }
+    for (size_t i = 0; i < v->n_rows; i++) lp[i] = v->rows[i].lp_judged[0];
     if (--w->n_parts_out == 0 && w->fed == s->c.window - 1) {
         w->index = -1;
         s->n_done++;

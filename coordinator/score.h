@@ -17,7 +17,7 @@ struct score_config {
     const int32_t *ids;   /* [n_ids] borrowed */
     int n_ids;            /* at least a window */
     int window, n_before; /* 1 <= n_before < window; what is left at the end and is shorter than a window is not read */
-    int n_slots, max_rows, max_jobs;
+    int n_slots, max_rows, max_jobs, n_vocab;
     uint64_t root;
 };
 

@@ -9,8 +9,6 @@
 #include "coordinator/template.h"
 #include "proto/history.h"
 
-enum { NGRAM_CTX_MOST = 16384 }; /* ids of one DraftAsk: its bound is 64 KiB */
-
 /* Models whose files are not here are with the workers, who have been told to send what they say of themselves. */
 static int hear_others(struct session *s, struct err *err)
 {
@@ -86,7 +84,7 @@ struct job_run session_run(const struct session *s, bool drafting, int n_lanes)
         .guard = o->guard,
         .ignore_eos = o->ignore_eos,
         .draft_max = o->draft_max,
-        .draft_ctx = o->drafter == DRAFTER_NGRAM ? NGRAM_CTX_MOST : o->draft_ctx,
+        .draft_ctx = o->drafter == DRAFTER_NGRAM ? s->info.n_ctx : o->draft_ctx,
         .n_lanes = n_lanes,
         .n_ids = s->n_ids,
         .n_proposed = o->draft_vocab && o->draft_vocab < s->n_ids ? o->draft_vocab : s->n_ids,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/unanswered.h"
 #include "proto/history.h"
 #include "proto/layout.h"
 #include "proto/ngram.h"
@@ -30,6 +31,7 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     int n_refused;         /* in a row */
     uint32_t computed_us;  /* on the parts of this verify */
     int n_asked, n_drafts; /* n_asked: of the drafter, in this round */
+    uint32_t ask_us;       /* on the messages of this ask */
     int32_t *drafts;       /* [draft_max] owns */
     struct row *rows;      /* [n_ctx + draft_max] owns: what is being fed */
 
@@ -37,6 +39,7 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     int base;       /* -1: it has read nothing yet */
     int told;       /* relative to base: ids that it was told and that are final */
     int n_kept;     /* ids after these that it drafted and that are final */
+    int n_asks_out; /* not yet answered, those of rounds that are over too */
     int n_ask_lost; /* asks refused, in a row */
     uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
     int n_h;
@@ -59,6 +62,7 @@ struct spec {
     int n_seqs, n_started, n_done;
     struct lane *lanes; /* [n_lanes] owns */
     uint32_t n_jobs;
+    struct unanswered out;  /* parts */
     struct action *actions; /* owns */
     struct part *parts;     /* owns: beside each action that posts a Verify */
     size_t n_actions, room;
@@ -122,6 +126,7 @@ static void post_part(struct spec *s, struct lane *l, int at, const struct row *
                           .sampler = sampler_of(s, l, 0)};
     a->peer = PEER_VERIFIER;
     a->message = (struct message){.tag = TAG_VERIFY, .verify = {.parts = part, .n_parts = 1}};
+    unanswered_add(&s->out, part);
     l->n_parts_out++;
 }
 
@@ -215,24 +220,34 @@ static int draft_window(struct spec *s, struct lane *l)
     return l->hopeless ? 0 : window;
 }
 
-static void post_ask(struct spec *s, struct lane *l, int window)
+/* One message of it: ids [at, at + n_ids) of what the drafter is to know. */
+static void post_ask_part(struct spec *s, struct lane *l, int at, int n_ids, int until)
 {
-    struct seq *q = l->seq;
-    name_drafter_history(s, l);
-    int n = q->n_ids - l->base;
-    struct action *a = act(s, ACTION_POST, q);
+    struct action *a = act(s, ACTION_POST, l->seq);
     a->peer = PEER_DRAFTER;
     a->message = (struct message){.tag = TAG_DRAFT_ASK,
                                   .ask = {.slot = slot_of(s, l),
                                           .round = l->round,
-                                          .at = (uint32_t)l->told,
-                                          .h = l->h[l->told],
-                                          .ids = q->ids + l->base + l->told,
-                                          .n_ids = (size_t)(n - l->told),
-                                          .until = (uint32_t)(n + window),
+                                          .at = (uint32_t)at,
+                                          .h = l->h[at],
+                                          .ids = l->seq->ids + l->base + at,
+                                          .n_ids = (size_t)n_ids,
+                                          .until = (uint32_t)until,
                                           .stop_below = s->c.fallback,
                                           .chance_below = guard_chance(&l->guard, s->c.draft_max),
                                           .sampler = sampler_of(s, l, l->base)}};
+    l->n_asks_out++;
+}
+
+/* In as many messages as the ids need: all but the last only read. */
+static void post_ask(struct spec *s, struct lane *l, int window)
+{
+    struct seq *q = l->seq;
+    name_drafter_history(s, l);
+    int n = q->n_ids - l->base, at = l->told;
+    for (; n - at > ASK_IDS; at += ASK_IDS) post_ask_part(s, l, at, ASK_IDS, at + ASK_IDS);
+    post_ask_part(s, l, at, n - at, n + window);
+    l->ask_us = 0;
     l->now.n_read = n - l->told - l->n_kept;
     l->now.measured &= l->now.n_read <= READ_USUAL;
     l->n_kept = 0;
@@ -477,19 +492,14 @@ static int take_rows(struct spec *s, struct lane *l, const struct verdict *v, st
 
 static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
 {
-    struct lane *l = v->slot < (uint32_t)s->c.n_lanes ? &s->lanes[v->slot] : NULL;
-    if (!l || l->n_parts_out == 0)
-        return err_set(err, E_PEER, "a verdict for slot %u, of which nothing was asked", v->slot);
+    int rc = unanswered_take(&s->out, v, err);
+    if (rc != OK) return rc;
+    struct lane *l = &s->lanes[v->slot];
     l->n_parts_out--;
     bool over = !l->seq || v->round != l->round, last = l->all_fed && v->job == l->last_job;
-    size_t n_wanted = last ? (size_t)l->n_drafts + 1 : 0;
     if (!over && v->status != PART_OK) return refused(s, l, v, err);
-    if (!over && v->n_rows != n_wanted)
-        return err_set(err, E_PEER, "a verdict of %zu rows where %zu were wanted", v->n_rows, n_wanted);
     if (!over) l->computed_us += v->computed_us;
     if (!over && v->at < (uint32_t)s->c.n_ctx) l->n_read = (int)v->at + s->c.max_rows;
-    for (int k = 0; last && !over && k < l->n_drafts; k++)
-        if (v->rows[k].n_judged != 1) return err_set(err, E_PEER, "a verdict row that judges nothing");
     if (!over && last) return take_rows(s, l, v, err);
     if (l->seq) feed(s, l); /* there is room for a part */
     return OK;
@@ -513,15 +523,22 @@ static int ask_lost(struct spec *s, struct lane *l, enum draft_end end, struct e
 static int on_draft(struct spec *s, const struct draft *d, struct err *err)
 {
     struct lane *l = d->slot < (uint32_t)s->c.n_lanes ? &s->lanes[d->slot] : NULL;
-    if (!l) return err_set(err, E_PEER, "a draft for slot %u, which does not exist", d->slot);
+    if (!l || l->n_asks_out == 0)
+        return err_set(err, E_PEER, "a draft for slot %u, of which nothing was asked", d->slot);
+    l->n_asks_out--;
     struct seq *q = l->seq;
     if (!q || d->round != l->round || q->state != SEQ_DRAFTING) return OK; /* of a round that is over */
-    if (d->n_rows > (size_t)l->n_asked)
-        return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, l->n_asked);
-    note_wait(q, s->now - l->sent_ns, d->us, &q->stats.draft_ns);
-    l->now.draft_ns = d->us * 1e3;
+    l->ask_us += d->us;
+    if (l->n_asks_out > 0) return OK; /* a part is read, or refused: then the last one is, too */
+    note_wait(q, s->now - l->sent_ns, l->ask_us, &q->stats.draft_ns);
+    l->now.draft_ns = l->ask_us * 1e3;
     l->n_drafts = 0;
-    if (d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL) return ask_lost(s, l, d->end, err);
+    bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL;
+    if (d->n_rows > (lost ? 0 : (size_t)l->n_asked))
+        return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, l->n_asked);
+    if (lost) return ask_lost(s, l, d->end, err);
+    if (d->at != (uint32_t)l->told || d->h != l->h[l->told])
+        return err_set(err, E_PEER, "a draft for slot %u at %u, asked for at %d", d->slot, d->at, l->told);
     l->n_ask_lost = 0;
     q->stats.n_windows += d->end == DRAFT_WINDOW;
     q->stats.n_doubts += d->end == DRAFT_DOUBT;
@@ -607,12 +624,13 @@ int spec_open(struct spec **out, const struct spec_config *config, struct err *e
     bool ok = s != NULL;
     if (ok) {
         *s = (struct spec){.c = *config};
-        /* A step posts at most max_jobs parts, and for each lane an Open, an ask, tokens and an end. */
-        s->room = (size_t)config->max_jobs + 4 * (size_t)config->n_lanes;
+        /* A step posts at most max_jobs parts, and for each lane an Open, an ask in its parts, tokens and an end. */
+        s->room = (size_t)config->max_jobs + (4 + (size_t)(config->n_ctx / ASK_IDS)) * (size_t)config->n_lanes;
         s->actions = calloc(s->room, sizeof *s->actions);
         s->parts = calloc(s->room, sizeof *s->parts);
         s->lanes = calloc((size_t)config->n_lanes, sizeof *s->lanes);
-        ok = s->actions && s->parts && s->lanes;
+        ok = s->actions && s->parts && s->lanes &&
+             unanswered_init(&s->out, config->max_jobs, config->n_vocab, err) == OK;
     }
     for (int i = 0; ok && i < config->n_lanes; i++) ok = lane_init(&s->lanes[i], config);
     if (!ok) {
@@ -632,6 +650,7 @@ void spec_close(struct spec *s)
         free(s->lanes[i].h);
         free(s->lanes[i].last);
     }
+    unanswered_free(&s->out);
     free(s->lanes);
     free(s->actions);
     free(s->parts);

@@ -30,6 +30,7 @@ struct spec_config {
     struct learnt *learnt; /* borrowed: what the texts before have taught; each text adds to it */
     int n_lanes;           /* sequences at once */
     int n_ctx, max_rows, max_jobs;
+    int n_vocab;    /* big's own ids are below it */
     int n_ids;      /* ids below it are known to both models */
     int n_proposed; /* ids below it may be drafted; at most n_ids */
     uint64_t root;

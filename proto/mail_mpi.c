@@ -19,7 +19,7 @@ enum {
 };
 
 /* A letter's last bytes: whom from, whom to, and its tag. At the end, so that the data begins where malloc put it. */
-enum { TAIL = 4 };
+enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
 /* MPI itself is one a process, and so is this. */
@@ -192,7 +192,7 @@ struct ranks {
     struct outgoing *sending;
     MPI_Request receiving; /* of the one letter that is coming in; MPI_REQUEST_NULL: none */
     uint8_t *data;         /* owns: that letter's [n_bytes] */
-    int n_bytes;
+    int n_bytes, sender;   /* sender: its rank */
 };
 
 /* Frees what MPI is done with. Looking also moves the rest on. */
@@ -245,12 +245,19 @@ static int receive_next(struct ranks *r, struct err *err)
     if (code != MPI_SUCCESS) return mpi_failed(code, "looking for letters", err);
     if (!there) return MAIL_NONE;
     MPI_Get_count(&status, MPI_BYTE, &n);
-    if (n < TAIL) return err_set(err, E_PEER, "rank %d sends a letter of %d bytes", status.MPI_SOURCE, n);
+    if (n < TAIL || n > LONGEST)
+        return err_set(err, E_PEER, "rank %d sends a letter of %d bytes", status.MPI_SOURCE, n);
     r->data = malloc((size_t)n);
     if (!r->data) return err_set(err, E_FAIL, "out of memory for a letter of %d bytes", n);
     r->n_bytes = n;
+    r->sender = status.MPI_SOURCE;
     code = MPI_Imrecv(r->data, n, MPI_BYTE, &message, &r->receiving);
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "receiving a letter", err);
+}
+
+static bool lives_on(const struct ranks *r, int peer, int rank)
+{
+    return layout_has(&r->layout, peer) && layout_rank(&r->layout, peer) == rank;
 }
 
 static int ranks_poll(struct mailbox *mb, struct mail *out, struct err *err)
@@ -266,7 +273,10 @@ static int ranks_poll(struct mailbox *mb, struct mail *out, struct err *err)
     const uint8_t *tail = r->data + n;
     *out = (struct mail){.from = tail[0], .to = tail[1], .tag = tail[2], .n_bytes = n, .data = r->data};
     r->data = NULL;
-    return OK;
+    if (lives_on(r, out->from, r->sender) && lives_on(r, out->to, layout_rank(&r->layout, mb->self))) return OK;
+    rc = err_set(err, E_PEER, "rank %d sends a letter from peer %d to peer %d", r->sender, out->from, out->to);
+    mail_free(out);
+    return rc;
 }
 
 static uint64_t now_us(void)

@@ -649,6 +649,15 @@ int wire_decode(struct wire_arena *a, int tag, const uint8_t *data, size_t n_byt
     struct message m = {.tag = (enum tag)tag};
     const char *why = pb ? codec->in(a, pb, &m) : bump.refused ? no_room : "is not in its format";
     if (why) return err_set(err, E_PEER, "a %s of %zu bytes %s", name, n_bytes, why);
-    *out = m;
-    return OK;
+    int rc = wire_check(&m, err);
+    if (rc == OK) *out = m;
+    return rc;
+}
+
+int wire_fail(const struct fail *f, int from, struct err *err)
+{
+    bool ours = (f->code > OK && f->code <= E_CHECK) || f->code == E_INTERRUPT || f->code == E_TERMINATED;
+    int code = ours ? (int)f->code : E_PEER;
+    return *f->text ? err_set(err, code, "%s", f->text)
+                    : err_set(err, code, "peer %d failed and does not say why", from);
 }

@@ -1,8 +1,9 @@
 /* wire.h -- messages: plain structs <-> bytes. The only user of the generated protobuf code is wire.c.
  *
  * One table of tags, one plain struct a message. Decoding checks every length, bounds memory by its arena (a fixed block:
- * nothing is allocated on the token path), and never reads past its input. Decoded arrays and strings lie in the arena and
- * are borrowed until the next decode with it. Unknown fields are ignored.
+ * nothing is allocated on the token path), never reads past its input, and refuses fields that make sense in no job
+ * (wire_check.c). Decoded arrays and strings lie in the arena and are borrowed until the next decode with it. Unknown
+ * fields are ignored.
  */
 #ifndef PROTO_WIRE_H
 #define PROTO_WIRE_H
@@ -14,6 +15,9 @@
 #include "proto/err.h"
 
 enum { WIRE_VERSION = 1 };
+
+/* What any job has at most. Options have the same bounds. */
+enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64 };
 
 enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_HELLO = 1,      /* W -> C   who I am                       answer: Welcome or Quit */
@@ -154,6 +158,8 @@ struct verdict {
     uint32_t queued_us, computed_us;
 };
 
+enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
+
 struct draft_ask { /* read ids after (at, h), then draft up to position `until`; until <= at + n_ids only reads */
     uint32_t slot, round, at;
     uint64_t h;
@@ -228,7 +234,13 @@ void wire_arena_free(struct wire_arena *a);
 /* Encodes into the arena; *data is borrowed until its next use. E_FAIL: too long for its tag, or for the arena. */
 int wire_encode(struct wire_arena *a, const struct message *m, const uint8_t **data, size_t *n_bytes, struct err *err);
 
-/* E_PEER with one line on bytes that are no such message. *out is set only on success. */
+/* E_PEER with one line on bytes that are no such message, or whose fields make sense in no job. *out is set only on success. */
 int wire_decode(struct wire_arena *a, int tag, const uint8_t *data, size_t n_bytes, struct message *out, struct err *err);
+
+/* What wire_decode asks last: E_PEER if a field is what it may be in no job. */
+int wire_check(const struct message *m, struct err *err);
+
+/* The error that a worker reports: its code if it is one of ours, else E_PEER; its text, or that there is none. */
+int wire_fail(const struct fail *f, int from, struct err *err);
 
 #endif

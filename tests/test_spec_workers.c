@@ -221,9 +221,10 @@ static void stray_open(struct stray *t, bool drafting)
                                               .n_ctx = 16,
                                               .max_rows = 8,
                                               .max_jobs = 4,
+                                              .n_vocab = 256,
                                               .n_ids = 256,
                                               .n_proposed = 256,
-                                              .root = 1};
+                                              .root = 1}; /* h[0] of what is sent */
     const int32_t prompt[] = {'a', 'b'};
     struct err err;
     *t = (struct stray){0};
@@ -234,7 +235,7 @@ static void stray_open(struct stray *t, bool drafting)
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_START}, &t->actions, &err), OK);
     if (!drafting) return;
     struct verdict_row row = {.next = 'c'};
-    struct verdict v = {.round = 1, .rows = &row, .n_rows = 1};
+    struct verdict v = {.round = 1, .h = 1, .rows = &row, .n_rows = 1};
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t->actions, &err), OK);
     assert_int_equal(t->seq.state, SEQ_DRAFTING);
 }
@@ -248,26 +249,42 @@ static void stray_close(struct stray *t)
 static void an_answer_that_nobody_asked_for_is_an_error(void **state)
 {
     (void)state;
-    static const struct verdict_row rows[3] = {{.next = 'c'}, {.next = 'd'}, {.next = 'e'}};
+    static const float lp[2] = {-1, -2};
+    static const struct top top = {'c', -1};
+    static const struct verdict_row right = {.next = 'c'}, rows[3] = {{.next = 'c'}, {.next = 'd'}, {.next = 'e'}},
+                                    past = {.next = 256}, judges = {'c', -1, lp, 1, NULL, 0},
+                                    best = {'c', -1, NULL, 0, &top, 1};
     static const struct draft_row drafts[4] = {{'d', 1}, {'e', 1}, {'f', 1}, {'g', 1}};
     static const struct {
         bool drafting; /* else the prompt is out */
         struct verdict verdict;
         struct draft draft;
-        const char *text; /* NULL: it is dropped */
+        const char *text;
     } table[] = {
-        {false, {.slot = 1, .round = 1}, {0}, "a verdict for slot 1, of which nothing was asked"},
-        {false, {.slot = UINT32_MAX, .round = 1}, {0}, "a verdict for slot 4294967295, of which nothing was asked"},
-        {false, {.round = 1}, {0}, "a verdict of 0 rows where 1 were wanted"},
-        {false, {.round = 1, .rows = rows, .n_rows = 3}, {0}, "a verdict of 3 rows where 1 were wanted"},
-        {false, {.round = 1, .job = 7, .rows = rows, .n_rows = 1}, {0}, "a verdict of 1 rows where 0 were wanted"},
-        {false, {.round = 1, .status = PART_FULL}, {0}, "the verifier refuses slot 0 at 0 (status 3, holds 0)"},
-        {false, {.round = 0, .rows = rows, .n_rows = 1}, {0}, NULL},
-        {true, {.round = 2, .rows = rows, .n_rows = 1}, {0}, "a verdict for slot 0, of which nothing was asked"},
-        {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9, which does not exist"},
+        {false, {.h = 1, .slot = 1, .round = 1}, {0}, "slot 1 at 0 (job 0, round 1), of which nothing was asked"},
+        {false, {.h = 1, .slot = UINT32_MAX, .round = 1}, {0}, "slot 4294967295 at 0 (job 0, round 1), of which"},
+        {false, {.h = 1, .round = 1, .job = 7}, {0}, "slot 0 at 0 (job 7, round 1), of which nothing was asked"},
+        {false, {.h = 1, .round = 0, .rows = &right, .n_rows = 1}, {0}, "(job 0, round 0), of which nothing was asked"},
+        {false, {.h = 1, .round = 2, .rows = &right, .n_rows = 1}, {0}, "(job 0, round 2), of which nothing was asked"},
+        {false, {.h = 1, .round = 1, .at = 1, .rows = &right, .n_rows = 1}, {0}, "slot 0 at 1 (job 0, round 1), of"},
+        {false, {.h = 2, .round = 1, .rows = &right, .n_rows = 1}, {0}, "of which nothing was asked"},
+        {false, {.h = 1, .round = 1}, {0}, "slot 0 of 0 rows, expected 1"},
+        {false, {.h = 1, .round = 1, .rows = rows, .n_rows = 3}, {0}, "slot 0 of 3 rows, expected 1"},
+        {false,
+         {.h = 1, .round = 1, .status = PART_GAP, .rows = rows, .n_rows = 1},
+         {0},
+         "slot 0 of 1 rows, expected 0"},
+        {false, {.h = 1, .round = 1, .rows = &past, .n_rows = 1}, {0}, "an id outside the vocabulary of 256"},
+        {false, {.h = 1, .round = 1, .rows = &judges, .n_rows = 1}, {0}, "whose row 0 judges 1 ids"},
+        {false, {.h = 1, .round = 1, .rows = &best, .n_rows = 1}, {0}, "with the 1 best ids, asked for 0"},
+        {false, {.h = 1, .round = 1, .status = PART_FULL}, {0}, "refuses slot 0 at 0 (status 3, holds 0)"},
+        {true, {.h = 1, .round = 1, .rows = &right, .n_rows = 1}, {0}, "(job 0, round 1), of which nothing was asked"},
+        {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9, of which nothing was asked"},
         {true, {0}, {.round = 2, .rows = drafts, .n_rows = 4}, "a draft of 4 tokens, 2 asked"},
-        {true, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, NULL},
-        {false, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, NULL},
+        {true, {0}, {.round = 2, .end = DRAFT_GAP, .rows = drafts, .n_rows = 1}, "a draft of 1 tokens, 2 asked"},
+        {true, {0}, {.round = 2, .at = 2, .rows = drafts, .n_rows = 1}, "a draft for slot 0 at 2, asked for at 3"},
+        {true, {0}, {.round = 2, .at = 3, .rows = drafts, .n_rows = 1}, "a draft for slot 0 at 3, asked for at 3"},
+        {false, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, "a draft for slot 0, of which nothing was asked"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct stray t;
@@ -277,10 +294,8 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
         struct event e = {
             .kind = drafted ? EVENT_DRAFT : EVENT_VERDICT, .verdict = &table[i].verdict, .draft = &table[i].draft};
         int rc = spec_step(t.spec, &e, &t.actions, &err), n_ids = t.seq.n_ids;
-        if (rc != (table[i].text ? E_PEER : OK) || (table[i].text && strcmp(err.text, table[i].text)))
-            fail_msg("row %zu: %d \"%s\"", i, rc, err.text);
+        if (rc != E_PEER || !strstr(err.text, table[i].text)) fail_msg("row %zu: %d \"%s\"", i, rc, err.text);
         assert_int_equal(t.seq.n_ids, n_ids);
-        if (!table[i].text) assert_int_equal(t.actions.n, 0);
         stray_close(&t);
     }
 }
@@ -301,7 +316,13 @@ static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_wa
         stray_open(&t, false);
         int at = table[i].at, rc = OK;
         for (uint32_t n = 1; rc == OK && n <= 3; n++) {
-            struct verdict v = {.round = n, .status = table[i].status, .held = table[i].held};
+            const struct part *asked = t.actions.list[t.actions.n - 1].message.verify.parts;
+            struct verdict v = {.job = asked->job,
+                                .round = n,
+                                .at = asked->at,
+                                .h = asked->h,
+                                .status = table[i].status,
+                                .held = table[i].held};
             rc = spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err);
             if (rc != OK) {
                 if (n != (at < 0 ? 1 : 3)) fail_msg("row %zu: given up after %u", i, n);

@@ -30,9 +30,6 @@ int worker_post(struct worker *w, int to, const struct message *m, struct err *e
 /* The next letter, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). */
 int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err);
 
-/* Of a part or an ask that came over the wire. */
-bool worker_sampler_ok(const struct sampler *s);
-
 int verifier_serve(struct worker *w, struct err *err);
 int drafter_serve(struct worker *w, struct err *err);
 

@@ -79,7 +79,6 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
         if (ask->ids[i] < 0 || ask->ids[i] >= w->info.shape.n_vocab)
             return err_set(err, E_PEER, "a DraftAsk with id %d, outside the vocabulary of %d", ask->ids[i],
                            w->info.shape.n_vocab);
-    if (!worker_sampler_ok(&ask->sampler)) return err_set(err, E_PEER, "a DraftAsk with a sampler that makes no sense");
     if (ask->slot < (uint32_t)w->slots.n && d->slot[ask->slot].active) { /* every ask is answered exactly once */
         int rc = finish(d, ask->slot, DRAFT_WINDOW, err);
         if (rc != OK) return rc;

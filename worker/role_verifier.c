@@ -49,7 +49,6 @@ static int check_part(struct verifier *v, const struct part *part, struct err *e
     int n_vocab = v->w->info.shape.n_vocab;
     if (part->n_rows < 1 || part->n_rows > PASS_ROWS)
         return err_set(err, E_PEER, "a part of %zu rows, expected 1 to %d", part->n_rows, PASS_ROWS);
-    if (!worker_sampler_ok(&part->sampler)) return err_set(err, E_PEER, "a part with a sampler that makes no sense");
     for (size_t i = 0; i < part->n_rows; i++) {
         const struct row *row = &part->rows[i];
         if (row->n_top > MAX_TOP)

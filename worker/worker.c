@@ -24,21 +24,26 @@ int worker_post(struct worker *w, int to, const struct message *m, struct err *e
     return rc == OK ? mailbox_post(w->mailbox, to, m->tag, data, n_bytes, err) : rc;
 }
 
+/* A Pass comes from the leader, or from the same shard of the stage before; everything else from the coordinator. */
+static int sender_of(const struct worker_config *c, int tag)
+{
+    int stage = layout_stage(&c->layout, c->peer);
+    if (tag != TAG_PASS || c->peer < PEER_VERIFIER) return PEER_COORDINATOR;
+    return stage == 0 ? PEER_VERIFIER : layout_shard_peer(&c->layout, stage - 1, layout_shard(&c->layout, c->peer));
+}
+
 int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err)
 {
     struct mail mail;
     int rc = block ? mailbox_wait(w->mailbox, &mail, -1, err) : mailbox_poll(w->mailbox, &mail, err);
     if (rc != OK) return rc;
+    int from = mail.from;
     rc = wire_decode(arena, mail.tag, mail.data, mail.n_bytes, out, err);
     mail_free(&mail);
+    if (rc == OK && from != sender_of(w->config, (int)out->tag))
+        rc = err_set(err, E_PEER, "peer %d: a %s from peer %d", w->config->peer, wire_tags[out->tag].name, from);
     if (rc == OK && out->tag == TAG_QUIT) w->quit = true;
     return rc;
-}
-
-bool worker_sampler_ok(const struct sampler *s)
-{
-    if (s->temp == 0) return true;
-    return s->temp > 0 && s->temp < 1e6f && s->top_p > 0 && s->top_p <= 1 && s->min_p >= 0 && s->min_p <= 1;
 }
 
 static bool is_verifier(const struct worker *w)
@@ -150,9 +155,6 @@ static int introduce(struct worker *w, struct err *err)
     if (m.tag != TAG_WELCOME)
         return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);
     struct welcome welcome = m.welcome;
-    if ((int)welcome.n_slots < 1 || (int)welcome.n_ctx < 1)
-        return err_set(err, E_PEER, "peer %d: Welcome to %u slots of %u ids", w->config->peer, welcome.n_slots,
-                       welcome.n_ctx);
     rc = slots_init(&w->slots, (int)welcome.n_slots, (int)welcome.n_ctx, welcome.root, err);
     if (rc == OK && w->engine) rc = engine_load(w->engine, (int)welcome.n_slots, (int)welcome.n_ctx, err);
     if (rc == OK) rc = init_arenas(w, err);

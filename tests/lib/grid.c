@@ -114,10 +114,14 @@ int proposer_run(void *arg, struct mailbox *mb)
     struct message m = {.tag = TAG_HELLO,
                         .hello = {.version = WIRE_VERSION,
                                   .host = "here",
+                                  .cores = 1,
                                   .peer = PEER_DRAFTER,
                                   .vocab = p->vocab_hash,
                                   .path = "",
                                   .memory_bytes = UINT64_MAX,
+                                  .max_rows = 128,
+                                  .max_jobs = SLOTS_MOST,
+                                  .threads = 1,
                                   .cpu = ""}};
     int rc = wire_arena_init(&in, 1 << 18, &err);
     if (rc == OK) rc = wire_arena_init(&out, 1 << 18, &err);

@@ -7,18 +7,9 @@
 #define LIST(type, ...) (const type[]){__VA_ARGS__}, sizeof((const type[]){__VA_ARGS__}) / sizeof(type)
 #define NAN_BITS __builtin_nanf("0x1234") /* a NaN that is not the usual one */
 
-static const float hard_floats[] = {0.0f,
-                                    -0.0f,
-                                    -1.5f,
-                                    FLT_MAX,
-                                    FLT_MIN,
-                                    0x1p-149f,
-                                    NAN_BITS,
-                                    __builtin_inff(),
-                                    -__builtin_inff(),
-                                    __builtin_nansf("0x1")};
+static const float hard_lps[] = {0.0f, -0.0f, -1.5f, -FLT_MAX, -FLT_MIN, -0x1p-149f};
 static const float hidden[] = {1.0f, -0.0f, NAN_BITS, 0x1p-149f, -FLT_MAX, 0.125f, -2.5f, 3e-5f};
-enum { N_HARD = sizeof hard_floats / sizeof *hard_floats, N_HIDDEN = sizeof hidden / sizeof *hidden };
+enum { N_HARD = sizeof hard_lps / sizeof *hard_lps, N_HIDDEN = sizeof hidden / sizeof *hidden };
 
 static const struct row prompt_rows[] = {
     {.id = 785}, {.id = 3974}, {.id = 13876}, {.id = 38835}, {.id = 34208, .wanted = true}};
@@ -34,7 +25,7 @@ static const struct row hard_rows[] = {
 };
 #define HARD_SAMPLER                                                                                                   \
     {                                                                                                                  \
-        NAN_BITS, UINT32_MAX, -0.0f, 0x1p-149f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                     \
+        0x1p-149f, UINT32_MAX, -0.0f, 0x1p-149f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                    \
     }
 static const struct part hard_parts[] = {
     {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER},
@@ -65,8 +56,8 @@ const struct letter_example letters[] = {
                            .memory_bytes = 8ull << 30,
                            .n_vocab = 151936,
                            .n_ctx_max = 32768,
-                           .max_rows = 64,
-                           .max_jobs = 32,
+                           .max_rows = 128,
+                           .max_jobs = 256,
                            .threads = 2,
                            .cpu = "avx512"}}},
     {"hello_hard", {TAG_HELLO, .hello = {UINT32_MAX, "\xff\xfe not UTF-8 \x80",
@@ -82,7 +73,7 @@ const struct letter_example letters[] = {
                                          "\n"}}},
     {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = ""}}},
     {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096}}},
-    {"welcome_empty", {TAG_WELCOME, .welcome = {0}}},
+    {"welcome_least", {TAG_WELCOME, .welcome = {0, 0, 1, 1}}},
     {"vocab", {TAG_VOCAB, .vocab = {2, 3, (const uint8_t *)"GGUF", 4}}},
     {"vocab_empty", {TAG_VOCAB, .vocab = {0}}},
     {"ready", {TAG_READY, .ready = {UINT32_MAX}}},
@@ -101,8 +92,8 @@ const struct letter_example letters[] = {
     {"verdict_hard",
      {TAG_VERDICT,
       .verdict = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, PART_CUT, UINT32_MAX,
-                  LIST(struct verdict_row, {INT32_MIN, -0.0f, hard_floats, N_HARD, NULL, 0},
-                       {-1, NAN_BITS, NULL, 0, LIST(struct top, {INT32_MIN, -0.0f}, {INT32_MAX, NAN_BITS}, {0, 0.0f})}),
+                  LIST(struct verdict_row, {INT32_MAX, -0.0f, hard_lps, N_HARD, NULL, 0},
+                       {0, -FLT_MAX, NULL, 0, LIST(struct top, {INT32_MAX, -0.0f}, {1, -FLT_MAX}, {0, 0.0f})}),
                   UINT32_MAX, UINT32_MAX}}},
     {"verdict_refused",
      {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .h = 5, .status = PART_GAP, .held = 31}}},
@@ -118,15 +109,15 @@ const struct letter_example letters[] = {
                              {0.7f, 0, 1.0f, 0.0f, 42, 1, 512}}}},
     {"ask_hard",
      {TAG_DRAFT_ASK, .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0),
-                             UINT32_MAX, -0.0f, NAN_BITS, HARD_SAMPLER}}},
+                             UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER}}},
     {"ask_empty", {TAG_DRAFT_ASK, .ask = {0}}},
     {"draft",
      {TAG_DRAFT,
       .draft = {0, 5, 217, 77, LIST(struct draft_row, {264, 0.91f}, {12, 0.5f}, {9, 0.125f}), DRAFT_LOW, 220, 9200}}},
     {"draft_hard",
      {TAG_DRAFT, .draft = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX,
-                           LIST(struct draft_row, {INT32_MIN, NAN_BITS}, {INT32_MAX, -0.0f}, {0, 0x1p-149f}),
-                           DRAFT_DOUBT, UINT32_MAX, UINT32_MAX}}},
+                           LIST(struct draft_row, {INT32_MAX, 1}, {1, -0.0f}, {0, 0x1p-149f}), DRAFT_DOUBT, UINT32_MAX,
+                           UINT32_MAX}}},
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},

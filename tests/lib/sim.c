@@ -214,7 +214,7 @@ static void answer_part(struct sim *s, const struct part *part)
             tops[v.n_rows] = (struct top){next, lp};
             if (row->n_judge) judged[v.n_rows] = lp_of(s, all, n, row->judge[0]);
             rows[v.n_rows] =
-                (struct verdict_row){next, lp, &judged[v.n_rows], row->n_judge, &tops[v.n_rows], row->n_top > 0};
+                (struct verdict_row){next, lp, &judged[v.n_rows], row->n_judge, &tops[v.n_rows], row->n_top};
             v.n_rows++;
         }
     }
@@ -499,6 +499,7 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
                                .n_ctx = c->n_ctx,
                                .max_rows = c->max_rows,
                                .max_jobs = c->max_jobs,
+                               .n_vocab = 128,
                                .n_ids = c->n_ids,
                                .n_proposed = c->n_ids,
                                .root = ROOT,
