@@ -39,7 +39,9 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     int base;       /* -1: it has read nothing yet */
     int told;       /* relative to base: ids that it was told and that are final */
     int n_kept;     /* ids after these that it drafted and that are final */
-    int n_asks_out; /* not yet answered, those of rounds that are over too */
+    int n_asks_out; /* messages of the last ask that are not answered yet */
+    int n_asks_old; /* of asks before it: rounds that were stopped */
+    uint32_t ask_round;
     int n_ask_lost; /* asks refused, in a row */
     uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
     int n_h;
@@ -245,6 +247,9 @@ static void post_ask(struct spec *s, struct lane *l, int window)
     struct seq *q = l->seq;
     name_drafter_history(s, l);
     int n = q->n_ids - l->base, at = l->told;
+    l->n_asks_old += l->n_asks_out;
+    l->n_asks_out = 0;
+    l->ask_round = l->round;
     for (; n - at > ASK_IDS; at += ASK_IDS) post_ask_part(s, l, at, ASK_IDS, at + ASK_IDS);
     post_ask_part(s, l, at, n - at, n + window);
     l->ask_us = 0;
@@ -523,11 +528,12 @@ static int ask_lost(struct spec *s, struct lane *l, enum draft_end end, struct e
 static int on_draft(struct spec *s, const struct draft *d, struct err *err)
 {
     struct lane *l = d->slot < (uint32_t)s->c.n_lanes ? &s->lanes[d->slot] : NULL;
-    if (!l || l->n_asks_out == 0)
-        return err_set(err, E_PEER, "a draft for slot %u, of which nothing was asked", d->slot);
+    if (l && l->n_asks_old > 0 && d->round != l->ask_round) return l->n_asks_old--, OK;
+    if (!l || l->n_asks_out == 0 || d->round != l->ask_round)
+        return err_set(err, E_PEER, "a draft for slot %u (round %u), of which nothing was asked", d->slot, d->round);
     l->n_asks_out--;
     struct seq *q = l->seq;
-    if (!q || d->round != l->round || q->state != SEQ_DRAFTING) return OK; /* of a round that is over */
+    if (!q || l->ask_round != l->round || q->state != SEQ_DRAFTING) return OK; /* its round was stopped */
     l->ask_us += d->us;
     if (l->n_asks_out > 0) return OK; /* a part is read, or refused: then the last one is, too */
     note_wait(q, s->now - l->sent_ns, l->ask_us, &q->stats.draft_ns);

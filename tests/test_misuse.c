@@ -182,6 +182,9 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
         {"too many", {.n_rows = 1}, {.id = 3}, 0, 1, 2 * N_EMBD},
         {"no such slot", {.slot = N_SLOTS, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
         {"past the context", {.at = N_CTX, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
+        {"what nobody sent before it", {.at = 1, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
+        {"another history", {.h = 1, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
+        {"a negative id", {.n_rows = 1}, {.id = -1}, 0, 1, N_EMBD},
         {"more of the best ids than there is room for", {.n_rows = 1}, {3, true, 21, NULL, 0}, 0, 1, N_EMBD},
         {"an id to judge past the vocabulary", {.n_rows = 1}, {3, true, 0, past, 1}, 0, 1, N_EMBD},
     };
@@ -190,6 +193,7 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             struct part part = rows[i].part;
             part.rows = &rows[i].row;
+            if (!part.h) part.h = DESK_ROOT;
             struct pass pass = {rows[i].pass, &part, rows[i].n_parts, hidden, rows[i].n_hidden, 0, 0};
             must_fail(&roles[r], &(struct message){.tag = TAG_PASS, .pass = pass}, "", rows[i].why);
         }
@@ -207,6 +211,16 @@ static void an_ask_that_makes_no_sense_ends_a_drafter_with_one_line(void **state
     }
     struct draft_ask hot = {.h = DESK_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .until = 9, .sampler = {.temp = -1}};
     must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = hot}, "sampler", "a sampler");
+    static const float no_numbers[] = {NAN, -1};
+    for (int i = 0; i < 2; i++) {
+        struct draft_ask stop = {.h = DESK_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .stop_below = no_numbers[i]};
+        struct draft_ask chance = {.h = DESK_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .chance_below = no_numbers[i]};
+        must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = stop}, "stop_below", "a probability");
+        must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = chance}, "chance_below", "a chance");
+    }
+    struct open_slot endless = {.n_ids = N_VOCAB, .last_position = 1U << 31}, all = {.n_ids = UINT32_MAX};
+    must_fail(&roles[3], &(struct message){.tag = TAG_OPEN, .open = endless}, "last_position", "no such position");
+    must_fail(&roles[3], &(struct message){.tag = TAG_OPEN, .open = all}, "n_ids", "no such ids");
     struct open_slot nowhere = {.slot = N_SLOTS, .n_ids = N_VOCAB};
     must_fail(&roles[3], &(struct message){.tag = TAG_OPEN, .open = nowhere}, "slot 4", "no such slot");
     int32_t ends[33] = {0};
@@ -225,6 +239,8 @@ static void anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line(
         {.tag = TAG_WELCOME, .welcome = {.n_slots = 1, .n_ctx = 0}},
         {.tag = TAG_WELCOME, .welcome = {.n_slots = UINT32_MAX, .n_ctx = 8}},
         {.tag = TAG_WELCOME, .welcome = {.n_slots = 1, .n_ctx = 1U << 31}},
+        {.tag = TAG_WELCOME, .welcome = {.n_slots = SLOTS_MOST + 1, .n_ctx = 8}},
+        {.tag = TAG_WELCOME, .welcome = {.n_slots = 1, .n_ctx = CONTEXT_MOST + 1}},
     };
     for (int r = 0; r < N_ROLES; r++) {
         for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) {
@@ -315,12 +331,12 @@ static void a_hidden_number_that_is_not_finite_is_named_too(void **state)
     struct desk *d = role_desk(&roles[2], false);
     float hidden[2 * N_EMBD] = {0};
     const struct row rows[] = {{.id = 3}, {.id = 4}};
-    const struct part part = {.at = 7, .h = DESK_ROOT, .rows = rows, .n_rows = 2};
+    const struct part part = {.h = DESK_ROOT, .rows = rows, .n_rows = 2};
     hidden[N_EMBD + 5] = NAN;
     desk_post(d, roles[2].peer,
               &(struct message){.tag = TAG_PASS,
                                 .pass = {.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = 2 * N_EMBD}});
-    expect_fail(d, roles[2].peer, E_MODEL, "block 2 at position 8", "a hidden number");
+    expect_fail(d, roles[2].peer, E_MODEL, "block 2 at position 1", "a hidden number");
     desk_close(d);
 }
 

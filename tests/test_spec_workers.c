@@ -279,12 +279,16 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
         {false, {.h = 1, .round = 1, .rows = &best, .n_rows = 1}, {0}, "with the 1 best ids, asked for 0"},
         {false, {.h = 1, .round = 1, .status = PART_FULL}, {0}, "refuses slot 0 at 0 (status 3, holds 0)"},
         {true, {.h = 1, .round = 1, .rows = &right, .n_rows = 1}, {0}, "(job 0, round 1), of which nothing was asked"},
-        {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9, of which nothing was asked"},
+        {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9 (round 2), of which nothing was asked"},
+        {true, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, "slot 0 (round 1), of which nothing was asked"},
         {true, {0}, {.round = 2, .rows = drafts, .n_rows = 4}, "a draft of 4 tokens, 2 asked"},
         {true, {0}, {.round = 2, .end = DRAFT_GAP, .rows = drafts, .n_rows = 1}, "a draft of 1 tokens, 2 asked"},
         {true, {0}, {.round = 2, .at = 2, .rows = drafts, .n_rows = 1}, "a draft for slot 0 at 2, asked for at 3"},
         {true, {0}, {.round = 2, .at = 3, .rows = drafts, .n_rows = 1}, "a draft for slot 0 at 3, asked for at 3"},
-        {false, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, "a draft for slot 0, of which nothing was asked"},
+        {false,
+         {0},
+         {.round = 1, .rows = drafts, .n_rows = 1},
+         "a draft for slot 0 (round 1), of which nothing was asked"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct stray t;

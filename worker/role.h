@@ -17,7 +17,7 @@ struct worker {
     struct mailbox *mailbox;
     struct engine *engine; /* owns; NULL for n-gram */
     struct engine_info info;
-    struct slots slots; /* the leader's and the drafter's; others hold KV only */
+    struct slots slots; /* of every role: what a part or an ask goes on from is checked by all who compute it */
     struct wire_arena in, out;
     uint64_t told_bytes; /* of what is loaded */
     bool quit;           /* Quit has come */

@@ -60,6 +60,18 @@ static int check_part(struct verifier *v, const struct part *part, struct err *e
     return OK;
 }
 
+/* A part joins the pass and its slot's history, as the leader has it too. It was checked, and there is room. */
+static void append_part(struct verifier *v, const struct part *part)
+{
+    int32_t ids[PASS_ROWS];
+    for (size_t i = 0; i < part->n_rows; i++) {
+        ids[i] = part->rows[i].id;
+        v->rows[v->n_rows++] =
+            (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler, NULL, 0};
+    }
+    slots_apply(&v->w->slots, part->slot, part->at, ids, part->n_rows);
+}
+
 static int pass_list_rows(struct verifier *v, struct err *err)
 {
     v->n_rows = 0;
@@ -67,12 +79,10 @@ static int pass_list_rows(struct verifier *v, struct err *err)
         const struct part *part = &v->parts[p];
         int rc = check_part(v, part, err);
         if (rc != OK) return rc;
-        if (part->n_rows > (size_t)(PASS_ROWS - v->n_rows) || part->slot >= (uint32_t)v->w->slots.n ||
-            part->at > (uint32_t)v->w->slots.n_ctx || part->n_rows > (size_t)v->w->slots.n_ctx - part->at)
+        if (part->n_rows > (size_t)(PASS_ROWS - v->n_rows) ||
+            slots_check(&v->w->slots, part->slot, part->at, part->h, part->n_rows) != PART_OK)
             return err_set(err, E_PEER, "peer %d: a Pass that does not fit", v->w->config->peer);
-        for (size_t i = 0; i < part->n_rows; i++)
-            v->rows[v->n_rows++] =
-                (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler, NULL, 0};
+        append_part(v, part);
     }
     return OK;
 }
@@ -183,13 +193,7 @@ static int add_part(struct verifier *v, const struct part *part, struct err *err
     if (rewinds_inside(v, part)) return MAIL_NONE;
     enum part_status status = slots_check(&v->w->slots, part->slot, part->at, part->h, part->n_rows);
     if (status != PART_OK) return refuse(v, part, status, err);
-    int32_t ids[PASS_ROWS];
-    for (size_t i = 0; i < part->n_rows; i++) {
-        ids[i] = part->rows[i].id;
-        v->rows[v->n_rows++] =
-            (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler, NULL, 0};
-    }
-    slots_apply(&v->w->slots, part->slot, part->at, ids, part->n_rows);
+    append_part(v, part);
     v->parts[v->n_parts++] = *part;
     return OK;
 }

@@ -32,6 +32,8 @@ struct team {
     struct { /* of each shard, between the two barriers of a gather */
         const float *buf;
         size_t ld;
+        int n_rows;
+        const int *from;
     } parts[];
 };
 
@@ -72,8 +74,13 @@ static int local_gather(struct collective *c, float *buf, size_t ld, int n_rows,
     struct team *t = ((struct member *)c)->team;
     t->parts[c->self].buf = buf;
     t->parts[c->self].ld = ld;
+    t->parts[c->self].n_rows = n_rows;
+    t->parts[c->self].from = from;
     if (!team_barrier(t, true)) return err_set(err, E_PEER, "shard %d: another shard of this stage stopped", c->self);
-    for (int i = 0; i < c->n; i++) {
+    bool alike = true; /* or some would read what others do not have; all find it */
+    for (int i = 0; i < c->n; i++)
+        alike &= t->parts[i].n_rows == n_rows && !memcmp(t->parts[i].from, from, (size_t)(c->n + 1) * sizeof *from);
+    for (int i = 0; i < c->n && alike; i++) {
         size_t width = (size_t)(from[i + 1] - from[i]);
         if (i == c->self || width == 0) continue;
         const float *src = t->parts[i].buf + from[i];
@@ -82,7 +89,7 @@ static int local_gather(struct collective *c, float *buf, size_t ld, int n_rows,
     }
     /* Nobody may write or free its buffer before all have read it. All are here, so this one needs no way out. */
     team_barrier(t, false);
-    return OK;
+    return alike ? OK : err_set(err, E_PEER, "shard %d: the shards of this stage do not compute the same", c->self);
 }
 
 static void local_close(struct collective *c)
