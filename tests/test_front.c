@@ -58,8 +58,9 @@ static int event(struct scene *c, int rc)
 static const struct seq *in_input(struct scene *c, const struct seq *s)
 {
     struct seq *seen = &c->seen[s->index];
+    if (!c->bad) return s;
     *seen = *s;
-    seen->index += c->bad && s->index >= c->bad - 1;
+    seen->index += s->index >= c->bad - 1;
     return seen;
 }
 
