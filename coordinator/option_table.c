@@ -74,7 +74,8 @@ const struct option option_table[] = {
     {"min-p", NULL, TEXT, OPTION_NUMBER, AT(o.min_p), "P", 0, 1, .preset = "0",
      .help = "then from ids at least P times as likely as the best"},
     {"seed", "-s", TEXT, OPTION_COUNT, AT(o.seed), "N", -1, INT_MAX, .preset = "-1",
-     .help = "the same seed gives the same text; requests differ by their\nplace, unless a line of --prompts has a \"seed\" of "
+     .help = "the same seed gives the same text; requests differ by their\nplace, unless a line of --prompts has a "
+             "\"seed\" of "
              "its own;\n-1: one is drawn"},
 
     {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0, .heading = "Drafts",
@@ -236,7 +237,7 @@ static const char worker_more[] =
 const struct command_text command_texts[N_COMMANDS] = {
     [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.",
                   .positional = "COMMAND"},
-    [CMD_VERSION] = {"version", "", "Prints the version. Which MPI: pilotfish doctor."},
+    [CMD_VERSION] = {"version", "", "Prints the version. Which MPI: pilotfish doctor.", .more = NULL},
     [CMD_GENERATE] = {"generate", " --big FILE [--little FILE] [PROMPT]",
                       "The big model's own text, bit for bit, sooner: a drafter guesses, the big model checks.",
                       "  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"
@@ -247,12 +248,12 @@ const struct command_text command_texts[N_COMMANDS] = {
                   "A conversation with the big model, a line a turn; /help there says what else there is.",
                   "  pilotfish chat --big B.gguf --little L.gguf --system \"Answer in one sentence.\"\n"
                   "  printf '%s\\n' \"Name a fish.\" \"And its size?\" | pilotfish chat --big B.gguf -o jsonl\n",
-                  chat_more},
+                  .more = chat_more},
     [CMD_COMPARE] = {"eval compare", " --big FILE --little FILE --accept bild --prompts FILE",
                      "How far the text of a lossy setting is from the big model's own: both are compared.",
                      "  pilotfish eval compare --big B.gguf --little L.gguf --accept bild --prompts Q.jsonl -n 96\n"
                      "  pilotfish eval compare --big B.gguf --draft ngram --prompts Q.jsonl --min-exact 100\n",
-                     compare_more},
+                     .more = compare_more},
     [CMD_PERPLEXITY] = {"eval perplexity", " --big FILE TEXT_FILE",
                         "How well the big model foresees a text: exp of the mean -ln p of its tokens.",
                         "  pilotfish eval perplexity --big B.gguf wiki.test.raw\n"
@@ -262,16 +263,16 @@ const struct command_text command_texts[N_COMMANDS] = {
                         "What drafts save: each prompt is timed with them and by the big model alone, turn by turn.",
                         "  pilotfish bench pair --big B.gguf --little L.gguf --prompts questions.jsonl -n 128\n"
                         "  pilotfish bench pair --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
-                        pair_more},
+                        .more = pair_more},
     [CMD_BENCH_STEP] = {"bench step", " --big FILE [--little FILE]",
                         "How long a pass of the big model takes, by rows and context; and a drafter's.",
                         "  pilotfish bench step --big B.gguf --little L.gguf --rows 1-9\n"
                         "  pilotfish bench step --big B.gguf --rows 1 --contexts 0,1000,4000\n",
-                        step_more},
+                        .more = step_more},
     [CMD_BENCH_KERNELS] = {"bench kernels", "",
                            "How fast the products of each format are, against what this machine allows now.",
-                           "  pilotfish bench kernels\n"
-                           "  pilotfish bench kernels --threads 1 --rows 1,4 -o jsonl\n"},
+                           .examples = "  pilotfish bench kernels\n"
+                                       "  pilotfish bench kernels --threads 1 --rows 1,4 -o jsonl\n"},
     [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
                       "The token ids of a text (a file or standard input), or the text of ids.",
                       "  pilotfish tokenize --model B.gguf book.txt\n"
@@ -283,19 +284,19 @@ const struct command_text command_texts[N_COMMANDS] = {
                      .positional = "FILE"},
     [CMD_DOCTOR] = {"doctor", " [--big FILE] [--little FILE]",
                     "What this machine and its ranks offer: cores, memory, MPI; and whether the models fit.",
-                    "  pilotfish doctor --big B.gguf --little L.gguf --ctx 8192\n"
-                    "  scripts/mpirun -n 4 pilotfish doctor --big B.gguf --little L.gguf --tp 2\n"},
+                    .examples = "  pilotfish doctor --big B.gguf --little L.gguf --ctx 8192\n"
+                                "  scripts/mpirun -n 4 pilotfish doctor --big B.gguf --little L.gguf --tp 2\n"},
     [CMD_CONFIG] = {"config", " --show [--config FILE] [OPTION...]",
                     "What options come to: from a file, the environment, the command line; as such a file.",
                     "  pilotfish config --show --big B.gguf --little L.gguf --tp 2 > pair.ini\n"
                     "  PILOTFISH_CONFIG=pair.ini pilotfish config --show\n",
-                    config_more},
+                    .more = config_more},
     [CMD_WORKER] = {"worker", " --model FILE [--role drafter|verifier]",
                     "A rank that computes for the coordinator on rank 0, and knows nothing but its own model.",
                     "  scripts/mpirun -n 1 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\" : \\\n"
                     "      -n 1 pilotfish worker --role drafter --model L.gguf : \\\n"
                     "      -n 2 pilotfish worker --role verifier --model B.gguf\n",
-                    worker_more},
+                    .more = worker_more},
 };
 
 static bool same_word(const char *a, size_t n_a, const char *b, size_t n_b)

@@ -79,6 +79,7 @@ static void every_option_reaches_its_field(void **state)
     assert_true(o.check && o.ignore_eos && o.stats);
     assert_int_equal(o.color, WHEN_NEVER);
     assert_int_equal(o.output, OUT_JSONL);
+    options_free(&o); /* a note: --parallel, with one prompt */
 }
 
 static const char *or_none(const char *text)
