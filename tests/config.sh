@@ -106,6 +106,10 @@ PILOTFISH_MODLES=x does . generate --big big.gguf --raw -n 2 hello
 notes "PILOTFISH_MODLES has no effect: nothing is called so; did you mean PILOTFISH_MODELS?"
 PILOTFISH_FROBNICATE=x over 2 does . generate --big big.gguf --raw -n 2 hello
 notes "PILOTFISH_FROBNICATE has no effect: nothing is called so$"
+ranks=(env $'PILOTFISH_\e[31m\nX=1')
+does . generate --big big.gguf --raw -n 2 hello
+ranks=()
+notes 'PILOTFISH_[^[:cntrl:]]* has no effect'
 PILOTFISH_MAX_TOKENS=9 shows "n-predict = 9 ; PILOTFISH_N_PREDICT" # an alias will do, as on the line
 printf 'max_tokens = 8\n' > alias.ini
 shows "n-predict = 8 ; alias.ini" --config alias.ini
