@@ -18,5 +18,6 @@ set_tests_properties(directories PROPERTIES TIMEOUT 300)
 
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(tokenizer lib/toy_vocab.c LIBS pf_coordinator PkgConfig::CMOCKA)
+pilotfish_fuzz(jinja LIBS pf_coordinator)
 
 pilotfish_program(bench_tokenizer bench_tokenizer.c LIBS pf_coordinator)
