@@ -275,21 +275,44 @@ struct encoding { /* one call's state: the tokenizer itself is shared */
     const struct tokenizer *t;
     struct split_run run;
     struct bpe_work work;
-    int32_t *ids; /* room for BOS and an id a byte, where a space, and one that is added, may be three bytes */
-    size_t n;
+    int32_t *ids;
+    size_t n, room, n_most;
     char *spaced; /* SentencePiece: a text with its spaces as VOCAB_SPACE */
 };
+
+/* Room for n ids more. */
+static int reserve(struct encoding *e, size_t n, struct err *err)
+{
+    if (e->n + n <= e->room) return OK;
+    size_t room = e->n + n + e->room;
+    int32_t *ids = realloc(e->ids, room * sizeof *ids);
+    if (!ids) return err_set(err, E_FAIL, "out of memory for %zu ids", room);
+    e->ids = ids;
+    e->room = room;
+    return OK;
+}
+
+static int too_many(const struct encoding *e, struct err *err)
+{
+    return err_set(err, E_USAGE, "more than %zu tokens", e->n_most);
+}
+
+static int put_id(struct encoding *e, int32_t id, struct err *err)
+{
+    int rc = reserve(e, 1, err);
+    if (rc == OK) e->ids[e->n++] = id;
+    return rc;
+}
 
 static int encode_piece(struct encoding *e, struct gguf_str piece, struct err *err)
 {
     size_t n;
     if (piece.n == 0) return OK;
+    if (e->n > e->n_most) return too_many(e, err);
     int32_t whole = e->t->whole_pieces ? vocab_find_bytes(&e->t->vocab, piece.s, piece.n) : -1;
-    if (whole >= 0 && e->t->vocab.type[whole] == TOKEN_NORMAL) {
-        e->ids[e->n++] = whole;
-        return OK;
-    }
-    int rc = bpe_encode(&e->t->bpe, &e->work, piece, e->ids + e->n, &n, err);
+    if (whole >= 0 && e->t->vocab.type[whole] == TOKEN_NORMAL) return put_id(e, whole, err);
+    int rc = reserve(e, piece.n, err);
+    if (rc == OK) rc = bpe_encode(&e->t->bpe, &e->work, piece, e->ids + e->n, &n, err);
     if (rc == OK) e->n += n;
     return rc;
 }
@@ -310,9 +333,9 @@ static int encode_spaced(struct encoding *e, const char *text, size_t n_bytes, b
             *end++ = text[i];
         } else {
             int rc = encode_piece(e, (struct gguf_str){e->spaced, (size_t)(end - e->spaced)}, err);
-            if (rc != OK) return rc;
             end = e->spaced;
-            for (size_t k = 0; k < n_space; k++) e->ids[e->n++] = byte_id[(unsigned char)text[i + k]];
+            for (size_t k = 0; rc == OK && k < n_space; k++) rc = put_id(e, byte_id[(unsigned char)text[i + k]], err);
+            if (rc != OK) return rc;
             i += n_space - 1;
         }
     }
@@ -334,46 +357,42 @@ static int encode_plain(struct encoding *e, const char *text, size_t n_bytes, st
     }
 }
 
-static int encode_text(struct encoding *e, const char *text, size_t n_bytes, bool control, struct err *err)
+static int encode_text(struct encoding *e, const struct tokenizer_text *in, struct err *err)
 {
-    while (n_bytes > 0) {
-        size_t at = n_bytes, len = 0;
-        int32_t id = vocab_find_special(&e->t->vocab, text, n_bytes, control, &at, &len);
-        int rc = encode_plain(e, text, at, err);
+    for (size_t from = 0; from < in->n_bytes;) {
+        size_t rest = in->n_bytes - from, at = rest, len = 0;
+        const uint8_t *message = in->message ? in->message + from : NULL;
+        int32_t id = vocab_find_special(&e->t->vocab, in->bytes + from, rest, in->special, message, &at, &len);
+        int rc = encode_plain(e, in->bytes + from, at, err);
+        if (rc == OK && id >= 0) rc = put_id(e, id, err);
         if (rc != OK) return rc;
-        if (id >= 0) e->ids[e->n++] = id;
-        text += at + len;
-        n_bytes -= at + len;
+        from += at + len;
     }
-    return OK;
+    return e->n > e->n_most ? too_many(e, err) : OK;
 }
 
-static int encode_into(struct encoding *e, const char *text, size_t n_bytes, bool special, bool add_bos,
-                       struct err *err)
+static int encode_into(struct encoding *e, const struct tokenizer_text *in, struct err *err)
 {
     bool spaces = e->t->vocab.kind == VOCAB_SENTENCEPIECE;
-    size_t n_ids = spaces ? 6 * n_bytes + 4 : n_bytes + 1;
-    e->ids = malloc(n_ids * sizeof *e->ids);
-    e->spaced = spaces ? malloc(3 * n_bytes + 4) : NULL;
-    if (!e->ids || (spaces && !e->spaced))
-        return err_set(err, E_FAIL, "out of memory for a text of %zu bytes", n_bytes);
+    if (in->n_bytes / (e->t->vocab.longest + 1) > e->n_most)
+        return too_many(e, err); /* not a byte of it need be read */
+    if (in->n_bytes > INT32_MAX / 8) return err_set(err, E_USAGE, "a text of %zu bytes is too long", in->n_bytes);
+    e->spaced = spaces ? malloc(3 * in->n_bytes + 4) : NULL;
+    if (spaces && !e->spaced) return err_set(err, E_FAIL, "out of memory for a text of %zu bytes", in->n_bytes);
     int rc = split_run_init(&e->run, &e->t->splitter, err);
-    if (rc != OK) return rc;
-    if (add_bos && e->t->adds_bos) e->ids[e->n++] = e->t->bos;
-    return encode_text(e, text, n_bytes, special, err);
+    if (rc == OK && in->add_bos && e->t->adds_bos) rc = put_id(e, e->t->bos, err);
+    return rc == OK ? encode_text(e, in, err) : rc;
 }
 
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
-                     int32_t **ids, size_t *n_ids, struct err *err)
+int tokenizer_encode_text(const struct tokenizer *t, const struct tokenizer_text *in, int32_t **ids, size_t *n_ids,
+                          struct err *err)
 {
-    if (n_bytes > INT32_MAX / 8) return err_set(err, E_USAGE, "a text of %zu bytes is too long", n_bytes);
-
-    struct encoding e = {.t = t};
-    int rc = encode_into(&e, text, n_bytes, special, add_bos, err);
+    struct encoding e = {.t = t, .n_most = in->n_most ? in->n_most : SIZE_MAX};
+    int rc = encode_into(&e, in, err);
     if (rc == OK) {
         int32_t *all = realloc(*ids, (*n_ids + e.n + 1) * sizeof *all);
         if (all) {
-            memcpy(all + *n_ids, e.ids, e.n * sizeof *all);
+            if (e.n) memcpy(all + *n_ids, e.ids, e.n * sizeof *all);
             *ids = all;
             *n_ids += e.n;
         } else {
@@ -385,4 +404,11 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes
     free(e.ids);
     free(e.spaced);
     return rc;
+}
+
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
+                     int32_t **ids, size_t *n_ids, struct err *err)
+{
+    struct tokenizer_text in = {.bytes = text, .n_bytes = n_bytes, .special = special, .add_bos = add_bos};
+    return tokenizer_encode_text(t, &in, ids, n_ids, err);
 }

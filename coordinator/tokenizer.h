@@ -35,11 +35,23 @@ bool tokenizer_adds_bos(const struct tokenizer *t);
  * first one, and that after a special token. */
 bool tokenizer_adds_space(const struct tokenizer *t, int32_t before);
 
-/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. special: the text of a control token is that token, as that
- * of a user-defined one always is; add_bos: put
- * the file's BOS first where the file asks for it (tokenizer.ggml.add_bos_token). Every byte string is encoded, UTF-8
- * or not, and the pieces of its ids are the string again; E_USAGE where the vocabulary lacks a byte of it (SmolLM2
- * lacks 21, none of them usual), for a silent loss is the worse answer. */
+struct tokenizer_text { /* borrowed during a call */
+    const char *bytes;
+    size_t n_bytes;
+    const uint8_t *message; /* [n_bytes] not 0: the byte is a message's, and no part of a mark; NULL: none is */
+    bool special;           /* the text of a mark (vocab.h) is that token; that of other user-defined ones always is */
+    bool add_bos;           /* the file's BOS comes first, where it asks for that (tokenizer.ggml.add_bos_token) */
+    size_t n_most;          /* ids; 0: no limit */
+};
+
+/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. Every byte string is encoded, UTF-8 or not, and the pieces
+ * of its ids are the string again; E_USAGE where the vocabulary lacks a byte of it (SmolLM2 lacks 21, none of them
+ * usual), for a silent loss is the worse answer, and where there are more than n_most ids: it ends as soon as that is
+ * known. */
+int tokenizer_encode_text(const struct tokenizer *t, const struct tokenizer_text *in, int32_t **ids, size_t *n_ids,
+                          struct err *err);
+
+/* The same of a text that holds no messages, and may be long. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
                      int32_t **ids, size_t *n_ids, struct err *err);
 

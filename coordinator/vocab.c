@@ -153,6 +153,19 @@ static int decode_texts(struct vocab *v, struct err *err)
 
 /* ---- special tokens ---- */
 
+static bool is_between(struct gguf_str text, const char *open, const char *close)
+{
+    size_t n_open = strlen(open), n_close = strlen(close);
+    return text.n > n_open + n_close && memcmp(text.s, open, n_open) == 0 &&
+           memcmp(text.s + text.n - n_close, close, n_close) == 0;
+}
+
+bool vocab_is_mark(const struct vocab *v, int32_t id)
+{
+    if (v->type[id] != TOKEN_USER) return v->type[id] == TOKEN_CONTROL;
+    return is_between(v->text[id], "<|", "|>") || is_between(v->text[id], "<\xEF\xBD\x9C", "\xEF\xBD\x9C>");
+}
+
 static bool is_special(const struct vocab *v, int32_t id)
 {
     return (v->type[id] == TOKEN_CONTROL || v->type[id] == TOKEN_USER) && v->text[id].n > 0;
@@ -201,14 +214,16 @@ static int special_bound(const struct vocab *v, int lo, int hi, size_t k, int c)
 
 /* The longest special token that s begins with. The sorted list serves as a trie: each further byte narrows the range.
  */
-static int32_t special_at(const struct vocab *v, const char *s, size_t n, bool control, size_t *len)
+static int32_t special_at(const struct vocab *v, const char *s, size_t n, bool marks, const uint8_t *message,
+                          size_t *len)
 {
     int32_t best = -1;
     int lo = v->special_from[(unsigned char)s[0]], hi = v->special_from[(unsigned char)s[0] + 1];
     for (size_t k = 1; lo < hi; k++) {
         int32_t before = best;
+        if (message && message[k - 1]) marks = false;
         for (; lo < hi && v->text[v->special[lo]].n == k; lo++) { /* the same text may stand twice: the first counts */
-            bool wanted = control || v->type[v->special[lo]] == TOKEN_USER;
+            bool wanted = marks || !vocab_is_mark(v, v->special[lo]);
             if (!wanted || best != before) continue;
             best = v->special[lo];
             *len = k;
@@ -221,10 +236,11 @@ static int32_t special_at(const struct vocab *v, const char *s, size_t n, bool c
     return best;
 }
 
-int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, bool control, size_t *at, size_t *len)
+int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, bool marks, const uint8_t *message,
+                           size_t *at, size_t *len)
 {
     for (size_t i = 0; i < n; i++) {
-        int32_t id = special_at(v, s + i, n - i, control, len);
+        int32_t id = special_at(v, s + i, n - i, marks, message ? message + i : NULL, len);
         if (id < 0) continue;
         *at = i;
         return id;

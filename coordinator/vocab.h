@@ -9,6 +9,7 @@
 #ifndef COORDINATOR_VOCAB_H
 #define COORDINATOR_VOCAB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,8 +51,13 @@ int32_t vocab_find_bytes(const struct vocab *v, const char *s, size_t n);
 /* The id of the token that is byte b alone; -1: none. */
 int32_t vocab_find_byte(const struct vocab *v, unsigned char b);
 
-/* The first user-defined token in s, or with `control` control token too, the longest of those that begin there: its id,
- * its place and its length; -1: none. */
-int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, bool control, size_t *at, size_t *len);
+/* A token that structures a text and is no word of it: a control token, and whatever is written <|like this|>, which some
+ * files call user-defined. */
+bool vocab_is_mark(const struct vocab *v, int32_t id);
+
+/* The first user-defined token in s, or with `marks` mark too, the longest of those that begin there: its id, its place and
+ * its length; -1: none. A byte of a message (message[i] != 0; NULL: none is) belongs to no mark. */
+int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, bool marks, const uint8_t *message,
+                           size_t *at, size_t *len);
 
 #endif

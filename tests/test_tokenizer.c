@@ -100,6 +100,81 @@ static void special_tokens_are_found_in_the_text(void **state)
     close_model(&m);
 }
 
+/* A message stands between [ ], which are left out. */
+static const struct {
+    const char *name, *text, *ids;
+} message_rows[] = {
+    {"a mark of the template", "<s>[a]</s>", "259 97 60 47 115 62"},
+    {"a mark in a message is its text", "<s>[<s>]<s>", "259 60 115 62 259"},
+    {"whatever its type, if it looks like one", "<|u|>[<|u|>]", "269 60 124 117 124 62"},
+    {"other user-defined ones are found", "[<tool>]<tool>", "262 262"},
+    {"one that begins in the template and ends in a message", "<s[>]", "60 115 62"},
+    {"one that begins in a message", "[<]s>", "60 115 62"},
+    {"one of which a message has the middle", "<[s]>", "60 115 62"},
+    {"a shorter one before a message", "<s>[<s>]", "259 60 115 62"},
+    {"a user-defined one that a message ends", "<to[ol>]", "262"},
+    {"merges reach from the template into a message", "a[aa]a", "256 256"},
+};
+
+static void marks_in_a_message_are_text(void **state)
+{
+    (void)state;
+    static const struct toy_token looks[] = {{"<s>", CONTROL}, {"<s><s>", CONTROL}, {"[]", CONTROL}, {"<tool>", USER},
+                                             {"1", CONTROL},   {"2", CONTROL},      {"3", CONTROL},  {"4", CONTROL},
+                                             {"5", CONTROL},   {"6", CONTROL},      {"<|u|>", USER}, {NULL, 0}};
+    struct model m = {0};
+    open_model(&m, &(struct toy_vocab){.merges = merges, .extra = looks});
+    for (size_t i = 0; i < N(message_rows); i++) {
+        char text[64], got[256] = "";
+        uint8_t message[64];
+        int32_t *ids = NULL;
+        size_t n_ids = 0, n = 0, n_got = 0;
+        struct err err;
+        bool inside = false;
+        for (const char *c = message_rows[i].text; *c; c++) {
+            if (*c == '[' || *c == ']') {
+                inside = *c == '[';
+                continue;
+            }
+            text[n] = *c;
+            message[n++] = inside;
+        }
+        const struct tokenizer_text in = {text, n, message, .special = true};
+        assert_int_equal(tokenizer_encode_text(m.t, &in, &ids, &n_ids, &err), OK);
+        for (size_t k = 0; k < n_ids; k++)
+            n_got += (size_t)snprintf(got + n_got, sizeof got - n_got, k ? " %d" : "%d", ids[k]);
+        if (strcmp(got, message_rows[i].ids) != 0)
+            fail_msg("%s: %s, expected %s", message_rows[i].name, got, message_rows[i].ids);
+        free(ids);
+    }
+    close_model(&m);
+}
+
+/* A token has at most 5 bytes here: 1000 bytes have more than 100 tokens, and not one need be looked at. */
+static void a_text_of_too_many_tokens_is_refused_as_soon_as_that_is_known(void **state)
+{
+    (void)state;
+    struct model m = {0};
+    struct err err;
+    char text[1000];
+    memset(text, ' ', sizeof text);
+    open_model(&m, &(struct toy_vocab){.merges = merges});
+    static const struct {
+        size_t n_bytes, n_most;
+        int rc;
+    } limits[] = {{100, 100, OK}, {101, 100, E_USAGE}, {1000, 100, E_USAGE}, {1000, 0, OK}};
+    for (size_t i = 0; i < N(limits); i++) {
+        int32_t *ids = NULL;
+        size_t n_ids = 0;
+        const struct tokenizer_text in = {.bytes = text, .n_bytes = limits[i].n_bytes, .n_most = limits[i].n_most};
+        assert_int_equal(tokenizer_encode_text(m.t, &in, &ids, &n_ids, &err), limits[i].rc);
+        if (limits[i].rc != OK) assert_string_equal(err.text, "more than 100 tokens");
+        assert_int_equal(n_ids, limits[i].rc == OK ? limits[i].n_bytes : 0);
+        free(ids);
+    }
+    close_model(&m);
+}
+
 static void control_tokens_are_silent_unless_asked(void **state)
 {
     (void)state;
@@ -469,6 +544,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(special_tokens_are_found_in_the_text),
+        cmocka_unit_test(marks_in_a_message_are_text),
+        cmocka_unit_test(a_text_of_too_many_tokens_is_refused_as_soon_as_that_is_known),
         cmocka_unit_test(control_tokens_are_silent_unless_asked),
         cmocka_unit_test(ids_are_appended_to_what_is_there),
         cmocka_unit_test(bos_comes_first_where_file_and_caller_ask),
