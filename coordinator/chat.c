@@ -33,13 +33,15 @@ static int append(struct chat *c, const char *text, size_t n_text, size_t *n_ids
 {
     bool first = c->n_ids == 0;
     bool ended = !first && c->ids[c->n_ids - 1] == tokenizer_find(c->s.big_t, c->chat.end);
-    size_t n;
-    char *rendered = first ? template_render(&c->chat, c->s.big_t, c->s.o.system, text, n_text, &n)
-                           : template_next(&c->chat, c->s.big_t, ended, text, n_text, &n);
-    if (!rendered) return err_set(err, E_FAIL, "no memory for a message");
+    const struct gguf_str message = {text, n_text};
+    struct jinja_text rendered = {0};
+    int rc = first ? template_render(&c->chat, c->s.big_t, c->s.o.system, message, &rendered, err)
+                   : template_next(&c->chat, c->s.big_t, c->s.o.system, ended, message, &rendered, err);
+    const struct tokenizer_text in = {rendered.bytes, rendered.n, c->s.o.special ? NULL : rendered.message,
+                                      true,           first,      4 * (size_t)c->s.info.n_ctx};
     *n_ids = (size_t)c->n_ids;
-    int rc = tokenizer_encode(c->s.big_t, rendered, n, true, first, &c->ids, n_ids, err);
-    free(rendered);
+    if (rc == OK) rc = tokenizer_encode_text(c->s.big_t, &in, &c->ids, n_ids, err);
+    jinja_text_free(&rendered);
     return rc;
 }
 
@@ -144,15 +146,18 @@ static int talk(struct chat *c, struct lines *lines, struct err *err)
 
 static int chat(struct chat *c, struct err *err)
 {
+    const struct template_wants wants = {c->s.o.chat_template, c->s.o.system, (int)c->s.o.think - 1, time(NULL)};
     enum template_found found;
-    int rc = template_choose(&c->chat, &c->s.big, c->s.o.chat_template, c->s.o.system, &found, err);
+    int rc = template_choose(&c->chat, &c->s.big, &wants, &found, err);
     if (rc != OK) return rc;
-    if (found != TEMPLATE_OK)
-        return err_set(
-            err, E_MODEL,
-            "%s has no chat template that is known here: --template names one; pilotfish generate --raw goes "
-            "on from a text",
-            c->s.big.path);
+    if (found != TEMPLATE_OK || c->chat.one_turn) {
+        char why[sizeof err->text] = "there is none";
+        if (found == TEMPLATE_UNKNOWN) memcpy(why, err->text, sizeof why);
+        return err_set(err, E_MODEL,
+                       "%s has no chat template that can be run here (%s): --template names another; pilotfish "
+                       "generate --raw goes on from a text",
+                       c->s.big.path, c->chat.one_turn ? "it takes one message alone" : why);
+    }
     rc = session_start(&c->s, 1, err);
     if (rc != OK) return rc;
     struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, 1);

@@ -88,10 +88,11 @@ static json_t *tokenizer_facts(const struct gguf *g, struct err *err)
 static json_t *template_facts(const struct gguf *g)
 {
     struct template chat;
-    switch (template_find(&chat, g)) {
+    struct err why;
+    switch (template_find(&chat, g, &why)) {
     case TEMPLATE_OK:
         return json_pack("{ss so}", "name", chat.name, "system", json_text(chat.system, strlen(chat.system)));
-    case TEMPLATE_UNKNOWN: return json_pack("{ss}", "name", "unknown");
+    case TEMPLATE_UNKNOWN: return json_pack("{ss so}", "name", "unknown", "why", json_text(why.text, strlen(why.text)));
     case TEMPLATE_NONE: break;
     }
     return json_null();
@@ -170,7 +171,7 @@ static void print_template(const json_t *facts)
     if (json_is_null(facts))
         printf("  template      none: prompts are continued as they are\n");
     else if (!system)
-        printf("  template      none that is known here: only --raw\n");
+        printf("  template      cannot be run here: %s; --raw, or --template NAME\n", string(facts, "why"));
     else if (!*system)
         printf("  template      %s, no system message of its own\n", string(facts, "name"));
     else

@@ -83,7 +83,7 @@ int ends_add_text(struct ends *e, struct vocab *v, const char *text, struct err 
 int ends_read(struct ends *e, struct vocab *v, const struct gguf *g, struct err *err)
 {
     struct template chat;
-    bool has_template = template_find(&chat, g) == TEMPLATE_OK;
+    bool has_template = template_find(&chat, g, NULL) == TEMPLATE_OK;
     /* Of gpt-oss and Solar <|end|> ends a message, and the answer goes on. */
     bool goes_on = is_there(v, "<|return|>") || is_there(v, "<|flush|>");
     int32_t id;
@@ -93,6 +93,7 @@ int ends_read(struct ends *e, struct vocab *v, const struct gguf *g, struct err 
         if (!goes_on || strcmp(marks[i], "<|end|>") != 0) rc = ends_add_text(e, v, marks[i], err);
     for (size_t i = 0; i < N(words) && rc == OK; i++)
         if ((id = vocab_find(v, words[i], strlen(words[i]))) >= 0 && v->type[id] == TOKEN_CONTROL) rc = add(e, id, err);
+    if (has_template && goes_on && strcmp(chat.end, "<|end|>") == 0) has_template = false;
     return rc == OK && has_template ? ends_add_text(e, v, chat.end, err) : rc;
 }
 

@@ -47,10 +47,16 @@ const struct option option_table[] = {
      .help = "JSON lines, a prompt each: \"turns\" (the first one),\n\"prompt\" or \"text\"; named by \"id\" or "
              "\"question_id\""},
     {"system", "-sys --system-prompt", TEXT, OPTION_TEXT, AT(o.system), "TEXT", 0, 0,
-     .help = "the system message; \"\" is none (default: the chat template's\nown)"},
+     .help = "the system message; \"\" is an empty one (default: the chat\ntemplate's own)"},
     {"template", "--chat-template", TEXT, OPTION_TEXT, AT(o.chat_template), "NAME", 0, 0,
-     .help = "the chat template, where the file has none or one that is\nnot known: chatml, llama2, llama3, gemma, "
-             "phi3, zephyr,\nmistral, mistral-v1, mistral-v3, mistral-tekken, deepseek"},
+     .help =
+         "the chat template, where the file has none or one that is\nnot known: chatml, llama2, llama3, gemma, "
+         "phi3, zephyr,\nmistral, mistral-v1, mistral-v3, mistral-tekken, deepseek,\nllama4, phi4, phi4-mini, granite, "
+         "deepseek-r1, deepseek-coder"},
+    {"think", NULL, TEXT, OPTION_CHOICE, AT(o.think), "auto|off|on", 0, 0, .preset = "auto",
+     .help = "whether an answer may begin with thoughts, where the chat\ntemplate can switch that; auto: as it has it"},
+    {"special", NULL, TEXT, OPTION_FLAG, AT(o.special), NULL, 0, 0,
+     .help = "text like <|im_end|> in a message is that token, not text,\nas it always is with --raw"},
     {"raw", "--no-conversation -no-cnv", MANY, OPTION_FLAG, AT(o.raw), NULL, 0, 0,
      .help = "no chat template: continue the text as it is"},
     {"ctx", "-c --ctx-size --context-size --n-ctx --max-model-len", TEXT | DOC, OPTION_COUNT, AT(o.ctx), "N", 2,

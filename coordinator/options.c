@@ -265,6 +265,8 @@ static int finish_prompt(struct parser *r, struct err *err)
     }
     if (o->chat_template && o->raw)
         return err_set(err, E_USAGE, "--template and --raw, which leaves the chat template out: only one goes");
+    if (o->think != THINK_AUTO && o->raw)
+        return err_set(err, E_USAGE, "--think switches the chat template, which --raw leaves out: only one goes");
     if (o->system && o->raw) {
         return err_set(err, E_USAGE, "--system is a part of the chat template, which --raw leaves out: only one goes");
     }

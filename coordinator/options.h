@@ -31,6 +31,7 @@ enum command {
     CMD_WORKER
 };
 enum output { OUT_TEXT, OUT_JSONL, OUT_JSON }; /* OUT_JSON: of inspect only, over several lines */
+enum think { THINK_AUTO, THINK_OFF, THINK_ON };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 enum { MAX_STOPS = 16, MAX_NUMBERS = 64 };
@@ -53,9 +54,11 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     const char *big, *little;
     enum drafter drafter; /* little with --little, n-gram with --draft ngram, none with --no-draft or neither */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
-    const char *system;                              /* NULL: the template's own; "": none */
+    const char *system;                              /* NULL: the template's own; "": an empty one */
     const char *chat_template;                       /* a name; NULL: what the file has */
+    enum think think;
     bool raw;
+    bool special;  /* marks in messages are marks */
     int n_predict; /* 0: until an end id or the context */
     int draft_max;
     int draft_ctx;

@@ -89,18 +89,22 @@ static int check_length(const struct reader *r, size_t n_ids, struct err *err)
 
 static int encode(const struct reader *r, struct prompt *item, const char *text, size_t n_text, struct err *err)
 {
-    char *rendered = NULL;
+    struct jinja_text rendered = {0};
+    struct tokenizer_text in = {text, n_text, NULL, true, true, 4 * (size_t)r->from->n_ctx};
     size_t n_ids = 0;
     if (!n_text) return err_set(err, E_USAGE, "the prompt is empty");
     if (r->has_chat) {
-        rendered = template_render(&r->chat, r->from->tokenizer, r->o->system, text, n_text, &n_text);
-        if (!rendered) return err_set(err, E_FAIL, "no memory for a prompt");
-        text = rendered;
+        const struct gguf_str user = {text, n_text};
+        int rc = template_render(&r->chat, r->from->tokenizer, r->o->system, user, &rendered, err);
+        if (rc != OK) return rc;
+        in.bytes = rendered.bytes;
+        in.n_bytes = rendered.n;
+        in.message = r->o->special ? NULL : rendered.message;
     }
-    int rc = tokenizer_encode(r->from->tokenizer, text, n_text, true, true, &item->ids, &n_ids, err);
+    int rc = tokenizer_encode_text(r->from->tokenizer, &in, &item->ids, &n_ids, err);
     if (rc == OK) rc = check_length(r, n_ids, err);
     item->n_ids = (int)n_ids;
-    free(rendered);
+    jinja_text_free(&rendered);
     return rc;
 }
 
@@ -229,15 +233,18 @@ static int find_chat(struct reader *r, struct err *err)
 {
     const char *path = r->from->big->path;
     if (r->o->raw) return OK;
+    const struct template_wants wants = {r->o->chat_template, r->o->system, (int)r->o->think - 1, time(NULL)};
     enum template_found found;
-    int rc = template_choose(&r->chat, r->from->big, r->o->chat_template, r->o->system, &found, err);
+    int rc = template_choose(&r->chat, r->from->big, &wants, &found, err);
     if (rc != OK) return rc;
-    if (found == TEMPLATE_UNKNOWN)
-        return err_set(
-            err, E_MODEL,
-            "%s: its chat template is none that is known here: --template names one, --raw continues the text "
-            "as it is",
-            path);
+    if (found == TEMPLATE_UNKNOWN) {
+        char why[sizeof err->text];
+        memcpy(why, err->text, sizeof why);
+        return err_set(err, E_MODEL,
+                       "%s: its chat template cannot be run here (%s): --template names another, --raw continues the "
+                       "text as it is",
+                       path, why);
+    }
     r->has_chat = found == TEMPLATE_OK;
     if (r->has_chat) return OK;
     if (r->o->system) return err_set(err, E_USAGE, "%s has no chat template, so no place for --system", path);

@@ -4,274 +4,234 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A way to write a chat. */
-struct form {
-    const char *name;
-    const char *needs[4]; /* what a file's template has where it is this form; quotes of either kind are written ' */
-    const char *lacks;
-    const char *system[2]; /* around the system message; NULL: there is no place for one */
-    bool system_in_user;   /* that is behind the opening of the first user turn */
-    const char *user[2];   /* around the user's text; the second opens the answer */
-    const char *end;       /* of an answer: the text of a token */
-    const char *next;      /* between it and the next turn */
-    bool trims;            /* blanks around a message are left out */
-    bool bos_each_turn;
-};
+/* ---- templates by name ---- */
 
-#define PHI3                                                                                                           \
-    .system = {"<|system|>\n", "<|end|>\n"}, .user = {"<|user|>\n", "<|end|>\n<|assistant|>\n"}, .end = "<|end|>",     \
-    .next = "\n"
+#define EACH(turns) "{% for m in messages %}" turns "{% endfor %}"
+#define TURN(before, behind) "{{ " before " + m.content + " behind " }}"
+#define BY_ROLE(system, user, assistant)                                                                               \
+    EACH("{% if m.role == 'system' %}" system "{% elif m.role == 'user' %}" user "{% else %}" assistant "{% endif %}")
+/* A form that has no system turn: the message stands before the first of the user. */
+#define SYSTEM_FIRST "{% set s = messages[0].content + '\\n\\n' if messages[0].role == 'system' else '' %}"
+#define IN_FIRST(open, close, next)                                                                                    \
+    SYSTEM_FIRST BY_ROLE("", "{{ " open " + (s if loop.index0 < 2 else '') + m.content + " close " }}",                \
+                         "{{ m.content + " next " }}")
+#define WHALE "'<\xEF\xBD\x9C"
+#define END_OF_SENTENCE WHALE "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>'"
 
-enum { CHATML }; /* the first of forms: the one whose default system message is read */
+static const struct {
+    const char *name, *source;
+} named[] = {
+    {"chatml",
+     EACH("{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}") "{{ '<|im_start|>assistant\\n' }}"},
+    {"llama3",
+     "{{ bos_token }}" EACH("{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' + m.content|trim + "
+                            "'<|eot_id|>' }}") "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}"},
+    {"llama4", "{{ bos_token }}" EACH("{{ '<|header_start|>' + m.role + '<|header_end|>\\n\\n' + m.content|trim + "
+                                      "'<|eot|>' }}") "{{ '<|header_start|>assistant<|header_end|>\\n\\n' }}"},
+    {"gemma",
+     "{{ bos_token }}"
+     "{% set s = messages[0].content|trim + '\\n\\n' if messages[0].role == 'system' else '' %}" BY_ROLE(
+         "", "{{ '<start_of_turn>user\\n' + (s if loop.index0 < 2 else '') + m.content|trim + '<end_of_turn>\\n' }}",
+         "{{ '<start_of_turn>model\\n' + m.content|trim + '<end_of_turn>\\n' }}") "{{ '<start_of_turn>model\\n' }}"},
+    {"phi3",
+     "{{ bos_token }}" EACH("{{ '<|' + m.role + '|>\\n' + m.content + '<|end|>\\n' }}") "{{ '<|assistant|>\\n' }}"},
+    {"phi4", EACH("{{ '<|im_start|>' + m.role + '<|im_sep|>' + m.content + '<|im_end|>' }}") "{{ "
+                                                                                             "'<|im_start|>assistant<|"
+                                                                                             "im_sep|>' }}"},
+    {"phi4-mini", EACH("{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}") "{{ '<|assistant|>' }}"},
+    {"granite",
+     EACH("{{ '<|start_of_role|>' + m.role + '<|end_of_role|>' + m.content + '<|end_of_text|>\\n' }}") "{{ "
+                                                                                                       "'<|start_of_"
+                                                                                                       "role|>"
+                                                                                                       "assistant<|end_"
+                                                                                                       "of_role|>' }}"},
+    {"zephyr",
+     "{{ bos_token }}" EACH("{{ '<|' + m.role + '|>\\n' + m.content + '</s>\\n' }}") "{{ '<|assistant|>\\n' }}"},
+    {"llama2",
+     "{% set s = '<<SYS>>\\n' + messages[0].content|trim + '\\n<</SYS>>\\n\\n' if messages[0].role == 'system' else '' "
+     "%}" BY_ROLE("", "{{ bos_token + '[INST] ' + ((s if loop.index0 < 2 else '') + m.content)|trim + ' [/INST]' }}",
+                  "{{ ' ' + m.content|trim + ' </s>' }}")},
+    {"mistral-v1", "{{ bos_token }}" IN_FIRST("' [INST] '", "' [/INST]'", "'</s>'")},
+    {"mistral", "{{ bos_token }}" BY_ROLE("{{ raise_exception('no system message') }}", TURN("'[INST] '", "' [/INST]'"),
+                                          "{{ m.content + '</s>' }}")},
+    {"mistral-v3", "{{ bos_token }}" IN_FIRST("'[INST] '", "'[/INST]'", "'</s>'")},
+    {"mistral-tekken", "{{ bos_token }}" IN_FIRST("'[INST]'", "'[/INST]'", "'</s>'")},
+    {"deepseek",
+     "{{ bos_token }}" BY_ROLE("{{ m.content + '\\n\\n' }}", "{{ 'User: ' + m.content + '\\n\\n' }}",
+                               "{{ 'Assistant: ' + m.content + " END_OF_SENTENCE " }}") "{{ 'Assistant:' }}"},
+    {"deepseek-r1",
+     "{{ bos_token }}" BY_ROLE(
+         "{{ m.content }}", TURN(WHALE "User\xEF\xBD\x9C>'", "''"),
+         TURN(WHALE "Assistant\xEF\xBD\x9C>'", END_OF_SENTENCE)) "{{ " WHALE "Assistant\xEF\xBD\x9C><think>\\n' }}"},
+    {"deepseek-coder",
+     "{{ bos_token }}" BY_ROLE("{{ m.content }}", TURN("'### Instruction:\\n'", "'\\n'"),
+                               TURN("'### Response:\\n'", "'\\n<|EOT|>\\n'")) "{{ '### Response:\\n' }}"},
+}; /* clang-format on */
+enum { N_NAMED = sizeof named / sizeof *named };
 
-static const struct form forms[] = {
-    {.name = "chatml",
-     .needs = {"<|im_end|>", "for message in messages", "<|im_start|>assistant"}, /* and has_turn */
-     .system = {"<|im_start|>system\n", "<|im_end|>\n"},
-     .user = {"<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"},
-     .end = "<|im_end|>",
-     .next = "\n"},
-    {.name = "llama3",
-     .needs = {"<|start_header_id|>", "<|eot_id|>"},
-     .system = {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"},
-     .user = {"<|start_header_id|>user<|end_header_id|>\n\n",
-              "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
-     .end = "<|eot_id|>",
-     .next = "",
-     .trims = true},
-    {.name = "gemma",
-     .needs = {"<start_of_turn>", "<end_of_turn>"},
-     .system = {"", "\n\n"},
-     .system_in_user = true,
-     .user = {"<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n"},
-     .end = "<end_of_turn>",
-     .next = "\n",
-     .trims = true},
-    {.name = "phi3", .needs = {"<|user|>", "<|assistant|>", "<|end|>"}, PHI3},
-    {.name = "phi3", .needs = {"'<|' + message['role'] + '|>'", "<|assistant|>", "<|end|>"}, PHI3},
-    {.name = "zephyr",
-     .needs = {"<|user|>\\n", "<|assistant|>", "eos_token"},
-     .lacks = "<|end|>",
-     .system = {"<|system|>\n", "</s>\n"},
-     .user = {"<|user|>\n", "</s>\n<|assistant|>\n"},
-     .end = "</s>",
-     .next = "\n"},
-    {.name = "llama2",
-     .needs = {"bos_token + '[INST] ' + content", "<<SYS>>\\n", "\\n<</SYS>>\\n\\n", "' [/INST]'"},
-     .system = {"<<SYS>>\n", "\n<</SYS>>\n\n"},
-     .system_in_user = true,
-     .user = {"[INST] ", " [/INST]"},
-     .end = "</s>",
-     .next = "",
-     .trims = true,
-     .bos_each_turn = true},
-    {.name = "mistral-v1", /* ' [INST] hello [/INST]' */
-     .needs = {"' [INST] '", "' [/INST]'"},
-     .lacks = "<<SYS>>",
-     .system = {"", "\n\n"},
-     .system_in_user = true,
-     .user = {" [INST] ", " [/INST]"},
-     .end = "</s>",
-     .next = ""},
-    {.name = "mistral", /* '[INST] hello [/INST]' */
-     .needs = {"'[INST] '", "' [/INST]'"},
-     .lacks = "<<SYS>>",
-     .user = {"[INST] ", " [/INST]"},
-     .end = "</s>",
-     .next = ""},
-    {.name = "mistral-v3", /* '[INST] hello[/INST]' */
-     .needs = {"'[INST] '", "'[/INST]'"},
-     .lacks = "[SYSTEM_PROMPT]",
-     .system = {"", "\n\n"},
-     .system_in_user = true,
-     .user = {"[INST] ", "[/INST]"},
-     .end = "</s>",
-     .next = ""},
-    {.name = "mistral-tekken", /* '[INST]hello[/INST]' */
-     .needs = {"'[INST]'", "'[/INST]'"},
-     .lacks = "[SYSTEM_PROMPT]",
-     .system = {"", "\n\n"},
-     .system_in_user = true,
-     .user = {"[INST]", "[/INST]"},
-     .end = "</s>",
-     .next = ""},
-    {.name = "deepseek",
-     .needs = {"'User: '", "'Assistant: '", "'Assistant:'"},
-     .system = {"", "\n\n"},
-     .user = {"User: ", "\n\nAssistant:"},
-     .end = "<\xEF\xBD\x9C"
-            "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
-     .next = ""},
-};
-enum { N_FORMS = sizeof forms / sizeof *forms };
+/* ---- running one ---- */
 
-static const char marker[] = "<|im_start|>", marker_end[] = "<|im_end|>";
-
-struct span { /* what is left to read of the template */
-    const char *s, *end;
-};
-
-static bool take(struct span *in, const char *word)
+static struct gguf_str str_of(const char *s)
 {
-    size_t n = strlen(word);
-    if ((size_t)(in->end - in->s) < n || memcmp(in->s, word, n) != 0) return false;
-    in->s += n;
-    return true;
+    return (struct gguf_str){s, strlen(s)};
 }
 
-/* The next place right after `word`, at or after in->s. */
-static bool find_after(struct span *in, const char *word)
+static int run(const struct template *t, struct gguf_str bos, const struct jinja_message *messages, size_t n,
+               int thinking, struct jinja_text *out, struct err *err)
 {
-    const char *at = memmem(in->s, (size_t)(in->end - in->s), word, strlen(word));
-    if (!at) return false;
-    in->s = at + strlen(word);
-    return true;
+    struct jinja_chat chat = {messages, n, bos, t->eos, thinking, t->now};
+    return jinja_render(t->source, &chat, out, err);
 }
 
-static void skip_spaces(struct span *in)
+/* The first n bytes go. */
+static void drop(struct jinja_text *text, size_t n)
 {
-    while (in->s < in->end && *in->s == ' ') in->s++;
+    text->n -= n;
+    memmove(text->bytes, text->bytes + n, text->n + 1);
+    memmove(text->message, text->message + n, text->n);
 }
 
-/* The turn of ChatML: '<|im_start|>' + message['role'] ... or message.role, in either kind of quotes. */
-static bool has_turn(struct gguf_str text)
+static bool begins(const struct jinja_text *text, struct gguf_str word)
 {
-    struct span in = {text.s, text.s + text.n};
-    while (find_after(&in, marker)) {
-        struct span rest = in;
-        if (!take(&rest, "'") && !take(&rest, "\"")) continue;
-        skip_spaces(&rest);
-        if (!take(&rest, "+")) continue;
-        skip_spaces(&rest);
-        if (take(&rest, "message")) return true;
+    return word.n > 0 && text->n >= word.n && memcmp(text->bytes, word.s, word.n) == 0;
+}
+
+/* Where a message's text stands in the whole; NULL: nowhere, or it is not a message's there. */
+static const char *find_message(const struct jinja_text *text, const char *message)
+{
+    size_t n = strlen(message);
+    const char *at = text->bytes ? memmem(text->bytes, text->n, message, n) : NULL;
+    return at && memchr(text->message + (at - text->bytes), 0, n) == NULL ? at : NULL;
+}
+
+/* ---- what small chats show ---- */
+
+#define USER "first-question" /* a word that no template has, and that none changes */
+#define ANSWER "first-answer\x01"
+#define NEXT "next-question"
+#define SYSTEM "system-message"
+
+enum small_chat { ONE, ONE_SYSTEM, TWO, TWO_SYSTEM };
+
+static int run_small(const struct template *t, enum small_chat chat, int thinking, struct jinja_text *out,
+                     struct err *err)
+{
+    const struct jinja_message all[] = {
+        {"system", str_of(SYSTEM)}, {"user", str_of(USER)}, {"assistant", str_of(ANSWER)}, {"user", str_of(NEXT)}};
+    bool system = chat == ONE_SYSTEM || chat == TWO_SYSTEM;
+    size_t n = chat == ONE || chat == ONE_SYSTEM ? 1 : 3;
+    jinja_text_free(out);
+    int rc = run(t, t->bos, all + !system, n + system, thinking, out, err);
+    if (rc == OK && (!find_message(out, n == 1 ? USER : NEXT) || (system && !find_message(out, SYSTEM))))
+        return err_set(err, E_MODEL, "it leaves a message out");
+    return rc;
+}
+
+/* The end of an answer is a token: EOS, or what is written as one. */
+static void find_end(struct template *t, const char *behind, size_t n)
+{
+    size_t blanks = strspn(behind, " \n"), n_end = 0;
+    const char *s = behind + (blanks < n ? blanks : n);
+    n -= (size_t)(s - behind);
+    if (t->eos.n && n >= t->eos.n && memcmp(s, t->eos.s, t->eos.n) == 0) n_end = t->eos.n;
+    const char *close = n && (*s == '<' || *s == '[') ? memchr(s, *s == '<' ? '>' : ']', n) : NULL;
+    if (!n_end && close) n_end = (size_t)(close - s) + 1;
+    if (n_end < sizeof t->end) snprintf(t->end, sizeof t->end, "%.*s", (int)n_end, s);
+}
+
+/* The default system message is what stands, where none is given, in its place. */
+static void find_system(struct template *t, const struct jinja_text *given, const struct jinja_text *without)
+{
+    const char *message = find_message(given, SYSTEM), *user = find_message(given, USER),
+               *own_user = find_message(without, USER), *behind = message + strlen(SYSTEM);
+    if (!message || !user || !own_user || behind > user) return;
+    size_t before = (size_t)(message - given->bytes), between = (size_t)(user - behind);
+    size_t n = (size_t)(own_user - without->bytes);
+    if (n <= before + between || memcmp(given->bytes, without->bytes, before) != 0 ||
+        memcmp(behind, own_user - between, between) != 0)
+        return;
+    n -= before + between;
+    snprintf(t->system, sizeof t->system, "%.*s", n < sizeof t->system ? (int)n : (int)sizeof t->system - 1,
+             without->bytes + before);
+}
+
+static bool same_text(const struct jinja_text *a, const struct jinja_text *b)
+{
+    return a->n == b->n && memcmp(a->bytes, b->bytes, a->n) == 0;
+}
+
+/* The named one that writes the same. */
+static const char *find_name(const struct template *t)
+{
+    struct jinja_text own = {0}, other = {0};
+    struct err ignored;
+    enum small_chat chat = t->no_system ? TWO : TWO_SYSTEM;
+    const char *name = "the file's own";
+    bool known = !t->one_turn && run_small(t, chat, -1, &own, &ignored) == OK;
+    for (int i = 0; known && i < N_NAMED; i++) {
+        struct template n = {.source = str_of(named[i].source), .bos = t->bos, .eos = t->eos};
+        if (run_small(&n, chat, -1, &other, &ignored) != OK) continue;
+        if (begins(&own, t->bos) != begins(&other, t->bos)) drop(begins(&own, t->bos) ? &own : &other, t->bos.n);
+        if (same_text(&own, &other)) name = named[i].name, known = false;
     }
-    return false;
+    jinja_text_free(&own);
+    jinja_text_free(&other);
+    return name;
 }
 
-/* One character of a literal, unescaped where it is quoted; -1: the literal ends, or opens an expression. */
-static int literal_char(struct span *in, char quote)
+/* All but source, bos, eos, now, thinking. */
+static int look_at(struct template *t, struct err *err)
 {
-    if (in->s == in->end || (quote && *in->s == quote)) return -1;
-    if (!quote && *in->s == '{') return -1;
-    char c = *in->s++;
-    if (!quote || c != '\\' || in->s == in->end) return (unsigned char)c;
-    c = *in->s++;
-    return c == 'n' ? '\n' : c == 't' ? '\t' : (unsigned char)c;
-}
-
-/* The text from in->s to <|im_end|>, if nothing but a literal stands between. False: it is too long for n_out. `n` is
- * -1 where it is no literal. */
-static bool read_literal(struct span in, char quote, char *out, size_t n_out, int *n)
-{
-    *n = -1;
-    for (size_t i = 0;; i++) {
-        struct span end = in;
-        if (take(&end, marker_end)) {
-            out[i] = 0;
-            *n = (int)i;
-            return true;
-        }
-        int c = literal_char(&in, quote);
-        if (c < 0) return true;
-        if (i + 1 == n_out) return false;
-        out[i] = (char)c;
+    struct jinja_text one = {0}, system = {0}, two = {0}, thinking = {0}, not_thinking = {0};
+    struct err ignored;
+    int rc = run_small(t, ONE, -1, &one, err);
+    if (rc == OK) {
+        t->no_system = run_small(t, ONE_SYSTEM, -1, &system, &ignored) != OK;
+        t->one_turn = run_small(t, TWO, -1, &two, &ignored) != OK || !find_message(&two, ANSWER);
+        t->can_think = run_small(t, ONE, 0, &not_thinking, &ignored) == OK &&
+                       run_small(t, ONE, 1, &thinking, &ignored) == OK && !same_text(&thinking, &not_thinking);
+        const char *behind = t->one_turn ? "" : find_message(&two, ANSWER) + strlen(ANSWER);
+        find_end(t, behind, strlen(behind));
+        if (!t->no_system) find_system(t, &system, &one);
+        t->name = find_name(t);
     }
+    jinja_text_free(&one);
+    jinja_text_free(&system);
+    jinja_text_free(&two);
+    jinja_text_free(&thinking);
+    jinja_text_free(&not_thinking);
+    return rc;
 }
 
-/* The default system message stands in the template as literal text, between the opening of a system turn and its end;
- * an opening that a message's content follows is passed over. */
-static bool find_system(struct gguf_str text, char *out, size_t n_out)
+/* ---- finding ---- */
+
+/* The text of the token whose id is a key's value; empty: there is none. */
+static struct gguf_str token_of(const struct gguf *g, const char *key)
 {
-    struct span in = {text.s, text.s + text.n};
-    out[0] = 0;
-    while (find_after(&in, "<|im_start|>system")) {
-        const char *open = in.s - strlen("<|im_start|>system");
-        char quote = open > text.s && (open[-1] == '\'' || open[-1] == '"') ? open[-1] : 0;
-        struct span rest = in;
-        int n;
-        if (literal_char(&rest, quote) != '\n') continue;
-        if (!read_literal(rest, quote, out, n_out, &n)) return false;
-        if (n >= 0) return true;
-    }
-    out[0] = 0;
-    return true;
+    const struct gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens");
+    struct gguf_str text = {"", 0};
+    int64_t id;
+    if (!tokens || tokens->type != GGUF_ARR || tokens->item_type != GGUF_STR || !gguf_get_int(g, key, &id) || id < 0)
+        return text;
+    const uint8_t *cursor = tokens->data;
+    for (int64_t i = 0; i <= id; i++)
+        if ((uint64_t)i >= tokens->n_items || !gguf_next_str(g, &cursor, &text)) return (struct gguf_str){"", 0};
+    return text;
 }
 
-/* Llama 3.1 and on put this before any system message; the date is the one that their template falls back to. */
-static const char dated[] = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
-
-/* With one kind of quotes. NULL: out of memory. */
-static char *one_kind_of_quotes(struct gguf_str text)
+static void read_tokens(struct template *t, const struct gguf *g)
 {
-    char *out = strndup(text.s, text.n);
-    for (char *c = out; c && *c; c++)
-        if (*c == '"') *c = '\'';
-    return out;
+    t->bos = token_of(g, "tokenizer.ggml.bos_token_id");
+    t->eos = token_of(g, "tokenizer.ggml.eos_token_id");
 }
 
-/* A line end inside a literal is written as two characters or stands as it is. */
-static bool has_part(const char *text, const char *part)
+enum template_found template_find(struct template *t, const struct gguf *g, struct err *why)
 {
-    char plain[64];
-    if (strstr(text, part)) return true;
-    char *to = plain;
-    for (const char *c = part; *c; c++) {
-        bool line_end = c[0] == '\\' && c[1] == 'n';
-        *to++ = line_end ? '\n' : *c;
-        c += line_end;
-    }
-    *to = 0;
-    return strstr(text, plain) != NULL;
-}
-
-static bool is_form(const struct form *f, const char *text)
-{
-    for (size_t i = 0; i < sizeof f->needs / sizeof *f->needs && f->needs[i]; i++)
-        if (!has_part(text, f->needs[i])) return false;
-    return !f->lacks || !has_part(text, f->lacks);
-}
-
-static struct template of_form(const struct form *f)
-{
-    return (struct template){.name = f->name, .end = f->end, .form = f};
-}
-
-/* By name, or as it takes any role. */
-static bool takes_system(const char *text)
-{
-    if (has_part(text, "System role not supported")) return false;
-    return has_part(text, "system") || has_part(text, "message['role'] +") || has_part(text, "message['role']+") ||
-           has_part(text, "message.role +") || has_part(text, "message.role+");
-}
-
-/* What a form does not have, but a template near it may: a default message that find_system does not see, an answer that
- * begins with thoughts, a preface of another kind. */
-static bool has_more(const struct template *t, const char *text)
-{
-    bool has_date = has_part(text, "Cutting Knowledge Date");
-    return (!t->system[0] && has_part(text, "You are")) || has_part(text, "assistant\\n<think>") ||
-           has_part(text, "'<think>\\n'") || (has_date && !has_part(text, "Today Date: "));
-}
-
-enum template_found template_find(struct template *t, const struct gguf *g)
-{
-    struct gguf_str text;
-    if (!gguf_get_str(g, "tokenizer.chat_template", &text) || text.n == 0) return TEMPLATE_NONE;
-    char *plain = one_kind_of_quotes(text);
-    int i = 0;
-    while (plain && i < N_FORMS && !is_form(&forms[i], plain)) i++;
-    struct template found = {0};
-    bool known = plain && i < N_FORMS && (i != CHATML || has_turn(text));
-    if (known) found = of_form(&forms[i]);
-    if (known && i == CHATML) known = find_system(text, found.system, sizeof found.system);
-    if (known) {
-        found.starts_with_bos = has_part(plain, "bos_token");
-        found.no_system = !forms[i].system[0] || !takes_system(plain);
-        if (has_part(plain, "Cutting Knowledge Date: December 2023")) found.preface = dated;
-        known = !has_more(&found, plain);
-    }
-    free(plain);
-    if (!known) return TEMPLATE_UNKNOWN;
+    struct template found = {.thinking = -1, .now = {.tm_mday = 1, .tm_year = 70}};
+    struct err ignored;
+    if (!gguf_get_str(g, "tokenizer.chat_template", &found.source) || found.source.n == 0) return TEMPLATE_NONE;
+    read_tokens(&found, g);
+    if (look_at(&found, why ? why : &ignored) != OK) return TEMPLATE_UNKNOWN;
     *t = found;
     return TEMPLATE_OK;
 }
@@ -279,105 +239,82 @@ enum template_found template_find(struct template *t, const struct gguf *g)
 int template_named(struct template *t, const char *name, struct err *err)
 {
     char all[256] = "";
-    for (int i = 0; i < N_FORMS; i++) {
-        if (strcmp(forms[i].name, name) == 0) {
-            *t = of_form(&forms[i]);
-            t->starts_with_bos = i != CHATML;
-            t->no_system = !forms[i].system[0];
-            return OK;
+    for (int i = 0; i < N_NAMED; i++) {
+        if (strcmp(named[i].name, name) == 0) {
+            *t = (struct template){.thinking = -1, .source = str_of(named[i].source)};
+            return look_at(t, err);
         }
-        if (i > 0 && strcmp(forms[i].name, forms[i - 1].name) == 0) continue;
-        snprintf(all + strlen(all), sizeof all - strlen(all), i > 0 ? ", %s" : "%s", forms[i].name);
+        snprintf(all + strlen(all), sizeof all - strlen(all), i > 0 ? ", %s" : "%s", named[i].name);
     }
     return err_set(err, E_USAGE, "no chat template is called %.40s; there are %s", name, all);
 }
 
-int template_choose(struct template *t, const struct gguf *g, const char *name, const char *system,
+int template_choose(struct template *t, const struct gguf *g, const struct template_wants *wants,
                     enum template_found *found, struct err *err)
 {
     int rc = OK;
     *found = TEMPLATE_OK;
-    if (name)
-        rc = template_named(t, name, err);
+    if (wants->name)
+        rc = template_named(t, wants->name, err);
     else
-        *found = template_find(t, g);
-    if (rc == OK && *found == TEMPLATE_OK && t->no_system && system && *system)
-        rc = err_set(err, E_USAGE, "the chat template %s has no place for --system", t->name);
-    return rc;
+        *found = template_find(t, g, err);
+    if (rc != OK || *found != TEMPLATE_OK) return rc;
+    if (t->no_system && wants->system && *wants->system)
+        return err_set(err, E_USAGE, "the chat template (%s) has no place for --system", t->name);
+    if (wants->think >= 0 && !t->can_think)
+        return err_set(err, E_USAGE, "the chat template (%s) has no thinking that --think could switch", t->name);
+    read_tokens(t, g);
+    t->thinking = wants->think;
+    localtime_r(&wants->now, &t->now);
+    return OK;
 }
 
 /* ---- rendering ---- */
 
-static bool is_blank(char c)
+/* The message to give; NULL: none. An empty one is needed only where the template would put its own in its place. */
+static const char *system_message(const struct template *t, const char *system)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+    bool none = t->no_system || !system || (!*system && !*t->system);
+    return none ? NULL : system;
 }
 
-static const char *trimmed(const struct form *f, const char *s, size_t *n)
+static struct gguf_str bos_of(const struct template *t, const struct tokenizer *tokenizer)
 {
-    if (!f->trims) return s;
-    for (; *n > 0 && is_blank(*s); s++) --*n;
-    while (*n > 0 && is_blank(s[*n - 1])) --*n;
-    return s;
+    return tokenizer && tokenizer_bos(tokenizer).n ? tokenizer_bos(tokenizer) : t->bos;
 }
 
-static void put_system(FILE *out, const struct template *t, const char *system)
+int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
+                    struct gguf_str user, struct jinja_text *out, struct err *err)
 {
-    size_t n = strlen(system);
-    system = trimmed(t->form, system, &n);
-    if (n == 0 && !t->preface) return;
-    fprintf(out, "%s%s", t->form->system[0], t->preface ? t->preface : "");
-    fwrite(system, 1, n, out);
-    fputs(t->form->system[1], out);
+    struct gguf_str bos = bos_of(t, tokenizer);
+    system = system_message(t, system);
+    const struct jinja_message messages[] = {{"system", str_of(system ? system : "")}, {"user", user}};
+    int rc = run(t, bos, messages + !system, system ? 2 : 1, t->thinking, out, err);
+    if (rc != OK) return err_wrap(err, "the chat template (%s)", t->name);
+    if (tokenizer && tokenizer_adds_bos(tokenizer) && begins(out, bos)) drop(out, bos.n);
+    return OK;
 }
 
-/* A whole turn of the user: before it a system message that stands outside, after its opening one that stands inside. */
-static void put_user(FILE *out, const struct template *t, const char *system, const char *user, size_t n_user)
+/* A chat of two turns is run, and what stands behind the answer in it is what follows any. */
+int template_next(const struct template *t, const struct tokenizer *tokenizer, const char *system, bool ended,
+                  struct gguf_str user, struct jinja_text *out, struct err *err)
 {
-    const struct form *f = t->form;
-    if (system && !f->system_in_user) put_system(out, t, system);
-    fputs(f->user[0], out);
-    if (system && f->system_in_user) put_system(out, t, system);
-    user = trimmed(f, user, &n_user);
-    fwrite(user, 1, n_user, out);
-    fputs(f->user[1], out);
-}
-
-/* NULL where memory was out. */
-static char *finish(FILE *out, char **text)
-{
-    bool failed = ferror(out);
-    if (fclose(out) == 0 && !failed) return *text;
-    free(*text);
-    return NULL;
-}
-
-static void put_bos(FILE *out, const struct tokenizer *tokenizer)
-{
-    struct gguf_str bos = tokenizer_bos(tokenizer);
-    fwrite(bos.s, 1, bos.n, out);
-}
-
-char *template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system, const char *user,
-                      size_t n_user, size_t *n_bytes)
-{
-    char *text = NULL;
-    FILE *out = open_memstream(&text, n_bytes);
-    if (!out) return NULL;
-    if (t->starts_with_bos && !tokenizer_adds_bos(tokenizer)) put_bos(out, tokenizer);
-    if (!system) system = t->system;
-    put_user(out, t, t->no_system ? NULL : system, user, n_user);
-    return finish(out, &text);
-}
-
-char *template_next(const struct template *t, const struct tokenizer *tokenizer, bool ended, const char *user,
-                    size_t n_user, size_t *n_bytes)
-{
-    char *text = NULL;
-    FILE *out = open_memstream(&text, n_bytes);
-    if (!out) return NULL;
-    fprintf(out, "%s%s", ended ? "" : t->end, t->form->next);
-    if (t->form->bos_each_turn) put_bos(out, tokenizer);
-    put_user(out, t, NULL, user, n_user);
-    return finish(out, &text);
+    struct jinja_text two = {0};
+    system = system_message(t, system);
+    const struct jinja_message messages[] = {{"system", str_of(system ? system : "")},
+                                             {"user", str_of(USER)},
+                                             {"assistant", str_of(ANSWER)},
+                                             {"user", user}};
+    int rc = run(t, bos_of(t, tokenizer), messages + !system, system ? 4 : 3, t->thinking, &two, err);
+    if (rc != OK) return err_wrap(err, "the chat template (%s)", t->name);
+    const char *answer = find_message(&two, ANSWER);
+    if (!answer) {
+        jinja_text_free(&two);
+        return err_set(err, E_MODEL, "the chat template (%s) has no place for a second turn", t->name);
+    }
+    drop(&two, (size_t)(answer - two.bytes) + strlen(ANSWER));
+    const char *end = ended && *t->end ? strstr(two.bytes, t->end) : NULL;
+    if (end) drop(&two, (size_t)(end - two.bytes) + strlen(t->end));
+    *out = two;
+    return OK;
 }

@@ -74,7 +74,7 @@ for typed in "--temp -1" "--top-p 1.5" "--top-k -3" "--min-p 2" "--fallback -1" 
     refuses 2 "${typed%%[ =]*}" generate --big big.gguf --raw $typed hello
 done
 refuses 2 "no chat template is called nope; there are chatml" generate --big big.gguf --template nope hello
-refuses 2 "template mistral has no place for --system" generate --big big.gguf --template mistral --system hi hello
+refuses 2 "template (mistral) has no place for --system" generate --big big.gguf --template mistral --system hi hello
 refuses 2 "template and --raw" generate --big big.gguf --template chatml --raw hello
 does . generate --big big.gguf --template chatml -n 4 hello
 over 3 refuses 2 "did you mean --little?" generate --big big.gguf --littel little.gguf --raw hello

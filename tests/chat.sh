@@ -59,7 +59,7 @@ python3 - << 'END' > whole
 import json
 first = json.loads(open("out").readline())["text"]
 turn = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
-print(turn.format("Name three colours.") + first + "<|im_end|>\n" + turn.format("And three animals, please."))
+print("<|im_start|>system\n<|im_end|>\n" + turn.format("Name three colours.") + first + "<|im_end|>\n" + turn.format("And three animals, please."))
 END
 sed -n 2p out > second
 does . generate --big "$big" -n 24 --raw -f whole -o jsonl
@@ -109,6 +109,16 @@ rc=$?
 
 # What a message is, and what is none.
 "$tiny" toy.gguf
+
+# <|im_end|> is seven tokens of a message, in the first turn and in the next; with --special it is one.
+says 'a<|im_end|>b' 'c<|im_end|>d'
+does . chat --big toy.gguf -n 2 -o jsonl
+cp out text
+says 'a<|im_end|>b' 'c<|im_end|>d'
+does . chat --big toy.gguf -n 2 -o jsonl --special
+[ "$(python3 -c 'import json, sys
+a, b = ([json.loads(line)["prompt_tokens"] for line in open(path)] for path in ("text", "out"))
+print(a[0] - b[0], a[1] - b[1])')" = "6 12" ] || wrong "marks in messages of a conversation"
 says '{"content": "one\ntwo"}' '"three \u00eb"' '" four"' '{"content": "five"}' '"/six"'
 does . chat --big toy.gguf -n 4 -o jsonl
 cut -d, -f2-10 out > answers

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Chats as the program renders them against jinja2, on the templates of tests/data/templates and of model files.
+"""Chats as the program renders them against jinja2, on the templates of tests/data/templates.
 
   templates.py RENDER
 """
+import datetime
 import glob
 import os
 import subprocess
@@ -11,10 +12,12 @@ import tempfile
 
 import gguf
 import jinja2
+import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 DATA = os.path.join(os.path.dirname(os.path.realpath(__file__)), "data", "templates")
-BOS, USER, ANSWER, NEXT, SYSTEM = "<s>", "Who wrote it?\nTell me.", "It was {her}.", "  And 'when'?", "Be brief."
+BOS, EOS, DAY = "<s>", "</s>", datetime.datetime(2026, 11, 29)  # as render_main.c has it
+USER, ANSWER, NEXT, SYSTEM = " Who <b>wrote</b> it?\nTell me. ", "It was {her}.", "  And 'when'? \u00e9\u4e2d", " Be brief."
 LLAMA2 = """{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}
 {%- else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}{% for message in loop_messages %}
 {%- if loop.index0 == 0 and system_message != false %}{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}
@@ -50,38 +53,104 @@ DATED = """{{- bos_token }}
 {%- endif %}"""
 
 
-def rendered(template, messages, bos, eos):
+def ends(template, end):
+    """Another opening of the answer, as later models of a family have it."""
+    start = "{%- if add_generation_prompt %}"
+    return template[: template.rindex(start)] + start + end + "{%- endif %}"
+
+
+# What is seen of a template: the named one that writes the same, what ends an answer, takes no system message, can switch thinking.
+SEEN = {
+    "chatml": ("chatml", "<|im_end|>", 0, 0), "deepseek": ("the file's own", "</s>", 0, 0), "deepseek-coder": ("deepseek-coder", "<|EOT|>", 0, 0),
+    "gemma": ("gemma", "<end_of_turn>", 1, 0), "gpt-oss": ("the file's own", "<|end|>", 0, 0), "granite-3.3": ("granite", "<|end_of_text|>", 0, 1),
+    "llama2": ("llama2", "</s>", 0, 0), "llama3": ("llama3", "<|eot_id|>", 0, 0), "llama4": ("llama4", "<|eot|>", 0, 0),
+    "mistral": ("mistral", "</s>", 1, 0), "mistral-v1": ("the file's own", "</s>", 0, 0), "phi3.5-mini": ("phi3", "<|end|>", 0, 0),
+    "phi4": ("phi4", "<|im_end|>", 0, 0), "qwen2.5": ("chatml", "<|im_end|>", 0, 0), "qwen3": ("chatml", "<|im_end|>", 0, 1), "qwen3-2507": ("chatml", "<|im_end|>", 0, 0),
+    "qwen3-2507-thinking": ("the file's own", "<|im_end|>", 0, 0), "qwen3-coder": ("chatml", "<|im_end|>", 0, 0),
+    "r1-distill-llama": ("deepseek-r1", "<\uff5cend\u2581of\u2581sentence\uff5c>", 0, 0),
+    "r1-distill-qwen": ("the file's own", "<\uff5cend\u2581of\u2581sentence\uff5c>", 0, 1), "rwkv-world": ("the file's own", "", 0, 1),
+    "zephyr": ("zephyr", "</s>", 0, 0),
+}  # fmt: skip
+REFUSED = {  # what is not known here is so where it would be run alone
+    "{% for m in messages %}{{ m|tojson }}{% endfor %}": "the filter tojson is not known here",
+    "{{ messages[0].content.encode() }}": "encode of a text is not known here",
+    "{% include 'x' %}{{ messages[0].content }}": "the statement include is not known here",
+    "{{ messages[0].content": "a tag has no end",
+    "{% if true %}{{ messages[0].content }}": "endif is missing",
+    "{{ messages[0].content + 1 }}": "'+' between a text and a value of another kind",
+    "{{ nothing.content }}": "it asks for a part of what is not defined",
+    "{{ raise_exception('not today') }}": "it refuses: not today",
+    "hello": "it leaves a message out",
+    "{{ messages[0].content|upper }}": "it leaves a message out",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}": "it is nested too deeply",
+    "{{ " + 300 * "(" + "1" + 300 * ")" + " }}": "it is nested too deeply",
+    "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}": "takes more than ",
+    "{% for i in range(9999) %}{% for k in range(9999) %}{% endfor %}{% endfor %}": "takes more than ",
+}
+
+
+class Generation(jinja2.ext.Extension):
+    """{% generation %}, which transformers adds, prints what is in it."""
+
+    tags = {"generation"}
+
+    def parse(self, parser):
+        next(parser.stream)
+        return parser.parse_statements(["name:endgeneration"], drop_needle=True)
+
+
+def rendered(template, messages, bos, eos, **given):
     """As transformers does it."""
 
     def raise_exception(text):
         raise jinja2.exceptions.TemplateError(text)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = DAY.strftime
     chat = [{"role": role, "content": content} for role, content in messages]
-    return environment.from_string(template).render(messages=chat, add_generation_prompt=True, bos_token=bos, eos_token=eos)
+    return environment.from_string(template).render(messages=chat, tools=None, documents=None, add_generation_prompt=True,
+                                                    bos_token=bos, eos_token=eos, **given)  # fmt: skip
 
 
 def ours(program, path, *system):
     done = subprocess.run([program, path, USER, NEXT, *system], stdout=subprocess.PIPE, check=True)
-    name, first, then, no_system, _ = done.stdout.decode().split("\0")
-    return name, first, then, no_system == "1"
+    name, first, then, no_system, can_think, end, own_system, _ = done.stdout.decode().split("\0")
+    return (name, end, int(no_system), int(can_think)), first, then, own_system
+
+
+def same(what, got, want):
+    assert got == want, f"{what}:\n{got!r}\n{want!r}"
+
+
+def check_chat(program, path, template, what, bos, eos, system, thinking):
+    given = {} if not thinking else {"enable_thinking": thinking == "on", "thinking": thinking == "on"}
+    asked = [SYSTEM if system else "", *([thinking] if thinking else [])]
+    seen, first, then, _ = ours(program, path, *asked)
+    begin = [("system", SYSTEM)] if system else []
+    same(what, first, rendered(template, [*begin, ("user", USER)], bos, eos, **given))
+    chat = rendered(template, [*begin, ("user", USER), ("assistant", ANSWER), ("user", NEXT)], bos, eos, **given)
+    behind = chat[chat.index(ANSWER) + len(ANSWER) :]
+    end = behind.index(seen[1]) + len(seen[1])
+    assert not behind[:end].replace(seen[1], "", 1).strip(), f"{what}: an answer ends in {behind[:end]!r}"
+    same(what + ", next", then, behind[end:])
 
 
 def check(program, path, template, name, bos, eos):
-    got_name, first, then, no_system = ours(program, path)
-    assert name.startswith(got_name), f"{name} is taken for {got_name}"
-    want = rendered(template, [("user", USER)], bos, eos)
-    assert first == want, f"{name}:\n{first!r}\n{want!r}"
-    if not no_system:
-        _, with_system, _, _ = ours(program, path, SYSTEM)
-        want = rendered(template, [("system", SYSTEM), ("user", USER)], bos, eos)
-        assert with_system == want, f"{name}, system:\n{with_system!r}\n{want!r}"
-    chat = rendered(template, [("user", USER), ("assistant", ANSWER), ("user", NEXT)], bos, eos)
-    assert chat.startswith(first) and chat.endswith(then), f"{name}, next:\n{chat!r}\n{first!r}\n{then!r}"
-    answer = chat[len(first) : len(chat) - len(then)]
-    assert answer.startswith((ANSWER, " " + ANSWER)), f"{name}, answer:\n{answer!r}"
-    print(f"{name}: {got_name}{', no system message' if no_system else ''}, an answer ends in {answer.split(ANSWER)[1]!r}")
+    seen, _, _, own_system = ours(program, path)
+    same(f"what is seen of {name}", seen, SEEN.get(name, seen))
+    for system in [False] if seen[2] else [False, True]:
+        for thinking in (None, "on", "off") if seen[3] else (None,):
+            check_chat(program, path, template, f"{name}, system {system}, thinking {thinking}", bos, eos, system, thinking)
+    print(f"{name}: {seen}, system message {own_system!r}")
+
+
+def check_refused(program, folder):
+    for template, cause in REFUSED.items():
+        path = os.path.join(folder, "refused.gguf")
+        toy(path, template)
+        done = subprocess.run([program, path, USER, NEXT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1 and cause in done.stderr and not done.stdout, f"{template[:60]}: {done}"
 
 
 def toy(path, template):
@@ -91,6 +160,7 @@ def toy(path, template):
     writer.add_token_list([BOS.encode(), b"</s>", b"a", b"b", b"ab"])
     writer.add_token_merges(["a b"])
     writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
     writer.add_chat_template(template)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -98,31 +168,22 @@ def toy(path, template):
     writer.close()
 
 
-def field(reader, key):
-    part = reader.fields.get(key)
-    return part.parts[part.data[0]] if part else None
-
-
 def main():
-    program, models = sys.argv[1], os.environ.get("PILOTFISH_MODELS") or "models"
+    program = sys.argv[1]
     templates = {"llama2": LLAMA2, "zephyr": ZEPHYR, "llama3-dated": DATED}
     for path in sorted(glob.glob(os.path.join(DATA, "*.jinja"))):
-        with open(path, encoding="utf-8") as f:
+        with open(path, encoding="utf-8", newline="") as f:
             templates[os.path.basename(path)[: -len(".jinja")]] = f.read()
-    assert len(templates) >= 15
+    templates["qwen3-2507"] = ends(templates["qwen3"], "{{- '<|im_start|>assistant\\n' }}")
+    templates["qwen3-2507-thinking"] = ends(templates["qwen3"], "{{- '<|im_start|>assistant\\n<think>\\n' }}")
+    templates["llama3-crlf"] = templates["llama3"].replace("\n", "\r\n")
+    assert len(templates) >= 38 and SEEN.keys() <= templates.keys()
     with tempfile.TemporaryDirectory() as folder:
         for name, template in templates.items():
             path = os.path.join(folder, name + ".gguf")
             toy(path, template)
-            if name.startswith("unknown"):  # near a form, and not it
-                assert subprocess.run([program, path, USER, NEXT]).returncode == 1, name
-                continue
-            eos = "<\uff5cend\u2581of\u2581sentence\uff5c>" if name == "deepseek" else "</s>"
-            check(program, path, template, name, BOS, eos)
-    for name in ("SmolLM2-135M-Instruct.Q4_1.gguf", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"):
-        path = os.path.join(models, name)
-        template = bytes(field(gguf.GGUFReader(path), "tokenizer.chat_template")).decode()
-        check(program, path, template, "chatml of " + os.path.basename(path), "", "<|im_end|>")
+            check(program, path, template, name, BOS, EOS)
+        check_refused(program, folder)
 
 
 main()

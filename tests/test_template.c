@@ -21,11 +21,12 @@ static bool check_prompt(const struct template *t, const char *text, size_t n_te
     const char *user = strstr(text, before);
     assert_non_null(user);
     user += strlen(before);
-    size_t n_user = n_text - (size_t)(user - text) - strlen(after), n = 0;
-    char *got = template_render(t, NULL, NULL, user, n_user, &n);
-    assert_non_null(got);
-    if (n != n_text || memcmp(got, text, n) != 0) fail_msg("%s: rendered as \"%.*s\"", what, (int)n, got);
-    free(got);
+    struct jinja_text got = {0};
+    struct err err;
+    size_t n_user = n_text - (size_t)(user - text) - strlen(after);
+    if (template_render(t, NULL, NULL, (struct gguf_str){user, n_user}, &got, &err) != OK) fail_msg("%s", err.text);
+    if (got.n != n_text || memcmp(got.bytes, text, n_text) != 0) fail_msg("%s: rendered as \"%s\"", what, got.bytes);
+    jinja_text_free(&got);
     return true;
 }
 
@@ -40,7 +41,7 @@ static void golden_chats_are_rendered_byte_for_byte(void **state)
         int n_chats = 0;
         size_t at;
         real_open(&g, models[i]);
-        assert_int_equal(template_find(&t, &g), TEMPLATE_OK);
+        assert_int_equal(template_find(&t, &g, NULL), TEMPLATE_OK);
         assert_string_equal(t.name, "chatml");
         json_t *rows = real_golden(models[i]), *row;
         json_array_foreach(rows, at, row)
@@ -59,107 +60,144 @@ static void golden_chats_are_rendered_byte_for_byte(void **state)
 #define LOOP                                                                                                           \
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n'}}" \
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+#define DEFAULT(text)                                                                                                  \
+    "{% if messages[0].role != 'system' %}{{ '<|im_start|>system\\n" text "<|im_end|>\\n' }}{% endif %}"
 
 static const struct {
     const char *name, *text; /* NULL: no template in the file */
     enum template_found found;
-    const char *system;
+    const char *seen, *system, *end;
 } rows[] = {
-    {"no template", NULL, TEMPLATE_NONE, ""},
-    {"an empty template", "", TEMPLATE_NONE, ""},
-    {"no default system message", LOOP, TEMPLATE_OK, ""},
-    {"double quotes, and dots for keys",
-     "{%- for message in messages -%}{{\"<|im_start|>\"+message.role+\"\\n\"+message.content+\"<|im_end|>\\n\"}}"
-     "{%- endfor -%}{{\"<|im_start|>assistant\\n\"}}",
-     TEMPLATE_OK, ""},
-    {"a line end written as two characters", "{{ '<|im_start|>system\\nBe brief.<|im_end|>\\n' }}" LOOP, TEMPLATE_OK,
-     "Be brief."},
-    {"a line end as it is", "{{ '<|im_start|>system\nBe brief.<|im_end|>\n' }}" LOOP, TEMPLATE_OK, "Be brief."},
-    {"escapes inside the message", "{{ '<|im_start|>system\\nDon\\'t.\\n\\tGo \\\\ on.<|im_end|>\\n' }}" LOOP,
-     TEMPLATE_OK, "Don't.\n\tGo \\ on."},
-    {"the other quotes inside the message", "{{ \"<|im_start|>system\\nI'm here.<|im_end|>\\n\" }}" LOOP, TEMPLATE_OK,
-     "I'm here."},
-    {"a message outside any expression", "<|im_start|>system\nBe 'brief'.<|im_end|>\n" LOOP, TEMPLATE_OK,
-     "Be 'brief'."},
-    {"a message that is an expression is not the default",
-     "{{ '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}" LOOP, TEMPLATE_OK, ""},
-    {"nor is one outside quotes", "<|im_start|>system\n{{ messages[0]['content'] }}<|im_end|>\n" LOOP, TEMPLATE_OK, ""},
-    {"the default behind an expression",
-     "{{ '<|im_start|>system\\n' + system + '<|im_end|>\\n' }}{{ '<|im_start|>system\\nSo.<|im_end|>\\n' }}" LOOP,
-     TEMPLATE_OK, "So."},
-    {"another form of chat", "{% for message in messages %}[INST] {{ message['content'] }} [/INST]{% endfor %}",
-     TEMPLATE_UNKNOWN, ""},
+    {"no template", NULL, TEMPLATE_NONE, "", "", ""},
+    {"an empty template", "", TEMPLATE_NONE, "", "", ""},
+    {"no default system message", LOOP, TEMPLATE_OK, "chatml", "", "<|im_end|>"},
+    {"a default system message", DEFAULT("Don\\'t.\\n\\tGo \\\\ on.") LOOP, TEMPLATE_OK, "chatml",
+     "Don't.\n\tGo \\ on.", "<|im_end|>"},
+    {"another form of chat", "{% for m in messages %}[INST] {{ m.content }} [/INST]{% endfor %}", TEMPLATE_OK,
+     "the file's own", "", "[/INST]"},
+    {"one turn alone", "{{ '<|user|>' + messages[0].content + '<|end|>' }}", TEMPLATE_OK, "the file's own", "", ""},
     {"the marks of ChatML without its loop", "<|im_start|>{{ prompt }}<|im_end|><|im_start|>assistant",
-     TEMPLATE_UNKNOWN, ""},
-    {"a role that is no message's",
-     "{% for message in messages %}{{ '<|im_start|>' + role + '<|im_end|>' }}{% endfor %}<|im_start|>assistant",
-     TEMPLATE_UNKNOWN, ""},
-    {"an opening that nothing follows", "<|im_start|>system" LOOP "<|im_start|>system", TEMPLATE_OK, ""},
+     TEMPLATE_UNKNOWN, "", "", ""},
+    {"what is not known here", "{{ messages|tojson }}", TEMPLATE_UNKNOWN, "", "", ""},
 };
 
-static void chatml_is_recognised_with_its_default_system_message(void **state)
+static void of_text(struct toy *toy, struct gguf *g, const char *text)
+{
+    *toy = (struct toy){0};
+    if (text) toy_str(toy, "tokenizer.chat_template", text);
+    toy_open(toy, g);
+}
+
+static void a_template_shows_what_it_does(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N(rows); i++) {
-        struct toy toy = {0};
+        struct toy toy;
         struct gguf g;
-        struct template t = {0};
-        if (rows[i].text) toy_str(&toy, "tokenizer.chat_template", rows[i].text);
-        toy_open(&toy, &g);
-        enum template_found found = template_find(&t, &g);
+        struct err why = {0};
+        struct template t = {.name = ""};
+        of_text(&toy, &g, rows[i].text);
+        enum template_found found = template_find(&t, &g, &why);
         if (found != rows[i].found) fail_msg("%s: found %d, expected %d", rows[i].name, found, rows[i].found);
+        if (strcmp(t.name, rows[i].seen) != 0) fail_msg("%s: taken for %s", rows[i].name, t.name);
         if (strcmp(t.system, rows[i].system) != 0) fail_msg("%s: \"%s\"", rows[i].name, t.system);
+        if (strcmp(t.end, rows[i].end) != 0) fail_msg("%s: ends in \"%s\"", rows[i].name, t.end);
+        assert_int_equal(found == TEMPLATE_UNKNOWN, why.text[0] != 0);
         toy_close(&toy, &g);
     }
 }
 
-static void a_default_system_message_that_is_too_long_is_not_cut(void **state)
+static void a_default_system_message_is_rendered_whole_however_long(void **state)
 {
     (void)state;
-    static const struct {
-        size_t n;
-        enum template_found found;
-    } lengths[] = {{511, TEMPLATE_OK}, {512, TEMPLATE_UNKNOWN}};
-    for (size_t i = 0; i < N(lengths); i++) {
-        struct toy toy = {0};
-        struct gguf g;
-        struct template t = {0};
-        char message[1024] = {0}, text[2048];
-        memset(message, 'x', lengths[i].n);
-        snprintf(text, sizeof text, "{{ '<|im_start|>system\\n%s<|im_end|>\\n' }}%s", message, LOOP);
-        toy_str(&toy, "tokenizer.chat_template", text);
-        toy_open(&toy, &g);
-        assert_int_equal(template_find(&t, &g), lengths[i].found);
-        assert_int_equal(strlen(t.system), lengths[i].found == TEMPLATE_OK ? lengths[i].n : 0);
-        toy_close(&toy, &g);
-    }
+    struct toy toy;
+    struct gguf g;
+    struct template t;
+    struct err err;
+    struct jinja_text got = {0};
+    char message[1024] = {0}, text[2048];
+    memset(message, 'x', 1000);
+    snprintf(text, sizeof text, "{{ '<|im_start|>system\\n%s<|im_end|>\\n' }}%s", message, LOOP);
+    of_text(&toy, &g, text);
+    assert_int_equal(template_find(&t, &g, NULL), TEMPLATE_OK);
+    assert_int_equal(template_render(&t, NULL, NULL, (struct gguf_str){"hi", 2}, &got, &err), OK);
+    assert_non_null(strstr(got.bytes, message));
+    jinja_text_free(&got);
+    toy_close(&toy, &g);
 }
 
 static void a_system_message_can_be_given_or_left_out(void **state)
 {
     (void)state;
     static const struct {
-        const char *by_default, *given, *text;
+        const char *text, *given, *prompt;
     } prompts[] = {
-        {"Be brief.", NULL,
+        {DEFAULT("Be brief.") LOOP, NULL,
          "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
-        {"Be brief.", "Sing.",
+        {DEFAULT("Be brief.") LOOP, "Sing.",
          "<|im_start|>system\nSing.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
-        {"Be brief.", "", "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
-        {"", NULL, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
+        {DEFAULT("Be brief.") LOOP, "",
+         "<|im_start|>system\n<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
+        {LOOP, NULL, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
+        {LOOP, "", "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"},
     };
     for (size_t i = 0; i < N(prompts); i++) {
+        struct toy toy;
+        struct gguf g;
         struct template t;
         struct err err;
-        size_t n;
-        assert_int_equal(template_named(&t, "chatml", &err), OK);
-        strcpy(t.system, prompts[i].by_default);
-        char *got = template_render(&t, NULL, prompts[i].given, "hi there", 2, &n);
-        assert_non_null(got);
-        assert_string_equal(got, prompts[i].text);
-        assert_int_equal(n, strlen(got));
-        free(got);
+        struct jinja_text got = {0};
+        of_text(&toy, &g, prompts[i].text);
+        assert_int_equal(template_find(&t, &g, NULL), TEMPLATE_OK);
+        assert_int_equal(template_render(&t, NULL, prompts[i].given, (struct gguf_str){"hi there", 2}, &got, &err), OK);
+        assert_string_equal(got.bytes, prompts[i].prompt);
+        assert_int_equal(got.n, strlen(got.bytes));
+        jinja_text_free(&got);
+        toy_close(&toy, &g);
     }
+}
+
+/* What messages brought, as it is marked: the rest is dots. */
+static void check_marks(const char *source, const char *user, const char *want)
+{
+    struct toy toy;
+    struct gguf g;
+    struct template t;
+    struct err err;
+    struct jinja_text got = {0};
+    of_text(&toy, &g, source);
+    if (template_find(&t, &g, &err) != TEMPLATE_OK) fail_msg("%s: %s", source, err.text);
+    if (template_render(&t, NULL, NULL, (struct gguf_str){user, strlen(user)}, &got, &err) != OK)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < got.n; i++)
+        if (!got.message[i]) got.bytes[i] = '.';
+    if (strcmp(got.bytes, want) != 0) fail_msg("%s: %s, expected %s", source, got.bytes, want);
+    jinja_text_free(&got);
+    toy_close(&toy, &g);
+}
+
+static void what_a_message_brought_is_marked_through_all_that_is_done_with_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *template, *user, *marked;
+    } marks[] = {
+        {"{{ '<a>' + messages[-1].content + '<b>' }}", "<b>", "...<b>..."},
+        {"<a>{{ messages[-1]['content'] | trim }}<b>", " <b> ", "...<b>..."},
+        {"{{ '<a>' ~ messages[-1].content.strip() ~ '<b>' }}", " x ", "...x..."},
+        {"{{ messages[-1].content.split('|')[-1].lstrip() }}<b>", "a| <b>", "<b>..."},
+        {"{{ messages[-1].content.replace('+', '<p>') }}", "a+b", "a...b"},
+        {"{{ 'a+b'.replace('+', messages[-1].content) }}", "<p>", ".<p>."},
+        {"{{ [messages[-1].content, 'x']|join('<j>') }}", "<j>", "<j>...."},
+        {"{% for c in messages[-1].content %}{{ c }}{% endfor %}<b>", "<b>", "<b>..."},
+        {"{% set x %}<a>{{ messages[-1].content }}{% endset %}{{ x }}", "<b>", "...<b>"},
+        {"{% macro m(x, y='<d>') %}{{ x + y }}{% endmacro %}{{ m(messages[-1].content) }}", "<b>", "<b>..."},
+        {"{{ messages[-1].content[0:] ~ messages[-1].content[1:-1]|upper }}", "abc", "abcB"},
+        {"{% set ns = namespace(s='<s>') %}{% for m in messages %}{% set ns.s = ns.s + m.content %}{% endfor %}{{ ns.s "
+         "}}",
+         "<b>", "...<b>"},
+    };
+    for (size_t i = 0; i < N(marks); i++) check_marks(marks[i].template, marks[i].user, marks[i].marked);
 }
 
 static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
@@ -170,9 +208,10 @@ static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
     assert_int_equal(template_named(&t, "gemma", &err), OK);
     assert_string_equal(t.end, "<end_of_turn>");
     assert_int_equal(template_named(&t, "alpaca", &err), E_USAGE);
-    assert_string_equal(err.text,
-                        "no chat template is called alpaca; there are chatml, llama3, gemma, phi3, zephyr, llama2, "
-                        "mistral-v1, mistral, mistral-v3, mistral-tekken, deepseek");
+    assert_string_equal(
+        err.text, "no chat template is called alpaca; there are chatml, llama3, llama4, gemma, phi3, phi4, phi4-mini, "
+                  "granite, zephyr, llama2, mistral-v1, mistral, mistral-v3, mistral-tekken, deepseek, "
+                  "deepseek-r1, deepseek-coder");
 }
 
 static void help_names_each_of_them(void **state)
@@ -187,16 +226,17 @@ static void help_names_each_of_them(void **state)
     int n = 0;
     for (; (name = strtok_r(rest, ", ", &rest)); n++)
         if (!strstr(o->help, name)) fail_msg("--help does not name the template %s", name);
-    assert_int_equal(n, 11);
+    assert_int_equal(n, 17);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_chats_are_rendered_byte_for_byte),
-        cmocka_unit_test(chatml_is_recognised_with_its_default_system_message),
-        cmocka_unit_test(a_default_system_message_that_is_too_long_is_not_cut),
+        cmocka_unit_test(a_template_shows_what_it_does),
+        cmocka_unit_test(a_default_system_message_is_rendered_whole_however_long),
         cmocka_unit_test(a_system_message_can_be_given_or_left_out),
+        cmocka_unit_test(what_a_message_brought_is_marked_through_all_that_is_done_with_it),
         cmocka_unit_test(an_unknown_name_is_refused_and_the_known_ones_named),
         cmocka_unit_test(help_names_each_of_them),
     };
