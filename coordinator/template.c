@@ -283,6 +283,13 @@ static struct gguf_str bos_of(const struct template *t, const struct tokenizer *
     return tokenizer && tokenizer_bos(tokenizer).n ? tokenizer_bos(tokenizer) : t->bos;
 }
 
+/* It ran over the small chats, so these messages are what it does not take. */
+static int refuses(const struct template *t, int rc, struct err *err)
+{
+    err_wrap(err, "the chat template (%s)", t->name);
+    return err->code = rc == E_MODEL ? E_USAGE : rc;
+}
+
 int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
                     struct gguf_str user, struct jinja_text *out, struct err *err)
 {
@@ -290,7 +297,7 @@ int template_render(const struct template *t, const struct tokenizer *tokenizer,
     system = system_message(t, system);
     const struct jinja_message messages[] = {{"system", str_of(system ? system : "")}, {"user", user}};
     int rc = run(t, bos, messages + !system, system ? 2 : 1, t->thinking, out, err);
-    if (rc != OK) return err_wrap(err, "the chat template (%s)", t->name);
+    if (rc != OK) return refuses(t, rc, err);
     if (tokenizer && tokenizer_adds_bos(tokenizer) && begins(out, bos)) drop(out, bos.n);
     return OK;
 }
@@ -306,7 +313,7 @@ int template_next(const struct template *t, const struct tokenizer *tokenizer, c
                                              {"assistant", str_of(ANSWER)},
                                              {"user", user}};
     int rc = run(t, bos_of(t, tokenizer), messages + !system, system ? 4 : 3, t->thinking, &two, err);
-    if (rc != OK) return err_wrap(err, "the chat template (%s)", t->name);
+    if (rc != OK) return refuses(t, rc, err);
     const char *answer = find_message(&two, ANSWER);
     if (!answer) {
         jinja_text_free(&two);

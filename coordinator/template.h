@@ -50,7 +50,7 @@ int template_choose(struct template *t, const struct gguf *g, const struct templ
                     enum template_found *found, struct err *err);
 
 /* The prompt of a first turn: system (NULL: the default one; "": empty), the user's text, and the opening of the answer.
- * Without the BOS that the tokenizer puts first (NULL: none does). E_MODEL: the template refuses these messages. */
+ * Without the BOS that the tokenizer puts first (NULL: none does). E_USAGE: the template refuses these messages. */
 int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
                     struct gguf_str user, struct jinja_text *out, struct err *err);
 
