@@ -101,8 +101,9 @@ struct open_slot {
 /* How the next id is chosen: argmax of ln p / T + noise(seed, sample, position, id) over the ids that top-k, then top-p,
  * then min-p leave (kernels/ARITHMETIC.md, Sampling). It rides in every part and ask, so that whoever computes one needs
  * to remember nothing: replicas, replays and other layouts choose the same ids. */
+#define TEMP_LEAST 1e-6f /* the noise is less than a bit of ln p / T there, and soon 1 / T is no number any more */
 struct sampler {
-    float temp;         /* T; 0: greedy, and nothing below counts */
+    float temp;         /* T; below TEMP_LEAST: greedy, and nothing below counts */
     uint32_t top_k;     /* 0: all */
     float top_p, min_p; /* 1, 0: all */
     uint32_t seed, sample; /* sample: index of the request */

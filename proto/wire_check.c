@@ -49,7 +49,7 @@ static const struct bound of_open[] = {
 };
 static const struct bound of_sampler[] = {
     BOUND(sampler, "sampler's temp", temp, 0, 1e6),
-    BOUND(sampler, "sampler's top_p", top_p, 0, 1),
+    BOUND(sampler, "sampler's top_p", top_p, 0x1p-149, 1),
     BOUND(sampler, "sampler's min_p", min_p, 0, 1),
 };
 static const struct bound of_verdict_row[] = {

@@ -45,3 +45,5 @@ set_tests_properties(progress PROPERTIES TIMEOUT 120)
 
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(config LIBS pf_coordinator)
+add_test(NAME limits COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/limits.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
+set_tests_properties(limits PROPERTIES TIMEOUT 120)

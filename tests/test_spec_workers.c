@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -342,6 +343,76 @@ static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_wa
     }
 }
 
+/* Each fits into a message, whatever the ids are; the drafts come with the last. One that is refused, refuses the rest. */
+static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void **state)
+{
+    (void)state;
+    enum { N = 2 * ASK_IDS + 100, N_ASKS = 3 };
+    static struct learnt learnt;
+    static const struct spec_config config = {.learnt = &learnt,
+                                              .drafting = true,
+                                              .draft_max = 4,
+                                              .draft_ctx = N + 8,
+                                              .n_lanes = 1,
+                                              .n_ctx = N + 8,
+                                              .max_rows = N,
+                                              .max_jobs = 4,
+                                              .n_vocab = INT32_MAX,
+                                              .n_ids = INT32_MAX,
+                                              .n_proposed = INT32_MAX,
+                                              .root = 1};
+    int32_t *ids = calloc(N, sizeof *ids);
+    for (int i = 0; i < N; i++) ids[i] = INT32_MAX - 1 - i;
+    for (int refused = 0; refused <= 1; refused++) {
+        struct stray t = {0};
+        struct err err = {0};
+        struct wire_arena arena;
+        const uint8_t *data;
+        size_t n_bytes;
+        struct seq_config c = {.prompt = ids, .n_prompt = N, .n_predict = 6, .n_ctx = N + 8};
+        assert_int_equal(wire_arena_init(&arena, 4 << 20, &err), OK);
+        assert_int_equal(seq_init(&t.seq, &c, &err), OK);
+        assert_int_equal(spec_open(&t.spec, &config, &err), OK);
+        spec_take(t.spec, &t.seq, 1);
+        assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_START}, &t.actions, &err), OK);
+        const struct verdict_row row = {.next = 'c'};
+        const struct verdict v = {.round = 1, .h = 1, .rows = &row, .n_rows = 1};
+        assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err),
+                         OK);
+        struct draft answers[N_ASKS] = {0};
+        int n_asks = 0, n_told = 0;
+        for (size_t i = 0; i < t.actions.n; i++) {
+            const struct message *m = &t.actions.list[i].message;
+            if (t.actions.list[i].kind != ACTION_POST || m->tag != TAG_DRAFT_ASK) continue;
+            bool last = n_asks == N_ASKS - 1;
+            assert_int_equal(m->ask.at, n_told);
+            assert_ptr_equal(m->ask.ids, t.seq.ids + n_told);
+            n_told += (int)m->ask.n_ids;
+            assert_int_equal(m->ask.until, last ? n_told + 4 : n_told);
+            if (wire_encode(&arena, m, &data, &n_bytes, &err) != OK) fail_msg("%s", err.text);
+            bool gap = refused && n_asks > 0;
+            answers[n_asks++] = (struct draft){
+                .round = 2, .at = gap ? m->ask.at : (uint32_t)n_told, .end = gap ? DRAFT_GAP : DRAFT_WINDOW};
+        }
+        assert_int_equal(n_asks, N_ASKS);
+        assert_int_equal(n_told, N + 1);
+        static const struct draft_row drafts[] = {{'d', 1}, {'e', 1}};
+        answers[N_ASKS - 1].h = t.seq.h[N + 1];
+        if (!refused) answers[N_ASKS - 1].rows = drafts, answers[N_ASKS - 1].n_rows = 2;
+        for (int i = 0; i < N_ASKS; i++) {
+            const struct event e = {.kind = EVENT_DRAFT, .draft = &answers[i]};
+            if (spec_step(t.spec, &e, &t.actions, &err) != OK) fail_msg("%s", err.text);
+            assert_int_equal(t.actions.n, i == N_ASKS - 1);
+        }
+        const struct message *m = &t.actions.list[0].message; /* without drafts, where it is refused */
+        assert_int_equal(m->tag, TAG_VERIFY);
+        assert_int_equal(m->verify.parts[0].n_rows, refused ? 1 : 3);
+        wire_arena_free(&arena);
+        stray_close(&t);
+    }
+    free(ids);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_verifier_that_forgot_is_told_again_with_nothing_wanted),
         cmocka_unit_test(a_verifier_with_another_history_is_told_from_the_start),
         cmocka_unit_test(a_drafter_that_lost_its_history_is_told_anew_in_the_next_round),
+        cmocka_unit_test(a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs),
         cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
         cmocka_unit_test(a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent),
     };

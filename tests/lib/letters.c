@@ -25,7 +25,7 @@ static const struct row hard_rows[] = {
 };
 #define HARD_SAMPLER                                                                                                   \
     {                                                                                                                  \
-        0x1p-149f, UINT32_MAX, -0.0f, 0x1p-149f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                    \
+        0x1p-149f, UINT32_MAX, 0x1p-149f, -0.0f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                    \
     }
 static const struct part hard_parts[] = {
     {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER},

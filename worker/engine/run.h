@@ -95,7 +95,7 @@ bool choose_answers(struct engine *e);
 
 static inline bool samples(const struct sampler *s)
 {
-    return s->temp > 0;
+    return s->temp >= TEMP_LEAST;
 }
 
 /* Not all ids may be chosen. */
