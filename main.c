@@ -23,6 +23,7 @@
 #include "coordinator/perplexity.h"
 #include "coordinator/progress.h"
 #include "cut_off.h"
+#include "proto/launcher.h"
 #include "worker/bench_kernels.h"
 #include "worker/bench_step.h"
 #include "worker/doctor.h"
@@ -163,7 +164,7 @@ static int first_rank(struct program *p, struct err *err)
     struct mpi_world world;
     struct pump *pump;
     int rc = pump_open(&pump, &world, err);
-    if (rc != OK) return rc;
+    if (rc != OK) return complain(err);
     rc = lay_out(p, world.size, err);
     if (rc == OK && !(p->office = office_open(p->config.terms.layout.n_peers)))
         rc = err_set(err, E_FAIL, "out of memory");
@@ -171,6 +172,7 @@ static int first_rank(struct program *p, struct err *err)
     if (rc == OK) rc = command(p, err);
     if (rc != OK) {
         complain(err);
+        launcher_leave(rc);
         late_code = rc;
         signal(SIGALRM, too_late);
         alarm(FINISH_S);
@@ -370,6 +372,7 @@ int main(int argc, char **argv)
     cut_off_watch();
     p.launched = mpi_launched(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
+    if (p.launched) launcher_join(p.rank);
     int rc = options_parse(&p.o, argc, argv, &err);
     if (rc == OK) put_notes(&p);
     if (rc == OK && p.o.command == CMD_WORKER) rc = check_is_worker(&p, &err);
@@ -381,5 +384,6 @@ int main(int argc, char **argv)
         if (rc != OK && p.rank == 0) complain(&err);
     }
     options_free(&p.o);
+    launcher_leave(rc);
     return rc;
 }

@@ -304,7 +304,7 @@ int lines_open(struct lines **out, struct err *err)
     struct lines *l = calloc(1, sizeof *l);
     if (!l) return err_set(err, E_FAIL, "out of memory");
     *out = l;
-    if (!terminal_is(stdin) || !terminal_is(stdout)) return OK;
+    if (!terminal_is(stdin) || !isatty(STDIN_FILENO) || !terminal_is(stdout)) return OK;
     if (!setlocale(LC_CTYPE, "C.UTF-8")) setlocale(LC_CTYPE, ""); /* how wide characters are: libedit asks it */
     int rc = open_loop(l, err);
     return rc == OK && !open_editor(l) ? err_set(err, E_FAIL, "no memory to edit lines") : rc;

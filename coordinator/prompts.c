@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "coordinator/read_text.h"
 #include "coordinator/template.h"
@@ -257,7 +256,7 @@ static bool is_piped(FILE *in)
 {
     int rank, size;
     struct stat s;
-    if (terminal_is(in) || (mpi_launched(&rank, &size) && !getenv("PILOTFISH_STDIN_TTY"))) return false;
+    if (terminal_is(in) || (mpi_launched(&rank, &size) && !getenv("PILOTFISH_LAUNCHER"))) return false;
     return fstat(fileno(in), &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode));
 }
 

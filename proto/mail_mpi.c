@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/backoff.h"
+#include "proto/launcher.h"
 #include "proto/mailbox.h"
 
 enum {
@@ -125,6 +126,7 @@ void mpi_finish(void)
 void mpi_abort(int code)
 {
     int started = 0, ended = 0;
+    launcher_leave(code);
     MPI_Initialized(&started);
     MPI_Finalized(&ended);
     if (started && !ended) MPI_Abort(MPI_COMM_WORLD, code);

@@ -56,14 +56,14 @@ gives 1 1 'printf "not enough" >&2; exit 1'
 
 # --- standard output and error stay apart, and whole ----------------------------------------------------------------------
 
-launch 'printf "text without an end"; printf "note" >&2; exit 2' -n 2 ./pilotfish
+launch 'echo pilotfish-elsewhere >&2; printf "text without an end"; printf "note" >&2; exit 2' -n 2 ./pilotfish
 [ "$(cat out)" = "text without an end" ] || wrong "standard output is not the ranks'"
 [ "$(head -c 4 err)" = note ] || wrong "standard error is not the ranks'"
 
 # --- what is added --------------------------------------------------------------------------------------------------------
 
 launch true -n 10000 ./pilotfish generate -n 2
-grep -q '^-q --bind-to none --oversubscribe ' args ||
+grep -q '^--bind-to none --oversubscribe ' args ||
     wrong "4, more ranks than cores: $(cat args)"
 grep -q ' -n 10000 ./pilotfish generate -n 2$' args || wrong "the arguments are not passed on: $(cat args)"
 launch true -n 1 ./pilotfish generate -n 10000
