@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proto/err.h"
+#include "proto/launcher.h"
 
 /* All this runs in a signal's handler: no memory is asked for, nothing is locked. */
 
@@ -66,6 +67,7 @@ static void on_bus(int signum, siginfo_t *info, void *context)
     char all[LINE_ROOM + 100] = "pilotfish: ";
     strcat(strcat(all, path), ": the file was cut off while it was read: fetch it again\n");
     say(all);
+    launcher_leave(E_MODEL);
     _exit(E_MODEL);
 }
 
