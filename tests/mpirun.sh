@@ -114,6 +114,26 @@ done
 kill -0 "$(cat rank)" 2> /dev/null && wrong "a launcher that hangs leaves a rank"
 [ -s err ] && wrong "a launcher that hangs: something is told of it"
 
+# --- options with values, none of which is the program -------------------------------------------------------------------
+
+# takes PATTERN ARGUMENT...: the launcher gets what the pattern says.
+takes() {
+    launch true "${@:2}"
+    grep -q -- "$1" args || wrong "${*:2}: $(cat args)"
+}
+mkdir x y && cp pilotfish x && cp pilotfish y
+many=--oversubscribe.*
+takes "$many --n 10000 ./pilotfish generate$" --n 10000 ./pilotfish generate
+takes "$many --np 10000 ./pilotfish$" --np 10000 ./pilotfish
+takes "$many -c 6000 x/pilotfish .* -np 6000 y/pilotfish$" -c 6000 x/pilotfish : -np 6000 y/pilotfish
+PATH=$PWD/y:$PATH takes " -n 2 --wdir x/pilotfish .*y/pilotfish generate$" -n 2 --wdir x/pilotfish pilotfish generate
+takes " -H pilotfish -n 2 ./pilotfish$" -H pilotfish -n 2 ./pilotfish
+takes " --mca a pilotfish -n 2 ./pilotfish$" --mca a pilotfish -n 2 ./pilotfish
+takes " -x pilotfish -n 2 strace -f ./pilotfish -n 10000$" -x pilotfish -n 2 strace -f ./pilotfish -n 10000
+grep -q oversubscribe args && wrong "a number behind the program counts"
+takes " --app file$" --app file
+{ "$mpirun" --help > out && grep -q scripts/mpirun out; } || wrong "--help"
+
 # --- what cannot be launched ----------------------------------------------------------------------------------------------
 
 "$mpirun" -n 2 > out 2> err
