@@ -3,10 +3,10 @@
 # nothing but their own model.
 #   programs.sh PILOTFISH TINY SCRIPTS
 set -u
-pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+pilotfish=$1 tiny=$2 mpirun=$3/mpirun hostile=$3/../tests/lib/hostile_gguf.py
 . "$(dirname "$0")/lib/cli.bash"
 "$tiny" big.gguf && "$tiny" little.gguf --left-out 2 && "$tiny" other.gguf --seed 2 || wrong "no toy models"
-LC_ALL=C sed 's/<|endoftext|>/<|EndOfText|>/' little.gguf > odd.gguf
+python3 "$hostile" big.gguf . > cases || wrong "no model of another vocabulary"
 "$pilotfish" generate --big big.gguf --raw -n 40 hello > alone 2> err
 
 # launch CODE PATTERN ARGUMENT...: the whole launch; the pattern is in what it says.
@@ -41,7 +41,7 @@ writes -n 1 "${bare[@]}" --draft little --tp 2 : -n 1 "${little[@]}" : -n 2 "${b
 writes -n 1 "${bare[@]}" --pp 2 : -n 2 "${big[@]}" --threads 1
 writes -n 1 "${bare[@]}" --little little.gguf : -n 1 "${little[@]}" : -n 1 "${big[@]}"
 launch 3 "gone.gguf: cannot be opened" -n 1 "${bare[@]}" --draft little : -n 1 "${little[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
-launch 3 "the vocabularies differ" -n 1 "${bare[@]}" --draft little : -n 1 "$pilotfish" worker --model odd.gguf : -n 1 "${big[@]}"
+launch 3 "the vocabularies differ" -n 1 "${bare[@]}" --draft little : -n 1 "$pilotfish" worker --model other_word.gguf : -n 1 "${big[@]}"
 LC_ALL=C sed 's/{% for message/{% fur message/' big.gguf > untold.gguf
 launch 3 "the model of peer 2 has no chat template" -n 1 "$pilotfish" chat : -n 1 "$pilotfish" worker --model untold.gguf
 launch 2 "generate needs a model" -n 1 "${bare[@]}"
