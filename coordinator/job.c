@@ -154,6 +154,7 @@ static void sum_up(struct job *j)
         j->info.weights_bytes += seen[p].h.weights_bytes;
         j->info.kv_bytes += kv_bytes(j, p);
     }
+    j->info.little_bytes = seen[PEER_DRAFTER].h.weights_bytes;
     j->info.n_workers = j->n_hello;
     j->info.n_threads = (int)seen[PEER_VERIFIER].h.threads;
 }

@@ -37,6 +37,7 @@ struct job_info {             /* known once job_open is done */
     int n_workers, n_threads; /* that said Hello; of the verifier's leader */
     int n_ctx;
     uint64_t weights_bytes, kv_bytes; /* over all workers */
+    uint64_t little_bytes;            /* of the weights the little model's */
 };
 
 struct job_run { /* what differs from run to run; see spec_config */

@@ -154,6 +154,9 @@ short=(generate --big toy.gguf --raw -n 2)
 notes 0 "" "${short[@]}" hello # the default --ctx is more than the toy has
 notes 1 "--ctx 513 is more than the big model was trained for: its context is 512 tokens" "${short[@]}" --ctx 513 hello
 notes 0 "" "${short[@]}" --ctx 512 hello
+"$tiny" larger.gguf --blocks 9 || wrong "no larger toy"
+notes 1 "the little model is larger than the big one" "${short[@]}" --little larger.gguf hello
+notes 0 "" generate --big larger.gguf --little toy.gguf --raw -n 2 hello
 notes 1 "--threads 999 is more than the" doctor --threads 999
 notes 0 "" "${short[@]}" --threads 1 hello
 notes 2 "--fallback has no effect: no little model drafts here" "${short[@]}" --fallback 0.5 --logprobs 2 hello
