@@ -1,4 +1,5 @@
-"""Every command of README.md and its Python are run as they stand, on toys in the places of the models.
+"""Every command of README.md and its Python are run as they stand, on toys in the places of the models; the packages it names are
+   those that the scripts install.
    readme.py PILOTFISH TINY SOURCE
 """
 import os
@@ -45,6 +46,10 @@ def main():
     commands = [line for line in lines if line.startswith(RUN)]
     forgotten = [line for line in lines if "--big" in line and not line.startswith(RUN + LEFT_OUT)]
     assert len(commands) >= 14 and not forgotten, (len(commands), forgotten)
+    setup = open(os.path.join(source, "scripts/lib/setup.sh"), encoding="utf-8").read()
+    packages = re.search(r"^build_packages=\((.*?)\)", setup, re.M | re.S).group(1).split()
+    unnamed = [name for name in packages if not re.search(rf"\b{re.escape(name)}\b", text)]
+    assert packages and not unnamed, unnamed
     with tempfile.TemporaryDirectory() as folder:
         make_tree(folder)
         env = {**os.environ, "PILOTFISH_N_PREDICT": "8"}
