@@ -59,9 +59,8 @@ static int pick_kernels(struct program *p, struct err *err)
     if (!p->kernels && named) return err_set(err, E_USAGE, "PILOTFISH_CPU=%s: %s", forced, why);
     if (!p->kernels) return err_set(err, E_CHECK, "%s", why);
     if (p->kernels == &kernels_ref && !named)
-        fprintf(stderr,
-                "this CPU lacks AVX2, FMA or F16C, or fails their self-test (pilotfish doctor says which): only "
-                "the slow reference runs\n");
+        note("this CPU lacks AVX2, FMA or F16C, or fails their self-test (pilotfish doctor says which): only the slow "
+             "reference runs");
     return OK;
 }
 

@@ -35,7 +35,16 @@ enum option_kind {
 };
 
 /* What must be so for an option to have an effect; who gives it in vain reads a note. */
-enum option_needs { NEEDS_NOTHING, NEEDS_DRAFTER, NEEDS_LITTLE, NEEDS_GUARD, NEEDS_TEXT, NEEDS_JSONL, NEEDS_PROMPTS };
+enum option_needs {
+    NEEDS_NOTHING,
+    NEEDS_DRAFTER,
+    NEEDS_LITTLE,
+    NEEDS_GUARD,
+    NEEDS_TEXT,
+    NEEDS_JSONL,
+    NEEDS_PROMPTS,
+    NEEDS_MESSAGES
+};
 
 struct option {
     const char *name; /* without dashes */

@@ -366,6 +366,7 @@ static const char *what_lacks(const struct options *o, enum option_needs needs)
     case NEEDS_TEXT: return o->output == OUT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
     case NEEDS_JSONL: return o->output == OUT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
     case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;
+    case NEEDS_MESSAGES: return o->raw ? "the text of --raw is no message, and always has its tokens" : NULL;
     }
     return NULL;
 }

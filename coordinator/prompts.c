@@ -247,7 +247,8 @@ static int find_chat(struct reader *r, struct err *err)
     r->has_chat = found == TEMPLATE_OK;
     if (r->has_chat) return OK;
     if (r->o->system) return err_set(err, E_USAGE, "%s has no chat template, so no place for --system", path);
-    fprintf(r->from->notes, "%s has no chat template: the text is continued as it is (--raw)\n", show_name(path).s);
+    fprintf(r->from->notes, "note: %s has no chat template: the text is continued as it is (--raw)\n",
+            show_name(path).s);
     return OK;
 }
 

@@ -335,6 +335,8 @@ static void what_has_no_effect_is_noted(void **state)
          "note: --logprobs has no effect: it is printed in lines of JSON only (-o jsonl)"},
         {"generate -m B --logprobs 3 -o json x", NULL},
         {"generate -m B --color always -o jsonl x", "note: --color has no effect: lines of JSON"},
+        {"generate -m B --special x", NULL},
+        {"generate -m B --special --raw x", "note: --special has no effect: the text of --raw is no message"},
         {"generate -m B --parallel 3 x", "note: --parallel has no effect: there is one prompt"},
         {"generate -m B --parallel 3 --prompts x", NULL},
         {"bench step -m B --draft-vocab 9", "note: --draft-vocab has no effect: no little model drafts here"},

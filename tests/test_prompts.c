@@ -357,7 +357,7 @@ static void a_file_without_a_known_template_is_never_chatted_with_silently(void 
     char *notes;
     assert_int_equal(gguf_parse(&g, "bare", bare, sizeof bare, &err), OK);
     assert_int_equal(read_noting(&p, &o, &g, "", &notes, &err), OK);
-    assert_string_equal(notes, "bare has no chat template: the text is continued as it is (--raw)\n");
+    assert_string_equal(notes, "note: bare has no chat template: the text is continued as it is (--raw)\n");
     assert_string_equal(text_of(&p, 0), "hi");
     prompts_free(&p);
     free(notes);
