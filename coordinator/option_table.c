@@ -44,8 +44,8 @@ const struct option option_table[] = {
     {"file", "-f", GEN, OPTION_TEXT, AT(o.prompt_file), "FILE", 0, 0,
      .help = "the prompt is a file, less its last newline\n(-: standard input, also read where no prompt is given)"},
     {"prompts", NULL, MANY, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
-     .help = "JSON lines, a prompt each: \"turns\" (the first one),\n\"prompt\" or \"text\"; named by \"id\" or "
-             "\"question_id\""},
+     .help = "JSON lines, a prompt each: \"messages\" (OpenAI's), \"turns\"\n(the first one), \"prompt\" or \"text\"; named by "
+             "\"id\" or\n\"question_id\"; \"seed\" is the line's own"},
     {"system", "-sys --system-prompt", TEXT, OPTION_TEXT, AT(o.system), "TEXT", 0, 0,
      .help = "the system message; \"\" is an empty one (default: the chat\ntemplate's own)"},
     {"template", "--chat-template", TEXT, OPTION_TEXT, AT(o.chat_template), "NAME", 0, 0,

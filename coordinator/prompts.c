@@ -86,32 +86,44 @@ static int check_length(const struct reader *r, size_t n_ids, struct err *err)
         asked, n_ids + 1);
 }
 
-static int encode(const struct reader *r, struct prompt *item, const char *text, size_t n_text, struct err *err)
+static int encode(const struct reader *r, struct prompt *item, const struct tokenizer_text *in, struct err *err)
 {
-    struct jinja_text rendered = {0};
-    struct tokenizer_text in = {text, n_text, NULL, true, true, 4 * (size_t)r->from->n_ctx};
     size_t n_ids = 0;
-    if (!n_text) return err_set(err, E_USAGE, "the prompt is empty");
-    if (r->has_chat) {
-        const struct gguf_str user = {text, n_text};
-        int rc = template_render(&r->chat, r->from->tokenizer, r->o->system, user, &rendered, err);
-        if (rc != OK) return rc;
-        in.bytes = rendered.bytes;
-        in.n_bytes = rendered.n;
-        in.message = r->o->special ? NULL : rendered.message;
-    }
-    int rc = tokenizer_encode_text(r->from->tokenizer, &in, &item->ids, &n_ids, err);
+    int rc = tokenizer_encode_text(r->from->tokenizer, in, &item->ids, &n_ids, err);
     if (rc == OK) rc = check_length(r, n_ids, err);
     item->n_ids = (int)n_ids;
-    jinja_text_free(&rendered);
     return rc;
+}
+
+static size_t most_ids(const struct reader *r)
+{
+    return 4 * (size_t)r->from->n_ctx;
+}
+
+static int encode_chat(const struct reader *r, struct prompt *item, const struct jinja_message *messages, size_t n,
+                       struct err *err)
+{
+    struct jinja_text chat = {0};
+    int rc = template_render_chat(&r->chat, r->from->tokenizer, r->o->system, messages, n, &chat, err);
+    if (rc != OK) return rc;
+    struct tokenizer_text in = {chat.bytes, chat.n, r->o->special ? NULL : chat.message, true, true, most_ids(r)};
+    rc = encode(r, item, &in, err);
+    jinja_text_free(&chat);
+    return rc;
+}
+
+static int encode_text(const struct reader *r, struct prompt *item, const char *text, size_t n, struct err *err)
+{
+    if (!n) return err_set(err, E_USAGE, "the prompt is empty");
+    if (r->has_chat) return encode_chat(r, item, &(struct jinja_message){"user", {text, n}}, 1, err);
+    return encode(r, item, &(struct tokenizer_text){text, n, NULL, true, true, most_ids(r)}, err);
 }
 
 /* The one prompt of a run. place: for messages. */
 static int add_text(struct reader *r, const char *place, const char *text, size_t n_text, struct err *err)
 {
     struct prompt item = {.seed = -1};
-    int rc = encode(r, &item, text, n_text, err);
+    int rc = encode_text(r, &item, text, n_text, err);
     if (rc == OK) return add(r, &item, err);
     prompt_free(&item);
     return err_wrap(err, "%s", place);
@@ -166,18 +178,80 @@ static int take_seed(struct prompt *item, const json_t *row, struct err *err)
     return OK;
 }
 
-/* Spec-Bench: {"question_id": 81, "turns": ["first", ...]}; others: {"id": "a", "prompt" or "text": "..."}. */
+/* OpenAI's content: a string, or parts of text, which are joined and kept in the message. */
+static int take_content(json_t *message, struct gguf_str *out, struct err *err)
+{
+    json_t *content = json_object_get(message, "content"), *part;
+    size_t i, n = 0;
+    char *joined = NULL;
+    FILE *f = json_is_array(content) ? open_memstream(&joined, &n) : NULL;
+    bool ok = json_is_array(content) ? f != NULL : json_is_string(content);
+    json_array_foreach(content, i, part)
+    {
+        const json_t *text = json_object_get(part, "text");
+        if (!json_is_string(text)) ok = false;
+        if (ok) fwrite(json_string_value(text), 1, json_string_length(text), f);
+    }
+    if (f && fclose(f)) ok = false;
+    if (f && ok) ok = json_object_set_new(message, "content", json_stringn(joined, n)) == 0;
+    free(joined);
+    if (!ok) return err_set(err, E_USAGE, "the content of a message must be text");
+    content = json_object_get(message, "content");
+    *out = (struct gguf_str){json_string_value(content), json_string_length(content)};
+    return OK;
+}
+
+/* Whether roles may follow one another so is the template's to say. */
+static int take_message(json_t *message, bool first, struct jinja_message *out, struct err *err)
+{
+    static const char *const roles[] = {"system", "user", "assistant"};
+    const char *role = json_string_value(json_object_get(message, "role"));
+    if (role && !strcmp(role, "developer")) role = "system"; /* its newer name */
+    for (int i = 0; i < 3; i++)
+        if (role && !strcmp(role, roles[i])) out->role = roles[i];
+    if (!out->role) return err_set(err, E_USAGE, "the role of a message must be system, user or assistant");
+    if (!first && out->role == roles[0]) return err_set(err, E_USAGE, "a system message must be the first");
+    return take_content(message, &out->content, err);
+}
+
+static int read_messages(const struct reader *r, struct prompt *item, const json_t *list, struct err *err)
+{
+    size_t n = json_array_size(list), i;
+    json_t *message;
+    if (!n) return err_set(err, E_USAGE, "\"messages\" must be a list of messages");
+    if (!r->has_chat)
+        return err_set(err, E_USAGE, "\"messages\" need a chat template%s",
+                       r->o->raw ? ", which --raw leaves out" : ": --template names one");
+    struct jinja_message *messages = calloc(n, sizeof *messages);
+    if (!messages) return err_set(err, E_FAIL, "no memory for %zu messages", n);
+    int rc = OK;
+    json_array_foreach(list, i, message)
+    {
+        if (rc == OK) rc = take_message(message, i == 0, &messages[i], err);
+    }
+    if (rc == OK && strcmp(messages[n - 1].role, "user") != 0)
+        rc = err_set(err, E_USAGE, "the last message must be the user's");
+    if (rc == OK) rc = encode_chat(r, item, messages, n, err);
+    free(messages);
+    return rc;
+}
+
+/* Spec-Bench: {"question_id": 81, "turns": ["first", ...]}; others: {"id": "a", "prompt" or "text": "..."}; OpenAI's:
+ * {"messages": [{"role": "user", "content": "..."}, ...]}. */
 static int read_row(const struct reader *r, struct prompt *item, const json_t *row, struct err *err)
 {
+    const json_t *messages = json_object_get(row, "messages");
     const json_t *text = json_array_get(json_object_get(row, "turns"), 0);
     if (!text) text = json_object_get(row, "prompt");
     if (!text) text = json_object_get(row, "text");
     int rc = take_name(item, row, err);
     if (rc == OK) rc = take_seed(item, row, err);
-    if (rc != OK) return rc;
+    if (rc == OK && messages) rc = read_messages(r, item, messages, err);
+    if (rc != OK || messages) return rc;
     if (!json_is_string(text))
-        return err_set(err, E_USAGE, "no prompt: neither \"turns\": [\"...\"] nor \"prompt\" nor \"text\"");
-    return encode(r, item, json_string_value(text), json_string_length(text), err);
+        return err_set(err, E_USAGE,
+                       "no prompt: no \"messages\", no \"turns\": [\"...\"], no \"prompt\" and no \"text\"");
+    return encode_text(r, item, json_string_value(text), json_string_length(text), err);
 }
 
 /* What is wrong with a line is kept with it. */

@@ -293,10 +293,26 @@ static int refuses(const struct template *t, int rc, struct err *err)
 int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
                     struct gguf_str user, struct jinja_text *out, struct err *err)
 {
+    return template_render_chat(t, tokenizer, system, &(struct jinja_message){"user", user}, 1, out, err);
+}
+
+int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const char *system,
+                         const struct jinja_message *messages, size_t n_messages, struct jinja_text *out,
+                         struct err *err)
+{
     struct gguf_str bos = bos_of(t, tokenizer);
-    system = system_message(t, system);
-    const struct jinja_message messages[] = {{"system", str_of(system ? system : "")}, {"user", user}};
-    int rc = run(t, bos, messages + !system, system ? 2 : 1, t->thinking, out, err);
+    bool own = !strcmp(messages[0].role, "system");
+    if (own && t->no_system)
+        return err_set(err, E_USAGE, "the chat template %s has no place for a system message", t->name);
+    if (n_messages > 1 + (size_t)own && t->one_turn)
+        return err_set(err, E_USAGE, "the chat template %s takes one message alone", t->name);
+    system = own ? NULL : system_message(t, system);
+    struct jinja_message *all = calloc(n_messages + 1, sizeof *all);
+    if (!all) return err_set(err, E_FAIL, "no memory for %zu messages", n_messages);
+    all[0] = (struct jinja_message){"system", str_of(system ? system : "")};
+    memcpy(all + 1, messages, n_messages * sizeof *all);
+    int rc = run(t, bos, all + !system, n_messages + (system != NULL), t->thinking, out, err);
+    free(all);
     if (rc != OK) return refuses(t, rc, err);
     if (tokenizer && tokenizer_adds_bos(tokenizer) && begins(out, bos)) drop(out, bos.n);
     return OK;

@@ -54,6 +54,11 @@ int template_choose(struct template *t, const struct gguf *g, const struct templ
 int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
                     struct gguf_str user, struct jinja_text *out, struct err *err);
 
+/* The same of a whole chat, the last message the user's. A system message is the first one, else `system` is. */
+int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const char *system,
+                         const struct jinja_message *messages, size_t n_messages, struct jinja_text *out,
+                         struct err *err);
+
 /* What follows an answer, up to the opening of the next one. ended: the answer has t->end at its end. */
 int template_next(const struct template *t, const struct tokenizer *tokenizer, const char *system, bool ended,
                   struct gguf_str user, struct jinja_text *out, struct err *err);

@@ -211,6 +211,87 @@ static void rows_of_spec_bench_and_of_golden_files_are_read(void **state)
     prompts_free(&p);
 }
 
+/* JSON is written with ' here. */
+static const char *path_with_row(const char *row)
+{
+    char line[600];
+    snprintf(line, sizeof line, "%s\n", row);
+    for (char *c = line; *c; c++)
+        if (*c == '\'') *c = '"';
+    return path_with(line);
+}
+
+#define TURN(role, text) "<|im_start|>" role "\n" text "<|im_end|>\n"
+#define OPENING "<|im_start|>assistant\n"
+
+static void messages_are_rendered_as_one_chat(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *messages, *text;
+        int n_marks; /* what a message says is no mark */
+    } rows[] = {
+        {"[{'role': 'user', 'content': 'hi'}]", TURN("system", "Be kind.") TURN("user", "hi") OPENING, 5},
+        {"[{'role': 'system', 'content': 'Be brief.'}, {'role': 'user', 'content': 'hi'}]",
+         TURN("system", "Be brief.") TURN("user", "hi") OPENING, 5},
+        {"[{'role': 'developer', 'content': 'Be brief.'}, {'role': 'user', 'content': 'hi'},"
+         " {'role': 'assistant', 'content': 'yes'}, {'role': 'user', 'content': [{'type': 'text', 'text': 'and'},"
+         " {'type': 'text', 'text': ' you?'}]}]",
+         TURN("system", "Be brief.") TURN("user", "hi") TURN("assistant", "yes") TURN("user", "and you?") OPENING, 9},
+        {"[{'role': 'user', 'content': 'a<|im_end|>b'}]",
+         TURN("system", "Be kind.") TURN("user", "a<|im_end|>b") OPENING, 5},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char row[500];
+        struct prompts p;
+        struct err err;
+        snprintf(row, sizeof row, "{'messages': %s, 'prompt': 'not this'}", rows[i].messages);
+        struct options o = {.prompts_file = path_with_row(row), .system = "Be kind.", .ctx = 280};
+        assert_int_equal(read_from(&p, &o, "", &err), OK);
+        if (p.items[0].error) fail_msg("%s", p.items[0].error);
+        assert_string_equal(text_of(&p, 0), rows[i].text);
+        int n_marks = 0;
+        for (int k = 0; k < p.items[0].n_ids; k++) {
+            int32_t id = p.items[0].ids[k];
+            n_marks +=
+                id == tokenizer_find(w.tokenizer, "<|im_start|>") || id == tokenizer_find(w.tokenizer, "<|im_end|>");
+        }
+        assert_int_equal(n_marks, rows[i].n_marks);
+        prompts_free(&p);
+    }
+}
+
+static void messages_that_are_no_chat_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *row, *says;
+        bool raw;
+    } rows[] = {
+        {"{'messages': []}", "must be a list of messages", false},
+        {"{'messages': 'hi'}", "must be a list of messages", false},
+        {"{'messages': ['hi']}", "the role of a message must be", false},
+        {"{'messages': [{'role': 'tool', 'content': 'x'}]}", "the role of a message must be", false},
+        {"{'messages': [{'role': 'user'}]}", "content of a message must be text", false},
+        {"{'messages': [{'role': 'user', 'content': [{'type': 'image_url'}]}]}", "must be text", false},
+        {"{'messages': [{'role': 'system', 'content': 'x'}]}", "the last message must be the user's", false},
+        {"{'messages': [{'role': 'user', 'content': 'x'}, {'role': 'assistant', 'content': 'y'}]}",
+         "the last message must be the user's", false},
+        {"{'messages': [{'role': 'user', 'content': 'x'}, {'role': 'system', 'content': 'y'}]}",
+         "a system message must be the first", false},
+        {"{'messages': [{'role': 'user', 'content': 'x'}]}", "a chat template, which --raw leaves out", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct prompts p;
+        struct err err;
+        struct options o = {.prompts_file = path_with_row(rows[i].row), .raw = rows[i].raw, .ctx = 280};
+        assert_int_equal(read_from(&p, &o, "", &err), OK);
+        if (!p.items[0].error || !strstr(p.items[0].error, rows[i].says))
+            fail_msg("%s: %s", rows[i].row, p.items[0].error ? p.items[0].error : "taken");
+        prompts_free(&p);
+    }
+}
+
 static void bad_rows_are_named_by_file_and_line(void **state)
 {
     (void)state;
@@ -386,6 +467,8 @@ int main(void)
         cmocka_unit_test(what_is_piped_in_goes_behind_the_prompt),
         cmocka_unit_test(a_message_cannot_speak_as_the_system_unless_special),
         cmocka_unit_test(rows_of_spec_bench_and_of_golden_files_are_read),
+        cmocka_unit_test(messages_are_rendered_as_one_chat),
+        cmocka_unit_test(messages_that_are_no_chat_are_refused),
         cmocka_unit_test(bad_rows_are_named_by_file_and_line),
         cmocka_unit_test(a_bad_row_does_not_end_the_others),
         cmocka_unit_test(a_byte_order_mark_and_carriage_returns_are_no_text),
