@@ -70,11 +70,11 @@ static int start_workers(void *arg, struct err *err)
     return cluster_start(&p->cluster, &p->config, p->office, err);
 }
 
-/* What could not be written is an error, not a short answer. */
+/* What could not be written is an error, not a short answer; also where the answer is that some prompts have none. */
 static int check_written(int rc, struct err *err)
 {
-    bool lost = fflush(stdout) || ferror(stdout);
-    return rc == OK && lost ? err_set(err, E_FAIL, "standard output: %s", strerror(errno)) : rc;
+    bool lost = fflush(stdout) || ferror(stdout), answered = rc == OK || rc == E_USAGE || rc == E_CHECK;
+    return answered && lost ? err_set(err, E_FAIL, "standard output: %s", strerror(errno)) : rc;
 }
 
 /* ---- commands for which workers compute ---- */

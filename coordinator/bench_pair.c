@@ -1,5 +1,6 @@
 #include "coordinator/bench_pair.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "coordinator/front.h"
@@ -36,7 +37,7 @@ static void put_head(void)
            "drafts", "ratio", "decode", "first", "accepted", "tokens/verify");
 }
 
-static void put_row(const char *name, const struct cost cost[N_WAYS])
+static int put_row(const char *name, const struct cost cost[N_WAYS], struct err *err)
 {
     const struct cost *plain = &cost[PLAIN], *drafts = &cost[DRAFTS];
     const struct stats *s = &drafts->stats;
@@ -46,7 +47,7 @@ static void put_row(const char *name, const struct cost cost[N_WAYS])
            stats_ratio(plain->whole - plain->first, drafts->whole - drafts->first),
            stats_ratio(drafts->first, plain->first), 100 * stats_ratio((double)s->n_accepted, (double)s->n_judged),
            stats_tokens_per_verify(s));
-    fflush(stdout);
+    return fflush(stdout) ? err_set(err, E_FAIL, "standard output: %s", strerror(errno)) : OK;
 }
 
 /* NULL when memory is out. */
@@ -114,8 +115,7 @@ static int both_ways(struct bench *b, int i, struct err *err)
     if (rc != OK) return rc;
     const char *name = prompt_name(&b->prompts.items[i], i, number);
     if (b->s.o.output == OUT_JSONL) return put_json(name, cost, err);
-    put_row(show_name(name).s, cost);
-    return OK;
+    return put_row(show_name(name).s, cost, err);
 }
 
 static int bench(struct bench *b, struct err *err)
@@ -129,7 +129,7 @@ static int bench(struct bench *b, struct err *err)
         const struct prompt *p = &b->prompts.items[i];
         rc = p->error ? front_refuse(&io, b->s.o.output, p, i, err) : both_ways(b, i, err);
     }
-    if (rc == OK && table) put_row("all", b->total);
+    if (rc == OK && table) rc = put_row("all", b->total, err);
     return rc == OK ? prompts_refused(&b->prompts, err) : rc;
 }
 

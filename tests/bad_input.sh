@@ -193,7 +193,10 @@ writes() {
     [ "$(grep -c "^pilotfish: .*$pattern" err)" = 1 ] || wrong "$* into $into: does not say '$pattern' once"
 }
 
-for command in "generate --big big.gguf --raw -n 8 hello" "inspect big.gguf" "tokenize --model big.gguf bytes" help version doctor; do
+for command in "generate --big big.gguf --raw -n 8 hello" "inspect big.gguf" "tokenize --model big.gguf bytes" \
+    "generate --big big.gguf --raw -n 4 --prompts mixed.jsonl -o jsonl" "inspect big.gguf -o json" "tokenize --model big.gguf -o jsonl bytes" \
+    "eval compare --big big.gguf --little little.gguf --raw -n 4 --prompts mixed.jsonl -o jsonl" \
+    "bench pair --big big.gguf --little little.gguf --raw -n 4 --prompts mixed.jsonl" help version doctor; do
     # shellcheck disable=SC2086
     into=/dev/full writes 1 "standard output: No space left" $command
     # shellcheck disable=SC2086
