@@ -74,7 +74,7 @@ static bool is_there(const struct vocab *v, const char *text)
 
 int ends_add_text(struct ends *e, struct vocab *v, const char *text, struct err *err)
 {
-    int32_t id = vocab_find(v, text, strlen(text));
+    int32_t id = *text ? vocab_find(v, text, strlen(text)) : -1;
     if (id < 0) return OK;
     int rc = vocab_make_control(v, id, err);
     return rc == OK ? add(e, id, err) : rc;

@@ -68,8 +68,9 @@ static int read_bos(struct tokenizer *t, const struct gguf *g, struct err *err)
     t->bos = usual_id(t, 1, TOKEN_CONTROL);
     int rc = gguf_read_int(g, adds, &wanted, err);
     if (rc != OK) return rc;
-    rc = read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, err);
-    if (!wanted) return OK; /* one that makes no sense does no harm */
+    struct err ignored; /* one that is not asked for does no harm, if it makes no sense */
+    rc = read_id(t, g, "tokenizer.ggml.bos_token_id", &t->bos, wanted ? err : &ignored);
+    if (!wanted) return OK;
     if (rc == OK && gguf_find(g, adds) && t->bos < 0)
         rc = err_set(err, E_MODEL, "add_bos_token without tokenizer.ggml.bos_token_id");
     t->adds_bos = t->bos >= 0;

@@ -25,6 +25,9 @@ add_test(NAME bad_input COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bad_input.sh $<TARGE
 set_tests_properties(bad_input PROPERTIES TIMEOUT 300)
 add_test(NAME model_keys COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/model_keys.py $<TARGET_FILE:pilotfish>)
 set_tests_properties(model_keys PROPERTIES TIMEOUT 120)
+add_test(NAME program_fuzz COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/program_fuzz.py $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny> 500)
+set_tests_properties(program_fuzz PROPERTIES TIMEOUT 300 PROCESSORS 2)
 add_test(NAME lost_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lost_ranks.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(lost_ranks PROPERTIES TIMEOUT 300)
