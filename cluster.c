@@ -80,11 +80,11 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
 {
     const struct layout *l = &config->terms.layout;
     struct cluster *c = calloc(1, sizeof *c);
-    if (!c) return err_set(err, E_FAIL, "out of memory");
+    if (!c) return err_set(err, E_LAYOUT, "out of memory");
     c->c = *config;
     c->members = calloc((size_t)l->n_peers, sizeof *c->members);
     c->collectives = calloc((size_t)l->n_peers, sizeof *c->collectives);
-    int rc = c->members && c->collectives ? OK : err_set(err, E_FAIL, "out of memory");
+    int rc = c->members && c->collectives ? OK : err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK && l->n_ranks == 1) rc = open_collectives(c, err);
     for (int peer = PEER_DRAFTER; peer < l->n_peers && rc == OK; peer++) {
         if (!lives_here(l, peer)) continue;
@@ -128,7 +128,7 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     w.spin = false; /* ranks of one host share its cores in ways that a rank does not see */
     if (l->tp > 1 && w.peer >= PEER_VERIFIER) rc = collective_mpi_open(&collective, comm, err);
     struct mailbox *mailbox = rc == OK ? mail_mpi_open(l, w.peer) : NULL;
-    if (rc == OK && !mailbox) rc = err_set(err, E_FAIL, "out of memory");
+    if (rc == OK && !mailbox) rc = err_set(err, E_LAYOUT, "out of memory");
     w.collective = collective;
     if (rc == OK) rc = worker_run(&w, mailbox, err);
     mailbox_close(mailbox);

@@ -104,22 +104,22 @@ static json_t *string_fact(const struct gguf *g, const char *key, struct gguf_st
     return gguf_get_str(g, key, out) ? json_text(out->s, out->n) : json_null();
 }
 
-static json_t *file_facts(const struct gguf *g, int (*runs)(const char *, struct err *))
+/* *why: that it does not run here, code OK if it does. */
+static json_t *file_facts(const struct gguf *g, int (*runs)(const char *, struct err *), struct err *why)
 {
     struct gguf_str architecture, name;
-    struct err why = {0};
     uint64_t n_parameters;
     json_t *says = string_fact(g, "general.architecture", &architecture);
     json_t *formats = format_facts(g, &n_parameters);
-    json_t *tokens = tokenizer_facts(g, &why);
-    if (!json_object_get(tokens, "unknown")) runs(g->path, &why);
+    json_t *tokens = tokenizer_facts(g, why);
+    if (!json_object_get(tokens, "unknown")) runs(g->path, why);
     return json_pack("{so sI si so so so so sI sI so so so sb so}", "file", json_text(g->path, strlen(g->path)),
                      "bytes", (json_int_t)gguf_file_bytes(g), "files", gguf_n_files(g), "gguf_version",
                      g->made ? json_null() : json_integer(g->version), "architecture", says, "name",
                      string_fact(g, "general.name", &name), "shape", shape_facts(g, architecture), "parameters",
                      (json_int_t)n_parameters, "tensors", (json_int_t)g->n_tensors, "formats", formats, "tokenizer",
-                     tokens, "template", template_facts(g), "runs", why.code == OK, "why_not",
-                     json_text(why.text, strlen(why.text)));
+                     tokens, "template", template_facts(g), "runs", why->code == OK, "why_not",
+                     json_text(why->text, strlen(why->text)));
 }
 
 /* --- printing -------------------------------------------------------------------------------------------------------
@@ -179,27 +179,28 @@ static void print_template(const json_t *facts)
 }
 
 /* What the file says of itself goes to a terminal. */
-static void show_strings(json_t *facts)
+static int show_strings(json_t *facts)
 {
     const char *key;
     size_t i;
     json_t *of;
+    int lost = 0;
     if (json_is_string(facts)) {
         size_t n = json_string_length(facts);
         char *shown = malloc(4 * n + 1);
         if (shown) show_text(shown, 4 * n + 1, json_string_value(facts), n);
-        json_string_set_nocheck(facts, shown ? shown : "");
+        lost = !shown || json_string_set_nocheck(facts, shown);
         free(shown);
     }
-    json_array_foreach(facts, i, of) show_strings(of);
-    json_object_foreach(facts, key, of) show_strings(of);
+    json_array_foreach(facts, i, of) lost |= show_strings(of);
+    json_object_foreach(facts, key, of) lost |= show_strings(of);
+    return lost;
 }
 
 static void print_facts(json_t *facts)
 {
     const char *format;
     json_t *of;
-    show_strings(facts);
     printf("%s\n", string(facts, "file"));
     printf("  architecture  %s (", string(facts, "architecture"));
     if (integer(facts, "gguf_version"))
@@ -230,13 +231,18 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
     struct gguf g = {0};
     int rc = gguf_open(&g, o->model, err);
     if (rc != OK) return rc;
-    json_t *facts = file_facts(&g, runs);
-    if (!facts)
+    struct err why = {0};
+    json_t *facts = file_facts(&g, runs, &why);
+    if (why.code == E_FAIL || why.code == E_LAYOUT) { /* of this machine, not of the file */
+        *err = why;
+        rc = why.code;
+    } else if (!facts || (o->output == OUT_TEXT && show_strings(facts))) {
         rc = err_set(err, E_FAIL, "%s: no memory to describe it", o->model);
-    else if (o->output != OUT_TEXT)
+    } else if (o->output != OUT_TEXT) {
         rc = json_put_line(json_incref(facts), o->output == OUT_JSON ? JSON_INDENT(2) : 0, stdout, err);
-    else
+    } else {
         print_facts(facts);
+    }
     json_decref(facts);
     gguf_close(&g);
     return rc;

@@ -1,14 +1,17 @@
 #include "coordinator/job.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "proto/history.h"
 #include "proto/show.h"
 
-enum { ARENA = 1 << 20, EPOCH = 1, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200 };
+enum { ARENA = 1 << 20, EPOCH = 1, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200, LOOP_FILES = 8 };
 
 struct worker_seen { /* what a peer said of itself */
     bool hello, ready;
@@ -373,21 +376,40 @@ static void leave_signals(struct job *j)
     uv_signal_stop(&j->on_term);
 }
 
-static int loop_open(struct job *j, struct err *err)
+/* libuv aborts where it finds no memory for its few tables. It finds some, or the program ends as documented. */
+static void *there(void *taken)
 {
-    int rc = uv_loop_init(&j->loop);
-    if (rc) return err_set(err, E_FAIL, "cannot start the event loop: %s", uv_strerror(rc));
-    uv_handle_t *handles[] = {(uv_handle_t *)&j->letters, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
-                              (uv_handle_t *)&j->deadline, (uv_handle_t *)&j->ticks};
-    uv_async_init(&j->loop, &j->letters, on_letters);
-    uv_signal_init(&j->loop, &j->on_int);
-    uv_signal_init(&j->loop, &j->on_term);
-    uv_timer_init(&j->loop, &j->deadline);
-    uv_timer_init(&j->loop, &j->ticks);
-    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) handles[i]->data = j;
-    if (j->c.progress) uv_timer_start(&j->ticks, on_tick, TICK_MS, TICK_MS);
-    watch_signals(j);
-    return OK;
+    static const char why[] = "pilotfish: out of memory for the event loop\n";
+    if (taken) return taken;
+    (void)!write(STDERR_FILENO, why, sizeof why - 1);
+    _exit(E_LAYOUT);
+}
+
+static void *loop_malloc(size_t n)
+{
+    return there(malloc(n));
+}
+
+static void *loop_calloc(size_t n, size_t size)
+{
+    return there(calloc(n, size));
+}
+
+static void *loop_realloc(void *p, size_t n)
+{
+    return there(realloc(p, n));
+}
+
+/* And where it can open no pipe. */
+static int need_files(struct err *err)
+{
+    int fds[LOOP_FILES], n = 0;
+    while (n < LOOP_FILES && (fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0) n++;
+    int why = errno;
+    for (int i = 0; i < n; i++) close(fds[i]);
+    return n == LOOP_FILES ? OK
+                           : err_set(err, E_LAYOUT, "only %d more files can be opened, %d are needed (%s): ulimit -n",
+                                     n, LOOP_FILES, strerror(why));
 }
 
 static void close_handle(uv_handle_t *handle, void *arg)
@@ -396,13 +418,42 @@ static void close_handle(uv_handle_t *handle, void *arg)
     if (!uv_is_closing(handle)) uv_close(handle, NULL);
 }
 
+static void loop_close(uv_loop_t *loop)
+{
+    uv_walk(loop, close_handle, NULL);
+    uv_run(loop, UV_RUN_DEFAULT);
+    uv_loop_close(loop);
+}
+
+static int loop_open(struct job *j, struct err *err)
+{
+    int rc = need_files(err);
+    if (rc != OK) return rc;
+    uv_replace_allocator(loop_malloc, loop_realloc, loop_calloc, free);
+    rc = uv_loop_init(&j->loop);
+    if (rc) return err_set(err, E_FAIL, "cannot start the event loop: %s", uv_strerror(rc));
+    uv_handle_t *handles[] = {(uv_handle_t *)&j->letters, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
+                              (uv_handle_t *)&j->deadline, (uv_handle_t *)&j->ticks};
+    rc = uv_async_init(&j->loop, &j->letters, on_letters);
+    if (rc == 0) rc = uv_signal_init(&j->loop, &j->on_int);
+    if (rc == 0) rc = uv_signal_init(&j->loop, &j->on_term);
+    if (rc) {
+        loop_close(&j->loop);
+        return err_set(err, E_LAYOUT, "cannot start the event loop: %s", uv_strerror(rc));
+    }
+    uv_timer_init(&j->loop, &j->deadline);
+    uv_timer_init(&j->loop, &j->ticks);
+    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) handles[i]->data = j;
+    if (j->c.progress) uv_timer_start(&j->ticks, on_tick, TICK_MS, TICK_MS);
+    watch_signals(j);
+    return OK;
+}
+
 void job_close(struct job *j)
 {
     if (!j) return;
     mailbox_close(j->mailbox); /* first: its wake hook names the loop */
-    uv_walk(&j->loop, close_handle, NULL);
-    uv_run(&j->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&j->loop);
+    loop_close(&j->loop);
     wire_arena_free(&j->in);
     wire_arena_free(&j->out);
     free(j->seen);
@@ -559,16 +610,17 @@ int job_score(struct job *j, const struct score_config *config, struct score **o
 
 void job_quit(struct office *office, const struct layout *l, int code, const char *text)
 {
-    struct wire_arena arena;
+    _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
+    struct wire_arena arena = {.base = room, .size = sizeof room};
     struct err ignored;
-    struct mailbox *mailbox = mail_local_open(office, PEER_COORDINATOR, NULL, NULL);
-    if (!mailbox || wire_arena_init(&arena, ARENA, &ignored) != OK) return;
     struct message m = {.tag = TAG_QUIT, .fail = {(uint32_t)code, text}};
     const uint8_t *data;
     size_t n_bytes;
-    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) == OK)
-        for (int p = PEER_DRAFTER; p < l->n_peers; p++)
-            if (layout_has(l, p)) mailbox_post(mailbox, p, TAG_QUIT, data, n_bytes, &ignored);
-    wire_arena_free(&arena);
-    mailbox_close(mailbox);
+    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) n_bytes = 0;
+    for (int p = PEER_DRAFTER; p < l->n_peers; p++) {
+        if (!layout_has(l, p)) continue;
+        struct mail quit = {.from = PEER_COORDINATOR, .to = p, .tag = TAG_QUIT, .data = malloc(n_bytes)};
+        if (quit.data) memcpy(quit.data, data, quit.n_bytes = n_bytes); /* without memory for its words it is a Quit */
+        office_deliver(office, &quit, &ignored);
+    }
 }

@@ -99,7 +99,11 @@ struct office *office_open(int n_peers)
         atomic_init(&o->queues[i].gate, i);
     }
     pthread_condattr_destroy(&monotonic);
-    return o;
+    bool ok = true; /* room for a few letters: Quit and Fail must find some */
+    for (int i = 0; i < n_peers; i++) ok &= make_room(&o->queues[i]);
+    if (ok) return o;
+    office_close(o);
+    return NULL;
 }
 
 void office_close(struct office *o)
@@ -126,7 +130,7 @@ int office_deliver(struct office *o, struct mail *m, struct err *err)
     if (to < 0 || to >= o->n_peers)
         rc = err_set(err, E_FAIL, "a letter to peer %d, but there are only %d", to, o->n_peers);
     else if (!put(&o->queues[atomic_load(&o->queues[to].gate)], m))
-        rc = err_set(err, E_FAIL, "out of memory for a letter to peer %d", to);
+        rc = err_set(err, E_LAYOUT, "out of memory for a letter to peer %d", to);
     if (rc != OK) mail_free(m);
     *m = (struct mail){0};
     return rc;
@@ -143,7 +147,7 @@ static int local_post(struct mailbox *mb, int to, int tag, const void *data, siz
 {
     struct mail m = {.from = mb->self, .to = to, .tag = tag, .n_bytes = n_bytes};
     m.data = malloc(n_bytes ? n_bytes : 1);
-    if (!m.data) return err_set(err, E_FAIL, "out of memory for a letter of %zu bytes to peer %d", n_bytes, to);
+    if (!m.data) return err_set(err, E_LAYOUT, "out of memory for a letter of %zu bytes to peer %d", n_bytes, to);
     if (n_bytes) memcpy(m.data, data, n_bytes);
     return office_deliver(((struct local *)mb)->office, &m, err);
 }

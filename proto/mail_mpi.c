@@ -220,7 +220,7 @@ static int ranks_post(struct mailbox *mb, int to, int tag, const void *data, siz
     if (!layout_has(&r->layout, to)) return err_set(err, E_FAIL, "a letter to peer %d, which is not there", to);
     if (n_bytes > INT_MAX - TAIL) return err_set(err, E_FAIL, "a letter of %zu bytes is too long for MPI", n_bytes);
     struct outgoing *o = malloc(sizeof *o + n_bytes + TAIL);
-    if (!o) return err_set(err, E_FAIL, "out of memory for a letter of %zu bytes", n_bytes);
+    if (!o) return err_set(err, E_LAYOUT, "out of memory for a letter of %zu bytes", n_bytes);
     if (n_bytes) memcpy(o->bytes, data, n_bytes);
     const uint8_t tail[TAIL] = {(uint8_t)mb->self, (uint8_t)to, (uint8_t)tag};
     memcpy(o->bytes + n_bytes, tail, TAIL);
@@ -250,7 +250,7 @@ static int receive_next(struct ranks *r, struct err *err)
     if (n < TAIL || n > LONGEST)
         return err_set(err, E_PEER, "rank %d sends a letter of %d bytes", status.MPI_SOURCE, n);
     r->data = malloc((size_t)n);
-    if (!r->data) return err_set(err, E_FAIL, "out of memory for a letter of %d bytes", n);
+    if (!r->data) return err_set(err, E_LAYOUT, "out of memory for a letter of %d bytes", n);
     r->n_bytes = n;
     r->sender = status.MPI_SOURCE;
     code = MPI_Imrecv(r->data, n, MPI_BYTE, &message, &r->receiving);

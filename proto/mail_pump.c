@@ -15,7 +15,6 @@ enum pump_state { STARTING, READY, CARRYING, ENDING };
 enum {
     BATCH = 64, /* letters one way before a look the other way */
     LOOKS = 20,
-    FAIL_ARENA = 4096
 };
 
 struct pump {
@@ -128,7 +127,7 @@ static int carry_all(struct pump *p)
     int rc = mpi_lead(&p->terms, &p->err);
     if (rc != OK) return rc;
     struct mailbox *outside = mail_mpi_open(&p->terms.layout, PEER_COORDINATOR);
-    if (!outside) return err_set(&p->err, E_FAIL, "out of memory");
+    if (!outside) return err_set(&p->err, E_LAYOUT, "out of memory");
     rc = carry(p, outside);
     if (rc == OK) mailbox_close(outside); /* else MPI may still use what it owns */
     return rc;
@@ -137,15 +136,14 @@ static int carry_all(struct pump *p)
 /* The coordinator must hear of it: nobody else will answer its letters any more. */
 static void tell_failure(struct pump *p)
 {
-    struct wire_arena arena;
+    _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
+    struct wire_arena arena = {.base = room, .size = sizeof room};
     struct err ignored;
     const uint8_t *data;
     size_t n_bytes;
-    if (wire_arena_init(&arena, FAIL_ARENA, &ignored) != OK) return;
     struct message m = {.tag = TAG_FAIL, .fail = {(uint32_t)p->err.code, p->err.text}};
     if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) == OK)
         mailbox_post(p->inside, PEER_COORDINATOR, TAG_FAIL, data, n_bytes, &ignored);
-    wire_arena_free(&arena);
 }
 
 static void *pump_main(void *arg)
@@ -170,7 +168,7 @@ static void *pump_main(void *arg)
 int pump_open(struct pump **out, struct mpi_world *w, struct err *err)
 {
     struct pump *p = calloc(1, sizeof *p);
-    if (!p) return err_set(err, E_FAIL, "out of memory");
+    if (!p) return err_set(err, E_LAYOUT, "out of memory");
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -196,7 +194,7 @@ int pump_run(struct pump *p, struct office *o, const struct terms *t, struct err
     p->terms = *t;
     if (l->n_ranks > 1) {
         p->inside = mail_local_open(o, gate, pump_call, p);
-        if (!p->inside) return err_set(err, E_FAIL, "out of memory");
+        if (!p->inside) return err_set(err, E_LAYOUT, "out of memory");
         for (int peer = 0; peer < l->n_peers; peer++)
             if (layout_has(l, peer) && layout_rank(l, peer) != 0) office_route(o, peer, gate);
     }

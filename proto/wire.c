@@ -17,7 +17,7 @@ enum { ALIGN = 16 };
 int wire_arena_init(struct wire_arena *a, size_t size, struct err *err)
 {
     uint8_t *base = malloc(size);
-    if (!base) return err_set(err, E_FAIL, "out of memory for messages of %zu bytes", size);
+    if (!base) return err_set(err, E_LAYOUT, "out of memory for messages of %zu bytes", size);
     *a = (struct wire_arena){.base = base, .size = size};
     return OK;
 }

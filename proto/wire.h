@@ -232,6 +232,9 @@ struct wire_arena {
 int wire_arena_init(struct wire_arena *a, size_t size, struct err *err);
 void wire_arena_free(struct wire_arena *a);
 
+/* Room for a Fail or a Quit on the stack, aligned as malloc's: what is said when there is no memory. */
+enum { WIRE_LAST_WORDS = 4096 };
+
 /* Encodes into the arena; *data is borrowed until its next use. E_FAIL: too long for its tag, or for the arena. */
 int wire_encode(struct wire_arena *a, const struct message *m, const uint8_t **data, size_t *n_bytes, struct err *err);
 

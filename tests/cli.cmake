@@ -53,3 +53,9 @@ include(fuzz/fuzz.cmake)
 pilotfish_fuzz(config LIBS pf_coordinator)
 add_test(NAME limits COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/limits.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
 set_tests_properties(limits PROPERTIES TIMEOUT 120)
+if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize") # which have allocators of their own
+    add_library(fail_alloc MODULE lib/fail_alloc.c)
+    add_test(NAME allocations COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/allocations.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+             $<TARGET_FILE:fail_alloc>)
+    set_tests_properties(allocations PROPERTIES TIMEOUT 300)
+endif()

@@ -158,7 +158,7 @@ static int run_case(struct bench *b, const struct format *f, const struct shape 
             timing_median(read, n), timing_median(multiply, n), out);
     acts_close(&b->acts);
     free(figures);
-    return ok ? OK : err_set(err, E_FAIL, "out of memory for %d rows of %d", most_rows(in), shape->n_in);
+    return ok ? OK : err_set(err, E_LAYOUT, "out of memory for %d rows of %d", most_rows(in), shape->n_in);
 }
 
 static int run_all(struct bench *b, FILE *out, struct err *err)
@@ -181,7 +181,7 @@ int bench_kernels(const struct bench_kernels_input *in, FILE *out, struct err *e
     b.weights = alloc(case_bytes);
     b.out = alloc((size_t)most_rows(in) * b.ld_out * sizeof *b.out);
     if (b.weights) memset(b.weights, weight_byte, case_bytes);
-    int rc = b.pool && b.weights && b.out ? run_all(&b, out, err) : err_set(err, E_FAIL, "out of memory or threads");
+    int rc = b.pool && b.weights && b.out ? run_all(&b, out, err) : err_set(err, E_LAYOUT, "out of memory or threads");
     pool_close(b.pool);
     free(b.weights);
     free(b.out);

@@ -96,7 +96,7 @@ static int subject_open(struct subject *s, const struct bench_step_input *in, co
     s->ids = calloc((size_t)max_rows, sizeof *s->ids);
     s->asks = calloc((size_t)max_rows, sizeof *s->asks);
     s->rows = calloc((size_t)max_rows, sizeof *s->rows);
-    if (!s->x || !s->ids || !s->asks || !s->rows) return err_set(err, E_FAIL, "out of memory for %d rows", max_rows);
+    if (!s->x || !s->ids || !s->asks || !s->rows) return err_set(err, E_LAYOUT, "out of memory for %d rows", max_rows);
     rc = engine_load(s->engine, 1, s->n_ctx, err);
     if (rc == OK && little) engine_limit_ids(s->engine, in->draft_vocab);
     return rc;
@@ -150,7 +150,7 @@ static int list_figures(struct bench *b, struct err *err)
     for (int c = 0; c < in->n_contexts && ok; c++)
         for (int r = 0; r < in->n_rows && ok; r++) ok = add_figure(b, false, in->contexts[c], in->rows[r]);
     for (int c = 0; c < in->n_contexts && ok && in->little; c++) ok = add_figure(b, true, in->contexts[c], 1);
-    return ok ? OK : err_set(err, E_FAIL, "out of memory for %d rounds", in->n_rounds);
+    return ok ? OK : err_set(err, E_LAYOUT, "out of memory for %d rounds", in->n_rounds);
 }
 
 static int one_round(struct bench *b, int round, struct err *err)

@@ -230,7 +230,7 @@ static int drafter_init(struct draft_role *d, struct worker *w, struct err *err)
         d->slot[i].last_position = w->slots.n_ctx;
         ok = (d->slot[i].p = calloc(n_ctx, sizeof *d->slot[i].p));
     }
-    return ok ? OK : err_set(err, E_FAIL, "out of memory for %d drafts", w->slots.n);
+    return ok ? OK : err_set(err, E_LAYOUT, "out of memory for %d drafts", w->slots.n);
 }
 
 static void drafter_free(struct draft_role *d)

@@ -282,7 +282,7 @@ int verifier_serve(struct worker *w, struct err *err)
 {
     const struct layout *l = &w->config->layout;
     struct verifier *v = calloc(1, sizeof *v);
-    if (!v) return err_set(err, E_FAIL, "out of memory");
+    if (!v) return err_set(err, E_LAYOUT, "out of memory");
     v->w = w;
     v->stage = layout_stage(l, w->config->peer);
     v->shard = layout_shard(l, w->config->peer);
@@ -290,7 +290,7 @@ int verifier_serve(struct worker *w, struct err *err)
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
     if (leads(v)) v->jobs = calloc(MAX_JOBS, sizeof *v->jobs);
-    if (!v->x || (leads(v) && !v->jobs)) rc = err_set(err, E_FAIL, "out of memory");
+    if (!v->x || (leads(v) && !v->jobs)) rc = err_set(err, E_LAYOUT, "out of memory");
     for (int i = 0; rc == OK && v->jobs && i < MAX_JOBS; i++) rc = wire_arena_init(&v->jobs[i].arena, JOB_ARENA, err);
     if (rc == OK) rc = verifier_loop(v, err);
     for (int i = 0; v->jobs && i < MAX_JOBS; i++) wire_arena_free(&v->jobs[i].arena);

@@ -121,7 +121,7 @@ static int tell_keys(struct worker *w, struct err *err)
 {
     size_t n = 0;
     uint8_t *keys = engine_keys(w->engine, &n);
-    if (!keys) return err_set(err, E_FAIL, "out of memory for a vocabulary");
+    if (!keys) return err_set(err, E_LAYOUT, "out of memory for a vocabulary");
     uint32_t n_parts = (uint32_t)((n + VOCAB_PART - 1) / VOCAB_PART);
     int rc = OK;
     for (uint32_t i = 0; i < n_parts && rc == OK; i++) {
@@ -170,9 +170,14 @@ static int serve(struct worker *w, struct err *err)
 /* The coordinator prints the cause and answers with Quit. */
 static void tell_failure(struct worker *w, const struct err *cause)
 {
+    _Alignas(16) uint8_t room[WIRE_LAST_WORDS]; /* the memory for messages may be what is missing */
+    struct wire_arena arena = {.base = room, .size = sizeof room};
     struct err ignored;
     struct message m = {.tag = TAG_FAIL, .fail = {(uint32_t)cause->code, cause->text}};
-    if (worker_post(w, PEER_COORDINATOR, &m, &ignored) != OK) return;
+    const uint8_t *data;
+    size_t n_bytes;
+    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) return;
+    if (mailbox_post(w->mailbox, PEER_COORDINATOR, TAG_FAIL, data, n_bytes, &ignored) != OK) return;
     struct mail mail;
     for (bool quit = false; !quit && mailbox_wait(w->mailbox, &mail, -1, &ignored) == OK; mail_free(&mail))
         quit = mail.tag == TAG_QUIT; /* whatever else comes, sense or not, is of no use any more */
@@ -192,16 +197,14 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
     struct worker w = {.config = config, .mailbox = mailbox};
     int rc = wire_arena_init(&w.in, JOB_ARENA, err);
     if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
-    if (rc != OK) goto out;
     bool without = config->peer == PEER_DRAFTER && config->layout.drafter == DRAFTER_NGRAM;
-    if (config->path)
+    if (rc == OK && config->path)
         rc = open_engine(&w, err);
-    else if (!without)
+    else if (rc == OK && !without)
         rc = no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);
     if (rc == OK && !w.quit) rc = serve(&w, err);
     if (rc != OK && !w.quit) tell_failure(&w, err);
-out:
     engine_close(w.engine);
     slots_free(&w.slots);
     wire_arena_free(&w.in);

@@ -124,7 +124,7 @@ int collective_local_open(struct collective **out, int n, struct err *err)
 no_memory:
     while (n_made > 0) free(members[--n_made]);
     free(t);
-    return err_set(err, E_FAIL, "out of memory for %d shards", n);
+    return err_set(err, E_LAYOUT, "out of memory for %d shards", n);
 }
 
 void collective_local_break(struct collective *any)

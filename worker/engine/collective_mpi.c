@@ -45,7 +45,7 @@ static int packed_room(struct ranks *r, size_t n, struct err *err)
     if (n > INT_MAX) return err_set(err, E_FAIL, "a gather of %zu floats is too large for MPI", n);
     if (n <= r->room) return OK;
     float *more = realloc(r->packed, n * sizeof *more);
-    if (!more) return err_set(err, E_FAIL, "out of memory for a gather of %zu floats", n);
+    if (!more) return err_set(err, E_LAYOUT, "out of memory for a gather of %zu floats", n);
     r->packed = more;
     r->room = n;
     return OK;
@@ -83,7 +83,7 @@ static void mpi_close(struct collective *c)
 int collective_mpi_open(struct collective **out, void *comm, struct err *err)
 {
     struct ranks *r = calloc(1, sizeof *r);
-    if (!r) return err_set(err, E_FAIL, "out of memory");
+    if (!r) return err_set(err, E_LAYOUT, "out of memory");
     r->base = (struct collective){.gather = mpi_gather, .close = mpi_close};
     r->comm = *(MPI_Comm *)comm;
     int code = MPI_Comm_set_errhandler(r->comm, MPI_ERRORS_RETURN);
@@ -91,7 +91,7 @@ int collective_mpi_open(struct collective **out, void *comm, struct err *err)
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(r->comm, &r->base.self);
     int rc = code == MPI_SUCCESS ? OK : mpi_error(r, code, err);
     if (rc == OK && !(r->counts = malloc(2 * (size_t)r->base.n * sizeof *r->counts)))
-        rc = err_set(err, E_FAIL, "out of memory for %d shards", r->base.n);
+        rc = err_set(err, E_LAYOUT, "out of memory for %d shards", r->base.n);
     if (rc == OK)
         *out = &r->base;
     else

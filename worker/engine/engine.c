@@ -13,7 +13,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     struct engine *e = calloc(1, sizeof *e);
     if (!e || !(e->path = strdup(c->path))) {
         free(e);
-        return err_set(err, E_FAIL, "out of memory");
+        return err_set(err, E_LAYOUT, "out of memory");
     }
     e->k = c->kernels;
     e->col = c->collective;

@@ -235,7 +235,7 @@ int head_room(struct engine *e, struct err *err)
     if (rc == OK) rc = room((void **)&e->top, &e->top_room, n * MAX_TOP, sizeof *e->top);
     for (int t = 0; t < e->n_threads && rc == OK; t++)
         rc = room((void **)&e->scratch[t].best, &e->scratch[t].best_room, n * best, sizeof *e->best);
-    if (rc != OK) return err_set(err, E_FAIL, "out of memory for the answers of %d rows", e->n_wanted);
+    if (rc != OK) return err_set(err, E_LAYOUT, "out of memory for the answers of %d rows", e->n_wanted);
     for (size_t i = 0; i < n * shards * judges; i++)
         e->judged[i] = -INFINITY; /* ids at or past n_ids are never chosen */
     return OK;

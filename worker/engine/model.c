@@ -79,7 +79,7 @@ static int add_piece(struct pieces *p, struct piece piece, struct err *err)
     if (p->n == p->room) {
         int room = p->room ? 2 * p->room : 64;
         struct piece *list = realloc(p->list, (size_t)room * sizeof *list);
-        if (!list) return err_set(err, E_FAIL, "out of memory for a list of tensors");
+        if (!list) return err_set(err, E_LAYOUT, "out of memory for a list of tensors");
         p->list = list;
         p->room = room;
     }
@@ -136,7 +136,7 @@ static int add_experts(struct model *m, struct pieces *p, int i_block, struct er
                              *down = up ? need_stack(m, names[3], n_ff, n, s->n_experts, err) : NULL;
     if (!down) return E_MODEL;
     if (!b->experts && !(b->experts = calloc((size_t)s->n_experts, sizeof *b->experts)))
-        return err_set(err, E_FAIL, "out of memory for %d experts", s->n_experts);
+        return err_set(err, E_LAYOUT, "out of memory for %d experts", s->n_experts);
     int rc = add_matrix(m, p, names[0], n, s->n_experts, 0, s->n_experts, &b->router, err);
     if (rc == OK) b->router.type = (enum quant)gguf_tensor(&m->file, names[0])->type; /* never to fewer bits */
     for (int k = 0; k < s->n_experts && rc == OK; k++) {
@@ -215,7 +215,7 @@ static int list_pieces(struct model *m, struct pieces *p, struct err *err)
         rc = add_vector(m, p, "rope_freqs.weight", s->d_head / 2, 0, s->d_head / 2, &m->rope_factors, true, err);
     if (rc != OK) return rc;
     bool *seen = calloc((size_t)s->n_blocks, sizeof *seen);
-    if (!seen) return err_set(err, E_FAIL, "out of memory for %d blocks", s->n_blocks);
+    if (!seen) return err_set(err, E_LAYOUT, "out of memory for %d blocks", s->n_blocks);
     for (int i = m->entry_from; i < m->entry_to && rc == OK; i++) {
         int block = m->plan.entries[i].block;
         if (!seen[block]) rc = add_block(m, p, block, err);
@@ -240,7 +240,7 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
     static const char *const of_no_block[] = {"token_embd.weight", "rope_freqs.weight", "output_norm.weight",
                                               "output.weight"};
     bool *used = calloc(m->file.n_tensors + (size_t)m->shape.n_blocks + 1, sizeof *used), *own;
-    if (!used) return err_set(err, E_FAIL, "out of memory for %zu tensors", m->file.n_tensors);
+    if (!used) return err_set(err, E_LAYOUT, "out of memory for %zu tensors", m->file.n_tensors);
     own = used + m->file.n_tensors;
     for (int i = 0; i < p->n; i++) used[p->list[i].tensor - m->file.tensors] = true;
     for (int i = m->entry_from; i < m->entry_to; i++) own[m->plan.entries[i].block] = true;
@@ -283,7 +283,7 @@ static int cut_stages(struct model *m, const struct gguf_tensor *head, struct er
     if (!bytes || !upto) {
         free(bytes);
         free(upto);
-        return err_set(err, E_FAIL, "out of memory for %d plan entries", n);
+        return err_set(err, E_LAYOUT, "out of memory for %d plan entries", n);
     }
     upto[0] = 0;
     for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + bytes[m->plan.entries[i].block];
@@ -437,7 +437,7 @@ int model_open(struct model *m, const char *path, const struct share *share, boo
     m->shape.tied = !head;
     m->blocks = calloc((size_t)m->shape.n_blocks, sizeof *m->blocks);
     if (!m->blocks) {
-        rc = err_set(err, E_FAIL, "out of memory for %d blocks", m->shape.n_blocks);
+        rc = err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
         goto out;
     }
     rc = plan_plain(&m->plan, m->shape.n_blocks, err);
@@ -551,7 +551,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, cons
     int rc = list_pieces(m, &p, err);
     if (rc != OK) goto out;
     if (m->requantize && !(requantizers = requantizers_open(&p, k, pool_threads(pool)))) {
-        rc = err_set(err, E_FAIL, "out of memory to requantize %s", m->file.path);
+        rc = err_set(err, E_LAYOUT, "out of memory to requantize %s", m->file.path);
         goto out;
     }
     m->memory = mmap(NULL, align_up(m->n_bytes, HUGE_PAGE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

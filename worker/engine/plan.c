@@ -8,7 +8,7 @@
 int plan_plain(struct plan *p, int n_blocks, struct err *err)
 {
     struct plan_entry *entries = malloc((size_t)n_blocks * sizeof *entries);
-    if (!entries) return err_set(err, E_FAIL, "out of memory for a plan of %d blocks", n_blocks);
+    if (!entries) return err_set(err, E_LAYOUT, "out of memory for a plan of %d blocks", n_blocks);
     for (int i = 0; i < n_blocks; i++)
         entries[i] = (struct plan_entry){.block = i, .part = PART_BOTH, .step = 1.0f, .cache = i};
     *p = (struct plan){.n_entries = n_blocks, .n_caches = n_blocks, .entries = entries};
