@@ -172,6 +172,8 @@ static int first_rank(struct program *p, struct err *err)
     if (rc != OK) {
         complain(err);
         launcher_leave(rc);
+        if (rc == E_PEER && launcher_is_direct())
+            _exit(rc); /* MPI has only complaints left; scripts/mpirun ends the rest */
         late_code = rc;
         signal(SIGALRM, too_late);
         alarm(FINISH_S);

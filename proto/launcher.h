@@ -8,11 +8,12 @@
  * that the launcher started for it only waits and ends with rank 0's code. Every rank of this host holds a connection (an
  * abstract socket, PILOTFISH_LAUNCHER): one that closes before "end CODE" is a rank lost. What ranks write:
  *
- *   rank N      it begins                    run 0       rank 0 asks to be run; the answer is: exit CODE
+ *   rank N      it begins                    run 0       rank 0 asks to be run; the answer, once it was: exit CODE
  *   end CODE    it ends by itself
  *
- * Rank 0 of another host finds no socket: it stays with the launcher, and tells so on standard error, for the pipe of the
- * launcher is all that there is between them. Without PILOTFISH_LAUNCHER nothing of this is done.
+ * Where scripts/mpirun cannot run it, the answer is "go 0": the stand-in is rank 0 itself. Rank 0
+ * of another host finds no socket: it stays with the launcher, and tells so on standard error, for the launcher's pipe is all
+ * that there is between them. Without PILOTFISH_LAUNCHER nothing of this is done.
  */
 #ifndef PROTO_LAUNCHER_H
 #define PROTO_LAUNCHER_H

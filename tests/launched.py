@@ -85,6 +85,24 @@ def standard_input():
         wrong("the prompt does not come from standard input")
 
 
+def rank_0_on_another_host():
+    """It does not find scripts/mpirun, and all that it reads and writes goes through the launcher."""
+    launcher = shell(f"sed -n 's/^MPIEXEC_EXECUTABLE:[^=]*=//p' {os.path.dirname(pilotfish)}/CMakeCache.txt")[1].decode().strip()
+    with open("away", "w") as f:
+        f.write(f'#!/bin/sh\n[ "$1" = --version ] || export PILOTFISH_LAUNCHER=away\nexec {launcher} "$@"\n')
+    os.chmod("away", 0o755)
+    away = "export PILOTFISH_MPIRUN=./away; "
+    one = shell("S")[1]
+    code, out, err = shell(f"{away}echo hello | {mpirun} -n 2 {pilotfish} generate --big big.gguf --raw -n 30 --no-draft")
+    if code or out != one or b"elsewhere" in err or b"token/s" not in err:
+        wrong(f"away, a prompt from standard input: exit {code}", out, err)
+    for line, expected, cause in (("S > /dev/full", 1, b"No space left on device"), ("S | head -c 1", 141, None)):
+        code, _, err = shell(f"{away}{line}; exit ${{PIPESTATUS[0]}}")
+        ours = re.findall(rb"(?m)^pilotfish: .*", err)
+        if code != expected or ours != ([b"pilotfish: standard output: " + cause] if cause else []):
+            wrong(f"away, {line}: exit {code}", err)
+
+
 # ---- at a terminal ----
 
 
@@ -203,7 +221,7 @@ def main():
         os.chdir(folder)
         subprocess.run([tiny, "big.gguf", "--ctx", "1048576"], check=True)
         for test in (output_that_cannot_be_written, a_full_disk, a_reader_that_leaves, both_in_one, standard_input,
-                     errors_of_the_launcher, at_a_terminal):
+                     rank_0_on_another_host, errors_of_the_launcher, at_a_terminal):
             start = time.monotonic()
             test()
             print(f"{test.__name__}: {time.monotonic() - start:.1f} s")
