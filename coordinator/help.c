@@ -63,8 +63,8 @@ static void print_command(enum command command)
 
 static void print_all(void)
 {
-    printf("Pilotfish: a little model drafts, a big one checks many drafts in one pass, and the text is exactly\n"
-           "the big one's. On one machine, or sharded over MPI ranks.\n\n");
+    printf("Pilotfish: a little model drafts, a big model checks many drafts in one pass, and the text is the\n"
+           "big model's own, bit for bit. On one machine, or sharded over MPI ranks.\n\n");
     for (int i = 0; i < N_COMMANDS; i++) {
         printf("  pilotfish %s%s\n      %s\n", command_texts[i].name, command_texts[i].synopsis,
                command_texts[i].sentence);
