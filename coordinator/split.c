@@ -22,14 +22,24 @@
     "\\p{N}]+[\\r\\n]*|"                                                                                               \
     "[" W "]*[\\r\\n]+|[" W "]+(?![^" W "])|[" W "]+"
 
-/* The expressions of a name, one after the other: each cuts what the one before has left, and what it does not match
- * is a piece too. DeepSeek's letters with two cases are a list in its file; PCRE2's L& has those that came since. */
+/* Tekken's and o200k's: a word is cut where capital letters follow small ones. */
+#define CAPITALS "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define SMALL "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED(endings, digits)                                                                                         \
+    "[^\\r\\n\\p{L}\\p{N}]?" CAPITALS "*" SMALL "+" endings "|[^\\r\\n\\p{L}\\p{N}]?" CAPITALS "+" SMALL "*" endings   \
+    "|" digits "|\\x20?[^" W "\\p{L}\\p{N}]+[\\r\\n/]*|[" W "]*[\\r\\n]+|[" W "]+(?![^" W "])|[" W "]+"
+
+/* The names of a row, parted by spaces, mean the same; the first is that of splitter.pre. Its expressions come one after
+ * the other: each cuts what the one before has left, and what it does not match is a piece too. DeepSeek's letters with two cases are a list in its file; PCRE2's L& has those that came since. */
 static const struct {
     const char *pre, *step[SPLIT_STEPS];
 } known[] = {
-    {"qwen2", {WORDS("", "\\p{N}")}},
+    {"qwen2 deepseek-r1-qwen megrez", {WORDS("", "\\p{N}")}},
     {"qwen35", {WORDS("\\p{M}", "\\p{N}")}},
-    {"llama-bpe", {WORDS("", "\\p{N}{1,3}")}},
+    {"llama-bpe llama3 llama-v3 falcon3 pixtral", {WORDS("", "\\p{N}{1,3}")}},
+    {"dbrx smaug-bpe", {WORDS("", "\\p{N}{1,3}")}},
+    {"tekken", {CASED("", "\\p{N}")}},
+    {"gpt-4o llama4", {CASED("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "\\p{N}{1,3}")}},
     {"smollm", {"\\p{N}", GPT2}},
     {"starcoder", {"\\p{N}", GPT2}},
     {"refact", {"\\p{N}", GPT2}},
@@ -38,6 +48,10 @@ static const struct {
     {"mpt", {GPT2}},
     {"falcon", {SIGNS_BUT "`]+", GPT2, "[0-9][0-9][0-9]"}},
     {"default", {SIGNS_BUT "]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+    {"deepseek-v3",
+     {"\\p{N}{1,3}", "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{30ff}]+",
+      "[!-/:-@\\[-`{-~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|\\x20?[\\p{P}\\p{S}]+[\\r\\n]*|[" W
+      "]*[\\r\\n]+|[" W "]+(?![^" W "])|[" W "]+"}},
     {"deepseek-coder", {"[\\r\\n]", "[" W "]?\\p{L}+", "[" W "]?\\p{P}+", HAN, "\\p{N}"}},
     {"deepseek-llm",
      {"[\\r\\n]", "[" W "]?\\p{L&}+",
@@ -53,11 +67,20 @@ static void pcre_message(int code, char *out, size_t n_out)
 
 static int unknown_name(struct gguf_str pre, struct err *err)
 {
-    char all[256] = "";
+    char all[512] = "";
     for (int i = 0; i < N_KNOWN; i++)
-        snprintf(all + strlen(all), sizeof all - strlen(all), i ? ", %s" : "%s", known[i].pre);
+        snprintf(all + strlen(all), sizeof all - strlen(all), i ? " %s" : "%s", known[i].pre);
     return err_set(err, E_MODEL, "pre-tokenizer \"%.*s\" is not supported (known: %s)", pre.n < 64 ? (int)pre.n : 64,
                    pre.s, all);
+}
+
+static bool has_name(const char *names, struct gguf_str name)
+{
+    for (size_t n; *names; names += n + (names[n] == ' ')) {
+        n = strcspn(names, " ");
+        if (n == name.n && memcmp(names, name.s, n) == 0) return true;
+    }
+    return false;
 }
 
 static int add_step(struct splitter *s, const char *expression, struct err *err)
@@ -79,9 +102,9 @@ int split_open(struct splitter *s, struct gguf_str pre, struct err *err)
 {
     *s = (struct splitter){0};
     int i = 0, rc = OK;
-    while (i < N_KNOWN && !gguf_str_is(pre, known[i].pre)) i++;
+    while (i < N_KNOWN && !has_name(known[i].pre, pre)) i++;
     if (i == N_KNOWN) return unknown_name(pre, err);
-    s->pre = known[i].pre;
+    snprintf(s->pre, sizeof s->pre, "%.*s", (int)strcspn(known[i].pre, " "), known[i].pre);
     for (int k = 0; k < SPLIT_STEPS && known[i].step[k] && rc == OK; k++) rc = add_step(s, known[i].step[k], err);
     if (rc != OK) split_close(s);
     return rc;

@@ -18,7 +18,7 @@
 enum { SPLIT_STEPS = 6 };
 
 struct splitter {
-    const char *pre; /* static */
+    char pre[24]; /* the first of its names */
     int n_steps;
     void *step[SPLIT_STEPS]; /* owns: pcre2_code */
 };

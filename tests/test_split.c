@@ -41,6 +41,13 @@ static const struct {
     {"spaces at the end stay together", "smollm", "a| \n "},
 
     {"digits go by three", "llama-bpe", "x|123|45| |6"},
+    {"other names of the same", "llama3", "x|123|45| |6"},
+    {"other names of the same", "deepseek-r1-qwen", "x|1|2|3"},
+    {"words are cut before capitals, digits stand alone", "tekken", "get|Http|XMLRequest|S|1|2|3|'s|//\n"},
+    {"endings go with the word", "gpt-4o", "get|HTTP's| café's|123|4| (|x|)/\n"},
+    {"marks are letters", "gpt-4o", "a\u0301b| \u4e2d\u0301c"},
+    {"a sign goes with ASCII letters, digits by three, han and kana alone", "deepseek-v3",
+     "x|123|4|\u4e2d\u306e|.foo| é|(|é|):\n"},
     {"a mark is as good as a letter", "qwen35", "a\u0301b| e\u0301|1|2"},
     {"the rest as qwen2 has it", "llama-bpe", "I|'LL| (|x|):\n\n|  | b"},
     {"digits stay together, with a space", "gpt-2", "x|123| 456"},
@@ -93,11 +100,12 @@ static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
     (void)state;
     struct splitter splitter;
     struct err err;
-    assert_int_equal(split_open(&splitter, (struct gguf_str){"tekken", 6}, &err), E_MODEL);
+    assert_int_equal(split_open(&splitter, (struct gguf_str){"bloom", 5}, &err), E_MODEL);
     assert_string_equal(
-        err.text, "pre-tokenizer \"tekken\" is not supported (known: qwen2, qwen35, llama-bpe, smollm, starcoder, "
-                  "refact, "
-                  "command-r, gpt-2, mpt, falcon, default, deepseek-coder, deepseek-llm)");
+        err.text,
+        "pre-tokenizer \"bloom\" is not supported (known: qwen2 deepseek-r1-qwen megrez qwen35 llama-bpe llama3 "
+        "llama-v3 falcon3 pixtral dbrx smaug-bpe tekken gpt-4o llama4 smollm starcoder refact command-r "
+        "gpt-2 mpt falcon default deepseek-v3 deepseek-coder deepseek-llm)");
 }
 
 int main(void)
