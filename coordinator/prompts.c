@@ -95,16 +95,29 @@ static int encode(const struct reader *r, struct prompt *item, const struct toke
     return rc;
 }
 
+/* By how much a prompt is too long is said where that is little. */
 static size_t most_ids(const struct reader *r)
 {
-    return 4 * (size_t)r->from->n_ctx;
+    return 4 * (size_t)(r->o->ctx < r->from->n_ctx ? r->o->ctx : r->from->n_ctx);
+}
+
+/* Of a text that is far too long not a byte need be looked at. */
+static int check_bytes(const struct reader *r, size_t n_bytes, struct err *err)
+{
+    size_t least = tokenizer_least(r->from->tokenizer, n_bytes);
+    if (least <= most_ids(r)) return OK;
+    return err_set(err, E_USAGE, "the prompt has at least %zu tokens, the context %zu: shorten it", least,
+                   most_ids(r) / 4);
 }
 
 static int encode_chat(const struct reader *r, struct prompt *item, const struct jinja_message *messages, size_t n,
                        struct err *err)
 {
     struct jinja_text chat = {0};
-    int rc = template_render_chat(&r->chat, r->from->tokenizer, r->o->system, messages, n, &chat, err);
+    size_t n_bytes = 0;
+    for (size_t i = 0; i < n; i++) n_bytes += messages[i].content.n;
+    int rc = check_bytes(r, n_bytes, err);
+    if (rc == OK) rc = template_render_chat(&r->chat, r->from->tokenizer, r->o->system, messages, n, &chat, err);
     if (rc != OK) return rc;
     struct tokenizer_text in = {chat.bytes, chat.n, r->o->special ? NULL : chat.message, true, true, most_ids(r)};
     rc = encode(r, item, &in, err);
@@ -116,7 +129,8 @@ static int encode_text(const struct reader *r, struct prompt *item, const char *
 {
     if (!n) return err_set(err, E_USAGE, "the prompt is empty");
     if (r->has_chat) return encode_chat(r, item, &(struct jinja_message){"user", {text, n}}, 1, err);
-    return encode(r, item, &(struct tokenizer_text){text, n, NULL, true, true, most_ids(r)}, err);
+    int rc = check_bytes(r, n, err);
+    return rc == OK ? encode(r, item, &(struct tokenizer_text){text, n, NULL, true, true, most_ids(r)}, err) : rc;
 }
 
 /* The one prompt of a run. place: for messages. */

@@ -8,10 +8,11 @@
 #include "coordinator/bpe.h"
 #include "coordinator/ends.h"
 #include "coordinator/split.h"
+#include "coordinator/unicode.h"
 #include "coordinator/vocab.h"
 
 /* What files of these pre-tokenizers leave out (llama.cpp's llama-vocab.cpp). */
-static const char *const of_llama3[] = {"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "tekken"};
+static const char *const of_llama3[] = {"llama-bpe", "tekken"};
 
 /* Keys that would change ids and are not built: each must be 0, or an empty list. */
 static const char *const refused_keys[] = {
@@ -26,6 +27,7 @@ struct tokenizer {
     struct vocab vocab;
     struct splitter splitter; /* byte-level */
     struct bpe bpe;
+    bool nfc;          /* texts are normalized so */
     bool adds_space;   /* SentencePiece: before a text, and after a special token */
     bool whole_pieces; /* a piece that is a token is not merged: its merges need not lead there */
     int32_t bos;       /* -1: none */
@@ -133,7 +135,10 @@ static int open_parts(struct tokenizer *t, const struct gguf *g, struct err *err
         return err_set(err, E_MODEL, "tokenizer \"%.*s\" is not supported (known: gpt2, llama)",
                        model.n < 64 ? (int)model.n : 64, model.s);
 
+    int64_t nfc = 0;
     rc = check_refused(g, err);
+    if (rc == OK) rc = gguf_read_int(g, "tokenizer.ggml.normalizer.nfc", &nfc, err); /* hf_tokenizer.c's */
+    t->nfc = nfc;
     if (rc == OK) rc = sentencepiece ? open_sentencepiece(t, g, err) : open_byte_level(t, g, err);
     if (rc == OK) rc = read_ends(t, g, err);
     if (rc == OK) rc = bpe_open(&t->bpe, &t->vocab, g, err);
@@ -272,6 +277,12 @@ int tokenizer_compatible(const struct tokenizer *big, const struct tokenizer *li
 
 /* ---- encoding ---- */
 
+/* NFC makes one byte of three at most; tokens with flags take any number of blanks. */
+size_t tokenizer_least(const struct tokenizer *t, size_t n_bytes)
+{
+    return t->vocab.flags ? 0 : n_bytes / (t->vocab.longest + 1) / (t->nfc ? 3 : 1);
+}
+
 struct encoding { /* one call's state: the tokenizer itself is shared */
     const struct tokenizer *t;
     struct split_run run;
@@ -295,7 +306,7 @@ static int reserve(struct encoding *e, size_t n, struct err *err)
 
 static int too_many(const struct encoding *e, struct err *err)
 {
-    return err_set(err, E_USAGE, "more than %zu tokens", e->n_most);
+    return err_set(err, E_USAGE, "the text has more than %zu tokens: shorten it", e->n_most);
 }
 
 static int put_id(struct encoding *e, int32_t id, struct err *err)
@@ -344,7 +355,7 @@ static int encode_spaced(struct encoding *e, const char *text, size_t n_bytes, b
 }
 
 /* A text without special tokens, which follows one or stands first. */
-static int encode_plain(struct encoding *e, const char *text, size_t n_bytes, struct err *err)
+static int encode_pieces(struct encoding *e, const char *text, size_t n_bytes, struct err *err)
 {
     if (e->t->vocab.kind == VOCAB_SENTENCEPIECE)
         return n_bytes ? encode_spaced(e, text, n_bytes, e->t->adds_space, err) : OK;
@@ -358,18 +369,60 @@ static int encode_plain(struct encoding *e, const char *text, size_t n_bytes, st
     }
 }
 
+static int encode_plain(struct encoding *e, const char *text, size_t n_bytes, struct err *err)
+{
+    char *normal = NULL;
+    size_t n = n_bytes;
+    int rc = e->t->nfc ? unicode_nfc(text, n_bytes, &normal, &n, err) : OK;
+    if (rc == OK) rc = encode_pieces(e, normal ? normal : text, normal ? n : n_bytes, err);
+    free(normal);
+    return rc;
+}
+
+static int encode_between(struct encoding *e, const struct tokenizer_text *in, size_t from, size_t to, bool normalized,
+                          struct err *err);
+
+/* What has no special token that was looked for. */
+static int encode_rest(struct encoding *e, const struct tokenizer_text *in, size_t from, size_t to, bool normalized,
+                       struct err *err)
+{
+    if (from >= to) return OK;
+    return normalized || !e->t->vocab.flags ? encode_plain(e, in->bytes + from, to - from, err)
+                                            : encode_between(e, in, from, to, true, err);
+}
+
+/* Special tokens of in->bytes[from .. to - 1], and what is between them: first those that are found in a text as it is,
+ * then those that are found in it normalized. Flags as the package tokenizers has them (AddedVocabulary). */
+static int encode_between(struct encoding *e, const struct tokenizer_text *in, size_t from, size_t to, bool normalized,
+                          struct err *err)
+{
+    const struct special_search search = {in->special, normalized};
+    const char *s = in->bytes;
+    size_t rest = from; /* what is before it is encoded */
+    for (size_t at = from, pos = 0, len = 0; at < to;) {
+        const uint8_t *message = in->message ? in->message + at : NULL;
+        int32_t id = vocab_find_special(&e->t->vocab, &search, s + at, to - at, message, &pos, &len);
+        if (id < 0) break;
+        size_t start = at + pos, end = start + len;
+        int flags = e->t->vocab.flags ? e->t->vocab.flags[id] : 0;
+        at = end;
+        if (flags & TOKEN_SINGLE_WORD &&
+            (unicode_is_word(s + from, start - from, true) || unicode_is_word(s + end, to - end, false)))
+            continue;
+        if (flags & TOKEN_LSTRIP && start > rest) start -= unicode_blanks(s + rest, start - rest, true);
+        if (flags & TOKEN_RSTRIP) end += unicode_blanks(s + end, to - end, false);
+        int rc = encode_rest(e, in, rest, start, normalized, err);
+        if (rc == OK) rc = put_id(e, id, err);
+        if (rc != OK) return rc;
+        rest = end;
+    }
+    return encode_rest(e, in, rest, to, normalized, err);
+}
+
 static int encode_text(struct encoding *e, const struct tokenizer_text *in, struct err *err)
 {
-    for (size_t from = 0; from < in->n_bytes;) {
-        size_t rest = in->n_bytes - from, at = rest, len = 0;
-        const uint8_t *message = in->message ? in->message + from : NULL;
-        int32_t id = vocab_find_special(&e->t->vocab, in->bytes + from, rest, in->special, message, &at, &len);
-        int rc = encode_plain(e, in->bytes + from, at, err);
-        if (rc == OK && id >= 0) rc = put_id(e, id, err);
-        if (rc != OK) return rc;
-        from += at + len;
-    }
-    return e->n > e->n_most ? too_many(e, err) : OK;
+    int rc = encode_between(e, in, 0, in->n_bytes, false, err);
+    return rc == OK && e->n > e->n_most ? too_many(e, err) : rc;
 }
 
 static int encode_into(struct encoding *e, const struct tokenizer_text *in, struct err *err)

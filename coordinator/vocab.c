@@ -181,10 +181,18 @@ static int text_order(const void *a, const void *b, void *vocab)
     return order ? order : (ia > ib) - (ia < ib);
 }
 
+/* Each place of a text is compared with those that begin as it does: what is too long for a mark is refused. */
+enum { LONGEST_SPECIAL = 1024 };
+
 static int sort_specials(struct vocab *v, struct err *err)
 {
     int n = 0;
-    for (int32_t id = 0; id < v->n; id++) n += is_special(v, id);
+    for (int32_t id = 0; id < v->n; id++) {
+        n += is_special(v, id);
+        if (is_special(v, id) && v->text[id].n > LONGEST_SPECIAL)
+            return err_set(err, E_MODEL, "token %d, a control or user-defined one, has %zu bytes, known are %d", id,
+                           v->text[id].n, LONGEST_SPECIAL);
+    }
     free(v->special);
     v->n_special = 0;
     v->special = malloc(((size_t)n + 1) * sizeof *v->special);
@@ -214,16 +222,18 @@ static int special_bound(const struct vocab *v, int lo, int hi, size_t k, int c)
 
 /* The longest special token that s begins with. The sorted list serves as a trie: each further byte narrows the range.
  */
-static int32_t special_at(const struct vocab *v, const char *s, size_t n, bool marks, const uint8_t *message,
-                          size_t *len)
+static int32_t special_at(const struct vocab *v, const struct special_search *search, const char *s, size_t n,
+                          const uint8_t *message, size_t *len)
 {
     int32_t best = -1;
+    bool marks = search->marks;
     int lo = v->special_from[(unsigned char)s[0]], hi = v->special_from[(unsigned char)s[0] + 1];
     for (size_t k = 1; lo < hi; k++) {
         int32_t before = best;
         if (message && message[k - 1]) marks = false;
         for (; lo < hi && v->text[v->special[lo]].n == k; lo++) { /* the same text may stand twice: the first counts */
-            bool wanted = marks || !vocab_is_mark(v, v->special[lo]);
+            bool normalized = v->flags && v->flags[v->special[lo]] & TOKEN_NORMALIZED;
+            bool wanted = normalized == search->normalized && (marks || !vocab_is_mark(v, v->special[lo]));
             if (!wanted || best != before) continue;
             best = v->special[lo];
             *len = k;
@@ -236,11 +246,11 @@ static int32_t special_at(const struct vocab *v, const char *s, size_t n, bool m
     return best;
 }
 
-int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, bool marks, const uint8_t *message,
-                           size_t *at, size_t *len)
+int32_t vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s, size_t n,
+                           const uint8_t *message, size_t *at, size_t *len)
 {
     for (size_t i = 0; i < n; i++) {
-        int32_t id = special_at(v, s + i, n - i, marks, message ? message + i : NULL, len);
+        int32_t id = special_at(v, search, s + i, n - i, message ? message + i : NULL, len);
         if (id < 0) continue;
         *at = i;
         return id;
@@ -278,6 +288,18 @@ static int read_tokens(struct vocab *v, const struct gguf *g, const struct gguf_
     return OK;
 }
 
+static int read_flags(struct vocab *v, const struct gguf *g, struct err *err)
+{
+    const struct gguf_kv *flags = gguf_find(g, "tokenizer.ggml.token_flags");
+    if (!flags) return OK;
+    if (!is_list(flags, false) || flags->n_items != (uint64_t)v->n)
+        return err_set(err, E_MODEL, "tokenizer.ggml.token_flags does not fit the %d tokens", v->n);
+    v->flags = malloc((size_t)v->n);
+    if (!v->flags) return err_set(err, E_FAIL, "out of memory for a vocabulary of %d", v->n);
+    for (int32_t id = 0; id < v->n; id++) v->flags[id] = (uint8_t)gguf_item_int(flags, (uint64_t)id);
+    return OK;
+}
+
 int vocab_open(struct vocab *v, enum vocab_kind kind, const struct gguf *g, struct err *err)
 {
     *v = (struct vocab){.kind = kind};
@@ -291,6 +313,7 @@ int vocab_open(struct vocab *v, enum vocab_kind kind, const struct gguf *g, stru
 
     v->n = (int)tokens->n_items;
     int rc = read_tokens(v, g, tokens, types, err);
+    if (rc == OK) rc = read_flags(v, g, err);
     if (rc == OK) rc = index_texts(v, err);
     if (rc == OK) rc = decode_texts(v, err);
     if (rc == OK) rc = sort_specials(v, err);
@@ -312,6 +335,7 @@ void vocab_close(struct vocab *v)
     free(v->text);
     free(v->bytes);
     free(v->type);
+    free(v->flags);
     free(v->arena);
     free(v->by_text);
     free(v->special);

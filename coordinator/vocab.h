@@ -27,6 +27,7 @@ struct vocab {
     struct gguf_str *text;  /* [n] */
     struct gguf_str *bytes; /* [n] into `arena`, or equal to text */
     uint8_t *type;          /* [n] */
+    uint8_t *flags;         /* [n] of enum token_flags; NULL: none has any */
     char *arena;
     int32_t *by_text;    /* open addressing: id, -1 for a free slot; [by_text_mask + 1] */
     size_t by_text_mask; /* a power of two less one */
@@ -55,9 +56,14 @@ int32_t vocab_find_byte(const struct vocab *v, unsigned char b);
  * files call user-defined. */
 bool vocab_is_mark(const struct vocab *v, int32_t id);
 
-/* The first user-defined token in s, or with `marks` mark too, the longest of those that begin there: its id, its place and
- * its length; -1: none. A byte of a message (message[i] != 0; NULL: none is) belongs to no mark. */
-int32_t vocab_find_special(const struct vocab *v, const char *s, size_t n, bool marks, const uint8_t *message,
-                           size_t *at, size_t *len);
+struct special_search {
+    bool marks;      /* and not other user-defined tokens alone */
+    bool normalized; /* those with TOKEN_NORMALIZED, and not those without */
+};
+
+/* The first special token in s, the longest of those that begin there: its id, its place and its length; -1: none. A byte
+ * of a message (message[i] != 0; NULL: none is) belongs to no mark. */
+int32_t vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s, size_t n,
+                           const uint8_t *message, size_t *at, size_t *len);
 
 #endif

@@ -18,16 +18,41 @@
 #include "proto/err.h"
 
 enum gguf_value { /* numbered as in files */
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STR, GGUF_ARR, GGUF_U64,
-    GGUF_I64, GGUF_F64
+                  GGUF_U8,
+                  GGUF_I8,
+                  GGUF_U16,
+                  GGUF_I16,
+                  GGUF_U32,
+                  GGUF_I32,
+                  GGUF_F32,
+                  GGUF_BOOL,
+                  GGUF_STR,
+                  GGUF_ARR,
+                  GGUF_U64,
+                  GGUF_I64,
+                  GGUF_F64
 };
 
 enum { /* of the types of tensors, as in files, those that gguf.c's neighbours write or read themselves */
-    GGUF_TYPE_F32 = 0, GGUF_TYPE_F16 = 1, GGUF_TYPE_BF16 = 30
+       GGUF_TYPE_F32 = 0,
+       GGUF_TYPE_F16 = 1,
+       GGUF_TYPE_BF16 = 30
 };
 
 enum token_type { /* tokenizer.ggml.token_type, as in files */
-    TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER, TOKEN_UNUSED, TOKEN_BYTE
+                  TOKEN_NORMAL = 1,
+                  TOKEN_UNKNOWN,
+                  TOKEN_CONTROL,
+                  TOKEN_USER,
+                  TOKEN_UNUSED,
+                  TOKEN_BYTE
+};
+
+enum token_flags { /* tokenizer.ggml.token_flags, of directories: what tokenizer.json says of an added token */
+                   TOKEN_LSTRIP = 1,      /* it takes the blanks before it */
+                   TOKEN_RSTRIP = 2,      /* and behind it */
+                   TOKEN_SINGLE_WORD = 4, /* it is found only where no word goes on */
+                   TOKEN_NORMALIZED = 8   /* it is found only in what those without this flag leave */
 };
 
 struct gguf_str { /* not zero-terminated */
@@ -43,7 +68,7 @@ struct gguf_kv {
     const uint8_t *data;       /* the value's first byte in the file (of an array: its first item) */
 };
 
-struct gguf_type { /* how a tensor's elements are stored */
+struct gguf_type {    /* how a tensor's elements are stored */
     const char *name; /* "Q4_K"; NULL in the table's holes */
     int block;        /* elements that share a block */
     int block_bytes;
@@ -52,8 +77,8 @@ struct gguf_type { /* how a tensor's elements are stored */
 struct gguf_tensor {
     struct gguf_str name;
     int n_dims;
-    uint64_t dim[4]; /* dim[0] varies fastest: a matrix [n_out, n_in] has dim = {n_in, n_out}; unused ones are 1 */
-    uint32_t type;   /* number as in files: gguf_type(type) names it */
+    uint64_t dim[4];     /* dim[0] varies fastest: a matrix [n_out, n_in] has dim = {n_in, n_out}; unused ones are 1 */
+    uint32_t type;       /* number as in files: gguf_type(type) names it */
     const uint8_t *data; /* of the first row */
     size_t n_bytes;
     /* Of tensors that lie otherwise in their files than here (hf.h); gguf_row knows. */
@@ -66,18 +91,18 @@ struct gguf {
     const char *path; /* owns: a copy */
     const uint8_t *base;
     size_t n_bytes;
-    const uint8_t *head; /* what stands before the tensors' data; owns it where the bytes are mapped */
+    const uint8_t *head;         /* what stands before the tensors' data; owns it where the bytes are mapped */
     size_t head_bytes, keys_end; /* keys_end: the head without the tensors' directory */
-    bool mapped, made; /* made: owns the bytes, which stand for a directory's keys and vectors */
+    bool mapped, made;           /* made: owns the bytes, which stand for a directory's keys and vectors */
     uint32_t version;
     size_t n_kv, n_tensors;
-    struct gguf_kv *kv;          /* owns */
-    struct gguf_tensor *tensors; /* owns the list; of all parts */
+    struct gguf_kv *kv;                               /* owns */
+    struct gguf_tensor *tensors;                      /* owns the list; of all parts */
     const struct gguf_str **kv_names, **tensor_names; /* owns: of the two lists, sorted */
-    struct gguf *parts;          /* owns: files 2 .. n of a model that is split (gguf_parts.h); a directory's files */
+    struct gguf *parts; /* owns: files 2 .. n of a model that is split (gguf_parts.h); a directory's files */
     int n_parts;
-    const uint8_t **pieces;      /* owns: of all tensors that have some */
-    char *names;                 /* owns: of tensors that are not named in a file */
+    const uint8_t **pieces; /* owns: of all tensors that have some */
+    char *names;            /* owns: of tensors that are not named in a file */
 };
 
 /* Maps and parses the file, and the other parts of a model whose first part it is; or a directory (hf.h). E_MODEL and one
@@ -103,8 +128,8 @@ void gguf_release(const struct gguf *g, const struct gguf_tensor *t);
 /* NULL: a type that GGUF does not define. */
 const struct gguf_type *gguf_type(uint32_t type);
 
-const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);          /* NULL: absent */
-const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name);   /* NULL: absent */
+const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);        /* NULL: absent */
+const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name); /* NULL: absent */
 
 /* Any integer, float or bool as asked; a list of equal ones counts as one. false: absent or of another kind. `out` is set
  * only on success. */

@@ -10,6 +10,10 @@ enum { MOST_TOKENS = 1 << 24, MOST_STEPS = 8 };
 
 #define BLANKS "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define LINES "[\r\n]"
+#define CASED(endings, digits)                                                                                         \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" endings                \
+    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" endings "|" digits    \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" BLANKS
 #define HAN                                                                                                            \
     "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+" /* 4e00-9fa5 0800-4e00 ac00-d7ff */
 
@@ -25,6 +29,14 @@ static const struct {
       "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" BLANKS}},
     {"llama-bpe",
      {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" BLANKS}},
+    {"tekken", {CASED("", "\\p{N}")}},
+    {"gpt-4o", {CASED("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "\\p{N}{1,3}")}},
+    {"deepseek-v3",
+     {"\\p{N}{1,3}",
+      "[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+", /* 4e00-9fa5 3040-30ff */
+      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
+      "?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|"
+      "\\s+(?!\\S)|\\s+"}},
     {"smollm", {"Digits", "ByteLevel"}},
     {"gpt-2", {"ByteLevel"}},
     {"deepseek-coder", {LINES, "\\s?\\p{L}+", "\\s?\\p{P}+", HAN, "Digits"}},
@@ -42,7 +54,8 @@ struct vocabulary {
     json_t *root;          /* of tokenizer.json */
     size_t n;              /* as config.json says */
     struct gguf_str *text; /* [n] of root */
-    int32_t *type;
+    int32_t *type, *flags; /* [n] */
+    bool has_flags;
     bool sentencepiece;
 };
 
@@ -91,6 +104,22 @@ static bool is_byte(struct gguf_str text)
     return text.n == 6 && memcmp(text.s, "<0x", 3) == 0 && text.s[5] == '>';
 }
 
+static void set_flags(struct vocabulary *v, const json_t *token)
+{
+    static const struct {
+        const char *name;
+        int32_t flag;
+    } flags[] = {{"lstrip", TOKEN_LSTRIP},
+                 {"rstrip", TOKEN_RSTRIP},
+                 {"single_word", TOKEN_SINGLE_WORD},
+                 {"normalized", TOKEN_NORMALIZED}};
+    json_int_t id = json_integer_value(json_object_get(token, "id"));
+    if ((size_t)id >= v->n) return;
+    for (int i = 0; i < 4; i++)
+        if (json_is_true(json_object_get(token, flags[i].name))) v->flags[id] |= flags[i].flag;
+    v->has_flags = v->has_flags || v->flags[id];
+}
+
 static int read_tokens(struct vocabulary *v, const json_t *model)
 {
     json_t *vocab = json_object_get(model, "vocab"), *added = json_object_get(v->root, "added_tokens"), *value;
@@ -99,7 +128,9 @@ static int read_tokens(struct vocabulary *v, const json_t *model)
     if (!json_is_object(vocab)) return err_set(v->err, E_MODEL, "%s: no object model.vocab", v->path);
     v->text = calloc(v->n + 1, sizeof *v->text);
     v->type = calloc(v->n + 1, sizeof *v->type);
-    if (!v->text || !v->type) return err_set(v->err, E_LAYOUT, "%s: no memory for %zu tokens", v->path, v->n);
+    v->flags = calloc(v->n + 1, sizeof *v->flags);
+    if (!v->text || !v->type || !v->flags)
+        return err_set(v->err, E_LAYOUT, "%s: no memory for %zu tokens", v->path, v->n);
     int rc = OK;
     json_object_foreach(vocab, text, value)
     {
@@ -115,6 +146,7 @@ static int read_tokens(struct vocabulary *v, const json_t *model)
         struct gguf_str s = str_of(content);
         bool special = json_is_true(json_object_get(value, "special")) || looks_special(s);
         rc = set_token(v, s, json_object_get(value, "id"), special ? TOKEN_CONTROL : TOKEN_USER);
+        if (rc == OK) set_flags(v, value);
     }
     return rc;
 }
@@ -131,6 +163,7 @@ static int write_tokens(struct gguf_writer *w, struct vocabulary *v)
     }
     gguf_put_strs(w, "tokenizer.ggml.tokens", v->text, v->n);
     gguf_put_i32s(w, "tokenizer.ggml.token_type", v->type, v->n);
+    if (v->has_flags) gguf_put_i32s(w, "tokenizer.ggml.token_flags", v->flags, v->n);
     free(names);
     return OK;
 }
@@ -271,8 +304,8 @@ static int write_pre(struct gguf_writer *w, const struct vocabulary *v)
                    step[0] ? gguf_show((struct gguf_str){step[0], strlen(step[0])}).s : "none", all);
 }
 
-/* NFC is left out, as llama.cpp does. SentencePiece's say whether a text begins with a space that it does not have. */
-static int read_normalizer(const struct vocabulary *v, bool *adds_space)
+/* SentencePiece's say whether a text begins with a space that it does not have. */
+static int read_normalizer(const struct vocabulary *v, bool *adds_space, bool *nfc)
 {
     const json_t *list[MOST_STEPS];
     size_t n = 0;
@@ -280,6 +313,7 @@ static int read_normalizer(const struct vocabulary *v, bool *adds_space)
     for (size_t i = 0; i < n; i++) {
         const char *type = i < MOST_STEPS ? text_of(list[i], "type") : "of many steps";
         bool prepends = strcmp(type, "Prepend") == 0, replaces = strcmp(type, "Replace") == 0;
+        if (strcmp(type, "NFC") == 0) *nfc = true;
         if (v->sentencepiece && prepends) *adds_space = true;
         if (strcmp(type, "NFC") == 0 || (v->sentencepiece && (prepends || replaces))) continue;
         return err_set(v->err, E_MODEL, "%s: its normalizer, %s, is not supported", v->path,
@@ -455,9 +489,9 @@ static int write_all(struct gguf_writer *w, struct vocabulary *v, const struct h
 {
     const json_t *model = json_object_get(v->root, "model"), *vocab = json_object_get(model, "vocab"),
                  *merges = json_object_get(model, "merges");
-    bool adds_space = false;
+    bool adds_space = false, nfc = false;
     int rc = read_kind(v, model);
-    if (rc == OK) rc = read_normalizer(v, &adds_space);
+    if (rc == OK) rc = read_normalizer(v, &adds_space, &nfc);
     if (rc == OK && v->sentencepiece) rc = read_metaspace(v, &adds_space);
     if (rc == OK) rc = read_tokens(v, model);
     if (rc != OK) return rc;
@@ -467,6 +501,7 @@ static int write_all(struct gguf_writer *w, struct vocabulary *v, const struct h
         gguf_put_u32(w, "tokenizer.ggml.unknown_token_id", (uint32_t)unknown);
     }
     gguf_put_text(w, "tokenizer.ggml.model", v->sentencepiece ? "llama" : "gpt2");
+    if (nfc) gguf_put_bool(w, "tokenizer.ggml.normalizer.nfc", true);
     if (v->sentencepiece)
         gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", adds_space);
     else
@@ -494,5 +529,6 @@ int hf_read_tokenizer(struct gguf_writer *w, const struct hf_shape *s, const str
     json_decref(v.root);
     free(v.text);
     free(v.type);
+    free(v.flags);
     return rc;
 }

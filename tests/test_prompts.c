@@ -382,7 +382,9 @@ static void a_byte_order_mark_and_carriage_returns_are_no_text(void **state)
 static void prompts_that_are_empty_unreadable_or_too_long_are_refused(void **state)
 {
     (void)state;
+    static char blanks[1 << 20]; /* not one of them is tokenized */
     char more[MODEL_CTX + 1], digits[201], exact[200];
+    memset(blanks, ' ', sizeof blanks - 1);
     memset(digits, '7', 200), memset(exact, '7', 199), memset(more, '7', MODEL_CTX);
     digits[200] = exact[199] = more[MODEL_CTX] = 0;
     struct {
@@ -399,6 +401,7 @@ static void prompts_that_are_empty_unreadable_or_too_long_are_refused(void **sta
          "",
          "command line: the prompt has 200 tokens, the context 200, one of them for the answer: shorten it, or try "
          "--ctx 201"},
+        {{.prompt = blanks}, "", "command line: the prompt has at least "},
         {{.prompt_file = "-"}, "\xff\xfehi", "standard input: text in UTF-16: save it as UTF-8"},
         {{.prompts_file = "-"}, "\xff\xfehi", "standard input: text in UTF-16: save it as UTF-8"},
     };

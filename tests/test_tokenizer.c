@@ -168,7 +168,7 @@ static void a_text_of_too_many_tokens_is_refused_as_soon_as_that_is_known(void *
         size_t n_ids = 0;
         const struct tokenizer_text in = {.bytes = text, .n_bytes = limits[i].n_bytes, .n_most = limits[i].n_most};
         assert_int_equal(tokenizer_encode_text(m.t, &in, &ids, &n_ids, &err), limits[i].rc);
-        if (limits[i].rc != OK) assert_string_equal(err.text, "more than 100 tokens");
+        if (limits[i].rc != OK) assert_string_equal(err.text, "the text has more than 100 tokens: shorten it");
         assert_int_equal(n_ids, limits[i].rc == OK ? limits[i].n_bytes : 0);
         free(ids);
     }
@@ -412,7 +412,7 @@ static void of_model(struct toy *t)
 
 static void of_pre(struct toy *t)
 {
-    toy_vocab(t, &(struct toy_vocab){.pre = "tekken", .merges = merges});
+    toy_vocab(t, &(struct toy_vocab){.pre = "bloom", .merges = merges});
 }
 
 static void names_only(struct toy *t)
@@ -468,6 +468,13 @@ static void merge_without_space(struct toy *t)
     toy_strs(t, "tokenizer.ggml.merges", (const char *const[]){"ab"}, 1);
 }
 
+static void long_mark(struct toy *t)
+{
+    static char text[1026];
+    memset(text, 'a', 1025);
+    toy_vocab(t, &(struct toy_vocab){.merges = merges, .extra = (const struct toy_token[]){{text, USER}, {NULL, 0}}});
+}
+
 static void eos_outside(struct toy *t)
 {
     toy_vocab(t, &(struct toy_vocab){.merges = merges});
@@ -487,8 +494,9 @@ static const struct {
     {no_keys, "toy: no vocabulary (tokenizer.ggml.model)"},
     {of_model, "toy: tokenizer \"bert\" is not supported (known: gpt2, llama)"},
     {of_pre,
-     "toy: pre-tokenizer \"tekken\" is not supported (known: qwen2, qwen35, llama-bpe, smollm, starcoder, refact, "
-     "command-r, gpt-2, mpt, falcon, default, deepseek-coder, deepseek-llm)"},
+     "toy: pre-tokenizer \"bloom\" is not supported (known: qwen2 deepseek-r1-qwen megrez qwen35 llama-bpe llama3 "
+     "llama-v3 falcon3 pixtral dbrx smaug-bpe tekken gpt-4o llama4 smollm starcoder refact command-r gpt-2 mpt falcon "
+     "default deepseek-v3 deepseek-coder deepseek-llm)"},
     {without_pre, "toy: no list of tokens (tokenizer.ggml.tokens)"},
     {without_scores, "toy: no list of 2 scores (tokenizer.ggml.scores)"},
     {strange_score, "toy: the score of token 1 is not a finite number"},
@@ -498,6 +506,7 @@ static const struct {
     {strange_type, "toy: token 1 has type 7, known are 1 to 6"},
     {merge_without_result, "toy: merge 0 \"a b\" is not of two tokens that make a third"},
     {merge_without_space, "toy: merge 0 \"ab\" is not of two tokens that make a third"},
+    {long_mark, "toy: token 259, a control or user-defined one, has 1025 bytes, known are 1024"},
     {eos_outside, "toy: tokenizer.ggml.eos_token_id is 259, the vocabulary ends at 258"},
     {bos_unnamed, "toy: add_bos_token without tokenizer.ggml.bos_token_id"},
 };

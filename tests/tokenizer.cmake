@@ -11,6 +11,8 @@ add_test(NAME templates COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/templates.py
          WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 
 pilotfish_program(ids lib/ids_main.c LIBS pf_coordinator)
+add_test(NAME tokenizer_json COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/tokenizer_json.py $<TARGET_FILE:ids>
+         WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 add_test(NAME directories
          COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/directories.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny> $<TARGET_FILE:ids>
          WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

@@ -8,8 +8,8 @@
 #include "coordinator/tokenizer.h"
 #include "tests/lib/toy_vocab.h"
 
-static const char *const pres[] = {"qwen2",  "llama-bpe", "smollm",         "gpt-2",
-                                   "falcon", "default",   "deepseek-coder", "deepseek-llm"};
+static const char *const pres[] = {"qwen2",          "llama-bpe",    "smollm", "gpt-2",  "falcon",     "default",
+                                   "deepseek-coder", "deepseek-llm", "tekken", "gpt-4o", "deepseek-v3"};
 enum { N_PRES = sizeof pres / sizeof *pres, N = N_PRES + 1 };
 
 static const char *const merges[] = {"a a",      "aa a",          "h i",           "1 2", "12 3",
