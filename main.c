@@ -233,14 +233,25 @@ static int run_over_workers(struct program *p, struct err *err)
 
 /* ---- the other commands ---- */
 
+static void show_progress(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total)
+{
+    if (what)
+        progress_show(arg, what, unit, done, total, job_now_ns());
+    else
+        progress_clear(arg);
+}
+
 static int model_runs(const char *path, struct err *err)
 {
     struct engine *e = NULL;
+    struct progress progress;
     struct engine_config c = {.path = path,
                               .share = {.n_stages = 1, .n_shards = 1},
                               .kernels = &kernels_ref,
                               .n_threads = memory_cores(),
-                              .max_rows = 1};
+                              .max_rows = 1,
+                              .watch = {show_progress, &progress}};
+    progress_init(&progress);
     int rc = engine_open(&e, &c, err);
     if (rc == OK) rc = engine_check(e, err);
     engine_close(e);
@@ -280,14 +291,6 @@ static int run_doctor(struct program *p, struct err *err)
         mpi_join(&none, &comm, &ignored);
     mpi_finish();
     return rc;
-}
-
-static void show_progress(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total)
-{
-    if (what)
-        progress_show(arg, what, unit, done, total, job_now_ns());
-    else
-        progress_clear(arg);
 }
 
 static int run_bench_step(struct program *p, struct err *err)

@@ -112,6 +112,7 @@ static int both_ways(struct bench *b, int i, struct err *err)
         }
         seq_free(&seqs[w]);
     }
+    progress_clear(&b->s.progress);
     if (rc != OK) return rc;
     const char *name = prompt_name(&b->prompts.items[i], i, number);
     if (b->s.o.output == OUT_JSONL) return put_json(name, cost, err);

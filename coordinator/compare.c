@@ -24,7 +24,9 @@ static int write_all(struct compare *c, const char *way, int i, const struct job
     static const struct job_watch nobody;
     progress_within(&c->s.progress, way, i, 2, job_now_ns());
     int rc = session_seqs(&c->s, &c->prompts, out, err);
-    return rc == OK ? job_run(c->s.job, run, *out, c->prompts.n_good, &nobody, err) : rc;
+    if (rc == OK) rc = job_run(c->s.job, run, *out, c->prompts.n_good, &nobody, err);
+    progress_clear(&c->s.progress);
+    return rc;
 }
 
 /* ---- comparing ---- */

@@ -28,6 +28,7 @@ static int check(struct generate *g, struct err *err)
         rc = seq_check(&g->seqs[i], &g->plain[i], err);
         n_tokens += seq_n_generated(&g->plain[i]);
     }
+    progress_clear(&g->s.progress);
     if (rc == OK)
         fprintf(stderr, "check: %d tokens are the big model's own, ids and log-probabilities bit for bit\n", n_tokens);
     return rc;

@@ -568,7 +568,7 @@ int job_turn(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch
     while (j->rc == OK && !spec_done(j->spec)) uv_run(&j->loop, UV_RUN_ONCE);
     if (j->interruptible) leave_signals(j);
     j->n_seqs = 0;
-    clear_progress(j);
+    if (j->c.progress) progress_part_over(j->c.progress);
     if (j->rc != OK) *err = j->err;
     return j->rc;
 }

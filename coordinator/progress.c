@@ -93,3 +93,8 @@ void progress_clear(struct progress *p)
     fflush(p->out);
     p->drawn = false;
 }
+
+void progress_part_over(struct progress *p)
+{
+    if (!p->outer.what) progress_clear(p);
+}

@@ -38,5 +38,7 @@ void progress_show(struct progress *p, const char *what, const char *unit, uint6
 void progress_within(struct progress *p, const char *what, int i, int n, uint64_t now_ns);
 /* The line goes; the next progress_show brings it back. */
 void progress_clear(struct progress *p);
+/* What was shown is over: the line goes, unless it is a part of something that may go on at once. */
+void progress_part_over(struct progress *p);
 
 #endif

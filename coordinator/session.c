@@ -162,6 +162,7 @@ int session_seqs(const struct session *s, const struct prompts *p, struct seq **
 
 void session_close(struct session *s, int rc, const struct err *why)
 {
+    progress_clear(&s->progress);
     job_close(s->job);
     job_quit(s->host->office, &s->host->layout, rc, rc == OK ? "" : why->text);
     tokenizer_close(s->little_t);

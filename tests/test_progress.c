@@ -127,6 +127,8 @@ static void a_part_says_of_what(void **state)
         progress_within(&s.p, "request", i, 10, (uint64_t)(at * 1e9) + 1000000000);
         tick(&s, at, "reading", "tokens", 0, 50);
         tick(&s, at + 1, "reading", "tokens", 50, 50);
+        progress_part_over(&s.p);
+        assert_non_null(strstr(seen(&s), "reading: 50 of 50 tokens")); /* it may go on at once */
         progress_clear(&s.p);
         tick(&s, at + 1.2, "writing", "tokens", 3, 0); /* it need not wait again */
     }
@@ -138,6 +140,8 @@ static void a_part_says_of_what(void **state)
     tick(&s, 100, "loading", NULL, 0, 2);
     tick(&s, 101, "loading", NULL, 1, 2);
     assert_string_equal(seen(&s), "loading 50 %");
+    progress_part_over(&s.p);
+    assert_string_equal(seen(&s), "");
     close_screen(&s);
 }
 

@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 
 from fetch import Failure
 
@@ -10,10 +11,11 @@ HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 
 
 def run(command, errors=False):
-    """What it prints, or what it prints as errors."""
-    done = subprocess.run(command, capture_output=True, text=True)
+    """What it prints, or what it prints as errors. At a terminal a benchmark says there itself how far it is, and what is wrong."""
+    shows = sys.stderr.isatty() and command[1] == "bench"
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=None if shows else subprocess.PIPE, text=True)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
+        lines = (done.stderr or "").strip().splitlines() or ["see above" if shows else "no message"]
         raise Failure(f"{os.path.basename(command[0])} gave {done.returncode}: {lines[-1]}")
     return done.stderr if errors else done.stdout
 

@@ -130,7 +130,7 @@ static void rope_init(struct engine *e)
 
 int engine_check(struct engine *e, struct err *err)
 {
-    return model_check(&e->model, e->pool, err);
+    return model_check(&e->model, e->pool, &e->watch, err);
 }
 
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)

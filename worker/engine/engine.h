@@ -33,7 +33,7 @@ struct engine_config {
     int n_threads;
     bool spin; /* this host has a core for every thread */
     int max_rows;
-    struct watch watch; /* of engine_load */
+    struct watch watch; /* of engine_check and engine_load */
 };
 
 struct engine_info {

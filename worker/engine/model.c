@@ -532,14 +532,16 @@ static int pack(struct packing *job, const char *path, struct err *err)
                    path, gguf_show(name).s, (double)WEIGHT_MOST);
 }
 
-int model_check(struct model *m, struct pool *pool, struct err *err)
+int model_check(struct model *m, struct pool *pool, const struct watch *watch, struct err *err)
 {
     struct pieces p = {0};
     int rc = list_pieces(m, &p, err);
     for (int i = 0; i < p.n && rc == OK; i++) {
+        watch_show(watch, "checked", "tensors", (uint64_t)i, (uint64_t)p.n);
         rc = pack(&(struct packing){.piece = &p.list[i], .pool = pool}, m->file.path, err);
         gguf_release(&m->file, p.list[i].tensor);
     }
+    watch_show(watch, NULL, NULL, 0, 0);
     free(p.list);
     return rc;
 }

@@ -78,7 +78,7 @@ struct model {
 int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
                struct err *err);
 /* E_MODEL: a number of this share is no weight (check.h). */
-int model_check(struct model *m, struct pool *pool, struct err *err); /* all of that, and keeps nothing */
+int model_check(struct model *m, struct pool *pool, const struct watch *watch, struct err *err); /* keeps nothing */
 int model_load(struct model *m, const struct kernels *k, struct pool *pool, const struct watch *watch, struct err *err);
 void model_close(struct model *m);
 
