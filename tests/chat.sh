@@ -62,9 +62,18 @@ turn = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 print("<|im_start|>system\n<|im_end|>\n" + turn.format("Name three colours.") + first + "<|im_end|>\n" + turn.format("And three animals, please."))
 END
 sed -n 2p out > second
+cp out spoken
 does . generate --big "$big" -n 24 --raw -f whole -o jsonl
 python3 -c 'import json; a, b = (json.load(open(f)) for f in ("out", "second")); exit(a["ids"] != b["ids"])' ||
     wrong "the second turn is another text than its whole prompt gives"
+python3 - > messages.jsonl << 'END'
+import json
+said = ["Name three colours.", json.loads(open("spoken").readline())["text"], "And three animals, please."]
+print(json.dumps({"messages": [{"role": role, "content": text} for role, text in zip(("user", "assistant", "user"), said)]}))
+END
+does . generate --big "$big" -n 24 --system "" --prompts messages.jsonl -o jsonl
+python3 -c 'import json; a, b = (json.load(open(f)) for f in ("out", "second")); exit(a["ids"] != b["ids"])' ||
+    wrong "the second turn is another text than its messages give"
 
 says "Name three colours." "And three animals." /reset "Name three colours." /nonsense
 does . chat --big "$big" -n 24 -o jsonl
