@@ -1,5 +1,6 @@
 /* The heart as transcripts: what the coordinator says to whom, and when, on a virtual clock. In a verify, | stands
  * before the first wanted row; after an emit, each token's origin: big, draft, correction. */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -389,6 +390,26 @@ static void a_text_that_begins_like_the_one_before_goes_on_from_there(void **sta
                    "[  66] done    seq 2: length\n");
 }
 
+/* It had room for the whole context while it ran. */
+static void a_text_that_is_done_keeps_what_it_has_written_alone(void **state)
+{
+    (void)state;
+    enum { N_CTX = 1 << 14, FEW = 256 };
+    const struct sim_text texts[] = {{"one", "abc$", NULL, 0}, {"two", "d$", NULL, 0}};
+    struct sim *s = sim_open(&(struct sim_config){.n_ctx = N_CTX}, texts, 2);
+    for (int i = 0; i < 2; i++) assert_null(sim_seq(s, i)->ids); /* one that waits has nothing yet */
+    sim_run(s);
+    for (int i = 0; i < 2; i++) {
+        const struct seq *q = sim_seq(s, i);
+        assert_true(q->end == SEQ_END_ID && q->n_limit == N_CTX && !q->h);
+        assert_true(malloc_usable_size(q->ids) < FEW && malloc_usable_size(q->lp) < FEW);
+        assert_true(malloc_usable_size(q->origin) < FEW && malloc_usable_size(q->top) < FEW);
+    }
+    assert_string_equal(sim_written(s, 0), "abc$");
+    assert_string_equal(sim_written(s, 1), "d$");
+    sim_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +423,7 @@ int main(void)
         cmocka_unit_test(sequences_of_any_length_share_lanes_and_a_freed_slot_is_taken_over),
         cmocka_unit_test(the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses),
         cmocka_unit_test(a_text_stops_inside_an_accepted_block),
+        cmocka_unit_test(a_text_that_is_done_keeps_what_it_has_written_alone),
         cmocka_unit_test(a_stop_ends_every_text_where_it_is),
         cmocka_unit_test(a_text_that_begins_like_the_one_before_goes_on_from_there),
     };
