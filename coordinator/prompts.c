@@ -281,6 +281,9 @@ static int read_line(struct reader *r, const char *place, const char *line, size
     json_decref(row);
     if (rc == E_USAGE) {
         err_wrap(&why, "%s", place);
+        free(item.ids);
+        item.ids = NULL;
+        item.n_ids = 0;
         item.error = strdup(why.text);
         if (item.error) rc = OK;
     }
