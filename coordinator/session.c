@@ -70,9 +70,7 @@ int session_start(struct session *s, int n_slots, struct err *err)
     if (s->o.ctx_given && s->o.ctx > s->info.n_ctx)
         note("--ctx %d is more than the big model was trained for: its context is %d tokens", s->o.ctx, s->info.n_ctx);
     if (s->info.little_bytes > s->info.weights_bytes - s->info.little_bytes)
-        note(
-            "the little model is larger than the big one: drafts take longer than they save; --big and --little may be "
-            "mixed up");
+        note("the little model is larger than the big one: drafts will not pay; are --big and --little mixed up?");
     fprintf(stderr, "%llu MiB of weights, %llu MiB of KV (%d x %d positions)\n",
             (unsigned long long)(s->info.weights_bytes >> 20), (unsigned long long)(s->info.kv_bytes >> 20), n_slots,
             s->info.n_ctx);
