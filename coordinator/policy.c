@@ -54,7 +54,7 @@ void guard_init(struct guard *g, bool enabled, bool unread, struct price price, 
                         .price = price,
                         .pace = learnt->pace,
                         .n_tokens = learnt->n_tokens > 0 ? learnt->n_tokens : n_tokens_before,
-                        .pause = GUARD_PAUSE_FIRST,
+                        .pause = learnt->pause ? learnt->pause : GUARD_PAUSE_FIRST,
                         .sure = sure_before,
                         .agree = agree > 0 ? agree : agree_before[unread]};
 }
@@ -186,6 +186,13 @@ static void resume(struct guard *g)
     g->pace.row_ns = g->pace.draft_ns = g->drafting_ns = g->drafting_tokens = 0;
 }
 
+/* As measured in a text before, whatever may be right: but that may have been in a slow moment. */
+static bool found_slow(const struct guard *g)
+{
+    return g->timed && g->pace.draft_ns != 0 && guard_window(g, 1) == 0 &&
+           draft_cost(g) >= g->sure * agree_before[g->unread];
+}
+
 static void note_plain(struct guard *g, const struct guard_round *r)
 {
     g->agree += forgets * (agree_before[g->unread] - g->agree);
@@ -193,9 +200,12 @@ static void note_plain(struct guard *g, const struct guard_round *r)
         move(&g->pace.plain_ns, r->ns / r->n_tokens);
         g->timed = true;
     }
-    if (!g->paused) return;
-    g->left -= r->n_tokens;
-    if (g->left <= 0) resume(g);
+    if (g->paused) {
+        g->left -= r->n_tokens;
+        if (g->left <= 0) resume(g);
+    } else if (found_slow(g)) {
+        pause_drafting(g);
+    }
 }
 
 /* One id of those read goes with the first draft, in its pass. A round that read much tells what reading takes. */
@@ -244,5 +254,6 @@ void guard_learn(struct learnt *learnt, const struct guard *g, int n_tokens)
     if (!g->timed) return;
     learnt->pace = g->pace;
     learnt->agree[g->unread] = g->agree;
+    learnt->pause = g->pause;
     move(&learnt->n_tokens, n_tokens);
 }

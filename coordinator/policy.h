@@ -48,6 +48,7 @@ struct learnt { /* from the texts before; all zero: nothing */
     struct pace pace;
     double agree[2]; /* drafts that were right, over those expected to be by how sure big was; [1]: of unread prompts */
     double n_tokens; /* of a text */
+    int pause;       /* the next one's length; 0: the first's */
 };
 
 /* Why a text had no drafts, or fewer than there could be. Of several reasons the last in this list is told. */

@@ -343,7 +343,7 @@ static void a_guard_knows_what_the_texts_before_have_taught(void **state)
     for (int i = 0; i < 200; i++) guard_note(&g, &plain); /* it may do better elsewhere */
     assert_int_not_equal(guard_window(&g, 8), 0);
 
-    guard_init(&g, true, true, price(.1), &learnt);
+    guard_init(&g, true, true, price(.1), &(struct learnt){.agree = {learnt.agree[0]}});
     guard_note(&g, &plain);
     assert_int_not_equal(guard_window(&g, 8), 0); /* of prompts that it does not read it has learnt nothing yet */
 
@@ -414,6 +414,41 @@ static void a_plain_token_timed_in_a_slow_moment_does_not_hide_that_drafts_are_s
     p.guard.pace.plain_ns = 5 * plain_ns;
     for (int i = 0; i < 16 && p.n_pauses == 0; i++) play_round(&p, &dear, true);
     assert_int_equal(p.n_pauses, 1);
+}
+
+/* Texts of 40 tokens, each with what those before have taught. */
+static void play_texts(struct play *sum, const struct drafter *d, struct learnt *learnt, int n_texts)
+{
+    for (int i = 0; i < n_texts; i++) {
+        struct play p;
+        play_start(&p, d, 4);
+        guard_init(&p.guard, true, false, price(d->cost), learnt);
+        play_tokens(&p, d, 40);
+        guard_learn(learnt, &p.guard, p.n_tokens);
+        sum->n_tokens += p.n_tokens;
+        sum->n_drafted += p.n_drafted;
+        sum->ns += p.ns;
+    }
+}
+
+static void a_slow_moment_at_the_end_of_a_text_is_not_held_against_those_after_it(void **state)
+{
+    (void)state;
+    static const struct drafter right = {.2, 200, 50, {4, 4, 4, 4}}, stuck = {.2, 40000, 50, {4, 4, 4, 4}};
+    struct learnt learnt = nothing;
+    struct play p, after = {0};
+    play_start(&p, &right, 4);
+    play_tokens(&p, &right, 100);
+    while (!p.guard.paused) play_round(&p, &stuck, true);
+    guard_learn(&learnt, &p.guard, p.n_tokens);
+    play_texts(&after, &right, &learnt, 3);
+    assert_true(after.n_drafted > 60);
+
+    static const struct drafter dear = {.1, 1300, 50, {4, 4, 4, 4}}; /* but one that is slow is seldom tried */
+    learnt = nothing;
+    after = (struct play){0};
+    play_texts(&after, &dear, &learnt, 100);
+    assert_in_range(after.n_drafted, 4, 16);
 }
 
 static void pauses_are_short_again_once_it_has_paid(void **state)
@@ -554,6 +589,7 @@ int main(void)
         cmocka_unit_test(what_the_drafter_s_reading_takes_is_told_from_its_drafts),
         cmocka_unit_test(one_slow_round_is_not_held_against_it_for_ever),
         cmocka_unit_test(a_plain_token_timed_in_a_slow_moment_does_not_hide_that_drafts_are_slow),
+        cmocka_unit_test(a_slow_moment_at_the_end_of_a_text_is_not_held_against_those_after_it),
         cmocka_unit_test(pauses_are_short_again_once_it_has_paid),
         cmocka_unit_test(only_wrong_drafts_in_a_row_count),
         cmocka_unit_test(without_a_plain_token_s_time_nothing_is_drafted),
