@@ -5,7 +5,8 @@
 
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Appends the line to *notes (NULL: none yet; the caller frees it), for whoever may print. Without memory it is lost. */
+/* Appends the line to *notes (NULL: none yet; the caller frees it), for whoever may print. Out of memory it
+ * is lost. */
 void note_keep(char **notes, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -71,6 +71,7 @@ static int short_option_gone_wrong(const struct parser *r, const char *arg, size
 {
     char word[64];
     int n_word = snprintf(word, sizeof word, "-%.*s", (int)n, arg);
+    if (n_word >= (int)sizeof word) return OK;
     for (size_t k = 0; k < n_options; k++) {
         const struct option *p = &option_table[k];
         if (!takes(r->p.o.command, p)) continue;

@@ -2,8 +2,8 @@
  *
  * One table of options (option_table.c) drives parsing, defaults, help and the suggestions for typos. What the line
  * leaves open the environment and a configuration file may say (config.h). Parsing reads that file, prints nothing and
- * starts nothing. Options take "--name value" and "--name=value", '_' counts as '-', and the spellings of other programs
- * that mean the same are taken; what they have and this one has not is answered with the way to the same end.
+ * starts nothing. Options take "--name value" and "--name=value", '_' counts as '-', and the spellings of other
+ * programs that mean the same are taken; what they have and this one has not is answered with the way to the same end.
  */
 #ifndef COORDINATOR_OPTIONS_H
 #define COORDINATOR_OPTIONS_H

@@ -1,5 +1,5 @@
-"""Every command of README.md and its Python are run as they stand, on toys in the places of the models; the packages it names are
-   those that the scripts install.
+"""Every command of README.md and its Python are run as they stand, on toys in the places of the models; the packages it
+names are those that the scripts install.
    readme.py PILOTFISH TINY SOURCE
 """
 import os
@@ -16,7 +16,8 @@ n_wrong = 0
 
 
 def call(command, **how):
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=100, **how)
+    how |= {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace", "timeout": 100}
+    return subprocess.run(command, **how)
 
 
 def check(what, done, prints=True):
@@ -59,7 +60,7 @@ def main():
         done = call([sys.executable, "-c", python], cwd=folder)
         check("the Python", done)
         first = done.stdout.split("\n")[0]
-        assert n_wrong or (first and done.stdout.count(first) == 2), done.stdout  # the same question in two conversations
+        assert n_wrong or (first and done.stdout.count(first) == 2), done.stdout  # one question in two conversations
     print(f"{len(commands)} commands, {n_wrong} wrong")
     return n_wrong > 0
 

@@ -77,8 +77,8 @@ need_python() {
     export PYTHONPATH=$folder${PYTHONPATH:+:$PYTHONPATH}
     [ "$(cat "$folder/complete" 2> /dev/null)" != "$*" ] || return 0
     say "installing for Python: $*"
-    quietly "pip install" python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$folder" "$@" ||
-        die "pip install failed"
+    quietly "pip install" python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore \
+        --target "$folder" "$@" || die "pip install failed"
     echo "$*" > "$folder/complete"
 }
 
