@@ -17,7 +17,7 @@ add_test(NAME programs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/programs.sh $<TARGET_
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(programs PROPERTIES TIMEOUT 300)
 add_test(NAME mpirun_script COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/mpirun.sh ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(mpirun_script PROPERTIES TIMEOUT 60)
+set_tests_properties(mpirun_script PROPERTIES TIMEOUT 180)
 add_test(NAME launched COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/launched.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(launched PROPERTIES TIMEOUT 180)

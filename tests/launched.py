@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What people see of a job of ranks is what they see of one process: where its output goes or cannot go, at a terminal, with
-Ctrl-Z; and the launcher's own errors, one line each.
+"""Ranks: 2 and 3. What people see of a job of ranks is what they see of one process: where its output goes or cannot go, at a
+terminal, with Ctrl-Z; and the launcher's own errors, one line each.
 
     launched.py PILOTFISH TINY SCRIPTS
 """
@@ -87,13 +87,15 @@ def standard_input():
 
 def rank_0_on_another_host():
     """It does not find scripts/mpirun, and all that it reads and writes goes through the launcher."""
-    launcher = shell(f"sed -n 's/^MPIEXEC_EXECUTABLE:[^=]*=//p' {os.path.dirname(pilotfish)}/CMakeCache.txt")[1].decode().strip()
+    with open(f"{os.path.dirname(pilotfish)}/CMakeCache.txt") as f:
+        launcher = re.search(r"(?m)^MPIEXEC_EXECUTABLE:[^=]*=(.+)$", f.read())[1]
     with open("away", "w") as f:
         f.write(f'#!/bin/sh\n[ "$1" = --version ] || export PILOTFISH_LAUNCHER=away\nexec {launcher} "$@"\n')
     os.chmod("away", 0o755)
     away = "export PILOTFISH_MPIRUN=./away; "
     one = shell("S")[1]
-    code, out, err = shell(f"{away}echo hello | {mpirun} -n 2 {pilotfish} generate --big big.gguf --raw -n 30 --no-draft")
+    from_input = f"{mpirun} -n 2 {pilotfish} generate --big big.gguf --raw -n 30 --no-draft"
+    code, out, err = shell(f"{away}echo hello | {from_input}")
     if code or out != one or b"elsewhere" in err or b"token/s" not in err:
         wrong(f"away, a prompt from standard input: exit {code}", out, err)
     for line, expected, cause in (("S > /dev/full", 1, b"No space left on device"), ("S | head -c 1", 141, None)):
@@ -212,7 +214,8 @@ def errors_of_the_launcher():
             (f"-n 2 --nonsense {pilotfish} version", "option.*nonsense"),
             ("-n 2 --wdir . gone/pilotfish version", "gone/pilotfish")):
         code, out, err = shell(f"{mpirun} {arguments}")
-        if code != 1 or out or err.count(b"\n") != 1 or not re.match(f"pilotfish: the launcher gave up.*{cause}".encode(), err):
+        is_told = re.fullmatch(f"pilotfish: the launcher gave up.*{cause}.*\n".encode(), err)
+        if code != 1 or out or not is_told:
             wrong(f"{arguments}: exit {code}", out, err)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Ranks: 3. A process of a launch is killed while it starts: before the program, at a call within MPI_Init, between its first
-messages; the launcher and scripts/mpirun too. One line, exit 5, and within 10 s not one process left.
+"""Ranks: 3. A process of a launch is killed while it starts: before the program, at a call within MPI_Init, between its
+first messages; the launcher and scripts/mpirun too. One line, exit 5, and within 10 s not one process left.
 
     lost_at_start.py PILOTFISH TINY SCRIPTS DIES [--long]
 
@@ -53,11 +53,12 @@ def lose(what, code, kill=None, program=pilotfish, **variables):
     """kill: called with the running script, to kill what it likes."""
     global n_runs
     n_runs += 1
-    command = [f"{scripts}/mpirun", "-n", "3", program, "generate", "--big", "big.gguf", "--raw", "--tp", "2", "--ignore-eos",
-               "--ctx", "1048576", "--no-draft", "hello"]
+    command = [f"{scripts}/mpirun", "-n", "3", program, "generate", "--big", "big.gguf", "--raw", "--tp", "2",
+               "--ignore-eos", "--ctx", "1048576", "--no-draft", "hello"]
     environment = {**os.environ, MARK.split("=")[0]: MARK.split("=")[1], **variables}
     with open("err", "w+b") as err:
-        run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err, env=environment)
+        run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
+                               env=environment)
         if kill:
             kill(run)
         # From the start, which has its own time on a busy machine; what is lost is lost within it.
@@ -83,7 +84,8 @@ def at_call(who, n):
 
 def before_the_program(rank):
     with open("pilotfish", "w") as f:
-        f.write(f'#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK$PMIX_RANK" = "{rank}{rank}" ] && kill -9 $$\nexec {pilotfish} "$@"\n')
+        f.write(f'#!/bin/sh\n[ "${{OMPI_COMM_WORLD_RANK:-$PMIX_RANK}}" = {rank} ] && kill -9 $$\n'
+                f'exec {pilotfish} "$@"\n')
     os.chmod("pilotfish", 0o755)
     lose(f"rank {rank} before it is the program", 5, program="./pilotfish")
 
@@ -92,8 +94,8 @@ def once_there_are(n, which):
     """Kills the script or the launcher when there are n processes of this run."""
     def kill(run):
         within(20, lambda: len(processes()) >= n)
-        victims = [run.pid] if which == "script" else [p for p, name in processes().items() if re.match("mpi|prte|orte", name)
-                                                       and p != run.pid]
+        launchers = [p for p, name in processes().items() if p != run.pid and re.match("mpi|prte|orte", name)]
+        victims = [run.pid] if which == "script" else launchers
         for pid in victims[:1]:
             os.kill(pid, signal.SIGKILL)
     lose(f"{which}, once there are {n} processes", -9 if which == "script" else 5, kill)
