@@ -230,7 +230,7 @@ def judge(pilotfish, model, options):
     """Whether it runs, and what does not hold."""
     inspect, generate = [pilotfish, "inspect", model], [pilotfish, "generate", "--big", model, "-n", "4", "--threads", "1", *options, "Hi you"]
     seen, said, complaint = call(inspect)
-    if "known here: only --raw" in said:
+    if "known here: only --raw" in said and "--raw" not in options:
         generate.insert(2, "--raw")
     rc, text, notes = call(generate)
     del text  # the model's own: any bytes
