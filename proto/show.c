@@ -17,8 +17,12 @@ static size_t character(const uint8_t *s, size_t n)
     return length;
 }
 
+/* Of a whole character: what terminals obey, what ends a line (U+2028, U+2029), what turns the order of a text (U+200E,
+ * U+202A to U+202E, U+2066 to U+2069). */
 static bool is_control(const uint8_t *s)
 {
+    if (s[0] == 0xe2 && s[1] == 0x80) return (s[2] & 0xfe) == 0x8e || (s[2] >= 0xa8 && s[2] <= 0xae);
+    if (s[0] == 0xe2 && s[1] == 0x81) return s[2] >= 0xa6 && s[2] <= 0xa9;
     return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
 }
 

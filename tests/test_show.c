@@ -26,6 +26,8 @@ static void what_a_terminal_would_obey_is_spelled_out(void **state)
          "31m \233"
          "31m",
          "\\xc2\\x9b31m \\x9b31m"},
+        {"a line's end of Unicode, an order from right to left", "a\342\200\250b\342\200\256\342\201\246",
+         "a\\xe2\\x80\\xa8b\\xe2\\x80\\xae\\xe2\\x81\\xa6"},
         {"no-break space is none of them", "\302\240", "\302\240"},
         {"overlong, a surrogate, past the last", "\300\212\340\200\212\355\240\200\364\220\200\200",
          "\\xc0\\x8a\\xe0\\x80\\x8a\\xed\\xa0\\x80\\xf4\\x90\\x80\\x80"},
