@@ -45,6 +45,16 @@ static int read_weights(struct safetensors *weights, const char *path, const str
     return rc == OK ? safetensors_sort(weights, path, err) : rc;
 }
 
+/* Each id that config.json counts gets a name, so it must have a row: before there is memory for the names. */
+static int check_vocabulary(const struct hf_shape *shape, const struct safetensors *weights, const char *path,
+                            struct err *err)
+{
+    const struct safetensor *t = safetensors_find(weights, "model.embed_tokens.weight");
+    if (!t || t->dim[0] >= (uint64_t)shape->n_vocab) return OK;
+    return err_set(err, E_MODEL, "%s: vocab_size is %lld, but %s has %llu rows: fetch the model again", path,
+                   (long long)shape->n_vocab, t->name, (unsigned long long)t->dim[0]);
+}
+
 /* The keys and vectors, as bytes of a GGUF file. */
 static int write_keys(struct gguf_writer *w, struct hf_shape *shape, const char *path, const struct hf_files *files,
                       struct safetensors *weights, struct err *err)
@@ -52,6 +62,7 @@ static int write_keys(struct gguf_writer *w, struct hf_shape *shape, const char 
     const char *name = last_part(path);
     int rc = hf_read_config(shape, w, &files->config, err);
     if (rc == OK) rc = read_weights(weights, path, files, err);
+    if (rc == OK) rc = check_vocabulary(shape, weights, path, err);
     if (rc != OK) return rc;
     gguf_put_str(w, "general.name", (struct gguf_str){name, strcspn(name, "/")});
     rc = hf_read_tokenizer(w, shape, files, err);

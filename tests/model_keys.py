@@ -311,7 +311,7 @@ def configurations():
         ("add_eos_token", {"tokenizer_config": {"add_eos_token": True}}, "texts that end with a token"),
         ("dropout", {"edit": lambda t: t["model"].update(dropout=0.1)}, "dropout"),
         ("a suffix", {"edit": lambda t: t["model"].update(end_of_word_suffix="</w>")}, "end_of_word_suffix"),
-        ("fewer rows than vocab_size", {"config": {"vocab_size": 300}}, "300 tokens, but token_embd.weight has 263 rows"),
+        ("fewer rows than vocab_size", {"config": {"vocab_size": 300}}, "vocab_size is 300, but model.embed_tokens.weight has 263 rows"),
     ]:  # fmt: skip
         refused(what, directory(**options), said)
 

@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import unicodedata
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from chain import CHATML, CONTROL, SPECIALS, USER_DEFINED, Chain  # noqa: E402
@@ -28,8 +29,9 @@ LIMIT_S = 60
 KEPT = os.path.abspath("program_fuzz.found")
 NUMBERS = [0, 1, 2, 3, 7, 64, 255, 2**16, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
 FLOATS = [0.0, -1.0, 1e-45, 1e-6, 0.5, 1.0, 8.0, 1e6, 1e30, 3e38, float("inf"), float("nan")]
-TEXTS = ["", "x", "llama", "qwen2", "gemma3", "linear", "none", "yarn", "gpt2", "\x1b[2J", "a\nb", "\u2028", "%s%n", "x" * 5000]
+TEXTS = ["", "x", "llama", "qwen2", "gemma3", "linear", "none", "yarn", "gpt2", "\x1b[2J", "a\nb", "\u2028", "\u202e", "%s%n", "x" * 5000]
 BYTES = [b"\xff\xfe", b"\0", b"\x1b]0;x\x07", b"\n", b"<|im_end|>", b"\xe2\x96\x81"]
+TURNS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # of the order of a text
 # What an honest prompt may be refused for: it is longer than the model's context, or a byte of it has no token.
 PROMPT_REFUSED = re.compile("context|more than . tokens|no token for byte")
 
@@ -214,7 +216,7 @@ def damaged_directory(draw, seed, path):
 
 
 def printable(text):
-    return all(c == "\n" or c.isprintable() for c in text)
+    return all(c == "\n" or unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") and c not in TURNS for c in text)
 
 
 def call(command):
@@ -230,13 +232,13 @@ def judge(pilotfish, model, options):
     """Whether it runs, and what does not hold."""
     inspect, generate = [pilotfish, "inspect", model], [pilotfish, "generate", "--big", model, "-n", "4", "--threads", "1", *options, "Hi you"]
     seen, said, complaint = call(inspect)
-    if "known here: only --raw" in said and "--raw" not in options:
+    if re.search("^  template .*--raw", said, re.MULTILINE) and "--raw" not in options:  # its template cannot be run
         generate.insert(2, "--raw")
     rc, text, notes = call(generate)
     del text  # the model's own: any bytes
     faults = []
     for what, code, allowed, err in [("inspect", seen, (0, 3), complaint), ("generate", rc, (0, 2, 3, 4), notes)]:
-        lines = err.splitlines()
+        lines = err.split("\n")[:-1]
         ours = [line for line in lines if line.startswith("pilotfish: ")]
         if code not in allowed:
             faults.append(f"{what}: exit {code}")
