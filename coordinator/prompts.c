@@ -274,7 +274,7 @@ static int read_line(struct reader *r, const char *place, const char *line, size
     json_error_t bad;
     struct prompt item = {.seed = -1};
     struct err why;
-    json_t *row = json_loadb(line, n, 0, &bad);
+    json_t *row = json_loadb(line, n, JSON_ALLOW_NUL, &bad);
     int rc = json_is_object(row)
                  ? read_row(r, &item, row, &why)
                  : err_set(&why, E_USAGE, "not a JSON object%s%s", row ? "" : ": ", row ? "" : bad.text);

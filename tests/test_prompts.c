@@ -224,6 +224,19 @@ static const char *path_with_row(const char *row)
 #define TURN(role, text) "<|im_start|>" role "\n" text "<|im_end|>\n"
 #define OPENING "<|im_start|>assistant\n"
 
+static void a_text_in_json_may_have_any_character(void **state)
+{
+    (void)state;
+    struct options o = {
+        .prompts_file = path_with("{\"prompt\": \"a\\u0000b\\u001b\\u20ac\"}\n"), .raw = true, .ctx = 200};
+    struct prompts p;
+    struct err err;
+    assert_int_equal(read_from(&p, &o, "", &err), OK);
+    assert_null(p.items[0].error);
+    assert_memory_equal(text_of(&p, 0), "a\0b\033\xe2\x82\xac", 8);
+    prompts_free(&p);
+}
+
 static void messages_are_rendered_as_one_chat(void **state)
 {
     (void)state;
@@ -470,6 +483,7 @@ int main(void)
         cmocka_unit_test(what_is_piped_in_goes_behind_the_prompt),
         cmocka_unit_test(a_message_cannot_speak_as_the_system_unless_special),
         cmocka_unit_test(rows_of_spec_bench_and_of_golden_files_are_read),
+        cmocka_unit_test(a_text_in_json_may_have_any_character),
         cmocka_unit_test(messages_are_rendered_as_one_chat),
         cmocka_unit_test(messages_that_are_no_chat_are_refused),
         cmocka_unit_test(bad_rows_are_named_by_file_and_line),
