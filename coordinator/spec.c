@@ -503,8 +503,10 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
     l->n_parts_out--;
     bool over = !l->seq || v->round != l->round, last = l->all_fed && v->job == l->last_job;
     if (!over && v->status != PART_OK) return refused(s, l, v, err);
-    if (!over) l->computed_us += v->computed_us;
-    if (!over && v->at < (uint32_t)s->c.n_ctx) l->n_read = (int)v->at + s->c.max_rows;
+    if (!over) {
+        l->computed_us += v->computed_us;
+        l->n_read = (int)v->at + s->c.max_rows;
+    }
     if (!over && last) return take_rows(s, l, v, err);
     if (l->seq) feed(s, l); /* there is room for a part */
     return OK;

@@ -305,6 +305,43 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
     }
 }
 
+static void how_far_a_prompt_is_read_is_known_part_by_part(void **state)
+{
+    (void)state;
+    static struct learnt learnt;
+    static const struct spec_config config = {
+        .learnt = &learnt, .n_lanes = 1, .n_ctx = 64, .max_rows = 8, .max_jobs = 4, .n_vocab = 256, .n_ids = 256};
+    int32_t prompt[20] = {0};
+    struct seq seq = {0};
+    struct spec *spec;
+    struct actions actions;
+    struct err err;
+    struct seq_config c = {.prompt = prompt, .n_prompt = 20, .n_predict = 4, .n_ctx = 64};
+    assert_int_equal(seq_init(&seq, &c, &err), OK);
+    assert_int_equal(spec_open(&spec, &config, &err), OK);
+    spec_take(spec, &seq, 1);
+    assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_START}, &actions, &err), OK);
+    assert_int_equal(actions.n, 3);
+    struct verdict verdicts[3];
+    struct verdict_row row = {.next = 'c'};
+    for (int i = 0; i < 3; i++) {
+        const struct part *p = actions.list[i].message.verify.parts;
+        verdicts[i] = (struct verdict){.job = p->job, .round = p->round, .at = p->at, .h = p->h};
+    }
+    verdicts[2].rows = &row;
+    verdicts[2].n_rows = 1;
+    for (int i = 0, n_read, n_ids; i < 3; i++) {
+        assert_true(spec_reading(spec, &n_read, &n_ids));
+        assert_int_equal(n_read, 8 * i);
+        assert_int_equal(n_ids, 20);
+        struct event e = {.kind = EVENT_VERDICT, .verdict = &verdicts[i]};
+        assert_int_equal(spec_step(spec, &e, &actions, &err), OK);
+        assert_int_equal(spec_reading(spec, &n_read, &n_ids), i < 2);
+    }
+    spec_close(spec);
+    seq_free(&seq);
+}
+
 /* Whatever it claims to hold, what is sent again begins inside the text. */
 static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent(void **state)
 {
@@ -424,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_drafter_that_lost_its_history_is_told_anew_in_the_next_round),
         cmocka_unit_test(a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs),
         cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
+        cmocka_unit_test(how_far_a_prompt_is_read_is_known_part_by_part),
         cmocka_unit_test(a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
