@@ -85,10 +85,13 @@ static int read_json(struct said *s, const struct line *line, const struct lines
     int rc;
     json_t *json = json_loadb(line->text, line->n, JSON_DECODE_ANY, &bad);
     const json_t *text = json_is_object(json) ? json_object_get(json, "content") : json;
+    const json_t *role = json_object_get(json, "role");
     if (!json)
         snprintf(why, sizeof why, "not JSON: %s", bad.text);
     else if (!json_is_string(text))
         snprintf(why, sizeof why, "no message: neither {\"content\": \"...\"} nor a string");
+    else if (role && (!json_is_string(role) || strcmp(json_string_value(role), "user")))
+        snprintf(why, sizeof why, "a message of another role than \"user\"");
     else if (is_blank(json_string_value(text), json_string_length(text)))
         snprintf(why, sizeof why, "the message is empty");
     else

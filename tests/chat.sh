@@ -128,7 +128,7 @@ does . chat --big toy.gguf -n 2 -o jsonl --special
 [ "$(python3 -c 'import json, sys
 a, b = ([json.loads(line)["prompt_tokens"] for line in open(path)] for path in ("text", "out"))
 print(a[0] - b[0], a[1] - b[1])')" = "6 12" ] || wrong "marks in messages of a conversation"
-says '{"content": "one\ntwo"}' '"three \u00eb"' '" four"' '{"content": "five"}' '"/six"'
+says '{"role": "user", "content": "one\ntwo"}' '"three \u00eb"' '" four"' '{"content": "five"}' '"/six"'
 does . chat --big toy.gguf -n 4 -o jsonl
 cut -d, -f2-10 out > answers
 printf 'five' > file
@@ -136,11 +136,11 @@ printf '\357\273\277' > said
 printf '%s\r\n' '"""one' 'two""" ' '   ' 'three ë' ' four' '/file  file ' '//six' /quit never >> said
 does . chat --big toy.gguf -n 4 -o jsonl
 cut -d, -f2-10 out | cmp -s - answers || wrong "the same messages in other forms are answered otherwise"
-says '{"content": 1}' one '{"content": " "}' '{' /file /none '/file .' '"""' two
+says '{"content": 1}' one '{"content": " "}' '{' '{"role": "system", "content": "x"}' /file /none '/file .' '"""' two
 run chat --big toy.gguf -n 4 -o jsonl
-holds '[x["id"] for x in a] == list("123456") and ["error" in x for x in a] == [True, False, True, True, True, True]'
-holds 'a[0]["error"].startswith("standard input:1: no message") and "directory" in a[4]["error"]'
-[ "$rc" = 2 ] && grep -q '^pilotfish: 5 of 6 messages were not answered' err || wrong "unreadable messages: exit $rc"
+holds '[x["id"] for x in a] == list("1234567") and ["error" in x for x in a] == [True, False] + 5 * [True]'
+holds 'a[0]["error"].startswith("standard input:1: no message") and "directory" in a[5]["error"]'
+[ "$rc" = 2 ] && grep -q '^pilotfish: 6 of 7 messages were not answered' err || wrong "unreadable messages: exit $rc"
 
 n_checks=$((n_checks + 1))
 timeout 60 python3 "$typed" "$pilotfish" toy.gguf > out 2> err || wrong "at a terminal"
