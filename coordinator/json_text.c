@@ -37,9 +37,22 @@ json_t *json_unless(int lost, json_t *value)
     return NULL;
 }
 
+/* What json_dumps gives. Where its buffer cannot grow that loses keys without a word. */
+static char *dumped(const json_t *line, size_t flags)
+{
+    size_t n = json_dumpb(line, NULL, 0, flags);
+    char *text = n ? malloc(n + 1) : NULL;
+    if (text && json_dumpb(line, text, n, flags) == n) {
+        text[n] = '\0';
+        return text;
+    }
+    free(text);
+    return NULL;
+}
+
 int json_put_line(json_t *line, size_t flags, FILE *to, struct err *err)
 {
-    char *text = line ? json_dumps(line, flags) : NULL;
+    char *text = line ? dumped(line, flags) : NULL;
     json_decref(line);
     if (!text) return err_set(err, E_FAIL, "no memory for a line of JSON");
     bool written = fputs(text, to) >= 0 && fputc('\n', to) >= 0 && fflush(to) == 0;
