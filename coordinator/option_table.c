@@ -44,7 +44,8 @@ const struct option option_table[] = {
     {"file", "-f", GEN, OPTION_TEXT, AT(o.prompt_file), "FILE", 0, 0,
      .help = "the prompt is a file, less its last newline\n(-: standard input, also read where no prompt is given)"},
     {"prompts", NULL, MANY, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
-     .help = "JSON lines, a prompt each: \"messages\" (OpenAI's), \"turns\"\n(the first one), \"prompt\" or \"text\"; named by "
+     .help = "JSON lines, a prompt each: \"messages\" (OpenAI's), \"turns\"\n(the first one), \"prompt\" or \"text\"; "
+             "named by "
              "\"id\" or\n\"question_id\"; \"seed\" is the line's own"},
     {"system", "-sys --system-prompt", TEXT, OPTION_TEXT, AT(o.system), "TEXT", 0, 0,
      .help = "the system message; \"\" is an empty one (default: the chat\ntemplate's own)"},
@@ -327,6 +328,17 @@ bool option_is(const struct option *p, const char *word, size_t n)
 {
     bool is_long = n > 2 && !memcmp(word, "--", 2);
     return (is_long && same_word(word + 2, n - 2, p->name, strlen(p->name))) || is_among(p->aliases, word, n);
+}
+
+bool option_spelling(const struct option *p, size_t i, char out[WORD_ROOM])
+{
+    const char *alias = p->aliases;
+    if (i == 0) snprintf(out, WORD_ROOM, "--%s", p->name);
+    if (i == 0) return true;
+    for (; alias && *alias && i > 1; i--) alias += strcspn(alias, " ") + (alias[strcspn(alias, " ")] == ' ');
+    if (!alias || !*alias) return false;
+    snprintf(out, WORD_ROOM, "%.*s", (int)strcspn(alias, " "), alias);
+    return true;
 }
 
 const struct option *option_named(const char *name)

@@ -85,6 +85,9 @@ extern const struct foreign_word foreign_options[], foreign_commands[]; /* to a 
 
 /* Whether the n bytes at `word`, dashes included, name this option; '_' counts as '-'. */
 bool option_is(const struct option *p, const char *word, size_t n);
+/* The i-th spelling, dashes included: the name, then the aliases. False: there is none. */
+enum { WORD_ROOM = 40 };
+bool option_spelling(const struct option *p, size_t i, char out[WORD_ROOM]);
 /* The option of this long name or alias, without its dashes; NULL: none. */
 const struct option *option_named(const char *name);
 /* The row that has the word, or NULL. */

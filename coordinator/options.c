@@ -56,20 +56,26 @@ static bool takes(enum command command, const struct option *p)
 /* --- what is wrong with an option that is none ---------------------------------------------------------------------
  */
 
-/* The nearest long name among the options of a command. */
-static const char *nearest(enum command command, const char *name, size_t n)
+/* The nearest long spelling among the options of a command; "": none is near. Without dashes, word and answer. */
+static void nearest(char out[WORD_ROOM], enum command command, const char *word, size_t n)
 {
-    const char *names[MAX_OPTIONS];
+    enum { MOST = 4 * MAX_OPTIONS };
+    char spellings[MOST][WORD_ROOM];
+    const char *names[MOST];
+    size_t n_names = 0;
     for (size_t k = 0; k < n_options; k++) {
-        names[k] = takes(command, &option_table[k]) ? option_table[k].name : NULL;
+        if (!takes(command, &option_table[k])) continue;
+        for (size_t i = 0; n_names < MOST && option_spelling(&option_table[k], i, spellings[n_names]); i++)
+            if (spellings[n_names][1] == '-') names[n_names] = spellings[n_names] + 2, n_names++;
     }
-    return suggest(name, n, names, n_options);
+    const char *like = suggest(word, n, names, n_names);
+    snprintf(out, WORD_ROOM, "%s", like ? like : "");
 }
 
 /* "-n64", "-prompt x": one dash where there are two, or no space. */
 static int short_option_gone_wrong(const struct parser *r, const char *arg, size_t n, struct err *err)
 {
-    char word[64];
+    char word[WORD_ROOM];
     int n_word = snprintf(word, sizeof word, "-%.*s", (int)n, arg);
     if (n_word >= (int)sizeof word) return OK;
     for (size_t k = 0; k < n_options; k++) {
@@ -86,7 +92,6 @@ static int unknown_option(const struct parser *r, const char *arg, struct err *e
 {
     bool is_long = arg[1] == '-';
     size_t n = strcspn(arg, "=");
-    const char *name = arg + 1 + is_long;
     const struct foreign_word *foreign = foreign_find(foreign_options, arg);
     if (foreign) return err_set(err, E_USAGE, "%.*s: %s", (int)n, arg, foreign->sentence);
     for (size_t k = 0; k < n_options; k++) {
@@ -96,8 +101,10 @@ static int unknown_option(const struct parser *r, const char *arg, struct err *e
     }
     int rc = is_long ? OK : short_option_gone_wrong(r, arg, n, err);
     if (rc != OK) return rc;
-    const char *like = nearest(r->p.o.command, name, n - (size_t)(name - arg));
-    if (like) return err_set(err, E_USAGE, "unknown option %.*s: did you mean --%s?", (int)n, arg, like);
+    char like[WORD_ROOM];
+    size_t n_dashes = strspn(arg, "-");
+    nearest(like, r->p.o.command, arg + n_dashes, n - n_dashes);
+    if (*like) return err_set(err, E_USAGE, "unknown option %.*s: did you mean --%s?", (int)n, arg, like);
     return err_set(err, E_USAGE, "unknown option %s: see pilotfish help %s", arg, command_name(r));
 }
 

@@ -222,6 +222,8 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate --prmpt x", "unknown option --prmpt: did you mean --prompt?"},
         {"generate --prmpt=x", "unknown option --prmpt: did you mean --prompt?"},
         {"generate --n_predit 3", "did you mean --n-predict?"},
+        {"generate --max-tokns 3", "did you mean --max-tokens?"},
+        {"generate --tok 3", "see pilotfish help generate"},
         {"generate --zzzzzzzzz", "see pilotfish help generate"},
         {"generate -prompt x", "write --prompt"},
         {"generate -n64", "write -n 64"},
