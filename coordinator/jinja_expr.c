@@ -344,11 +344,10 @@ static struct value test(struct jinja *j, struct value v)
 static struct value filtered(struct jinja *j)
 {
     if (++j->steps > MOST_STEPS) jinja_fail(&j->a, "it takes too long");
-    if (jinja_take(j, TOK_SIGN, "-")) {
-        struct value v = filtered(j);
-        return jinja_quiet(j) ? undefined : jinja_binary(&j->a, jstr_of("-"), value_number(0), v);
-    }
+    int n_minus = 0;
+    while (jinja_take(j, TOK_SIGN, "-")) n_minus++;
     struct value v = postfix(j);
+    if (n_minus > 0 && !jinja_quiet(j)) v = jinja_binary(&j->a, jstr_of(n_minus % 2 ? "-" : "+"), value_number(0), v);
     while (!j->a.failed) {
         if (jinja_take(j, TOK_SIGN, "|")) {
             struct jstr word = jinja_take_name(j);

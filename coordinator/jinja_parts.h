@@ -117,8 +117,8 @@ struct builder { /* in the arena */
     size_t n, room;
 };
 
-/* There is no tree: tokens are gone through as they are run, those of a loop once more each time, those of a branch that
- * is not taken without being run (skips > 0). */
+/* There is no tree: tokens are gone through as they are run, those of a loop once more each time, those of a branch
+ * that is not taken without being run (skips > 0). */
 struct jinja {
     struct jinja_arena a;
     const struct jinja_chat *chat;

@@ -6,67 +6,58 @@
 
 /* ---- templates by name ---- */
 
-#define EACH(turns) "{% for m in messages %}" turns "{% endfor %}"
-#define TURN(before, behind) "{{ " before " + m.content + " behind " }}"
-#define BY_ROLE(system, user, assistant)                                                                               \
-    EACH("{% if m.role == 'system' %}" system "{% elif m.role == 'user' %}" user "{% else %}" assistant "{% endif %}")
-/* A form that has no system turn: the message stands before the first of the user. */
-#define SYSTEM_FIRST "{% set s = messages[0].content + '\\n\\n' if messages[0].role == 'system' else '' %}"
-#define IN_FIRST(open, close, next)                                                                                    \
-    SYSTEM_FIRST BY_ROLE("", "{{ " open " + (s if loop.index0 < 2 else '') + m.content + " close " }}",                \
-                         "{{ m.content + " next " }}")
-#define WHALE "'<\xEF\xBD\x9C"
-#define END_OF_SENTENCE WHALE "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>'"
+#define BOS "{{ bos_token }}"
+#define AS_IT_IS "m.content"
+#define TRIMMED "m.content|trim"
+/* Each role's turn is written in the same way. */
+#define SAME(open, behind_role, content, close)                                                                        \
+    "{% for m in messages %}{{ '" open "' + m.role + '" behind_role "' + " content " + '" close "' }}{% endfor %}"     \
+    "{{ '" open "assistant" behind_role "' }}"
+#define BY_ROLE(system, user, assistant, opening)                                                                      \
+    "{% for m in messages %}{{ " system " if m.role == 'system' else " user " if m.role == 'user' else " assistant     \
+    " }}{% endfor %}{{ " opening " }}"
+/* There is no turn of the system: its message, between these, stands in the first one of the user. */
+#define INSIDE(open, content, close)                                                                                   \
+    "{% set m = messages[0] %}{% set s = " open " + " content " + " close " if m.role == 'system' else '' %}"
+#define FIRST "(s if loop.index0 == 1 else '')"
+#define MISTRAL(open, close)                                                                                           \
+    BOS INSIDE("''", AS_IT_IS, "'\\n\\n'")                                                                             \
+        BY_ROLE("''", "'" open "' + " FIRST " + m.content + '" close "'", "m.content + '</s>'", "''")
+#define MARK(word) "'<\xEF\xBD\x9C" word "\xEF\xBD\x9C>'" /* DeepSeek's */
+#define END_OF_SENTENCE MARK("end\xE2\x96\x81of\xE2\x96\x81sentence")
 
+/* clang-format off: a form a row */
 static const struct {
     const char *name, *source;
 } named[] = {
-    {"chatml",
-     EACH("{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}") "{{ '<|im_start|>assistant\\n' }}"},
-    {"llama3",
-     "{{ bos_token }}" EACH("{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' + m.content|trim + "
-                            "'<|eot_id|>' }}") "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}"},
-    {"llama4", "{{ bos_token }}" EACH("{{ '<|header_start|>' + m.role + '<|header_end|>\\n\\n' + m.content|trim + "
-                                      "'<|eot|>' }}") "{{ '<|header_start|>assistant<|header_end|>\\n\\n' }}"},
-    {"gemma",
-     "{{ bos_token }}"
-     "{% set s = messages[0].content|trim + '\\n\\n' if messages[0].role == 'system' else '' %}" BY_ROLE(
-         "", "{{ '<start_of_turn>user\\n' + (s if loop.index0 < 2 else '') + m.content|trim + '<end_of_turn>\\n' }}",
-         "{{ '<start_of_turn>model\\n' + m.content|trim + '<end_of_turn>\\n' }}") "{{ '<start_of_turn>model\\n' }}"},
-    {"phi3",
-     "{{ bos_token }}" EACH("{{ '<|' + m.role + '|>\\n' + m.content + '<|end|>\\n' }}") "{{ '<|assistant|>\\n' }}"},
-    {"phi4", EACH("{{ '<|im_start|>' + m.role + '<|im_sep|>' + m.content + '<|im_end|>' }}") "{{ "
-                                                                                             "'<|im_start|>assistant<|"
-                                                                                             "im_sep|>' }}"},
-    {"phi4-mini", EACH("{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}") "{{ '<|assistant|>' }}"},
-    {"granite",
-     EACH("{{ '<|start_of_role|>' + m.role + '<|end_of_role|>' + m.content + '<|end_of_text|>\\n' }}") "{{ "
-                                                                                                       "'<|start_of_"
-                                                                                                       "role|>"
-                                                                                                       "assistant<|end_"
-                                                                                                       "of_role|>' }}"},
-    {"zephyr",
-     "{{ bos_token }}" EACH("{{ '<|' + m.role + '|>\\n' + m.content + '</s>\\n' }}") "{{ '<|assistant|>\\n' }}"},
-    {"llama2",
-     "{% set s = '<<SYS>>\\n' + messages[0].content|trim + '\\n<</SYS>>\\n\\n' if messages[0].role == 'system' else '' "
-     "%}" BY_ROLE("", "{{ bos_token + '[INST] ' + ((s if loop.index0 < 2 else '') + m.content)|trim + ' [/INST]' }}",
-                  "{{ ' ' + m.content|trim + ' </s>' }}")},
-    {"mistral-v1", "{{ bos_token }}" IN_FIRST("' [INST] '", "' [/INST]'", "'</s>'")},
-    {"mistral", "{{ bos_token }}" BY_ROLE("{{ raise_exception('no system message') }}", TURN("'[INST] '", "' [/INST]'"),
-                                          "{{ m.content + '</s>' }}")},
-    {"mistral-v3", "{{ bos_token }}" IN_FIRST("'[INST] '", "'[/INST]'", "'</s>'")},
-    {"mistral-tekken", "{{ bos_token }}" IN_FIRST("'[INST]'", "'[/INST]'", "'</s>'")},
-    {"deepseek",
-     "{{ bos_token }}" BY_ROLE("{{ m.content + '\\n\\n' }}", "{{ 'User: ' + m.content + '\\n\\n' }}",
-                               "{{ 'Assistant: ' + m.content + " END_OF_SENTENCE " }}") "{{ 'Assistant:' }}"},
+    {"chatml", SAME("<|im_start|>", "\\n", AS_IT_IS, "<|im_end|>\\n")},
+    {"llama3", BOS SAME("<|start_header_id|>", "<|end_header_id|>\\n\\n", TRIMMED, "<|eot_id|>")},
+    {"llama4", BOS SAME("<|header_start|>", "<|header_end|>\\n\\n", TRIMMED, "<|eot|>")},
+    {"gemma", BOS INSIDE("''", TRIMMED, "'\\n\\n'") BY_ROLE(
+                  "''", "'<start_of_turn>user\\n' + " FIRST " + m.content|trim + '<end_of_turn>\\n'",
+                  "'<start_of_turn>model\\n' + m.content|trim + '<end_of_turn>\\n'", "'<start_of_turn>model\\n'")},
+    {"phi3", BOS SAME("<|", "|>\\n", AS_IT_IS, "<|end|>\\n")},
+    {"phi4", SAME("<|im_start|>", "<|im_sep|>", AS_IT_IS, "<|im_end|>")},
+    {"phi4-mini", SAME("<|", "|>", AS_IT_IS, "<|end|>")},
+    {"granite", SAME("<|start_of_role|>", "<|end_of_role|>", AS_IT_IS, "<|end_of_text|>\\n")},
+    {"zephyr", BOS SAME("<|", "|>\\n", AS_IT_IS, "</s>\\n")},
+    {"llama2", INSIDE("'<<SYS>>\\n'", TRIMMED, "'\\n<</SYS>>\\n\\n'")
+                   BY_ROLE("''", "bos_token + '[INST] ' + (" FIRST " + m.content)|trim + ' [/INST]'",
+                           "' ' + m.content|trim + ' </s>'", "''")},
+    {"mistral-v1", MISTRAL(" [INST] ", " [/INST]")},
+    {"mistral", BOS BY_ROLE("raise_exception('no system message')", "'[INST] ' + m.content + ' [/INST]'",
+                            "m.content + '</s>'", "''")},
+    {"mistral-v3", MISTRAL("[INST] ", "[/INST]")},
+    {"mistral-tekken", MISTRAL("[INST]", "[/INST]")},
+    {"deepseek", BOS BY_ROLE("m.content + '\\n\\n'", "'User: ' + m.content + '\\n\\n'",
+                             "'Assistant: ' + m.content + " END_OF_SENTENCE, "'Assistant:'")},
     {"deepseek-r1",
-     "{{ bos_token }}" BY_ROLE(
-         "{{ m.content }}", TURN(WHALE "User\xEF\xBD\x9C>'", "''"),
-         TURN(WHALE "Assistant\xEF\xBD\x9C>'", END_OF_SENTENCE)) "{{ " WHALE "Assistant\xEF\xBD\x9C><think>\\n' }}"},
-    {"deepseek-coder",
-     "{{ bos_token }}" BY_ROLE("{{ m.content }}", TURN("'### Instruction:\\n'", "'\\n'"),
-                               TURN("'### Response:\\n'", "'\\n<|EOT|>\\n'")) "{{ '### Response:\\n' }}"},
-}; /* clang-format on */
+     BOS BY_ROLE("m.content", MARK("User") " + m.content", MARK("Assistant") " + m.content + " END_OF_SENTENCE,
+                 MARK("Assistant") " + '<think>\\n'")},
+    {"deepseek-coder", BOS BY_ROLE("m.content", "'### Instruction:\\n' + m.content + '\\n'",
+                                   "'### Response:\\n' + m.content + '\\n<|EOT|>\\n'", "'### Response:\\n'")},
+};
+/* clang-format on */
 enum { N_NAMED = sizeof named / sizeof *named };
 
 /* ---- running one ---- */

@@ -49,9 +49,9 @@ struct tokenizer_text { /* borrowed during a call */
 size_t tokenizer_least(const struct tokenizer *t, size_t n_bytes);
 
 /* Appends to *ids (realloc'd; the caller frees), sets *n_ids. Every byte string is encoded, UTF-8 or not, and the pieces
- * of its ids are the string again (but for NFC, and blanks that go); E_USAGE where the vocabulary lacks a byte of it (SmolLM2 lacks 21, none of them
- * usual), for a silent loss is the worse answer, and where there are more than n_most ids: it ends as soon as that is
- * known. */
+ * of its ids are the string again (but for NFC, and blanks that go). E_USAGE where the vocabulary lacks a byte of it
+ * (SmolLM2 lacks 21, none of them usual), for a silent loss is the worse answer, and where there are more than n_most
+ * ids: it ends as soon as that is known. */
 int tokenizer_encode_text(const struct tokenizer *t, const struct tokenizer_text *in, int32_t **ids, size_t *n_ids,
                           struct err *err);
 

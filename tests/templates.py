@@ -84,6 +84,7 @@ REFUSED = {  # what is not known here is so where it would be run alone
     "{{ messages[0].content|upper }}": "it leaves a message out",
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}": "it is nested too deeply",
     "{{ " + 300 * "(" + "1" + 300 * ")" + " }}": "it is nested too deeply",
+    "{{ " + 99999 * "-" + "1" + 99999 * "|string" + 99999 * "+1" + " }}": "'+' between a text and a value of another kind",
     "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}": "takes more than ",
     "{% for i in range(9999) %}{% for k in range(9999) %}{% endfor %}{% endfor %}": "takes more than ",
 }

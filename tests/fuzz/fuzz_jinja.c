@@ -1,5 +1,5 @@
-/* fuzz_jinja -- any bytes as a chat template: it is run or refused, within its bounds, and what it marks as a message's are
- * bytes of the text. */
+/* fuzz_jinja -- any bytes as a chat template: it is run or refused, within its bounds, and what it marks as a message's
+ * are bytes of the text. */
 #include <stdlib.h>
 
 #include "coordinator/jinja.h"

@@ -1,6 +1,7 @@
-/* render FILE.gguf USER NEXT [SYSTEM [on|off]] -- of the file's chat template, a zero byte behind each: its name, the prompt of
- * a first turn, what follows an answer that ended, up to the opening of the next, whether it takes no system message and whether
- * it can switch its thinking (1 or 0), what ends an answer, its own system message. The day is 29 November 2026. */
+/* render FILE.gguf USER NEXT [SYSTEM [on|off]] -- of the file's chat template, a zero byte behind each: its name, the
+ * prompt of a first turn, what follows an answer that ended, up to the opening of the next, whether it takes no system
+ * message and whether it can switch its thinking (1 or 0), what ends an answer, its own system message. The day is
+ * 29 November 2026. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
