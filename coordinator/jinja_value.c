@@ -363,14 +363,30 @@ static struct value split(struct jinja_arena *a, struct jstr s, const struct arg
     return out;
 }
 
+static void put_part(struct jstr *out, struct jstr part)
+{
+    if (part.n) memcpy((char *)(uintptr_t)out->s + out->n, part.s, part.n);
+    if (part.n && part.message) memcpy((uint8_t *)(uintptr_t)out->message + out->n, part.message, part.n);
+    out->n += part.n;
+}
+
 static struct value replace(struct jinja_arena *a, struct jstr s, struct jstr old, struct jstr by)
 {
-    struct jstr out = jstr_of("");
+    size_t n_found = 0;
     if (old.n == 0) jinja_fail(a, "replacing nothing is not known here");
+    for (size_t at = 0; old.n && (at = find(s, at, old)) < s.n; at += old.n) n_found++;
+    if (n_found == 0) return value_str(s);
+    if (by.n > (1u << 30) / n_found) jinja_fail(a, "a text becomes too long");
+    size_t n = s.n - n_found * old.n + (a->failed ? 0 : n_found * by.n);
+    struct jstr out = {jinja_alloc(a, n + 1), s.message || by.message ? jinja_alloc(a, n + 1) : NULL, 0};
     size_t from = 0;
-    for (size_t at; !a->failed && (at = find(s, from, old)) < s.n; from = at + old.n)
-        out = jstr_join(a, jstr_join(a, out, cut(s, from, at)), by);
-    return value_str(from ? jstr_join(a, out, cut(s, from, s.n)) : s);
+    for (size_t at; !a->failed && (at = find(s, from, old)) < s.n; from = at + old.n) {
+        put_part(&out, cut(s, from, at));
+        put_part(&out, by);
+    }
+    if (a->failed) return undefined;
+    put_part(&out, cut(s, from, s.n));
+    return value_str(out);
 }
 
 /* ASCII alone: what else a template changes the case of is not its own. */
