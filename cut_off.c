@@ -22,8 +22,8 @@ static uintptr_t hex(const char **at)
     return n;
 }
 
-/* Of a line of /proc/self/maps, "from-to r--p offset dev inode   /path": the path of a mapping like gguf_map's that holds
- * the place; NULL: it is another one. */
+/* Of a line of /proc/self/maps, "from-to r--p offset dev inode   /path": the path of a mapping like gguf_map's that
+ * holds the place; NULL: it is another one. */
 static char *path_of(char *line, uintptr_t place)
 {
     const char *at = line;

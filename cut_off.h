@@ -1,5 +1,5 @@
-/* cut_off.h -- a model file that becomes shorter while it is mapped (a download begun again, a full disk): the system ends
- * a process that reads what is gone with SIGBUS; we say so in our one line, and exit with E_MODEL.
+/* cut_off.h -- a model file that becomes shorter while it is mapped (a download begun again): the system ends a process
+ * that reads what is gone with SIGBUS; we say so in our one line, and exit with E_MODEL.
  */
 #ifndef CUT_OFF_H
 #define CUT_OFF_H

@@ -8,8 +8,11 @@
 static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                    "tokenizer.ggml.eom_token_id"};
 
-/* As llama.cpp has them (llama-vocab.cpp), and Llama 4's and Cohere's. What is written <|like this|> is nothing else in a
- * text; the others are words of some vocabularies (Gemma has </s>, of HTML), and count where they are control tokens. */
+#define WHALE_BAR "\xEF\xBD\x9C" /* DeepSeek's */
+#define WHALE_SPACE "\xE2\x96\x81"
+
+/* As llama.cpp has them (llama-vocab.cpp), and Llama 4's and Cohere's. What is written <|like this|> is nothing else in
+ * a text; the others are words of some vocabularies (Gemma has </s>, of HTML), and count where they are control tokens. */
 static const char *const marks[] = {
     "<|im_end|>",
     "<|endoftext|>",
@@ -24,8 +27,7 @@ static const char *const marks[] = {
     "<|calls|>",
     "<|flush|>",
     "<|END_OF_TURN_TOKEN|>",
-    "<\xEF\xBD\x9C"
-    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    ("<" WHALE_BAR "end" WHALE_SPACE "of" WHALE_SPACE "sentence" WHALE_BAR ">"),
 };
 static const char *const words[] = {"</s>",  "<eos>", "<end_of_turn>", "<turn|>",           "<EOT>",
                                     "[EOT]", "[EOS]", "_<EOT>",        "<end_of_utterance>"};

@@ -72,9 +72,9 @@ size_t tokenizer_end_ids(const struct tokenizer *t, const int32_t **ids);
 int tokenizer_add_end(struct tokenizer *t, const char *text, struct err *err);
 bool tokenizer_is_end(const struct tokenizer *t, int32_t id);
 
-/* Vocabularies go together where all ids of text below the smaller count have equal bytes. Their types may differ, and what
- * control, user-defined and unused tokens are called: drafts are ids, of which the big model keeps its own. Sets *n_common;
- * else E_MODEL with the first differing id and both strings. */
+/* Vocabularies go together where all ids of text below the smaller count have equal bytes. Their types may differ, and
+ * what control, user-defined and unused tokens are called: drafts are ids, of which the big model keeps its own. Sets
+ * *n_common; else E_MODEL with the first differing id and both strings. */
 int tokenizer_compatible(const struct tokenizer *big, const struct tokenizer *little, int *n_common, struct err *err);
 
 /* A fingerprint of all tokens and types, for Hello. */

@@ -206,11 +206,13 @@ def answer(end, *others, kind=CONTROL):
 
 
 def ends_by_name():
-    ends("the end of a template that no key names", toy("ends.gguf", answer("<|end|>", "<|user|>", "<|assistant|>"), eos="<|endoftext|>", template=PHI))
+    phi = answer("<|end|>", "<|user|>", "<|assistant|>")
+    ends("the end of a template that no key names", toy("ends.gguf", phi, eos="<|endoftext|>", template=PHI))
     for kind in (CONTROL, USER_DEFINED, NORMAL, UNUSED):
         model = toy("ends.gguf", answer("<|im_end|>", kind=kind), eos="<|endoftext|>", template=CHATML)
         ends(f"the template's end, of type {kind}", model)
-    for text in ("<|eom_id|>", "<|eot_id|>", "<|eot|>", "<EOT>", "<eos>", "</s>", "<end_of_turn>", "[EOS]", "<\uff5cend\u2581of\u2581sentence\uff5c>"):
+    whale = "<\uff5cend\u2581of\u2581sentence\uff5c>"
+    for text in ("<|eom_id|>", "<|eot_id|>", "<|eot|>", "<EOT>", "<eos>", "</s>", "<end_of_turn>", "[EOS]", whale):
         ends(text, toy("ends.gguf", answer(text), eos="<|endoftext|>"), "--raw")
     model = toy("ends.gguf", answer("</s>", kind=USER_DEFINED), eos="<|endoftext|>")
     expect("a word </s> ends nothing", "Ill go on" in written(model, "--raw")["text"], "an end")
@@ -326,8 +328,11 @@ def pieces_that_are_not_merged():
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for check in [rotary_scaling, other_keys, lists_of_one_value, window_of_all_blocks, rows_for_all_tokens, numbers_that_are_no_weights, many_blocks, ends_by_name,
-                      ends_by_key, defaults_of_pre_tokenizers, pairs, directories_of_many_ends, configurations, pieces_that_are_not_merged]:
+        for check in [
+            rotary_scaling, other_keys, lists_of_one_value, window_of_all_blocks, rows_for_all_tokens,
+            numbers_that_are_no_weights, many_blocks, ends_by_name, ends_by_key, defaults_of_pre_tokenizers,
+            pairs, directories_of_many_ends, configurations, pieces_that_are_not_merged,
+        ]:
             check()
         os.chdir("/")
     print(f"{n_checks} checks, {len(wrong)} wrong", *wrong, sep="\n  ")

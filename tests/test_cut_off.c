@@ -22,13 +22,13 @@ static char folder[] = "/tmp/pilotfish-cut-XXXXXX", path[64];
 static void read_cut_model(void)
 {
     struct gguf g;
-    volatile uint8_t sum = 0;
+    uint8_t seen = 0;
     if (gguf_open(&g, path, NULL) != OK || truncate(path, 4096) != 0) _exit(99);
     struct gguf_str name;
     if (!gguf_get_str(&g, "general.architecture", &name) || !gguf_str_is(name, "qwen2")) _exit(98); /* a copy */
     const struct gguf_tensor *t = gguf_tensor(&g, "output_norm.weight");
-    for (size_t i = 0; t && i < t->n_bytes; i++) sum += t->data[i];
-    _exit(97);
+    for (size_t i = 0; t && i < t->n_bytes; i++) seen |= ((const volatile uint8_t *)t->data)[i];
+    _exit(seen ? 97 : 96);
 }
 
 static void read_cut_memory(void)

@@ -1,5 +1,5 @@
-/* check.h -- whether the numbers in a file can be weights. What is not finite, or far from any trained weight, comes of a
- * damaged file: products of it overflow, sooner or later, and a text would end in the middle. Pure.
+/* check.h -- whether the numbers in a file can be weights. What is not finite, or far from any trained weight, comes of
+ * a damaged file: products of it overflow, sooner or later, and a text would end in the middle. Pure.
  */
 #ifndef WORKER_ENGINE_CHECK_H
 #define WORKER_ENGINE_CHECK_H
