@@ -79,8 +79,8 @@ static int on_hello(struct job *j, int from, const struct hello *h, struct err *
     if (h->version != WIRE_VERSION)
         return err_set(err, E_PEER, "host %s speaks version %u of the protocol, this is %d: use one build everywhere",
                        h->host, h->version, WIRE_VERSION);
-    if (h->peer != from || j->seen[from].hello)
-        return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
+    if (h->peer != from) return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
+    if (j->seen[from].hello) return err_set(err, E_PEER, "peer %d says Hello twice", from);
     struct worker_seen *seen = &j->seen[from];
     seen->h = *h;
     show_text(seen->host, sizeof seen->host, h->host, strlen(h->host));
@@ -142,7 +142,8 @@ static int on_ready(struct job *j, int from, const struct ready *r, struct err *
 {
     struct worker_seen *seen = &j->seen[from];
     if (!j->welcomed || seen->ready || r->epoch != EPOCH)
-        return err_set(err, E_PEER, "peer %d is ready for epoch %u, which it was not told", from, r->epoch);
+        return err_set(err, E_PEER, "peer %d is ready for epoch %u %s", from, r->epoch,
+                       seen->ready ? "twice" : "and was not welcomed to it");
     seen->ready = true;
     j->n_ready++;
     return OK;
