@@ -33,7 +33,7 @@ TEXTS = ["", "x", "llama", "qwen2", "gemma3", "linear", "none", "yarn", "gpt2", 
 BYTES = [b"\xff\xfe", b"\0", b"\x1b]0;x\x07", b"\n", b"<|im_end|>", b"\xe2\x96\x81"]
 TURNS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # of the order of a text
 # What an honest prompt may be refused for: it is longer than the model's context, or a byte of it has no token.
-PROMPT_REFUSED = re.compile("context|more than . tokens|no token for byte")
+PROMPT_REFUSED = re.compile("context|more than [0-9]+ tokens|no token for byte")
 
 # ---- seeds ----
 
