@@ -24,8 +24,9 @@ def wrong(what, *seen):
 
 
 def shell(line):
-    """(exit code, standard output, standard error) of a line of bash; S launches two ranks of a short text."""
-    line = f"S() {{ {mpirun} -n 2 {pilotfish} generate --big big.gguf --raw -n 30 --no-draft hello; }}; {line}"
+    """(exit code, standard output, standard error) of a line of bash; S launches two ranks of a short text, E of an endless."""
+    generate = f"{mpirun} -n 2 {pilotfish} generate --big big.gguf --raw --no-draft"
+    line = f"S() {{ {generate} -n 30 hello; }}; E() {{ {generate} --ignore-eos --ctx 1048576 hello; }}; {line}"
     done = subprocess.run(["bash", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     return done.returncode, done.stdout, done.stderr
 
@@ -61,8 +62,7 @@ def a_full_disk():
 
 
 def a_reader_that_leaves():
-    endless = f"{mpirun} -n 2 {pilotfish} generate --big big.gguf --raw --ignore-eos --ctx 1048576 hello"
-    code, out, err = shell(f"{endless} 2> err | head -c 10; code=${{PIPESTATUS[0]}}; grep -v MiB err; exit $code")
+    code, out, err = shell("E 2> err | head -c 10; code=${PIPESTATUS[0]}; grep -v MiB err; exit $code")
     if code != 141 or len(out) != 10:
         wrong(f"head: exit {code}, and it says", out, err)
 
@@ -98,7 +98,7 @@ def rank_0_on_another_host():
     code, out, err = shell(f"{away}echo hello | {from_input}")
     if code or out != one or b"elsewhere" in err or b"token/s" not in err:
         wrong(f"away, a prompt from standard input: exit {code}", out, err)
-    for line, expected, cause in (("S > /dev/full", 1, b"No space left on device"), ("S | head -c 1", 141, None)):
+    for line, expected, cause in (("S > /dev/full", 1, b"No space left on device"), ("E | head -c 1", 141, None)):
         code, _, err = shell(f"{away}{line}; exit ${{PIPESTATUS[0]}}")
         ours = re.findall(rb"(?m)^pilotfish: .*", err)
         if code != expected or ours != ([b"pilotfish: standard output: " + cause] if cause else []):

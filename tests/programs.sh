@@ -52,6 +52,7 @@ launch 4 "3 ranks, but --tp 1 --pp 1 takes 2" -n 1 "${own[@]}" : -n 2 "${big[@]}
 launch 3 "gone.gguf: cannot be opened" -n 1 "${own[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
 launch 3 "are different models" -n 1 "${own[@]}" --tp 2 : -n 1 "${big[@]}" : -n 1 "$pilotfish" worker --model other.gguf
 launch 2 "worker computes for a coordinator on rank 0" -n 2 "${big[@]}"
+launch 2 "unknown option --nonsense" -n 1 "${own[@]}" : -n 1 "${big[@]}" --nonsense
 launch 0 "ranks  *2" -n 1 "$pilotfish" doctor : -n 1 "${big[@]}"
 refuses 2 "worker computes for a coordinator on rank 0" worker --model big.gguf
 refuses 2 "worker needs a model" worker
