@@ -76,7 +76,7 @@ static bool may_spin(const struct cluster_config *c)
     return threads_of(c) * c->terms.layout.tp * c->terms.layout.pp <= memory_cores();
 }
 
-int cluster_start(struct cluster **out, const struct cluster_config *config, struct office *office, struct err *err)
+int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err)
 {
     const struct layout *l = &config->terms.layout;
     struct cluster *c = calloc(1, sizeof *c);
@@ -92,14 +92,14 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
         *m = (struct member){.cluster = c, .config = worker_config(config, peer)};
         m->config.collective = c->collectives[peer];
         m->config.spin = may_spin(config);
-        m->mailbox = mail_local_open(office, peer, NULL, NULL);
+        m->mailbox = mail_local_open(router, peer, NULL, NULL);
         if (!m->mailbox || pthread_create(&m->thread, NULL, member_main, m))
             rc = err_set(err, E_FAIL, "cannot start a thread for a worker");
         else
             m->started = true;
     }
     if (rc != OK) {
-        job_quit(office, l, rc, err->text);
+        job_quit(router, l, rc, err->text);
         cluster_join(c);
     } else {
         *out = c;

@@ -24,7 +24,7 @@ struct cluster;
 
 /* A thread for every worker's peer that lives on this rank 0: all of them in one process, an n-gram drafter under MPI.
  */
-int cluster_start(struct cluster **out, const struct cluster_config *config, struct office *office, struct err *err);
+int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err);
 /* Waits until every worker has returned: Quit must have been posted. */
 void cluster_join(struct cluster *c);
 

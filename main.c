@@ -38,7 +38,7 @@ struct program {
     bool launched; /* by mpirun or the like */
     int rank;      /* as the launcher says; 0 without one */
     struct cluster_config config;
-    struct office *office;
+    struct router *router;
     struct cluster *cluster;
 };
 
@@ -67,7 +67,7 @@ static int pick_kernels(struct program *p, struct err *err)
 static int start_workers(void *arg, struct err *err)
 {
     struct program *p = arg;
-    return cluster_start(&p->cluster, &p->config, p->office, err);
+    return cluster_start(&p->cluster, &p->config, p->router, err);
 }
 
 /* What could not be written is an error, not a short answer; also where the answer is that some prompts have none. */
@@ -94,10 +94,10 @@ static worker_command *worker_command_of(enum command command)
     }
 }
 
-/* Over an office that reaches every peer. */
+/* Over a router that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
-    struct host host = {p->config.terms.layout, p->office, start_workers, p};
+    struct host host = {p->config.terms.layout, p->router, start_workers, p};
     int rc = host.layout.n_ranks == 1 ? options_need_models(&p->o, err) : OK; /* other ranks may have them */
     if (rc == OK) rc = worker_command_of(p->o.command)(&p->o, &host, err);
     cluster_join(p->cluster);
@@ -108,10 +108,10 @@ static int alone(struct program *p, struct err *err)
 {
     int rc = layout_make(&p->config.terms.layout, 1, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
-    p->office = office_open(p->config.terms.layout.n_peers);
-    if (!p->office) return err_set(err, E_FAIL, "out of memory");
+    p->router = router_open(p->config.terms.layout.n_peers);
+    if (!p->router) return err_set(err, E_FAIL, "out of memory");
     rc = command(p, err);
-    office_close(p->office);
+    router_close(p->router);
     return rc;
 }
 
@@ -161,13 +161,13 @@ static void too_late(int signum)
 static int first_rank(struct program *p, struct err *err)
 {
     struct mpi_world world;
-    struct pump *pump;
-    int rc = pump_open(&pump, &world, err);
+    struct mpi_bridge *bridge;
+    int rc = mpi_bridge_open(&bridge, &world, err);
     if (rc != OK) return complain(err);
     rc = lay_out(p, world.size, err);
-    if (rc == OK && !(p->office = office_open(p->config.terms.layout.n_peers)))
+    if (rc == OK && !(p->router = router_open(p->config.terms.layout.n_peers)))
         rc = err_set(err, E_FAIL, "out of memory");
-    if (rc == OK) rc = pump_run(pump, p->office, &p->config.terms, err);
+    if (rc == OK) rc = mpi_bridge_run(bridge, p->router, &p->config.terms, err);
     if (rc == OK) rc = command(p, err);
     if (rc != OK) {
         complain(err);
@@ -179,13 +179,13 @@ static int first_rank(struct program *p, struct err *err)
         alarm(FINISH_S);
     }
     struct err ignored;
-    int closed = pump_close(pump, rc == OK ? err : &ignored);
+    int closed = mpi_bridge_close(bridge, rc == OK ? err : &ignored);
     if (rc == OK && closed != OK) {
         complain(err);
         rc = closed;
     }
     if (closed != OK) mpi_abort(rc);
-    office_close(p->office);
+    router_close(p->router);
     return rc;
 }
 

@@ -23,7 +23,7 @@ struct worker_seen { /* what a peer said of itself */
 struct job {
     struct job_config c;
     struct job_info info;
-    struct office *office; /* borrows */
+    struct router *router; /* borrows */
     struct mailbox *mailbox;
     struct wire_arena in, out;
     struct worker_seen *seen; /* [n_peers] owns */
@@ -31,7 +31,7 @@ struct job {
     bool welcomed;
 
     uv_loop_t loop;
-    uv_async_t letters;
+    uv_async_t mail_came;
     uv_signal_t on_int, on_term;
     uv_timer_t deadline, ticks; /* ticks: for progress */
     bool late;
@@ -232,7 +232,7 @@ static void on_tick(uv_timer_t *handle)
         show_turn(j, now_ns);
 }
 
-/* ---- letters and actions ---- */
+/* ---- messages and actions ---- */
 
 static int show(struct job *j, int (*look)(void *arg, const struct seq *s, struct err *err), const struct seq *s,
                 struct err *err)
@@ -299,7 +299,7 @@ static int on_message(struct job *j, int from, const struct message *m, struct e
     }
 }
 
-static void on_letters(uv_async_t *handle)
+static void on_mail(uv_async_t *handle)
 {
     struct job *j = handle->data;
     struct mail mail;
@@ -313,7 +313,7 @@ static void on_letters(uv_async_t *handle)
             rc = wire_decode(&j->in, mail.tag, mail.data, mail.n_bytes, &m, &err);
             mail_free(&mail);
             if (rc == OK && (from <= PEER_COORDINATOR || from >= j->c.layout.n_peers))
-                rc = err_set(&err, E_PEER, "a letter from peer %d", from);
+                rc = err_set(&err, E_PEER, "a message from peer %d", from);
             if (rc == OK) rc = on_message(j, from, &m, &err);
         }
         if (rc != OK) fail(j, &err);
@@ -342,9 +342,9 @@ static void on_deadline(uv_timer_t *handle)
     ((struct job *)handle->data)->late = true;
 }
 
-static void wake(void *letters)
+static void wake(void *mail_came)
 {
-    uv_async_send(letters);
+    uv_async_send(mail_came);
 }
 
 /* Runs the loop until *count reaches n, or something goes wrong, or wait_ms are over. */
@@ -433,9 +433,9 @@ static int loop_open(struct job *j, struct err *err)
     uv_replace_allocator(loop_malloc, loop_realloc, loop_calloc, free);
     rc = uv_loop_init(&j->loop);
     if (rc) return err_set(err, E_FAIL, "cannot start the event loop: %s", uv_strerror(rc));
-    uv_handle_t *handles[] = {(uv_handle_t *)&j->letters, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
+    uv_handle_t *handles[] = {(uv_handle_t *)&j->mail_came, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
                               (uv_handle_t *)&j->deadline, (uv_handle_t *)&j->ticks};
-    rc = uv_async_init(&j->loop, &j->letters, on_letters);
+    rc = uv_async_init(&j->loop, &j->mail_came, on_mail);
     if (rc == 0) rc = uv_signal_init(&j->loop, &j->on_int);
     if (rc == 0) rc = uv_signal_init(&j->loop, &j->on_term);
     if (rc) {
@@ -461,12 +461,12 @@ void job_close(struct job *j)
     free(j);
 }
 
-int job_open(struct job **out, const struct job_config *config, struct office *office, struct err *err)
+int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err)
 {
     struct job *j = calloc(1, sizeof *j);
     if (!j) return err_set(err, E_FAIL, "out of memory");
     j->c = *config;
-    j->office = office;
+    j->router = router;
     for (int p = PEER_DRAFTER; p < config->layout.n_peers; p++) j->n_workers += layout_has(&config->layout, p);
     int rc = loop_open(j, err);
     if (rc != OK) {
@@ -476,10 +476,10 @@ int job_open(struct job **out, const struct job_config *config, struct office *o
     j->seen = calloc((size_t)config->layout.n_peers, sizeof *j->seen);
     rc = wire_arena_init(&j->in, ARENA, err);
     if (rc == OK) rc = wire_arena_init(&j->out, ARENA, err);
-    if (rc == OK) j->mailbox = mail_local_open(office, PEER_COORDINATOR, wake, &j->letters);
+    if (rc == OK) j->mailbox = mail_local_open(router, PEER_COORDINATOR, wake, &j->mail_came);
     if (rc == OK && (!j->seen || !j->mailbox)) rc = err_set(err, E_FAIL, "out of memory");
     if (rc == OK) {
-        uv_async_send(&j->letters); /* letters that came before the hook was there */
+        uv_async_send(&j->mail_came); /* messages that came before the hook was there */
         rc = run_until(j, &j->n_hello, j->n_workers, HELLO_WAIT_MS, "said Hello");
         if (rc == OK) rc = welcome_all(j, &j->err);
         if (rc == OK) rc = run_until(j, &j->n_ready, j->n_workers, LOAD_WAIT_MS, "were ready");
@@ -609,7 +609,7 @@ int job_score(struct job *j, const struct score_config *config, struct score **o
     return j->rc;
 }
 
-void job_quit(struct office *office, const struct layout *l, int code, const char *text)
+void job_quit(struct router *router, const struct layout *l, int code, const char *text)
 {
     _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
     struct wire_arena arena = {.base = room, .size = sizeof room};
@@ -622,6 +622,6 @@ void job_quit(struct office *office, const struct layout *l, int code, const cha
         if (!layout_has(l, p)) continue;
         struct mail quit = {.from = PEER_COORDINATOR, .to = p, .tag = TAG_QUIT, .data = malloc(n_bytes)};
         if (quit.data) memcpy(quit.data, data, quit.n_bytes = n_bytes); /* without memory for its words it is a Quit */
-        office_deliver(office, &quit, &ignored);
+        router_deliver(router, &quit, &ignored);
     }
 }

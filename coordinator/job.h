@@ -1,5 +1,5 @@
-/* job.h -- the coordinator's shell: libuv's loop around the pure spec. Letters in, events to spec, actions out as
- * letters.
+/* job.h -- the coordinator's shell: libuv's loop around the pure spec. Messages in, events to spec, actions out as
+ * messages.
  *
  *   job_open:  Hello from every peer ─ check that they fit together ─ Welcome ─ Ready
  *   job_run:   any number of runs over the same workers, each with its own sequences and policy
@@ -65,8 +65,8 @@ struct job_watch { /* called on the loop; an error ends the run; NULL: nobody lo
 /* h[0] of every history of a job over this vocabulary. */
 uint64_t job_root(uint64_t vocab_big);
 
-/* Borrows the office until job_close. */
-int job_open(struct job **out, const struct job_config *config, struct office *office, struct err *err);
+/* Borrows the router until job_close. */
+int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err);
 void job_info(const struct job *j, struct job_info *out);
 void job_say_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
 int job_begin(struct job *j, const struct job_run *run, struct err *err);
@@ -81,7 +81,7 @@ int job_score(struct job *j, const struct score_config *config, struct score **o
 
 /* Tells every worker why the job is over: OK, or the code of what failed. Also the way out when job_open was never
  * called or failed: workers that said Hello wait for an answer. */
-void job_quit(struct office *office, const struct layout *l, int code, const char *text);
+void job_quit(struct router *router, const struct layout *l, int code, const char *text);
 void job_close(struct job *j); /* NULL is fine; does not say Quit */
 
 uint64_t job_now_ns(void);

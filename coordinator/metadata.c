@@ -11,14 +11,14 @@ struct hearing {
     struct metadata *list;
     int n;
     struct wire_arena arena;
-    struct mail *others; /* owns: letters that are not ours */
+    struct mail *others; /* owns: messages that are not ours */
     int n_others;
 };
 
 static int put_aside(struct hearing *h, const struct mail *mail, struct err *err)
 {
     struct mail *more = realloc(h->others, ((size_t)h->n_others + 1) * sizeof *more);
-    if (!more) return err_set(err, E_FAIL, "out of memory for letters");
+    if (!more) return err_set(err, E_FAIL, "out of memory for messages");
     h->others = more;
     more[h->n_others++] = *mail;
     return OK;
@@ -51,8 +51,8 @@ static struct metadata *of_peer(struct hearing *h, int peer)
     return NULL;
 }
 
-/* Takes the letter. */
-static int on_letter(struct hearing *h, struct mail *mail, struct err *err)
+/* Takes the message. */
+static int on_mail(struct hearing *h, struct mail *mail, struct err *err)
 {
     struct message m;
     int sender = mail->from;
@@ -82,34 +82,34 @@ static int hear_all(struct hearing *h, struct mailbox *mailbox, struct err *err)
         int rc = mailbox_wait(mailbox, &mail, WAIT_MS, err);
         if (rc == MAIL_NONE)
             return err_set(err, E_PEER, "peer %d sent no vocabulary within %d s", m->peer, WAIT_MS / 1000);
-        if (rc == OK) rc = on_letter(h, &mail, err);
+        if (rc == OK) rc = on_mail(h, &mail, err);
         if (rc != OK) return rc;
     }
     return OK;
 }
 
 /* Nobody sends more before these are answered, so that they are still the last of their senders. */
-static int put_back(struct hearing *h, struct office *office, struct err *err)
+static int put_back(struct hearing *h, struct router *router, struct err *err)
 {
     int rc = OK;
     for (int i = 0; i < h->n_others; i++) {
-        if (rc == OK) rc = office_deliver(office, &h->others[i], err);
+        if (rc == OK) rc = router_deliver(router, &h->others[i], err);
         mail_free(&h->others[i]);
     }
     free(h->others);
     return rc;
 }
 
-int metadata_hear(struct office *office, struct metadata *list, int n, struct err *err)
+int metadata_hear(struct router *router, struct metadata *list, int n, struct err *err)
 {
     struct hearing h = {.list = list, .n = n};
     struct err second;
     int rc = wire_arena_init(&h.arena, ARENA, err);
-    struct mailbox *mailbox = rc == OK ? mail_local_open(office, PEER_COORDINATOR, NULL, NULL) : NULL;
+    struct mailbox *mailbox = rc == OK ? mail_local_open(router, PEER_COORDINATOR, NULL, NULL) : NULL;
     if (rc == OK && !mailbox) rc = err_set(err, E_FAIL, "out of memory");
     if (rc == OK) rc = hear_all(&h, mailbox, err);
     mailbox_close(mailbox);
-    int back = put_back(&h, office, rc == OK ? err : &second);
+    int back = put_back(&h, router, rc == OK ? err : &second);
     wire_arena_free(&h.arena);
     return rc == OK ? back : rc;
 }

@@ -2,7 +2,7 @@
  *
  *   worker ── Vocab, part 0 .. n-1 ──▶ coordinator      before its Hello, where the terms ask for it (proto/mailbox.h)
  *
- * Letters of other kinds that come meanwhile go back to the coordinator's queue, in order.
+ * Messages of other kinds that come meanwhile go back to the coordinator's queue, in order.
  */
 #ifndef COORDINATOR_METADATA_H
 #define COORDINATOR_METADATA_H
@@ -19,7 +19,7 @@ struct metadata { /* zeroed, but for the peer */
 
 /* Waits until the metadata of these peers is there. What a worker reports as Fail is returned. E_PEER: it did not come in
  * time, or is not what was asked for. */
-int metadata_hear(struct office *office, struct metadata *list, int n, struct err *err);
+int metadata_hear(struct router *router, struct metadata *list, int n, struct err *err);
 void metadata_free(struct metadata *m); /* zeroed is fine */
 
 #endif

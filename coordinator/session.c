@@ -15,7 +15,7 @@ static int hear_others(struct session *s, struct err *err)
     int n = 0;
     if (!s->o.big) s->metadata[n++].peer = PEER_VERIFIER;
     if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = PEER_DRAFTER;
-    return n ? metadata_hear(s->host->office, s->metadata, n, err) : OK;
+    return n ? metadata_hear(s->host->router, s->metadata, n, err) : OK;
 }
 
 static int open_model(struct session *s, const char *path, int peer, struct gguf *g, struct tokenizer **t,
@@ -64,7 +64,7 @@ int session_start(struct session *s, int n_slots, struct err *err)
         .progress = &s->progress,
     };
     int rc = s->host->start(s->host->arg, err);
-    if (rc == OK) rc = job_open(&s->job, &config, s->host->office, err);
+    if (rc == OK) rc = job_open(&s->job, &config, s->host->router, err);
     if (rc != OK) return rc;
     job_info(s->job, &s->info);
     if (s->o.ctx_given && s->o.ctx > s->info.n_ctx)
@@ -162,7 +162,7 @@ void session_close(struct session *s, int rc, const struct err *why)
 {
     progress_clear(&s->progress);
     job_close(s->job);
-    job_quit(s->host->office, &s->host->layout, rc, rc == OK ? "" : why->text);
+    job_quit(s->host->router, &s->host->layout, rc, rc == OK ? "" : why->text);
     tokenizer_close(s->little_t);
     tokenizer_close(s->big_t);
     gguf_close(&s->little);

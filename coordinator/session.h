@@ -16,7 +16,7 @@
 
 struct host { /* where a command runs */
     struct layout layout;
-    struct office *office;
+    struct router *router;
     int (*start)(void *arg, struct err *err); /* the workers of this process */
     void *arg;
 };

@@ -1,6 +1,6 @@
 /* backoff.h -- how long to sleep before looking again, where nothing can wake us: MPI has no file descriptor.
  *
- * First a few looks without sleeping, then sleeps that grow by an eighth each: a letter is seen late by at most about
+ * First a few looks without sleeping, then sleeps that grow by an eighth each: a message is seen late by at most about
  * an eighth of the time that it took to come, and an idle rank costs next to nothing.
  */
 #ifndef PROTO_BACKOFF_H

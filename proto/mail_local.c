@@ -10,26 +10,26 @@
 /* Looks at an empty queue before sleeping: a few microseconds, what going to sleep and waking up cost. */
 enum { SPINS = 64 };
 
-struct queue { /* a peer's letters: a ring that grows */
+struct queue { /* a peer's messages: a ring that grows */
     pthread_mutex_t lock;
     pthread_cond_t filled;
     struct mail *ring; /* [room] owns; a power of two */
     size_t room, first;
     atomic_size_t n; /* changed under the lock, looked at without it */
     int n_waiting;
-    atomic_int gate; /* whose queue takes this peer's letters: its own, unless routed */
+    atomic_int gate; /* whose queue takes this peer's messages: its own, unless routed */
     void (*wake)(void *);
     void *wake_arg;
 };
 
-struct office {
+struct router {
     int n_peers;
     struct queue queues[]; /* [n_peers] */
 };
 
 struct local {
     struct mailbox base;
-    struct office *office;
+    struct router *router;
     bool hooked; /* the queue's hook is this mailbox's */
 };
 
@@ -83,11 +83,11 @@ static bool put(struct queue *q, const struct mail *m)
     return done;
 }
 
-/* ---- the office ---- */
+/* ---- the router ---- */
 
-struct office *office_open(int n_peers)
+struct router *router_open(int n_peers)
 {
-    struct office *o = calloc(1, sizeof *o + (size_t)n_peers * sizeof *o->queues);
+    struct router *o = calloc(1, sizeof *o + (size_t)n_peers * sizeof *o->queues);
     if (!o) return NULL;
     pthread_condattr_t monotonic; /* a wait must not stretch when somebody sets the clock */
     pthread_condattr_init(&monotonic);
@@ -99,14 +99,14 @@ struct office *office_open(int n_peers)
         atomic_init(&o->queues[i].gate, i);
     }
     pthread_condattr_destroy(&monotonic);
-    bool ok = true; /* room for a few letters: Quit and Fail must find some */
+    bool ok = true; /* room for a few messages: Quit and Fail must find some */
     for (int i = 0; i < n_peers; i++) ok &= make_room(&o->queues[i]);
     if (ok) return o;
-    office_close(o);
+    router_close(o);
     return NULL;
 }
 
-void office_close(struct office *o)
+void router_close(struct router *o)
 {
     if (!o) return;
     for (int i = 0; i < o->n_peers; i++) {
@@ -119,18 +119,18 @@ void office_close(struct office *o)
     free(o);
 }
 
-void office_route(struct office *o, int peer, int gate)
+void router_route(struct router *o, int peer, int gate)
 {
     atomic_store(&o->queues[peer].gate, gate);
 }
 
-int office_deliver(struct office *o, struct mail *m, struct err *err)
+int router_deliver(struct router *o, struct mail *m, struct err *err)
 {
     int to = m->to, rc = OK;
     if (to < 0 || to >= o->n_peers)
-        rc = err_set(err, E_FAIL, "a letter to peer %d, but there are only %d", to, o->n_peers);
+        rc = err_set(err, E_FAIL, "a message to peer %d, but there are only %d", to, o->n_peers);
     else if (!put(&o->queues[atomic_load(&o->queues[to].gate)], m))
-        rc = err_set(err, E_LAYOUT, "out of memory for a letter to peer %d", to);
+        rc = err_set(err, E_LAYOUT, "out of memory for a message to peer %d", to);
     if (rc != OK) mail_free(m);
     *m = (struct mail){0};
     return rc;
@@ -140,16 +140,16 @@ int office_deliver(struct office *o, struct mail *m, struct err *err)
 
 static struct queue *queue_of(struct mailbox *mb)
 {
-    return &((struct local *)mb)->office->queues[mb->self];
+    return &((struct local *)mb)->router->queues[mb->self];
 }
 
 static int local_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
 {
     struct mail m = {.from = mb->self, .to = to, .tag = tag, .n_bytes = n_bytes};
     m.data = malloc(n_bytes ? n_bytes : 1);
-    if (!m.data) return err_set(err, E_LAYOUT, "out of memory for a letter of %zu bytes to peer %d", n_bytes, to);
+    if (!m.data) return err_set(err, E_LAYOUT, "out of memory for a message of %zu bytes to peer %d", n_bytes, to);
     if (n_bytes) memcpy(m.data, data, n_bytes);
-    return office_deliver(((struct local *)mb)->office, &m, err);
+    return router_deliver(((struct local *)mb)->router, &m, err);
 }
 
 static int local_poll(struct mailbox *mb, struct mail *out, struct err *err)
@@ -215,12 +215,12 @@ static void local_close(struct mailbox *mb)
     free(mb);
 }
 
-struct mailbox *mail_local_open(struct office *o, int self, void (*wake)(void *), void *wake_arg)
+struct mailbox *mail_local_open(struct router *o, int self, void (*wake)(void *), void *wake_arg)
 {
     static const struct mailbox_ops ops = {local_post, local_poll, local_wait, local_close};
     struct local *l = malloc(sizeof *l);
     if (!l) return NULL;
-    *l = (struct local){.base = {.ops = &ops, .self = self}, .office = o, .hooked = wake != NULL};
+    *l = (struct local){.base = {.ops = &ops, .self = self}, .router = o, .hooked = wake != NULL};
     if (wake) set_hook(&o->queues[self], wake, wake_arg);
     return &l->base;
 }

@@ -16,10 +16,10 @@ enum {
     FLUSH_MS = 2000,
     LOOKS_ALONE = 200, /* some 40 us */
     LOOKS_CROWDED = 4,
-    SLEEP_SENDING_US = 50 /* a long letter on its way needs us to look now and then */
+    SLEEP_SENDING_US = 50 /* a long message on its way needs us to look now and then */
 };
 
-/* A letter's last bytes: whom from, whom to, and its tag. At the end, so that the data begins where malloc put it. */
+/* A message's last bytes: whom from, whom to, and its tag. At the end, so that the data begins where malloc put it. */
 enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
@@ -180,7 +180,7 @@ int mpi_join(struct terms *t, void **comm, struct err *err)
     return rc;
 }
 
-/* ---- letters ---- */
+/* ---- messages ---- */
 
 struct outgoing { /* owned until MPI has sent it */
     struct outgoing *next;
@@ -192,8 +192,8 @@ struct ranks {
     struct mailbox base;
     struct layout layout;
     struct outgoing *sending;
-    MPI_Request receiving; /* of the one letter that is coming in; MPI_REQUEST_NULL: none */
-    uint8_t *data;         /* owns: that letter's [n_bytes] */
+    MPI_Request receiving; /* of the one message that is coming in; MPI_REQUEST_NULL: none */
+    uint8_t *data;         /* owns: that message's [n_bytes] */
     int n_bytes, sender;   /* sender: its rank */
 };
 
@@ -203,7 +203,7 @@ static int retire(struct ranks *r, struct err *err)
     for (struct outgoing **at = &r->sending; *at;) {
         struct outgoing *o = *at;
         int done, code = MPI_Test(&o->request, &done, MPI_STATUS_IGNORE);
-        if (code != MPI_SUCCESS) return mpi_failed(code, "sending a letter", err);
+        if (code != MPI_SUCCESS) return mpi_failed(code, "sending a message", err);
         if (done) {
             *at = o->next;
             free(o);
@@ -217,10 +217,10 @@ static int retire(struct ranks *r, struct err *err)
 static int ranks_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
 {
     struct ranks *r = (struct ranks *)mb;
-    if (!layout_has(&r->layout, to)) return err_set(err, E_FAIL, "a letter to peer %d, which is not there", to);
-    if (n_bytes > INT_MAX - TAIL) return err_set(err, E_FAIL, "a letter of %zu bytes is too long for MPI", n_bytes);
+    if (!layout_has(&r->layout, to)) return err_set(err, E_FAIL, "a message to peer %d, which is not there", to);
+    if (n_bytes > INT_MAX - TAIL) return err_set(err, E_FAIL, "a message of %zu bytes is too long for MPI", n_bytes);
     struct outgoing *o = malloc(sizeof *o + n_bytes + TAIL);
-    if (!o) return err_set(err, E_LAYOUT, "out of memory for a letter of %zu bytes", n_bytes);
+    if (!o) return err_set(err, E_LAYOUT, "out of memory for a message of %zu bytes", n_bytes);
     if (n_bytes) memcpy(o->bytes, data, n_bytes);
     const uint8_t tail[TAIL] = {(uint8_t)mb->self, (uint8_t)to, (uint8_t)tag};
     memcpy(o->bytes + n_bytes, tail, TAIL);
@@ -228,7 +228,7 @@ static int ranks_post(struct mailbox *mb, int to, int tag, const void *data, siz
         MPI_Isend(o->bytes, (int)n_bytes + TAIL, MPI_BYTE, layout_rank(&r->layout, to), 0, world.mail, &o->request);
     if (code != MPI_SUCCESS) {
         free(o);
-        return mpi_failed(code, "sending a letter", err);
+        return mpi_failed(code, "sending a message", err);
     }
     struct outgoing **last = &r->sending;
     while (*last) last = &(*last)->next;
@@ -237,24 +237,24 @@ static int ranks_post(struct mailbox *mb, int to, int tag, const void *data, siz
     return retire(r, err);
 }
 
-/* Begins to receive the next letter, if one is there. Only one at a time: so order is kept, and nothing blocks. */
+/* Begins to receive the next message, if one is there. Only one at a time: so order is kept, and nothing blocks. */
 static int receive_next(struct ranks *r, struct err *err)
 {
     int there, n;
     MPI_Message message;
     MPI_Status status;
     int code = MPI_Improbe(MPI_ANY_SOURCE, 0, world.mail, &there, &message, &status);
-    if (code != MPI_SUCCESS) return mpi_failed(code, "looking for letters", err);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "looking for messages", err);
     if (!there) return MAIL_NONE;
     MPI_Get_count(&status, MPI_BYTE, &n);
     if (n < TAIL || n > LONGEST)
-        return err_set(err, E_PEER, "rank %d sends a letter of %d bytes", status.MPI_SOURCE, n);
+        return err_set(err, E_PEER, "rank %d sends a message of %d bytes", status.MPI_SOURCE, n);
     r->data = malloc((size_t)n);
-    if (!r->data) return err_set(err, E_LAYOUT, "out of memory for a letter of %d bytes", n);
+    if (!r->data) return err_set(err, E_LAYOUT, "out of memory for a message of %d bytes", n);
     r->n_bytes = n;
     r->sender = status.MPI_SOURCE;
     code = MPI_Imrecv(r->data, n, MPI_BYTE, &message, &r->receiving);
-    return code == MPI_SUCCESS ? OK : mpi_failed(code, "receiving a letter", err);
+    return code == MPI_SUCCESS ? OK : mpi_failed(code, "receiving a message", err);
 }
 
 static bool lives_on(const struct ranks *r, int peer, int rank)
@@ -269,14 +269,14 @@ static int ranks_poll(struct mailbox *mb, struct mail *out, struct err *err)
     if (rc == OK && r->receiving == MPI_REQUEST_NULL) rc = receive_next(r, err);
     if (rc != OK) return rc;
     int code = MPI_Test(&r->receiving, &done, MPI_STATUS_IGNORE);
-    if (code != MPI_SUCCESS) return mpi_failed(code, "receiving a letter", err);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "receiving a message", err);
     if (!done) return MAIL_NONE;
     size_t n = (size_t)r->n_bytes - TAIL;
     const uint8_t *tail = r->data + n;
     *out = (struct mail){.from = tail[0], .to = tail[1], .tag = tail[2], .n_bytes = n, .data = r->data};
     r->data = NULL;
     if (lives_on(r, out->from, r->sender) && lives_on(r, out->to, layout_rank(&r->layout, mb->self))) return OK;
-    rc = err_set(err, E_PEER, "rank %d sends a letter from peer %d to peer %d", r->sender, out->from, out->to);
+    rc = err_set(err, E_PEER, "rank %d sends a message from peer %d to peer %d", r->sender, out->from, out->to);
     mail_free(out);
     return rc;
 }

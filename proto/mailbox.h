@@ -1,12 +1,12 @@
-/* mailbox.h -- letters between peers: post, poll, wait. One interface, whatever lies between.
+/* mailbox.h -- messages between peers: post, poll, wait. One interface, whatever lies between.
  *
- *   coordinator ── office (queues of this process, mail_local) ── worker threads of this process
+ *   coordinator ── router (queues of this process, mail_local) ── worker threads of this process
  *                     │
- *                  pump thread: the only one that calls MPI on rank 0
+ *                  bridge thread: the only one that calls MPI on rank 0
  *                     │
  *                  mail_mpi ══ MPI ══ mail_mpi ── the worker of another rank (its own thread calls MPI)
  *
- * A letter is a tag and bytes (wire.h gives them meaning). Letters from one peer to another arrive in the order in which
+ * A message is a tag and bytes (wire.h gives them meaning). Messages from one peer to another arrive in the order in which
  * they were posted, each exactly once. Posting copies and never blocks. A mailbox belongs to the one thread that uses it.
  */
 #ifndef PROTO_MAILBOX_H
@@ -43,7 +43,7 @@ static inline int mailbox_post(struct mailbox *mb, int to, int tag, const void *
     return mb->ops->post(mb, to, tag, data, n_bytes, err);
 }
 
-enum { MAIL_NONE = -1 }; /* poll and wait: OK a letter, MAIL_NONE no letter (in time), else an error code */
+enum { MAIL_NONE = -1 }; /* poll and wait: OK a message, MAIL_NONE no message (in time), else an error code */
 
 static inline int mailbox_poll(struct mailbox *mb, struct mail *out, struct err *err)
 {
@@ -63,20 +63,20 @@ static inline void mailbox_close(struct mailbox *mb)
 
 /* ---- mail_local.c: the queues of one process ---- */
 
-struct office; /* thread-safe; outlives its mailboxes */
-struct office *office_open(int n_peers);
-void office_close(struct office *o); /* undelivered letters are freed */
+struct router; /* thread-safe; outlives its mailboxes */
+struct router *router_open(int n_peers);
+void router_close(struct router *o); /* undelivered messages are freed */
 
-/* `wake`, if any, is called (by the posting thread, under the queue's lock: it must not touch the office) after a letter
+/* `wake`, if any, is called (by the posting thread, under the queue's lock: it must not touch the router) after a message
  * for this peer was queued: uv_async_send for the coordinator's loop, which polls and never waits. Once closed, the
  * mailbox's hook is not running and is not called again. NULL: memory. */
-struct mailbox *mail_local_open(struct office *o, int self, void (*wake)(void *), void *wake_arg);
+struct mailbox *mail_local_open(struct router *o, int self, void (*wake)(void *), void *wake_arg);
 
-/* Queues a letter that came from elsewhere: takes m. What the pump calls. */
-int office_deliver(struct office *o, struct mail *m, struct err *err);
+/* Queues a message that came from elsewhere: takes m. What the bridge calls. */
+int router_deliver(struct router *o, struct mail *m, struct err *err);
 
-/* Letters to `peer` from now on go into the queue of `gate`, with their `to` kept: how the pump sees them. */
-void office_route(struct office *o, int peer, int gate);
+/* Messages to `peer` from now on go into the queue of `gate`, with their `to` kept: how the bridge sees them. */
+void router_route(struct router *o, int peer, int gate);
 
 /* ---- mail_mpi.c: point to point over MPI, on a communicator of its own. The only file that calls it. ---- */
 
@@ -104,7 +104,7 @@ struct terms {
     bool tell_big, tell_little; /* rank 0 has no file: the first shard, the drafter sends the keys of its own (Vocab) */
 };
 
-/* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the pump does it): NULL sends the others
+/* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the bridge does it): NULL sends the others
  * home. The others join: they hear the terms, and *comm becomes a communicator of the shards of their stage, in order of
  * shard (an MPI_Comm *, owned here until mpi_finish), or NULL where the rank is no shard. */
 int mpi_lead(const struct terms *t, struct err *err);
@@ -113,16 +113,16 @@ int mpi_join(struct terms *t, void **comm, struct err *err);
 /* l is copied. Closing flushes what was posted, for at most 2 s. NULL: memory. */
 struct mailbox *mail_mpi_open(const struct layout *l, int self);
 
-/* ---- mail_pump.c: rank 0's thread between its office and MPI ---- */
+/* ---- mpi_bridge.c: rank 0's thread between its router and MPI ---- */
 
-struct pump;
+struct mpi_bridge;
 /* Starts the thread, which calls mpi_start; returns when that is done, with *w set. */
-int pump_open(struct pump **out, struct mpi_world *w, struct err *err);
-/* From here on letters to peers of other ranks go through the pump; back-off from spinning to 200 us. */
-int pump_run(struct pump *p, struct office *o, const struct terms *t, struct err *err);
-/* Sends the other ranks home if pump_run never was; flushes what is queued, then MPI_Finalize on the pump's thread. An error that the pump met is returned here; it also
- * reaches the coordinator as a Fail letter from the pump, so nothing waits for ever. After an error nothing is flushed or
+int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *err);
+/* From here on messages to peers of other ranks go through the bridge; back-off from spinning to 200 us. */
+int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct terms *t, struct err *err);
+/* Sends the other ranks home if mpi_bridge_run never was; flushes what is queued, then MPI_Finalize on the bridge's thread. An error that the bridge met is returned here; it also
+ * reaches the coordinator as a Fail message from the bridge, so nothing waits for ever. After an error nothing is flushed or
  * finalized (a lost peer would never answer): what is left is mpi_abort. */
-int pump_close(struct pump *p, struct err *err);
+int mpi_bridge_close(struct mpi_bridge *p, struct err *err);
 
 #endif

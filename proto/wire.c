@@ -638,7 +638,7 @@ int wire_decode(struct wire_arena *a, int tag, const uint8_t *data, size_t n_byt
                 struct err *err)
 {
     const struct codec *codec = codec_of(tag);
-    if (!codec) return err_set(err, E_PEER, "a letter with tag %d, which is no message", tag);
+    if (!codec) return err_set(err, E_PEER, "a message with tag %d, which is no message", tag);
     const char *name = wire_tags[tag].name;
     if (n_bytes > wire_tags[tag].max_bytes)
         return err_set(err, E_PEER, "a %s of %zu bytes, at most %zu", name, n_bytes, wire_tags[tag].max_bytes);

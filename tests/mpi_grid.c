@@ -28,7 +28,7 @@ struct launch {
     struct layout layout;
     char big[256], little[256];
     struct grid grid;
-    struct office *office;
+    struct router *router;
 };
 
 static struct launch launch;
@@ -76,8 +76,8 @@ static void run_cell(const struct cell *c)
     struct err err = {0};
     struct cluster *cluster = NULL;
     struct cluster_config config = config_of(&launch, c);
-    if (cluster_start(&cluster, &config, launch.office, &err) != OK) fail_msg("%s", err.text);
-    grid_run_over(&launch.grid, c, &launch.layout, launch.office);
+    if (cluster_start(&cluster, &config, launch.router, &err) != OK) fail_msg("%s", err.text);
+    grid_run_over(&launch.grid, c, &launch.layout, launch.router);
     cluster_join(cluster);
 }
 
@@ -91,19 +91,19 @@ static void ranks_give_the_hash_of_one_process(void **state)
     print_message("%d cells over %d ranks\n", launch.n_cells, launch.layout.n_ranks);
 }
 
-static int lead(struct pump *pump)
+static int lead(struct mpi_bridge *bridge)
 {
     struct err err = {0};
-    launch.office = office_open(launch.layout.n_peers);
-    if (!launch.office || pump_run(pump, launch.office, &(struct terms){.layout = launch.layout}, &err) != OK) {
+    launch.router = router_open(launch.layout.n_peers);
+    if (!launch.router || mpi_bridge_run(bridge, launch.router, &(struct terms){.layout = launch.layout}, &err) != OK) {
         fprintf(stderr, "%s\n", err.text);
         mpi_abort(1);
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(ranks_give_the_hash_of_one_process)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (failed) mpi_abort(1); /* workers wait for a Quit that will not come */
-    int rc = pump_close(pump, &err);
-    office_close(launch.office);
+    int rc = mpi_bridge_close(bridge, &err);
+    router_close(launch.router);
     return rc;
 }
 
@@ -146,7 +146,7 @@ int main(int argc, char **argv)
     const char *why;
     struct err err = {0};
     struct mpi_world world;
-    struct pump *pump = NULL;
+    struct mpi_bridge *bridge = NULL;
     int rank, size;
     bool little = !strcmp(argv[3], "little");
     launch.tp = atoi(argv[1]);
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
     grid_init(&launch.grid, launch.big, launch.little, kernels_pick(NULL, &why));
     cover_pairs(&launch);
     mpi_launched(&rank, &size);
-    int rc = rank == 0 ? pump_open(&pump, &world, &err) : mpi_start(&world, &err);
+    int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
     if (rc == OK)
         rc = layout_make(&launch.layout, world.size, launch.tp, launch.pp, little ? DRAFTER_LITTLE : DRAFTER_NGRAM,
                          &err);
@@ -166,5 +166,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
-    return rank == 0 ? lead(pump) : follow(rank);
+    return rank == 0 ? lead(bridge) : follow(rank);
 }

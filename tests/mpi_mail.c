@@ -1,5 +1,5 @@
-/* 3 ranks. A coordinator behind its pump and two shards of one stage: letters arrive in order, whole, both ways at
- * once; the stage has a communicator of its own. Rank 0 is this program's coordinator thread, and MPI is the pump's. */
+/* 3 ranks. A coordinator behind its bridge and two shards of one stage: messages arrive in order, whole, both ways at
+ * once; the stage has a communicator of its own. Rank 0 is this program's coordinator thread, and MPI is the bridge's. */
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ static uint8_t big_byte(int from, int i, size_t at)
     return (uint8_t)(from * 31 + i * 7 + (int)(at % 251));
 }
 
-/* Many small letters to each of the others, and big ones among them. */
+/* Many small messages to each of the others, and big ones among them. */
 static void post_all(struct mailbox *mb, const struct layout *l)
 {
     struct err err;
@@ -39,12 +39,12 @@ static void post_all(struct mailbox *mb, const struct layout *l)
         int32_t n = i;
         for (int to = 0; to < l->n_peers; to++)
             if (layout_has(l, to) && to != mb->self)
-                expect(mailbox_post(mb, to, TAG_SMALL, &n, sizeof n, &err) == OK, "posting a small letter");
+                expect(mailbox_post(mb, to, TAG_SMALL, &n, sizeof n, &err) == OK, "posting a small message");
         if (i % (N_SMALL / N_BIG) != 0 || i / (N_SMALL / N_BIG) >= N_BIG) continue;
         for (size_t at = 0; at < BIG; at++) big[at] = big_byte(mb->self, i, at);
         for (int to = 0; to < l->n_peers; to++)
             if (layout_has(l, to) && to != mb->self)
-                expect(mailbox_post(mb, to, TAG_BIG, big, BIG, &err) == OK, "posting a big letter");
+                expect(mailbox_post(mb, to, TAG_BIG, big, BIG, &err) == OK, "posting a big message");
     }
     free(big); /* posting copies */
 }
@@ -56,17 +56,17 @@ struct seen {
 static void check(const struct mail *m, int self, struct seen *seen)
 {
     struct seen *s = &seen[m->from];
-    expect(m->to == self, "a letter is for whom it says");
+    expect(m->to == self, "a message is for whom it says");
     if (m->tag == TAG_SMALL) {
         int32_t n = -1;
         if (m->n_bytes == sizeof n) memcpy(&n, m->data, sizeof n);
-        expect(n == s->n_small++, "small letters come in order");
+        expect(n == s->n_small++, "small messages come in order");
         return;
     }
     int i = s->n_big++ * (N_SMALL / N_BIG), right = m->tag == TAG_BIG && m->n_bytes == BIG;
     for (size_t at = 0; right && at < BIG; at++) right = m->data[at] == big_byte(m->from, i, at);
-    expect(right, "a big letter is whole");
-    expect(s->n_small == i + 1, "a big letter keeps its place among small ones");
+    expect(right, "a big message is whole");
+    expect(s->n_small == i + 1, "a big message keeps its place among small ones");
 }
 
 static int n_reports;
@@ -86,7 +86,7 @@ static void take_all(struct mailbox *mb, const struct layout *l)
     struct err err = {0};
     for (int left = (l->n_ranks - 1) * (N_SMALL + N_BIG); left > 0;) {
         int rc = mailbox_wait(mb, &m, PATIENCE_MS, &err);
-        expect(rc == OK, "every letter comes");
+        expect(rc == OK, "every message comes");
         if (rc != OK) return;
         if (m.tag == TAG_DONE) { /* a shard may be through before another has begun */
             check_report(&m);
@@ -144,21 +144,21 @@ static void take_reports(struct mailbox *mb, int n)
         mail_free(&m);
     }
     expect(n_reports == n, "every shard reports");
-    expect(mailbox_wait(mb, &m, 1, &err) == MAIL_NONE, "no letter comes twice");
+    expect(mailbox_wait(mb, &m, 1, &err) == MAIL_NONE, "no message comes twice");
 }
 
 static int run_coordinator(void)
 {
-    struct pump *p;
+    struct mpi_bridge *p;
     struct mpi_world w;
     struct layout l;
     struct err err;
-    int rc = pump_open(&p, &w, &err);
+    int rc = mpi_bridge_open(&p, &w, &err);
     if (rc == OK) rc = layout_make(&l, w.size, 2, 1, DRAFTER_NONE, &err);
-    struct office *o = rc == OK ? office_open(l.n_peers) : NULL;
-    if (rc == OK) rc = pump_run(p, o, &(struct terms){.layout = l}, &err);
+    struct router *o = rc == OK ? router_open(l.n_peers) : NULL;
+    if (rc == OK) rc = mpi_bridge_run(p, o, &(struct terms){.layout = l}, &err);
     if (rc != OK) {
-        fprintf(stderr, "the pump does not start: %s\n", err.text);
+        fprintf(stderr, "the bridge does not start: %s\n", err.text);
         mpi_abort(rc);
     }
     struct mailbox *mb = mail_local_open(o, PEER_COORDINATOR, NULL, NULL);
@@ -166,9 +166,9 @@ static int run_coordinator(void)
     take_all(mb, &l);
     take_reports(mb, l.n_ranks - 1);
     mailbox_close(mb);
-    expect(pump_close(p, &err) == OK, "the pump ends well");
-    office_close(o);
-    printf("%s: 3 ranks, %d letters and %d of 8 MiB each way between any two: %d wrong\n", w.library, N_SMALL, N_BIG,
+    expect(mpi_bridge_close(p, &err) == OK, "the bridge ends well");
+    router_close(o);
+    printf("%s: 3 ranks, %d messages and %d of 8 MiB each way between any two: %d wrong\n", w.library, N_SMALL, N_BIG,
            n_wrong);
     return n_wrong != 0;
 }

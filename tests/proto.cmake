@@ -2,13 +2,13 @@
 pilotfish_program(mpi_mail mpi_mail.c LIBS pf_proto)
 pilotfish_ranks(mpi_mail 3 mpi_mail)
 
-set(letters lib/letters.c)
+set(messages lib/messages.c)
 pilotfish_test(test_layout test_layout.c LIBS pf_proto)
 pilotfish_test(test_show test_show.c LIBS pf_proto)
 pilotfish_test(test_rule test_rule.c LIBS pf_proto)
 pilotfish_test(test_mail_local test_mail_local.c LIBS pf_proto)
-pilotfish_test(test_wire test_wire.c ${letters} LIBS pf_proto)
+pilotfish_test(test_wire test_wire.c ${messages} LIBS pf_proto)
 
-pilotfish_program(letters lib/letters_main.c ${letters} LIBS pf_proto)
+pilotfish_program(messages lib/messages_main.c ${messages} LIBS pf_proto)
 include(fuzz/fuzz.cmake)
-pilotfish_fuzz(wire ${letters} LIBS pf_proto)
+pilotfish_fuzz(wire ${messages} LIBS pf_proto)

@@ -27,7 +27,7 @@ struct member { /* a worker's thread */
 
 struct crew {
     struct layout layout;
-    struct office *office;
+    struct router *router;
     const struct lie *lie; /* NULL: all are honest */
     int i_value;
     struct collective *collectives[MOST_PEERS]; /* of shards; NULL with one */
@@ -63,7 +63,7 @@ static int start(void *arg, struct err *err)
                                            .kernels = kernels_pick(NULL, &why),
                                            .collective = c->collectives[peer],
                                            .n_threads = 1};
-        m->mailbox = mail_local_open(c->office, peer, NULL, NULL);
+        m->mailbox = mail_local_open(c->router, peer, NULL, NULL);
         if (c->lie && lie_peer(c->lie) == peer) rc = liar_open(&m->liar, m->mailbox, c->lie, c->i_value, err);
         if (rc == OK) assert_int_equal(pthread_create(&m->thread, NULL, work, m), 0);
     }
@@ -106,13 +106,13 @@ static int generate(const struct lie *lie, int i_value, char said[SAID], struct 
     int rc = options_parse(&o, argc, (char **)(uintptr_t)argv, err);
     if (rc == OK) rc = layout_make(&c.layout, 1, tp, 1, o.drafter, err);
     if (rc != OK) fail_msg("%s", err->text);
-    assert_non_null(c.office = office_open(c.layout.n_peers));
-    struct host host = {c.layout, c.office, start, &c};
+    assert_non_null(c.router = router_open(c.layout.n_peers));
+    struct host host = {c.layout, c.router, start, &c};
     redirect(true);
     rc = command_generate(&o, &host, err);
     join(&c);
     redirect(false);
-    office_close(c.office);
+    router_close(c.router);
     options_free(&o);
     FILE *f = fopen(out, "r");
     char line[SAID] = "";

@@ -1,4 +1,4 @@
-/* Queues of one process: letters arrive once, whole, and in the order of their sender, whoever writes at once. */
+/* Queues of one process: messages arrive once, whole, and in the order of their sender, whoever writes at once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,10 +38,10 @@ static void expect_nothing(struct mailbox *mb)
     assert_int_equal(mailbox_poll(mb, &m, &err), MAIL_NONE);
 }
 
-static void a_letter_says_whom_it_is_from_and_what_it_is(void **state)
+static void a_message_says_whom_it_is_from_and_what_it_is(void **state)
 {
     (void)state;
-    struct office *o = office_open(3);
+    struct router *o = router_open(3);
     struct mailbox *a = mail_local_open(o, 0, NULL, NULL), *b = mail_local_open(o, 2, NULL, NULL);
     char text[] = "first";
     post_text(a, 2, 7, text);
@@ -55,13 +55,13 @@ static void a_letter_says_whom_it_is_from_and_what_it_is(void **state)
     expect_nothing(b);
     mailbox_close(a);
     mailbox_close(b);
-    office_close(o);
+    router_close(o);
 }
 
-static void an_empty_letter_is_a_letter(void **state)
+static void an_empty_message_is_a_message(void **state)
 {
     (void)state;
-    struct office *o = office_open(2);
+    struct router *o = router_open(2);
     struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
     struct mail m;
     struct err err;
@@ -72,27 +72,27 @@ static void an_empty_letter_is_a_letter(void **state)
     mail_free(&m);
     mail_free(NULL);
     mailbox_close(a);
-    office_close(o);
+    router_close(o);
 }
 
-static void letters_outlive_their_sender_and_wait_for_their_receiver(void **state)
+static void messages_outlive_their_sender_and_wait_for_their_receiver(void **state)
 {
     (void)state;
-    struct office *o = office_open(2);
+    struct router *o = router_open(2);
     struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
     post_text(a, 1, 1, "before you came");
-    post_text(a, 1, 1, "never read"); /* freed with the office: the leak checker looks */
+    post_text(a, 1, 1, "never read"); /* freed with the router: the leak checker looks */
     mailbox_close(a);
     struct mailbox *b = mail_local_open(o, 1, NULL, NULL);
     expect_text(b, 0, 1, 1, "before you came");
     mailbox_close(b);
-    office_close(o);
+    router_close(o);
 }
 
 static void a_peer_that_is_not_there_is_refused(void **state)
 {
     (void)state;
-    struct office *o = office_open(2);
+    struct router *o = router_open(2);
     struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
     static const int nobody[] = {-1, 2, 255};
     for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++) {
@@ -101,13 +101,13 @@ static void a_peer_that_is_not_there_is_refused(void **state)
         assert_non_null(strstr(err.text, "but there are only 2"));
     }
     mailbox_close(a);
-    office_close(o);
+    router_close(o);
 }
 
 static void a_wait_ends_in_time(void **state)
 {
     (void)state;
-    struct office *o = office_open(2);
+    struct router *o = router_open(2);
     struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
     struct mail m;
     struct err err;
@@ -117,13 +117,13 @@ static void a_wait_ends_in_time(void **state)
     assert_int_equal(mailbox_wait(a, &m, 0, &err), OK);
     mail_free(&m);
     mailbox_close(a);
-    office_close(o);
+    router_close(o);
 }
 
 static void a_queue_grows_and_keeps_its_order(void **state)
 {
     (void)state;
-    struct office *o = office_open(1);
+    struct router *o = router_open(1);
     struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
     struct mail m;
     struct err err;
@@ -143,13 +143,13 @@ static void a_queue_grows_and_keeps_its_order(void **state)
     }
     expect_nothing(a);
     mailbox_close(a);
-    office_close(o);
+    router_close(o);
 }
 
 /* ---- threads ---- */
 
 struct member {
-    struct office *office;
+    struct router *router;
     int self;
     pthread_t thread;
 };
@@ -157,7 +157,7 @@ struct member {
 static void *send_numbers(void *arg)
 {
     struct member *s = arg;
-    struct mailbox *mb = mail_local_open(s->office, s->self, NULL, NULL);
+    struct mailbox *mb = mail_local_open(s->router, s->self, NULL, NULL);
     struct err err;
     for (int i = 0; i < N_EACH; i++) mailbox_post(mb, 0, s->self, &i, sizeof i, &err);
     mailbox_close(mb);
@@ -167,12 +167,12 @@ static void *send_numbers(void *arg)
 static void many_senders_at_once_each_keep_their_order(void **state)
 {
     (void)state;
-    struct office *o = office_open(1 + N_SENDERS);
+    struct router *o = router_open(1 + N_SENDERS);
     struct mailbox *mb = mail_local_open(o, 0, NULL, NULL);
     struct member senders[N_SENDERS];
     int next[1 + N_SENDERS] = {0};
     for (int i = 0; i < N_SENDERS; i++) {
-        senders[i] = (struct member){.office = o, .self = 1 + i};
+        senders[i] = (struct member){.router = o, .self = 1 + i};
         pthread_create(&senders[i].thread, NULL, send_numbers, &senders[i]);
     }
     for (int i = 0; i < N_SENDERS * N_EACH; i++) {
@@ -187,13 +187,13 @@ static void many_senders_at_once_each_keep_their_order(void **state)
     for (int i = 0; i < N_SENDERS; i++) pthread_join(senders[i].thread, NULL);
     expect_nothing(mb);
     mailbox_close(mb);
-    office_close(o);
+    router_close(o);
 }
 
 static void *answer_pings(void *arg)
 {
     struct member *s = arg;
-    struct mailbox *mb = mail_local_open(s->office, s->self, NULL, NULL);
+    struct mailbox *mb = mail_local_open(s->router, s->self, NULL, NULL);
     struct mail m;
     struct err err;
     for (int i = 0; i < N_PINGS && mailbox_wait(mb, &m, PATIENCE_MS, &err) == OK; i++) {
@@ -204,12 +204,12 @@ static void *answer_pings(void *arg)
     return NULL;
 }
 
-static void a_sleeper_wakes_for_every_letter(void **state)
+static void a_sleeper_wakes_for_every_message(void **state)
 {
     (void)state;
-    struct office *o = office_open(2);
+    struct router *o = router_open(2);
     struct mailbox *mb = mail_local_open(o, 0, NULL, NULL);
-    struct member other = {.office = o, .self = 1};
+    struct member other = {.router = o, .self = 1};
     pthread_create(&other.thread, NULL, answer_pings, &other);
     for (int i = 0; i < N_PINGS; i++) {
         struct mail m;
@@ -221,7 +221,7 @@ static void a_sleeper_wakes_for_every_letter(void **state)
     }
     pthread_join(other.thread, NULL);
     mailbox_close(mb);
-    office_close(o);
+    router_close(o);
 }
 
 /* ---- the hook ---- */
@@ -231,11 +231,11 @@ static void count_call(void *arg)
     atomic_fetch_add((atomic_int *)arg, 1);
 }
 
-static void the_hook_is_called_once_a_letter_and_never_after_the_close(void **state)
+static void the_hook_is_called_once_a_message_and_never_after_the_close(void **state)
 {
     (void)state;
     atomic_int n_calls = 0;
-    struct office *o = office_open(3);
+    struct router *o = router_open(3);
     struct mailbox *sleeper = mail_local_open(o, 0, count_call, &n_calls), *writer = mail_local_open(o, 1, NULL, NULL);
     post_text(writer, 0, 1, "a");
     post_text(writer, 0, 1, "b");
@@ -243,7 +243,7 @@ static void the_hook_is_called_once_a_letter_and_never_after_the_close(void **st
     assert_int_equal(atomic_load(&n_calls), 2);
     struct mail m = {.from = 1, .to = 0, .tag = 1};
     struct err err;
-    assert_int_equal(office_deliver(o, &m, &err), OK);
+    assert_int_equal(router_deliver(o, &m, &err), OK);
     assert_int_equal(atomic_load(&n_calls), 3);
     mailbox_close(mail_local_open(o, 0, NULL, NULL)); /* another mailbox of the same peer leaves the hook alone */
     post_text(writer, 0, 1, "c");
@@ -252,15 +252,15 @@ static void the_hook_is_called_once_a_letter_and_never_after_the_close(void **st
     post_text(writer, 0, 1, "d");
     assert_int_equal(atomic_load(&n_calls), 4);
     mailbox_close(writer);
-    office_close(o);
+    router_close(o);
 }
 
 /* Whether the hook's argument is gone is what a sanitizer sees. */
 static void closing_waits_for_a_hook_that_runs(void **state)
 {
     (void)state;
-    struct office *o = office_open(2);
-    struct member sender = {.office = o, .self = 1};
+    struct router *o = router_open(2);
+    struct member sender = {.router = o, .self = 1};
     pthread_create(&sender.thread, NULL, send_numbers, &sender);
     for (int i = 0; i < 1000; i++) {
         atomic_int *n_calls = test_calloc(1, sizeof *n_calls);
@@ -268,39 +268,39 @@ static void closing_waits_for_a_hook_that_runs(void **state)
         test_free(n_calls);
     }
     pthread_join(sender.thread, NULL);
-    office_close(o);
+    router_close(o);
 }
 
 /* ---- routes ---- */
 
-static void letters_to_a_routed_peer_go_to_its_gate_under_their_own_name(void **state)
+static void messages_to_a_routed_peer_go_to_its_gate_under_their_own_name(void **state)
 {
     (void)state;
-    struct office *o = office_open(4);
+    struct router *o = router_open(4);
     struct mailbox *a = mail_local_open(o, 0, NULL, NULL), *gate = mail_local_open(o, 2, NULL, NULL);
     struct mailbox *gone = mail_local_open(o, 3, NULL, NULL);
     post_text(a, 3, 1, "before the route");
-    office_route(o, 3, 2);
-    office_route(o, 2, 2);
+    router_route(o, 3, 2);
+    router_route(o, 2, 2);
     post_text(a, 3, 1, "for 3");
     post_text(a, 2, 1, "for 2");
     expect_text(gate, 0, 3, 1, "for 3");
     expect_text(gate, 0, 2, 1, "for 2");
     expect_text(gone, 0, 3, 1, "before the route");
     expect_nothing(gone);
-    office_route(o, 3, 3);
+    router_route(o, 3, 3);
     post_text(a, 3, 1, "home again");
     expect_text(gone, 0, 3, 1, "home again");
     mailbox_close(a);
     mailbox_close(gate);
     mailbox_close(gone);
-    office_close(o);
+    router_close(o);
 }
 
-static void a_letter_from_elsewhere_keeps_its_sender(void **state)
+static void a_message_from_elsewhere_keeps_its_sender(void **state)
 {
     (void)state;
-    struct office *o = office_open(2), *none = NULL;
+    struct router *o = router_open(2), *none = NULL;
     struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
     struct mailbox *far = mail_local_open(o, 1, NULL, NULL);
     struct mail m;
@@ -308,33 +308,33 @@ static void a_letter_from_elsewhere_keeps_its_sender(void **state)
     post_text(far, 1, 5, "from afar");
     assert_int_equal(mailbox_poll(far, &m, &err), OK);
     m.to = 0;
-    assert_int_equal(office_deliver(o, &m, &err), OK);
+    assert_int_equal(router_deliver(o, &m, &err), OK);
     assert_null(m.data); /* taken */
     expect_text(a, 1, 0, 5, "from afar");
     m = (struct mail){.to = 9};
-    assert_int_equal(office_deliver(o, &m, &err), E_FAIL);
+    assert_int_equal(router_deliver(o, &m, &err), E_FAIL);
     mailbox_close(a);
     mailbox_close(far);
-    office_close(o);
-    office_close(none);
+    router_close(o);
+    router_close(none);
     mailbox_close(NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_letter_says_whom_it_is_from_and_what_it_is),
-        cmocka_unit_test(an_empty_letter_is_a_letter),
-        cmocka_unit_test(letters_outlive_their_sender_and_wait_for_their_receiver),
+        cmocka_unit_test(a_message_says_whom_it_is_from_and_what_it_is),
+        cmocka_unit_test(an_empty_message_is_a_message),
+        cmocka_unit_test(messages_outlive_their_sender_and_wait_for_their_receiver),
         cmocka_unit_test(a_peer_that_is_not_there_is_refused),
         cmocka_unit_test(a_wait_ends_in_time),
         cmocka_unit_test(a_queue_grows_and_keeps_its_order),
         cmocka_unit_test(many_senders_at_once_each_keep_their_order),
-        cmocka_unit_test(a_sleeper_wakes_for_every_letter),
-        cmocka_unit_test(the_hook_is_called_once_a_letter_and_never_after_the_close),
+        cmocka_unit_test(a_sleeper_wakes_for_every_message),
+        cmocka_unit_test(the_hook_is_called_once_a_message_and_never_after_the_close),
         cmocka_unit_test(closing_waits_for_a_hook_that_runs),
-        cmocka_unit_test(letters_to_a_routed_peer_go_to_its_gate_under_their_own_name),
-        cmocka_unit_test(a_letter_from_elsewhere_keeps_its_sender),
+        cmocka_unit_test(messages_to_a_routed_peer_go_to_its_gate_under_their_own_name),
+        cmocka_unit_test(a_message_from_elsewhere_keeps_its_sender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* A coordinator without model files: the vocabulary comes in letters, and what came between them stays. */
+/* A coordinator without model files: the vocabulary comes in messages, and what came between them stays. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 enum { N_PEERS = 4, OTHER = 3 };
 
-static void post(struct office *o, int from, const struct message *m)
+static void post(struct router *o, int from, const struct message *m)
 {
     struct wire_arena arena;
     struct err err;
@@ -26,16 +26,16 @@ static void post(struct office *o, int from, const struct message *m)
     wire_arena_free(&arena);
 }
 
-static void post_part(struct office *o, int from, uint32_t part, uint32_t n_parts, const char *bytes)
+static void post_part(struct router *o, int from, uint32_t part, uint32_t n_parts, const char *bytes)
 {
     struct vocab_part p = {part, n_parts, (const uint8_t *)bytes, strlen(bytes)};
     post(o, from, &(struct message){.tag = TAG_VOCAB, .vocab = p});
 }
 
-static void parts_are_joined_and_other_letters_stay_in_order(void **state)
+static void parts_are_joined_and_other_messages_stay_in_order(void **state)
 {
     (void)state;
-    struct office *o = office_open(N_PEERS);
+    struct router *o = router_open(N_PEERS);
     struct metadata list[2] = {{.peer = PEER_VERIFIER}, {.peer = PEER_DRAFTER}};
     struct err err;
     post(o, OTHER, &(struct message){.tag = TAG_READY, .ready = {1}});
@@ -61,7 +61,7 @@ static void parts_are_joined_and_other_letters_stay_in_order(void **state)
     }
     mailbox_close(mb);
     for (int i = 0; i < 2; i++) metadata_free(&list[i]);
-    office_close(o);
+    router_close(o);
 }
 
 static void what_is_no_vocabulary_is_refused(void **state)
@@ -79,7 +79,7 @@ static void what_is_no_vocabulary_is_refused(void **state)
         {"grows", {{0, 2, (const uint8_t *)"x", 1}, {1, 3, (const uint8_t *)"x", 1}}, "part 1 of 3"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct office *o = office_open(N_PEERS);
+        struct router *o = router_open(N_PEERS);
         struct metadata m = {.peer = PEER_VERIFIER};
         struct err err;
         for (int k = 0; k < 2 && rows[i].parts[k].bytes; k++)
@@ -87,14 +87,14 @@ static void what_is_no_vocabulary_is_refused(void **state)
         int rc = metadata_hear(o, &m, 1, &err);
         if (rc != E_PEER || !strstr(err.text, rows[i].says)) fail_msg("%s: %d, %s", rows[i].name, rc, err.text);
         metadata_free(&m);
-        office_close(o);
+        router_close(o);
     }
 }
 
 static void a_worker_that_fails_is_heard(void **state)
 {
     (void)state;
-    struct office *o = office_open(N_PEERS);
+    struct router *o = router_open(N_PEERS);
     struct metadata m = {.peer = PEER_VERIFIER};
     struct err err;
     post_part(o, PEER_VERIFIER, 0, 2, "x");
@@ -102,13 +102,13 @@ static void a_worker_that_fails_is_heard(void **state)
     assert_int_equal(metadata_hear(o, &m, 1, &err), E_MODEL);
     assert_string_equal(err.text, "no such file");
     metadata_free(&m);
-    office_close(o);
+    router_close(o);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_are_joined_and_other_letters_stay_in_order),
+        cmocka_unit_test(parts_are_joined_and_other_messages_stay_in_order),
         cmocka_unit_test(what_is_no_vocabulary_is_refused),
         cmocka_unit_test(a_worker_that_fails_is_heard),
     };

@@ -1,4 +1,4 @@
-/* What must not be: letters that make no sense, files that are not there, numbers that are not finite, Quit at any time.
+/* What must not be: messages that make no sense, files that are not there, numbers that are not finite, Quit at any time.
  * Every role says one line and ends as it should. Numbers in brackets are those of the protocol's invariants. */
 #include <math.h>
 #include <setjmp.h>
@@ -22,7 +22,7 @@ static const struct role {
     int tp, pp;
     enum drafter drafter;
     int peer;
-    enum tag work; /* the letter that this role is sent */
+    enum tag work; /* the message that this role is sent */
 } roles[] = {
     {"leader", 1, 1, DRAFTER_NONE, 2, TAG_VERIFY},     {"second shard", 2, 1, DRAFTER_NONE, 3, TAG_PASS},
     {"second stage", 1, 2, DRAFTER_NONE, 3, TAG_PASS}, {"little", 1, 1, DRAFTER_LITTLE, 1, TAG_DRAFT_ASK},
@@ -75,8 +75,8 @@ static void bytes_must_fail(const struct role *r, int tag, const void *data, siz
     desk_close(d);
 }
 
-/* A letter without bytes is a message whose every field is zero. */
-static void a_letter_for_another_role_ends_a_worker_with_one_line(void **state)
+/* A message without bytes is a message whose every field is zero. */
+static void a_message_for_another_role_ends_a_worker_with_one_line(void **state)
 {
     (void)state;
     for (int r = 0; r < N_ROLES; r++)
@@ -231,7 +231,7 @@ static void an_ask_that_makes_no_sense_ends_a_drafter_with_one_line(void **state
 static void anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line(void **state)
 {
     (void)state;
-    static const struct message letters[] = {
+    static const struct message messages[] = {
         {.tag = TAG_VERIFY},
         {.tag = TAG_DRAFT_ASK},
         {.tag = TAG_READY},
@@ -243,9 +243,9 @@ static void anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line(
         {.tag = TAG_WELCOME, .welcome = {.n_slots = 1, .n_ctx = CONTEXT_MOST + 1}},
     };
     for (int r = 0; r < N_ROLES; r++) {
-        for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) {
+        for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
             struct desk *d = role_desk(&roles[r], true);
-            desk_post(d, roles[r].peer, &letters[i]);
+            desk_post(d, roles[r].peer, &messages[i]);
             expect_fail(d, roles[r].peer, E_PEER, "Welcome", roles[r].name);
             desk_close(d);
         }
@@ -361,10 +361,10 @@ static void quit_ends_a_shard_while_another_waits_in_a_collective(void **state)
     (void)state;
     for (int k = 1; k < N_LAYOUTS; k += 2) {
         struct desk *d = verifier(k);
-        struct letter l = {0};
+        struct verify_parts l = {0};
         assert_int_equal(desk_quit(d, PEER_VERIFIER + 1), OK);
-        letter_add(&l, 0, &texts[0], 0, 5, 1);
-        letter_post(&l, d);
+        verify_add(&l, 0, &texts[0], 0, 5, 1);
+        verify_post(&l, d);
         expect_fail(d, PEER_VERIFIER, E_PEER, "stopped", "the leader");
         desk_abandon(d);
     }
@@ -374,10 +374,10 @@ static void a_shard_that_fails_does_not_leave_its_leader_waiting(void **state)
 {
     (void)state;
     struct desk *d = verifier(1);
-    struct letter l = {0};
+    struct verify_parts l = {0};
     desk_post_bytes(d, PEER_VERIFIER + 1, TAG_PASS, "\xff", 1);
-    letter_add(&l, 0, &texts[0], 0, 5, 1);
-    letter_post(&l, d);
+    verify_add(&l, 0, &texts[0], 0, 5, 1);
+    verify_post(&l, d);
     expect_fail(d, PEER_VERIFIER + 1, E_PEER, "Pass", "the second shard");
     expect_fail(d, PEER_VERIFIER, E_PEER, "stopped", "the leader");
     desk_abandon(d);
@@ -386,7 +386,7 @@ static void a_shard_that_fails_does_not_leave_its_leader_waiting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_letter_for_another_role_ends_a_worker_with_one_line),
+        cmocka_unit_test(a_message_for_another_role_ends_a_worker_with_one_line),
         cmocka_unit_test(bytes_that_are_no_message_end_a_worker_with_one_line),
         cmocka_unit_test(work_that_makes_no_sense_ends_a_verifier_with_one_line),
         cmocka_unit_test(a_pass_that_makes_no_sense_ends_a_shard_with_one_line),

@@ -103,12 +103,12 @@ static struct texts generate(const struct setting *c, const struct place *at, co
     struct cluster_config config = {
         .terms.layout = l, .big = at->big, .little = c->little, .kernels = kernels_pick(NULL, &why), .n_threads = 1};
     if (c->propose) config.drafter = proposer_run, config.drafter_arg = &proposer;
-    struct office *office = office_open(l.n_peers);
-    assert_non_null(office);
-    if (cluster_start(&cluster, &config, office, &err) != OK) fail_msg("%s", err.text);
+    struct router *router = router_open(l.n_peers);
+    assert_non_null(router);
+    if (cluster_start(&cluster, &config, router, &err) != OK) fail_msg("%s", err.text);
     struct job_config jc = {.layout = l, .vocab_big = proposer.vocab_hash, .n_ctx = N_CTX, .n_slots = N_LANES};
     jc.vocab_little = jc.vocab_big;
-    if (job_open(&job, &jc, office, &err) != OK) fail_msg("%s", err.text);
+    if (job_open(&job, &jc, router, &err) != OK) fail_msg("%s", err.text);
     for (int i = 0; i < at->n_texts; i++)
         assert_int_equal(seq_init(&t.seqs[i],
                                   &(struct seq_config){.index = i,
@@ -127,9 +127,9 @@ static struct texts generate(const struct setting *c, const struct place *at, co
         t.n_accepted += t.seqs[i].stats.n_accepted;
     }
     job_close(job);
-    job_quit(office, &l, OK, "");
+    job_quit(router, &l, OK, "");
     cluster_join(cluster);
-    office_close(office);
+    router_close(router);
     return t;
 }
 

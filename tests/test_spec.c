@@ -258,7 +258,7 @@ static void sequences_of_any_length_share_lanes_and_a_freed_slot_is_taken_over(v
                    "[  78] done    seq 2: length\n");
 }
 
-/* Invariants 2 and 3, and promise 1: whatever is lost and however late letters come. The texts are not scripted: an id
+/* Invariants 2 and 3, and promise 1: whatever is lost and however late messages come. The texts are not scripted: an id
  * is a function of the whole history, so a history that is wrong somewhere shows. */
 static void the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses(void **state)
 {

@@ -27,26 +27,26 @@ static void check_verdict(const struct verdict *v, uint32_t slot, const struct t
 /* Posts one part and checks its answer. */
 static void judge(struct desk *d, uint32_t slot, const struct text *t, int at, int n, int n_wanted)
 {
-    struct letter l = {0};
-    letter_add(&l, slot, t, at, n, n_wanted);
-    letter_post(&l, d);
+    struct verify_parts l = {0};
+    verify_add(&l, slot, t, at, n, n_wanted);
+    verify_post(&l, d);
     check_verdict(next_verdict(d), slot, t, at, n, n_wanted);
 }
 
-/* [2, 3] More letters than a group takes at once, of all slots in turn, every seventh of them stale. */
+/* [2, 3] More messages than a group takes at once, of all slots in turn, every seventh of them stale. */
 static void every_part_is_answered_exactly_once_and_in_order(void **state)
 {
     (void)state;
     enum { N = MAX_JOBS + 60 };
     for (int k = 0; k < N_LAYOUTS; k++) {
         struct desk *d = verifier(k);
-        struct letter l = {0};
+        struct verify_parts l = {0};
         bool seen[N] = {0};
         uint32_t next_ok = 0, next_stale = 0; /* refusals may overtake the answers of the pass in work */
         for (int i = 0; i < N; i++) {
-            struct part *part = letter_add(&l, (uint32_t)i % N_SLOTS, &texts[i % 3], 0, 1 + i % 3, 1);
+            struct part *part = verify_add(&l, (uint32_t)i % N_SLOTS, &texts[i % 3], 0, 1 + i % 3, 1);
             if (i % 7 == 6) part->h++;
-            letter_post(&l, d);
+            verify_post(&l, d);
         }
         for (int i = 0; i < N; i++) {
             const struct verdict *v = next_verdict(d);
@@ -90,9 +90,9 @@ static void a_part_applies_only_where_the_slot_has_its_history(void **state)
     struct text all[4] = {texts[0], texts[1], texts[2], {.h = {DESK_ROOT + 1}}};
     judge(d, 1, &texts[0], 0, 100, 1);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct letter l = {0};
-        struct part *part = letter_add(&l, rows[i].slot, &all[rows[i].text], rows[i].at, rows[i].n, 1);
-        letter_post(&l, d);
+        struct verify_parts l = {0};
+        struct part *part = verify_add(&l, rows[i].slot, &all[rows[i].text], rows[i].at, rows[i].n, 1);
+        verify_post(&l, d);
         const struct verdict *v = next_verdict(d);
         if (v->status != rows[i].status || v->held != rows[i].held)
             fail_msg("%s: status %d, holds %u", rows[i].why, v->status, v->held);
@@ -108,10 +108,10 @@ static void a_gap_is_filled_from_what_is_held(void **state)
     (void)state;
     for (int k = 0; k < N_LAYOUTS; k++) {
         struct desk *d = verifier(k);
-        struct letter l = {0};
+        struct verify_parts l = {0};
         judge(d, 0, &texts[2], 0, 30, 0);
-        letter_add(&l, 0, &texts[2], 80, 10, 10);
-        letter_post(&l, d);
+        verify_add(&l, 0, &texts[2], 80, 10, 10);
+        verify_post(&l, d);
         const struct verdict *v = next_verdict(d);
         assert_int_equal(v->status, PART_GAP);
         judge(d, 0, &texts[2], (int)v->held, 80 - (int)v->held, 0);
@@ -155,21 +155,21 @@ static void a_text_gives_the_same_bits_however_it_is_cut_and_as_often_as_it_is_s
     }
 }
 
-/* [3] Three sequences in one letter, one more in a second letter and a third: one pass, as its time shows. */
+/* [3] Three sequences in one message, one more in a second message and a third: one pass, as its time shows. */
 static void parts_that_share_a_pass_do_not_change_each_other(void **state)
 {
     (void)state;
     for (int k = 0; k < N_LAYOUTS; k++) {
         struct desk *d = verifier(k);
-        struct letter l = {0};
-        letter_add(&l, 2, &texts[2], 0, 40, 40);
-        letter_add(&l, 0, &texts[0], 0, 20, 20);
-        letter_add(&l, 1, &texts[1], 0, 30, 1);
-        letter_post(&l, d);
-        letter_add(&l, 0, &texts[0], 20, 10, 10); /* goes on in the same pass */
-        letter_post(&l, d);
-        letter_add(&l, 3, &texts[1], 0, 20, 20);
-        letter_post(&l, d);
+        struct verify_parts l = {0};
+        verify_add(&l, 2, &texts[2], 0, 40, 40);
+        verify_add(&l, 0, &texts[0], 0, 20, 20);
+        verify_add(&l, 1, &texts[1], 0, 30, 1);
+        verify_post(&l, d);
+        verify_add(&l, 0, &texts[0], 20, 10, 10); /* goes on in the same pass */
+        verify_post(&l, d);
+        verify_add(&l, 3, &texts[1], 0, 20, 20);
+        verify_post(&l, d);
         static const struct {
             uint32_t slot;
             int text, at, n, n_wanted;
@@ -191,13 +191,13 @@ static void parts_that_cannot_share_a_pass_follow_in_the_next(void **state)
     (void)state;
     for (int k = 0; k < N_LAYOUTS; k++) {
         struct desk *d = verifier(k);
-        struct letter l = {0};
-        for (uint32_t i = 0; i < 3; i++) letter_add(&l, i, &texts[i], 0, 100, 100);
-        letter_post(&l, d);
-        letter_add(&l, 0, &texts[1], SHARED - 1, 20, 20);
-        letter_add(&l, 0, &texts[0], SHARED - 1, 20, 20);
-        letter_add(&l, 0, &texts[1], SHARED, 20, 20);
-        letter_post(&l, d);
+        struct verify_parts l = {0};
+        for (uint32_t i = 0; i < 3; i++) verify_add(&l, i, &texts[i], 0, 100, 100);
+        verify_post(&l, d);
+        verify_add(&l, 0, &texts[1], SHARED - 1, 20, 20);
+        verify_add(&l, 0, &texts[0], SHARED - 1, 20, 20);
+        verify_add(&l, 0, &texts[1], SHARED, 20, 20);
+        verify_post(&l, d);
         for (uint32_t i = 0; i < 3; i++) check_verdict(next_verdict(d), i, &texts[i], 0, 100, 100);
         check_verdict(next_verdict(d), 0, &texts[1], SHARED - 1, 20, 20);
         check_verdict(next_verdict(d), 0, &texts[0], SHARED - 1, 20, 20);

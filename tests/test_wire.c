@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/lib/letters.h"
+#include "tests/lib/messages.h"
 
 enum { ROOM = 1 << 20 };
 
@@ -27,13 +27,13 @@ static uint8_t *encoded(const struct message *m, size_t *n)
 static void every_message_comes_back_the_same(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < n_letters; i++) {
+    for (size_t i = 0; i < n_messages; i++) {
         size_t n;
         struct message m;
         struct err err = {0};
-        uint8_t *data = encoded(&letters[i].m, &n);
-        if (wire_decode(&in, (int)letters[i].m.tag, data, n, &m, &err) != OK || !letters_same(&letters[i].m, &m))
-            fail_msg("%s: %s", letters[i].name, err.text);
+        uint8_t *data = encoded(&messages[i].m, &n);
+        if (wire_decode(&in, (int)messages[i].m.tag, data, n, &m, &err) != OK || !messages_same(&messages[i].m, &m))
+            fail_msg("%s: %s", messages[i].name, err.text);
         free(data);
     }
 }
@@ -43,7 +43,7 @@ static void every_tag_with_a_name_has_an_example(void **state)
     (void)state;
     for (int tag = 0; tag < N_TAGS; tag++) {
         int n = 0;
-        for (size_t i = 0; i < n_letters; i++) n += (int)letters[i].m.tag == tag;
+        for (size_t i = 0; i < n_messages; i++) n += (int)messages[i].m.tag == tag;
         if (!wire_tags[tag].name != !n) fail_msg("tag %d has %d examples", tag, n);
     }
 }
@@ -58,7 +58,7 @@ static int decode_any(struct wire_arena *a, int tag, const uint8_t *data, size_t
     int rc = wire_decode(a, tag, data, n, &m, &err);
     assert_true(a->used <= a->size);
     if (rc == OK) {
-        assert_true(letters_same(&m, &m)); /* every array and text can be read */
+        assert_true(messages_same(&m, &m)); /* every array and text can be read */
     } else {
         assert_int_equal(rc, E_PEER);
         assert_true(err.text[0] && !strchr(err.text, '\n'));
@@ -70,13 +70,13 @@ static int decode_any(struct wire_arena *a, int tag, const uint8_t *data, size_t
 static void a_message_cut_at_any_byte_does_no_harm(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < n_letters; i++) {
+    for (size_t i = 0; i < n_messages; i++) {
         size_t n;
-        uint8_t *data = encoded(&letters[i].m, &n);
+        uint8_t *data = encoded(&messages[i].m, &n);
         for (size_t cut = 0; cut < n; cut++) {
             uint8_t *part = malloc(cut ? cut : 1);
             memcpy(part, data, cut);
-            decode_any(&in, (int)letters[i].m.tag, part, cut);
+            decode_any(&in, (int)messages[i].m.tag, part, cut);
             free(part);
         }
         free(data);
@@ -86,12 +86,12 @@ static void a_message_cut_at_any_byte_does_no_harm(void **state)
 static void any_bit_flipped_does_no_harm(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < n_letters; i++) {
+    for (size_t i = 0; i < n_messages; i++) {
         size_t n;
-        uint8_t *data = encoded(&letters[i].m, &n);
+        uint8_t *data = encoded(&messages[i].m, &n);
         for (size_t bit = 0; bit < 8 * n; bit++) {
             data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-            decode_any(&in, (int)letters[i].m.tag, data, n);
+            decode_any(&in, (int)messages[i].m.tag, data, n);
             data[bit / 8] ^= (uint8_t)(1u << bit % 8);
         }
         free(data);
@@ -101,9 +101,9 @@ static void any_bit_flipped_does_no_harm(void **state)
 static void bytes_of_one_message_read_as_another_do_no_harm(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < n_letters; i++) {
+    for (size_t i = 0; i < n_messages; i++) {
         size_t n;
-        uint8_t *data = encoded(&letters[i].m, &n);
+        uint8_t *data = encoded(&messages[i].m, &n);
         for (int tag = -1; tag <= N_TAGS; tag++) decode_any(&in, tag, data, n);
         free(data);
     }
@@ -113,19 +113,19 @@ static void bytes_of_one_message_read_as_another_do_no_harm(void **state)
 static void an_arena_of_any_size_is_never_exceeded(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < n_letters; i++) {
+    for (size_t i = 0; i < n_messages; i++) {
         size_t n, n_again;
         const uint8_t *again;
         struct err err;
-        uint8_t *data = encoded(&letters[i].m, &n);
+        uint8_t *data = encoded(&messages[i].m, &n);
         int encodes = E_FAIL, decodes = E_PEER;
         for (size_t size = 0; encodes != OK || decodes != OK; size++) {
             struct wire_arena small;
             assert_int_equal(wire_arena_init(&small, size, &err), OK);
-            int rc = decode_any(&small, (int)letters[i].m.tag, data, n);
+            int rc = decode_any(&small, (int)messages[i].m.tag, data, n);
             if (decodes == OK) assert_int_equal(rc, OK);
             decodes = rc;
-            rc = wire_encode(&small, &letters[i].m, &again, &n_again, &err);
+            rc = wire_encode(&small, &messages[i].m, &again, &n_again, &err);
             if (encodes == OK || rc == OK) {
                 assert_int_equal(rc, OK);
                 assert_int_equal(n_again, n);
@@ -145,15 +145,15 @@ static void fields_that_we_do_not_know_are_skipped(void **state)
     static const uint8_t unknown[] = {0xa0, 0x06, 0x07,                    /* field 100, a number */
                                       0xaa, 0x06, 0x03, 'n',  'e',  'w',   /* field 101, bytes */
                                       0xb5, 0x06, 0x01, 0x02, 0x03, 0x04}; /* field 102, 4 bytes */
-    for (size_t i = 0; i < n_letters; i++) {
+    for (size_t i = 0; i < n_messages; i++) {
         size_t n;
         struct message m;
         struct err err;
-        uint8_t *data = encoded(&letters[i].m, &n), *more = malloc(n + sizeof unknown);
+        uint8_t *data = encoded(&messages[i].m, &n), *more = malloc(n + sizeof unknown);
         memcpy(more, unknown, sizeof unknown);
         memcpy(more + sizeof unknown, data, n);
-        assert_int_equal(wire_decode(&in, (int)letters[i].m.tag, more, n + sizeof unknown, &m, &err), OK);
-        assert_true(letters_same(&letters[i].m, &m));
+        assert_int_equal(wire_decode(&in, (int)messages[i].m.tag, more, n + sizeof unknown, &m, &err), OK);
+        assert_true(messages_same(&messages[i].m, &m));
         free(data);
         free(more);
     }
@@ -169,10 +169,10 @@ static void refuses_by_name(void **state)
         size_t n;
         const char *says;
     } rows[] = {
-        {"no message", 0, {0}, 0, "a letter with tag 0, which is no message"},
-        {"a reserved tag", TAG_CUT, {0}, 0, "a letter with tag 9, which is no message"},
-        {"a tag past the last", N_TAGS, {0}, 0, "a letter with tag 19, which is no message"},
-        {"a negative tag", -1, {0}, 0, "a letter with tag -1, which is no message"},
+        {"no message", 0, {0}, 0, "a message with tag 0, which is no message"},
+        {"a reserved tag", TAG_CUT, {0}, 0, "a message with tag 9, which is no message"},
+        {"a tag past the last", N_TAGS, {0}, 0, "a message with tag 19, which is no message"},
+        {"a negative tag", -1, {0}, 0, "a message with tag -1, which is no message"},
         {"a status past the last", TAG_VERDICT, {0x30, 5}, 2, "a Verdict of 2 bytes has a status that does not exist"},
         {"an end past the last", TAG_DRAFT, {0x30, 8}, 2, "a Draft of 2 bytes has an end that does not exist"},
         {"hidden rows of 3 bytes",

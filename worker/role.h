@@ -27,7 +27,7 @@ uint64_t worker_now_us(void); /* for the us fields of answers; nothing is decide
 
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err);
 
-/* The next letter, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). */
+/* The next message, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). */
 int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err);
 
 int verifier_serve(struct worker *w, struct err *err);

@@ -115,7 +115,7 @@ static int take_open(struct draft_role *d, const struct open_slot *open, struct 
     return OK;
 }
 
-/* One letter. MAIL_NONE: there was none. */
+/* One message. MAIL_NONE: there was none. */
 static int take(struct draft_role *d, bool block, struct err *err)
 {
     struct message m;

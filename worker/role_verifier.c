@@ -239,14 +239,14 @@ static int lead_pass(struct verifier *v, struct err *err)
     return rc;
 }
 
-/* ---- letters ---- */
+/* ---- messages ---- */
 
 static int take(struct verifier *v, bool block, struct err *err)
 {
     struct worker *w = v->w;
     struct job *job = leads(v) ? job_at(v, v->n_jobs) : NULL;
     struct message here, *m = job ? &job->verify : &here;
-    if (job && v->n_jobs == MAX_JOBS) return MAIL_NONE; /* letters wait in the mailbox until there is room */
+    if (job && v->n_jobs == MAX_JOBS) return MAIL_NONE; /* messages wait in the mailbox until there is room */
     int rc = worker_next(w, job ? &job->arena : &w->in, block, m, err);
     if (rc != OK) return rc;
     switch (m->tag) {

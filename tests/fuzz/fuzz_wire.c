@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "tests/lib/letters.h"
+#include "tests/lib/messages.h"
 
 static void must(bool right)
 {
@@ -25,12 +25,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     must(wire_arena_init(&in, sizes[bytes[0] >> 5], &err) == OK);
     must(wire_arena_init(&out, 4 << 20, &err) == OK && wire_arena_init(&again, 4 << 20, &err) == OK);
     if (wire_decode(&in, tag, bytes + 1, n_bytes - 1, &m, &err) == OK) {
-        must(letters_same(&m, &m));
+        must(messages_same(&m, &m));
         /* Numbers may have come in fewer bytes than we write: then the bound may be met. */
         int rc = wire_encode(&out, &m, &data, &n, &err);
         must(rc == OK || n_bytes > wire_tags[tag].max_bytes / 4);
         if (rc == OK) {
-            must(wire_decode(&again, tag, data, n, &second, &err) == OK && letters_same(&m, &second));
+            must(wire_decode(&again, tag, data, n, &second, &err) == OK && messages_same(&m, &second));
             wire_encode(&in, &second, &data, &n, &err); /* there may be no room */
         }
     }

@@ -31,14 +31,14 @@ struct seat { /* a worker */
 struct desk {
     struct desk_config c;
     struct layout layout;
-    struct office *office;
+    struct router *router;
     struct mailbox *mailbox; /* the coordinator's */
     struct wire_arena in, out;
     struct collective *collectives[MAX_HERE]; /* of each shard's peer; NULL with one */
     struct seat seats[MAX_HERE];
     int n_seats, n_hello, n_ready;
     bool started;
-    struct message seen; /* the last letter */
+    struct message seen; /* the last message */
 };
 
 /* ---- a worker's side ---- */
@@ -78,9 +78,9 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* ---- letters ---- */
+/* ---- messages ---- */
 
-/* A Pass is another shard's letter. */
+/* A Pass is another shard's message. */
 static int sender(const struct desk *d, int peer, int tag)
 {
     const struct layout *l = &d->layout;
@@ -96,7 +96,7 @@ void desk_post_bytes(struct desk *d, int peer, int tag, const void *data, size_t
         .from = sender(d, peer, tag), .to = peer, .tag = tag, .n_bytes = n_bytes, .data = malloc(n_bytes + 1)};
     assert_non_null(mail.data);
     if (n_bytes) memcpy(mail.data, data, n_bytes);
-    if (office_deliver(d->office, &mail, &err) != OK) fail_msg("%s", err.text);
+    if (router_deliver(d->router, &mail, &err) != OK) fail_msg("%s", err.text);
 }
 
 void desk_post(struct desk *d, int peer, const struct message *m)
@@ -108,7 +108,7 @@ void desk_post(struct desk *d, int peer, const struct message *m)
     desk_post_bytes(d, peer, (int)m->tag, data, n_bytes);
 }
 
-static const struct message *next_letter(struct desk *d, int *from, int wait_ms)
+static const struct message *next_message(struct desk *d, int *from, int wait_ms)
 {
     struct mail mail;
     struct err err = {0};
@@ -158,7 +158,7 @@ const struct message *desk_next(struct desk *d, int *from)
     const struct message *m;
     start(d);
     do {
-        m = next_letter(d, &who, PATIENCE_MS);
+        m = next_message(d, &who, PATIENCE_MS);
         if (!m) fail_msg("no answer comes");
     } while (is_greeting(d, who));
     if (from) *from = who;
@@ -179,7 +179,7 @@ static void seat(struct desk *d, int peer)
                                        .kernels = c->kernels ? c->kernels : kernels_pick(NULL, &why),
                                        .collective = d->collectives[peer],
                                        .n_threads = 1};
-    s->eyes = (struct eyes){{&ops, peer}, mail_local_open(d->office, peer, NULL, NULL)};
+    s->eyes = (struct eyes){{&ops, peer}, mail_local_open(d->router, peer, NULL, NULL)};
     assert_non_null(s->eyes.mailbox);
     s->taken = true;
     d->n_seats++;
@@ -201,8 +201,8 @@ struct desk *desk_open(const struct desk_config *c)
         rc = collective_local_open(&d->collectives[layout_shard_peer(&d->layout, s, 0)], tp, &err);
     if (rc != OK) fail_msg("%s", err.text);
     assert_true(d->layout.n_peers <= MAX_HERE);
-    assert_non_null(d->office = office_open(d->layout.n_peers));
-    assert_non_null(d->mailbox = mail_local_open(d->office, PEER_COORDINATOR, NULL, NULL));
+    assert_non_null(d->router = router_open(d->layout.n_peers));
+    assert_non_null(d->mailbox = mail_local_open(d->router, PEER_COORDINATOR, NULL, NULL));
     if (c->drafter != DRAFTER_NONE) seat(d, PEER_DRAFTER);
     for (int peer = PEER_VERIFIER; peer < d->layout.n_peers && c->big; peer++) seat(d, peer);
     return d;
@@ -249,7 +249,7 @@ static void check_ends(struct desk *d)
     struct mail mail;
     struct err err;
     int from;
-    while (next_letter(d, &from, 0))
+    while (next_message(d, &from, 0))
         if (!is_greeting(d, from)) fail_msg("peer %d: a %s that nobody asked for", from, wire_tags[d->seen.tag].name);
     if (d->n_hello != d->n_seats) fail_msg("%d of %d said Hello", d->n_hello, d->n_seats);
     if (!d->c.unwelcome && d->n_ready != d->n_seats) fail_msg("%d of %d were ready", d->n_ready, d->n_seats);
@@ -257,7 +257,7 @@ static void check_ends(struct desk *d)
         struct seat *s = &d->seats[peer];
         if (!s->taken) continue;
         if (s->rc != OK && !s->was_seen) fail_msg("peer %d: %s", peer, s->err.text);
-        if (mailbox_poll(s->eyes.mailbox, &mail, &err) == OK) fail_msg("peer %d left a letter unread", peer);
+        if (mailbox_poll(s->eyes.mailbox, &mail, &err) == OK) fail_msg("peer %d left a message unread", peer);
     }
 }
 
@@ -268,7 +268,7 @@ static void desk_free(struct desk *d)
         collective_close(d->collectives[peer]);
     }
     mailbox_close(d->mailbox);
-    office_close(d->office);
+    router_close(d->router);
     wire_arena_free(&d->in);
     wire_arena_free(&d->out);
     free(d);

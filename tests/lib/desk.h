@@ -1,9 +1,9 @@
-/* desk.h -- real workers as threads of this process; the test sits at the coordinator's desk and writes every letter.
+/* desk.h -- real workers as threads of this process; the test sits at the coordinator's desk and writes every message.
  *
  *   desk_open ──▶ desk_post ... ──▶ desk_next: the workers start ──▶ post, next ... ──▶ desk_close: Quit
  *
  * What is posted before the first desk_next is all there when a worker first looks, behind its Welcome: what it does with
- * letters that came together is no matter of luck, nor what it does after a few passes (desk_look_away). A letter that does
+ * messages that came together is no matter of luck, nor what it does after a few passes (desk_look_away). A message that does
  * not come within a minute fails the test; nothing here depends on how long anything takes.
  */
 #ifndef TESTS_LIB_DESK_H
@@ -34,7 +34,7 @@ struct desk *desk_open(const struct desk_config *c);
 void desk_post(struct desk *d, int peer, const struct message *m);
 void desk_post_bytes(struct desk *d, int peer, int tag, const void *data, size_t n_bytes);
 
-/* When the peer comes to this in its queue it sees no letter, once: a worker that has work then does one pass. */
+/* When the peer comes to this in its queue it sees no message, once: a worker that has work then does one pass. */
 void desk_look_away(struct desk *d, int peer);
 
 /* The next answer, and who sent it (from may be NULL). Hello and Ready are looked at, not shown. Borrowed until the next
@@ -47,7 +47,7 @@ int desk_quit(struct desk *d, int peer);
 const char *desk_why(const struct desk *d, int peer); /* the error of a worker that has returned */
 
 /* Quit to all that are left. Fails the test if one returned an error that desk_quit did not see, or was not ready, or if a
- * letter was left unread, on either side. */
+ * message was left unread, on either side. */
 void desk_close(struct desk *d);
 /* Where that cannot be expected. */
 void desk_abandon(struct desk *d);

@@ -237,7 +237,7 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
     for (int i = 0; i < n; i++) seq_free(&seqs[i]);
 }
 
-void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct office *office)
+void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router)
 {
     char name[128];
     struct err err = {0};
@@ -247,13 +247,13 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     struct job_config config = {
         .layout = *l, .vocab_big = grid_vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
-    if (job_open(&job, &config, office, &err) != OK) fail_msg("%s: %s", name, err.text);
+    if (job_open(&job, &config, router, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);
     if (info.n_workers != c->tp * c->pp + (l->drafter != DRAFTER_NONE) || info.n_threads != c->threads)
         fail_msg("%s: %d workers of %d threads", name, info.n_workers, info.n_threads);
     run_job(g, c, job, name);
     job_close(job);
-    job_quit(office, l, OK, "");
+    job_quit(router, l, OK, "");
 }
 
 void grid_run(struct grid *g, const struct cell *c)
@@ -273,10 +273,10 @@ void grid_run(struct grid *g, const struct cell *c)
         config.drafter = proposer_run;
         config.drafter_arg = &wrong;
     }
-    struct office *office = office_open(l.n_peers);
-    assert_non_null(office);
-    if (cluster_start(&cluster, &config, office, &err) != OK) fail_msg("%s", err.text);
-    grid_run_over(g, c, &l, office);
+    struct router *router = router_open(l.n_peers);
+    assert_non_null(router);
+    if (cluster_start(&cluster, &config, router, &err) != OK) fail_msg("%s", err.text);
+    grid_run_over(g, c, &l, router);
     cluster_join(cluster);
-    office_close(office);
+    router_close(router);
 }

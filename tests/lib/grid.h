@@ -49,8 +49,8 @@ void cell_name(const struct cell *c, char *out, size_t size);
 /* Runs a cell in this process. Fails the cmocka test with the cell's name. */
 void grid_run(struct grid *g, const struct cell *c);
 
-/* Rank 0's side of a cell under MPI: the office reaches the ranks; layout's n_ranks is set. */
-void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct office *office);
+/* Rank 0's side of a cell under MPI: the router reaches the ranks; layout's n_ranks is set. */
+void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router);
 
 /* A drafter without a model: propose gives the id that follows ids[0 .. n-1]. proposer_run is what
  * cluster_config.drafter takes, with one of these as its arg. */

@@ -26,7 +26,7 @@ void text_add(struct text *t, const int32_t *ids, int n)
     }
 }
 
-struct part *letter_add(struct letter *l, uint32_t slot, const struct text *t, int at, int n, int n_wanted)
+struct part *verify_add(struct verify_parts *l, uint32_t slot, const struct text *t, int at, int n, int n_wanted)
 {
     struct part *part = &l->parts[l->n_parts++];
     *part = (struct part){.job = l->n_jobs++,
@@ -47,7 +47,7 @@ struct part *letter_add(struct letter *l, uint32_t slot, const struct text *t, i
     return part;
 }
 
-void letter_post(struct letter *l, struct desk *d)
+void verify_post(struct verify_parts *l, struct desk *d)
 {
     desk_post(d, PEER_VERIFIER, &(struct message){.tag = TAG_VERIFY, .verify = {l->parts, l->n_parts}});
     l->n_parts = l->n_rows = 0;
@@ -85,9 +85,9 @@ struct desk *verifier(int i_layout)
 static void read_bits(struct text *t)
 {
     struct desk *d = verifier(0);
-    struct letter l = {0};
-    letter_add(&l, 0, t, 0, TEXT, TEXT);
-    letter_post(&l, d);
+    struct verify_parts l = {0};
+    verify_add(&l, 0, t, 0, TEXT, TEXT);
+    verify_post(&l, d);
     const struct verdict *v = next_verdict(d);
     assert_int_equal(v->n_rows, TEXT);
     for (int i = 0; i < TEXT; i++) t->bits[i] = bits_of(&v->rows[i]);

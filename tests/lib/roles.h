@@ -1,4 +1,4 @@
-/* roles.h -- what the tests of workers share: two toy models, three texts with what big says to them, and letters to a
+/* roles.h -- what the tests of workers share: two toy models, three texts with what big says to them, and messages to a
  * verifier. The test is the coordinator. */
 #ifndef TESTS_LIB_ROLES_H
 #define TESTS_LIB_ROLES_H
@@ -26,7 +26,7 @@ struct bits { /* what big says after an id; compared byte by byte */
 
 struct text {
     int n;
-    int32_t ids[N_CTX + 1]; /* room for a letter that asks for too much */
+    int32_t ids[N_CTX + 1]; /* room for a message that asks for too much */
     uint64_t h[N_CTX + 1];
     struct bits bits[TEXT]; /* from a fresh slot, alone, one whole model, in one pass */
 };
@@ -39,7 +39,7 @@ int roles_close(void **state);
 
 void text_add(struct text *t, const int32_t *ids, int n);
 
-struct letter { /* a Verify in the making; jobs are numbered in the order in which parts are added */
+struct verify_parts { /* a Verify in the making; jobs are numbered in the order in which parts are added */
     struct part parts[8];
     struct row rows[8 * TEXT];
     int32_t judge[8 * TEXT][N_JUDGE];
@@ -48,8 +48,8 @@ struct letter { /* a Verify in the making; jobs are numbered in the order in whi
 };
 
 /* Ids [at, at + n) of the text; the last n_wanted rows are wanted, and each judges the id that follows. */
-struct part *letter_add(struct letter *l, uint32_t slot, const struct text *t, int at, int n, int n_wanted);
-void letter_post(struct letter *l, struct desk *d);
+struct part *verify_add(struct verify_parts *l, uint32_t slot, const struct text *t, int at, int n, int n_wanted);
+void verify_post(struct verify_parts *l, struct desk *d);
 const struct verdict *next_verdict(struct desk *d);
 struct bits bits_of(const struct verdict_row *row);
 

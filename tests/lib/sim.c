@@ -14,11 +14,11 @@
 #include "proto/layout.h"
 #include "worker/slots.h"
 
-enum { ARENA = 1 << 18, N_PEERS = 3, JITTER_MS = 20, ROWS = 256, MAX_LETTERS = 1 << 16, FAULT = -1 };
+enum { ARENA = 1 << 18, N_PEERS = 3, JITTER_MS = 20, ROWS = 256, MAX_PACKETS = 1 << 16, FAULT = -1 };
 enum { ROOT = 77 };
 static const int32_t end_ids[] = {'$'};
 
-struct letter { /* on its way; or a fault that waits for its moment */
+struct packet { /* on its way; or a fault that waits for its moment */
     int ms, to, tag, slot;
     uint64_t order;
     uint8_t *data; /* owns */
@@ -40,14 +40,14 @@ struct sim {
     struct spec *spec;
     struct learnt learnt;
     struct fake fakes[N_PEERS];
-    int *seq_of; /* [n_lanes] the sequence whose letters a slot's are */
+    int *seq_of; /* [n_lanes] the sequence whose messages a slot's are */
     int *shown;  /* [n_texts] ids that were noted */
 
     int now;
-    struct letter *letters; /* [MAX_LETTERS] owns */
-    size_t n_letters;
+    struct packet *packets; /* [MAX_PACKETS] owns */
+    size_t n_packets;
     uint64_t n_posted, random;
-    int channel_ms[N_PEERS][N_PEERS]; /* when the last letter from one to another arrives: none overtakes it */
+    int channel_ms[N_PEERS][N_PEERS]; /* when the last message from one to another arrives: none overtakes it */
 
     int n_parts_out, most_parts_out, n_drafter_rows;
     struct wire_arena in, out;
@@ -140,7 +140,7 @@ static float lp_of(const struct sim *s, const int32_t *ids, int n, int32_t id)
     return -(float)(history_next(name_of(ids, n), id) % 1000) / 128;
 }
 
-/* ---- letters ---- */
+/* ---- messages ---- */
 
 static int jitter(struct sim *s)
 {
@@ -149,7 +149,7 @@ static int jitter(struct sim *s)
     return (int)(s->random % (JITTER_MS + 1));
 }
 
-static void send_letter(struct sim *s, int from, int to, int leaves_ms, int slot, const struct message *m)
+static void send_packet(struct sim *s, int from, int to, int leaves_ms, int slot, const struct message *m)
 {
     const uint8_t *data;
     struct err err;
@@ -157,26 +157,26 @@ static void send_letter(struct sim *s, int from, int to, int leaves_ms, int slot
     if (wire_encode(&s->out, m, &data, &n_bytes, &err) != OK) blame(s, err.text);
     int *last = &s->channel_ms[from][to], arrives = leaves_ms + s->c.link_ms + jitter(s);
     *last = arrives > *last ? arrives : *last;
-    if (s->n_letters == MAX_LETTERS) blame(s, "too many letters");
-    struct letter *l = &s->letters[s->n_letters++];
-    *l = (struct letter){*last, to, (int)m->tag, slot, s->n_posted++, malloc(n_bytes + 1), n_bytes};
+    if (s->n_packets == MAX_PACKETS) blame(s, "too many messages");
+    struct packet *l = &s->packets[s->n_packets++];
+    *l = (struct packet){*last, to, (int)m->tag, slot, s->n_posted++, malloc(n_bytes + 1), n_bytes};
     if (n_bytes) memcpy(l->data, data, n_bytes);
 }
 
 void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int slot)
 {
-    s->letters[s->n_letters++] = (struct letter){at_ms, FAULT, (int)fault, slot, s->n_posted++, NULL, 0};
+    s->packets[s->n_packets++] = (struct packet){at_ms, FAULT, (int)fault, slot, s->n_posted++, NULL, 0};
 }
 
-static struct letter take_first(struct sim *s)
+static struct packet take_first(struct sim *s)
 {
     size_t first = 0;
-    for (size_t i = 1; i < s->n_letters; i++) {
-        const struct letter *a = &s->letters[i], *b = &s->letters[first];
+    for (size_t i = 1; i < s->n_packets; i++) {
+        const struct packet *a = &s->packets[i], *b = &s->packets[first];
         if (a->ms < b->ms || (a->ms == b->ms && a->order < b->order)) first = i;
     }
-    struct letter l = s->letters[first];
-    s->letters[first] = s->letters[--s->n_letters];
+    struct packet l = s->packets[first];
+    s->packets[first] = s->packets[--s->n_packets];
     return l;
 }
 
@@ -220,7 +220,7 @@ static void answer_part(struct sim *s, const struct part *part)
     }
     v.held = slots_held(slots, part->slot);
     int done = v.status == PART_OK ? work(s, PEER_VERIFIER, s->c.pass_ms) : s->now;
-    send_letter(s, PEER_VERIFIER, PEER_COORDINATOR, done, s->seq_of[part->slot],
+    send_packet(s, PEER_VERIFIER, PEER_COORDINATOR, done, s->seq_of[part->slot],
                 &(struct message){.tag = TAG_VERDICT, .verdict = v});
 }
 
@@ -262,7 +262,7 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
     d.held = slots_held(&p->slots, ask->slot);
     int ms = s->c.draft_ms * (int)d.n_rows;
     d.us = (uint32_t)ms * 1000;
-    send_letter(s, PEER_DRAFTER, PEER_COORDINATOR, work(s, PEER_DRAFTER, ms), s->seq_of[ask->slot],
+    send_packet(s, PEER_DRAFTER, PEER_COORDINATOR, work(s, PEER_DRAFTER, ms), s->seq_of[ask->slot],
                 &(struct message){.tag = TAG_DRAFT, .draft = d});
 }
 
@@ -366,7 +366,7 @@ static void step(struct sim *s, const struct event *event)
         show(s, a);
         if (a->kind != ACTION_POST) continue;
         note_post(s, a);
-        send_letter(s, PEER_COORDINATOR, a->peer, s->now, a->seq->index, &a->message);
+        send_packet(s, PEER_COORDINATOR, a->peer, s->now, a->seq->index, &a->message);
     }
 }
 
@@ -405,7 +405,7 @@ static void go_wrong(struct sim *s, enum sim_fault fault, int i_slot)
     }
 }
 
-static void deliver(struct sim *s, const struct letter *l)
+static void deliver(struct sim *s, const struct packet *l)
 {
     struct message m;
     struct err err;
@@ -427,8 +427,8 @@ static void deliver(struct sim *s, const struct letter *l)
 void sim_run(struct sim *s)
 {
     step(s, &(struct event){.kind = EVENT_START});
-    while (s->n_letters) {
-        struct letter l = take_first(s);
+    while (s->n_packets) {
+        struct packet l = take_first(s);
         s->now = l.ms;
         deliver(s, &l);
         free(l.data);
@@ -479,7 +479,7 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
     const struct sim_config *c = &s->c;
     s->tracing = open_memstream(&s->trace, &s->n_trace);
     fflush(s->tracing);
-    s->letters = calloc(MAX_LETTERS, sizeof *s->letters);
+    s->packets = calloc(MAX_PACKETS, sizeof *s->packets);
     s->seq_of = calloc((size_t)c->n_lanes, sizeof *s->seq_of);
     s->shown = calloc((size_t)n_texts, sizeof *s->shown);
     s->seqs = calloc((size_t)n_texts, sizeof *s->seqs);
@@ -531,7 +531,7 @@ void sim_close(struct sim *s)
     wire_arena_free(&s->out);
     fclose(s->tracing);
     free(s->trace);
-    free(s->letters);
+    free(s->packets);
     free(s->seq_of);
     free(s->shown);
     free(s->seqs);

@@ -1,12 +1,12 @@
 /* sim.h -- the coordinator's heart against a fake verifier, a fake drafter and links, on a virtual clock.
  *
- *   spec ──letters──▶ link ──▶ fake verifier: slots.c, big's next id, pass_ms a part
+ *   spec ──messages──▶ link ──▶ fake verifier: slots.c, big's next id, pass_ms a part
  *     ▲               ms   ──▶ fake drafter:  slots.c, little's next id, draft_ms a token
- *     └──────── answers ◀──┘        each answers every letter once, in order; the trace is a transcript
+ *     └──────── answers ◀──┘        each answers every message once, in order; the trace is a transcript
  *
  * An id is a character, so ids read as text; '$' ends a text. Big's next id is a fixed function of the whole history:
  * the script where the history is on one, else a letter drawn from the history's name. Little is big, but for the
- * places where its own script differs. Letters go through the real wire. No threads, no sleeps, no real time.
+ * places where its own script differs. Messages go through the real wire. No threads, no sleeps, no real time.
  *
  * While it runs it holds the coordinator to what must always be true: parts out at most max_jobs, parts at most
  * max_rows, wanted rows together at the end of a verify, each judging the id that is fed next, none judged by the last.
@@ -36,9 +36,9 @@ struct sim_config {                         /* 0: the default in brackets */
     int n_ids;                              /* ids below it are known to both [all] */
     bool guard, ignore_eos;
     struct price price;
-    int link_ms, pass_ms, draft_ms; /* a letter's way; a part's computing; a draft's computing a token [1, 10, 1] */
+    int link_ms, pass_ms, draft_ms; /* a message's way; a part's computing; a draft's computing a token [1, 10, 1] */
     int wrong_percent;              /* of the drafts outside scripts */
-    uint64_t jitter;                /* seed: every letter and every computing takes up to 20 ms more [0: none] */
+    uint64_t jitter;                /* seed: every message and every computing takes up to 20 ms more [0: none] */
 
     /* Lossy rules. Scripts of the one text go by place, whatever stands before. ln p under big: of a capital -5, of a
      * digit -4, of all else -1. The drafter is sure of nothing where its script has '?': 0.25, else 0.75. */

@@ -8,30 +8,30 @@
 #include "proto/mailbox.h"
 #include "proto/wire.h"
 
-/* Starting ──pump_open returns──▶ ready ──pump_run──▶ carrying ──pump_close──▶ ended
- *                                   └────────────────pump_close────────────────▲        */
-enum pump_state { STARTING, READY, CARRYING, ENDING };
+/* Starting ──mpi_bridge_open returns──▶ ready ──mpi_bridge_run──▶ carrying ──mpi_bridge_close──▶ ended
+ *                                   └────────────────mpi_bridge_close────────────────▲        */
+enum mpi_bridge_state { STARTING, READY, CARRYING, ENDING };
 
 enum {
-    BATCH = 64, /* letters one way before a look the other way */
+    BATCH = 64, /* messages one way before a look the other way */
     LOOKS = 20,
 };
 
-struct pump {
+struct mpi_bridge {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    enum pump_state state;
-    bool called; /* a letter wants out */
+    enum mpi_bridge_state state;
+    bool called; /* a message wants out */
     struct mpi_world world;
     struct terms terms;
-    struct office *office;
-    struct mailbox *inside; /* the gate's: letters to peers of other ranks. NULL: nothing to carry */
+    struct router *router;
+    struct mailbox *inside; /* the gate's: messages to peers of other ranks. NULL: nothing to carry */
     int rc;
     struct err err; /* the first */
 };
 
-static void pump_set(struct pump *p, enum pump_state state)
+static void mpi_bridge_set(struct mpi_bridge *p, enum mpi_bridge_state state)
 {
     pthread_mutex_lock(&p->lock);
     p->state = state;
@@ -40,7 +40,7 @@ static void pump_set(struct pump *p, enum pump_state state)
 }
 
 /* Waits while the state is `state`; returns the next. */
-static enum pump_state pump_await(struct pump *p, enum pump_state state)
+static enum mpi_bridge_state mpi_bridge_await(struct mpi_bridge *p, enum mpi_bridge_state state)
 {
     pthread_mutex_lock(&p->lock);
     while (p->state == state) pthread_cond_wait(&p->changed, &p->lock);
@@ -49,17 +49,17 @@ static enum pump_state pump_await(struct pump *p, enum pump_state state)
     return state;
 }
 
-static void pump_call(void *arg)
+static void mpi_bridge_call(void *arg)
 {
-    struct pump *p = arg;
+    struct mpi_bridge *p = arg;
     pthread_mutex_lock(&p->lock);
     p->called = true;
     pthread_cond_signal(&p->changed);
     pthread_mutex_unlock(&p->lock);
 }
 
-/* Sleeps for at most `us`, less if a letter wants out or the pump shall end. Returns whether it goes on. */
-static bool pump_sleep(struct pump *p, int us)
+/* Sleeps for at most `us`, less if a message wants out or the bridge shall end. Returns whether it goes on. */
+static bool mpi_bridge_sleep(struct mpi_bridge *p, int us)
 {
     struct timespec until;
     if (us == 0) sched_yield();
@@ -78,7 +78,7 @@ static bool pump_sleep(struct pump *p, int us)
 
 /* ---- the thread ---- */
 
-static int carry_out(struct pump *p, struct mailbox *outside, int *n_moved)
+static int carry_out(struct mpi_bridge *p, struct mailbox *outside, int *n_moved)
 {
     struct mail m;
     int rc = OK;
@@ -92,20 +92,20 @@ static int carry_out(struct pump *p, struct mailbox *outside, int *n_moved)
     return rc == MAIL_NONE ? OK : rc;
 }
 
-static int carry_in(struct pump *p, struct mailbox *outside, int *n_moved)
+static int carry_in(struct mpi_bridge *p, struct mailbox *outside, int *n_moved)
 {
     struct mail m;
     int rc = OK;
     for (int i = 0; i < BATCH && rc == OK; i++) {
         rc = mailbox_poll(outside, &m, &p->err);
-        if (rc == OK) rc = office_deliver(p->office, &m, &p->err);
+        if (rc == OK) rc = router_deliver(p->router, &m, &p->err);
         *n_moved += rc == OK;
     }
     return rc == MAIL_NONE ? OK : rc;
 }
 
-/* Until pump_close, and then until nothing is left to send. */
-static int carry(struct pump *p, struct mailbox *outside)
+/* Until mpi_bridge_close, and then until nothing is left to send. */
+static int carry(struct mpi_bridge *p, struct mailbox *outside)
 {
     struct backoff b = {0};
     for (bool goes_on = true;;) {
@@ -118,11 +118,11 @@ static int carry(struct pump *p, struct mailbox *outside)
         else if (!goes_on)
             return OK;
         else
-            goes_on = pump_sleep(p, backoff_next(&b, LOOKS, BACKOFF_MAX_US));
+            goes_on = mpi_bridge_sleep(p, backoff_next(&b, LOOKS, BACKOFF_MAX_US));
     }
 }
 
-static int carry_all(struct pump *p)
+static int carry_all(struct mpi_bridge *p)
 {
     int rc = mpi_lead(&p->terms, &p->err);
     if (rc != OK) return rc;
@@ -133,8 +133,8 @@ static int carry_all(struct pump *p)
     return rc;
 }
 
-/* The coordinator must hear of it: nobody else will answer its letters any more. */
-static void tell_failure(struct pump *p)
+/* The coordinator must hear of it: nobody else will answer its messages any more. */
+static void tell_failure(struct mpi_bridge *p)
 {
     _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
     struct wire_arena arena = {.base = room, .size = sizeof room};
@@ -146,28 +146,28 @@ static void tell_failure(struct pump *p)
         mailbox_post(p->inside, PEER_COORDINATOR, TAG_FAIL, data, n_bytes, &ignored);
 }
 
-static void *pump_main(void *arg)
+static void *mpi_bridge_main(void *arg)
 {
-    struct pump *p = arg;
+    struct mpi_bridge *p = arg;
     p->rc = mpi_start(&p->world, &p->err);
     bool started = p->rc == OK;
-    pump_set(p, READY);
-    if (pump_await(p, READY) == CARRYING) {
+    mpi_bridge_set(p, READY);
+    if (mpi_bridge_await(p, READY) == CARRYING) {
         if (p->inside) p->rc = carry_all(p);
     } else if (started) {
         p->rc = mpi_lead(NULL, &p->err);
     }
     if (started && p->rc != OK) tell_failure(p);
-    pump_await(p, CARRYING);
+    mpi_bridge_await(p, CARRYING);
     if (p->rc == OK) mpi_finish();
     return NULL;
 }
 
 /* ---- the other threads' side ---- */
 
-int pump_open(struct pump **out, struct mpi_world *w, struct err *err)
+int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *err)
 {
-    struct pump *p = calloc(1, sizeof *p);
+    struct mpi_bridge *p = calloc(1, sizeof *p);
     if (!p) return err_set(err, E_LAYOUT, "out of memory");
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -175,37 +175,37 @@ int pump_open(struct pump **out, struct mpi_world *w, struct err *err)
     pthread_cond_init(&p->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&p->lock, NULL);
-    if (pthread_create(&p->thread, NULL, pump_main, p)) {
+    if (pthread_create(&p->thread, NULL, mpi_bridge_main, p)) {
         free(p);
         return err_set(err, E_FAIL, "cannot start the thread that talks to other ranks");
     }
-    pump_await(p, STARTING);
-    if (p->rc != OK) return pump_close(p, err);
+    mpi_bridge_await(p, STARTING);
+    if (p->rc != OK) return mpi_bridge_close(p, err);
     *w = p->world;
     *out = p;
     return OK;
 }
 
-int pump_run(struct pump *p, struct office *o, const struct terms *t, struct err *err)
+int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct terms *t, struct err *err)
 {
     const struct layout *l = &t->layout;
     const int gate = PEER_VERIFIER; /* lives on another rank, if any does: nobody here reads its queue */
-    p->office = o;
+    p->router = o;
     p->terms = *t;
     if (l->n_ranks > 1) {
-        p->inside = mail_local_open(o, gate, pump_call, p);
+        p->inside = mail_local_open(o, gate, mpi_bridge_call, p);
         if (!p->inside) return err_set(err, E_LAYOUT, "out of memory");
         for (int peer = 0; peer < l->n_peers; peer++)
-            if (layout_has(l, peer) && layout_rank(l, peer) != 0) office_route(o, peer, gate);
+            if (layout_has(l, peer) && layout_rank(l, peer) != 0) router_route(o, peer, gate);
     }
-    pump_set(p, CARRYING);
+    mpi_bridge_set(p, CARRYING);
     return OK;
 }
 
-int pump_close(struct pump *p, struct err *err)
+int mpi_bridge_close(struct mpi_bridge *p, struct err *err)
 {
     if (!p) return OK;
-    pump_set(p, ENDING);
+    mpi_bridge_set(p, ENDING);
     pthread_join(p->thread, NULL);
     mailbox_close(p->inside);
     int rc = p->rc;

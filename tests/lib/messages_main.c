@@ -1,8 +1,8 @@
-/* letters FOLDER -- writes the example messages as the first corpus of fuzz_wire, a file each. */
+/* messages FOLDER -- writes the example messages as the first corpus of fuzz_wire, a file each. */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/lib/letters.h"
+#include "tests/lib/messages.h"
 
 static int write_file(const char *folder, const char *name, int first, const uint8_t *data, size_t n)
 {
@@ -21,15 +21,15 @@ int main(int argc, char **argv)
     struct err err;
     int rc = 0;
     if (argc != 2) {
-        fprintf(stderr, "usage: letters FOLDER\n");
+        fprintf(stderr, "usage: messages FOLDER\n");
         return 2;
     }
     if (wire_arena_init(&arena, 1 << 20, &err) != OK) return 1;
-    for (size_t i = 0; i < n_letters && rc == 0; i++) {
+    for (size_t i = 0; i < n_messages && rc == 0; i++) {
         const uint8_t *data;
         size_t n;
-        rc = wire_encode(&arena, &letters[i].m, &data, &n, &err) != OK ||
-             write_file(argv[1], letters[i].name, (int)letters[i].m.tag, data, n);
+        rc = wire_encode(&arena, &messages[i].m, &data, &n, &err) != OK ||
+             write_file(argv[1], messages[i].name, (int)messages[i].m.tag, data, n);
     }
     wire_arena_free(&arena);
     return rc;

@@ -1,4 +1,4 @@
-#include "tests/lib/letters.h"
+#include "tests/lib/messages.h"
 
 #include <float.h>
 #include <stdint.h>
@@ -37,7 +37,7 @@ static const struct part job_parts[] = {
     {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}},
 };
 
-const struct letter_example letters[] = {
+const struct message_example messages[] = {
     {"hello",
      {TAG_HELLO, .hello = {.version = WIRE_VERSION,
                            .host = "node17",
@@ -125,7 +125,7 @@ const struct letter_example letters[] = {
     {"pass_hard", {TAG_PASS, .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX}}},
     {"pass_empty", {TAG_PASS, .pass = {0}}},
 };
-const size_t n_letters = sizeof letters / sizeof *letters;
+const size_t n_messages = sizeof messages / sizeof *messages;
 
 /* ---- equality ---- */
 
@@ -214,7 +214,7 @@ static bool same_pass(const struct pass *a, const struct pass *b)
            same_parts(a->parts, a->n_parts, b->parts, b->n_parts);
 }
 
-bool letters_same(const struct message *a, const struct message *b)
+bool messages_same(const struct message *a, const struct message *b)
 {
     if (a->tag != b->tag) return false;
     switch (a->tag) {
