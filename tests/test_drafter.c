@@ -28,18 +28,19 @@ static void count_row(float *out, const struct weights *w, int i_row)
     kernels_pick(NULL, &why)->row(out, w, i_row);
 }
 
-static struct desk *drafter(void)
+static struct test_coordinator *drafter(void)
 {
     static struct kernels counting;
     const char *why;
     counting = *kernels_pick(NULL, &why);
     counting.row = count_row;
-    return desk_open(&(struct desk_config){
+    return coordinator_open(&(struct coordinator_config){
         .drafter = DRAFTER_LITTLE, .little = roles_little, .n_slots = N_SLOTS, .n_ctx = N_CTX, .kernels = &counting});
 }
 
 /* Asks to read ids [at, n) of the text. */
-static void ask(struct desk *d, uint32_t slot, uint32_t round, const struct text *t, int at, int n, int until)
+static void ask(struct test_coordinator *d, uint32_t slot, uint32_t round, const struct text *t, int at, int n,
+                int until)
 {
     struct draft_ask a = {.slot = slot,
                           .round = round,
@@ -48,12 +49,12 @@ static void ask(struct desk *d, uint32_t slot, uint32_t round, const struct text
                           .ids = t->ids + at,
                           .n_ids = (size_t)(n - at),
                           .until = (uint32_t)until};
-    desk_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
+    coordinator_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
 }
 
-static const struct draft *next_draft(struct desk *d)
+static const struct draft *next_draft(struct test_coordinator *d)
 {
-    const struct message *m = desk_next(d, NULL);
+    const struct message *m = coordinator_next(d, NULL);
     if (m->tag == TAG_FAIL) fail_msg("%s", m->fail.text);
     assert_int_equal(m->tag, TAG_DRAFT);
     return &m->draft;
@@ -74,7 +75,7 @@ static struct sketch sketch_of(const struct draft *draft)
 }
 
 /* The answer to an ask that ended at n. */
-static struct sketch draft_of(struct desk *d, uint32_t slot, uint32_t round, const struct text *t, int n)
+static struct sketch draft_of(struct test_coordinator *d, uint32_t slot, uint32_t round, const struct text *t, int n)
 {
     const struct draft *draft = next_draft(d);
     if (draft->slot != slot || draft->round != round || draft->at != (uint32_t)n || draft->h != t->h[n])
@@ -87,10 +88,10 @@ static struct sketch draft_of(struct desk *d, uint32_t slot, uint32_t round, con
 /* What a drafter says that has read these n ids, and nothing else before. */
 static struct sketch fresh_draft(const struct text *t, int n, int until)
 {
-    struct desk *d = drafter();
+    struct test_coordinator *d = drafter();
     ask(d, 0, 1, t, 0, n, until);
     struct sketch s = draft_of(d, 0, 1, t, n);
-    desk_close(d);
+    coordinator_close(d);
     return s;
 }
 
@@ -119,7 +120,7 @@ static void every_ask_is_answered_exactly_once_and_each_slot_in_order(void **sta
 {
     (void)state;
     enum { N = 120 };
-    struct desk *d = drafter();
+    struct test_coordinator *d = drafter();
     struct text strange = texts[0];
     uint32_t next[N_SLOTS] = {0, 1, 2, 3};
     strange.h[0]++;
@@ -132,7 +133,7 @@ static void every_ask_is_answered_exactly_once_and_each_slot_in_order(void **sta
         next[draft->slot] += N_SLOTS;
         assert_int_equal(draft->end == DRAFT_STALE, draft->round % 5 == 4);
     }
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* [1, 8] Slot 1 holds 100 ids. */
@@ -155,10 +156,10 @@ static void an_ask_applies_only_where_the_slot_has_its_history(void **state)
         {"no such slot", N_SLOTS, 0, 0, 1, DRAFT_FULL, 0},
     };
     static const enum drafter kinds[] = {DRAFTER_LITTLE, DRAFTER_NGRAM};
-    struct text all[4] = {texts[0], texts[1], texts[2], {.h = {DESK_ROOT + 1}}};
+    struct text all[4] = {texts[0], texts[1], texts[2], {.h = {COORDINATOR_ROOT + 1}}};
     for (int k = 0; k < 2; k++) {
-        struct desk *d = desk_open(
-            &(struct desk_config){.drafter = kinds[k], .little = roles_little, .n_slots = N_SLOTS, .n_ctx = N_CTX});
+        struct test_coordinator *d = coordinator_open(&(struct coordinator_config){
+            .drafter = kinds[k], .little = roles_little, .n_slots = N_SLOTS, .n_ctx = N_CTX});
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             const struct text *t = &all[rows[i].text];
             ask(d, 1, 1, &texts[0], 0, 100, 0); /* the row before left it as it was: nothing of it is read again */
@@ -169,14 +170,14 @@ static void an_ask_applies_only_where_the_slot_has_its_history(void **state)
                 fail_msg("%s: end %d, holds %u, %zu rows", rows[i].why, draft->end, draft->held, draft->n_rows);
             assert_true(draft->round == 2 && draft->at == (uint32_t)rows[i].at && draft->h == t->h[rows[i].at]);
         }
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 
 static void an_ask_that_only_reads_is_answered_without_rows(void **state)
 {
     (void)state;
-    struct desk *d = drafter();
+    struct test_coordinator *d = drafter();
     for (int until = 0; until <= 40; until += 20) { /* before its end, at it */
         ask(d, 0, 1, &texts[0], until ? 20 : 0, until ? 40 : 20, until);
         struct sketch s = draft_of(d, 0, 1, &texts[0], until ? 40 : 20);
@@ -187,7 +188,7 @@ static void an_ask_that_only_reads_is_answered_without_rows(void **state)
     struct sketch s = draft_of(d, 0, 2, &texts[0], 40), fresh = fresh_draft(&texts[0], 40, 46);
     check_sketch(&s, &fresh, "after it has only read");
     assert_int_equal(s.n, 6);
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* Trap 2 and [14]: what it never fed is its own last draft. Read 20 ids, draft 6, then keep some and go on. */
@@ -206,7 +207,7 @@ static void after_any_acceptance_it_goes_on_as_if_it_had_read_the_text_afresh(vo
     struct sketch first = fresh_draft(&texts[0], 20, 26);
     assert_int_equal(first.n, 6);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct desk *d = drafter();
+        struct test_coordinator *d = drafter();
         struct text t = {0};
         text_add(&t, texts[0].ids, 20);
         ask(d, 3, 1, &t, 0, 20, 26);
@@ -221,7 +222,7 @@ static void after_any_acceptance_it_goes_on_as_if_it_had_read_the_text_afresh(vo
             struct sketch fresh = fresh_draft(&t, t.n, t.n + 6);
             check_sketch(&s, &fresh, rows[i].why);
         }
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 
@@ -230,7 +231,7 @@ static void after_any_acceptance_it_goes_on_as_if_it_had_read_the_text_afresh(vo
 static void no_id_is_fed_twice_where_the_drafts_were_right(void **state)
 {
     (void)state;
-    struct desk *d = drafter();
+    struct test_coordinator *d = drafter();
     struct text t = {0};
     int at = 20;
     text_add(&t, texts[0].ids, at);
@@ -246,14 +247,14 @@ static void no_id_is_fed_twice_where_the_drafts_were_right(void **state)
         text_add(&t, s.ids, 6);
         text_add(&t, &texts[2].ids[round], 1);
     }
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* [14] A draft refused at its fourth id: what comes back has three that were right, and one that is new. */
 static void after_a_refusal_only_the_new_id_is_fed(void **state)
 {
     (void)state;
-    struct desk *d = drafter();
+    struct test_coordinator *d = drafter();
     struct text t = {0};
     text_add(&t, texts[0].ids, 20);
     ask(d, 0, 1, &t, 0, 20, 26);
@@ -264,7 +265,7 @@ static void after_a_refusal_only_the_new_id_is_fed(void **state)
     ask(d, 0, 2, &t, 20, 24, 25);
     draft_of(d, 0, 2, &t, 24);
     assert_int_equal(atomic_load(&n_fed), 1);
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* Together they read more rows than a pass has, and end at different times. */
@@ -272,7 +273,7 @@ static void slots_that_draft_together_do_not_change_each_other(void **state)
 {
     (void)state;
     static const int n[] = {TEXT, 30, 111}, until[] = {TEXT + 9, 70, 112};
-    struct desk *d = drafter();
+    struct test_coordinator *d = drafter();
     bool seen[3] = {0};
     for (uint32_t i = 0; i < 3; i++) ask(d, i, 1, &texts[i], 0, n[i], until[i]);
     for (int i = 0; i < 3; i++) {
@@ -285,7 +286,7 @@ static void slots_that_draft_together_do_not_change_each_other(void **state)
         check_sketch(&s, &fresh, "together");
         assert_int_equal(s.n, until[slot] - n[slot]);
     }
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* After so many passes. The first of them reads the text and gives a draft, each other one gives one more. */
@@ -296,9 +297,9 @@ static void an_ask_for_a_slot_in_work_is_answered_then_replaced(void **state)
     assert_int_equal(full.n, N_CTX - 20);
     for (int n_passes = 0; n_passes < 4; n_passes++) {
         for (int stale = 0; stale <= 1; stale++) {
-            struct desk *d = drafter();
+            struct test_coordinator *d = drafter();
             ask(d, 0, 1, &texts[0], 0, 20, N_CTX);
-            for (int i = 0; i < n_passes; i++) desk_look_away(d, PEER_DRAFTER);
+            for (int i = 0; i < n_passes; i++) coordinator_look_away(d, PEER_DRAFTER);
             ask(d, 0, 2, &texts[stale ? 2 : 1], 20, 60, 66); /* also by one that does not apply */
             struct sketch s = draft_of(d, 0, 1, &texts[0], 20), part = cut_to(&full, n_passes, DRAFT_WINDOW);
             check_sketch(&s, &part, "as far as it had come");
@@ -308,7 +309,7 @@ static void an_ask_for_a_slot_in_work_is_answered_then_replaced(void **state)
                 s = draft_of(d, 0, 2, &texts[1], 60);
                 check_sketch(&s, &fresh, "the one that came after");
             }
-            desk_close(d);
+            coordinator_close(d);
         }
     }
 }
@@ -317,9 +318,9 @@ static void an_ask_for_a_slot_in_work_is_answered_then_replaced(void **state)
 
 static struct sketch ended_draft(const struct open_slot *open, int until, float stop_below, float chance_below)
 {
-    struct desk *d = drafter();
+    struct test_coordinator *d = drafter();
     const struct text *t = &texts[0];
-    desk_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_OPEN, .open = *open});
+    coordinator_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_OPEN, .open = *open});
     struct draft_ask a = {.round = 1,
                           .h = t->h[0],
                           .ids = t->ids,
@@ -327,9 +328,9 @@ static struct sketch ended_draft(const struct open_slot *open, int until, float 
                           .until = (uint32_t)until,
                           .stop_below = stop_below,
                           .chance_below = chance_below};
-    desk_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
+    coordinator_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
     struct sketch s = draft_of(d, 0, 1, t, 20);
-    desk_close(d);
+    coordinator_close(d);
     return s;
 }
 
@@ -401,9 +402,9 @@ static void ids_of_the_text_are_proposed_beyond_the_limit(void **state)
     (void)state;
     enum { LIMIT = 256 };
     int n_known = 0, n_unknown = 0;
-    struct desk *d = drafter();
+    struct test_coordinator *d = drafter();
     struct message open = {.tag = TAG_OPEN, .open = {.slot = 0, .n_ids = LIMIT, .last_position = N_CTX}};
-    desk_post(d, PEER_DRAFTER, &open);
+    coordinator_post(d, PEER_DRAFTER, &open);
     for (int i = 0; i < 3; i++)
         for (int n = 10; n < TEXT; n += 4) {
             const struct text *t = &texts[i];
@@ -422,7 +423,7 @@ static void ids_of_the_text_are_proposed_beyond_the_limit(void **state)
             }
         }
     assert_true(n_known > 0 && n_unknown > 0);
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* One letter is one id. */
@@ -439,7 +440,8 @@ static void an_n_gram_drafter_copies_or_says_nothing(void **state)
         {"abcdefgh", 3, "", DRAFT_NOTHING},  {"a", 3, "", DRAFT_NOTHING},
         {"abcdXab", 0, "", DRAFT_WINDOW},
     };
-    struct desk *d = desk_open(&(struct desk_config){.drafter = DRAFTER_NGRAM, .n_slots = 1, .n_ctx = N_CTX});
+    struct test_coordinator *d =
+        coordinator_open(&(struct coordinator_config){.drafter = DRAFTER_NGRAM, .n_slots = 1, .n_ctx = N_CTX});
     for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct text t = {0};
         for (const char *c = rows[i].text; *c; c++) text_add(&t, &(int32_t){*c}, 1);
@@ -454,7 +456,7 @@ static void an_n_gram_drafter_copies_or_says_nothing(void **state)
         ask(d, 0, i, &t, at, t.n, t.n);
         assert_int_equal(draft_of(d, 0, i, &t, t.n).n, 0);
     }
-    desk_close(d);
+    coordinator_close(d);
 }
 
 int main(void)

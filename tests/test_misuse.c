@@ -30,49 +30,49 @@ static const struct role {
 };
 enum { N_ROLES = sizeof roles / sizeof *roles };
 
-static struct desk *role_desk(const struct role *r, bool unwelcome)
+static struct test_coordinator *role_coordinator(const struct role *r, bool unwelcome)
 {
-    return desk_open(&(struct desk_config){.big = r->drafter == DRAFTER_NONE ? roles_big : NULL,
-                                           .tp = r->tp,
-                                           .pp = r->pp,
-                                           .drafter = r->drafter,
-                                           .little = roles_little,
-                                           .n_slots = N_SLOTS,
-                                           .n_ctx = N_CTX,
-                                           .unwelcome = unwelcome});
+    return coordinator_open(&(struct coordinator_config){.big = r->drafter == DRAFTER_NONE ? roles_big : NULL,
+                                                         .tp = r->tp,
+                                                         .pp = r->pp,
+                                                         .drafter = r->drafter,
+                                                         .little = roles_little,
+                                                         .n_slots = N_SLOTS,
+                                                         .n_ctx = N_CTX,
+                                                         .unwelcome = unwelcome});
 }
 
 /* One Fail, of one line, and then nothing but the end. */
-static void expect_fail(struct desk *d, int peer, int code, const char *names, const char *why)
+static void expect_fail(struct test_coordinator *d, int peer, int code, const char *names, const char *why)
 {
     int from;
-    const struct message *m = desk_next(d, &from);
+    const struct message *m = coordinator_next(d, &from);
     if (m->tag != TAG_FAIL || from != peer || (int)m->fail.code != code)
         fail_msg("%s: peer %d says %s", why, from, wire_tags[m->tag].name);
     if (!*m->fail.text || strchr(m->fail.text, '\n') || !strstr(m->fail.text, names))
         fail_msg("%s: \"%s\" does not name %s", why, m->fail.text, names);
     char text[1024];
     snprintf(text, sizeof text, "%s", m->fail.text);
-    assert_int_equal(desk_quit(d, peer), code);
-    assert_string_equal(desk_why(d, peer), text);
+    assert_int_equal(coordinator_quit(d, peer), code);
+    assert_string_equal(coordinator_why(d, peer), text);
 }
 
 static void must_fail(const struct role *r, const struct message *m, const char *names, const char *why)
 {
-    struct desk *d = role_desk(r, false);
-    desk_post(d, r->peer, m);
+    struct test_coordinator *d = role_coordinator(r, false);
+    coordinator_post(d, r->peer, m);
     expect_fail(d, r->peer, E_PEER, names, why);
-    desk_close(d);
+    coordinator_close(d);
 }
 
 static void bytes_must_fail(const struct role *r, int tag, const void *data, size_t n_bytes)
 {
     char why[96];
-    struct desk *d = role_desk(r, false);
+    struct test_coordinator *d = role_coordinator(r, false);
     snprintf(why, sizeof why, "%s, tag %d, %zu bytes", r->name, tag, n_bytes);
-    desk_post_bytes(d, r->peer, tag, data, n_bytes);
+    coordinator_post_bytes(d, r->peer, tag, data, n_bytes);
     expect_fail(d, r->peer, E_PEER, "", why);
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* A message without bytes is a message whose every field is zero. */
@@ -88,7 +88,7 @@ static void a_message_for_another_role_ends_a_worker_with_one_line(void **state)
 static const struct message *right_work(const struct role *r)
 {
     static struct row row = {.id = 3, .wanted = true};
-    static struct part part = {.h = DESK_ROOT, .rows = &row, .n_rows = 1};
+    static struct part part = {.h = COORDINATOR_ROOT, .rows = &row, .n_rows = 1};
     static float hidden[N_EMBD];
     static const int32_t ids[] = {1, 2, 3};
     static struct message m;
@@ -96,7 +96,7 @@ static const struct message *right_work(const struct role *r)
     if (r->work == TAG_VERIFY) m.verify = (struct verify){&part, 1};
     if (r->work == TAG_PASS) m.pass = (struct pass){.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = N_EMBD};
     if (r->work == TAG_DRAFT_ASK)
-        m.ask = (struct draft_ask){.h = DESK_ROOT, .ids = ids, .n_ids = 3, .until = 5, .stop_below = .25f};
+        m.ask = (struct draft_ask){.h = COORDINATOR_ROOT, .ids = ids, .n_ids = 3, .until = 5, .stop_below = .25f};
     return &m;
 }
 
@@ -158,7 +158,7 @@ static void work_that_makes_no_sense_ends_a_verifier_with_one_line(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct row list[PASS_ROWS + 1];
         for (size_t k = 0; k < rows[i].n_rows; k++) list[k] = rows[i].row;
-        struct part part = {.h = DESK_ROOT, .rows = list, .n_rows = rows[i].n_rows, .sampler = rows[i].sampler};
+        struct part part = {.h = COORDINATOR_ROOT, .rows = list, .n_rows = rows[i].n_rows, .sampler = rows[i].sampler};
         must_fail(&roles[0], &(struct message){.tag = TAG_VERIFY, .verify = {&part, 1}}, rows[i].names, rows[i].why);
     }
 }
@@ -193,7 +193,7 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             struct part part = rows[i].part;
             part.rows = &rows[i].row;
-            if (!part.h) part.h = DESK_ROOT;
+            if (!part.h) part.h = COORDINATOR_ROOT;
             struct pass pass = {rows[i].pass, &part, rows[i].n_parts, hidden, rows[i].n_hidden, 0, 0};
             must_fail(&roles[r], &(struct message){.tag = TAG_PASS, .pass = pass}, "", rows[i].why);
         }
@@ -206,15 +206,17 @@ static void an_ask_that_makes_no_sense_ends_a_drafter_with_one_line(void **state
     static const int32_t bad[] = {-1, N_VOCAB, INT32_MIN, INT32_MAX};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const int32_t ids[] = {3, bad[i]};
-        struct draft_ask a = {.h = DESK_ROOT, .ids = ids, .n_ids = 2, .until = 9};
+        struct draft_ask a = {.h = COORDINATOR_ROOT, .ids = ids, .n_ids = 2, .until = 9};
         must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = a}, "vocabulary of 700", "an id");
     }
-    struct draft_ask hot = {.h = DESK_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .until = 9, .sampler = {.temp = -1}};
+    struct draft_ask hot = {
+        .h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .until = 9, .sampler = {.temp = -1}};
     must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = hot}, "sampler", "a sampler");
     static const float no_numbers[] = {NAN, -1};
     for (int i = 0; i < 2; i++) {
-        struct draft_ask stop = {.h = DESK_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .stop_below = no_numbers[i]};
-        struct draft_ask chance = {.h = DESK_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .chance_below = no_numbers[i]};
+        struct draft_ask stop = {.h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .stop_below = no_numbers[i]};
+        struct draft_ask chance = {
+            .h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .chance_below = no_numbers[i]};
         must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = stop}, "stop_below", "a probability");
         must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = chance}, "chance_below", "a chance");
     }
@@ -244,10 +246,10 @@ static void anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line(
     };
     for (int r = 0; r < N_ROLES; r++) {
         for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
-            struct desk *d = role_desk(&roles[r], true);
-            desk_post(d, roles[r].peer, &messages[i]);
+            struct test_coordinator *d = role_coordinator(&roles[r], true);
+            coordinator_post(d, roles[r].peer, &messages[i]);
             expect_fail(d, roles[r].peer, E_PEER, "Welcome", roles[r].name);
-            desk_close(d);
+            coordinator_close(d);
         }
     }
 }
@@ -255,23 +257,23 @@ static void anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line(
 static void a_model_that_is_not_there_is_named_instead_of_hello(void **state)
 {
     (void)state;
-    struct desk *d =
-        desk_open(&(struct desk_config){.drafter = DRAFTER_LITTLE, .little = "/no/such/model.gguf", .unwelcome = true});
+    struct test_coordinator *d = coordinator_open(
+        &(struct coordinator_config){.drafter = DRAFTER_LITTLE, .little = "/no/such/model.gguf", .unwelcome = true});
     expect_fail(d, PEER_DRAFTER, E_MODEL, "/no/such/model.gguf", "no model");
-    desk_abandon(d);
+    coordinator_abandon(d);
 }
 
 static void a_worker_that_failed_says_so_once_and_waits_for_quit_whatever_comes(void **state)
 {
     (void)state;
     for (int r = 0; r < N_ROLES; r++) {
-        struct desk *d = role_desk(&roles[r], false);
-        desk_post_bytes(d, roles[r].peer, 99, "", 0);
-        for (int i = 0; i < 3; i++) desk_post_bytes(d, roles[r].peer, roles[r].work, "\xff", 1);
-        desk_post(d, roles[r].peer, right_work(&roles[r]));
-        desk_post_bytes(d, roles[r].peer, -5, "no", 2);
+        struct test_coordinator *d = role_coordinator(&roles[r], false);
+        coordinator_post_bytes(d, roles[r].peer, 99, "", 0);
+        for (int i = 0; i < 3; i++) coordinator_post_bytes(d, roles[r].peer, roles[r].work, "\xff", 1);
+        coordinator_post(d, roles[r].peer, right_work(&roles[r]));
+        coordinator_post_bytes(d, roles[r].peer, -5, "no", 2);
         expect_fail(d, roles[r].peer, E_PEER, "99", roles[r].name);
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 
@@ -312,14 +314,14 @@ static void a_number_that_is_no_weight_is_named_before_the_first_pass(void **sta
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         write_poisoned(path, rows[i].tensor, rows[i].i, rows[i].value);
         for (int k = 0; k < N_LAYOUTS; k++) {
-            struct desk *d = desk_open(&(struct desk_config){
+            struct test_coordinator *d = coordinator_open(&(struct coordinator_config){
                 .big = path, .tp = layouts[k][0], .pp = layouts[k][1], .n_slots = N_SLOTS, .n_ctx = N_CTX});
-            const struct message *m = desk_next(d, NULL); /* several shards may find it: whoever is first */
+            const struct message *m = coordinator_next(d, NULL); /* several shards may find it: whoever is first */
             if (m->tag != TAG_FAIL || m->fail.code != E_MODEL || !strstr(m->fail.text, rows[i].tensor) ||
                 !strstr(m->fail.text, path))
                 fail_msg("%s, %dx%d: %s", rows[i].tensor, layouts[k][0], layouts[k][1],
                          m->tag == TAG_FAIL ? m->fail.text : wire_tags[m->tag].name);
-            desk_abandon(d);
+            coordinator_abandon(d);
         }
     }
 }
@@ -328,16 +330,17 @@ static void a_number_that_is_no_weight_is_named_before_the_first_pass(void **sta
 static void a_hidden_number_that_is_not_finite_is_named_too(void **state)
 {
     (void)state;
-    struct desk *d = role_desk(&roles[2], false);
+    struct test_coordinator *d = role_coordinator(&roles[2], false);
     float hidden[2 * N_EMBD] = {0};
     const struct row rows[] = {{.id = 3}, {.id = 4}};
-    const struct part part = {.h = DESK_ROOT, .rows = rows, .n_rows = 2};
+    const struct part part = {.h = COORDINATOR_ROOT, .rows = rows, .n_rows = 2};
     hidden[N_EMBD + 5] = NAN;
-    desk_post(d, roles[2].peer,
-              &(struct message){.tag = TAG_PASS,
-                                .pass = {.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = 2 * N_EMBD}});
+    coordinator_post(
+        d, roles[2].peer,
+        &(struct message){.tag = TAG_PASS,
+                          .pass = {.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = 2 * N_EMBD}});
     expect_fail(d, roles[2].peer, E_MODEL, "block 2 at position 1", "a hidden number");
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* ---- the end ---- */
@@ -347,10 +350,11 @@ static void quit_ends_every_role_at_every_step(void **state)
     (void)state;
     for (int r = 0; r < N_ROLES; r++) {
         for (int step = 0; step < 3; step++) { /* after Hello, at work's door, with work that waits */
-            struct desk *d = role_desk(&roles[r], step == 0);
-            if (step == 2 && roles[r].work != TAG_PASS) desk_post(d, roles[r].peer, right_work(&roles[r]));
-            if (desk_quit(d, roles[r].peer) != OK) fail_msg("%s: %s", roles[r].name, desk_why(d, roles[r].peer));
-            desk_abandon(d);
+            struct test_coordinator *d = role_coordinator(&roles[r], step == 0);
+            if (step == 2 && roles[r].work != TAG_PASS) coordinator_post(d, roles[r].peer, right_work(&roles[r]));
+            if (coordinator_quit(d, roles[r].peer) != OK)
+                fail_msg("%s: %s", roles[r].name, coordinator_why(d, roles[r].peer));
+            coordinator_abandon(d);
         }
     }
 }
@@ -360,27 +364,27 @@ static void quit_ends_a_shard_while_another_waits_in_a_collective(void **state)
 {
     (void)state;
     for (int k = 1; k < N_LAYOUTS; k += 2) {
-        struct desk *d = verifier(k);
+        struct test_coordinator *d = verifier(k);
         struct verify_parts l = {0};
-        assert_int_equal(desk_quit(d, PEER_VERIFIER + 1), OK);
+        assert_int_equal(coordinator_quit(d, PEER_VERIFIER + 1), OK);
         verify_add(&l, 0, &texts[0], 0, 5, 1);
         verify_post(&l, d);
         expect_fail(d, PEER_VERIFIER, E_PEER, "stopped", "the leader");
-        desk_abandon(d);
+        coordinator_abandon(d);
     }
 }
 
 static void a_shard_that_fails_does_not_leave_its_leader_waiting(void **state)
 {
     (void)state;
-    struct desk *d = verifier(1);
+    struct test_coordinator *d = verifier(1);
     struct verify_parts l = {0};
-    desk_post_bytes(d, PEER_VERIFIER + 1, TAG_PASS, "\xff", 1);
+    coordinator_post_bytes(d, PEER_VERIFIER + 1, TAG_PASS, "\xff", 1);
     verify_add(&l, 0, &texts[0], 0, 5, 1);
     verify_post(&l, d);
     expect_fail(d, PEER_VERIFIER + 1, E_PEER, "Pass", "the second shard");
     expect_fail(d, PEER_VERIFIER, E_PEER, "stopped", "the leader");
-    desk_abandon(d);
+    coordinator_abandon(d);
 }
 
 int main(void)

@@ -25,7 +25,7 @@ static void check_verdict(const struct verdict *v, uint32_t slot, const struct t
 }
 
 /* Posts one part and checks its answer. */
-static void judge(struct desk *d, uint32_t slot, const struct text *t, int at, int n, int n_wanted)
+static void judge(struct test_coordinator *d, uint32_t slot, const struct text *t, int at, int n, int n_wanted)
 {
     struct verify_parts l = {0};
     verify_add(&l, slot, t, at, n, n_wanted);
@@ -39,7 +39,7 @@ static void every_part_is_answered_exactly_once_and_in_order(void **state)
     (void)state;
     enum { N = MAX_JOBS + 60 };
     for (int k = 0; k < N_LAYOUTS; k++) {
-        struct desk *d = verifier(k);
+        struct test_coordinator *d = verifier(k);
         struct verify_parts l = {0};
         bool seen[N] = {0};
         uint32_t next_ok = 0, next_stale = 0; /* refusals may overtake the answers of the pass in work */
@@ -61,7 +61,7 @@ static void every_part_is_answered_exactly_once_and_in_order(void **state)
             int n = 1 + (int)v->job % 3;
             if (!stale) check_verdict(v, v->job % N_SLOTS, &texts[v->job % 3], 0, n, 1);
         }
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 
@@ -86,8 +86,8 @@ static void a_part_applies_only_where_the_slot_has_its_history(void **state)
         {"no such slot", N_SLOTS, 0, 0, 1, PART_FULL, 0},
         {"no slot anywhere near", UINT32_MAX, 0, 0, 1, PART_FULL, 0},
     };
-    struct desk *d = verifier(0);
-    struct text all[4] = {texts[0], texts[1], texts[2], {.h = {DESK_ROOT + 1}}};
+    struct test_coordinator *d = verifier(0);
+    struct text all[4] = {texts[0], texts[1], texts[2], {.h = {COORDINATOR_ROOT + 1}}};
     judge(d, 1, &texts[0], 0, 100, 1);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct verify_parts l = {0};
@@ -99,7 +99,7 @@ static void a_part_applies_only_where_the_slot_has_its_history(void **state)
         assert_true(v->slot == part->slot && v->round == 7 && v->at == part->at && v->h == part->h && v->n_rows == 0);
         judge(d, 1, &texts[0], 99, 1, 1); /* the slot is what it was */
     }
-    desk_close(d);
+    coordinator_close(d);
 }
 
 /* [8] What is missing comes from where the group says that it ends, with nothing wanted. */
@@ -107,7 +107,7 @@ static void a_gap_is_filled_from_what_is_held(void **state)
 {
     (void)state;
     for (int k = 0; k < N_LAYOUTS; k++) {
-        struct desk *d = verifier(k);
+        struct test_coordinator *d = verifier(k);
         struct verify_parts l = {0};
         judge(d, 0, &texts[2], 0, 30, 0);
         verify_add(&l, 0, &texts[2], 80, 10, 10);
@@ -116,7 +116,7 @@ static void a_gap_is_filled_from_what_is_held(void **state)
         assert_int_equal(v->status, PART_GAP);
         judge(d, 0, &texts[2], (int)v->held, 80 - (int)v->held, 0);
         judge(d, 0, &texts[2], 80, 10, 10);
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 
@@ -125,7 +125,7 @@ static void a_slot_that_went_back_gives_the_bits_of_a_fresh_one(void **state)
 {
     (void)state;
     for (int k = 0; k < N_LAYOUTS; k++) {
-        struct desk *d = verifier(k);
+        struct test_coordinator *d = verifier(k);
         judge(d, 0, &texts[0], 0, TEXT, TEXT);
         judge(d, 0, &texts[1], SHARED, TEXT - SHARED, TEXT - SHARED); /* the other text, where they part */
         judge(d, 0, &texts[0], SHARED - 10, 30, 30);                  /* and back, from before that */
@@ -133,7 +133,7 @@ static void a_slot_that_went_back_gives_the_bits_of_a_fresh_one(void **state)
         judge(d, 0, &texts[0], SHARED + 21, 4, 4); /* one fewer */
         judge(d, 0, &texts[2], 0, 60, 60);         /* taken over */
         judge(d, 0, &texts[2], 60, 60, 60);
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 
@@ -143,7 +143,7 @@ static void a_text_gives_the_same_bits_however_it_is_cut_and_as_often_as_it_is_s
     (void)state;
     static const int cuts[] = {1, 7, 64, TEXT};
     for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
-        struct desk *d = verifier((int)c % N_LAYOUTS);
+        struct test_coordinator *d = verifier((int)c % N_LAYOUTS);
         for (int again = 0; again < 2; again++) {
             for (int at = 0; at < TEXT; at += cuts[c]) {
                 int n = TEXT - at < cuts[c] ? TEXT - at : cuts[c];
@@ -151,7 +151,7 @@ static void a_text_gives_the_same_bits_however_it_is_cut_and_as_often_as_it_is_s
                 judge(d, 3, &texts[1], at, n, n);
             }
         }
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 
@@ -160,7 +160,7 @@ static void parts_that_share_a_pass_do_not_change_each_other(void **state)
 {
     (void)state;
     for (int k = 0; k < N_LAYOUTS; k++) {
-        struct desk *d = verifier(k);
+        struct test_coordinator *d = verifier(k);
         struct verify_parts l = {0};
         verify_add(&l, 2, &texts[2], 0, 40, 40);
         verify_add(&l, 0, &texts[0], 0, 20, 20);
@@ -181,7 +181,7 @@ static void parts_that_share_a_pass_do_not_change_each_other(void **state)
             if (i) assert_int_equal(v->computed_us, computed_us);
             computed_us = v->computed_us;
         }
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 
@@ -190,7 +190,7 @@ static void parts_that_cannot_share_a_pass_follow_in_the_next(void **state)
 {
     (void)state;
     for (int k = 0; k < N_LAYOUTS; k++) {
-        struct desk *d = verifier(k);
+        struct test_coordinator *d = verifier(k);
         struct verify_parts l = {0};
         for (uint32_t i = 0; i < 3; i++) verify_add(&l, i, &texts[i], 0, 100, 100);
         verify_post(&l, d);
@@ -202,7 +202,7 @@ static void parts_that_cannot_share_a_pass_follow_in_the_next(void **state)
         check_verdict(next_verdict(d), 0, &texts[1], SHARED - 1, 20, 20);
         check_verdict(next_verdict(d), 0, &texts[0], SHARED - 1, 20, 20);
         check_verdict(next_verdict(d), 0, &texts[1], SHARED, 20, 20);
-        desk_close(d);
+        coordinator_close(d);
     }
 }
 

@@ -19,7 +19,7 @@ struct text texts[3];
 
 void text_add(struct text *t, const int32_t *ids, int n)
 {
-    t->h[0] = DESK_ROOT;
+    t->h[0] = COORDINATOR_ROOT;
     for (int i = 0; i < n; i++, t->n++) {
         t->ids[t->n] = ids[i];
         t->h[t->n + 1] = history_next(t->h[t->n], ids[i]);
@@ -47,15 +47,15 @@ struct part *verify_add(struct verify_parts *l, uint32_t slot, const struct text
     return part;
 }
 
-void verify_post(struct verify_parts *l, struct desk *d)
+void verify_post(struct verify_parts *l, struct test_coordinator *d)
 {
-    desk_post(d, PEER_VERIFIER, &(struct message){.tag = TAG_VERIFY, .verify = {l->parts, l->n_parts}});
+    coordinator_post(d, PEER_VERIFIER, &(struct message){.tag = TAG_VERIFY, .verify = {l->parts, l->n_parts}});
     l->n_parts = l->n_rows = 0;
 }
 
-const struct verdict *next_verdict(struct desk *d)
+const struct verdict *next_verdict(struct test_coordinator *d)
 {
-    const struct message *m = desk_next(d, NULL);
+    const struct message *m = coordinator_next(d, NULL);
     if (m->tag == TAG_FAIL) fail_msg("%s", m->fail.text);
     assert_int_equal(m->tag, TAG_VERDICT);
     return &m->verdict;
@@ -76,22 +76,22 @@ struct bits bits_of(const struct verdict_row *row)
 
 const int layouts[N_LAYOUTS][2] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}};
 
-struct desk *verifier(int i_layout)
+struct test_coordinator *verifier(int i_layout)
 {
-    return desk_open(&(struct desk_config){
+    return coordinator_open(&(struct coordinator_config){
         .big = roles_big, .tp = layouts[i_layout][0], .pp = layouts[i_layout][1], .n_slots = N_SLOTS, .n_ctx = N_CTX});
 }
 
 static void read_bits(struct text *t)
 {
-    struct desk *d = verifier(0);
+    struct test_coordinator *d = verifier(0);
     struct verify_parts l = {0};
     verify_add(&l, 0, t, 0, TEXT, TEXT);
     verify_post(&l, d);
     const struct verdict *v = next_verdict(d);
     assert_int_equal(v->n_rows, TEXT);
     for (int i = 0; i < TEXT; i++) t->bits[i] = bits_of(&v->rows[i]);
-    desk_close(d);
+    coordinator_close(d);
 }
 
 int roles_open(void **state)

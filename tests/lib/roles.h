@@ -3,7 +3,7 @@
 #ifndef TESTS_LIB_ROLES_H
 #define TESTS_LIB_ROLES_H
 
-#include "tests/lib/desk.h"
+#include "tests/lib/test_coordinator.h"
 
 enum {
     N_CTX = 160,
@@ -49,12 +49,12 @@ struct verify_parts { /* a Verify in the making; jobs are numbered in the order 
 
 /* Ids [at, at + n) of the text; the last n_wanted rows are wanted, and each judges the id that follows. */
 struct part *verify_add(struct verify_parts *l, uint32_t slot, const struct text *t, int at, int n, int n_wanted);
-void verify_post(struct verify_parts *l, struct desk *d);
-const struct verdict *next_verdict(struct desk *d);
+void verify_post(struct verify_parts *l, struct test_coordinator *d);
+const struct verdict *next_verdict(struct test_coordinator *d);
 struct bits bits_of(const struct verdict_row *row);
 
 enum { N_LAYOUTS = 4 };
 extern const int layouts[N_LAYOUTS][2]; /* tp, pp */
-struct desk *verifier(int i_layout);
+struct test_coordinator *verifier(int i_layout);
 
 #endif

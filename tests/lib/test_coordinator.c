@@ -1,4 +1,4 @@
-#include "tests/lib/desk.h"
+#include "tests/lib/test_coordinator.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -28,8 +28,8 @@ struct seat { /* a worker */
     struct err err;
 };
 
-struct desk {
-    struct desk_config c;
+struct test_coordinator {
+    struct coordinator_config c;
     struct layout layout;
     struct router *router;
     struct mailbox *mailbox; /* the coordinator's */
@@ -81,7 +81,7 @@ static void *work(void *arg)
 /* ---- messages ---- */
 
 /* A Pass is another shard's message. */
-static int sender(const struct desk *d, int peer, int tag)
+static int sender(const struct test_coordinator *d, int peer, int tag)
 {
     const struct layout *l = &d->layout;
     if (tag != TAG_PASS || peer < PEER_VERIFIER) return PEER_COORDINATOR;
@@ -89,7 +89,7 @@ static int sender(const struct desk *d, int peer, int tag)
     return stage == 0 ? PEER_VERIFIER : layout_shard_peer(l, stage - 1, layout_shard(l, peer));
 }
 
-void desk_post_bytes(struct desk *d, int peer, int tag, const void *data, size_t n_bytes)
+void coordinator_post_bytes(struct test_coordinator *d, int peer, int tag, const void *data, size_t n_bytes)
 {
     struct err err = {0};
     struct mail mail = {
@@ -99,16 +99,16 @@ void desk_post_bytes(struct desk *d, int peer, int tag, const void *data, size_t
     if (router_deliver(d->router, &mail, &err) != OK) fail_msg("%s", err.text);
 }
 
-void desk_post(struct desk *d, int peer, const struct message *m)
+void coordinator_post(struct test_coordinator *d, int peer, const struct message *m)
 {
     struct err err = {0};
     const uint8_t *data;
     size_t n_bytes;
     if (wire_encode(&d->out, m, &data, &n_bytes, &err) != OK) fail_msg("%s", err.text);
-    desk_post_bytes(d, peer, (int)m->tag, data, n_bytes);
+    coordinator_post_bytes(d, peer, (int)m->tag, data, n_bytes);
 }
 
-static const struct message *next_message(struct desk *d, int *from, int wait_ms)
+static const struct message *next_message(struct test_coordinator *d, int *from, int wait_ms)
 {
     struct mail mail;
     struct err err = {0};
@@ -122,7 +122,7 @@ static const struct message *next_message(struct desk *d, int *from, int wait_ms
 }
 
 /* Hello, Loading and Ready are not for the test. What is loaded grows until all is. */
-static bool is_greeting(struct desk *d, int from)
+static bool is_greeting(struct test_coordinator *d, int from)
 {
     const struct message *m = &d->seen;
     struct seat *s = &d->seats[from];
@@ -136,12 +136,12 @@ static bool is_greeting(struct desk *d, int from)
     return m->tag == TAG_HELLO || m->tag == TAG_LOADING || m->tag == TAG_READY;
 }
 
-void desk_look_away(struct desk *d, int peer)
+void coordinator_look_away(struct test_coordinator *d, int peer)
 {
-    desk_post_bytes(d, peer, TAG_LOOK_AWAY, "", 0);
+    coordinator_post_bytes(d, peer, TAG_LOOK_AWAY, "", 0);
 }
 
-static void start(struct desk *d)
+static void start(struct test_coordinator *d)
 {
     for (int peer = 0; peer < d->layout.n_peers && !d->started; peer++) {
         struct seat *s = &d->seats[peer];
@@ -152,7 +152,7 @@ static void start(struct desk *d)
     d->started = true;
 }
 
-const struct message *desk_next(struct desk *d, int *from)
+const struct message *coordinator_next(struct test_coordinator *d, int *from)
 {
     int who;
     const struct message *m;
@@ -167,10 +167,10 @@ const struct message *desk_next(struct desk *d, int *from)
 
 /* ---- open ---- */
 
-static void seat(struct desk *d, int peer)
+static void seat(struct test_coordinator *d, int peer)
 {
     static const struct mailbox_ops ops = {eyes_post, eyes_poll, eyes_wait, NULL};
-    const struct desk_config *c = &d->c;
+    const struct coordinator_config *c = &d->c;
     struct seat *s = &d->seats[peer];
     const char *why, *path = peer >= PEER_VERIFIER ? c->big : c->drafter == DRAFTER_LITTLE ? c->little : NULL;
     s->config = (struct worker_config){.layout = d->layout,
@@ -183,13 +183,13 @@ static void seat(struct desk *d, int peer)
     assert_non_null(s->eyes.mailbox);
     s->taken = true;
     d->n_seats++;
-    struct welcome welcome = {.epoch = 1, .root = DESK_ROOT, .n_slots = c->n_slots, .n_ctx = c->n_ctx};
-    if (!c->unwelcome) desk_post(d, peer, &(struct message){.tag = TAG_WELCOME, .welcome = welcome});
+    struct welcome welcome = {.epoch = 1, .root = COORDINATOR_ROOT, .n_slots = c->n_slots, .n_ctx = c->n_ctx};
+    if (!c->unwelcome) coordinator_post(d, peer, &(struct message){.tag = TAG_WELCOME, .welcome = welcome});
 }
 
-struct desk *desk_open(const struct desk_config *c)
+struct test_coordinator *coordinator_open(const struct coordinator_config *c)
 {
-    struct desk *d = calloc(1, sizeof *d);
+    struct test_coordinator *d = calloc(1, sizeof *d);
     struct err err = {0};
     assert_non_null(d);
     d->c = *c;
@@ -210,18 +210,18 @@ struct desk *desk_open(const struct desk_config *c)
 
 /* ---- close ---- */
 
-static void post_quit(struct desk *d, int peer)
+static void post_quit(struct test_coordinator *d, int peer)
 {
-    desk_post(d, peer, &(struct message){.tag = TAG_QUIT, .fail = {OK, ""}});
+    coordinator_post(d, peer, &(struct message){.tag = TAG_QUIT, .fail = {OK, ""}});
 }
 
-static void join(struct desk *d, int peer)
+static void join(struct test_coordinator *d, int peer)
 {
     pthread_join(d->seats[peer].thread, NULL);
     d->seats[peer].sits = false;
 }
 
-int desk_quit(struct desk *d, int peer)
+int coordinator_quit(struct test_coordinator *d, int peer)
 {
     start(d);
     post_quit(d, peer);
@@ -230,12 +230,12 @@ int desk_quit(struct desk *d, int peer)
     return d->seats[peer].rc;
 }
 
-const char *desk_why(const struct desk *d, int peer)
+const char *coordinator_why(const struct test_coordinator *d, int peer)
 {
     return d->seats[peer].err.text;
 }
 
-static void send_home(struct desk *d)
+static void send_home(struct test_coordinator *d)
 {
     start(d);
     for (int peer = 0; peer < d->layout.n_peers; peer++)
@@ -244,7 +244,7 @@ static void send_home(struct desk *d)
         if (d->seats[peer].sits) join(d, peer);
 }
 
-static void check_ends(struct desk *d)
+static void check_ends(struct test_coordinator *d)
 {
     struct mail mail;
     struct err err;
@@ -261,7 +261,7 @@ static void check_ends(struct desk *d)
     }
 }
 
-static void desk_free(struct desk *d)
+static void coordinator_free(struct test_coordinator *d)
 {
     for (int peer = 0; peer < d->layout.n_peers; peer++) {
         mailbox_close(d->seats[peer].eyes.mailbox);
@@ -274,15 +274,15 @@ static void desk_free(struct desk *d)
     free(d);
 }
 
-void desk_close(struct desk *d)
+void coordinator_close(struct test_coordinator *d)
 {
     send_home(d);
     check_ends(d);
-    desk_free(d);
+    coordinator_free(d);
 }
 
-void desk_abandon(struct desk *d)
+void coordinator_abandon(struct test_coordinator *d)
 {
     send_home(d);
-    desk_free(d);
+    coordinator_free(d);
 }
