@@ -311,7 +311,7 @@ static int run_bench_step(struct program *p, struct err *err)
                                   .n_threads = o->threads ? o->threads : memory_cores(),
                                   .n_rounds = o->rounds,
                                   .kernels = p->kernels,
-                                  .json = o->output == OUT_JSONL,
+                                  .json = o->format == FORMAT_JSONL,
                                   .watch = {show_progress, &progress}};
     return bench_step(&in, stdout, err);
 }
@@ -328,7 +328,7 @@ static int run_bench_kernels(struct program *p, struct err *err)
                                      .n_rows = o->rows.n,
                                      .n_threads = o->threads ? o->threads : memory_cores(),
                                      .n_rounds = o->rounds,
-                                     .json = o->output == OUT_JSONL,
+                                     .json = o->format == FORMAT_JSONL,
                                      .watch = {show_progress, &progress}};
     return bench_kernels(&in, stdout, err);
 }

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "coordinator/front.h"
+#include "coordinator/output.h"
 #include "coordinator/json_text.h"
 #include "coordinator/stats.h"
 #include "proto/show.h"
@@ -115,20 +115,20 @@ static int both_ways(struct bench *b, int i, struct err *err)
     progress_clear(&b->s.progress);
     if (rc != OK) return rc;
     const char *name = prompt_name(&b->prompts.items[i], i, number);
-    if (b->s.o.output == OUT_JSONL) return put_json(name, cost, err);
+    if (b->s.o.format == FORMAT_JSONL) return put_json(name, cost, err);
     return put_row(show_name(name).s, cost, err);
 }
 
 static int bench(struct bench *b, struct err *err)
 {
-    struct front_io io = {.out = stdout, .notes = stderr};
+    struct output_io io = {.out = stdout, .notes = stderr};
     int rc = session_prompts(&b->s, &b->prompts, err);
-    bool any = b->prompts.n_good > 0, table = any && b->s.o.output == OUT_TEXT;
+    bool any = b->prompts.n_good > 0, table = any && b->s.o.format == FORMAT_TEXT;
     if (rc == OK && any) rc = session_start(&b->s, 1, err);
     if (rc == OK && table) put_head();
     for (int i = 0; i < b->prompts.n && rc == OK; i++) {
         const struct prompt *p = &b->prompts.items[i];
-        rc = p->error ? front_refuse(&io, b->s.o.output, p, i, err) : both_ways(b, i, err);
+        rc = p->error ? output_refuse(&io, b->s.o.format, p, i, err) : both_ways(b, i, err);
     }
     if (rc == OK && table) rc = put_row("all", b->total, err);
     return rc == OK ? prompts_refused(&b->prompts, err) : rc;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/front.h"
+#include "coordinator/output.h"
 #include "coordinator/json_text.h"
 #include "coordinator/said.h"
 #include "coordinator/stats.h"
@@ -49,15 +49,15 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
 {
     char name[16];
     const struct prompt prompt = {.name = name};
-    struct front *front;
+    struct output *output;
     snprintf(name, sizeof name, "%d", c->n_turns);
-    int rc = front_open(&front, &c->s.o, c->s.big_t, 1, &prompt, err);
+    int rc = output_open(&output, &c->s.o, c->s.big_t, 1, &prompt, err);
     if (rc != OK) return rc;
-    struct job_watch watch = front_watch(front);
+    struct job_watch watch = output_watch(output);
     rc = job_turn(c->s.job, seq, 1, &watch, err);
     struct err ignored;
-    int shown = front_finish(front, job_now_ns(), seq->end == SEQ_ABORTED, rc == OK ? err : &ignored);
-    front_close(front);
+    int shown = output_finish(output, job_now_ns(), seq->end == SEQ_ABORTED, rc == OK ? err : &ignored);
+    output_close(output);
     stats_add(&c->total, seq);
     return rc == OK ? shown : rc;
 }
@@ -68,7 +68,7 @@ static int refuse(struct chat *c, const char *why, struct err *err)
     char name[16];
     c->n_refused++;
     fprintf(stderr, "%s\n", why);
-    if (c->s.o.output != OUT_JSONL) return OK;
+    if (c->s.o.format != FORMAT_JSONL) return OK;
     snprintf(name, sizeof name, "%d", c->n_turns);
     return json_put_line(json_pack("{ss so}", "id", name, "error", json_text(why, strlen(why))), 0, stdout, err);
 }
@@ -128,7 +128,7 @@ static int talk(struct chat *c, struct lines *lines, struct err *err)
     int rc = OK;
     bool more = true;
     if (lines_are_typed(lines)) fputs("/help says what else there is\n", stderr);
-    while (rc == OK && more && (rc = said_next(&said, lines, c->s.o.output == OUT_JSONL, err)) == OK) {
+    while (rc == OK && more && (rc = said_next(&said, lines, c->s.o.format == FORMAT_JSONL, err)) == OK) {
         c->n_turns += said.kind == SAID_MESSAGE || said.kind == SAID_UNREADABLE;
         switch (said.kind) {
         case SAID_MESSAGE: rc = turn(c, said.text, said.n, err); break;

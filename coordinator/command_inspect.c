@@ -236,10 +236,10 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
     if (why.code == E_FAIL || why.code == E_LAYOUT) { /* of this machine, not of the file */
         *err = why;
         rc = why.code;
-    } else if (!facts || (o->output == OUT_TEXT && show_strings(facts))) {
+    } else if (!facts || (o->format == FORMAT_TEXT && show_strings(facts))) {
         rc = err_set(err, E_FAIL, "%s: no memory to describe it", o->model);
-    } else if (o->output != OUT_TEXT) {
-        rc = json_put_line(json_incref(facts), o->output == OUT_JSON ? JSON_INDENT(2) : 0, stdout, err);
+    } else if (o->format != FORMAT_TEXT) {
+        rc = json_put_line(json_incref(facts), o->format == FORMAT_JSON ? JSON_INDENT(2) : 0, stdout, err);
     } else {
         print_facts(facts);
     }

@@ -84,7 +84,7 @@ static int convert(const struct options *o, const struct tokenizer *t, struct er
     } else {
         rc = tokenizer_encode(t, text, n_text, special, special, &ids, &n_ids, err);
     }
-    if (rc == OK && o->output == OUT_JSONL)
+    if (rc == OK && o->format == FORMAT_JSONL)
         rc = print_json(t, ids, n_ids, err);
     else if (rc == OK && o->detokenize)
         print_text(t, ids, n_ids, special);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/front.h"
+#include "coordinator/output.h"
 #include "coordinator/json_text.h"
 #include "coordinator/metrics.h"
 #include "coordinator/stats.h"
@@ -97,7 +97,7 @@ static int compare_one(const struct compare *c, int i, struct sums *sums, struct
     add(&sums->own, own);
     stats_add(&sums->asked_cost, a);
     stats_add(&sums->own_cost, b);
-    if (c->s.o.output != OUT_JSONL) return OK;
+    if (c->s.o.format != FORMAT_JSONL) return OK;
     char number[16];
     const char *name = prompt_name(&c->prompts.items[a->index], a->index, number);
     json_t *line = json_pack("{so sb si sf sf sf si si}", "id", json_text(name, strlen(name)), "exact", difference < 0,
@@ -129,7 +129,7 @@ static struct summary sum_up(const struct sums *s)
 
 static int put_summary(const struct compare *c, const struct sums *sums, const struct summary *s, struct err *err)
 {
-    if (c->s.o.output == OUT_JSONL) {
+    if (c->s.o.format == FORMAT_JSONL) {
         json_t *line = json_pack("{si si sf sf sf sf sf sf sf sf}", "prompts", sums->n, "exact", sums->n_exact,
                                  "first_difference", s->first_difference, "bleu", s->bleu, "rouge_l", s->rouge,
                                  "lp_token", s->lp_token, "lp_token_big", s->lp_token_big, "length_ratio", s->length,
@@ -162,11 +162,11 @@ static int gate(const struct options *o, const struct summary *s, struct err *er
 static int compare_all(const struct compare *c, struct err *err)
 {
     struct sums sums = {0};
-    struct front_io io = {.out = stdout, .notes = stderr};
+    struct output_io io = {.out = stdout, .notes = stderr};
     int rc = OK, n = 0;
     for (int i = 0; i < c->prompts.n && rc == OK; i++) {
         const struct prompt *p = &c->prompts.items[i];
-        rc = p->error ? front_refuse(&io, c->s.o.output, p, i, err) : compare_one(c, n++, &sums, err);
+        rc = p->error ? output_refuse(&io, c->s.o.format, p, i, err) : compare_one(c, n++, &sums, err);
     }
     if (rc != OK || !n) return rc;
     struct summary summary = sum_up(&sums);

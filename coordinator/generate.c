@@ -1,11 +1,11 @@
 #include "coordinator/generate.h"
 
-#include "coordinator/front.h"
+#include "coordinator/output.h"
 
 struct generate {
     struct session s;
     struct prompts prompts;
-    struct front *front;
+    struct output *output;
     struct seq *seqs, *plain; /* [prompts.n_good]; plain: by big alone, for --check */
     int n_dropped;            /* of seqs, the first ones */
 };
@@ -36,14 +36,14 @@ static int check(struct generate *g, struct err *err)
 
 static int on_tokens(void *arg, const struct seq *s, struct err *err)
 {
-    return front_tokens(((struct generate *)arg)->front, s, err);
+    return output_tokens(((struct generate *)arg)->output, s, err);
 }
 
 /* What was shown is not kept, unless it is to be compared. */
 static int on_done(void *arg, const struct seq *s, struct err *err)
 {
     struct generate *g = arg;
-    int rc = front_done(g->front, s, err), n_shown = front_n_shown(g->front);
+    int rc = output_done(g->output, s, err), n_shown = output_n_shown(g->output);
     if (g->s.o.check) return rc;
     while (g->n_dropped < g->prompts.n_good && g->seqs[g->n_dropped].index < n_shown)
         seq_drop(&g->seqs[g->n_dropped++]);
@@ -52,7 +52,7 @@ static int on_done(void *arg, const struct seq *s, struct err *err)
 
 static bool is_writing(const void *arg)
 {
-    return front_is_writing(((const struct generate *)arg)->front);
+    return output_is_writing(((const struct generate *)arg)->output);
 }
 
 static int start(struct generate *g, struct err *err)
@@ -68,12 +68,12 @@ static int generate(struct generate *g, struct err *err)
     int rc = session_prompts(&g->s, &g->prompts, err);
     bool any = g->prompts.n_good > 0;
     if (rc == OK && any) rc = start(g, err);
-    if (rc == OK) rc = front_open(&g->front, o, g->s.big_t, g->prompts.n, g->prompts.items, err);
+    if (rc == OK) rc = output_open(&g->output, o, g->s.big_t, g->prompts.n, g->prompts.items, err);
     if (rc != OK) return rc;
     if (any) rc = run(g, g->seqs, o->drafter != DRAFTER_NONE, &watch, err);
     struct err ignored;
     int shown =
-        front_finish(g->front, job_now_ns(), rc == E_INTERRUPT || rc == E_TERMINATED, rc == OK ? err : &ignored);
+        output_finish(g->output, job_now_ns(), rc == E_INTERRUPT || rc == E_TERMINATED, rc == OK ? err : &ignored);
     if (rc == OK) rc = shown;
     if (rc == OK && o->check && any) rc = check(g, err);
     return rc == OK ? prompts_refused(&g->prompts, err) : rc;
@@ -84,7 +84,7 @@ int command_generate(const struct options *o, const struct host *host, struct er
     struct generate g = {0};
     int rc = session_open(&g.s, o, host, err);
     if (rc == OK) rc = generate(&g, err);
-    front_close(g.front);
+    output_close(g.output);
     session_close(&g.s, rc, err);
     seqs_free(g.seqs, g.prompts.n_good);
     seqs_free(g.plain, g.prompts.n_good);

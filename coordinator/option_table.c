@@ -126,7 +126,7 @@ const struct option option_table[] = {
     {"role", NULL, WORKER, OPTION_CHOICE, AT(o.role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "what this rank must be: another place in the layout is an\nerror"},
 
-    {"output", "-o", TEXT | STEP | KERNELS | PPL | TOK | INS, OPTION_CHOICE, AT(o.output), "text|jsonl|json", 0, 0,
+    {"output", "-o", TEXT | STEP | KERNELS | PPL | TOK | INS, OPTION_CHOICE, AT(o.format), "text|jsonl|json", 0, 0,
      .preset = "text", .heading = "Output",
      .help = "text, or a line of JSON (json is the same; of inspect it is\nspread over lines)"},
     {"color", "--colour -co", GEN | CHAT, OPTION_CHOICE, AT(o.color), "auto|always|never", 0, 0, .preset = "auto",

@@ -371,8 +371,8 @@ static const char *what_lacks(const struct options *o, enum option_needs needs)
         if (o->drafter == DRAFTER_NONE) return no_drafter;
         return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which no guard stops"
                                         : NULL;
-    case NEEDS_TEXT: return o->output == OUT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
-    case NEEDS_JSONL: return o->output == OUT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
+    case NEEDS_TEXT: return o->format == FORMAT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
+    case NEEDS_JSONL: return o->format == FORMAT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
     case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;
     case NEEDS_MESSAGES: return o->raw ? "the text of --raw is no message, and always has its tokens" : NULL;
     }
@@ -399,7 +399,7 @@ static int finish(struct parser *r, struct err *err)
     int rc = OK;
     o->ctx_given = origin_of(r, "ctx") == FROM_LINE;
     if (o->n_predict < 0) o->n_predict = 0;
-    if (o->output == OUT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->output = OUT_JSONL;
+    if (o->format == FORMAT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->format = FORMAT_JSONL;
     switch (o->command) {
     case CMD_HELP:
         if (!r->positional) break;

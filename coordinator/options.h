@@ -30,7 +30,7 @@ enum command {
     CMD_CONFIG,
     CMD_WORKER
 };
-enum output { OUT_TEXT, OUT_JSONL, OUT_JSON }; /* OUT_JSON: of inspect only, over several lines */
+enum format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON }; /* FORMAT_JSON: of inspect only, over several lines */
 enum think { THINK_AUTO, THINK_OFF, THINK_ON };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
@@ -81,7 +81,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int tp, pp;
     int parallel;
     enum when color;
-    enum output output;
+    enum format format;
 
     /* eval compare: exit 6 below these */
     float min_exact, min_bleu, min_rouge;

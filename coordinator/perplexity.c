@@ -33,7 +33,7 @@ static int put_result(const struct session *s, const struct score *score, struct
     double sum, squares;
     score_sum(score, &n, &sum, &squares);
     double mean = sum / n, deviation = sqrt(fmax(0, squares / n - mean * mean) / n), perplexity = exp(-mean);
-    if (s->o.output == OUT_TEXT) {
+    if (s->o.format == FORMAT_TEXT) {
         printf("perplexity %.4f +- %.4f (standard error), ln p a token %.6f, %d tokens in %d windows of %d\n",
                perplexity, perplexity * deviation, mean, n, score_n_windows(score), s->o.window);
         return OK;

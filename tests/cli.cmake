@@ -1,6 +1,6 @@
 # The command line, what people see, and the commands that need no worker.
 pilotfish_test(test_options test_options.c LIBS pf_coordinator)
-pilotfish_test(test_front test_front.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
+pilotfish_test(test_output test_output.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
 pilotfish_test(test_progress test_progress.c LIBS pf_coordinator)
 pilotfish_test(test_stop test_stop.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
 pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)

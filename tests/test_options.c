@@ -48,7 +48,7 @@ static void defaults_are_the_ones_that_help_names(void **state)
     assert_int_equal(o.tp * o.pp, 1);
     assert_int_equal(o.parallel, 4);
     assert_int_equal(o.color, WHEN_AUTO);
-    assert_int_equal(o.output, OUT_TEXT);
+    assert_int_equal(o.format, FORMAT_TEXT);
     assert_false(o.raw || o.check || o.ignore_eos || o.stats || o.logprobs);
 }
 
@@ -78,7 +78,7 @@ static void every_option_reaches_its_field(void **state)
     assert_int_equal(o.little_quant, LITTLE_FILE);
     assert_true(o.check && o.ignore_eos && o.stats);
     assert_int_equal(o.color, WHEN_NEVER);
-    assert_int_equal(o.output, OUT_JSONL);
+    assert_int_equal(o.format, FORMAT_JSONL);
     options_free(&o); /* a note: --parallel, with one prompt */
 }
 
@@ -97,7 +97,7 @@ static void describe(const char *line, char *out, size_t n)
     snprintf(out, n, "%d %s %s %s %s %s %s %s %d %d %d %d %d %d %d %d %g %g %d %d %d", o.command, or_none(o.big),
              or_none(o.little), or_none(o.model), or_none(o.prompt), or_none(o.text), or_none(o.system),
              or_none(o.chat_template), o.n_predict, o.ctx, o.threads, o.seed, o.top_k, o.draft_max, o.tp, o.pp,
-             (double)o.temp, (double)o.fallback, o.raw, o.color, o.output);
+             (double)o.temp, (double)o.fallback, o.raw, o.color, o.format);
     options_free(&o);
 }
 
@@ -143,9 +143,9 @@ static void other_commands_take_their_argument(void **state)
     struct err err;
     assert_int_equal(parse(&o, "inspect F -o json", &err), OK);
     assert_string_equal(o.model, "F");
-    assert_int_equal(o.output, OUT_JSON);
+    assert_int_equal(o.format, FORMAT_JSON);
     assert_int_equal(parse(&o, "inspect F -o jsonl", &err), OK);
-    assert_int_equal(o.output, OUT_JSONL);
+    assert_int_equal(o.format, FORMAT_JSONL);
     assert_int_equal(parse(&o, "tokenize --model M --no-special --detokenize T", &err), OK);
     assert_string_equal(o.model, "M");
     assert_string_equal(o.text, "T");

@@ -1,4 +1,4 @@
-/* front.h -- what a person or a program sees of a generation: text as it is accepted, a closing line, JSON lines.
+/* output.h -- what a person or a program sees of a generation: text as it is accepted, a closing line, JSON lines.
  *
  * Text goes to standard output and nothing else does; all else goes to standard error. Accepted drafts and big's own
  * tokens have different colours (auto: where standard output is a terminal; PILOTFISH_TTY=1 or 0 decides where it is
@@ -7,8 +7,8 @@
  * they finish; of texts, the one whose turn it is streams. A prompt that cannot be answered has its turn too: a line of
  * JSON with its error, or the error on standard error.
  */
-#ifndef COORDINATOR_FRONT_H
-#define COORDINATOR_FRONT_H
+#ifndef COORDINATOR_OUTPUT_H
+#define COORDINATOR_OUTPUT_H
 
 #include <stdio.h>
 
@@ -18,36 +18,36 @@
 #include "coordinator/seq.h"
 #include "coordinator/tokenizer.h"
 
-struct front;
+struct output;
 
-struct front_io { /* where a front writes; borrowed */
+struct output_io { /* where an output writes; borrowed */
     FILE *out, *notes;
     bool terminal; /* out is one */
 };
 
-/* prompts [n]: their names for JSON lines, and their errors; a seq's index is its prompt's. Borrows all until front_close. */
-int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n,
-               const struct prompt *prompts, struct err *err);
-int front_open_io(struct front **out, const struct options *o, const struct tokenizer *t, int n,
-                  const struct prompt *prompts, const struct front_io *io, struct err *err);
+/* prompts [n]: their names for JSON lines, and their errors; a seq's index is its prompt's. Borrows all until output_close. */
+int output_open(struct output **out, const struct options *o, const struct tokenizer *t, int n,
+                const struct prompt *prompts, struct err *err);
+int output_open_io(struct output **out, const struct options *o, const struct tokenizer *t, int n,
+                   const struct prompt *prompts, const struct output_io *io, struct err *err);
 
 /* New final tokens of a sequence (those past what was shown before). A write that fails (closed pipe) is an error. The
- * seq is borrowed until front_close, its ids until it was shown. */
-int front_tokens(struct front *f, const struct seq *s, struct err *err);
+ * seq is borrowed until output_close, its ids until it was shown. */
+int output_tokens(struct output *f, const struct seq *s, struct err *err);
 /* The sequence is done: shows it where its turn has come. */
-int front_done(struct front *f, const struct seq *s, struct err *err);
+int output_done(struct output *f, const struct seq *s, struct err *err);
 /* So many of the first prompts have been shown to their end. */
-int front_n_shown(const struct front *f);
+int output_n_shown(const struct output *f);
 /* The terminal's cursor is within a text. */
-bool front_is_writing(const struct front *f);
+bool output_is_writing(const struct output *f);
 /* All of them, for a job to call. */
-struct job_watch front_watch(struct front *f);
+struct job_watch output_watch(struct output *f);
 /* Shows what sequences that are not done have so far, then the closing line over all; with --stats a table.
  * interrupted: says so. */
-int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err *err);
-void front_close(struct front *f);
+int output_finish(struct output *f, uint64_t now_ns, bool interrupted, struct err *err);
+void output_close(struct output *f);
 
 /* Of a prompt that cannot be answered: why, as a line of JSON or of notes. */
-int front_refuse(const struct front_io *io, enum output output, const struct prompt *p, int index, struct err *err);
+int output_refuse(const struct output_io *io, enum format output, const struct prompt *p, int index, struct err *err);
 
 #endif

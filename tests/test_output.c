@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "coordinator/front.h"
+#include "coordinator/output.h"
 #include "coordinator/stop.h"
 #include "proto/history.h"
 #include "tests/lib/sim.h"
@@ -30,7 +30,7 @@ struct gguf_str tokenizer_piece(const struct tokenizer *t, int32_t id, bool spec
     return pieces[id].s ? pieces[id] : (struct gguf_str){&letters[id], 1};
 }
 
-/* A front that writes to memory what a simulated job tells it, token by token, as spec's actions come. */
+/* A output that writes to memory what a simulated job tells it, token by token, as spec's actions come. */
 struct scene {
     struct options o;
     struct sim_config sim;
@@ -42,15 +42,15 @@ struct scene {
     char *out, *notes; /* what was shown; in out a '|' behind each event */
     size_t n_out, n_notes;
     struct sim *s;
-    struct front *f;
-    struct front_io io;
+    struct output *f;
+    struct output_io io;
     struct prompt prompts[8];
     struct seq seen[8];
 };
 
 static int event(struct scene *c, int rc)
 {
-    if (c->o.output == OUT_TEXT) fputc('|', c->io.out), fflush(c->io.out);
+    if (c->o.format == FORMAT_TEXT) fputc('|', c->io.out), fflush(c->io.out);
     return rc;
 }
 
@@ -67,13 +67,13 @@ static const struct seq *in_input(struct scene *c, const struct seq *s)
 static int on_tokens(void *arg, const struct seq *s, struct err *err)
 {
     struct scene *c = arg;
-    return event(c, front_tokens(c->f, in_input(c, s), err));
+    return event(c, output_tokens(c->f, in_input(c, s), err));
 }
 
 static int on_done(void *arg, const struct seq *s, struct err *err)
 {
     struct scene *c = arg;
-    return event(c, front_done(c->f, in_input(c, s), err));
+    return event(c, output_done(c->f, in_input(c, s), err));
 }
 
 static char bad_name[] = "bad", bad_error[] = "f:2: no";
@@ -82,8 +82,8 @@ static void play(struct scene *c, const struct sim_text *texts, int n_texts)
 {
     struct stops stops = {c->o.stops, c->o.n_stops, NULL};
     struct job_watch watch = {.tokens = on_tokens, .done = on_done, .arg = c};
-    c->io = (struct front_io){open_memstream(&c->out, &c->n_out), open_memstream(&c->notes, &c->n_notes), c->terminal};
-    assert_int_equal(front_open_io(&c->f, &c->o, NULL, n_texts + (c->bad > 0), c->prompts, &c->io, NULL), OK);
+    c->io = (struct output_io){open_memstream(&c->out, &c->n_out), open_memstream(&c->notes, &c->n_notes), c->terminal};
+    assert_int_equal(output_open_io(&c->f, &c->o, NULL, n_texts + (c->bad > 0), c->prompts, &c->io, NULL), OK);
     for (int i = 0; i < 3; i++) c->prompts[i].name = (char *)(uintptr_t)c->names[i];
     if (c->bad) c->prompts[c->bad - 1] = (struct prompt){.name = bad_name, .error = bad_error};
     c->sim.watch = &watch;
@@ -92,12 +92,12 @@ static void play(struct scene *c, const struct sim_text *texts, int n_texts)
     c->s = sim_open(&c->sim, texts, n_texts);
     if (c->stop_ms) sim_fault(c->s, c->stop_ms, SIM_STOP, 0);
     sim_run(c->s);
-    assert_int_equal(front_finish(c->f, 1000000000, c->stop_ms > 0, NULL), OK);
+    assert_int_equal(output_finish(c->f, 1000000000, c->stop_ms > 0, NULL), OK);
 }
 
 static void scene_close(struct scene *c)
 {
-    front_close(c->f);
+    output_close(c->f);
     sim_close(c->s);
     fclose(c->io.out);
     fclose(c->io.notes);
@@ -209,7 +209,7 @@ static void text_and_json_lines_are_the_same_answers(void **state)
     for (unsigned seed = 0; seed < N_SEEDS; seed++) {
         struct sim_text texts[N_MANY];
         char prompts[N_MANY][8], scripts[N_MANY][24];
-        struct scene c[2] = {{.o = {.output = OUT_TEXT}}, {.o = {.output = OUT_JSONL}}};
+        struct scene c[2] = {{.o = {.format = FORMAT_TEXT}}, {.o = {.format = FORMAT_JSONL}}};
         uint64_t random = seed;
         for (int i = 0; i < N_MANY; i++) {
             snprintf(prompts[i], sizeof prompts[i], "(%d)", i);
@@ -256,7 +256,7 @@ static const struct seq *the_seq(const struct scene *c)
 static void a_line_of_json_gives_every_float_back(void **state)
 {
     (void)state;
-    struct scene c = {.o = {.output = OUT_JSONL}, .names = {"q81"}, .sim = {.draft_max = 2}};
+    struct scene c = {.o = {.format = FORMAT_JSONL}, .names = {"q81"}, .sim = {.draft_max = 2}};
     play(&c, &(struct sim_text){"??", "B<>a", "B<ba", 4}, 1);
     const struct seq *s = the_seq(&c);
     assert_ptr_equal(strchr(c.out, '\n'), c.out + c.n_out - 1);
@@ -330,7 +330,7 @@ static void where_nothing_is_drafted_a_line_says_why(void **state)
     };
     for (size_t i = 0; i < 2 * sizeof withheld / sizeof *withheld; i++) {
         const char *want = withheld[i / 2].line;
-        struct scene c = {.o = {.output = i % 2 ? OUT_JSONL : OUT_TEXT, .n_predict = withheld[i / 2].n_predict},
+        struct scene c = {.o = {.format = i % 2 ? FORMAT_JSONL : FORMAT_TEXT, .n_predict = withheld[i / 2].n_predict},
                           .sim = withheld[i / 2].sim};
         c.sim.draft_max = 4;
         c.sim.guard = true;
@@ -371,7 +371,7 @@ static void a_prompt_that_cannot_be_answered_has_its_turn(void **state)
     const struct sim_text texts[] = {{"one", "H", NULL, 1}, {"two", "WW", NULL, 2}};
     for (int bad = 0; bad < 3; bad++) {
         for (int json = 0; json < 2; json++) {
-            struct scene c = {.o = {.output = json ? OUT_JSONL : OUT_TEXT, .n_predict = 2}, .bad = bad + 1};
+            struct scene c = {.o = {.format = json ? FORMAT_JSONL : FORMAT_TEXT, .n_predict = 2}, .bad = bad + 1};
             play(&c, texts, 2);
             const char *at = c.out;
             for (int i = 0; json && i < 3; i++, at = strchr(at, '\n') + 1) {
@@ -393,7 +393,7 @@ static void an_interrupted_text_is_kept(void **state)
     const struct sim_text texts[] = {
         {"one", "HWHWHWHW", NULL, 8}, {"two", "HWHWHWHW", NULL, 8}, {"three", "H", NULL, 1}};
     for (int json = 0; json < 2; json++) {
-        struct scene c = {.o = {.output = json ? OUT_JSONL : OUT_TEXT}, .sim = {.n_lanes = 2}, .stop_ms = 30};
+        struct scene c = {.o = {.format = json ? FORMAT_JSONL : FORMAT_TEXT}, .sim = {.n_lanes = 2}, .stop_ms = 30};
         play(&c, texts, 3);
         if (!json)
             assert_string_equal(c.out, "Hello||\nHello|\n|");
@@ -411,15 +411,15 @@ static void a_write_that_fails_is_an_error(void **state)
     for (int json = 0; json < 2; json++) {
         struct sim *s = sim_open(&(struct sim_config){0}, &(struct sim_text){"?", "H", NULL, 1}, 1);
         sim_run(s);
-        struct options o = {.output = json ? OUT_JSONL : OUT_TEXT};
-        struct front_io io = {fopen("/dev/full", "w"), stderr, false};
-        struct front *f;
+        struct options o = {.format = json ? FORMAT_JSONL : FORMAT_TEXT};
+        struct output_io io = {fopen("/dev/full", "w"), stderr, false};
+        struct output *f;
         struct err err = {0};
         if (!io.out) skip();
-        assert_int_equal(front_open_io(&f, &o, NULL, 1, &(struct prompt){0}, &io, NULL), OK);
-        assert_int_equal(front_done(f, sim_seq(s, 0), &err), E_FAIL);
+        assert_int_equal(output_open_io(&f, &o, NULL, 1, &(struct prompt){0}, &io, NULL), OK);
+        assert_int_equal(output_done(f, sim_seq(s, 0), &err), E_FAIL);
         assert_non_null(strstr(err.text, "standard output: No space left on device"));
-        front_close(f);
+        output_close(f);
         fclose(io.out);
         sim_close(s);
     }
@@ -436,22 +436,22 @@ static void *give_some(size_t n)
 static void a_line_of_json_is_whole_or_an_error(void **state)
 {
     (void)state;
-    struct options o = {.output = OUT_JSONL, .accept = ACCEPT_SAMPLE};
+    struct options o = {.format = FORMAT_JSONL, .accept = ACCEPT_SAMPLE};
     struct sim *s = sim_open(&(struct sim_config){0}, &(struct sim_text){"?", "HWB", NULL, 3}, 1);
     sim_run(s);
     int rc = E_FAIL, n_lost = 0;
     for (; rc != OK; n_lost++) {
         char *out;
         size_t n_out;
-        struct front_io io = {open_memstream(&out, &n_out), stderr, false};
-        struct front *f;
+        struct output_io io = {open_memstream(&out, &n_out), stderr, false};
+        struct output *f;
         struct err err = {0};
-        assert_int_equal(front_open_io(&f, &o, NULL, 1, &(struct prompt){0}, &io, NULL), OK);
+        assert_int_equal(output_open_io(&f, &o, NULL, 1, &(struct prompt){0}, &io, NULL), OK);
         n_given = n_lost;
         json_set_alloc_funcs(give_some, free);
-        rc = front_done(f, sim_seq(s, 0), &err);
+        rc = output_done(f, sim_seq(s, 0), &err);
         json_set_alloc_funcs(malloc, free);
-        front_close(f);
+        output_close(f);
         fclose(io.out);
         if (rc != OK && (n_out || rc != E_FAIL || !strstr(err.text, "no memory for a line")))
             fail_msg("%d allocations: %d %s '%s'", n_lost, rc, err.text, out);

@@ -1,4 +1,4 @@
-#include "coordinator/front.h"
+#include "coordinator/output.h"
 
 #include <errno.h>
 #include <math.h>
@@ -20,8 +20,8 @@ struct shown {
     size_t n_tail;       /* < 4 */
 };
 
-struct front {
-    struct front_io io;
+struct output {
+    struct output_io io;
     const struct options *o;
     const struct tokenizer *t;
     struct stops stops;
@@ -46,17 +46,17 @@ static bool shows_colors(void)
     return !getenv("NO_COLOR") && !(term && !strcmp(term, "dumb"));
 }
 
-int front_open(struct front **out, const struct options *o, const struct tokenizer *t, int n,
-               const struct prompt *prompts, struct err *err)
+int output_open(struct output **out, const struct options *o, const struct tokenizer *t, int n,
+                const struct prompt *prompts, struct err *err)
 {
-    struct front_io io = {.out = stdout, .notes = stderr, .terminal = terminal_is(stdout)};
-    return front_open_io(out, o, t, n, prompts, &io, err);
+    struct output_io io = {.out = stdout, .notes = stderr, .terminal = terminal_is(stdout)};
+    return output_open_io(out, o, t, n, prompts, &io, err);
 }
 
-int front_open_io(struct front **out, const struct options *o, const struct tokenizer *t, int n,
-                  const struct prompt *prompts, const struct front_io *io, struct err *err)
+int output_open_io(struct output **out, const struct options *o, const struct tokenizer *t, int n,
+                   const struct prompt *prompts, const struct output_io *io, struct err *err)
 {
-    struct front *f = calloc(1, sizeof *f);
+    struct output *f = calloc(1, sizeof *f);
     if (f) f->seqs = calloc((size_t)n, sizeof *f->seqs);
     if (!f || !f->seqs) {
         free(f);
@@ -73,14 +73,14 @@ int front_open_io(struct front **out, const struct options *o, const struct toke
     return OK;
 }
 
-void front_close(struct front *f)
+void output_close(struct output *f)
 {
     if (!f) return;
     free(f->seqs);
     free(f);
 }
 
-static int flush(struct front *f, struct err *err)
+static int flush(struct output *f, struct err *err)
 {
     if (!fflush(f->io.out) && !ferror(f->io.out)) return OK;
     return err_set(err, E_FAIL, "standard output: %s", strerror(errno));
@@ -89,7 +89,7 @@ static int flush(struct front *f, struct err *err)
 /* --- text ----------------------------------------------------------------------------------------------------------
  */
 
-static void put_paint(struct front *f, enum origin origin)
+static void put_paint(struct output *f, enum origin origin)
 {
     if (!f->colored || f->paint == origin) return;
     fputs(paint_code[origin], f->io.out);
@@ -97,7 +97,7 @@ static void put_paint(struct front *f, enum origin origin)
 }
 
 /* A token that completes a character lends it its colour. */
-static void put_piece(struct front *f, struct shown *w, struct gguf_str piece, enum origin origin)
+static void put_piece(struct output *f, struct shown *w, struct gguf_str piece, enum origin origin)
 {
     size_t taken = 0;
     while (w->n_tail && taken < piece.n) { /* the tail first, byte by byte: a character is short */
@@ -120,7 +120,7 @@ static void put_piece(struct front *f, struct shown *w, struct gguf_str piece, e
 
 /* What has come and may not become a stop yet. Tokens are shown when their end is known already: spec decides on both in
  * one step, and only then are they told of. */
-static int put_new_text(struct front *f, struct shown *w, struct err *err)
+static int put_new_text(struct output *f, struct shown *w, struct err *err)
 {
     const struct seq *s = w->s;
     bool over = w->done || s->end != SEQ_RUNNING;
@@ -146,7 +146,7 @@ static int put_new_text(struct front *f, struct shown *w, struct err *err)
     return OK;
 }
 
-static int put_end_of_text(struct front *f, struct shown *w, struct err *err)
+static int put_end_of_text(struct output *f, struct shown *w, struct err *err)
 {
     w->done = true;
     int rc = put_new_text(f, w, err);
@@ -161,7 +161,7 @@ static int put_end_of_text(struct front *f, struct shown *w, struct err *err)
 /* --- JSON lines ----------------------------------------------------------------------------------------------------
  */
 
-static json_t *json_of_text(const struct front *f, const struct seq *s)
+static json_t *json_of_text(const struct output *f, const struct seq *s)
 {
     char *bytes = NULL;
     size_t n = stop_answer(&f->stops, s, &bytes);
@@ -189,7 +189,7 @@ static json_t *json_top(const struct seq *s, int at)
 
 /* NULL where a part of it could not be made: jansson's functions pass a NULL on as a failure, and add nothing. An id too
  * few would be a wrong answer. */
-static json_t *json_of_seq(const struct front *f, const struct seq *s)
+static json_t *json_of_seq(const struct output *f, const struct seq *s)
 {
     char number[16];
     const char *name = prompt_name(&f->prompts[s->index], s->index, number);
@@ -215,11 +215,11 @@ static json_t *json_of_seq(const struct front *f, const struct seq *s)
 /* --- prompts that cannot be answered --------------------------------------------------------------------------------
  */
 
-int front_refuse(const struct front_io *io, enum output output, const struct prompt *p, int index, struct err *err)
+int output_refuse(const struct output_io *io, enum format output, const struct prompt *p, int index, struct err *err)
 {
     char number[16];
     const char *name = prompt_name(p, index, number);
-    if (output == OUT_JSONL) {
+    if (output == FORMAT_JSONL) {
         json_t *line =
             json_pack("{so so}", "id", json_text(name, strlen(name)), "error", json_text(p->error, strlen(p->error)));
         return json_put_line(line, 0, io->out, err);
@@ -233,72 +233,73 @@ int front_refuse(const struct front_io *io, enum output output, const struct pro
  */
 
 /* Of a prompt whose turn it is; of one that never began there is nothing. The error of the only one ends the program. */
-static int put_whole(struct front *f, int i, struct err *err)
+static int put_whole(struct output *f, int i, struct err *err)
 {
     const struct prompt *p = &f->prompts[i];
     struct shown *w = &f->seqs[i];
     if (p->error)
-        return f->n_seqs > 1 || f->o->output == OUT_JSONL ? front_refuse(&f->io, f->o->output, p, i, err) : OK;
+        return f->n_seqs > 1 || f->o->format == FORMAT_JSONL ? output_refuse(&f->io, f->o->format, p, i, err) : OK;
     if (!w->s || (!w->done && !seq_n_generated(w->s))) return OK;
-    if (f->o->output == OUT_JSONL) return json_put_line(json_of_seq(f, w->s), JSON_REAL_PRECISION(9), f->io.out, err);
+    if (f->o->format == FORMAT_JSONL)
+        return json_put_line(json_of_seq(f, w->s), JSON_REAL_PRECISION(9), f->io.out, err);
     return put_end_of_text(f, w, err);
 }
 
-static int take_turns(struct front *f, struct err *err)
+static int take_turns(struct output *f, struct err *err)
 {
     int rc = OK;
     for (; f->turn < f->n_seqs && (f->seqs[f->turn].done || f->prompts[f->turn].error) && rc == OK; f->turn++)
         rc = put_whole(f, f->turn, err);
     struct shown *now = f->turn < f->n_seqs ? &f->seqs[f->turn] : NULL;
-    if (rc == OK && now && now->s && f->o->output == OUT_TEXT) rc = put_new_text(f, now, err);
+    if (rc == OK && now && now->s && f->o->format == FORMAT_TEXT) rc = put_new_text(f, now, err);
     return rc == OK ? flush(f, err) : rc;
 }
 
-int front_tokens(struct front *f, const struct seq *s, struct err *err)
+int output_tokens(struct output *f, const struct seq *s, struct err *err)
 {
     f->seqs[s->index].s = s;
     return take_turns(f, err);
 }
 
-int front_done(struct front *f, const struct seq *s, struct err *err)
+int output_done(struct output *f, const struct seq *s, struct err *err)
 {
     f->seqs[s->index].s = s;
     f->seqs[s->index].done = true;
     return take_turns(f, err);
 }
 
-int front_n_shown(const struct front *f)
+int output_n_shown(const struct output *f)
 {
     return f->turn;
 }
 
-static int on_tokens(void *front, const struct seq *s, struct err *err)
+static int on_tokens(void *output, const struct seq *s, struct err *err)
 {
-    return front_tokens(front, s, err);
+    return output_tokens(output, s, err);
 }
 
-static int on_done(void *front, const struct seq *s, struct err *err)
+static int on_done(void *output, const struct seq *s, struct err *err)
 {
-    return front_done(front, s, err);
+    return output_done(output, s, err);
 }
 
-bool front_is_writing(const struct front *f)
+bool output_is_writing(const struct output *f)
 {
-    return f->io.terminal && f->o->output == OUT_TEXT && f->turn < f->n_seqs && f->seqs[f->turn].n_tokens > 0;
+    return f->io.terminal && f->o->format == FORMAT_TEXT && f->turn < f->n_seqs && f->seqs[f->turn].n_tokens > 0;
 }
 
-static bool is_writing(const void *front)
+static bool is_writing(const void *output)
 {
-    return front_is_writing(front);
+    return output_is_writing(output);
 }
 
-struct job_watch front_watch(struct front *f)
+struct job_watch output_watch(struct output *f)
 {
     return (struct job_watch){.tokens = on_tokens, .done = on_done, .writing = is_writing, .arg = f};
 }
 
 /* How the text was chosen, where it is not big's greedy one. */
-static void put_method(const struct front *f, const struct stats *total)
+static void put_method(const struct output *f, const struct stats *total)
 {
     const struct options *o = f->o;
     if (o->accept == ACCEPT_SAMPLE) {
@@ -312,7 +313,7 @@ static void put_method(const struct front *f, const struct stats *total)
     fputc('\n', f->io.notes);
 }
 
-static void put_table(const struct front *f, const struct stats *total)
+static void put_table(const struct output *f, const struct stats *total)
 {
     stats_table_head(f->io.notes);
     for (int i = 0; i < f->n_seqs && f->n_seqs > 1; i++) {
@@ -329,7 +330,7 @@ static void put_table(const struct front *f, const struct stats *total)
 }
 
 /* Answers that the model would have gone on with. */
-static void put_cuts(const struct front *f, const struct stats *total)
+static void put_cuts(const struct output *f, const struct stats *total)
 {
     char several[24] = "";
     if (f->n_seqs > 1) snprintf(several, sizeof several, "%llu ", (unsigned long long)total->n_at_length);
@@ -338,7 +339,7 @@ static void put_cuts(const struct front *f, const struct stats *total)
     if (total->n_at_context) fprintf(f->io.notes, "; %scut at the end of the context", several);
 }
 
-static void put_closing_line(const struct front *f, const struct stats *total, double seconds, bool interrupted)
+static void put_closing_line(const struct output *f, const struct stats *total, double seconds, bool interrupted)
 {
     int n_bad = 0;
     for (int i = 0; i < f->n_seqs; i++) n_bad += f->prompts[i].error != NULL;
@@ -356,7 +357,7 @@ static void put_closing_line(const struct front *f, const struct stats *total, d
     put_method(f, total);
 }
 
-int front_finish(struct front *f, uint64_t now_ns, bool interrupted, struct err *err)
+int output_finish(struct output *f, uint64_t now_ns, bool interrupted, struct err *err)
 {
     struct stats total = {0};
     uint64_t start_ns = now_ns;
