@@ -79,7 +79,7 @@ static int check_written(int rc, struct err *err)
 
 /* ---- commands for which workers compute ---- */
 
-typedef int worker_command(const struct options *o, const struct host *host, struct err *err);
+typedef int worker_command(const struct options *o, const struct launch *launch, struct err *err);
 
 /* NULL: the command needs no worker. */
 static worker_command *worker_command_of(enum command command)
@@ -97,9 +97,9 @@ static worker_command *worker_command_of(enum command command)
 /* Over a router that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
-    struct host host = {p->config.terms.layout, p->router, start_workers, p};
-    int rc = host.layout.n_ranks == 1 ? options_need_models(&p->o, err) : OK; /* other ranks may have them */
-    if (rc == OK) rc = worker_command_of(p->o.command)(&p->o, &host, err);
+    struct launch launch = {p->config.terms.layout, p->router, start_workers, p};
+    int rc = launch.layout.n_ranks == 1 ? options_need_models(&p->o, err) : OK; /* other ranks may have them */
+    if (rc == OK) rc = worker_command_of(p->o.command)(&p->o, &launch, err);
     cluster_join(p->cluster);
     return check_written(rc, err);
 }

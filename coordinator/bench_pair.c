@@ -16,7 +16,7 @@ struct cost {
 };
 
 struct bench {
-    struct session s;
+    struct runtime s;
     struct prompts prompts;
     struct cost total[N_WAYS];
 };
@@ -71,9 +71,9 @@ static int put_json(const char *name, const struct cost cost[N_WAYS], struct err
 static int request(struct bench *b, int i, enum way way, struct seq *s, struct err *err)
 {
     static const struct job_watch nobody;
-    struct job_run run = session_run(&b->s, way == DRAFTS, 1);
+    struct job_run run = runtime_run(&b->s, way == DRAFTS, 1);
     seq_free(s);
-    int rc = session_seq(&b->s, &b->prompts.items[i], i, s, err);
+    int rc = runtime_seq(&b->s, &b->prompts.items[i], i, s, err);
     return rc == OK ? job_run(b->s.job, &run, s, 1, &nobody, err) : rc;
 }
 
@@ -122,9 +122,9 @@ static int both_ways(struct bench *b, int i, struct err *err)
 static int bench(struct bench *b, struct err *err)
 {
     struct output_io io = {.out = stdout, .notes = stderr};
-    int rc = session_prompts(&b->s, &b->prompts, err);
+    int rc = runtime_prompts(&b->s, &b->prompts, err);
     bool any = b->prompts.n_good > 0, table = any && b->s.o.format == FORMAT_TEXT;
-    if (rc == OK && any) rc = session_start(&b->s, 1, err);
+    if (rc == OK && any) rc = runtime_start(&b->s, 1, err);
     if (rc == OK && table) put_head();
     for (int i = 0; i < b->prompts.n && rc == OK; i++) {
         const struct prompt *p = &b->prompts.items[i];
@@ -134,12 +134,12 @@ static int bench(struct bench *b, struct err *err)
     return rc == OK ? prompts_refused(&b->prompts, err) : rc;
 }
 
-int command_bench_pair(const struct options *o, const struct host *host, struct err *err)
+int command_bench_pair(const struct options *o, const struct launch *launch, struct err *err)
 {
     struct bench b = {0};
-    int rc = session_open(&b.s, o, host, err);
+    int rc = runtime_open(&b.s, o, launch, err);
     if (rc == OK) rc = bench(&b, err);
-    session_close(&b.s, rc, err);
+    runtime_close(&b.s, rc, err);
     prompts_free(&b.prompts);
     return rc;
 }

@@ -8,10 +8,10 @@
 #ifndef COORDINATOR_BENCH_PAIR_H
 #define COORDINATOR_BENCH_PAIR_H
 
-#include "coordinator/session.h"
+#include "coordinator/runtime.h"
 
 /* E_CHECK where drafts gave another text than big alone, though the rule promises the same. On return every worker has
  * been told to quit. */
-int command_bench_pair(const struct options *o, const struct host *host, struct err *err);
+int command_bench_pair(const struct options *o, const struct launch *launch, struct err *err);
 
 #endif

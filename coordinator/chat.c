@@ -10,7 +10,7 @@
 #include "coordinator/template.h"
 
 struct chat {
-    struct session s;
+    struct runtime s;
     struct template chat;
     int32_t *ids; /* owns: the conversation */
     int n_ids;
@@ -89,7 +89,7 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
         memcpy(why, err->text, sizeof why);
         return refuse(c, why, err);
     }
-    if (rc == OK) rc = session_seq(&c->s, &(struct prompt){.ids = c->ids, .n_ids = (int)n, .seed = -1}, 0, &seq, err);
+    if (rc == OK) rc = runtime_seq(&c->s, &(struct prompt){.ids = c->ids, .n_ids = (int)n, .seed = -1}, 0, &seq, err);
     if (rc == OK) rc = answer(c, &seq, err);
     if (rc == OK) { /* the seq's ids are the conversation now */
         free(c->ids);
@@ -158,9 +158,9 @@ static int chat(struct chat *c, struct err *err)
                        "generate --raw goes on from a text",
                        c->s.big.path, c->chat.one_turn ? "it takes one message alone" : why);
     }
-    rc = session_start(&c->s, 1, err);
+    rc = runtime_start(&c->s, 1, err);
     if (rc != OK) return rc;
-    struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, 1);
+    struct job_run run = runtime_run(&c->s, c->s.o.drafter != DRAFTER_NONE, 1);
     struct lines *lines = NULL;
     run.interruptible = true;
     rc = job_begin(c->s.job, &run, err);
@@ -171,12 +171,12 @@ static int chat(struct chat *c, struct err *err)
     return rc;
 }
 
-int command_chat(const struct options *o, const struct host *host, struct err *err)
+int command_chat(const struct options *o, const struct launch *launch, struct err *err)
 {
     struct chat c = {0};
-    int rc = session_open(&c.s, o, host, err);
+    int rc = runtime_open(&c.s, o, launch, err);
     if (rc == OK) rc = chat(&c, err);
-    session_close(&c.s, rc, err);
+    runtime_close(&c.s, rc, err);
     free(c.ids);
     return rc;
 }

@@ -12,9 +12,9 @@
 #ifndef COORDINATOR_CHAT_H
 #define COORDINATOR_CHAT_H
 
-#include "coordinator/session.h"
+#include "coordinator/runtime.h"
 
 /* On return every worker has been told to quit. */
-int command_chat(const struct options *o, const struct host *host, struct err *err);
+int command_chat(const struct options *o, const struct launch *launch, struct err *err);
 
 #endif

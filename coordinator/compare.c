@@ -10,7 +10,7 @@
 #include "coordinator/stats.h"
 
 struct compare {
-    struct session s;
+    struct runtime s;
     struct prompts prompts;
     struct seq *asked, *own; /* [prompts.n_good]: as the options say; by big alone */
 };
@@ -23,7 +23,7 @@ static int write_all(struct compare *c, const char *way, int i, const struct job
 {
     static const struct job_watch nobody;
     progress_within(&c->s.progress, way, i, 2, job_now_ns());
-    int rc = session_seqs(&c->s, &c->prompts, out, err);
+    int rc = runtime_seqs(&c->s, &c->prompts, out, err);
     if (rc == OK) rc = job_run(c->s.job, run, *out, c->prompts.n_good, &nobody, err);
     progress_clear(&c->s.progress);
     return rc;
@@ -177,9 +177,9 @@ static int compare_all(const struct compare *c, struct err *err)
 /* Twice over all prompts. */
 static int write_both(struct compare *c, struct err *err)
 {
-    int n_lanes = session_lanes(&c->s, &c->prompts), rc = session_start(&c->s, n_lanes, err);
+    int n_lanes = runtime_lanes(&c->s, &c->prompts), rc = runtime_start(&c->s, n_lanes, err);
     if (rc != OK) return rc;
-    struct job_run run = session_run(&c->s, c->s.o.drafter != DRAFTER_NONE, n_lanes);
+    struct job_run run = runtime_run(&c->s, c->s.o.drafter != DRAFTER_NONE, n_lanes);
     rc = write_all(c, "as asked,", 0, &run, &c->asked, err);
     run.drafting = false;
     run.rule = (struct rule){0};
@@ -189,18 +189,18 @@ static int write_both(struct compare *c, struct err *err)
 
 static int compare(struct compare *c, struct err *err)
 {
-    int rc = session_prompts(&c->s, &c->prompts, err);
+    int rc = runtime_prompts(&c->s, &c->prompts, err);
     if (rc == OK && c->prompts.n_good) rc = write_both(c, err);
     if (rc == OK) rc = compare_all(c, err);
     return rc == OK ? prompts_refused(&c->prompts, err) : rc;
 }
 
-int command_compare(const struct options *o, const struct host *host, struct err *err)
+int command_compare(const struct options *o, const struct launch *launch, struct err *err)
 {
     struct compare c = {0};
-    int rc = session_open(&c.s, o, host, err);
+    int rc = runtime_open(&c.s, o, launch, err);
     if (rc == OK) rc = compare(&c, err);
-    session_close(&c.s, rc, err);
+    runtime_close(&c.s, rc, err);
     seqs_free(c.asked, c.prompts.n_good);
     seqs_free(c.own, c.prompts.n_good);
     prompts_free(&c.prompts);

@@ -2,9 +2,9 @@
 #ifndef COORDINATOR_COMPARE_H
 #define COORDINATOR_COMPARE_H
 
-#include "coordinator/session.h"
+#include "coordinator/runtime.h"
 
 /* E_CHECK where a --min-... is not reached. On return every worker has been told to quit. */
-int command_compare(const struct options *o, const struct host *host, struct err *err);
+int command_compare(const struct options *o, const struct launch *launch, struct err *err);
 
 #endif

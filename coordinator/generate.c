@@ -3,7 +3,7 @@
 #include "coordinator/output.h"
 
 struct generate {
-    struct session s;
+    struct runtime s;
     struct prompts prompts;
     struct output *output;
     struct seq *seqs, *plain; /* [prompts.n_good]; plain: by big alone, for --check */
@@ -13,7 +13,7 @@ struct generate {
 static int run(const struct generate *g, struct seq *seqs, bool drafting, const struct job_watch *watch,
                struct err *err)
 {
-    struct job_run r = session_run(&g->s, drafting, session_lanes(&g->s, &g->prompts));
+    struct job_run r = runtime_run(&g->s, drafting, runtime_lanes(&g->s, &g->prompts));
     return job_run(g->s.job, &r, seqs, g->prompts.n_good, watch, err);
 }
 
@@ -21,7 +21,7 @@ static int run(const struct generate *g, struct seq *seqs, bool drafting, const 
 static int check(struct generate *g, struct err *err)
 {
     struct job_watch watch = {0};
-    int rc = session_seqs(&g->s, &g->prompts, &g->plain, err), n_tokens = 0;
+    int rc = runtime_seqs(&g->s, &g->prompts, &g->plain, err), n_tokens = 0;
     progress_within(&g->s.progress, "check:", 0, 0, job_now_ns());
     if (rc == OK) rc = run(g, g->plain, false, &watch, err);
     for (int i = 0; i < g->prompts.n_good && rc == OK; i++) {
@@ -57,15 +57,15 @@ static bool is_writing(const void *arg)
 
 static int start(struct generate *g, struct err *err)
 {
-    int rc = session_start(&g->s, session_lanes(&g->s, &g->prompts), err);
-    return rc == OK ? session_seqs(&g->s, &g->prompts, &g->seqs, err) : rc;
+    int rc = runtime_start(&g->s, runtime_lanes(&g->s, &g->prompts), err);
+    return rc == OK ? runtime_seqs(&g->s, &g->prompts, &g->seqs, err) : rc;
 }
 
 static int generate(struct generate *g, struct err *err)
 {
     const struct options *o = &g->s.o;
     struct job_watch watch = {.tokens = on_tokens, .done = on_done, .writing = is_writing, .arg = g};
-    int rc = session_prompts(&g->s, &g->prompts, err);
+    int rc = runtime_prompts(&g->s, &g->prompts, err);
     bool any = g->prompts.n_good > 0;
     if (rc == OK && any) rc = start(g, err);
     if (rc == OK) rc = output_open(&g->output, o, g->s.big_t, g->prompts.n, g->prompts.items, err);
@@ -79,13 +79,13 @@ static int generate(struct generate *g, struct err *err)
     return rc == OK ? prompts_refused(&g->prompts, err) : rc;
 }
 
-int command_generate(const struct options *o, const struct host *host, struct err *err)
+int command_generate(const struct options *o, const struct launch *launch, struct err *err)
 {
     struct generate g = {0};
-    int rc = session_open(&g.s, o, host, err);
+    int rc = runtime_open(&g.s, o, launch, err);
     if (rc == OK) rc = generate(&g, err);
     output_close(g.output);
-    session_close(&g.s, rc, err);
+    runtime_close(&g.s, rc, err);
     seqs_free(g.seqs, g.prompts.n_good);
     seqs_free(g.plain, g.prompts.n_good);
     prompts_free(&g.prompts);

@@ -2,9 +2,9 @@
 #ifndef COORDINATOR_GENERATE_H
 #define COORDINATOR_GENERATE_H
 
-#include "coordinator/session.h"
+#include "coordinator/runtime.h"
 
 /* On return every worker has been told to quit. */
-int command_generate(const struct options *o, const struct host *host, struct err *err);
+int command_generate(const struct options *o, const struct launch *launch, struct err *err);
 
 #endif

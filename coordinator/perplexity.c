@@ -11,7 +11,7 @@ struct text {
     int n_ids;
 };
 
-static int read_ids(const struct session *s, struct text *out, struct err *err)
+static int read_ids(const struct runtime *s, struct text *out, struct err *err)
 {
     FILE *f;
     const char *place;
@@ -27,7 +27,7 @@ static int read_ids(const struct session *s, struct text *out, struct err *err)
     return rc;
 }
 
-static int put_result(const struct session *s, const struct score *score, struct err *err)
+static int put_result(const struct runtime *s, const struct score *score, struct err *err)
 {
     int n;
     double sum, squares;
@@ -43,7 +43,7 @@ static int put_result(const struct session *s, const struct score *score, struct
     return json_put_line(line, JSON_REAL_PRECISION(17), stdout, err);
 }
 
-static int measure(struct session *s, struct err *err)
+static int measure(struct runtime *s, struct err *err)
 {
     struct text text = {0};
     struct score *score = NULL;
@@ -52,7 +52,7 @@ static int measure(struct session *s, struct err *err)
     if (rc == OK && n_windows == 0)
         rc = err_set(err, E_USAGE, "the text has %d tokens, a window %d: a longer text, or a smaller --window",
                      text.n_ids, s->o.window);
-    if (rc == OK) rc = session_start(s, n_slots, err);
+    if (rc == OK) rc = runtime_start(s, n_slots, err);
     struct score_config config = {
         .ids = text.ids, .n_ids = text.n_ids, .window = s->o.window, .n_before = (s->o.window + 1) / 2};
     if (rc == OK && s->info.n_ctx < s->o.window)
@@ -64,11 +64,11 @@ static int measure(struct session *s, struct err *err)
     return rc;
 }
 
-int command_perplexity(const struct options *o, const struct host *host, struct err *err)
+int command_perplexity(const struct options *o, const struct launch *launch, struct err *err)
 {
-    struct session s;
-    int rc = session_open(&s, o, host, err);
+    struct runtime s;
+    int rc = runtime_open(&s, o, launch, err);
     if (rc == OK) rc = measure(&s, err);
-    session_close(&s, rc, err);
+    runtime_close(&s, rc, err);
     return rc;
 }

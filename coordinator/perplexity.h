@@ -2,9 +2,9 @@
 #ifndef COORDINATOR_PERPLEXITY_H
 #define COORDINATOR_PERPLEXITY_H
 
-#include "coordinator/session.h"
+#include "coordinator/runtime.h"
 
 /* On return every worker has been told to quit. */
-int command_perplexity(const struct options *o, const struct host *host, struct err *err);
+int command_perplexity(const struct options *o, const struct launch *launch, struct err *err);
 
 #endif

@@ -107,9 +107,9 @@ static int generate(const struct lie *lie, int i_value, char said[SAID], struct 
     if (rc == OK) rc = layout_make(&c.layout, 1, tp, 1, o.drafter, err);
     if (rc != OK) fail_msg("%s", err->text);
     assert_non_null(c.router = router_open(c.layout.n_peers));
-    struct host host = {c.layout, c.router, start, &c};
+    struct launch launch = {c.layout, c.router, start, &c};
     redirect(true);
-    rc = command_generate(&o, &host, err);
+    rc = command_generate(&o, &launch, err);
     join(&c);
     redirect(false);
     router_close(c.router);

@@ -1,4 +1,4 @@
-#include "coordinator/session.h"
+#include "coordinator/runtime.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -10,15 +10,15 @@
 #include "proto/history.h"
 
 /* Models whose files are not here are with the workers, who have been told to send what they say of themselves. */
-static int hear_others(struct session *s, struct err *err)
+static int hear_others(struct runtime *s, struct err *err)
 {
     int n = 0;
     if (!s->o.big) s->metadata[n++].peer = PEER_VERIFIER;
     if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = PEER_DRAFTER;
-    return n ? metadata_hear(s->host->router, s->metadata, n, err) : OK;
+    return n ? metadata_hear(s->launch->router, s->metadata, n, err) : OK;
 }
 
-static int open_model(struct session *s, const char *path, int peer, struct gguf *g, struct tokenizer **t,
+static int open_model(struct runtime *s, const char *path, int peer, struct gguf *g, struct tokenizer **t,
                       struct err *err)
 {
     const struct metadata *m = &s->metadata[s->metadata[0].peer != peer];
@@ -29,16 +29,16 @@ static int open_model(struct session *s, const char *path, int peer, struct gguf
 }
 
 /* The file's own template is known to its tokenizer. */
-static int end_as_template(struct session *s, const char *name, struct err *err)
+static int end_as_template(struct runtime *s, const char *name, struct err *err)
 {
     struct template chat;
     int rc = template_named(&chat, name, err);
     return rc == OK ? tokenizer_add_end(s->big_t, chat.end, err) : rc;
 }
 
-int session_open(struct session *s, const struct options *o, const struct host *host, struct err *err)
+int runtime_open(struct runtime *s, const struct options *o, const struct launch *launch, struct err *err)
 {
-    *s = (struct session){.o = *o, .host = host};
+    *s = (struct runtime){.o = *o, .launch = launch};
     progress_init(&s->progress);
     if (s->o.seed < 0) s->o.seed = (int)(history_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
     int rc = hear_others(s, err);
@@ -53,18 +53,18 @@ int session_open(struct session *s, const struct options *o, const struct host *
     return rc == OK ? OK : err_wrap(err, "--little");
 }
 
-int session_start(struct session *s, int n_slots, struct err *err)
+int runtime_start(struct runtime *s, int n_slots, struct err *err)
 {
     struct job_config config = {
-        .layout = s->host->layout,
+        .layout = s->launch->layout,
         .vocab_big = gguf_vocab_hash(&s->big),
         .vocab_little = s->little_t ? gguf_vocab_hash(&s->little) : 0,
         .n_ctx = s->o.ctx,
         .n_slots = n_slots,
         .progress = &s->progress,
     };
-    int rc = s->host->start(s->host->arg, err);
-    if (rc == OK) rc = job_open(&s->job, &config, s->host->router, err);
+    int rc = s->launch->start(s->launch->arg, err);
+    if (rc == OK) rc = job_open(&s->job, &config, s->launch->router, err);
     if (rc != OK) return rc;
     job_info(s->job, &s->info);
     if (s->o.ctx_given && s->o.ctx > s->info.n_ctx)
@@ -78,7 +78,7 @@ int session_start(struct session *s, int n_slots, struct err *err)
     return OK;
 }
 
-struct job_run session_run(const struct session *s, bool drafting, int n_lanes)
+struct job_run runtime_run(const struct runtime *s, bool drafting, int n_lanes)
 {
     const struct options *o = &s->o;
     struct job_run r = {
@@ -121,19 +121,19 @@ static int model_ctx(const struct gguf *big)
     return gguf_get_int(big, key, &n) && n > 0 && n < INT_MAX ? (int)n : INT_MAX;
 }
 
-int session_prompts(const struct session *s, struct prompts *out, struct err *err)
+int runtime_prompts(const struct runtime *s, struct prompts *out, struct err *err)
 {
     struct prompts_from from = {
         .big = &s->big, .tokenizer = s->big_t, .n_ctx = model_ctx(&s->big), .in = stdin, .notes = stderr};
     return prompts_read(out, &s->o, &from, err);
 }
 
-int session_lanes(const struct session *s, const struct prompts *p)
+int runtime_lanes(const struct runtime *s, const struct prompts *p)
 {
     return p->n_good < s->o.parallel ? p->n_good : s->o.parallel;
 }
 
-int session_seq(const struct session *s, const struct prompt *p, int index, struct seq *out, struct err *err)
+int runtime_seq(const struct runtime *s, const struct prompt *p, int index, struct seq *out, struct err *err)
 {
     bool own = p->seed >= 0;
     struct seq_config config = {.index = index,
@@ -147,22 +147,22 @@ int session_seq(const struct session *s, const struct prompt *p, int index, stru
     return seq_init(out, &config, err);
 }
 
-int session_seqs(const struct session *s, const struct prompts *p, struct seq **out, struct err *err)
+int runtime_seqs(const struct runtime *s, const struct prompts *p, struct seq **out, struct err *err)
 {
     struct seq *seqs = calloc((size_t)p->n_good + 1, sizeof *seqs);
     if (!seqs) return err_set(err, E_FAIL, "out of memory for %d sequences", p->n_good);
     *out = seqs;
     int rc = OK, n = 0;
     for (int i = 0; i < p->n && rc == OK; i++)
-        if (!p->items[i].error) rc = session_seq(s, &p->items[i], i, &seqs[n++], err);
+        if (!p->items[i].error) rc = runtime_seq(s, &p->items[i], i, &seqs[n++], err);
     return rc;
 }
 
-void session_close(struct session *s, int rc, const struct err *why)
+void runtime_close(struct runtime *s, int rc, const struct err *why)
 {
     progress_clear(&s->progress);
     job_close(s->job);
-    job_quit(s->host->router, &s->host->layout, rc, rc == OK ? "" : why->text);
+    job_quit(s->launch->router, &s->launch->layout, rc, rc == OK ? "" : why->text);
     tokenizer_close(s->little_t);
     tokenizer_close(s->big_t);
     gguf_close(&s->little);

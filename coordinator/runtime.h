@@ -1,0 +1,56 @@
+/* runtime.h -- what every command that computes has: vocabularies, workers and a job over them, as the options say.
+ *
+ * Vocabularies are opened here, weights are not: workers do that, and `launch` starts those of this process (main.c: the
+ * coordinator cannot see them).
+ */
+#ifndef COORDINATOR_RUNTIME_H
+#define COORDINATOR_RUNTIME_H
+
+#include "coordinator/job.h"
+#include "coordinator/metadata.h"
+#include "coordinator/options.h"
+#include "coordinator/prompts.h"
+#include "coordinator/stop.h"
+#include "coordinator/tokenizer.h"
+#include "proto/mailbox.h"
+
+struct launch { /* where a command runs */
+    struct layout layout;
+    struct router *router;
+    int (*start)(void *arg, struct err *err); /* the workers of this process */
+    void *arg;
+};
+
+struct runtime {
+    struct options o; /* with a seed drawn */
+    const struct launch *launch;
+    struct metadata metadata[2]; /* of the models that only workers have */
+    struct gguf big, little;     /* borrow from it */
+    struct tokenizer *big_t, *little_t;
+    int n_ids; /* known to both models */
+    struct stops stops;
+    struct job *job; /* after runtime_start */
+    struct job_info info;
+    struct progress progress;
+};
+
+/* Reads the vocabularies. Whatever it returns, runtime_close is called. */
+int runtime_open(struct runtime *s, const struct options *o, const struct launch *launch, struct err *err);
+/* Starts the workers, to hold n_slots sequences, and waits until all are ready; says on standard error what they take.
+ */
+int runtime_start(struct runtime *s, int n_slots, struct err *err);
+/* The options as a run of n_lanes sequences at once. Borrows the runtime. */
+struct job_run runtime_run(const struct runtime *s, bool drafting, int n_lanes);
+
+/* Prompts as the options name them, and as many at once as the options let. */
+int runtime_prompts(const struct runtime *s, struct prompts *out, struct err *err);
+int runtime_lanes(const struct runtime *s, const struct prompts *p);
+/* The sequence of a prompt, the index-th of the input; it borrows the ids until it has started. For seq_free. */
+int runtime_seq(const struct runtime *s, const struct prompt *p, int index, struct seq *out, struct err *err);
+/* Those of all prompts that can be answered, in order: p->n_good of them, for seqs_free. */
+int runtime_seqs(const struct runtime *s, const struct prompts *p, struct seq **out, struct err *err);
+
+/* rc, why: how the command ends, told to the workers. */
+void runtime_close(struct runtime *s, int rc, const struct err *why);
+
+#endif
