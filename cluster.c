@@ -29,13 +29,13 @@ static int threads_of(const struct cluster_config *c)
 
 static struct worker_config worker_config(const struct cluster_config *c, int peer)
 {
-    const char *path = peer >= PEER_VERIFIER ? c->big : c->terms.layout.drafter == DRAFTER_LITTLE ? c->little : NULL;
-    return (struct worker_config){.layout = c->terms.layout,
+    const char *path = peer >= PEER_VERIFIER ? c->big : c->launch.layout.drafter == DRAFTER_LITTLE ? c->little : NULL;
+    return (struct worker_config){.layout = c->launch.layout,
                                   .peer = peer,
                                   .path = path,
-                                  .requantize = c->terms.requantize && peer == PEER_DRAFTER,
-                                  .tells_keys = peer == PEER_VERIFIER  ? c->terms.tell_big
-                                                : peer == PEER_DRAFTER ? c->terms.tell_little
+                                  .requantize = c->launch.requantize && peer == PEER_DRAFTER,
+                                  .tells_keys = peer == PEER_VERIFIER  ? c->launch.tell_big
+                                                : peer == PEER_DRAFTER ? c->launch.tell_little
                                                                        : false,
                                   .kernels = c->kernels,
                                   .n_threads = threads_of(c)};
@@ -57,7 +57,7 @@ static void *member_main(void *arg)
 /* The shards of a stage are threads of this process: they gather through memory. */
 static int open_collectives(struct cluster *c, struct err *err)
 {
-    const struct layout *l = &c->c.terms.layout;
+    const struct layout *l = &c->c.launch.layout;
     int rc = OK;
     for (int stage = 0; stage < l->pp && l->tp > 1 && rc == OK; stage++)
         rc = collective_local_open(&c->collectives[layout_shard_peer(l, stage, 0)], l->tp, err);
@@ -73,12 +73,12 @@ static bool lives_here(const struct layout *l, int peer)
  */
 static bool may_spin(const struct cluster_config *c)
 {
-    return threads_of(c) * c->terms.layout.tp * c->terms.layout.pp <= memory_cores();
+    return threads_of(c) * c->launch.layout.tp * c->launch.layout.pp <= memory_cores();
 }
 
 int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err)
 {
-    const struct layout *l = &config->terms.layout;
+    const struct layout *l = &config->launch.layout;
     struct cluster *c = calloc(1, sizeof *c);
     if (!c) return err_set(err, E_LAYOUT, "out of memory");
     c->c = *config;
@@ -112,7 +112,7 @@ void cluster_join(struct cluster *c)
     if (!c) return;
     for (int i = 0; i < c->n_members; i++)
         if (c->members[i].started) pthread_join(c->members[i].thread, NULL);
-    for (int peer = 0; c->collectives && peer < c->c.terms.layout.n_peers; peer++)
+    for (int peer = 0; c->collectives && peer < c->c.launch.layout.n_peers; peer++)
         collective_close(c->collectives[peer]);
     free(c->collectives);
     free(c->members);
@@ -121,7 +121,7 @@ void cluster_join(struct cluster *c)
 
 int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, struct err *err)
 {
-    const struct layout *l = &config->terms.layout;
+    const struct layout *l = &config->launch.layout;
     struct worker_config w = worker_config(config, layout_peer(l, rank));
     struct collective *collective = NULL;
     int rc = OK;

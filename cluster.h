@@ -11,7 +11,7 @@
 #include "proto/mailbox.h"
 
 struct cluster_config { /* borrowed until cluster_join */
-    struct terms terms;
+    struct launch_config launch;
     const char *big, *little; /* NULL: not here */
     const struct kernels *kernels;
     int n_threads; /* of each worker; 0: the cores that this process may use */

@@ -97,7 +97,7 @@ static worker_command *worker_command_of(enum command command)
 /* Over a router that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
-    struct launch launch = {p->config.terms.layout, p->router, start_workers, p};
+    struct launch launch = {p->config.launch.layout, p->router, start_workers, p};
     int rc = launch.layout.n_ranks == 1 ? options_need_models(&p->o, err) : OK; /* other ranks may have them */
     if (rc == OK) rc = worker_command_of(p->o.command)(&p->o, &launch, err);
     cluster_join(p->cluster);
@@ -106,9 +106,9 @@ static int command(struct program *p, struct err *err)
 
 static int alone(struct program *p, struct err *err)
 {
-    int rc = layout_make(&p->config.terms.layout, 1, p->o.tp, p->o.pp, p->o.drafter, err);
+    int rc = layout_make(&p->config.launch.layout, 1, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
-    p->router = router_open(p->config.terms.layout.n_peers);
+    p->router = router_open(p->config.launch.layout.n_peers);
     if (!p->router) return err_set(err, E_FAIL, "out of memory");
     rc = command(p, err);
     router_close(p->router);
@@ -135,8 +135,8 @@ static void append_word(char *line, size_t size, const char *word)
 static int lay_out(struct program *p, int n_ranks, struct err *err)
 {
     const struct options *o = &p->o;
-    int rc = layout_make(&p->config.terms.layout, n_ranks, o->tp, o->pp, o->drafter, err);
-    if (rc != E_LAYOUT || layout_make(&p->config.terms.layout, 1, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
+    int rc = layout_make(&p->config.launch.layout, n_ranks, o->tp, o->pp, o->drafter, err);
+    if (rc != E_LAYOUT || layout_make(&p->config.launch.layout, 1, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
         return rc;
     char line[600] = "";
     int right = 1 + (o->drafter == DRAFTER_LITTLE) + o->tp * o->pp;
@@ -165,9 +165,9 @@ static int first_rank(struct program *p, struct err *err)
     int rc = mpi_bridge_open(&bridge, &world, err);
     if (rc != OK) return complain(err);
     rc = lay_out(p, world.size, err);
-    if (rc == OK && !(p->router = router_open(p->config.terms.layout.n_peers)))
+    if (rc == OK && !(p->router = router_open(p->config.launch.layout.n_peers)))
         rc = err_set(err, E_FAIL, "out of memory");
-    if (rc == OK) rc = mpi_bridge_run(bridge, p->router, &p->config.terms, err);
+    if (rc == OK) rc = mpi_bridge_run(bridge, p->router, &p->config.launch, err);
     if (rc == OK) rc = command(p, err);
     if (rc != OK) {
         complain(err);
@@ -196,8 +196,8 @@ static int other_rank(struct program *p, struct err *err)
     void *comm;
     int rc = mpi_start(&world, err);
     if (rc != OK) return complain(err);
-    rc = mpi_join(&p->config.terms, &comm, err);
-    if (rc == OK && p->config.terms.layout.n_ranks) rc = cluster_run_rank(&p->config, world.rank, comm, err);
+    rc = mpi_join(&p->config.launch, &comm, err);
+    if (rc == OK && p->config.launch.layout.n_ranks) rc = cluster_run_rank(&p->config, world.rank, comm, err);
     if (rc == E_PEER) {
         complain(err);
         mpi_abort(rc);
@@ -221,9 +221,9 @@ static int run_over_workers(struct program *p, struct err *err)
     if (rc != OK) return p->rank ? rc : complain(err);
     p->config.big = p->o.role == ROLE_DRAFTER ? NULL : p->o.big;
     p->config.little = p->o.role == ROLE_VERIFIER ? NULL : p->o.little;
-    p->config.terms.requantize = p->o.little_quant == LITTLE_Q4;
-    p->config.terms.tell_big = !p->o.big;
-    p->config.terms.tell_little = p->o.drafter == DRAFTER_LITTLE && !p->o.little;
+    p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
+    p->config.launch.tell_big = !p->o.big;
+    p->config.launch.tell_little = p->o.drafter == DRAFTER_LITTLE && !p->o.little;
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
     if (p->launched) return p->rank ? other_rank(p, err) : first_rank(p, err);
@@ -278,13 +278,13 @@ static int doctor(struct program *p, const struct mpi_world *world, struct err *
 static int run_doctor(struct program *p, struct err *err)
 {
     struct mpi_world world;
-    struct terms none;
+    struct launch_config none;
     void *comm;
     if (!p->launched) return doctor(p, NULL, err);
     int rc = mpi_start(&world, err);
     if (rc != OK) return rc;
     if (world.rank == 0) rc = doctor(p, &world, err);
-    struct err ignored; /* others may be workers, who wait for terms */
+    struct err ignored; /* others may be workers, who wait for the launch configuration */
     if (world.rank == 0)
         mpi_lead(NULL, &ignored);
     else

@@ -133,7 +133,7 @@ void mpi_abort(int code)
     _exit(code);
 }
 
-/* The terms as MPI carries them. */
+/* The launch configuration as MPI carries them. */
 enum { TERM_RANKS, TERM_TP, TERM_PP, TERM_DRAFTER, TERM_REQUANTIZE, TERM_TELL_BIG, TERM_TELL_LITTLE, N_TERMS };
 
 static int split(const struct layout *l, int self, struct err *err)
@@ -144,7 +144,7 @@ static int split(const struct layout *l, int self, struct err *err)
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks into stages", err);
 }
 
-int mpi_lead(const struct terms *t, struct err *err)
+int mpi_lead(const struct launch_config *t, struct err *err)
 {
     int said[N_TERMS] = {0};
     if (t) {
@@ -161,10 +161,10 @@ int mpi_lead(const struct terms *t, struct err *err)
     return t ? split(&t->layout, PEER_COORDINATOR, err) : OK;
 }
 
-int mpi_join(struct terms *t, void **comm, struct err *err)
+int mpi_join(struct launch_config *t, void **comm, struct err *err)
 {
     int said[N_TERMS] = {0}, rank = 0;
-    *t = (struct terms){0};
+    *t = (struct launch_config){0};
     *comm = NULL;
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -98,17 +98,17 @@ void mpi_finish(void);
 void mpi_abort(int code) __attribute__((noreturn));
 
 /* What rank 0 decides for all, so that another rank needs nothing but its own model. */
-struct terms {
+struct launch_config {
     struct layout layout;       /* n_ranks 0: there is no job */
     bool requantize;            /* the little model (engine.h) */
     bool tell_big, tell_little; /* rank 0 has no file: the first shard, the drafter sends the keys of its own (Vocab) */
 };
 
 /* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the bridge does it): NULL sends the others
- * home. The others join: they hear the terms, and *comm becomes a communicator of the shards of their stage, in order of
+ * home. The others join: they hear the launch configuration, and *comm becomes a communicator of the shards of their stage, in order of
  * shard (an MPI_Comm *, owned here until mpi_finish), or NULL where the rank is no shard. */
-int mpi_lead(const struct terms *t, struct err *err);
-int mpi_join(struct terms *t, void **comm, struct err *err);
+int mpi_lead(const struct launch_config *t, struct err *err);
+int mpi_join(struct launch_config *t, void **comm, struct err *err);
 
 /* l is copied. Closing flushes what was posted, for at most 2 s. NULL: memory. */
 struct mailbox *mail_mpi_open(const struct layout *l, int self);
@@ -119,7 +119,7 @@ struct mpi_bridge;
 /* Starts the thread, which calls mpi_start; returns when that is done, with *w set. */
 int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *err);
 /* From here on messages to peers of other ranks go through the bridge; back-off from spinning to 200 us. */
-int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct terms *t, struct err *err);
+int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err);
 /* Sends the other ranks home if mpi_bridge_run never was; flushes what is queued, then MPI_Finalize on the bridge's thread. An error that the bridge met is returned here; it also
  * reaches the coordinator as a Fail message from the bridge, so nothing waits for ever. After an error nothing is flushed or
  * finalized (a lost peer would never answer): what is left is mpi_abort. */

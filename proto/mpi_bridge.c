@@ -24,7 +24,7 @@ struct mpi_bridge {
     enum mpi_bridge_state state;
     bool called; /* a message wants out */
     struct mpi_world world;
-    struct terms terms;
+    struct launch_config launch;
     struct router *router;
     struct mailbox *inside; /* the gate's: messages to peers of other ranks. NULL: nothing to carry */
     int rc;
@@ -124,9 +124,9 @@ static int carry(struct mpi_bridge *p, struct mailbox *outside)
 
 static int carry_all(struct mpi_bridge *p)
 {
-    int rc = mpi_lead(&p->terms, &p->err);
+    int rc = mpi_lead(&p->launch, &p->err);
     if (rc != OK) return rc;
-    struct mailbox *outside = mail_mpi_open(&p->terms.layout, PEER_COORDINATOR);
+    struct mailbox *outside = mail_mpi_open(&p->launch.layout, PEER_COORDINATOR);
     if (!outside) return err_set(&p->err, E_LAYOUT, "out of memory");
     rc = carry(p, outside);
     if (rc == OK) mailbox_close(outside); /* else MPI may still use what it owns */
@@ -186,12 +186,12 @@ int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *er
     return OK;
 }
 
-int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct terms *t, struct err *err)
+int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err)
 {
     const struct layout *l = &t->layout;
     const int gate = PEER_VERIFIER; /* lives on another rank, if any does: nobody here reads its queue */
     p->router = o;
-    p->terms = *t;
+    p->launch = *t;
     if (l->n_ranks > 1) {
         p->inside = mail_local_open(o, gate, mpi_bridge_call, p);
         if (!p->inside) return err_set(err, E_LAYOUT, "out of memory");

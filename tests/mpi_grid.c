@@ -62,7 +62,7 @@ static void cover_pairs(struct launch *l)
 
 static struct cluster_config config_of(const struct launch *l, const struct cell *c)
 {
-    return (struct cluster_config){.terms.layout = l->layout,
+    return (struct cluster_config){.launch.layout = l->layout,
                                    .big = l->big,
                                    .little = c->drafter == GRID_ITSELF ? l->big : l->little,
                                    .kernels = l->grid.kernels,
@@ -95,7 +95,8 @@ static int lead(struct mpi_bridge *bridge)
 {
     struct err err = {0};
     launch.router = router_open(launch.layout.n_peers);
-    if (!launch.router || mpi_bridge_run(bridge, launch.router, &(struct terms){.layout = launch.layout}, &err) != OK) {
+    if (!launch.router ||
+        mpi_bridge_run(bridge, launch.router, &(struct launch_config){.layout = launch.layout}, &err) != OK) {
         fprintf(stderr, "%s\n", err.text);
         mpi_abort(1);
     }
@@ -122,9 +123,9 @@ static int wrong_drafter(struct launch *l)
 static int follow(int rank)
 {
     struct err err = {0};
-    struct terms terms;
+    struct launch_config launch_config;
     void *comm;
-    int rc = mpi_join(&terms, &comm, &err);
+    int rc = mpi_join(&launch_config, &comm, &err);
     bool drafts = layout_peer(&launch.layout, rank) == PEER_DRAFTER;
     if (drafts) grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
     for (int i = 0; i < launch.n_cells && rc == OK; i++) {

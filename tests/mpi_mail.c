@@ -116,9 +116,9 @@ static int run_shard(void)
     struct err err;
     void *comm = NULL;
     int rc = mpi_start(&w, &err);
-    struct terms terms = {0};
-    if (rc == OK) rc = mpi_join(&terms, &comm, &err);
-    l = terms.layout;
+    struct launch_config launch_config = {0};
+    if (rc == OK) rc = mpi_join(&launch_config, &comm, &err);
+    l = launch_config.layout;
     int self = rc == OK ? layout_peer(&l, w.rank) : -1;
     if (rc != OK) {
         fprintf(stderr, "a shard does not start: %s\n", err.text);
@@ -156,7 +156,7 @@ static int run_coordinator(void)
     int rc = mpi_bridge_open(&p, &w, &err);
     if (rc == OK) rc = layout_make(&l, w.size, 2, 1, DRAFTER_NONE, &err);
     struct router *o = rc == OK ? router_open(l.n_peers) : NULL;
-    if (rc == OK) rc = mpi_bridge_run(p, o, &(struct terms){.layout = l}, &err);
+    if (rc == OK) rc = mpi_bridge_run(p, o, &(struct launch_config){.layout = l}, &err);
     if (rc != OK) {
         fprintf(stderr, "the bridge does not start: %s\n", err.text);
         mpi_abort(rc);

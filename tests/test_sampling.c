@@ -101,7 +101,7 @@ static struct texts generate(const struct setting *c, const struct place *at, co
     assert_int_equal(layout_make(&l, 1, at->tp, 1, drafter_of(c), &err), OK);
     struct proposer proposer = {grid_vocab_hash(at->big), c->propose, NULL};
     struct cluster_config config = {
-        .terms.layout = l, .big = at->big, .little = c->little, .kernels = kernels_pick(NULL, &why), .n_threads = 1};
+        .launch.layout = l, .big = at->big, .little = c->little, .kernels = kernels_pick(NULL, &why), .n_threads = 1};
     if (c->propose) config.drafter = proposer_run, config.drafter_arg = &proposer;
     struct router *router = router_open(l.n_peers);
     assert_non_null(router);

@@ -263,7 +263,7 @@ void grid_run(struct grid *g, const struct cell *c)
     struct cluster *cluster = NULL;
     struct proposer wrong = grid_wrong_proposer(g);
     if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
-    struct cluster_config config = {.terms = {.layout = l, .requantize = c->drafter == GRID_LITTLE},
+    struct cluster_config config = {.launch = {.layout = l, .requantize = c->drafter == GRID_LITTLE},
                                     .big = g->big,
                                     .little = g->little,
                                     .kernels = g->kernels,

@@ -9,19 +9,19 @@
 static int run(const struct lie *lie, int i_value, const char *path, struct err *err)
 {
     struct mpi_world world;
-    struct terms terms;
+    struct launch_config launch_config;
     void *comm;
     const char *why;
     struct liar liar = {.lie = NULL};
     int rc = mpi_start(&world, err);
-    if (rc == OK) rc = mpi_join(&terms, &comm, err);
+    if (rc == OK) rc = mpi_join(&launch_config, &comm, err);
     if (rc != OK) return rc;
-    struct worker_config config = {.layout = terms.layout,
-                                   .peer = layout_peer(&terms.layout, world.rank),
+    struct worker_config config = {.layout = launch_config.layout,
+                                   .peer = layout_peer(&launch_config.layout, world.rank),
                                    .path = path,
                                    .kernels = kernels_pick(NULL, &why),
                                    .n_threads = 1};
-    struct mailbox *mailbox = mail_mpi_open(&terms.layout, config.peer);
+    struct mailbox *mailbox = mail_mpi_open(&launch_config.layout, config.peer);
     if (!mailbox) return err_set(err, E_FAIL, "out of memory");
     rc = liar_open(&liar, mailbox, lie, i_value, err);
     if (rc == OK) worker_run(&config, &liar.base, err); /* what comes of it rank 0 says */
