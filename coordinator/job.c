@@ -36,7 +36,7 @@ struct job {
     uv_timer_t deadline, ticks; /* ticks: for progress */
     bool late;
 
-    struct learnt learnt;          /* from all texts so far */
+    struct draft_profile profile;  /* from all texts so far */
     struct score *score;           /* during job_score */
     struct spec *spec;             /* from job_begin to job_end */
     bool interruptible;            /* by Ctrl-C: the turn, not the job */
@@ -513,7 +513,7 @@ static struct rank_bytes bytes_of(const struct worker_seen *w, int stage)
     return (struct rank_bytes){w->host, stage, (double)w->h.body_bytes, (double)w->h.head_bytes};
 }
 
-static struct price price(const struct job *j, int n_proposed)
+static struct cost_prior prior(const struct job *j, int n_proposed)
 {
     const struct layout *l = &j->c.layout;
     struct rank_bytes shards[MAX_PEERS], little = bytes_of(&j->seen[PEER_DRAFTER], 0);
@@ -521,7 +521,7 @@ static struct price price(const struct job *j, int n_proposed)
     if (n_vocab) little.head *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
     int n = 0;
     for (int p = PEER_VERIFIER; p < l->n_peers; p++) shards[n++] = bytes_of(&j->seen[p], layout_stage(l, p));
-    return guard_price(&little, shards, n);
+    return draft_policy_price(&little, shards, n);
 }
 
 int job_begin(struct job *j, const struct job_run *run, struct err *err)
@@ -531,8 +531,8 @@ int job_begin(struct job *j, const struct job_run *run, struct err *err)
         .draft_max = run->draft_max,
         .draft_ctx = run->draft_ctx,
         .guard = run->guard,
-        .price = price(j, run->n_proposed),
-        .learnt = &j->learnt,
+        .prior = prior(j, run->n_proposed),
+        .profile = &j->profile,
         .n_lanes = run->n_lanes < j->c.n_slots ? run->n_lanes : j->c.n_slots,
         .n_ctx = j->info.n_ctx,
         .max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows,

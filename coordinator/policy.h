@@ -21,21 +21,21 @@
 #include <stdint.h>
 
 enum {
-    GUARD_WRONG_MOST = 8,  /* drafted tokens in a row, none accepted, that end the first trial */
-    GUARD_PAUSE_FIRST = 8, /* plain tokens */
-    GUARD_PAUSE_MOST = 512
+    DRAFT_WRONG_MOST = 8,  /* drafted tokens in a row, none accepted, that end the first trial */
+    DRAFT_PAUSE_FIRST = 8, /* plain tokens */
+    DRAFT_PAUSE_MOST = 512
 };
 
-struct pace {        /* what things take, all of them means that the newest move most; 0: not measured yet */
-    double plain_ns; /* a token without drafts */
-    double draft_ns; /* a drafted token */
-    double read_ns;  /* the drafter's, for an id of the text */
-    double row_ns;   /* what a draft adds to the verify that checks it */
+struct cost_measured { /* what things take, all of them means that the newest move most; 0: not measured yet */
+    double plain_ns;   /* a token without drafts */
+    double draft_ns;   /* a drafted token */
+    double read_ns;    /* the drafter's, for an id of the text */
+    double row_ns;     /* what a draft adds to the verify that checks it */
 };
 
-struct price {    /* the drafter's over big's, as known before anything is measured: bytes over bytes */
-    double draft; /* of a drafted token over a plain one; 0: nothing (n-grams) */
-    double read;  /* of an id of the text */
+struct cost_prior { /* the drafter's over big's, as known before anything is measured: bytes over bytes */
+    double draft;   /* of a drafted token over a plain one; 0: nothing (n-grams) */
+    double read;    /* of an id of the text */
 };
 
 struct rank_bytes { /* the weights that a pass streams on one rank */
@@ -44,9 +44,10 @@ struct rank_bytes { /* the weights that a pass streams on one rank */
     double body, head;
 };
 
-struct learnt { /* from the texts before; all zero: nothing */
-    struct pace pace;
-    double agree[2]; /* drafts that were right, over those expected to be by how sure big was; [1]: of unread prompts */
+struct draft_profile { /* from the texts before; all zero: nothing */
+    struct cost_measured measured;
+    double accept_ratio
+        [2];         /* drafts that were right, over those expected to be by how sure big was; [1]: of unread prompts */
     double n_tokens; /* of a text */
     int pause;       /* the next one's length; 0: the first's */
 };
@@ -71,11 +72,11 @@ struct withheld {
     double right;                      /* the chance that a draft is */
 };
 
-struct guard {
+struct draft_policy {
     bool enabled; /* false: always on, always the whole window */
     bool unread;  /* the drafter reads but a small part of the prompt: it knows less of what big will say */
-    struct price price;
-    struct pace pace;
+    struct cost_prior prior;
+    struct cost_measured measured;
     double prompt_ns; /* big's, for an id of this prompt; whoever measures it sets it */
     double n_tokens;  /* that this text is expected to have, at least */
     bool timed;       /* a plain token of this text was */
@@ -85,33 +86,34 @@ struct guard {
     int n_wrong;                         /* drafted in a row, none accepted */
     int n_rounds;                        /* drafting rounds measured since it was last switched on */
     double drafting_ns, drafting_tokens; /* sums over the last rounds, fading */
-    double sure;                         /* of big: the mean of its tokens' probabilities, newest first */
-    double agree;
+    double p_target;                     /* of big: the mean of its tokens' probabilities, newest first */
+    double accept_ratio;
     struct withheld withheld; /* the reading that came nearest to paying, or the last pause */
 };
 
-struct guard_round { /* from one verdict to the next */
-    int n_read;      /* ids that the drafter was told and had not drafted itself */
+struct draft_policy_round { /* from one verdict to the next */
+    int n_read;             /* ids that the drafter was told and had not drafted itself */
     int n_drafted, n_accepted, n_tokens;
     double ns, draft_ns; /* draft_ns: of it the drafter's computing */
-    double sure;         /* sum of the probabilities of its tokens under big */
+    double p_target;     /* sum of the probabilities of its tokens under big */
     bool measured;       /* false: somebody read a prompt too, its time says nothing about a token's */
 };
 
 /* The little model's, beside the shards of the big one, in order of stages. An id that is read needs no head. */
-struct price guard_price(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards);
+struct cost_prior draft_policy_price(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards);
 
-void guard_init(struct guard *g, bool enabled, bool unread, struct price price, const struct learnt *learnt);
+void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct cost_prior prior,
+                       const struct draft_profile *profile);
 /* How many tokens may be drafted now, at most `most`. */
-int guard_window(const struct guard *g, int most);
+int draft_policy_window(const struct draft_policy *g, int most);
 /* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */
-float guard_chance(const struct guard *g, int most);
+float draft_policy_chance(const struct draft_policy *g, int most);
 /* Should the drafter read n_ids now, to draft at most `most` tokens a round? n_so_far, n_left: tokens that were
  * generated, that may still come. */
-bool guard_reads(struct guard *g, int most, int n_ids, int n_so_far, int n_left);
-void guard_note(struct guard *g, const struct guard_round *r);
-struct withheld guard_withheld(const struct guard *g);
+bool draft_policy_reads(struct draft_policy *g, int most, int n_ids, int n_so_far, int n_left);
+void draft_policy_note(struct draft_policy *g, const struct draft_policy_round *r);
+struct withheld draft_policy_withheld(const struct draft_policy *g);
 /* A text of n_tokens is done. */
-void guard_learn(struct learnt *learnt, const struct guard *g, int n_tokens);
+void draft_policy_learn(struct draft_profile *profile, const struct draft_policy *g, int n_tokens);
 
 #endif

@@ -49,13 +49,13 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     bool no_room;     /* for the text, at the drafter */
     bool hopeless;    /* that, or an id that the drafter does not know is in the text */
 
-    bool looked_up;         /* this round's drafts are n-grams of the text */
-    struct guard guard;     /* of the drafter */
-    struct guard lookups;   /* of n-grams, which are tried where the drafter's says `unread` */
-    int reach;              /* of the next n-gram: as far as the last one was right, and REACH_MORE */
-    struct guard_round now; /* the round in work */
-    uint64_t sent_ns;       /* the message that is out */
-    uint64_t round_ns;      /* when this round began */
+    bool looked_up;                /* this round's drafts are n-grams of the text */
+    struct draft_policy policy;    /* of the drafter */
+    struct draft_policy lookups;   /* of n-grams, which are tried where the drafter's says `unread` */
+    int reach;                     /* of the next n-gram: as far as the last one was right, and REACH_MORE */
+    struct draft_policy_round now; /* the round in work */
+    uint64_t sent_ns;              /* the message that is out */
+    uint64_t round_ns;             /* when this round began */
 };
 
 struct spec {
@@ -211,12 +211,12 @@ static int draft_window(struct spec *s, struct lane *l)
 {
     const struct seq *q = l->seq;
     int left = q->n_limit - q->n_ids - !is_lossy(s);
-    int window = guard_window(&l->guard, most_drafts(s, q));
+    int window = draft_policy_window(&l->policy, most_drafts(s, q));
     if (!s->c.drafting || window < 1 || l->hopeless || l->rolled_back || s->c.fallback > 1) return 0;
     int n = q->n_ids - drafter_knows(l);
     bool anew = l->base < 0 || (n > s->c.draft_ctx && !is_lossy(s));
     if (anew && n > s->c.draft_ctx) n = s->c.draft_ctx;
-    if ((anew || n > READ_USUAL) && !guard_reads(&l->guard, window, n, seq_n_generated(q), left)) return 0;
+    if ((anew || n > READ_USUAL) && !draft_policy_reads(&l->policy, window, n, seq_n_generated(q), left)) return 0;
     if (anew) drafter_forgets(l, q->n_ids - n);
     for (int i = l->base + l->told; i < q->n_ids; i++) l->hopeless |= q->ids[i] >= s->c.n_ids;
     return l->hopeless ? 0 : window;
@@ -236,7 +236,7 @@ static void post_ask_part(struct spec *s, struct lane *l, int at, int n_ids, int
                                           .n_ids = (size_t)n_ids,
                                           .until = (uint32_t)until,
                                           .stop_below = s->c.fallback,
-                                          .chance_below = guard_chance(&l->guard, s->c.draft_max),
+                                          .chance_below = draft_policy_chance(&l->policy, s->c.draft_max),
                                           .sampler = sampler_of(s, l, l->base)}};
     l->n_asks_out++;
 }
@@ -269,7 +269,7 @@ static bool look_up(struct spec *s, struct lane *l)
 {
     struct seq *q = l->seq;
     int most = most_drafts(s, q);
-    int window = l->guard.unread ? guard_window(&l->lookups, most < l->reach ? most : l->reach) : 0;
+    int window = l->policy.unread ? draft_policy_window(&l->lookups, most < l->reach ? most : l->reach) : 0;
     l->n_drafts = window > 0 ? ngram_draft(q->ids, q->n_ids, l->drafts, window) : 0;
     l->looked_up = l->n_drafts > 0;
     q->stats.n_drafted += (uint32_t)l->n_drafts;
@@ -280,7 +280,7 @@ static void next_round(struct spec *s, struct lane *l)
 {
     l->round++;
     l->round_ns = s->now;
-    l->now = (struct guard_round){.measured = true};
+    l->now = (struct draft_policy_round){.measured = true};
     if (look_up(s, l)) {
         post_verify(s, l);
         return;
@@ -335,14 +335,14 @@ static int start_waiting(struct spec *s, struct err *err)
         keep_common(s, l);
         l->n_read = l->fed;
         l->n_refused = l->n_drafts = 0;
-        l->now = (struct guard_round){.measured = false};
+        l->now = (struct draft_policy_round){.measured = false};
         l->n_ask_lost = 0;
         l->hopeless = l->no_room = l->rolled_back = false;
         bool guarded = s->c.drafting && s->c.guard && !is_lossy(s);
         l->looked_up = false;
         l->reach = REACH_MORE;
-        guard_init(&l->guard, guarded, is_unread(s, q), s->c.price, s->c.learnt);
-        guard_init(&l->lookups, guarded, false, (struct price){0}, &(struct learnt){0});
+        draft_policy_init(&l->policy, guarded, is_unread(s, q), s->c.prior, s->c.profile);
+        draft_policy_init(&l->lookups, guarded, false, (struct cost_prior){0}, &(struct draft_profile){0});
         if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
         post_verify(s, l);
     }
@@ -354,8 +354,8 @@ static struct withheld withheld(const struct spec *s, const struct lane *l)
     if (!s->c.drafting || is_lossy(s)) return (struct withheld){0};
     if (l->no_room) return (struct withheld){.why = WITHHELD_NO_ROOM};
     if (l->hopeless) return (struct withheld){.why = WITHHELD_UNKNOWN_ID};
-    bool nothing_found = s->c.price.draft == 0 && l->seq->stats.n_asks && !l->seq->stats.n_drafted;
-    return nothing_found ? (struct withheld){.why = WITHHELD_NO_REPEAT} : guard_withheld(&l->guard);
+    bool nothing_found = s->c.prior.draft == 0 && l->seq->stats.n_asks && !l->seq->stats.n_drafted;
+    return nothing_found ? (struct withheld){.why = WITHHELD_NO_REPEAT} : draft_policy_withheld(&l->policy);
 }
 
 static void finish(struct spec *s, struct lane *l, enum seq_end end)
@@ -363,9 +363,9 @@ static void finish(struct spec *s, struct lane *l, enum seq_end end)
     struct seq *q = l->seq;
     q->end = end;
     q->state = SEQ_DONE;
-    q->stats.n_pauses = (uint32_t)(l->guard.n_pauses + l->lookups.n_pauses);
+    q->stats.n_pauses = (uint32_t)(l->policy.n_pauses + l->lookups.n_pauses);
     q->stats.withheld = withheld(s, l);
-    guard_learn(s->c.learnt, &l->guard, seq_n_generated(q));
+    draft_policy_learn(s->c.profile, &l->policy, seq_n_generated(q));
     memcpy(l->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     l->n_last = q->n_ids;
     seq_settle(q);
@@ -403,7 +403,7 @@ static void commit(struct spec *s, struct lane *l, const struct verdict *v)
         enum origin origin = drafted ? ORIGIN_DRAFT : i < n ? ORIGIN_CORRECTION : ORIGIN_BIG;
         seq_commit(q, drafted ? l->drafts[i] : row->next, drafted ? row->lp_judged[0] : row->lp_next, origin, row->top,
                    (int)row->n_top);
-        l->now.sure += exp((double)q->lp[q->n_ids - 1]);
+        l->now.p_target += exp((double)q->lp[q->n_ids - 1]);
         end = end_of(s, q);
     }
     int accepted = i <= kept ? i : kept; /* drafts that became text; the end may lie among them */
@@ -462,16 +462,17 @@ static int refused(struct spec *s, struct lane *l, const struct verdict *v, stru
     return OK;
 }
 
-/* A guard learns from its own drafts. Of a round of the other's it sees the tokens go by. */
+/* A policy learns from its own drafts. Of a round of the other's it sees the tokens go by. */
 static void note_round(struct lane *l)
 {
-    struct guard *own = l->looked_up ? &l->lookups : &l->guard, *other = l->looked_up ? &l->guard : &l->lookups;
-    struct guard_round seen = l->now;
+    struct draft_policy *own = l->looked_up ? &l->lookups : &l->policy,
+                        *other = l->looked_up ? &l->policy : &l->lookups;
+    struct draft_policy_round seen = l->now;
     if (l->looked_up) l->reach = l->now.n_accepted + REACH_MORE;
     seen.measured &= l->now.n_drafted == 0;
     seen.n_drafted = seen.n_accepted = 0;
-    guard_note(own, &l->now);
-    guard_note(other, &seen);
+    draft_policy_note(own, &l->now);
+    draft_policy_note(other, &seen);
 }
 
 /* The wanted rows of a verify are there. */
@@ -483,7 +484,7 @@ static int take_rows(struct spec *s, struct lane *l, const struct verdict *v, st
     bool first = q->state == SEQ_PROMPT;
     if (first) {
         q->stats.first_ns = s->now;
-        l->guard.prompt_ns = (double)(s->now - q->stats.start_ns) / q->stats.n_prompt_rows;
+        l->policy.prompt_ns = (double)(s->now - q->stats.start_ns) / q->stats.n_prompt_rows;
         q->state = SEQ_VERIFYING;
     } else {
         q->stats.n_verifies++;

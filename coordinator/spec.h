@@ -26,9 +26,9 @@ struct spec_config {
     bool drafting; /* there is a drafter, and it may be asked */
     int draft_max, draft_ctx;
     bool guard;
-    struct price price;    /* the drafter's, as the guard knows it before it has measured */
-    struct learnt *learnt; /* borrowed: what the texts before have taught; each text adds to it */
-    int n_lanes;           /* sequences at once */
+    struct cost_prior prior;       /* the drafter's, as the guard knows it before it has measured */
+    struct draft_profile *profile; /* borrowed: what the texts before have taught; each text adds to it */
+    int n_lanes;                   /* sequences at once */
     int n_ctx, max_rows, max_jobs;
     int n_vocab;    /* big's own ids are below it */
     int n_ids;      /* ids below it are known to both models */

@@ -303,29 +303,29 @@ static void where_nothing_is_drafted_a_line_says_why(void **state)
         struct sim_config sim;
         const char *line;
     } withheld[] = {
-        {"?", NULL, 2, {.price = {.1, .1}}, "no drafts: they begin after the second token, and the text was over"},
-        {"?", wrong, 26, {.price = {.1, .1}}, "drafts paused 2 times: the last ones were all wrong; 0 % are accepted"},
+        {"?", NULL, 2, {.prior = {.1, .1}}, "no drafts: they begin after the second token, and the text was over"},
+        {"?", wrong, 26, {.prior = {.1, .1}}, "drafts paused 2 times: the last ones were all wrong; 0 % are accepted"},
         {"?", "~~~~~~~~~~~~~~~~~~~~~~~~~~", 12, {.n_ids = '~'}, "no drafts: nothing in the text repeats"},
         {"????????????????????????????????????????",
          NULL,
          12,
-         {.price = {.5, .5}},
+         {.prior = {.5, .5}},
          "no drafts: the little model would take 0.02 s to read 42 tokens, to save 0.01 s of the next 9"},
         {"?",
          NULL,
          12,
-         {.price = {2, 2}},
+         {.prior = {2, 2}},
          "no drafts: a drafted token would take 24.0 ms, one of the big model's own 12.0 ms, and 33 % would be right"},
         {"?",
          NULL,
          26,
-         {.price = {.1, .1}, .draft_ms = 30},
+         {.prior = {.1, .1}, .draft_ms = 30},
          "drafts paused 2 times: a drafted token takes 27.6 ms and 0.5 ms more to check, one of the big model's own "
          "12.0 ms, and 100 % are accepted"},
         {"?~?",
          NULL,
          12,
-         {.price = {.1, .1}, .n_ids = '~'},
+         {.prior = {.1, .1}, .n_ids = '~'},
          "no drafts: the text has a token that the little model does not know"},
     };
     for (size_t i = 0; i < 2 * sizeof withheld / sizeof *withheld; i++) {

@@ -7,7 +7,7 @@
 #include "coordinator/policy.h"
 
 static const double plain_ns = 1000;
-static const struct learnt nothing;
+static const struct draft_profile nothing;
 
 enum { MOST_PAUSES = 64, CYCLE = 4 };
 
@@ -18,7 +18,7 @@ struct drafter {
 };
 
 struct play { /* what became of a text */
-    struct guard guard;
+    struct draft_policy policy;
     int window;
     int n_rounds, n_tokens, n_drafted; /* rounds: with drafts */
     double ns;
@@ -27,32 +27,32 @@ struct play { /* what became of a text */
 };
 
 /* Reading skips the head. */
-static struct price price(double draft)
+static struct cost_prior prior(double draft)
 {
-    return (struct price){draft, .9 * draft};
+    return (struct cost_prior){draft, .9 * draft};
 }
 
 /* Big is rather sure of what it says. */
-static struct guard_round plain_round(bool measured)
+static struct draft_policy_round plain_round(bool measured)
 {
-    return (struct guard_round){.n_tokens = 1, .ns = plain_ns, .sure = .8, .measured = measured};
+    return (struct draft_policy_round){.n_tokens = 1, .ns = plain_ns, .p_target = .8, .measured = measured};
 }
 
 static void play_start(struct play *p, const struct drafter *d, int window)
 {
     *p = (struct play){.window = window};
-    guard_init(&p->guard, true, false, price(d->cost), &nothing);
-    p->guard.prompt_ns = 100;
-    struct guard_round first = plain_round(true);
-    guard_note(&p->guard, &first);
+    draft_policy_init(&p->policy, true, false, prior(d->cost), &nothing);
+    p->policy.prompt_ns = 100;
+    struct draft_policy_round first = plain_round(true);
+    draft_policy_note(&p->policy, &first);
 }
 
 static void play_round(struct play *p, const struct drafter *d, bool measured)
 {
-    bool was_paused = p->guard.paused;
-    int n = guard_window(&p->guard, p->window);
+    bool was_paused = p->policy.paused;
+    int n = draft_policy_window(&p->policy, p->window);
     assert_in_range(n, 0, p->window);
-    struct guard_round r = plain_round(true);
+    struct draft_policy_round r = plain_round(true);
     if (n) {
         int right = d->right[p->n_rounds++ % CYCLE];
         r.n_read = 1;
@@ -61,16 +61,16 @@ static void play_round(struct play *p, const struct drafter *d, bool measured)
         r.n_tokens += r.n_accepted;
         r.draft_ns = n * d->draft_ns;
         r.ns += n * (d->draft_ns + d->check_ns);
-        r.sure *= r.n_tokens;
+        r.p_target *= r.n_tokens;
         r.measured = measured;
     }
-    guard_note(&p->guard, &r);
+    draft_policy_note(&p->policy, &r);
     p->n_tokens += r.n_tokens;
     p->n_drafted += n;
     p->ns += r.ns;
     p->trials[p->n_pauses] += n;
     if (was_paused) p->pauses[p->n_pauses - 1] += r.n_tokens;
-    if (p->guard.paused && !was_paused) p->n_pauses++;
+    if (p->policy.paused && !was_paused) p->n_pauses++;
     assert_true(p->n_pauses < MOST_PAUSES);
 }
 
@@ -82,13 +82,13 @@ static void play_tokens(struct play *p, const struct drafter *d, int n_tokens)
 /* Pauses of 8, 16, 32 ... 512, 512 plain tokens. */
 static void check_pauses(const struct play *p)
 {
-    int pause = GUARD_PAUSE_FIRST;
+    int pause = DRAFT_PAUSE_FIRST;
     for (int i = 0; i + 1 < p->n_pauses; i++) { /* the last one may not be over */
         if (p->pauses[i] != pause) fail_msg("window %d: pause %d: %d tokens", p->window, i, p->pauses[i]);
-        assert_in_range(p->trials[i + 1], 1, GUARD_WRONG_MOST);
-        if (pause < GUARD_PAUSE_MOST) pause *= 2;
+        assert_in_range(p->trials[i + 1], 1, DRAFT_WRONG_MOST);
+        if (pause < DRAFT_PAUSE_MOST) pause *= 2;
     }
-    assert_int_equal(p->guard.n_pauses, p->n_pauses);
+    assert_int_equal(p->policy.n_pauses, p->n_pauses);
 }
 
 static void a_drafter_that_is_always_wrong_costs_few_tokens_and_rests_ever_longer(void **state)
@@ -100,12 +100,12 @@ static void a_drafter_that_is_always_wrong_costs_few_tokens_and_rests_ever_longe
         struct play p;
         play_start(&p, &ngram, windows[w]);
         play_tokens(&p, &ngram, 4000);
-        assert_int_equal(p.trials[0], GUARD_WRONG_MOST);
+        assert_int_equal(p.trials[0], DRAFT_WRONG_MOST);
         assert_true(p.n_pauses > 8); /* the last ones are of the longest */
         check_pauses(&p);
         play_start(&p, &little, windows[w]);
         play_tokens(&p, &little, 4000);
-        assert_in_range(p.trials[0], 1, GUARD_WRONG_MOST);
+        assert_in_range(p.trials[0], 1, DRAFT_WRONG_MOST);
         check_pauses(&p);
     }
 }
@@ -116,7 +116,7 @@ static const struct {
     int window;
 } pays[] = {
     {"all right, nearly free", {.01, 10, 0, {16, 16, 16, 16}}, 4},
-    {"all right, at half of big's price", {.5, 500, 0, {16, 16, 16, 16}}, 4},
+    {"all right, at half of big's prior", {.5, 500, 0, {16, 16, 16, 16}}, 4},
     {"one of four right, cheap", {.1, 100, 10, {1, 1, 1, 1}}, 4},
     {"one of sixteen right, very cheap", {.02, 20, 10, {1, 1, 1, 1}}, 16},
     {"every other draft is wrong from its first token", {.1, 100, 10, {4, 0, 4, 0}}, 4},
@@ -159,8 +159,9 @@ static void a_drafter_that_is_slower_than_plain_rests_and_costs_little_in_the_lo
     for (size_t i = 0; i < sizeof slow / sizeof *slow; i++) {
         struct play p;
         play_start(&p, &slow[i].drafter, slow[i].window);
-        for (int n = 0; n < 16 && guard_window(&p.guard, slow[i].window); n++) play_round(&p, &slow[i].drafter, true);
-        if (guard_window(&p.guard, slow[i].window)) fail_msg("%s: it drafts on and on", slow[i].why);
+        for (int n = 0; n < 16 && draft_policy_window(&p.policy, slow[i].window); n++)
+            play_round(&p, &slow[i].drafter, true);
+        if (draft_policy_window(&p.policy, slow[i].window)) fail_msg("%s: it drafts on and on", slow[i].why);
         if (p.ns <= p.n_tokens * plain_ns) fail_msg("%s: the row is wrong, it pays", slow[i].why);
         play_tokens(&p, &slow[i].drafter, 20000);
         double ratio = p.ns / (p.n_tokens * plain_ns);
@@ -231,7 +232,7 @@ static void a_drafted_token_s_price_is_known_from_bytes_in_every_layout(void **s
     for (size_t i = 0; i < sizeof prices / sizeof *prices; i++) {
         int n = 0;
         while (n < 4 && prices[i].shards[n].host) n++;
-        struct price p = guard_price(&prices[i].little, prices[i].shards, n);
+        struct cost_prior p = draft_policy_price(&prices[i].little, prices[i].shards, n);
         if (p.draft < prices[i].draft * .97 || p.draft > prices[i].draft * 1.03 || p.read < prices[i].read * .97 ||
             p.read > prices[i].read * 1.03)
             fail_msg("%s: %.2f, %.2f to read", prices[i].why, p.draft, p.read);
@@ -262,15 +263,15 @@ static void where_drafts_pay_a_first_text_tries_them_from_its_third_token_on(voi
 {
     (void)state;
     for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
-        struct guard g;
-        guard_init(&g, true, false, (struct price){moments[i].draft, moments[i].read}, &nothing);
+        struct draft_policy g;
+        draft_policy_init(&g, true, false, (struct cost_prior){moments[i].draft, moments[i].read}, &nothing);
         g.prompt_ns = moments[i].prompt_ms * 1e6;
-        guard_note(&g, &(struct guard_round){.n_tokens = 1, .ns = 500 * 1e6, .sure = .9});
-        guard_note(&g,
-                   &(struct guard_round){.n_tokens = 1, .ns = moments[i].plain_ms * 1e6, .sure = .3, .measured = true});
-        int window = guard_window(&g, 8);
+        draft_policy_note(&g, &(struct draft_policy_round){.n_tokens = 1, .ns = 500 * 1e6, .p_target = .9});
+        draft_policy_note(&g, &(struct draft_policy_round){
+                                  .n_tokens = 1, .ns = moments[i].plain_ms * 1e6, .p_target = .3, .measured = true});
+        int window = draft_policy_window(&g, 8);
         if (window == 0) fail_msg("%s: no window", moments[i].why);
-        if (!guard_reads(&g, window, moments[i].n_ids, 2, moments[i].n_left))
+        if (!draft_policy_reads(&g, window, moments[i].n_ids, 2, moments[i].n_left))
             fail_msg("%s: it does not read", moments[i].why);
     }
 }
@@ -280,8 +281,8 @@ static float chance_of(const struct drafter *d)
     struct play p;
     play_start(&p, d, 8);
     play_tokens(&p, d, 1000);
-    assert_true(guard_window(&p.guard, 8) > 0);
-    return guard_chance(&p.guard, 8);
+    assert_true(draft_policy_window(&p.policy, 8) > 0);
+    return draft_policy_chance(&p.policy, 8);
 }
 
 /* Drafts of .3 of a token's time, of which nearly all are right, give some 2.5 tokens in a token's time; one more must
@@ -310,54 +311,56 @@ static void a_guard_knows_what_the_texts_before_have_taught(void **state)
 {
     (void)state;
     static const struct drafter right = {.3, 100, 50, {8, 8, 8, 8}}, wrong = {.5, 500, 50, {0, 0, 0, 0}};
-    struct guard_round plain = plain_round(true);
-    struct learnt learnt = nothing;
+    struct draft_policy_round plain = plain_round(true);
+    struct draft_profile profile = nothing;
     struct play p;
-    struct guard g;
+    struct draft_policy g;
     play_start(&p, &right, 8);
     play_tokens(&p, &right, 400);
-    guard_learn(&learnt, &p.guard, 400);
-    guard_init(&g, true, false, price(.3), &learnt);
-    assert_int_equal(guard_window(&g, 8), 0); /* but a plain token is timed first: the machine may have changed */
-    guard_note(&g, &plain);
-    assert_int_equal(guard_window(&g, 8), 8);
-    assert_true(guard_chance(&g, 8) < chance_of(&(struct drafter){.3, 300, 50, {8, 8, 8, 8}}));
-    assert_true(guard_reads(&g, 8, 1000, 0, 400)); /* texts are long here, and drafts cheap */
-    guard_init(&g, true, false, price(.3), &nothing);
+    draft_policy_learn(&profile, &p.policy, 400);
+    draft_policy_init(&g, true, false, prior(.3), &profile);
+    assert_int_equal(draft_policy_window(&g, 8),
+                     0); /* but a plain token is timed first: the machine may have changed */
+    draft_policy_note(&g, &plain);
+    assert_int_equal(draft_policy_window(&g, 8), 8);
+    assert_true(draft_policy_chance(&g, 8) < chance_of(&(struct drafter){.3, 300, 50, {8, 8, 8, 8}}));
+    assert_true(draft_policy_reads(&g, 8, 1000, 0, 400)); /* texts are long here, and drafts cheap */
+    draft_policy_init(&g, true, false, prior(.3), &nothing);
     g.prompt_ns = 100;
-    guard_note(&g, &plain);
-    assert_false(guard_reads(&g, 8, 1000, 0, 400));
+    draft_policy_note(&g, &plain);
+    assert_false(draft_policy_reads(&g, 8, 1000, 0, 400));
 
     int n_drafted = 8;
-    learnt = nothing;
+    profile = nothing;
     for (int i = 0; i < 4; i++) { /* it is asked less and less */
         play_start(&p, &wrong, 1);
-        guard_init(&p.guard, true, false, price(.5), &learnt);
+        draft_policy_init(&p.policy, true, false, prior(.5), &profile);
         play_tokens(&p, &wrong, 10);
-        guard_learn(&learnt, &p.guard, 10);
+        draft_policy_learn(&profile, &p.policy, 10);
         assert_true(p.n_drafted <= n_drafted);
         n_drafted = p.n_drafted;
     }
     assert_in_range(n_drafted, 0, 1);
-    guard_init(&g, true, false, price(.5), &learnt);
-    for (int i = 0; i < 200; i++) guard_note(&g, &plain); /* it may do better elsewhere */
-    assert_int_not_equal(guard_window(&g, 8), 0);
+    draft_policy_init(&g, true, false, prior(.5), &profile);
+    for (int i = 0; i < 200; i++) draft_policy_note(&g, &plain); /* it may do better elsewhere */
+    assert_int_not_equal(draft_policy_window(&g, 8), 0);
 
-    guard_init(&g, true, true, price(.1), &(struct learnt){.agree = {learnt.agree[0]}});
-    guard_note(&g, &plain);
-    assert_int_not_equal(guard_window(&g, 8), 0); /* of prompts that it does not read it has learnt nothing yet */
+    draft_policy_init(&g, true, true, prior(.1), &(struct draft_profile){.accept_ratio = {profile.accept_ratio[0]}});
+    draft_policy_note(&g, &plain);
+    assert_int_not_equal(draft_policy_window(&g, 8),
+                         0); /* of prompts that it does not read it has learnt nothing yet */
 
-    for (int unread = 0; unread < 2; unread++) { /* and is expected to agree less there */
-        guard_init(&g, true, unread, price(.3), &nothing);
+    for (int unread = 0; unread < 2; unread++) { /* and is expected to accept_ratio less there */
+        draft_policy_init(&g, true, unread, prior(.3), &nothing);
         g.prompt_ns = 100;
-        guard_note(&g, &plain);
-        assert_int_equal(guard_reads(&g, 8, 400, 0, 48), !unread);
+        draft_policy_note(&g, &plain);
+        assert_int_equal(draft_policy_reads(&g, 8, 400, 0, 48), !unread);
     }
 
-    struct learnt before = learnt; /* a text of which nothing was timed teaches nothing */
-    guard_init(&g, true, false, price(.3), &nothing);
-    guard_learn(&learnt, &g, 1);
-    assert_memory_equal(&learnt, &before, sizeof learnt);
+    struct draft_profile before = profile; /* a text of which nothing was timed teaches nothing */
+    draft_policy_init(&g, true, false, prior(.3), &nothing);
+    draft_policy_learn(&profile, &g, 1);
+    assert_memory_equal(&profile, &before, sizeof profile);
 }
 
 /* 100 ids in 10000 ns, and the drafts after them as ever. */
@@ -367,23 +370,26 @@ static void what_the_drafter_s_reading_takes_is_told_from_its_drafts(void **stat
     static const struct drafter d = {.2, 200, 50, {4, 4, 4, 4}};
     struct play p;
     play_start(&p, &d, 4);
-    assert_true(guard_reads(&p.guard, 4, 300, 0, 1000));
-    guard_note(
-        &p.guard,
-        &(struct guard_round){
-            .n_read = 101, .n_drafted = 4, .n_accepted = 4, .n_tokens = 5, .ns = 12000, .draft_ns = 10800, .sure = 4});
-    assert_float_equal(p.guard.pace.read_ns, 100, 1e-6);
-    assert_false(guard_reads(&p.guard, 4, 300, 0, 1000));
+    assert_true(draft_policy_reads(&p.policy, 4, 300, 0, 1000));
+    draft_policy_note(&p.policy, &(struct draft_policy_round){.n_read = 101,
+                                                              .n_drafted = 4,
+                                                              .n_accepted = 4,
+                                                              .n_tokens = 5,
+                                                              .ns = 12000,
+                                                              .draft_ns = 10800,
+                                                              .p_target = 4});
+    assert_float_equal(p.policy.measured.read_ns, 100, 1e-6);
+    assert_false(draft_policy_reads(&p.policy, 4, 300, 0, 1000));
     for (int n_read = 1; n_read <= 9; n_read += 4)
-        guard_note(&p.guard, &(struct guard_round){.n_read = n_read,
-                                                   .n_drafted = 4,
-                                                   .n_accepted = 4,
-                                                   .n_tokens = 5,
-                                                   .ns = 2000 + 100 * (n_read - 1),
-                                                   .draft_ns = 800 + 100 * (n_read - 1),
-                                                   .sure = 4,
-                                                   .measured = true});
-    assert_float_equal(p.guard.pace.draft_ns, 200, 1e-6);
+        draft_policy_note(&p.policy, &(struct draft_policy_round){.n_read = n_read,
+                                                                  .n_drafted = 4,
+                                                                  .n_accepted = 4,
+                                                                  .n_tokens = 5,
+                                                                  .ns = 2000 + 100 * (n_read - 1),
+                                                                  .draft_ns = 800 + 100 * (n_read - 1),
+                                                                  .p_target = 4,
+                                                                  .measured = true});
+    assert_float_equal(p.policy.measured.draft_ns, 200, 1e-6);
 }
 
 /* A core that was taken away for a moment, from little or from big, at the very first draft and later. */
@@ -397,7 +403,7 @@ static void one_slow_round_is_not_held_against_it_for_ever(void **state)
         play_start(&p, &right, 4);
         play_tokens(&p, &right, i / 2 * 500);
         play_round(&p, &stuck[i % 2], true);
-        play_tokens(&p, &right, 2 * GUARD_PAUSE_MOST);
+        play_tokens(&p, &right, 2 * DRAFT_PAUSE_MOST);
         int n_rounds = p.n_rounds;
         play_tokens(&p, &right, 500);
         assert_true(p.n_rounds - n_rounds > 80);
@@ -411,20 +417,20 @@ static void a_plain_token_timed_in_a_slow_moment_does_not_hide_that_drafts_are_s
     static const struct drafter dear = {.3, 1300, 50, {4, 4, 4, 4}};
     struct play p;
     play_start(&p, &dear, 4);
-    p.guard.pace.plain_ns = 5 * plain_ns;
+    p.policy.measured.plain_ns = 5 * plain_ns;
     for (int i = 0; i < 16 && p.n_pauses == 0; i++) play_round(&p, &dear, true);
     assert_int_equal(p.n_pauses, 1);
 }
 
 /* Texts of 40 tokens, each with what those before have taught. */
-static void play_texts(struct play *sum, const struct drafter *d, struct learnt *learnt, int n_texts)
+static void play_texts(struct play *sum, const struct drafter *d, struct draft_profile *profile, int n_texts)
 {
     for (int i = 0; i < n_texts; i++) {
         struct play p;
         play_start(&p, d, 4);
-        guard_init(&p.guard, true, false, price(d->cost), learnt);
+        draft_policy_init(&p.policy, true, false, prior(d->cost), profile);
         play_tokens(&p, d, 40);
-        guard_learn(learnt, &p.guard, p.n_tokens);
+        draft_policy_learn(profile, &p.policy, p.n_tokens);
         sum->n_tokens += p.n_tokens;
         sum->n_drafted += p.n_drafted;
         sum->ns += p.ns;
@@ -435,19 +441,19 @@ static void a_slow_moment_at_the_end_of_a_text_is_not_held_against_those_after_i
 {
     (void)state;
     static const struct drafter right = {.2, 200, 50, {4, 4, 4, 4}}, stuck = {.2, 40000, 50, {4, 4, 4, 4}};
-    struct learnt learnt = nothing;
+    struct draft_profile profile = nothing;
     struct play p, after = {0};
     play_start(&p, &right, 4);
     play_tokens(&p, &right, 100);
-    while (!p.guard.paused) play_round(&p, &stuck, true);
-    guard_learn(&learnt, &p.guard, p.n_tokens);
-    play_texts(&after, &right, &learnt, 3);
+    while (!p.policy.paused) play_round(&p, &stuck, true);
+    draft_policy_learn(&profile, &p.policy, p.n_tokens);
+    play_texts(&after, &right, &profile, 3);
     assert_true(after.n_drafted > 60);
 
     static const struct drafter dear = {.1, 1300, 50, {4, 4, 4, 4}}; /* but one that is slow is seldom tried */
-    learnt = nothing;
+    profile = nothing;
     after = (struct play){0};
-    play_texts(&after, &dear, &learnt, 100);
+    play_texts(&after, &dear, &profile, 100);
     assert_in_range(after.n_drafted, 4, 16);
 }
 
@@ -458,28 +464,29 @@ static void pauses_are_short_again_once_it_has_paid(void **state)
     struct play p;
     play_start(&p, &wrong, 4);
     while (p.n_pauses < 4) play_round(&p, &wrong, true);
-    while (p.guard.paused) play_round(&p, &wrong, true);
-    assert_int_equal(p.pauses[3], 8 * GUARD_PAUSE_FIRST);
+    while (p.policy.paused) play_round(&p, &wrong, true);
+    assert_int_equal(p.pauses[3], 8 * DRAFT_PAUSE_FIRST);
     play_tokens(&p, &right, 500);
     assert_int_equal(p.n_pauses, 4);
     while (p.n_pauses < 5) play_round(&p, &wrong, true);
-    while (p.guard.paused) play_round(&p, &wrong, true);
-    assert_int_equal(p.pauses[4], GUARD_PAUSE_FIRST);
+    while (p.policy.paused) play_round(&p, &wrong, true);
+    assert_int_equal(p.pauses[4], DRAFT_PAUSE_FIRST);
 }
 
 /* A right round ends a row of wrong ones. */
 static void only_wrong_drafts_in_a_row_count(void **state)
 {
     (void)state;
-    struct guard g;
-    struct guard_round plain = plain_round(true);
-    guard_init(&g, true, false, price(0), &nothing);
-    guard_note(&g, &plain);
-    guard_note(&g, &(struct guard_round){.n_drafted = GUARD_WRONG_MOST - 1, .n_tokens = 1, .ns = plain_ns});
-    assert_int_equal(guard_window(&g, 16), 1);
-    guard_note(&g, &(struct guard_round){.n_drafted = 1, .n_accepted = 1, .n_tokens = 2, .ns = plain_ns});
-    assert_int_equal(guard_window(&g, 16), GUARD_WRONG_MOST);
-    guard_note(&g, &(struct guard_round){.n_drafted = GUARD_WRONG_MOST, .n_tokens = 1, .ns = plain_ns});
+    struct draft_policy g;
+    struct draft_policy_round plain = plain_round(true);
+    draft_policy_init(&g, true, false, prior(0), &nothing);
+    draft_policy_note(&g, &plain);
+    draft_policy_note(&g,
+                      &(struct draft_policy_round){.n_drafted = DRAFT_WRONG_MOST - 1, .n_tokens = 1, .ns = plain_ns});
+    assert_int_equal(draft_policy_window(&g, 16), 1);
+    draft_policy_note(&g, &(struct draft_policy_round){.n_drafted = 1, .n_accepted = 1, .n_tokens = 2, .ns = plain_ns});
+    assert_int_equal(draft_policy_window(&g, 16), DRAFT_WRONG_MOST);
+    draft_policy_note(&g, &(struct draft_policy_round){.n_drafted = DRAFT_WRONG_MOST, .n_tokens = 1, .ns = plain_ns});
     assert_true(g.paused);
 }
 
@@ -488,14 +495,14 @@ static void without_a_plain_token_s_time_nothing_is_drafted(void **state)
     (void)state;
     static const double costs[] = {0, .1};
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
-        struct guard g;
-        struct guard_round unmeasured = plain_round(false), measured = plain_round(true);
-        guard_init(&g, true, false, price(costs[i]), &nothing);
-        assert_int_equal(guard_window(&g, 4), 0);
-        for (int n = 0; n < 20; n++) guard_note(&g, &unmeasured);
-        assert_int_equal(guard_window(&g, 4), 0);
-        guard_note(&g, &measured);
-        assert_int_not_equal(guard_window(&g, 4), 0);
+        struct draft_policy g;
+        struct draft_policy_round unmeasured = plain_round(false), measured = plain_round(true);
+        draft_policy_init(&g, true, false, prior(costs[i]), &nothing);
+        assert_int_equal(draft_policy_window(&g, 4), 0);
+        for (int n = 0; n < 20; n++) draft_policy_note(&g, &unmeasured);
+        assert_int_equal(draft_policy_window(&g, 4), 0);
+        draft_policy_note(&g, &measured);
+        assert_int_not_equal(draft_policy_window(&g, 4), 0);
         assert_int_equal(g.n_pauses, 0);
     }
 }
@@ -512,29 +519,30 @@ static void the_time_of_a_round_that_also_reads_does_not_count(void **state)
     assert_int_equal(p.n_pauses, 0);
     assert_int_equal(p.n_rounds, 100);
     play_start(&p, &fast, 4);
-    guard_note(&p.guard, &(struct guard_round){.n_tokens = 1, .ns = 3.6e12}); /* plain has not become slower by it */
+    draft_policy_note(
+        &p.policy, &(struct draft_policy_round){.n_tokens = 1, .ns = 3.6e12}); /* plain has not become slower by it */
     play_tokens(&p, &fast, 500);
     assert_int_equal(p.n_pauses, 0);
     play_tokens(&p, &dear, 500);
     assert_int_not_equal(p.n_pauses, 0);
     play_start(&p, &wrong, 4);
-    for (int i = 0; i < GUARD_WRONG_MOST && !p.n_pauses; i++) play_round(&p, &wrong, false);
-    assert_int_equal(p.n_drafted, GUARD_WRONG_MOST);
-    assert_true(p.guard.paused);
+    for (int i = 0; i < DRAFT_WRONG_MOST && !p.n_pauses; i++) play_round(&p, &wrong, false);
+    assert_int_equal(p.n_drafted, DRAFT_WRONG_MOST);
+    assert_true(p.policy.paused);
 }
 
 static void a_guard_that_is_off_gives_the_window_always(void **state)
 {
     (void)state;
-    struct guard g;
-    struct guard_round wrong = {.n_drafted = 16, .n_tokens = 1, .ns = 1e9, .draft_ns = 1e9, .measured = true},
-                       plain = plain_round(true);
-    guard_init(&g, false, false, price(.5), &nothing);
+    struct draft_policy g;
+    struct draft_policy_round wrong = {.n_drafted = 16, .n_tokens = 1, .ns = 1e9, .draft_ns = 1e9, .measured = true},
+                              plain = plain_round(true);
+    draft_policy_init(&g, false, false, prior(.5), &nothing);
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(guard_window(&g, 16), 16);
-        assert_true(guard_reads(&g, 16, 100000, 0, 1));
-        assert_true(guard_chance(&g, 16) == 0);
-        guard_note(&g, i % 2 ? &wrong : &plain);
+        assert_int_equal(draft_policy_window(&g, 16), 16);
+        assert_true(draft_policy_reads(&g, 16, 100000, 0, 1));
+        assert_true(draft_policy_chance(&g, 16) == 0);
+        draft_policy_note(&g, i % 2 ? &wrong : &plain);
     }
     assert_false(g.paused || g.n_pauses);
 }
@@ -565,12 +573,13 @@ static void a_drafter_reads_the_text_once_what_it_saves_pays_for_it(void **state
          true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct guard g;
-        guard_init(&g, true, false, price(rows[i].cost), &nothing);
+        struct draft_policy g;
+        draft_policy_init(&g, true, false, prior(rows[i].cost), &nothing);
         g.prompt_ns = rows[i].read_ns;
         for (int n = 0; n < 20; n++)
-            guard_note(&g, &(struct guard_round){.n_tokens = 1, .ns = plain_ns, .sure = 1, .measured = true});
-        if (guard_reads(&g, 4, rows[i].n_ids, rows[i].n_so_far, rows[i].n_left) != rows[i].reads)
+            draft_policy_note(
+                &g, &(struct draft_policy_round){.n_tokens = 1, .ns = plain_ns, .p_target = 1, .measured = true});
+        if (draft_policy_reads(&g, 4, rows[i].n_ids, rows[i].n_so_far, rows[i].n_left) != rows[i].reads)
             fail_msg("%s: it should %s", rows[i].why, rows[i].reads ? "read" : "not read");
     }
 }

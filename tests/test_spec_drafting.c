@@ -107,7 +107,7 @@ static void a_draft_ends_in_doubt_while_the_guard_is_on(void **state)
     static const char text[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh";
     const struct sim_text texts[] = {{"ab", text, NULL, 60}};
     for (int guard = 0; guard <= 1; guard++) {
-        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .guard = guard, .price = {.05, .05}}, texts, 1);
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .guard = guard, .prior = {.05, .05}}, texts, 1);
         sim_run(s);
         const struct seq_stats *t = &sim_seq(s, 0)->stats;
         assert_true(t->n_asks > 5);
@@ -160,7 +160,7 @@ static void what_a_text_has_taught_the_guard_holds_for_the_next(void **state)
     (void)state;
     const struct sim_text texts[] = {{"ab", "01234567", "aaaaaaaa", 8}, {"xy", "01234567", "aaaaaaaa", 8}};
     struct sim *s =
-        sim_open(&(struct sim_config){.draft_max = 1, .guard = true, .price = {.05, .05}, .draft_ms = 20}, texts, 2);
+        sim_open(&(struct sim_config){.draft_max = 1, .guard = true, .prior = {.05, .05}, .draft_ms = 20}, texts, 2);
     sim_run(s);
     assert_int_equal(sim_seq(s, 0)->stats.n_asks, 1);
     assert_int_equal(sim_seq(s, 1)->stats.n_asks, 0);

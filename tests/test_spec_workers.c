@@ -213,8 +213,8 @@ struct stray { /* a spec with one sequence "ab", brought as far as `drafting` sa
 
 static void stray_open(struct stray *t, bool drafting)
 {
-    static struct learnt learnt;
-    static const struct spec_config config = {.learnt = &learnt,
+    static struct draft_profile profile;
+    static const struct spec_config config = {.profile = &profile,
                                               .drafting = true,
                                               .draft_max = 4,
                                               .draft_ctx = 16,
@@ -308,9 +308,9 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
 static void how_far_a_prompt_is_read_is_known_part_by_part(void **state)
 {
     (void)state;
-    static struct learnt learnt;
+    static struct draft_profile profile;
     static const struct spec_config config = {
-        .learnt = &learnt, .n_lanes = 1, .n_ctx = 64, .max_rows = 8, .max_jobs = 4, .n_vocab = 256, .n_ids = 256};
+        .profile = &profile, .n_lanes = 1, .n_ctx = 64, .max_rows = 8, .max_jobs = 4, .n_vocab = 256, .n_ids = 256};
     int32_t prompt[20] = {0};
     struct seq seq = {0};
     struct spec *spec;
@@ -385,8 +385,8 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
 {
     (void)state;
     enum { N = 2 * ASK_IDS + 100, N_ASKS = 3 };
-    static struct learnt learnt;
-    static const struct spec_config config = {.learnt = &learnt,
+    static struct draft_profile profile;
+    static const struct spec_config config = {.profile = &profile,
                                               .drafting = true,
                                               .draft_max = 4,
                                               .draft_ctx = N + 8,

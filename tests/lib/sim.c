@@ -38,7 +38,7 @@ struct sim {
     struct seq *seqs;
     int32_t (*prompts)[ROWS]; /* [n_texts] owns */
     struct spec *spec;
-    struct learnt learnt;
+    struct draft_profile profile;
     struct fake fakes[N_PEERS];
     int *seq_of; /* [n_lanes] the sequence whose messages a slot's are */
     int *shown;  /* [n_texts] ids that were noted */
@@ -493,8 +493,8 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
                                .draft_max = c->draft_max,
                                .draft_ctx = c->draft_ctx,
                                .guard = c->guard,
-                               .price = c->price,
-                               .learnt = &s->learnt,
+                               .prior = c->prior,
+                               .profile = &s->profile,
                                .n_lanes = c->n_lanes,
                                .n_ctx = c->n_ctx,
                                .max_rows = c->max_rows,

@@ -35,7 +35,7 @@ struct sim_config {                         /* 0: the default in brackets */
     int draft_max, draft_ctx;               /* [0: no drafter, n_ctx] */
     int n_ids;                              /* ids below it are known to both [all] */
     bool guard, ignore_eos;
-    struct price price;
+    struct cost_prior prior;
     int link_ms, pass_ms, draft_ms; /* a message's way; a part's computing; a draft's computing a token [1, 10, 1] */
     int wrong_percent;              /* of the drafts outside scripts */
     uint64_t jitter;                /* seed: every message and every computing takes up to 20 ms more [0: none] */
