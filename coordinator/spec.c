@@ -35,19 +35,19 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     int32_t *drafts;       /* [draft_max] owns */
     struct row *rows;      /* [n_ctx + draft_max] owns: what is being fed */
 
-    /* The drafter's side: it knows ids[base ..] only, named by a history of their own. */
-    int base;       /* -1: it has read nothing yet */
-    int told;       /* relative to base: ids that it was told and that are final */
-    int n_kept;     /* ids after these that it drafted and that are final */
-    int n_asks_out; /* messages of the last ask that are not answered yet */
-    int n_asks_old; /* of asks before it: rounds that were stopped */
+    /* The drafter's side: it knows ids[drafter_base ..] only, named by a history of their own. */
+    int drafter_base; /* -1: it has read nothing yet */
+    int drafter_len;  /* relative to drafter_base: ids that it was told and that are final */
+    int n_reused;     /* ids after these that it drafted and that are final */
+    int n_asks_out;   /* messages of the last ask that are not answered yet */
+    int n_asks_old;   /* of asks before it: rounds that were stopped */
     uint32_t ask_round;
     int n_ask_lost; /* asks refused, in a row */
-    uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[base ..], up to n_h of them */
+    uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[drafter_base ..], up to n_h of them */
     int n_h;
-    bool rolled_back; /* repo's rule: big writes the next token too */
-    bool no_room;     /* for the text, at the drafter */
-    bool hopeless;    /* that, or an id that the drafter does not know is in the text */
+    bool rolled_back;      /* repo's rule: big writes the next token too */
+    bool no_room;          /* for the text, at the drafter */
+    bool drafter_unusable; /* that, or an id that the drafter does not know is in the text */
 
     bool looked_up;                /* this round's drafts are n-grams of the text */
     struct draft_policy policy;    /* of the drafter */
@@ -173,29 +173,29 @@ static void post_verify(struct spec *s, struct lane *l)
 
 /* ---- drafting ---- */
 
-/* Histories of ids[base ..], as far as they are final. */
+/* Histories of ids[drafter_base ..], as far as they are final. */
 static void name_drafter_history(const struct spec *s, struct lane *l)
 {
     if (l->n_h < 0) {
         l->h[0] = s->c.root;
         l->n_h = 0;
     }
-    for (; l->n_h < l->seq->n_ids - l->base; l->n_h++)
-        l->h[l->n_h + 1] = history_next(l->h[l->n_h], l->seq->ids[l->base + l->n_h]);
+    for (; l->n_h < l->seq->n_ids - l->drafter_base; l->n_h++)
+        l->h[l->n_h + 1] = history_next(l->h[l->n_h], l->seq->ids[l->drafter_base + l->n_h]);
 }
 
 /* Ids of the text that need not be read to it. */
 static int drafter_knows(const struct lane *l)
 {
-    return l->base < 0 ? 0 : l->base + l->told + l->n_kept;
+    return l->drafter_base < 0 ? 0 : l->drafter_base + l->drafter_len + l->n_reused;
 }
 
-/* It will know ids[base ..]; -1: nothing of a text yet. */
+/* It will know ids[drafter_base ..]; -1: nothing of a text yet. */
 static void drafter_forgets(struct lane *l, int base)
 {
-    l->base = base;
+    l->drafter_base = base;
     l->n_h = -1;
-    l->told = l->n_kept = 0;
+    l->drafter_len = l->n_reused = 0;
 }
 
 /* Tokens that may be drafted. Big's own always comes, but may find no room. */
@@ -212,14 +212,14 @@ static int draft_window(struct spec *s, struct lane *l)
     const struct seq *q = l->seq;
     int left = q->n_limit - q->n_ids - !is_lossy(s);
     int window = draft_policy_window(&l->policy, most_drafts(s, q));
-    if (!s->c.drafting || window < 1 || l->hopeless || l->rolled_back || s->c.fallback > 1) return 0;
+    if (!s->c.drafting || window < 1 || l->drafter_unusable || l->rolled_back || s->c.fallback > 1) return 0;
     int n = q->n_ids - drafter_knows(l);
-    bool anew = l->base < 0 || (n > s->c.draft_ctx && !is_lossy(s));
+    bool anew = l->drafter_base < 0 || (n > s->c.draft_ctx && !is_lossy(s));
     if (anew && n > s->c.draft_ctx) n = s->c.draft_ctx;
     if ((anew || n > READ_USUAL) && !draft_policy_reads(&l->policy, window, n, seq_n_generated(q), left)) return 0;
     if (anew) drafter_forgets(l, q->n_ids - n);
-    for (int i = l->base + l->told; i < q->n_ids; i++) l->hopeless |= q->ids[i] >= s->c.n_ids;
-    return l->hopeless ? 0 : window;
+    for (int i = l->drafter_base + l->drafter_len; i < q->n_ids; i++) l->drafter_unusable |= q->ids[i] >= s->c.n_ids;
+    return l->drafter_unusable ? 0 : window;
 }
 
 /* One message of it: ids [at, at + n_ids) of what the drafter is to know. */
@@ -232,12 +232,12 @@ static void post_ask_part(struct spec *s, struct lane *l, int at, int n_ids, int
                                           .round = l->round,
                                           .at = (uint32_t)at,
                                           .h = l->h[at],
-                                          .ids = l->seq->ids + l->base + at,
+                                          .ids = l->seq->ids + l->drafter_base + at,
                                           .n_ids = (size_t)n_ids,
                                           .until = (uint32_t)until,
                                           .stop_below = s->c.fallback,
                                           .chance_below = draft_policy_chance(&l->policy, s->c.draft_max),
-                                          .sampler = sampler_of(s, l, l->base)}};
+                                          .sampler = sampler_of(s, l, l->drafter_base)}};
     l->n_asks_out++;
 }
 
@@ -246,17 +246,17 @@ static void post_ask(struct spec *s, struct lane *l, int window)
 {
     struct seq *q = l->seq;
     name_drafter_history(s, l);
-    int n = q->n_ids - l->base, at = l->told;
+    int n = q->n_ids - l->drafter_base, at = l->drafter_len;
     l->n_asks_old += l->n_asks_out;
     l->n_asks_out = 0;
     l->ask_round = l->round;
     for (; n - at > ASK_IDS; at += ASK_IDS) post_ask_part(s, l, at, ASK_IDS, at + ASK_IDS);
     post_ask_part(s, l, at, n - at, n + window);
     l->ask_us = 0;
-    l->now.n_read = n - l->told - l->n_kept;
+    l->now.n_read = n - l->drafter_len - l->n_reused;
     l->now.measured &= l->now.n_read <= READ_USUAL;
-    l->n_kept = 0;
-    l->told = n;
+    l->n_reused = 0;
+    l->drafter_len = n;
     l->n_asked = window;
     l->sent_ns = s->now;
     q->stats.n_asks++;
@@ -304,13 +304,13 @@ static void keep_common(const struct spec *s, struct lane *l)
     while (n < most && l->last[n] == q->ids[n]) n++;
     if (l->fed > n) l->fed = n;
     int known = drafter_knows(l) < n ? drafter_knows(l) : n;
-    if (l->base < 0 || known <= l->base || is_lossy(s)) {
+    if (l->drafter_base < 0 || known <= l->drafter_base || is_lossy(s)) {
         drafter_forgets(l, -1);
         return;
     }
-    if (l->told > known - l->base) l->told = known - l->base;
-    l->n_kept = known - l->base - l->told;
-    if (l->n_h > l->told) l->n_h = l->told;
+    if (l->drafter_len > known - l->drafter_base) l->drafter_len = known - l->drafter_base;
+    l->n_reused = known - l->drafter_base - l->drafter_len;
+    if (l->n_h > l->drafter_len) l->n_h = l->drafter_len;
 }
 
 static bool is_unread(const struct spec *s, const struct seq *q)
@@ -337,7 +337,7 @@ static int start_waiting(struct spec *s, struct err *err)
         l->n_refused = l->n_drafts = 0;
         l->now = (struct draft_policy_round){.measured = false};
         l->n_ask_lost = 0;
-        l->hopeless = l->no_room = l->rolled_back = false;
+        l->drafter_unusable = l->no_room = l->rolled_back = false;
         bool guarded = s->c.drafting && s->c.guard && !is_lossy(s);
         l->looked_up = false;
         l->reach = REACH_MORE;
@@ -353,7 +353,7 @@ static struct withheld withheld(const struct spec *s, const struct lane *l)
 {
     if (!s->c.drafting || is_lossy(s)) return (struct withheld){0};
     if (l->no_room) return (struct withheld){.why = WITHHELD_NO_ROOM};
-    if (l->hopeless) return (struct withheld){.why = WITHHELD_UNKNOWN_ID};
+    if (l->drafter_unusable) return (struct withheld){.why = WITHHELD_UNKNOWN_ID};
     bool nothing_found = s->c.prior.draft == 0 && l->seq->stats.n_asks && !l->seq->stats.n_drafted;
     return nothing_found ? (struct withheld){.why = WITHHELD_NO_REPEAT} : draft_policy_withheld(&l->policy);
 }
@@ -417,7 +417,7 @@ static void commit(struct spec *s, struct lane *l, const struct verdict *v)
     l->now.n_accepted = accepted;
     l->now.n_tokens = i;
     l->now.n_drafted = n;
-    if (n > 0 && !l->looked_up) l->n_kept = accepted;
+    if (n > 0 && !l->looked_up) l->n_reused = accepted;
     l->now.ns = (double)(s->now - l->round_ns);
     l->fed = q->n_ids - 1;
     act(s, ACTION_TOKENS, q);
@@ -516,9 +516,9 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
 /* The drafter lacks what this ask goes on from. It is told anew: at once where drafts are part of the method. */
 static int ask_lost(struct spec *s, struct lane *l, enum draft_end end, struct err *err)
 {
-    l->told = l->n_kept = 0;
-    if (end == DRAFT_FULL) l->hopeless = l->no_room = true;
-    if (is_lossy(s) && (++l->n_ask_lost > 2 || l->hopeless))
+    l->drafter_len = l->n_reused = 0;
+    if (end == DRAFT_FULL) l->drafter_unusable = l->no_room = true;
+    if (is_lossy(s) && (++l->n_ask_lost > 2 || l->drafter_unusable))
         return err_set(err, E_PEER, "the drafter refuses slot %u, and without it the text would be another",
                        slot_of(s, l));
     if (is_lossy(s))
@@ -546,8 +546,8 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
     if (d->n_rows > (lost ? 0 : (size_t)l->n_asked))
         return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, l->n_asked);
     if (lost) return ask_lost(s, l, d->end, err);
-    if (d->at != (uint32_t)l->told || d->h != l->h[l->told])
-        return err_set(err, E_PEER, "a draft for slot %u at %u, asked for at %d", d->slot, d->at, l->told);
+    if (d->at != (uint32_t)l->drafter_len || d->h != l->h[l->drafter_len])
+        return err_set(err, E_PEER, "a draft for slot %u at %u, asked for at %d", d->slot, d->at, l->drafter_len);
     l->n_ask_lost = 0;
     q->stats.n_windows += d->end == DRAFT_WINDOW;
     q->stats.n_doubts += d->end == DRAFT_DOUBT;
@@ -618,7 +618,7 @@ bool spec_reading(const struct spec *s, int *n_read, int *n_ids)
 
 static bool lane_init(struct lane *l, const struct spec_config *c)
 {
-    l->base = l->n_h = -1;
+    l->drafter_base = l->n_h = -1;
     size_t n_ctx = (size_t)c->n_ctx, n_draft = (size_t)c->draft_max;
     l->drafts = calloc(n_draft + 1, sizeof *l->drafts);
     l->rows = calloc(n_ctx + n_draft + 1, sizeof *l->rows);
