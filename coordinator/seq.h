@@ -31,7 +31,7 @@ struct seq_stats {
     uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafted, n_judged, n_accepted;
     uint32_t n_pauses;                  /* times the guard stopped drafting */
-    uint32_t n_windows, n_doubts;       /* drafts that ended: full, in doubt (struct draft_ask: chance_below) */
+    uint32_t n_windows, n_joint_lows;   /* drafts that ended: full, in doubt (struct draft_ask: p_joint_min) */
     uint32_t n_lows, n_ends;            /* unsure of the next (fallback), with an end id */
     uint32_t n_rollbacks, n_taken_back; /* drafts cut short by big; drafted tokens taken back with that */
     struct withheld withheld;

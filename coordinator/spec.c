@@ -235,8 +235,8 @@ static void post_ask_part(struct spec *s, struct lane *l, int at, int n_ids, int
                                           .ids = l->seq->ids + l->drafter_base + at,
                                           .n_ids = (size_t)n_ids,
                                           .until = (uint32_t)until,
-                                          .stop_below = s->c.fallback,
-                                          .chance_below = draft_policy_chance(&l->policy, s->c.draft_max),
+                                          .p_min = s->c.fallback,
+                                          .p_joint_min = draft_policy_chance(&l->policy, s->c.draft_max),
                                           .sampler = sampler_of(s, l, l->drafter_base)}};
     l->n_asks_out++;
 }
@@ -550,7 +550,7 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
         return err_set(err, E_PEER, "a draft for slot %u at %u, asked for at %d", d->slot, d->at, l->drafter_len);
     l->n_ask_lost = 0;
     q->stats.n_windows += d->end == DRAFT_WINDOW;
-    q->stats.n_doubts += d->end == DRAFT_DOUBT;
+    q->stats.n_joint_lows += d->end == DRAFT_JOINT_LOW;
     q->stats.n_lows += d->end == DRAFT_LOW;
     q->stats.n_ends += d->end == DRAFT_EOS;
     for (size_t i = 0; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.n_ids; i++)

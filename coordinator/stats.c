@@ -28,7 +28,7 @@ void stats_add(struct stats *t, const struct seq *s)
     if (c->withheld.why >= t->withheld.why) t->withheld = c->withheld;
     t->n_prompt_rows += c->n_prompt_rows;
     t->n_windows += c->n_windows;
-    t->n_doubts += c->n_doubts;
+    t->n_joint_lows += c->n_joint_lows;
     t->n_lows += c->n_lows;
     t->n_ends += c->n_ends;
     t->n_rollbacks += c->n_rollbacks;
@@ -164,7 +164,7 @@ json_t *stats_json(const struct stats *t)
                              stats_first_s(t), "drafted", (json_int_t)t->n_drafted, "judged", (json_int_t)t->n_judged,
                              "accepted", (json_int_t)t->n_accepted, "verifies", (json_int_t)t->n_verifies,
                              "tokens_per_verify", stats_tokens_per_verify(t), "pauses", (json_int_t)t->n_pauses,
-                             "drafts_full", (json_int_t)t->n_windows, "drafts_doubted", (json_int_t)t->n_doubts,
+                             "drafts_full", (json_int_t)t->n_windows, "drafts_doubted", (json_int_t)t->n_joint_lows,
                              "fallbacks", (json_int_t)t->n_lows, "drafts_with_end", (json_int_t)t->n_ends, "rollbacks",
                              (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back, "draft_s",
                              seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));

@@ -471,8 +471,8 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->id = (int32_t *)ask->ids;
     pb->n_id = ask->n_ids;
     pb->until = ask->until;
-    pb->stop_below = bits(ask->stop_below);
-    pb->chance_below = bits(ask->chance_below);
+    pb->p_min = bits(ask->p_min);
+    pb->p_joint_min = bits(ask->p_joint_min);
     return sampler_out(a, &ask->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -487,8 +487,8 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
                                 .ids = pb->id,
                                 .n_ids = pb->n_id,
                                 .until = pb->until,
-                                .stop_below = unbits(pb->stop_below),
-                                .chance_below = unbits(pb->chance_below),
+                                .p_min = unbits(pb->p_min),
+                                .p_joint_min = unbits(pb->p_joint_min),
                                 .sampler = sampler_in(pb->sampler)};
     return NULL;
 }
@@ -498,7 +498,7 @@ static const void *draft_out(struct wire_arena *a, const struct message *m)
     const struct draft *d = &m->draft;
     Pf__Draft *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    assert(d->end <= DRAFT_DOUBT);
+    assert(d->end <= DRAFT_JOINT_LOW);
     pf__draft__init(pb);
     pb->slot = d->slot;
     pb->round = d->round;
@@ -523,7 +523,7 @@ static const char *draft_in(struct wire_arena *a, const void *from, struct messa
     const Pf__Draft *pb = from;
     struct draft_row *rows = take(a, pb->n_row, sizeof *rows);
     if (!rows) return no_room;
-    if (pb->end > DRAFT_DOUBT) return "has an end that does not exist";
+    if (pb->end > DRAFT_JOINT_LOW) return "has an end that does not exist";
     for (size_t i = 0; i < pb->n_row; i++) rows[i] = (struct draft_row){pb->row[i]->id, unbits(pb->row[i]->p_top)};
     m->draft = (struct draft){.slot = pb->slot,
                               .round = pb->round,

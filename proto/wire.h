@@ -167,8 +167,8 @@ struct draft_ask { /* read ids after (at, h), then draft up to position `until`;
     const int32_t *ids;
     size_t n_ids;
     uint32_t until;
-    float stop_below;   /* end the draft before a token where no id's probability reaches it (0: never) */
-    float chance_below; /* and with the one that brings the product of their probabilities below it (0: never) */
+    float p_min;   /* end the draft before a token where no id's probability reaches it (0: never) */
+    float p_joint_min; /* and with the one that brings the product of their probabilities below it (0: never) */
     struct sampler sampler;
 };
 
@@ -177,10 +177,10 @@ struct draft_row {
     float p_top;
 };
 
-/* window: `until` was reached. low: the next token's probability was under stop_below. eos: the last row is an end id.
- * nothing: it has none to propose. stale, gap, full: as in a verdict, nothing was read. doubt: the product of the
- * probabilities fell below chance_below. */
-enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL, DRAFT_DOUBT };
+/* window: `until` was reached. low: the next token's probability was under p_min. eos: the last row is an end id.
+ * nothing: it has none to propose. stale, gap, full: as in a verdict, nothing was read. joint_low: the product of the
+ * probabilities fell below p_joint_min. */
+enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL, DRAFT_JOINT_LOW };
 
 struct draft { /* rows follow the first `at` ids, whose history is h: the asked ids included */
     uint32_t slot, round, at;

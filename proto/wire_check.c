@@ -61,8 +61,8 @@ static const struct bound of_top[] = {
     BOUND(top, "best id's lp", lp, -FLT_MAX, 0),
 };
 static const struct bound of_ask[] = {
-    BOUND(draft_ask, "stop_below", stop_below, 0, FLT_MAX),
-    BOUND(draft_ask, "chance_below", chance_below, 0, FLT_MAX),
+    BOUND(draft_ask, "p_min", p_min, 0, FLT_MAX),
+    BOUND(draft_ask, "p_joint_min", p_joint_min, 0, FLT_MAX),
 };
 static const struct bound of_draft_row[] = {
     BOUND(draft_row, "id", id, 0, INT_MAX),

@@ -316,7 +316,7 @@ static void an_ask_for_a_slot_in_work_is_answered_then_replaced(void **state)
 
 /* ---- where a draft ends ---- */
 
-static struct sketch ended_draft(const struct open_slot *open, int until, float stop_below, float chance_below)
+static struct sketch ended_draft(const struct open_slot *open, int until, float p_min, float p_joint_min)
 {
     struct test_coordinator *d = drafter();
     const struct text *t = &texts[0];
@@ -326,8 +326,8 @@ static struct sketch ended_draft(const struct open_slot *open, int until, float 
                           .ids = t->ids,
                           .n_ids = 20,
                           .until = (uint32_t)until,
-                          .stop_below = stop_below,
-                          .chance_below = chance_below};
+                          .p_min = p_min,
+                          .p_joint_min = p_joint_min};
     coordinator_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
     struct sketch s = draft_of(d, 0, 1, t, 20);
     coordinator_close(d);
@@ -353,7 +353,7 @@ static void a_draft_ends_where_it_must(void **state)
         const char *why;
         struct open_slot open;
         int until;
-        float stop_below, chance_below;
+        float p_min, p_joint_min;
         int n;
         enum draft_end end;
     } rows[] = {
@@ -366,13 +366,13 @@ static void a_draft_ends_where_it_must(void **state)
         {"not where one is just likely enough", plain, 40, full.p[least], 0, 20, DRAFT_WINDOW},
         {"at once, of nothing sure enough", plain, 40, 1.5f, 0, 0, DRAFT_LOW},
         {"with the token that makes all of it too unlikely", plain, 40, 0, nextafterf((float)chance, 1), 3,
-         DRAFT_DOUBT},
-        {"after its first token, if that is all it takes", plain, 40, 0, 1.5f, 1, DRAFT_DOUBT},
+         DRAFT_JOINT_LOW},
+        {"after its first token, if that is all it takes", plain, 40, 0, 1.5f, 1, DRAFT_JOINT_LOW},
         {"not where it is just likely enough", plain, 23, 0, nextafterf((float)chance, 0), 3, DRAFT_WINDOW},
         {"at the last position of the text", short_, 40, 0, 0, 4, DRAFT_WINDOW},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sketch s = ended_draft(&rows[i].open, rows[i].until, rows[i].stop_below, rows[i].chance_below),
+        struct sketch s = ended_draft(&rows[i].open, rows[i].until, rows[i].p_min, rows[i].p_joint_min),
                       expected = cut_to(&full, rows[i].n, rows[i].end);
         check_sketch(&s, &expected, rows[i].why);
     }

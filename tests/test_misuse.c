@@ -96,7 +96,7 @@ static const struct message *right_work(const struct role *r)
     if (r->work == TAG_VERIFY) m.verify = (struct verify){&part, 1};
     if (r->work == TAG_PASS) m.pass = (struct pass){.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = N_EMBD};
     if (r->work == TAG_DRAFT_ASK)
-        m.ask = (struct draft_ask){.h = COORDINATOR_ROOT, .ids = ids, .n_ids = 3, .until = 5, .stop_below = .25f};
+        m.ask = (struct draft_ask){.h = COORDINATOR_ROOT, .ids = ids, .n_ids = 3, .until = 5, .p_min = .25f};
     return &m;
 }
 
@@ -214,11 +214,11 @@ static void an_ask_that_makes_no_sense_ends_a_drafter_with_one_line(void **state
     must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = hot}, "sampler", "a sampler");
     static const float no_numbers[] = {NAN, -1};
     for (int i = 0; i < 2; i++) {
-        struct draft_ask stop = {.h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .stop_below = no_numbers[i]};
+        struct draft_ask stop = {.h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .p_min = no_numbers[i]};
         struct draft_ask chance = {
-            .h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .chance_below = no_numbers[i]};
-        must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = stop}, "stop_below", "a probability");
-        must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = chance}, "chance_below", "a chance");
+            .h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .p_joint_min = no_numbers[i]};
+        must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = stop}, "p_min", "a probability");
+        must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = chance}, "p_joint_min", "a chance");
     }
     struct open_slot endless = {.n_ids = N_VOCAB, .last_position = 1U << 31}, all = {.n_ids = UINT32_MAX};
     must_fail(&roles[3], &(struct message){.tag = TAG_OPEN, .open = endless}, "last_position", "no such position");

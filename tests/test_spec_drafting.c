@@ -111,8 +111,8 @@ static void a_draft_ends_in_doubt_while_the_guard_is_on(void **state)
         sim_run(s);
         const struct seq_stats *t = &sim_seq(s, 0)->stats;
         assert_true(t->n_asks > 5);
-        assert_int_equal(guard ? t->n_doubts : t->n_windows, t->n_asks);
-        assert_int_equal(guard ? t->n_windows : t->n_doubts, 0);
+        assert_int_equal(guard ? t->n_joint_lows : t->n_windows, t->n_asks);
+        assert_int_equal(guard ? t->n_windows : t->n_joint_lows, 0);
         assert_string_equal(sim_written(s, 0), text);
         sim_close(s);
     }

@@ -17,7 +17,7 @@ enum { NGRAM_MOST = 64 };
 struct drafting { /* a slot's ask in work */
     bool active;
     uint32_t round, at, until; /* at: the first drafted position */
-    float stop_below, chance_below;
+    float p_min, p_joint_min;
     double chance; /* that all of the draft so far is right */
     struct sampler sampler;
     int n_fed; /* ids of the slot whose KV rows are good; stays when the ask is done */
@@ -95,8 +95,8 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
     g->at = ask->at + (uint32_t)ask->n_ids;
     g->until = ask->until < (uint32_t)w->slots.n_ctx ? ask->until : (uint32_t)w->slots.n_ctx;
     if (g->until > (uint32_t)g->last_position) g->until = (uint32_t)g->last_position;
-    g->stop_below = ask->stop_below;
-    g->chance_below = ask->chance_below;
+    g->p_min = ask->p_min;
+    g->p_joint_min = ask->p_joint_min;
     g->chance = 1;
     g->sampler = ask->sampler;
     g->start_us = worker_now_us();
@@ -139,12 +139,12 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
     struct drafting *g = &d->slot[i_slot];
     struct slot *s = &d->w->slots.slot[i_slot];
     float p = (float)math_exp((double)answer->top[0].lp);
-    if (p < g->stop_below) return finish(d, i_slot, DRAFT_LOW, err);
+    if (p < g->p_min) return finish(d, i_slot, DRAFT_LOW, err);
     g->p[s->len] = p;
     slots_apply(&d->w->slots, i_slot, (uint32_t)s->len, &answer->next, 1);
     g->chance *= (double)p;
     if (is_end(g, answer->next)) return finish(d, i_slot, DRAFT_EOS, err);
-    if (g->chance < (double)g->chance_below) return finish(d, i_slot, DRAFT_DOUBT, err);
+    if (g->chance < (double)g->p_joint_min) return finish(d, i_slot, DRAFT_JOINT_LOW, err);
     return (uint32_t)s->len >= g->until ? finish(d, i_slot, DRAFT_WINDOW, err) : OK;
 }
 

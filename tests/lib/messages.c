@@ -116,8 +116,8 @@ const struct message_example messages[] = {
       .draft = {0, 5, 217, 77, LIST(struct draft_row, {264, 0.91f}, {12, 0.5f}, {9, 0.125f}), DRAFT_LOW, 220, 9200}}},
     {"draft_hard",
      {TAG_DRAFT, .draft = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX,
-                           LIST(struct draft_row, {INT32_MAX, 1}, {1, -0.0f}, {0, 0x1p-149f}), DRAFT_DOUBT, UINT32_MAX,
-                           UINT32_MAX}}},
+                           LIST(struct draft_row, {INT32_MAX, 1}, {1, -0.0f}, {0, 0x1p-149f}), DRAFT_JOINT_LOW,
+                           UINT32_MAX, UINT32_MAX}}},
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
@@ -203,7 +203,7 @@ static bool same_hello(const struct hello *a, const struct hello *b)
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
     return a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h && a->until == b->until &&
-           same_bits(a->stop_below, b->stop_below) && same_bits(a->chance_below, b->chance_below) &&
+           same_bits(a->p_min, b->p_min) && same_bits(a->p_joint_min, b->p_joint_min) &&
            same_sampler(&a->sampler, &b->sampler) && same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
 }
 

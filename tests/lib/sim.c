@@ -246,13 +246,13 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
             int32_t id = little_next(s, slot->ids, slot->len);
             *n_fed = slot->len;
             float sure = id == '?' ? 0.25f : 0.75f;
-            if (sure < ask->stop_below) {
+            if (sure < ask->p_min) {
                 d.end = DRAFT_LOW;
                 break;
             }
             rows[d.n_rows++] = (struct draft_row){id, sure};
             slots_apply(&p->slots, ask->slot, (uint32_t)slot->len, &id, 1);
-            if ((chance *= sure) < ask->chance_below) d.end = DRAFT_DOUBT;
+            if ((chance *= sure) < ask->p_joint_min) d.end = DRAFT_JOINT_LOW;
             if (id == '$' && !s->c.ignore_eos) d.end = DRAFT_EOS;
         }
         d.rows = rows;
