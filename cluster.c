@@ -34,9 +34,9 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .peer = peer,
                                   .path = path,
                                   .requantize = c->launch.requantize && peer == PEER_DRAFTER,
-                                  .tells_keys = peer == PEER_VERIFIER  ? c->launch.tell_big
-                                                : peer == PEER_DRAFTER ? c->launch.tell_little
-                                                                       : false,
+                                  .sends_metadata = peer == PEER_VERIFIER  ? c->launch.send_big_metadata
+                                                    : peer == PEER_DRAFTER ? c->launch.send_little_metadata
+                                                                           : false,
                                   .kernels = c->kernels,
                                   .n_threads = threads_of(c)};
 }

@@ -222,8 +222,8 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.big = p->o.role == ROLE_DRAFTER ? NULL : p->o.big;
     p->config.little = p->o.role == ROLE_VERIFIER ? NULL : p->o.little;
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
-    p->config.launch.tell_big = !p->o.big;
-    p->config.launch.tell_little = p->o.drafter == DRAFTER_LITTLE && !p->o.little;
+    p->config.launch.send_big_metadata = !p->o.big;
+    p->config.launch.send_little_metadata = p->o.drafter == DRAFTER_LITTLE && !p->o.little;
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
     if (p->launched) return p->rank ? other_rank(p, err) : first_rank(p, err);

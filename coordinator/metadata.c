@@ -24,7 +24,7 @@ static int put_aside(struct hearing *h, const struct mail *mail, struct err *err
     return OK;
 }
 
-static int add_part(struct metadata *m, const struct vocab_part *p, struct err *err)
+static int add_part(struct metadata *m, const struct metadata_part *p, struct err *err)
 {
     if (p->part != m->n_heard || p->n_parts <= p->part || p->n_parts > PARTS_MOST ||
         (m->n_heard && p->n_parts != m->n_parts))
@@ -57,12 +57,12 @@ static int on_mail(struct hearing *h, struct mail *mail, struct err *err)
     struct message m;
     int sender = mail->from;
     struct metadata *from = of_peer(h, sender);
-    if (mail->tag != TAG_FAIL && (mail->tag != TAG_VOCAB || !from)) return put_aside(h, mail, err);
+    if (mail->tag != TAG_FAIL && (mail->tag != TAG_METADATA || !from)) return put_aside(h, mail, err);
     int rc = wire_decode(&h->arena, mail->tag, mail->data, mail->n_bytes, &m, err);
     if (rc == OK && m.tag == TAG_FAIL)
         rc = wire_fail(&m.fail, sender, err);
     else if (rc == OK)
-        rc = add_part(from, &m.vocab, err);
+        rc = add_part(from, &m.metadata, err);
     mail_free(mail);
     return rc;
 }

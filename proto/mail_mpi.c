@@ -153,8 +153,8 @@ int mpi_lead(const struct launch_config *t, struct err *err)
         said[TERM_PP] = t->layout.pp;
         said[TERM_DRAFTER] = (int)t->layout.drafter;
         said[TERM_REQUANTIZE] = t->requantize;
-        said[TERM_TELL_BIG] = t->tell_big;
-        said[TERM_TELL_LITTLE] = t->tell_little;
+        said[TERM_TELL_BIG] = t->send_big_metadata;
+        said[TERM_TELL_LITTLE] = t->send_little_metadata;
     }
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     if (code != MPI_SUCCESS) return mpi_failed(code, "telling the ranks what they are", err);
@@ -173,8 +173,8 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     int rc =
         layout_make(&t->layout, said[TERM_RANKS], said[TERM_TP], said[TERM_PP], (enum drafter)said[TERM_DRAFTER], err);
     t->requantize = said[TERM_REQUANTIZE];
-    t->tell_big = said[TERM_TELL_BIG];
-    t->tell_little = said[TERM_TELL_LITTLE];
+    t->send_big_metadata = said[TERM_TELL_BIG];
+    t->send_little_metadata = said[TERM_TELL_LITTLE];
     if (rc == OK) rc = split(&t->layout, layout_peer(&t->layout, rank), err);
     if (rc == OK && world.stage != MPI_COMM_NULL) *comm = &world.stage;
     return rc;

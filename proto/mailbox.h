@@ -99,9 +99,10 @@ void mpi_abort(int code) __attribute__((noreturn));
 
 /* What rank 0 decides for all, so that another rank needs nothing but its own model. */
 struct launch_config {
-    struct layout layout;       /* n_ranks 0: there is no job */
-    bool requantize;            /* the little model (engine.h) */
-    bool tell_big, tell_little; /* rank 0 has no file: the first shard, the drafter sends the keys of its own (Vocab) */
+    struct layout layout; /* n_ranks 0: there is no job */
+    bool requantize;      /* the little model (engine.h) */
+    bool send_big_metadata,
+        send_little_metadata; /* rank 0 has no file: the first shard, the drafter sends the keys of its own (Metadata) */
 };
 
 /* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the bridge does it): NULL sends the others

@@ -223,21 +223,21 @@ static const char *loading_in(struct wire_arena *a, const void *from, struct mes
 
 static const void *vocab_out(struct wire_arena *a, const struct message *m)
 {
-    Pf__Vocab *pb = take(a, 1, sizeof *pb);
+    Pf__Metadata *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    pf__vocab__init(pb);
-    pb->part = m->vocab.part;
-    pb->n_parts = m->vocab.n_parts;
-    pb->keys = (ProtobufCBinaryData){.len = m->vocab.n_bytes, .data = (uint8_t *)m->vocab.bytes};
+    pf__metadata__init(pb);
+    pb->part = m->metadata.part;
+    pb->n_parts = m->metadata.n_parts;
+    pb->metadata = (ProtobufCBinaryData){.len = m->metadata.n_bytes, .data = (uint8_t *)m->metadata.bytes};
     return pb;
 }
 
 static const char *vocab_in(struct wire_arena *a, const void *from, struct message *m)
 {
-    const Pf__Vocab *pb = from;
+    const Pf__Metadata *pb = from;
     (void)a;
-    m->vocab =
-        (struct vocab_part){.part = pb->part, .n_parts = pb->n_parts, .bytes = pb->keys.data, .n_bytes = pb->keys.len};
+    m->metadata = (struct metadata_part){
+        .part = pb->part, .n_parts = pb->n_parts, .bytes = pb->metadata.data, .n_bytes = pb->metadata.len};
     return NULL;
 }
 
@@ -585,10 +585,10 @@ static const char *pass_in(struct wire_arena *a, const void *from, struct messag
 /* ---- the tables ---- */
 
 const struct wire_tag wire_tags[N_TAGS] = {
-    [TAG_VOCAB] = {"Vocab", SHORT},     [TAG_HELLO] = {"Hello", SHORT}, [TAG_WELCOME] = {"Welcome", SHORT},
-    [TAG_READY] = {"Ready", SHORT},     [TAG_OPEN] = {"Open", SHORT},   [TAG_VERIFY] = {"Verify", SHORT},
-    [TAG_VERDICT] = {"Verdict", SHORT}, [TAG_DRAFT] = {"Draft", SHORT}, [TAG_DRAFT_ASK] = {"DraftAsk", SHORT},
-    [TAG_PASS] = {"Pass", LONG},        [TAG_FAIL] = {"Fail", SHORT},   [TAG_QUIT] = {"Quit", SHORT},
+    [TAG_METADATA] = {"Metadata", SHORT}, [TAG_HELLO] = {"Hello", SHORT}, [TAG_WELCOME] = {"Welcome", SHORT},
+    [TAG_READY] = {"Ready", SHORT},       [TAG_OPEN] = {"Open", SHORT},   [TAG_VERIFY] = {"Verify", SHORT},
+    [TAG_VERDICT] = {"Verdict", SHORT},   [TAG_DRAFT] = {"Draft", SHORT}, [TAG_DRAFT_ASK] = {"DraftAsk", SHORT},
+    [TAG_PASS] = {"Pass", LONG},          [TAG_FAIL] = {"Fail", SHORT},   [TAG_QUIT] = {"Quit", SHORT},
     [TAG_LOADING] = {"Loading", SHORT},
 };
 
@@ -598,7 +598,7 @@ static const struct codec {
     const char *(*in)(struct wire_arena *a, const void *from, struct message *m);
 } codecs[N_TAGS] = {
     [TAG_HELLO] = {&pf__hello__descriptor, hello_out, hello_in},
-    [TAG_VOCAB] = {&pf__vocab__descriptor, vocab_out, vocab_in},
+    [TAG_METADATA] = {&pf__metadata__descriptor, vocab_out, vocab_in},
     [TAG_WELCOME] = {&pf__welcome__descriptor, welcome_out, welcome_in},
     [TAG_READY] = {&pf__ready__descriptor, ready_out, ready_in},
     [TAG_LOADING] = {&pf__loading__descriptor, loading_out, loading_in},

@@ -22,7 +22,7 @@ enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64 };
 enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_HELLO = 1,      /* W -> C   who I am                       answer: Welcome or Quit */
     TAG_WELCOME = 2,    /* C -> W   what to make room for          answer: Ready or Fail */
-    TAG_VOCAB = 3,      /* L, D -> C  a model file's keys, in parts, before Hello: only where C has no file of it */
+    TAG_METADATA = 3,      /* L, D -> C  a model file's keys, in parts, before Hello: only where C has no file of it */
     TAG_OPEN = 4,       /* C -> L, D  a slot's sequence begins     no answer */
     TAG_VERIFY = 5,     /* C -> L   parts to feed and judge        answer: one Verdict a part */
     TAG_VERDICT = 6,    /* Z -> C (L -> C if refused) */
@@ -67,12 +67,12 @@ struct hello {
     const char *cpu; /* the kernels' path, and what it chose by itself */
 };
 
-struct vocab_part { /* of a GGUF file without tensors that has the keys of the model's */
+struct metadata_part { /* of a GGUF file without tensors that has the keys of the model's */
     uint32_t part, n_parts;
     const uint8_t *bytes;
     size_t n_bytes;
 };
-enum { VOCAB_PART = 60 << 10 }; /* bytes that fit into one */
+enum { METADATA_PART = 60 << 10 }; /* bytes that fit into one */
 
 struct welcome {
     uint32_t epoch;
@@ -210,7 +210,7 @@ struct message {
     enum tag tag;
     union {
         struct hello hello;
-        struct vocab_part vocab;
+        struct metadata_part metadata;
         struct welcome welcome;
         struct ready ready;
         struct loading loading;

@@ -28,8 +28,8 @@ static void post(struct router *o, int from, const struct message *m)
 
 static void post_part(struct router *o, int from, uint32_t part, uint32_t n_parts, const char *bytes)
 {
-    struct vocab_part p = {part, n_parts, (const uint8_t *)bytes, strlen(bytes)};
-    post(o, from, &(struct message){.tag = TAG_VOCAB, .vocab = p});
+    struct metadata_part p = {part, n_parts, (const uint8_t *)bytes, strlen(bytes)};
+    post(o, from, &(struct message){.tag = TAG_METADATA, .metadata = p});
 }
 
 static void parts_are_joined_and_other_messages_stay_in_order(void **state)
@@ -69,7 +69,7 @@ static void what_is_no_vocabulary_is_refused(void **state)
     (void)state;
     static const struct {
         const char *name;
-        struct vocab_part parts[2]; /* bytes NULL and n_parts 0: not sent */
+        struct metadata_part parts[2]; /* bytes NULL and n_parts 0: not sent */
         const char *says;
     } rows[] = {
         {"begins in the middle", {{1, 2, (const uint8_t *)"x", 1}}, "part 1 of 2 of its vocabulary, expected part 0"},
@@ -83,7 +83,7 @@ static void what_is_no_vocabulary_is_refused(void **state)
         struct metadata m = {.peer = PEER_VERIFIER};
         struct err err;
         for (int k = 0; k < 2 && rows[i].parts[k].bytes; k++)
-            post(o, PEER_VERIFIER, &(struct message){.tag = TAG_VOCAB, .vocab = rows[i].parts[k]});
+            post(o, PEER_VERIFIER, &(struct message){.tag = TAG_METADATA, .metadata = rows[i].parts[k]});
         int rc = metadata_hear(o, &m, 1, &err);
         if (rc != E_PEER || !strstr(err.text, rows[i].says)) fail_msg("%s: %d, %s", rows[i].name, rc, err.text);
         metadata_free(&m);

@@ -117,17 +117,17 @@ static int say_hello(struct worker *w, struct err *err)
 }
 
 /* The keys of the model's file, for a coordinator that has none. */
-static int tell_keys(struct worker *w, struct err *err)
+static int send_metadata(struct worker *w, struct err *err)
 {
     size_t n = 0;
-    uint8_t *keys = engine_keys(w->engine, &n);
+    uint8_t *keys = engine_metadata(w->engine, &n);
     if (!keys) return err_set(err, E_LAYOUT, "out of memory for a vocabulary");
-    uint32_t n_parts = (uint32_t)((n + VOCAB_PART - 1) / VOCAB_PART);
+    uint32_t n_parts = (uint32_t)((n + METADATA_PART - 1) / METADATA_PART);
     int rc = OK;
     for (uint32_t i = 0; i < n_parts && rc == OK; i++) {
-        size_t from = (size_t)i * VOCAB_PART, left = n - from;
-        struct vocab_part part = {i, n_parts, keys + from, left < VOCAB_PART ? left : VOCAB_PART};
-        rc = worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_VOCAB, .vocab = part}, err);
+        size_t from = (size_t)i * METADATA_PART, left = n - from;
+        struct metadata_part part = {i, n_parts, keys + from, left < METADATA_PART ? left : METADATA_PART};
+        rc = worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_METADATA, .metadata = part}, err);
     }
     free(keys);
     return rc;
@@ -148,7 +148,7 @@ static int init_arenas(struct worker *w, struct err *err)
 static int introduce(struct worker *w, struct err *err)
 {
     struct message m;
-    int rc = w->config->tells_keys ? tell_keys(w, err) : OK;
+    int rc = w->config->sends_metadata ? send_metadata(w, err) : OK;
     if (rc == OK) rc = say_hello(w, err);
     if (rc == OK) rc = worker_next(w, &w->in, true, &m, err);
     if (rc != OK || w->quit) return rc;

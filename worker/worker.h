@@ -1,6 +1,6 @@
 /* worker.h -- a peer that computes: it introduces itself, makes room, serves its role until Quit.
  *
- *   worker_run:  (Vocab ──▶)  Hello ──▶ ◀── Welcome   Loading ──▶ ...   Ready ──▶   serve ...   ◀── Quit
+ *   worker_run:  (Metadata ──▶)  Hello ──▶ ◀── Welcome   Loading ──▶ ...   Ready ──▶   serve ...   ◀── Quit
  *                 └──────── Fail ──▶ ◀── Quit   (whatever goes wrong, at any step)
  *
  * A verifier's shard runs passes over its share of the big model; a drafter runs the little model, or looks for the
@@ -21,9 +21,9 @@
 struct worker_config { /* all borrowed until worker_run returns */
     struct layout layout;
     int peer;
-    const char *path; /* the model; NULL: an n-gram drafter */
-    bool requantize;  /* see engine.h */
-    bool tells_keys;  /* the coordinator has no file of this model: Vocab goes before Hello */
+    const char *path;    /* the model; NULL: an n-gram drafter */
+    bool requantize;     /* see engine.h */
+    bool sends_metadata; /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;
     struct collective *collective; /* of this stage's shards; NULL with one */
     int n_threads;

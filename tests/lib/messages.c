@@ -74,8 +74,8 @@ const struct message_example messages[] = {
     {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = ""}}},
     {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096}}},
     {"welcome_least", {TAG_WELCOME, .welcome = {0, 0, 1, 1}}},
-    {"vocab", {TAG_VOCAB, .vocab = {2, 3, (const uint8_t *)"GGUF", 4}}},
-    {"vocab_empty", {TAG_VOCAB, .vocab = {0}}},
+    {"vocab", {TAG_METADATA, .metadata = {2, 3, (const uint8_t *)"GGUF", 4}}},
+    {"vocab_empty", {TAG_METADATA, .metadata = {0}}},
     {"ready", {TAG_READY, .ready = {UINT32_MAX}}},
     {"loading", {TAG_LOADING, .loading = {UINT64_MAX}}},
     {"loading_empty", {TAG_LOADING, .loading = {0}}},
@@ -222,9 +222,9 @@ bool messages_same(const struct message *a, const struct message *b)
     case TAG_WELCOME:
         return a->welcome.epoch == b->welcome.epoch && a->welcome.root == b->welcome.root &&
                a->welcome.n_slots == b->welcome.n_slots && a->welcome.n_ctx == b->welcome.n_ctx;
-    case TAG_VOCAB:
-        return a->vocab.part == b->vocab.part && a->vocab.n_parts == b->vocab.n_parts &&
-               same_bytes(a->vocab.bytes, a->vocab.n_bytes, b->vocab.bytes, b->vocab.n_bytes, 1);
+    case TAG_METADATA:
+        return a->metadata.part == b->metadata.part && a->metadata.n_parts == b->metadata.n_parts &&
+               same_bytes(a->metadata.bytes, a->metadata.n_bytes, b->metadata.bytes, b->metadata.n_bytes, 1);
     case TAG_READY: return a->ready.epoch == b->ready.epoch;
     case TAG_LOADING: return a->loading.n_bytes == b->loading.n_bytes;
     case TAG_OPEN:

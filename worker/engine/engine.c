@@ -64,7 +64,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
     };
 }
 
-uint8_t *engine_keys(const struct engine *e, size_t *n_bytes)
+uint8_t *engine_metadata(const struct engine *e, size_t *n_bytes)
 {
     return gguf_keys(&e->model.file, n_bytes);
 }

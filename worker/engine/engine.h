@@ -59,7 +59,7 @@ void engine_close(struct engine *e);
 void engine_info(const struct engine *e, struct engine_info *out);
 
 /* gguf_keys of the model's file, until engine_load. */
-uint8_t *engine_keys(const struct engine *e, size_t *n_bytes);
+uint8_t *engine_metadata(const struct engine *e, size_t *n_bytes);
 
 /* Whether the weights can be loaded (check.h), before engine_load or instead of it. */
 int engine_check(struct engine *e, struct err *err);
