@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "proto/show.h"
 
 enum { ARENA = 1 << 20, EPOCH = 1, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200, LOOP_FILES = 8 };
@@ -54,7 +54,7 @@ uint64_t job_now_ns(void)
 
 uint64_t job_root(uint64_t vocab_big)
 {
-    return history_mix(vocab_big);
+    return prefix_hash_mix(vocab_big);
 }
 
 static void fail(struct job *j, const struct err *err)

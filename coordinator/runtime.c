@@ -7,7 +7,7 @@
 
 #include "coordinator/note.h"
 #include "coordinator/template.h"
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 
 /* Models whose files are not here are with the workers, who have been told to send what they say of themselves. */
 static int hear_others(struct runtime *s, struct err *err)
@@ -40,7 +40,7 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
 {
     *s = (struct runtime){.o = *o, .launch = launch};
     progress_init(&s->progress);
-    if (s->o.seed < 0) s->o.seed = (int)(history_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
+    if (s->o.seed < 0) s->o.seed = (int)(prefix_hash_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
     int rc = hear_others(s, err);
     if (rc == OK) rc = open_model(s, o->big, PEER_VERIFIER, &s->big, &s->big_t, err);
     if (rc == OK && o->chat_template) rc = end_as_template(s, o->chat_template, err);

@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "coordinator/unanswered.h"
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 
 struct window {
     int index; /* -1: the slot is free */
     int fed;   /* rows sent */
     int n_parts_out;
-    uint64_t *h; /* [window + 1] owns */
+    uint64_t *prefix_hash; /* [window + 1] owns */
 };
 
 struct score {
@@ -42,7 +42,7 @@ int score_open(struct score **out, const struct score_config *config, struct err
               unanswered_init(&s->unanswered, c->max_jobs, c->n_vocab, err) == OK;
     for (int i = 0; ok && i < c->n_slots; i++) {
         s->slots[i].index = -1;
-        ok = (s->slots[i].h = calloc(window + 1, sizeof *s->slots[i].h));
+        ok = (s->slots[i].prefix_hash = calloc(window + 1, sizeof *s->slots[i].prefix_hash));
     }
     if (!ok) {
         score_close(s);
@@ -55,7 +55,7 @@ int score_open(struct score **out, const struct score_config *config, struct err
 void score_close(struct score *s)
 {
     if (!s) return;
-    for (int i = 0; s->slots && i < s->c.n_slots; i++) free(s->slots[i].h);
+    for (int i = 0; s->slots && i < s->c.n_slots; i++) free(s->slots[i].prefix_hash);
     free(s->slots);
     free(s->lp);
     free(s->rows);
@@ -74,8 +74,8 @@ static void start(struct score *s, struct window *w)
 {
     w->index = s->n_started++;
     w->fed = 0;
-    w->h[0] = s->c.root;
-    for (int i = 0; i < s->c.window; i++) w->h[i + 1] = history_next(w->h[i], ids_of(s, w)[i]);
+    w->prefix_hash[0] = s->c.root;
+    for (int i = 0; i < s->c.window; i++) w->prefix_hash[i + 1] = prefix_hash_next(w->prefix_hash[i], ids_of(s, w)[i]);
 }
 
 /* The last id of a window has nothing after it, and is not fed. */
@@ -94,7 +94,7 @@ static void post_part(struct score *s, struct window *w)
                           .slot = (uint32_t)slot,
                           .round = (uint32_t)w->index,
                           .at = (uint32_t)at,
-                          .h = w->h[at],
+                          .prefix_hash = w->prefix_hash[at],
                           .rows = rows,
                           .n_rows = (size_t)n};
     s->out[s->n_out++] = (struct message){.tag = TAG_VERIFY, .verify = {.parts = part, .n_parts = 1}};

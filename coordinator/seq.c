@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 
 int seq_init(struct seq *s, const struct seq_config *c, struct err *err)
 {
@@ -28,18 +28,18 @@ int seq_start(struct seq *s, uint64_t root, struct err *err)
 {
     size_t n = (size_t)s->n_limit;
     s->ids = calloc(n, sizeof *s->ids);
-    s->h = calloc(n + 1, sizeof *s->h);
+    s->prefix_hash = calloc(n + 1, sizeof *s->prefix_hash);
     s->lp = calloc(n, sizeof *s->lp);
     s->origin = calloc(n, sizeof *s->origin);
     if (s->n_top) s->top = calloc(n * (size_t)s->n_top, sizeof *s->top);
-    if (!s->ids || !s->h || !s->lp || !s->origin || (s->n_top && !s->top)) {
+    if (!s->ids || !s->prefix_hash || !s->lp || !s->origin || (s->n_top && !s->top)) {
         seq_drop(s);
         return err_set(err, E_FAIL, "no memory for a sequence of %d tokens", s->n_limit);
     }
     memcpy(s->ids, s->prompt, (size_t)s->n_prompt * sizeof *s->prompt);
     s->prompt = NULL;
-    s->h[0] = root;
-    for (int i = 0; i < s->n_prompt; i++) s->h[i + 1] = history_next(s->h[i], s->ids[i]);
+    s->prefix_hash[0] = root;
+    for (int i = 0; i < s->n_prompt; i++) s->prefix_hash[i + 1] = prefix_hash_next(s->prefix_hash[i], s->ids[i]);
     s->state = SEQ_PROMPT;
     return OK;
 }
@@ -54,8 +54,8 @@ static void *shrink(void *list, size_t n_bytes)
 void seq_settle(struct seq *s)
 {
     size_t n = (size_t)s->n_ids;
-    free(s->h);
-    s->h = NULL;
+    free(s->prefix_hash);
+    s->prefix_hash = NULL;
     s->ids = shrink(s->ids, n * sizeof *s->ids);
     s->lp = shrink(s->lp, n * sizeof *s->lp);
     s->origin = shrink(s->origin, n * sizeof *s->origin);
@@ -65,12 +65,12 @@ void seq_settle(struct seq *s)
 void seq_drop(struct seq *s)
 {
     free(s->ids);
-    free(s->h);
+    free(s->prefix_hash);
     free(s->lp);
     free(s->origin);
     free(s->top);
     s->ids = NULL;
-    s->h = NULL;
+    s->prefix_hash = NULL;
     s->lp = NULL;
     s->origin = NULL;
     s->top = NULL;
@@ -93,7 +93,7 @@ void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const s
 {
     int i = s->n_ids++;
     s->ids[i] = id;
-    s->h[i + 1] = history_next(s->h[i], id);
+    s->prefix_hash[i + 1] = prefix_hash_next(s->prefix_hash[i], id);
     s->lp[i] = lp;
     s->origin[i] = (uint8_t)origin;
     for (int k = 0; k < s->n_top && k < n_top; k++) s->top[(size_t)i * (size_t)s->n_top + (size_t)k] = top[k];

@@ -46,7 +46,7 @@ struct seq {
     int n_prompt, n_ids, n_limit; /* n_limit: n_ids never passes it */
     const int32_t *prompt;        /* [n_prompt] borrowed until it has started */
     int32_t *ids;                 /* [n_limit] owns; prompt first */
-    uint64_t *h;                  /* [n_limit + 1] owns; h[i]: history of the first i ids */
+    uint64_t *prefix_hash;        /* [n_limit + 1] owns; prefix_hash[i]: history of the first i ids */
     float *lp;                    /* [n_limit] owns; ln p of each generated id, under big */
     uint8_t *origin;              /* [n_limit] owns; enum origin */
     struct top *top;              /* [n_limit, n_top] owns; NULL without --logprobs */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "coordinator/unanswered.h"
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "proto/layout.h"
 #include "proto/ngram.h"
 
@@ -42,8 +42,8 @@ struct lane {        /* a slot on every worker, and the sequence that has it */
     int n_asks_out;   /* messages of the last ask that are not answered yet */
     int n_asks_old;   /* of asks before it: rounds that were stopped */
     uint32_t ask_round;
-    int n_ask_lost; /* asks refused, in a row */
-    uint64_t *h;    /* [n_ctx + 1] owns: histories of ids[drafter_base ..], up to n_h of them */
+    int n_ask_lost;        /* asks refused, in a row */
+    uint64_t *prefix_hash; /* [n_ctx + 1] owns: histories of ids[drafter_base ..], up to n_h of them */
     int n_h;
     bool rolled_back;      /* repo's rule: big writes the next token too */
     bool no_room;          /* for the text, at the drafter */
@@ -122,7 +122,7 @@ static void post_part(struct spec *s, struct lane *l, int at, const struct row *
                           .slot = slot_of(s, l),
                           .round = l->round,
                           .at = (uint32_t)at,
-                          .h = l->seq->h[at],
+                          .prefix_hash = l->seq->prefix_hash[at],
                           .rows = rows,
                           .n_rows = (size_t)n_rows,
                           .sampler = sampler_of(s, l, 0)};
@@ -174,14 +174,14 @@ static void post_verify(struct spec *s, struct lane *l)
 /* ---- drafting ---- */
 
 /* Histories of ids[drafter_base ..], as far as they are final. */
-static void name_drafter_history(const struct spec *s, struct lane *l)
+static void hash_drafter_prefixes(const struct spec *s, struct lane *l)
 {
     if (l->n_h < 0) {
-        l->h[0] = s->c.root;
+        l->prefix_hash[0] = s->c.root;
         l->n_h = 0;
     }
     for (; l->n_h < l->seq->n_ids - l->drafter_base; l->n_h++)
-        l->h[l->n_h + 1] = history_next(l->h[l->n_h], l->seq->ids[l->drafter_base + l->n_h]);
+        l->prefix_hash[l->n_h + 1] = prefix_hash_next(l->prefix_hash[l->n_h], l->seq->ids[l->drafter_base + l->n_h]);
 }
 
 /* Ids of the text that need not be read to it. */
@@ -231,7 +231,7 @@ static void post_ask_part(struct spec *s, struct lane *l, int at, int n_ids, int
                                   .ask = {.slot = slot_of(s, l),
                                           .round = l->round,
                                           .at = (uint32_t)at,
-                                          .h = l->h[at],
+                                          .prefix_hash = l->prefix_hash[at],
                                           .ids = l->seq->ids + l->drafter_base + at,
                                           .n_ids = (size_t)n_ids,
                                           .until = (uint32_t)until,
@@ -245,7 +245,7 @@ static void post_ask_part(struct spec *s, struct lane *l, int at, int n_ids, int
 static void post_ask(struct spec *s, struct lane *l, int window)
 {
     struct seq *q = l->seq;
-    name_drafter_history(s, l);
+    hash_drafter_prefixes(s, l);
     int n = q->n_ids - l->drafter_base, at = l->drafter_len;
     l->n_asks_old += l->n_asks_out;
     l->n_asks_out = 0;
@@ -546,7 +546,7 @@ static int on_draft(struct spec *s, const struct draft *d, struct err *err)
     if (d->n_rows > (lost ? 0 : (size_t)l->n_asked))
         return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, l->n_asked);
     if (lost) return ask_lost(s, l, d->end, err);
-    if (d->at != (uint32_t)l->drafter_len || d->h != l->h[l->drafter_len])
+    if (d->at != (uint32_t)l->drafter_len || d->prefix_hash != l->prefix_hash[l->drafter_len])
         return err_set(err, E_PEER, "a draft for slot %u at %u, asked for at %d", d->slot, d->at, l->drafter_len);
     l->n_ask_lost = 0;
     q->stats.n_windows += d->end == DRAFT_WINDOW;
@@ -622,9 +622,9 @@ static bool lane_init(struct lane *l, const struct spec_config *c)
     size_t n_ctx = (size_t)c->n_ctx, n_draft = (size_t)c->draft_max;
     l->drafts = calloc(n_draft + 1, sizeof *l->drafts);
     l->rows = calloc(n_ctx + n_draft + 1, sizeof *l->rows);
-    l->h = calloc(n_ctx + 1, sizeof *l->h);
+    l->prefix_hash = calloc(n_ctx + 1, sizeof *l->prefix_hash);
     l->last = calloc(n_ctx, sizeof *l->last);
-    return l->drafts && l->rows && l->h && l->last;
+    return l->drafts && l->rows && l->prefix_hash && l->last;
 }
 
 int spec_open(struct spec **out, const struct spec_config *config, struct err *err)
@@ -656,7 +656,7 @@ void spec_close(struct spec *s)
     for (int i = 0; s->lanes && i < s->c.n_lanes; i++) {
         free(s->lanes[i].drafts);
         free(s->lanes[i].rows);
-        free(s->lanes[i].h);
+        free(s->lanes[i].prefix_hash);
         free(s->lanes[i].last);
     }
     unanswered_free(&s->out);

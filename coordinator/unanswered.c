@@ -20,7 +20,8 @@ void unanswered_free(struct unanswered *u)
 
 void unanswered_add(struct unanswered *u, const struct part *part)
 {
-    struct asked a = {.job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .h = part->h};
+    struct asked a = {
+        .job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .prefix_hash = part->prefix_hash};
     for (size_t i = 0; i < part->n_rows; i++) {
         const struct row *row = &part->rows[i];
         if (!row->wanted) continue;
@@ -37,7 +38,9 @@ static struct asked *find(struct unanswered *u, const struct verdict *v)
 {
     for (size_t i = 0; i < u->n; i++) {
         struct asked *a = &u->list[i];
-        if (a->job == v->job && a->slot == v->slot && a->round == v->round && a->at == v->at && a->h == v->h) return a;
+        if (a->job == v->job && a->slot == v->slot && a->round == v->round && a->at == v->at &&
+            a->prefix_hash == v->prefix_hash)
+            return a;
     }
     return NULL;
 }

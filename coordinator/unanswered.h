@@ -11,7 +11,7 @@ struct unanswered {
     int n_vocab; /* big's ids are below it */
     struct asked {
         uint32_t job, slot, round, at;
-        uint64_t h;
+        uint64_t prefix_hash;
         size_t n_wanted, n_judging, n_top; /* wanted rows; the first of them that judge an id; best ids of each */
     } * list;                              /* [room] owns */
     size_t n, room;

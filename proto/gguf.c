@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are copied as they lie in the file");
 
@@ -634,11 +634,11 @@ int64_t gguf_item_int(const struct gguf_kv *kv, uint64_t i)
 static uint64_t hash_bytes(uint64_t h, const void *data, size_t n)
 {
     const uint8_t *bytes = data;
-    h = history_mix(h ^ n);
+    h = prefix_hash_mix(h ^ n);
     for (size_t i = 0; i < n; i += sizeof h) {
         uint64_t word = 0;
         memcpy(&word, bytes + i, n - i < sizeof word ? n - i : sizeof word);
-        h = history_mix(h ^ word);
+        h = prefix_hash_mix(h ^ word);
     }
     return h;
 }
@@ -657,5 +657,6 @@ uint64_t gguf_array_hash(const struct gguf *g, const char *key)
 
 uint64_t gguf_vocab_hash(const struct gguf *g)
 {
-    return gguf_array_hash(g, "tokenizer.ggml.tokens") ^ history_mix(gguf_array_hash(g, "tokenizer.ggml.token_type"));
+    return gguf_array_hash(g, "tokenizer.ggml.tokens") ^
+           prefix_hash_mix(gguf_array_hash(g, "tokenizer.ggml.token_type"));
 }

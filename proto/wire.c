@@ -325,7 +325,7 @@ static bool parts_out(struct wire_arena *a, const struct part *parts, size_t n, 
         pb[i].slot = parts[i].slot;
         pb[i].round = parts[i].round;
         pb[i].at = parts[i].at;
-        pb[i].h = parts[i].h;
+        pb[i].prefix_hash = parts[i].prefix_hash;
         if (!rows_out(a, &parts[i], &pb[i]) || !sampler_out(a, &parts[i].sampler, &pb[i].sampler)) return false;
     }
     return true;
@@ -358,7 +358,7 @@ static const struct part *parts_in(struct wire_arena *a, Pf__Part *const *list, 
                                  .slot = pb->slot,
                                  .round = pb->round,
                                  .at = pb->at,
-                                 .h = pb->h,
+                                 .prefix_hash = pb->prefix_hash,
                                  .sampler = sampler_in(pb->sampler)};
         if (!rows_in(a, pb, &parts[i])) return NULL;
     }
@@ -409,7 +409,7 @@ static const void *verdict_out(struct wire_arena *a, const struct message *m)
     pb->slot = v->slot;
     pb->round = v->round;
     pb->at = v->at;
-    pb->h = v->h;
+    pb->prefix_hash = v->prefix_hash;
     pb->status = v->status;
     pb->held = v->held;
     pb->queued_us = v->queued_us;
@@ -448,7 +448,7 @@ static const char *verdict_in(struct wire_arena *a, const void *from, struct mes
                                   .slot = pb->slot,
                                   .round = pb->round,
                                   .at = pb->at,
-                                  .h = pb->h,
+                                  .prefix_hash = pb->prefix_hash,
                                   .status = (enum part_status)pb->status,
                                   .held = pb->held,
                                   .rows = rows,
@@ -467,7 +467,7 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->slot = ask->slot;
     pb->round = ask->round;
     pb->at = ask->at;
-    pb->h = ask->h;
+    pb->prefix_hash = ask->prefix_hash;
     pb->id = (int32_t *)ask->ids;
     pb->n_id = ask->n_ids;
     pb->until = ask->until;
@@ -483,7 +483,7 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
     m->ask = (struct draft_ask){.slot = pb->slot,
                                 .round = pb->round,
                                 .at = pb->at,
-                                .h = pb->h,
+                                .prefix_hash = pb->prefix_hash,
                                 .ids = pb->id,
                                 .n_ids = pb->n_id,
                                 .until = pb->until,
@@ -503,7 +503,7 @@ static const void *draft_out(struct wire_arena *a, const struct message *m)
     pb->slot = d->slot;
     pb->round = d->round;
     pb->at = d->at;
-    pb->h = d->h;
+    pb->prefix_hash = d->prefix_hash;
     pb->end = d->end;
     pb->held = d->held;
     pb->us = d->us;
@@ -528,7 +528,7 @@ static const char *draft_in(struct wire_arena *a, const void *from, struct messa
     m->draft = (struct draft){.slot = pb->slot,
                               .round = pb->round,
                               .at = pb->at,
-                              .h = pb->h,
+                              .prefix_hash = pb->prefix_hash,
                               .rows = rows,
                               .n_rows = pb->n_row,
                               .end = (enum draft_end)pb->end,

@@ -76,7 +76,7 @@ enum { METADATA_PART = 60 << 10 }; /* bytes that fit into one */
 
 struct welcome {
     uint32_t epoch;
-    uint64_t root; /* h[0] of every history of this job */
+    uint64_t root; /* prefix_hash[0] of every history of this job */
     uint32_t n_slots, n_ctx;
 };
 
@@ -118,9 +118,9 @@ struct row {
     size_t n_judge;
 };
 
-struct part { /* apply rows after the first `at` ids of the slot, whose history is h */
+struct part { /* apply rows after the first `at` ids of the slot, whose prefix hash is this */
     uint32_t job, slot, round, at;
-    uint64_t h;
+    uint64_t prefix_hash; /* (at, h) of PROTOCOL: of the first `at` ids */
     const struct row *rows;
     size_t n_rows;
     struct sampler sampler;
@@ -151,7 +151,7 @@ enum part_status { PART_OK, PART_STALE, PART_GAP, PART_FULL, PART_CUT };
 
 struct verdict {
     uint32_t job, slot, round, at;
-    uint64_t h;
+    uint64_t prefix_hash;
     enum part_status status;
     uint32_t held;
     const struct verdict_row *rows;
@@ -161,9 +161,9 @@ struct verdict {
 
 enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
 
-struct draft_ask { /* read ids after (at, h), then draft up to position `until`; until <= at + n_ids only reads */
+struct draft_ask { /* read ids after (at, prefix_hash), then draft up to position `until`; until <= at + n_ids only reads */
     uint32_t slot, round, at;
-    uint64_t h;
+    uint64_t prefix_hash;
     const int32_t *ids;
     size_t n_ids;
     uint32_t until;
@@ -182,9 +182,9 @@ struct draft_row {
  * probabilities fell below p_joint_min. */
 enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL, DRAFT_JOINT_LOW };
 
-struct draft { /* rows follow the first `at` ids, whose history is h: the asked ids included */
+struct draft { /* rows follow the first `at` ids, whose prefix hash is this: the asked ids included */
     uint32_t slot, round, at;
-    uint64_t h;
+    uint64_t prefix_hash;
     const struct draft_row *rows;
     size_t n_rows;
     enum draft_end end;

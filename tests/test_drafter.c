@@ -45,7 +45,7 @@ static void ask(struct test_coordinator *d, uint32_t slot, uint32_t round, const
     struct draft_ask a = {.slot = slot,
                           .round = round,
                           .at = (uint32_t)at,
-                          .h = t->h[at],
+                          .prefix_hash = t->prefix_hash[at],
                           .ids = t->ids + at,
                           .n_ids = (size_t)(n - at),
                           .until = (uint32_t)until};
@@ -78,7 +78,8 @@ static struct sketch sketch_of(const struct draft *draft)
 static struct sketch draft_of(struct test_coordinator *d, uint32_t slot, uint32_t round, const struct text *t, int n)
 {
     const struct draft *draft = next_draft(d);
-    if (draft->slot != slot || draft->round != round || draft->at != (uint32_t)n || draft->h != t->h[n])
+    if (draft->slot != slot || draft->round != round || draft->at != (uint32_t)n ||
+        draft->prefix_hash != t->prefix_hash[n])
         fail_msg("slot %u round %u: an answer to slot %u round %u at %u", slot, round, draft->slot, draft->round,
                  draft->at);
     assert_int_equal(draft->held, (uint32_t)n + draft->n_rows);
@@ -123,7 +124,7 @@ static void every_ask_is_answered_exactly_once_and_each_slot_in_order(void **sta
     struct test_coordinator *d = drafter();
     struct text strange = texts[0];
     uint32_t next[N_SLOTS] = {0, 1, 2, 3};
-    strange.h[0]++;
+    strange.prefix_hash[0]++;
     for (int i = 0; i < N; i++)
         ask(d, (uint32_t)i % N_SLOTS, (uint32_t)i, i % 5 == 4 ? &strange : &texts[i % 3], 0, 3 + i % 9, i % 14);
     for (int i = 0; i < N; i++) {
@@ -156,7 +157,7 @@ static void an_ask_applies_only_where_the_slot_has_its_history(void **state)
         {"no such slot", N_SLOTS, 0, 0, 1, DRAFT_FULL, 0},
     };
     static const enum drafter kinds[] = {DRAFTER_LITTLE, DRAFTER_NGRAM};
-    struct text all[4] = {texts[0], texts[1], texts[2], {.h = {COORDINATOR_ROOT + 1}}};
+    struct text all[4] = {texts[0], texts[1], texts[2], {.prefix_hash = {COORDINATOR_ROOT + 1}}};
     for (int k = 0; k < 2; k++) {
         struct test_coordinator *d = coordinator_open(&(struct coordinator_config){
             .drafter = kinds[k], .little = roles_little, .n_slots = N_SLOTS, .n_ctx = N_CTX});
@@ -168,7 +169,8 @@ static void an_ask_applies_only_where_the_slot_has_its_history(void **state)
             const struct draft *draft = next_draft(d);
             if (draft->end != rows[i].end || draft->held != rows[i].held || draft->n_rows)
                 fail_msg("%s: end %d, holds %u, %zu rows", rows[i].why, draft->end, draft->held, draft->n_rows);
-            assert_true(draft->round == 2 && draft->at == (uint32_t)rows[i].at && draft->h == t->h[rows[i].at]);
+            assert_true(draft->round == 2 && draft->at == (uint32_t)rows[i].at &&
+                        draft->prefix_hash == t->prefix_hash[rows[i].at]);
         }
         coordinator_close(d);
     }
@@ -322,7 +324,7 @@ static struct sketch ended_draft(const struct open_slot *open, int until, float 
     const struct text *t = &texts[0];
     coordinator_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_OPEN, .open = *open});
     struct draft_ask a = {.round = 1,
-                          .h = t->h[0],
+                          .prefix_hash = t->prefix_hash[0],
                           .ids = t->ids,
                           .n_ids = 20,
                           .until = (uint32_t)until,

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "proto/gguf.h"
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "tests/lib/roles.h"
 
 /* ---- what must not be ---- */
@@ -88,7 +88,7 @@ static void a_message_for_another_role_ends_a_worker_with_one_line(void **state)
 static const struct message *right_work(const struct role *r)
 {
     static struct row row = {.id = 3, .wanted = true};
-    static struct part part = {.h = COORDINATOR_ROOT, .rows = &row, .n_rows = 1};
+    static struct part part = {.prefix_hash = COORDINATOR_ROOT, .rows = &row, .n_rows = 1};
     static float hidden[N_EMBD];
     static const int32_t ids[] = {1, 2, 3};
     static struct message m;
@@ -96,7 +96,7 @@ static const struct message *right_work(const struct role *r)
     if (r->work == TAG_VERIFY) m.verify = (struct verify){&part, 1};
     if (r->work == TAG_PASS) m.pass = (struct pass){.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = N_EMBD};
     if (r->work == TAG_DRAFT_ASK)
-        m.ask = (struct draft_ask){.h = COORDINATOR_ROOT, .ids = ids, .n_ids = 3, .until = 5, .p_min = .25f};
+        m.ask = (struct draft_ask){.prefix_hash = COORDINATOR_ROOT, .ids = ids, .n_ids = 3, .until = 5, .p_min = .25f};
     return &m;
 }
 
@@ -120,7 +120,7 @@ static void bytes_that_are_no_message_end_a_worker_with_one_line(void **state)
         bytes_must_fail(&roles[r], roles[r].work, zeros, wire_tags[roles[r].work].max_bytes + 1);
         for (int n = 0; n < RANDOM;) {
             uint8_t bytes[64];
-            for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)((seed = history_mix(seed + 1)) >> 32);
+            for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)((seed = prefix_hash_mix(seed + 1)) >> 32);
             size_t n_random = 1 + seed % sizeof bytes;
             if (wire_decode(&b, roles[r].work, bytes, n_random, &ignored, &err) == OK) continue;
             bytes_must_fail(&roles[r], roles[r].work, bytes, n_random);
@@ -158,7 +158,8 @@ static void work_that_makes_no_sense_ends_a_verifier_with_one_line(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct row list[PASS_ROWS + 1];
         for (size_t k = 0; k < rows[i].n_rows; k++) list[k] = rows[i].row;
-        struct part part = {.h = COORDINATOR_ROOT, .rows = list, .n_rows = rows[i].n_rows, .sampler = rows[i].sampler};
+        struct part part = {
+            .prefix_hash = COORDINATOR_ROOT, .rows = list, .n_rows = rows[i].n_rows, .sampler = rows[i].sampler};
         must_fail(&roles[0], &(struct message){.tag = TAG_VERIFY, .verify = {&part, 1}}, rows[i].names, rows[i].why);
     }
 }
@@ -183,7 +184,7 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
         {"no such slot", {.slot = N_SLOTS, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
         {"past the context", {.at = N_CTX, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
         {"what nobody sent before it", {.at = 1, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
-        {"another history", {.h = 1, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
+        {"another history", {.prefix_hash = 1, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
         {"a negative id", {.n_rows = 1}, {.id = -1}, 0, 1, N_EMBD},
         {"more of the best ids than there is room for", {.n_rows = 1}, {3, true, 21, NULL, 0}, 0, 1, N_EMBD},
         {"an id to judge past the vocabulary", {.n_rows = 1}, {3, true, 0, past, 1}, 0, 1, N_EMBD},
@@ -193,7 +194,7 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             struct part part = rows[i].part;
             part.rows = &rows[i].row;
-            if (!part.h) part.h = COORDINATOR_ROOT;
+            if (!part.prefix_hash) part.prefix_hash = COORDINATOR_ROOT;
             struct pass pass = {rows[i].pass, &part, rows[i].n_parts, hidden, rows[i].n_hidden, 0, 0};
             must_fail(&roles[r], &(struct message){.tag = TAG_PASS, .pass = pass}, "", rows[i].why);
         }
@@ -206,17 +207,18 @@ static void an_ask_that_makes_no_sense_ends_a_drafter_with_one_line(void **state
     static const int32_t bad[] = {-1, N_VOCAB, INT32_MIN, INT32_MAX};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const int32_t ids[] = {3, bad[i]};
-        struct draft_ask a = {.h = COORDINATOR_ROOT, .ids = ids, .n_ids = 2, .until = 9};
+        struct draft_ask a = {.prefix_hash = COORDINATOR_ROOT, .ids = ids, .n_ids = 2, .until = 9};
         must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = a}, "vocabulary of 700", "an id");
     }
     struct draft_ask hot = {
-        .h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .until = 9, .sampler = {.temp = -1}};
+        .prefix_hash = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .until = 9, .sampler = {.temp = -1}};
     must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = hot}, "sampler", "a sampler");
     static const float no_numbers[] = {NAN, -1};
     for (int i = 0; i < 2; i++) {
-        struct draft_ask stop = {.h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .p_min = no_numbers[i]};
+        struct draft_ask stop = {
+            .prefix_hash = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .p_min = no_numbers[i]};
         struct draft_ask chance = {
-            .h = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .p_joint_min = no_numbers[i]};
+            .prefix_hash = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .p_joint_min = no_numbers[i]};
         must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = stop}, "p_min", "a probability");
         must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = chance}, "p_joint_min", "a chance");
     }
@@ -333,7 +335,7 @@ static void a_hidden_number_that_is_not_finite_is_named_too(void **state)
     struct test_coordinator *d = role_coordinator(&roles[2], false);
     float hidden[2 * N_EMBD] = {0};
     const struct row rows[] = {{.id = 3}, {.id = 4}};
-    const struct part part = {.h = COORDINATOR_ROOT, .rows = rows, .n_rows = 2};
+    const struct part part = {.prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 2};
     hidden[N_EMBD + 5] = NAN;
     coordinator_post(
         d, roles[2].peer,

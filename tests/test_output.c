@@ -11,7 +11,7 @@
 
 #include "coordinator/output.h"
 #include "coordinator/stop.h"
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "tests/lib/sim.h"
 
 /* An id is a character, as in sim.h. These are tokens of other texts; the rest is itself. */
@@ -214,7 +214,7 @@ static void text_and_json_lines_are_the_same_answers(void **state)
         for (int i = 0; i < N_MANY; i++) {
             snprintf(prompts[i], sizeof prompts[i], "(%d)", i);
             for (size_t k = 0; k < sizeof scripts[i]; k++)
-                scripts[i][k] = "abcabcabcc"[(random = history_mix(random + 1)) % 10];
+                scripts[i][k] = "abcabcabcc"[(random = prefix_hash_mix(random + 1)) % 10];
             scripts[i][sizeof scripts[i] - 1] = 0;
             texts[i] = (struct sim_text){prompts[i], scripts[i], NULL, 12};
         }

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "proto/rule.h"
 
 enum { MOST = 4 };
@@ -69,11 +69,11 @@ static void bild_keeps_what_big_finds_likely_enough(void **state)
 static void a_history_is_named_alike_everywhere(void **state)
 {
     (void)state;
-    assert_int_equal(history_mix(0), 0);
-    assert_int_equal(history_mix(1), 0xb456bcfc34c2cb2cULL);
-    uint64_t h = history_next(0, 0);
-    assert_int_equal(h, history_mix(0x9E3779B97F4A7C15ULL));
-    assert_int_equal(history_next(h, -1), history_mix(h ^ 0x100000000ULL * 0x9E3779B97F4A7C15ULL));
+    assert_int_equal(prefix_hash_mix(0), 0);
+    assert_int_equal(prefix_hash_mix(1), 0xb456bcfc34c2cb2cULL);
+    uint64_t h = prefix_hash_next(0, 0);
+    assert_int_equal(h, prefix_hash_mix(0x9E3779B97F4A7C15ULL));
+    assert_int_equal(prefix_hash_next(h, -1), prefix_hash_mix(h ^ 0x100000000ULL * 0x9E3779B97F4A7C15ULL));
 }
 
 static void histories_that_differ_anywhere_have_other_names(void **state)
@@ -84,7 +84,7 @@ static void histories_that_differ_anywhere_have_other_names(void **state)
     uint64_t names[N];
     for (size_t i = 0; i < N; i++) {
         names[i] = 42;
-        for (size_t k = 0; k < 3; k++) names[i] = history_next(names[i], ids[i][k]);
+        for (size_t k = 0; k < 3; k++) names[i] = prefix_hash_next(names[i], ids[i][k]);
         for (size_t k = 0; k < i; k++) assert_int_not_equal(names[i], names[k]);
     }
 }

@@ -21,7 +21,7 @@
 #include "coordinator/job.h"
 #include "kernels/noise.h"
 #include "proto/gguf.h"
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "tests/lib/grid.h"
 #include "tests/lib/tiny.h"
 
@@ -143,7 +143,7 @@ static void texts_free(struct texts *t, int n)
 
 static double uniform(uint64_t *state)
 {
-    return (double)(history_mix(++*state) >> 11) * 0x1p-53;
+    return (double)(prefix_hash_mix(++*state) >> 11) * 0x1p-53;
 }
 
 /* Big's distribution at position i. */
@@ -204,7 +204,7 @@ static int32_t any_id(void *arg, const int32_t *ids, int n)
 {
     (void)arg;
     uint64_t h = 99;
-    for (int i = 0; i < n; i++) h = history_next(h, ids[i]);
+    for (int i = 0; i < n; i++) h = prefix_hash_next(h, ids[i]);
     return (int32_t)(h % N_VOCAB);
 }
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "worker/slots.h"
 
 enum { N = 3, N_CTX = 12 };
@@ -22,7 +22,7 @@ static void open_slots(struct slots *s)
 static uint64_t name_of(const int32_t *ids, size_t n)
 {
     uint64_t h = root;
-    for (size_t i = 0; i < n; i++) h = history_next(h, ids[i]);
+    for (size_t i = 0; i < n; i++) h = prefix_hash_next(h, ids[i]);
     return h;
 }
 
@@ -141,7 +141,7 @@ struct plain {
 
 static uint64_t draw(uint64_t *seed, uint64_t n)
 {
-    *seed = history_mix(*seed + 1);
+    *seed = prefix_hash_mix(*seed + 1);
     return *seed % n;
 }
 
@@ -183,7 +183,7 @@ static void any_parts_in_any_order_leave_what_the_definition_says(void **state)
         const struct slot *got = &s.slot[slot];
         assert_int_equal(slots_held(&s, slot), held[slot].len);
         assert_memory_equal(got->ids, held[slot].ids, held[slot].len * sizeof *ids);
-        for (size_t k = 0; k <= held[slot].len; k++) assert_true(got->h[k] == name_of(held[slot].ids, k));
+        for (size_t k = 0; k <= held[slot].len; k++) assert_true(got->prefix_hash[k] == name_of(held[slot].ids, k));
     }
     for (int status = PART_OK; status < PART_CUT; status++) assert_true(n_seen[status] > 100);
     slots_free(&s);

@@ -401,7 +401,7 @@ static void a_text_that_is_done_keeps_what_it_has_written_alone(void **state)
     sim_run(s);
     for (int i = 0; i < 2; i++) {
         const struct seq *q = sim_seq(s, i);
-        assert_true(q->end == SEQ_END_ID && q->n_limit == N_CTX && !q->h);
+        assert_true(q->end == SEQ_END_ID && q->n_limit == N_CTX && !q->prefix_hash);
         assert_true(malloc_usable_size(q->ids) < FEW && malloc_usable_size(q->lp) < FEW);
         assert_true(malloc_usable_size(q->origin) < FEW && malloc_usable_size(q->top) < FEW);
     }

@@ -225,7 +225,7 @@ static void stray_open(struct stray *t, bool drafting)
                                               .n_vocab = 256,
                                               .n_ids = 256,
                                               .n_proposed = 256,
-                                              .root = 1}; /* h[0] of what is sent */
+                                              .root = 1}; /* prefix_hash[0] of what is sent */
     const int32_t prompt[] = {'a', 'b'};
     struct err err;
     *t = (struct stray){0};
@@ -236,7 +236,7 @@ static void stray_open(struct stray *t, bool drafting)
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_START}, &t->actions, &err), OK);
     if (!drafting) return;
     struct verdict_row row = {.next = 'c'};
-    struct verdict v = {.round = 1, .h = 1, .rows = &row, .n_rows = 1};
+    struct verdict v = {.round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t->actions, &err), OK);
     assert_int_equal(t->seq.state, SEQ_DRAFTING);
 }
@@ -262,24 +262,45 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
         struct draft draft;
         const char *text;
     } table[] = {
-        {false, {.h = 1, .slot = 1, .round = 1}, {0}, "slot 1 at 0 (job 0, round 1), of which nothing was asked"},
-        {false, {.h = 1, .slot = UINT32_MAX, .round = 1}, {0}, "slot 4294967295 at 0 (job 0, round 1), of which"},
-        {false, {.h = 1, .round = 1, .job = 7}, {0}, "slot 0 at 0 (job 7, round 1), of which nothing was asked"},
-        {false, {.h = 1, .round = 0, .rows = &right, .n_rows = 1}, {0}, "(job 0, round 0), of which nothing was asked"},
-        {false, {.h = 1, .round = 2, .rows = &right, .n_rows = 1}, {0}, "(job 0, round 2), of which nothing was asked"},
-        {false, {.h = 1, .round = 1, .at = 1, .rows = &right, .n_rows = 1}, {0}, "slot 0 at 1 (job 0, round 1), of"},
-        {false, {.h = 2, .round = 1, .rows = &right, .n_rows = 1}, {0}, "of which nothing was asked"},
-        {false, {.h = 1, .round = 1}, {0}, "slot 0 of 0 rows, expected 1"},
-        {false, {.h = 1, .round = 1, .rows = rows, .n_rows = 3}, {0}, "slot 0 of 3 rows, expected 1"},
         {false,
-         {.h = 1, .round = 1, .status = PART_GAP, .rows = rows, .n_rows = 1},
+         {.prefix_hash = 1, .slot = 1, .round = 1},
+         {0},
+         "slot 1 at 0 (job 0, round 1), of which nothing was asked"},
+        {false,
+         {.prefix_hash = 1, .slot = UINT32_MAX, .round = 1},
+         {0},
+         "slot 4294967295 at 0 (job 0, round 1), of which"},
+        {false,
+         {.prefix_hash = 1, .round = 1, .job = 7},
+         {0},
+         "slot 0 at 0 (job 7, round 1), of which nothing was asked"},
+        {false,
+         {.prefix_hash = 1, .round = 0, .rows = &right, .n_rows = 1},
+         {0},
+         "(job 0, round 0), of which nothing was asked"},
+        {false,
+         {.prefix_hash = 1, .round = 2, .rows = &right, .n_rows = 1},
+         {0},
+         "(job 0, round 2), of which nothing was asked"},
+        {false,
+         {.prefix_hash = 1, .round = 1, .at = 1, .rows = &right, .n_rows = 1},
+         {0},
+         "slot 0 at 1 (job 0, round 1), of"},
+        {false, {.prefix_hash = 2, .round = 1, .rows = &right, .n_rows = 1}, {0}, "of which nothing was asked"},
+        {false, {.prefix_hash = 1, .round = 1}, {0}, "slot 0 of 0 rows, expected 1"},
+        {false, {.prefix_hash = 1, .round = 1, .rows = rows, .n_rows = 3}, {0}, "slot 0 of 3 rows, expected 1"},
+        {false,
+         {.prefix_hash = 1, .round = 1, .status = PART_GAP, .rows = rows, .n_rows = 1},
          {0},
          "slot 0 of 1 rows, expected 0"},
-        {false, {.h = 1, .round = 1, .rows = &past, .n_rows = 1}, {0}, "an id outside the vocabulary of 256"},
-        {false, {.h = 1, .round = 1, .rows = &judges, .n_rows = 1}, {0}, "whose row 0 judges 1 ids"},
-        {false, {.h = 1, .round = 1, .rows = &best, .n_rows = 1}, {0}, "with the 1 best ids, asked for 0"},
-        {false, {.h = 1, .round = 1, .status = PART_FULL}, {0}, "refuses slot 0 at 0 (status 3, holds 0)"},
-        {true, {.h = 1, .round = 1, .rows = &right, .n_rows = 1}, {0}, "(job 0, round 1), of which nothing was asked"},
+        {false, {.prefix_hash = 1, .round = 1, .rows = &past, .n_rows = 1}, {0}, "an id outside the vocabulary of 256"},
+        {false, {.prefix_hash = 1, .round = 1, .rows = &judges, .n_rows = 1}, {0}, "whose row 0 judges 1 ids"},
+        {false, {.prefix_hash = 1, .round = 1, .rows = &best, .n_rows = 1}, {0}, "with the 1 best ids, asked for 0"},
+        {false, {.prefix_hash = 1, .round = 1, .status = PART_FULL}, {0}, "refuses slot 0 at 0 (status 3, holds 0)"},
+        {true,
+         {.prefix_hash = 1, .round = 1, .rows = &right, .n_rows = 1},
+         {0},
+         "(job 0, round 1), of which nothing was asked"},
         {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9 (round 2), of which nothing was asked"},
         {true, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, "slot 0 (round 1), of which nothing was asked"},
         {true, {0}, {.round = 2, .rows = drafts, .n_rows = 4}, "a draft of 4 tokens, 2 asked"},
@@ -326,7 +347,7 @@ static void how_far_a_prompt_is_read_is_known_part_by_part(void **state)
     struct verdict_row row = {.next = 'c'};
     for (int i = 0; i < 3; i++) {
         const struct part *p = actions.list[i].message.verify.parts;
-        verdicts[i] = (struct verdict){.job = p->job, .round = p->round, .at = p->at, .h = p->h};
+        verdicts[i] = (struct verdict){.job = p->job, .round = p->round, .at = p->at, .prefix_hash = p->prefix_hash};
     }
     verdicts[2].rows = &row;
     verdicts[2].n_rows = 1;
@@ -362,7 +383,7 @@ static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_wa
             struct verdict v = {.job = asked->job,
                                 .round = n,
                                 .at = asked->at,
-                                .h = asked->h,
+                                .prefix_hash = asked->prefix_hash,
                                 .status = table[i].status,
                                 .held = table[i].held};
             rc = spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err);
@@ -413,7 +434,7 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
         spec_take(t.spec, &t.seq, 1);
         assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_START}, &t.actions, &err), OK);
         const struct verdict_row row = {.next = 'c'};
-        const struct verdict v = {.round = 1, .h = 1, .rows = &row, .n_rows = 1};
+        const struct verdict v = {.round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
         assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err),
                          OK);
         struct draft answers[N_ASKS] = {0};
@@ -434,7 +455,7 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
         assert_int_equal(n_asks, N_ASKS);
         assert_int_equal(n_told, N + 1);
         static const struct draft_row drafts[] = {{'d', 1}, {'e', 1}};
-        answers[N_ASKS - 1].h = t.seq.h[N + 1];
+        answers[N_ASKS - 1].prefix_hash = t.seq.prefix_hash[N + 1];
         if (!refused) answers[N_ASKS - 1].rows = drafts, answers[N_ASKS - 1].n_rows = 2;
         for (int i = 0; i < N_ASKS; i++) {
             const struct event e = {.kind = EVENT_DRAFT, .draft = &answers[i]};

@@ -12,7 +12,8 @@
 /* The verdict on ids [at, at + n) of the text. */
 static void check_verdict(const struct verdict *v, uint32_t slot, const struct text *t, int at, int n, int n_wanted)
 {
-    if (v->status != PART_OK || v->slot != slot || v->round != 7 || v->at != (uint32_t)at || v->h != t->h[at])
+    if (v->status != PART_OK || v->slot != slot || v->round != 7 || v->at != (uint32_t)at ||
+        v->prefix_hash != t->prefix_hash[at])
         fail_msg("slot %u at %d: an answer for slot %u at %u, status %d", slot, at, v->slot, v->at, v->status);
     assert_int_equal(v->held, at + n);
     assert_int_equal(v->n_rows, n_wanted);
@@ -45,7 +46,7 @@ static void every_part_is_answered_exactly_once_and_in_order(void **state)
         uint32_t next_ok = 0, next_stale = 0; /* refusals may overtake the answers of the pass in work */
         for (int i = 0; i < N; i++) {
             struct part *part = verify_add(&l, (uint32_t)i % N_SLOTS, &texts[i % 3], 0, 1 + i % 3, 1);
-            if (i % 7 == 6) part->h++;
+            if (i % 7 == 6) part->prefix_hash++;
             verify_post(&l, d);
         }
         for (int i = 0; i < N; i++) {
@@ -87,7 +88,7 @@ static void a_part_applies_only_where_the_slot_has_its_history(void **state)
         {"no slot anywhere near", UINT32_MAX, 0, 0, 1, PART_FULL, 0},
     };
     struct test_coordinator *d = verifier(0);
-    struct text all[4] = {texts[0], texts[1], texts[2], {.h = {COORDINATOR_ROOT + 1}}};
+    struct text all[4] = {texts[0], texts[1], texts[2], {.prefix_hash = {COORDINATOR_ROOT + 1}}};
     judge(d, 1, &texts[0], 0, 100, 1);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct verify_parts l = {0};
@@ -96,7 +97,8 @@ static void a_part_applies_only_where_the_slot_has_its_history(void **state)
         const struct verdict *v = next_verdict(d);
         if (v->status != rows[i].status || v->held != rows[i].held)
             fail_msg("%s: status %d, holds %u", rows[i].why, v->status, v->held);
-        assert_true(v->slot == part->slot && v->round == 7 && v->at == part->at && v->h == part->h && v->n_rows == 0);
+        assert_true(v->slot == part->slot && v->round == 7 && v->at == part->at &&
+                    v->prefix_hash == part->prefix_hash && v->n_rows == 0);
         judge(d, 1, &texts[0], 99, 1, 1); /* the slot is what it was */
     }
     coordinator_close(d);

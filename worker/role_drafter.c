@@ -1,7 +1,7 @@
 /* role_drafter.c -- the little model writes drafts, token by token, for all sequences that ask, in one pass a token; an
  * n-gram drafter, which has no model, copies what followed the text's end when it stood earlier in the text.
  *
- *   coordinator ──DraftAsk (at, h) ids until──▶ read ids ─▶ draft, draft, ... ──Draft rows──▶ coordinator
+ *   coordinator ──DraftAsk (at, prefix_hash) ids until──▶ read ids ─▶ draft, draft, ... ──Draft rows──▶ coordinator
  *
  * The slot's history holds its own drafts too. After full acceptance the ask begins with them, so they are kept and
  * only what was never fed is fed: the last draft, whose KV row is still missing, and big's own token. */
@@ -50,7 +50,7 @@ static int finish(struct draft_role *d, uint32_t i_slot, enum draft_end end, str
                         .draft = {.slot = i_slot,
                                   .round = g->round,
                                   .at = g->at,
-                                  .h = s->h[g->at],
+                                  .prefix_hash = s->prefix_hash[g->at],
                                   .rows = d->out,
                                   .n_rows = n,
                                   .end = end,
@@ -66,7 +66,7 @@ static int refuse(struct draft_role *d, const struct draft_ask *ask, enum part_s
                         .draft = {.slot = ask->slot,
                                   .round = ask->round,
                                   .at = ask->at,
-                                  .h = ask->h,
+                                  .prefix_hash = ask->prefix_hash,
                                   .end = ends[status],
                                   .held = slots_held(&d->w->slots, ask->slot)}};
     return worker_post(d->w, PEER_COORDINATOR, &m, err);
@@ -83,7 +83,7 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
         int rc = finish(d, ask->slot, DRAFT_WINDOW, err);
         if (rc != OK) return rc;
     }
-    enum part_status status = slots_check(&w->slots, ask->slot, ask->at, ask->h, ask->n_ids);
+    enum part_status status = slots_check(&w->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
     if (status == PART_OK && ask->at + ask->n_ids == 0) status = PART_GAP; /* nothing to go on from */
     if (status != PART_OK) return refuse(d, ask, status, err);
     struct drafting *g = &d->slot[ask->slot];

@@ -1,6 +1,6 @@
 /* role_verifier.c -- a shard of the big model.
  *
- *   coordinator ──Verify──▶ leader: queue ─ check (at, h) ─ merge parts of many sequences ─▶ pass
+ *   coordinator ──Verify──▶ leader: queue ─ check (at, prefix_hash) ─ merge parts of many sequences ─▶ pass
  *      leader ──Pass──▶ the other shards of its stage        stage s, shard i ──Pass──▶ stage s+1, shard i
  *      last stage, shard 0 ──Verdict──▶ coordinator          (the leader answers parts that do not apply)
  *
@@ -80,7 +80,7 @@ static int pass_list_rows(struct verifier *v, struct err *err)
         int rc = check_part(v, part, err);
         if (rc != OK) return rc;
         if (part->n_rows > (size_t)(PASS_ROWS - v->n_rows) ||
-            slots_check(&v->w->slots, part->slot, part->at, part->h, part->n_rows) != PART_OK)
+            slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows) != PART_OK)
             return err_set(err, E_PEER, "peer %d: a Pass that does not fit", v->w->config->peer);
         append_part(v, part);
     }
@@ -112,7 +112,7 @@ static int post_verdicts(struct verifier *v, const struct verdict_row *answers, 
                                         .slot = part->slot,
                                         .round = part->round,
                                         .at = part->at,
-                                        .h = part->h,
+                                        .prefix_hash = part->prefix_hash,
                                         .status = PART_OK,
                                         .held = part->at + (uint32_t)part->n_rows,
                                         .rows = answers,
@@ -170,7 +170,7 @@ static int refuse(struct verifier *v, const struct part *part, enum part_status 
                                     .slot = part->slot,
                                     .round = part->round,
                                     .at = part->at,
-                                    .h = part->h,
+                                    .prefix_hash = part->prefix_hash,
                                     .status = status,
                                     .held = slots_held(&v->w->slots, part->slot)}};
     return worker_post(v->w, PEER_COORDINATOR, &m, err);
@@ -191,7 +191,7 @@ static int add_part(struct verifier *v, const struct part *part, struct err *err
     if (rc != OK) return rc;
     if (v->n_parts == MAX_JOBS || part->n_rows > (size_t)(PASS_ROWS - v->n_rows)) return MAIL_NONE;
     if (rewinds_inside(v, part)) return MAIL_NONE;
-    enum part_status status = slots_check(&v->w->slots, part->slot, part->at, part->h, part->n_rows);
+    enum part_status status = slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows);
     if (status != PART_OK) return refuse(v, part, status, err);
     append_part(v, part);
     v->parts[v->n_parts++] = *part;

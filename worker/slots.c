@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 
 int slots_init(struct slots *s, int n, int n_ctx, uint64_t root, struct err *err)
 {
@@ -10,12 +10,12 @@ int slots_init(struct slots *s, int n, int n_ctx, uint64_t root, struct err *err
     for (int i = 0; s->slot && i < n; i++) {
         struct slot *slot = &s->slot[i];
         slot->ids = calloc((size_t)n_ctx, sizeof *slot->ids);
-        slot->h = calloc((size_t)n_ctx + 1, sizeof *slot->h);
-        if (!slot->ids || !slot->h) {
+        slot->prefix_hash = calloc((size_t)n_ctx + 1, sizeof *slot->prefix_hash);
+        if (!slot->ids || !slot->prefix_hash) {
             slots_free(s);
             break;
         }
-        slot->h[0] = root;
+        slot->prefix_hash[0] = root;
     }
     return s->slot ? OK : err_set(err, E_LAYOUT, "no memory for %d sequences of %d ids", n, n_ctx);
 }
@@ -25,7 +25,7 @@ void slots_free(struct slots *s)
     if (!s) return;
     for (int i = 0; s->slot && i < s->n; i++) {
         free(s->slot[i].ids);
-        free(s->slot[i].h);
+        free(s->slot[i].prefix_hash);
     }
     free(s->slot);
     *s = (struct slots){0};
@@ -35,7 +35,7 @@ enum part_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, 
 {
     if (slot >= (uint32_t)s->n || at > (uint32_t)s->n_ctx || n_ids > (size_t)s->n_ctx - at) return PART_FULL;
     if (at > (uint32_t)s->slot[slot].len) return PART_GAP;
-    return s->slot[slot].h[at] == h ? PART_OK : PART_STALE;
+    return s->slot[slot].prefix_hash[at] == h ? PART_OK : PART_STALE;
 }
 
 uint32_t slots_held(const struct slots *s, uint32_t slot)
@@ -50,7 +50,7 @@ int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids,
     while (kept < n_ids && at + kept < (size_t)to->len && to->ids[at + kept] == ids[kept]) kept++;
     for (size_t i = kept; i < n_ids; i++) {
         to->ids[at + i] = ids[i];
-        to->h[at + i + 1] = history_next(to->h[at + i], ids[i]);
+        to->prefix_hash[at + i + 1] = prefix_hash_next(to->prefix_hash[at + i], ids[i]);
     }
     to->len = (int)(at + n_ids);
     return (int)kept;

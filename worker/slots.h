@@ -1,6 +1,6 @@
 /* slots.h -- what a worker knows of each sequence: its ids, and the name of every prefix of them.
  *
- * A part of a message says (at, h): it applies iff `at <= len` and the history there is h; then the length is set to
+ * A part of a message says (at, prefix_hash): it applies iff `at <= len` and the history there is h; then the length is set to
  * `at` and ids are appended. Nothing ever says "rewind". The owner keeps KV rows beside it, one an id, and takes care
  * that row i is that of ids[i] for all i it has fed.
  */
@@ -14,8 +14,8 @@
 
 struct slot {
     int len;
-    int32_t *ids; /* [n_ctx] */
-    uint64_t *h;  /* [n_ctx + 1]; h[i] names the first i ids */
+    int32_t *ids;          /* [n_ctx] */
+    uint64_t *prefix_hash; /* [n_ctx + 1]; prefix_hash[i] names the first i ids */
 };
 
 struct slots {
@@ -26,7 +26,7 @@ struct slots {
 int slots_init(struct slots *s, int n, int n_ctx, uint64_t root, struct err *err);
 void slots_free(struct slots *s);
 
-/* Whether n_ids more may follow the first `at` ids, whose history is h. PART_OK, PART_FULL, PART_GAP or PART_STALE. */
+/* Whether n_ids more may follow the first `at` ids, whose prefix hash is this. PART_OK, PART_FULL, PART_GAP or PART_STALE. */
 enum part_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids);
 
 /* How many ids the slot holds; 0 where there is no such slot. */

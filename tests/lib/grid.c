@@ -13,7 +13,7 @@
 #include "cluster.h"
 #include "coordinator/job.h"
 #include "proto/gguf.h"
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "worker/slots.h"
 
 static const char *const names[] = {"none", "little", "ngram", "itself", "wrong"};
@@ -51,7 +51,7 @@ void grid_init(struct grid *g, const char *big, const char *little, const struct
     uint64_t r = 1;
     for (int p = 0; p < GRID_PROMPTS; p++) {
         g->n_prompt[p] = lengths[p];
-        for (int i = 0; i < lengths[p]; i++) g->prompts[p][i] = (int32_t)((r = history_mix(r + 1)) % 512);
+        for (int i = 0; i < lengths[p]; i++) g->prompts[p][i] = (int32_t)((r = prefix_hash_mix(r + 1)) % 512);
     }
 }
 
@@ -90,7 +90,7 @@ static int answer(const struct proposer *p, struct slots *slots, struct wire_are
 {
     struct draft_row rows[64];
     size_t n = 0;
-    if (slots_check(slots, ask->slot, ask->at, ask->h, ask->n_ids) != PART_OK) return E_FAIL;
+    if (slots_check(slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids) != PART_OK) return E_FAIL;
     slots_apply(slots, ask->slot, ask->at, ask->ids, ask->n_ids);
     struct slot *s = &slots->slot[ask->slot];
     uint32_t at = (uint32_t)s->len;
@@ -99,9 +99,13 @@ static int answer(const struct proposer *p, struct slots *slots, struct wire_are
         rows[n++] = (struct draft_row){id, 0.9f};
         slots_apply(slots, ask->slot, (uint32_t)s->len, &id, 1);
     }
-    struct message m = {
-        .tag = TAG_DRAFT,
-        .draft = {.slot = ask->slot, .round = ask->round, .at = at, .h = s->h[at], .rows = rows, .n_rows = n}};
+    struct message m = {.tag = TAG_DRAFT,
+                        .draft = {.slot = ask->slot,
+                                  .round = ask->round,
+                                  .at = at,
+                                  .prefix_hash = s->prefix_hash[at],
+                                  .rows = rows,
+                                  .n_rows = n}};
     return post(mb, out, &m);
 }
 
@@ -160,11 +164,11 @@ static uint64_t hash_seq(const struct seq *s)
     uint32_t bits;
     for (int i = s->n_prompt; i < s->n_ids; i++) {
         memcpy(&bits, &s->lp[i], sizeof bits);
-        h = history_mix(history_next(h, s->ids[i]) ^ bits);
+        h = prefix_hash_mix(prefix_hash_next(h, s->ids[i]) ^ bits);
         for (int k = 0; k < s->n_top; k++) {
             const struct top *t = &s->top[i * s->n_top + k];
             memcpy(&bits, &t->lp, sizeof bits);
-            h = history_mix(history_next(h, t->id) ^ bits);
+            h = prefix_hash_mix(prefix_hash_next(h, t->id) ^ bits);
         }
     }
     return h;

@@ -138,7 +138,7 @@ static void tell_verdict(const struct lie *l, int i, struct verdict *v)
     SAY(l, i, "slot", &v->slot);
     SAY(l, i, "round", &v->round);
     SAY(l, i, "at", &v->at);
-    SAY(l, i, "h", &v->h);
+    SAY(l, i, "h", &v->prefix_hash);
     SAY(l, i, "held", &v->held);
     SAY(l, i, "queued_us", &v->queued_us);
     SAY(l, i, "computed_us", &v->computed_us);
@@ -160,7 +160,7 @@ static void tell_draft(const struct lie *l, int i, struct draft *d)
     SAY(l, i, "slot", &d->slot);
     SAY(l, i, "round", &d->round);
     SAY(l, i, "at", &d->at);
-    SAY(l, i, "h", &d->h);
+    SAY(l, i, "h", &d->prefix_hash);
     SAY(l, i, "held", &d->held);
     SAY(l, i, "us", &d->us);
     if (!strcmp(l->field, "n_rows")) d->n_rows = 0;
@@ -178,7 +178,7 @@ static void tell_pass(const struct lie *l, int i, struct pass *p)
     SAY(l, i, "job", &part->job);
     SAY(l, i, "round", &part->round);
     SAY(l, i, "at", &part->at);
-    SAY(l, i, "h", &part->h);
+    SAY(l, i, "h", &part->prefix_hash);
     SAY(l, i, "id", &part->rows[0].id);
     SAY(l, i, "queued_us", &p->queued_us);
     SAY(l, i, "computed_us", &p->computed_us);

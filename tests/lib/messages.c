@@ -96,7 +96,7 @@ const struct message_example messages[] = {
                        {0, -FLT_MAX, NULL, 0, LIST(struct top, {INT32_MAX, -0.0f}, {1, -FLT_MAX}, {0, 0.0f})}),
                   UINT32_MAX, UINT32_MAX}}},
     {"verdict_refused",
-     {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .h = 5, .status = PART_GAP, .held = 31}}},
+     {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .prefix_hash = 5, .status = PART_GAP, .held = 31}}},
     {"ask",
      {TAG_DRAFT_ASK, .ask = {0,
                              5,
@@ -156,7 +156,8 @@ static bool same_parts(const struct part *a, size_t n_a, const struct part *b, s
     bool same = n_a == n_b;
     for (size_t i = 0; same && i < n_a; i++) {
         same = a[i].job == b[i].job && a[i].slot == b[i].slot && a[i].round == b[i].round && a[i].at == b[i].at &&
-               a[i].h == b[i].h && a[i].n_rows == b[i].n_rows && same_sampler(&a[i].sampler, &b[i].sampler);
+               a[i].prefix_hash == b[i].prefix_hash && a[i].n_rows == b[i].n_rows &&
+               same_sampler(&a[i].sampler, &b[i].sampler);
         for (size_t k = 0; same && k < a[i].n_rows; k++) same = same_row(&a[i].rows[k], &b[i].rows[k]);
     }
     return same;
@@ -173,17 +174,17 @@ static bool same_verdict_row(const struct verdict_row *a, const struct verdict_r
 
 static bool same_verdict(const struct verdict *a, const struct verdict *b)
 {
-    bool same = a->job == b->job && a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h &&
-                a->status == b->status && a->held == b->held && a->queued_us == b->queued_us &&
-                a->computed_us == b->computed_us && a->n_rows == b->n_rows;
+    bool same = a->job == b->job && a->slot == b->slot && a->round == b->round && a->at == b->at &&
+                a->prefix_hash == b->prefix_hash && a->status == b->status && a->held == b->held &&
+                a->queued_us == b->queued_us && a->computed_us == b->computed_us && a->n_rows == b->n_rows;
     for (size_t i = 0; same && i < a->n_rows; i++) same = same_verdict_row(&a->rows[i], &b->rows[i]);
     return same;
 }
 
 static bool same_draft(const struct draft *a, const struct draft *b)
 {
-    bool same = a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h && a->end == b->end &&
-                a->held == b->held && a->us == b->us && a->n_rows == b->n_rows;
+    bool same = a->slot == b->slot && a->round == b->round && a->at == b->at && a->prefix_hash == b->prefix_hash &&
+                a->end == b->end && a->held == b->held && a->us == b->us && a->n_rows == b->n_rows;
     for (size_t i = 0; same && i < a->n_rows; i++)
         same = a->rows[i].id == b->rows[i].id && same_bits(a->rows[i].p_top, b->rows[i].p_top);
     return same;
@@ -202,8 +203,8 @@ static bool same_hello(const struct hello *a, const struct hello *b)
 
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
-    return a->slot == b->slot && a->round == b->round && a->at == b->at && a->h == b->h && a->until == b->until &&
-           same_bits(a->p_min, b->p_min) && same_bits(a->p_joint_min, b->p_joint_min) &&
+    return a->slot == b->slot && a->round == b->round && a->at == b->at && a->prefix_hash == b->prefix_hash &&
+           a->until == b->until && same_bits(a->p_min, b->p_min) && same_bits(a->p_joint_min, b->p_joint_min) &&
            same_sampler(&a->sampler, &b->sampler) && same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
 }
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "tests/lib/tiny.h"
 
 char roles_folder[] = "/tmp/pilotfish-roles-XXXXXX";
@@ -19,10 +19,10 @@ struct text texts[3];
 
 void text_add(struct text *t, const int32_t *ids, int n)
 {
-    t->h[0] = COORDINATOR_ROOT;
+    t->prefix_hash[0] = COORDINATOR_ROOT;
     for (int i = 0; i < n; i++, t->n++) {
         t->ids[t->n] = ids[i];
-        t->h[t->n + 1] = history_next(t->h[t->n], ids[i]);
+        t->prefix_hash[t->n + 1] = prefix_hash_next(t->prefix_hash[t->n], ids[i]);
     }
 }
 
@@ -33,7 +33,7 @@ struct part *verify_add(struct verify_parts *l, uint32_t slot, const struct text
                           .slot = slot,
                           .round = 7,
                           .at = (uint32_t)at,
-                          .h = t->h[at],
+                          .prefix_hash = t->prefix_hash[at],
                           .rows = l->rows + l->n_rows,
                           .n_rows = (size_t)n};
     for (int i = at; i < at + n; i++) {
@@ -107,7 +107,8 @@ int roles_open(void **state)
     uint64_t seed = 1;
     for (int t = 0; t < 3 && rc == 0; t++) {
         if (t == 1) text_add(&texts[t], texts[0].ids, SHARED);
-        while (texts[t].n < TEXT) text_add(&texts[t], &(int32_t){(int32_t)((seed = history_mix(seed + 1)) % 512)}, 1);
+        while (texts[t].n < TEXT)
+            text_add(&texts[t], &(int32_t){(int32_t)((seed = prefix_hash_mix(seed + 1)) % 512)}, 1);
         read_bits(&texts[t]);
     }
     return rc;

@@ -27,7 +27,7 @@ struct bits { /* what big says after an id; compared byte by byte */
 struct text {
     int n;
     int32_t ids[N_CTX + 1]; /* room for a message that asks for too much */
-    uint64_t h[N_CTX + 1];
+    uint64_t prefix_hash[N_CTX + 1];
     struct bits bits[TEXT]; /* from a fresh slot, alone, one whole model, in one pass */
 };
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "proto/layout.h"
 #include "worker/slots.h"
 
@@ -112,7 +112,7 @@ static const struct sim_text *script_of(const struct sim *s, const int32_t *ids,
 static uint64_t name_of(const int32_t *ids, int n)
 {
     uint64_t h = ROOT;
-    for (int i = 0; i < n; i++) h = history_next(h, ids[i]);
+    for (int i = 0; i < n; i++) h = prefix_hash_next(h, ids[i]);
     return h;
 }
 
@@ -129,7 +129,7 @@ static int32_t little_next(const struct sim *s, const int32_t *ids, int n)
     const struct sim_text *t = script_of(s, ids, n, &i);
     if (t) return t->little && i < (int)strlen(t->little) ? t->little[i] : t->big[i];
     uint64_t h = name_of(ids, n);
-    bool wrong = history_mix(h + 1) % 100 < (uint64_t)s->c.wrong_percent;
+    bool wrong = prefix_hash_mix(h + 1) % 100 < (uint64_t)s->c.wrong_percent;
     return 'a' + (int32_t)((h + wrong) % 26);
 }
 
@@ -137,7 +137,7 @@ static int32_t little_next(const struct sim *s, const int32_t *ids, int n)
 static float lp_of(const struct sim *s, const int32_t *ids, int n, int32_t id)
 {
     if (by_place(s)) return isupper(id) ? -5 : isdigit(id) ? -4 : -1;
-    return -(float)(history_next(name_of(ids, n), id) % 1000) / 128;
+    return -(float)(prefix_hash_next(name_of(ids, n), id) % 1000) / 128;
 }
 
 /* ---- messages ---- */
@@ -145,7 +145,7 @@ static float lp_of(const struct sim *s, const int32_t *ids, int n, int32_t id)
 static int jitter(struct sim *s)
 {
     if (!s->c.jitter) return 0;
-    s->random = history_mix(s->random + 1);
+    s->random = prefix_hash_mix(s->random + 1);
     return (int)(s->random % (JITTER_MS + 1));
 }
 
@@ -193,13 +193,14 @@ static int work(struct sim *s, int peer, int ms)
 static void answer_part(struct sim *s, const struct part *part)
 {
     struct slots *slots = &s->fakes[PEER_VERIFIER].slots;
-    struct verdict v = {.job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .h = part->h};
+    struct verdict v = {
+        .job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .prefix_hash = part->prefix_hash};
     struct verdict_row rows[ROWS];
     struct top tops[ROWS];
     float judged[ROWS];
     int32_t ids[ROWS];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
-    v.status = slots_check(slots, part->slot, part->at, part->h, part->n_rows);
+    v.status = slots_check(slots, part->slot, part->at, part->prefix_hash, part->n_rows);
     if (v.status == PART_OK) {
         slots_apply(slots, part->slot, part->at, ids, part->n_rows);
         v.rows = rows;
@@ -231,16 +232,17 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
     static const enum draft_end ends[] = {[PART_STALE] = DRAFT_STALE, [PART_GAP] = DRAFT_GAP, [PART_FULL] = DRAFT_FULL};
     struct fake *p = &s->fakes[PEER_DRAFTER];
     struct slot *slot = &p->slots.slot[ask->slot];
-    struct draft d = {.slot = ask->slot, .round = ask->round, .at = ask->at, .h = ask->h, .end = DRAFT_WINDOW};
+    struct draft d = {
+        .slot = ask->slot, .round = ask->round, .at = ask->at, .prefix_hash = ask->prefix_hash, .end = DRAFT_WINDOW};
     struct draft_row rows[ROWS];
-    enum part_status status = slots_check(&p->slots, ask->slot, ask->at, ask->h, ask->n_ids);
+    enum part_status status = slots_check(&p->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
     if (status == PART_OK) {
         int *n_fed = &p->n_fed[ask->slot], kept = slots_apply(&p->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
         kept += (int)ask->at;
         if (kept < *n_fed) *n_fed = kept;
         float chance = 1;
         d.at = (uint32_t)slot->len;
-        d.h = slot->h[slot->len];
+        d.prefix_hash = slot->prefix_hash[slot->len];
         while (d.end == DRAFT_WINDOW && (uint32_t)slot->len < ask->until) {
             s->n_drafter_rows += *n_fed < slot->len ? slot->len - *n_fed : 1;
             int32_t id = little_next(s, slot->ids, slot->len);
@@ -401,7 +403,7 @@ static void go_wrong(struct sim *s, enum sim_fault fault, int i_slot)
     if (fault == SIM_VERIFIER_FORGETS || fault == SIM_DRAFTER_FORGETS) slot->len /= 2;
     for (int i = 0; (fault == SIM_VERIFIER_STRAYS || fault == SIM_DRAFTER_STRAYS) && i < slot->len; i++) {
         slot->ids[i] = '?';
-        slot->h[i + 1] = history_next(slot->h[i], '?');
+        slot->prefix_hash[i + 1] = prefix_hash_next(slot->prefix_hash[i], '?');
     }
 }
 

@@ -16,7 +16,7 @@
 #include "proto/layout.h"
 #include "proto/wire.h"
 
-#define COORDINATOR_ROOT 0x5eed5eed5eed5eedULL /* h[0] of every history */
+#define COORDINATOR_ROOT 0x5eed5eed5eed5eedULL /* prefix_hash[0] of every history */
 
 struct coordinator_config { /* borrowed until coordinator_close */
     const char *big;        /* NULL: no verifier */

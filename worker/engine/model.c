@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 #include "worker/engine/check.h"
 #include "worker/engine/requantize.h"
 
@@ -340,10 +340,10 @@ static uint64_t fingerprint(const struct model *m)
     uint64_t h = m->file.n_tensors;
     for (size_t i = 0; i < m->file.n_tensors; i++) {
         const struct gguf_tensor *t = &m->file.tensors[i];
-        for (size_t k = 0; k < t->name.n; k++) h = history_next(h, (uint8_t)t->name.s[k]);
-        for (int k = 0; k < 4; k++) h = history_mix(h ^ t->dim[k]);
-        h = history_next(h, (int32_t)t->type);
-        for (size_t k = 0; k < 64 && k < t->n_bytes; k++) h = history_next(h, t->data[k]);
+        for (size_t k = 0; k < t->name.n; k++) h = prefix_hash_next(h, (uint8_t)t->name.s[k]);
+        for (int k = 0; k < 4; k++) h = prefix_hash_mix(h ^ t->dim[k]);
+        h = prefix_hash_next(h, (int32_t)t->type);
+        for (size_t k = 0; k < 64 && k < t->n_bytes; k++) h = prefix_hash_next(h, t->data[k]);
     }
     return h;
 }

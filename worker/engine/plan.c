@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/history.h"
+#include "proto/prefix_hash.h"
 
 int plan_plain(struct plan *p, int n_blocks, struct err *err)
 {
@@ -28,9 +28,9 @@ uint64_t plan_hash(const struct plan *p)
     for (int i = 0; i < p->n_entries; i++) {
         uint32_t step;
         memcpy(&step, &p->entries[i].step, sizeof step);
-        h = history_mix(h ^ (uint64_t)(uint32_t)p->entries[i].block);
-        h = history_mix(h ^ ((uint64_t)p->entries[i].part << 32 | step));
-        h = history_mix(h ^ (uint64_t)(uint32_t)p->entries[i].cache);
+        h = prefix_hash_mix(h ^ (uint64_t)(uint32_t)p->entries[i].block);
+        h = prefix_hash_mix(h ^ ((uint64_t)p->entries[i].part << 32 | step));
+        h = prefix_hash_mix(h ^ (uint64_t)(uint32_t)p->entries[i].cache);
     }
     return h;
 }
