@@ -275,7 +275,7 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
 static int on_answer(struct job *j, int from, const struct message *m, struct err *err)
 {
     const struct layout *l = &j->c.layout;
-    bool from_drafter = from == PEER_DRAFTER, refused = m->tag == TAG_VERDICT && m->verdict.status != PART_OK;
+    bool from_drafter = from == PEER_DRAFTER, refused = m->tag == TAG_VERDICT && m->verdict.status != VERDICT_OK;
     bool from_verifier = from == (refused ? PEER_VERIFIER : layout_shard_peer(l, l->pp - 1, 0));
     if (j->n_ready < j->n_workers || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);

@@ -107,7 +107,7 @@ static int take(struct score *s, const struct verdict *v, struct err *err)
 {
     int rc = unanswered_take(&s->unanswered, v, err);
     if (rc != OK) return rc;
-    if (v->status != PART_OK)
+    if (v->status != VERDICT_OK)
         return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
                        v->status, v->held);
     struct window *w = &s->slots[v->slot];

@@ -452,10 +452,10 @@ static void note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uin
 /* A refusal names what the verifier holds: send the rest again, at worst all of it. */
 static int refused(struct spec *s, struct lane *l, const struct verdict *v, struct err *err)
 {
-    if (v->status == PART_FULL || ++l->n_refused > 2)
+    if (v->status == VERDICT_FULL || ++l->n_refused > 2)
         return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
                        v->status, v->held);
-    l->fed = v->status == PART_GAP && l->n_refused < 2 && v->held < (uint32_t)l->seq->n_ids ? (int)v->held : 0;
+    l->fed = v->status == VERDICT_GAP && l->n_refused < 2 && v->held < (uint32_t)l->seq->n_ids ? (int)v->held : 0;
     l->round++; /* what is answered to other parts of the old one does not count any more */
     l->now.measured = false;
     post_verify(s, l);
@@ -503,7 +503,7 @@ static int on_verdict(struct spec *s, const struct verdict *v, struct err *err)
     struct lane *l = &s->lanes[v->slot];
     l->n_parts_out--;
     bool over = !l->seq || v->round != l->round, last = l->all_fed && v->job == l->last_job;
-    if (!over && v->status != PART_OK) return refused(s, l, v, err);
+    if (!over && v->status != VERDICT_OK) return refused(s, l, v, err);
     if (!over) {
         l->computed_us += v->computed_us;
         l->n_read = (int)v->at + s->c.max_rows;

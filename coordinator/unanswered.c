@@ -67,7 +67,7 @@ int unanswered_take(struct unanswered *u, const struct verdict *v, struct err *e
     if (!a)
         return err_set(err, E_PEER, "a verdict for slot %u at %u (job %u, round %u), of which nothing was asked",
                        v->slot, v->at, v->job, v->round);
-    size_t n_rows = v->status == PART_OK ? a->n_wanted : 0;
+    size_t n_rows = v->status == VERDICT_OK ? a->n_wanted : 0;
     if (v->n_rows != n_rows)
         return err_set(err, E_PEER, "a verdict for slot %u of %zu rows, expected %zu", v->slot, v->n_rows, n_rows);
     for (size_t i = 0; i < n_rows; i++) {

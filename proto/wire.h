@@ -147,12 +147,12 @@ struct verdict_row { /* of a wanted row, in order */
 
 /* ok: answered. gap: at > held, send from held. stale: another history at `at`; the slot is unchanged. full: no such slot
  * or no room. cut: dropped from the queue. */
-enum part_status { PART_OK, PART_STALE, PART_GAP, PART_FULL, PART_CUT };
+enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL, VERDICT_CUT };
 
 struct verdict {
     uint32_t job, slot, round, at;
     uint64_t prefix_hash;
-    enum part_status status;
+    enum verdict_status status;
     uint32_t held;
     const struct verdict_row *rows;
     size_t n_rows;

@@ -36,38 +36,38 @@ static void a_part_applies_where_the_history_is_the_same(void **state)
         uint32_t slot, at;
         const int32_t *history; /* of `at` ids, as far as there are any */
         size_t n_ids;
-        enum part_status status;
+        enum verdict_status status;
     } rows[] = {
-        {"at its end", 1, 6, ids, 1, PART_OK},
-        {"in the midst of it", 1, 3, ids, 4, PART_OK},
-        {"at its beginning: the slot is taken over", 1, 0, ids, N_CTX, PART_OK},
-        {"before they part", 1, 3, other, 1, PART_OK},
-        {"where they have parted", 1, 4, other, 1, PART_STALE},
-        {"with equal ids after that", 1, 6, other, 1, PART_STALE},
-        {"past its end", 1, 7, ids, 1, PART_GAP},
-        {"at the last place, far past its end", 1, N_CTX - 1, ids, 1, PART_GAP},
-        {"at the very end, with no ids", 1, N_CTX, ids, 0, PART_GAP},
-        {"an empty slot", 0, 0, ids, 1, PART_OK},
-        {"a gap in an empty slot", 2, 1, ids, 1, PART_GAP},
-        {"as much as there is room for", 1, 6, ids, N_CTX - 6, PART_OK},
-        {"one more", 1, 6, ids, N_CTX - 5, PART_FULL},
-        {"at the very end, with an id", 1, N_CTX, ids, 1, PART_FULL},
-        {"behind the very end", 1, N_CTX + 1, ids, 0, PART_FULL},
-        {"far behind it", 1, UINT32_MAX, ids, 1, PART_FULL},
-        {"more ids than can be counted", 1, 6, ids, SIZE_MAX, PART_FULL},
-        {"a count that comes around to nothing", 1, 6, ids, SIZE_MAX - 5, PART_FULL},
-        {"no such slot", N, 0, ids, 1, PART_FULL},
-        {"far from any slot", UINT32_MAX, 0, ids, 1, PART_FULL},
+        {"at its end", 1, 6, ids, 1, VERDICT_OK},
+        {"in the midst of it", 1, 3, ids, 4, VERDICT_OK},
+        {"at its beginning: the slot is taken over", 1, 0, ids, N_CTX, VERDICT_OK},
+        {"before they part", 1, 3, other, 1, VERDICT_OK},
+        {"where they have parted", 1, 4, other, 1, VERDICT_STALE},
+        {"with equal ids after that", 1, 6, other, 1, VERDICT_STALE},
+        {"past its end", 1, 7, ids, 1, VERDICT_GAP},
+        {"at the last place, far past its end", 1, N_CTX - 1, ids, 1, VERDICT_GAP},
+        {"at the very end, with no ids", 1, N_CTX, ids, 0, VERDICT_GAP},
+        {"an empty slot", 0, 0, ids, 1, VERDICT_OK},
+        {"a gap in an empty slot", 2, 1, ids, 1, VERDICT_GAP},
+        {"as much as there is room for", 1, 6, ids, N_CTX - 6, VERDICT_OK},
+        {"one more", 1, 6, ids, N_CTX - 5, VERDICT_FULL},
+        {"at the very end, with an id", 1, N_CTX, ids, 1, VERDICT_FULL},
+        {"behind the very end", 1, N_CTX + 1, ids, 0, VERDICT_FULL},
+        {"far behind it", 1, UINT32_MAX, ids, 1, VERDICT_FULL},
+        {"more ids than can be counted", 1, 6, ids, SIZE_MAX, VERDICT_FULL},
+        {"a count that comes around to nothing", 1, 6, ids, SIZE_MAX - 5, VERDICT_FULL},
+        {"no such slot", N, 0, ids, 1, VERDICT_FULL},
+        {"far from any slot", UINT32_MAX, 0, ids, 1, VERDICT_FULL},
     };
     struct slots s;
     open_slots(&s);
     assert_int_equal(slots_apply(&s, 1, 0, ids, 6), 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint64_t h = name_of(rows[i].history, rows[i].at < 6 ? rows[i].at : 6);
-        enum part_status status = slots_check(&s, rows[i].slot, rows[i].at, h, rows[i].n_ids);
+        enum verdict_status status = slots_check(&s, rows[i].slot, rows[i].at, h, rows[i].n_ids);
         if (status != rows[i].status) fail_msg("%s: status %d", rows[i].why, status);
     }
-    assert_int_equal(slots_check(&s, 0, 0, root + 1, 1), PART_STALE); /* another job's */
+    assert_int_equal(slots_check(&s, 0, 0, root + 1, 1), VERDICT_STALE); /* another job's */
     slots_free(&s);
 }
 
@@ -127,7 +127,7 @@ static void what_lies_past_the_length_is_not_kept(void **state)
     open_slots(&s);
     slots_apply(&s, 0, 0, ids, 5);
     slots_apply(&s, 0, 2, NULL, 0);
-    assert_int_equal(slots_check(&s, 0, 4, name_of(ids, 4), 1), PART_GAP);
+    assert_int_equal(slots_check(&s, 0, 4, name_of(ids, 4), 1), VERDICT_GAP);
     assert_int_equal(slots_apply(&s, 0, 2, ids + 2, 3), 0);
     slots_free(&s);
 }
@@ -145,11 +145,11 @@ static uint64_t draw(uint64_t *seed, uint64_t n)
     return *seed % n;
 }
 
-static enum part_status status_of(const struct plain *held, uint32_t slot, size_t at, uint64_t h, size_t n_ids)
+static enum verdict_status status_of(const struct plain *held, uint32_t slot, size_t at, uint64_t h, size_t n_ids)
 {
-    if (slot >= N || at + n_ids > N_CTX) return PART_FULL;
-    if (at > held[slot].len) return PART_GAP;
-    return name_of(held[slot].ids, at) == h ? PART_OK : PART_STALE;
+    if (slot >= N || at + n_ids > N_CTX) return VERDICT_FULL;
+    if (at > held[slot].len) return VERDICT_GAP;
+    return name_of(held[slot].ids, at) == h ? VERDICT_OK : VERDICT_STALE;
 }
 
 static size_t apply(struct plain *p, size_t at, const int32_t *ids, size_t n)
@@ -167,7 +167,7 @@ static void any_parts_in_any_order_leave_what_the_definition_says(void **state)
     struct slots s;
     struct plain held[N] = {0};
     uint64_t seed = 1;
-    int n_seen[PART_CUT] = {0};
+    int n_seen[VERDICT_CUT] = {0};
     open_slots(&s);
     for (int i = 0; i < 5000; i++) {
         uint32_t slot = (uint32_t)draw(&seed, N + 1), at = (uint32_t)draw(&seed, N_CTX + 2);
@@ -175,17 +175,17 @@ static void any_parts_in_any_order_leave_what_the_definition_says(void **state)
         size_t n = draw(&seed, N_CTX / 2);
         for (size_t k = 0; k < n; k++) ids[k] = (int32_t)draw(&seed, 2); /* two ids: equal ones are common */
         uint64_t h = draw(&seed, 8) ? name_of(held[slot % N].ids, at < N_CTX ? at : N_CTX) : seed;
-        enum part_status status = slots_check(&s, slot, at, h, n);
+        enum verdict_status status = slots_check(&s, slot, at, h, n);
         assert_int_equal(status, status_of(held, slot, at, h, n));
         n_seen[status]++;
-        if (status != PART_OK) continue;
+        if (status != VERDICT_OK) continue;
         assert_int_equal(slots_apply(&s, slot, at, ids, n), apply(&held[slot], at, ids, n));
         const struct slot *got = &s.slot[slot];
         assert_int_equal(slots_held(&s, slot), held[slot].len);
         assert_memory_equal(got->ids, held[slot].ids, held[slot].len * sizeof *ids);
         for (size_t k = 0; k <= held[slot].len; k++) assert_true(got->prefix_hash[k] == name_of(held[slot].ids, k));
     }
-    for (int status = PART_OK; status < PART_CUT; status++) assert_true(n_seen[status] > 100);
+    for (int status = VERDICT_OK; status < VERDICT_CUT; status++) assert_true(n_seen[status] > 100);
     slots_free(&s);
 }
 

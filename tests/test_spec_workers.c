@@ -290,13 +290,13 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
         {false, {.prefix_hash = 1, .round = 1}, {0}, "slot 0 of 0 rows, expected 1"},
         {false, {.prefix_hash = 1, .round = 1, .rows = rows, .n_rows = 3}, {0}, "slot 0 of 3 rows, expected 1"},
         {false,
-         {.prefix_hash = 1, .round = 1, .status = PART_GAP, .rows = rows, .n_rows = 1},
+         {.prefix_hash = 1, .round = 1, .status = VERDICT_GAP, .rows = rows, .n_rows = 1},
          {0},
          "slot 0 of 1 rows, expected 0"},
         {false, {.prefix_hash = 1, .round = 1, .rows = &past, .n_rows = 1}, {0}, "an id outside the vocabulary of 256"},
         {false, {.prefix_hash = 1, .round = 1, .rows = &judges, .n_rows = 1}, {0}, "whose row 0 judges 1 ids"},
         {false, {.prefix_hash = 1, .round = 1, .rows = &best, .n_rows = 1}, {0}, "with the 1 best ids, asked for 0"},
-        {false, {.prefix_hash = 1, .round = 1, .status = PART_FULL}, {0}, "refuses slot 0 at 0 (status 3, holds 0)"},
+        {false, {.prefix_hash = 1, .round = 1, .status = VERDICT_FULL}, {0}, "refuses slot 0 at 0 (status 3, holds 0)"},
         {true,
          {.prefix_hash = 1, .round = 1, .rows = &right, .n_rows = 1},
          {0},
@@ -368,11 +368,11 @@ static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_wa
 {
     (void)state;
     static const struct {
-        enum part_status status;
+        enum verdict_status status;
         uint32_t held;
         int at; /* of what is sent again; -1: it is given up */
-    } table[] = {{PART_GAP, 1, 1},          {PART_GAP, 0, 0},   {PART_GAP, 2, 0}, {PART_GAP, UINT32_MAX, 0},
-                 {PART_GAP, 0x80000000, 0}, {PART_STALE, 1, 0}, {PART_CUT, 1, 0}, {PART_FULL, 0, -1}};
+    } table[] = {{VERDICT_GAP, 1, 1},          {VERDICT_GAP, 0, 0},   {VERDICT_GAP, 2, 0}, {VERDICT_GAP, UINT32_MAX, 0},
+                 {VERDICT_GAP, 0x80000000, 0}, {VERDICT_STALE, 1, 0}, {VERDICT_CUT, 1, 0}, {VERDICT_FULL, 0, -1}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct stray t;
         struct err err = {0};

@@ -12,7 +12,7 @@
 /* The verdict on ids [at, at + n) of the text. */
 static void check_verdict(const struct verdict *v, uint32_t slot, const struct text *t, int at, int n, int n_wanted)
 {
-    if (v->status != PART_OK || v->slot != slot || v->round != 7 || v->at != (uint32_t)at ||
+    if (v->status != VERDICT_OK || v->slot != slot || v->round != 7 || v->at != (uint32_t)at ||
         v->prefix_hash != t->prefix_hash[at])
         fail_msg("slot %u at %d: an answer for slot %u at %u, status %d", slot, at, v->slot, v->at, v->status);
     assert_int_equal(v->held, at + n);
@@ -55,7 +55,7 @@ static void every_part_is_answered_exactly_once_and_in_order(void **state)
             assert_false(seen[v->job]);
             seen[v->job] = true;
             bool stale = v->job % 7 == 6;
-            assert_int_equal(v->status, stale ? PART_STALE : PART_OK);
+            assert_int_equal(v->status, stale ? VERDICT_STALE : VERDICT_OK);
             uint32_t *next = stale ? &next_stale : &next_ok;
             assert_true(v->job >= *next);
             *next = v->job + 1;
@@ -74,18 +74,18 @@ static void a_part_applies_only_where_the_slot_has_its_history(void **state)
         const char *why;
         uint32_t slot;
         int text, at, n;
-        enum part_status status;
+        enum verdict_status status;
         uint32_t held;
     } rows[] = {
-        {"a gap of one", 1, 0, 101, 3, PART_GAP, 100},
-        {"a gap in a slot that was never used", 2, 0, 1, 1, PART_GAP, 0},
-        {"a text that parted earlier", 1, 1, 100, 1, PART_STALE, 100},
-        {"the same in the midst", 1, 1, SHARED + 1, 2, PART_STALE, 100},
-        {"another job's root", 1, 3, 0, 1, PART_STALE, 100},
-        {"the last place, far past what is held", 1, 0, N_CTX - 1, 1, PART_GAP, 100},
-        {"past the last place", 1, 0, N_CTX - 1, 2, PART_FULL, 100},
-        {"no such slot", N_SLOTS, 0, 0, 1, PART_FULL, 0},
-        {"no slot anywhere near", UINT32_MAX, 0, 0, 1, PART_FULL, 0},
+        {"a gap of one", 1, 0, 101, 3, VERDICT_GAP, 100},
+        {"a gap in a slot that was never used", 2, 0, 1, 1, VERDICT_GAP, 0},
+        {"a text that parted earlier", 1, 1, 100, 1, VERDICT_STALE, 100},
+        {"the same in the midst", 1, 1, SHARED + 1, 2, VERDICT_STALE, 100},
+        {"another job's root", 1, 3, 0, 1, VERDICT_STALE, 100},
+        {"the last place, far past what is held", 1, 0, N_CTX - 1, 1, VERDICT_GAP, 100},
+        {"past the last place", 1, 0, N_CTX - 1, 2, VERDICT_FULL, 100},
+        {"no such slot", N_SLOTS, 0, 0, 1, VERDICT_FULL, 0},
+        {"no slot anywhere near", UINT32_MAX, 0, 0, 1, VERDICT_FULL, 0},
     };
     struct test_coordinator *d = verifier(0);
     struct text all[4] = {texts[0], texts[1], texts[2], {.prefix_hash = {COORDINATOR_ROOT + 1}}};
@@ -115,7 +115,7 @@ static void a_gap_is_filled_from_what_is_held(void **state)
         verify_add(&l, 0, &texts[2], 80, 10, 10);
         verify_post(&l, d);
         const struct verdict *v = next_verdict(d);
-        assert_int_equal(v->status, PART_GAP);
+        assert_int_equal(v->status, VERDICT_GAP);
         judge(d, 0, &texts[2], (int)v->held, 80 - (int)v->held, 0);
         judge(d, 0, &texts[2], 80, 10, 10);
         coordinator_close(d);

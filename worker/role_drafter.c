@@ -59,9 +59,10 @@ static int finish(struct draft_role *d, uint32_t i_slot, enum draft_end end, str
     return worker_post(d->w, PEER_COORDINATOR, &m, err);
 }
 
-static int refuse(struct draft_role *d, const struct draft_ask *ask, enum part_status status, struct err *err)
+static int refuse(struct draft_role *d, const struct draft_ask *ask, enum verdict_status status, struct err *err)
 {
-    static const enum draft_end ends[] = {[PART_STALE] = DRAFT_STALE, [PART_GAP] = DRAFT_GAP, [PART_FULL] = DRAFT_FULL};
+    static const enum draft_end ends[] = {
+        [VERDICT_STALE] = DRAFT_STALE, [VERDICT_GAP] = DRAFT_GAP, [VERDICT_FULL] = DRAFT_FULL};
     struct message m = {.tag = TAG_DRAFT,
                         .draft = {.slot = ask->slot,
                                   .round = ask->round,
@@ -83,9 +84,9 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
         int rc = finish(d, ask->slot, DRAFT_WINDOW, err);
         if (rc != OK) return rc;
     }
-    enum part_status status = slots_check(&w->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
-    if (status == PART_OK && ask->at + ask->n_ids == 0) status = PART_GAP; /* nothing to go on from */
-    if (status != PART_OK) return refuse(d, ask, status, err);
+    enum verdict_status status = slots_check(&w->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
+    if (status == VERDICT_OK && ask->at + ask->n_ids == 0) status = VERDICT_GAP; /* nothing to go on from */
+    if (status != VERDICT_OK) return refuse(d, ask, status, err);
     struct drafting *g = &d->slot[ask->slot];
     int kept = (int)ask->at + slots_apply(&w->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
     if (g->n_fed > kept) g->n_fed = kept;

@@ -80,7 +80,7 @@ static int pass_list_rows(struct verifier *v, struct err *err)
         int rc = check_part(v, part, err);
         if (rc != OK) return rc;
         if (part->n_rows > (size_t)(PASS_ROWS - v->n_rows) ||
-            slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows) != PART_OK)
+            slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows) != VERDICT_OK)
             return err_set(err, E_PEER, "peer %d: a Pass that does not fit", v->w->config->peer);
         append_part(v, part);
     }
@@ -113,7 +113,7 @@ static int post_verdicts(struct verifier *v, const struct verdict_row *answers, 
                                         .round = part->round,
                                         .at = part->at,
                                         .prefix_hash = part->prefix_hash,
-                                        .status = PART_OK,
+                                        .status = VERDICT_OK,
                                         .held = part->at + (uint32_t)part->n_rows,
                                         .rows = answers,
                                         .n_rows = n_wanted,
@@ -163,7 +163,7 @@ static int pass_take(struct verifier *v, const struct pass *pass, struct err *er
 
 /* ---- the leader ---- */
 
-static int refuse(struct verifier *v, const struct part *part, enum part_status status, struct err *err)
+static int refuse(struct verifier *v, const struct part *part, enum verdict_status status, struct err *err)
 {
     struct message m = {.tag = TAG_VERDICT,
                         .verdict = {.job = part->job,
@@ -191,8 +191,8 @@ static int add_part(struct verifier *v, const struct part *part, struct err *err
     if (rc != OK) return rc;
     if (v->n_parts == MAX_JOBS || part->n_rows > (size_t)(PASS_ROWS - v->n_rows)) return MAIL_NONE;
     if (rewinds_inside(v, part)) return MAIL_NONE;
-    enum part_status status = slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows);
-    if (status != PART_OK) return refuse(v, part, status, err);
+    enum verdict_status status = slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows);
+    if (status != VERDICT_OK) return refuse(v, part, status, err);
     append_part(v, part);
     v->parts[v->n_parts++] = *part;
     return OK;

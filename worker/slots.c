@@ -31,11 +31,11 @@ void slots_free(struct slots *s)
     *s = (struct slots){0};
 }
 
-enum part_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids)
+enum verdict_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids)
 {
-    if (slot >= (uint32_t)s->n || at > (uint32_t)s->n_ctx || n_ids > (size_t)s->n_ctx - at) return PART_FULL;
-    if (at > (uint32_t)s->slot[slot].len) return PART_GAP;
-    return s->slot[slot].prefix_hash[at] == h ? PART_OK : PART_STALE;
+    if (slot >= (uint32_t)s->n || at > (uint32_t)s->n_ctx || n_ids > (size_t)s->n_ctx - at) return VERDICT_FULL;
+    if (at > (uint32_t)s->slot[slot].len) return VERDICT_GAP;
+    return s->slot[slot].prefix_hash[at] == h ? VERDICT_OK : VERDICT_STALE;
 }
 
 uint32_t slots_held(const struct slots *s, uint32_t slot)

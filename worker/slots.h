@@ -26,13 +26,13 @@ struct slots {
 int slots_init(struct slots *s, int n, int n_ctx, uint64_t root, struct err *err);
 void slots_free(struct slots *s);
 
-/* Whether n_ids more may follow the first `at` ids, whose prefix hash is this. PART_OK, PART_FULL, PART_GAP or PART_STALE. */
-enum part_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids);
+/* Whether n_ids more may follow the first `at` ids, whose prefix hash is this. VERDICT_OK, VERDICT_FULL, VERDICT_GAP or VERDICT_STALE. */
+enum verdict_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids);
 
 /* How many ids the slot holds; 0 where there is no such slot. */
 uint32_t slots_held(const struct slots *s, uint32_t slot);
 
-/* Sets the length to `at` and appends. The check was PART_OK. Returns how many of the ids were already there, one after
+/* Sets the length to `at` and appends. The check was VERDICT_OK. Returns how many of the ids were already there, one after
  * the other from `at` on: their KV rows stay good. */
 int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids, size_t n_ids);
 

@@ -90,7 +90,7 @@ static int answer(const struct proposer *p, struct slots *slots, struct wire_are
 {
     struct draft_row rows[64];
     size_t n = 0;
-    if (slots_check(slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids) != PART_OK) return E_FAIL;
+    if (slots_check(slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids) != VERDICT_OK) return E_FAIL;
     slots_apply(slots, ask->slot, ask->at, ask->ids, ask->n_ids);
     struct slot *s = &slots->slot[ask->slot];
     uint32_t at = (uint32_t)s->len;

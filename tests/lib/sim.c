@@ -201,7 +201,7 @@ static void answer_part(struct sim *s, const struct part *part)
     int32_t ids[ROWS];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
     v.status = slots_check(slots, part->slot, part->at, part->prefix_hash, part->n_rows);
-    if (v.status == PART_OK) {
+    if (v.status == VERDICT_OK) {
         slots_apply(slots, part->slot, part->at, ids, part->n_rows);
         v.rows = rows;
         v.computed_us = (uint32_t)s->c.pass_ms * 1000;
@@ -220,7 +220,7 @@ static void answer_part(struct sim *s, const struct part *part)
         }
     }
     v.held = slots_held(slots, part->slot);
-    int done = v.status == PART_OK ? work(s, PEER_VERIFIER, s->c.pass_ms) : s->now;
+    int done = v.status == VERDICT_OK ? work(s, PEER_VERIFIER, s->c.pass_ms) : s->now;
     send_packet(s, PEER_VERIFIER, PEER_COORDINATOR, done, s->seq_of[part->slot],
                 &(struct message){.tag = TAG_VERDICT, .verdict = v});
 }
@@ -229,14 +229,15 @@ static void answer_part(struct sim *s, const struct part *part)
 
 static void answer_ask(struct sim *s, const struct draft_ask *ask)
 {
-    static const enum draft_end ends[] = {[PART_STALE] = DRAFT_STALE, [PART_GAP] = DRAFT_GAP, [PART_FULL] = DRAFT_FULL};
+    static const enum draft_end ends[] = {
+        [VERDICT_STALE] = DRAFT_STALE, [VERDICT_GAP] = DRAFT_GAP, [VERDICT_FULL] = DRAFT_FULL};
     struct fake *p = &s->fakes[PEER_DRAFTER];
     struct slot *slot = &p->slots.slot[ask->slot];
     struct draft d = {
         .slot = ask->slot, .round = ask->round, .at = ask->at, .prefix_hash = ask->prefix_hash, .end = DRAFT_WINDOW};
     struct draft_row rows[ROWS];
-    enum part_status status = slots_check(&p->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
-    if (status == PART_OK) {
+    enum verdict_status status = slots_check(&p->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
+    if (status == VERDICT_OK) {
         int *n_fed = &p->n_fed[ask->slot], kept = slots_apply(&p->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
         kept += (int)ask->at;
         if (kept < *n_fed) *n_fed = kept;
@@ -332,7 +333,7 @@ static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
     for (size_t i = 0; i < v->n_rows; i++) text[i] = (char)v->rows[i].next;
     text[v->n_rows] = 0;
     s->n_parts_out--;
-    if (v->status == PART_OK)
+    if (v->status == VERDICT_OK)
         note(s, "verdict seq %d round %u at %u: \"%s\"", i_seq, v->round, v->at, text);
     else
         note(s, "verdict seq %d round %u at %u: %s, holds %u", i_seq, v->round, v->at, why[v->status], v->held);
