@@ -26,8 +26,9 @@ struct drafting { /* a slot's ask in work */
     size_t n_end_ids;
     int32_t end_ids[OPEN_END_IDS_MOST];
     int last_position;
-    int n_more;
-    int32_t more[MORE_IDS]; /* ids of the text past those that little may propose: it may propose them again */
+    int n_extra_ids;
+    int32_t
+        extra_ids[MAX_EXTRA_IDS]; /* ids of the text past those that little may propose: it may propose them again */
 };
 
 struct draft_role {
@@ -152,12 +153,12 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
 /* The newest ids of the slot's text that are at or past the limit, each once. */
 static void note_more(struct drafting *g, const struct slot *s, int limit)
 {
-    g->n_more = 0;
-    for (int i = s->len; i-- > 0 && g->n_more < MORE_IDS;) {
+    g->n_extra_ids = 0;
+    for (int i = s->len; i-- > 0 && g->n_extra_ids < MAX_EXTRA_IDS;) {
         if (s->ids[i] < limit) continue;
         int k = 0;
-        while (k < g->n_more && g->more[k] != s->ids[i]) k++;
-        if (k == g->n_more) g->more[g->n_more++] = s->ids[i];
+        while (k < g->n_extra_ids && g->extra_ids[k] != s->ids[i]) k++;
+        if (k == g->n_extra_ids) g->extra_ids[g->n_extra_ids++] = s->ids[i];
     }
 }
 
@@ -183,8 +184,8 @@ static int draft_pass(struct draft_role *d, struct err *err)
             rows[n_rows] = (struct engine_row){(int)i, g->n_fed++, asked ? &asks : &plain, &g->sampler, NULL, 0};
             if (asked) {
                 note_more(g, s, engine_id_limit(w->engine));
-                rows[n_rows].more = g->more;
-                rows[n_rows].n_more = g->n_more;
+                rows[n_rows].extra_ids = g->extra_ids;
+                rows[n_rows].n_extra_ids = g->n_extra_ids;
             }
             n_rows++;
         }

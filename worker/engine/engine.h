@@ -44,14 +44,15 @@ struct engine_info {
     double multiply_adds;            /* of one row with the head */
 };
 
-enum { MORE_IDS = 256 };
+enum { MAX_EXTRA_IDS = 256 };
 
 struct engine_row {
     int slot, pos;
     const struct row *ask;         /* wanted, judge, n_top; borrowed during the pass */
     const struct sampler *sampler; /* borrowed; NULL: greedy */
-    const int32_t *more;           /* [n_more <= MORE_IDS] ids at or past the limit that may be chosen too; borrowed */
-    int n_more;                    /* 0 where there are several shards */
+    const int32_t
+        *extra_ids;  /* [n_extra_ids <= MAX_EXTRA_IDS] ids at or past the limit that may be chosen too; borrowed */
+    int n_extra_ids; /* 0 where there are several shards */
 };
 
 int engine_open(struct engine **out, const struct engine_config *config, struct err *err);

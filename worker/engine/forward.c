@@ -2,7 +2,7 @@
  * meets the others at a barrier after each step. Which thread does what never changes a bit: an output element, a head
  * and a row are each one thread's own. */
 #include "kernels/math.h"
-#include "worker/engine/run.h"
+#include "worker/engine/pass.h"
 
 void run_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row)
 {

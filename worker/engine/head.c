@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "kernels/noise.h"
-#include "worker/engine/run.h"
+#include "worker/engine/pass.h"
 
 enum { OFFERED = 64 }; /* ids a shard offers a row that cuts, at first */
 
@@ -63,7 +63,7 @@ static void offer(struct engine *e, struct scratch *scratch, int i_wanted, const
 {
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
     if (e->n_best) best_add(scratch->best + (size_t)i_wanted * (size_t)e->n_best, e->n_best, logits, first, n);
-    if (row->sampler && samples(row->sampler) && !cuts(row->sampler))
+    if (row->sampler && samples(row->sampler) && !truncates(row->sampler))
         pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, logits, first, n);
 }
 
@@ -107,25 +107,25 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
 }
 
 /* The ids that a row has beyond the limit: a chunk of their own, behind the others. A panel holds one of them, or few. */
-static void head_more(struct engine *e, int t, int i_wanted)
+static void head_extra(struct engine *e, int t, int i_wanted)
 {
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
     const struct model *m = &e->model;
     struct acts a = acts_from(&e->norm, i_wanted);
     struct scratch *scratch = &e->scratch[t];
-    float logits[MORE_IDS];
-    for (int i = 0; i < row->n_more; i++) {
-        int panel = row->more[i] / PANEL;
+    float logits[MAX_EXTRA_IDS];
+    for (int i = 0; i < row->n_extra_ids; i++) {
+        int panel = row->extra_ids[i] / PANEL;
         struct weights w = m->head;
         w.panels += (size_t)panel * w.panel_bytes;
         w.n_out = m->shape.n_vocab - panel * PANEL < PANEL ? m->shape.n_vocab - panel * PANEL : PANEL;
         e->k->matmul(scratch->logits, HEAD_CHUNK, &w, &a, 1, 0, 1);
-        logits[i] = scratch->logits[row->more[i] % PANEL];
+        logits[i] = scratch->logits[row->extra_ids[i] % PANEL];
     }
-    struct head_part part = e->k->head(logits, 0, row->n_more);
-    part.id = row->more[part.id];
+    struct head_part part = e->k->head(logits, 0, row->n_extra_ids);
+    part.id = row->extra_ids[part.id];
     memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_limited_chunks(e)) * 3, &part, sizeof part);
-    for (int i = 0; i < row->n_more; i++) offer(e, scratch, i_wanted, &logits[i], row->more[i], 1);
+    for (int i = 0; i < row->n_extra_ids; i++) offer(e, scratch, i_wanted, &logits[i], row->extra_ids[i], 1);
 }
 
 static void forget(const struct engine *e, struct scratch *scratch)
@@ -184,7 +184,7 @@ void head_run(void *arg, int t)
     for (int row = 0; row < e->n_wanted; row += HEAD_ROWS)
         head_chunks(e, t, row, e->n_wanted - row < HEAD_ROWS ? e->n_wanted - row : HEAD_ROWS);
     for (int i = t; i < e->n_wanted; i += e->n_threads)
-        if (e->rows[e->wanted[i]].n_more) head_more(e, t, i);
+        if (e->rows[e->wanted[i]].n_extra_ids) head_extra(e, t, i);
     if (e->n_best || e->any_samples) {
         pool_barrier(e->pool);
         if (t == 0) merge_threads(e);
@@ -206,8 +206,8 @@ void head_note_wanted(struct engine *e)
         e->wanted[e->n_wanted++] = i;
         e->any_samples |= s && samples(s);
         uint32_t n_best = ask->n_top;
-        if (s && cuts(s) && n_best < OFFERED) n_best = OFFERED;
-        if (s && cuts(s) && n_best < s->top_k) n_best = s->top_k;
+        if (s && truncates(s) && n_best < OFFERED) n_best = OFFERED;
+        if (s && truncates(s) && n_best < s->top_k) n_best = s->top_k;
         if (n_best > (uint32_t)e->n_ids) n_best = (uint32_t)e->n_ids;
         if ((int)n_best > e->n_best) e->n_best = (int)n_best;
         if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernels/math.h"
-#include "worker/engine/run.h"
+#include "worker/engine/pass.h"
 
 /* ---- who wants whom ---- */
 

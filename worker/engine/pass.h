@@ -1,6 +1,6 @@
-/* run.h -- what the threads of one pass share: the inside of the engine, for forward.c, head.c and choose.c. */
-#ifndef WORKER_ENGINE_RUN_H
-#define WORKER_ENGINE_RUN_H
+/* pass.h -- what the threads of one pass share: the inside of the engine, for forward.c, head.c and sample.c. */
+#ifndef WORKER_ENGINE_PASS_H
+#define WORKER_ENGINE_PASS_H
 
 #include <stdatomic.h>
 
@@ -99,7 +99,7 @@ static inline bool samples(const struct sampler *s)
 }
 
 /* Not all ids may be chosen. */
-static inline bool cuts(const struct sampler *s)
+static inline bool truncates(const struct sampler *s)
 {
     return samples(s) && (s->top_k > 0 || s->top_p < 1 || s->min_p > 0);
 }

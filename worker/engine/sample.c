@@ -1,11 +1,11 @@
-/* choose.c -- from what the shards gathered to answers: big's next id, greedy or sampled, its ln p, and ln p of what
+/* sample.c -- from what the shards gathered to answers: big's next id, greedy or sampled, its ln p, and ln p of what
  * was asked. Every shard computes the same from the same bits. */
 #include <math.h>
 #include <string.h>
 
 #include "kernels/math.h"
 #include "kernels/noise.h"
-#include "worker/engine/run.h"
+#include "worker/engine/pass.h"
 
 /* ln p of a logit: on raw logits, in fp32, but for ln of the sum. */
 static float ln_p(float logit, struct head_part all)
@@ -15,7 +15,7 @@ static float ln_p(float logit, struct head_part all)
 
 static struct head_part merge_chunks(const struct engine *e, size_t i_wanted)
 {
-    int n_chunks = n_limited_chunks(e) + (e->rows[e->wanted[i_wanted]].n_more > 0);
+    int n_chunks = n_limited_chunks(e) + (e->rows[e->wanted[i_wanted]].n_extra_ids > 0);
     const float *parts = e->parts + i_wanted * (size_t)e->n_chunks * 3;
     struct head_part all, part;
     memcpy(&all, parts, sizeof all);
@@ -63,8 +63,8 @@ static void keep_greater(struct pick *pick, const struct sampler *s, int pos, st
 
 /* The greatest key among the ids that top-k, then top-p of what that leaves, then min-p keep, in order of their logits.
  * False: the last of them may not be among the n that are known. */
-static bool pick_from_cut(const struct engine *e, const struct engine_row *row, struct head_part all, int n,
-                          struct pick *pick)
+static bool pick_from_truncated(const struct engine *e, const struct engine_row *row, struct head_part all, int n,
+                                struct pick *pick)
 {
     const struct sampler *s = row->sampler;
     int most = s->top_k && s->top_k < (uint32_t)e->n_ids ? (int)s->top_k : e->n_ids;
@@ -102,8 +102,8 @@ static bool answer(struct engine *e, size_t i_wanted)
     struct head_part all = merge_chunks(e, i_wanted);
     struct pick next = {0, all.max, all.id};
     int n = e->n_best ? merge_best(e, i_wanted) : 0;
-    if (row->sampler && cuts(row->sampler) && !pick_from_cut(e, row, all, n, &next)) return false;
-    if (row->sampler && samples(row->sampler) && !cuts(row->sampler)) next = best_pick(e, i_wanted);
+    if (row->sampler && truncates(row->sampler) && !pick_from_truncated(e, row, all, n, &next)) return false;
+    if (row->sampler && samples(row->sampler) && !truncates(row->sampler)) next = best_pick(e, i_wanted);
 
     size_t shards = (size_t)e->model.share.n_shards, judges = (size_t)e->n_judge_max;
     float *lp = e->lp_judged + i_wanted * judges;
