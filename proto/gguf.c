@@ -434,7 +434,7 @@ void gguf_close(struct gguf *g)
     if (!g) return;
     for (int i = 0; i < g->n_parts; i++) gguf_close(&g->parts[i]);
     free(g->parts);
-    free(g->pieces);
+    free(g->row_chunks);
     free(g->names);
     if (g->head != g->base) free((void *)(uintptr_t)g->head);
     if (g->mapped) munmap((void *)(uintptr_t)g->base, g->n_bytes);
@@ -452,18 +452,18 @@ static size_t row_bytes(const struct gguf_tensor *t)
     return t->n_bytes / (t->dim[1] * t->dim[2] * t->dim[3]);
 }
 
-uint64_t gguf_row_in_file(uint64_t halves, uint64_t row)
+uint64_t gguf_row_in_file(uint64_t rope_permuted, uint64_t row)
 {
-    if (halves == 0) return row;
-    uint64_t at = row % halves;
-    return row - at + at / 2 + at % 2 * (halves / 2);
+    if (rope_permuted == 0) return row;
+    uint64_t at = row % rope_permuted;
+    return row - at + at / 2 + at % 2 * (rope_permuted / 2);
 }
 
 const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row)
 {
-    row = gguf_row_in_file(t->halves, row);
-    if (!t->pieces) return t->data + row * row_bytes(t);
-    return t->pieces[row / t->piece_rows] + row % t->piece_rows * row_bytes(t);
+    row = gguf_row_in_file(t->rope_permuted, row);
+    if (!t->row_chunks) return t->data + row * row_bytes(t);
+    return t->row_chunks[row / t->chunk_rows] + row % t->chunk_rows * row_bytes(t);
 }
 
 static bool is_mapped(const struct gguf *g, const uint8_t *at)
@@ -483,9 +483,9 @@ static void release(const struct gguf *g, const uint8_t *at, size_t n)
 
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t)
 {
-    uint64_t n_pieces = t->pieces ? t->dim[1] * t->dim[2] / t->piece_rows : 1;
-    for (uint64_t i = 0; i < n_pieces; i++)
-        release(g, t->pieces ? t->pieces[i] : t->data, t->n_bytes / (size_t)n_pieces);
+    uint64_t n_chunks = t->row_chunks ? t->dim[1] * t->dim[2] / t->chunk_rows : 1;
+    for (uint64_t i = 0; i < n_chunks; i++)
+        release(g, t->row_chunks ? t->row_chunks[i] : t->data, t->n_bytes / (size_t)n_chunks);
 }
 
 const struct gguf_type *gguf_type(uint32_t type)

@@ -82,9 +82,11 @@ struct gguf_tensor {
     const uint8_t *data; /* of the first row */
     size_t n_bytes;
     /* Of tensors that lie otherwise in their files than here (hf.h); gguf_row knows. */
-    const uint8_t **pieces; /* borrowed: where every piece_rows rows begin; NULL: one after the other from data on */
-    uint64_t piece_rows;
-    uint64_t halves; /* rows of a head of which row i and i + halves / 2 stand side by side here; 0: none */
+    const uint8_t *
+        *row_chunks; /* borrowed: where every chunk_rows rows begin; NULL: one after the other from data on */
+    uint64_t chunk_rows;
+    uint64_t
+        rope_permuted; /* rows of a head of which row i and i + rope_permuted / 2 stand side by side here; 0: none */
 };
 
 struct gguf {
@@ -101,8 +103,8 @@ struct gguf {
     const struct gguf_str **kv_names, **tensor_names; /* owns: of the two lists, sorted */
     struct gguf *parts; /* owns: files 2 .. n of a model that is split (gguf_parts.h); a directory's files */
     int n_parts;
-    const uint8_t **pieces; /* owns: of all tensors that have some */
-    char *names;            /* owns: of tensors that are not named in a file */
+    const uint8_t **row_chunks; /* owns: of all tensors that have some */
+    char *names;                /* owns: of tensors that are not named in a file */
 };
 
 /* Maps and parses the file, and the other parts of a model whose first part it is; or a directory (hf.h). E_MODEL and one
@@ -120,7 +122,7 @@ size_t gguf_file_bytes(const struct gguf *g); /* of all files with tensors */
 /* Where a row lies: dim[0] elements. row < dim[1] * dim[2] * dim[3]. */
 const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row);
 /* The number of that row in its file, where heads of `halves` rows have their halves one behind the other; 0: the same. */
-uint64_t gguf_row_in_file(uint64_t halves, uint64_t row);
+uint64_t gguf_row_in_file(uint64_t rope_permuted, uint64_t row);
 
 /* Tells the kernel that the pages of a tensor are not needed any more (they are the file's, nothing is lost). */
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t);

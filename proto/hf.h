@@ -3,7 +3,7 @@
  * Nothing else in the project knows of it, and text and bits are those of the GGUF file.
  *
  * Keys and vectors are made anew in memory, as F32; matrices (BF16, F16, F32) stay views of the files. Two kinds of them lie
- * otherwise than in a GGUF file: experts are tensors of their own (gguf_tensor.pieces), and q and k of the llama family have
+ * otherwise than in a GGUF file: experts are tensors of their own (gguf_tensor.row_chunks), and q and k of the llama family have
  * the two halves of each head one behind the other (gguf_tensor.halves). See gguf_row.
  *
  * Sources: the directories' own files as transformers' documentation describes them; the keys, docs/gguf.md of ggml; what

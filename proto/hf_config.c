@@ -9,7 +9,7 @@
 /* Of transformers' model types those that an architecture of the engine (worker/engine/shape.c) can be. */
 static const struct type {
     const char *model_type, *arch;
-    bool pairs_halves, gemma;
+    bool rope_permuted, gemma;
     const char *experts; /* the key of their number; NULL: has none */
 } types[] = {
     {"llama", "llama", true, false, NULL},
@@ -493,7 +493,7 @@ int hf_read_config(struct hf_shape *s, struct gguf_writer *w, const struct hf_fi
     int rc = type ? OK : E_MODEL;
     if (rc == OK) {
         s->arch = type->arch;
-        s->pairs_halves = type->pairs_halves;
+        s->rope_permuted = type->rope_permuted;
         s->gemma = type->gemma;
         const json_t *tied = json_object_get(config, "tie_word_embeddings");
         s->head = json_is_boolean(tied) ? (json_is_true(tied) ? HF_HEAD_TIED : HF_HEAD_OWN) : HF_HEAD_UNSAID;

@@ -14,8 +14,8 @@ enum hf_head { HF_HEAD_UNSAID, HF_HEAD_TIED, HF_HEAD_OWN };
 
 /* What config.json says that the others need too. */
 struct hf_shape {
-    const char *arch;  /* as GGUF files name it; static */
-    bool pairs_halves; /* q and k lie by halves of a head */
+    const char *arch;   /* as GGUF files name it; static */
+    bool rope_permuted; /* q and k lie by halves of a head */
     bool gemma;
     int64_t n_blocks, n_embd, n_head, n_head_kv, d_head, n_experts, n_vocab;
     enum hf_head head;

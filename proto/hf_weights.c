@@ -102,10 +102,10 @@ static int unsupported(const struct safetensor *t, const char *path, struct err 
 }
 
 /* 0: the rows stay as they are. */
-static uint64_t halves_of(const struct hf_shape *s, const char *ours)
+static uint64_t rope_permuted_rows(const struct hf_shape *s, const char *ours)
 {
     bool turns = strstr(ours, "attn_q.") || strstr(ours, "attn_k.");
-    return s->pairs_halves && turns ? (uint64_t)s->d_head : 0;
+    return s->rope_permuted && turns ? (uint64_t)s->d_head : 0;
 }
 
 /* ---- vectors ---- */
@@ -150,10 +150,11 @@ static int write_vector(void *arg, struct safetensor *t, const char *ours)
     const struct vectors *v = arg;
     if (t->n_dims != 1) return OK;
     if (t->type < 0) return unsupported(t, v->path, v->err);
-    uint64_t n = t->dim[0], halves = halves_of(v->s, ours);
-    if (halves && n % halves) return err_set(v->err, E_MODEL, "%s: tensor %s is no whole heads", v->path, t->name);
+    uint64_t n = t->dim[0], rope_permuted = rope_permuted_rows(v->s, ours);
+    if (rope_permuted && n % rope_permuted)
+        return err_set(v->err, E_MODEL, "%s: tensor %s is no whole heads", v->path, t->name);
     float *out = gguf_put_vector(v->w, ours, n), added = v->s->gemma && ends_in(ours, "norm.weight") ? 1 : 0;
-    for (uint64_t i = 0; out && i < n; i++) out[i] = element(t, gguf_row_in_file(halves, i)) + added;
+    for (uint64_t i = 0; out && i < n; i++) out[i] = element(t, gguf_row_in_file(rope_permuted, i)) + added;
     t->used = true;
     return OK;
 }
@@ -170,7 +171,7 @@ struct matrices {
     struct gguf *g; /* the lists have room for all */
     const struct hf_shape *s;
     struct safetensors *weights;
-    size_t n_pieces, n_names;
+    size_t n_chunks, n_names;
     struct err *err;
 };
 
@@ -181,8 +182,8 @@ static int add_matrix(void *arg, struct safetensor *t, const char *ours)
     struct gguf *g = m->g;
     if (t->n_dims == 1) return OK;
     if (t->type < 0) return unsupported(t, g->path, m->err);
-    uint64_t halves = halves_of(m->s, ours);
-    if (t->n_dims != 2 || (halves && t->dim[0] % halves))
+    uint64_t rope_permuted = rope_permuted_rows(m->s, ours);
+    if (t->n_dims != 2 || (rope_permuted && t->dim[0] % rope_permuted))
         return err_set(m->err, E_MODEL, "%s: tensor %s of %d dimensions, %llu rows: not what %s has", g->path, t->name,
                        t->n_dims, (unsigned long long)t->dim[0], m->s->arch);
     char *name = g->names + NAME_ROOM * m->n_names++;
@@ -194,7 +195,7 @@ static int add_matrix(void *arg, struct safetensor *t, const char *ours)
         .type = (uint32_t)t->type,
         .data = t->data,
         .n_bytes = t->n_bytes,
-        .halves = halves,
+        .rope_permuted = rope_permuted,
     };
     t->used = true;
     return OK;
@@ -220,12 +221,12 @@ static int add_experts_of(struct matrices *m, int64_t i_block, const struct name
             stack->n_dims = 3;
             stack->dim[2] = (uint64_t)m->s->n_experts;
             stack->n_bytes *= (size_t)m->s->n_experts;
-            stack->pieces = g->pieces + m->n_pieces;
-            stack->piece_rows = stack->dim[1];
+            stack->row_chunks = g->row_chunks + m->n_chunks;
+            stack->chunk_rows = stack->dim[1];
         }
         if (t->n_dims != 2 || t->dim[1] != stack->dim[0] || t->dim[0] != stack->dim[1] || t->type != (int)stack->type)
             return err_set(m->err, E_MODEL, "%s: tensor %s is not like that of expert 0", g->path, name);
-        g->pieces[m->n_pieces++] = t->data;
+        g->row_chunks[m->n_chunks++] = t->data;
         t->used = true;
     }
     return OK;
@@ -258,9 +259,10 @@ int hf_add_matrices(struct gguf *g, const struct hf_shape *s, struct safetensors
     size_t n = weights->n + 1; /* no list is longer */
     struct gguf_tensor *tensors = realloc(g->tensors, (g->n_tensors + n) * sizeof *tensors);
     if (tensors) g->tensors = tensors;
-    g->pieces = malloc(n * sizeof *g->pieces);
+    g->row_chunks = malloc(n * sizeof *g->row_chunks);
     g->names = malloc(n * NAME_ROOM);
-    if (!tensors || !g->pieces || !g->names) return err_set(err, E_LAYOUT, "%s: no memory for its directory", g->path);
+    if (!tensors || !g->row_chunks || !g->names)
+        return err_set(err, E_LAYOUT, "%s: no memory for its directory", g->path);
     if (s->head == HF_HEAD_OWN && !safetensors_find(weights, "lm_head.weight"))
         return err_set(err, E_MODEL, "%s: no tensor lm_head.weight, though tie_word_embeddings is false", g->path);
     int rc = walk(s, weights, add_matrix, &m);
