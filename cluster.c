@@ -7,7 +7,7 @@
 #include "worker/memory.h"
 #include "worker/worker.h"
 
-struct member { /* a worker's thread */
+struct worker_thread { /* a worker's thread */
     struct cluster *cluster;
     struct worker_config config;
     struct mailbox *mailbox;
@@ -17,8 +17,8 @@ struct member { /* a worker's thread */
 
 struct cluster {
     struct cluster_config c;
-    int n_members;
-    struct member *members;          /* [n_peers] owns */
+    int n_workers;
+    struct worker_thread *workers;   /* [n_peers] owns */
     struct collective **collectives; /* [n_peers] owns: each stage's, by its shards' peers; NULL with one shard */
 };
 
@@ -41,9 +41,9 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .n_threads = threads_of(c)};
 }
 
-static void *member_main(void *arg)
+static void *worker_main(void *arg)
 {
-    struct member *m = arg;
+    struct worker_thread *m = arg;
     struct err err;
     const struct cluster_config *c = &m->cluster->c;
     if (m->config.peer == PEER_DRAFTER && c->drafter)
@@ -82,18 +82,18 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
     struct cluster *c = calloc(1, sizeof *c);
     if (!c) return err_set(err, E_LAYOUT, "out of memory");
     c->c = *config;
-    c->members = calloc((size_t)l->n_peers, sizeof *c->members);
+    c->workers = calloc((size_t)l->n_peers, sizeof *c->workers);
     c->collectives = calloc((size_t)l->n_peers, sizeof *c->collectives);
-    int rc = c->members && c->collectives ? OK : err_set(err, E_LAYOUT, "out of memory");
+    int rc = c->workers && c->collectives ? OK : err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK && l->n_ranks == 1) rc = open_collectives(c, err);
     for (int peer = PEER_DRAFTER; peer < l->n_peers && rc == OK; peer++) {
         if (!lives_here(l, peer)) continue;
-        struct member *m = &c->members[c->n_members++];
-        *m = (struct member){.cluster = c, .config = worker_config(config, peer)};
+        struct worker_thread *m = &c->workers[c->n_workers++];
+        *m = (struct worker_thread){.cluster = c, .config = worker_config(config, peer)};
         m->config.collective = c->collectives[peer];
         m->config.spin = may_spin(config);
         m->mailbox = mail_local_open(router, peer, NULL, NULL);
-        if (!m->mailbox || pthread_create(&m->thread, NULL, member_main, m))
+        if (!m->mailbox || pthread_create(&m->thread, NULL, worker_main, m))
             rc = err_set(err, E_FAIL, "cannot start a thread for a worker");
         else
             m->started = true;
@@ -110,12 +110,12 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
 void cluster_join(struct cluster *c)
 {
     if (!c) return;
-    for (int i = 0; i < c->n_members; i++)
-        if (c->members[i].started) pthread_join(c->members[i].thread, NULL);
+    for (int i = 0; i < c->n_workers; i++)
+        if (c->workers[i].started) pthread_join(c->workers[i].thread, NULL);
     for (int peer = 0; c->collectives && peer < c->c.launch.layout.n_peers; peer++)
         collective_close(c->collectives[peer]);
     free(c->collectives);
-    free(c->members);
+    free(c->workers);
     free(c);
 }
 

@@ -99,19 +99,19 @@ static size_t row_bytes(enum quant type, int n_in)
 }
 
 /* 32 weights: element i is scale[i / 16] * q[i] + min[i / 16]. The two differ where they are by_16 only. */
-struct block {
+struct quant_block {
     int8_t q[BLOCK];
     float scale[2], min[2];
 };
 
-static void block_scale(struct block *b, float scale, float min)
+static void block_scale(struct quant_block *b, float scale, float min)
 {
     b->scale[0] = b->scale[1] = scale;
     b->min[0] = b->min[1] = min;
 }
 
 /* 16 bytes of two values. */
-static void block_nibbles(struct block *b, const uint8_t *at, int offset)
+static void block_nibbles(struct quant_block *b, const uint8_t *at, int offset)
 {
     for (int i = 0; i < 16; i++) {
         b->q[i] = (int8_t)((at[i] & 15) - offset);
@@ -120,20 +120,20 @@ static void block_nibbles(struct block *b, const uint8_t *at, int offset)
 }
 
 /* Four bytes of fifth bits, then the nibbles. */
-static void block_fives(struct block *b, const uint8_t *at, int offset)
+static void block_fives(struct quant_block *b, const uint8_t *at, int offset)
 {
     block_nibbles(b, at + 4, offset);
     for (int i = 0; i < BLOCK; i++) b->q[i] = (int8_t)(b->q[i] + 16 * (at[i / 8] >> i % 8 & 1));
 }
 
-static void block_q8_0(struct block *b, const uint8_t *at)
+static void block_q8_0(struct quant_block *b, const uint8_t *at)
 {
     block_scale(b, f16_at(at), 0);
     memcpy(b->q, at + 2, BLOCK);
 }
 
 /* Part i (0..7) of a superblock of Q4_K or Q5_K begins with d, dmin and 12 bytes of 6-bit scales and minima. */
-static void block_six_bits(struct block *b, const uint8_t *at, int i)
+static void block_six_bits(struct quant_block *b, const uint8_t *at, int i)
 {
     const uint8_t *packed = at + 4;
     int scale, min;
@@ -148,14 +148,14 @@ static void block_six_bits(struct block *b, const uint8_t *at, int i)
 }
 
 /* 128 bytes of nibbles: parts 2j and 2j+1 are the low and high ones of the same 32 bytes. */
-static void block_q4_k(struct block *b, const uint8_t *at, int i)
+static void block_q4_k(struct quant_block *b, const uint8_t *at, int i)
 {
     block_six_bits(b, at, i);
     for (int k = 0; k < BLOCK; k++) b->q[k] = at[16 + 32 * (i / 2) + k] >> 4 * (i % 2) & 15;
 }
 
 /* 32 bytes whose bit i is the fifth of part i, then the nibbles as in Q4_K. */
-static void block_q5_k(struct block *b, const uint8_t *at, int i)
+static void block_q5_k(struct quant_block *b, const uint8_t *at, int i)
 {
     block_six_bits(b, at, i);
     for (int k = 0; k < BLOCK; k++)
@@ -164,7 +164,7 @@ static void block_q5_k(struct block *b, const uint8_t *at, int i)
 
 /* 16 bytes of scale and minimum, 64 of bit pairs, d, dmin. Each half of the superblock (128 elements) has its parts in
  * the pairs of 32 bytes, lowest first. */
-static void block_q2_k(struct block *b, const uint8_t *at, int i)
+static void block_q2_k(struct quant_block *b, const uint8_t *at, int i)
 {
     for (int h = 0; h < 2; h++) {
         b->scale[h] = f16_at(at + 80) * (float)(at[2 * i + h] & 15);
@@ -175,7 +175,7 @@ static void block_q2_k(struct block *b, const uint8_t *at, int i)
 
 /* 32 bytes whose bit i is the third of part i, 64 of bit pairs as in Q2_K, 12 of 6-bit scales, d. Scale n has its low
  * four bits in the nibbles of bytes 0..7 (n mod 8), its upper two in the pairs of bytes 8..11 (n mod 4). */
-static void block_q3_k(struct block *b, const uint8_t *at, int i)
+static void block_q3_k(struct quant_block *b, const uint8_t *at, int i)
 {
     const uint8_t *packed = at + 96;
     for (int h = 0; h < 2; h++) {
@@ -188,7 +188,7 @@ static void block_q3_k(struct block *b, const uint8_t *at, int i)
 
 /* Part i (0..7) of a superblock: 128 bytes of low nibbles, 64 of upper bit pairs, 16 scales, d. Each half of the
  * superblock (128 elements) has its parts in the low nibbles of 32 and 32 bytes, then in the high ones. */
-static void block_q6_k(struct block *b, const uint8_t *at, int i)
+static void block_q6_k(struct quant_block *b, const uint8_t *at, int i)
 {
     int half = i / 4, j = i % 4;
     const uint8_t *low = at + 64 * half + 32 * (j % 2), *high = at + 128 + 32 * half;
@@ -199,12 +199,12 @@ static void block_q6_k(struct block *b, const uint8_t *at, int i)
     for (int k = 0; k < BLOCK; k++) b->q[k] = (int8_t)((low[k] >> 4 * (j / 2) & 15) + 16 * (high[k] >> 2 * j & 3) - 32);
 }
 
-static struct block block_read(enum quant type, const uint8_t *row, int i_block)
+static struct quant_block block_read(enum quant type, const uint8_t *row, int i_block)
 {
     struct format f = format_of(type);
     int per = f.n_elements / BLOCK;
     const uint8_t *at = row + (size_t)(i_block / per) * (size_t)f.n_bytes;
-    struct block b = {.min = {0}};
+    struct quant_block b = {.min = {0}};
     switch (type) {
     case QUANT_Q4_0: block_scale(&b, f16_at(at), 0), block_nibbles(&b, at + 2, 8); break;
     case QUANT_Q4_1: block_scale(&b, f16_at(at), f16_at(at + 2)), block_nibbles(&b, at + 4, 0); break;
@@ -264,7 +264,7 @@ static void ref_row(float *out, const struct weights *w, int i_row)
         return;
     }
     for (int i = 0; i < w->n_in / BLOCK; i++) {
-        struct block b = block_read(w->type, row, i);
+        struct quant_block b = block_read(w->type, row, i);
         for (int k = 0; k < BLOCK; k++) out[i * BLOCK + k] = fmaf(b.scale[k / 16], (float)b.q[k], b.min[k / 16]);
     }
 }
@@ -306,7 +306,7 @@ static int ref_quantize(struct acts *a, int i_row, const float *x)
     return -1;
 }
 
-static float block_apply(float acc, const struct block *b, enum quant type, const struct act *a)
+static float block_apply(float acc, const struct quant_block *b, enum quant type, const struct act *a)
 {
     struct format f = format_of(type);
     int isum[2] = {0, 0};
@@ -337,7 +337,7 @@ static void matmul_row(float *out, size_t ld_out, const struct weights *w, const
     }
     int n_blocks = w->n_in / BLOCK;
     for (int i = 0; i < n_blocks; i++) {
-        struct block b = block_read(w->type, row, i);
+        struct quant_block b = block_read(w->type, row, i);
         for (int r = 0; r < n_rows; r++) {
             float *acc = &out[(size_t)r * ld_out];
             *acc = block_apply(*acc, &b, w->type, &a->blocks[(size_t)r * (size_t)n_blocks + (size_t)i]);

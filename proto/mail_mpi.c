@@ -188,7 +188,7 @@ struct outgoing { /* owned until MPI has sent it */
     uint8_t bytes[]; /* data, tail */
 };
 
-struct ranks {
+struct mpi_mailbox {
     struct mailbox base;
     struct layout layout;
     struct outgoing *sending;
@@ -198,7 +198,7 @@ struct ranks {
 };
 
 /* Frees what MPI is done with. Looking also moves the rest on. */
-static int retire(struct ranks *r, struct err *err)
+static int retire(struct mpi_mailbox *r, struct err *err)
 {
     for (struct outgoing **at = &r->sending; *at;) {
         struct outgoing *o = *at;
@@ -216,7 +216,7 @@ static int retire(struct ranks *r, struct err *err)
 
 static int ranks_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
 {
-    struct ranks *r = (struct ranks *)mb;
+    struct mpi_mailbox *r = (struct mpi_mailbox *)mb;
     if (!layout_has(&r->layout, to)) return err_set(err, E_FAIL, "a message to peer %d, which is not there", to);
     if (n_bytes > INT_MAX - TAIL) return err_set(err, E_FAIL, "a message of %zu bytes is too long for MPI", n_bytes);
     struct outgoing *o = malloc(sizeof *o + n_bytes + TAIL);
@@ -238,7 +238,7 @@ static int ranks_post(struct mailbox *mb, int to, int tag, const void *data, siz
 }
 
 /* Begins to receive the next message, if one is there. Only one at a time: so order is kept, and nothing blocks. */
-static int receive_next(struct ranks *r, struct err *err)
+static int receive_next(struct mpi_mailbox *r, struct err *err)
 {
     int there, n;
     MPI_Message message;
@@ -257,14 +257,14 @@ static int receive_next(struct ranks *r, struct err *err)
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "receiving a message", err);
 }
 
-static bool lives_on(const struct ranks *r, int peer, int rank)
+static bool lives_on(const struct mpi_mailbox *r, int peer, int rank)
 {
     return layout_has(&r->layout, peer) && layout_rank(&r->layout, peer) == rank;
 }
 
 static int ranks_poll(struct mailbox *mb, struct mail *out, struct err *err)
 {
-    struct ranks *r = (struct ranks *)mb;
+    struct mpi_mailbox *r = (struct mpi_mailbox *)mb;
     int done, rc = retire(r, err);
     if (rc == OK && r->receiving == MPI_REQUEST_NULL) rc = receive_next(r, err);
     if (rc != OK) return rc;
@@ -298,7 +298,7 @@ static void sleep_us(int us)
 
 static int ranks_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct err *err)
 {
-    struct ranks *r = (struct ranks *)mb;
+    struct mpi_mailbox *r = (struct mpi_mailbox *)mb;
     uint64_t until = wait_ms < 0 ? UINT64_MAX : now_us() + (uint64_t)wait_ms * 1000;
     struct backoff b = {0};
     for (;;) {
@@ -313,7 +313,7 @@ static int ranks_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct 
 
 static void ranks_close(struct mailbox *mb)
 {
-    struct ranks *r = (struct ranks *)mb;
+    struct mpi_mailbox *r = (struct mpi_mailbox *)mb;
     struct err ignored;
     uint64_t until = now_us() + FLUSH_MS * 1000;
     while (retire(r, &ignored) == OK && r->sending && now_us() < until) sleep_us(BACKOFF_MIN_US);
@@ -324,8 +324,8 @@ static void ranks_close(struct mailbox *mb)
 struct mailbox *mail_mpi_open(const struct layout *l, int self)
 {
     static const struct mailbox_ops ops = {ranks_post, ranks_poll, ranks_wait, ranks_close};
-    struct ranks *r = malloc(sizeof *r);
+    struct mpi_mailbox *r = malloc(sizeof *r);
     if (!r) return NULL;
-    *r = (struct ranks){.base = {.ops = &ops, .self = self}, .layout = *l, .receiving = MPI_REQUEST_NULL};
+    *r = (struct mpi_mailbox){.base = {.ops = &ops, .self = self}, .layout = *l, .receiving = MPI_REQUEST_NULL};
     return &r->base;
 }

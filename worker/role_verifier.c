@@ -11,7 +11,7 @@
 
 #include "worker/role.h"
 
-struct job { /* a Verify that waits; its arena holds what it says */
+struct queued_verify { /* a Verify that waits; its arena holds what it says */
     struct wire_arena arena;
     struct message verify;
     size_t next_part;
@@ -33,7 +33,7 @@ struct verifier {
     uint32_t queued_us, computed_us;
 
     /* The leader's queue: jobs first .. first + n_jobs - 1, modulo. */
-    struct job *jobs; /* [MAX_JOBS] owns; NULL on other shards */
+    struct queued_verify *jobs; /* [MAX_JOBS] owns; NULL on other shards */
     size_t first, n_jobs;
 };
 
@@ -198,7 +198,7 @@ static int add_part(struct verifier *v, const struct part *part, struct err *err
     return OK;
 }
 
-static struct job *job_at(struct verifier *v, size_t i)
+static struct queued_verify *job_at(struct verifier *v, size_t i)
 {
     return &v->jobs[(v->first + i) % MAX_JOBS];
 }
@@ -210,7 +210,7 @@ static int gather_parts(struct verifier *v, size_t *n_done, struct err *err)
     v->n_parts = 0;
     v->n_rows = 0;
     for (*n_done = 0; *n_done < v->n_jobs; (*n_done)++) {
-        struct job *job = job_at(v, *n_done);
+        struct queued_verify *job = job_at(v, *n_done);
         const struct verify *verify = &job->verify.verify;
         if (v->n_parts == 0) v->queued_us = (uint32_t)(now - job->came_us);
         for (; job->next_part < verify->n_parts; job->next_part++) {
@@ -244,7 +244,7 @@ static int lead_pass(struct verifier *v, struct err *err)
 static int take(struct verifier *v, bool block, struct err *err)
 {
     struct worker *w = v->w;
-    struct job *job = leads(v) ? job_at(v, v->n_jobs) : NULL;
+    struct queued_verify *job = leads(v) ? job_at(v, v->n_jobs) : NULL;
     struct message here, *m = job ? &job->verify : &here;
     if (job && v->n_jobs == MAX_JOBS) return MAIL_NONE; /* messages wait in the mailbox until there is room */
     int rc = worker_next(w, job ? &job->arena : &w->in, block, m, err);
