@@ -385,7 +385,8 @@ int main(int argc, char **argv)
     } else {
         /* The other commands are one process's work: of several ranks the first does it. */
         if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = check_written(run_command(&p, &err), &err);
-        /* Rank 0 mostly has the same to say, and the launcher must not end it before. A worker's options are its own. */
+        /* Rank 0 mostly has the same to say, and the launcher must not end it before. A worker's options are its
+         * own. */
         if (rc != OK && p.rank > 0) sleep(1);
         if (rc != OK && (p.rank == 0 || (argc > 1 && !strcmp(argv[1], "worker")))) complain(&err);
     }

@@ -2,8 +2,8 @@
  *
  * Each prompt is one request that counts whole, reading and writing, from the moment it is taken up to its last token.
  * Big alone and big with drafts take turns over it, so that both have the same minutes of a machine that others use
- * too; who is first changes from turn to turn. A short request is repeated, and the mean counts. What drafts have taught
- * (policy.h) goes from request to request; of the text before nothing is kept.
+ * too; who is first changes from turn to turn. A short request is repeated, and the mean counts. What drafts have
+ * taught (policy.h) goes from request to request; of the text before nothing is kept.
  */
 #ifndef COORDINATOR_BENCH_PAIR_H
 #define COORDINATOR_BENCH_PAIR_H

@@ -5,8 +5,8 @@
  * the greatest score comes first; what is no token in the end is written as bytes.
  *
  * The tables are built at open and do not change after, so threads may share them; each bpe_work belongs to one. A
- * piece of n bytes costs O(n log n), whatever its content: neighbours are a linked list and the pairs that could merge a
- * heap.
+ * piece of n bytes costs O(n log n), whatever its content: neighbours are a linked list and the pairs that could merge
+ * a heap.
  */
 #ifndef COORDINATOR_BPE_H
 #define COORDINATOR_BPE_H

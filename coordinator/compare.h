@@ -1,4 +1,5 @@
-/* compare.h -- the command `eval compare`: what a lossy setting costs in text, against big's own of the same prompts. */
+/* compare.h -- the command `eval compare`: what a lossy setting costs in text, against big's own of the same
+ * prompts. */
 #ifndef COORDINATOR_COMPARE_H
 #define COORDINATOR_COMPARE_H
 

@@ -11,8 +11,9 @@ static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggm
 #define WHALE_BAR "\xEF\xBD\x9C" /* DeepSeek's */
 #define WHALE_SPACE "\xE2\x96\x81"
 
-/* As llama.cpp has them (llama-vocab.cpp), and Llama 4's and Cohere's. What is written <|like this|> is nothing else in
- * a text; the others are words of some vocabularies (Gemma has </s>, of HTML), and count where they are control tokens. */
+/* As llama.cpp has them (llama-vocab.cpp), and Llama 4's and Cohere's. What is written <|like this|> is nothing else
+ * in a text; the others are words of some vocabularies (Gemma has </s>, of HTML), and count where they are control
+ * tokens. */
 static const char *const marks[] = {
     "<|im_end|>",
     "<|endoftext|>",

@@ -3,8 +3,8 @@
  *
  *   source ──lexer──▶ tokens ──evaluator, over a chat──▶ text, and which bytes of it come from messages
  *
- * As transformers runs them: trim_blocks and lstrip_blocks, loop controls, raise_exception, strftime_now. A part that is
- * not known here is an error where it would be run, and none where it would not (most of a template is about tools).
+ * As transformers runs them: trim_blocks and lstrip_blocks, loop controls, raise_exception, strftime_now. A part that
+ * is not known here is an error where it would be run, and none where it would not (most of a template is about tools).
  * A template is foreign: its steps, its memory and its depth are bounded. Every byte of a string remembers whether a
  * message brought it, through cutting, joining and replacing, so that a message cannot pass for the template.
  */

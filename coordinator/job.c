@@ -270,8 +270,8 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
     return rc;
 }
 
-/* Verdicts come from the first shard of the last stage, and refusals from the leader; answers to a run that is over are of
- * no use any more. */
+/* Verdicts come from the first shard of the last stage, and refusals from the leader; answers to a run that is over
+ * are of no use any more. */
 static int on_answer(struct job *j, int from, const struct message *m, struct err *err)
 {
     const struct layout *l = &j->c.layout;

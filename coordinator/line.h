@@ -1,8 +1,8 @@
 /* line.h -- lines for a conversation: typed by a person (with editing and recall, by libedit), or read from a pipe.
  *
- * Text is UTF-8, whatever the locale says. At a terminal a paste is one line, with the newlines that it has, until Enter
- * (bracketed paste). Ctrl-C there takes back what is typed and asks for a second one, which ends with E_INTERRUPT; while
- * nobody waits for a line, signals are not watched here.
+ * Text is UTF-8, whatever the locale says. At a terminal a paste is one line, with the newlines that it has, until
+ * Enter (bracketed paste). Ctrl-C there takes back what is typed and asks for a second one, which ends with
+ * E_INTERRUPT; while nobody waits for a line, signals are not watched here.
  */
 #ifndef COORDINATOR_LINE_H
 #define COORDINATOR_LINE_H

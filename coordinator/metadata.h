@@ -17,8 +17,8 @@ struct metadata { /* zeroed, but for the peer */
     uint32_t n_parts, n_heard;
 };
 
-/* Waits until the metadata of these peers is there. What a worker reports as Fail is returned. E_PEER: it did not come in
- * time, or is not what was asked for. */
+/* Waits until the metadata of these peers is there. What a worker reports as Fail is returned. E_PEER: it did not
+ * come in time, or is not what was asked for. */
 int metadata_hear(struct router *router, struct metadata *list, int n, struct err *err);
 void metadata_free(struct metadata *m); /* zeroed is fine */
 

@@ -98,8 +98,8 @@ static size_t replace(char *s, size_t n, const char *what, const char *by)
     return to;
 }
 
-/* Of 13a's four substitutions one after the other; each goes from left to right, and what a match has taken belongs to no
- * other. `to` has room for three times n. Returns the length written. */
+/* Of 13a's four substitutions one after the other; each goes from left to right, and what a match has taken belongs
+ * to no other. `to` has room for three times n. Returns the length written. */
 static size_t substitute(int which, const char *s, size_t n, char *to)
 {
     size_t m = 0;

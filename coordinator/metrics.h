@@ -1,8 +1,8 @@
 /* metrics.h -- how alike two texts are, by the field's usual numbers. Pure.
  *
- * BLEU as sacrebleu computes it over a corpus with one reference each (Post, 1804.08771): tokenizer 13a, n-grams of 1 to 4,
- * smoothing "exp". ROUGE-L as rouge-score computes it (Lin 2004): words of a-z and 0-9 in lower case, no stemming, the F
- * measure of the longest common subsequence. Bytes that are no UTF-8 count as characters of their own.
+ * BLEU as sacrebleu computes it over a corpus with one reference each (Post, 1804.08771): tokenizer 13a, n-grams of 1
+ * to 4, smoothing "exp". ROUGE-L as rouge-score computes it (Lin 2004): words of a-z and 0-9 in lower case, no
+ * stemming, the F measure of the longest common subsequence. Bytes that are no UTF-8 count as characters of their own.
  */
 #ifndef COORDINATOR_METRICS_H
 #define COORDINATOR_METRICS_H

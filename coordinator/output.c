@@ -118,8 +118,8 @@ static void put_piece(struct output *f, struct shown *w, struct gguf_str piece, 
     memcpy(w->tail, piece.s + taken + n, w->n_tail);
 }
 
-/* What has come and may not become a stop yet. Tokens are shown when their end is known already: spec decides on both in
- * one step, and only then are they told of. */
+/* What has come and may not become a stop yet. Tokens are shown when their end is known already: spec decides on
+ * both in one step, and only then are they told of. */
 static int put_new_text(struct output *f, struct shown *w, struct err *err)
 {
     const struct seq *s = w->s;
@@ -187,8 +187,8 @@ static json_t *json_top(const struct seq *s, int at)
     return json_unless(lost, list);
 }
 
-/* NULL where a part of it could not be made: jansson's functions pass a NULL on as a failure, and add nothing. An id too
- * few would be a wrong answer. */
+/* NULL where a part of it could not be made: jansson's functions pass a NULL on as a failure, and add nothing. An id
+ * too few would be a wrong answer. */
 static json_t *json_of_seq(const struct output *f, const struct seq *s)
 {
     char number[16];
@@ -232,7 +232,8 @@ int output_refuse(const struct output_io *io, enum format output, const struct p
 /* --- the four events -----------------------------------------------------------------------------------------------
  */
 
-/* Of a prompt whose turn it is; of one that never began there is nothing. The error of the only one ends the program. */
+/* Of a prompt whose turn it is; of one that never began there is nothing. The error of the only one ends the
+ * program. */
 static int put_whole(struct output *f, int i, struct err *err)
 {
     const struct prompt *p = &f->prompts[i];

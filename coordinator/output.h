@@ -25,7 +25,8 @@ struct output_io { /* where an output writes; borrowed */
     bool terminal; /* out is one */
 };
 
-/* prompts [n]: their names for JSON lines, and their errors; a seq's index is its prompt's. Borrows all until output_close. */
+/* prompts [n]: their names for JSON lines, and their errors; a seq's index is its prompt's. Borrows all until
+ * output_close. */
 int output_open(struct output **out, const struct options *o, const struct tokenizer *t, int n,
                 const struct prompt *prompts, struct err *err);
 int output_open_io(struct output **out, const struct options *o, const struct tokenizer *t, int n,

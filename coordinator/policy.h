@@ -4,11 +4,12 @@
  *   ON ────────────────────────────────────────────────────────────────────────────────────▶ PAUSED
  *    ◀──────────────── after `pause` plain tokens, which double with each pause ─────────────────┘
  *
- * While it is on, a draft goes on until the drafter doubts it: its own probabilities say, token by token, how likely all
- * of it is right (EAGLE-2, 2406.16858, uses them so to choose what to check), and one more is worth its time only above
- * some chance. Whether to begin at all is guessed from how sure big was of its own tokens (where big is sure, little
- * mostly agrees), then learnt from big's judgement. The drafter does not read the text before what it is expected to
- * save pays for the reading. What nobody has measured is guessed at its best: only a trial tells, and one is short.
+ * While it is on, a draft goes on until the drafter doubts it: its own probabilities say, token by token, how likely
+ * all of it is right (EAGLE-2, 2406.16858, uses them so to choose what to check), and one more is worth its time only
+ * above some chance. Whether to begin at all is guessed from how sure big was of its own tokens (where big is sure,
+ * little mostly agrees), then learnt from big's judgement. The drafter does not read the text before what it is
+ * expected to save pays for the reading. What nobody has measured is guessed at its best: only a trial tells, and one
+ * is short.
  *
  * What one text has taught of the machine and of the drafter is where the next one starts.
  *

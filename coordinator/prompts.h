@@ -2,8 +2,9 @@
  *
  *   source ──read──▶ text ──chat template (unless --raw)──▶ ──tokenizer──▶ ids, checked against the context
  *
- * What is piped in goes behind a prompt of the command line. Only rank 0 calls it: standard input is read once. A prompt that is empty, unreadable or too long is E_USAGE, with
- * the place and the numbers. Of several one that cannot be answered does not end the others: it says why.
+ * What is piped in goes behind a prompt of the command line. Only rank 0 calls it: standard input is read once. A
+ * prompt that is empty, unreadable or too long is E_USAGE, with the place and the numbers. Of several one that cannot
+ * be answered does not end the others: it says why.
  */
 #ifndef COORDINATOR_PROMPTS_H
 #define COORDINATOR_PROMPTS_H

@@ -1,7 +1,7 @@
 /* runtime.h -- what every command that computes has: vocabularies, workers and a job over them, as the options say.
  *
- * Vocabularies are opened here, weights are not: workers do that, and `launch` starts those of this process (main.c: the
- * coordinator cannot see them).
+ * Vocabularies are opened here, weights are not: workers do that, and `launch` starts those of this process (main.c:
+ * the coordinator cannot see them).
  */
 #ifndef COORDINATOR_RUNTIME_H
 #define COORDINATOR_RUNTIME_H

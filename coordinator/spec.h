@@ -76,8 +76,8 @@ struct spec;
 int spec_open(struct spec **out, const struct spec_config *config, struct err *err);
 void spec_close(struct spec *s);
 
-/* Sequences that are SEQ_WAITING, borrowed until all are done; they run in order, n_lanes at once. Those taken before are
- * done. What workers still hold of them is not computed again where a new one begins alike. */
+/* Sequences that are SEQ_WAITING, borrowed until all are done; they run in order, n_lanes at once. Those taken
+ * before are done. What workers still hold of them is not computed again where a new one begins alike. */
 void spec_take(struct spec *s, struct seq *seqs, int n_seqs);
 
 /* E_PEER: an answer that nobody asked for, or a worker that refuses again what was sent anew from the start. */

@@ -29,9 +29,9 @@
     "[^\\r\\n\\p{L}\\p{N}]?" CAPITALS "*" SMALL "+" endings "|[^\\r\\n\\p{L}\\p{N}]?" CAPITALS "+" SMALL "*" endings   \
     "|" digits "|\\x20?[^" W "\\p{L}\\p{N}]+[\\r\\n/]*|[" W "]*[\\r\\n]+|[" W "]+(?![^" W "])|[" W "]+"
 
-/* The names of a row, parted by spaces, mean the same; the first is that of splitter.pre. Its expressions come one after
- * the other: each cuts what the one before has left, and what it does not match is a piece too. DeepSeek's letters with
- * two cases are a list in its file; PCRE2's L& has those that came since. */
+/* The names of a row, parted by spaces, mean the same; the first is that of splitter.pre. Its expressions come one
+ * after the other: each cuts what the one before has left, and what it does not match is a piece too. DeepSeek's
+ * letters with two cases are a list in its file; PCRE2's L& has those that came since. */
 static const struct {
     const char *pre, *step[SPLIT_STEPS];
 } known[] = {

@@ -1,11 +1,11 @@
 /* stats.h -- what sequences cost, summed, as a line, a table and JSON. Pure: it reads sequences, no clock.
  *
- *   token/s             (tokens - 1) / (last token - first token); of several sequences: from the first of any to the last
+ *   token/s             (tokens - 1) / (last token - first token); of several sequences: first of any to last
  *   first token         from handing a sequence over to its first token; of several: the mean
  *   tokens a verify     tokens after each sequence's first / parts with a wanted row after the prompt
  *   fallbacks           drafts that ended because the drafter was unsure
  *   rollbacks, depth    drafts that big cut short; drafted tokens that each took back
- *   draft, verify, net  seconds of computing, and of waiting for an answer beyond that: the network, and the passes of the
+ *   draft, verify, net  seconds of computing, and of waiting for an answer beyond that: the network, passes of the
  *                       requests that run at once; summed over requests, so of several more than the time that went by
  */
 #ifndef COORDINATOR_STATS_H
@@ -39,7 +39,8 @@ double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);
 
 void stats_line(const struct stats *t, FILE *to); /* no newline */
-/* Why there were no drafts, or the guard paused them, as a sentence with its numbers. False: there is nothing to say. */
+/* Why there were no drafts, or the guard paused them, as a sentence with its numbers. False: there is nothing to
+ * say. */
 bool stats_withheld(const struct stats *t, char *to, size_t size);
 void stats_bild_line(const struct stats *t, FILE *to);
 void stats_table_head(FILE *to);

@@ -45,12 +45,14 @@ struct template_wants {
     time_t now;
 };
 
-/* E_USAGE: no such name, no place for this system message, no thinking to switch. TEMPLATE_UNKNOWN: err has the cause. */
+/* E_USAGE: no such name, no place for this system message, no thinking to switch. TEMPLATE_UNKNOWN: err has the
+ * cause. */
 int template_choose(struct template *t, const struct gguf *g, const struct template_wants *wants,
                     enum template_found *found, struct err *err);
 
-/* The prompt of a first turn: system (NULL: the default one; "": empty), the user's text, and the opening of the answer.
- * Without the BOS that the tokenizer puts first (NULL: none does). E_USAGE: the template refuses these messages. */
+/* The prompt of a first turn: system (NULL: the default one; "": empty), the user's text, and the opening of the
+ * answer. Without the BOS that the tokenizer puts first (NULL: none does). E_USAGE: the template refuses these
+ * messages. */
 int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
                     struct gguf_str user, struct jinja_text *out, struct err *err);
 

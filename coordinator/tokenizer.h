@@ -4,10 +4,10 @@
  * is split by the pre-tokenizer's expressions (PCRE2), each piece is merged by rank. SentencePiece ("llama"): merged by
  * score, what is no token as its bytes; a text has a space put before it where the file asks for that, which is taken
  * off again where a whole text is decoded (tokenizer_adds_space). Special (control and user-defined) tokens are
- * recognised in the text. Directories may ask for NFC, and for blanks around special tokens to go. The tokenizer owns its
- * tables and the decoded bytes of the tokens, and borrows the gguf until tokenizer_close. It does not change after open:
- * threads may share it.
- * Encoding is O(n log n) in the text; decoding gives bytes, which may end inside a UTF-8 character.
+ * recognised in the text. Directories may ask for NFC, and for blanks around special tokens to go. The tokenizer owns
+ * its tables and the decoded bytes of the tokens, and borrows the gguf until tokenizer_close. It does not change after
+ * open: threads may share it. Encoding is O(n log n) in the text; decoding gives bytes, which may end inside a UTF-8
+ * character.
  */
 #ifndef COORDINATOR_TOKENIZER_H
 #define COORDINATOR_TOKENIZER_H
@@ -48,10 +48,10 @@ struct tokenizer_text { /* borrowed during a call */
 /* How many tokens a text of so many bytes has at least, for none is longer than the longest. */
 size_t tokenizer_least(const struct tokenizer *t, size_t n_bytes);
 
-/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. Every byte string is encoded, UTF-8 or not, and the pieces
- * of its ids are the string again (but for NFC, and blanks that go). E_USAGE where the vocabulary lacks a byte of it
- * (SmolLM2 lacks 21, none of them usual), for a silent loss is the worse answer, and where there are more than n_most
- * ids: it ends as soon as that is known. */
+/* Appends to *ids (realloc'd; the caller frees), sets *n_ids. Every byte string is encoded, UTF-8 or not, and the
+ * pieces of its ids are the string again (but for NFC, and blanks that go). E_USAGE where the vocabulary lacks a
+ * byte of it (SmolLM2 lacks 21, none of them usual), for a silent loss is the worse answer, and where there are more
+ * than n_most ids: it ends as soon as that is known. */
 int tokenizer_encode_text(const struct tokenizer *t, const struct tokenizer_text *in, int32_t **ids, size_t *n_ids,
                           struct err *err);
 

@@ -1,5 +1,5 @@
-/* unanswered.h -- parts that were sent and not answered yet. A Verdict must answer one of them, as it was asked: what it is
- * of, which rows, what each has, ids of the vocabulary. Only then does anybody read it.
+/* unanswered.h -- parts that were sent and not answered yet. A Verdict must answer one of them, as it was asked: what
+ * it is of, which rows, what each has, ids of the vocabulary. Only then does anybody read it.
  */
 #ifndef COORDINATOR_UNANSWERED_H
 #define COORDINATOR_UNANSWERED_H

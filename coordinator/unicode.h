@@ -1,4 +1,5 @@
-/* unicode.h -- what a tokenizer asks of Unicode beyond UTF-8 (utf8.h): NFC, and which characters are blanks or words. */
+/* unicode.h -- what a tokenizer asks of Unicode beyond UTF-8 (utf8.h): NFC, and which characters are blanks or
+ * words. */
 #ifndef COORDINATOR_UNICODE_H
 #define COORDINATOR_UNICODE_H
 

@@ -52,8 +52,8 @@ int32_t vocab_find_bytes(const struct vocab *v, const char *s, size_t n);
 /* The id of the token that is byte b alone; -1: none. */
 int32_t vocab_find_byte(const struct vocab *v, unsigned char b);
 
-/* A token that structures a text and is no word of it: a control token, and whatever is written <|like this|>, which some
- * files call user-defined. */
+/* A token that structures a text and is no word of it: a control token, and whatever is written <|like this|>, which
+ * some files call user-defined. */
 bool vocab_is_mark(const struct vocab *v, int32_t id);
 
 struct special_search {
@@ -61,8 +61,8 @@ struct special_search {
     bool normalized; /* those with TOKEN_NORMALIZED, and not those without */
 };
 
-/* The first special token in s, the longest of those that begin there: its id, its place and its length; -1: none. A byte
- * of a message (message[i] != 0; NULL: none is) belongs to no mark. */
+/* The first special token in s, the longest of those that begin there: its id, its place and its length; -1: none. A
+ * byte of a message (message[i] != 0; NULL: none is) belongs to no mark. */
 int32_t vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s, size_t n,
                            const uint8_t *message, size_t *at, size_t *len);
 

@@ -292,8 +292,8 @@ static __m256 load_f16(const uint16_t *h)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h));
 }
 
-/* The tree of eight, from its second step on: lane i of the result is that of v[i]. Two vectors are put side by side at a
- * time, so that each step adds the same halves as one tree does. */
+/* The tree of eight, from its second step on: lane i of the result is that of v[i]. Two vectors are put side by side
+ * at a time, so that each step adds the same halves as one tree does. */
 static __m256 trees(const __m256 v[8])
 {
     __m256 four[4], two[2];

@@ -1,9 +1,9 @@
 /* cpu_avx2_matmul.c -- products of the AVX2 path. A half is 8 output rows of a panel, a lane each.
  *
- * vpmaddubsw multiplies unsigned weights with signed activations and adds pairs in 16 bits, saturating: 63 * 254 = 16002
- * fits, 255 * 254 does not, so Q8_0 moves the sign to q, 128 * 254 = 32512. Further sums in 16 bits may wrap on the way
- * if what is left at the end fits (|q| <= 127): a lane has 16 products of a block, with 4 bits 15 * 127 * 16 = 30480;
- * 5 bits less 16 each, 16 * 127 * 16 = 32512; 6 bits less 32, of the 16 k of a scale, 32 * 127 * 8 = 32512.
+ * vpmaddubsw multiplies unsigned weights with signed activations and adds pairs in 16 bits, saturating: 63 * 254 =
+ * 16002 fits, 255 * 254 does not, so Q8_0 moves the sign to q, 128 * 254 = 32512. Further sums in 16 bits may wrap on
+ * the way if what is left at the end fits (|q| <= 127): a lane has 16 products of a block, with 4 bits 15 * 127 * 16 =
+ * 30480; 5 bits less 16 each, 16 * 127 * 16 = 32512; 6 bits less 32, of the 16 k of a scale, 32 * 127 * 8 = 32512.
  *
  * Row counts are compile-time constants. Sixteen registers hold the sums of both halves of four rows, a tile, for which
  * one broadcast of activations then serves; the accumulators of more than two rows wait in L1. Where there are more

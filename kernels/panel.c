@@ -54,7 +54,8 @@ static void read_q5_k(uint32_t v[PANEL_QUADS], const uint8_t *at, int i)
     for (int j = 0; j < PANEL_QUADS; j++) v[j] |= (word_at(at + 16 + 4 * j) >> i & each(1)) << 4;
 }
 
-/* Bit i of 32 bytes is the third of part i; then 64 bytes of bit pairs, of each half 32, lowest first. Q6_K's offset. */
+/* Bit i of 32 bytes is the third of part i; then 64 bytes of bit pairs, of each half 32, lowest first. Q6_K's
+ * offset. */
 static void read_q3_k(uint32_t v[PANEL_QUADS], const uint8_t *at, int i)
 {
     for (int j = 0; j < PANEL_QUADS; j++)

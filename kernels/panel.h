@@ -4,7 +4,7 @@
  * k%4. A block of 32 k is 8 quads, squeezed into as many lines as the format has bits a value. Eight blocks and their
  * scales make a group; a panel is one ascending stream of whole lines:
  *
- *   panel   [front] group group .. group               front: d of all groups where the head is bytes, fp16 [n_groups][16]
+ *   panel   [front] group group .. group               front: d of all groups if the head is bytes, fp16 [n_groups][16]
  *   group   head, then up to 8 blocks (the last group may be shorter)
  *
  *                      head                                                   lines of a block
@@ -19,9 +19,9 @@
  *   F32, F16, BF16     no groups: [n_in][16]
  *   Q2_K               the reference's panels and products
  *
- * Values are stored unsigned, with an offset added: vpdpbusd and vpmaddubsw want them so, and a product takes
- * offset * (sum of q) off again. Scales stand before their blocks because a stream that jumps costs a third of the
- * bandwidth; they keep the file's bits because wider ones cost more bytes than the unpacking costs time.
+ * Values are stored unsigned, with an offset added: vpdpbusd and vpmaddubsw want them so, and a product takes offset *
+ * (sum of q) off again. Scales stand before their blocks because a stream that jumps costs a third of the bandwidth;
+ * they keep the file's bits because wider ones cost more bytes than the unpacking costs time.
  */
 #ifndef KERNELS_PANEL_H
 #define KERNELS_PANEL_H

@@ -2,7 +2,8 @@
  *
  * Whatever touches files, ranks, devices or foreign bytes returns a code and fills a `struct err`. The first to decide
  * writes the cause (what, where, what to do); callers pass it on or prefix it with err_wrap. main() prints it once, and
- * only main() exits. Foreign text in it is shown as show.h does, whatever is quoted. A code is the exit status of the program, so nothing translates between the two.
+ * only main() exits. Foreign text in it is shown as show.h does, whatever is quoted. A code is the exit status of the
+ * program, so nothing translates between the two.
  */
 #ifndef PROTO_ERR_H
 #define PROTO_ERR_H

@@ -6,7 +6,8 @@
  * later does not change them; all live until gguf_close. Every length and offset is checked before use, so a hostile
  * file costs an error and never more memory than a small multiple of its size.
  *
- * Source of the format: ggml's docs/gguf.md (fields little-endian; tensor data aligned to general.alignment, default 32).
+ * Source of the format: ggml's docs/gguf.md (fields little-endian; tensor data aligned to general.alignment, default
+ * 32).
  */
 #ifndef PROTO_GGUF_H
 #define PROTO_GGUF_H
@@ -82,11 +83,9 @@ struct gguf_tensor {
     const uint8_t *data; /* of the first row */
     size_t n_bytes;
     /* Of tensors that lie otherwise in their files than here (hf.h); gguf_row knows. */
-    const uint8_t *
-        *row_chunks; /* borrowed: where every chunk_rows rows begin; NULL: one after the other from data on */
+    const uint8_t **row_chunks; /* borrowed: where every chunk_rows rows begin; NULL: all follow from data on */
     uint64_t chunk_rows;
-    uint64_t
-        rope_permuted; /* rows of a head of which row i and i + rope_permuted / 2 stand side by side here; 0: none */
+    uint64_t rope_permuted; /* rows of a head: rows i and i + rope_permuted / 2 are side by side here; 0: not so */
 };
 
 struct gguf {
@@ -107,21 +106,23 @@ struct gguf {
     char *names;                /* owns: of tensors that are not named in a file */
 };
 
-/* Maps and parses the file, and the other parts of a model whose first part it is; or a directory (hf.h). E_MODEL and one
- * line on anything wrong. */
+/* Maps and parses the file, and the other parts of a model whose first part it is; or a directory (hf.h). E_MODEL
+ * and one line on anything wrong. */
 int gguf_open(struct gguf *g, const char *path, struct err *err);
 
 /* The same for bytes in memory, which are borrowed until gguf_close; `name` is for messages. What fuzzing calls. */
 int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_bytes, struct err *err);
 void gguf_close(struct gguf *g); /* NULL and zeroed are fine */
-/* A file of this one's keys alone, without tensors, for gguf_parse elsewhere. The caller frees it; NULL: out of memory. */
+/* A file of this one's keys alone, without tensors, for gguf_parse elsewhere. The caller frees it; NULL: out of
+ * memory. */
 uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes);
 int gguf_n_files(const struct gguf *g);
 size_t gguf_file_bytes(const struct gguf *g); /* of all files with tensors */
 
 /* Where a row lies: dim[0] elements. row < dim[1] * dim[2] * dim[3]. */
 const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row);
-/* The number of that row in its file, where heads of `halves` rows have their halves one behind the other; 0: the same. */
+/* The number of that row in its file, where heads of `rope_permuted` rows have their halves one
+ * behind the other; 0: the same. */
 uint64_t gguf_row_in_file(uint64_t rope_permuted, uint64_t row);
 
 /* Tells the kernel that the pages of a tensor are not needed any more (they are the file's, nothing is lost). */
@@ -133,8 +134,8 @@ const struct gguf_type *gguf_type(uint32_t type);
 const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);        /* NULL: absent */
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name); /* NULL: absent */
 
-/* Any integer, float or bool as asked; a list of equal ones counts as one. false: absent or of another kind. `out` is set
- * only on success. */
+/* Any integer, float or bool as asked; a list of equal ones counts as one. false: absent or of another kind. `out`
+ * is set only on success. */
 bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out);
 bool gguf_get_float(const struct gguf *g, const char *key, double *out);
 bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out);

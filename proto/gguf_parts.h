@@ -1,7 +1,7 @@
-/* gguf_parts.h -- a model that is split over files, NAME-00001-of-00003.gguf and so on, seen as one: gguf_open, which gguf.h
- * declares, opens the first and joins the others to it. The first part has all metadata; split.no, split.count and
- * split.tensors.count say what belongs together (llama.cpp's gguf-split). Here is what gguf_parts.c and hf.c need of
- * gguf.c.
+/* gguf_parts.h -- a model that is split over files, NAME-00001-of-00003.gguf and so on, seen as one: gguf_open, which
+ * gguf.h declares, opens the first and joins the others to it. The first part has all metadata; split.no, split.count
+ * and split.tensors.count say what belongs together (llama.cpp's gguf-split). Here is what gguf_parts.c and hf.c need
+ * of gguf.c.
  */
 #ifndef PROTO_GGUF_PARTS_H
 #define PROTO_GGUF_PARTS_H

@@ -1,14 +1,14 @@
-/* hf.h -- a model as Hugging Face's transformers keep it, a directory of config.json, tokenizer.json and model*.safetensors,
- * seen as the GGUF file that would be made of it: the same keys, the same names of tensors, the same rows in the same order.
- * Nothing else in the project knows of it, and text and bits are those of the GGUF file.
+/* hf.h -- a model as Hugging Face's transformers keep it, a directory of config.json, tokenizer.json and
+ * model*.safetensors, seen as the GGUF file that would be made of it: the same keys, the same names of tensors, the
+ * same rows in the same order. Nothing else in the project knows of it, and text and bits are those of the GGUF file.
  *
- * Keys and vectors are made anew in memory, as F32; matrices (BF16, F16, F32) stay views of the files. Two kinds of them lie
- * otherwise than in a GGUF file: experts are tensors of their own (gguf_tensor.row_chunks), and q and k of the llama family have
- * the two halves of each head one behind the other (gguf_tensor.halves). See gguf_row.
+ * Keys and vectors are made anew in memory, as F32; matrices (BF16, F16, F32) stay views of the files. Two kinds of
+ * them lie otherwise than in a GGUF file: experts are tensors of their own (gguf_tensor.row_chunks), and q and k of the
+ * llama family have the two halves of each head one behind the other (gguf_tensor.rope_permuted). See gguf_row.
  *
- * Sources: the directories' own files as transformers' documentation describes them; the keys, docs/gguf.md of ggml; what
- * is renamed, permuted, added to (Gemma's norms are kept less 1) and computed (Llama 3's factors), as llama.cpp's converter
- * does it.
+ * Sources: the directories' own files as transformers' documentation describes them; the keys, docs/gguf.md of ggml;
+ * what is renamed, permuted, added to (Gemma's norms are kept less 1) and computed (Llama 3's factors), as llama.cpp's
+ * converter does it.
  */
 #ifndef PROTO_HF_H
 #define PROTO_HF_H

@@ -430,7 +430,8 @@ static int read_rope_type(const struct reading *r, const json_t *rope, const cha
     return OK;
 }
 
-/* Older files have rope_theta and rope_scaling, newer ones rope_parameters; there each kind of block may have its own. */
+/* Older files have rope_theta and rope_scaling, newer ones rope_parameters; there each kind of block may have its
+ * own. */
 static int read_rope(const struct reading *r, const struct type *type)
 {
     const json_t *parameters = json_object_get(r->config, "rope_parameters");

@@ -1,5 +1,5 @@
-/* hf_parts.h -- what the files of a directory give to the model that hf.c puts together: hf_config.c the shape, hf_tokenizer.c
- * the vocabulary, hf_weights.c the tensors.
+/* hf_parts.h -- what the files of a directory give to the model that hf.c puts together: hf_config.c the shape,
+ * hf_tokenizer.c the vocabulary, hf_weights.c the tensors.
  */
 #ifndef PROTO_HF_PARTS_H
 #define PROTO_HF_PARTS_H

@@ -17,8 +17,8 @@ enum { MOST_TOKENS = 1 << 24, MOST_STEPS = 8 };
 #define HAN                                                                                                            \
     "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+" /* 4e00-9fa5 0800-4e00 ac00-d7ff */
 
-/* Pre-tokenizers by what tokenizer.json says of them, step by step: the expression of a Split, or the type of another one.
- * The names are coordinator/split.c's, which has what they do. A * stands for the rest. */
+/* Pre-tokenizers by what tokenizer.json says of them, step by step: the expression of a Split, or the type of
+ * another one. The names are coordinator/split.c's, which has what they do. A * stands for the rest. */
 static const struct {
     const char *pre, *step[MOST_STEPS];
 } known[] = {
@@ -217,8 +217,8 @@ static int write_merges(struct gguf_writer *w, const struct vocabulary *v, const
     return rc;
 }
 
-/* SentencePiece's scores order its tokens as the merges that lead to them are ordered here; those that none leads to are
- * last. */
+/* SentencePiece's scores order its tokens as the merges that lead to them are ordered here; those that none leads to
+ * are last. */
 static int write_scores(struct gguf_writer *w, const struct vocabulary *v, const json_t *vocab, const json_t *merges)
 {
     size_t n = json_array_size(merges);
@@ -356,7 +356,8 @@ static int64_t find_token(const struct vocabulary *v, const json_t *vocab, const
     return id && (size_t)json_integer_value(id) < v->n ? json_integer_value(id) : -1;
 }
 
-/* tokenizer_config.json has a text, alone or as content; config.json and generation_config.json an id, or a list of them. */
+/* tokenizer_config.json has a text, alone or as content; config.json and generation_config.json an id, or a list of
+ * them. */
 static int64_t named_token(const struct vocabulary *v, const json_t *vocab, const json_t *config, const char *name)
 {
     const json_t *value = json_object_get(config, name);

@@ -4,17 +4,18 @@
  *   scripts/mpirun ──starts──▶ the launcher (mpirun) ──starts──▶ every rank, and a stand-in for rank 0
  *        └──────────starts──▶ rank 0, with the stand-in's environment
  *
- * scripts/mpirun runs rank 0 itself, so its terminal, files and signals are rank 0's own, as in one process; the process
- * that the launcher started for it only waits and ends with rank 0's code. Every rank of this host holds a connection (an
- * abstract socket, PILOTFISH_LAUNCHER): one that closes before "end CODE" is a rank lost. What ranks write:
+ * scripts/mpirun runs rank 0 itself, so its terminal, files and signals are rank 0's own, as in one process; the
+ * process that the launcher started for it only waits and ends with rank 0's code. Every rank of this host holds a
+ * connection (an abstract socket, PILOTFISH_LAUNCHER): one that closes before "end CODE" is a rank lost. What ranks
+ * write:
  *
  *   rank N      it begins
  *   end CODE    it ends by itself
- *   run 0       rank 0 asks to be run. The answer, once it was, is "exit CODE"; where that cannot be, "go 0": the stand-in
+ *   run 0       rank 0 asks to be run. The answer, once it was, is "exit CODE"; where that fails, "go 0": the stand-in
  *               is rank 0 itself
  *
- * Rank 0 of another host finds no socket: it stays with the launcher, and tells so on standard error, for the launcher's
- * pipe is all that there is between them. Without PILOTFISH_LAUNCHER nothing of this is done.
+ * Rank 0 of another host finds no socket: it stays with the launcher, and tells so on standard error, for the
+ * launcher's pipe is all that there is between them. Without PILOTFISH_LAUNCHER nothing of this is done.
  */
 #ifndef PROTO_LAUNCHER_H
 #define PROTO_LAUNCHER_H

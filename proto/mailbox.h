@@ -6,8 +6,9 @@
  *                     │
  *                  mail_mpi ══ MPI ══ mail_mpi ── the worker of another rank (its own thread calls MPI)
  *
- * A message is a tag and bytes (wire.h gives them meaning). Messages from one peer to another arrive in the order in which
- * they were posted, each exactly once. Posting copies and never blocks. A mailbox belongs to the one thread that uses it.
+ * A message is a tag and bytes (wire.h gives them meaning). Messages from one peer to another arrive in the order in
+ * which they were posted, each exactly once. Posting copies and never blocks. A mailbox belongs to the one thread that
+ * uses it.
  */
 #ifndef PROTO_MAILBOX_H
 #define PROTO_MAILBOX_H
@@ -67,9 +68,9 @@ struct router; /* thread-safe; outlives its mailboxes */
 struct router *router_open(int n_peers);
 void router_close(struct router *o); /* undelivered messages are freed */
 
-/* `wake`, if any, is called (by the posting thread, under the queue's lock: it must not touch the router) after a message
- * for this peer was queued: uv_async_send for the coordinator's loop, which polls and never waits. Once closed, the
- * mailbox's hook is not running and is not called again. NULL: memory. */
+/* `wake`, if any, is called (by the posting thread, under the queue's lock: it must not touch the router) after a
+ * message for this peer was queued: uv_async_send for the coordinator's loop, which polls and never waits. Once
+ * closed, the mailbox's hook is not running and is not called again. NULL: memory. */
 struct mailbox *mail_local_open(struct router *o, int self, void (*wake)(void *), void *wake_arg);
 
 /* Queues a message that came from elsewhere: takes m. What the bridge calls. */
@@ -85,13 +86,13 @@ struct mpi_world {
     char library[128]; /* first line of MPI_Get_library_version: what was really loaded */
 };
 
-/* True under a launcher (OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK or SLURM_PROCID is set); then *rank and *size are the
- * launcher's own count, -1 where it does not say. Never calls MPI. */
+/* True under a launcher (OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK or SLURM_PROCID is set); then *rank and *size are
+ * the launcher's own count, -1 where it does not say. Never calls MPI. */
 int mpi_launched(int *rank, int *size);
 
-/* MPI_Init_thread(FUNNELED) by the calling thread, which is then the only one that may call MPI. Raises the TCP eager limit
- * and sets yield before, unless the user set them; errors return. Compares the size with the launcher's count (two MPIs
- * mixed up: E_LAYOUT). */
+/* MPI_Init_thread(FUNNELED) by the calling thread, which is then the only one that may call MPI. Raises the TCP
+ * eager limit and sets yield before, unless the user set them; errors return. Compares the size with the launcher's
+ * count (two MPIs mixed up: E_LAYOUT). */
 int mpi_start(struct mpi_world *w, struct err *err);
 void mpi_finish(void);
 /* Ends every rank now (MPI_Abort): the way out when a peer is lost. Does not return. */
@@ -101,13 +102,14 @@ void mpi_abort(int code) __attribute__((noreturn));
 struct launch_config {
     struct layout layout; /* n_ranks 0: there is no job */
     bool requantize;      /* the little model (engine.h) */
-    bool send_big_metadata,
-        send_little_metadata; /* rank 0 has no file: the first shard, the drafter sends the keys of its own (Metadata) */
+    /* Rank 0 has no file of that model: the first shard, the drafter sends what its own says (Metadata). */
+    bool send_big_metadata, send_little_metadata;
 };
 
-/* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the bridge does it): NULL sends the others
- * home. The others join: they hear the launch configuration, and *comm becomes a communicator of the shards of their stage, in order of
- * shard (an MPI_Comm *, owned here until mpi_finish), or NULL where the rank is no shard. */
+/* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the bridge does it): NULL sends the
+ * others home. The others join: they receive the launch configuration, and *comm becomes a communicator of the
+ * shards of their stage, in order of shard (an MPI_Comm *, owned here until mpi_finish), or NULL where the rank is
+ * no shard. */
 int mpi_lead(const struct launch_config *t, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
 
@@ -121,9 +123,10 @@ struct mpi_bridge;
 int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *err);
 /* From here on messages to peers of other ranks go through the bridge; back-off from spinning to 200 us. */
 int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err);
-/* Sends the other ranks home if mpi_bridge_run never was; flushes what is queued, then MPI_Finalize on the bridge's thread. An error that the bridge met is returned here; it also
- * reaches the coordinator as a Fail message from the bridge, so nothing waits for ever. After an error nothing is flushed or
- * finalized (a lost peer would never answer): what is left is mpi_abort. */
+/* Sends the other ranks home if mpi_bridge_run never was; flushes what is queued, then MPI_Finalize on the bridge's
+ * thread. An error that the bridge met is returned here; it also reaches the coordinator as a Fail message from the
+ * bridge, so nothing waits for ever. After an error nothing is flushed or finalized (a lost peer would never
+ * answer): what is left is mpi_abort. */
 int mpi_bridge_close(struct mpi_bridge *p, struct err *err);
 
 #endif

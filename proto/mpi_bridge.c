@@ -9,7 +9,7 @@
 #include "proto/wire.h"
 
 /* Starting ──mpi_bridge_open returns──▶ ready ──mpi_bridge_run──▶ carrying ──mpi_bridge_close──▶ ended
- *                                   └────────────────mpi_bridge_close────────────────▲        */
+ *                                         └────────────mpi_bridge_close───────────────────────────▲      */
 enum mpi_bridge_state { STARTING, READY, CARRYING, ENDING };
 
 enum {

@@ -14,9 +14,9 @@ enum {
     NGRAM_MAX = 16 /* longer matches are all alike: the latest of them wins */
 };
 
-/* Finds the longest run of NGRAM_MIN to NGRAM_MAX ids that ends the text and stands earlier in it as well (the latest of
- * equals) and copies what followed it there to out[n_max], running on into out itself where the text ends: a text that
- * repeats itself goes on doing so. Returns n_max, or 0 when there is no match. */
+/* Finds the longest run of NGRAM_MIN to NGRAM_MAX ids that ends the text and stands earlier in it as well (the
+ * latest of equals) and copies what followed it there to out[n_max], running on into out itself where the text ends:
+ * a text that repeats itself goes on doing so. Returns n_max, or 0 when there is no match. */
 int ngram_draft(const int32_t *ids, int n_ids, int32_t *out, int n_max);
 
 #endif

@@ -1,4 +1,5 @@
-/* rule.h -- what of a draft is kept: one pure function, called by the coordinator and by workers that go on by themselves.
+/* rule.h -- what of a draft is kept: one pure function, called by the coordinator and by workers that go on by
+ * themselves.
  *
  *   exact    a drafted token stays while it equals big's own choice, greedy or sampled: the text is big's own, whatever
  *            the drafter

@@ -1,9 +1,9 @@
 /* wire.h -- messages: plain structs <-> bytes. The only user of the generated protobuf code is wire.c.
  *
- * One table of tags, one plain struct a message. Decoding checks every length, bounds memory by its arena (a fixed block:
- * nothing is allocated on the token path), never reads past its input, and refuses fields that make sense in no job
- * (wire_check.c). Decoded arrays and strings lie in the arena and are borrowed until the next decode with it. Unknown
- * fields are ignored.
+ * One table of tags, one plain struct a message. Decoding checks every length, bounds memory by its arena (a fixed
+ * block: nothing is allocated on the token path), never reads past its input, and refuses fields that make sense in no
+ * job (wire_check.c). Decoded arrays and strings lie in the arena and are borrowed until the next decode with it.
+ * Unknown fields are ignored.
  */
 #ifndef PROTO_WIRE_H
 #define PROTO_WIRE_H
@@ -22,7 +22,7 @@ enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64 };
 enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_HELLO = 1,      /* W -> C   who I am                       answer: Welcome or Quit */
     TAG_WELCOME = 2,    /* C -> W   what to make room for          answer: Ready or Fail */
-    TAG_METADATA = 3,      /* L, D -> C  a model file's keys, in parts, before Hello: only where C has no file of it */
+    TAG_METADATA = 3,   /* L, D -> C  a model file's keys, in parts, before Hello: only where C has no file of it */
     TAG_OPEN = 4,       /* C -> L, D  a slot's sequence begins     no answer */
     TAG_VERIFY = 5,     /* C -> L   parts to feed and judge        answer: one Verdict a part */
     TAG_VERDICT = 6,    /* Z -> C (L -> C if refused) */
@@ -52,7 +52,7 @@ struct hello {
     const char *host;
     uint32_t cores;
     int32_t peer;
-    uint64_t model, vocab, plan; /* fingerprints: of a model's shapes and tensor directory; of its tokens; of the plan */
+    uint64_t model, vocab, plan; /* fingerprints: of shapes and tensor directory; of the tokens; of the plan */
     uint32_t arithmetic;
     uint64_t selftest;
     const char *path;           /* the model file as this worker sees it, for messages */
@@ -98,9 +98,9 @@ struct open_slot {
     uint32_t last_position; /* no row at or past it is worth drafting */
 };
 
-/* How the next id is chosen: argmax of ln p / T + noise(seed, sample, position, id) over the ids that top-k, then top-p,
- * then min-p leave (kernels/ARITHMETIC.md, Sampling). It rides in every part and ask, so that whoever computes one needs
- * to remember nothing: replicas, replays and other layouts choose the same ids. */
+/* How the next id is chosen: argmax of ln p / T + noise(seed, sample, position, id) over the ids that top-k, then
+ * top-p, then min-p leave (kernels/ARITHMETIC.md, Sampling). It rides in every part and ask, so that whoever
+ * computes one needs to remember nothing: replicas, replays and other layouts choose the same ids. */
 #define TEMP_LEAST 1e-6f /* the noise is less than a bit of ln p / T there, and soon 1 / T is no number any more */
 struct sampler {
     float temp;         /* T; below TEMP_LEAST: greedy, and nothing below counts */
@@ -118,9 +118,9 @@ struct row {
     size_t n_judge;
 };
 
-struct part { /* apply rows after the first `at` ids of the slot, whose prefix hash is this */
+struct part { /* apply rows after the first `at` ids of the slot, if prefix_hash is theirs */
     uint32_t job, slot, round, at;
-    uint64_t prefix_hash; /* (at, h) of PROTOCOL: of the first `at` ids */
+    uint64_t prefix_hash; /* of the first `at` ids, as in every (at, prefix_hash) */
     const struct row *rows;
     size_t n_rows;
     struct sampler sampler;
@@ -145,8 +145,8 @@ struct verdict_row { /* of a wanted row, in order */
     size_t n_top;
 };
 
-/* ok: answered. gap: at > held, send from held. stale: another history at `at`; the slot is unchanged. full: no such slot
- * or no room. cut: dropped from the queue. */
+/* ok: answered. gap: at > held, send from held. stale: another history at `at`; the slot is unchanged. full: no such
+ * slot or no room. cut: dropped from the queue. */
 enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL, VERDICT_CUT };
 
 struct verdict {
@@ -161,13 +161,13 @@ struct verdict {
 
 enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
 
-struct draft_ask { /* read ids after (at, prefix_hash), then draft up to position `until`; until <= at + n_ids only reads */
+struct draft_ask { /* read ids after (at, prefix_hash), then draft up to `until`; until <= at + n_ids only reads */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
     const int32_t *ids;
     size_t n_ids;
     uint32_t until;
-    float p_min;   /* end the draft before a token where no id's probability reaches it (0: never) */
+    float p_min;       /* end the draft before a token where no id's probability reaches it (0: never) */
     float p_joint_min; /* and with the one that brings the product of their probabilities below it (0: never) */
     struct sampler sampler;
 };
@@ -180,9 +180,18 @@ struct draft_row {
 /* window: `until` was reached. low: the next token's probability was under p_min. eos: the last row is an end id.
  * nothing: it has none to propose. stale, gap, full: as in a verdict, nothing was read. joint_low: the product of the
  * probabilities fell below p_joint_min. */
-enum draft_end { DRAFT_WINDOW, DRAFT_LOW, DRAFT_EOS, DRAFT_NOTHING, DRAFT_STALE, DRAFT_GAP, DRAFT_FULL, DRAFT_JOINT_LOW };
+enum draft_end {
+    DRAFT_WINDOW,
+    DRAFT_LOW,
+    DRAFT_EOS,
+    DRAFT_NOTHING,
+    DRAFT_STALE,
+    DRAFT_GAP,
+    DRAFT_FULL,
+    DRAFT_JOINT_LOW
+};
 
-struct draft { /* rows follow the first `at` ids, whose prefix hash is this: the asked ids included */
+struct draft { /* rows follow the first `at` ids, which have this prefix_hash: the asked ids included */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
     const struct draft_row *rows;
@@ -238,8 +247,10 @@ enum { WIRE_LAST_WORDS = 4096 };
 /* Encodes into the arena; *data is borrowed until its next use. E_FAIL: too long for its tag, or for the arena. */
 int wire_encode(struct wire_arena *a, const struct message *m, const uint8_t **data, size_t *n_bytes, struct err *err);
 
-/* E_PEER with one line on bytes that are no such message, or whose fields make sense in no job. *out is set only on success. */
-int wire_decode(struct wire_arena *a, int tag, const uint8_t *data, size_t n_bytes, struct message *out, struct err *err);
+/* E_PEER with one line on bytes that are no such message, or whose fields make sense in no job. *out is set only on
+ * success. */
+int wire_decode(struct wire_arena *a, int tag, const uint8_t *data, size_t n_bytes, struct message *out,
+                struct err *err);
 
 /* What wire_decode asks last: E_PEER if a field is what it may be in no job. */
 int wire_check(const struct message *m, struct err *err);

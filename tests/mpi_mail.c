@@ -1,5 +1,6 @@
-/* 3 ranks. A coordinator behind its bridge and two shards of one stage: messages arrive in order, whole, both ways at
- * once; the stage has a communicator of its own. Rank 0 is this program's coordinator thread, and MPI is the bridge's. */
+/* 3 ranks. A coordinator behind its bridge and two shards of one stage: messages arrive in order, whole, both ways
+ * at once; the stage has a communicator of its own. Rank 0 is this program's coordinator thread, and MPI is the
+ * bridge's. */
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* A file that is cut off under its mapping ends the process with one line and exit 3; what is nobody's model does not. */
+/* A file that is cut off under its mapping ends the process with one line and exit 3; what is nobody's model does
+ * not. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -228,8 +228,8 @@ static void after_any_acceptance_it_goes_on_as_if_it_had_read_the_text_afresh(vo
     }
 }
 
-/* [14] Each ask brings the accepted drafts back, with one new id; at no time was more fed than the text without its last
- * draft. */
+/* [14] Each ask brings the accepted drafts back, with one new id; at no time was more fed than the text without its
+ * last draft. */
 static void no_id_is_fed_twice_where_the_drafts_were_right(void **state)
 {
     (void)state;

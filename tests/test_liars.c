@@ -1,5 +1,6 @@
-/* A worker lies: every field of every message that it sends, at values that it may not have. The real command `generate` on
- * one side, real workers behind mailboxes that lie on the other: an error of one line, or the right text; never a wait. */
+/* A worker lies: every field of every message that it sends, at values that it may not have. The real command
+ * `generate` on one side, real workers behind mailboxes that lie on the other: an error of one line, or the right
+ * text; never a wait. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

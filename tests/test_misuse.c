@@ -1,5 +1,5 @@
-/* What must not be: messages that make no sense, files that are not there, numbers that are not finite, Quit at any time.
- * Every role says one line and ends as it should. Numbers in brackets are those of the protocol's invariants. */
+/* What must not be: messages that make no sense, files that are not there, numbers that are not finite, Quit at any
+ * time. Every role says one line and ends as it should. Numbers in brackets are those of the protocol's invariants. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -199,8 +199,8 @@ static json_t *line_of(const char *lines, int index)
     return NULL;
 }
 
-/* Letters of which stops are likely, in any order of events: what a person sees is what a program reads, in input order,
- * and what a stop leaves of the tokens. */
+/* Letters of which stops are likely, in any order of events: what a person sees is what a program reads, in input
+ * order, and what a stop leaves of the tokens. */
 static void text_and_json_lines_are_the_same_answers(void **state)
 {
     (void)state;
@@ -286,7 +286,8 @@ static void the_closing_line_counts_what_it_cost(void **state)
     (void)state;
     struct scene c = {.o = {.n_predict = 11}, .sim = {.draft_max = 4}};
     play(&c, &(struct sim_text){"?", "abcdefghijk", "abcdefgXijk", 11}, 1);
-    /* The first token comes at 12 ms, after "a" and "bcdef" the draft "gX.." is cut at X, and the last token comes at 64. */
+    /* The first token comes at 12 ms, after "a" and "bcdef" the draft "gX.." is cut at X, and the last token comes
+     * at 64. */
     assert_string_equal(c.notes,
                         "192.3 token/s, first token after 0.01 s; drafts: 7 of 10 accepted (70 %; 88 % of 8 judged), "
                         "3.3 tokens a verify; draft 0.01 s, verify 0.04 s, network 0.01 s; cut at -n 11\n");

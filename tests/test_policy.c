@@ -239,8 +239,8 @@ static void a_drafted_token_s_price_is_known_from_bytes_in_every_layout(void **s
     }
 }
 
-/* Moments as they were measured on two cores, idle and shared with other work: what big took for an id of the prompt and
- * for the first plain token. The first text, of which two tokens are there; big was not sure of the second. */
+/* Moments as they were measured on two cores, idle and shared with other work: what big took for an id of the prompt
+ * and for the first plain token. The first text, of which two tokens are there; big was not sure of the second. */
 static const struct {
     const char *why;
     double draft, read, prompt_ms, plain_ms;

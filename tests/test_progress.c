@@ -8,7 +8,8 @@
 
 #include "coordinator/progress.h"
 
-/* What a terminal shows, by the only three things that are written there: text, the line's begin, "the rest is blank". */
+/* What a terminal shows, by the only three things that are written there: text, the line's begin, "the rest is
+ * blank". */
 struct screen {
     struct progress p;
     char *bytes;

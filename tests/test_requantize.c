@@ -1,4 +1,5 @@
-/* Weights of 5 bits: what lies on a grid of 16 steps comes back, and nothing is further off than by the range's steps. */
+/* Weights of 5 bits: what lies on a grid of 16 steps comes back, and nothing is further off than by the range's
+ * steps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* A rank reads and keeps its share of the model alone: resident memory after a load, each case in a process of its own. */
+/* A rank reads and keeps its share of the model alone: resident memory after a load, each case in a process of its
+ * own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

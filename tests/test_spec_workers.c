@@ -1,5 +1,5 @@
-/* The heart and its workers: rows from where their histories end, what they lost is told again, and answers that make no sense
- * are an error. On a virtual clock, as test_spec.c. */
+/* The heart and its workers: rows from where their histories end, what they lost is told again, and answers that
+ * make no sense are an error. On a virtual clock, as test_spec.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -401,7 +401,8 @@ static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_wa
     }
 }
 
-/* Each fits into a message, whatever the ids are; the drafts come with the last. One that is refused, refuses the rest. */
+/* Each fits into a message, whatever the ids are; the drafts come with the last. One that is refused, refuses the
+ * rest. */
 static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void **state)
 {
     (void)state;

@@ -1,8 +1,8 @@
 /* slots.h -- what a worker knows of each sequence: its ids, and the name of every prefix of them.
  *
- * A part of a message says (at, prefix_hash): it applies iff `at <= len` and the history there is h; then the length is set to
- * `at` and ids are appended. Nothing ever says "rewind". The owner keeps KV rows beside it, one an id, and takes care
- * that row i is that of ids[i] for all i it has fed.
+ * A part of a message says (at, prefix_hash): it applies iff `at <= len` and the prefix hash there is equal; then the length is
+ * set to `at` and ids are appended. Nothing ever says "rewind". The owner keeps KV rows beside it, one an id, and takes
+ * care that row i is that of ids[i] for all i it has fed.
  */
 #ifndef WORKER_SLOTS_H
 #define WORKER_SLOTS_H
@@ -26,14 +26,15 @@ struct slots {
 int slots_init(struct slots *s, int n, int n_ctx, uint64_t root, struct err *err);
 void slots_free(struct slots *s);
 
-/* Whether n_ids more may follow the first `at` ids, whose prefix hash is this. VERDICT_OK, VERDICT_FULL, VERDICT_GAP or VERDICT_STALE. */
+/* Whether n_ids more may follow the first `at` ids, whose prefix hash is this. VERDICT_OK, VERDICT_FULL, VERDICT_GAP
+ * or VERDICT_STALE. */
 enum verdict_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids);
 
 /* How many ids the slot holds; 0 where there is no such slot. */
 uint32_t slots_held(const struct slots *s, uint32_t slot);
 
-/* Sets the length to `at` and appends. The check was VERDICT_OK. Returns how many of the ids were already there, one after
- * the other from `at` on: their KV rows stay good. */
+/* Sets the length to `at` and appends. The check was VERDICT_OK. Returns how many of the ids were already there, one
+ * after the other from `at` on: their KV rows stay good. */
 int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids, size_t n_ids);
 
 #endif

@@ -51,7 +51,8 @@ static bool is_verifier(const struct worker *w)
     return w->config->peer >= PEER_VERIFIER;
 }
 
-/* A message for every percent, and at the end. That one is lost is no reason to stop: whatever is wrong, Ready meets it too. */
+/* A message for every percent, and at the end. That one is lost is no reason to stop: whatever is wrong, Ready meets
+ * it too. */
 static void tell_loaded(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total)
 {
     struct worker *w = arg;

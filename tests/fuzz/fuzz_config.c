@@ -1,4 +1,5 @@
-/* fuzz_config -- any bytes as a configuration file: refused with one line, or settings that can be shown and read again.
+/* fuzz_config -- any bytes as a configuration file: refused with one line, or settings that can be shown and read
+ * again.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* fuzz_hf -- any bytes as the files of a directory: refused with one line, or every key and every row of every tensor can be
- * read. The input is config.json, tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja and
- * the weights, a line "%%" between any two.
+/* fuzz_hf -- any bytes as the files of a directory: refused with one line, or every key and every row of every tensor
+ * can be read. The input is config.json, tokenizer.json, tokenizer_config.json, generation_config.json,
+ * chat_template.jinja and the weights, a line "%%" between any two.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* dies.c -- preloaded into ranks: one of them is killed at its nth call of what starting up and talking to others is made of.
- * DIE=WHO:N, WHO is a rank's number, or s for the process that stands in for rank 0 (proto/launcher.h). */
+/* dies.c -- preloaded into ranks: one of them is killed at its nth call of what starting up and talking to others is
+ * made of. DIE=WHO:N, WHO is a rank's number, or s for the process that stands in for rank 0 (proto/launcher.h). */
 #include <dlfcn.h>
 #include <mpi.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
-/* fail_alloc.c -- an allocator whose n-th allocation fails: LD_PRELOAD=libfail_alloc.so FAIL_ALLOC=n program. FAIL_ALLOC=0 fails
- * none; with FAIL_ALLOC_COUNT=FILE the number of allocations is written there at the end. */
+/* fail_alloc.c -- an allocator whose n-th allocation fails: LD_PRELOAD=libfail_alloc.so FAIL_ALLOC=n program.
+ * FAIL_ALLOC=0 fails none; with FAIL_ALLOC_COUNT=FILE the number of allocations is written there at the end. */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,5 +1,6 @@
-/* ids MODEL [special]: texts from standard input, a zero byte behind each -> a line of ids for each, without BOS, the text of
- * a special token as that token or as text. What directories.py calls where `pilotfish tokenize` would open the model for every text. */
+/* ids MODEL [special]: texts from standard input, a zero byte behind each -> a line of ids for each, without BOS,
+ * the text of a special token as that token or as text. What directories.py calls where `pilotfish tokenize` would
+ * open the model for every text. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

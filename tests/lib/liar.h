@@ -1,4 +1,5 @@
-/* liar.h -- a worker that lies in one field of one message: the real worker_run behind a mailbox that changes what it posts.
+/* liar.h -- a worker that lies in one field of one message: the real worker_run behind a mailbox that changes what it
+ * posts.
  *
  *   worker_run ──▶ liar's mailbox: decode, change the field, encode ──▶ the mailbox of its place
  *
@@ -13,8 +14,8 @@
 enum { N_LIES = 4 };
 extern const char *const lie_values[N_LIES]; /* "0", "-1", "2^31" (of an int32_t the greatest), "NaN" */
 
-/* One field, and what becomes of a text whose worker says each value: '.' the right ids, '?' any text (the value is possible
- * and cannot be known to be a lie), a digit: the exit code, one line. '-': there is no such value. */
+/* One field, and what becomes of a text whose worker says each value: '.' the right ids, '?' any text (the value is
+ * possible and cannot be known to be a lie), a digit: the exit code, one line. '-': there is no such value. */
 struct lie {
     enum tag tag;
     const char *field;

@@ -1,4 +1,5 @@
-/* liar MESSAGE FIELD VALUE MODEL -- a rank that lies, as `pilotfish worker --model MODEL` would not; VALUE is 0 to 3: 0, -1, 2^31, NaN.
+/* liar MESSAGE FIELD VALUE MODEL -- a rank that lies, as `pilotfish worker --model MODEL` would not; VALUE is 0 to
+ * 3: 0, -1, 2^31, NaN.
  *   mpirun -n 1 pilotfish generate --big MODEL ... : -n 1 liar Verdict next 2 MODEL */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* metrics -- BLEU and ROUGE-L of pairs of texts: what tests/metrics.py holds against the field's own programs.
  *
- * In: lines of JSON, {"text": "...", "reference": "..."}. Out: ROUGE-L of each, then BLEU of all; nothing is rounded. */
+ * In: lines of JSON, {"text": "...", "reference": "..."}. Out: ROUGE-L of each, then BLEU of all; nothing is
+ * rounded. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

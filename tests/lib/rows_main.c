@@ -1,5 +1,5 @@
-/* rows TYPE N_IN < bytes > floats -- a row of a file's format, by its GGUF number, as the fastest path and the reference read
- * it from a panel; they must agree. */
+/* rows TYPE N_IN < bytes > floats -- a row of a file's format, by its GGUF number, as the fastest path and the
+ * reference read it from a panel; they must agree. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

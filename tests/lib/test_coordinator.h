@@ -1,10 +1,11 @@
 /* test_coordinator.h -- real workers as threads of this process; the test is the coordinator and writes every message.
  *
- *   coordinator_open ──▶ coordinator_post ... ──▶ coordinator_next: the workers start ──▶ post, next ... ──▶ coordinator_close: Quit
+ *   coordinator_open ──▶ _post ... ──▶ _next: the workers start ──▶ _post, _next ... ──▶ _close: Quit
  *
- * What is posted before the first coordinator_next is all there when a worker first looks, behind its Welcome: what it does with
- * messages that came together is no matter of luck, nor what it does after a few passes (coordinator_look_away). A message that does
- * not come within a minute fails the test; nothing here depends on how long anything takes.
+ * What is posted before the first coordinator_next is all there when a worker first looks, behind its Welcome: what it
+ * does with messages that came together is no matter of luck, nor what it does after a few passes
+ * (coordinator_look_away). A message that does not come within a minute fails the test; nothing here depends on how
+ * long anything takes.
  */
 #ifndef TESTS_LIB_TEST_COORDINATOR_H
 #define TESTS_LIB_TEST_COORDINATOR_H
@@ -37,17 +38,17 @@ void coordinator_post_bytes(struct test_coordinator *d, int peer, int tag, const
 /* When the peer comes to this in its queue it sees no message, once: a worker that has work then does one pass. */
 void coordinator_look_away(struct test_coordinator *d, int peer);
 
-/* The next answer, and who sent it (from may be NULL). Hello and Ready are looked at, not shown. Borrowed until the next
- * call. */
+/* The next answer, and who sent it (from may be NULL). Hello and Ready are looked at, not shown. Borrowed until the
+ * next call. */
 const struct message *coordinator_next(struct test_coordinator *d, int *from);
 
-/* Quit to one peer, and waits until its worker_run has returned: its code. Like every owner of a collective, the coordinator
- * breaks that of a shard which is gone. */
+/* Quit to one peer, and waits until its worker_run has returned: its code. Like every owner of a collective, the
+ * coordinator breaks that of a shard which is gone. */
 int coordinator_quit(struct test_coordinator *d, int peer);
 const char *coordinator_why(const struct test_coordinator *d, int peer); /* the error of a worker that has returned */
 
-/* Quit to all that are left. Fails the test if one returned an error that coordinator_quit did not see, or was not ready, or if a
- * message was left unread, on either side. */
+/* Quit to all that are left. Fails the test if one returned an error that coordinator_quit did not see, or was not
+ * ready, or if a message was left unread, on either side. */
 void coordinator_close(struct test_coordinator *d);
 /* Where that cannot be expected. */
 void coordinator_abandon(struct test_coordinator *d);

@@ -1,15 +1,16 @@
 /* tiny.h -- toy models, written as real GGUF files from a seed: what tests load instead of a gigabyte.
  *
- * Numbers are drawn from (seed, name of the tensor), so a toy with a block left out has the other blocks' numbers: the big
- * toy and its little one agree at about half of all positions. A bigger n_vocab only adds padding rows at the end. The
- * weights mean nothing, but the greedy text runs on without falling into a loop at once, and its tokens are readable.
+ * Numbers are drawn from (seed, name of the tensor), so a toy with a block left out has the other blocks' numbers: the
+ * big toy and its little one agree at about half of all positions. A bigger n_vocab only adds padding rows at the end.
+ * The weights mean nothing, but the greedy text runs on without falling into a loop at once, and its tokens are
+ * readable.
  *
  *     struct tiny_spec big = tiny_spec(QUANT_F32), little = big;
  *     little.left_out = 2;
  *     assert_int_equal(tiny_write("big.gguf", &big), 0);
  *
- * Vocabulary, the same for every toy: 256 bytes, 256 merges of English, <|endoftext|>, <|im_start|>, <|im_end|> (which is
- * the eos), then [PADn] up to n_vocab. It never reads a file, and never changes one that it has written.
+ * Vocabulary, the same for every toy: 256 bytes, 256 merges of English, <|endoftext|>, <|im_start|>, <|im_end|> (which
+ * is the eos), then [PADn] up to n_vocab. It never reads a file, and never changes one that it has written.
  */
 #ifndef TESTS_LIB_TINY_H
 #define TESTS_LIB_TINY_H
@@ -20,7 +21,8 @@
 #include "kernels/kernels.h"
 
 struct tiny_spec {
-    const char *architecture; /* "qwen2", "qwen3" (norms of heads), "qwen3moe" (and experts), "llama" or "gemma3" (windows of 20, every other block) */
+    /* "qwen2", "qwen3" (norms of heads), "qwen3moe" (and experts), "llama" or "gemma3" (windows of 20, every other block) */
+    const char *architecture;
     int n_blocks;             /* before one is left out */
     int n_embd, n_head, n_head_kv, n_ff; /* n_embd and n_ff are multiples of the block */
     int d_head;                          /* even; 0: n_embd / n_head */
@@ -35,8 +37,9 @@ struct tiny_spec {
     bool has_tokenizer;
 };
 
-/* The standard big toy: qwen2 with 4 blocks, 700 tokens, context 512, seed 1, a tokenizer, and a shape that `type` allows:
- * F32, F16: 9 heads of 8, 3 for keys, n_ff 172; blocks of 32: 9 heads of 32, n_ff 352; blocks of 256: 8 of 32, 2, 512. */
+/* The standard big toy: qwen2 with 4 blocks, 700 tokens, context 512, seed 1, a tokenizer, and a shape that `type`
+ * allows: F32, F16: 9 heads of 8, 3 for keys, n_ff 172; blocks of 32: 9 heads of 32, n_ff 352; blocks of 256: 8 of
+ * 32, 2, 512. */
 struct tiny_spec tiny_spec(uint32_t type);
 
 /* 0; or -1 with errno: EINVAL for a spec that cannot be, else what the file system said. */

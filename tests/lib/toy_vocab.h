@@ -40,8 +40,8 @@ struct toy_vocab {
 };
 void toy_vocab(struct toy *t, const struct toy_vocab *v);
 
-/* <unk>, <s> (BOS), </s>; then, unless without_bytes, the 256 bytes; then the texts, and <tool>, a user-defined token. Only
- * the texts have scores. */
+/* <unk>, <s> (BOS), </s>; then, unless without_bytes, the 256 bytes; then the texts, and <tool>, a user-defined
+ * token. Only the texts have scores. */
 struct toy_text {
     const char *text; /* NULL ends the list; U+2581 is a space */
     float score;

@@ -1,5 +1,5 @@
-/* collective.h -- the shards of one stage put their parts together. Gathers only: nothing is summed across shards, so the
- * bits do not depend on how many there are (kernels/ARITHMETIC.md, Tensor parallel).
+/* collective.h -- the shards of one stage put their parts together. Gathers only: nothing is summed across shards, so
+ * the bits do not depend on how many there are (kernels/ARITHMETIC.md, Tensor parallel).
  *
  * One call, made by thread 0 of every shard of the stage, in the same order everywhere.
  */
@@ -12,8 +12,9 @@
 
 struct collective {
     int n, self; /* shards; which one this is */
-    /* Rows of buf are ld floats apart. This shard has filled columns [from[self], from[self+1]) of each of n_rows rows; on
-     * return all columns [from[0], from[n]) are filled. from ascends; parts may be empty. The rest of buf is untouched. */
+    /* Rows of buf are ld floats apart. This shard has filled columns [from[self], from[self+1]) of each of n_rows
+     * rows; on return all columns [from[0], from[n]) are filled. from ascends; parts may be empty. The rest of buf
+     * is untouched. */
     int (*gather)(struct collective *c, float *buf, size_t ld, int n_rows, const int *from, struct err *err);
     void (*close)(struct collective *c);
 };
@@ -23,8 +24,9 @@ static inline void collective_close(struct collective *c)
     if (c) c->close(c);
 }
 
-/* Shards as threads of one process: fills out[n], each to be closed by its own user. All shards must go on calling until
- * all are done; collective_local_break wakes those that wait for one that will not come, and makes their calls fail. */
+/* Shards as threads of one process: fills out[n], each to be closed by its own user. All shards must go on calling
+ * until all are done; collective_local_break wakes those that wait for one that will not come, and makes their calls
+ * fail. */
 int collective_local_open(struct collective **out, int n, struct err *err);
 void collective_local_break(struct collective *any);
 

@@ -106,7 +106,8 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
     }
 }
 
-/* The ids that a row has beyond the limit: a chunk of their own, behind the others. A panel holds one of them, or few. */
+/* The ids that a row has beyond the limit: a chunk of their own, behind the others. A panel holds one of them, or
+ * few. */
 static void head_extra(struct engine *e, int t, int i_wanted)
 {
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];

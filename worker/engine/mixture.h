@@ -1,9 +1,9 @@
-/* mixture.h -- the MLP of a block with experts (1701.06538): a router picks n_used of them for each row, and what they say is
- * weighed by its softmax over the picked. Experts are rows of stacked tensors.
+/* mixture.h -- the MLP of a block with experts (1701.06538): a router picks n_used of them for each row, and what they
+ * say is weighed by its softmax over the picked. Experts are rows of stacked tensors.
  *
- * Each (row, expert) that was picked is a row of its own, a pair: sorted by expert, so that an expert's weights are read once
- * for all rows that want it. A pair's bits depend on nothing but its row, and a row adds up its pairs by increasing expert:
- * so no row's text depends on the others.
+ * Each (row, expert) that was picked is a row of its own, a pair: sorted by expert, so that an expert's weights are
+ * read once for all rows that want it. A pair's bits depend on nothing but its row, and a row adds up its pairs by
+ * increasing expert: so no row's text depends on the others.
  */
 #ifndef WORKER_ENGINE_MIXTURE_H
 #define WORKER_ENGINE_MIXTURE_H

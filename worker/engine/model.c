@@ -233,8 +233,8 @@ static int list_pieces(struct model *m, struct pieces *p, struct err *err)
                       err);
 }
 
-/* What a file has beyond what is computed with would change the numbers, so it must be refused: of this share's blocks, and
- * of no block. */
+/* What a file has beyond what is computed with would change the numbers, so it must be refused: of this share's
+ * blocks, and of no block. */
 static int check_all_used(const struct model *m, const struct pieces *p, struct err *err)
 {
     static const char *const of_no_block[] = {"token_embd.weight", "rope_freqs.weight", "output_norm.weight",

@@ -115,7 +115,8 @@ void run_quantize(struct engine *e, struct acts *a, int i_row, const float *x, i
 /* This thread's panels of out = w . a, n_rows of them. Without a barrier. */
 void run_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
                  int n_rows);
-/* gate = activation(gate) * up, in the columns that run_product of `w` has just left to this thread: no barrier between. */
+/* gate = activation(gate) * up, in the columns that run_product of `w` has just left to this thread: no barrier
+ * between. */
 void run_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
 /* Thread 0 gathers between two barriers; nothing with one shard. */
 void run_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from);

@@ -1,5 +1,5 @@
-/* shape.h -- what a model file says of its architecture: sizes, rotary positions, windows, experts. Pure: it reads keys, no
- * tensors. What would change the numbers and is not built is refused by name, never passed over.
+/* shape.h -- what a model file says of its architecture: sizes, rotary positions, windows, experts. Pure: it reads
+ * keys, no tensors. What would change the numbers and is not built is refused by name, never passed over.
  */
 #ifndef WORKER_ENGINE_SHAPE_H
 #define WORKER_ENGINE_SHAPE_H
