@@ -53,6 +53,9 @@ grep -q 'gave up (exit 213)' err || wrong "the launcher's own failure is not tol
 gives 5 1 'kill -9 $$'
 gives 5 1 'printf "302.0 token/s, " >&2; exit 137'
 gives 1 1 'printf "not enough" >&2; exit 1'
+(ulimit -n 40 && launch true -n 3 ./pilotfish)
+rc=$?
+{ [ $rc = 4 ] && grep -q '^pilotfish: only 40 files' err; } || wrong "40 files: exit $rc, not 4"
 
 # --- standard output and error stay apart, and whole ----------------------------------------------------------------------
 
@@ -71,6 +74,8 @@ grep -q oversubscribe args && wrong "a number behind the program is not the rank
 launch true -n 1 ./pilotfish generate : -n 9999 ./pilotfish worker : -n 1 ./pilotfish worker
 { grep -q oversubscribe args && [ "$(grep -o -- '-x PILOTFISH_TTY' args | wc -l)" = 3 ] &&
     grep -q ' generate : .* -n 9999 ./pilotfish worker : .* -n 1 ./pilotfish worker$' args; } || wrong "several programs: $(cat args)"
+launch true -n 10000 --map-by slot:NOOVERSUBSCRIBE ./pilotfish
+grep -q -- '--oversubscribe' args && wrong "more ranks than slots where the caller wants no more"
 launch true --host a,b -n 10000 ./pilotfish
 grep -q oversubscribe args && wrong "other hosts' slots are not ours to judge"
 grep -q '^PILOTFISH_TTY=0$' environment || wrong "a file is no terminal"
