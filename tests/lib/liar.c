@@ -49,6 +49,7 @@ const struct lie lies[] = {
     {TAG_VERDICT, "top_lp", "..55"},
     {TAG_VERDICT, "n_top", "5---"},
     {TAG_VERDICT, "n_rows", "5---"},
+    {TAG_VERDICT, "status", "555-"}, /* refused: a gap, full, cut */
     {TAG_DRAFT, "slot", ".55-"},
     {TAG_DRAFT, "round", "555-"},
     {TAG_DRAFT, "at", "555-"},
@@ -59,6 +60,12 @@ const struct lie lies[] = {
     {TAG_DRAFT, "p_top", ".555"},
     {TAG_DRAFT, "n_rows", ".---"},
     {TAG_FAIL, "code", "555-"}, /* in place of Hello */
+    {TAG_HELLO, "", "5---"},    /* "": the message comes twice */
+    {TAG_LOADING, "", ".---"},
+    {TAG_READY, "", "5---"},
+    {TAG_VERDICT, "", "5---"},
+    {TAG_DRAFT, "", "5---"},
+    {TAG_PASS, "", "5---"},
     {TAG_PASS, "pass", "555-"},
     {TAG_PASS, "slot", ".55-"},
     {TAG_PASS, "job", "...-"}, /* nothing is answered by who hears it */
@@ -142,7 +149,11 @@ static void tell_verdict(const struct lie *l, int i, struct verdict *v)
     SAY(l, i, "held", &v->held);
     SAY(l, i, "queued_us", &v->queued_us);
     SAY(l, i, "computed_us", &v->computed_us);
-    if (!strcmp(l->field, "n_rows")) v->n_rows = 0;
+    if (!strcmp(l->field, "status")) {
+        v->status = i == 0 ? VERDICT_GAP : i == 1 ? VERDICT_FULL : VERDICT_CUT;
+        v->held = 0;
+    }
+    if (!strcmp(l->field, "n_rows") || v->status != VERDICT_OK) v->n_rows = 0;
     for (size_t r = 0; r < v->n_rows; r++) {
         struct verdict_row *row = (struct verdict_row *)(uintptr_t)&v->rows[r];
         SAY(l, i, "next", &row->next);
@@ -211,6 +222,7 @@ static int liar_post(struct mailbox *mb, int to, int tag, const void *data, size
     int rc = fails ? OK : wire_decode(&liar->in, tag, data, n_bytes, &m, err);
     if (rc == OK) tell(liar->lie, liar->i_value, &m);
     const uint8_t *bytes;
+    if (rc == OK && !*liar->lie->field && !fails) rc = mailbox_post(liar->inner, to, tag, data, n_bytes, err);
     if (rc == OK) rc = wire_encode(&liar->out, &m, &bytes, &n_bytes, err);
     return rc == OK ? mailbox_post(liar->inner, to, (int)m.tag, bytes, n_bytes, err) : rc;
 }
