@@ -53,6 +53,8 @@ grep -q 'gave up (exit 213)' err || wrong "the launcher's own failure is not tol
 gives 5 1 'kill -9 $$'
 gives 5 1 'printf "302.0 token/s, " >&2; exit 137'
 gives 1 1 'printf "not enough" >&2; exit 1'
+gives 0 0 'echo "mpirun: Forwarding signal 18 to job" >&2'
+[ -s err ] && wrong "what the launcher does with Ctrl-Z is told"
 (ulimit -n 40 && launch true -n 3 ./pilotfish)
 rc=$?
 { [ $rc = 4 ] && grep -q '^pilotfish: only 40 files' err; } || wrong "40 files: exit $rc, not 4"
