@@ -53,6 +53,9 @@ grep -q 'gave up (exit 213)' err || wrong "the launcher's own failure is not tol
 gives 5 1 'kill -9 $$'
 gives 5 1 'printf "302.0 token/s, " >&2; exit 137'
 gives 1 1 'printf "not enough" >&2; exit 1'
+edge=$(printf -- '-%.0s' {1..74})
+gives 1 1 "printf '[h:1] ORTE_ERROR_LOG: noise\n$edge\nthe cause\n$edge\n[h:2] *** noise\n' >&2; exit 1"
+grep -q 'exit 1): the cause$' err || wrong "noise in place of the cause"
 gives 0 0 'echo "mpirun: Forwarding signal 18 to job" >&2'
 [ -s err ] && wrong "what the launcher does with Ctrl-Z is told"
 (ulimit -n 40 && launch true -n 3 ./pilotfish)
