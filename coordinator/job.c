@@ -521,7 +521,7 @@ static struct cost_prior prior(const struct job *j, int n_proposed)
     if (n_vocab) little.head *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
     int n = 0;
     for (int p = PEER_VERIFIER; p < l->n_peers; p++) shards[n++] = bytes_of(&j->seen[p], layout_stage(l, p));
-    return draft_policy_price(&little, shards, n);
+    return draft_policy_prior(&little, shards, n);
 }
 
 int job_begin(struct job *j, const struct job_run *run, struct err *err)

@@ -48,8 +48,8 @@ enum option_needs {
 
 struct option {
     const char *name; /* without dashes */
-    const char *
-        aliases; /* other spellings with their dashes, parted by spaces, or NULL; help shows the first if it is short */
+    /* Other spellings with their dashes, parted by spaces, or NULL; help shows the first if it is short. */
+    const char *aliases;
     unsigned commands; /* a bit for each enum command that takes it */
     enum option_kind kind;
     size_t offset;     /* in struct parsed */

@@ -39,7 +39,7 @@ static double of_stages(const struct rank_bytes *shards, int n_shards, bool head
     return sum;
 }
 
-struct cost_prior draft_policy_price(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards)
+struct cost_prior draft_policy_prior(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards)
 {
     double body = of_stages(shards, n_shards, false), whole = of_stages(shards, n_shards, true);
     if (body <= 0) return (struct cost_prior){0};

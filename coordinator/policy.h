@@ -47,8 +47,8 @@ struct rank_bytes { /* the weights that a pass streams on one rank */
 
 struct draft_profile { /* from the texts before; all zero: nothing */
     struct cost_measured measured;
-    double accept_ratio
-        [2];         /* drafts that were right, over those expected to be by how sure big was; [1]: of unread prompts */
+    /* Drafts that were right, over those expected to be by how sure the big model was; [1]: of unread prompts. */
+    double accept_ratio[2];
     double n_tokens; /* of a text */
     int pause;       /* the next one's length; 0: the first's */
 };
@@ -101,7 +101,7 @@ struct draft_policy_round { /* from one verdict to the next */
 };
 
 /* The little model's, beside the shards of the big one, in order of stages. An id that is read needs no head. */
-struct cost_prior draft_policy_price(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards);
+struct cost_prior draft_policy_prior(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards);
 
 void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct cost_prior prior,
                        const struct draft_profile *profile);

@@ -232,7 +232,7 @@ static void a_drafted_token_s_price_is_known_from_bytes_in_every_layout(void **s
     for (size_t i = 0; i < sizeof prices / sizeof *prices; i++) {
         int n = 0;
         while (n < 4 && prices[i].shards[n].host) n++;
-        struct cost_prior p = draft_policy_price(&prices[i].little, prices[i].shards, n);
+        struct cost_prior p = draft_policy_prior(&prices[i].little, prices[i].shards, n);
         if (p.draft < prices[i].draft * .97 || p.draft > prices[i].draft * 1.03 || p.read < prices[i].read * .97 ||
             p.read > prices[i].read * 1.03)
             fail_msg("%s: %.2f, %.2f to read", prices[i].why, p.draft, p.read);

@@ -50,8 +50,8 @@ struct engine_row {
     int slot, pos;
     const struct row *ask;         /* wanted, judge, n_top; borrowed during the pass */
     const struct sampler *sampler; /* borrowed; NULL: greedy */
-    const int32_t
-        *extra_ids;  /* [n_extra_ids <= MAX_EXTRA_IDS] ids at or past the limit that may be chosen too; borrowed */
+    /* [n_extra_ids <= MAX_EXTRA_IDS] ids at or past the limit that may be chosen too; borrowed. */
+    const int32_t *extra_ids;
     int n_extra_ids; /* 0 where there are several shards */
 };
 
