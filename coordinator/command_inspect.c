@@ -1,6 +1,7 @@
 /* Facts are gathered once, as JSON; the text is printed from them. */
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,6 @@ static const struct {
     {"kv_heads", "attention.head_count_kv"},
     {"head", "attention.key_length"},
     {"feed_forward", "feed_forward_length"},
-    {"context", "context_length"},
     {"experts", "expert_count"},
     {"experts_used", "expert_used_count"},
 };
@@ -39,6 +39,7 @@ static json_t *shape_facts(const struct gguf *g, struct gguf_str architecture)
         snprintf(key, sizeof key, "%.*s.%s", (int)architecture.n, architecture.s, shapes[i].key);
         if (gguf_get_int(g, key, &n)) lost |= json_object_set_new(facts, shapes[i].name, json_integer(n));
     }
+    if (gguf_context(g) < INT_MAX) lost |= json_object_set_new(facts, "context", json_integer(gguf_context(g)));
     heads = json_integer_value(json_object_get(facts, "heads"));
     embedding = json_integer_value(json_object_get(facts, "embedding"));
     if (heads > 0 && !json_object_get(facts, "head"))

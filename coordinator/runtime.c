@@ -109,22 +109,10 @@ struct job_run runtime_run(const struct runtime *s, bool drafting, int n_lanes)
     return r;
 }
 
-/* What the big model was trained for; a file that does not say is refused by the worker that opens it. */
-static int model_ctx(const struct gguf *big)
-{
-    struct gguf_str architecture = {"", 0};
-    char key[160];
-    int64_t n;
-    gguf_get_str(big, "general.architecture", &architecture);
-    snprintf(key, sizeof key, "%.*s.context_length", (int)(architecture.n < 100 ? architecture.n : 100),
-             architecture.s);
-    return gguf_get_int(big, key, &n) && n > 0 && n < INT_MAX ? (int)n : INT_MAX;
-}
-
 int runtime_prompts(const struct runtime *s, struct prompts *out, struct err *err)
 {
     struct prompts_from from = {
-        .big = &s->big, .tokenizer = s->big_t, .n_ctx = model_ctx(&s->big), .in = stdin, .notes = stderr};
+        .big = &s->big, .tokenizer = s->big_t, .n_ctx = gguf_context(&s->big), .in = stdin, .notes = stderr};
     return prompts_read(out, &s->o, &from, err);
 }
 

@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -557,6 +559,20 @@ bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out)
 {
     const struct gguf_kv *kv = gguf_find(g, key);
     return kv && int_at(number_type(kv), kv->data, out);
+}
+
+int gguf_context(const struct gguf *g)
+{
+    static const char *const keys[] = {"context_length", "attention.sliding_window"};
+    struct gguf_str architecture = {"", 0};
+    int64_t n, least = INT_MAX;
+    char key[160];
+    gguf_get_str(g, "general.architecture", &architecture);
+    for (int i = 0; i < (gguf_str_is(architecture, "gemma3") ? 1 : 2); i++) {
+        snprintf(key, sizeof key, "%.*s.%s", architecture.n < 100 ? (int)architecture.n : 100, architecture.s, keys[i]);
+        if (gguf_get_int(g, key, &n) && n > 0 && n < least) least = n;
+    }
+    return (int)least;
 }
 
 bool gguf_get_float(const struct gguf *g, const char *key, double *out)

@@ -121,6 +121,10 @@ size_t gguf_file_bytes(const struct gguf *g); /* of all files with tensors */
 
 /* Where a row lies: dim[0] elements. row < dim[1] * dim[2] * dim[3]. */
 const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row);
+/* Tokens that a text may have: what the model was trained for, or the window where all its blocks see no more (those of
+ * gemma3 do not all). INT_MAX: the file does not say. */
+int gguf_context(const struct gguf *g);
+
 /* The number of that row in its file, where heads of `rope_permuted` rows have their halves one
  * behind the other; 0: the same. */
 uint64_t gguf_row_in_file(uint64_t rope_permuted, uint64_t row);

@@ -133,7 +133,13 @@ def lists_of_one_value():
 def window_of_all_blocks():
     model = toy("window.gguf", keys={"{arch}.attention.sliding_window": ("uint32", 40)})
     done = run("generate", "--big", model, "--raw", "-n", "1", "Q" * 50)
-    expect("a window that all blocks see bounds the context", done.returncode == 2 and "context of 40" in done.stderr, done.stderr)
+    said = "50 tokens, the model's context 40"
+    expect("a window that all blocks see bounds the context", done.returncode == 2 and said in done.stderr, done.stderr)
+    with open("prompts.jsonl", "w") as f:
+        f.writelines(json.dumps({"id": n, "prompt": "Q" * n}) + "\n" for n in (50, 5))
+    done = run("generate", "--big", model, "--raw", "-n", "1", "-o", "jsonl", "--prompts", "prompts.jsonl")
+    expect("and one prompt beyond it does not end the others", done.returncode == 2 and '"id": "5"' in done.stdout, done.stdout)
+    expect("inspect says so", "context       40 tokens" in run("inspect", model).stdout, run("inspect", model).stdout)
 
 
 # ---- tensors ----

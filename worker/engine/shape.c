@@ -274,8 +274,8 @@ static int read_window(struct shape *s, const struct gguf *g, const struct arch 
     if (window < 0 || window > 1 << 30) return err_set(err, E_MODEL, "%s is %lld", key, (long long)window);
     if (arch->gemma)
         s->n_window = (int)window;
-    else if (window < s->n_ctx)
-        s->n_ctx = (int)window;
+    else
+        s->n_ctx = gguf_context(g); /* the engine has no such windows, so no text goes beyond one */
     return OK;
 }
 
