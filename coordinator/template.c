@@ -42,7 +42,7 @@ static const struct {
     {"granite", SAME("<|start_of_role|>", "<|end_of_role|>", AS_IT_IS, "<|end_of_text|>\\n")},
     {"zephyr", BOS SAME("<|", "|>\\n", AS_IT_IS, "</s>\\n")},
     {"llama2", INSIDE("'<<SYS>>\\n'", TRIMMED, "'\\n<</SYS>>\\n\\n'")
-                   BY_ROLE("''", "bos_token + '[INST] ' + (" FIRST " + m.content)|trim + ' [/INST]'",
+                   BY_ROLE("''", "bos_token|default('') + '[INST] ' + (" FIRST " + m.content)|trim + ' [/INST]'",
                            "' ' + m.content|trim + ' </s>'", "''")},
     {"mistral-v1", MISTRAL(" [INST] ", " [/INST]")},
     {"mistral", BOS BY_ROLE("raise_exception('no system message')", "'[INST] ' + m.content + ' [/INST]'",

@@ -214,18 +214,21 @@ static void an_unknown_name_is_refused_and_the_known_ones_named(void **state)
                   "deepseek-r1, deepseek-coder");
 }
 
-static void help_names_each_of_them(void **state)
+static void help_names_each_of_them_and_each_runs(void **state)
 {
     (void)state;
     struct template t;
-    struct err err;
+    struct err err, why;
     const struct option *o = option_table;
     while (strcmp(o->name, "template") != 0) o++;
     assert_int_equal(template_named(&t, "alpaca", &err), E_USAGE);
     char *rest = strstr(err.text, "there are ") + strlen("there are "), *name;
     int n = 0;
-    for (; (name = strtok_r(rest, ", ", &rest)); n++)
+    for (; (name = strtok_r(rest, ", ", &rest)); n++) {
         if (!strstr(o->help, name)) fail_msg("--help does not name the template %s", name);
+        if (template_named(&t, name, &why) != OK) fail_msg("%s: %s", name, why.text);
+        if (!*t.end) fail_msg("%s: an answer has no end", name);
+    }
     assert_int_equal(n, 17);
 }
 
@@ -238,7 +241,7 @@ int main(void)
         cmocka_unit_test(a_system_message_can_be_given_or_left_out),
         cmocka_unit_test(what_a_message_brought_is_marked_through_all_that_is_done_with_it),
         cmocka_unit_test(an_unknown_name_is_refused_and_the_known_ones_named),
-        cmocka_unit_test(help_names_each_of_them),
+        cmocka_unit_test(help_names_each_of_them_and_each_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
