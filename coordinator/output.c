@@ -155,7 +155,7 @@ static int put_end_of_text(struct output *f, struct shown *w, struct err *err)
     w->n_tail = 0;
     put_paint(f, ORIGIN_BIG);
     fputc('\n', f->io.out);
-    return OK;
+    return flush(f, err); /* before the next one's name, which goes another way to the same place */
 }
 
 /* --- JSON lines ----------------------------------------------------------------------------------------------------

@@ -152,6 +152,8 @@ ranks=()
 run "${mixed[@]}"
 [ "$rc" = 2 ] && cmp -s shown out || wrong "a bad line of --prompts: exit $rc, another text"
 [ "$(grep -c '^mixed.jsonl:[234]: ' err)" = 3 ] || wrong "a bad line of --prompts: not a line each"
+"$pilotfish" "${mixed[@]}" > both 2>&1
+[ "$(grep -c '^== ' both)" = 5 ] || wrong "a name stands behind the text before it, where both go to one file"
 run "${mixed[@]}" --draft ngram --check
 [ "$rc" = 2 ] && grep -q "^check: 16 tokens" err || wrong "a bad line of --prompts: --check does not check the others"
 run eval compare --big big.gguf --little little.gguf --ctx 24 --raw -n 8 --prompts mixed.jsonl
