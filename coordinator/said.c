@@ -83,7 +83,7 @@ static int read_json(struct said *s, const struct line *line, const struct lines
     json_error_t bad;
     char why[256];
     int rc;
-    json_t *json = json_loadb(line->text, line->n, JSON_DECODE_ANY, &bad);
+    json_t *json = json_loadb(line->text, line->n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &bad);
     const json_t *text = json_is_object(json) ? json_object_get(json, "content") : json;
     const json_t *role = json_object_get(json, "role");
     if (!json)

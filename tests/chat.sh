@@ -136,6 +136,9 @@ printf '\357\273\277' > said
 printf '%s\r\n' '"""one' 'two""" ' '   ' 'three ë' ' four' '/file  file ' '//six' /quit never >> said
 does . chat --big toy.gguf -n 4 -o jsonl
 cut -d, -f2-10 out | cmp -s - answers || wrong "the same messages in other forms are answered otherwise"
+says '"a\u0000b"'
+does . chat --big toy.gguf -n 2 -o jsonl
+holds 'len(a) == 1 and len(a[0]["ids"]) == 2'
 says '{"content": 1}' one '{"content": " "}' '{' '{"role": "system", "content": "x"}' /file /none '/file .' '"""' two
 run chat --big toy.gguf -n 4 -o jsonl
 holds '[x["id"] for x in a] == list("1234567") and ["error" in x for x in a] == [True, False] + 5 * [True]'
