@@ -12,6 +12,7 @@
 #include "coordinator/note.h"
 #include "coordinator/option_value.h"
 #include "coordinator/suggest.h"
+#include "proto/show.h"
 
 #define PREFIX "PILOTFISH_"
 enum { VARIABLE_ROOM = 64 };
@@ -180,18 +181,44 @@ static void put_origin(FILE *to, const struct option *option, enum value_origin 
     }
 }
 
+/* Whether a line of a file gives it back: blanks around it and what is behind " ;" are no part of a value there. */
+static bool fits_a_line(const char *value)
+{
+    size_t n = strlen(value);
+    if (value[strcspn(value, "\r\n")] ||
+        (n && (isspace((unsigned char)*value) || isspace((unsigned char)value[n - 1]))))
+        return false;
+    for (size_t i = 1; i < n; i++)
+        if (value[i] == ';' && isspace((unsigned char)value[i - 1])) return false;
+    return true;
+}
+
+static void put_text(FILE *to, const char *name, const char *value)
+{
+    if (fits_a_line(value))
+        fprintf(to, "%s = %s", name, value);
+    else
+        fprintf(to, "; %s = \"%s\", which no line of a file can say", name, show_name(value).s);
+}
+
 static void put_option(FILE *to, const struct parsed *p, size_t i, const char *path)
 {
     const struct option *option = &option_table[i];
     if (option->kind == OPTION_STOP) {
         for (int k = 0; k < p->o.n_stops; k++) {
-            fprintf(to, "%s = %s", option->name, p->o.stops[k]);
+            put_text(to, option->name, p->o.stops[k]);
             put_origin(to, option, p->origin[i], path);
         }
         return;
     }
-    if (option->kind == OPTION_TEXT && !*(const char *const *)((const char *)p + option->offset)) {
-        fprintf(to, "; %s is not given\n", option->name);
+    if (option->kind == OPTION_TEXT) {
+        const char *value = *(const char *const *)((const char *)p + option->offset);
+        if (value) {
+            put_text(to, option->name, value);
+            put_origin(to, option, p->origin[i], path);
+        } else {
+            fprintf(to, "; %s is not given\n", option->name);
+        }
         return;
     }
     fprintf(to, "%s%s = ", p->origin[i] == FROM_DEFAULT ? "; " : "", option->name); /* read again, it stays one */

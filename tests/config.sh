@@ -49,6 +49,12 @@ shows "; little is not given" --config all.ini --draft ngram
 run config --show --config all.ini --tp 2
 cp out shown.ini
 shows "tp = 2 ; shown.ini" --config shown.ini # what is shown is such a file
+run config --show --tp 2 --stop $'\n\n' --stop ' ;' --system 'a ; b' --prompt 'a;b' --raw
+cp out shown.ini
+shows "tp = 2 ; shown.ini" --config shown.ini # also where a value cannot stand in one
+shows "prompt = a;b ; shown.ini" --config shown.ini
+grep -qxF '; stop = "\n\n", which no line of a file can say ; command line' shown.ini || wrong "a stop of two newlines"
+[ "$(grep -c '^\(stop\|system\)' out)" = 0 ] || wrong "a text that a line of a file cannot say was cut"
 
 # --- it is what runs ------------------------------------------------------------------------------------------------------
 
