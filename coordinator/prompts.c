@@ -275,9 +275,9 @@ static int read_line(struct reader *r, const char *place, const char *line, size
     struct prompt item = {.seed = -1};
     struct err why;
     json_t *row = json_loadb(line, n, JSON_ALLOW_NUL, &bad);
-    int rc = json_is_object(row)
-                 ? read_row(r, &item, row, &why)
-                 : err_set(&why, E_USAGE, "not a JSON object%s%s", row ? "" : ": ", row ? "" : bad.text);
+    int rc = json_is_object(row) ? read_row(r, &item, row, &why)
+                                 : err_set(&why, E_USAGE, "not a JSON object%s%s: each line is one", row ? "" : ": ",
+                                           row ? "" : bad.text);
     json_decref(row);
     if (rc == E_USAGE) {
         err_wrap(&why, "%s", place);
