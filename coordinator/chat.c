@@ -8,6 +8,7 @@
 #include "coordinator/said.h"
 #include "coordinator/stats.h"
 #include "coordinator/template.h"
+#include "proto/show.h"
 
 struct chat {
     struct runtime s;
@@ -103,11 +104,22 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
 
 /* ---- the conversation ---- */
 
-/* False: leave. */
-static bool command(struct chat *c, const char *line)
+/* Whoever wrote it waits for an answer. */
+static int no_command(struct chat *c, const char *line, struct err *err)
 {
-    if (!strcmp(line, "/quit")) return false;
-    if (!strcmp(line, "/reset")) {
+    char why[sizeof err->text];
+    snprintf(why, sizeof why, "no command %s", show_name(line).s);
+    c->n_turns++;
+    int rc = refuse(c, why, err);
+    fputs(help, stderr);
+    return rc;
+}
+
+static int command(struct chat *c, const char *line, bool *more, struct err *err)
+{
+    if (!strcmp(line, "/quit")) {
+        *more = false;
+    } else if (!strcmp(line, "/reset")) {
         c->n_ids = 0;
         fputs("forgotten\n", stderr);
     } else if (!strcmp(line, "/stats")) {
@@ -117,9 +129,9 @@ static bool command(struct chat *c, const char *line)
     } else if (!strcmp(line, "/help")) {
         fputs(help, stderr);
     } else {
-        fprintf(stderr, "no command %s\n%s", line, help);
+        return no_command(c, line, err);
     }
-    return true;
+    return OK;
 }
 
 static int talk(struct chat *c, struct lines *lines, struct err *err)
@@ -133,7 +145,7 @@ static int talk(struct chat *c, struct lines *lines, struct err *err)
         switch (said.kind) {
         case SAID_MESSAGE: rc = turn(c, said.text, said.n, err); break;
         case SAID_UNREADABLE: rc = refuse(c, said.text, err); break;
-        case SAID_COMMAND: more = command(c, said.text); break;
+        case SAID_COMMAND: rc = command(c, said.text, &more, err); break;
         case SAID_NO_MORE: more = false; break;
         }
         said_free(&said);
@@ -151,12 +163,14 @@ static int chat(struct chat *c, struct err *err)
     int rc = template_choose(&c->chat, &c->s.big, &wants, &found, err);
     if (rc != OK) return rc;
     if (found != TEMPLATE_OK || c->chat.one_turn) {
-        char why[sizeof err->text] = "there is none";
-        if (found == TEMPLATE_UNKNOWN) memcpy(why, err->text, sizeof why);
+        char why[sizeof err->text + 32] = "";
+        if (found != TEMPLATE_NONE)
+            snprintf(why, sizeof why, " that can be run here (%s)",
+                     found == TEMPLATE_UNKNOWN ? err->text : "it takes one message alone");
         return err_set(err, E_MODEL,
-                       "%s has no chat template that can be run here (%s): --template names another; pilotfish "
-                       "generate --raw goes on from a text",
-                       c->s.big.path, c->chat.one_turn ? "it takes one message alone" : why);
+                       "%s has no chat template%s: --template names another; pilotfish generate --raw goes on from a "
+                       "text",
+                       c->s.big.path, why);
     }
     rc = runtime_start(&c->s, 1, err);
     if (rc != OK) return rc;

@@ -141,6 +141,7 @@ static int read_said(struct said *s, const struct line *line, struct lines *line
     size_t n = line->n;
     while (strchr(blanks, line->text[n - 1])) n--;
     int rc = take(s, SAID_COMMAND, line->text, n, err);
+    if (rc == OK && !strcmp(s->text, "/file")) return unreadable(s, lines, "/file takes a path", err);
     if (rc != OK || strncmp(s->text, file, sizeof file - 1)) return rc;
     char *path = s->text + sizeof file - 1 + strspn(s->text + sizeof file - 1, blanks);
     char *own = strdup(path);

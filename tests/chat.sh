@@ -75,10 +75,10 @@ does . generate --big "$big" -n 24 --system "" --prompts messages.jsonl -o jsonl
 python3 -c 'import json; a, b = (json.load(open(f)) for f in ("out", "second")); exit(a["ids"] != b["ids"])' ||
     wrong "the second turn is another text than its messages give"
 
-says "Name three colours." "And three animals." /reset "Name three colours." /nonsense
-does . chat --big "$big" -n 24 -o jsonl
-holds 'a[0]["ids"] == a[2]["ids"] and a[0]["prompt_tokens"] == a[2]["prompt_tokens"] and a[0]["ids"] != a[1]["ids"]'
-grep -q '^no command /nonsense' err || wrong "/nonsense is taken"
+says "Name three colours." "And three animals." /reset "Name three colours." /nonsense /file
+run chat --big "$big" -n 24 -o jsonl
+holds 'a[3]["error"] == "no command /nonsense" and a[4]["error"].endswith(": /file takes a path") and a[0]["ids"] == a[2]["ids"] and a[0]["prompt_tokens"] == a[2]["prompt_tokens"] and a[0]["ids"] != a[1]["ids"]'
+[ "$rc" = 2 ] && grep -q '^pilotfish: 2 of 5 messages were not answered' err || wrong "/nonsense is taken: exit $rc"
 
 says "Name three colours." "$(printf 'word %.0s' $(seq 60))" "Why?"
 run chat --big "$big" -n 8 --ctx 80 -o jsonl
@@ -141,9 +141,9 @@ does . chat --big toy.gguf -n 2 -o jsonl
 holds 'len(a) == 1 and len(a[0]["ids"]) == 2'
 says '{"content": 1}' one '{"content": " "}' '{' '{"role": "system", "content": "x"}' /file /none '/file .' '"""' two
 run chat --big toy.gguf -n 4 -o jsonl
-holds '[x["id"] for x in a] == list("1234567") and ["error" in x for x in a] == [True, False] + 5 * [True]'
-holds 'a[0]["error"].startswith("standard input:1: no message") and "directory" in a[5]["error"]'
-[ "$rc" = 2 ] && grep -q '^pilotfish: 6 of 7 messages were not answered' err || wrong "unreadable messages: exit $rc"
+holds '[x["id"] for x in a] == list("123456789") and ["error" in x for x in a] == [True, False] + 7 * [True]'
+holds 'a[0]["error"].startswith("standard input:1: no message") and "directory" in a[7]["error"]'
+[ "$rc" = 2 ] && grep -q '^pilotfish: 8 of 9 messages were not answered' err || wrong "unreadable messages: exit $rc"
 
 n_checks=$((n_checks + 1))
 timeout 60 python3 "$typed" "$pilotfish" toy.gguf > out 2> err || wrong "at a terminal"
