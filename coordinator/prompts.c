@@ -22,8 +22,13 @@ struct reader {
     struct template chat;
     bool has_chat; /* it is applied */
     struct prompts p;
-    int n_room; /* of p.items */
+    int n_room;          /* of p.items */
+    const char *in_vain; /* what a line has and nobody reads; NULL: nothing such */
 };
+
+/* Of a request to other programs: the same for all lines here. */
+static const char *const of_all_lines[] = {"temperature",           "top_p",     "top_k", "min_p", "max_tokens",
+                                           "max_completion_tokens", "n_predict", "stop"};
 
 static void prompt_free(struct prompt *p)
 {
@@ -268,6 +273,12 @@ static int read_row(const struct reader *r, struct prompt *item, const json_t *r
     return encode_text(r, item, json_string_value(text), json_string_length(text), err);
 }
 
+static void look_for_settings(struct reader *r, const json_t *row)
+{
+    for (size_t i = 0; !r->in_vain && i < sizeof of_all_lines / sizeof *of_all_lines; i++)
+        if (json_object_get(row, of_all_lines[i])) r->in_vain = of_all_lines[i];
+}
+
 /* What is wrong with a line is kept with it. */
 static int read_line(struct reader *r, const char *place, const char *line, size_t n, struct err *err)
 {
@@ -278,6 +289,7 @@ static int read_line(struct reader *r, const char *place, const char *line, size
     int rc = json_is_object(row) ? read_row(r, &item, row, &why)
                                  : err_set(&why, E_USAGE, "not a JSON object%s%s: each line is one", row ? "" : ": ",
                                            row ? "" : bad.text);
+    look_for_settings(r, row);
     json_decref(row);
     if (rc == E_USAGE) {
         err_wrap(&why, "%s", place);
@@ -311,6 +323,9 @@ static int read_rows(struct reader *r, const char *path, struct err *err)
     }
     if (rc == OK && ferror(f)) rc = err_set(err, E_USAGE, "%s: %s", source, strerror(errno));
     if (rc == OK && !r->p.n) rc = err_set(err, E_USAGE, "%s: no prompts in it", source);
+    if (rc == OK && r->in_vain)
+        fprintf(r->from->notes, "note: \"%s\" in a line of %s has no effect: options hold for all lines\n", r->in_vain,
+                show_name(source).s);
     free(line);
     close_source(r, f);
     return rc;

@@ -364,6 +364,25 @@ static void a_bad_row_does_not_end_the_others(void **state)
     prompts_free(&p);
 }
 
+static void a_setting_in_a_row_is_noted_once(void **state)
+{
+    (void)state;
+    static const char rows[] = "{\"prompt\": \"one\", \"category\": 1}\n"
+                               "{\"prompt\": \"two\", \"temperature\": 0.5}\n"
+                               "{\"prompt\": \"three\", \"temperature\": 1, \"max_tokens\": 5}\n";
+    struct options o = {.prompts_file = path_with(rows), .raw = true, .ctx = 200};
+    struct prompts p;
+    struct err err;
+    char *notes;
+    assert_int_equal(read_noting(&p, &o, &w.toy, "", &notes, &err), OK);
+    assert_int_equal(p.n_good, 3);
+    assert_non_null(strstr(notes, "note: \"temperature\" in a line of "));
+    assert_non_null(strstr(notes, " has no effect: options hold for all lines\n"));
+    assert_int_equal(strchr(notes, '\n')[1], 0);
+    free(notes);
+    prompts_free(&p);
+}
+
 /* As editors of another system leave them. */
 static void a_byte_order_mark_and_carriage_returns_are_no_text(void **state)
 {
@@ -488,6 +507,7 @@ int main(void)
         cmocka_unit_test(messages_that_are_no_chat_are_refused),
         cmocka_unit_test(bad_rows_are_named_by_file_and_line),
         cmocka_unit_test(a_bad_row_does_not_end_the_others),
+        cmocka_unit_test(a_setting_in_a_row_is_noted_once),
         cmocka_unit_test(a_byte_order_mark_and_carriage_returns_are_no_text),
         cmocka_unit_test(prompts_that_are_empty_unreadable_or_too_long_are_refused),
         cmocka_unit_test(a_file_without_a_known_template_is_never_chatted_with_silently),
