@@ -227,6 +227,8 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate --zzzzzzzzz", "see pilotfish help generate"},
         {"generate -prompt x", "write --prompt"},
         {"generate -n64", "write -n 64"},
+        {"generate -m B --jinja", "--jinja: the file's own chat template is run"},
+        {"generate -m B -v", "-v: --stats says"},
         {"generate -m B -ngl 99", "-ngl: no layers are offloaded here"},
         {"chat -hf some/model", "-hf: no model is fetched here: scripts/fetch-model"},
         {"generate -m B --port=8080", "--port: there is no server here"},
