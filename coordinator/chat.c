@@ -168,7 +168,7 @@ static int chat(struct chat *c, struct err *err)
             snprintf(why, sizeof why, " that can be run here (%s)",
                      found == TEMPLATE_UNKNOWN ? err->text : "it takes one message alone");
         return err_set(err, E_MODEL,
-                       "%s has no chat template%s: --template names another; pilotfish generate --raw goes on from a "
+                       "%s has no chat template%s: --template NAME gives one; pilotfish generate --raw goes on from a "
                        "text",
                        c->s.big.path, why);
     }
