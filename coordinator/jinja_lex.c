@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "coordinator/jinja_parts.h"
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 /* ---- memory ---- */
 

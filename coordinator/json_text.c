@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 static const char replacement[] = "\xef\xbf\xbd";
 enum { REPLACEMENT_BYTES = sizeof replacement - 1 };

@@ -12,7 +12,7 @@
 
 #include "coordinator/read_text.h"
 #include "coordinator/terminal.h"
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 enum { HISTORY_LINES = 500, REPLACEMENT = 0xFFFD };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 struct word {
     const char *s;

@@ -9,7 +9,7 @@
 #include "coordinator/stats.h"
 #include "coordinator/stop.h"
 #include "coordinator/terminal.h"
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 #include "proto/show.h"
 
 struct shown {

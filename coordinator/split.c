@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 /* \s as the models' own tokenizers mean it: Unicode's White_Space, written out because PCRE2's \s adds U+180E with
  * PCRE2_UCP and stops at ASCII without it. */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 /* Bytes of the first character of s, or the last: 0 where it is none. */
 static size_t one_char(const char *s, size_t n, bool at_end, uint32_t *cp)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 /* GPT-2's alphabet (its bytes_to_unicode): printable Latin-1 stands for itself, the other 68 bytes, in ascending order,
  * for U+0100 and on. */

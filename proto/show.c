@@ -5,25 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character that begins here; 0: none does. */
-static size_t character(const uint8_t *s, size_t n)
-{
-    size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    if (length > n) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    if (length == 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f))) return 0;
-    if (length == 4 && ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))) return 0;
-    return length;
-}
+#include "proto/utf8.h"
 
-/* Of a whole character: what terminals obey, what ends a line (U+2028, U+2029), what turns the order of a text (U+200E,
- * U+202A to U+202E, U+2066 to U+2069). */
-static bool is_control(const uint8_t *s)
+/* What terminals obey, what ends a line (U+2028, U+2029), what turns the order of a text (the others). */
+static bool is_control(uint32_t cp)
 {
-    if (s[0] == 0xe2 && s[1] == 0x80) return (s[2] & 0xfe) == 0x8e || (s[2] >= 0xa8 && s[2] <= 0xae);
-    if (s[0] == 0xe2 && s[1] == 0x81) return s[2] >= 0xa6 && s[2] <= 0xa9;
-    return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
+    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x200e || cp == 0x200f || (cp >= 0x2028 && cp <= 0x202e) ||
+           (cp >= 0x2066 && cp <= 0x2069);
 }
 
 static size_t escape(char out[5], uint8_t byte)
@@ -34,21 +22,22 @@ static size_t escape(char out[5], uint8_t byte)
 
 void show_text(char *out, size_t size, const char *text, size_t n)
 {
-    const uint8_t *s = (const uint8_t *)text;
     size_t used = 0;
     for (size_t i = 0; i < n;) {
-        size_t length = character(s + i, n - i), n_shown = length;
+        uint32_t cp = 0;
+        int length = utf8_next(text + i, n - i, &cp);
+        size_t n_shown = length > 0 ? (size_t)length : 0;
         char escaped[5];
         const char *shown = text + i;
-        if (length == 0 || is_control(s + i)) {
-            n_shown = escape(escaped, s[i]);
+        if (length <= 0 || is_control(cp)) {
+            n_shown = escape(escaped, (uint8_t)text[i]);
             shown = escaped;
             length = 1;
         }
         if (n_shown >= size - used) break;
         memcpy(out + used, shown, n_shown);
         used += n_shown;
-        i += length;
+        i += (size_t)length;
     }
     out[used] = '\0';
 }

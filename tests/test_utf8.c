@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 #define N(rows) (sizeof(rows) / sizeof *(rows))
 

@@ -1,5 +1,5 @@
 # Text: characters, pieces, merges, whole tokenizers and chat templates. Real models come from PILOTFISH_MODELS or ./models.
-pilotfish_test(test_utf8 test_utf8.c LIBS pf_coordinator)
+pilotfish_test(test_utf8 test_utf8.c LIBS pf_proto)
 pilotfish_test(test_split test_split.c LIBS pf_coordinator)
 pilotfish_test(test_bpe test_bpe.c lib/toy_vocab.c LIBS pf_coordinator)
 pilotfish_test(test_tokenizer test_tokenizer.c lib/toy_vocab.c LIBS pf_coordinator)

@@ -1,11 +1,11 @@
 /* utf8.h -- where characters begin and end in bytes that may be broken.
  *
- * The tokenizer asks which bytes are text and which are not; streaming asks how many bytes may be shown before the next
- * id arrives, since an id may end inside a character. Strict: no overlong forms, no surrogates, nothing above U+10FFFF.
+ * The tokenizer asks which bytes are text and which are not; messages ask it of foreign names; streaming asks how many
+ * bytes may be shown before the next id arrives, since an id may end inside a character. Strict: no overlong forms, no surrogates, nothing above U+10FFFF.
  * Never changes, copies or repairs anything.
  */
-#ifndef COORDINATOR_UTF8_H
-#define COORDINATOR_UTF8_H
+#ifndef PROTO_UTF8_H
+#define PROTO_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "coordinator/utf8.h"
+#include "proto/utf8.h"
 
 /* Unicode 15, table 3-7: only the second byte's range depends on the first byte. */
 static void second_range(unsigned char first, unsigned char *lo, unsigned char *hi)
