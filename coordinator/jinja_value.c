@@ -44,18 +44,23 @@ struct value value_dict(struct jinja_arena *a)
     return d ? (struct value){V_DICT, {.dict = d}} : undefined;
 }
 
+/* The n items with room for one more. Where there is no memory they stay, and the arena has failed. */
+static void *with_room(struct jinja_arena *a, void *items, size_t n, size_t *room, size_t size)
+{
+    if (n < *room) return items;
+    size_t more = *room ? 2 * *room : 8;
+    void *bigger = jinja_alloc(a, more * size);
+    if (!bigger) return items;
+    if (n) memcpy(bigger, items, n * size);
+    *room = more;
+    return bigger;
+}
+
 void list_add(struct jinja_arena *a, struct list *l, struct value v)
 {
     if (!l || a->failed) return;
-    if (l->n == l->room) {
-        size_t room = l->room ? 2 * l->room : 8;
-        struct value *more = jinja_alloc(a, room * sizeof *more);
-        if (!more) return;
-        if (l->n) memcpy(more, l->items, l->n * sizeof *more);
-        l->items = more;
-        l->room = room;
-    }
-    l->items[l->n++] = v;
+    l->items = with_room(a, l->items, l->n, &l->room, sizeof *l->items);
+    if (!a->failed) l->items[l->n++] = v;
 }
 
 struct value *dict_find(const struct dict *d, struct value key)
@@ -73,15 +78,8 @@ void dict_set(struct jinja_arena *a, struct dict *d, struct value key, struct va
         *have = v;
         return;
     }
-    if (d->n == d->room) {
-        size_t room = d->room ? 2 * d->room : 8;
-        struct pair *more = jinja_alloc(a, room * sizeof *more);
-        if (!more) return;
-        if (d->n) memcpy(more, d->pairs, d->n * sizeof *more);
-        d->pairs = more;
-        d->room = room;
-    }
-    d->pairs[d->n++] = (struct pair){key, v};
+    d->pairs = with_room(a, d->pairs, d->n, &d->room, sizeof *d->pairs);
+    if (!a->failed) d->pairs[d->n++] = (struct pair){key, v};
 }
 
 /* ---- asking ---- */
