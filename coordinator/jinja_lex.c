@@ -22,9 +22,13 @@ void *jinja_alloc(struct jinja_arena *a, size_t n)
     if (a->failed) return NULL;
     if (n > a->n_left) {
         size_t size = n > CHUNK ? n : CHUNK;
-        struct jinja_chunk *c = a->n_total + size <= a->n_most ? calloc(1, sizeof *c + size) : NULL;
+        bool too_much = a->n_total + size > a->n_most;
+        struct jinja_chunk *c = too_much ? NULL : calloc(1, sizeof *c + size);
         if (!c) {
-            jinja_fail(a, "takes more than %zu bytes", a->n_most);
+            if (too_much)
+                jinja_fail(a, "takes more than %zu bytes", a->n_most);
+            else
+                jinja_fail(a, "out of memory");
             return NULL;
         }
         c->next = a->chunks;
