@@ -16,10 +16,10 @@
 
 #include <stdio.h>
 
-#include "coordinator/progress.h"
-#include "coordinator/score.h"
-#include "coordinator/seq.h"
-#include "coordinator/spec.h"
+#include "coordinator/cli/progress.h"
+#include "coordinator/decode/score.h"
+#include "coordinator/decode/seq.h"
+#include "coordinator/decode/spec.h"
 #include "proto/layout.h"
 #include "proto/mailbox.h"
 

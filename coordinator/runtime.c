@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "coordinator/note.h"
-#include "coordinator/template.h"
+#include "coordinator/cli/note.h"
+#include "coordinator/text/template.h"
 #include "proto/prefix_hash.h"
 
 /* Models whose files are not here are with the workers, who have been told to send what they say of themselves. */

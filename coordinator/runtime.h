@@ -8,10 +8,10 @@
 
 #include "coordinator/job.h"
 #include "coordinator/metadata.h"
-#include "coordinator/options.h"
-#include "coordinator/prompts.h"
-#include "coordinator/stop.h"
-#include "coordinator/tokenizer.h"
+#include "coordinator/cli/options.h"
+#include "coordinator/cli/prompts.h"
+#include "coordinator/text/stop.h"
+#include "coordinator/text/tokenizer.h"
 #include "proto/mailbox.h"
 
 struct launch { /* where a command runs */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "coordinator/tokenizer.h"
+#include "coordinator/text/tokenizer.h"
 
 enum { N_BYTES = 1 << 20 };
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/bpe.h"
+#include "coordinator/text/bpe.h"
 #include "tests/lib/toy_vocab.h"
 
 enum { MAX_MERGES = 200, TEXT_ROOM = 40 };

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "tests/lib/tiny.h"
-#include "worker/doctor.h"
+#include "worker/tools/doctor.h"
 
 enum { ROOM = 8192 };
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "proto/gguf.h"
+#include "proto/files/gguf.h"
 #include "tests/lib/real.h"
 #include "tests/lib/tiny.h"
 

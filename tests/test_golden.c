@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/tokenizer.h"
+#include "coordinator/text/tokenizer.h"
 #include "tests/lib/real.h"
 #include "worker/engine/engine.h"
 #include "worker/memory.h"

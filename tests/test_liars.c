@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/generate.h"
+#include "coordinator/cli/generate.h"
 #include "tests/lib/liar.h"
 #include "tests/lib/tiny.h"
 #include "worker/worker.h"

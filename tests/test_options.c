@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/option_table.h"
+#include "coordinator/cli/option_table.h"
 
 /* Words are parted by single spaces. */
 static int parse(struct options *o, const char *line, struct err *err)

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "coordinator/output.h"
-#include "coordinator/stop.h"
+#include "coordinator/cli/output.h"
+#include "coordinator/text/stop.h"
 #include "proto/prefix_hash.h"
 #include "tests/lib/sim.h"
 

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "coordinator/policy.h"
+#include "coordinator/decode/policy.h"
 
 static const double plain_ns = 1000;
 static const struct draft_profile nothing;

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/progress.h"
+#include "coordinator/cli/progress.h"
 
 /* What a terminal shows, by the only three things that are written there: text, the line's begin, "the rest is
  * blank". */

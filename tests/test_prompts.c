@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/prompts.h"
+#include "coordinator/cli/prompts.h"
 #include "tests/lib/tiny.h"
 
 static struct {

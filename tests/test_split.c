@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/split.h"
+#include "coordinator/text/split.h"
 
 /* Pieces are written with | between them. */
 static const struct {

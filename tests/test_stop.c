@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/stop.h"
+#include "coordinator/text/stop.h"
 #include "tests/lib/sim.h"
 
 enum { MOST = 8 };

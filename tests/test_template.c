@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "coordinator/option_table.h"
-#include "coordinator/template.h"
+#include "coordinator/cli/option_table.h"
+#include "coordinator/text/template.h"
 #include "tests/lib/real.h"
 #include "tests/lib/toy_vocab.h"
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/tokenizer.h"
+#include "coordinator/text/tokenizer.h"
 #include "tests/lib/real.h"
 
 #define GEMMA "gemma-3-270m-q4_k_m"

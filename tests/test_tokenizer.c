@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/tokenizer.h"
+#include "coordinator/text/tokenizer.h"
 #include "tests/lib/toy_vocab.h"
 
 #define N(rows) (sizeof(rows) / sizeof *(rows))

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "coordinator/options.h"
+#include "coordinator/cli/options.h"
 
 static void require(bool holds)
 {

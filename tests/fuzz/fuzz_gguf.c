@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "proto/gguf.h"
+#include "proto/files/gguf.h"
 
 static void require(bool holds)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/hf.h"
+#include "proto/files/hf.h"
 
 enum { N_TEXTS = 5, MOST_WEIGHTS = 3 };
 

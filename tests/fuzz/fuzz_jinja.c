@@ -2,7 +2,7 @@
  * are bytes of the text. */
 #include <stdlib.h>
 
-#include "coordinator/jinja.h"
+#include "coordinator/text/jinja.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/tokenizer.h"
+#include "coordinator/text/tokenizer.h"
 #include "tests/lib/toy_vocab.h"
 
 static const char *const pres[] = {"qwen2",          "llama-bpe",    "smollm", "gpt-2",  "falcon",     "default",

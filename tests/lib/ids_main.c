@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/tokenizer.h"
+#include "coordinator/text/tokenizer.h"
 
 static int print_ids(const struct tokenizer *t, const char *text, size_t n, bool special, struct err *err)
 {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "coordinator/metrics.h"
+#include "coordinator/text/metrics.h"
 
 int main(void)
 {

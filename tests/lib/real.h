@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-#include "proto/gguf.h"
+#include "proto/files/gguf.h"
 
 /* `name` without ".gguf". */
 void real_open(struct gguf *g, const char *name);

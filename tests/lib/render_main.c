@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/template.h"
+#include "coordinator/text/template.h"
 
 static int say(const struct err *err)
 {

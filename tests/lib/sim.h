@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "coordinator/job.h"
-#include "coordinator/spec.h"
+#include "coordinator/decode/spec.h"
 
 struct sim_text {
     const char *prompt, *big; /* big: what it writes next, by script; past it, by hash */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/gguf.h"
+#include "proto/files/gguf.h"
 
 enum { ALIGNMENT = 32, NAME_ROOM = 64, N_BYTE_TOKENS = 256, N_MERGES = 256, N_CONTROL = 3, MAX_TENSORS = 4096 };
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/gguf_writer.h"
+#include "proto/files/gguf_writer.h"
 
 struct toy {
     struct gguf_writer writer;

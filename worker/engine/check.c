@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "proto/gguf.h"
+#include "proto/files/gguf.h"
 
 /* Where the fp16 scales of a block stand (docs/gguf.md's formats; ggml's block structs). */
 static const struct {

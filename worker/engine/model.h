@@ -17,7 +17,7 @@
 #include "kernels/kernels.h"
 #include "kernels/pool.h"
 #include "proto/err.h"
-#include "proto/gguf.h"
+#include "proto/files/gguf.h"
 #include "worker/engine/plan.h"
 #include "worker/engine/shape.h"
 #include "worker/watch.h"

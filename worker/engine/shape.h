@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "proto/err.h"
-#include "proto/gguf.h"
+#include "proto/files/gguf.h"
 
 struct shape {
     char arch[32]; /* as the file names it: see archs in shape.c */

@@ -1,0 +1,93 @@
+#include "coordinator/cli/generate.h"
+
+#include "coordinator/cli/output.h"
+
+struct generate {
+    struct runtime s;
+    struct prompts prompts;
+    struct output *output;
+    struct seq *seqs, *plain; /* [prompts.n_good]; plain: by big alone, for --check */
+    int n_dropped;            /* of seqs, the first ones */
+};
+
+static int run(const struct generate *g, struct seq *seqs, bool drafting, const struct job_watch *watch,
+               struct err *err)
+{
+    struct job_run r = runtime_run(&g->s, drafting, runtime_lanes(&g->s, &g->prompts));
+    return job_run(g->s.job, &r, seqs, g->prompts.n_good, watch, err);
+}
+
+/* Big alone over the same prompts: the same ids and log-probabilities, bit for bit. */
+static int check(struct generate *g, struct err *err)
+{
+    struct job_watch watch = {0};
+    int rc = runtime_seqs(&g->s, &g->prompts, &g->plain, err), n_tokens = 0;
+    progress_within(&g->s.progress, "check:", 0, 0, job_now_ns());
+    if (rc == OK) rc = run(g, g->plain, false, &watch, err);
+    for (int i = 0; i < g->prompts.n_good && rc == OK; i++) {
+        rc = seq_check(&g->seqs[i], &g->plain[i], err);
+        n_tokens += seq_n_generated(&g->plain[i]);
+    }
+    progress_clear(&g->s.progress);
+    if (rc == OK)
+        fprintf(stderr, "check: %d tokens are the big model's own, ids and log-probabilities bit for bit\n", n_tokens);
+    return rc;
+}
+
+static int on_tokens(void *arg, const struct seq *s, struct err *err)
+{
+    return output_tokens(((struct generate *)arg)->output, s, err);
+}
+
+/* What was shown is not kept, unless it is to be compared. */
+static int on_done(void *arg, const struct seq *s, struct err *err)
+{
+    struct generate *g = arg;
+    int rc = output_done(g->output, s, err), n_shown = output_n_shown(g->output);
+    if (g->s.o.check) return rc;
+    while (g->n_dropped < g->prompts.n_good && g->seqs[g->n_dropped].index < n_shown)
+        seq_drop(&g->seqs[g->n_dropped++]);
+    return rc;
+}
+
+static bool is_writing(const void *arg)
+{
+    return output_is_writing(((const struct generate *)arg)->output);
+}
+
+static int start(struct generate *g, struct err *err)
+{
+    int rc = runtime_start(&g->s, runtime_lanes(&g->s, &g->prompts), err);
+    return rc == OK ? runtime_seqs(&g->s, &g->prompts, &g->seqs, err) : rc;
+}
+
+static int generate(struct generate *g, struct err *err)
+{
+    const struct options *o = &g->s.o;
+    struct job_watch watch = {.tokens = on_tokens, .done = on_done, .writing = is_writing, .arg = g};
+    int rc = runtime_prompts(&g->s, &g->prompts, err);
+    bool any = g->prompts.n_good > 0;
+    if (rc == OK && any) rc = start(g, err);
+    if (rc == OK) rc = output_open(&g->output, o, g->s.big_t, g->prompts.n, g->prompts.items, err);
+    if (rc != OK) return rc;
+    if (any) rc = run(g, g->seqs, o->drafter != DRAFTER_NONE, &watch, err);
+    struct err ignored;
+    int shown =
+        output_finish(g->output, job_now_ns(), rc == E_INTERRUPT || rc == E_TERMINATED, rc == OK ? err : &ignored);
+    if (rc == OK) rc = shown;
+    if (rc == OK && o->check && any) rc = check(g, err);
+    return rc == OK ? prompts_refused(&g->prompts, err) : rc;
+}
+
+int command_generate(const struct options *o, const struct launch *launch, struct err *err)
+{
+    struct generate g = {0};
+    int rc = runtime_open(&g.s, o, launch, err);
+    if (rc == OK) rc = generate(&g, err);
+    output_close(g.output);
+    runtime_close(&g.s, rc, err);
+    seqs_free(g.seqs, g.prompts.n_good);
+    seqs_free(g.plain, g.prompts.n_good);
+    prompts_free(&g.prompts);
+    return rc;
+}

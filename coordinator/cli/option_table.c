@@ -1,0 +1,364 @@
+#include "coordinator/cli/option_table.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/wire.h"
+
+#define BIT(command) (1u << (command))
+#define AT(member) offsetof(struct parsed, member)
+
+enum {
+    GEN = BIT(CMD_GENERATE),
+    CHAT = BIT(CMD_CHAT),
+    CMP = BIT(CMD_COMPARE),
+    PPL = BIT(CMD_PERPLEXITY),
+    PAIR = BIT(CMD_BENCH_PAIR),
+    STEP = BIT(CMD_BENCH_STEP),
+    KERNELS = BIT(CMD_BENCH_KERNELS),
+    MANY = GEN | CMP | PAIR, /* a file of prompts */
+    TEXT = MANY | CHAT,      /* they write text */
+    TOK = BIT(CMD_TOKENIZE),
+    INS = BIT(CMD_INSPECT),
+    DOC = BIT(CMD_DOCTOR),
+    CONFIG = BIT(CMD_CONFIG),
+    WORKER = BIT(CMD_WORKER),
+    WORK = TEXT | WORKER | STEP | KERNELS | PPL | TOK | INS | DOC,
+    ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
+    LONGEST_CONTEXT = CONTEXT_MOST
+};
+
+/* clang-format off: a row is an option, its help begins a line */
+const struct option option_table[] = {
+    {"big", "-m --model", TEXT | STEP | PPL | DOC, OPTION_TEXT, AT(o.big), "FILE", 0, 0, .heading = "Models",
+     .help = "the big model, whose text it is: a GGUF file, or a directory\n"
+             "of config.json, tokenizer.json and safetensors"},
+    {"little", "-md --model-draft --draft-model --speculative-model", TEXT | STEP | DOC, OPTION_TEXT, AT(o.little),
+     "FILE", 0, 0, .help = "the little model, which drafts: smaller, with the same\nvocabulary"},
+    {"model", "-m --big", TOK | INS | WORKER, OPTION_TEXT, AT(o.model), "FILE", 0, 0,
+     .help = "the model: a GGUF file, or a directory of config.json,\ntokenizer.json and safetensors"},
+
+    {"prompt", "-p", GEN, OPTION_TEXT, AT(o.prompt), "TEXT", 0, 0, .heading = "Prompt",
+     .help = "the prompt; or simply the argument; what is piped in goes\nbehind it"},
+    {"file", "-f", GEN, OPTION_TEXT, AT(o.prompt_file), "FILE", 0, 0,
+     .help = "the prompt is a file, less its last newline\n(-: standard input, also read where no prompt is given)"},
+    {"prompts", NULL, MANY, OPTION_TEXT, AT(o.prompts_file), "FILE", 0, 0,
+     .help = "JSON lines, a prompt each: \"messages\" (OpenAI's), \"turns\"\n(the first one), \"prompt\" or \"text\"; "
+             "named by "
+             "\"id\" or\n\"question_id\"; \"seed\" is the line's own"},
+    {"system", "-sys --system-prompt", TEXT, OPTION_TEXT, AT(o.system), "TEXT", 0, 0,
+     .help = "the system message; \"\" is an empty one (default: the chat\ntemplate's own)"},
+    {"template", "--chat-template", TEXT, OPTION_TEXT, AT(o.chat_template), "NAME", 0, 0,
+     .help =
+         "the chat template, where the file has none or one that is\nnot known: chatml, llama2, llama3, gemma, "
+         "phi3, zephyr,\nmistral, mistral-v1, mistral-v3, mistral-tekken, deepseek,\nllama4, phi4, phi4-mini, granite, "
+         "deepseek-r1, deepseek-coder"},
+    {"think", NULL, TEXT, OPTION_CHOICE, AT(o.think), "auto|off|on", 0, 0, .preset = "auto",
+     .help = "whether an answer may begin with thoughts, where the chat\ntemplate can switch that; auto: as it has it"},
+    {"special", NULL, TEXT, OPTION_FLAG, AT(o.special), NULL, 0, 0, .needs = NEEDS_MESSAGES,
+     .help = "text like <|im_end|> in a message is that token, not text,\nas it always is with --raw"},
+    {"raw", "--no-conversation -no-cnv", MANY, OPTION_FLAG, AT(o.raw), NULL, 0, 0,
+     .help = "no chat template: continue the text as it is"},
+    {"ctx", "-c --ctx-size --context-size --n-ctx --max-model-len", TEXT | DOC, OPTION_COUNT, AT(o.ctx), "N", 2,
+     LONGEST_CONTEXT, .preset = "4096", .help = "tokens that a sequence may have, prompt included"},
+
+    {"n-predict", "-n --predict --max-tokens --max-new-tokens", TEXT, OPTION_COUNT, AT(o.n_predict), "N", -1,
+     LONGEST_CONTEXT, .preset = "0", .heading = "Length of the answer",
+     .help = "tokens to generate, at most; 0 or -1: until the model ends\nits text or the context is full"},
+    {"stop", NULL, TEXT, OPTION_STOP, 0, "TEXT", 0, 0,
+     .help = "end where the text would have this; may be given often"},
+    {"ignore-eos", NULL, MANY, OPTION_FLAG, AT(o.ignore_eos), NULL, 0, 0,
+     .help = "go on after the ids that end a text"},
+
+    {"temp", "--temperature", TEXT, OPTION_NUMBER, AT(o.temp), "T", 0, 100, .preset = "0",
+     .preset_of = {[ACCEPT_SAMPLE] = "1"}, .heading = "Sampling",
+     .help = "sample at this temperature; 0: the likeliest token"},
+    {"top-k", NULL, TEXT, OPTION_COUNT, AT(o.top_k), "N", 0, INT_MAX, .preset = "0",
+     .help = "sample from the N likeliest ids only; 0: from all"},
+    {"top-p", NULL, TEXT, OPTION_NUMBER, AT(o.top_p), "P", 0, 1, .preset = "1",
+     .help = "then from the likeliest ids that make up P of the rest"},
+    {"min-p", NULL, TEXT, OPTION_NUMBER, AT(o.min_p), "P", 0, 1, .preset = "0",
+     .help = "then from ids at least P times as likely as the best"},
+    {"seed", "-s", TEXT, OPTION_COUNT, AT(o.seed), "N", -1, INT_MAX, .preset = "-1",
+     .help = "the same seed gives the same text; requests differ by their\nplace, unless a line of --prompts has a "
+             "\"seed\" of "
+             "its own;\n-1: one is drawn"},
+
+    {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0, .heading = "Drafts",
+     .help = "who drafts; ngram needs no model: it repeats what followed\nearlier (default: little with --little, "
+             "else none)"},
+    {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
+    {"draft-max", "--draft-n --num-speculative-tokens", TEXT, OPTION_COUNT, AT(o.draft_max), "N", 1, DRAFTS_MOST,
+     .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
+     .help = "drafts that the big model checks in one pass, at most"},
+    {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(o.draft_ctx), "N", 1, LONGEST_CONTEXT, .preset = "64",
+     .needs = NEEDS_LITTLE, .help = "tokens of the prompt that the little model reads"},
+    {"draft-vocab", NULL, TEXT | STEP, OPTION_COUNT, AT(o.draft_vocab), "N", 0, INT_MAX, .preset = "65536",
+     .needs = NEEDS_LITTLE,
+     .help = "the little model proposes ids below this, which are the\nfrequent ones, and those of the text; 0: all"},
+    {"little-quant", NULL, TEXT | STEP, OPTION_CHOICE, AT(o.little_quant), "q4|file", 0, 0, .preset = "q4",
+     .needs = NEEDS_LITTLE,
+     .help = "the little model's weights: made to 5 bits at load where\nthe file has more (q4), or as they are"},
+    {"fallback", "--draft-p-min", TEXT, OPTION_NUMBER, AT(o.fallback), "P", 0, INT_MAX, .preset = "0",
+     .preset_of = {[ACCEPT_BILD] = "0.6"}, .needs = NEEDS_LITTLE,
+     .help = "a draft ends before a token that the little model gives\nless than this probability"},
+    {"guard", NULL, TEXT, OPTION_SWITCH, AT(o.guard), "off|on", 0, 0, .preset = "on", .needs = NEEDS_GUARD,
+     .help = "stop drafting while it does not pay"},
+    {"accept", NULL, TEXT, OPTION_CHOICE, AT(o.accept), "exact|sample|bild", 0, 0, .preset = "exact",
+     .help = "which drafts stay: the big model's own likeliest tokens;\nits own samples (also with --temp); what it "
+             "finds likely\nenough (lossy)"},
+    {"rollback", NULL, TEXT, OPTION_NUMBER, AT(o.rollback), "D", 0, INT_MAX, .preset = "3",
+     .help = "bild: a draft goes where the big model's -ln p is over\nthis and it would say something else"},
+    {"rollback-rule", NULL, TEXT, OPTION_CHOICE, AT(o.rollback_rule), "strict|repo", 0, 0, .preset = "strict",
+     .help = "bild: looked at everywhere, or as its authors' code does"},
+    {"check", NULL, GEN, OPTION_FLAG, AT(o.check), NULL, 0, 0, .needs = NEEDS_DRAFTER,
+     .help = "run the big model alone too and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
+
+    {"threads", "-t", TEXT | WORKER | STEP | KERNELS | PPL | DOC, OPTION_COUNT, AT(o.threads), "N", 0, 1024,
+     .preset = "0", .heading = "Machine", .help = "threads of each worker; 0: the cores it may use"},
+    {"tp", "--tensor-parallel-size -tp", TEXT | PPL | DOC, OPTION_COUNT, AT(o.tp), "N", 1, MAX_PEERS - 2, .preset = "1",
+     .help = "shards that compute each layer together"},
+    {"pp", "--pipeline-parallel-size -pp", TEXT | PPL | DOC, OPTION_COUNT, AT(o.pp), "N", 1, MAX_PEERS - 2,
+     .preset = "1", .help = "stages that the layers are cut into"},
+    {"parallel", "--max-num-seqs -np", GEN | CMP | PPL | DOC, OPTION_COUNT, AT(o.parallel), "N", 1, SLOTS_MOST,
+     .preset = "4", .needs = NEEDS_PROMPTS, .help = "sequences at once"},
+    {"role", NULL, WORKER, OPTION_CHOICE, AT(o.role), "any|drafter|verifier", 0, 0, .preset = "any",
+     .help = "what this rank must be: another place in the layout is an\nerror"},
+
+    {"output", "-o", TEXT | STEP | KERNELS | PPL | TOK | INS, OPTION_CHOICE, AT(o.format), "text|jsonl|json", 0, 0,
+     .preset = "text", .heading = "Output",
+     .help = "text, or a line of JSON (json is the same; of inspect it is\nspread over lines)"},
+    {"color", "--colour -co", GEN | CHAT, OPTION_CHOICE, AT(o.color), "auto|always|never", 0, 0, .preset = "auto",
+     .needs = NEEDS_TEXT, .help = "green: accepted drafts; yellow: corrections"},
+    {"logprobs", NULL, GEN | CHAT, OPTION_COUNT, AT(o.logprobs), "N", 0, 20, .preset = "0", .needs = NEEDS_JSONL,
+     .help = "also the N best ids of each position (-o jsonl)"},
+    {"stats", NULL, GEN, OPTION_FLAG, AT(o.stats), NULL, 0, 0,
+     .help = "what computes, and a table of counts and times at the end"},
+    {"no-special", NULL, TOK, OPTION_FLAG, AT(o.no_special), NULL, 0, 0,
+     .help = "text like <|im_start|> is text, not one token;\nwith --detokenize: control tokens are left out"},
+    {"detokenize", NULL, TOK, OPTION_FLAG, AT(o.detokenize), NULL, 0, 0, .help = "ids in, text out"},
+
+    {"window", NULL, PPL, OPTION_COUNT, AT(o.window), "N", 2, LONGEST_CONTEXT, .preset = "512",
+     .heading = "What is measured", .help = "tokens that begin anew; the later half of them counts"},
+    {"seconds", NULL, PAIR, OPTION_NUMBER, AT(o.seconds), "S", 0, 3600, .preset = "0",
+     .help = "repeat a request until both ways have taken so long"},
+    {"first", NULL, PAIR, OPTION_CHOICE, AT(o.first), "plain|drafts", 0, 0, .preset = "plain",
+     .help = "which way begins with the first prompt"},
+    {"rows", NULL, STEP | KERNELS, OPTION_LIST, AT(o.rows), "LIST", 1, 256, .preset = "1,2,4,8,16",
+     .help = "rows of a pass: 1,2,4 or 1-16"},
+    {"contexts", NULL, STEP, OPTION_LIST, AT(o.contexts), "LIST", 0, LONGEST_CONTEXT - 256, .preset = "0",
+     .help = "positions before them, rising; what is read until there is\ntimed as a prompt"},
+    {"rounds", NULL, STEP | KERNELS, OPTION_COUNT, AT(o.rounds), "N", 1, 1000, .preset = "9",
+     .help = "of which the median counts"},
+    {"min-exact", NULL, CMP, OPTION_NUMBER, AT(o.min_exact), "PERCENT", 0, 100, .preset = "0",
+     .help = "exit 6 if fewer texts are the big model's own"},
+    {"min-bleu", NULL, CMP, OPTION_NUMBER, AT(o.min_bleu), "B", 0, 100, .preset = "0",
+     .help = "exit 6 if BLEU is lower"},
+    {"min-rouge", NULL, CMP, OPTION_NUMBER, AT(o.min_rouge), "R", 0, 1, .preset = "0",
+     .help = "exit 6 if ROUGE-L is lower"},
+
+    {"config", NULL, WORK | CONFIG, OPTION_TEXT, AT(config), "FILE", 0, 0, .heading = "Other",
+     .help = "options from a file, NAME = VALUE lines; the environment\n(PILOTFISH_NAME) and the command line come "
+             "first"},
+    {"show", NULL, CONFIG, OPTION_FLAG, AT(show), NULL, 0, 0,
+     .help = "every option, its value, and where that is from"},
+    {"help", "-h", ALL, OPTION_HELP, 0, NULL, 0, 0, .help = "this text"},
+};
+/* clang-format on */
+const size_t n_options = sizeof option_table / sizeof *option_table;
+
+#define NO_SERVER                                                                                                      \
+    "there is no server here: pilotfish generate -o jsonl and pilotfish chat -o jsonl write answers as "               \
+    "lines of JSON, which another program reads through a pipe"
+#define FETCHED "scripts/fetch-model fetches a model by its name or address, and --big FILE takes the file"
+
+const struct foreign_word foreign_options[] = {
+    {"-ngl --n-gpu-layers --gpu-layers -ngld --gpu-layers-draft --n-gpu-layers-draft",
+     "no layers are offloaded here; workers compute on CPU cores: --threads N sets how many each uses, --tp N and "
+     "--pp N spread the big model over ranks"},
+    {"-hf -hfr --hf-repo -hff --hf-file -mu --model-url", "no model is fetched here: " FETCHED},
+    {"--port --host --api-key", NO_SERVER},
+    {"-cnv --conversation -i --interactive -if --interactive-first -ins --instruct",
+     "a conversation is a command of its own: pilotfish chat --big FILE"},
+    {"-tb --threads-batch -td --threads-draft -tbd --threads-batch-draft",
+     "one number holds for all that a worker computes: --threads N; pilotfish worker takes its own"},
+    {"-cd --ctx-size-draft",
+     "--ctx N is the context of both models, --draft-ctx N is how much of the prompt the little model reads"},
+    {"-e --escape", "a prompt is taken as it stands; in bash, $'two\\nlines' has a line break"},
+    {"--jinja", "the file's own chat template is run as it is, and --template NAME takes another: leave it out"},
+    {"-v --verbose --log-verbose",
+     "--stats says what computes, and what it took; pilotfish version prints the version"},
+    {"-r --reverse-prompt", "--stop TEXT ends an answer before a text"},
+    {"--repeat-penalty --repetition-penalty --presence-penalty --frequency-penalty",
+     "there are no penalties here: --temp, --top-k, --top-p and --min-p say how to sample"},
+    {"-fa --flash-attn -b --batch-size -ub --ubatch-size --mlock --no-mmap --numa",
+     "there is nothing to choose here, and the text does not depend on it: leave it out"},
+    {0},
+};
+
+const struct foreign_word foreign_commands[] = {
+    {"serve server", NO_SERVER},
+    {"run complete cli",
+     "an answer to one prompt: pilotfish generate --big FILE PROMPT; a conversation: pilotfish chat --big FILE"},
+    {"get pull download", FETCHED},
+    {0},
+};
+
+static const char generate_more[] =
+    "The text goes to standard output as it is accepted, all else to standard error.\n"
+    "Over MPI ranks there are 1 coordinator, 1 drafter with --little, and tp x pp shards of the big\n"
+    "model: the second example has 1 + 1 + 2.\n"
+    "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost,\n"
+    "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
+
+static const char compare_more[] =
+    "BLEU as sacrebleu computes it (13a, exp), ROUGE-L as rouge-score does; the big model's own text is\n"
+    "the reference.\n"
+    "Exit: as pilotfish generate; 6: a --min-... was not reached.\n";
+
+static const char pair_more[] =
+    "A line a prompt: the big model alone, then with drafts, or the other way round. The time of a\n"
+    "request is that of the whole, with the reading of its prompt.\n"
+    "Exit: as pilotfish generate; 6: drafts gave another text, though --accept promises the same.\n";
+
+static const char step_more[] =
+    "Beside the passes stand a plain read loop and bare products of bytes, timed in the same rounds.\n"
+    "Limit of n rows: the longer of one row's time and n times a row's multiply-adds over 0.59 of the\n"
+    "bare rate.\n";
+
+static const char chat_more[] =
+    "Answers go to standard output, all else to standard error. Ctrl-C ends an answer, Ctrl-D the\n"
+    "conversation. A line is a message; \"\"\" begins and ends one of many lines, and so does a paste.\n"
+    "/file PATH: a file's text is the message. //... is a message that begins with a slash.\n"
+    "With -o jsonl a line that begins with { or \" is a message as JSON: {\"content\": \"...\"} or \"...\".\n"
+    "Each message gets a line, one that is refused {\"id\": \"...\", \"error\": \"...\"}.\n"
+    "Exit: as pilotfish generate; 2: not all messages of a pipe or file were answered.\n";
+
+static const char config_more[] =
+    "Any option of any command may follow. In a file: NAME = VALUE, a flag is yes or no, # and ; begin\n"
+    "comments.\n";
+
+static const char worker_more[] =
+    "Ranks are the coordinator, the drafter where a little model drafts, then the shards of the big\n"
+    "model. Rank 0 may do without model files (--draft little in place of --little): workers send it\n"
+    "their vocabulary.\n";
+
+const struct command_text command_texts[N_COMMANDS] = {
+    [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.",
+                  .positional = "COMMAND"},
+    [CMD_VERSION] = {"version", "", "Prints the version. Which MPI: pilotfish doctor.", .more = NULL},
+    [CMD_GENERATE] = {"generate", " --big FILE [--little FILE] [PROMPT]",
+                      "The big model's own text, bit for bit, sooner: a drafter guesses, the big model checks.",
+                      "  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"
+                      "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n"
+                      "  pilotfish generate --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
+                      generate_more, "PROMPT"},
+    [CMD_CHAT] = {"chat", " --big FILE [--little FILE]",
+                  "A conversation with the big model, a line a turn; /help there says what else there is.",
+                  "  pilotfish chat --big B.gguf --little L.gguf --system \"Answer in one sentence.\"\n"
+                  "  printf '%s\\n' \"Name a fish.\" \"And its size?\" | pilotfish chat --big B.gguf -o jsonl\n",
+                  .more = chat_more},
+    [CMD_COMPARE] = {"eval compare", " --big FILE --little FILE --accept bild --prompts FILE",
+                     "How far the text of a lossy setting is from the big model's own: both are compared.",
+                     "  pilotfish eval compare --big B.gguf --little L.gguf --accept bild --prompts Q.jsonl -n 96\n"
+                     "  pilotfish eval compare --big B.gguf --draft ngram --prompts Q.jsonl --min-exact 100\n",
+                     .more = compare_more},
+    [CMD_PERPLEXITY] = {"eval perplexity", " --big FILE TEXT_FILE",
+                        "How well the big model foresees a text: exp of the mean -ln p of its tokens.",
+                        "  pilotfish eval perplexity --big B.gguf wiki.test.raw\n"
+                        "  pilotfish eval perplexity --big B.gguf --window 1024 - < book.txt\n",
+                        .positional = "TEXT_FILE"},
+    [CMD_BENCH_PAIR] = {"bench pair", " --big FILE --little FILE --prompts FILE",
+                        "What drafts save: each prompt is timed with them and by the big model alone, turn by turn.",
+                        "  pilotfish bench pair --big B.gguf --little L.gguf --prompts questions.jsonl -n 128\n"
+                        "  pilotfish bench pair --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
+                        .more = pair_more},
+    [CMD_BENCH_STEP] = {"bench step", " --big FILE [--little FILE]",
+                        "How long a pass of the big model takes, by rows and context; and a drafter's.",
+                        "  pilotfish bench step --big B.gguf --little L.gguf --rows 1-9\n"
+                        "  pilotfish bench step --big B.gguf --rows 1 --contexts 0,1000,4000\n",
+                        .more = step_more},
+    [CMD_BENCH_KERNELS] = {"bench kernels", "",
+                           "How fast the products of each format are, against what this machine allows now.",
+                           .examples = "  pilotfish bench kernels\n"
+                                       "  pilotfish bench kernels --threads 1 --rows 1,4 -o jsonl\n"},
+    [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
+                      "The token ids of a text (a file or standard input), or the text of ids.",
+                      "  pilotfish tokenize --model B.gguf book.txt\n"
+                      "  echo 9906 1917 | pilotfish tokenize --model B.gguf --detokenize\n",
+                      .positional = "TEXT_FILE"},
+    [CMD_INSPECT] = {"inspect", " FILE", "What is in a model file, and whether this program runs it.",
+                     "  pilotfish inspect B.gguf\n"
+                     "  pilotfish inspect -o jsonl folder_of_config.json_and_safetensors\n",
+                     .positional = "FILE"},
+    [CMD_DOCTOR] = {"doctor", " [--big FILE] [--little FILE]",
+                    "What this machine and its ranks offer: cores, memory, MPI; and whether the models fit.",
+                    .examples = "  pilotfish doctor --big B.gguf --little L.gguf --ctx 8192\n"
+                                "  scripts/mpirun -n 4 pilotfish doctor --big B.gguf --little L.gguf --tp 2\n"},
+    [CMD_CONFIG] = {"config", " --show [--config FILE] [OPTION...]",
+                    "What options come to: from a file, the environment, the command line; as such a file.",
+                    "  pilotfish config --show --big B.gguf --little L.gguf --tp 2 > pair.ini\n"
+                    "  PILOTFISH_CONFIG=pair.ini pilotfish config --show\n",
+                    .more = config_more},
+    [CMD_WORKER] = {"worker", " --model FILE [--role drafter|verifier]",
+                    "A rank that computes for the coordinator on rank 0, and knows nothing but its own model.",
+                    "  scripts/mpirun -n 1 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\" : \\\n"
+                    "      -n 1 pilotfish worker --role drafter --model L.gguf : \\\n"
+                    "      -n 2 pilotfish worker --role verifier --model B.gguf\n",
+                    .more = worker_more},
+};
+
+static bool same_word(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+    bool same = n_a == n_b;
+    for (size_t i = 0; i < n_a && same; i++) same = a[i] == b[i] || (a[i] == '_' && b[i] == '-');
+    return same;
+}
+
+/* Among words parted by spaces. */
+static bool is_among(const char *words, const char *word, size_t n)
+{
+    while (words && *words) {
+        size_t n_this = strcspn(words, " ");
+        if (same_word(word, n, words, n_this)) return true;
+        words += n_this + (words[n_this] == ' ');
+    }
+    return false;
+}
+
+bool option_is(const struct option *p, const char *word, size_t n)
+{
+    bool is_long = n > 2 && !memcmp(word, "--", 2);
+    return (is_long && same_word(word + 2, n - 2, p->name, strlen(p->name))) || is_among(p->aliases, word, n);
+}
+
+bool option_spelling(const struct option *p, size_t i, char out[WORD_ROOM])
+{
+    const char *alias = p->aliases;
+    if (i == 0) snprintf(out, WORD_ROOM, "--%s", p->name);
+    if (i == 0) return true;
+    for (; alias && *alias && i > 1; i--) alias += strcspn(alias, " ") + (alias[strcspn(alias, " ")] == ' ');
+    if (!alias || !*alias) return false;
+    snprintf(out, WORD_ROOM, "%.*s", (int)strcspn(alias, " "), alias);
+    return true;
+}
+
+const struct option *option_named(const char *name)
+{
+    char word[64];
+    int n = snprintf(word, sizeof word, "--%s", name);
+    if (n >= (int)sizeof word) return NULL;
+    for (size_t i = 0; i < n_options; i++) /* names first: --model is one option's name and another's alias */
+        if (same_word(name, strlen(name), option_table[i].name, strlen(option_table[i].name))) return &option_table[i];
+    for (size_t i = 0; i < n_options; i++)
+        if (option_is(&option_table[i], word, (size_t)n)) return &option_table[i];
+    return NULL;
+}
+
+const struct foreign_word *foreign_find(const struct foreign_word *rows, const char *word)
+{
+    for (; rows->spellings; rows++)
+        if (is_among(rows->spellings, word, strcspn(word, "="))) return rows;
+    return NULL;
+}

@@ -1,0 +1,96 @@
+/* option_table.h -- the tables of commands and options: options.c parses by them, config.c reads and writes files by
+ * them, help.c prints them. What an option is called, its default, its range, what it needs to have an effect, and its
+ * place in help stand here and nowhere else. */
+#ifndef COORDINATOR_CLI_OPTION_TABLE_H
+#define COORDINATOR_CLI_OPTION_TABLE_H
+
+#include <stddef.h>
+
+#include "coordinator/cli/options.h"
+
+enum { MAX_OPTIONS = 80 };
+
+enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE }; /* a later one counts */
+
+/* What options_parse fills: the options, and what must be seen whole before it is an option. */
+struct parsed {
+    struct options o;
+    enum drafter draft; /* --draft; counts where it was given */
+    bool no_draft;
+    const char *config; /* --config */
+    bool show;
+    enum value_origin origin[MAX_OPTIONS]; /* of option_table */
+};
+
+enum option_kind {
+    OPTION_FLAG,   /* bool: true when given */
+    OPTION_TEXT,   /* const char * */
+    OPTION_COUNT,  /* int, low..high */
+    OPTION_NUMBER, /* float, low..high; high INT_MAX: as large as one likes, inf too */
+    OPTION_LIST,   /* struct numbers, each low..high: "1,2,4" or "1-16" */
+    OPTION_STOP,   /* joins the list of stops */
+    OPTION_CHOICE, /* an enum: the index of the value among the words of `value`, which are parted by '|' */
+    OPTION_SWITCH, /* bool: "off|on" */
+    OPTION_HELP
+};
+
+/* What must be so for an option to have an effect; who gives it in vain reads a note. */
+enum option_needs {
+    NEEDS_NOTHING,
+    NEEDS_DRAFTER,
+    NEEDS_LITTLE,
+    NEEDS_GUARD,
+    NEEDS_TEXT,
+    NEEDS_JSONL,
+    NEEDS_PROMPTS,
+    NEEDS_MESSAGES
+};
+
+struct option {
+    const char *name; /* without dashes */
+    /* Other spellings with their dashes, parted by spaces, or NULL; help shows the first if it is short. */
+    const char *aliases;
+    unsigned commands; /* a bit for each enum command that takes it */
+    enum option_kind kind;
+    size_t offset;     /* in struct parsed */
+    const char *value; /* what help calls its value */
+    int low, high;
+    const char *help;                /* may hold newlines; the default is printed behind it */
+    const char *preset;              /* the default, as it would be typed; NULL: not given */
+    const char *preset_of[ACCEPT_N]; /* where it is another under an --accept */
+    enum option_needs needs;
+    const char *heading; /* begins a group of this name in help; NULL: belongs to the group of the one before it */
+};
+
+/* What other programs have and this one does not, with the way to the same end. */
+struct foreign_word {
+    const char *spellings; /* parted by spaces */
+    const char *sentence;
+};
+
+struct command_text {
+    const char *name;
+    const char *synopsis; /* after "pilotfish NAME", its space included */
+    const char *sentence;
+    const char *examples;   /* lines, or NULL */
+    const char *more;       /* after the options and the examples, or NULL */
+    const char *positional; /* what its argument is, or NULL: takes none */
+};
+
+extern const struct option option_table[];
+extern const size_t n_options;
+extern const struct command_text command_texts[]; /* by enum command */
+enum { N_COMMANDS = CMD_WORKER + 1 };
+extern const struct foreign_word foreign_options[], foreign_commands[]; /* to a row without spellings */
+
+/* Whether the n bytes at `word`, dashes included, name this option; '_' counts as '-'. */
+bool option_is(const struct option *p, const char *word, size_t n);
+/* The i-th spelling, dashes included: the name, then the aliases. False: there is none. */
+enum { WORD_ROOM = 40 };
+bool option_spelling(const struct option *p, size_t i, char out[WORD_ROOM]);
+/* The option of this long name or alias, without its dashes; NULL: none. */
+const struct option *option_named(const char *name);
+/* The row that has the word, or NULL. */
+const struct foreign_word *foreign_find(const struct foreign_word *rows, const char *word);
+
+#endif

@@ -1,0 +1,128 @@
+#include "coordinator/cli/option_value.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int set_count(int *out, const struct option *p, const char *value, struct err *err)
+{
+    char *end;
+    errno = 0;
+    long n = strtol(value, &end, 10);
+    if (end == value || *end) return err_set(err, E_USAGE, "--%s %s: not a whole number", p->name, value);
+    if (errno || n < p->low || n > p->high) {
+        return err_set(err, E_USAGE, "--%s %s: must be from %d to %d", p->name, value, p->low, p->high);
+    }
+    *out = (int)n;
+    return OK;
+}
+
+static int set_number(float *out, const struct option *p, const char *value, struct err *err)
+{
+    char *end;
+    double x = strtod(value, &end);
+    if (end == value || *end || x != x) return err_set(err, E_USAGE, "--%s %s: not a number", p->name, value);
+    if (x < p->low || (x > p->high && p->high < INT_MAX))
+        return err_set(err, E_USAGE, "--%s %s: must be from %d to %d", p->name, value, p->low, p->high);
+    *out = (float)x;
+    return OK;
+}
+
+/* "1,2,4", "1-16", or both. */
+static int set_list(struct numbers *out, const struct option *p, const char *value, struct err *err)
+{
+    struct numbers numbers = {0};
+    for (const char *at = value;; at++) {
+        char *end;
+        long from = strtol(at, &end, 10), to = from;
+        bool ok = end != at;
+        if (ok && *end == '-') {
+            at = end + 1;
+            to = strtol(at, &end, 10);
+            ok = end != at;
+        }
+        if (!ok || (*end && *end != ','))
+            return err_set(err, E_USAGE, "--%s %s: not a list of whole numbers like 1,2,4-8", p->name, value);
+        if (from < p->low || to > p->high || from > to)
+            return err_set(err, E_USAGE, "--%s %s: must be from %d to %d, rising", p->name, value, p->low, p->high);
+        if (to - from >= MAX_NUMBERS - numbers.n)
+            return err_set(err, E_USAGE, "--%s %s: at most %d numbers", p->name, value, MAX_NUMBERS);
+        for (; from <= to; from++) numbers.list[numbers.n++] = (int)from;
+        if (!*end) break;
+        at = end;
+    }
+    *out = numbers;
+    return OK;
+}
+
+static int add_stop(struct options *o, const char *value, struct err *err)
+{
+    if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text stands everywhere");
+    if (o->n_stops == MAX_STOPS) return err_set(err, E_USAGE, "--stop: at most %d", MAX_STOPS);
+    o->stops[o->n_stops++] = value;
+    return OK;
+}
+
+/* The index of `value` among words parted by '|'; -1: not among them. */
+static int choice_index(const char *words, const char *value)
+{
+    for (int i = 0;; i++) {
+        size_t n = strcspn(words, "|");
+        if (n == strlen(value) && !memcmp(words, value, n)) return i;
+        if (!words[n]) return -1;
+        words += n + 1;
+    }
+}
+
+int option_set(struct parsed *parsed, const struct option *p, const char *value, struct err *err)
+{
+    char *at = (char *)parsed + p->offset;
+    int choice;
+    switch (p->kind) {
+    case OPTION_FLAG: *(bool *)at = true; return OK;
+    case OPTION_TEXT: *(const char **)at = value; return OK;
+    case OPTION_COUNT: return set_count((int *)at, p, value, err);
+    case OPTION_NUMBER: return set_number((float *)at, p, value, err);
+    case OPTION_LIST: return set_list((struct numbers *)at, p, value, err);
+    case OPTION_STOP: return add_stop(&parsed->o, value, err);
+    case OPTION_CHOICE:
+    case OPTION_SWITCH:
+        choice = choice_index(p->value, value);
+        if (choice < 0) return err_set(err, E_USAGE, "--%s %s: must be one of %s", p->name, value, p->value);
+        if (p->kind == OPTION_SWITCH)
+            *(bool *)at = choice;
+        else
+            *(unsigned *)at = (unsigned)choice; /* an enum of ours */
+        return OK;
+    case OPTION_HELP: return OK;
+    }
+    return OK;
+}
+
+static void put_word(FILE *to, const char *words, unsigned i)
+{
+    for (; i > 0; i--) words = strchr(words, '|') + 1;
+    fprintf(to, "%.*s", (int)strcspn(words, "|"), words);
+}
+
+static void put_list(FILE *to, const struct numbers *l)
+{
+    for (int i = 0; i < l->n; i++) fprintf(to, i ? ",%d" : "%d", l->list[i]);
+}
+
+void option_put(const struct parsed *p, const struct option *option, FILE *to)
+{
+    const char *at = (const char *)p + option->offset;
+    switch (option->kind) {
+    case OPTION_FLAG: fputs(*(const bool *)at ? "yes" : "no", to); break;
+    case OPTION_TEXT: fputs(*(const char *const *)at, to); break;
+    case OPTION_COUNT: fprintf(to, "%d", *(const int *)at); break;
+    case OPTION_NUMBER: fprintf(to, "%g", (double)*(const float *)at); break;
+    case OPTION_LIST: put_list(to, (const struct numbers *)at); break;
+    case OPTION_CHOICE: put_word(to, option->value, *(const unsigned *)at); break;
+    case OPTION_SWITCH: put_word(to, option->value, *(const bool *)at); break;
+    case OPTION_STOP:
+    case OPTION_HELP: break;
+    }
+}

@@ -1,0 +1,522 @@
+#include "coordinator/cli/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/cli/config.h"
+#include "coordinator/cli/note.h"
+#include "coordinator/cli/option_value.h"
+#include "coordinator/cli/suggest.h"
+
+struct parser {
+    struct parsed p;
+    int argc, i; /* argv[i] is being read */
+    char **argv;
+    const char *positional;
+    char name[64]; /* of a command of two words */
+    char **owned;  /* NULL behind the last */
+    int n_owned;
+};
+
+static const char *command_name(const struct parser *r)
+{
+    return command_texts[r->p.o.command].name;
+}
+
+/* -1: no such command. */
+static int find_command(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (!strcmp(name, command_texts[i].name)) return i;
+    }
+    return -1;
+}
+
+/* Commands of two words begin with one of these. */
+static bool is_group(const char *word)
+{
+    return !strcmp(word, "eval") || !strcmp(word, "bench");
+}
+
+/* The command's name at argv[i]. Moves r->i past it. */
+static const char *take_name(struct parser *r)
+{
+    const char *word = r->argv[r->i++];
+    if (!is_group(word) || r->i == r->argc || *r->argv[r->i] == '-') return word;
+    snprintf(r->name, sizeof r->name, "%s %s", word, r->argv[r->i++]);
+    return r->name;
+}
+
+static bool takes(enum command command, const struct option *p)
+{
+    return command == CMD_CONFIG || p->commands & 1u << command;
+}
+
+/* --- what is wrong with an option that is none ---------------------------------------------------------------------
+ */
+
+/* The nearest long spelling among the options of a command; "": none is near. Without dashes, word and answer. */
+static void nearest(char out[WORD_ROOM], enum command command, const char *word, size_t n)
+{
+    enum { MOST = 4 * MAX_OPTIONS };
+    char spellings[MOST][WORD_ROOM];
+    const char *names[MOST];
+    size_t n_names = 0;
+    for (size_t k = 0; k < n_options; k++) {
+        if (!takes(command, &option_table[k])) continue;
+        for (size_t i = 0; n_names < MOST && option_spelling(&option_table[k], i, spellings[n_names]); i++)
+            if (spellings[n_names][1] == '-') names[n_names] = spellings[n_names] + 2, n_names++;
+    }
+    const char *like = suggest(word, n, names, n_names);
+    snprintf(out, WORD_ROOM, "%s", like ? like : "");
+}
+
+/* "-n64", "-prompt x": one dash where there are two, or no space. */
+static int short_option_gone_wrong(const struct parser *r, const char *arg, size_t n, struct err *err)
+{
+    char word[WORD_ROOM];
+    int n_word = snprintf(word, sizeof word, "-%.*s", (int)n, arg);
+    if (n_word >= (int)sizeof word) return OK;
+    for (size_t k = 0; k < n_options; k++) {
+        const struct option *p = &option_table[k];
+        if (!takes(r->p.o.command, p)) continue;
+        if (option_is(p, word, (size_t)n_word)) return err_set(err, E_USAGE, "unknown option %s: write %s", arg, word);
+        if (n > 2 && strspn(arg + 2, "0123456789") == n - 2 && option_is(p, arg, 2))
+            return err_set(err, E_USAGE, "unknown option %s: write %.2s %s, or --%s", arg, arg, arg + 2, p->name);
+    }
+    return OK;
+}
+
+static int unknown_option(const struct parser *r, const char *arg, struct err *err)
+{
+    bool is_long = arg[1] == '-';
+    size_t n = strcspn(arg, "=");
+    const struct foreign_word *foreign = foreign_find(foreign_options, arg);
+    if (foreign) return err_set(err, E_USAGE, "%.*s: %s", (int)n, arg, foreign->sentence);
+    for (size_t k = 0; k < n_options; k++) {
+        if (!option_is(&option_table[k], arg, n)) continue;
+        return err_set(err, E_USAGE, "%s has no option %.*s: see pilotfish help %s", command_name(r), (int)n, arg,
+                       command_name(r));
+    }
+    int rc = is_long ? OK : short_option_gone_wrong(r, arg, n, err);
+    if (rc != OK) return rc;
+    char like[WORD_ROOM];
+    size_t n_dashes = strspn(arg, "-");
+    nearest(like, r->p.o.command, arg + n_dashes, n - n_dashes);
+    if (*like) return err_set(err, E_USAGE, "unknown option %.*s: did you mean --%s?", (int)n, arg, like);
+    return err_set(err, E_USAGE, "unknown option %s: see pilotfish help %s", arg, command_name(r));
+}
+
+static int group_alone(const char *word, struct err *err)
+{
+    char line[200] = "";
+    size_t n = 0;
+    for (int i = 0; i < N_COMMANDS; i++) {
+        const char *name = command_texts[i].name;
+        if (strncmp(name, word, strlen(word)) || name[strlen(word)] != ' ') continue;
+        n += (size_t)snprintf(line + n, sizeof line - n, "%s pilotfish %s", n ? ", or" : "", name);
+    }
+    return err_set(err, E_USAGE, "%s what:%s", word, line);
+}
+
+static int unknown_command(const char *word, struct err *err)
+{
+    const char *names[N_COMMANDS];
+    if (is_group(word)) return group_alone(word, err);
+    for (int i = 0; i < N_COMMANDS; i++) names[i] = command_texts[i].name;
+    const char *like = suggest(word, strlen(word), names, N_COMMANDS);
+    const struct foreign_word *foreign = foreign_find(*word == '-' ? foreign_options : foreign_commands, word);
+    if (foreign) return err_set(err, E_USAGE, "%s: %s", word, foreign->sentence);
+    if (*word == '-')
+        return err_set(err, E_USAGE, "%s: a command comes first, as in pilotfish generate %s", word, word);
+    if (like) return err_set(err, E_USAGE, "unknown command %s: did you mean %s?", word, like);
+    return err_set(err, E_USAGE, "unknown command %s: see pilotfish help", word);
+}
+
+/* --- values --------------------------------------------------------------------------------------------------------
+ */
+
+/* A higher origin counts: the line is read first, then the environment, then the file. */
+static int take_value(struct parser *r, const struct option *p, const char *value, enum value_origin origin,
+                      struct err *err)
+{
+    enum value_origin *have = &r->p.origin[p - option_table];
+    if (*have > origin) return OK;
+    if (*have == origin && p->kind != OPTION_STOP) return err_set(err, E_USAGE, "--%s is given twice", p->name);
+    *have = origin;
+    return option_set(&r->p, p, value, err);
+}
+
+/* --- one argument --------------------------------------------------------------------------------------------------
+ */
+
+/* Names come before aliases: where a command takes all, --model is one option's name and another's alias. */
+static const struct option *find_option(const struct parser *r, const char *arg, const char **value)
+{
+    size_t n = strcspn(arg, "=");
+    const struct option *found = NULL;
+    for (size_t k = 0; k < n_options && arg[0] == '-'; k++) {
+        const struct option *p = &option_table[k];
+        if (!takes(r->p.o.command, p) || !option_is(p, arg, n)) continue;
+        bool by_name = strlen(p->name) + 2 == n && !strncmp(arg + 2, p->name, n - 2);
+        if (!found || by_name) found = p;
+    }
+    *value = found && arg[n] ? arg + n + 1 : NULL;
+    return found;
+}
+
+static int take_option(struct parser *r, struct err *err)
+{
+    const char *arg = r->argv[r->i], *value, *unused;
+    const struct option *p = find_option(r, arg, &value);
+    if (!p) return unknown_option(r, arg, err);
+    if (p->kind == OPTION_HELP) {
+        r->p.o.help_topic = command_name(r);
+        r->p.o.command = CMD_HELP;
+        return OK;
+    }
+    if (!p->value && value) return err_set(err, E_USAGE, "--%s takes no value", p->name);
+    if (p->value && !value) {
+        if (r->i + 1 >= r->argc)
+            return err_set(err, E_USAGE, "--%s needs a value: --%s %s", p->name, p->name, p->value);
+        value = r->argv[++r->i];
+        if (find_option(r, value, &unused)) {
+            return err_set(err, E_USAGE, "--%s needs a value, and %s is an option; if it is meant: --%s=%s", p->name,
+                           value, p->name, value);
+        }
+    }
+    return take_value(r, p, value, FROM_LINE, err);
+}
+
+static int take_positional(struct parser *r, struct err *err)
+{
+    const char *arg = r->argv[r->i], *what = command_texts[r->p.o.command].positional;
+    if (!what) return err_set(err, E_USAGE, "%s takes no argument: %s", command_name(r), arg);
+    if (r->positional) {
+        return err_set(err, E_USAGE, "more than one %s: \"%s\" and \"%s\"; a text with spaces needs quotes", what,
+                       r->positional, arg);
+    }
+    r->positional = arg;
+    return OK;
+}
+
+static enum value_origin origin_of(const struct parser *r, const char *name)
+{
+    enum value_origin origin = FROM_DEFAULT;
+    for (size_t k = 0; k < n_options; k++)
+        if (r->p.origin[k] > origin && !strcmp(option_table[k].name, name)) origin = r->p.origin[k];
+    return origin;
+}
+
+static bool was_given(const struct parser *r, const char *name)
+{
+    return origin_of(r, name) != FROM_DEFAULT;
+}
+
+/* --- the environment and the file ---------------------------------------------------------------------------------
+ */
+
+/* A copy that goes with the options. NULL: out of memory. */
+static const char *keep(struct parser *r, const char *text)
+{
+    char **more = realloc(r->owned, ((size_t)r->n_owned + 2) * sizeof *more);
+    if (!more) return NULL;
+    r->owned = more;
+    more[r->n_owned] = strdup(text);
+    more[r->n_owned + 1] = NULL;
+    return more[r->n_owned] ? more[r->n_owned++] : NULL;
+}
+
+/* Another way to say the same was given higher up: the prompt, or who drafts. */
+static bool is_outdone(const struct parser *r, const struct option *p, enum value_origin origin)
+{
+    static const char *const prompts[] = {"prompt", "file", "prompts"}, *const drafters[] = {"draft", "no-draft"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(p->name, prompts[i])) continue;
+        for (int k = 0; k < 3; k++)
+            if (r->positional || origin_of(r, prompts[k]) > origin) return true;
+    }
+    for (int i = 0; i < 2; i++) /* --little says who drafts too, --no-draft may stand beside it */
+        if (!strcmp(p->name, drafters[i]) && (origin_of(r, "little") > origin || origin_of(r, drafters[!i]) > origin))
+            return true;
+    return !strcmp(p->name, "little") && r->p.draft == DRAFTER_NGRAM && origin_of(r, "draft") > origin;
+}
+
+/* Of options that this command does not take a file may speak. */
+static int fill_in(void *arg, const struct option *p, const char *value, enum value_origin origin, struct err *err)
+{
+    struct parser *r = arg;
+    if (!takes(r->p.o.command, p) || is_outdone(r, p, origin)) return OK;
+    if (value && !(value = keep(r, value))) return err_set(err, E_FAIL, "out of memory");
+    return take_value(r, p, value, origin, err);
+}
+
+/* --- what only the whole line says ---------------------------------------------------------------------------------
+ */
+
+static int finish_prompt(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    if (r->positional && (o->prompt || o->prompt_file || o->prompts_file)) {
+        return err_set(err, E_USAGE, "two prompts: \"%s\" and %s", r->positional,
+                       o->prompt        ? "--prompt"
+                       : o->prompt_file ? "--file"
+                                        : "--prompts");
+    }
+    if (r->positional && !strcmp(r->positional, "-"))
+        o->prompt_file = "-";
+    else if (r->positional)
+        o->prompt = r->positional;
+    if (!!o->prompt + !!o->prompt_file + !!o->prompts_file > 1) {
+        return err_set(err, E_USAGE, "two prompts: only one of --prompt, --file, --prompts goes");
+    }
+    if (o->chat_template && o->raw)
+        return err_set(err, E_USAGE, "--template and --raw, which leaves the chat template out: only one goes");
+    if (o->think != THINK_AUTO && o->raw)
+        return err_set(err, E_USAGE, "--think switches the chat template, which --raw leaves out: only one goes");
+    if (o->system && o->raw) {
+        return err_set(err, E_USAGE, "--system is a part of the chat template, which --raw leaves out: only one goes");
+    }
+    return OK;
+}
+
+/* --no-draft may stand beside --little: the same command line, the big model alone. */
+static int finish_drafter(struct parser *r, struct err *err)
+{
+    bool draft_given = was_given(r, "draft");
+    struct options *o = &r->p.o;
+    enum drafter draft = r->p.draft;
+    if (draft_given && draft == DRAFTER_NGRAM && o->little) {
+        return err_set(err, E_USAGE, "--draft ngram drafts without a model: leave --little out, or --draft");
+    }
+    if (draft_given && draft != DRAFTER_NONE && r->p.no_draft) {
+        return err_set(err, E_USAGE, "--draft and --no-draft: only one goes");
+    }
+    o->drafter = r->p.no_draft ? DRAFTER_NONE : draft_given ? draft : o->little ? DRAFTER_LITTLE : DRAFTER_NONE;
+    return OK;
+}
+
+static int need_little(const struct options *o, struct err *err)
+{
+    if (o->drafter != DRAFTER_LITTLE || o->little) return OK;
+    return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
+}
+
+/* The first of these on the command line; NULL: none. A file may have settings of a method that is not in use. */
+static const char *first_on_line(const struct parser *r, const char *const *names)
+{
+    for (; *names; names++)
+        if (origin_of(r, *names) == FROM_LINE) return *names;
+    return NULL;
+}
+
+static int finish_bild(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    if (o->temp > 0) return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
+    if (o->check)
+        return err_set(err, E_USAGE,
+                       "--check compares with the big model alone, whose text --accept bild does not promise");
+    if (o->drafter == DRAFTER_NONE && !r->p.no_draft)
+        return err_set(err, E_USAGE, "--accept bild needs a drafter: --little FILE");
+    return OK;
+}
+
+/* What was not given has its default; accept ACCEPT_N: not that of an --accept. */
+static int set_presets(struct parser *r, enum accept accept, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; i < n_options && rc == OK; i++) {
+        const char *preset = accept < ACCEPT_N ? option_table[i].preset_of[accept] : option_table[i].preset;
+        if (preset && r->p.origin[i] == FROM_DEFAULT) rc = option_set(&r->p, &option_table[i], preset, err);
+    }
+    return rc;
+}
+
+/* After finish_drafter. */
+static int finish_accept(struct parser *r, struct err *err)
+{
+    static const char *const of_bild[] = {"rollback", "rollback-rule", NULL}, *const of_sampling[] = {"top-k", "top-p",
+                                                                                                      "min-p", "seed",
+                                                                                                      NULL};
+    struct options *o = &r->p.o;
+    const char *stray;
+    if (!was_given(r, "accept") && o->temp > 0) o->accept = ACCEPT_SAMPLE;
+    if (set_presets(r, o->accept, err) != OK) return err->code;
+    if (o->accept == ACCEPT_SAMPLE && o->temp == 0)
+        return err_set(err, E_USAGE, "--accept sample needs a --temp over 0");
+    if (o->accept == ACCEPT_EXACT && o->temp > 0)
+        return err_set(err, E_USAGE, "--accept exact is greedy: leave --temp out, or --accept");
+    if (o->top_p == 0) return err_set(err, E_USAGE, "--top-p 0 leaves no id: greedy is --temp 0");
+    if (o->accept != ACCEPT_BILD && (stray = first_on_line(r, of_bild)))
+        return err_set(err, E_USAGE, "--%s belongs to --accept bild", stray);
+    if (o->accept != ACCEPT_SAMPLE && (stray = first_on_line(r, of_sampling)))
+        return err_set(err, E_USAGE, "--%s belongs to sampling: --temp T", stray);
+    return o->accept == ACCEPT_BILD ? finish_bild(r, err) : OK;
+}
+
+/* --- what was given in vain ---------------------------------------------------------------------------------------
+ */
+
+/* NULL: what the option needs is there. */
+static const char *what_lacks(const struct options *o, enum option_needs needs)
+{
+    static const char no_drafter[] = "nothing drafts here (--little FILE, or --draft ngram)";
+    switch (needs) {
+    case NEEDS_NOTHING: return NULL;
+    case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE ? no_drafter : NULL;
+    case NEEDS_LITTLE: return o->drafter == DRAFTER_LITTLE ? NULL : "no little model drafts here (--little FILE)";
+    case NEEDS_GUARD:
+        if (o->drafter == DRAFTER_NONE) return no_drafter;
+        return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which no guard stops"
+                                        : NULL;
+    case NEEDS_TEXT: return o->format == FORMAT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
+    case NEEDS_JSONL: return o->format == FORMAT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
+    case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;
+    case NEEDS_MESSAGES: return o->raw ? "the text of --raw is no message, and always has its tokens" : NULL;
+    }
+    return NULL;
+}
+
+/* Of the line alone: a file and the environment may speak of methods that are not in use. */
+static void note_idle(struct parser *r)
+{
+    struct options *o = &r->p.o;
+    for (size_t i = 0; i < n_options && o->command != CMD_CONFIG; i++) {
+        const struct option *p = &option_table[i];
+        const char *why = r->p.origin[i] == FROM_LINE ? what_lacks(o, p->needs) : NULL;
+        if (why) note_keep(&o->notes, "--%s has no effect: %s", p->name, why);
+    }
+}
+
+/* --- the whole ----------------------------------------------------------------------------------------------------
+ */
+
+static int finish(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    int rc = OK;
+    o->ctx_given = origin_of(r, "ctx") == FROM_LINE;
+    if (o->n_predict < 0) o->n_predict = 0;
+    if (o->format == FORMAT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->format = FORMAT_JSONL;
+    switch (o->command) {
+    case CMD_HELP:
+        if (!r->positional) break;
+        if (find_command(r->positional) < 0) return unknown_command(r->positional, err);
+        o->help_topic = command_texts[find_command(r->positional)].name; /* not r's copy: it goes with r */
+        break;
+    case CMD_GENERATE:
+    case CMD_CHAT:
+    case CMD_COMPARE:
+    case CMD_BENCH_PAIR:
+        if ((o->command == CMD_COMPARE || o->command == CMD_BENCH_PAIR) && !o->prompts_file)
+            return err_set(err, E_USAGE, "%s needs prompts: --prompts FILE.jsonl", command_name(r));
+        if ((rc = finish_prompt(r, err)) != OK) return rc;
+        if ((rc = finish_drafter(r, err)) != OK) return rc;
+        if (o->command == CMD_BENCH_PAIR && o->drafter == DRAFTER_NONE)
+            return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft ngram");
+        return finish_accept(r, err);
+    case CMD_BENCH_STEP:
+        if ((rc = finish_drafter(r, err)) != OK) return rc;
+        if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
+        for (int i = 1; i < o->contexts.n; i++)
+            if (o->contexts.list[i] <= o->contexts.list[i - 1])
+                return err_set(err, E_USAGE, "--contexts: %d after %d: they must rise", o->contexts.list[i],
+                               o->contexts.list[i - 1]);
+        break;
+    case CMD_PERPLEXITY:
+        if (!r->positional)
+            return err_set(err, E_USAGE, "eval perplexity needs a text: a file, or - for standard input");
+        o->text = r->positional;
+        o->ctx = o->window; /* a slot holds no more */
+        break;
+    case CMD_WORKER:
+        if (!o->model) return err_set(err, E_USAGE, "worker needs a model: --model FILE.gguf");
+        o->big = o->little = o->model;
+        break;
+    case CMD_CONFIG:
+        if (!r->p.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
+        if ((rc = finish_drafter(r, err)) != OK || (rc = finish_accept(r, err)) != OK) return rc;
+        r->p.draft = o->drafter;
+        o->settings = config_text(&r->p, r->p.config);
+        return o->settings ? OK : err_set(err, E_FAIL, "out of memory");
+    case CMD_DOCTOR: rc = finish_drafter(r, err); return rc == OK ? need_little(o, err) : rc;
+    case CMD_TOKENIZE:
+        if (!o->model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
+        o->text = r->positional;
+        break;
+    case CMD_INSPECT:
+        if (!r->positional && !o->model)
+            return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
+        if (r->positional && origin_of(r, "model") == FROM_LINE)
+            return err_set(err, E_USAGE, "two files: %s and --model", r->positional);
+        if (r->positional) o->model = r->positional;
+        break;
+    case CMD_BENCH_KERNELS:
+    case CMD_VERSION: break;
+    }
+    return rc;
+}
+
+/* `pilotfish`, `pilotfish --help` and `pilotfish --version` are commands too. */
+static int take_command(struct parser *r, struct err *err)
+{
+    const char *word = "help";
+    r->i = 1;
+    if (r->argc > 1) word = take_name(r);
+    if (!strcmp(word, "-h") || !strcmp(word, "--help")) word = "help";
+    if (!strcmp(word, "--version")) word = "version";
+    int command = find_command(word);
+    if (command < 0) return unknown_command(word, err);
+    r->p.o.command = (enum command)command;
+    if (command == CMD_HELP && r->i < r->argc && *r->argv[r->i] != '-') r->positional = take_name(r);
+    return OK;
+}
+
+int options_parse(struct options *o, int argc, char **argv, struct err *err)
+{
+    struct parser r = {
+        .argc = argc,
+        .argv = argv,
+    };
+    bool only_positional = false;
+    int rc = set_presets(&r, ACCEPT_N, err);
+    if (rc == OK) rc = take_command(&r, err);
+    for (; rc == OK && r.i < argc && !r.p.o.help_topic; r.i++) {
+        const char *arg = argv[r.i];
+        if (!only_positional && !strcmp(arg, "--"))
+            only_positional = true;
+        else if (only_positional || arg[0] != '-' || !arg[1])
+            rc = take_positional(&r, err);
+        else
+            rc = take_option(&r, err);
+    }
+    bool works = rc == OK && !r.p.o.help_topic && r.p.o.command != CMD_HELP && r.p.o.command != CMD_VERSION;
+    if (!r.p.config) r.p.config = getenv("PILOTFISH_CONFIG");
+    if (works) rc = config_fill(r.p.config, fill_in, &r, &r.p.o.notes, err);
+    if (rc == OK && !r.p.o.help_topic) rc = finish(&r, err);
+    if (rc == OK && works) note_idle(&r);
+    r.p.o.owned = r.owned;
+    if (rc == OK)
+        *o = r.p.o;
+    else
+        options_free(&r.p.o);
+    return rc;
+}
+
+int options_need_models(const struct options *o, struct err *err)
+{
+    if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_texts[o->command].name);
+    return need_little(o, err);
+}
+
+void options_free(struct options *o)
+{
+    for (char **text = o->owned; text && *text; text++) free(*text);
+    free(o->owned);
+    free(o->settings);
+    free(o->notes);
+    o->owned = NULL;
+    o->settings = o->notes = NULL;
+}

@@ -1,0 +1,117 @@
+/* options.h -- the command line: every option of every command, its default, and what is wrong with it.
+ *
+ * One table of options (option_table.c) drives parsing, defaults, help and the suggestions for typos. What the line
+ * leaves open the environment and a configuration file may say (config.h). Parsing reads that file, prints nothing and
+ * starts nothing. Options take "--name value" and "--name=value", '_' counts as '-', and the spellings of other
+ * programs that mean the same are taken; what they have and this one has not is answered with the way to the same end.
+ */
+#ifndef COORDINATOR_CLI_OPTIONS_H
+#define COORDINATOR_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/layout.h"
+
+enum command {
+    CMD_HELP,
+    CMD_VERSION,
+    CMD_GENERATE,
+    CMD_CHAT,
+    CMD_COMPARE,
+    CMD_PERPLEXITY,
+    CMD_BENCH_PAIR,
+    CMD_BENCH_STEP,
+    CMD_BENCH_KERNELS,
+    CMD_TOKENIZE,
+    CMD_INSPECT,
+    CMD_DOCTOR,
+    CMD_CONFIG,
+    CMD_WORKER
+};
+enum format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON }; /* FORMAT_JSON: of inspect only, over several lines */
+enum think { THINK_AUTO, THINK_OFF, THINK_ON };
+enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
+
+enum { MAX_STOPS = 16, MAX_NUMBERS = 64 };
+
+struct numbers {
+    int n, list[MAX_NUMBERS];
+};
+
+/* exact: big's greedy text. sample: a sample of big. bild: what big finds likely enough (2302.07863), lossy. */
+enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD, ACCEPT_N };
+enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
+enum role { ROLE_ANY, ROLE_DRAFTER, ROLE_VERIFIER };
+enum little_quant { LITTLE_Q4, LITTLE_FILE };
+
+struct options { /* strings are borrowed from argv and the environment, or are among `owned` */
+    enum command command;
+    const char *help_topic; /* CMD_HELP: a command's name, or NULL */
+
+    /* generate */
+    const char *big, *little;
+    enum drafter drafter; /* little with --little, n-gram with --draft ngram, none with --no-draft or neither */
+    const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
+    const char *system;                              /* NULL: the template's own; "": an empty one */
+    const char *chat_template;                       /* a name; NULL: what the file has */
+    enum think think;
+    bool raw;
+    bool special;  /* marks in messages are marks */
+    int n_predict; /* 0: until an end id or the context */
+    int draft_max;
+    int draft_ctx;
+    enum little_quant little_quant;
+    int draft_vocab; /* 0: all ids */
+    bool guard;
+    enum accept accept;
+    float fallback, rollback;
+    enum rollback_rule rollback_rule;
+    float temp, top_p, min_p; /* temp 0: greedy */
+    int top_k;
+    int seed; /* -1: one is drawn */
+    const char *stops[MAX_STOPS];
+    int n_stops;
+    bool check, ignore_eos, stats;
+    int logprobs;
+    int ctx;
+    bool ctx_given; /* on the line; the default may be more than the model has */
+    int threads;    /* 0: the cores this process may use */
+    int tp, pp;
+    int parallel;
+    enum when color;
+    enum format format;
+
+    /* eval compare: exit 6 below these */
+    float min_exact, min_bleu, min_rouge;
+
+    int window; /* eval perplexity: tokens that begin anew */
+
+    struct numbers rows, contexts; /* bench step, bench kernels */
+    int rounds;
+
+    float seconds;  /* bench pair: a request takes turns until each way has had so much */
+    unsigned first; /* the way that begins: 0 plain, 1 drafts */
+
+    /* tokenize, inspect, eval perplexity */
+    const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */
+    bool no_special, detokenize;
+
+    enum role role; /* worker; its --model is big, little or both, as the role says */
+
+    char *settings; /* config --show: owns; what to print */
+    char *notes;    /* owns; lines for standard error: what was given and has no effect; NULL: none */
+    char **owned;   /* owns; NULL behind the last */
+};
+
+/* E_USAGE with one line (what, where, the nearest name); o is then not set. */
+int options_parse(struct options *o, int argc, char **argv, struct err *err);
+/* E_USAGE unless the model files are named that a command needs whose workers are of this process. */
+int options_need_models(const struct options *o, struct err *err);
+void options_free(struct options *o);
+
+/* Prints the help of a command (NULL: all) to standard output: at most 100 columns. False: no such command. */
+bool options_help(const char *command);
+
+#endif

@@ -1,0 +1,10 @@
+/* perplexity.h -- the command `eval perplexity`: exp of the mean -ln p of a text's tokens under the big model. */
+#ifndef COORDINATOR_CLI_PERPLEXITY_H
+#define COORDINATOR_CLI_PERPLEXITY_H
+
+#include "coordinator/runtime.h"
+
+/* On return every worker has been told to quit. */
+int command_perplexity(const struct options *o, const struct launch *launch, struct err *err);
+
+#endif

@@ -1,0 +1,428 @@
+#include "coordinator/cli/prompts.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "coordinator/text/read_text.h"
+#include "coordinator/text/template.h"
+#include "coordinator/cli/terminal.h"
+#include "proto/mailbox.h"
+#include "proto/show.h"
+
+enum { PATIENCE_MS = 1000 };
+
+struct reader {
+    const struct options *o;
+    const struct prompts_from *from;
+    struct template chat;
+    bool has_chat; /* it is applied */
+    struct prompts p;
+    int n_room;          /* of p.items */
+    const char *in_vain; /* what a line has and nobody reads; NULL: nothing such */
+};
+
+/* Of a request to other programs: the same for all lines here. */
+static const char *const of_all_lines[] = {"temperature",           "top_p",     "top_k", "min_p", "max_tokens",
+                                           "max_completion_tokens", "n_predict", "stop"};
+
+static void prompt_free(struct prompt *p)
+{
+    free(p->ids);
+    free(p->name);
+    free(p->error);
+}
+
+void prompts_free(struct prompts *p)
+{
+    for (int i = 0; i < p->n; i++) prompt_free(&p->items[i]);
+    free(p->items);
+    *p = (struct prompts){0};
+}
+
+int prompts_refused(const struct prompts *p, struct err *err)
+{
+    int n_bad = p->n - p->n_good, first = 0;
+    if (!n_bad) return OK;
+    while (!p->items[first].error) first++;
+    if (p->n == 1) return err_set(err, E_USAGE, "%s", p->items[0].error);
+    return err_set(err, E_USAGE, "%d of %d prompts not answered%s: %s", n_bad, p->n, n_bad > 1 ? ", the first" : "",
+                   p->items[first].error);
+}
+
+/* --- text -> ids ----------------------------------------------------------------------------------------------------
+ */
+
+/* Takes the prompt. */
+static int add(struct reader *r, struct prompt *item, struct err *err)
+{
+    if (r->p.n == r->n_room) {
+        int n_room = r->n_room ? 2 * r->n_room : 8;
+        struct prompt *items = realloc(r->p.items, (size_t)n_room * sizeof *items);
+        if (!items) {
+            prompt_free(item);
+            return err_set(err, E_FAIL, "no memory for %d prompts", n_room);
+        }
+        r->p.items = items;
+        r->n_room = n_room;
+    }
+    r->p.items[r->p.n++] = *item;
+    r->p.n_good += !item->error;
+    return OK;
+}
+
+/* A greater context is only worth a try where the model has one. */
+static int check_length(const struct reader *r, size_t n_ids, struct err *err)
+{
+    int most = r->from->n_ctx, asked = r->o->ctx;
+    if (!n_ids) return err_set(err, E_USAGE, "the prompt is empty");
+    if (n_ids < (size_t)asked && n_ids < (size_t)most) return OK;
+    if (n_ids >= (size_t)most)
+        return err_set(err, E_USAGE,
+                       "the prompt has %zu tokens, the model's context %d, one of them for the answer: shorten it",
+                       n_ids, most);
+    return err_set(
+        err, E_USAGE,
+        "the prompt has %zu tokens, the context %d, one of them for the answer: shorten it, or try --ctx %zu", n_ids,
+        asked, n_ids + 1);
+}
+
+static int encode(const struct reader *r, struct prompt *item, const struct tokenizer_text *in, struct err *err)
+{
+    size_t n_ids = 0;
+    int rc = tokenizer_encode_text(r->from->tokenizer, in, &item->ids, &n_ids, err);
+    if (rc == OK) rc = check_length(r, n_ids, err);
+    item->n_ids = (int)n_ids;
+    return rc;
+}
+
+/* By how much a prompt is too long is said where that is little. */
+static size_t most_ids(const struct reader *r)
+{
+    return 4 * (size_t)(r->o->ctx < r->from->n_ctx ? r->o->ctx : r->from->n_ctx);
+}
+
+/* Of a text that is far too long not a byte need be looked at. */
+static int check_bytes(const struct reader *r, size_t n_bytes, struct err *err)
+{
+    size_t least = tokenizer_least(r->from->tokenizer, n_bytes);
+    if (least <= most_ids(r)) return OK;
+    return err_set(err, E_USAGE, "the prompt has at least %zu tokens, the context %zu: shorten it", least,
+                   most_ids(r) / 4);
+}
+
+static int encode_chat(const struct reader *r, struct prompt *item, const struct jinja_message *messages, size_t n,
+                       struct err *err)
+{
+    struct jinja_text chat = {0};
+    size_t n_bytes = 0;
+    for (size_t i = 0; i < n; i++) n_bytes += messages[i].content.n;
+    int rc = check_bytes(r, n_bytes, err);
+    if (rc == OK) rc = template_render_chat(&r->chat, r->from->tokenizer, r->o->system, messages, n, &chat, err);
+    if (rc != OK) return rc;
+    struct tokenizer_text in = {chat.bytes, chat.n, r->o->special ? NULL : chat.message, true, true, most_ids(r)};
+    rc = encode(r, item, &in, err);
+    jinja_text_free(&chat);
+    return rc;
+}
+
+static int encode_text(const struct reader *r, struct prompt *item, const char *text, size_t n, struct err *err)
+{
+    if (!n) return err_set(err, E_USAGE, "the prompt is empty");
+    if (r->has_chat) return encode_chat(r, item, &(struct jinja_message){"user", {text, n}}, 1, err);
+    int rc = check_bytes(r, n, err);
+    return rc == OK ? encode(r, item, &(struct tokenizer_text){text, n, NULL, true, true, most_ids(r)}, err) : rc;
+}
+
+/* The one prompt of a run. place: for messages. */
+static int add_text(struct reader *r, const char *place, const char *text, size_t n_text, struct err *err)
+{
+    struct prompt item = {.seed = -1};
+    int rc = encode_text(r, &item, text, n_text, err);
+    if (rc == OK) return add(r, &item, err);
+    prompt_free(&item);
+    return err_wrap(err, "%s", place);
+}
+
+/* --- sources --------------------------------------------------------------------------------------------------------
+ */
+
+static void close_source(const struct reader *r, FILE *f)
+{
+    if (f != r->from->in) fclose(f);
+}
+
+static int read_file(struct reader *r, const char *path, struct err *err)
+{
+    FILE *f;
+    const char *place;
+    char *bytes = NULL;
+    size_t n = 0;
+    int rc = text_open(path, r->from->in, &f, &place, err);
+    if (rc != OK) return rc;
+    rc = text_read_plain(f, place, &bytes, &n, err);
+    close_source(r, f);
+    if (rc != OK) return rc;
+    if (n && bytes[n - 1] == '\n') n--; /* editors and echo put it there; no one means it */
+    rc = add_text(r, place, bytes, n, err);
+    free(bytes);
+    return rc;
+}
+
+static int take_name(struct prompt *item, const json_t *row, struct err *err)
+{
+    const json_t *id = json_object_get(row, "id");
+    char number[32];
+    if (!id) id = json_object_get(row, "question_id");
+    if (!id) return OK;
+    if (!json_is_string(id) && !json_is_integer(id))
+        return err_set(err, E_USAGE, "an id must be a string or a whole number");
+    snprintf(number, sizeof number, "%lld", (long long)json_integer_value(id));
+    item->name = strdup(json_is_integer(id) ? number : json_string_value(id));
+    return item->name ? OK : err_set(err, E_FAIL, "no memory for a prompt");
+}
+
+static int take_seed(struct prompt *item, const json_t *row, struct err *err)
+{
+    const json_t *seed = json_object_get(row, "seed");
+    long long n = json_integer_value(seed);
+    if (!seed || json_is_null(seed)) return OK;
+    if (!json_is_integer(seed) || n < 0 || n > INT_MAX)
+        return err_set(err, E_USAGE, "a seed must be a whole number from 0 to %d", INT_MAX);
+    item->seed = (int)n;
+    return OK;
+}
+
+/* OpenAI's content: a string, or parts of text, which are joined and kept in the message. */
+static int take_content(json_t *message, struct gguf_str *out, struct err *err)
+{
+    json_t *content = json_object_get(message, "content"), *part;
+    size_t i, n = 0;
+    char *joined = NULL;
+    FILE *f = json_is_array(content) ? open_memstream(&joined, &n) : NULL;
+    bool ok = json_is_array(content) ? f != NULL : json_is_string(content);
+    json_array_foreach(content, i, part)
+    {
+        const json_t *text = json_object_get(part, "text");
+        if (!json_is_string(text)) ok = false;
+        if (ok) fwrite(json_string_value(text), 1, json_string_length(text), f);
+    }
+    if (f && fclose(f)) ok = false;
+    if (f && ok) ok = json_object_set_new(message, "content", json_stringn(joined, n)) == 0;
+    free(joined);
+    if (!ok) return err_set(err, E_USAGE, "the content of a message must be text");
+    content = json_object_get(message, "content");
+    *out = (struct gguf_str){json_string_value(content), json_string_length(content)};
+    return OK;
+}
+
+/* Whether roles may follow one another so is the template's to say. */
+static int take_message(json_t *message, bool first, struct jinja_message *out, struct err *err)
+{
+    static const char *const roles[] = {"system", "user", "assistant"};
+    const char *role = json_string_value(json_object_get(message, "role"));
+    if (role && !strcmp(role, "developer")) role = "system"; /* its newer name */
+    for (int i = 0; i < 3; i++)
+        if (role && !strcmp(role, roles[i])) out->role = roles[i];
+    if (!out->role) return err_set(err, E_USAGE, "the role of a message must be system, user or assistant");
+    if (!first && out->role == roles[0]) return err_set(err, E_USAGE, "a system message must be the first");
+    return take_content(message, &out->content, err);
+}
+
+static int read_messages(const struct reader *r, struct prompt *item, const json_t *list, struct err *err)
+{
+    size_t n = json_array_size(list), i;
+    json_t *message;
+    if (!n) return err_set(err, E_USAGE, "\"messages\" must be a list of messages");
+    if (!r->has_chat)
+        return err_set(err, E_USAGE, "\"messages\" need a chat template%s",
+                       r->o->raw ? ", which --raw leaves out" : ": --template names one");
+    struct jinja_message *messages = calloc(n, sizeof *messages);
+    if (!messages) return err_set(err, E_FAIL, "no memory for %zu messages", n);
+    int rc = OK;
+    json_array_foreach(list, i, message)
+    {
+        if (rc == OK) rc = take_message(message, i == 0, &messages[i], err);
+    }
+    if (rc == OK && strcmp(messages[n - 1].role, "user") != 0)
+        rc = err_set(err, E_USAGE, "the last message must be the user's");
+    if (rc == OK) rc = encode_chat(r, item, messages, n, err);
+    free(messages);
+    return rc;
+}
+
+/* Spec-Bench: {"question_id": 81, "turns": ["first", ...]}; others: {"id": "a", "prompt" or "text": "..."}; OpenAI's:
+ * {"messages": [{"role": "user", "content": "..."}, ...]}. */
+static int read_row(const struct reader *r, struct prompt *item, const json_t *row, struct err *err)
+{
+    const json_t *messages = json_object_get(row, "messages");
+    const json_t *text = json_array_get(json_object_get(row, "turns"), 0);
+    if (!text) text = json_object_get(row, "prompt");
+    if (!text) text = json_object_get(row, "text");
+    int rc = take_name(item, row, err);
+    if (rc == OK) rc = take_seed(item, row, err);
+    if (rc == OK && messages) rc = read_messages(r, item, messages, err);
+    if (rc != OK || messages) return rc;
+    if (!json_is_string(text))
+        return err_set(err, E_USAGE,
+                       "no prompt: no \"messages\", no \"turns\": [\"...\"], no \"prompt\" and no \"text\"");
+    return encode_text(r, item, json_string_value(text), json_string_length(text), err);
+}
+
+static void look_for_settings(struct reader *r, const json_t *row)
+{
+    for (size_t i = 0; !r->in_vain && i < sizeof of_all_lines / sizeof *of_all_lines; i++)
+        if (json_object_get(row, of_all_lines[i])) r->in_vain = of_all_lines[i];
+}
+
+/* What is wrong with a line is kept with it. */
+static int read_line(struct reader *r, const char *place, const char *line, size_t n, struct err *err)
+{
+    json_error_t bad;
+    struct prompt item = {.seed = -1};
+    struct err why;
+    json_t *row = json_loadb(line, n, JSON_ALLOW_NUL, &bad);
+    int rc = json_is_object(row) ? read_row(r, &item, row, &why)
+                                 : err_set(&why, E_USAGE, "not a JSON object%s%s: each line is one", row ? "" : ": ",
+                                           row ? "" : bad.text);
+    look_for_settings(r, row);
+    json_decref(row);
+    if (rc == E_USAGE) {
+        err_wrap(&why, "%s", place);
+        free(item.ids);
+        item.ids = NULL;
+        item.n_ids = 0;
+        item.error = strdup(why.text);
+        if (item.error) rc = OK;
+    }
+    if (rc == OK) return add(r, &item, err);
+    prompt_free(&item);
+    return err_set(err, E_FAIL, "%s: %s", place, why.text);
+}
+
+static int read_rows(struct reader *r, const char *path, struct err *err)
+{
+    FILE *f;
+    const char *source;
+    char *line = NULL, place[512];
+    size_t room = 0;
+    ssize_t n;
+    int rc = text_open(path, r->from->in, &f, &source, err);
+    if (rc != OK) return rc;
+    for (int i = 1; rc == OK && (errno = 0, n = getline(&line, &room, f)) >= 0; i++) {
+        if (i == 1 && (rc = text_check(line, (size_t)n, source, err)) != OK) break;
+        size_t n_plain = text_plain(line, (size_t)n);
+        line[n_plain] = 0;
+        if (strspn(line, " \t\n") == n_plain) continue;
+        snprintf(place, sizeof place, "%s:%d", source, i);
+        rc = read_line(r, place, line, n_plain, err);
+    }
+    if (rc == OK && ferror(f)) rc = err_set(err, E_USAGE, "%s: %s", source, strerror(errno));
+    if (rc == OK && !r->p.n) rc = err_set(err, E_USAGE, "%s: no prompts in it", source);
+    if (rc == OK && r->in_vain)
+        fprintf(r->from->notes, "note: \"%s\" in a line of %s has no effect: options hold for all lines\n", r->in_vain,
+                show_name(source).s);
+    free(line);
+    close_source(r, f);
+    return rc;
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------------------
+ */
+
+static int find_chat(struct reader *r, struct err *err)
+{
+    const char *path = r->from->big->path;
+    if (r->o->raw) return OK;
+    const struct template_wants wants = {r->o->chat_template, r->o->system, (int)r->o->think - 1, time(NULL)};
+    enum template_found found;
+    int rc = template_choose(&r->chat, r->from->big, &wants, &found, err);
+    if (rc != OK) return rc;
+    if (found == TEMPLATE_UNKNOWN) {
+        char why[sizeof err->text];
+        memcpy(why, err->text, sizeof why);
+        return err_set(err, E_MODEL,
+                       "%s: its chat template cannot be run here (%s): --template names another, --raw continues the "
+                       "text as it is",
+                       path, why);
+    }
+    r->has_chat = found == TEMPLATE_OK;
+    if (r->has_chat) return OK;
+    if (r->o->system) return err_set(err, E_USAGE, "%s has no chat template, so no place for --system", path);
+    fprintf(r->from->notes, "note: %s has no chat template: the text is continued as it is (--raw)\n",
+            show_name(path).s);
+    return OK;
+}
+
+/* Something was put there on purpose: a launcher of another name gives every rank 0 a pipe. */
+static bool is_piped(FILE *in)
+{
+    int rank, size;
+    struct stat s;
+    if (terminal_is(in) || (mpi_launched(&rank, &size) && !getenv("PILOTFISH_LAUNCHER"))) return false;
+    return fstat(fileno(in), &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode));
+}
+
+/* A pipe that nobody ends: what is waited for. */
+static void note_wait(const struct reader *r)
+{
+    struct pollfd input = {.fd = fileno(r->from->in), .events = POLLIN};
+    if (poll(&input, 1, PATIENCE_MS) == 0)
+        fputs("note: waiting for the end of standard input, which goes behind the prompt; < /dev/null leaves it out\n",
+              r->from->notes);
+}
+
+/* The prompt, and behind a blank line what is piped in: a question about a text. */
+static int read_prompt(struct reader *r, struct err *err)
+{
+    const char *prompt = r->o->prompt, *place = "command line";
+    char *input = NULL, *both = NULL;
+    size_t n_input = 0, n = 0;
+    int rc = OK;
+    if (*prompt && is_piped(r->from->in)) {
+        note_wait(r);
+        rc = text_read_plain(r->from->in, "standard input", &input, &n_input, err);
+    }
+    if (n_input && input[n_input - 1] == '\n') n_input--;
+    FILE *f = rc == OK ? open_memstream(&both, &n) : NULL;
+    if (f) {
+        fputs(prompt, f);
+        if (n_input) fputs("\n\n", f), fwrite(input, 1, n_input, f);
+    }
+    if (rc == OK && (!f || fclose(f))) rc = err_set(err, E_FAIL, "no memory for a prompt");
+    if (rc == OK && n_input) {
+        fprintf(r->from->notes, "note: %zu bytes of standard input go behind the prompt, after a blank line\n",
+                n_input);
+        place = "command line and standard input";
+    }
+    if (rc == OK) rc = add_text(r, place, both, n, err);
+    free(both);
+    free(input);
+    return rc;
+}
+
+int prompts_read(struct prompts *out, const struct options *o, const struct prompts_from *from, struct err *err)
+{
+    struct reader r = {.o = o, .from = from};
+    int rc = find_chat(&r, err);
+    if (rc != OK) return rc;
+    if (o->prompt)
+        rc = read_prompt(&r, err);
+    else if (o->prompts_file)
+        rc = read_rows(&r, o->prompts_file, err);
+    else if (o->prompt_file)
+        rc = read_file(&r, o->prompt_file, err);
+    else if (!terminal_is(from->in))
+        rc = read_file(&r, "-", err);
+    else
+        rc = err_set(err, E_USAGE, "no prompt: give a text, --file, --prompts, or pipe one in");
+    if (rc == OK)
+        *out = r.p;
+    else
+        prompts_free(&r.p);
+    return rc;
+}

@@ -1,0 +1,51 @@
+/* prompts.h -- what a run continues: texts from the command line, a file, standard input or JSON lines, as token ids.
+ *
+ *   source ──read──▶ text ──chat template (unless --raw)──▶ ──tokenizer──▶ ids, checked against the context
+ *
+ * What is piped in goes behind a prompt of the command line. Only rank 0 calls it: standard input is read once. A
+ * prompt that is empty, unreadable or too long is E_USAGE, with the place and the numbers. Of several one that cannot
+ * be answered does not end the others: it says why.
+ */
+#ifndef COORDINATOR_CLI_PROMPTS_H
+#define COORDINATOR_CLI_PROMPTS_H
+
+#include <stdio.h>
+
+#include "coordinator/cli/options.h"
+#include "coordinator/text/tokenizer.h"
+
+struct prompt { /* owns its strings */
+    int32_t *ids;
+    int n_ids;
+    int seed;    /* -1: the run's, and noise by its index */
+    char *name;  /* NULL where the input gives none */
+    char *error; /* with its place; NULL: it can be answered */
+};
+
+struct prompts { /* owns all */
+    int n, n_good;
+    struct prompt *items; /* [n]; n_good of them can be answered */
+};
+
+struct prompts_from {       /* borrowed during prompts_read */
+    const struct gguf *big; /* for its chat template */
+    const struct tokenizer *tokenizer;
+    int n_ctx;   /* the model's own; a prompt leaves room for one token, in the asked one too */
+    FILE *in;    /* standard input */
+    FILE *notes; /* gets a line where there is no chat template to apply */
+};
+
+int prompts_read(struct prompts *out, const struct options *o, const struct prompts_from *from, struct err *err);
+void prompts_free(struct prompts *p); /* zeroed is fine */
+
+/* A prompt's name, or its number in the input where it has none. */
+static inline const char *prompt_name(const struct prompt *p, int index, char number[16])
+{
+    if (p->name) return p->name;
+    snprintf(number, 16, "%d", index);
+    return number;
+}
+/* OK, or E_USAGE: how many could not be answered, and why the first. */
+int prompts_refused(const struct prompts *p, struct err *err);
+
+#endif

@@ -1,0 +1,11 @@
+/* suggest.h -- the nearest name to a mistyped one. Pure. */
+#ifndef COORDINATOR_CLI_SUGGEST_H
+#define COORDINATOR_CLI_SUGGEST_H
+
+#include <stddef.h>
+
+/* Of n names the one with the least edits (insert, delete, replace, swap of neighbours), if they are few against the
+ * length of `typed`; else NULL. Names may be NULL (skipped). */
+const char *suggest(const char *typed, size_t n_typed, const char *const *names, size_t n);
+
+#endif

@@ -1,0 +1,261 @@
+#include "coordinator/decode/policy.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ROUNDS_TO_JUDGE = 4 }; /* drafting rounds before their time counts */
+/* Guesses before anything was seen, from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench, 42 texts of 64 tokens. */
+static const double p_target_before = 0.9, accept_ratio_before[2] = {0.9, 0.6}; /* [1]: of unread prompts */
+static const double n_tokens_before = 48; /* that a text is expected to go on for, at least */
+
+static const double accept_ratio_most = 1.25; /* a draft of unsure words that is right says little */
+static const double chance_most = 0.9;        /* to ask for more would end drafts that were right */
+static const double fade = 0.9;               /* of a sum, a round */
+static const double newest = 0.3;             /* weight of a new time in its mean */
+static const double newest_p_target = 0.1;    /* of a token's probability */
+static const double newest_draft = 0.05;
+static const double forgets = 0.01; /* of what was learnt of a drafter, a plain token: else a bad start would last */
+
+/* Bytes that a stage's shards on the host of one of them stream: at once, but they share its memory and cores. */
+static double on_host(const struct rank_bytes *of, const struct rank_bytes *shards, int n_shards, bool head)
+{
+    double bytes = 0;
+    for (int i = 0; i < n_shards; i++)
+        if (shards[i].stage == of->stage && !strcmp(shards[i].host, of->host))
+            bytes += shards[i].body + (head ? shards[i].head : 0);
+    return bytes;
+}
+
+/* A stage takes as long as its fullest host, and stages follow one another. */
+static double of_stages(const struct rank_bytes *shards, int n_shards, bool head)
+{
+    double sum = 0, fullest = 0;
+    for (int i = 0; i < n_shards; i++) {
+        fullest = fmax(fullest, on_host(&shards[i], shards, n_shards, head));
+        if (i + 1 < n_shards && shards[i + 1].stage == shards[i].stage) continue;
+        sum += fullest;
+        fullest = 0;
+    }
+    return sum;
+}
+
+struct cost_prior draft_policy_prior(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards)
+{
+    double body = of_stages(shards, n_shards, false), whole = of_stages(shards, n_shards, true);
+    if (body <= 0) return (struct cost_prior){0};
+    return (struct cost_prior){.draft = (little->body + little->head) / whole, .read = little->body / body};
+}
+
+void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct cost_prior prior,
+                       const struct draft_profile *profile)
+{
+    double accept_ratio = profile->accept_ratio[unread];
+    *g = (struct draft_policy){.enabled = enabled,
+                               .unread = unread,
+                               .prior = prior,
+                               .measured = profile->measured,
+                               .n_tokens = profile->n_tokens > 0 ? profile->n_tokens : n_tokens_before,
+                               .pause = profile->pause ? profile->pause : DRAFT_PAUSE_FIRST,
+                               .p_target = p_target_before,
+                               .accept_ratio = accept_ratio > 0 ? accept_ratio : accept_ratio_before[unread]};
+}
+
+/* The chance that a draft is right. */
+static double right(const struct draft_policy *g)
+{
+    return fmin(1, g->p_target * g->accept_ratio);
+}
+
+/* What has not been measured is guessed at its best, from bytes and from big's reading of the prompt: a trial costs
+ * little and puts it right, but a guess that forbids the trial would stand for ever. */
+static double draft_ns(const struct draft_policy *g)
+{
+    return g->measured.draft_ns != 0 ? fmax(0, g->measured.draft_ns) : g->prior.draft * g->measured.plain_ns;
+}
+
+/* An id that is read with others takes no longer than one drafted alone, however slow the moment it was timed in. */
+static double read_ns(const struct draft_policy *g)
+{
+    return fmin(draft_ns(g), g->measured.read_ns != 0 ? fmax(0, g->measured.read_ns) : g->prior.read * g->prompt_ns);
+}
+
+/* Rows of a check hide behind the reading of weights. */
+static double row_ns(const struct draft_policy *g)
+{
+    return fmax(0, g->measured.row_ns);
+}
+
+/* Of a draft: its writing and its checking, over a plain token's time. */
+static double draft_cost(const struct draft_policy *g)
+{
+    return (draft_ns(g) + row_ns(g)) / g->measured.plain_ns;
+}
+
+/* Tokens that drafts are expected to give for the time of one plain token, at their best length. 1: no better than
+ * plain. */
+static double gain(const struct draft_policy *g, int most)
+{
+    double chance = 1, tokens = 1, best = 1;
+    for (int window = 1; window <= most; window++) {
+        tokens += chance *= right(g);
+        best = fmax(best, tokens / (1 + window * draft_cost(g)));
+    }
+    return best;
+}
+
+int draft_policy_window(const struct draft_policy *g, int most)
+{
+    if (!g->enabled) return most;
+    if (g->paused || !g->timed) return 0; /* without a plain token's time there is nothing to compare with */
+    if (most > DRAFT_WRONG_MOST - g->n_wrong) most = DRAFT_WRONG_MOST - g->n_wrong;
+    return g->prior.draft == 0 || gain(g, most) > 1 ? most : 0;
+}
+
+/* With one more draft, tokens grow by chance * right and time by its cost: worth it if that beats the rate as it is. */
+float draft_policy_chance(const struct draft_policy *g, int most)
+{
+    if (!g->enabled || g->prior.draft == 0) return 0;
+    return (float)fmin(chance_most, gain(g, most) * draft_cost(g) / right(g));
+}
+
+static struct withheld costs(const struct draft_policy *g)
+{
+    return (struct withheld){.why = WITHHELD_COST,
+                             .draft_ns = draft_ns(g),
+                             .row_ns = row_ns(g),
+                             .plain_ns = g->measured.plain_ns,
+                             .right = right(g)};
+}
+
+struct withheld draft_policy_withheld(const struct draft_policy *g)
+{
+    if (!g->enabled || g->withheld.why != WITHHELD_NOT) return g->withheld;
+    if (!g->timed) return (struct withheld){.why = WITHHELD_SHORT};
+    return draft_policy_window(g, DRAFT_WRONG_MOST) == 0 ? costs(g) : (struct withheld){0};
+}
+
+/* A refusal is remembered: the one that came nearest to paying. */
+static void refuse(struct draft_policy *g, struct withheld reading)
+{
+    struct withheld *w = &g->withheld;
+    if (w->why == WITHHELD_NOT ||
+        (w->why == WITHHELD_READING && reading.saved_ns - reading.read_ns > w->saved_ns - w->read_ns))
+        *w = reading;
+}
+
+bool draft_policy_reads(struct draft_policy *g, int most, int n_ids, int n_so_far, int n_left)
+{
+    if (!g->enabled || g->prior.draft == 0) return true;
+    double n_more = fmin(n_left, fmax(n_so_far, g->n_tokens));
+    struct withheld reading = {.why = WITHHELD_READING,
+                               .n_ids = n_ids,
+                               .n_tokens = (int)n_more,
+                               .read_ns = read_ns(g) * n_ids,
+                               .saved_ns = g->measured.plain_ns * (1 - 1 / gain(g, most)) * n_more};
+    bool pays = reading.saved_ns > reading.read_ns;
+    if (!pays) refuse(g, reading);
+    return pays;
+}
+
+static void move(double *mean, double value)
+{
+    *mean = *mean == 0 ? value : *mean + newest * (value - *mean);
+}
+
+/* By n values at once, whose mean is `value`. */
+static void move_by(double *mean, double weight, double value, int n)
+{
+    *mean += (1 - pow(1 - weight, n)) * (value - *mean);
+}
+
+static void pause_drafting(struct draft_policy *g)
+{
+    g->paused = true;
+    g->n_pauses++;
+    g->withheld = costs(g);
+    if (g->n_wrong >= DRAFT_WRONG_MOST) g->withheld.why = WITHHELD_WRONG;
+    g->left = g->pause;
+    if (g->pause < DRAFT_PAUSE_MOST) g->pause *= 2;
+}
+
+/* A trial after a pause: few tokens, and times are measured anew. */
+static void resume(struct draft_policy *g)
+{
+    g->paused = false;
+    g->n_wrong = DRAFT_WRONG_MOST / 2;
+    g->n_rounds = 0;
+    g->measured.row_ns = g->measured.draft_ns = g->drafting_ns = g->drafting_tokens = 0;
+}
+
+/* As measured in a text before, whatever may be right: but that may have been in a slow moment. */
+static bool found_slow(const struct draft_policy *g)
+{
+    return g->timed && g->measured.draft_ns != 0 && draft_policy_window(g, 1) == 0 &&
+           draft_cost(g) >= g->p_target * accept_ratio_before[g->unread];
+}
+
+static void note_plain(struct draft_policy *g, const struct draft_policy_round *r)
+{
+    g->accept_ratio += forgets * (accept_ratio_before[g->unread] - g->accept_ratio);
+    if (r->measured) {
+        move(&g->measured.plain_ns, r->ns / r->n_tokens);
+        g->timed = true;
+    }
+    if (g->paused) {
+        g->left -= r->n_tokens;
+        if (g->left <= 0) resume(g);
+    } else if (found_slow(g)) {
+        pause_drafting(g);
+    }
+}
+
+/* One id of those read goes with the first draft, in its pass. A round that read much tells what reading takes. */
+static void time_drafting(struct draft_policy *g, const struct draft_policy_round *r)
+{
+    struct cost_measured *p = &g->measured;
+    double read = r->n_read > 1 ? r->n_read - 1 : 0, check_ns = r->ns - r->draft_ns;
+    if (r->measured) {
+        move(&p->draft_ns, (r->draft_ns - read * read_ns(g)) / r->n_drafted);
+        move(&p->row_ns, (check_ns - p->plain_ns) / r->n_drafted);
+        if (p->row_ns < 0 && check_ns < p->plain_ns) /* the plain token was timed in a slow moment */
+            move(&p->plain_ns, check_ns);
+        g->drafting_ns = fade * g->drafting_ns + r->ns;
+        g->drafting_tokens = fade * g->drafting_tokens + r->n_tokens;
+        g->n_rounds++;
+    } else if (read > 0) {
+        move(&p->read_ns, (r->draft_ns - r->n_drafted * draft_ns(g)) / read);
+    }
+}
+
+static void note_drafting(struct draft_policy *g, const struct draft_policy_round *r)
+{
+    g->n_wrong = r->n_accepted ? 0 : g->n_wrong + r->n_drafted;
+    int n_judged = r->n_accepted + (r->n_accepted < r->n_drafted);
+    move_by(&g->accept_ratio, newest_draft, fmin(accept_ratio_most, r->n_accepted / (g->p_target * n_judged)),
+            n_judged);
+    time_drafting(g, r);
+    bool slow = g->n_rounds >= ROUNDS_TO_JUDGE && g->drafting_ns > g->measured.plain_ns * g->drafting_tokens;
+    if (slow || draft_policy_window(g, 1) == 0) /* too many wrong, or as measured no draft would pay */
+        pause_drafting(g);
+    else if (g->n_rounds >= 2 * ROUNDS_TO_JUDGE)
+        g->pause = DRAFT_PAUSE_FIRST; /* it has paid for a while */
+}
+
+void draft_policy_note(struct draft_policy *g, const struct draft_policy_round *r)
+{
+    if (!g->enabled || r->n_tokens < 1) return;
+    move_by(&g->p_target, newest_p_target, r->p_target / r->n_tokens, r->n_tokens);
+    if (r->n_drafted)
+        note_drafting(g, r);
+    else
+        note_plain(g, r);
+}
+
+void draft_policy_learn(struct draft_profile *profile, const struct draft_policy *g, int n_tokens)
+{
+    if (!g->timed) return;
+    profile->measured = g->measured;
+    profile->accept_ratio[g->unread] = g->accept_ratio;
+    profile->pause = g->pause;
+    move(&profile->n_tokens, n_tokens);
+}

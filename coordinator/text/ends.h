@@ -1,0 +1,26 @@
+/* ends.h -- which ids end an answer. United: what the file's keys say, one id or a list; the end of a turn in its chat
+ * template; and the tokens that end answers in some family of models, for files leave them out of their keys. Such a
+ * token is a control token then, whatever type the file gives it.
+ */
+#ifndef COORDINATOR_TEXT_ENDS_H
+#define COORDINATOR_TEXT_ENDS_H
+
+#include <stdbool.h>
+
+#include "coordinator/text/vocab.h"
+
+struct ends {     /* zeroed: none */
+    int32_t *ids; /* [n] owns; ascending, without repeats */
+    size_t n;
+};
+
+/* E_MODEL: a key names what is no id. */
+int ends_read(struct ends *e, struct vocab *v, const struct gguf *g, struct err *err);
+
+/* The token with this text, if there is one, ends an answer. */
+int ends_add_text(struct ends *e, struct vocab *v, const char *text, struct err *err);
+
+bool ends_have(const struct ends *e, int32_t id);
+void ends_free(struct ends *e);
+
+#endif

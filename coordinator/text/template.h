@@ -1,0 +1,68 @@
+/* template.h -- a chat as the text that the model was trained on.
+ *
+ *   messages ──chat template: the file's own, or one that is named──▶ text, and which bytes of it are messages'
+ *
+ * The file's own template is run (jinja.h), first over small chats, which show whether it can be run here, what ends an
+ * answer, whether it takes a system message and whether its thinking can be switched. A file without a template, or
+ * with one that cannot be run, is not chatted with silently: template_find says which case it is, and the caller runs
+ * raw and says so, or refuses.
+ */
+#ifndef COORDINATOR_TEXT_TEMPLATE_H
+#define COORDINATOR_TEXT_TEMPLATE_H
+
+#include <stdbool.h>
+#include <time.h>
+
+#include "coordinator/text/jinja.h"
+#include "coordinator/text/tokenizer.h"
+#include "proto/err.h"
+#include "proto/files/gguf.h"
+
+struct template
+{                     /* borrows the gguf */
+    const char *name; /* of the named one that writes the same, as "chatml"; else "the file's own" */
+    char end[64];     /* the text of the token that ends an answer; "": it was not found */
+    char system[512]; /* the template's default system message, its end left out where it is longer; "": it has none */
+    bool no_system;   /* it has no place for one */
+    bool one_turn;    /* it has no place for an answer and what follows it */
+    bool can_think;   /* --think makes a difference */
+    int thinking;     /* 0, 1; -1: as the template has it */
+    struct gguf_str source, bos, eos;
+    struct tm now; /* for templates that print the date */
+};
+
+/* TEMPLATE_UNKNOWN: `why` says what it needs (NULL is allowed). */
+enum template_found { TEMPLATE_NONE, TEMPLATE_UNKNOWN, TEMPLATE_OK };
+enum template_found template_find(struct template *t, const struct gguf *g, struct err *why);
+
+/* E_USAGE, with the names that there are, where this is none. */
+int template_named(struct template *t, const char *name, struct err *err);
+
+struct template_wants {
+    const char *name;   /* NULL: the file's own */
+    const char *system; /* NULL: the template's own */
+    int think;          /* -1: not said */
+    time_t now;
+};
+
+/* E_USAGE: no such name, no place for this system message, no thinking to switch. TEMPLATE_UNKNOWN: err has the
+ * cause. */
+int template_choose(struct template *t, const struct gguf *g, const struct template_wants *wants,
+                    enum template_found *found, struct err *err);
+
+/* The prompt of a first turn: system (NULL: the default one; "": empty), the user's text, and the opening of the
+ * answer. Without the BOS that the tokenizer puts first (NULL: none does). E_USAGE: the template refuses these
+ * messages. */
+int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
+                    struct gguf_str user, struct jinja_text *out, struct err *err);
+
+/* The same of a whole chat, the last message the user's. A system message is the first one, else `system` is. */
+int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const char *system,
+                         const struct jinja_message *messages, size_t n_messages, struct jinja_text *out,
+                         struct err *err);
+
+/* What follows an answer, up to the opening of the next one. ended: the answer has t->end at its end. */
+int template_next(const struct template *t, const struct tokenizer *tokenizer, const char *system, bool ended,
+                  struct gguf_str user, struct jinja_text *out, struct err *err);
+
+#endif

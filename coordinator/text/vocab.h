@@ -1,0 +1,69 @@
+/* vocab.h -- the list of tokens of a model file: id <-> text, types, and special tokens found in a text.
+ *
+ * A token has two faces: `text`, as it stands in the file, and `bytes`, what it means. Normal tokens of byte-level BPE
+ * are written in GPT-2's alphabet of 256 printable characters, one a byte. SentencePiece writes a space as U+2581, and
+ * has tokens of a byte, "<0x0A>". All others are written as they are. The
+ * vocabulary owns its tables and the decoded bytes; `text` is borrowed from the gguf until vocab_close. Nothing changes
+ * after vocab_open, so threads may share it.
+ */
+#ifndef COORDINATOR_TEXT_VOCAB_H
+#define COORDINATOR_TEXT_VOCAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/files/gguf.h"
+
+enum vocab_kind { VOCAB_BYTE_LEVEL, VOCAB_SENTENCEPIECE };
+
+#define VOCAB_SPACE "\xE2\x96\x81" /* SentencePiece's: U+2581 */
+
+struct vocab {
+    enum vocab_kind kind;
+    int n;
+    size_t longest;         /* bytes of the longest text */
+    struct gguf_str *text;  /* [n] */
+    struct gguf_str *bytes; /* [n] into `arena`, or equal to text */
+    uint8_t *type;          /* [n] */
+    uint8_t *flags;         /* [n] of enum token_flags; NULL: none has any */
+    char *arena;
+    int32_t *by_text;    /* open addressing: id, -1 for a free slot; [by_text_mask + 1] */
+    size_t by_text_mask; /* a power of two less one */
+    int32_t *special;    /* control and user-defined ids, ascending by text; [n_special] */
+    int n_special;
+    int special_from[257]; /* those whose first byte is b: special[special_from[b] .. special_from[b + 1] - 1] */
+};
+
+/* E_MODEL where the lists are absent or do not fit each other. */
+int vocab_open(struct vocab *v, enum vocab_kind kind, const struct gguf *g, struct err *err);
+void vocab_close(struct vocab *v);
+
+/* Whatever type the file gives this token, it is a control token from now on: for those who open a vocabulary. */
+int vocab_make_control(struct vocab *v, int32_t id, struct err *err);
+
+/* The id of a text as it stands in the file (the lowest, where it stands twice); -1: none. */
+int32_t vocab_find(const struct vocab *v, const char *text, size_t n);
+
+/* The id of the byte-level token that means these bytes; -1: none. */
+int32_t vocab_find_bytes(const struct vocab *v, const char *s, size_t n);
+
+/* The id of the token that is byte b alone; -1: none. */
+int32_t vocab_find_byte(const struct vocab *v, unsigned char b);
+
+/* A token that structures a text and is no word of it: a control token, and whatever is written <|like this|>, which
+ * some files call user-defined. */
+bool vocab_is_mark(const struct vocab *v, int32_t id);
+
+struct special_search {
+    bool marks;      /* and not other user-defined tokens alone */
+    bool normalized; /* those with TOKEN_NORMALIZED, and not those without */
+};
+
+/* The first special token in s, the longest of those that begin there: its id, its place and its length; -1: none. A
+ * byte of a message (message[i] != 0; NULL: none is) belongs to no mark. */
+int32_t vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s, size_t n,
+                           const uint8_t *message, size_t *at, size_t *len);
+
+#endif

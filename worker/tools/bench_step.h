@@ -1,0 +1,32 @@
+/* bench_step.h -- `pilotfish bench step`: how long a pass takes, by rows and by context, beside what the machine allows
+ * in the same second.
+ *
+ * A round times a plain read loop, bare products, and each pass once; ratios are taken inside a round, and the median
+ * of the rounds counts. What a pass of n rows cannot go below: max(T(1), n * t), where t is a row's multiply-adds over
+ * 0.59 of the bare rate (what the best kernel of this arithmetic reaches on a Zen 4; its other work takes the rest).
+ */
+#ifndef WORKER_TOOLS_BENCH_STEP_H
+#define WORKER_TOOLS_BENCH_STEP_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "kernels/kernels.h"
+#include "proto/err.h"
+#include "worker/watch.h"
+
+struct bench_step_input {       /* all borrowed */
+    const char *big, *little;   /* little: as a drafter computes it, one row; NULL: not asked about */
+    bool requantize;            /* little's weights, as drafters do */
+    int draft_vocab;            /* ids that little may propose; 0: all */
+    const int *rows, *contexts; /* rows of a pass, each at least 1; positions before them */
+    int n_rows, n_contexts;
+    int n_threads, n_rounds;
+    const struct kernels *kernels;
+    bool json; /* a line of JSON a figure, instead of the table */
+    struct watch watch;
+};
+
+int bench_step(const struct bench_step_input *in, FILE *out, struct err *err);
+
+#endif

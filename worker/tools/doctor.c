@@ -1,0 +1,256 @@
+#include "worker/tools/doctor.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "proto/show.h"
+#include "worker/tools/limits.h"
+#include "worker/engine/engine.h"
+#include "worker/tools/report.h"
+
+static const double GIB = 1024.0 * 1024 * 1024;
+
+/* ---- lines ---- */
+
+enum { TEXT = 1024 };
+
+/* Prints one; its sentence is `text` then. */
+static void line(struct report *r, const char *verdict, const char *topic, char text[TEXT], const char *fmt, va_list ap)
+{
+    char said[TEXT];
+    vsnprintf(said, sizeof said, fmt, ap);
+    show_text(text, TEXT, said, strlen(said));
+    fprintf(r->out, "%-5s %-10s %s\n", verdict, topic, text);
+}
+
+void report_ok(struct report *r, const char *topic, const char *fmt, ...)
+{
+    char text[TEXT];
+    va_list ap;
+    va_start(ap, fmt);
+    line(r, "ok", topic, text, fmt, ap);
+    va_end(ap);
+}
+
+void report_warn(struct report *r, const char *topic, const char *fmt, ...)
+{
+    char text[TEXT];
+    va_list ap;
+    va_start(ap, fmt);
+    line(r, "warn", topic, text, fmt, ap);
+    va_end(ap);
+    r->n_warnings++;
+}
+
+void report_bad(struct report *r, int code, const char *topic, const char *fmt, ...)
+{
+    char text[TEXT];
+    va_list ap;
+    va_start(ap, fmt);
+    line(r, "bad", topic, text, fmt, ap);
+    va_end(ap);
+    if (r->bad.code == OK) err_set(&r->bad, code, "%s: %s", topic, text);
+}
+
+/* ---- this machine ---- */
+
+/* The text after "key<tab>: " in /proc/cpuinfo, of the first CPU. */
+static bool cpuinfo(const char *key, char *out, size_t size)
+{
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    if (!f) return false;
+    bool found = false;
+    size_t n = strlen(key);
+    while (!found && fgets(out, (int)size, f)) {
+        const char *value = strchr(out, ':');
+        found = value && strncmp(out, key, n) == 0 && strchr("\t :", out[n]);
+        if (found) memmove(out, value + 2, strlen(value + 2) + 1);
+    }
+    fclose(f);
+    out[strcspn(out, "\n")] = 0;
+    return found;
+}
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *s = words; (s = strstr(s, word)); s += n)
+        if ((s == words || s[-1] == ' ') && (s[n] == ' ' || s[n] == 0)) return true;
+    return false;
+}
+
+static void say_cpu(struct report *r)
+{
+    static const char *const wanted[] = {"avx2",        "fma",      "f16c",        "avx512f",  "avx512bw", "avx512vl",
+                                         "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8"};
+    char model[256], flags[8192], listed[256] = "";
+    if (!cpuinfo("model name", model, sizeof model)) strcpy(model, "unknown CPU");
+    if (!cpuinfo("flags", flags, sizeof flags)) *flags = 0;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (has_word(flags, wanted[i])) {
+            strcat(listed, " ");
+            strcat(listed, wanted[i]);
+        }
+    if (has_word(flags, "avx2") && has_word(flags, "fma") && has_word(flags, "f16c"))
+        report_ok(r, "cpu", "%s:%s", model, listed);
+    else
+        report_warn(r, "cpu", "%s has no AVX2, FMA and F16C: only the slow reference runs. Do: use another machine",
+                    model);
+}
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static void say_kernels(struct report *r)
+{
+    const struct kernels *k;
+    for (int i = 0; (k = kernels_path(i)); i++) {
+        double began = now_ms();
+        uint64_t hash = kernels_selftest(k);
+        double took_ms = now_ms() - began;
+        if (hash != KERNELS_SELFTEST)
+            report_bad(r, E_CHECK, "kernels", "%s gives %016" PRIx64 ", not %016" PRIx64 ": a broken CPU or compiler",
+                       k->name, hash, (uint64_t)KERNELS_SELFTEST);
+        else
+            report_ok(r, "kernels", "%-6s self-test %016" PRIx64 ", %.1f ms%s", k->name, hash, took_ms,
+                      k == r->in->kernels ? ", this one runs" : "");
+    }
+    if (r->in->kernels && r->in->kernels->calibrate)
+        report_ok(r, "kernels", "%-6s %s, as timed at start", r->in->kernels->name, r->in->kernels->calibrate());
+    if (!r->in->kernels) report_bad(r, E_USAGE, "kernels", "%s", r->in->why);
+}
+
+/* Returns the better figure, bytes a second. */
+static double say_bandwidth(struct report *r)
+{
+    double one = limits_read(1, 0.15);
+    double two = memory_cores_of(&r->memory) > 1 ? limits_read(2, 0.15) : 0;
+    if (one == 0)
+        report_warn(r, "read loop", "no memory to time one. Do: free some");
+    else if (two == 0)
+        report_ok(r, "read loop", "1 thread %.1f GB/s, now", one / 1e9);
+    else
+        report_ok(r, "read loop", "1 thread %.1f GB/s, 2 threads %.1f GB/s, now", one / 1e9, two / 1e9);
+    return one > two ? one : two;
+}
+
+static void say_huge_pages(struct report *r)
+{
+    char text[128] = "";
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+    if (f) {
+        if (!fgets(text, sizeof text, f)) *text = 0;
+        fclose(f);
+    }
+    text[strcspn(text, "\n")] = 0;
+    if (strstr(text, "[always]") || strstr(text, "[madvise]"))
+        report_ok(r, "huge pages", "%s", text);
+    else
+        report_warn(r, "huge pages",
+                    "%s: passes are 5 to 8 %% slower. Do: echo madvise > "
+                    "/sys/kernel/mm/transparent_hugepage/enabled",
+                    *text ? text : "not in this kernel");
+}
+
+static void say_limits(struct report *r)
+{
+    const struct memory *m = &r->memory;
+    if (m->host_bytes == UINT64_MAX)
+        report_warn(r, "memory",
+                    "/proc/meminfo does not say what is available. Do: check that the models fit yourself");
+    else if (m->cgroup_bytes == UINT64_MAX)
+        report_ok(r, "memory", "%.1f GiB available; no limit by a control group", (double)m->host_bytes / GIB);
+    else
+        report_ok(r, "memory", "%.1f GiB available; %.1f GiB left below the control group's limit",
+                  (double)m->host_bytes / GIB, (double)m->cgroup_bytes / GIB);
+}
+
+/* ---- the models ---- */
+
+struct need { /* bytes: of all shares together, and of the largest */
+    uint64_t weights, all, largest;
+};
+
+static int need_add(struct report *r, struct need *need, const char *path, const struct share *share,
+                    struct engine_info *info, struct err *err)
+{
+    struct engine *engine;
+    struct engine_config config = {
+        .path = path, .share = *share, .kernels = r->in->kernels, .n_threads = 1, .max_rows = 1};
+    int rc = engine_open(&engine, &config, err);
+    if (rc != OK) return rc;
+    engine_info(engine, info);
+    engine_close(engine);
+    uint64_t bytes = info->weights_bytes + info->kv_position_bytes * (uint64_t)r->in->ctx * (uint64_t)r->in->parallel;
+    need->weights += info->weights_bytes;
+    need->all += bytes;
+    if (bytes > need->largest) need->largest = bytes;
+    return OK;
+}
+
+static void say_model(struct report *r, struct need *need, const char *role, const char *path, int tp, int pp,
+                      double bps)
+{
+    struct engine_info info;
+    struct need own = {0};
+    struct err err;
+    for (int i = 0; i < tp * pp; i++) {
+        struct share share = {.stage = i / tp, .n_stages = pp, .shard = i % tp, .n_shards = tp};
+        int rc = need_add(r, &own, path, &share, &info, &err);
+        if (rc == OK) continue;
+        report_bad(r, rc, role, "%s", err.text);
+        return;
+    }
+    const struct shape *s = &info.shape;
+    report_ok(r, role, "%s, %d blocks of %d, %d ids: %.2f GiB of weights and %.2f GiB of KV in %d share%s", s->arch,
+              s->n_blocks, s->n_embd, s->n_vocab, (double)own.weights / GIB, (double)(own.all - own.weights) / GIB,
+              tp * pp, tp * pp == 1 ? "" : "s");
+    if (bps > 0) report_ok(r, role, "to read the weights once takes %.1f ms here", (double)own.weights / bps * 1e3);
+    if (r->in->ctx > s->n_ctx) report_warn(r, role, "trained for %d positions. Do: --ctx %d", s->n_ctx, s->n_ctx);
+    need->weights += own.weights;
+    need->all += own.all;
+    if (own.largest > need->largest) need->largest = own.largest;
+}
+
+static void say_models(struct report *r, double bps)
+{
+    const struct doctor_input *in = r->in;
+    struct need need = {0};
+    if (!in->kernels) return; /* said already */
+    if (in->big) say_model(r, &need, "big", in->big, in->tp, in->pp, bps);
+    if (in->little) say_model(r, &need, "little", in->little, 1, 1, bps);
+    if (!need.all) return;
+    /* Over several hosts nobody here knows which shares meet on one: the largest stands for each. */
+    bool spread = in->world && r->n_local < in->world->size;
+    uint64_t here = spread ? need.largest * (uint64_t)r->n_workers : need.all;
+    double there_is = (double)memory_bytes_of(&r->memory) / GIB;
+    if (here > memory_bytes_of(&r->memory))
+        report_bad(r, E_LAYOUT, "fit",
+                   "%.2f GiB for %d sequence%s of %d positions, %.2f GiB available. Do: a smaller --ctx "
+                   "or --parallel, or more hosts (--tp, --pp)",
+                   (double)here / GIB, in->parallel, in->parallel == 1 ? "" : "s", in->ctx, there_is);
+    else
+        report_ok(r, "fit", "%.2f GiB for %d sequence%s of %d positions, %.2f GiB available", (double)here / GIB,
+                  in->parallel, in->parallel == 1 ? "" : "s", in->ctx, there_is);
+}
+
+int doctor_run(const struct doctor_input *in, FILE *out, struct err *err)
+{
+    struct report r = {.in = in, .out = out};
+    memory_read(&r.memory, "");
+    doctor_ranks(&r);
+    say_cpu(&r);
+    say_kernels(&r);
+    say_limits(&r);
+    say_huge_pages(&r);
+    double bps = say_bandwidth(&r);
+    say_models(&r, bps);
+    if (r.n_warnings) fprintf(out, "\n%d warning%s\n", r.n_warnings, r.n_warnings == 1 ? "" : "s");
+    return r.bad.code == OK ? OK : err_set(err, r.bad.code, "%s", r.bad.text);
+}
