@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "coordinator/job.h"
+#include "proto/mail_mpi.h"
 #include "worker/memory.h"
 #include "worker/worker.h"
 
@@ -92,7 +93,7 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
         *m = (struct worker_thread){.cluster = c, .config = worker_config(config, peer)};
         m->config.collective = c->collectives[peer];
         m->config.spin = may_spin(config);
-        m->mailbox = mail_local_open(router, peer, NULL, NULL);
+        m->mailbox = router_mailbox(router, peer, NULL, NULL);
         if (!m->mailbox || pthread_create(&m->thread, NULL, worker_main, m))
             rc = err_set(err, E_FAIL, "cannot start a thread for a worker");
         else

@@ -7,8 +7,9 @@
 
 #include "kernels/kernels.h"
 #include "proto/err.h"
+#include "proto/launch_config.h"
 #include "proto/layout.h"
-#include "proto/mailbox.h"
+#include "proto/router.h"
 
 struct cluster_config { /* borrowed until cluster_join */
     struct launch_config launch;

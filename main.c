@@ -24,6 +24,7 @@
 #include "coordinator/cli/progress.h"
 #include "cut_off.h"
 #include "proto/launcher.h"
+#include "proto/mpi_bridge.h"
 #include "worker/tools/bench_kernels.h"
 #include "worker/tools/bench_step.h"
 #include "worker/tools/doctor.h"
@@ -374,7 +375,7 @@ int main(int argc, char **argv)
     int size;
     occupy_standard_files();
     cut_off_watch();
-    p.launched = mpi_launched(&p.rank, &size);
+    p.launched = launcher_is_there(&p.rank, &size);
     if (p.rank < 0) p.rank = 0;
     if (p.launched) launcher_join(p.rank);
     int rc = options_parse(&p.o, argc, argv, &err);

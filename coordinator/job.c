@@ -476,7 +476,7 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
     j->seen = calloc((size_t)config->layout.n_peers, sizeof *j->seen);
     rc = wire_arena_init(&j->in, ARENA, err);
     if (rc == OK) rc = wire_arena_init(&j->out, ARENA, err);
-    if (rc == OK) j->mailbox = mail_local_open(router, PEER_COORDINATOR, wake, &j->mail_came);
+    if (rc == OK) j->mailbox = router_mailbox(router, PEER_COORDINATOR, wake, &j->mail_came);
     if (rc == OK && (!j->seen || !j->mailbox)) rc = err_set(err, E_FAIL, "out of memory");
     if (rc == OK) {
         uv_async_send(&j->mail_came); /* messages that came before the hook was there */

@@ -21,7 +21,7 @@
 #include "coordinator/decode/seq.h"
 #include "coordinator/decode/spec.h"
 #include "proto/layout.h"
-#include "proto/mailbox.h"
+#include "proto/router.h"
 
 struct job;
 

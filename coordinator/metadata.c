@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/layout.h"
 #include "proto/wire.h"
 
 enum { WAIT_MS = 60000, ARENA = 256 << 10, PARTS_MOST = 1 << 14 /* a GiB */ };
@@ -105,7 +106,7 @@ int metadata_hear(struct router *router, struct metadata *list, int n, struct er
     struct hearing h = {.list = list, .n = n};
     struct err second;
     int rc = wire_arena_init(&h.arena, ARENA, err);
-    struct mailbox *mailbox = rc == OK ? mail_local_open(router, PEER_COORDINATOR, NULL, NULL) : NULL;
+    struct mailbox *mailbox = rc == OK ? router_mailbox(router, PEER_COORDINATOR, NULL, NULL) : NULL;
     if (rc == OK && !mailbox) rc = err_set(err, E_FAIL, "out of memory");
     if (rc == OK) rc = hear_all(&h, mailbox, err);
     mailbox_close(mailbox);

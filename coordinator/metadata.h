@@ -1,6 +1,6 @@
 /* metadata.h -- what model files say of themselves, from the workers that have them: for a coordinator without any.
  *
- *   worker ── Metadata, part 0 .. n-1 ──▶ coordinator      before its Hello, if asked for at launch (proto/mailbox.h)
+ *   worker ── Metadata, part 0 .. n-1 ──▶ coordinator      before its Hello, if asked for (proto/launch_config.h)
  *
  * Messages of other kinds that come meanwhile go back to the coordinator's queue, in order.
  */
@@ -8,7 +8,7 @@
 #define COORDINATOR_METADATA_H
 
 #include "proto/err.h"
-#include "proto/mailbox.h"
+#include "proto/router.h"
 
 struct metadata { /* zeroed, but for the peer */
     int peer;

@@ -12,7 +12,7 @@
 #include "coordinator/cli/prompts.h"
 #include "coordinator/text/stop.h"
 #include "coordinator/text/tokenizer.h"
-#include "proto/mailbox.h"
+#include "proto/router.h"
 
 struct launch { /* where a command runs */
     struct layout layout;

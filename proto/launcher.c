@@ -16,6 +16,26 @@ enum { LINE_BYTES = 32 };
 
 static int script = -1; /* the connection; one a process */
 
+bool launcher_is_there(int *rank, int *size)
+{
+    static const struct {
+        const char *rank, *size;
+    } says[] = {
+        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+        {"PMIX_RANK", NULL},
+        {"PMI_RANK", "PMI_SIZE"},
+        {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}, /* SLURM_NTASKS is there without srun, too */
+    };
+    const char *r = NULL, *s = NULL;
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
+        if (!r) r = getenv(says[i].rank);
+        if (!s && says[i].size) s = getenv(says[i].size);
+    }
+    *rank = r ? atoi(r) : -1;
+    *size = s ? atoi(s) : -1;
+    return r || getenv("OMPI_COMM_WORLD_SIZE");
+}
+
 bool launcher_is_direct(void)
 {
     return getenv("PILOTFISH_DIRECT") != NULL;

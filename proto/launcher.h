@@ -1,5 +1,5 @@
-/* launcher.h -- what a rank has to do with scripts/mpirun, which started its launcher: a line to it, and whose its
- * standard files are.
+/* launcher.h -- whether a launcher of MPI started this process; what a rank has to do with scripts/mpirun, which
+ * started the launcher: a line to it, and whose its standard files are. Never calls MPI.
  *
  *   scripts/mpirun ──starts──▶ the launcher (mpirun) ──starts──▶ every rank, and a stand-in for rank 0
  *        └──────────starts──▶ rank 0, with the stand-in's environment
@@ -21,6 +21,10 @@
 #define PROTO_LAUNCHER_H
 
 #include <stdbool.h>
+
+/* True under a launcher (OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK or SLURM_PROCID is set); then *rank and *size are
+ * the launcher's own count, -1 where it does not say. */
+bool launcher_is_there(int *rank, int *size);
 
 /* Once, before anything is read or written. Returns in every process but the stand-in. From here on the process ends
  * with its parent. */

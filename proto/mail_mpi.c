@@ -1,3 +1,5 @@
+#include "proto/mail_mpi.h"
+
 #include <limits.h>
 #include <mpi.h>
 #include <sched.h>
@@ -10,7 +12,6 @@
 
 #include "proto/backoff.h"
 #include "proto/launcher.h"
-#include "proto/mailbox.h"
 
 enum {
     FLUSH_MS = 2000,
@@ -38,26 +39,6 @@ static int mpi_failed(int code, const char *what, struct err *err)
 }
 
 /* ---- start and end ---- */
-
-int mpi_launched(int *rank, int *size)
-{
-    static const struct {
-        const char *rank, *size;
-    } says[] = {
-        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-        {"PMIX_RANK", NULL},
-        {"PMI_RANK", "PMI_SIZE"},
-        {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}, /* SLURM_NTASKS is there without srun, too */
-    };
-    const char *r = NULL, *s = NULL;
-    for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
-        if (!r) r = getenv(says[i].rank);
-        if (!s && says[i].size) s = getenv(says[i].size);
-    }
-    *rank = r ? atoi(r) : -1;
-    *size = s ? atoi(s) : -1;
-    return r || getenv("OMPI_COMM_WORLD_SIZE");
-}
 
 static void set_open_mpi(void)
 {
@@ -90,7 +71,7 @@ static int look_around(struct mpi_world *w)
 int mpi_start(struct mpi_world *w, struct err *err)
 {
     int level, launcher_rank, launcher_size;
-    mpi_launched(&launcher_rank, &launcher_size);
+    launcher_is_there(&launcher_rank, &launcher_size);
     set_open_mpi();
     prctl(PR_SET_TIMERSLACK, 1000UL); /* ns: else a sleep of 5 us takes 55 */
     int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);

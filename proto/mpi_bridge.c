@@ -1,3 +1,5 @@
+#include "proto/mpi_bridge.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -5,7 +7,6 @@
 #include <time.h>
 
 #include "proto/backoff.h"
-#include "proto/mailbox.h"
 #include "proto/wire.h"
 
 /* Starting ──mpi_bridge_open returns──▶ ready ──mpi_bridge_run──▶ carrying ──mpi_bridge_close──▶ ended
@@ -193,7 +194,7 @@ int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_c
     p->router = o;
     p->launch = *t;
     if (l->n_ranks > 1) {
-        p->inside = mail_local_open(o, gate, mpi_bridge_call, p);
+        p->inside = router_mailbox(o, gate, mpi_bridge_call, p);
         if (!p->inside) return err_set(err, E_LAYOUT, "out of memory");
         for (int peer = 0; peer < l->n_peers; peer++)
             if (layout_has(l, peer) && layout_rank(l, peer) != 0) router_route(o, peer, gate);

@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include "cluster.h"
+#include "proto/launcher.h"
+#include "proto/mpi_bridge.h"
 #include "tests/lib/grid.h"
 
 enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100 };
@@ -158,7 +160,7 @@ int main(int argc, char **argv)
     snprintf(launch.little, sizeof launch.little, "%s/little.gguf", argv[4]);
     grid_init(&launch.grid, launch.big, launch.little, kernels_pick(NULL, &why));
     cover_pairs(&launch);
-    mpi_launched(&rank, &size);
+    launcher_is_there(&rank, &size);
     int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
     if (rc == OK)
         rc = layout_make(&launch.layout, world.size, launch.tp, launch.pp, little ? DRAFTER_LITTLE : DRAFTER_NGRAM,

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/mailbox.h"
+#include "proto/launcher.h"
+#include "proto/mpi_bridge.h"
 
 enum {
     N_SMALL = 2000,
@@ -162,7 +163,7 @@ static int run_coordinator(void)
         fprintf(stderr, "the bridge does not start: %s\n", err.text);
         mpi_abort(rc);
     }
-    struct mailbox *mb = mail_local_open(o, PEER_COORDINATOR, NULL, NULL);
+    struct mailbox *mb = router_mailbox(o, PEER_COORDINATOR, NULL, NULL);
     post_all(mb, &l);
     take_all(mb, &l);
     take_reports(mb, l.n_ranks - 1);
@@ -177,7 +178,7 @@ static int run_coordinator(void)
 int main(void)
 {
     int rank, size;
-    if (!mpi_launched(&rank, &size) || rank < 0) {
+    if (!launcher_is_there(&rank, &size) || rank < 0) {
         fprintf(stderr, "start me with mpirun -n 3\n");
         return 2;
     }

@@ -6,7 +6,7 @@ set(messages lib/messages.c)
 pilotfish_test(test_layout test_layout.c LIBS pf_proto)
 pilotfish_test(test_show test_show.c LIBS pf_proto)
 pilotfish_test(test_rule test_rule.c LIBS pf_proto)
-pilotfish_test(test_mail_local test_mail_local.c LIBS pf_proto)
+pilotfish_test(test_router test_router.c LIBS pf_proto)
 pilotfish_test(test_wire test_wire.c ${messages} LIBS pf_proto)
 
 pilotfish_program(messages lib/messages_main.c ${messages} LIBS pf_proto)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "coordinator/cli/generate.h"
+#include "proto/router.h"
 #include "tests/lib/liar.h"
 #include "tests/lib/tiny.h"
 #include "worker/worker.h"
@@ -64,7 +65,7 @@ static int start(void *arg, struct err *err)
                                            .kernels = kernels_pick(NULL, &why),
                                            .collective = c->collectives[peer],
                                            .n_threads = 1};
-        m->mailbox = mail_local_open(c->router, peer, NULL, NULL);
+        m->mailbox = router_mailbox(c->router, peer, NULL, NULL);
         if (c->lie && lie_peer(c->lie) == peer) rc = liar_open(&m->liar, m->mailbox, c->lie, c->i_value, err);
         if (rc == OK) assert_int_equal(pthread_create(&m->thread, NULL, work, m), 0);
     }

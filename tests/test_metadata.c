@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "coordinator/metadata.h"
+#include "proto/layout.h"
 #include "proto/wire.h"
 
 enum { N_PEERS = 4, OTHER = 3 };
@@ -18,7 +19,7 @@ static void post(struct router *o, int from, const struct message *m)
     struct err err;
     const uint8_t *data;
     size_t n;
-    struct mailbox *mb = mail_local_open(o, from, NULL, NULL);
+    struct mailbox *mb = router_mailbox(o, from, NULL, NULL);
     assert_int_equal(wire_arena_init(&arena, 1 << 17, &err), OK);
     assert_int_equal(wire_encode(&arena, m, &data, &n, &err), OK);
     assert_int_equal(mailbox_post(mb, PEER_COORDINATOR, m->tag, data, n, &err), OK);
@@ -50,7 +51,7 @@ static void parts_are_joined_and_other_messages_stay_in_order(void **state)
     assert_memory_equal(list[0].bytes, "one two", 7);
     assert_int_equal(list[1].n, 6);
     assert_memory_equal(list[1].bytes, "little", 6);
-    struct mailbox *mb = mail_local_open(o, PEER_COORDINATOR, NULL, NULL);
+    struct mailbox *mb = router_mailbox(o, PEER_COORDINATOR, NULL, NULL);
     static const int from[] = {PEER_VERIFIER, OTHER, PEER_DRAFTER};
     for (int i = 0; i < 3; i++) {
         struct mail mail;

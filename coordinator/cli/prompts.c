@@ -11,7 +11,7 @@
 #include "coordinator/text/read_text.h"
 #include "coordinator/text/template.h"
 #include "coordinator/cli/terminal.h"
-#include "proto/mailbox.h"
+#include "proto/launcher.h"
 #include "proto/show.h"
 
 enum { PATIENCE_MS = 1000 };
@@ -363,7 +363,7 @@ static bool is_piped(FILE *in)
 {
     int rank, size;
     struct stat s;
-    if (terminal_is(in) || (mpi_launched(&rank, &size) && !getenv("PILOTFISH_LAUNCHER"))) return false;
+    if (terminal_is(in) || (launcher_is_there(&rank, &size) && !getenv("PILOTFISH_LAUNCHER"))) return false;
     return fstat(fileno(in), &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode));
 }
 

@@ -5,12 +5,11 @@
 #include <unistd.h>
 
 #include "proto/launcher.h"
-#include "proto/mailbox.h"
 
 bool terminal_is(FILE *f)
 {
     static const char *const names[] = {"PILOTFISH_STDIN_TTY", "PILOTFISH_TTY", "PILOTFISH_STDERR_TTY"};
     int fd = fileno(f), rank, size;
     const char *says = fd >= STDIN_FILENO && fd <= STDERR_FILENO ? getenv(names[fd]) : NULL;
-    return says ? !strcmp(says, "1") : isatty(fd) && (!mpi_launched(&rank, &size) || launcher_is_direct());
+    return says ? !strcmp(says, "1") : isatty(fd) && (!launcher_is_there(&rank, &size) || launcher_is_direct());
 }

@@ -11,7 +11,8 @@
 #include <stdio.h>
 
 #include "kernels/kernels.h"
-#include "proto/mailbox.h"
+#include "proto/layout.h"
+#include "proto/router.h"
 #include "proto/rule.h"
 
 enum grid_drafter { GRID_NONE, GRID_LITTLE, GRID_NGRAM, GRID_ITSELF, GRID_WRONG, N_GRID_DRAFTERS };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/mail_mpi.h"
 #include "tests/lib/liar.h"
 #include "worker/worker.h"
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "proto/mailbox.h"
+#include "proto/router.h"
 #include "worker/worker.h"
 
 enum { ARENA = 1 << 20, PATIENCE_MS = 60000, MAX_HERE = 16, TAG_LOOK_AWAY = 1 << 20 };
@@ -179,7 +179,7 @@ static void seat(struct test_coordinator *d, int peer)
                                        .kernels = c->kernels ? c->kernels : kernels_pick(NULL, &why),
                                        .collective = d->collectives[peer],
                                        .n_threads = 1};
-    s->eyes = (struct eyes){{&ops, peer}, mail_local_open(d->router, peer, NULL, NULL)};
+    s->eyes = (struct eyes){{&ops, peer}, router_mailbox(d->router, peer, NULL, NULL)};
     assert_non_null(s->eyes.mailbox);
     s->taken = true;
     d->n_seats++;
@@ -202,7 +202,7 @@ struct test_coordinator *coordinator_open(const struct coordinator_config *c)
     if (rc != OK) fail_msg("%s", err.text);
     assert_true(d->layout.n_peers <= MAX_HERE);
     assert_non_null(d->router = router_open(d->layout.n_peers));
-    assert_non_null(d->mailbox = mail_local_open(d->router, PEER_COORDINATOR, NULL, NULL));
+    assert_non_null(d->mailbox = router_mailbox(d->router, PEER_COORDINATOR, NULL, NULL));
     if (c->drafter != DRAFTER_NONE) seat(d, PEER_DRAFTER);
     for (int peer = PEER_VERIFIER; peer < d->layout.n_peers && c->big; peer++) seat(d, peer);
     return d;

@@ -11,9 +11,9 @@
 
 #include "kernels/kernels.h"
 #include "proto/err.h"
-#include "proto/mailbox.h"
+#include "proto/mail_mpi.h"
 
-struct doctor_input { /* all borrowed */
+struct doctor_input {              /* all borrowed */
     const char *big, *little;      /* model files; NULL: not asked about */
     int tp, pp;                    /* at least 1 */
     int ctx, parallel;             /* room for `parallel` sequences of `ctx` positions */

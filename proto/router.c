@@ -1,11 +1,11 @@
+#include "proto/router.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include "proto/mailbox.h"
 
 /* Looks at an empty queue before sleeping: a few microseconds, what going to sleep and waking up cost. */
 enum { SPINS = 64 };
@@ -32,13 +32,6 @@ struct local {
     struct router *router;
     bool hooked; /* the queue's hook is this mailbox's */
 };
-
-void mail_free(struct mail *m)
-{
-    if (!m) return;
-    free(m->data);
-    *m = (struct mail){0};
-}
 
 /* ---- a queue; under its lock ---- */
 
@@ -215,7 +208,7 @@ static void local_close(struct mailbox *mb)
     free(mb);
 }
 
-struct mailbox *mail_local_open(struct router *o, int self, void (*wake)(void *), void *wake_arg)
+struct mailbox *router_mailbox(struct router *o, int self, void (*wake)(void *), void *wake_arg)
 {
     static const struct mailbox_ops ops = {local_post, local_poll, local_wait, local_close};
     struct local *l = malloc(sizeof *l);

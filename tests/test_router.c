@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "proto/mailbox.h"
+#include "proto/router.h"
 
 enum { N_SENDERS = 4, N_EACH = 5000, N_PINGS = 2000, PATIENCE_MS = 60000 };
 
@@ -42,7 +42,7 @@ static void a_message_says_whom_it_is_from_and_what_it_is(void **state)
 {
     (void)state;
     struct router *o = router_open(3);
-    struct mailbox *a = mail_local_open(o, 0, NULL, NULL), *b = mail_local_open(o, 2, NULL, NULL);
+    struct mailbox *a = router_mailbox(o, 0, NULL, NULL), *b = router_mailbox(o, 2, NULL, NULL);
     char text[] = "first";
     post_text(a, 2, 7, text);
     memset(text, '?', sizeof text); /* posting copies */
@@ -62,7 +62,7 @@ static void an_empty_message_is_a_message(void **state)
 {
     (void)state;
     struct router *o = router_open(2);
-    struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
+    struct mailbox *a = router_mailbox(o, 0, NULL, NULL);
     struct mail m;
     struct err err;
     assert_int_equal(mailbox_post(a, 0, 1, NULL, 0, &err), OK);
@@ -79,11 +79,11 @@ static void messages_outlive_their_sender_and_wait_for_their_receiver(void **sta
 {
     (void)state;
     struct router *o = router_open(2);
-    struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
+    struct mailbox *a = router_mailbox(o, 0, NULL, NULL);
     post_text(a, 1, 1, "before you came");
     post_text(a, 1, 1, "never read"); /* freed with the router: the leak checker looks */
     mailbox_close(a);
-    struct mailbox *b = mail_local_open(o, 1, NULL, NULL);
+    struct mailbox *b = router_mailbox(o, 1, NULL, NULL);
     expect_text(b, 0, 1, 1, "before you came");
     mailbox_close(b);
     router_close(o);
@@ -93,7 +93,7 @@ static void a_peer_that_is_not_there_is_refused(void **state)
 {
     (void)state;
     struct router *o = router_open(2);
-    struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
+    struct mailbox *a = router_mailbox(o, 0, NULL, NULL);
     static const int nobody[] = {-1, 2, 255};
     for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++) {
         struct err err = {0};
@@ -108,7 +108,7 @@ static void a_wait_ends_in_time(void **state)
 {
     (void)state;
     struct router *o = router_open(2);
-    struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
+    struct mailbox *a = router_mailbox(o, 0, NULL, NULL);
     struct mail m;
     struct err err;
     assert_int_equal(mailbox_wait(a, &m, 0, &err), MAIL_NONE);
@@ -124,7 +124,7 @@ static void a_queue_grows_and_keeps_its_order(void **state)
 {
     (void)state;
     struct router *o = router_open(1);
-    struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
+    struct mailbox *a = router_mailbox(o, 0, NULL, NULL);
     struct mail m;
     struct err err;
     int posted = 0, taken = 0;
@@ -157,7 +157,7 @@ struct member {
 static void *send_numbers(void *arg)
 {
     struct member *s = arg;
-    struct mailbox *mb = mail_local_open(s->router, s->self, NULL, NULL);
+    struct mailbox *mb = router_mailbox(s->router, s->self, NULL, NULL);
     struct err err;
     for (int i = 0; i < N_EACH; i++) mailbox_post(mb, 0, s->self, &i, sizeof i, &err);
     mailbox_close(mb);
@@ -168,7 +168,7 @@ static void many_senders_at_once_each_keep_their_order(void **state)
 {
     (void)state;
     struct router *o = router_open(1 + N_SENDERS);
-    struct mailbox *mb = mail_local_open(o, 0, NULL, NULL);
+    struct mailbox *mb = router_mailbox(o, 0, NULL, NULL);
     struct member senders[N_SENDERS];
     int next[1 + N_SENDERS] = {0};
     for (int i = 0; i < N_SENDERS; i++) {
@@ -193,7 +193,7 @@ static void many_senders_at_once_each_keep_their_order(void **state)
 static void *answer_pings(void *arg)
 {
     struct member *s = arg;
-    struct mailbox *mb = mail_local_open(s->router, s->self, NULL, NULL);
+    struct mailbox *mb = router_mailbox(s->router, s->self, NULL, NULL);
     struct mail m;
     struct err err;
     for (int i = 0; i < N_PINGS && mailbox_wait(mb, &m, PATIENCE_MS, &err) == OK; i++) {
@@ -208,7 +208,7 @@ static void a_sleeper_wakes_for_every_message(void **state)
 {
     (void)state;
     struct router *o = router_open(2);
-    struct mailbox *mb = mail_local_open(o, 0, NULL, NULL);
+    struct mailbox *mb = router_mailbox(o, 0, NULL, NULL);
     struct member other = {.router = o, .self = 1};
     pthread_create(&other.thread, NULL, answer_pings, &other);
     for (int i = 0; i < N_PINGS; i++) {
@@ -236,7 +236,7 @@ static void the_hook_is_called_once_a_message_and_never_after_the_close(void **s
     (void)state;
     atomic_int n_calls = 0;
     struct router *o = router_open(3);
-    struct mailbox *sleeper = mail_local_open(o, 0, count_call, &n_calls), *writer = mail_local_open(o, 1, NULL, NULL);
+    struct mailbox *sleeper = router_mailbox(o, 0, count_call, &n_calls), *writer = router_mailbox(o, 1, NULL, NULL);
     post_text(writer, 0, 1, "a");
     post_text(writer, 0, 1, "b");
     post_text(writer, 2, 1, "not for the sleeper");
@@ -245,7 +245,7 @@ static void the_hook_is_called_once_a_message_and_never_after_the_close(void **s
     struct err err;
     assert_int_equal(router_deliver(o, &m, &err), OK);
     assert_int_equal(atomic_load(&n_calls), 3);
-    mailbox_close(mail_local_open(o, 0, NULL, NULL)); /* another mailbox of the same peer leaves the hook alone */
+    mailbox_close(router_mailbox(o, 0, NULL, NULL)); /* another mailbox of the same peer leaves the hook alone */
     post_text(writer, 0, 1, "c");
     assert_int_equal(atomic_load(&n_calls), 4);
     mailbox_close(sleeper);
@@ -264,7 +264,7 @@ static void closing_waits_for_a_hook_that_runs(void **state)
     pthread_create(&sender.thread, NULL, send_numbers, &sender);
     for (int i = 0; i < 1000; i++) {
         atomic_int *n_calls = test_calloc(1, sizeof *n_calls);
-        mailbox_close(mail_local_open(o, 0, count_call, n_calls));
+        mailbox_close(router_mailbox(o, 0, count_call, n_calls));
         test_free(n_calls);
     }
     pthread_join(sender.thread, NULL);
@@ -277,8 +277,8 @@ static void messages_to_a_routed_peer_go_to_its_gate_under_their_own_name(void *
 {
     (void)state;
     struct router *o = router_open(4);
-    struct mailbox *a = mail_local_open(o, 0, NULL, NULL), *gate = mail_local_open(o, 2, NULL, NULL);
-    struct mailbox *gone = mail_local_open(o, 3, NULL, NULL);
+    struct mailbox *a = router_mailbox(o, 0, NULL, NULL), *gate = router_mailbox(o, 2, NULL, NULL);
+    struct mailbox *gone = router_mailbox(o, 3, NULL, NULL);
     post_text(a, 3, 1, "before the route");
     router_route(o, 3, 2);
     router_route(o, 2, 2);
@@ -301,8 +301,8 @@ static void a_message_from_elsewhere_keeps_its_sender(void **state)
 {
     (void)state;
     struct router *o = router_open(2), *none = NULL;
-    struct mailbox *a = mail_local_open(o, 0, NULL, NULL);
-    struct mailbox *far = mail_local_open(o, 1, NULL, NULL);
+    struct mailbox *a = router_mailbox(o, 0, NULL, NULL);
+    struct mailbox *far = router_mailbox(o, 1, NULL, NULL);
     struct mail m;
     struct err err;
     post_text(far, 1, 5, "from afar");

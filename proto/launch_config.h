@@ -1,0 +1,16 @@
+/* launch_config.h -- what rank 0 decides for all, so that another rank needs nothing but its own model. */
+#ifndef PROTO_LAUNCH_CONFIG_H
+#define PROTO_LAUNCH_CONFIG_H
+
+#include <stdbool.h>
+
+#include "proto/layout.h"
+
+struct launch_config {
+    struct layout layout; /* n_ranks 0: there is no job */
+    bool requantize;      /* the little model (engine.h) */
+    /* Rank 0 has no file of that model: the first shard, the drafter sends what its own says (Metadata). */
+    bool send_big_metadata, send_little_metadata;
+};
+
+#endif
