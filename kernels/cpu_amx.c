@@ -12,11 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "kernels/cpu_amx.h"
 #include "kernels/cpu_avx512_panel.h"
+#include "kernels/now.h"
 
 enum { MAX_ROWS = 16, MAX_BITS = 8 };
 
@@ -159,22 +159,15 @@ static void amx_matmul(float *out, size_t ld_out, const struct weights *w, const
 
 enum { CALIBRATE_OUT = 64, CALIBRATE_IN = 1536, CALIBRATE_TIMES = 9 };
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* The least of a few: what disturbs only adds. */
-static double time_of(const struct weights *w, const struct acts *a, int n_rows, bool tiles)
+static long long time_of_ns(const struct weights *w, const struct acts *a, int n_rows, bool tiles)
 {
     static float out[MAX_ROWS * CALIBRATE_OUT];
-    double least = 1e9;
+    long long least = LLONG_MAX;
     for (int i = 0; i < CALIBRATE_TIMES; i++) {
-        double from = now_s();
+        long long from = now_ns();
         (tiles ? amx_matmul : avx512_matmul)(out, CALIBRATE_OUT, w, a, n_rows, 0, CALIBRATE_OUT / PANEL);
-        double took = now_s() - from;
+        long long took = now_ns() - from;
         if (took < least) least = took;
     }
     return least;
@@ -194,7 +187,7 @@ static const char *amx_calibrate(void)
         int bits = panel_format(types[i]).bits, least = MAX_ROWS + 1;
         struct weights w = {types[i], CALIBRATE_IN, CALIBRATE_OUT, panel_bytes(types[i], CALIBRATE_IN), panels};
         least_rows[bits] = 1;
-        while (least > 1 && time_of(&w, &a, least - 1, true) < time_of(&w, &a, least - 1, false)) least--;
+        while (least > 1 && time_of_ns(&w, &a, least - 1, true) < time_of_ns(&w, &a, least - 1, false)) least--;
         least_rows[bits] = least > MAX_ROWS ? INT_MAX : least;
         n += (size_t)snprintf(said + n, sizeof said - n, "%s %d rows of %d bits", i ? "," : "", least, bits);
     }

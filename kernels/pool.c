@@ -7,9 +7,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 #include <xmmintrin.h>
+
+#include "kernels/now.h"
 
 /* A barrier that sleeps costs 6 to 25 us (two machines), one that spins 0.05 to 0.4. Threads of a pass come within a
  * few us of each other, so spinning for as long as a sleep costs meets nearly every barrier, and never more than
@@ -39,13 +40,6 @@ struct pool {
         int i_thread;
     } threads[]; /* [n_threads]; the first is the caller and has no id */
 };
-
-static long long now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
 
 static void signal_raise(struct signal *s)
 {

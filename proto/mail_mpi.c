@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proto/backoff.h"
+#include "proto/clock.h"
 #include "proto/launcher.h"
 
 enum {
@@ -262,13 +263,6 @@ static int ranks_poll(struct mailbox *mb, struct mail *out, struct err *err)
     return rc;
 }
 
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static void sleep_us(int us)
 {
     if (us > 0)
@@ -280,12 +274,12 @@ static void sleep_us(int us)
 static int ranks_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct err *err)
 {
     struct mpi_mailbox *r = (struct mpi_mailbox *)mb;
-    uint64_t until = wait_ms < 0 ? UINT64_MAX : now_us() + (uint64_t)wait_ms * 1000;
+    uint64_t until = wait_ms < 0 ? UINT64_MAX : clock_now_us() + (uint64_t)wait_ms * 1000;
     struct backoff b = {0};
     for (;;) {
         int rc = ranks_poll(mb, out, err);
         if (rc != MAIL_NONE) return rc;
-        if (wait_ms >= 0 && now_us() >= until) return MAIL_NONE;
+        if (wait_ms >= 0 && clock_now_us() >= until) return MAIL_NONE;
         bool moving = r->sending || r->data;
         sleep_us(
             backoff_next(&b, world.crowded ? LOOKS_CROWDED : LOOKS_ALONE, moving ? SLEEP_SENDING_US : BACKOFF_MAX_US));
@@ -296,8 +290,8 @@ static void ranks_close(struct mailbox *mb)
 {
     struct mpi_mailbox *r = (struct mpi_mailbox *)mb;
     struct err ignored;
-    uint64_t until = now_us() + FLUSH_MS * 1000;
-    while (retire(r, &ignored) == OK && r->sending && now_us() < until) sleep_us(BACKOFF_MIN_US);
+    uint64_t until = clock_now_us() + FLUSH_MS * 1000;
+    while (retire(r, &ignored) == OK && r->sending && clock_now_us() < until) sleep_us(BACKOFF_MIN_US);
     /* What MPI still reads or writes stays allocated: the process is about to end. */
     free(r);
 }

@@ -4,9 +4,9 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "proto/backoff.h"
+#include "proto/clock.h"
 #include "proto/wire.h"
 
 /* Starting ──mpi_bridge_open returns──▶ ready ──mpi_bridge_run──▶ carrying ──mpi_bridge_close──▶ ended
@@ -62,12 +62,8 @@ static void mpi_bridge_call(void *arg)
 /* Sleeps for at most `us`, less if a message wants out or the bridge shall end. Returns whether it goes on. */
 static bool mpi_bridge_sleep(struct mpi_bridge *p, int us)
 {
-    struct timespec until;
     if (us == 0) sched_yield();
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += us * 1000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = clock_after_us((uint64_t)us);
     pthread_mutex_lock(&p->lock);
     int late = us == 0;
     while (!late && !p->called && p->state == CARRYING) late = pthread_cond_timedwait(&p->changed, &p->lock, &until);
@@ -170,11 +166,7 @@ int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *er
 {
     struct mpi_bridge *p = calloc(1, sizeof *p);
     if (!p) return err_set(err, E_LAYOUT, "out of memory");
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&p->changed);
     pthread_mutex_init(&p->lock, NULL);
     if (pthread_create(&p->thread, NULL, mpi_bridge_main, p)) {
         free(p);

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "proto/clock.h"
 
 /* Looks at an empty queue before sleeping: a few microseconds, what going to sleep and waking up cost. */
 enum { SPINS = 64 };
@@ -82,16 +83,12 @@ struct router *router_open(int n_peers)
 {
     struct router *o = calloc(1, sizeof *o + (size_t)n_peers * sizeof *o->queues);
     if (!o) return NULL;
-    pthread_condattr_t monotonic; /* a wait must not stretch when somebody sets the clock */
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     o->n_peers = n_peers;
     for (int i = 0; i < n_peers; i++) {
         pthread_mutex_init(&o->queues[i].lock, NULL);
-        pthread_cond_init(&o->queues[i].filled, &monotonic);
+        clock_cond_init(&o->queues[i].filled);
         atomic_init(&o->queues[i].gate, i);
     }
-    pthread_condattr_destroy(&monotonic);
     bool ok = true; /* room for a few messages: Quit and Fail must find some */
     for (int i = 0; i < n_peers; i++) ok &= make_room(&o->queues[i]);
     if (ok) return o;
@@ -156,32 +153,12 @@ static int local_poll(struct mailbox *mb, struct mail *out, struct err *err)
     return taken ? OK : MAIL_NONE;
 }
 
-static void pause_cpu(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
-static struct timespec deadline(int wait_ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += wait_ms / 1000;
-    t.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_nsec -= 1000000000;
-        t.tv_sec++;
-    }
-    return t;
-}
-
 static int local_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct err *err)
 {
     (void)err;
     struct queue *q = queue_of(mb);
-    for (int i = 0; i < SPINS && atomic_load_explicit(&q->n, memory_order_relaxed) == 0; i++) pause_cpu();
-    struct timespec until = deadline(wait_ms < 0 ? 0 : wait_ms);
+    for (int i = 0; i < SPINS && atomic_load_explicit(&q->n, memory_order_relaxed) == 0; i++) clock_pause();
+    struct timespec until = clock_after_us(wait_ms < 0 ? 0 : (uint64_t)wait_ms * 1000);
     pthread_mutex_lock(&q->lock);
     bool taken = take(q, out);
     for (int late = 0; !taken && !late; taken = take(q, out)) {

@@ -2,27 +2,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "coordinator/text/tokenizer.h"
+#include "proto/clock.h"
 
 enum { N_BYTES = 1 << 20 };
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static void measure(const struct tokenizer *t, const char *name, const char *text, size_t n)
 {
     int32_t *ids = NULL;
     size_t n_ids = 0;
     struct err err;
-    double start = now_ms();
+    double start = clock_now_s();
     if (tokenizer_encode(t, text, n, true, true, &ids, &n_ids, &err) == OK)
-        printf("%-24s %8zu bytes %8zu ids %6.0f ms\n", name, n, n_ids, now_ms() - start);
+        printf("%-24s %8zu bytes %8zu ids %6.0f ms\n", name, n, n_ids, (clock_now_s() - start) * 1e3);
     else
         printf("%-24s %s\n", name, err.text);
     free(ids);
@@ -63,10 +56,10 @@ int main(int argc, char **argv)
     }
     int rc = gguf_open(&g, argv[1], &err);
     if (rc == OK) {
-        double start = now_ms();
+        double start = clock_now_s();
         rc = tokenizer_open(&t, &g, &err);
         if (rc == OK) {
-            printf("%s: open %.1f ms\n", tokenizer_model(t), now_ms() - start);
+            printf("%s: open %.1f ms\n", tokenizer_model(t), (clock_now_s() - start) * 1e3);
             measure_all(t, argc > 2 ? argv[2] : NULL, text);
             tokenizer_close(t);
         }

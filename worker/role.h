@@ -23,8 +23,6 @@ struct worker {
     bool quit;           /* Quit has come */
 };
 
-uint64_t worker_now_us(void); /* for the us fields of answers; nothing is decided by it */
-
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err);
 
 /* The next message, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). */

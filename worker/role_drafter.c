@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels/math.h"
+#include "proto/clock.h"
 #include "proto/ngram.h"
 #include "worker/role.h"
 
@@ -56,7 +57,7 @@ static int finish(struct draft_role *d, uint32_t i_slot, enum draft_end end, str
                                   .n_rows = n,
                                   .end = end,
                                   .held = (uint32_t)s->len,
-                                  .us = (uint32_t)(worker_now_us() - g->start_us)}};
+                                  .us = (uint32_t)(clock_now_us() - g->start_us)}};
     return worker_post(d->w, PEER_COORDINATOR, &m, err);
 }
 
@@ -101,7 +102,7 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
     g->p_joint_min = ask->p_joint_min;
     g->chance = 1;
     g->sampler = ask->sampler;
-    g->start_us = worker_now_us();
+    g->start_us = clock_now_us();
     return OK;
 }
 

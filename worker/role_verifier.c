@@ -9,6 +9,7 @@
  * stages still work on this one. */
 #include <stdlib.h>
 
+#include "proto/clock.h"
 #include "worker/role.h"
 
 struct queued_verify { /* a Verify that waits; its arena holds what it says */
@@ -129,10 +130,10 @@ static int post_verdicts(struct verifier *v, const struct verdict_row *answers, 
 static int pass_run(struct verifier *v, struct err *err)
 {
     const struct verdict_row *answers = NULL;
-    uint64_t start = worker_now_us();
+    uint64_t start = clock_now_us();
     int rc = engine_pass(v->w->engine, v->rows, v->n_rows, v->x, &answers, err);
     if (rc != OK) return rc;
-    v->computed_us += (uint32_t)(worker_now_us() - start);
+    v->computed_us += (uint32_t)(clock_now_us() - start);
     if (!v->last)
         rc = pass_post(v, layout_shard_peer(&v->w->config->layout, v->stage + 1, v->shard), err);
     else if (v->shard == 0)
@@ -206,7 +207,7 @@ static struct queued_verify *job_at(struct verifier *v, size_t i)
 /* Takes parts in the order in which they came, until the pass is full. Returns how many jobs are used up. */
 static int gather_parts(struct verifier *v, size_t *n_done, struct err *err)
 {
-    uint64_t now = worker_now_us();
+    uint64_t now = clock_now_us();
     v->n_parts = 0;
     v->n_rows = 0;
     for (*n_done = 0; *n_done < v->n_jobs; (*n_done)++) {
@@ -258,7 +259,7 @@ static int take(struct verifier *v, bool block, struct err *err)
     case TAG_VERIFY:
         if (!job) break;
         job->next_part = 0;
-        job->came_us = worker_now_us();
+        job->came_us = clock_now_us();
         v->n_jobs++;
         return OK;
     default: break;

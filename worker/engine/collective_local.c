@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/clock.h"
 #include "worker/memory.h"
 
 /* About 20 us, a few gathers of one token row: shards of one model arrive together. Longer waits sleep. */
@@ -37,13 +38,6 @@ struct team {
     } parts[];
 };
 
-static void pause_cpu(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
 /* True: all have come, and what they wrote before is seen. False, only where it may be broken: not all will come. */
 static bool team_barrier(struct team *t, bool breakable)
 {
@@ -58,7 +52,7 @@ static bool team_barrier(struct team *t, bool breakable)
     pthread_mutex_unlock(&t->lock);
     for (int i = 0; !fails && t->spin && i < SPINS; i++) {
         if (atomic_load_explicit(&t->phase, memory_order_acquire) != phase) return true;
-        pause_cpu();
+        clock_pause();
     }
     pthread_mutex_lock(&t->lock);
     while (!fails && atomic_load_explicit(&t->phase, memory_order_relaxed) == phase) {

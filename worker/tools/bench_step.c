@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "proto/clock.h"
 #include "worker/engine/engine.h"
 #include "worker/tools/limits.h"
 #include "worker/tools/timing.h"
@@ -116,7 +117,7 @@ static int read_prompt(struct bench *b, struct subject *s, double *took, struct 
 {
     const struct bench_step_input *in = b->in;
     for (int i = 0, at = 0; i < in->n_contexts; i++) {
-        double began = timing_now();
+        double began = clock_now_s();
         for (int n; at < in->contexts[i]; at += n) {
             n = in->contexts[i] - at < PROMPT_ROWS ? in->contexts[i] - at : PROMPT_ROWS;
             watch_show(&in->watch, "reading a prompt", "tokens", (uint64_t)at,
@@ -124,7 +125,7 @@ static int read_prompt(struct bench *b, struct subject *s, double *took, struct 
             int rc = pass(s, at, n, false, err);
             if (rc != OK) return rc;
         }
-        if (took) took[i] = timing_now() - began;
+        if (took) took[i] = clock_now_s() - began;
     }
     return OK;
 }

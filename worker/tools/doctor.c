@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
 
+#include "proto/clock.h"
 #include "proto/show.h"
 #include "worker/tools/limits.h"
 #include "worker/engine/engine.h"
@@ -100,20 +100,13 @@ static void say_cpu(struct report *r)
                     model);
 }
 
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
 static void say_kernels(struct report *r)
 {
     const struct kernels *k;
     for (int i = 0; (k = kernels_path(i)); i++) {
-        double began = now_ms();
+        double began = clock_now_s();
         uint64_t hash = kernels_selftest(k);
-        double took_ms = now_ms() - began;
+        double took_ms = (clock_now_s() - began) * 1e3;
         if (hash != KERNELS_SELFTEST)
             report_bad(r, E_CHECK, "kernels", "%s gives %016" PRIx64 ", not %016" PRIx64 ": a broken CPU or compiler",
                        k->name, hash, (uint64_t)KERNELS_SELFTEST);

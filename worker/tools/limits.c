@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "kernels/pool.h"
+#include "proto/clock.h"
 #include "worker/memory.h"
 
 enum { BLOCK_BYTES = 256 << 20, STEP_BYTES = 1 << 20, LANES = 8, DOT_STEP = 10000 };
@@ -26,23 +26,16 @@ struct loop {                                   /* threads do steps of it until 
 };
 enum { MAX_THREADS = sizeof((struct loop *)0)->done / sizeof(double) };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void loop_part(void *arg, int i_thread)
 {
     struct loop *l = arg;
     int from, to;
     pool_part(l->n_steps, i_thread, l->n_threads, &from, &to);
     pool_barrier(l->pool);
-    double began = now(), done = 0;
-    for (int i = from; now() - began < l->seconds; i = i + 1 < to ? i + 1 : from) done += l->step(l, i);
+    double began = clock_now_s(), done = 0;
+    for (int i = from; clock_now_s() - began < l->seconds; i = i + 1 < to ? i + 1 : from) done += l->step(l, i);
     l->done[i_thread] = done;
-    l->took[i_thread] = now() - began;
+    l->took[i_thread] = clock_now_s() - began;
 }
 
 /* A second, of all threads together. */

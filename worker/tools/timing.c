@@ -3,30 +3,27 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "proto/clock.h"
+
 enum { MAX_TRIES = 6 };
 static const double lost_most = 0.02; /* of the cores */
 
-static double seconds(clockid_t clock)
+static double cpu_seconds(void) /* of all threads */
 {
     struct timespec t;
-    clock_gettime(clock, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-double timing_now(void)
-{
-    return seconds(CLOCK_MONOTONIC);
 }
 
 int timing_take(int (*fn)(void *arg), void *arg, int n_threads, double *took)
 {
     double least = 2;
     for (int i = 0; i < MAX_TRIES && least > lost_most; i++) {
-        double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID), wall = timing_now();
+        double cpu = cpu_seconds(), wall = clock_now_s();
         int rc = fn(arg);
         if (rc) return rc;
-        wall = timing_now() - wall;
-        double lost = 1 - (seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) / (wall * n_threads);
+        wall = clock_now_s() - wall;
+        double lost = 1 - (cpu_seconds() - cpu) / (wall * n_threads);
         if (lost >= least) continue;
         least = lost;
         *took = wall;

@@ -7,8 +7,6 @@
  * the one that lost least counts. What fn returns, if not 0, ends it: *took is set only with 0. */
 int timing_take(int (*fn)(void *arg), void *arg, int n_threads, double *took);
 
-double timing_now(void); /* seconds, of a clock that only rises */
-
 /* Sorts x[n]. */
 double timing_median(double *x, int n);
 
