@@ -30,14 +30,17 @@ static int threads_of(const struct cluster_config *c)
 
 static struct worker_config worker_config(const struct cluster_config *c, int peer)
 {
-    const char *path = peer >= PEER_VERIFIER ? c->big : c->launch.layout.drafter == DRAFTER_LITTLE ? c->little : NULL;
-    return (struct worker_config){.layout = c->launch.layout,
+    const struct layout *l = &c->launch.layout;
+    const struct group *g = layout_group(l, peer);
+    bool drafts = g->role == ROLE_DRAFTER,
+         sends = drafts ? c->launch.send_little_metadata : c->launch.send_big_metadata;
+    return (struct worker_config){.layout = *l,
                                   .peer = peer,
-                                  .path = path,
-                                  .requantize = c->launch.requantize && peer == PEER_DRAFTER,
-                                  .sends_metadata = peer == PEER_VERIFIER  ? c->launch.send_big_metadata
-                                                    : peer == PEER_DRAFTER ? c->launch.send_little_metadata
-                                                                           : false,
+                                  .path = !drafts                        ? c->big
+                                          : l->drafter == DRAFTER_LITTLE ? c->little
+                                                                         : NULL,
+                                  .requantize = drafts && c->launch.requantize,
+                                  .sends_metadata = sends && peer == group_leader(g),
                                   .kernels = c->kernels,
                                   .n_threads = threads_of(c)};
 }
@@ -47,7 +50,7 @@ static void *worker_main(void *arg)
     struct worker_thread *m = arg;
     struct err err;
     const struct cluster_config *c = &m->cluster->c;
-    if (m->config.peer == PEER_DRAFTER && c->drafter)
+    if (c->drafter && layout_group(&m->config.layout, m->config.peer)->role == ROLE_DRAFTER)
         c->drafter(c->drafter_arg, m->mailbox);
     else if (worker_run(&m->config, m->mailbox, &err) != OK && m->config.collective)
         collective_local_break(m->config.collective); /* the other shards must not wait for this one */
@@ -60,21 +63,17 @@ static int open_collectives(struct cluster *c, struct err *err)
 {
     const struct layout *l = &c->c.launch.layout;
     int rc = OK;
-    for (int stage = 0; stage < l->pp && l->tp > 1 && rc == OK; stage++)
-        rc = collective_local_open(&c->collectives[layout_shard_peer(l, stage, 0)], l->tp, err);
+    for (const struct group *g = l->groups; g < l->groups + l->n_groups; g++)
+        for (int stage = 0; stage < g->pp && g->tp > 1 && rc == OK; stage++)
+            rc = collective_local_open(&c->collectives[group_peer(g, stage, 0)], g->tp, err);
     return rc;
-}
-
-static bool lives_here(const struct layout *l, int peer)
-{
-    return layout_has(l, peer) && layout_rank(l, peer) == 0;
 }
 
 /* The drafter and the verifier take turns on one sequence, but the shards of a stage do not: their threads all count.
  */
 static bool may_spin(const struct cluster_config *c)
 {
-    return threads_of(c) * c->launch.layout.tp * c->launch.layout.pp <= memory_cores();
+    return threads_of(c) * group_n_peers(layout_verifier(&c->launch.layout)) <= memory_cores();
 }
 
 int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err)
@@ -87,8 +86,8 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
     c->collectives = calloc((size_t)l->n_peers, sizeof *c->collectives);
     int rc = c->workers && c->collectives ? OK : err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK && l->n_ranks == 1) rc = open_collectives(c, err);
-    for (int peer = PEER_DRAFTER; peer < l->n_peers && rc == OK; peer++) {
-        if (!lives_here(l, peer)) continue;
+    for (int peer = PEER_COORDINATOR + 1; peer < l->n_peers && rc == OK; peer++) {
+        if (layout_rank(l, peer) != 0) continue;
         struct worker_thread *m = &c->workers[c->n_workers++];
         *m = (struct worker_thread){.cluster = c, .config = worker_config(config, peer)};
         m->config.collective = c->collectives[peer];
@@ -127,7 +126,7 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     struct collective *collective = NULL;
     int rc = OK;
     w.spin = false; /* ranks of one host share its cores in ways that a rank does not see */
-    if (l->tp > 1 && w.peer >= PEER_VERIFIER) rc = collective_mpi_open(&collective, comm, err);
+    if (layout_group(l, w.peer)->tp > 1) rc = collective_mpi_open(&collective, comm, err);
     struct mailbox *mailbox = rc == OK ? mail_mpi_open(l, w.peer) : NULL;
     if (rc == OK && !mailbox) rc = err_set(err, E_LAYOUT, "out of memory");
     w.collective = collective;

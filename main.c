@@ -140,8 +140,7 @@ static int lay_out(struct program *p, int n_ranks, struct err *err)
     if (rc != E_LAYOUT || layout_make(&p->config.launch.layout, 1, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
         return rc;
     char line[600] = "";
-    int right = 1 + (o->drafter == DRAFTER_LITTLE) + o->tp * o->pp;
-    snprintf(line, sizeof line, "scripts/mpirun -n %d pilotfish", right);
+    snprintf(line, sizeof line, "scripts/mpirun -n %d pilotfish", layout_ranks_needed(o->tp, o->pp, o->drafter));
     for (int i = 1; i < p->argc; i++) append_word(line, sizeof line, p->argv[i]);
     char cause[sizeof err->text];
     snprintf(cause, sizeof cause, "%s", err->text);
@@ -220,8 +219,8 @@ static int run_over_workers(struct program *p, struct err *err)
 {
     int rc = pick_kernels(p, err);
     if (rc != OK) return p->rank ? rc : complain(err);
-    p->config.big = p->o.role == ROLE_DRAFTER ? NULL : p->o.big;
-    p->config.little = p->o.role == ROLE_VERIFIER ? NULL : p->o.little;
+    p->config.big = p->o.role == RANK_DRAFTER ? NULL : p->o.big;
+    p->config.little = p->o.role == RANK_VERIFIER ? NULL : p->o.little;
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.launch.send_big_metadata = !p->o.big;
     p->config.launch.send_little_metadata = p->o.drafter == DRAFTER_LITTLE && !p->o.little;

@@ -91,12 +91,26 @@ static int on_hello(struct job *j, int from, const struct hello *h, struct err *
     return OK;
 }
 
+static const struct worker_seen *leader_seen(const struct job *j)
+{
+    return &j->seen[group_leader(layout_verifier(&j->c.layout))];
+}
+
+/* All zero without a drafter. */
+static const struct worker_seen *drafter_seen(const struct job *j)
+{
+    static const struct worker_seen nobody;
+    const struct group *g = layout_drafter(&j->c.layout);
+    return g ? &j->seen[group_leader(g)] : &nobody;
+}
+
 /* One model in pieces: every shard must hold pieces of the same, and compute alike. */
 static int check_group(const struct job *j, struct err *err)
 {
-    const struct worker_seen *a = &j->seen[PEER_VERIFIER];
-    for (int p = PEER_VERIFIER + 1; p < j->c.layout.n_peers; p++) {
-        const struct worker_seen *b = &j->seen[p];
+    const struct group *g = layout_verifier(&j->c.layout);
+    const struct worker_seen *a = leader_seen(j);
+    for (int i = 1; i < group_n_peers(g); i++) {
+        const struct worker_seen *b = &j->seen[g->first_peer + i];
         if (a->h.model != b->h.model || a->h.plan != b->h.plan)
             return err_set(err, E_MODEL, "%s on host %s and %s on host %s are different models", a->path, a->host,
                            b->path, b->host);
@@ -106,7 +120,7 @@ static int check_group(const struct job *j, struct err *err)
     }
     if (a->h.vocab != j->c.vocab_big)
         return err_set(err, E_MODEL, "host %s reads another vocabulary from %s than the coordinator", a->host, a->path);
-    const struct worker_seen *d = &j->seen[PEER_DRAFTER];
+    const struct worker_seen *d = drafter_seen(j);
     if (j->c.layout.drafter == DRAFTER_LITTLE && d->h.vocab != j->c.vocab_little)
         return err_set(err, E_MODEL, "host %s reads another vocabulary from %s than the coordinator", d->host, d->path);
     return OK;
@@ -120,9 +134,9 @@ static uint64_t kv_bytes(const struct job *j, int peer)
 /* Before anything is loaded: what the workers of each host will take against what that host has. */
 static int check_memory(const struct job *j, struct err *err)
 {
-    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) {
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
         uint64_t weights = 0, kv = 0;
-        for (int i = PEER_DRAFTER; i < j->c.layout.n_peers; i++) {
+        for (int i = PEER_COORDINATOR + 1; i < j->c.layout.n_peers; i++) {
             if (strcmp(j->seen[i].host, j->seen[p].host)) continue;
             weights += j->seen[i].h.weights_bytes;
             kv += kv_bytes(j, i);
@@ -152,15 +166,15 @@ static int on_ready(struct job *j, int from, const struct ready *r, struct err *
 static void sum_up(struct job *j)
 {
     const struct worker_seen *seen = j->seen;
-    int n_ctx = (int)seen[PEER_VERIFIER].h.n_ctx_max;
+    int n_ctx = (int)leader_seen(j)->h.n_ctx_max;
     j->info.n_ctx = n_ctx && n_ctx < j->c.n_ctx ? n_ctx : j->c.n_ctx;
-    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) {
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
         j->info.weights_bytes += seen[p].h.weights_bytes;
         j->info.kv_bytes += kv_bytes(j, p);
     }
-    j->info.little_bytes = seen[PEER_DRAFTER].h.weights_bytes;
+    j->info.little_bytes = drafter_seen(j)->h.weights_bytes;
     j->info.n_workers = j->n_hello;
-    j->info.n_threads = (int)seen[PEER_VERIFIER].h.threads;
+    j->info.n_threads = (int)leader_seen(j)->h.threads;
 }
 
 static int welcome_all(struct job *j, struct err *err)
@@ -173,8 +187,7 @@ static int welcome_all(struct job *j, struct err *err)
                                     .root = job_root(j->c.vocab_big),
                                     .n_slots = (uint32_t)j->c.n_slots,
                                     .n_ctx = (uint32_t)j->info.n_ctx}};
-    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers && rc == OK; p++)
-        if (layout_has(&j->c.layout, p)) rc = post(j, p, &m, err);
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers && rc == OK; p++) rc = post(j, p, &m, err);
     j->welcomed = true;
     return rc;
 }
@@ -199,7 +212,7 @@ static void clear_progress(struct job *j)
 static void show_load(struct job *j, uint64_t now_ns)
 {
     uint64_t loaded = 0, all = 0;
-    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) {
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
         loaded += j->seen[p].loaded_bytes;
         all += j->seen[p].h.weights_bytes;
     }
@@ -266,7 +279,8 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
 {
     const struct message *messages;
     int n = 0, rc = score_step(j->score, verdict, &messages, &n, err);
-    for (int i = 0; i < n && rc == OK; i++) rc = post(j, PEER_VERIFIER, &messages[i], err);
+    for (int i = 0; i < n && rc == OK; i++)
+        rc = post(j, group_leader(layout_verifier(&j->c.layout)), &messages[i], err);
     return rc;
 }
 
@@ -274,9 +288,10 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
  * are of no use any more. */
 static int on_answer(struct job *j, int from, const struct message *m, struct err *err)
 {
-    const struct layout *l = &j->c.layout;
-    bool from_drafter = from == PEER_DRAFTER, refused = m->tag == TAG_VERDICT && m->verdict.status != VERDICT_OK;
-    bool from_verifier = from == (refused ? PEER_VERIFIER : layout_shard_peer(l, l->pp - 1, 0));
+    const struct group *g = layout_group(&j->c.layout, from);
+    bool refused = m->tag == TAG_VERDICT && m->verdict.status != VERDICT_OK;
+    bool from_drafter = g->role == ROLE_DRAFTER;
+    bool from_verifier = !from_drafter && from == (refused ? group_leader(g) : group_last(g));
     if (j->n_ready < j->n_workers || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
@@ -467,7 +482,7 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
     if (!j) return err_set(err, E_FAIL, "out of memory");
     j->c = *config;
     j->router = router;
-    for (int p = PEER_DRAFTER; p < config->layout.n_peers; p++) j->n_workers += layout_has(&config->layout, p);
+    j->n_workers = config->layout.n_peers - 1;
     int rc = loop_open(j, err);
     if (rc != OK) {
         free(j);
@@ -500,11 +515,12 @@ void job_info(const struct job *j, struct job_info *out)
 
 void job_say_workers(const struct job *j, FILE *to)
 {
-    for (int p = PEER_DRAFTER; p < j->c.layout.n_peers; p++) {
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
         const struct worker_seen *w = &j->seen[p];
         if (!w->hello) continue;
-        fprintf(to, "%s on host %s: %u thread%s, %s\n", p == PEER_DRAFTER ? "drafter" : "verifier", w->host,
-                w->h.threads, w->h.threads == 1 ? "" : "s", w->cpu);
+        fprintf(to, "%s on host %s: %u thread%s, %s\n",
+                layout_group(&j->c.layout, p)->role == ROLE_DRAFTER ? "drafter" : "verifier", w->host, w->h.threads,
+                w->h.threads == 1 ? "" : "s", w->cpu);
     }
 }
 
@@ -515,19 +531,22 @@ static struct rank_bytes bytes_of(const struct worker_seen *w, int stage)
 
 static struct cost_prior prior(const struct job *j, int n_proposed)
 {
-    const struct layout *l = &j->c.layout;
-    struct rank_bytes shards[MAX_PEERS], little = bytes_of(&j->seen[PEER_DRAFTER], 0);
-    uint32_t n_vocab = j->seen[PEER_DRAFTER].h.n_vocab;
+    const struct group *g = layout_verifier(&j->c.layout);
+    struct rank_bytes shards[MAX_PEERS], little = bytes_of(drafter_seen(j), 0);
+    uint32_t n_vocab = drafter_seen(j)->h.n_vocab;
     if (n_vocab) little.head *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
-    int n = 0;
-    for (int p = PEER_VERIFIER; p < l->n_peers; p++) shards[n++] = bytes_of(&j->seen[p], layout_stage(l, p));
+    int n = group_n_peers(g);
+    for (int i = 0; i < n; i++) shards[i] = bytes_of(&j->seen[g->first_peer + i], group_stage(g, g->first_peer + i));
     return draft_policy_prior(&little, shards, n);
 }
 
 int job_begin(struct job *j, const struct job_run *run, struct err *err)
 {
+    const struct group *drafter = layout_drafter(&j->c.layout);
     struct spec_config c = {
         .drafting = run->drafting,
+        .drafter = drafter ? group_leader(drafter) : PEER_COORDINATOR,
+        .verifier = group_leader(layout_verifier(&j->c.layout)),
         .draft_max = run->draft_max,
         .draft_ctx = run->draft_ctx,
         .guard = run->guard,
@@ -535,9 +554,9 @@ int job_begin(struct job *j, const struct job_run *run, struct err *err)
         .profile = &j->profile,
         .n_lanes = run->n_lanes < j->c.n_slots ? run->n_lanes : j->c.n_slots,
         .n_ctx = j->info.n_ctx,
-        .max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows,
-        .max_jobs = (int)j->seen[PEER_VERIFIER].h.max_jobs,
-        .n_vocab = (int)j->seen[PEER_VERIFIER].h.n_vocab,
+        .max_rows = (int)leader_seen(j)->h.max_rows,
+        .max_jobs = (int)leader_seen(j)->h.max_jobs,
+        .n_vocab = (int)leader_seen(j)->h.n_vocab,
         .n_ids = run->n_ids,
         .n_proposed = run->n_proposed,
         .root = job_root(j->c.vocab_big),
@@ -594,9 +613,9 @@ int job_score(struct job *j, const struct score_config *config, struct score **o
     struct score_config c = *config;
     struct err started;
     c.n_slots = j->c.n_slots;
-    c.max_rows = (int)j->seen[PEER_VERIFIER].h.max_rows;
-    c.max_jobs = (int)j->seen[PEER_VERIFIER].h.max_jobs;
-    c.n_vocab = (int)j->seen[PEER_VERIFIER].h.n_vocab;
+    c.max_rows = (int)leader_seen(j)->h.max_rows;
+    c.max_jobs = (int)leader_seen(j)->h.max_jobs;
+    c.n_vocab = (int)leader_seen(j)->h.n_vocab;
     c.root = job_root(j->c.vocab_big);
     int rc = score_open(&j->score, &c, err);
     if (rc != OK) return rc;
@@ -618,8 +637,7 @@ void job_quit(struct router *router, const struct layout *l, int code, const cha
     const uint8_t *data;
     size_t n_bytes;
     if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) n_bytes = 0;
-    for (int p = PEER_DRAFTER; p < l->n_peers; p++) {
-        if (!layout_has(l, p)) continue;
+    for (int p = PEER_COORDINATOR + 1; p < l->n_peers; p++) {
         struct mail quit = {.from = PEER_COORDINATOR, .to = p, .tag = TAG_QUIT, .data = malloc(n_bytes)};
         if (quit.data) memcpy(quit.data, data, quit.n_bytes = n_bytes); /* without memory for its words it is a Quit */
         router_deliver(router, &quit, &ignored);

@@ -13,14 +13,16 @@
 static int hear_others(struct runtime *s, struct err *err)
 {
     int n = 0;
-    if (!s->o.big) s->metadata[n++].peer = PEER_VERIFIER;
-    if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = PEER_DRAFTER;
+    const struct layout *l = &s->launch->layout;
+    if (!s->o.big) s->metadata[n++].peer = group_leader(layout_verifier(l));
+    if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = group_leader(layout_drafter(l));
     return n ? metadata_hear(s->launch->router, s->metadata, n, err) : OK;
 }
 
-static int open_model(struct runtime *s, const char *path, int peer, struct gguf *g, struct tokenizer **t,
-                      struct err *err)
+static int open_model(struct runtime *s, const char *path, const struct group *group, struct gguf *g,
+                      struct tokenizer **t, struct err *err)
 {
+    int peer = group_leader(group);
     const struct metadata *m = &s->metadata[s->metadata[0].peer != peer];
     char name[64];
     snprintf(name, sizeof name, "the model of peer %d", peer);
@@ -42,13 +44,13 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
     progress_init(&s->progress);
     if (s->o.seed < 0) s->o.seed = (int)(prefix_hash_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
     int rc = hear_others(s, err);
-    if (rc == OK) rc = open_model(s, o->big, PEER_VERIFIER, &s->big, &s->big_t, err);
+    if (rc == OK) rc = open_model(s, o->big, layout_verifier(&launch->layout), &s->big, &s->big_t, err);
     if (rc == OK && o->chat_template) rc = end_as_template(s, o->chat_template, err);
     if (rc != OK) return rc;
     s->stops = (struct stops){s->o.stops, s->o.n_stops, s->big_t};
     s->n_ids = tokenizer_n_vocab(s->big_t);
     if (o->drafter != DRAFTER_LITTLE) return OK;
-    rc = open_model(s, o->little, PEER_DRAFTER, &s->little, &s->little_t, err);
+    rc = open_model(s, o->little, layout_drafter(&launch->layout), &s->little, &s->little_t, err);
     if (rc == OK) rc = tokenizer_compatible(s->big_t, s->little_t, &s->n_ids, err);
     return rc == OK ? OK : err_wrap(err, "--little");
 }

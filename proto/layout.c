@@ -1,46 +1,101 @@
 #include "proto/layout.h"
 
-static int ranks_needed(const struct layout *l)
+#include <stddef.h>
+
+static void add_group(struct layout *l, enum role role, int tp, int pp)
 {
-    return 1 + (l->drafter == DRAFTER_LITTLE) + l->tp * l->pp;
+    l->groups[l->n_groups++] = (struct group){role, l->n_peers, tp, pp};
+    l->n_peers += tp * pp;
+}
+
+int layout_ranks_needed(int tp, int pp, enum drafter drafter)
+{
+    return 1 + (drafter == DRAFTER_LITTLE) + tp * pp;
 }
 
 int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err)
 {
-    if (tp < 1 || pp < 1 || tp > MAX_PEERS || pp > MAX_PEERS || tp * pp > MAX_PEERS - 2)
+    if (tp < 1 || pp < 1 || tp > SHARDS_MOST || pp > SHARDS_MOST || tp * pp > SHARDS_MOST)
         return err_set(err, E_LAYOUT, "--tp %d --pp %d: each is at least 1, and tp x pp at most %d", tp, pp,
-                       MAX_PEERS - 2);
-    struct layout made = {.tp = tp, .pp = pp, .drafter = drafter, .n_ranks = n_ranks, .n_peers = 2 + tp * pp};
-    if (n_ranks != 1 && n_ranks != ranks_needed(&made))
+                       SHARDS_MOST);
+    int needed = layout_ranks_needed(tp, pp, drafter);
+    if (n_ranks != 1 && n_ranks != needed)
         return err_set(err, E_LAYOUT, "%d ranks, but --tp %d --pp %d%s takes %d", n_ranks, tp, pp,
-                       drafter == DRAFTER_LITTLE ? " with --little" : "", ranks_needed(&made));
-    *l = made;
+                       drafter == DRAFTER_LITTLE ? " with --little" : "", needed);
+    *l = (struct layout){.drafter = drafter, .n_ranks = n_ranks, .n_peers = PEER_COORDINATOR + 1};
+    if (drafter != DRAFTER_NONE) add_group(l, ROLE_DRAFTER, 1, 1);
+    add_group(l, ROLE_VERIFIER, tp, pp);
     return OK;
+}
+
+/* Workers that are threads of rank 0 though others have ranks of their own. */
+static int n_beside(const struct layout *l)
+{
+    return l->drafter == DRAFTER_NGRAM;
 }
 
 int layout_rank(const struct layout *l, int peer)
 {
-    if (l->n_ranks == 1 || peer == PEER_COORDINATOR) return 0;
-    bool little = l->drafter == DRAFTER_LITTLE;
-    if (peer == PEER_DRAFTER) return little ? 1 : 0;
-    return 1 + little + peer - PEER_VERIFIER;
+    return l->n_ranks == 1 || peer <= n_beside(l) ? 0 : peer - n_beside(l);
 }
 
 int layout_peer(const struct layout *l, int rank)
 {
-    if (rank == 0) return PEER_COORDINATOR;
-    bool little = l->drafter == DRAFTER_LITTLE;
-    if (rank == 1 && little) return PEER_DRAFTER;
-    return PEER_VERIFIER + rank - 1 - little;
+    return rank == 0 ? PEER_COORDINATOR : rank + n_beside(l);
 }
 
-int layout_shard_peer(const struct layout *l, int stage, int shard) { return PEER_VERIFIER + stage * l->tp + shard; }
-
-int layout_stage(const struct layout *l, int peer) { return (peer - PEER_VERIFIER) / l->tp; }
-
-int layout_shard(const struct layout *l, int peer) { return (peer - PEER_VERIFIER) % l->tp; }
-
-bool layout_has(const struct layout *l, int peer)
+static const struct group *find(const struct layout *l, enum role role)
 {
-    return peer >= 0 && peer < l->n_peers && (peer != PEER_DRAFTER || l->drafter != DRAFTER_NONE);
+    for (int i = 0; i < l->n_groups; i++)
+        if (l->groups[i].role == role) return &l->groups[i];
+    return NULL;
+}
+
+const struct group *layout_drafter(const struct layout *l)
+{
+    return find(l, ROLE_DRAFTER);
+}
+
+const struct group *layout_verifier(const struct layout *l)
+{
+    return find(l, ROLE_VERIFIER);
+}
+
+const struct group *layout_group(const struct layout *l, int peer)
+{
+    for (int i = 0; i < l->n_groups; i++) {
+        const struct group *g = &l->groups[i];
+        if (peer >= g->first_peer && peer < g->first_peer + group_n_peers(g)) return g;
+    }
+    return NULL;
+}
+
+int group_n_peers(const struct group *g)
+{
+    return g->tp * g->pp;
+}
+
+int group_peer(const struct group *g, int stage, int shard)
+{
+    return g->first_peer + stage * g->tp + shard;
+}
+
+int group_stage(const struct group *g, int peer)
+{
+    return (peer - g->first_peer) / g->tp;
+}
+
+int group_shard(const struct group *g, int peer)
+{
+    return (peer - g->first_peer) % g->tp;
+}
+
+int group_leader(const struct group *g)
+{
+    return group_peer(g, 0, 0);
+}
+
+int group_last(const struct group *g)
+{
+    return group_peer(g, g->pp - 1, 0);
 }

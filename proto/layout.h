@@ -1,40 +1,57 @@
-/* layout.h -- which peer plays which role on which rank: a pure function of a few numbers.
+/* layout.h -- which groups there are, which peers each has and on which rank a peer lives: a pure function of a few
+ * numbers.
  *
- * A *peer* is a role that can be written to: 0 the coordinator, 1 the drafter, then the verifier's shards, stage by
- * stage: 2 + stage * tp + shard. Peers are numbered alike in every layout, so nothing but the mailbox knows where a
- * peer lives.
+ *   peer 0         1 ...        first_peer ... of the next group
+ *   coordinator │ drafter │ verifier: stage 0: shard 0, 1 .. tp-1 │ stage 1: shard 0 .. │ ... stage pp-1
+ *                                              ▲ leader                                     ▲ last: it answers
+ *
+ * A *peer* is a role that can be written to; a *group* is the peers that hold one model together, in order of stages,
+ * then of shards. Peers are numbered alike in every launch, so nothing but the mailbox knows where a peer lives.
  *
  *   one process:  every peer on rank 0, as a thread
- *   under MPI:    rank 0 the coordinator; rank 1 the little model's drafter, if any; then the shards, one a rank.
- *                 An n-gram drafter is a thread of rank 0.
+ *   under MPI:    rank 0 the coordinator; then the workers in order of peers, one a rank. An n-gram drafter is a thread
+ *                 of rank 0.
  */
 #ifndef PROTO_LAYOUT_H
 #define PROTO_LAYOUT_H
 
-#include <stdbool.h>
-
 #include "proto/err.h"
 
-enum peer { PEER_COORDINATOR = 0, PEER_DRAFTER = 1, PEER_VERIFIER = 2 };
+enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 2 };
+enum { SHARDS_MOST = MAX_PEERS - 2 }; /* of a verifier: tp x pp */
 enum drafter { DRAFTER_NONE, DRAFTER_LITTLE, DRAFTER_NGRAM };
-enum { MAX_PEERS = 256 };
+enum role { ROLE_DRAFTER, ROLE_VERIFIER };
 
-struct layout {
-    int tp, pp; /* shards of a stage; stages */
-    enum drafter drafter;
-    int n_ranks; /* 1: one process */
-    int n_peers; /* 2 + tp * pp; peer 1 is there but unused without a drafter */
+struct group {
+    enum role role;
+    int first_peer;
+    int tp, pp; /* shards of a stage; stages. A drafter's are 1 */
 };
 
-/* n_ranks 1 is always right. Any other must be 1 + (1 with a little model) + tp * pp; else E_LAYOUT with the right
- * one. */
-int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err);
+struct layout {
+    enum drafter drafter;
+    int n_ranks; /* 1: one process */
+    int n_peers; /* the coordinator's with them */
+    int n_groups;
+    struct group groups[GROUPS_MOST]; /* in order of peers */
+};
 
-int layout_rank(const struct layout *l, int peer);           /* where the peer lives */
-int layout_peer(const struct layout *l, int rank);           /* the peer of an MPI rank (rank 0: the coordinator) */
-int layout_shard_peer(const struct layout *l, int stage, int shard);
-int layout_stage(const struct layout *l, int peer); /* of a verifier's peer */
-int layout_shard(const struct layout *l, int peer);
-bool layout_has(const struct layout *l, int peer); /* false: the drafter's number without a drafter */
+/* n_ranks 1 is always right. Any other must be layout_ranks_needed; else E_LAYOUT with the right one. */
+int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err);
+int layout_ranks_needed(int tp, int pp, enum drafter drafter); /* under MPI */
+
+int layout_rank(const struct layout *l, int peer); /* where the peer lives */
+int layout_peer(const struct layout *l, int rank); /* the peer of an MPI rank (rank 0: the coordinator) */
+
+const struct group *layout_drafter(const struct layout *l); /* NULL: there is none */
+const struct group *layout_verifier(const struct layout *l);
+const struct group *layout_group(const struct layout *l, int peer); /* whose it is; NULL: no worker */
+
+int group_n_peers(const struct group *g);
+int group_peer(const struct group *g, int stage, int shard);
+int group_stage(const struct group *g, int peer);
+int group_shard(const struct group *g, int peer);
+int group_leader(const struct group *g); /* shard 0 of the first stage, which is asked */
+int group_last(const struct group *g);   /* shard 0 of the last stage, which answers */
 
 #endif

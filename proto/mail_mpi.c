@@ -120,9 +120,9 @@ enum { TERM_RANKS, TERM_TP, TERM_PP, TERM_DRAFTER, TERM_REQUANTIZE, TERM_TELL_BI
 
 static int split(const struct layout *l, int self, struct err *err)
 {
-    bool shard = self >= PEER_VERIFIER;
-    int color = shard ? layout_stage(l, self) : MPI_UNDEFINED;
-    int code = MPI_Comm_split(MPI_COMM_WORLD, color, shard ? layout_shard(l, self) : 0, &world.stage);
+    const struct group *g = layout_group(l, self);
+    int color = g ? group_peer(g, group_stage(g, self), 0) : MPI_UNDEFINED; /* no two stages have one, of any groups */
+    int code = MPI_Comm_split(MPI_COMM_WORLD, color, g ? group_shard(g, self) : 0, &world.stage);
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks into stages", err);
 }
 
@@ -131,8 +131,8 @@ int mpi_lead(const struct launch_config *t, struct err *err)
     int said[N_TERMS] = {0};
     if (t) {
         said[TERM_RANKS] = t->layout.n_ranks;
-        said[TERM_TP] = t->layout.tp;
-        said[TERM_PP] = t->layout.pp;
+        said[TERM_TP] = layout_verifier(&t->layout)->tp;
+        said[TERM_PP] = layout_verifier(&t->layout)->pp;
         said[TERM_DRAFTER] = (int)t->layout.drafter;
         said[TERM_REQUANTIZE] = t->requantize;
         said[TERM_TELL_BIG] = t->send_big_metadata;
@@ -199,7 +199,7 @@ static int retire(struct mpi_mailbox *r, struct err *err)
 static int ranks_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
 {
     struct mpi_mailbox *r = (struct mpi_mailbox *)mb;
-    if (!layout_has(&r->layout, to)) return err_set(err, E_FAIL, "a message to peer %d, which is not there", to);
+    if (to < 0 || to >= r->layout.n_peers) return err_set(err, E_FAIL, "a message to peer %d, which is not there", to);
     if (n_bytes > INT_MAX - TAIL) return err_set(err, E_FAIL, "a message of %zu bytes is too long for MPI", n_bytes);
     struct outgoing *o = malloc(sizeof *o + n_bytes + TAIL);
     if (!o) return err_set(err, E_LAYOUT, "out of memory for a message of %zu bytes", n_bytes);
@@ -241,7 +241,7 @@ static int receive_next(struct mpi_mailbox *r, struct err *err)
 
 static bool lives_on(const struct mpi_mailbox *r, int peer, int rank)
 {
-    return layout_has(&r->layout, peer) && layout_rank(&r->layout, peer) == rank;
+    return peer < r->layout.n_peers && layout_rank(&r->layout, peer) == rank;
 }
 
 static int ranks_poll(struct mailbox *mb, struct mail *out, struct err *err)

@@ -28,8 +28,8 @@ void mpi_abort(int code) __attribute__((noreturn));
 
 /* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the bridge does it): NULL sends the
  * others home. The others join: they receive the launch configuration, and *comm becomes a communicator of the
- * shards of their stage, in order of shard (an MPI_Comm *, owned here until mpi_finish), or NULL where the rank is
- * no shard. */
+ * shards of their stage, in order of shard (an MPI_Comm *, owned here until mpi_finish); NULL: there is no
+ * job. */
 int mpi_lead(const struct launch_config *t, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
 

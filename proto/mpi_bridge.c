@@ -182,14 +182,15 @@ int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *er
 int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err)
 {
     const struct layout *l = &t->layout;
-    const int gate = PEER_VERIFIER; /* lives on another rank, if any does: nobody here reads its queue */
+    const int gate =
+        group_leader(layout_verifier(l)); /* lives on another rank, if any does: nobody here reads its queue */
     p->router = o;
     p->launch = *t;
     if (l->n_ranks > 1) {
         p->inside = router_mailbox(o, gate, mpi_bridge_call, p);
         if (!p->inside) return err_set(err, E_LAYOUT, "out of memory");
         for (int peer = 0; peer < l->n_peers; peer++)
-            if (layout_has(l, peer) && layout_rank(l, peer) != 0) router_route(o, peer, gate);
+            if (layout_rank(l, peer) != 0) router_route(o, peer, gate);
     }
     mpi_bridge_set(p, CARRYING);
     return OK;

@@ -28,7 +28,7 @@ struct bound {
 /* Bytes: sums over all peers, and products with the longest context and the most slots, stay below 2^63. */
 static const struct bound of_hello[] = {
     BOUND(hello, "cores", cores, 1, 1 << 20),
-    BOUND(hello, "peer", peer, PEER_DRAFTER, MAX_PEERS - 1),
+    BOUND(hello, "peer", peer, PEER_COORDINATOR + 1, MAX_PEERS - 1),
     BOUND(hello, "weights_bytes", weights_bytes, 0, 0x1p50),
     BOUND(hello, "body_bytes", body_bytes, 0, 0x1p50),
     BOUND(hello, "head_bytes", head_bytes, 0, 0x1p50),

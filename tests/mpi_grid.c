@@ -115,7 +115,7 @@ static int lead(struct mpi_bridge *bridge)
 /* The drafter that is always wrong learns big's text by running big itself, in its own process. */
 static int wrong_drafter(struct launch *l)
 {
-    struct mailbox *mailbox = mail_mpi_open(&l->layout, PEER_DRAFTER);
+    struct mailbox *mailbox = mail_mpi_open(&l->layout, group_leader(layout_drafter(&l->layout)));
     struct proposer wrong = grid_wrong_proposer(&l->grid);
     int rc = mailbox ? proposer_run(&wrong, mailbox) : 1;
     mailbox_close(mailbox);
@@ -128,7 +128,7 @@ static int follow(int rank)
     struct launch_config launch_config;
     void *comm;
     int rc = mpi_join(&launch_config, &comm, &err);
-    bool drafts = layout_peer(&launch.layout, rank) == PEER_DRAFTER;
+    bool drafts = layout_group(&launch.layout, layout_peer(&launch.layout, rank))->role == ROLE_DRAFTER;
     if (drafts) grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
     for (int i = 0; i < launch.n_cells && rc == OK; i++) {
         struct cluster_config config = config_of(&launch, &launch.cells[i]);

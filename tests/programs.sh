@@ -43,7 +43,7 @@ writes -n 1 "${bare[@]}" --little little.gguf : -n 1 "${little[@]}" : -n 1 "${bi
 launch 3 "gone.gguf: cannot be opened" -n 1 "${bare[@]}" --draft little : -n 1 "${little[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
 launch 3 "the vocabularies differ" -n 1 "${bare[@]}" --draft little : -n 1 "$pilotfish" worker --model other_word.gguf : -n 1 "${big[@]}"
 LC_ALL=C sed 's/{% for message/{% fur message/' big.gguf > untold.gguf
-launch 3 "the model of peer 2 has no chat template" -n 1 "$pilotfish" chat : -n 1 "$pilotfish" worker --model untold.gguf
+launch 3 "the model of peer 1 has no chat template" -n 1 "$pilotfish" chat : -n 1 "$pilotfish" worker --model untold.gguf
 launch 2 "generate needs a model" -n 1 "${bare[@]}"
 launch 2 "rank 1 is a verifier here, but has no model" -n 2 "${bare[@]}"
 

@@ -49,7 +49,7 @@ static void ask(struct test_coordinator *d, uint32_t slot, uint32_t round, const
                           .ids = t->ids + at,
                           .n_ids = (size_t)(n - at),
                           .until = (uint32_t)until};
-    coordinator_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
+    coordinator_post(d, coordinator_drafter(d), &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
 }
 
 static const struct draft *next_draft(struct test_coordinator *d)
@@ -301,7 +301,7 @@ static void an_ask_for_a_slot_in_work_is_answered_then_replaced(void **state)
         for (int stale = 0; stale <= 1; stale++) {
             struct test_coordinator *d = drafter();
             ask(d, 0, 1, &texts[0], 0, 20, N_CTX);
-            for (int i = 0; i < n_passes; i++) coordinator_look_away(d, PEER_DRAFTER);
+            for (int i = 0; i < n_passes; i++) coordinator_look_away(d, coordinator_drafter(d));
             ask(d, 0, 2, &texts[stale ? 2 : 1], 20, 60, 66); /* also by one that does not apply */
             struct sketch s = draft_of(d, 0, 1, &texts[0], 20), part = cut_to(&full, n_passes, DRAFT_WINDOW);
             check_sketch(&s, &part, "as far as it had come");
@@ -322,7 +322,7 @@ static struct sketch ended_draft(const struct open_slot *open, int until, float 
 {
     struct test_coordinator *d = drafter();
     const struct text *t = &texts[0];
-    coordinator_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_OPEN, .open = *open});
+    coordinator_post(d, coordinator_drafter(d), &(struct message){.tag = TAG_OPEN, .open = *open});
     struct draft_ask a = {.round = 1,
                           .prefix_hash = t->prefix_hash[0],
                           .ids = t->ids,
@@ -330,7 +330,7 @@ static struct sketch ended_draft(const struct open_slot *open, int until, float 
                           .until = (uint32_t)until,
                           .p_min = p_min,
                           .p_joint_min = p_joint_min};
-    coordinator_post(d, PEER_DRAFTER, &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
+    coordinator_post(d, coordinator_drafter(d), &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
     struct sketch s = draft_of(d, 0, 1, t, 20);
     coordinator_close(d);
     return s;
@@ -406,7 +406,7 @@ static void ids_of_the_text_are_proposed_beyond_the_limit(void **state)
     int n_known = 0, n_unknown = 0;
     struct test_coordinator *d = drafter();
     struct message open = {.tag = TAG_OPEN, .open = {.slot = 0, .n_ids = LIMIT, .last_position = N_CTX}};
-    coordinator_post(d, PEER_DRAFTER, &open);
+    coordinator_post(d, coordinator_drafter(d), &open);
     for (int i = 0; i < 3; i++)
         for (int n = 10; n < TEXT; n += 4) {
             const struct text *t = &texts[i];

@@ -1,4 +1,4 @@
-/* Which peer lives on which rank. */
+/* Which groups there are, and which peer lives on which rank. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,25 +8,25 @@
 
 #include "proto/layout.h"
 
-/* ranks: the rank of each peer, one letter a peer; '-' where there is no such peer. */
+/* ranks: the rank of each peer, one letter a peer. */
 static const struct {
     const char *why;
     int n_ranks, tp, pp;
     enum drafter drafter;
     const char *ranks;
 } right[] = {
-    {"one process, big alone", 1, 1, 1, DRAFTER_NONE, "0-0"},
+    {"one process, big alone", 1, 1, 1, DRAFTER_NONE, "00"},
     {"one process, with little", 1, 1, 1, DRAFTER_LITTLE, "000"},
     {"one process, with n-grams", 1, 1, 1, DRAFTER_NGRAM, "000"},
     {"one process, shards and stages", 1, 2, 3, DRAFTER_LITTLE, "00000000"},
-    {"big on a rank of its own", 2, 1, 1, DRAFTER_NONE, "0-1"},
+    {"big on a rank of its own", 2, 1, 1, DRAFTER_NONE, "01"},
     {"little before big", 3, 1, 1, DRAFTER_LITTLE, "012"},
     {"n-grams beside the coordinator", 2, 1, 1, DRAFTER_NGRAM, "001"},
-    {"two shards", 3, 2, 1, DRAFTER_NONE, "0-12"},
+    {"two shards", 3, 2, 1, DRAFTER_NONE, "012"},
     {"two shards and little", 4, 2, 1, DRAFTER_LITTLE, "0123"},
     {"two shards and n-grams", 3, 2, 1, DRAFTER_NGRAM, "0012"},
     {"three stages and little", 5, 1, 3, DRAFTER_LITTLE, "01234"},
-    {"two shards of two stages", 5, 2, 2, DRAFTER_NONE, "0-1234"},
+    {"two shards of two stages", 5, 2, 2, DRAFTER_NONE, "01234"},
     {"two shards of two stages and little", 6, 2, 2, DRAFTER_LITTLE, "012345"},
 };
 enum { N_RIGHT = sizeof right / sizeof *right };
@@ -47,10 +47,9 @@ static void every_peer_lives_on_its_rank(void **state)
         struct layout l = made(i);
         assert_int_equal(l.n_peers, strlen(right[i].ranks));
         for (int peer = 0; peer < l.n_peers; peer++) {
-            char is = layout_has(&l, peer) ? (char)('0' + layout_rank(&l, peer)) : '-';
+            char is = (char)('0' + layout_rank(&l, peer));
             if (is != right[i].ranks[peer]) fail_msg("%s: peer %d is at %c", right[i].why, peer, is);
         }
-        assert_false(layout_has(&l, -1) || layout_has(&l, l.n_peers));
     }
 }
 
@@ -61,25 +60,47 @@ static void every_rank_is_the_peer_that_lives_there(void **state)
         struct layout l = made(i);
         for (int rank = 0; rank < l.n_ranks; rank++) {
             int peer = layout_peer(&l, rank);
-            if (!layout_has(&l, peer) || layout_rank(&l, peer) != rank)
+            if (peer >= l.n_peers || layout_rank(&l, peer) != rank)
                 fail_msg("%s: rank %d is peer %d", right[i].why, rank, peer);
         }
     }
 }
 
-static void shards_are_numbered_stage_by_stage(void **state)
+static void every_peer_but_the_coordinator_is_of_one_group_stage_by_stage(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N_RIGHT; i++) {
         struct layout l = made(i);
-        int next = PEER_VERIFIER;
-        for (int stage = 0; stage < l.pp; stage++)
-            for (int shard = 0; shard < l.tp; shard++, next++) {
-                assert_int_equal(layout_shard_peer(&l, stage, shard), next);
-                assert_int_equal(layout_stage(&l, next), stage);
-                assert_int_equal(layout_shard(&l, next), shard);
-            }
+        int next = PEER_COORDINATOR + 1;
+        for (const struct group *g = l.groups; g < l.groups + l.n_groups; g++) {
+            assert_int_equal(group_leader(g), next);
+            for (int stage = 0; stage < g->pp; stage++)
+                for (int shard = 0; shard < g->tp; shard++, next++) {
+                    assert_ptr_equal(layout_group(&l, next), g);
+                    assert_int_equal(group_peer(g, stage, shard), next);
+                    assert_int_equal(group_stage(g, next), stage);
+                    assert_int_equal(group_shard(g, next), shard);
+                }
+            assert_int_equal(group_last(g), next - g->tp);
+        }
         assert_int_equal(next, l.n_peers);
+        assert_null(layout_group(&l, -1));
+        assert_null(layout_group(&l, PEER_COORDINATOR));
+        assert_null(layout_group(&l, l.n_peers));
+    }
+}
+
+static void a_drafter_is_a_group_of_one_where_there_is_one(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_RIGHT; i++) {
+        struct layout l = made(i);
+        const struct group *d = layout_drafter(&l), *v = layout_verifier(&l);
+        assert_int_equal(v->role, ROLE_VERIFIER);
+        assert_int_equal(v->tp, right[i].tp);
+        assert_int_equal(v->pp, right[i].pp);
+        assert_int_equal(d != NULL, right[i].drafter != DRAFTER_NONE);
+        if (d && (d->role != ROLE_DRAFTER || group_n_peers(d) != 1)) fail_msg("%s: no drafter of one", right[i].why);
     }
 }
 
@@ -104,12 +125,12 @@ static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state
         {1, 65536, 65536, DRAFTER_NONE, "--tp 65536 --pp 65536: each is at least 1, and tp x pp at most 254"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct layout l = {.tp = 77};
+        struct layout l = {.n_peers = 77};
         struct err err = {0};
         int rc = layout_make(&l, wrong[i].n_ranks, wrong[i].tp, wrong[i].pp, wrong[i].drafter, &err);
         assert_int_equal(rc, E_LAYOUT);
         assert_string_equal(err.text, wrong[i].says);
-        assert_int_equal(l.tp, 77); /* set only on success */
+        assert_int_equal(l.n_peers, 77); /* set only on success */
     }
 }
 
@@ -117,7 +138,7 @@ static void the_most_peers_that_there_can_be_fit(void **state)
 {
     (void)state;
     struct layout l;
-    assert_int_equal(layout_make(&l, 1, 2, 127, DRAFTER_NONE, NULL), OK);
+    assert_int_equal(layout_make(&l, 1, 2, 127, DRAFTER_LITTLE, NULL), OK);
     assert_int_equal(l.n_peers, MAX_PEERS);
 }
 
@@ -126,7 +147,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_peer_lives_on_its_rank),
         cmocka_unit_test(every_rank_is_the_peer_that_lives_there),
-        cmocka_unit_test(shards_are_numbered_stage_by_stage),
+        cmocka_unit_test(every_peer_but_the_coordinator_is_of_one_group_stage_by_stage),
+        cmocka_unit_test(a_drafter_is_a_group_of_one_where_there_is_one),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
         cmocka_unit_test(the_most_peers_that_there_can_be_fit),
     };

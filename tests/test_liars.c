@@ -55,18 +55,19 @@ static int start(void *arg, struct err *err)
 {
     struct crew *c = arg;
     const char *why;
-    int rc = c->layout.tp > 1 ? collective_local_open(&c->collectives[PEER_VERIFIER], c->layout.tp, err) : OK;
-    for (int peer = PEER_DRAFTER; peer < c->layout.n_peers && rc == OK; peer++) {
+    const struct group *g = layout_verifier(&c->layout);
+    int rc = g->tp > 1 ? collective_local_open(&c->collectives[group_leader(g)], g->tp, err) : OK;
+    for (int peer = PEER_COORDINATOR + 1; peer < c->layout.n_peers && rc == OK; peer++) {
         struct member *m = &c->members[peer];
-        if (!layout_has(&c->layout, peer)) continue;
         m->config = (struct worker_config){.layout = c->layout,
                                            .peer = peer,
-                                           .path = peer == PEER_DRAFTER ? little : big,
+                                           .path = layout_group(&c->layout, peer) == g ? big : little,
                                            .kernels = kernels_pick(NULL, &why),
                                            .collective = c->collectives[peer],
                                            .n_threads = 1};
         m->mailbox = router_mailbox(c->router, peer, NULL, NULL);
-        if (c->lie && lie_peer(c->lie) == peer) rc = liar_open(&m->liar, m->mailbox, c->lie, c->i_value, err);
+        if (c->lie && lie_peer(c->lie, &c->layout) == peer)
+            rc = liar_open(&m->liar, m->mailbox, c->lie, c->i_value, err);
         if (rc == OK) assert_int_equal(pthread_create(&m->thread, NULL, work, m), 0);
     }
     return rc;
@@ -74,7 +75,7 @@ static int start(void *arg, struct err *err)
 
 static void join(struct crew *c)
 {
-    for (int peer = PEER_DRAFTER; peer < c->layout.n_peers; peer++) {
+    for (int peer = PEER_COORDINATOR + 1; peer < c->layout.n_peers; peer++) {
         struct member *m = &c->members[peer];
         if (!m->mailbox) continue;
         pthread_join(m->thread, NULL);

@@ -11,7 +11,7 @@
 #include "proto/layout.h"
 #include "proto/wire.h"
 
-enum { N_PEERS = 4, OTHER = 3 };
+enum { LITTLE = 1, BIG, OTHER, N_PEERS };
 
 static void post(struct router *o, int from, const struct message *m)
 {
@@ -37,22 +37,22 @@ static void parts_are_joined_and_other_messages_stay_in_order(void **state)
 {
     (void)state;
     struct router *o = router_open(N_PEERS);
-    struct metadata list[2] = {{.peer = PEER_VERIFIER}, {.peer = PEER_DRAFTER}};
+    struct metadata list[2] = {{.peer = BIG}, {.peer = LITTLE}};
     struct err err;
     post(o, OTHER, &(struct message){.tag = TAG_READY, .ready = {1}});
-    post_part(o, PEER_VERIFIER, 0, 3, "one ");
-    post_part(o, PEER_DRAFTER, 0, 1, "little");
-    post_part(o, PEER_VERIFIER, 1, 3, "");
-    post(o, PEER_DRAFTER, &(struct message){.tag = TAG_READY, .ready = {2}});
-    post_part(o, PEER_VERIFIER, 2, 3, "two");
-    post(o, PEER_VERIFIER, &(struct message){.tag = TAG_READY, .ready = {3}}); /* not read at all */
+    post_part(o, BIG, 0, 3, "one ");
+    post_part(o, LITTLE, 0, 1, "little");
+    post_part(o, BIG, 1, 3, "");
+    post(o, LITTLE, &(struct message){.tag = TAG_READY, .ready = {2}});
+    post_part(o, BIG, 2, 3, "two");
+    post(o, BIG, &(struct message){.tag = TAG_READY, .ready = {3}}); /* not read at all */
     assert_int_equal(metadata_hear(o, list, 2, &err), OK);
     assert_int_equal(list[0].n, 7);
     assert_memory_equal(list[0].bytes, "one two", 7);
     assert_int_equal(list[1].n, 6);
     assert_memory_equal(list[1].bytes, "little", 6);
     struct mailbox *mb = router_mailbox(o, PEER_COORDINATOR, NULL, NULL);
-    static const int from[] = {PEER_VERIFIER, OTHER, PEER_DRAFTER};
+    static const int from[] = {BIG, OTHER, LITTLE};
     for (int i = 0; i < 3; i++) {
         struct mail mail;
         assert_int_equal(mailbox_poll(mb, &mail, &err), OK);
@@ -81,10 +81,10 @@ static void what_is_no_vocabulary_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct router *o = router_open(N_PEERS);
-        struct metadata m = {.peer = PEER_VERIFIER};
+        struct metadata m = {.peer = BIG};
         struct err err;
         for (int k = 0; k < 2 && rows[i].parts[k].bytes; k++)
-            post(o, PEER_VERIFIER, &(struct message){.tag = TAG_METADATA, .metadata = rows[i].parts[k]});
+            post(o, BIG, &(struct message){.tag = TAG_METADATA, .metadata = rows[i].parts[k]});
         int rc = metadata_hear(o, &m, 1, &err);
         if (rc != E_PEER || !strstr(err.text, rows[i].says)) fail_msg("%s: %d, %s", rows[i].name, rc, err.text);
         metadata_free(&m);
@@ -96,9 +96,9 @@ static void a_worker_that_fails_is_heard(void **state)
 {
     (void)state;
     struct router *o = router_open(N_PEERS);
-    struct metadata m = {.peer = PEER_VERIFIER};
+    struct metadata m = {.peer = BIG};
     struct err err;
-    post_part(o, PEER_VERIFIER, 0, 2, "x");
+    post_part(o, BIG, 0, 2, "x");
     post(o, OTHER, &(struct message){.tag = TAG_FAIL, .fail = {E_MODEL, "no such file"}});
     assert_int_equal(metadata_hear(o, &m, 1, &err), E_MODEL);
     assert_string_equal(err.text, "no such file");

@@ -17,20 +17,27 @@
 
 /* ---- what must not be ---- */
 
-static const struct role {
+static const struct worker_kind {
     const char *name;
     int tp, pp;
     enum drafter drafter;
-    int peer;
+    int i_worker;  /* of its group */
     enum tag work; /* the message that this role is sent */
 } roles[] = {
-    {"leader", 1, 1, DRAFTER_NONE, 2, TAG_VERIFY},     {"second shard", 2, 1, DRAFTER_NONE, 3, TAG_PASS},
-    {"second stage", 1, 2, DRAFTER_NONE, 3, TAG_PASS}, {"little", 1, 1, DRAFTER_LITTLE, 1, TAG_DRAFT_ASK},
-    {"n-gram", 1, 1, DRAFTER_NGRAM, 1, TAG_DRAFT_ASK},
+    {"leader", 1, 1, DRAFTER_NONE, 0, TAG_VERIFY},     {"second shard", 2, 1, DRAFTER_NONE, 1, TAG_PASS},
+    {"second stage", 1, 2, DRAFTER_NONE, 1, TAG_PASS}, {"little", 1, 1, DRAFTER_LITTLE, 0, TAG_DRAFT_ASK},
+    {"n-gram", 1, 1, DRAFTER_NGRAM, 0, TAG_DRAFT_ASK},
 };
 enum { N_ROLES = sizeof roles / sizeof *roles };
 
-static struct test_coordinator *role_coordinator(const struct role *r, bool unwelcome)
+static int peer_of(const struct worker_kind *r)
+{
+    struct layout l;
+    assert_int_equal(layout_make(&l, 1, r->tp, r->pp, r->drafter, NULL), OK);
+    return (r->drafter == DRAFTER_NONE ? layout_verifier(&l) : layout_drafter(&l))->first_peer + r->i_worker;
+}
+
+static struct test_coordinator *role_coordinator(const struct worker_kind *r, bool unwelcome)
 {
     return coordinator_open(&(struct coordinator_config){.big = r->drafter == DRAFTER_NONE ? roles_big : NULL,
                                                          .tp = r->tp,
@@ -57,21 +64,21 @@ static void expect_fail(struct test_coordinator *d, int peer, int code, const ch
     assert_string_equal(coordinator_why(d, peer), text);
 }
 
-static void must_fail(const struct role *r, const struct message *m, const char *names, const char *why)
+static void must_fail(const struct worker_kind *r, const struct message *m, const char *names, const char *why)
 {
     struct test_coordinator *d = role_coordinator(r, false);
-    coordinator_post(d, r->peer, m);
-    expect_fail(d, r->peer, E_PEER, names, why);
+    coordinator_post(d, peer_of(r), m);
+    expect_fail(d, peer_of(r), E_PEER, names, why);
     coordinator_close(d);
 }
 
-static void bytes_must_fail(const struct role *r, int tag, const void *data, size_t n_bytes)
+static void bytes_must_fail(const struct worker_kind *r, int tag, const void *data, size_t n_bytes)
 {
     char why[96];
     struct test_coordinator *d = role_coordinator(r, false);
     snprintf(why, sizeof why, "%s, tag %d, %zu bytes", r->name, tag, n_bytes);
-    coordinator_post_bytes(d, r->peer, tag, data, n_bytes);
-    expect_fail(d, r->peer, E_PEER, "", why);
+    coordinator_post_bytes(d, peer_of(r), tag, data, n_bytes);
+    expect_fail(d, peer_of(r), E_PEER, "", why);
     coordinator_close(d);
 }
 
@@ -85,7 +92,7 @@ static void a_message_for_another_role_ends_a_worker_with_one_line(void **state)
 }
 
 /* The work of each role, as it should be. */
-static const struct message *right_work(const struct role *r)
+static const struct message *right_work(const struct worker_kind *r)
 {
     static struct row row = {.id = 3, .wanted = true};
     static struct part part = {.prefix_hash = COORDINATOR_ROOT, .rows = &row, .n_rows = 1};
@@ -249,8 +256,8 @@ static void anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line(
     for (int r = 0; r < N_ROLES; r++) {
         for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
             struct test_coordinator *d = role_coordinator(&roles[r], true);
-            coordinator_post(d, roles[r].peer, &messages[i]);
-            expect_fail(d, roles[r].peer, E_PEER, "Welcome", roles[r].name);
+            coordinator_post(d, peer_of(&roles[r]), &messages[i]);
+            expect_fail(d, peer_of(&roles[r]), E_PEER, "Welcome", roles[r].name);
             coordinator_close(d);
         }
     }
@@ -261,7 +268,7 @@ static void a_model_that_is_not_there_is_named_instead_of_hello(void **state)
     (void)state;
     struct test_coordinator *d = coordinator_open(
         &(struct coordinator_config){.drafter = DRAFTER_LITTLE, .little = "/no/such/model.gguf", .unwelcome = true});
-    expect_fail(d, PEER_DRAFTER, E_MODEL, "/no/such/model.gguf", "no model");
+    expect_fail(d, coordinator_drafter(d), E_MODEL, "/no/such/model.gguf", "no model");
     coordinator_abandon(d);
 }
 
@@ -270,11 +277,11 @@ static void a_worker_that_failed_says_so_once_and_waits_for_quit_whatever_comes(
     (void)state;
     for (int r = 0; r < N_ROLES; r++) {
         struct test_coordinator *d = role_coordinator(&roles[r], false);
-        coordinator_post_bytes(d, roles[r].peer, 99, "", 0);
-        for (int i = 0; i < 3; i++) coordinator_post_bytes(d, roles[r].peer, roles[r].work, "\xff", 1);
-        coordinator_post(d, roles[r].peer, right_work(&roles[r]));
-        coordinator_post_bytes(d, roles[r].peer, -5, "no", 2);
-        expect_fail(d, roles[r].peer, E_PEER, "99", roles[r].name);
+        coordinator_post_bytes(d, peer_of(&roles[r]), 99, "", 0);
+        for (int i = 0; i < 3; i++) coordinator_post_bytes(d, peer_of(&roles[r]), roles[r].work, "\xff", 1);
+        coordinator_post(d, peer_of(&roles[r]), right_work(&roles[r]));
+        coordinator_post_bytes(d, peer_of(&roles[r]), -5, "no", 2);
+        expect_fail(d, peer_of(&roles[r]), E_PEER, "99", roles[r].name);
         coordinator_close(d);
     }
 }
@@ -338,10 +345,10 @@ static void a_hidden_number_that_is_not_finite_is_named_too(void **state)
     const struct part part = {.prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 2};
     hidden[N_EMBD + 5] = NAN;
     coordinator_post(
-        d, roles[2].peer,
+        d, peer_of(&roles[2]),
         &(struct message){.tag = TAG_PASS,
                           .pass = {.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = 2 * N_EMBD}});
-    expect_fail(d, roles[2].peer, E_MODEL, "block 2 at position 1", "a hidden number");
+    expect_fail(d, peer_of(&roles[2]), E_MODEL, "block 2 at position 1", "a hidden number");
     coordinator_close(d);
 }
 
@@ -353,9 +360,9 @@ static void quit_ends_every_role_at_every_step(void **state)
     for (int r = 0; r < N_ROLES; r++) {
         for (int step = 0; step < 3; step++) { /* after Hello, at work's door, with work that waits */
             struct test_coordinator *d = role_coordinator(&roles[r], step == 0);
-            if (step == 2 && roles[r].work != TAG_PASS) coordinator_post(d, roles[r].peer, right_work(&roles[r]));
-            if (coordinator_quit(d, roles[r].peer) != OK)
-                fail_msg("%s: %s", roles[r].name, coordinator_why(d, roles[r].peer));
+            if (step == 2 && roles[r].work != TAG_PASS) coordinator_post(d, peer_of(&roles[r]), right_work(&roles[r]));
+            if (coordinator_quit(d, peer_of(&roles[r])) != OK)
+                fail_msg("%s: %s", roles[r].name, coordinator_why(d, peer_of(&roles[r])));
             coordinator_abandon(d);
         }
     }
@@ -368,10 +375,10 @@ static void quit_ends_a_shard_while_another_waits_in_a_collective(void **state)
     for (int k = 1; k < N_LAYOUTS; k += 2) {
         struct test_coordinator *d = verifier(k);
         struct verify_parts l = {0};
-        assert_int_equal(coordinator_quit(d, PEER_VERIFIER + 1), OK);
+        assert_int_equal(coordinator_quit(d, coordinator_leader(d) + 1), OK);
         verify_add(&l, 0, &texts[0], 0, 5, 1);
         verify_post(&l, d);
-        expect_fail(d, PEER_VERIFIER, E_PEER, "stopped", "the leader");
+        expect_fail(d, coordinator_leader(d), E_PEER, "stopped", "the leader");
         coordinator_abandon(d);
     }
 }
@@ -381,11 +388,11 @@ static void a_shard_that_fails_does_not_leave_its_leader_waiting(void **state)
     (void)state;
     struct test_coordinator *d = verifier(1);
     struct verify_parts l = {0};
-    coordinator_post_bytes(d, PEER_VERIFIER + 1, TAG_PASS, "\xff", 1);
+    coordinator_post_bytes(d, coordinator_leader(d) + 1, TAG_PASS, "\xff", 1);
     verify_add(&l, 0, &texts[0], 0, 5, 1);
     verify_post(&l, d);
-    expect_fail(d, PEER_VERIFIER + 1, E_PEER, "Pass", "the second shard");
-    expect_fail(d, PEER_VERIFIER, E_PEER, "stopped", "the leader");
+    expect_fail(d, coordinator_leader(d) + 1, E_PEER, "Pass", "the second shard");
+    expect_fail(d, coordinator_leader(d), E_PEER, "stopped", "the leader");
     coordinator_abandon(d);
 }
 

@@ -14,6 +14,7 @@ enum {
 
 struct worker {
     const struct worker_config *config;
+    const struct group *group; /* its own; in config */
     struct mailbox *mailbox;
     struct engine *engine; /* owns; NULL for n-gram */
     struct engine_info info;

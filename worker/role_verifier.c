@@ -135,7 +135,7 @@ static int pass_run(struct verifier *v, struct err *err)
     if (rc != OK) return rc;
     v->computed_us += (uint32_t)(clock_now_us() - start);
     if (!v->last)
-        rc = pass_post(v, layout_shard_peer(&v->w->config->layout, v->stage + 1, v->shard), err);
+        rc = pass_post(v, group_peer(v->w->group, v->stage + 1, v->shard), err);
     else if (v->shard == 0)
         rc = post_verdicts(v, answers, err);
     v->n_passes++;
@@ -231,8 +231,8 @@ static int lead_pass(struct verifier *v, struct err *err)
         for (int i = 0; i < v->n_rows; i++) ids[i] = v->rows[i].ask->id;
         engine_embed(v->w->engine, ids, v->n_rows, v->x);
         v->computed_us = 0;
-        const struct layout *l = &v->w->config->layout;
-        for (int s = 1; s < l->tp && rc == OK; s++) rc = pass_post(v, layout_shard_peer(l, 0, s), err);
+        const struct group *g = v->w->group;
+        for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), err);
         if (rc == OK) rc = pass_run(v, err);
     }
     v->first = (v->first + n_done) % MAX_JOBS;
@@ -281,13 +281,13 @@ static int verifier_loop(struct verifier *v, struct err *err)
 
 int verifier_serve(struct worker *w, struct err *err)
 {
-    const struct layout *l = &w->config->layout;
+    const struct group *g = w->group;
     struct verifier *v = calloc(1, sizeof *v);
     if (!v) return err_set(err, E_LAYOUT, "out of memory");
     v->w = w;
-    v->stage = layout_stage(l, w->config->peer);
-    v->shard = layout_shard(l, w->config->peer);
-    v->last = v->stage == l->pp - 1;
+    v->stage = group_stage(g, w->config->peer);
+    v->shard = group_shard(g, w->config->peer);
+    v->last = v->stage == g->pp - 1;
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
     if (leads(v)) v->jobs = calloc(MAX_JOBS, sizeof *v->jobs);

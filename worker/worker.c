@@ -17,11 +17,12 @@ int worker_post(struct worker *w, int to, const struct message *m, struct err *e
 }
 
 /* A Pass comes from the leader, or from the same shard of the stage before; everything else from the coordinator. */
-static int sender_of(const struct worker_config *c, int tag)
+static int sender_of(const struct worker *w, int tag)
 {
-    int stage = layout_stage(&c->layout, c->peer);
-    if (tag != TAG_PASS || c->peer < PEER_VERIFIER) return PEER_COORDINATOR;
-    return stage == 0 ? PEER_VERIFIER : layout_shard_peer(&c->layout, stage - 1, layout_shard(&c->layout, c->peer));
+    const struct group *g = w->group;
+    int peer = w->config->peer, stage = group_stage(g, peer);
+    if (tag != TAG_PASS) return PEER_COORDINATOR;
+    return stage == 0 ? group_leader(g) : group_peer(g, stage - 1, group_shard(g, peer));
 }
 
 int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err)
@@ -32,7 +33,7 @@ int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct m
     int from = mail.from;
     rc = wire_decode(arena, mail.tag, mail.data, mail.n_bytes, out, err);
     mail_free(&mail);
-    if (rc == OK && from != sender_of(w->config, (int)out->tag))
+    if (rc == OK && from != sender_of(w, (int)out->tag))
         rc = err_set(err, E_PEER, "peer %d: a %s from peer %d", w->config->peer, wire_tags[out->tag].name, from);
     if (rc == OK && out->tag == TAG_QUIT) w->quit = true;
     return rc;
@@ -40,7 +41,7 @@ int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct m
 
 static bool is_verifier(const struct worker *w)
 {
-    return w->config->peer >= PEER_VERIFIER;
+    return w->group->role == ROLE_VERIFIER;
 }
 
 /* A message for every percent, and at the end. That one is lost is no reason to stop: whatever is wrong, Ready meets
@@ -58,11 +59,11 @@ static void tell_loaded(void *arg, const char *what, const char *unit, uint64_t 
 static int open_engine(struct worker *w, struct err *err)
 {
     const struct worker_config *c = w->config;
-    const struct layout *l = &c->layout;
+    const struct group *g = w->group;
     struct engine_config config = {
         .path = c->path,
         .requantize = c->requantize,
-        .share = {.n_stages = 1, .n_shards = 1},
+        .share = {group_stage(g, c->peer), g->pp, group_shard(g, c->peer), g->tp},
         .kernels = c->kernels,
         .collective = c->collective,
         .n_threads = c->n_threads,
@@ -70,7 +71,6 @@ static int open_engine(struct worker *w, struct err *err)
         .max_rows = PASS_ROWS,
         .watch = {tell_loaded, w},
     };
-    if (is_verifier(w)) config.share = (struct share){layout_stage(l, c->peer), l->pp, layout_shard(l, c->peer), l->tp};
     int rc = engine_open(&w->engine, &config, err);
     if (rc == OK) engine_info(w->engine, &w->info);
     return rc;
@@ -130,7 +130,7 @@ static int send_metadata(struct worker *w, struct err *err)
 static int init_arenas(struct worker *w, struct err *err)
 {
     size_t hidden = (size_t)PASS_ROWS * (size_t)w->info.shape.n_embd * sizeof(float);
-    size_t size = JOB_ARENA + (is_verifier(w) && w->config->layout.n_peers > PEER_VERIFIER + 1 ? 3 * hidden : 0);
+    size_t size = JOB_ARENA + (group_n_peers(w->group) > 1 ? 3 * hidden : 0);
     wire_arena_free(&w->in);
     wire_arena_free(&w->out);
     int rc = wire_arena_init(&w->in, size, err);
@@ -187,10 +187,10 @@ static int no_model(const struct worker *w, struct err *err)
 
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err)
 {
-    struct worker w = {.config = config, .mailbox = mailbox};
+    struct worker w = {.config = config, .group = layout_group(&config->layout, config->peer), .mailbox = mailbox};
     int rc = wire_arena_init(&w.in, JOB_ARENA, err);
     if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
-    bool without = config->peer == PEER_DRAFTER && config->layout.drafter == DRAFTER_NGRAM;
+    bool without = w.group->role == ROLE_DRAFTER && config->layout.drafter == DRAFTER_NGRAM;
     if (rc == OK && config->path)
         rc = open_engine(&w, err);
     else if (rc == OK && !without)

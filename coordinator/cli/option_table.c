@@ -117,10 +117,10 @@ const struct option option_table[] = {
 
     {"threads", "-t", TEXT | WORKER | STEP | KERNELS | PPL | DOC, OPTION_COUNT, AT(o.threads), "N", 0, 1024,
      .preset = "0", .heading = "Machine", .help = "threads of each worker; 0: the cores it may use"},
-    {"tp", "--tensor-parallel-size -tp", TEXT | PPL | DOC, OPTION_COUNT, AT(o.tp), "N", 1, MAX_PEERS - 2, .preset = "1",
+    {"tp", "--tensor-parallel-size -tp", TEXT | PPL | DOC, OPTION_COUNT, AT(o.tp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "shards that compute each layer together"},
-    {"pp", "--pipeline-parallel-size -pp", TEXT | PPL | DOC, OPTION_COUNT, AT(o.pp), "N", 1, MAX_PEERS - 2,
-     .preset = "1", .help = "stages that the layers are cut into"},
+    {"pp", "--pipeline-parallel-size -pp", TEXT | PPL | DOC, OPTION_COUNT, AT(o.pp), "N", 1, SHARDS_MOST, .preset = "1",
+     .help = "stages that the layers are cut into"},
     {"parallel", "--max-num-seqs -np", GEN | CMP | PPL | DOC, OPTION_COUNT, AT(o.parallel), "N", 1, SLOTS_MOST,
      .preset = "4", .needs = NEEDS_PROMPTS, .help = "sequences at once"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(o.role), "any|drafter|verifier", 0, 0, .preset = "any",

@@ -43,7 +43,7 @@ struct numbers {
 /* exact: big's greedy text. sample: a sample of big. bild: what big finds likely enough (2302.07863), lossy. */
 enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD, ACCEPT_N };
 enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
-enum role { ROLE_ANY, ROLE_DRAFTER, ROLE_VERIFIER };
+enum rank_role { RANK_ANY, RANK_DRAFTER, RANK_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
 
 struct options { /* strings are borrowed from argv and the environment, or are among `owned` */
@@ -98,7 +98,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */
     bool no_special, detokenize;
 
-    enum role role; /* worker; its --model is big, little or both, as the role says */
+    enum rank_role role; /* worker; its --model is big, little or both, as the role says */
 
     char *settings; /* config --show: owns; what to print */
     char *notes;    /* owns; lines for standard error: what was given and has no effect; NULL: none */

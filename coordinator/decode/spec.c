@@ -126,7 +126,7 @@ static void post_part(struct spec *s, struct lane *l, int at, const struct row *
                           .rows = rows,
                           .n_rows = (size_t)n_rows,
                           .sampler = sampler_of(s, l, 0)};
-    a->peer = PEER_VERIFIER;
+    a->peer = s->c.verifier;
     a->message = (struct message){.tag = TAG_VERIFY, .verify = {.parts = part, .n_parts = 1}};
     unanswered_add(&s->out, part);
     l->n_parts_out++;
@@ -226,7 +226,7 @@ static int draft_window(struct spec *s, struct lane *l)
 static void post_ask_part(struct spec *s, struct lane *l, int at, int n_ids, int until)
 {
     struct action *a = act(s, ACTION_POST, l->seq);
-    a->peer = PEER_DRAFTER;
+    a->peer = s->c.drafter;
     a->message = (struct message){.tag = TAG_DRAFT_ASK,
                                   .ask = {.slot = slot_of(s, l),
                                           .round = l->round,
@@ -343,7 +343,7 @@ static int start_waiting(struct spec *s, struct err *err)
         l->reach = REACH_MORE;
         draft_policy_init(&l->policy, guarded, is_unread(s, q), s->c.prior, s->c.profile);
         draft_policy_init(&l->lookups, guarded, false, (struct cost_prior){0}, &(struct draft_profile){0});
-        if (s->c.drafting) post_open(s, l, PEER_DRAFTER);
+        if (s->c.drafting) post_open(s, l, s->c.drafter);
         post_verify(s, l);
     }
     return OK;

@@ -23,7 +23,8 @@
 #include "proto/wire.h"
 
 struct spec_config {
-    bool drafting; /* there is a drafter, and it may be asked */
+    bool drafting;         /* there is a drafter, and it may be asked */
+    int drafter, verifier; /* their peers; drafter: where drafting */
     int draft_max, draft_ctx;
     bool guard;
     struct cost_prior prior;       /* the drafter's, as the guard knows it before it has measured */

@@ -119,7 +119,7 @@ int proposer_run(void *arg, struct mailbox *mb)
                         .hello = {.version = WIRE_VERSION,
                                   .host = "here",
                                   .cores = 1,
-                                  .peer = PEER_DRAFTER,
+                                  .peer = mb->self,
                                   .vocab = p->vocab_hash,
                                   .path = "",
                                   .memory_bytes = UINT64_MAX,

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/layout.h"
 
 enum { ROOM = 1 << 20 };
 
@@ -87,9 +86,9 @@ const struct lie *lie_find(const char *message, const char *field)
     return NULL;
 }
 
-int lie_peer(const struct lie *l)
+int lie_peer(const struct lie *l, const struct layout *layout)
 {
-    return l->tag == TAG_DRAFT ? PEER_DRAFTER : PEER_VERIFIER;
+    return group_leader(l->tag == TAG_DRAFT ? layout_drafter(layout) : layout_verifier(layout));
 }
 
 /* ---- the change ---- */

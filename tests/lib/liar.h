@@ -8,6 +8,7 @@
 #ifndef TESTS_LIB_LIAR_H
 #define TESTS_LIB_LIAR_H
 
+#include "proto/layout.h"
 #include "proto/mailbox.h"
 #include "proto/wire.h"
 
@@ -25,7 +26,7 @@ extern const struct lie lies[];
 extern const size_t n_lies;
 
 const struct lie *lie_find(const char *message, const char *field); /* NULL: no such field */
-int lie_peer(const struct lie *l);                                  /* who must tell it */
+int lie_peer(const struct lie *l, const struct layout *layout);     /* who must tell it */
 
 struct liar {
     struct mailbox base;

@@ -14,7 +14,8 @@
 #include "proto/layout.h"
 #include "worker/slots.h"
 
-enum { ARENA = 1 << 18, N_PEERS = 3, JITTER_MS = 20, ROWS = 256, MAX_PACKETS = 1 << 16, FAULT = -1 };
+enum { DRAFTER = PEER_COORDINATOR + 1, VERIFIER, N_PEERS };
+enum { ARENA = 1 << 18, JITTER_MS = 20, ROWS = 256, MAX_PACKETS = 1 << 16, FAULT = -1 };
 enum { ROOT = 77 };
 static const int32_t end_ids[] = {'$'};
 
@@ -192,7 +193,7 @@ static int work(struct sim *s, int peer, int ms)
 
 static void answer_part(struct sim *s, const struct part *part)
 {
-    struct slots *slots = &s->fakes[PEER_VERIFIER].slots;
+    struct slots *slots = &s->fakes[VERIFIER].slots;
     struct verdict v = {
         .job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .prefix_hash = part->prefix_hash};
     struct verdict_row rows[ROWS];
@@ -220,8 +221,8 @@ static void answer_part(struct sim *s, const struct part *part)
         }
     }
     v.held = slots_held(slots, part->slot);
-    int done = v.status == VERDICT_OK ? work(s, PEER_VERIFIER, s->c.pass_ms) : s->now;
-    send_packet(s, PEER_VERIFIER, PEER_COORDINATOR, done, s->seq_of[part->slot],
+    int done = v.status == VERDICT_OK ? work(s, VERIFIER, s->c.pass_ms) : s->now;
+    send_packet(s, VERIFIER, PEER_COORDINATOR, done, s->seq_of[part->slot],
                 &(struct message){.tag = TAG_VERDICT, .verdict = v});
 }
 
@@ -231,7 +232,7 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
 {
     static const enum draft_end ends[] = {
         [VERDICT_STALE] = DRAFT_STALE, [VERDICT_GAP] = DRAFT_GAP, [VERDICT_FULL] = DRAFT_FULL};
-    struct fake *p = &s->fakes[PEER_DRAFTER];
+    struct fake *p = &s->fakes[DRAFTER];
     struct slot *slot = &p->slots.slot[ask->slot];
     struct draft d = {
         .slot = ask->slot, .round = ask->round, .at = ask->at, .prefix_hash = ask->prefix_hash, .end = DRAFT_WINDOW};
@@ -265,7 +266,7 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
     d.held = slots_held(&p->slots, ask->slot);
     int ms = s->c.draft_ms * (int)d.n_rows;
     d.us = (uint32_t)ms * 1000;
-    send_packet(s, PEER_DRAFTER, PEER_COORDINATOR, work(s, PEER_DRAFTER, ms), s->seq_of[ask->slot],
+    send_packet(s, DRAFTER, PEER_COORDINATOR, work(s, DRAFTER, ms), s->seq_of[ask->slot],
                 &(struct message){.tag = TAG_DRAFT, .draft = d});
 }
 
@@ -397,7 +398,7 @@ static void go_wrong(struct sim *s, enum sim_fault fault, int i_slot)
         step(s, &(struct event){.kind = EVENT_STOP, .now_ns = (uint64_t)s->now * 1000000});
         return;
     }
-    struct fake *p = &s->fakes[fault < SIM_DRAFTER_FORGETS ? PEER_VERIFIER : PEER_DRAFTER];
+    struct fake *p = &s->fakes[fault < SIM_DRAFTER_FORGETS ? VERIFIER : DRAFTER];
     struct slot *slot = &p->slots.slot[i_slot];
     note(s, "fault   slot %d: %s", i_slot, what[fault]);
     p->n_fed[i_slot] = 0;
@@ -488,11 +489,13 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
     s->seqs = calloc((size_t)n_texts, sizeof *s->seqs);
     s->prompts = calloc((size_t)n_texts, sizeof *s->prompts);
     for (int i = 0; i < n_texts; i++) open_seq(s, i);
-    for (int p = PEER_DRAFTER; p < N_PEERS; p++) {
+    for (int p = DRAFTER; p < N_PEERS; p++) {
         s->fakes[p].n_fed = calloc((size_t)c->n_lanes, sizeof(int));
         if (slots_init(&s->fakes[p].slots, c->n_lanes, c->n_ctx, ROOT, &err) != OK) blame(s, err.text);
     }
     struct spec_config spec = {.drafting = c->draft_max > 0,
+                               .drafter = DRAFTER,
+                               .verifier = VERIFIER,
                                .draft_max = c->draft_max,
                                .draft_ctx = c->draft_ctx,
                                .guard = c->guard,

@@ -41,6 +41,16 @@ struct test_coordinator {
     struct message seen; /* the last message */
 };
 
+int coordinator_drafter(const struct test_coordinator *d)
+{
+    return group_leader(layout_drafter(&d->layout));
+}
+
+int coordinator_leader(const struct test_coordinator *d)
+{
+    return group_leader(layout_verifier(&d->layout));
+}
+
 /* ---- a worker's side ---- */
 
 static int eyes_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
@@ -83,10 +93,10 @@ static void *work(void *arg)
 /* A Pass is another shard's message. */
 static int sender(const struct test_coordinator *d, int peer, int tag)
 {
-    const struct layout *l = &d->layout;
-    if (tag != TAG_PASS || peer < PEER_VERIFIER) return PEER_COORDINATOR;
-    int stage = layout_stage(l, peer);
-    return stage == 0 ? PEER_VERIFIER : layout_shard_peer(l, stage - 1, layout_shard(l, peer));
+    const struct group *g = layout_group(&d->layout, peer);
+    if (tag != TAG_PASS) return PEER_COORDINATOR;
+    int stage = group_stage(g, peer);
+    return stage == 0 ? group_leader(g) : group_peer(g, stage - 1, group_shard(g, peer));
 }
 
 void coordinator_post_bytes(struct test_coordinator *d, int peer, int tag, const void *data, size_t n_bytes)
@@ -172,7 +182,8 @@ static void seat(struct test_coordinator *d, int peer)
     static const struct mailbox_ops ops = {eyes_post, eyes_poll, eyes_wait, NULL};
     const struct coordinator_config *c = &d->c;
     struct seat *s = &d->seats[peer];
-    const char *why, *path = peer >= PEER_VERIFIER ? c->big : c->drafter == DRAFTER_LITTLE ? c->little : NULL;
+    bool drafts = layout_group(&d->layout, peer)->role == ROLE_DRAFTER;
+    const char *why, *path = !drafts ? c->big : c->drafter == DRAFTER_LITTLE ? c->little : NULL;
     s->config = (struct worker_config){.layout = d->layout,
                                        .peer = peer,
                                        .path = path,
@@ -198,13 +209,13 @@ struct test_coordinator *coordinator_open(const struct coordinator_config *c)
     if (rc == OK) rc = wire_arena_init(&d->in, ARENA, &err);
     if (rc == OK) rc = wire_arena_init(&d->out, ARENA, &err);
     for (int s = 0; s < pp && tp > 1 && rc == OK; s++)
-        rc = collective_local_open(&d->collectives[layout_shard_peer(&d->layout, s, 0)], tp, &err);
+        rc = collective_local_open(&d->collectives[group_peer(layout_verifier(&d->layout), s, 0)], tp, &err);
     if (rc != OK) fail_msg("%s", err.text);
     assert_true(d->layout.n_peers <= MAX_HERE);
     assert_non_null(d->router = router_open(d->layout.n_peers));
     assert_non_null(d->mailbox = router_mailbox(d->router, PEER_COORDINATOR, NULL, NULL));
-    if (c->drafter != DRAFTER_NONE) seat(d, PEER_DRAFTER);
-    for (int peer = PEER_VERIFIER; peer < d->layout.n_peers && c->big; peer++) seat(d, peer);
+    if (c->drafter != DRAFTER_NONE) seat(d, coordinator_drafter(d));
+    for (int peer = coordinator_leader(d); peer < d->layout.n_peers && c->big; peer++) seat(d, peer);
     return d;
 }
 

@@ -32,6 +32,9 @@ struct coordinator_config { /* borrowed until coordinator_close */
 struct test_coordinator;
 struct test_coordinator *coordinator_open(const struct coordinator_config *c);
 
+int coordinator_drafter(const struct test_coordinator *d); /* their peers */
+int coordinator_leader(const struct test_coordinator *d);
+
 void coordinator_post(struct test_coordinator *d, int peer, const struct message *m);
 void coordinator_post_bytes(struct test_coordinator *d, int peer, int tag, const void *data, size_t n_bytes);
 

@@ -38,7 +38,7 @@ static void say_ranks(struct report *r)
     const struct doctor_input *in = r->in;
     struct layout layout;
     struct err err;
-    int n_needed = 1 + (in->little != NULL) + in->tp * in->pp;
+    int n_needed = layout_ranks_needed(in->tp, in->pp, drafter_of(in));
     if (layout_make(&layout, in->world ? in->world->size : 1, in->tp, in->pp, drafter_of(in), &err) != OK &&
         (in->big || in->little))
         report_bad(r, E_LAYOUT, "ranks", "%s. Do: scripts/mpirun -n %d pilotfish ...", err.text, n_needed);
