@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/math.h"
+#include "worker/engine/model_load.h"
 #include "worker/engine/pass.h"
 
 enum { MORE = 8 /* times as many ids are offered when those of before do not reach a cut */ };

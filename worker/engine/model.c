@@ -6,28 +6,7 @@
 #include <sys/mman.h>
 
 #include "proto/prefix_hash.h"
-#include "worker/engine/check.h"
-#include "worker/engine/requantize.h"
-
-/* A tensor, or rows of it, that this share keeps. The matrices of a stack count their rows on. */
-struct piece {
-    const struct gguf_tensor *tensor;
-    int row_from, row_to;
-    struct weights *matrix; /* one of the two */
-    float **vector;
-};
-
-struct pieces {
-    struct piece *list;
-    int n, room;
-};
-
-enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
-
-static size_t align_up(size_t n, size_t to)
-{
-    return (n + to - 1) / to * to;
-}
+#include "worker/engine/pieces.h"
 
 /* ---- tensors ---- */
 
@@ -43,85 +22,6 @@ static int block_of(const struct model *m, struct gguf_str name)
     return number && i_block < m->shape.n_blocks ? i_block : -1;
 }
 
-/* A stack of matrices: one, where it is no stack. NULL: err says why not. */
-static const struct gguf_tensor *need_stack(const struct model *m, const char *name, int n_in, int n_out, int n_stack,
-                                            struct err *err)
-{
-    const struct gguf_tensor *t = gguf_tensor(&m->file, name);
-    if (!t) {
-        err_set(err, E_MODEL, "%s: no tensor %s", m->file.path, name);
-        return NULL;
-    }
-    if (t->dim[3] != 1 || t->dim[2] != (uint64_t)n_stack || t->dim[0] != (uint64_t)n_in ||
-        t->dim[1] != (uint64_t)n_out) {
-        err_set(err, E_MODEL, "%s: %s is [%llu, %llu, %llu], expected [%d, %d, %d]", m->file.path, name,
-                (unsigned long long)t->dim[2], (unsigned long long)t->dim[1], (unsigned long long)t->dim[0], n_stack,
-                n_out, n_in);
-        return NULL;
-    }
-    if (kernels_supports((int)t->type)) return t;
-    char all[256] = "";
-    for (int i = 0; kernels_format(i); i++)
-        snprintf(all + strlen(all), sizeof all - strlen(all), " %s", gguf_type(*kernels_format(i))->name);
-    err_set(err, E_MODEL, "%s: %s has the format %s, which is not supported;%s are", m->file.path, name,
-            gguf_type(t->type)->name, all);
-    return NULL;
-}
-
-static const struct gguf_tensor *need_tensor(const struct model *m, const char *name, int n_in, int n_out,
-                                             struct err *err)
-{
-    return need_stack(m, name, n_in, n_out, 1, err);
-}
-
-static int add_piece(struct pieces *p, struct piece piece, struct err *err)
-{
-    if (p->n == p->room) {
-        int room = p->room ? 2 * p->room : 64;
-        struct piece *list = realloc(p->list, (size_t)room * sizeof *list);
-        if (!list) return err_set(err, E_LAYOUT, "out of memory for a list of tensors");
-        p->list = list;
-        p->room = room;
-    }
-    p->list[p->n++] = piece;
-    return OK;
-}
-
-/* The format in which a matrix is kept. */
-static enum quant kept_type(const struct model *m, const struct gguf_tensor *t)
-{
-    enum quant type = (enum quant)t->type;
-    bool small = type == QUANT_Q4_0 || type == QUANT_Q4_K || type == QUANT_Q2_K;
-    return m->requantize && !small && t->dim[0] % BLOCK == 0 ? QUANT_Q4_1 : type;
-}
-
-static int add_rows(struct model *m, struct pieces *p, const struct gguf_tensor *t, int from, int to, struct weights *w,
-                    struct err *err)
-{
-    w->type = kept_type(m, t);
-    w->n_in = (int)t->dim[0];
-    w->n_out = to - from;
-    return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .matrix = w}, err);
-}
-
-/* Rows [from, to) of a matrix [n_out, n_in]. */
-static int add_matrix(struct model *m, struct pieces *p, const char *name, int n_in, int n_out, int from, int to,
-                      struct weights *w, struct err *err)
-{
-    const struct gguf_tensor *t = need_tensor(m, name, n_in, n_out, err);
-    return t ? add_rows(m, p, t, from, to, w, err) : E_MODEL;
-}
-
-static int add_vector(struct model *m, struct pieces *p, const char *name, int n, int from, int to, float **v,
-                      bool optional, struct err *err)
-{
-    if (optional && !gguf_tensor(&m->file, name)) return OK;
-    const struct gguf_tensor *t = need_tensor(m, name, n, 1, err);
-    if (!t) return E_MODEL;
-    if (t->type != QUANT_F32) return err_set(err, E_MODEL, "%s: %s is not F32", m->file.path, name);
-    return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .vector = v}, err);
-}
-
 /* Of every expert of a block this shard's rows. */
 static int add_experts(struct model *m, struct pieces *p, int i_block, struct err *err)
 {
@@ -131,20 +31,20 @@ static int add_experts(struct model *m, struct pieces *p, int i_block, struct er
     char names[4][64];
     static const char *const parts[] = {"gate_inp", "gate_exps", "up_exps", "down_exps"};
     for (int i = 0; i < 4; i++) snprintf(names[i], sizeof names[i], "blk.%d.ffn_%s.weight", i_block, parts[i]);
-    const struct gguf_tensor *gate = need_stack(m, names[1], n, n_ff, s->n_experts, err),
-                             *up = gate ? need_stack(m, names[2], n, n_ff, s->n_experts, err) : NULL,
-                             *down = up ? need_stack(m, names[3], n_ff, n, s->n_experts, err) : NULL;
+    const struct gguf_tensor *gate = pieces_stack(p, names[1], n, n_ff, s->n_experts, err),
+                             *up = gate ? pieces_stack(p, names[2], n, n_ff, s->n_experts, err) : NULL,
+                             *down = up ? pieces_stack(p, names[3], n_ff, n, s->n_experts, err) : NULL;
     if (!down) return E_MODEL;
     if (!b->experts && !(b->experts = calloc((size_t)s->n_experts, sizeof *b->experts)))
         return err_set(err, E_LAYOUT, "out of memory for %d experts", s->n_experts);
-    int rc = add_matrix(m, p, names[0], n, s->n_experts, 0, s->n_experts, &b->router, err);
+    int rc = pieces_add_matrix(p, &(struct matrix_rows){names[0], n, s->n_experts, 0, s->n_experts, &b->router}, err);
     if (rc == OK) b->router.type = (enum quant)gguf_tensor(&m->file, names[0])->type; /* never to fewer bits */
     for (int k = 0; k < s->n_experts && rc == OK; k++) {
         struct expert *x = &b->experts[k];
         int f0 = k * n_ff + m->ff_from[r], f1 = k * n_ff + m->ff_from[r + 1];
-        rc = add_rows(m, p, gate, f0, f1, &x->gate, err);
-        if (rc == OK) rc = add_rows(m, p, up, f0, f1, &x->up, err);
-        if (rc == OK) rc = add_rows(m, p, down, k * n + m->out_from[r], k * n + m->out_from[r + 1], &x->down, err);
+        rc = pieces_add_rows(p, gate, f0, f1, &x->gate, err);
+        if (rc == OK) rc = pieces_add_rows(p, up, f0, f1, &x->up, err);
+        if (rc == OK) rc = pieces_add_rows(p, down, k * n + m->out_from[r], k * n + m->out_from[r + 1], &x->down, err);
     }
     return rc;
 }
@@ -158,11 +58,7 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
     int f0 = m->ff_from[r], f1 = m->ff_from[r + 1], o0 = m->out_from[r], o1 = m->out_from[r + 1];
     int n_q = s->n_head * d, n_kv = s->n_head_kv * d;
     b->n_window = s->n_window && (i_block + 1) % s->n_pattern ? s->n_window : 0;
-    struct {
-        const char *name;
-        int n_in, n_out, from, to;
-        struct weights *w;
-    } matrices[] = {
+    const struct matrix_rows matrices[] = {
         {"attn_q.weight", s->n_embd, n_q, q0, q1, &b->q},
         {"attn_k.weight", s->n_embd, n_kv, k0, k1, &b->k},
         {"attn_v.weight", s->n_embd, n_kv, k0, k1, &b->v},
@@ -171,12 +67,7 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
         {"ffn_up.weight", s->n_embd, s->n_ff, f0, f1, &b->up},
         {"ffn_down.weight", s->n_ff, s->n_embd, o0, o1, &b->down},
     };
-    struct {
-        const char *name;
-        int n, from, to;
-        float **v;
-        bool optional;
-    } vectors[] = {
+    const struct vector_part vectors[] = {
         {"attn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_attn, false},
         {"ffn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp, false},
         {"attn_q.bias", n_q, q0, q1, &b->bias_q, true},
@@ -191,46 +82,65 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
     int rc = OK;
     size_t n_matrices = sizeof matrices / sizeof *matrices - (s->n_experts ? 3 : 0); /* the last three are one MLP's */
     for (size_t i = 0; i < n_matrices && rc == OK; i++) {
-        snprintf(name, sizeof name, "blk.%d.%s", i_block, matrices[i].name);
-        rc = add_matrix(m, p, name, matrices[i].n_in, matrices[i].n_out, matrices[i].from, matrices[i].to,
-                        matrices[i].w, err);
+        struct matrix_rows rows = matrices[i];
+        snprintf(name, sizeof name, "blk.%d.%s", i_block, rows.name);
+        rows.name = name;
+        rc = pieces_add_matrix(p, &rows, err);
     }
     if (rc == OK && s->n_experts) rc = add_experts(m, p, i_block, err);
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors && rc == OK; i++) {
-        snprintf(name, sizeof name, "blk.%d.%s", i_block, vectors[i].name);
-        rc = add_vector(m, p, name, vectors[i].n, vectors[i].from, vectors[i].to, vectors[i].v, vectors[i].optional,
-                        err);
+        struct vector_part part = vectors[i];
+        snprintf(name, sizeof name, "blk.%d.%s", i_block, part.name);
+        part.name = name;
+        rc = pieces_add_vector(p, &part, err);
     }
     return rc;
 }
 
-/* Everything this share keeps, in the order in which a pass reads it. */
-static int list_pieces(struct model *m, struct pieces *p, struct err *err)
+static int add_blocks(struct model *m, struct pieces *p, struct err *err)
 {
-    const struct shape *s = &m->shape;
-    int rc = OK, r = m->share.shard;
-    bool embeds = model_first(m) && r == 0;
-    if (embeds) rc = add_matrix(m, p, "token_embd.weight", s->n_embd, s->n_vocab, 0, s->n_vocab, &m->embed, err);
-    if (rc == OK)
-        rc = add_vector(m, p, "rope_freqs.weight", s->d_head / 2, 0, s->d_head / 2, &m->rope_factors, true, err);
-    if (rc != OK) return rc;
-    bool *seen = calloc((size_t)s->n_blocks, sizeof *seen);
-    if (!seen) return err_set(err, E_LAYOUT, "out of memory for %d blocks", s->n_blocks);
+    int rc = OK;
+    bool *seen = calloc((size_t)m->shape.n_blocks, sizeof *seen);
+    if (!seen) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     for (int i = m->entry_from; i < m->entry_to && rc == OK; i++) {
         int block = m->plan.entries[i].block;
         if (!seen[block]) rc = add_block(m, p, block, err);
         seen[block] = true;
     }
     free(seen);
-    if (rc != OK || !model_last(m)) return rc;
-    rc = add_vector(m, p, "output_norm.weight", s->n_embd, 0, s->n_embd, &m->norm_out, false, err);
-    if (rc != OK) return rc;
-    /* A tied head whose rows begin at a panel of the embedding that is here too is a view of it. */
-    int from = m->vocab_from[r], to = m->vocab_from[r + 1];
+    return rc;
+}
+
+static bool embeds(const struct model *m)
+{
+    return model_first(m) && m->share.shard == 0;
+}
+
+/* A tied head whose rows begin at a panel of the embedding that is here too is a view of it. */
+static int add_head(struct model *m, struct pieces *p, struct err *err)
+{
+    const struct shape *s = &m->shape;
+    int from = m->vocab_from[m->share.shard], to = m->vocab_from[m->share.shard + 1];
     m->head = (struct weights){.n_in = s->n_embd, .n_out = to - from};
-    if (s->tied && embeds) return OK;
-    return add_matrix(m, p, s->tied ? "token_embd.weight" : "output.weight", s->n_embd, s->n_vocab, from, to, &m->head,
-                      err);
+    if (s->tied && embeds(m)) return OK;
+    const char *name = s->tied ? "token_embd.weight" : "output.weight";
+    return pieces_add_matrix(p, &(struct matrix_rows){name, s->n_embd, s->n_vocab, from, to, &m->head}, err);
+}
+
+int model_pieces(struct model *m, struct pieces *p, struct err *err)
+{
+    const struct shape *s = &m->shape;
+    int rc = OK, half = s->d_head / 2;
+    const struct matrix_rows embed = {"token_embd.weight", s->n_embd, s->n_vocab, 0, s->n_vocab, &m->embed};
+    const struct vector_part factors = {"rope_freqs.weight", half, 0, half, &m->rope_factors, true},
+                             norm = {"output_norm.weight", s->n_embd, 0, s->n_embd, &m->norm_out, false};
+    *p = (struct pieces){.file = &m->file, .requantize = m->requantize};
+    if (embeds(m)) rc = pieces_add_matrix(p, &embed, err);
+    if (rc == OK) rc = pieces_add_vector(p, &factors, err);
+    if (rc == OK) rc = add_blocks(m, p, err);
+    if (rc == OK && model_last(m)) rc = pieces_add_vector(p, &norm, err);
+    if (rc == OK && model_last(m)) rc = add_head(m, p, err);
+    return rc;
 }
 
 /* What a file has beyond what is computed with would change the numbers, so it must be refused: of this share's
@@ -332,7 +242,7 @@ static int cut_shards(struct model *m, struct err *err)
     return OK;
 }
 
-/* ---- open, load, close ---- */
+/* ---- open and close ---- */
 
 /* Names the model by its directory and the first bytes of each tensor: two trainings of one architecture differ. */
 static uint64_t fingerprint(const struct model *m)
@@ -346,18 +256,6 @@ static uint64_t fingerprint(const struct model *m)
         for (size_t k = 0; k < 64 && k < t->n_bytes; k++) h = prefix_hash_next(h, t->data[k]);
     }
     return h;
-}
-
-static size_t matrix_bytes(const struct kernels *k, enum quant type, int n_in, int n_rows)
-{
-    return (size_t)((n_rows + PANEL - 1) / PANEL) * k->panel_bytes(type, n_in);
-}
-
-static size_t piece_bytes(const struct piece *p, const struct kernels *k)
-{
-    int n_rows = p->row_to - p->row_from;
-    if (p->vector) return align_up((size_t)n_rows * sizeof(float), ALIGN);
-    return matrix_bytes(k, p->matrix->type, p->matrix->n_in, n_rows);
 }
 
 static void count_bytes(struct model *m, const struct pieces *p, const struct kernels *k)
@@ -390,7 +288,7 @@ static void note_formats(struct model *m, const struct pieces *p)
         m->any_quant |= !is_float;
     }
     if (!model_last(m) || !m->shape.tied) return;
-    bool is_float = quant_is_float(kept_type(m, gguf_tensor(&m->file, "token_embd.weight")));
+    bool is_float = quant_is_float(pieces_kept_type(p, gguf_tensor(&m->file, "token_embd.weight")));
     m->any_float |= is_float;
     m->any_quant |= !is_float;
 }
@@ -444,7 +342,7 @@ int model_open(struct model *m, const char *path, const struct share *share, boo
     if (rc == OK) rc = check_rows(m, err);
     if (rc == OK) rc = cut_stages(m, head ? head : embed, err);
     if (rc == OK) rc = cut_shards(m, err);
-    if (rc == OK) rc = list_pieces(m, &p, err);
+    if (rc == OK) rc = model_pieces(m, &p, err);
     if (rc == OK) rc = check_all_used(m, &p, err);
     if (rc == OK) rc = check_factors(m, err);
     if (rc != OK) goto out;
@@ -453,143 +351,8 @@ int model_open(struct model *m, const char *path, const struct share *share, boo
     m->hash = fingerprint(m);
     m->vocab_hash = gguf_vocab_hash(&m->file);
 out:
-    free(p.list);
+    pieces_free(&p);
     if (rc != OK) model_close(m);
-    return rc;
-}
-
-struct packing {
-    const struct piece *piece;
-    const struct kernels *k; /* NULL: the numbers are looked at, and not kept */
-    _Atomic bool bad;        /* some are no weights */
-    struct pool *pool;
-    struct requantizer *requantizers; /* [n_threads]; NULL: no matrix changes its format */
-};
-
-static void requantizers_close(struct requantizer *r, int n)
-{
-    for (int i = 0; r && i < n; i++) requantizer_close(&r[i]);
-    free(r);
-}
-
-/* One a thread, for any matrix of the list. NULL: out of memory. */
-static struct requantizer *requantizers_open(const struct pieces *p, const struct kernels *k, int n_threads)
-{
-    size_t n_panel = 0;
-    int n_in = 0;
-    for (int i = 0; i < p->n; i++) {
-        if (!p->list[i].matrix) continue;
-        size_t n = k->panel_bytes((enum quant)p->list[i].tensor->type, p->list[i].matrix->n_in);
-        if (n > n_panel) n_panel = n;
-        if (p->list[i].matrix->n_in > n_in) n_in = p->list[i].matrix->n_in;
-    }
-    struct requantizer *r = calloc((size_t)n_threads, sizeof *r);
-    for (int i = 0; r && i < n_threads; i++)
-        if (!requantizer_open(&r[i], n_panel, n_in)) {
-            requantizers_close(r, n_threads);
-            return NULL;
-        }
-    return r;
-}
-
-/* Each thread packs, and so first touches, the panels that it will read. */
-static void pack_part(void *arg, int i_thread)
-{
-    struct packing *job = arg;
-    const struct piece *p = job->piece;
-    enum quant type = (enum quant)p->tensor->type;
-    int n_in = (int)p->tensor->dim[0];
-    int n_rows = p->row_to - p->row_from, from, to;
-    pool_part((n_rows + PANEL - 1) / PANEL, i_thread, pool_threads(job->pool), &from, &to);
-    for (int panel = from; panel < to; panel++) {
-        const void *rows[PANEL];
-        for (int i = 0; i < PANEL; i++) {
-            int row = panel * PANEL + i;
-            rows[i] = row < n_rows ? gguf_row(p->tensor, (uint64_t)(p->row_from + row)) : NULL;
-            if (rows[i] && !check_row(type, rows[i], n_in)) job->bad = true;
-        }
-        if (!job->k) continue;
-        if (p->matrix->type != type) requantizer_run(&job->requantizers[i_thread], job->k, rows, type, n_in);
-        job->k->pack(p->matrix->panels + (size_t)panel * p->matrix->panel_bytes, rows, p->matrix->type,
-                     p->matrix->n_in);
-    }
-}
-
-/* Packs a matrix, or only looks at it. */
-static int pack(struct packing *job, const char *path, struct err *err)
-{
-    struct gguf_str name = job->piece->tensor->name;
-    bool vector = job->piece->vector;
-    job->bad = false;
-    if (vector)
-        job->bad = !check_row(QUANT_F32, job->piece->tensor->data, (int)job->piece->tensor->dim[0]);
-    else
-        pool_run(job->pool, pack_part, job);
-    if (!job->bad) return OK;
-    return err_set(err, E_MODEL,
-                   "%s: tensor %s has a number that is no weight (not finite, or beyond %g): the file is "
-                   "damaged: fetch it again",
-                   path, gguf_show(name).s, (double)WEIGHT_MOST);
-}
-
-int model_check(struct model *m, struct pool *pool, const struct watch *watch, struct err *err)
-{
-    struct pieces p = {0};
-    int rc = list_pieces(m, &p, err);
-    for (int i = 0; i < p.n && rc == OK; i++) {
-        watch_show(watch, "checked", "tensors", (uint64_t)i, (uint64_t)p.n);
-        rc = pack(&(struct packing){.piece = &p.list[i], .pool = pool}, m->file.path, err);
-        gguf_release(&m->file, p.list[i].tensor);
-    }
-    watch_show(watch, NULL, NULL, 0, 0);
-    free(p.list);
-    return rc;
-}
-
-int model_load(struct model *m, const struct kernels *k, struct pool *pool, const struct watch *watch, struct err *err)
-{
-    struct pieces p = {0};
-    struct requantizer *requantizers = NULL;
-    int rc = list_pieces(m, &p, err);
-    if (rc != OK) goto out;
-    if (m->requantize && !(requantizers = requantizers_open(&p, k, pool_threads(pool)))) {
-        rc = err_set(err, E_LAYOUT, "out of memory to requantize %s", m->file.path);
-        goto out;
-    }
-    m->memory = mmap(NULL, align_up(m->n_bytes, HUGE_PAGE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (m->memory == MAP_FAILED) {
-        m->memory = NULL;
-        rc = err_set(err, E_LAYOUT, "%s: no memory for %zu MiB of weights", m->file.path, m->n_bytes >> 20);
-        goto out;
-    }
-    madvise(m->memory, align_up(m->n_bytes, HUGE_PAGE), MADV_HUGEPAGE); /* 5-8 % of a pass; a refusal costs only that */
-    uint8_t *at = m->memory;
-    for (int i = 0; i < p.n; i++) {
-        struct piece *piece = &p.list[i];
-        if (piece->matrix) {
-            piece->matrix->panel_bytes = k->panel_bytes(piece->matrix->type, piece->matrix->n_in);
-            piece->matrix->panels = at;
-        }
-        rc = pack(&(struct packing){piece, k, false, pool, requantizers}, m->file.path, err);
-        if (rc != OK) goto out;
-        if (piece->vector) {
-            *piece->vector = (float *)at;
-            memcpy(at, piece->tensor->data + (size_t)piece->row_from * sizeof(float),
-                   (size_t)(piece->row_to - piece->row_from) * sizeof(float));
-        }
-        at += piece_bytes(piece, k);
-        gguf_release(&m->file, piece->tensor);
-        watch_show(watch, "loading", NULL, (uint64_t)(at - m->memory), m->n_bytes);
-    }
-    if (model_last(m) && !m->head.panels) { /* tied: vocab_from is a multiple of 1024, so the view begins at a panel */
-        m->head.type = m->embed.type;
-        m->head.panel_bytes = m->embed.panel_bytes;
-        m->head.panels = m->embed.panels + (size_t)(m->vocab_from[m->share.shard] / PANEL) * m->embed.panel_bytes;
-    }
-    gguf_close(&m->file);
-out:
-    requantizers_close(requantizers, pool_threads(pool));
-    free(p.list);
     return rc;
 }
 
@@ -600,6 +363,6 @@ void model_close(struct model *m)
     plan_free(&m->plan);
     for (int i = 0; m->blocks && i < m->shape.n_blocks; i++) free(m->blocks[i].experts);
     free(m->blocks);
-    if (m->memory) munmap(m->memory, align_up(m->n_bytes, HUGE_PAGE));
+    if (m->memory) munmap(m->memory, model_memory_bytes(m));
     *m = (struct model){0};
 }

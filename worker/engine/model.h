@@ -1,7 +1,7 @@
-/* model.h -- a model file as shapes and panels: which tensors there are, which part of them this shard keeps.
+/* model.h -- a model file as shapes and panels: which tensors there are, which rows of them this shard keeps.
  *
- * model_open reads the directory of the file only: shapes, formats, the cut, and how many bytes a load will take. Then
- * model_load packs the shard's rows into panels and gives the source pages back, so a process holds its share once.
+ * model_open reads the directory of the file only: shapes, formats, the cut, and how many bytes a load will take
+ * (model_load.h fills the panels).
  *
  * The cut (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head; shards take
  * whole query heads with the KV heads these need, rows of the MLP in units of what its consumer quantizes, panels of
@@ -15,12 +15,10 @@
 #include <stdint.h>
 
 #include "kernels/kernels.h"
-#include "kernels/pool.h"
 #include "proto/err.h"
 #include "proto/files/gguf.h"
 #include "worker/engine/plan.h"
 #include "worker/engine/shape.h"
-#include "worker/watch.h"
 
 enum { MAX_SHARDS = 256 };
 
@@ -77,10 +75,18 @@ struct model {
  * heads. */
 int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
                struct err *err);
-/* E_MODEL: a number of this share is no weight (check.h). */
-int model_check(struct model *m, struct pool *pool, const struct watch *watch, struct err *err); /* keeps nothing */
-int model_load(struct model *m, const struct kernels *k, struct pool *pool, const struct watch *watch, struct err *err);
 void model_close(struct model *m);
+
+/* Everything that this share keeps. Whatever it returns, pieces_free is called. */
+struct pieces;
+int model_pieces(struct model *m, struct pieces *p, struct err *err);
+
+/* Of the mapping: whole huge pages. */
+static inline size_t model_memory_bytes(const struct model *m)
+{
+    const size_t huge_page = 2 << 20;
+    return (m->n_bytes + huge_page - 1) / huge_page * huge_page;
+}
 
 static inline bool model_first(const struct model *m)
 {

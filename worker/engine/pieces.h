@@ -1,0 +1,64 @@
+/* pieces.h -- rows of a model file's tensors that are to be kept, in the order in which a pass reads them, and where
+ * each will stand. A tensor is found by its name, and must have the shape and a format that its place takes. Nothing is
+ * read of it here.
+ */
+#ifndef WORKER_ENGINE_PIECES_H
+#define WORKER_ENGINE_PIECES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/kernels.h"
+#include "proto/err.h"
+#include "proto/files/gguf.h"
+
+enum { PIECE_ALIGN = 64 };
+
+/* A tensor, or rows of it. The matrices of a stack count their rows on. */
+struct piece {
+    const struct gguf_tensor *tensor;
+    int row_from, row_to;
+    struct weights *matrix; /* one of the two */
+    float **vector;
+};
+
+struct pieces {
+    const struct gguf *file; /* borrowed */
+    bool requantize;         /* matrices of more bits become Q4_1 (requantize.h) */
+    struct piece *list;      /* [n] owns */
+    int n, room;
+};
+
+struct matrix_rows { /* rows [from, to) of [n_out, n_in] */
+    const char *name;
+    int n_in, n_out, from, to;
+    struct weights *w;
+};
+
+struct vector_part { /* numbers [from, to) of [n] */
+    const char *name;
+    int n, from, to;
+    float **v;
+    bool optional; /* the file may be without it */
+};
+
+/* E_MODEL: no such tensor, or not of this shape. They set w's shape and format. */
+int pieces_add_matrix(struct pieces *p, const struct matrix_rows *m, struct err *err);
+int pieces_add_vector(struct pieces *p, const struct vector_part *v, struct err *err);
+
+/* A tensor of n_stack matrices [n_out, n_in]; NULL: err says why not. Of its n_stack * n_out rows [from, to) are kept.
+ */
+const struct gguf_tensor *pieces_stack(const struct pieces *p, const char *name, int n_in, int n_out, int n_stack,
+                                       struct err *err);
+int pieces_add_rows(struct pieces *p, const struct gguf_tensor *t, int from, int to, struct weights *w,
+                    struct err *err);
+void pieces_free(struct pieces *p);
+
+/* The format in which a matrix is kept. */
+enum quant pieces_kept_type(const struct pieces *p, const struct gguf_tensor *t);
+
+/* Of memory, once packed. */
+size_t matrix_bytes(const struct kernels *k, enum quant type, int n_in, int n_rows);
+size_t piece_bytes(const struct piece *p, const struct kernels *k);
+
+#endif
