@@ -314,21 +314,15 @@ static bool rows_out(struct wire_arena *a, const struct part *part, Pf__Part *pb
     return true;
 }
 
-static bool parts_out(struct wire_arena *a, const struct part *parts, size_t n, Pf__Part ***list, size_t *n_list)
+static bool part_out(struct wire_arena *a, const struct part *part, Pf__Part *pb)
 {
-    Pf__Part *pb = take_list(a, n, sizeof *pb, list);
-    if (!pb) return false;
-    *n_list = n;
-    for (size_t i = 0; i < n; i++) {
-        pf__part__init(&pb[i]);
-        pb[i].job = parts[i].job;
-        pb[i].slot = parts[i].slot;
-        pb[i].round = parts[i].round;
-        pb[i].at = parts[i].at;
-        pb[i].prefix_hash = parts[i].prefix_hash;
-        if (!rows_out(a, &parts[i], &pb[i]) || !sampler_out(a, &parts[i].sampler, &pb[i].sampler)) return false;
-    }
-    return true;
+    pf__part__init(pb);
+    pb->job = part->job;
+    pb->slot = part->slot;
+    pb->round = part->round;
+    pb->at = part->at;
+    pb->prefix_hash = part->prefix_hash;
+    return rows_out(a, part, pb) && sampler_out(a, &part->sampler, &pb->sampler);
 }
 
 static bool rows_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
@@ -348,36 +342,26 @@ static bool rows_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
     return true;
 }
 
-/* NULL: no room. */
-static const struct part *parts_in(struct wire_arena *a, Pf__Part *const *list, size_t n)
+static bool part_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
 {
-    struct part *parts = take(a, n, sizeof *parts);
-    for (size_t i = 0; parts && i < n; i++) {
-        const Pf__Part *pb = list[i];
-        parts[i] = (struct part){.job = pb->job,
-                                 .slot = pb->slot,
-                                 .round = pb->round,
-                                 .at = pb->at,
-                                 .prefix_hash = pb->prefix_hash,
-                                 .sampler = sampler_in(pb->sampler)};
-        if (!rows_in(a, pb, &parts[i])) return NULL;
-    }
-    return parts;
+    *part = (struct part){.job = pb->job,
+                          .slot = pb->slot,
+                          .round = pb->round,
+                          .at = pb->at,
+                          .prefix_hash = pb->prefix_hash,
+                          .sampler = sampler_in(pb->sampler)};
+    return rows_in(a, pb, part);
 }
 
 static const void *verify_out(struct wire_arena *a, const struct message *m)
 {
-    Pf__Verify *pb = take(a, 1, sizeof *pb);
-    if (!pb) return NULL;
-    pf__verify__init(pb);
-    return parts_out(a, m->verify.parts, m->verify.n_parts, &pb->part, &pb->n_part) ? pb : NULL;
+    Pf__Part *pb = take(a, 1, sizeof *pb);
+    return pb && part_out(a, &m->verify, pb) ? pb : NULL;
 }
 
 static const char *verify_in(struct wire_arena *a, const void *from, struct message *m)
 {
-    const Pf__Verify *pb = from;
-    m->verify = (struct verify){.parts = parts_in(a, pb->part, pb->n_part), .n_parts = pb->n_part};
-    return m->verify.parts ? NULL : no_room;
+    return part_in(a, from, &m->verify) ? NULL : no_room;
 }
 
 static bool verdict_row_out(struct wire_arena *a, const struct verdict_row *row, Pf__VerdictRow *pb)
@@ -403,7 +387,7 @@ static const void *verdict_out(struct wire_arena *a, const struct message *m)
     const struct verdict *v = &m->verdict;
     Pf__Verdict *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    assert(v->status <= VERDICT_CUT);
+    assert(v->status <= VERDICT_FULL);
     pf__verdict__init(pb);
     pb->job = v->job;
     pb->slot = v->slot;
@@ -441,7 +425,7 @@ static const char *verdict_in(struct wire_arena *a, const void *from, struct mes
     const Pf__Verdict *pb = from;
     struct verdict_row *rows = take(a, pb->n_row, sizeof *rows);
     if (!rows) return no_room;
-    if (pb->status > VERDICT_CUT) return "has a status that does not exist";
+    if (pb->status > VERDICT_FULL) return "has a status that does not exist";
     for (size_t i = 0; i < pb->n_row; i++)
         if (!verdict_row_in(a, pb->row[i], &rows[i])) return no_room;
     m->verdict = (struct verdict){.job = pb->job,
@@ -565,21 +549,30 @@ static const void *pass_out(struct wire_arena *a, const struct message *m)
     pb->hidden = (ProtobufCBinaryData){.len = p->n_hidden * sizeof *p->hidden, .data = (uint8_t *)p->hidden};
     pb->queued_us = p->queued_us;
     pb->computed_us = p->computed_us;
-    return parts_out(a, p->parts, p->n_parts, &pb->part, &pb->n_part) ? pb : NULL;
+    Pf__Part *parts = take_list(a, p->n_parts, sizeof *parts, &pb->part);
+    if (!parts) return NULL;
+    pb->n_part = p->n_parts;
+    for (size_t i = 0; i < p->n_parts; i++)
+        if (!part_out(a, &p->parts[i], &parts[i])) return NULL;
+    return pb;
 }
 
 static const char *pass_in(struct wire_arena *a, const void *from, struct message *m)
 {
     const Pf__Pass *pb = from;
+    struct part *parts = take(a, pb->n_part, sizeof *parts);
+    if (!parts) return no_room;
+    for (size_t i = 0; i < pb->n_part; i++)
+        if (!part_in(a, pb->part[i], &parts[i])) return no_room;
     if (pb->hidden.len % sizeof(float)) return "has hidden rows that are no floats";
     m->pass = (struct pass){.pass = pb->pass,
-                            .parts = parts_in(a, pb->part, pb->n_part),
+                            .parts = parts,
                             .n_parts = pb->n_part,
                             .hidden = (const float *)(const void *)pb->hidden.data, /* taken from the arena: aligned */
                             .n_hidden = pb->hidden.len / sizeof(float),
                             .queued_us = pb->queued_us,
                             .computed_us = pb->computed_us};
-    return m->pass.parts ? NULL : no_room;
+    return NULL;
 }
 
 /* ---- the tables ---- */
@@ -603,7 +596,7 @@ static const struct codec {
     [TAG_READY] = {&pf__ready__descriptor, ready_out, ready_in},
     [TAG_LOADING] = {&pf__loading__descriptor, loading_out, loading_in},
     [TAG_OPEN] = {&pf__open__descriptor, open_out, open_in},
-    [TAG_VERIFY] = {&pf__verify__descriptor, verify_out, verify_in},
+    [TAG_VERIFY] = {&pf__part__descriptor, verify_out, verify_in},
     [TAG_VERDICT] = {&pf__verdict__descriptor, verdict_out, verdict_in},
     [TAG_DRAFT_ASK] = {&pf__draft_ask__descriptor, ask_out, ask_in},
     [TAG_DRAFT] = {&pf__draft__descriptor, draft_out, draft_in},

@@ -14,17 +14,17 @@
 
 #include "proto/err.h"
 
-enum { WIRE_VERSION = 1 };
+enum { WIRE_VERSION = 2 };
 
-/* What any job has at most. Options have the same bounds. */
-enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64 };
+/* What any job has at most. Options have the same bounds. JUDGED_MOST: ids that a row judges. */
+enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64, JUDGED_MOST = 8 };
 
 enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_HELLO = 1,      /* W -> C   who I am                       answer: Welcome or Quit */
     TAG_WELCOME = 2,    /* C -> W   what to make room for          answer: Ready or Fail */
     TAG_METADATA = 3,   /* L, D -> C  a model file's keys, in parts, before Hello: only where C has no file of it */
     TAG_OPEN = 4,       /* C -> L, D  a slot's sequence begins     no answer */
-    TAG_VERIFY = 5,     /* C -> L   parts to feed and judge        answer: one Verdict a part */
+    TAG_VERIFY = 5,     /* C -> L   a part: rows to feed and judge answer: one Verdict */
     TAG_VERDICT = 6,    /* Z -> C (L -> C if refused) */
     TAG_DRAFT_ASK = 7,  /* C -> D   ids to read, drafts to write   answer: one Draft */
     TAG_DRAFT = 8,      /* D -> C */
@@ -126,11 +126,6 @@ struct part { /* apply rows after the first `at` ids of the slot, if prefix_hash
     struct sampler sampler;
 };
 
-struct verify {
-    const struct part *parts;
-    size_t n_parts;
-};
-
 struct top {
     int32_t id;
     float lp;
@@ -146,8 +141,8 @@ struct verdict_row { /* of a wanted row, in order */
 };
 
 /* ok: answered. gap: at > held, send from held. stale: another history at `at`; the slot is unchanged. full: no such
- * slot or no room. cut: dropped from the queue. */
-enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL, VERDICT_CUT };
+ * slot or no room. */
+enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL };
 
 struct verdict {
     uint32_t job, slot, round, at;
@@ -224,7 +219,7 @@ struct message {
         struct ready ready;
         struct loading loading;
         struct open_slot open;
-        struct verify verify;
+        struct part verify;
         struct verdict verdict;
         struct draft_ask ask;
         struct draft draft;

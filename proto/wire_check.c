@@ -105,9 +105,10 @@ static void check_sampler(struct checked *c, const struct sampler *s)
     if (s->temp != 0) CHECK(c, of_sampler, s); /* greedy: the others do not count */
 }
 
-static void check_parts(struct checked *c, const struct part *parts, size_t n)
+static void check_part(struct checked *c, const struct part *part)
 {
-    for (size_t i = 0; i < n; i++) check_sampler(c, &parts[i].sampler);
+    for (size_t i = 0; i < part->n_rows; i++) must_be(c, "n_judge", (double)part->rows[i].n_judge, 0, JUDGED_MOST);
+    check_sampler(c, &part->sampler);
 }
 
 static void check_verdict(struct checked *c, const struct verdict *v)
@@ -129,8 +130,10 @@ int wire_check(const struct message *m, struct err *err)
         break;
     case TAG_WELCOME: CHECK(&c, of_welcome, &m->welcome); break;
     case TAG_OPEN: CHECK(&c, of_open, &m->open); break;
-    case TAG_VERIFY: check_parts(&c, m->verify.parts, m->verify.n_parts); break;
-    case TAG_PASS: check_parts(&c, m->pass.parts, m->pass.n_parts); break;
+    case TAG_VERIFY: check_part(&c, &m->verify); break;
+    case TAG_PASS:
+        for (size_t i = 0; i < m->pass.n_parts; i++) check_part(&c, &m->pass.parts[i]);
+        break;
     case TAG_VERDICT: check_verdict(&c, &m->verdict); break;
     case TAG_DRAFT_ASK:
         CHECK(&c, of_ask, &m->ask);

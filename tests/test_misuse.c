@@ -100,7 +100,7 @@ static const struct message *right_work(const struct worker_kind *r)
     static const int32_t ids[] = {1, 2, 3};
     static struct message m;
     m = (struct message){.tag = r->work};
-    if (r->work == TAG_VERIFY) m.verify = (struct verify){&part, 1};
+    if (r->work == TAG_VERIFY) m.verify = part;
     if (r->work == TAG_PASS) m.pass = (struct pass){.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = N_EMBD};
     if (r->work == TAG_DRAFT_ASK)
         m.ask = (struct draft_ask){.prefix_hash = COORDINATOR_ROOT, .ids = ids, .n_ids = 3, .until = 5, .p_min = .25f};
@@ -142,7 +142,7 @@ static void bytes_that_are_no_message_end_a_worker_with_one_line(void **state)
 static void work_that_makes_no_sense_ends_a_verifier_with_one_line(void **state)
 {
     (void)state;
-    static const int32_t past[] = {N_VOCAB}, negative[] = {5, -1};
+    static const int32_t past[] = {N_VOCAB}, negative[] = {5, -1}, many[JUDGED_MOST + 1];
     static const struct {
         const char *why;
         struct row row;
@@ -157,6 +157,7 @@ static void work_that_makes_no_sense_ends_a_verifier_with_one_line(void **state)
         {"a negative id to judge", {3, true, 0, negative, 2}, 1, {.temp = 0}, "vocabulary of 700"},
         {"more of the best ids than there is room for", {3, true, 21, NULL, 0}, 1, {.temp = 0}, "21"},
         {"all of them", {3, true, UINT32_MAX, NULL, 0}, 1, {.temp = 0}, ""},
+        {"more ids to judge than a row may", {3, true, 0, many, JUDGED_MOST + 1}, 1, {.temp = 0}, "n_judge"},
         {"no rows", {.id = 3}, 0, {.temp = 0}, "0 rows"},
         {"more rows than a pass has", {.id = 3}, PASS_ROWS + 1, {.temp = 0}, "129 rows"},
         {"a temperature below zero", {.id = 3}, 1, {.temp = -1, .top_p = 1}, "sampler"},
@@ -167,7 +168,7 @@ static void work_that_makes_no_sense_ends_a_verifier_with_one_line(void **state)
         for (size_t k = 0; k < rows[i].n_rows; k++) list[k] = rows[i].row;
         struct part part = {
             .prefix_hash = COORDINATOR_ROOT, .rows = list, .n_rows = rows[i].n_rows, .sampler = rows[i].sampler};
-        must_fail(&roles[0], &(struct message){.tag = TAG_VERIFY, .verify = {&part, 1}}, rows[i].names, rows[i].why);
+        must_fail(&roles[0], &(struct message){.tag = TAG_VERIFY, .verify = part}, rows[i].names, rows[i].why);
     }
 }
 

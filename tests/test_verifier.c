@@ -157,7 +157,7 @@ static void a_text_gives_the_same_bits_however_it_is_cut_and_as_often_as_it_is_s
     }
 }
 
-/* [3] Three sequences in one message, one more in a second message and a third: one pass, as its time shows. */
+/* [3] Four sequences, and more of one of them: one pass, as its time shows. */
 static void parts_that_share_a_pass_do_not_change_each_other(void **state)
 {
     (void)state;

@@ -9,7 +9,7 @@
 enum {
     PASS_ROWS = 128,      /* rows of a pass: enough for a prompt to run at the speed of arithmetic */
     MAX_JOBS = 256,       /* unanswered parts of a group */
-    JOB_ARENA = 256 << 10 /* a Verify of PASS_ROWS rows takes a tenth of it */
+    JOB_ARENA = 256 << 10 /* a part of PASS_ROWS rows takes a tenth of it, in its message */
 };
 
 struct worker {

@@ -12,10 +12,10 @@
 #include "proto/clock.h"
 #include "worker/role.h"
 
-struct queued_verify { /* a Verify that waits; its arena holds what it says */
-    struct wire_arena arena;
-    struct message verify;
-    size_t next_part;
+struct queued_part { /* a part that waits; its rows lie beside it */
+    struct part part;
+    struct row rows[PASS_ROWS];
+    int32_t judge[PASS_ROWS][JUDGED_MOST];
     uint64_t came_us;
 };
 
@@ -33,9 +33,9 @@ struct verifier {
     float *x; /* [PASS_ROWS, n_embd] owns */
     uint32_t queued_us, computed_us;
 
-    /* The leader's queue: jobs first .. first + n_jobs - 1, modulo. */
-    struct queued_verify *jobs; /* [MAX_JOBS] owns; NULL on other shards */
-    size_t first, n_jobs;
+    /* The leader's queue: first .. first + n_queued - 1, modulo. */
+    struct queued_part *queue; /* [MAX_JOBS] owns; NULL on other shards */
+    size_t first, n_queued;
 };
 
 static bool leads(const struct verifier *v)
@@ -185,12 +185,11 @@ static bool rewinds_inside(const struct verifier *v, const struct part *part)
     return false;
 }
 
-/* Puts a part into the pass where it applies. MAIL_NONE: no room in this pass. */
+/* Puts a part into the pass where it applies. MAIL_NONE: no room in this pass (each part has a row, so that there
+ * are never more than MAX_JOBS). */
 static int add_part(struct verifier *v, const struct part *part, struct err *err)
 {
-    int rc = check_part(v, part, err);
-    if (rc != OK) return rc;
-    if (v->n_parts == MAX_JOBS || part->n_rows > (size_t)(PASS_ROWS - v->n_rows)) return MAIL_NONE;
+    if (part->n_rows > (size_t)(PASS_ROWS - v->n_rows)) return MAIL_NONE;
     if (rewinds_inside(v, part)) return MAIL_NONE;
     enum verdict_status status = slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows);
     if (status != VERDICT_OK) return refuse(v, part, status, err);
@@ -199,33 +198,48 @@ static int add_part(struct verifier *v, const struct part *part, struct err *err
     return OK;
 }
 
-static struct queued_verify *job_at(struct verifier *v, size_t i)
+static struct queued_part *queue_at(struct verifier *v, size_t i)
 {
-    return &v->jobs[(v->first + i) % MAX_JOBS];
+    return &v->queue[(v->first + i) % MAX_JOBS];
 }
 
-/* Takes parts in the order in which they came, until the pass is full. Returns how many jobs are used up. */
-static int gather_parts(struct verifier *v, size_t *n_done, struct err *err)
+/* There is room. */
+static int queue_add(struct verifier *v, const struct part *part, struct err *err)
+{
+    struct queued_part *q = queue_at(v, v->n_queued);
+    int rc = check_part(v, part, err);
+    if (rc != OK) return rc;
+    q->part = *part;
+    q->part.rows = q->rows;
+    q->came_us = clock_now_us();
+    for (size_t i = 0; i < part->n_rows; i++) {
+        q->rows[i] = part->rows[i];
+        q->rows[i].judge = q->judge[i];
+        for (size_t k = 0; k < part->rows[i].n_judge; k++) q->judge[i][k] = part->rows[i].judge[k];
+    }
+    v->n_queued++;
+    return OK;
+}
+
+/* Takes parts in the order in which they came, until the pass is full. Returns how many are taken or refused. */
+static int gather_parts(struct verifier *v, size_t *n_taken, struct err *err)
 {
     uint64_t now = clock_now_us();
     v->n_parts = 0;
     v->n_rows = 0;
-    for (*n_done = 0; *n_done < v->n_jobs; (*n_done)++) {
-        struct queued_verify *job = job_at(v, *n_done);
-        const struct verify *verify = &job->verify.verify;
-        if (v->n_parts == 0) v->queued_us = (uint32_t)(now - job->came_us);
-        for (; job->next_part < verify->n_parts; job->next_part++) {
-            int rc = add_part(v, &verify->parts[job->next_part], err);
-            if (rc != OK) return rc == MAIL_NONE ? OK : rc;
-        }
+    for (*n_taken = 0; *n_taken < v->n_queued; (*n_taken)++) {
+        const struct queued_part *q = queue_at(v, *n_taken);
+        if (v->n_parts == 0) v->queued_us = (uint32_t)(now - q->came_us);
+        int rc = add_part(v, &q->part, err);
+        if (rc != OK) return rc == MAIL_NONE ? OK : rc;
     }
     return OK;
 }
 
 static int lead_pass(struct verifier *v, struct err *err)
 {
-    size_t n_done;
-    int rc = gather_parts(v, &n_done, err);
+    size_t n_taken;
+    int rc = gather_parts(v, &n_taken, err);
     if (rc == OK && v->n_rows) {
         int32_t ids[PASS_ROWS];
         for (int i = 0; i < v->n_rows; i++) ids[i] = v->rows[i].ask->id;
@@ -235,8 +249,8 @@ static int lead_pass(struct verifier *v, struct err *err)
         for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), err);
         if (rc == OK) rc = pass_run(v, err);
     }
-    v->first = (v->first + n_done) % MAX_JOBS;
-    v->n_jobs -= n_done;
+    v->first = (v->first + n_taken) % MAX_JOBS;
+    v->n_queued -= n_taken;
     return rc;
 }
 
@@ -245,35 +259,31 @@ static int lead_pass(struct verifier *v, struct err *err)
 static int take(struct verifier *v, bool block, struct err *err)
 {
     struct worker *w = v->w;
-    struct queued_verify *job = leads(v) ? job_at(v, v->n_jobs) : NULL;
-    struct message here, *m = job ? &job->verify : &here;
-    if (job && v->n_jobs == MAX_JOBS) return MAIL_NONE; /* messages wait in the mailbox until there is room */
-    int rc = worker_next(w, job ? &job->arena : &w->in, block, m, err);
+    struct message m;
+    if (v->n_queued == MAX_JOBS) return MAIL_NONE; /* messages wait in the mailbox until there is room */
+    int rc = worker_next(w, &w->in, block, &m, err);
     if (rc != OK) return rc;
-    switch (m->tag) {
+    switch (m.tag) {
     case TAG_QUIT:
     case TAG_OPEN: return OK; /* a verifier needs nothing of Open yet: slots are taken over by at = 0 */
     case TAG_PASS:
-        if (job) break;
-        return pass_take(v, &m->pass, err);
+        if (leads(v)) break;
+        return pass_take(v, &m.pass, err);
     case TAG_VERIFY:
-        if (!job) break;
-        job->next_part = 0;
-        job->came_us = clock_now_us();
-        v->n_jobs++;
-        return OK;
+        if (!leads(v)) break;
+        return queue_add(v, &m.verify, err);
     default: break;
     }
-    return err_set(err, E_PEER, "peer %d: an unexpected %s", w->config->peer, wire_tags[m->tag].name);
+    return err_set(err, E_PEER, "peer %d: an unexpected %s", w->config->peer, wire_tags[m.tag].name);
 }
 
 static int verifier_loop(struct verifier *v, struct err *err)
 {
     while (!v->w->quit) {
-        int rc = take(v, v->n_jobs == 0, err);
-        while (rc == OK && !v->w->quit && v->n_jobs) rc = take(v, false, err); /* all that is there, then a pass */
+        int rc = take(v, v->n_queued == 0, err);
+        while (rc == OK && !v->w->quit && v->n_queued) rc = take(v, false, err); /* all that is there, then a pass */
         if (rc == MAIL_NONE) rc = OK;
-        if (rc == OK && v->n_jobs && !v->w->quit) rc = lead_pass(v, err);
+        if (rc == OK && v->n_queued && !v->w->quit) rc = lead_pass(v, err);
         if (rc != OK) return rc;
     }
     return OK;
@@ -290,12 +300,10 @@ int verifier_serve(struct worker *w, struct err *err)
     v->last = v->stage == g->pp - 1;
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
-    if (leads(v)) v->jobs = calloc(MAX_JOBS, sizeof *v->jobs);
-    if (!v->x || (leads(v) && !v->jobs)) rc = err_set(err, E_LAYOUT, "out of memory");
-    for (int i = 0; rc == OK && v->jobs && i < MAX_JOBS; i++) rc = wire_arena_init(&v->jobs[i].arena, JOB_ARENA, err);
+    if (leads(v)) v->queue = calloc(MAX_JOBS, sizeof *v->queue);
+    if (!v->x || (leads(v) && !v->queue)) rc = err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK) rc = verifier_loop(v, err);
-    for (int i = 0; v->jobs && i < MAX_JOBS; i++) wire_arena_free(&v->jobs[i].arena);
-    free(v->jobs);
+    free(v->queue);
     free(v->x);
     free(v);
     return rc;

@@ -97,7 +97,7 @@ static void post_part(struct score *s, struct window *w)
                           .prefix_hash = w->prefix_hash[at],
                           .rows = rows,
                           .n_rows = (size_t)n};
-    s->out[s->n_out++] = (struct message){.tag = TAG_VERIFY, .verify = {.parts = part, .n_parts = 1}};
+    s->out[s->n_out++] = (struct message){.tag = TAG_VERIFY, .verify = *part};
     unanswered_add(&s->unanswered, part);
     w->fed += n;
     w->n_parts_out++;

@@ -127,7 +127,7 @@ static void post_part(struct spec *s, struct lane *l, int at, const struct row *
                           .n_rows = (size_t)n_rows,
                           .sampler = sampler_of(s, l, 0)};
     a->peer = s->c.verifier;
-    a->message = (struct message){.tag = TAG_VERIFY, .verify = {.parts = part, .n_parts = 1}};
+    a->message = (struct message){.tag = TAG_VERIFY, .verify = *part};
     unanswered_add(&s->out, part);
     l->n_parts_out++;
 }

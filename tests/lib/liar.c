@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 enum { ROOM = 1 << 20 };
 
 const char *const lie_values[N_LIES] = {"0", "-1", "2^31", "NaN"};
@@ -48,7 +47,7 @@ const struct lie lies[] = {
     {TAG_VERDICT, "top_lp", "..55"},
     {TAG_VERDICT, "n_top", "5---"},
     {TAG_VERDICT, "n_rows", "5---"},
-    {TAG_VERDICT, "status", "555-"}, /* refused: a gap, full, cut */
+    {TAG_VERDICT, "status", "555-"}, /* refused: a gap, full, stale */
     {TAG_DRAFT, "slot", ".55-"},
     {TAG_DRAFT, "round", "555-"},
     {TAG_DRAFT, "at", "555-"},
@@ -149,7 +148,7 @@ static void tell_verdict(const struct lie *l, int i, struct verdict *v)
     SAY(l, i, "queued_us", &v->queued_us);
     SAY(l, i, "computed_us", &v->computed_us);
     if (!strcmp(l->field, "status")) {
-        v->status = i == 0 ? VERDICT_GAP : i == 1 ? VERDICT_FULL : VERDICT_CUT;
+        v->status = i == 0 ? VERDICT_GAP : i == 1 ? VERDICT_FULL : VERDICT_STALE;
         v->held = 0;
     }
     if (!strcmp(l->field, "n_rows") || v->status != VERDICT_OK) v->n_rows = 0;

@@ -81,8 +81,10 @@ const struct message_example messages[] = {
     {"loading_empty", {TAG_LOADING, .loading = {0}}},
     {"open", {TAG_OPEN, .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
-    {"verify", {TAG_VERIFY, .verify = {job_parts, 2}}},
-    {"verify_hard", {TAG_VERIFY, .verify = {hard_parts, 3}}},
+    {"verify",
+     {TAG_VERIFY, .verify = {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}}}},
+    {"verify_hard",
+     {TAG_VERIFY, .verify = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER}}},
     {"verify_empty", {TAG_VERIFY, .verify = {0}}},
     {"verdict",
      {TAG_VERDICT, .verdict = {17, 0, 4, 212, 0x9E3779B97F4A7C15u, VERDICT_OK, 215,
@@ -91,7 +93,7 @@ const struct message_example messages[] = {
                                12, 41000}}},
     {"verdict_hard",
      {TAG_VERDICT,
-      .verdict = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, VERDICT_CUT, UINT32_MAX,
+      .verdict = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, VERDICT_FULL, UINT32_MAX,
                   LIST(struct verdict_row, {INT32_MAX, -0.0f, hard_lps, N_HARD, NULL, 0},
                        {0, -FLT_MAX, NULL, 0, LIST(struct top, {INT32_MAX, -0.0f}, {1, -FLT_MAX}, {0, 0.0f})}),
                   UINT32_MAX, UINT32_MAX}}},
@@ -121,7 +123,7 @@ const struct message_example messages[] = {
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
-    {"pass", {TAG_PASS, .pass = {41, job_parts, 1, hidden, 6, 15, 20100}}},
+    {"pass", {TAG_PASS, .pass = {41, job_parts, 2, hidden, 6, 15, 20100}}},
     {"pass_hard", {TAG_PASS, .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX}}},
     {"pass_empty", {TAG_PASS, .pass = {0}}},
 };
@@ -232,7 +234,7 @@ bool messages_same(const struct message *a, const struct message *b)
         return a->open.slot == b->open.slot && a->open.n_ids == b->open.n_ids &&
                a->open.last_position == b->open.last_position &&
                same_bytes(a->open.end_ids, a->open.n_end_ids, b->open.end_ids, b->open.n_end_ids, sizeof(int32_t));
-    case TAG_VERIFY: return same_parts(a->verify.parts, a->verify.n_parts, b->verify.parts, b->verify.n_parts);
+    case TAG_VERIFY: return same_parts(&a->verify, 1, &b->verify, 1);
     case TAG_VERDICT: return same_verdict(&a->verdict, &b->verdict);
     case TAG_DRAFT_ASK: return same_ask(&a->ask, &b->ask);
     case TAG_DRAFT: return same_draft(&a->draft, &b->draft);

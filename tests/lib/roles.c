@@ -49,7 +49,8 @@ struct part *verify_add(struct verify_parts *l, uint32_t slot, const struct text
 
 void verify_post(struct verify_parts *l, struct test_coordinator *d)
 {
-    coordinator_post(d, coordinator_leader(d), &(struct message){.tag = TAG_VERIFY, .verify = {l->parts, l->n_parts}});
+    for (size_t i = 0; i < l->n_parts; i++)
+        coordinator_post(d, coordinator_leader(d), &(struct message){.tag = TAG_VERIFY, .verify = l->parts[i]});
     l->n_parts = l->n_rows = 0;
 }
 

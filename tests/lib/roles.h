@@ -39,7 +39,7 @@ int roles_close(void **state);
 
 void text_add(struct text *t, const int32_t *ids, int n);
 
-struct verify_parts { /* a Verify in the making; jobs are numbered in the order in which parts are added */
+struct verify_parts { /* Verifies in the making; jobs are numbered in the order in which parts are added */
     struct part parts[8];
     struct row rows[8 * TEXT];
     int32_t judge[8 * TEXT][N_JUDGE];

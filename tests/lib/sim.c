@@ -304,14 +304,12 @@ static void note_post(struct sim *s, const struct action *a)
         note(s, "ask     seq %d round %u at %u: \"%s\", up to %u", i_seq, m->ask.round, m->ask.at, text, m->ask.until);
     }
     if (m->tag != TAG_VERIFY) return;
-    for (size_t i = 0; i < m->verify.n_parts; i++) {
-        const struct part *p = &m->verify.parts[i];
-        check_part(s, p, text);
-        note(s, "verify  seq %d round %u at %u: \"%s\"", i_seq, p->round, p->at, text);
-        s->seq_of[p->slot] = i_seq;
-        if (++s->n_parts_out > s->most_parts_out) s->most_parts_out = s->n_parts_out;
-        if (s->n_parts_out > s->c.max_jobs) blame(s, "more parts unanswered than the verifier takes");
-    }
+    const struct part *p = &m->verify;
+    check_part(s, p, text);
+    note(s, "verify  seq %d round %u at %u: \"%s\"", i_seq, p->round, p->at, text);
+    s->seq_of[p->slot] = i_seq;
+    if (++s->n_parts_out > s->most_parts_out) s->most_parts_out = s->n_parts_out;
+    if (s->n_parts_out > s->c.max_jobs) blame(s, "more parts unanswered than the verifier takes");
 }
 
 static void note_tokens(struct sim *s, const struct seq *q)
@@ -329,7 +327,7 @@ static void note_tokens(struct sim *s, const struct seq *q)
 
 static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
 {
-    static const char *const why[] = {"ok", "stale", "gap", "full", "cut"};
+    static const char *const why[] = {"ok", "stale", "gap", "full"};
     char text[ROWS + 1];
     for (size_t i = 0; i < v->n_rows; i++) text[i] = (char)v->rows[i].next;
     text[v->n_rows] = 0;
@@ -419,9 +417,7 @@ static void deliver(struct sim *s, const struct packet *l)
     }
     if (wire_decode(&s->in, l->tag, l->data, l->n_bytes, &m, &err) != OK) blame(s, err.text);
     switch (m.tag) {
-    case TAG_VERIFY:
-        for (size_t i = 0; i < m.verify.n_parts; i++) answer_part(s, &m.verify.parts[i]);
-        break;
+    case TAG_VERIFY: answer_part(s, &m.verify); break;
     case TAG_DRAFT_ASK: answer_ask(s, &m.ask); break;
     case TAG_OPEN: break;
     default: to_coordinator(s, l->slot, &m);
