@@ -1,10 +1,14 @@
-/* role.h -- what the roles share: the inside of a worker, for worker.c, role_verifier.c and role_drafter.c. */
+/* role.h -- the inside of a worker, which roles share: what it has, and how it sends and receives.
+ *
+ *   worker_run (worker.h) ──fills──▶ struct worker ──▶ verifier_serve or drafter_serve ──▶ worker_next, worker_post
+ */
 #ifndef WORKER_ROLE_H
 #define WORKER_ROLE_H
 
+#include "proto/mailbox.h"
 #include "worker/engine/engine.h"
 #include "worker/slots.h"
-#include "worker/worker.h"
+#include "worker/worker_config.h"
 
 enum {
     PASS_ROWS = 128,      /* rows of a pass: enough for a prompt to run at the speed of arithmetic */
@@ -24,12 +28,11 @@ struct worker {
     bool quit;           /* Quit has come */
 };
 
+/* Encodes in w->out. */
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err);
 
-/* The next message, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). */
+/* The next message, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). E_PEER:
+ * from one who does not send such. */
 int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err);
-
-int verifier_serve(struct worker *w, struct err *err);
-int drafter_serve(struct worker *w, struct err *err);
 
 #endif

@@ -1,17 +1,11 @@
-/* role_drafter.c -- the little model writes drafts, token by token, for all sequences that ask, in one pass a token; an
- * n-gram drafter, which has no model, copies what followed the text's end when it stood earlier in the text.
- *
- *   coordinator ──DraftAsk (at, prefix_hash) ids until──▶ read ids ─▶ draft, draft, ... ──Draft rows──▶ coordinator
- *
- * The slot's history holds its own drafts too. After full acceptance the ask begins with them, so they are kept and
- * only what was never fed is fed: the last draft, whose KV row is still missing, and big's own token. */
+#include "worker/role_drafter.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/math.h"
 #include "proto/clock.h"
 #include "proto/ngram.h"
-#include "worker/role.h"
 
 enum { NGRAM_MOST = 64 };
 

@@ -1,16 +1,8 @@
-/* role_verifier.c -- a shard of the big model.
- *
- *   coordinator ──Verify──▶ leader: queue ─ check (at, prefix_hash) ─ merge parts of many sequences ─▶ pass
- *      leader ──Pass──▶ the other shards of its stage        stage s, shard i ──Pass──▶ stage s+1, shard i
- *      last stage, shard 0 ──Verdict──▶ coordinator          (the leader answers parts that do not apply)
- *
- * The leader (first stage, shard 0) decides alone what is in a pass; every other shard does what the Pass says, in the
- * leader's order, so shards never disagree. With several stages the leader goes on with the next pass while later
- * stages still work on this one. */
+#include "worker/role_verifier.h"
+
 #include <stdlib.h>
 
 #include "proto/clock.h"
-#include "worker/role.h"
 
 struct queued_part { /* a part that waits; its rows lie beside it */
     struct part part;

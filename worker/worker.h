@@ -10,25 +10,9 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
-#include <stdbool.h>
-
-#include "kernels/kernels.h"
 #include "proto/err.h"
-#include "proto/layout.h"
 #include "proto/mailbox.h"
-#include "worker/engine/collective.h"
-
-struct worker_config { /* all borrowed until worker_run returns */
-    struct layout layout;
-    int peer;
-    const char *path;    /* the model; NULL: an n-gram drafter */
-    bool requantize;     /* see engine.h */
-    bool sends_metadata; /* the coordinator has no file of this model: Metadata goes before Hello */
-    const struct kernels *kernels;
-    struct collective *collective; /* of this stage's shards; NULL with one */
-    int n_threads;
-    bool spin; /* this host has a core for every thread of every worker on it */
-};
+#include "worker/worker_config.h"
 
 /* Returns after Quit. OK, or the code of what went wrong here, which the coordinator has been told already. */
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err);

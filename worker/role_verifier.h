@@ -1,0 +1,19 @@
+/* role_verifier.h -- a shard of the big model.
+ *
+ *   coordinator ──Verify──▶ leader: queue ─ check (at, prefix_hash) ─ merge parts of many sequences ─▶ pass
+ *      leader ──Pass──▶ the other shards of its stage        stage s, shard i ──Pass──▶ stage s+1, shard i
+ *      last stage, shard 0 ──Verdict──▶ coordinator          (the leader answers parts that do not apply)
+ *
+ * The leader (first stage, shard 0) decides alone what is in a pass; every other shard does what the Pass says, in the
+ * leader's order, so shards never disagree. With several stages the leader goes on with the next pass while later
+ * stages still work on this one.
+ */
+#ifndef WORKER_ROLE_VERIFIER_H
+#define WORKER_ROLE_VERIFIER_H
+
+#include "worker/role.h"
+
+/* Returns after Quit. */
+int verifier_serve(struct worker *w, struct err *err);
+
+#endif

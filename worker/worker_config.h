@@ -1,0 +1,23 @@
+/* worker_config.h -- what a worker is told by who starts it; the rest it hears from the coordinator. */
+#ifndef WORKER_WORKER_CONFIG_H
+#define WORKER_WORKER_CONFIG_H
+
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+#include "proto/layout.h"
+#include "worker/engine/collective.h"
+
+struct worker_config { /* all borrowed until worker_run returns */
+    struct layout layout;
+    int peer;
+    const char *path;    /* the model; NULL: an n-gram drafter */
+    bool requantize;     /* see engine.h */
+    bool sends_metadata; /* the coordinator has no file of this model: Metadata goes before Hello */
+    const struct kernels *kernels;
+    struct collective *collective; /* of this stage's shards; NULL with one */
+    int n_threads;
+    bool spin; /* this host has a core for every thread of every worker on it */
+};
+
+#endif
