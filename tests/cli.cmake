@@ -1,8 +1,8 @@
 # The command line, what people see, and the commands that need no worker.
 pilotfish_test(test_options test_options.c LIBS pf_coordinator)
-pilotfish_test(test_output test_output.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
+pilotfish_test(test_output test_output.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/roles/slots.c LIBS pf_coordinator)
 pilotfish_test(test_progress test_progress.c LIBS pf_coordinator)
-pilotfish_test(test_stop test_stop.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/slots.c LIBS pf_coordinator)
+pilotfish_test(test_stop test_stop.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/roles/slots.c LIBS pf_coordinator)
 pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
 pilotfish_test(test_metadata test_metadata.c LIBS pf_coordinator)
 add_test(NAME cli COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "proto/prefix_hash.h"
-#include "worker/slots.h"
+#include "worker/roles/slots.h"
 
 enum { N = 3, N_CTX = 12 };
 static const uint64_t root = 0x5eed;

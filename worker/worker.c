@@ -2,12 +2,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "worker/memory.h"
-#include "worker/role_drafter.h"
-#include "worker/role_verifier.h"
+#include "worker/roles/role_drafter.h"
+#include "worker/roles/role_verifier.h"
 
 static bool is_verifier(const struct worker *w)
 {

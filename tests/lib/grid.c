@@ -14,7 +14,7 @@
 #include "coordinator/job.h"
 #include "proto/files/gguf.h"
 #include "proto/prefix_hash.h"
-#include "worker/slots.h"
+#include "worker/roles/slots.h"
 
 static const char *const names[] = {"none", "little", "ngram", "itself", "wrong"};
 

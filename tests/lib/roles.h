@@ -14,7 +14,7 @@ enum {
     SHARED = 50, /* that the first two texts begin with */
     N_JUDGE = 2,
     N_TOP = 2,
-    MAX_JOBS = 256, /* as worker/role.h has them */
+    MAX_JOBS = 256, /* as worker/roles/role.h has them */
     PASS_ROWS = 128
 };
 

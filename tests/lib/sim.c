@@ -12,7 +12,7 @@
 
 #include "proto/prefix_hash.h"
 #include "proto/layout.h"
-#include "worker/slots.h"
+#include "worker/roles/slots.h"
 
 enum { DRAFTER = PEER_COORDINATOR + 1, VERIFIER, N_PEERS };
 enum { ARENA = 1 << 18, JITTER_MS = 20, ROWS = 256, MAX_PACKETS = 1 << 16, FAULT = -1 };

@@ -1,4 +1,4 @@
-#include "worker/role_drafter.h"
+#include "worker/roles/role_drafter.h"
 
 #include <stdlib.h>
 #include <string.h>

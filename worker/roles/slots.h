@@ -4,8 +4,8 @@
  * set to `at` and ids are appended. Nothing ever says "rewind". The owner keeps KV rows beside it, one an id, and takes
  * care that row i is that of ids[i] for all i it has fed.
  */
-#ifndef WORKER_SLOTS_H
-#define WORKER_SLOTS_H
+#ifndef WORKER_ROLES_SLOTS_H
+#define WORKER_ROLES_SLOTS_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "worker/role_verifier.h"
+#include "worker/roles/role_verifier.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "worker/role.h"
+#include "worker/roles/role.h"
 
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err)
 {

@@ -6,10 +6,10 @@
  * The slot's history holds its own drafts too. After full acceptance the ask begins with them, so they are kept and
  * only what was never fed is fed: the last draft, whose KV row is still missing, and big's own token.
  */
-#ifndef WORKER_ROLE_DRAFTER_H
-#define WORKER_ROLE_DRAFTER_H
+#ifndef WORKER_ROLES_ROLE_DRAFTER_H
+#define WORKER_ROLES_ROLE_DRAFTER_H
 
-#include "worker/role.h"
+#include "worker/roles/role.h"
 
 /* Returns after Quit. */
 int drafter_serve(struct worker *w, struct err *err);

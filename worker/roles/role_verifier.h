@@ -8,10 +8,10 @@
  * leader's order, so shards never disagree. With several stages the leader goes on with the next pass while later
  * stages still work on this one.
  */
-#ifndef WORKER_ROLE_VERIFIER_H
-#define WORKER_ROLE_VERIFIER_H
+#ifndef WORKER_ROLES_ROLE_VERIFIER_H
+#define WORKER_ROLES_ROLE_VERIFIER_H
 
-#include "worker/role.h"
+#include "worker/roles/role.h"
 
 /* Returns after Quit. */
 int verifier_serve(struct worker *w, struct err *err);

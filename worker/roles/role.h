@@ -2,12 +2,12 @@
  *
  *   worker_run (worker.h) ──fills──▶ struct worker ──▶ verifier_serve or drafter_serve ──▶ worker_next, worker_post
  */
-#ifndef WORKER_ROLE_H
-#define WORKER_ROLE_H
+#ifndef WORKER_ROLES_ROLE_H
+#define WORKER_ROLES_ROLE_H
 
 #include "proto/mailbox.h"
 #include "worker/engine/engine.h"
-#include "worker/slots.h"
+#include "worker/roles/slots.h"
 #include "worker/worker_config.h"
 
 enum {

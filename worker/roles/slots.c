@@ -1,4 +1,4 @@
-#include "worker/slots.h"
+#include "worker/roles/slots.h"
 
 #include <stdlib.h>
 
