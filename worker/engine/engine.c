@@ -4,8 +4,11 @@
 #include <string.h>
 
 #include "kernels/math.h"
+#include "worker/engine/forward.h"
+#include "worker/engine/head.h"
 #include "worker/engine/model_load.h"
 #include "worker/engine/pass.h"
+#include "worker/engine/sample.h"
 
 enum { MORE = 8 /* times as many ids are offered when those of before do not reach a cut */ };
 
@@ -213,7 +216,7 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
     pool_run(e->pool, forward_run, e);
     rc = pass_failed(e, err);
     if (rc != OK || !model_last(&e->model)) return rc;
-    while (!choose_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
+    while (!sample_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
         e->n_best = e->n_best < e->n_ids / MORE ? e->n_best * MORE : e->n_ids;
         rc = head_room(e, err);
         if (rc != OK) return rc;

@@ -15,12 +15,10 @@
 
 #include "kernels/kernels.h"
 #include "proto/err.h"
-#include "proto/wire.h"
 #include "worker/engine/collective.h"
+#include "worker/engine/engine_row.h"
 #include "worker/engine/model.h"
 #include "worker/watch.h"
-
-enum { MAX_TOP = 20 }; /* of n_top */
 
 struct engine;
 
@@ -42,17 +40,6 @@ struct engine_info {
     uint64_t weights_bytes, kv_position_bytes;
     uint64_t body_bytes, head_bytes; /* what a pass streams of the weights */
     double multiply_adds;            /* of one row with the head */
-};
-
-enum { MAX_EXTRA_IDS = 256 };
-
-struct engine_row {
-    int slot, pos;
-    const struct row *ask;         /* wanted, judge, n_top; borrowed during the pass */
-    const struct sampler *sampler; /* borrowed; NULL: greedy */
-    /* [n_extra_ids <= MAX_EXTRA_IDS] ids at or past the limit that may be chosen too; borrowed. */
-    const int32_t *extra_ids;
-    int n_extra_ids; /* 0 where there are several shards */
 };
 
 int engine_open(struct engine **out, const struct engine_config *config, struct err *err);

@@ -1,47 +1,18 @@
+#include "worker/engine/forward.h"
+
 /* forward.c -- the pass. Every thread of the pool tells the same story over its part of rows, panels or heads, and
  * meets the others at a barrier after each step. Which thread does what never changes a bit: an output element, a head
  * and a row are each one thread's own. */
 #include "kernels/math.h"
+#include "worker/engine/experts.h"
+#include "worker/engine/head.h"
 #include "worker/engine/pass.h"
-
-void run_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row)
-{
-    if (e->k->quantize(a, i_row, x) < 0) return;
-    uint64_t here = (uint64_t)(unsigned)i_entry << 32 | (unsigned)i_pass_row, seen = atomic_load(&e->bad);
-    while (here < seen && !atomic_compare_exchange_weak(&e->bad, &seen, here)) {}
-}
-
-void run_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from)
-{
-    if (!e->col) return;
-    pool_barrier(e->pool);
-    if (i_thread == 0 && e->rc == OK) e->rc = e->col->gather(e->col, buf, ld, n_rows, from, &e->err);
-    pool_barrier(e->pool);
-}
-
-void run_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
-                 int n_rows)
-{
-    int from, to;
-    pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
-    if (from < to) e->k->matmul(out, ld, w, a, n_rows, from, to);
-}
-
-void run_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows)
-{
-    int from, to;
-    pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
-    from *= PANEL;
-    to = to * PANEL < w->n_out ? to * PANEL : w->n_out;
-    for (int i = 0; i < n_rows && from < to; i++, gate += e->ld_ff, up += e->ld_ff)
-        (e->model.shape.gelu ? e->k->gelu_mul : e->k->silu_mul)(gate + from, gate + from, up + from, to - from);
-}
 
 /* Of every row of the pass. */
 static void product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w,
                     const struct acts *a)
 {
-    run_product(e, i_thread, out, ld, w, a, e->n_rows);
+    pass_product(e, i_thread, out, ld, w, a, e->n_rows);
 }
 
 static void norm_heads(struct engine *e, float *x, const float *norm, int n, int d)
@@ -161,7 +132,7 @@ static void add_and_norm(struct engine *e, int t, const struct step *step, const
         if (step) add_y(e, i, step);
         if (!norm) continue;
         e->k->norm(row, e->x + (size_t)i * (size_t)n, norm, n, e->model.shape.eps);
-        run_quantize(e, &e->norm, i, row, i_entry, i);
+        pass_quantize(e, &e->norm, i, row, i_entry, i);
     }
     pool_barrier(e->pool);
 }
@@ -170,7 +141,7 @@ static void quantize_rows(struct engine *e, int t, struct acts *a, const float *
 {
     int from, to;
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
-    for (int i = from; i < to; i++) run_quantize(e, a, i, x + (size_t)i * ld, i_entry, i);
+    for (int i = from; i < to; i++) pass_quantize(e, a, i, x + (size_t)i * ld, i_entry, i);
     pool_barrier(e->pool);
 }
 
@@ -192,31 +163,31 @@ static void attention(struct engine *e, const struct block *b, int cache, int i_
     pool_barrier(e->pool);
 
     for (int i = 0; i <= m->share.n_shards; i++) gather_from[i] = m->heads_from[i] * d;
-    run_gather(e, t, e->attn_out, e->ld_attn, e->n_rows, gather_from);
+    pass_gather(e, t, e->attn_out, e->ld_attn, e->n_rows, gather_from);
     quantize_rows(e, t, &e->attn, e->attn_out, e->ld_attn, i_entry);
     product(e, t, e->y + m->out_from[shard], e->ld_y, &b->o, &e->attn);
     pool_barrier(e->pool);
-    run_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
+    pass_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
 }
 
 /* y = Wdown . (activation(Wgate . norm) * (Wup . norm)) */
 static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
 {
     if (b->experts) {
-        mixture_run(e, b, i_entry, t);
+        experts_run(e, b, i_entry, t);
         return;
     }
     const struct model *m = &e->model;
     int shard = m->share.shard, at = m->ff_from[shard];
     product(e, t, e->ff + at, e->ld_ff, &b->gate, &e->norm);
     product(e, t, e->up + at, e->ld_ff, &b->up, &e->norm);
-    run_activate(e, t, e->ff + at, e->up + at, &b->gate, e->n_rows);
+    pass_activate(e, t, e->ff + at, e->up + at, &b->gate, e->n_rows);
     pool_barrier(e->pool);
-    run_gather(e, t, e->ff, e->ld_ff, e->n_rows, m->ff_from);
+    pass_gather(e, t, e->ff, e->ld_ff, e->n_rows, m->ff_from);
     quantize_rows(e, t, &e->hidden, e->ff, e->ld_ff, i_entry);
     product(e, t, e->y + m->out_from[shard], e->ld_y, &b->down, &e->hidden);
     pool_barrier(e->pool);
-    run_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
+    pass_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
 }
 
 /* RoPE: angle = pos * frequency, sin and cos in double by our own code, rounded once. */

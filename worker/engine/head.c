@@ -1,8 +1,5 @@
-/* head.c -- from the last hidden rows to what answers are made of: for each wanted row the maximum, its id and the sum
- * of exp, the logits of the asked ids, the best few ids, and for a row that samples the id of the greatest key.
- *
- * The vocabulary goes by chunks of 1024 ids (kernels/ARITHMETIC.md, Head). A thread holds the logits of one chunk at a
- * time: there is never an n x vocabulary array. */
+#include "worker/engine/head.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +153,7 @@ static void gather_even(struct engine *e, int t, void *buf, int width)
 {
     int shards = e->model.share.n_shards, from[MAX_SHARDS + 1] = {0};
     for (int i = 0; i <= shards; i++) from[i] = i * width;
-    if (width) run_gather(e, t, buf, (size_t)(shards * width), e->n_wanted, from);
+    if (width) pass_gather(e, t, buf, (size_t)(shards * width), e->n_wanted, from);
 }
 
 static void gather(struct engine *e, int t)
@@ -164,7 +161,7 @@ static void gather(struct engine *e, int t)
     const struct model *m = &e->model;
     int from[MAX_SHARDS + 1] = {0};
     for (int i = 0; i <= m->share.n_shards; i++) from[i] = 3 * ((m->vocab_from[i] + HEAD_CHUNK - 1) / HEAD_CHUNK);
-    run_gather(e, t, e->parts, 3 * (size_t)e->n_chunks, e->n_wanted, from);
+    pass_gather(e, t, e->parts, 3 * (size_t)e->n_chunks, e->n_wanted, from);
     gather_even(e, t, e->judged, e->n_judge_max);
     gather_even(e, t, e->best, e->n_best * (int)(sizeof(struct top) / sizeof(float)));
     gather_even(e, t, e->picks, e->any_samples ? (int)(sizeof(struct pick) / sizeof(float)) : 0);
@@ -178,7 +175,7 @@ void head_run(void *arg, int t)
     pool_part(e->n_wanted, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
         e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, m->norm_out, n, m->shape.eps);
-        run_quantize(e, &e->norm, i, e->scratch[t].row, m->entry_to, e->wanted[i]);
+        pass_quantize(e, &e->norm, i, e->scratch[t].row, m->entry_to, e->wanted[i]);
     }
     forget(e, &e->scratch[t]);
     pool_barrier(e->pool);

@@ -1,5 +1,6 @@
-/* mixture.h -- the MLP of a block with experts (1701.06538): a router picks n_used of them for each row, and what they
- * say is weighed by its softmax over the picked. Experts are rows of stacked tensors.
+/* mixture.h -- which experts each row of a pass wants (1701.06538), and room for what they compute: a router picks
+ * n_used of them for each row, and their outputs are weighed by its softmax over the picked. Experts are rows of
+ * stacked tensors.
  *
  * Each (row, expert) that was picked is a row of its own, a pair: sorted by expert, so that an expert's weights are
  * read once for all rows that want it. A pair's bits depend on nothing but its row, and a row adds up its pairs by
@@ -10,10 +11,7 @@
 
 #include <stdbool.h>
 
-#include "kernels/pool.h"
 #include "worker/engine/model.h"
-
-struct engine;
 
 struct choice { /* an expert of a row, and its weight */
     int expert;
@@ -31,8 +29,10 @@ struct mixture {   /* of one pass; n: rows * n_used. All owned; zeroed where a m
     float *ff, *up, *y;       /* [n, ld_ff], [n, ld_ff], [n, ld_y] */
 };
 
-/* y of every row, from e->norm: what mlp does without experts. Every thread of the pool. */
-void mixture_run(struct engine *e, const struct block *b, int i_entry, int t);
+/* A row's picks: the n_used greatest scores, the smaller id of equals; then by id, with their softmax. */
+void mixture_pick(struct choice *picks, const float *scores, int n_experts, int n_used);
+/* Pairs by expert, of each by row, once all rows have picked. One thread. */
+void mixture_sort(struct mixture *x, int n_rows, int n_experts, int n_used);
 
 bool mixture_init(struct mixture *x, const struct model *m, size_t max_rows, size_t ld_ff, size_t ld_y);
 void mixture_free(struct mixture *x);

@@ -1,4 +1,9 @@
-/* pass.h -- what the threads of one pass share: the inside of the engine, for forward.c, head.c and sample.c. */
+/* pass.h -- what the threads of one pass share: the inside of the engine, and the steps that its parts have in common.
+ *
+ *   engine_pass ─▶ forward_run ─▶ experts_run          every thread of the pool runs them: each does its part of
+ *                      └────────▶ head_run             rows, panels or heads, and meets the others at barriers
+ *   engine_pass ─▶ sample_answers                      one thread
+ */
 #ifndef WORKER_ENGINE_PASS_H
 #define WORKER_ENGINE_PASS_H
 
@@ -6,9 +11,11 @@
 
 #include "kernels/pool.h"
 #include "worker/engine/buffers.h"
-#include "worker/engine/engine.h"
+#include "worker/engine/collective.h"
+#include "worker/engine/engine_row.h"
 #include "worker/engine/kv.h"
 #include "worker/engine/mixture.h"
+#include "worker/watch.h"
 
 enum { HEAD_ROWS = 16 }; /* rows whose logits a thread holds at once */
 
@@ -83,16 +90,6 @@ static inline int n_limited_chunks(const struct engine *e)
     return (e->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
 }
 
-/* Every thread of the pool runs this: the pass, and on the last stage the head. */
-void forward_run(void *engine, int i_thread);
-void head_run(void *engine, int i_thread);
-/* Which rows are wanted, and room for what the head leaves of them, before it runs. One thread. */
-void head_note_wanted(struct engine *e);
-int head_room(struct engine *e, struct err *err);
-/* What the shards gathered turned into answers. One thread. False: a row's cut lies past the ids that were offered;
- * with more of them (n_best) the head must run again. All shards agree on it. */
-bool choose_answers(struct engine *e);
-
 static inline bool samples(const struct sampler *s)
 {
     return s->temp >= TEMP_LEAST;
@@ -111,14 +108,14 @@ static inline bool better(float a, int32_t id_a, float b, int32_t id_b)
 }
 
 /* x of row i -> its place in `a`; notes a number that is not finite. */
-void run_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row);
+void pass_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row);
 /* This thread's panels of out = w . a, n_rows of them. Without a barrier. */
-void run_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
-                 int n_rows);
-/* gate = activation(gate) * up, in the columns that run_product of `w` has just left to this thread: no barrier
+void pass_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
+                  int n_rows);
+/* gate = activation(gate) * up, in the columns that pass_product of `w` has just left to this thread: no barrier
  * between. */
-void run_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
+void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
 /* Thread 0 gathers between two barriers; nothing with one shard. */
-void run_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from);
+void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from);
 
 #endif

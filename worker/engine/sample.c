@@ -1,5 +1,5 @@
-/* sample.c -- from what the shards gathered to answers: big's next id, greedy or sampled, its ln p, and ln p of what
- * was asked. Every shard computes the same from the same bits. */
+#include "worker/engine/sample.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -123,7 +123,7 @@ static bool answer(struct engine *e, size_t i_wanted)
     return true;
 }
 
-bool choose_answers(struct engine *e)
+bool sample_answers(struct engine *e)
 {
     for (size_t i = 0; i < (size_t)e->n_wanted; i++)
         if (!answer(e, i)) return false;

@@ -1,0 +1,21 @@
+/* engine_row.h -- a row of a pass: whose it is, and what is asked of it. */
+#ifndef WORKER_ENGINE_ENGINE_ROW_H
+#define WORKER_ENGINE_ENGINE_ROW_H
+
+#include <stdint.h>
+
+#include "proto/wire.h"
+
+enum { MAX_TOP = 20 }; /* of n_top */
+enum { MAX_EXTRA_IDS = 256 };
+
+struct engine_row {
+    int slot, pos;
+    const struct row *ask;         /* wanted, judge, n_top; borrowed during the pass */
+    const struct sampler *sampler; /* borrowed; NULL: greedy */
+    /* [n_extra_ids <= MAX_EXTRA_IDS] ids at or past the limit that may be chosen too; borrowed. */
+    const int32_t *extra_ids;
+    int n_extra_ids; /* 0 where there are several shards */
+};
+
+#endif

@@ -1,0 +1,12 @@
+/* experts.h -- the MLP of a block with experts, over the rows of a pass (mixture.h says who wants whom). */
+#ifndef WORKER_ENGINE_EXPERTS_H
+#define WORKER_ENGINE_EXPERTS_H
+
+#include "worker/engine/model.h"
+
+struct engine;
+
+/* y of every row, from e->norm: what mlp does without experts. Every thread of the pool. */
+void experts_run(struct engine *e, const struct block *b, int i_entry, int t);
+
+#endif

@@ -1,0 +1,34 @@
+#include "worker/engine/pass.h"
+
+void pass_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row)
+{
+    if (e->k->quantize(a, i_row, x) < 0) return;
+    uint64_t here = (uint64_t)(unsigned)i_entry << 32 | (unsigned)i_pass_row, seen = atomic_load(&e->bad);
+    while (here < seen && !atomic_compare_exchange_weak(&e->bad, &seen, here)) {}
+}
+
+void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from)
+{
+    if (!e->col) return;
+    pool_barrier(e->pool);
+    if (i_thread == 0 && e->rc == OK) e->rc = e->col->gather(e->col, buf, ld, n_rows, from, &e->err);
+    pool_barrier(e->pool);
+}
+
+void pass_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
+                  int n_rows)
+{
+    int from, to;
+    pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
+    if (from < to) e->k->matmul(out, ld, w, a, n_rows, from, to);
+}
+
+void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows)
+{
+    int from, to;
+    pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
+    from *= PANEL;
+    to = to * PANEL < w->n_out ? to * PANEL : w->n_out;
+    for (int i = 0; i < n_rows && from < to; i++, gate += e->ld_ff, up += e->ld_ff)
+        (e->model.shape.gelu ? e->k->gelu_mul : e->k->silu_mul)(gate + from, gate + from, up + from, to - from);
+}
