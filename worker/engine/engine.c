@@ -143,7 +143,12 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
     int n_caches = stage_caches(m, &e->cache_from);
     if (!buffers_init(e))
         return err_set(err, E_LAYOUT, "%s: out of memory for a pass of %d rows", e->path, e->max_rows);
-    int rc = kv_init(&e->kv, n_caches, n_slots, m->kv_to - m->kv_from, n_ctx, m->shape.d_head, err);
+    e->kv = (struct kv){.n_caches = n_caches,
+                        .n_slots = n_slots,
+                        .n_heads = m->kv_to - m->kv_from,
+                        .n_ctx = n_ctx,
+                        .d = m->shape.d_head};
+    int rc = kv_init(&e->kv, err);
     if (rc == OK) rc = model_load(&e->model, e->k, e->pool, &e->watch, err);
     if (rc != OK) return rc;
     e->n_slots = n_slots;

@@ -9,7 +9,7 @@ static void route(struct engine *e, const struct block *b, int t)
     struct mixture *x = &e->mixture;
     const struct shape *s = &e->model.shape;
     int from, to;
-    pass_product(e, t, x->scores, x->ld_scores, &b->router, &e->norm, e->n_rows);
+    pass_product(e, t, (struct strided){x->scores, x->ld_scores, e->n_rows}, &b->router, &e->norm);
     pool_barrier(e->pool);
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++)
@@ -37,8 +37,8 @@ static void hidden_of(struct engine *e, const struct expert *expert, int pair, i
     struct mixture *x = &e->mixture;
     size_t at = (size_t)pair * e->ld_ff + (size_t)e->model.ff_from[e->model.share.shard];
     struct acts rows = acts_from(&x->norm, pair);
-    pass_product(e, t, x->ff + at, e->ld_ff, &expert->gate, &rows, n);
-    pass_product(e, t, x->up + at, e->ld_ff, &expert->up, &rows, n);
+    pass_product(e, t, (struct strided){x->ff + at, e->ld_ff, n}, &expert->gate, &rows);
+    pass_product(e, t, (struct strided){x->up + at, e->ld_ff, n}, &expert->up, &rows);
     pass_activate(e, t, x->ff + at, x->up + at, &expert->gate, n);
 }
 
@@ -47,7 +47,7 @@ static void output_of(struct engine *e, const struct expert *expert, int pair, i
     struct mixture *x = &e->mixture;
     size_t at = (size_t)pair * e->ld_y + (size_t)e->model.out_from[e->model.share.shard];
     struct acts rows = acts_from(&x->hidden, pair);
-    pass_product(e, t, x->y + at, e->ld_y, &expert->down, &rows, n);
+    pass_product(e, t, (struct strided){x->y + at, e->ld_y, n}, &expert->down, &rows);
 }
 
 /* This shard's columns of y: the weighed sum of a row's pairs, from +0, by increasing expert. */

@@ -1,8 +1,26 @@
+/* forward.c -- the pass. Of the rows of one pass, each a token of a slot at a position, shapes rows first:
+ *
+ *   for each entry of the plan, b its block:            x        [n_rows, n_embd]        (1706.03762, norms before)
+ *     norm = rms(x) * b.norm_attn                       norm     [n_rows, n_embd]        (1910.07467)
+ *     q = norm . b.q^T + b.bias_q                       q        [n_rows, n_head * d_head]
+ *     k, v = norm . b.k^T + b.bias_k, ... b.v^T ...     k, v     [n_rows, n_head_kv * d_head]
+ *     q, k = rope(q, pos) * q_scale, rope(k, pos)       b.norm_q, b.norm_k before it     (2104.09864)
+ *     K[pos], V[pos] = f16(k), f16(v)                   K, V     [n_ctx, d_head] of a slot and KV head
+ *     attn_out = softmax(q . K^T) . V                   attn_out [n_rows, n_head * d_head]; each head for itself,
+ *                                                       positions up to the row's own, of a window the last
+ *     y = attn_out . b.o^T                              y        [n_rows, n_embd]
+ *     x += step * y                                     or step * (rms(y) * b.norm_attn_out)
+ *     norm = rms(x) * b.norm_mlp
+ *     ff = silu(norm . b.gate^T) * (norm . b.up^T)      ff       [n_rows, n_ff]; or gelu (2002.05202)
+ *     y = ff . b.down^T                                 or the experts' (experts.h)
+ *     x += step * y                                     or step * (rms(y) * b.norm_mlp_out)
+ *
+ * Of a product w a shard has some rows, so it leaves some columns: all shards' are gathered before they are read whole.
+ * Every thread of the pool tells the same story over its part of rows, panels or heads, and meets the others at a
+ * barrier after each step. Which thread does what never changes a bit: an output element, a head and a row are each one
+ * thread's own. */
 #include "worker/engine/forward.h"
 
-/* forward.c -- the pass. Every thread of the pool tells the same story over its part of rows, panels or heads, and
- * meets the others at a barrier after each step. Which thread does what never changes a bit: an output element, a head
- * and a row are each one thread's own. */
 #include "kernels/math.h"
 #include "worker/engine/experts.h"
 #include "worker/engine/head.h"
@@ -12,7 +30,7 @@
 static void product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w,
                     const struct acts *a)
 {
-    pass_product(e, i_thread, out, ld, w, a, e->n_rows);
+    pass_product(e, i_thread, (struct strided){out, ld, e->n_rows}, w, a);
 }
 
 static void norm_heads(struct engine *e, float *x, const float *norm, int n, int d)
@@ -69,13 +87,17 @@ static struct cuts cut(int n_kv, int n_rows, int group, int n_threads)
 }
 
 /* Query heads [from, to) of the model, which share a KV head, of every step-th row of [row, row_end), of one slot. */
-static void attend(struct engine *e, const struct block *b, int cache, int row, int row_end, int step, int from, int to,
-                   struct scratch *scratch)
+struct item {
+    int row, row_end, step, from, to;
+};
+
+static void attend(struct engine *e, const struct block *b, int cache, const struct item *item, struct scratch *scratch)
 {
     const struct model *m = &e->model;
-    int d = m->shape.d_head, kv_head = from / (m->shape.n_head / m->shape.n_head_kv) - m->kv_from, n = 0;
-    size_t at = kv_at(&e->kv, cache, e->rows[row].slot, kv_head);
-    for (int i = row; i < row_end; i += step) {
+    int d = m->shape.d_head, from = item->from, n = 0;
+    int kv_head = from / (m->shape.n_head / m->shape.n_head_kv) - m->kv_from;
+    size_t at = kv_at(&e->kv, cache, e->rows[item->row].slot, kv_head);
+    for (int i = item->row; i < item->row_end; i += item->step) {
         int pos = e->rows[i].pos;
         scratch->attn_rows[n++] = (struct attention_row){
             .q = e->q + (size_t)i * e->ld_q + (size_t)((from - m->heads_from[m->share.shard]) * d),
@@ -84,7 +106,8 @@ static void attend(struct engine *e, const struct block *b, int cache, int row, 
             .n_pos = pos + 1,
         };
     }
-    attention_rows(e->k, scratch->attn_rows, n, to - from, e->kv.k + at, e->kv.v + at, (size_t)d, d, scratch->attn);
+    attention_rows(e->k, scratch->attn_rows, n, item->to - from, e->kv.k + at, e->kv.v + at, (size_t)d, d,
+                   scratch->attn);
 }
 
 /* Items are dealt out like cards, and so are the rows to items: later rows see more positions. */
@@ -101,7 +124,8 @@ static void attend_all(struct engine *e, const struct block *b, int cache, int t
             int from = m->kv_from * group + i % n_parts * size, to = from + size;
             if (from < m->heads_from[m->share.shard]) from = m->heads_from[m->share.shard];
             if (to > m->heads_from[m->share.shard + 1]) to = m->heads_from[m->share.shard + 1];
-            if (from < to) attend(e, b, cache, row + i / n_parts, end, cuts.of_rows, from, to, &e->scratch[t]);
+            const struct item item = {row + i / n_parts, end, cuts.of_rows, from, to};
+            if (from < to) attend(e, b, cache, &item, &e->scratch[t]);
         }
     }
 }

@@ -23,13 +23,16 @@ static inline uint64_t kv_position_bytes(int n_caches, int n_heads, int d)
     return (uint64_t)n_caches * (uint64_t)n_heads * (uint64_t)d * 2 * sizeof(uint16_t);
 }
 
-static inline int kv_init(struct kv *kv, int n_caches, int n_slots, int n_heads, int n_ctx, int d, struct err *err)
+/* All sizes but n_bytes are set. */
+static inline int kv_init(struct kv *kv, struct err *err)
 {
-    size_t n_bytes = (size_t)(kv_position_bytes(n_caches, n_heads, d) * (uint64_t)n_slots * (uint64_t)n_ctx);
-    void *memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    kv->n_bytes =
+        (size_t)(kv_position_bytes(kv->n_caches, kv->n_heads, kv->d) * (uint64_t)kv->n_slots * (uint64_t)kv->n_ctx);
+    void *memory = mmap(NULL, kv->n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
-        return err_set(err, E_LAYOUT, "no memory for %zu MiB of KV: use a smaller --ctx", n_bytes >> 20);
-    *kv = (struct kv){n_caches, n_slots, n_heads, n_ctx, d, n_bytes, memory, (uint16_t *)memory + n_bytes / 4};
+        return err_set(err, E_LAYOUT, "no memory for %zu MiB of KV: use a smaller --ctx", kv->n_bytes >> 20);
+    kv->k = memory;
+    kv->v = kv->k + kv->n_bytes / 4;
     return OK;
 }
 

@@ -15,12 +15,11 @@ void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_ro
     pool_barrier(e->pool);
 }
 
-void pass_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
-                  int n_rows)
+void pass_product(struct engine *e, int i_thread, struct strided out, const struct weights *w, const struct acts *a)
 {
     int from, to;
     pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
-    if (from < to) e->k->matmul(out, ld, w, a, n_rows, from, to);
+    if (from < to) e->k->matmul(out.at, out.ld, w, a, out.n_rows, from, to);
 }
 
 void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows)

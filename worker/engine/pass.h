@@ -79,6 +79,12 @@ struct engine {
     struct err err;
 };
 
+struct strided { /* rows of floats, ld apart */
+    float *at;
+    size_t ld;
+    int n_rows;
+};
+
 static inline int n_panels(const struct weights *w)
 {
     return (w->n_out + PANEL - 1) / PANEL;
@@ -109,9 +115,8 @@ static inline bool better(float a, int32_t id_a, float b, int32_t id_b)
 
 /* x of row i -> its place in `a`; notes a number that is not finite. */
 void pass_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row);
-/* This thread's panels of out = w . a, n_rows of them. Without a barrier. */
-void pass_product(struct engine *e, int i_thread, float *out, size_t ld, const struct weights *w, const struct acts *a,
-                  int n_rows);
+/* This thread's panels of out = w . a. Without a barrier. */
+void pass_product(struct engine *e, int i_thread, struct strided out, const struct weights *w, const struct acts *a);
 /* gate = activation(gate) * up, in the columns that pass_product of `w` has just left to this thread: no barrier
  * between. */
 void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
