@@ -14,7 +14,8 @@ static void measure(const struct tokenizer *t, const char *name, const char *tex
     size_t n_ids = 0;
     struct err err;
     double start = clock_now_s();
-    if (tokenizer_encode(t, text, n, true, true, &ids, &n_ids, &err) == OK)
+    const struct tokenizer_text in = {text, n, .special = true, .add_bos = true};
+    if (tokenizer_encode(t, &in, &ids, &n_ids, &err) == OK)
         printf("%-24s %8zu bytes %8zu ids %6.0f ms\n", name, n, n_ids, (clock_now_s() - start) * 1e3);
     else
         printf("%-24s %s\n", name, err.text);

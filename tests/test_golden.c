@@ -156,7 +156,8 @@ static int32_t *encode_head_of_wikitext(const struct gguf *g, size_t *n_ids)
     struct err err = {0};
     struct tokenizer *t = NULL;
     int32_t *ids = NULL;
-    if (tokenizer_open(&t, g, &err) != OK || tokenizer_encode(t, text, n, false, true, &ids, n_ids, &err) != OK)
+    const struct tokenizer_text in = {text, n, .add_bos = true};
+    if (tokenizer_open(&t, g, &err) != OK || tokenizer_encode(t, &in, &ids, n_ids, &err) != OK)
         fail_msg("%s", err.text);
     tokenizer_close(t);
     return ids;

@@ -83,7 +83,8 @@ static void play(struct scene *c, const struct sim_text *texts, int n_texts)
     struct stops stops = {c->o.stops, c->o.n_stops, NULL};
     struct job_watch watch = {.tokens = on_tokens, .done = on_done, .arg = c};
     c->io = (struct output_io){open_memstream(&c->out, &c->n_out), open_memstream(&c->notes, &c->n_notes), c->terminal};
-    assert_int_equal(output_open_io(&c->f, &c->o, NULL, n_texts + (c->bad > 0), c->prompts, &c->io, NULL), OK);
+    const struct prompts prompts = {.n = n_texts + (c->bad > 0), .items = c->prompts};
+    assert_int_equal(output_open_io(&c->f, &c->o, NULL, &prompts, &c->io, NULL), OK);
     for (int i = 0; i < 3; i++) c->prompts[i].name = (char *)(uintptr_t)c->names[i];
     if (c->bad) c->prompts[c->bad - 1] = (struct prompt){.name = bad_name, .error = bad_error};
     c->sim.watch = &watch;
@@ -417,7 +418,8 @@ static void a_write_that_fails_is_an_error(void **state)
         struct output *f;
         struct err err = {0};
         if (!io.out) skip();
-        assert_int_equal(output_open_io(&f, &o, NULL, 1, &(struct prompt){0}, &io, NULL), OK);
+        const struct prompts prompts = {.n = 1, .items = &(struct prompt){0}};
+        assert_int_equal(output_open_io(&f, &o, NULL, &prompts, &io, NULL), OK);
         assert_int_equal(output_done(f, sim_seq(s, 0), &err), E_FAIL);
         assert_non_null(strstr(err.text, "standard output: No space left on device"));
         output_close(f);
@@ -447,7 +449,8 @@ static void a_line_of_json_is_whole_or_an_error(void **state)
         struct output_io io = {open_memstream(&out, &n_out), stderr, false};
         struct output *f;
         struct err err = {0};
-        assert_int_equal(output_open_io(&f, &o, NULL, 1, &(struct prompt){0}, &io, NULL), OK);
+        const struct prompts prompts = {.n = 1, .items = &(struct prompt){0}};
+        assert_int_equal(output_open_io(&f, &o, NULL, &prompts, &io, NULL), OK);
         n_given = n_lost;
         json_set_alloc_funcs(give_some, free);
         rc = output_done(f, sim_seq(s, 0), &err);

@@ -42,7 +42,8 @@ static struct ids encode(const struct model *m, const char *text, size_t n, bool
 {
     struct ids ids = {0};
     struct err err;
-    if (tokenizer_encode(m->t, text, n, special, true, &ids.id, &ids.n, &err) != OK) fail_msg("%s", err.text);
+    const struct tokenizer_text in = {.bytes = text, .n_bytes = n, .special = special, .add_bos = true};
+    if (tokenizer_encode(m->t, &in, &ids.id, &ids.n, &err) != OK) fail_msg("%s", err.text);
     return ids;
 }
 
@@ -150,7 +151,8 @@ static void check_strings(const char *name, const char *inp, int n_expected)
         char *next = strstr(text, marker);
         size_t n = next ? (size_t)(next - text) : strlen(text);
         struct ids got = {0}, want = {calloc(n + 512, sizeof *want.id), 0};
-        if (tokenizer_encode(m.t, text, n, false, false, &got.id, &got.n, &err) != OK) fail_msg("%s", err.text);
+        const struct tokenizer_text in = {.bytes = text, .n_bytes = n};
+        if (tokenizer_encode(m.t, &in, &got.id, &got.n, &err) != OK) fail_msg("%s", err.text);
         char *line_end = line + strcspn(line, "\n"), what[64];
         char *next_line = *line_end ? line_end + 1 : line_end;
         *line_end = 0;
@@ -252,7 +254,8 @@ static void check_random(const char *name, const char *lacking, size_t n_lacking
         for (size_t k = 0; k < n; k++) can = can && !memchr(lacking, text[k], n_lacking);
         struct ids ids = {0};
         struct err err;
-        int rc = tokenizer_encode(m.t, text, n, special, false, &ids.id, &ids.n, &err);
+        const struct tokenizer_text in = {.bytes = text, .n_bytes = n, .special = special};
+        int rc = tokenizer_encode(m.t, &in, &ids.id, &ids.n, &err);
         snprintf(what, sizeof what, "text %d", i);
         if (rc != (can ? OK : E_USAGE)) fail_msg("%s: %d, %s", what, rc, rc == OK ? "taken" : err.text);
         if (can) check_text(&m, &ids, text, n, what);

@@ -43,7 +43,8 @@ static void encode(const struct model *m, const char *text, bool special, bool a
     int32_t *ids = NULL;
     size_t n_ids = 0, n = 0;
     struct err err;
-    assert_int_equal(tokenizer_encode(m->t, text, strlen(text), special, add_bos, &ids, &n_ids, &err), OK);
+    const struct tokenizer_text in = {text, strlen(text), .special = special, .add_bos = add_bos};
+    assert_int_equal(tokenizer_encode(m->t, &in, &ids, &n_ids, &err), OK);
     out[0] = 0;
     for (size_t i = 0; i < n_ids; i++) n += (size_t)snprintf(out + n, 256 - n, i ? " %d" : "%d", ids[i]);
     free(ids);
@@ -140,7 +141,7 @@ static void marks_in_a_message_are_text(void **state)
             message[n++] = inside;
         }
         const struct tokenizer_text in = {text, n, message, .special = true};
-        assert_int_equal(tokenizer_encode_text(m.t, &in, &ids, &n_ids, &err), OK);
+        assert_int_equal(tokenizer_encode(m.t, &in, &ids, &n_ids, &err), OK);
         for (size_t k = 0; k < n_ids; k++)
             n_got += (size_t)snprintf(got + n_got, sizeof got - n_got, k ? " %d" : "%d", ids[k]);
         if (strcmp(got, message_rows[i].ids) != 0)
@@ -167,7 +168,7 @@ static void a_text_of_too_many_tokens_is_refused_as_soon_as_that_is_known(void *
         int32_t *ids = NULL;
         size_t n_ids = 0;
         const struct tokenizer_text in = {.bytes = text, .n_bytes = limits[i].n_bytes, .n_most = limits[i].n_most};
-        assert_int_equal(tokenizer_encode_text(m.t, &in, &ids, &n_ids, &err), limits[i].rc);
+        assert_int_equal(tokenizer_encode(m.t, &in, &ids, &n_ids, &err), limits[i].rc);
         if (limits[i].rc != OK) assert_string_equal(err.text, "the text has more than 100 tokens: shorten it");
         assert_int_equal(n_ids, limits[i].rc == OK ? limits[i].n_bytes : 0);
         free(ids);
@@ -206,8 +207,10 @@ static void ids_are_appended_to_what_is_there(void **state)
     int32_t *ids = NULL;
     size_t n = 0;
     open_model(&m, &(struct toy_vocab){.merges = merges, .extra = specials});
-    assert_int_equal(tokenizer_encode(m.t, "hi", 2, true, true, &ids, &n, &err), OK);
-    assert_int_equal(tokenizer_encode(m.t, "aa", 2, true, true, &ids, &n, &err), OK);
+    const struct tokenizer_text hi = {"hi", 2, .special = true, .add_bos = true},
+                                aa = {"aa", 2, .special = true, .add_bos = true};
+    assert_int_equal(tokenizer_encode(m.t, &hi, &ids, &n, &err), OK);
+    assert_int_equal(tokenizer_encode(m.t, &aa, &ids, &n, &err), OK);
     assert_int_equal(n, 2);
     assert_int_equal(ids[0], 258);
     assert_int_equal(ids[1], 256);
@@ -372,7 +375,8 @@ static void sentencepiece_gives_every_byte_string_back(void **state)
             n += n_part;
         }
         random = random * 1664525 + 1013904223;
-        assert_int_equal(tokenizer_encode(m.t, text, n, true, false, &ids, &n_ids, &err), OK);
+        const struct tokenizer_text in = {text, n, .special = true};
+        assert_int_equal(tokenizer_encode(m.t, &in, &ids, &n_ids, &err), OK);
         for (size_t i = 0; i < n_ids; i++) {
             struct gguf_str piece = tokenizer_piece(m.t, ids[i], false);
             size_t skip = i == 0; /* the space that was added */
@@ -541,7 +545,8 @@ static void a_byte_without_a_token_is_refused_and_nothing_is_set(void **state)
     toy_strs(&toy, "tokenizer.ggml.merges", NULL, 0);
     toy_open(&toy, &g);
     assert_int_equal(tokenizer_open(&t, &g, &err), OK);
-    assert_int_equal(tokenizer_encode(t, "abc", 3, true, true, &ids, &n, &err), E_USAGE);
+    const struct tokenizer_text abc = {"abc", 3, .special = true, .add_bos = true};
+    assert_int_equal(tokenizer_encode(t, &abc, &ids, &n, &err), E_USAGE);
     assert_string_equal(err.text, "the vocabulary has no token for byte 0x63");
     assert_null(ids);
     assert_int_equal(n, 0);

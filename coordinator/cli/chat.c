@@ -36,12 +36,13 @@ static int append(struct chat *c, const char *text, size_t n_text, size_t *n_ids
     bool ended = !first && c->ids[c->n_ids - 1] == tokenizer_find(c->s.big_t, c->chat.end);
     const struct gguf_str message = {text, n_text};
     struct jinja_text rendered = {0};
+    const struct template_turn turn = {c->s.o.system, ended, message};
     int rc = first ? template_render(&c->chat, c->s.big_t, c->s.o.system, message, &rendered, err)
-                   : template_next(&c->chat, c->s.big_t, c->s.o.system, ended, message, &rendered, err);
+                   : template_next(&c->chat, c->s.big_t, &turn, &rendered, err);
     const struct tokenizer_text in = {rendered.bytes, rendered.n, c->s.o.special ? NULL : rendered.message,
                                       true,           first,      4 * (size_t)c->s.info.n_ctx};
     *n_ids = (size_t)c->n_ids;
-    if (rc == OK) rc = tokenizer_encode_text(c->s.big_t, &in, &c->ids, n_ids, err);
+    if (rc == OK) rc = tokenizer_encode(c->s.big_t, &in, &c->ids, n_ids, err);
     jinja_text_free(&rendered);
     return rc;
 }
@@ -49,10 +50,11 @@ static int append(struct chat *c, const char *text, size_t n_text, size_t *n_ids
 static int answer(struct chat *c, struct seq *seq, struct err *err)
 {
     char name[16];
-    const struct prompt prompt = {.name = name};
+    struct prompt prompt = {.name = name};
+    const struct prompts one = {.n = 1, .items = &prompt};
     struct output *output;
     snprintf(name, sizeof name, "%d", c->n_turns);
-    int rc = output_open(&output, &c->s.o, c->s.big_t, 1, &prompt, err);
+    int rc = output_open(&output, &c->s.o, c->s.big_t, &one, err);
     if (rc != OK) return rc;
     struct job_watch watch = output_watch(output);
     rc = job_turn(c->s.job, seq, 1, &watch, err);

@@ -82,7 +82,8 @@ static int convert(const struct options *o, const struct tokenizer *t, struct er
         rc = words ? parse_ids(t, words, &ids, &n_ids, err) : err_set(err, E_FAIL, "no memory for the ids");
         free(words);
     } else {
-        rc = tokenizer_encode(t, text, n_text, special, special, &ids, &n_ids, err);
+        const struct tokenizer_text in = {text, n_text, .special = special, .add_bos = special};
+        rc = tokenizer_encode(t, &in, &ids, &n_ids, err);
     }
     if (rc == OK && o->format == FORMAT_JSONL)
         rc = print_json(t, ids, n_ids, err);

@@ -68,7 +68,7 @@ static int generate(struct generate *g, struct err *err)
     int rc = runtime_prompts(&g->s, &g->prompts, err);
     bool any = g->prompts.n_good > 0;
     if (rc == OK && any) rc = start(g, err);
-    if (rc == OK) rc = output_open(&g->output, o, g->s.big_t, g->prompts.n, g->prompts.items, err);
+    if (rc == OK) rc = output_open(&g->output, o, g->s.big_t, &g->prompts, err);
     if (rc != OK) return rc;
     if (any) rc = run(g, g->seqs, o->drafter != DRAFTER_NONE, &watch, err);
     struct err ignored;

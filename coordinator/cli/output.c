@@ -46,16 +46,17 @@ static bool shows_colors(void)
     return !getenv("NO_COLOR") && !(term && !strcmp(term, "dumb"));
 }
 
-int output_open(struct output **out, const struct options *o, const struct tokenizer *t, int n,
-                const struct prompt *prompts, struct err *err)
+int output_open(struct output **out, const struct options *o, const struct tokenizer *t, const struct prompts *prompts,
+                struct err *err)
 {
     struct output_io io = {.out = stdout, .notes = stderr, .terminal = terminal_is(stdout)};
-    return output_open_io(out, o, t, n, prompts, &io, err);
+    return output_open_io(out, o, t, prompts, &io, err);
 }
 
-int output_open_io(struct output **out, const struct options *o, const struct tokenizer *t, int n,
-                   const struct prompt *prompts, const struct output_io *io, struct err *err)
+int output_open_io(struct output **out, const struct options *o, const struct tokenizer *t,
+                   const struct prompts *prompts, const struct output_io *io, struct err *err)
 {
+    int n = prompts->n;
     struct output *f = calloc(1, sizeof *f);
     if (f) f->seqs = calloc((size_t)n, sizeof *f->seqs);
     if (!f || !f->seqs) {
@@ -66,7 +67,7 @@ int output_open_io(struct output **out, const struct options *o, const struct to
     f->o = o;
     f->t = t;
     f->stops = (struct stops){o->stops, o->n_stops, t};
-    f->prompts = prompts;
+    f->prompts = prompts->items;
     f->n_seqs = n;
     f->colored = o->color == WHEN_ALWAYS || (o->color == WHEN_AUTO && io->terminal && shows_colors());
     *out = f;

@@ -25,12 +25,12 @@ struct output_io { /* where an output writes; borrowed */
     bool terminal; /* out is one */
 };
 
-/* prompts [n]: their names for JSON lines, and their errors; a seq's index is its prompt's. Borrows all until
+/* Of the prompts their names, for JSON lines, and their errors; a seq's index is its prompt's. Borrows all until
  * output_close. */
-int output_open(struct output **out, const struct options *o, const struct tokenizer *t, int n,
-                const struct prompt *prompts, struct err *err);
-int output_open_io(struct output **out, const struct options *o, const struct tokenizer *t, int n,
-                   const struct prompt *prompts, const struct output_io *io, struct err *err);
+int output_open(struct output **out, const struct options *o, const struct tokenizer *t, const struct prompts *prompts,
+                struct err *err);
+int output_open_io(struct output **out, const struct options *o, const struct tokenizer *t,
+                   const struct prompts *prompts, const struct output_io *io, struct err *err);
 
 /* New final tokens of a sequence (those past what was shown before). A write that fails (closed pipe) is an error. The
  * seq is borrowed until output_close, its ids until it was shown. */

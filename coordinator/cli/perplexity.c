@@ -21,7 +21,8 @@ static int read_ids(const struct runtime *s, struct text *out, struct err *err)
     if (rc != OK) return rc;
     rc = text_read(f, place, &bytes, &n, err);
     if (f != stdin) fclose(f);
-    if (rc == OK) rc = tokenizer_encode(s->big_t, bytes, n, false, true, &out->ids, &n_ids, err);
+    const struct tokenizer_text in = {bytes, n, .add_bos = true};
+    if (rc == OK) rc = tokenizer_encode(s->big_t, &in, &out->ids, &n_ids, err);
     free(bytes);
     out->n_ids = (int)n_ids;
     return rc;

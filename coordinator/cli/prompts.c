@@ -94,7 +94,7 @@ static int check_length(const struct reader *r, size_t n_ids, struct err *err)
 static int encode(const struct reader *r, struct prompt *item, const struct tokenizer_text *in, struct err *err)
 {
     size_t n_ids = 0;
-    int rc = tokenizer_encode_text(r->from->tokenizer, in, &item->ids, &n_ids, err);
+    int rc = tokenizer_encode(r->from->tokenizer, in, &item->ids, &n_ids, err);
     if (rc == OK) rc = check_length(r, n_ids, err);
     item->n_ids = (int)n_ids;
     return rc;
@@ -122,7 +122,8 @@ static int encode_chat(const struct reader *r, struct prompt *item, const struct
     size_t n_bytes = 0;
     for (size_t i = 0; i < n; i++) n_bytes += messages[i].content.n;
     int rc = check_bytes(r, n_bytes, err);
-    if (rc == OK) rc = template_render_chat(&r->chat, r->from->tokenizer, r->o->system, messages, n, &chat, err);
+    const struct template_chat given = {r->o->system, messages, n};
+    if (rc == OK) rc = template_render_chat(&r->chat, r->from->tokenizer, &given, &chat, err);
     if (rc != OK) return rc;
     struct tokenizer_text in = {chat.bytes, chat.n, r->o->special ? NULL : chat.message, true, true, most_ids(r)};
     rc = encode(r, item, &in, err);

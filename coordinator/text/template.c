@@ -67,13 +67,6 @@ static struct gguf_str str_of(const char *s)
     return (struct gguf_str){s, strlen(s)};
 }
 
-static int run(const struct template *t, struct gguf_str bos, const struct jinja_message *messages, size_t n,
-               int thinking, struct jinja_text *out, struct err *err)
-{
-    struct jinja_chat chat = {messages, n, bos, t->eos, thinking, t->now};
-    return jinja_render(t->source, &chat, out, err);
-}
-
 /* The first n bytes go. */
 static void drop(struct jinja_text *text, size_t n)
 {
@@ -112,7 +105,8 @@ static int run_small(const struct template *t, enum small_chat chat, int thinkin
     bool system = chat == ONE_SYSTEM || chat == TWO_SYSTEM;
     size_t n = chat == ONE || chat == ONE_SYSTEM ? 1 : 3;
     jinja_text_free(out);
-    int rc = run(t, t->bos, all + !system, n + system, thinking, out, err);
+    const struct jinja_chat small = {all + !system, n + system, t->bos, t->eos, thinking, t->now};
+    int rc = jinja_render(t->source, &small, out, err);
     if (rc == OK && (!find_message(out, n == 1 ? USER : NEXT) || (system && !find_message(out, SYSTEM))))
         return err_set(err, E_MODEL, "it leaves a message out");
     return rc;
@@ -284,25 +278,27 @@ static int refuses(const struct template *t, int rc, struct err *err)
 int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
                     struct gguf_str user, struct jinja_text *out, struct err *err)
 {
-    return template_render_chat(t, tokenizer, system, &(struct jinja_message){"user", user}, 1, out, err);
+    const struct jinja_message message = {"user", user};
+    return template_render_chat(t, tokenizer, &(struct template_chat){system, &message, 1}, out, err);
 }
 
-int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const char *system,
-                         const struct jinja_message *messages, size_t n_messages, struct jinja_text *out,
-                         struct err *err)
+int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const struct template_chat *given,
+                         struct jinja_text *out, struct err *err)
 {
     struct gguf_str bos = bos_of(t, tokenizer);
-    bool own = !strcmp(messages[0].role, "system");
+    size_t n_messages = given->n;
+    bool own = !strcmp(given->messages[0].role, "system");
     if (own && t->no_system)
         return err_set(err, E_USAGE, "the chat template %s has no place for a system message", t->name);
     if (n_messages > 1 + (size_t)own && t->one_turn)
         return err_set(err, E_USAGE, "the chat template %s takes one message alone", t->name);
-    system = own ? NULL : system_message(t, system);
+    const char *system = own ? NULL : system_message(t, given->system);
     struct jinja_message *all = calloc(n_messages + 1, sizeof *all);
     if (!all) return err_set(err, E_FAIL, "no memory for %zu messages", n_messages);
     all[0] = (struct jinja_message){"system", str_of(system ? system : "")};
-    memcpy(all + 1, messages, n_messages * sizeof *all);
-    int rc = run(t, bos, all + !system, n_messages + (system != NULL), t->thinking, out, err);
+    memcpy(all + 1, given->messages, n_messages * sizeof *all);
+    const struct jinja_chat chat = {all + !system, n_messages + (system != NULL), bos, t->eos, t->thinking, t->now};
+    int rc = jinja_render(t->source, &chat, out, err);
     free(all);
     if (rc != OK) return refuses(t, rc, err);
     if (tokenizer && tokenizer_adds_bos(tokenizer) && begins(out, bos)) drop(out, bos.n);
@@ -310,16 +306,18 @@ int template_render_chat(const struct template *t, const struct tokenizer *token
 }
 
 /* A chat of two turns is run, and what stands behind the answer in it is what follows any. */
-int template_next(const struct template *t, const struct tokenizer *tokenizer, const char *system, bool ended,
-                  struct gguf_str user, struct jinja_text *out, struct err *err)
+int template_next(const struct template *t, const struct tokenizer *tokenizer, const struct template_turn *turn,
+                  struct jinja_text *out, struct err *err)
 {
     struct jinja_text two = {0};
-    system = system_message(t, system);
+    const char *system = system_message(t, turn->system);
     const struct jinja_message messages[] = {{"system", str_of(system ? system : "")},
                                              {"user", str_of(USER)},
                                              {"assistant", str_of(ANSWER)},
-                                             {"user", user}};
-    int rc = run(t, bos_of(t, tokenizer), messages + !system, system ? 4 : 3, t->thinking, &two, err);
+                                             {"user", turn->user}};
+    const struct jinja_chat chat = {messages + !system, system ? 4 : 3, bos_of(t, tokenizer), t->eos,
+                                    t->thinking,        t->now};
+    int rc = jinja_render(t->source, &chat, &two, err);
     if (rc != OK) return refuses(t, rc, err);
     const char *answer = find_message(&two, ANSWER);
     if (!answer) {
@@ -327,7 +325,7 @@ int template_next(const struct template *t, const struct tokenizer *tokenizer, c
         return err_set(err, E_MODEL, "the chat template (%s) has no place for a second turn", t->name);
     }
     drop(&two, (size_t)(answer - two.bytes) + strlen(ANSWER));
-    const char *end = ended && *t->end ? strstr(two.bytes, t->end) : NULL;
+    const char *end = turn->ended && *t->end ? strstr(two.bytes, t->end) : NULL;
     if (end) drop(&two, (size_t)(end - two.bytes) + strlen(t->end));
     *out = two;
     return OK;

@@ -56,13 +56,24 @@ int template_choose(struct template *t, const struct gguf *g, const struct templ
 int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
                     struct gguf_str user, struct jinja_text *out, struct err *err);
 
-/* The same of a whole chat, the last message the user's. A system message is the first one, else `system` is. */
-int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const char *system,
-                         const struct jinja_message *messages, size_t n_messages, struct jinja_text *out,
-                         struct err *err);
+struct template_chat {                    /* borrowed during a call */
+    const char *system;                   /* where the first message is none */
+    const struct jinja_message *messages; /* [n] the last one the user's */
+    size_t n;
+};
 
-/* What follows an answer, up to the opening of the next one. ended: the answer has t->end at its end. */
-int template_next(const struct template *t, const struct tokenizer *tokenizer, const char *system, bool ended,
-                  struct gguf_str user, struct jinja_text *out, struct err *err);
+/* The same of a whole chat. */
+int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const struct template_chat *given,
+                         struct jinja_text *out, struct err *err);
+
+struct template_turn {
+    const char *system;
+    bool ended; /* the answer before has t->end at its end */
+    struct gguf_str user;
+};
+
+/* What follows an answer, up to the opening of the next one. */
+int template_next(const struct template *t, const struct tokenizer *tokenizer, const struct template_turn *turn,
+                  struct jinja_text *out, struct err *err);
 
 #endif

@@ -399,12 +399,12 @@ static int encode_between(struct encoding *e, const struct tokenizer_text *in, s
     const struct special_search search = {in->special, normalized};
     const char *s = in->bytes;
     size_t rest = from; /* what is before it is encoded */
-    for (size_t at = from, pos = 0, len = 0; at < to;) {
+    for (size_t at = from; at < to;) {
         const uint8_t *message = in->message ? in->message + at : NULL;
-        int32_t id = vocab_find_special(&e->t->vocab, &search, s + at, to - at, message, &pos, &len);
-        if (id < 0) break;
-        size_t start = at + pos, end = start + len;
-        int flags = e->t->vocab.flags ? e->t->vocab.flags[id] : 0;
+        struct special_found found = vocab_find_special(&e->t->vocab, &search, s + at, to - at, message);
+        if (found.id < 0) break;
+        size_t start = at + found.at, end = start + found.len;
+        int flags = e->t->vocab.flags ? e->t->vocab.flags[found.id] : 0;
         at = end;
         if (flags & TOKEN_SINGLE_WORD &&
             (unicode_is_word(s + from, start - from, true) || unicode_is_word(s + end, to - end, false)))
@@ -412,7 +412,7 @@ static int encode_between(struct encoding *e, const struct tokenizer_text *in, s
         if (flags & TOKEN_LSTRIP && start > rest) start -= unicode_blanks(s + rest, start - rest, true);
         if (flags & TOKEN_RSTRIP) end += unicode_blanks(s + end, to - end, false);
         int rc = encode_rest(e, in, rest, start, normalized, err);
-        if (rc == OK) rc = put_id(e, id, err);
+        if (rc == OK) rc = put_id(e, found.id, err);
         if (rc != OK) return rc;
         rest = end;
     }
@@ -438,8 +438,8 @@ static int encode_into(struct encoding *e, const struct tokenizer_text *in, stru
     return rc == OK ? encode_text(e, in, err) : rc;
 }
 
-int tokenizer_encode_text(const struct tokenizer *t, const struct tokenizer_text *in, int32_t **ids, size_t *n_ids,
-                          struct err *err)
+int tokenizer_encode(const struct tokenizer *t, const struct tokenizer_text *in, int32_t **ids, size_t *n_ids,
+                     struct err *err)
 {
     struct encoding e = {.t = t, .n_most = in->n_most ? in->n_most : SIZE_MAX};
     int rc = encode_into(&e, in, err);
@@ -458,11 +458,4 @@ int tokenizer_encode_text(const struct tokenizer *t, const struct tokenizer_text
     free(e.ids);
     free(e.spaced);
     return rc;
-}
-
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
-                     int32_t **ids, size_t *n_ids, struct err *err)
-{
-    struct tokenizer_text in = {.bytes = text, .n_bytes = n_bytes, .special = special, .add_bos = add_bos};
-    return tokenizer_encode_text(t, &in, ids, n_ids, err);
 }

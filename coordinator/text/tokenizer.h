@@ -52,12 +52,8 @@ size_t tokenizer_least(const struct tokenizer *t, size_t n_bytes);
  * pieces of its ids are the string again (but for NFC, and blanks that go). E_USAGE where the vocabulary lacks a
  * byte of it (SmolLM2 lacks 21, none of them usual), for a silent loss is the worse answer, and where there are more
  * than n_most ids: it ends as soon as that is known. */
-int tokenizer_encode_text(const struct tokenizer *t, const struct tokenizer_text *in, int32_t **ids, size_t *n_ids,
-                          struct err *err);
-
-/* The same of a text that holds no messages, and may be long. */
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes, bool special, bool add_bos,
-                     int32_t **ids, size_t *n_ids, struct err *err);
+int tokenizer_encode(const struct tokenizer *t, const struct tokenizer_text *in, int32_t **ids, size_t *n_ids,
+                     struct err *err);
 
 /* The bytes of one id: borrowed until close, not zero-terminated. special: the text of control tokens too, else they
  * are empty. Unknown ids are empty. */

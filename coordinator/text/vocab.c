@@ -246,16 +246,15 @@ static int32_t special_at(const struct vocab *v, const struct special_search *se
     return best;
 }
 
-int32_t vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s, size_t n,
-                           const uint8_t *message, size_t *at, size_t *len)
+struct special_found vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s,
+                                        size_t n, const uint8_t *message)
 {
-    for (size_t i = 0; i < n; i++) {
-        int32_t id = special_at(v, search, s + i, n - i, message ? message + i : NULL, len);
-        if (id < 0) continue;
-        *at = i;
-        return id;
+    struct special_found found = {.id = -1};
+    for (; found.at < n; found.at++) {
+        found.id = special_at(v, search, s + found.at, n - found.at, message ? message + found.at : NULL, &found.len);
+        if (found.id >= 0) break;
     }
-    return -1;
+    return found;
 }
 
 /* ---- opening ---- */

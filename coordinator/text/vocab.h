@@ -61,9 +61,14 @@ struct special_search {
     bool normalized; /* those with TOKEN_NORMALIZED, and not those without */
 };
 
-/* The first special token in s, the longest of those that begin there: its id, its place and its length; -1: none. A
- * byte of a message (message[i] != 0; NULL: none is) belongs to no mark. */
-int32_t vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s, size_t n,
-                           const uint8_t *message, size_t *at, size_t *len);
+struct special_found {
+    int32_t id; /* -1: none */
+    size_t at, len;
+};
+
+/* The first special token in s[n], the longest of those that begin there. A byte of a message (message[i] != 0; NULL:
+ * none is) belongs to no mark. */
+struct special_found vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s,
+                                        size_t n, const uint8_t *message);
 
 #endif

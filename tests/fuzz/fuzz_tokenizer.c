@@ -51,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     size_t n = n_bytes - 1, n_ids = 0, at = 0;
     int32_t *ids = NULL;
     struct err err;
-    must(tokenizer_encode(t, text, n, bytes[0] & 128, false, &ids, &n_ids, &err) == OK);
+    const struct tokenizer_text in = {text, n, .special = bytes[0] & 128};
+    must(tokenizer_encode(t, &in, &ids, &n_ids, &err) == OK);
     for (size_t i = 0; i < n_ids; i++) {
         struct gguf_str piece = tokenizer_piece(t, ids[i], true);
         size_t spaced = tokenizer_adds_space(t, i > 0 ? ids[i - 1] : -1) && piece.n > 0 && piece.s[0] == ' ';

@@ -11,7 +11,8 @@ static int print_ids(const struct tokenizer *t, const char *text, size_t n, bool
 {
     int32_t *ids = NULL;
     size_t n_ids = 0;
-    int rc = tokenizer_encode(t, text, n, special, false, &ids, &n_ids, err);
+    const struct tokenizer_text in = {text, n, .special = special};
+    int rc = tokenizer_encode(t, &in, &ids, &n_ids, err);
     for (size_t i = 0; rc == OK && i < n_ids; i++) printf(i ? " %d" : "%d", ids[i]);
     if (rc == OK) putchar('\n');
     free(ids);

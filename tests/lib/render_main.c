@@ -33,7 +33,8 @@ int main(int argc, char **argv)
     t.now = (struct tm){.tm_year = 126, .tm_mon = 10, .tm_mday = 29};
     if (tokenizer_open(&tokenizer, &g, &err) != OK) return 2;
     if (template_render(&t, tokenizer, system, str_of(argv[2]), &first, &err) != OK) return say(&err);
-    if (template_next(&t, tokenizer, system, true, str_of(argv[3]), &next, &err) != OK) return say(&err);
+    const struct template_turn turn = {system, true, str_of(argv[3])};
+    if (template_next(&t, tokenizer, &turn, &next, &err) != OK) return say(&err);
     printf("%s%c%s%c%s%c%d%c%d%c%s%c%s%c", t.name, 0, first.bytes, 0, next.bytes, 0, t.no_system, 0, t.can_think, 0,
            t.end, 0, t.system, 0);
     jinja_text_free(&first);
