@@ -60,32 +60,38 @@ enum { NAME_ROOM = 160 };
 /* Calls `use` with each tensor of the files that has a name here, in the order of a GGUF file. */
 typedef int use_fn(void *arg, struct safetensor *t, const char *ours);
 
-static int walk_names(const struct names *list, size_t n, const char *theirs, const char *ours,
-                      const struct safetensors *weights, use_fn *use, void *arg)
+struct user {
+    const struct safetensors *weights;
+    use_fn *use;
+    void *arg;
+};
+
+static int walk_names(const struct user *u, const struct names *list, size_t n, const char *theirs, const char *ours)
 {
     int rc = OK;
     for (size_t i = 0; i < n && rc == OK; i++) {
         char name[NAME_ROOM], our_name[NAME_ROOM];
         snprintf(name, sizeof name, "%s%s", theirs, list[i].theirs);
         snprintf(our_name, sizeof our_name, "%s%s", ours, list[i].ours);
-        struct safetensor *t = safetensors_find(weights, name);
-        if (t) rc = use(arg, t, our_name);
+        struct safetensor *t = safetensors_find(u->weights, name);
+        if (t) rc = u->use(u->arg, t, our_name);
     }
     return rc;
 }
 
 static int walk(const struct hf_shape *s, const struct safetensors *weights, use_fn *use, void *arg)
 {
+    const struct user u = {weights, use, arg};
     size_t n_model = N(of_model) - (s->head == HF_HEAD_TIED);
-    int rc = walk_names(of_model, n_model, "", "", weights, use, arg);
+    int rc = walk_names(&u, of_model, n_model, "", "");
     for (int64_t i = 0; i < s->n_blocks && rc == OK; i++) {
         char theirs[64], ours[64];
         snprintf(theirs, sizeof theirs, "model.layers.%lld.", (long long)i);
         snprintf(ours, sizeof ours, "blk.%lld.", (long long)i);
-        rc = walk_names(of_block, N(of_block), theirs, ours, weights, use, arg);
+        rc = walk_names(&u, of_block, N(of_block), theirs, ours);
         if (rc != OK) break;
-        rc = s->gemma ? walk_names(gemma_norms, N(gemma_norms), theirs, ours, weights, use, arg)
-                      : walk_names(norms, N(norms), theirs, ours, weights, use, arg);
+        rc = s->gemma ? walk_names(&u, gemma_norms, N(gemma_norms), theirs, ours)
+                      : walk_names(&u, norms, N(norms), theirs, ours);
     }
     return rc;
 }

@@ -131,24 +131,22 @@ static bool has(const struct shape *s, const struct gguf *g, const char *suffix)
     return gguf_find(g, key);
 }
 
-/* From 1 to max; fallback (0: none) where the key is absent. */
-static int read_int(const struct shape *s, const struct gguf *g, const char *suffix, int fallback, int max, int *out,
-                    struct err *err)
+struct int_key {
+    const char *suffix;
+    int max, fallback; /* from 1 to max; the fallback (0: none) where the key is absent */
+};
+
+static int read_int(const struct shape *s, const struct gguf *g, struct int_key k, int *out, struct err *err)
 {
     char key[KEY_ROOM];
-    int64_t v = fallback;
-    key_of(s, suffix, key);
+    int64_t v = k.fallback;
+    key_of(s, k.suffix, key);
     int rc = gguf_read_int(g, key, &v, err);
     if (rc != OK) return rc;
     if (v == 0 && !gguf_find(g, key)) return err_set(err, E_MODEL, "no %s", key);
-    if (v < 1 || v > max) return err_set(err, E_MODEL, "%s is %lld, expected 1 to %d", key, (long long)v, max);
+    if (v < 1 || v > k.max) return err_set(err, E_MODEL, "%s is %lld, expected 1 to %d", key, (long long)v, k.max);
     *out = (int)v;
     return OK;
-}
-
-static int need_int(const struct shape *s, const struct gguf *g, const char *suffix, int max, int *out, struct err *err)
-{
-    return read_int(s, g, suffix, 0, max, out, err);
 }
 
 /* *out stays as it is where the key is absent. */
@@ -207,7 +205,7 @@ static int read_rope(struct shape *s, const struct gguf *g, struct err *err)
     s->rope_base = 10000;
     int rc = read_float(s, g, "rope.freq_base", &s->rope_base, err);
     if (rc == OK) rc = read_rope_scale(s, g, err);
-    if (rc == OK) rc = read_int(s, g, "rope.dimension_count", s->d_head, 1 << 20, &n_rot, err);
+    if (rc == OK) rc = read_int(s, g, (struct int_key){"rope.dimension_count", 1 << 20, s->d_head}, &n_rot, err);
     if (rc != OK) return rc;
     if (!(s->rope_base > 1 && s->rope_base < 1e12) || !(s->rope_scale >= 1 && s->rope_scale < 1e6))
         return err_set(err, E_MODEL, "rotary base %g, scaling factor %g", s->rope_base, s->rope_scale);
@@ -226,9 +224,9 @@ static int read_experts(struct shape *s, const struct gguf *g, const struct arch
     if (rc != OK || (arch->experts != EXPERTS_ALWAYS && n == 0)) return rc;
     if (arch->experts == EXPERTS_NEVER)
         return err_set(err, E_MODEL, "experts in %s are not supported; in llama and qwen3moe they are", s->arch);
-    rc = need_int(s, g, "expert_count", 4096, &s->n_experts, err);
-    if (rc == OK) rc = need_int(s, g, "expert_used_count", s->n_experts, &s->n_used, err);
-    if (rc == OK) rc = read_int(s, g, "expert_feed_forward_length", s->n_ff, 1 << 22, &s->n_ff, err);
+    rc = read_int(s, g, (struct int_key){"expert_count", 4096, 0}, &s->n_experts, err);
+    if (rc == OK) rc = read_int(s, g, (struct int_key){"expert_used_count", s->n_experts, 0}, &s->n_used, err);
+    if (rc == OK) rc = read_int(s, g, (struct int_key){"expert_feed_forward_length", 1 << 22, s->n_ff}, &s->n_ff, err);
     return rc;
 }
 
@@ -239,7 +237,7 @@ static int read_pattern(struct shape *s, const struct gguf *g, struct err *err)
     key_of(s, "attention.sliding_window_pattern", key);
     const struct gguf_kv *kv = gguf_find(g, key);
     if (!kv || kv->type != GGUF_ARR || kv->item_type == GGUF_STR)
-        return read_int(s, g, "attention.sliding_window_pattern", 6, 1000, &s->n_pattern, err);
+        return read_int(s, g, (struct int_key){"attention.sliding_window_pattern", 1000, 6}, &s->n_pattern, err);
     uint64_t n = 0;
     while (n < kv->n_items && gguf_item_int(kv, n)) n++;
     bool regular = kv->n_items == (uint64_t)s->n_blocks && n++ < kv->n_items;
@@ -285,9 +283,9 @@ static int read_heads(struct shape *s, const struct gguf *g, struct err *err)
     if (!has(s, g, "attention.key_length") && s->n_embd % s->n_head)
         return err_set(err, E_MODEL, "%d dimensions do not divide among %d heads", s->n_embd, s->n_head);
     int d_default = s->n_embd / s->n_head;
-    int rc = read_int(s, g, "attention.head_count_kv", s->n_head, s->n_head, &s->n_head_kv, err);
-    if (rc == OK) rc = read_int(s, g, "attention.key_length", d_default, 1 << 20, &s->d_head, err);
-    if (rc == OK) rc = read_int(s, g, "attention.value_length", s->d_head, 1 << 20, &d_value, err);
+    int rc = read_int(s, g, (struct int_key){"attention.head_count_kv", s->n_head, s->n_head}, &s->n_head_kv, err);
+    if (rc == OK) rc = read_int(s, g, (struct int_key){"attention.key_length", 1 << 20, d_default}, &s->d_head, err);
+    if (rc == OK) rc = read_int(s, g, (struct int_key){"attention.value_length", 1 << 20, s->d_head}, &d_value, err);
     if (rc != OK) return rc;
     if (s->n_head % s->n_head_kv)
         return err_set(err, E_MODEL, "%d query heads on %d KV heads", s->n_head, s->n_head_kv);
@@ -310,7 +308,7 @@ static int read_sizes(struct shape *s, const struct gguf *g, struct err *err)
     };
     int rc = OK;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && rc == OK; i++)
-        rc = need_int(s, g, sizes[i].suffix, sizes[i].max, sizes[i].out, err);
+        rc = read_int(s, g, (struct int_key){sizes[i].suffix, sizes[i].max, 0}, sizes[i].out, err);
     return rc == OK ? read_heads(s, g, err) : rc;
 }
 

@@ -104,23 +104,27 @@ struct figures { /* of one number of rows, by round */
     double s[ROUNDS_MOST], over[ROUNDS_MOST];
 };
 
-static void put(const struct bench *b, const struct format *f, const struct shape *shape, int n_rows, double s,
-                double over, double read, double multiply, FILE *out)
+struct medians {
+    double s, over, read, multiply; /* the last two: bytes and multiply-adds a second of the bare loops */
+};
+
+static void put(const struct bench *b, const struct format *f, const struct shape *shape, const struct medians *m,
+                FILE *out)
 {
-    double bytes = (double)b->n_matrices * (double)(b->w.n_out / PANEL) * (double)b->w.panel_bytes / s;
-    double products = (double)b->n_matrices * (double)b->w.n_out * (double)b->w.n_in * n_rows / s;
+    double bytes = (double)b->n_matrices * (double)(b->w.n_out / PANEL) * (double)b->w.panel_bytes / m->s;
+    double products = (double)b->n_matrices * (double)b->w.n_out * (double)b->w.n_in * b->n_rows / m->s;
+    double of_read = m->read > 0 ? bytes / m->read : 0, of_bare = m->multiply > 0 ? products / m->multiply : 0;
     const char *where = shape->cached ? "L2" : "memory";
     if (b->in->json)
         fprintf(out,
                 "{\"kernels\": \"%s\", \"format\": \"%s\", \"out\": %d, \"in\": %d, \"weights_in\": \"%s\", \"rows\": "
                 "%d, \"ms\": %.4f, \"over_first\": %.4f, \"gbps\": %.3f, \"of_read_loop\": %.4f, \"of_bare_products\": "
                 "%.4f}\n",
-                b->in->kernels->name, f->name, shape->n_out, shape->n_in, where, n_rows, s * 1e3, over, bytes * 1e-9,
-                read > 0 ? bytes / read : 0, multiply > 0 ? products / multiply : 0);
+                b->in->kernels->name, f->name, shape->n_out, shape->n_in, where, b->n_rows, m->s * 1e3, m->over,
+                bytes * 1e-9, of_read, of_bare);
     else
         fprintf(out, "%-7s %6d %6d  %-7s %5d %9.2f %10.2f %7.1f %8.0f %% %9.0f %%\n", f->name, shape->n_out,
-                shape->n_in, where, n_rows, s * 1e3, over, bytes * 1e-9, read > 0 ? 100 * bytes / read : 0,
-                multiply > 0 ? 100 * products / multiply : 0);
+                shape->n_in, where, b->n_rows, m->s * 1e3, m->over, bytes * 1e-9, 100 * of_read, 100 * of_bare);
     fflush(out);
 }
 
@@ -153,9 +157,12 @@ static int run_case(struct bench *b, const struct format *f, const struct shape 
         }
     }
     watch_show(&in->watch, NULL, NULL, 0, 0);
-    for (int i = 0; i < in->n_rows && ok; i++)
-        put(b, f, shape, in->rows[i], timing_median(figures[i].s, n), timing_median(figures[i].over, n),
-            timing_median(read, n), timing_median(multiply, n), out);
+    for (int i = 0; i < in->n_rows && ok; i++) {
+        const struct medians m = {timing_median(figures[i].s, n), timing_median(figures[i].over, n),
+                                  timing_median(read, n), timing_median(multiply, n)};
+        b->n_rows = in->rows[i];
+        put(b, f, shape, &m, out);
+    }
     acts_close(&b->acts);
     free(figures);
     return ok ? OK : err_set(err, E_LAYOUT, "out of memory for %d rows of %d", most_rows(in), shape->n_in);
