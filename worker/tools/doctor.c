@@ -1,58 +1,14 @@
 #include "worker/tools/doctor.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "proto/clock.h"
-#include "proto/show.h"
 #include "worker/tools/limits.h"
 #include "worker/engine/engine.h"
-#include "worker/tools/report.h"
+#include "worker/tools/doctor_ranks.h"
 
 static const double GIB = 1024.0 * 1024 * 1024;
-
-/* ---- lines ---- */
-
-enum { TEXT = 1024 };
-
-/* Prints one; its sentence is `text` then. */
-static void line(struct report *r, const char *verdict, const char *topic, char text[TEXT], const char *fmt, va_list ap)
-{
-    char said[TEXT];
-    vsnprintf(said, sizeof said, fmt, ap);
-    show_text(text, TEXT, said, strlen(said));
-    fprintf(r->out, "%-5s %-10s %s\n", verdict, topic, text);
-}
-
-void report_ok(struct report *r, const char *topic, const char *fmt, ...)
-{
-    char text[TEXT];
-    va_list ap;
-    va_start(ap, fmt);
-    line(r, "ok", topic, text, fmt, ap);
-    va_end(ap);
-}
-
-void report_warn(struct report *r, const char *topic, const char *fmt, ...)
-{
-    char text[TEXT];
-    va_list ap;
-    va_start(ap, fmt);
-    line(r, "warn", topic, text, fmt, ap);
-    va_end(ap);
-    r->n_warnings++;
-}
-
-void report_bad(struct report *r, int code, const char *topic, const char *fmt, ...)
-{
-    char text[TEXT];
-    va_list ap;
-    va_start(ap, fmt);
-    line(r, "bad", topic, text, fmt, ap);
-    va_end(ap);
-    if (r->bad.code == OK) err_set(&r->bad, code, "%s: %s", topic, text);
-}
 
 /* ---- this machine ---- */
 
@@ -119,8 +75,7 @@ static void say_kernels(struct report *r)
     if (!r->in->kernels) report_bad(r, E_USAGE, "kernels", "%s", r->in->why);
 }
 
-/* Returns the better figure, bytes a second. */
-static double say_bandwidth(struct report *r)
+static void say_bandwidth(struct report *r)
 {
     double one = limits_read(1, 0.15);
     double two = memory_cores_of(&r->memory) > 1 ? limits_read(2, 0.15) : 0;
@@ -130,7 +85,7 @@ static double say_bandwidth(struct report *r)
         report_ok(r, "read loop", "1 thread %.1f GB/s, now", one / 1e9);
     else
         report_ok(r, "read loop", "1 thread %.1f GB/s, 2 threads %.1f GB/s, now", one / 1e9, two / 1e9);
-    return one > two ? one : two;
+    r->read_bps = one > two ? one : two;
 }
 
 static void say_huge_pages(struct report *r)
@@ -187,8 +142,7 @@ static int need_add(struct report *r, struct need *need, const char *path, const
     return OK;
 }
 
-static void say_model(struct report *r, struct need *need, const char *role, const char *path, int tp, int pp,
-                      double bps)
+static void say_model(struct report *r, struct need *need, const char *role, const char *path, int tp, int pp)
 {
     struct engine_info info;
     struct need own = {0};
@@ -204,20 +158,21 @@ static void say_model(struct report *r, struct need *need, const char *role, con
     report_ok(r, role, "%s, %d blocks of %d, %d ids: %.2f GiB of weights and %.2f GiB of KV in %d share%s", s->arch,
               s->n_blocks, s->n_embd, s->n_vocab, (double)own.weights / GIB, (double)(own.all - own.weights) / GIB,
               tp * pp, tp * pp == 1 ? "" : "s");
-    if (bps > 0) report_ok(r, role, "to read the weights once takes %.1f ms here", (double)own.weights / bps * 1e3);
+    if (r->read_bps > 0)
+        report_ok(r, role, "to read the weights once takes %.1f ms here", (double)own.weights / r->read_bps * 1e3);
     if (r->in->ctx > s->n_ctx) report_warn(r, role, "trained for %d positions. Do: --ctx %d", s->n_ctx, s->n_ctx);
     need->weights += own.weights;
     need->all += own.all;
     if (own.largest > need->largest) need->largest = own.largest;
 }
 
-static void say_models(struct report *r, double bps)
+static void say_models(struct report *r)
 {
     const struct doctor_input *in = r->in;
     struct need need = {0};
     if (!in->kernels) return; /* said already */
-    if (in->big) say_model(r, &need, "big", in->big, in->tp, in->pp, bps);
-    if (in->little) say_model(r, &need, "little", in->little, 1, 1, bps);
+    if (in->big) say_model(r, &need, "big", in->big, in->tp, in->pp);
+    if (in->little) say_model(r, &need, "little", in->little, 1, 1);
     if (!need.all) return;
     /* Over several hosts nobody here knows which shares meet on one: the largest stands for each. */
     bool spread = in->world && r->n_local < in->world->size;
@@ -242,8 +197,8 @@ int doctor_run(const struct doctor_input *in, FILE *out, struct err *err)
     say_kernels(&r);
     say_limits(&r);
     say_huge_pages(&r);
-    double bps = say_bandwidth(&r);
-    say_models(&r, bps);
+    say_bandwidth(&r);
+    say_models(&r);
     if (r.n_warnings) fprintf(out, "\n%d warning%s\n", r.n_warnings, r.n_warnings == 1 ? "" : "s");
     return r.bad.code == OK ? OK : err_set(err, r.bad.code, "%s", r.bad.text);
 }

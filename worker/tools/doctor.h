@@ -9,19 +9,8 @@
 
 #include <stdio.h>
 
-#include "kernels/kernels.h"
 #include "proto/err.h"
-#include "proto/mail_mpi.h"
-
-struct doctor_input {              /* all borrowed */
-    const char *big, *little;      /* model files; NULL: not asked about */
-    int tp, pp;                    /* at least 1 */
-    int ctx, parallel;             /* room for `parallel` sequences of `ctx` positions */
-    int threads;                   /* of each worker; 0: the cores this process may use */
-    const struct kernels *kernels; /* what would run here; NULL: kernels_pick refused, and said why */
-    const char *why;
-    const struct mpi_world *world; /* NULL: no launcher, MPI was not started */
-};
+#include "worker/tools/doctor_input.h"
 
 /* OK, or the code of the first "bad" line: E_LAYOUT (ranks, memory), E_MODEL (a file), E_CHECK (kernels that
  * differ). */

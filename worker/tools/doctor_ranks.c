@@ -1,3 +1,5 @@
+#include "worker/tools/doctor_ranks.h"
+
 #include <limits.h>
 #include <link.h>
 #include <stdlib.h>
@@ -6,7 +8,6 @@
 #include <unistd.h>
 
 #include "proto/layout.h"
-#include "worker/tools/report.h"
 
 /* A whole number from the environment; -1: not there. */
 static int env_int(const char *name)

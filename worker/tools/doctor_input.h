@@ -1,0 +1,18 @@
+/* doctor_input.h -- what `doctor` is asked about. */
+#ifndef WORKER_TOOLS_DOCTOR_INPUT_H
+#define WORKER_TOOLS_DOCTOR_INPUT_H
+
+#include "kernels/kernels.h"
+#include "proto/mail_mpi.h"
+
+struct doctor_input {              /* all borrowed */
+    const char *big, *little;      /* model files; NULL: not asked about */
+    int tp, pp;                    /* at least 1 */
+    int ctx, parallel;             /* room for `parallel` sequences of `ctx` positions */
+    int threads;                   /* of each worker; 0: the cores this process may use */
+    const struct kernels *kernels; /* what would run here; NULL: kernels_pick refused, and said why */
+    const char *why;
+    const struct mpi_world *world; /* NULL: no launcher, MPI was not started */
+};
+
+#endif
