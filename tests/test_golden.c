@@ -67,6 +67,8 @@ static void feed(struct engine *e, const int32_t *ids, int n, int wanted, struct
         struct err err = {0};
         engine_embed(e, ids + at, m, x);
         if (engine_pass(e, rows, m, x, &answers, &err) != OK) fail_msg("%s", err.text);
+        for (int i = 0; i < m; i++)
+            if (engine_row_error(e, i, &err) != OK) fail_msg("%s", err.text);
         for (int i = 0, a = 0; i < m; i++) {
             if (!asks[i].wanted) continue;
             out[at + i] = answers[a];

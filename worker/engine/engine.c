@@ -110,7 +110,7 @@ static bool buffers_init(struct engine *e)
               floats_init(&e->up, rows * e->ld_ff) && floats_init(&e->y, rows * e->ld_y) &&
               floats_init(&e->cs, 2 * rows * (size_t)s->d_head) &&
               floats_init(&e->parts, rows * (size_t)e->n_chunks * 3) && (e->wanted = calloc(rows, sizeof *e->wanted)) &&
-              (e->answers = calloc(rows, sizeof *e->answers)) &&
+              (e->answers = calloc(rows, sizeof *e->answers)) && (e->bad_entry = calloc(rows, sizeof *e->bad_entry)) &&
               (e->picks = calloc(rows * (size_t)e->model.share.n_shards, sizeof *e->picks)) &&
               (e->rope_freq = calloc((size_t)s->d_head, sizeof *e->rope_freq)) &&
               (e->scratch = calloc((size_t)e->n_threads, sizeof *e->scratch));
@@ -176,6 +176,7 @@ void engine_close(struct engine *e)
                      e->y,      e->cs,   e->parts,   e->wanted,    e->answers,  e->rope_freq, e->top,
                      e->judged, e->best, e->scratch, e->lp_judged, e->merged,   e->picks};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
+    free((void *)e->bad_entry);
     kv_free(&e->kv);
     model_close(&e->model);
     pool_close(e->pool);
@@ -191,20 +192,23 @@ void engine_embed(struct engine *e, const int32_t *ids, int n, float *x)
     }
 }
 
-/* The first thing that went wrong in the pass. */
-static int pass_failed(const struct engine *e, struct err *err)
+int engine_row_error(const struct engine *e, int i_row, struct err *err)
 {
-    if (e->rc != OK) {
-        *err = e->err;
-        return e->rc;
-    }
-    uint64_t bad = atomic_load(&e->bad);
-    if (bad == UINT64_MAX) return OK;
-    int entry = (int)(bad >> 32), pos = e->rows[bad & 0xffffffff].pos;
+    int entry = atomic_load(&e->bad_entry[i_row]), pos = e->rows[i_row].pos;
+    if (entry == NO_ENTRY) return OK;
     if (entry == e->model.entry_to && model_last(&e->model))
         return err_set(err, E_MODEL, "%s: a number that is not finite in the head at position %d", e->path, pos);
     return err_set(err, E_MODEL, "%s: a number that is not finite in block %d at position %d", e->path,
                    e->model.plan.entries[entry].block, pos);
+}
+
+static int run(struct engine *e, void (*story)(void *, int), struct err *err)
+{
+    int rc = head_room(e, err);
+    if (rc != OK) return rc;
+    pool_run(e->pool, story, e);
+    if (e->rc != OK) *err = e->err;
+    return e->rc;
 }
 
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
@@ -214,19 +218,13 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
     e->n_rows = n_rows;
     e->x = x;
     e->rc = OK;
-    atomic_store(&e->bad, UINT64_MAX);
+    for (int i = 0; i < n_rows; i++) atomic_store(&e->bad_entry[i], NO_ENTRY);
     head_note_wanted(e);
-    int rc = head_room(e, err);
-    if (rc != OK) return rc;
-    pool_run(e->pool, forward_run, e);
-    rc = pass_failed(e, err);
+    int rc = run(e, forward_run, err);
     if (rc != OK || !model_last(&e->model)) return rc;
     while (!sample_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
         e->n_best = e->n_best < e->n_ids / MORE ? e->n_best * MORE : e->n_ids;
-        rc = head_room(e, err);
-        if (rc != OK) return rc;
-        pool_run(e->pool, head_run, e);
-        rc = pass_failed(e, err);
+        rc = run(e, head_run, err);
         if (rc != OK) return rc;
     }
     *answers = e->answers;

@@ -62,9 +62,14 @@ int engine_id_limit(const struct engine *e);
 /* x[n, n_embd] = embeddings of ids; first stage, shard 0. Ids are below n_vocab. */
 void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);
 
-/* n_rows <= max_rows. On the last stage answers[i] is set for the i-th wanted row and borrowed until the next pass
- * (with several shards: on shard 0 alone). E_MODEL: not a finite number (block and position named). */
+/* 1 <= n_rows <= max_rows. On the last stage answers[i] is set for the i-th wanted row and borrowed until the next
+ * pass. An error is of the whole pass; see also: */
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
                 const struct verdict_row **answers, struct err *err);
+
+/* Of row i of the last pass. E_MODEL: it came to a number that is not finite (block and position named). Its K, V, x
+ * and answer are worth nothing then, nor are those of rows of its slot that follow; all others have the bits that they
+ * have without it. Every shard of a stage says the same of every row. */
+int engine_row_error(const struct engine *e, int i_row, struct err *err);
 
 #endif

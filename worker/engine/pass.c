@@ -2,9 +2,8 @@
 
 void pass_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row)
 {
-    if (e->k->quantize(a, i_row, x) < 0) return;
-    uint64_t here = (uint64_t)(unsigned)i_entry << 32 | (unsigned)i_pass_row, seen = atomic_load(&e->bad);
-    while (here < seen && !atomic_compare_exchange_weak(&e->bad, &seen, here)) {}
+    if (e->k->quantize(a, i_row, x) < 0 || row_is_bad(e, i_pass_row)) return;
+    atomic_store(&e->bad_entry[i_pass_row], i_entry); /* entries come one after the other: it is the first */
 }
 
 void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from)

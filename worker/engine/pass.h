@@ -18,6 +18,7 @@
 #include "worker/watch.h"
 
 enum { HEAD_ROWS = 16 }; /* rows whose logits a thread holds at once */
+enum { NO_ENTRY = -1 };
 
 struct pick { /* the greatest key of a row that samples from all ids */
     float key, logit;
@@ -73,9 +74,9 @@ struct engine {
     struct top *merged;          /* [n_shards * n_best]: of one row */
     size_t judged_room, best_room, lp_judged_room, top_room, merged_room;
 
-    /* The first thing that went wrong in this pass: (plan entry << 32 | row), or all ones. */
-    _Atomic uint64_t bad;
-    int rc;
+    /* [max_rows] The plan entry in which a row came to a number that is not finite; NO_ENTRY: it did not. */
+    _Atomic int *bad_entry;
+    int rc; /* of the whole pass, with its err */
     struct err err;
 };
 
@@ -111,6 +112,11 @@ static inline bool truncates(const struct sampler *s)
 static inline bool better(float a, int32_t id_a, float b, int32_t id_b)
 {
     return a > b || (a == b && id_a < id_b);
+}
+
+static inline bool row_is_bad(const struct engine *e, int i_row)
+{
+    return atomic_load(&e->bad_entry[i_row]) != NO_ENTRY;
 }
 
 /* x of row i -> its place in `a`; notes a number that is not finite. */

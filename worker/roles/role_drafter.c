@@ -190,6 +190,7 @@ static int draft_pass(struct draft_role *d, struct err *err)
     if (n_rows) {
         engine_embed(w->engine, ids, n_rows, d->x);
         rc = engine_pass(w->engine, rows, n_rows, d->x, &answers, err);
+        for (int i = 0; i < n_rows && rc == OK; i++) rc = engine_row_error(w->engine, i, err);
     }
     for (int i = 0; i < n_answered && rc == OK; i++) rc = take_drafted(d, answered[i], &answers[i], err);
     for (uint32_t i = 0; i < (uint32_t)w->slots.n && rc == OK; i++) { /* asks that only read */

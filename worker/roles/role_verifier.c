@@ -124,6 +124,7 @@ static int pass_run(struct verifier *v, struct err *err)
     const struct verdict_row *answers = NULL;
     uint64_t start = clock_now_us();
     int rc = engine_pass(v->w->engine, v->rows, v->n_rows, v->x, &answers, err);
+    for (int i = 0; i < v->n_rows && rc == OK; i++) rc = engine_row_error(v->w->engine, i, err);
     if (rc != OK) return rc;
     v->computed_us += (uint32_t)(clock_now_us() - start);
     if (!v->last)

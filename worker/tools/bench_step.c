@@ -49,7 +49,9 @@ static int pass(struct subject *s, int at, int n, bool wanted, struct err *err)
         if (wanted && i > 0) s->asks[i - 1].judge = &s->ids[i], s->asks[i - 1].n_judge = 1;
     }
     engine_embed(s->engine, s->ids, n, s->x);
-    return engine_pass(s->engine, s->rows, n, s->x, &answers, err);
+    int rc = engine_pass(s->engine, s->rows, n, s->x, &answers, err);
+    for (int i = 0; i < n && rc == OK; i++) rc = engine_row_error(s->engine, i, err);
+    return rc;
 }
 
 struct taking { /* of a pass whose rows are wanted */
