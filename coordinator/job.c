@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "coordinator/cli/note.h"
 #include "proto/prefix_hash.h"
 #include "proto/show.h"
 
@@ -38,10 +39,9 @@ struct job {
 
     struct draft_profile profile;  /* from all texts so far */
     struct score *score;           /* during job_score */
-    struct spec *spec;             /* from job_begin to job_end */
-    bool interruptible;            /* by Ctrl-C: the turn, not the job */
-    const struct job_watch *watch; /* of this turn, as are its sequences */
-    const struct seq *seqs;
+    struct spec *spec;             /* once the workers are ready */
+    const struct job_watch *watch; /* of this run, as are its sequences */
+    struct seq *seqs;
     int n_seqs;
     int rc; /* the first thing that went wrong */
     struct err err;
@@ -268,10 +268,11 @@ static int carry_out(struct job *j, const struct actions *actions, struct err *e
     return rc;
 }
 
-static int step(struct job *j, const struct event *event, struct err *err)
+static int step(struct job *j, struct event event, struct err *err)
 {
     struct actions actions;
-    int rc = spec_step(j->spec, event, &actions, err);
+    event.now_ns = job_now_ns();
+    int rc = spec_step(j->spec, &event, &actions, err);
     return rc == OK ? carry_out(j, &actions, err) : rc;
 }
 
@@ -295,10 +296,21 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     if (j->n_ready < j->n_workers || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
-    struct event event = {.kind = m->tag == TAG_DRAFT ? EVENT_DRAFT : EVENT_VERDICT, .now_ns = job_now_ns()};
-    event.draft = m->tag == TAG_DRAFT ? &m->draft : NULL;
-    event.verdict = m->tag == TAG_VERDICT ? &m->verdict : NULL;
-    return j->spec ? step(j, &event, err) : OK;
+    if (m->tag == TAG_DRAFT) return step(j, (struct event){.kind = EVENT_DRAFT, .draft = &m->draft}, err);
+    return step(j, (struct event){.kind = EVENT_VERDICT, .verdict = &m->verdict}, err);
+}
+
+/* A drafter that served and cannot go on is no more than drafts that do not come. */
+static int on_fail(struct job *j, int from, const struct fail *fail, struct err *err)
+{
+    const struct group *g = layout_group(&j->c.layout, from);
+    int rc = wire_fail(fail, from, err);
+    if (g->role != ROLE_DRAFTER || !j->spec) return rc;
+    struct err why = *err;
+    err_wrap(&why, "the drafter failed");
+    clear_progress(j);
+    note("%s; exact and sampled texts go on without drafts", why.text);
+    return step(j, (struct event){.kind = EVENT_DRAFTER_LOST, .why = why.text}, err);
 }
 
 static int on_message(struct job *j, int from, const struct message *m, struct err *err)
@@ -307,7 +319,7 @@ static int on_message(struct job *j, int from, const struct message *m, struct e
     case TAG_HELLO: return on_hello(j, from, &m->hello, err);
     case TAG_READY: return on_ready(j, from, &m->ready, err);
     case TAG_LOADING: return on_loading(j, from, m->loading.n_bytes, err);
-    case TAG_FAIL: return wire_fail(&m->fail, from, err);
+    case TAG_FAIL: return on_fail(j, from, &m->fail, err);
     case TAG_DRAFT:
     case TAG_VERDICT: return on_answer(j, from, m, err);
     default: return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
@@ -339,8 +351,8 @@ static void on_signal(uv_signal_t *handle, int signum)
 {
     struct job *j = handle->data;
     struct err err;
-    if (signum == SIGINT && j->interruptible && j->spec) {
-        if (step(j, &(struct event){.kind = EVENT_STOP, .now_ns = job_now_ns()}, &err) != OK) fail(j, &err);
+    if (signum == SIGINT && j->n_seqs && j->c.interruptible) {
+        if (step(j, (struct event){.kind = EVENT_CANCEL}, &err) != OK) fail(j, &err);
         return;
     }
     if (signum == SIGTERM && j->c.layout.n_ranks > 1) /* how mpirun tells the others that a rank is gone */
@@ -470,10 +482,50 @@ void job_close(struct job *j)
     if (!j) return;
     mailbox_close(j->mailbox); /* first: its wake hook names the loop */
     loop_close(&j->loop);
+    spec_close(j->spec);
     wire_arena_free(&j->in);
     wire_arena_free(&j->out);
     free(j->seen);
     free(j);
+}
+
+static struct rank_bytes bytes_of(const struct worker_seen *w, int stage)
+{
+    return (struct rank_bytes){w->host, stage, (double)w->h.body_bytes, (double)w->h.head_bytes};
+}
+
+static struct cost_prior prior(const struct job *j)
+{
+    const struct group *g = layout_verifier(&j->c.layout);
+    struct rank_bytes shards[MAX_PEERS], little = bytes_of(drafter_seen(j), 0);
+    uint32_t n_vocab = drafter_seen(j)->h.n_vocab;
+    if (n_vocab) little.head *= (double)j->c.n_proposed / n_vocab; /* a draft is one of the proposed ids */
+    int n = group_n_peers(g);
+    for (int i = 0; i < n; i++) shards[i] = bytes_of(&j->seen[g->first_peer + i], group_stage(g, g->first_peer + i));
+    return draft_policy_prior(&little, shards, n);
+}
+
+static int open_spec(struct job *j, struct err *err)
+{
+    const struct group *drafter = layout_drafter(&j->c.layout), *verifier = layout_verifier(&j->c.layout);
+    const struct hello *leader = &leader_seen(j)->h;
+    struct spec_config c = {
+        .n_ctx = j->info.n_ctx,
+        .root = job_root(j->c.vocab_big),
+        .drafter = {.peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
+                    .prior = prior(j),
+                    .profile = &j->profile,
+                    .n_ids = j->c.n_ids,
+                    .n_proposed = j->c.n_proposed},
+        .n_groups = 1,
+        .groups = {{.peer = group_leader(verifier),
+                    .n_slots = j->c.n_slots,
+                    .max_rows = (int)leader->max_rows,
+                    .max_jobs = (int)leader->max_jobs,
+                    .n_vocab = (int)leader->n_vocab}},
+        .stops = j->c.stops,
+    };
+    return spec_open(&j->spec, &c, err);
 }
 
 int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err)
@@ -500,6 +552,8 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
         if (rc == OK) rc = run_until(j, &j->n_ready, j->n_workers, LOAD_WAIT_MS, "were ready");
         clear_progress(j);
         if (rc != OK) *err = j->err;
+        if (rc == OK) rc = open_spec(j, err);
+        if (config->interruptible) leave_signals(j);
     }
     if (rc != OK)
         job_close(j);
@@ -524,88 +578,48 @@ void job_say_workers(const struct job *j, FILE *to)
     }
 }
 
-static struct rank_bytes bytes_of(const struct worker_seen *w, int stage)
+struct uv_loop_s *job_loop(struct job *j)
 {
-    return (struct rank_bytes){w->host, stage, (double)w->h.body_bytes, (double)w->h.head_bytes};
+    return &j->loop;
 }
 
-static struct cost_prior prior(const struct job *j, int n_proposed)
+void job_set_watch(struct job *j, const struct job_watch *watch)
 {
-    const struct group *g = layout_verifier(&j->c.layout);
-    struct rank_bytes shards[MAX_PEERS], little = bytes_of(drafter_seen(j), 0);
-    uint32_t n_vocab = drafter_seen(j)->h.n_vocab;
-    if (n_vocab) little.head *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
-    int n = group_n_peers(g);
-    for (int i = 0; i < n; i++) shards[i] = bytes_of(&j->seen[g->first_peer + i], group_stage(g, g->first_peer + i));
-    return draft_policy_prior(&little, shards, n);
-}
-
-int job_begin(struct job *j, const struct job_run *run, struct err *err)
-{
-    const struct group *drafter = layout_drafter(&j->c.layout);
-    struct spec_config c = {
-        .drafting = run->drafting,
-        .drafter = drafter ? group_leader(drafter) : PEER_COORDINATOR,
-        .verifier = group_leader(layout_verifier(&j->c.layout)),
-        .draft_max = run->draft_max,
-        .draft_ctx = run->draft_ctx,
-        .guard = run->guard,
-        .prior = prior(j, run->n_proposed),
-        .profile = &j->profile,
-        .n_lanes = run->n_lanes < j->c.n_slots ? run->n_lanes : j->c.n_slots,
-        .n_ctx = j->info.n_ctx,
-        .max_rows = (int)leader_seen(j)->h.max_rows,
-        .max_jobs = (int)leader_seen(j)->h.max_jobs,
-        .n_vocab = (int)leader_seen(j)->h.n_vocab,
-        .n_ids = run->n_ids,
-        .n_proposed = run->n_proposed,
-        .root = job_root(j->c.vocab_big),
-        .end_ids = run->end_ids,
-        .n_end_ids = run->n_end_ids,
-        .ignore_eos = run->ignore_eos,
-        .n_top = run->n_top,
-        .rule = run->rule,
-        .fallback = run->fallback,
-        .sampler = run->sampler,
-        .stops = run->stops,
-        .stops_arg = run->stops_arg,
-    };
-    j->interruptible = run->interruptible;
-    if (j->interruptible) leave_signals(j);
-    return spec_open(&j->spec, &c, err);
-}
-
-int job_turn(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err)
-{
-    struct err started = {0};
     j->watch = watch;
+}
+
+int job_submit(struct job *j, struct seq *s, struct err *err)
+{
+    return step(j, (struct event){.kind = EVENT_SUBMIT, .seq = s}, err);
+}
+
+int job_cancel(struct job *j, struct seq *s, struct err *err)
+{
+    return step(j, (struct event){.kind = EVENT_CANCEL, .seq = s}, err);
+}
+
+static bool all_done(const struct job *j)
+{
+    for (int i = j->n_seqs; i-- > 0;)
+        if (j->seqs[i].state != SEQ_DONE) return false;
+    return true;
+}
+
+int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err)
+{
+    struct err why;
+    job_set_watch(j, watch);
+    watch_signals(j); /* before anything begins */
     j->seqs = seqs;
     j->n_seqs = n_seqs;
-    spec_take(j->spec, seqs, n_seqs);
-    watch_signals(j);
-    int rc = step(j, &(struct event){.kind = EVENT_START, .now_ns = job_now_ns()}, &started);
-    if (rc != OK) fail(j, &started);
-    while (j->rc == OK && !spec_done(j->spec)) uv_run(&j->loop, UV_RUN_ONCE);
-    if (j->interruptible) leave_signals(j);
+    for (int i = 0; i < n_seqs && j->rc == OK; i++)
+        if (job_submit(j, &seqs[i], &why) != OK) fail(j, &why);
+    while (j->rc == OK && !all_done(j)) uv_run(&j->loop, UV_RUN_ONCE);
+    if (j->c.interruptible) leave_signals(j);
     j->n_seqs = 0;
     if (j->c.progress) progress_part_over(j->c.progress);
     if (j->rc != OK) *err = j->err;
     return j->rc;
-}
-
-void job_end(struct job *j)
-{
-    spec_close(j->spec);
-    j->spec = NULL;
-}
-
-int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
-            struct err *err)
-{
-    int rc = job_begin(j, run, err);
-    if (rc == OK) rc = job_turn(j, seqs, n_seqs, watch, err);
-    job_end(j);
-    return rc;
 }
 
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err)

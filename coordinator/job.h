@@ -1,15 +1,14 @@
 /* job.h -- the coordinator's shell: libuv's loop around the pure spec. Messages in, events to spec, actions out as
  * messages.
  *
- *   job_open:  Hello from every peer ─ check that they fit together ─ Welcome ─ Ready
- *   job_run:   any number of runs over the same workers, each with its own sequences and policy
- *              or its parts: job_begin, any number of job_turn, job_end; a turn goes on from what workers hold of the
- *              ones before
- *   job_close: Quit
+ *   job_open:    Hello from every peer ─ check that they fit together ─ Welcome ─ Ready
+ *   job_submit:  a request that starts when a slot is free; job_cancel ends it. Any number, at any moment of the loop
+ *   job_run:     submits some and runs the loop until all are done; again and again, over what the workers hold by then
+ *   job_close:   Quit
  *
- * It owns the loop, the coordinator's mailbox and the signals (Ctrl-C ends a run with E_INTERRUPT, SIGTERM with
- * E_TERMINATED; the text so far has been shown by then). Whatever a worker reports as Fail is returned as the error of
- * the call.
+ * It owns the loop (job_loop: others may register on it), the coordinator's mailbox and the signals (Ctrl-C ends a run
+ * with E_INTERRUPT, SIGTERM with E_TERMINATED; the text so far has been shown by then). What a worker reports as Fail is
+ * returned as the error of the call, but for a drafter that serves already: its requests go on without it, or fail.
  */
 #ifndef COORDINATOR_JOB_H
 #define COORDINATOR_JOB_H
@@ -28,9 +27,12 @@ struct job;
 struct job_config {
     struct layout layout;
     uint64_t vocab_big, vocab_little; /* fingerprints of the vocabularies as this side read them */
+    int n_ids, n_proposed;            /* see struct spec_drafter */
     int n_ctx;                        /* asked; the model's own context caps it */
-    int n_slots;
-    struct progress *progress; /* borrowed until job_close: how far the load, a turn, a score is; NULL: nobody looks */
+    int n_slots;                      /* requests that run at once */
+    bool interruptible; /* Ctrl-C ends the requests of a run as they are; between runs it does what it does elsewhere */
+    bool (*stops)(const struct stops *stops, const struct seq *s); /* NULL: none */
+    struct progress *progress; /* borrowed until job_close: how far the load, a run, a score is; NULL: nobody looks */
 };
 
 struct job_info {             /* known once job_open is done */
@@ -40,21 +42,6 @@ struct job_info {             /* known once job_open is done */
     uint64_t little_bytes;            /* of the weights the little model's */
 };
 
-struct job_run { /* what differs from run to run; see spec_config */
-    bool drafting, guard, ignore_eos;
-    bool interruptible; /* Ctrl-C ends the sequences of a turn as they are, and is nobody's between turns */
-    int draft_max, draft_ctx;
-    int n_lanes;
-    int n_ids, n_proposed;
-    const int32_t *end_ids;
-    int n_end_ids, n_top;
-    struct rule rule;
-    float fallback;
-    struct sampler sampler;
-    bool (*stops)(const void *arg, const struct seq *s); /* NULL: none */
-    const void *stops_arg;
-};
-
 struct job_watch { /* called on the loop; an error ends the run; NULL: nobody looks */
     int (*tokens)(void *arg, const struct seq *s, struct err *err);
     int (*done)(void *arg, const struct seq *s, struct err *err);
@@ -62,18 +49,23 @@ struct job_watch { /* called on the loop; an error ends the run; NULL: nobody lo
     bool (*writing)(const void *arg); /* within a line on the terminal, which progress would tear; NULL: never */
 };
 
-/* h[0] of every history of a job over this vocabulary. */
+/* The prefix hash of no ids, in a job over this vocabulary. */
 uint64_t job_root(uint64_t vocab_big);
 
 /* Borrows the router until job_close. */
 int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err);
 void job_info(const struct job *j, struct job_info *out);
 void job_say_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
-int job_begin(struct job *j, const struct job_run *run, struct err *err);
-int job_turn(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
-void job_end(struct job *j);
-int job_run(struct job *j, const struct job_run *run, struct seq *seqs, int n_seqs, const struct job_watch *watch,
-            struct err *err);
+
+struct uv_loop_s *job_loop(struct job *j);
+/* Who is told of tokens and ends from now on; borrowed until the next call. */
+void job_set_watch(struct job *j, const struct job_watch *watch);
+/* s is SEQ_WAITING, and borrowed until its `done`. */
+int job_submit(struct job *j, struct seq *s, struct err *err);
+/* It ends as it is, SEQ_ABORTED; nothing where it has ended already. */
+int job_cancel(struct job *j, struct seq *s, struct err *err);
+
+int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
 
 /* Scores a text (slots and bounds of the config are the job's own; the rest is the caller's). *out is the caller's to
  * close. */

@@ -63,6 +63,10 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         .vocab_little = s->little_t ? gguf_vocab_hash(&s->little) : 0,
         .n_ctx = s->o.ctx,
         .n_slots = n_slots,
+        .n_ids = s->n_ids,
+        .n_proposed = s->o.draft_vocab && s->o.draft_vocab < s->n_ids ? s->o.draft_vocab : s->n_ids,
+        .interruptible = s->o.command == CMD_CHAT,
+        .stops = stop_reached,
         .progress = &s->progress,
     };
     int rc = s->launch->start(s->launch->arg, err);
@@ -80,71 +84,61 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
     return OK;
 }
 
-struct job_run runtime_run(const struct runtime *s, bool drafting, int n_lanes)
+struct settings runtime_settings(const struct runtime *s)
 {
     const struct options *o = &s->o;
-    struct job_run r = {
-        .drafting = drafting,
-        .guard = o->guard,
-        .ignore_eos = o->ignore_eos,
+    struct settings set = {
+        .n_predict = o->n_predict,
+        .drafting = o->drafter != DRAFTER_NONE,
+        .adaptive = o->guard,
         .draft_max = o->draft_max,
-        .draft_ctx = o->drafter == DRAFTER_NGRAM ? s->info.n_ctx : o->draft_ctx,
-        .n_lanes = n_lanes,
-        .n_ids = s->n_ids,
-        .n_proposed = o->draft_vocab && o->draft_vocab < s->n_ids ? o->draft_vocab : s->n_ids,
-        .n_top = o->logprobs,
+        .draft_ctx = o->drafter == DRAFTER_NGRAM ? CONTEXT_MOST : o->draft_ctx,
         .fallback = o->fallback,
+        .stops = o->n_stops ? &s->stops : NULL,
+        .n_top = o->logprobs,
     };
-    if (o->n_stops) {
-        r.stops = stop_reached;
-        r.stops_arg = &s->stops;
-    }
     if (o->accept == ACCEPT_BILD)
-        r.rule = (struct rule){o->rollback_rule == ROLLBACK_REPO ? RULE_REPO : RULE_STRICT, o->rollback};
+        set.rule = (struct rule){o->rollback_rule == ROLLBACK_REPO ? RULE_REPO : RULE_STRICT, o->rollback};
     if (o->accept == ACCEPT_SAMPLE)
-        r.sampler = (struct sampler){.temp = o->temp,
-                                     .top_k = (uint32_t)o->top_k,
-                                     .top_p = o->top_p,
-                                     .min_p = o->min_p,
-                                     .seed = (uint32_t)o->seed};
-    r.n_end_ids = (int)tokenizer_end_ids(s->big_t, &r.end_ids);
-    return r;
+        set.sampler =
+            (struct sampler){.temp = o->temp, .top_k = (uint32_t)o->top_k, .top_p = o->top_p, .min_p = o->min_p};
+    set.sampler.seed = (uint32_t)o->seed;
+    if (!o->ignore_eos) set.n_end_ids = (int)tokenizer_end_ids(s->big_t, &set.end_ids);
+    return set;
 }
 
 int runtime_prompts(const struct runtime *s, struct prompts *out, struct err *err)
 {
-    struct prompts_from from = {
-        .big = &s->big, .tokenizer = s->big_t, .n_ctx = gguf_context(&s->big), .in = stdin, .notes = stderr};
+    struct prompts_from from = {.big = &s->big,
+                                .tokenizer = s->big_t,
+                                .settings = runtime_settings(s),
+                                .n_ctx = gguf_context(&s->big),
+                                .in = stdin,
+                                .notes = stderr};
     return prompts_read(out, &s->o, &from, err);
 }
 
-int runtime_lanes(const struct runtime *s, const struct prompts *p)
+int runtime_n_slots(const struct runtime *s, const struct prompts *p)
 {
     return p->n_good < s->o.parallel ? p->n_good : s->o.parallel;
 }
 
-int runtime_seq(const struct runtime *s, const struct prompt *p, int index, struct seq *out, struct err *err)
+int runtime_seq(const struct runtime *s, const struct prompt *p, int index, bool drafting, struct seq *out,
+                struct err *err)
 {
-    bool own = p->seed >= 0;
-    struct seq_config config = {.index = index,
-                                .prompt = p->ids,
-                                .n_prompt = p->n_ids,
-                                .n_predict = s->o.n_predict,
-                                .n_ctx = s->info.n_ctx,
-                                .n_top = s->o.logprobs,
-                                .seed = (uint32_t)(own ? p->seed : s->o.seed),
-                                .sample = own ? 0 : (uint32_t)index};
-    return seq_init(out, &config, err);
+    struct request r = {.index = index, .prompt = p->ids, .n_prompt = p->n_ids, .settings = p->settings};
+    r.settings.drafting &= drafting;
+    return seq_init(out, &r, s->info.n_ctx, err);
 }
 
-int runtime_seqs(const struct runtime *s, const struct prompts *p, struct seq **out, struct err *err)
+int runtime_seqs(const struct runtime *s, const struct prompts *p, bool drafting, struct seq **out, struct err *err)
 {
     struct seq *seqs = calloc((size_t)p->n_good + 1, sizeof *seqs);
     if (!seqs) return err_set(err, E_FAIL, "out of memory for %d sequences", p->n_good);
     *out = seqs;
     int rc = OK, n = 0;
     for (int i = 0; i < p->n && rc == OK; i++)
-        if (!p->items[i].error) rc = runtime_seq(s, &p->items[i], i, &seqs[n++], err);
+        if (!p->items[i].error) rc = runtime_seq(s, &p->items[i], i, drafting, &seqs[n++], err);
     return rc;
 }
 

@@ -39,16 +39,17 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
 /* Starts the workers, to hold n_slots sequences, and waits until all are ready; says on standard error what they take.
  */
 int runtime_start(struct runtime *s, int n_slots, struct err *err);
-/* The options as a run of n_lanes sequences at once. Borrows the runtime. */
-struct job_run runtime_run(const struct runtime *s, bool drafting, int n_lanes);
+/* The options, as what every request is asked for. Borrows the runtime. */
+struct settings runtime_settings(const struct runtime *s);
 
-/* Prompts as the options name them, and as many at once as the options let. */
+/* Prompts as the options name them, each with its settings; and as many at once as the options let. */
 int runtime_prompts(const struct runtime *s, struct prompts *out, struct err *err);
-int runtime_lanes(const struct runtime *s, const struct prompts *p);
-/* The sequence of a prompt, the index-th of the input; it borrows the ids until it has started. For seq_free. */
-int runtime_seq(const struct runtime *s, const struct prompt *p, int index, struct seq *out, struct err *err);
-/* Those of all prompts that can be answered, in order: p->n_good of them, for seqs_free. */
-int runtime_seqs(const struct runtime *s, const struct prompts *p, struct seq **out, struct err *err);
+int runtime_n_slots(const struct runtime *s, const struct prompts *p);
+/* The sequences of all prompts that can be answered, in order: p->n_good of them, for seqs_free. They borrow the ids
+ * until they have started. drafting: false, none of them drafts. */
+int runtime_seqs(const struct runtime *s, const struct prompts *p, bool drafting, struct seq **out, struct err *err);
+int runtime_seq(const struct runtime *s, const struct prompt *p, int index, bool drafting, struct seq *out,
+                struct err *err);
 
 /* rc, why: how the command ends, told to the workers. */
 void runtime_close(struct runtime *s, int rc, const struct err *why);

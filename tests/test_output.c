@@ -57,10 +57,10 @@ static int event(struct scene *c, int rc)
 /* The sequence as it is numbered where a prompt before it cannot be answered. */
 static const struct seq *in_input(struct scene *c, const struct seq *s)
 {
-    struct seq *seen = &c->seen[s->index];
+    struct seq *seen = &c->seen[s->request.index];
     if (!c->bad) return s;
     *seen = *s;
-    seen->index += s->index >= c->bad - 1;
+    seen->request.index += s->request.index >= c->bad - 1;
     return seen;
 }
 
@@ -89,9 +89,9 @@ static void play(struct scene *c, const struct sim_text *texts, int n_texts)
     if (c->bad) c->prompts[c->bad - 1] = (struct prompt){.name = bad_name, .error = bad_error};
     c->sim.watch = &watch;
     c->sim.stops = c->o.n_stops ? stop_reached : NULL;
-    c->sim.stops_arg = &stops;
+    c->sim.stops_of = &stops;
     c->s = sim_open(&c->sim, texts, n_texts);
-    if (c->stop_ms) sim_fault(c->s, c->stop_ms, SIM_STOP, 0);
+    if (c->stop_ms) sim_fault(c->s, c->stop_ms, SIM_CANCEL_ALL, 0);
     sim_run(c->s);
     assert_int_equal(output_finish(c->f, 1000000000, c->stop_ms > 0, NULL), OK);
 }
@@ -177,7 +177,7 @@ static void colours_tell_drafts_from_bigs_own(void **state)
 static void several_texts_come_out_in_input_order(void **state)
 {
     (void)state;
-    struct scene c = {.names = {"first", NULL, "third"}, .sim = {.n_lanes = 3}};
+    struct scene c = {.names = {"first", NULL, "third"}, .sim = {.n_slots = 3}};
     const struct sim_text texts[] = {{"one", "HWH", NULL, 3}, {"two", "WWWW", NULL, 4}, {"three", "H", NULL, 1}};
     play(&c, texts, 3);
     /* One pass after the other: the third is done first, and the second waits for its turn, then streams. */
@@ -221,7 +221,7 @@ static void text_and_json_lines_are_the_same_answers(void **state)
         }
         for (int w = 0; w < 2; w++) {
             c[w].sim = (struct sim_config){
-                .n_lanes = 1 + (int)(seed % 3), .draft_max = (int)(seed % 5), .max_jobs = 12, .jitter = seed + 1};
+                .n_slots = 1 + (int)(seed % 3), .draft_max = (int)(seed % 5), .max_jobs = 12, .jitter = seed + 1};
             c[w].o.n_stops = n_stops[seed % 4];
             memcpy(c[w].o.stops, stops[seed % 4], sizeof stops[0]);
             play(&c[w], texts, N_MANY);
@@ -335,7 +335,7 @@ static void where_nothing_is_drafted_a_line_says_why(void **state)
         struct scene c = {.o = {.format = i % 2 ? FORMAT_JSONL : FORMAT_TEXT, .n_predict = withheld[i / 2].n_predict},
                           .sim = withheld[i / 2].sim};
         c.sim.draft_max = 4;
-        c.sim.guard = true;
+        c.sim.adaptive = true;
         play(&c, &(struct sim_text){withheld[i / 2].prompt, text, withheld[i / 2].little, withheld[i / 2].n_predict},
              1);
         const char *line = strchr(c.notes, '\n') + 1;
@@ -395,10 +395,10 @@ static void an_interrupted_text_is_kept(void **state)
     const struct sim_text texts[] = {
         {"one", "HWHWHWHW", NULL, 8}, {"two", "HWHWHWHW", NULL, 8}, {"three", "H", NULL, 1}};
     for (int json = 0; json < 2; json++) {
-        struct scene c = {.o = {.format = json ? FORMAT_JSONL : FORMAT_TEXT}, .sim = {.n_lanes = 2}, .stop_ms = 30};
+        struct scene c = {.o = {.format = json ? FORMAT_JSONL : FORMAT_TEXT}, .sim = {.n_slots = 2}, .stop_ms = 30};
         play(&c, texts, 3);
         if (!json)
-            assert_string_equal(c.out, "Hello||\nHello|\n|");
+            assert_string_equal(c.out, "Hello|||\nHello|\n|");
         else
             assert_non_null(strstr(c.out, "\"end\": \"aborted\""));
         assert_non_null(strstr(c.notes, "interrupted; "));

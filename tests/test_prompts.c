@@ -47,7 +47,12 @@ static int read_noting(struct prompts *p, const struct options *o, const struct 
                        struct err *err)
 {
     size_t n;
-    struct prompts_from from = {big, w.tokenizer, MODEL_CTX, tmpfile(), open_memstream(notes, &n)};
+    struct prompts_from from = {.big = big,
+                                .tokenizer = w.tokenizer,
+                                .settings.sampler.seed = 77,
+                                .n_ctx = MODEL_CTX,
+                                .in = tmpfile(),
+                                .notes = open_memstream(notes, &n)};
     assert_true(from.in && from.notes);
     fputs(in, from.in);
     rewind(from.in);
@@ -346,8 +351,9 @@ static void a_bad_row_does_not_end_the_others(void **state)
     assert_int_equal(p.n_good, 2);
     assert_string_equal(text_of(&p, 0), "one");
     assert_string_equal(text_of(&p, 2), "two");
-    assert_int_equal(p.items[0].seed, -1);
-    assert_int_equal(p.items[2].seed, 5);
+    assert_int_equal(p.items[0].settings.sampler.seed, 77);
+    assert_int_equal(p.items[2].settings.sampler.seed, 5);
+    assert_int_equal(p.items[2].settings.sampler.sample, 0);
     static const char *const says[] = {NULL, "file:2: no prompt", NULL, "file:4: a seed must be a whole number",
                                        "file:5: not a JSON object"};
     for (int i = 0; i < p.n; i++) {

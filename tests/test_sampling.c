@@ -25,7 +25,7 @@
 #include "tests/lib/grid.h"
 #include "tests/lib/tiny.h"
 
-enum { N_VOCAB = 16, N_LARGE = 3000, N_TOP = 20, N_TEXTS = 3500, N_TOKENS = 6, N_CTX = 32, N_LANES = 64, SEED = 12 };
+enum { N_VOCAB = 16, N_LARGE = 3000, N_TOP = 20, N_TEXTS = 3500, N_TOKENS = 6, N_CTX = 32, N_SLOTS = 64, SEED = 12 };
 enum { N_BINS = 20, MAX_BACK = 3 };
 
 /* p = 1e-3: chi squared of 19 degrees of freedom, and a normal variable, both sides. */
@@ -70,23 +70,6 @@ static enum drafter drafter_of(const struct setting *c)
     return c->little || c->propose ? DRAFTER_LITTLE : DRAFTER_NONE;
 }
 
-static void run_texts(const struct setting *c, const struct place *at, struct job *job, struct seq *seqs)
-{
-    struct err err = {0};
-    struct job_run run = {.drafting = drafter_of(c) != DRAFTER_NONE,
-                          .ignore_eos = true,
-                          .draft_max = c->window,
-                          .draft_ctx = N_CTX,
-                          .n_lanes = N_LANES,
-                          .n_ids = at->n_vocab,
-                          .n_proposed = at->n_vocab,
-                          .n_top = at->n_top,
-                          .sampler = at->cut};
-    run.sampler.temp = c->temp;
-    if (job_run(job, &run, seqs, at->n_texts, &(struct job_watch){.tokens = ignore, .done = ignore}, &err) != OK)
-        fail_msg("%s: %s", c->name, err.text);
-}
-
 /* Generates n_tokens after each prompt; text i is sample i of its seed. prompts: [n_texts][n_prompt]. */
 static struct texts generate(const struct setting *c, const struct place *at, const int32_t *prompts, int n_prompt,
                              int n_tokens)
@@ -106,22 +89,25 @@ static struct texts generate(const struct setting *c, const struct place *at, co
     struct router *router = router_open(l.n_peers);
     assert_non_null(router);
     if (cluster_start(&cluster, &config, router, &err) != OK) fail_msg("%s", err.text);
-    struct job_config jc = {.layout = l, .vocab_big = proposer.vocab_hash, .n_ctx = N_CTX, .n_slots = N_LANES};
+    struct job_config jc = {.layout = l, .vocab_big = proposer.vocab_hash, .n_ctx = N_CTX, .n_slots = N_SLOTS};
     jc.vocab_little = jc.vocab_big;
+    jc.n_ids = jc.n_proposed = at->n_vocab;
     if (job_open(&job, &jc, router, &err) != OK) fail_msg("%s", err.text);
-    for (int i = 0; i < at->n_texts; i++)
-        assert_int_equal(seq_init(&t.seqs[i],
-                                  &(struct seq_config){.index = i,
-                                                       .prompt = prompts + i * n_prompt,
-                                                       .n_prompt = n_prompt,
-                                                       .n_predict = n_tokens,
-                                                       .n_ctx = N_CTX,
-                                                       .n_top = at->n_top,
-                                                       .seed = SEED,
-                                                       .sample = (uint32_t)i},
-                                  &err),
-                         OK);
-    run_texts(c, at, job, t.seqs);
+    for (int i = 0; i < at->n_texts; i++) {
+        struct request r = {.index = i, .prompt = prompts + i * n_prompt, .n_prompt = n_prompt};
+        r.settings = (struct settings){.n_predict = n_tokens,
+                                       .sampler = at->cut,
+                                       .drafting = drafter_of(c) != DRAFTER_NONE,
+                                       .draft_max = c->window,
+                                       .draft_ctx = N_CTX,
+                                       .n_top = at->n_top};
+        r.settings.sampler.temp = c->temp;
+        r.settings.sampler.seed = SEED;
+        r.settings.sampler.sample = (uint32_t)i;
+        assert_int_equal(seq_init(&t.seqs[i], &r, N_CTX, &err), OK);
+    }
+    const struct job_watch watch = {.tokens = ignore, .done = ignore};
+    if (job_run(job, t.seqs, at->n_texts, &watch, &err) != OK) fail_msg("%s: %s", c->name, err.text);
     for (int i = 0; i < at->n_texts; i++) {
         t.n_judged += t.seqs[i].stats.n_judged;
         t.n_accepted += t.seqs[i].stats.n_accepted;
@@ -150,7 +136,7 @@ static double uniform(uint64_t *state)
 static void distribution(double p[N_VOCAB], const struct seq *s, int i, float temp)
 {
     double sum = 0;
-    const struct top *top = &s->top[i * s->n_top];
+    const struct top *top = &s->top[i * s->request.settings.n_top];
     for (int k = 0; k < N_VOCAB; k++) sum += p[top[k].id] = exp((double)top[k].lp / (double)temp);
     for (int k = 0; k < N_VOCAB; k++) p[k] /= sum;
 }

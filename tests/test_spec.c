@@ -220,7 +220,7 @@ static void sequences_of_any_length_share_lanes_and_a_freed_slot_is_taken_over(v
     (void)state;
     const struct sim_text texts[] = {
         {"the cat ", "sat on it.", "sat in it.", 10}, {"A", "bcd$", NULL, 0}, {"once upon ", "a time", NULL, 4}};
-    sim_transcript(&(struct sim_config){.draft_max = 4, .n_lanes = 2}, texts, 3,
+    sim_transcript(&(struct sim_config){.draft_max = 4, .n_slots = 2}, texts, 3,
                    "[   0] open    seq 0: slot 0\n"
                    "[   0] verify  seq 0 round 1 at 0: \"the cat| \"\n"
                    "[   0] open    seq 1: slot 1\n"
@@ -276,11 +276,11 @@ static void the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses
     sim_close(s);
     uint32_t n_accepted = 0, n_refused = 0;
     for (uint64_t seed = 1; seed <= 400; seed++) {
-        struct sim_config c = {.n_lanes = 1 + (int)(seed % 4),
+        struct sim_config c = {.n_slots = 1 + (int)(seed % 4),
                                .max_rows = 9 + (int)(seed % 7),
                                .max_jobs = 4 + (int)(seed % 13),
                                .draft_max = 1 + (int)(seed % 8),
-                               .guard = seed % 3 == 0,
+                               .adaptive = seed % 3 == 0,
                                .draft_ctx = seed % 11 == 0 ? 8 : 0,
                                .n_ids = seed % 5 == 0 ? 'z' : 0,
                                .wrong_percent = (int)(seed * 7 % 101),
@@ -288,7 +288,7 @@ static void the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses
         s = sim_open(&c, texts, N);
         for (int k = 0; k < 3; k++) /* far enough apart that a cure is through before the next loss */
             sim_fault(s, (int)(seed * 31 % 200) + k * 500, (enum sim_fault)((seed + (uint64_t)k) % 4),
-                      (int)(seed % (uint64_t)c.n_lanes));
+                      (int)(seed % (uint64_t)c.n_slots));
         sim_run(s);
         for (int i = 0; i < N; i++) {
             const struct seq *q = sim_seq(s, i);
@@ -308,17 +308,17 @@ static void the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses
 
 /* ---- text that ends with what a user said ---- */
 
-static bool ends_with_ef(const void *arg, const struct seq *s)
+static bool ends_with_ef(const struct stops *stops, const struct seq *s)
 {
-    (void)arg;
+    (void)stops;
     return seq_n_generated(s) >= 2 && s->ids[s->n_ids - 2] == 'e' && s->ids[s->n_ids - 1] == 'f';
 }
 
 static void a_text_stops_inside_an_accepted_block(void **state)
 {
-    (void)state;
     const struct sim_text texts[] = {{"ab", "cdefghijkl", NULL, 9}};
-    struct sim *s = sim_open(&(struct sim_config){.draft_max = 6, .stops = ends_with_ef}, texts, 1);
+    struct sim_config config = {.draft_max = 6, .stops = ends_with_ef, .stops_of = (struct stops *)state};
+    struct sim *s = sim_open(&config, texts, 1);
     sim_run(s);
     assert_string_equal(sim_written(s, 0), "cdef");
     assert_int_equal(sim_seq(s, 0)->end, SEQ_STOP);
@@ -333,8 +333,8 @@ static void a_stop_ends_every_text_where_it_is(void **state)
     (void)state;
     const struct sim_text texts[] = {
         {"the cat ", "sat on it.", NULL, 10}, {"A", "bcdef", NULL, 5}, {"once", " upon", NULL, 5}};
-    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .n_lanes = 2}, texts, 3);
-    sim_fault(s, 25, SIM_STOP, 0);
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .n_slots = 2}, texts, 3);
+    sim_fault(s, 25, SIM_CANCEL_ALL, 0);
     sim_run(s);
     sim_expect(s, "[   0] open    seq 0: slot 0\n"
                   "[   0] verify  seq 0 round 1 at 0: \"the cat| \"\n"
@@ -348,7 +348,8 @@ static void a_stop_ends_every_text_where_it_is(void **state)
                   "[  22] verdict seq 1 round 1 at 0: \"b\"\n"
                   "[  22] emit    seq 1: \"b\" b\n"
                   "[  22] ask     seq 1 round 2 at 0: \"Ab\", up to 5\n"
-                  "[  25] stop\n"
+                  "[  25] cancel  all\n"
+                  "[  25] done    seq 2: aborted\n"
                   "[  25] done    seq 0: aborted\n"
                   "[  25] done    seq 1: aborted\n"
                   "[  27] draft   seq 1 round 2 at 2: \"cde\", window\n"

@@ -81,7 +81,7 @@ static void a_drafter_that_is_always_wrong_is_asked_less_and_less(void **state)
     (void)state;
     const struct sim_text texts[] = {
         {"ab", "0123456789012345678901234567890123456789", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 40}};
-    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .guard = true}, texts, 1);
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .adaptive = true}, texts, 1);
     sim_run(s);
     const struct seq_stats *t = &sim_seq(s, 0)->stats;
     assert_int_equal(t->n_drafted, 8 + 4 + 4);
@@ -93,7 +93,7 @@ static void an_unknown_id_that_came_during_a_pause_is_never_told(void **state)
 {
     (void)state;
     const struct sim_text texts[] = {{"ab", "0123456~90123456789012345678", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", 28}};
-    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .guard = true, .n_ids = '~'}, texts, 1);
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .adaptive = true, .n_ids = '~'}, texts, 1);
     sim_run(s);
     assert_int_equal(sim_seq(s, 0)->stats.n_pauses, 1);
     assert_int_equal(sim_seq(s, 0)->stats.n_asks, 2);
@@ -107,7 +107,8 @@ static void a_draft_ends_in_doubt_while_the_guard_is_on(void **state)
     static const char text[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh";
     const struct sim_text texts[] = {{"ab", text, NULL, 60}};
     for (int guard = 0; guard <= 1; guard++) {
-        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .guard = guard, .prior = {.05, .05}}, texts, 1);
+        struct sim *s =
+            sim_open(&(struct sim_config){.draft_max = 8, .adaptive = guard, .prior = {.05, .05}}, texts, 1);
         sim_run(s);
         const struct seq_stats *t = &sim_seq(s, 0)->stats;
         assert_true(t->n_asks > 5);
@@ -125,7 +126,7 @@ static void what_is_copied_from_a_prompt_that_the_drafter_has_not_read_is_looked
     static const char copy[] = "Xabcdefghijklmnopqrst", wrong[] = "000000000000000000000";
     const struct sim_text texts[] = {{"abcdefghijklmnopqrstuvw", copy, wrong, 21}, {"abcdefgh", copy, wrong, 21}};
     for (int guard = 0; guard <= 1; guard++) {
-        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 2, .guard = guard}, texts, 2);
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 2, .adaptive = guard}, texts, 2);
         sim_run(s);
         const struct seq_stats *t = &sim_seq(s, 0)->stats;
         assert_int_equal(t->n_accepted, 2 + 4 + 6 + 2);   /* each reaches two further than the last one was right */
@@ -146,7 +147,7 @@ static void after_a_long_pause_the_drafter_reads_the_end_of_the_text_only(void *
     (void)state;
     const struct sim_text texts[] = {
         {"ab", "0123456789012345678901234567890123456789", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 40}};
-    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .draft_ctx = 4, .guard = true}, texts, 1);
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 4, .draft_ctx = 4, .adaptive = true}, texts, 1);
     sim_run(s);
     const struct seq_stats *t = &sim_seq(s, 0)->stats;
     assert_int_equal(t->n_asks, 4);                    /* after 8 and 16 tokens of pause, the last two */
@@ -160,7 +161,7 @@ static void what_a_text_has_taught_the_guard_holds_for_the_next(void **state)
     (void)state;
     const struct sim_text texts[] = {{"ab", "01234567", "aaaaaaaa", 8}, {"xy", "01234567", "aaaaaaaa", 8}};
     struct sim *s =
-        sim_open(&(struct sim_config){.draft_max = 1, .guard = true, .prior = {.05, .05}, .draft_ms = 20}, texts, 2);
+        sim_open(&(struct sim_config){.draft_max = 1, .adaptive = true, .prior = {.05, .05}, .draft_ms = 20}, texts, 2);
     sim_run(s);
     assert_int_equal(sim_seq(s, 0)->stats.n_asks, 1);
     assert_int_equal(sim_seq(s, 1)->stats.n_asks, 0);

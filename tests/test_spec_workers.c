@@ -53,7 +53,7 @@ static void a_gap_inside_a_prompt_is_filled_from_what_the_verifier_holds(void **
 {
     (void)state;
     const struct sim_text texts[] = {{"0123456789abcdefghijklmnopqr", "stu", NULL, 3}};
-    struct sim *s = sim_open(&(struct sim_config){.max_rows = 6, .max_jobs = 2, .n_lanes = 1}, texts, 1);
+    struct sim *s = sim_open(&(struct sim_config){.max_rows = 6, .max_jobs = 2, .n_slots = 1}, texts, 1);
     sim_fault(s, 20, SIM_VERIFIER_FORGETS, 0);
     sim_run(s);
     sim_expect(s, "[   0] verify  seq 0 round 1 at 0: \"012345\"\n"
@@ -211,34 +211,43 @@ struct stray { /* a spec with one sequence "ab", brought as far as `drafting` sa
     struct actions actions;
 };
 
-static void stray_open(struct stray *t, bool drafting)
+enum { STRAY_CTX = 16 };
+
+/* root 1 is prefix_hash[0] of what is sent. */
+static struct spec_config stray_config(int n_ctx, int max_rows, int n_vocab)
 {
     static struct draft_profile profile;
-    static const struct spec_config config = {.profile = &profile,
-                                              .drafting = true,
-                                              .draft_max = 4,
-                                              .draft_ctx = 16,
-                                              .n_lanes = 1,
-                                              .n_ctx = 16,
-                                              .max_rows = 8,
-                                              .max_jobs = 4,
-                                              .n_vocab = 256,
-                                              .n_ids = 256,
-                                              .n_proposed = 256,
-                                              .root = 1}; /* prefix_hash[0] of what is sent */
-    const int32_t prompt[] = {'a', 'b'};
+    return (struct spec_config){.n_ctx = n_ctx,
+                                .root = 1,
+                                .drafter = {.peer = 1, .profile = &profile, .n_ids = n_vocab, .n_proposed = n_vocab},
+                                .n_groups = 1,
+                                .groups = {{2, 1, max_rows, 4, n_vocab}}};
+}
+
+static void stray_submit(struct stray *t, const struct spec_config *config, const int32_t *ids, int n_ids,
+                         int n_predict)
+{
     struct err err;
+    struct request r = {
+        .prompt = ids,
+        .n_prompt = n_ids,
+        .settings = {.n_predict = n_predict, .drafting = true, .draft_max = 4, .draft_ctx = config->n_ctx}};
     *t = (struct stray){0};
-    struct seq_config c = {.prompt = prompt, .n_prompt = 2, .n_predict = 4, .n_ctx = 16};
-    assert_int_equal(seq_init(&t->seq, &c, &err), OK);
-    assert_int_equal(spec_open(&t->spec, &config, &err), OK);
-    spec_take(t->spec, &t->seq, 1);
-    assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_START}, &t->actions, &err), OK);
+    assert_int_equal(seq_init(&t->seq, &r, config->n_ctx, &err), OK);
+    assert_int_equal(spec_open(&t->spec, config, &err), OK);
+    assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &t->seq}, &t->actions, &err), OK);
+}
+
+static void stray_open(struct stray *t, bool drafting)
+{
+    const struct spec_config config = stray_config(STRAY_CTX, 8, 256);
+    struct err err;
+    stray_submit(t, &config, (const int32_t[]){'a', 'b'}, 2, 4);
     if (!drafting) return;
     struct verdict_row row = {.next = 'c'};
     struct verdict v = {.round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t->actions, &err), OK);
-    assert_int_equal(t->seq.state, SEQ_DRAFTING);
+    assert_int_equal(t->actions.list[t->actions.n - 1].message.tag, TAG_DRAFT_ASK);
 }
 
 static void stray_close(struct stray *t)
@@ -329,38 +338,30 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
 static void how_far_a_prompt_is_read_is_known_part_by_part(void **state)
 {
     (void)state;
-    static struct draft_profile profile;
-    static const struct spec_config config = {
-        .profile = &profile, .n_lanes = 1, .n_ctx = 64, .max_rows = 8, .max_jobs = 4, .n_vocab = 256, .n_ids = 256};
-    int32_t prompt[20] = {0};
-    struct seq seq = {0};
-    struct spec *spec;
-    struct actions actions;
+    const struct spec_config config = stray_config(64, 8, 256);
+    const int32_t prompt[20] = {0};
+    struct stray t;
     struct err err;
-    struct seq_config c = {.prompt = prompt, .n_prompt = 20, .n_predict = 4, .n_ctx = 64};
-    assert_int_equal(seq_init(&seq, &c, &err), OK);
-    assert_int_equal(spec_open(&spec, &config, &err), OK);
-    spec_take(spec, &seq, 1);
-    assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_START}, &actions, &err), OK);
-    assert_int_equal(actions.n, 3);
+    stray_submit(&t, &config, prompt, 20, 4);
+    const struct actions sent = t.actions; /* an Open first */
+    assert_int_equal(sent.n, 4);
     struct verdict verdicts[3];
     struct verdict_row row = {.next = 'c'};
     for (int i = 0; i < 3; i++) {
-        const struct part *p = &actions.list[i].message.verify;
+        const struct part *p = &sent.list[i + 1].message.verify;
         verdicts[i] = (struct verdict){.job = p->job, .round = p->round, .at = p->at, .prefix_hash = p->prefix_hash};
     }
     verdicts[2].rows = &row;
     verdicts[2].n_rows = 1;
     for (int i = 0, n_read, n_ids; i < 3; i++) {
-        assert_true(spec_reading(spec, &n_read, &n_ids));
+        assert_true(spec_reading(t.spec, &n_read, &n_ids));
         assert_int_equal(n_read, 8 * i);
         assert_int_equal(n_ids, 20);
         struct event e = {.kind = EVENT_VERDICT, .verdict = &verdicts[i]};
-        assert_int_equal(spec_step(spec, &e, &actions, &err), OK);
-        assert_int_equal(spec_reading(spec, &n_read, &n_ids), i < 2);
+        assert_int_equal(spec_step(t.spec, &e, &t.actions, &err), OK);
+        assert_int_equal(spec_reading(t.spec, &n_read, &n_ids), i < 2);
     }
-    spec_close(spec);
-    seq_free(&seq);
+    stray_close(&t);
 }
 
 /* Whatever it claims to hold, what is sent again begins inside the text. */
@@ -408,33 +409,17 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
 {
     (void)state;
     enum { N = 2 * ASK_IDS + 100, N_ASKS = 3 };
-    static struct draft_profile profile;
-    static const struct spec_config config = {.profile = &profile,
-                                              .drafting = true,
-                                              .draft_max = 4,
-                                              .draft_ctx = N + 8,
-                                              .n_lanes = 1,
-                                              .n_ctx = N + 8,
-                                              .max_rows = N,
-                                              .max_jobs = 4,
-                                              .n_vocab = INT32_MAX,
-                                              .n_ids = INT32_MAX,
-                                              .n_proposed = INT32_MAX,
-                                              .root = 1};
+    const struct spec_config config = stray_config(N + 8, N, INT32_MAX);
     int32_t *ids = calloc(N, sizeof *ids);
     for (int i = 0; i < N; i++) ids[i] = INT32_MAX - 1 - i;
     for (int refused = 0; refused <= 1; refused++) {
-        struct stray t = {0};
+        struct stray t;
         struct err err = {0};
         struct wire_arena arena;
         const uint8_t *data;
         size_t n_bytes;
-        struct seq_config c = {.prompt = ids, .n_prompt = N, .n_predict = 6, .n_ctx = N + 8};
         assert_int_equal(wire_arena_init(&arena, 4 << 20, &err), OK);
-        assert_int_equal(seq_init(&t.seq, &c, &err), OK);
-        assert_int_equal(spec_open(&t.spec, &config, &err), OK);
-        spec_take(t.spec, &t.seq, 1);
-        assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_START}, &t.actions, &err), OK);
+        stray_submit(&t, &config, ids, N, 6);
         const struct verdict_row row = {.next = 'c'};
         const struct verdict v = {.round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
         assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err),

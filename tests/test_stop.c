@@ -61,7 +61,7 @@ static void a_stop_ends_the_text_with_the_token_that_completes_it(void **state)
         struct stops stops = {texts, texts[1] ? 2 : 1, NULL};
         pieces = rows[i / 2].pieces;
         int n_tokens = n_of(pieces) - 1, at = rows[i / 2].at;
-        struct sim_config config = {.draft_max = i % 2 ? 5 : 0, .stops = stop_reached, .stops_arg = &stops};
+        struct sim_config config = {.draft_max = i % 2 ? 5 : 0, .stops = stop_reached, .stops_of = &stops};
         struct sim *sim = sim_open(&config, &(struct sim_text){"a", "bcdefgh", NULL, n_tokens}, 1);
         sim_run(sim);
         const struct seq *s = sim_seq(sim, 0);

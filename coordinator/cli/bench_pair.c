@@ -71,10 +71,10 @@ static int put_json(const char *name, const struct cost cost[N_WAYS], struct err
 static int request(struct bench *b, int i, enum way way, struct seq *s, struct err *err)
 {
     static const struct job_watch nobody;
-    struct job_run run = runtime_run(&b->s, way == DRAFTS, 1);
     seq_free(s);
-    int rc = runtime_seq(&b->s, &b->prompts.items[i], i, s, err);
-    return rc == OK ? job_run(b->s.job, &run, s, 1, &nobody, err) : rc;
+    int rc = runtime_seq(&b->s, &b->prompts.items[i], i, way == DRAFTS, s, err);
+    if (rc == OK) rc = job_run(b->s.job, s, 1, &nobody, err);
+    return rc == OK ? seqs_failed(s, 1, err) : rc;
 }
 
 /* Turn by turn: AB BA AB ..., so that a machine that slows down wrongs neither. sum: seconds of all turns; seqs: of the

@@ -57,7 +57,7 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     int rc = output_open(&output, &c->s.o, c->s.big_t, &one, err);
     if (rc != OK) return rc;
     struct job_watch watch = output_watch(output);
-    rc = job_turn(c->s.job, seq, 1, &watch, err);
+    rc = job_run(c->s.job, seq, 1, &watch, err);
     struct err ignored;
     int shown = output_finish(output, job_now_ns(), seq->end == SEQ_ABORTED, rc == OK ? err : &ignored);
     output_close(output);
@@ -92,7 +92,8 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
         memcpy(why, err->text, sizeof why);
         return refuse(c, why, err);
     }
-    if (rc == OK) rc = runtime_seq(&c->s, &(struct prompt){.ids = c->ids, .n_ids = (int)n, .seed = -1}, 0, &seq, err);
+    const struct prompt prompt = {.ids = c->ids, .n_ids = (int)n, .settings = runtime_settings(&c->s)};
+    if (rc == OK) rc = runtime_seq(&c->s, &prompt, 0, true, &seq, err);
     if (rc == OK) rc = answer(c, &seq, err);
     if (rc == OK) { /* the seq's ids are the conversation now */
         free(c->ids);
@@ -176,14 +177,10 @@ static int chat(struct chat *c, struct err *err)
     }
     rc = runtime_start(&c->s, 1, err);
     if (rc != OK) return rc;
-    struct job_run run = runtime_run(&c->s, c->s.o.drafter != DRAFTER_NONE, 1);
     struct lines *lines = NULL;
-    run.interruptible = true;
-    rc = job_begin(c->s.job, &run, err);
-    if (rc == OK) rc = lines_open(&lines, err);
+    rc = lines_open(&lines, err);
     if (rc == OK) rc = talk(c, lines, err);
     lines_close(lines);
-    job_end(c->s.job);
     return rc;
 }
 

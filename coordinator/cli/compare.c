@@ -17,14 +17,19 @@ struct compare {
 
 /* ---- writing ---- */
 
-/* The i-th of two ways. */
-static int write_all(struct compare *c, const char *way, int i, const struct job_run *run, struct seq **out,
-                     struct err *err)
+/* The i-th of two ways: as asked, or the big model alone, greedily. */
+static int write_all(struct compare *c, const char *way, int i, struct seq **out, struct err *err)
 {
     static const struct job_watch nobody;
+    bool alone = i > 0;
+    int rc = runtime_seqs(&c->s, &c->prompts, !alone, out, err), n = c->prompts.n_good;
     progress_within(&c->s.progress, way, i, 2, job_now_ns());
-    int rc = runtime_seqs(&c->s, &c->prompts, out, err);
-    if (rc == OK) rc = job_run(c->s.job, run, *out, c->prompts.n_good, &nobody, err);
+    for (int k = 0; k < n && rc == OK && alone; k++) {
+        (*out)[k].request.settings.rule = (struct rule){0};
+        (*out)[k].request.settings.sampler = (struct sampler){0};
+    }
+    if (rc == OK) rc = job_run(c->s.job, *out, n, &nobody, err);
+    if (rc == OK) rc = seqs_failed(*out, n, err);
     progress_clear(&c->s.progress);
     return rc;
 }
@@ -99,7 +104,7 @@ static int compare_one(const struct compare *c, int i, struct sums *sums, struct
     stats_add(&sums->own_cost, b);
     if (c->s.o.format != FORMAT_JSONL) return OK;
     char number[16];
-    const char *name = prompt_name(&c->prompts.items[a->index], a->index, number);
+    const char *name = prompt_name(&c->prompts.items[a->request.index], a->request.index, number);
     json_t *line = json_pack("{so sb si sf sf sf si si}", "id", json_text(name, strlen(name)), "exact", difference < 0,
                              "first_difference", difference, "rouge_l", rouge, "lp_token",
                              stats_ratio(asked.lp, asked.n), "lp_token_big", stats_ratio(own.lp, own.n), "tokens",
@@ -177,14 +182,9 @@ static int compare_all(const struct compare *c, struct err *err)
 /* Twice over all prompts. */
 static int write_both(struct compare *c, struct err *err)
 {
-    int n_lanes = runtime_lanes(&c->s, &c->prompts), rc = runtime_start(&c->s, n_lanes, err);
-    if (rc != OK) return rc;
-    struct job_run run = runtime_run(&c->s, c->s.o.drafter != DRAFTER_NONE, n_lanes);
-    rc = write_all(c, "as asked,", 0, &run, &c->asked, err);
-    run.drafting = false;
-    run.rule = (struct rule){0};
-    run.sampler = (struct sampler){0};
-    return rc == OK ? write_all(c, "the big model alone,", 1, &run, &c->own, err) : rc;
+    int rc = runtime_start(&c->s, runtime_n_slots(&c->s, &c->prompts), err);
+    if (rc == OK) rc = write_all(c, "as asked,", 0, &c->asked, err);
+    return rc == OK ? write_all(c, "the big model alone,", 1, &c->own, err) : rc;
 }
 
 static int compare(struct compare *c, struct err *err)

@@ -10,21 +10,14 @@ struct generate {
     int n_dropped;            /* of seqs, the first ones */
 };
 
-static int run(const struct generate *g, struct seq *seqs, bool drafting, const struct job_watch *watch,
-               struct err *err)
-{
-    struct job_run r = runtime_run(&g->s, drafting, runtime_lanes(&g->s, &g->prompts));
-    return job_run(g->s.job, &r, seqs, g->prompts.n_good, watch, err);
-}
-
 /* Big alone over the same prompts: the same ids and log-probabilities, bit for bit. */
 static int check(struct generate *g, struct err *err)
 {
     struct job_watch watch = {0};
-    int rc = runtime_seqs(&g->s, &g->prompts, &g->plain, err), n_tokens = 0;
+    int rc = runtime_seqs(&g->s, &g->prompts, false, &g->plain, err), n = g->prompts.n_good, n_tokens = 0;
     progress_within(&g->s.progress, "check:", 0, 0, job_now_ns());
-    if (rc == OK) rc = run(g, g->plain, false, &watch, err);
-    for (int i = 0; i < g->prompts.n_good && rc == OK; i++) {
+    if (rc == OK) rc = job_run(g->s.job, g->plain, n, &watch, err);
+    for (int i = 0; i < n && rc == OK; i++) {
         rc = seq_check(&g->seqs[i], &g->plain[i], err);
         n_tokens += seq_n_generated(&g->plain[i]);
     }
@@ -45,7 +38,7 @@ static int on_done(void *arg, const struct seq *s, struct err *err)
     struct generate *g = arg;
     int rc = output_done(g->output, s, err), n_shown = output_n_shown(g->output);
     if (g->s.o.check) return rc;
-    while (g->n_dropped < g->prompts.n_good && g->seqs[g->n_dropped].index < n_shown)
+    while (g->n_dropped < g->prompts.n_good && g->seqs[g->n_dropped].request.index < n_shown)
         seq_drop(&g->seqs[g->n_dropped++]);
     return rc;
 }
@@ -57,8 +50,8 @@ static bool is_writing(const void *arg)
 
 static int start(struct generate *g, struct err *err)
 {
-    int rc = runtime_start(&g->s, runtime_lanes(&g->s, &g->prompts), err);
-    return rc == OK ? runtime_seqs(&g->s, &g->prompts, &g->seqs, err) : rc;
+    int rc = runtime_start(&g->s, runtime_n_slots(&g->s, &g->prompts), err);
+    return rc == OK ? runtime_seqs(&g->s, &g->prompts, true, &g->seqs, err) : rc;
 }
 
 static int generate(struct generate *g, struct err *err)
@@ -70,11 +63,12 @@ static int generate(struct generate *g, struct err *err)
     if (rc == OK && any) rc = start(g, err);
     if (rc == OK) rc = output_open(&g->output, o, g->s.big_t, &g->prompts, err);
     if (rc != OK) return rc;
-    if (any) rc = run(g, g->seqs, o->drafter != DRAFTER_NONE, &watch, err);
+    if (any) rc = job_run(g->s.job, g->seqs, g->prompts.n_good, &watch, err);
     struct err ignored;
     int shown =
         output_finish(g->output, job_now_ns(), rc == E_INTERRUPT || rc == E_TERMINATED, rc == OK ? err : &ignored);
     if (rc == OK) rc = shown;
+    if (rc == OK) rc = seqs_failed(g->seqs, any ? g->prompts.n_good : 0, err);
     if (rc == OK && o->check && any) rc = check(g, err);
     return rc == OK ? prompts_refused(&g->prompts, err) : rc;
 }

@@ -37,8 +37,9 @@ static const char *const paint_code[] = {
     [ORIGIN_BIG] = "\033[0m", [ORIGIN_DRAFT] = "\033[32m", [ORIGIN_CORRECTION] = "\033[33m"};
 static const char *const origin_name[] = {
     [ORIGIN_BIG] = "big", [ORIGIN_DRAFT] = "draft", [ORIGIN_CORRECTION] = "correction"};
-static const char *const end_name[] = {[SEQ_RUNNING] = "aborted", [SEQ_END_ID] = "end_id",   [SEQ_LENGTH] = "length",
-                                       [SEQ_CONTEXT] = "context", [SEQ_ABORTED] = "aborted", [SEQ_STOP] = "stop"};
+static const char *const end_name[] = {
+    [SEQ_RUNNING] = "aborted", [SEQ_END_ID] = "end_id", [SEQ_LENGTH] = "length", [SEQ_CONTEXT] = "context",
+    [SEQ_ABORTED] = "aborted", [SEQ_STOP] = "stop",     [SEQ_FAILED] = "failed"};
 
 static bool shows_colors(void)
 {
@@ -128,7 +129,8 @@ static int put_new_text(struct output *f, struct shown *w, struct err *err)
     if (w->n_tokens == seq_n_generated(s)) return OK;
     if (!w->n_tokens && f->n_seqs > 1) {
         char number[16];
-        fprintf(f->io.notes, "== %s\n", show_name(prompt_name(&f->prompts[s->index], s->index, number)).s);
+        fprintf(f->io.notes, "== %s\n",
+                show_name(prompt_name(&f->prompts[s->request.index], s->request.index, number)).s);
         fflush(f->io.notes);
     }
     char *text = NULL;
@@ -181,8 +183,8 @@ static json_t *json_top(const struct seq *s, int at)
 {
     json_t *list = json_array();
     int lost = 0;
-    for (int i = 0; i < s->n_top; i++) {
-        const struct top *best = &s->top[(size_t)at * (size_t)s->n_top + (size_t)i];
+    for (int i = 0; i < s->request.settings.n_top; i++) {
+        const struct top *best = &s->top[(size_t)at * (size_t)s->request.settings.n_top + (size_t)i];
         lost |= json_array_append_new(list, json_pack("[i o]", (int)best->id, json_lp(best->lp)));
     }
     return json_unless(lost, list);
@@ -193,7 +195,7 @@ static json_t *json_top(const struct seq *s, int at)
 static json_t *json_of_seq(const struct output *f, const struct seq *s)
 {
     char number[16];
-    const char *name = prompt_name(&f->prompts[s->index], s->index, number);
+    const char *name = prompt_name(&f->prompts[s->request.index], s->request.index, number);
     struct stats cost = {0};
     json_t *ids = json_array(), *lps = json_array(), *origins = json_array(), *tops = json_array();
     int lost = 0;
@@ -208,7 +210,9 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
                              s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
                              "end", end_name[s->end], "stats", stats_json(&cost));
     if (s->top) lost |= json_object_set(line, "top", tops);
-    if (f->o->accept == ACCEPT_SAMPLE) lost |= json_object_set_new(line, "seed", json_integer(s->seed));
+    if (s->end == SEQ_FAILED) lost |= json_object_set_new(line, "error", json_text(s->why.text, strlen(s->why.text)));
+    if (f->o->accept == ACCEPT_SAMPLE)
+        lost |= json_object_set_new(line, "seed", json_integer(s->request.settings.sampler.seed));
     json_decref(tops);
     return json_unless(lost, line);
 }
@@ -242,9 +246,12 @@ static int put_whole(struct output *f, int i, struct err *err)
     if (p->error)
         return f->n_seqs > 1 || f->o->format == FORMAT_JSONL ? output_refuse(&f->io, f->o->format, p, i, err) : OK;
     if (!w->s || (!w->done && !seq_n_generated(w->s))) return OK;
+    if (w->s->slot < 0 && w->s->end != SEQ_FAILED) return OK;
     if (f->o->format == FORMAT_JSONL)
         return json_put_line(json_of_seq(f, w->s), JSON_REAL_PRECISION(9), f->io.out, err);
-    return put_end_of_text(f, w, err);
+    int rc = put_end_of_text(f, w, err);
+    if (rc == OK && w->s->end == SEQ_FAILED && f->n_seqs > 1) fprintf(f->io.notes, "%s\n", w->s->why.text);
+    return rc;
 }
 
 static int take_turns(struct output *f, struct err *err)
@@ -259,14 +266,14 @@ static int take_turns(struct output *f, struct err *err)
 
 int output_tokens(struct output *f, const struct seq *s, struct err *err)
 {
-    f->seqs[s->index].s = s;
+    f->seqs[s->request.index].s = s;
     return take_turns(f, err);
 }
 
 int output_done(struct output *f, const struct seq *s, struct err *err)
 {
-    f->seqs[s->index].s = s;
-    f->seqs[s->index].done = true;
+    f->seqs[s->request.index].s = s;
+    f->seqs[s->request.index].done = true;
     return take_turns(f, err);
 }
 

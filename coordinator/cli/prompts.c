@@ -57,6 +57,14 @@ int prompts_refused(const struct prompts *p, struct err *err)
 /* --- text -> ids ----------------------------------------------------------------------------------------------------
  */
 
+/* Requests with one seed have the noise of their place. */
+static struct prompt new_prompt(const struct reader *r)
+{
+    struct prompt p = {.settings = r->from->settings};
+    p.settings.sampler.sample = (uint32_t)r->p.n;
+    return p;
+}
+
 /* Takes the prompt. */
 static int add(struct reader *r, struct prompt *item, struct err *err)
 {
@@ -142,7 +150,7 @@ static int encode_text(const struct reader *r, struct prompt *item, const char *
 /* The one prompt of a run. place: for messages. */
 static int add_text(struct reader *r, const char *place, const char *text, size_t n_text, struct err *err)
 {
-    struct prompt item = {.seed = -1};
+    struct prompt item = new_prompt(r);
     int rc = encode_text(r, &item, text, n_text, err);
     if (rc == OK) return add(r, &item, err);
     prompt_free(&item);
@@ -194,7 +202,8 @@ static int take_seed(struct prompt *item, const json_t *row, struct err *err)
     if (!seed || json_is_null(seed)) return OK;
     if (!json_is_integer(seed) || n < 0 || n > INT_MAX)
         return err_set(err, E_USAGE, "a seed must be a whole number from 0 to %d", INT_MAX);
-    item->seed = (int)n;
+    item->settings.sampler.seed = (uint32_t)n;
+    item->settings.sampler.sample = 0;
     return OK;
 }
 
@@ -284,7 +293,7 @@ static void look_for_settings(struct reader *r, const json_t *row)
 static int read_line(struct reader *r, const char *place, const char *line, size_t n, struct err *err)
 {
     json_error_t bad;
-    struct prompt item = {.seed = -1};
+    struct prompt item = new_prompt(r);
     struct err why;
     json_t *row = json_loadb(line, n, JSON_ALLOW_NUL, &bad);
     int rc = json_is_object(row) ? read_row(r, &item, row, &why)

@@ -12,14 +12,15 @@
 #include <stdio.h>
 
 #include "coordinator/cli/options.h"
+#include "coordinator/decode/seq.h"
 #include "coordinator/text/tokenizer.h"
 
 struct prompt { /* owns its strings */
     int32_t *ids;
     int n_ids;
-    int seed;    /* -1: the run's, and noise by its index */
-    char *name;  /* NULL where the input gives none */
-    char *error; /* with its place; NULL: it can be answered */
+    struct settings settings; /* borrow what prompts_from's borrow */
+    char *name;               /* NULL where the input gives none */
+    char *error;              /* with its place; NULL: it can be answered */
 };
 
 struct prompts { /* owns all */
@@ -30,9 +31,10 @@ struct prompts { /* owns all */
 struct prompts_from {       /* borrowed during prompts_read */
     const struct gguf *big; /* for its chat template */
     const struct tokenizer *tokenizer;
-    int n_ctx;   /* the model's own; a prompt leaves room for one token, in the asked one too */
-    FILE *in;    /* standard input */
-    FILE *notes; /* gets a line where there is no chat template to apply */
+    struct settings settings; /* of every prompt, but for what its line says */
+    int n_ctx;                /* the model's own; a prompt leaves room for one token, in the asked one too */
+    FILE *in;                 /* standard input */
+    FILE *notes;              /* gets a line where there is no chat template to apply */
 };
 
 int prompts_read(struct prompts *out, const struct options *o, const struct prompts_from *from, struct err *err);

@@ -109,6 +109,7 @@ static void put_why(const struct stats *t, FILE *to)
         break;
     case WITHHELD_UNKNOWN_ID: fputs("the text has a token that the little model does not know", to); break;
     case WITHHELD_NO_ROOM: fputs("the little model has no room for the text", to); break;
+    case WITHHELD_LOST: fputs("the drafter failed", to); break;
     }
 }
 

@@ -62,7 +62,8 @@ enum withheld_why {
     WITHHELD_COST,       /* drafts take longer than they save */
     WITHHELD_WRONG,      /* the last drafts were all wrong */
     WITHHELD_UNKNOWN_ID, /* the drafter does not know a token of the text */
-    WITHHELD_NO_ROOM     /* the drafter has no room for the text */
+    WITHHELD_NO_ROOM,    /* the drafter has no room for the text */
+    WITHHELD_LOST        /* the drafter failed */
 };
 
 struct withheld {

@@ -3,13 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/decode/unanswered.h"
+#include "coordinator/decode/flights.h"
 #include "proto/prefix_hash.h"
 
 struct window {
-    int index; /* -1: the slot is free */
-    int fed;   /* rows sent */
-    int n_parts_out;
+    int index;             /* -1: the slot is free */
+    int fed;               /* rows sent */
     uint64_t *prefix_hash; /* [window + 1] owns */
 };
 
@@ -19,11 +18,9 @@ struct score {
     float *lp;            /* [n_windows, window - n_before] owns */
     struct window *slots; /* [n_slots] owns */
     struct row *rows;     /* [n_slots, window] owns */
-    struct part *parts;   /* [max_jobs] owns */
     struct message *out;  /* [max_jobs] owns */
     int n_out;
-    uint32_t n_jobs;
-    struct unanswered unanswered;
+    struct flights flights;
 };
 
 int score_open(struct score **out, const struct score_config *config, struct err *err)
@@ -36,10 +33,8 @@ int score_open(struct score **out, const struct score_config *config, struct err
     s->lp = calloc((size_t)s->n_windows * (window - (size_t)c->n_before), sizeof *s->lp);
     s->slots = calloc(n_slots, sizeof *s->slots);
     s->rows = calloc(n_slots * window, sizeof *s->rows);
-    s->parts = calloc(n_jobs, sizeof *s->parts);
     s->out = calloc(n_jobs, sizeof *s->out);
-    bool ok = s->lp && s->slots && s->rows && s->parts && s->out &&
-              unanswered_init(&s->unanswered, c->max_jobs, c->n_vocab, err) == OK;
+    bool ok = s->lp && s->slots && s->rows && s->out && flights_init(&s->flights, c->max_jobs, c->n_vocab, err) == OK;
     for (int i = 0; ok && i < c->n_slots; i++) {
         s->slots[i].index = -1;
         ok = (s->slots[i].prefix_hash = calloc(window + 1, sizeof *s->slots[i].prefix_hash));
@@ -59,9 +54,8 @@ void score_close(struct score *s)
     free(s->slots);
     free(s->lp);
     free(s->rows);
-    free(s->parts);
     free(s->out);
-    unanswered_free(&s->unanswered);
+    flights_free(&s->flights);
     free(s);
 }
 
@@ -89,23 +83,21 @@ static void post_part(struct score *s, struct window *w)
         bool wanted = at + i + 1 >= s->c.n_before;
         rows[i] = (struct row){.id = ids[at + i], .wanted = wanted, .judge = &ids[at + i + 1], .n_judge = wanted};
     }
-    struct part *part = &s->parts[s->n_out];
-    *part = (struct part){.job = s->n_jobs++,
-                          .slot = (uint32_t)slot,
-                          .round = (uint32_t)w->index,
-                          .at = (uint32_t)at,
-                          .prefix_hash = w->prefix_hash[at],
-                          .rows = rows,
-                          .n_rows = (size_t)n};
-    s->out[s->n_out++] = (struct message){.tag = TAG_VERIFY, .verify = *part};
-    unanswered_add(&s->unanswered, part);
+    struct part part = {.slot = (uint32_t)slot,
+                        .round = (uint32_t)w->index,
+                        .at = (uint32_t)at,
+                        .prefix_hash = w->prefix_hash[at],
+                        .rows = rows,
+                        .n_rows = (size_t)n};
+    flights_add(&s->flights, &part, 0);
+    s->out[s->n_out++] = (struct message){.tag = TAG_VERIFY, .verify = part};
     w->fed += n;
-    w->n_parts_out++;
 }
 
 static int take(struct score *s, const struct verdict *v, struct err *err)
 {
-    int rc = unanswered_take(&s->unanswered, v, err);
+    struct flight f;
+    int rc = flights_land(&s->flights, v, &f, err);
     if (rc != OK) return rc;
     if (v->status != VERDICT_OK)
         return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
@@ -114,7 +106,7 @@ static int take(struct score *s, const struct verdict *v, struct err *err)
     int first = (int)v->at + 1 > s->c.n_before ? (int)v->at + 1 : s->c.n_before; /* the first id judged */
     float *lp = s->lp + (size_t)w->index * (size_t)(s->c.window - s->c.n_before) + (first - s->c.n_before);
     for (size_t i = 0; i < v->n_rows; i++) lp[i] = v->rows[i].lp_judged[0];
-    if (--w->n_parts_out == 0 && w->fed == s->c.window - 1) {
+    if (w->fed == s->c.window - 1 && flights_of_slot(&s->flights, v->slot) == 0) {
         w->index = -1;
         s->n_done++;
     }
@@ -129,7 +121,8 @@ int score_step(struct score *s, const struct verdict *verdict, const struct mess
     for (int i = 0; rc == OK && i < s->c.n_slots; i++) {
         struct window *w = &s->slots[i];
         if (w->index < 0 && s->n_started < s->n_windows) start(s, w);
-        while (w->index >= 0 && w->fed < s->c.window - 1 && w->n_parts_out < most) post_part(s, w);
+        while (w->index >= 0 && w->fed < s->c.window - 1 && flights_of_slot(&s->flights, (uint32_t)i) < most)
+            post_part(s, w);
     }
     *messages = s->out;
     *n_messages = s->n_out;

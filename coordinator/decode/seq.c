@@ -5,39 +5,36 @@
 
 #include "proto/prefix_hash.h"
 
-int seq_init(struct seq *s, const struct seq_config *c, struct err *err)
+int seq_init(struct seq *s, const struct request *r, int n_ctx, struct err *err)
 {
-    if (c->n_prompt < 1) return err_set(err, E_USAGE, "the prompt is empty");
-    if (c->n_prompt >= c->n_ctx)
-        return err_set(err, E_USAGE, "a prompt of %d tokens leaves no room in a context of %d", c->n_prompt, c->n_ctx);
-    bool shorter = c->n_predict > 0 && c->n_predict < c->n_ctx - c->n_prompt;
-    *s = (struct seq){.index = c->index,
+    int n_predict = r->settings.n_predict;
+    if (r->n_prompt < 1) return err_set(err, E_USAGE, "the prompt is empty");
+    if (r->n_prompt >= n_ctx)
+        return err_set(err, E_USAGE, "a prompt of %d tokens leaves no room in a context of %d", r->n_prompt, n_ctx);
+    bool shorter = n_predict > 0 && n_predict < n_ctx - r->n_prompt;
+    *s = (struct seq){.request = *r,
+                      .group = -1,
                       .slot = -1,
-                      .seed = c->seed,
-                      .sample = c->sample,
-                      .state = SEQ_WAITING,
-                      .n_prompt = c->n_prompt,
-                      .n_ids = c->n_prompt,
-                      .n_limit = shorter ? c->n_prompt + c->n_predict : c->n_ctx,
-                      .prompt = c->prompt,
-                      .n_top = c->n_top};
+                      .n_prompt = r->n_prompt,
+                      .n_ids = r->n_prompt,
+                      .n_limit = shorter ? r->n_prompt + n_predict : n_ctx};
     return OK;
 }
 
 int seq_start(struct seq *s, uint64_t root, struct err *err)
 {
-    size_t n = (size_t)s->n_limit;
+    size_t n = (size_t)s->n_limit, n_top = (size_t)s->request.settings.n_top;
     s->ids = calloc(n, sizeof *s->ids);
     s->prefix_hash = calloc(n + 1, sizeof *s->prefix_hash);
     s->lp = calloc(n, sizeof *s->lp);
     s->origin = calloc(n, sizeof *s->origin);
-    if (s->n_top) s->top = calloc(n * (size_t)s->n_top, sizeof *s->top);
-    if (!s->ids || !s->prefix_hash || !s->lp || !s->origin || (s->n_top && !s->top)) {
+    if (n_top) s->top = calloc(n * n_top, sizeof *s->top);
+    if (!s->ids || !s->prefix_hash || !s->lp || !s->origin || (n_top && !s->top)) {
         seq_drop(s);
         return err_set(err, E_FAIL, "no memory for a sequence of %d tokens", s->n_limit);
     }
-    memcpy(s->ids, s->prompt, (size_t)s->n_prompt * sizeof *s->prompt);
-    s->prompt = NULL;
+    memcpy(s->ids, s->request.prompt, (size_t)s->n_prompt * sizeof *s->ids);
+    s->request.prompt = NULL;
     s->prefix_hash[0] = root;
     for (int i = 0; i < s->n_prompt; i++) s->prefix_hash[i + 1] = prefix_hash_next(s->prefix_hash[i], s->ids[i]);
     s->state = SEQ_PROMPT;
@@ -54,12 +51,14 @@ static void *shrink(void *list, size_t n_bytes)
 void seq_settle(struct seq *s)
 {
     size_t n = (size_t)s->n_ids;
+    s->state = SEQ_DONE;
+    s->n_tail = 0;
     free(s->prefix_hash);
     s->prefix_hash = NULL;
     s->ids = shrink(s->ids, n * sizeof *s->ids);
     s->lp = shrink(s->lp, n * sizeof *s->lp);
     s->origin = shrink(s->origin, n * sizeof *s->origin);
-    s->top = shrink(s->top, n * (size_t)s->n_top * sizeof *s->top);
+    s->top = shrink(s->top, n * (size_t)s->request.settings.n_top * sizeof *s->top);
 }
 
 void seq_drop(struct seq *s)
@@ -89,14 +88,41 @@ void seqs_free(struct seq *seqs, int n)
     free(seqs);
 }
 
-void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top)
+/* Puts an id at i, behind the ids before it. */
+static void put_id(struct seq *s, int i, int32_t id)
 {
-    int i = s->n_ids++;
     s->ids[i] = id;
     s->prefix_hash[i + 1] = prefix_hash_next(s->prefix_hash[i], id);
+}
+
+void seq_draft(struct seq *s, int32_t id)
+{
+    int i = s->n_ids + s->n_tail;
+    if (i == s->n_limit) return;
+    put_id(s, i, id);
+    s->n_tail++;
+}
+
+void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top)
+{
+    int i = s->n_ids++, most = s->request.settings.n_top;
+    bool drafted = s->n_tail > 0 && s->ids[i] == id;
+    s->n_tail = drafted ? s->n_tail - 1 : 0;
+    if (!drafted) put_id(s, i, id);
     s->lp[i] = lp;
     s->origin[i] = (uint8_t)origin;
-    for (int k = 0; k < s->n_top && k < n_top; k++) s->top[(size_t)i * (size_t)s->n_top + (size_t)k] = top[k];
+    for (int k = 0; k < most && k < n_top; k++) s->top[(size_t)i * (size_t)most + (size_t)k] = top[k];
+}
+
+int seqs_failed(const struct seq *seqs, int n, struct err *err)
+{
+    int n_failed = 0, first = -1;
+    for (int i = n; i-- > 0;)
+        if (seqs[i].end == SEQ_FAILED) first = i, n_failed++;
+    if (first < 0) return OK;
+    *err = seqs[first].why;
+    if (n == 1) return err->code;
+    return err_wrap(err, "%d of %d prompts failed, the first (%d)", n_failed, n, seqs[first].request.index + 1);
 }
 
 int seq_check(const struct seq *drafted, const struct seq *plain, struct err *err)
@@ -104,13 +130,14 @@ int seq_check(const struct seq *drafted, const struct seq *plain, struct err *er
     for (int i = drafted->n_prompt; i < drafted->n_ids && i < plain->n_ids; i++) {
         if (drafted->ids[i] != plain->ids[i])
             return err_set(err, E_CHECK, "prompt %d, token %d: id %d with drafts, %d by the big model alone",
-                           drafted->index + 1, i - drafted->n_prompt, drafted->ids[i], plain->ids[i]);
+                           drafted->request.index + 1, i - drafted->n_prompt, drafted->ids[i], plain->ids[i]);
         if (memcmp(&drafted->lp[i], &plain->lp[i], sizeof drafted->lp[i]))
             return err_set(err, E_CHECK, "prompt %d, token %d: ln p %.9g with drafts, %.9g by the big model alone",
-                           drafted->index + 1, i - drafted->n_prompt, (double)drafted->lp[i], (double)plain->lp[i]);
+                           drafted->request.index + 1, i - drafted->n_prompt, (double)drafted->lp[i],
+                           (double)plain->lp[i]);
     }
     if (drafted->n_ids != plain->n_ids)
-        return err_set(err, E_CHECK, "prompt %d: %d tokens with drafts, %d by the big model alone", drafted->index + 1,
-                       seq_n_generated(drafted), seq_n_generated(plain));
+        return err_set(err, E_CHECK, "prompt %d: %d tokens with drafts, %d by the big model alone",
+                       drafted->request.index + 1, seq_n_generated(drafted), seq_n_generated(plain));
     return OK;
 }

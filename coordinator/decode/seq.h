@@ -1,13 +1,17 @@
-/* seq.h -- one sequence: its ids, their history, where each token came from, and what it cost.
+/* seq.h -- a request and what has become of it: one sequence of ids, their prefix hashes, where each token came from,
+ * and what it cost.
  *
- *   WAITING ──seq_start──▶ PROMPT ──first verdict──▶ VERIFYING ◀──▶ DRAFTING
- *                             └───────────────┴──────────┴──seq_settle──▶ DONE   (end id, length, context full, stop)
+ *   WAITING ──seq_start──▶ PROMPT ──first verdict──▶ DECODING ──seq_settle──▶ DONE
+ *      └──────────────────────┴──── cancelled, failed ───────────────────────▶
+ *
+ *   ids:  [ prompt | generated, final ..... | tail: drafted, not final ]
+ *                                           n_ids                      n_ids + n_tail
  *
  * Memory for a whole text is there from its start to its end only: one that waits borrows its prompt, one that is done
- * keeps what it has written, until seq_drop.
+ * keeps what was generated, until seq_drop.
  *
- * A sequence knows no messages and no clock: spec.c moves it. Only final ids are in it, in order; KV is derived from
- * them, so nothing is lost when a worker is.
+ * A sequence knows no messages and no clock: spec.c moves it. The final ids grow at their end and never change; KV is
+ * derived from them, so nothing is lost when a worker is.
  */
 #ifndef COORDINATOR_DECODE_SEQ_H
 #define COORDINATOR_DECODE_SEQ_H
@@ -17,20 +21,52 @@
 
 #include "coordinator/decode/policy.h"
 #include "proto/err.h"
+#include "proto/rule.h"
 #include "proto/wire.h"
 
-enum seq_state { SEQ_WAITING, SEQ_PROMPT, SEQ_VERIFYING, SEQ_DRAFTING, SEQ_DONE };
+struct stops; /* texts that end a generation; what they are is the caller's (text/stop.h) */
+
+/* How a text is chosen, drafted and ended. The same struct from the options, or a line of --prompts, to spec. */
+struct settings {
+    int n_predict;          /* tokens at most; 0: as far as the context goes */
+    struct sampler sampler; /* its offset is not read; temp below TEMP_LEAST: greedy */
+    struct rule rule;       /* another than exact is lossy: its drafts are part of the method */
+    bool drafting;          /* where there is a drafter */
+    bool adaptive;          /* the draft policy says when and how far; false, or lossy: always the whole window */
+    int draft_max;          /* drafts that one verify checks at most; <= DRAFTS_MOST */
+    int draft_ctx;          /* ids of a prompt that the drafter reads at most */
+    float fallback;         /* a draft ends before a token where no id's probability reaches it; above 1: no drafts */
+    const int32_t *end_ids; /* [n_end_ids] borrowed; none: end ids do not count */
+    int n_end_ids;
+    const struct stops *stops; /* borrowed; NULL: none */
+    int n_top;                 /* best ids that are kept of each token */
+};
+
+/* Text that big alone would not write: what is drafted, and when, is part of the method then. */
+static inline bool settings_lossy(const struct settings *s)
+{
+    return s->rule.kind != RULE_EXACT;
+}
+
+struct request {
+    int index;             /* the caller's: of the prompt in the input */
+    const int32_t *prompt; /* [n_prompt] borrowed until the sequence has started */
+    int n_prompt;
+    struct settings settings;
+};
+
+enum seq_state { SEQ_WAITING, SEQ_PROMPT, SEQ_DECODING, SEQ_DONE };
 enum origin { ORIGIN_BIG, ORIGIN_DRAFT, ORIGIN_CORRECTION }; /* "big", "draft", "correction" */
-enum seq_end { SEQ_RUNNING, SEQ_END_ID, SEQ_LENGTH, SEQ_CONTEXT, SEQ_ABORTED, SEQ_STOP };
+enum seq_end { SEQ_RUNNING, SEQ_END_ID, SEQ_LENGTH, SEQ_CONTEXT, SEQ_ABORTED, SEQ_STOP, SEQ_FAILED };
 
 struct seq_stats {
-    uint64_t start_ns, first_ns, last_ns; /* start: handed over; first and last token final */
+    uint64_t start_ns, first_ns, last_ns; /* start: it left the queue; first and last token final */
     uint64_t draft_ns, verify_ns;         /* as the workers report their computing */
     uint64_t wait_ns;                     /* between a message sent and its answer, less the computing: the network */
     uint32_t n_prompt_rows;               /* fed before the first token; fewer than ids where workers knew some */
     uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafted, n_judged, n_accepted;
-    uint32_t n_pauses;                  /* times the guard stopped drafting */
+    uint32_t n_pauses;                  /* times the draft policy stopped drafting */
     uint32_t n_windows, n_joint_lows;   /* drafts that ended: full, in doubt (struct draft_ask: p_joint_min) */
     uint32_t n_lows, n_ends;            /* unsure of the next (fallback), with an end id */
     uint32_t n_rollbacks, n_taken_back; /* drafts cut short by big; drafted tokens taken back with that */
@@ -38,34 +74,25 @@ struct seq_stats {
 };
 
 struct seq {
-    int index;             /* of the prompt in the input */
-    int slot;              /* -1 while waiting */
-    uint32_t seed, sample; /* of its noise (struct sampler) */
+    struct request request; /* its prompt is NULL once it has started */
     enum seq_state state;
     enum seq_end end;
-    int n_prompt, n_ids, n_limit; /* n_limit: n_ids never passes it */
-    const int32_t *prompt;        /* [n_prompt] borrowed until it has started */
-    int32_t *ids;                 /* [n_limit] owns; prompt first */
-    uint64_t *prefix_hash;        /* [n_limit + 1] owns; prefix_hash[i]: history of the first i ids */
-    float *lp;                    /* [n_limit] owns; ln p of each generated id, under big */
-    uint8_t *origin;              /* [n_limit] owns; enum origin */
-    struct top *top;              /* [n_limit, n_top] owns; NULL without --logprobs */
-    int n_top;
+    struct err why;               /* SEQ_FAILED: the cause */
+    int group, slot;              /* of verifiers, and its place there; -1 while waiting */
+    int n_prompt, n_ids, n_limit; /* n_ids never passes n_limit; nor does n_ids + n_tail */
+    int n_tail;
+    int32_t *ids;          /* [n_limit] owns */
+    uint64_t *prefix_hash; /* [n_limit + 1] owns; prefix_hash[i] names the first i ids, those of the tail too */
+    float *lp;             /* [n_limit] owns; ln p of each generated id, under big */
+    uint8_t *origin;       /* [n_limit] owns; enum origin */
+    struct top *top;       /* [n_limit, n_top] owns; NULL without n_top */
     struct seq_stats stats;
-};
-
-struct seq_config {
-    int index;
-    const int32_t *prompt; /* borrowed */
-    int n_prompt;
-    int n_predict; /* tokens at most; 0: as far as the context goes */
-    int n_ctx, n_top;
-    uint32_t seed, sample;
+    struct seq *next; /* in spec's queue */
 };
 
 /* Takes no memory yet. E_USAGE: an empty prompt, or one that fills the context. */
-int seq_init(struct seq *s, const struct seq_config *config, struct err *err);
-/* Memory for the text, and the prompt in it. root: the history of no ids. */
+int seq_init(struct seq *s, const struct request *request, int n_ctx, struct err *err);
+/* Memory for the text, and the prompt in it. root: the prefix hash of no ids. */
 int seq_start(struct seq *s, uint64_t root, struct err *err);
 /* No more ids will come: what was for them is given back. */
 void seq_settle(struct seq *s);
@@ -74,13 +101,23 @@ void seq_drop(struct seq *s);
 void seq_free(struct seq *s);            /* NULL and zeroed are fine */
 void seqs_free(struct seq *seqs, int n); /* and the list; NULL is fine */
 
-/* Makes an id final. n_ids < n_limit. top: n_top entries or NULL. */
+/* Puts a drafted id behind the tail, if there is room. */
+void seq_draft(struct seq *s, int32_t id);
+/* Makes an id final, n_ids < n_limit: the tail's first, which then stays, or another, which ends the tail. top: n_top
+ * entries or NULL. */
 void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top);
+static inline void seq_drop_tail(struct seq *s)
+{
+    s->n_tail = 0;
+}
 
 static inline int seq_n_generated(const struct seq *s)
 {
     return s->n_ids - s->n_prompt;
 }
+
+/* OK unless one is SEQ_FAILED: the cause of the first, and how many there are. */
+int seqs_failed(const struct seq *seqs, int n, struct err *err);
 
 /* E_CHECK with the place unless they are the same text, ids and log-probabilities bit for bit. */
 int seq_check(const struct seq *drafted, const struct seq *plain, struct err *err);

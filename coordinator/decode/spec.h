@@ -1,14 +1,20 @@
-/* spec.h -- the heart: speculation over many sequences. An event in, actions out; no clock, no I/O, no text.
+/* spec.h -- the heart: speculation over many requests that come and go. An event in, actions out; no clock, no I/O, no
+ * text.
  *
- *              ┌──── policy: draft ──▶ DraftAsk ──▶ Draft ──▶ Verify (rows: feed, judge) ───┐
- *   Verify     │                                                                            ▼
- *   (prompt) ─▶ Verdict ── policy: plain ──────────────────▶ Verify (one row) ──────────▶ Verdict
- *              ▲                                                                            │
- *              └──────── commit what the rule keeps, and one token of big's own ◀───────────┘
+ *   SUBMIT ─▶ queue ─▶ a decode slot (group, slot)
+ *                         │    ┌──── policy: draft ──▶ DraftAsk ──▶ Draft ──▶ Verify (rows: feed, judge) ───┐
+ *                         ▼    │                                                                            ▼
+ *                  Verify (prompt) ─▶ Verdict ── policy: plain ─────────▶ Verify (one row) ─────────────▶ Verdict
+ *                              ▲                                                                            │
+ *                              └────── commit what the rule keeps, and one token of big's own ◀─────────────┘
  *
- * A sequence that runs has a lane, and the lane's slot on every worker. A prompt, a replay after a refusal, and a
- * verification are the same thing: rows from where the verifier's history ends, of which the last are wanted. A verify
- * of a text of n ids and k drafts feeds ids n-1 .. n+k-1: row i judges draft i, the last row yields the bonus token.
+ * A request that runs has a decode slot: a slot of one verification group, and one of the drafter's beside it. A
+ * prompt, a replay after a refusal, and a verification are the same thing: rows from where the verifier's history ends,
+ * of which the last are wanted. A verify of a text of n ids and k drafts feeds ids n-1 .. n+k-1: row i judges draft i,
+ * the last row yields the bonus token.
+ *
+ * Requests start in the order in which they were submitted, each in the free slot whose workers hold the longest part of
+ * it. Which slot that is, and who runs beside it, changes no text.
  */
 #ifndef COORDINATOR_DECODE_SPEC_H
 #define COORDINATOR_DECODE_SPEC_H
@@ -19,47 +25,54 @@
 #include "coordinator/decode/policy.h"
 #include "coordinator/decode/seq.h"
 #include "proto/err.h"
-#include "proto/rule.h"
+#include "proto/layout.h"
 #include "proto/wire.h"
 
-struct spec_config {
-    bool drafting;         /* there is a drafter, and it may be asked */
-    int drafter, verifier; /* their peers; drafter: where drafting */
-    int draft_max, draft_ctx;
-    bool guard;
-    struct cost_prior prior;       /* the drafter's, as the guard knows it before it has measured */
-    struct draft_profile *profile; /* borrowed: what the texts before have taught; each text adds to it */
-    int n_lanes;                   /* sequences at once */
-    int n_ctx, max_rows, max_jobs;
-    int n_vocab;    /* big's own ids are below it */
-    int n_ids;      /* ids below it are known to both models */
-    int n_proposed; /* ids below it may be drafted; at most n_ids */
-    uint64_t root;
-    const int32_t *end_ids; /* borrowed */
-    int n_end_ids;
-    bool ignore_eos;
-    int n_top;
-    struct rule rule;       /* another than exact: the window is part of the method, and the guard has no say */
-    float fallback;         /* a draft ends before a token where no id's probability reaches it; above 1: never draft */
-    struct sampler sampler; /* of all sequences, but for what is a sequence's own: seed and sample */
-    /* After each new token: does the text end with it? Pure. NULL: never. */
-    bool (*stops)(const void *arg, const struct seq *s);
-    const void *stops_arg;
+struct spec_group { /* of verifiers */
+    int peer;       /* its leader */
+    int n_slots, max_rows, max_jobs;
+    int n_vocab; /* big's own ids are below it */
 };
 
-/* start: the sequences taken; stop: those not done end as they are, aborted. */
-enum event_kind { EVENT_START, EVENT_STOP, EVENT_DRAFT, EVENT_VERDICT };
+struct spec_drafter {
+    int peer;                      /* PEER_COORDINATOR: there is none */
+    struct cost_prior prior;       /* as the draft policy knows it before it has measured */
+    struct draft_profile *profile; /* borrowed: what the texts before have taught; each text adds to it */
+    int n_ids;                     /* ids below it are known to both models */
+    int n_proposed;                /* ids below it may be drafted; at most n_ids */
+};
+
+struct spec_config {
+    int n_ctx;
+    uint64_t root; /* the prefix hash of no ids */
+    struct spec_drafter drafter;
+    int n_groups;
+    struct spec_group groups[GROUPS_MOST];
+    /* After each new token: does the text end with one of its request's stops? Pure. NULL: never. */
+    bool (*stops)(const struct stops *stops, const struct seq *s);
+};
+
+enum event_kind {
+    EVENT_SUBMIT, /* seq waits, and starts where a slot is free */
+    EVENT_CANCEL, /* seq, wherever it is, ends as it is, aborted; NULL: all do */
+    EVENT_DRAFT,
+    EVENT_VERDICT,
+    EVENT_DRAFTER_LOST /* no answer will come from it any more: exact texts go on without drafts, lossy ones fail */
+};
 struct event {
     enum event_kind kind;
     uint64_t now_ns;
+    struct seq *seq; /* SEQ_WAITING; borrowed until its ACTION_DONE */
     const struct draft *draft;
+    int group; /* whose verdict */
     const struct verdict *verdict;
+    const char *why;
 };
 
 enum action_kind {
     ACTION_POST,   /* message to peer */
     ACTION_TOKENS, /* seq has new final tokens */
-    ACTION_DONE    /* seq is done */
+    ACTION_DONE    /* seq is done, and the caller's again */
 };
 struct action {
     enum action_kind kind;
@@ -75,16 +88,12 @@ struct actions { /* borrowed until the next step */
 struct spec;
 
 int spec_open(struct spec **out, const struct spec_config *config, struct err *err);
-void spec_close(struct spec *s);
+void spec_close(struct spec *s); /* sequences that wait or run stay as they are */
 
-/* Sequences that are SEQ_WAITING, borrowed until all are done; they run in order, n_lanes at once. Those taken
- * before are done. What workers still hold of them is not computed again where a new one begins alike. */
-void spec_take(struct spec *s, struct seq *seqs, int n_seqs);
-
-/* E_PEER: an answer that nobody asked for, or a worker that refuses again what was sent anew from the start. */
+/* E_PEER: an answer that nobody asked for, or a verifier that refuses again what was sent anew from the start. */
 int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err);
 
-bool spec_done(const struct spec *s); /* every sequence is */
+bool spec_idle(const struct spec *s); /* nothing waits, nothing runs */
 
 /* Of the prompts that are being read now: how many ids, and how many of them the verifier holds. False: none is. */
 bool spec_reading(const struct spec *s, int *n_read, int *n_ids);

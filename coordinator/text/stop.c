@@ -29,9 +29,8 @@ size_t stop_held(const struct stops *stops, const char *text, size_t n)
 }
 
 /* As many of the last ids' texts as the longest stop could reach into, in front of the last one's. */
-bool stop_reached(const void *arg, const struct seq *s)
+bool stop_reached(const struct stops *stops, const struct seq *s)
 {
-    const struct stops *stops = arg;
     char window[LONGEST_WINDOW];
     size_t longest = 0, n = 0, n_new = tokenizer_piece(stops->t, s->ids[s->n_ids - 1], false).n;
     for (int i = 0; i < stops->n; i++)

@@ -11,8 +11,8 @@ struct stops {
     const struct tokenizer *t;
 };
 
-/* The text ends with its last id: a stop is complete. stops: struct stops, for struct spec_config. */
-bool stop_reached(const void *stops, const struct seq *s);
+/* The text ends with its last id: a stop is complete. */
+bool stop_reached(const struct stops *stops, const struct seq *s);
 
 /* Where the first stop begins that is complete within the last n_new of n bytes; n: there is none. */
 size_t stop_find(const struct stops *stops, const char *text, size_t n, size_t n_new);

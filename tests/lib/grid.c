@@ -165,8 +165,8 @@ static uint64_t hash_seq(const struct seq *s)
     for (int i = s->n_prompt; i < s->n_ids; i++) {
         memcpy(&bits, &s->lp[i], sizeof bits);
         h = prefix_hash_mix(prefix_hash_next(h, s->ids[i]) ^ bits);
-        for (int k = 0; k < s->n_top; k++) {
-            const struct top *t = &s->top[i * s->n_top + k];
+        for (int k = 0; k < GRID_TOP; k++) {
+            const struct top *t = &s->top[i * GRID_TOP + k];
             memcpy(&bits, &t->lp, sizeof bits);
             h = prefix_hash_mix(prefix_hash_next(h, t->id) ^ bits);
         }
@@ -212,30 +212,21 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
     struct err err = {0};
     struct seq seqs[GRID_PROMPTS] = {0};
     int n = c->with_others ? g->n_prompts : 1, rc = OK;
-    for (int i = 0; i < n && rc == OK; i++)
-        rc = seq_init(&seqs[i],
-                      &(struct seq_config){.index = i,
-                                           .prompt = g->prompts[i],
-                                           .n_prompt = g->n_prompt[i],
-                                           .n_predict = g->n_predict,
-                                           .n_ctx = GRID_CTX,
-                                           .n_top = GRID_TOP,
-                                           .seed = g->sampler.seed,
-                                           .sample = (uint32_t)i},
-                      &err);
-    struct job_run run = {.drafting = c->drafter != GRID_NONE,
-                          .ignore_eos = true,
-                          .draft_max = c->draft_max,
-                          .draft_ctx = GRID_CTX,
-                          .n_lanes = n,
-                          .n_ids = g->n_vocab,
-                          .n_proposed = g->n_vocab,
-                          .n_top = GRID_TOP,
-                          .rule = g->rule,
-                          .fallback = g->fallback,
-                          .sampler = g->sampler};
+    for (int i = 0; i < n && rc == OK; i++) {
+        struct request r = {.index = i, .prompt = g->prompts[i], .n_prompt = g->n_prompt[i]};
+        r.settings = (struct settings){.n_predict = g->n_predict,
+                                       .sampler = g->sampler,
+                                       .rule = g->rule,
+                                       .drafting = c->drafter != GRID_NONE,
+                                       .draft_max = c->draft_max,
+                                       .draft_ctx = GRID_CTX,
+                                       .fallback = g->fallback,
+                                       .n_top = GRID_TOP};
+        r.settings.sampler.sample = (uint32_t)i;
+        rc = seq_init(&seqs[i], &r, GRID_CTX, &err);
+    }
     struct job_watch watch = {.tokens = ignore, .done = ignore};
-    if (rc == OK) rc = job_run(job, &run, seqs, n, &watch, &err);
+    if (rc == OK) rc = job_run(job, seqs, n, &watch, &err);
     if (rc != OK) fail_msg("%s: %s", name, err.text);
     check_seqs(g, c, seqs, n, name);
     for (int i = 0; i < n; i++) seq_free(&seqs[i]);
@@ -250,6 +241,7 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     cell_name(c, name, sizeof name);
     struct job_config config = {
         .layout = *l, .vocab_big = grid_vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
+    config.n_ids = config.n_proposed = g->n_vocab;
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
     if (job_open(&job, &config, router, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);

@@ -14,13 +14,13 @@
 #include "proto/layout.h"
 #include "worker/roles/slots.h"
 
-enum { DRAFTER = PEER_COORDINATOR + 1, VERIFIER, N_PEERS };
+enum { MOST_GROUPS = 3, DRAFTER = PEER_COORDINATOR + 1, VERIFIER, N_PEERS = VERIFIER + MOST_GROUPS };
 enum { ARENA = 1 << 18, JITTER_MS = 20, ROWS = 256, MAX_PACKETS = 1 << 16, FAULT = -1 };
 enum { ROOT = 77 };
 static const int32_t end_ids[] = {'$'};
 
-struct packet { /* on its way; or a fault that waits for its moment */
-    int ms, to, tag, slot;
+struct packet {               /* on its way; or a fault that waits for its moment */
+    int ms, from, to, tag, i; /* i: the sequence; of a fault the slot or the text */
     uint64_t order;
     uint8_t *data; /* owns */
     size_t n_bytes;
@@ -41,8 +41,9 @@ struct sim {
     struct spec *spec;
     struct draft_profile profile;
     struct fake fakes[N_PEERS];
-    int *seq_of; /* [n_lanes] the sequence whose messages a slot's are */
-    int *shown;  /* [n_texts] ids that were noted */
+    int seq_of[N_PEERS][ROWS]; /* the sequence whose messages a slot's are */
+    int *shown;                /* [n_texts] ids that were noted */
+    bool *later;               /* [n_texts] submitted at its moment */
 
     int now;
     struct packet *packets; /* [MAX_PACKETS] owns */
@@ -50,6 +51,7 @@ struct sim {
     uint64_t n_posted, random;
     int channel_ms[N_PEERS][N_PEERS]; /* when the last message from one to another arrives: none overtakes it */
 
+    bool drafter_dead;
     int n_parts_out, most_parts_out, n_drafter_rows;
     struct wire_arena in, out;
     char *trace; /* owns */
@@ -150,7 +152,7 @@ static int jitter(struct sim *s)
     return (int)(s->random % (JITTER_MS + 1));
 }
 
-static void send_packet(struct sim *s, int from, int to, int leaves_ms, int slot, const struct message *m)
+static void send_packet(struct sim *s, int from, int to, int leaves_ms, int i_seq, const struct message *m)
 {
     const uint8_t *data;
     struct err err;
@@ -160,13 +162,13 @@ static void send_packet(struct sim *s, int from, int to, int leaves_ms, int slot
     *last = arrives > *last ? arrives : *last;
     if (s->n_packets == MAX_PACKETS) blame(s, "too many messages");
     struct packet *l = &s->packets[s->n_packets++];
-    *l = (struct packet){*last, to, (int)m->tag, slot, s->n_posted++, malloc(n_bytes + 1), n_bytes};
+    *l = (struct packet){*last, from, to, (int)m->tag, i_seq, s->n_posted++, malloc(n_bytes + 1), n_bytes};
     if (n_bytes) memcpy(l->data, data, n_bytes);
 }
 
-void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int slot)
+void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int i)
 {
-    s->packets[s->n_packets++] = (struct packet){at_ms, FAULT, (int)fault, slot, s->n_posted++, NULL, 0};
+    s->packets[s->n_packets++] = (struct packet){at_ms, FAULT, FAULT, (int)fault, i, s->n_posted++, NULL, 0};
 }
 
 static struct packet take_first(struct sim *s)
@@ -191,9 +193,9 @@ static int work(struct sim *s, int peer, int ms)
 
 /* ---- the fake verifier ---- */
 
-static void answer_part(struct sim *s, const struct part *part)
+static void answer_part(struct sim *s, int peer, const struct part *part)
 {
-    struct slots *slots = &s->fakes[VERIFIER].slots;
+    struct slots *slots = &s->fakes[peer].slots;
     struct verdict v = {
         .job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .prefix_hash = part->prefix_hash};
     struct verdict_row rows[ROWS];
@@ -221,8 +223,8 @@ static void answer_part(struct sim *s, const struct part *part)
         }
     }
     v.held = slots_held(slots, part->slot);
-    int done = v.status == VERDICT_OK ? work(s, VERIFIER, s->c.pass_ms) : s->now;
-    send_packet(s, VERIFIER, PEER_COORDINATOR, done, s->seq_of[part->slot],
+    int done = v.status == VERDICT_OK ? work(s, peer, s->c.pass_ms) : s->now;
+    send_packet(s, peer, PEER_COORDINATOR, done, s->seq_of[peer][part->slot],
                 &(struct message){.tag = TAG_VERDICT, .verdict = v});
 }
 
@@ -266,7 +268,7 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
     d.held = slots_held(&p->slots, ask->slot);
     int ms = s->c.draft_ms * (int)d.n_rows;
     d.us = (uint32_t)ms * 1000;
-    send_packet(s, DRAFTER, PEER_COORDINATOR, work(s, DRAFTER, ms), s->seq_of[ask->slot],
+    send_packet(s, DRAFTER, PEER_COORDINATOR, work(s, DRAFTER, ms), s->seq_of[DRAFTER][ask->slot],
                 &(struct message){.tag = TAG_DRAFT, .draft = d});
 }
 
@@ -296,9 +298,10 @@ static void note_post(struct sim *s, const struct action *a)
 {
     char text[ROWS + 2];
     const struct message *m = &a->message;
-    int i_seq = a->seq->index;
+    int i_seq = a->seq->request.index;
     if (m->tag == TAG_OPEN) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
     if (m->tag == TAG_DRAFT_ASK) {
+        s->seq_of[DRAFTER][m->ask.slot] = i_seq;
         for (size_t i = 0; i < m->ask.n_ids; i++) text[i] = (char)m->ask.ids[i];
         text[m->ask.n_ids] = 0;
         note(s, "ask     seq %d round %u at %u: \"%s\", up to %u", i_seq, m->ask.round, m->ask.at, text, m->ask.until);
@@ -307,22 +310,23 @@ static void note_post(struct sim *s, const struct action *a)
     const struct part *p = &m->verify;
     check_part(s, p, text);
     note(s, "verify  seq %d round %u at %u: \"%s\"", i_seq, p->round, p->at, text);
-    s->seq_of[p->slot] = i_seq;
+    s->seq_of[a->peer][p->slot] = i_seq;
+    if (a->peer != VERIFIER) note(s, "        to group %d", a->peer - VERIFIER);
     if (++s->n_parts_out > s->most_parts_out) s->most_parts_out = s->n_parts_out;
-    if (s->n_parts_out > s->c.max_jobs) blame(s, "more parts unanswered than the verifier takes");
+    if (s->n_parts_out > s->c.n_groups * s->c.max_jobs) blame(s, "more parts unanswered than the verifier takes");
 }
 
 static void note_tokens(struct sim *s, const struct seq *q)
 {
     char text[ROWS + 1], origins[ROWS + 1];
     int n = 0;
-    for (int i = s->shown[q->index]; i < q->n_ids; i++, n++) {
+    for (int i = s->shown[q->request.index]; i < q->n_ids; i++, n++) {
         text[n] = (char)q->ids[i];
         origins[n] = "bdc"[q->origin[i]];
     }
     text[n] = origins[n] = 0;
-    s->shown[q->index] = q->n_ids;
-    note(s, "emit    seq %d: \"%s\" %s", q->index, text, origins);
+    s->shown[q->request.index] = q->n_ids;
+    note(s, "emit    seq %d: \"%s\" %s", q->request.index, text, origins);
 }
 
 static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
@@ -357,45 +361,69 @@ static void show(struct sim *s, const struct action *a)
 
 static void step(struct sim *s, const struct event *event)
 {
-    static const char *const ends[] = {"running", "end id", "length", "context", "aborted", "stop"};
+    static const char *const ends[] = {"running", "end id", "length", "context", "aborted", "stop", "failed"};
     struct actions actions;
     struct err err = {0};
     if (spec_step(s->spec, event, &actions, &err) != OK) blame(s, err.text);
     for (size_t i = 0; i < actions.n; i++) {
         const struct action *a = &actions.list[i];
         if (a->kind == ACTION_TOKENS) note_tokens(s, a->seq);
-        if (a->kind == ACTION_DONE) note(s, "done    seq %d: %s", a->seq->index, ends[a->seq->end]);
+        if (a->kind == ACTION_DONE) note(s, "done    seq %d: %s", a->seq->request.index, ends[a->seq->end]);
         show(s, a);
         if (a->kind != ACTION_POST) continue;
         note_post(s, a);
-        send_packet(s, PEER_COORDINATOR, a->peer, s->now, a->seq->index, &a->message);
+        send_packet(s, PEER_COORDINATOR, a->peer, s->now, a->seq->request.index, &a->message);
     }
 }
 
-static void to_coordinator(struct sim *s, int i_seq, const struct message *m)
+static struct event event(const struct sim *s, enum event_kind kind)
 {
-    struct event event = {.now_ns = (uint64_t)s->now * 1000000};
+    return (struct event){.kind = kind, .now_ns = (uint64_t)s->now * 1000000};
+}
+
+static void to_coordinator(struct sim *s, int from, int i_seq, const struct message *m)
+{
+    struct event e = event(s, m->tag == TAG_DRAFT ? EVENT_DRAFT : EVENT_VERDICT);
     if (m->tag == TAG_DRAFT) {
         note_draft(s, i_seq, &m->draft);
-        event.kind = EVENT_DRAFT;
-        event.draft = &m->draft;
+        e.draft = &m->draft;
     } else {
         note_verdict(s, i_seq, &m->verdict);
-        event.kind = EVENT_VERDICT;
-        event.verdict = &m->verdict;
+        e.group = from - VERIFIER;
+        e.verdict = &m->verdict;
     }
-    step(s, &event);
+    step(s, &e);
 }
 
-static void go_wrong(struct sim *s, enum sim_fault fault, int i_slot)
+static void submit(struct sim *s, int i)
+{
+    struct event e = event(s, EVENT_SUBMIT);
+    e.seq = &s->seqs[i];
+    if (s->now) note(s, "submit  seq %d", i);
+    step(s, &e);
+}
+
+static void cancel(struct sim *s, int i)
+{
+    struct event e = event(s, EVENT_CANCEL);
+    e.seq = i < 0 ? NULL : &s->seqs[i];
+    note(s, i < 0 ? "cancel  all" : "cancel  seq %d", i);
+    step(s, &e);
+}
+
+static void kill_drafter(struct sim *s)
+{
+    struct event e = event(s, EVENT_DRAFTER_LOST);
+    e.why = "the drafter died";
+    s->drafter_dead = true;
+    note(s, "fault   the drafter dies");
+    step(s, &e);
+}
+
+static void lose_history(struct sim *s, enum sim_fault fault, int i_slot)
 {
     static const char *const what[] = {"verifier forgets half", "verifier strays", "drafter forgets half",
                                        "drafter strays"};
-    if (fault == SIM_STOP) {
-        note(s, "stop");
-        step(s, &(struct event){.kind = EVENT_STOP, .now_ns = (uint64_t)s->now * 1000000});
-        return;
-    }
     struct fake *p = &s->fakes[fault < SIM_DRAFTER_FORGETS ? VERIFIER : DRAFTER];
     struct slot *slot = &p->slots.slot[i_slot];
     note(s, "fault   slot %d: %s", i_slot, what[fault]);
@@ -407,33 +435,49 @@ static void go_wrong(struct sim *s, enum sim_fault fault, int i_slot)
     }
 }
 
+static void go_wrong(struct sim *s, enum sim_fault fault, int i)
+{
+    switch (fault) {
+    case SIM_SUBMIT: submit(s, i); break;
+    case SIM_CANCEL: cancel(s, i); break;
+    case SIM_CANCEL_ALL: cancel(s, -1); break;
+    case SIM_DRAFTER_DIES: kill_drafter(s); break;
+    default: lose_history(s, fault, i);
+    }
+}
+
 static void deliver(struct sim *s, const struct packet *l)
 {
     struct message m;
     struct err err;
     if (l->to == FAULT) {
-        go_wrong(s, (enum sim_fault)l->tag, l->slot);
+        go_wrong(s, (enum sim_fault)l->tag, l->i);
         return;
     }
     if (wire_decode(&s->in, l->tag, l->data, l->n_bytes, &m, &err) != OK) blame(s, err.text);
     switch (m.tag) {
-    case TAG_VERIFY: answer_part(s, &m.verify); break;
-    case TAG_DRAFT_ASK: answer_ask(s, &m.ask); break;
+    case TAG_VERIFY: answer_part(s, l->to, &m.verify); break;
+    case TAG_DRAFT_ASK:
+        if (!s->drafter_dead) answer_ask(s, &m.ask);
+        break;
     case TAG_OPEN: break;
-    default: to_coordinator(s, l->slot, &m);
+    default:
+        if (l->from != DRAFTER || !s->drafter_dead) to_coordinator(s, l->from, l->i, &m);
     }
 }
 
 void sim_run(struct sim *s)
 {
-    step(s, &(struct event){.kind = EVENT_START});
+    for (int i = 0; i < s->n_texts; i++) {
+        if (!s->later[i]) submit(s, i);
+    }
     while (s->n_packets) {
         struct packet l = take_first(s);
         s->now = l.ms;
         deliver(s, &l);
         free(l.data);
     }
-    if (!spec_done(s->spec)) blame(s, "nothing moves, and not every sequence is done");
+    if (!spec_idle(s->spec)) blame(s, "nothing moves, and not every text is done");
     if (s->n_parts_out) blame(s, "a part was not answered exactly once");
 }
 
@@ -446,7 +490,8 @@ static int or_else(int n, int otherwise)
 
 static void fill_in(struct sim_config *c)
 {
-    c->n_lanes = or_else(c->n_lanes, 1);
+    c->n_groups = or_else(c->n_groups, 1);
+    c->n_slots = or_else(c->n_slots, 1);
     c->n_ctx = or_else(c->n_ctx, 64);
     c->max_rows = or_else(c->max_rows, 16);
     c->max_jobs = or_else(c->max_jobs, 8);
@@ -465,9 +510,54 @@ static void open_seq(struct sim *s, int i)
     int n = (int)strlen(t->prompt);
     for (int k = 0; k < n; k++) ids[k] = t->prompt[k];
     s->shown[i] = n;
-    struct seq_config c = {
-        .index = i, .prompt = ids, .n_prompt = n, .n_predict = t->n_predict, .n_ctx = s->c.n_ctx, .n_top = 1};
-    if (seq_init(&s->seqs[i], &c, &err) != OK) blame(s, err.text);
+    struct request r = {.index = i, .prompt = ids, .n_prompt = n, .settings = sim_settings(&s->c)};
+    r.settings.n_predict = t->n_predict;
+    if (seq_init(&s->seqs[i], &r, s->c.n_ctx, &err) != OK) blame(s, err.text);
+}
+
+void sim_request(struct sim *s, int i, int at_ms, int cancel_ms, const struct settings *settings)
+{
+    int n_predict = s->texts[i].n_predict;
+    s->later[i] = at_ms > 0;
+    if (at_ms) sim_fault(s, at_ms, SIM_SUBMIT, i);
+    if (cancel_ms) sim_fault(s, cancel_ms, SIM_CANCEL, i);
+    if (settings) s->seqs[i].request.settings = *settings;
+    s->seqs[i].request.settings.n_predict = n_predict;
+}
+
+struct settings sim_settings(const struct sim_config *c)
+{
+    return (struct settings){.rule = c->rule,
+                             .drafting = c->draft_max > 0,
+                             .adaptive = c->adaptive,
+                             .draft_max = c->draft_max,
+                             .draft_ctx = c->draft_ctx ? c->draft_ctx : 64,
+                             .fallback = c->fallback,
+                             .end_ids = end_ids,
+                             .n_end_ids = !c->ignore_eos,
+                             .stops = c->stops_of,
+                             .n_top = 1};
+}
+
+static struct spec_config spec_config(struct sim *s)
+{
+    const struct sim_config *c = &s->c;
+    struct spec_config spec = {.n_ctx = c->n_ctx,
+                               .root = ROOT,
+                               .drafter = {.peer = DRAFTER,
+                                           .prior = c->prior,
+                                           .profile = &s->profile,
+                                           .n_ids = c->n_ids,
+                                           .n_proposed = c->n_ids},
+                               .n_groups = c->n_groups,
+                               .stops = c->stops};
+    for (int i = 0; i < c->n_groups; i++)
+        spec.groups[i] = (struct spec_group){.peer = VERIFIER + i,
+                                             .n_slots = c->n_slots,
+                                             .max_rows = c->max_rows,
+                                             .max_jobs = c->max_jobs,
+                                             .n_vocab = 128};
+    return spec;
 }
 
 struct sim *sim_open(const struct sim_config *config, const struct sim_text *texts, int n_texts)
@@ -480,43 +570,20 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
     s->tracing = open_memstream(&s->trace, &s->n_trace);
     fflush(s->tracing);
     s->packets = calloc(MAX_PACKETS, sizeof *s->packets);
-    s->seq_of = calloc((size_t)c->n_lanes, sizeof *s->seq_of);
     s->shown = calloc((size_t)n_texts, sizeof *s->shown);
+    s->later = calloc((size_t)n_texts, sizeof *s->later);
     s->seqs = calloc((size_t)n_texts, sizeof *s->seqs);
     s->prompts = calloc((size_t)n_texts, sizeof *s->prompts);
     for (int i = 0; i < n_texts; i++) open_seq(s, i);
-    for (int p = DRAFTER; p < N_PEERS; p++) {
-        s->fakes[p].n_fed = calloc((size_t)c->n_lanes, sizeof(int));
-        if (slots_init(&s->fakes[p].slots, c->n_lanes, c->n_ctx, ROOT, &err) != OK) blame(s, err.text);
+    for (int p = DRAFTER; p < VERIFIER + c->n_groups; p++) {
+        int n_slots = p == DRAFTER ? c->n_groups * c->n_slots : c->n_slots;
+        s->fakes[p].n_fed = calloc((size_t)n_slots, sizeof(int));
+        if (slots_init(&s->fakes[p].slots, n_slots, c->n_ctx, ROOT, &err) != OK) blame(s, err.text);
     }
-    struct spec_config spec = {.drafting = c->draft_max > 0,
-                               .drafter = DRAFTER,
-                               .verifier = VERIFIER,
-                               .draft_max = c->draft_max,
-                               .draft_ctx = c->draft_ctx,
-                               .guard = c->guard,
-                               .prior = c->prior,
-                               .profile = &s->profile,
-                               .n_lanes = c->n_lanes,
-                               .n_ctx = c->n_ctx,
-                               .max_rows = c->max_rows,
-                               .max_jobs = c->max_jobs,
-                               .n_vocab = 128,
-                               .n_ids = c->n_ids,
-                               .n_proposed = c->n_ids,
-                               .root = ROOT,
-                               .end_ids = end_ids,
-                               .n_end_ids = 1,
-                               .ignore_eos = c->ignore_eos,
-                               .n_top = 1,
-                               .rule = c->rule,
-                               .fallback = c->fallback,
-                               .stops = c->stops,
-                               .stops_arg = c->stops_arg};
+    struct spec_config spec = spec_config(s);
     int rc = wire_arena_init(&s->in, ARENA, &err);
     if (rc == OK) rc = wire_arena_init(&s->out, ARENA, &err);
     if (rc == OK) rc = spec_open(&s->spec, &spec, &err);
-    if (rc == OK) spec_take(s->spec, s->seqs, n_texts);
     if (rc != OK) blame(s, err.text);
     return s;
 }
@@ -534,8 +601,8 @@ void sim_close(struct sim *s)
     fclose(s->tracing);
     free(s->trace);
     free(s->packets);
-    free(s->seq_of);
     free(s->shown);
+    free(s->later);
     free(s->seqs);
     free(s->prompts);
     free(s);

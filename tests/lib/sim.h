@@ -31,10 +31,11 @@ struct sim_text {
 };
 
 struct sim_config {                         /* 0: the default in brackets */
-    int n_lanes, n_ctx, max_rows, max_jobs; /* [1, 64, 16, 8] */
+    int n_groups;                           /* of verifiers [1] */
+    int n_slots, n_ctx, max_rows, max_jobs; /* of a group [1, 64, 16, 8] */
     int draft_max, draft_ctx;               /* [0: no drafter, n_ctx] */
     int n_ids;                              /* ids below it are known to both [all] */
-    bool guard, ignore_eos;
+    bool adaptive, ignore_eos;
     struct cost_prior prior;
     int link_ms, pass_ms, draft_ms; /* a message's way; a part's computing; a draft's computing a token [1, 10, 1] */
     int wrong_percent;              /* of the drafts outside scripts */
@@ -44,8 +45,8 @@ struct sim_config {                         /* 0: the default in brackets */
      * digit -4, of all else -1. The drafter is sure of nothing where its script has '?': 0.25, else 0.75. */
     struct rule rule; /* [exact, and none of this] */
     float fallback;
-    bool (*stops)(const void *arg, const struct seq *s);
-    const void *stops_arg;
+    bool (*stops)(const struct stops *stops, const struct seq *s);
+    const struct stops *stops_of;  /* every text's */
     const struct job_watch *watch; /* gets tokens and ends as a job gives them; NULL: nobody looks */
 };
 
@@ -55,15 +56,24 @@ enum sim_fault {
     SIM_VERIFIER_STRAYS,  /* it is another one, as long as before */
     SIM_DRAFTER_FORGETS,
     SIM_DRAFTER_STRAYS,
-    SIM_STOP /* not a fault: everything is told to stop */
+    SIM_DRAFTER_DIES, /* it answers nothing from now on, and the coordinator hears of it */
+    /* Not faults. */
+    SIM_SUBMIT,
+    SIM_CANCEL, /* slot: the text */
+    SIM_CANCEL_ALL
 };
 
 struct sim;
 struct sim *sim_open(const struct sim_config *config, const struct sim_text *texts, int n_texts);
 void sim_close(struct sim *s);
-void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int slot);
+void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int slot); /* of the first group */
 
-/* Until every sequence is done. Fails the cmocka test, with the transcript, on an error and where nothing moves. */
+/* Before sim_run: text i is submitted then, not at the start, and cancelled (0: never); with settings of its own
+ * (NULL: those of all; copied). */
+void sim_request(struct sim *s, int i, int at_ms, int cancel_ms, const struct settings *settings);
+struct settings sim_settings(const struct sim_config *config); /* those of all */
+
+/* Until every text is done. Fails the cmocka test, with the transcript, on an error and where nothing moves. */
 void sim_run(struct sim *s);
 
 /* The transcript is exactly this. */
