@@ -42,9 +42,14 @@ void show_text(char *out, size_t size, const char *text, size_t n)
     out[used] = '\0';
 }
 
-struct shown_name show_name(const char *name)
+struct shown_name show_bytes(const char *name, size_t n)
 {
     struct shown_name out;
-    show_text(out.s, sizeof out.s, name, strlen(name));
+    show_text(out.s, sizeof out.s, name, n);
     return out;
+}
+
+struct shown_name show_name(const char *name)
+{
+    return show_bytes(name, strlen(name));
 }

@@ -13,10 +13,11 @@
  * end. */
 void show_text(char *out, size_t size, const char *text, size_t n);
 
-/* A name, for printf's arguments: show_name(name).s; a long one loses its end. */
+/* A name, for printf's arguments: show_name(name).s; a long one loses its end. show_bytes: one of n bytes. */
 struct shown_name {
     char s[256];
 };
 struct shown_name show_name(const char *name);
+struct shown_name show_bytes(const char *name, size_t n);
 
 #endif

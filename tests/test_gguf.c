@@ -258,7 +258,7 @@ static const struct {
     {"a name that would break the line",
      {{"w.one", 0, 4, 5}, {"w.one", -3, 3, 0x0a1bff}},
      0,
-     "f: tensor 'w.?\?\?' has 5 dimensions, 1 to 4 are possible; the file is damaged: fetch it again"},
+     "f: tensor 'w.\\xff\\x1b\\n' has 5 dimensions, 1 to 4 are possible; the file is damaged: fetch it again"},
 };
 
 static void a_hostile_file_costs_one_clear_line(void **state)

@@ -51,15 +51,6 @@ struct reader { /* a cursor over the header, and what it stands in, for messages
     struct err *err;
 };
 
-struct gguf_shown gguf_show(struct gguf_str name)
-{
-    struct gguf_shown out;
-    size_t n = name.n < sizeof out.s - 1 ? name.n : sizeof out.s - 1;
-    for (size_t i = 0; i < n; i++) out.s[i] = name.s[i] >= 32 && name.s[i] < 127 ? name.s[i] : '?';
-    out.s[n] = 0;
-    return out;
-}
-
 static size_t left(const struct reader *r)
 {
     return (size_t)(r->end - r->at);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "proto/err.h"
+#include "proto/show.h"
 
 enum gguf_value { /* numbered as in files */
                   GGUF_U8,
@@ -165,10 +166,10 @@ uint64_t gguf_vocab_hash(const struct gguf *g);
 
 bool gguf_str_is(struct gguf_str s, const char *text);
 
-/* A name from a file as it may stand in a one-line message: printable and short. */
-struct gguf_shown {
-    char s[80];
-};
-struct gguf_shown gguf_show(struct gguf_str name);
+/* A name from a file, for a message. */
+static inline struct shown_name gguf_show(struct gguf_str name)
+{
+    return show_bytes(name.s, name.n);
+}
 
 #endif

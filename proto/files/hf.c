@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/files/gguf_parts.h"
+#include "proto/show.h"
 
 json_t *hf_json(const struct hf_file *file, struct err *err)
 {
@@ -20,7 +21,7 @@ json_t *hf_json(const struct hf_file *file, struct err *err)
     json_t *root = json_loadb((const char *)file->bytes, file->n_bytes, JSON_ALLOW_NUL, &why);
     if (json_is_object(root)) return root;
     err_set(err, E_MODEL, "%s:%d: %s", file->path, root ? 1 : why.line,
-            root ? "not an object of JSON" : gguf_show((struct gguf_str){why.text, strlen(why.text)}).s);
+            root ? "not an object of JSON" : show_name(why.text).s);
     json_decref(root);
     return NULL;
 }

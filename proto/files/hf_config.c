@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/files/gguf_parts.h"
+#include "proto/show.h"
 
 /* Of transformers' model types those that an architecture of the engine (worker/engine/shape.c) can be. */
 static const struct type {
@@ -32,9 +33,9 @@ struct reading {
 
 /* ---- values ---- */
 
-static struct gguf_shown shown(const json_t *string)
+static struct shown_name shown(const json_t *string)
 {
-    return gguf_show((struct gguf_str){json_string_value(string), json_string_length(string)});
+    return show_bytes(json_string_value(string), json_string_length(string));
 }
 
 static void key_of(const struct reading *r, const char *suffix, char key[128])
@@ -220,7 +221,7 @@ static int check_keys(const struct reading *r, const struct type *type)
             return err_set(
                 r->err, E_MODEL,
                 "%s: %s is not known here, and may change the numbers; if it does not, take it out of the file",
-                r->path, gguf_show((struct gguf_str){key, strlen(key)}).s);
+                r->path, show_name(key).s);
     }
     return OK;
 }
@@ -425,7 +426,7 @@ static int read_rope_type(const struct reading *r, const json_t *rope, const cha
     {
         if (supported && !is_listed(key, known, N(known)) && !changes_nothing(value))
             return err_set(r->err, E_MODEL, "%s: %s of rotary positions is not known here, and may change the numbers",
-                           r->path, gguf_show((struct gguf_str){key, strlen(key)}).s);
+                           r->path, show_name(key).s);
     }
     return OK;
 }

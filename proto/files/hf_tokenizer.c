@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/files/gguf_parts.h"
+#include "proto/show.h"
 
 enum { MOST_TOKENS = 1 << 24, MOST_STEPS = 8 };
 
@@ -301,7 +302,7 @@ static int write_pre(struct gguf_writer *w, const struct vocabulary *v)
         snprintf(all + strlen(all), sizeof all - strlen(all), i ? ", %s" : "%s", known[i].pre);
     }
     return err_set(v->err, E_MODEL, "%s: its pre-tokenizer, %s, is not supported (known: those of %s)", v->path,
-                   step[0] ? gguf_show((struct gguf_str){step[0], strlen(step[0])}).s : "none", all);
+                   step[0] ? show_name(step[0]).s : "none", all);
 }
 
 /* SentencePiece's say whether a text begins with a space that it does not have. */
@@ -316,8 +317,7 @@ static int read_normalizer(const struct vocabulary *v, bool *adds_space, bool *n
         if (strcmp(type, "NFC") == 0) *nfc = true;
         if (v->sentencepiece && prepends) *adds_space = true;
         if (strcmp(type, "NFC") == 0 || (v->sentencepiece && (prepends || replaces))) continue;
-        return err_set(v->err, E_MODEL, "%s: its normalizer, %s, is not supported", v->path,
-                       gguf_show((struct gguf_str){type, strlen(type)}).s);
+        return err_set(v->err, E_MODEL, "%s: its normalizer, %s, is not supported", v->path, show_name(type).s);
     }
     return OK;
 }
@@ -334,7 +334,7 @@ static int read_metaspace(const struct vocabulary *v, bool *adds_space)
             continue;
         if (strcmp(type, "Metaspace") != 0)
             return err_set(v->err, E_MODEL, "%s: its pre-tokenizer, %s, is not supported with byte_fallback", v->path,
-                           gguf_show((struct gguf_str){type, strlen(type)}).s);
+                           show_name(type).s);
         const char *scheme = text_of(list[i], "prepend_scheme");
         *adds_space =
             *scheme ? strcmp(scheme, "never") != 0 : !json_is_false(json_object_get(list[i], "add_prefix_space"));
@@ -473,7 +473,7 @@ static int read_kind(struct vocabulary *v, const json_t *model)
     const char *type = text_of(model, "type");
     if (*type && strcmp(type, "BPE") != 0)
         return err_set(v->err, E_MODEL, "%s: a tokenizer of type %s is not supported; BPE is", v->path,
-                       gguf_show((struct gguf_str){type, strlen(type)}).s);
+                       show_name(type).s);
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     for (int i = 0; i < 2; i++)
         if (*text_of(model, affixes[i]))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/files/gguf_parts.h"
+#include "proto/show.h"
 
 /* ---- names ---- */
 
@@ -254,7 +255,7 @@ static int check_all_used(const struct matrices *m)
                     (m->s->head == HF_HEAD_TIED && strcmp(t->name, "lm_head.weight") == 0);
         if (!t->used && !idle)
             return err_set(m->err, E_MODEL, "%s: tensor %s has no place in the architecture %s", m->g->path,
-                           gguf_show((struct gguf_str){t->name, strlen(t->name)}).s, m->s->arch);
+                           show_name(t->name).s, m->s->arch);
     }
     return OK;
 }

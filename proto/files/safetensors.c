@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/files/gguf_parts.h"
+#include "proto/show.h"
 
 static const struct {
     const char *dtype;
@@ -23,7 +24,7 @@ struct place { /* what is read, for messages */
 
 static int damaged(const struct place *p, const char *what)
 {
-    struct gguf_shown name = gguf_show((struct gguf_str){p->name, strlen(p->name)});
+    struct shown_name name = show_name(p->name);
     return err_set(p->err, E_MODEL, "%s: tensor '%s' %s; the file is damaged: fetch it again", p->path, name.s, what);
 }
 
@@ -125,7 +126,7 @@ int safetensors_sort(struct safetensors *s, const char *path, struct err *err)
     for (size_t i = 1; i < s->n; i++)
         if (order(&s->list[i - 1], &s->list[i]) == 0)
             return err_set(err, E_MODEL, "%s: tensor '%s' is there twice; fetch the model again", path,
-                           gguf_show((struct gguf_str){s->list[i].name, strlen(s->list[i].name)}).s);
+                           show_name(s->list[i].name).s);
     return OK;
 }
 

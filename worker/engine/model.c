@@ -162,8 +162,8 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
         for (size_t k = 0; k < sizeof of_no_block / sizeof *of_no_block; k++)
             elsewhere = elsewhere || gguf_str_is(name, of_no_block[k]);
         if (!used[i] && !elsewhere)
-            rc = err_set(err, E_MODEL, "%s: tensor %.*s has no place in the architecture %s", m->file.path,
-                         name.n < 64 ? (int)name.n : 64, name.s, m->shape.arch);
+            rc = err_set(err, E_MODEL, "%s: tensor %s has no place in the architecture %s", m->file.path,
+                         gguf_show(name).s, m->shape.arch);
     }
     free(used);
     return rc;
