@@ -45,6 +45,7 @@ struct tensor {
 
 struct plan { /* all tensors of a file, in its order */
     const struct tiny_spec *spec;
+    int block, source; /* of what is added now; source draws its numbers; -1: of no block */
     int n;
     struct tensor tensor[MAX_TENSORS];
 };
@@ -355,33 +356,33 @@ static void put_keys(struct keys *k, const struct tiny_spec *spec)
 
 /* ---- tensors ---- */
 
-static struct tensor *plan_add(struct plan *p, int block, int source, const char *name)
+static struct tensor *plan_add(struct plan *p, const char *name)
 {
     struct tensor *t = &p->tensor[p->n++];
     *t = (struct tensor){.n_stack = 1};
-    if (block < 0) {
+    if (p->block < 0) {
         snprintf(t->name, sizeof t->name, "%s", name);
         snprintf(t->seed_name, sizeof t->seed_name, "%s", name);
     } else {
-        snprintf(t->name, sizeof t->name, "blk.%d.%s", block, name);
-        snprintf(t->seed_name, sizeof t->seed_name, "blk.%d.%s", source, name);
+        snprintf(t->name, sizeof t->name, "blk.%d.%s", p->block, name);
+        snprintf(t->seed_name, sizeof t->seed_name, "blk.%d.%s", p->source, name);
     }
     return t;
 }
 
-static void plan_matrix(struct plan *p, int block, int source, const char *name, int n_in, int n_out, float gain)
+static void plan_matrix(struct plan *p, const char *name, int n_in, int n_out, float gain)
 {
-    struct tensor *t = plan_add(p, block, source, name);
+    struct tensor *t = plan_add(p, name);
     t->n_in = (uint64_t)n_in;
     t->n_out = (uint64_t)n_out;
     t->type = p->spec->type;
-    t->is_vocab = block < 0;
+    t->is_vocab = p->block < 0;
     t->deviation = gain / sqrtf((float)n_in);
 }
 
-static void plan_vector(struct plan *p, int block, int source, const char *name, int n, float mean, float deviation)
+static void plan_vector(struct plan *p, const char *name, int n, float mean, float deviation)
 {
-    struct tensor *t = plan_add(p, block, source, name);
+    struct tensor *t = plan_add(p, name);
     t->n_in = (uint64_t)n;
     t->type = QUANT_F32;
     t->mean = mean;
@@ -389,50 +390,50 @@ static void plan_vector(struct plan *p, int block, int source, const char *name,
 }
 
 /* A matrix for each expert. */
-static void plan_stack(struct plan *p, int block, int source, const char *name, int n_in, int n_out, float gain)
+static void plan_stack(struct plan *p, const char *name, int n_in, int n_out, float gain)
 {
-    plan_matrix(p, block, source, name, n_in, n_out, gain);
+    plan_matrix(p, name, n_in, n_out, gain);
     p->tensor[p->n - 1].n_stack = (uint64_t)p->spec->n_experts;
 }
 
 /* The gains were tried out: attention is sharp enough for the text to depend on all of it, and a block adds two fifths
  * of what the embedding has, so that a model without one of the later blocks says the same at about half of all
  * positions. */
-static void plan_block(struct plan *p, int block, int source)
+static void plan_block(struct plan *p)
 {
     const struct tiny_spec *s = p->spec;
     int d = head_size(s), n_q = d * s->n_head, n_kv = d * s->n_head_kv;
-    plan_vector(p, block, source, "attn_norm.weight", s->n_embd, 1, .1f);
-    plan_matrix(p, block, source, "attn_q.weight", s->n_embd, n_q, 1.5f);
-    plan_matrix(p, block, source, "attn_k.weight", s->n_embd, n_kv, 1.5f);
-    plan_matrix(p, block, source, "attn_v.weight", s->n_embd, n_kv, 1);
+    plan_vector(p, "attn_norm.weight", s->n_embd, 1, .1f);
+    plan_matrix(p, "attn_q.weight", s->n_embd, n_q, 1.5f);
+    plan_matrix(p, "attn_k.weight", s->n_embd, n_kv, 1.5f);
+    plan_matrix(p, "attn_v.weight", s->n_embd, n_kv, 1);
     if (strcmp(s->architecture, "qwen2") == 0) {
-        plan_vector(p, block, source, "attn_q.bias", n_q, 0, .1f);
-        plan_vector(p, block, source, "attn_k.bias", n_kv, 0, .1f);
-        plan_vector(p, block, source, "attn_v.bias", n_kv, 0, .1f);
+        plan_vector(p, "attn_q.bias", n_q, 0, .1f);
+        plan_vector(p, "attn_k.bias", n_kv, 0, .1f);
+        plan_vector(p, "attn_v.bias", n_kv, 0, .1f);
     }
     bool gemma = strcmp(s->architecture, "gemma3") == 0;
     if (gemma) { /* the embedding is scaled, so what is added to it is louder too */
-        plan_vector(p, block, source, "post_attention_norm.weight", s->n_embd, .3f * sqrtf((float)s->n_embd), .1f);
-        plan_vector(p, block, source, "post_ffw_norm.weight", s->n_embd, .3f * sqrtf((float)s->n_embd), .1f);
+        plan_vector(p, "post_attention_norm.weight", s->n_embd, .3f * sqrtf((float)s->n_embd), .1f);
+        plan_vector(p, "post_ffw_norm.weight", s->n_embd, .3f * sqrtf((float)s->n_embd), .1f);
     }
     if (gemma || strncmp(s->architecture, "qwen3", 5) == 0) {
-        plan_vector(p, block, source, "attn_q_norm.weight", d, 1.5f, .2f);
-        plan_vector(p, block, source, "attn_k_norm.weight", d, 1.5f, .2f);
+        plan_vector(p, "attn_q_norm.weight", d, 1.5f, .2f);
+        plan_vector(p, "attn_k_norm.weight", d, 1.5f, .2f);
     }
-    plan_matrix(p, block, source, "attn_output.weight", n_q, s->n_embd, .4f);
-    plan_vector(p, block, source, "ffn_norm.weight", s->n_embd, 1, .1f);
+    plan_matrix(p, "attn_output.weight", n_q, s->n_embd, .4f);
+    plan_vector(p, "ffn_norm.weight", s->n_embd, 1, .1f);
     if (s->n_experts) {
-        plan_matrix(p, block, source, "ffn_gate_inp.weight", s->n_embd, s->n_experts, 1);
+        plan_matrix(p, "ffn_gate_inp.weight", s->n_embd, s->n_experts, 1);
         p->tensor[p->n - 1].type = QUANT_F32; /* as files have it */
-        plan_stack(p, block, source, "ffn_gate_exps.weight", s->n_embd, s->n_ff, 1);
-        plan_stack(p, block, source, "ffn_up_exps.weight", s->n_embd, s->n_ff, 1);
-        plan_stack(p, block, source, "ffn_down_exps.weight", s->n_ff, s->n_embd, .7f);
+        plan_stack(p, "ffn_gate_exps.weight", s->n_embd, s->n_ff, 1);
+        plan_stack(p, "ffn_up_exps.weight", s->n_embd, s->n_ff, 1);
+        plan_stack(p, "ffn_down_exps.weight", s->n_ff, s->n_embd, .7f);
         return;
     }
-    plan_matrix(p, block, source, "ffn_gate.weight", s->n_embd, s->n_ff, 1);
-    plan_matrix(p, block, source, "ffn_up.weight", s->n_embd, s->n_ff, 1);
-    plan_matrix(p, block, source, "ffn_down.weight", s->n_ff, s->n_embd, .4f);
+    plan_matrix(p, "ffn_gate.weight", s->n_embd, s->n_ff, 1);
+    plan_matrix(p, "ffn_up.weight", s->n_embd, s->n_ff, 1);
+    plan_matrix(p, "ffn_down.weight", s->n_ff, s->n_embd, .4f);
 }
 
 static uint64_t tensor_bytes(const struct tensor *t)
@@ -449,13 +450,17 @@ static uint64_t align_up(uint64_t n)
 static void plan_all(struct plan *p)
 {
     const struct tiny_spec *s = p->spec;
-    plan_matrix(p, -1, -1, "token_embd.weight", s->n_embd, s->n_vocab, s->tied ? 2.8f : sqrtf((float)s->n_embd));
-    if (s->rope_factors) plan_vector(p, -1, -1, "rope_freqs.weight", head_size(s) / 2, 3, .7f);
-    for (int block = 0; block < s->n_blocks - (s->left_out >= 0); block++)
-        plan_block(p, block, block + (s->left_out >= 0 && block >= s->left_out));
+    p->block = p->source = -1;
+    plan_matrix(p, "token_embd.weight", s->n_embd, s->n_vocab, s->tied ? 2.8f : sqrtf((float)s->n_embd));
+    if (s->rope_factors) plan_vector(p, "rope_freqs.weight", head_size(s) / 2, 3, .7f);
+    for (p->block = 0; p->block < s->n_blocks - (s->left_out >= 0); p->block++) {
+        p->source = p->block + (s->left_out >= 0 && p->block >= s->left_out);
+        plan_block(p);
+    }
+    p->block = p->source = -1;
     /* Tied: random signs in the last norm and a small embedding, or every token would find itself the best next one. */
-    plan_vector(p, -1, -1, "output_norm.weight", s->n_embd, s->tied ? 0 : 1, s->tied ? 1.5f : .1f);
-    if (!s->tied) plan_matrix(p, -1, -1, "output.weight", s->n_embd, s->n_vocab, 4.2f);
+    plan_vector(p, "output_norm.weight", s->n_embd, s->tied ? 0 : 1, s->tied ? 1.5f : .1f);
+    if (!s->tied) plan_matrix(p, "output.weight", s->n_embd, s->n_vocab, 4.2f);
     uint64_t offset = 0;
     for (int i = 0; i < p->n; i++) {
         p->tensor[i].offset = offset;
