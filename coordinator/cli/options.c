@@ -393,70 +393,117 @@ static void note_idle(struct parser *r)
 /* --- the whole ----------------------------------------------------------------------------------------------------
  */
 
+static int finish_help(struct parser *r, struct err *err)
+{
+    if (!r->positional) return OK;
+    if (find_command(r->positional) < 0) return unknown_command(r->positional, err);
+    r->p.o.help_topic = command_texts[find_command(r->positional)].name; /* not r's copy: it goes with r */
+    return OK;
+}
+
+/* Of commands that generate. */
+static int finish_generation(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    bool many = o->command == CMD_COMPARE || o->command == CMD_BENCH_PAIR;
+    if (many && !o->prompts_file)
+        return err_set(err, E_USAGE, "%s needs prompts: --prompts FILE.jsonl", command_name(r));
+    int rc = finish_prompt(r, err);
+    if (rc == OK) rc = finish_drafter(r, err);
+    if (rc != OK) return rc;
+    if (o->command == CMD_BENCH_PAIR && o->drafter == DRAFTER_NONE)
+        return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft ngram");
+    return finish_accept(r, err);
+}
+
+static int finish_bench_step(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    int rc = finish_drafter(r, err);
+    if (rc != OK) return rc;
+    if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
+    const int *list = o->contexts.list;
+    for (int i = 1; i < o->contexts.n; i++)
+        if (list[i] <= list[i - 1])
+            return err_set(err, E_USAGE, "--contexts: %d after %d: they must rise", list[i], list[i - 1]);
+    return OK;
+}
+
+static int finish_perplexity(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    if (!r->positional) return err_set(err, E_USAGE, "eval perplexity needs a text: a file, or - for standard input");
+    o->text = r->positional;
+    o->ctx = o->window; /* a slot holds no more */
+    return OK;
+}
+
+static int finish_worker(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    if (!o->model) return err_set(err, E_USAGE, "worker needs a model: --model FILE.gguf");
+    o->big = o->little = o->model;
+    return OK;
+}
+
+static int finish_config(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    if (!r->p.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
+    int rc = finish_drafter(r, err);
+    if (rc == OK) rc = finish_accept(r, err);
+    if (rc != OK) return rc;
+    r->p.draft = o->drafter;
+    o->settings = config_text(&r->p, r->p.config);
+    return o->settings ? OK : err_set(err, E_FAIL, "out of memory");
+}
+
+static int finish_doctor(struct parser *r, struct err *err)
+{
+    int rc = finish_drafter(r, err);
+    return rc == OK ? need_little(&r->p.o, err) : rc;
+}
+
+static int finish_tokenize(struct parser *r, struct err *err)
+{
+    if (!r->p.o.model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
+    r->p.o.text = r->positional;
+    return OK;
+}
+
+static int finish_inspect(struct parser *r, struct err *err)
+{
+    struct options *o = &r->p.o;
+    if (!r->positional && !o->model) return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
+    if (r->positional && origin_of(r, "model") == FROM_LINE)
+        return err_set(err, E_USAGE, "two files: %s and --model", r->positional);
+    if (r->positional) o->model = r->positional;
+    return OK;
+}
+
 static int finish(struct parser *r, struct err *err)
 {
     struct options *o = &r->p.o;
-    int rc = OK;
     o->ctx_given = origin_of(r, "ctx") == FROM_LINE;
     if (o->n_predict < 0) o->n_predict = 0;
     if (o->format == FORMAT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->format = FORMAT_JSONL;
     switch (o->command) {
-    case CMD_HELP:
-        if (!r->positional) break;
-        if (find_command(r->positional) < 0) return unknown_command(r->positional, err);
-        o->help_topic = command_texts[find_command(r->positional)].name; /* not r's copy: it goes with r */
-        break;
+    case CMD_HELP: return finish_help(r, err);
     case CMD_GENERATE:
     case CMD_CHAT:
     case CMD_COMPARE:
-    case CMD_BENCH_PAIR:
-        if ((o->command == CMD_COMPARE || o->command == CMD_BENCH_PAIR) && !o->prompts_file)
-            return err_set(err, E_USAGE, "%s needs prompts: --prompts FILE.jsonl", command_name(r));
-        if ((rc = finish_prompt(r, err)) != OK) return rc;
-        if ((rc = finish_drafter(r, err)) != OK) return rc;
-        if (o->command == CMD_BENCH_PAIR && o->drafter == DRAFTER_NONE)
-            return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft ngram");
-        return finish_accept(r, err);
-    case CMD_BENCH_STEP:
-        if ((rc = finish_drafter(r, err)) != OK) return rc;
-        if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
-        for (int i = 1; i < o->contexts.n; i++)
-            if (o->contexts.list[i] <= o->contexts.list[i - 1])
-                return err_set(err, E_USAGE, "--contexts: %d after %d: they must rise", o->contexts.list[i],
-                               o->contexts.list[i - 1]);
-        break;
-    case CMD_PERPLEXITY:
-        if (!r->positional)
-            return err_set(err, E_USAGE, "eval perplexity needs a text: a file, or - for standard input");
-        o->text = r->positional;
-        o->ctx = o->window; /* a slot holds no more */
-        break;
-    case CMD_WORKER:
-        if (!o->model) return err_set(err, E_USAGE, "worker needs a model: --model FILE.gguf");
-        o->big = o->little = o->model;
-        break;
-    case CMD_CONFIG:
-        if (!r->p.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
-        if ((rc = finish_drafter(r, err)) != OK || (rc = finish_accept(r, err)) != OK) return rc;
-        r->p.draft = o->drafter;
-        o->settings = config_text(&r->p, r->p.config);
-        return o->settings ? OK : err_set(err, E_FAIL, "out of memory");
-    case CMD_DOCTOR: rc = finish_drafter(r, err); return rc == OK ? need_little(o, err) : rc;
-    case CMD_TOKENIZE:
-        if (!o->model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
-        o->text = r->positional;
-        break;
-    case CMD_INSPECT:
-        if (!r->positional && !o->model)
-            return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
-        if (r->positional && origin_of(r, "model") == FROM_LINE)
-            return err_set(err, E_USAGE, "two files: %s and --model", r->positional);
-        if (r->positional) o->model = r->positional;
-        break;
+    case CMD_BENCH_PAIR: return finish_generation(r, err);
+    case CMD_BENCH_STEP: return finish_bench_step(r, err);
+    case CMD_PERPLEXITY: return finish_perplexity(r, err);
+    case CMD_WORKER: return finish_worker(r, err);
+    case CMD_CONFIG: return finish_config(r, err);
+    case CMD_DOCTOR: return finish_doctor(r, err);
+    case CMD_TOKENIZE: return finish_tokenize(r, err);
+    case CMD_INSPECT: return finish_inspect(r, err);
     case CMD_BENCH_KERNELS:
     case CMD_VERSION: break;
     }
-    return rc;
+    return OK;
 }
 
 /* `pilotfish`, `pilotfish --help` and `pilotfish --version` are commands too. */
