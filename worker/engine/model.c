@@ -49,15 +49,13 @@ static int add_experts(struct model *m, struct pieces *p, int i_block, struct er
     return rc;
 }
 
-static int add_block(struct model *m, struct pieces *p, int i_block, struct err *err)
+static int add_matrices(struct model *m, struct pieces *p, int i_block, struct err *err)
 {
     const struct shape *s = &m->shape;
     struct block *b = &m->blocks[i_block];
-    int r = m->share.shard, d = s->d_head;
+    int r = m->share.shard, d = s->d_head, n_q = s->n_head * d, n_kv = s->n_head_kv * d;
     int q0 = m->heads_from[r] * d, q1 = m->heads_from[r + 1] * d, k0 = m->kv_from * d, k1 = m->kv_to * d;
     int f0 = m->ff_from[r], f1 = m->ff_from[r + 1], o0 = m->out_from[r], o1 = m->out_from[r + 1];
-    int n_q = s->n_head * d, n_kv = s->n_head_kv * d;
-    b->n_window = s->n_window && (i_block + 1) % s->n_pattern ? s->n_window : 0;
     const struct matrix_rows matrices[] = {
         {"attn_q.weight", s->n_embd, n_q, q0, q1, &b->q},
         {"attn_k.weight", s->n_embd, n_kv, k0, k1, &b->k},
@@ -67,6 +65,24 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
         {"ffn_up.weight", s->n_embd, s->n_ff, f0, f1, &b->up},
         {"ffn_down.weight", s->n_ff, s->n_embd, o0, o1, &b->down},
     };
+    int rc = OK;
+    size_t n = sizeof matrices / sizeof *matrices - (s->n_experts ? 3 : 0); /* the last three are one MLP's */
+    for (size_t i = 0; i < n && rc == OK; i++) {
+        char name[128];
+        struct matrix_rows rows = matrices[i];
+        snprintf(name, sizeof name, "blk.%d.%s", i_block, rows.name);
+        rows.name = name;
+        rc = pieces_add_matrix(p, &rows, err);
+    }
+    return rc;
+}
+
+static int add_vectors(struct model *m, struct pieces *p, int i_block, struct err *err)
+{
+    const struct shape *s = &m->shape;
+    struct block *b = &m->blocks[i_block];
+    int r = m->share.shard, d = s->d_head, n_q = s->n_head * d, n_kv = s->n_head_kv * d;
+    int q0 = m->heads_from[r] * d, q1 = m->heads_from[r + 1] * d, k0 = m->kv_from * d, k1 = m->kv_to * d;
     const struct vector_part vectors[] = {
         {"attn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_attn, false},
         {"ffn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp, false},
@@ -78,23 +94,24 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
         {"post_attention_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_attn_out, true},
         {"post_ffw_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp_out, true},
     };
-    char name[128];
     int rc = OK;
-    size_t n_matrices = sizeof matrices / sizeof *matrices - (s->n_experts ? 3 : 0); /* the last three are one MLP's */
-    for (size_t i = 0; i < n_matrices && rc == OK; i++) {
-        struct matrix_rows rows = matrices[i];
-        snprintf(name, sizeof name, "blk.%d.%s", i_block, rows.name);
-        rows.name = name;
-        rc = pieces_add_matrix(p, &rows, err);
-    }
-    if (rc == OK && s->n_experts) rc = add_experts(m, p, i_block, err);
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors && rc == OK; i++) {
+        char name[128];
         struct vector_part part = vectors[i];
         snprintf(name, sizeof name, "blk.%d.%s", i_block, part.name);
         part.name = name;
         rc = pieces_add_vector(p, &part, err);
     }
     return rc;
+}
+
+static int add_block(struct model *m, struct pieces *p, int i_block, struct err *err)
+{
+    const struct shape *s = &m->shape;
+    m->blocks[i_block].n_window = s->n_window && (i_block + 1) % s->n_pattern ? s->n_window : 0;
+    int rc = add_matrices(m, p, i_block, err);
+    if (rc == OK && s->n_experts) rc = add_experts(m, p, i_block, err);
+    return rc == OK ? add_vectors(m, p, i_block, err) : rc;
 }
 
 static int add_blocks(struct model *m, struct pieces *p, struct err *err)
