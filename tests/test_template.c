@@ -24,7 +24,7 @@ static bool check_prompt(const struct template *t, const char *text, size_t n_te
     struct jinja_text got = {0};
     struct err err;
     size_t n_user = n_text - (size_t)(user - text) - strlen(after);
-    if (template_render(t, NULL, NULL, (struct gguf_str){user, n_user}, &got, &err) != OK) fail_msg("%s", err.text);
+    if (template_render(t, NULL, (struct gguf_str){user, n_user}, &got, &err) != OK) fail_msg("%s", err.text);
     if (got.n != n_text || memcmp(got.bytes, text, n_text) != 0) fail_msg("%s: rendered as \"%s\"", what, got.bytes);
     jinja_text_free(&got);
     return true;
@@ -120,7 +120,7 @@ static void a_default_system_message_is_rendered_whole_however_long(void **state
     snprintf(text, sizeof text, "{{ '<|im_start|>system\\n%s<|im_end|>\\n' }}%s", message, LOOP);
     of_text(&toy, &g, text);
     assert_int_equal(template_find(&t, &g, NULL), TEMPLATE_OK);
-    assert_int_equal(template_render(&t, NULL, NULL, (struct gguf_str){"hi", 2}, &got, &err), OK);
+    assert_int_equal(template_render(&t, NULL, (struct gguf_str){"hi", 2}, &got, &err), OK);
     assert_non_null(strstr(got.bytes, message));
     jinja_text_free(&got);
     toy_close(&toy, &g);
@@ -149,7 +149,7 @@ static void a_system_message_can_be_given_or_left_out(void **state)
         struct jinja_text got = {0};
         of_text(&toy, &g, prompts[i].text);
         assert_int_equal(template_find(&t, &g, NULL), TEMPLATE_OK);
-        assert_int_equal(template_render(&t, NULL, prompts[i].given, (struct gguf_str){"hi there", 2}, &got, &err), OK);
+        assert_int_equal(template_render(&t, prompts[i].given, (struct gguf_str){"hi there", 2}, &got, &err), OK);
         assert_string_equal(got.bytes, prompts[i].prompt);
         assert_int_equal(got.n, strlen(got.bytes));
         jinja_text_free(&got);
@@ -167,8 +167,7 @@ static void check_marks(const char *source, const char *user, const char *want)
     struct jinja_text got = {0};
     of_text(&toy, &g, source);
     if (template_find(&t, &g, &err) != TEMPLATE_OK) fail_msg("%s: %s", source, err.text);
-    if (template_render(&t, NULL, NULL, (struct gguf_str){user, strlen(user)}, &got, &err) != OK)
-        fail_msg("%s", err.text);
+    if (template_render(&t, NULL, (struct gguf_str){user, strlen(user)}, &got, &err) != OK) fail_msg("%s", err.text);
     for (size_t i = 0; i < got.n; i++)
         if (!got.message[i]) got.bytes[i] = '.';
     if (strcmp(got.bytes, want) != 0) fail_msg("%s: %s, expected %s", source, got.bytes, want);

@@ -37,8 +37,8 @@ static int append(struct chat *c, const char *text, size_t n_text, size_t *n_ids
     const struct gguf_str message = {text, n_text};
     struct jinja_text rendered = {0};
     const struct template_turn turn = {c->s.o.system, ended, message};
-    int rc = first ? template_render(&c->chat, c->s.big_t, c->s.o.system, message, &rendered, err)
-                   : template_next(&c->chat, c->s.big_t, &turn, &rendered, err);
+    int rc = first ? template_render(&c->chat, c->s.o.system, message, &rendered, err)
+                   : template_next(&c->chat, &turn, &rendered, err);
     const struct tokenizer_text in = {rendered.bytes, rendered.n, c->s.o.special ? NULL : rendered.message,
                                       true,           first,      4 * (size_t)c->s.info.n_ctx};
     *n_ids = (size_t)c->n_ids;
@@ -175,6 +175,7 @@ static int chat(struct chat *c, struct err *err)
                        "text",
                        c->s.big.path, why);
     }
+    template_set_bos(&c->chat, tokenizer_bos(c->s.big_t), tokenizer_adds_bos(c->s.big_t));
     rc = runtime_start(&c->s, 1, err);
     if (rc != OK) return rc;
     struct lines *lines = NULL;

@@ -131,7 +131,7 @@ static int encode_chat(const struct reader *r, struct prompt *item, const struct
     for (size_t i = 0; i < n; i++) n_bytes += messages[i].content.n;
     int rc = check_bytes(r, n_bytes, err);
     const struct template_chat given = {r->o->system, messages, n};
-    if (rc == OK) rc = template_render_chat(&r->chat, r->from->tokenizer, &given, &chat, err);
+    if (rc == OK) rc = template_render_chat(&r->chat, &given, &chat, err);
     if (rc != OK) return rc;
     struct tokenizer_text in = {chat.bytes, chat.n, r->o->special ? NULL : chat.message, true, true, most_ids(r)};
     rc = encode(r, item, &in, err);
@@ -361,6 +361,7 @@ static int find_chat(struct reader *r, struct err *err)
                        path, why);
     }
     r->has_chat = found == TEMPLATE_OK;
+    template_set_bos(&r->chat, tokenizer_bos(r->from->tokenizer), tokenizer_adds_bos(r->from->tokenizer));
     if (r->has_chat) return OK;
     if (r->o->system) return err_set(err, E_USAGE, "%s has no chat template, so no place for --system", path);
     fprintf(r->from->notes, "note: %s has no chat template: the text is continued as it is (--raw)\n",

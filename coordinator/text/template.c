@@ -263,9 +263,10 @@ static const char *system_message(const struct template *t, const char *system)
     return none ? NULL : system;
 }
 
-static struct gguf_str bos_of(const struct template *t, const struct tokenizer *tokenizer)
+void template_set_bos(struct template *t, struct gguf_str bos, bool added)
 {
-    return tokenizer && tokenizer_bos(tokenizer).n ? tokenizer_bos(tokenizer) : t->bos;
+    if (bos.n) t->bos = bos;
+    t->adds_bos = added;
 }
 
 /* It ran over the small chats, so these messages are what it does not take. */
@@ -275,17 +276,16 @@ static int refuses(const struct template *t, int rc, struct err *err)
     return err->code = rc == E_MODEL ? E_USAGE : rc;
 }
 
-int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
-                    struct gguf_str user, struct jinja_text *out, struct err *err)
+int template_render(const struct template *t, const char *system, struct gguf_str user, struct jinja_text *out,
+                    struct err *err)
 {
     const struct jinja_message message = {"user", user};
-    return template_render_chat(t, tokenizer, &(struct template_chat){system, &message, 1}, out, err);
+    return template_render_chat(t, &(struct template_chat){system, &message, 1}, out, err);
 }
 
-int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const struct template_chat *given,
-                         struct jinja_text *out, struct err *err)
+int template_render_chat(const struct template *t, const struct template_chat *given, struct jinja_text *out,
+                         struct err *err)
 {
-    struct gguf_str bos = bos_of(t, tokenizer);
     size_t n_messages = given->n;
     bool own = !strcmp(given->messages[0].role, "system");
     if (own && t->no_system)
@@ -297,17 +297,16 @@ int template_render_chat(const struct template *t, const struct tokenizer *token
     if (!all) return err_set(err, E_FAIL, "no memory for %zu messages", n_messages);
     all[0] = (struct jinja_message){"system", str_of(system ? system : "")};
     memcpy(all + 1, given->messages, n_messages * sizeof *all);
-    const struct jinja_chat chat = {all + !system, n_messages + (system != NULL), bos, t->eos, t->thinking, t->now};
+    const struct jinja_chat chat = {all + !system, n_messages + (system != NULL), t->bos, t->eos, t->thinking, t->now};
     int rc = jinja_render(t->source, &chat, out, err);
     free(all);
     if (rc != OK) return refuses(t, rc, err);
-    if (tokenizer && tokenizer_adds_bos(tokenizer) && begins(out, bos)) drop(out, bos.n);
+    if (t->adds_bos && begins(out, t->bos)) drop(out, t->bos.n);
     return OK;
 }
 
 /* A chat of two turns is run, and what stands behind the answer in it is what follows any. */
-int template_next(const struct template *t, const struct tokenizer *tokenizer, const struct template_turn *turn,
-                  struct jinja_text *out, struct err *err)
+int template_next(const struct template *t, const struct template_turn *turn, struct jinja_text *out, struct err *err)
 {
     struct jinja_text two = {0};
     const char *system = system_message(t, turn->system);
@@ -315,8 +314,7 @@ int template_next(const struct template *t, const struct tokenizer *tokenizer, c
                                              {"user", str_of(USER)},
                                              {"assistant", str_of(ANSWER)},
                                              {"user", turn->user}};
-    const struct jinja_chat chat = {messages + !system, system ? 4 : 3, bos_of(t, tokenizer), t->eos,
-                                    t->thinking,        t->now};
+    const struct jinja_chat chat = {messages + !system, system ? 4 : 3, t->bos, t->eos, t->thinking, t->now};
     int rc = jinja_render(t->source, &chat, &two, err);
     if (rc != OK) return refuses(t, rc, err);
     const char *answer = find_message(&two, ANSWER);

@@ -14,7 +14,6 @@
 #include <time.h>
 
 #include "coordinator/text/jinja.h"
-#include "coordinator/text/tokenizer.h"
 #include "proto/err.h"
 #include "proto/files/gguf.h"
 
@@ -28,6 +27,7 @@ struct template
     bool can_think;   /* --think makes a difference */
     int thinking;     /* 0, 1; -1: as the template has it */
     struct gguf_str source, bos, eos;
+    bool adds_bos; /* the tokenizer puts it first, so a rendered text begins without it */
     struct tm now; /* for templates that print the date */
 };
 
@@ -50,11 +50,13 @@ struct template_wants {
 int template_choose(struct template *t, const struct gguf *g, const struct template_wants *wants,
                     enum template_found *found, struct err *err);
 
+/* The tokenizer's BOS (empty: the file's stays), borrowed, and whether it is put first by the tokenizer. */
+void template_set_bos(struct template *t, struct gguf_str bos, bool added);
+
 /* The prompt of a first turn: system (NULL: the default one; "": empty), the user's text, and the opening of the
- * answer. Without the BOS that the tokenizer puts first (NULL: none does). E_USAGE: the template refuses these
- * messages. */
-int template_render(const struct template *t, const struct tokenizer *tokenizer, const char *system,
-                    struct gguf_str user, struct jinja_text *out, struct err *err);
+ * answer. E_USAGE: the template refuses these messages. */
+int template_render(const struct template *t, const char *system, struct gguf_str user, struct jinja_text *out,
+                    struct err *err);
 
 struct template_chat {                    /* borrowed during a call */
     const char *system;                   /* where the first message is none */
@@ -63,8 +65,8 @@ struct template_chat {                    /* borrowed during a call */
 };
 
 /* The same of a whole chat. */
-int template_render_chat(const struct template *t, const struct tokenizer *tokenizer, const struct template_chat *given,
-                         struct jinja_text *out, struct err *err);
+int template_render_chat(const struct template *t, const struct template_chat *given, struct jinja_text *out,
+                         struct err *err);
 
 struct template_turn {
     const char *system;
@@ -73,7 +75,6 @@ struct template_turn {
 };
 
 /* What follows an answer, up to the opening of the next one. */
-int template_next(const struct template *t, const struct tokenizer *tokenizer, const struct template_turn *turn,
-                  struct jinja_text *out, struct err *err);
+int template_next(const struct template *t, const struct template_turn *turn, struct jinja_text *out, struct err *err);
 
 #endif

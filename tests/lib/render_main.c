@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/text/template.h"
+#include "coordinator/text/tokenizer.h"
 
 static int say(const struct err *err)
 {
@@ -32,9 +33,10 @@ int main(int argc, char **argv)
     const char *system = argc > 4 && *argv[4] ? argv[4] : NULL;
     t.now = (struct tm){.tm_year = 126, .tm_mon = 10, .tm_mday = 29};
     if (tokenizer_open(&tokenizer, &g, &err) != OK) return 2;
-    if (template_render(&t, tokenizer, system, str_of(argv[2]), &first, &err) != OK) return say(&err);
+    template_set_bos(&t, tokenizer_bos(tokenizer), tokenizer_adds_bos(tokenizer));
+    if (template_render(&t, system, str_of(argv[2]), &first, &err) != OK) return say(&err);
     const struct template_turn turn = {system, true, str_of(argv[3])};
-    if (template_next(&t, tokenizer, &turn, &next, &err) != OK) return say(&err);
+    if (template_next(&t, &turn, &next, &err) != OK) return say(&err);
     printf("%s%c%s%c%s%c%d%c%d%c%s%c%s%c", t.name, 0, first.bytes, 0, next.bytes, 0, t.no_system, 0, t.can_think, 0,
            t.end, 0, t.system, 0);
     jinja_text_free(&first);
