@@ -17,7 +17,7 @@
 
 #include "proto/err.h"
 
-enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 2 };
+enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 8 };
 enum { SHARDS_MOST = MAX_PEERS - 2 }; /* of a verifier: tp x pp */
 enum drafter { DRAFTER_NONE, DRAFTER_LITTLE, DRAFTER_NGRAM };
 enum role { ROLE_DRAFTER, ROLE_VERIFIER };

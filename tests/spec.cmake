@@ -1,5 +1,5 @@
-# The pure heart on a virtual clock, the guard, and the roles of workers with toy models.
-foreach(room test_spec test_spec_drafting test_spec_workers)
+# The pure heart on a virtual clock, its draft policy, and the roles of workers with toy models.
+foreach(room test_spec test_spec_drafting test_spec_workers test_requests)
     pilotfish_test(${room} ${room}.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/roles/slots.c LIBS pf_coordinator)
 endforeach()
 pilotfish_test(test_policy test_policy.c LIBS pf_coordinator)

@@ -1,0 +1,199 @@
+#include "coordinator/decode/spec_inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/ngram.h"
+
+enum {
+    READ_USUAL = 16 /* ids that a drafter reads before a round; after more its time is no round's usual one */
+};
+
+/* ---- actions ---- */
+
+/* A step of one message has room; a step that ends many requests may need more. */
+struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq)
+{
+    if (s->n_actions == s->room) {
+        struct action *more = realloc(s->actions, 2 * s->room * sizeof *more);
+        s->no_memory |= !more;
+        if (more) s->actions = more, s->room *= 2;
+        s->n_actions -= !more; /* the last one gives way: the step fails */
+    }
+    struct action *a = &s->actions[s->n_actions++];
+    *a = (struct action){.kind = kind, .seq = seq};
+    return a;
+}
+
+void spec_post_open(struct spec *s, const struct decode_slot *p)
+{
+    const struct settings *set = settings_of(p);
+    int n_end_ids = set->n_end_ids < OPEN_END_IDS_MOST ? set->n_end_ids : OPEN_END_IDS_MOST;
+    struct action *a = spec_act(s, ACTION_POST, p->seq);
+    a->peer = s->c.drafter.peer;
+    a->message = (struct message){.tag = TAG_OPEN,
+                                  .open = {.slot = drafter_slot(s, p),
+                                           .n_ids = (uint32_t)s->c.drafter.n_proposed,
+                                           .end_ids = set->end_ids,
+                                           .n_end_ids = (size_t)n_end_ids,
+                                           .last_position = (uint32_t)s->c.n_ctx}};
+}
+
+/* Row of position pos: those from the text's last id on are wanted, and judge the draft that follows. */
+static struct row verify_row(const struct seq *q, int pos)
+{
+    bool wanted = pos >= q->n_ids - 1;
+    return (struct row){.id = q->ids[pos],
+                        .wanted = wanted,
+                        .n_top = wanted ? (uint32_t)q->request.settings.n_top : 0,
+                        .judge = &q->ids[pos + 1],
+                        .n_judge = wanted && pos + 1 < q->n_ids + q->n_tail};
+}
+
+static void post_part(struct spec *s, struct decode_slot *p, int at, int n_rows)
+{
+    struct verifiers *g = group_of(s, p);
+    struct seq *q = p->seq;
+    struct action *a = spec_act(s, ACTION_POST, q);
+    for (int i = at; i < at + n_rows; i++) p->rows[i] = verify_row(q, i);
+    struct part part = {.slot = (uint32_t)p->slot,
+                        .round = p->round,
+                        .at = (uint32_t)at,
+                        .prefix_hash = q->prefix_hash[at],
+                        .rows = p->rows + at,
+                        .n_rows = (size_t)n_rows,
+                        .sampler = sampler_at(p, 0)};
+    struct flight *f = flights_add(&g->flights, &part, p->verify_ns);
+    f->owner = p->request;
+    f->n_text = q->n_ids;
+    f->n_drafts = f->n_wanted ? q->n_tail : 0;
+    memcpy(f->drafts, q->ids + q->n_ids, (size_t)f->n_drafts * sizeof *f->drafts);
+    a->peer = g->c.peer;
+    a->message = (struct message){.tag = TAG_VERIFY, .verify = part};
+    if (q->state == SEQ_PROMPT) q->stats.n_prompt_rows += (uint32_t)n_rows;
+}
+
+/* Rows that want nothing go in parts of max_rows; the wanted ones stay
+ * together in the last part. */
+void spec_feed(struct spec *s, struct decode_slot *p)
+{
+    const struct verifiers *g = group_of(s, p);
+    const struct seq *q = p->seq;
+    int n_out_most = g->c.max_jobs / g->c.n_slots, max_rows = g->c.max_rows;
+    while (p->feeding && flights_of_slot(&g->flights, (uint32_t)p->slot) < n_out_most) {
+        int at = p->held, n = q->n_ids + q->n_tail - at;
+        p->feeding = n > max_rows;
+        if (p->feeding) n = q->n_ids - 1 - at < max_rows ? q->n_ids - 1 - at : max_rows;
+        post_part(s, p, at, n);
+        p->held = p->feeding ? at + n : q->n_ids - 1;
+    }
+}
+
+/* What the verifier lacks of the text, then the drafts. */
+void spec_post_verify(struct spec *s, struct decode_slot *p)
+{
+    p->verify_ns = s->now;
+    p->computed_us = 0;
+    p->feeding = true;
+    spec_feed(s, p);
+}
+
+/* ---- drafting ---- */
+
+/* Tokens that may still come. Big's own always comes after drafts, but for lossy rules. */
+static int tokens_left(const struct seq *q)
+{
+    return q->n_limit - q->n_ids - !settings_lossy(&q->request.settings);
+}
+
+static int most_drafts(const struct decode_slot *p)
+{
+    int left = tokens_left(p->seq), most = settings_of(p)->draft_max;
+    return most < left ? most : left;
+}
+
+/* How many tokens to draft now. The drafter reads nothing before it is expected to pay, and after long silence not all
+ * that it missed. */
+static int draft_window(struct spec *s, struct decode_slot *p)
+{
+    const struct seq *q = p->seq;
+    int window = draft_policy_window(&p->policy, most_drafts(p)), draft_ctx = settings_of(p)->draft_ctx;
+    if (!has_drafter(s, settings_of(p)) || window < 1 || p->drafter_unusable || p->rolled_back) return 0;
+    int n = q->n_ids - drafter_view_knows(&p->drafter);
+    bool anew = p->drafter.base < 0 || (n > draft_ctx && !is_lossy(p));
+    if (anew && n > draft_ctx) n = draft_ctx;
+    if ((anew || n > READ_USUAL) && !draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q)))
+        return 0;
+    if (anew) drafter_view_forget(&p->drafter, q->n_ids - n);
+    for (int i = p->drafter.base + p->drafter.len; i < q->n_ids; i++)
+        p->drafter_unusable |= q->ids[i] >= s->c.drafter.n_ids;
+    return p->drafter_unusable ? 0 : window;
+}
+
+/* One message of it: ids [at, at + n_ids) of what the drafter is to know. */
+static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_ids, int until)
+{
+    struct drafter_view *d = &p->drafter;
+    struct action *a = spec_act(s, ACTION_POST, p->seq);
+    a->peer = s->c.drafter.peer;
+    a->message = (struct message){.tag = TAG_DRAFT_ASK,
+                                  .ask = {.slot = drafter_slot(s, p),
+                                          .round = p->round,
+                                          .at = (uint32_t)at,
+                                          .prefix_hash = d->prefix_hash[at],
+                                          .ids = p->seq->ids + d->base + at,
+                                          .n_ids = (size_t)n_ids,
+                                          .until = (uint32_t)until,
+                                          .p_min = settings_of(p)->fallback,
+                                          .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
+                                          .sampler = sampler_at(p, d->base)}};
+    d->n_out++;
+}
+
+/* In as many messages as the ids need: all but the last only read. */
+void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
+{
+    struct drafter_view *d = &p->drafter;
+    int n = p->seq->n_ids - d->base, at = d->len;
+    drafter_view_hash(d, s->c.root, p->seq->ids, p->seq->n_ids);
+    d->n_out_old += d->n_out;
+    d->n_out = 0;
+    d->round = p->round;
+    for (; n - at > ASK_IDS; at += ASK_IDS) post_ask_part(s, p, at, ASK_IDS, at + ASK_IDS);
+    post_ask_part(s, p, at, n - at, n + window);
+    p->now.n_read = n - d->len - d->n_reused;
+    p->now.measured &= p->now.n_read <= READ_USUAL;
+    d->n_reused = 0;
+    d->len = n;
+    d->window = window;
+    d->us = 0;
+    d->sent_ns = s->now;
+    p->seq->stats.n_asks++;
+}
+
+/* What big copies from a prompt that the drafter has not read, the drafter cannot know. N-grams do, and cost nothing to
+ * draft. */
+static bool look_up(struct decode_slot *p)
+{
+    struct seq *q = p->seq;
+    int32_t ids[DRAFTS_MOST];
+    int most = most_drafts(p);
+    int window = p->policy.unread ? draft_policy_window(&p->lookups, most < p->reach ? most : p->reach) : 0;
+    int n = window > 0 ? ngram_draft(q->ids, q->n_ids, ids, window) : 0;
+    for (int i = 0; i < n; i++) seq_draft(q, ids[i]);
+    q->stats.n_drafted += (uint32_t)n;
+    return p->looked_up = n > 0;
+}
+
+void spec_next_round(struct spec *s, struct decode_slot *p)
+{
+    p->round++;
+    p->round_ns = s->now;
+    p->now = (struct draft_policy_round){.measured = true};
+    seq_drop_tail(p->seq);
+    int window = look_up(p) ? 0 : draft_window(s, p);
+    if (window > 0)
+        spec_post_ask(s, p, window);
+    else
+        spec_post_verify(s, p);
+}

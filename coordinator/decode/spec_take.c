@@ -1,0 +1,234 @@
+#include "coordinator/decode/spec_inside.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- verdicts: what big says becomes text ---- */
+
+static bool is_end(const struct settings *set, int32_t id)
+{
+    for (int i = 0; i < set->n_end_ids; i++)
+        if (set->end_ids[i] == id) return true;
+    return false;
+}
+
+/* Why the text ends with its last id, if it does. */
+static enum seq_end end_of(const struct spec *s, const struct seq *q)
+{
+    const struct settings *set = &q->request.settings;
+    if (is_end(set, q->ids[q->n_ids - 1])) return SEQ_END_ID;
+    if (s->c.stops && set->stops && s->c.stops(set->stops, q)) return SEQ_STOP;
+    if (q->n_ids < q->n_limit) return SEQ_RUNNING;
+    return q->n_limit == s->c.n_ctx ? SEQ_CONTEXT : SEQ_LENGTH;
+}
+
+/* Where a text stands in a flight's rows: the row that follows its last id. False: the flight was of another text. */
+static bool row_of_text(const struct flight *f, const struct seq *q, int *row)
+{
+    *row = q->n_ids - f->n_text; /* ids that have become final since it was sent */
+    return *row <= f->n_drafts && !memcmp(q->ids + f->n_text, f->drafts, (size_t)*row * sizeof *f->drafts);
+}
+
+/* Commits what the rule keeps and one token of big's own, and no further than the text's end. The rows and drafts are
+ * those behind the text. */
+static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct verdict_row *rows, const int32_t *drafts,
+                           int n)
+{
+    struct seq *q = p->seq;
+    const struct rule *rule = &settings_of(p)->rule;
+    int kept = (int)rule_first_bad(rule, rows, drafts, (size_t)n), i = 0;
+    enum seq_end how = SEQ_RUNNING;
+    for (; i <= kept && how == SEQ_RUNNING; i++) {
+        const struct verdict_row *row = &rows[i];
+        bool drafted = i < kept;
+        enum origin origin = drafted ? ORIGIN_DRAFT : i < n ? ORIGIN_CORRECTION : ORIGIN_BIG;
+        seq_commit(q, drafted ? drafts[i] : row->next, drafted ? row->lp_judged[0] : row->lp_next, origin, row->top,
+                   (int)row->n_top);
+        p->now.p_target += exp((double)q->lp[q->n_ids - 1]);
+        how = end_of(s, q);
+    }
+    int accepted = i <= kept ? i : kept; /* drafts that became text; the end may lie among them */
+    bool rolled_back = i > kept && kept < n;
+    q->stats.n_accepted += (uint32_t)accepted;
+    q->stats.n_judged += (uint32_t)(accepted + rolled_back);
+    q->stats.n_rollbacks += rolled_back;
+    q->stats.n_taken_back += rolled_back ? (uint32_t)(n - kept) : 0;
+    q->stats.last_ns = s->now;
+    p->rolled_back = rolled_back && rule->kind == RULE_REPO;
+    p->now.n_accepted = accepted;
+    p->now.n_tokens = i;
+    spec_act(s, ACTION_TOKENS, q);
+    return how;
+}
+
+/* The authors' code ends a text where the little model ends it, or fills it: big does not see that last draft. */
+static enum seq_end commit_unseen(struct spec *s, struct decode_slot *p)
+{
+    struct seq *q = p->seq;
+    int n = q->n_tail;
+    enum seq_end how = SEQ_RUNNING;
+    for (int i = 0; i < n && how == SEQ_RUNNING; i++) {
+        seq_commit(q, q->ids[q->n_ids], NAN, ORIGIN_DRAFT, NULL, 0);
+        q->stats.n_accepted++;
+        how = end_of(s, q);
+    }
+    q->stats.last_ns = s->now;
+    spec_act(s, ACTION_TOKENS, q);
+    return how;
+}
+
+static void note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uint64_t *worked_ns)
+{
+    uint64_t worked = worked_us * 1000;
+    *worked_ns += worked;
+    q->stats.wait_ns += waited_ns > worked ? waited_ns - worked : 0;
+}
+
+/* A refusal names what the verifier holds: send the rest again, at worst all of it. */
+static int refused(struct spec *s, struct decode_slot *p, const struct verdict *v, struct err *err)
+{
+    if (v->status == VERDICT_FULL || ++p->n_refused > REFUSED_MOST)
+        return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
+                       v->status, v->held);
+    bool holds_some = v->status == VERDICT_GAP && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
+    p->held = holds_some ? (int)v->held : 0;
+    p->round++;
+    p->now.measured = false;
+    spec_post_verify(s, p);
+    return OK;
+}
+
+/* A policy learns from its own drafts. Of a round of the other's it sees the tokens go by. */
+static void note_round(struct decode_slot *p)
+{
+    struct draft_policy *own = p->looked_up ? &p->lookups : &p->policy,
+                        *other = p->looked_up ? &p->policy : &p->lookups;
+    struct draft_policy_round seen = p->now;
+    if (p->looked_up) p->reach = p->now.n_accepted + REACH_MORE;
+    seen.measured &= p->now.n_drafted == 0;
+    seen.n_drafted = seen.n_accepted = 0;
+    draft_policy_note(own, &p->now);
+    draft_policy_note(other, &seen);
+}
+
+static void note_verify(struct spec *s, struct decode_slot *p, const struct flight *f)
+{
+    struct seq *q = p->seq;
+    note_wait(q, s->now - f->sent_ns, p->computed_us, &q->stats.verify_ns);
+    if (q->state == SEQ_PROMPT) {
+        q->stats.first_ns = s->now;
+        p->policy.prompt_ns = (double)(s->now - q->stats.start_ns) / q->stats.n_prompt_rows;
+        q->state = SEQ_DECODING;
+    } else {
+        q->stats.n_verifies++;
+    }
+}
+
+/* The wanted rows of a verify, whose round may be over: they count where the text is the one that they were asked of. */
+static void take_rows(struct spec *s, const struct flight *f, const struct verdict *v, struct taken *out)
+{
+    struct decode_slot *p = out->slot;
+    struct seq *q = p->seq;
+    bool now = f->round == p->round;
+    int row;
+    if (!row_of_text(f, q, &row)) return;
+    if (!now) p->now = (struct draft_policy_round){.measured = false};
+    p->n_refused = 0;
+    note_verify(s, p, f);
+    int n = f->n_drafts - row;
+    out->end = commit(s, p, v->rows + row, f->drafts + row, n);
+    out->committed = true;
+    p->held = now || p->held > q->n_ids - 1 ? q->n_ids - 1 : p->held;
+    if (now) {
+        p->now.n_drafted = n;
+        p->now.ns = (double)(s->now - p->round_ns);
+        if (n > 0 && !p->looked_up) p->drafter.n_reused = p->now.n_accepted;
+    }
+    if (out->end == SEQ_RUNNING) note_round(p);
+}
+
+int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct taken *out, struct err *err)
+{
+    struct verifiers *g = &s->groups[group];
+    struct flight f;
+    int rc = flights_land(&g->flights, v, &f, err);
+    if (rc != OK) return rc;
+    struct decode_slot *p = &g->slots[v->slot];
+    bool its = p->seq && f.owner == p->request, now = its && f.round == p->round;
+    *out = (struct taken){.slot = p};
+    if (now && v->status != VERDICT_OK) return refused(s, p, v, err);
+    if (now) {
+        p->computed_us += v->computed_us;
+        p->n_read = (int)(v->at + f.n_rows);
+    }
+    /* What is final under big stays so, whenever it comes; but a lossy text hangs on the order of its rounds. */
+    if (v->status == VERDICT_OK && f.n_wanted && (now || (its && !is_lossy(p)))) take_rows(s, &f, v, out);
+    if (p->seq && !out->committed) spec_feed(s, p); /* there is room for a part */
+    return OK;
+}
+
+/* ---- drafts: what is to be verified ---- */
+
+/* The drafter lacks what this ask goes on from. It is told anew: at once where drafts are part of the method. */
+static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end why)
+{
+    p->drafter.len = p->drafter.n_reused = 0;
+    if (why == DRAFT_FULL) p->drafter_unusable = p->no_room = true;
+    if (!is_lossy(p)) {
+        spec_post_verify(s, p);
+    } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->drafter_unusable) {
+        spec_post_ask(s, p, p->drafter.window);
+    } else {
+        err_set(&p->seq->why, E_PEER, "the drafter refuses this text, and without it the text would be another");
+        return SEQ_FAILED;
+    }
+    return SEQ_RUNNING;
+}
+
+/* The draft's ids that big knows are the tail. */
+static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const struct draft *d)
+{
+    struct seq *q = p->seq;
+    const struct settings *set = settings_of(p);
+    p->drafter.n_lost = 0;
+    q->stats.n_windows += d->end == DRAFT_WINDOW;
+    q->stats.n_joint_lows += d->end == DRAFT_JOINT_LOW;
+    q->stats.n_lows += d->end == DRAFT_LOW;
+    q->stats.n_ends += d->end == DRAFT_EOS;
+    for (size_t i = 0; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.drafter.n_ids; i++)
+        seq_draft(q, d->rows[i].id);
+    q->stats.n_drafted += (uint32_t)q->n_tail;
+    bool ends = q->n_tail && (is_end(set, q->ids[q->n_ids + q->n_tail - 1]) || q->n_ids + q->n_tail == q->n_limit);
+    if (set->rule.kind == RULE_REPO && ends) return commit_unseen(s, p);
+    spec_post_verify(s, p);
+    return SEQ_RUNNING;
+}
+
+static int check_draft(const struct drafter_view *view, const struct draft *d, bool lost, struct err *err)
+{
+    if (d->n_rows > (lost ? 0 : (size_t)view->window))
+        return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, view->window);
+    if (!lost && (d->at != (uint32_t)view->len || d->prefix_hash != view->prefix_hash[view->len]))
+        return err_set(err, E_PEER, "a draft for slot %u at %u, asked for at %d", d->slot, d->at, view->len);
+    return OK;
+}
+
+int spec_take_draft(struct spec *s, const struct draft *d, struct taken *out, struct err *err)
+{
+    struct decode_slot *p = d->slot < (uint32_t)s->n_slots ? &s->slots[d->slot] : NULL;
+    struct drafter_view *view = p ? &p->drafter : NULL;
+    *out = (struct taken){.slot = p};
+    if (p && view->n_out_old > 0 && d->round != view->round) return view->n_out_old--, OK;
+    if (!p || view->n_out == 0 || d->round != view->round)
+        return err_set(err, E_PEER, "a draft for slot %u (round %u), of which nothing was asked", d->slot, d->round);
+    view->n_out--;
+    if (!p->seq || view->round != p->round) return OK; /* its round is over */
+    view->us += d->us;
+    if (view->n_out > 0) return OK; /* a part is read, or refused: then the last one is, too */
+    note_wait(p->seq, s->now - view->sent_ns, view->us, &p->seq->stats.draft_ns);
+    p->now.draft_ns = view->us * 1e3;
+    bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL;
+    int rc = check_draft(view, d, lost, err);
+    if (rc == OK) out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
+    return rc;
+}

@@ -1,0 +1,360 @@
+/* Requests that come and go, on a virtual clock (as test_spec.c): where each begins, that no text depends on who runs
+ * beside it or ran before, and what is left when a request is cancelled or the drafter dies. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/prefix_hash.h"
+#include "tests/lib/sim.h"
+
+/* ---- where a request begins ---- */
+
+static void a_request_that_comes_later_joins_those_that_run(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefg", NULL, 3}, {"xy", "zzz", NULL, 2}};
+    struct sim *s = sim_open(&(struct sim_config){.n_slots = 2}, texts, 2);
+    sim_request(s, 1, 15, 0, NULL);
+    sim_run(s);
+    sim_expect(s, "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] verify  seq 0 round 2 at 2: \"|c\"\n"
+                  "[  15] submit  seq 1\n"
+                  "[  15] verify  seq 1 round 1 at 0: \"x|y\"\n"
+                  "[  24] verdict seq 0 round 2 at 2: \"d\"\n"
+                  "[  24] emit    seq 0: \"d\" b\n"
+                  "[  24] verify  seq 0 round 3 at 3: \"|d\"\n"
+                  "[  34] verdict seq 1 round 1 at 0: \"z\"\n"
+                  "[  34] emit    seq 1: \"z\" b\n"
+                  "[  34] verify  seq 1 round 2 at 2: \"|z\"\n"
+                  "[  44] verdict seq 0 round 3 at 3: \"e\"\n"
+                  "[  44] emit    seq 0: \"e\" b\n"
+                  "[  44] done    seq 0: length\n"
+                  "[  54] verdict seq 1 round 2 at 2: \"z\"\n"
+                  "[  54] emit    seq 1: \"z\" b\n"
+                  "[  54] done    seq 1: length\n");
+    sim_close(s);
+}
+
+static void the_free_slot_that_holds_the_longest_part_of_it_is_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *prompt;
+        int slot, n_fed;
+    } rows[] = {
+        {"like the second", "the dog s", 1, 1},
+        {"like the third", "a horse and", 2, 4},
+        {"as much like the first as like the second: the one that ran longer ago", "the p", 0, 1},
+        {"like none: the one that ran longest ago", "xyz", 0, 3},
+        {"its last row is fed, though it is held", "the dog ", 1, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct sim_text texts[] = {{"the cat ", "m", NULL, 1},
+                                         {"the dog ", "b", NULL, 1},
+                                         {"a horse", "n", NULL, 1},
+                                         {rows[i].prompt, "!", NULL, 1}};
+        struct sim *s = sim_open(&(struct sim_config){.n_slots = 3}, texts, 4);
+        sim_request(s, 3, 100, 0, NULL);
+        sim_run(s);
+        const struct seq *q = sim_seq(s, 3);
+        if (q->slot != rows[i].slot || (int)q->stats.n_prompt_rows != rows[i].n_fed)
+            fail_msg("%s: slot %d, %u rows", rows[i].why, q->slot, q->stats.n_prompt_rows);
+        sim_close(s);
+    }
+}
+
+static void requests_spread_over_groups(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"a", "", NULL, 2}, {"b", "", NULL, 2}, {"c", "", NULL, 2}, {"d", "", NULL, 2}};
+    static const int groups[] = {0, 1, 2, 0}, slots[] = {0, 0, 0, 1};
+    struct sim *s = sim_open(&(struct sim_config){.n_groups = 3, .n_slots = 2, .draft_max = 2}, texts, 4);
+    sim_run(s);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(sim_seq(s, i)->group, groups[i]);
+        assert_int_equal(sim_seq(s, i)->slot, slots[i]);
+    }
+    sim_close(s);
+}
+
+/* The third would find its beginning in the slot; the second came before it. */
+static void requests_start_in_the_order_in_which_they_came(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the cat", "s", NULL, 1}, {"a dog", "s", NULL, 1}, {"the cat", "s", NULL, 1}};
+    struct sim *s = sim_open(&(struct sim_config){0}, texts, 3);
+    sim_run(s);
+    assert_true(sim_seq(s, 1)->stats.last_ns < sim_seq(s, 2)->stats.start_ns + 1);
+    assert_int_equal(sim_seq(s, 2)->stats.n_prompt_rows, 7);
+    sim_close(s);
+}
+
+/* ---- what ends ---- */
+
+/* Its verify is on its way, and takes up room; the next one begins at once. */
+static void a_request_that_is_cancelled_leaves_its_slot_to_the_next(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"abcd", "efgh", NULL, 4}, {"abc", "xyz", NULL, 1}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 2}, texts, 2);
+    sim_request(s, 0, 0, 18, NULL);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"abc|d\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"e\"\n"
+                  "[  12] emit    seq 0: \"e\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abcde\", up to 7\n"
+                  "[  16] draft   seq 0 round 2 at 5: \"fg\", window\n"
+                  "[  16] verify  seq 0 round 2 at 4: \"|efg\"\n"
+                  "[  18] cancel  seq 0\n"
+                  "[  18] done    seq 0: aborted\n"
+                  "[  18] open    seq 1: slot 0\n"
+                  "[  18] verify  seq 1 round 3 at 2: \"|c\"\n"
+                  "[  28] verdict seq 0 round 2 at 4: \"fgh\"\n"
+                  "[  38] verdict seq 1 round 3 at 2: \"x\"\n"
+                  "[  38] emit    seq 1: \"x\" b\n"
+                  "[  38] done    seq 1: length\n");
+    assert_string_equal(sim_written(s, 0), "e");
+    sim_close(s);
+}
+
+static void a_request_that_waits_is_cancelled_where_it_stands(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"a", "b", NULL, 1}, {"c", "d", NULL, 1}, {"e", "f", NULL, 1}, {"g", "h", NULL, 1}};
+    for (int gone = 1; gone < 4; gone++) {
+        struct sim *s = sim_open(&(struct sim_config){0}, texts, 4);
+        sim_request(s, gone, 0, 5, NULL);
+        sim_fault(s, 6, SIM_CANCEL, gone); /* it has ended: nothing */
+        sim_run(s);
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(sim_seq(s, i)->end, i == gone ? SEQ_ABORTED : SEQ_LENGTH);
+            assert_int_equal(sim_seq(s, i)->slot, i == gone ? -1 : 0);
+        }
+        sim_close(s);
+    }
+}
+
+/* What is final under big stays so, whenever it comes: the verifier answers what it was said to have refused. */
+static void a_verdict_of_an_older_round_that_agrees_is_text(void **state)
+{
+    (void)state;
+    const struct spec_config config = {
+        .n_ctx = 32, .root = 1, .n_groups = 1, .groups = {{1, 1, 4, 8, 256}}, .drafter = {.n_ids = 256}};
+    static struct draft_profile profile;
+    const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
+    for (int lossy = 0; lossy < 2; lossy++) {
+        struct request r = {.prompt = prompt, .n_prompt = 6, .settings = {.n_predict = 4}};
+        struct spec_config c = config;
+        struct spec *spec;
+        struct seq seq;
+        struct actions actions;
+        struct err err;
+        if (lossy) r.settings.rule = (struct rule){RULE_STRICT, 3};
+        c.drafter.profile = &profile;
+        assert_int_equal(seq_init(&seq, &r, 32, &err), OK);
+        assert_int_equal(spec_open(&spec, &c, &err), OK);
+        assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &actions, &err), OK);
+        assert_int_equal(actions.n, 2); /* abcd, ef */
+        const struct part first = actions.list[0].message.verify, last = actions.list[1].message.verify;
+        struct verdict gap = {.job = first.job, .round = 1, .prefix_hash = 1, .status = VERDICT_GAP};
+        const struct event refusal = {.kind = EVENT_VERDICT, .verdict = &gap};
+        assert_int_equal(spec_step(spec, &refusal, &actions, &err), OK);
+        assert_int_equal(actions.n, 2); /* all of it again, as round 2 */
+        assert_int_equal(actions.list[0].message.verify.round, 2);
+        const struct verdict_row row = {.next = 'g', .lp_next = -1};
+        struct verdict late = {.job = last.job, .round = 1, .at = 4, .rows = &row, .n_rows = 1};
+        late.prefix_hash = last.prefix_hash;
+        const struct event answer = {.kind = EVENT_VERDICT, .verdict = &late};
+        assert_int_equal(spec_step(spec, &answer, &actions, &err), OK);
+        assert_int_equal(seq_n_generated(&seq), !lossy);
+        if (!lossy) assert_int_equal(actions.list[actions.n - 1].message.verify.round, 3);
+        spec_close(spec);
+        seq_free(&seq);
+    }
+}
+
+/* ---- the drafter dies ---- */
+
+static void without_its_drafter_an_exact_text_goes_on(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefgh", NULL, 6}, {"xy", "zzz", NULL, 2}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 2}, texts, 2);
+    sim_fault(s, 13, SIM_DRAFTER_DIES, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 5\n"
+                  "[  13] fault   the drafter dies\n"
+                  "[  13] verify  seq 0 round 2 at 2: \"|c\"\n"
+                  "[  25] verdict seq 0 round 2 at 2: \"d\"\n"
+                  "[  25] emit    seq 0: \"d\" b\n"
+                  "[  25] verify  seq 0 round 3 at 3: \"|d\"\n"
+                  "[  37] verdict seq 0 round 3 at 3: \"e\"\n"
+                  "[  37] emit    seq 0: \"e\" b\n"
+                  "[  37] verify  seq 0 round 4 at 4: \"|e\"\n"
+                  "[  49] verdict seq 0 round 4 at 4: \"f\"\n"
+                  "[  49] emit    seq 0: \"f\" b\n"
+                  "[  49] verify  seq 0 round 5 at 5: \"|f\"\n"
+                  "[  61] verdict seq 0 round 5 at 5: \"g\"\n"
+                  "[  61] emit    seq 0: \"g\" b\n"
+                  "[  61] verify  seq 0 round 6 at 6: \"|g\"\n"
+                  "[  73] verdict seq 0 round 6 at 6: \"h\"\n"
+                  "[  73] emit    seq 0: \"h\" b\n"
+                  "[  73] done    seq 0: length\n"
+                  "[  73] verify  seq 1 round 7 at 0: \"x|y\"\n"
+                  "[  85] verdict seq 1 round 7 at 0: \"z\"\n"
+                  "[  85] emit    seq 1: \"z\" b\n"
+                  "[  85] verify  seq 1 round 8 at 2: \"|z\"\n"
+                  "[  97] verdict seq 1 round 8 at 2: \"z\"\n"
+                  "[  97] emit    seq 1: \"z\" b\n"
+                  "[  97] done    seq 1: length\n");
+    assert_int_equal(sim_seq(s, 0)->stats.withheld.why, WITHHELD_LOST);
+    sim_close(s);
+}
+
+/* The one that runs, and the one that comes: what they would be without it is another text. */
+static void without_its_drafter_a_lossy_text_fails_alone(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefgh", NULL, 6}, {"ab", "cdefgh", NULL, 6}, {"ab", "cdefgh", NULL, 6}};
+    const struct sim_config config = {.draft_max = 2, .n_slots = 2, .rule = {RULE_STRICT, 3}};
+    struct settings exact = sim_settings(&config);
+    exact.rule.kind = RULE_EXACT;
+    struct sim *s = sim_open(&config, texts, 3);
+    sim_request(s, 1, 0, 0, &exact);
+    sim_fault(s, 30, SIM_DRAFTER_DIES, 0);
+    sim_run(s);
+    assert_string_equal(sim_written(s, 1), "cdefgh");
+    assert_int_equal(sim_seq(s, 1)->end, SEQ_LENGTH);
+    for (int i = 0; i < 3; i += 2) {
+        assert_int_equal(sim_seq(s, i)->end, SEQ_FAILED);
+        assert_string_equal(sim_seq(s, i)->why.text, "the drafter died");
+        assert_int_equal(sim_seq(s, i)->why.code, E_PEER);
+    }
+    assert_true(seq_n_generated(sim_seq(s, 0)) > 0);
+    assert_int_equal(seq_n_generated(sim_seq(s, 2)), 0);
+    sim_close(s);
+}
+
+/* ---- whoever comes and goes: no text depends on it ---- */
+
+enum { N_TEXTS = 9, LONGEST_TEXT = 40 };
+
+/* They begin alike, so slots are taken for what they hold. Not scripted: each id is a function of all before it. */
+static const struct sim_text texts[N_TEXTS] = {
+    {"the quick brown fox jumps", "", NULL, 20},
+    {"the quick brown fox", "", NULL, 30},
+    {"the quick", "", NULL, 12},
+    {"a", "", NULL, 40},
+    {"the quick brown fox jumps", "", NULL, 25},
+    {"to be or not to be, that is", "", NULL, 9},
+    {"the quick brown dog", "", NULL, 15},
+    {"a", "", NULL, 8},
+    {"to be or not", "", NULL, 30},
+};
+
+/* Every third text is lossy, with a window and thresholds of its own. */
+static struct settings settings_of(const struct sim_config *c, int i)
+{
+    struct settings s = sim_settings(c);
+    s.draft_max = 1 + i % 5;
+    s.adaptive = i % 2;
+    s.draft_ctx = 6 + i;
+    if (i % 3 == 2) s.rule = (struct rule){RULE_STRICT, 4};
+    return s;
+}
+
+static void play(struct sim *s, const struct sim_config *c, const int at[N_TEXTS], const int cancel[N_TEXTS])
+{
+    for (int i = 0; i < N_TEXTS; i++) {
+        struct settings own = settings_of(c, i);
+        sim_request(s, i, at[i], cancel[i], &own);
+    }
+}
+
+static void write_alone(char alone[N_TEXTS][LONGEST_TEXT + 1])
+{
+    const struct sim_config c = {.draft_max = 4, .wrong_percent = 30};
+    for (int i = 0; i < N_TEXTS; i++) {
+        struct settings own = settings_of(&c, i);
+        struct sim *s = sim_open(&c, &texts[i], 1);
+        sim_request(s, 0, 0, 0, &own);
+        sim_run(s);
+        snprintf(alone[i], sizeof alone[i], "%s", sim_written(s, 0));
+        assert_int_equal(strlen(alone[i]), texts[i].n_predict);
+        sim_close(s);
+    }
+}
+
+static void every_text_is_the_one_that_the_request_alone_has(void **state)
+{
+    (void)state;
+    char alone[N_TEXTS][LONGEST_TEXT + 1];
+    int n_cut = 0, n_whole = 0, n_failed = 0, n_reused = 0;
+    write_alone(alone);
+    for (uint64_t seed = 1; seed <= 500; seed++) {
+        uint64_t r = seed;
+        struct sim_config c = {.n_groups = 1 + (int)(seed % 3),
+                               .n_slots = 1 + (int)(seed / 3 % 3),
+                               .max_rows = 9 + (int)(seed % 7),
+                               .max_jobs = 4 + (int)(seed % 13),
+                               .draft_max = 4,
+                               .wrong_percent = 30,
+                               .jitter = seed % 4 ? seed : 0};
+        int at[N_TEXTS], cancel[N_TEXTS];
+        for (int i = 0; i < N_TEXTS; i++) {
+            r = prefix_hash_mix(r + 1);
+            at[i] = (int)(r % 400);
+            cancel[i] = r / 400 % 4 ? 0 : at[i] + 1 + (int)(r / 1600 % 300);
+        }
+        struct sim *s = sim_open(&c, texts, N_TEXTS);
+        play(s, &c, at, cancel);
+        if (seed % 5 == 0) sim_fault(s, (int)(seed * 37 % 500), (enum sim_fault)(seed / 5 % 4), 0);
+        if (seed % 6 == 0) sim_fault(s, (int)(seed * 53 % 700), SIM_DRAFTER_DIES, 0);
+        sim_run(s);
+        for (int i = 0; i < N_TEXTS; i++) {
+            const struct seq *q = sim_seq(s, i);
+            bool whole = q->end == SEQ_LENGTH;
+            const char *written = sim_written(s, i);
+            if (strncmp(written, alone[i], strlen(written)) || (whole && strcmp(written, alone[i])))
+                fail_msg("seed %d, text %d: \"%s\", alone \"%s\"", (int)seed, i, written, alone[i]);
+            if (!whole && !(q->end == SEQ_ABORTED && cancel[i]) && !(q->end == SEQ_FAILED && i % 3 == 2))
+                fail_msg("seed %d, text %d ended %d", (int)seed, i, q->end);
+            n_whole += whole;
+            n_cut += q->end == SEQ_ABORTED;
+            n_failed += q->end == SEQ_FAILED;
+            n_reused += q->slot >= 0 && (int)q->stats.n_prompt_rows < q->n_prompt;
+        }
+        sim_close(s);
+    }
+    assert_true(n_whole > 2000 && n_cut > 200 && n_failed > 50 && n_reused > 200);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_that_comes_later_joins_those_that_run),
+        cmocka_unit_test(the_free_slot_that_holds_the_longest_part_of_it_is_taken),
+        cmocka_unit_test(requests_spread_over_groups),
+        cmocka_unit_test(requests_start_in_the_order_in_which_they_came),
+        cmocka_unit_test(a_request_that_is_cancelled_leaves_its_slot_to_the_next),
+        cmocka_unit_test(a_request_that_waits_is_cancelled_where_it_stands),
+        cmocka_unit_test(a_verdict_of_an_older_round_that_agrees_is_text),
+        cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
+        cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
+        cmocka_unit_test(every_text_is_the_one_that_the_request_alone_has),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
