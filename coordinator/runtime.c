@@ -7,6 +7,7 @@
 
 #include "coordinator/cli/note.h"
 #include "coordinator/text/template.h"
+#include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
 
 /* Models whose files are not here are with the workers, who have been told to send what they say of themselves. */

@@ -5,6 +5,7 @@
 
 #include "coordinator/text/tokenizer.h"
 #include "proto/clock.h"
+#include "proto/files/gguf_open.h"
 
 enum { N_BYTES = 1 << 20 };
 

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "cut_off.h"
-#include "proto/files/gguf.h"
+#include "proto/files/gguf_open.h"
 #include "tests/lib/tiny.h"
 
 static char folder[] = "/tmp/pilotfish-cut-XXXXXX", path[64];

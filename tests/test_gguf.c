@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "proto/files/gguf.h"
+#include "proto/files/gguf_open.h"
 #include "tests/lib/real.h"
 #include "tests/lib/tiny.h"
 

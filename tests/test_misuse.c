@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "proto/files/gguf.h"
+#include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
 #include "tests/lib/roles.h"
 

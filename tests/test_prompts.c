@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "coordinator/cli/prompts.h"
+#include "proto/files/gguf_open.h"
 #include "tests/lib/tiny.h"
 
 static struct {

@@ -20,7 +20,7 @@
 #include "cluster.h"
 #include "coordinator/job.h"
 #include "kernels/noise.h"
-#include "proto/files/gguf.h"
+#include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
 #include "tests/lib/grid.h"
 #include "tests/lib/tiny.h"

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "proto/files/gguf_open.h"
 #include "tests/lib/real.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/model.h"

@@ -9,6 +9,7 @@
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/template.h"
 #include "coordinator/text/tokenizer.h"
+#include "proto/files/gguf_open.h"
 #include "proto/show.h"
 
 /* --- gathering ------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/read_text.h"
 #include "coordinator/text/tokenizer.h"
+#include "proto/files/gguf_open.h"
 
 /* Ids between anything that lists are written with: spaces, commas, brackets. */
 static int parse_ids(const struct tokenizer *t, char *text, int32_t **ids, size_t *n_ids, struct err *err)

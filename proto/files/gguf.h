@@ -1,5 +1,4 @@
-/* gguf.h -- the container of model files (GGUF v2 and v3): bytes -> named values and a tensor directory. A directory of
- * safetensors is seen as such a file too (hf.h).
+/* gguf.h -- the container of model files (GGUF v2 and v3): bytes -> named values and a tensor directory.
  *
  * It gives no meaning to any name: worker/engine reads shapes, coordinator/tokenizer reads the vocabulary. The file is
  * mapped read-only; tensors are views of the map, strings and arrays of a copy of its head, so that a file that changes
@@ -101,15 +100,15 @@ struct gguf {
     struct gguf_kv *kv;                               /* owns */
     struct gguf_tensor *tensors;                      /* owns the list; of all parts */
     const struct gguf_str **kv_names, **tensor_names; /* owns: of the two lists, sorted */
-    struct gguf *parts; /* owns: files 2 .. n of a model that is split (gguf_parts.h); a directory's files */
+    struct gguf *parts; /* owns: files 2 .. n of a model that is split (gguf_open.h); a directory's files */
     int n_parts;
     const uint8_t **row_chunks; /* owns: of all tensors that have some */
     char *names;                /* owns: of tensors that are not named in a file */
 };
 
-/* Maps and parses the file, and the other parts of a model whose first part it is; or a directory (hf.h). E_MODEL
- * and one line on anything wrong. */
-int gguf_open(struct gguf *g, const char *path, struct err *err);
+/* Maps and parses one file, whatever it says of others: gguf_open.h opens models. E_MODEL and one line on anything
+ * wrong. */
+int gguf_open_file(struct gguf *g, const char *path, struct err *err);
 
 /* The same for bytes in memory, which are borrowed until gguf_close; `name` is for messages. What fuzzing calls. */
 int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_bytes, struct err *err);
@@ -130,8 +129,16 @@ int gguf_context(const struct gguf *g);
  * behind the other; 0: the same. */
 uint64_t gguf_row_in_file(uint64_t rope_permuted, uint64_t row);
 
+/* For those who make a model of several files. A file's bytes, for munmap; E_MODEL: it is no file, is empty or cannot
+ * be read. Sorting the tensors' names, for gguf_tensor, whenever the list has changed; E_MODEL: a name is there
+ * twice. */
+int gguf_map(const char *path, const uint8_t **out, size_t *n_bytes, struct err *err);
+int gguf_sort_tensors(struct gguf *g, struct err *err);
+
 /* Tells the kernel that the pages of a tensor are not needed any more (they are the file's, nothing is lost). */
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t);
+
+int gguf_value_bytes(enum gguf_value type); /* 0: of no fixed size */
 
 /* NULL: a type that GGUF does not define. */
 const struct gguf_type *gguf_type(uint32_t type);

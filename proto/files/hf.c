@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "proto/files/gguf_parts.h"
 #include "proto/show.h"
 
 json_t *hf_json(const struct hf_file *file, struct err *err)

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/files/gguf_parts.h"
 #include "proto/show.h"
 
 /* Of transformers' model types those that an architecture of the engine (worker/engine/shape.c) can be. */

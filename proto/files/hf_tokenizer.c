@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/files/gguf_parts.h"
 #include "proto/show.h"
 
 enum { MOST_TOKENS = 1 << 24, MOST_STEPS = 8 };

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "proto/files/gguf.h"
+#include "proto/files/gguf_open.h"
 
 static void require(bool holds)
 {

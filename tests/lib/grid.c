@@ -12,7 +12,7 @@
 
 #include "cluster.h"
 #include "coordinator/job.h"
-#include "proto/files/gguf.h"
+#include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
 #include "worker/roles/slots.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/text/tokenizer.h"
+#include "proto/files/gguf_open.h"
 
 static int print_ids(const struct tokenizer *t, const char *text, size_t n, bool special, struct err *err)
 {

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "proto/files/gguf_open.h"
+
 static const char *folder_of(const char *variable, const char *otherwise)
 {
     const char *folder = getenv(variable);

@@ -8,6 +8,7 @@
 
 #include "coordinator/text/template.h"
 #include "coordinator/text/tokenizer.h"
+#include "proto/files/gguf_open.h"
 
 static int say(const struct err *err)
 {

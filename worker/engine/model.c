@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
 #include "worker/engine/pieces.h"
 

@@ -1,4 +1,4 @@
-#include "proto/files/gguf_parts.h"
+#include "proto/files/gguf_open.h"
 
 #include <stdio.h>
 #include <stdlib.h>
