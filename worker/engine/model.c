@@ -29,17 +29,15 @@ static int add_experts(struct model *m, struct pieces *p, int i_block, struct er
     const struct shape *s = &m->shape;
     struct block *b = &m->blocks[i_block];
     int r = m->share.shard, n_ff = s->n_ff, n = s->n_embd;
-    char names[4][64];
-    static const char *const parts[] = {"gate_inp", "gate_exps", "up_exps", "down_exps"};
-    for (int i = 0; i < 4; i++) snprintf(names[i], sizeof names[i], "blk.%d.ffn_%s.weight", i_block, parts[i]);
-    const struct gguf_tensor *gate = pieces_stack(p, names[1], n, n_ff, s->n_experts, err),
-                             *up = gate ? pieces_stack(p, names[2], n, n_ff, s->n_experts, err) : NULL,
-                             *down = up ? pieces_stack(p, names[3], n_ff, n, s->n_experts, err) : NULL;
+    const struct gguf_tensor *gate = pieces_stack(p, "ffn_gate_exps.weight", n, n_ff, s->n_experts, err),
+                             *up = gate ? pieces_stack(p, "ffn_up_exps.weight", n, n_ff, s->n_experts, err) : NULL,
+                             *down = up ? pieces_stack(p, "ffn_down_exps.weight", n_ff, n, s->n_experts, err) : NULL;
     if (!down) return E_MODEL;
     if (!b->experts && !(b->experts = calloc((size_t)s->n_experts, sizeof *b->experts)))
         return err_set(err, E_LAYOUT, "out of memory for %d experts", s->n_experts);
-    int rc = pieces_add_matrix(p, &(struct matrix_rows){names[0], n, s->n_experts, 0, s->n_experts, &b->router}, err);
-    if (rc == OK) b->router.type = (enum quant)gguf_tensor(&m->file, names[0])->type; /* never to fewer bits */
+    const struct matrix_rows router = {"ffn_gate_inp.weight", n, s->n_experts, 0, s->n_experts, &b->router};
+    int rc = pieces_add_matrix(p, &router, err);
+    if (rc == OK) b->router.type = (enum quant)p->list[p->n - 1].tensor->type; /* never to fewer bits */
     for (int k = 0; k < s->n_experts && rc == OK; k++) {
         struct expert *x = &b->experts[k];
         int f0 = k * n_ff + m->ff_from[r], f1 = k * n_ff + m->ff_from[r + 1];
@@ -68,13 +66,7 @@ static int add_matrices(struct model *m, struct pieces *p, int i_block, struct e
     };
     int rc = OK;
     size_t n = sizeof matrices / sizeof *matrices - (s->n_experts ? 3 : 0); /* the last three are one MLP's */
-    for (size_t i = 0; i < n && rc == OK; i++) {
-        char name[128];
-        struct matrix_rows rows = matrices[i];
-        snprintf(name, sizeof name, "blk.%d.%s", i_block, rows.name);
-        rows.name = name;
-        rc = pieces_add_matrix(p, &rows, err);
-    }
+    for (size_t i = 0; i < n && rc == OK; i++) rc = pieces_add_matrix(p, &matrices[i], err);
     return rc;
 }
 
@@ -96,13 +88,8 @@ static int add_vectors(struct model *m, struct pieces *p, int i_block, struct er
         {"post_ffw_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp_out, true},
     };
     int rc = OK;
-    for (size_t i = 0; i < sizeof vectors / sizeof *vectors && rc == OK; i++) {
-        char name[128];
-        struct vector_part part = vectors[i];
-        snprintf(name, sizeof name, "blk.%d.%s", i_block, part.name);
-        part.name = name;
-        rc = pieces_add_vector(p, &part, err);
-    }
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors && rc == OK; i++)
+        rc = pieces_add_vector(p, &vectors[i], err);
     return rc;
 }
 
@@ -110,9 +97,12 @@ static int add_block(struct model *m, struct pieces *p, int i_block, struct err 
 {
     const struct shape *s = &m->shape;
     m->blocks[i_block].n_window = s->n_window && (i_block + 1) % s->n_pattern ? s->n_window : 0;
+    p->block = i_block;
     int rc = add_matrices(m, p, i_block, err);
     if (rc == OK && s->n_experts) rc = add_experts(m, p, i_block, err);
-    return rc == OK ? add_vectors(m, p, i_block, err) : rc;
+    if (rc == OK) rc = add_vectors(m, p, i_block, err);
+    p->block = -1;
+    return rc;
 }
 
 static int add_blocks(struct model *m, struct pieces *p, struct err *err)
@@ -152,7 +142,7 @@ int model_pieces(struct model *m, struct pieces *p, struct err *err)
     const struct matrix_rows embed = {"token_embd.weight", s->n_embd, s->n_vocab, 0, s->n_vocab, &m->embed};
     const struct vector_part factors = {"rope_freqs.weight", half, 0, half, &m->rope_factors, true},
                              norm = {"output_norm.weight", s->n_embd, 0, s->n_embd, &m->norm_out, false};
-    *p = (struct pieces){.file = &m->file, .requantize = m->requantize};
+    *p = (struct pieces){.file = &m->file, .requantize = m->requantize, .block = -1};
     if (embeds(m)) rc = pieces_add_matrix(p, &embed, err);
     if (rc == OK) rc = pieces_add_vector(p, &factors, err);
     if (rc == OK) rc = add_blocks(m, p, err);

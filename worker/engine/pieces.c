@@ -4,10 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct gguf_tensor *pieces_stack(const struct pieces *p, const char *name, int n_in, int n_out, int n_stack,
+enum { NAME_ROOM = 128 };
+
+/* NULL: there is none of this name, which is set. */
+static const struct gguf_tensor *find(const struct pieces *p, const char *suffix, char name[NAME_ROOM])
+{
+    if (p->block < 0)
+        snprintf(name, NAME_ROOM, "%s", suffix);
+    else
+        snprintf(name, NAME_ROOM, "blk.%d.%s", p->block, suffix);
+    return gguf_tensor(p->file, name);
+}
+
+const struct gguf_tensor *pieces_stack(const struct pieces *p, const char *suffix, int n_in, int n_out, int n_stack,
                                        struct err *err)
 {
-    const struct gguf_tensor *t = gguf_tensor(p->file, name);
+    char name[NAME_ROOM];
+    const struct gguf_tensor *t = find(p, suffix, name);
     if (!t) {
         err_set(err, E_MODEL, "%s: no tensor %s", p->file->path, name);
         return NULL;
@@ -64,10 +77,11 @@ int pieces_add_matrix(struct pieces *p, const struct matrix_rows *m, struct err 
 
 int pieces_add_vector(struct pieces *p, const struct vector_part *v, struct err *err)
 {
-    if (v->optional && !gguf_tensor(p->file, v->name)) return OK;
+    char name[NAME_ROOM];
+    if (v->optional && !find(p, v->name, name)) return OK;
     const struct gguf_tensor *t = pieces_stack(p, v->name, v->n, 1, 1, err);
     if (!t) return E_MODEL;
-    if (t->type != QUANT_F32) return err_set(err, E_MODEL, "%s: %s is not F32", p->file->path, v->name);
+    if (t->type != QUANT_F32) return err_set(err, E_MODEL, "%s: %s is not F32", p->file->path, gguf_show(t->name).s);
     return add_piece(p, (struct piece){.tensor = t, .row_from = v->from, .row_to = v->to, .vector = v->v}, err);
 }
 

@@ -25,6 +25,7 @@ struct piece {
 struct pieces {
     const struct gguf *file; /* borrowed */
     bool requantize;         /* matrices of more bits become Q4_1 (requantize.h) */
+    int block;               /* names are those behind "blk.N." of this one; -1: of no block */
     struct piece *list;      /* [n] owns */
     int n, room;
 };
@@ -48,7 +49,7 @@ int pieces_add_vector(struct pieces *p, const struct vector_part *v, struct err 
 
 /* A tensor of n_stack matrices [n_out, n_in]; NULL: err says why not. Of its n_stack * n_out rows [from, to) are kept.
  */
-const struct gguf_tensor *pieces_stack(const struct pieces *p, const char *name, int n_in, int n_out, int n_stack,
+const struct gguf_tensor *pieces_stack(const struct pieces *p, const char *suffix, int n_in, int n_out, int n_stack,
                                        struct err *err);
 int pieces_add_rows(struct pieces *p, const struct gguf_tensor *t, int from, int to, struct weights *w,
                     struct err *err);
