@@ -66,7 +66,7 @@ static void a_stop_ends_the_text_with_the_token_that_completes_it(void **state)
         sim_run(sim);
         const struct seq *s = sim_seq(sim, 0);
         char *text;
-        size_t n = stop_answer(&stops, s, &text);
+        size_t n = stop_answer(NULL, s, &text);
         assert_int_equal(s->end, at ? SEQ_STOP : SEQ_LENGTH);
         if (seq_n_generated(s) != (at ? at : n_tokens)) fail_msg("%s: at %d", rows[i / 2].why, seq_n_generated(s));
         if (n != strlen(rows[i / 2].text) || memcmp(text, rows[i / 2].text, n) != 0)

@@ -78,7 +78,7 @@ struct sums {                    /* over texts */
 static int compare_texts(const struct compare *c, int i, struct sums *sums, double *rouge, struct err *err)
 {
     char *text = NULL, *own = NULL;
-    size_t n_text = stop_answer(&c->s.stops, &c->asked[i], &text), n_own = stop_answer(&c->s.stops, &c->own[i], &own);
+    size_t n_text = stop_answer(c->s.big_t, &c->asked[i], &text), n_own = stop_answer(c->s.big_t, &c->own[i], &own);
     *rouge = text && own ? rouge_l(text, n_text, own, n_own) : -1;
     bool ok = *rouge >= 0 && bleu_add(&sums->bleu, text, n_text, own, n_own) == 0;
     free(text);

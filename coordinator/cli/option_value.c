@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/text/stop.h"
+
 static int set_count(int *out, const struct option *p, const char *value, struct err *err)
 {
     char *end;
@@ -59,6 +61,7 @@ static int set_list(struct numbers *out, const struct option *p, const char *val
 static int add_stop(struct options *o, const char *value, struct err *err)
 {
     if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text stands everywhere");
+    if (strlen(value) > STOP_MOST_BYTES) return err_set(err, E_USAGE, "--stop: at most %d bytes each", STOP_MOST_BYTES);
     if (o->n_stops == MAX_STOPS) return err_set(err, E_USAGE, "--stop: at most %d", MAX_STOPS);
     o->stops[o->n_stops++] = value;
     return OK;

@@ -24,7 +24,6 @@ struct output {
     struct output_io io;
     const struct options *o;
     const struct tokenizer *t;
-    struct stops stops;
     const struct prompt *prompts;
     int n_seqs, turn;   /* turn: the prompt of which may be written */
     struct shown *seqs; /* [n_seqs] owns */
@@ -67,7 +66,6 @@ int output_open_io(struct output **out, const struct options *o, const struct to
     f->io = *io;
     f->o = o;
     f->t = t;
-    f->stops = (struct stops){o->stops, o->n_stops, t};
     f->prompts = prompts->items;
     f->n_seqs = n;
     f->colored = o->color == WHEN_ALWAYS || (o->color == WHEN_AUTO && io->terminal && shows_colors());
@@ -134,9 +132,9 @@ static int put_new_text(struct output *f, struct shown *w, struct err *err)
         fflush(f->io.notes);
     }
     char *text = NULL;
-    size_t n = stop_text_from(&f->stops, s, w->n_tokens, &text), at = 0;
+    size_t n = stop_text_from(f->t, s, w->n_tokens, &text), at = 0;
     if (!text) return err_set(err, E_FAIL, "no memory for the text of %d tokens", seq_n_generated(s));
-    n = over ? stop_cut(&f->stops, s, text, n) : n - stop_held(&f->stops, text, n);
+    n = over ? stop_cut(s, text, n) : n - stop_held(s->request.settings.stops, text, n);
     for (; w->n_tokens < seq_n_generated(s); w->n_tokens++) {
         int i = s->n_prompt + w->n_tokens;
         struct gguf_str piece = tokenizer_piece(f->t, s->ids[i], false);
@@ -167,7 +165,7 @@ static int put_end_of_text(struct output *f, struct shown *w, struct err *err)
 static json_t *json_of_text(const struct output *f, const struct seq *s)
 {
     char *bytes = NULL;
-    size_t n = stop_answer(&f->stops, s, &bytes);
+    size_t n = stop_answer(f->t, s, &bytes);
     json_t *text = bytes ? json_text(bytes, n) : NULL;
     free(bytes);
     return text;
