@@ -201,12 +201,12 @@ static void put_text(FILE *to, const char *name, const char *value)
         fprintf(to, "; %s = \"%s\", which no line of a file can say", name, show_name(value).s);
 }
 
-static void put_option(FILE *to, const struct parsed *p, size_t i, const char *path)
+static void put_option(FILE *to, const struct options *p, size_t i, const char *path)
 {
     const struct option *option = &option_table[i];
     if (option->kind == OPTION_STOP) {
-        for (int k = 0; k < p->o.n_stops; k++) {
-            put_text(to, option->name, p->o.stops[k]);
+        for (int k = 0; k < p->n_stops; k++) {
+            put_text(to, option->name, p->stops[k]);
             put_origin(to, option, p->origin[i], path);
         }
         return;
@@ -226,7 +226,7 @@ static void put_option(FILE *to, const struct parsed *p, size_t i, const char *p
     put_origin(to, option, p->origin[i], path);
 }
 
-char *config_text(const struct parsed *p, const char *path)
+char *config_text(const struct options *p, const char *path)
 {
     char *text = NULL;
     size_t n = 0;

@@ -23,6 +23,6 @@ int config_fill(const char *path, config_take *take, void *arg, char **notes, st
 
 /* All options as a configuration file, each with its origin behind a ';'; defaults are comments. path: the file that
  * was read, or NULL. The caller frees it; NULL when memory is out. */
-char *config_text(const struct parsed *p, const char *path);
+char *config_text(const struct options *p, const char *path);
 
 #endif

@@ -8,20 +8,6 @@
 
 #include "coordinator/cli/options.h"
 
-enum { MAX_OPTIONS = 80 };
-
-enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE }; /* a later one counts */
-
-/* What options_parse fills: the options, and what must be seen whole before it is an option. */
-struct parsed {
-    struct options o;
-    enum drafter draft; /* --draft; counts where it was given */
-    bool no_draft;
-    const char *config; /* --config */
-    bool show;
-    enum value_origin origin[MAX_OPTIONS]; /* of option_table */
-};
-
 enum option_kind {
     OPTION_FLAG,   /* bool: true when given */
     OPTION_TEXT,   /* const char * */
@@ -52,7 +38,7 @@ struct option {
     const char *aliases;
     unsigned commands; /* a bit for each enum command that takes it */
     enum option_kind kind;
-    size_t offset;     /* in struct parsed */
+    size_t offset;     /* in struct options */
     const char *value; /* what help calls its value */
     int low, high;
     const char *help;                /* may hold newlines; the default is printed behind it */

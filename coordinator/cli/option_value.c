@@ -78,9 +78,9 @@ static int choice_index(const char *words, const char *value)
     }
 }
 
-int option_set(struct parsed *parsed, const struct option *p, const char *value, struct err *err)
+int option_set(struct options *o, const struct option *p, const char *value, struct err *err)
 {
-    char *at = (char *)parsed + p->offset;
+    char *at = (char *)o + p->offset;
     int choice;
     switch (p->kind) {
     case OPTION_FLAG: *(bool *)at = true; return OK;
@@ -88,7 +88,7 @@ int option_set(struct parsed *parsed, const struct option *p, const char *value,
     case OPTION_COUNT: return set_count((int *)at, p, value, err);
     case OPTION_NUMBER: return set_number((float *)at, p, value, err);
     case OPTION_LIST: return set_list((struct numbers *)at, p, value, err);
-    case OPTION_STOP: return add_stop(&parsed->o, value, err);
+    case OPTION_STOP: return add_stop(o, value, err);
     case OPTION_CHOICE:
     case OPTION_SWITCH:
         choice = choice_index(p->value, value);
@@ -114,9 +114,9 @@ static void put_list(FILE *to, const struct numbers *l)
     for (int i = 0; i < l->n; i++) fprintf(to, i ? ",%d" : "%d", l->list[i]);
 }
 
-void option_put(const struct parsed *p, const struct option *option, FILE *to)
+void option_put(const struct options *o, const struct option *option, FILE *to)
 {
-    const char *at = (const char *)p + option->offset;
+    const char *at = (const char *)o + option->offset;
     switch (option->kind) {
     case OPTION_FLAG: fputs(*(const bool *)at ? "yes" : "no", to); break;
     case OPTION_TEXT: fputs(*(const char *const *)at, to); break;

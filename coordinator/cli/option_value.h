@@ -7,8 +7,8 @@
 #include "coordinator/cli/option_table.h"
 
 /* Borrows `value` (NULL for a flag). E_USAGE: it cannot be. Of OPTION_HELP nothing is set. */
-int option_set(struct parsed *p, const struct option *option, const char *value, struct err *err);
+int option_set(struct options *o, const struct option *option, const char *value, struct err *err);
 /* As option_set would take it; nothing for OPTION_STOP, which may have many, and OPTION_HELP. */
-void option_put(const struct parsed *p, const struct option *option, FILE *to);
+void option_put(const struct options *o, const struct option *option, FILE *to);
 
 #endif

@@ -10,7 +10,7 @@
 #include "coordinator/cli/suggest.h"
 
 struct parser {
-    struct parsed p;
+    struct options o;
     int argc, i; /* argv[i] is being read */
     char **argv;
     const char *positional;
@@ -21,7 +21,7 @@ struct parser {
 
 static const char *command_name(const struct parser *r)
 {
-    return command_texts[r->p.o.command].name;
+    return command_texts[r->o.command].name;
 }
 
 /* -1: no such command. */
@@ -80,7 +80,7 @@ static int short_option_gone_wrong(const struct parser *r, const char *arg, size
     if (n_word >= (int)sizeof word) return OK;
     for (size_t k = 0; k < n_options; k++) {
         const struct option *p = &option_table[k];
-        if (!takes(r->p.o.command, p)) continue;
+        if (!takes(r->o.command, p)) continue;
         if (option_is(p, word, (size_t)n_word)) return err_set(err, E_USAGE, "unknown option %s: write %s", arg, word);
         if (n > 2 && strspn(arg + 2, "0123456789") == n - 2 && option_is(p, arg, 2))
             return err_set(err, E_USAGE, "unknown option %s: write %.2s %s, or --%s", arg, arg, arg + 2, p->name);
@@ -103,7 +103,7 @@ static int unknown_option(const struct parser *r, const char *arg, struct err *e
     if (rc != OK) return rc;
     char like[WORD_ROOM];
     size_t n_dashes = strspn(arg, "-");
-    nearest(like, r->p.o.command, arg + n_dashes, n - n_dashes);
+    nearest(like, r->o.command, arg + n_dashes, n - n_dashes);
     if (*like) return err_set(err, E_USAGE, "unknown option %.*s: did you mean --%s?", (int)n, arg, like);
     return err_set(err, E_USAGE, "unknown option %s: see pilotfish help %s", arg, command_name(r));
 }
@@ -141,11 +141,11 @@ static int unknown_command(const char *word, struct err *err)
 static int take_value(struct parser *r, const struct option *p, const char *value, enum value_origin origin,
                       struct err *err)
 {
-    enum value_origin *have = &r->p.origin[p - option_table];
+    enum value_origin *have = &r->o.origin[p - option_table];
     if (*have > origin) return OK;
     if (*have == origin && p->kind != OPTION_STOP) return err_set(err, E_USAGE, "--%s is given twice", p->name);
     *have = origin;
-    return option_set(&r->p, p, value, err);
+    return option_set(&r->o, p, value, err);
 }
 
 /* --- one argument --------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ static const struct option *find_option(const struct parser *r, const char *arg,
     const struct option *found = NULL;
     for (size_t k = 0; k < n_options && arg[0] == '-'; k++) {
         const struct option *p = &option_table[k];
-        if (!takes(r->p.o.command, p) || !option_is(p, arg, n)) continue;
+        if (!takes(r->o.command, p) || !option_is(p, arg, n)) continue;
         bool by_name = strlen(p->name) + 2 == n && !strncmp(arg + 2, p->name, n - 2);
         if (!found || by_name) found = p;
     }
@@ -172,8 +172,8 @@ static int take_option(struct parser *r, struct err *err)
     const struct option *p = find_option(r, arg, &value);
     if (!p) return unknown_option(r, arg, err);
     if (p->kind == OPTION_HELP) {
-        r->p.o.help_topic = command_name(r);
-        r->p.o.command = CMD_HELP;
+        r->o.help_topic = command_name(r);
+        r->o.command = CMD_HELP;
         return OK;
     }
     if (!p->value && value) return err_set(err, E_USAGE, "--%s takes no value", p->name);
@@ -191,7 +191,7 @@ static int take_option(struct parser *r, struct err *err)
 
 static int take_positional(struct parser *r, struct err *err)
 {
-    const char *arg = r->argv[r->i], *what = command_texts[r->p.o.command].positional;
+    const char *arg = r->argv[r->i], *what = command_texts[r->o.command].positional;
     if (!what) return err_set(err, E_USAGE, "%s takes no argument: %s", command_name(r), arg);
     if (r->positional) {
         return err_set(err, E_USAGE, "more than one %s: \"%s\" and \"%s\"; a text with spaces needs quotes", what,
@@ -205,7 +205,7 @@ static enum value_origin origin_of(const struct parser *r, const char *name)
 {
     enum value_origin origin = FROM_DEFAULT;
     for (size_t k = 0; k < n_options; k++)
-        if (r->p.origin[k] > origin && !strcmp(option_table[k].name, name)) origin = r->p.origin[k];
+        if (r->o.origin[k] > origin && !strcmp(option_table[k].name, name)) origin = r->o.origin[k];
     return origin;
 }
 
@@ -240,14 +240,14 @@ static bool is_outdone(const struct parser *r, const struct option *p, enum valu
     for (int i = 0; i < 2; i++) /* --little says who drafts too, --no-draft may stand beside it */
         if (!strcmp(p->name, drafters[i]) && (origin_of(r, "little") > origin || origin_of(r, drafters[!i]) > origin))
             return true;
-    return !strcmp(p->name, "little") && r->p.draft == DRAFTER_NGRAM && origin_of(r, "draft") > origin;
+    return !strcmp(p->name, "little") && r->o.draft == DRAFTER_NGRAM && origin_of(r, "draft") > origin;
 }
 
 /* Of options that this command does not take a file may speak. */
 static int fill_in(void *arg, const struct option *p, const char *value, enum value_origin origin, struct err *err)
 {
     struct parser *r = arg;
-    if (!takes(r->p.o.command, p) || is_outdone(r, p, origin)) return OK;
+    if (!takes(r->o.command, p) || is_outdone(r, p, origin)) return OK;
     if (value && !(value = keep(r, value))) return err_set(err, E_FAIL, "out of memory");
     return take_value(r, p, value, origin, err);
 }
@@ -257,7 +257,7 @@ static int fill_in(void *arg, const struct option *p, const char *value, enum va
 
 static int finish_prompt(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     if (r->positional && (o->prompt || o->prompt_file || o->prompts_file)) {
         return err_set(err, E_USAGE, "two prompts: \"%s\" and %s", r->positional,
                        o->prompt        ? "--prompt"
@@ -285,15 +285,15 @@ static int finish_prompt(struct parser *r, struct err *err)
 static int finish_drafter(struct parser *r, struct err *err)
 {
     bool draft_given = was_given(r, "draft");
-    struct options *o = &r->p.o;
-    enum drafter draft = r->p.draft;
+    struct options *o = &r->o;
+    enum drafter draft = r->o.draft;
     if (draft_given && draft == DRAFTER_NGRAM && o->little) {
         return err_set(err, E_USAGE, "--draft ngram drafts without a model: leave --little out, or --draft");
     }
-    if (draft_given && draft != DRAFTER_NONE && r->p.no_draft) {
+    if (draft_given && draft != DRAFTER_NONE && r->o.no_draft) {
         return err_set(err, E_USAGE, "--draft and --no-draft: only one goes");
     }
-    o->drafter = r->p.no_draft ? DRAFTER_NONE : draft_given ? draft : o->little ? DRAFTER_LITTLE : DRAFTER_NONE;
+    o->drafter = r->o.no_draft ? DRAFTER_NONE : draft_given ? draft : o->little ? DRAFTER_LITTLE : DRAFTER_NONE;
     return OK;
 }
 
@@ -313,12 +313,12 @@ static const char *first_on_line(const struct parser *r, const char *const *name
 
 static int finish_bild(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     if (o->temp > 0) return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
     if (o->check)
         return err_set(err, E_USAGE,
                        "--check compares with the big model alone, whose text --accept bild does not promise");
-    if (o->drafter == DRAFTER_NONE && !r->p.no_draft)
+    if (o->drafter == DRAFTER_NONE && !r->o.no_draft)
         return err_set(err, E_USAGE, "--accept bild needs a drafter: --little FILE");
     return OK;
 }
@@ -329,7 +329,7 @@ static int set_presets(struct parser *r, enum accept accept, struct err *err)
     int rc = OK;
     for (size_t i = 0; i < n_options && rc == OK; i++) {
         const char *preset = accept < ACCEPT_N ? option_table[i].preset_of[accept] : option_table[i].preset;
-        if (preset && r->p.origin[i] == FROM_DEFAULT) rc = option_set(&r->p, &option_table[i], preset, err);
+        if (preset && r->o.origin[i] == FROM_DEFAULT) rc = option_set(&r->o, &option_table[i], preset, err);
     }
     return rc;
 }
@@ -340,7 +340,7 @@ static int finish_accept(struct parser *r, struct err *err)
     static const char *const of_bild[] = {"rollback", "rollback-rule", NULL}, *const of_sampling[] = {"top-k", "top-p",
                                                                                                       "min-p", "seed",
                                                                                                       NULL};
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     const char *stray;
     if (!was_given(r, "accept") && o->temp > 0) o->accept = ACCEPT_SAMPLE;
     if (set_presets(r, o->accept, err) != OK) return err->code;
@@ -382,10 +382,10 @@ static const char *what_lacks(const struct options *o, enum option_needs needs)
 /* Of the line alone: a file and the environment may speak of methods that are not in use. */
 static void note_idle(struct parser *r)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     for (size_t i = 0; i < n_options && o->command != CMD_CONFIG; i++) {
         const struct option *p = &option_table[i];
-        const char *why = r->p.origin[i] == FROM_LINE ? what_lacks(o, p->needs) : NULL;
+        const char *why = r->o.origin[i] == FROM_LINE ? what_lacks(o, p->needs) : NULL;
         if (why) note_keep(&o->notes, "--%s has no effect: %s", p->name, why);
     }
 }
@@ -397,14 +397,14 @@ static int finish_help(struct parser *r, struct err *err)
 {
     if (!r->positional) return OK;
     if (find_command(r->positional) < 0) return unknown_command(r->positional, err);
-    r->p.o.help_topic = command_texts[find_command(r->positional)].name; /* not r's copy: it goes with r */
+    r->o.help_topic = command_texts[find_command(r->positional)].name; /* not r's copy: it goes with r */
     return OK;
 }
 
 /* Of commands that generate. */
 static int finish_generation(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     bool many = o->command == CMD_COMPARE || o->command == CMD_BENCH_PAIR;
     if (many && !o->prompts_file)
         return err_set(err, E_USAGE, "%s needs prompts: --prompts FILE.jsonl", command_name(r));
@@ -418,7 +418,7 @@ static int finish_generation(struct parser *r, struct err *err)
 
 static int finish_bench_step(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     int rc = finish_drafter(r, err);
     if (rc != OK) return rc;
     if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
@@ -431,7 +431,7 @@ static int finish_bench_step(struct parser *r, struct err *err)
 
 static int finish_perplexity(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     if (!r->positional) return err_set(err, E_USAGE, "eval perplexity needs a text: a file, or - for standard input");
     o->text = r->positional;
     o->ctx = o->window; /* a slot holds no more */
@@ -440,7 +440,7 @@ static int finish_perplexity(struct parser *r, struct err *err)
 
 static int finish_worker(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     if (!o->model) return err_set(err, E_USAGE, "worker needs a model: --model FILE.gguf");
     o->big = o->little = o->model;
     return OK;
@@ -448,32 +448,32 @@ static int finish_worker(struct parser *r, struct err *err)
 
 static int finish_config(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
-    if (!r->p.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
+    struct options *o = &r->o;
+    if (!r->o.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
     int rc = finish_drafter(r, err);
     if (rc == OK) rc = finish_accept(r, err);
     if (rc != OK) return rc;
-    r->p.draft = o->drafter;
-    o->settings = config_text(&r->p, r->p.config);
+    r->o.draft = o->drafter;
+    o->settings = config_text(&r->o, r->o.config);
     return o->settings ? OK : err_set(err, E_FAIL, "out of memory");
 }
 
 static int finish_doctor(struct parser *r, struct err *err)
 {
     int rc = finish_drafter(r, err);
-    return rc == OK ? need_little(&r->p.o, err) : rc;
+    return rc == OK ? need_little(&r->o, err) : rc;
 }
 
 static int finish_tokenize(struct parser *r, struct err *err)
 {
-    if (!r->p.o.model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
-    r->p.o.text = r->positional;
+    if (!r->o.model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
+    r->o.text = r->positional;
     return OK;
 }
 
 static int finish_inspect(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     if (!r->positional && !o->model) return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
     if (r->positional && origin_of(r, "model") == FROM_LINE)
         return err_set(err, E_USAGE, "two files: %s and --model", r->positional);
@@ -483,7 +483,7 @@ static int finish_inspect(struct parser *r, struct err *err)
 
 static int finish(struct parser *r, struct err *err)
 {
-    struct options *o = &r->p.o;
+    struct options *o = &r->o;
     o->ctx_given = origin_of(r, "ctx") == FROM_LINE;
     if (o->n_predict < 0) o->n_predict = 0;
     if (o->format == FORMAT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->format = FORMAT_JSONL;
@@ -516,7 +516,7 @@ static int take_command(struct parser *r, struct err *err)
     if (!strcmp(word, "--version")) word = "version";
     int command = find_command(word);
     if (command < 0) return unknown_command(word, err);
-    r->p.o.command = (enum command)command;
+    r->o.command = (enum command)command;
     if (command == CMD_HELP && r->i < r->argc && *r->argv[r->i] != '-') r->positional = take_name(r);
     return OK;
 }
@@ -530,7 +530,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
     bool only_positional = false;
     int rc = set_presets(&r, ACCEPT_N, err);
     if (rc == OK) rc = take_command(&r, err);
-    for (; rc == OK && r.i < argc && !r.p.o.help_topic; r.i++) {
+    for (; rc == OK && r.i < argc && !r.o.help_topic; r.i++) {
         const char *arg = argv[r.i];
         if (!only_positional && !strcmp(arg, "--"))
             only_positional = true;
@@ -539,16 +539,16 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
         else
             rc = take_option(&r, err);
     }
-    bool works = rc == OK && !r.p.o.help_topic && r.p.o.command != CMD_HELP && r.p.o.command != CMD_VERSION;
-    if (!r.p.config) r.p.config = getenv("PILOTFISH_CONFIG");
-    if (works) rc = config_fill(r.p.config, fill_in, &r, &r.p.o.notes, err);
-    if (rc == OK && !r.p.o.help_topic) rc = finish(&r, err);
+    bool works = rc == OK && !r.o.help_topic && r.o.command != CMD_HELP && r.o.command != CMD_VERSION;
+    if (!r.o.config) r.o.config = getenv("PILOTFISH_CONFIG");
+    if (works) rc = config_fill(r.o.config, fill_in, &r, &r.o.notes, err);
+    if (rc == OK && !r.o.help_topic) rc = finish(&r, err);
     if (rc == OK && works) note_idle(&r);
-    r.p.o.owned = r.owned;
+    r.o.owned = r.owned;
     if (rc == OK)
-        *o = r.p.o;
+        *o = r.o;
     else
-        options_free(&r.p.o);
+        options_free(&r.o);
     return rc;
 }
 

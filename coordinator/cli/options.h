@@ -34,7 +34,9 @@ enum format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON }; /* FORMAT_JSON: of inspe
 enum think { THINK_AUTO, THINK_OFF, THINK_ON };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
-enum { MAX_STOPS = 16, MAX_NUMBERS = 64 };
+enum { MAX_OPTIONS = 80, MAX_STOPS = 16, MAX_NUMBERS = 64 };
+
+enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE }; /* a later one counts */
 
 struct numbers {
     int n, list[MAX_NUMBERS];
@@ -99,6 +101,13 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     bool no_special, detokenize;
 
     enum rank_role role; /* worker; its --model is big, little or both, as the role says */
+
+    /* How it was said: what the rest was made of. */
+    enum drafter draft; /* --draft; counts where it was given */
+    bool no_draft;
+    const char *config; /* --config */
+    bool show;
+    enum value_origin origin[MAX_OPTIONS]; /* of each value, by option_table */
 
     char *settings; /* config --show: owns; what to print */
     char *notes;    /* owns; lines for standard error: what was given and has no effect; NULL: none */
