@@ -306,6 +306,39 @@ static void what_is_wrong_is_said_in_one_line(void **state)
     }
 }
 
+/* Of --accept and --temp the one that was said nearer counts; what is said at one place must go together. */
+static void the_method_is_the_one_of_the_higher_origin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value, *line; /* of a variable; the command line */
+        enum accept accept;
+        float temp;
+        int draft_max;
+    } rows[] = {
+        {"PILOTFISH_TEMP", ".5", "generate -m B -md L x", ACCEPT_SAMPLE, .5f, 8},
+        {"PILOTFISH_TEMP", ".5", "generate -m B -md L --accept bild x", ACCEPT_BILD, 0, 10},
+        {"PILOTFISH_TEMP", ".5", "generate -m B -md L --accept exact x", ACCEPT_EXACT, 0, 8},
+        {"PILOTFISH_TEMP", ".5", "generate -m B -md L --accept sample x", ACCEPT_SAMPLE, .5f, 8},
+        {"PILOTFISH_TEMP", "0", "generate -m B -md L --accept sample x", ACCEPT_SAMPLE, 1, 8},
+        {"PILOTFISH_ACCEPT", "bild", "generate -m B -md L --temp 2 x", ACCEPT_SAMPLE, 2, 8},
+        {"PILOTFISH_ACCEPT", "bild", "generate -m B -md L --temp 0 x", ACCEPT_BILD, 0, 10},
+        {"PILOTFISH_ACCEPT", "sample", "generate -m B -md L --temp 0 x", ACCEPT_EXACT, 0, 8},
+        {"PILOTFISH_ROLLBACK", "2", "generate -m B -md L x", ACCEPT_EXACT, 0, 8}, /* not in use */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o;
+        struct err err;
+        setenv(rows[i].name, rows[i].value, 1);
+        int rc = parse(&o, rows[i].line, &err);
+        unsetenv(rows[i].name);
+        if (rc != OK || o.accept != rows[i].accept || o.temp != rows[i].temp || o.draft_max != rows[i].draft_max)
+            fail_msg("%s=%s %s: %s, %d, %g, %d", rows[i].name, rows[i].value, rows[i].line, rc == OK ? "" : err.text,
+                     o.accept, (double)o.temp, o.draft_max);
+        options_free(&o);
+    }
+}
+
 static void a_value_may_look_like_an_option_after_an_equals_sign(void **state)
 {
     (void)state;
@@ -463,6 +496,7 @@ int main(void)
         cmocka_unit_test(help_is_asked_for_in_every_way),
         cmocka_unit_test(drafters_follow_from_what_is_given),
         cmocka_unit_test(what_is_wrong_is_said_in_one_line),
+        cmocka_unit_test(the_method_is_the_one_of_the_higher_origin),
         cmocka_unit_test(a_value_may_look_like_an_option_after_an_equals_sign),
         cmocka_unit_test(spellings_of_other_programs_are_taken),
         cmocka_unit_test(what_has_no_effect_is_noted),

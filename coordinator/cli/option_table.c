@@ -73,13 +73,13 @@ const struct option option_table[] = {
     {"temp", "--temperature", TEXT, OPTION_NUMBER, AT(temp), "T", 0, 100, .preset = "0",
      .preset_of = {[ACCEPT_SAMPLE] = "1"}, .heading = "Sampling",
      .help = "sample at this temperature; 0: the likeliest token"},
-    {"top-k", NULL, TEXT, OPTION_COUNT, AT(top_k), "N", 0, INT_MAX, .preset = "0",
+    {"top-k", NULL, TEXT, OPTION_COUNT, AT(top_k), "N", 0, INT_MAX, .preset = "0", .needs = NEEDS_SAMPLING,
      .help = "sample from the N likeliest ids only; 0: from all"},
-    {"top-p", NULL, TEXT, OPTION_NUMBER, AT(top_p), "P", 0, 1, .preset = "1",
+    {"top-p", NULL, TEXT, OPTION_NUMBER, AT(top_p), "P", 0, 1, .preset = "1", .needs = NEEDS_SAMPLING,
      .help = "then from the likeliest ids that make up P of the rest"},
-    {"min-p", NULL, TEXT, OPTION_NUMBER, AT(min_p), "P", 0, 1, .preset = "0",
+    {"min-p", NULL, TEXT, OPTION_NUMBER, AT(min_p), "P", 0, 1, .preset = "0", .needs = NEEDS_SAMPLING,
      .help = "then from ids at least P times as likely as the best"},
-    {"seed", "-s", TEXT, OPTION_COUNT, AT(seed), "N", -1, INT_MAX, .preset = "-1",
+    {"seed", "-s", TEXT, OPTION_COUNT, AT(seed), "N", -1, INT_MAX, .preset = "-1", .needs = NEEDS_SAMPLING,
      .help = "the same seed gives the same text; requests differ by their\nplace, unless a line of --prompts has a "
              "\"seed\" of "
              "its own;\n-1: one is drawn"},
@@ -107,10 +107,10 @@ const struct option option_table[] = {
     {"accept", NULL, TEXT, OPTION_CHOICE, AT(accept), "exact|sample|bild", 0, 0, .preset = "exact",
      .help = "which drafts stay: the big model's own likeliest tokens;\nits own samples (also with --temp); what it "
              "finds likely\nenough (lossy)"},
-    {"rollback", NULL, TEXT, OPTION_NUMBER, AT(rollback), "D", 0, INT_MAX, .preset = "3",
+    {"rollback", NULL, TEXT, OPTION_NUMBER, AT(rollback), "D", 0, INT_MAX, .preset = "3", .needs = NEEDS_BILD,
      .help = "bild: a draft goes where the big model's -ln p is over\nthis and it would say something else"},
     {"rollback-rule", NULL, TEXT, OPTION_CHOICE, AT(rollback_rule), "strict|repo", 0, 0, .preset = "strict",
-     .help = "bild: looked at everywhere, or as its authors' code does"},
+     .needs = NEEDS_BILD, .help = "bild: looked at everywhere, or as its authors' code does"},
     {"check", NULL, GEN, OPTION_FLAG, AT(check), NULL, 0, 0, .needs = NEEDS_DRAFTER,
      .help = "run the big model alone too and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
 

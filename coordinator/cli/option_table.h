@@ -26,6 +26,8 @@ enum option_needs {
     NEEDS_DRAFTER,
     NEEDS_LITTLE,
     NEEDS_GUARD,
+    NEEDS_SAMPLING, /* refused without it, where the command line says both */
+    NEEDS_BILD,     /* likewise */
     NEEDS_TEXT,
     NEEDS_JSONL,
     NEEDS_PROMPTS,

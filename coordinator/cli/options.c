@@ -6,6 +6,7 @@
 
 #include "coordinator/cli/config.h"
 #include "coordinator/cli/note.h"
+#include "coordinator/cli/option_rules.h"
 #include "coordinator/cli/option_value.h"
 #include "coordinator/cli/suggest.h"
 
@@ -201,17 +202,9 @@ static int take_positional(struct parser *r, struct err *err)
     return OK;
 }
 
-static enum value_origin origin_of(const struct parser *r, const char *name)
-{
-    enum value_origin origin = FROM_DEFAULT;
-    for (size_t k = 0; k < n_options; k++)
-        if (r->o.origin[k] > origin && !strcmp(option_table[k].name, name)) origin = r->o.origin[k];
-    return origin;
-}
-
 static bool was_given(const struct parser *r, const char *name)
 {
-    return origin_of(r, name) != FROM_DEFAULT;
+    return option_origin(&r->o, name) != FROM_DEFAULT;
 }
 
 /* --- the environment and the file ---------------------------------------------------------------------------------
@@ -235,12 +228,13 @@ static bool is_outdone(const struct parser *r, const struct option *p, enum valu
     for (int i = 0; i < 3; i++) {
         if (strcmp(p->name, prompts[i])) continue;
         for (int k = 0; k < 3; k++)
-            if (r->positional || origin_of(r, prompts[k]) > origin) return true;
+            if (r->positional || option_origin(&r->o, prompts[k]) > origin) return true;
     }
     for (int i = 0; i < 2; i++) /* --little says who drafts too, --no-draft may stand beside it */
-        if (!strcmp(p->name, drafters[i]) && (origin_of(r, "little") > origin || origin_of(r, drafters[!i]) > origin))
+        if (!strcmp(p->name, drafters[i]) &&
+            (option_origin(&r->o, "little") > origin || option_origin(&r->o, drafters[!i]) > origin))
             return true;
-    return !strcmp(p->name, "little") && r->o.draft == DRAFTER_NGRAM && origin_of(r, "draft") > origin;
+    return !strcmp(p->name, "little") && r->o.draft == DRAFTER_NGRAM && option_origin(&r->o, "draft") > origin;
 }
 
 /* Of options that this command does not take a file may speak. */
@@ -303,80 +297,14 @@ static int need_little(const struct options *o, struct err *err)
     return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
 }
 
-/* The first of these on the command line; NULL: none. A file may have settings of a method that is not in use. */
-static const char *first_on_line(const struct parser *r, const char *const *names)
-{
-    for (; *names; names++)
-        if (origin_of(r, *names) == FROM_LINE) return *names;
-    return NULL;
-}
-
-static int finish_bild(struct parser *r, struct err *err)
-{
-    struct options *o = &r->o;
-    if (o->temp > 0) return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
-    if (o->check)
-        return err_set(err, E_USAGE,
-                       "--check compares with the big model alone, whose text --accept bild does not promise");
-    if (o->drafter == DRAFTER_NONE && !r->o.no_draft)
-        return err_set(err, E_USAGE, "--accept bild needs a drafter: --little FILE");
-    return OK;
-}
-
-/* What was not given has its default; accept ACCEPT_N: not that of an --accept. */
-static int set_presets(struct parser *r, enum accept accept, struct err *err)
-{
-    int rc = OK;
-    for (size_t i = 0; i < n_options && rc == OK; i++) {
-        const char *preset = accept < ACCEPT_N ? option_table[i].preset_of[accept] : option_table[i].preset;
-        if (preset && r->o.origin[i] == FROM_DEFAULT) rc = option_set(&r->o, &option_table[i], preset, err);
-    }
-    return rc;
-}
-
 /* After finish_drafter. */
-static int finish_accept(struct parser *r, struct err *err)
+static int finish_method(struct parser *r, struct err *err)
 {
-    static const char *const of_bild[] = {"rollback", "rollback-rule", NULL}, *const of_sampling[] = {"top-k", "top-p",
-                                                                                                      "min-p", "seed",
-                                                                                                      NULL};
-    struct options *o = &r->o;
-    const char *stray;
-    if (!was_given(r, "accept") && o->temp > 0) o->accept = ACCEPT_SAMPLE;
-    if (set_presets(r, o->accept, err) != OK) return err->code;
-    if (o->accept == ACCEPT_SAMPLE && o->temp == 0)
-        return err_set(err, E_USAGE, "--accept sample needs a --temp over 0");
-    if (o->accept == ACCEPT_EXACT && o->temp > 0)
-        return err_set(err, E_USAGE, "--accept exact is greedy: leave --temp out, or --accept");
-    if (o->top_p == 0) return err_set(err, E_USAGE, "--top-p 0 leaves no id: greedy is --temp 0");
-    if (o->accept != ACCEPT_BILD && (stray = first_on_line(r, of_bild)))
-        return err_set(err, E_USAGE, "--%s belongs to --accept bild", stray);
-    if (o->accept != ACCEPT_SAMPLE && (stray = first_on_line(r, of_sampling)))
-        return err_set(err, E_USAGE, "--%s belongs to sampling: --temp T", stray);
-    return o->accept == ACCEPT_BILD ? finish_bild(r, err) : OK;
-}
-
-/* --- what was given in vain ---------------------------------------------------------------------------------------
- */
-
-/* NULL: what the option needs is there. */
-static const char *what_lacks(const struct options *o, enum option_needs needs)
-{
-    static const char no_drafter[] = "nothing drafts here (--little FILE, or --draft ngram)";
-    switch (needs) {
-    case NEEDS_NOTHING: return NULL;
-    case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE ? no_drafter : NULL;
-    case NEEDS_LITTLE: return o->drafter == DRAFTER_LITTLE ? NULL : "no little model drafts here (--little FILE)";
-    case NEEDS_GUARD:
-        if (o->drafter == DRAFTER_NONE) return no_drafter;
-        return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which no guard stops"
-                                        : NULL;
-    case NEEDS_TEXT: return o->format == FORMAT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
-    case NEEDS_JSONL: return o->format == FORMAT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
-    case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;
-    case NEEDS_MESSAGES: return o->raw ? "the text of --raw is no message, and always has its tokens" : NULL;
-    }
-    return NULL;
+    int rc = options_settle(&r->o, FROM_LINE, err);
+    if (rc == OK && r->o.check && r->o.accept == ACCEPT_BILD)
+        rc = err_set(err, E_USAGE,
+                     "--check compares with the big model alone, whose text --accept bild does not promise");
+    return rc;
 }
 
 /* Of the line alone: a file and the environment may speak of methods that are not in use. */
@@ -385,7 +313,7 @@ static void note_idle(struct parser *r)
     struct options *o = &r->o;
     for (size_t i = 0; i < n_options && o->command != CMD_CONFIG; i++) {
         const struct option *p = &option_table[i];
-        const char *why = r->o.origin[i] == FROM_LINE ? what_lacks(o, p->needs) : NULL;
+        const char *why = r->o.origin[i] == FROM_LINE ? option_lacks(o, p->needs) : NULL;
         if (why) note_keep(&o->notes, "--%s has no effect: %s", p->name, why);
     }
 }
@@ -413,7 +341,7 @@ static int finish_generation(struct parser *r, struct err *err)
     if (rc != OK) return rc;
     if (o->command == CMD_BENCH_PAIR && o->drafter == DRAFTER_NONE)
         return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft ngram");
-    return finish_accept(r, err);
+    return finish_method(r, err);
 }
 
 static int finish_bench_step(struct parser *r, struct err *err)
@@ -451,7 +379,7 @@ static int finish_config(struct parser *r, struct err *err)
     struct options *o = &r->o;
     if (!r->o.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
     int rc = finish_drafter(r, err);
-    if (rc == OK) rc = finish_accept(r, err);
+    if (rc == OK) rc = finish_method(r, err);
     if (rc != OK) return rc;
     r->o.draft = o->drafter;
     o->settings = config_text(&r->o, r->o.config);
@@ -475,7 +403,7 @@ static int finish_inspect(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
     if (!r->positional && !o->model) return err_set(err, E_USAGE, "inspect needs a file: pilotfish inspect FILE.gguf");
-    if (r->positional && origin_of(r, "model") == FROM_LINE)
+    if (r->positional && option_origin(&r->o, "model") == FROM_LINE)
         return err_set(err, E_USAGE, "two files: %s and --model", r->positional);
     if (r->positional) o->model = r->positional;
     return OK;
@@ -484,7 +412,7 @@ static int finish_inspect(struct parser *r, struct err *err)
 static int finish(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
-    o->ctx_given = origin_of(r, "ctx") == FROM_LINE;
+    o->ctx_given = option_origin(&r->o, "ctx") == FROM_LINE;
     if (o->n_predict < 0) o->n_predict = 0;
     if (o->format == FORMAT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->format = FORMAT_JSONL;
     switch (o->command) {
@@ -528,7 +456,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
         .argv = argv,
     };
     bool only_positional = false;
-    int rc = set_presets(&r, ACCEPT_N, err);
+    int rc = options_set_presets(&r.o, err);
     if (rc == OK) rc = take_command(&r, err);
     for (; rc == OK && r.i < argc && !r.o.help_topic; r.i++) {
         const char *arg = argv[r.i];

@@ -1,0 +1,116 @@
+#include "coordinator/cli/option_rules.h"
+
+#include <string.h>
+
+#include "coordinator/cli/option_value.h"
+
+enum value_origin option_origin(const struct options *o, const char *name)
+{
+    enum value_origin origin = FROM_DEFAULT;
+    for (size_t i = 0; i < n_options; i++)
+        if (o->origin[i] > origin && !strcmp(option_table[i].name, name)) origin = o->origin[i];
+    return origin;
+}
+
+/* --- defaults ------------------------------------------------------------------------------------------------------
+ */
+
+int options_set_presets(struct options *o, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; i < n_options && rc == OK; i++) {
+        const struct option *p = &option_table[i];
+        if (p->preset && o->origin[i] == FROM_DEFAULT) rc = option_set(o, p, p->preset, err);
+    }
+    return rc;
+}
+
+static int set_presets_of_method(struct options *o, struct err *err)
+{
+    int rc = OK;
+    for (size_t i = 0; i < n_options && rc == OK; i++) {
+        const struct option *p = &option_table[i];
+        bool depends = p->preset_of[ACCEPT_EXACT] || p->preset_of[ACCEPT_SAMPLE] || p->preset_of[ACCEPT_BILD];
+        const char *preset = p->preset_of[o->accept] ? p->preset_of[o->accept] : p->preset;
+        if (depends && o->origin[i] == FROM_DEFAULT) rc = option_set(o, p, preset, err);
+    }
+    return rc;
+}
+
+/* --- the method ----------------------------------------------------------------------------------------------------
+ */
+
+static void settle_method(struct options *o)
+{
+    enum value_origin by_accept = option_origin(o, "accept"), by_temp = option_origin(o, "temp");
+    bool samples = o->temp > 0;
+    if (samples == (o->accept == ACCEPT_SAMPLE)) return;
+    if (by_temp > by_accept && (samples || o->accept == ACCEPT_SAMPLE))
+        o->accept = samples ? ACCEPT_SAMPLE : ACCEPT_EXACT;
+    else if (by_accept > by_temp)
+        o->origin[option_named("temp") - option_table] = FROM_DEFAULT;
+}
+
+static int refuse_contradictions(const struct options *o, struct err *err)
+{
+    if (o->accept == ACCEPT_SAMPLE && o->temp == 0)
+        return err_set(err, E_USAGE, "--accept sample needs a --temp over 0");
+    if (o->accept == ACCEPT_EXACT && o->temp > 0)
+        return err_set(err, E_USAGE, "--accept exact is greedy: leave --temp out, or --accept");
+    if (o->accept == ACCEPT_BILD && o->temp > 0)
+        return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
+    if (o->top_p == 0) return err_set(err, E_USAGE, "--top-p 0 leaves no id: greedy is --temp 0");
+    if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_NONE && !o->no_draft)
+        return err_set(err, E_USAGE, "--accept bild needs a drafter: --little FILE");
+    return OK;
+}
+
+/* Values of another method than the one in use. */
+static int refuse_strays(const struct options *o, enum value_origin origin, struct err *err)
+{
+    for (size_t i = 0; i < n_options; i++) {
+        enum accept of;
+        const char *method = option_method(option_table[i].needs, &of);
+        if (method && o->origin[i] == origin && of != o->accept)
+            return err_set(err, E_USAGE, "--%s belongs to %s", option_table[i].name, method);
+    }
+    return OK;
+}
+
+int options_settle(struct options *o, enum value_origin origin, struct err *err)
+{
+    settle_method(o);
+    int rc = set_presets_of_method(o, err);
+    if (rc == OK) rc = refuse_contradictions(o, err);
+    return rc == OK ? refuse_strays(o, origin, err) : rc;
+}
+
+/* --- what is given in vain -----------------------------------------------------------------------------------------
+ */
+
+const char *option_method(enum option_needs needs, enum accept *out)
+{
+    *out = needs == NEEDS_BILD ? ACCEPT_BILD : ACCEPT_SAMPLE;
+    return needs == NEEDS_BILD ? "--accept bild" : needs == NEEDS_SAMPLING ? "sampling: --temp T" : NULL;
+}
+
+const char *option_lacks(const struct options *o, enum option_needs needs)
+{
+    static const char no_drafter[] = "nothing drafts here (--little FILE, or --draft ngram)";
+    switch (needs) {
+    case NEEDS_NOTHING:
+    case NEEDS_SAMPLING:
+    case NEEDS_BILD: return NULL; /* options_settle refuses them */
+    case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE ? no_drafter : NULL;
+    case NEEDS_LITTLE: return o->drafter == DRAFTER_LITTLE ? NULL : "no little model drafts here (--little FILE)";
+    case NEEDS_GUARD:
+        if (o->drafter == DRAFTER_NONE) return no_drafter;
+        return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which no guard stops"
+                                        : NULL;
+    case NEEDS_TEXT: return o->format == FORMAT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
+    case NEEDS_JSONL: return o->format == FORMAT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
+    case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;
+    case NEEDS_MESSAGES: return o->raw ? "the text of --raw is no message, and always has its tokens" : NULL;
+    }
+    return NULL;
+}
