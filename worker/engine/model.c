@@ -119,6 +119,11 @@ static int add_blocks(struct model *m, struct pieces *p, struct err *err)
     return rc;
 }
 
+static const char *head_name(const struct model *m)
+{
+    return m->shape.tied ? "token_embd.weight" : "output.weight";
+}
+
 static bool embeds(const struct model *m)
 {
     return model_first(m) && m->share.shard == 0;
@@ -131,8 +136,7 @@ static int add_head(struct model *m, struct pieces *p, struct err *err)
     int from = m->vocab_from[m->share.shard], to = m->vocab_from[m->share.shard + 1];
     m->head = (struct weights){.n_in = s->n_embd, .n_out = to - from};
     if (s->tied && embeds(m)) return OK;
-    const char *name = s->tied ? "token_embd.weight" : "output.weight";
-    return pieces_add_matrix(p, &(struct matrix_rows){name, s->n_embd, s->n_vocab, from, to, &m->head}, err);
+    return pieces_add_matrix(p, &(struct matrix_rows){head_name(m), s->n_embd, s->n_vocab, from, to, &m->head}, err);
 }
 
 int model_pieces(struct model *m, struct pieces *p, struct err *err)
@@ -191,7 +195,7 @@ static uint64_t *block_bytes(const struct model *m)
 }
 
 /* Stages take entries by bytes, so that each streams alike; the head counts for the last one. */
-static int cut_stages(struct model *m, const struct gguf_tensor *head, struct err *err)
+static int cut_stages(struct model *m, struct err *err)
 {
     int n = m->plan.n_entries, n_stages = m->share.n_stages;
     if (n_stages > n)
@@ -206,7 +210,7 @@ static int cut_stages(struct model *m, const struct gguf_tensor *head, struct er
     upto[0] = 0;
     for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + bytes[m->plan.entries[i].block];
     free(bytes);
-    uint64_t total = upto[n] + head->n_bytes;
+    uint64_t total = upto[n] + gguf_tensor(&m->file, head_name(m))->n_bytes;
     int from = 0;
     for (int stage = 0; stage < n_stages; stage++) {
         int to = from + 1, left = n_stages - 1 - stage; /* each later stage needs an entry too */
@@ -323,6 +327,17 @@ static int check_factors(const struct model *m, struct err *err)
     return OK;
 }
 
+/* What tensors say of the shape. */
+static int read_vocabulary(struct model *m, struct err *err)
+{
+    const struct gguf_tensor *embed = gguf_tensor(&m->file, "token_embd.weight");
+    if (!embed || embed->dim[1] < 1 || embed->dim[1] > 1 << 24)
+        return err_set(err, E_MODEL, "%s: no usable tensor token_embd.weight", m->file.path);
+    m->shape.n_vocab = (int)embed->dim[1];
+    m->shape.tied = !gguf_tensor(&m->file, "output.weight");
+    return check_rows(m, err);
+}
+
 int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
                struct err *err)
 {
@@ -331,34 +346,21 @@ int model_open(struct model *m, const char *path, const struct share *share, boo
     int rc = gguf_open(&m->file, path, err);
     if (rc != OK) return rc;
     rc = shape_read(&m->shape, &m->file, err);
-    if (rc != OK) goto out;
-
-    const struct gguf_tensor *embed = gguf_tensor(&m->file, "token_embd.weight");
-    const struct gguf_tensor *head = gguf_tensor(&m->file, "output.weight");
-    if (!embed || embed->dim[1] < 1 || embed->dim[1] > 1 << 24) {
-        rc = err_set(err, E_MODEL, "%s: no usable tensor token_embd.weight", path);
-        goto out;
-    }
-    m->shape.n_vocab = (int)embed->dim[1];
-    m->shape.tied = !head;
-    m->blocks = calloc((size_t)m->shape.n_blocks, sizeof *m->blocks);
-    if (!m->blocks) {
+    if (rc == OK) rc = read_vocabulary(m, err);
+    if (rc == OK && !(m->blocks = calloc((size_t)m->shape.n_blocks, sizeof *m->blocks)))
         rc = err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
-        goto out;
-    }
-    rc = plan_plain(&m->plan, m->shape.n_blocks, err);
-    if (rc == OK) rc = check_rows(m, err);
-    if (rc == OK) rc = cut_stages(m, head ? head : embed, err);
+    if (rc == OK) rc = plan_plain(&m->plan, m->shape.n_blocks, err);
+    if (rc == OK) rc = cut_stages(m, err);
     if (rc == OK) rc = cut_shards(m, err);
     if (rc == OK) rc = model_pieces(m, &p, err);
     if (rc == OK) rc = check_all_used(m, &p, err);
     if (rc == OK) rc = check_factors(m, err);
-    if (rc != OK) goto out;
-    note_formats(m, &p);
-    count_bytes(m, &p, k);
-    m->hash = fingerprint(m);
-    m->vocab_hash = gguf_vocab_hash(&m->file);
-out:
+    if (rc == OK) {
+        note_formats(m, &p);
+        count_bytes(m, &p, k);
+        m->hash = fingerprint(m);
+        m->vocab_hash = gguf_vocab_hash(&m->file);
+    }
     pieces_free(&p);
     if (rc != OK) model_close(m);
     return rc;
