@@ -9,27 +9,17 @@
 #include <uv.h>
 
 #include "coordinator/cli/note.h"
+#include "coordinator/workers.h"
 #include "proto/prefix_hash.h"
-#include "proto/show.h"
 
-enum { ARENA = 1 << 20, EPOCH = 1, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200, LOOP_FILES = 8 };
-
-struct worker_seen { /* what a peer said of itself */
-    bool hello, ready;
-    char host[64], path[256], cpu[160];
-    struct hello h;        /* its strings are the copies above */
-    uint64_t loaded_bytes; /* of its weights_bytes */
-};
+enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200, LOOP_FILES = 8 };
 
 struct job {
     struct job_config c;
-    struct job_info info;
     struct router *router; /* borrows */
     struct mailbox *mailbox;
     struct wire_arena in, out;
-    struct worker_seen *seen; /* [n_peers] owns */
-    int n_hello, n_ready, n_workers;
-    bool welcomed;
+    struct workers workers;
 
     uv_loop_t loop;
     uv_async_t mail_came;
@@ -72,134 +62,17 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
 }
 
-/* ---- workers introduce themselves ---- */
-
-static int on_hello(struct job *j, int from, const struct hello *h, struct err *err)
-{
-    if (h->version != WIRE_VERSION)
-        return err_set(err, E_PEER, "host %s speaks version %u of the protocol, this is %d: use one build everywhere",
-                       h->host, h->version, WIRE_VERSION);
-    if (h->peer != from) return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
-    if (j->seen[from].hello) return err_set(err, E_PEER, "peer %d says Hello twice", from);
-    struct worker_seen *seen = &j->seen[from];
-    seen->h = *h;
-    show_text(seen->host, sizeof seen->host, h->host, strlen(h->host));
-    show_text(seen->path, sizeof seen->path, h->path, strlen(h->path));
-    show_text(seen->cpu, sizeof seen->cpu, h->cpu, strlen(h->cpu));
-    seen->hello = true;
-    j->n_hello++;
-    return OK;
-}
-
-static const struct worker_seen *leader_seen(const struct job *j)
-{
-    return &j->seen[group_leader(layout_verifier(&j->c.layout))];
-}
-
-/* All zero without a drafter. */
-static const struct worker_seen *drafter_seen(const struct job *j)
-{
-    static const struct worker_seen nobody;
-    const struct group *g = layout_drafter(&j->c.layout);
-    return g ? &j->seen[group_leader(g)] : &nobody;
-}
-
-/* One model in pieces: every shard must hold pieces of the same, and compute alike. */
-static int check_group(const struct job *j, struct err *err)
-{
-    const struct group *g = layout_verifier(&j->c.layout);
-    const struct worker_seen *a = leader_seen(j);
-    for (int i = 1; i < group_n_peers(g); i++) {
-        const struct worker_seen *b = &j->seen[g->first_peer + i];
-        if (a->h.model != b->h.model || a->h.plan != b->h.plan)
-            return err_set(err, E_MODEL, "%s on host %s and %s on host %s are different models", a->path, a->host,
-                           b->path, b->host);
-        if (a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest)
-            return err_set(err, E_LAYOUT, "hosts %s (%s) and %s (%s) compute different bits: they cannot serve one job",
-                           a->host, a->cpu, b->host, b->cpu);
-    }
-    if (a->h.vocab != j->c.vocab_big)
-        return err_set(err, E_MODEL, "host %s reads another vocabulary from %s than the coordinator", a->host, a->path);
-    const struct worker_seen *d = drafter_seen(j);
-    if (j->c.layout.drafter == DRAFTER_LITTLE && d->h.vocab != j->c.vocab_little)
-        return err_set(err, E_MODEL, "host %s reads another vocabulary from %s than the coordinator", d->host, d->path);
-    return OK;
-}
-
-static uint64_t kv_bytes(const struct job *j, int peer)
-{
-    return j->seen[peer].h.kv_position_bytes * (uint64_t)j->info.n_ctx * (uint64_t)j->c.n_slots;
-}
-
-/* Before anything is loaded: what the workers of each host will take against what that host has. */
-static int check_memory(const struct job *j, struct err *err)
-{
-    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
-        uint64_t weights = 0, kv = 0;
-        for (int i = PEER_COORDINATOR + 1; i < j->c.layout.n_peers; i++) {
-            if (strcmp(j->seen[i].host, j->seen[p].host)) continue;
-            weights += j->seen[i].h.weights_bytes;
-            kv += kv_bytes(j, i);
-        }
-        if (j->seen[p].hello && weights + kv > j->seen[p].h.memory_bytes)
-            return err_set(
-                err, E_LAYOUT,
-                "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: use a "
-                "smaller --ctx or --parallel, or more hosts",
-                j->seen[p].host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20), j->c.n_slots,
-                j->info.n_ctx, (unsigned long long)(j->seen[p].h.memory_bytes >> 20));
-    }
-    return OK;
-}
-
-static int on_ready(struct job *j, int from, const struct ready *r, struct err *err)
-{
-    struct worker_seen *seen = &j->seen[from];
-    if (!j->welcomed || seen->ready || r->epoch != EPOCH)
-        return err_set(err, E_PEER, "peer %d is ready for epoch %u %s", from, r->epoch,
-                       seen->ready ? "twice" : "and was not welcomed to it");
-    seen->ready = true;
-    j->n_ready++;
-    return OK;
-}
-
-static void sum_up(struct job *j)
-{
-    const struct worker_seen *seen = j->seen;
-    int n_ctx = (int)leader_seen(j)->h.n_ctx_max;
-    j->info.n_ctx = n_ctx && n_ctx < j->c.n_ctx ? n_ctx : j->c.n_ctx;
-    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
-        j->info.weights_bytes += seen[p].h.weights_bytes;
-        j->info.kv_bytes += kv_bytes(j, p);
-    }
-    j->info.little_bytes = drafter_seen(j)->h.weights_bytes;
-    j->info.n_workers = j->n_hello;
-    j->info.n_threads = (int)leader_seen(j)->h.threads;
-}
-
 static int welcome_all(struct job *j, struct err *err)
 {
-    sum_up(j);
-    int rc = check_group(j, err);
-    if (rc == OK) rc = check_memory(j, err);
+    const struct workers_need need = {j->c.vocab_big, j->c.vocab_little, j->c.n_slots, j->c.n_ctx};
+    int rc = workers_fit(&j->workers, &need, err);
     struct message m = {.tag = TAG_WELCOME,
                         .welcome = {.epoch = EPOCH,
                                     .root = job_root(j->c.vocab_big),
                                     .n_slots = (uint32_t)j->c.n_slots,
-                                    .n_ctx = (uint32_t)j->info.n_ctx}};
+                                    .n_ctx = (uint32_t)j->workers.n_ctx}};
     for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers && rc == OK; p++) rc = post(j, p, &m, err);
-    j->welcomed = true;
     return rc;
-}
-
-static int on_loading(struct job *j, int from, uint64_t n_bytes, struct err *err)
-{
-    struct worker_seen *seen = &j->seen[from];
-    if (!seen->hello || seen->ready || n_bytes > seen->h.weights_bytes)
-        return err_set(err, E_PEER, "peer %d has loaded %llu bytes, which it was not asked for", from,
-                       (unsigned long long)n_bytes);
-    seen->loaded_bytes = n_bytes;
-    return OK;
 }
 
 /* ---- how far it is ---- */
@@ -207,16 +80,6 @@ static int on_loading(struct job *j, int from, uint64_t n_bytes, struct err *err
 static void clear_progress(struct job *j)
 {
     if (j->c.progress) progress_clear(j->c.progress);
-}
-
-static void show_load(struct job *j, uint64_t now_ns)
-{
-    uint64_t loaded = 0, all = 0;
-    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
-        loaded += j->seen[p].loaded_bytes;
-        all += j->seen[p].h.weights_bytes;
-    }
-    progress_show(j->c.progress, "loading", NULL, loaded, all, now_ns);
 }
 
 static void show_turn(struct job *j, uint64_t now_ns)
@@ -236,8 +99,9 @@ static void on_tick(uv_timer_t *handle)
 {
     struct job *j = handle->data;
     uint64_t now_ns = job_now_ns();
-    if (j->n_ready < j->n_workers)
-        show_load(j, now_ns);
+    if (j->workers.n_ready < j->workers.n)
+        progress_show(j->c.progress, "loading", NULL, workers_loaded_bytes(&j->workers),
+                      workers_weights_bytes(&j->workers), now_ns);
     else if (j->score)
         progress_show(j->c.progress, "read", "windows", (uint64_t)score_n_done(j->score),
                       (uint64_t)score_n_windows(j->score), now_ns);
@@ -293,7 +157,7 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     bool refused = m->tag == TAG_VERDICT && m->verdict.status != VERDICT_OK;
     bool from_drafter = g->role == ROLE_DRAFTER;
     bool from_verifier = !from_drafter && from == (refused ? group_leader(g) : group_last(g));
-    if (j->n_ready < j->n_workers || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
+    if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
     if (m->tag == TAG_DRAFT) return step(j, (struct event){.kind = EVENT_DRAFT, .draft = &m->draft}, err);
@@ -316,9 +180,9 @@ static int on_fail(struct job *j, int from, const struct fail *fail, struct err 
 static int on_message(struct job *j, int from, const struct message *m, struct err *err)
 {
     switch (m->tag) {
-    case TAG_HELLO: return on_hello(j, from, &m->hello, err);
-    case TAG_READY: return on_ready(j, from, &m->ready, err);
-    case TAG_LOADING: return on_loading(j, from, m->loading.n_bytes, err);
+    case TAG_HELLO: return workers_hello(&j->workers, from, &m->hello, err);
+    case TAG_READY: return workers_ready(&j->workers, from, &m->ready, err);
+    case TAG_LOADING: return workers_loading(&j->workers, from, m->loading.n_bytes, err);
     case TAG_FAIL: return on_fail(j, from, &m->fail, err);
     case TAG_DRAFT:
     case TAG_VERDICT: return on_answer(j, from, m, err);
@@ -374,9 +238,10 @@ static void wake(void *mail_came)
     uv_async_send(mail_came);
 }
 
-/* Runs the loop until *count reaches n, or something goes wrong, or wait_ms are over. */
-static int run_until(struct job *j, const int *count, int n, int wait_ms, const char *what)
+/* Runs the loop until *count is that of all workers, or something goes wrong, or wait_ms are over. */
+static int run_until(struct job *j, const int *count, int wait_ms, const char *what)
 {
+    int n = j->workers.n;
     j->late = false;
     uv_timer_start(&j->deadline, on_deadline, (uint64_t)wait_ms, 0);
     while (j->rc == OK && *count < n && !j->late) uv_run(&j->loop, UV_RUN_ONCE);
@@ -485,35 +350,19 @@ void job_close(struct job *j)
     spec_close(j->spec);
     wire_arena_free(&j->in);
     wire_arena_free(&j->out);
-    free(j->seen);
+    workers_free(&j->workers);
     free(j);
-}
-
-static struct rank_bytes bytes_of(const struct worker_seen *w, int stage)
-{
-    return (struct rank_bytes){w->host, stage, (double)w->h.body_bytes, (double)w->h.head_bytes};
-}
-
-static struct cost_prior prior(const struct job *j)
-{
-    const struct group *g = layout_verifier(&j->c.layout);
-    struct rank_bytes shards[MAX_PEERS], little = bytes_of(drafter_seen(j), 0);
-    uint32_t n_vocab = drafter_seen(j)->h.n_vocab;
-    if (n_vocab) little.head *= (double)j->c.n_proposed / n_vocab; /* a draft is one of the proposed ids */
-    int n = group_n_peers(g);
-    for (int i = 0; i < n; i++) shards[i] = bytes_of(&j->seen[g->first_peer + i], group_stage(g, g->first_peer + i));
-    return draft_policy_prior(&little, shards, n);
 }
 
 static int open_spec(struct job *j, struct err *err)
 {
     const struct group *drafter = layout_drafter(&j->c.layout), *verifier = layout_verifier(&j->c.layout);
-    const struct hello *leader = &leader_seen(j)->h;
+    const struct hello *leader = workers_leader(&j->workers);
     struct spec_config c = {
-        .n_ctx = j->info.n_ctx,
+        .n_ctx = j->workers.n_ctx,
         .root = job_root(j->c.vocab_big),
         .drafter = {.peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
-                    .prior = prior(j),
+                    .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
                     .profile = &j->profile,
                     .n_ids = j->c.n_ids,
                     .n_proposed = j->c.n_proposed},
@@ -534,22 +383,21 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
     if (!j) return err_set(err, E_FAIL, "out of memory");
     j->c = *config;
     j->router = router;
-    j->n_workers = config->layout.n_peers - 1;
     int rc = loop_open(j, err);
     if (rc != OK) {
         free(j);
         return rc;
     }
-    j->seen = calloc((size_t)config->layout.n_peers, sizeof *j->seen);
-    rc = wire_arena_init(&j->in, ARENA, err);
+    rc = workers_init(&j->workers, &config->layout, err);
+    if (rc == OK) rc = wire_arena_init(&j->in, ARENA, err);
     if (rc == OK) rc = wire_arena_init(&j->out, ARENA, err);
     if (rc == OK) j->mailbox = router_mailbox(router, PEER_COORDINATOR, wake, &j->mail_came);
-    if (rc == OK && (!j->seen || !j->mailbox)) rc = err_set(err, E_FAIL, "out of memory");
+    if (rc == OK && !j->mailbox) rc = err_set(err, E_FAIL, "out of memory");
     if (rc == OK) {
         uv_async_send(&j->mail_came); /* messages that came before the hook was there */
-        rc = run_until(j, &j->n_hello, j->n_workers, HELLO_WAIT_MS, "said Hello");
+        rc = run_until(j, &j->workers.n_hello, HELLO_WAIT_MS, "said Hello");
         if (rc == OK) rc = welcome_all(j, &j->err);
-        if (rc == OK) rc = run_until(j, &j->n_ready, j->n_workers, LOAD_WAIT_MS, "were ready");
+        if (rc == OK) rc = run_until(j, &j->workers.n_ready, LOAD_WAIT_MS, "were ready");
         clear_progress(j);
         if (rc != OK) *err = j->err;
         if (rc == OK) rc = open_spec(j, err);
@@ -564,18 +412,18 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
 
 void job_info(const struct job *j, struct job_info *out)
 {
-    *out = j->info;
+    const struct workers *w = &j->workers;
+    *out = (struct job_info){.n_workers = w->n,
+                             .n_threads = (int)workers_leader(w)->threads,
+                             .n_ctx = w->n_ctx,
+                             .weights_bytes = workers_weights_bytes(w),
+                             .kv_bytes = workers_kv_bytes(w),
+                             .little_bytes = workers_drafter(w)->weights_bytes};
 }
 
-void job_say_workers(const struct job *j, FILE *to)
+void job_list_workers(const struct job *j, FILE *to)
 {
-    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
-        const struct worker_seen *w = &j->seen[p];
-        if (!w->hello) continue;
-        fprintf(to, "%s on host %s: %u thread%s, %s\n",
-                layout_group(&j->c.layout, p)->role == ROLE_DRAFTER ? "drafter" : "verifier", w->host, w->h.threads,
-                w->h.threads == 1 ? "" : "s", w->cpu);
-    }
+    workers_list(&j->workers, to);
 }
 
 struct uv_loop_s *job_loop(struct job *j)
@@ -627,9 +475,9 @@ int job_score(struct job *j, const struct score_config *config, struct score **o
     struct score_config c = *config;
     struct err started;
     c.n_slots = j->c.n_slots;
-    c.max_rows = (int)leader_seen(j)->h.max_rows;
-    c.max_jobs = (int)leader_seen(j)->h.max_jobs;
-    c.n_vocab = (int)leader_seen(j)->h.n_vocab;
+    c.max_rows = (int)workers_leader(&j->workers)->max_rows;
+    c.max_jobs = (int)workers_leader(&j->workers)->max_jobs;
+    c.n_vocab = (int)workers_leader(&j->workers)->n_vocab;
     c.root = job_root(j->c.vocab_big);
     int rc = score_open(&j->score, &c, err);
     if (rc != OK) return rc;

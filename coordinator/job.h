@@ -55,7 +55,7 @@ uint64_t job_root(uint64_t vocab_big);
 /* Borrows the router until job_close. */
 int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err);
 void job_info(const struct job *j, struct job_info *out);
-void job_say_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
+void job_list_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
 
 struct uv_loop_s *job_loop(struct job *j);
 /* Who is told of tokens and ends from now on; borrowed until the next call. */

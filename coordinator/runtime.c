@@ -81,7 +81,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
     fprintf(stderr, "%llu MiB of weights, %llu MiB of KV (%d x %d positions)\n",
             (unsigned long long)(s->info.weights_bytes >> 20), (unsigned long long)(s->info.kv_bytes >> 20), n_slots,
             s->info.n_ctx);
-    if (s->o.stats) job_say_workers(s->job, stderr);
+    if (s->o.stats) job_list_workers(s->job, stderr);
     return OK;
 }
 

@@ -1,0 +1,194 @@
+#include "coordinator/workers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/show.h"
+
+int workers_init(struct workers *w, const struct layout *l, struct err *err)
+{
+    *w = (struct workers){.layout = *l, .n = l->n_peers - 1};
+    w->seen = calloc((size_t)l->n_peers, sizeof *w->seen);
+    return w->seen ? OK : err_set(err, E_FAIL, "out of memory");
+}
+
+void workers_free(struct workers *w)
+{
+    free(w->seen);
+    *w = (struct workers){0};
+}
+
+/* ---- messages ---- */
+
+int workers_hello(struct workers *w, int from, const struct hello *h, struct err *err)
+{
+    struct worker_seen *seen = &w->seen[from];
+    if (h->version != WIRE_VERSION)
+        return err_set(err, E_PEER, "host %s speaks version %u of the protocol, this is %d: use one build everywhere",
+                       h->host, h->version, WIRE_VERSION);
+    if (h->peer != from) return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
+    if (seen->hello) return err_set(err, E_PEER, "peer %d says Hello twice", from);
+    seen->h = *h;
+    show_text(seen->host, sizeof seen->host, h->host, strlen(h->host));
+    show_text(seen->path, sizeof seen->path, h->path, strlen(h->path));
+    show_text(seen->cpu, sizeof seen->cpu, h->cpu, strlen(h->cpu));
+    seen->hello = true;
+    w->n_hello++;
+    return OK;
+}
+
+int workers_loading(struct workers *w, int from, uint64_t n_bytes, struct err *err)
+{
+    struct worker_seen *seen = &w->seen[from];
+    if (!seen->hello || seen->ready || n_bytes > seen->h.weights_bytes)
+        return err_set(err, E_PEER, "peer %d has loaded %llu bytes, which it was not asked for", from,
+                       (unsigned long long)n_bytes);
+    seen->loaded_bytes = n_bytes;
+    return OK;
+}
+
+int workers_ready(struct workers *w, int from, const struct ready *r, struct err *err)
+{
+    struct worker_seen *seen = &w->seen[from];
+    if (!w->n_ctx || seen->ready || r->epoch != EPOCH)
+        return err_set(err, E_PEER, "peer %d is ready for epoch %u %s", from, r->epoch,
+                       seen->ready ? "twice" : "and was not welcomed to it");
+    seen->ready = true;
+    w->n_ready++;
+    return OK;
+}
+
+/* ---- whether they fit ---- */
+
+static const struct worker_seen *leader(const struct workers *w)
+{
+    return &w->seen[group_leader(layout_verifier(&w->layout))];
+}
+
+static const struct worker_seen *drafter(const struct workers *w)
+{
+    static const struct worker_seen nobody;
+    const struct group *g = layout_drafter(&w->layout);
+    return g ? &w->seen[group_leader(g)] : &nobody;
+}
+
+/* One model in pieces: every shard must hold pieces of the same, and compute alike. */
+static int check_shards(const struct workers *w, struct err *err)
+{
+    const struct group *g = layout_verifier(&w->layout);
+    const struct worker_seen *a = leader(w);
+    for (int i = 1; i < group_n_peers(g); i++) {
+        const struct worker_seen *b = &w->seen[g->first_peer + i];
+        if (a->h.model != b->h.model || a->h.plan != b->h.plan)
+            return err_set(err, E_MODEL, "%s on host %s and %s on host %s are different models", a->path, a->host,
+                           b->path, b->host);
+        if (a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest)
+            return err_set(err, E_LAYOUT, "hosts %s (%s) and %s (%s) compute different bits: they cannot serve one job",
+                           a->host, a->cpu, b->host, b->cpu);
+    }
+    return OK;
+}
+
+static int check_vocab(const struct worker_seen *seen, uint64_t vocab, struct err *err)
+{
+    if (seen->h.vocab == vocab) return OK;
+    return err_set(err, E_MODEL, "host %s reads another vocabulary from %s than the coordinator", seen->host,
+                   seen->path);
+}
+
+static uint64_t kv_bytes(const struct workers *w, const struct worker_seen *seen)
+{
+    return seen->h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)w->n_slots;
+}
+
+/* Before anything is loaded: what the workers of each host will take against what that host has. */
+static int check_memory(const struct workers *w, struct err *err)
+{
+    const struct worker_seen *end = w->seen + w->layout.n_peers;
+    for (const struct worker_seen *a = w->seen + 1; a < end; a++) {
+        uint64_t weights = 0, kv = 0;
+        for (const struct worker_seen *b = w->seen + 1; b < end; b++) {
+            if (strcmp(a->host, b->host)) continue;
+            weights += b->h.weights_bytes;
+            kv += kv_bytes(w, b);
+        }
+        if (weights + kv > a->h.memory_bytes)
+            return err_set(
+                err, E_LAYOUT,
+                "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: use a "
+                "smaller --ctx or --parallel, or more hosts",
+                a->host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20), w->n_slots, w->n_ctx,
+                (unsigned long long)(a->h.memory_bytes >> 20));
+    }
+    return OK;
+}
+
+int workers_fit(struct workers *w, const struct workers_need *need, struct err *err)
+{
+    int n_ctx = (int)leader(w)->h.n_ctx_max;
+    w->n_ctx = n_ctx && n_ctx < need->n_ctx ? n_ctx : need->n_ctx;
+    w->n_slots = need->n_slots;
+    int rc = check_shards(w, err);
+    if (rc == OK) rc = check_vocab(leader(w), need->vocab_big, err);
+    if (rc == OK && w->layout.drafter == DRAFTER_LITTLE) rc = check_vocab(drafter(w), need->vocab_little, err);
+    return rc == OK ? check_memory(w, err) : rc;
+}
+
+/* ---- facts ---- */
+
+const struct hello *workers_leader(const struct workers *w)
+{
+    return &leader(w)->h;
+}
+
+const struct hello *workers_drafter(const struct workers *w)
+{
+    return &drafter(w)->h;
+}
+
+uint64_t workers_weights_bytes(const struct workers *w)
+{
+    uint64_t sum = 0;
+    for (int p = 1; p < w->layout.n_peers; p++) sum += w->seen[p].h.weights_bytes;
+    return sum;
+}
+
+uint64_t workers_loaded_bytes(const struct workers *w)
+{
+    uint64_t sum = 0;
+    for (int p = 1; p < w->layout.n_peers; p++) sum += w->seen[p].loaded_bytes;
+    return sum;
+}
+
+uint64_t workers_kv_bytes(const struct workers *w)
+{
+    uint64_t sum = 0;
+    for (int p = 1; p < w->layout.n_peers; p++) sum += kv_bytes(w, &w->seen[p]);
+    return sum;
+}
+
+static struct rank_bytes bytes_of(const struct worker_seen *seen, int stage)
+{
+    return (struct rank_bytes){seen->host, stage, (double)seen->h.body_bytes, (double)seen->h.head_bytes};
+}
+
+struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed)
+{
+    const struct group *g = layout_verifier(&w->layout);
+    struct rank_bytes shards[MAX_PEERS], little = bytes_of(drafter(w), 0);
+    uint32_t n_vocab = drafter(w)->h.n_vocab;
+    if (n_vocab) little.head *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
+    int n = group_n_peers(g);
+    for (int i = 0; i < n; i++) shards[i] = bytes_of(&w->seen[g->first_peer + i], group_stage(g, g->first_peer + i));
+    return draft_policy_prior(&little, shards, n);
+}
+
+void workers_list(const struct workers *w, FILE *to)
+{
+    for (int p = 1; p < w->layout.n_peers; p++) {
+        const struct worker_seen *seen = &w->seen[p];
+        fprintf(to, "%s on host %s: %u thread%s, %s\n",
+                layout_group(&w->layout, p)->role == ROLE_DRAFTER ? "drafter" : "verifier", seen->host, seen->h.threads,
+                seen->h.threads == 1 ? "" : "s", seen->cpu);
+    }
+}
