@@ -1,5 +1,6 @@
 #include "coordinator/job.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -30,6 +31,7 @@ struct job {
     struct draft_profile profile;  /* from all texts so far */
     struct score *score;           /* during job_score */
     struct spec *spec;             /* once the workers are ready */
+    bool stepping;                 /* its actions are being carried out */
     const struct job_watch *watch; /* of this run, as are its sequences */
     struct seq *seqs;
     int n_seqs;
@@ -134,10 +136,14 @@ static int carry_out(struct job *j, const struct actions *actions, struct err *e
 
 static int step(struct job *j, struct event event, struct err *err)
 {
-    struct actions actions;
+    struct actions actions; /* the spec's, until its next step */
+    assert(!j->stepping);
+    j->stepping = true;
     event.now_ns = job_now_ns();
     int rc = spec_step(j->spec, &event, &actions, err);
-    return rc == OK ? carry_out(j, &actions, err) : rc;
+    if (rc == OK) rc = carry_out(j, &actions, err);
+    j->stepping = false;
+    return rc;
 }
 
 static int step_score(struct job *j, const struct verdict *verdict, struct err *err)
@@ -431,6 +437,12 @@ struct uv_loop_s *job_loop(struct job *j)
     return &j->loop;
 }
 
+int job_error(const struct job *j, struct err *err)
+{
+    if (j->rc != OK) *err = j->err;
+    return j->rc;
+}
+
 void job_set_watch(struct job *j, const struct job_watch *watch)
 {
     j->watch = watch;
@@ -466,8 +478,7 @@ int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch 
     if (j->c.interruptible) leave_signals(j);
     j->n_seqs = 0;
     if (j->c.progress) progress_part_over(j->c.progress);
-    if (j->rc != OK) *err = j->err;
-    return j->rc;
+    return job_error(j, err);
 }
 
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err)

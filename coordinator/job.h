@@ -58,13 +58,16 @@ void job_info(const struct job *j, struct job_info *out);
 void job_list_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
 
 struct uv_loop_s *job_loop(struct job *j);
+/* OK, or what went wrong on the loop: nothing works any more then. */
+int job_error(const struct job *j, struct err *err);
 /* Who is told of tokens and ends from now on; borrowed until the next call. */
 void job_set_watch(struct job *j, const struct job_watch *watch);
-/* s is SEQ_WAITING, and borrowed until its `done`. */
+/* From anywhere on the loop but a watch. s is SEQ_WAITING, and borrowed until its `done`. */
 int job_submit(struct job *j, struct seq *s, struct err *err);
-/* It ends as it is, SEQ_ABORTED; nothing where it has ended already. */
+/* The same. It ends as it is, SEQ_ABORTED; nothing where it has ended already. */
 int job_cancel(struct job *j, struct seq *s, struct err *err);
 
+/* Submits them all, and runs the loop until they are done. */
 int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
 
 /* Scores a text (slots and bounds of the config are the job's own; the rest is the caller's). *out is the caller's to

@@ -38,7 +38,7 @@ static struct launch launch;
 /* Greedy: the combination that covers most pairs of values not seen together yet, until none is left. */
 static void cover_pairs(struct launch *l)
 {
-    int sizes[AXES] = {l->n_drafters, N_WINDOWS, 2, 2};
+    int sizes[AXES] = {l->n_drafters, N_WINDOWS, 2, N_COMPANIES};
     static char seen[AXES][AXES][8][8];
     for (;;) {
         int best = 0, best_at[AXES] = {0}, at[AXES] = {0};

@@ -50,6 +50,12 @@ static void expect(struct grid *g)
     g->have_expected = 1;
 }
 
+/* The two kinds of company take turns. */
+static enum company company(int others, int turn)
+{
+    return !others ? ALONE : turn % 2 ? TOGETHER : COMING;
+}
+
 static void every_layout_window_thread_count_and_company_gives_one_hash(void **state)
 {
     (void)state;
@@ -65,10 +71,22 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
                 for (int tp = 1; tp <= 3; tp++)
                     for (int pp = 1; pp <= 3; pp++)
                         for (int others = 0; others <= 1; others++, n++)
-                            grid_run(&g, &(struct cell){(enum grid_drafter)d, windows[w], threads, tp, pp, others});
+                            grid_run(&g, &(struct cell){(enum grid_drafter)d, windows[w], threads, tp, pp,
+                                                        company(others, n / 2)});
     print_message("%d cells; the little toy: %llu of %llu judged drafts accepted\n", n,
                   (unsigned long long)g.n_accepted, (unsigned long long)g.n_judged);
     assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
+}
+
+/* In the middle of a job, to all requests, those that come later too. */
+static void a_drafter_that_dies_changes_no_text(void **state)
+{
+    (void)state;
+    struct toy toy = write_toy(QUANT_F32, "llama", false);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    expect(&g);
+    for (int i = 0; i < N_COMPANIES; i++) grid_run(&g, &(struct cell){GRID_DYING, 3, 1, 1 + i, 1 + i % 2, i});
 }
 
 static void every_format_and_architecture_gives_one_hash(void **state)
@@ -108,7 +126,7 @@ static void every_path_of_this_cpu_gives_the_reference_s_hash(void **state)
 /* A cover of the axes: each value of one meets each of another. */
 static struct cell cover(enum grid_drafter drafter, int draft_max, int i)
 {
-    return (struct cell){drafter, draft_max, 1 + i % 2, 1 + i % 3, 1 + i / 3 % 3, i % 2 ^ i / 4 % 2};
+    return (struct cell){drafter, draft_max, 1 + i % 2, 1 + i % 3, 1 + i / 3 % 3, company(i % 2 ^ i / 4 % 2, i / 2)};
 }
 
 static void samples_do_not_depend_on_how_they_were_computed(void **state)
@@ -183,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_path_of_this_cpu_gives_the_reference_s_hash),
+        cmocka_unit_test(a_drafter_that_dies_changes_no_text),
         cmocka_unit_test(every_format_and_architecture_gives_one_hash),
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),
         cmocka_unit_test(lossy_text_depends_on_the_method_alone),

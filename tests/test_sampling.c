@@ -82,7 +82,7 @@ static struct texts generate(const struct setting *c, const struct place *at, co
     struct texts t = {.seqs = calloc(N_TEXTS, sizeof *t.seqs)};
     assert_non_null(t.seqs);
     assert_int_equal(layout_make(&l, 1, at->tp, 1, drafter_of(c), &err), OK);
-    struct proposer proposer = {grid_vocab_hash(at->big), c->propose, NULL};
+    struct proposer proposer = {.vocab_hash = grid_vocab_hash(at->big), .propose = c->propose};
     struct cluster_config config = {
         .launch.layout = l, .big = at->big, .little = c->little, .kernels = kernels_pick(NULL, &why), .n_threads = 1};
     if (c->propose) config.drafter = proposer_run, config.drafter_arg = &proposer;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <uv.h>
 
 #include "cluster.h"
 #include "coordinator/job.h"
@@ -16,12 +17,13 @@
 #include "proto/prefix_hash.h"
 #include "worker/roles/slots.h"
 
-static const char *const names[] = {"none", "little", "ngram", "itself", "wrong"};
+static const char *const names[] = {"none", "little", "ngram", "itself", "wrong", "", "dying"};
+static const char *const companies[] = {"alone", "together", "coming"};
 
 void cell_name(const struct cell *c, char *out, size_t size)
 {
     snprintf(out, size, "drafter %s, draft-max %d, threads %d, tp %d, pp %d, %s", names[c->drafter], c->draft_max,
-             c->threads, c->tp, c->pp, c->with_others ? "with others" : "alone");
+             c->threads, c->tp, c->pp, companies[c->company]);
 }
 
 enum drafter grid_layout_drafter(enum grid_drafter d)
@@ -57,8 +59,9 @@ void grid_init(struct grid *g, const char *big, const char *little, const struct
 
 /* ---- drafters without a model ---- */
 
-static int32_t right_id(const struct grid *g, const int32_t *ids, int n)
+static int32_t right_id(void *arg, const int32_t *ids, int n)
 {
+    const struct grid *g = arg;
     for (int p = 0; p < g->n_prompts; p++)
         if (n < g->n_text[p] && !memcmp(g->texts[p], ids, (size_t)n * sizeof *ids)) return g->texts[p][n];
     return 0; /* past the text's end, or in the first run: nothing to know */
@@ -73,7 +76,12 @@ static int32_t wrong_id(void *arg, const int32_t *ids, int n)
 
 struct proposer grid_wrong_proposer(struct grid *g)
 {
-    return (struct proposer){grid_vocab_hash(g->big), wrong_id, g};
+    return (struct proposer){grid_vocab_hash(g->big), wrong_id, g, 0};
+}
+
+struct proposer grid_dying_proposer(struct grid *g)
+{
+    return (struct proposer){grid_vocab_hash(g->big), right_id, g, 3};
 }
 
 static int post(struct mailbox *mb, struct wire_arena *out, const struct message *m)
@@ -130,7 +138,8 @@ int proposer_run(void *arg, struct mailbox *mb)
     int rc = wire_arena_init(&in, 1 << 18, &err);
     if (rc == OK) rc = wire_arena_init(&out, 1 << 18, &err);
     if (rc == OK) rc = post(mb, &out, &m);
-    for (bool quit = false; rc == OK && !quit;) {
+    int n_asks = 0;
+    for (bool quit = false, dead = false; rc == OK && !quit;) {
         struct mail mail;
         rc = mailbox_wait(mb, &mail, -1, &err);
         if (rc != OK) break;
@@ -142,7 +151,10 @@ int proposer_run(void *arg, struct mailbox *mb)
             rc = slots_init(&slots, (int)m.welcome.n_slots, (int)m.welcome.n_ctx, m.welcome.root, &err);
             if (rc == OK) rc = post(mb, &out, &(struct message){.tag = TAG_READY, .ready = {1}});
         }
-        if (m.tag == TAG_DRAFT_ASK) rc = answer(p, &slots, &out, mb, &m.ask);
+        if (m.tag != TAG_DRAFT_ASK || dead) continue;
+        dead = p->n_asks && n_asks++ == p->n_asks;
+        const struct message fail = {.tag = TAG_FAIL, .fail = {E_FAIL, "a test ends here"}};
+        rc = dead ? post(mb, &out, &fail) : answer(p, &slots, &out, mb, &m.ask);
     }
     slots_free(&slots);
     wire_arena_free(&in);
@@ -180,7 +192,7 @@ static void check_counts(struct grid *g, const struct cell *c, const struct seq 
     for (int i = s->n_prompt; i < s->n_ids; i++) refused += s->origin[i] == ORIGIN_CORRECTION;
     if (g->rule.kind != RULE_REPO && s->stats.n_judged != s->stats.n_accepted + refused) /* repo's last goes unseen */
         fail_msg("%s: judged is not accepted + first refused", name);
-    if (c->drafter >= GRID_ITSELF && s->stats.n_judged == 0) fail_msg("%s: nothing was judged", name);
+    if (c->drafter >= GRID_ITSELF && c->drafter != GRID_DYING && s->stats.n_judged == 0) fail_msg("%s: nothing was judged", name);
     if (c->drafter == GRID_WRONG && s->stats.n_accepted) fail_msg("%s: a wrong draft was accepted", name);
     if (c->drafter == GRID_ITSELF && s->stats.n_accepted != s->stats.n_judged) fail_msg("%s: big refuses itself", name);
     if (c->drafter == GRID_NONE && s->stats.n_drafted) fail_msg("%s: drafts without a drafter", name);
@@ -207,29 +219,63 @@ static void check_seqs(struct grid *g, const struct cell *c, const struct seq *s
     }
 }
 
+static void init_seq(const struct grid *g, const struct cell *c, int i, struct seq *out)
+{
+    struct err err;
+    struct request r = {.index = i, .prompt = g->prompts[i], .n_prompt = g->n_prompt[i]};
+    r.settings = (struct settings){.n_predict = g->n_predict,
+                                   .sampler = g->sampler,
+                                   .rule = g->rule,
+                                   .drafting = c->drafter != GRID_NONE,
+                                   .draft_max = c->draft_max,
+                                   .draft_ctx = GRID_CTX,
+                                   .fallback = g->fallback,
+                                   .n_top = GRID_TOP};
+    r.settings.sampler.sample = (uint32_t)i;
+    assert_int_equal(seq_init(out, &r, GRID_CTX, &err), OK);
+}
+
+static bool has_written(const struct seq *s, int n)
+{
+    return s->state == SEQ_DONE || seq_n_generated(s) >= n;
+}
+
+/* While the first writes the second comes, then one like the first, which is cancelled for the third. */
+static int run_coming(struct job *job, struct seq *seqs, int n, struct seq *guest, struct err *err)
+{
+    static const struct job_watch watch = {.tokens = ignore, .done = ignore};
+    int n_here = 0, rc = OK;
+    bool over = false;
+    job_set_watch(job, &watch);
+    while (rc == OK && !over) {
+        const bool now[] = {true, has_written(&seqs[0], 5), has_written(&seqs[1], 3), has_written(guest, 2)};
+        if (n_here < 4 && now[n_here]) {
+            if (n_here == 3) rc = job_cancel(job, guest, err);
+            if (rc == OK) rc = job_submit(job, n_here == 2 ? guest : &seqs[n_here < 2 ? n_here : 2], err);
+            n_here++;
+            continue;
+        }
+        uv_run(job_loop(job), UV_RUN_ONCE);
+        rc = job_error(job, err);
+        over = n_here == 4;
+        for (int i = 0; i < n; i++) over &= seqs[i].state == SEQ_DONE;
+    }
+    return rc;
+}
+
 static void run_job(struct grid *g, const struct cell *c, struct job *job, const char *name)
 {
+    static const struct job_watch watch = {.tokens = ignore, .done = ignore};
     struct err err = {0};
-    struct seq seqs[GRID_PROMPTS] = {0};
-    int n = c->with_others ? g->n_prompts : 1, rc = OK;
-    for (int i = 0; i < n && rc == OK; i++) {
-        struct request r = {.index = i, .prompt = g->prompts[i], .n_prompt = g->n_prompt[i]};
-        r.settings = (struct settings){.n_predict = g->n_predict,
-                                       .sampler = g->sampler,
-                                       .rule = g->rule,
-                                       .drafting = c->drafter != GRID_NONE,
-                                       .draft_max = c->draft_max,
-                                       .draft_ctx = GRID_CTX,
-                                       .fallback = g->fallback,
-                                       .n_top = GRID_TOP};
-        r.settings.sampler.sample = (uint32_t)i;
-        rc = seq_init(&seqs[i], &r, GRID_CTX, &err);
-    }
-    struct job_watch watch = {.tokens = ignore, .done = ignore};
-    if (rc == OK) rc = job_run(job, seqs, n, &watch, &err);
+    struct seq seqs[GRID_PROMPTS] = {0}, guest;
+    int n = c->company == ALONE ? 1 : g->n_prompts;
+    for (int i = 0; i < n; i++) init_seq(g, c, i, &seqs[i]);
+    init_seq(g, c, 0, &guest);
+    int rc = c->company == COMING ? run_coming(job, seqs, n, &guest, &err) : job_run(job, seqs, n, &watch, &err);
     if (rc != OK) fail_msg("%s: %s", name, err.text);
     check_seqs(g, c, seqs, n, name);
     for (int i = 0; i < n; i++) seq_free(&seqs[i]);
+    seq_free(&guest);
 }
 
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router)
@@ -257,7 +303,8 @@ void grid_run(struct grid *g, const struct cell *c)
     struct err err = {0};
     struct layout l;
     struct cluster *cluster = NULL;
-    struct proposer wrong = grid_wrong_proposer(g);
+    bool dies = c->drafter == GRID_DYING;
+    struct proposer proposer = dies ? grid_dying_proposer(g) : grid_wrong_proposer(g);
     if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
     struct cluster_config config = {.launch = {.layout = l, .requantize = c->drafter == GRID_LITTLE},
                                     .big = g->big,
@@ -265,9 +312,9 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .kernels = g->kernels,
                                     .n_threads = c->threads};
     if (c->drafter == GRID_ITSELF) config.little = g->big;
-    if (c->drafter == GRID_WRONG) {
+    if (c->drafter == GRID_WRONG || dies) {
         config.drafter = proposer_run;
-        config.drafter_arg = &wrong;
+        config.drafter_arg = &proposer;
     }
     struct router *router = router_open(l.n_peers);
     assert_non_null(router);

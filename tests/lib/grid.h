@@ -15,13 +15,16 @@
 #include "proto/router.h"
 #include "proto/rule.h"
 
-enum grid_drafter { GRID_NONE, GRID_LITTLE, GRID_NGRAM, GRID_ITSELF, GRID_WRONG, N_GRID_DRAFTERS };
+enum grid_drafter { GRID_NONE, GRID_LITTLE, GRID_NGRAM, GRID_ITSELF, GRID_WRONG, N_GRID_DRAFTERS, GRID_DYING };
 enum { GRID_PROMPTS = 3, GRID_PREDICT = 24, GRID_CTX = 160, GRID_TOP = 2 };
+
+/* Of the first prompt: alone; all prompts at once; or the others come while it runs, and one that is cancelled. */
+enum company { ALONE, TOGETHER, COMING, N_COMPANIES };
 
 struct cell {
     enum grid_drafter drafter;
     int draft_max, threads, tp, pp;
-    int with_others; /* all prompts at once, else the first alone */
+    enum company company;
 };
 
 struct grid {
@@ -59,11 +62,14 @@ struct proposer {
     uint64_t vocab_hash;
     int32_t (*propose)(void *arg, const int32_t *ids, int n);
     void *arg;
+    int n_asks; /* says Fail instead of answering one more; 0: never */
 };
 int proposer_run(void *arg, struct mailbox *mailbox);
 
 /* One that knows big's texts and always proposes the id after the right one. g lives as long as it. */
 struct proposer grid_wrong_proposer(struct grid *g);
+/* One that is right, and fails after three asks. */
+struct proposer grid_dying_proposer(struct grid *g);
 
 uint64_t grid_vocab_hash(const char *path);
 
