@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "coordinator/cli/note.h"
+#include "coordinator/cli/settings.h"
 #include "coordinator/text/template.h"
 #include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
@@ -87,32 +88,14 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
 
 struct settings runtime_settings(const struct runtime *s)
 {
-    const struct options *o = &s->o;
-    struct settings set = {
-        .n_predict = o->n_predict,
-        .drafting = o->drafter != DRAFTER_NONE,
-        .adaptive = o->guard,
-        .draft_max = o->draft_max,
-        .draft_ctx = o->drafter == DRAFTER_NGRAM ? CONTEXT_MOST : o->draft_ctx,
-        .fallback = o->fallback,
-        .stops = o->n_stops ? &s->stops : NULL,
-        .n_top = o->logprobs,
-    };
-    if (o->accept == ACCEPT_BILD)
-        set.rule = (struct rule){o->rollback_rule == ROLLBACK_REPO ? RULE_REPO : RULE_STRICT, o->rollback};
-    if (o->accept == ACCEPT_SAMPLE)
-        set.sampler =
-            (struct sampler){.temp = o->temp, .top_k = (uint32_t)o->top_k, .top_p = o->top_p, .min_p = o->min_p};
-    set.sampler.seed = (uint32_t)o->seed;
-    if (!o->ignore_eos) set.n_end_ids = (int)tokenizer_end_ids(s->big_t, &set.end_ids);
-    return set;
+    return settings_of(&s->o, s->big_t, &s->stops);
 }
 
 int runtime_prompts(const struct runtime *s, struct prompts *out, struct err *err)
 {
     struct prompts_from from = {.big = &s->big,
                                 .tokenizer = s->big_t,
-                                .settings = runtime_settings(s),
+                                .stops = &s->stops,
                                 .n_ctx = gguf_context(&s->big),
                                 .in = stdin,
                                 .notes = stderr};

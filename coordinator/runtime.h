@@ -39,7 +39,7 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
 /* Starts the workers, to hold n_slots sequences, and waits until all are ready; says on standard error what they take.
  */
 int runtime_start(struct runtime *s, int n_slots, struct err *err);
-/* The options, as what every request is asked for. Borrows the runtime. */
+/* The options, as what a request is asked for that says nothing else. Borrows the runtime. */
 struct settings runtime_settings(const struct runtime *s);
 
 /* Prompts as the options name them, each with its settings; and as many at once as the options let. */

@@ -65,7 +65,7 @@ does . generate --config all.ini hello
 cmp -s out plain || wrong "a file's options are not those of the line"
 PILOTFISH_CONFIG=all.ini over 3 does . generate hello
 cmp -s out plain || wrong "the ranks do not see the file's options"
-refuses 2 "--top-p belongs to sampling" generate --config all.ini --top-p 0.5 hello
+refuses 2 "--top-p: it belongs to sampling" generate --config all.ini --top-p 0.5 hello
 echo "prompt = not this" >> all.ini
 does . generate --config all.ini hello
 cmp -s out plain || wrong "a prompt on the line does not replace the file's"

@@ -278,8 +278,8 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B --temp 1 --min-p 2 x", "must be from 0 to 1"},
         {"generate -m B --temp 1 --top-k -3 x", "must be from 0 to"},
         {"generate -m B --temp 1 --seed -2 x", "must be from -1 to"},
-        {"generate -m B --top-k 3 x", "--top-k belongs to sampling: --temp T"},
-        {"generate -m B --seed 3 x", "--seed belongs to sampling"},
+        {"generate -m B --top-k 3 x", "--top-k: it belongs to sampling (--temp T)"},
+        {"generate -m B --seed 3 x", "--seed: it belongs to sampling"},
         {"generate -m B --accept foo x", "must be one of exact|sample|bild"},
         {"generate -m B --accept sample --temp 0 x", "needs a --temp over 0"},
         {"generate -m B --accept exact --temp 1 x", "--accept exact is greedy"},
@@ -287,8 +287,8 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B -md L --accept bild --check x", "does not promise"},
         {"generate -m B --accept bild x", "--accept bild needs a drafter"},
         {"generate -m B -md L --fallback -1 x", "must be from 0 to"},
-        {"generate -m B -md L --rollback 3 x", "--rollback belongs to --accept bild"},
-        {"generate -m B -md L --rollback-rule repo x", "--rollback-rule belongs to --accept bild"},
+        {"generate -m B -md L --rollback 3 x", "--rollback: it belongs to --accept bild"},
+        {"generate -m B -md L --rollback-rule repo x", "--rollback-rule: it belongs to --accept bild"},
         {"generate -m B -md L --accept bild --rollback -1 x", "must be from 0 to"},
         {"generate -m B -md L --accept bild --rollback-rule foo x", "must be one of strict|repo"},
         {"generate -m B --stop= x", "an empty text stands everywhere"},
@@ -303,6 +303,18 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         if (rc != E_USAGE || !strstr(err.text, rows[i].says) || strchr(err.text, '\n')) {
             fail_msg("'%s': code %d, \"%s\" does not say \"%s\"", rows[i].line, rc, err.text, rows[i].says);
         }
+    }
+}
+
+static void help_of_prompts_names_the_options_that_a_line_may_have(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_options; i++) {
+        char name[WORD_ROOM];
+        snprintf(name, sizeof name, "%s", option_table[i].name);
+        for (char *c = name; *c; c++)
+            if (*c == '-') *c = '_';
+        if (option_table[i].commands & OF_ROWS && !strstr(option_named("prompts")->help, name)) fail_msg("%s", name);
     }
 }
 
@@ -496,6 +508,7 @@ int main(void)
         cmocka_unit_test(help_is_asked_for_in_every_way),
         cmocka_unit_test(drafters_follow_from_what_is_given),
         cmocka_unit_test(what_is_wrong_is_said_in_one_line),
+        cmocka_unit_test(help_of_prompts_names_the_options_that_a_line_may_have),
         cmocka_unit_test(the_method_is_the_one_of_the_higher_origin),
         cmocka_unit_test(a_value_may_look_like_an_option_after_an_equals_sign),
         cmocka_unit_test(spellings_of_other_programs_are_taken),

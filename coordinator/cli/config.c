@@ -177,6 +177,7 @@ static void put_origin(FILE *to, const struct option *option, enum value_origin 
     case FROM_DEFAULT: fputs(" ; default\n", to); break;
     case FROM_FILE: fprintf(to, " ; %s\n", path); break;
     case FROM_ENVIRONMENT: variable_of(option, name), fprintf(to, " ; %s\n", name); break;
+    case FROM_ROW:
     case FROM_LINE: fputs(" ; command line\n", to); break;
     }
 }

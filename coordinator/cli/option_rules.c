@@ -65,48 +65,35 @@ static int refuse_contradictions(const struct options *o, struct err *err)
     return OK;
 }
 
-/* Values of another method than the one in use. */
-static int refuse_strays(const struct options *o, enum value_origin origin, struct err *err)
+int options_settle(struct options *o, struct err *err)
 {
-    for (size_t i = 0; i < n_options; i++) {
-        enum accept of;
-        const char *method = option_method(option_table[i].needs, &of);
-        if (method && o->origin[i] == origin && of != o->accept)
-            return err_set(err, E_USAGE, "--%s belongs to %s", option_table[i].name, method);
-    }
-    return OK;
-}
-
-int options_settle(struct options *o, enum value_origin origin, struct err *err)
-{
+    if (o->n_predict < 0) o->n_predict = 0;
     settle_method(o);
     int rc = set_presets_of_method(o, err);
-    if (rc == OK) rc = refuse_contradictions(o, err);
-    return rc == OK ? refuse_strays(o, origin, err) : rc;
+    return rc == OK ? refuse_contradictions(o, err) : rc;
 }
 
 /* --- what is given in vain -----------------------------------------------------------------------------------------
  */
 
-const char *option_method(enum option_needs needs, enum accept *out)
+bool option_depends_on_method(enum option_needs needs)
 {
-    *out = needs == NEEDS_BILD ? ACCEPT_BILD : ACCEPT_SAMPLE;
-    return needs == NEEDS_BILD ? "--accept bild" : needs == NEEDS_SAMPLING ? "sampling: --temp T" : NULL;
+    return needs == NEEDS_GUARD || needs == NEEDS_SAMPLING || needs == NEEDS_BILD;
 }
 
 const char *option_lacks(const struct options *o, enum option_needs needs)
 {
     static const char no_drafter[] = "nothing drafts here (--little FILE, or --draft ngram)";
     switch (needs) {
-    case NEEDS_NOTHING:
-    case NEEDS_SAMPLING:
-    case NEEDS_BILD: return NULL; /* options_settle refuses them */
+    case NEEDS_NOTHING: return NULL;
     case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE ? no_drafter : NULL;
     case NEEDS_LITTLE: return o->drafter == DRAFTER_LITTLE ? NULL : "no little model drafts here (--little FILE)";
     case NEEDS_GUARD:
         if (o->drafter == DRAFTER_NONE) return no_drafter;
         return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which no guard stops"
                                         : NULL;
+    case NEEDS_SAMPLING: return o->accept == ACCEPT_SAMPLE ? NULL : "it belongs to sampling (--temp T)";
+    case NEEDS_BILD: return o->accept == ACCEPT_BILD ? NULL : "it belongs to --accept bild";
     case NEEDS_TEXT: return o->format == FORMAT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
     case NEEDS_JSONL: return o->format == FORMAT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
     case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;

@@ -13,13 +13,13 @@ enum value_origin option_origin(const struct options *o, const char *name);
 int options_set_presets(struct options *o, struct err *err);
 
 /* After the drafter is known. --accept and --temp both name the method: where they differ, the one of the higher
- * origin counts. What was not given has that method's default. E_USAGE: a contradiction, or, among the values of this
- * origin, one that the method does not read; those of a lower one may speak of methods that are not in use. */
-int options_settle(struct options *o, enum value_origin origin, struct err *err);
+ * origin counts. What was not given has that method's default; what can be said in two ways is said in one. E_USAGE: a
+ * contradiction. */
+int options_settle(struct options *o, struct err *err);
 
-/* What must be there for an option to have an effect, as the end of a sentence; NULL: it is. */
+/* Why an option with these needs has no effect, as the end of a sentence; NULL: it has one. */
 const char *option_lacks(const struct options *o, enum option_needs needs);
-/* The method that alone reads such an option, as the end of a sentence; NULL: all do. */
-const char *option_method(enum option_needs needs, enum accept *out);
+/* It may be another for each line of --prompts. */
+bool option_depends_on_method(enum option_needs needs);
 
 #endif

@@ -26,19 +26,21 @@ enum option_needs {
     NEEDS_DRAFTER,
     NEEDS_LITTLE,
     NEEDS_GUARD,
-    NEEDS_SAMPLING, /* refused without it, where the command line says both */
-    NEEDS_BILD,     /* likewise */
+    NEEDS_SAMPLING,
+    NEEDS_BILD,
     NEEDS_TEXT,
     NEEDS_JSONL,
     NEEDS_PROMPTS,
     NEEDS_MESSAGES
 };
 
+enum { N_COMMANDS = CMD_WORKER + 1, OF_ROWS = 1 << N_COMMANDS };
+
 struct option {
     const char *name; /* without dashes */
     /* Other spellings with their dashes, parted by spaces, or NULL; help shows the first if it is short. */
     const char *aliases;
-    unsigned commands; /* a bit for each enum command that takes it */
+    unsigned commands; /* a bit for each enum command that takes it; OF_ROWS: a line of --prompts may have its own */
     enum option_kind kind;
     size_t offset;     /* in struct options */
     const char *value; /* what help calls its value */
@@ -67,8 +69,7 @@ struct command_text {
 
 extern const struct option option_table[];
 extern const size_t n_options;
-extern const struct command_text command_texts[]; /* by enum command */
-enum { N_COMMANDS = CMD_WORKER + 1 };
+extern const struct command_text command_texts[];                       /* by enum command */
 extern const struct foreign_word foreign_options[], foreign_commands[]; /* to a row without spellings */
 
 /* Whether the n bytes at `word`, dashes included, name this option; '_' counts as '-'. */

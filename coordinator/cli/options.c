@@ -297,23 +297,37 @@ static int need_little(const struct options *o, struct err *err)
     return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
 }
 
-/* After finish_drafter. */
+/* Of the line alone: a file and the environment may speak of methods that are not in use. */
+static int refuse_strays(const struct options *o, struct err *err)
+{
+    for (size_t i = 0; i < n_options; i++) {
+        const struct option *p = &option_table[i];
+        bool of_method = o->origin[i] == FROM_LINE && (p->needs == NEEDS_SAMPLING || p->needs == NEEDS_BILD);
+        const char *why = of_method ? option_lacks(o, p->needs) : NULL;
+        if (why) return err_set(err, E_USAGE, "--%s: %s", p->name, why);
+    }
+    return OK;
+}
+
+/* After finish_drafter. A line of --prompts may have a method of its own. */
 static int finish_method(struct parser *r, struct err *err)
 {
-    int rc = options_settle(&r->o, FROM_LINE, err);
+    int rc = options_settle(&r->o, err);
+    if (rc == OK && !r->o.prompts_file) rc = refuse_strays(&r->o, err);
     if (rc == OK && r->o.check && r->o.accept == ACCEPT_BILD)
         rc = err_set(err, E_USAGE,
                      "--check compares with the big model alone, whose text --accept bild does not promise");
     return rc;
 }
 
-/* Of the line alone: a file and the environment may speak of methods that are not in use. */
+/* Of the line alone, as above. What the method decides is seen with the lines of --prompts, where there are some. */
 static void note_idle(struct parser *r)
 {
     struct options *o = &r->o;
     for (size_t i = 0; i < n_options && o->command != CMD_CONFIG; i++) {
         const struct option *p = &option_table[i];
-        const char *why = r->o.origin[i] == FROM_LINE ? option_lacks(o, p->needs) : NULL;
+        bool known = !o->prompts_file || !option_depends_on_method(p->needs);
+        const char *why = known && o->origin[i] == FROM_LINE ? option_lacks(o, p->needs) : NULL;
         if (why) note_keep(&o->notes, "--%s has no effect: %s", p->name, why);
     }
 }
@@ -413,7 +427,6 @@ static int finish(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
     o->ctx_given = option_origin(&r->o, "ctx") == FROM_LINE;
-    if (o->n_predict < 0) o->n_predict = 0;
     if (o->format == FORMAT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->format = FORMAT_JSONL;
     switch (o->command) {
     case CMD_HELP: return finish_help(r, err);

@@ -36,7 +36,7 @@ enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 enum { MAX_OPTIONS = 80, MAX_STOPS = 16, MAX_NUMBERS = 64 };
 
-enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE }; /* a later one counts */
+enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE, FROM_ROW }; /* a later one counts */
 
 struct numbers {
     int n, list[MAX_NUMBERS];

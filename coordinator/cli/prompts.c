@@ -2,15 +2,18 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "coordinator/text/read_text.h"
-#include "coordinator/text/template.h"
+#include "coordinator/cli/option_rules.h"
+#include "coordinator/cli/row_options.h"
+#include "coordinator/cli/settings.h"
 #include "coordinator/cli/terminal.h"
+#include "coordinator/text/read_text.h"
+#include "coordinator/text/stop.h"
+#include "coordinator/text/template.h"
 #include "proto/launcher.h"
 #include "proto/show.h"
 
@@ -22,19 +25,20 @@ struct reader {
     struct template chat;
     bool has_chat; /* it is applied */
     struct prompts p;
-    int n_room;          /* of p.items */
-    const char *in_vain; /* what a line has and nobody reads; NULL: nothing such */
+    int n_room; /* of p.items */
+    struct {
+        bool read;       /* in some line it has an effect, that line's own or the command line's */
+        bool own;        /* a line has it of its own, in vain */
+        const char *why; /* it has none, in some line */
+    } of[MAX_OPTIONS];
 };
-
-/* Of a request to other programs: the same for all lines here. */
-static const char *const of_all_lines[] = {"temperature",           "top_p",     "top_k", "min_p", "max_tokens",
-                                           "max_completion_tokens", "n_predict", "stop"};
 
 static void prompt_free(struct prompt *p)
 {
     free(p->ids);
     free(p->name);
     free(p->error);
+    free(p->stops);
 }
 
 void prompts_free(struct prompts *p)
@@ -60,7 +64,7 @@ int prompts_refused(const struct prompts *p, struct err *err)
 /* Requests with one seed have the noise of their place. */
 static struct prompt new_prompt(const struct reader *r)
 {
-    struct prompt p = {.settings = r->from->settings};
+    struct prompt p = {.settings = settings_of(r->o, r->from->tokenizer, r->from->stops)};
     p.settings.sampler.sample = (uint32_t)r->p.n;
     return p;
 }
@@ -195,15 +199,43 @@ static int take_name(struct prompt *item, const json_t *row, struct err *err)
     return item->name ? OK : err_set(err, E_FAIL, "no memory for a prompt");
 }
 
-static int take_seed(struct prompt *item, const json_t *row, struct err *err)
+static void look_for_idle(struct reader *r, const struct options *own)
 {
-    const json_t *seed = json_object_get(row, "seed");
-    long long n = json_integer_value(seed);
-    if (!seed || json_is_null(seed)) return OK;
-    if (!json_is_integer(seed) || n < 0 || n > INT_MAX)
-        return err_set(err, E_USAGE, "a seed must be a whole number from 0 to %d", INT_MAX);
-    item->settings.sampler.seed = (uint32_t)n;
-    item->settings.sampler.sample = 0;
+    for (size_t i = 0; i < n_options; i++) {
+        const char *why = option_lacks(own, option_table[i].needs);
+        if (!why) r->of[i].read = true;
+        if (why) r->of[i].why = why;
+        if (why && own->origin[i] == FROM_ROW) r->of[i].own = true;
+    }
+}
+
+/* Each once. */
+static void note_idle(const struct reader *r, const char *source)
+{
+    for (size_t i = 0; i < n_options; i++) {
+        const struct option *p = &option_table[i];
+        bool given = r->o->origin[i] == FROM_LINE && option_depends_on_method(p->needs);
+        if (r->of[i].own)
+            fprintf(r->from->notes, "note: --%s in a line of %s has no effect: %s\n", p->name, show_name(source).s,
+                    r->of[i].why);
+        else if (given && r->of[i].why && !r->of[i].read)
+            fprintf(r->from->notes, "note: --%s has no effect: %s\n", p->name, r->of[i].why);
+    }
+}
+
+/* A seed of its own is the whole name of the noise: the line's place does not count. */
+static int take_settings(struct reader *r, struct prompt *item, json_t *row, struct err *err)
+{
+    struct options own;
+    int rc = row_options(&own, r->o, row, err);
+    if (rc != OK) return rc;
+    look_for_idle(r, &own);
+    bool own_stops = option_origin(&own, "stop") == FROM_ROW;
+    if (own_stops) item->stops = stops_copy(&(struct stops){own.stops, own.n_stops, r->from->tokenizer});
+    if (own_stops && !item->stops) return err_set(err, E_FAIL, "no memory for a prompt");
+    uint32_t place = item->settings.sampler.sample;
+    item->settings = settings_of(&own, r->from->tokenizer, own_stops ? item->stops : r->from->stops);
+    item->settings.sampler.sample = option_origin(&own, "seed") == FROM_ROW ? 0 : place;
     return OK;
 }
 
@@ -267,26 +299,20 @@ static int read_messages(const struct reader *r, struct prompt *item, const json
 
 /* Spec-Bench: {"question_id": 81, "turns": ["first", ...]}; others: {"id": "a", "prompt" or "text": "..."}; OpenAI's:
  * {"messages": [{"role": "user", "content": "..."}, ...]}. */
-static int read_row(const struct reader *r, struct prompt *item, const json_t *row, struct err *err)
+static int read_row(struct reader *r, struct prompt *item, json_t *row, struct err *err)
 {
     const json_t *messages = json_object_get(row, "messages");
     const json_t *text = json_array_get(json_object_get(row, "turns"), 0);
     if (!text) text = json_object_get(row, "prompt");
     if (!text) text = json_object_get(row, "text");
     int rc = take_name(item, row, err);
-    if (rc == OK) rc = take_seed(item, row, err);
+    if (rc == OK) rc = take_settings(r, item, row, err);
     if (rc == OK && messages) rc = read_messages(r, item, messages, err);
     if (rc != OK || messages) return rc;
     if (!json_is_string(text))
         return err_set(err, E_USAGE,
                        "no prompt: no \"messages\", no \"turns\": [\"...\"], no \"prompt\" and no \"text\"");
     return encode_text(r, item, json_string_value(text), json_string_length(text), err);
-}
-
-static void look_for_settings(struct reader *r, const json_t *row)
-{
-    for (size_t i = 0; !r->in_vain && i < sizeof of_all_lines / sizeof *of_all_lines; i++)
-        if (json_object_get(row, of_all_lines[i])) r->in_vain = of_all_lines[i];
 }
 
 /* What is wrong with a line is kept with it. */
@@ -299,7 +325,6 @@ static int read_line(struct reader *r, const char *place, const char *line, size
     int rc = json_is_object(row) ? read_row(r, &item, row, &why)
                                  : err_set(&why, E_USAGE, "not a JSON object%s%s: each line is one", row ? "" : ": ",
                                            row ? "" : bad.text);
-    look_for_settings(r, row);
     json_decref(row);
     if (rc == E_USAGE) {
         err_wrap(&why, "%s", place);
@@ -333,9 +358,7 @@ static int read_rows(struct reader *r, const char *path, struct err *err)
     }
     if (rc == OK && ferror(f)) rc = err_set(err, E_USAGE, "%s: %s", source, strerror(errno));
     if (rc == OK && !r->p.n) rc = err_set(err, E_USAGE, "%s: no prompts in it", source);
-    if (rc == OK && r->in_vain)
-        fprintf(r->from->notes, "note: \"%s\" in a line of %s has no effect: options hold for all lines\n", r->in_vain,
-                show_name(source).s);
+    if (rc == OK) note_idle(r, source);
     free(line);
     close_source(r, f);
     return rc;

@@ -4,7 +4,8 @@
  *
  * What is piped in goes behind a prompt of the command line. Only rank 0 calls it: standard input is read once. A
  * prompt that is empty, unreadable or too long is E_USAGE, with the place and the numbers. Of several one that cannot
- * be answered does not end the others: it says why.
+ * be answered does not end the others: it says why. Each has the settings of the options, over which a line of JSON may
+ * have its own (row_options.h).
  */
 #ifndef COORDINATOR_CLI_PROMPTS_H
 #define COORDINATOR_CLI_PROMPTS_H
@@ -18,7 +19,8 @@
 struct prompt { /* owns its strings */
     int32_t *ids;
     int n_ids;
-    struct settings settings; /* borrow what prompts_from's borrow */
+    struct settings settings; /* borrow from what prompts_from borrows, and from stops */
+    struct stops *stops;      /* of its own; NULL: none */
     char *name;               /* NULL where the input gives none */
     char *error;              /* with its place; NULL: it can be answered */
 };
@@ -28,13 +30,13 @@ struct prompts { /* owns all */
     struct prompt *items; /* [n]; n_good of them can be answered */
 };
 
-struct prompts_from {       /* borrowed during prompts_read */
-    const struct gguf *big; /* for its chat template */
-    const struct tokenizer *tokenizer;
-    struct settings settings; /* of every prompt, but for what its line says */
-    int n_ctx;                /* the model's own; a prompt leaves room for one token, in the asked one too */
-    FILE *in;                 /* standard input */
-    FILE *notes;              /* gets a line where there is no chat template to apply */
+struct prompts_from {                  /* borrowed during prompts_read */
+    const struct gguf *big;            /* for its chat template */
+    const struct tokenizer *tokenizer; /* stays */
+    const struct stops *stops;         /* of every prompt, but for those whose line has its own; stays */
+    int n_ctx;                         /* the model's own; a prompt leaves room for one token, in the asked one too */
+    FILE *in;                          /* standard input */
+    FILE *notes;                       /* gets a line where there is no chat template to apply */
 };
 
 int prompts_read(struct prompts *out, const struct options *o, const struct prompts_from *from, struct err *err);
