@@ -162,9 +162,12 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     const struct group *g = layout_group(&j->c.layout, from);
     bool refused = m->tag == TAG_VERDICT && m->verdict.status != VERDICT_OK;
     bool from_drafter = g->role == ROLE_DRAFTER;
-    bool from_verifier = !from_drafter && from == (refused ? group_leader(g) : group_last(g));
+    bool failed = refused && m->verdict.status == VERDICT_FAILED; /* the leader says so of what would go on from it */
+    bool answers = from == group_last(g) && (failed || !refused);
+    bool from_verifier = !from_drafter && (answers || (refused && from == group_leader(g)));
     if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
+    if (failed) return err_set(err, E_MODEL, "%s", m->verdict.error);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
     if (m->tag == TAG_DRAFT) return step(j, (struct event){.kind = EVENT_DRAFT, .draft = &m->draft}, err);
     return step(j, (struct event){.kind = EVENT_VERDICT, .verdict = &m->verdict}, err);

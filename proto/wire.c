@@ -322,7 +322,8 @@ static bool part_out(struct wire_arena *a, const struct part *part, Pf__Part *pb
     pb->round = part->round;
     pb->at = part->at;
     pb->prefix_hash = part->prefix_hash;
-    return rows_out(a, part, pb) && sampler_out(a, &part->sampler, &pb->sampler);
+    pb->error = text_out(a, part->error, TEXT_MAX);
+    return pb->error && rows_out(a, part, pb) && sampler_out(a, &part->sampler, &pb->sampler);
 }
 
 static bool rows_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
@@ -349,7 +350,8 @@ static bool part_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
                           .round = pb->round,
                           .at = pb->at,
                           .prefix_hash = pb->prefix_hash,
-                          .sampler = sampler_in(pb->sampler)};
+                          .sampler = sampler_in(pb->sampler),
+                          .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL};
     return rows_in(a, pb, part);
 }
 
@@ -387,7 +389,7 @@ static const void *verdict_out(struct wire_arena *a, const struct message *m)
     const struct verdict *v = &m->verdict;
     Pf__Verdict *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    assert(v->status <= VERDICT_FULL);
+    assert(v->status <= VERDICT_FAILED);
     pf__verdict__init(pb);
     pb->job = v->job;
     pb->slot = v->slot;
@@ -398,8 +400,9 @@ static const void *verdict_out(struct wire_arena *a, const struct message *m)
     pb->held = v->held;
     pb->queued_us = v->queued_us;
     pb->computed_us = v->computed_us;
+    pb->error = text_out(a, v->error, TEXT_MAX);
     Pf__VerdictRow *rows = take_list(a, v->n_rows, sizeof *rows, &pb->row);
-    if (!rows) return NULL;
+    if (!rows || !pb->error) return NULL;
     pb->n_row = v->n_rows;
     for (size_t i = 0; i < v->n_rows; i++)
         if (!verdict_row_out(a, &v->rows[i], &rows[i])) return NULL;
@@ -425,7 +428,7 @@ static const char *verdict_in(struct wire_arena *a, const void *from, struct mes
     const Pf__Verdict *pb = from;
     struct verdict_row *rows = take(a, pb->n_row, sizeof *rows);
     if (!rows) return no_room;
-    if (pb->status > VERDICT_FULL) return "has a status that does not exist";
+    if (pb->status > VERDICT_FAILED) return "has a status that does not exist";
     for (size_t i = 0; i < pb->n_row; i++)
         if (!verdict_row_in(a, pb->row[i], &rows[i])) return no_room;
     m->verdict = (struct verdict){.job = pb->job,
@@ -438,7 +441,8 @@ static const char *verdict_in(struct wire_arena *a, const void *from, struct mes
                                   .rows = rows,
                                   .n_rows = pb->n_row,
                                   .queued_us = pb->queued_us,
-                                  .computed_us = pb->computed_us};
+                                  .computed_us = pb->computed_us,
+                                  .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL};
     return NULL;
 }
 
@@ -482,7 +486,7 @@ static const void *draft_out(struct wire_arena *a, const struct message *m)
     const struct draft *d = &m->draft;
     Pf__Draft *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    assert(d->end <= DRAFT_JOINT_LOW);
+    assert(d->end <= DRAFT_FAILED);
     pf__draft__init(pb);
     pb->slot = d->slot;
     pb->round = d->round;
@@ -507,7 +511,7 @@ static const char *draft_in(struct wire_arena *a, const void *from, struct messa
     const Pf__Draft *pb = from;
     struct draft_row *rows = take(a, pb->n_row, sizeof *rows);
     if (!rows) return no_room;
-    if (pb->end > DRAFT_JOINT_LOW) return "has an end that does not exist";
+    if (pb->end > DRAFT_FAILED) return "has an end that does not exist";
     for (size_t i = 0; i < pb->n_row; i++) rows[i] = (struct draft_row){pb->row[i]->id, unbits(pb->row[i]->p_top)};
     m->draft = (struct draft){.slot = pb->slot,
                               .round = pb->round,

@@ -124,6 +124,7 @@ struct part { /* apply rows after the first `at` ids of the slot, if prefix_hash
     const struct row *rows;
     size_t n_rows;
     struct sampler sampler;
+    const char *error; /* in a Pass: why a stage before could not compute it; its rows are not among the hidden ones */
 };
 
 struct top {
@@ -141,8 +142,9 @@ struct verdict_row { /* of a wanted row, in order */
 };
 
 /* ok: answered. gap: at > held, send from held. stale: another history at `at`; the slot is unchanged. full: no such
- * slot or no room. */
-enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL };
+ * slot or no room. failed: a row came to a number that is not finite, in this part or one that it goes on from; the
+ * slot holds what came before, and what goes on from there or earlier is computed again. */
+enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL, VERDICT_FAILED };
 
 struct verdict {
     uint32_t job, slot, round, at;
@@ -152,6 +154,7 @@ struct verdict {
     const struct verdict_row *rows;
     size_t n_rows;
     uint32_t queued_us, computed_us;
+    const char *error; /* failed: why, E_MODEL; else NULL */
 };
 
 enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
@@ -174,7 +177,8 @@ struct draft_row {
 
 /* window: `until` was reached. low: the next token's probability was under p_min. eos: the last row is an end id.
  * nothing: it has none to propose. stale, gap, full: as in a verdict, nothing was read. joint_low: the product of the
- * probabilities fell below p_joint_min. */
+ * probabilities fell below p_joint_min. failed: the model came to a number that is not finite; no rows, and the slot
+ * holds what came before. */
 enum draft_end {
     DRAFT_WINDOW,
     DRAFT_LOW,
@@ -183,7 +187,8 @@ enum draft_end {
     DRAFT_STALE,
     DRAFT_GAP,
     DRAFT_FULL,
-    DRAFT_JOINT_LOW
+    DRAFT_JOINT_LOW,
+    DRAFT_FAILED
 };
 
 struct draft { /* rows follow the first `at` ids, which have this prefix_hash: the asked ids included */
@@ -203,7 +208,7 @@ struct fail { /* also Quit */
 
 struct pass {
     uint32_t pass;
-    const struct part *parts; /* all their rows, in order, are the rows of the pass */
+    const struct part *parts; /* the rows of those without an error, in order, are the rows of the pass */
     size_t n_parts;
     const float *hidden; /* [rows, n_embd]; 4-byte aligned */
     size_t n_hidden;     /* floats */

@@ -113,6 +113,9 @@ static void check_part(struct checked *c, const struct part *part)
 
 static void check_verdict(struct checked *c, const struct verdict *v)
 {
+    bool failed = v->status == VERDICT_FAILED;
+    must_be(c, "number of errors", v->error != NULL, failed, failed);
+    if (failed) must_be(c, "number of rows", (double)v->n_rows, 0, 0);
     for (size_t i = 0; i < v->n_rows; i++) {
         const struct verdict_row *row = &v->rows[i];
         CHECK(c, of_verdict_row, row);
@@ -140,6 +143,7 @@ int wire_check(const struct message *m, struct err *err)
         check_sampler(&c, &m->ask.sampler);
         break;
     case TAG_DRAFT:
+        if (m->draft.end == DRAFT_FAILED) must_be(&c, "number of rows", (double)m->draft.n_rows, 0, 0);
         for (size_t i = 0; i < m->draft.n_rows; i++) CHECK(&c, of_draft_row, &m->draft.rows[i]);
         break;
     default: break;

@@ -165,7 +165,7 @@ static void refuses_by_name(void **state)
     static const struct {
         const char *why;
         int tag;
-        uint8_t bytes[8];
+        uint8_t bytes[16];
         size_t n;
         const char *says;
     } rows[] = {
@@ -173,8 +173,33 @@ static void refuses_by_name(void **state)
         {"a reserved tag", TAG_CUT, {0}, 0, "a message with tag 9, which is no message"},
         {"a tag past the last", N_TAGS, {0}, 0, "a message with tag 19, which is no message"},
         {"a negative tag", -1, {0}, 0, "a message with tag -1, which is no message"},
-        {"a status past the last", TAG_VERDICT, {0x30, 4}, 2, "a Verdict of 2 bytes has a status that does not exist"},
-        {"an end past the last", TAG_DRAFT, {0x30, 8}, 2, "a Draft of 2 bytes has an end that does not exist"},
+        {"a status past the last", TAG_VERDICT, {0x30, 5}, 2, "a Verdict of 2 bytes has a status that does not exist"},
+        {"an end past the last", TAG_DRAFT, {0x30, 9}, 2, "a Draft of 2 bytes has an end that does not exist"},
+        {"a failure without a cause",
+         TAG_VERDICT,
+         {0x30, 4},
+         2,
+         "a Verdict whose number of errors is 0, expected 1 to 1"},
+        {"a cause without a failure",
+         TAG_VERDICT,
+         {0x5a, 1, 'x'},
+         3,
+         "a Verdict whose number of errors is 1, expected 0 to 0"},
+        {"a failure with a row",
+         TAG_VERDICT,
+         {0x30, 4, 0x42, 0, 0x5a, 1, 'x'},
+         7,
+         "a Verdict whose number of rows is 1, expected 0 to 0"},
+        {"a failed draft with a row",
+         TAG_DRAFT,
+         {0x2a, 0, 0x30, 8},
+         4,
+         "a Draft whose number of rows is 1, expected 0 to 0"},
+        {"a row that judges 9 ids",
+         TAG_VERIFY,
+         {0x32, 11, 0x12, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+         13,
+         "a Verify whose n_judge is 9, expected 0 to 8"},
         {"hidden rows of 3 bytes",
          TAG_PASS,
          {0x1a, 3, 1, 2, 3},

@@ -173,7 +173,8 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
 static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end why)
 {
     p->drafter.len = p->drafter.n_reused = 0;
-    if (why == DRAFT_FULL) p->drafter_unusable = p->no_room = true;
+    p->drafter_unusable |= why == DRAFT_FULL || why == DRAFT_FAILED;
+    p->no_room |= why == DRAFT_FULL;
     if (!is_lossy(p)) {
         spec_post_verify(s, p);
     } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->drafter_unusable) {
@@ -227,7 +228,7 @@ int spec_take_draft(struct spec *s, const struct draft *d, struct taken *out, st
     if (view->n_out > 0) return OK; /* a part is read, or refused: then the last one is, too */
     note_wait(p->seq, s->now - view->sent_ns, view->us, &p->seq->stats.draft_ns);
     p->now.draft_ns = view->us * 1e3;
-    bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL;
+    bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL || d->end == DRAFT_FAILED;
     int rc = check_draft(view, d, lost, err);
     if (rc == OK) out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
     return rc;

@@ -28,13 +28,13 @@ static const struct row hard_rows[] = {
         0x1p-149f, UINT32_MAX, 0x1p-149f, -0.0f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                    \
     }
 static const struct part hard_parts[] = {
-    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER},
+    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, NULL},
     {0},
-    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}},
+    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, "\xff in block 2\n"},
 };
 static const struct part job_parts[] = {
-    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}},
-    {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}},
+    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, NULL},
+    {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, "a block"},
 };
 
 const struct message_example messages[] = {
@@ -82,21 +82,24 @@ const struct message_example messages[] = {
     {"open", {TAG_OPEN, .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
     {"verify",
-     {TAG_VERIFY, .verify = {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}}}},
+     {TAG_VERIFY,
+      .verify = {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, NULL}}},
     {"verify_hard",
-     {TAG_VERIFY, .verify = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER}}},
+     {TAG_VERIFY,
+      .verify = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, NULL}}},
     {"verify_empty", {TAG_VERIFY, .verify = {0}}},
     {"verdict",
      {TAG_VERDICT, .verdict = {17, 0, 4, 212, 0x9E3779B97F4A7C15u, VERDICT_OK, 215,
                                LIST(struct verdict_row, {12, -0.25f, LIST(float, -0.25f), NULL, 0},
                                     {400, -1.75f, LIST(float, -3.0f), LIST(struct top, {400, -1.75f}, {7, -2.5f})}),
-                               12, 41000}}},
+                               12, 41000, NULL}}},
     {"verdict_hard",
      {TAG_VERDICT,
       .verdict = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, VERDICT_FULL, UINT32_MAX,
                   LIST(struct verdict_row, {INT32_MAX, -0.0f, hard_lps, N_HARD, NULL, 0},
                        {0, -FLT_MAX, NULL, 0, LIST(struct top, {INT32_MAX, -0.0f}, {1, -FLT_MAX}, {0, 0.0f})}),
-                  UINT32_MAX, UINT32_MAX}}},
+                  UINT32_MAX, UINT32_MAX, NULL}}},
+    {"verdict_failed", {TAG_VERDICT, .verdict = {.status = VERDICT_FAILED, .held = 12, .error = "\xff not finite\n"}}},
     {"verdict_refused",
      {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .prefix_hash = 5, .status = VERDICT_GAP, .held = 31}}},
     {"ask",
@@ -120,6 +123,7 @@ const struct message_example messages[] = {
      {TAG_DRAFT, .draft = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX,
                            LIST(struct draft_row, {INT32_MAX, 1}, {1, -0.0f}, {0, 0x1p-149f}), DRAFT_JOINT_LOW,
                            UINT32_MAX, UINT32_MAX}}},
+    {"draft_failed", {TAG_DRAFT, .draft = {.at = 40, .end = DRAFT_FAILED, .held = 31}}},
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
@@ -153,13 +157,18 @@ static bool same_sampler(const struct sampler *a, const struct sampler *b)
            same_bits(a->min_p, b->min_p) && a->seed == b->seed && a->sample == b->sample && a->offset == b->offset;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 static bool same_parts(const struct part *a, size_t n_a, const struct part *b, size_t n_b)
 {
     bool same = n_a == n_b;
     for (size_t i = 0; same && i < n_a; i++) {
         same = a[i].job == b[i].job && a[i].slot == b[i].slot && a[i].round == b[i].round && a[i].at == b[i].at &&
                a[i].prefix_hash == b[i].prefix_hash && a[i].n_rows == b[i].n_rows &&
-               same_sampler(&a[i].sampler, &b[i].sampler);
+               same_text(a[i].error, b[i].error) && same_sampler(&a[i].sampler, &b[i].sampler);
         for (size_t k = 0; same && k < a[i].n_rows; k++) same = same_row(&a[i].rows[k], &b[i].rows[k]);
     }
     return same;
@@ -178,7 +187,8 @@ static bool same_verdict(const struct verdict *a, const struct verdict *b)
 {
     bool same = a->job == b->job && a->slot == b->slot && a->round == b->round && a->at == b->at &&
                 a->prefix_hash == b->prefix_hash && a->status == b->status && a->held == b->held &&
-                a->queued_us == b->queued_us && a->computed_us == b->computed_us && a->n_rows == b->n_rows;
+                a->queued_us == b->queued_us && a->computed_us == b->computed_us && a->n_rows == b->n_rows &&
+                same_text(a->error, b->error);
     for (size_t i = 0; same && i < a->n_rows; i++) same = same_verdict_row(&a->rows[i], &b->rows[i]);
     return same;
 }

@@ -331,7 +331,7 @@ static void note_tokens(struct sim *s, const struct seq *q)
 
 static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
 {
-    static const char *const why[] = {"ok", "stale", "gap", "full"};
+    static const char *const why[] = {"ok", "stale", "gap", "full", "failed"};
     char text[ROWS + 1];
     for (size_t i = 0; i < v->n_rows; i++) text[i] = (char)v->rows[i].next;
     text[v->n_rows] = 0;
@@ -344,7 +344,7 @@ static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
 
 static void note_draft(struct sim *s, int i_seq, const struct draft *d)
 {
-    static const char *const why[] = {"window", "low", "end id", "nothing", "stale", "gap", "full", "doubt"};
+    static const char *const why[] = {"window", "low", "end id", "nothing", "stale", "gap", "full", "doubt", "failed"};
     char text[ROWS + 1];
     for (size_t i = 0; i < d->n_rows; i++) text[i] = (char)d->rows[i].id;
     text[d->n_rows] = 0;
