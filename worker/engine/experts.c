@@ -86,5 +86,5 @@ void experts_run(struct engine *e, const struct block *b, int i_entry, int t)
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) add_up(e, i);
     pool_barrier(e->pool);
-    pass_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
+    pass_gather_y(e, t);
 }

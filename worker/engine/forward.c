@@ -191,7 +191,7 @@ static void attention(struct engine *e, const struct block *b, int cache, int i_
     quantize_rows(e, t, &e->attn, e->attn_out, e->ld_attn, i_entry);
     product(e, t, e->y + m->out_from[shard], e->ld_y, &b->o, &e->attn);
     pool_barrier(e->pool);
-    pass_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
+    pass_gather_y(e, t);
 }
 
 /* y = Wdown . (activation(Wgate . norm) * (Wup . norm)) */
@@ -211,7 +211,7 @@ static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
     quantize_rows(e, t, &e->hidden, e->ff, e->ld_ff, i_entry);
     product(e, t, e->y + m->out_from[shard], e->ld_y, &b->down, &e->hidden);
     pool_barrier(e->pool);
-    pass_gather(e, t, e->y, e->ld_y, e->n_rows, m->out_from);
+    pass_gather_y(e, t);
 }
 
 /* RoPE: angle = pos * frequency, sin and cos in double by our own code, rounded once. */
@@ -255,5 +255,8 @@ void forward_run(void *arg, int t)
         }
     }
     add_and_norm(e, t, step, NULL, m->entry_to);
-    if (model_last(m)) head_run(e, t);
+    if (model_last(m))
+        head_run(e, t);
+    else /* only looks: the shards of the next stage must not come to differ over a number */
+        quantize_rows(e, t, &e->norm, e->x, (size_t)m->shape.n_embd, m->entry_to);
 }

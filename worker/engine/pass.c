@@ -1,5 +1,7 @@
 #include "worker/engine/pass.h"
 
+#include <math.h>
+
 void pass_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row)
 {
     if (e->k->quantize(a, i_row, x) < 0 || row_is_bad(e, i_pass_row)) return;
@@ -12,6 +14,15 @@ void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_ro
     pool_barrier(e->pool);
     if (i_thread == 0 && e->rc == OK) e->rc = e->col->gather(e->col, buf, ld, n_rows, from, &e->err);
     pool_barrier(e->pool);
+}
+
+void pass_gather_y(struct engine *e, int i_thread)
+{
+    const int *from = e->model.out_from, shard = e->model.share.shard;
+    for (int i = 0; e->col && i_thread == 0 && i < e->n_rows; i++)
+        for (int k = from[shard]; row_is_bad(e, i) && k < from[shard + 1]; k++)
+            e->y[(size_t)i * e->ld_y + (size_t)k] = NAN;
+    pass_gather(e, i_thread, e->y, e->ld_y, e->n_rows, from);
 }
 
 void pass_product(struct engine *e, int i_thread, struct strided out, const struct weights *w, const struct acts *a)

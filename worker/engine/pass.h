@@ -128,5 +128,7 @@ void pass_product(struct engine *e, int i_thread, struct strided out, const stru
 void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
 /* Thread 0 gathers between two barriers; nothing with one shard. */
 void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from);
+/* Of y, after a barrier. A row that is bad on one shard is so on all from here on: they must not come to differ. */
+void pass_gather_y(struct engine *e, int i_thread);
 
 #endif
