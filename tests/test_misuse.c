@@ -207,6 +207,10 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
             must_fail(&roles[r], &(struct message){.tag = TAG_PASS, .pass = pass}, "", rows[i].why);
         }
     }
+    struct row row = {.id = 3};
+    struct part failed = {.prefix_hash = COORDINATOR_ROOT, .rows = &row, .n_rows = 1, .error = "before"};
+    struct pass pass = {.parts = &failed, .n_parts = 1};
+    must_fail(&roles[1], &(struct message){.tag = TAG_PASS, .pass = pass}, "", "failed before the first stage");
 }
 
 static void an_ask_that_makes_no_sense_ends_a_drafter_with_one_line(void **state)
@@ -336,23 +340,6 @@ static void a_number_that_is_no_weight_is_named_before_the_first_pass(void **sta
     }
 }
 
-/* What the stage before handed on. */
-static void a_hidden_number_that_is_not_finite_is_named_too(void **state)
-{
-    (void)state;
-    struct test_coordinator *d = role_coordinator(&roles[2], false);
-    float hidden[2 * N_EMBD] = {0};
-    const struct row rows[] = {{.id = 3}, {.id = 4}};
-    const struct part part = {.prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 2};
-    hidden[N_EMBD + 5] = NAN;
-    coordinator_post(
-        d, peer_of(&roles[2]),
-        &(struct message){.tag = TAG_PASS,
-                          .pass = {.parts = &part, .n_parts = 1, .hidden = hidden, .n_hidden = 2 * N_EMBD}});
-    expect_fail(d, peer_of(&roles[2]), E_MODEL, "block 2 at position 1", "a hidden number");
-    coordinator_close(d);
-}
-
 /* ---- the end ---- */
 
 static void quit_ends_every_role_at_every_step(void **state)
@@ -409,7 +396,6 @@ int main(void)
         cmocka_unit_test(a_model_that_is_not_there_is_named_instead_of_hello),
         cmocka_unit_test(a_worker_that_failed_says_so_once_and_waits_for_quit_whatever_comes),
         cmocka_unit_test(a_number_that_is_no_weight_is_named_before_the_first_pass),
-        cmocka_unit_test(a_hidden_number_that_is_not_finite_is_named_too),
         cmocka_unit_test(quit_ends_every_role_at_every_step),
         cmocka_unit_test(quit_ends_a_shard_while_another_waits_in_a_collective),
         cmocka_unit_test(a_shard_that_fails_does_not_leave_its_leader_waiting),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/lib/messages.h"
+#include "worker/roles/role.h"
 
 enum { ROOM = 1 << 20 };
 
@@ -337,6 +338,31 @@ static void a_pass_carries_megabytes(void **state)
     free(x);
 }
 
+/* The most that parts of a pass can have to say: the room of a worker without hidden rows takes it. */
+static void a_pass_of_failed_parts_fits_into_a_workers_room(void **state)
+{
+    (void)state;
+    struct wire_arena worker_out, worker_in;
+    struct part parts[PASS_ROWS];
+    struct row row = {.id = INT32_MAX, .wanted = true, .n_top = MAX_TOP, .judge = (int32_t[JUDGED_MOST]){0}};
+    struct err err = {0};
+    const uint8_t *data;
+    size_t n;
+    char error[sizeof err.text] = "";
+    row.n_judge = JUDGED_MOST;
+    memset(error, 'x', sizeof error - 1);
+    for (int i = 0; i < PASS_ROWS; i++)
+        parts[i] = (struct part){.job = UINT32_MAX, .at = UINT32_MAX, .rows = &row, .n_rows = 1, .error = error};
+    struct message m = {.tag = TAG_PASS, .pass = {.parts = parts, .n_parts = PASS_ROWS}};
+    assert_int_equal(wire_arena_init(&worker_out, JOB_ARENA, &err), OK);
+    assert_int_equal(wire_arena_init(&worker_in, JOB_ARENA, &err), OK);
+    assert_int_equal(wire_encode(&worker_out, &m, &data, &n, &err), OK);
+    assert_int_equal(wire_decode(&worker_in, TAG_PASS, data, n, &m, &err), OK);
+    assert_string_equal(m.pass.parts[PASS_ROWS - 1].error, error);
+    wire_arena_free(&worker_out);
+    wire_arena_free(&worker_in);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -369,6 +395,7 @@ int main(void)
         cmocka_unit_test(texts_left_out_are_empty),
         cmocka_unit_test(hidden_rows_are_aligned_wherever_they_lie),
         cmocka_unit_test(a_pass_carries_megabytes),
+        cmocka_unit_test(a_pass_of_failed_parts_fits_into_a_workers_room),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

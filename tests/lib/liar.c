@@ -48,6 +48,8 @@ const struct lie lies[] = {
     {TAG_VERDICT, "n_top", "5---"},
     {TAG_VERDICT, "n_rows", "5---"},
     {TAG_VERDICT, "status", "555-"}, /* refused: a gap, full, stale */
+    {TAG_VERDICT, "failed", "3553"}, /* well; without a cause; with rows; with a cause that is no line */
+    {TAG_VERDICT, "error", "5---"},  /* of what did not fail */
     {TAG_DRAFT, "slot", ".55-"},
     {TAG_DRAFT, "round", "555-"},
     {TAG_DRAFT, "at", "555-"},
@@ -57,8 +59,9 @@ const struct lie lies[] = {
     {TAG_DRAFT, "id", ".5.-"}, /* ids that big does not know end a draft */
     {TAG_DRAFT, "p_top", ".555"},
     {TAG_DRAFT, "n_rows", ".---"},
-    {TAG_FAIL, "code", "555-"}, /* in place of Hello */
-    {TAG_HELLO, "", "5---"},    /* "": the message comes twice */
+    {TAG_DRAFT, "failed", "..5-"}, /* well; as if nothing were held; with rows */
+    {TAG_FAIL, "code", "555-"},    /* in place of Hello */
+    {TAG_HELLO, "", "5---"},       /* "": the message comes twice */
     {TAG_LOADING, "", ".---"},
     {TAG_READY, "", "5---"},
     {TAG_VERDICT, "", "5---"},
@@ -71,6 +74,7 @@ const struct lie lies[] = {
     {TAG_PASS, "at", "555-"},
     {TAG_PASS, "h", "555-"},
     {TAG_PASS, "id", "555-"},
+    {TAG_PASS, "error", "55--"}, /* with its hidden rows; without */
     {TAG_PASS, "queued_us", "...-"},
     {TAG_PASS, "computed_us", "...-"},
     {TAG_PASS, "hidden", "???3"}, /* NaN is named by who computes with it */
@@ -151,6 +155,12 @@ static void tell_verdict(const struct lie *l, int i, struct verdict *v)
         v->status = i == 0 ? VERDICT_GAP : i == 1 ? VERDICT_FULL : VERDICT_STALE;
         v->held = 0;
     }
+    if (!strcmp(l->field, "failed")) {
+        v->status = VERDICT_FAILED;
+        v->error = i == 1 ? NULL : i == 3 ? "a\nb\033[31m" : "a cause";
+    }
+    if (!strcmp(l->field, "error")) v->error = "a cause";
+    if (!strcmp(l->field, "failed") && i == 2) return;
     if (!strcmp(l->field, "n_rows") || v->status != VERDICT_OK) v->n_rows = 0;
     for (size_t r = 0; r < v->n_rows; r++) {
         struct verdict_row *row = (struct verdict_row *)(uintptr_t)&v->rows[r];
@@ -172,6 +182,11 @@ static void tell_draft(const struct lie *l, int i, struct draft *d)
     SAY(l, i, "h", &d->prefix_hash);
     SAY(l, i, "held", &d->held);
     SAY(l, i, "us", &d->us);
+    if (!strcmp(l->field, "failed")) {
+        d->end = DRAFT_FAILED;
+        if (i == 1) d->held = 0;
+        if (i != 2) d->n_rows = 0;
+    }
     if (!strcmp(l->field, "n_rows")) d->n_rows = 0;
     for (size_t r = 0; r < d->n_rows; r++) {
         SAY(l, i, "id", &d->rows[r].id);
@@ -192,6 +207,10 @@ static void tell_pass(const struct lie *l, int i, struct pass *p)
     SAY(l, i, "queued_us", &p->queued_us);
     SAY(l, i, "computed_us", &p->computed_us);
     SAY(l, i, "hidden", &p->hidden[0]);
+    if (!strcmp(l->field, "error")) {
+        memcpy((void *)(uintptr_t)&part->error, &(const char *){"a cause"}, sizeof part->error);
+        if (i == 1) p->n_hidden = 0;
+    }
     if (!strcmp(l->field, "n_hidden")) p->n_hidden = 0;
 }
 

@@ -55,6 +55,16 @@ static int finish(struct draft_role *d, uint32_t i_slot, enum draft_end end, str
     return worker_post(d->w, PEER_COORDINATOR, &m, err);
 }
 
+/* The row at pos could not be computed: it is as if the ask had ended before. */
+static int fail_ask(struct draft_role *d, uint32_t i_slot, uint32_t pos, struct err *err)
+{
+    struct drafting *g = &d->slot[i_slot];
+    uint32_t held = pos < g->at ? pos : g->at;
+    slots_cut(&d->w->slots, i_slot, held);
+    g->n_fed = (int)held;
+    return finish(d, i_slot, DRAFT_FAILED, err);
+}
+
 static int refuse(struct draft_role *d, const struct draft_ask *ask, enum verdict_status status, struct err *err)
 {
     static const enum draft_end ends[] = {
@@ -190,9 +200,14 @@ static int draft_pass(struct draft_role *d, struct err *err)
     if (n_rows) {
         engine_embed(w->engine, ids, n_rows, d->x);
         rc = engine_pass(w->engine, rows, n_rows, d->x, &answers, err);
-        for (int i = 0; i < n_rows && rc == OK; i++) rc = engine_row_error(w->engine, i, err);
+        for (int i = 0; i < n_rows && rc == OK; i++) {
+            struct err why; /* drafts are only a help: nobody is told */
+            if (d->slot[rows[i].slot].active && engine_row_error(w->engine, i, &why) != OK)
+                rc = fail_ask(d, (uint32_t)rows[i].slot, (uint32_t)rows[i].pos, err);
+        }
     }
-    for (int i = 0; i < n_answered && rc == OK; i++) rc = take_drafted(d, answered[i], &answers[i], err);
+    for (int i = 0; i < n_answered && rc == OK; i++)
+        if (d->slot[answered[i]].active) rc = take_drafted(d, answered[i], &answers[i], err);
     for (uint32_t i = 0; i < (uint32_t)w->slots.n && rc == OK; i++) { /* asks that only read */
         struct drafting *g = &d->slot[i];
         if (g->active && g->n_fed == w->slots.slot[i].len && g->until <= (uint32_t)w->slots.slot[i].len)

@@ -1,5 +1,6 @@
 #include "worker/roles/slots.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "proto/prefix_hash.h"
@@ -54,4 +55,10 @@ int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids,
     }
     to->len = (int)(at + n_ids);
     return (int)kept;
+}
+
+void slots_cut(struct slots *s, uint32_t slot, uint32_t len)
+{
+    assert((int)len <= s->slot[slot].len);
+    s->slot[slot].len = (int)len;
 }

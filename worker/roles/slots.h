@@ -37,4 +37,7 @@ uint32_t slots_held(const struct slots *s, uint32_t slot);
  * after the other from `at` on: their KV rows stay good. */
 int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids, size_t n_ids);
 
+/* Forgets what follows the first `len` ids, of a slot that holds as many. */
+void slots_cut(struct slots *s, uint32_t slot, uint32_t len);
+
 #endif
