@@ -19,6 +19,8 @@ struct bench {
     struct runtime s;
     struct prompts prompts;
     struct cost total[N_WAYS];
+    int n_failed;
+    struct err why; /* of the first that failed */
 };
 
 /* n turns, of which seq is the last. */
@@ -73,12 +75,11 @@ static int request(struct bench *b, int i, enum way way, struct seq *s, struct e
     static const struct job_watch nobody;
     seq_free(s);
     int rc = runtime_seq(&b->s, &b->prompts.items[i], i, way == DRAFTS, s, err);
-    if (rc == OK) rc = job_run(b->s.job, s, 1, &nobody, err);
-    return rc == OK ? seqs_failed(s, 1, err) : rc;
+    return rc == OK ? job_run(b->s.job, s, 1, &nobody, err) : rc;
 }
 
 /* Turn by turn: AB BA AB ..., so that a machine that slows down wrongs neither. sum: seconds of all turns; seqs: of the
- * last. */
+ * last. One that fails ends them. */
 static int take_turns(struct bench *b, int i, struct cost sum[N_WAYS], int *n_turns, struct seq seqs[N_WAYS],
                       struct err *err)
 {
@@ -87,7 +88,7 @@ static int take_turns(struct bench *b, int i, struct cost sum[N_WAYS], int *n_tu
         for (int turn = 0; turn < N_WAYS; turn++) {
             enum way way = (b->s.o.first + (unsigned)(i + n + turn)) % N_WAYS;
             int rc = request(b, i, way, &seqs[way], err);
-            if (rc != OK) return rc;
+            if (rc != OK || seqs[way].end == SEQ_FAILED) return rc;
             const struct seq_stats *c = &seqs[way].stats;
             sum[way].whole += (double)(c->last_ns - c->start_ns) * 1e-9;
             sum[way].first += (double)(c->first_ns - c->start_ns) * 1e-9;
@@ -95,28 +96,41 @@ static int take_turns(struct bench *b, int i, struct cost sum[N_WAYS], int *n_tu
         n++;
     } while (sum[PLAIN].whole < b->s.o.seconds || sum[DRAFTS].whole < b->s.o.seconds);
     *n_turns = n;
-    return b->s.o.accept == ACCEPT_BILD ? OK : seq_check(&seqs[DRAFTS], &seqs[PLAIN], err);
+    bool lossy = settings_lossy(&seqs[DRAFTS].request.settings);
+    return lossy ? OK : seq_check(&seqs[DRAFTS], &seqs[PLAIN], err);
+}
+
+static int refuse(struct bench *b, int i, const struct err *why, struct err *err)
+{
+    struct output_io io = {.out = stdout, .notes = stderr};
+    if (!b->n_failed++) b->why = *why;
+    return output_refuse(&io, b->s.o.format, &b->prompts.items[i], i, why->text, err);
+}
+
+static int put(struct bench *b, int i, const struct cost cost[N_WAYS], struct err *err)
+{
+    char number[16];
+    const char *name = prompt_name(&b->prompts.items[i], i, number);
+    if (b->s.o.format == FORMAT_JSONL) return put_json(name, cost, err);
+    return put_row(show_name(name).s, cost, err);
 }
 
 static int both_ways(struct bench *b, int i, struct err *err)
 {
     struct seq seqs[N_WAYS] = {0};
     struct cost cost[N_WAYS] = {0}, sum[N_WAYS] = {0};
-    char number[16];
+    struct err why;
     progress_within(&b->s.progress, "request", i, b->prompts.n, job_now_ns());
     int n_turns = 1, rc = take_turns(b, i, sum, &n_turns, seqs, err);
-    for (int w = 0; w < N_WAYS; w++) {
-        if (rc == OK) {
-            add(&cost[w], &sum[w], n_turns, &seqs[w]);
-            add(&b->total[w], &sum[w], n_turns, &seqs[w]);
-        }
-        seq_free(&seqs[w]);
-    }
     progress_clear(&b->s.progress);
+    bool failed = rc == OK && seqs_failed(seqs, N_WAYS, &why) != OK;
+    for (int w = 0; w < N_WAYS && rc == OK && !failed; w++) {
+        add(&cost[w], &sum[w], n_turns, &seqs[w]);
+        add(&b->total[w], &sum[w], n_turns, &seqs[w]);
+    }
+    for (int w = 0; w < N_WAYS; w++) seq_free(&seqs[w]);
     if (rc != OK) return rc;
-    const char *name = prompt_name(&b->prompts.items[i], i, number);
-    if (b->s.o.format == FORMAT_JSONL) return put_json(name, cost, err);
-    return put_row(show_name(name).s, cost, err);
+    return failed ? refuse(b, i, &why, err) : put(b, i, cost, err);
 }
 
 static int bench(struct bench *b, struct err *err)
@@ -128,9 +142,13 @@ static int bench(struct bench *b, struct err *err)
     if (rc == OK && table) put_head();
     for (int i = 0; i < b->prompts.n && rc == OK; i++) {
         const struct prompt *p = &b->prompts.items[i];
-        rc = p->error ? output_refuse(&io, b->s.o.format, p, i, err) : both_ways(b, i, err);
+        rc = p->error ? output_refuse(&io, b->s.o.format, p, i, p->error, err) : both_ways(b, i, err);
     }
     if (rc == OK && table) rc = put_row("all", b->total, err);
+    if (rc == OK && b->n_failed) {
+        *err = b->why;
+        return err_wrap(err, "%d of %d prompts failed, the first", b->n_failed, b->prompts.n_good);
+    }
     return rc == OK ? prompts_refused(&b->prompts, err) : rc;
 }
 

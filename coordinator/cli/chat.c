@@ -65,15 +65,35 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     return rc == OK ? shown : rc;
 }
 
-/* It is no part of the conversation. Each message has an answer in JSON lines, this one too. */
+/* It is no part of the conversation. */
+static void note_refused(struct chat *c, const char *why)
+{
+    c->n_refused++;
+    fprintf(stderr, "%s\n", why);
+}
+
+/* Each message has an answer in JSON lines, this one too. */
 static int refuse(struct chat *c, const char *why, struct err *err)
 {
     char name[16];
-    c->n_refused++;
-    fprintf(stderr, "%s\n", why);
+    note_refused(c, why);
     if (c->s.o.format != FORMAT_JSONL) return OK;
     snprintf(name, sizeof name, "%d", c->n_turns);
     return json_put_line(json_pack("{ss so}", "id", name, "error", json_text(why, strlen(why))), 0, stdout, err);
+}
+
+/* The seq's ids are the conversation now; one that failed is as if it had not been, though what there was of it has
+ * been shown. */
+static void go_on_from(struct chat *c, struct seq *seq)
+{
+    if (seq->end == SEQ_FAILED) {
+        note_refused(c, seq->why.text);
+        return;
+    }
+    free(c->ids);
+    c->ids = seq->ids;
+    c->n_ids = seq->n_ids;
+    seq->ids = NULL;
 }
 
 /* A message that does not fit, or has a byte that the vocabulary lacks, is refused. */
@@ -95,12 +115,7 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
     const struct prompt prompt = {.ids = c->ids, .n_ids = (int)n, .settings = runtime_settings(&c->s)};
     if (rc == OK) rc = runtime_seq(&c->s, &prompt, 0, true, &seq, err);
     if (rc == OK) rc = answer(c, &seq, err);
-    if (rc == OK) { /* the seq's ids are the conversation now */
-        free(c->ids);
-        c->ids = seq.ids;
-        c->n_ids = seq.n_ids;
-        seq.ids = NULL;
-    }
+    if (rc == OK) go_on_from(c, &seq);
     seq_free(&seq);
     return rc;
 }

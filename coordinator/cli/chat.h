@@ -6,8 +6,8 @@
  * workers hold all of it, so a turn feeds the new ids, and one row more for the last id of the answer before.
  *
  * What a message is: said.h. Commands: /reset, /stats, /help, /quit. Ctrl-C ends an answer where it is, and the program
- * where it waits for a line (at a terminal the second one). A message that is refused is no part of the conversation;
- * where nobody types, that is E_USAGE at the end.
+ * where it waits for a line (at a terminal the second one). A message that is refused, or whose answer failed, is no
+ * part of the conversation; where nobody types, that is E_USAGE at the end.
  */
 #ifndef COORDINATOR_CLI_CHAT_H
 #define COORDINATOR_CLI_CHAT_H

@@ -12,7 +12,7 @@
 struct compare {
     struct runtime s;
     struct prompts prompts;
-    struct seq *asked, *own; /* [prompts.n_good]: as the options say; by big alone */
+    struct seq *asked, *own; /* [prompts.n_good]: as asked; by big alone, greedily */
 };
 
 /* ---- writing ---- */
@@ -29,7 +29,6 @@ static int write_all(struct compare *c, const char *way, int i, struct seq **out
         (*out)[k].request.settings.sampler = (struct sampler){0};
     }
     if (rc == OK) rc = job_run(c->s.job, *out, n, &nobody, err);
-    if (rc == OK) rc = seqs_failed(*out, n, err);
     progress_clear(&c->s.progress);
     return rc;
 }
@@ -164,6 +163,13 @@ static int gate(const struct options *o, const struct summary *s, struct err *er
     return OK;
 }
 
+/* Of the i-th that could be answered, either way; NULL: it was. */
+static const char *why_failed(const struct compare *c, int i)
+{
+    if (c->asked[i].end == SEQ_FAILED) return c->asked[i].why.text;
+    return c->own[i].end == SEQ_FAILED ? c->own[i].why.text : NULL;
+}
+
 static int compare_all(const struct compare *c, struct err *err)
 {
     struct sums sums = {0};
@@ -171,9 +177,11 @@ static int compare_all(const struct compare *c, struct err *err)
     int rc = OK, n = 0;
     for (int i = 0; i < c->prompts.n && rc == OK; i++) {
         const struct prompt *p = &c->prompts.items[i];
-        rc = p->error ? output_refuse(&io, c->s.o.format, p, i, err) : compare_one(c, n++, &sums, err);
+        const char *why = p->error;
+        if (!why) why = why_failed(c, n++);
+        rc = why ? output_refuse(&io, c->s.o.format, p, i, why, err) : compare_one(c, n - 1, &sums, err);
     }
-    if (rc != OK || !n) return rc;
+    if (rc != OK || !sums.n) return rc;
     struct summary summary = sum_up(&sums);
     rc = put_summary(c, &sums, &summary, err);
     return rc == OK ? gate(&c->s.o, &summary, err) : rc;
@@ -192,6 +200,8 @@ static int compare(struct compare *c, struct err *err)
     int rc = runtime_prompts(&c->s, &c->prompts, err);
     if (rc == OK && c->prompts.n_good) rc = write_both(c, err);
     if (rc == OK) rc = compare_all(c, err);
+    if (rc == OK && c->asked) rc = seqs_failed(c->asked, c->prompts.n_good, err);
+    if (rc == OK && c->own) rc = seqs_failed(c->own, c->prompts.n_good, err);
     return rc == OK ? prompts_refused(&c->prompts, err) : rc;
 }
 

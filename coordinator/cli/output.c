@@ -159,6 +159,11 @@ static int put_end_of_text(struct output *f, struct shown *w, struct err *err)
     return flush(f, err); /* before the next one's name, which goes another way to the same place */
 }
 
+static bool is_sampled(const struct settings *s)
+{
+    return s->sampler.temp > 0;
+}
+
 /* --- JSON lines ----------------------------------------------------------------------------------------------------
  */
 
@@ -209,7 +214,7 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
                              "end", end_name[s->end], "stats", stats_json(&cost));
     if (s->top) lost |= json_object_set(line, "top", tops);
     if (s->end == SEQ_FAILED) lost |= json_object_set_new(line, "error", json_text(s->why.text, strlen(s->why.text)));
-    if (f->o->accept == ACCEPT_SAMPLE)
+    if (is_sampled(&s->request.settings))
         lost |= json_object_set_new(line, "seed", json_integer(s->request.settings.sampler.seed));
     json_decref(tops);
     return json_unless(lost, line);
@@ -218,16 +223,16 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
 /* --- prompts that cannot be answered --------------------------------------------------------------------------------
  */
 
-int output_refuse(const struct output_io *io, enum format output, const struct prompt *p, int index, struct err *err)
+int output_refuse(const struct output_io *io, enum format format, const struct prompt *p, int index, const char *why,
+                  struct err *err)
 {
     char number[16];
     const char *name = prompt_name(p, index, number);
-    if (output == FORMAT_JSONL) {
-        json_t *line =
-            json_pack("{so so}", "id", json_text(name, strlen(name)), "error", json_text(p->error, strlen(p->error)));
+    if (format == FORMAT_JSONL) {
+        json_t *line = json_pack("{so so}", "id", json_text(name, strlen(name)), "error", json_text(why, strlen(why)));
         return json_put_line(line, 0, io->out, err);
     }
-    fprintf(io->notes, "== %s\n%s\n", show_name(name).s, p->error);
+    fprintf(io->notes, "== %s\n%s\n", show_name(name).s, why);
     fflush(io->notes);
     return OK;
 }
@@ -241,14 +246,16 @@ static int put_whole(struct output *f, int i, struct err *err)
 {
     const struct prompt *p = &f->prompts[i];
     struct shown *w = &f->seqs[i];
-    if (p->error)
-        return f->n_seqs > 1 || f->o->format == FORMAT_JSONL ? output_refuse(&f->io, f->o->format, p, i, err) : OK;
+    bool json = f->o->format == FORMAT_JSONL, several = f->n_seqs > 1;
+    if (p->error) return several || json ? output_refuse(&f->io, f->o->format, p, i, p->error, err) : OK;
     if (!w->s || (!w->done && !seq_n_generated(w->s))) return OK;
-    if (w->s->slot < 0 && w->s->end != SEQ_FAILED) return OK;
-    if (f->o->format == FORMAT_JSONL)
-        return json_put_line(json_of_seq(f, w->s), JSON_REAL_PRECISION(9), f->io.out, err);
+    bool failed = w->s->end == SEQ_FAILED;
+    if (w->s->slot < 0 && !failed) return OK;
+    if (json) return json_put_line(json_of_seq(f, w->s), JSON_REAL_PRECISION(9), f->io.out, err);
+    if (failed && !seq_n_generated(w->s))
+        return several ? output_refuse(&f->io, f->o->format, p, i, w->s->why.text, err) : OK;
     int rc = put_end_of_text(f, w, err);
-    if (rc == OK && w->s->end == SEQ_FAILED && f->n_seqs > 1) fprintf(f->io.notes, "%s\n", w->s->why.text);
+    if (rc == OK && failed && several) fprintf(f->io.notes, "%s\n", w->s->why.text);
     return rc;
 }
 
@@ -305,19 +312,77 @@ struct job_watch output_watch(struct output *f)
     return (struct job_watch){.tokens = on_tokens, .done = on_done, .writing = is_writing, .arg = f};
 }
 
-/* How the text was chosen, where it is not big's greedy one. */
-static void put_method(const struct output *f, const struct stats *total)
+/* Requests whose text is not big's greedy one: how many, the first one's settings, and whether all have these. */
+struct method {
+    int n, n_seeded; /* n_seeded: by the seed of the run, not one of their own */
+    bool alike;
+    const struct settings *first;
+    struct stats cost;
+};
+
+static bool is_bild(const struct settings *s)
 {
-    const struct options *o = f->o;
-    if (o->accept == ACCEPT_SAMPLE) {
-        fprintf(f->io.notes, "sampled: temperature %g, top-k %d, top-p %g, min-p %g; --seed %d gives this text again\n",
-                (double)o->temp, o->top_k, (double)o->top_p, (double)o->min_p, o->seed);
+    return settings_lossy(s) && s->drafting;
+}
+
+static bool is_sampled_alike(const struct settings *a, const struct settings *b)
+{
+    const struct sampler *x = &a->sampler, *y = &b->sampler;
+    return x->temp == y->temp && x->top_k == y->top_k && x->top_p == y->top_p && x->min_p == y->min_p;
+}
+
+static bool is_bild_alike(const struct settings *a, const struct settings *b)
+{
+    return a->fallback == b->fallback && a->rule.kind == b->rule.kind && a->rule.rollback == b->rule.rollback &&
+           a->draft_max == b->draft_max;
+}
+
+static struct method method_of(const struct output *f, bool (*is)(const struct settings *),
+                               bool (*is_alike)(const struct settings *, const struct settings *))
+{
+    struct method m = {.alike = true};
+    for (int i = 0; i < f->n_seqs; i++) {
+        const struct seq *s = f->seqs[i].s;
+        const struct settings *set = s ? &s->request.settings : NULL;
+        if (!s || !is(set)) continue;
+        if (!m.n++) m.first = set;
+        m.n_seeded += set->sampler.seed == (uint32_t)f->o->seed;
+        m.alike &= is_alike(set, m.first);
+        stats_add(&m.cost, s);
     }
-    if (o->accept != ACCEPT_BILD || o->drafter == DRAFTER_NONE) return;
-    fprintf(f->io.notes, "lossy: bild, fallback %g, rollback %g (%s), window %d; ", (double)o->fallback,
-            (double)o->rollback, o->rollback_rule == ROLLBACK_REPO ? "repo" : "strict", o->draft_max);
-    stats_bild_line(total, f->io.notes);
-    fputc('\n', f->io.notes);
+    return m;
+}
+
+/* "lossy: bild (2 of 3 prompts), " and what they have in common. */
+static void put_method(const struct output *f, const struct method *m, const char *name, const char *settings)
+{
+    fputs(name, f->io.notes);
+    if (m->n < f->n_seqs) fprintf(f->io.notes, " (%d of %d prompts)", m->n, f->n_seqs);
+    fprintf(f->io.notes, ", %s", m->alike ? settings : "with settings of their own");
+}
+
+static void put_methods(const struct output *f)
+{
+    char settings[120];
+    struct method sampled = method_of(f, is_sampled, is_sampled_alike), bild = method_of(f, is_bild, is_bild_alike);
+    if (sampled.n) {
+        const struct sampler *s = &sampled.first->sampler;
+        snprintf(settings, sizeof settings, "temperature %g, top-k %u, top-p %g, min-p %g", (double)s->temp, s->top_k,
+                 (double)s->top_p, (double)s->min_p);
+        put_method(f, &sampled, "sampled", settings);
+        if (sampled.n_seeded)
+            fprintf(f->io.notes, "; --seed %d gives %s again", f->o->seed, sampled.n > 1 ? "these texts" : "this text");
+        fputc('\n', f->io.notes);
+    }
+    if (bild.n) {
+        const struct rule *r = &bild.first->rule;
+        snprintf(settings, sizeof settings, "fallback %g, rollback %g (%s), window %d", (double)bild.first->fallback,
+                 (double)r->rollback, r->kind == RULE_REPO ? "repo" : "strict", bild.first->draft_max);
+        put_method(f, &bild, "lossy: bild", settings);
+        fputs("; ", f->io.notes);
+        stats_bild_line(&bild.cost, f->io.notes);
+        fputc('\n', f->io.notes);
+    }
 }
 
 static void put_table(const struct output *f, const struct stats *total)
@@ -340,8 +405,15 @@ static void put_table(const struct output *f, const struct stats *total)
 static void put_cuts(const struct output *f, const struct stats *total)
 {
     char several[24] = "";
+    int n_predict = 0; /* of those cut there; -1: not of all the same */
+    for (int i = 0; i < f->n_seqs; i++) {
+        const struct seq *s = f->seqs[i].s;
+        if (!s || s->end != SEQ_LENGTH) continue;
+        n_predict = !n_predict || n_predict == s->request.settings.n_predict ? s->request.settings.n_predict : -1;
+    }
     if (f->n_seqs > 1) snprintf(several, sizeof several, "%llu ", (unsigned long long)total->n_at_length);
-    if (total->n_at_length) fprintf(f->io.notes, "; %scut at -n %d", several, f->o->n_predict);
+    if (n_predict > 0) fprintf(f->io.notes, "; %scut at -n %d", several, n_predict);
+    if (n_predict < 0) fprintf(f->io.notes, "; %scut at -n, each at its own", several);
     if (f->n_seqs > 1) snprintf(several, sizeof several, "%llu ", (unsigned long long)total->n_at_context);
     if (total->n_at_context) fprintf(f->io.notes, "; %scut at the end of the context", several);
 }
@@ -349,7 +421,8 @@ static void put_cuts(const struct output *f, const struct stats *total)
 static void put_closing_line(const struct output *f, const struct stats *total, double seconds, bool interrupted)
 {
     int n_bad = 0;
-    for (int i = 0; i < f->n_seqs; i++) n_bad += f->prompts[i].error != NULL;
+    for (int i = 0; i < f->n_seqs; i++)
+        n_bad += f->prompts[i].error || (f->seqs[i].s && f->seqs[i].s->end == SEQ_FAILED);
     if (n_bad == f->n_seqs) return;
     if (interrupted) fputs("interrupted; ", f->io.notes);
     if (n_bad) fprintf(f->io.notes, "%d of ", f->n_seqs - n_bad);
@@ -361,7 +434,7 @@ static void put_closing_line(const struct output *f, const struct stats *total, 
     fputc('\n', f->io.notes);
     char why[256];
     if (stats_withheld(total, why, sizeof why)) fprintf(f->io.notes, "%s\n", why);
-    put_method(f, total);
+    put_methods(f);
 }
 
 int output_finish(struct output *f, uint64_t now_ns, bool interrupted, struct err *err)

@@ -5,7 +5,10 @@
  * set, since under mpirun isatty lies, and scripts/mpirun knows). Bytes that end inside a character are held back until
  * it is complete. Every write is flushed. With several prompts, text and JSON lines come out in input order, however
  * they finish; of texts, the one whose turn it is streams. A prompt that cannot be answered has its turn too: a line of
- * JSON with its error, or the error on standard error.
+ * JSON with its error, or the error on standard error; so has a request that failed, beside what it had so far. The
+ * error of the only one is the program's to print.
+ *
+ * Requests may differ in all their settings: what is said of one is said by its own.
  */
 #ifndef COORDINATOR_CLI_OUTPUT_H
 #define COORDINATOR_CLI_OUTPUT_H
@@ -48,7 +51,8 @@ struct job_watch output_watch(struct output *f);
 int output_finish(struct output *f, uint64_t now_ns, bool interrupted, struct err *err);
 void output_close(struct output *f);
 
-/* Of a prompt that cannot be answered: why, as a line of JSON or of notes. */
-int output_refuse(const struct output_io *io, enum format output, const struct prompt *p, int index, struct err *err);
+/* Of a prompt that was not answered: why, as a line of JSON or of notes. */
+int output_refuse(const struct output_io *io, enum format format, const struct prompt *p, int index, const char *why,
+                  struct err *err);
 
 #endif
