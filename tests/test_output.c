@@ -37,7 +37,8 @@ struct scene {
     const char *names[3]; /* of the prompts */
     int bad;              /* the prompt before which one stands that cannot be answered, from 1 on; 0: none */
     bool terminal;
-    int stop_ms; /* 0: never */
+    int stop_ms, dies_ms;   /* all are cancelled, the drafter dies; 0: never */
+    struct settings own[3]; /* of a text whose n_top is not 0: its own */
 
     char *out, *notes; /* what was shown; in out a '|' behind each event */
     size_t n_out, n_notes;
@@ -88,9 +89,12 @@ static void play(struct scene *c, const struct sim_text *texts, int n_texts)
     for (int i = 0; i < 3; i++) c->prompts[i].name = (char *)(uintptr_t)c->names[i];
     if (c->bad) c->prompts[c->bad - 1] = (struct prompt){.name = bad_name, .error = bad_error};
     c->sim.watch = &watch;
-    c->sim.stops = c->o.n_stops ? stop_reached : NULL;
-    c->sim.stops_of = &stops;
+    c->sim.stops = stop_reached;
+    c->sim.stops_of = c->o.n_stops ? &stops : NULL;
     c->s = sim_open(&c->sim, texts, n_texts);
+    for (int i = 0; i < 3; i++)
+        if (c->own[i].n_top) sim_request(c->s, i, 0, 0, &c->own[i]);
+    if (c->dies_ms) sim_fault(c->s, c->dies_ms, SIM_DRAFTER_DIES, 0);
     if (c->stop_ms) sim_fault(c->s, c->stop_ms, SIM_CANCEL_ALL, 0);
     sim_run(c->s);
     assert_int_equal(output_finish(c->f, 1000000000, c->stop_ms > 0, NULL), OK);
@@ -388,6 +392,144 @@ static void a_prompt_that_cannot_be_answered_has_its_turn(void **state)
     }
 }
 
+static void each_answer_ends_at_the_stops_of_its_request(void **state)
+{
+    (void)state;
+    const char *const first[] = {"ell"}, *const third[] = {"x", "o w"};
+    const struct stops stops[] = {{first, 1, NULL}, {0}, {third, 2, NULL}};
+    const struct sim_text texts[] = {{"one", "HWa", NULL, 3}, {"two", "HWa", NULL, 3}, {"three", "HWa", NULL, 3}};
+    for (int json = 0; json < 2; json++) {
+        struct scene c = {.o = {.format = json ? FORMAT_JSONL : FORMAT_TEXT}};
+        for (int i = 0; i < 3; i++) {
+            c.own[i] = sim_settings(&c.sim);
+            c.own[i].stops = stops[i].n ? &stops[i] : NULL;
+        }
+        play(&c, texts, 3);
+        static const char *const answers[] = {"\"text\": \"H\", \"end\": \"stop\"",
+                                              "\"text\": \"Hello worlda\", \"end\": \"length\"",
+                                              "\"text\": \"Hell\", \"end\": \"stop\""};
+        const char *at = c.out;
+        for (int i = 0; i < 3 && json; i++, at = strchr(at, '\n') + 1)
+            if (!strstr(at, answers[i]) || strstr(at, answers[i]) > strchr(at, '\n')) fail_msg("%d: %s", i, c.out);
+        if (!json) assert_string_equal(c.out, "H|\n|Hello| world|a|\n||Hell|\n|");
+        scene_close(&c);
+    }
+}
+
+enum way { GREEDY, WARM, HOT, SEEDED, BILD, NARROW }; /* WARM: by the run's seed; NARROW: bild too */
+
+static struct settings settings_of_way(const struct sim_config *config, enum way way)
+{
+    struct settings s = sim_settings(config);
+    bool sampled = way == WARM || way == HOT || way == SEEDED;
+    s.sampler.seed = way == SEEDED ? 5 : 9;
+    if (sampled) s.sampler = (struct sampler){.seed = s.sampler.seed, .temp = way == HOT ? 2 : .5f, .top_p = 1};
+    if (way == BILD || way == NARROW) s.rule = (struct rule){RULE_STRICT, 3};
+    if (way == NARROW) s.draft_max = 2;
+    return s;
+}
+
+#define ONE "temperature 0.5, top-k 0, top-p 1, min-p 0"
+#define BILD_END "; 0 fallbacks (0.0 % of tokens), "
+
+/* Of three, each as its own settings have it; and of one. */
+static void closing_lines_say_how_each_text_was_chosen(void **state)
+{
+    (void)state;
+    static const struct {
+        enum way ways[3];
+        int n;
+        const char *lines; /* "": nothing is said; how it ends, of a lossy one begins */
+    } said_of[] = {
+        {{GREEDY, GREEDY, GREEDY}, 3, ""},
+        {{WARM, WARM, WARM}, 3, "sampled, " ONE "; --seed 9 gives these texts again\n"},
+        {{WARM, WARM, GREEDY}, 3, "sampled (2 of 3 prompts), " ONE "; --seed 9 gives these texts again\n"},
+        {{WARM, SEEDED, GREEDY}, 3, "sampled (2 of 3 prompts), " ONE "; --seed 9 gives these texts again\n"},
+        {{SEEDED, GREEDY, GREEDY}, 3, "sampled (1 of 3 prompts), " ONE "\n"},
+        {{GREEDY, WARM, HOT},
+         3,
+         "sampled (2 of 3 prompts), with settings of their own; --seed 9 gives these texts again\n"},
+        {{WARM}, 1, "sampled, " ONE "; --seed 9 gives this text again\n"},
+        {{SEEDED}, 1, "sampled, " ONE "\n"},
+        {{BILD}, 1, "lossy: bild, fallback 0, rollback 3 (strict), window 4" BILD_END},
+        {{BILD, GREEDY, BILD}, 3, "lossy: bild (2 of 3 prompts), fallback 0, rollback 3 (strict), window 4" BILD_END},
+        {{BILD, NARROW, WARM},
+         3,
+         "sampled (1 of 3 prompts), " ONE "; --seed 9 gives this text again\n"
+         "lossy: bild (2 of 3 prompts), with settings of their own" BILD_END},
+    };
+    const struct sim_text texts[] = {{"one", "HWHW", NULL, 4}, {"two", "HWHW", NULL, 4}, {"three", "HWHW", NULL, 4}};
+    for (size_t i = 0; i < sizeof said_of / sizeof *said_of; i++) {
+        struct scene c = {.o = {.format = FORMAT_JSONL, .seed = 9}, .sim = {.draft_max = 4}};
+        for (int k = 0; k < said_of[i].n; k++) c.own[k] = settings_of_way(&c.sim, said_of[i].ways[k]);
+        play(&c, texts, said_of[i].n);
+        const char *said = strchr(c.notes, '\n') + 1, *line = c.out;
+        if (strncmp(said, said_of[i].lines, strlen(said_of[i].lines)) || (!*said_of[i].lines && *said))
+            fail_msg("%zu: '%s', not '%s'", i, said, said_of[i].lines);
+        for (int k = 0; k < said_of[i].n; k++) {
+            json_t *answer = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
+            const json_t *seed = json_object_get(answer, "seed");
+            bool sampled = said_of[i].ways[k] == WARM || said_of[i].ways[k] == HOT || said_of[i].ways[k] == SEEDED;
+            assert_int_equal(seed != NULL, sampled);
+            if (sampled) assert_int_equal(json_integer_value(seed), said_of[i].ways[k] == SEEDED ? 5 : 9);
+            json_decref(answer);
+            line = strchr(line, '\n') + 1;
+        }
+        scene_close(&c);
+    }
+}
+
+static void where_answers_have_lengths_of_their_own_no_one_is_named(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"one", "HWHW", NULL, 2}, {"two", "HWHW", NULL, 3}};
+    struct scene c = {0};
+    play(&c, texts, 2);
+    assert_non_null(strstr(c.notes, "; 2 cut at -n, each at its own\n"));
+    scene_close(&c);
+}
+
+/* A lossy text cannot go on without its drafter; the others do. The error of the only one is the program's to print. */
+static void a_request_that_failed_says_why_beside_what_it_had(void **state)
+{
+    (void)state;
+    static const struct sim_text texts[] = {
+        {"one", "abcdefgh", NULL, 8}, {"two", "HWHWHWHW", NULL, 8}, {"three", "ab", NULL, 2}};
+    static const struct {
+        int n, lossy, dies_ms, n_slots;
+        bool json;
+        const char *out, *notes; /* parts of them; in out without the ends of events */
+        bool says;               /* why, in notes */
+    } failed[] = {
+        {3, 1, 30, 2, false, "abcdefgh\nHello\nab\n", "== 0\n== 1\nthe drafter died\n== 2\n2 of 3 prompts, ", true},
+        {3, 1, 30, 2, true, "\"text\": \"Hello\", \"end\": \"failed\", ", "2 of 3 prompts, ", false},
+        {3, 1, 30, 2, true, ", \"error\": \"the drafter died\"}\n{\"id\": \"2\", ", "", false},
+        {3, 2, 30, 1, false, "abcdefgh\nHello worldHello worldHello worldHello world\n", "", true}, /* it never began */
+        {3, 2, 30, 1, false, "", "== 2\nthe drafter died\n2 of 3 prompts, ", true},
+        {3, 2, 30, 1, true, "\"ids\": [], \"logprobs\": [], \"origin\": [], \"text\": \"\", \"end\": \"failed\", ", "",
+         false},
+        {1, 0, 30, 1, false, "a\n", "", false},
+        {1, 0, 30, 1, true, ", \"error\": \"the drafter died\"}\n", "", false},
+        {1, 0, 1, 1, false, "", "", false},
+    };
+    for (size_t i = 0; i < sizeof failed / sizeof *failed; i++) {
+        struct scene c = {.o = {.format = failed[i].json ? FORMAT_JSONL : FORMAT_TEXT},
+                          .sim = {.draft_max = 4, .n_slots = failed[i].n_slots},
+                          .dies_ms = failed[i].dies_ms};
+        c.own[failed[i].lossy] = settings_of_way(&c.sim, BILD);
+        play(&c, texts, failed[i].n);
+        char *shown = strdup(c.out), *to = shown;
+        for (const char *from = c.out; *from; from++)
+            if (*from != '|') *to++ = *from;
+        *to = 0;
+        bool says = strstr(c.notes, "the drafter died") != NULL;
+        if (!strstr(shown, failed[i].out) || !strstr(c.notes, failed[i].notes) || says != failed[i].says)
+            fail_msg("%zu: '%s' '%s'", i, shown, c.notes);
+        free(shown);
+        scene_close(&c);
+    }
+}
+
 /* Of three the third never began; of the second no token is there yet. */
 static void an_interrupted_text_is_kept(void **state)
 {
@@ -439,8 +581,10 @@ static void *give_some(size_t n)
 static void a_line_of_json_is_whole_or_an_error(void **state)
 {
     (void)state;
-    struct options o = {.format = FORMAT_JSONL, .accept = ACCEPT_SAMPLE};
+    struct options o = {.format = FORMAT_JSONL};
+    const struct settings sampled = settings_of_way(&(struct sim_config){0}, WARM);
     struct sim *s = sim_open(&(struct sim_config){0}, &(struct sim_text){"?", "HWB", NULL, 3}, 1);
+    sim_request(s, 0, 0, 0, &sampled);
     sim_run(s);
     int rc = E_FAIL, n_lost = 0;
     for (; rc != OK; n_lost++) {
@@ -460,6 +604,7 @@ static void a_line_of_json_is_whole_or_an_error(void **state)
         if (rc != OK && (n_out || rc != E_FAIL || !strstr(err.text, "no memory for a line")))
             fail_msg("%d allocations: %d %s '%s'", n_lost, rc, err.text, out);
         if (rc == OK) assert_non_null(strstr(out, "\"ids\": [72, 87, 66]"));
+        if (rc == OK) assert_non_null(strstr(out, "\"seed\": 9"));
         free(out);
     }
     assert_in_range(n_lost, 50, 1000);
@@ -478,6 +623,10 @@ int main(void)
         cmocka_unit_test(where_nothing_is_drafted_a_line_says_why),
         cmocka_unit_test(totals_run_from_the_first_token_of_any_to_the_last),
         cmocka_unit_test(a_prompt_that_cannot_be_answered_has_its_turn),
+        cmocka_unit_test(each_answer_ends_at_the_stops_of_its_request),
+        cmocka_unit_test(closing_lines_say_how_each_text_was_chosen),
+        cmocka_unit_test(where_answers_have_lengths_of_their_own_no_one_is_named),
+        cmocka_unit_test(a_request_that_failed_says_why_beside_what_it_had),
         cmocka_unit_test(an_interrupted_text_is_kept),
         cmocka_unit_test(a_write_that_fails_is_an_error),
         cmocka_unit_test(a_line_of_json_is_whole_or_an_error),
