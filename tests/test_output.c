@@ -442,20 +442,20 @@ static void closing_lines_say_how_each_text_was_chosen(void **state)
         const char *lines; /* "": nothing is said; how it ends, of a lossy one begins */
     } said_of[] = {
         {{GREEDY, GREEDY, GREEDY}, 3, ""},
-        {{WARM, WARM, WARM}, 3, "sampled, " ONE "; --seed 9 gives these texts again\n"},
-        {{WARM, WARM, GREEDY}, 3, "sampled (2 of 3 prompts), " ONE "; --seed 9 gives these texts again\n"},
-        {{WARM, SEEDED, GREEDY}, 3, "sampled (2 of 3 prompts), " ONE "; --seed 9 gives these texts again\n"},
-        {{SEEDED, GREEDY, GREEDY}, 3, "sampled (1 of 3 prompts), " ONE "\n"},
+        {{WARM, WARM, WARM}, 3, "sampled: " ONE "; --seed 9 gives these texts again\n"},
+        {{WARM, WARM, GREEDY}, 3, "sampled (2 of 3 prompts): " ONE "; --seed 9 gives these texts again\n"},
+        {{WARM, SEEDED, GREEDY}, 3, "sampled (2 of 3 prompts): " ONE "; --seed 9 gives these texts again\n"},
+        {{SEEDED, GREEDY, GREEDY}, 3, "sampled (1 of 3 prompts): " ONE "\n"},
         {{GREEDY, WARM, HOT},
          3,
-         "sampled (2 of 3 prompts), with settings of their own; --seed 9 gives these texts again\n"},
-        {{WARM}, 1, "sampled, " ONE "; --seed 9 gives this text again\n"},
-        {{SEEDED}, 1, "sampled, " ONE "\n"},
+         "sampled (2 of 3 prompts): with settings of their own; --seed 9 gives these texts again\n"},
+        {{WARM}, 1, "sampled: " ONE "; --seed 9 gives this text again\n"},
+        {{SEEDED}, 1, "sampled: " ONE "\n"},
         {{BILD}, 1, "lossy: bild, fallback 0, rollback 3 (strict), window 4" BILD_END},
         {{BILD, GREEDY, BILD}, 3, "lossy: bild (2 of 3 prompts), fallback 0, rollback 3 (strict), window 4" BILD_END},
         {{BILD, NARROW, WARM},
          3,
-         "sampled (1 of 3 prompts), " ONE "; --seed 9 gives this text again\n"
+         "sampled (1 of 3 prompts): " ONE "; --seed 9 gives this text again\n"
          "lossy: bild (2 of 3 prompts), with settings of their own" BILD_END},
     };
     const struct sim_text texts[] = {{"one", "HWHW", NULL, 4}, {"two", "HWHW", NULL, 4}, {"three", "HWHW", NULL, 4}};

@@ -354,11 +354,12 @@ static struct method method_of(const struct output *f, bool (*is)(const struct s
 }
 
 /* "lossy: bild (2 of 3 prompts), " and what they have in common. */
-static void put_method(const struct output *f, const struct method *m, const char *name, const char *settings)
+static void put_method(const struct output *f, const struct method *m, const char *name, const char *between,
+                       const char *settings)
 {
     fputs(name, f->io.notes);
     if (m->n < f->n_seqs) fprintf(f->io.notes, " (%d of %d prompts)", m->n, f->n_seqs);
-    fprintf(f->io.notes, ", %s", m->alike ? settings : "with settings of their own");
+    fprintf(f->io.notes, "%s%s", between, m->alike ? settings : "with settings of their own");
 }
 
 static void put_methods(const struct output *f)
@@ -369,7 +370,7 @@ static void put_methods(const struct output *f)
         const struct sampler *s = &sampled.first->sampler;
         snprintf(settings, sizeof settings, "temperature %g, top-k %u, top-p %g, min-p %g", (double)s->temp, s->top_k,
                  (double)s->top_p, (double)s->min_p);
-        put_method(f, &sampled, "sampled", settings);
+        put_method(f, &sampled, "sampled", ": ", settings);
         if (sampled.n_seeded)
             fprintf(f->io.notes, "; --seed %d gives %s again", f->o->seed, sampled.n > 1 ? "these texts" : "this text");
         fputc('\n', f->io.notes);
@@ -378,7 +379,7 @@ static void put_methods(const struct output *f)
         const struct rule *r = &bild.first->rule;
         snprintf(settings, sizeof settings, "fallback %g, rollback %g (%s), window %d", (double)bild.first->fallback,
                  (double)r->rollback, r->kind == RULE_REPO ? "repo" : "strict", bild.first->draft_max);
-        put_method(f, &bild, "lossy: bild", settings);
+        put_method(f, &bild, "lossy: bild", ", ", settings);
         fputs("; ", f->io.notes);
         stats_bild_line(&bild.cost, f->io.notes);
         fputc('\n', f->io.notes);
