@@ -518,4 +518,5 @@ void job_quit(struct router *router, const struct layout *l, int code, const cha
         if (quit.data) memcpy(quit.data, data, quit.n_bytes = n_bytes); /* without memory for its words it is a Quit */
         router_deliver(router, &quit, &ignored);
     }
+    router_hurry(router);
 }

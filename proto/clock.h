@@ -27,11 +27,16 @@ static inline double clock_now_s(void)
     return (double)clock_now_ns() * 1e-9;
 }
 
-/* The time `us` from now, for pthread_cond_timedwait on a condition of clock_cond_init. */
+/* A time of clock_now_ns, for pthread_cond_timedwait on a condition of clock_cond_init. */
+static inline struct timespec clock_at_ns(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+}
+
+/* The time `us` from now, for the same. */
 static inline struct timespec clock_after_us(uint64_t us)
 {
-    uint64_t ns = clock_now_ns() + us * 1000;
-    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+    return clock_at_ns(clock_now_ns() + us * 1000);
 }
 
 /* Its waits do not stretch when somebody sets the time of day. */

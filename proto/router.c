@@ -25,7 +25,8 @@ struct queue { /* a peer's messages: a ring that grows */
 
 struct router {
     int n_peers;
-    struct queue queues[]; /* [n_peers] */
+    struct net_delay *delay; /* owns; NULL: no network is emulated */
+    struct queue queues[];   /* [n_peers] */
 };
 
 struct local {
@@ -99,6 +100,7 @@ struct router *router_open(int n_peers)
 void router_close(struct router *o)
 {
     if (!o) return;
+    net_delay_close(o->delay);
     for (int i = 0; i < o->n_peers; i++) {
         struct queue *q = &o->queues[i];
         for (struct mail m; take(q, &m);) mail_free(&m);
@@ -114,12 +116,40 @@ void router_route(struct router *o, int peer, int gate)
     atomic_store(&o->queues[peer].gate, gate);
 }
 
+/* Takes m, which its peer's mailbox, or the gate's, sees from now on. */
+static bool arrive(void *arg, const struct mail *m)
+{
+    struct router *o = arg;
+    return put(&o->queues[atomic_load(&o->queues[m->to].gate)], m);
+}
+
+int router_emulate(struct router *o, const struct layout *l, const struct net *net, struct err *err)
+{
+    return net_delay_open(&o->delay, l, net, &(struct net_sink){arrive, o}, err);
+}
+
+void router_arrive(struct router *o)
+{
+    net_delay_arrive(o->delay);
+}
+
+void router_hurry(struct router *o)
+{
+    if (o->delay) net_delay_end(o->delay);
+}
+
+/* At once, or when the emulated network lets it. */
+static bool send(struct router *o, const struct mail *m)
+{
+    return o->delay && net_delay_has(o->delay, m) ? net_delay_put(o->delay, m) : arrive(o, m);
+}
+
 int router_deliver(struct router *o, struct mail *m, struct err *err)
 {
     int to = m->to, rc = OK;
     if (to < 0 || to >= o->n_peers)
         rc = err_set(err, E_FAIL, "a message to peer %d, but there are only %d", to, o->n_peers);
-    else if (!put(&o->queues[atomic_load(&o->queues[to].gate)], m))
+    else if (!send(o, m))
         rc = err_set(err, E_LAYOUT, "out of memory for a message to peer %d", to);
     if (rc != OK) mail_free(m);
     *m = (struct mail){0};

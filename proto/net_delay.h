@@ -1,0 +1,64 @@
+/* net_delay.h -- an emulated network: messages between the coordinator and its workers take time on their way.
+ *
+ *   router_deliver ──▶ net_delay_put: held until due ──a thread that sleeps until then──▶ the queue of `to`
+ *
+ *   handed over ── delay + jitter ──▶ but not before the one in front of it is due ── bytes / rate ──▶ due
+ *
+ * A worker has two links, to the coordinator and from it, with the same path; messages of a link keep their order. The
+ * links between workers are not touched, nor those whose path is zero. It stands in rank 0's router, through which all
+ * of the coordinator's messages pass, and reads that rank's clock only. It knows bytes, not what they mean.
+ */
+#ifndef PROTO_NET_DELAY_H
+#define PROTO_NET_DELAY_H
+
+#include <stdbool.h>
+
+#include "proto/layout.h"
+#include "proto/mailbox.h"
+
+struct net_path {                 /* one way; zero: a message is there at once */
+    uint64_t delay_ns, jitter_ns; /* jitter: so much more at most, drawn uniformly for each message */
+    uint64_t bits_per_s;          /* 0: bytes take no time */
+};
+
+struct net {
+    struct net_path to[2]; /* by enum role: between the coordinator and the workers of this role */
+    /* Tests: a clock that they move themselves, with net_delay_arrive in place of the thread. NULL: this machine's. */
+    uint64_t (*now_ns)(void *arg);
+    void *now_arg;
+};
+
+bool net_path_is_zero(const struct net_path *p);
+
+/* ---- a link; pure ---- */
+
+struct net_link {
+    struct net_path path;
+    uint64_t seed, n_messages, last_due_ns; /* seed: jitter follows from it and the number of the message */
+};
+
+/* When a message handed over now is due. */
+uint64_t net_link_due(struct net_link *l, uint64_t now_ns, size_t n_bytes);
+
+/* ---- all of them; thread-safe ---- */
+
+struct net_sink { /* where messages arrive: takes m, or false: no memory. Called under a lock: it must not come back */
+    bool (*put)(void *arg, const struct mail *m);
+    void *arg;
+};
+
+struct net_delay;
+int net_delay_open(struct net_delay **out, const struct layout *l, const struct net *net, const struct net_sink *sink,
+                   struct err *err);
+void net_delay_close(struct net_delay *d); /* NULL is fine; frees what is held */
+
+/* Whether the message goes over an emulated link. */
+bool net_delay_has(const struct net_delay *d, const struct mail *m);
+/* Takes such a message. False: no memory. */
+bool net_delay_put(struct net_delay *d, const struct mail *m);
+/* What is due arrives, in order. */
+void net_delay_arrive(struct net_delay *d);
+/* What is held arrives at once, in order, and nothing is held from here on. */
+void net_delay_end(struct net_delay *d);
+
+#endif
