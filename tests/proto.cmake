@@ -7,6 +7,7 @@ pilotfish_test(test_layout test_layout.c LIBS pf_proto)
 pilotfish_test(test_show test_show.c LIBS pf_proto)
 pilotfish_test(test_rule test_rule.c LIBS pf_proto)
 pilotfish_test(test_router test_router.c LIBS pf_proto)
+pilotfish_test(test_net_delay test_net_delay.c LIBS pf_proto)
 pilotfish_test(test_wire test_wire.c ${messages} LIBS pf_proto)
 
 pilotfish_program(messages lib/messages_main.c ${messages} LIBS pf_proto)
