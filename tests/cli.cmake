@@ -5,6 +5,7 @@ pilotfish_test(test_progress test_progress.c LIBS pf_coordinator)
 pilotfish_test(test_stop test_stop.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/roles/slots.c LIBS pf_coordinator)
 pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
 pilotfish_test(test_metadata test_metadata.c LIBS pf_coordinator)
+pilotfish_test(test_workers test_workers.c LIBS pf_coordinator)
 add_test(NAME cli COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
 add_test(NAME config COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/config.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
