@@ -92,7 +92,7 @@ enum { OPEN_END_IDS_MOST = 32 }; /* further ones end no draft, but the text */
 
 struct open_slot {
     uint32_t slot;
-    uint32_t n_ids; /* ids below it may be proposed, and those of the text (--draft-vocab) */
+    uint32_t n_ids; /* ids below it may be proposed, and those of the text (--draft-vocab); 0: all */
     const int32_t *end_ids;
     size_t n_end_ids;
     uint32_t last_position; /* no row at or past it is worth drafting */

@@ -5,11 +5,13 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "tests/lib/roles.h"
+#include "tests/lib/tiny.h"
 
 struct sketch { /* compared byte by byte */
     enum draft_end end;
@@ -316,6 +318,79 @@ static void an_ask_for_a_slot_in_work_is_answered_then_replaced(void **state)
     }
 }
 
+/* ---- limits ---- */
+
+static bool stands_in(int32_t id, const int32_t *ids, int n)
+{
+    while (n > 0 && ids[n - 1] != id) n--;
+    return n > 0;
+}
+
+/* A vocabulary of three chunks of the head; in the midst of one, between two, in the last and none at all. */
+static const uint32_t limits[N_SLOTS] = {300, 2048, 2500, 0};
+enum { LIMIT_AT = 20, LIMIT_TAKES = 8 };
+
+static void write_wide(char *path, size_t size)
+{
+    struct tiny_spec spec = tiny_spec(QUANT_F32);
+    spec.n_vocab = 2600;
+    spec.left_out = 2;
+    snprintf(path, size, "%s/wide.gguf", roles_folder);
+    assert_int_equal(tiny_write(path, &spec), 0);
+}
+
+/* Slots [from, to) draft in the same passes, each within its limit. */
+static void draft_within(const char *path, uint32_t from, uint32_t to, const struct sampler *sampler,
+                         struct sketch *sketches)
+{
+    struct test_coordinator *d = coordinator_open(
+        &(struct coordinator_config){.drafter = DRAFTER_LITTLE, .little = path, .n_slots = N_SLOTS, .n_ctx = N_CTX});
+    for (uint32_t slot = from; slot < to; slot++) {
+        const struct open_slot open = {.slot = slot, .n_ids = limits[slot], .last_position = N_CTX};
+        const struct draft_ask a = {.slot = slot,
+                                    .prefix_hash = COORDINATOR_ROOT,
+                                    .ids = texts[slot % 3].ids,
+                                    .n_ids = LIMIT_AT,
+                                    .until = LIMIT_AT + LIMIT_TAKES,
+                                    .sampler = *sampler};
+        coordinator_post(d, coordinator_drafter(d), &(struct message){.tag = TAG_OPEN, .open = open});
+        coordinator_post(d, coordinator_drafter(d), &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
+    }
+    for (uint32_t slot = from; slot < to; slot++) {
+        const struct draft *draft = next_draft(d);
+        sketches[draft->slot] = sketch_of(draft);
+    }
+    coordinator_close(d);
+}
+
+static void slots_with_other_limits_draft_what_they_would_alone(void **state)
+{
+    (void)state;
+    static const struct sampler samplers[] = {{.temp = 0},
+                                              {.temp = 1.5f, .top_p = 1, .seed = 3},
+                                              {.temp = 1.5f, .top_p = .9f, .min_p = .001f, .seed = 3},
+                                              {.temp = 1.5f, .top_k = 400, .top_p = 1, .seed = 3}};
+    char path[96];
+    write_wide(path, sizeof path);
+    for (size_t s = 0; s < sizeof samplers / sizeof *samplers; s++) {
+        struct sketch alone[N_SLOTS], together[N_SLOTS];
+        int n_beyond = 0;
+        draft_within(path, 0, N_SLOTS, &samplers[s], together);
+        for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
+            draft_within(path, slot, slot + 1, &samplers[s], alone);
+            assert_int_equal(alone[slot].n, LIMIT_TAKES);
+            if (memcmp(&alone[slot], &together[slot], sizeof *alone)) fail_msg("slot %u, sampler %zu", slot, s);
+            for (int i = 0; i < LIMIT_TAKES; i++) {
+                int32_t id = alone[slot].ids[i];
+                assert_true(!limits[slot] || id < (int32_t)limits[slot] ||
+                            stands_in(id, texts[slot % 3].ids, LIMIT_AT));
+                n_beyond += id >= (int32_t)limits[0];
+            }
+        }
+        assert_true(n_beyond > 0); /* limits matter */
+    }
+}
+
 /* ---- where a draft ends ---- */
 
 static struct sketch ended_draft(const struct open_slot *open, int until, float p_min, float p_joint_min)
@@ -379,12 +454,6 @@ static void a_draft_ends_where_it_must(void **state)
         check_sketch(&s, &expected, rows[i].why);
     }
     assert_int_equal(ended_draft(&plain, INT32_MAX, 0, 0).n, N_CTX - 20); /* there is no room for more */
-}
-
-static bool stands_in(int32_t id, const int32_t *ids, int n)
-{
-    while (n > 0 && ids[n - 1] != id) n--;
-    return n > 0;
 }
 
 static void no_id_is_proposed_that_big_does_not_know(void **state)
@@ -472,6 +541,7 @@ int main(void)
         cmocka_unit_test(after_a_refusal_only_the_new_id_is_fed),
         cmocka_unit_test(slots_that_draft_together_do_not_change_each_other),
         cmocka_unit_test(an_ask_for_a_slot_in_work_is_answered_then_replaced),
+        cmocka_unit_test(slots_with_other_limits_draft_what_they_would_alone),
         cmocka_unit_test(a_draft_ends_where_it_must),
         cmocka_unit_test(no_id_is_proposed_that_big_does_not_know),
         cmocka_unit_test(ids_of_the_text_are_proposed_beyond_the_limit),

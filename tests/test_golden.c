@@ -61,7 +61,7 @@ static void feed(struct engine *e, const int32_t *ids, int n, int wanted, struct
             int pos = at + i;
             asks[i] = (struct row){.id = ids[pos], .wanted = pos >= wanted};
             if (pos >= wanted && pos + 1 < n) asks[i].judge = &ids[pos + 1], asks[i].n_judge = 1;
-            rows[i] = (struct engine_row){0, pos, &asks[i], NULL, NULL, 0};
+            rows[i] = (struct engine_row){.pos = pos, .ask = &asks[i]};
         }
         const struct verdict_row *answers = NULL;
         struct err err = {0};

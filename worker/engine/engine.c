@@ -31,8 +31,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
         engine_close(e);
         return rc;
     }
-    e->n_ids = e->model.shape.n_vocab;
-    e->n_chunks = n_limited_chunks(e) + 1; /* the last one: of ids beyond a limit */
+    e->n_chunks = n_chunks_of(e->model.shape.n_vocab) + 1; /* the last one: of a row's extra ids */
     *out = e;
     return OK;
 }
@@ -71,16 +70,6 @@ void engine_info(const struct engine *e, struct engine_info *out)
 uint8_t *engine_metadata(const struct engine *e, size_t *n_bytes)
 {
     return gguf_keys(&e->model.file, n_bytes);
-}
-
-void engine_limit_ids(struct engine *e, int n_ids)
-{
-    if (n_ids > 0 && n_ids < e->model.shape.n_vocab) e->n_ids = n_ids;
-}
-
-int engine_id_limit(const struct engine *e)
-{
-    return e->n_ids;
 }
 
 static bool scratch_init(struct scratch *s, const struct model *m, int max_rows)

@@ -55,10 +55,6 @@ int engine_check(struct engine *e, struct err *err);
 /* Memory for n_slots sequences of n_ctx positions, and the weights. */
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err);
 
-/* Only ids below n_ids may be chosen from now on, and those that a row says (a drafter proposes frequent ids). */
-void engine_limit_ids(struct engine *e, int n_ids);
-int engine_id_limit(const struct engine *e);
-
 /* x[n, n_embd] = embeddings of ids; first stage, shard 0. Ids are below n_vocab. */
 void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);
 

@@ -13,7 +13,8 @@ struct engine_row {
     int slot, pos;
     const struct row *ask;         /* wanted, judge, n_top; borrowed during the pass */
     const struct sampler *sampler; /* borrowed; NULL: greedy */
-    /* [n_extra_ids <= MAX_EXTRA_IDS] ids at or past the limit that may be chosen too; borrowed. */
+    int n_ids;                     /* only ids below it may be chosen (a drafter proposes frequent ids); 0: all */
+    /* [n_extra_ids <= MAX_EXTRA_IDS] ids at or past n_ids that may be chosen too; borrowed. */
     const int32_t *extra_ids;
     int n_extra_ids; /* 0 where there are several shards */
 };

@@ -64,11 +64,13 @@ static void offer(struct engine *e, struct scratch *scratch, int i_wanted, const
         pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, logits, first, n);
 }
 
-/* One chunk of one wanted row. */
+/* One chunk of one wanted row, as far as the row's limit. */
 static void reduce_chunk(struct engine *e, struct scratch *scratch, int i_wanted, int chunk, const float *logits, int n)
 {
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
     int32_t first = chunk * HEAD_CHUNK;
+    if (n > id_limit(e, row) - first) n = id_limit(e, row) - first;
+    if (n <= 0) return;
     size_t i_row = (size_t)i_wanted, shards = (size_t)e->model.share.n_shards, shard = (size_t)e->model.share.shard;
     struct head_part part = e->k->head(logits, first, n);
     memcpy(e->parts + (i_row * (size_t)e->n_chunks + (size_t)chunk) * 3, &part, sizeof part);
@@ -103,7 +105,7 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
     }
 }
 
-/* The ids that a row has beyond the limit: a chunk of their own, behind the others. A panel holds one of them, or
+/* The ids that a row has beyond its limit: a chunk of their own, behind the others. A panel holds one of them, or
  * few. */
 static void head_extra(struct engine *e, int t, int i_wanted)
 {
@@ -122,7 +124,8 @@ static void head_extra(struct engine *e, int t, int i_wanted)
     }
     struct head_part part = e->k->head(logits, 0, row->n_extra_ids);
     part.id = row->extra_ids[part.id];
-    memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_limited_chunks(e)) * 3, &part, sizeof part);
+    memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_chunks_of(id_limit(e, row))) * 3, &part,
+           sizeof part);
     for (int i = 0; i < row->n_extra_ids; i++) offer(e, scratch, i_wanted, &logits[i], row->extra_ids[i], 1);
 }
 
@@ -194,19 +197,21 @@ void head_run(void *arg, int t)
 
 void head_note_wanted(struct engine *e)
 {
-    e->n_wanted = e->n_judge_max = e->n_best = 0;
+    e->n_wanted = e->n_judge_max = e->n_best = e->n_ids = 0;
     e->any_samples = false;
     if (!model_last(&e->model)) return;
     for (int i = 0; i < e->n_rows; i++) {
         const struct row *ask = e->rows[i].ask;
         const struct sampler *s = e->rows[i].sampler;
+        int n_ids = id_limit(e, &e->rows[i]);
         if (!ask->wanted) continue;
+        if (n_ids > e->n_ids) e->n_ids = n_ids;
         e->wanted[e->n_wanted++] = i;
         e->any_samples |= s && samples(s);
         uint32_t n_best = ask->n_top;
         if (s && truncates(s) && n_best < OFFERED) n_best = OFFERED;
         if (s && truncates(s) && n_best < s->top_k) n_best = s->top_k;
-        if (n_best > (uint32_t)e->n_ids) n_best = (uint32_t)e->n_ids;
+        if (n_best > (uint32_t)n_ids) n_best = (uint32_t)n_ids;
         if ((int)n_best > e->n_best) e->n_best = (int)n_best;
         if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;
     }
@@ -235,6 +240,6 @@ int head_room(struct engine *e, struct err *err)
         rc = room((void **)&e->scratch[t].best, &e->scratch[t].best_room, n * best, sizeof *e->best);
     if (rc != OK) return err_set(err, E_LAYOUT, "out of memory for the answers of %d rows", e->n_wanted);
     for (size_t i = 0; i < n * shards * judges; i++)
-        e->judged[i] = -INFINITY; /* ids at or past n_ids are never chosen */
+        e->judged[i] = -INFINITY; /* ids at or past a limit are never chosen */
     return OK;
 }

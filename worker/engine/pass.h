@@ -43,7 +43,7 @@ struct engine {
     struct pool *pool;
     struct kv kv;
     struct watch watch; /* of the load */
-    int max_rows, n_threads, n_slots, n_ctx, n_ids, n_chunks;
+    int max_rows, n_threads, n_slots, n_ctx, n_chunks;
     int cache_from;    /* the first cache of this stage's entries: kv counts from it */
     double *rope_freq; /* [2, d/2] base^(-2i/d) / (factor * scale); then those of blocks with a window */
 
@@ -61,6 +61,7 @@ struct engine {
 
     /* The head's answers. */
     int n_wanted, n_judge_max;
+    int n_ids; /* the most that a row may choose from */
     bool any_samples;
     int n_best;         /* ids that each shard offers a row: as many as the row's top ids, or its cuts, may need */
     int *wanted;        /* [max_rows] indexes of rows */
@@ -91,10 +92,16 @@ static inline int n_panels(const struct weights *w)
     return (w->n_out + PANEL - 1) / PANEL;
 }
 
-/* Of the ids below the limit. */
-static inline int n_limited_chunks(const struct engine *e)
+static inline int n_chunks_of(int n_ids)
 {
-    return (e->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
+    return (n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
+}
+
+/* Ids below it may be chosen. */
+static inline int id_limit(const struct engine *e, const struct engine_row *row)
+{
+    int n_vocab = e->model.shape.n_vocab;
+    return row->n_ids > 0 && row->n_ids < n_vocab ? row->n_ids : n_vocab;
 }
 
 static inline bool samples(const struct sampler *s)

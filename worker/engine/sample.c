@@ -15,7 +15,8 @@ static float ln_p(float logit, struct head_part all)
 
 static struct head_part merge_chunks(const struct engine *e, size_t i_wanted)
 {
-    int n_chunks = n_limited_chunks(e) + (e->rows[e->wanted[i_wanted]].n_extra_ids > 0);
+    const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
+    int n_chunks = n_chunks_of(id_limit(e, row)) + (row->n_extra_ids > 0);
     const float *parts = e->parts + i_wanted * (size_t)e->n_chunks * 3;
     struct head_part all, part;
     memcpy(&all, parts, sizeof all);
@@ -67,12 +68,12 @@ static bool pick_from_truncated(const struct engine *e, const struct engine_row 
                                 struct pick *pick)
 {
     const struct sampler *s = row->sampler;
-    int most = s->top_k && s->top_k < (uint32_t)e->n_ids ? (int)s->top_k : e->n_ids;
+    int n_ids = id_limit(e, row), most = s->top_k && s->top_k < (uint32_t)n_ids ? (int)s->top_k : n_ids;
     float least = s->min_p > 0 ? all.max + (float)math_ln((double)s->min_p) : -INFINITY;
     double sum = 0, enough = INFINITY;
-    if (s->top_p < 1 && most < e->n_ids)
+    if (s->top_p < 1 && most < n_ids)
         for (int i = 0; i < most; i++) sum += (double)math_expf(e->merged[i].lp - all.max);
-    if (s->top_p < 1) enough = (double)s->top_p * (most < e->n_ids ? sum : (double)all.sum);
+    if (s->top_p < 1) enough = (double)s->top_p * (most < n_ids ? sum : (double)all.sum);
     sum = 0;
     *pick = (struct pick){-INFINITY, -INFINITY, INT32_MAX};
     for (int i = 0; i < most && sum < enough; i++) {

@@ -20,7 +20,7 @@ struct drafting { /* a slot's ask in work */
     uint64_t start_us;
     size_t n_end_ids;
     int32_t end_ids[OPEN_END_IDS_MOST];
-    int last_position;
+    int last_position, n_ids; /* n_ids: of the vocabulary, which may be proposed */
     int n_extra_ids;
     int32_t
         extra_ids[MAX_EXTRA_IDS]; /* ids of the text past those that little may propose: it may propose them again */
@@ -110,6 +110,12 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
     return OK;
 }
 
+static int limit_of(const struct draft_role *d, int n_ids)
+{
+    int n_vocab = d->w->info.shape.n_vocab;
+    return n_ids > 0 && n_ids < n_vocab ? n_ids : n_vocab;
+}
+
 static int take_open(struct draft_role *d, const struct open_slot *open, struct err *err)
 {
     if (open->slot >= (uint32_t)d->w->slots.n || open->n_end_ids > OPEN_END_IDS_MOST)
@@ -118,7 +124,7 @@ static int take_open(struct draft_role *d, const struct open_slot *open, struct 
     g->n_end_ids = open->n_end_ids;
     if (open->n_end_ids) memcpy(g->end_ids, open->end_ids, open->n_end_ids * sizeof *open->end_ids);
     g->last_position = (int)open->last_position;
-    if (d->w->engine) engine_limit_ids(d->w->engine, (int)open->n_ids);
+    g->n_ids = limit_of(d, (int)open->n_ids);
     return OK;
 }
 
@@ -155,12 +161,12 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
     return (uint32_t)s->len >= g->until ? finish(d, i_slot, DRAFT_WINDOW, err) : OK;
 }
 
-/* The newest ids of the slot's text that are at or past the limit, each once. */
-static void note_more(struct drafting *g, const struct slot *s, int limit)
+/* The newest ids of the slot's text that are at or past its limit, each once. */
+static void note_more(struct drafting *g, const struct slot *s)
 {
     g->n_extra_ids = 0;
     for (int i = s->len; i-- > 0 && g->n_extra_ids < MAX_EXTRA_IDS;) {
-        if (s->ids[i] < limit) continue;
+        if (s->ids[i] < g->n_ids) continue;
         int k = 0;
         while (k < g->n_extra_ids && g->extra_ids[k] != s->ids[i]) k++;
         if (k == g->n_extra_ids) g->extra_ids[g->n_extra_ids++] = s->ids[i];
@@ -186,9 +192,10 @@ static int draft_pass(struct draft_role *d, struct err *err)
             bool asked = wants && g->n_fed + 1 == s->len;
             if (asked) answered[n_answered++] = i;
             ids[n_rows] = s->ids[g->n_fed];
-            rows[n_rows] = (struct engine_row){(int)i, g->n_fed++, asked ? &asks : &plain, &g->sampler, NULL, 0};
+            rows[n_rows] = (struct engine_row){(int)i, g->n_fed++, asked ? &asks : &plain, &g->sampler, 0, NULL, 0};
             if (asked) {
-                note_more(g, s, engine_id_limit(w->engine));
+                note_more(g, s);
+                rows[n_rows].n_ids = g->n_ids;
                 rows[n_rows].extra_ids = g->extra_ids;
                 rows[n_rows].n_extra_ids = g->n_extra_ids;
             }
@@ -241,6 +248,7 @@ static int drafter_init(struct draft_role *d, struct worker *w, struct err *err)
     if (ok && w->engine) ok = (d->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *d->x));
     for (int i = 0; ok && i < w->slots.n; i++) {
         d->slot[i].last_position = w->slots.n_ctx;
+        d->slot[i].n_ids = limit_of(d, 0);
         ok = (d->slot[i].p = calloc(n_ctx, sizeof *d->slot[i].p));
     }
     return ok ? OK : err_set(err, E_LAYOUT, "out of memory for %d drafts", w->slots.n);

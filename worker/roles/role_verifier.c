@@ -84,7 +84,7 @@ static void append_part(struct verifier *v, const struct part *part)
     for (size_t i = 0; i < part->n_rows; i++) {
         ids[i] = part->rows[i].id;
         v->rows[v->n_rows++] =
-            (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler, NULL, 0};
+            (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler, 0, NULL, 0};
     }
     slots_apply(&v->w->slots, part->slot, part->at, ids, part->n_rows);
 }

@@ -20,7 +20,7 @@ struct figure { /* a pass, and what its rounds gave */
 struct subject { /* a model */
     struct engine *engine;
     struct engine_info info;
-    int n_ctx;
+    int n_ctx, n_ids;        /* n_ids: see engine_row.h */
     float *x;                /* [max_rows, n_embd] */
     int32_t *ids;            /* [max_rows] */
     struct row *asks;        /* [max_rows] */
@@ -45,7 +45,7 @@ static int pass(struct subject *s, int at, int n, bool wanted, struct err *err)
     for (int i = 0; i < n; i++) {
         s->ids[i] = (at + i) * 7919 % s->info.shape.n_vocab;
         s->asks[i] = (struct row){.id = s->ids[i], .wanted = wanted};
-        s->rows[i] = (struct engine_row){.pos = at + i, .ask = &s->asks[i]};
+        s->rows[i] = (struct engine_row){.pos = at + i, .ask = &s->asks[i], .n_ids = s->n_ids};
         if (wanted && i > 0) s->asks[i - 1].judge = &s->ids[i], s->asks[i - 1].n_judge = 1;
     }
     engine_embed(s->engine, s->ids, n, s->x);
@@ -101,7 +101,7 @@ static int subject_open(struct subject *s, const struct bench_step_input *in, co
     s->rows = calloc((size_t)max_rows, sizeof *s->rows);
     if (!s->x || !s->ids || !s->asks || !s->rows) return err_set(err, E_LAYOUT, "out of memory for %d rows", max_rows);
     rc = engine_load(s->engine, 1, s->n_ctx, err);
-    if (rc == OK && little) engine_limit_ids(s->engine, in->draft_vocab);
+    s->n_ids = little ? in->draft_vocab : 0;
     return rc;
 }
 
