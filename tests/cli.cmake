@@ -7,6 +7,8 @@ pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
 pilotfish_test(test_metadata test_metadata.c LIBS pf_coordinator)
 pilotfish_test(test_workers test_workers.c LIBS pf_coordinator)
 add_test(NAME cli COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
+add_test(NAME lines COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/lines.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
+set_tests_properties(lines PROPERTIES TIMEOUT 120)
 add_test(NAME config COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/config.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 add_test(NAME readme COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/readme.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>

@@ -123,7 +123,8 @@ static int both_ways(struct bench *b, int i, struct err *err)
     progress_within(&b->s.progress, "request", i, b->prompts.n, job_now_ns());
     int n_turns = 1, rc = take_turns(b, i, sum, &n_turns, seqs, err);
     progress_clear(&b->s.progress);
-    bool failed = rc == OK && seqs_failed(seqs, N_WAYS, &why) != OK;
+    bool failed = false;
+    for (int w = 0; w < N_WAYS && rc == OK && !failed; w++) failed = seqs_failed(&seqs[w], 1, &why) != OK;
     for (int w = 0; w < N_WAYS && rc == OK && !failed; w++) {
         add(&cost[w], &sum[w], n_turns, &seqs[w]);
         add(&b->total[w], &sum[w], n_turns, &seqs[w]);
