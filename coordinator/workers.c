@@ -24,7 +24,7 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
 {
     struct worker_seen *seen = &w->seen[from];
     if (h->version != WIRE_VERSION)
-        return err_set(err, E_PEER, "host %s speaks version %u of the protocol, this is %d: use one build everywhere",
+        return err_set(err, E_PEER, "host %s has version %u of the protocol, this is %d: use one build everywhere",
                        h->host, h->version, WIRE_VERSION);
     if (h->peer != from) return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
     if (seen->hello) return err_set(err, E_PEER, "peer %d says Hello twice", from);

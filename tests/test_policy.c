@@ -1,4 +1,4 @@
-/* When to draft: rounds on a virtual clock, told to the guard as the coordinator tells them. */
+/* When to draft: rounds on a virtual clock, noted as the coordinator notes them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -307,7 +307,7 @@ static void a_draft_goes_on_while_one_more_is_likely_enough_to_be_worth_its_time
     }
 }
 
-static void a_guard_knows_what_the_texts_before_have_taught(void **state)
+static void a_text_starts_from_what_those_before_it_have_taught(void **state)
 {
     (void)state;
     static const struct drafter right = {.3, 100, 50, {8, 8, 8, 8}}, wrong = {.5, 500, 50, {0, 0, 0, 0}};
@@ -347,10 +347,9 @@ static void a_guard_knows_what_the_texts_before_have_taught(void **state)
 
     draft_policy_init(&g, true, true, prior(.1), &(struct draft_profile){.accept_ratio = {profile.accept_ratio[0]}});
     draft_policy_note(&g, &plain);
-    assert_int_not_equal(draft_policy_window(&g, 8),
-                         0); /* of prompts that it does not read it has learnt nothing yet */
+    assert_int_not_equal(draft_policy_window(&g, 8), 0); /* nothing was learned yet of prompts that it does not read */
 
-    for (int unread = 0; unread < 2; unread++) { /* and is expected to accept_ratio less there */
+    for (int unread = 0; unread < 2; unread++) { /* and fewer are expected to be right there */
         draft_policy_init(&g, true, unread, prior(.3), &nothing);
         g.prompt_ns = 100;
         draft_policy_note(&g, &plain);
@@ -531,7 +530,7 @@ static void the_time_of_a_round_that_also_reads_does_not_count(void **state)
     assert_true(p.policy.paused);
 }
 
-static void a_guard_that_is_off_gives_the_window_always(void **state)
+static void a_draft_policy_that_is_off_gives_the_whole_window_always(void **state)
 {
     (void)state;
     struct draft_policy g;
@@ -594,7 +593,7 @@ int main(void)
         cmocka_unit_test(a_drafted_token_s_price_is_known_from_bytes_in_every_layout),
         cmocka_unit_test(where_drafts_pay_a_first_text_tries_them_from_its_third_token_on),
         cmocka_unit_test(a_draft_goes_on_while_one_more_is_likely_enough_to_be_worth_its_time),
-        cmocka_unit_test(a_guard_knows_what_the_texts_before_have_taught),
+        cmocka_unit_test(a_text_starts_from_what_those_before_it_have_taught),
         cmocka_unit_test(what_the_drafter_s_reading_takes_is_told_from_its_drafts),
         cmocka_unit_test(one_slow_round_is_not_held_against_it_for_ever),
         cmocka_unit_test(a_plain_token_timed_in_a_slow_moment_does_not_hide_that_drafts_are_slow),
@@ -603,7 +602,7 @@ int main(void)
         cmocka_unit_test(only_wrong_drafts_in_a_row_count),
         cmocka_unit_test(without_a_plain_token_s_time_nothing_is_drafted),
         cmocka_unit_test(the_time_of_a_round_that_also_reads_does_not_count),
-        cmocka_unit_test(a_guard_that_is_off_gives_the_window_always),
+        cmocka_unit_test(a_draft_policy_that_is_off_gives_the_whole_window_always),
         cmocka_unit_test(a_drafter_reads_the_text_once_what_it_saves_pays_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* What of a draft is kept, and how a history is named. */
+/* What of a draft is kept, and how a prefix is named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +66,7 @@ static void bild_keeps_what_big_finds_likely_enough(void **state)
 
 /* Two programs must agree on it, whatever they are built from: numbers worked out by hand from MurmurHash3's finalizer.
  */
-static void a_history_is_named_alike_everywhere(void **state)
+static void a_prefix_is_named_alike_everywhere(void **state)
 {
     (void)state;
     assert_int_equal(prefix_hash_mix(0), 0);
@@ -76,7 +76,7 @@ static void a_history_is_named_alike_everywhere(void **state)
     assert_int_equal(prefix_hash_next(h, -1), prefix_hash_mix(h ^ 0x100000000ULL * 0x9E3779B97F4A7C15ULL));
 }
 
-static void histories_that_differ_anywhere_have_other_names(void **state)
+static void prefixes_that_differ_anywhere_have_other_names(void **state)
 {
     (void)state;
     static const int32_t ids[][3] = {{1, 2, 3}, {1, 3, 2}, {0, 2, 3}, {1, 2, 4}, {2, 1, 3}};
@@ -94,8 +94,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_a_draft_while_it_is_what_big_would_say),
         cmocka_unit_test(bild_keeps_what_big_finds_likely_enough),
-        cmocka_unit_test(a_history_is_named_alike_everywhere),
-        cmocka_unit_test(histories_that_differ_anywhere_have_other_names),
+        cmocka_unit_test(a_prefix_is_named_alike_everywhere),
+        cmocka_unit_test(prefixes_that_differ_anywhere_have_other_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

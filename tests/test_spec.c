@@ -1,4 +1,4 @@
-/* The heart as transcripts: what the coordinator says to whom, and when, on a virtual clock. In a verify, | stands
+/* The heart as transcripts: what the coordinator sends to whom, and when, on a virtual clock. In a verify, | stands
  * before the first wanted row; after an emit, each token's origin: big, draft, correction. */
 #include <malloc.h>
 #include <setjmp.h>
@@ -214,8 +214,8 @@ static void the_network_s_time_is_what_neither_drafting_nor_verifying_takes(void
 
 /* ---- many sequences ---- */
 
-/* Trap 5. Two lanes, three texts: the third takes over the slot that is free first, with at = 0. */
-static void sequences_of_any_length_share_lanes_and_a_freed_slot_is_taken_over(void **state)
+/* Trap 5. Two slots, three texts: the third takes over the slot that is free first, with at = 0. */
+static void sequences_of_any_length_run_beside_each_other_and_a_freed_slot_is_taken_over(void **state)
 {
     (void)state;
     const struct sim_text texts[] = {
@@ -259,7 +259,7 @@ static void sequences_of_any_length_share_lanes_and_a_freed_slot_is_taken_over(v
 }
 
 /* Invariants 2 and 3, and promise 1: whatever is lost and however late messages come. The texts are not scripted: an id
- * is a function of the whole history, so a history that is wrong somewhere shows. */
+ * is a function of all ids before it, so one that is wrong somewhere shows. */
 static void the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses(void **state)
 {
     (void)state;
@@ -327,7 +327,7 @@ static void a_text_stops_inside_an_accepted_block(void **state)
     sim_close(s);
 }
 
-/* One lane verifies, the other drafts, a third text waits. What is on its way arrives, and changes nothing. */
+/* In one slot a verify is out, in the other an ask, a third text waits. What is on its way arrives, and changes nothing. */
 static void a_stop_ends_every_text_where_it_is(void **state)
 {
     (void)state;
@@ -421,7 +421,7 @@ int main(void)
         cmocka_unit_test(a_text_ends_where_it_must_inside_an_accepted_block),
         cmocka_unit_test(what_is_final_has_big_s_log_probabilities_and_best_ids),
         cmocka_unit_test(the_network_s_time_is_what_neither_drafting_nor_verifying_takes),
-        cmocka_unit_test(sequences_of_any_length_share_lanes_and_a_freed_slot_is_taken_over),
+        cmocka_unit_test(sequences_of_any_length_run_beside_each_other_and_a_freed_slot_is_taken_over),
         cmocka_unit_test(the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses),
         cmocka_unit_test(a_text_stops_inside_an_accepted_block),
         cmocka_unit_test(a_text_that_is_done_keeps_what_it_has_written_alone),

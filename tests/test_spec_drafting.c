@@ -67,15 +67,15 @@ static void an_unknown_id_in_the_prompt_counts_where_the_drafter_would_read_it(v
         const struct seq *q = sim_seq(s, 0);
         if ((q->stats.n_asks > 0) != rows[i].drafts) fail_msg("%s: %u asks", rows[i].why, q->stats.n_asks);
         if (rows[i].drafts && q->stats.n_accepted != q->stats.n_judged)
-            fail_msg("%s: it did not read what it was told", rows[i].why);
+            fail_msg("%s: it did not read what it was sent", rows[i].why);
         sim_close(s);
     }
 }
 
-/* ---- the guard, at the heart ---- */
+/* ---- the draft policy, at the heart ---- */
 
 /* Eight wrong drafts, a pause of eight tokens, four wrong drafts, a pause of sixteen. Big writes ~ during a pause: a
- * drafter that does not know it must not be told. */
+ * drafter must not be sent an id that it does not have. */
 static void a_drafter_that_is_always_wrong_is_asked_less_and_less(void **state)
 {
     (void)state;
@@ -89,7 +89,7 @@ static void a_drafter_that_is_always_wrong_is_asked_less_and_less(void **state)
     sim_close(s);
 }
 
-static void an_unknown_id_that_came_during_a_pause_is_never_told(void **state)
+static void an_unknown_id_that_came_during_a_pause_is_never_sent(void **state)
 {
     (void)state;
     const struct sim_text texts[] = {{"ab", "0123456~90123456789012345678", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", 28}};
@@ -101,19 +101,19 @@ static void an_unknown_id_that_came_during_a_pause_is_never_told(void **state)
 }
 
 /* The drafter is always right, and gives itself .75 a token. */
-static void a_draft_ends_in_doubt_while_the_guard_is_on(void **state)
+static void a_draft_ends_in_doubt_while_the_draft_policy_is_on(void **state)
 {
     (void)state;
     static const char text[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh";
     const struct sim_text texts[] = {{"ab", text, NULL, 60}};
-    for (int guard = 0; guard <= 1; guard++) {
+    for (int adaptive = 0; adaptive <= 1; adaptive++) {
         struct sim *s =
-            sim_open(&(struct sim_config){.draft_max = 8, .adaptive = guard, .prior = {.05, .05}}, texts, 1);
+            sim_open(&(struct sim_config){.draft_max = 8, .adaptive = adaptive, .prior = {.05, .05}}, texts, 1);
         sim_run(s);
         const struct seq_stats *t = &sim_seq(s, 0)->stats;
         assert_true(t->n_asks > 5);
-        assert_int_equal(guard ? t->n_joint_lows : t->n_windows, t->n_asks);
-        assert_int_equal(guard ? t->n_windows : t->n_joint_lows, 0);
+        assert_int_equal(adaptive ? t->n_joint_lows : t->n_windows, t->n_asks);
+        assert_int_equal(adaptive ? t->n_windows : t->n_joint_lows, 0);
         assert_string_equal(sim_written(s, 0), text);
         sim_close(s);
     }
@@ -125,12 +125,12 @@ static void what_is_copied_from_a_prompt_that_the_drafter_has_not_read_is_looked
     (void)state;
     static const char copy[] = "Xabcdefghijklmnopqrst", wrong[] = "000000000000000000000";
     const struct sim_text texts[] = {{"abcdefghijklmnopqrstuvw", copy, wrong, 21}, {"abcdefgh", copy, wrong, 21}};
-    for (int guard = 0; guard <= 1; guard++) {
-        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 2, .adaptive = guard}, texts, 2);
+    for (int adaptive = 0; adaptive <= 1; adaptive++) {
+        struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 2, .adaptive = adaptive}, texts, 2);
         sim_run(s);
         const struct seq_stats *t = &sim_seq(s, 0)->stats;
         assert_int_equal(t->n_accepted, 2 + 4 + 6 + 2);   /* each reaches two further than the last one was right */
-        assert_true(guard || t->n_asks == 2);             /* before anything repeats */
+        assert_true(adaptive || t->n_asks == 2);          /* before anything repeats */
         assert_true(sim_seq(s, 1)->stats.n_accepted < 2); /* it has read a quarter of this one */
         assert_string_equal(sim_written(s, 0), copy);
         sim_close(s);
@@ -156,7 +156,7 @@ static void after_a_long_pause_the_drafter_reads_the_end_of_the_text_only(void *
 }
 
 /* A drafter that is slower than was known: tried once, and no more. */
-static void what_a_text_has_taught_the_guard_holds_for_the_next(void **state)
+static void what_a_text_has_taught_the_draft_policy_holds_for_the_next(void **state)
 {
     (void)state;
     const struct sim_text texts[] = {{"ab", "01234567", "aaaaaaaa", 8}, {"xy", "01234567", "aaaaaaaa", 8}};
@@ -266,7 +266,7 @@ static void the_ends_of_the_thresholds_are_big_alone_and_little_alone(void **sta
 }
 
 /* In exact mode a lost draft costs time; here it would change the text. */
-static void a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method(void **state)
+static void a_drafter_that_lost_its_text_is_asked_again_at_once_where_drafts_are_the_method(void **state)
 {
     (void)state;
     const struct sim_text text = {"p", "abcdefghij", "aBCdEFgHIj", 8};
@@ -286,7 +286,7 @@ int main(void)
         cmocka_unit_test(an_id_that_the_drafter_does_not_know_ends_drafting),
         cmocka_unit_test(an_unknown_id_in_the_prompt_counts_where_the_drafter_would_read_it),
         cmocka_unit_test(a_drafter_that_is_always_wrong_is_asked_less_and_less),
-        cmocka_unit_test(an_unknown_id_that_came_during_a_pause_is_never_told),
+        cmocka_unit_test(an_unknown_id_that_came_during_a_pause_is_never_sent),
         cmocka_unit_test(strict_takes_back_what_is_unlikely_and_not_big_s_own),
         cmocka_unit_test(strict_looks_at_every_position),
         cmocka_unit_test(repo_s_first_part_the_first_position_over_the_threshold_decides),
@@ -294,11 +294,11 @@ int main(void)
         cmocka_unit_test(repo_s_third_part_an_end_by_little_is_not_looked_at),
         cmocka_unit_test(a_draft_ends_before_what_the_drafter_is_unsure_of),
         cmocka_unit_test(the_ends_of_the_thresholds_are_big_alone_and_little_alone),
-        cmocka_unit_test(a_drafter_that_lost_its_history_is_asked_again_at_once_where_drafts_are_the_method),
-        cmocka_unit_test(a_draft_ends_in_doubt_while_the_guard_is_on),
+        cmocka_unit_test(a_drafter_that_lost_its_text_is_asked_again_at_once_where_drafts_are_the_method),
+        cmocka_unit_test(a_draft_ends_in_doubt_while_the_draft_policy_is_on),
         cmocka_unit_test(what_is_copied_from_a_prompt_that_the_drafter_has_not_read_is_looked_up),
         cmocka_unit_test(after_a_long_pause_the_drafter_reads_the_end_of_the_text_only),
-        cmocka_unit_test(what_a_text_has_taught_the_guard_holds_for_the_next),
+        cmocka_unit_test(what_a_text_has_taught_the_draft_policy_holds_for_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* The heart and its workers: rows from where their histories end, what they lost is told again, and answers that
+/* The heart and its workers: rows from where their texts end, what they lost is sent again, and answers that
  * make no sense are an error. On a virtual clock, as test_spec.c. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include "tests/lib/sim.h"
 
-/* ---- prompts and replays: rows from where the verifier's history ends ---- */
+/* ---- prompts and replays: rows from where the verifier's text ends ---- */
 
 static void a_long_prompt_goes_in_parts_and_the_wanted_rows_stay_together(void **state)
 {
@@ -88,7 +88,7 @@ static void a_gap_inside_a_prompt_is_filled_from_what_the_verifier_holds(void **
 }
 
 /* Invariant 9: a replay gives the same text, log-probabilities too. */
-static void a_verifier_that_forgot_is_told_again_with_nothing_wanted(void **state)
+static void a_verifier_that_forgot_is_sent_the_rest_again_with_nothing_wanted(void **state)
 {
     (void)state;
     const struct sim_text texts[] = {{"ab", "cdefghij", NULL, 8}};
@@ -116,7 +116,7 @@ static void a_verifier_that_forgot_is_told_again_with_nothing_wanted(void **stat
     sim_close(s);
 }
 
-static void a_verifier_with_another_history_is_told_from_the_start(void **state)
+static void a_verifier_with_another_text_is_sent_all_of_it(void **state)
 {
     (void)state;
     const struct sim_text texts[] = {{"ab", "cdefghij", NULL, 8}};
@@ -144,7 +144,7 @@ static void a_verifier_with_another_history_is_told_from_the_start(void **state)
     sim_close(s);
 }
 
-static void a_drafter_that_lost_its_history_is_told_anew_in_the_next_round(void **state)
+static void a_drafter_that_lost_its_text_is_sent_all_of_it_in_the_next_round(void **state)
 {
     (void)state;
     static const enum sim_fault faults[] = {SIM_DRAFTER_FORGETS, SIM_DRAFTER_STRAYS};
@@ -425,22 +425,22 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
         assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err),
                          OK);
         struct draft answers[N_ASKS] = {0};
-        int n_asks = 0, n_told = 0;
+        int n_asks = 0, n_sent = 0;
         for (size_t i = 0; i < t.actions.n; i++) {
             const struct message *m = &t.actions.list[i].message;
             if (t.actions.list[i].kind != ACTION_POST || m->tag != TAG_DRAFT_ASK) continue;
             bool last = n_asks == N_ASKS - 1;
-            assert_int_equal(m->ask.at, n_told);
-            assert_ptr_equal(m->ask.ids, t.seq.ids + n_told);
-            n_told += (int)m->ask.n_ids;
-            assert_int_equal(m->ask.until, last ? n_told + 4 : n_told);
+            assert_int_equal(m->ask.at, n_sent);
+            assert_ptr_equal(m->ask.ids, t.seq.ids + n_sent);
+            n_sent += (int)m->ask.n_ids;
+            assert_int_equal(m->ask.until, last ? n_sent + 4 : n_sent);
             if (wire_encode(&arena, m, &data, &n_bytes, &err) != OK) fail_msg("%s", err.text);
             bool gap = refused && n_asks > 0;
             answers[n_asks++] = (struct draft){
-                .round = 2, .at = gap ? m->ask.at : (uint32_t)n_told, .end = gap ? DRAFT_GAP : DRAFT_WINDOW};
+                .round = 2, .at = gap ? m->ask.at : (uint32_t)n_sent, .end = gap ? DRAFT_GAP : DRAFT_WINDOW};
         }
         assert_int_equal(n_asks, N_ASKS);
-        assert_int_equal(n_told, N + 1);
+        assert_int_equal(n_sent, N + 1);
         static const struct draft_row drafts[] = {{'d', 1}, {'e', 1}};
         answers[N_ASKS - 1].prefix_hash = t.seq.prefix_hash[N + 1];
         if (!refused) answers[N_ASKS - 1].rows = drafts, answers[N_ASKS - 1].n_rows = 2;
@@ -464,9 +464,9 @@ int main(void)
         cmocka_unit_test(a_long_prompt_goes_in_parts_and_the_wanted_rows_stay_together),
         cmocka_unit_test(a_prompt_of_exactly_two_parts_goes_in_two),
         cmocka_unit_test(a_gap_inside_a_prompt_is_filled_from_what_the_verifier_holds),
-        cmocka_unit_test(a_verifier_that_forgot_is_told_again_with_nothing_wanted),
-        cmocka_unit_test(a_verifier_with_another_history_is_told_from_the_start),
-        cmocka_unit_test(a_drafter_that_lost_its_history_is_told_anew_in_the_next_round),
+        cmocka_unit_test(a_verifier_that_forgot_is_sent_the_rest_again_with_nothing_wanted),
+        cmocka_unit_test(a_verifier_with_another_text_is_sent_all_of_it),
+        cmocka_unit_test(a_drafter_that_lost_its_text_is_sent_all_of_it_in_the_next_round),
         cmocka_unit_test(a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs),
         cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
         cmocka_unit_test(how_far_a_prompt_is_read_is_known_part_by_part),

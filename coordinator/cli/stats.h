@@ -39,7 +39,7 @@ double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);
 
 void stats_line(const struct stats *t, FILE *to); /* no newline */
-/* Why there were no drafts, or the guard paused them, as a sentence with its numbers. False: there is nothing to
+/* Why there were no drafts, or the draft policy paused them, as a sentence with its numbers. False: there is nothing to
  * say. */
 bool stats_withheld(const struct stats *t, char *to, size_t size);
 void stats_bild_line(const struct stats *t, FILE *to);

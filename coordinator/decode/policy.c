@@ -14,7 +14,7 @@ static const double fade = 0.9;               /* of a sum, a round */
 static const double newest = 0.3;             /* weight of a new time in its mean */
 static const double newest_p_target = 0.1;    /* of a token's probability */
 static const double newest_draft = 0.05;
-static const double forgets = 0.01; /* of what was learnt of a drafter, a plain token: else a bad start would last */
+static const double forgets = 0.01; /* of what was learned of a drafter, a plain token: else a bad start would last */
 
 /* Bytes that a stage's shards on the host of one of them stream: at once, but they share its memory and cores. */
 static double on_host(const struct rank_bytes *of, const struct rank_bytes *shards, int n_shards, bool head)

@@ -7,7 +7,7 @@
  * While it is on, a draft goes on until the drafter doubts it: its own probabilities say, token by token, how likely
  * all of it is right (EAGLE-2, 2406.16858, uses them so to choose what to check), and one more is worth its time only
  * above some chance. Whether to begin at all is guessed from how sure big was of its own tokens (where big is sure,
- * little mostly agrees), then learnt from big's judgement. The drafter does not read the text before what it is
+ * little mostly agrees), then learned from big's judgement. The drafter does not read the text before what it is
  * expected to save pays for the reading. What nobody has measured is guessed at its best: only a trial tells, and one
  * is short.
  *
@@ -53,7 +53,7 @@ struct draft_profile { /* from the texts before; all zero: nothing */
     int pause;       /* the next one's length; 0: the first's */
 };
 
-/* Why a text had no drafts, or fewer than there could be. Of several reasons the last in this list is told. */
+/* Why a text had no drafts, or fewer than there could be. Of several reasons the last in this list counts. */
 enum withheld_why {
     WITHHELD_NOT,
     WITHHELD_SHORT,      /* the text was over before a plain token was timed */
@@ -76,7 +76,7 @@ struct withheld {
 
 struct draft_policy {
     bool enabled; /* false: always on, always the whole window */
-    bool unread;  /* the drafter reads but a small part of the prompt: it knows less of what big will say */
+    bool unread;  /* the drafter reads but a small part of the prompt: its drafts are right less often */
     struct cost_prior prior;
     struct cost_measured measured;
     double prompt_ns; /* big's, for an id of this prompt; whoever measures it sets it */
@@ -94,7 +94,7 @@ struct draft_policy {
 };
 
 struct draft_policy_round { /* from one verdict to the next */
-    int n_read;             /* ids that the drafter was told and had not drafted itself */
+    int n_read;             /* ids sent to the drafter that it had not drafted itself */
     int n_drafted, n_accepted, n_tokens;
     double ns, draft_ns; /* draft_ns: of it the drafter's computing */
     double p_target;     /* sum of the probabilities of its tokens under big */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-    UNREAD = 4 /* times what the drafter reads of a prompt: of a longer one it knows little */
+    UNREAD = 4 /* times what the drafter reads of a prompt: of a longer one it has little */
 };
 
 /* ---- requests come and go ---- */

@@ -9,7 +9,7 @@
  *                              └────── commit what the rule keeps, and one token of big's own ◀─────────────┘
  *
  * A request that runs has a decode slot: a slot of one verification group, and one of the drafter's beside it. A
- * prompt, a replay after a refusal, and a verification are the same thing: rows from where the verifier's history ends,
+ * prompt, a replay after a refusal, and a verification are the same thing: rows from where the verifier's text ends,
  * of which the last are wanted. A verify of a text of n ids and k drafts feeds ids n-1 .. n+k-1: row i judges draft i,
  * the last row yields the bonus token.
  *
@@ -36,7 +36,7 @@ struct spec_group { /* of verifiers */
 
 struct spec_drafter {
     int peer;                      /* PEER_COORDINATOR: there is none */
-    struct cost_prior prior;       /* as the draft policy knows it before it has measured */
+    struct cost_prior prior;       /* as the draft policy has it before it has measured */
     struct draft_profile *profile; /* borrowed: what the texts before have taught; each text adds to it */
     int n_ids;                     /* ids below it are known to both models */
     int n_proposed;                /* ids below it may be drafted; at most n_ids */

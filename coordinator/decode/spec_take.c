@@ -169,7 +169,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
 
 /* ---- drafts: what is to be verified ---- */
 
-/* The drafter lacks what this ask goes on from. It is told anew: at once where drafts are part of the method. */
+/* The drafter lacks what this ask goes on from. The text is sent anew: at once where drafts are part of the method. */
 static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end why)
 {
     p->drafter.len = p->drafter.n_reused = 0;
@@ -186,7 +186,7 @@ static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_e
     return SEQ_RUNNING;
 }
 
-/* The draft's ids that big knows are the tail. */
+/* The draft's ids that big has are the tail. */
 static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const struct draft *d)
 {
     struct seq *q = p->seq;

@@ -87,14 +87,14 @@ void sim_expect(const struct sim *s, const char *transcript)
     fail_msg("another transcript");
 }
 
-/* ---- what the models say ---- */
+/* ---- what the models write ---- */
 
 static bool by_place(const struct sim *s)
 {
     return s->c.rule.kind != RULE_EXACT;
 }
 
-/* The script that a history is on, by its last ids: a drafter knows those only. NULL: none. */
+/* The script that a text is on, by its last ids: a drafter has those only. NULL: none. */
 static const struct sim_text *script_of(const struct sim *s, const int32_t *ids, int n, int *i_next)
 {
     for (int t = 0; t < s->n_texts; t++) {
@@ -112,7 +112,7 @@ static const struct sim_text *script_of(const struct sim *s, const int32_t *ids,
     return NULL;
 }
 
-static uint64_t name_of(const int32_t *ids, int n)
+static uint64_t prefix_hash_of(const int32_t *ids, int n)
 {
     uint64_t h = ROOT;
     for (int i = 0; i < n; i++) h = prefix_hash_next(h, ids[i]);
@@ -123,7 +123,7 @@ static int32_t big_next(const struct sim *s, const int32_t *ids, int n)
 {
     int i;
     const struct sim_text *t = script_of(s, ids, n, &i);
-    return t ? t->big[i] : 'a' + (int32_t)(name_of(ids, n) % 26);
+    return t ? t->big[i] : 'a' + (int32_t)(prefix_hash_of(ids, n) % 26);
 }
 
 static int32_t little_next(const struct sim *s, const int32_t *ids, int n)
@@ -131,16 +131,16 @@ static int32_t little_next(const struct sim *s, const int32_t *ids, int n)
     int i;
     const struct sim_text *t = script_of(s, ids, n, &i);
     if (t) return t->little && i < (int)strlen(t->little) ? t->little[i] : t->big[i];
-    uint64_t h = name_of(ids, n);
+    uint64_t h = prefix_hash_of(ids, n);
     bool wrong = prefix_hash_mix(h + 1) % 100 < (uint64_t)s->c.wrong_percent;
     return 'a' + (int32_t)((h + wrong) % 26);
 }
 
-/* Some number that depends on the history and the id alone. */
+/* Some number that depends on the ids before and the id alone. */
 static float lp_of(const struct sim *s, const int32_t *ids, int n, int32_t id)
 {
     if (by_place(s)) return isupper(id) ? -5 : isdigit(id) ? -4 : -1;
-    return -(float)(prefix_hash_next(name_of(ids, n), id) % 1000) / 128;
+    return -(float)(prefix_hash_next(prefix_hash_of(ids, n), id) % 1000) / 128;
 }
 
 /* ---- messages ---- */
@@ -420,7 +420,7 @@ static void kill_drafter(struct sim *s)
     step(s, &e);
 }
 
-static void lose_history(struct sim *s, enum sim_fault fault, int i_slot)
+static void lose_text(struct sim *s, enum sim_fault fault, int i_slot)
 {
     static const char *const what[] = {"verifier forgets half", "verifier strays", "drafter forgets half",
                                        "drafter strays"};
@@ -442,7 +442,7 @@ static void go_wrong(struct sim *s, enum sim_fault fault, int i)
     case SIM_CANCEL: cancel(s, i); break;
     case SIM_CANCEL_ALL: cancel(s, -1); break;
     case SIM_DRAFTER_DIES: kill_drafter(s); break;
-    default: lose_history(s, fault, i);
+    default: lose_text(s, fault, i);
     }
 }
 

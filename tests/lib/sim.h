@@ -4,8 +4,8 @@
  *     ▲               ms   ──▶ fake drafter:  slots.c, little's next id, draft_ms a token
  *     └──────── answers ◀──┘        each answers every message once, in order; the trace is a transcript
  *
- * An id is a character, so ids read as text; '$' ends a text. Big's next id is a fixed function of the whole history:
- * the script where the history is on one, else a letter drawn from the history's name. Little is big, but for the
+ * An id is a character, so ids read as text; '$' ends a text. Big's next id is a fixed function of all ids before it:
+ * the script where they are on one, else a letter drawn from their prefix hash. Little is big, but for the
  * places where its own script differs. Messages go through the real wire. No threads, no sleeps, no real time.
  *
  * While it runs it holds the coordinator to what must always be true: parts out at most max_jobs, parts at most
@@ -52,11 +52,11 @@ struct sim_config {                         /* 0: the default in brackets */
 
 /* What can go wrong, at a moment, in a slot. */
 enum sim_fault {
-    SIM_VERIFIER_FORGETS, /* the later half of the slot's history */
+    SIM_VERIFIER_FORGETS, /* the later half of the slot's text */
     SIM_VERIFIER_STRAYS,  /* it is another one, as long as before */
     SIM_DRAFTER_FORGETS,
     SIM_DRAFTER_STRAYS,
-    SIM_DRAFTER_DIES, /* it answers nothing from now on, and the coordinator hears of it */
+    SIM_DRAFTER_DIES, /* it answers nothing from now on, and an event says so */
     /* Not faults. */
     SIM_SUBMIT,
     SIM_CANCEL, /* slot: the text */
