@@ -17,6 +17,7 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/compare.h"
 #include "coordinator/cli/generate.h"
+#include "coordinator/cli/network.h"
 #include "coordinator/job.h"
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/options.h"
@@ -95,6 +96,16 @@ static worker_command *worker_command_of(enum command command)
     }
 }
 
+/* For a layout that is made, over the network that the options emulate. */
+static int open_router(struct program *p, struct err *err)
+{
+    const struct layout *l = &p->config.launch.layout;
+    const struct net net = network_of(&p->o);
+    p->router = router_open(l->n_peers);
+    if (!p->router) return err_set(err, E_FAIL, "out of memory");
+    return network_is_emulated(&p->o) ? router_emulate(p->router, l, &net, err) : OK;
+}
+
 /* Over a router that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
@@ -109,9 +120,8 @@ static int alone(struct program *p, struct err *err)
 {
     int rc = layout_make(&p->config.launch.layout, 1, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
-    p->router = router_open(p->config.launch.layout.n_peers);
-    if (!p->router) return err_set(err, E_FAIL, "out of memory");
-    rc = command(p, err);
+    rc = open_router(p, err);
+    if (rc == OK) rc = command(p, err);
     router_close(p->router);
     return rc;
 }
@@ -165,8 +175,7 @@ static int first_rank(struct program *p, struct err *err)
     int rc = mpi_bridge_open(&bridge, &world, err);
     if (rc != OK) return complain(err);
     rc = lay_out(p, world.size, err);
-    if (rc == OK && !(p->router = router_open(p->config.launch.layout.n_peers)))
-        rc = err_set(err, E_FAIL, "out of memory");
+    if (rc == OK) rc = open_router(p, err);
     if (rc == OK) rc = mpi_bridge_run(bridge, p->router, &p->config.launch, err);
     if (rc == OK) rc = command(p, err);
     if (rc != OK) {

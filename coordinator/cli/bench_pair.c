@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "coordinator/cli/network.h"
 #include "coordinator/cli/output.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/cli/stats.h"
@@ -53,18 +54,19 @@ static int put_row(const char *name, const struct cost cost[N_WAYS], struct err 
 }
 
 /* NULL when memory is out. */
-static json_t *cost_json(const struct cost *c)
+static json_t *cost_json(const struct options *o, const struct cost *c)
 {
     json_t *line = stats_json(&c->stats);
     int lost = json_object_set_new(line, "seconds", json_real(c->whole));
     lost |= json_object_set_new(line, "first_seconds", json_real(c->first));
+    lost |= network_json(o, line);
     return json_unless(lost, line);
 }
 
-static int put_json(const char *name, const struct cost cost[N_WAYS], struct err *err)
+static int put_json(const struct options *o, const char *name, const struct cost cost[N_WAYS], struct err *err)
 {
-    json_t *line = json_pack("{so so so}", "id", json_text(name, strlen(name)), "plain", cost_json(&cost[PLAIN]),
-                             "drafts", cost_json(&cost[DRAFTS]));
+    json_t *line = json_pack("{so so so}", "id", json_text(name, strlen(name)), "plain", cost_json(o, &cost[PLAIN]),
+                             "drafts", cost_json(o, &cost[DRAFTS]));
     return json_put_line(line, JSON_REAL_PRECISION(6), stdout, err);
 }
 
@@ -111,7 +113,7 @@ static int put(struct bench *b, int i, const struct cost cost[N_WAYS], struct er
 {
     char number[16];
     const char *name = prompt_name(&b->prompts.items[i], i, number);
-    if (b->s.o.format == FORMAT_JSONL) return put_json(name, cost, err);
+    if (b->s.o.format == FORMAT_JSONL) return put_json(&b->s.o, name, cost, err);
     return put_row(show_name(name).s, cost, err);
 }
 
@@ -146,6 +148,7 @@ static int bench(struct bench *b, struct err *err)
         rc = p->error ? output_refuse(&io, b->s.o.format, p, i, p->error, err) : both_ways(b, i, err);
     }
     if (rc == OK && table) rc = put_row("all", b->total, err);
+    if (rc == OK && table) network_line(&b->s.o, stdout);
     if (rc == OK && b->n_failed) {
         *err = b->why;
         return err_wrap(err, "%d of %d prompts failed, the first", b->n_failed, b->prompts.n_good);

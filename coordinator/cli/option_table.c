@@ -26,7 +26,8 @@ enum {
     WORKER = BIT(CMD_WORKER),
     WORK = TEXT | WORKER | STEP | KERNELS | PPL | TOK | INS | DOC,
     ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
-    LONGEST_CONTEXT = CONTEXT_MOST
+    LONGEST_CONTEXT = CONTEXT_MOST,
+    NET_MOST_MS = 10000 /* a job waits for no worker longer than minutes */
 };
 
 /* clang-format off: a row is an option, its help begins a line */
@@ -124,6 +125,16 @@ const struct option option_table[] = {
      .preset = "4", .needs = NEEDS_PROMPTS, .help = "sequences at once"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "what this rank must be: another place in the layout is an\nerror"},
+
+    {"net-delay", NULL, TEXT | PPL, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0, NET_MOST_MS, .preset = "0",
+     .heading = "Emulated network",
+     .help = "how the job would do over a slower network: messages between\n"
+             "the coordinator and the big model's workers take so long each\n"
+             "way; drafter=MS: also those of the drafter, which else is\nbeside the coordinator"},
+    {"net-jitter", NULL, TEXT | PPL, OPTION_NUMBER, AT(net_jitter_ms), "MS", 0, NET_MOST_MS, .preset = "0",
+     .help = "up to so much more for each message; their order is kept"},
+    {"net-rate", NULL, TEXT | PPL, OPTION_NUMBER, AT(net_mbit_per_s), "MBIT", 0, 1000000, .preset = "0",
+     .help = "Mbit/s of each worker's link, each way: messages wait for\nthose in front; 0: no limit"},
 
     {"output", "-o", TEXT | STEP | KERNELS | PPL | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json", 0, 0,
      .preset = "text", .heading = "Output",

@@ -14,6 +14,7 @@ enum option_kind {
     OPTION_COUNT,  /* int, low..high */
     OPTION_NUMBER, /* float, low..high; high INT_MAX: as large as one likes, inf too */
     OPTION_LIST,   /* struct numbers, each low..high: "1,2,4" or "1-16" */
+    OPTION_DELAYS, /* struct net_delays, each low..high: "20" or "20,drafter=5" */
     OPTION_STOP,   /* joins the list of stops */
     OPTION_CHOICE, /* an enum: the index of the value among the words of `value`, which are parted by '|' */
     OPTION_SWITCH, /* bool: "off|on" */

@@ -58,6 +58,26 @@ static int set_list(struct numbers *out, const struct option *p, const char *val
     return OK;
 }
 
+/* "20", or "20,drafter=5". */
+static int set_delays(struct net_delays *out, const struct option *p, const char *value, struct err *err)
+{
+    static const char drafter[] = ",drafter=";
+    char *end;
+    double ms = strtod(value, &end), drafter_ms = 0;
+    bool ok = end != value, to_drafter = !strncmp(end, drafter, strlen(drafter));
+    if (ok && to_drafter) {
+        const char *from = end + strlen(drafter);
+        drafter_ms = strtod(from, &end);
+        ok = end != from;
+    }
+    if (!ok || *end || ms != ms || drafter_ms != drafter_ms)
+        return err_set(err, E_USAGE, "--%s %s: not milliseconds as in 20, or in 20,drafter=5", p->name, value);
+    if (ms < p->low || ms > p->high || drafter_ms < p->low || drafter_ms > p->high)
+        return err_set(err, E_USAGE, "--%s %s: must be from %d to %d", p->name, value, p->low, p->high);
+    *out = (struct net_delays){(float)ms, (float)drafter_ms, to_drafter};
+    return OK;
+}
+
 static int add_stop(struct options *o, const char *value, struct err *err)
 {
     if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text stands everywhere");
@@ -88,6 +108,7 @@ int option_set(struct options *o, const struct option *p, const char *value, str
     case OPTION_COUNT: return set_count((int *)at, p, value, err);
     case OPTION_NUMBER: return set_number((float *)at, p, value, err);
     case OPTION_LIST: return set_list((struct numbers *)at, p, value, err);
+    case OPTION_DELAYS: return set_delays((struct net_delays *)at, p, value, err);
     case OPTION_STOP: return add_stop(o, value, err);
     case OPTION_CHOICE:
     case OPTION_SWITCH:
@@ -114,6 +135,12 @@ static void put_list(FILE *to, const struct numbers *l)
     for (int i = 0; i < l->n; i++) fprintf(to, i ? ",%d" : "%d", l->list[i]);
 }
 
+static void put_delays(FILE *to, const struct net_delays *d)
+{
+    fprintf(to, "%g", (double)d->ms);
+    if (d->to_drafter) fprintf(to, ",drafter=%g", (double)d->drafter_ms);
+}
+
 void option_put(const struct options *o, const struct option *option, FILE *to)
 {
     const char *at = (const char *)o + option->offset;
@@ -123,6 +150,7 @@ void option_put(const struct options *o, const struct option *option, FILE *to)
     case OPTION_COUNT: fprintf(to, "%d", *(const int *)at); break;
     case OPTION_NUMBER: fprintf(to, "%g", (double)*(const float *)at); break;
     case OPTION_LIST: put_list(to, (const struct numbers *)at); break;
+    case OPTION_DELAYS: put_delays(to, (const struct net_delays *)at); break;
     case OPTION_CHOICE: put_word(to, option->value, *(const unsigned *)at); break;
     case OPTION_SWITCH: put_word(to, option->value, *(const bool *)at); break;
     case OPTION_STOP:

@@ -48,6 +48,11 @@ enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
 enum rank_role { RANK_ANY, RANK_DRAFTER, RANK_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
 
+struct net_delays { /* --net-delay, each way */
+    float ms, drafter_ms;
+    bool to_drafter; /* drafter_ms was given; else the drafter is beside the coordinator */
+};
+
 struct options { /* strings are borrowed from argv and the environment, or are among `owned` */
     enum command command;
     const char *help_topic; /* CMD_HELP: a command's name, or NULL */
@@ -82,6 +87,8 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int threads;    /* 0: the cores this process may use */
     int tp, pp;
     int parallel;
+    struct net_delays net_delay; /* of an emulated network (network.h) */
+    float net_jitter_ms, net_mbit_per_s;
     enum when color;
     enum format format;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/text/json_text.h"
+#include "coordinator/cli/network.h"
 #include "coordinator/cli/stats.h"
 #include "coordinator/text/stop.h"
 #include "coordinator/cli/terminal.h"
@@ -209,9 +210,11 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
         if (s->top) lost |= json_array_append_new(tops, json_top(s, i));
     }
     stats_add(&cost, s);
+    json_t *spent = stats_json(&cost);
+    lost |= network_json(f->o, spent);
     json_t *line = json_pack("{so si so so so so ss so}", "id", json_text(name, strlen(name)), "prompt_tokens",
                              s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
-                             "end", end_name[s->end], "stats", stats_json(&cost));
+                             "end", end_name[s->end], "stats", spent);
     if (s->top) lost |= json_object_set(line, "top", tops);
     if (s->end == SEQ_FAILED) lost |= json_object_set_new(line, "error", json_text(s->why.text, strlen(s->why.text)));
     if (is_sampled(&s->request.settings))
@@ -436,6 +439,7 @@ static void put_closing_line(const struct output *f, const struct stats *total, 
     char why[256];
     if (stats_withheld(total, why, sizeof why)) fprintf(f->io.notes, "%s\n", why);
     put_methods(f);
+    network_line(f->o, f->io.notes);
 }
 
 int output_finish(struct output *f, uint64_t now_ns, bool interrupted, struct err *err)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "coordinator/cli/network.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/read_text.h"
 
@@ -37,10 +38,12 @@ static int put_result(const struct runtime *s, const struct score *score, struct
     if (s->o.format == FORMAT_TEXT) {
         printf("perplexity %.4f +- %.4f (standard error), ln p a token %.6f, %d tokens in %d windows of %d\n",
                perplexity, perplexity * deviation, mean, n, score_n_windows(score), s->o.window);
+        network_line(&s->o, stdout);
         return OK;
     }
     json_t *line = json_pack("{sf sf sf si si si}", "perplexity", perplexity, "standard_error", perplexity * deviation,
                              "lp_token", mean, "tokens", n, "windows", score_n_windows(score), "window", s->o.window);
+    line = json_unless(network_json(&s->o, line), line);
     return json_put_line(line, JSON_REAL_PRECISION(17), stdout, err);
 }
 
