@@ -1,6 +1,7 @@
 # The command line, what people see, and the commands that need no worker.
 pilotfish_test(test_options test_options.c LIBS pf_coordinator)
 pilotfish_test(test_output test_output.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/roles/slots.c LIBS pf_coordinator)
+pilotfish_test(test_network test_network.c LIBS pf_coordinator)
 pilotfish_test(test_progress test_progress.c LIBS pf_coordinator)
 pilotfish_test(test_stop test_stop.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/roles/slots.c LIBS pf_coordinator)
 pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
@@ -14,6 +15,9 @@ add_test(NAME config COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/config.sh $<TARGET_FILE
 add_test(NAME readme COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/readme.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR})
 set_tests_properties(readme PROPERTIES TIMEOUT 300)
+add_test(NAME network COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/network.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(network PROPERTIES TIMEOUT 120)
 add_test(NAME scripts_help COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/scripts_help.sh ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(scripts_help PROPERTIES TIMEOUT 60)
 add_test(NAME programs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/programs.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>

@@ -42,6 +42,11 @@ shows "n-predict = 7 ; command line" --config all.ini -n 7
 PILOTFISH_N_PREDICT=9 PILOTFISH_GUARD=on shows "n-predict = 9 ; PILOTFISH_N_PREDICT" --config all.ini
 PILOTFISH_N_PREDICT=9 shows "n-predict = 7 ; command line" --config all.ini -n 7
 PILOTFISH_CONFIG=all.ini shows "n-predict = 12 ; all.ini"
+shows "; net-delay = 0 ; default"
+shows "net-delay = 2.5 ; command line" --net-delay 2.5
+shows "net-delay = 20,drafter=0.5 ; command line" --net-delay 20,drafter=.5
+cp out shown.ini
+shows "net-delay = 20,drafter=0.5 ; shown.ini" --config shown.ini
 shows "stop = three ; command line" --config all.ini --stop three
 [ "$(grep -c '^stop' out)" = 1 ] || wrong "the file's stops are added to the line's"
 shows "draft = ngram ; command line" --config all.ini --draft ngram # and the file's little model is no reason to refuse it
