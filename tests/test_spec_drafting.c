@@ -168,6 +168,109 @@ static void what_a_text_has_taught_the_draft_policy_holds_for_the_next(void **st
     sim_close(s);
 }
 
+/* Rounds as a policy is to see them, but for the last: its text is over. On the way: 1 ms a message, 10 a pass, 1 a
+ * draft. */
+struct seen {
+    int n_read, n_drafted, n_accepted, n_tokens, ms, draft_ms;
+    bool measured;
+};
+
+static struct draft_profile learned_from(const struct sim_config *c, const struct seq *q, const struct seen *rounds)
+{
+    struct draft_profile profile = {0};
+    struct draft_policy g;
+    int i = q->n_prompt;
+    draft_policy_init(&g, true, q->n_prompt > 4 * c->draft_ctx && c->draft_ctx, c->prior, &profile);
+    g.prompt_ns = 12e6 / q->n_prompt;
+    for (const struct seen *r = rounds; r->n_tokens; r++) {
+        double p_target = 0;
+        for (int end = i + r->n_tokens; i < end; i++) p_target += exp((double)q->lp[i]);
+        draft_policy_note(&g, &(struct draft_policy_round){r->n_read, r->n_drafted, r->n_accepted, r->n_tokens,
+                                                           r->ms * 1e6, r->draft_ms * 1e6, p_target, r->measured});
+    }
+    draft_policy_learn(&profile, &g, seq_n_generated(q));
+    return profile;
+}
+
+static void what_a_round_gave_and_took_is_what_the_draft_policy_learns_from(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        struct sim_config config;
+        struct sim_text text;
+        int fault_ms;
+        enum sim_fault fault;
+        struct seen rounds[8];
+    } rows[] = {
+        {"the drafter reads four ids, then big's own only",
+         {.draft_max = 3, .prior = {.05, .05}},
+         {"ab", "cdefghijklmnopqr", "cdefghXjklmnopqr", 14},
+         0,
+         0,
+         {{0, 0, 0, 1, 0, 0, false},
+          {0, 0, 0, 1, 12, 0, true},
+          {4, 3, 3, 4, 17, 3, true},
+          {1, 3, 0, 1, 17, 3, true},
+          {1, 3, 3, 4, 17, 3, true}}},
+        {"a prompt is read first, a millisecond an id: that round's time is not one's usual",
+         {.draft_max = 3, .prior = {.05, .01}, .max_rows = 32, .read_ms = 1},
+         {"abcdefghijklmnopqrstuvw", "xyzABCDEFGHIJKLM", "xyzABCDEFGHXJKLM", 14},
+         0,
+         0,
+         {{0, 0, 0, 1, 0, 0, false},
+          {0, 0, 0, 1, 12, 0, true},
+          {25, 3, 3, 4, 42, 28, false},
+          {1, 3, 3, 4, 21, 7, true},
+          {1, 2, 1, 2, 20, 6, true}}},
+        {"the verifier lacks the text: that round's time does not count",
+         {.draft_max = 3, .prior = {.05, .05}},
+         {"ab", "cdefghijklmnopqr", "cdefghXjklmnopqr", 14},
+         34,
+         SIM_VERIFIER_FORGETS,
+         {{0, 0, 0, 1, 0, 0, false},
+          {0, 0, 0, 1, 12, 0, true},
+          {4, 3, 3, 4, 17, 3, true},
+          {1, 3, 0, 1, 19, 3, false},
+          {1, 3, 3, 4, 17, 3, true}}},
+        {"the drafter lacks the text: nor does that round's, without drafts; then it reads all of it",
+         {.draft_max = 3, .prior = {.05, .05}},
+         {"ab", "cdefghijklmnopqr", "cdefghXjklmnopqr", 12},
+         34,
+         SIM_DRAFTER_FORGETS,
+         {{0, 0, 0, 1, 0, 0, false},
+          {0, 0, 0, 1, 12, 0, true},
+          {4, 3, 3, 4, 17, 3, true},
+          {1, 0, 0, 1, 14, 0, false},
+          {9, 3, 3, 4, 17, 3, true}}},
+        {"the text repeats what the drafter has not read: of those rounds it sees the tokens",
+         {.draft_max = 3, .draft_ctx = 2, .max_rows = 32},
+         {"abcdefghijklmnopqrstuvw", "Xabcdefghijklmnop", "X0000000000000000", 17},
+         0,
+         0,
+         {{0, 0, 0, 1, 0, 0, false},
+          {0, 0, 0, 1, 12, 0, true},
+          {2, 3, 0, 1, 17, 3, true},
+          {0, 0, 0, 3, 12, 0, false},
+          {0, 0, 0, 4, 12, 0, false},
+          {0, 0, 0, 4, 12, 0, false}}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim_config c = rows[i].config;
+        c.adaptive = true;
+        struct sim *s = sim_open(&c, &rows[i].text, 1);
+        if (rows[i].fault_ms) sim_fault(s, rows[i].fault_ms, rows[i].fault, 0);
+        sim_run(s);
+        struct draft_profile want = learned_from(&c, sim_seq(s, 0), rows[i].rounds), is = *sim_profile(s);
+        if (memcmp(&want, &is, sizeof is))
+            fail_msg("%s: plain %g, draft %g, read %g, row %g, accepted %g; not %g, %g, %g, %g, %g", rows[i].why,
+                     is.measured.plain_ns, is.measured.draft_ns, is.measured.read_ns, is.measured.row_ns,
+                     is.accept_ratio[c.draft_ctx > 0], want.measured.plain_ns, want.measured.draft_ns,
+                     want.measured.read_ns, want.measured.row_ns, want.accept_ratio[c.draft_ctx > 0]);
+        sim_close(s);
+    }
+}
+
 /* ---- lossy rules (BiLD). ln p under big: of a capital -5, of a digit -4, of all else -1; the threshold is 3 ---- */
 
 static const struct rule strict = {RULE_STRICT, 3}, repo = {RULE_REPO, 3};
@@ -189,6 +292,23 @@ static void strict_takes_back_what_is_unlikely_and_not_big_s_own(void **state)
     /* After big's "a": "bXd" where big has "bcd" goes back to b and c; 'y' for 'e' is likely enough and stays. */
     const struct sim_text text = {"p", "abcdefghij", "abXdyfghij", 8};
     expect_text(&(struct sim_config){.draft_max = 3, .rule = strict}, &text, "abcdyfgh", "bdcdddbd");
+}
+
+static void what_is_taken_back_is_counted(void **state)
+{
+    (void)state;
+    /* Of "bXd" and "XYZ" one and none stay; nothing of the rest is looked at. */
+    const struct sim_text text = {"p", "abcdefgh", "abXXYZgh", 5};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 3, .rule = strict}, &text, 1);
+    sim_run(s);
+    assert_string_equal(sim_written(s, 0), "abcde");
+    const struct seq_stats *t = &sim_seq(s, 0)->stats;
+    assert_int_equal(t->n_drafted, 3 + 2 + 1);
+    assert_int_equal(t->n_accepted, 1);
+    assert_int_equal(t->n_rollbacks, 3);
+    assert_int_equal(t->n_taken_back, 2 + 2 + 1);
+    assert_int_equal(t->n_judged, 2 + 1 + 1);
+    sim_close(s);
 }
 
 static void strict_looks_at_every_position(void **state)
@@ -218,11 +338,72 @@ static void repo_s_third_part_an_end_by_little_is_not_looked_at(void **state)
 {
     (void)state;
     const struct sim_text text = {"p", "abcdefghijkl", "abX$", 9};
-    expect_text(&(struct sim_config){.draft_max = 5, .rule = repo}, &text, "abX$", "bddd");
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 5, .rule = repo}, &text, 1);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"|p\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"a\"\n"
+                  "[  12] emit    seq 0: \"a\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"pa\", up to 7\n"
+                  "[  17] draft   seq 0 round 2 at 2: \"bX$\", end id\n"
+                  "[  17] emit    seq 0: \"bX$\" ddd\n"
+                  "[  17] done    seq 0: end id\n");
+    assert_int_equal(sim_seq(s, 0)->stats.n_accepted, 3);
+    assert_int_equal(sim_seq(s, 0)->stats.n_judged, 0);
+    assert_int_equal(sim_seq(s, 0)->stats.n_ends, 1);
+    assert_int_equal(sim_seq(s, 0)->stats.last_ns, 17000000);
+    assert_true(isnan(sim_seq(s, 0)->lp[2]) && isnan(sim_seq(s, 0)->lp[4])); /* big has said nothing of them */
+    sim_close(s);
     expect_text(&(struct sim_config){.draft_max = 5, .rule = strict}, &text, "abc$", "bdcd");
     /* Nor is a draft that fills the text. */
     const struct sim_text full = {"p", "abcdefghijkl", "abXY", 4};
     expect_text(&(struct sim_config){.draft_max = 5, .rule = repo}, &full, "abXY", "bddd");
+}
+
+static bool ends_with_x(const struct stops *stops, const struct seq *s)
+{
+    (void)stops;
+    return s->ids[s->n_ids - 1] == 'X';
+}
+
+static void a_text_stops_inside_what_big_has_not_looked_at(void **state)
+{
+    const struct sim_text text = {"p", "abcdefghijkl", "abXde$", 9};
+    struct sim_config config = {.draft_max = 8, .rule = repo, .stops = ends_with_x, .stops_of = (struct stops *)state};
+    struct sim *s = sim_open(&config, &text, 1);
+    sim_run(s);
+    assert_string_equal(sim_written(s, 0), "abX");
+    assert_int_equal(sim_seq(s, 0)->end, SEQ_STOP);
+    sim_close(s);
+}
+
+/* The slot's last text began alike: the verifier goes on from there, the drafter does not. What it drafts hangs on what
+ * it has read, and must not on who came before. */
+static void the_drafter_of_a_lossy_text_reads_it_from_the_start_whoever_had_the_slot(void **state)
+{
+    (void)state;
+    const struct sim_text two[] = {{"pq", "abcdefgh", NULL, 3}, {"pq", "abcdefgh", NULL, 3}};
+    sim_transcript(&(struct sim_config){.draft_max = 2, .rule = strict}, two, 2,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"p|q\"\n"
+                   "[  12] verdict seq 0 round 1 at 0: \"a\"\n"
+                   "[  12] emit    seq 0: \"a\" b\n"
+                   "[  12] ask     seq 0 round 2 at 0: \"pqa\", up to 5\n"
+                   "[  16] draft   seq 0 round 2 at 3: \"bc\", window\n"
+                   "[  16] verify  seq 0 round 2 at 2: \"|abc\"\n"
+                   "[  28] verdict seq 0 round 2 at 2: \"bcd\"\n"
+                   "[  28] emit    seq 0: \"bc\" dd\n"
+                   "[  28] done    seq 0: length\n"
+                   "[  28] open    seq 1: slot 0\n"
+                   "[  28] verify  seq 1 round 3 at 1: \"|q\"\n"
+                   "[  40] verdict seq 1 round 3 at 1: \"a\"\n"
+                   "[  40] emit    seq 1: \"a\" b\n"
+                   "[  40] ask     seq 1 round 4 at 0: \"pqa\", up to 5\n"
+                   "[  44] draft   seq 1 round 4 at 3: \"bc\", window\n"
+                   "[  44] verify  seq 1 round 4 at 2: \"|abc\"\n"
+                   "[  56] verdict seq 1 round 4 at 2: \"bcd\"\n"
+                   "[  56] emit    seq 1: \"bc\" dd\n"
+                   "[  56] done    seq 1: length\n");
 }
 
 static void a_draft_ends_before_what_the_drafter_is_unsure_of(void **state)
@@ -288,16 +469,20 @@ int main(void)
         cmocka_unit_test(a_drafter_that_is_always_wrong_is_asked_less_and_less),
         cmocka_unit_test(an_unknown_id_that_came_during_a_pause_is_never_sent),
         cmocka_unit_test(strict_takes_back_what_is_unlikely_and_not_big_s_own),
+        cmocka_unit_test(what_is_taken_back_is_counted),
         cmocka_unit_test(strict_looks_at_every_position),
         cmocka_unit_test(repo_s_first_part_the_first_position_over_the_threshold_decides),
         cmocka_unit_test(repo_s_second_part_after_a_rollback_big_writes_the_next_token_too),
         cmocka_unit_test(repo_s_third_part_an_end_by_little_is_not_looked_at),
+        cmocka_unit_test(a_text_stops_inside_what_big_has_not_looked_at),
+        cmocka_unit_test(the_drafter_of_a_lossy_text_reads_it_from_the_start_whoever_had_the_slot),
         cmocka_unit_test(a_draft_ends_before_what_the_drafter_is_unsure_of),
         cmocka_unit_test(the_ends_of_the_thresholds_are_big_alone_and_little_alone),
         cmocka_unit_test(a_drafter_that_lost_its_text_is_asked_again_at_once_where_drafts_are_the_method),
         cmocka_unit_test(a_draft_ends_in_doubt_while_the_draft_policy_is_on),
         cmocka_unit_test(what_is_copied_from_a_prompt_that_the_drafter_has_not_read_is_looked_up),
         cmocka_unit_test(after_a_long_pause_the_drafter_reads_the_end_of_the_text_only),
+        cmocka_unit_test(what_a_round_gave_and_took_is_what_the_draft_policy_learns_from),
         cmocka_unit_test(what_a_text_has_taught_the_draft_policy_holds_for_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

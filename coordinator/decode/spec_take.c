@@ -65,13 +65,12 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
 static enum seq_end commit_unseen(struct spec *s, struct decode_slot *p)
 {
     struct seq *q = p->seq;
-    int n = q->n_tail;
-    enum seq_end how = SEQ_RUNNING;
-    for (int i = 0; i < n && how == SEQ_RUNNING; i++) {
+    enum seq_end how;
+    do { /* the last of the tail ends the text, if none before it does */
         seq_commit(q, q->ids[q->n_ids], NAN, ORIGIN_DRAFT, NULL, 0);
         q->stats.n_accepted++;
         how = end_of(s, q);
-    }
+    } while (how == SEQ_RUNNING);
     q->stats.last_ns = s->now;
     spec_act(s, ACTION_TOKENS, q);
     return how;
@@ -173,6 +172,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
 static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end why)
 {
     p->drafter.len = p->drafter.n_reused = 0;
+    p->now.measured = false;
     p->drafter_unusable |= why == DRAFT_FULL || why == DRAFT_FAILED;
     p->no_room |= why == DRAFT_FULL;
     if (!is_lossy(p)) {

@@ -266,7 +266,7 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
         d.end = ends[status];
     }
     d.held = slots_held(&p->slots, ask->slot);
-    int ms = s->c.draft_ms * (int)d.n_rows;
+    int ms = s->c.draft_ms * (int)d.n_rows + s->c.read_ms * (int)ask->n_ids;
     d.us = (uint32_t)ms * 1000;
     send_packet(s, DRAFTER, PEER_COORDINATOR, work(s, DRAFTER, ms), s->seq_of[DRAFTER][ask->slot],
                 &(struct message){.tag = TAG_DRAFT, .draft = d});
@@ -620,6 +620,11 @@ const char *sim_written(struct sim *s, int i)
     for (int k = 0; k < n; k++) s->text[k] = (char)q->ids[q->n_prompt + k];
     s->text[n] = 0;
     return s->text;
+}
+
+const struct draft_profile *sim_profile(const struct sim *s)
+{
+    return &s->profile;
 }
 
 int sim_most_parts_out(const struct sim *s)

@@ -38,6 +38,7 @@ struct sim_config {                         /* 0: the default in brackets */
     bool adaptive, ignore_eos;
     struct cost_prior prior;
     int link_ms, pass_ms, draft_ms; /* a message's way; a part's computing; a draft's computing a token [1, 10, 1] */
+    int read_ms;                    /* the drafter's computing for an id that it is sent [0] */
     int wrong_percent;              /* of the drafts outside scripts */
     uint64_t jitter;                /* seed: every message and every computing takes up to 20 ms more [0: none] */
 
@@ -84,6 +85,7 @@ void sim_transcript(const struct sim_config *config, const struct sim_text *text
 
 const struct seq *sim_seq(const struct sim *s, int i);
 const char *sim_written(struct sim *s, int i); /* what sequence i has after its prompt; borrowed until the next call */
+const struct draft_profile *sim_profile(const struct sim *s); /* what the texts that are done have taught */
 int sim_most_parts_out(const struct sim *s);
 int sim_n_drafter_rows(const struct sim *s); /* that the drafter computed, over all slots */
 
