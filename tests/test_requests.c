@@ -143,6 +143,44 @@ static void a_request_that_waits_is_cancelled_where_it_stands(void **state)
     }
 }
 
+/* As many as there may be: more than a step usually has to say. */
+static void all_that_run_and_wait_are_cancelled_at_once(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    static struct sim_text many[N];
+    for (int i = 0; i < N; i++) many[i] = (struct sim_text){"abc", "def", NULL, 3};
+    struct sim *s = sim_open(&(struct sim_config){.n_slots = 2}, many, N);
+    sim_fault(s, 5, SIM_CANCEL_ALL, 0);
+    sim_run(s);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(sim_seq(s, i)->end, SEQ_ABORTED);
+        assert_int_equal(sim_seq(s, i)->state, SEQ_DONE);
+    }
+    sim_close(s);
+}
+
+/* Answers a part: ids in the wanted rows, each as likely as the judged one. */
+static void answer(struct spec *spec, const struct part *part, enum verdict_status status, const char *ids,
+                   struct actions *actions)
+{
+    static const float lp = -1;
+    struct verdict_row rows[8];
+    struct verdict v = {.job = part->job,
+                        .slot = part->slot,
+                        .round = part->round,
+                        .at = part->at,
+                        .prefix_hash = part->prefix_hash,
+                        .status = status,
+                        .rows = rows,
+                        .n_rows = strlen(ids)};
+    struct err err;
+    for (size_t i = 0; i < v.n_rows; i++)
+        rows[i] = (struct verdict_row){.next = ids[i], .lp_next = -1, .lp_judged = &lp, .n_judged = i + 1 < v.n_rows};
+    const struct event e = {.kind = EVENT_VERDICT, .verdict = &v};
+    if (spec_step(spec, &e, actions, &err) != OK) fail_msg("%s", err.text);
+}
+
 /* What is final under big stays so, whenever it comes: the verifier answers what it was said to have refused. */
 static void a_verdict_of_an_older_round_that_agrees_is_text(void **state)
 {
@@ -177,6 +215,60 @@ static void a_verdict_of_an_older_round_that_agrees_is_text(void **state)
         assert_int_equal(spec_step(spec, &answer, &actions, &err), OK);
         assert_int_equal(seq_n_generated(&seq), !lossy);
         if (!lossy) assert_int_equal(actions.list[actions.n - 1].message.verify.round, 3);
+        spec_close(spec);
+        seq_free(&seq);
+    }
+}
+
+/* "abcdef" and the drafts "hi" are sent in two parts, refused, and sent again as the next round; then the verifier
+ * answers the first round's last part after all. What the second round's says counts where the text is still the one
+ * that it was asked of. */
+static void of_two_verdicts_of_one_text_the_first_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        char first[4], text[10];
+    } rows[] = {
+        {"all drafts were right", "hij", "abcdefghij"},
+        {"the second was wrong", "hxy", "abcdefghx"},
+        {"the first was wrong", "xyz", "abcdefgx"},
+    };
+    static struct draft_profile profile;
+    const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
+    const struct spec_config c = {.n_ctx = 32,
+                                  .root = 1,
+                                  .n_groups = 1,
+                                  .groups = {{2, 1, 6, 8, 256}},
+                                  .drafter = {.peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct request r = {
+            .prompt = prompt, .n_prompt = 6, .settings = {.drafting = true, .draft_max = 2, .draft_ctx = 32}};
+        struct spec *spec;
+        struct seq seq;
+        struct actions a;
+        struct err err;
+        assert_int_equal(seq_init(&seq, &r, 32, &err), OK);
+        assert_int_equal(spec_open(&spec, &c, &err), OK);
+        assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
+        const struct part first = a.list[1].message.verify; /* an Open is before it */
+        answer(spec, &first, VERDICT_OK, "g", &a);
+        const struct draft_row drafts[] = {{'h', 1}, {'i', 1}};
+        const struct draft d = {.round = 2, .at = 7, .prefix_hash = seq.prefix_hash[7], .rows = drafts, .n_rows = 2};
+        assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_DRAFT, .draft = &d}, &a, &err), OK);
+        const struct part lost = a.list[0].message.verify; /* ghi: refused, and all is sent again as round 3 */
+        answer(spec, &lost, VERDICT_STALE, "", &a);
+        const struct part early[2] = {a.list[0].message.verify, a.list[1].message.verify};
+        assert_int_equal(early[1].round, 3);
+        answer(spec, &early[0], VERDICT_GAP, "", &a); /* and again, as round 4 */
+        const struct part late[2] = {a.list[0].message.verify, a.list[1].message.verify};
+        assert_int_equal(late[1].round, 4);
+        answer(spec, &early[1], VERDICT_OK, rows[i].first, &a);
+        answer(spec, &late[0], VERDICT_OK, "", &a);
+        answer(spec, &late[1], VERDICT_OK, "hij", &a); /* of h and i, whatever stands there now */
+        char text[16] = {0};
+        for (int k = 0; k < seq.n_ids; k++) text[k] = (char)seq.ids[k];
+        if (strcmp(text, rows[i].text)) fail_msg("%s: \"%s\"", rows[i].why, text);
         spec_close(spec);
         seq_free(&seq);
     }
@@ -351,7 +443,9 @@ int main(void)
         cmocka_unit_test(requests_start_in_the_order_in_which_they_came),
         cmocka_unit_test(a_request_that_is_cancelled_leaves_its_slot_to_the_next),
         cmocka_unit_test(a_request_that_waits_is_cancelled_where_it_stands),
+        cmocka_unit_test(all_that_run_and_wait_are_cancelled_at_once),
         cmocka_unit_test(a_verdict_of_an_older_round_that_agrees_is_text),
+        cmocka_unit_test(of_two_verdicts_of_one_text_the_first_counts),
         cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
         cmocka_unit_test(every_text_is_the_one_that_the_request_alone_has),

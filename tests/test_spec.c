@@ -297,6 +297,7 @@ static void the_text_is_big_s_own_whatever_the_drafter_the_delays_and_the_losses
             if (strcmp(sim_written(s, i), plain[i]))
                 fail_msg("seed %d, text %d: \"%s\", not \"%s\"", (int)seed, i, sim_written(s, i), plain[i]);
             assert_int_equal(q->stats.n_judged, q->stats.n_accepted + corrections);
+            assert_int_equal(q->stats.n_rollbacks, corrections);
             assert_true(q->stats.n_judged <= q->stats.n_drafted);
             n_accepted += q->stats.n_accepted;
             n_refused += corrections;
@@ -316,7 +317,7 @@ static bool ends_with_ef(const struct stops *stops, const struct seq *s)
 
 static void a_text_stops_inside_an_accepted_block(void **state)
 {
-    const struct sim_text texts[] = {{"ab", "cdefghijkl", NULL, 9}};
+    const struct sim_text texts[] = {{"ab", "cdefghijkl", "cdefXhijkl", 9}};
     struct sim_config config = {.draft_max = 6, .stops = ends_with_ef, .stops_of = (struct stops *)state};
     struct sim *s = sim_open(&config, texts, 1);
     sim_run(s);
@@ -324,6 +325,8 @@ static void a_text_stops_inside_an_accepted_block(void **state)
     assert_int_equal(sim_seq(s, 0)->end, SEQ_STOP);
     assert_int_equal(sim_seq(s, 0)->stats.n_accepted, 3);
     assert_int_equal(sim_seq(s, 0)->stats.n_judged, 3);
+    assert_int_equal(sim_seq(s, 0)->stats.n_rollbacks, 0); /* the wrong draft stands behind the end */
+    assert_int_equal(sim_seq(s, 0)->stats.n_taken_back, 0);
     sim_close(s);
 }
 

@@ -203,6 +203,60 @@ static void a_drafter_that_lost_its_text_is_sent_all_of_it_in_the_next_round(voi
     }
 }
 
+/* Of ten ids the drafter reads the last four. Noise is drawn by position in the text: each is told where its own
+ * begins. */
+static void what_is_sent_says_how_to_choose_and_when_to_end(void **state)
+{
+    (void)state;
+    static struct draft_profile profile;
+    static const int32_t prompt[10] = {0}, end_ids[OPEN_END_IDS_MOST + 1] = {7};
+    const struct spec_config config = {.n_ctx = 32,
+                                       .root = 1,
+                                       .drafter = {.peer = 1, .profile = &profile, .n_ids = 250, .n_proposed = 200},
+                                       .n_groups = 1,
+                                       .groups = {{2, 1, 16, 4, 256}}};
+    for (int n_ends = 0; n_ends <= OPEN_END_IDS_MOST + 1; n_ends++) {
+        const struct request r = {.prompt = prompt,
+                                  .n_prompt = 10,
+                                  .settings = {.sampler = {.temp = 0.5f, .seed = 9, .offset = 99},
+                                               .drafting = true,
+                                               .draft_max = 3,
+                                               .draft_ctx = 4,
+                                               .fallback = 0.25f,
+                                               .end_ids = end_ids,
+                                               .n_end_ids = n_ends,
+                                               .n_top = 2}};
+        struct spec *spec;
+        struct seq seq;
+        struct actions sent;
+        struct err err;
+        assert_int_equal(seq_init(&seq, &r, config.n_ctx, &err), OK);
+        assert_int_equal(spec_open(&spec, &config, &err), OK);
+        assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &sent, &err), OK);
+        assert_int_equal(sent.n, 2);
+        const struct open_slot *open = &sent.list[0].message.open;
+        assert_int_equal(sent.list[0].peer, 1);
+        assert_int_equal(open->n_ids, 200);
+        assert_ptr_equal(open->end_ids, end_ids);
+        assert_int_equal(open->n_end_ids, n_ends <= OPEN_END_IDS_MOST ? n_ends : OPEN_END_IDS_MOST);
+        assert_int_equal(open->last_position, 32);
+        const struct part *part = &sent.list[1].message.verify;
+        assert_int_equal(sent.list[1].peer, 2);
+        assert_true(part->sampler.temp == 0.5f && part->sampler.seed == 9 && part->sampler.offset == 0);
+        for (size_t i = 0; i < 10; i++) assert_int_equal(part->rows[i].n_top, i == 9 ? 2 : 0);
+        const struct top tops[2] = {{'c', -1}, {'d', -2}};
+        const struct verdict_row row = {.next = 'c', .top = tops, .n_top = 2};
+        const struct verdict v = {.round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
+        assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &sent, &err), OK);
+        const struct draft_ask *ask = &sent.list[1].message.ask;
+        assert_true(ask->at == 0 && ask->n_ids == 4 && ask->until == 7 && ask->prefix_hash == 1);
+        assert_true(ask->p_min == 0.25f && ask->p_joint_min == 0);
+        assert_true(ask->sampler.temp == 0.5f && ask->sampler.seed == 9 && ask->sampler.offset == 7);
+        spec_close(spec);
+        seq_free(&seq);
+    }
+}
+
 /* ---- workers that do not keep to the protocol: an error of one line, never a wrong text ---- */
 
 struct stray { /* a spec with one sequence "ab", brought as far as `drafting` says */
@@ -468,6 +522,7 @@ int main(void)
         cmocka_unit_test(a_verifier_with_another_text_is_sent_all_of_it),
         cmocka_unit_test(a_drafter_that_lost_its_text_is_sent_all_of_it_in_the_next_round),
         cmocka_unit_test(a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs),
+        cmocka_unit_test(what_is_sent_says_how_to_choose_and_when_to_end),
         cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
         cmocka_unit_test(how_far_a_prompt_is_read_is_known_part_by_part),
         cmocka_unit_test(a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent),
