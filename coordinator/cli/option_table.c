@@ -318,6 +318,16 @@ const struct command_text command_texts[N_COMMANDS] = {
                     .more = worker_more},
 };
 
+bool command_takes(enum command command, const struct option *p)
+{
+    return command == CMD_CONFIG || p->commands & 1u << command;
+}
+
+bool command_is_group(const char *word)
+{
+    return !strcmp(word, "eval") || !strcmp(word, "bench");
+}
+
 static bool same_word(const char *a, size_t n_a, const char *b, size_t n_b)
 {
     bool same = n_a == n_b;

@@ -73,6 +73,10 @@ extern const size_t n_options;
 extern const struct command_text command_texts[];                       /* by enum command */
 extern const struct foreign_word foreign_options[], foreign_commands[]; /* to a row without spellings */
 
+bool command_takes(enum command command, const struct option *p);
+/* Commands of two words begin with one of these. */
+bool command_is_group(const char *word);
+
 /* Whether the n bytes at `word`, dashes included, name this option; '_' counts as '-'. */
 bool option_is(const struct option *p, const char *word, size_t n);
 /* The i-th spelling, dashes included: the name, then the aliases. False: there is none. */

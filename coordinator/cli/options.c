@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "coordinator/cli/config.h"
+#include "coordinator/cli/misspelt.h"
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/option_rules.h"
 #include "coordinator/cli/option_value.h"
-#include "coordinator/cli/suggest.h"
 
 struct parser {
     struct options o;
@@ -34,105 +34,13 @@ static int find_command(const char *name)
     return -1;
 }
 
-/* Commands of two words begin with one of these. */
-static bool is_group(const char *word)
-{
-    return !strcmp(word, "eval") || !strcmp(word, "bench");
-}
-
 /* The command's name at argv[i]. Moves r->i past it. */
 static const char *take_name(struct parser *r)
 {
     const char *word = r->argv[r->i++];
-    if (!is_group(word) || r->i == r->argc || *r->argv[r->i] == '-') return word;
+    if (!command_is_group(word) || r->i == r->argc || *r->argv[r->i] == '-') return word;
     snprintf(r->name, sizeof r->name, "%s %s", word, r->argv[r->i++]);
     return r->name;
-}
-
-static bool takes(enum command command, const struct option *p)
-{
-    return command == CMD_CONFIG || p->commands & 1u << command;
-}
-
-/* --- what is wrong with an option that is none ---------------------------------------------------------------------
- */
-
-/* The nearest long spelling among the options of a command; "": none is near. Without dashes, word and answer. */
-static void nearest(char out[WORD_ROOM], enum command command, const char *word, size_t n)
-{
-    enum { MOST = 4 * MAX_OPTIONS };
-    char spellings[MOST][WORD_ROOM];
-    const char *names[MOST];
-    size_t n_names = 0;
-    for (size_t k = 0; k < n_options; k++) {
-        if (!takes(command, &option_table[k])) continue;
-        for (size_t i = 0; n_names < MOST && option_spelling(&option_table[k], i, spellings[n_names]); i++)
-            if (spellings[n_names][1] == '-') names[n_names] = spellings[n_names] + 2, n_names++;
-    }
-    const char *like = suggest(word, n, names, n_names);
-    snprintf(out, WORD_ROOM, "%s", like ? like : "");
-}
-
-/* "-n64", "-prompt x": one dash where there are two, or no space. */
-static int short_option_gone_wrong(const struct parser *r, const char *arg, size_t n, struct err *err)
-{
-    char word[WORD_ROOM];
-    int n_word = snprintf(word, sizeof word, "-%.*s", (int)n, arg);
-    if (n_word >= (int)sizeof word) return OK;
-    for (size_t k = 0; k < n_options; k++) {
-        const struct option *p = &option_table[k];
-        if (!takes(r->o.command, p)) continue;
-        if (option_is(p, word, (size_t)n_word)) return err_set(err, E_USAGE, "unknown option %s: write %s", arg, word);
-        if (n > 2 && strspn(arg + 2, "0123456789") == n - 2 && option_is(p, arg, 2))
-            return err_set(err, E_USAGE, "unknown option %s: write %.2s %s, or --%s", arg, arg, arg + 2, p->name);
-    }
-    return OK;
-}
-
-static int unknown_option(const struct parser *r, const char *arg, struct err *err)
-{
-    bool is_long = arg[1] == '-';
-    size_t n = strcspn(arg, "=");
-    const struct foreign_word *foreign = foreign_find(foreign_options, arg);
-    if (foreign) return err_set(err, E_USAGE, "%.*s: %s", (int)n, arg, foreign->sentence);
-    for (size_t k = 0; k < n_options; k++) {
-        if (!option_is(&option_table[k], arg, n)) continue;
-        return err_set(err, E_USAGE, "%s has no option %.*s: see pilotfish help %s", command_name(r), (int)n, arg,
-                       command_name(r));
-    }
-    int rc = is_long ? OK : short_option_gone_wrong(r, arg, n, err);
-    if (rc != OK) return rc;
-    char like[WORD_ROOM];
-    size_t n_dashes = strspn(arg, "-");
-    nearest(like, r->o.command, arg + n_dashes, n - n_dashes);
-    if (*like) return err_set(err, E_USAGE, "unknown option %.*s: did you mean --%s?", (int)n, arg, like);
-    return err_set(err, E_USAGE, "unknown option %s: see pilotfish help %s", arg, command_name(r));
-}
-
-static int group_alone(const char *word, struct err *err)
-{
-    char line[200] = "";
-    size_t n = 0;
-    for (int i = 0; i < N_COMMANDS; i++) {
-        const char *name = command_texts[i].name;
-        if (strncmp(name, word, strlen(word)) || name[strlen(word)] != ' ') continue;
-        n += (size_t)snprintf(line + n, sizeof line - n, "%s pilotfish %s", n ? ", or" : "", name);
-    }
-    return err_set(err, E_USAGE, "%s what:%s", word, line);
-}
-
-static int unknown_command(const char *word, struct err *err)
-{
-    const char *names[N_COMMANDS];
-    if (is_group(word)) return group_alone(word, err);
-    for (int i = 0; i < N_COMMANDS; i++) names[i] = command_texts[i].name;
-    const char *like = suggest(word, strlen(word), names, N_COMMANDS);
-    const struct foreign_word *foreign = foreign_find(*word == '-' ? foreign_options : foreign_commands, word);
-    if (foreign) return err_set(err, E_USAGE, "%s: %s", word, foreign->sentence);
-    if (*word == '-')
-        return err_set(err, E_USAGE, "%s: a command comes first, as in pilotfish generate %s", word, word);
-    if (like) return err_set(err, E_USAGE, "unknown command %s: did you mean %s?", word, like);
-    return err_set(err, E_USAGE, "unknown command %s: see pilotfish help", word);
 }
 
 /* --- values --------------------------------------------------------------------------------------------------------
@@ -159,7 +67,7 @@ static const struct option *find_option(const struct parser *r, const char *arg,
     const struct option *found = NULL;
     for (size_t k = 0; k < n_options && arg[0] == '-'; k++) {
         const struct option *p = &option_table[k];
-        if (!takes(r->o.command, p) || !option_is(p, arg, n)) continue;
+        if (!command_takes(r->o.command, p) || !option_is(p, arg, n)) continue;
         bool by_name = strlen(p->name) + 2 == n && !strncmp(arg + 2, p->name, n - 2);
         if (!found || by_name) found = p;
     }
@@ -171,7 +79,7 @@ static int take_option(struct parser *r, struct err *err)
 {
     const char *arg = r->argv[r->i], *value, *unused;
     const struct option *p = find_option(r, arg, &value);
-    if (!p) return unknown_option(r, arg, err);
+    if (!p) return misspelt_option(r->o.command, arg, err);
     if (p->kind == OPTION_HELP) {
         r->o.help_topic = command_name(r);
         r->o.command = CMD_HELP;
@@ -241,7 +149,7 @@ static bool is_outdone(const struct parser *r, const struct option *p, enum valu
 static int fill_in(void *arg, const struct option *p, const char *value, enum value_origin origin, struct err *err)
 {
     struct parser *r = arg;
-    if (!takes(r->o.command, p) || is_outdone(r, p, origin)) return OK;
+    if (!command_takes(r->o.command, p) || is_outdone(r, p, origin)) return OK;
     if (value && !(value = keep(r, value))) return err_set(err, E_FAIL, "out of memory");
     return take_value(r, p, value, origin, err);
 }
@@ -338,7 +246,7 @@ static void note_idle(struct parser *r)
 static int finish_help(struct parser *r, struct err *err)
 {
     if (!r->positional) return OK;
-    if (find_command(r->positional) < 0) return unknown_command(r->positional, err);
+    if (find_command(r->positional) < 0) return misspelt_command(r->positional, err);
     r->o.help_topic = command_texts[find_command(r->positional)].name; /* not r's copy: it goes with r */
     return OK;
 }
@@ -456,7 +364,7 @@ static int take_command(struct parser *r, struct err *err)
     if (!strcmp(word, "-h") || !strcmp(word, "--help")) word = "help";
     if (!strcmp(word, "--version")) word = "version";
     int command = find_command(word);
-    if (command < 0) return unknown_command(word, err);
+    if (command < 0) return misspelt_command(word, err);
     r->o.command = (enum command)command;
     if (command == CMD_HELP && r->i < r->argc && *r->argv[r->i] != '-') r->positional = take_name(r);
     return OK;
