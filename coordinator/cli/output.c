@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/text/json_text.h"
+#include "coordinator/cli/closing.h"
 #include "coordinator/cli/network.h"
 #include "coordinator/cli/stats.h"
 #include "coordinator/text/stop.h"
@@ -14,11 +15,10 @@
 #include "proto/show.h"
 
 struct shown {
-    const struct seq *s; /* NULL: nothing of it was seen yet */
-    bool done;           /* no more tokens will come */
-    int n_tokens;        /* of the text: written, or held back in tail */
-    char tail[4];        /* the beginning of a character */
-    size_t n_tail;       /* < 4 */
+    bool done;     /* no more tokens will come */
+    int n_tokens;  /* of the text: written, or held back in tail */
+    char tail[4];  /* the beginning of a character */
+    size_t n_tail; /* < 4 */
 };
 
 struct output {
@@ -26,8 +26,9 @@ struct output {
     const struct options *o;
     const struct tokenizer *t;
     const struct prompt *prompts;
-    int n_seqs, turn;   /* turn: the prompt of which may be written */
-    struct shown *seqs; /* [n_seqs] owns */
+    int n_seqs, turn;        /* turn: the prompt of which may be written */
+    const struct seq **seqs; /* [n_seqs] owns the list; NULL: nothing of it was seen yet */
+    struct shown *shown;     /* [n_seqs] owns */
     bool colored;
     enum origin paint; /* of the terminal now */
 };
@@ -60,8 +61,9 @@ int output_open_io(struct output **out, const struct options *o, const struct to
     int n = prompts->n;
     struct output *f = calloc(1, sizeof *f);
     if (f) f->seqs = calloc((size_t)n, sizeof *f->seqs);
-    if (!f || !f->seqs) {
-        free(f);
+    if (f) f->shown = calloc((size_t)n, sizeof *f->shown);
+    if (!f || !f->seqs || !f->shown) {
+        output_close(f);
         return err_set(err, E_FAIL, "no memory for the output of %d sequences", n);
     }
     f->io = *io;
@@ -78,6 +80,7 @@ void output_close(struct output *f)
 {
     if (!f) return;
     free(f->seqs);
+    free(f->shown);
     free(f);
 }
 
@@ -121,15 +124,15 @@ static void put_piece(struct output *f, struct shown *w, struct gguf_str piece, 
 
 /* What has come and may not become a stop yet. Tokens are shown when their end is known already: spec decides on
  * both in one step, and only then are they told of. */
-static int put_new_text(struct output *f, struct shown *w, struct err *err)
+static int put_new_text(struct output *f, int i_seq, struct err *err)
 {
-    const struct seq *s = w->s;
+    struct shown *w = &f->shown[i_seq];
+    const struct seq *s = f->seqs[i_seq];
     bool over = w->done || s->end != SEQ_RUNNING;
     if (w->n_tokens == seq_n_generated(s)) return OK;
     if (!w->n_tokens && f->n_seqs > 1) {
         char number[16];
-        fprintf(f->io.notes, "== %s\n",
-                show_name(prompt_name(&f->prompts[s->request.index], s->request.index, number)).s);
+        fprintf(f->io.notes, "== %s\n", show_name(prompt_name(&f->prompts[i_seq], i_seq, number)).s);
         fflush(f->io.notes);
     }
     char *text = NULL;
@@ -148,21 +151,17 @@ static int put_new_text(struct output *f, struct shown *w, struct err *err)
     return OK;
 }
 
-static int put_end_of_text(struct output *f, struct shown *w, struct err *err)
+static int put_end_of_text(struct output *f, int i_seq, struct err *err)
 {
+    struct shown *w = &f->shown[i_seq];
     w->done = true;
-    int rc = put_new_text(f, w, err);
+    int rc = put_new_text(f, i_seq, err);
     if (rc != OK) return rc;
     fwrite(w->tail, 1, w->n_tail, f->io.out); /* a character that the model never finished: its bytes as they are */
     w->n_tail = 0;
     put_paint(f, ORIGIN_BIG);
     fputc('\n', f->io.out);
     return flush(f, err); /* before the next one's name, which goes another way to the same place */
-}
-
-static bool is_sampled(const struct settings *s)
-{
-    return s->sampler.temp > 0;
 }
 
 /* --- JSON lines ----------------------------------------------------------------------------------------------------
@@ -217,7 +216,7 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
                              "end", end_name[s->end], "stats", spent);
     if (s->top) lost |= json_object_set(line, "top", tops);
     if (s->end == SEQ_FAILED) lost |= json_object_set_new(line, "error", json_text(s->why.text, strlen(s->why.text)));
-    if (is_sampled(&s->request.settings))
+    if (s->request.settings.sampler.temp > 0)
         lost |= json_object_set_new(line, "seed", json_integer(s->request.settings.sampler.seed));
     json_decref(tops);
     return json_unless(lost, line);
@@ -248,40 +247,40 @@ int output_refuse(const struct output_io *io, enum format format, const struct p
 static int put_whole(struct output *f, int i, struct err *err)
 {
     const struct prompt *p = &f->prompts[i];
-    struct shown *w = &f->seqs[i];
+    const struct seq *s = f->seqs[i];
     bool json = f->o->format == FORMAT_JSONL, several = f->n_seqs > 1;
     if (p->error) return several || json ? output_refuse(&f->io, f->o->format, p, i, p->error, err) : OK;
-    if (!w->s || (!w->done && !seq_n_generated(w->s))) return OK;
-    bool failed = w->s->end == SEQ_FAILED;
-    if (w->s->slot < 0 && !failed) return OK;
-    if (json) return json_put_line(json_of_seq(f, w->s), JSON_REAL_PRECISION(9), f->io.out, err);
-    if (failed && !seq_n_generated(w->s))
-        return several ? output_refuse(&f->io, f->o->format, p, i, w->s->why.text, err) : OK;
-    int rc = put_end_of_text(f, w, err);
-    if (rc == OK && failed && several) fprintf(f->io.notes, "%s\n", w->s->why.text);
+    if (!s || (!f->shown[i].done && !seq_n_generated(s))) return OK;
+    bool failed = s->end == SEQ_FAILED;
+    if (s->slot < 0 && !failed) return OK;
+    if (json) return json_put_line(json_of_seq(f, s), JSON_REAL_PRECISION(9), f->io.out, err);
+    if (failed && !seq_n_generated(s))
+        return several ? output_refuse(&f->io, f->o->format, p, i, s->why.text, err) : OK;
+    int rc = put_end_of_text(f, i, err);
+    if (rc == OK && failed && several) fprintf(f->io.notes, "%s\n", s->why.text);
     return rc;
 }
 
 static int take_turns(struct output *f, struct err *err)
 {
     int rc = OK;
-    for (; f->turn < f->n_seqs && (f->seqs[f->turn].done || f->prompts[f->turn].error) && rc == OK; f->turn++)
+    for (; f->turn < f->n_seqs && (f->shown[f->turn].done || f->prompts[f->turn].error) && rc == OK; f->turn++)
         rc = put_whole(f, f->turn, err);
-    struct shown *now = f->turn < f->n_seqs ? &f->seqs[f->turn] : NULL;
-    if (rc == OK && now && now->s && f->o->format == FORMAT_TEXT) rc = put_new_text(f, now, err);
+    bool streams = f->turn < f->n_seqs && f->seqs[f->turn] && f->o->format == FORMAT_TEXT;
+    if (rc == OK && streams) rc = put_new_text(f, f->turn, err);
     return rc == OK ? flush(f, err) : rc;
 }
 
 int output_tokens(struct output *f, const struct seq *s, struct err *err)
 {
-    f->seqs[s->request.index].s = s;
+    f->seqs[s->request.index] = s;
     return take_turns(f, err);
 }
 
 int output_done(struct output *f, const struct seq *s, struct err *err)
 {
-    f->seqs[s->request.index].s = s;
-    f->seqs[s->request.index].done = true;
+    f->seqs[s->request.index] = s;
+    f->shown[s->request.index].done = true;
     return take_turns(f, err);
 }
 
@@ -302,7 +301,7 @@ static int on_done(void *output, const struct seq *s, struct err *err)
 
 bool output_is_writing(const struct output *f)
 {
-    return f->io.terminal && f->o->format == FORMAT_TEXT && f->turn < f->n_seqs && f->seqs[f->turn].n_tokens > 0;
+    return f->io.terminal && f->o->format == FORMAT_TEXT && f->turn < f->n_seqs && f->shown[f->turn].n_tokens > 0;
 }
 
 static bool is_writing(const void *output)
@@ -315,150 +314,14 @@ struct job_watch output_watch(struct output *f)
     return (struct job_watch){.tokens = on_tokens, .done = on_done, .writing = is_writing, .arg = f};
 }
 
-/* Requests whose text is not big's greedy one: how many, the first one's settings, and whether all have these. */
-struct method {
-    int n, n_seeded; /* n_seeded: by the seed of the run, not one of their own */
-    bool alike;
-    const struct settings *first;
-    struct stats cost;
-};
-
-static bool is_bild(const struct settings *s)
-{
-    return settings_lossy(s) && s->drafting;
-}
-
-static bool is_sampled_alike(const struct settings *a, const struct settings *b)
-{
-    const struct sampler *x = &a->sampler, *y = &b->sampler;
-    return x->temp == y->temp && x->top_k == y->top_k && x->top_p == y->top_p && x->min_p == y->min_p;
-}
-
-static bool is_bild_alike(const struct settings *a, const struct settings *b)
-{
-    return a->fallback == b->fallback && a->rule.kind == b->rule.kind && a->rule.rollback == b->rule.rollback &&
-           a->draft_max == b->draft_max;
-}
-
-static struct method method_of(const struct output *f, bool (*is)(const struct settings *),
-                               bool (*is_alike)(const struct settings *, const struct settings *))
-{
-    struct method m = {.alike = true};
-    for (int i = 0; i < f->n_seqs; i++) {
-        const struct seq *s = f->seqs[i].s;
-        const struct settings *set = s ? &s->request.settings : NULL;
-        if (!s || !is(set)) continue;
-        if (!m.n++) m.first = set;
-        m.n_seeded += set->sampler.seed == (uint32_t)f->o->seed;
-        m.alike &= is_alike(set, m.first);
-        stats_add(&m.cost, s);
-    }
-    return m;
-}
-
-/* "lossy: bild (2 of 3 prompts), " and what they have in common. */
-static void put_method(const struct output *f, const struct method *m, const char *name, const char *between,
-                       const char *settings)
-{
-    fputs(name, f->io.notes);
-    if (m->n < f->n_seqs) fprintf(f->io.notes, " (%d of %d prompts)", m->n, f->n_seqs);
-    fprintf(f->io.notes, "%s%s", between, m->alike ? settings : "with settings of their own");
-}
-
-static void put_methods(const struct output *f)
-{
-    char settings[120];
-    struct method sampled = method_of(f, is_sampled, is_sampled_alike), bild = method_of(f, is_bild, is_bild_alike);
-    if (sampled.n) {
-        const struct sampler *s = &sampled.first->sampler;
-        snprintf(settings, sizeof settings, "temperature %g, top-k %u, top-p %g, min-p %g", (double)s->temp, s->top_k,
-                 (double)s->top_p, (double)s->min_p);
-        put_method(f, &sampled, "sampled", ": ", settings);
-        if (sampled.n_seeded)
-            fprintf(f->io.notes, "; --seed %d gives %s again", f->o->seed, sampled.n > 1 ? "these texts" : "this text");
-        fputc('\n', f->io.notes);
-    }
-    if (bild.n) {
-        const struct rule *r = &bild.first->rule;
-        snprintf(settings, sizeof settings, "fallback %g, rollback %g (%s), window %d", (double)bild.first->fallback,
-                 (double)r->rollback, r->kind == RULE_REPO ? "repo" : "strict", bild.first->draft_max);
-        put_method(f, &bild, "lossy: bild", ", ", settings);
-        fputs("; ", f->io.notes);
-        stats_bild_line(&bild.cost, f->io.notes);
-        fputc('\n', f->io.notes);
-    }
-}
-
-static void put_table(const struct output *f, const struct stats *total)
-{
-    stats_table_head(f->io.notes);
-    for (int i = 0; i < f->n_seqs && f->n_seqs > 1; i++) {
-        char number[16];
-        struct stats cost = {0};
-        if (!f->seqs[i].s) continue;
-        stats_add(&cost, f->seqs[i].s);
-        stats_table_row(&cost, show_name(prompt_name(&f->prompts[i], i, number)).s, f->io.notes);
-    }
-    stats_table_row(total, "all", f->io.notes);
-    if (f->n_seqs > 1)
-        fputs("draft, verify, net: seconds, summed over requests; net has also the wait for one another's passes\n",
-              f->io.notes);
-}
-
-/* Answers that the model would have gone on with. */
-static void put_cuts(const struct output *f, const struct stats *total)
-{
-    char several[24] = "";
-    int n_predict = 0; /* of those cut there; -1: not of all the same */
-    for (int i = 0; i < f->n_seqs; i++) {
-        const struct seq *s = f->seqs[i].s;
-        if (!s || s->end != SEQ_LENGTH) continue;
-        n_predict = !n_predict || n_predict == s->request.settings.n_predict ? s->request.settings.n_predict : -1;
-    }
-    if (f->n_seqs > 1) snprintf(several, sizeof several, "%llu ", (unsigned long long)total->n_at_length);
-    if (n_predict > 0) fprintf(f->io.notes, "; %scut at -n %d", several, n_predict);
-    if (n_predict < 0) fprintf(f->io.notes, "; %scut at -n, each at its own", several);
-    if (f->n_seqs > 1) snprintf(several, sizeof several, "%llu ", (unsigned long long)total->n_at_context);
-    if (total->n_at_context) fprintf(f->io.notes, "; %scut at the end of the context", several);
-}
-
-static void put_closing_line(const struct output *f, const struct stats *total, double seconds, bool interrupted)
-{
-    int n_bad = 0;
-    for (int i = 0; i < f->n_seqs; i++)
-        n_bad += f->prompts[i].error || (f->seqs[i].s && f->seqs[i].s->end == SEQ_FAILED);
-    if (n_bad == f->n_seqs) return;
-    if (interrupted) fputs("interrupted; ", f->io.notes);
-    if (n_bad) fprintf(f->io.notes, "%d of ", f->n_seqs - n_bad);
-    if (f->n_seqs > 1)
-        fprintf(f->io.notes, "%d prompts, %llu tokens in %.1f s; ", f->n_seqs, (unsigned long long)total->n_tokens,
-                seconds);
-    stats_line(total, f->io.notes);
-    put_cuts(f, total);
-    fputc('\n', f->io.notes);
-    char why[256];
-    if (stats_withheld(total, why, sizeof why)) fprintf(f->io.notes, "%s\n", why);
-    put_methods(f);
-    network_line(f->o, f->io.notes);
-}
-
 int output_finish(struct output *f, uint64_t now_ns, bool interrupted, struct err *err)
 {
-    struct stats total = {0};
-    uint64_t start_ns = now_ns;
     for (; f->turn < f->n_seqs; f->turn++) {
         int rc = put_whole(f, f->turn, err);
         if (rc != OK) return rc;
     }
     int rc = flush(f, err);
-    for (int i = 0; i < f->n_seqs; i++) {
-        const struct seq *s = f->seqs[i].s;
-        if (!s) continue;
-        stats_add(&total, s);
-        if (s->stats.start_ns < start_ns) start_ns = s->stats.start_ns;
-    }
-    if (f->o->stats) put_table(f, &total);
-    put_closing_line(f, &total, (double)(now_ns - start_ns) * 1e-9, interrupted);
-    fflush(f->io.notes);
+    const struct answers all = {f->o, f->prompts, f->seqs, f->n_seqs};
+    closing_put(&all, now_ns, interrupted, f->io.notes);
     return rc;
 }
