@@ -208,6 +208,30 @@ static void parts_that_cannot_share_a_pass_follow_in_the_next(void **state)
     }
 }
 
+/* There is room for all: but of positions that are written twice only one writing would be seen. */
+static void a_part_that_goes_back_never_shares_a_pass_with_what_it_takes_back(void **state)
+{
+    (void)state;
+    for (int k = 0; k < N_LAYOUTS; k++) {
+        struct test_coordinator *d = verifier(k);
+        struct verify_parts l = {0};
+        verify_add(&l, 0, &texts[0], 0, SHARED + 10, SHARED + 10);
+        verify_add(&l, 1, &texts[1], 0, 10, 10);
+        verify_add(&l, 0, &texts[1], SHARED, 10, 10); /* as long; another text */
+        verify_add(&l, 0, &texts[0], SHARED, 5, 5);
+        verify_add(&l, 0, &texts[0], SHARED + 4, 10, 10); /* over the last row */
+        verify_add(&l, 1, &texts[1], 10, 5, 5);
+        verify_post(&l, d);
+        check_verdict(next_verdict(d), 0, &texts[0], 0, SHARED + 10, SHARED + 10);
+        check_verdict(next_verdict(d), 1, &texts[1], 0, 10, 10);
+        check_verdict(next_verdict(d), 0, &texts[1], SHARED, 10, 10);
+        check_verdict(next_verdict(d), 0, &texts[0], SHARED, 5, 5);
+        check_verdict(next_verdict(d), 0, &texts[0], SHARED + 4, 10, 10);
+        check_verdict(next_verdict(d), 1, &texts[1], 10, 5, 5);
+        coordinator_close(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +242,7 @@ int main(void)
         cmocka_unit_test(a_text_gives_the_same_bits_however_it_is_cut_and_as_often_as_it_is_sent),
         cmocka_unit_test(parts_that_share_a_pass_do_not_change_each_other),
         cmocka_unit_test(parts_that_cannot_share_a_pass_follow_in_the_next),
+        cmocka_unit_test(a_part_that_goes_back_never_shares_a_pass_with_what_it_takes_back),
     };
     return cmocka_run_group_tests(tests, roles_open, roles_close);
 }
