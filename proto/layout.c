@@ -36,7 +36,7 @@ static int n_beside(const struct layout *l)
 
 int layout_rank(const struct layout *l, int peer)
 {
-    return l->n_ranks == 1 || peer <= n_beside(l) ? 0 : peer - n_beside(l);
+    return l->n_ranks == 1 || peer == PEER_COORDINATOR ? 0 : peer - n_beside(l);
 }
 
 int layout_peer(const struct layout *l, int rank)

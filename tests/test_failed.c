@@ -213,6 +213,9 @@ static void a_slot_in_which_a_part_failed_is_used_again(void **state)
             struct said said = judge(d, 0, &texts[0], 20, 30); /* where it ends */
             assert_int_equal(said.status, VERDICT_OK);
             assert_memory_equal(said.bits, fresh.bits + 20, 30 * sizeof *said.bits);
+            said = judge(d, 0, &texts[0], 70, 10); /* what failed is forgotten: a gap is one */
+            assert_int_equal(said.status, VERDICT_GAP);
+            assert_int_equal(said.held, 50);
             said = judge(d, 0, &texts[0], 50, 10); /* and on */
             assert_memory_equal(said.bits, fresh.bits + 50, 10 * sizeof *said.bits);
             failed = judge(d, 0, &bad, 22, 2);

@@ -28,6 +28,8 @@ static const struct {
     {"three stages and little", 5, 1, 3, DRAFTER_LITTLE, "01234"},
     {"two shards of two stages", 5, 2, 2, DRAFTER_NONE, "01234"},
     {"two shards of two stages and little", 6, 2, 2, DRAFTER_LITTLE, "012345"},
+    {"three shards of two stages and little", 8, 3, 2, DRAFTER_LITTLE, "01234567"},
+    {"three shards of two stages", 7, 3, 2, DRAFTER_NONE, "0123456"},
 };
 enum { N_RIGHT = sizeof right / sizeof *right };
 
@@ -120,6 +122,7 @@ static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state
         {5, 2, 2, DRAFTER_LITTLE, "5 ranks, but --tp 2 --pp 2 with --little takes 6"},
         {0, 1, 1, DRAFTER_NONE, "0 ranks, but --tp 1 --pp 1 takes 2"},
         {1, 0, 1, DRAFTER_NONE, "--tp 0 --pp 1: each is at least 1, and tp x pp at most 254"},
+        {1, 1, 0, DRAFTER_NONE, "--tp 1 --pp 0: each is at least 1, and tp x pp at most 254"},
         {1, 1, -3, DRAFTER_NONE, "--tp 1 --pp -3: each is at least 1, and tp x pp at most 254"},
         {1, 5, 51, DRAFTER_NONE, "--tp 5 --pp 51: each is at least 1, and tp x pp at most 254"},
         {1, 65536, 65536, DRAFTER_NONE, "--tp 65536 --pp 65536: each is at least 1, and tp x pp at most 254"},
@@ -137,9 +140,12 @@ static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state
 static void the_most_peers_that_there_can_be_fit(void **state)
 {
     (void)state;
-    struct layout l;
-    assert_int_equal(layout_make(&l, 1, 2, 127, DRAFTER_LITTLE, NULL), OK);
-    assert_int_equal(l.n_peers, MAX_PEERS);
+    static const int sides[][2] = {{2, 127}, {SHARDS_MOST, 1}, {1, SHARDS_MOST}};
+    for (int i = 0; i < 3; i++) {
+        struct layout l;
+        assert_int_equal(layout_make(&l, 1, sides[i][0], sides[i][1], DRAFTER_LITTLE, NULL), OK);
+        assert_int_equal(l.n_peers, MAX_PEERS);
+    }
 }
 
 int main(void)

@@ -208,6 +208,27 @@ static void parts_that_cannot_share_a_pass_follow_in_the_next(void **state)
     }
 }
 
+static void the_most_rows_and_the_most_of_the_best_ids_are_answered(void **state)
+{
+    (void)state;
+    enum { MOST_TOP = 20 }; /* as worker/engine/engine_row.h has it */
+    struct text t = texts[0];
+    text_add(&t, texts[0].ids, PASS_ROWS - TEXT);
+    for (int k = 0; k < N_LAYOUTS; k++) {
+        struct test_coordinator *d = verifier(k);
+        struct verify_parts l = {0};
+        verify_add(&l, 0, &t, 0, PASS_ROWS, 1);
+        l.rows[PASS_ROWS - 1].n_top = MOST_TOP;
+        verify_post(&l, d);
+        const struct verdict *v = next_verdict(d);
+        assert_int_equal(v->status, VERDICT_OK);
+        assert_int_equal(v->held, PASS_ROWS);
+        assert_int_equal(v->n_rows, 1);
+        assert_int_equal(v->rows[0].n_top, MOST_TOP);
+        coordinator_close(d);
+    }
+}
+
 /* There is room for all: but of positions that are written twice only one writing would be seen. */
 static void a_part_that_goes_back_never_shares_a_pass_with_what_it_takes_back(void **state)
 {
@@ -242,6 +263,7 @@ int main(void)
         cmocka_unit_test(a_text_gives_the_same_bits_however_it_is_cut_and_as_often_as_it_is_sent),
         cmocka_unit_test(parts_that_share_a_pass_do_not_change_each_other),
         cmocka_unit_test(parts_that_cannot_share_a_pass_follow_in_the_next),
+        cmocka_unit_test(the_most_rows_and_the_most_of_the_best_ids_are_answered),
         cmocka_unit_test(a_part_that_goes_back_never_shares_a_pass_with_what_it_takes_back),
     };
     return cmocka_run_group_tests(tests, roles_open, roles_close);

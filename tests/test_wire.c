@@ -140,6 +140,23 @@ static void an_arena_of_any_size_is_never_exceeded(void **state)
     }
 }
 
+static void what_has_no_room_is_not_called_malformed(void **state)
+{
+    (void)state;
+    struct wire_arena small;
+    struct message m;
+    struct err err = {0};
+    size_t n;
+    uint8_t *data = encoded(&(struct message){.tag = TAG_QUIT, .fail = {1, "words"}}, &n);
+    for (size_t size = 0; size < 64; size += 16) {
+        assert_int_equal(wire_arena_init(&small, size, &err), OK);
+        if (wire_decode(&small, TAG_QUIT, data, n, &m, &err) != OK)
+            assert_non_null(strstr(err.text, "takes more memory than there is"));
+        wire_arena_free(&small);
+    }
+    free(data);
+}
+
 static void fields_that_we_do_not_know_are_skipped(void **state)
 {
     (void)state;
@@ -387,6 +404,7 @@ int main(void)
         cmocka_unit_test(any_bit_flipped_does_no_harm),
         cmocka_unit_test(bytes_of_one_message_read_as_another_do_no_harm),
         cmocka_unit_test(an_arena_of_any_size_is_never_exceeded),
+        cmocka_unit_test(what_has_no_room_is_not_called_malformed),
         cmocka_unit_test(fields_that_we_do_not_know_are_skipped),
         cmocka_unit_test(refuses_by_name),
         cmocka_unit_test(a_message_over_its_bound_is_refused_both_ways),
