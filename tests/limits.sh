@@ -41,6 +41,8 @@ done << 'END'
 --fallback 2147483647
 --threads 64
 --ctx 1048576
+--net-delay 1e-6,drafter=1e-6 --net-rate 1000000
+--net-delay 0,drafter=0 --net-jitter 3 --net-rate 1
 END
 pair=(generate --big big.gguf --guard off --raw -n 24 -f long --check)
 own "$greedy" --draft ngram --draft-max 64

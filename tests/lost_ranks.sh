@@ -97,6 +97,12 @@ for rank in 0 1 2 3; do
     ends 5 "rank $rank is lost in the middle"
     [ -s out ] || wrong "rank $rank: the text so far is lost"
 done
+for rank in 0 1 2; do
+    start 3 "${with_little[@]}" --net-delay 50,drafter=5
+    soon "text" text_is_there
+    kill -9 "$(cat pid.$rank)"
+    ends 5 "rank $rank is lost over an emulated network"
+done
 start 3 "${endless[@]}" --pp 2
 soon "text" text_is_there
 kill -SEGV "$(cat pid.2)"
@@ -116,6 +122,8 @@ for signal in INT:130 TERM:143; do
     start 0 "${with_little[@]}"
     signalled "text of one process" text_is_there
     [ -s out ] || wrong "$signal: the text so far is lost"
+    start 0 "${with_little[@]}" --net-delay 100
+    signalled "text over an emulated network" text_is_there
     start 0 generate --big "$big" -n 8 --raw hello
     signalled "loading in one process" is_loading 0
     start 4 "${with_little[@]}" --tp 2
