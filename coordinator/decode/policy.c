@@ -1,5 +1,6 @@
 #include "coordinator/decode/policy.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -243,7 +244,8 @@ static void note_drafting(struct draft_policy *g, const struct draft_policy_roun
 
 void draft_policy_note(struct draft_policy *g, const struct draft_policy_round *r)
 {
-    if (!g->enabled || r->n_tokens < 1) return;
+    assert(r->n_tokens > 0);
+    if (!g->enabled) return;
     move_by(&g->p_target, newest_p_target, r->p_target / r->n_tokens, r->n_tokens);
     if (r->n_drafted)
         note_drafting(g, r);
