@@ -207,6 +207,13 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
             must_fail(&roles[r], &(struct message){.tag = TAG_PASS, .pass = pass}, "", rows[i].why);
         }
     }
+    static float all[(PASS_ROWS + 1) * N_EMBD];
+    struct row many[PASS_ROWS] = {{.id = 3}};
+    struct part halves[] = {{.prefix_hash = COORDINATOR_ROOT, .rows = many, .n_rows = PASS_ROWS / 2},
+                            {.slot = 1, .prefix_hash = COORDINATOR_ROOT, .rows = many, .n_rows = PASS_ROWS / 2 + 1}};
+    struct pass full = {.parts = halves, .n_parts = 2, .hidden = all, .n_hidden = (PASS_ROWS + 1) * N_EMBD};
+    for (int r = 1; r <= 2; r++)
+        must_fail(&roles[r], &(struct message){.tag = TAG_PASS, .pass = full}, "129 rows", "parts of too many rows");
     struct row row = {.id = 3};
     struct part failed = {.prefix_hash = COORDINATOR_ROOT, .rows = &row, .n_rows = 1, .error = "before"};
     struct pass pass = {.parts = &failed, .n_parts = 1};

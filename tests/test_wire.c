@@ -125,6 +125,11 @@ static void an_arena_of_any_size_is_never_exceeded(void **state)
             assert_int_equal(wire_arena_init(&small, size, &err), OK);
             int rc = decode_any(&small, (int)messages[i].m.tag, data, n);
             if (decodes == OK) assert_int_equal(rc, OK);
+            if (rc == OK) { /* whole, too */
+                struct message m;
+                assert_int_equal(wire_decode(&small, (int)messages[i].m.tag, data, n, &m, &err), OK);
+                assert_true(messages_same(&messages[i].m, &m));
+            }
             decodes = rc;
             rc = wire_encode(&small, &messages[i].m, &again, &n_again, &err);
             if (encodes == OK || rc == OK) {

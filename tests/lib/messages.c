@@ -111,7 +111,7 @@ const struct message_example messages[] = {
                              225,
                              0.4f,
                              0.65f,
-                             {0.7f, 0, 1.0f, 0.0f, 42, 1, 512}}}},
+                             {1.0f, 0, 1.0f, 0.0f, 42, 1, 512}}}},
     {"ask_hard",
      {TAG_DRAFT_ASK, .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0),
                              UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER}}},
