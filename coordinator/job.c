@@ -167,7 +167,6 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     bool from_verifier = !from_drafter && (answers || (refused && from == group_leader(g)));
     if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
-    if (failed) return err_set(err, E_MODEL, "%s", m->verdict.error);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
     if (m->tag == TAG_DRAFT) return step(j, (struct event){.kind = EVENT_DRAFT, .draft = &m->draft}, err);
     return step(j, (struct event){.kind = EVENT_VERDICT, .verdict = &m->verdict}, err);
@@ -381,6 +380,7 @@ static int open_spec(struct job *j, struct err *err)
                     .max_rows = (int)leader->max_rows,
                     .max_jobs = (int)leader->max_jobs,
                     .n_vocab = (int)leader->n_vocab}},
+        .self_max = j->c.self_max,
         .stops = j->c.stops,
     };
     return spec_open(&j->spec, &c, err);

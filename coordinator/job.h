@@ -30,6 +30,7 @@ struct job_config {
     int n_ids, n_proposed;            /* see struct spec_drafter */
     int n_ctx;                        /* asked; the model's own context caps it */
     int n_slots;                      /* requests that run at once */
+    int self_max;                     /* see struct spec_config */
     bool interruptible; /* Ctrl-C ends the requests of a run as they are; between runs it does what it does elsewhere */
     bool (*stops)(const struct stops *stops, const struct seq *s); /* NULL: none */
     struct progress *progress; /* borrowed until job_close: how far the load, a run, a score is; NULL: nobody looks */

@@ -241,32 +241,6 @@ static const char *vocab_in(struct wire_arena *a, const void *from, struct messa
     return NULL;
 }
 
-static const void *open_out(struct wire_arena *a, const struct message *m)
-{
-    const struct open_slot *o = &m->open;
-    Pf__Open *pb = take(a, 1, sizeof *pb);
-    if (!pb) return NULL;
-    pf__open__init(pb);
-    pb->slot = o->slot;
-    pb->n_ids = o->n_ids;
-    pb->end_id = (int32_t *)o->end_ids;
-    pb->n_end_id = o->n_end_ids;
-    pb->last_position = o->last_position;
-    return pb;
-}
-
-static const char *open_in(struct wire_arena *a, const void *from, struct message *m)
-{
-    const Pf__Open *pb = from;
-    (void)a;
-    m->open = (struct open_slot){.slot = pb->slot,
-                                 .n_ids = pb->n_ids,
-                                 .end_ids = pb->end_id,
-                                 .n_end_ids = pb->n_end_id,
-                                 .last_position = pb->last_position};
-    return NULL;
-}
-
 /* *to stays NULL for a greedy one. False: no room. */
 static bool sampler_out(struct wire_arena *a, const struct sampler *s, Pf__Sampler **to)
 {
@@ -297,6 +271,97 @@ static struct sampler sampler_in(const Pf__Sampler *pb)
                             .offset = pb->offset};
 }
 
+static const void *open_out(struct wire_arena *a, const struct message *m)
+{
+    const struct open_slot *o = &m->open;
+    Pf__Open *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__open__init(pb);
+    pb->slot = o->slot;
+    pb->n_ids = o->n_ids;
+    pb->end_id = (int32_t *)o->end_ids;
+    pb->n_end_id = o->n_end_ids;
+    pb->last_position = o->last_position;
+    pb->round = o->round;
+    pb->n_top = o->n_top;
+    pb->self_max = o->self_max;
+    return sampler_out(a, &o->sampler, &pb->sampler) ? pb : NULL;
+}
+
+static const char *open_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Open *pb = from;
+    (void)a;
+    m->open = (struct open_slot){.slot = pb->slot,
+                                 .n_ids = pb->n_ids,
+                                 .end_ids = pb->end_id,
+                                 .n_end_ids = pb->n_end_id,
+                                 .last_position = pb->last_position,
+                                 .round = pb->round,
+                                 .sampler = sampler_in(pb->sampler),
+                                 .n_top = pb->n_top,
+                                 .self_max = pb->self_max};
+    return NULL;
+}
+
+static const void *cut_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Cut *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__cut__init(pb);
+    pb->slot = m->cut.slot;
+    pb->round = m->cut.round;
+    return pb;
+}
+
+static const char *cut_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Cut *pb = from;
+    (void)a;
+    m->cut = (struct cut){.slot = pb->slot, .round = pb->round};
+    return NULL;
+}
+
+static const void *ack_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Ack *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__ack__init(pb);
+    pb->slot = m->ack.slot;
+    pb->at = m->ack.at;
+    return pb;
+}
+
+static const char *ack_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Ack *pb = from;
+    (void)a;
+    m->ack = (struct ack){.slot = pb->slot, .at = pb->at};
+    return NULL;
+}
+
+static const void *token_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Token *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__token__init(pb);
+    pb->slot = m->token.slot;
+    pb->round = m->token.round;
+    pb->at = m->token.at;
+    pb->prefix_hash = m->token.prefix_hash;
+    pb->id = m->token.id;
+    pb->self = m->token.self;
+    return pb;
+}
+
+static const char *token_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Token *pb = from;
+    (void)a;
+    m->token = (struct token){.slot = pb->slot, .round = pb->round, .at = pb->at, .prefix_hash = pb->prefix_hash, .id = pb->id, .self = pb->self};
+    return NULL;
+}
+
 static bool rows_out(struct wire_arena *a, const struct part *part, Pf__Part *pb)
 {
     Pf__Row *rows = take_list(a, part->n_rows, sizeof *rows, &pb->row);
@@ -323,6 +388,7 @@ static bool part_out(struct wire_arena *a, const struct part *part, Pf__Part *pb
     pb->at = part->at;
     pb->prefix_hash = part->prefix_hash;
     pb->error = text_out(a, part->error, TEXT_MAX);
+    pb->token = part->token;
     return pb->error && rows_out(a, part, pb) && sampler_out(a, &part->sampler, &pb->sampler);
 }
 
@@ -351,6 +417,7 @@ static bool part_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
                           .at = pb->at,
                           .prefix_hash = pb->prefix_hash,
                           .sampler = sampler_in(pb->sampler),
+                          .token = pb->token,
                           .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL};
     return rows_in(a, pb, part);
 }
@@ -586,7 +653,8 @@ const struct wire_tag wire_tags[N_TAGS] = {
     [TAG_READY] = {"Ready", SHORT},       [TAG_OPEN] = {"Open", SHORT},   [TAG_VERIFY] = {"Verify", SHORT},
     [TAG_VERDICT] = {"Verdict", SHORT},   [TAG_DRAFT] = {"Draft", SHORT}, [TAG_DRAFT_ASK] = {"DraftAsk", SHORT},
     [TAG_PASS] = {"Pass", LONG},          [TAG_FAIL] = {"Fail", SHORT},   [TAG_QUIT] = {"Quit", SHORT},
-    [TAG_LOADING] = {"Loading", SHORT},
+    [TAG_LOADING] = {"Loading", SHORT},   [TAG_CUT] = {"Cut", SHORT},     [TAG_ACK] = {"Ack", SHORT},
+    [TAG_TOKEN] = {"Token", SHORT},
 };
 
 static const struct codec {
@@ -600,6 +668,9 @@ static const struct codec {
     [TAG_READY] = {&pf__ready__descriptor, ready_out, ready_in},
     [TAG_LOADING] = {&pf__loading__descriptor, loading_out, loading_in},
     [TAG_OPEN] = {&pf__open__descriptor, open_out, open_in},
+    [TAG_CUT] = {&pf__cut__descriptor, cut_out, cut_in},
+    [TAG_ACK] = {&pf__ack__descriptor, ack_out, ack_in},
+    [TAG_TOKEN] = {&pf__token__descriptor, token_out, token_in},
     [TAG_VERIFY] = {&pf__part__descriptor, verify_out, verify_in},
     [TAG_VERDICT] = {&pf__verdict__descriptor, verdict_out, verdict_in},
     [TAG_DRAFT_ASK] = {&pf__draft_ask__descriptor, ask_out, ask_in},

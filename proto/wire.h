@@ -23,20 +23,20 @@ enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_HELLO = 1,      /* W -> C   who I am                       answer: Welcome or Quit */
     TAG_WELCOME = 2,    /* C -> W   what to make room for          answer: Ready or Fail */
     TAG_METADATA = 3,   /* L, D -> C  a model file's keys, in parts, before Hello: only where C has no file of it */
-    TAG_OPEN = 4,       /* C -> L, D  a slot's sequence begins     no answer */
+    TAG_OPEN = 4,       /* C -> L, D  a slot's text begins         no answer */
     TAG_VERIFY = 5,     /* C -> L   a part: rows to feed and judge answer: one Verdict */
     TAG_VERDICT = 6,    /* Z -> C (L -> C if refused) */
     TAG_DRAFT_ASK = 7,  /* C -> D   ids to read, drafts to write   answer: one Draft */
     TAG_DRAFT = 8,      /* D -> C */
-    TAG_CUT = 9,        /* reserved */
+    TAG_CUT = 9,        /* C -> L   a slot's text is over          no answer */
     TAG_FORK = 10,      /* reserved */
     TAG_PING = 11,      /* reserved: Ping, Pong */
     TAG_FAIL = 12,      /* W -> C   why this worker cannot go on */
     TAG_PASS = 13,      /* L -> shards, stage -> stage: rows and their hidden state; L's group only */
-    TAG_TOKEN = 14,     /* reserved */
+    TAG_TOKEN = 14,     /* Z -> L   big's next id, where L goes on by itself */
     TAG_QUIT = 15,      /* C -> W   the job is over */
     TAG_READY = 16,     /* W -> C   loaded */
-    TAG_ACK = 17,       /* reserved */
+    TAG_ACK = 17,       /* C -> L   how much of a slot's text C has; no answer */
     TAG_LOADING = 18,   /* W -> C   how much is loaded, between Welcome and Ready; no answer */
     N_TAGS
 };
@@ -90,14 +90,6 @@ struct loading {
 
 enum { OPEN_END_IDS_MOST = 32 }; /* further ones end no draft, but the text */
 
-struct open_slot {
-    uint32_t slot;
-    uint32_t n_ids; /* ids below it may be proposed, and those of the text (--draft-vocab); 0: all */
-    const int32_t *end_ids;
-    size_t n_end_ids;
-    uint32_t last_position; /* no row at or past it is worth drafting */
-};
-
 /* How the next id is chosen: argmax of ln p / T + noise(seed, sample, position, id) over the ids that top-k, then
  * top-p, then min-p leave (kernels/ARITHMETIC.md, Sampling). It rides in every part and ask, so that whoever
  * computes one needs to remember nothing: replicas, replays and other layouts choose the same ids. */
@@ -110,6 +102,35 @@ struct sampler {
     uint32_t offset;    /* the receiver's position 0 is this one of the text */
 };
 
+/* A text begins in the slot; what was written on by itself before is nobody's. To a drafter: what it may propose. To a
+ * leader: with self_max > 0 it goes on with big's own next ids (worker/roles/lead.h). */
+struct open_slot {
+    uint32_t slot;
+    uint32_t n_ids; /* D: ids below it may be proposed, and those of the text (--draft-vocab); 0: all */
+    const int32_t *end_ids;
+    size_t n_end_ids;
+    uint32_t last_position; /* no row at or past it is worth drafting, or writing */
+    uint32_t round;         /* L: parts of a smaller one are of a text before */
+    struct sampler sampler; /* L: of the ids that it writes */
+    uint32_t n_top;         /* L: best ids beside each */
+    uint32_t self_max;      /* L: ids that it may write beyond the last Ack */
+};
+
+struct cut { /* nothing more is to be written in the slot */
+    uint32_t slot, round;
+};
+
+struct ack { /* C has the text's first `at` ids */
+    uint32_t slot, at;
+};
+
+struct token { /* big's id behind the first `at` ids of the slot's text */
+    uint32_t slot, round, at;
+    uint64_t prefix_hash;
+    int32_t id;
+    bool self; /* its row was the leader's own */
+};
+
 struct row {
     int32_t id; /* to feed */
     bool wanted; /* returns big's own next id, its ln p, and ln p of each id to judge */
@@ -119,11 +140,12 @@ struct row {
 };
 
 struct part { /* apply rows after the first `at` ids of the slot, if prefix_hash is theirs */
-    uint32_t job, slot, round, at;
+    uint32_t job, slot, round, at; /* job 0: a leader's own, where it goes on by itself */
     uint64_t prefix_hash; /* of the first `at` ids, as in every (at, prefix_hash) */
     const struct row *rows;
     size_t n_rows;
     struct sampler sampler;
+    bool token;        /* in a Pass: the leader wants big's next id, as a Token */
     const char *error; /* in a Pass: why a stage before could not compute it; its rows are not among the hidden ones */
 };
 
@@ -224,6 +246,9 @@ struct message {
         struct ready ready;
         struct loading loading;
         struct open_slot open;
+        struct cut cut;
+        struct ack ack;
+        struct token token;
         struct part verify;
         struct verdict verdict;
         struct draft_ask ask;

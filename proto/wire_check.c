@@ -46,6 +46,11 @@ static const struct bound of_welcome[] = {
 static const struct bound of_open[] = {
     BOUND(open_slot, "n_ids", n_ids, 0, 1 << 28),
     BOUND(open_slot, "last_position", last_position, 0, CONTEXT_MOST),
+    BOUND(open_slot, "self_max", self_max, 0, CONTEXT_MOST),
+};
+static const struct bound of_token[] = {
+    BOUND(token, "at", at, 1, CONTEXT_MOST),
+    BOUND(token, "id", id, 0, INT_MAX),
 };
 static const struct bound of_sampler[] = {
     BOUND(sampler, "sampler's temp", temp, 0, 1e6),
@@ -132,7 +137,11 @@ int wire_check(const struct message *m, struct err *err)
         if (m->hello.version == WIRE_VERSION) CHECK(&c, of_hello, &m->hello); /* another version's are its own */
         break;
     case TAG_WELCOME: CHECK(&c, of_welcome, &m->welcome); break;
-    case TAG_OPEN: CHECK(&c, of_open, &m->open); break;
+    case TAG_OPEN:
+        CHECK(&c, of_open, &m->open);
+        check_sampler(&c, &m->open.sampler);
+        break;
+    case TAG_TOKEN: CHECK(&c, of_token, &m->token); break;
     case TAG_VERIFY: check_part(&c, &m->verify); break;
     case TAG_PASS:
         for (size_t i = 0; i < m->pass.n_parts; i++) check_part(&c, &m->pass.parts[i]);

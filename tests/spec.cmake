@@ -1,11 +1,12 @@
 # The pure heart on a virtual clock, its draft policy, and the roles of workers with toy models.
 foreach(room test_spec test_spec_drafting test_spec_workers test_requests)
-    pilotfish_test(${room} ${room}.c lib/sim.c ${CMAKE_SOURCE_DIR}/worker/roles/slots.c LIBS pf_coordinator)
+    pilotfish_test(${room} ${room}.c ${sim} LIBS pf_coordinator)
 endforeach()
 foreach(part policy drafter_view flights score)
     pilotfish_test(test_${part} test_${part}.c LIBS pf_coordinator)
 endforeach()
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
+pilotfish_test(test_lead test_lead.c LIBS pf_worker)
 foreach(role verifier drafter misuse failed)
     pilotfish_test(test_${role} test_${role}.c lib/roles.c lib/test_coordinator.c LIBS pf_worker pf_tiny)
 endforeach()

@@ -102,8 +102,8 @@ static void take(struct test_coordinator *d, struct said *said, int n)
     memset(said, 0, MOST * sizeof *said);
     for (int i = 0; i < n; i++) {
         const struct verdict *v = next_verdict(d);
-        assert_in_range(v->job, 0, MOST - 1);
-        struct said *s = &said[v->job];
+        assert_in_range(v->job, 1, MOST);
+        struct said *s = &said[v->job - 1];
         s->status = v->status;
         s->held = v->held;
         s->n_rows = v->n_rows;
@@ -259,9 +259,9 @@ static void a_hidden_number_that_is_not_finite_fails_its_part(void **state)
     float hidden[3 * N_EMBD] = {0};
     const struct row rows[] = {{.id = 3}, {.id = 4}};
     const struct part parts[] = {
-        {.job = 0, .prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 2},
-        {.job = 1, .slot = 1, .prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 2, .error = "of before"},
-        {.job = 2, .slot = 2, .prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 1}};
+        {.job = 1, .prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 2},
+        {.job = 2, .slot = 1, .prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 2, .error = "of before"},
+        {.job = 3, .slot = 2, .prefix_hash = COORDINATOR_ROOT, .rows = rows, .n_rows = 1}};
     struct said said[MOST];
     hidden[N_EMBD + DIM] = __builtin_nanf("");
     coordinator_post(

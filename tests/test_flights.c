@@ -42,7 +42,7 @@ static void parts_are_numbered_and_land_in_any_order_once(void **state)
         for (uint32_t i = 0; i < ROOM; i++) {
             parts[i] = part_of(i / 2, i, &row, 1);
             flights_add(&f, &parts[i], 1000 + i)->owner = 50 + i;
-            assert_int_equal(parts[i].job, i);
+            assert_int_equal(parts[i].job, i + 1);
         }
         assert_int_equal(flights_of_slot(&f, 0), 2);
         assert_int_equal(flights_of_slot(&f, 1), 2);
@@ -51,7 +51,7 @@ static void parts_are_numbered_and_land_in_any_order_once(void **state)
             int i = orders[o][k];
             struct verdict v = verdict_of(&parts[i], NULL, 0);
             assert_int_equal(flights_land(&f, &v, &landed, &err), OK);
-            assert_int_equal(landed.job, i);
+            assert_int_equal(landed.job, i + 1);
             assert_int_equal(landed.owner, 50 + i);
             assert_int_equal(landed.sent_ns, 1000 + i);
             assert_int_equal(landed.n_rows, 1);

@@ -274,6 +274,69 @@ static void of_two_verdicts_of_one_text_the_first_counts(void **state)
     }
 }
 
+/* ---- what cannot be computed ---- */
+
+/* The one beside it goes on; the slot is the next one's, from what came before the bad part. */
+static void a_part_that_fails_ends_its_request_alone(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {
+        {"the cat", "sat on", NULL, 6}, {"xy", "zzz", NULL, 3}, {"the cat", "sat", NULL, 3}};
+    struct sim *s = sim_open(&(struct sim_config){.n_slots = 2}, texts, 3);
+    sim_fault(s, 25, SIM_PART_FAILS, 0);
+    sim_run(s);
+    assert_string_equal(sim_written(s, 0), "sa");
+    assert_int_equal(sim_seq(s, 0)->end, SEQ_FAILED);
+    assert_int_equal(sim_seq(s, 0)->why.code, E_MODEL);
+    assert_string_equal(sim_seq(s, 0)->why.text, "block 3");
+    assert_string_equal(sim_written(s, 1), "zzz");
+    assert_string_equal(sim_written(s, 2), "sat");
+    assert_int_equal(sim_seq(s, 2)->slot, 0);
+    assert_int_equal(sim_seq(s, 2)->stats.n_prompt_rows, 1);
+    sim_close(s);
+}
+
+/* A part of a cancelled request failed, and the next request's part would have gone on from it: it is sent again. */
+static void a_part_behind_another_request_s_bad_one_is_sent_again(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the cat", "s", NULL, 1}, {"the cow", "m", NULL, 1}};
+    struct sim *s = sim_open(&(struct sim_config){0}, texts, 2);
+    sim_fault(s, 0, SIM_PART_FAILS, 0);
+    sim_request(s, 0, 0, 1, NULL);
+    sim_run(s);
+    sim_expect(s, "[   0] verify  seq 0 round 1 at 0: \"the ca|t\"\n"
+                  "[   1] cancel  seq 0\n"
+                  "[   1] done    seq 0: aborted\n"
+                  "[   1] verify  seq 1 round 2 at 5: \"o|w\"\n"
+                  "[  12] verdict seq 1 round 1 at 0: failed, holds 0\n"
+                  "[  12] verdict seq 1 round 2 at 5: failed, holds 0\n"
+                  "[  12] verify  seq 1 round 3 at 0: \"the co|w\"\n"
+                  "[  24] verdict seq 1 round 3 at 0: \"m\"\n"
+                  "[  24] emit    seq 1: \"m\" b\n"
+                  "[  24] done    seq 1: length\n");
+    sim_close(s);
+}
+
+static void a_drafter_that_cannot_compute_a_text_is_not_asked_again(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefgh", NULL, 6}, {"ab", "cdefgh", NULL, 6}};
+    for (int lossy = 0; lossy < 2; lossy++) {
+        const struct sim_config c = {.draft_max = 2, .rule = {lossy ? RULE_STRICT : RULE_EXACT, 3}};
+        struct sim *s = sim_open(&c, texts, 2);
+        sim_fault(s, 1, SIM_ASK_FAILS, 0);
+        sim_run(s);
+        const struct seq *q = sim_seq(s, 0);
+        assert_int_equal(q->end, lossy ? SEQ_FAILED : SEQ_LENGTH);
+        assert_int_equal(q->stats.n_asks, 1);
+        if (lossy) assert_int_equal(q->why.code, E_MODEL);
+        if (!lossy) assert_int_equal(q->stats.withheld.why, WITHHELD_LOST);
+        assert_true(sim_seq(s, 1)->stats.n_accepted > 0); /* the next text may have drafts */
+        sim_close(s);
+    }
+}
+
 /* ---- the drafter dies ---- */
 
 static void without_its_drafter_an_exact_text_goes_on(void **state)
@@ -340,6 +403,68 @@ static void without_its_drafter_a_lossy_text_fails_alone(void **state)
     sim_close(s);
 }
 
+/* ---- the leader writes by itself ---- */
+
+/* A round trip of 40 ms is paid once, not for each token. */
+static void a_text_without_drafts_takes_no_round_trip_a_token(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"ab", "cdefghijkl", NULL, 6};
+    sim_transcript(&(struct sim_config){.link_ms = 20, .self_max = 8}, &text, 1,
+                   "[   0] open    seq 0: 8 by itself\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                   "[  50] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  50] emit    seq 0: \"c\" b\n"
+                   "[  60] self    seq 0 round 1 at 2: \"d\"\n"
+                   "[  60] emit    seq 0: \"d\" b\n"
+                   "[  60] ack     seq 0: 4\n"
+                   "[  70] self    seq 0 round 1 at 3: \"e\"\n"
+                   "[  70] emit    seq 0: \"e\" b\n"
+                   "[  80] self    seq 0 round 1 at 4: \"f\"\n"
+                   "[  80] emit    seq 0: \"f\" b\n"
+                   "[  80] ack     seq 0: 6\n"
+                   "[  90] self    seq 0 round 1 at 5: \"g\"\n"
+                   "[  90] emit    seq 0: \"g\" b\n"
+                   "[ 100] self    seq 0 round 1 at 6: \"h\"\n"
+                   "[ 100] emit    seq 0: \"h\" b\n"
+                   "[ 100] ack     seq 0: 8\n"
+                   "[ 100] cut     seq 0\n"
+                   "[ 100] done    seq 0: length\n");
+}
+
+/* What it wrote meanwhile is nobody's, also where the next text begins alike. */
+static void a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefghijkl", NULL, 9}, {"ab", "cxyz", NULL, 2}};
+    struct sim *s = sim_open(&(struct sim_config){.link_ms = 20, .self_max = 64}, texts, 2);
+    sim_request(s, 0, 0, 65, NULL);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: 64 by itself\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  50] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  50] emit    seq 0: \"c\" b\n"
+                  "[  60] self    seq 0 round 1 at 2: \"d\"\n"
+                  "[  60] emit    seq 0: \"d\" b\n"
+                  "[  65] cancel  seq 0\n"
+                  "[  65] cut     seq 0\n"
+                  "[  65] done    seq 0: aborted\n"
+                  "[  65] open    seq 1: 64 by itself\n"
+                  "[  65] verify  seq 1 round 2 at 1: \"|b\"\n"
+                  "[  70] self    seq 0 round 1 at 3: \"e\"\n"
+                  "[  80] self    seq 0 round 1 at 4: \"f\"\n"
+                  "[  90] self    seq 0 round 1 at 5: \"g\"\n"
+                  "[ 100] self    seq 1 round 1 at 6: \"h\"\n"
+                  "[ 110] self    seq 1 round 1 at 7: \"i\"\n"
+                  "[ 120] verdict seq 1 round 2 at 1: \"c\"\n"
+                  "[ 120] emit    seq 1: \"c\" b\n"
+                  "[ 130] self    seq 1 round 2 at 2: \"d\"\n"
+                  "[ 130] emit    seq 1: \"d\" b\n"
+                  "[ 130] cut     seq 1\n"
+                  "[ 130] done    seq 1: length\n");
+    sim_close(s);
+}
+
 /* ---- whoever comes and goes: no text depends on it ---- */
 
 enum { N_TEXTS = 9, LONGEST_TEXT = 40 };
@@ -357,7 +482,7 @@ static const struct sim_text texts[N_TEXTS] = {
     {"to be or not", "", NULL, 30},
 };
 
-/* Every third text is lossy, with a window and thresholds of its own. */
+/* Of three texts one is lossy and one has no drafts; windows and thresholds are their own. */
 static struct settings settings_of(const struct sim_config *c, int i)
 {
     struct settings s = sim_settings(c);
@@ -365,6 +490,7 @@ static struct settings settings_of(const struct sim_config *c, int i)
     s.adaptive = i % 2;
     s.draft_ctx = 6 + i;
     if (i % 3 == 2) s.rule = (struct rule){RULE_STRICT, 4};
+    if (i % 3 == 1) s.drafting = false;
     return s;
 }
 
@@ -403,6 +529,7 @@ static void every_text_is_the_one_that_the_request_alone_has(void **state)
                                .max_rows = 9 + (int)(seed % 7),
                                .max_jobs = 4 + (int)(seed % 13),
                                .draft_max = 4,
+                               .self_max = seed % 2 ? 0 : 4 + (int)(seed % 9),
                                .wrong_percent = 30,
                                .jitter = seed % 4 ? seed : 0};
         int at[N_TEXTS], cancel[N_TEXTS];
@@ -446,8 +573,13 @@ int main(void)
         cmocka_unit_test(all_that_run_and_wait_are_cancelled_at_once),
         cmocka_unit_test(a_verdict_of_an_older_round_that_agrees_is_text),
         cmocka_unit_test(of_two_verdicts_of_one_text_the_first_counts),
+        cmocka_unit_test(a_part_that_fails_ends_its_request_alone),
+        cmocka_unit_test(a_part_behind_another_request_s_bad_one_is_sent_again),
+        cmocka_unit_test(a_drafter_that_cannot_compute_a_text_is_not_asked_again),
         cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
+        cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),
+        cmocka_unit_test(a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped),
         cmocka_unit_test(every_text_is_the_one_that_the_request_alone_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -219,7 +219,7 @@ static void a_verdict_that_is_a_refusal_or_was_not_asked_for_is_an_error(void **
         const char *text;
     } rows[] = {
         {VERDICT_GAP, 0, "the verifier refuses slot 0 at 0 (status 2, holds 0)"},
-        {VERDICT_OK, 1, "a verdict for slot 0 at 1 (job 0, round 0), of which nothing was asked"},
+        {VERDICT_OK, 1, "a verdict for slot 0 at 1 (job 1, round 0), of which nothing was asked"},
     };
     const struct score_config c = {.ids = ids,
                                    .n_ids = 4,

@@ -63,26 +63,24 @@ static void a_gap_inside_a_prompt_is_filled_from_what_the_verifier_holds(void **
                   "[  20] fault   slot 0: verifier forgets half\n"
                   "[  22] verdict seq 0 round 1 at 6: \"\"\n"
                   "[  22] verify  seq 0 round 1 at 18: \"ijklmn\"\n"
-                  "[  32] verdict seq 0 round 1 at 12: \"\"\n"
-                  "[  32] verify  seq 0 round 1 at 24: \"opq|r\"\n"
-                  "[  32] verdict seq 0 round 1 at 18: gap, holds 9\n"
-                  "[  32] verify  seq 0 round 2 at 9: \"9abcde\"\n"
-                  "[  34] verdict seq 0 round 1 at 24: gap, holds 9\n"
-                  "[  34] verify  seq 0 round 2 at 15: \"fghijk\"\n"
-                  "[  44] verdict seq 0 round 2 at 9: \"\"\n"
-                  "[  44] verify  seq 0 round 2 at 21: \"lmnopq\"\n"
-                  "[  54] verdict seq 0 round 2 at 15: \"\"\n"
-                  "[  54] verify  seq 0 round 2 at 27: \"|r\"\n"
-                  "[  64] verdict seq 0 round 2 at 21: \"\"\n"
-                  "[  74] verdict seq 0 round 2 at 27: \"s\"\n"
-                  "[  74] emit    seq 0: \"s\" b\n"
-                  "[  74] verify  seq 0 round 3 at 28: \"|s\"\n"
-                  "[  86] verdict seq 0 round 3 at 28: \"t\"\n"
-                  "[  86] emit    seq 0: \"t\" b\n"
-                  "[  86] verify  seq 0 round 4 at 29: \"|t\"\n"
-                  "[  98] verdict seq 0 round 4 at 29: \"u\"\n"
-                  "[  98] emit    seq 0: \"u\" b\n"
-                  "[  98] done    seq 0: length\n");
+                  "[  22] verdict seq 0 round 1 at 12: gap, holds 6\n"
+                  "[  22] verify  seq 0 round 2 at 6: \"6789ab\"\n"
+                  "[  24] verdict seq 0 round 1 at 18: gap, holds 6\n"
+                  "[  24] verify  seq 0 round 2 at 12: \"cdefgh\"\n"
+                  "[  34] verdict seq 0 round 2 at 6: \"\"\n"
+                  "[  34] verify  seq 0 round 2 at 18: \"ijklmn\"\n"
+                  "[  44] verdict seq 0 round 2 at 12: \"\"\n"
+                  "[  44] verify  seq 0 round 2 at 24: \"opq|r\"\n"
+                  "[  54] verdict seq 0 round 2 at 18: \"\"\n"
+                  "[  64] verdict seq 0 round 2 at 24: \"s\"\n"
+                  "[  64] emit    seq 0: \"s\" b\n"
+                  "[  64] verify  seq 0 round 3 at 28: \"|s\"\n"
+                  "[  76] verdict seq 0 round 3 at 28: \"t\"\n"
+                  "[  76] emit    seq 0: \"t\" b\n"
+                  "[  76] verify  seq 0 round 4 at 29: \"|t\"\n"
+                  "[  88] verdict seq 0 round 4 at 29: \"u\"\n"
+                  "[  88] emit    seq 0: \"u\" b\n"
+                  "[  88] done    seq 0: length\n");
     assert_int_equal(sim_most_parts_out(s), 2);
     sim_close(s);
 }
@@ -246,7 +244,7 @@ static void what_is_sent_says_how_to_choose_and_when_to_end(void **state)
         for (size_t i = 0; i < 10; i++) assert_int_equal(part->rows[i].n_top, i == 9 ? 2 : 0);
         const struct top tops[2] = {{'c', -1}, {'d', -2}};
         const struct verdict_row row = {.next = 'c', .top = tops, .n_top = 2};
-        const struct verdict v = {.round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
+        const struct verdict v = {.job = 1, .round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &sent, &err), OK);
         const struct draft_ask *ask = &sent.list[1].message.ask;
         assert_true(ask->at == 0 && ask->n_ids == 4 && ask->until == 7 && ask->prefix_hash == 1);
@@ -299,7 +297,7 @@ static void stray_open(struct stray *t, bool drafting)
     stray_submit(t, &config, (const int32_t[]){'a', 'b'}, 2, 4);
     if (!drafting) return;
     struct verdict_row row = {.next = 'c'};
-    struct verdict v = {.round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
+    struct verdict v = {.job = 1, .round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t->actions, &err), OK);
     assert_int_equal(t->actions.list[t->actions.n - 1].message.tag, TAG_DRAFT_ASK);
 }
@@ -326,42 +324,64 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
         const char *text;
     } table[] = {
         {false,
-         {.prefix_hash = 1, .slot = 1, .round = 1},
+         {.job = 1, .prefix_hash = 1, .slot = 1, .round = 1},
          {0},
-         "slot 1 at 0 (job 0, round 1), of which nothing was asked"},
+         "slot 1 at 0 (job 1, round 1), of which nothing was asked"},
         {false,
-         {.prefix_hash = 1, .slot = UINT32_MAX, .round = 1},
+         {.job = 1, .prefix_hash = 1, .slot = UINT32_MAX, .round = 1},
          {0},
-         "slot 4294967295 at 0 (job 0, round 1), of which"},
+         "slot 4294967295 at 0 (job 1, round 1), of which"},
         {false,
-         {.prefix_hash = 1, .round = 1, .job = 7},
+         {.job = 7, .prefix_hash = 1, .round = 1},
          {0},
          "slot 0 at 0 (job 7, round 1), of which nothing was asked"},
         {false,
-         {.prefix_hash = 1, .round = 0, .rows = &right, .n_rows = 1},
+         {.job = 1, .prefix_hash = 1, .round = 0, .rows = &right, .n_rows = 1},
          {0},
-         "(job 0, round 0), of which nothing was asked"},
+         "(job 1, round 0), of which nothing was asked"},
         {false,
-         {.prefix_hash = 1, .round = 2, .rows = &right, .n_rows = 1},
+         {.job = 1, .prefix_hash = 1, .round = 2, .rows = &right, .n_rows = 1},
          {0},
-         "(job 0, round 2), of which nothing was asked"},
+         "(job 1, round 2), of which nothing was asked"},
         {false,
-         {.prefix_hash = 1, .round = 1, .at = 1, .rows = &right, .n_rows = 1},
+         {.job = 1, .prefix_hash = 1, .round = 1, .at = 1, .rows = &right, .n_rows = 1},
          {0},
-         "slot 0 at 1 (job 0, round 1), of"},
-        {false, {.prefix_hash = 2, .round = 1, .rows = &right, .n_rows = 1}, {0}, "of which nothing was asked"},
-        {false, {.prefix_hash = 1, .round = 1}, {0}, "slot 0 of 0 rows, expected 1"},
-        {false, {.prefix_hash = 1, .round = 1, .rows = rows, .n_rows = 3}, {0}, "slot 0 of 3 rows, expected 1"},
+         "slot 0 at 1 (job 1, round 1), of"},
         {false,
-         {.prefix_hash = 1, .round = 1, .status = VERDICT_GAP, .rows = rows, .n_rows = 1},
+         {.job = 1, .prefix_hash = 2, .round = 1, .rows = &right, .n_rows = 1},
+         {0},
+         "of which nothing was asked"},
+        {false, {.job = 1, .prefix_hash = 1, .round = 1}, {0}, "slot 0 of 0 rows, expected 1"},
+        {false,
+         {.job = 1, .prefix_hash = 1, .round = 1, .rows = rows, .n_rows = 3},
+         {0},
+         "slot 0 of 3 rows, expected 1"},
+        {false,
+         {.job = 1, .prefix_hash = 1, .round = 1, .status = VERDICT_GAP, .rows = rows, .n_rows = 1},
          {0},
          "slot 0 of 1 rows, expected 0"},
-        {false, {.prefix_hash = 1, .round = 1, .rows = &past, .n_rows = 1}, {0}, "an id outside the vocabulary of 256"},
-        {false, {.prefix_hash = 1, .round = 1, .rows = &judges, .n_rows = 1}, {0}, "whose row 0 judges 1 ids"},
-        {false, {.prefix_hash = 1, .round = 1, .rows = &best, .n_rows = 1}, {0}, "with the 1 best ids, asked for 0"},
-        {false, {.prefix_hash = 1, .round = 1, .status = VERDICT_FULL}, {0}, "refuses slot 0 at 0 (status 3, holds 0)"},
+        {false,
+         {.job = 1, .prefix_hash = 1, .round = 1, .rows = &past, .n_rows = 1},
+         {0},
+         "an id outside the vocabulary of 256"},
+        {false,
+         {.job = 1, .prefix_hash = 1, .round = 1, .rows = &judges, .n_rows = 1},
+         {0},
+         "whose row 0 judges 1 ids"},
+        {false,
+         {.job = 1, .prefix_hash = 1, .round = 1, .rows = &best, .n_rows = 1},
+         {0},
+         "with the 1 best ids, asked for 0"},
+        {false,
+         {.job = 1, .prefix_hash = 1, .round = 1, .status = VERDICT_FULL},
+         {0},
+         "refuses slot 0 at 0 (status 3, holds 0)"},
         {true,
-         {.prefix_hash = 1, .round = 1, .rows = &right, .n_rows = 1},
+         {.job = 1, .prefix_hash = 1, .round = 1, .rows = &right, .n_rows = 1},
+         {0},
+         "(job 1, round 1), of which nothing was asked"},
+        {false,
+         {.job = 0, .prefix_hash = 1, .round = 1, .rows = &right, .n_rows = 1},
          {0},
          "(job 0, round 1), of which nothing was asked"},
         {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9 (round 2), of which nothing was asked"},
@@ -475,7 +495,7 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
         assert_int_equal(wire_arena_init(&arena, 4 << 20, &err), OK);
         stray_submit(&t, &config, ids, N, 6);
         const struct verdict_row row = {.next = 'c'};
-        const struct verdict v = {.round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
+        const struct verdict v = {.job = 1, .round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
         assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err),
                          OK);
         struct draft answers[N_ASKS] = {0};

@@ -51,16 +51,17 @@ static void every_part_is_answered_exactly_once_and_in_order(void **state)
         }
         for (int i = 0; i < N; i++) {
             const struct verdict *v = next_verdict(d);
-            assert_in_range(v->job, 0, N - 1);
-            assert_false(seen[v->job]);
-            seen[v->job] = true;
-            bool stale = v->job % 7 == 6;
+            assert_in_range(v->job, 1, N);
+            uint32_t job = v->job - 1;
+            assert_false(seen[job]);
+            seen[job] = true;
+            bool stale = job % 7 == 6;
             assert_int_equal(v->status, stale ? VERDICT_STALE : VERDICT_OK);
             uint32_t *next = stale ? &next_stale : &next_ok;
-            assert_true(v->job >= *next);
-            *next = v->job + 1;
-            int n = 1 + (int)v->job % 3;
-            if (!stale) check_verdict(v, v->job % N_SLOTS, &texts[v->job % 3], 0, n, 1);
+            assert_true(job >= *next);
+            *next = job + 1;
+            int n = 1 + (int)job % 3;
+            if (!stale) check_verdict(v, job % N_SLOTS, &texts[job % 3], 0, n, 1);
         }
         coordinator_close(d);
     }

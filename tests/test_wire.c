@@ -193,7 +193,7 @@ static void refuses_by_name(void **state)
         const char *says;
     } rows[] = {
         {"no message", 0, {0}, 0, "a message with tag 0, which is no message"},
-        {"a reserved tag", TAG_CUT, {0}, 0, "a message with tag 9, which is no message"},
+        {"a reserved tag", TAG_FORK, {0}, 0, "a message with tag 10, which is no message"},
         {"a tag past the last", N_TAGS, {0}, 0, "a message with tag 19, which is no message"},
         {"a negative tag", -1, {0}, 0, "a message with tag -1, which is no message"},
         {"a status past the last", TAG_VERDICT, {0x30, 5}, 2, "a Verdict of 2 bytes has a status that does not exist"},
@@ -262,7 +262,7 @@ static void a_message_over_its_bound_is_refused_both_ways(void **state)
     assert_non_null(strstr(err.text, "at most 65536"));
     assert_int_equal(wire_decode(&in, TAG_DRAFT_ASK, bytes, 65537, &m, &err), E_PEER);
     assert_string_equal(err.text, "a DraftAsk of 65537 bytes, at most 65536");
-    assert_int_equal(wire_encode(&out, &(struct message){.tag = TAG_CUT}, &data, &n, &err), E_FAIL);
+    assert_int_equal(wire_encode(&out, &(struct message){.tag = TAG_FORK}, &data, &n, &err), E_FAIL);
     free(bytes);
     free(ids);
 }

@@ -23,7 +23,7 @@ struct flight *flights_add(struct flights *f, struct part *part, uint64_t now_ns
 {
     assert(f->n < f->room);
     struct flight *flight = &f->list[f->n++];
-    part->job = f->n_sent++;
+    part->job = ++f->n_sent;
     *flight = (struct flight){.job = part->job,
                               .slot = part->slot,
                               .round = part->round,
@@ -36,7 +36,7 @@ struct flight *flights_add(struct flights *f, struct part *part, uint64_t now_ns
         if (!row->wanted) continue;
         flight->n_wanted++;
         flight->n_judging += row->n_judge;
-        flight->n_top = row->n_top < (uint32_t)f->n_vocab ? row->n_top : (size_t)f->n_vocab;
+        flight->n_top = row->n_top;
     }
     return flight;
 }
@@ -51,15 +51,16 @@ static struct flight *find(struct flights *f, const struct verdict *v)
     return NULL;
 }
 
-static int check_row(const struct flights *f, const struct flight *flight, const struct verdict *v, size_t i,
-                     struct err *err)
+int flights_check_row(const struct flights *f, const struct verdict *v, size_t i, size_t n_judged, size_t n_top,
+                      struct err *err)
 {
     const struct verdict_row *row = &v->rows[i];
-    if (row->n_judged != (i < flight->n_judging))
+    if (n_top > (size_t)f->n_vocab) n_top = (size_t)f->n_vocab;
+    if (row->n_judged != n_judged)
         return err_set(err, E_PEER, "a verdict for slot %u whose row %zu judges %zu ids", v->slot, i, row->n_judged);
-    if (row->n_top != flight->n_top)
+    if (row->n_top != n_top)
         return err_set(err, E_PEER, "a verdict for slot %u with the %zu best ids, asked for %zu", v->slot, row->n_top,
-                       flight->n_top);
+                       n_top);
     bool bad = row->next >= f->n_vocab;
     for (size_t k = 0; k < row->n_top; k++) bad |= row->top[k].id >= f->n_vocab;
     return bad ? err_set(err, E_PEER, "a verdict for slot %u with an id outside the vocabulary of %d", v->slot,
@@ -77,7 +78,7 @@ int flights_land(struct flights *f, const struct verdict *v, struct flight *out,
     if (v->n_rows != n_rows)
         return err_set(err, E_PEER, "a verdict for slot %u of %zu rows, expected %zu", v->slot, v->n_rows, n_rows);
     for (size_t i = 0; i < n_rows; i++) {
-        int rc = check_row(f, flight, v, i, err);
+        int rc = flights_check_row(f, v, i, i < flight->n_judging, flight->n_top, err);
         if (rc != OK) return rc;
     }
     *out = *flight;

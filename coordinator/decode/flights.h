@@ -24,7 +24,7 @@ struct flight {
 
 struct flights {
     int n_vocab;         /* big's ids are below it */
-    uint32_t n_sent;     /* the next job's number */
+    uint32_t n_sent;     /* the last job's number; they count from 1 */
     struct flight *list; /* [room] owns; oldest first */
     size_t n, room;
 };
@@ -37,6 +37,10 @@ struct flight *flights_add(struct flights *f, struct part *part, uint64_t now_ns
 
 /* The flight that this answers lands: moved to *out. E_PEER: it answers none, or not as it was asked. */
 int flights_land(struct flights *f, const struct verdict *v, struct flight *out, struct err *err);
+
+/* Row i of a verdict has as many judged ids and best ones, all of the vocabulary. */
+int flights_check_row(const struct flights *f, const struct verdict *v, size_t i, size_t n_judged, size_t n_top,
+                      struct err *err);
 
 /* Parts of a slot in flight. */
 int flights_of_slot(const struct flights *f, uint32_t slot);

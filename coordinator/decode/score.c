@@ -99,6 +99,7 @@ static int take(struct score *s, const struct verdict *v, struct err *err)
     struct flight f;
     int rc = flights_land(&s->flights, v, &f, err);
     if (rc != OK) return rc;
+    if (v->status == VERDICT_FAILED) return err_set(err, E_MODEL, "%s", v->error);
     if (v->status != VERDICT_OK)
         return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
                        v->status, v->held);

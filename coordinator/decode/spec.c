@@ -14,8 +14,7 @@ static struct withheld withheld(const struct spec *s, const struct decode_slot *
 {
     if (s->c.drafter.peer == PEER_COORDINATOR || !settings_of(p)->drafting || is_lossy(p)) return (struct withheld){0};
     if (s->drafter_lost) return (struct withheld){.why = WITHHELD_LOST};
-    if (p->no_room) return (struct withheld){.why = WITHHELD_NO_ROOM};
-    if (p->drafter_unusable) return (struct withheld){.why = WITHHELD_UNKNOWN_ID};
+    if (p->unusable) return (struct withheld){.why = p->unusable};
     bool nothing_found = s->c.drafter.prior.draft == 0 && p->seq->stats.n_asks && !p->seq->stats.n_drafted;
     return nothing_found ? (struct withheld){.why = WITHHELD_NO_REPEAT} : draft_policy_withheld(&p->policy);
 }
@@ -33,6 +32,7 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
     struct seq *q = p->seq;
     q->stats.n_pauses = (uint32_t)(p->policy.n_pauses + p->lookups.n_pauses);
     q->stats.withheld = withheld(s, p);
+    if (p->self) spec_cut_leader(s, p);
     if (how != SEQ_FAILED) draft_policy_learn(s->c.drafter.profile, &p->policy, seq_n_generated(q));
     memcpy(p->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     p->n_last = q->n_ids;
@@ -68,14 +68,17 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     q->group = p->group;
     q->slot = p->slot;
     q->stats.start_ns = s->now;
+    p->self = s->c.self_max > 0 && !settings_lossy(set) && !drafts;
     p->round++;
+    if (p->self) p->self_round = p->round;
     p->held = p->n_read = n;
     if (settings_lossy(set))
         drafter_view_forget(&p->drafter, -1);
     else
         drafter_view_keep(&p->drafter, n);
     p->drafter.n_lost = p->n_refused = 0;
-    p->drafter_unusable = p->no_room = p->rolled_back = p->looked_up = false;
+    p->unusable = WITHHELD_NOT;
+    p->rolled_back = p->looked_up = false;
     p->now = (struct draft_policy_round){.measured = false};
     p->reach = REACH_MORE;
     bool unread = drafts && !settings_lossy(set) && q->n_prompt > UNREAD * set->draft_ctx;
@@ -127,7 +130,8 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
         fail(s, p, E_PEER, s->drafter_lost);
         return;
     }
-    if (has_drafter(s, set)) spec_post_open(s, p);
+    if (has_drafter(s, set)) spec_open_drafter(s, p);
+    if (p->self) spec_open_leader(s, p);
     spec_post_verify(s, p);
 }
 
@@ -271,8 +275,9 @@ int spec_open(struct spec **out, const struct spec_config *config, struct err *e
     if (ok) {
         s->c = *config;
         s->n_slots = n_slots;
-        /* A step posts at most max_jobs parts, and for each slot an Open, an ask in its parts, tokens and an end. */
-        s->room = (size_t)n_jobs + (4 + (size_t)(config->n_ctx / ASK_IDS)) * (size_t)n_slots;
+        /* A step posts at most max_jobs parts, and for each slot an Open, a Cut or an Ack, an ask in its parts, tokens and an
+         * end. */
+        s->room = (size_t)n_jobs + (5 + (size_t)(config->n_ctx / ASK_IDS)) * (size_t)n_slots;
         s->actions = calloc(s->room, sizeof *s->actions);
         s->slots = calloc((size_t)n_slots, sizeof *s->slots);
         ok = s->actions && s->slots;

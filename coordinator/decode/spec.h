@@ -13,6 +13,9 @@
  * of which the last are wanted. A verify of a text of n ids and k drafts feeds ids n-1 .. n+k-1: row i judges draft i,
  * the last row yields the bonus token.
  *
+ * An exact text that has no drafts is written on by the verifiers' leader itself (Open with self_max; verdicts of job 0):
+ * it takes no round trip a token. Ack says how far its ids have come, Cut that the text is over.
+ *
  * Requests start in the order in which they were submitted, each in the free slot whose workers hold the longest part of
  * it. Which slot that is, and who runs beside it, changes no text.
  */
@@ -48,6 +51,7 @@ struct spec_config {
     struct spec_drafter drafter;
     int n_groups;
     struct spec_group groups[GROUPS_MOST];
+    int self_max; /* ids that a leader may write beyond what it knows that we have; 0: none by itself */
     /* After each new token: does the text end with one of its request's stops? Pure. NULL: never. */
     bool (*stops)(const struct stops *stops, const struct seq *s);
 };

@@ -33,11 +33,16 @@ struct decode_slot {  /* a slot of a verification group, the drafter's beside it
     uint64_t verify_ns;   /* when this verify began */
     uint32_t computed_us; /* on its parts so far */
 
+    /* The leader writes on by itself. */
+    bool self;
+    uint32_t self_round; /* that its verdicts have; 0: it never did */
+    int acked;           /* ids of the text that it knows we have */
+    uint64_t self_ns;    /* when the last ones came */
+
     /* The drafter's side. */
     struct drafter_view drafter;
-    bool rolled_back;      /* repo's rule: big writes the next token too */
-    bool no_room;          /* for the text, at the drafter */
-    bool drafter_unusable; /* that, or an id that the drafter does not know is in the text */
+    bool rolled_back;           /* repo's rule: big writes the next token too */
+    enum withheld_why unusable; /* why it cannot draft this text at all; WITHHELD_NOT: it can */
 
     bool looked_up;                /* this round's drafts are n-grams of the text */
     struct draft_policy policy;    /* of the drafter */
@@ -109,13 +114,17 @@ static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
 /* ---- spec_send.c ---- */
 
 struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq);
-void spec_post_open(struct spec *s, const struct decode_slot *p);
+void spec_open_drafter(struct spec *s, const struct decode_slot *p);
+void spec_open_leader(struct spec *s, const struct decode_slot *p);
+void spec_cut_leader(struct spec *s, const struct decode_slot *p);
+/* Before its leader would stop for not knowing. */
+void spec_ack(struct spec *s, struct decode_slot *p);
 /* As many parts as may be out at once of what the verify lacks. */
 void spec_feed(struct spec *s, struct decode_slot *p);
 /* What the verifier lacks of the text, then the drafts of its tail. */
 void spec_post_verify(struct spec *s, struct decode_slot *p);
 void spec_post_ask(struct spec *s, struct decode_slot *p, int window);
-/* A new round: asks for drafts, or verifies what there is. */
+/* A new round: asks for drafts, or verifies what there is, or leaves it to the leader. */
 void spec_next_round(struct spec *s, struct decode_slot *p);
 
 /* ---- spec_take.c ---- */

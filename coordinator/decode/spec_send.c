@@ -25,7 +25,7 @@ struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq)
     return a;
 }
 
-void spec_post_open(struct spec *s, const struct decode_slot *p)
+void spec_open_drafter(struct spec *s, const struct decode_slot *p)
 {
     const struct settings *set = settings_of(p);
     int n_end_ids = set->n_end_ids < OPEN_END_IDS_MOST ? set->n_end_ids : OPEN_END_IDS_MOST;
@@ -37,6 +37,42 @@ void spec_post_open(struct spec *s, const struct decode_slot *p)
                                            .end_ids = set->end_ids,
                                            .n_end_ids = (size_t)n_end_ids,
                                            .last_position = (uint32_t)s->c.n_ctx}};
+}
+
+static void post_to_leader(struct spec *s, const struct decode_slot *p, struct message m)
+{
+    struct action *a = spec_act(s, ACTION_POST, p->seq);
+    a->peer = group_of(s, p)->c.peer;
+    a->message = m;
+}
+
+void spec_open_leader(struct spec *s, const struct decode_slot *p)
+{
+    const struct settings *set = settings_of(p);
+    int n_end_ids = set->n_end_ids < OPEN_END_IDS_MOST ? set->n_end_ids : OPEN_END_IDS_MOST;
+    post_to_leader(s, p,
+                   (struct message){.tag = TAG_OPEN,
+                                    .open = {.slot = (uint32_t)p->slot,
+                                             .end_ids = set->end_ids,
+                                             .n_end_ids = (size_t)n_end_ids,
+                                             .last_position = (uint32_t)p->seq->n_limit,
+                                             .round = p->self_round,
+                                             .sampler = sampler_at(p, 0),
+                                             .n_top = (uint32_t)set->n_top,
+                                             .self_max = (uint32_t)s->c.self_max}});
+}
+
+void spec_cut_leader(struct spec *s, const struct decode_slot *p)
+{
+    post_to_leader(s, p, (struct message){.tag = TAG_CUT, .cut = {(uint32_t)p->slot, p->self_round}});
+}
+
+void spec_ack(struct spec *s, struct decode_slot *p)
+{
+    int n_ids = p->seq->n_ids;
+    if (n_ids - p->acked < s->c.self_max / 4) return;
+    post_to_leader(s, p, (struct message){.tag = TAG_ACK, .ack = {(uint32_t)p->slot, (uint32_t)n_ids}});
+    p->acked = n_ids;
 }
 
 /* Row of position pos: those from the text's last id on are wanted, and judge the draft that follows. */
@@ -118,7 +154,7 @@ static int draft_window(struct spec *s, struct decode_slot *p)
 {
     const struct seq *q = p->seq;
     int window = draft_policy_window(&p->policy, most_drafts(p)), draft_ctx = settings_of(p)->draft_ctx;
-    if (!has_drafter(s, settings_of(p)) || window < 1 || p->drafter_unusable || p->rolled_back) return 0;
+    if (!has_drafter(s, settings_of(p)) || window < 1 || p->unusable || p->rolled_back) return 0;
     int n = q->n_ids - drafter_view_knows(&p->drafter);
     bool anew = p->drafter.base < 0 || (n > draft_ctx && !is_lossy(p));
     if (anew && n > draft_ctx) n = draft_ctx;
@@ -126,8 +162,8 @@ static int draft_window(struct spec *s, struct decode_slot *p)
         return 0;
     if (anew) drafter_view_forget(&p->drafter, q->n_ids - n);
     for (int i = p->drafter.base + p->drafter.len; i < q->n_ids; i++)
-        p->drafter_unusable |= q->ids[i] >= s->c.drafter.n_ids;
-    return p->drafter_unusable ? 0 : window;
+        if (q->ids[i] >= s->c.drafter.n_ids) p->unusable = WITHHELD_UNKNOWN_ID;
+    return p->unusable ? 0 : window;
 }
 
 /* One message of it: ids [at, at + n_ids) of what the drafter is to know. */
@@ -187,6 +223,7 @@ static bool look_up(struct decode_slot *p)
 
 void spec_next_round(struct spec *s, struct decode_slot *p)
 {
+    if (p->self) return;
     p->round++;
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};

@@ -83,13 +83,15 @@ static void note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uin
     q->stats.wait_ns += waited_ns > worked ? waited_ns - worked : 0;
 }
 
-/* A refusal names what the verifier holds: send the rest again, at worst all of it. */
+/* A refusal names what the verifier holds: send the rest again, at worst all of it. So does a part that failed for what
+ * it goes on from, where that was of a request before. */
 static int refused(struct spec *s, struct decode_slot *p, const struct verdict *v, struct err *err)
 {
     if (v->status == VERDICT_FULL || ++p->n_refused > REFUSED_MOST)
         return err_set(err, E_PEER, "the verifier refuses slot %u at %u (status %d, holds %u)", v->slot, v->at,
                        v->status, v->held);
-    bool holds_some = v->status == VERDICT_GAP && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
+    bool names_it = v->status == VERDICT_GAP || v->status == VERDICT_FAILED;
+    bool holds_some = names_it && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
     p->held = holds_some ? (int)v->held : 0;
     p->round++;
     p->now.measured = false;
@@ -138,6 +140,8 @@ static void take_rows(struct spec *s, const struct flight *f, const struct verdi
     out->end = commit(s, p, v->rows + row, f->drafts + row, n);
     out->committed = true;
     p->held = now || p->held > q->n_ids - 1 ? q->n_ids - 1 : p->held;
+    p->self_ns = s->now;
+    p->acked = q->n_ids - 1; /* its own rows say so */
     if (now) {
         p->now.n_drafted = n;
         p->now.ns = (double)(s->now - p->round_ns);
@@ -146,15 +150,56 @@ static void take_rows(struct spec *s, const struct flight *f, const struct verdi
     if (out->end == SEQ_RUNNING) note_round(p);
 }
 
+/* The leader could not go on by itself. */
+static int self_ended(struct spec *s, struct decode_slot *p, const struct verdict *v, struct taken *out,
+                      struct err *err)
+{
+    if (v->status != VERDICT_FAILED) return refused(s, p, v, err);
+    out->end = SEQ_FAILED;
+    err_set(&p->seq->why, E_MODEL, "%s", v->error);
+    return OK;
+}
+
+/* An id that the leader wrote by itself. One may come twice: where its prompt was sent again. */
+static int take_self(struct spec *s, struct decode_slot *p, const struct verdict *v, struct taken *out, struct err *err)
+{
+    struct seq *q = p->seq;
+    if (!q || !p->self || v->round != p->self_round) return OK; /* of a text that is over */
+    if (v->status != VERDICT_OK) return self_ended(s, p, v, out, err);
+    if (v->n_rows != 1 || v->at >= (uint32_t)q->n_ids || v->prefix_hash != q->prefix_hash[v->at])
+        return err_set(err, E_PEER, "slot %u: an id at %u that does not follow the text of %d", v->slot, v->at,
+                       q->n_ids);
+    int rc = flights_check_row(&group_of(s, p)->flights, v, 0, 0, (size_t)q->request.settings.n_top, err);
+    if (rc != OK || v->at + 1 < (uint32_t)q->n_ids) return rc;
+    q->stats.n_verifies++;
+    note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
+    p->self_ns = s->now;
+    p->n_refused = 0;
+    out->end = commit(s, p, v->rows, NULL, 0);
+    p->held = q->n_ids - 1;
+    spec_ack(s, p);
+    return OK;
+}
+
 int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct taken *out, struct err *err)
 {
     struct verifiers *g = &s->groups[group];
     struct flight f;
+    if (v->job == 0 && v->slot < (uint32_t)g->c.n_slots && g->slots[v->slot].self_round) {
+        *out = (struct taken){.slot = &g->slots[v->slot]};
+        return take_self(s, out->slot, v, out, err);
+    }
     int rc = flights_land(&g->flights, v, &f, err);
     if (rc != OK) return rc;
     struct decode_slot *p = &g->slots[v->slot];
     bool its = p->seq && f.owner == p->request, now = its && f.round == p->round;
     *out = (struct taken){.slot = p};
+    if (v->status == VERDICT_FAILED && v->held < (uint32_t)p->held) p->held = (int)v->held;
+    if (its && v->status == VERDICT_FAILED && v->held >= f.at) {
+        out->end = SEQ_FAILED;
+        err_set(&p->seq->why, E_MODEL, "%s", v->error);
+        return OK;
+    }
     if (now && v->status != VERDICT_OK) return refused(s, p, v, err);
     if (now) {
         p->computed_us += v->computed_us;
@@ -168,19 +213,24 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
 
 /* ---- drafts: what is to be verified ---- */
 
-/* The drafter lacks what this ask goes on from. The text is sent anew: at once where drafts are part of the method. */
+/* The drafter lacks what this ask goes on from, or cannot compute it. The text is sent anew: at once where drafts are part of
+ * the method. */
 static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end why)
 {
+    static const enum withheld_why unusable[] = {[DRAFT_FULL] = WITHHELD_NO_ROOM, [DRAFT_FAILED] = WITHHELD_LOST};
+    static const char *const causes[] = {"the drafter refuses this text", "the drafter has no room for this text",
+                                         "the drafter came to a number that is not finite"};
     p->drafter.len = p->drafter.n_reused = 0;
     p->now.measured = false;
-    p->drafter_unusable |= why == DRAFT_FULL || why == DRAFT_FAILED;
-    p->no_room |= why == DRAFT_FULL;
+    p->unusable = unusable[why];
     if (!is_lossy(p)) {
         spec_post_verify(s, p);
-    } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->drafter_unusable) {
+    } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->unusable) {
         spec_post_ask(s, p, p->drafter.window);
     } else {
-        err_set(&p->seq->why, E_PEER, "the drafter refuses this text, and without it the text would be another");
+        const char *cause = causes[(why == DRAFT_FULL) + 2 * (why == DRAFT_FAILED)];
+        err_set(&p->seq->why, why == DRAFT_FAILED ? E_MODEL : E_PEER, "%s, and without it the text would be another",
+                cause);
         return SEQ_FAILED;
     }
     return SEQ_RUNNING;

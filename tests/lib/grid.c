@@ -288,6 +288,7 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     struct job_config config = {
         .layout = *l, .vocab_big = grid_vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
     config.n_ids = config.n_proposed = g->n_vocab;
+    config.self_max = g->self_max;
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
     if (job_open(&job, &config, router, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);

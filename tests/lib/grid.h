@@ -37,6 +37,7 @@ struct grid {
     struct sampler sampler; /* greedy, exact, by grid_init; whoever changes them forgets what was expected */
     struct rule rule;
     float fallback;
+    int self_max; /* of the jobs; 0: no leader writes by itself */
     /* Set by the first run. */
     int have_expected;
     uint64_t expected[GRID_PROMPTS];

@@ -28,13 +28,13 @@ static const struct row hard_rows[] = {
         0x1p-149f, UINT32_MAX, 0x1p-149f, -0.0f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                    \
     }
 static const struct part hard_parts[] = {
-    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, NULL},
+    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, true, NULL},
     {0},
-    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, "\xff in block 2\n"},
+    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, false, "\xff in block 2\n"},
 };
 static const struct part job_parts[] = {
-    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, NULL},
-    {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, "a block"},
+    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, true, NULL},
+    {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, false, "a block"},
 };
 
 const struct message_example messages[] = {
@@ -79,8 +79,17 @@ const struct message_example messages[] = {
     {"ready", {TAG_READY, .ready = {UINT32_MAX}}},
     {"loading", {TAG_LOADING, .loading = {UINT64_MAX}}},
     {"loading_empty", {TAG_LOADING, .loading = {0}}},
-    {"open", {TAG_OPEN, .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096}}},
+    {"open",
+     {TAG_OPEN,
+      .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096, 7, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, 3, 128}}},
+    {"open_hard",
+     {TAG_OPEN, .open = {UINT32_MAX, 1 << 28, LIST(int32_t, INT32_MIN, -1), CONTEXT_MOST, UINT32_MAX, HARD_SAMPLER,
+                         UINT32_MAX, CONTEXT_MOST}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
+    {"cut", {TAG_CUT, .cut = {UINT32_MAX, 7}}},
+    {"ack", {TAG_ACK, .ack = {3, UINT32_MAX}}},
+    {"token", {TAG_TOKEN, .token = {3, UINT32_MAX, 4096, 0xff51afd7ed558ccdu, INT32_MAX, true}}},
+    {"token_least", {TAG_TOKEN, .token = {.at = 1}}},
     {"verify",
      {TAG_VERIFY,
       .verify = {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, NULL}}},
@@ -168,7 +177,8 @@ static bool same_parts(const struct part *a, size_t n_a, const struct part *b, s
     for (size_t i = 0; same && i < n_a; i++) {
         same = a[i].job == b[i].job && a[i].slot == b[i].slot && a[i].round == b[i].round && a[i].at == b[i].at &&
                a[i].prefix_hash == b[i].prefix_hash && a[i].n_rows == b[i].n_rows &&
-               same_text(a[i].error, b[i].error) && same_sampler(&a[i].sampler, &b[i].sampler);
+               same_text(a[i].error, b[i].error) && a[i].token == b[i].token &&
+               same_sampler(&a[i].sampler, &b[i].sampler);
         for (size_t k = 0; same && k < a[i].n_rows; k++) same = same_row(&a[i].rows[k], &b[i].rows[k]);
     }
     return same;
@@ -242,8 +252,16 @@ bool messages_same(const struct message *a, const struct message *b)
     case TAG_LOADING: return a->loading.n_bytes == b->loading.n_bytes;
     case TAG_OPEN:
         return a->open.slot == b->open.slot && a->open.n_ids == b->open.n_ids &&
-               a->open.last_position == b->open.last_position &&
+               a->open.last_position == b->open.last_position && a->open.round == b->open.round &&
+               a->open.n_top == b->open.n_top && a->open.self_max == b->open.self_max &&
+               same_sampler(&a->open.sampler, &b->open.sampler) &&
                same_bytes(a->open.end_ids, a->open.n_end_ids, b->open.end_ids, b->open.n_end_ids, sizeof(int32_t));
+    case TAG_CUT: return a->cut.slot == b->cut.slot && a->cut.round == b->cut.round;
+    case TAG_ACK: return a->ack.slot == b->ack.slot && a->ack.at == b->ack.at;
+    case TAG_TOKEN:
+        return a->token.slot == b->token.slot && a->token.round == b->token.round && a->token.at == b->token.at &&
+               a->token.prefix_hash == b->token.prefix_hash && a->token.id == b->token.id &&
+               a->token.self == b->token.self;
     case TAG_VERIFY: return same_parts(&a->verify, 1, &b->verify, 1);
     case TAG_VERDICT: return same_verdict(&a->verdict, &b->verdict);
     case TAG_DRAFT_ASK: return same_ask(&a->ask, &b->ask);

@@ -29,7 +29,7 @@ void text_add(struct text *t, const int32_t *ids, int n)
 struct part *verify_add(struct verify_parts *l, uint32_t slot, const struct text *t, int at, int n, int n_wanted)
 {
     struct part *part = &l->parts[l->n_parts++];
-    *part = (struct part){.job = l->n_jobs++,
+    *part = (struct part){.job = ++l->n_jobs,
                           .slot = slot,
                           .round = 7,
                           .at = (uint32_t)at,

@@ -12,7 +12,7 @@
 
 #include "proto/prefix_hash.h"
 #include "proto/layout.h"
-#include "worker/roles/slots.h"
+#include "worker/roles/lead.h"
 
 enum { MOST_GROUPS = 3, DRAFTER = PEER_COORDINATOR + 1, VERIFIER, N_PEERS = VERIFIER + MOST_GROUPS };
 enum { ARENA = 1 << 18, JITTER_MS = 20, ROWS = 256, MAX_PACKETS = 1 << 16, FAULT = -1 };
@@ -28,8 +28,13 @@ struct packet {               /* on its way; or a fault that waits for its momen
 
 struct fake {
     struct slots slots;
+    struct lead *lead;              /* a verifier's */
+    struct token tokens[PASS_ROWS]; /* of the pass in work */
+    int n_tokens;
+    bool in_pass;
     int busy_until;
-    int *n_fed; /* the drafter's, of each slot: ids whose KV rows are good */
+    int *n_fed;       /* the drafter's, of each slot: ids whose KV rows are good */
+    bool fails[ROWS]; /* the slot's next part or ask */
 };
 
 struct sim {
@@ -191,41 +196,95 @@ static int work(struct sim *s, int peer, int ms)
     return p->busy_until = start + ms + jitter(s);
 }
 
-/* ---- the fake verifier ---- */
+/* ---- the verifier: its leader, and what an engine would say ---- */
 
-static void answer_part(struct sim *s, int peer, const struct part *part)
+/* Big's answers to a part that is in its slot. */
+static struct verdict answer(struct sim *s, const struct slots *slots, const struct part *part,
+                             struct verdict_row rows[ROWS], struct top tops[ROWS], float judged[ROWS])
 {
-    struct slots *slots = &s->fakes[peer].slots;
-    struct verdict v = {
-        .job = part->job, .slot = part->slot, .round = part->round, .at = part->at, .prefix_hash = part->prefix_hash};
+    struct verdict v = {.rows = rows, .computed_us = (uint32_t)s->c.pass_ms * 1000};
+    const int32_t *all = slots->slot[part->slot].ids;
+    for (size_t i = 0; i < part->n_rows; i++) {
+        int n = (int)(part->at + i) + 1;
+        int32_t next = big_next(s, all, n);
+        const struct row *row = &part->rows[i];
+        if (!row->wanted) continue;
+        float lp = lp_of(s, all, n, next);
+        tops[v.n_rows] = (struct top){next, lp};
+        if (row->n_judge) judged[v.n_rows] = lp_of(s, all, n, row->judge[0]);
+        rows[v.n_rows] = (struct verdict_row){next, lp, &judged[v.n_rows], row->n_judge, &tops[v.n_rows], row->n_top};
+        v.n_rows++;
+    }
+    return v;
+}
+
+static void compute_part(struct sim *s, int peer, const struct part *part, int done_ms)
+{
+    struct fake *p = &s->fakes[peer];
     struct verdict_row rows[ROWS];
     struct top tops[ROWS];
     float judged[ROWS];
-    int32_t ids[ROWS];
-    for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
-    v.status = slots_check(slots, part->slot, part->at, part->prefix_hash, part->n_rows);
-    if (v.status == VERDICT_OK) {
-        slots_apply(slots, part->slot, part->at, ids, part->n_rows);
-        v.rows = rows;
-        v.computed_us = (uint32_t)s->c.pass_ms * 1000;
-        const int32_t *all = slots->slot[part->slot].ids;
-        for (size_t i = 0; i < part->n_rows; i++) {
-            int n = (int)(part->at + i) + 1;
-            int32_t next = big_next(s, all, n);
-            const struct row *row = &part->rows[i];
-            if (!row->wanted) continue;
-            float lp = lp_of(s, all, n, next);
-            tops[v.n_rows] = (struct top){next, lp};
-            if (row->n_judge) judged[v.n_rows] = lp_of(s, all, n, row->judge[0]);
-            rows[v.n_rows] =
-                (struct verdict_row){next, lp, &judged[v.n_rows], row->n_judge, &tops[v.n_rows], row->n_top};
-            v.n_rows++;
-        }
+    struct verdict v = {.status = VERDICT_FAILED, .error = "block 3"};
+    if (p->fails[part->slot])
+        slots_fail(&p->slots, part->slot, part->at, v.error);
+    else
+        v = answer(s, &p->slots, part, rows, tops, judged);
+    p->fails[part->slot] = false;
+    struct token *token = &p->tokens[p->n_tokens];
+    if (part->token && v.status == VERDICT_OK && token_of(part, v.rows, token)) {
+        token->prefix_hash = p->slots.slot[part->slot].prefix_hash[token->at];
+        p->n_tokens++;
     }
-    v.held = slots_held(slots, part->slot);
-    int done = v.status == VERDICT_OK ? work(s, peer, s->c.pass_ms) : s->now;
-    send_packet(s, peer, PEER_COORDINATOR, done, s->seq_of[peer][part->slot],
+    v.job = part->job;
+    v.slot = part->slot;
+    v.round = part->round;
+    v.at = part->at;
+    v.prefix_hash = part->prefix_hash;
+    v.held = slots_held(&p->slots, part->slot);
+    send_packet(s, peer, PEER_COORDINATOR, done_ms, s->seq_of[peer][part->slot],
                 &(struct message){.tag = TAG_VERDICT, .verdict = v});
+}
+
+/* The next pass, where none is in work. */
+static void lead_pass(struct sim *s, int peer)
+{
+    struct fake *p = &s->fakes[peer];
+    if (p->in_pass) return;
+    struct lead_step step = lead_next(p->lead, (uint64_t)s->now * 1000);
+    for (size_t i = 0; i < step.n_refused; i++)
+        send_packet(s, peer, PEER_COORDINATOR, s->now, s->seq_of[peer][step.refused[i].slot],
+                    &(struct message){.tag = TAG_VERDICT, .verdict = step.refused[i]});
+    if (!step.n_parts) return;
+    int done_ms = work(s, peer, s->c.pass_ms);
+    p->in_pass = true;
+    for (size_t i = 0; i < step.n_parts; i++) compute_part(s, peer, &step.parts[i], done_ms);
+    sim_fault(s, done_ms, SIM_PASS_DONE, peer);
+}
+
+static void end_pass(struct sim *s, int peer)
+{
+    struct fake *p = &s->fakes[peer];
+    struct err err;
+    for (int i = 0; i < p->n_tokens; i++)
+        if (lead_on_token(p->lead, &p->tokens[i], &err) != OK) blame(s, err.text);
+    p->n_tokens = 0;
+    p->in_pass = false;
+    lead_pass(s, peer);
+}
+
+static void to_leader(struct sim *s, int peer, const struct message *m)
+{
+    struct lead *lead = s->fakes[peer].lead;
+    struct err err;
+    int rc = OK;
+    switch (m->tag) {
+    case TAG_VERIFY: rc = lead_on_verify(lead, &m->verify, (uint64_t)s->now * 1000, &err); break;
+    case TAG_OPEN: rc = lead_on_open(lead, &m->open, &err); break;
+    case TAG_ACK: rc = lead_on_ack(lead, &m->ack, &err); break;
+    default: rc = lead_on_cut(lead, &m->cut, &err);
+    }
+    if (rc != OK) blame(s, err.text);
+    lead_pass(s, peer);
 }
 
 /* ---- the fake drafter ---- */
@@ -240,7 +299,10 @@ static void answer_ask(struct sim *s, const struct draft_ask *ask)
         .slot = ask->slot, .round = ask->round, .at = ask->at, .prefix_hash = ask->prefix_hash, .end = DRAFT_WINDOW};
     struct draft_row rows[ROWS];
     enum verdict_status status = slots_check(&p->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
-    if (status == VERDICT_OK) {
+    if (status == VERDICT_OK && p->fails[ask->slot]) {
+        d.end = DRAFT_FAILED;
+        p->fails[ask->slot] = false;
+    } else if (status == VERDICT_OK) {
         int *n_fed = &p->n_fed[ask->slot], kept = slots_apply(&p->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
         kept += (int)ask->at;
         if (kept < *n_fed) *n_fed = kept;
@@ -299,7 +361,10 @@ static void note_post(struct sim *s, const struct action *a)
     char text[ROWS + 2];
     const struct message *m = &a->message;
     int i_seq = a->seq->request.index;
-    if (m->tag == TAG_OPEN) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
+    if (m->tag == TAG_OPEN && a->peer == DRAFTER) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
+    if (m->tag == TAG_OPEN && a->peer != DRAFTER) note(s, "open    seq %d: %u by itself", i_seq, m->open.self_max);
+    if (m->tag == TAG_ACK) note(s, "ack     seq %d: %u", i_seq, m->ack.at);
+    if (m->tag == TAG_CUT) note(s, "cut     seq %d", i_seq);
     if (m->tag == TAG_DRAFT_ASK) {
         s->seq_of[DRAFTER][m->ask.slot] = i_seq;
         for (size_t i = 0; i < m->ask.n_ids; i++) text[i] = (char)m->ask.ids[i];
@@ -335,9 +400,9 @@ static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
     char text[ROWS + 1];
     for (size_t i = 0; i < v->n_rows; i++) text[i] = (char)v->rows[i].next;
     text[v->n_rows] = 0;
-    s->n_parts_out--;
+    s->n_parts_out -= v->job != 0;
     if (v->status == VERDICT_OK)
-        note(s, "verdict seq %d round %u at %u: \"%s\"", i_seq, v->round, v->at, text);
+        note(s, "%s seq %d round %u at %u: \"%s\"", v->job ? "verdict" : "self   ", i_seq, v->round, v->at, text);
     else
         note(s, "verdict seq %d round %u at %u: %s, holds %u", i_seq, v->round, v->at, why[v->status], v->held);
 }
@@ -442,6 +507,9 @@ static void go_wrong(struct sim *s, enum sim_fault fault, int i)
     case SIM_CANCEL: cancel(s, i); break;
     case SIM_CANCEL_ALL: cancel(s, -1); break;
     case SIM_DRAFTER_DIES: kill_drafter(s); break;
+    case SIM_PASS_DONE: end_pass(s, i); break;
+    case SIM_PART_FAILS: s->fakes[VERIFIER].fails[i] = true; break;
+    case SIM_ASK_FAILS: s->fakes[DRAFTER].fails[i] = true; break;
     default: lose_text(s, fault, i);
     }
 }
@@ -456,11 +524,15 @@ static void deliver(struct sim *s, const struct packet *l)
     }
     if (wire_decode(&s->in, l->tag, l->data, l->n_bytes, &m, &err) != OK) blame(s, err.text);
     switch (m.tag) {
-    case TAG_VERIFY: answer_part(s, l->to, &m.verify); break;
+    case TAG_VERIFY:
+    case TAG_ACK:
+    case TAG_CUT: to_leader(s, l->to, &m); break;
     case TAG_DRAFT_ASK:
         if (!s->drafter_dead) answer_ask(s, &m.ask);
         break;
-    case TAG_OPEN: break;
+    case TAG_OPEN:
+        if (l->to != DRAFTER) to_leader(s, l->to, &m);
+        break;
     default:
         if (l->from != DRAFTER || !s->drafter_dead) to_coordinator(s, l->from, l->i, &m);
     }
@@ -550,6 +622,7 @@ static struct spec_config spec_config(struct sim *s)
                                            .n_ids = c->n_ids,
                                            .n_proposed = c->n_ids},
                                .n_groups = c->n_groups,
+                               .self_max = c->self_max,
                                .stops = c->stops};
     for (int i = 0; i < c->n_groups; i++)
         spec.groups[i] = (struct spec_group){.peer = VERIFIER + i,
@@ -579,6 +652,9 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
         int n_slots = p == DRAFTER ? c->n_groups * c->n_slots : c->n_slots;
         s->fakes[p].n_fed = calloc((size_t)n_slots, sizeof(int));
         if (slots_init(&s->fakes[p].slots, n_slots, c->n_ctx, ROOT, &err) != OK) blame(s, err.text);
+        const struct lead_config lead = {
+            .slots = &s->fakes[p].slots, .max_rows = c->max_rows, .max_parts = 1, .n_vocab = 256};
+        if (p != DRAFTER && lead_open(&s->fakes[p].lead, &lead, &err) != OK) blame(s, err.text);
     }
     struct spec_config spec = spec_config(s);
     int rc = wire_arena_init(&s->in, ARENA, &err);
@@ -593,6 +669,7 @@ void sim_close(struct sim *s)
     for (int i = 0; i < s->n_texts; i++) seq_free(&s->seqs[i]);
     for (int p = 0; p < N_PEERS; p++) {
         slots_free(&s->fakes[p].slots);
+        lead_close(s->fakes[p].lead);
         free(s->fakes[p].n_fed);
     }
     spec_close(s->spec);

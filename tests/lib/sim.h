@@ -1,7 +1,7 @@
-/* sim.h -- the coordinator's heart against a fake verifier, a fake drafter and links, on a virtual clock.
+/* sim.h -- the coordinator's heart, the verifiers' leader, a fake drafter and links between them, on a virtual clock.
  *
- *   spec ──messages──▶ link ──▶ fake verifier: slots.c, big's next id, pass_ms a part
- *     ▲               ms   ──▶ fake drafter:  slots.c, little's next id, draft_ms a token
+ *   spec ──messages──▶ link ──▶ verifier: lead.c, slots.c, and big's next id for an engine; pass_ms a part
+ *     ▲               ms   ──▶ fake drafter: slots.c, little's next id, draft_ms a token
  *     └──────── answers ◀──┘        each answers every message once, in order; the trace is a transcript
  *
  * An id is a character, so ids read as text; '$' ends a text. Big's next id is a fixed function of all ids before it:
@@ -33,6 +33,7 @@ struct sim_text {
 struct sim_config {                         /* 0: the default in brackets */
     int n_groups;                           /* of verifiers [1] */
     int n_slots, n_ctx, max_rows, max_jobs; /* of a group [1, 64, 16, 8] */
+    int self_max;                           /* [0: no leader writes by itself] */
     int draft_max, draft_ctx;               /* [0: no drafter, n_ctx] */
     int n_ids;                              /* ids below it are known to both [all] */
     bool adaptive, ignore_eos;
@@ -57,11 +58,14 @@ enum sim_fault {
     SIM_VERIFIER_STRAYS,  /* it is another one, as long as before */
     SIM_DRAFTER_FORGETS,
     SIM_DRAFTER_STRAYS,
+    SIM_PART_FAILS,
+    SIM_ASK_FAILS,    /* the slot's next: a number that is not finite */
     SIM_DRAFTER_DIES, /* it answers nothing from now on, and an event says so */
     /* Not faults. */
     SIM_SUBMIT,
     SIM_CANCEL, /* slot: the text */
-    SIM_CANCEL_ALL
+    SIM_CANCEL_ALL,
+    SIM_PASS_DONE /* the simulator's own */
 };
 
 struct sim;

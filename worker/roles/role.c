@@ -13,6 +13,7 @@ static int sender_of(const struct worker *w, int tag)
 {
     const struct group *g = w->group;
     int peer = w->config->peer, stage = group_stage(g, peer);
+    if (tag == TAG_TOKEN) return group_last(g);
     if (tag != TAG_PASS) return PEER_COORDINATOR;
     return stage == 0 ? group_leader(g) : group_peer(g, stage - 1, group_shard(g, peer));
 }

@@ -7,14 +7,11 @@
 
 #include "proto/mailbox.h"
 #include "worker/engine/engine.h"
+#include "worker/roles/lead.h"
 #include "worker/roles/slots.h"
 #include "worker/worker_config.h"
 
-enum {
-    PASS_ROWS = 128,      /* rows of a pass: enough for a prompt to run at the speed of arithmetic */
-    MAX_JOBS = 256,       /* unanswered parts of a group */
-    JOB_ARENA = 256 << 10 /* a part of PASS_ROWS rows takes a tenth of it, in its message */
-};
+enum { JOB_ARENA = 256 << 10 }; /* a part of PASS_ROWS rows takes a tenth of it, in its message */
 
 struct worker {
     const struct worker_config *config;

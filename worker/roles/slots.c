@@ -1,6 +1,7 @@
 #include "worker/roles/slots.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/prefix_hash.h"
@@ -12,7 +13,8 @@ int slots_init(struct slots *s, int n, int n_ctx, uint64_t root, struct err *err
         struct slot *slot = &s->slot[i];
         slot->ids = calloc((size_t)n_ctx, sizeof *slot->ids);
         slot->prefix_hash = calloc((size_t)n_ctx + 1, sizeof *slot->prefix_hash);
-        if (!slot->ids || !slot->prefix_hash) {
+        slot->error = calloc(1, SLOT_ERROR);
+        if (!slot->ids || !slot->prefix_hash || !slot->error) {
             slots_free(s);
             break;
         }
@@ -27,6 +29,7 @@ void slots_free(struct slots *s)
     for (int i = 0; s->slot && i < s->n; i++) {
         free(s->slot[i].ids);
         free(s->slot[i].prefix_hash);
+        free(s->slot[i].error);
     }
     free(s->slot);
     *s = (struct slots){0};
@@ -35,7 +38,7 @@ void slots_free(struct slots *s)
 enum verdict_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids)
 {
     if (slot >= (uint32_t)s->n || at > (uint32_t)s->n_ctx || n_ids > (size_t)s->n_ctx - at) return VERDICT_FULL;
-    if (at > (uint32_t)s->slot[slot].len) return VERDICT_GAP;
+    if (at > (uint32_t)s->slot[slot].len) return *s->slot[slot].error ? VERDICT_FAILED : VERDICT_GAP;
     return s->slot[slot].prefix_hash[at] == h ? VERDICT_OK : VERDICT_STALE;
 }
 
@@ -54,6 +57,7 @@ int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids,
         to->prefix_hash[at + i + 1] = prefix_hash_next(to->prefix_hash[at + i], ids[i]);
     }
     to->len = (int)(at + n_ids);
+    *to->error = '\0';
     return (int)kept;
 }
 
@@ -61,4 +65,17 @@ void slots_cut(struct slots *s, uint32_t slot, uint32_t len)
 {
     assert((int)len <= s->slot[slot].len);
     s->slot[slot].len = (int)len;
+}
+
+void slots_fail(struct slots *s, uint32_t slot, uint32_t at, const char *why)
+{
+    struct slot *to = &s->slot[slot];
+    if (at > (uint32_t)to->len) return; /* what it goes on from has failed, and says why */
+    slots_cut(s, slot, at);
+    snprintf(to->error, SLOT_ERROR, "%s", why);
+}
+
+const char *slots_error(const struct slots *s, uint32_t slot)
+{
+    return s->slot[slot].error;
 }

@@ -1,0 +1,336 @@
+/* The leader of a verification group as a state machine: which parts share a pass, what is refused, and when a slot goes
+ * on by itself. Ids are what the test says; no engine, no clock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "worker/roles/lead.h"
+
+enum { N_SLOTS = 3, N_CTX = 32, MAX_ROWS = 8, N_VOCAB = 100, ROOT = 5, END = 9 };
+
+struct scene {
+    struct slots slots;
+    struct lead *lead;
+    uint32_t n_jobs;
+};
+
+static void scene_open(struct scene *c)
+{
+    struct err err;
+    *c = (struct scene){0};
+    assert_int_equal(slots_init(&c->slots, N_SLOTS, N_CTX, ROOT, &err), OK);
+    const struct lead_config config = {.slots = &c->slots, .max_rows = MAX_ROWS, .n_vocab = N_VOCAB};
+    assert_int_equal(lead_open(&c->lead, &config, &err), OK);
+}
+
+static void scene_close(struct scene *c)
+{
+    lead_close(c->lead);
+    slots_free(&c->slots);
+}
+
+/* n rows of ids 1, 2, ... after the slot's first `at` ids; the last one is wanted. hash 0: the slot's own. */
+static int post(struct scene *c, uint32_t slot, uint32_t at, int n, uint64_t hash, struct err *err)
+{
+    struct row rows[PASS_ROWS + 1] = {0};
+    for (int i = 0; i < n; i++) rows[i] = (struct row){.id = 1 + (int32_t)at + i, .wanted = i + 1 == n};
+    if (!hash) hash = slot < N_SLOTS ? c->slots.slot[slot].prefix_hash[at] : ROOT;
+    const struct part part = {
+        .job = ++c->n_jobs, .slot = slot, .round = 1, .at = at, .prefix_hash = hash, .rows = rows, .n_rows = (size_t)n};
+    return lead_on_verify(c->lead, &part, 10 * c->n_jobs, err);
+}
+
+static void open_slot(struct scene *c, uint32_t slot, uint32_t last_position, uint32_t self_max)
+{
+    static const int32_t end_ids[] = {END};
+    struct err err;
+    const struct open_slot open = {.slot = slot,
+                                   .end_ids = end_ids,
+                                   .n_end_ids = 1,
+                                   .last_position = last_position,
+                                   .round = 1,
+                                   .self_max = self_max};
+    assert_int_equal(lead_on_open(c->lead, &open, &err), OK);
+}
+
+/* Big's next id behind what the slot holds. */
+static void token(struct scene *c, uint32_t slot, int32_t id, bool self)
+{
+    struct err err;
+    const struct slot *s = &c->slots.slot[slot];
+    const struct token t = {slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], id, self};
+    assert_int_equal(lead_on_token(c->lead, &t, &err), OK);
+}
+
+/* ---- which parts share a pass ---- */
+
+static void parts_are_taken_in_the_order_in_which_they_came_as_many_as_have_room(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        struct {
+            uint32_t slot, at;
+            int n;
+        } parts[3];
+        size_t n_parts; /* of the first pass */
+        int n_rows;
+    } rows[] = {
+        {"three of three slots", {{0, 0, 2}, {1, 0, 3}, {2, 0, 3}}, 3, 8},
+        {"the third has no room", {{0, 0, 2}, {1, 0, 3}, {2, 0, 4}}, 2, 5},
+        {"one that has no room lets none overtake it", {{0, 0, 5}, {1, 0, 4}, {2, 0, 1}}, 1, 5},
+        {"one slot goes on where it ends", {{0, 0, 2}, {0, 2, 3}, {1, 0, 1}}, 3, 6},
+        {"one slot goes back inside", {{0, 0, 4}, {0, 3, 1}, {1, 0, 1}}, 1, 4},
+        {"one slot goes back to its start", {{0, 0, 2}, {1, 0, 1}, {0, 0, 2}}, 2, 3},
+        {"a full pass", {{0, 0, 8}, {1, 0, 1}, {2, 0, 1}}, 1, 8},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene c;
+        struct err err;
+        scene_open(&c);
+        assert_false(lead_has_work(c.lead));
+        /* What a slot holds changes with the pass: hashes of the ids that the test sends. */
+        struct slots after;
+        assert_int_equal(slots_init(&after, 1, N_CTX, ROOT, &err), OK);
+        int32_t ids[N_CTX];
+        for (int k = 0; k < N_CTX; k++) ids[k] = k + 1;
+        slots_apply(&after, 0, 0, ids, N_CTX);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(post(&c, rows[i].parts[k].slot, rows[i].parts[k].at, rows[i].parts[k].n,
+                                  after.slot[0].prefix_hash[rows[i].parts[k].at], &err),
+                             OK);
+        struct lead_step step = lead_next(c.lead, 100);
+        if (step.n_parts != rows[i].n_parts || step.n_rows != rows[i].n_rows || step.n_refused)
+            fail_msg("%s: %zu parts, %d rows, %zu refused", rows[i].why, step.n_parts, step.n_rows, step.n_refused);
+        for (size_t k = 0; k < step.n_parts; k++) assert_int_equal(step.parts[k].job, k + 1);
+        assert_int_equal(step.queued_us, 90);
+        size_t n = step.n_parts;
+        while (lead_has_work(c.lead)) n += lead_next(c.lead, 100).n_parts;
+        assert_int_equal(n, 3);
+        slots_free(&after);
+        scene_close(&c);
+    }
+}
+
+static void what_does_not_apply_is_refused_and_the_rest_goes_on(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    assert_int_equal(post(&c, 0, 3, 1, ROOT, &err), OK); /* a gap */
+    assert_int_equal(post(&c, 1, 0, 1, 77, &err), OK);   /* another history */
+    assert_int_equal(post(&c, 9, 0, 1, ROOT, &err), OK); /* no such slot */
+    assert_int_equal(post(&c, 2, 0, 1, ROOT, &err), OK);
+    struct lead_step step = lead_next(c.lead, 100);
+    assert_int_equal(step.n_parts, 1);
+    assert_int_equal(step.parts[0].job, 4);
+    assert_int_equal(step.n_refused, 3);
+    static const enum verdict_status why[] = {VERDICT_GAP, VERDICT_STALE, VERDICT_FULL};
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(step.refused[i].job, i + 1);
+        assert_int_equal(step.refused[i].status, why[i]);
+        assert_int_equal(step.refused[i].held, 0);
+    }
+    slots_fail(&c.slots, 2, 0, "block 3");
+    assert_int_equal(post(&c, 2, 1, 1, ROOT, &err), OK);
+    step = lead_next(c.lead, 100);
+    assert_int_equal(step.refused[0].status, VERDICT_FAILED);
+    assert_string_equal(step.refused[0].error, "block 3");
+    scene_close(&c);
+}
+
+/* ---- self-start ---- */
+
+/* Writes ids by itself until it has nothing to do; returns how many, at most 20. */
+static int run(struct scene *c, uint32_t slot, int32_t id)
+{
+    int n = 0;
+    while (n < 20 && lead_has_work(c->lead)) {
+        struct lead_step step = lead_next(c->lead, 0);
+        if (!step.n_parts) break;
+        assert_int_equal(step.n_parts, 1);
+        assert_int_equal(step.parts[0].job, 0);
+        assert_int_equal(step.parts[0].rows[0].id, id);
+        assert_true(step.parts[0].rows[0].wanted && step.parts[0].token);
+        token(c, slot, id, true);
+        n++;
+    }
+    return n;
+}
+
+static void a_slot_goes_on_by_itself_as_far_as_its_open_lets_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        uint32_t last_position, self_max;
+        int32_t id; /* that big writes, again and again */
+        int n;      /* rows of the slot's own, after a prompt of two */
+    } rows[] = {
+        {"never without self_max", 20, 0, 7, 0},
+        {"three beyond what the coordinator has", 20, 3, 7, 2}, /* the third is the last one's answer */
+        {"one: the answer to the prompt is all", 20, 1, 7, 0},
+        {"to the last position", 6, 20, 7, 3},
+        {"not past an end id", 20, 20, END, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene c;
+        struct err err;
+        scene_open(&c);
+        if (rows[i].self_max) open_slot(&c, 1, rows[i].last_position, rows[i].self_max);
+        assert_int_equal(post(&c, 1, 0, 2, 0, &err), OK);
+        assert_int_equal(lead_next(c.lead, 0).parts[0].token, rows[i].self_max > 0);
+        token(&c, 1, rows[i].id, false);
+        int n = run(&c, 1, rows[i].id);
+        if (n != rows[i].n) fail_msg("%s: %d rows", rows[i].why, n);
+        scene_close(&c);
+    }
+}
+
+static void an_ack_lets_it_go_on_and_a_cut_ends_it(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    open_slot(&c, 0, 30, 4);
+    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
+    lead_next(c.lead, 0);
+    token(&c, 0, 7, false);
+    assert_int_equal(run(&c, 0, 7), 3);
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 4}, &err), OK);
+    assert_int_equal(run(&c, 0, 7), 2);
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 3}, &err), OK);  /* an old one */
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 99}, &err), OK); /* of what is not written */
+    assert_int_equal(run(&c, 0, 7), 0);
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 8}, &err), OK);
+    assert_true(lead_has_work(c.lead));
+    assert_int_equal(lead_on_cut(c.lead, &(struct cut){0, 1}, &err), OK);
+    assert_false(lead_has_work(c.lead));
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){3, 1}, &err), E_PEER);
+    assert_int_equal(lead_on_cut(c.lead, &(struct cut){3, 1}, &err), E_PEER);
+    scene_close(&c);
+}
+
+/* What the coordinator sends comes first, and says what is next; tokens of before do not count. */
+static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    open_slot(&c, 0, 30, 10);
+    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
+    lead_next(c.lead, 0);
+    token(&c, 0, 7, false);
+    assert_int_equal(post(&c, 0, 1, 1, 0, &err), OK);
+    token(&c, 0, 8, false); /* on its way when that came */
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_int_equal(step.n_parts, 1);
+    assert_int_equal(step.parts[0].job, 2);
+    assert_false(lead_has_work(c.lead));
+    token(&c, 0, 7, false);
+    assert_true(lead_has_work(c.lead));
+    open_slot(&c, 0, 30, 10); /* another text */
+    assert_false(lead_has_work(c.lead));
+    const struct slot *s = &c.slots.slot[0];
+    const struct token old = {0, 0, (uint32_t)s->len, s->prefix_hash[s->len], 7, false};
+    assert_int_equal(lead_on_token(c.lead, &old, &err), OK);
+    assert_false(lead_has_work(c.lead));
+    scene_close(&c);
+}
+
+static void slots_that_go_on_by_themselves_share_the_pass_with_all_others(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    for (uint32_t i = 0; i < 2; i++) {
+        open_slot(&c, i, 30, 10);
+        assert_int_equal(post(&c, i, 0, 2, 0, &err), OK);
+    }
+    lead_next(c.lead, 0);
+    token(&c, 0, 7, false);
+    token(&c, 1, 8, false);
+    assert_int_equal(post(&c, 2, 0, 6, 0, &err), OK);
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_int_equal(step.n_parts, 3);
+    assert_int_equal(step.n_rows, 8);
+    assert_int_equal(step.parts[1].slot, 0);
+    assert_int_equal(step.parts[2].slot, 1);
+    scene_close(&c);
+}
+
+/* The slot lost what the id stands behind: the coordinator hears of it, once, and sends what is lacking. */
+static void a_slot_that_cannot_go_on_says_so(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    open_slot(&c, 0, 30, 10);
+    assert_int_equal(post(&c, 0, 0, 4, 0, &err), OK);
+    lead_next(c.lead, 0);
+    const struct slot *s = &c.slots.slot[0];
+    const struct token t = {0, 1, 4, s->prefix_hash[4], 7, false};
+    slots_cut(&c.slots, 0, 2);
+    assert_int_equal(lead_on_token(c.lead, &t, &err), OK);
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_int_equal(step.n_parts, 0);
+    assert_int_equal(step.n_refused, 1);
+    assert_int_equal(step.refused[0].job, 0);
+    assert_int_equal(step.refused[0].status, VERDICT_GAP);
+    assert_int_equal(step.refused[0].held, 2);
+    assert_false(lead_has_work(c.lead));
+    scene_close(&c);
+}
+
+static void big_s_next_id_stands_behind_what_the_exact_rule_keeps(void **state)
+{
+    (void)state;
+    static const int32_t drafts[] = {4, 5, 6};
+    static const struct {
+        int32_t next[4]; /* big's, of the rows from the last id of the text on */
+        uint32_t at;
+        int32_t id;
+    } rows[] = {{{4, 5, 6, 7}, 16, 7}, {{4, 5, 9, 7}, 15, 9}, {{9, 5, 6, 7}, 13, 9}, {{4, 9, 6, 7}, 14, 9}};
+    struct row part_rows[6] = {{.id = 1}, {.id = 2}, {.id = 3, .wanted = true}};
+    for (int i = 0; i < 3; i++) {
+        part_rows[2 + i] = (struct row){.id = 3 + i, .wanted = true, .judge = &drafts[i], .n_judge = 1};
+        part_rows[3 + i] = (struct row){.id = drafts[i], .wanted = true};
+    }
+    const struct part part = {.job = 3, .slot = 2, .round = 4, .at = 10, .rows = part_rows, .n_rows = 6};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct verdict_row answers[4] = {0};
+        struct token t;
+        for (int k = 0; k < 4; k++) answers[k].next = rows[i].next[k];
+        assert_true(token_of(&part, answers, &t));
+        assert_int_equal(t.at, rows[i].at);
+        assert_int_equal(t.id, rows[i].id);
+        assert_true(t.slot == 2 && t.round == 4 && !t.self);
+    }
+    const struct part fed = {.rows = part_rows, .n_rows = 2};
+    struct token t;
+    assert_false(token_of(&fed, NULL, &t));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_are_taken_in_the_order_in_which_they_came_as_many_as_have_room),
+        cmocka_unit_test(what_does_not_apply_is_refused_and_the_rest_goes_on),
+        cmocka_unit_test(a_slot_goes_on_by_itself_as_far_as_its_open_lets_it),
+        cmocka_unit_test(an_ack_lets_it_go_on_and_a_cut_ends_it),
+        cmocka_unit_test(the_coordinator_s_own_rows_come_before_the_slot_s),
+        cmocka_unit_test(slots_that_go_on_by_themselves_share_the_pass_with_all_others),
+        cmocka_unit_test(a_slot_that_cannot_go_on_says_so),
+        cmocka_unit_test(big_s_next_id_stands_behind_what_the_exact_rule_keeps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,68 @@
+/* lead.h -- what the leader of a verification group decides: a pure state machine. Messages and results in, passes and
+ * refusals out; no engine, no mailbox, no clock of its own.
+ *
+ *   lead_on_verify ──▶ queue ──lead_next──▶ parts of many slots ──▶ all shards compute ──▶ verdicts
+ *                               ▲                                                            │ big's next id
+ *   lead_on_open, _ack, _cut    └─────── self-start: one row that feeds it ◀──lead_on_token──┘
+ *
+ * Parts are taken in the order in which they came, as many as fit into a pass. A part that does not apply is refused
+ * and never computed; two parts of one slot share a pass only where the second goes on from the end of the first.
+ *
+ * Self-start: between an Open that allows it and a Cut, a slot whose coordinator has nothing waiting goes on with big's
+ * own next id, one row a pass beside all others' rows. So plain decoding takes no round trip a token. Its verdicts go to
+ * the coordinator as those of job 0. It stops at end ids, at the text's last position, and `self_max` ids beyond what
+ * the coordinator is known to have.
+ */
+#ifndef WORKER_ROLES_LEAD_H
+#define WORKER_ROLES_LEAD_H
+
+#include <stdbool.h>
+
+#include "proto/wire.h"
+#include "worker/roles/slots.h"
+
+enum {
+    PASS_ROWS = 128, /* rows of a pass: enough for a prompt to run at the speed of arithmetic */
+    MAX_JOBS = 256   /* parts of the coordinator that wait or are in work */
+};
+
+struct lead_config {
+    struct slots *slots; /* borrowed: what the group holds, once all passes so far are done */
+    int max_rows;        /* of a pass; at most PASS_ROWS */
+    int max_parts;       /* of a pass; 0: as many as have room */
+    int n_vocab;
+};
+
+struct lead_step { /* borrowed until the next lead_next or lead_on_verify */
+    const struct part *parts; /* of the pass; their rows are in it, in order */
+    size_t n_parts;
+    int n_rows;
+    uint32_t queued_us;            /* the oldest part has waited so long */
+    const struct verdict *refused; /* to be answered now */
+    size_t n_refused;
+};
+
+struct lead;
+int lead_open(struct lead **out, const struct lead_config *config, struct err *err);
+void lead_close(struct lead *l); /* NULL is fine */
+
+/* E_PEER: a message that no coordinator sends. */
+int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, struct err *err);
+int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err);
+int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err);
+int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err);
+/* From whoever has the answers (token_of). */
+int lead_on_token(struct lead *l, const struct token *token, struct err *err);
+
+bool lead_is_full(const struct lead *l); /* no room for another part of the coordinator's */
+bool lead_has_work(const struct lead *l);
+/* The next pass: its parts are in the slots from now on. It may be empty. */
+struct lead_step lead_next(struct lead *l, uint64_t now_us);
+
+/* What any shard checks of a part that is to be computed. */
+int part_check(const struct part *part, int max_rows, int n_vocab, struct err *err);
+/* Big's next id behind what the exact rule keeps of a part's rows; prefix_hash is the caller's to set. False: no row was
+ * wanted. */
+bool token_of(const struct part *part, const struct verdict_row *answers, struct token *out);
+
+#endif
