@@ -113,7 +113,7 @@ def trap(source, target, trap_id):
 
 def a_request_that_fails_does_not_end_the_others():
     """The little model cannot read ~, so a lossy text with it cannot be written; an exact one can."""
-    why = "the drafter refuses this text"
+    why = "the drafter came to a number that is not finite, and without it the text would be another"
     (trap_id,) = run("tokenize", "--model", "little.gguf", typed="~").stdout.split()
     trap("little.gguf", "sick.gguf", int(trap_id))
     pair = ["--big", "big.gguf", "--little", "sick.gguf", "-n", "6"]
@@ -121,18 +121,35 @@ def a_request_that_fails_does_not_end_the_others():
     lines = [{"prompt": "Once"}, {"prompt": "~ Once", **lossy}, {"prompt": "Once", **lossy}, {"prompt": "~ Once"}]
     fails = [False, True, False, False]
     for command in (["generate"], ["eval", "compare"], ["bench", "pair"]):
-        rows, notes = answers(*command, *pair, "--raw", lines=lines, code=5)
+        rows, notes = answers(*command, *pair, "--raw", lines=lines, code=3)
         check(f"{command}: not the one that fails", [why in row.get("error", "") for row in rows[:4]] == fails, rows)
         check(f"{command}: not said at the end", "pilotfish: 1 of 4 prompts failed, the first" in notes, notes)
-        text = run(*command, *pair, "--raw", "--prompts", "lines.jsonl", code=5)
+        text = run(*command, *pair, "--raw", "--prompts", "lines.jsonl", code=3)
         check(f"{command}: not said in its place", f"== 1\n{why}" in text.stderr, text.stderr)
-    alone = run("generate", *pair, "--raw", "--accept", "bild", "~ Once", code=5)
+    alone = run("generate", *pair, "--raw", "--accept", "bild", "~ Once", code=3)
     check("the only one: not said once", alone.stderr.count(why) == 1, alone.stderr)
     messages = "hello\nhi ~ hi\nhello\n"
     rows, notes = answers("chat", *pair, "--accept", "bild", typed=messages, code=2)
     check("chat: not the one that fails", [why in row.get("error", "") for row in rows] == [False, True, False], rows)
     check("chat: it is a part of the conversation", rows[2]["prompt_tokens"] < rows[1]["prompt_tokens"], rows)
     check("chat: not said at the end", "1 of 3 messages were not answered" in notes, notes)
+
+
+def a_text_that_big_cannot_read_does_not_end_the_others():
+    """Neither in the same pass nor over shards and stages; the others are what they are alone."""
+    why = "a number that is not finite in block 0 at position"
+    (trap_id,) = run("tokenize", "--model", "big.gguf", typed="~").stdout.split()
+    trap("big.gguf", "sickbig.gguf", int(trap_id))
+    lines = [{"prompt": "Once"}, {"prompt": "~ Once"}, {"prompt": "upon a time"}]
+    for layout in ([], ["--tp", "2"], ["--pp", "2"], ["--draft", "ngram"], ["--parallel", "1"]):
+        rows, notes = answers("generate", "--big", "sickbig.gguf", "-n", "6", "--raw", *layout, lines=lines, code=3)
+        errors = [why in row.get("error", "") for row in rows]
+        check(f"{layout}: not the one that fails", errors == [False, True, False], rows)
+        check(f"{layout}: not said at the end", "pilotfish: 1 of 3 prompts failed, the first (2)" in notes, notes)
+        for row, line in zip(rows, lines):
+            alone = run("generate", "--big", "sickbig.gguf", "-n", "6", "--raw", "-o", "jsonl", line["prompt"],
+                        code=3 if "~" in line["prompt"] else 0)
+            check(f"{layout}: another text than alone", json.loads(alone.stdout)["ids"] == row["ids"], row)
 
 
 def main():
@@ -145,6 +162,7 @@ def main():
         each_line_is_what_it_is_alone(lines)
         compare_and_bench_take_them(lines)
         a_request_that_fails_does_not_end_the_others()
+        a_text_that_big_cannot_read_does_not_end_the_others()
     print(f"{n_checks} checks, {n_wrong} wrong")
     return n_wrong > 0
 
