@@ -237,15 +237,15 @@ static void a_part_that_goes_back_never_shares_a_pass_with_what_it_takes_back(vo
     for (int k = 0; k < N_LAYOUTS; k++) {
         struct test_coordinator *d = verifier(k);
         struct verify_parts l = {0};
-        verify_add(&l, 0, &texts[0], 0, SHARED + 10, SHARED + 10);
         verify_add(&l, 1, &texts[1], 0, 10, 10);
+        verify_add(&l, 0, &texts[0], 0, SHARED + 10, SHARED + 10);
         verify_add(&l, 0, &texts[1], SHARED, 10, 10); /* as long; another text */
         verify_add(&l, 0, &texts[0], SHARED, 5, 5);
         verify_add(&l, 0, &texts[0], SHARED + 4, 10, 10); /* over the last row */
         verify_add(&l, 1, &texts[1], 10, 5, 5);
         verify_post(&l, d);
-        check_verdict(next_verdict(d), 0, &texts[0], 0, SHARED + 10, SHARED + 10);
         check_verdict(next_verdict(d), 1, &texts[1], 0, 10, 10);
+        check_verdict(next_verdict(d), 0, &texts[0], 0, SHARED + 10, SHARED + 10);
         check_verdict(next_verdict(d), 0, &texts[1], SHARED, 10, 10);
         check_verdict(next_verdict(d), 0, &texts[0], SHARED, 5, 5);
         check_verdict(next_verdict(d), 0, &texts[0], SHARED + 4, 10, 10);

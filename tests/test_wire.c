@@ -257,6 +257,10 @@ static void a_message_over_its_bound_is_refused_both_ways(void **state)
     assert_true(n > 65500 && n <= wire_tags[TAG_DRAFT_ASK].max_bytes);
     assert_int_equal(wire_decode(&in, TAG_DRAFT_ASK, data, n, &m, &err), OK);
     assert_int_equal(m.ask.n_ids, 65500);
+    m.ask = (struct draft_ask){.ids = ids, .n_ids = 65500 + 65536 - n}; /* the most */
+    assert_int_equal(wire_encode(&out, &m, &data, &n, &err), OK);
+    assert_int_equal(n, 65536);
+    assert_int_equal(wire_decode(&in, TAG_DRAFT_ASK, data, n, &m, &err), OK);
     m.ask = (struct draft_ask){.ids = ids, .n_ids = N};
     assert_int_equal(wire_encode(&out, &m, &data, &n, &err), E_FAIL);
     assert_non_null(strstr(err.text, "at most 65536"));
@@ -265,6 +269,72 @@ static void a_message_over_its_bound_is_refused_both_ways(void **state)
     assert_int_equal(wire_encode(&out, &(struct message){.tag = TAG_FORK}, &data, &n, &err), E_FAIL);
     free(bytes);
     free(ids);
+}
+
+#define HELLO(field, low, high)                                                                                        \
+    {                                                                                                                  \
+        TAG_HELLO, #field, offsetof(struct hello, field), sizeof((struct hello *)0)->field, low, high                  \
+    }
+#define OTHER(tag, type, field, low, high)                                                                             \
+    {                                                                                                                  \
+        tag, #field, offsetof(struct type, field), 4, low, high                                                        \
+    }
+
+static void a_number_is_within_what_a_job_may_have(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tag tag;
+        const char *name;
+        size_t at, size;
+        uint64_t low, high;
+    } rows[] = {
+        HELLO(cores, 1, 1 << 20),
+        HELLO(peer, 1, 255),
+        HELLO(weights_bytes, 0, 1ull << 50),
+        HELLO(body_bytes, 0, 1ull << 50),
+        HELLO(head_bytes, 0, 1ull << 50),
+        HELLO(kv_position_bytes, 0, 1 << 26),
+        HELLO(n_vocab, 0, 1 << 28),
+        HELLO(n_ctx_max, 0, INT32_MAX),
+        HELLO(max_rows, 65, 1 << 12),
+        HELLO(max_jobs, 256, 1 << 12),
+        HELLO(threads, 1, 1 << 16),
+        OTHER(TAG_WELCOME, welcome, n_slots, 1, 256),
+        OTHER(TAG_WELCOME, welcome, n_ctx, 1, 1 << 20),
+        OTHER(TAG_OPEN, open_slot, n_ids, 0, 1 << 28),
+        OTHER(TAG_OPEN, open_slot, last_position, 0, 1 << 20),
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t like = 0;
+        while (messages[like].m.tag != rows[i].tag) like++;
+        for (int past = 0; past < 4; past++) {
+            struct message m = messages[like].m;
+            struct err err = {0};
+            uint64_t value = past < 2 ? rows[i].low - (past == 1) : rows[i].high + (past == 3);
+            memcpy((uint8_t *)&m.hello + rows[i].at, &value, rows[i].size);
+            int rc = wire_check(&m, &err);
+            if ((rc == OK) != (past % 2 == 0)) fail_msg("%s = %llu: %d", rows[i].name, (unsigned long long)value, rc);
+            if (rc != OK) assert_non_null(strstr(err.text, rows[i].name));
+        }
+    }
+}
+
+static void a_failure_has_a_code_of_ours_and_a_text(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t code;
+        int ours;
+    } rows[] = {{0, E_PEER}, {1, E_FAIL},   {E_CHECK, E_CHECK}, {E_CHECK + 1, E_PEER}, {129, E_PEER},
+                {130, 130},  {131, E_PEER}, {143, 143},         {144, E_PEER},         {UINT32_MAX, E_PEER}};
+    struct err err;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(wire_fail(&(struct fail){rows[i].code, "why"}, 2, &err), rows[i].ours);
+        assert_string_equal(err.text, "why");
+        assert_int_equal(wire_fail(&(struct fail){rows[i].code, ""}, 2, &err), rows[i].ours);
+        assert_string_equal(err.text, "peer 2 failed and does not say why");
+    }
 }
 
 static void a_text_too_long_loses_its_end(void **state)
@@ -413,6 +483,8 @@ int main(void)
         cmocka_unit_test(fields_that_we_do_not_know_are_skipped),
         cmocka_unit_test(refuses_by_name),
         cmocka_unit_test(a_message_over_its_bound_is_refused_both_ways),
+        cmocka_unit_test(a_number_is_within_what_a_job_may_have),
+        cmocka_unit_test(a_failure_has_a_code_of_ours_and_a_text),
         cmocka_unit_test(a_text_too_long_loses_its_end),
         cmocka_unit_test(a_longer_text_of_another_program_is_cut_and_ends),
         cmocka_unit_test(texts_left_out_are_empty),
