@@ -158,6 +158,26 @@ static void a_text_gives_the_same_bits_however_it_is_cut_and_as_often_as_it_is_s
     }
 }
 
+/* The best ids that a row says, asked for by name. */
+static void an_id_is_judged_as_its_row_says_it(void **state)
+{
+    (void)state;
+    for (int k = 0; k < N_LAYOUTS; k++) {
+        struct test_coordinator *d = verifier(k);
+        struct verify_parts l = {0};
+        verify_add(&l, 0, &texts[0], 0, 30, 30);
+        for (int i = 0; i < 30; i++)
+            for (int j = 0; j < N_JUDGE; j++) l.judge[i][j] = texts[0].bits[i].top[(i + j) % N_TOP].id;
+        verify_post(&l, d);
+        const struct verdict *v = next_verdict(d);
+        assert_int_equal(v->n_rows, 30);
+        for (int i = 0; i < 30; i++)
+            for (int j = 0; j < N_JUDGE; j++)
+                assert_memory_equal(&v->rows[i].lp_judged[j], &texts[0].bits[i].top[(i + j) % N_TOP].lp, sizeof(float));
+        coordinator_close(d);
+    }
+}
+
 /* [3] Four sequences, and more of one of them: one pass, as its time shows. */
 static void parts_that_share_a_pass_do_not_change_each_other(void **state)
 {
@@ -262,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_gap_is_filled_from_what_is_held),
         cmocka_unit_test(a_slot_that_went_back_gives_the_bits_of_a_fresh_one),
         cmocka_unit_test(a_text_gives_the_same_bits_however_it_is_cut_and_as_often_as_it_is_sent),
+        cmocka_unit_test(an_id_is_judged_as_its_row_says_it),
         cmocka_unit_test(parts_that_share_a_pass_do_not_change_each_other),
         cmocka_unit_test(parts_that_cannot_share_a_pass_follow_in_the_next),
         cmocka_unit_test(the_most_rows_and_the_most_of_the_best_ids_are_answered),
