@@ -432,6 +432,27 @@ static void a_text_without_drafts_takes_no_round_trip_a_token(void **state)
                    "[ 100] done    seq 0: length\n");
 }
 
+/* A drafter that is always wrong: pauses of 8 and 16 tokens, of which each takes a round trip and no more. */
+static void a_pause_of_the_drafts_takes_one_round_trip(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"ab", "0123456789012345678901234567890123456789",
+                                  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 40};
+    uint64_t wait_ns[2];
+    uint32_t n_drafted[2];
+    for (int i = 0; i < 2; i++) {
+        struct sim_config c = {.draft_max = 4, .adaptive = true, .link_ms = 20, .self_max = i ? 64 : 0};
+        struct sim *s = sim_open(&c, &text, 1);
+        sim_run(s);
+        assert_string_equal(sim_written(s, 0), text.big);
+        wait_ns[i] = sim_seq(s, 0)->stats.wait_ns;
+        n_drafted[i] = sim_seq(s, 0)->stats.n_drafted;
+        sim_close(s);
+    }
+    assert_true(n_drafted[0] > 0 && n_drafted[1] > 0);
+    assert_true(wait_ns[1] * 3 < wait_ns[0]);
+}
+
 /* What it wrote meanwhile is nobody's, also where the next text begins alike. */
 static void a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped(void **state)
 {
@@ -579,6 +600,7 @@ int main(void)
         cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
         cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),
+        cmocka_unit_test(a_pause_of_the_drafts_takes_one_round_trip),
         cmocka_unit_test(a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped),
         cmocka_unit_test(every_text_is_the_one_that_the_request_alone_has),
     };

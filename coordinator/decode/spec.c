@@ -1,11 +1,13 @@
 #include "coordinator/decode/spec_inside.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    UNREAD = 4 /* times what the drafter reads of a prompt: of a longer one it has little */
+    UNTIL_TIMED = 2, /* ids before the draft policy has the time of one */
+    UNREAD = 4       /* times what the drafter reads of a prompt: of a longer one it has little */
 };
 
 /* ---- requests come and go ---- */
@@ -68,9 +70,11 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     q->group = p->group;
     q->slot = p->slot;
     q->stats.start_ns = s->now;
-    p->self = s->c.self_max > 0 && !settings_lossy(set) && !drafts;
     p->round++;
+    p->self = s->c.self_max > 1 && !settings_lossy(set) && (adaptive || !drafts);
+    p->self_left = drafts ? UNTIL_TIMED : INT_MAX;
     if (p->self) p->self_round = p->round;
+    p->n_plain = 0;
     p->held = p->n_read = n;
     if (settings_lossy(set))
         drafter_view_forget(&p->drafter, -1);

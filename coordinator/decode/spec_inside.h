@@ -34,9 +34,11 @@ struct decode_slot {  /* a slot of a verification group, the drafter's beside it
     uint32_t computed_us; /* on its parts so far */
 
     /* The leader writes on by itself. */
-    bool self;
+    bool self;           /* now; self_left ids yet, before it is decided anew */
+    int self_left;       /* INT_MAX: a text without drafts, to its end */
     uint32_t self_round; /* that its verdicts have; 0: it never did */
     int acked;           /* ids of the text that it knows we have */
+    int n_plain;         /* ids in a row that came without a draft */
     uint64_t self_ns;    /* when the last ones came */
 
     /* The drafter's side. */

@@ -1,12 +1,14 @@
 #include "coordinator/decode/spec_inside.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/ngram.h"
 
 enum {
-    READ_USUAL = 16 /* ids that a drafter reads before a round; after more its time is no round's usual one */
+    READ_USUAL = 16, /* ids that a drafter reads before a round; after more its time is no round's usual one */
+    PLAIN_MOST = 64  /* ids that the leader writes by itself before drafts get a chance */
 };
 
 /* ---- actions ---- */
@@ -49,6 +51,7 @@ static void post_to_leader(struct spec *s, const struct decode_slot *p, struct m
 void spec_open_leader(struct spec *s, const struct decode_slot *p)
 {
     const struct settings *set = settings_of(p);
+    int most = p->self_left < s->c.self_max ? p->self_left : s->c.self_max;
     int n_end_ids = set->n_end_ids < OPEN_END_IDS_MOST ? set->n_end_ids : OPEN_END_IDS_MOST;
     post_to_leader(s, p,
                    (struct message){.tag = TAG_OPEN,
@@ -59,7 +62,7 @@ void spec_open_leader(struct spec *s, const struct decode_slot *p)
                                              .round = p->self_round,
                                              .sampler = sampler_at(p, 0),
                                              .n_top = (uint32_t)set->n_top,
-                                             .self_max = (uint32_t)s->c.self_max}});
+                                             .self_max = (uint32_t)most}});
 }
 
 void spec_cut_leader(struct spec *s, const struct decode_slot *p)
@@ -70,6 +73,7 @@ void spec_cut_leader(struct spec *s, const struct decode_slot *p)
 void spec_ack(struct spec *s, struct decode_slot *p)
 {
     int n_ids = p->seq->n_ids;
+    if (p->self_left < INT_MAX) return; /* as many as it was asked for */
     if (n_ids - p->acked < s->c.self_max / 4) return;
     post_to_leader(s, p, (struct message){.tag = TAG_ACK, .ack = {(uint32_t)p->slot, (uint32_t)n_ids}});
     p->acked = n_ids;
@@ -221,16 +225,50 @@ static bool look_up(struct decode_slot *p)
     return p->looked_up = n > 0;
 }
 
+/* Ids that will come plainly, before drafts are worth a thought again. N-grams are, for each. */
+static int plain_run(const struct decode_slot *p)
+{
+    int n = p->policy.paused ? p->policy.left : p->n_plain;
+    if (p->policy.unread && !p->lookups.paused) return 1;
+    if (p->policy.unread && n > p->lookups.left) n = p->lookups.left;
+    return n < PLAIN_MOST ? n : PLAIN_MOST;
+}
+
+/* Several plain ids take one round trip: the leader writes all but the first by itself. */
+static void post_plain(struct spec *s, struct decode_slot *p, bool was_self)
+{
+    int n = is_lossy(p) ? 1 : plain_run(p);
+    if (n > s->c.self_max) n = s->c.self_max;
+    p->self = n > 1;
+    if (p->self) {
+        p->self_left = n;
+        p->self_round = p->round;
+        p->now.measured = false; /* the first has the round trip in it */
+        spec_open_leader(s, p);
+    } else if (was_self) {
+        spec_cut_leader(s, p);
+    }
+    spec_post_verify(s, p);
+}
+
 void spec_next_round(struct spec *s, struct decode_slot *p)
 {
-    if (p->self) return;
+    bool was_self = p->self;
+    if (p->self && p->self_left > 0) return;
+    p->self = false;
     p->round++;
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
     seq_drop_tail(p->seq);
-    int window = look_up(p) ? 0 : draft_window(s, p);
-    if (window > 0)
-        spec_post_ask(s, p, window);
-    else
+    bool found = look_up(p);
+    int window = found ? 0 : draft_window(s, p);
+    if (!found && window <= 0) {
+        post_plain(s, p, was_self);
+        return;
+    }
+    if (was_self) spec_cut_leader(s, p);
+    if (found)
         spec_post_verify(s, p);
+    else
+        spec_post_ask(s, p, window);
 }

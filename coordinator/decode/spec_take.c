@@ -1,5 +1,6 @@
 #include "coordinator/decode/spec_inside.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -112,6 +113,13 @@ static void note_round(struct decode_slot *p)
     draft_policy_note(other, &seen);
 }
 
+/* Of those that the leader was to write by itself one has come. */
+static void note_plain(struct decode_slot *p)
+{
+    p->n_plain++;
+    if (p->self_left < INT_MAX) p->self_left--;
+}
+
 static void note_verify(struct spec *s, struct decode_slot *p, const struct flight *f)
 {
     struct seq *q = p->seq;
@@ -147,6 +155,10 @@ static void take_rows(struct spec *s, const struct flight *f, const struct verdi
         p->now.ns = (double)(s->now - p->round_ns);
         if (n > 0 && !p->looked_up) p->drafter.n_reused = p->now.n_accepted;
     }
+    if (f->n_drafts == 0)
+        note_plain(p);
+    else
+        p->n_plain = 0;
     if (out->end == SEQ_RUNNING) note_round(p);
 }
 
@@ -173,10 +185,15 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     if (rc != OK || v->at + 1 < (uint32_t)q->n_ids) return rc;
     q->stats.n_verifies++;
     note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
-    p->self_ns = s->now;
     p->n_refused = 0;
+    p->now =
+        (struct draft_policy_round){.measured = true, .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
     out->end = commit(s, p, v->rows, NULL, 0);
     p->held = q->n_ids - 1;
+    p->self_ns = s->now;
+    note_plain(p);
+    if (out->end == SEQ_RUNNING) note_round(p);
+    out->committed = p->self_left <= 0;
     spec_ack(s, p);
     return OK;
 }
