@@ -2,7 +2,7 @@
 foreach(room test_spec test_spec_drafting test_spec_workers test_requests)
     pilotfish_test(${room} ${room}.c ${sim} LIBS pf_coordinator)
 endforeach()
-foreach(part policy drafter_view flights score)
+foreach(part seq policy drafter_view flights score)
     pilotfish_test(test_${part} test_${part}.c LIBS pf_coordinator)
 endforeach()
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)

@@ -65,7 +65,7 @@ static void parts_are_numbered_and_land_in_any_order_once(void **state)
 }
 
 static const float lp;
-static const struct top tops[6] = {{0, -1}, {1, -1}, {2, -1}, {3, -1}, {4, -1}, {4, -1}};
+static const struct top tops[6] = {{0, -1}, {1, -1}, {2, -1}, {3, -1}, {4, -1}, {0, -1}};
 
 /* Rows: one that is fed only, two that judge the id after them, the last of all; of each the two best ids. */
 static void a_verdict_has_the_rows_that_were_wanted_and_in_each_what_was_asked(void **state)

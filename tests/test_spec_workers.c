@@ -247,6 +247,7 @@ static void what_is_sent_says_how_to_choose_and_when_to_end(void **state)
         const struct verdict v = {.job = 1, .round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &sent, &err), OK);
         const struct draft_ask *ask = &sent.list[1].message.ask;
+        assert_int_equal(sent.list[1].peer, 1);
         assert_true(ask->at == 0 && ask->n_ids == 4 && ask->until == 7 && ask->prefix_hash == 1);
         assert_true(ask->p_min == 0.25f && ask->p_joint_min == 0);
         assert_true(ask->sampler.temp == 0.5f && ask->sampler.seed == 9 && ask->sampler.offset == 7);
@@ -384,6 +385,7 @@ static void an_answer_that_nobody_asked_for_is_an_error(void **state)
          {.job = 0, .prefix_hash = 1, .round = 1, .rows = &right, .n_rows = 1},
          {0},
          "(job 0, round 1), of which nothing was asked"},
+        {true, {0}, {.slot = 1, .round = 2}, "a draft for slot 1 (round 2), of which nothing was asked"},
         {true, {0}, {.slot = 9, .round = 2}, "a draft for slot 9 (round 2), of which nothing was asked"},
         {true, {0}, {.round = 1, .rows = drafts, .n_rows = 1}, "slot 0 (round 1), of which nothing was asked"},
         {true, {0}, {.round = 2, .rows = drafts, .n_rows = 4}, "a draft of 4 tokens, 2 asked"},
@@ -479,13 +481,11 @@ static void a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_wa
 
 /* Each fits into a message, whatever the ids are; the drafts come with the last. One that is refused, refuses the
  * rest. */
-static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void **state)
+static void check_asks(int n, int n_most)
 {
-    (void)state;
-    enum { N = 2 * ASK_IDS + 100, N_ASKS = 3 };
-    const struct spec_config config = stray_config(N + 8, N, INT32_MAX);
-    int32_t *ids = calloc(N, sizeof *ids);
-    for (int i = 0; i < N; i++) ids[i] = INT32_MAX - 1 - i;
+    const struct spec_config config = stray_config(n + 8, n, INT32_MAX);
+    int32_t *ids = calloc((size_t)n, sizeof *ids);
+    for (int i = 0; i < n; i++) ids[i] = INT32_MAX - 1 - i;
     for (int refused = 0; refused <= 1; refused++) {
         struct stray t;
         struct err err = {0};
@@ -493,17 +493,17 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
         const uint8_t *data;
         size_t n_bytes;
         assert_int_equal(wire_arena_init(&arena, 4 << 20, &err), OK);
-        stray_submit(&t, &config, ids, N, 6);
+        stray_submit(&t, &config, ids, n, 6);
         const struct verdict_row row = {.next = 'c'};
         const struct verdict v = {.job = 1, .round = 1, .prefix_hash = 1, .rows = &row, .n_rows = 1};
         assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_VERDICT, .verdict = &v}, &t.actions, &err),
                          OK);
-        struct draft answers[N_ASKS] = {0};
+        struct draft answers[3] = {0};
         int n_asks = 0, n_sent = 0;
         for (size_t i = 0; i < t.actions.n; i++) {
             const struct message *m = &t.actions.list[i].message;
             if (t.actions.list[i].kind != ACTION_POST || m->tag != TAG_DRAFT_ASK) continue;
-            bool last = n_asks == N_ASKS - 1;
+            bool last = n_asks == n_most - 1;
             assert_int_equal(m->ask.at, n_sent);
             assert_ptr_equal(m->ask.ids, t.seq.ids + n_sent);
             n_sent += (int)m->ask.n_ids;
@@ -513,15 +513,15 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
             answers[n_asks++] = (struct draft){
                 .round = 2, .at = gap ? m->ask.at : (uint32_t)n_sent, .end = gap ? DRAFT_GAP : DRAFT_WINDOW};
         }
-        assert_int_equal(n_asks, N_ASKS);
-        assert_int_equal(n_sent, N + 1);
+        assert_int_equal(n_asks, n_most);
+        assert_int_equal(n_sent, n + 1);
         static const struct draft_row drafts[] = {{'d', 1}, {'e', 1}};
-        answers[N_ASKS - 1].prefix_hash = t.seq.prefix_hash[N + 1];
-        if (!refused) answers[N_ASKS - 1].rows = drafts, answers[N_ASKS - 1].n_rows = 2;
-        for (int i = 0; i < N_ASKS; i++) {
+        answers[n_most - 1].prefix_hash = t.seq.prefix_hash[n + 1];
+        if (!refused) answers[n_most - 1].rows = drafts, answers[n_most - 1].n_rows = 2;
+        for (int i = 0; i < n_most; i++) {
             const struct event e = {.kind = EVENT_DRAFT, .draft = &answers[i]};
             if (spec_step(t.spec, &e, &t.actions, &err) != OK) fail_msg("%s", err.text);
-            assert_int_equal(t.actions.n, i == N_ASKS - 1);
+            assert_int_equal(t.actions.n, i == n_most - 1);
         }
         const struct message *m = &t.actions.list[0].message; /* without drafts, where it is refused */
         assert_int_equal(m->tag, TAG_VERIFY);
@@ -530,6 +530,189 @@ static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void 
         stray_close(&t);
     }
     free(ids);
+}
+
+static void a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs(void **state)
+{
+    (void)state;
+    check_asks(2 * ASK_IDS + 100, 3);
+    check_asks(2 * ASK_IDS - 1, 2); /* with big's first id they are full */
+    check_asks(2 * ASK_IDS, 3);
+}
+
+/* ---- refusals ---- */
+
+static const struct message *last_sent(const struct stray *t)
+{
+    return &t->actions.list[t->actions.n - 1].message;
+}
+
+/* Big accepts every draft, and goes on with z. Or it refuses. */
+static void stray_verdict(struct stray *t, enum verdict_status status)
+{
+    static const float lp = -1;
+    const struct part *p = &last_sent(t)->verify;
+    struct verdict_row rows[8];
+    struct verdict v = {.job = p->job,
+                        .slot = p->slot,
+                        .round = p->round,
+                        .at = p->at,
+                        .prefix_hash = p->prefix_hash,
+                        .status = status,
+                        .rows = rows};
+    struct err err;
+    for (size_t i = 0; i < p->n_rows && status == VERDICT_OK; i++) {
+        const struct row *row = &p->rows[i];
+        if (row->wanted)
+            rows[v.n_rows++] = (struct verdict_row){
+                .next = row->n_judge ? row->judge[0] : 'z', .lp_judged = &lp, .n_judged = row->n_judge};
+    }
+    const struct event e = {.kind = EVENT_VERDICT, .verdict = &v};
+    if (spec_step(t->spec, &e, &t->actions, &err) != OK) fail_msg("%s", err.text);
+}
+
+static void stray_draft(struct stray *t, enum draft_end end, const int32_t *ids, size_t n_ids)
+{
+    const struct draft_ask *ask = &last_sent(t)->ask;
+    struct draft_row rows[4];
+    for (size_t i = 0; i < n_ids; i++) rows[i] = (struct draft_row){ids[i], .5f};
+    struct draft d = {.round = ask->round, .at = ask->at + (uint32_t)ask->n_ids, .end = end, .rows = rows};
+    struct err err;
+    d.prefix_hash = t->seq.prefix_hash[d.at];
+    d.n_rows = n_ids;
+    const struct event e = {.kind = EVENT_DRAFT, .draft = &d};
+    if (spec_step(t->spec, &e, &t->actions, &err) != OK) fail_msg("%s", err.text);
+}
+
+/* Up to the first ask. */
+static void stray_open_ruled(struct stray *t, struct rule rule)
+{
+    struct spec_config config = stray_config(64, 8, 256);
+    const struct request r = {.prompt = (const int32_t[]){'a', 'b'},
+                              .n_prompt = 2,
+                              .settings = {.rule = rule, .drafting = true, .draft_max = 2, .draft_ctx = 64}};
+    struct err err;
+    config.drafter.prior.draft = .3; /* a model's */
+    *t = (struct stray){0};
+    assert_int_equal(seq_init(&t->seq, &r, config.n_ctx, &err), OK);
+    assert_int_equal(spec_open(&t->spec, &config, &err), OK);
+    assert_true(spec_idle(t->spec));
+    assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &t->seq}, &t->actions, &err), OK);
+    assert_false(spec_idle(t->spec));
+    stray_verdict(t, VERDICT_OK);
+}
+
+/* The drafter's answers, letter by letter: gap, stale, full, x failed, window; a dot is a verdict. What follows: ask,
+ * verify, done. */
+static void a_drafter_that_refuses_is_asked_again_where_the_text_hangs_on_it_and_done_without_where_not(void **state)
+{
+    (void)state;
+    static const struct {
+        enum rule_kind rule;
+        const char *answers, *follows;
+        enum withheld_why withheld;
+    } table[] = {
+        {RULE_EXACT, "g.", "va", WITHHELD_NOT},
+        {RULE_EXACT, "s.", "va", WITHHELD_NOT},
+        {RULE_EXACT, "g.g.g.g.", "vavavava", WITHHELD_NOT}, /* each costs but a draft */
+        {RULE_EXACT, "f.", "vv", WITHHELD_NO_ROOM},
+        {RULE_EXACT, "x.", "vv", WITHHELD_LOST},
+        {RULE_STRICT, "g", "a", WITHHELD_NOT},
+        {RULE_STRICT, "gs", "aa", WITHHELD_NOT},
+        {RULE_STRICT, "ggg", "aad", WITHHELD_NOT},
+        {RULE_STRICT, "ggw.ggw.ggg", "aavaaavaaad", WITHHELD_NOT}, /* those in a row count */
+        {RULE_STRICT, "f", "d", WITHHELD_NOT},
+        {RULE_STRICT, "x", "d", WITHHELD_NOT},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct stray t;
+        struct err err;
+        stray_open_ruled(&t, (struct rule){table[i].rule, 3});
+        for (size_t k = 0; table[i].answers[k]; k++) {
+            static const int32_t d = 'd';
+            char a = table[i].answers[k];
+            if (a == '.') stray_verdict(&t, VERDICT_OK);
+            if (a == 'w') stray_draft(&t, DRAFT_WINDOW, &d, 1);
+            if (a == 'g') stray_draft(&t, DRAFT_GAP, NULL, 0);
+            if (a == 's') stray_draft(&t, DRAFT_STALE, NULL, 0);
+            if (a == 'f') stray_draft(&t, DRAFT_FULL, NULL, 0);
+            if (a == 'x') stray_draft(&t, DRAFT_FAILED, NULL, 0);
+            bool done = t.actions.list[t.actions.n - 1].kind == ACTION_DONE;
+            const struct message *m = last_sent(&t);
+            char is = done ? 'd' : m->tag == TAG_DRAFT_ASK ? 'a' : 'v';
+            if (is != table[i].follows[k]) fail_msg("row %zu: %c after %zu answers", i, is, k + 1);
+            if (is == 'a' && a != '.') /* all of the text, for as many drafts */
+                assert_true(m->ask.at == 0 && (int)m->ask.n_ids == t.seq.n_ids && (int)m->ask.until == t.seq.n_ids + 2);
+        }
+        if (t.seq.state != SEQ_DONE)
+            spec_step(t.spec, &(struct event){.kind = EVENT_CANCEL}, &t.actions, &err);
+        else
+            assert_non_null(strstr(t.seq.why.text, ", and without it the text would be another"));
+        assert_int_equal(t.seq.end, t.seq.why.code ? SEQ_FAILED : SEQ_ABORTED);
+        assert_int_equal(t.seq.stats.withheld.why, table[i].withheld);
+        stray_close(&t);
+    }
+}
+
+static void refusals_of_a_verify_count_in_a_row_and_in_one_text(void **state)
+{
+    (void)state;
+    struct stray t;
+    struct err err;
+    stray_open_ruled(&t, (struct rule){0});
+    for (int i = 0; i < 3; i++) {
+        stray_draft(&t, DRAFT_WINDOW, NULL, 0);
+        stray_verdict(&t, VERDICT_GAP);
+        stray_verdict(&t, VERDICT_GAP);
+        if (i < 2) stray_verdict(&t, VERDICT_OK);
+    }
+    assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_CANCEL}, &t.actions, &err), OK);
+    struct seq next;
+    const struct request r = {.prompt = (const int32_t[]){'x'}, .n_prompt = 1};
+    assert_int_equal(seq_init(&next, &r, 64, &err), OK);
+    assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &next}, &t.actions, &err), OK);
+    stray_verdict(&t, VERDICT_GAP);
+    stray_verdict(&t, VERDICT_GAP);
+    stray_verdict(&t, VERDICT_OK);
+    assert_int_equal(seq_n_generated(&next), 1);
+    seq_free(&next);
+    stray_close(&t);
+}
+
+static void nothing_comes_from_a_drafter_that_is_lost(void **state)
+{
+    (void)state;
+    struct stray t;
+    struct actions actions;
+    struct err err;
+    stray_open_ruled(&t, (struct rule){0});
+    const struct draft late = {.round = 2, .at = 3, .prefix_hash = t.seq.prefix_hash[3]};
+    const struct event lost = {.kind = EVENT_DRAFTER_LOST, .why = "gone"}, e = {.kind = EVENT_DRAFT, .draft = &late};
+    assert_int_equal(spec_step(t.spec, &lost, &actions, &err), OK);
+    assert_int_equal(actions.n, 1); /* a verify, without drafts */
+    assert_int_equal(spec_step(t.spec, &lost, &actions, &err), OK);
+    assert_int_equal(actions.n, 0);
+    assert_int_equal(spec_step(t.spec, &e, &actions, &err), E_PEER);
+    stray_close(&t);
+}
+
+/* Up to the first that is none of big's, whose ids are below 256. */
+static void drafts_are_verified_as_far_as_big_has_their_ids(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t ids[2];
+        size_t n, n_verified;
+    } table[] = {{{0, 255}, 2, 2}, {{0, 256}, 2, 1}, {{256, 0}, 2, 0}, {{-1, 0}, 2, 0}, {{7, INT32_MIN}, 2, 1}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct stray t;
+        stray_open_ruled(&t, (struct rule){0});
+        stray_draft(&t, DRAFT_WINDOW, table[i].ids, table[i].n);
+        if (last_sent(&t)->verify.n_rows != 1 + table[i].n_verified)
+            fail_msg("row %zu: %zu rows", i, last_sent(&t)->verify.n_rows);
+        assert_int_equal(t.seq.stats.n_drafted, table[i].n_verified);
+        stray_close(&t);
+    }
 }
 
 int main(void)
@@ -543,6 +726,10 @@ int main(void)
         cmocka_unit_test(a_drafter_that_lost_its_text_is_sent_all_of_it_in_the_next_round),
         cmocka_unit_test(a_long_text_is_read_to_the_drafter_in_as_many_asks_as_it_needs),
         cmocka_unit_test(what_is_sent_says_how_to_choose_and_when_to_end),
+        cmocka_unit_test(a_drafter_that_refuses_is_asked_again_where_the_text_hangs_on_it_and_done_without_where_not),
+        cmocka_unit_test(refusals_of_a_verify_count_in_a_row_and_in_one_text),
+        cmocka_unit_test(nothing_comes_from_a_drafter_that_is_lost),
+        cmocka_unit_test(drafts_are_verified_as_far_as_big_has_their_ids),
         cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
         cmocka_unit_test(how_far_a_prompt_is_read_is_known_part_by_part),
         cmocka_unit_test(a_verifier_that_refuses_for_ever_is_given_up_after_the_whole_text_was_sent),
