@@ -1,16 +1,18 @@
 /* backoff.h -- how long to sleep before looking again, where nothing can wake us: MPI has no file descriptor.
  *
  * First a few looks without sleeping, then sleeps that grow by an eighth each: a message is seen late by at most about
- * an eighth of the time that it took to come, and an idle rank costs next to nothing.
+ * an eighth of the time that it took to come. After a second of silence sleeps may be ten times as long: an idle rank
+ * costs next to nothing.
  */
 #ifndef PROTO_BACKOFF_H
 #define PROTO_BACKOFF_H
 
-enum { BACKOFF_MIN_US = 5, BACKOFF_MAX_US = 200 };
+enum { BACKOFF_MIN_US = 5, BACKOFF_MAX_US = 200, BACKOFF_SILENCE_US = 1000000, BACKOFF_SILENT = 10 };
 
 struct backoff {
     int n_looks; /* without a sleep, since something happened */
     int us;      /* the last sleep */
+    int all_us;  /* all of them, until they are BACKOFF_SILENCE_US */
 };
 
 static inline void backoff_reset(struct backoff *b)
@@ -26,6 +28,10 @@ static inline int backoff_next(struct backoff *b, int max_looks, int max_us)
         return 0;
     }
     b->us = b->us ? b->us + b->us / 8 + 1 : BACKOFF_MIN_US;
+    if (b->all_us >= BACKOFF_SILENCE_US)
+        max_us *= BACKOFF_SILENT;
+    else
+        b->all_us += b->us;
     if (b->us > max_us) b->us = max_us;
     return b->us;
 }
