@@ -24,6 +24,7 @@
 #include "coordinator/cli/perplexity.h"
 #include "coordinator/cli/progress.h"
 #include "cut_off.h"
+#include "proto/clock.h"
 #include "proto/launcher.h"
 #include "proto/mpi_bridge.h"
 #include "worker/tools/bench_kernels.h"
@@ -245,7 +246,7 @@ static int run_over_workers(struct program *p, struct err *err)
 static void show_progress(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total)
 {
     if (what)
-        progress_show(arg, what, unit, done, total, job_now_ns());
+        progress_show(arg, what, unit, done, total, clock_now_ns());
     else
         progress_clear(arg);
 }

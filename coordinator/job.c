@@ -11,6 +11,7 @@
 
 #include "coordinator/cli/note.h"
 #include "coordinator/workers.h"
+#include "proto/clock.h"
 #include "proto/prefix_hash.h"
 
 enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200, LOOP_FILES = 8 };
@@ -38,11 +39,6 @@ struct job {
     int rc; /* the first thing that went wrong */
     struct err err;
 };
-
-uint64_t job_now_ns(void)
-{
-    return uv_hrtime();
-}
 
 uint64_t job_root(uint64_t vocab_big)
 {
@@ -100,7 +96,7 @@ static void show_turn(struct job *j, uint64_t now_ns)
 static void on_tick(uv_timer_t *handle)
 {
     struct job *j = handle->data;
-    uint64_t now_ns = job_now_ns();
+    uint64_t now_ns = clock_now_ns();
     if (j->workers.n_ready < j->workers.n)
         progress_show(j->c.progress, "loading", NULL, workers_loaded_bytes(&j->workers),
                       workers_weights_bytes(&j->workers), now_ns);
@@ -139,7 +135,7 @@ static int step(struct job *j, struct event event, struct err *err)
     struct actions actions; /* the spec's, until its next step */
     assert(!j->stepping);
     j->stepping = true;
-    event.now_ns = job_now_ns();
+    event.now_ns = clock_now_ns();
     int rc = spec_step(j->spec, &event, &actions, err);
     if (rc == OK) rc = carry_out(j, &actions, err);
     j->stepping = false;

@@ -80,6 +80,4 @@ int job_score(struct job *j, const struct score_config *config, struct score **o
 void job_quit(struct router *router, const struct layout *l, int code, const char *text);
 void job_close(struct job *j); /* NULL is fine; does not say Quit */
 
-uint64_t job_now_ns(void);
-
 #endif

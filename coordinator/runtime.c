@@ -8,6 +8,7 @@
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/settings.h"
 #include "coordinator/text/template.h"
+#include "proto/clock.h"
 #include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
 
@@ -47,7 +48,7 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
 {
     *s = (struct runtime){.o = *o, .launch = launch};
     progress_init(&s->progress);
-    if (s->o.seed < 0) s->o.seed = (int)(prefix_hash_mix(job_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
+    if (s->o.seed < 0) s->o.seed = (int)(prefix_hash_mix(clock_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
     int rc = hear_others(s, err);
     if (rc == OK) rc = open_model(s, o->big, layout_verifier(&launch->layout), &s->big, &s->big_t, err);
     if (rc == OK && o->chat_template) rc = end_as_template(s, o->chat_template, err);

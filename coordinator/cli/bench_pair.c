@@ -7,6 +7,7 @@
 #include "coordinator/cli/output.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/cli/stats.h"
+#include "proto/clock.h"
 #include "proto/show.h"
 
 enum way { PLAIN, DRAFTS, N_WAYS };
@@ -122,7 +123,7 @@ static int both_ways(struct bench *b, int i, struct err *err)
     struct seq seqs[N_WAYS] = {0};
     struct cost cost[N_WAYS] = {0}, sum[N_WAYS] = {0};
     struct err why;
-    progress_within(&b->s.progress, "request", i, b->prompts.n, job_now_ns());
+    progress_within(&b->s.progress, "request", i, b->prompts.n, clock_now_ns());
     int n_turns = 1, rc = take_turns(b, i, sum, &n_turns, seqs, err);
     progress_clear(&b->s.progress);
     bool failed = false;

@@ -9,6 +9,7 @@
 #include "coordinator/cli/said.h"
 #include "coordinator/cli/stats.h"
 #include "coordinator/text/template.h"
+#include "proto/clock.h"
 #include "proto/show.h"
 
 struct chat {
@@ -60,7 +61,7 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     struct job_watch watch = output_watch(output);
     rc = job_run(c->s.job, seq, 1, &watch, err);
     struct err ignored;
-    int shown = output_finish(output, job_now_ns(), seq->end == SEQ_ABORTED, rc == OK ? err : &ignored);
+    int shown = output_finish(output, clock_now_ns(), seq->end == SEQ_ABORTED, rc == OK ? err : &ignored);
     output_close(output);
     stats_add(&c->total, seq);
     return rc == OK ? shown : rc;

@@ -9,6 +9,7 @@
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/metrics.h"
 #include "coordinator/cli/stats.h"
+#include "proto/clock.h"
 
 struct compare {
     struct runtime s;
@@ -24,7 +25,7 @@ static int write_all(struct compare *c, const char *way, int i, struct seq **out
     static const struct job_watch nobody;
     bool alone = i > 0;
     int rc = runtime_seqs(&c->s, &c->prompts, !alone, out, err), n = c->prompts.n_good;
-    progress_within(&c->s.progress, way, i, 2, job_now_ns());
+    progress_within(&c->s.progress, way, i, 2, clock_now_ns());
     for (int k = 0; k < n && rc == OK && alone; k++) {
         (*out)[k].request.settings.rule = (struct rule){0};
         (*out)[k].request.settings.sampler = (struct sampler){0};

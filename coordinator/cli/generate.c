@@ -1,6 +1,7 @@
 #include "coordinator/cli/generate.h"
 
 #include "coordinator/cli/output.h"
+#include "proto/clock.h"
 
 struct generate {
     struct runtime s;
@@ -26,7 +27,7 @@ static int check(struct generate *g, struct err *err)
     struct job_watch watch = {0};
     int rc = runtime_seqs(&g->s, &g->prompts, false, &g->plain, err), n = 0, n_tokens = 0;
     if (rc == OK) n = keep_exact(g->plain, g->prompts.n_good);
-    progress_within(&g->s.progress, "check:", 0, 0, job_now_ns());
+    progress_within(&g->s.progress, "check:", 0, 0, clock_now_ns());
     if (rc == OK) rc = job_run(g->s.job, g->plain, n, &watch, err);
     if (rc == OK) rc = seqs_failed(g->plain, n, err);
     const struct seq *drafted = g->seqs;
@@ -83,7 +84,7 @@ static int generate(struct generate *g, struct err *err)
     if (any) rc = job_run(g->s.job, g->seqs, g->prompts.n_good, &watch, err);
     struct err ignored;
     int shown =
-        output_finish(g->output, job_now_ns(), rc == E_INTERRUPT || rc == E_TERMINATED, rc == OK ? err : &ignored);
+        output_finish(g->output, clock_now_ns(), rc == E_INTERRUPT || rc == E_TERMINATED, rc == OK ? err : &ignored);
     if (rc == OK) rc = shown;
     if (rc == OK) rc = seqs_failed(g->seqs, any ? g->prompts.n_good : 0, err);
     if (rc == OK && o->check && any) rc = check(g, err);
