@@ -320,6 +320,40 @@ static void a_number_is_within_what_a_job_may_have(void **state)
     }
 }
 
+/* Of a list each is looked at: the first, the last, and no more. */
+static void every_row_of_a_list_is_within_its_bounds(void **state)
+{
+    (void)state;
+    enum { N = 3 };
+    for (int bad = -1; bad <= N; bad++) { /* -1: none; N: one behind the list */
+        bool right = bad < 0 || bad == N;
+        struct err err;
+        float lps[N + 1] = {0};
+        struct top tops[N + 1] = {{0}};
+        struct verdict_row rows[N + 1] = {{0}}, row = {.lp_judged = lps, .n_judged = N},
+                                    best = {.top = tops, .n_top = N};
+        struct draft_row drafts[N + 1] = {{0}};
+        struct row judges[N + 1] = {{0}};
+        struct part parts[N + 1] = {{0}};
+        if (bad >= 0) {
+            lps[bad] = rows[bad].lp_next = tops[bad].lp = .5f;
+            drafts[bad].p_top = 2;
+            judges[bad].n_judge = JUDGED_MOST + 1;
+            parts[bad].sampler.temp = -1;
+        }
+        const struct message lists[] = {
+            {TAG_VERDICT, .verdict = {.rows = rows, .n_rows = N}},
+            {TAG_VERDICT, .verdict = {.rows = &row, .n_rows = 1}},
+            {TAG_VERDICT, .verdict = {.rows = &best, .n_rows = 1}},
+            {TAG_DRAFT, .draft = {.rows = drafts, .n_rows = N}},
+            {TAG_VERIFY, .verify = {.rows = judges, .n_rows = N}},
+            {TAG_PASS, .pass = {.parts = parts, .n_parts = N}},
+        };
+        for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+            if ((wire_check(&lists[i], &err) == OK) != right) fail_msg("list %zu, bad at %d", i, bad);
+    }
+}
+
 static void a_failure_has_a_code_of_ours_and_a_text(void **state)
 {
     (void)state;
@@ -484,6 +518,7 @@ int main(void)
         cmocka_unit_test(refuses_by_name),
         cmocka_unit_test(a_message_over_its_bound_is_refused_both_ways),
         cmocka_unit_test(a_number_is_within_what_a_job_may_have),
+        cmocka_unit_test(every_row_of_a_list_is_within_its_bounds),
         cmocka_unit_test(a_failure_has_a_code_of_ours_and_a_text),
         cmocka_unit_test(a_text_too_long_loses_its_end),
         cmocka_unit_test(a_longer_text_of_another_program_is_cut_and_ends),
