@@ -486,6 +486,135 @@ static void a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped(void
     sim_close(s);
 }
 
+/* Its answer is there, and being verified: nothing waits for it. */
+static void a_drafter_that_dies_while_a_verify_is_out_changes_nothing_of_it(void **state)
+{
+    (void)state;
+    const struct sim_text one = {"ab", "cdefgh", NULL, 4};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 2}, &one, 1);
+    sim_fault(s, 20, SIM_DRAFTER_DIES, 0);
+    sim_run(s);
+    sim_expect(s, "[   0] open    seq 0: slot 0\n"
+                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                  "[  12] emit    seq 0: \"c\" b\n"
+                  "[  12] ask     seq 0 round 2 at 0: \"abc\", up to 5\n"
+                  "[  16] draft   seq 0 round 2 at 3: \"de\", window\n"
+                  "[  16] verify  seq 0 round 2 at 2: \"|cde\"\n"
+                  "[  20] fault   the drafter dies\n"
+                  "[  28] verdict seq 0 round 2 at 2: \"def\"\n"
+                  "[  28] emit    seq 0: \"def\" ddb\n"
+                  "[  28] done    seq 0: length\n");
+    sim_close(s);
+}
+
+/* ---- what is left of a text for its slot's next ---- */
+
+static void an_unknown_id_ends_the_drafts_of_its_own_text_only(void **state)
+{
+    (void)state;
+    const struct sim_text two[] = {{"a~", "bcde", NULL, 4}, {"fg", "hijk", NULL, 4}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 2, .n_ids = '~'}, two, 2);
+    sim_run(s);
+    assert_int_equal(sim_seq(s, 0)->stats.n_asks, 0);
+    assert_int_equal(sim_seq(s, 0)->stats.withheld.why, WITHHELD_UNKNOWN_ID);
+    assert_int_equal(sim_seq(s, 1)->stats.n_asks, 1);
+    assert_int_equal(sim_seq(s, 1)->stats.withheld.why, WITHHELD_NOT);
+    sim_close(s);
+}
+
+/* Repo's rule: after a rollback big writes a token more, in that text. */
+static void a_rollback_at_the_end_of_a_text_does_not_concern_the_next(void **state)
+{
+    (void)state;
+    const struct sim_text two[] = {{"p", "abcd", "aXcd", 2}, {"p", "abcd", "aXcd", 3}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 1, .rule = {RULE_REPO, 3}}, two, 2);
+    sim_run(s);
+    assert_int_equal(sim_seq(s, 1)->stats.n_asks, 1);
+    sim_close(s);
+}
+
+/* The first text's tokens take 12 ms. The second's first one takes four parts, and is no measure of one. */
+static void a_prompt_s_time_is_no_token_s(void **state)
+{
+    (void)state;
+    const struct sim_text two[] = {{"ab", "cdef", NULL, 4}, {"0123456789abcdefghijklmnop", "qrs", NULL, 3}};
+    struct sim *s =
+        sim_open(&(struct sim_config){.draft_max = 2, .adaptive = true, .prior = {1.3, 1.3}, .max_rows = 8}, two, 2);
+    sim_run(s);
+    assert_float_equal(sim_profile(s)->measured.plain_ns, 12e6, 1);
+    sim_close(s);
+}
+
+/* Four times two wrong ones, a pause, and the text is over before the next. */
+static void n_grams_that_are_always_wrong_are_tried_anew_in_each_text(void **state)
+{
+    (void)state;
+    static const char prompt[] = "abXabYabZabWabVabUabTabS", wrong[] = "ab0ab1ab2ab3ab4ab5ab6ab7";
+    const struct sim_text two[] = {{prompt, wrong, NULL, 24}, {prompt, wrong, NULL, 24}};
+    struct sim *s = sim_open(
+        &(struct sim_config){.draft_max = 8, .draft_ctx = 2, .adaptive = true, .prior = {1.3, 1.3}, .max_rows = 32},
+        two, 2);
+    sim_run(s);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sim_seq(s, i)->stats.n_asks, 0);
+        assert_int_equal(sim_seq(s, i)->stats.n_pauses, 1);
+    }
+    sim_close(s);
+}
+
+static void why_a_text_had_no_drafts_is_known_at_its_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        struct sim_config config;
+        struct sim_text text;
+        uint32_t n_asks;
+        enum withheld_why withheld;
+    } rows[] = {
+        {"it had", {.draft_max = 2}, {"ab", "cdef", NULL, 4}, 1, WITHHELD_NOT},
+        {"there is no drafter", {0}, {"ab", "cdef", NULL, 4}, 0, WITHHELD_NOT},
+        {"no id of it is known", {.draft_max = 2, .n_ids = 'a'}, {"ab", "cdef", NULL, 4}, 0, WITHHELD_UNKNOWN_ID},
+        {"as above, but lossy: the text is what it is",
+         {.draft_max = 2, .n_ids = 'a', .rule = {RULE_STRICT, 3}},
+         {"ab", "cdef", NULL, 4},
+         0,
+         WITHHELD_NOT},
+        {"n-grams found nothing", {.draft_max = 2, .fallback = .6f}, {"ab", "cdef", "????", 4}, 2, WITHHELD_NO_REPEAT},
+        {"n-grams found something", {.draft_max = 2, .fallback = .6f}, {"ab", "cdef", "??e?", 4}, 2, WITHHELD_NOT},
+        {"a model was sure of nothing",
+         {.draft_max = 2, .fallback = .6f, .prior = {.1, .1}},
+         {"ab", "cdef", "????", 4},
+         2,
+         WITHHELD_NOT},
+        {"one token", {.draft_max = 2, .adaptive = true}, {"ab", "cdef", NULL, 1}, 0, WITHHELD_SHORT},
+        {"drafts cost more than they save",
+         {.draft_max = 2, .adaptive = true, .prior = {1.3, 1.3}},
+         {"ab", "cdef", NULL, 4},
+         0,
+         WITHHELD_COST},
+        {"a long prompt, a short text",
+         {.draft_max = 2, .adaptive = true, .prior = {.3, .3}, .max_rows = 2},
+         {"abcdefghijklmnopqrstuvwxyz", "0123", NULL, 4},
+         0,
+         WITHHELD_READING},
+        {"a few ids, which take long to read",
+         {.draft_max = 2, .adaptive = true, .prior = {.4, 5}},
+         {"abcde", "0123", NULL, 4},
+         0,
+         WITHHELD_READING},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *s = sim_open(&rows[i].config, &rows[i].text, 1);
+        sim_run(s);
+        const struct seq_stats *t = &sim_seq(s, 0)->stats;
+        if (t->n_asks != rows[i].n_asks || t->withheld.why != rows[i].withheld)
+            fail_msg("%s: %u asks, reason %d", rows[i].why, t->n_asks, (int)t->withheld.why);
+        sim_close(s);
+    }
+}
+
 /* ---- whoever comes and goes: no text depends on it ---- */
 
 enum { N_TEXTS = 9, LONGEST_TEXT = 40 };
@@ -602,6 +731,12 @@ int main(void)
         cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),
         cmocka_unit_test(a_pause_of_the_drafts_takes_one_round_trip),
         cmocka_unit_test(a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped),
+        cmocka_unit_test(a_drafter_that_dies_while_a_verify_is_out_changes_nothing_of_it),
+        cmocka_unit_test(an_unknown_id_ends_the_drafts_of_its_own_text_only),
+        cmocka_unit_test(a_rollback_at_the_end_of_a_text_does_not_concern_the_next),
+        cmocka_unit_test(a_prompt_s_time_is_no_token_s),
+        cmocka_unit_test(n_grams_that_are_always_wrong_are_tried_anew_in_each_text),
+        cmocka_unit_test(why_a_text_had_no_drafts_is_known_at_its_end),
         cmocka_unit_test(every_text_is_the_one_that_the_request_alone_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -383,6 +383,10 @@ static void the_drafter_of_a_lossy_text_reads_it_from_the_start_whoever_had_the_
 {
     (void)state;
     const struct sim_text two[] = {{"pq", "abcdefgh", NULL, 3}, {"pq", "abcdefgh", NULL, 3}};
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 2, .draft_ctx = 2, .rule = strict}, two, 2);
+    sim_run(s);
+    assert_int_equal(sim_n_drafter_rows(s), 5); /* qa and b; then it holds qa, and computes two rows */
+    sim_close(s);
     sim_transcript(&(struct sim_config){.draft_max = 2, .rule = strict}, two, 2,
                    "[   0] open    seq 0: slot 0\n"
                    "[   0] verify  seq 0 round 1 at 0: \"p|q\"\n"
