@@ -162,7 +162,7 @@ static void all_that_run_and_wait_are_cancelled_at_once(void **state)
 
 /* Answers a part: ids in the wanted rows, each as likely as the judged one. */
 static void answer(struct spec *spec, const struct part *part, enum verdict_status status, const char *ids,
-                   struct actions *actions)
+                   uint64_t now_ns, struct actions *actions)
 {
     static const float lp = -1;
     struct verdict_row rows[8];
@@ -177,7 +177,7 @@ static void answer(struct spec *spec, const struct part *part, enum verdict_stat
     struct err err;
     for (size_t i = 0; i < v.n_rows; i++)
         rows[i] = (struct verdict_row){.next = ids[i], .lp_next = -1, .lp_judged = &lp, .n_judged = i + 1 < v.n_rows};
-    const struct event e = {.kind = EVENT_VERDICT, .verdict = &v};
+    const struct event e = {.kind = EVENT_VERDICT, .now_ns = now_ns, .verdict = &v};
     if (spec_step(spec, &e, actions, &err) != OK) fail_msg("%s", err.text);
 }
 
@@ -252,20 +252,20 @@ static void of_two_verdicts_of_one_text_the_first_counts(void **state)
         assert_int_equal(spec_open(&spec, &c, &err), OK);
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
         const struct part first = a.list[1].message.verify; /* an Open is before it */
-        answer(spec, &first, VERDICT_OK, "g", &a);
+        answer(spec, &first, VERDICT_OK, "g", 0, &a);
         const struct draft_row drafts[] = {{'h', 1}, {'i', 1}};
         const struct draft d = {.round = 2, .at = 7, .prefix_hash = seq.prefix_hash[7], .rows = drafts, .n_rows = 2};
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_DRAFT, .draft = &d}, &a, &err), OK);
         const struct part lost = a.list[0].message.verify; /* ghi: refused, and all is sent again as round 3 */
-        answer(spec, &lost, VERDICT_STALE, "", &a);
+        answer(spec, &lost, VERDICT_STALE, "", 0, &a);
         const struct part early[2] = {a.list[0].message.verify, a.list[1].message.verify};
         assert_int_equal(early[1].round, 3);
-        answer(spec, &early[0], VERDICT_GAP, "", &a); /* and again, as round 4 */
+        answer(spec, &early[0], VERDICT_GAP, "", 0, &a); /* and again, as round 4 */
         const struct part late[2] = {a.list[0].message.verify, a.list[1].message.verify};
         assert_int_equal(late[1].round, 4);
-        answer(spec, &early[1], VERDICT_OK, rows[i].first, &a);
-        answer(spec, &late[0], VERDICT_OK, "", &a);
-        answer(spec, &late[1], VERDICT_OK, "hij", &a); /* of h and i, whatever stands there now */
+        answer(spec, &early[1], VERDICT_OK, rows[i].first, 0, &a);
+        answer(spec, &late[0], VERDICT_OK, "", 0, &a);
+        answer(spec, &late[1], VERDICT_OK, "hij", 0, &a); /* of h and i, whatever stands there now */
         char text[16] = {0};
         for (int k = 0; k < seq.n_ids; k++) text[k] = (char)seq.ids[k];
         if (strcmp(text, rows[i].text)) fail_msg("%s: \"%s\"", rows[i].why, text);
@@ -335,6 +335,46 @@ static void a_drafter_that_cannot_compute_a_text_is_not_asked_again(void **state
         assert_true(sim_seq(s, 1)->stats.n_accepted > 0); /* the next text may have drafts */
         sim_close(s);
     }
+}
+
+/* The plain token took 12; what came late says nothing of one. */
+static void a_late_verdict_is_no_measure_of_a_token_s_time(void **state)
+{
+    (void)state;
+    struct draft_profile profile = {.pause = 0};
+    const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
+    const struct spec_config c = {.n_ctx = 32,
+                                  .root = 1,
+                                  .n_groups = 1,
+                                  .groups = {{2, 1, 6, 8, 256}},
+                                  .drafter = {.peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
+    const struct request r = {.prompt = prompt,
+                              .n_prompt = 6,
+                              .settings = {.drafting = true, .adaptive = true, .draft_max = 2, .draft_ctx = 32}};
+    struct spec *spec;
+    struct seq seq;
+    struct actions a;
+    struct err err;
+    assert_int_equal(seq_init(&seq, &r, 32, &err), OK);
+    assert_int_equal(spec_open(&spec, &c, &err), OK);
+    assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
+    const struct part first = a.list[1].message.verify;
+    answer(spec, &first, VERDICT_OK, "g", 10, &a);
+    const struct part plain = a.list[1].message.verify;
+    answer(spec, &plain, VERDICT_OK, "h", 22, &a);
+    const struct draft_row drafts[] = {{'i', 1}, {'j', 1}};
+    const struct draft d = {.round = 3, .at = 8, .prefix_hash = seq.prefix_hash[8], .rows = drafts, .n_rows = 2};
+    assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_DRAFT, .now_ns = 30, .draft = &d}, &a, &err), OK);
+    const struct part lost = a.list[0].message.verify;
+    answer(spec, &lost, VERDICT_STALE, "", 40, &a);
+    const struct part again[2] = {a.list[0].message.verify, a.list[1].message.verify};
+    answer(spec, &again[0], VERDICT_GAP, "", 50, &a);
+    answer(spec, &again[1], VERDICT_OK, "ijk", 60, &a);
+    assert_int_equal(seq_n_generated(&seq), 5);
+    assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_CANCEL}, &a, &err), OK);
+    assert_true(profile.measured.plain_ns == 12 && profile.measured.draft_ns == 0);
+    spec_close(spec);
+    seq_free(&seq);
 }
 
 /* ---- the drafter dies ---- */
@@ -726,6 +766,7 @@ int main(void)
         cmocka_unit_test(a_part_that_fails_ends_its_request_alone),
         cmocka_unit_test(a_part_behind_another_request_s_bad_one_is_sent_again),
         cmocka_unit_test(a_drafter_that_cannot_compute_a_text_is_not_asked_again),
+        cmocka_unit_test(a_late_verdict_is_no_measure_of_a_token_s_time),
         cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
         cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),

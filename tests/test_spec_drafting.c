@@ -201,7 +201,7 @@ static void what_a_round_gave_and_took_is_what_the_draft_policy_learns_from(void
         struct sim_text text;
         int fault_ms;
         enum sim_fault fault;
-        struct seen rounds[8];
+        struct seen rounds[16];
     } rows[] = {
         {"the drafter reads four ids, then big's own only",
          {.draft_max = 3, .prior = {.05, .05}},
@@ -213,6 +213,37 @@ static void what_a_round_gave_and_took_is_what_the_draft_policy_learns_from(void
           {4, 3, 3, 4, 17, 3, true},
           {1, 3, 0, 1, 17, 3, true},
           {1, 3, 3, 4, 17, 3, true}}},
+        {"one draft a round",
+         {.draft_max = 1, .prior = {.05, .05}},
+         {"ab", "cdefghijkl", NULL, 8},
+         0,
+         0,
+         {{0, 0, 0, 1, 0, 0, false}, {0, 0, 0, 1, 12, 0, true}, {4, 1, 1, 2, 15, 1, true}, {1, 1, 1, 2, 15, 1, true}}},
+        {"drafts are right, but slow: they pause, and of the text meanwhile the drafter lacks but what it did not "
+         "draft",
+         {.draft_max = 3, .prior = {.05, .05}, .draft_ms = 20},
+         {"ab", "cdefghijklmnopqrstuvwxyz", NULL, 20},
+         0,
+         0,
+         {{0, 0, 0, 1, 0, 0, false},
+          {0, 0, 0, 1, 12, 0, true},
+          {4, 3, 3, 4, 74, 60, true},
+          {0, 0, 0, 1, 12, 0, true},
+          {0, 0, 0, 1, 12, 0, true},
+          {0, 0, 0, 1, 12, 0, true},
+          {0, 0, 0, 1, 12, 0, true},
+          {0, 0, 0, 1, 12, 0, true},
+          {0, 0, 0, 1, 12, 0, true},
+          {0, 0, 0, 1, 12, 0, true},
+          {0, 0, 0, 1, 12, 0, true},
+          {9, 3, 3, 4, 74, 60, true},
+          {0, 0, 0, 1, 12, 0, true}}},
+        {"sixteen ids to read are usual",
+         {.draft_max = 3, .prior = {.05, .01}, .max_rows = 32},
+         {"abcdefghijklmn", "opqrstuvwxyz", NULL, 8},
+         0,
+         0,
+         {{0, 0, 0, 1, 0, 0, false}, {0, 0, 0, 1, 12, 0, true}, {16, 3, 3, 4, 17, 3, true}}},
         {"a prompt is read first, a millisecond an id: that round's time is not one's usual",
          {.draft_max = 3, .prior = {.05, .01}, .max_rows = 32, .read_ms = 1},
          {"abcdefghijklmnopqrstuvw", "xyzABCDEFGHIJKLM", "xyzABCDEFGHXJKLM", 14},
@@ -259,7 +290,8 @@ static void what_a_round_gave_and_took_is_what_the_draft_policy_learns_from(void
         struct sim_config c = rows[i].config;
         c.adaptive = true;
         struct sim *s = sim_open(&c, &rows[i].text, 1);
-        if (rows[i].fault_ms) sim_fault(s, rows[i].fault_ms, rows[i].fault, 0);
+        sim_request(s, 0, 5, 0, NULL); /* not when the clock begins */
+        if (rows[i].fault_ms) sim_fault(s, 5 + rows[i].fault_ms, rows[i].fault, 0);
         sim_run(s);
         struct draft_profile want = learned_from(&c, sim_seq(s, 0), rows[i].rounds), is = *sim_profile(s);
         if (memcmp(&want, &is, sizeof is))
