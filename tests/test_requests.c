@@ -493,6 +493,78 @@ static void a_pause_of_the_drafts_takes_one_round_trip(void **state)
     assert_true(wait_ns[1] * 3 < wait_ns[0]);
 }
 
+/* After the text "abc": an id that the leader wrote by itself, or says that it cannot. */
+static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(void **state)
+{
+    (void)state;
+    static const struct verdict_row row = {.next = 'd', .lp_next = -1}, past = {.next = 256}, two[2] = {{.next = 'd'}};
+    static const struct {
+        const char *why;
+        struct verdict verdict; /* its prefix hash: the right one, if it is 0 here */
+        int rc;
+        const char *error; /* NULL: none */
+        int n_ids;
+        enum seq_end end;
+    } rows[] = {
+        {"the next", {.round = 1, .at = 2, .rows = &row, .n_rows = 1}, OK, NULL, 4, SEQ_RUNNING},
+        {"one that came before", {.round = 1, .at = 1, .rows = &row, .n_rows = 1}, OK, NULL, 3, SEQ_RUNNING},
+        {"of another round", {.round = 2, .at = 2, .rows = &row, .n_rows = 1}, OK, NULL, 3, SEQ_RUNNING},
+        {"behind a gap", {.round = 1, .at = 3, .rows = &row, .n_rows = 1}, E_PEER, "does not follow", 3, SEQ_RUNNING},
+        {"after another text",
+         {.round = 1, .at = 2, .prefix_hash = 9, .rows = &row, .n_rows = 1},
+         E_PEER,
+         "slot 0: an id at 2 that does not follow the text of 3",
+         3,
+         SEQ_RUNNING},
+        {"none", {.round = 1, .at = 2}, E_PEER, "does not follow", 3, SEQ_RUNNING},
+        {"two", {.round = 1, .at = 2, .rows = two, .n_rows = 2}, E_PEER, "does not follow", 3, SEQ_RUNNING},
+        {"none of big's",
+         {.round = 1, .at = 2, .rows = &past, .n_rows = 1},
+         E_PEER,
+         "outside the vocabulary of 256",
+         3,
+         SEQ_RUNNING},
+        {"it cannot", {.round = 1, .at = 2, .status = VERDICT_FAILED, .error = "nan"}, OK, "nan", 3, SEQ_FAILED},
+    };
+    const struct spec_config c = {.n_ctx = 32, .root = 1, .self_max = 4, .n_groups = 1, .groups = {{2, 1, 8, 8, 256}}};
+    static const int32_t prompt[] = {'a', 'b'}, end_ids[OPEN_END_IDS_MOST + 1] = {7};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct request r = {.prompt = prompt,
+                                  .n_prompt = 2,
+                                  .settings = {.n_predict = 9,
+                                               .sampler = {.temp = .5f, .seed = 9, .offset = 99},
+                                               .end_ids = end_ids,
+                                               .n_end_ids = OPEN_END_IDS_MOST + (int)(i % 2)}};
+        static struct draft_profile profile;
+        struct spec_config with = c;
+        struct spec *spec;
+        struct seq seq;
+        struct actions a;
+        struct err err = {0};
+        with.drafter.profile = &profile;
+        assert_int_equal(seq_init(&seq, &r, 32, &err), OK);
+        assert_int_equal(spec_open(&spec, &with, &err), OK);
+        assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
+        const struct open_slot *open = &a.list[0].message.open;
+        assert_true(a.list[0].peer == 2 && open->slot == 0 && open->round == 1 && open->self_max == 4);
+        assert_true(open->end_ids == end_ids && open->n_end_ids == OPEN_END_IDS_MOST && open->last_position == 11);
+        assert_true(open->sampler.temp == .5f && open->sampler.seed == 9 && open->sampler.offset == 0);
+        const struct part part = a.list[1].message.verify;
+        answer(spec, &part, VERDICT_OK, "c", 0, &a);
+        struct verdict v = rows[i].verdict;
+        if (!v.prefix_hash) v.prefix_hash = seq.prefix_hash[v.at];
+        const struct event e = {.kind = EVENT_VERDICT, .verdict = &v};
+        int rc = spec_step(spec, &e, &a, &err);
+        const char *error = rc == OK ? seq.why.text : err.text;
+        if (rc != rows[i].rc || seq.n_ids != rows[i].n_ids || seq.end != rows[i].end ||
+            (rows[i].error && !strstr(error, rows[i].error)))
+            fail_msg("%s: %d \"%s\", %d ids, end %d", rows[i].why, rc, error, seq.n_ids, (int)seq.end);
+        if (seq.end == SEQ_FAILED) assert_int_equal(seq.why.code, E_MODEL);
+        spec_close(spec);
+        seq_free(&seq);
+    }
+}
+
 /* What it wrote meanwhile is nobody's, also where the next text begins alike. */
 static void a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped(void **state)
 {
@@ -771,6 +843,7 @@ int main(void)
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
         cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),
         cmocka_unit_test(a_pause_of_the_drafts_takes_one_round_trip),
+        cmocka_unit_test(what_the_leader_writes_by_itself_follows_the_text_or_is_an_error),
         cmocka_unit_test(a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped),
         cmocka_unit_test(a_drafter_that_dies_while_a_verify_is_out_changes_nothing_of_it),
         cmocka_unit_test(an_unknown_id_ends_the_drafts_of_its_own_text_only),

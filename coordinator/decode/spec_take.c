@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <string.h>
 
 /* ---- verdicts: what big says becomes text ---- */
 
@@ -21,13 +20,6 @@ static enum seq_end end_of(const struct spec *s, const struct seq *q)
     if (s->c.stops && set->stops && s->c.stops(set->stops, q)) return SEQ_STOP;
     if (q->n_ids < q->n_limit) return SEQ_RUNNING;
     return q->n_limit == s->c.n_ctx ? SEQ_CONTEXT : SEQ_LENGTH;
-}
-
-/* Where a text stands in a flight's rows: the row that follows its last id. False: the flight was of another text. */
-static bool row_of_text(const struct flight *f, const struct seq *q, int *row)
-{
-    *row = q->n_ids - f->n_text; /* ids that have become final since it was sent */
-    return *row <= f->n_drafts && !memcmp(q->ids + f->n_text, f->drafts, (size_t)*row * sizeof *f->drafts);
 }
 
 /* Commits what the rule keeps and one token of big's own, and no further than the text's end. The rows and drafts are
@@ -133,24 +125,23 @@ static void note_verify(struct spec *s, struct decode_slot *p, const struct flig
     }
 }
 
-/* The wanted rows of a verify, whose round may be over: they count where the text is the one that they were asked of. */
+/* The wanted rows of a verify, whose round may be over: they count while the text ends where they begin. */
 static void take_rows(struct spec *s, const struct flight *f, const struct verdict *v, struct taken *out)
 {
     struct decode_slot *p = out->slot;
     struct seq *q = p->seq;
     bool now = f->round == p->round;
-    int row;
-    if (!row_of_text(f, q, &row)) return;
+    if (f->n_text != q->n_ids) return;
     if (!now) p->now = (struct draft_policy_round){.measured = false};
     p->n_refused = 0;
     note_verify(s, p, f);
-    int n = f->n_drafts - row;
-    out->end = commit(s, p, v->rows + row, f->drafts + row, n);
+    int n = f->n_drafts;
+    out->end = commit(s, p, v->rows, f->drafts, n);
     out->committed = true;
-    p->held = now || p->held > q->n_ids - 1 ? q->n_ids - 1 : p->held;
     p->self_ns = s->now;
     p->acked = q->n_ids - 1; /* its own rows say so */
     if (now) {
+        p->held = q->n_ids - 1;
         p->now.n_drafted = n;
         p->now.ns = (double)(s->now - p->round_ns);
         if (n > 0 && !p->looked_up) p->drafter.n_reused = p->now.n_accepted;
