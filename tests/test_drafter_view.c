@@ -18,9 +18,9 @@ static void what_two_texts_have_in_common_is_not_read_again(void **state)
     (void)state;
     static const struct {
         const char *why;
-        int base, len, n_reused; /* before */
+        int first, len, n_reused; /* before */
         int n_common;
-        int new_base, new_len, new_reused;
+        int new_first, new_len, new_reused;
     } rows[] = {
         {"all of it", 0, 5, 0, 5, 0, 5, 0},
         {"more than was read", 0, 5, 0, 9, 0, 5, 0},
@@ -30,26 +30,26 @@ static void what_two_texts_have_in_common_is_not_read_again(void **state)
         {"a part of what was read", 0, 5, 3, 4, 0, 4, 0},
         {"one id", 0, 5, 0, 1, 0, 1, 0},
         {"nothing", 0, 5, 3, 0, -1, 0, 0},
-        {"a part behind the base", 2, 5, 0, 4, 2, 2, 0},
-        {"all, and some drafts, behind the base", 2, 5, 3, 9, 2, 5, 2},
-        {"one id behind the base", 2, 5, 0, 3, 2, 1, 0},
-        {"nothing behind the base", 2, 5, 0, 2, -1, 0, 0},
-        {"less than the base", 2, 5, 0, 1, -1, 0, 0},
+        {"a part behind the first that was read", 2, 5, 0, 4, 2, 2, 0},
+        {"all, and some drafts, behind the first that was read", 2, 5, 3, 9, 2, 5, 2},
+        {"one id behind the first that was read", 2, 5, 0, 3, 2, 1, 0},
+        {"nothing behind the first that was read", 2, 5, 0, 2, -1, 0, 0},
+        {"less than the first that was read", 2, 5, 0, 1, -1, 0, 0},
         {"nothing was read", -1, 0, 0, 5, -1, 0, 0},
         {"it lost what it had read, and what the ask after it told it", 2, 0, 0, 5, -1, 0, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct drafter_view v;
         assert_true(drafter_view_init(&v, N_CTX));
-        assert_true(v.base == -1 && drafter_view_knows(&v) == 0);
-        drafter_view_forget(&v, rows[i].base);
+        assert_true(v.first == -1 && drafter_view_held(&v) == 0);
+        drafter_view_forget(&v, rows[i].first);
         v.len = rows[i].len;
         v.n_reused = rows[i].n_reused;
         drafter_view_keep(&v, rows[i].n_common);
-        if (v.base != rows[i].new_base || v.len != rows[i].new_len || v.n_reused != rows[i].new_reused)
-            fail_msg("%s: base %d, len %d, reused %d", rows[i].why, v.base, v.len, v.n_reused);
-        int end = v.base + v.len + v.n_reused;
-        assert_int_equal(drafter_view_knows(&v), v.base < 0 ? 0 : end);
+        if (v.first != rows[i].new_first || v.len != rows[i].new_len || v.n_reused != rows[i].new_reused)
+            fail_msg("%s: first %d, len %d, reused %d", rows[i].why, v.first, v.len, v.n_reused);
+        int end = v.first + v.len + v.n_reused;
+        assert_int_equal(drafter_view_held(&v), v.first < 0 ? 0 : end);
         drafter_view_free(&v);
         drafter_view_free(&v); /* zeroed is fine */
     }
@@ -58,9 +58,9 @@ static void what_two_texts_have_in_common_is_not_read_again(void **state)
 static void check_names(const struct drafter_view *v, const char *text)
 {
     uint64_t h = ROOT;
-    for (int i = 0; i <= (int)strlen(text) - v->base; i++) {
-        if (v->prefix_hash[i] != h) fail_msg("\"%s\" from %d: %d ids have another name", text, v->base, i);
-        h = prefix_hash_next(h, text[v->base + i]);
+    for (int i = 0; i <= (int)strlen(text) - v->first; i++) {
+        if (v->prefix_hash[i] != h) fail_msg("\"%s\" from %d: %d ids have another name", text, v->first, i);
+        h = prefix_hash_next(h, text[v->first + i]);
     }
 }
 

@@ -6,7 +6,7 @@
 
 bool drafter_view_init(struct drafter_view *v, int n_ctx)
 {
-    *v = (struct drafter_view){.base = -1, .prefix_hash = calloc((size_t)n_ctx + 1, sizeof *v->prefix_hash)};
+    *v = (struct drafter_view){.first = -1, .prefix_hash = calloc((size_t)n_ctx + 1, sizeof *v->prefix_hash)};
     return v->prefix_hash != NULL;
 }
 
@@ -16,32 +16,32 @@ void drafter_view_free(struct drafter_view *v)
     *v = (struct drafter_view){0};
 }
 
-void drafter_view_forget(struct drafter_view *v, int base)
+void drafter_view_forget(struct drafter_view *v, int first)
 {
-    v->base = base;
+    v->first = first;
     v->len = v->n_reused = v->n_hashed = 0;
 }
 
-int drafter_view_knows(const struct drafter_view *v)
+int drafter_view_held(const struct drafter_view *v)
 {
-    return v->base < 0 ? 0 : v->base + v->len + v->n_reused;
+    return v->first < 0 ? 0 : v->first + v->len + v->n_reused;
 }
 
 void drafter_view_keep(struct drafter_view *v, int n)
 {
-    int known = drafter_view_knows(v) < n ? drafter_view_knows(v) : n;
-    if (v->base < 0 || known <= v->base) {
+    int held = drafter_view_held(v) < n ? drafter_view_held(v) : n;
+    if (v->first < 0 || held <= v->first) {
         drafter_view_forget(v, -1);
         return;
     }
-    if (v->len > known - v->base) v->len = known - v->base;
-    v->n_reused = known - v->base - v->len;
+    if (v->len > held - v->first) v->len = held - v->first;
+    v->n_reused = held - v->first - v->len;
     if (v->n_hashed > v->len) v->n_hashed = v->len;
 }
 
 void drafter_view_hash(struct drafter_view *v, uint64_t root, const int32_t *ids, int n_ids)
 {
     v->prefix_hash[0] = root;
-    for (; v->n_hashed < n_ids - v->base; v->n_hashed++)
-        v->prefix_hash[v->n_hashed + 1] = prefix_hash_next(v->prefix_hash[v->n_hashed], ids[v->base + v->n_hashed]);
+    for (; v->n_hashed < n_ids - v->first; v->n_hashed++)
+        v->prefix_hash[v->n_hashed + 1] = prefix_hash_next(v->prefix_hash[v->n_hashed], ids[v->first + v->n_hashed]);
 }

@@ -1,10 +1,10 @@
-/* drafter_view.h -- what the drafter holds of a slot's text, and what it was asked, as the coordinator knows it.
+/* drafter_view.h -- what the drafter holds of a slot's text, and what it was asked, as the coordinator counts it.
  *
- *   ids:       0 ............ base ................... base + len ............ drafter_view_knows
+ *   ids:       0 ............ first .................. first + len ........... drafter_view_held
  *   drafter:   never read     read, and final          drafted by itself, and final since (n_reused)
  *
  * Of a long prompt it reads the end only, so its prefixes have hashes of their own: the root names the empty text at
- * base.
+ * first.
  */
 #ifndef COORDINATOR_DECODE_DRAFTER_VIEW_H
 #define COORDINATOR_DECODE_DRAFTER_VIEW_H
@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 struct drafter_view {
-    int base;              /* -1: it has read nothing */
+    int first;             /* -1: it has read nothing */
     int len, n_reused;     /* ids */
-    uint64_t *prefix_hash; /* [n_ctx + 1] owns; of ids[base ..], n_hashed ids at most */
+    uint64_t *prefix_hash; /* [n_ctx + 1] owns; of ids[first ..], n_hashed ids at most */
     int n_hashed;
 
     /* The ask in flight: one or more messages, answered one by one. */
@@ -30,13 +30,13 @@ struct drafter_view {
 bool drafter_view_init(struct drafter_view *v, int n_ctx); /* false: memory */
 void drafter_view_free(struct drafter_view *v);
 
-/* It will know ids[base ..]; -1: nothing of a text yet. */
-void drafter_view_forget(struct drafter_view *v, int base);
-/* The text from now on has but its first n ids in common with the one before. */
+/* It will hold ids[first ..]; -1: nothing of a text yet. */
+void drafter_view_forget(struct drafter_view *v, int first);
+/* The text from now on has but its n ids at the start in common with the one before. */
 void drafter_view_keep(struct drafter_view *v, int n);
 /* Ids of the text that need not be read to it. */
-int drafter_view_knows(const struct drafter_view *v);
-/* Names the prefixes of ids[base .. n_ids). */
+int drafter_view_held(const struct drafter_view *v);
+/* Names the prefixes of ids[first .. n_ids). */
 void drafter_view_hash(struct drafter_view *v, uint64_t root, const int32_t *ids, int n_ids);
 
 #endif

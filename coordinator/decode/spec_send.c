@@ -159,13 +159,13 @@ static int draft_window(struct spec *s, struct decode_slot *p)
     const struct seq *q = p->seq;
     int window = draft_policy_window(&p->policy, most_drafts(p)), draft_ctx = settings_of(p)->draft_ctx;
     if (!has_drafter(s, settings_of(p)) || window < 1 || p->unusable || p->rolled_back) return 0;
-    int n = q->n_ids - drafter_view_knows(&p->drafter);
-    bool anew = p->drafter.base < 0 || (n > draft_ctx && !is_lossy(p));
+    int n = q->n_ids - drafter_view_held(&p->drafter);
+    bool anew = p->drafter.first < 0 || (n > draft_ctx && !is_lossy(p));
     if (anew && n > draft_ctx) n = draft_ctx;
     if ((anew || n > READ_USUAL) && !draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q)))
         return 0;
     if (anew) drafter_view_forget(&p->drafter, q->n_ids - n);
-    for (int i = p->drafter.base + p->drafter.len; i < q->n_ids; i++)
+    for (int i = p->drafter.first + p->drafter.len; i < q->n_ids; i++)
         if (q->ids[i] >= s->c.drafter.n_ids) p->unusable = WITHHELD_UNKNOWN_ID;
     return p->unusable ? 0 : window;
 }
@@ -181,12 +181,12 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
                                           .round = p->round,
                                           .at = (uint32_t)at,
                                           .prefix_hash = d->prefix_hash[at],
-                                          .ids = p->seq->ids + d->base + at,
+                                          .ids = p->seq->ids + d->first + at,
                                           .n_ids = (size_t)n_ids,
                                           .until = (uint32_t)until,
                                           .p_min = settings_of(p)->fallback,
                                           .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
-                                          .sampler = sampler_at(p, d->base)}};
+                                          .sampler = sampler_at(p, d->first)}};
     d->n_out++;
 }
 
@@ -194,7 +194,7 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
 void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
 {
     struct drafter_view *d = &p->drafter;
-    int n = p->seq->n_ids - d->base, at = d->len;
+    int n = p->seq->n_ids - d->first, at = d->len;
     drafter_view_hash(d, s->c.root, p->seq->ids, p->seq->n_ids);
     d->n_out_old += d->n_out;
     d->n_out = 0;
