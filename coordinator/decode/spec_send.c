@@ -27,20 +27,6 @@ struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq)
     return a;
 }
 
-void spec_open_drafter(struct spec *s, const struct decode_slot *p)
-{
-    const struct settings *set = settings_of(p);
-    int n_end_ids = set->n_end_ids < OPEN_END_IDS_MOST ? set->n_end_ids : OPEN_END_IDS_MOST;
-    struct action *a = spec_act(s, ACTION_POST, p->seq);
-    a->peer = s->c.drafter.peer;
-    a->message = (struct message){.tag = TAG_OPEN,
-                                  .open = {.slot = drafter_slot(s, p),
-                                           .n_ids = (uint32_t)s->c.drafter.n_proposed,
-                                           .end_ids = set->end_ids,
-                                           .n_end_ids = (size_t)n_end_ids,
-                                           .last_position = (uint32_t)s->c.n_ctx}};
-}
-
 static void post_to_leader(struct spec *s, const struct decode_slot *p, struct message m)
 {
     struct action *a = spec_act(s, ACTION_POST, p->seq);
@@ -48,21 +34,35 @@ static void post_to_leader(struct spec *s, const struct decode_slot *p, struct m
     a->message = m;
 }
 
+/* What ends a text, for drafter and leader. */
+static struct open_slot open_with_ends(const struct settings *set)
+{
+    int n = set->n_end_ids < OPEN_END_IDS_MOST ? set->n_end_ids : OPEN_END_IDS_MOST;
+    return (struct open_slot){.end_ids = set->end_ids, .n_end_ids = (size_t)n};
+}
+
+void spec_open_drafter(struct spec *s, const struct decode_slot *p)
+{
+    struct action *a = spec_act(s, ACTION_POST, p->seq);
+    struct open_slot open = open_with_ends(settings_of(p));
+    open.slot = drafter_slot(s, p);
+    open.n_ids = (uint32_t)s->c.drafter.n_proposed;
+    open.last_position = (uint32_t)s->c.n_ctx;
+    a->peer = s->c.drafter.peer;
+    a->message = (struct message){.tag = TAG_OPEN, .open = open};
+}
+
 void spec_open_leader(struct spec *s, const struct decode_slot *p)
 {
-    const struct settings *set = settings_of(p);
     int most = p->self_left < s->c.self_max ? p->self_left : s->c.self_max;
-    int n_end_ids = set->n_end_ids < OPEN_END_IDS_MOST ? set->n_end_ids : OPEN_END_IDS_MOST;
-    post_to_leader(s, p,
-                   (struct message){.tag = TAG_OPEN,
-                                    .open = {.slot = (uint32_t)p->slot,
-                                             .end_ids = set->end_ids,
-                                             .n_end_ids = (size_t)n_end_ids,
-                                             .last_position = (uint32_t)p->seq->n_limit,
-                                             .round = p->self_round,
-                                             .sampler = sampler_at(p, 0),
-                                             .n_top = (uint32_t)set->n_top,
-                                             .self_max = (uint32_t)most}});
+    struct open_slot open = open_with_ends(settings_of(p));
+    open.slot = (uint32_t)p->slot;
+    open.last_position = (uint32_t)p->seq->n_limit;
+    open.round = p->self_round;
+    open.sampler = sampler_at(p, 0);
+    open.n_top = (uint32_t)settings_of(p)->n_top;
+    open.self_max = (uint32_t)most;
+    post_to_leader(s, p, (struct message){.tag = TAG_OPEN, .open = open});
 }
 
 void spec_cut_leader(struct spec *s, const struct decode_slot *p)
@@ -113,8 +113,7 @@ static void post_part(struct spec *s, struct decode_slot *p, int at, int n_rows)
     if (q->state == SEQ_PROMPT) q->stats.n_prompt_rows += (uint32_t)n_rows;
 }
 
-/* Rows that want nothing go in parts of max_rows; the wanted ones stay
- * together in the last part. */
+/* Rows that want nothing go in parts of max_rows; the wanted ones stay together in the last part. */
 void spec_feed(struct spec *s, struct decode_slot *p)
 {
     const struct verifiers *g = group_of(s, p);

@@ -221,24 +221,30 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
 
 /* ---- drafts: what is to be verified ---- */
 
-/* The drafter lacks what this ask goes on from, or cannot compute it. The text is sent anew: at once where drafts are part of
- * the method. */
-static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end why)
+/* The drafter lacks what this ask goes on from, or cannot compute it. The text is sent anew: at once where drafts are
+ * part of the method. */
+static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end end)
 {
-    static const enum withheld_why unusable[] = {[DRAFT_FULL] = WITHHELD_NO_ROOM, [DRAFT_FAILED] = WITHHELD_LOST};
-    static const char *const causes[] = {"the drafter refuses this text", "the drafter has no room for this text",
-                                         "the drafter came to a number that is not finite"};
+    static const struct {
+        enum withheld_why unusable;
+        int code;
+        const char *text;
+    } causes[] = {
+        [DRAFT_STALE] = {WITHHELD_NOT, E_PEER, "refuses this text"},
+        [DRAFT_GAP] = {WITHHELD_NOT, E_PEER, "refuses this text"},
+        [DRAFT_FULL] = {WITHHELD_NO_ROOM, E_PEER, "has no room for this text"},
+        [DRAFT_FAILED] = {WITHHELD_LOST, E_MODEL, "came to a number that is not finite"},
+    };
     p->drafter.len = p->drafter.n_reused = 0;
     p->now.measured = false;
-    p->unusable = unusable[why];
+    p->unusable = causes[end].unusable;
     if (!is_lossy(p)) {
         spec_post_verify(s, p);
     } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->unusable) {
         spec_post_ask(s, p, p->drafter.window);
     } else {
-        const char *cause = causes[(why == DRAFT_FULL) + 2 * (why == DRAFT_FAILED)];
-        err_set(&p->seq->why, why == DRAFT_FAILED ? E_MODEL : E_PEER, "%s, and without it the text would be another",
-                cause);
+        err_set(&p->seq->why, causes[end].code, "the drafter %s, and without it the text would be another",
+                causes[end].text);
         return SEQ_FAILED;
     }
     return SEQ_RUNNING;
