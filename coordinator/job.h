@@ -76,7 +76,7 @@ int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch 
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err);
 
 /* Tells every worker why the job is over: OK, or the code of what failed. Also the way out when job_open was never
- * called or failed: workers that said Hello wait for an answer. */
+ * called or failed: workers that said Hello wait for an answer. They hear it at once, over an emulated network too. */
 void job_quit(struct router *router, const struct layout *l, int code, const char *text);
 void job_close(struct job *j); /* NULL is fine; does not say Quit */
 

@@ -206,6 +206,22 @@ static void only_links_that_are_far_take_time(void **state)
     }
 }
 
+/* Whom it is from is another rank's word. */
+static void a_message_from_nobody_goes_over_no_link(void **state)
+{
+    (void)state;
+    static const int nobody[] = {-1, 4, 1000000};
+    struct scene s;
+    set_up(&s, far_workers, true);
+    for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++) {
+        struct mail m = {.from = nobody[i], .to = 0, .tag = 7};
+        struct err err;
+        assert_int_equal(router_deliver(s.router, &m, &err), OK);
+        assert_int_equal(seen(&s, 0), 7);
+    }
+    tear_down(&s);
+}
+
 static void a_gate_sees_a_message_when_it_is_due(void **state)
 {
     (void)state;
@@ -245,6 +261,41 @@ static void what_is_on_its_way_goes_with_the_router(void **state)
         for (int i = 0; i < 100; i++) post(&s, 0, 2); /* the leak checker looks */
         tear_down(&s);
     }
+}
+
+struct full { /* a queue that has no memory for the next so many */
+    struct router *router;
+    int n_refused;
+};
+
+static bool put_into_full(void *arg, const struct mail *m)
+{
+    struct full *f = arg;
+    struct mail copy = *m;
+    struct err err;
+    return f->n_refused-- <= 0 && router_deliver(f->router, &copy, &err) == OK;
+}
+
+static void what_finds_no_memory_is_tried_again_in_its_turn(void **state)
+{
+    (void)state;
+    struct full full = {router_open(4), 3};
+    struct layout l;
+    struct net_delay *d;
+    struct err err;
+    const struct net net = {.to = {[ROLE_VERIFIER] = {.delay_ns = 1}}};
+    assert_int_equal(layout_make(&l, 1, 1, 2, DRAFTER_LITTLE, &err), OK);
+    assert_int_equal(net_delay_open(&d, &l, &net, &(struct net_sink){put_into_full, &full}, &err), OK);
+    struct mailbox *mb = router_mailbox(full.router, 2, NULL, NULL);
+    for (int i = 1; i <= 2; i++) assert_true(net_delay_put(d, &(struct mail){.to = 2, .tag = i}));
+    for (int i = 1; i <= 2; i++) {
+        struct mail m;
+        assert_int_equal(mailbox_wait(mb, &m, PATIENCE_MS, &err), OK);
+        assert_int_equal(m.tag, i);
+    }
+    net_delay_close(d);
+    mailbox_close(mb);
+    router_close(full.router);
 }
 
 static void a_sleeper_wakes_when_its_message_is_due(void **state)
@@ -288,9 +339,11 @@ int main(void)
         cmocka_unit_test(no_message_is_seen_before_it_is_due),
         cmocka_unit_test(messages_on_their_way_together_keep_their_links_order),
         cmocka_unit_test(only_links_that_are_far_take_time),
+        cmocka_unit_test(a_message_from_nobody_goes_over_no_link),
         cmocka_unit_test(a_gate_sees_a_message_when_it_is_due),
         cmocka_unit_test(the_end_of_a_job_does_not_wait_for_the_link),
         cmocka_unit_test(what_is_on_its_way_goes_with_the_router),
+        cmocka_unit_test(what_finds_no_memory_is_tried_again_in_its_turn),
         cmocka_unit_test(a_sleeper_wakes_when_its_message_is_due),
         cmocka_unit_test(without_a_network_nothing_waits),
     };
