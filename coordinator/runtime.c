@@ -12,9 +12,6 @@
 #include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
 
-/* Twice what comes in a round trip of half a second, at 8 ms a token. What is written too much costs the round trip. */
-enum { SELF_MAX = 128 };
-
 /* Models whose files are not here are with the workers, who have been told to send what they say of themselves. */
 static int hear_others(struct runtime *s, struct err *err)
 {
@@ -72,7 +69,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         .n_ids = s->n_ids,
         .n_proposed = s->o.draft_vocab && s->o.draft_vocab < s->n_ids ? s->o.draft_vocab : s->n_ids,
         .interruptible = s->o.command == CMD_CHAT,
-        .self_max = SELF_MAX,
+        .self_max = s->o.self_max,
         .stops = stop_reached,
         .progress = &s->progress,
     };

@@ -125,6 +125,10 @@ const struct option option_table[] = {
      .preset = "4", .needs = NEEDS_PROMPTS, .help = "sequences at once"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "what this rank must be: another place in the layout is an\nerror"},
+    {"self-max", NULL, TEXT, OPTION_COUNT, AT(self_max), "N", 0, CONTEXT_MOST, .preset = "128",
+     .help = "tokens that the big model's workers may write on by\nthemselves beyond those that have arrived: without "
+             "drafts a\n"
+             "token takes no round trip; 0: none"},
 
     {"net-delay", NULL, TEXT | PPL, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0, NET_MOST_MS, .preset = "0",
      .heading = "Emulated network",

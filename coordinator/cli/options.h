@@ -87,6 +87,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int threads;    /* 0: the cores this process may use */
     int tp, pp;
     int parallel;
+    int self_max;                /* see struct spec_config */
     struct net_delays net_delay; /* of an emulated network (network.h) */
     float net_jitter_ms, net_mbit_per_s;
     enum when color;
