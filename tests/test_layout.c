@@ -125,6 +125,8 @@ static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state
         {1, 1, 0, DRAFTER_NONE, "--tp 1 --pp 0: each is at least 1, and tp x pp at most 254"},
         {1, 1, -3, DRAFTER_NONE, "--tp 1 --pp -3: each is at least 1, and tp x pp at most 254"},
         {1, 5, 51, DRAFTER_NONE, "--tp 5 --pp 51: each is at least 1, and tp x pp at most 254"},
+        {1, 4, 1 << 30, DRAFTER_NONE, "--tp 4 --pp 1073741824: each is at least 1, and tp x pp at most 254"},
+        {1, 1 << 30, 4, DRAFTER_NONE, "--tp 1073741824 --pp 4: each is at least 1, and tp x pp at most 254"},
         {1, 65536, 65536, DRAFTER_NONE, "--tp 65536 --pp 65536: each is at least 1, and tp x pp at most 254"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
