@@ -493,6 +493,51 @@ static void a_pause_of_the_drafts_takes_one_round_trip(void **state)
     assert_true(wait_ns[1] * 3 < wait_ns[0]);
 }
 
+/* Drafts are known to be dear: the leader writes as many ids as came plainly so far, in each text anew. */
+static void the_longer_a_text_has_no_drafts_the_further_its_leader_writes(void **state)
+{
+    (void)state;
+    const struct sim_text two[] = {{"ab", "cdefghij", NULL, 6}, {"ab", "cdefghij", NULL, 4}};
+    const struct sim_config c = {.draft_max = 2, .adaptive = true, .prior = {1.3, 1.3}, .link_ms = 20, .self_max = 64};
+    sim_transcript(&c, two, 2,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] open    seq 0: 2 by itself\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                   "[  50] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  50] emit    seq 0: \"c\" b\n"
+                   "[  60] self    seq 0 round 1 at 2: \"d\"\n"
+                   "[  60] emit    seq 0: \"d\" b\n"
+                   "[  60] open    seq 0: 2 by itself\n"
+                   "[  60] verify  seq 0 round 2 at 3: \"|d\"\n"
+                   "[ 110] verdict seq 0 round 2 at 3: \"e\"\n"
+                   "[ 110] emit    seq 0: \"e\" b\n"
+                   "[ 120] self    seq 0 round 2 at 4: \"f\"\n"
+                   "[ 120] emit    seq 0: \"f\" b\n"
+                   "[ 120] open    seq 0: 4 by itself\n"
+                   "[ 120] verify  seq 0 round 3 at 5: \"|f\"\n"
+                   "[ 170] verdict seq 0 round 3 at 5: \"g\"\n"
+                   "[ 170] emit    seq 0: \"g\" b\n"
+                   "[ 180] self    seq 0 round 3 at 6: \"h\"\n"
+                   "[ 180] emit    seq 0: \"h\" b\n"
+                   "[ 180] cut     seq 0\n"
+                   "[ 180] done    seq 0: length\n"
+                   "[ 180] open    seq 1: slot 0\n"
+                   "[ 180] open    seq 1: 2 by itself\n"
+                   "[ 180] verify  seq 1 round 4 at 1: \"|b\"\n"
+                   "[ 230] verdict seq 1 round 4 at 1: \"c\"\n"
+                   "[ 230] emit    seq 1: \"c\" b\n"
+                   "[ 240] self    seq 1 round 4 at 2: \"d\"\n"
+                   "[ 240] emit    seq 1: \"d\" b\n"
+                   "[ 240] open    seq 1: 2 by itself\n"
+                   "[ 240] verify  seq 1 round 5 at 3: \"|d\"\n"
+                   "[ 290] verdict seq 1 round 5 at 3: \"e\"\n"
+                   "[ 290] emit    seq 1: \"e\" b\n"
+                   "[ 300] self    seq 1 round 5 at 4: \"f\"\n"
+                   "[ 300] emit    seq 1: \"f\" b\n"
+                   "[ 300] cut     seq 1\n"
+                   "[ 300] done    seq 1: length\n");
+}
+
 /* After the text "abc": an id that the leader wrote by itself, or says that it cannot. */
 static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(void **state)
 {
@@ -843,6 +888,7 @@ int main(void)
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
         cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),
         cmocka_unit_test(a_pause_of_the_drafts_takes_one_round_trip),
+        cmocka_unit_test(the_longer_a_text_has_no_drafts_the_further_its_leader_writes),
         cmocka_unit_test(what_the_leader_writes_by_itself_follows_the_text_or_is_an_error),
         cmocka_unit_test(a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped),
         cmocka_unit_test(a_drafter_that_dies_while_a_verify_is_out_changes_nothing_of_it),

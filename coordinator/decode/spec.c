@@ -37,7 +37,6 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
     if (p->self) spec_cut_leader(s, p);
     if (how != SEQ_FAILED) draft_policy_learn(s->c.drafter.profile, &p->policy, seq_n_generated(q));
     memcpy(p->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
-    p->n_last = q->n_ids;
     p->seq = NULL;
     s->n_running--;
     end(s, q, how);
@@ -54,8 +53,7 @@ static void fail(struct spec *s, struct decode_slot *p, int code, const char *wh
  * and that must not depend on who came before. */
 static int n_common(const struct decode_slot *p, const int32_t *ids, int n_ids)
 {
-    int n = 0, most = p->n_last < n_ids - 1 ? p->n_last : n_ids - 1; /* one row at least is fed: it is wanted */
-    if (most > p->held) most = p->held;
+    int n = 0, most = p->held < n_ids - 1 ? p->held : n_ids - 1; /* one row at least is fed: it is wanted */
     while (n < most && p->last[n] == ids[n]) n++;
     return n;
 }

@@ -20,8 +20,7 @@ struct decode_slot {  /* a slot of a verification group, the drafter's beside it
     int group, slot;  /* slot: of the group; the drafter's is the index among all */
     struct seq *seq;  /* NULL: free */
     uint64_t request; /* its number among all, or the last one's: the owner of its flights */
-    int32_t *last;    /* [n_ctx] owns: the text that had it before */
-    int n_last;
+    int32_t *last;    /* [n_ctx] owns: the text that had it before; its first `held` ids count */
     struct row *rows; /* [n_ctx] owns: what is being fed, by position */
 
     /* The verifier's side. */
