@@ -472,6 +472,19 @@ static void a_text_without_drafts_takes_no_round_trip_a_token(void **state)
                    "[ 100] done    seq 0: length\n");
 }
 
+static void ids_that_the_leader_wrote_are_counted_as_others_are(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"ab", "cdefghijkl", NULL, 6};
+    struct sim *s = sim_open(&(struct sim_config){.link_ms = 20, .self_max = 8}, &text, 1);
+    sim_run(s);
+    const struct seq_stats *t = &sim_seq(s, 0)->stats;
+    assert_int_equal(t->n_verifies, 5);
+    assert_int_equal(t->verify_ns, 60000000);
+    assert_int_equal(t->wait_ns, 40000000); /* once */
+    sim_close(s);
+}
+
 /* A drafter that is always wrong: pauses of 8 and 16 tokens, of which each takes a round trip and no more. */
 static void a_pause_of_the_drafts_takes_one_round_trip(void **state)
 {
@@ -887,6 +900,7 @@ int main(void)
         cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
         cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),
+        cmocka_unit_test(ids_that_the_leader_wrote_are_counted_as_others_are),
         cmocka_unit_test(a_pause_of_the_drafts_takes_one_round_trip),
         cmocka_unit_test(the_longer_a_text_has_no_drafts_the_further_its_leader_writes),
         cmocka_unit_test(what_the_leader_writes_by_itself_follows_the_text_or_is_an_error),

@@ -181,7 +181,7 @@ static struct draft_profile learned_from(const struct sim_config *c, const struc
     struct draft_policy g;
     int i = q->n_prompt;
     draft_policy_init(&g, true, q->n_prompt > 4 * c->draft_ctx && c->draft_ctx, c->prior, &profile);
-    g.prompt_ns = 12e6 / q->n_prompt;
+    g.prompt_ns = (10 + 2 * (c->link_ms ? c->link_ms : 1)) * 1e6 / q->n_prompt;
     for (const struct seen *r = rounds; r->n_tokens; r++) {
         double p_target = 0;
         for (int end = i + r->n_tokens; i < end; i++) p_target += exp((double)q->lp[i]);
@@ -238,6 +238,16 @@ static void what_a_round_gave_and_took_is_what_the_draft_policy_learns_from(void
           {0, 0, 0, 1, 12, 0, true},
           {9, 3, 3, 4, 74, 60, true},
           {0, 0, 0, 1, 12, 0, true}}},
+        {"of ids that the leader writes, each but the first of a run is a token's time",
+         {.draft_max = 2, .prior = {1.3, 1.3}, .self_max = 64, .link_ms = 20},
+         {"ab", "cdefghij", NULL, 6},
+         0,
+         0,
+         {{0, 0, 0, 1, 0, 0, false},
+          {0, 0, 0, 1, 10, 0, true},
+          {0, 0, 0, 1, 50, 0, false},
+          {0, 0, 0, 1, 10, 0, true},
+          {0, 0, 0, 1, 50, 0, false}}},
         {"sixteen ids to read are usual",
          {.draft_max = 3, .prior = {.05, .01}, .max_rows = 32},
          {"abcdefghijklmn", "opqrstuvwxyz", NULL, 8},
