@@ -1,8 +1,7 @@
-/* backoff.h -- how long to sleep before looking again, where nothing can wake us: MPI has no file descriptor.
+/* backoff.h -- how long to sleep before polling again, where nothing can wake the thread: MPI has no file descriptor.
  *
- * First a few looks without sleeping, then sleeps that grow by an eighth each: a message is seen late by at most about
- * an eighth of the time that it took to come. After a second of silence sleeps may be ten times as long: an idle rank
- * costs next to nothing.
+ * First a few polls without sleeping, then sleeps that grow by an eighth each: a message is seen late by at most about
+ * an eighth of the time that it took to come, and an idle rank takes almost no CPU time.
  */
 #ifndef PROTO_BACKOFF_H
 #define PROTO_BACKOFF_H
@@ -20,7 +19,8 @@ static inline void backoff_reset(struct backoff *b)
     *b = (struct backoff){0};
 }
 
-/* 0: look again at once. max_looks: how often that is right; few where ranks share cores. */
+/* Microseconds to sleep; 0: poll again at once, which happens max_looks times. Few of them are right where ranks share
+ * cores. */
 static inline int backoff_next(struct backoff *b, int max_looks, int max_us)
 {
     if (b->n_looks < max_looks) {

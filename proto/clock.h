@@ -1,7 +1,7 @@
-/* clock.h -- this machine's monotonic clock, which only rises, and the pause of a loop that looks without sleeping.
+/* clock.h -- this machine's monotonic clock, which only rises, and the pause of a loop that polls.
  *
- * It times waits and tells how long work took. Times of two machines are never compared, and proto decides nothing by
- * those that a message carries.
+ * It times waits and measures how long work took. Times of two machines are never compared, and proto decides nothing
+ * by times that a message carries.
  */
 #ifndef PROTO_CLOCK_H
 #define PROTO_CLOCK_H
@@ -39,7 +39,7 @@ static inline struct timespec clock_after_us(uint64_t us)
     return clock_at_ns(clock_now_ns() + us * 1000);
 }
 
-/* Its waits do not stretch when somebody sets the time of day. */
+/* Its waits do not change when the time of day is set. */
 static inline void clock_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t monotonic;
@@ -49,7 +49,7 @@ static inline void clock_cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&monotonic);
 }
 
-/* Between two looks at what another thread will write. */
+/* Between two polls of what another thread will write. */
 static inline void clock_pause(void)
 {
 #if defined(__x86_64__)

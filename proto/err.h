@@ -1,21 +1,21 @@
 /* err.h -- why something failed: one cause, one line.
  *
- * Whatever touches files, ranks, devices or foreign bytes returns a code and fills a `struct err`. The first to decide
- * writes the cause (what, where, what to do); callers pass it on or prefix it with err_wrap. main() prints it once, and
- * only main() exits. Foreign text in it is shown as show.h does, whatever is quoted. A code is the exit status of the
- * program, so nothing translates between the two.
+ * A function that touches files, ranks, devices or foreign bytes returns a code and fills a `struct err`. The first
+ * function that decides writes the cause (what, where, what to do); callers pass it on or prefix it with err_wrap.
+ * main() prints it once, and only main() exits. Foreign text in the line is shown as show.h does. A code is also the
+ * exit status of the program.
  */
 #ifndef PROTO_ERR_H
 #define PROTO_ERR_H
 
 enum err_code {
     OK = 0,
-    E_FAIL = 1,        /* anything that has no code of its own */
+    E_FAIL = 1,        /* anything without a code of its own */
     E_USAGE = 2,       /* an option, or a prompt that is empty, unreadable, or longer than the context */
     E_MODEL = 3,       /* a model file, its format, or two vocabularies that do not go together */
     E_LAYOUT = 4,      /* ranks that do not fit the layout, or memory that does not hold it */
     E_PEER = 5,        /* a peer was lost */
-    E_CHECK = 6,       /* a check failed: --check found a difference */
+    E_CHECK = 6,       /* a check failed: --check, eval compare --min-..., bench pair, kernels that differ */
     E_INTERRUPT = 130, /* Ctrl-C */
     E_TERMINATED = 143 /* SIGTERM */
 };

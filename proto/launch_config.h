@@ -1,4 +1,4 @@
-/* launch_config.h -- what rank 0 decides for all, so that another rank needs nothing but its own model. */
+/* launch_config.h -- what rank 0 decides for all ranks; another rank needs only this and its own model. */
 #ifndef PROTO_LAUNCH_CONFIG_H
 #define PROTO_LAUNCH_CONFIG_H
 
@@ -8,8 +8,8 @@
 
 struct launch_config {
     struct layout layout; /* n_ranks 0: there is no job */
-    bool requantize;      /* the little model (engine.h) */
-    /* Rank 0 has no file of that model: the first shard, the drafter sends what its own says (Metadata). */
+    bool requantize;      /* the little model's weights (requantize.h) */
+    /* Rank 0 has no file of that model: the leader, or the drafter, sends the keys of its own (Metadata). */
     bool send_big_metadata, send_little_metadata;
 };
 

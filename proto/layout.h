@@ -1,12 +1,13 @@
-/* layout.h -- which groups there are, which peers each has and on which rank a peer lives: a pure function of a few
+/* layout.h -- which groups there are, which peers each has, and on which rank each peer is: a pure function of a few
  * numbers.
  *
  *   peer 0         1 ...        first_peer ... of the next group
  *   coordinator │ drafter │ verifier: stage 0: shard 0, 1 .. tp-1 │ stage 1: shard 0 .. │ ... stage pp-1
  *                                              ▲ leader                                     ▲ last: it answers
  *
- * A *peer* is a role that can be written to; a *group* is the peers that hold one model together, in order of stages,
- * then of shards. Peers are numbered alike in every launch, so nothing but the mailbox knows where a peer lives.
+ * A *peer* is a role that messages can be sent to; a *group* is the peers that hold one model together, ordered by
+ * stage, then by shard. Peers have the same numbers in every launch; only mailboxes use ranks. There is one group of
+ * verifiers, and one of the drafter if there is a drafter.
  *
  *   one process:  every peer on rank 0, as a thread
  *   under MPI:    rank 0 the coordinator; then the workers in order of peers, one a rank. An n-gram drafter is a thread
@@ -40,18 +41,18 @@ struct layout {
 int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err);
 int layout_ranks_needed(int tp, int pp, enum drafter drafter); /* under MPI */
 
-int layout_rank(const struct layout *l, int peer); /* where the peer lives */
+int layout_rank(const struct layout *l, int peer); /* where the peer is */
 int layout_peer(const struct layout *l, int rank); /* the peer of an MPI rank (rank 0: the coordinator) */
 
 const struct group *layout_drafter(const struct layout *l); /* NULL: there is none */
 const struct group *layout_verifier(const struct layout *l);
-const struct group *layout_group(const struct layout *l, int peer); /* whose it is; NULL: no worker */
+const struct group *layout_group(const struct layout *l, int peer); /* that has the peer; NULL: no worker */
 
 int group_n_peers(const struct group *g);
 int group_peer(const struct group *g, int stage, int shard);
 int group_stage(const struct group *g, int peer);
 int group_shard(const struct group *g, int peer);
-int group_leader(const struct group *g); /* shard 0 of the first stage, which is asked */
+int group_leader(const struct group *g); /* shard 0 of the first stage, which gets the coordinator's messages */
 int group_last(const struct group *g);   /* shard 0 of the last stage, which answers */
 
 #endif

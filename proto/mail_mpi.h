@@ -3,9 +3,9 @@
  *   mpi_start ──▶ mpi_lead (rank 0), mpi_join (the others) ──▶ mail_mpi_open ... mailbox_close ──▶ mpi_finish
  *                                                                      └── a peer is lost ──▶ mpi_abort
  *
- * mail_mpi.c is the only file that calls MPI for messages, on a communicator of its own (engine/collective_mpi.c
- * gathers on the stage's). The thread that called mpi_start is the only one of its process that calls MPI: on rank 0
- * the bridge's (mpi_bridge.h), elsewhere the worker's.
+ * mail_mpi.c is the only file that calls MPI for messages, on its own communicator (engine/collective_mpi.c gathers on
+ * the stage's). In each process only the thread that called mpi_start calls MPI: on rank 0 the bridge's (mpi_bridge.h),
+ * on other ranks the worker's.
  */
 #ifndef PROTO_MAIL_MPI_H
 #define PROTO_MAIL_MPI_H
@@ -19,21 +19,20 @@ struct mpi_world {
     char library[128]; /* first line of MPI_Get_library_version: what was really loaded */
 };
 
-/* MPI_Init_thread(FUNNELED). Raises the TCP eager limit and sets yield before, unless the user set them; errors
- * return. Compares the size with the launcher's count (two MPIs mixed up: E_LAYOUT). */
+/* MPI_Init_thread(FUNNELED). Before it, raises the TCP eager limit and sets yield, unless the user set them. Errors
+ * return. Compares the size with the launcher's count; they differ if two MPIs are mixed up: E_LAYOUT. */
 int mpi_start(struct mpi_world *w, struct err *err);
 void mpi_finish(void);
 /* Ends every rank now (MPI_Abort): the way out when a peer is lost. Does not return. */
 void mpi_abort(int code) __attribute__((noreturn));
 
-/* Collectives, each rank calls one of them once after mpi_start. Rank 0 leads (the bridge does it): NULL sends the
- * others home. The others join: they receive the launch configuration, and *comm becomes a communicator of the
- * shards of their stage, in order of shard (an MPI_Comm *, owned here until mpi_finish); NULL: there is no
- * job. */
+/* Collectives: each rank calls one of the two once after mpi_start. Rank 0 leads (the bridge calls it); t NULL: the
+ * others end without a job. The others join: they receive the launch configuration, and *comm becomes a communicator of
+ * the shards of their stage, in order of shard (an MPI_Comm *, owned here until mpi_finish); NULL: there is no job. */
 int mpi_lead(const struct launch_config *t, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
 
-/* l is copied. Closing flushes what was posted, for at most 2 s. NULL: memory. */
+/* l is copied. Closing flushes what was posted, for at most 2 s. Returns NULL: no memory. */
 struct mailbox *mail_mpi_open(const struct layout *l, int self);
 
 #endif

@@ -1,4 +1,4 @@
-/* mailbox.h -- messages between peers: post, poll, wait. One interface, whatever lies between.
+/* mailbox.h -- messages between peers: post, poll, wait. One interface for threads and for ranks.
  *
  *   coordinator ── router (queues of this process) ── worker threads of this process
  *                     │
@@ -6,7 +6,7 @@
  *                     │
  *                  mail_mpi ══ MPI ══ mail_mpi ── the worker of another rank (its own thread calls MPI)
  *
- * A message is a tag and bytes (wire.h gives them meaning). Messages from one peer to another arrive in the order in
+ * A message is a tag and bytes, whose meaning wire.h defines. Messages from one peer to another arrive in the order in
  * which they were posted, each exactly once. Posting copies and never blocks. A mailbox belongs to the one thread that
  * uses it.
  */

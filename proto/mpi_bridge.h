@@ -1,4 +1,4 @@
-/* mpi_bridge.h -- rank 0's thread between its router and MPI, for it is the only one there that calls MPI.
+/* mpi_bridge.h -- rank 0's thread between its router and MPI: the only thread of rank 0 that calls MPI.
  *
  *   router ──gate──▶ bridge ──▶ MPI        messages to peers of other ranks
  *   router ◀── router_deliver ── bridge ◀── MPI
@@ -14,12 +14,13 @@
 struct mpi_bridge;
 /* Starts the thread, which calls mpi_start; returns when that is done, with *w set. */
 int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *err);
-/* From here on messages to peers of other ranks go through the bridge; back-off from spinning to 200 us. */
+/* From now on messages to peers of other ranks go through the bridge, which backs off from spinning to sleeps of 200 us
+ * (backoff.h). */
 int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err);
-/* Sends the other ranks home if mpi_bridge_run never was; flushes what is queued, then MPI_Finalize on the bridge's
- * thread. An error that the bridge met is returned here; it also reaches the coordinator as a Fail message from the
- * bridge, so nothing waits for ever. After an error nothing is flushed or finalized (a lost peer would never
- * answer): what is left is mpi_abort. */
+/* Ends the other ranks if mpi_bridge_run was not called; flushes what is queued, then calls MPI_Finalize on the
+ * bridge's thread. Returns the error that the bridge met, if any; the coordinator also gets it as a Fail message from
+ * the bridge, so nothing waits for ever. After an error nothing is flushed or finalized (a lost peer would never
+ * answer): the caller calls mpi_abort. */
 int mpi_bridge_close(struct mpi_bridge *p, struct err *err);
 
 #endif

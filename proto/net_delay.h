@@ -1,12 +1,13 @@
-/* net_delay.h -- an emulated network: messages between the coordinator and its workers take time on their way.
+/* net_delay.h -- an emulated network: it delays messages between the coordinator and its workers.
  *
  *   router_deliver ──▶ net_delay_put: held until due ──a thread that sleeps until then──▶ the queue of `to`
  *
- *   handed over ── delay + jitter ──▶ but not before the one in front of it is due ── bytes / rate ──▶ due
+ *   handed over ── delay + jitter ──▶ but not before the message in front of it is due ── bytes / rate ──▶ due
  *
- * A worker has two links, to the coordinator and from it, with the same path; messages of a link keep their order. The
- * links between workers are not touched, nor those whose path is zero. It stands in rank 0's router, through which all
- * of the coordinator's messages pass, and reads that rank's clock only. It knows bytes, not what they mean.
+ * A worker has two links, to the coordinator and from it, with the same path; messages of a link keep their order.
+ * Links between workers are not delayed, nor are those whose path is zero. The module is a part of rank 0's router,
+ * through which all messages of the coordinator pass, and reads that rank's clock only. It does not read the messages,
+ * only their sizes.
  */
 #ifndef PROTO_NET_DELAY_H
 #define PROTO_NET_DELAY_H
@@ -16,14 +17,14 @@
 #include "proto/layout.h"
 #include "proto/mailbox.h"
 
-struct net_path {                 /* one way; zero: a message is there at once */
-    uint64_t delay_ns, jitter_ns; /* jitter: so much more at most, drawn uniformly for each message */
+struct net_path {                 /* one way; zero: no delay */
+    uint64_t delay_ns, jitter_ns; /* jitter: the most that is added, drawn uniformly for each message */
     uint64_t bits_per_s;          /* 0: bytes take no time */
 };
 
 struct net {
     struct net_path to[2]; /* by enum role: between the coordinator and the workers of this role */
-    /* Tests: a clock that they move themselves, with net_delay_arrive in place of the thread. NULL: this machine's. */
+    /* Tests: a virtual clock, with net_delay_arrive in place of the thread. NULL: this machine's. */
     uint64_t (*now_ns)(void *arg);
     void *now_arg;
 };
@@ -42,7 +43,7 @@ uint64_t net_link_due(struct net_link *l, uint64_t now_ns, size_t n_bytes);
 
 /* ---- all of them; thread-safe ---- */
 
-struct net_sink { /* where messages arrive: takes m, or false: no memory. Called under a lock: it must not come back */
+struct net_sink { /* where messages arrive: takes m. False: no memory. Called under a lock: it must not call back */
     bool (*put)(void *arg, const struct mail *m);
     void *arg;
 };

@@ -1,8 +1,8 @@
 /* prefix_hash.h -- a hash for each prefix of a text's ids.
  *
- * prefix_hash[0] is the job's root; prefix_hash[i+1] follows from prefix_hash[i] and id i. Every part says (at,
- * prefix_hash): "apply this after the first `at` ids whose prefix hash is this". Stale, ahead, replicated and replayed
- * work need no further rule.
+ * prefix_hash[0] is the job's root; prefix_hash[i+1] follows from prefix_hash[i] and id i. Every part carries (at,
+ * prefix_hash): it applies after the first `at` ids of a slot, if their prefix hash is this one. No other rule is
+ * needed for work that is stale, too early, replicated or replayed.
  */
 #ifndef PROTO_PREFIX_HASH_H
 #define PROTO_PREFIX_HASH_H

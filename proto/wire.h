@@ -1,9 +1,11 @@
-/* wire.h -- messages: plain structs <-> bytes. The only user of the generated protobuf code is wire.c.
+/* wire.h -- the messages between peers: plain structs <-> bytes. Only wire.c uses the generated protobuf code.
  *
- * One table of tags, one plain struct a message. Decoding checks every length, bounds memory by its arena (a fixed
- * block: nothing is allocated on the token path), never reads past its input, and refuses fields that make sense in no
- * job (wire_check.c). Decoded arrays and strings lie in the arena and are borrowed until the next decode with it.
- * Unknown fields are ignored.
+ *   C: the coordinator   W: every worker   D: the drafter   L: the leader of the verifiers   Z: their last
+ *
+ * One table of tags, one plain struct for each message. Decoding checks every length, bounds memory by its arena (a
+ * fixed block: the token path allocates nothing), never reads past its input, and refuses fields that no job can have
+ * (wire_check.c). Decoded arrays and strings lie in the arena and are borrowed until its next use. Unknown fields are
+ * ignored.
  */
 #ifndef PROTO_WIRE_H
 #define PROTO_WIRE_H
@@ -16,27 +18,27 @@
 
 enum { WIRE_VERSION = 2 };
 
-/* What any job has at most. Options have the same bounds. JUDGED_MOST: ids that a row judges. */
+/* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
 enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64, JUDGED_MOST = 8 };
 
 enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
-    TAG_HELLO = 1,      /* W -> C   who I am                       answer: Welcome or Quit */
+    TAG_HELLO = 1,      /* W -> C   its model, machine and memory  answer: Welcome or Quit */
     TAG_WELCOME = 2,    /* C -> W   what to make room for          answer: Ready or Fail */
-    TAG_METADATA = 3,   /* L, D -> C  a model file's keys, in parts, before Hello: only where C has no file of it */
+    TAG_METADATA = 3,   /* L, D -> C  a model file's keys, in parts, before Hello: only if C does not have the file */
     TAG_OPEN = 4,       /* C -> L, D  a slot's text begins         no answer */
     TAG_VERIFY = 5,     /* C -> L   a part: rows to feed and judge answer: one Verdict */
-    TAG_VERDICT = 6,    /* Z -> C (L -> C if refused) */
+    TAG_VERDICT = 6,    /* Z -> C (L -> C if refused); with job 0 for a row of the leader's own */
     TAG_DRAFT_ASK = 7,  /* C -> D   ids to read, drafts to write   answer: one Draft */
     TAG_DRAFT = 8,      /* D -> C */
-    TAG_CUT = 9,        /* C -> L   a slot's text is over          no answer */
+    TAG_CUT = 9,        /* C -> L   no more by itself in a slot    no answer */
     TAG_FORK = 10,      /* reserved */
     TAG_PING = 11,      /* reserved: Ping, Pong */
     TAG_FAIL = 12,      /* W -> C   why this worker cannot go on */
     TAG_PASS = 13,      /* L -> shards, stage -> stage: rows and their hidden state; L's group only */
-    TAG_TOKEN = 14,     /* Z -> L   big's next id, where L goes on by itself */
+    TAG_TOKEN = 14,     /* Z -> L   big's next id, if L asked for it in the Pass */
     TAG_QUIT = 15,      /* C -> W   the job is over */
     TAG_READY = 16,     /* W -> C   loaded */
-    TAG_ACK = 17,       /* C -> L   how much of a slot's text C has; no answer */
+    TAG_ACK = 17,       /* C -> L   how many ids of a slot's text C has; no answer */
     TAG_LOADING = 18,   /* W -> C   how much is loaded, between Welcome and Ready; no answer */
     N_TAGS
 };
@@ -76,7 +78,7 @@ enum { METADATA_PART = 60 << 10 }; /* bytes that fit into one */
 
 struct welcome {
     uint32_t epoch;
-    uint64_t root; /* prefix_hash[0] of every history of this job */
+    uint64_t root; /* prefix_hash[0], of no ids, of every text of this job */
     uint32_t n_slots, n_ctx;
 };
 
@@ -88,39 +90,39 @@ struct loading {
     uint64_t n_bytes; /* of Hello's weights_bytes */
 };
 
-enum { OPEN_END_IDS_MOST = 32 }; /* further ones end no draft, but the text */
+enum { OPEN_END_IDS_MOST = 32 }; /* a worker gets no more; the coordinator ends the text at any */
 
 /* How the next id is chosen: argmax of ln p / T + noise(seed, sample, position, id) over the ids that top-k, then
- * top-p, then min-p leave (kernels/ARITHMETIC.md, Sampling). It rides in every part and ask, so that whoever
- * computes one needs to remember nothing: replicas, replays and other layouts choose the same ids. */
-#define TEMP_LEAST 1e-6f /* the noise is less than a bit of ln p / T there, and soon 1 / T is no number any more */
+ * top-p, then min-p leave (kernels/ARITHMETIC.md, Sampling). It is in every part and every ask, so that a worker
+ * keeps no state for it: replicas, replays and other layouts choose the same ids. */
+#define TEMP_LEAST 1e-6f /* the noise is below one bit of ln p / T there, and 1 / T would soon be infinite */
 struct sampler {
     float temp;         /* T; below TEMP_LEAST: greedy, and nothing below counts */
     uint32_t top_k;     /* 0: all */
     float top_p, min_p; /* 1, 0: all */
     uint32_t seed, sample; /* sample: index of the request */
-    uint32_t offset;    /* the receiver's position 0 is this one of the text */
+    uint32_t offset;    /* position in the text of the receiver's position 0 */
 };
 
-/* A text begins in the slot; what was written on by itself before is nobody's. To a drafter: what it may propose. To a
+/* A text begins in the slot; what the leader had next by itself is dropped. To a drafter: what it may propose. To a
  * leader: with self_max > 0 it goes on with big's own next ids (worker/roles/lead.h). */
 struct open_slot {
     uint32_t slot;
     uint32_t n_ids; /* D: ids below it may be proposed, and those of the text (--draft-vocab); 0: all */
     const int32_t *end_ids;
     size_t n_end_ids;
-    uint32_t last_position; /* no row at or past it is worth drafting, or writing */
-    uint32_t round;         /* L: parts of a smaller one are of a text before */
-    struct sampler sampler; /* L: of the ids that it writes */
-    uint32_t n_top;         /* L: best ids beside each */
+    uint32_t last_position; /* no id at or past it is drafted or written */
+    uint32_t round;         /* L: of its own rows; parts and Tokens of a smaller one are of an earlier text */
+    struct sampler sampler; /* L: for the ids that it writes */
+    uint32_t n_top;         /* L: best ids of each */
     uint32_t self_max;      /* L: ids that it may write beyond the last Ack */
 };
 
-struct cut { /* nothing more is to be written in the slot */
+struct cut { /* the leader writes nothing more by itself in the slot */
     uint32_t slot, round;
 };
 
-struct ack { /* C has the text's first `at` ids */
+struct ack { /* the coordinator has the text's first `at` ids */
     uint32_t slot, at;
 };
 
@@ -128,7 +130,7 @@ struct token { /* big's id behind the first `at` ids of the slot's text */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
     int32_t id;
-    bool self; /* its row was the leader's own */
+    bool self; /* its row was one that the leader fed by itself */
 };
 
 struct row {
@@ -139,14 +141,14 @@ struct row {
     size_t n_judge;
 };
 
-struct part { /* apply rows after the first `at` ids of the slot, if prefix_hash is theirs */
-    uint32_t job, slot, round, at; /* job 0: a leader's own, where it goes on by itself */
+struct part { /* rows to apply after the first `at` ids of the slot, if prefix_hash is theirs */
+    uint32_t job, slot, round, at; /* job 0: one of the leader's own */
     uint64_t prefix_hash; /* of the first `at` ids, as in every (at, prefix_hash) */
     const struct row *rows;
     size_t n_rows;
     struct sampler sampler;
     bool token;        /* in a Pass: the leader wants big's next id, as a Token */
-    const char *error; /* in a Pass: why a stage before could not compute it; its rows are not among the hidden ones */
+    const char *error; /* in a Pass: why an earlier stage could not compute it; `hidden` lacks its rows then */
 };
 
 struct top {
@@ -163,9 +165,9 @@ struct verdict_row { /* of a wanted row, in order */
     size_t n_top;
 };
 
-/* ok: answered. gap: at > held, send from held. stale: another history at `at`; the slot is unchanged. full: no such
- * slot or no room. failed: a row came to a number that is not finite, in this part or one that it goes on from; the
- * slot holds what came before, and what goes on from there or earlier is computed again. */
+/* ok: answered. gap: at > held, send from held. stale: the slot has another prefix hash at `at`, and is unchanged.
+ * full: no such slot, or no room. failed: a number of a row is not finite, in this part or one that it follows; the
+ * slot holds what came before, and parts that follow from there or earlier are computed again. */
 enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL, VERDICT_FAILED };
 
 struct verdict {
@@ -181,14 +183,14 @@ struct verdict {
 
 enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
 
-struct draft_ask { /* read ids after (at, prefix_hash), then draft up to `until`; until <= at + n_ids only reads */
+struct draft_ask { /* read ids after (at, prefix_hash), then draft up to position `until`; <= at + n_ids: only read */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
     const int32_t *ids;
     size_t n_ids;
     uint32_t until;
-    float p_min;       /* end the draft before a token where no id's probability reaches it (0: never) */
-    float p_joint_min; /* and with the one that brings the product of their probabilities below it (0: never) */
+    float p_min;       /* end the draft before a token for which no id's probability reaches it (0: never) */
+    float p_joint_min; /* end it with the token that brings the product of the probabilities below it (0: never) */
     struct sampler sampler;
 };
 
@@ -198,8 +200,8 @@ struct draft_row {
 };
 
 /* window: `until` was reached. low: the next token's probability was under p_min. eos: the last row is an end id.
- * nothing: it has none to propose. stale, gap, full: as in a verdict, nothing was read. joint_low: the product of the
- * probabilities fell below p_joint_min. failed: the model came to a number that is not finite; no rows, and the slot
+ * nothing: no id to propose. stale, gap, full: as in a verdict; nothing was read. joint_low: the product of the
+ * probabilities fell below p_joint_min. failed: a number that the model computed is not finite; no rows, and the slot
  * holds what came before. */
 enum draft_end {
     DRAFT_WINDOW,
@@ -213,7 +215,7 @@ enum draft_end {
     DRAFT_FAILED
 };
 
-struct draft { /* rows follow the first `at` ids, which have this prefix_hash: the asked ids included */
+struct draft { /* rows follow the first `at` ids, the asked ones included, which have this prefix_hash */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
     const struct draft_row *rows;
@@ -234,7 +236,7 @@ struct pass {
     size_t n_parts;
     const float *hidden; /* [rows, n_embd]; 4-byte aligned */
     size_t n_hidden;     /* floats */
-    uint32_t queued_us, computed_us; /* of the stages before: what the verdicts will say */
+    uint32_t queued_us, computed_us; /* of the stages so far; verdicts report the sum */
 };
 
 struct message {
@@ -266,21 +268,20 @@ struct wire_arena {
 int wire_arena_init(struct wire_arena *a, size_t size, struct err *err);
 void wire_arena_free(struct wire_arena *a);
 
-/* Room for a Fail or a Quit on the stack, aligned as malloc's: what is said when there is no memory. */
+/* Room for a Fail or a Quit on the stack, aligned as malloc's: for when there is no memory. */
 enum { WIRE_LAST_WORDS = 4096 };
 
 /* Encodes into the arena; *data is borrowed until its next use. E_FAIL: too long for its tag, or for the arena. */
 int wire_encode(struct wire_arena *a, const struct message *m, const uint8_t **data, size_t *n_bytes, struct err *err);
 
-/* E_PEER with one line on bytes that are no such message, or whose fields make sense in no job. *out is set only on
- * success. */
+/* E_PEER: the bytes are no such message, or no job can have such fields. *out is set only on success. */
 int wire_decode(struct wire_arena *a, int tag, const uint8_t *data, size_t n_bytes, struct message *out,
                 struct err *err);
 
-/* What wire_decode asks last: E_PEER if a field is what it may be in no job. */
+/* The last step of wire_decode: E_PEER if a field has a value that no job can have. */
 int wire_check(const struct message *m, struct err *err);
 
-/* The error that a worker reports: its code if it is one of ours, else E_PEER; its text, or that there is none. */
+/* The error of a Fail or Quit: its code if it is one of ours, else E_PEER; its text, or that it has none. */
 int wire_fail(const struct fail *f, int from, struct err *err);
 
 #endif
