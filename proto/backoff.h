@@ -1,7 +1,8 @@
 /* backoff.h -- how long to sleep before polling again, where nothing can wake the thread: MPI has no file descriptor.
  *
  * First a few polls without sleeping, then sleeps that grow by an eighth each: a message is seen late by at most about
- * an eighth of the time that it took to come, and an idle rank takes almost no CPU time.
+ * an eighth of the time that it took to come. After a second of silence sleeps may be ten times as long, so an idle
+ * rank takes almost no CPU time.
  */
 #ifndef PROTO_BACKOFF_H
 #define PROTO_BACKOFF_H
@@ -9,9 +10,9 @@
 enum { BACKOFF_MIN_US = 5, BACKOFF_MAX_US = 200, BACKOFF_SILENCE_US = 1000000, BACKOFF_SILENT = 10 };
 
 struct backoff {
-    int n_looks; /* without a sleep, since something happened */
+    int n_looks; /* polls without a sleep since the last message */
     int us;      /* the last sleep */
-    int all_us;  /* all of them, until they are BACKOFF_SILENCE_US */
+    int all_us;  /* sum of the sleeps, until it is BACKOFF_SILENCE_US */
 };
 
 static inline void backoff_reset(struct backoff *b)

@@ -14,8 +14,8 @@
 struct mpi_bridge;
 /* Starts the thread, which calls mpi_start; returns when that is done, with *w set. */
 int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *err);
-/* From now on messages to peers of other ranks go through the bridge, which backs off from spinning to sleeps of 200 us
- * (backoff.h). */
+/* From now on messages to peers of other ranks go through the bridge, which backs off from spinning to longer
+ * and longer sleeps (backoff.h). */
 int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err);
 /* Ends the other ranks if mpi_bridge_run was not called; flushes what is queued, then calls MPI_Finalize on the
  * bridge's thread. Returns the error that the bridge met, if any; the coordinator also gets it as a Fail message from

@@ -1,8 +1,8 @@
-/* flights.h -- parts in flight: sent to a verification group and not answered yet.
+/* flights.h -- flights: parts that were sent to a group of verifiers and have no verdict yet.
  *
- * A Verdict must answer one of them, as it was asked: what it is of, which rows, what each has, ids of the vocabulary.
- * Only then does anybody read it. A flight remembers what its rows judge, so that its verdict counts whatever the
- * sequence did in the meantime.
+ * A Verdict must answer one of them, as it was asked: the same slot, round and prefix hash, as many rows and ids in
+ * each, ids of the vocabulary. Only then is its content used. A flight keeps the drafts that its rows judge, so its
+ * verdict can still count after the sequence has moved on.
  */
 #ifndef COORDINATOR_DECODE_FLIGHTS_H
 #define COORDINATOR_DECODE_FLIGHTS_H
@@ -13,18 +13,19 @@
 struct flight {
     uint32_t job, slot, round, at; /* as the verdict repeats them */
     uint64_t prefix_hash;
-    size_t n_rows, n_wanted, n_judging, n_top; /* wanted rows; the first of them that judge an id; best ids of each */
+    size_t n_rows, n_wanted; /* all rows; those that are wanted */
+    size_t n_judging, n_top; /* wanted rows that judge an id, which come first; best ids of each wanted row */
     uint64_t sent_ns;
 
     /* Set by the sender. The wanted rows follow a text of n_text ids: row i judges drafts[i]. */
-    uint64_t owner; /* whose text it is */
+    uint64_t owner; /* number of the request */
     int n_text, n_drafts;
     int32_t drafts[DRAFTS_MOST];
 };
 
 struct flights {
     int n_vocab;         /* big's ids are below it */
-    uint32_t n_sent;     /* the last job's number; they count from 1 */
+    uint32_t n_sent;     /* the number of the last part, its `job`; they count from 1 */
     struct flight *list; /* [room] owns; oldest first */
     size_t n, room;
 };
@@ -32,17 +33,17 @@ struct flights {
 int flights_init(struct flights *f, int room, int n_vocab, struct err *err);
 void flights_free(struct flights *f);
 
-/* A part that goes out: numbers it. At most `room` at once. Borrowed until the next call. */
+/* A flight for a part that is sent now; sets the part's `job`. At most `room` at once. Borrowed until the next call. */
 struct flight *flights_add(struct flights *f, struct part *part, uint64_t now_ns);
 
-/* The flight that this answers lands: moved to *out. E_PEER: it answers none, or not as it was asked. */
+/* Moves the flight that the verdict answers to *out. E_PEER: it answers none, or not as it was asked. */
 int flights_land(struct flights *f, const struct verdict *v, struct flight *out, struct err *err);
 
-/* Row i of a verdict has as many judged ids and best ones, all of the vocabulary. */
+/* E_PEER unless row i of the verdict has so many judged ids and so many best ones, all within the vocabulary. */
 int flights_check_row(const struct flights *f, const struct verdict *v, size_t i, size_t n_judged, size_t n_top,
                       struct err *err);
 
-/* Parts of a slot in flight. */
+/* How many flights there are of a slot. */
 int flights_of_slot(const struct flights *f, uint32_t slot);
 
 #endif

@@ -1,19 +1,20 @@
-/* policy.h -- when to draft, and how far. Pure: numbers in, a window out; no clock of its own.
+/* policy.h -- the draft policy: when to draft, and how far. Pure: numbers in, a window out; it reads no clock.
  *
  *            measured: drafting costs more a token than plain, or the last drafts were all wrong
  *   ON ────────────────────────────────────────────────────────────────────────────────────▶ PAUSED
  *    ◀──────────────── after `pause` plain tokens, which double with each pause ─────────────────┘
  *
- * While it is on, a draft goes on until the drafter doubts it: its own probabilities say, token by token, how likely
- * all of it is right (EAGLE-2, 2406.16858, uses them so to choose what to check), and one more is worth its time only
- * above some chance. Whether to begin at all is guessed from how sure big was of its own tokens (where big is sure,
- * little mostly agrees), then learned from big's judgement. The drafter does not read the text before what it is
- * expected to save pays for the reading. What nobody has measured is guessed at its best: only a trial tells, and one
- * is short.
+ * While it is on, a draft goes on until it is too doubtful: the drafter's own probabilities give, token by token, the
+ * chance that all of it is right (EAGLE-2, 2406.16858, uses them so to choose what to check), and one more token is
+ * worth its time only above some chance. Whether to begin at all is estimated from how sure big was of its own tokens
+ * (where big is sure, little mostly agrees), and then learned from verdicts. The drafter reads the text only when what
+ * drafts are expected to save pays for the reading. What is not measured yet is estimated at its best: only a trial
+ * can tell, and a trial is short.
  *
- * What one text has taught of the machine and of the drafter is where the next one starts.
+ * What one text has taught about the machine and the drafter is where the next text starts (draft_profile).
  *
- * The text never depends on it (exact mode): only the time does. Promise 2, never slower than big alone, rests here.
+ * In exact mode the text never depends on it: only the time does. The promise "never slower than big alone" depends on
+ * it.
  */
 #ifndef COORDINATOR_DECODE_POLICY_H
 #define COORDINATOR_DECODE_POLICY_H
@@ -27,14 +28,14 @@ enum {
     DRAFT_PAUSE_MOST = 512
 };
 
-struct cost_measured { /* what things take, all of them means that the newest move most; 0: not measured yet */
-    double plain_ns;   /* a token without drafts */
-    double draft_ns;   /* a drafted token */
-    double read_ns;    /* the drafter's, for an id of the text */
+struct cost_measured { /* times: means in which the newest weighs most; 0: not measured yet */
+    double plain_ns;   /* of a token without drafts */
+    double draft_ns;   /* of a drafted token */
+    double read_ns;    /* of an id of the text that the drafter reads */
     double row_ns;     /* what a draft adds to the verify that checks it */
 };
 
-struct cost_prior { /* the drafter's over big's, as known before anything is measured: bytes over bytes */
+struct cost_prior { /* the drafter's cost over big's before anything is measured: bytes over bytes */
     double draft;   /* of a drafted token over a plain one; 0: nothing (n-grams) */
     double read;    /* of an id of the text */
 };
@@ -45,15 +46,15 @@ struct rank_bytes { /* the weights that a pass streams on one rank */
     double body, head;
 };
 
-struct draft_profile { /* from the texts before; all zero: nothing */
+struct draft_profile { /* learned from earlier texts; all zero: nothing */
     struct cost_measured measured;
-    /* Drafts that were right, over those expected to be by how sure the big model was; [1]: of unread prompts. */
+    /* Drafts that were right, over those expected to be right by how sure big was; [1]: of prompts read in part. */
     double accept_ratio[2];
     double n_tokens; /* of a text */
-    int pause;       /* the next one's length; 0: the first's */
+    int pause;       /* length of the next pause; 0: that of the first */
 };
 
-/* Why a text had no drafts, or fewer than there could be. Of several reasons the last in this list counts. */
+/* Why a text had no drafts, or fewer than possible. If there are several reasons, the last in this list counts. */
 enum withheld_why {
     WITHHELD_NOT,
     WITHHELD_SHORT,      /* the text was over before a plain token was timed */
@@ -61,34 +62,34 @@ enum withheld_why {
     WITHHELD_READING,    /* to read the text takes longer than drafts would save */
     WITHHELD_COST,       /* drafts take longer than they save */
     WITHHELD_WRONG,      /* the last drafts were all wrong */
-    WITHHELD_UNKNOWN_ID, /* the drafter does not know a token of the text */
+    WITHHELD_UNKNOWN_ID, /* a token of the text is not in the drafter's vocabulary */
     WITHHELD_NO_ROOM,    /* the drafter has no room for the text */
     WITHHELD_LOST        /* the drafter failed */
 };
 
 struct withheld {
     enum withheld_why why;
-    int n_ids, n_tokens;               /* WITHHELD_READING: to read, and the tokens that drafts were to help with */
-    double read_ns, saved_ns;          /* what either comes to */
-    double draft_ns, row_ns, plain_ns; /* WITHHELD_COST: of a token: drafted, checked, of big's own */
-    double right;                      /* the chance that a draft is */
+    int n_ids, n_tokens;               /* WITHHELD_READING: ids to read; tokens that drafts could help with */
+    double read_ns, saved_ns;          /* time for the reading; time that drafts would save */
+    double draft_ns, row_ns, plain_ns; /* WITHHELD_COST: time of a token: drafted, checked, big's own */
+    double right;                      /* the chance that a draft is right */
 };
 
 struct draft_policy {
     bool enabled; /* false: always on, always the whole window */
-    bool unread;  /* the drafter reads but a small part of the prompt: its drafts are right less often */
+    bool unread;  /* the drafter reads only a small part of the prompt, so its drafts are right less often */
     struct cost_prior prior;
     struct cost_measured measured;
-    double prompt_ns; /* big's, for an id of this prompt; whoever measures it sets it */
-    double n_tokens;  /* that this text is expected to have, at least */
-    bool timed;       /* a plain token of this text was */
+    double prompt_ns; /* of an id of this prompt, under big; set by the caller */
+    double n_tokens;  /* the least that this text is expected to have */
+    bool timed;       /* a plain token of this text was timed */
     bool paused;
     int n_pauses;
-    int pause, left;                     /* tokens of the next pause; of this one */
+    int pause, left;                     /* tokens of the next pause; tokens left of this one */
     int n_wrong;                         /* drafted in a row, none accepted */
     int n_rounds;                        /* drafting rounds measured since it was last switched on */
-    double drafting_ns, drafting_tokens; /* sums over the last rounds, fading */
-    double p_target;                     /* of big: the mean of its tokens' probabilities, newest first */
+    double drafting_ns, drafting_tokens; /* sums over the last rounds, older ones weigh less */
+    double p_target;                     /* mean of big's probabilities of its own tokens, the newest weighs most */
     double accept_ratio;
     struct withheld withheld; /* the reading that came nearest to paying, or the last pause */
 };
@@ -96,12 +97,12 @@ struct draft_policy {
 struct draft_policy_round { /* from one verdict to the next */
     int n_read;             /* ids sent to the drafter that it had not drafted itself */
     int n_drafted, n_accepted, n_tokens;
-    double ns, draft_ns; /* draft_ns: of it the drafter's computing */
+    double ns, draft_ns; /* draft_ns: the part of it that the drafter computed */
     double p_target;     /* sum of the probabilities of its tokens under big */
-    bool measured;       /* false: somebody read a prompt too, its time says nothing about a token's */
+    bool measured;       /* false: ns is not the usual time of such a round (a prompt was read in it) */
 };
 
-/* The little model's, beside the shards of the big one, in order of stages. An id that is read needs no head. */
+/* For a little model beside the shards of a big one, which are in order of stages. An id that is read needs no head. */
 struct cost_prior draft_policy_prior(const struct rank_bytes *little, const struct rank_bytes *shards, int n_shards);
 
 void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct cost_prior prior,
@@ -110,8 +111,8 @@ void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct
 int draft_policy_window(const struct draft_policy *g, int most);
 /* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */
 float draft_policy_chance(const struct draft_policy *g, int most);
-/* Should the drafter read n_ids now, to draft at most `most` tokens a round? n_so_far, n_left: tokens that were
- * generated, that may still come. */
+/* Whether the drafter should read n_ids now, to draft at most `most` tokens a round. n_so_far: tokens generated;
+ * n_left: tokens that may still come. */
 bool draft_policy_reads(struct draft_policy *g, int most, int n_ids, int n_so_far, int n_left);
 void draft_policy_note(struct draft_policy *g, const struct draft_policy_round *r);
 struct withheld draft_policy_withheld(const struct draft_policy *g);

@@ -1,5 +1,5 @@
-/* seq.h -- a request and what has become of it: one sequence of ids, their prefix hashes, where each token came from,
- * and what it cost.
+/* seq.h -- a sequence: a request and what was generated for it. Its ids, their prefix hashes, where each token came
+ * from, and what it cost.
  *
  *   WAITING ──seq_start──▶ PROMPT ──first verdict──▶ DECODING ──seq_settle──▶ DONE
  *      └──────────────────────┴──── cancelled, failed ───────────────────────▶
@@ -7,11 +7,11 @@
  *   ids:  [ prompt | generated, final ..... | tail: drafted, not final ]
  *                                           n_ids                      n_ids + n_tail
  *
- * Memory for a whole text is there from its start to its end only: one that waits borrows its prompt, one that is done
- * keeps what was generated, until seq_drop.
+ * A sequence has memory for the whole text only while it runs: a waiting one borrows its prompt, a done one keeps what
+ * was generated, until seq_drop.
  *
- * A sequence knows no messages and no clock: spec.c moves it. The final ids grow at their end and never change; KV is
- * derived from them, so nothing is lost when a worker is.
+ * It handles no messages and reads no clock: spec.c moves it. Final ids are only ever appended, and never change; KV
+ * is derived from them, so a lost worker costs no text.
  */
 #ifndef COORDINATOR_DECODE_SEQ_H
 #define COORDINATOR_DECODE_SEQ_H
@@ -24,32 +24,32 @@
 #include "proto/rule.h"
 #include "proto/wire.h"
 
-struct stops; /* texts that end a generation; what they are is the caller's (text/stop.h) */
+struct stops; /* texts that end a generation; defined by the caller (text/stop.h) */
 
-/* How a text is chosen, drafted and ended. The same struct from the options, or a line of --prompts, to spec. */
+/* How a text is chosen, drafted and ended. The options, or a line of --prompts, fill it; spec reads it. */
 struct settings {
     int n_predict;          /* tokens at most; 0: as far as the context goes */
     struct sampler sampler; /* its offset is not read; temp below TEMP_LEAST: greedy */
-    struct rule rule;       /* another than exact is lossy: its drafts are part of the method */
-    bool drafting;          /* where there is a drafter */
-    bool adaptive;          /* the draft policy says when and how far; false, or lossy: always the whole window */
+    struct rule rule;       /* any but exact is lossy */
+    bool drafting;          /* if there is a drafter */
+    bool adaptive;          /* the draft policy decides when and how far; false, or lossy: always the whole window */
     int draft_max;          /* drafts that one verify checks at most; <= DRAFTS_MOST */
     int draft_ctx;          /* ids of a prompt that the drafter reads at most */
-    float fallback;         /* a draft ends before a token where no id's probability reaches it; above 1: no drafts */
-    const int32_t *end_ids; /* [n_end_ids] borrowed; none: end ids do not count */
+    float fallback;         /* a draft ends before a token if no id's probability reaches it; above 1: no drafts */
+    const int32_t *end_ids; /* [n_end_ids] borrowed; none: no id ends the text */
     int n_end_ids;
     const struct stops *stops; /* borrowed; NULL: none */
-    int n_top;                 /* best ids that are kept of each token */
+    int n_top;                 /* best ids that are kept for each token */
 };
 
-/* Text that big alone would not write: what is drafted, and when, is part of the method then. */
+/* The text may differ from what big alone would write: it depends on what is drafted, and when. */
 static inline bool settings_lossy(const struct settings *s)
 {
     return s->rule.kind != RULE_EXACT;
 }
 
 struct request {
-    int index;             /* the caller's: of the prompt in the input */
+    int index;             /* of the prompt in the input; for the caller */
     const int32_t *prompt; /* [n_prompt] borrowed until the sequence has started */
     int n_prompt;
     struct settings settings;
@@ -61,15 +61,15 @@ enum seq_end { SEQ_RUNNING, SEQ_END_ID, SEQ_LENGTH, SEQ_CONTEXT, SEQ_ABORTED, SE
 
 struct seq_stats {
     uint64_t start_ns, first_ns, last_ns; /* start: it left the queue; first and last token final */
-    uint64_t draft_ns, verify_ns;         /* as the workers report their computing */
-    uint64_t wait_ns;                     /* between a message sent and its answer, less the computing: the network */
-    uint32_t n_prompt_rows;               /* fed before the first token; fewer than ids where workers knew some */
+    uint64_t draft_ns, verify_ns;         /* computing, as the workers report it */
+    uint64_t wait_ns;                     /* from a message to its answer, less the computing: the network */
+    uint32_t n_prompt_rows;               /* fed before the first token; fewer than ids if the slot held some */
     uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafted, n_judged, n_accepted;
-    uint32_t n_pauses;                  /* times the draft policy stopped drafting */
-    uint32_t n_windows, n_joint_lows;   /* drafts that ended: full, in doubt (struct draft_ask: p_joint_min) */
-    uint32_t n_lows, n_ends;            /* unsure of the next (fallback), with an end id */
-    uint32_t n_rollbacks, n_taken_back; /* drafts cut short by big; drafted tokens taken back with that */
+    uint32_t n_pauses;                  /* how often the draft policy paused drafting */
+    uint32_t n_windows, n_joint_lows;   /* drafts that ended: at the window, doubtful (draft_ask.p_joint_min) */
+    uint32_t n_lows, n_ends;            /* unsure of the next token (fallback), with an end id */
+    uint32_t n_rollbacks, n_taken_back; /* drafts that big cut short; drafted tokens that this took back */
     struct withheld withheld;
 };
 
@@ -78,11 +78,11 @@ struct seq {
     enum seq_state state;
     enum seq_end end;
     struct err why;               /* SEQ_FAILED: the cause */
-    int group, slot;              /* of verifiers, and its place there; -1 while waiting */
+    int group, slot;              /* the group of verifiers, and its slot there; -1 while waiting */
     int n_prompt, n_ids, n_limit; /* n_ids never passes n_limit; nor does n_ids + n_tail */
     int n_tail;
     int32_t *ids;          /* [n_limit] owns */
-    uint64_t *prefix_hash; /* [n_limit + 1] owns; prefix_hash[i] names the first i ids, those of the tail too */
+    uint64_t *prefix_hash; /* [n_limit + 1] owns; prefix_hash[i] is of the first i ids, the tail's included */
     float *lp;             /* [n_limit] owns; ln p of each generated id, under big */
     uint8_t *origin;       /* [n_limit] owns; enum origin */
     struct top *top;       /* [n_limit, n_top] owns; NULL without n_top */
@@ -94,17 +94,17 @@ struct seq {
 int seq_init(struct seq *s, const struct request *request, int n_ctx, struct err *err);
 /* Memory for the text, and the prompt in it. root: the prefix hash of no ids. */
 int seq_start(struct seq *s, uint64_t root, struct err *err);
-/* No more ids will come: what was for them is given back. */
+/* No more ids will come: frees the memory kept for them. */
 void seq_settle(struct seq *s);
-/* Ids and all that belongs to them go, counts stay. */
+/* Frees the ids and all that belongs to them; counts stay. */
 void seq_drop(struct seq *s);
 void seq_free(struct seq *s);            /* NULL and zeroed are fine */
 void seqs_free(struct seq *seqs, int n); /* and the list; NULL is fine */
 
-/* Puts a drafted id behind the tail, if there is room. */
+/* Appends a drafted id to the tail, if there is room. */
 void seq_draft(struct seq *s, int32_t id);
-/* Makes an id final, n_ids < n_limit: the tail's first, which then stays, or another, which ends the tail. top: n_top
- * entries or NULL. */
+/* Makes an id final; n_ids < n_limit. If it is the tail's first, the rest of the tail stays; any other id drops the
+ * tail. top: n_top entries or NULL. */
 void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top);
 static inline void seq_drop_tail(struct seq *s)
 {
@@ -116,10 +116,10 @@ static inline int seq_n_generated(const struct seq *s)
     return s->n_ids - s->n_prompt;
 }
 
-/* OK unless one is SEQ_FAILED: the cause of the first, and how many there are. */
+/* OK unless one is SEQ_FAILED; then the cause of the first, and how many failed. */
 int seqs_failed(const struct seq *seqs, int n, struct err *err);
 
-/* E_CHECK with the place unless they are the same text, ids and log-probabilities bit for bit. */
+/* E_CHECK, with the place, unless ids and log-probabilities are equal bit for bit. */
 int seq_check(const struct seq *drafted, const struct seq *plain, struct err *err);
 
 #endif

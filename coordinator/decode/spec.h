@@ -8,16 +8,17 @@
  *                              ▲                                                                            │
  *                              └────── commit what the rule keeps, and one token of big's own ◀─────────────┘
  *
- * A request that runs has a decode slot: a slot of one verification group, and one of the drafter's beside it. A
- * prompt, a replay after a refusal, and a verification are the same thing: rows from where the verifier's text ends,
- * of which the last are wanted. A verify of a text of n ids and k drafts feeds ids n-1 .. n+k-1: row i judges draft i,
- * the last row yields the bonus token.
+ * A running request has a decode slot: a slot of one group of verifiers, and a slot of the drafter beside it. A
+ * prompt, a replay after a refusal, and a verification are the same thing: rows that begin where the verifier's text
+ * ends, of which the last ones are wanted. A verify of a text of n ids and k drafts feeds ids n-1 .. n+k-1: row i
+ * judges draft i, the last row gives the bonus token.
  *
- * An exact text that has no drafts is written on by the verifiers' leader itself (Open with self_max; verdicts of job 0):
- * it takes no round trip a token. Ack says how far its ids have come, Cut that the text is over.
+ * Self-start: where an exact text has no drafts, or they are paused, the verifiers' leader goes on with big's own ids,
+ * and no token takes a round trip. Open allows it for some ids, Ack reports how many have arrived, Cut ends it; its
+ * verdicts are those of job 0.
  *
- * Requests start in the order in which they were submitted, each in the free slot whose workers hold the longest part of
- * it. Which slot that is, and who runs beside it, changes no text.
+ * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it.
+ * The text of a request does not depend on its slot, nor on what else runs.
  */
 #ifndef COORDINATOR_DECODE_SPEC_H
 #define COORDINATOR_DECODE_SPEC_H
@@ -34,14 +35,14 @@
 struct spec_group { /* of verifiers */
     int peer;       /* its leader */
     int n_slots, max_rows, max_jobs;
-    int n_vocab; /* big's own ids are below it */
+    int n_vocab; /* big's ids are below it */
 };
 
 struct spec_drafter {
     int peer;                      /* PEER_COORDINATOR: there is none */
-    struct cost_prior prior;       /* as the draft policy has it before it has measured */
-    struct draft_profile *profile; /* borrowed: what the texts before have taught; each text adds to it */
-    int n_ids;                     /* ids below it are known to both models */
+    struct cost_prior prior;       /* for the draft policy, before it has measured */
+    struct draft_profile *profile; /* borrowed: learned from earlier texts; each text adds to it */
+    int n_ids;                     /* ids below it are in both vocabularies */
     int n_proposed;                /* ids below it may be drafted; at most n_ids */
 };
 
@@ -51,32 +52,32 @@ struct spec_config {
     struct spec_drafter drafter;
     int n_groups;
     struct spec_group groups[GROUPS_MOST];
-    int self_max; /* ids that a leader may write beyond what it knows that we have; 0: none by itself */
-    /* After each new token: does the text end with one of its request's stops? Pure. NULL: never. */
+    int self_max; /* self-start: ids that a leader may write beyond the last Ack; 0: none */
+    /* Called after each new token: whether the text ends with one of its request's stops. Pure. NULL: never. */
     bool (*stops)(const struct stops *stops, const struct seq *s);
 };
 
 enum event_kind {
-    EVENT_SUBMIT, /* seq waits, and starts where a slot is free */
-    EVENT_CANCEL, /* seq, wherever it is, ends as it is, aborted; NULL: all do */
+    EVENT_SUBMIT, /* seq waits, and starts when a slot is free */
+    EVENT_CANCEL, /* seq, waiting or running, ends as it is: SEQ_ABORTED; NULL: all do */
     EVENT_DRAFT,
     EVENT_VERDICT,
-    EVENT_DRAFTER_LOST /* no answer will come from it any more: exact texts go on without drafts, lossy ones fail */
+    EVENT_DRAFTER_LOST /* the drafter answers no more: exact texts go on without drafts, lossy ones fail */
 };
 struct event {
     enum event_kind kind;
     uint64_t now_ns;
     struct seq *seq; /* SEQ_WAITING; borrowed until its ACTION_DONE */
     const struct draft *draft;
-    int group; /* whose verdict */
+    int group; /* EVENT_VERDICT: that sent it */
     const struct verdict *verdict;
-    const char *why;
+    const char *why; /* EVENT_DRAFTER_LOST */
 };
 
 enum action_kind {
     ACTION_POST,   /* message to peer */
     ACTION_TOKENS, /* seq has new final tokens */
-    ACTION_DONE    /* seq is done, and the caller's again */
+    ACTION_DONE    /* seq is done, and no longer borrowed */
 };
 struct action {
     enum action_kind kind;
@@ -94,12 +95,12 @@ struct spec;
 int spec_open(struct spec **out, const struct spec_config *config, struct err *err);
 void spec_close(struct spec *s); /* sequences that wait or run stay as they are */
 
-/* E_PEER: an answer that nobody asked for, or a verifier that refuses again what was sent anew from the start. */
+/* E_PEER: an answer to no question, or a verifier that refuses again what was sent anew from the start. */
 int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err);
 
 bool spec_idle(const struct spec *s); /* nothing waits, nothing runs */
 
-/* Of the prompts that are being read now: how many ids, and how many of them the verifier holds. False: none is. */
+/* The prompts that are being read now: their ids, and how many of these have been read. False: there are none. */
 bool spec_reading(const struct spec *s, int *n_read, int *n_ids);
 
 #endif

@@ -1,8 +1,8 @@
-/* spec_inside.h -- the inside of spec: what its parts share.
+/* spec_inside.h -- the inside of spec: what its three files share.
  *
  *   spec.c          requests come and go: the queue, the choice of a slot, the end; one event, one step
- *     └▶ spec_take.c   what comes in: a Verdict's rows become text, a Draft's ids become its tail
- *          └▶ spec_send.c  what goes out: parts, asks; what is drafted in the next round
+ *     └▶ spec_take.c   what comes in: a Verdict's rows become text, a Draft's ids become the tail
+ *          └▶ spec_send.c  what goes out: parts, asks; what the next round is
  */
 #ifndef COORDINATOR_DECODE_SPEC_INSIDE_H
 #define COORDINATOR_DECODE_SPEC_INSIDE_H
@@ -12,15 +12,15 @@
 #include "coordinator/decode/spec.h"
 
 enum {
-    REACH_MORE = 2,  /* n-grams reach so much further than the last one was right */
-    REFUSED_MOST = 2 /* in a row, of a verify or an ask */
+    REACH_MORE = 2,  /* ids by which the next n-gram may be longer than the last one was right */
+    REFUSED_MOST = 2 /* refusals in a row, of a verify or an ask */
 };
 
-struct decode_slot {  /* a slot of a verification group, the drafter's beside it, and what both hold */
-    int group, slot;  /* slot: of the group; the drafter's is the index among all */
+struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
+    int group, slot;  /* slot: of the group; the drafter's slot is the index among all */
     struct seq *seq;  /* NULL: free */
-    uint64_t request; /* its number among all, or the last one's: the owner of its flights */
-    int32_t *last;    /* [n_ctx] owns: the text that had it before; its first `held` ids count */
+    uint64_t request; /* number of its request, or of the last one: the owner of its flights */
+    int32_t *last;    /* [n_ctx] owns: the last text in this slot, of which the first `held` ids count */
     struct row *rows; /* [n_ctx] owns: what is being fed, by position */
 
     /* The verifier's side. */
@@ -32,24 +32,24 @@ struct decode_slot {  /* a slot of a verification group, the drafter's beside it
     uint64_t verify_ns;   /* when this verify began */
     uint32_t computed_us; /* on its parts so far */
 
-    /* The leader writes on by itself. */
-    bool self;           /* now; self_left ids yet, before it is decided anew */
+    /* Self-start. */
+    bool self;           /* the leader goes on by itself, for self_left more ids */
     int self_left;       /* INT_MAX: a text without drafts, to its end */
-    uint32_t self_round; /* that its verdicts have; 0: it never did */
-    int acked;           /* ids of the text that it knows we have */
+    uint32_t self_round; /* of its verdicts; 0: it never did */
+    int acked;           /* ids of the text that the leader knows to have arrived */
     int n_plain;         /* ids in a row that came without a draft */
-    uint64_t self_ns;    /* when the last ones came */
+    uint64_t self_ns;    /* when the last ids came */
 
     /* The drafter's side. */
     struct drafter_view drafter;
-    bool rolled_back;           /* repo's rule: big writes the next token too */
+    bool rolled_back;           /* rule repo: big writes the next token too */
     enum withheld_why unusable; /* why it cannot draft this text at all; WITHHELD_NOT: it can */
 
     bool looked_up;                /* this round's drafts are n-grams of the text */
-    struct draft_policy policy;    /* of the drafter */
-    struct draft_policy lookups;   /* of n-grams, which are tried where the drafter's says `unread` */
-    int reach;                     /* of the next n-gram: as far as the last one was right, and REACH_MORE */
-    struct draft_policy_round now; /* the round in work */
+    struct draft_policy policy;    /* for the drafter */
+    struct draft_policy lookups;   /* for n-grams, which are tried if policy.unread */
+    int reach;                     /* length of the next n-gram: what was right of the last one, and REACH_MORE */
+    struct draft_policy_round now; /* the current round */
     uint64_t round_ns;             /* when it began */
 };
 
@@ -64,13 +64,13 @@ struct spec {
     struct verifiers groups[GROUPS_MOST];
     struct decode_slot *slots; /* [n_slots] owns: of all groups, one after the other */
     int n_slots, n_running;
-    struct seq *first, *last; /* those that wait, in the order of their submission; last: where first is */
+    struct seq *first, *last; /* the queue, in order of submission; last counts only if first is not NULL */
     uint64_t n_started;
-    char *drafter_lost; /* owns: why; NULL: it is there */
+    char *drafter_lost; /* owns: why it was lost; NULL: it was not */
 
     struct action *actions; /* [room] owns */
     size_t n_actions, room;
-    bool no_memory; /* for the actions of this step */
+    bool no_memory; /* there was none for the actions of this step */
     uint64_t now;
 };
 
@@ -94,7 +94,7 @@ static inline uint32_t drafter_slot(const struct spec *s, const struct decode_sl
     return (uint32_t)(p - s->slots);
 }
 
-/* A request that is to have drafts, where there is a drafter. */
+/* There is a drafter, perhaps lost, and the settings want drafts. */
 static inline bool wants_drafter(const struct spec *s, const struct settings *settings)
 {
     return s->c.drafter.peer != PEER_COORDINATOR && settings->drafting && settings->fallback <= 1;
@@ -118,22 +118,23 @@ struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq);
 void spec_open_drafter(struct spec *s, const struct decode_slot *p);
 void spec_open_leader(struct spec *s, const struct decode_slot *p);
 void spec_cut_leader(struct spec *s, const struct decode_slot *p);
-/* Before its leader would stop for not knowing. */
+/* Sends an Ack, if it is time: before the leader stops because none came. */
 void spec_ack(struct spec *s, struct decode_slot *p);
-/* As many parts as may be out at once of what the verify lacks. */
+/* Sends parts of the current verify, as many as may be in flight at once. */
 void spec_feed(struct spec *s, struct decode_slot *p);
-/* What the verifier lacks of the text, then the drafts of its tail. */
+/* Verifies: the ids of the text that the verifier lacks, then the drafts of the tail. */
 void spec_post_verify(struct spec *s, struct decode_slot *p);
 void spec_post_ask(struct spec *s, struct decode_slot *p, int window);
-/* A new round: asks for drafts, or verifies what there is, or leaves it to the leader. */
+/* A new round: asks for drafts, or verifies n-grams, or lets big write, the leader by itself where several ids are due.
+ * Does nothing while the leader has ids left to write. */
 void spec_next_round(struct spec *s, struct decode_slot *p);
 
 /* ---- spec_take.c ---- */
 
 struct taken {
-    struct decode_slot *slot; /* whose answer it was */
-    bool committed;           /* its text has grown */
-    enum seq_end end;         /* why its request is over, if it is */
+    struct decode_slot *slot; /* that the answer is for */
+    bool committed;           /* its text has grown, and a new round may begin */
+    enum seq_end end;         /* why its request is over; SEQ_RUNNING: it is not */
 };
 int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct taken *out, struct err *err);
 int spec_take_draft(struct spec *s, const struct draft *d, struct taken *out, struct err *err);
