@@ -58,6 +58,8 @@ gives 1 1 "printf '[h:1] ORTE_ERROR_LOG: noise\n$edge\nthe cause\n$edge\n[h:2] *
 grep -q 'exit 1): the cause$' err || wrong "noise in place of the cause"
 gives 0 0 'echo "mpirun: Forwarding signal 18 to job" >&2'
 [ -s err ] && wrong "what the launcher does with Ctrl-Z is told"
+gives 0 0 'echo "[host1:00004] plm:rsh: Warning: setpgid(9,9) failed in parent with errno=Permission denied(13)" >&2'
+[ -s err ] && wrong "that ssh was faster than the launcher is told"
 (ulimit -n 40 && launch true -n 3 ./pilotfish)
 rc=$?
 { [ $rc = 4 ] && grep -q '^pilotfish: only 40 files' err; } || wrong "40 files: exit $rc, not 4"
@@ -83,6 +85,8 @@ launch true -n 10000 --map-by slot:NOOVERSUBSCRIBE ./pilotfish
 grep -q -- '--oversubscribe' args && wrong "more ranks than slots where the caller wants no more"
 launch true --host a,b -n 10000 ./pilotfish
 grep -q oversubscribe args && wrong "other hosts' slots are not ours to judge"
+NETNS_RUN=/tmp launch true -n 10000 ./pilotfish
+grep -q oversubscribe args && wrong "the slots of hosts that netns made are not ours to judge"
 grep -q '^PILOTFISH_TTY=0$' environment || wrong "a file is no terminal"
 grep -q '^OMPI_MCA_mpi_yield_when_idle=1$' environment || wrong "idle ranks do not yield"
 launcher 'mpirun (Open MPI) 5.0.11'
