@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Ranks: 3 and 4. Several hosts of one machine, made by scripts/netns: packets take their time, a job over the hosts
+# writes the text of one process, and nothing is left however a run ends. Needs root and a kernel that lets it; where
+# there is neither, it looks at refusals only, and counts as skipped (77).
+#   netns.sh PILOTFISH TINY SCRIPTS
+set -u
+pilotfish=$1 tiny=$2 netns=$3/netns mpirun=$3/mpirun
+. "$(dirname "$0")/lib/cli.bash"
+
+# --- who may --------------------------------------------------------------------------------------------------------------
+
+# ends CODE PATTERN COMMAND...: in time, with the pattern on standard output and error.
+ends() {
+    n_checks=$((n_checks + 1))
+    timeout 100 "${@:3}" > out 2> err
+    local code=$?
+    [ "$code" = "$1" ] || wrong "${*:3}: exit $code, not $1"
+    cat out err | grep -aq -- "$2" || wrong "${*:3}: does not say '$2'"
+}
+
+nobody=()
+if [ "$(id -u)" = 0 ]; then
+    cp "$netns" as-nobody && chmod 755 . as-nobody
+    nobody=(setpriv --reuid=65534 --clear-groups /usr/bin/python3)
+    ends 125 "^netns: .*only root" "${nobody[@]}" "$folder/as-nobody" 2 -- true
+else
+    ends 125 "^netns: .*only root" "$netns" 2 -- true
+fi
+[ "$(cat out err | wc -l)" = 1 ] || wrong "a refusal is not one line"
+ends 2 "N must be" "$netns" 1 -- true
+ends 2 "no command" "$netns" 2
+
+if [ "$(id -u)" != 0 ] || ! "$netns" 2 -- true 2> err; then
+    echo "skipped, but for $n_checks calls: there can be no hosts here: $(cat err)"
+    exit $((n_wrong ? 1 : 77))
+fi
+
+# --- what a command sees --------------------------------------------------------------------------------------------------
+
+ends 7 "^host1\$" "$netns" 2 -- sh -c 'hostname; exit 7'
+ends 0 "^host3\$" "$netns" 3 -- sh -c '$NETNS_RUN/on host3 hostname'
+ends 143 "^mine\$" "$netns" 2 -- sh -c 'echo mine; kill -TERM $$'
+ends 127 "^netns: nothing-of-this-name: no such command" "$netns" 2 -- nothing-of-this-name
+ends 126 "^netns: ./err: Permission denied" "$netns" 2 -- ./err
+
+# A connection to a closed port is refused after one round trip: the least of some, for the machine may be busy.
+cat > round_trip.py << 'END'
+import socket, sys, time
+
+def round_trip():
+    began = time.monotonic()
+    with socket.socket() as s:
+        refused = s.connect_ex(("host2", 9))
+    assert refused, "a port that nobody has is open"
+    return time.monotonic() - began
+
+least_ms = min(round_trip() for _ in range(10)) * 1000
+print(f"{least_ms:.2f} ms")
+sys.exit(not float(sys.argv[1]) <= least_ms <= float(sys.argv[2]))
+END
+ends 0 ms "$netns" 2 -d 20000 -- python3 round_trip.py 40 45
+ends 0 ms "$netns" 2 -- python3 round_trip.py 0 5
+
+# What host2 gets comes at the rate: 100 kB of 1 Mbit/s take 800 ms, and not many times that.
+cat > rate.py << 'END'
+import os, socket, subprocess, sys, time
+
+if sys.argv[1:]:
+    with socket.create_server(("", 5000)) as listener:
+        print("listening", flush=True)
+        peer = listener.accept()[0]
+        while peer.recv(1 << 16):
+            pass
+    sys.exit()
+far = subprocess.Popen([os.environ["NETNS_RUN"] + "/on", "host2", "python3 rate.py far"], stdout=subprocess.PIPE)
+far.stdout.readline()
+with socket.create_connection(("host2", 5000)) as s:
+    began = time.monotonic()
+    s.sendall(bytes(100000))
+far.wait()
+taken = time.monotonic() - began
+print(f"{taken:.2f} s")
+sys.exit(not .8 <= taken <= 3)
+END
+ends 0 s "$netns" 2 -r 1000 -- python3 rate.py
+
+# --- a job ----------------------------------------------------------------------------------------------------------------
+
+"$tiny" big.gguf && "$tiny" little.gguf --left-out 2 || wrong "no toy models"
+generate=("$pilotfish" generate --big big.gguf --raw --guard off -n 12 --threads 1)
+ends 0 . "${generate[@]}" hello
+cp out alone
+
+# writes HOSTS_OF_WORKERS RANKS ARGUMENT...: over three hosts, the text of one process; worker by worker, who is where.
+writes() {
+    ends 0 "first token after" "$netns" 3 -d 500 -- "$mpirun" -n "$2" "${generate[@]}" --stats "${@:3}" hello
+    cmp -s out alone || wrong "${*:3}: another text than one process"
+    local where
+    where=$(sed -nE 's/^(drafter|verifier) on host (host.): .*/\1 \2/p' err | tr '\n' ' ')
+    [ "$where" = "$1 " ] || wrong "${*:3}: the workers are: $where"
+    ! grep -q '^\[' err || wrong "${*:3}: Open MPI complains"
+}
+writes "verifier host2 verifier host3" 3 --tp 2
+writes "drafter host2 verifier host3 verifier host2" 4 --little little.gguf --pp 2
+
+# --- nothing is left ------------------------------------------------------------------------------------------------------
+
+# gone HOW: the hosts of the command that wrote the file `host`, and all that ran on them.
+gone() {
+    local space run k
+    read -r space run < host
+    for ((k = 0; k < 100; k++)); do
+        [ "$(readlink /proc/[0-9]*/ns/net | grep -cF "$space")" = 0 ] && break
+        sleep 0.05
+    done
+    [ "$k" -lt 100 ] || wrong "$1: processes are left on the hosts"
+    [ "$2" = left ] || [ ! -e "$run" ] || wrong "$1: $run is left"
+    [ "$2" = left ] && rm -rf "$run"
+    [ "$(ls /sys/class/net)" = "$links" ] || wrong "$1: a network interface is left"
+}
+
+# once_there COMMAND...: when the hosts are.
+once_there() {
+    until [ -s host ]; do sleep 0.05; done
+    "$@"
+}
+
+links=$(ls /sys/class/net)
+stays='sleep 1000 & setsid $NETNS_RUN/on host2 "sleep 1000" & echo $(readlink /proc/self/ns/net) $NETNS_RUN > now
+    mv now host; wait'
+printf '%s\n' "$stays" > stays
+
+rm -f host
+once_there printf '\003' | timeout 60 script -qec "$netns 2 -- sh stays" /dev/null > out 2> err
+rc=$?
+[ "$rc" = 130 ] || wrong "Ctrl-C: exit $rc"
+gone Ctrl-C ''
+
+for signal in TERM:143: HUP:129: KILL:137:left; do
+    IFS=: read -r name code left <<< "$signal"
+    rm -f host
+    "$netns" 2 -- sh stays > out 2> err &
+    once_there kill -s "$name" $!
+    { wait $!; rc=$?; } 2> /dev/null # bash says what was killed
+    [ "$rc" = "$code" ] || wrong "$name: exit $rc, not $code"
+    gone "$name" "$left"
+done
+n_checks=$((n_checks + 4))
+ends 0 "^host1\$" "$netns" 2 -- hostname
+
+verdict
