@@ -350,6 +350,8 @@ static void what_is_taken_back_is_counted(void **state)
     assert_int_equal(t->n_rollbacks, 3);
     assert_int_equal(t->n_taken_back, 2 + 2 + 1);
     assert_int_equal(t->n_judged, 2 + 1 + 1);
+    assert_int_equal(t->n_windows, 3);
+    assert_int_equal(t->n_lows + t->n_joint_lows + t->n_ends, 0);
     sim_close(s);
 }
 
