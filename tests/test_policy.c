@@ -627,11 +627,17 @@ static void why_there_were_no_drafts_is_known_with_its_numbers(void **state)
     draft_policy_init(&g, true, false, prior(.3), &nothing);
     draft_policy_note(&g, &plain);
     wrong.n_read = 1;
-    wrong.ns = 9000;
+    wrong.ns = 9400;
     wrong.draft_ns = 8000;
     wrong.measured = true;
     draft_policy_note(&g, &wrong);
     check_why(&g, WITHHELD_COST, "a draft took twice as long as a plain token");
+    for (int i = 0; i < DRAFT_PAUSE_FIRST; i++) draft_policy_note(&g, &plain);
+    assert_false(g.paused);
+    check_why(&g, WITHHELD_COST, "what paused it last");
+    w = draft_policy_withheld(&g);
+    assert_float_equal(w.draft_ns, 2000, 1e-6);
+    assert_float_equal(w.row_ns, 100, 1e-6);
 
     draft_policy_init(&g, true, false, prior(1.3), &nothing); /* drafts that do not pay save nothing, and no less */
     g.prompt_ns = 100;

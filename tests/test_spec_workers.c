@@ -686,6 +686,35 @@ static void refusals_of_a_verify_count_in_a_row_and_in_one_text(void **state)
     stray_close(&t);
 }
 
+/* The answer to the ask of a cancelled text comes when the next text's ask is out. */
+static void a_draft_for_the_text_before_is_dropped(void **state)
+{
+    (void)state;
+    const struct request r = {.prompt = (const int32_t[]){'x'},
+                              .n_prompt = 1,
+                              .settings = {.drafting = true, .draft_max = 2, .draft_ctx = 64}};
+    const struct draft_row row = {'y', 1};
+    struct stray t;
+    struct seq next;
+    struct err err;
+    stray_open_ruled(&t, (struct rule){0});
+    const struct draft old = {.round = last_sent(&t)->ask.round, .at = 3, .rows = &row, .n_rows = 1};
+    assert_int_equal(seq_init(&next, &r, 64, &err), OK);
+    assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_CANCEL}, &t.actions, &err), OK);
+    assert_int_equal(spec_step(t.spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &next}, &t.actions, &err), OK);
+    stray_verdict(&t, VERDICT_OK);
+    const struct draft new = {
+        .round = last_sent(&t)->ask.round, .at = 2, .prefix_hash = next.prefix_hash[2], .rows = &row, .n_rows = 1};
+    const struct event late = {.kind = EVENT_DRAFT, .draft = &old}, right = {.kind = EVENT_DRAFT, .draft = &new};
+    assert_int_equal(spec_step(t.spec, &late, &t.actions, &err), OK);
+    assert_int_equal(t.actions.n, 0);
+    assert_int_equal(spec_step(t.spec, &right, &t.actions, &err), OK);
+    assert_int_equal(last_sent(&t)->verify.n_rows, 2);
+    assert_int_equal(spec_step(t.spec, &late, &t.actions, &err), E_PEER); /* there was but one */
+    seq_free(&next);
+    stray_close(&t);
+}
+
 static void nothing_comes_from_a_drafter_that_is_lost(void **state)
 {
     (void)state;
@@ -735,6 +764,7 @@ int main(void)
         cmocka_unit_test(what_is_sent_says_how_to_choose_and_when_to_end),
         cmocka_unit_test(a_drafter_that_refuses_is_asked_again_where_the_text_hangs_on_it_and_done_without_where_not),
         cmocka_unit_test(refusals_of_a_verify_count_in_a_row_and_in_one_text),
+        cmocka_unit_test(a_draft_for_the_text_before_is_dropped),
         cmocka_unit_test(nothing_comes_from_a_drafter_that_is_lost),
         cmocka_unit_test(drafts_are_verified_as_far_as_big_has_their_ids),
         cmocka_unit_test(an_answer_that_nobody_asked_for_is_an_error),
