@@ -1,12 +1,12 @@
-/* watch.h -- who is told how far a long work is: a line on the terminal (main.c), or the coordinator (worker.c). */
+/* watch.h -- where progress of a long task goes: to a line on the terminal (main.c) or the coordinator (worker.c). */
 #ifndef WORKER_WATCH_H
 #define WORKER_WATCH_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct watch { /* zeroed: nobody */
-    /* unit NULL: bytes, for percent. what NULL: the line goes, for something else is to be printed. */
+struct watch { /* zeroed: nowhere */
+    /* unit NULL: bytes, shown in percent. what NULL: remove the line, because something else will be printed. */
     void (*show)(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total);
     void *arg;
 };

@@ -1,11 +1,11 @@
-/* worker.h -- a peer that computes: it introduces itself, makes room, serves its role until Quit.
+/* worker.h -- a peer that computes: it sends Hello, makes room, and serves its role until Quit.
  *
  *   worker_run:  (Metadata ──▶)  Hello ──▶ ◀── Welcome   Loading ──▶ ...   Ready ──▶   serve ...   ◀── Quit
  *                 └──────── Fail ──▶ ◀── Quit   (whatever goes wrong, at any step)
  *
- * A verifier's shard runs passes over its share of the big model; a drafter runs the little model, or looks for the
- * text's end earlier in the text (n-gram). Neither knows text, clocks other than for reporting, or why a threshold has
- * its value.
+ * A verifier runs passes over its share of the big model; a drafter runs the little model, or searches the text for an
+ * earlier match of its end (n-grams). Workers handle ids, never text; they read the clock only to report times, and
+ * get thresholds without their reasons.
  */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
@@ -14,7 +14,7 @@
 #include "proto/mailbox.h"
 #include "worker/worker_config.h"
 
-/* Returns after Quit. OK, or the code of what went wrong here, which the coordinator has been told already. */
+/* Returns after Quit. OK, or the code of what went wrong here; the coordinator has got it as a Fail already. */
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err);
 
 #endif

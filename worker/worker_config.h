@@ -1,4 +1,4 @@
-/* worker_config.h -- what a worker is told by who starts it; the rest it hears from the coordinator. */
+/* worker_config.h -- what the caller of worker_run gives to a worker; the rest comes in messages. */
 #ifndef WORKER_WORKER_CONFIG_H
 #define WORKER_WORKER_CONFIG_H
 

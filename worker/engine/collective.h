@@ -1,7 +1,7 @@
-/* collective.h -- the shards of one stage put their parts together. Gathers only: nothing is summed across shards, so
+/* collective.h -- the shards of one stage exchange their parts. It only gathers: nothing is summed across shards, so
  * the bits do not depend on how many there are (kernels/ARITHMETIC.md, Tensor parallel).
  *
- * One call, made by thread 0 of every shard of the stage, in the same order everywhere.
+ * One call, made by thread 0 of every shard of the stage, in the same order on every shard.
  */
 #ifndef WORKER_ENGINE_COLLECTIVE_H
 #define WORKER_ENGINE_COLLECTIVE_H
@@ -24,9 +24,8 @@ static inline void collective_close(struct collective *c)
     if (c) c->close(c);
 }
 
-/* Shards as threads of one process: fills out[n], each to be closed by its own user. All shards must go on calling
- * until all are done; collective_local_break wakes those that wait for one that will not come, and makes their calls
- * fail. */
+/* Shards as threads of one process: fills out[n]; each user closes its own. All shards must go on calling until all are
+ * done. collective_local_break wakes shards that wait for one that will not come, and makes their calls fail. */
 int collective_local_open(struct collective **out, int n, struct err *err);
 void collective_local_break(struct collective *any);
 

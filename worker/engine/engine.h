@@ -3,10 +3,9 @@
  *   engine_open ─▶ engine_info (what a load will take) ─▶ engine_load ─▶ engine_embed, engine_pass ... ─▶ engine_close
  *
  * A pass takes rows (slot, position) with their hidden state x[n_rows, n_embd], runs this stage's plan entries over
- * them, writes K and V of each row into the cache, and leaves the new x in place. On the last stage it also answers the
- * rows that are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its own,
- * so rewinding is nothing but a pass at an earlier position. The engine never knows text, drafts, or why a row is
- * asked.
+ * them, writes K and V of each row into the cache, and leaves the new x in place. On the last stage it also answers
+ * the rows that are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its
+ * own, so rewinding is just a pass at an earlier position. The engine handles no text and no drafts.
  */
 #ifndef WORKER_ENGINE_ENGINE_H
 #define WORKER_ENGINE_ENGINE_H
@@ -31,7 +30,7 @@ struct engine_config {
     int n_threads;
     bool spin; /* this host has a core for every thread */
     int max_rows;
-    struct watch watch; /* of engine_check and engine_load */
+    struct watch watch; /* gets the progress of engine_check and engine_load */
 };
 
 struct engine_info {
@@ -46,7 +45,7 @@ int engine_open(struct engine **out, const struct engine_config *config, struct 
 void engine_close(struct engine *e);
 void engine_info(const struct engine *e, struct engine_info *out);
 
-/* gguf_keys of the model's file, until engine_load. */
+/* gguf_keys of the model's file; before engine_load only. */
 uint8_t *engine_metadata(const struct engine *e, size_t *n_bytes);
 
 /* Whether the weights can be loaded (check.h), before engine_load or instead of it. */
@@ -59,13 +58,13 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err);
 void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);
 
 /* 1 <= n_rows <= max_rows. On the last stage answers[i] is set for the i-th wanted row and borrowed until the next
- * pass. An error is of the whole pass; see also: */
+ * pass. An error is one of the whole pass; errors of single rows: */
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
                 const struct verdict_row **answers, struct err *err);
 
-/* Of row i of the last pass. E_MODEL: it came to a number that is not finite (block and position named). Its K, V, x
- * and answer are worth nothing then, nor are those of rows of its slot that follow; all others have the bits that they
- * have without it. Every shard of a stage says the same of every row. */
+/* E_MODEL: row i of the last pass has a number that is not finite (the error names block and position). Its K, V, x and
+ * answer are then undefined, and so are those of later rows of its slot; all other rows have the bits that they have
+ * without it. All shards of a stage agree on it. */
 int engine_row_error(const struct engine *e, int i_row, struct err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* engine_row.h -- a row of a pass: whose it is, and what is asked of it. */
+/* engine_row.h -- a row of a pass: its slot and position, and what is asked of it. */
 #ifndef WORKER_ENGINE_ENGINE_ROW_H
 #define WORKER_ENGINE_ENGINE_ROW_H
 
@@ -16,7 +16,7 @@ struct engine_row {
     int n_ids;                     /* only ids below it may be chosen (a drafter proposes frequent ids); 0: all */
     /* [n_extra_ids <= MAX_EXTRA_IDS] ids at or past n_ids that may be chosen too; borrowed. */
     const int32_t *extra_ids;
-    int n_extra_ids; /* 0 where there are several shards */
+    int n_extra_ids; /* 0 if there are several shards */
 };
 
 #endif

@@ -1,8 +1,8 @@
-/* forward.h -- the pass: this stage's plan entries over the rows, and on the last stage the head. */
+/* forward.h -- the forward pass: this stage's plan entries over the rows, and on the last stage the head. */
 #ifndef WORKER_ENGINE_FORWARD_H
 #define WORKER_ENGINE_FORWARD_H
 
-/* Every thread of the pool. */
+/* Every thread of the pool calls it. */
 void forward_run(void *engine, int i_thread);
 
 #endif

@@ -1,7 +1,8 @@
-/* kv.h -- keys and values of past tokens, F16. The engine owns it.
+/* kv.h -- keys and values of past tokens, F16. The engine owns them.
  *
- * A cache belongs to a plan entry, not to a block: [n_caches, n_slots, n_heads, n_ctx, d]. There is no length here: a
- * row names its position, and rows past the last one fed are garbage that will be overwritten. Rewinding costs nothing.
+ * A cache belongs to a plan entry, not to a block: [n_caches, n_slots, n_heads, n_ctx, d]. There is no length here:
+ * each row has its position, and rows past the last one that was fed are garbage that will be overwritten. Rewinding
+ * costs nothing.
  */
 #ifndef WORKER_ENGINE_KV_H
 #define WORKER_ENGINE_KV_H

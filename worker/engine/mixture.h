@@ -1,10 +1,10 @@
-/* mixture.h -- which experts each row of a pass wants (1701.06538), and room for what they compute: a router picks
- * n_used of them for each row, and their outputs are weighed by its softmax over the picked. Experts are rows of
- * stacked tensors.
+/* mixture.h -- which experts each row of a pass needs (1701.06538), and room for what they compute. A router picks
+ * n_used of them for each row; their outputs are weighted by the softmax of their scores. Experts are rows of stacked
+ * tensors.
  *
- * Each (row, expert) that was picked is a row of its own, a pair: sorted by expert, so that an expert's weights are
- * read once for all rows that want it. A pair's bits depend on nothing but its row, and a row adds up its pairs by
- * increasing expert: so no row's text depends on the others.
+ * Each (row, expert) that was picked is a pair. Pairs are sorted by expert, so that an expert's weights are read once
+ * for all rows that need it. A pair's bits depend only on its row, and a row adds up its pairs by increasing expert:
+ * so no row's text depends on other rows.
  */
 #ifndef WORKER_ENGINE_MIXTURE_H
 #define WORKER_ENGINE_MIXTURE_H
@@ -29,9 +29,9 @@ struct mixture {   /* of one pass; n: rows * n_used. All owned; zeroed where a m
     float *ff, *up, *y;       /* [n, ld_ff], [n, ld_ff], [n, ld_y] */
 };
 
-/* A row's picks: the n_used greatest scores, the smaller id of equals; then by id, with their softmax. */
+/* The picks of a row: the n_used greatest scores, of equal ones the smaller id; sorted by id, with their softmax. */
 void mixture_pick(struct choice *picks, const float *scores, int n_experts, int n_used);
-/* Pairs by expert, of each by row, once all rows have picked. One thread. */
+/* Sorts the pairs by expert, then by row, when all rows have their picks. One thread. */
 void mixture_sort(struct mixture *x, int n_rows, int n_experts, int n_used);
 
 bool mixture_init(struct mixture *x, const struct model *m, size_t max_rows, size_t ld_ff, size_t ld_y);

@@ -1,11 +1,12 @@
-/* model.h -- a model file as shapes and panels: which tensors there are, which rows of them this shard keeps.
+/* model.h -- a model file as shapes and panels: which tensors there are, and which of their rows this shard keeps.
  *
- * model_open reads the directory of the file only: shapes, formats, the cut, and how many bytes a load will take
- * (model_load.h fills the panels).
+ * model_open reads only the directory of the file: shapes, formats, this shard's rows, and how many bytes a load will
+ * take (model_load.h fills the panels).
  *
- * The cut (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head; shards take
- * whole query heads with the KV heads these need, rows of the MLP in units of what its consumer quantizes, panels of
- * the outputs, and the vocabulary in chunks of 1024. The embedding belongs to shard 0 of the first stage alone.
+ * How a model is split (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head.
+ * Shards take whole query heads with the KV heads that these need, rows of the MLP in blocks as the next product
+ * quantizes them, panels of the outputs, and the vocabulary in chunks of 1024. Only shard 0 of the first stage has the
+ * embedding.
  */
 #ifndef WORKER_ENGINE_MODEL_H
 #define WORKER_ENGINE_MODEL_H
@@ -31,14 +32,14 @@ struct expert {
 };
 
 struct block {
-    int n_window;                        /* positions that it sees, the row's own included; 0: all */
+    int n_window;                        /* positions that a row sees, its own included; 0: all */
     float *norm_attn, *norm_mlp;         /* [n_embd] */
-    float *norm_attn_out, *norm_mlp_out; /* [n_embd] of what is added to x (gemma3); NULL without */
-    float *bias_q, *bias_k, *bias_v;     /* this shard's rows; NULL without */
-    float *norm_q, *norm_k;              /* [d_head] of each head, before its rotation (qwen3, gemma3); NULL without */
+    float *norm_attn_out, *norm_mlp_out; /* [n_embd] of what is added to x (gemma3); NULL: none */
+    float *bias_q, *bias_k, *bias_v;     /* this shard's rows; NULL: none */
+    float *norm_q, *norm_k;              /* [d_head] of each head, before its rotation (qwen3, gemma3); NULL: none */
     struct weights q, k, v, o, gate, up, down;
-    struct weights router;  /* [n_experts, n_embd], on every shard */
-    struct expert *experts; /* [n_experts] owns; NULL without, and then router is empty; with, gate, up and down are */
+    struct weights router;  /* [n_experts, n_embd], on every shard; empty without experts */
+    struct expert *experts; /* [n_experts] owns; NULL: none. With experts gate, up and down are empty */
 };
 
 struct model {
@@ -57,11 +58,11 @@ struct model {
 
     struct block *blocks; /* [n_blocks] owns; only those that this stage's entries name are filled */
     float *norm_out;      /* [n_embd], last stage */
-    float *rope_factors;  /* [d_head/2] by which frequencies are divided (Llama 3); NULL without */
+    float *rope_factors;  /* [d_head/2] divisors of the frequencies (Llama 3); NULL: none */
     struct weights embed; /* all rows: first stage, shard 0 */
     struct weights head;  /* this shard's rows, last stage; a view of embed where both are here and tied */
-    size_t n_bytes;       /* of memory that a load takes: panels and float tensors */
-    size_t body_bytes;    /* of them, what a pass streams without the head: an embedding is looked up */
+    size_t n_bytes;       /* memory that a load takes: panels and float tensors */
+    size_t body_bytes;    /* of n_bytes, what a pass streams without the head (an embedding is only looked up) */
     size_t head_bytes;
     double multiply_adds;      /* of one row through body and head */
     uint64_t hash;             /* of the tensor directory and the first bytes of each tensor */
@@ -71,13 +72,13 @@ struct model {
     uint8_t *memory;           /* owns: one mapping of n_bytes */
 };
 
-/* E_MODEL: not a model we run (format or architecture named). E_LAYOUT: more stages than blocks, more shards than
- * heads. */
+/* E_MODEL: not a model that runs here (the error names format or architecture). E_LAYOUT: more stages than blocks, or
+ * more shards than heads. */
 int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
                struct err *err);
 void model_close(struct model *m);
 
-/* Everything that this share keeps. Whatever it returns, pieces_free is called. */
+/* Everything that this share keeps. The caller calls pieces_free after an error too. */
 struct pieces;
 int model_pieces(struct model *m, struct pieces *p, struct err *err);
 

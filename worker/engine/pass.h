@@ -1,7 +1,7 @@
-/* pass.h -- what the threads of one pass share: the inside of the engine, and the steps that its parts have in common.
+/* pass.h -- what the threads of one pass share: the inside of the engine, and steps that several files use.
  *
- *   engine_pass ─▶ forward_run ─▶ experts_run          every thread of the pool runs them: each does its part of
- *                      └────────▶ head_run             rows, panels or heads, and meets the others at barriers
+ *   engine_pass ─▶ forward_run ─▶ experts_run          every thread of the pool runs them: each computes its part of
+ *                      └────────▶ head_run             the rows, panels or heads, and waits for the others at barriers
  *   engine_pass ─▶ sample_answers                      one thread
  */
 #ifndef WORKER_ENGINE_PASS_H
@@ -56,14 +56,14 @@ struct engine {
     float *attn_out, *ff, *up, *y;
     struct mixture mixture;
     size_t ld_q, ld_kv, ld_attn, ld_ff, ld_y;
-    float *cs; /* [2, max_rows, d/2, 2] cosine and sine of rope_freq */
+    float *cs; /* [2, max_rows, d/2, 2] cosine and sine of position * rope_freq */
     struct scratch *scratch;
 
     /* The head's answers. */
     int n_wanted, n_judge_max;
-    int n_ids; /* the most that a row may choose from */
+    int n_ids; /* the greatest id_limit of the rows */
     bool any_samples;
-    int n_best;         /* ids that each shard offers a row: as many as the row's top ids, or its cuts, may need */
+    int n_best;         /* ids that each shard offers for a row: enough for its top ids, and for its top-k, -p, min-p */
     int *wanted;        /* [max_rows] indexes of rows */
     float *parts;       /* [max_rows, n_chunks, 3] struct head_part */
     float *judged;      /* [n_wanted, n_shards * n_judge_max]: each shard's logits of the ids in its part */
@@ -75,9 +75,9 @@ struct engine {
     struct top *merged;          /* [n_shards * n_best]: of one row */
     size_t judged_room, best_room, lp_judged_room, top_room, merged_room;
 
-    /* [max_rows] The plan entry in which a row came to a number that is not finite; NO_ENTRY: it did not. */
+    /* [max_rows] The plan entry in which a number of the row was not finite; NO_ENTRY: all were. */
     _Atomic int *bad_entry;
-    int rc; /* of the whole pass, with its err */
+    int rc; /* of the whole pass, with err */
     struct err err;
 };
 
@@ -126,16 +126,16 @@ static inline bool row_is_bad(const struct engine *e, int i_row)
     return atomic_load(&e->bad_entry[i_row]) != NO_ENTRY;
 }
 
-/* x of row i -> its place in `a`; notes a number that is not finite. */
+/* Row i_row of `a` from x; records a number that is not finite. */
 void pass_quantize(struct engine *e, struct acts *a, int i_row, const float *x, int i_entry, int i_pass_row);
 /* This thread's panels of out = w . a. Without a barrier. */
 void pass_product(struct engine *e, int i_thread, struct strided out, const struct weights *w, const struct acts *a);
-/* gate = activation(gate) * up, in the columns that pass_product of `w` has just left to this thread: no barrier
- * between. */
+/* gate = activation(gate) * up, in the columns that this thread computed in pass_product of `w`: no barrier is needed
+ * between the two. */
 void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
-/* Thread 0 gathers between two barriers; nothing with one shard. */
+/* Thread 0 gathers, between two barriers; with one shard nothing is done. */
 void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from);
-/* Of y, after a barrier. A row that is bad on one shard is so on all from here on: they must not come to differ. */
+/* Gathers y, after a barrier. A row that is bad on one shard is bad on all afterwards, so that shards never differ. */
 void pass_gather_y(struct engine *e, int i_thread);
 
 #endif

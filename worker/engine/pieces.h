@@ -1,7 +1,6 @@
-/* pieces.h -- rows of a model file's tensors that are to be kept, in the order in which a pass reads them, and where
- * each will stand. A tensor is found by its name, and must have the shape and a format that its place takes. Nothing is
- * read of it here.
- */
+/* pieces.h -- which rows of a model file's tensors are kept, in the order in which a pass reads them, and where each
+ * will be in memory. A tensor is found by its name, and must have the expected shape and a format that runs here. No
+ * weights are read. */
 #ifndef WORKER_ENGINE_PIECES_H
 #define WORKER_ENGINE_PIECES_H
 
@@ -25,7 +24,7 @@ struct piece {
 struct pieces {
     const struct gguf *file; /* borrowed */
     bool requantize;         /* matrices of more bits become Q4_1 (requantize.h) */
-    int block;               /* names are those behind "blk.N." of this one; -1: of no block */
+    int block;               /* names follow "blk.N." with this N; -1: no such prefix */
     struct piece *list;      /* [n] owns */
     int n, room;
 };
@@ -47,10 +46,10 @@ struct vector_part { /* numbers [from, to) of [n] */
 int pieces_add_matrix(struct pieces *p, const struct matrix_rows *m, struct err *err);
 int pieces_add_vector(struct pieces *p, const struct vector_part *v, struct err *err);
 
-/* A tensor of n_stack matrices [n_out, n_in]; NULL: err says why not. Of its n_stack * n_out rows [from, to) are kept.
- */
+/* A tensor of n_stack matrices [n_out, n_in]; NULL: err has the cause. */
 const struct gguf_tensor *pieces_stack(const struct pieces *p, const char *suffix, int n_in, int n_out, int n_stack,
                                        struct err *err);
+/* Keeps rows [from, to) of the n_stack * n_out rows of such a tensor. */
 int pieces_add_rows(struct pieces *p, const struct gguf_tensor *t, int from, int to, struct weights *w,
                     struct err *err);
 void pieces_free(struct pieces *p);
@@ -58,7 +57,7 @@ void pieces_free(struct pieces *p);
 /* The format in which a matrix is kept. */
 enum quant pieces_kept_type(const struct pieces *p, const struct gguf_tensor *t);
 
-/* Of memory, once packed. */
+/* Bytes of memory, once packed. */
 size_t matrix_bytes(const struct kernels *k, enum quant type, int n_in, int n_rows);
 size_t piece_bytes(const struct piece *p, const struct kernels *k);
 

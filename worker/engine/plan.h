@@ -1,8 +1,8 @@
-/* plan.h -- a model's forward pass as data: an ordered list of parts of blocks, and the step each takes.
+/* plan.h -- a model's forward pass as data: an ordered list of parts of blocks, with the step that each takes.
  *
- * x += step * part(block, x) over the entries. The whole model is the plain plan; a drafter made of a part of it
+ * x += step * part(block, x) for each entry. The whole model is the plain plan; a drafter made of parts of it
  * (LayerSkip 2404.16710, Balcony 2503.05005, SLEB 2402.09025) or of one block taken several times (2310.12818) is
- * another list. `cache` names the KV rows that an entry owns: KV is keyed by place in the plan, not by block.
+ * another list. `cache` is the entry's KV cache: KV belongs to a place in the plan, not to a block.
  */
 #ifndef WORKER_ENGINE_PLAN_H
 #define WORKER_ENGINE_PLAN_H

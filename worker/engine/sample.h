@@ -1,6 +1,5 @@
-/* sample.h -- from what the shards gathered to answers: big's next id, greedy or sampled, its ln p, and ln p of what
- * was asked. Every shard computes the same from the same bits.
- */
+/* sample.h -- from the gathered results of the shards to answers: big's next id, greedy or sampled, its ln p, and ln p
+ * of the ids to judge. Every shard computes the same from the same bits. */
 #ifndef WORKER_ENGINE_SAMPLE_H
 #define WORKER_ENGINE_SAMPLE_H
 
@@ -8,8 +7,8 @@
 
 struct engine;
 
-/* One thread. False: a row's cut lies past the ids that were offered; with more of them (n_best) the head must run
- * again. All shards agree on it. */
+/* One thread. False: top-k, top-p or min-p of a row may keep more ids than the shards offered; the head must run again
+ * with a greater n_best. All shards agree on it. */
 bool sample_answers(struct engine *e);
 
 #endif

@@ -1,17 +1,17 @@
-/* lead.h -- what the leader of a verification group decides: a pure state machine. Messages and results in, passes and
- * refusals out; no engine, no mailbox, no clock of its own.
+/* lead.h -- what the leader of a group of verifiers decides: a pure state machine. Messages and results in, passes and
+ * refusals out; no engine, no mailbox, no clock.
  *
  *   lead_on_verify ──▶ queue ──lead_next──▶ parts of many slots ──▶ all shards compute ──▶ verdicts
  *                               ▲                                                            │ big's next id
  *   lead_on_open, _ack, _cut    └─────── self-start: one row that feeds it ◀──lead_on_token──┘
  *
- * Parts are taken in the order in which they came, as many as fit into a pass. A part that does not apply is refused
- * and never computed; two parts of one slot share a pass only where the second goes on from the end of the first.
+ * Parts are taken in the order of their arrival, as many as fit into a pass. A part that does not apply is refused and
+ * never computed. Two parts of one slot share a pass only if the second follows the end of the first.
  *
- * Self-start: between an Open that allows it and a Cut, a slot whose coordinator has nothing waiting goes on with big's
- * own next id, one row a pass beside all others' rows. So plain decoding takes no round trip a token. Its verdicts go to
- * the coordinator as those of job 0. It stops at end ids, at the text's last position, and `self_max` ids beyond what
- * the coordinator is known to have.
+ * Self-start: between an Open that allows it and a Cut, a slot for which the coordinator has no part waiting goes on
+ * with big's own next id, one row a pass, beside the rows of all others. So plain decoding takes no round trip for a
+ * token. The coordinator gets the verdicts as those of job 0. A slot stops at an end id, at the text's last position,
+ * and at `self_max` ids beyond those that the coordinator is known to have (by an Ack, or by a part that it sent).
  */
 #ifndef WORKER_ROLES_LEAD_H
 #define WORKER_ROLES_LEAD_H
@@ -22,23 +22,23 @@
 #include "worker/roles/slots.h"
 
 enum {
-    PASS_ROWS = 128, /* rows of a pass: enough for a prompt to run at the speed of arithmetic */
-    MAX_JOBS = 256   /* parts of the coordinator that wait or are in work */
+    PASS_ROWS = 128, /* rows of a pass: enough that arithmetic, not reading weights, bounds a prompt */
+    MAX_JOBS = 256   /* parts of the coordinator that wait or are being computed */
 };
 
 struct lead_config {
-    struct slots *slots; /* borrowed: what the group holds, once all passes so far are done */
+    struct slots *slots; /* borrowed: what the group holds when all passes so far are done */
     int max_rows;        /* of a pass; at most PASS_ROWS */
     int max_parts;       /* of a pass; 0: as many as have room */
     int n_vocab;
 };
 
 struct lead_step { /* borrowed until the next lead_next or lead_on_verify */
-    const struct part *parts; /* of the pass; their rows are in it, in order */
+    const struct part *parts; /* of the pass; their rows, in order, are its rows */
     size_t n_parts;
     int n_rows;
-    uint32_t queued_us;            /* the oldest part has waited so long */
-    const struct verdict *refused; /* to be answered now */
+    uint32_t queued_us;            /* how long the oldest part has waited */
+    const struct verdict *refused; /* to be sent now */
     size_t n_refused;
 };
 
@@ -51,17 +51,17 @@ int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, str
 int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err);
 int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err);
 int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err);
-/* From whoever has the answers (token_of). */
+/* From the group's last, which has the answers (token_of). */
 int lead_on_token(struct lead *l, const struct token *token, struct err *err);
 
-bool lead_is_full(const struct lead *l); /* no room for another part of the coordinator's */
+bool lead_is_full(const struct lead *l); /* no room for another part of the coordinator */
 bool lead_has_work(const struct lead *l);
-/* The next pass: its parts are in the slots from now on. It may be empty. */
+/* The next pass; its parts count as held by the slots from now on. It may be empty. */
 struct lead_step lead_next(struct lead *l, uint64_t now_us);
 
-/* What any shard checks of a part that is to be computed. */
+/* What every shard checks of a part before it computes it. */
 int part_check(const struct part *part, int max_rows, int n_vocab, struct err *err);
-/* Big's next id behind what the exact rule keeps of a part's rows; prefix_hash is the caller's to set. False: no row was
+/* Big's next id after the drafts that the exact rule keeps of a part. The caller sets prefix_hash. False: no row was
  * wanted. */
 bool token_of(const struct part *part, const struct verdict_row *answers, struct token *out);
 

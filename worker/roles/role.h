@@ -1,4 +1,4 @@
-/* role.h -- the inside of a worker, which roles share: what it has, and how it sends and receives.
+/* role.h -- what a worker has, and how it sends and receives: shared by all roles.
  *
  *   worker_run (worker.h) ──fills──▶ struct worker ──▶ verifier_serve or drafter_serve ──▶ worker_next, worker_post
  */
@@ -11,7 +11,7 @@
 #include "worker/roles/slots.h"
 #include "worker/worker_config.h"
 
-enum { JOB_ARENA = 256 << 10 }; /* a part of PASS_ROWS rows takes a tenth of it, in its message */
+enum { JOB_ARENA = 256 << 10 }; /* ten times the message of a part of PASS_ROWS rows */
 
 struct worker {
     const struct worker_config *config;
@@ -19,9 +19,9 @@ struct worker {
     struct mailbox *mailbox;
     struct engine *engine; /* owns; NULL for n-gram */
     struct engine_info info;
-    struct slots slots; /* of every role: what a part or an ask goes on from is checked by all who compute it */
+    struct slots slots; /* in every role: each worker checks what a part or an ask follows */
     struct wire_arena in, out;
-    uint64_t told_bytes; /* of what is loaded */
+    uint64_t told_bytes; /* how much is loaded, as last reported */
     bool quit;           /* Quit has come */
 };
 
@@ -29,7 +29,7 @@ struct worker {
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err);
 
 /* The next message, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). E_PEER:
- * from one who does not send such. */
+ * not a message that its sender may send. */
 int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err);
 
 #endif

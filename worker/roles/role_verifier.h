@@ -1,18 +1,20 @@
-/* role_verifier.h -- a shard of the big model.
+/* role_verifier.h -- a verifier: one shard of the big model.
  *
  *   coordinator ──Verify──▶ leader: queue ─ check (at, prefix_hash) ─ merge parts of many sequences ─▶ pass
  *      leader ──Pass──▶ the other shards of its stage        stage s, shard i ──Pass──▶ stage s+1, shard i
  *      last stage, shard 0 ──Verdict──▶ coordinator          (the leader answers parts that do not apply)
+ *      last stage, shard 0 ──Token──▶ leader                 (if it asked for one: lead.h, self-start)
  *
- * The leader (first stage, shard 0) decides alone what is in a pass; every other shard does what the Pass says, in the
- * leader's order, so shards never disagree. With several stages the leader goes on with the next pass while later
- * stages still work on this one.
+ * Only the leader (first stage, shard 0) decides what is in a pass; all other shards compute what the Pass lists, in
+ * the leader's order, so shards never differ. With several stages the leader starts the next pass while later stages
+ * still compute this one.
  *
- * A part with a row that comes to a number that is not finite fails alone, and with it what goes on from it: all shards
- * of a stage see the same numbers, so all give its slot back to where the part began. With its error it goes through
- * the later stages, whose slots go back too, and which leave it out. They remember why: parts of that slot that the
- * leader sent on meanwhile fail with the same words, until one begins where the slot ends or before. The leader does
- * not hear of it, and may think that the slot holds more: what a failed verdict says is held is what counts.
+ * If a number of a row is not finite, the row's part fails, and so do parts that follow from it; other parts do not.
+ * All shards of a stage see the same numbers, so all set the slot back to where the part began. The part goes to the
+ * later stages with its error; they set their slots back too, and do not compute it. A stage keeps the error with the
+ * slot: parts of that slot that the leader sent meanwhile fail with the same error, until a part begins at or before
+ * the slot's end. The leader gets no message about it and may count more ids as held: `held` of the failed verdict is
+ * what is true.
  */
 #ifndef WORKER_ROLES_ROLE_VERIFIER_H
 #define WORKER_ROLES_ROLE_VERIFIER_H

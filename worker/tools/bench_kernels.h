@@ -1,8 +1,9 @@
-/* bench_kernels.h -- `pilotfish bench kernels`: how fast the products of each format are, against this machine of now.
+/* bench_kernels.h -- `pilotfish bench kernels`: how fast the products of each format are, beside what this machine
+ * allows now.
  *
- * A product of n rows streams its weights once and multiplies each n times: what it takes is shown as a part of a plain
- * read loop's speed, which binds few rows, and of bare products', which bind many. The weights are larger than caches,
- * or, to see the arithmetic alone, one matrix that stays in L2.
+ * A product of n rows streams its weights once and multiplies each of them n times. Its time is shown relative to a
+ * plain read loop, which bounds few rows, and to bare products, which bound many. The weights are larger than the
+ * caches; or, to see the arithmetic alone, one matrix that stays in L2.
  */
 #ifndef WORKER_TOOLS_BENCH_KERNELS_H
 #define WORKER_TOOLS_BENCH_KERNELS_H
@@ -18,7 +19,7 @@ struct bench_kernels_input { /* all borrowed */
     const struct kernels *kernels;
     const int *rows; /* token rows of a product, each at least 1 */
     int n_rows, n_threads, n_rounds;
-    bool json; /* a line of JSON a figure, instead of the table */
+    bool json; /* a line of JSON for each figure, instead of the table */
     struct watch watch;
 };
 

@@ -1,9 +1,10 @@
-/* bench_step.h -- `pilotfish bench step`: how long a pass takes, by rows and by context, beside what the machine allows
- * in the same second.
+/* bench_step.h -- `pilotfish bench step`: how long a pass takes, by rows and by context, beside what the machine
+ * allows in the same second.
  *
- * A round times a plain read loop, bare products, and each pass once; ratios are taken inside a round, and the median
- * of the rounds counts. What a pass of n rows cannot go below: max(T(1), n * t), where t is a row's multiply-adds over
- * 0.59 of the bare rate (what the best kernel of this arithmetic reaches on a Zen 4; its other work takes the rest).
+ * A round times a plain read loop, bare products, and each pass once; ratios are taken within a round, and the median
+ * of the rounds is shown. The limit of a pass of n rows is max(T(1), n * t): T(1) is one row's time, t a row's
+ * multiply-adds over 0.59 of the bare rate (what the best kernel of this arithmetic reaches on a Zen 4; its other work
+ * takes the rest).
  */
 #ifndef WORKER_TOOLS_BENCH_STEP_H
 #define WORKER_TOOLS_BENCH_STEP_H
@@ -16,14 +17,14 @@
 #include "worker/watch.h"
 
 struct bench_step_input {       /* all borrowed */
-    const char *big, *little;   /* little: as a drafter computes it, one row; NULL: not asked about */
-    bool requantize;            /* little's weights, as drafters do */
+    const char *big, *little;   /* little: as a drafter computes it, one row; NULL: not timed */
+    bool requantize;            /* little's weights, as in a drafter */
     int draft_vocab;            /* ids that little may propose; 0: all */
     const int *rows, *contexts; /* rows of a pass, each at least 1; positions before them */
     int n_rows, n_contexts;
     int n_threads, n_rounds;
     const struct kernels *kernels;
-    bool json; /* a line of JSON a figure, instead of the table */
+    bool json; /* a line of JSON for each figure, instead of the table */
     struct watch watch;
 };
 

@@ -1,8 +1,7 @@
-/* doctor.h -- what this machine, its launcher and its MPI offer, and whether the models fit: `pilotfish doctor`.
+/* doctor.h -- `pilotfish doctor`: what this machine, its launcher and its MPI offer, and whether the models fit.
  *
- * One line a finding: "ok", "warn" (it works, but slower than it could; the line says what to do), "bad" (it cannot
- * work). It changes nothing, starts no MPI and no worker; it takes about a second. Under a launcher rank 0 speaks for
- * all.
+ * One line for each finding: "ok", "warn" (it works, but slower than it could; the line has the remedy), "bad" (it
+ * cannot work). It changes nothing, starts no worker, and takes about a second. Under a launcher only rank 0 prints.
  */
 #ifndef WORKER_TOOLS_DOCTOR_H
 #define WORKER_TOOLS_DOCTOR_H

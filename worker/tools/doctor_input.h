@@ -1,4 +1,4 @@
-/* doctor_input.h -- what `doctor` is asked about. */
+/* doctor_input.h -- what `doctor` looks at. */
 #ifndef WORKER_TOOLS_DOCTOR_INPUT_H
 #define WORKER_TOOLS_DOCTOR_INPUT_H
 
@@ -6,11 +6,11 @@
 #include "proto/mail_mpi.h"
 
 struct doctor_input {              /* all borrowed */
-    const char *big, *little;      /* model files; NULL: not asked about */
+    const char *big, *little;      /* model files; NULL: none given */
     int tp, pp;                    /* at least 1 */
     int ctx, parallel;             /* room for `parallel` sequences of `ctx` positions */
     int threads;                   /* of each worker; 0: the cores this process may use */
-    const struct kernels *kernels; /* what would run here; NULL: kernels_pick refused, and said why */
+    const struct kernels *kernels; /* what would run here; NULL: kernels_pick found none, and `why` is its reason */
     const char *why;
     const struct mpi_world *world; /* NULL: no launcher, MPI was not started */
 };
