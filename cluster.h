@@ -1,6 +1,6 @@
-/* cluster.h -- the workers of this process: threads where every peer lives here, the rank's own role under MPI.
+/* cluster.h -- the workers of this process: threads for all peers that are in it, or under MPI the rank's own worker.
  *
- * With main.c the only place that sees both coordinator and workers; tests start clusters through it too.
+ * Only this file and main.c see both coordinator and workers; tests start clusters with it too.
  */
 #ifndef CLUSTER_H
 #define CLUSTER_H
@@ -13,7 +13,7 @@
 
 struct cluster_config { /* borrowed until cluster_join */
     struct launch_config launch;
-    const char *big, *little; /* NULL: not here */
+    const char *big, *little; /* model files; NULL: none on this rank */
     const struct kernels *kernels;
     int n_threads; /* of each worker; 0: the cores that this process may use */
     /* Tests: a drafter of their own in place of worker_run. */
@@ -23,13 +23,12 @@ struct cluster_config { /* borrowed until cluster_join */
 
 struct cluster;
 
-/* A thread for every worker's peer that lives on this rank 0: all of them in one process, an n-gram drafter under MPI.
- */
+/* Starts a thread for every worker on this rank 0: all workers in one process, only an n-gram drafter under MPI. */
 int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err);
 /* Waits until every worker has returned: Quit must have been posted. */
 void cluster_join(struct cluster *c);
 
-/* The one worker of a rank other than 0. comm: of its stage's shards (mpi_join). Returns after Quit. */
+/* Runs the one worker of a rank other than 0. comm: of its stage's shards (mpi_join). Returns after Quit. */
 int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, struct err *err);
 
 #endif

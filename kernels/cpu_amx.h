@@ -1,10 +1,10 @@
-/* cpu_amx.h -- between cpu_amx.c and kernels.c. */
+/* cpu_amx.h -- what kernels.c needs of cpu_amx.c beside its table. */
 #ifndef KERNELS_CPU_AMX_H
 #define KERNELS_CPU_AMX_H
 
 #include <stdbool.h>
 
-/* Has this CPU, which has AVX-512, tiles of int8 too? Asks the system for them, once for the process. */
+/* Whether this CPU, which has AVX-512, has tiles of int8 too. Requests them from the system, once for the process. */
 bool amx_is_there(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* cpu_avx2.h -- between the two files of the AVX2 path. */
+/* cpu_avx2.h -- what the two files of the AVX2 path share. */
 #ifndef KERNELS_CPU_AVX2_H
 #define KERNELS_CPU_AVX2_H
 

@@ -1,4 +1,4 @@
-/* cpu_avx512.h -- what cpu_avx512.c (products, the table), cpu_avx512_rows.c (all else) and cpu_amx.c share. */
+/* cpu_avx512.h -- what cpu_avx512.c (products, the table), cpu_avx512_rows.c (the rest) and cpu_amx.c share. */
 #ifndef KERNELS_CPU_AVX512_H
 #define KERNELS_CPU_AVX512_H
 
@@ -28,7 +28,7 @@ void avx512_attention(float *out, struct softmax *so_far, const float *q, int n_
                       const uint16_t *v, size_t ld, int from, int to, int d, float *scratch);
 struct head_part avx512_head(const float *logits, int32_t first, int n);
 
-/* Of the tables of both paths. */
+/* Members that the tables of both paths share. */
 #define AVX512_BUT_PRODUCTS                                                                                            \
     .panel_bytes = panel_bytes, .pack = panel_pack, .row = panel_row, .quantize = avx512_quantize,                     \
     .norm = avx512_norm, .add = avx512_add, .add_step = avx512_add_step, .silu_mul = avx512_silu_mul,                  \

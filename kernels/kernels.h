@@ -1,12 +1,12 @@
 /* kernels.h -- arithmetic on buffers: one table of functions, chosen once at start.
  *
- * kernels/ARITHMETIC.md defines the bits; cpu_ref.c spells out what that page leaves open and stays readable. Every
+ * kernels/ARITHMETIC.md defines the bits; cpu_ref.c decides what that page leaves open, and stays readable. Every
  * other path gives the reference's bits (memcmp), so callers have no #ifdef and no tolerance. Output first, then
- * inputs, then sizes. Nothing here allocates, locks, logs or knows a model. Functions are reentrant: threads split
- * rows, panels, heads or chunks among them, and no result depends on the split.
+ * inputs, then sizes. Nothing here allocates, locks, logs or depends on a model. Functions are reentrant: threads
+ * split rows, panels, heads or chunks among them, and no result depends on the split.
  *
- * Weights live in panels of 16 output rows: a lane of the widest vector is an output row, and one output element is one
- * fp32 accumulator fed over K in increasing order. How a panel's bytes are laid out is the path's own business (the
+ * Weights are in panels of 16 output rows: a lane of the widest vector is an output row, and one output element is one
+ * fp32 accumulator that adds over K in increasing order. The layout of a panel's bytes is private to its path (the
  * reference keeps the file's blocks): pack() and matmul() of one table belong together.
  */
 #ifndef KERNELS_KERNELS_H
@@ -21,7 +21,7 @@ enum {
     PANEL = 16,        /* output rows of a panel */
     BLOCK = 32,        /* elements of a token row that share a scale */
     ATTN_CHUNK = 256,  /* positions of an attention chunk */
-    ATTN_HEADS = 6,    /* query heads at once, most: what is read of K and V serves all, their sums fill registers */
+    ATTN_HEADS = 6,    /* the most query heads at once: they share the reads of K and V, their sums fill registers */
     HEAD_CHUNK = 1024  /* ids of a head chunk */
 };
 
@@ -52,7 +52,7 @@ struct weights {
     enum quant type;
     int n_in, n_out;
     size_t panel_bytes; /* a multiple of 64 */
-    uint8_t *panels;    /* [ceil(n_out/16), panel_bytes], 64-byte aligned; whoever made it owns it */
+    uint8_t *panels;    /* [ceil(n_out/16), panel_bytes], 64-byte aligned; owned by the caller that made it */
 };
 
 /* 32 elements of a token row made ready for a product (ARITHMETIC.md, Products): a cache line. */
@@ -77,7 +77,7 @@ struct head_part {
     float sum;
 };
 
-struct softmax { /* of the positions so far: the sum of exp(score - max); {0}: of none */
+struct softmax { /* over the positions so far: the sum of exp(score - max); {0}: no position */
     float max, sum;
 };
 
@@ -115,14 +115,15 @@ struct kernels {
     /* F32 -> F16, ties to even. */
     void (*to_f16)(uint16_t *out, const float *x, int n);
     /* Query heads of one row that share a KV head, at most ATTN_HEADS, over positions from .. to-1 of one chunk
-     * (ARITHMETIC.md, Attention): what they say is merged into out[n_heads, d] and so_far[n_heads]. q[n_heads, d] is
+     * (ARITHMETIC.md, Attention): the result is merged into out[n_heads, d] and so_far[n_heads]. q[n_heads, d] is
      * scaled already; k and v begin at position 0 and step by ld elements. scratch: n_heads * (ATTN_CHUNK + d) floats.
      * See attention_rows. */
     void (*attention)(float *out, struct softmax *so_far, const float *q, int n_heads, const uint16_t *k,
                       const uint16_t *v, size_t ld, int from, int to, int d, float *scratch);
     /* Reduces logits[n] of ids first .. first+n-1, n <= HEAD_CHUNK, first a multiple of HEAD_CHUNK. */
     struct head_part (*head)(const float *logits, int32_t first, int n);
-    /* NULL, or: measures once what this path chooses by itself, and says what, in words. kernels_pick calls it. */
+    /* NULL, or: measures once what this path chooses by itself, and returns its choice in words. kernels_pick calls
+     * it. */
     const char *(*calibrate)(void);
 };
 
@@ -132,8 +133,8 @@ struct attention_row {
     int first, n_pos; /* it sees positions first .. n_pos-1 */
 };
 
-/* The attention of rows of one sequence, of query heads that share a KV head: chunk by chunk, so that what is read of K
- * and V serves all rows. scratch: n_heads * (ATTN_CHUNK + d + 2 * n_rows) floats. */
+/* The attention of rows of one sequence, for query heads that share a KV head: chunk by chunk, so that all rows share
+ * the reads of K and V. scratch: n_heads * (ATTN_CHUNK + d + 2 * n_rows) floats. */
 void attention_rows(const struct kernels *k, const struct attention_row *rows, int n_rows, int n_heads,
                     const uint16_t *keys, const uint16_t *values, size_t ld, int d, float *scratch);
 
@@ -142,19 +143,19 @@ const enum quant *kernels_format(int i);
 bool kernels_supports(int type);
 
 /* The fastest path of this CPU that passes its self-test, or the one that PILOTFISH_CPU names: ref, avx2, avx512, amx;
- * calibrated. NULL: the name is unknown, the CPU lacks it, or its self-test fails, and *why says which (a string that
- * lives on). Chosen once, by the caller, who passes it on. */
+ * calibrated. NULL: the name is unknown, the CPU lacks it, or its self-test fails; *why is then the reason, a static
+ * string. The caller picks once and passes the table on. */
 const struct kernels *kernels_pick(const char *forced, const char **why);
 
-/* Path i of those that this CPU has, the reference first; NULL past the last. For tests and `doctor`. */
+/* The i-th path that this CPU has, the reference first; NULL past the last. For tests and `doctor`. */
 const struct kernels *kernels_path(int i);
 
 /* a and b merged, a's ids all before b's: greater logit wins, then the smaller id. */
 struct head_part head_merge(struct head_part a, struct head_part b);
 
-/* A hash over fixed hard inputs through every kernel of the table: KERNELS_SELFTEST on every path and machine of this
- * arithmetic id. Where the self-test itself is as before, a change of it is one of the contract: give ARITHMETIC_ID its
- * next value. */
+/* A hash of the results of every kernel of the table on fixed hard inputs: KERNELS_SELFTEST on every path and machine
+ * of this arithmetic id. If it changes while the self-test itself does not, the contract has changed: give
+ * ARITHMETIC_ID its next value. */
 #define KERNELS_SELFTEST 0xb5325845c51b1296u
 uint64_t kernels_selftest(const struct kernels *k);
 

@@ -1,8 +1,8 @@
-/* math.h -- our own exp, ln, sin, cos: from + - * / rint and fma only, so that every machine gives the same bits.
+/* math.h -- our own exp, ln, sin, cos: made of + - * / rint and fma only, so that every machine gives the same bits.
  *
- * glibc's doubles differ between machines with and without FMA, so no libm function but fma, fmaf, sqrt, sqrtf, rint,
- * rintf may be used in kernels/, worker/ and proto/rule (a test reads the objects' symbols). Accuracy is stated and
- * tested; the bits are what counts.
+ * glibc's doubles differ between machines with and without FMA. So kernels/, worker/ and proto/rule may use no libm
+ * function but fma, fmaf, sqrt, sqrtf, rint, rintf (a test reads the objects' symbols). The accuracy is stated and
+ * tested, but the bits are what matters.
  */
 #ifndef KERNELS_MATH_H
 #define KERNELS_MATH_H

@@ -1,4 +1,4 @@
-/* now.h -- a clock that only rises, in ns: for how long a thread spins, and which path a calibration takes. */
+/* now.h -- a clock that only rises, in ns: it limits how long a thread spins, and times calibrations. */
 #ifndef KERNELS_NOW_H
 #define KERNELS_NOW_H
 

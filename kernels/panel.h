@@ -1,7 +1,7 @@
 /* panel.h -- how the vector paths lay 16 output rows side by side. Plain C, the same bytes on every path that uses it.
  *
  * A lane of the widest vector is an output row, so a 64-byte line is 16 rows x 4 values of k (a quad): byte 4*row +
- * k%4. A block of 32 k is 8 quads, squeezed into as many lines as the format has bits a value. Eight blocks and their
+ * k%4. A block of 32 k is 8 quads, packed into as many lines as a value of the format has bits. Eight blocks and their
  * scales make a group; a panel is one ascending stream of whole lines:
  *
  *   panel   [front] group group .. group               front: d of all groups if the head is bytes, fp16 [n_groups][16]
@@ -19,9 +19,9 @@
  *   F32, F16, BF16     no groups: [n_in][16]
  *   Q2_K               the reference's panels and products
  *
- * Values are stored unsigned, with an offset added: vpdpbusd and vpmaddubsw want them so, and a product takes offset *
- * (sum of q) off again. Scales stand before their blocks because a stream that jumps costs a third of the bandwidth;
- * they keep the file's bits because wider ones cost more bytes than the unpacking costs time.
+ * Values are stored unsigned, with an offset added: vpdpbusd and vpmaddubsw need unsigned bytes, and a product
+ * subtracts offset * (sum of q) again. Scales stand before their blocks because a stream that jumps costs a third of
+ * the bandwidth; they keep the file's bits because to read wider ones takes longer than to unpack these.
  */
 #ifndef KERNELS_PANEL_H
 #define KERNELS_PANEL_H
@@ -44,7 +44,7 @@ enum panel_head { HEAD_D, HEAD_D_M, HEAD_SIX_BITS, HEAD_BYTES };
 struct panel_format {
     int bits; /* of a value; 0: no panel of this kind */
     enum panel_head head;
-    int offset; /* what a stored value is too large by */
+    int offset; /* that was added to a stored value */
 };
 
 static inline struct panel_format panel_format(enum quant type)
@@ -63,7 +63,7 @@ static inline struct panel_format panel_format(enum quant type)
     }
 }
 
-/* False: the reference's panels and products serve. */
+/* False: the reference's panels and products are used. */
 static inline bool panel_has(enum quant type)
 {
     return quant_is_float(type) || panel_format(type).bits > 0;
@@ -104,7 +104,7 @@ static inline int panel_block_bytes(enum quant type)
     return panel_format(type).bits * PANEL_LINE;
 }
 
-/* Of a full group, thus the step from one to the next. */
+/* Of a full group: the step from one group to the next. */
 static inline int panel_group_bytes(enum quant type)
 {
     return panel_head_bytes(type, PANEL_GROUP) + PANEL_GROUP * panel_block_bytes(type);

@@ -1,9 +1,9 @@
 /* gguf.h -- the container of model files (GGUF v2 and v3): bytes -> named values and a tensor directory.
  *
- * It gives no meaning to any name: worker/engine reads shapes, coordinator/tokenizer reads the vocabulary. The file is
- * mapped read-only; tensors are views of the map, strings and arrays of a copy of its head, so that a file that changes
- * later does not change them; all live until gguf_close. Every length and offset is checked before use, so a hostile
- * file costs an error and never more memory than a small multiple of its size.
+ * It gives no meaning to any name: worker/engine reads shapes, coordinator/text the vocabulary. The file is mapped
+ * read-only; tensors are views of the map, strings and arrays are views of a copy of its head, so a file that changes
+ * later does not change them; all are valid until gguf_close. Every length and offset is checked before use, so a
+ * hostile file costs an error, and never more memory than a small multiple of its size.
  *
  * Source of the format: ggml's docs/gguf.md (fields little-endian; tensor data aligned to general.alignment, default
  * 32).
@@ -49,7 +49,7 @@ enum token_type { /* tokenizer.ggml.token_type, as in files */
                   TOKEN_BYTE
 };
 
-enum token_flags { /* tokenizer.ggml.token_flags, of directories: what tokenizer.json says of an added token */
+enum token_flags { /* tokenizer.ggml.token_flags, only of directories: the flags of an added token in tokenizer.json */
                    TOKEN_LSTRIP = 1,      /* it takes the blanks before it */
                    TOKEN_RSTRIP = 2,      /* and behind it */
                    TOKEN_SINGLE_WORD = 4, /* it is found only where no word goes on */
@@ -82,7 +82,7 @@ struct gguf_tensor {
     uint32_t type;       /* number as in files: gguf_type(type) names it */
     const uint8_t *data; /* of the first row */
     size_t n_bytes;
-    /* Of tensors that lie otherwise in their files than here (hf.h); gguf_row knows. */
+    /* For tensors whose rows are in another order in their files (hf.h); gguf_row uses them. */
     const uint8_t **row_chunks; /* borrowed: where every chunk_rows rows begin; NULL: all follow from data on */
     uint64_t chunk_rows;
     uint64_t rope_permuted; /* rows of a head: rows i and i + rope_permuted / 2 are side by side here; 0: not so */
@@ -92,7 +92,7 @@ struct gguf {
     const char *path; /* owns: a copy */
     const uint8_t *base;
     size_t n_bytes;
-    const uint8_t *head;         /* what stands before the tensors' data; owns it where the bytes are mapped */
+    const uint8_t *head;         /* what stands before the tensors' data; owns it if the bytes are mapped */
     size_t head_bytes, keys_end; /* keys_end: the head without the tensors' directory */
     bool mapped, made;           /* made: owns the bytes, which stand for a directory's keys and vectors */
     uint32_t version;
@@ -106,36 +106,37 @@ struct gguf {
     char *names;                /* owns: of tensors that are not named in a file */
 };
 
-/* Maps and parses one file, whatever it says of others: gguf_open.h opens models. E_MODEL and one line on anything
- * wrong. */
+/* Maps and parses one file alone, even if it is a part of a split model: gguf_open.h opens models. E_MODEL and one line
+ * if anything is wrong. */
 int gguf_open_file(struct gguf *g, const char *path, struct err *err);
 
-/* The same for bytes in memory, which are borrowed until gguf_close; `name` is for messages. What fuzzing calls. */
+/* The same for bytes in memory, which are borrowed until gguf_close; `name` is for messages. Fuzzing calls it. */
 int gguf_parse(struct gguf *g, const char *name, const void *bytes, size_t n_bytes, struct err *err);
 void gguf_close(struct gguf *g); /* NULL and zeroed are fine */
-/* A file of this one's keys alone, without tensors, for gguf_parse elsewhere. The caller frees it; NULL: out of
- * memory. */
+/* A GGUF file of these keys, without tensors, for gguf_parse on another rank. The caller frees it; NULL: out of memory.
+ */
 uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes);
 int gguf_n_files(const struct gguf *g);
 size_t gguf_file_bytes(const struct gguf *g); /* of all files with tensors */
 
-/* Where a row lies: dim[0] elements. row < dim[1] * dim[2] * dim[3]. */
+/* A row's first byte; a row is dim[0] elements. row < dim[1] * dim[2] * dim[3]. */
 const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row);
-/* Tokens that a text may have: what the model was trained for, or the window where all its blocks see no more (those of
- * gemma3 do not all). INT_MAX: the file does not say. */
+/* The most tokens that a text may have: what the model was trained for, or the window if all blocks have one (not all
+ * of gemma3's do). INT_MAX: the file has no such key. */
 int gguf_context(const struct gguf *g);
 
-/* The number of that row in its file, where heads of `rope_permuted` rows have their halves one
- * behind the other; 0: the same. */
+/* The number of that row in its file, in which heads of `rope_permuted` rows have their halves one behind the other;
+ * rope_permuted 0: the same number. */
 uint64_t gguf_row_in_file(uint64_t rope_permuted, uint64_t row);
 
-/* For those who make a model of several files. A file's bytes, for munmap; E_MODEL: it is no file, is empty or cannot
- * be read. Sorting the tensors' names, for gguf_tensor, whenever the list has changed; E_MODEL: a name is there
- * twice. */
+/* For modules that make a model of several files: maps a file, which the caller unmaps. E_MODEL: it is no file, is
+ * empty or cannot be read. */
 int gguf_map(const char *path, const uint8_t **out, size_t *n_bytes, struct err *err);
+/* The same modules call it when the list of tensors has changed: sorts their names, for gguf_tensor. E_MODEL: a name is
+ * there twice. */
 int gguf_sort_tensors(struct gguf *g, struct err *err);
 
-/* Tells the kernel that the pages of a tensor are not needed any more (they are the file's, nothing is lost). */
+/* Gives the pages of a tensor back to the kernel (they are the file's, nothing is lost). */
 void gguf_release(const struct gguf *g, const struct gguf_tensor *t);
 
 int gguf_value_bytes(enum gguf_value type); /* 0: of no fixed size */
@@ -146,13 +147,13 @@ const struct gguf_type *gguf_type(uint32_t type);
 const struct gguf_kv *gguf_find(const struct gguf *g, const char *key);        /* NULL: absent */
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name); /* NULL: absent */
 
-/* Any integer, float or bool as asked; a list of equal ones counts as one. false: absent or of another kind. `out`
- * is set only on success. */
+/* Any integer, float or bool, converted; a list of equal values counts as one value. False: absent or of another kind.
+ * `out` is set only on success. */
 bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out);
 bool gguf_get_float(const struct gguf *g, const char *key, double *out);
 bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out);
 
-/* The same where an absent key leaves `out` as it is, and one of another kind is an error: E_MODEL, "KEY has type T,
+/* The same, but an absent key leaves `out` as it is, and one of another kind is an error: E_MODEL, "KEY has type T,
  * expected U" (without the file's path). */
 int gguf_read_int(const struct gguf *g, const char *key, int64_t *out, struct err *err);
 int gguf_read_float(const struct gguf *g, const char *key, double *out, struct err *err);
@@ -165,10 +166,10 @@ bool gguf_next_str(const struct gguf *g, const uint8_t **cursor, struct gguf_str
 double gguf_item_float(const struct gguf_kv *kv, uint64_t i);
 int64_t gguf_item_int(const struct gguf_kv *kv, uint64_t i);
 
-/* Names the array under `key` by its content (0: absent), so that two files can be compared over a wire. */
+/* A hash of the array under `key` (0: absent), by which the models of two ranks are compared. */
 uint64_t gguf_array_hash(const struct gguf *g, const char *key);
 
-/* Names the vocabulary, its tokens and their types: what Hello says and the coordinator compares. */
+/* A hash of the vocabulary, its tokens and their types: Hello has it, and the coordinator compares. */
 uint64_t gguf_vocab_hash(const struct gguf *g);
 
 bool gguf_str_is(struct gguf_str s, const char *text);

@@ -6,7 +6,7 @@
  *     if (norm) memset(norm, 0, 64 * sizeof *norm);
  *     uint8_t *bytes = gguf_written(&w, &n_bytes);
  *
- * Out of memory: every later call does nothing, and gguf_written returns NULL.
+ * If memory is out, every later call does nothing, and gguf_written returns NULL.
  */
 #ifndef PROTO_FILES_GGUF_WRITER_H
 #define PROTO_FILES_GGUF_WRITER_H
@@ -41,7 +41,7 @@ void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *items, s
 /* A tensor of n zeros, which the caller fills until gguf_written. NULL: out of memory. */
 float *gguf_put_vector(struct gguf_writer *w, const char *name, size_t n);
 
-/* The file, which the caller frees, and an empty writer again. NULL: out of memory. */
+/* Returns the file, which the caller frees, and empties the writer. NULL: out of memory. */
 uint8_t *gguf_written(struct gguf_writer *w, size_t *n_bytes);
 void gguf_writer_free(struct gguf_writer *w);
 

@@ -1,6 +1,5 @@
-/* hf_parts.h -- what the files of a directory give to the model that hf.c puts together: hf_config.c the shape,
- * hf_tokenizer.c the vocabulary, hf_weights.c the tensors.
- */
+/* hf_parts.h -- the parts of the model that hf.c puts together: hf_config.c reads the shape, hf_tokenizer.c the
+ * vocabulary, hf_weights.c the tensors. */
 #ifndef PROTO_FILES_HF_PARTS_H
 #define PROTO_FILES_HF_PARTS_H
 
@@ -12,7 +11,7 @@
 
 enum hf_head { HF_HEAD_UNSAID, HF_HEAD_TIED, HF_HEAD_OWN };
 
-/* What config.json says that the others need too. */
+/* What the other files need of config.json. */
 struct hf_shape {
     const char *arch;   /* as GGUF files name it; static */
     bool rope_permuted; /* q and k lie by halves of a head */
@@ -21,7 +20,7 @@ struct hf_shape {
     enum hf_head head;
 };
 
-/* The object of a JSON file, which the caller json_decrefs. NULL: err says what is wrong with it. */
+/* The object of a JSON file, which the caller json_decrefs. NULL: err has what is wrong with it. */
 json_t *hf_json(const struct hf_file *file, struct err *err);
 
 /* Writes the keys of the shape, and the vector of rotary factors. */

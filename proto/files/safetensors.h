@@ -1,8 +1,9 @@
-/* safetensors.h -- the container of weights that Hugging Face's libraries write: a length, a JSON object of names, then
- * the numbers. Files of one model are read one after the other into one list.
+/* safetensors.h -- the container of weights of Hugging Face's libraries: a length, a JSON object of names, then the
+ * numbers. Files of one model are read one after the other into one list.
  *
  * Source of the format: https://github.com/huggingface/safetensors ("Format"): 8 bytes of length, little-endian, then
- * {"name": {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [begin, end]}, ...}, offsets from its end on.
+ * {"name": {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [begin, end]}, ...}; offsets count from the end
+ * of this object.
  */
 #ifndef PROTO_FILES_SAFETENSORS_H
 #define PROTO_FILES_SAFETENSORS_H
@@ -28,7 +29,7 @@ struct safetensors { /* zeroed: empty */
 /* Adds the tensors of a file's bytes, which are borrowed; `path` is for messages. E_MODEL: damaged. */
 int safetensors_add(struct safetensors *s, const char *path, const uint8_t *bytes, size_t n_bytes, struct err *err);
 
-/* Once all are there, and before any is asked for. E_MODEL: a name is there twice. */
+/* Called when all are added, and before safetensors_find. E_MODEL: a name is there twice. */
 int safetensors_sort(struct safetensors *s, const char *path, struct err *err);
 
 struct safetensor *safetensors_find(const struct safetensors *s, const char *name); /* NULL: absent */
