@@ -716,7 +716,7 @@ static void a_prompt_s_time_is_no_token_s(void **state)
     sim_close(s);
 }
 
-/* Four times two wrong ones, a pause, and the text is over before the next. */
+/* Four times two wrong ones, a pause, two more: the text is over before the next pause. */
 static void n_grams_that_are_always_wrong_are_tried_anew_in_each_text(void **state)
 {
     (void)state;
@@ -729,6 +729,7 @@ static void n_grams_that_are_always_wrong_are_tried_anew_in_each_text(void **sta
     for (int i = 0; i < 2; i++) {
         assert_int_equal(sim_seq(s, i)->stats.n_asks, 0);
         assert_int_equal(sim_seq(s, i)->stats.n_pauses, 1);
+        assert_int_equal(sim_seq(s, i)->stats.n_drafted, 10);
     }
     sim_close(s);
 }
