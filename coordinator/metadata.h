@@ -1,8 +1,8 @@
-/* metadata.h -- what model files say of themselves, from the workers that have them: for a coordinator without any.
+/* metadata.h -- the keys of model files, sent by the workers that have them, for a coordinator that has no model file.
  *
- *   worker ── Metadata, part 0 .. n-1 ──▶ coordinator      before its Hello, if asked for (proto/launch_config.h)
+ *   worker ── Metadata, part 0 .. n-1 ──▶ coordinator      before its Hello, if launch_config wants it
  *
- * Messages of other kinds that come meanwhile go back to the coordinator's queue, in order.
+ * Other messages that arrive meanwhile go back to the coordinator's queue, in order.
  */
 #ifndef COORDINATOR_METADATA_H
 #define COORDINATOR_METADATA_H
@@ -17,8 +17,8 @@ struct metadata { /* zeroed, but for the peer */
     uint32_t n_parts, n_heard;
 };
 
-/* Waits until the metadata of these peers is there. What a worker reports as Fail is returned. E_PEER: it did not
- * come in time, or is not what was asked for. */
+/* Waits until the metadata of these peers has arrived. A worker's Fail is returned. E_PEER: it did not come in time, or
+ * its parts do not fit together. */
 int metadata_hear(struct router *router, struct metadata *list, int n, struct err *err);
 void metadata_free(struct metadata *m); /* zeroed is fine */
 

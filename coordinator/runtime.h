@@ -1,7 +1,8 @@
-/* runtime.h -- what every command that computes has: vocabularies, workers and a job over them, as the options say.
+/* runtime.h -- what every command that computes has: vocabularies, workers, and a job over them, as the options
+ * demand.
  *
- * Vocabularies are opened here, weights are not: workers do that, and `launch` starts those of this process (main.c:
- * the coordinator cannot see them).
+ * Vocabularies are opened here, weights are not: workers load them, and `launch` starts the workers of this process
+ * (in main.c, because the coordinator cannot see them).
  */
 #ifndef COORDINATOR_RUNTIME_H
 #define COORDINATOR_RUNTIME_H
@@ -27,31 +28,31 @@ struct runtime {
     struct metadata metadata[2]; /* of the models that only workers have */
     struct gguf big, little;     /* borrow from it */
     struct tokenizer *big_t, *little_t;
-    int n_ids; /* known to both models */
+    int n_ids; /* ids below it are in both vocabularies */
     struct stops stops;
     struct job *job; /* after runtime_start */
     struct job_info info;
     struct progress progress;
 };
 
-/* Reads the vocabularies. Whatever it returns, runtime_close is called. */
+/* Reads the vocabularies. The caller calls runtime_close after an error too. */
 int runtime_open(struct runtime *s, const struct options *o, const struct launch *launch, struct err *err);
-/* Starts the workers, to hold n_slots sequences, and waits until all are ready; says on standard error what they take.
- */
+/* Starts the workers, with n_slots slots, waits until all are ready, and prints on standard error how much memory they
+ * take. */
 int runtime_start(struct runtime *s, int n_slots, struct err *err);
-/* The options, as what a request is asked for that says nothing else. Borrows the runtime. */
+/* The settings of a request that has none of its own: those of the options. Borrows the runtime. */
 struct settings runtime_settings(const struct runtime *s);
 
-/* Prompts as the options name them, each with its settings; and as many at once as the options let. */
+/* The prompts that the options name, each with its settings; and how many of them run at once. */
 int runtime_prompts(const struct runtime *s, struct prompts *out, struct err *err);
 int runtime_n_slots(const struct runtime *s, const struct prompts *p);
 /* The sequences of all prompts that can be answered, in order: p->n_good of them, for seqs_free. They borrow the ids
- * until they have started. drafting: false, none of them drafts. */
+ * until they start. drafting false: none of them has drafts. */
 int runtime_seqs(const struct runtime *s, const struct prompts *p, bool drafting, struct seq **out, struct err *err);
 int runtime_seq(const struct runtime *s, const struct prompt *p, int index, bool drafting, struct seq *out,
                 struct err *err);
 
-/* rc, why: how the command ends, told to the workers. */
+/* rc, why: how the command ends; the workers get it with Quit. */
 void runtime_close(struct runtime *s, int rc, const struct err *why);
 
 #endif

@@ -1,5 +1,5 @@
-/* closing.h -- what is said under all answers: what they cost, which were cut, and how those were chosen that are not the
- * big model's greedy texts; with --stats a table. What is said of one request is said by its own settings. */
+/* closing.h -- the lines below all answers: what they cost, which were cut, and which method chose texts that are not
+ * the big model's greedy ones; with --stats a table. The lines follow each request's own settings. */
 #ifndef COORDINATOR_CLI_CLOSING_H
 #define COORDINATOR_CLI_CLOSING_H
 
@@ -12,7 +12,7 @@
 struct answers { /* borrowed */
     const struct options *o;
     const struct prompt *prompts;  /* [n] */
-    const struct seq *const *seqs; /* [n]; NULL: nothing of it was seen */
+    const struct seq *const *seqs; /* [n]; NULL: it never had a token */
     int n;
 };
 

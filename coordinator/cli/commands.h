@@ -7,7 +7,7 @@
 /* Ids of a text, or the text of ids, by the vocabulary of a model file. */
 int command_tokenize(const struct options *o, struct err *err);
 
-/* What a model file says of itself. `runs` is the workers' word on it: OK, or why not. */
+/* What is in a model file. `runs` asks worker code whether it runs here: OK, or why not. */
 int command_inspect(const struct options *o, int (*runs)(const char *path, struct err *err), struct err *err);
 
 #endif

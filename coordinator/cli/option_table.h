@@ -1,6 +1,6 @@
-/* option_table.h -- the tables of commands and options: options.c parses by them, config.c reads and writes files by
- * them, help.c prints them. What an option is called, its default, its range, what it needs to have an effect, and its
- * place in help stand here and nowhere else. */
+/* option_table.h -- the tables of commands and options: options.c parses with them, config.c reads and writes files
+ * with them, help.c prints them. An option's name, default, range, needs, and place in help are here and nowhere else.
+ */
 #ifndef COORDINATOR_CLI_OPTION_TABLE_H
 #define COORDINATOR_CLI_OPTION_TABLE_H
 
@@ -12,16 +12,16 @@ enum option_kind {
     OPTION_FLAG,   /* bool: true when given */
     OPTION_TEXT,   /* const char * */
     OPTION_COUNT,  /* int, low..high */
-    OPTION_NUMBER, /* float, low..high; high INT_MAX: as large as one likes, inf too */
+    OPTION_NUMBER, /* float, low..high; high INT_MAX: no upper limit, inf too */
     OPTION_LIST,   /* struct numbers, each low..high: "1,2,4" or "1-16" */
     OPTION_DELAYS, /* struct net_delays, each low..high: "20" or "20,drafter=5" */
-    OPTION_STOP,   /* joins the list of stops */
-    OPTION_CHOICE, /* an enum: the index of the value among the words of `value`, which are parted by '|' */
+    OPTION_STOP,   /* is added to the list of stops */
+    OPTION_CHOICE, /* an enum: the index of the value among the words of `value`, which '|' separates */
     OPTION_SWITCH, /* bool: "off|on" */
     OPTION_HELP
 };
 
-/* What must be so for an option to have an effect; who gives it in vain reads a note. */
+/* What an option needs to have an effect; without it a note is printed. */
 enum option_needs {
     NEEDS_NOTHING,
     NEEDS_DRAFTER,
@@ -39,23 +39,23 @@ enum { N_COMMANDS = CMD_WORKER + 1, OF_ROWS = 1 << N_COMMANDS };
 
 struct option {
     const char *name; /* without dashes */
-    /* Other spellings with their dashes, parted by spaces, or NULL; help shows the first if it is short. */
+    /* Other spellings with their dashes, separated by spaces, or NULL; help shows the first if it is short. */
     const char *aliases;
     unsigned commands; /* a bit for each enum command that takes it; OF_ROWS: a line of --prompts may have its own */
     enum option_kind kind;
     size_t offset;     /* in struct options */
-    const char *value; /* what help calls its value */
+    const char *value; /* the name of its value in help */
     int low, high;
-    const char *help;                /* may hold newlines; the default is printed behind it */
-    const char *preset;              /* the default, as it would be typed; NULL: not given */
-    const char *preset_of[ACCEPT_N]; /* where it is another under an --accept */
+    const char *help;                /* may have newlines; the default is printed after it */
+    const char *preset;              /* the default, as it would be typed; NULL: none */
+    const char *preset_of[ACCEPT_N]; /* the default under an --accept, if it differs */
     enum option_needs needs;
-    const char *heading; /* begins a group of this name in help; NULL: belongs to the group of the one before it */
+    const char *heading; /* begins a group of this name in help; NULL: in the group of the row before it */
 };
 
-/* What other programs have and this one does not, with the way to the same end. */
+/* Options and commands of other programs that this one does not have, with what to do instead. */
 struct foreign_word {
-    const char *spellings; /* parted by spaces */
+    const char *spellings; /* separated by spaces */
     const char *sentence;
 };
 
@@ -65,21 +65,21 @@ struct command_text {
     const char *sentence;
     const char *examples;   /* lines, or NULL */
     const char *more;       /* after the options and the examples, or NULL */
-    const char *positional; /* what its argument is, or NULL: takes none */
+    const char *positional; /* the name of its argument; NULL: it takes none */
 };
 
 extern const struct option option_table[];
 extern const size_t n_options;
 extern const struct command_text command_texts[];                       /* by enum command */
-extern const struct foreign_word foreign_options[], foreign_commands[]; /* to a row without spellings */
+extern const struct foreign_word foreign_options[], foreign_commands[]; /* the last row has no spellings */
 
 bool command_takes(enum command command, const struct option *p);
-/* Commands of two words begin with one of these. */
+/* Whether commands of two words begin with this word. */
 bool command_is_group(const char *word);
 
 /* Whether the n bytes at `word`, dashes included, name this option; '_' counts as '-'. */
 bool option_is(const struct option *p, const char *word, size_t n);
-/* The i-th spelling, dashes included: the name, then the aliases. False: there is none. */
+/* The i-th spelling, dashes included: first the name, then the aliases. False: there are fewer. */
 enum { WORD_ROOM = 40 };
 bool option_spelling(const struct option *p, size_t i, char out[WORD_ROOM]);
 /* The option of this long name or alias, without its dashes; NULL: none. */

@@ -1,9 +1,10 @@
-/* options.h -- the command line: every option of every command, its default, and what is wrong with it.
+/* options.h -- the command line: every option of every command, its default, and the error if it is wrong.
  *
- * One table of options (option_table.c) drives parsing, defaults, help and the suggestions for typos. What the line
- * leaves open the environment and a configuration file may say (config.h). Parsing reads that file, prints nothing and
- * starts nothing. Options take "--name value" and "--name=value", '_' counts as '-', and the spellings of other
- * programs that mean the same are taken; what they have and this one has not is answered with the way to the same end.
+ * One table of options (option_table.c) drives parsing, defaults, help and the suggestions for typos. Options that are
+ * not on the line may come from the environment and a configuration file (config.h). Parsing reads that file, prints
+ * nothing and starts nothing. Options take "--name value" and "--name=value"; '_' counts as '-'; spellings of other
+ * programs that mean the same are accepted. For an option that other programs have and this one has not, the error
+ * names what to do instead.
  */
 #ifndef COORDINATOR_CLI_OPTIONS_H
 #define COORDINATOR_CLI_OPTIONS_H
@@ -36,7 +37,7 @@ enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 enum { MAX_OPTIONS = 80, MAX_STOPS = 16, MAX_NUMBERS = 64 };
 
-enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE, FROM_ROW }; /* a later one counts */
+enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE, FROM_ROW }; /* a later one overrides */
 
 struct numbers {
     int n, list[MAX_NUMBERS];
@@ -50,7 +51,7 @@ enum little_quant { LITTLE_Q4, LITTLE_FILE };
 
 struct net_delays { /* --net-delay, each way */
     float ms, drafter_ms;
-    bool to_drafter; /* drafter_ms was given; else the drafter is beside the coordinator */
+    bool to_drafter; /* drafter_ms was given; else the drafter's messages are not delayed */
 };
 
 struct options { /* strings are borrowed from argv and the environment, or are among `owned` */
@@ -65,7 +66,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     const char *chat_template;                       /* a name; NULL: what the file has */
     enum think think;
     bool raw;
-    bool special;  /* marks in messages are marks */
+    bool special;  /* marks in messages, such as <|im_end|>, are tokens */
     int n_predict; /* 0: until an end id or the context */
     int draft_max;
     int draft_ctx;
@@ -108,23 +109,23 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     const char *model, *text; /* inspect FILE, tokenize --model FILE; text: a FILE argument of tokenize, NULL: stdin */
     bool no_special, detokenize;
 
-    enum rank_role role; /* worker; its --model is big, little or both, as the role says */
+    enum rank_role role; /* worker; its --model is big, little or both, by its role */
 
-    /* How it was said: what the rest was made of. */
-    enum drafter draft; /* --draft; counts where it was given */
+    /* What was given, from which members above are made. */
+    enum drafter draft; /* --draft; counts if it was given */
     bool no_draft;
     const char *config; /* --config */
     bool show;
     enum value_origin origin[MAX_OPTIONS]; /* of each value, by option_table */
 
     char *settings; /* config --show: owns; what to print */
-    char *notes;    /* owns; lines for standard error: what was given and has no effect; NULL: none */
-    char **owned;   /* owns; NULL behind the last */
+    char *notes;    /* owns; lines for standard error: options without effect; NULL: none */
+    char **owned;   /* owns; NULL after the last */
 };
 
 /* E_USAGE with one line (what, where, the nearest name); o is then not set. */
 int options_parse(struct options *o, int argc, char **argv, struct err *err);
-/* E_USAGE unless the model files are named that a command needs whose workers are of this process. */
+/* For a command whose workers are all in this process: E_USAGE unless the model files that it needs are given. */
 int options_need_models(const struct options *o, struct err *err);
 void options_free(struct options *o);
 

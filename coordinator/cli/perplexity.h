@@ -4,7 +4,7 @@
 
 #include "coordinator/runtime.h"
 
-/* On return every worker has been told to quit. */
+/* On return Quit was sent to every worker. */
 int command_perplexity(const struct options *o, const struct launch *launch, struct err *err);
 
 #endif

@@ -1,10 +1,10 @@
-/* progress.h -- how far something is that takes long: one line on a terminal, written over and over, and gone before
+/* progress.h -- the progress of a long task: one line on a terminal, overwritten again and again, and removed before
  * anything else is written there.
  *
  *   request 3 of 10; reading the prompt: 1024 of 2829 tokens, 25 s left
  *
- * It comes after a while only, and without a terminal never. The time left stands there for whatever takes over 10 s. A
- * zeroed struct shows nothing. The clock comes in with each call.
+ * It appears only after a while, and never without a terminal. The time left is shown for tasks of over 10 s. A zeroed
+ * struct shows nothing. The clock comes in with each call.
  */
 #ifndef COORDINATOR_CLI_PROGRESS_H
 #define COORDINATOR_CLI_PROGRESS_H
@@ -30,16 +30,16 @@ struct progress {
 /* Standard error, if that is a terminal. */
 void progress_init(struct progress *p);
 
-/* done of total are done; total 0: nobody knows of how many. The clock of a phase begins where `what` is another one
- * than before, or less is done. */
+/* `done` of `total` are done; total 0: unknown. A new phase begins, and with it its clock, if `what` differs from the
+ * last call's, or less is done. */
 void progress_show(struct progress *p, const char *what, const char *unit, uint64_t done, uint64_t total,
                    uint64_t now_ns);
-/* What all that is shown from now on is a part of: "request 3 of 10" for i = 2; `what` alone for n = 0. NULL: of
- * nothing. */
+/* Sets the task of which the following phases are parts: "request 3 of 10" for i = 2; `what` alone for n = 0. NULL:
+ * none. */
 void progress_within(struct progress *p, const char *what, int i, int n, uint64_t now_ns);
-/* The line goes; the next progress_show brings it back. */
+/* Removes the line; the next progress_show draws it again. */
 void progress_clear(struct progress *p);
-/* What was shown is over: the line goes, unless it is a part of something that may go on at once. */
+/* The phase is over: removes the line, unless it is a part of a task that may go on at once. */
 void progress_part_over(struct progress *p);
 
 #endif

@@ -1,11 +1,12 @@
-/* prompts.h -- what a run continues: texts from the command line, a file, standard input or JSON lines, as token ids.
+/* prompts.h -- the texts that a run continues, from the command line, a file, standard input or JSON lines, as token
+ * ids.
  *
  *   source ──read──▶ text ──chat template (unless --raw)──▶ ──tokenizer──▶ ids, checked against the context
  *
- * What is piped in goes behind a prompt of the command line. Only rank 0 calls it: standard input is read once. A
- * prompt that is empty, unreadable or too long is E_USAGE, with the place and the numbers. Of several one that cannot
- * be answered does not end the others: it says why. Each has the settings of the options, over which a line of JSON may
- * have its own (row_options.h).
+ * Standard input follows a prompt of the command line. Only rank 0 calls it: standard input is read once. A prompt
+ * that is empty, unreadable or too long is E_USAGE, with the place and the numbers. If one of several prompts cannot
+ * be answered, it keeps its error, and the others are answered. Each prompt has the settings of the options; a line of
+ * JSON may replace some of them (row_options.h).
  */
 #ifndef COORDINATOR_CLI_PROMPTS_H
 #define COORDINATOR_CLI_PROMPTS_H
@@ -21,7 +22,7 @@ struct prompt { /* owns its strings */
     int n_ids;
     struct settings settings; /* borrow from what prompts_from borrows, and from stops */
     struct stops *stops;      /* of its own; NULL: none */
-    char *name;               /* NULL where the input gives none */
+    char *name;               /* NULL: the input has none */
     char *error;              /* with its place; NULL: it can be answered */
 };
 
@@ -33,10 +34,10 @@ struct prompts { /* owns all */
 struct prompts_from {                  /* borrowed during prompts_read */
     const struct gguf *big;            /* for its chat template */
     const struct tokenizer *tokenizer; /* stays */
-    const struct stops *stops;         /* of every prompt, but for those whose line has its own; stays */
-    int n_ctx;                         /* the model's own; a prompt leaves room for one token, in the asked one too */
+    const struct stops *stops;         /* of every prompt whose line has none of its own; stays */
+    int n_ctx;                         /* the model's own; a prompt leaves room for one token in it, and in --ctx */
     FILE *in;                          /* standard input */
-    FILE *notes;                       /* gets a line where there is no chat template to apply */
+    FILE *notes;                       /* gets a line if there is no chat template to apply */
 };
 
 int prompts_read(struct prompts *out, const struct options *o, const struct prompts_from *from, struct err *err);
@@ -49,7 +50,7 @@ static inline const char *prompt_name(const struct prompt *p, int index, char nu
     snprintf(number, 16, "%d", index);
     return number;
 }
-/* OK, or E_USAGE: how many could not be answered, and why the first. */
+/* OK, or E_USAGE: how many could not be answered, and the error of the first. */
 int prompts_refused(const struct prompts *p, struct err *err);
 
 #endif

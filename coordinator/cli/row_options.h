@@ -1,11 +1,10 @@
-/* row_options.h -- the options of one line of --prompts: those of the command line, and over them what the line says
- * itself.
+/* row_options.h -- the options of one line of --prompts: those of the command line, and over them those of the line.
  *
  *     {"prompt": "Once upon a time", "temp": 0.7, "seed": 5, "stop": ["\n\n"], "max_tokens": 64}
  *
  * A key is the name of an option that a line may have (OF_ROWS), or one of its long aliases, with '_' for '-'. Ranges,
- * defaults and what goes together are those of the command line, and so are the sentences of errors. null is no value,
- * nor is a seed of -1; stops take the place of the command line's. Keys that are no such option are the caller's. */
+ * defaults, combinations and error sentences are those of the command line. null counts as no value, and so does a seed
+ * of -1; stops replace the command line's. Other keys are left to the caller. */
 #ifndef COORDINATOR_CLI_ROW_OPTIONS_H
 #define COORDINATOR_CLI_ROW_OPTIONS_H
 
@@ -16,7 +15,7 @@
 /* The option that a key of a row names; NULL: none. */
 const struct option *row_option(const char *key);
 
-/* *out borrows from `run`, its stops from the row where it has some. What the row says has the origin FROM_ROW. */
+/* *out borrows from `run`, and its stops from the row if that has some. Values of the row have the origin FROM_ROW. */
 int row_options(struct options *out, const struct options *run, json_t *row, struct err *err);
 
 #endif

@@ -1,13 +1,13 @@
-/* said.h -- what is said next in a conversation: lines become messages and commands.
+/* said.h -- the input of a conversation: lines become messages and commands.
  *
- *   a line                        a message, without what stands for itself below
- *   """ ... """                   a message of many lines; so is a paste at a terminal, whatever it begins with
- *   /file PATH                    a file's text is the message
+ *   a line                        a message, unless it is one of the forms below
+ *   """ ... """                   a message of many lines; so is a paste at a terminal, with any beginning
+ *   /file PATH                    the text of a file is the message
  *   //...                         a message that begins with one slash
- *   /...                          a command, for the caller to know
+ *   /...                          a command, which the caller carries out
  *   {"content": "..."} or "..."   with -o jsonl: a message as JSON
  *
- * Lines of blanks are nothing. What cannot be read is said to be so, and is the caller's to count.
+ * Blank lines are ignored. For what cannot be read the caller gets the reason, and counts it.
  */
 #ifndef COORDINATOR_CLI_SAID_H
 #define COORDINATOR_CLI_SAID_H

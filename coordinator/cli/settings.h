@@ -1,4 +1,4 @@
-/* settings.h -- options as what a request is asked for: what spec reads of them, and nothing else. Pure. */
+/* settings.h -- options as the settings of a request: what spec reads of them, and nothing else. Pure. */
 #ifndef COORDINATOR_CLI_SETTINGS_H
 #define COORDINATOR_CLI_SETTINGS_H
 

@@ -1,12 +1,12 @@
-/* stats.h -- what sequences cost, summed, as a line, a table and JSON. Pure: it reads sequences, no clock.
+/* stats.h -- what sequences cost, summed: as a line, a table and JSON. Pure: it reads sequences, no clock.
  *
  *   token/s             (tokens - 1) / (last token - first token); of several sequences: first of any to last
- *   first token         from handing a sequence over to its first token; of several: the mean
+ *   first token         from the start of a sequence to its first token; of several: the mean
  *   tokens a verify     tokens after each sequence's first / parts with a wanted row after the prompt
  *   fallbacks           drafts that ended because the drafter was unsure
- *   rollbacks, depth    drafts that big cut short; drafted tokens that each took back
- *   draft, verify, net  seconds of computing, and of waiting for an answer beyond that: the network, passes of the
- *                       requests that run at once; summed over requests, so of several more than the time that went by
+ *   rollbacks, depth    drafts that big cut short; drafted tokens that each of them lost
+ *   draft, verify, net  seconds of computing, and of waiting for an answer beyond that (the network, and passes of
+ *                       other requests); summed over requests, so with several it is more than the time that passed
  */
 #ifndef COORDINATOR_CLI_STATS_H
 #define COORDINATOR_CLI_STATS_H
@@ -19,7 +19,7 @@
 
 struct stats {                          /* zeroed to begin with */
     uint64_t n_begun;                   /* sequences that have a token */
-    uint64_t n_at_length, n_at_context; /* that were cut there */
+    uint64_t n_at_length, n_at_context; /* texts that were cut there */
     uint64_t n_prompt, n_tokens;
     uint64_t n_verifies, n_drafted, n_judged, n_accepted, n_pauses;
     uint64_t n_prompt_rows, n_windows, n_joint_lows, n_lows, n_ends; /* see struct seq_stats */
@@ -27,20 +27,19 @@ struct stats {                          /* zeroed to begin with */
     uint64_t draft_ns, verify_ns, wait_ns;
     uint64_t first_ns, last_ns; /* the earliest first token, the latest last one */
     uint64_t until_first_ns;    /* summed */
-    struct withheld withheld;   /* the last sequence's of those with the most serious reason */
+    struct withheld withheld;   /* the most serious reason of all sequences; of equals the last */
 };
 
 void stats_add(struct stats *t, const struct seq *s);
 
-/* a / b, and so all of these; 0 where there is nothing to divide. */
+/* a / b; 0 if b is 0. The three below use it. */
 double stats_ratio(double a, double b);
 double stats_tokens_per_s(const struct stats *t);
 double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);
 
 void stats_line(const struct stats *t, FILE *to); /* no newline */
-/* Why there were no drafts, or the draft policy paused them, as a sentence with its numbers. False: there is nothing to
- * say. */
+/* Why there were no drafts, or the draft policy paused them, as a sentence with its numbers. False: neither was so. */
 bool stats_withheld(const struct stats *t, char *to, size_t size);
 void stats_bild_line(const struct stats *t, FILE *to);
 void stats_table_head(FILE *to);

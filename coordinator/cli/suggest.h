@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Of n names the one with the least edits (insert, delete, replace, swap of neighbours), if they are few against the
- * length of `typed`; else NULL. Names may be NULL (skipped). */
+/* The name, of n, that needs the fewest edits (insert, delete, replace, swap of neighbours), if these are few compared
+ * with the length of `typed`; else NULL. Names may be NULL (skipped). */
 const char *suggest(const char *typed, size_t n_typed, const char *const *names, size_t n);
 
 #endif

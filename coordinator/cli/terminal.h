@@ -1,8 +1,8 @@
 /* terminal.h -- whether a standard stream is a terminal that a person looks at.
  *
- * Under mpirun isatty lies: every rank's output is a terminal of the launcher's, its input never one, but for a rank 0
- * that scripts/mpirun runs itself (proto/launcher.h). There scripts/mpirun says it, in PILOTFISH_STDIN_TTY,
- * PILOTFISH_TTY and PILOTFISH_STDERR_TTY (1 or 0).
+ * Under mpirun isatty is wrong: every rank's output is a terminal of the launcher's, and its input never is one;
+ * except for a rank 0 that scripts/mpirun runs itself (proto/launcher.h). For the others scripts/mpirun sets
+ * PILOTFISH_STDIN_TTY, PILOTFISH_TTY and PILOTFISH_STDERR_TTY (1 or 0).
  */
 #ifndef COORDINATOR_CLI_TERMINAL_H
 #define COORDINATOR_CLI_TERMINAL_H

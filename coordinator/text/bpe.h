@@ -1,8 +1,8 @@
-/* bpe.h -- merges a piece into tokens, the pair of lowest rank first, the leftmost of equals.
+/* bpe.h -- merges a piece into tokens: the pair of the lowest rank first, of equals the leftmost.
  *
  * Byte-level vocabularies list their merges: a piece begins as bytes, and the rank of a pair is its place in the list.
- * SentencePiece's have a score a token: a piece begins as characters, a pair may merge where its text is a token, and
- * the greatest score comes first; what is no token in the end is written as bytes.
+ * SentencePiece's have a score for each token: a piece begins as characters, a pair may merge if its text is a token,
+ * and the greatest score comes first; what is no token in the end is written as bytes.
  *
  * The tables are built at open and do not change after, so threads may share them; each bpe_work belongs to one. A
  * piece of n bytes costs O(n log n), whatever its content: neighbours are a linked list and the pairs that could merge
@@ -31,10 +31,10 @@ struct bpe {
     int32_t *merged;           /* [n_merges], by rank: the token that the pair becomes */
     uint32_t *rank;            /* [vocab->n] SentencePiece: of the token that a pair becomes; BPE_NO_RANK: of none */
     int32_t byte_id[256];      /* -1: the vocabulary has no token for this byte */
-    int32_t unknown;           /* what stands for such a byte; -1: nothing does */
+    int32_t unknown;           /* the token for such a byte; -1: none */
 };
 
-/* E_MODEL where the file has no merges (scores), or a merge of tokens that do not exist. */
+/* E_MODEL: the file has no merges (scores), or a merge of tokens that do not exist. */
 int bpe_open(struct bpe *b, const struct vocab *v, const struct gguf *g, struct err *err);
 void bpe_close(struct bpe *b);
 
@@ -52,8 +52,8 @@ struct bpe_work { /* zeroed is empty; owns its memory, which grows to the longes
 };
 void bpe_work_free(struct bpe_work *w);
 
-/* Puts the ids of a piece (1 <= n <= INT32_MAX / 2 bytes) into ids[0..], at most n, and sets *n_ids. E_USAGE where a
- * byte of it has no token. */
+/* Puts the ids of a piece (1 <= n <= INT32_MAX / 2 bytes) into ids[0..], at most n, and sets *n_ids. E_USAGE: a byte of
+ * it has no token. */
 int bpe_encode(const struct bpe *b, struct bpe_work *w, struct gguf_str piece, int32_t *ids, size_t *n_ids,
                struct err *err);
 

@@ -1,7 +1,6 @@
-/* ends.h -- which ids end an answer. United: what the file's keys say, one id or a list; the end of a turn in its chat
- * template; and the tokens that end answers in some family of models, for files leave them out of their keys. Such a
- * token is a control token then, whatever type the file gives it.
- */
+/* ends.h -- which ids end an answer. They are the union of: what the file's keys name, one id or a list; the end of a
+ * turn in its chat template; and the tokens that end answers in some family of models, because files often leave them
+ * out of their keys. Such a token counts as a control token, of whatever type it is in the file. */
 #ifndef COORDINATOR_TEXT_ENDS_H
 #define COORDINATOR_TEXT_ENDS_H
 
@@ -14,7 +13,7 @@ struct ends {     /* zeroed: none */
     size_t n;
 };
 
-/* E_MODEL: a key names what is no id. */
+/* E_MODEL: a key names something that is no id. */
 int ends_read(struct ends *e, struct vocab *v, const struct gguf *g, struct err *err);
 
 /* The token with this text, if there is one, ends an answer. */

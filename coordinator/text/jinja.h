@@ -1,12 +1,12 @@
-/* jinja.h -- runs the part of Jinja2 that chat templates are written in: what a template prints is not guessed from its
- * looks.
+/* jinja.h -- runs the part of Jinja2 that chat templates are written in, so that their output is computed, not
+ * guessed.
  *
  *   source ──lexer──▶ tokens ──evaluator, over a chat──▶ text, and which bytes of it come from messages
  *
- * As transformers runs them: trim_blocks and lstrip_blocks, loop controls, raise_exception, strftime_now. A part that
- * is not known here is an error where it would be run, and none where it would not (most of a template is about tools).
- * A template is foreign: its steps, its memory and its depth are bounded. Every byte of a string remembers whether a
- * message brought it, through cutting, joining and replacing, so that a message cannot pass for the template.
+ * As transformers runs them: trim_blocks and lstrip_blocks, loop controls, raise_exception, strftime_now. A construct
+ * that is not supported is an error only if it would be run (most of a template is about tools). A template is
+ * foreign: its steps, its memory and its depth are bounded. Every byte of a string keeps whether it comes from a
+ * message, through cutting, joining and replacing, so that a message cannot pass for a part of the template.
  */
 #ifndef COORDINATOR_TEXT_JINJA_H
 #define COORDINATOR_TEXT_JINJA_H
@@ -38,8 +38,8 @@ struct jinja_text { /* owns; zeroed is empty */
     size_t n;
 };
 
-/* The chat and the opening of an answer (add_generation_prompt). E_MODEL: the template has a fault, needs what is not
- * known here, or refuses the chat (raise_exception). */
+/* The chat and the opening of an answer (add_generation_prompt). E_MODEL: the template has an error, needs what is not
+ * supported, or refuses the chat (raise_exception). */
 int jinja_render(struct gguf_str source, const struct jinja_chat *chat, struct jinja_text *out, struct err *err);
 void jinja_text_free(struct jinja_text *text);
 

@@ -1,17 +1,17 @@
-/* jinja_parts.h -- what the files of jinja.h share: the arena, tokens, values. Nobody else includes it. */
+/* jinja_parts.h -- what the files of jinja.h share: the arena, tokens, values. No other file includes it. */
 #ifndef COORDINATOR_TEXT_JINJA_PARTS_H
 #define COORDINATOR_TEXT_JINJA_PARTS_H
 
 #include "coordinator/text/jinja.h"
 
-/* ---- memory: one arena a render, and the first error ---- */
+/* ---- memory: one arena for each render, and the first error ---- */
 
 struct jinja_arena {
     struct jinja_chunk *chunks; /* owns */
     size_t n_left, n_total, n_most;
     char *next;
     struct err *err;
-    bool failed; /* err is set: all that follows is undefined and quick */
+    bool failed; /* err is set: later calls return quickly, and their results are undefined */
 };
 
 /* Zeroed memory, or NULL and failed. */

@@ -1,6 +1,4 @@
-/* json_text.h -- JSON lines, and bytes of a model as a JSON string: what is not UTF-8 becomes U+FFFD, one for each
- * byte.
- */
+/* json_text.h -- JSON lines, and bytes of a model as a JSON string: each byte that is not UTF-8 becomes U+FFFD. */
 #ifndef COORDINATOR_TEXT_JSON_TEXT_H
 #define COORDINATOR_TEXT_JSON_TEXT_H
 
@@ -13,13 +11,12 @@
 /* A new reference; NULL when memory is out. */
 json_t *json_text(const char *bytes, size_t n_bytes);
 
-/* The value, or NULL where something could not be put into it: lost is what jansson's functions returned, added up.
- * Takes and gives the reference. */
+/* The value, or NULL if something could not be put into it: `lost` is the sum of what jansson's functions returned.
+ * Takes the reference, and returns it. */
 json_t *json_unless(int lost, json_t *value);
 
-/* A line of standard output, or more as the flags say, written at once or not at all; takes the reference. flags:
- * JSON_REAL_PRECISION(9) gives every float back, 17 every double. E_FAIL: line is NULL or memory is out, or nobody
- * takes the line. */
+/* Writes a line (with JSON_INDENT in flags, several), completely or not at all; takes the reference. flags:
+ * JSON_REAL_PRECISION(9) keeps every float, 17 every double. E_FAIL: line is NULL, no memory, or the write fails. */
 int json_put_line(json_t *line, size_t flags, FILE *to, struct err *err);
 
 #endif

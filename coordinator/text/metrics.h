@@ -2,7 +2,7 @@
  *
  * BLEU as sacrebleu computes it over a corpus with one reference each (Post, 1804.08771): tokenizer 13a, n-grams of 1
  * to 4, smoothing "exp". ROUGE-L as rouge-score computes it (Lin 2004): words of a-z and 0-9 in lower case, no
- * stemming, the F measure of the longest common subsequence. Bytes that are no UTF-8 count as characters of their own.
+ * stemming, the F measure of the longest common subsequence. A byte that is not UTF-8 counts as a character.
  */
 #ifndef COORDINATOR_TEXT_METRICS_H
 #define COORDINATOR_TEXT_METRICS_H

@@ -1,11 +1,11 @@
 /* template.h -- a chat as the text that the model was trained on.
  *
- *   messages ──chat template: the file's own, or one that is named──▶ text, and which bytes of it are messages'
+ *   messages ──chat template: the file's own, or a named one──▶ text, and which bytes of it are from messages
  *
- * The file's own template is run (jinja.h), first over small chats, which show whether it can be run here, what ends an
- * answer, whether it takes a system message and whether its thinking can be switched. A file without a template, or
- * with one that cannot be run, is not chatted with silently: template_find says which case it is, and the caller runs
- * raw and says so, or refuses.
+ * The file's own template is run (jinja.h), first over small chats, which show whether it can be run here, what ends
+ * an answer, whether it takes a system message, and whether its thinking can be switched. If a file has no template,
+ * or one that cannot be run, template_find returns which case it is; the caller then continues the text as it is, with
+ * a note, or refuses.
  */
 #ifndef COORDINATOR_TEXT_TEMPLATE_H
 #define COORDINATOR_TEXT_TEMPLATE_H
@@ -19,9 +19,9 @@
 
 struct template
 {                     /* borrows the gguf */
-    const char *name; /* of the named one that writes the same, as "chatml"; else "the file's own" */
+    const char *name; /* of the named template that writes the same, such as "chatml"; else "the file's own" */
     char end[64];     /* the text of the token that ends an answer; "": it was not found */
-    char system[512]; /* the template's default system message, its end left out where it is longer; "": it has none */
+    char system[512]; /* the template's default system message, cut if it is longer; "": it has none */
     bool no_system;   /* it has no place for one */
     bool one_turn;    /* it has no place for an answer and what follows it */
     bool can_think;   /* --think makes a difference */
@@ -31,17 +31,17 @@ struct template
     struct tm now; /* for templates that print the date */
 };
 
-/* TEMPLATE_UNKNOWN: `why` says what it needs (NULL is allowed). */
+/* TEMPLATE_UNKNOWN: it cannot be run, and `why` (may be NULL) has what it needs. */
 enum template_found { TEMPLATE_NONE, TEMPLATE_UNKNOWN, TEMPLATE_OK };
 enum template_found template_find(struct template *t, const struct gguf *g, struct err *why);
 
-/* E_USAGE, with the names that there are, where this is none. */
+/* E_USAGE, with the list of names: there is no template of this name. */
 int template_named(struct template *t, const char *name, struct err *err);
 
 struct template_wants {
     const char *name;   /* NULL: the file's own */
     const char *system; /* NULL: the template's own */
-    int think;          /* -1: not said */
+    int think;          /* 0, 1; -1: not given */
     time_t now;
 };
 
@@ -50,7 +50,7 @@ struct template_wants {
 int template_choose(struct template *t, const struct gguf *g, const struct template_wants *wants,
                     enum template_found *found, struct err *err);
 
-/* The tokenizer's BOS (empty: the file's stays), borrowed, and whether it is put first by the tokenizer. */
+/* The tokenizer's BOS (empty: the file's stays), borrowed. added: the tokenizer puts it first. */
 void template_set_bos(struct template *t, struct gguf_str bos, bool added);
 
 /* The prompt of a first turn: system (NULL: the default one; "": empty), the user's text, and the opening of the
@@ -59,18 +59,18 @@ int template_render(const struct template *t, const char *system, struct gguf_st
                     struct err *err);
 
 struct template_chat {                    /* borrowed during a call */
-    const char *system;                   /* where the first message is none */
+    const char *system;                   /* used if the first message is not a system message */
     const struct jinja_message *messages; /* [n] the last one the user's */
     size_t n;
 };
 
-/* The same of a whole chat. */
+/* The same for a whole chat. */
 int template_render_chat(const struct template *t, const struct template_chat *given, struct jinja_text *out,
                          struct err *err);
 
 struct template_turn {
     const char *system;
-    bool ended; /* the answer before has t->end at its end */
+    bool ended; /* the last answer has t->end at its end */
     struct gguf_str user;
 };
 

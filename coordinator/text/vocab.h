@@ -1,10 +1,10 @@
 /* vocab.h -- the list of tokens of a model file: id <-> text, types, and special tokens found in a text.
  *
- * A token has two faces: `text`, as it stands in the file, and `bytes`, what it means. Normal tokens of byte-level BPE
- * are written in GPT-2's alphabet of 256 printable characters, one a byte. SentencePiece writes a space as U+2581, and
- * has tokens of a byte, "<0x0A>". All others are written as they are. The
- * vocabulary owns its tables and the decoded bytes; `text` is borrowed from the gguf until vocab_close. Nothing changes
- * after vocab_open, so threads may share it.
+ * A token has a `text`, as it is in the file, and `bytes`, its meaning. Normal tokens of byte-level BPE are written in
+ * GPT-2's alphabet of 256 printable characters, one for each byte. SentencePiece writes a space as U+2581, and has
+ * tokens of one byte, "<0x0A>". All others are written as they are. The vocabulary owns its tables and the decoded
+ * bytes; `text` is borrowed from the gguf until vocab_close. Nothing changes after vocab_open, so threads may share
+ * it.
  */
 #ifndef COORDINATOR_TEXT_VOCAB_H
 #define COORDINATOR_TEXT_VOCAB_H
@@ -36,14 +36,14 @@ struct vocab {
     int special_from[257]; /* those whose first byte is b: special[special_from[b] .. special_from[b + 1] - 1] */
 };
 
-/* E_MODEL where the lists are absent or do not fit each other. */
+/* E_MODEL: the lists are absent or do not fit each other. */
 int vocab_open(struct vocab *v, enum vocab_kind kind, const struct gguf *g, struct err *err);
 void vocab_close(struct vocab *v);
 
-/* Whatever type the file gives this token, it is a control token from now on: for those who open a vocabulary. */
+/* Makes this token a control token, of whatever type it is in the file; only while a vocabulary is being opened. */
 int vocab_make_control(struct vocab *v, int32_t id, struct err *err);
 
-/* The id of a text as it stands in the file (the lowest, where it stands twice); -1: none. */
+/* The id of a text as it is in the file (the lowest, if it is there twice); -1: none. */
 int32_t vocab_find(const struct vocab *v, const char *text, size_t n);
 
 /* The id of the byte-level token that means these bytes; -1: none. */
@@ -52,13 +52,13 @@ int32_t vocab_find_bytes(const struct vocab *v, const char *s, size_t n);
 /* The id of the token that is byte b alone; -1: none. */
 int32_t vocab_find_byte(const struct vocab *v, unsigned char b);
 
-/* A token that structures a text and is no word of it: a control token, and whatever is written <|like this|>, which
- * some files call user-defined. */
+/* Whether a token structures a text and is no word of it: control tokens, and tokens written <|like this|>, which are
+ * user-defined in some files. */
 bool vocab_is_mark(const struct vocab *v, int32_t id);
 
 struct special_search {
-    bool marks;      /* and not other user-defined tokens alone */
-    bool normalized; /* those with TOKEN_NORMALIZED, and not those without */
+    bool marks;      /* marks too; false: only other user-defined tokens */
+    bool normalized; /* only tokens with TOKEN_NORMALIZED; false: only tokens without */
 };
 
 struct special_found {
@@ -66,8 +66,8 @@ struct special_found {
     size_t at, len;
 };
 
-/* The first special token in s[n], the longest of those that begin there. A byte of a message (message[i] != 0; NULL:
- * none is) belongs to no mark. */
+/* The first special token in s[n], and the longest that begins there. A byte of a message (message[i] != 0; NULL: no
+ * byte is one) belongs to no mark. */
 struct special_found vocab_find_special(const struct vocab *v, const struct special_search *search, const char *s,
                                         size_t n, const uint8_t *message);
 
