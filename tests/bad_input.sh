@@ -78,7 +78,7 @@ refuses 2 "template (mistral) has no place for --system" generate --big big.gguf
 refuses 2 "template and --raw" generate --big big.gguf --template chatml --raw hello
 does . generate --big big.gguf --template chatml -n 4 hello
 over 3 refuses 2 "did you mean --little?" generate --big big.gguf --littel little.gguf --raw hello
-over 3 refuses 2 "rollback: it belongs to --accept bild" generate --big big.gguf --little little.gguf --rollback 3 hello
+over 3 refuses 2 "rollback: it needs --accept bild" generate --big big.gguf --little little.gguf --rollback 3 hello
 
 # --- layouts: what does not fit is refused with what does --------------------------------------------------------------------
 

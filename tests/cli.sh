@@ -159,5 +159,5 @@ notes 1 "the little model is larger than the big one" "${short[@]}" --little lar
 notes 0 "" generate --big larger.gguf --little toy.gguf --raw -n 2 hello
 notes 1 "--threads 999 is more than the" doctor --threads 999
 notes 0 "" "${short[@]}" --threads 1 hello
-notes 2 "--fallback has no effect: no little model drafts here" "${short[@]}" --fallback 0.5 --logprobs 2 hello
+notes 2 "--fallback has no effect: the little model does not draft here" "${short[@]}" --fallback 0.5 --logprobs 2 hello
 verdict

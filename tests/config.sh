@@ -70,7 +70,7 @@ does . generate --config all.ini hello
 cmp -s out plain || wrong "a file's options are not those of the line"
 PILOTFISH_CONFIG=all.ini over 3 does . generate hello
 cmp -s out plain || wrong "the ranks do not see the file's options"
-refuses 2 "--top-p: it belongs to sampling" generate --config all.ini --top-p 0.5 hello
+refuses 2 "--top-p: it needs sampling" generate --config all.ini --top-p 0.5 hello
 echo "prompt = not this" >> all.ini
 does . generate --config all.ini hello
 cmp -s out plain || wrong "a prompt on the line does not replace the file's"
@@ -82,21 +82,21 @@ bad() {
     printf '%b' "$1" > bad.ini
     refuses 2 "$2" generate --config bad.ini hello
 }
-bad 'big = x\nlitle = y\n' 'bad.ini:2: no option is called litle; did you mean little?'
-bad 'frobnicate = y\n' 'bad.ini:1: no option is called frobnicate'
+bad 'big = x\nlitle = y\n' 'bad.ini:2: there is no option litle; did you mean little?'
+bad 'frobnicate = y\n' 'bad.ini:1: there is no option frobnicate'
 bad '\n\nn-predict = many\n' 'bad.ini:3: --n-predict many: not a whole number'
 bad 'raw = perhaps\n' 'bad.ini:1: raw perhaps: must be yes or no'
 bad 'big = x\nbig = y\n' 'bad.ini:2: --big is given twice'
 bad 'big = x\njust words\n' 'bad.ini:2: not NAME = VALUE'
 bad '[generate]\nbig = x\n' 'bad.ini:2: \[generate\]: there are no sections'
-bad 'config = other.ini\n' 'bad.ini:1: no option is called config'
+bad 'config = other.ini\n' 'bad.ini:1: there is no option config'
 bad "big = $(printf '%0300d' 1)\n" 'bad.ini:1: longer than'
 printf 'big = a\0b\n' > bad.ini
 refuses 2 "bad.ini:1: " generate --config bad.ini hello
 refuses 2 "gone.ini: No such file" generate --config gone.ini hello
 refuses 2 "cannot be read" generate --config . hello
 PILOTFISH_CTX=1 refuses 2 "PILOTFISH_CTX: --ctx 1: must be from" generate --big big.gguf hello
-refuses 2 "config what: pilotfish config --show" config
+refuses 2 "config needs an option: pilotfish config --show" config
 refuses 2 "did you mean --show" config --sow
 
 printf '\357\273\277n-predict = 8\r\nraw = yes\r\n' > windows.ini
@@ -110,13 +110,13 @@ notes() {
     [ "$(grep -c '^note: ' err)" = 1 ] || wrong "not one note"
 }
 PILOTFISH_THREDS=2 shows "; threads = 0 ; default"
-notes "PILOTFISH_THREDS has no effect: nothing is called so; did you mean PILOTFISH_THREADS?"
+notes "PILOTFISH_THREDS has no effect: there is no such option; did you mean PILOTFISH_THREADS?"
 PILOTFISH_MODLES=x does . version
 [ ! -s err ] || wrong "version reads the environment"
 PILOTFISH_MODLES=x does . generate --big big.gguf --raw -n 2 hello
-notes "PILOTFISH_MODLES has no effect: nothing is called so; did you mean PILOTFISH_MODELS?"
+notes "PILOTFISH_MODLES has no effect: there is no such option; did you mean PILOTFISH_MODELS?"
 PILOTFISH_FROBNICATE=x over 2 does . generate --big big.gguf --raw -n 2 hello
-notes "PILOTFISH_FROBNICATE has no effect: nothing is called so$"
+notes "PILOTFISH_FROBNICATE has no effect: there is no such option$"
 ranks=(env $'PILOTFISH_\e[31m\nX=1')
 does . generate --big big.gguf --raw -n 2 hello
 ranks=()

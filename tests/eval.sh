@@ -56,7 +56,7 @@ does '^all  *72 ' "${timed[@]}" --draft ngram
 over 3 does '^all  *72 ' "${timed[@]}" --little little.gguf --temp 1 --seed 3
 does '^all  *72 ' "${timed[@]}" --little little.gguf --accept bild
 refuses 2 "bench pair needs a drafter" "${timed[@]}"
-refuses 2 "bench what: pilotfish bench pair, or pilotfish bench step, or pilotfish bench kernels" bench
+refuses 2 "bench needs a second word: pilotfish bench pair, or pilotfish bench step, or pilotfish bench kernels" bench
 
 steps=(bench step --big big.gguf --rounds 2 --rows 1-3 --contexts 0,8,20)
 does '^big  *20  *3  *[0-9.]*  *[0-9.]*  *[0-9.]*  *[0-9]* %' "${steps[@]}"
@@ -83,7 +83,7 @@ refuses 2 "gone: " eval perplexity --big big.gguf gone
 refuses 2 "needs a text" eval perplexity --big big.gguf
 refuses 2 "must be from 2" eval perplexity --big big.gguf --window 1 text
 refuses 2 "needs prompts" eval compare --big big.gguf
-refuses 2 "eval what: pilotfish eval compare, or pilotfish eval perplexity" eval
+refuses 2 "eval needs a second word: pilotfish eval compare, or pilotfish eval perplexity" eval
 refuses 2 "unknown command eval compar: did you mean eval compare?" eval compar
 does "exit 6 if BLEU is lower" help eval compare
 verdict

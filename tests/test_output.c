@@ -309,7 +309,7 @@ static void where_nothing_is_drafted_a_line_says_why(void **state)
         struct sim_config sim;
         const char *line;
     } withheld[] = {
-        {"?", NULL, 2, {.prior = {.1, .1}}, "no drafts: they begin after the second token, and the text was over"},
+        {"?", NULL, 2, {.prior = {.1, .1}}, "no drafts: they begin after the second token, and the text ended before"},
         {"?", wrong, 26, {.prior = {.1, .1}}, "drafts paused 2 times: the last ones were all wrong; 0 % are accepted"},
         {"?", "~~~~~~~~~~~~~~~~~~~~~~~~~~", 12, {.n_ids = '~'}, "no drafts: nothing in the text repeats"},
         {"????????????????????????????????????????",
@@ -332,7 +332,7 @@ static void where_nothing_is_drafted_a_line_says_why(void **state)
          NULL,
          12,
          {.prior = {.1, .1}, .n_ids = '~'},
-         "no drafts: the text has a token that the little model does not know"},
+         "no drafts: a token of the text is not in the little model's vocabulary"},
     };
     for (size_t i = 0; i < 2 * sizeof withheld / sizeof *withheld; i++) {
         const char *want = withheld[i / 2].line;

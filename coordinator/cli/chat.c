@@ -21,8 +21,8 @@ struct chat {
     struct stats total;     /* since the start, /reset or not */
 };
 
-static const char help[] = "/reset       forget the conversation\n"
-                           "/stats       what it took so far\n"
+static const char help[] = "/reset       begin a new conversation\n"
+                           "/stats       what the conversation took so far\n"
                            "/file PATH   a file's text is the message\n"
                            "/quit        leave; so does the end of input (Ctrl-D)\n"
                            "//...        a message that begins with a slash\n"
@@ -160,7 +160,7 @@ static int talk(struct chat *c, struct lines *lines, struct err *err)
     struct said said = {0};
     int rc = OK;
     bool more = true;
-    if (lines_are_typed(lines)) fputs("/help says what else there is\n", stderr);
+    if (lines_are_typed(lines)) fputs("/help lists the commands\n", stderr);
     while (rc == OK && more && (rc = said_next(&said, lines, c->s.o.format == FORMAT_JSONL, err)) == OK) {
         c->n_turns += said.kind == SAID_MESSAGE || said.kind == SAID_UNREADABLE;
         switch (said.kind) {
@@ -189,7 +189,7 @@ static int chat(struct chat *c, struct err *err)
             snprintf(why, sizeof why, " that can be run here (%s)",
                      found == TEMPLATE_UNKNOWN ? err->text : "it takes one message alone");
         return err_set(err, E_MODEL,
-                       "%s has no chat template%s: --template NAME gives one; pilotfish generate --raw goes on from a "
+                       "%s has no chat template%s: --template NAME applies one; pilotfish generate --raw continues a "
                        "text",
                        c->s.big.path, why);
     }

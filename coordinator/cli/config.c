@@ -59,7 +59,7 @@ static void note_unknown(char **notes, const char *variable, size_t n)
         names[N_OWN + i] = is_of_the_line(&option_table[i]) ? NULL : of_options[i] + strlen(PREFIX);
     }
     const char *like = suggest(tail, n - strlen(PREFIX), names, N_OWN + n_options);
-    note_keep(notes, "%.*s has no effect: nothing is called so%s%s%s", (int)n, variable,
+    note_keep(notes, "%.*s has no effect: there is no such option%s%s%s", (int)n, variable,
               like ? "; did you mean " PREFIX : "", like ? like : "", like ? "?" : "");
 }
 
@@ -126,8 +126,8 @@ static int unknown_name(const char *name, struct err *err)
     const char *names[MAX_OPTIONS];
     for (size_t i = 0; i < n_options; i++) names[i] = is_of_the_line(&option_table[i]) ? NULL : option_table[i].name;
     const char *like = suggest(name, strlen(name), names, n_options);
-    if (like) return err_set(err, E_USAGE, "no option is called %s; did you mean %s?", name, like);
-    return err_set(err, E_USAGE, "no option is called %s: see pilotfish help", name);
+    if (like) return err_set(err, E_USAGE, "there is no option %s; did you mean %s?", name, like);
+    return err_set(err, E_USAGE, "there is no option %s: see pilotfish help", name);
 }
 
 static int take_named(struct reading *r, const char *name, const char *value)

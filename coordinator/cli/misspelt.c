@@ -66,7 +66,7 @@ static int group_alone(const char *word, struct err *err)
         if (strncmp(name, word, strlen(word)) || name[strlen(word)] != ' ') continue;
         n += (size_t)snprintf(line + n, sizeof line - n, "%s pilotfish %s", n ? ", or" : "", name);
     }
-    return err_set(err, E_USAGE, "%s what:%s", word, line);
+    return err_set(err, E_USAGE, "%s needs a second word:%s", word, line);
 }
 
 int misspelt_command(const char *word, struct err *err)

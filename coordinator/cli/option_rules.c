@@ -83,17 +83,17 @@ bool option_depends_on_method(enum option_needs needs)
 
 const char *option_lacks(const struct options *o, enum option_needs needs)
 {
-    static const char no_drafter[] = "nothing drafts here (--little FILE, or --draft ngram)";
+    static const char no_drafter[] = "there is no drafter (--little FILE, or --draft ngram)";
     switch (needs) {
     case NEEDS_NOTHING: return NULL;
     case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE ? no_drafter : NULL;
-    case NEEDS_LITTLE: return o->drafter == DRAFTER_LITTLE ? NULL : "no little model drafts here (--little FILE)";
+    case NEEDS_LITTLE:
+        return o->drafter == DRAFTER_LITTLE ? NULL : "the little model does not draft here (--little FILE)";
     case NEEDS_GUARD:
         if (o->drafter == DRAFTER_NONE) return no_drafter;
-        return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which no guard stops"
-                                        : NULL;
-    case NEEDS_SAMPLING: return o->accept == ACCEPT_SAMPLE ? NULL : "it belongs to sampling (--temp T)";
-    case NEEDS_BILD: return o->accept == ACCEPT_BILD ? NULL : "it belongs to --accept bild";
+        return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which never stop" : NULL;
+    case NEEDS_SAMPLING: return o->accept == ACCEPT_SAMPLE ? NULL : "it needs sampling (--temp T)";
+    case NEEDS_BILD: return o->accept == ACCEPT_BILD ? NULL : "it needs --accept bild";
     case NEEDS_TEXT: return o->format == FORMAT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
     case NEEDS_JSONL: return o->format == FORMAT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
     case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;

@@ -33,32 +33,33 @@ enum {
 /* clang-format off: a row is an option, its help begins a line */
 const struct option option_table[] = {
     {"big", "-m --model", TEXT | STEP | PPL | DOC, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
-     .help = "the big model, whose text it is: a GGUF file, or a directory\n"
-             "of config.json, tokenizer.json and safetensors"},
+     .help = "the big model, which decides the text: a GGUF file, or a\n"
+             "directory of config.json, tokenizer.json and safetensors"},
     {"little", "-md --model-draft --draft-model --speculative-model", TEXT | STEP | DOC, OPTION_TEXT, AT(little),
      "FILE", 0, 0, .help = "the little model, which drafts: smaller, with the same\nvocabulary"},
     {"model", "-m --big", TOK | INS | WORKER, OPTION_TEXT, AT(model), "FILE", 0, 0,
      .help = "the model: a GGUF file, or a directory of config.json,\ntokenizer.json and safetensors"},
 
     {"prompt", "-p", GEN, OPTION_TEXT, AT(prompt), "TEXT", 0, 0, .heading = "Prompt",
-     .help = "the prompt; or simply the argument; what is piped in goes\nbehind it"},
+     .help = "the prompt; it may also be the argument; piped standard input\nfollows it"},
     {"file", "-f", GEN, OPTION_TEXT, AT(prompt_file), "FILE", 0, 0,
-     .help = "the prompt is a file, less its last newline\n(-: standard input, also read where no prompt is given)"},
+     .help = "the prompt is this file, without its last newline\n(-: standard input, also read if no prompt is given)"},
     {"prompts", NULL, MANY, OPTION_TEXT, AT(prompts_file), "FILE", 0, 0,
-     .help = "JSON lines, a prompt each: \"messages\" (OpenAI's), \"turns\"\n(the first one), \"prompt\" or \"text\"; "
-             "named by \"id\" or\n\"question_id\"; with options of its own, where it has some of\n"
+     .help = "JSON lines, each a prompt: \"messages\" (OpenAI's), \"turns\"\n(the first one), \"prompt\" or \"text\"; "
+             "its name is \"id\" or\n\"question_id\"; a line may have settings of its own:\n"
              "n_predict, stop, temp, top_k, top_p, min_p, seed, draft_max,\nfallback, accept, rollback, rollback_rule"},
     {"system", "-sys --system-prompt", TEXT, OPTION_TEXT, AT(system), "TEXT", 0, 0,
      .help = "the system message; \"\" is an empty one (default: the chat\ntemplate's own)"},
     {"template", "--chat-template", TEXT, OPTION_TEXT, AT(chat_template), "NAME", 0, 0,
      .help =
-         "the chat template, where the file has none or one that is\nnot known: chatml, llama2, llama3, gemma, "
+         "the chat template, if the file has none or one that cannot\nbe run here: chatml, llama2, llama3, gemma, "
          "phi3, zephyr,\nmistral, mistral-v1, mistral-v3, mistral-tekken, deepseek,\nllama4, phi4, phi4-mini, granite, "
          "deepseek-r1, deepseek-coder"},
     {"think", NULL, TEXT, OPTION_CHOICE, AT(think), "auto|off|on", 0, 0, .preset = "auto",
-     .help = "whether an answer may begin with thoughts, where the chat\ntemplate can switch that; auto: as it has it"},
+     .help = "whether an answer may begin with thoughts, if the chat\ntemplate can switch that; auto: the template's "
+             "default"},
     {"special", NULL, TEXT, OPTION_FLAG, AT(special), NULL, 0, 0, .needs = NEEDS_MESSAGES,
-     .help = "text like <|im_end|> in a message is that token, not text,\nas it always is with --raw"},
+     .help = "text like <|im_end|> in a message is that token, not plain\ntext; with --raw it always is"},
     {"raw", "--no-conversation -no-cnv", MANY, OPTION_FLAG, AT(raw), NULL, 0, 0,
      .help = "no chat template: continue the text as it is"},
     {"ctx", "-c --ctx-size --context-size --n-ctx --max-model-len", TEXT | DOC, OPTION_COUNT, AT(ctx), "N", 2,
@@ -68,7 +69,7 @@ const struct option option_table[] = {
      AT(n_predict), "N", -1, LONGEST_CONTEXT, .preset = "0", .heading = "Length of the answer",
      .help = "tokens to generate, at most; 0 or -1: until the model ends\nits text or the context is full"},
     {"stop", NULL, TEXT | OF_ROWS, OPTION_STOP, 0, "TEXT", 0, 0,
-     .help = "end where the text would have this; may be given often"},
+     .help = "end the text before this one; may be given several times"},
     {"ignore-eos", NULL, MANY, OPTION_FLAG, AT(ignore_eos), NULL, 0, 0, .help = "go on after the ids that end a text"},
 
     {"temp", "--temperature", TEXT | OF_ROWS, OPTION_NUMBER, AT(temp), "T", 0, 100, .preset = "0",
@@ -81,39 +82,42 @@ const struct option option_table[] = {
     {"min-p", NULL, TEXT | OF_ROWS, OPTION_NUMBER, AT(min_p), "P", 0, 1, .preset = "0", .needs = NEEDS_SAMPLING,
      .help = "then from ids at least P times as likely as the best"},
     {"seed", "-s", TEXT | OF_ROWS, OPTION_COUNT, AT(seed), "N", -1, INT_MAX, .preset = "-1", .needs = NEEDS_SAMPLING,
-     .help = "the same seed gives the same text; requests differ by their\nplace, unless a line of --prompts has a "
-             "\"seed\" of "
-             "its own;\n-1: one is drawn"},
+     .help = "the same seed gives the same text; lines of --prompts differ\nby their place, unless a line has its own "
+             "\"seed\"; -1: a\nrandom one"},
 
     {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0, .heading = "Drafts",
-     .help = "who drafts; ngram needs no model: it repeats what followed\nearlier (default: little with --little, "
-             "else none)"},
+     .help = "the drafter; ngram needs no model: it copies what followed\nearlier in the text (default: little with "
+             "--little, else none)"},
     {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | OF_ROWS, OPTION_COUNT, AT(draft_max), "N", 1,
      DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
-     .help = "drafts that the big model checks in one pass, at most"},
+     .help = "the most drafts that the big model checks in one pass"},
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(draft_ctx), "N", 1, LONGEST_CONTEXT, .preset = "64",
-     .needs = NEEDS_LITTLE, .help = "tokens of the prompt that the little model reads"},
+     .needs = NEEDS_LITTLE, .help = "the most tokens of the prompt that the little model reads"},
     {"draft-vocab", NULL, TEXT | STEP, OPTION_COUNT, AT(draft_vocab), "N", 0, INT_MAX, .preset = "65536",
      .needs = NEEDS_LITTLE,
      .help = "the little model proposes ids below this, which are the\nfrequent ones, and those of the text; 0: all"},
     {"little-quant", NULL, TEXT | STEP, OPTION_CHOICE, AT(little_quant), "q4|file", 0, 0, .preset = "q4",
      .needs = NEEDS_LITTLE,
-     .help = "the little model's weights: made to 5 bits at load where\nthe file has more (q4), or as they are"},
+     .help = "the little model's weights: q4: 5 bits where the file has\nmore, made at load; file: as they are"},
     {"fallback", "--draft-p-min", TEXT | OF_ROWS, OPTION_NUMBER, AT(fallback), "P", 0, INT_MAX, .preset = "0",
      .preset_of = {[ACCEPT_BILD] = "0.6"}, .needs = NEEDS_LITTLE,
-     .help = "a draft ends before a token that the little model gives\nless than this probability"},
+     .help = "a draft ends before a token for which the little model's\nhighest probability is below this"},
     {"guard", NULL, TEXT, OPTION_SWITCH, AT(guard), "off|on", 0, 0, .preset = "on", .needs = NEEDS_GUARD,
      .help = "stop drafting while it does not pay"},
     {"accept", NULL, TEXT | OF_ROWS, OPTION_CHOICE, AT(accept), "exact|sample|bild", 0, 0, .preset = "exact",
-     .help = "which drafts stay: the big model's own likeliest tokens;\nits own samples (also with --temp); what it "
-             "finds likely\nenough (lossy)"},
+     .help = "which drafts stay. exact: the big model's likeliest tokens;\nsample: its samples (--temp implies it); "
+             "bild: tokens that it\nfinds likely enough (lossy)"},
     {"rollback", NULL, TEXT | OF_ROWS, OPTION_NUMBER, AT(rollback), "D", 0, INT_MAX, .preset = "3", .needs = NEEDS_BILD,
-     .help = "bild: a draft goes where the big model's -ln p is over\nthis and it would say something else"},
+     .help =
+         "bild: a drafted token is taken back if the big model's\n-ln p of it is above this, and it prefers another"},
     {"rollback-rule", NULL, TEXT | OF_ROWS, OPTION_CHOICE, AT(rollback_rule), "strict|repo", 0, 0, .preset = "strict",
-     .needs = NEEDS_BILD, .help = "bild: looked at everywhere, or as its authors' code does"},
+     .needs = NEEDS_BILD,
+     .help = "bild: test all drafted tokens (strict), or only the first\nabove --rollback, as its authors' code does "
+             "(repo)"},
     {"check", NULL, GEN, OPTION_FLAG, AT(check), NULL, 0, 0, .needs = NEEDS_DRAFTER,
-     .help = "run the big model alone too and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
+     .help =
+         "also run the big model alone, and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
 
     {"threads", "-t", TEXT | WORKER | STEP | KERNELS | PPL | DOC, OPTION_COUNT, AT(threads), "N", 0, 1024,
      .preset = "0", .heading = "Machine", .help = "threads of each worker; 0: the cores it may use"},
@@ -122,60 +126,60 @@ const struct option option_table[] = {
     {"pp", "--pipeline-parallel-size -pp", TEXT | PPL | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "stages that the layers are cut into"},
     {"parallel", "--max-num-seqs -np", GEN | CMP | PPL | DOC, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
-     .preset = "4", .needs = NEEDS_PROMPTS, .help = "sequences at once"},
+     .preset = "4", .needs = NEEDS_PROMPTS, .help = "requests that are computed at once"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
-     .help = "what this rank must be: another place in the layout is an\nerror"},
+     .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
     {"self-max", NULL, TEXT, OPTION_COUNT, AT(self_max), "N", 0, CONTEXT_MOST, .preset = "128",
-     .help = "tokens that the big model's workers may write on by\nthemselves beyond those that have arrived: without "
-             "drafts a\n"
-             "token takes no round trip; 0: none"},
+     .help = "tokens that the big model's workers may generate by\nthemselves before they know that earlier ones have "
+             "arrived, so\n"
+             "that a token without drafts takes no round trip; 0: none"},
 
     {"net-delay", NULL, TEXT | PPL, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0, NET_MOST_MS, .preset = "0",
      .heading = "Emulated network",
-     .help = "how the job would do over a slower network: messages between\n"
-             "the coordinator and the big model's workers take so long each\n"
-             "way; drafter=MS: also those of the drafter, which else is\nbeside the coordinator"},
+     .help = "run as over a slower network: messages between the\n"
+             "coordinator and the big model's workers take MS each way;\n"
+             "drafter=MS: messages to and from the drafter too"},
     {"net-jitter", NULL, TEXT | PPL, OPTION_NUMBER, AT(net_jitter_ms), "MS", 0, NET_MOST_MS, .preset = "0",
-     .help = "up to so much more for each message; their order is kept"},
+     .help = "each message takes up to MS more; their order is kept"},
     {"net-rate", NULL, TEXT | PPL, OPTION_NUMBER, AT(net_mbit_per_s), "MBIT", 0, 1000000, .preset = "0",
-     .help = "Mbit/s of each worker's link, each way: messages wait for\nthose in front; 0: no limit"},
+     .help = "rate of each worker's link in Mbit/s, each way: messages wait\nfor those before them; 0: no limit"},
 
     {"output", "-o", TEXT | STEP | KERNELS | PPL | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json", 0, 0,
      .preset = "text", .heading = "Output",
-     .help = "text, or a line of JSON (json is the same; of inspect it is\nspread over lines)"},
+     .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines)"},
     {"color", "--colour -co", GEN | CHAT, OPTION_CHOICE, AT(color), "auto|always|never", 0, 0, .preset = "auto",
      .needs = NEEDS_TEXT, .help = "green: accepted drafts; yellow: corrections"},
     {"logprobs", NULL, GEN | CHAT, OPTION_COUNT, AT(logprobs), "N", 0, 20, .preset = "0", .needs = NEEDS_JSONL,
      .help = "also the N best ids of each position (-o jsonl)"},
     {"stats", NULL, GEN, OPTION_FLAG, AT(stats), NULL, 0, 0,
-     .help = "what computes, and a table of counts and times at the end"},
+     .help = "print the workers, and at the end a table of counts and times"},
     {"no-special", NULL, TOK, OPTION_FLAG, AT(no_special), NULL, 0, 0,
      .help = "text like <|im_start|> is text, not one token;\nwith --detokenize: control tokens are left out"},
     {"detokenize", NULL, TOK, OPTION_FLAG, AT(detokenize), NULL, 0, 0, .help = "ids in, text out"},
 
     {"window", NULL, PPL, OPTION_COUNT, AT(window), "N", 2, LONGEST_CONTEXT, .preset = "512",
-     .heading = "What is measured", .help = "tokens that begin anew; the later half of them counts"},
+     .heading = "What is measured", .help = "tokens of a window; its later half is scored"},
     {"seconds", NULL, PAIR, OPTION_NUMBER, AT(seconds), "S", 0, 3600, .preset = "0",
-     .help = "repeat a request until both ways have taken so long"},
+     .help = "repeat a request until both ways have taken S seconds"},
     {"first", NULL, PAIR, OPTION_CHOICE, AT(first), "plain|drafts", 0, 0, .preset = "plain",
-     .help = "which way begins with the first prompt"},
+     .help = "the way that is first on the first prompt"},
     {"rows", NULL, STEP | KERNELS, OPTION_LIST, AT(rows), "LIST", 1, 256, .preset = "1,2,4,8,16",
      .help = "rows of a pass: 1,2,4 or 1-16"},
     {"contexts", NULL, STEP, OPTION_LIST, AT(contexts), "LIST", 0, LONGEST_CONTEXT - 256, .preset = "0",
-     .help = "positions before them, rising; what is read until there is\ntimed as a prompt"},
+     .help = "positions before these rows, rising; the reading up to each\nis timed as a prompt"},
     {"rounds", NULL, STEP | KERNELS, OPTION_COUNT, AT(rounds), "N", 1, 1000, .preset = "9",
-     .help = "of which the median counts"},
+     .help = "rounds, of which the median is printed"},
     {"min-exact", NULL, CMP, OPTION_NUMBER, AT(min_exact), "PERCENT", 0, 100, .preset = "0",
-     .help = "exit 6 if fewer texts are the big model's own"},
+     .help = "exit 6 if fewer texts are equal to the big model's own"},
     {"min-bleu", NULL, CMP, OPTION_NUMBER, AT(min_bleu), "B", 0, 100, .preset = "0", .help = "exit 6 if BLEU is lower"},
     {"min-rouge", NULL, CMP, OPTION_NUMBER, AT(min_rouge), "R", 0, 1, .preset = "0",
      .help = "exit 6 if ROUGE-L is lower"},
 
     {"config", NULL, WORK | CONFIG, OPTION_TEXT, AT(config), "FILE", 0, 0, .heading = "Other",
-     .help = "options from a file, NAME = VALUE lines; the environment\n(PILOTFISH_NAME) and the command line come "
-             "first"},
+     .help = "options from a file of lines NAME = VALUE; the environment\n(PILOTFISH_NAME) and the command line "
+             "override it"},
     {"show", NULL, CONFIG, OPTION_FLAG, AT(show), NULL, 0, 0,
-     .help = "every option, its value, and where that is from"},
+     .help = "every option, its value, and where the value comes from"},
     {"help", "-h", ALL, OPTION_HELP, 0, NULL, 0, 0, .help = "this text"},
 };
 /* clang-format on */
@@ -198,13 +202,13 @@ const struct foreign_word foreign_options[] = {
      "one number holds for all that a worker computes: --threads N; pilotfish worker takes its own"},
     {"-cd --ctx-size-draft",
      "--ctx N is the context of both models, --draft-ctx N is how much of the prompt the little model reads"},
-    {"-e --escape", "a prompt is taken as it stands; in bash, $'two\\nlines' has a line break"},
+    {"-e --escape", "a prompt is used as it is; in bash, $'two\\nlines' has a line break"},
     {"--jinja", "the file's own chat template is run as it is, and --template NAME takes another: leave it out"},
     {"-v --verbose --log-verbose",
-     "--stats says what computes, and what it took; pilotfish version prints the version"},
+     "--stats prints the workers and what they took; pilotfish version prints the version"},
     {"-r --reverse-prompt", "--stop TEXT ends an answer before a text"},
     {"--repeat-penalty --repetition-penalty --presence-penalty --frequency-penalty",
-     "there are no penalties here: --temp, --top-k, --top-p and --min-p say how to sample"},
+     "there are no penalties here: --temp, --top-k, --top-p and --min-p choose how to sample"},
     {"-fa --flash-attn -b --batch-size -ub --ubatch-size --mlock --no-mmap --numa",
      "there is nothing to choose here, and the text does not depend on it: leave it out"},
     {0},
@@ -219,8 +223,8 @@ const struct foreign_word foreign_commands[] = {
 };
 
 static const char generate_more[] =
-    "The text goes to standard output as it is accepted, all else to standard error.\n"
-    "Over MPI ranks there are 1 coordinator, 1 drafter with --little, and tp x pp shards of the big\n"
+    "The text goes to standard output as it is accepted, everything else to standard error.\n"
+    "Over MPI the ranks are 1 coordinator, 1 drafter with --little, and tp x pp shards of the big\n"
     "model: the second example has 1 + 1 + 2.\n"
     "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost,\n"
     "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
@@ -231,59 +235,60 @@ static const char compare_more[] =
     "Exit: as pilotfish generate; 6: a --min-... was not reached.\n";
 
 static const char pair_more[] =
-    "A line a prompt: the big model alone, then with drafts, or the other way round. The time of a\n"
-    "request is that of the whole, with the reading of its prompt.\n"
+    "One line for each prompt: the big model alone and with drafts, in turns. The time of a request is\n"
+    "that of the whole request, with the reading of its prompt.\n"
     "Exit: as pilotfish generate; 6: drafts gave another text, though --accept promises the same.\n";
 
 static const char step_more[] =
-    "Beside the passes stand a plain read loop and bare products of bytes, timed in the same rounds.\n"
+    "A plain read loop and bare products of bytes are timed in the same rounds as the passes.\n"
     "Limit of n rows: the longer of one row's time and n times a row's multiply-adds over 0.59 of the\n"
     "bare rate.\n";
 
 static const char chat_more[] =
-    "Answers go to standard output, all else to standard error. Ctrl-C ends an answer, Ctrl-D the\n"
-    "conversation. A line is a message; \"\"\" begins and ends one of many lines, and so does a paste.\n"
-    "/file PATH: a file's text is the message. //... is a message that begins with a slash.\n"
+    "Answers go to standard output, everything else to standard error. Ctrl-C ends an answer, Ctrl-D\n"
+    "the conversation. A line is a message; \"\"\" begins and ends a message of many lines; a paste is one\n"
+    "message. /file PATH: the file's text is the message. //... is a message that begins with a slash.\n"
     "With -o jsonl a line that begins with { or \" is a message as JSON: {\"content\": \"...\"} or \"...\".\n"
-    "Each message gets a line, one that is refused {\"id\": \"...\", \"error\": \"...\"}.\n"
+    "Each message gets a line; a refused one gets {\"id\": \"...\", \"error\": \"...\"}.\n"
     "Exit: as pilotfish generate; 2: not all messages of a pipe or file were answered.\n";
 
 static const char config_more[] =
-    "Any option of any command may follow. In a file: NAME = VALUE, a flag is yes or no, # and ; begin\n"
+    "Any option of any command may be given. In a file: NAME = VALUE, a flag is yes or no, # and ; begin\n"
     "comments.\n";
 
 static const char worker_more[] =
-    "Ranks are the coordinator, the drafter where a little model drafts, then the shards of the big\n"
-    "model. Rank 0 may do without model files (--draft little in place of --little): workers send it\n"
+    "The ranks are the coordinator, the drafter if there is a little model, then the shards of the big\n"
+    "model. Rank 0 needs no model files (with --draft little in place of --little): workers send it\n"
     "their vocabulary.\n";
 
 const struct command_text command_texts[N_COMMANDS] = {
-    [CMD_HELP] = {"help", " [COMMAND]", "Says what a command does and which options it takes.",
-                  .positional = "COMMAND"},
-    [CMD_VERSION] = {"version", "", "Prints the version. Which MPI: pilotfish doctor.", .more = NULL},
+    [CMD_HELP] = {"help", " [COMMAND]", "Prints what a command does and which options it takes.",
+                  "  pilotfish help generate\n", .positional = "COMMAND"},
+    [CMD_VERSION] = {"version", "", "Prints the version. (The version of MPI: pilotfish doctor.)",
+                     "  pilotfish version\n"},
     [CMD_GENERATE] = {"generate", " --big FILE [--little FILE] [PROMPT]",
-                      "The big model's own text, bit for bit, sooner: a drafter guesses, the big model checks.",
+                      "The big model's own text, bit for bit, but sooner: a drafter proposes, the big model checks.",
                       "  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"
                       "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n"
                       "  pilotfish generate --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
                       generate_more, "PROMPT"},
     [CMD_CHAT] = {"chat", " --big FILE [--little FILE]",
-                  "A conversation with the big model, a line a turn; /help there says what else there is.",
+                  "A conversation with the big model, a line for each turn; /help lists its commands.",
                   "  pilotfish chat --big B.gguf --little L.gguf --system \"Answer in one sentence.\"\n"
                   "  printf '%s\\n' \"Name a fish.\" \"And its size?\" | pilotfish chat --big B.gguf -o jsonl\n",
                   .more = chat_more},
     [CMD_COMPARE] = {"eval compare", " --big FILE --little FILE --accept bild --prompts FILE",
-                     "How far the text of a lossy setting is from the big model's own: both are compared.",
+                     "How far the text of a lossy setting is from the big model's own text.",
                      "  pilotfish eval compare --big B.gguf --little L.gguf --accept bild --prompts Q.jsonl -n 96\n"
                      "  pilotfish eval compare --big B.gguf --draft ngram --prompts Q.jsonl --min-exact 100\n",
                      .more = compare_more},
     [CMD_PERPLEXITY] = {"eval perplexity", " --big FILE TEXT_FILE",
-                        "How well the big model foresees a text: exp of the mean -ln p of its tokens.",
+                        "How well the big model predicts a text: exp of the mean -ln p of its tokens.",
                         "  pilotfish eval perplexity --big B.gguf wiki.test.raw\n"
                         "  pilotfish eval perplexity --big B.gguf --window 1024 - < book.txt\n",
                         .positional = "TEXT_FILE"},
     [CMD_BENCH_PAIR] = {"bench pair", " --big FILE --little FILE --prompts FILE",
-                        "What drafts save: each prompt is timed with them and by the big model alone, turn by turn.",
+                        "What drafts save: each prompt is timed with drafts and by the big model alone, in turns.",
                         "  pilotfish bench pair --big B.gguf --little L.gguf --prompts questions.jsonl -n 128\n"
                         "  pilotfish bench pair --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
                         .more = pair_more},
@@ -293,7 +298,7 @@ const struct command_text command_texts[N_COMMANDS] = {
                         "  pilotfish bench step --big B.gguf --rows 1 --contexts 0,1000,4000\n",
                         .more = step_more},
     [CMD_BENCH_KERNELS] = {"bench kernels", "",
-                           "How fast the products of each format are, against what this machine allows now.",
+                           "How fast the matrix products of each format are, beside what this machine allows now.",
                            .examples = "  pilotfish bench kernels\n"
                                        "  pilotfish bench kernels --threads 1 --rows 1,4 -o jsonl\n"},
     [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
@@ -310,12 +315,12 @@ const struct command_text command_texts[N_COMMANDS] = {
                     .examples = "  pilotfish doctor --big B.gguf --little L.gguf --ctx 8192\n"
                                 "  scripts/mpirun -n 4 pilotfish doctor --big B.gguf --little L.gguf --tp 2\n"},
     [CMD_CONFIG] = {"config", " --show [--config FILE] [OPTION...]",
-                    "What options come to: from a file, the environment, the command line; as such a file.",
+                    "The value of every option, from a file, the environment or the command line; as such a file.",
                     "  pilotfish config --show --big B.gguf --little L.gguf --tp 2 > pair.ini\n"
                     "  PILOTFISH_CONFIG=pair.ini pilotfish config --show\n",
                     .more = config_more},
     [CMD_WORKER] = {"worker", " --model FILE [--role drafter|verifier]",
-                    "A rank that computes for the coordinator on rank 0, and knows nothing but its own model.",
+                    "A rank that computes for the coordinator on rank 0, and needs only its own model.",
                     "  scripts/mpirun -n 1 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\" : \\\n"
                     "      -n 1 pilotfish worker --role drafter --model L.gguf : \\\n"
                     "      -n 2 pilotfish worker --role verifier --model B.gguf\n",

@@ -80,7 +80,7 @@ static int set_delays(struct net_delays *out, const struct option *p, const char
 
 static int add_stop(struct options *o, const char *value, struct err *err)
 {
-    if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text stands everywhere");
+    if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text is found everywhere");
     if (strlen(value) > STOP_MOST_BYTES) return err_set(err, E_USAGE, "--stop: at most %d bytes each", STOP_MOST_BYTES);
     if (o->n_stops == MAX_STOPS) return err_set(err, E_USAGE, "--stop: at most %d", MAX_STOPS);
     o->stops[o->n_stops++] = value;

@@ -174,11 +174,13 @@ static int finish_prompt(struct parser *r, struct err *err)
         return err_set(err, E_USAGE, "two prompts: only one of --prompt, --file, --prompts goes");
     }
     if (o->chat_template && o->raw)
-        return err_set(err, E_USAGE, "--template and --raw, which leaves the chat template out: only one goes");
+        return err_set(err, E_USAGE, "--template and --raw, which leaves the chat template out: give only one of them");
     if (o->think != THINK_AUTO && o->raw)
-        return err_set(err, E_USAGE, "--think switches the chat template, which --raw leaves out: only one goes");
+        return err_set(err, E_USAGE,
+                       "--think switches the chat template, which --raw leaves out: give only one of them");
     if (o->system && o->raw) {
-        return err_set(err, E_USAGE, "--system is a part of the chat template, which --raw leaves out: only one goes");
+        return err_set(err, E_USAGE,
+                       "--system is a part of the chat template, which --raw leaves out: give only one of them");
     }
     return OK;
 }
@@ -193,7 +195,7 @@ static int finish_drafter(struct parser *r, struct err *err)
         return err_set(err, E_USAGE, "--draft ngram drafts without a model: leave --little out, or --draft");
     }
     if (draft_given && draft != DRAFTER_NONE && r->o.no_draft) {
-        return err_set(err, E_USAGE, "--draft and --no-draft: only one goes");
+        return err_set(err, E_USAGE, "--draft and --no-draft: give only one of them");
     }
     o->drafter = r->o.no_draft ? DRAFTER_NONE : draft_given ? draft : o->little ? DRAFTER_LITTLE : DRAFTER_NONE;
     return OK;
@@ -299,7 +301,7 @@ static int finish_worker(struct parser *r, struct err *err)
 static int finish_config(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
-    if (!r->o.show) return err_set(err, E_USAGE, "config what: pilotfish config --show");
+    if (!r->o.show) return err_set(err, E_USAGE, "config needs an option: pilotfish config --show");
     int rc = finish_drafter(r, err);
     if (rc == OK) rc = finish_method(r, err);
     if (rc != OK) return rc;

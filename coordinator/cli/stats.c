@@ -97,7 +97,7 @@ static void put_why(const struct stats *t, FILE *to)
     const struct withheld *w = &t->withheld;
     switch (w->why) {
     case WITHHELD_NOT: break;
-    case WITHHELD_SHORT: fputs("they begin after the second token, and the text was over", to); break;
+    case WITHHELD_SHORT: fputs("they begin after the second token, and the text ended before", to); break;
     case WITHHELD_NO_REPEAT: fputs("nothing in the text repeats", to); break;
     case WITHHELD_READING:
         fprintf(to, "the little model would take %.2f s to read %d tokens, to save %.2f s of the next %d",
@@ -107,7 +107,7 @@ static void put_why(const struct stats *t, FILE *to)
     case WITHHELD_WRONG:
         fprintf(to, "the last ones were all wrong; %.0f %% are accepted", percent(t->n_accepted, t->n_drafted));
         break;
-    case WITHHELD_UNKNOWN_ID: fputs("the text has a token that the little model does not know", to); break;
+    case WITHHELD_UNKNOWN_ID: fputs("a token of the text is not in the little model's vocabulary", to); break;
     case WITHHELD_NO_ROOM: fputs("the little model has no room for the text", to); break;
     case WITHHELD_LOST: fputs("the drafter failed", to); break;
     }
