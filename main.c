@@ -199,7 +199,7 @@ static int first_rank(struct program *p, struct err *err)
     return rc;
 }
 
-/* What goes wrong here is told to rank 0, which prints it; only what could not be told is printed here. */
+/* Errors of this rank are sent to rank 0, which prints them; this rank prints only one that it could not send. */
 static int other_rank(struct program *p, struct err *err)
 {
     struct mpi_world world;
@@ -294,7 +294,7 @@ static int run_doctor(struct program *p, struct err *err)
     int rc = mpi_start(&world, err);
     if (rc != OK) return rc;
     if (world.rank == 0) rc = doctor(p, &world, err);
-    struct err ignored; /* others may be workers, who wait for the launch configuration */
+    struct err ignored; /* other ranks may be workers that wait for the launch configuration */
     if (world.rank == 0)
         mpi_lead(NULL, &ignored);
     else

@@ -266,7 +266,7 @@ static void watch_signals(struct job *j)
     uv_signal_start(&j->on_term, on_signal, SIGTERM);
 }
 
-/* Nobody runs the loop for a while: they do what they do to any program. */
+/* While the loop does not run, signals do what they do to any program. */
 static void leave_signals(struct job *j)
 {
     uv_signal_stop(&j->on_int);

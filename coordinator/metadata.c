@@ -89,7 +89,7 @@ static int hear_all(struct hearing *h, struct mailbox *mailbox, struct err *err)
     return OK;
 }
 
-/* Nobody sends more before these are answered, so that they are still the last of their senders. */
+/* Workers send nothing more before these are answered, so each is still the last message of its sender. */
 static int put_back(struct hearing *h, struct router *router, struct err *err)
 {
     int rc = OK;

@@ -12,7 +12,7 @@
 #include "proto/files/gguf_open.h"
 #include "proto/prefix_hash.h"
 
-/* Models whose files are not here are with the workers, who have been told to send what they say of themselves. */
+/* The launch configuration has asked the workers for the metadata of models whose files are not here. */
 static int hear_others(struct runtime *s, struct err *err)
 {
     int n = 0;

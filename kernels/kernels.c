@@ -1,4 +1,4 @@
-/* This file is compiled for the baseline, so that a CPU without AVX2 starts and is told so. */
+/* This file is compiled for the baseline, so that the program starts on a CPU without AVX2 and can report it. */
 #include "kernels/kernels.h"
 
 #include <assert.h>

@@ -21,7 +21,7 @@ enum {
     SLEEP_SENDING_US = 50 /* a long message on its way needs us to look now and then */
 };
 
-/* A message's last bytes: whom from, whom to, and its tag. At the end, so that the data begins where malloc put it. */
+/* A message's last bytes: from, to, and its tag. They are at the end, so that the data is aligned as malloc's. */
 enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 

@@ -130,7 +130,7 @@ static int carry_all(struct mpi_bridge *p)
     return rc;
 }
 
-/* The coordinator must hear of it: nobody else will answer its messages any more. */
+/* The coordinator must get the error: nothing else will answer its messages any more. */
 static void tell_failure(struct mpi_bridge *p)
 {
     _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
@@ -182,8 +182,7 @@ int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *er
 int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err)
 {
     const struct layout *l = &t->layout;
-    const int gate =
-        group_leader(layout_verifier(l)); /* lives on another rank, if any does: nobody here reads its queue */
+    const int gate = group_leader(layout_verifier(l)); /* on another rank, if any is: its queue is not read here */
     p->router = o;
     p->launch = *t;
     if (l->n_ranks > 1) {

@@ -46,7 +46,7 @@ uint64_t net_link_due(struct net_link *l, uint64_t now_ns, size_t n_bytes)
     return l->last_due_ns;
 }
 
-/* NULL: neither end is the coordinator, or nobody is there. */
+/* NULL: neither end is the coordinator, or there is no such peer. */
 static struct net_link *link_of(const struct net_delay *d, const struct mail *m)
 {
     bool from = m->to == PEER_COORDINATOR;

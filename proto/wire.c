@@ -358,7 +358,12 @@ static const char *token_in(struct wire_arena *a, const void *from, struct messa
 {
     const Pf__Token *pb = from;
     (void)a;
-    m->token = (struct token){.slot = pb->slot, .round = pb->round, .at = pb->at, .prefix_hash = pb->prefix_hash, .id = pb->id, .self = pb->self};
+    m->token = (struct token){.slot = pb->slot,
+                              .round = pb->round,
+                              .at = pb->at,
+                              .prefix_hash = pb->prefix_hash,
+                              .id = pb->id,
+                              .self = pb->self};
     return NULL;
 }
 

@@ -1,5 +1,5 @@
-/* wire_check.c -- what the fields of a message may be in any job, whoever sent it; wire_decode asks. What depends on
- * a job (its slots, its vocabulary, what was asked) is checked where the message is taken.
+/* wire_check.c -- what the fields of a message may be in any job, from any sender; wire_decode calls it. What depends
+ * on a job (its slots, its vocabulary, what was asked) is checked where the message is taken.
  *
  * Fields that are not in these tables may be anything. */
 #include "proto/wire.h"

@@ -28,7 +28,8 @@ set_tests_properties(mpirun_script PROPERTIES TIMEOUT 180)
 add_test(NAME netns COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/netns.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(netns PROPERTIES TIMEOUT 180 PROCESSORS 2 SKIP_RETURN_CODE 77)
-add_test(NAME launched COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/launched.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+add_test(NAME launched COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/launched.py $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(launched PROPERTIES TIMEOUT 180)
 add_test(NAME bad_input COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bad_input.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
@@ -50,19 +51,23 @@ set_tests_properties(lost_at_start PROPERTIES TIMEOUT 300)
 add_test(NAME chat COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/chat.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(chat PROPERTIES TIMEOUT 300)
-add_test(NAME reproduce COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/reproduce.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
+add_test(NAME reproduce COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/reproduce.py $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny>)
 set_tests_properties(reproduce PROPERTIES TIMEOUT 300)
 add_executable(metrics lib/metrics_main.c)
 target_include_directories(metrics PRIVATE ${sees}/all)
 target_link_libraries(metrics PRIVATE pf_coordinator)
 add_test(NAME metrics COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/metrics.py $<TARGET_FILE:metrics>)
 set_tests_properties(metrics PROPERTIES TIMEOUT 120)
-add_test(NAME eval COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/eval.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
+add_test(NAME eval COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/eval.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(eval PROPERTIES TIMEOUT 300)
-add_test(NAME figures COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/figures.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
+add_test(NAME figures COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/figures.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(figures PROPERTIES TIMEOUT 120)
 
-add_test(NAME progress COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/progress.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>)
+add_test(NAME progress COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/progress.py $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny>)
 set_tests_properties(progress PROPERTIES TIMEOUT 120)
 
 include(fuzz/fuzz.cmake)
@@ -71,7 +76,8 @@ add_test(NAME limits COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/limits.sh $<TARGET_FILE
 set_tests_properties(limits PROPERTIES TIMEOUT 120)
 if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize") # which have allocators of their own
     add_library(fail_alloc MODULE lib/fail_alloc.c)
-    add_test(NAME allocations COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/allocations.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+    add_test(NAME allocations COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/allocations.sh $<TARGET_FILE:pilotfish>
+             $<TARGET_FILE:tiny>
              $<TARGET_FILE:fail_alloc>)
     set_tests_properties(allocations PROPERTIES TIMEOUT 300)
 endif()

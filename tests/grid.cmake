@@ -29,6 +29,7 @@ foreach(layout 1x1 2x1 3x1 1x2 1x3 2x2 2x3 3x2)
 endforeach()
 
 # And as people launch the real pair.
-add_test(NAME real_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_ranks.sh $<TARGET_FILE:pilotfish> ${CMAKE_SOURCE_DIR}/scripts
+add_test(NAME real_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_ranks.sh $<TARGET_FILE:pilotfish>
+         ${CMAKE_SOURCE_DIR}/scripts
          WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(real_ranks PROPERTIES TIMEOUT 600)

@@ -31,7 +31,8 @@ if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize")
     add_test(NAME test_kernels_emulated COMMAND test_kernels_emulated amx)
 endif()
 
-# CPUs that this one is not: AVX2 without AVX-512, and neither. Sanitizers do not run under the emulator; AVX2 came with 7.2.
+# CPUs that this one is not: AVX2 without AVX-512, and neither. Sanitizers do not run under the emulator; AVX2 came with
+# 7.2.
 find_program(QEMU_X86_64 qemu-x86_64)
 if(QEMU_X86_64 AND NOT CMAKE_C_FLAGS MATCHES "-fsanitize")
     execute_process(COMMAND ${QEMU_X86_64} --version OUTPUT_VARIABLE qemu_version)

@@ -13,6 +13,7 @@ endforeach()
 pilotfish_test(test_liars test_liars.c lib/liar.c LIBS pf_coordinator pf_worker pf_tiny m)
 set_tests_properties(test_liars PROPERTIES TIMEOUT 120)
 pilotfish_program(liar lib/liar_main.c lib/liar.c LIBS pf_worker m)
-add_test(NAME lying_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lying_ranks.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+add_test(NAME lying_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lying_ranks.sh $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny>
          $<TARGET_FILE:liar> ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(lying_ranks PROPERTIES TIMEOUT 120)

@@ -1,5 +1,5 @@
-/* A part, or an ask, that comes to a number that is not finite fails alone: its neighbours keep their bits, its slot can
- * be used again, and nobody ends. In every layout the same, wherever the number comes up. */
+/* A part, or an ask, that comes to a number that is not finite fails alone: its neighbours keep their bits, its slot
+ * can be used again, and nobody ends. In every layout the same, wherever the number comes up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* The leader of a verification group as a state machine: which parts share a pass, what is refused, and when a slot goes
- * on by itself. Ids are what the test says; no engine, no clock. */
+/* The leader of a verification group as a state machine: which parts share a pass, what is refused, and when a slot
+ * goes on by itself. Ids are what the test says; no engine, no clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -330,7 +330,8 @@ static void a_text_stops_inside_an_accepted_block(void **state)
     sim_close(s);
 }
 
-/* In one slot a verify is out, in the other an ask, a third text waits. What is on its way arrives, and changes nothing. */
+/* In one slot a verify is out, in the other an ask, a third text waits. What is on its way arrives, and changes
+ * nothing. */
 static void a_stop_ends_every_text_where_it_is(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* What workers say of themselves before they serve: what cannot be is an error, and so is what does not fit together. */
+/* What workers say of themselves before they serve: what cannot be is an error, and so is what does not fit
+ * together. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,8 @@
 
 #include "coordinator/workers.h"
 
-/* A little model and two shards of the big one, each on a host of its own: 100 bytes for a position, 1000 of weights. */
+/* A little model and two shards of the big one, each on a host of its own: 100 bytes for a position, 1000 of
+ * weights. */
 enum { DRAFTER = 1, SHARD_1, SHARD_2, N_PEERS, VOCAB_BIG = 70, VOCAB_LITTLE, N_CTX = 8, N_SLOTS = 2 };
 enum { WEIGHTS = 1000, KV_POSITION = 100, NEEDED = WEIGHTS + KV_POSITION * N_CTX * N_SLOTS };
 
@@ -243,8 +245,8 @@ static void the_context_is_the_model_s_own_at_most(void **state)
 
 /* ---- facts ---- */
 
-/* A drafted token streams 200 bytes and a head of 100, of which the proposed ids are half; big's shards 500 each, on two
- * hosts at once or on one after the other. */
+/* A drafted token streams 200 bytes and a head of 100, of which the proposed ids are half; big's shards 500 each, on
+ * two hosts at once or on one after the other. */
 static void what_a_draft_is_expected_to_cost_follows_from_bytes_and_hosts(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-# Text: characters, pieces, merges, whole tokenizers and chat templates. Real models come from PILOTFISH_MODELS or ./models.
+# Text: characters, pieces, merges, whole tokenizers and chat templates. Real models come from PILOTFISH_MODELS or
+# ./models.
 pilotfish_test(test_utf8 test_utf8.c LIBS pf_proto)
 pilotfish_test(test_split test_split.c LIBS pf_coordinator)
 pilotfish_test(test_bpe test_bpe.c lib/toy_vocab.c LIBS pf_coordinator)
@@ -14,7 +15,8 @@ pilotfish_program(ids lib/ids_main.c LIBS pf_coordinator)
 add_test(NAME tokenizer_json COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/tokenizer_json.py $<TARGET_FILE:ids>
          WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 add_test(NAME directories
-         COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/directories.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny> $<TARGET_FILE:ids>
+         COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/directories.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+                  $<TARGET_FILE:ids>
          WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(directories PROPERTIES TIMEOUT 300)
 

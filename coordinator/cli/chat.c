@@ -124,7 +124,7 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
 
 /* ---- the conversation ---- */
 
-/* Whoever wrote it waits for an answer. */
+/* The program that wrote the message waits for an answer. */
 static int no_command(struct chat *c, const char *line, struct err *err)
 {
     char why[sizeof err->text];

@@ -129,7 +129,7 @@ static const char *keep(struct parser *r, const char *text)
     return more[r->n_owned] ? more[r->n_owned++] : NULL;
 }
 
-/* Another way to say the same was given higher up: the prompt, or who drafts. */
+/* Another option for the same thing, the prompt or the drafter, was given with a higher origin. */
 static bool is_outdone(const struct parser *r, const struct option *p, enum value_origin origin)
 {
     static const char *const prompts[] = {"prompt", "file", "prompts"}, *const drafters[] = {"draft", "no-draft"};
@@ -138,14 +138,14 @@ static bool is_outdone(const struct parser *r, const struct option *p, enum valu
         for (int k = 0; k < 3; k++)
             if (r->positional || option_origin(&r->o, prompts[k]) > origin) return true;
     }
-    for (int i = 0; i < 2; i++) /* --little says who drafts too, --no-draft may stand beside it */
+    for (int i = 0; i < 2; i++) /* --little chooses the drafter too; --no-draft may be given with it */
         if (!strcmp(p->name, drafters[i]) &&
             (option_origin(&r->o, "little") > origin || option_origin(&r->o, drafters[!i]) > origin))
             return true;
     return !strcmp(p->name, "little") && r->o.draft == DRAFTER_NGRAM && option_origin(&r->o, "draft") > origin;
 }
 
-/* Of options that this command does not take a file may speak. */
+/* A file may have options that this command does not take. */
 static int fill_in(void *arg, const struct option *p, const char *value, enum value_origin origin, struct err *err)
 {
     struct parser *r = arg;
@@ -207,7 +207,7 @@ static int need_little(const struct options *o, struct err *err)
     return err_set(err, E_USAGE, "--draft little needs the little model: --little FILE");
 }
 
-/* Of the line alone: a file and the environment may speak of methods that are not in use. */
+/* Only of options on the line: a file and the environment may have options of methods that are not in use. */
 static int refuse_strays(const struct options *o, struct err *err)
 {
     for (size_t i = 0; i < n_options; i++) {

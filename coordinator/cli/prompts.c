@@ -401,12 +401,12 @@ static bool is_piped(FILE *in)
     return fstat(fileno(in), &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode));
 }
 
-/* A pipe that nobody ends: what is waited for. */
+/* A pipe that does not end: a note tells what the program waits for. */
 static void note_wait(const struct reader *r)
 {
     struct pollfd input = {.fd = fileno(r->from->in), .events = POLLIN};
     if (poll(&input, 1, PATIENCE_MS) == 0)
-        fputs("note: waiting for the end of standard input, which goes behind the prompt; < /dev/null leaves it out\n",
+        fputs("note: waiting for the end of standard input, which follows the prompt; < /dev/null leaves it out\n",
               r->from->notes);
 }
 

@@ -183,7 +183,7 @@ static void cancel(struct spec *s, const struct seq *only)
 
 /* ---- steps ---- */
 
-/* Whoever waits for a draft goes on without; whose text would then be another ends. */
+/* A request that waits for a draft goes on without it; a request whose text would then differ ends. */
 static int lose_drafter(struct spec *s, const char *why, struct err *err)
 {
     if (s->drafter_lost) return OK;
@@ -277,8 +277,8 @@ int spec_open(struct spec **out, const struct spec_config *config, struct err *e
     if (ok) {
         s->c = *config;
         s->n_slots = n_slots;
-        /* A step posts at most max_jobs parts, and for each slot an Open, a Cut or an Ack, an ask in its parts, tokens and an
-         * end. */
+        /* A step posts at most max_jobs parts, and for each slot an Open, a Cut or an Ack, an ask in its parts, tokens
+         * and an end. */
         s->room = (size_t)n_jobs + (5 + (size_t)(config->n_ctx / ASK_IDS)) * (size_t)n_slots;
         s->actions = calloc(s->room, sizeof *s->actions);
         s->slots = calloc((size_t)n_slots, sizeof *s->slots);

@@ -1,5 +1,6 @@
-# pilotfish_fuzz(part source... [LIBS lib...]): fuzz/fuzz_<part>.c as replay_<part>, a ctest test over fuzz/corpus/<part>, and, with
-# PILOTFISH_FUZZ (clang), as the libFuzzer program fuzz_<part>. scripts/fuzz builds and runs it.
+# pilotfish_fuzz(part source... [LIBS lib...]): fuzz/fuzz_<part>.c as replay_<part>, a ctest test over
+# fuzz/corpus/<part>, and, with PILOTFISH_FUZZ (clang), as the libFuzzer program fuzz_<part>. scripts/fuzz builds and
+# runs it.
 include_guard()
 function(pilotfish_fuzz part)
     cmake_parse_arguments(F "" "" "LIBS" ${ARGN})

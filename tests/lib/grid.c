@@ -192,7 +192,8 @@ static void check_counts(struct grid *g, const struct cell *c, const struct seq 
     for (int i = s->n_prompt; i < s->n_ids; i++) refused += s->origin[i] == ORIGIN_CORRECTION;
     if (g->rule.kind != RULE_REPO && s->stats.n_judged != s->stats.n_accepted + refused) /* repo's last goes unseen */
         fail_msg("%s: judged is not accepted + first refused", name);
-    if (c->drafter >= GRID_ITSELF && c->drafter != GRID_DYING && s->stats.n_judged == 0) fail_msg("%s: nothing was judged", name);
+    if (c->drafter >= GRID_ITSELF && c->drafter != GRID_DYING && s->stats.n_judged == 0)
+        fail_msg("%s: nothing was judged", name);
     if (c->drafter == GRID_WRONG && s->stats.n_accepted) fail_msg("%s: a wrong draft was accepted", name);
     if (c->drafter == GRID_ITSELF && s->stats.n_accepted != s->stats.n_judged) fail_msg("%s: big refuses itself", name);
     if (c->drafter == GRID_NONE && s->stats.n_drafted) fail_msg("%s: drafts without a drafter", name);

@@ -21,7 +21,8 @@
 #include "kernels/kernels.h"
 
 struct tiny_spec {
-    /* "qwen2", "qwen3" (norms of heads), "qwen3moe" (and experts), "llama" or "gemma3" (windows of 20, every other block) */
+    /* "qwen2", "qwen3" (norms of heads), "qwen3moe" (and experts), "llama" or "gemma3" (windows of 20, every other
+     * block) */
     const char *architecture;
     int n_blocks;             /* before one is left out */
     int n_embd, n_head, n_head_kv, n_ff; /* n_embd and n_ff are multiples of the block */

@@ -81,7 +81,7 @@ static int local_gather(struct collective *c, float *buf, size_t ld, int n_rows,
         for (int r = 0; r < n_rows; r++)
             memcpy(buf + (size_t)r * ld + from[i], src + (size_t)r * t->parts[i].ld, width * sizeof *buf);
     }
-    /* Nobody may write or free its buffer before all have read it. All are here, so this one needs no way out. */
+    /* No shard may write or free its buffer before all have read it. All have come, so this wait needs no way out. */
     team_barrier(t, false);
     return alike ? OK : err_set(err, E_PEER, "shard %d: the shards of this stage do not compute the same", c->self);
 }

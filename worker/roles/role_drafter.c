@@ -208,7 +208,7 @@ static int draft_pass(struct draft_role *d, struct err *err)
         engine_embed(w->engine, ids, n_rows, d->x);
         rc = engine_pass(w->engine, rows, n_rows, d->x, &answers, err);
         for (int i = 0; i < n_rows && rc == OK; i++) {
-            struct err why; /* drafts are only a help: nobody is told */
+            struct err why; /* not reported: the text does not need this draft */
             if (d->slot[rows[i].slot].active && engine_row_error(w->engine, i, &why) != OK)
                 rc = fail_ask(d, (uint32_t)rows[i].slot, (uint32_t)rows[i].pos, err);
         }

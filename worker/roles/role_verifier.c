@@ -112,7 +112,7 @@ static int post_verdict(struct verifier *v, const struct part *part, struct verd
     return worker_post(v->w, PEER_COORDINATOR, &(struct message){.tag = TAG_VERDICT, .verdict = found}, err);
 }
 
-/* Big's next id, to whoever may go on with it. */
+/* Big's next id, to the leader if it asked for it. */
 static int post_token(struct verifier *v, const struct part *part, const struct verdict_row *answers, struct err *err)
 {
     struct token token;

@@ -174,7 +174,7 @@ static void say_models(struct report *r)
     if (in->big) say_model(r, &need, "big", in->big, in->tp, in->pp);
     if (in->little) say_model(r, &need, "little", in->little, 1, 1);
     if (!need.all) return;
-    /* Over several hosts nobody here knows which shares meet on one: the largest stands for each. */
+    /* Over several hosts it is not known here which shares are on one: each counts as the largest. */
     bool spread = in->world && r->n_local < in->world->size;
     uint64_t here = spread ? need.largest * (uint64_t)r->n_workers : need.all;
     double there_is = (double)memory_bytes_of(&r->memory) / GIB;
