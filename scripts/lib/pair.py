@@ -1,4 +1,5 @@
-"""What scripts that run the program on a pair of models share: its lines of JSON, prompts of a kind, the options of all of them."""
+"""What scripts that run the program on a pair of models share: its lines of JSON, prompts of a kind, the options of all
+of them."""
 import argparse
 import json
 import os
@@ -11,7 +12,8 @@ HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 
 
 def run(command, errors=False):
-    """What it prints, or what it prints as errors. At a terminal a benchmark says there itself how far it is, and what is wrong."""
+    """What it prints, or what it prints as errors. At a terminal a benchmark says there itself how far it is, and what
+    is wrong."""
     shows = sys.stderr.isatty() and command[1] == "bench"
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=None if shows else subprocess.PIPE, text=True)
     if done.returncode:
@@ -39,7 +41,8 @@ def parser(description, kinds, each):
     own.add_argument("--big", required=True)
     own.add_argument("--program", default=os.path.join(HOME, "build", "pilotfish"))
     own.add_argument("--prompts", default=os.path.join(HOME, "data", "spec-bench", "question.jsonl"))
-    own.add_argument("--kinds", default=kinds, type=lambda text: text.split(","), help=f"default: {','.join(kinds)}" if kinds else "kind,...")
+    own.add_argument("--kinds", default=kinds, type=lambda text: text.split(","),
+                     help=f"default: {','.join(kinds)}" if kinds else "kind,...")
     own.add_argument("--each", type=int, default=each, help=f"prompts of each kind ({each})")
     own.add_argument("-n", type=int, default=64, help="tokens a prompt (64)")
     return own
