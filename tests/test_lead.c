@@ -245,6 +245,40 @@ static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
     scene_close(&c);
 }
 
+/* Its message is gone when it counts; parts that wait are still the coordinator's. */
+static void an_open_is_kept_and_changes_nothing_that_waits(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    int32_t end_ids[OPEN_END_IDS_MOST + 1] = {END};
+    struct open_slot open = {.end_ids = end_ids, .n_end_ids = 1, .last_position = 30, .round = 1, .self_max = 10};
+    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
+    lead_next(c.lead, 0);
+    assert_int_equal(post(&c, 0, 2, 1, 0, &err), OK);
+    assert_int_equal(lead_on_open(c.lead, &open, &err), OK);
+    end_ids[0] = 7;
+    token(&c, 0, 7, false); /* while a part waits */
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_int_equal(step.n_parts, 1);
+    assert_int_equal(step.parts[0].job, 2);
+    token(&c, 0, END, false);
+    assert_false(lead_has_work(c.lead));
+    token(&c, 0, 7, false);
+    assert_true(lead_has_work(c.lead));
+    open.n_end_ids = OPEN_END_IDS_MOST + 1;
+    assert_int_equal(lead_on_open(c.lead, &open, &err), E_PEER);
+    open.n_end_ids = OPEN_END_IDS_MOST;
+    open.n_top = 21;
+    assert_int_equal(lead_on_open(c.lead, &open, &err), E_PEER);
+    open.n_top = 20;
+    assert_int_equal(lead_on_open(c.lead, &open, &err), OK);
+    open.slot = N_SLOTS;
+    assert_int_equal(lead_on_open(c.lead, &open, &err), E_PEER);
+    scene_close(&c);
+}
+
 static void slots_that_go_on_by_themselves_share_the_pass_with_all_others(void **state)
 {
     (void)state;
@@ -328,6 +362,7 @@ int main(void)
         cmocka_unit_test(a_slot_goes_on_by_itself_as_far_as_its_open_lets_it),
         cmocka_unit_test(an_ack_lets_it_go_on_and_a_cut_ends_it),
         cmocka_unit_test(the_coordinator_s_own_rows_come_before_the_slot_s),
+        cmocka_unit_test(an_open_is_kept_and_changes_nothing_that_waits),
         cmocka_unit_test(slots_that_go_on_by_themselves_share_the_pass_with_all_others),
         cmocka_unit_test(a_slot_that_cannot_go_on_says_so),
         cmocka_unit_test(big_s_next_id_stands_behind_what_the_exact_rule_keeps),
