@@ -114,6 +114,7 @@ int runtime_seq(const struct runtime *s, const struct prompt *p, int index, bool
 {
     struct request r = {.index = index, .prompt = p->ids, .n_prompt = p->n_ids, .settings = p->settings};
     r.settings.drafting &= drafting;
+    r.settings.fresh = !drafting; /* a text to compare with owes nothing to the one with drafts */
     return seq_init(out, &r, s->info.n_ctx, err);
 }
 

@@ -96,6 +96,10 @@ def compare_and_bench_take_them(lines):
     check("eval compare: not the lines' own settings", exact[0] and exact[3] and exact[4] and not (exact[1] or exact[6]), rows)
     rows, _ = answers("bench", "pair", *PAIR, lines=prompts)
     n_tokens = [row["drafts"]["tokens"] for row in rows]
+    for row in rows:
+        read = [row[way]["prompt_rows"] for way in ("plain", "drafts")]
+        whole = read == [row["plain"]["prompt_tokens"]] * 2
+        check("bench pair: a way begins with what the other has read", whole, row)
     check("bench pair: not the lines' own settings", n_tokens[4:6] == [7, 12] and len(rows) == len(lines), n_tokens)
 
 
@@ -145,7 +149,7 @@ def a_text_that_big_cannot_read_does_not_end_the_others():
         rows, notes = answers("generate", "--big", "sickbig.gguf", "-n", "6", "--raw", *layout, lines=lines, code=3)
         errors = [why in row.get("error", "") for row in rows]
         check(f"{layout}: not the one that fails", errors == [False, True, False], rows)
-        check(f"{layout}: not said at the end", "pilotfish: 1 of 3 prompts failed, the first (2)" in notes, notes)
+        check(f"{layout}: not said at the end", "pilotfish: 1 of 3 prompts failed, the first (number 1, from 0)" in notes, notes)
         for row, line in zip(rows, lines):
             alone = run("generate", "--big", "sickbig.gguf", "-n", "6", "--raw", "-o", "jsonl", line["prompt"],
                         code=3 if "~" in line["prompt"] else 0)

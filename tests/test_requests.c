@@ -70,6 +70,22 @@ static void the_free_slot_that_holds_the_longest_part_of_it_is_taken(void **stat
     }
 }
 
+static void a_fresh_request_uses_nothing_of_the_text_before(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"the cat ", "sat", NULL, 3}, {"the cat ", "sat", NULL, 3}};
+    const struct sim_config c = {.draft_max = 2};
+    struct settings fresh = sim_settings(&c);
+    fresh.fresh = true;
+    for (int i = 0; i < 2; i++) {
+        struct sim *s = sim_open(&c, texts, 2);
+        sim_request(s, 1, 100, 0, i ? &fresh : NULL);
+        sim_run(s);
+        assert_int_equal(sim_seq(s, 1)->stats.n_prompt_rows, i ? 8 : 1);
+        sim_close(s);
+    }
+}
+
 static void requests_spread_over_groups(void **state)
 {
     (void)state;
@@ -887,6 +903,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_that_comes_later_joins_those_that_run),
         cmocka_unit_test(the_free_slot_that_holds_the_longest_part_of_it_is_taken),
+        cmocka_unit_test(a_fresh_request_uses_nothing_of_the_text_before),
         cmocka_unit_test(requests_spread_over_groups),
         cmocka_unit_test(requests_start_in_the_order_in_which_they_came),
         cmocka_unit_test(a_request_that_is_cancelled_leaves_its_slot_to_the_next),

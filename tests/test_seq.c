@@ -120,10 +120,10 @@ static void the_first_that_failed_is_named_with_how_many_there_are(void **state)
         {"", NULL},
         {".", NULL},
         {"f", "reason 0"},
-        {"f.", "1 of 2 prompts failed, the first (11): reason 0"},
-        {".f", "1 of 2 prompts failed, the first (12): reason 1"},
-        {".f.f", "2 of 4 prompts failed, the first (12): reason 1"},
-        {"fff", "3 of 3 prompts failed, the first (11): reason 0"},
+        {"f.", "1 of 2 prompts failed, the first (number 10, from 0): reason 0"},
+        {".f", "1 of 2 prompts failed, the first (number 11, from 0): reason 1"},
+        {".f.f", "2 of 4 prompts failed, the first (number 11, from 0): reason 1"},
+        {"fff", "3 of 3 prompts failed, the first (number 10, from 0): reason 0"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int n = (int)strlen(rows[i].ends);

@@ -78,6 +78,7 @@ static int request(struct bench *b, int i, enum way way, struct seq *s, struct e
     static const struct job_watch nobody;
     seq_free(s);
     int rc = runtime_seq(&b->s, &b->prompts.items[i], i, way == DRAFTS, s, err);
+    s->request.settings.fresh = true; /* neither way begins with what the other has read */
     return rc == OK ? job_run(b->s.job, s, 1, &nobody, err) : rc;
 }
 

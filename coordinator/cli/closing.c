@@ -119,14 +119,22 @@ static void put_cuts(const struct answers *a, const struct stats *total, FILE *t
     if (total->n_at_context) fprintf(to, "; %scut at the end of the context", several);
 }
 
+static bool is_whole(const struct seq *s)
+{
+    return s && s->end != SEQ_RUNNING && s->end != SEQ_ABORTED && s->end != SEQ_FAILED;
+}
+
 static void put_closing_line(const struct answers *a, const struct stats *total, double seconds, bool interrupted,
                              FILE *to)
 {
-    int n_bad = 0;
-    for (int i = 0; i < a->n; i++) n_bad += a->prompts[i].error || (a->seqs[i] && a->seqs[i]->end == SEQ_FAILED);
+    int n_bad = 0, n_whole = 0;
+    for (int i = 0; i < a->n; i++) {
+        n_bad += a->prompts[i].error || (a->seqs[i] && a->seqs[i]->end == SEQ_FAILED);
+        n_whole += is_whole(a->seqs[i]);
+    }
     if (n_bad == a->n) return;
     if (interrupted) fputs("interrupted; ", to);
-    if (n_bad) fprintf(to, "%d of ", a->n - n_bad);
+    if (n_whole < a->n && a->n > 1) fprintf(to, "%d of ", n_whole);
     if (a->n > 1)
         fprintf(to, "%d prompts, %llu tokens in %.1f s; ", a->n, (unsigned long long)total->n_tokens, seconds);
     stats_line(total, to);

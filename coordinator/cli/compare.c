@@ -26,9 +26,11 @@ static int write_all(struct compare *c, const char *way, int i, struct seq **out
     bool alone = i > 0;
     int rc = runtime_seqs(&c->s, &c->prompts, !alone, out, err), n = c->prompts.n_good;
     progress_within(&c->s.progress, way, i, 2, clock_now_ns());
-    for (int k = 0; k < n && rc == OK && alone; k++) {
-        (*out)[k].request.settings.rule = (struct rule){0};
-        (*out)[k].request.settings.sampler = (struct sampler){0};
+    for (int k = 0; k < n && rc == OK; k++) {
+        struct settings *set = &(*out)[k].request.settings;
+        set->fresh = true;
+        if (alone) set->rule = (struct rule){0};
+        if (alone) set->sampler = (struct sampler){0};
     }
     if (rc == OK) rc = job_run(c->s.job, *out, n, &nobody, err);
     progress_clear(&c->s.progress);

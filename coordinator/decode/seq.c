@@ -122,7 +122,8 @@ int seqs_failed(const struct seq *seqs, int n, struct err *err)
     if (first < 0) return OK;
     *err = seqs[first].why;
     if (n == 1) return err->code;
-    return err_wrap(err, "%d of %d prompts failed, the first (%d)", n_failed, n, seqs[first].request.index + 1);
+    return err_wrap(err, "%d of %d prompts failed, the first (number %d, from 0)", n_failed, n,
+                    seqs[first].request.index);
 }
 
 int seq_check(const struct seq *drafted, const struct seq *plain, struct err *err)

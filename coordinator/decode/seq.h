@@ -31,6 +31,7 @@ struct settings {
     int n_predict;          /* tokens at most; 0: as far as the context goes */
     struct sampler sampler; /* its offset is not read; temp below TEMP_LEAST: greedy */
     struct rule rule;       /* any but exact is lossy */
+    bool fresh;             /* nothing that workers hold of other texts is used: for measurements and checks */
     bool drafting;          /* if there is a drafter */
     bool adaptive;          /* the draft policy decides when and how far; false, or lossy: always the whole window */
     int draft_max;          /* drafts that one verify checks at most; <= DRAFTS_MOST */

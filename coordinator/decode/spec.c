@@ -61,7 +61,7 @@ static int n_common(const struct decode_slot *p, const int32_t *ids, int n_ids)
 static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
 {
     const struct settings *set = &q->request.settings;
-    int n = n_common(p, q->ids, q->n_ids);
+    int n = set->fresh ? 0 : n_common(p, q->ids, q->n_ids);
     bool drafts = has_drafter(s, set), adaptive = drafts && set->adaptive && !settings_lossy(set);
     p->seq = q;
     p->request = ++s->n_started;
@@ -74,7 +74,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     if (p->self) p->self_round = p->round;
     p->n_plain = 0;
     p->held = p->n_read = n;
-    if (settings_lossy(set))
+    if (settings_lossy(set) || set->fresh)
         drafter_view_forget(&p->drafter, -1);
     else
         drafter_view_keep(&p->drafter, n);
