@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1. One allocation fails, or no file can be opened any more: soon the program says so in one line with the code of memory
-# (4) or of a failure, or it did not matter and all of the text is there.
+# Ranks: 1. One allocation fails, or no file can be opened any more: soon the program says so in one line with the code
+# of memory (4) or of a failure, or it did not matter and all of the text is there.
 #   allocations.sh PILOTFISH TINY LIBRARY [all]      without all: a sample of them
 set -u
 patience=20 # seconds: nothing here waits, but a busy machine is slow

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Ranks: 1 to 11. Models, options, prompts and files that are not what they should be: one clear line, the documented exit
-# code, nothing lost; in one process, and over ranks where it is told another way there. cli.sh has the simplest of each.
+# Ranks: 1 to 11. Models, options, prompts and files that are not what they should be: one clear line, the documented
+# exit code, nothing lost; in one process, and over ranks where it is told another way there. cli.sh has the simplest of
+# each.
 #   bad_input.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 scripts=$3 mpirun=$3/mpirun
@@ -9,7 +10,7 @@ hostile=$scripts/../tests/lib/hostile_gguf.py
 
 "$tiny" big.gguf && "$tiny" little.gguf --left-out 2 || wrong "no toy models"
 
-# --- model files that lie -------------------------------------------------------------------------------------------------
+# --- model files that lie ---------------------------------------------------------------------------------------------
 
 python3 "$hostile" big.gguf . > cases || wrong "no hostile files"
 while IFS=$'\t' read -r name said; do
@@ -23,7 +24,7 @@ over 3 refuses 3 "architecture mamba" generate --big architecture.gguf --little 
 over 3 refuses 3 "blk.0.ffn_down.weight" generate --big big.gguf --little tensor_gone.gguf --raw hello
 over 3 refuses 3 "gone.gguf: cannot be opened" generate --big big.gguf --little gone.gguf --raw hello
 
-# --- names that a terminal would obey: in the file, and of the file ----------------------------------------------------------
+# --- names that a terminal would obey: in the file, and of the file ---------------------------------------------------
 
 named=$'of\e[31m\nit.gguf'
 python3 - "$named" << 'END' || wrong "no model with such names"
@@ -35,10 +36,12 @@ for name, other in (b"<|im_end|>", b"<|\x1b[2J\nx|>"), (b"tiny", b"\x1b[2J"):
 open(sys.argv[1], "wb").write(model)
 END
 does '^of\\x1b\[31m\\nit.gguf$' inspect "$named"
-[ "$(grep -c '^  name  *\\x1b\[2J$\|^  end ids .* 514 <|\\x1b\[2J\\nx|>$' out)" = 2 ] || wrong "inspect says other names"
+[ "$(grep -c '^  name  *\\x1b\[2J$\|^  end ids .* 514 <|\\x1b\[2J\\nx|>$' out)" = 2 ] ||
+    wrong "inspect says other names"
 [ "$(wc -l < out)" = 15 ] && ! grep -q $'\e' out || wrong "inspect: not its lines, or an escape in them"
 run doctor --big "$named.gone"
-grep -q '^bad  *big  *of\\x1b\[31m\\nit.gguf.gone: cannot' out && ! grep -q $'\e' out || wrong "doctor prints a name as it is"
+grep -q '^bad  *big  *of\\x1b\[31m\\nit.gguf.gone: cannot' out && ! grep -q $'\e' out ||
+    wrong "doctor prints a name as it is"
 refuses 3 'of\\x1b\[31m\\nit.gguf.gone: cannot be opened' generate --big "$named.gone" --raw hello
 printf '{"id": "\\u001b[31m\\n%d", "prompt": "hi"}\n' 1 2 > named.jsonl
 run generate --big big.gguf --raw -n 4 --stats --prompts named.jsonl
@@ -52,9 +55,10 @@ timeout 60 "$pilotfish" generate --big shorter.gguf --raw -f prompt > out 2> err
 exec 7> prompt && truncate -s 100000 shorter.gguf && echo hello >&7
 exec 7>&-
 wait $!
-[ $? = 3 ] && [ "$(wc -l < err)" = 1 ] && grep -q "^pilotfish: shorter.gguf: .*cut off" err || wrong "a model cut off while it is open"
+[ $? = 3 ] && [ "$(wc -l < err)" = 1 ] && grep -q "^pilotfish: shorter.gguf: .*cut off" err ||
+    wrong "a model cut off while it is open"
 
-# --- vocabularies that differ, and those that differ in what is no text ------------------------------------------------------
+# --- vocabularies that differ, and those that differ in what is no text -----------------------------------------------
 
 differ='the vocabularies differ: id 512 is "<|endoftext|>" in the big model, "<|EndOfText|>" in the little one'
 refuses 3 "$differ" generate --big big.gguf --little other_word.gguf --raw hello
@@ -67,9 +71,10 @@ does . generate --big big.gguf --little padded_little.gguf --guard off --check -
 does . generate --big padded_big.gguf --little little.gguf --guard off --check --raw -n 24 hello
 over 3 does . generate --big padded_big.gguf --little little.gguf --guard off --check --raw -n 24 hello
 
-# --- options that cannot be, or not together: test_options has them all, these go the whole way ------------------------------
+# --- options that cannot be, or not together: test_options has them all, these go the whole way -----------------------
 
-for typed in "--temp -1" "--top-p 1.5" "--top-k -3" "--min-p 2" "--fallback -1" "--accept foo" "--stop=" "--ctx 1000000000"; do
+for typed in "--temp -1" "--top-p 1.5" "--top-k -3" "--min-p 2" "--fallback -1" "--accept foo" "--stop=" \
+    "--ctx 1000000000"; do
     # shellcheck disable=SC2086
     refuses 2 "${typed%%[ =]*}" generate --big big.gguf --raw $typed hello
 done
@@ -80,7 +85,7 @@ does . generate --big big.gguf --template chatml -n 4 hello
 over 3 refuses 2 "did you mean --little?" generate --big big.gguf --littel little.gguf --raw hello
 over 3 refuses 2 "rollback: it needs --accept bild" generate --big big.gguf --little little.gguf --rollback 3 hello
 
-# --- layouts: what does not fit is refused with what does --------------------------------------------------------------------
+# --- layouts: what does not fit is refused with what does -------------------------------------------------------------
 
 refuses 4 "9 heads: use --tp 9 or less" generate --big big.gguf --tp 10 --raw hello
 refuses 4 "4 blocks: use --pp 4 or less" generate --big big.gguf --pp 5 --raw hello
@@ -93,7 +98,7 @@ PATH=$(dirname "$pilotfish"):$PATH bash -c "$(sed -n 's/^pilotfish: .*: \(script
     wrong "the corrected command does not work"
 [ -s out ] || wrong "the corrected command gives no text"
 
-# --- memory ------------------------------------------------------------------------------------------------------------------
+# --- memory -----------------------------------------------------------------------------------------------------------
 
 "$tiny" long.gguf --ctx 1048576
 for _ in {1..256}; do echo '{"turns": ["hi"]}'; done > rows.jsonl
@@ -101,12 +106,13 @@ too_much=(generate --big long.gguf --ctx 1048576 --parallel 256 --raw --prompts 
 refuses 4 "98304 MiB of KV .* do not fit into .*: use a smaller --ctx or --parallel" "${too_much[@]}"
 over 2 refuses 4 "98304 MiB of KV .* do not fit into .*: use a smaller --ctx or --parallel" "${too_much[@]}"
 
-# --- prompts -----------------------------------------------------------------------------------------------------------------
+# --- prompts ----------------------------------------------------------------------------------------------------------
 
 words="more words than eight tokens can hold, surely, surely"
 over 2 refuses 2 "the prompt is empty" generate --big big.gguf --raw ""
 over 2 refuses 2 "nowhere: No such file" generate --big big.gguf --raw -f nowhere
-over 2 refuses 2 "has 26 tokens, the context 8.*: shorten it, or try --ctx 27" generate --big big.gguf --ctx 8 --raw "$words"
+over 2 refuses 2 "has 26 tokens, the context 8.*: shorten it, or try --ctx 27" \
+    generate --big big.gguf --ctx 8 --raw "$words"
 does . generate --big big.gguf --ctx 27 --raw "$words" # what the line says is so
 
 # What is piped in goes behind a prompt, and is what Windows makes of it.
@@ -144,7 +150,8 @@ for i, says in (1, ":2: not a JSON object"), (2, ":3: no prompt"), (3, ":4: the 
     assert rows[i]["error"].startswith("mixed.jsonl" + says) and len(rows[i]) == 2, rows[i]
 assert len(rows[0]["ids"]) == len(rows[4]["ids"]) == 8
 END
-    grep -q "^pilotfish: 3 of 5 prompts not answered, the first: mixed.jsonl:2: not a JSON object" err || wrong "no cause"
+    grep -q "^pilotfish: 3 of 5 prompts not answered, the first: mixed.jsonl:2: not a JSON object" err ||
+        wrong "no cause"
 done
 ranks=()
 "$pilotfish" generate --big big.gguf --ctx 24 --raw -n 8 hello > shown 2> /dev/null
@@ -159,7 +166,8 @@ run "${mixed[@]}" --draft ngram --check
 run eval compare --big big.gguf --little little.gguf --ctx 24 --raw -n 8 --prompts mixed.jsonl
 [ "$rc" = 2 ] && grep -q "^2 of 2 texts" out || wrong "a bad line of --prompts: exit $rc of eval compare"
 run bench pair --big big.gguf --little little.gguf --ctx 24 --raw -n 8 --prompts mixed.jsonl -o jsonl
-[ "$rc" = 2 ] && [ "$(grep -c '"error"' out)$(grep -c '"plain"' out)" = 32 ] || wrong "a bad line of --prompts: exit $rc of bench pair"
+[ "$rc" = 2 ] && [ "$(grep -c '"error"' out)$(grep -c '"plain"' out)" = 32 ] ||
+    wrong "a bad line of --prompts: exit $rc of bench pair"
 
 # What was answered is not kept.
 for _ in {1..300}; do echo '{"prompt": "the sea"}'; done > rows.jsonl
@@ -169,7 +177,8 @@ import resource, subprocess, sys
 peak = []
 for n in 6, 300:
     rows = "".join(open("rows.jsonl").readlines()[:n]).encode()
-    command = [sys.argv[1], "generate", "--big", "long.gguf", "--ctx", "65536", "--raw", "-n", "0", "--stop", "e", "--prompts", "-"]
+    command = [sys.argv[1], "generate", "--big", "long.gguf", "--ctx", "65536", "--raw", "-n", "0", "--stop", "e",
+               "--prompts", "-"]
     subprocess.run(command, input=rows, capture_output=True, check=True)
     peak.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 assert peak[1] < peak[0] + (8 << 10), peak # KiB
@@ -177,9 +186,10 @@ END
 printf 'a\0b \377\376 \303' > bytes
 input=bytes does . generate --big big.gguf --draft ngram --check --raw -n 16 -f -
 does . generate --big big.gguf --raw -n 0 --ignore-eos --ctx 64 --draft ngram --check hello # the context is filled
-does '"ids": \[[0-9]*\(, [0-9]*\)\{60\}\].*"end": "context"' generate --big big.gguf --raw --ignore-eos --ctx 64 -o jsonl hello
+does '"ids": \[[0-9]*\(, [0-9]*\)\{60\}\].*"end": "context"' \
+    generate --big big.gguf --raw --ignore-eos --ctx 64 -o jsonl hello
 
-# --- files that cannot be written --------------------------------------------------------------------------------------------
+# --- files that cannot be written -------------------------------------------------------------------------------------
 
 # writes CODE PATTERN ARGUMENT...: into what the variable `into` names.
 writes() {
@@ -196,7 +206,8 @@ writes() {
 }
 
 for command in "generate --big big.gguf --raw -n 8 hello" "inspect big.gguf" "tokenize --model big.gguf bytes" \
-    "generate --big big.gguf --raw -n 4 --prompts mixed.jsonl -o jsonl" "inspect big.gguf -o json" "tokenize --model big.gguf -o jsonl bytes" \
+    "generate --big big.gguf --raw -n 4 --prompts mixed.jsonl -o jsonl" \
+    "inspect big.gguf -o json" "tokenize --model big.gguf -o jsonl bytes" \
     "eval compare --big big.gguf --little little.gguf --raw -n 4 --prompts mixed.jsonl -o jsonl" \
     "bench pair --big big.gguf --little little.gguf --raw -n 4 --prompts mixed.jsonl" help version doctor; do
     # shellcheck disable=SC2086

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1 and 3. Conversations: what a turn feeds, the same bits however they are computed, /reset, Ctrl-C, a full context, the
-# forms of a message, a terminal.
+# Ranks: 1 and 3. Conversations: what a turn feeds, the same bits however they are computed, /reset, Ctrl-C, a full
+# context, the forms of a message, a terminal.
 #   chat.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun typed=$(dirname "$0")/lib/typed.py
@@ -36,8 +36,8 @@ python3 -c 'for line in open("out"): j = __import__("json").loads(line); print(j
 # The same ids and log-probabilities with drafts, sampled ones apart, and over ranks.
 same() {
     does '"end": ' chat --big "$big" -n 24 -o jsonl "$@"
-    python3 -c 'for line in open("out"): j = __import__("json").loads(line); print(j["ids"], j["logprobs"])' | cmp -s - plain ||
-        wrong "$*: another conversation"
+    python3 -c 'for line in open("out"): j = __import__("json").loads(line); print(j["ids"], j["logprobs"])' |
+        cmp -s - plain || wrong "$*: another conversation"
     holds 'all(0 < rows(t) <= new(t) + 1 for t in range(3))'
 }
 same --draft ngram
@@ -59,7 +59,8 @@ python3 - << 'END' > whole
 import json
 first = json.loads(open("out").readline())["text"]
 turn = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
-print("<|im_start|>system\n<|im_end|>\n" + turn.format("Name three colours.") + first + "<|im_end|>\n" + turn.format("And three animals, please."))
+print("<|im_start|>system\n<|im_end|>\n" + turn.format("Name three colours.") + first + "<|im_end|>\n"
+      + turn.format("And three animals, please."))
 END
 sed -n 2p out > second
 cp out spoken
@@ -69,7 +70,8 @@ python3 -c 'import json; a, b = (json.load(open(f)) for f in ("out", "second"));
 python3 - > messages.jsonl << 'END'
 import json
 said = ["Name three colours.", json.loads(open("spoken").readline())["text"], "And three animals, please."]
-print(json.dumps({"messages": [{"role": role, "content": text} for role, text in zip(("user", "assistant", "user"), said)]}))
+messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant", "user"), said)]
+print(json.dumps({"messages": messages}))
 END
 does . generate --big "$big" -n 24 --system "" --prompts messages.jsonl -o jsonl
 python3 -c 'import json; a, b = (json.load(open(f)) for f in ("out", "second")); exit(a["ids"] != b["ids"])' ||
@@ -77,7 +79,8 @@ python3 -c 'import json; a, b = (json.load(open(f)) for f in ("out", "second"));
 
 says "Name three colours." "And three animals." /reset "Name three colours." /nonsense /file
 run chat --big "$big" -n 24 -o jsonl
-holds 'a[3]["error"] == "no command /nonsense" and a[4]["error"].endswith(": /file takes a path") and a[0]["ids"] == a[2]["ids"] and a[0]["prompt_tokens"] == a[2]["prompt_tokens"] and a[0]["ids"] != a[1]["ids"]'
+holds 'a[3]["error"] == "no command /nonsense" and a[4]["error"].endswith(": /file takes a path")'
+holds 'a[0]["ids"] == a[2]["ids"] != a[1]["ids"] and a[0]["prompt_tokens"] == a[2]["prompt_tokens"]'
 [ "$rc" = 2 ] && grep -q '^pilotfish: 2 of 5 messages were not answered' err || wrong "/nonsense is taken: exit $rc"
 
 says "Name three colours." "$(printf 'word %.0s' $(seq 60))" "Why?"

@@ -5,7 +5,7 @@ set -u
 pilotfish=$1 tiny=$2
 . "$(dirname "$0")/lib/cli.bash"
 
-# --- help needs no MPI: a launcher that is not there would make its start-up fail -----------------------------------------
+# --- help needs no MPI: a launcher that is not there would make its start-up fail -------------------------------------
 
 export OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 PMIX_RANK=0 PMIX_NAMESPACE=nowhere PMIX_SERVER_URI2=nowhere
 for topic in help version generate tokenize inspect doctor worker; do
@@ -20,7 +20,7 @@ does "[0-9]\.[0-9]" version
 does "[0-9]\.[0-9]" --version
 unset OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK PMIX_RANK PMIX_NAMESPACE PMIX_SERVER_URI2
 
-# --- what is mistyped -----------------------------------------------------------------------------------------------------
+# --- what is mistyped -------------------------------------------------------------------------------------------------
 
 refuses 2 "did you mean generate?" generte
 refuses 2 "did you mean --prompt?" generate --prmpt x
@@ -29,7 +29,7 @@ refuses 2 "threads N" generate -m x -ngl 99 y
 refuses 2 "generate needs a model" generate x
 refuses 2 "must be from 1 to 64" generate -m x --draft-max 65 y
 
-# --- models that are none -------------------------------------------------------------------------------------------------
+# --- models that are none ---------------------------------------------------------------------------------------------
 
 "$tiny" toy.gguf || wrong "no toy model"
 n_bytes=$(stat -c %s toy.gguf)
@@ -47,7 +47,7 @@ for file in missing empty random cut_head cut_data too_new many_tensors; do
 done
 refuses 3 "" generate --big . --raw hello
 
-# --- prompts that cannot be ------------------------------------------------------------------------------------------------
+# --- prompts that cannot be -------------------------------------------------------------------------------------------
 
 refuses 2 "prompt is empty" generate --big toy.gguf ""
 refuses 2 "standard input: the prompt is empty" generate --big toy.gguf
@@ -56,7 +56,7 @@ refuses 2 "context" generate --big toy.gguf --ctx 8 --raw "more words than eight
 echo '{"turns": 7}' > rows.jsonl
 refuses 2 "rows.jsonl:1" generate --big toy.gguf --prompts rows.jsonl
 
-# --- and what goes well ----------------------------------------------------------------------------------------------------
+# --- and what goes well -----------------------------------------------------------------------------------------------
 
 does "runs here     yes" inspect toy.gguf
 does '^  "runs": true' inspect toy.gguf -o json
@@ -70,7 +70,7 @@ does "cores" doctor
 does . generate --big toy.gguf --raw -n 8 "Once upon a time"
 [ "$(wc -l < err)" -ge 1 ] || wrong "generate: no closing line"
 
-# --- texts at which an answer ends: a person sees what a program reads, whoever drafts, and in a conversation too -----------
+# --- texts at which an answer ends: a person sees what a program reads, whoever drafts, and in a conversation too -----
 
 for topic in "the sea" "a ship" "the night"; do echo "{\"prompt\": \"Once upon a time, $topic\"}"; done > stories.jsonl
 n_checks=$((n_checks + 1))
@@ -119,7 +119,8 @@ assert [row["seed"] for row in rows] == [5, 9, 5, 6]
 END
 
 # Little proposes nothing that is right: what stands earlier in the text is looked up.
-looks_up=(generate --big toy.gguf --little toy.gguf --draft-ctx 1 --draft-vocab 1 --guard off --check --raw --ignore-eos -n 400 --ctx 500)
+looks_up=(generate --big toy.gguf --little toy.gguf --draft-ctx 1 --draft-vocab 1 --guard off --check --raw
+    --ignore-eos -n 400 --ctx 500)
 does '"accepted": [1-9]' "${looks_up[@]}" -o jsonl "the the the the the"
 does '"drafted": 0,' "${looks_up[@]}" --fallback 2 -o jsonl "the the the the the"
 
@@ -129,7 +130,8 @@ does '"origin"' generate --big toy.gguf --draft ngram --check --raw -n 16 -o jso
 printf hello > text
 input=text does . tokenize --model toy.gguf
 cp out hello
-does '"origin"' generate --big toy.gguf --little toy.gguf --draft-vocab 256 --guard off --check --raw -n 64 -o jsonl hello
+does '"origin"' generate --big toy.gguf --little toy.gguf --draft-vocab 256 --guard off --check --raw -n 64 -o jsonl \
+    hello
 python3 - << 'END' || wrong "--draft-vocab 256: other ids are drafted, or none after one that was not"
 import json
 row = json.load(open("out"))
@@ -140,7 +142,7 @@ assert True in drafted[[i >= 256 for i in row["ids"]].index(True):]
 END
 
 
-# --- what was given and does nothing is noted, once -------------------------------------------------------------------------
+# --- what was given and does nothing is noted, once -------------------------------------------------------------------
 
 # notes N PATTERN ARGUMENT...: exit 0, and so many lines of notes, one of which has the pattern (N 0: none).
 notes() {

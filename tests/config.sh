@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Options from a file, the environment and the command line: which counts, where it is from, and what is wrong in a file.
+# Options from a file, the environment and the command line: which counts, where it is from, and what is wrong in a
+# file.
 #   config.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun source=$3/..
@@ -13,7 +14,7 @@ shows() {
     grep -qxF -- "$1" out || wrong "config --show ${*:2}: no line '$1'"
 }
 
-# --- which counts ---------------------------------------------------------------------------------------------------------
+# --- which counts -----------------------------------------------------------------------------------------------------
 
 cat > all.ini << 'END'
 # A comment, and an empty line.
@@ -49,7 +50,8 @@ cp out shown.ini
 shows "net-delay = 20,drafter=0.5 ; shown.ini" --config shown.ini
 shows "stop = three ; command line" --config all.ini --stop three
 [ "$(grep -c '^stop' out)" = 1 ] || wrong "the file's stops are added to the line's"
-shows "draft = ngram ; command line" --config all.ini --draft ngram # and the file's little model is no reason to refuse it
+# The file's little model is no reason to refuse it.
+shows "draft = ngram ; command line" --config all.ini --draft ngram
 shows "; little is not given" --config all.ini --draft ngram
 run config --show --config all.ini --tp 2
 cp out shown.ini
@@ -61,7 +63,7 @@ shows "prompt = a;b ; shown.ini" --config shown.ini
 grep -qxF '; stop = "\n\n", which no line of a file can say ; command line' shown.ini || wrong "a stop of two newlines"
 [ "$(grep -c '^\(stop\|system\)' out)" = 0 ] || wrong "a text that a line of a file cannot say was cut"
 
-# --- it is what runs ------------------------------------------------------------------------------------------------------
+# --- it is what runs --------------------------------------------------------------------------------------------------
 
 sed -i '/^stop/d' all.ini
 does . generate --big big.gguf --little little.gguf --guard off --raw -n 12 hello
@@ -75,7 +77,7 @@ echo "prompt = not this" >> all.ini
 does . generate --config all.ini hello
 cmp -s out plain || wrong "a prompt on the line does not replace the file's"
 
-# --- what is wrong --------------------------------------------------------------------------------------------------------
+# --- what is wrong ----------------------------------------------------------------------------------------------------
 
 # bad TEXT PATTERN: the file is refused, with the number of its line.
 bad() {
@@ -103,7 +105,7 @@ printf '\357\273\277n-predict = 8\r\nraw = yes\r\n' > windows.ini
 shows "n-predict = 8 ; windows.ini" --config windows.ini
 shows "raw = yes ; windows.ini" --config windows.ini
 
-# --- variables that look like ours ----------------------------------------------------------------------------------------
+# --- variables that look like ours ------------------------------------------------------------------------------------
 
 notes() {
     grep -q -- "^note: $1" err || wrong "no note '$1'"

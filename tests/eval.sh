@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1 and 3 to 5. Perplexity, what a lossy setting costs, what drafts save: the same numbers however they are computed, the
-# gate, what is refused. Whether the numbers are right: reproduce.py, metrics.py.
+# Ranks: 1 and 3 to 5. Perplexity, what a lossy setting costs, what drafts save: the same numbers however they are
+# computed, the gate, what is refused. Whether the numbers are right: reproduce.py, metrics.py.
 #   eval.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun
@@ -50,7 +50,8 @@ does . "${lossy[@]}" --rollback 0 --min-bleu 99 --min-rouge 1 --min-exact 100
 
 # Both ways of a request give the same text; over ranks as well.
 timed=(bench pair --big big.gguf --prompts prompts --raw --ignore-eos -n 12)
-does '"id": "p6", "plain": .*"drafted": 0, .*"first_seconds": [0-9.]*}, "drafts": {.*"drafted": [1-9]' "${timed[@]}" --little little.gguf --guard off -o jsonl
+does '"id": "p6", "plain": .*"drafted": 0, .*"first_seconds": [0-9.]*}, "drafts": {.*"drafted": [1-9]' \
+    "${timed[@]}" --little little.gguf --guard off -o jsonl
 [ "$(wc -l < out)" = 6 ] || wrong "not a line a prompt"
 does '^all  *72 ' "${timed[@]}" --draft ngram
 over 3 does '^all  *72 ' "${timed[@]}" --little little.gguf --temp 1 --seed 3

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# scripts/figures, bench-pair and compare-llama on toys: numbers, a table that marks the best, a picture. And what it says where something is missing.
+# scripts/figures, bench-pair and compare-llama on toys: numbers, a table that marks the best, a picture. And what it
+# says where something is missing.
 #   figures.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 figures=$3/figures
@@ -25,22 +26,28 @@ rc=$?
     wrong "too few prompts: exit $rc"
 "${command[@]}" --kinds translation --thresholds "0.1,x" --out no > out 2> err
 rc=$?
-{ [ "$rc" = 1 ] && grep -q '^figures: pilotfish gave 2: .*--rollback x: not a number' err; } || wrong "a wrong threshold: exit $rc"
+{ [ "$rc" = 1 ] && grep -q '^figures: pilotfish gave 2: .*--rollback x: not a number' err; } ||
+    wrong "a wrong threshold: exit $rc"
 [ ! -e no ] || wrong "a figure that failed left a folder"
 
-timed=("$3/bench-pair" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization --each 2 --rounds 2)
-timed+=(-n 16 --seconds 0.05)
+timed=("$3/bench-pair" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization)
+timed+=(--each 2 --rounds 2 -n 16 --seconds 0.05)
 "${timed[@]}" --little little.gguf -- --raw --ignore-eos > out 2> err || wrong "bench-pair: exit $?: $(cat err)"
 { [ "$(grep -cP '^(translation|summarization)( +[0-9.]+){5} +[0-9]+% +[0-9.]+$' out)" = 2 ] &&
     grep -q '^read loop [0-9.]* GB/s$' out; } || wrong "bench-pair: no table"
-"${timed[@]}" -o jsonl -- --raw --ignore-eos > out 2> err && grep -q '"kind": "translation", .*"ratio": ' out || wrong "bench-pair: no JSON"
-"${timed[@]}" --optimum --rounds 1 --little little.gguf -- --raw --ignore-eos > out 2> err || wrong "bench-pair --optimum: exit $?: $(cat err)"
-[ "$(grep -cP '^(translation|summarization)( +[0-9.]+){6} +[0-9]+% +[0-9.]+$' out)" = 2 ] || wrong "bench-pair: no optimum"
+{ "${timed[@]}" -o jsonl -- --raw --ignore-eos > out 2> err &&
+    grep -q '"kind": "translation", .*"ratio": ' out; } || wrong "bench-pair: no JSON"
+"${timed[@]}" --optimum --rounds 1 --little little.gguf -- --raw --ignore-eos > out 2> err ||
+    wrong "bench-pair --optimum: exit $?: $(cat err)"
+[ "$(grep -cP '^(translation|summarization)( +[0-9.]+){6} +[0-9]+% +[0-9.]+$' out)" = 2 ] ||
+    wrong "bench-pair: no optimum"
 
-"$figures" acceptance --program "$pilotfish" --big big.gguf --little big.gguf --prompts prompts --kinds translation --each 2 -n 40 \
-    --draft-vocab 100 --out made -- --raw --ignore-eos > out 2> err || wrong "acceptance: exit $?: $(cat err)"
+"$figures" acceptance --program "$pilotfish" --big big.gguf --little big.gguf --prompts prompts --kinds translation \
+    --each 2 -n 40 --draft-vocab 100 --out made -- --raw --ignore-eos > out 2> err ||
+    wrong "acceptance: exit $?: $(cat err)"
 grep -qP '^translation     as it is ( +1.00){8} +0.0%$' out || wrong "acceptance: a model is not always of its own mind"
-grep -qP '^translation     fewer ids ( *0\.[0-9]+){8} +[1-9][0-9.]*%$' out || wrong "acceptance: nothing is out of reach of few ids"
+grep -qP '^translation     fewer ids ( *0\.[0-9]+){8} +[1-9][0-9.]*%$' out ||
+    wrong "acceptance: nothing is out of reach of few ids"
 
 # Two programs that print what llama.cpp's would: 1 s a pass of one row, 2 s of four; a prompt at 100 token/s.
 mkdir bin
@@ -60,13 +67,16 @@ case "$*" in *"--spec-draft-n-max 4 "*) took=1 ;; *) took=2 ;; esac
 echo "decoded   10 tokens in    $took.000 seconds, speed:   not read t/s" >&2
 END
 chmod +x bin/*
-"${timed[@]}" --llama bin --llama-each 2 --rounds 1 --little little.gguf -- --raw --ignore-eos > out 2> err || wrong "bench-pair --llama: exit $?: $(cat err)"
+"${timed[@]}" --llama bin --llama-each 2 --rounds 1 --little little.gguf -- --raw --ignore-eos > out 2> err ||
+    wrong "bench-pair --llama: exit $?: $(cat err)"
 { [ "$(grep -cP '^(translation|summarization)( +[0-9.]+){5} +[0-9]+% +[0-9.]+ +10.00 +[0-9.]+$' out)" = 2 ] &&
     grep -q 'llama.cpp plain 100.00 token/s$' out; } || wrong "bench-pair: no llama.cpp"
 beside=("$3/compare-llama" --program "$pilotfish" --rows 1,4 --rounds 2 --threads 1 --prompt 256 bin)
 "${beside[@]}" big.gguf > out 2> err || wrong "compare-llama: exit $?: $(cat err)"
-{ grep -qP '^ +4 +[0-9.]+ +4000.0 +[0-9.]+$' out && grep -qP '^prompt +[0-9.]+ +2560.0 +[0-9.]+$' out; } || wrong "compare-llama: no table"
+{ grep -qP '^ +4 +[0-9.]+ +4000.0 +[0-9.]+$' out && grep -qP '^prompt +[0-9.]+ +2560.0 +[0-9.]+$' out; } ||
+    wrong "compare-llama: no table"
 "${beside[@]}" gone.gguf > out 2> err
 rc=$?
-{ [ "$rc" = 1 ] && grep -q '^compare-llama: pilotfish gave 3: .*gone.gguf' err; } || wrong "compare-llama: no model: exit $rc"
+{ [ "$rc" = 1 ] && grep -q '^compare-llama: pilotfish gave 3: .*gone.gguf' err; } ||
+    wrong "compare-llama: no model: exit $rc"
 verdict

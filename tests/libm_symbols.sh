@@ -1,7 +1,7 @@
 #!/bin/sh
-# libm_symbols.sh NM LIBRARY...: no object of these static libraries may take from libm what has other bits on other machines
-# (kernels/ARITHMETIC.md): fma, sqrt, rint and their like are defined to the last bit, exp, log, sin and theirs are not.
-# LIBRARY:OBJECT looks at one object only.
+# libm_symbols.sh NM LIBRARY...: no object of these static libraries may take from libm what has other bits on other
+# machines (kernels/ARITHMETIC.md): fma, sqrt, rint and their like are defined to the last bit, exp, log, sin and theirs
+# are not. LIBRARY:OBJECT looks at one object only.
 set -u
 nm=$1
 shift

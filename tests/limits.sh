@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1. Each option at the ends of what it takes, with a prompt of many parts: the text is the big model's own (--check), or the
-# line says why not.
+# Ranks: 1. Each option at the ends of what it takes, with a prompt of many parts: the text is the big model's own
+# (--check), or the line says why not.
 #   limits.sh PILOTFISH TINY
 set -u
 pilotfish=$1 tiny=$2
@@ -59,13 +59,14 @@ done << 'END'
 END
 
 python3 -c "for i in range(300): print('{\"prompt\": \"it was %d\"}' % i)" > many.jsonl
-does . generate --big big.gguf --little little.gguf --guard off --raw -n 3 --ctx 32 --parallel 256 --prompts many.jsonl --check
+does . generate --big big.gguf --little little.gguf --guard off --raw -n 3 --ctx 32 --parallel 256 \
+    --prompts many.jsonl --check
 [ "$(wc -l < out)" -ge 300 ] || wrong "not a line a prompt"
 
 refuses 2 "top-p 0 leaves no id" generate --big big.gguf --temp 1 --top-p 0 --raw hi
 refuses 2 "ctx" generate --big big.gguf --ctx 2 --raw "it was the best of times"
-for over in "temp 101" "temp 1e39" "temp nan" "top-p 1.0001" "min-p -1e-45" "draft-max 65" "draft-max 0" "logprobs 21" "ctx 1048577" \
-    "parallel 257" "seed 2147483648" "top-k 2147483648" "threads 1025"; do
+for over in "temp 101" "temp 1e39" "temp nan" "top-p 1.0001" "min-p -1e-45" "draft-max 65" "draft-max 0" \
+    "logprobs 21" "ctx 1048577" "parallel 257" "seed 2147483648" "top-k 2147483648" "threads 1025"; do
     # shellcheck disable=SC2086
     refuses 2 "${over%% *}" generate --big big.gguf --raw --${over} hi
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1 to 4. A rank is lost before it starts, while it loads, in the middle of the text; Ctrl-C and SIGTERM at the same
-# moments. One line, the documented exit code, the text so far kept, and soon not one process left.
+# Ranks: 1 to 4. A rank is lost before it starts, while it loads, in the middle of the text; Ctrl-C and SIGTERM at the
+# same moments. One line, the documented exit code, the text so far kept, and soon not one process left.
 #   lost_ranks.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun
@@ -64,7 +64,8 @@ none_is_left() {
     done
 }
 
-# ends CODE WHAT: what was started does so, in time, says it in one line (or none when people end it), and leaves no process.
+# ends CODE WHAT: what was started does so, in time, says it in one line (or none when people end it), and leaves no
+# process.
 ends() {
     within 10 "$2: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     wait "$pid"
@@ -77,7 +78,7 @@ ends() {
     cmp -s <(head -c 2000 out) <(head -c "$(stat -c %s out)" text | head -c 2000) || wrong "$2: not the text so far"
 }
 
-# --- a rank is lost -------------------------------------------------------------------------------------------------------
+# --- a rank is lost ---------------------------------------------------------------------------------------------------
 
 for rank in 0 1 2; do
     LOSE=$rank start 3 "${with_little[@]}"
@@ -108,7 +109,7 @@ soon "text" text_is_there
 kill -SEGV "$(cat pid.2)"
 ends 5 "rank 2 of two stages crashes"
 
-# --- people end it --------------------------------------------------------------------------------------------------------
+# --- people end it ----------------------------------------------------------------------------------------------------
 
 # signalled WHAT MOMENT...: what was started gets the signal at that moment.
 signalled() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 2. A rank lies to the program as people launch it: one line, the documented exit code, within 10 s. test_liars has every
-# field, in one process.
+# Ranks: 2. A rank lies to the program as people launch it: one line, the documented exit code, within 10 s. test_liars
+# has every field, in one process.
 #   lying_ranks.sh PILOTFISH TINY LIAR SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 liar=$3 mpirun=$4/mpirun

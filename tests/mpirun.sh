@@ -37,7 +37,7 @@ gives() {
 printf '#!/bin/sh\n' > pilotfish
 chmod +x pilotfish
 
-# --- exit codes -----------------------------------------------------------------------------------------------------------
+# --- exit codes -------------------------------------------------------------------------------------------------------
 
 launcher 'mpirun (Open MPI) 4.1.4'
 gives 0 0 'true'
@@ -64,13 +64,13 @@ gives 0 0 'echo "[host1:00004] plm:rsh: Warning: setpgid(9,9) failed in parent w
 rc=$?
 { [ $rc = 4 ] && grep -q '^pilotfish: only 40 files' err; } || wrong "40 files: exit $rc, not 4"
 
-# --- standard output and error stay apart, and whole ----------------------------------------------------------------------
+# --- standard output and error stay apart, and whole ------------------------------------------------------------------
 
 launch 'echo pilotfish-elsewhere >&2; printf "text without an end"; printf "note" >&2; exit 2' -n 2 ./pilotfish
 [ "$(cat out)" = "text without an end" ] || wrong "standard output is not the ranks'"
 [ "$(head -c 4 err)" = note ] || wrong "standard error is not the ranks'"
 
-# --- what is added --------------------------------------------------------------------------------------------------------
+# --- what is added ----------------------------------------------------------------------------------------------------
 
 launch true -n 10000 ./pilotfish generate -n 2
 grep -q '^--bind-to none --oversubscribe ' args ||
@@ -80,7 +80,8 @@ launch true -n 1 ./pilotfish generate -n 10000
 grep -q oversubscribe args && wrong "a number behind the program is not the ranks'"
 launch true -n 1 ./pilotfish generate : -n 9999 ./pilotfish worker : -n 1 ./pilotfish worker
 { grep -q oversubscribe args && [ "$(grep -o -- '-x PILOTFISH_TTY' args | wc -l)" = 3 ] &&
-    grep -q ' generate : .* -n 9999 ./pilotfish worker : .* -n 1 ./pilotfish worker$' args; } || wrong "several programs: $(cat args)"
+    grep -q ' generate : .* -n 9999 ./pilotfish worker : .* -n 1 ./pilotfish worker$' args; } ||
+    wrong "several programs: $(cat args)"
 launch true -n 10000 --map-by slot:NOOVERSUBSCRIBE ./pilotfish
 grep -q -- '--oversubscribe' args && wrong "more ranks than slots where the caller wants no more"
 launch true --host a,b -n 10000 ./pilotfish
@@ -93,7 +94,7 @@ launcher 'mpirun (Open MPI) 5.0.11'
 launch true -n 10000 ./pilotfish
 grep -q '^--bind-to none --map-by :OVERSUBSCRIBE ' args || wrong "5, more ranks than cores: $(cat args)"
 
-# --- Ctrl-C ---------------------------------------------------------------------------------------------------------------
+# --- Ctrl-C -----------------------------------------------------------------------------------------------------------
 
 launcher 'mpirun (Open MPI) 4.1.4'
 mkfifo ready
@@ -128,7 +129,7 @@ done
 kill -0 "$(cat rank)" 2> /dev/null && wrong "a launcher that hangs leaves a rank"
 [ -s err ] && wrong "a launcher that hangs: something is told of it"
 
-# --- options with values, none of which is the program -------------------------------------------------------------------
+# --- options with values, none of which is the program ----------------------------------------------------------------
 
 # takes PATTERN ARGUMENT...: the launcher gets what the pattern says.
 takes() {
@@ -148,7 +149,7 @@ grep -q oversubscribe args && wrong "a number behind the program counts"
 takes " --app file$" --app file
 { "$mpirun" --help > out && grep -q scripts/mpirun out; } || wrong "--help"
 
-# --- what cannot be launched ----------------------------------------------------------------------------------------------
+# --- what cannot be launched ------------------------------------------------------------------------------------------
 
 "$mpirun" -n 2 > out 2> err
 [ $? = 2 ] || wrong "no program: exit code"

@@ -7,7 +7,7 @@ set -u
 pilotfish=$1 tiny=$2 netns=$3/netns mpirun=$3/mpirun
 . "$(dirname "$0")/lib/cli.bash"
 
-# --- who may --------------------------------------------------------------------------------------------------------------
+# --- who may ----------------------------------------------------------------------------------------------------------
 
 # ends CODE PATTERN COMMAND...: in time, with the pattern on standard output and error.
 ends() {
@@ -35,7 +35,7 @@ if [ "$(id -u)" != 0 ] || ! "$netns" 2 -- true 2> err; then
     exit $((n_wrong ? 1 : 77))
 fi
 
-# --- what a command sees --------------------------------------------------------------------------------------------------
+# --- what a command sees ----------------------------------------------------------------------------------------------
 
 ends 7 "^host1\$" "$netns" 2 -- sh -c 'hostname; exit 7'
 ends 0 "^host3\$" "$netns" 3 -- sh -c '$NETNS_RUN/on host3 hostname'
@@ -84,7 +84,7 @@ sys.exit(not .8 <= taken <= 3)
 END
 ends 0 s "$netns" 2 -r 1000 -- python3 rate.py
 
-# --- a job ----------------------------------------------------------------------------------------------------------------
+# --- a job ------------------------------------------------------------------------------------------------------------
 
 "$tiny" big.gguf && "$tiny" little.gguf --left-out 2 || wrong "no toy models"
 generate=("$pilotfish" generate --big big.gguf --raw --guard off -n 12 --threads 1)
@@ -103,7 +103,7 @@ writes() {
 writes "verifier host2 verifier host3" 3 --tp 2
 writes "drafter host2 verifier host3 verifier host2" 4 --little little.gguf --pp 2
 
-# --- nothing is left ------------------------------------------------------------------------------------------------------
+# --- nothing is left --------------------------------------------------------------------------------------------------
 
 # gone HOW: the hosts of the command that wrote the file `host`, and all that ran on them.
 gone() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1, 3 and 4. Over an emulated network the text is the same, bit for bit, and every output says that there was one.
+# Ranks: 1, 3 and 4. Over an emulated network the text is the same, bit for bit, and every output says that there was
+# one.
 #   network.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun
@@ -11,7 +12,7 @@ mark="^emulated network: 2.5 ms each way, 0.5 ms to the drafter, jitter 2 ms, 50
 printf '{"prompt": "%s"}\n' "Once upon" "a time" "there was" > prompts.jsonl
 seq 400 > text
 
-# --- the same text --------------------------------------------------------------------------------------------------------
+# --- the same text ----------------------------------------------------------------------------------------------------
 
 does . generate "${pair[@]}" --raw --guard off -n 40 hello
 cp out plain
@@ -31,7 +32,7 @@ over 4 same "${far[@]}" --tp 2
 does '"network_s": 0\.\(0[3-9]\|[1-9]\)\|"network_s": [1-9]' generate "${pair[@]}" --raw --guard off --draft-max 1 \
     -n 16 -o jsonl --net-delay 2.5 hello
 
-# --- what is wrong reaches the command line over a far link ---------------------------------------------------------------
+# --- what is wrong reaches the command line over a far link -----------------------------------------------------------
 
 over 3 refuses 2 "must be from 0 to 10000" generate "${pair[@]}" --net-delay 10001 hello
 over 4 refuses 4 "4 ranks, but" generate "${pair[@]}" --net-delay 10000 hello
@@ -39,7 +40,7 @@ printf 'big = big.gguf\nnet-delay = 3\nnet-rate = 8\n' > far.ini
 does . generate --config far.ini --raw -n 4 hello
 grep -q "^emulated network: 3 ms each way, 8 Mbit/s\$" err || wrong "the file's network is not the line's"
 
-# --- every output says it -------------------------------------------------------------------------------------------------
+# --- every output says it ---------------------------------------------------------------------------------------------
 
 # marks NUMBER COMMAND...: so many times in the text, in the lines of JSON; without a network never.
 marks() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 2 to 4. Several programs in one launch: the coordinator with the prompt and the configuration, and workers who know
-# nothing but their own model.
+# Ranks: 2 to 4. Several programs in one launch: the coordinator with the prompt and the configuration, and workers who
+# know nothing but their own model.
 #   programs.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun hostile=$3/../tests/lib/hostile_gguf.py
@@ -25,7 +25,8 @@ writes() {
     cmp -s out alone || wrong "$*: another text than big alone"
 }
 
-big=("$pilotfish" worker --role verifier --model big.gguf) little=("$pilotfish" worker --role drafter --model little.gguf)
+big=("$pilotfish" worker --role verifier --model big.gguf)
+little=("$pilotfish" worker --role drafter --model little.gguf)
 printf 'raw = yes\nn-predict = 40\nguard = off\nprompt = hello\n' > own.ini
 own=("$pilotfish" generate --config own.ini --big big.gguf)
 
@@ -40,14 +41,18 @@ bare=("$pilotfish" generate --config own.ini)
 writes -n 1 "${bare[@]}" --draft little --tp 2 : -n 1 "${little[@]}" : -n 2 "${big[@]}" --threads 1
 writes -n 1 "${bare[@]}" --pp 2 : -n 2 "${big[@]}" --threads 1
 writes -n 1 "${bare[@]}" --little little.gguf : -n 1 "${little[@]}" : -n 1 "${big[@]}"
-launch 3 "gone.gguf: cannot be opened" -n 1 "${bare[@]}" --draft little : -n 1 "${little[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
-launch 3 "the vocabularies differ" -n 1 "${bare[@]}" --draft little : -n 1 "$pilotfish" worker --model other_word.gguf : -n 1 "${big[@]}"
+launch 3 "gone.gguf: cannot be opened" \
+    -n 1 "${bare[@]}" --draft little : -n 1 "${little[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
+launch 3 "the vocabularies differ" \
+    -n 1 "${bare[@]}" --draft little : -n 1 "$pilotfish" worker --model other_word.gguf : -n 1 "${big[@]}"
 LC_ALL=C sed 's/{% for message/{% fur message/' big.gguf > untold.gguf
-launch 3 "the model of peer 1 has no chat template" -n 1 "$pilotfish" chat : -n 1 "$pilotfish" worker --model untold.gguf
+launch 3 "the model of peer 1 has no chat template" \
+    -n 1 "$pilotfish" chat : -n 1 "$pilotfish" worker --model untold.gguf
 launch 2 "generate needs a model" -n 1 "${bare[@]}"
 launch 2 "rank 1 is a verifier here, but has no model" -n 2 "${bare[@]}"
 
-launch 2 "here, but has no model for that" -n 1 "${own[@]}" --little little.gguf : -n 1 "${big[@]}" : -n 1 "${little[@]}"
+launch 2 "here, but has no model for that" \
+    -n 1 "${own[@]}" --little little.gguf : -n 1 "${big[@]}" : -n 1 "${little[@]}"
 launch 4 "3 ranks, but --tp 1 --pp 1 takes 2" -n 1 "${own[@]}" : -n 2 "${big[@]}"
 launch 3 "gone.gguf: cannot be opened" -n 1 "${own[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
 launch 3 "are different models" -n 1 "${own[@]}" --tp 2 : -n 1 "${big[@]}" : -n 1 "$pilotfish" worker --model other.gguf

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 1 to 6. The real pair as people launch it: scripts/mpirun gives the ids and log-probabilities of one process, bit for bit.
+# Ranks: 1 to 6. The real pair as people launch it: scripts/mpirun gives the ids and log-probabilities of one process,
+# bit for bit.
 #   real_ranks.sh PILOTFISH SCRIPTS
 set -u
 pilotfish=$1 mpirun=$2/mpirun models=${PILOTFISH_MODELS:-models}
@@ -20,7 +21,9 @@ for model in "$smollm2" "$big" "$little"; do
 done
 
 # Nine digits tell every float apart.
-bits() { python3 -c 'import json, sys; [print(row["ids"], row["logprobs"]) for row in map(json.loads, sys.stdin)]' < "$1"; }
+bits() {
+    python3 -c 'import json, sys; [print(row["ids"], row["logprobs"]) for row in map(json.loads, sys.stdin)]' < "$1"
+}
 
 # alone ARGUMENT...: what the launches that follow must give.
 alone() {
@@ -51,15 +54,16 @@ launch 3 --big "$big" --little "$little" "${merge[@]}"
 launch 4 --big "$big" --little "$little" --tp 2 --draft-max 8 "${merge[@]}"
 launch 6 --big "$big" --little "$little" --tp 2 --pp 2 --threads 1 "${merge[@]}"
 # The coordinator has no model's file: vocabulary and chat template come from the workers.
-programs -n 1 "$pilotfish" generate --draft little "${merge[@]}" -o jsonl : -n 1 "$pilotfish" worker --role drafter --model "$little" : \
+programs -n 1 "$pilotfish" generate --draft little "${merge[@]}" -o jsonl : \
+    -n 1 "$pilotfish" worker --role drafter --model "$little" : \
     -n 1 "$pilotfish" worker --role verifier --model "$big"
 
 # The guard lets drafts begin early, also where ranks share cores.
 n_launches=$((n_launches + 1))
-"$mpirun" -n 4 "$pilotfish" generate --big "$big" --little "$little" --tp 2 -n 96 "${merge[@]: -1}" -o jsonl > "$folder/out" \
-    2> "$folder/err" || wrong "--tp 2 with the guard: exit $?"
-python3 -c 'import json, sys; sys.exit("draft" not in json.loads(sys.stdin.readline())["origin"][:16])' < "$folder/out" ||
-    wrong "--tp 2 with the guard: no draft among the first 16 tokens"
+"$mpirun" -n 4 "$pilotfish" generate --big "$big" --little "$little" --tp 2 -n 96 "${merge[@]: -1}" -o jsonl \
+    > "$folder/out" 2> "$folder/err" || wrong "--tp 2 with the guard: exit $?"
+python3 -c 'import json, sys; sys.exit("draft" not in json.loads(sys.stdin.readline())["origin"][:16])' \
+    < "$folder/out" || wrong "--tp 2 with the guard: no draft among the first 16 tokens"
 
 echo "$n_launches launches, $n_wrong wrong"
 [ "$n_wrong" = 0 ]
