@@ -570,6 +570,43 @@ static void lines_without_settings_differ_by_their_place_and_what_is_idle_is_not
     options_free(&o);
 }
 
+/* What other programs have in their requests is no mistake. */
+static void a_key_that_is_nearly_one_that_is_read_is_noted_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *near; /* NULL: nothing is noted */
+    } rows[] = {{"temprature", "temperature"},
+                {"seeds", "seed"},
+                {"max_token", "max_tokens"},
+                {"promptt", "prompt"},
+                {"n_predicts", "n_predict"},
+                {"stream", NULL},
+                {"model", NULL},
+                {"user", NULL},
+                {"n", NULL},
+                {"category", NULL},
+                {"top_logprobs", NULL},
+                {"min-p", NULL},
+                {"rollback_rule", NULL},
+                {"reference", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char line[256], want[128];
+        struct prompts p;
+        struct err err;
+        char *notes;
+        snprintf(line, sizeof line, "{\"prompt\": \"one\"}\n{\"prompt\": \"two\", \"%s\": null}\n", rows[i].key);
+        path_with(line);
+        struct options o = options_of("");
+        assert_int_equal(read_noting(&p, &o, &w.toy, "", &notes, &err), OK);
+        snprintf(want, sizeof want, ":2: nothing reads \"%s\": did you mean \"%s\"?\n", rows[i].key, rows[i].near);
+        if (rows[i].near ? !strstr(notes, want) : *notes != 0) fail_msg("%s: \"%s\"", rows[i].key, notes);
+        free(notes);
+        prompts_free(&p);
+        options_free(&o);
+    }
+}
+
 /* As editors of another system leave them. */
 static void a_byte_order_mark_and_carriage_returns_are_no_text(void **state)
 {
@@ -697,6 +734,7 @@ int main(void)
         cmocka_unit_test(a_line_may_have_settings_of_its_own),
         cmocka_unit_test(a_stop_of_a_line_may_have_4096_bytes),
         cmocka_unit_test(lines_without_settings_differ_by_their_place_and_what_is_idle_is_noted_once),
+        cmocka_unit_test(a_key_that_is_nearly_one_that_is_read_is_noted_once),
         cmocka_unit_test(a_byte_order_mark_and_carriage_returns_are_no_text),
         cmocka_unit_test(prompts_that_are_empty_unreadable_or_too_long_are_refused),
         cmocka_unit_test(a_file_without_a_known_template_is_never_chatted_with_silently),

@@ -31,6 +31,7 @@ struct reader {
         bool own;        /* a line has it of its own, in vain */
         const char *why; /* it has none, in some line */
     } of[MAX_OPTIONS];
+    bool noted_misspelt; /* once a file is enough */
 };
 
 static void prompt_free(struct prompt *p)
@@ -315,6 +316,15 @@ static int read_row(struct reader *r, struct prompt *item, json_t *row, struct e
     return encode_text(r, item, json_string_value(text), json_string_length(text), err);
 }
 
+static void note_misspelt(struct reader *r, json_t *row, const char *place)
+{
+    const char *near, *key = r->noted_misspelt ? NULL : row_misspelt(row, &near);
+    if (!key) return;
+    r->noted_misspelt = true;
+    fprintf(r->from->notes, "note: %s: nothing reads \"%s\": did you mean \"%s\"?\n", show_name(place).s,
+            show_name(key).s, near);
+}
+
 /* What is wrong with a line is kept with it. */
 static int read_line(struct reader *r, const char *place, const char *line, size_t n, struct err *err)
 {
@@ -323,8 +333,9 @@ static int read_line(struct reader *r, const char *place, const char *line, size
     struct err why;
     json_t *row = json_loadb(line, n, JSON_ALLOW_NUL, &bad);
     int rc = json_is_object(row) ? read_row(r, &item, row, &why)
-                                 : err_set(&why, E_USAGE, "not a JSON object%s%s: each line is one", row ? "" : ": ",
-                                           row ? "" : bad.text);
+                                 : err_set(&why, E_USAGE, "not a JSON object%s%s (each line must be one)",
+                                           row ? "" : ": ", row ? "" : bad.text);
+    if (json_is_object(row)) note_misspelt(r, row, place);
     json_decref(row);
     if (rc == E_USAGE) {
         err_wrap(&why, "%s", place);

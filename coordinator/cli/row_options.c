@@ -6,6 +6,7 @@
 
 #include "coordinator/cli/option_rules.h"
 #include "coordinator/cli/option_value.h"
+#include "coordinator/cli/suggest.h"
 
 enum { DIGITS = 15 }; /* so that 0.7 is shown as such */
 
@@ -15,6 +16,33 @@ const struct option *row_option(const char *key)
     int n = snprintf(word, sizeof word, "--%s", key);
     for (size_t i = 0; i < n_options && n < (int)sizeof word; i++)
         if (option_table[i].commands & OF_ROWS && option_is(&option_table[i], word, (size_t)n)) return &option_table[i];
+    return NULL;
+}
+
+/* What a row may have beside options, and the longer names of some. */
+static const char *const other_keys[] = {
+    "id",          "question_id", "prompt", "text",  "turns",     "messages",  "max_tokens",   "max_completion_tokens",
+    "temperature", "top_p",       "top_k",  "min_p", "n_predict", "draft_max", "rollback_rule"};
+enum {
+    N_OTHER_KEYS = sizeof other_keys / sizeof *other_keys,
+    SLIP_MOST = 2 /* letters too many or too few: "prompt_ids" is a key of its own */
+};
+
+const char *row_misspelt(json_t *row, const char **near)
+{
+    const char *names[N_OTHER_KEYS + MAX_OPTIONS] = {0}, *key;
+    json_t *value;
+    for (size_t i = 0; i < N_OTHER_KEYS; i++) names[i] = other_keys[i];
+    for (size_t i = 0; i < n_options; i++) /* names with a dash are among those above */
+        if (option_table[i].commands & OF_ROWS && !strchr(option_table[i].name, '-'))
+            names[N_OTHER_KEYS + i] = option_table[i].name;
+    json_object_foreach(row, key, value)
+    {
+        bool read = row_option(key);
+        for (size_t i = 0; i < N_OTHER_KEYS && !read; i++) read = !strcmp(key, other_keys[i]);
+        *near = read ? NULL : suggest(key, strlen(key), names, N_OTHER_KEYS + n_options);
+        if (*near && abs((int)strlen(*near) - (int)strlen(key)) <= SLIP_MOST) return key;
+    }
     return NULL;
 }
 
