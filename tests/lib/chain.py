@@ -4,8 +4,8 @@
     chain.write_gguf("toy.gguf", eos="<|im_end|>", template=CHATML)
     chain.write_directory("toy", tokenizer_config={"eos_token": "<|im_end|>"})
 
-Every token that is no piece is followed by the first piece, and the last piece by the first again. The vocabulary: 256 bytes, "zq", the
-special tokens, the pieces. Packages: numpy, gguf.
+Every token that is no piece is followed by the first piece, and the last piece by the first again. The vocabulary: 256
+bytes, "zq", the special tokens, the pieces. Packages: numpy, gguf.
 """
 import json
 import os
@@ -16,11 +16,13 @@ import numpy as np
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 CHATML = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% for message in messages %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 SPECIALS = {"<|endoftext|>": CONTROL, "<|im_start|>": CONTROL, "<|im_end|>": CONTROL}
-QWEN2_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2_WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+               r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 N_EMBD, N_HEAD, N_HEAD_KV, N_FF, N_CTX = 128, 4, 2, 128, 512
 
 
@@ -41,7 +43,8 @@ def token_text(piece):
 
 
 class Chain:
-    """`specials`: {text: token type}. `numbers`: the blocks' weights are drawn, else they are zero and only the chain speaks."""
+    """`specials`: {text: token type}. `numbers`: the blocks' weights are drawn, else they are zero and only the chain
+    speaks."""
 
     def __init__(self, pieces, specials=SPECIALS, blocks=1, scale=0.1, numbers=False, seed=1):
         rng = np.random.default_rng(seed)
@@ -74,8 +77,9 @@ class Chain:
         for piece, behind in zip(self.chain, self.chain[1:] + self.chain[:1]):
             head[behind] += embd[piece]
         shapes = {
-            "attn_q": (N_HEAD * d_head, N_EMBD), "attn_k": (N_HEAD_KV * d_head, N_EMBD), "attn_v": (N_HEAD_KV * d_head, N_EMBD),
-            "attn_output": (N_EMBD, N_HEAD * d_head), "ffn_gate": (N_FF, N_EMBD), "ffn_up": (N_FF, N_EMBD), "ffn_down": (N_EMBD, N_FF),
+            "attn_q": (N_HEAD * d_head, N_EMBD), "attn_k": (N_HEAD_KV * d_head, N_EMBD),
+            "attn_v": (N_HEAD_KV * d_head, N_EMBD), "attn_output": (N_EMBD, N_HEAD * d_head),
+            "ffn_gate": (N_FF, N_EMBD), "ffn_up": (N_FF, N_EMBD), "ffn_down": (N_EMBD, N_FF),
         }  # fmt: skip
         tensors = {"token_embd.weight": embd, "output_norm.weight": np.ones(N_EMBD), "output.weight": head * scale}
         for i in range(self.blocks):
@@ -84,9 +88,10 @@ class Chain:
                 tensors[f"blk.{i}.{name}.weight"] = rng.standard_normal(shape) * 0.05 if numbers else np.zeros(shape)
         return {name: values.astype(np.float32) for name, values in tensors.items()}
 
-    def write_gguf(self, path, arch="llama", eos="<|im_end|>", bos=None, pre="default", template=None, types=None, keys=None, edit=None):
-        """types: {text of a special token: another type}. keys: {key: (gguf's name of a type, value)}, "{arch}" in a key is replaced.
-        edit(writer): last word on the writer before it writes."""
+    def write_gguf(self, path, arch="llama", eos="<|im_end|>", bos=None, pre="default", template=None, types=None,
+                   keys=None, edit=None):
+        """types: {text of a special token: another type}. keys: {key: (gguf's name of a type, value)}, "{arch}" in a
+        key is replaced. edit(writer): last word on the writer before it writes."""
         w = gguf.GGUFWriter(path, arch)
         w.add_name("chain")
         w.add_context_length(N_CTX)
@@ -121,9 +126,10 @@ class Chain:
         w.write_tensors_to_file()
         w.close()
 
-    def write_directory(self, path, model_type="qwen2", config=None, tokenizer_config=None, generation_config=None, added=None, edit=None):
-        """config, tokenizer_config: keys that replace or join those written. added: {text of a special token: its other flags}.
-        edit(tokenizer): last word on tokenizer.json."""
+    def write_directory(self, path, model_type="qwen2", config=None, tokenizer_config=None, generation_config=None,
+                        added=None, edit=None):
+        """config, tokenizer_config: keys that replace or join those written. added: {text of a special token: its
+        other flags}. edit(tokenizer): last word on tokenizer.json."""
         os.makedirs(path, exist_ok=True)
 
         def put(name, value):
@@ -136,10 +142,12 @@ class Chain:
         level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
         vocab = {text: i for i, text in enumerate(self.tokens) if text not in self.specials}
         tokenizer = {
-            "version": "1.0", "truncation": None, "padding": None, "added_tokens": added_tokens, "normalizer": {"type": "NFC"},
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, level]}, "post_processor": None, "decoder": level,
-            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": "",
-                      "fuse_unk": False, "byte_fallback": False, "vocab": vocab, "merges": [["z", "q"]]},
+            "version": "1.0", "truncation": None, "padding": None, "added_tokens": added_tokens,
+            "normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, level]},
+            "post_processor": None, "decoder": level,
+            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
+                      "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "vocab": vocab,
+                      "merges": [["z", "q"]]},
         }  # fmt: skip
         if edit:
             edit(tokenizer)
@@ -148,18 +156,21 @@ class Chain:
         if generation_config is not None:
             put("generation_config.json", generation_config)
         put("config.json", {
-            "model_type": model_type, "hidden_size": N_EMBD, "num_attention_heads": N_HEAD, "num_key_value_heads": N_HEAD_KV,
-            "num_hidden_layers": self.blocks, "intermediate_size": N_FF, "vocab_size": len(self.tokens), "rms_norm_eps": 1e-6,
-            "max_position_embeddings": N_CTX, "rope_theta": 10000.0, "tie_word_embeddings": False, "hidden_act": "silu",
+            "model_type": model_type, "hidden_size": N_EMBD, "num_attention_heads": N_HEAD,
+            "num_key_value_heads": N_HEAD_KV, "num_hidden_layers": self.blocks, "intermediate_size": N_FF,
+            "vocab_size": len(self.tokens), "rms_norm_eps": 1e-6, "max_position_embeddings": N_CTX,
+            "rope_theta": 10000.0, "tie_word_embeddings": False, "hidden_act": "silu",
             "use_sliding_window": False, **(config or {}),
         })  # fmt: skip
-        write_safetensors(os.path.join(path, "model.safetensors"), {directory_name(n): v for n, v in self.tensors.items()})
+        tensors = {directory_name(n): v for n, v in self.tensors.items()}
+        write_safetensors(os.path.join(path, "model.safetensors"), tensors)
 
 
 BLOCK_NAMES = {
-    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
 }  # fmt: skip
 WHOLE_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 

@@ -3,8 +3,9 @@
 
     hostile_gguf.py TOY.gguf FOLDER
 
-On standard output, a line each: the name, a tab, what the program must say of it. Beside them a model split over three files as it
-should be, whole-0000N-of-00003.gguf, and other_word.gguf, a model of another vocabulary. Formats: ggml's docs/gguf.md; of parts, llama.cpp's gguf-split.
+On standard output, a line each: the name, a tab, what the program must say of it. Beside them a model split over three
+files as it should be, whole-0000N-of-00003.gguf, and other_word.gguf, a model of another vocabulary. Formats: ggml's
+docs/gguf.md; of parts, llama.cpp's gguf-split.
 """
 import struct
 import sys
@@ -55,18 +56,23 @@ CASES = {
     "many_blocks": ("block_count", lambda t: t.u32("qwen2.block_count", 10**9)),
     "blocks_not_there": ("no tensor blk.4.", lambda t: t.u32("qwen2.block_count", 5)),
     "blocks_beyond": ("tensor blk.3.[a-z_.]* has no place", lambda t: t.u32("qwen2.block_count", 3)),
-    "bias_left_over": ("tensor blk.1.attn_output.bias has no place", lambda t: t.tensors.update({"blk.1.attn_output.bias": t.tensors["blk.1.attn_norm.weight"]})),
-    "left_over": ("tensor output.bias has no place", lambda t: t.tensors.update({"output.bias": t.tensors["output_norm.weight"]})),
+    "bias_left_over": ("tensor blk.1.attn_output.bias has no place",
+                       lambda t: t.tensors.update({"blk.1.attn_output.bias": t.tensors["blk.1.attn_norm.weight"]})),
+    "left_over": ("tensor output.bias has no place",
+                  lambda t: t.tensors.update({"output.bias": t.tensors["output_norm.weight"]})),
     "epsilon_nan": ("epsilon", lambda t: t.f32("qwen2.attention.layer_norm_rms_epsilon", float("nan"))),
     "no_vocabulary": ("tokenizer.ggml", lambda t: t.drop("tokenizer.ggml.tokens")),
     "other_tokenizer": ("tokenizer \"bert\" is not supported", value("tokenizer.ggml.model", STRING, string("bert"))),
     "other_splitter": ("pre-tokenizer \"odd\" is not supported", value("tokenizer.ggml.pre", STRING, string("odd"))),
-    "end_outside": ("eos_token_id is 70000, the vocabulary ends at", lambda t: t.u32("tokenizer.ggml.eos_token_id", 70000)),
-    "merge_of_nothing": ("merge 0", value("tokenizer.ggml.merges", ARRAY, struct.pack("<IQ", STRING, 1) + string("zq"))),
+    "end_outside": ("eos_token_id is 70000, the vocabulary ends at",
+                    lambda t: t.u32("tokenizer.ggml.eos_token_id", 70000)),
+    "merge_of_nothing": ("merge 0", value("tokenizer.ggml.merges", ARRAY,
+                                          struct.pack("<IQ", STRING, 1) + string("zq"))),
 }
 
 def split(name, leave_out=None, edit=lambda part, number: None):
-    """The toy over three files: metadata alone, then each half of the tensors. `edit` sees a part before it is written."""
+    """The toy over three files: metadata alone, then each half of the tensors. `edit` sees a part before it is
+    written."""
     whole = Toy(sys.argv[1])
     names = list(whole.tensors)
     shares = [[], names[: len(names) // 2], names[len(names) // 2 :]]
@@ -109,7 +115,8 @@ for name, said, how in [
     ("fewer", "tensors in 3 parts, but split.tensors.count is 99", {"edit": put(0, "split.tensors.count", 99)}),
     ("endless", "part 1 of 4000000000 of a model cannot be", {"edit": put(0, "split.count", 4000000000)}),
     ("named", "the first of 4 parts; its name must end in -00001-of-00004.gguf", {"edit": put(0, "split.count", 4)}),
-    ("twice", "is there twice", {"edit": lambda part, n: n == 2 and part.tensors.update({"token_embd.weight": part.tensors.popitem()[1]})}),
+    ("twice", "is there twice", {"edit": lambda part, n:
+                                 n == 2 and part.tensors.update({"token_embd.weight": part.tensors.popitem()[1]})}),
 ]:
     split(name, **how)
     print(f"{name}-00001-of-00003", said, sep="\t")

@@ -45,7 +45,8 @@ class Terminal:
         self.at = self.seen.index(wanted, self.at) + len(wanted)
 
     def prompted(self, prompt=b"> "):
-        """The prompt stands there a moment before the line editor takes the keys: until then Ctrl-D would be the terminal's."""
+        """The prompt stands there a moment before the line editor takes the keys: until then Ctrl-D would be the
+        terminal's."""
         self.until(prompt)
         while termios.tcgetattr(self.terminal)[3] & termios.ICANON:
             time.sleep(0.001)
