@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Every format's rows against the package gguf's own dequantizers: random blocks, scales of every size and sign. dequantize.py ROWS"""
+"""Every format's rows against the package gguf's own dequantizers: random blocks, scales of every size and sign.
+dequantize.py ROWS"""
 import random
 import subprocess
 import sys
@@ -31,7 +32,8 @@ def main():
     for name in SCALES:
         type_ = gguf.GGMLQuantizationType[name]
         row = draw(name, random_)
-        out = subprocess.run([sys.argv[1], str(int(type_)), str(N_IN)], input=row, stdout=subprocess.PIPE, check=True).stdout
+        command = [sys.argv[1], str(int(type_)), str(N_IN)]
+        out = subprocess.run(command, input=row, stdout=subprocess.PIPE, check=True).stdout
         got = np.frombuffer(out, dtype="<f4")
         want = gguf.quants.dequantize(np.frombuffer(row, dtype=np.uint8).reshape(1, -1), type_).reshape(-1)
         assert len(got) == N_IN and np.isfinite(got).all() and np.any(got != 0), name

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Ranks: 2 and 3. What people see of a job of ranks is what they see of one process: where its output goes or cannot go, at a
-terminal, with Ctrl-Z; and the launcher's own errors, one line each.
+"""Ranks: 2 and 3. What people see of a job of ranks is what they see of one process: where its output goes or cannot
+go, at a terminal, with Ctrl-Z; and the launcher's own errors, one line each.
 
     launched.py PILOTFISH TINY SCRIPTS
 """
@@ -24,7 +24,8 @@ def wrong(what, *seen):
 
 
 def shell(line):
-    """(exit code, standard output, standard error) of a line of bash; S launches two ranks of a short text, E of an endless."""
+    """(exit code, standard output, standard error) of a line of bash; S launches two ranks of a short text, E of an
+    endless."""
     generate = f"{mpirun} -n 2 {pilotfish} generate --big big.gguf --raw --no-draft"
     line = f"S() {{ {generate} -n 30 hello; }}; E() {{ {generate} --ignore-eos --ctx 1048576 hello; }}; {line}"
     done = subprocess.run(["bash", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)

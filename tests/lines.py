@@ -82,7 +82,8 @@ def each_line_is_what_it_is_alone(lines):
               "\nsampled (3 of 8 prompts): with settings of their own\n" in notes
               and "\nlossy: bild (2 of 8 prompts), with settings of their own; " in notes, notes)
         if more == ["--check"]:
-            check("the check does not say what it left out", "bit for bit; 2 lossy texts are not compared\n" in notes, notes)
+            check("the check does not say what it left out",
+                  "bit for bit; 2 lossy texts are not compared\n" in notes, notes)
     # A run's settings are the defaults of its lines: what is greedy there says so.
     sampled = [dict(line, temp=0) if not {"temp", "temperature", "accept"} & line.keys() else line for line in prompts]
     together, _ = answers(*base, "--temp", "2", "--top-k", "3", lines=sampled[:1] + sampled[2:6])
@@ -93,7 +94,8 @@ def compare_and_bench_take_them(lines):
     prompts = [{"id": str(i), "prompt": PROMPT, **line} for i, line in enumerate(lines)]
     rows, _ = answers("eval", "compare", *PAIR, lines=prompts)
     exact = [row["exact"] for row in rows[:-1]]
-    check("eval compare: not the lines' own settings", exact[0] and exact[3] and exact[4] and not (exact[1] or exact[6]), rows)
+    check("eval compare: not the lines' own settings",
+          exact[0] and exact[3] and exact[4] and not (exact[1] or exact[6]), rows)
     rows, _ = answers("bench", "pair", *PAIR, lines=prompts)
     n_tokens = [row["drafts"]["tokens"] for row in rows]
     for row in rows:
@@ -149,7 +151,8 @@ def a_text_that_big_cannot_read_does_not_end_the_others():
         rows, notes = answers("generate", "--big", "sickbig.gguf", "-n", "6", "--raw", *layout, lines=lines, code=3)
         errors = [why in row.get("error", "") for row in rows]
         check(f"{layout}: not the one that fails", errors == [False, True, False], rows)
-        check(f"{layout}: not said at the end", "pilotfish: 1 of 3 prompts failed, the first (number 1, from 0)" in notes, notes)
+        check(f"{layout}: not said at the end",
+              "pilotfish: 1 of 3 prompts failed, the first (number 1, from 0)" in notes, notes)
         for row, line in zip(rows, lines):
             alone = run("generate", "--big", "sickbig.gguf", "-n", "6", "--raw", "-o", "jsonl", line["prompt"],
                         code=3 if "~" in line["prompt"] else 0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""BLEU and ROUGE-L as `eval compare` computes them, against sacrebleu and rouge-score: drawn texts, the hard places of their tokenizers
-often. metrics.py METRICS"""
+"""BLEU and ROUGE-L as `eval compare` computes them, against sacrebleu and rouge-score: drawn texts, the hard places of
+their tokenizers often. metrics.py METRICS"""
 import json
 import random
 import subprocess
@@ -10,9 +10,9 @@ import sacrebleu
 from rouge_score import rouge_scorer
 
 PIECES = (
-    "the The big BIG little fish fishes runs 1 2 10 1,000 1.5 3-4 5- -6 a.b A.B. U.S. e.g., .. ... ,, ., .- -- isn't don't \"quoted\" "
-    "(in brackets) [x] {y} a/b x=y 100% $5 #tag @you *bold* _under_ `code` ~ ^ | \\ <tag> &amp; &quot; &lt; &gt; &amp;lt; <skipped> & "
-    "naïve über 日本語 日本。 你好, ½ € … — ’s 🐟 x\u00a0y \u2028 \u3000 \x1f \x85"
+    "the The big BIG little fish fishes runs 1 2 10 1,000 1.5 3-4 5- -6 a.b A.B. U.S. e.g., .. ... ,, ., .- -- isn't "
+    "don't \"quoted\" (in brackets) [x] {y} a/b x=y 100% $5 #tag @you *bold* _under_ `code` ~ ^ | \\ <tag> &amp; "
+    "&quot; &lt; &gt; &amp;lt; <skipped> & naïve über 日本語 日本。 你好, ½ € … — ’s 🐟 x\u00a0y \u2028 \u3000 \x1f \x85"
 ).split(" ") + ["-\n", "\n", "\n\n", "\t", "", "end-\nline", "a\r\nb"]
 
 

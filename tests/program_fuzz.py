@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Damages toy models, files and directories, and gives each to `pilotfish inspect` and `pilotfish generate`, as a user would.
+"""Damages toy models, files and directories, and gives each to `pilotfish inspect` and `pilotfish generate`, as a user
+would.
 
   program_fuzz.py PILOTFISH TINY N [SEED [FIRST]]
 
-N inputs from FIRST (0) on; input i of a seed (1) is always the same. Of each it must hold: exit statuses are 0, 2, 3 and 4; inspect's yes
-means generate's 0, unless the prompt does not fit the model (2), and its no means another; what is wrong is one line, the last one, that
-begins with "pilotfish: "; no character but printable ones is written; nothing takes longer than a time that no toy needs. What does not
-hold is kept in program_fuzz.found/ as SEED-INPUT, and what was called is printed.
+N inputs from FIRST (0) on; input i of a seed (1) is always the same. Of each it must hold: exit statuses are 0, 2, 3
+and 4; inspect's yes means generate's 0, unless the prompt does not fit the model (2), and its no means another; what is
+wrong is one line, the last one, that begins with "pilotfish: "; no character but printable ones is written; nothing
+takes longer than a time that no toy needs. What does not hold is kept in program_fuzz.found/ as SEED-INPUT, and what
+was called is printed.
 """
 import concurrent.futures
 import copy
@@ -29,7 +31,8 @@ LIMIT_S = 60
 KEPT = os.path.abspath("program_fuzz.found")
 NUMBERS = [0, 1, 2, 3, 7, 64, 255, 2**16, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]
 FLOATS = [0.0, -1.0, 1e-45, 1e-6, 0.5, 1.0, 8.0, 1e6, 1e30, 3e38, float("inf"), float("nan")]
-TEXTS = ["", "x", "llama", "qwen2", "gemma3", "linear", "none", "yarn", "gpt2", "\x1b[2J", "a\nb", "\u2028", "\u202e", "%s%n", "x" * 5000]
+TEXTS = ["", "x", "llama", "qwen2", "gemma3", "linear", "none", "yarn", "gpt2", "\x1b[2J", "a\nb", "\u2028", "\u202e",
+         "%s%n", "x" * 5000]
 BYTES = [b"\xff\xfe", b"\0", b"\x1b]0;x\x07", b"\n", b"<|im_end|>", b"\xe2\x96\x81"]
 TURNS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # of the order of a text
 # What an honest prompt may be refused for: it is longer than the model's context, or a byte of it has no token.
@@ -41,7 +44,8 @@ PROMPT_REFUSED = re.compile("context|more than [0-9]+ tokens|no token for byte")
 def seeds(folder, tiny):
     """(name, whether it is a directory)"""
     out = []
-    chain = Chain(["Hi", " there", " you"], specials={**SPECIALS, "<tool>": USER_DEFINED, "<|end|>": CONTROL}, blocks=2, numbers=True, scale=0.05)
+    specials = {**SPECIALS, "<tool>": USER_DEFINED, "<|end|>": CONTROL}
+    chain = Chain(["Hi", " there", " you"], specials=specials, blocks=2, numbers=True, scale=0.05)
     chain.write_gguf(f"{folder}/chain.gguf", template=CHATML, bos="<|endoftext|>")
     for name, *options in [
         ("qwen2", "--arch", "qwen2"), ("llama", "--arch", "llama", "--rope-factors", "--tied"),
@@ -50,8 +54,10 @@ def seeds(folder, tiny):
     ]:  # fmt: skip
         subprocess.run([tiny, f"{folder}/{name}.gguf", *options], check=True)
         out.append((f"{name}.gguf", False))
-    chain.write_directory(f"{folder}/qwen2", tokenizer_config={"chat_template": CHATML}, generation_config={"eos_token_id": [258, 259]})
-    chain.write_directory(f"{folder}/mistral", model_type="mistral", config={"rope_scaling": {"rope_type": "linear", "factor": 2.0}})
+    chain.write_directory(f"{folder}/qwen2", tokenizer_config={"chat_template": CHATML},
+                          generation_config={"eos_token_id": [258, 259]})
+    chain.write_directory(f"{folder}/mistral", model_type="mistral",
+                          config={"rope_scaling": {"rope_type": "linear", "factor": 2.0}})
     return [("chain.gguf", False), *out, ("qwen2", True), ("mistral", True)]
 
 
@@ -103,7 +109,8 @@ def damage_items(draw, raw):
     if kind != STRING:
         if len(data) > 16:
             at = 12 + 4 * draw.randrange((len(data) - 12) // 4)
-            data[at : at + 4] = draw.choice([struct.pack("<I", draw.choice(NUMBERS) & 0xFFFFFFFF), struct.pack("<f", draw.choice(FLOATS))])
+            data[at : at + 4] = draw.choice([struct.pack("<I", draw.choice(NUMBERS) & 0xFFFFFFFF),
+                                             struct.pack("<f", draw.choice(FLOATS))])
         return bytes(data)
     items, at = [], 12
     for _ in range(n):
@@ -132,7 +139,8 @@ def damage_keys(draw, toy):
     elif change == 1 or (change >= 3 and kind != ARRAY):
         toy.values[key] = other_value(draw)
     elif change == 2:
-        toy.values[draw.choice([key.upper(), key + ".x", key.replace("attention", "attn"), "\x1b[31m"])] = toy.values.pop(key)
+        names = [key.upper(), key + ".x", key.replace("attention", "attn"), "\x1b[31m"]
+        toy.values[draw.choice(names)] = toy.values.pop(key)
     else:
         toy.values[key] = (kind, damage_items(draw, raw))
 
@@ -152,7 +160,8 @@ def damage_tensors(draw, toy):
     elif change == 4:
         toy.tensors[name] = [dims, kind, draw.choice([0, 1, 32, offset + 32, 2**62])]
     else:
-        toy.tensors[draw.choice(["blk.9.attn_q.weight", "blk.0." + name, name + "\n", "rope_freqs.weight"])] = [dims, kind, offset]
+        names = ["blk.9.attn_q.weight", "blk.0." + name, name + "\n", "rope_freqs.weight"]
+        toy.tensors[draw.choice(names)] = [dims, kind, offset]
 
 
 def damaged_file(draw, seed, path):
@@ -188,12 +197,14 @@ def damage_json(draw, value):
     elif change == 1 and isinstance(node, dict):
         node[draw.choice(["x", key + "_x", "hidden_size", "\x1b", ""])] = node.pop(key)
     else:
-        node[key] = draw.choice([None, True, False, {}, [], [1, 2], draw.choice(NUMBERS[:12]), -1, draw.choice(FLOATS[:9]), draw.choice(TEXTS)])
+        node[key] = draw.choice([None, True, False, {}, [], [1, 2], draw.choice(NUMBERS[:12]), -1,
+                                 draw.choice(FLOATS[:9]), draw.choice(TEXTS)])
 
 
 def damaged_directory(draw, seed, path):
     shutil.copytree(seed, path)
-    name = draw.choice(["config.json", "config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "model.safetensors"])
+    name = draw.choice(["config.json", "config.json", "tokenizer.json", "tokenizer_config.json",
+                        "generation_config.json", "model.safetensors"])
     name = os.path.join(path, name)
     if not os.path.exists(name):
         name = os.path.join(path, "config.json")
@@ -222,7 +233,8 @@ def printable(text):
 def call(command):
     """Exit status, standard output, standard error; what is no UTF-8 shows as what is not printable."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT_S)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         return -99, "", ""
     return done.returncode, *(out.decode("utf-8", "surrogateescape") for out in (done.stdout, done.stderr))
@@ -230,7 +242,8 @@ def call(command):
 
 def judge(pilotfish, model, options):
     """Whether it runs, and what does not hold."""
-    inspect, generate = [pilotfish, "inspect", model], [pilotfish, "generate", "--big", model, "-n", "4", "--threads", "1", *options, "Hi you"]
+    inspect = [pilotfish, "inspect", model]
+    generate = [pilotfish, "generate", "--big", model, "-n", "4", "--threads", "1", *options, "Hi you"]
     seen, said, complaint = call(inspect)
     if re.search("^  template .*--raw", said, re.MULTILINE) and "--raw" not in options:  # its template cannot be run
         generate.insert(2, "--raw")
@@ -253,7 +266,8 @@ def judge(pilotfish, model, options):
         faults.append(f"inspect says yes, generate exits with {rc}")
     if not yes and rc == 0:
         faults.append("inspect says no, generate runs")
-    return rc == 0, [f"{fault}\n    {' '.join(inspect)}\n    {' '.join(generate)}\n    {said[-200:]!r} {complaint!r} {notes!r}" for fault in faults]
+    called = f"{' '.join(inspect)}\n    {' '.join(generate)}\n    {said[-200:]!r} {complaint!r} {notes!r}"
+    return rc == 0, [f"{fault}\n    {called}" for fault in faults]
 
 
 def main():

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""At a terminal a line says how far a long work is, and nothing that is printed is torn by it; without one there is none of it. The
-reference kernels are slow enough for it to come.
+"""At a terminal a line says how far a long work is, and nothing that is printed is torn by it; without one there is
+none of it. The reference kernels are slow enough for it to come.
 
     progress.py PILOTFISH TINY
 """
@@ -74,8 +74,8 @@ def main():
         toy = ["--big", "toy.gguf", "--threads", "1"]
         check([program, "generate", *toy, "--raw", "-n", "8", "-f", "text"], "reading the prompt: ")
         check([program, "eval", "perplexity", *toy, "--window", "64", "text"], "read: ")
-        check([program, "bench", "pair", *toy, "--draft", "ngram", "--raw", "-n", "99", "--seconds", "0.7", "--prompts", "prompts"],
-              "request 1 of 1; ")
+        check([program, "bench", "pair", *toy, "--draft", "ngram", "--raw", "-n", "99", "--seconds", "0.7",
+               "--prompts", "prompts"], "request 1 of 1; ")
 
 
 main()

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Greedy and BiLD decoding, and perplexity, in the plainest way, against the program: the same ids on 50 prompts, and on 12 of each further
-architecture.
+"""Greedy and BiLD decoding, and perplexity, in the plainest way, against the program: the same ids on 50 prompts, and
+on 12 of each further architecture.
 
   reproduce.py PILOTFISH TINY
 
-Nothing here is taken from the program, nothing is kept from one token to the next: the whole text goes through the model for each. Models
-are toys with F32 weights, read with the package gguf; the arithmetic is numpy's, but for keys and values, which are rounded to F16
-as the program's cache has them.
+Nothing here is taken from the program, nothing is kept from one token to the next: the whole text goes through the
+model for each. Models are toys with F32 weights, read with the package gguf; the arithmetic is numpy's, but for keys
+and values, which are rounded to F16 as the program's cache has them.
 """
 import json
 import os
@@ -36,7 +36,8 @@ class Model:
         self.gemma = arch == "gemma3"
         self.window = int(self.field(reader, f"{arch}.attention.sliding_window")[0]) if self.gemma else None
         self.pattern = int(self.field(reader, f"{arch}.attention.sliding_window_pattern")[0]) if self.gemma else 1
-        self.n_used = int(self.field(reader, f"{arch}.expert_used_count")[0]) if f"{arch}.expert_count" in reader.fields else 0
+        has_experts = f"{arch}.expert_count" in reader.fields
+        self.n_used = int(self.field(reader, f"{arch}.expert_used_count")[0]) if has_experts else 0
         self.halves = arch != "llama"  # what turns together: element i and i + half, or 2i and 2i + 1
 
     @staticmethod
@@ -52,7 +53,8 @@ class Model:
         return y + self.w[name + ".bias"] if name + ".bias" in self.w else y
 
     def is_local(self, i):
-        """Blocks that see the last `window` positions only, and have rotary positions of their own (2503.19786, section 2.1)."""
+        """Blocks that see the last `window` positions only, and have rotary positions of their own (2503.19786, section
+        2.1)."""
         return self.window is not None and (i + 1) % self.pattern != 0
 
     def rotate(self, x, base):
@@ -131,8 +133,8 @@ def greedy(big, ids):
 
 
 def bild(big, little, prompt):
-    """BiLD (2302.07863, algorithm 1): little writes while it is sure (fallback), big looks at what it wrote, takes back what it finds too
-    unlikely (rollback), and writes one token itself."""
+    """BiLD (2302.07863, algorithm 1): little writes while it is sure (fallback), big looks at what it wrote, takes back
+    what it finds too unlikely (rollback), and writes one token itself."""
     ids, end = list(prompt), len(prompt) + N_TOKENS
     counts = [0, 0]
     ids.append(int(big.log_p(ids).argmax()))
@@ -171,7 +173,8 @@ def run(command, **more):
 def prompts(pilotfish, model, n):
     """Texts and their ids. The tokenizer has tests of its own."""
     draw = random.Random(1)
-    words = "the little friend was very happy and said that she would play with him all day around there One time".split()
+    words = "the little friend was very happy and said that she would play with him all day around there One time"
+    words = words.split()
     texts = [" ".join(draw.choices(words, k=draw.randint(2, 12))) for _ in range(n)]
     ids = [[int(i) for i in run([pilotfish, "tokenize", "--model", model], input=text).split()] for text in texts]
     return texts, ids
@@ -195,8 +198,9 @@ def check(pilotfish, tiny, n_prompts, arch, *shape):
             print(json.dumps({"prompt": text}), file=out)
 
     def program(*options):
-        command = [pilotfish, "generate", "--big", "big.gguf", "--prompts", "prompts.jsonl", "--raw", "--ignore-eos", "-o", "jsonl"]
-        return [json.loads(line)["ids"] for line in run([*command, "-n", str(N_TOKENS), *options], stderr=subprocess.DEVNULL).splitlines()]
+        command = [pilotfish, "generate", "--big", "big.gguf", "--prompts", "prompts.jsonl", "--raw", "--ignore-eos",
+                   "-o", "jsonl", "-n", str(N_TOKENS), *options]
+        return [json.loads(line)["ids"] for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
 
     big, little = Model("big.gguf"), Model("little.gguf")
     own = [greedy(big, i) for i in ids]
@@ -209,12 +213,13 @@ def check(pilotfish, tiny, n_prompts, arch, *shape):
     fair = min(n_fallbacks, n_rollbacks, n_changed) > n_prompts / 8  # else these prompts show little
     text = " ".join(texts)
     all_ids = [int(i) for i in run([pilotfish, "tokenize", "--model", "big.gguf"], input=text).split()]
-    said = json.loads(run([pilotfish, "eval", "perplexity", "--big", "big.gguf", "--window", "48", "-o", "jsonl", "-"], input=text,
-                          stderr=subprocess.DEVNULL))
+    said = json.loads(run([pilotfish, "eval", "perplexity", "--big", "big.gguf", "--window", "48", "-o", "jsonl", "-"],
+                          input=text, stderr=subprocess.DEVNULL))
     expected, n = perplexity(big, all_ids, 48)
     close = abs(said["perplexity"] / expected - 1) < 1e-4 and said["tokens"] == n
     print(f"{arch}, perplexity: {said['perplexity']:.5f}, here {expected:.5f}, {n} tokens")
-    return all([fair, close, compare(f"{arch}, greedy", own, program("--no-draft")), compare(f"{arch}, exact", own, program(*pair)),
+    return all([fair, close, compare(f"{arch}, greedy", own, program("--no-draft")),
+                compare(f"{arch}, exact", own, program(*pair)),
                 compare(f"{arch}, BiLD", [i for i, _ in lossy], program(*pair, *method))])
 
 
@@ -222,8 +227,10 @@ def main():
     pilotfish, tiny = (os.path.realpath(path) for path in sys.argv[1:3])
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        others = [["qwen3", "--head-size", "16"], ["llama"], ["llama", "--rope-factors"], ["gemma3", "--head-size", "16"],
-                  ["qwen3moe", "--head-size", "16", "--experts", "6", "--used", "2"], ["llama", "--experts", "4", "--used", "2"]]
+        others = [["qwen3", "--head-size", "16"], ["llama"], ["llama", "--rope-factors"],
+                  ["gemma3", "--head-size", "16"],
+                  ["qwen3moe", "--head-size", "16", "--experts", "6", "--used", "2"],
+                  ["llama", "--experts", "4", "--used", "2"]]
         right = [check(pilotfish, tiny, 50, "qwen2")] + [check(pilotfish, tiny, 12, *toy) for toy in others]
         os.chdir("/")
     sys.exit(not all(right))

