@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A directory as transformers keeps models writes the same text as the GGUF file made of it, and its tokenizer.json gives the ids that the
-package tokenizers, which transformers uses, and llama.cpp give.
+"""A directory as transformers keeps models writes the same text as the GGUF file made of it, and its tokenizer.json
+gives the ids that the package tokenizers, which transformers uses, and llama.cpp give.
 
   directories.py PILOTFISH TINY IDS
 
@@ -26,18 +26,23 @@ N_TOKENS = 24
 TEST_DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "tokenizer")
 MODEL_TYPES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe", "gemma3": "gemma3_text"}
 BLOCK = {
-    "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
-    "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-    "ffn_gate_inp": "mlp.gate", "ffn_gate_exps": "mlp.experts.{}.gate_proj", "ffn_up_exps": "mlp.experts.{}.up_proj",
-    "ffn_down_exps": "mlp.experts.{}.down_proj",
+    "attn_norm": "input_layernorm", "attn_output": "self_attn.o_proj",
+    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
+    "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+    "ffn_gate_inp": "mlp.gate", "ffn_gate_exps": "mlp.experts.{}.gate_proj",
+    "ffn_up_exps": "mlp.experts.{}.up_proj", "ffn_down_exps": "mlp.experts.{}.down_proj",
 }  # fmt: skip
 GEMMA = {"ffn_norm": "pre_feedforward_layernorm", "post_attention_norm": "post_attention_layernorm",
          "post_ffw_norm": "post_feedforward_layernorm"}  # fmt: skip
 MIXTRAL = {"ffn_gate_inp": "block_sparse_moe.gate", "ffn_gate_exps": "block_sparse_moe.experts.{}.w1",
-           "ffn_up_exps": "block_sparse_moe.experts.{}.w3", "ffn_down_exps": "block_sparse_moe.experts.{}.w2"}  # fmt: skip
-WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-MARKS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+           "ffn_up_exps": "block_sparse_moe.experts.{}.w3",
+           "ffn_down_exps": "block_sparse_moe.experts.{}.w2"}  # fmt: skip
+WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS"
+         r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+MARKS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+         r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 SPACE = "\u2581"
 
 
@@ -54,7 +59,8 @@ class Source:
         self.at, self.keys, self.types = 16, {}, {}
         for _ in range(self.value(10)):
             key, kind = self.value(self.STRING), self.value(4)
-            self.types[key] = (kind, int.from_bytes(self.bytes[self.at : self.at + 4], "little") if kind == self.ARRAY else None)
+            of_items = int.from_bytes(self.bytes[self.at : self.at + 4], "little") if kind == self.ARRAY else None
+            self.types[key] = (kind, of_items)
             self.keys[key] = self.value(kind)
         del self.bytes
         self.arch = self.get("general.architecture")
@@ -90,13 +96,15 @@ def split(expression):
 
 def pre_tokenizer(pre):
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    letters = r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿ]+"  # and more, that no string here has
+    # And more, that no string here has.
+    letters = r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿ]+"
     signs = r"\s?[!-/:-~！-／：-～‘-‟　-。]+"
     digits = {"type": "Digits", "individual_digits": True}
     han = "[一-龥ࠀ-一가-퟿]+"
     steps = {
         "gpt-2": [], "smollm": [digits], "starcoder": [digits], "refact": [digits], "command-r": [digits],
-        "qwen2": [split(WORDS.replace("DIGITS", ""))], "llama-bpe": [split(WORDS.replace("DIGITS", "{1,3}"))], "qwen35": [split(MARKS)],
+        "qwen2": [split(WORDS.replace("DIGITS", ""))], "llama-bpe": [split(WORDS.replace("DIGITS", "{1,3}"))],
+        "qwen35": [split(MARKS)],
         "deepseek-coder": [split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"), split(han), digits],
         "deepseek-llm": [split("[\r\n]"), split(letters), split(signs), split(r"\s+$"), split(han), digits],
     }[pre]  # fmt: skip
@@ -117,13 +125,19 @@ def merges_of_scores(tokens, types, scores):
 def tokenizer_json(source, add_bos, merges_in_pairs):
     key = "tokenizer.ggml."
     tokens, types = source.get(key + "tokens"), source.get(key + "token_type")
-    added = [{"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": kind != 4}
+    added = [{"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+              "special": kind != 4}
              for i, (text, kind) in enumerate(zip(tokens, types)) if kind in (2, 3, 4) and text]
     piece = source.get(key + "model") == "llama"
     in_added = {token["content"] for token in added}
-    vocab = {text: i for i, (text, kind) in enumerate(zip(tokens, types)) if kind != 5 and (piece or text not in in_added)}
-    merges = merges_of_scores(tokens, types, source.get(key + "scores")) if piece else [m.split(" ") for m in source.get(key + "merges")]
-    model = {"type": "BPE", "dropout": None, "unk_token": tokens[source.get(key + "unknown_token_id", 0)] if piece else None,
+    vocab = {text: i for i, (text, kind) in enumerate(zip(tokens, types))
+             if kind != 5 and (piece or text not in in_added)}
+    if piece:
+        merges = merges_of_scores(tokens, types, source.get(key + "scores"))
+    else:
+        merges = [m.split(" ") for m in source.get(key + "merges")]
+    model = {"type": "BPE", "dropout": None,
+             "unk_token": tokens[source.get(key + "unknown_token_id", 0)] if piece else None,
              "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": piece, "byte_fallback": piece,
              "ignore_merges": source.get(key + "pre") == "llama-bpe", "vocab": vocab,
              "merges": merges if merges_in_pairs else [" ".join(merge) for merge in merges]}  # fmt: skip
@@ -132,11 +146,13 @@ def tokenizer_json(source, add_bos, merges_in_pairs):
     out = {"version": "1.0", "added_tokens": added, "model": model, "post_processor": None}
     out["normalizer"] = {"type": "Sequence", "normalizers": [*prefix, spaces]} if piece else None
     out["pre_tokenizer"] = None if piece else pre_tokenizer(source.get(key + "pre"))
-    out["decoder"] = None if piece else {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    out["decoder"] = None if piece else level
     if add_bos:
         bos = tokens[source.get(key + "bos_token_id")]
         out["post_processor"] = {
-            "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
             "special_tokens": {bos: {"id": bos, "ids": [source.get(key + "bos_token_id")], "tokens": [bos]}},
         }  # fmt: skip
@@ -149,23 +165,29 @@ def tokenizer_json(source, add_bos, merges_in_pairs):
 def config_json(source, kind, names):
     heads = source.own("attention.head_count")
     out = {
-        "model_type": kind, "num_hidden_layers": source.own("block_count"), "hidden_size": source.own("embedding_length"),
-        "intermediate_size": source.own("feed_forward_length"), "num_attention_heads": heads,
-        "num_key_value_heads": source.own("attention.head_count_kv", heads), "max_position_embeddings": source.own("context_length"),
-        "rms_norm_eps": float(f"{source.own('attention.layer_norm_rms_epsilon'):.6g}"), "rope_theta": source.own("rope.freq_base"),
+        "model_type": kind, "num_hidden_layers": source.own("block_count"),
+        "hidden_size": source.own("embedding_length"), "intermediate_size": source.own("feed_forward_length"),
+        "num_attention_heads": heads, "num_key_value_heads": source.own("attention.head_count_kv", heads),
+        "max_position_embeddings": source.own("context_length"),
+        "rms_norm_eps": float(f"{source.own('attention.layer_norm_rms_epsilon'):.6g}"),
+        "rope_theta": source.own("rope.freq_base"),
         "head_dim": source.own("attention.key_length", source.own("embedding_length") // heads),
-        "vocab_size": len(source.get("tokenizer.ggml.tokens")), "eos_token_id": [source.get("tokenizer.ggml.eos_token_id")],
+        "vocab_size": len(source.get("tokenizer.ggml.tokens")),
+        "eos_token_id": [source.get("tokenizer.ggml.eos_token_id")],
         "bos_token_id": source.get("tokenizer.ggml.bos_token_id"), "hidden_act": "silu", "sliding_window": None,
         "tie_word_embeddings": "output.weight" not in names,
     }  # fmt: skip
     if kind == "gemma3_text":
         window, pattern = source.own("attention.sliding_window"), source.own("attention.sliding_window_pattern")
         full = [(i + 1) % pattern == 0 for i in range(out["num_hidden_layers"])]
-        out |= {"sliding_window": window, "hidden_activation": "gelu_pytorch_tanh", "rope_local_base_freq": 10000, "_sliding_window_pattern": pattern, "sliding_window_pattern": pattern,
-                "layer_types": ["full_attention" if f else "sliding_attention" for f in full], "query_pre_attn_scalar": out["head_dim"]}  # fmt: skip
+        out |= {"sliding_window": window, "hidden_activation": "gelu_pytorch_tanh", "rope_local_base_freq": 10000,
+                "_sliding_window_pattern": pattern, "sliding_window_pattern": pattern,
+                "layer_types": ["full_attention" if f else "sliding_attention" for f in full],
+                "query_pre_attn_scalar": out["head_dim"]}  # fmt: skip
     if source.own("expert_count"):
         out |= {"num_local_experts" if kind == "mixtral" else "num_experts": source.own("expert_count"),
-                "num_experts_per_tok": source.own("expert_used_count"), "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": [],
+                "num_experts_per_tok": source.own("expert_used_count"), "norm_topk_prob": True,
+                "decoder_sparse_step": 1, "mlp_only_layers": [],
                 "moe_intermediate_size": source.own("expert_feed_forward_length")}  # fmt: skip
     if "rope_freqs.weight" in names:
         out["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -176,7 +198,8 @@ def config_json(source, kind, names):
 def llama3_factors(config):
     d, scaling = config["head_dim"], config["rope_scaling"]
     waves = 2 * np.pi * config["rope_theta"] ** (np.arange(0, d, 2, dtype=np.float64) / d)
-    before, low, high, factor = (scaling[key] for key in ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "factor"))
+    before, factor = scaling["original_max_position_embeddings"], scaling["factor"]
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
     smooth = np.clip((before / waves - low) / (high - low), 0, 1)
     return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
 
@@ -199,7 +222,8 @@ def halves(x, n_head):
 
 def their_name(name, kind, experts):
     if not name.startswith("blk."):
-        return {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight", "output.weight": "lm_head.weight"}[name]
+        return {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight",
+                "output.weight": "lm_head.weight"}[name]
     _, block, part, ending = name.split(".")
     names = {**BLOCK, **(GEMMA if kind == "gemma3_text" else {}), **(MIXTRAL if kind == "mixtral" else {})}
     return [f"model.layers.{block}.{names[part].format(i)}.{ending}" for i in range(experts)] if "_exps" in part else \
@@ -229,7 +253,8 @@ def write_tokenizer(folder, source, merges_in_pairs=False):
     add_bos = bool(source.get("tokenizer.ggml.add_bos_token", source.get("tokenizer.ggml.model") == "llama"))
     write_json(os.path.join(folder, "tokenizer.json"), tokenizer_json(source, add_bos, merges_in_pairs))
     tokens, eos = source.get("tokenizer.ggml.tokens"), source.get("tokenizer.ggml.eos_token_id")
-    config = {"eos_token": {"__type": "AddedToken", "content": tokens[eos]} if merges_in_pairs else tokens[eos]}  # both are in use
+    # Both spellings are in use.
+    config = {"eos_token": {"__type": "AddedToken", "content": tokens[eos]} if merges_in_pairs else tokens[eos]}
     if source.get("tokenizer.chat_template"):
         config["chat_template"] = source.get("tokenizer.chat_template")
     write_json(os.path.join(folder, "tokenizer_config.json"), config)
@@ -247,7 +272,8 @@ def write_both(source, kind, dtype, folder, file, n_shards):
     for name, value in source.keys.items():
         if name != "general.architecture":
             of, of_items = source.types[name]
-            writer.add_key_value(name, value, gguf.GGUFValueType(of), None if of_items is None else gguf.GGUFValueType(of_items))
+            items = None if of_items is None else gguf.GGUFValueType(of_items)
+            writer.add_key_value(name, value, gguf.GGUFValueType(of), items)
     type_, theirs = gguf.GGMLQuantizationType[dtype], {}
     for t in tensors:
         x = gguf.quants.dequantize(t.data, t.tensor_type).reshape([int(n) for n in t.shape[::-1]])
@@ -288,8 +314,9 @@ def run(command, **more):
 
 
 def written(pilotfish, model, prompts, *options):
-    command = [pilotfish, "generate", "--big", model, "--prompts", prompts, "--raw", "--ignore-eos", "-o", "jsonl", "-n", str(N_TOKENS)]
-    rows = [json.loads(line) for line in run([*command, *options], stderr=subprocess.DEVNULL).splitlines()]
+    command = [pilotfish, "generate", "--big", model, "--prompts", prompts, "--raw", "--ignore-eos", "-o", "jsonl",
+               "-n", str(N_TOKENS), *options]
+    rows = [json.loads(line) for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
     return [(row["ids"], row["text"]) for row in rows]
 
 
@@ -309,7 +336,8 @@ def peer_writes(prompts, pilotfish):
 
 def check_model(pilotfish, source, kind, dtype, what, n_shards=1, with_peer=True):
     write_both(source, kind, dtype, "directory", "file.gguf", n_shards)
-    prompts = ["Once upon a time", "The little girl was very happy", "She said that they would play", "123 <|im_end|> é\n\n x"]
+    prompts = ["Once upon a time", "The little girl was very happy", "She said that they would play",
+               "123 <|im_end|> é\n\n x"]
     with open("prompts.jsonl", "w", encoding="utf-8") as out:
         for text in prompts:
             print(json.dumps({"prompt": text}), file=out)
@@ -317,7 +345,8 @@ def check_model(pilotfish, source, kind, dtype, what, n_shards=1, with_peer=True
     drafted = written(pilotfish, "directory", "prompts.jsonl", "--little", "file.gguf")
     shared = written(pilotfish, "directory", "prompts.jsonl", "--no-draft", "--tp", "3", "--pp", "2")
     facts = [json.loads(run([pilotfish, "inspect", model, "-o", "json"])) for model in ("file.gguf", "directory")]
-    same = [facts[0][key] == facts[1][key] for key in ("architecture", "shape", "parameters", "tokenizer", "template", "runs")]
+    same = [facts[0][key] == facts[1][key]
+            for key in ("architecture", "shape", "parameters", "tokenizer", "template", "runs")]
     peer = peer_writes(prompts, pilotfish) if with_peer else []
     right = len({text for _, text in own}) == len(own) and own == theirs == drafted == shared and all(same)
     right = right and (not with_peer or peer == [ids for ids, _ in own])
@@ -340,8 +369,8 @@ def write_vocabulary(source, merges_in_pairs):
     bos = write_tokenizer("directory", source, merges_in_pairs)
     n_vocab = len(source.get("tokenizer.ggml.tokens"))
     write_json("directory/config.json", {
-        "model_type": "llama", "num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 1,
-        "max_position_embeddings": 64, "vocab_size": n_vocab})  # fmt: skip
+        "model_type": "llama", "num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 64,
+        "num_attention_heads": 1, "max_position_embeddings": 64, "vocab_size": n_vocab})  # fmt: skip
     safetensors("directory/model.safetensors", {"model.norm.weight": ([64], bytes(128))}, "BF16")
     return bos, tokenizers.Tokenizer.from_file("directory/tokenizer.json")
 
@@ -359,7 +388,8 @@ def check_vocabulary(pilotfish, ids_of, vocabularies, name, inp):
     texts = strings(inp)
     said = run([ids_of, "directory"], input="".join(text + "\0" for text in texts).encode())
     n_own = sum([int(i) for i in line.split()] == ids for line, ids in zip(said.splitlines(), expected, strict=True))
-    n_theirs = sum(reference.encode(text, add_special_tokens=False).ids == ids for text, ids in zip(texts, expected, strict=True))
+    n_theirs = sum(reference.encode(text, add_special_tokens=False).ids == ids
+                   for text, ids in zip(texts, expected, strict=True))
     text = "Hello world" + source.get("tokenizer.ggml.tokens")[source.get("tokenizer.ggml.eos_token_id")]
     begun = tokenized(pilotfish, text)
     same = begun == reference.encode(text).ids and begun[: len(bos)] == bos
@@ -393,7 +423,8 @@ def edited(name, **changes):
 
 def weights_of(**tensors):
     """Another file of them."""
-    safetensors("directory/model-more.safetensors", {name: ([len(data) // 2], data) for name, data in tensors.items()}, "BF16")
+    more = {name: ([len(data) // 2], data) for name, data in tensors.items()}
+    safetensors("directory/model-more.safetensors", more, "BF16")
 
 
 def unaligned():
@@ -414,37 +445,51 @@ def check_errors(pilotfish, source):
     """One line, of the file that is wrong, and exit status 3."""
     cut = "directory/model.safetensors"
     rows = [
-        (lambda: os.remove("directory/config.json"), "directory: a directory without config.json; give a GGUF file, or a directory of a model"),
+        (lambda: os.remove("directory/config.json"),
+         "directory: a directory without config.json; give a GGUF file, or a directory of a model"),
         (lambda: overwritten("config.json", b"{,"), "directory/config.json:1: string or '}' expected near ','"),
-        (lambda: edited("config.json", model_type="phi3"), "config.json: model_type phi3 is not supported; llama mistral mixtral qwen2"),
+        (lambda: edited("config.json", model_type="phi3"),
+         "config.json: model_type phi3 is not supported; llama mistral mixtral qwen2"),
         (lambda: edited("config.json", vocab_size=None), "config.json: no vocab_size"),
         (lambda: edited("config.json", hidden_size=-1), "config.json: hidden_size is not a number from 1 to"),
         (lambda: edited("config.json", hidden_act="gelu"), "config.json: activation gelu is not supported; silu is"),
-        (lambda: edited("config.json", quantization_config={"bits": 4}), "config.json: weights that are quantized already"),
-        (lambda: edited("config.json", rope_scaling={"rope_type": "yarn"}), "rotary positions scaled by yarn are not supported; linear is"),
-        (lambda: edited("config.json", tie_word_embeddings=False), "no tensor lm_head.weight, though tie_word_embeddings is false"),
+        (lambda: edited("config.json", quantization_config={"bits": 4}),
+         "config.json: weights that are quantized already"),
+        (lambda: edited("config.json", rope_scaling={"rope_type": "yarn"}),
+         "rotary positions scaled by yarn are not supported; linear is"),
+        (lambda: edited("config.json", tie_word_embeddings=False),
+         "no tensor lm_head.weight, though tie_word_embeddings is false"),
         (lambda: edited("config.json", num_attention_heads=6), "attn_q.weight is [1, 72, 72], expected [1, 48, 72]"),
         (lambda: os.remove("directory/tokenizer.json"), "directory/tokenizer.json: there is no such file"),
-        (lambda: edited("tokenizer.json", model={"type": "Unigram"}), "tokenizer.json: a tokenizer of type Unigram is not supported; BPE is"),
+        (lambda: edited("tokenizer.json", model={"type": "Unigram"}),
+         "tokenizer.json: a tokenizer of type Unigram is not supported; BPE is"),
         (lambda: edited("tokenizer.json", model={"merges": ["ab"]}), "tokenizer.json: merge 0 is not two tokens"),
-        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"String": "x"}, "behavior": "Isolated", "pretokenizers": 0}),
+        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"String": "x"},
+                                                  "behavior": "Isolated", "pretokenizers": 0}),
          "tokenizer.json: its pre-tokenizer, x, is not supported (known: those of qwen2"),
-        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"String": "x"}, "behavior": "Removed", "pretokenizers": 0}),
+        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"String": "x"},
+                                                  "behavior": "Removed", "pretokenizers": 0}),
          "tokenizer.json: its pre-tokenizer, Split that does not isolate, is not supported"),
-        (lambda: edited("tokenizer.json", pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True, "pretokenizers": 0}),
+        (lambda: edited("tokenizer.json",
+                        pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True, "pretokenizers": 0}),
          "tokenizer.json: its pre-tokenizer, ByteLevel that adds a space, is not supported"),
         (lambda: edited("tokenizer.json", model={"byte_fallback": True}),
          "tokenizer.json: its pre-tokenizer, Split, is not supported with byte_fallback"),
         (unaligned, "does not lie where its numbers can be read; the file is damaged: fetch it again"),
-        (lambda: edited("tokenizer.json", normalizer={"type": "Lowercase"}), "tokenizer.json: its normalizer, Lowercase, is not supported"),
+        (lambda: edited("tokenizer.json", normalizer={"type": "Lowercase"}),
+         "tokenizer.json: its normalizer, Lowercase, is not supported"),
         (lambda: os.remove(cut), "directory: no model*.safetensors there"),
         (lambda: os.rename(cut, "directory/model-00001-of-00002.safetensors"),
          "directory: 1 files of weights where model-00001-of-00002.safetensors says 2; fetch the model again"),
         (lambda: os.truncate(cut, 100), "model.safetensors: the file ends inside its header"),
-        (lambda: os.truncate(cut, os.path.getsize(cut) - 2), "lies outside the file; the file is damaged: fetch it again"),
-        (lambda: weights_of(**{"model.norm.weight": bytes(144)}), "directory: tensor 'model.norm.weight' is there twice"),
-        (lambda: weights_of(**{"vision.weight": bytes(2)}), "directory: tensor vision.weight has no place in the architecture qwen2"),
-        (lambda: os.truncate("directory/tokenizer_config.json", 0), "tokenizer_config.json: the file is empty; fetch it again"),
+        (lambda: os.truncate(cut, os.path.getsize(cut) - 2),
+         "lies outside the file; the file is damaged: fetch it again"),
+        (lambda: weights_of(**{"model.norm.weight": bytes(144)}),
+         "directory: tensor 'model.norm.weight' is there twice"),
+        (lambda: weights_of(**{"vision.weight": bytes(2)}),
+         "directory: tensor vision.weight has no place in the architecture qwen2"),
+        (lambda: os.truncate("directory/tokenizer_config.json", 0),
+         "tokenizer_config.json: the file is empty; fetch it again"),
     ]  # fmt: skip
     wrong = []
     for change, expected in rows:
@@ -464,8 +509,10 @@ def main():
     models = os.path.realpath(os.environ.get("PILOTFISH_MODELS", "models"))
     vocabularies = os.path.join(os.path.realpath(os.environ.get("PILOTFISH_DATA", "data")), "tokenizers")
     # Of Gemma mlx-lm rounds the root of the embedding's length to BF16: 64 has one that stays.
-    toys = [("qwen2", "qwen2"), ("qwen3", "qwen3", "--head-size", "16"), ("llama", "llama"), ("llama", "llama", "--rope-factors", "--tied"),
-            ("llama", "mistral"), ("gemma3", "gemma3_text", "--head-size", "16", "--embd", "64"), ("llama", "mixtral", "--experts", "4", "--used", "2"),
+    toys = [("qwen2", "qwen2"), ("qwen3", "qwen3", "--head-size", "16"), ("llama", "llama"),
+            ("llama", "llama", "--rope-factors", "--tied"), ("llama", "mistral"),
+            ("gemma3", "gemma3_text", "--head-size", "16", "--embd", "64"),
+            ("llama", "mixtral", "--experts", "4", "--used", "2"),
             ("qwen3moe", "qwen3_moe", "--head-size", "16", "--experts", "6", "--used", "2")]  # fmt: skip
     right = []
     with tempfile.TemporaryDirectory() as folder:
@@ -477,7 +524,8 @@ def main():
         right.append(check_errors(pilotfish, Source("toy.gguf")))
         real = Source(os.path.join(models, "SmolLM2-135M-Instruct.Q4_1.gguf"))
         right.append(check_model(pilotfish, real, "llama", "BF16", "SmolLM2", 2, with_peer=False))
-        for name in ("gpt-2", "qwen2", "llama-bpe", "llama-spm", "phi-3", "command-r", "deepseek-coder", "deepseek-llm"):
+        for name in ("gpt-2", "qwen2", "llama-bpe", "llama-spm", "phi-3", "command-r", "deepseek-coder",
+                     "deepseek-llm"):
             right.append(check_vocabulary(pilotfish, ids_of, vocabularies, name, "all"))
         right.append(check_vocabulary(pilotfish, ids_of, vocabularies, "qwen35", "qwen35"))
         right.append(check_gemma(pilotfish, models))
