@@ -276,6 +276,10 @@ static void an_open_is_kept_and_changes_nothing_that_waits(void **state)
     assert_int_equal(lead_on_open(c.lead, &open, &err), OK);
     open.slot = N_SLOTS;
     assert_int_equal(lead_on_open(c.lead, &open, &err), E_PEER);
+    static const int32_t no_ids[] = {-1, N_VOCAB, INT32_MAX};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(lead_on_token(c.lead, &(struct token){.at = 1, .id = no_ids[i]}, &err), E_PEER);
+    assert_int_equal(lead_on_token(c.lead, &(struct token){.slot = N_SLOTS, .at = 1}, &err), E_PEER);
     scene_close(&c);
 }
 

@@ -582,7 +582,9 @@ static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(voi
     } rows[] = {
         {"the next", {.round = 1, .at = 2, .rows = &row, .n_rows = 1}, OK, NULL, 4, SEQ_RUNNING},
         {"one that came before", {.round = 1, .at = 1, .rows = &row, .n_rows = 1}, OK, NULL, 3, SEQ_RUNNING},
-        {"of another round", {.round = 2, .at = 2, .rows = &row, .n_rows = 1}, OK, NULL, 3, SEQ_RUNNING},
+        {"of a round to come", {.round = 2, .at = 2, .rows = &row, .n_rows = 1}, E_PEER, "round 2", 3, SEQ_RUNNING},
+        {"of a round before", {.at = 2, .rows = &row, .n_rows = 1}, E_PEER, "round 0", 3, SEQ_RUNNING},
+        {"of no round", {.round = ~0U, .at = 2, .rows = &row, .n_rows = 1}, E_PEER, "round 42949", 3, SEQ_RUNNING},
         {"behind a gap", {.round = 1, .at = 3, .rows = &row, .n_rows = 1}, E_PEER, "does not follow", 3, SEQ_RUNNING},
         {"after another text",
          {.round = 1, .at = 2, .prefix_hash = 9, .rows = &row, .n_rows = 1},

@@ -265,7 +265,7 @@ const struct command_text command_texts[N_COMMANDS] = {
     [CMD_HELP] = {"help", " [COMMAND]", "Prints what a command does and which options it takes.",
                   "  pilotfish help generate\n", .positional = "COMMAND"},
     [CMD_VERSION] = {"version", "", "Prints the version. (The version of MPI: pilotfish doctor.)",
-                     "  pilotfish version\n"},
+                     "  pilotfish version\n", .more = NULL},
     [CMD_GENERATE] = {"generate", " --big FILE [--little FILE] [PROMPT]",
                       "The big model's own text, bit for bit, but sooner: a drafter proposes, the big model checks.",
                       "  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"

@@ -71,7 +71,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     p->round++;
     p->self = s->c.self_max > 1 && !settings_lossy(set) && (adaptive || !drafts);
     p->self_left = drafts ? UNTIL_TIMED : INT_MAX;
-    if (p->self) p->self_round = p->round;
+    if (p->self) p->self_round = p->round, p->self_begun = false;
     p->n_plain = 0;
     p->held = p->n_read = n;
     if (settings_lossy(set) || set->fresh)

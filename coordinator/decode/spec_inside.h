@@ -36,6 +36,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     bool self;           /* the leader goes on by itself, for self_left more ids */
     int self_left;       /* INT_MAX: a text without drafts, to its end */
     uint32_t self_round; /* of its verdicts; 0: it never did */
+    bool self_begun;     /* what was sent after that Open has an answer: no id of a text before can come any more */
     int acked;           /* ids of the text that the leader knows to have arrived */
     int n_plain;         /* ids in a row that came without a draft */
     uint64_t self_ns;    /* when the last ids came */

@@ -242,6 +242,7 @@ static void post_plain(struct spec *s, struct decode_slot *p, bool was_self)
     if (p->self) {
         p->self_left = n;
         p->self_round = p->round;
+        p->self_begun = false;
         p->now.measured = false; /* the first has the round trip in it */
         spec_open_leader(s, p);
     } else if (was_self) {

@@ -167,6 +167,9 @@ static int self_ended(struct spec *s, struct decode_slot *p, const struct verdic
 static int take_self(struct spec *s, struct decode_slot *p, const struct verdict *v, struct taken *out, struct err *err)
 {
     struct seq *q = p->seq;
+    bool comes_late = v->status == VERDICT_OK && v->round != p->self_round;
+    if (comes_late && (p->self_begun || (int32_t)(v->round - p->self_round) > 0))
+        return err_set(err, E_PEER, "slot %u: an id of round %u, which was not asked for", v->slot, v->round);
     if (!q || !p->self || v->round != p->self_round) return OK; /* of a text that is over */
     if (v->status != VERDICT_OK) return self_ended(s, p, v, out, err);
     if (v->n_rows != 1 || v->at >= (uint32_t)q->n_ids || v->prefix_hash != q->prefix_hash[v->at])
@@ -202,6 +205,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
     struct decode_slot *p = &g->slots[v->slot];
     bool its = p->seq && f.owner == p->request, now = its && f.round == p->round;
     *out = (struct taken){.slot = p};
+    p->self_begun |= its && v->status == VERDICT_OK && f.round >= p->self_round;
     if (v->status == VERDICT_FAILED && v->held < (uint32_t)p->held) p->held = (int)v->held;
     if (its && v->status == VERDICT_FAILED && v->held >= f.at) {
         out->end = SEQ_FAILED;

@@ -164,6 +164,8 @@ int lead_on_token(struct lead *l, const struct token *t, struct err *err)
 {
     int rc = check_slot(l, t->slot, "a Token", err);
     if (rc != OK) return rc;
+    if (t->id < 0 || t->id >= l->c.n_vocab)
+        return err_set(err, E_PEER, "a Token with id %d, outside the vocabulary of %d", t->id, l->c.n_vocab);
     struct self *s = &l->self[t->slot];
     bool of_this_text = (int32_t)(t->round - s->open.round) >= 0;
     if (!s->on || !of_this_text || s->n_queued) return OK;
