@@ -176,27 +176,6 @@ static void all_that_run_and_wait_are_cancelled_at_once(void **state)
     sim_close(s);
 }
 
-/* Answers a part: ids in the wanted rows, each as likely as the judged one. */
-static void answer(struct spec *spec, const struct part *part, enum verdict_status status, const char *ids,
-                   uint64_t now_ns, struct actions *actions)
-{
-    static const float lp = -1;
-    struct verdict_row rows[8];
-    struct verdict v = {.job = part->job,
-                        .slot = part->slot,
-                        .round = part->round,
-                        .at = part->at,
-                        .prefix_hash = part->prefix_hash,
-                        .status = status,
-                        .rows = rows,
-                        .n_rows = strlen(ids)};
-    struct err err;
-    for (size_t i = 0; i < v.n_rows; i++)
-        rows[i] = (struct verdict_row){.next = ids[i], .lp_next = -1, .lp_judged = &lp, .n_judged = i + 1 < v.n_rows};
-    const struct event e = {.kind = EVENT_VERDICT, .now_ns = now_ns, .verdict = &v};
-    if (spec_step(spec, &e, actions, &err) != OK) fail_msg("%s", err.text);
-}
-
 /* What is final under big stays so, whenever it comes: the verifier answers what it was said to have refused. */
 static void a_verdict_of_an_older_round_that_agrees_is_text(void **state)
 {
@@ -268,20 +247,20 @@ static void of_two_verdicts_of_one_text_the_first_counts(void **state)
         assert_int_equal(spec_open(&spec, &c, &err), OK);
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
         const struct part first = a.list[1].message.verify; /* an Open is before it */
-        answer(spec, &first, VERDICT_OK, "g", 0, &a);
+        sim_answer(spec, &first, VERDICT_OK, "g", 0, &a);
         const struct draft_row drafts[] = {{'h', 1}, {'i', 1}};
         const struct draft d = {.round = 2, .at = 7, .prefix_hash = seq.prefix_hash[7], .rows = drafts, .n_rows = 2};
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_DRAFT, .draft = &d}, &a, &err), OK);
         const struct part lost = a.list[0].message.verify; /* ghi: refused, and all is sent again as round 3 */
-        answer(spec, &lost, VERDICT_STALE, "", 0, &a);
+        sim_answer(spec, &lost, VERDICT_STALE, "", 0, &a);
         const struct part early[2] = {a.list[0].message.verify, a.list[1].message.verify};
         assert_int_equal(early[1].round, 3);
-        answer(spec, &early[0], VERDICT_GAP, "", 0, &a); /* and again, as round 4 */
+        sim_answer(spec, &early[0], VERDICT_GAP, "", 0, &a); /* and again, as round 4 */
         const struct part late[2] = {a.list[0].message.verify, a.list[1].message.verify};
         assert_int_equal(late[1].round, 4);
-        answer(spec, &early[1], VERDICT_OK, rows[i].first, 0, &a);
-        answer(spec, &late[0], VERDICT_OK, "", 0, &a);
-        answer(spec, &late[1], VERDICT_OK, "hij", 0, &a); /* of h and i, whatever stands there now */
+        sim_answer(spec, &early[1], VERDICT_OK, rows[i].first, 0, &a);
+        sim_answer(spec, &late[0], VERDICT_OK, "", 0, &a);
+        sim_answer(spec, &late[1], VERDICT_OK, "hij", 0, &a); /* of h and i, whatever stands there now */
         char text[16] = {0};
         for (int k = 0; k < seq.n_ids; k++) text[k] = (char)seq.ids[k];
         if (strcmp(text, rows[i].text)) fail_msg("%s: \"%s\"", rows[i].why, text);
@@ -375,17 +354,17 @@ static void a_late_verdict_is_no_measure_of_a_token_s_time(void **state)
     assert_int_equal(spec_open(&spec, &c, &err), OK);
     assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
     const struct part first = a.list[1].message.verify;
-    answer(spec, &first, VERDICT_OK, "g", 10, &a);
+    sim_answer(spec, &first, VERDICT_OK, "g", 10, &a);
     const struct part plain = a.list[1].message.verify;
-    answer(spec, &plain, VERDICT_OK, "h", 22, &a);
+    sim_answer(spec, &plain, VERDICT_OK, "h", 22, &a);
     const struct draft_row drafts[] = {{'i', 1}, {'j', 1}};
     const struct draft d = {.round = 3, .at = 8, .prefix_hash = seq.prefix_hash[8], .rows = drafts, .n_rows = 2};
     assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_DRAFT, .now_ns = 30, .draft = &d}, &a, &err), OK);
     const struct part lost = a.list[0].message.verify;
-    answer(spec, &lost, VERDICT_STALE, "", 40, &a);
+    sim_answer(spec, &lost, VERDICT_STALE, "", 40, &a);
     const struct part again[2] = {a.list[0].message.verify, a.list[1].message.verify};
-    answer(spec, &again[0], VERDICT_GAP, "", 50, &a);
-    answer(spec, &again[1], VERDICT_OK, "ijk", 60, &a);
+    sim_answer(spec, &again[0], VERDICT_GAP, "", 50, &a);
+    sim_answer(spec, &again[1], VERDICT_OK, "ijk", 60, &a);
     assert_int_equal(seq_n_generated(&seq), 5);
     assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_CANCEL}, &a, &err), OK);
     assert_true(profile.measured.plain_ns == 12 && profile.measured.draft_ns == 0);
@@ -456,221 +435,6 @@ static void without_its_drafter_a_lossy_text_fails_alone(void **state)
     }
     assert_true(seq_n_generated(sim_seq(s, 0)) > 0);
     assert_int_equal(seq_n_generated(sim_seq(s, 2)), 0);
-    sim_close(s);
-}
-
-/* ---- the leader writes by itself ---- */
-
-/* A round trip of 40 ms is paid once, not for each token. */
-static void a_text_without_drafts_takes_no_round_trip_a_token(void **state)
-{
-    (void)state;
-    const struct sim_text text = {"ab", "cdefghijkl", NULL, 6};
-    sim_transcript(&(struct sim_config){.link_ms = 20, .self_max = 8}, &text, 1,
-                   "[   0] open    seq 0: 8 by itself\n"
-                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
-                   "[  50] verdict seq 0 round 1 at 0: \"c\"\n"
-                   "[  50] emit    seq 0: \"c\" b\n"
-                   "[  60] self    seq 0 round 1 at 2: \"d\"\n"
-                   "[  60] emit    seq 0: \"d\" b\n"
-                   "[  60] ack     seq 0: 4\n"
-                   "[  70] self    seq 0 round 1 at 3: \"e\"\n"
-                   "[  70] emit    seq 0: \"e\" b\n"
-                   "[  80] self    seq 0 round 1 at 4: \"f\"\n"
-                   "[  80] emit    seq 0: \"f\" b\n"
-                   "[  80] ack     seq 0: 6\n"
-                   "[  90] self    seq 0 round 1 at 5: \"g\"\n"
-                   "[  90] emit    seq 0: \"g\" b\n"
-                   "[ 100] self    seq 0 round 1 at 6: \"h\"\n"
-                   "[ 100] emit    seq 0: \"h\" b\n"
-                   "[ 100] ack     seq 0: 8\n"
-                   "[ 100] cut     seq 0\n"
-                   "[ 100] done    seq 0: length\n");
-}
-
-static void ids_that_the_leader_wrote_are_counted_as_others_are(void **state)
-{
-    (void)state;
-    const struct sim_text text = {"ab", "cdefghijkl", NULL, 6};
-    struct sim *s = sim_open(&(struct sim_config){.link_ms = 20, .self_max = 8}, &text, 1);
-    sim_run(s);
-    const struct seq_stats *t = &sim_seq(s, 0)->stats;
-    assert_int_equal(t->n_verifies, 5);
-    assert_int_equal(t->verify_ns, 60000000);
-    assert_int_equal(t->wait_ns, 40000000); /* once */
-    sim_close(s);
-}
-
-/* A drafter that is always wrong: pauses of 8 and 16 tokens, of which each takes a round trip and no more. */
-static void a_pause_of_the_drafts_takes_one_round_trip(void **state)
-{
-    (void)state;
-    const struct sim_text text = {"ab", "0123456789012345678901234567890123456789",
-                                  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 40};
-    uint64_t wait_ns[2];
-    uint32_t n_drafted[2];
-    for (int i = 0; i < 2; i++) {
-        struct sim_config c = {.draft_max = 4, .adaptive = true, .link_ms = 20, .self_max = i ? 64 : 0};
-        struct sim *s = sim_open(&c, &text, 1);
-        sim_run(s);
-        assert_string_equal(sim_written(s, 0), text.big);
-        wait_ns[i] = sim_seq(s, 0)->stats.wait_ns;
-        n_drafted[i] = sim_seq(s, 0)->stats.n_drafted;
-        sim_close(s);
-    }
-    assert_true(n_drafted[0] > 0 && n_drafted[1] > 0);
-    assert_true(wait_ns[1] * 3 < wait_ns[0]);
-}
-
-/* Drafts are known to be dear: the leader writes as many ids as came plainly so far, in each text anew. */
-static void the_longer_a_text_has_no_drafts_the_further_its_leader_writes(void **state)
-{
-    (void)state;
-    const struct sim_text two[] = {{"ab", "cdefghij", NULL, 6}, {"ab", "cdefghij", NULL, 4}};
-    const struct sim_config c = {.draft_max = 2, .adaptive = true, .prior = {1.3, 1.3}, .link_ms = 20, .self_max = 64};
-    sim_transcript(&c, two, 2,
-                   "[   0] open    seq 0: slot 0\n"
-                   "[   0] open    seq 0: 2 by itself\n"
-                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
-                   "[  50] verdict seq 0 round 1 at 0: \"c\"\n"
-                   "[  50] emit    seq 0: \"c\" b\n"
-                   "[  60] self    seq 0 round 1 at 2: \"d\"\n"
-                   "[  60] emit    seq 0: \"d\" b\n"
-                   "[  60] open    seq 0: 2 by itself\n"
-                   "[  60] verify  seq 0 round 2 at 3: \"|d\"\n"
-                   "[ 110] verdict seq 0 round 2 at 3: \"e\"\n"
-                   "[ 110] emit    seq 0: \"e\" b\n"
-                   "[ 120] self    seq 0 round 2 at 4: \"f\"\n"
-                   "[ 120] emit    seq 0: \"f\" b\n"
-                   "[ 120] open    seq 0: 4 by itself\n"
-                   "[ 120] verify  seq 0 round 3 at 5: \"|f\"\n"
-                   "[ 170] verdict seq 0 round 3 at 5: \"g\"\n"
-                   "[ 170] emit    seq 0: \"g\" b\n"
-                   "[ 180] self    seq 0 round 3 at 6: \"h\"\n"
-                   "[ 180] emit    seq 0: \"h\" b\n"
-                   "[ 180] cut     seq 0\n"
-                   "[ 180] done    seq 0: length\n"
-                   "[ 180] open    seq 1: slot 0\n"
-                   "[ 180] open    seq 1: 2 by itself\n"
-                   "[ 180] verify  seq 1 round 4 at 1: \"|b\"\n"
-                   "[ 230] verdict seq 1 round 4 at 1: \"c\"\n"
-                   "[ 230] emit    seq 1: \"c\" b\n"
-                   "[ 240] self    seq 1 round 4 at 2: \"d\"\n"
-                   "[ 240] emit    seq 1: \"d\" b\n"
-                   "[ 240] open    seq 1: 2 by itself\n"
-                   "[ 240] verify  seq 1 round 5 at 3: \"|d\"\n"
-                   "[ 290] verdict seq 1 round 5 at 3: \"e\"\n"
-                   "[ 290] emit    seq 1: \"e\" b\n"
-                   "[ 300] self    seq 1 round 5 at 4: \"f\"\n"
-                   "[ 300] emit    seq 1: \"f\" b\n"
-                   "[ 300] cut     seq 1\n"
-                   "[ 300] done    seq 1: length\n");
-}
-
-/* After the text "abc": an id that the leader wrote by itself, or says that it cannot. */
-static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(void **state)
-{
-    (void)state;
-    static const struct verdict_row row = {.next = 'd', .lp_next = -1}, past = {.next = 256}, two[2] = {{.next = 'd'}};
-    static const struct {
-        const char *why;
-        struct verdict verdict; /* its prefix hash: the right one, if it is 0 here */
-        int rc;
-        const char *error; /* NULL: none */
-        int n_ids;
-        enum seq_end end;
-    } rows[] = {
-        {"the next", {.round = 1, .at = 2, .rows = &row, .n_rows = 1}, OK, NULL, 4, SEQ_RUNNING},
-        {"one that came before", {.round = 1, .at = 1, .rows = &row, .n_rows = 1}, OK, NULL, 3, SEQ_RUNNING},
-        {"of a round to come", {.round = 2, .at = 2, .rows = &row, .n_rows = 1}, E_PEER, "round 2", 3, SEQ_RUNNING},
-        {"of a round before", {.at = 2, .rows = &row, .n_rows = 1}, E_PEER, "round 0", 3, SEQ_RUNNING},
-        {"of no round", {.round = ~0U, .at = 2, .rows = &row, .n_rows = 1}, E_PEER, "round 42949", 3, SEQ_RUNNING},
-        {"behind a gap", {.round = 1, .at = 3, .rows = &row, .n_rows = 1}, E_PEER, "does not follow", 3, SEQ_RUNNING},
-        {"after another text",
-         {.round = 1, .at = 2, .prefix_hash = 9, .rows = &row, .n_rows = 1},
-         E_PEER,
-         "slot 0: an id at 2 that does not follow the text of 3",
-         3,
-         SEQ_RUNNING},
-        {"none", {.round = 1, .at = 2}, E_PEER, "does not follow", 3, SEQ_RUNNING},
-        {"two", {.round = 1, .at = 2, .rows = two, .n_rows = 2}, E_PEER, "does not follow", 3, SEQ_RUNNING},
-        {"none of big's",
-         {.round = 1, .at = 2, .rows = &past, .n_rows = 1},
-         E_PEER,
-         "outside the vocabulary of 256",
-         3,
-         SEQ_RUNNING},
-        {"it cannot", {.round = 1, .at = 2, .status = VERDICT_FAILED, .error = "nan"}, OK, "nan", 3, SEQ_FAILED},
-    };
-    const struct spec_config c = {.n_ctx = 32, .root = 1, .self_max = 4, .n_groups = 1, .groups = {{2, 1, 8, 8, 256}}};
-    static const int32_t prompt[] = {'a', 'b'}, end_ids[OPEN_END_IDS_MOST + 1] = {7};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const struct request r = {.prompt = prompt,
-                                  .n_prompt = 2,
-                                  .settings = {.n_predict = 9,
-                                               .sampler = {.temp = .5f, .seed = 9, .offset = 99},
-                                               .end_ids = end_ids,
-                                               .n_end_ids = OPEN_END_IDS_MOST + (int)(i % 2)}};
-        static struct draft_profile profile;
-        struct spec_config with = c;
-        struct spec *spec;
-        struct seq seq;
-        struct actions a;
-        struct err err = {0};
-        with.drafter.profile = &profile;
-        assert_int_equal(seq_init(&seq, &r, 32, &err), OK);
-        assert_int_equal(spec_open(&spec, &with, &err), OK);
-        assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
-        const struct open_slot *open = &a.list[0].message.open;
-        assert_true(a.list[0].peer == 2 && open->slot == 0 && open->round == 1 && open->self_max == 4);
-        assert_true(open->end_ids == end_ids && open->n_end_ids == OPEN_END_IDS_MOST && open->last_position == 11);
-        assert_true(open->sampler.temp == .5f && open->sampler.seed == 9 && open->sampler.offset == 0);
-        const struct part part = a.list[1].message.verify;
-        answer(spec, &part, VERDICT_OK, "c", 0, &a);
-        struct verdict v = rows[i].verdict;
-        if (!v.prefix_hash) v.prefix_hash = seq.prefix_hash[v.at];
-        const struct event e = {.kind = EVENT_VERDICT, .verdict = &v};
-        int rc = spec_step(spec, &e, &a, &err);
-        const char *error = rc == OK ? seq.why.text : err.text;
-        if (rc != rows[i].rc || seq.n_ids != rows[i].n_ids || seq.end != rows[i].end ||
-            (rows[i].error && !strstr(error, rows[i].error)))
-            fail_msg("%s: %d \"%s\", %d ids, end %d", rows[i].why, rc, error, seq.n_ids, (int)seq.end);
-        if (seq.end == SEQ_FAILED) assert_int_equal(seq.why.code, E_MODEL);
-        spec_close(spec);
-        seq_free(&seq);
-    }
-}
-
-/* What it wrote meanwhile is nobody's, also where the next text begins alike. */
-static void a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped(void **state)
-{
-    (void)state;
-    const struct sim_text texts[] = {{"ab", "cdefghijkl", NULL, 9}, {"ab", "cxyz", NULL, 2}};
-    struct sim *s = sim_open(&(struct sim_config){.link_ms = 20, .self_max = 64}, texts, 2);
-    sim_request(s, 0, 0, 65, NULL);
-    sim_run(s);
-    sim_expect(s, "[   0] open    seq 0: 64 by itself\n"
-                  "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
-                  "[  50] verdict seq 0 round 1 at 0: \"c\"\n"
-                  "[  50] emit    seq 0: \"c\" b\n"
-                  "[  60] self    seq 0 round 1 at 2: \"d\"\n"
-                  "[  60] emit    seq 0: \"d\" b\n"
-                  "[  65] cancel  seq 0\n"
-                  "[  65] cut     seq 0\n"
-                  "[  65] done    seq 0: aborted\n"
-                  "[  65] open    seq 1: 64 by itself\n"
-                  "[  65] verify  seq 1 round 2 at 1: \"|b\"\n"
-                  "[  70] self    seq 0 round 1 at 3: \"e\"\n"
-                  "[  80] self    seq 0 round 1 at 4: \"f\"\n"
-                  "[  90] self    seq 0 round 1 at 5: \"g\"\n"
-                  "[ 100] self    seq 1 round 1 at 6: \"h\"\n"
-                  "[ 110] self    seq 1 round 1 at 7: \"i\"\n"
-                  "[ 120] verdict seq 1 round 2 at 1: \"c\"\n"
-                  "[ 120] emit    seq 1: \"c\" b\n"
-                  "[ 130] self    seq 1 round 2 at 2: \"d\"\n"
-                  "[ 130] emit    seq 1: \"d\" b\n"
-                  "[ 130] cut     seq 1\n"
-                  "[ 130] done    seq 1: length\n");
     sim_close(s);
 }
 
@@ -919,12 +683,6 @@ int main(void)
         cmocka_unit_test(a_late_verdict_is_no_measure_of_a_token_s_time),
         cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
-        cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),
-        cmocka_unit_test(ids_that_the_leader_wrote_are_counted_as_others_are),
-        cmocka_unit_test(a_pause_of_the_drafts_takes_one_round_trip),
-        cmocka_unit_test(the_longer_a_text_has_no_drafts_the_further_its_leader_writes),
-        cmocka_unit_test(what_the_leader_writes_by_itself_follows_the_text_or_is_an_error),
-        cmocka_unit_test(a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped),
         cmocka_unit_test(a_drafter_that_dies_while_a_verify_is_out_changes_nothing_of_it),
         cmocka_unit_test(an_unknown_id_ends_the_drafts_of_its_own_text_only),
         cmocka_unit_test(a_rollback_at_the_end_of_a_text_does_not_concern_the_next),

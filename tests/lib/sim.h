@@ -93,4 +93,9 @@ const struct draft_profile *sim_profile(const struct sim *s); /* what the texts 
 int sim_most_parts_out(const struct sim *s);
 int sim_n_drafter_rows(const struct sim *s); /* that the drafter computed, over all slots */
 
+/* Without a simulator: answers a part in the verifier's place, with ids in the wanted rows, each as likely as the
+ * judged one. */
+void sim_answer(struct spec *spec, const struct part *part, enum verdict_status status, const char *ids,
+                uint64_t now_ns, struct actions *actions);
+
 #endif
