@@ -318,7 +318,8 @@ static int read_row(struct reader *r, struct prompt *item, json_t *row, struct e
 
 static void note_misspelt(struct reader *r, json_t *row, const char *place)
 {
-    const char *near, *key = r->noted_misspelt ? NULL : row_misspelt(row, &near);
+    char near[WORD_ROOM];
+    const char *key = r->noted_misspelt ? NULL : row_misspelt(row, near);
     if (!key) return;
     r->noted_misspelt = true;
     fprintf(r->from->notes, "note: %s: nothing reads \"%s\": did you mean \"%s\"?\n", show_name(place).s,

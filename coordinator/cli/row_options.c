@@ -19,29 +19,53 @@ const struct option *row_option(const char *key)
     return NULL;
 }
 
-/* What a row may have beside options, and the longer names of some. */
-static const char *const other_keys[] = {
-    "id",          "question_id", "prompt", "text",  "turns",     "messages",  "max_tokens",   "max_completion_tokens",
-    "temperature", "top_p",       "top_k",  "min_p", "n_predict", "draft_max", "rollback_rule"};
+/* What a row may have beside options. */
+static const char *const other_keys[] = {"id", "question_id", "prompt", "text", "turns", "messages"};
 enum {
     N_OTHER_KEYS = sizeof other_keys / sizeof *other_keys,
+    MOST_KEYS = 4 * MAX_OPTIONS,
     SLIP_MOST = 2 /* letters too many or too few: "prompt_ids" is a key of its own */
 };
 
-const char *row_misspelt(json_t *row, const char **near)
+/* All keys that are read: long spellings of options, with '_' for '-'. Returns how many. */
+static size_t list_keys(char keys[MOST_KEYS][WORD_ROOM])
 {
-    const char *names[N_OTHER_KEYS + MAX_OPTIONS] = {0}, *key;
+    size_t n = 0;
+    for (size_t i = 0; i < N_OTHER_KEYS; i++) snprintf(keys[n++], WORD_ROOM, "%s", other_keys[i]);
+    for (size_t i = 0; i < n_options; i++) {
+        char word[WORD_ROOM];
+        if (!(option_table[i].commands & OF_ROWS)) continue;
+        for (size_t k = 0; n < MOST_KEYS && option_spelling(&option_table[i], k, word); k++) {
+            if (strncmp(word, "--", 2) != 0) continue;
+            snprintf(keys[n], WORD_ROOM, "%s", word + 2);
+            for (char *at = keys[n]; (at = strchr(at, '-')); *at = '_') continue;
+            n++;
+        }
+    }
+    return n;
+}
+
+static bool is_other(const char *key)
+{
+    for (size_t i = 0; i < N_OTHER_KEYS; i++)
+        if (!strcmp(key, other_keys[i])) return true;
+    return false;
+}
+
+const char *row_misspelt(json_t *row, char near[WORD_ROOM])
+{
+    char keys[MOST_KEYS][WORD_ROOM];
+    const char *names[MOST_KEYS], *key, *found;
+    size_t n = list_keys(keys);
     json_t *value;
-    for (size_t i = 0; i < N_OTHER_KEYS; i++) names[i] = other_keys[i];
-    for (size_t i = 0; i < n_options; i++) /* names with a dash are among those above */
-        if (option_table[i].commands & OF_ROWS && !strchr(option_table[i].name, '-'))
-            names[N_OTHER_KEYS + i] = option_table[i].name;
+    for (size_t i = 0; i < n; i++) names[i] = keys[i];
     json_object_foreach(row, key, value)
     {
-        bool read = row_option(key);
-        for (size_t i = 0; i < N_OTHER_KEYS && !read; i++) read = !strcmp(key, other_keys[i]);
-        *near = read ? NULL : suggest(key, strlen(key), names, N_OTHER_KEYS + n_options);
-        if (*near && abs((int)strlen(*near) - (int)strlen(key)) <= SLIP_MOST) return key;
+        if (row_option(key) || is_other(key)) continue;
+        found = suggest(key, strlen(key), names, n);
+        if (!found || abs((int)strlen(found) - (int)strlen(key)) > SLIP_MOST) continue;
+        snprintf(near, WORD_ROOM, "%s", found);
+        return key;
     }
     return NULL;
 }

@@ -15,8 +15,8 @@
 /* The option that a key of a row names; NULL: none. */
 const struct option *row_option(const char *key);
 
-/* The first key of a row that nothing reads and that is nearly one that is read, which goes to *near; NULL: none. */
-const char *row_misspelt(json_t *row, const char **near);
+/* The first key of a row that nothing reads and that is nearly one that is read, which goes to near; NULL: none. */
+const char *row_misspelt(json_t *row, char near[WORD_ROOM]);
 
 /* *out borrows from `run`, and its stops from the row if that has some. Values of the row have the origin FROM_ROW. */
 int row_options(struct options *out, const struct options *run, json_t *row, struct err *err);
