@@ -69,9 +69,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     q->slot = p->slot;
     q->stats.start_ns = s->now;
     p->round++;
-    p->self = s->c.self_max > 1 && !settings_lossy(set) && (adaptive || !drafts);
-    p->self_left = drafts ? UNTIL_TIMED : INT_MAX;
-    if (p->self) p->self_round = p->round, p->self_begun = false;
+    p->self = false;
     p->n_plain = 0;
     p->held = p->n_read = n;
     if (settings_lossy(set) || set->fresh)
@@ -120,6 +118,14 @@ static struct decode_slot *choose_slot(struct spec *s, const struct request *r)
     return best;
 }
 
+/* Ids that the leader writes before anything is decided: all, or until the draft policy has a token's time. */
+static int first_self_run(const struct spec *s, const struct settings *set)
+{
+    if (s->c.self_max < 2 || settings_lossy(set)) return 0;
+    if (!has_drafter(s, set)) return INT_MAX;
+    return set->adaptive ? UNTIL_TIMED : 0;
+}
+
 static void start(struct spec *s, struct decode_slot *p, struct seq *q)
 {
     const struct settings *set = &q->request.settings;
@@ -133,7 +139,8 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
         return;
     }
     if (has_drafter(s, set)) spec_open_drafter(s, p);
-    if (p->self) spec_open_leader(s, p);
+    int n_self = first_self_run(s, set);
+    if (n_self > 1) spec_start_self(s, p, n_self);
     spec_post_verify(s, p);
 }
 

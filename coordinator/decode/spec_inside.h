@@ -117,7 +117,8 @@ static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
 
 struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq);
 void spec_open_drafter(struct spec *s, const struct decode_slot *p);
-void spec_open_leader(struct spec *s, const struct decode_slot *p);
+/* Open: from this round on the leader may write n ids by itself; INT_MAX: to the text's end. */
+void spec_start_self(struct spec *s, struct decode_slot *p, int n);
 void spec_cut_leader(struct spec *s, const struct decode_slot *p);
 /* Sends an Ack, if it is time: before the leader stops because none came. */
 void spec_ack(struct spec *s, struct decode_slot *p);

@@ -52,9 +52,13 @@ void spec_open_drafter(struct spec *s, const struct decode_slot *p)
     a->message = (struct message){.tag = TAG_OPEN, .open = open};
 }
 
-void spec_open_leader(struct spec *s, const struct decode_slot *p)
+void spec_start_self(struct spec *s, struct decode_slot *p, int n)
 {
-    int most = p->self_left < s->c.self_max ? p->self_left : s->c.self_max;
+    p->self = true;
+    p->self_left = n;
+    p->self_round = p->round;
+    p->self_begun = false;
+    int most = n < s->c.self_max ? n : s->c.self_max;
     struct open_slot open = open_with_ends(settings_of(p));
     open.slot = (uint32_t)p->slot;
     open.last_position = (uint32_t)p->seq->n_limit;
@@ -238,13 +242,9 @@ static void post_plain(struct spec *s, struct decode_slot *p, bool was_self)
 {
     int n = is_lossy(p) ? 1 : plain_run(p);
     if (n > s->c.self_max) n = s->c.self_max;
-    p->self = n > 1;
-    if (p->self) {
-        p->self_left = n;
-        p->self_round = p->round;
-        p->self_begun = false;
+    if (n > 1) {
         p->now.measured = false; /* the first has the round trip in it */
-        spec_open_leader(s, p);
+        spec_start_self(s, p, n);
     } else if (was_self) {
         spec_cut_leader(s, p);
     }

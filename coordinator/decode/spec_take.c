@@ -205,7 +205,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
     struct decode_slot *p = &g->slots[v->slot];
     bool its = p->seq && f.owner == p->request, now = its && f.round == p->round;
     *out = (struct taken){.slot = p};
-    p->self_begun |= its && v->status == VERDICT_OK && f.round >= p->self_round;
+    p->self_begun |= its && v->status == VERDICT_OK && (int32_t)(f.round - p->self_round) >= 0;
     if (v->status == VERDICT_FAILED && v->held < (uint32_t)p->held) p->held = (int)v->held;
     if (its && v->status == VERDICT_FAILED && v->held >= f.at) {
         out->end = SEQ_FAILED;
