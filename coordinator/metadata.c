@@ -27,10 +27,10 @@ static int put_aside(struct hearing *h, const struct mail *mail, struct err *err
 
 static int add_part(struct metadata *m, const struct metadata_part *p, struct err *err)
 {
-    if (p->part != m->n_heard || p->n_parts <= p->part || p->n_parts > PARTS_MOST ||
-        (m->n_heard && p->n_parts != m->n_parts))
+    if (p->part != m->n_received || p->n_parts <= p->part || p->n_parts > PARTS_MOST ||
+        (m->n_received && p->n_parts != m->n_parts))
         return err_set(err, E_PEER, "peer %d sends part %u of %u of its vocabulary, expected part %u", m->peer, p->part,
-                       p->n_parts, m->n_heard);
+                       p->n_parts, m->n_received);
     if (m->n + p->n_bytes > m->room) {
         size_t room = 2 * (m->n + p->n_bytes);
         uint8_t *bytes = realloc(m->bytes, room);
@@ -41,7 +41,7 @@ static int add_part(struct metadata *m, const struct metadata_part *p, struct er
     if (p->n_bytes) memcpy(m->bytes + m->n, p->bytes, p->n_bytes);
     m->n += p->n_bytes;
     m->n_parts = p->n_parts;
-    m->n_heard++;
+    m->n_received++;
     return OK;
 }
 
@@ -71,7 +71,7 @@ static int on_mail(struct hearing *h, struct mail *mail, struct err *err)
 static const struct metadata *first_open(const struct hearing *h)
 {
     for (int i = 0; i < h->n; i++)
-        if (!h->list[i].n_parts || h->list[i].n_heard < h->list[i].n_parts) return &h->list[i];
+        if (!h->list[i].n_parts || h->list[i].n_received < h->list[i].n_parts) return &h->list[i];
     return NULL;
 }
 
@@ -101,7 +101,7 @@ static int put_back(struct hearing *h, struct router *router, struct err *err)
     return rc;
 }
 
-int metadata_hear(struct router *router, struct metadata *list, int n, struct err *err)
+int metadata_receive(struct router *router, struct metadata *list, int n, struct err *err)
 {
     struct hearing h = {.list = list, .n = n};
     struct err second;

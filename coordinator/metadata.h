@@ -14,12 +14,12 @@ struct metadata { /* zeroed, but for the peer */
     int peer;
     uint8_t *bytes; /* owns: the keys of its file as a GGUF file without tensors */
     size_t n, room;
-    uint32_t n_parts, n_heard;
+    uint32_t n_parts, n_received;
 };
 
 /* Waits until the metadata of these peers has arrived. A worker's Fail is returned. E_PEER: it did not come in time, or
  * its parts do not fit together. */
-int metadata_hear(struct router *router, struct metadata *list, int n, struct err *err);
+int metadata_receive(struct router *router, struct metadata *list, int n, struct err *err);
 void metadata_free(struct metadata *m); /* zeroed is fine */
 
 #endif

@@ -13,13 +13,13 @@
 #include "proto/prefix_hash.h"
 
 /* The launch configuration has asked the workers for the metadata of models whose files are not here. */
-static int hear_others(struct runtime *s, struct err *err)
+static int receive_metadata(struct runtime *s, struct err *err)
 {
     int n = 0;
     const struct layout *l = &s->launch->layout;
     if (!s->o.big) s->metadata[n++].peer = group_leader(layout_verifier(l));
     if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = group_leader(layout_drafter(l));
-    return n ? metadata_hear(s->launch->router, s->metadata, n, err) : OK;
+    return n ? metadata_receive(s->launch->router, s->metadata, n, err) : OK;
 }
 
 static int open_model(struct runtime *s, const char *path, const struct group *group, struct gguf *g,
@@ -46,7 +46,7 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
     *s = (struct runtime){.o = *o, .launch = launch};
     progress_init(&s->progress);
     if (s->o.seed < 0) s->o.seed = (int)(prefix_hash_mix(clock_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
-    int rc = hear_others(s, err);
+    int rc = receive_metadata(s, err);
     if (rc == OK) rc = open_model(s, o->big, layout_verifier(&launch->layout), &s->big, &s->big_t, err);
     if (rc == OK && o->chat_template) rc = end_as_template(s, o->chat_template, err);
     if (rc != OK) return rc;

@@ -32,7 +32,7 @@ static void list_rows(struct verifier *v, const struct part *part)
             (struct engine_row){(int)part->slot, (int)(part->at + i), &part->rows[i], &part->sampler, 0, NULL, 0};
 }
 
-/* A part joins the pass and its slot's history, as the leader has it too. It was checked, and there is room. */
+/* A part joins the pass and its slot's ids, as the leader has it too. It was checked, and there is room. */
 static void append_part(struct verifier *v, const struct part *part)
 {
     int32_t ids[PASS_ROWS];
