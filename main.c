@@ -43,6 +43,7 @@ struct program {
     struct cluster_config config;
     struct router *router;
     struct cluster *cluster;
+    bool lost; /* a worker does not answer */
 };
 
 /* "pilotfish: " begins an error and nothing else: scripts/mpirun looks for it. */
@@ -71,6 +72,11 @@ static int start_workers(void *arg, struct err *err)
 {
     struct program *p = arg;
     return cluster_start(&p->cluster, &p->config, p->router, err);
+}
+
+static void lose_worker(void *arg)
+{
+    ((struct program *)arg)->lost = true;
 }
 
 /* What could not be written is an error, not a short answer; also where the answer is that some prompts have none. */
@@ -110,7 +116,7 @@ static int open_router(struct program *p, struct err *err)
 /* Over a router that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
-    struct launch launch = {p->config.launch.layout, p->router, start_workers, p};
+    struct launch launch = {p->config.launch.layout, p->router, start_workers, lose_worker, p};
     int rc = launch.layout.n_ranks == 1 ? options_need_models(&p->o, err) : OK; /* other ranks may have them */
     if (rc == OK) rc = worker_command_of(p->o.command)(&p->o, &launch, err);
     cluster_join(p->cluster);
@@ -179,10 +185,10 @@ static int first_rank(struct program *p, struct err *err)
     if (rc == OK) rc = open_router(p, err);
     if (rc == OK) rc = mpi_bridge_run(bridge, p->router, &p->config.launch, err);
     if (rc == OK) rc = command(p, err);
-    if (rc != OK) {
-        complain(err);
+    if (rc != OK) complain(err);
+    if (rc != OK || p->lost) {
         launcher_leave(rc);
-        if (rc == E_PEER && launcher_is_direct())
+        if ((rc == E_PEER || p->lost) && launcher_is_direct())
             _exit(rc); /* MPI has only complaints left; scripts/mpirun ends the rest */
         late_code = rc;
         signal(SIGALRM, too_late);

@@ -1,20 +1,19 @@
 #include "coordinator/job.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <uv.h>
 
 #include "coordinator/cli/note.h"
+#include "coordinator/heartbeat.h"
+#include "coordinator/loop.h"
+#include "coordinator/pinger.h"
 #include "coordinator/workers.h"
 #include "proto/clock.h"
 #include "proto/prefix_hash.h"
 
-enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200, LOOP_FILES = 8 };
+enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200 };
 
 struct job {
     struct job_config c;
@@ -22,11 +21,13 @@ struct job {
     struct mailbox *mailbox;
     struct wire_arena in, out;
     struct workers workers;
+    struct heartbeat heartbeat;
+    struct pinger *pinger; /* owns */
 
     uv_loop_t loop;
     uv_async_t mail_came;
     uv_signal_t on_int, on_term;
-    uv_timer_t deadline, ticks; /* ticks: for progress */
+    uv_timer_t deadline, ticks, looks; /* ticks: for progress; looks: at the heartbeat */
     bool late;
 
     struct draft_profile profile;  /* from all texts so far */
@@ -57,6 +58,7 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
     const uint8_t *data;
     size_t n_bytes;
     int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
+    heartbeat_sent(&j->heartbeat, clock_now_ns());
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
 }
 
@@ -169,23 +171,52 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
 }
 
 /* A drafter that served and cannot go on is no more than drafts that do not come. */
+static int lose(struct job *j, int peer, const struct err *why, struct err *err)
+{
+    if (layout_group(&j->c.layout, peer)->role != ROLE_DRAFTER || !j->spec) {
+        *err = *why;
+        return why->code;
+    }
+    clear_progress(j);
+    note("%s; exact and sampled texts go on without drafts", why->text);
+    return step(j, (struct event){.kind = EVENT_DRAFTER_LOST, .why = why->text}, err);
+}
+
 static int on_fail(struct job *j, int from, const struct fail *fail, struct err *err)
 {
-    const struct group *g = layout_group(&j->c.layout, from);
-    int rc = wire_fail(fail, from, err);
-    if (g->role != ROLE_DRAFTER || !j->spec) return rc;
-    struct err why = *err;
-    err_wrap(&why, "the drafter failed");
-    clear_progress(j);
-    note("%s; exact and sampled texts go on without drafts", why.text);
-    return step(j, (struct event){.kind = EVENT_DRAFTER_LOST, .why = why.text}, err);
+    struct err why;
+    wire_fail(fail, from, &why);
+    int other = heartbeat_waits_for(&j->heartbeat, from);
+    if (why.code == E_PEER && other != PEER_COORDINATOR)
+        err_set(&why, E_PEER, "%s waits for %s in vain: the link between them is lost",
+                workers_name(&j->workers, from).text, workers_name(&j->workers, other).text);
+    if (layout_group(&j->c.layout, from)->role == ROLE_DRAFTER && j->spec) err_wrap(&why, "the drafter failed");
+    return lose(j, from, &why, err);
+}
+
+static int on_ready(struct job *j, int from, const struct ready *ready, struct err *err)
+{
+    int rc = workers_ready(&j->workers, from, ready, err);
+    if (rc != OK) return rc;
+    heartbeat_begin(&j->heartbeat, from, clock_now_ns());
+    pinger_add(j->pinger, from);
+    return OK;
+}
+
+/* From a worker that is not ready it answers no Ping. */
+static int on_pong(struct job *j, int from, struct err *err)
+{
+    if (!j->workers.seen[from].ready) return err_set(err, E_PEER, "peer %d sends an unexpected Pong", from);
+    pinger_read(j->pinger);
+    return OK;
 }
 
 static int on_message(struct job *j, int from, const struct message *m, struct err *err)
 {
     switch (m->tag) {
     case TAG_HELLO: return workers_hello(&j->workers, from, &m->hello, err);
-    case TAG_READY: return workers_ready(&j->workers, from, &m->ready, err);
+    case TAG_READY: return on_ready(j, from, &m->ready, err);
+    case TAG_PONG: return on_pong(j, from, err);
     case TAG_LOADING: return workers_loading(&j->workers, from, m->loading.n_bytes, err);
     case TAG_FAIL: return on_fail(j, from, &m->fail, err);
     case TAG_DRAFT:
@@ -203,12 +234,17 @@ static void on_mail(uv_async_t *handle)
     while (j->rc == OK) {
         int rc = mailbox_poll(j->mailbox, &mail, &err);
         if (rc == MAIL_NONE) return;
+        if (rc == OK && heartbeat_is_lost(&j->heartbeat, mail.from)) {
+            mail_free(&mail);
+            continue;
+        }
         if (rc == OK) {
             int from = mail.from;
             rc = wire_decode(&j->in, mail.tag, mail.data, mail.n_bytes, &m, &err);
             mail_free(&mail);
             if (rc == OK && (from <= PEER_COORDINATOR || from >= j->c.layout.n_peers))
                 rc = err_set(&err, E_PEER, "a message from peer %d", from);
+            if (rc == OK) heartbeat_heard(&j->heartbeat, from, &m, clock_now_ns());
             if (rc == OK) rc = on_message(j, from, &m, &err);
         }
         if (rc != OK) fail(j, &err);
@@ -230,6 +266,35 @@ static void on_signal(uv_signal_t *handle, int signum)
     else
         err_set(&err, E_INTERRUPT, "interrupted");
     fail(j, &err);
+}
+
+/* A worker is silent for too long, or none works on what is unfinished. */
+static int on_lost(struct job *j, int peer, struct err *err)
+{
+    struct err why;
+    uint64_t now_ns = clock_now_ns();
+    int named = peer == ALL_STALLED ? heartbeat_behind(&j->heartbeat) : peer;
+    if (named == NOBODY_LOST) named = group_leader(layout_verifier(&j->c.layout));
+    const struct heartbeat_said last = heartbeat_last(&j->heartbeat, named, now_ns);
+    const struct worker_name name = workers_name(&j->workers, named);
+    if (j->c.on_lost) j->c.on_lost(j->c.on_lost_arg);
+    if (peer == ALL_STALLED)
+        return err_set(err, E_PEER, "a message between two workers was lost: nobody works on the text; %s was %s",
+                       name.text, last.text);
+    err_set(&why, E_PEER, "%s does not answer: %s", name.text, last.text);
+    heartbeat_lose(&j->heartbeat, peer);
+    return lose(j, peer, &why, err);
+}
+
+static void on_look(uv_timer_t *handle)
+{
+    struct job *j = handle->data;
+    struct err err;
+    bool working = j->score || (j->spec && !spec_idle(j->spec));
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++)
+        heartbeat_due(&j->heartbeat, p, router_due_ns(j->router, p));
+    int lost = heartbeat_look(&j->heartbeat, working, clock_now_ns());
+    if (lost != NOBODY_LOST && on_lost(j, lost, &err) != OK) fail(j, &err);
 }
 
 static void on_deadline(uv_timer_t *handle)
@@ -273,64 +338,12 @@ static void leave_signals(struct job *j)
     uv_signal_stop(&j->on_term);
 }
 
-/* libuv aborts where it finds no memory for its few tables. It finds some, or the program ends as documented. */
-static void *there(void *taken)
+static int watch_loop(struct job *j, struct err *err)
 {
-    static const char why[] = "pilotfish: out of memory for the event loop\n";
-    if (taken) return taken;
-    (void)!write(STDERR_FILENO, why, sizeof why - 1);
-    _exit(E_LAYOUT);
-}
-
-static void *loop_malloc(size_t n)
-{
-    return there(malloc(n));
-}
-
-static void *loop_calloc(size_t n, size_t size)
-{
-    return there(calloc(n, size));
-}
-
-static void *loop_realloc(void *p, size_t n)
-{
-    return there(realloc(p, n));
-}
-
-/* And where it can open no pipe. */
-static int need_files(struct err *err)
-{
-    int fds[LOOP_FILES], n = 0;
-    while (n < LOOP_FILES && (fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0) n++;
-    int why = errno;
-    for (int i = 0; i < n; i++) close(fds[i]);
-    return n == LOOP_FILES ? OK
-                           : err_set(err, E_LAYOUT, "only %d more files can be opened, %d are needed (%s): ulimit -n",
-                                     n, LOOP_FILES, strerror(why));
-}
-
-static void close_handle(uv_handle_t *handle, void *arg)
-{
-    (void)arg;
-    if (!uv_is_closing(handle)) uv_close(handle, NULL);
-}
-
-static void loop_close(uv_loop_t *loop)
-{
-    uv_walk(loop, close_handle, NULL);
-    uv_run(loop, UV_RUN_DEFAULT);
-    uv_loop_close(loop);
-}
-
-static int loop_open(struct job *j, struct err *err)
-{
-    int rc = need_files(err);
-    if (rc != OK) return rc;
-    uv_replace_allocator(loop_malloc, loop_realloc, loop_calloc, free);
-    rc = uv_loop_init(&j->loop);
-    if (rc) return err_set(err, E_FAIL, "cannot start the event loop: %s", uv_strerror(rc));
     uv_handle_t *handles[] = {(uv_handle_t *)&j->mail_came, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
-                              (uv_handle_t *)&j->deadline, (uv_handle_t *)&j->ticks};
+                              (uv_handle_t *)&j->deadline, (uv_handle_t *)&j->ticks,  (uv_handle_t *)&j->looks};
+    int rc = loop_open(&j->loop, err);
+    if (rc != OK) return rc;
     rc = uv_async_init(&j->loop, &j->mail_came, on_mail);
     if (rc == 0) rc = uv_signal_init(&j->loop, &j->on_int);
     if (rc == 0) rc = uv_signal_init(&j->loop, &j->on_term);
@@ -340,6 +353,7 @@ static int loop_open(struct job *j, struct err *err)
     }
     uv_timer_init(&j->loop, &j->deadline);
     uv_timer_init(&j->loop, &j->ticks);
+    uv_timer_init(&j->loop, &j->looks);
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) handles[i]->data = j;
     if (j->c.progress) uv_timer_start(&j->ticks, on_tick, TICK_MS, TICK_MS);
     watch_signals(j);
@@ -349,12 +363,14 @@ static int loop_open(struct job *j, struct err *err)
 void job_close(struct job *j)
 {
     if (!j) return;
+    pinger_close(j->pinger);
     mailbox_close(j->mailbox); /* first: its wake hook names the loop */
     loop_close(&j->loop);
     spec_close(j->spec);
     wire_arena_free(&j->in);
     wire_arena_free(&j->out);
     workers_free(&j->workers);
+    heartbeat_free(&j->heartbeat);
     free(j);
 }
 
@@ -388,17 +404,20 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
     if (!j) return err_set(err, E_FAIL, "out of memory");
     j->c = *config;
     j->router = router;
-    int rc = loop_open(j, err);
+    int rc = watch_loop(j, err);
     if (rc != OK) {
         free(j);
         return rc;
     }
     rc = workers_init(&j->workers, &config->layout, err);
+    if (rc == OK) rc = heartbeat_init(&j->heartbeat, &config->layout, err);
+    if (rc == OK) rc = pinger_open(&j->pinger, router, &config->layout, err);
     if (rc == OK) rc = wire_arena_init(&j->in, ARENA, err);
     if (rc == OK) rc = wire_arena_init(&j->out, ARENA, err);
     if (rc == OK) j->mailbox = router_mailbox(router, PEER_COORDINATOR, wake, &j->mail_came);
     if (rc == OK && !j->mailbox) rc = err_set(err, E_FAIL, "out of memory");
     if (rc == OK) {
+        uv_timer_start(&j->looks, on_look, LOOK_MS, LOOK_MS);
         uv_async_send(&j->mail_came); /* messages that came before the hook was there */
         rc = run_until(j, &j->workers.n_hello, HELLO_WAIT_MS, "said Hello");
         if (rc == OK) rc = welcome_all(j, &j->err);

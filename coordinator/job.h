@@ -33,6 +33,8 @@ struct job_config {
     int self_max;                     /* see struct spec_config */
     bool interruptible; /* during a run Ctrl-C ends its requests as they are; between runs the job does not watch it */
     bool (*stops)(const struct stops *stops, const struct seq *s); /* NULL: none */
+    void (*on_lost)(void *arg); /* called when a worker is lost without a word: nothing may wait for it; NULL: none */
+    void *on_lost_arg;
     struct progress *progress; /* borrowed until job_close: gets the progress of loads, runs and scores; NULL: none */
 };
 

@@ -71,6 +71,8 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         .interruptible = s->o.command == CMD_CHAT,
         .self_max = s->o.self_max,
         .stops = stop_reached,
+        .on_lost = s->launch->on_lost,
+        .on_lost_arg = s->launch->arg,
         .progress = &s->progress,
     };
     int rc = s->launch->start(s->launch->arg, err);

@@ -19,6 +19,7 @@ struct launch { /* where a command runs */
     struct layout layout;
     struct router *router;
     int (*start)(void *arg, struct err *err); /* the workers of this process */
+    void (*on_lost)(void *arg);               /* a worker is lost: nothing may wait for it */
     void *arg;
 };
 

@@ -183,6 +183,18 @@ struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed)
     return draft_policy_prior(&little, shards, n);
 }
 
+struct worker_name workers_name(const struct workers *w, int peer)
+{
+    const struct group *g = layout_group(&w->layout, peer);
+    struct worker_name name;
+    char place[48] = "";
+    if (group_n_peers(g) > 1)
+        snprintf(place, sizeof place, ", stage %d, shard %d", group_stage(g, peer), group_shard(g, peer));
+    snprintf(name.text, sizeof name.text, "the %s on host %s (rank %d%s)",
+             g->role == ROLE_DRAFTER ? "drafter" : "verifier", w->seen[peer].host, layout_rank(&w->layout, peer), place);
+    return name;
+}
+
 void workers_list(const struct workers *w, FILE *to)
 {
     for (int p = 1; p < w->layout.n_peers; p++) {

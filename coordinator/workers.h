@@ -53,6 +53,10 @@ uint64_t workers_loaded_bytes(const struct workers *w);
 uint64_t workers_kv_bytes(const struct workers *w);
 /* What a drafted token is expected to cost, chosen from n_proposed ids. */
 struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed);
+struct worker_name { /* for people: its role and host, and where there are several its rank or its place */
+    char text[160];
+};
+struct worker_name workers_name(const struct workers *w, int peer);
 void workers_list(const struct workers *w, FILE *to); /* a line each: host, threads, kernels */
 
 #endif

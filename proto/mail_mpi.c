@@ -13,6 +13,7 @@
 #include "proto/backoff.h"
 #include "proto/clock.h"
 #include "proto/launcher.h"
+#include "proto/wire.h"
 
 enum {
     FLUSH_MS = 2000,
@@ -177,6 +178,7 @@ struct mpi_mailbox {
     MPI_Request receiving; /* of the one message that is coming in; MPI_REQUEST_NULL: none */
     uint8_t *data;         /* owns: that message's [n_bytes] */
     int n_bytes, sender;   /* sender: its rank */
+    struct backoff backoff;
 };
 
 /* Frees what MPI is done with. Looking also moves the rest on. */
@@ -275,14 +277,14 @@ static int ranks_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct 
 {
     struct mpi_mailbox *r = (struct mpi_mailbox *)mb;
     uint64_t until = wait_ms < 0 ? UINT64_MAX : clock_now_us() + (uint64_t)wait_ms * 1000;
-    struct backoff b = {0};
     for (;;) {
         int rc = ranks_poll(mb, out, err);
+        if (rc == OK && out->tag != TAG_PING) backoff_reset(&r->backoff); /* a Ping is no sign that more will come */
         if (rc != MAIL_NONE) return rc;
         if (wait_ms >= 0 && clock_now_us() >= until) return MAIL_NONE;
         bool moving = r->sending || r->data;
-        sleep_us(
-            backoff_next(&b, world.crowded ? LOOKS_CROWDED : LOOKS_ALONE, moving ? SLEEP_SENDING_US : BACKOFF_MAX_US));
+        sleep_us(backoff_next(&r->backoff, world.crowded ? LOOKS_CROWDED : LOOKS_ALONE,
+                              moving ? SLEEP_SENDING_US : BACKOFF_MAX_US));
     }
 }
 

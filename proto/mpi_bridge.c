@@ -82,9 +82,9 @@ static int carry_out(struct mpi_bridge *p, struct mailbox *outside, int *n_moved
     for (int i = 0; i < BATCH && rc == OK; i++) {
         rc = mailbox_poll(p->inside, &m, &p->err);
         if (rc != OK) break;
+        *n_moved += m.tag != TAG_PING; /* a Ping is no sign that more will come */
         rc = mailbox_post(outside, m.to, m.tag, m.data, m.n_bytes, &p->err);
         mail_free(&m);
-        ++*n_moved;
     }
     return rc == MAIL_NONE ? OK : rc;
 }
@@ -95,8 +95,8 @@ static int carry_in(struct mpi_bridge *p, struct mailbox *outside, int *n_moved)
     int rc = OK;
     for (int i = 0; i < BATCH && rc == OK; i++) {
         rc = mailbox_poll(outside, &m, &p->err);
+        *n_moved += rc == OK && m.tag != TAG_PONG;
         if (rc == OK) rc = router_deliver(p->router, &m, &p->err);
-        *n_moved += rc == OK;
     }
     return rc == MAIL_NONE ? OK : rc;
 }

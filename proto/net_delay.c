@@ -132,6 +132,18 @@ bool net_delay_put(struct net_delay *d, const struct mail *m)
     return done;
 }
 
+uint64_t net_delay_due_ns(struct net_delay *d, int peer)
+{
+    uint64_t due = 0;
+    pthread_mutex_lock(&d->lock);
+    for (size_t i = 0; i < d->n_held; i++) {
+        const struct held *h = &d->held[i];
+        if ((h->mail.from == peer || h->mail.to == peer) && h->due_ns > due) due = h->due_ns;
+    }
+    pthread_mutex_unlock(&d->lock);
+    return due;
+}
+
 void net_delay_arrive(struct net_delay *d)
 {
     pthread_mutex_lock(&d->lock);

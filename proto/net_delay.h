@@ -57,6 +57,8 @@ void net_delay_close(struct net_delay *d); /* NULL is fine; frees what is held *
 bool net_delay_has(const struct net_delay *d, const struct mail *m);
 /* Takes such a message. False: no memory. */
 bool net_delay_put(struct net_delay *d, const struct mail *m);
+/* When the last of the messages to and from a worker that are held now is due; 0: none is held. */
+uint64_t net_delay_due_ns(struct net_delay *d, int peer);
 /* What is due arrives, in order. */
 void net_delay_arrive(struct net_delay *d);
 /* What is held arrives at once, in order, and nothing is held from here on. */

@@ -128,6 +128,11 @@ int router_emulate(struct router *o, const struct layout *l, const struct net *n
     return net_delay_open(&o->delay, l, net, &(struct net_sink){arrive, o}, err);
 }
 
+uint64_t router_due_ns(struct router *o, int peer)
+{
+    return o->delay ? net_delay_due_ns(o->delay, peer) : 0;
+}
+
 void router_arrive(struct router *o)
 {
     net_delay_arrive(o->delay);

@@ -31,6 +31,8 @@ void router_route(struct router *o, int peer, int gate);
 /* Delays messages between the coordinator and the workers of `l` (net_delay.h). Called before the first message, at
  * most once. */
 int router_emulate(struct router *o, const struct layout *l, const struct net *net, struct err *err);
+/* When the last of the messages to and from a worker that the emulated network holds is due; 0: it holds none. */
+uint64_t router_due_ns(struct router *o, int peer);
 /* Tests with a virtual clock: what is due arrives. */
 void router_arrive(struct router *o);
 /* The job is over: what is on its way arrives, and nothing is delayed any more. */

@@ -322,6 +322,49 @@ static const char *cut_in(struct wire_arena *a, const void *from, struct message
     return NULL;
 }
 
+static const void *ping_out(struct wire_arena *a, const struct message *m)
+{
+    Pf__Ping *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__ping__init(pb);
+    pb->sent_ns = m->ping.sent_ns;
+    return pb;
+}
+
+static const char *ping_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Ping *pb = from;
+    (void)a;
+    m->ping = (struct ping){.sent_ns = pb->sent_ns};
+    return NULL;
+}
+
+static const void *pong_out(struct wire_arena *a, const struct message *m)
+{
+    const struct pong *p = &m->pong;
+    Pf__Pong *pb = take(a, 1, sizeof *pb);
+    if (!pb) return NULL;
+    pf__pong__init(pb);
+    pb->sent_ns = p->sent_ns;
+    pb->n_passes = p->n_passes;
+    pb->busy = p->busy;
+    pb->block_us = p->block_us;
+    pb->waits_for = p->waits_for;
+    return pb;
+}
+
+static const char *pong_in(struct wire_arena *a, const void *from, struct message *m)
+{
+    const Pf__Pong *pb = from;
+    (void)a;
+    m->pong = (struct pong){.sent_ns = pb->sent_ns,
+                            .n_passes = pb->n_passes,
+                            .busy = pb->busy,
+                            .block_us = pb->block_us,
+                            .waits_for = pb->waits_for};
+    return NULL;
+}
+
 static const void *ack_out(struct wire_arena *a, const struct message *m)
 {
     Pf__Ack *pb = take(a, 1, sizeof *pb);
@@ -659,7 +702,7 @@ const struct wire_tag wire_tags[N_TAGS] = {
     [TAG_VERDICT] = {"Verdict", SHORT},   [TAG_DRAFT] = {"Draft", SHORT}, [TAG_DRAFT_ASK] = {"DraftAsk", SHORT},
     [TAG_PASS] = {"Pass", LONG},          [TAG_FAIL] = {"Fail", SHORT},   [TAG_QUIT] = {"Quit", SHORT},
     [TAG_LOADING] = {"Loading", SHORT},   [TAG_CUT] = {"Cut", SHORT},     [TAG_ACK] = {"Ack", SHORT},
-    [TAG_TOKEN] = {"Token", SHORT},
+    [TAG_TOKEN] = {"Token", SHORT},       [TAG_PING] = {"Ping", SHORT},   [TAG_PONG] = {"Pong", SHORT},
 };
 
 static const struct codec {
@@ -675,6 +718,8 @@ static const struct codec {
     [TAG_OPEN] = {&pf__open__descriptor, open_out, open_in},
     [TAG_CUT] = {&pf__cut__descriptor, cut_out, cut_in},
     [TAG_ACK] = {&pf__ack__descriptor, ack_out, ack_in},
+    [TAG_PING] = {&pf__ping__descriptor, ping_out, ping_in},
+    [TAG_PONG] = {&pf__pong__descriptor, pong_out, pong_in},
     [TAG_TOKEN] = {&pf__token__descriptor, token_out, token_in},
     [TAG_VERIFY] = {&pf__part__descriptor, verify_out, verify_in},
     [TAG_VERDICT] = {&pf__verdict__descriptor, verdict_out, verdict_in},

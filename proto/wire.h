@@ -32,7 +32,7 @@ enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_DRAFT = 8,      /* D -> C */
     TAG_CUT = 9,        /* C -> L   no more by itself in a slot    no answer */
     TAG_FORK = 10,      /* reserved */
-    TAG_PING = 11,      /* reserved: Ping, Pong */
+    TAG_PING = 11,      /* C -> W   a sign of life              answer: Pong */
     TAG_FAIL = 12,      /* W -> C   why this worker cannot go on */
     TAG_PASS = 13,      /* L -> shards, stage -> stage: rows and their hidden state; L's group only */
     TAG_TOKEN = 14,     /* Z -> L   big's next id, if L asked for it in the Pass */
@@ -40,6 +40,7 @@ enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_READY = 16,     /* W -> C   loaded */
     TAG_ACK = 17,       /* C -> L   how many ids of a slot's text C has; no answer */
     TAG_LOADING = 18,   /* W -> C   how much is loaded, between Welcome and Ready; no answer */
+    TAG_PONG = 19,      /* W -> C   what it does */
     N_TAGS
 };
 
@@ -124,6 +125,18 @@ struct cut { /* the leader writes nothing more by itself in the slot */
 
 struct ack { /* the coordinator has the text's first `at` ids */
     uint32_t slot, at;
+};
+
+struct ping {
+    uint64_t sent_ns; /* by the coordinator's clock, which alone reads it */
+};
+
+struct pong {
+    uint64_t sent_ns;   /* the Ping's */
+    uint32_t n_passes;  /* done since Ready */
+    bool busy;          /* something waits there or is being computed */
+    uint32_t block_us;  /* the longest time between two looks at its messages, in the last pass */
+    uint32_t waits_for; /* the peer that this pass waits for; PEER_COORDINATOR: none */
 };
 
 struct token { /* big's id behind the first `at` ids of the slot's text */
@@ -250,6 +263,8 @@ struct message {
         struct open_slot open;
         struct cut cut;
         struct ack ack;
+        struct ping ping;
+        struct pong pong;
         struct token token;
         struct part verify;
         struct verdict verdict;

@@ -48,6 +48,9 @@ static const struct bound of_open[] = {
     BOUND(open_slot, "last_position", last_position, 0, CONTEXT_MOST),
     BOUND(open_slot, "self_max", self_max, 0, CONTEXT_MOST),
 };
+static const struct bound of_pong[] = {
+    BOUND(pong, "waits_for", waits_for, PEER_COORDINATOR, MAX_PEERS - 1),
+};
 static const struct bound of_token[] = {
     BOUND(token, "at", at, 1, CONTEXT_MOST),
     BOUND(token, "id", id, 0, INT_MAX),
@@ -141,6 +144,7 @@ int wire_check(const struct message *m, struct err *err)
         CHECK(&c, of_open, &m->open);
         check_sampler(&c, &m->open.sampler);
         break;
+    case TAG_PONG: CHECK(&c, of_pong, &m->pong); break;
     case TAG_TOKEN: CHECK(&c, of_token, &m->token); break;
     case TAG_VERIFY: check_part(&c, &m->verify); break;
     case TAG_PASS:

@@ -110,7 +110,7 @@ static int generate(const struct lie *lie, int i_value, char said[SAID], struct 
     if (rc == OK) rc = layout_make(&c.layout, 1, tp, 1, o.drafter, err);
     if (rc != OK) fail_msg("%s", err->text);
     assert_non_null(c.router = router_open(c.layout.n_peers));
-    struct launch launch = {c.layout, c.router, start, &c};
+    struct launch launch = {.layout = c.layout, .router = c.router, .start = start, .arg = &c};
     redirect(true);
     rc = command_generate(&o, &launch, err);
     join(&c);

@@ -86,7 +86,7 @@ static void bytes_must_fail(const struct worker_kind *r, int tag, const void *da
 static bool is_for(const struct worker_kind *r, int tag)
 {
     bool is_leader = r->work == TAG_VERIFY, is_opened = is_leader || r->work == TAG_DRAFT_ASK;
-    return tag == TAG_QUIT || tag == (int)r->work || (is_opened && tag == TAG_OPEN) ||
+    return tag == TAG_QUIT || tag == TAG_PING || tag == (int)r->work || (is_opened && tag == TAG_OPEN) ||
            (is_leader && (tag == TAG_ACK || tag == TAG_CUT));
 }
 

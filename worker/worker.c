@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proto/clock.h"
 #include "worker/memory.h"
 #include "worker/roles/role_drafter.h"
 #include "worker/roles/role_verifier.h"
@@ -39,7 +40,13 @@ static int open_engine(struct worker *w, struct err *err)
         .spin = c->spin,
         .max_rows = PASS_ROWS,
         .watch = {tell_loaded, w},
+        .between = worker_look,
+        .between_arg = w,
     };
+    if (c->collective) {
+        c->collective->waits = worker_waits;
+        c->collective->waits_arg = w;
+    }
     int rc = engine_open(&w->engine, &config, err);
     if (rc == OK) engine_info(w->engine, &w->info);
     return rc;
@@ -121,6 +128,7 @@ static int introduce(struct worker *w, struct err *err)
     if (rc == OK && w->engine) rc = engine_load(w->engine, (int)welcome.n_slots, (int)welcome.n_ctx, err);
     if (rc == OK) rc = init_arenas(w, err);
     if (rc != OK) return rc;
+    w->pulse.heard_ns = w->pulse.looked_ns = clock_now_ns();
     return worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_READY, .ready = {welcome.epoch}}, err);
 }
 
@@ -141,7 +149,8 @@ static void tell_failure(struct worker *w, const struct err *cause)
     if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) return;
     if (mailbox_post(w->mailbox, PEER_COORDINATOR, TAG_FAIL, data, n_bytes, &ignored) != OK) return;
     struct mail mail;
-    for (bool quit = false; !quit && mailbox_wait(w->mailbox, &mail, -1, &ignored) == OK; mail_free(&mail))
+    const int silence_ms = SILENCE_S * 1000;
+    for (bool quit = false; !quit && mailbox_wait(w->mailbox, &mail, silence_ms, &ignored) == OK; mail_free(&mail))
         quit = mail.tag == TAG_QUIT; /* whatever else comes, sense or not, is of no use any more */
 }
 
@@ -168,6 +177,7 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
     if (rc == OK && !w.quit) rc = serve(&w, err);
     if (rc != OK && !w.quit) tell_failure(&w, err);
     engine_close(w.engine);
+    worker_drop_kept(&w);
     slots_free(&w.slots);
     wire_arena_free(&w.in);
     wire_arena_free(&w.out);

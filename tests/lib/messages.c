@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "proto/layout.h"
+
 #define LIST(type, ...) (const type[]){__VA_ARGS__}, sizeof((const type[]){__VA_ARGS__}) / sizeof(type)
 #define NAN_BITS __builtin_nanf("0x1234") /* a NaN that is not the usual one */
 
@@ -88,6 +90,9 @@ const struct message_example messages[] = {
     {"open_empty", {TAG_OPEN, .open = {0}}},
     {"cut", {TAG_CUT, .cut = {UINT32_MAX, 7}}},
     {"ack", {TAG_ACK, .ack = {3, UINT32_MAX}}},
+    {"ping", {TAG_PING, .ping = {UINT64_MAX}}},
+    {"pong", {TAG_PONG, .pong = {UINT64_MAX, UINT32_MAX, true, UINT32_MAX, MAX_PEERS - 1}}},
+    {"pong_empty", {TAG_PONG, .pong = {0}}},
     {"token", {TAG_TOKEN, .token = {3, UINT32_MAX, 4096, 0xff51afd7ed558ccdu, INT32_MAX, true}}},
     {"token_least", {TAG_TOKEN, .token = {.at = 1}}},
     {"verify",
@@ -223,6 +228,12 @@ static bool same_hello(const struct hello *a, const struct hello *b)
            strcmp(a->path, b->path) == 0 && strcmp(a->cpu, b->cpu) == 0;
 }
 
+static bool same_pong(const struct pong *a, const struct pong *b)
+{
+    return a->sent_ns == b->sent_ns && a->n_passes == b->n_passes && a->busy == b->busy && a->block_us == b->block_us &&
+           a->waits_for == b->waits_for;
+}
+
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
     return a->slot == b->slot && a->round == b->round && a->at == b->at && a->prefix_hash == b->prefix_hash &&
@@ -249,6 +260,8 @@ bool messages_same(const struct message *a, const struct message *b)
         return a->metadata.part == b->metadata.part && a->metadata.n_parts == b->metadata.n_parts &&
                same_bytes(a->metadata.bytes, a->metadata.n_bytes, b->metadata.bytes, b->metadata.n_bytes, 1);
     case TAG_READY: return a->ready.epoch == b->ready.epoch;
+    case TAG_PING: return a->ping.sent_ns == b->ping.sent_ns;
+    case TAG_PONG: return same_pong(&a->pong, &b->pong);
     case TAG_LOADING: return a->loading.n_bytes == b->loading.n_bytes;
     case TAG_OPEN:
         return a->open.slot == b->open.slot && a->open.n_ids == b->open.n_ids &&

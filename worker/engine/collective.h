@@ -17,6 +17,10 @@ struct collective {
      * is untouched. */
     int (*gather)(struct collective *c, float *buf, size_t ld, int n_rows, const int *from, struct err *err);
     void (*close)(struct collective *c);
+    /* Set by the user. Called again and again while a gather waits, on its thread: for which shard. An error ends the
+     * gather, and what it has begun may still write into memory: the process must end. Between ranks only. */
+    int (*waits)(void *arg, int shard, struct err *err);
+    void *waits_arg;
 };
 
 static inline void collective_close(struct collective *c)

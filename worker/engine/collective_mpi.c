@@ -5,13 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/clock.h"
+#include "proto/layout.h"
+
 struct ranks {
     struct collective base;
     MPI_Comm comm; /* borrows */
     int *counts;   /* [2n] owns: floats of each shard; where they begin */
     float *packed; /* owns: the parts of one gather, one after the other; grows to the largest */
     size_t room;   /* floats */
+    MPI_Request requests[2 * SHARDS_MOST];
 };
+
+enum { WAITS_US = 1000 }; /* between two calls of `waits` */
 
 static int mpi_error(const struct ranks *r, int code, struct err *err)
 {
@@ -21,10 +27,44 @@ static int mpi_error(const struct ranks *r, int code, struct err *err)
     return err_set(err, E_PEER, "shard %d: gathering from %d shards: %s", r->base.self, r->base.n, text);
 }
 
-static int gather_in_place(struct ranks *r, float *buf, int *begins, struct err *err)
+/* Every shard sends its part to every other. What comes and what goes are requests [0, n) and [n, 2n). */
+static int begin(struct ranks *r, float *buf, const int *begins)
 {
-    int code = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, buf, r->counts, begins, MPI_FLOAT, r->comm);
-    return code == MPI_SUCCESS ? OK : mpi_error(r, code, err);
+    int n = r->base.n, self = r->base.self, code = MPI_SUCCESS;
+    for (int i = 0; i < 2 * n; i++) r->requests[i] = MPI_REQUEST_NULL;
+    for (int i = 0; i < n && code == MPI_SUCCESS; i++)
+        if (i != self) code = MPI_Irecv(buf + begins[i], r->counts[i], MPI_FLOAT, i, 0, r->comm, &r->requests[i]);
+    for (int i = 1; i < n && code == MPI_SUCCESS; i++) { /* not all to the same one first */
+        int to = (self + i) % n;
+        code = MPI_Isend(buf + begins[self], r->counts[self], MPI_FLOAT, to, 0, r->comm, &r->requests[n + to]);
+    }
+    return code;
+}
+
+/* The first shard whose part has not come; else one that has not taken this one's. */
+static int missing(const struct ranks *r)
+{
+    int i = 0;
+    while (i < 2 * r->base.n - 1 && r->requests[i] == MPI_REQUEST_NULL) i++;
+    return i % r->base.n;
+}
+
+static int gather_in_place(struct ranks *r, float *buf, const int *begins, struct err *err)
+{
+    int n = 2 * r->base.n, done = 0, rc = OK, code = begin(r, buf, begins);
+    uint64_t next_us = 0;
+    while (code == MPI_SUCCESS && rc == OK && !done) {
+        code = MPI_Testall(n, r->requests, &done, MPI_STATUSES_IGNORE);
+        uint64_t now_us = clock_now_us();
+        if (done || code != MPI_SUCCESS || !r->base.waits) continue;
+        if (!next_us) next_us = now_us + WAITS_US;
+        if (now_us < next_us) continue;
+        for (int i = 0; i < n && code == MPI_SUCCESS; i++) code = MPI_Test(&r->requests[i], &done, MPI_STATUS_IGNORE);
+        done = 0;
+        next_us = now_us + WAITS_US;
+        rc = r->base.waits(r->base.waits_arg, missing(r), err);
+    }
+    return code == MPI_SUCCESS ? rc : mpi_error(r, code, err);
 }
 
 /* Columns [from, to) of all rows <-> one row after the other. */

@@ -24,6 +24,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->max_rows = c->max_rows;
     e->n_threads = c->n_threads;
     e->watch = c->watch;
+    e->between = c->between;
+    e->between_arg = c->between_arg;
     int rc = model_open(&e->model, c->path, &c->share, c->requantize, c->kernels, err);
     if (rc == OK && !(e->pool = pool_open(c->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);

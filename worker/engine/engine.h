@@ -31,6 +31,9 @@ struct engine_config {
     bool spin; /* this host has a core for every thread */
     int max_rows;
     struct watch watch; /* gets the progress of engine_check and engine_load */
+    /* Called between two blocks of a pass, on its thread; an error is the pass's. NULL: none. */
+    int (*between)(void *arg, struct err *err);
+    void *between_arg;
 };
 
 struct engine_info {

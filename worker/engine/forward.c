@@ -121,6 +121,7 @@ static void attend_all(struct engine *e, const struct block *b, int cache, int t
         int size = group / cuts.of_heads, n_parts = n_kv * cuts.of_heads;
         for (int i = 0; i < cuts.of_rows * n_parts; i++) {
             if (card++ % e->n_threads != t) continue;
+            pass_between(e, t);
             int from = m->kv_from * group + i % n_parts * size, to = from + size;
             if (from < m->heads_from[m->share.shard]) from = m->heads_from[m->share.shard];
             if (to > m->heads_from[m->share.shard + 1]) to = m->heads_from[m->share.shard + 1];
@@ -241,6 +242,7 @@ void forward_run(void *arg, int t)
     for (int i = m->entry_from; i < m->entry_to; i++) {
         const struct plan_entry *entry = &m->plan.entries[i];
         const struct block *b = &m->blocks[entry->block];
+        pass_between(e, t);
         if (entry->part & PART_ATTENTION) {
             add_and_norm(e, t, step, b->norm_attn, i);
             attention(e, b, entry->cache - e->cache_from, i, t);

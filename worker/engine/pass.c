@@ -8,6 +8,11 @@ void pass_quantize(struct engine *e, struct acts *a, int i_row, const float *x, 
     atomic_store(&e->bad_entry[i_pass_row], i_entry); /* entries come one after the other: it is the first */
 }
 
+void pass_between(struct engine *e, int i_thread)
+{
+    if (i_thread == 0 && e->between && e->rc == OK) e->rc = e->between(e->between_arg, &e->err);
+}
+
 void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from)
 {
     if (!e->col) return;
@@ -25,11 +30,23 @@ void pass_gather_y(struct engine *e, int i_thread)
     pass_gather(e, i_thread, e->y, e->ld_y, e->n_rows, from);
 }
 
+/* As much work as the slowest kernels do in some tenths of a second. */
+static int panels_between_looks(const struct weights *w, int n_rows)
+{
+    double most = 0x1p27, each = (double)w->n_in * PANEL * n_rows;
+    return each < most ? (int)(most / each) : 1;
+}
+
 void pass_product(struct engine *e, int i_thread, struct strided out, const struct weights *w, const struct acts *a)
 {
     int from, to;
     pool_part(n_panels(w), i_thread, e->n_threads, &from, &to);
-    if (from < to) e->k->matmul(out.at, out.ld, w, a, out.n_rows, from, to);
+    int piece = i_thread == 0 && e->between ? panels_between_looks(w, out.n_rows) : to - from;
+    for (int end; from < to; from = end) {
+        end = to - from > piece ? from + piece : to;
+        e->k->matmul(out.at, out.ld, w, a, out.n_rows, from, end);
+        if (end < to) pass_between(e, i_thread);
+    }
 }
 
 void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows)

@@ -43,6 +43,8 @@ struct engine {
     struct pool *pool;
     struct kv kv;
     struct watch watch; /* of the load */
+    int (*between)(void *arg, struct err *err);
+    void *between_arg;
     int max_rows, n_threads, n_slots, n_ctx, n_chunks;
     int cache_from;    /* the first cache of this stage's entries: kv counts from it */
     double *rope_freq; /* [2, d/2] base^(-2i/d) / (factor * scale); then those of blocks with a window */
@@ -133,6 +135,8 @@ void pass_product(struct engine *e, int i_thread, struct strided out, const stru
 /* gate = activation(gate) * up, in the columns that this thread computed in pass_product of `w`: no barrier is needed
  * between the two. */
 void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
+/* Between two blocks: thread 0 lets the caller look at its messages. */
+void pass_between(struct engine *e, int i_thread);
 /* Thread 0 gathers, between two barriers; with one shard nothing is done. */
 void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from);
 /* Gathers y, after a barrier. A row that is bad on one shard is bad on all afterwards, so that shards never differ. */

@@ -1,5 +1,11 @@
 #include "worker/roles/role.h"
 
+#include <stdlib.h>
+
+#include "proto/clock.h"
+
+static const uint64_t second_ns = 1000000000;
+
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err)
 {
     const uint8_t *data;
@@ -18,16 +24,190 @@ static int sender_of(const struct worker *w, int tag)
     return stage == 0 ? group_leader(g) : group_peer(g, stage - 1, group_shard(g, peer));
 }
 
+static int check_sender(const struct worker *w, int from, int tag, struct err *err)
+{
+    if (from == sender_of(w, tag)) return OK;
+    return err_set(err, E_PEER, "peer %d: a %s from peer %d", w->config->peer, wire_tags[tag].name, from);
+}
+
+/* ---- signs of life ---- */
+
+static bool is_served(const struct worker *w)
+{
+    return w->pulse.heard_ns != 0;
+}
+
+static void note_heard(struct worker *w, int from)
+{
+    if (is_served(w) && from == PEER_COORDINATOR) w->pulse.heard_ns = clock_now_ns();
+}
+
+/* In memory of its own: a pass borrows both arenas. */
+static int answer_ping(struct worker *w, const struct mail *mail, struct err *err)
+{
+    _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
+    struct wire_arena arena = {.base = room, .size = sizeof room};
+    struct message m;
+    const uint8_t *data;
+    size_t n_bytes;
+    int rc = check_sender(w, mail->from, TAG_PING, err);
+    if (rc == OK) rc = wire_decode(&arena, TAG_PING, mail->data, mail->n_bytes, &m, err);
+    if (rc != OK) return rc;
+    const struct pulse *p = &w->pulse;
+    struct message pong = {.tag = TAG_PONG,
+                           .pong = {.sent_ns = m.ping.sent_ns,
+                                    .n_passes = p->n_passes,
+                                    .busy = p->busy,
+                                    .block_us = p->block_us,
+                                    .waits_for = (uint32_t)p->waits_for}};
+    rc = wire_encode(&arena, &pong, &data, &n_bytes, err);
+    return rc == OK ? mailbox_post(w->mailbox, PEER_COORDINATOR, TAG_PONG, data, n_bytes, err) : rc;
+}
+
+/* A look so late that this process must have been stopped is no silence of others. */
+static int check_silence(struct worker *w, struct err *err)
+{
+    struct pulse *p = &w->pulse;
+    uint64_t now = clock_now_ns();
+    if (!is_served(w)) return OK;
+    if (now - p->looked_ns > STOPPED_S * second_ns) {
+        p->heard_ns = now;
+        if (p->gather_ns) p->gather_ns = now;
+    }
+    p->looked_ns = now;
+    if (now - p->heard_ns <= SILENCE_S * second_ns) return OK;
+    return err_set(err, E_PEER, "peer %d: nothing came from the coordinator for %d s: it is lost", w->config->peer,
+                   SILENCE_S);
+}
+
+/* ---- during a pass ---- */
+
+static int keep(struct worker *w, struct mail *mail, struct err *err)
+{
+    struct kept *k = malloc(sizeof *k), **last = &w->kept;
+    if (!k) {
+        mail_free(mail);
+        return err_set(err, E_LAYOUT, "out of memory for a message");
+    }
+    *k = (struct kept){.mail = *mail};
+    while (*last) last = &(*last)->next;
+    *last = k;
+    if (mail->tag == TAG_QUIT) w->pulse.quit_ns = clock_now_ns();
+    return OK;
+}
+
+static int keep_all(struct worker *w, struct err *err)
+{
+    struct mail mail;
+    int rc;
+    while ((rc = mailbox_poll(w->mailbox, &mail, err)) == OK) {
+        note_heard(w, mail.from);
+        if (mail.tag != TAG_PING) {
+            rc = keep(w, &mail, err);
+        } else {
+            rc = answer_ping(w, &mail, err);
+            mail_free(&mail);
+        }
+        if (rc != OK) return rc;
+    }
+    return rc == MAIL_NONE ? check_silence(w, err) : rc;
+}
+
+static int look(struct worker *w, struct err *err)
+{
+    struct pulse *p = &w->pulse;
+    uint64_t us = (clock_now_ns() - p->looked_ns) / 1000;
+    if (!is_served(w) || us < LOOK_MS * 1000) return OK;
+    if (us > p->block_us) p->block_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+    return keep_all(w, err);
+}
+
+int worker_look(void *arg, struct err *err)
+{
+    struct worker *w = arg;
+    w->pulse.gather_ns = 0;
+    w->pulse.waits_for = PEER_COORDINATOR;
+    return look(w, err);
+}
+
+int worker_waits(void *arg, int shard, struct err *err)
+{
+    struct worker *w = arg;
+    struct pulse *p = &w->pulse;
+    uint64_t now = clock_now_ns();
+    if (!p->gather_ns) p->gather_ns = now;
+    p->waits_for = group_peer(w->group, group_stage(w->group, w->config->peer), shard);
+    int rc = look(w, err);
+    if (rc != OK) return rc;
+    bool over = p->quit_ns && now - p->quit_ns > QUIT_GATHER_S * second_ns;
+    if (!over && now - p->gather_ns < GATHER_S * second_ns) return OK;
+    return err_set(err, E_PEER, "peer %d has waited for peer %d, a shard of the same stage, for %d s: it is lost",
+                   w->config->peer, p->waits_for, (int)((now - p->gather_ns) / second_ns));
+}
+
+void worker_begin_pass(struct worker *w)
+{
+    w->pulse.busy = true;
+    w->pulse.block_us = 0;
+    w->pulse.looked_ns = clock_now_ns();
+}
+
+void worker_end_pass(struct worker *w)
+{
+    w->pulse.n_passes++;
+    w->pulse.busy = false;
+    w->pulse.gather_ns = 0;
+    w->pulse.waits_for = PEER_COORDINATOR;
+}
+
+/* ---- between passes ---- */
+
+void worker_drop_kept(struct worker *w)
+{
+    for (struct kept *k; (k = w->kept);) {
+        w->kept = k->next;
+        mail_free(&k->mail);
+        free(k);
+    }
+}
+
+static bool take_kept(struct worker *w, struct mail *out)
+{
+    struct kept *k = w->kept;
+    if (!k) return false;
+    *out = k->mail;
+    w->kept = k->next;
+    free(k);
+    return true;
+}
+
+static int next_mail(struct worker *w, bool block, struct mail *out, struct err *err)
+{
+    if (take_kept(w, out)) return OK;
+    int rc = mailbox_poll(w->mailbox, out, err);
+    while (rc == MAIL_NONE && block) {
+        rc = check_silence(w, err);
+        if (rc == OK) rc = mailbox_wait(w->mailbox, out, is_served(w) ? 1000 : -1, err);
+    }
+    return rc;
+}
+
 int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err)
 {
     struct mail mail;
-    int rc = block ? mailbox_wait(w->mailbox, &mail, -1, err) : mailbox_poll(w->mailbox, &mail, err);
-    if (rc != OK) return rc;
+    for (;;) {
+        int rc = next_mail(w, block, &mail, err);
+        if (rc != OK) return rc;
+        note_heard(w, mail.from);
+        if (mail.tag != TAG_PING) break;
+        rc = answer_ping(w, &mail, err);
+        mail_free(&mail);
+        if (rc != OK) return rc;
+    }
     int from = mail.from;
-    rc = wire_decode(arena, mail.tag, mail.data, mail.n_bytes, out, err);
+    int rc = wire_decode(arena, mail.tag, mail.data, mail.n_bytes, out, err);
     mail_free(&mail);
-    if (rc == OK && from != sender_of(w, (int)out->tag))
-        rc = err_set(err, E_PEER, "peer %d: a %s from peer %d", w->config->peer, wire_tags[out->tag].name, from);
+    if (rc == OK) rc = check_sender(w, from, (int)out->tag, err);
     if (rc == OK && out->tag == TAG_QUIT) w->quit = true;
     return rc;
 }

@@ -1,6 +1,10 @@
 /* role.h -- what a worker has, and how it sends and receives: shared by all roles.
  *
  *   worker_run (worker.h) ──fills──▶ struct worker ──▶ verifier_serve or drafter_serve ──▶ worker_next, worker_post
+ *
+ * From Ready to Quit a worker answers the coordinator's Pings, whatever it does: while it waits for a message, between
+ * two blocks of a pass, and while a gather waits for other shards (worker_look). If nothing comes from the coordinator
+ * for SILENCE_S, that is lost, and the worker ends. A worker that was itself stopped for a while counts from then on.
  */
 #ifndef WORKER_ROLES_ROLE_H
 #define WORKER_ROLES_ROLE_H
@@ -12,6 +16,29 @@
 #include "worker/worker_config.h"
 
 enum { JOB_ARENA = 256 << 10 }; /* ten times the message of a part of PASS_ROWS rows */
+enum {
+    SILENCE_S = 60,    /* without a message from the coordinator */
+    GATHER_S = 10,     /* that a gather waits for another shard */
+    QUIT_GATHER_S = 1, /* and once the job is over */
+    STOPPED_S = 5,     /* between two looks: this process was stopped */
+    LOOK_MS = 50       /* between two looks in a pass, at least */
+};
+
+struct kept { /* mail that came during a pass, oldest first */
+    struct kept *next;
+    struct mail mail;
+};
+
+struct pulse { /* of a worker that serves: what its Pongs say, and what it knows of the coordinator */
+    uint64_t heard_ns;  /* when the coordinator's last message came; 0: not Ready yet */
+    uint64_t looked_ns; /* the last look at the mailbox */
+    uint64_t gather_ns; /* since when gathers of this block have waited; 0: none has */
+    uint64_t quit_ns;   /* when Quit came during a pass */
+    uint32_t n_passes;  /* done */
+    uint32_t block_us;  /* the longest time between two looks in the last pass */
+    bool busy; /* a pass runs, or is due */
+    int waits_for; /* a peer; PEER_COORDINATOR: none */
+};
 
 struct worker {
     const struct worker_config *config;
@@ -22,14 +49,25 @@ struct worker {
     struct slots slots; /* in every role: each worker checks what a part or an ask follows */
     struct wire_arena in, out;
     uint64_t told_bytes; /* how much is loaded, as last reported */
-    bool quit;           /* Quit has come */
+    struct kept *kept;   /* owns */
+    struct pulse pulse;
+    bool quit; /* Quit has come */
 };
 
 /* Encodes in w->out. */
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err);
 
-/* The next message, decoded into `arena` and borrowed until its next use. MAIL_NONE: none now (block false). E_PEER:
- * not a message that its sender may send. */
+/* The next message, decoded into `arena` and borrowed until its next use; Pings are answered. MAIL_NONE: none now
+ * (block false). E_PEER: not a message that its sender may send, or the coordinator is lost. */
 int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err);
+void worker_drop_kept(struct worker *w);
+
+/* engine_config's `between` and collective's `waits` for a struct worker: answer Pings, and keep other messages. E_PEER:
+ * the coordinator, or the shard that the gather waits for, is lost. */
+int worker_look(void *w, struct err *err);
+int worker_waits(void *w, int shard, struct err *err);
+/* Before and after a pass. */
+void worker_begin_pass(struct worker *w);
+void worker_end_pass(struct worker *w);
 
 #endif

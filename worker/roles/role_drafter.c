@@ -206,7 +206,9 @@ static int draft_pass(struct draft_role *d, struct err *err)
     int rc = OK;
     if (n_rows) {
         engine_embed(w->engine, ids, n_rows, d->x);
+        worker_begin_pass(w);
         rc = engine_pass(w->engine, rows, n_rows, d->x, &answers, err);
+        worker_end_pass(w);
         for (int i = 0; i < n_rows && rc == OK; i++) {
             struct err why; /* not reported: the text does not need this draft */
             if (d->slot[rows[i].slot].active && engine_row_error(w->engine, i, &why) != OK)
@@ -267,6 +269,7 @@ int drafter_serve(struct worker *w, struct err *err)
     struct draft_role d;
     int rc = drafter_init(&d, w, err);
     while (rc == OK && !w->quit) {
+        w->pulse.busy = d.n_active > 0;
         rc = take(&d, d.n_active == 0, err);
         while (rc == OK && !w->quit) rc = take(&d, false, err); /* all that is there, then a pass */
         if (rc == MAIL_NONE) rc = OK;

@@ -9,7 +9,6 @@ struct verifier {
     struct worker *w;
     int stage, shard;
     bool last;
-    uint32_t n_passes; /* done; also the number of the next */
 
     /* One pass. Parts with an error have no rows in it. */
     struct part parts[PASS_ROWS];
@@ -91,7 +90,7 @@ static int join_parts(struct verifier *v, const struct pass *pass, struct err *e
 static int pass_post(struct verifier *v, int to, struct err *err)
 {
     struct message m = {.tag = TAG_PASS,
-                        .pass = {.pass = v->n_passes,
+                        .pass = {.pass = v->w->pulse.n_passes,
                                  .parts = v->parts,
                                  .n_parts = v->n_parts,
                                  .hidden = v->x,
@@ -181,6 +180,7 @@ static int pass_run(struct verifier *v, struct err *err)
 {
     const struct verdict_row *answers = NULL;
     uint64_t start = clock_now_us();
+    worker_begin_pass(v->w);
     int rc = v->n_rows ? engine_pass(v->w->engine, v->rows, v->n_rows, v->x, &answers, err) : OK;
     if (rc != OK) return rc;
     settle_parts(v, answers);
@@ -189,15 +189,16 @@ static int pass_run(struct verifier *v, struct err *err)
         rc = pass_post(v, group_peer(v->w->group, v->stage + 1, v->shard), err);
     else if (v->shard == 0)
         rc = post_verdicts(v, err);
-    v->n_passes++;
+    worker_end_pass(v->w);
     return rc;
 }
 
 /* A Pass from the leader, or from the same shard of the stage before. */
 static int pass_take(struct verifier *v, const struct pass *pass, struct err *err)
 {
-    if (pass->pass != v->n_passes)
-        return err_set(err, E_PEER, "peer %d: Pass %u where %u was next", v->w->config->peer, pass->pass, v->n_passes);
+    uint32_t next = v->w->pulse.n_passes;
+    if (pass->pass != next)
+        return err_set(err, E_PEER, "peer %d: Pass %u where %u was next", v->w->config->peer, pass->pass, next);
     if (pass->n_parts < 1 || pass->n_parts > PASS_ROWS)
         return err_set(err, E_PEER, "peer %d: a Pass of %zu parts", v->w->config->peer, pass->n_parts);
     int rc = join_parts(v, pass, err);
@@ -272,6 +273,7 @@ static bool has_work(const struct verifier *v)
 static int verifier_loop(struct verifier *v, struct err *err)
 {
     while (!v->w->quit) {
+        v->w->pulse.busy = has_work(v);
         int rc = take(v, !has_work(v), err);
         while (rc == OK && !v->w->quit && has_work(v)) rc = take(v, false, err); /* all that is there, then a pass */
         if (rc == MAIL_NONE) rc = OK;

@@ -1,0 +1,131 @@
+#include "coordinator/heartbeat.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const uint64_t second_ns = 1000000000, ms_ns = 1000000, us_ns = 1000;
+
+int heartbeat_init(struct heartbeat *h, const struct layout *l, struct err *err)
+{
+    *h = (struct heartbeat){.layout = *l, .workers = calloc((size_t)l->n_peers, sizeof *h->workers)};
+    return h->workers ? OK : err_set(err, E_FAIL, "out of memory");
+}
+
+void heartbeat_free(struct heartbeat *h)
+{
+    free(h->workers);
+    *h = (struct heartbeat){0};
+}
+
+void heartbeat_begin(struct heartbeat *h, int peer, uint64_t now_ns)
+{
+    h->workers[peer] = (struct heartbeat_worker){.begun = true, .heard_ns = now_ns, .tag = TAG_READY};
+}
+
+void heartbeat_lose(struct heartbeat *h, int peer)
+{
+    h->workers[peer].lost = true;
+}
+
+bool heartbeat_is_lost(const struct heartbeat *h, int peer)
+{
+    return peer > PEER_COORDINATOR && peer < h->layout.n_peers && h->workers[peer].lost;
+}
+
+void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uint64_t now_ns)
+{
+    struct heartbeat_worker *w = &h->workers[peer];
+    w->heard_ns = now_ns;
+    w->tag = (int)m->tag;
+    if (m->tag != TAG_PONG) {
+        h->moved_ns = now_ns;
+        return;
+    }
+    w->pong = m->pong;
+    if (m->pong.sent_ns < now_ns) w->rtt_ns[w->n_pongs++ % RTTS_MOST] = now_ns - m->pong.sent_ns;
+}
+
+void heartbeat_sent(struct heartbeat *h, uint64_t now_ns)
+{
+    h->moved_ns = now_ns;
+}
+
+void heartbeat_due(struct heartbeat *h, int peer, uint64_t due_ns)
+{
+    struct heartbeat_worker *w = &h->workers[peer];
+    if (due_ns > w->heard_ns) w->heard_ns = due_ns;
+    if (due_ns > h->moved_ns) h->moved_ns = due_ns;
+}
+
+/* ---- a look ---- */
+
+static uint64_t since(uint64_t then_ns, uint64_t now_ns)
+{
+    return now_ns > then_ns ? now_ns - then_ns : 0;
+}
+
+static bool is_lost(const struct heartbeat *h, int peer, uint64_t now_ns)
+{
+    const struct heartbeat_worker *w = &h->workers[peer];
+    uint64_t deadline = DEADLINE_S * second_ns, block = us_ns * w->pong.block_us;
+    uint64_t blocks = DEADLINE_BLOCKS * (block < BLOCK_MOST_S * second_ns ? block : BLOCK_MOST_S * second_ns);
+    if (!w->begun || w->lost || layout_rank(&h->layout, peer) == 0) return false;
+    return since(w->heard_ns, now_ns) > (blocks > deadline ? blocks : deadline);
+}
+
+/* It has got all that was sent to it, and has nothing to do. */
+static bool is_idle(const struct heartbeat *h, const struct heartbeat_worker *w)
+{
+    return w->lost || (w->begun && w->n_pongs && !w->pong.busy && w->pong.sent_ns > h->moved_ns);
+}
+
+int heartbeat_look(struct heartbeat *h, bool working, uint64_t now_ns)
+{
+    bool away = since(h->looked_ns, now_ns) > AWAY_MS * ms_ns, idle = working;
+    h->looked_ns = now_ns;
+    for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers && away; p++) heartbeat_due(h, p, now_ns);
+    for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers; p++) {
+        if (is_lost(h, p, now_ns)) return p;
+        idle = idle && is_idle(h, &h->workers[p]);
+    }
+    return idle && since(h->moved_ns, now_ns) > STALL_S * second_ns ? ALL_STALLED : NOBODY_LOST;
+}
+
+int heartbeat_behind(const struct heartbeat *h)
+{
+    const struct group *g = layout_verifier(&h->layout);
+    int first = g->first_peer, behind = first;
+    bool differ = false;
+    for (int p = first + 1; p < first + group_n_peers(g); p++) {
+        differ |= h->workers[p].pong.n_passes != h->workers[first].pong.n_passes;
+        if (h->workers[p].pong.n_passes < h->workers[behind].pong.n_passes) behind = p;
+    }
+    return differ ? behind : NOBODY_LOST;
+}
+
+int heartbeat_waits_for(const struct heartbeat *h, int peer)
+{
+    uint32_t other = h->workers[peer].pong.waits_for;
+    return other < (uint32_t)h->layout.n_peers ? (int)other : PEER_COORDINATOR;
+}
+
+struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64_t now_ns)
+{
+    const struct heartbeat_worker *w = &h->workers[peer];
+    struct heartbeat_said said;
+    char what[64] = "";
+    const char *state = !w->n_pongs ? "" : w->pong.busy ? ", computing" : ", idle";
+    if (w->n_pongs) snprintf(what, sizeof what, " after pass %u", w->pong.n_passes);
+    snprintf(said.text, sizeof said.text, "last heard %.1f s ago (%s%s%s)",
+             (double)since(w->heard_ns, now_ns) / (double)second_ns, wire_tags[w->tag].name, state, what);
+    return said;
+}
+
+uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer)
+{
+    const struct heartbeat_worker *w = &h->workers[peer];
+    uint64_t least = 0;
+    for (int i = 0; i < RTTS_MOST && i < w->n_pongs; i++)
+        if (!least || w->rtt_ns[i] < least) least = w->rtt_ns[i];
+    return least;
+}

@@ -1,0 +1,200 @@
+/* Who is lost, as a function of what came when: rows of times on a virtual clock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "coordinator/heartbeat.h"
+
+/* Over ranks: the coordinator, a drafter, two shards. */
+enum { DRAFTER = 1, SHARD_1, SHARD_2, N_PEERS };
+
+static const uint64_t ms_ns = 1000000;
+
+struct played {
+    struct heartbeat h;
+    uint64_t now_ns;
+};
+
+static void open_played(struct played *p, int n_ranks)
+{
+    struct layout l;
+    struct err err;
+    assert_int_equal(layout_make(&l, n_ranks, 2, 1, DRAFTER_LITTLE, &err), OK);
+    assert_int_equal(heartbeat_init(&p->h, &l, &err), OK);
+    p->now_ns = 7000 * ms_ns;
+    for (int peer = DRAFTER; peer < N_PEERS; peer++) heartbeat_begin(&p->h, peer, p->now_ns);
+    assert_int_equal(heartbeat_look(&p->h, false, p->now_ns), NOBODY_LOST);
+}
+
+static void hear(struct played *p, int peer, const struct pong *pong)
+{
+    struct message m = {.tag = TAG_PONG, .pong = *pong};
+    heartbeat_heard(&p->h, peer, &m, p->now_ns);
+}
+
+/* Time goes on, with looks as the loop makes them; all but `silent` answer. Returns the first loss. */
+static int play(struct played *p, int n_ms, int silent, const struct pong *pong, bool working)
+{
+    for (int t = 0; t < n_ms; t += LOOK_MS) {
+        p->now_ns += LOOK_MS * ms_ns;
+        struct pong answer = *pong;
+        answer.sent_ns = p->now_ns - 3 * ms_ns;
+        for (int peer = DRAFTER; peer < N_PEERS; peer++)
+            if (peer != silent) hear(p, peer, &answer);
+        int lost = heartbeat_look(&p->h, working, p->now_ns);
+        if (lost != NOBODY_LOST) return lost;
+    }
+    return NOBODY_LOST;
+}
+
+static void silence_is_a_loss_after_two_seconds_or_ten_blocks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        int n_ranks, silent;
+        uint32_t block_us;
+        int alive_ms, dead_ms; /* it is alive after the first, and lost after the second */
+    } rows[] = {
+        {"a shard", 4, SHARD_2, 0, 2000, 2200},
+        {"the drafter", 4, DRAFTER, 1000, 2000, 2200},
+        {"short blocks", 4, SHARD_1, 200000, 2000, 2200},
+        {"ten blocks of .5 s", 4, SHARD_1, 500000, 5000, 5200},
+        {"a block that cannot be", 4, SHARD_1, UINT32_MAX, 60000, 60200},
+        {"a thread of this process", 1, SHARD_2, 0, 600000, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct played p;
+        const struct pong pong = {.busy = true, .block_us = rows[i].block_us};
+        open_played(&p, rows[i].n_ranks);
+        assert_int_equal(play(&p, 1000, NOBODY_LOST, &pong, true), NOBODY_LOST);
+        if (play(&p, rows[i].alive_ms, rows[i].silent, &pong, true) != NOBODY_LOST)
+            fail_msg("%s is lost too early", rows[i].what);
+        if (rows[i].dead_ms && play(&p, rows[i].dead_ms - rows[i].alive_ms, rows[i].silent, &pong, true) != rows[i].silent)
+            fail_msg("%s is not lost", rows[i].what);
+        heartbeat_free(&p.h);
+    }
+}
+
+static void any_message_is_a_sign_of_life_and_one_that_is_held_too(void **state)
+{
+    (void)state;
+    struct played p;
+    struct message verdict = {.tag = TAG_VERDICT};
+    const struct pong busy = {.busy = true};
+    open_played(&p, 4);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(play(&p, 1800, SHARD_1, &busy, true), NOBODY_LOST);
+        heartbeat_heard(&p.h, SHARD_1, &verdict, p.now_ns);
+    }
+    heartbeat_due(&p.h, SHARD_1, p.now_ns + 5000 * ms_ns); /* a slow network has it */
+    assert_int_equal(play(&p, 7000, SHARD_1, &busy, true), NOBODY_LOST);
+    assert_int_equal(play(&p, 200, SHARD_1, &busy, true), SHARD_1);
+    heartbeat_free(&p.h);
+}
+
+static void a_stopped_coordinator_restarts_all_deadlines(void **state)
+{
+    (void)state;
+    struct played p;
+    const struct pong busy = {.busy = true};
+    open_played(&p, 4);
+    assert_int_equal(play(&p, 1800, SHARD_1, &busy, true), NOBODY_LOST);
+    p.now_ns += 3600 * 1000 * ms_ns;
+    assert_int_equal(play(&p, 2000, SHARD_1, &busy, true), NOBODY_LOST);
+    assert_int_equal(play(&p, 600, SHARD_1, &busy, true), SHARD_1);
+    heartbeat_free(&p.h);
+}
+
+static void a_worker_that_is_not_ready_or_lost_already_is_not_missed(void **state)
+{
+    (void)state;
+    struct played p;
+    const struct pong busy = {.busy = true};
+    open_played(&p, 4);
+    p.h.workers[SHARD_1].begun = false;
+    assert_int_equal(play(&p, 9000, SHARD_1, &busy, true), NOBODY_LOST);
+    assert_int_equal(play(&p, 2200, DRAFTER, &busy, true), DRAFTER);
+    assert_false(heartbeat_is_lost(&p.h, DRAFTER));
+    heartbeat_lose(&p.h, DRAFTER);
+    assert_true(heartbeat_is_lost(&p.h, DRAFTER));
+    assert_int_equal(play(&p, 9000, DRAFTER, &busy, true), NOBODY_LOST);
+    assert_false(heartbeat_is_lost(&p.h, -3) || heartbeat_is_lost(&p.h, PEER_COORDINATOR) ||
+                 heartbeat_is_lost(&p.h, N_PEERS));
+    heartbeat_free(&p.h);
+}
+
+/* All are alive, all say that they have nothing to do, and nothing moves. */
+static void nobody_works_on_what_is_unfinished(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        bool working, busy;
+        int n_ms, expect;
+    } rows[] = {
+        {"not yet", true, false, 10000, NOBODY_LOST},
+        {"a lost message", true, false, 10400, ALL_STALLED},
+        {"nothing to do", false, false, 600000, NOBODY_LOST},
+        {"a long pass", true, true, 600000, NOBODY_LOST},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct played p;
+        const struct pong pong = {.busy = rows[i].busy};
+        open_played(&p, 4);
+        heartbeat_sent(&p.h, p.now_ns);
+        int lost = play(&p, rows[i].n_ms, NOBODY_LOST, &pong, rows[i].working);
+        if (lost != rows[i].expect) fail_msg("%s: %d", rows[i].what, lost);
+        heartbeat_free(&p.h);
+    }
+    struct played p; /* a Pong from before the last message says nothing of what that began */
+    open_played(&p, 4);
+    const struct pong idle = {.busy = false};
+    assert_int_equal(play(&p, 9000, NOBODY_LOST, &idle, true), NOBODY_LOST);
+    heartbeat_sent(&p.h, p.now_ns);
+    assert_int_equal(play(&p, 9000, NOBODY_LOST, &idle, true), NOBODY_LOST);
+    heartbeat_free(&p.h);
+}
+
+static void it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes(void **state)
+{
+    (void)state;
+    struct played p;
+    open_played(&p, 4);
+    assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 0);
+    p.now_ns += 1500 * ms_ns;
+    assert_string_equal(heartbeat_last(&p.h, SHARD_1, p.now_ns).text, "last heard 1.5 s ago (Ready)");
+    for (int ms = 90; ms > 5; ms -= 4) /* the least of the last 16 */
+        hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - (uint64_t)ms * ms_ns, .n_passes = 12, .busy = true});
+    assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 6 * ms_ns);
+    for (int i = 0; i < RTTS_MOST; i++)
+        hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - 70 * ms_ns, .n_passes = 12, .waits_for = SHARD_2});
+    assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 70 * ms_ns);
+    hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns + 1, .n_passes = 12, .waits_for = SHARD_2}); /* not of ours */
+    assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 70 * ms_ns);
+    assert_string_equal(heartbeat_last(&p.h, SHARD_1, p.now_ns).text, "last heard 0.0 s ago (Pong, idle after pass 12)");
+    assert_int_equal(heartbeat_behind(&p.h), SHARD_2);
+    assert_int_equal(heartbeat_waits_for(&p.h, SHARD_1), SHARD_2);
+    hear(&p, SHARD_2, &(struct pong){.n_passes = 12, .waits_for = 200});
+    assert_int_equal(heartbeat_behind(&p.h), NOBODY_LOST);
+    assert_int_equal(heartbeat_waits_for(&p.h, SHARD_2), PEER_COORDINATOR);
+    heartbeat_free(&p.h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(silence_is_a_loss_after_two_seconds_or_ten_blocks),
+        cmocka_unit_test(any_message_is_a_sign_of_life_and_one_that_is_held_too),
+        cmocka_unit_test(a_stopped_coordinator_restarts_all_deadlines),
+        cmocka_unit_test(a_worker_that_is_not_ready_or_lost_already_is_not_missed),
+        cmocka_unit_test(nobody_works_on_what_is_unfinished),
+        cmocka_unit_test(it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
