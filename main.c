@@ -188,7 +188,7 @@ static int first_rank(struct program *p, struct err *err)
     if (rc != OK) complain(err);
     if (rc != OK || p->lost) {
         launcher_leave(rc);
-        if ((rc == E_PEER || p->lost) && launcher_is_direct())
+        if (rc == E_PEER && launcher_is_direct())
             _exit(rc); /* MPI has only complaints left; scripts/mpirun ends the rest */
         late_code = rc;
         signal(SIGALRM, too_late);

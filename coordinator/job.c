@@ -450,6 +450,14 @@ void job_list_workers(const struct job *j, FILE *to)
     workers_list(&j->workers, to);
 }
 
+void job_list_links(const struct job *j, FILE *to)
+{
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
+        uint64_t rtt_ns = heartbeat_rtt_ns(&j->heartbeat, p);
+        if (rtt_ns) fprintf(to, "round trip %.2f ms to %s\n", (double)rtt_ns * 1e-6, workers_name(&j->workers, p).text);
+    }
+}
+
 struct uv_loop_s *job_loop(struct job *j)
 {
     return &j->loop;

@@ -59,6 +59,7 @@ uint64_t job_root(uint64_t vocab_big);
 int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err);
 void job_info(const struct job *j, struct job_info *out);
 void job_list_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
+void job_list_links(const struct job *j, FILE *to);   /* a line for each worker that has answered a Ping: round trip */
 
 struct uv_loop_s *job_loop(struct job *j);
 /* OK, or the error that ended the job on the loop. */

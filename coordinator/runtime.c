@@ -134,6 +134,7 @@ int runtime_seqs(const struct runtime *s, const struct prompts *p, bool drafting
 void runtime_close(struct runtime *s, int rc, const struct err *why)
 {
     progress_clear(&s->progress);
+    if (s->job && s->o.stats) job_list_links(s->job, stderr);
     job_close(s->job);
     job_quit(s->launch->router, &s->launch->layout, rc, rc == OK ? "" : why->text);
     tokenizer_close(s->little_t);

@@ -175,7 +175,7 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
         rc = no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);
     if (rc == OK && !w.quit) rc = serve(&w, err);
-    if (rc != OK && !w.quit) tell_failure(&w, err);
+    if (rc != OK && !w.quit && !w.pulse.alone) tell_failure(&w, err);
     engine_close(w.engine);
     worker_drop_kept(&w);
     slots_free(&w.slots);

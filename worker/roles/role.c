@@ -75,7 +75,8 @@ static int check_silence(struct worker *w, struct err *err)
         if (p->gather_ns) p->gather_ns = now;
     }
     p->looked_ns = now;
-    if (now - p->heard_ns <= SILENCE_S * second_ns) return OK;
+    p->alone = now - p->heard_ns > SILENCE_S * second_ns;
+    if (!p->alone) return OK;
     return err_set(err, E_PEER, "peer %d: nothing came from the coordinator for %d s: it is lost", w->config->peer,
                    SILENCE_S);
 }

@@ -36,6 +36,7 @@ struct pulse { /* of a worker that serves: what its Pongs say, and what it knows
     uint64_t quit_ns;   /* when Quit came during a pass */
     uint32_t n_passes;  /* done */
     uint32_t block_us;  /* the longest time between two looks in the last pass */
+    bool alone; /* the coordinator is lost */
     bool busy; /* a pass runs, or is due */
     int waits_for; /* a peer; PEER_COORDINATOR: none */
 };

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Ranks: 3 and 4. A rank is stopped (SIGSTOP) for a second, which is no loss, and for ever, which is one: named within
+# seconds, with the documented exit code, the text so far kept, and soon not one process left.
+#   stopped_ranks.sh PILOTFISH TINY SCRIPTS
+set -u
+pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+. "$(dirname "$0")/lib/cli.bash"
+. "$(dirname "$0")/lib/ranks.bash"
+
+# The process of a rank; pid.0 is the one that stands in for rank 0 (proto/launcher.h).
+process_of() {
+    local child
+    [ "$1" != 0 ] || for child in $(cat "/proc/$pid/task/$pid/children"); do
+        [ "$(cat "/proc/$child/comm")" != pilotfish ] || echo "$child"
+    done
+    [ "$1" = 0 ] || cat "pid.$1"
+}
+
+grows() {
+    local before
+    before=$(stat -c %s out)
+    within 20 "$1: the text" text_is_longer_than "$before"
+}
+text_is_longer_than() { [ "$(stat -c %s out)" -gt "$1" ]; }
+says() { grep -q -- "$1" err; }
+
+for rank in 0 1 2 3; do # a second is no loss
+    start 4 "${with_little[@]}" --tp 2
+    soon "text" text_is_there
+    process=$(process_of $rank)
+    kill -STOP "$process"
+    sleep 1
+    kill -CONT "$process"
+    sleep 2
+    grows "rank $rank goes on"
+    kill -INT -- -"$pid"
+    ends 130 "rank $rank was stopped for a second"
+done
+for rank in 2 3; do
+    start 4 "${with_little[@]}" --tp 2
+    soon "text" text_is_there
+    kill -STOP "$(cat pid.$rank)"
+    ends 5 "rank $rank is stopped"
+    says "verifier on host .* (rank $rank, .*) does not answer: last heard" || wrong "rank $rank is not named"
+    [ -s out ] || wrong "rank $rank is stopped: the text so far is lost"
+done
+for over in "" "--net-delay 40"; do # shellcheck disable=SC2086 # two words or none
+    start 4 "${with_little[@]}" --tp 2 $over
+    soon "text" text_is_there
+    kill -STOP "$(cat pid.1)"
+    within 20 "a stopped drafter" says "note: the drafter on host .* does not answer.*go on without drafts"
+    grows "without drafts"
+    kill -CONT "$(cat pid.1)" # too late: it counts no more
+    sleep 1
+    grows "without drafts"
+    kill -INT -- -"$pid"
+    ends 130 "the drafter was stopped"
+done
+start 4 "${with_little[@]}" --tp 2 -n 3000
+soon "text" text_is_there
+kill -STOP "$(cat pid.1)"
+within 60 "the whole text" text_is_longer_than 7000
+ends 0 "the drafter is stopped until the end"
+
+# Nobody is left to say it but the workers, after a minute.
+start 3 "${endless[@]}" --tp 2
+soon "text" text_is_there
+coordinator=$(process_of 0)
+kill -STOP "$coordinator"
+sleep 57
+[ -e "/proc/$(cat pid.1)" ] || wrong "workers do not wait for a minute"
+ends 5 "the coordinator is stopped"
+
+verdict
