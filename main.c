@@ -274,7 +274,7 @@ static int model_runs(const char *path, struct err *err)
     return rc;
 }
 
-static int doctor(struct program *p, const struct mpi_world *world, struct err *err)
+static int doctor(struct program *p, const struct mpi_world *world, const struct mpi_rank *ranks, struct err *err)
 {
     const char *why = NULL;
     const struct kernels *kernels = kernels_pick(getenv("PILOTFISH_CPU"), &why);
@@ -287,7 +287,8 @@ static int doctor(struct program *p, const struct mpi_world *world, struct err *
                               .threads = p->o.threads,
                               .kernels = kernels,
                               .why = why,
-                              .world = world};
+                              .world = world,
+                              .ranks = ranks};
     return doctor_run(&in, stdout, err);
 }
 
@@ -296,15 +297,17 @@ static int run_doctor(struct program *p, struct err *err)
     struct mpi_world world;
     struct launch_config none;
     void *comm;
-    if (!p->launched) return doctor(p, NULL, err);
+    if (!p->launched) return doctor(p, NULL, NULL, err);
     int rc = mpi_start(&world, err);
     if (rc != OK) return rc;
-    if (world.rank == 0) rc = doctor(p, &world, err);
-    struct err ignored; /* other ranks may be workers that wait for the launch configuration */
-    if (world.rank == 0)
-        mpi_lead(NULL, &ignored);
-    else
-        mpi_join(&none, &comm, &ignored);
+    if (world.rank > 0) {
+        rc = mpi_join(&none, &comm, err);
+    } else {
+        struct mpi_rank *ranks = calloc((size_t)world.size, sizeof *ranks);
+        rc = ranks ? mpi_lead(NULL, ranks, err) : err_set(err, E_LAYOUT, "out of memory");
+        if (rc == OK) rc = doctor(p, &world, ranks, err);
+        free(ranks);
+    }
     mpi_finish();
     return rc;
 }

@@ -341,7 +341,7 @@ static void leave_signals(struct job *j)
 static int watch_loop(struct job *j, struct err *err)
 {
     uv_handle_t *handles[] = {(uv_handle_t *)&j->mail_came, (uv_handle_t *)&j->on_int, (uv_handle_t *)&j->on_term,
-                              (uv_handle_t *)&j->deadline, (uv_handle_t *)&j->ticks,  (uv_handle_t *)&j->looks};
+                              (uv_handle_t *)&j->deadline,  (uv_handle_t *)&j->ticks,  (uv_handle_t *)&j->looks};
     int rc = loop_open(&j->loop, err);
     if (rc != OK) return rc;
     rc = uv_async_init(&j->loop, &j->mail_came, on_mail);

@@ -19,7 +19,7 @@ struct pinger {
     pthread_cond_t changed;
     bool started, closing; /* closing: under the lock */
     atomic_uint n_unread;  /* rounds of Pings since the coordinator has read a Pong */
-    atomic_bool added[]; /* [n_peers] */
+    atomic_bool added[];   /* [n_peers] */
 };
 
 static void ping(struct pinger *p, int peer)

@@ -191,7 +191,8 @@ struct worker_name workers_name(const struct workers *w, int peer)
     if (group_n_peers(g) > 1)
         snprintf(place, sizeof place, ", stage %d, shard %d", group_stage(g, peer), group_shard(g, peer));
     snprintf(name.text, sizeof name.text, "the %s on host %s (rank %d%s)",
-             g->role == ROLE_DRAFTER ? "drafter" : "verifier", w->seen[peer].host, layout_rank(&w->layout, peer), place);
+             g->role == ROLE_DRAFTER ? "drafter" : "verifier", w->seen[peer].host, layout_rank(&w->layout, peer),
+             place);
     return name;
 }
 

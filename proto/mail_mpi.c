@@ -117,7 +117,17 @@ void mpi_abort(int code)
 }
 
 /* The launch configuration as MPI carries them. */
-enum { TERM_RANKS, TERM_TP, TERM_PP, TERM_DRAFTER, TERM_REQUANTIZE, TERM_TELL_BIG, TERM_TELL_LITTLE, N_TERMS };
+enum {
+    TERM_RANKS,
+    TERM_TP,
+    TERM_PP,
+    TERM_DRAFTER,
+    TERM_REQUANTIZE,
+    TERM_TELL_BIG,
+    TERM_TELL_LITTLE,
+    TERM_SURVEY,
+    N_TERMS
+};
 
 static int split(const struct layout *l, int self, struct err *err)
 {
@@ -127,9 +137,9 @@ static int split(const struct layout *l, int self, struct err *err)
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks into stages", err);
 }
 
-int mpi_lead(const struct launch_config *t, struct err *err)
+int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err)
 {
-    int said[N_TERMS] = {0};
+    int said[N_TERMS] = {[TERM_SURVEY] = !t && ranks};
     if (t) {
         said[TERM_RANKS] = t->layout.n_ranks;
         said[TERM_TP] = layout_verifier(&t->layout)->tp;
@@ -141,7 +151,8 @@ int mpi_lead(const struct launch_config *t, struct err *err)
     }
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     if (code != MPI_SUCCESS) return mpi_failed(code, "telling the ranks what they are", err);
-    return t ? split(&t->layout, PEER_COORDINATOR, err) : OK;
+    if (t) return split(&t->layout, PEER_COORDINATOR, err);
+    return ranks ? mpi_survey(ranks, err) : OK;
 }
 
 int mpi_join(struct launch_config *t, void **comm, struct err *err)
@@ -152,7 +163,7 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (code != MPI_SUCCESS) return mpi_failed(code, "hearing what this rank is", err);
-    if (said[TERM_RANKS] == 0) return OK;
+    if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(err) : OK;
     int rc =
         layout_make(&t->layout, said[TERM_RANKS], said[TERM_TP], said[TERM_PP], (enum drafter)said[TERM_DRAFTER], err);
     t->requantize = said[TERM_REQUANTIZE];

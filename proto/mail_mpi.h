@@ -13,6 +13,7 @@
 #include "proto/err.h"
 #include "proto/launch_config.h"
 #include "proto/mailbox.h"
+#include "proto/mpi_survey.h"
 
 struct mpi_world {
     int rank, size;
@@ -27,9 +28,9 @@ void mpi_finish(void);
 void mpi_abort(int code) __attribute__((noreturn));
 
 /* Collectives: each rank calls one of the two once after mpi_start. Rank 0 leads (the bridge calls it); t NULL: the
- * others end without a job. The others join: they receive the launch configuration, and *comm becomes a communicator of
+ * others end without a job, after their part in a survey if ranks is not NULL (mpi_survey.h). The others join: they receive the launch configuration, and *comm becomes a communicator of
  * the shards of their stage, in order of shard (an MPI_Comm *, owned here until mpi_finish); NULL: there is no job. */
-int mpi_lead(const struct launch_config *t, struct err *err);
+int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
 
 /* l is copied. Closing flushes what was posted, for at most 2 s. Returns NULL: no memory. */

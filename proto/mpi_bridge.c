@@ -121,7 +121,7 @@ static int carry(struct mpi_bridge *p, struct mailbox *outside)
 
 static int carry_all(struct mpi_bridge *p)
 {
-    int rc = mpi_lead(&p->launch, &p->err);
+    int rc = mpi_lead(&p->launch, NULL, &p->err);
     if (rc != OK) return rc;
     struct mailbox *outside = mail_mpi_open(&p->launch.layout, PEER_COORDINATOR);
     if (!outside) return err_set(&p->err, E_LAYOUT, "out of memory");
@@ -152,7 +152,7 @@ static void *mpi_bridge_main(void *arg)
     if (mpi_bridge_await(p, READY) == CARRYING) {
         if (p->inside) p->rc = carry_all(p);
     } else if (started) {
-        p->rc = mpi_lead(NULL, &p->err);
+        p->rc = mpi_lead(NULL, NULL, &p->err);
     }
     if (started && p->rc != OK) tell_failure(p);
     mpi_bridge_await(p, CARRYING);

@@ -103,6 +103,46 @@ writes() {
 writes "verifier host2 verifier host3" 3 --tp 2
 writes "drafter host2 verifier host3 verifier host2" 4 --little little.gguf --pp 2
 
+# What doctor says of a link.
+ends 0 "rank 2  *host host3, .* to rank 0: TCP, round trip" "$netns" 3 -d 20000 -- "$mpirun" -n 3 "$pilotfish" doctor
+n_late=$(sed -nE 's/.* round trip ([0-9]+)\..* ms.*/\1/p' out | awk '$1 >= 40' | wc -l)
+[ "$n_late" = 2 ] || wrong "doctor: $n_late of 2 links take 40 ms there and back"
+
+# --- a link is cut ----------------------------------------------------------------------------------------------------
+
+# Writes on until it ends; the hosts of the first argument are cut off once there is text, or one from another.
+cat > cut.sh << 'END'
+hosts=$1
+shift
+: > text
+"$@" > text &
+until [ -s text ]; do sleep 0.05; done
+echo "cut $hosts" > "$NETNS_RUN/switch"
+wait $!
+code=$?
+cat text
+exit $code
+END
+
+# cut WITHIN_S HOSTS PATTERN RANKS ARGUMENT...: said so, in time, and the text so far is the text.
+cut() {
+    local began=$SECONDS
+    ends 5 "$3" "$netns" 3 -- sh cut.sh "$2" "$mpirun" -n "$4" "$pilotfish" generate --big long.gguf --raw \
+        --ignore-eos --ctx 1048576 --threads 1 "${@:5}" hello
+    [ $((SECONDS - began)) -le $(($1 + 10)) ] || wrong "$2 is cut: said after $((SECONDS - began)) s"
+    [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$2 is cut: not one line"
+    local n_bytes
+    n_bytes=$(($(stat -c %s out) - 1)) # its last line is ended
+    [ "$n_bytes" -lt 300 ] || n_bytes=300
+    cmp -s -n "$n_bytes" out long || wrong "$2 is cut: not the text so far"
+}
+"$tiny" long.gguf --ctx 1048576 || wrong "no toy model"
+"$pilotfish" generate --big long.gguf --raw --ignore-eos --ctx 1048576 -n 300 hello > long 2> err
+cut 6 host2 "the verifier on host host2 (rank 1, .* does not answer: last heard" 3 --tp 2
+cut 6 host3 "the verifier on host host3 (rank 2, .* does not answer: last heard" 3 --pp 2
+cut 14 "host2 host3" "on host host. (rank ., .* waits for the verifier on host host. .* in vain" 3 --tp 2
+cut 14 "host2 host3" "a message between two workers was lost: nobody works on the text" 3 --pp 2
+
 # --- nothing is left --------------------------------------------------------------------------------------------------
 
 # gone HOW: the hosts of the command that wrote the file `host`, and all that ran on them.

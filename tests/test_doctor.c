@@ -73,6 +73,21 @@ static void ranks_that_do_not_fit_the_layout_are_named_with_the_right_number(voi
     assert_has(text, "An MPI 1.0");
 }
 
+static void each_rank_has_a_line(void **state)
+{
+    (void)state;
+    char text[ROOM] = "";
+    struct doctor_input in = plain_input();
+    const struct mpi_world world = {.rank = 0, .size = 2, .library = "An MPI 1.0"};
+    const struct mpi_rank ranks[] = {{.host = "a", .cores = 2, .host_cores = 4},
+                                     {"b", 64, 64, "TCP", .round_trip_us = 20250, .bytes_per_s = 12.5e6}};
+    in.world = &world;
+    in.ranks = ranks;
+    assert_int_equal(doctor_says(&in, text), OK);
+    assert_has(text, "ok    rank 0     host a, 2 of its 4 cores\n");
+    assert_has(text, "ok    rank 1     host b, 64 of its 64 cores; to rank 0: TCP, round trip 20.250 ms, 12 MB/s\n");
+}
+
 static void a_file_that_is_no_model_is_bad(void **state)
 {
     (void)state;
@@ -113,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_launcher_all_is_one_process_and_every_warning_says_what_to_do),
         cmocka_unit_test(ranks_that_do_not_fit_the_layout_are_named_with_the_right_number),
+        cmocka_unit_test(each_rank_has_a_line),
         cmocka_unit_test(a_file_that_is_no_model_is_bad),
         cmocka_unit_test(models_are_weighed_share_by_share),
     };

@@ -75,7 +75,8 @@ static void silence_is_a_loss_after_two_seconds_or_ten_blocks(void **state)
         assert_int_equal(play(&p, 1000, NOBODY_LOST, &pong, true), NOBODY_LOST);
         if (play(&p, rows[i].alive_ms, rows[i].silent, &pong, true) != NOBODY_LOST)
             fail_msg("%s is lost too early", rows[i].what);
-        if (rows[i].dead_ms && play(&p, rows[i].dead_ms - rows[i].alive_ms, rows[i].silent, &pong, true) != rows[i].silent)
+        if (rows[i].dead_ms &&
+            play(&p, rows[i].dead_ms - rows[i].alive_ms, rows[i].silent, &pong, true) != rows[i].silent)
             fail_msg("%s is not lost", rows[i].what);
         heartbeat_free(&p.h);
     }
@@ -177,7 +178,8 @@ static void it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes(vo
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 70 * ms_ns);
     hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns + 1, .n_passes = 12, .waits_for = SHARD_2}); /* not of ours */
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 70 * ms_ns);
-    assert_string_equal(heartbeat_last(&p.h, SHARD_1, p.now_ns).text, "last heard 0.0 s ago (Pong, idle after pass 12)");
+    assert_string_equal(heartbeat_last(&p.h, SHARD_1, p.now_ns).text,
+                        "last heard 0.0 s ago (Pong, idle after pass 12)");
     assert_int_equal(heartbeat_behind(&p.h), SHARD_2);
     assert_int_equal(heartbeat_waits_for(&p.h, SHARD_1), SHARD_2);
     hear(&p, SHARD_2, &(struct pong){.n_passes = 12, .waits_for = 200});

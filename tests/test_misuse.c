@@ -173,9 +173,11 @@ static void work_that_makes_no_sense_ends_a_verifier_with_one_line(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct row list[PASS_ROWS + 1];
         for (size_t k = 0; k < rows[i].n_rows; k++) list[k] = rows[i].row;
-        struct part part = {
-            .job = 1, .prefix_hash = COORDINATOR_ROOT, .rows = list, .n_rows = rows[i].n_rows,
-            .sampler = rows[i].sampler};
+        struct part part = {.job = 1,
+                            .prefix_hash = COORDINATOR_ROOT,
+                            .rows = list,
+                            .n_rows = rows[i].n_rows,
+                            .sampler = rows[i].sampler};
         must_fail(&roles[0], &(struct message){.tag = TAG_VERIFY, .verify = part}, rows[i].names, rows[i].why);
     }
 }

@@ -13,6 +13,7 @@ struct doctor_input {              /* all borrowed */
     const struct kernels *kernels; /* what would run here; NULL: kernels_pick found none, and `why` is its reason */
     const char *why;
     const struct mpi_world *world; /* NULL: no launcher, MPI was not started */
+    const struct mpi_rank *ranks;  /* [world->size], with a world */
 };
 
 #endif

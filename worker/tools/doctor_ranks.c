@@ -50,6 +50,20 @@ static void say_ranks(struct report *r)
                   n_needed);
 }
 
+/* A line each: where it is, and what a message to it takes. */
+static void say_each(struct report *r)
+{
+    for (int i = 0; r->in->world && r->in->ranks && i < r->in->world->size; i++) {
+        const struct mpi_rank *rank = &r->in->ranks[i];
+        char topic[24], link[120] = "";
+        snprintf(topic, sizeof topic, "rank %d", i);
+        if (i > 0)
+            snprintf(link, sizeof link, "; to rank 0: %s, round trip %.3f ms, %.0f MB/s", rank->transport,
+                     rank->round_trip_us * 1e-3, rank->bytes_per_s * 1e-6);
+        report_ok(r, topic, "host %s, %d of its %d cores%s", rank->host, rank->cores, rank->host_cores, link);
+    }
+}
+
 static void say_slots(struct report *r)
 {
     int n_slots = env_int("OMPI_UNIVERSE_SIZE");
@@ -170,6 +184,7 @@ void doctor_ranks(struct report *r)
     r->n_workers = local_workers(r);
     r->n_threads = r->in->threads > 0 ? r->in->threads : memory_cores_of(&r->memory);
     say_ranks(r);
+    say_each(r);
     say_slots(r);
     say_library(r);
     say_launcher(r);
