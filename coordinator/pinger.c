@@ -92,6 +92,7 @@ void pinger_close(struct pinger *p)
 void pinger_add(struct pinger *p, int peer)
 {
     atomic_store(&p->added[peer], true);
+    ping(p, peer);
     pinger_read(p); /* there was nobody to answer */
 }
 

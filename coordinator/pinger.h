@@ -14,7 +14,7 @@ struct pinger;
 int pinger_open(struct pinger **out, struct router *router, const struct layout *l, struct err *err);
 void pinger_close(struct pinger *p); /* NULL is fine */
 
-/* From now on this peer gets Pings. */
+/* From now on this peer gets Pings, the first at once. */
 void pinger_add(struct pinger *p, int peer);
 /* The coordinator has read a Pong. While it reads none, fewer Pings are sent. */
 void pinger_read(struct pinger *p);

@@ -31,6 +31,11 @@ const struct lie lies[] = {
     {TAG_HELLO, "threads", "555-"},
     {TAG_LOADING, "n_bytes", ".55-"},
     {TAG_READY, "epoch", "555-"},
+    {TAG_PONG, "sent_ns", "...-"}, /* a number of milliseconds in --stats, no more */
+    {TAG_PONG, "n_passes", "...-"},
+    {TAG_PONG, "block_us", "...-"},
+    {TAG_PONG, "waits_for", ".55-"},
+    {TAG_PONG, "", ".---"},
     {TAG_VERDICT, "job", "555-"},
     {TAG_VERDICT, "slot", ".55-"},
     {TAG_VERDICT, "round", "555-"},
@@ -174,6 +179,14 @@ static void tell_verdict(const struct lie *l, int i, struct verdict *v)
     }
 }
 
+static void tell_pong(const struct lie *l, int i, struct pong *p)
+{
+    SAY(l, i, "sent_ns", &p->sent_ns);
+    SAY(l, i, "n_passes", &p->n_passes);
+    SAY(l, i, "block_us", &p->block_us);
+    SAY(l, i, "waits_for", &p->waits_for);
+}
+
 static void tell_draft(const struct lie *l, int i, struct draft *d)
 {
     SAY(l, i, "slot", &d->slot);
@@ -220,6 +233,7 @@ static void tell(const struct lie *l, int i, struct message *m)
     case TAG_HELLO: tell_hello(l, i, &m->hello); break;
     case TAG_LOADING: SAY(l, i, "n_bytes", &m->loading.n_bytes); break;
     case TAG_READY: SAY(l, i, "epoch", &m->ready.epoch); break;
+    case TAG_PONG: tell_pong(l, i, &m->pong); break;
     case TAG_VERDICT: tell_verdict(l, i, &m->verdict); break;
     case TAG_DRAFT: tell_draft(l, i, &m->draft); break;
     case TAG_FAIL: SAY(l, i, "code", &m->fail.code); break;
