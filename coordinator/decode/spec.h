@@ -26,10 +26,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "coordinator/decode/policy.h"
 #include "coordinator/decode/seq.h"
 #include "proto/err.h"
 #include "proto/layout.h"
+#include "proto/policy.h"
 #include "proto/wire.h"
 
 struct spec_group { /* of verifiers */
