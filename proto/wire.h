@@ -16,7 +16,7 @@
 
 #include "proto/err.h"
 
-enum { WIRE_VERSION = 2 };
+enum { WIRE_VERSION = 3 };
 
 /* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
 enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64, JUDGED_MOST = 8 };
@@ -27,7 +27,7 @@ enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
     TAG_METADATA = 3,   /* L, D -> C  a model file's keys, in parts, before Hello: only if C does not have the file */
     TAG_OPEN = 4,       /* C -> L, D  a slot's text begins         no answer */
     TAG_VERIFY = 5,     /* C -> L   a part: rows to feed and judge answer: one Verdict */
-    TAG_VERDICT = 6,    /* Z -> C (L -> C if refused); with job 0 for a row of the leader's own */
+    TAG_VERDICT = 6,    /* Z -> C (L -> C if refused); with job 0 for rows of the leader's own */
     TAG_DRAFT_ASK = 7,  /* C -> D   ids to read, drafts to write   answer: one Draft */
     TAG_DRAFT = 8,      /* D -> C */
     TAG_CUT = 9,        /* C -> L   no more by itself in a slot    no answer */
@@ -116,6 +116,9 @@ struct open_slot {
     struct sampler sampler; /* L: for the ids that it writes */
     uint32_t n_top;         /* L: best ids of each */
     uint32_t self_max;      /* L: ids that it may write beyond the last Ack */
+    uint32_t draft_max;     /* L: drafts of its own, n-grams, that it may judge in one pass; 0: none */
+    bool adaptive;          /* L: its draft policy decides when; false: always */
+    uint32_t text;          /* L: a number; an Open with another one begins another text for the draft policy */
 };
 
 struct cut { /* the leader writes nothing more by itself in the slot */
@@ -179,6 +182,8 @@ struct verdict {
     size_t n_rows;
     uint32_t queued_us, computed_us;
     const char *error; /* failed: why, E_MODEL; else NULL */
+    const int32_t *drafts; /* job 0: the leader's own: row i judges drafts[i], and one row more follows */
+    size_t n_drafts;
 };
 
 enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
