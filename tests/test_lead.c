@@ -63,7 +63,7 @@ static void token(struct scene *c, uint32_t slot, int32_t id, bool self)
     struct err err;
     const struct slot *s = &c->slots.slot[slot];
     const struct token t = {slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], id, self};
-    assert_int_equal(lead_on_token(c->lead, &t, &err), OK);
+    assert_int_equal(lead_on_token(c->lead, &t, 0, &err), OK);
 }
 
 /* ---- which parts share a pass ---- */
@@ -240,7 +240,7 @@ static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
     assert_false(lead_has_work(c.lead));
     const struct slot *s = &c.slots.slot[0];
     const struct token old = {0, 0, (uint32_t)s->len, s->prefix_hash[s->len], 7, false};
-    assert_int_equal(lead_on_token(c.lead, &old, &err), OK);
+    assert_int_equal(lead_on_token(c.lead, &old, 0, &err), OK);
     assert_false(lead_has_work(c.lead));
     scene_close(&c);
 }
@@ -278,8 +278,8 @@ static void an_open_is_kept_and_changes_nothing_that_waits(void **state)
     assert_int_equal(lead_on_open(c.lead, &open, &err), E_PEER);
     static const int32_t no_ids[] = {-1, N_VOCAB, INT32_MAX};
     for (int i = 0; i < 3; i++)
-        assert_int_equal(lead_on_token(c.lead, &(struct token){.at = 1, .id = no_ids[i]}, &err), E_PEER);
-    assert_int_equal(lead_on_token(c.lead, &(struct token){.slot = N_SLOTS, .at = 1}, &err), E_PEER);
+        assert_int_equal(lead_on_token(c.lead, &(struct token){.at = 1, .id = no_ids[i]}, 0, &err), E_PEER);
+    assert_int_equal(lead_on_token(c.lead, &(struct token){.slot = N_SLOTS, .at = 1}, 0, &err), E_PEER);
     scene_close(&c);
 }
 
@@ -318,7 +318,7 @@ static void a_slot_that_cannot_go_on_says_so(void **state)
     const struct slot *s = &c.slots.slot[0];
     const struct token t = {0, 1, 4, s->prefix_hash[4], 7, false};
     slots_cut(&c.slots, 0, 2);
-    assert_int_equal(lead_on_token(c.lead, &t, &err), OK);
+    assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 0);
     assert_int_equal(step.n_refused, 1);

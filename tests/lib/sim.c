@@ -235,6 +235,11 @@ static void compute_part(struct sim *s, int peer, const struct part *part, int d
         token->prefix_hash = p->slots.slot[part->slot].prefix_hash[token->at];
         p->n_tokens++;
     }
+    int32_t drafts[DRAFTS_MOST];
+    if (part->job == 0 && v.status == VERDICT_OK) {
+        v.drafts = drafts;
+        v.n_drafts = drafts_of(part, drafts);
+    }
     v.job = part->job;
     v.slot = part->slot;
     v.round = part->round;
@@ -266,7 +271,7 @@ static void end_pass(struct sim *s, int peer)
     struct fake *p = &s->fakes[peer];
     struct err err;
     for (int i = 0; i < p->n_tokens; i++)
-        if (lead_on_token(p->lead, &p->tokens[i], &err) != OK) blame(s, err.text);
+        if (lead_on_token(p->lead, &p->tokens[i], (uint64_t)s->now * 1000, &err) != OK) blame(s, err.text);
     p->n_tokens = 0;
     p->in_pass = false;
     lead_pass(s, peer);

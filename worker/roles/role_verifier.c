@@ -101,9 +101,15 @@ static int pass_post(struct verifier *v, int to, struct err *err)
     return worker_post(v->w, to, &m, err);
 }
 
-/* What was found about a part, with the rest of what a verdict on it says. */
+/* What was found about a part, with the rest of what a verdict on it says. The coordinator does not know the drafts of
+ * the leader's own rows. */
 static int post_verdict(struct verifier *v, const struct part *part, struct verdict found, struct err *err)
 {
+    int32_t drafts[DRAFTS_MOST];
+    if (part->job == 0 && !part->error) {
+        found.drafts = drafts;
+        found.n_drafts = drafts_of(part, drafts);
+    }
     found.job = part->job;
     found.slot = part->slot;
     found.round = part->round;
@@ -118,7 +124,7 @@ static int post_token(struct verifier *v, const struct part *part, const struct 
     struct token token;
     if (!part->token || !token_of(part, answers, &token)) return OK;
     token.prefix_hash = v->w->slots.slot[part->slot].prefix_hash[token.at];
-    if (v->lead) return lead_on_token(v->lead, &token, err);
+    if (v->lead) return lead_on_token(v->lead, &token, clock_now_us(), err);
     return worker_post(v->w, group_leader(v->w->group), &(struct message){.tag = TAG_TOKEN, .token = token}, err);
 }
 
@@ -247,7 +253,7 @@ static int take_as_leader(struct verifier *v, const struct message *m, struct er
     case TAG_OPEN: return lead_on_open(v->lead, &m->open, err);
     case TAG_ACK: return lead_on_ack(v->lead, &m->ack, err);
     case TAG_CUT: return lead_on_cut(v->lead, &m->cut, err);
-    case TAG_TOKEN: return lead_on_token(v->lead, &m->token, err);
+    case TAG_TOKEN: return lead_on_token(v->lead, &m->token, clock_now_us(), err);
     default: return err_set(err, E_PEER, "peer %d: an unexpected %s", v->w->config->peer, wire_tags[m->tag].name);
     }
 }
