@@ -231,11 +231,12 @@ static void of_two_verdicts_of_one_text_the_first_counts(void **state)
     };
     static struct draft_profile profile;
     const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
-    const struct spec_config c = {.n_ctx = 32,
-                                  .root = 1,
-                                  .n_groups = 1,
-                                  .groups = {{2, 1, 6, 8, 256}},
-                                  .drafter = {.peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
+    const struct spec_config c = {
+        .n_ctx = 32,
+        .root = 1,
+        .n_groups = 1,
+        .groups = {{2, 1, 6, 8, 256}},
+        .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct request r = {
             .prompt = prompt, .n_prompt = 6, .settings = {.drafting = true, .draft_max = 2, .draft_ctx = 32}};
@@ -338,11 +339,12 @@ static void a_late_verdict_is_no_measure_of_a_token_s_time(void **state)
     (void)state;
     struct draft_profile profile = {.pause = 0};
     const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
-    const struct spec_config c = {.n_ctx = 32,
-                                  .root = 1,
-                                  .n_groups = 1,
-                                  .groups = {{2, 1, 6, 8, 256}},
-                                  .drafter = {.peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
+    const struct spec_config c = {
+        .n_ctx = 32,
+        .root = 1,
+        .n_groups = 1,
+        .groups = {{2, 1, 6, 8, 256}},
+        .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
     const struct request r = {.prompt = prompt,
                               .n_prompt = 6,
                               .settings = {.drafting = true, .adaptive = true, .draft_max = 2, .draft_ctx = 32}};
@@ -534,8 +536,27 @@ static void why_a_text_had_no_drafts_is_known_at_its_end(void **state)
          {"ab", "cdef", NULL, 4},
          0,
          WITHHELD_NOT},
-        {"n-grams found nothing", {.draft_max = 2, .fallback = .6f}, {"ab", "cdef", "????", 4}, 2, WITHHELD_NO_REPEAT},
-        {"n-grams found something", {.draft_max = 2, .fallback = .6f}, {"ab", "cdef", "??e?", 4}, 2, WITHHELD_NOT},
+        {"n-grams found nothing",
+         {.draft_max = 2, .ngram = true, .self_max = 8},
+         {"ab", "cdef", NULL, 4},
+         0,
+         WITHHELD_NO_REPEAT},
+        {"n-grams found something",
+         {.draft_max = 2, .ngram = true, .self_max = 8},
+         {"abcdab", "c012", NULL, 4},
+         0,
+         WITHHELD_NOT},
+        {"n-grams had no time",
+         {.draft_max = 2, .ngram = true, .self_max = 8},
+         {"ab", "cdef", NULL, 2},
+         0,
+         WITHHELD_SHORT},
+        {"n-grams were not allowed", {.draft_max = 2, .ngram = true, .self_max = 1}, {"ab", "cdef", NULL, 4}, 0, 0},
+        {"n-grams of a lossy text: it asks in each round",
+         {.draft_max = 2, .ngram = true, .self_max = 8, .rule = {RULE_STRICT, 3}},
+         {"ab", "cdef", NULL, 4},
+         3,
+         WITHHELD_NOT},
         {"a model was sure of nothing",
          {.draft_max = 2, .fallback = .6f, .prior = {.1, .1}},
          {"ab", "cdef", "????", 4},

@@ -90,15 +90,27 @@ static inline struct verifiers *group_of(struct spec *s, const struct decode_slo
     return &s->groups[p->group];
 }
 
-static inline uint32_t drafter_slot(const struct spec *s, const struct decode_slot *p)
+/* Whom it asks for drafts, and its slot there. */
+static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
 {
-    return (uint32_t)(p - s->slots);
+    return s->c.drafter.kind == DRAFTER_NGRAM ? group_of(s, p)->c.peer : s->c.drafter.peer;
 }
 
-/* There is a drafter, perhaps lost, and the settings want drafts. */
+static inline uint32_t drafter_slot(const struct spec *s, const struct decode_slot *p)
+{
+    return s->c.drafter.kind == DRAFTER_NGRAM ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
+}
+
+static inline bool wants_drafts(const struct settings *settings)
+{
+    return settings->drafting && settings->fallback <= 1;
+}
+
+/* There is a drafter to ask, perhaps lost, and the settings want drafts. For n-grams only lossy texts ask. */
 static inline bool wants_drafter(const struct spec *s, const struct settings *settings)
 {
-    return s->c.drafter.peer != PEER_COORDINATOR && settings->drafting && settings->fallback <= 1;
+    bool asks = s->c.drafter.kind == DRAFTER_LITTLE || (s->c.drafter.kind == DRAFTER_NGRAM && settings_lossy(settings));
+    return asks && wants_drafts(settings);
 }
 
 static inline bool has_drafter(const struct spec *s, const struct settings *settings)
@@ -111,6 +123,12 @@ static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
     struct sampler sampler = settings_of(p)->sampler;
     sampler.offset = (uint32_t)offset;
     return sampler;
+}
+
+/* N-grams that the leader may judge in one pass where it writes this text by itself. */
+static inline int leader_drafts(const struct spec *s, const struct settings *settings)
+{
+    return s->c.drafter.kind == DRAFTER_NGRAM && wants_drafts(settings) ? settings->draft_max : 0;
 }
 
 /* ---- spec_send.c ---- */
@@ -139,6 +157,6 @@ struct taken {
     enum seq_end end;         /* why its request is over; SEQ_RUNNING: it is not */
 };
 int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct taken *out, struct err *err);
-int spec_take_draft(struct spec *s, const struct draft *d, struct taken *out, struct err *err);
+int spec_take_draft(struct spec *s, int group, const struct draft *d, struct taken *out, struct err *err);
 
 #endif

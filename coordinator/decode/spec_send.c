@@ -48,7 +48,7 @@ void spec_open_drafter(struct spec *s, const struct decode_slot *p)
     open.slot = drafter_slot(s, p);
     open.n_ids = (uint32_t)s->c.drafter.n_proposed;
     open.last_position = (uint32_t)s->c.n_ctx;
-    a->peer = s->c.drafter.peer;
+    a->peer = drafter_peer(s, p);
     a->message = (struct message){.tag = TAG_OPEN, .open = open};
 }
 
@@ -66,6 +66,9 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     open.sampler = sampler_at(p, 0);
     open.n_top = (uint32_t)settings_of(p)->n_top;
     open.self_max = (uint32_t)most;
+    open.draft_max = (uint32_t)leader_drafts(s, settings_of(p));
+    open.adaptive = settings_of(p)->adaptive;
+    open.text = (uint32_t)p->request;
     post_to_leader(s, p, (struct message){.tag = TAG_OPEN, .open = open});
 }
 
@@ -178,7 +181,7 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
 {
     struct drafter_view *d = &p->drafter;
     struct action *a = spec_act(s, ACTION_POST, p->seq);
-    a->peer = s->c.drafter.peer;
+    a->peer = drafter_peer(s, p);
     a->message = (struct message){.tag = TAG_DRAFT_ASK,
                                   .ask = {.slot = drafter_slot(s, p),
                                           .round = p->round,

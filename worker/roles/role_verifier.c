@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/clock.h"
+#include "worker/roles/lookup.h"
 
 struct verifier {
     struct worker *w;
@@ -20,7 +21,8 @@ struct verifier {
     struct verdict_row answers[PASS_ROWS]; /* of wanted rows, on the last stage */
     uint32_t queued_us, computed_us;
 
-    struct lead *lead; /* owns; NULL on other shards */
+    struct lead *lead;    /* owns; NULL on other shards */
+    struct lookup lookup; /* owns; the leader's, with --draft ngram */
 };
 
 /* ---- a pass, on any shard ---- */
@@ -246,6 +248,18 @@ static int lead_pass(struct verifier *v, struct err *err)
 
 /* ---- messages ---- */
 
+static int unexpected(const struct verifier *v, const struct message *m, struct err *err)
+{
+    return err_set(err, E_PEER, "peer %d: an unexpected %s", v->w->config->peer, wire_tags[m->tag].name);
+}
+
+static int answer_ask(struct verifier *v, const struct draft_ask *ask, struct err *err)
+{
+    struct message m = {.tag = TAG_DRAFT};
+    int rc = lookup_draft(&v->lookup, ask, &m.draft, err);
+    return rc == OK ? worker_post(v->w, PEER_COORDINATOR, &m, err) : rc;
+}
+
 static int take_as_leader(struct verifier *v, const struct message *m, struct err *err)
 {
     switch (m->tag) {
@@ -254,7 +268,8 @@ static int take_as_leader(struct verifier *v, const struct message *m, struct er
     case TAG_ACK: return lead_on_ack(v->lead, &m->ack, err);
     case TAG_CUT: return lead_on_cut(v->lead, &m->cut, err);
     case TAG_TOKEN: return lead_on_token(v->lead, &m->token, clock_now_us(), err);
-    default: return err_set(err, E_PEER, "peer %d: an unexpected %s", v->w->config->peer, wire_tags[m->tag].name);
+    case TAG_DRAFT_ASK: return v->lookup.slots.n ? answer_ask(v, &m->ask, err) : unexpected(v, m, err);
+    default: return unexpected(v, m, err);
     }
 }
 
@@ -267,7 +282,7 @@ static int take(struct verifier *v, bool block, struct err *err)
     if (rc != OK || m.tag == TAG_QUIT) return rc;
     if (v->lead) return take_as_leader(v, &m, err);
     if (m.tag == TAG_PASS) return pass_take(v, &m.pass, err);
-    return err_set(err, E_PEER, "peer %d: an unexpected %s", w->config->peer, wire_tags[m.tag].name);
+    return unexpected(v, &m, err);
 }
 
 static bool has_work(const struct verifier *v)
@@ -287,6 +302,16 @@ static int verifier_loop(struct verifier *v, struct err *err)
     return OK;
 }
 
+static int leader_open(struct verifier *v, struct err *err)
+{
+    struct slots *slots = &v->w->slots;
+    int n_vocab = v->w->info.shape.n_vocab;
+    const struct lead_config lead = {.slots = slots, .max_rows = PASS_ROWS, .n_vocab = n_vocab};
+    int rc = lead_open(&v->lead, &lead, err);
+    if (rc != OK || v->w->config->layout.drafter != DRAFTER_NGRAM) return rc;
+    return lookup_init(&v->lookup, slots->n, slots->n_ctx, slots->slot[0].prefix_hash[0], n_vocab, err);
+}
+
 int verifier_serve(struct worker *w, struct err *err)
 {
     const struct group *g = w->group;
@@ -299,10 +324,10 @@ int verifier_serve(struct worker *w, struct err *err)
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
     if (!v->x) rc = err_set(err, E_LAYOUT, "out of memory");
-    const struct lead_config lead = {.slots = &w->slots, .max_rows = PASS_ROWS, .n_vocab = w->info.shape.n_vocab};
-    if (rc == OK && v->stage == 0 && v->shard == 0) rc = lead_open(&v->lead, &lead, err);
+    if (rc == OK && v->stage == 0 && v->shard == 0) rc = leader_open(v, err);
     if (rc == OK) rc = verifier_loop(v, err);
     lead_close(v->lead);
+    lookup_free(&v->lookup);
     free(v->x);
     free(v);
     return rc;
