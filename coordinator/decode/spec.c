@@ -16,7 +16,7 @@ enum {
 static enum withheld_why no_ngrams(const struct spec *s, const struct decode_slot *p)
 {
     const struct seq *q = p->seq;
-    if (!leader_drafts(s, &q->request.settings) || !p->self || q->stats.n_drafted) return WITHHELD_NOT;
+    if (!leader_drafts(s, p) || !p->self || q->stats.n_drafted) return WITHHELD_NOT;
     return seq_n_generated(q) <= UNTIL_TIMED ? WITHHELD_SHORT : WITHHELD_NO_REPEAT;
 }
 
@@ -40,7 +40,7 @@ static void end(struct spec *s, struct seq *q, enum seq_end how)
 static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
 {
     struct seq *q = p->seq;
-    q->stats.n_pauses = (uint32_t)(p->policy.n_pauses + p->lookups.n_pauses);
+    q->stats.n_pauses = (uint32_t)p->policy.n_pauses;
     q->stats.withheld = withheld(s, p);
     if (p->self) spec_cut_leader(s, p);
     if (how != SEQ_FAILED) draft_policy_learn(s->c.drafter.profile, &p->policy, seq_n_generated(q));
@@ -86,12 +86,11 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
         drafter_view_keep(&p->drafter, n);
     p->drafter.n_lost = p->n_refused = 0;
     p->unusable = WITHHELD_NOT;
-    p->rolled_back = p->looked_up = false;
+    p->rolled_back = false;
     p->now = (struct draft_policy_round){.measured = false};
-    p->reach = REACH_MORE;
+    p->copies = (struct copies){.n = COPY_FIRST, .pause = DRAFT_PAUSE_FIRST};
     bool unread = drafts && !settings_lossy(set) && q->n_prompt > UNREAD * set->draft_ctx;
     draft_policy_init(&p->policy, adaptive, unread, s->c.drafter.prior, s->c.drafter.profile);
-    draft_policy_init(&p->lookups, adaptive, false, (struct cost_prior){0}, &(struct draft_profile){0});
     s->n_running++;
 }
 

@@ -12,8 +12,16 @@
 #include "coordinator/decode/spec.h"
 
 enum {
-    REACH_MORE = 2,  /* ids by which the next n-gram may be longer than the last one was right */
+    COPY_FIRST = 8, /* ids of a copy's first run */
+    COPY_MOST = 64,
     REFUSED_MOST = 2 /* refusals in a row, of a verify or an ask */
+};
+
+struct copies { /* what big copies from a prompt that little has not read: runs that the leader drafts by n-grams */
+    int n;      /* ids of the next run */
+    int pause, left; /* ids between a run without a right draft and the next; those left of them */
+    bool running;
+    int n_accepted; /* drafts, in this run */
 };
 
 struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
@@ -46,10 +54,8 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     bool rolled_back;           /* rule repo: big writes the next token too */
     enum withheld_why unusable; /* why it cannot draft this text at all; WITHHELD_NOT: it can */
 
-    bool looked_up;                /* this round's drafts are n-grams of the text */
     struct draft_policy policy;    /* for the drafter */
-    struct draft_policy lookups;   /* for n-grams, which are tried if policy.unread */
-    int reach;                     /* length of the next n-gram: what was right of the last one, and REACH_MORE */
+    struct copies copies;          /* if policy.unread */
     struct draft_policy_round now; /* the current round */
     uint64_t round_ns;             /* when it began */
 };
@@ -126,9 +132,10 @@ static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
 }
 
 /* N-grams that the leader may judge in one pass where it writes this text by itself. */
-static inline int leader_drafts(const struct spec *s, const struct settings *settings)
+static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.kind == DRAFTER_NGRAM && wants_drafts(settings) ? settings->draft_max : 0;
+    bool drafts = s->c.drafter.kind == DRAFTER_NGRAM || p->policy.unread;
+    return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
 }
 
 /* ---- spec_send.c ---- */
@@ -145,8 +152,8 @@ void spec_feed(struct spec *s, struct decode_slot *p);
 /* Verifies: the ids of the text that the verifier lacks, then the drafts of the tail. */
 void spec_post_verify(struct spec *s, struct decode_slot *p);
 void spec_post_ask(struct spec *s, struct decode_slot *p, int window);
-/* A new round: asks for drafts, or verifies n-grams, or lets big write, the leader by itself where several ids are due.
- * Does nothing while the leader has ids left to write. */
+/* A new round: asks for drafts, or lets big write, the leader by itself where several ids are due. Does nothing while
+ * the leader has ids left to write. */
 void spec_next_round(struct spec *s, struct decode_slot *p);
 
 /* ---- spec_take.c ---- */

@@ -66,7 +66,7 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     open.sampler = sampler_at(p, 0);
     open.n_top = (uint32_t)settings_of(p)->n_top;
     open.self_max = (uint32_t)most;
-    open.draft_max = (uint32_t)leader_drafts(s, settings_of(p));
+    open.draft_max = (uint32_t)leader_drafts(s, p);
     open.adaptive = settings_of(p)->adaptive;
     open.text = (uint32_t)p->request;
     post_to_leader(s, p, (struct message){.tag = TAG_OPEN, .open = open});
@@ -217,33 +217,41 @@ void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
     p->seq->stats.n_asks++;
 }
 
-/* What big copies from a prompt that the drafter has not read, the drafter cannot know. N-grams do, and cost nothing to
- * draft. */
-static bool look_up(struct decode_slot *p)
+/* What big copies from a prompt that the drafter has not read, the drafter cannot know. Where the text's end has a
+ * continuation, the leader goes on by itself, for more ids each time that half of them were drafts. */
+static bool copies(const struct spec *s, const struct decode_slot *p)
 {
-    struct seq *q = p->seq;
-    int32_t ids[DRAFTS_MOST];
-    int most = most_drafts(p);
-    int window = p->policy.unread ? draft_policy_window(&p->lookups, most < p->reach ? most : p->reach) : 0;
-    int n = window > 0 ? ngram_draft(q->ids, q->n_ids, ids, window) : 0;
-    for (int i = 0; i < n; i++) seq_draft(q, ids[i]);
-    q->stats.n_drafted += (uint32_t)n;
-    return p->looked_up = n > 0;
+    const struct seq *q = p->seq;
+    int32_t id;
+    if (!p->policy.unread || s->c.self_max < 2 || p->copies.left > 0) return false;
+    return ngram_draft(q->ids, q->n_ids, &id, 1) > 0;
 }
 
-/* Ids that will come plainly, before drafts are worth a thought again. N-grams are, for each. */
+static void end_copy(const struct spec *s, struct decode_slot *p)
+{
+    struct copies *c = &p->copies;
+    if (!c->running) return;
+    bool pays = 2 * c->n_accepted >= (c->n < s->c.self_max ? c->n : s->c.self_max);
+    c->n = pays && c->n < COPY_MOST ? 2 * c->n : pays ? COPY_MOST : COPY_FIRST;
+    if (c->n_accepted > 0) {
+        c->pause = DRAFT_PAUSE_FIRST;
+    } else if (settings_of(p)->adaptive) {
+        c->left = c->pause;
+        if (c->pause < DRAFT_PAUSE_MOST) c->pause *= 2;
+    }
+    c->running = false;
+}
+
+/* Ids that will come plainly, before drafts are worth a thought again. */
 static int plain_run(const struct decode_slot *p)
 {
     int n = p->policy.paused ? p->policy.left : p->n_plain;
-    if (p->policy.unread && !p->lookups.paused) return 1;
-    if (p->policy.unread && n > p->lookups.left) n = p->lookups.left;
     return n < PLAIN_MOST ? n : PLAIN_MOST;
 }
 
-/* Several plain ids take one round trip: the leader writes all but the first by itself. */
-static void post_plain(struct spec *s, struct decode_slot *p, bool was_self)
+/* Several ids of big's own take one round trip: the leader writes all but the first by itself. */
+static void post_plain(struct spec *s, struct decode_slot *p, int n, bool was_self)
 {
-    int n = is_lossy(p) ? 1 : plain_run(p);
     if (n > s->c.self_max) n = s->c.self_max;
     if (n > 1) {
         p->now.measured = false; /* the first has the round trip in it */
@@ -263,15 +271,18 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
     seq_drop_tail(p->seq);
-    bool found = look_up(p);
-    int window = found ? 0 : draft_window(s, p);
-    if (!found && window <= 0) {
-        post_plain(s, p, was_self);
+    end_copy(s, p);
+    if (copies(s, p)) {
+        p->copies.running = true;
+        p->copies.n_accepted = 0;
+        post_plain(s, p, p->copies.n, was_self);
+        return;
+    }
+    int window = draft_window(s, p);
+    if (window <= 0) {
+        post_plain(s, p, is_lossy(p) ? 1 : plain_run(p), was_self);
         return;
     }
     if (was_self) spec_cut_leader(s, p);
-    if (found)
-        spec_post_verify(s, p);
-    else
-        spec_post_ask(s, p, window);
+    spec_post_ask(s, p, window);
 }

@@ -92,17 +92,17 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     return OK;
 }
 
-/* A policy learns from its own drafts. Of a round of the other's it sees the tokens go by. */
-static void note_round(struct decode_slot *p)
+/* The policy learns from the drafter's drafts. Of the leader's own it sees the tokens go by. */
+static void note_round(struct decode_slot *p, bool of_leader)
 {
-    struct draft_policy *own = p->looked_up ? &p->lookups : &p->policy,
-                        *other = p->looked_up ? &p->policy : &p->lookups;
     struct draft_policy_round seen = p->now;
-    if (p->looked_up) p->reach = p->now.n_accepted + REACH_MORE;
-    seen.measured &= p->now.n_drafted == 0;
-    seen.n_drafted = seen.n_accepted = 0;
-    draft_policy_note(own, &p->now);
-    draft_policy_note(other, &seen);
+    if (of_leader) {
+        p->copies.n_accepted += p->now.n_accepted;
+        seen.measured &= p->now.n_drafted == 0;
+        seen.n_drafted = seen.n_accepted = 0;
+    }
+    p->copies.left -= p->now.n_tokens;
+    draft_policy_note(&p->policy, &seen);
 }
 
 /* Of those that the leader was to write by itself n have come. */
@@ -144,13 +144,13 @@ static void take_rows(struct spec *s, const struct flight *f, const struct verdi
         p->held = q->n_ids - 1;
         p->now.n_drafted = n;
         p->now.ns = (double)(s->now - p->round_ns);
-        if (n > 0 && !p->looked_up) p->drafter.n_reused = p->now.n_accepted;
+        if (n > 0) p->drafter.n_reused = p->now.n_accepted;
     }
     if (f->n_drafts == 0)
         note_plain(p, 1);
     else
         p->n_plain = 0;
-    if (out->end == SEQ_RUNNING) note_round(p);
+    if (out->end == SEQ_RUNNING) note_round(p, false);
 }
 
 /* The leader could not go on by itself. */
@@ -166,7 +166,7 @@ static int self_ended(struct spec *s, struct decode_slot *p, const struct verdic
 static int check_self(struct spec *s, const struct decode_slot *p, const struct verdict *v, struct err *err)
 {
     const struct seq *q = p->seq;
-    int most = leader_drafts(s, settings_of(p));
+    int most = leader_drafts(s, p);
     if (v->n_rows != v->n_drafts + 1 || v->at >= (uint32_t)q->n_ids || v->prefix_hash != q->prefix_hash[v->at])
         return err_set(err, E_PEER, "slot %u: an id at %u that does not follow the text of %d", v->slot, v->at,
                        q->n_ids);
@@ -212,7 +212,7 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     p->held = q->n_ids - 1;
     p->self_ns = s->now;
     note_plain(p, p->now.n_tokens);
-    if (out->end == SEQ_RUNNING) note_round(p);
+    if (out->end == SEQ_RUNNING) note_round(p, true);
     out->committed = p->self_left <= 0;
     spec_ack(s, p);
     return OK;

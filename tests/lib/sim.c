@@ -378,7 +378,8 @@ static void note_post(struct sim *s, const struct action *a)
     const struct message *m = &a->message;
     int i_seq = a->seq->request.index;
     if (m->tag == TAG_OPEN && a->peer == DRAFTER) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
-    if (m->tag == TAG_OPEN && a->peer != DRAFTER) note(s, "open    seq %d: %u by itself", i_seq, m->open.self_max);
+    if (m->tag == TAG_OPEN && a->peer != DRAFTER)
+        note(s, "open    seq %d: %u by itself%s", i_seq, m->open.self_max, m->open.draft_max ? ", drafts too" : "");
     if (m->tag == TAG_ACK) note(s, "ack     seq %d: %u", i_seq, m->ack.at);
     if (m->tag == TAG_CUT) note(s, "cut     seq %d", i_seq);
     if (m->tag == TAG_DRAFT_ASK) {
