@@ -561,6 +561,28 @@ static void a_drafter_that_lost_its_text_is_asked_again_at_once_where_drafts_are
     }
 }
 
+/* With --draft ngram: no leader writes it by itself, so the leader is asked, as a little model is. */
+static void a_lossy_text_asks_its_leader_for_n_grams(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"abcdXab", "cdYefgh", NULL, 4};
+    sim_transcript(&(struct sim_config){.draft_max = 3, .ngram = true, .rule = strict, .self_max = 64}, &text, 1,
+                   "[   0] verify  seq 0 round 1 at 0: \"abcdXa|b\"\n"
+                   "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  12] emit    seq 0: \"c\" b\n"
+                   "[  12] ask     seq 0 round 2 at 0: \"abcdXabc\", up to 11\n"
+                   "[  14] draft   seq 0 round 2 at 8: \"dXa\", window\n"
+                   "[  14] verify  seq 0 round 2 at 7: \"|cdXa\"\n"
+                   "[  26] verdict seq 0 round 2 at 7: \"dYef\"\n"
+                   "[  26] emit    seq 0: \"dY\" dc\n"
+                   "[  26] ask     seq 0 round 3 at 8: \"dY\", up to 11\n"
+                   "[  28] draft   seq 0 round 3 at 10: \"\", nothing\n"
+                   "[  28] verify  seq 0 round 3 at 9: \"|Y\"\n"
+                   "[  40] verdict seq 0 round 3 at 9: \"e\"\n"
+                   "[  40] emit    seq 0: \"e\" b\n"
+                   "[  40] done    seq 0: length\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,6 +607,7 @@ int main(void)
         cmocka_unit_test(after_a_long_pause_the_drafter_reads_the_end_of_the_text_only),
         cmocka_unit_test(what_a_round_gave_and_took_is_what_the_draft_policy_learns_from),
         cmocka_unit_test(what_a_text_has_taught_the_draft_policy_holds_for_the_next),
+        cmocka_unit_test(a_lossy_text_asks_its_leader_for_n_grams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

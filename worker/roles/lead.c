@@ -174,7 +174,8 @@ int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err)
     int rc = check_slot(l, ack->slot, "an Ack", err);
     if (rc != OK) return rc;
     struct self *s = &l->self[ack->slot];
-    if (s->on && ack->at > s->acked && ack->at <= slots_held(l->c.slots, ack->slot) + 1) s->acked = ack->at;
+    uint32_t n_behind = s->has_next ? s->next.at : slots_held(l->c.slots, ack->slot); /* ids before the newest */
+    if (s->on && ack->at > s->acked && ack->at <= n_behind + 1) s->acked = ack->at;
     return OK;
 }
 
