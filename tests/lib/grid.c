@@ -197,6 +197,10 @@ static void check_counts(struct grid *g, const struct cell *c, const struct seq 
     if (c->drafter == GRID_WRONG && s->stats.n_accepted) fail_msg("%s: a wrong draft was accepted", name);
     if (c->drafter == GRID_ITSELF && s->stats.n_accepted != s->stats.n_judged) fail_msg("%s: big refuses itself", name);
     if (c->drafter == GRID_NONE && s->stats.n_drafted) fail_msg("%s: drafts without a drafter", name);
+    if (c->drafter == GRID_NGRAM) {
+        g->n_ngrams_judged += s->stats.n_judged;
+        g->n_ngrams_accepted += s->stats.n_accepted;
+    }
     if (c->drafter != GRID_LITTLE || g->fallback > 1) return; /* who falls back always never drafts */
     if (s->stats.n_judged == 0) fail_msg("%s: nothing was judged", name);
     g->n_judged += s->stats.n_judged;

@@ -312,8 +312,11 @@ static bool is_ready(const struct self *s)
 static int64_t draft_room(const struct lead *l, const struct self *s, int n_others)
 {
     int64_t after = (int64_t)s->next.at + 2;
-    int64_t rooms[] = {(int64_t)s->acked + s->open.self_max - after, (int64_t)s->open.last_position - after,
-                       l->c.slots->n_ctx - after, l->c.max_rows - l->step.n_rows - 1 - n_others, s->open.draft_max,
+    int64_t rooms[] = {(int64_t)s->acked + s->open.self_max - after,
+                       (int64_t)s->open.last_position - after,
+                       l->c.slots->n_ctx - after,
+                       l->c.max_rows - l->step.n_rows - 1 - n_others,
+                       s->open.draft_max,
                        s->reach};
     int64_t least = DRAFTS_MOST;
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) least = rooms[i] < least ? rooms[i] : least;
