@@ -288,6 +288,7 @@ static const void *open_out(struct wire_arena *a, const struct message *m)
     pb->draft_max = o->draft_max;
     pb->adaptive = o->adaptive;
     pb->text = o->text;
+    pb->while_right = o->while_right;
     return sampler_out(a, &o->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -306,7 +307,8 @@ static const char *open_in(struct wire_arena *a, const void *from, struct messag
                                  .self_max = pb->self_max,
                                  .draft_max = pb->draft_max,
                                  .adaptive = pb->adaptive,
-                                 .text = pb->text};
+                                 .text = pb->text,
+                                 .while_right = pb->while_right};
     return NULL;
 }
 

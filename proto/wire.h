@@ -119,6 +119,7 @@ struct open_slot {
     uint32_t draft_max;     /* L: drafts of its own, n-grams, that it may judge in one pass; 0: none */
     bool adaptive;          /* L: its draft policy decides when; false: always */
     uint32_t text;          /* L: a number; an Open with another one begins another text for the draft policy */
+    bool while_right;       /* L: it stops after rows of its own that had no drafts, or a wrong one */
 };
 
 struct cut { /* the leader writes nothing more by itself in the slot */

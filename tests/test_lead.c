@@ -515,6 +515,35 @@ static void drafts_go_two_further_than_the_last_were_right_while_they_pay(void *
     }
 }
 
+/* The coordinator said so, and sees the same: rows without a draft, or with a wrong one, are the last. */
+static void a_slot_may_go_on_only_while_its_drafts_are_right(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *big, *passes;
+        bool goes_on;
+    } rows[] = {
+        {"abcdefghijklmno", "a", false}, /* nothing to copy */
+        {"bcdefghijklmnopabcdefgh", "bcd efghi jklmnop abcdefg", true},
+        {"bcdefXYZabc", "bcd efghi", false},
+        {"bXYZabc", "bcd", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene c;
+        char trace[256];
+        scene_open(&c);
+        struct open_slot open = drafting(0, 300, 6);
+        open.while_right = true;
+        open_drafting(&c, open);
+        read_prompt(&c, 0, "abcdefghijklmnopa");
+        token(&c, 0, rows[i].big[0], false);
+        play(&c, rows[i].big, 0, trace);
+        assert_string_equal(trace, rows[i].passes);
+        assert_int_equal(lead_has_work(c.lead), rows[i].goes_on);
+        scene_close(&c);
+    }
+}
+
 /* Where its drafts were all wrong they pause, until another text begins. */
 static void a_pause_of_its_drafts_lasts_as_long_as_the_text(void **state)
 {
@@ -655,6 +684,7 @@ int main(void)
         cmocka_unit_test(a_slot_drafts_what_followed_earlier_as_far_as_there_is_room),
         cmocka_unit_test(no_draft_goes_past_the_slot),
         cmocka_unit_test(drafts_go_two_further_than_the_last_were_right_while_they_pay),
+        cmocka_unit_test(a_slot_may_go_on_only_while_its_drafts_are_right),
         cmocka_unit_test(a_pause_of_its_drafts_lasts_as_long_as_the_text),
         cmocka_unit_test(drafts_leave_every_slot_of_the_pass_its_row),
         cmocka_unit_test(a_token_that_answers_none_of_its_rows_teaches_it_nothing),

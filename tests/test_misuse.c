@@ -180,6 +180,23 @@ static void work_that_makes_no_sense_ends_a_verifier_with_one_line(void **state)
     }
 }
 
+static void an_open_that_makes_no_sense_ends_a_leader_with_one_line(void **state)
+{
+    (void)state;
+    static const struct {
+        struct open_slot open;
+        const char *names;
+    } rows[] = {
+        {{.slot = N_SLOTS}, "slot 4"},
+        {{.self_max = CONTEXT_MOST + 1}, "self_max"},
+        {{.draft_max = DRAFTS_MOST + 1}, "draft_max"},
+        {{.n_top = 21}, "21 best ids"},
+        {{.sampler = {.temp = -1}}, "sampler"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        must_fail(&roles[0], &(struct message){.tag = TAG_OPEN, .open = rows[i].open}, rows[i].names, "an Open");
+}
+
 /* [7] A shard does what its leader says, or nothing. */
 static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
 {
@@ -406,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_message_for_another_role_ends_a_worker_with_one_line),
         cmocka_unit_test(bytes_that_are_no_message_end_a_worker_with_one_line),
         cmocka_unit_test(work_that_makes_no_sense_ends_a_verifier_with_one_line),
+        cmocka_unit_test(an_open_that_makes_no_sense_ends_a_leader_with_one_line),
         cmocka_unit_test(a_pass_that_makes_no_sense_ends_a_shard_with_one_line),
         cmocka_unit_test(an_ask_that_makes_no_sense_ends_a_drafter_with_one_line),
         cmocka_unit_test(anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line),

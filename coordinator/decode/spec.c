@@ -88,7 +88,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     p->unusable = WITHHELD_NOT;
     p->rolled_back = false;
     p->now = (struct draft_policy_round){.measured = false};
-    p->copies = (struct copies){.n = COPY_FIRST, .pause = DRAFT_PAUSE_FIRST};
+    p->copies = (struct copies){.pause = DRAFT_PAUSE_FIRST};
     bool unread = drafts && !settings_lossy(set) && q->n_prompt > UNREAD * set->draft_ctx;
     draft_policy_init(&p->policy, adaptive, unread, s->c.drafter.prior, s->c.drafter.profile);
     s->n_running++;

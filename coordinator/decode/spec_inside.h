@@ -12,16 +12,15 @@
 #include "coordinator/decode/spec.h"
 
 enum {
-    COPY_FIRST = 8, /* ids of a copy's first run */
-    COPY_MOST = 64,
+    UNPAID_MOST = 4, /* runs of copies without a right draft, in a row, before a pause; after it half as many */
     REFUSED_MOST = 2 /* refusals in a row, of a verify or an ask */
 };
 
-struct copies { /* what big copies from a prompt that little has not read: runs that the leader drafts by n-grams */
-    int n;      /* ids of the next run */
-    int pause, left; /* ids between a run without a right draft and the next; those left of them */
-    bool running;
-    int n_accepted; /* drafts, in this run */
+struct copies {      /* what big copies from a prompt that little has not read: the leader drafts it, by n-grams */
+    bool running;    /* it goes on by itself while its drafts are right */
+    bool paid;       /* one of this run was */
+    int n_unpaid;    /* runs in a row that did not pay */
+    int pause, left; /* ids between the last of them and the next run; those left of them */
 };
 
 struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
@@ -42,7 +41,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
 
     /* Self-start. */
     bool self;           /* the leader goes on by itself, for self_left more ids */
-    int self_left;       /* INT_MAX: a text without drafts, to its end */
+    int self_left;       /* INT_MAX: until it is cut, or to the text's end */
     uint32_t self_round; /* of its verdicts; 0: it never did */
     bool self_begun;     /* what was sent after that Open has an answer: no id of a text before can come any more */
     int acked;           /* ids of the text that the leader knows to have arrived */

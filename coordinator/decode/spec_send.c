@@ -69,6 +69,7 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     open.draft_max = (uint32_t)leader_drafts(s, p);
     open.adaptive = settings_of(p)->adaptive;
     open.text = (uint32_t)p->request;
+    open.while_right = p->copies.running;
     post_to_leader(s, p, (struct message){.tag = TAG_OPEN, .open = open});
 }
 
@@ -217,8 +218,8 @@ void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
     p->seq->stats.n_asks++;
 }
 
-/* What big copies from a prompt that the drafter has not read, the drafter cannot know. Where the text's end has a
- * continuation, the leader goes on by itself, for more ids each time that half of them were drafts. */
+/* What big copies from a prompt that the drafter has not read, the drafter cannot know. Where what ends the text came
+ * earlier, the leader goes on by itself. */
 static bool copies(const struct spec *s, const struct decode_slot *p)
 {
     const struct seq *q = p->seq;
@@ -227,32 +228,30 @@ static bool copies(const struct spec *s, const struct decode_slot *p)
     return ngram_draft(q->ids, q->n_ids, &id, 1) > 0;
 }
 
-static void end_copy(const struct spec *s, struct decode_slot *p)
+static void end_copy(struct decode_slot *p)
 {
     struct copies *c = &p->copies;
     if (!c->running) return;
-    bool pays = 2 * c->n_accepted >= (c->n < s->c.self_max ? c->n : s->c.self_max);
-    c->n = pays && c->n < COPY_MOST ? 2 * c->n : pays ? COPY_MOST : COPY_FIRST;
-    if (c->n_accepted > 0) {
-        c->pause = DRAFT_PAUSE_FIRST;
-    } else if (settings_of(p)->adaptive) {
-        c->left = c->pause;
-        if (c->pause < DRAFT_PAUSE_MOST) c->pause *= 2;
-    }
     c->running = false;
+    c->n_unpaid = c->paid ? 0 : c->n_unpaid + 1;
+    if (c->paid) c->pause = DRAFT_PAUSE_FIRST;
+    if (c->n_unpaid < UNPAID_MOST || !settings_of(p)->adaptive) return;
+    c->n_unpaid = UNPAID_MOST / 2;
+    c->left = c->pause;
+    if (c->pause < DRAFT_PAUSE_MOST) c->pause *= 2;
 }
 
 /* Ids that will come plainly, before drafts are worth a thought again. */
-static int plain_run(const struct decode_slot *p)
+static int plain_run(const struct spec *s, const struct decode_slot *p)
 {
     int n = p->policy.paused ? p->policy.left : p->n_plain;
+    if (n > s->c.self_max) n = s->c.self_max;
     return n < PLAIN_MOST ? n : PLAIN_MOST;
 }
 
 /* Several ids of big's own take one round trip: the leader writes all but the first by itself. */
 static void post_plain(struct spec *s, struct decode_slot *p, int n, bool was_self)
 {
-    if (n > s->c.self_max) n = s->c.self_max;
     if (n > 1) {
         p->now.measured = false; /* the first has the round trip in it */
         spec_start_self(s, p, n);
@@ -271,16 +270,16 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
     seq_drop_tail(p->seq);
-    end_copy(s, p);
+    end_copy(p);
     if (copies(s, p)) {
         p->copies.running = true;
-        p->copies.n_accepted = 0;
-        post_plain(s, p, p->copies.n, was_self);
+        p->copies.paid = false;
+        post_plain(s, p, INT_MAX, was_self);
         return;
     }
     int window = draft_window(s, p);
     if (window <= 0) {
-        post_plain(s, p, is_lossy(p) ? 1 : plain_run(p), was_self);
+        post_plain(s, p, is_lossy(p) ? 1 : plain_run(s, p), was_self);
         return;
     }
     if (was_self) spec_cut_leader(s, p);

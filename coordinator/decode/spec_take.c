@@ -86,6 +86,7 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     bool names_it = v->status == VERDICT_GAP || v->status == VERDICT_FAILED;
     bool holds_some = names_it && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
     p->held = holds_some ? (int)v->held : 0;
+    if (p->copies.running) p->self_left = 0; /* the leader may have stopped on what comes twice now */
     p->round++;
     p->now.measured = false;
     spec_post_verify(s, p);
@@ -97,11 +98,10 @@ static void note_round(struct decode_slot *p, bool of_leader)
 {
     struct draft_policy_round seen = p->now;
     if (of_leader) {
-        p->copies.n_accepted += p->now.n_accepted;
         seen.measured &= p->now.n_drafted == 0;
         seen.n_drafted = seen.n_accepted = 0;
     }
-    p->copies.left -= p->now.n_tokens;
+    if (p->copies.left > 0) p->copies.left -= p->now.n_tokens;
     draft_policy_note(&p->policy, &seen);
 }
 
@@ -110,6 +110,14 @@ static void note_plain(struct decode_slot *p, int n)
 {
     p->n_plain += n;
     if (p->self_left < INT_MAX) p->self_left -= n;
+}
+
+/* The leader's rows were a copy's, and the last ones: it goes on only while all its drafts are right. */
+static bool copy_is_over(struct decode_slot *p)
+{
+    const struct draft_policy_round *now = &p->now;
+    p->copies.paid |= now->n_accepted > 0;
+    return p->copies.running && (!now->n_drafted || now->n_accepted < now->n_drafted);
 }
 
 static void note_verify(struct spec *s, struct decode_slot *p, const struct flight *f)
@@ -213,6 +221,7 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     p->self_ns = s->now;
     note_plain(p, p->now.n_tokens);
     if (out->end == SEQ_RUNNING) note_round(p, true);
+    if (copy_is_over(p)) p->self_left = 0;
     out->committed = p->self_left <= 0;
     spec_ack(s, p);
     return OK;

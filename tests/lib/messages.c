@@ -81,10 +81,10 @@ const struct message_example messages[] = {
     {"loading_empty", {TAG_LOADING, .loading = {0}}},
     {"open",
      {TAG_OPEN,
-      .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096, 7, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, 3, 128, 8, true, 5}}},
+      .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096, 7, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, 3, 128, 8, true, 5, false}}},
     {"open_hard",
      {TAG_OPEN, .open = {UINT32_MAX, 1 << 28, LIST(int32_t, INT32_MIN, -1), CONTEXT_MOST, UINT32_MAX, HARD_SAMPLER,
-                         UINT32_MAX, CONTEXT_MOST, DRAFTS_MOST, false, UINT32_MAX}}},
+                         UINT32_MAX, CONTEXT_MOST, DRAFTS_MOST, false, UINT32_MAX, true}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
     {"cut", {TAG_CUT, .cut = {UINT32_MAX, 7}}},
     {"ack", {TAG_ACK, .ack = {3, UINT32_MAX}}},
@@ -270,7 +270,7 @@ bool messages_same(const struct message *a, const struct message *b)
                a->open.last_position == b->open.last_position && a->open.round == b->open.round &&
                a->open.n_top == b->open.n_top && a->open.self_max == b->open.self_max &&
                a->open.draft_max == b->open.draft_max && a->open.adaptive == b->open.adaptive &&
-               a->open.text == b->open.text &&
+               a->open.text == b->open.text && a->open.while_right == b->open.while_right &&
                same_sampler(&a->open.sampler, &b->open.sampler) &&
                same_bytes(a->open.end_ids, a->open.n_end_ids, b->open.end_ids, b->open.n_end_ids, sizeof(int32_t));
     case TAG_CUT: return a->cut.slot == b->cut.slot && a->cut.round == b->cut.round;

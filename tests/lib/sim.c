@@ -379,7 +379,8 @@ static void note_post(struct sim *s, const struct action *a)
     int i_seq = a->seq->request.index;
     if (m->tag == TAG_OPEN && a->peer == DRAFTER) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
     if (m->tag == TAG_OPEN && a->peer != DRAFTER)
-        note(s, "open    seq %d: %u by itself%s", i_seq, m->open.self_max, m->open.draft_max ? ", drafts too" : "");
+        note(s, "open    seq %d: %u by itself%s%s", i_seq, m->open.self_max, m->open.draft_max ? ", drafts too" : "",
+             m->open.while_right ? ", while they are right" : "");
     if (m->tag == TAG_ACK) note(s, "ack     seq %d: %u", i_seq, m->ack.at);
     if (m->tag == TAG_CUT) note(s, "cut     seq %d", i_seq);
     if (m->tag == TAG_DRAFT_ASK) {

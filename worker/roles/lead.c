@@ -202,19 +202,21 @@ static bool ends(const struct self *s, const struct token *t)
 }
 
 /* The slot's own part is done, and what the draft policy learns from it is how long it took, and how many of its drafts
- * were right. How sure big was does not count where drafts cost nothing. */
+ * were right. How sure big was does not count where drafts cost nothing; nor do drafts far behind a wrong one: after a
+ * long copy one wrong draft would be a reason to pause. */
 static void note_part(struct self *s, const struct token *t, uint64_t now_us)
 {
-    int n_tokens = (int)(t->at - s->part.at);
-    if (!s->part.in_work || n_tokens < 1 || n_tokens > s->part.n_drafts + 1) return; /* written twice: see take_self */
-    const struct draft_policy_round round = {.n_drafted = s->part.n_drafts,
-                                             .n_accepted = n_tokens - 1,
-                                             .n_tokens = n_tokens,
+    int n_drafts = s->part.n_drafts, n_right = (int)(t->at - s->part.at) - 1, n_judged = n_right + REACH_MORE;
+    if (!s->part.in_work || n_right < 0 || n_right > n_drafts) return; /* written twice: see take_self */
+    const struct draft_policy_round round = {.n_drafted = n_drafts < n_judged ? n_drafts : n_judged,
+                                             .n_accepted = n_right,
+                                             .n_tokens = n_right + 1,
                                              .ns = (double)(now_us - s->part.begun_us) * 1e3,
-                                             .p_target = s->policy.p_target * n_tokens,
+                                             .p_target = s->policy.p_target * (n_right + 1),
                                              .measured = true};
     s->part.in_work = false;
-    if (round.n_drafted) s->reach = round.n_accepted + REACH_MORE;
+    if (n_drafts) s->reach = n_judged;
+    if (!n_drafts || n_right < n_drafts) s->on &= !s->open.while_right;
     draft_policy_note(&s->policy, &round);
 }
 
@@ -230,7 +232,7 @@ int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct
     if (!t->self && t->at > s->acked) s->acked = t->at; /* the coordinator has sent what stands before it */
     if (t->self) note_part(s, t, now_us);
     s->next = *t;
-    s->lost = slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) != VERDICT_OK;
+    s->lost = s->on && slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) != VERDICT_OK;
     s->has_next = !s->lost && !ends(s, t);
     return OK;
 }

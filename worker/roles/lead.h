@@ -15,7 +15,8 @@
  *
  * Where the Open lets it, a slot drafts for itself, too: the row that feeds big's next id is followed by n-grams of the
  * text (ngram.h), and each row judges the next one's id. So what big copies comes several ids a pass, at no round trip.
- * How many: what was right of the last draft and two more, while the slot's draft policy finds that they pay.
+ * How many: what was right of the last draft and two more, while the slot's draft policy finds that they pay. An Open
+ * may let the slot go on only while all its drafts are right: the coordinator sees from the verdict that it has stopped.
  */
 #ifndef WORKER_ROLES_LEAD_H
 #define WORKER_ROLES_LEAD_H
