@@ -36,9 +36,7 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
          sends = drafts ? c->launch.send_little_metadata : c->launch.send_big_metadata;
     return (struct worker_config){.layout = *l,
                                   .peer = peer,
-                                  .path = !drafts                        ? c->big
-                                          : l->drafter == DRAFTER_LITTLE ? c->little
-                                                                         : NULL,
+                                  .path = drafts ? c->little : c->big,
                                   .requantize = drafts && c->launch.requantize,
                                   .sends_metadata = sends && peer == group_leader(g),
                                   .kernels = c->kernels,

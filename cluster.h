@@ -23,7 +23,7 @@ struct cluster_config { /* borrowed until cluster_join */
 
 struct cluster;
 
-/* Starts a thread for every worker on this rank 0: all workers in one process, only an n-gram drafter under MPI. */
+/* Starts a thread for every worker on this rank 0: all workers in one process, none under MPI. */
 int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err);
 /* Waits until every worker has returned: Quit must have been posted. */
 void cluster_join(struct cluster *c);

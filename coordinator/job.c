@@ -159,10 +159,10 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
 {
     const struct group *g = layout_group(&j->c.layout, from);
     bool refused = m->tag == TAG_VERDICT && m->verdict.status != VERDICT_OK;
-    bool from_drafter = g->role == ROLE_DRAFTER;
+    bool from_drafter = g->role == ROLE_DRAFTER || (j->c.layout.drafter == DRAFTER_NGRAM && from == group_leader(g));
     bool failed = refused && m->verdict.status == VERDICT_FAILED; /* the leader says so of what would go on from it */
     bool answers = from == group_last(g) && (failed || !refused);
-    bool from_verifier = !from_drafter && (answers || (refused && from == group_leader(g)));
+    bool from_verifier = g->role == ROLE_VERIFIER && (answers || (refused && from == group_leader(g)));
     if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
@@ -381,7 +381,8 @@ static int open_spec(struct job *j, struct err *err)
     struct spec_config c = {
         .n_ctx = j->workers.n_ctx,
         .root = job_root(j->c.vocab_big),
-        .drafter = {.peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
+        .drafter = {.kind = j->c.layout.drafter,
+                    .peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
                     .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
                     .profile = &j->profile,
                     .n_ids = j->c.n_ids,

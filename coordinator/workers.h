@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "coordinator/decode/policy.h"
 #include "proto/layout.h"
+#include "proto/policy.h"
 #include "proto/wire.h"
 
 enum { EPOCH = 1 }; /* of a job whose workers are never replaced */

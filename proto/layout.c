@@ -23,25 +23,20 @@ int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter draf
         return err_set(err, E_LAYOUT, "%d ranks, but --tp %d --pp %d%s takes %d", n_ranks, tp, pp,
                        drafter == DRAFTER_LITTLE ? " with --little" : "", needed);
     *l = (struct layout){.drafter = drafter, .n_ranks = n_ranks, .n_peers = PEER_COORDINATOR + 1};
-    if (drafter != DRAFTER_NONE) add_group(l, ROLE_DRAFTER, 1, 1);
+    if (drafter == DRAFTER_LITTLE) add_group(l, ROLE_DRAFTER, 1, 1);
     add_group(l, ROLE_VERIFIER, tp, pp);
     return OK;
 }
 
-/* Workers that are threads of rank 0 though others have ranks of their own. */
-static int n_beside(const struct layout *l)
-{
-    return l->drafter == DRAFTER_NGRAM;
-}
-
 int layout_rank(const struct layout *l, int peer)
 {
-    return l->n_ranks == 1 || peer == PEER_COORDINATOR ? 0 : peer - n_beside(l);
+    return l->n_ranks == 1 ? 0 : peer;
 }
 
 int layout_peer(const struct layout *l, int rank)
 {
-    return rank == 0 ? PEER_COORDINATOR : rank + n_beside(l);
+    (void)l;
+    return rank;
 }
 
 static const struct group *find(const struct layout *l, enum role role)

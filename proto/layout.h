@@ -7,11 +7,10 @@
  *
  * A *peer* is a role that messages can be sent to; a *group* is the peers that hold one model together, ordered by
  * stage, then by shard. Peers have the same numbers in every launch; only mailboxes use ranks. There is one group of
- * verifiers, and one of the drafter if there is a drafter.
+ * verifiers, and one of the drafter if a little model drafts: n-grams are drafted by the verifiers' leader.
  *
  *   one process:  every peer on rank 0, as a thread
- *   under MPI:    rank 0 the coordinator; then the workers in order of peers, one a rank. An n-gram drafter is a thread
- *                 of rank 0.
+ *   under MPI:    rank 0 the coordinator; then the workers in order of peers, one a rank
  */
 #ifndef PROTO_LAYOUT_H
 #define PROTO_LAYOUT_H
@@ -44,7 +43,7 @@ int layout_ranks_needed(int tp, int pp, enum drafter drafter); /* under MPI */
 int layout_rank(const struct layout *l, int peer); /* where the peer is */
 int layout_peer(const struct layout *l, int rank); /* the peer of an MPI rank (rank 0: the coordinator) */
 
-const struct group *layout_drafter(const struct layout *l); /* NULL: there is none */
+const struct group *layout_drafter(const struct layout *l); /* NULL: no little model drafts */
 const struct group *layout_verifier(const struct layout *l);
 const struct group *layout_group(const struct layout *l, int peer); /* that has the peer; NULL: no worker */
 

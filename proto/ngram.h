@@ -1,8 +1,9 @@
 /* ngram.h -- a drafter without a model: it copies what followed the longest earlier match of the text's end.
  *
  * A pure function of ids: no state, no allocation, the same draft for the same text. At 32768 ids one call takes some
- * tens of microseconds, so it may be called in every round. Drafters call it (--draft ngram), and so does the
- * coordinator, for the part of a prompt that a little model has not read.
+ * tens of microseconds, so it may be called in every round. The leader of the verifiers calls it for the texts that it
+ * writes by itself, and for those that ask it; the coordinator, to find where big may copy from the part of a prompt
+ * that a little model has not read.
  */
 #ifndef PROTO_NGRAM_H
 #define PROTO_NGRAM_H

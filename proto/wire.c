@@ -285,6 +285,10 @@ static const void *open_out(struct wire_arena *a, const struct message *m)
     pb->round = o->round;
     pb->n_top = o->n_top;
     pb->self_max = o->self_max;
+    pb->draft_max = o->draft_max;
+    pb->adaptive = o->adaptive;
+    pb->text = o->text;
+    pb->while_right = o->while_right;
     return sampler_out(a, &o->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -300,7 +304,11 @@ static const char *open_in(struct wire_arena *a, const void *from, struct messag
                                  .round = pb->round,
                                  .sampler = sampler_in(pb->sampler),
                                  .n_top = pb->n_top,
-                                 .self_max = pb->self_max};
+                                 .self_max = pb->self_max,
+                                 .draft_max = pb->draft_max,
+                                 .adaptive = pb->adaptive,
+                                 .text = pb->text,
+                                 .while_right = pb->while_right};
     return NULL;
 }
 
@@ -516,6 +524,8 @@ static const void *verdict_out(struct wire_arena *a, const struct message *m)
     pb->queued_us = v->queued_us;
     pb->computed_us = v->computed_us;
     pb->error = text_out(a, v->error, TEXT_MAX);
+    pb->draft = (int32_t *)v->drafts;
+    pb->n_draft = v->n_drafts;
     Pf__VerdictRow *rows = take_list(a, v->n_rows, sizeof *rows, &pb->row);
     if (!rows || !pb->error) return NULL;
     pb->n_row = v->n_rows;
@@ -557,7 +567,9 @@ static const char *verdict_in(struct wire_arena *a, const void *from, struct mes
                                   .n_rows = pb->n_row,
                                   .queued_us = pb->queued_us,
                                   .computed_us = pb->computed_us,
-                                  .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL};
+                                  .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL,
+                                  .drafts = pb->draft,
+                                  .n_drafts = pb->n_draft};
     return NULL;
 }
 

@@ -47,6 +47,7 @@ static const struct bound of_open[] = {
     BOUND(open_slot, "n_ids", n_ids, 0, 1 << 28),
     BOUND(open_slot, "last_position", last_position, 0, CONTEXT_MOST),
     BOUND(open_slot, "self_max", self_max, 0, CONTEXT_MOST),
+    BOUND(open_slot, "draft_max", draft_max, 0, DRAFTS_MOST),
 };
 static const struct bound of_pong[] = {
     BOUND(pong, "waits_for", waits_for, PEER_COORDINATOR, MAX_PEERS - 1),
@@ -119,11 +120,21 @@ static void check_part(struct checked *c, const struct part *part)
     check_sampler(c, &part->sampler);
 }
 
+/* Only the leader's own rows bring their drafts; of the others the coordinator knows them. */
+static void check_drafts(struct checked *c, const struct verdict *v)
+{
+    bool own = v->job == 0 && v->status == VERDICT_OK;
+    must_be(c, "number of drafts", (double)v->n_drafts, 0, own ? DRAFTS_MOST : 0);
+    if (v->n_drafts) must_be(c, "number of rows", (double)v->n_rows, (double)v->n_drafts + 1, (double)v->n_drafts + 1);
+    for (size_t i = 0; i < v->n_drafts; i++) must_be(c, "draft", (double)v->drafts[i], 0, INT_MAX);
+}
+
 static void check_verdict(struct checked *c, const struct verdict *v)
 {
     bool failed = v->status == VERDICT_FAILED;
     must_be(c, "number of errors", v->error != NULL, failed, failed);
     if (failed) must_be(c, "number of rows", (double)v->n_rows, 0, 0);
+    check_drafts(c, v);
     for (size_t i = 0; i < v->n_rows; i++) {
         const struct verdict_row *row = &v->rows[i];
         CHECK(c, of_verdict_row, row);

@@ -158,24 +158,20 @@ static void an_ask_applies_only_where_the_slot_has_its_history(void **state)
         {"past the last place", 1, 0, 100, N_CTX + 1, DRAFT_FULL, 100},
         {"no such slot", N_SLOTS, 0, 0, 1, DRAFT_FULL, 0},
     };
-    static const enum drafter kinds[] = {DRAFTER_LITTLE, DRAFTER_NGRAM};
     struct text all[4] = {texts[0], texts[1], texts[2], {.prefix_hash = {COORDINATOR_ROOT + 1}}};
-    for (int k = 0; k < 2; k++) {
-        struct test_coordinator *d = coordinator_open(&(struct coordinator_config){
-            .drafter = kinds[k], .little = roles_little, .n_slots = N_SLOTS, .n_ctx = N_CTX});
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-            const struct text *t = &all[rows[i].text];
-            ask(d, 1, 1, &texts[0], 0, 100, 0); /* the row before left it as it was: nothing of it is read again */
-            draft_of(d, 1, 1, &texts[0], 100);
-            ask(d, rows[i].slot, 2, t, rows[i].at, rows[i].n, N_CTX);
-            const struct draft *draft = next_draft(d);
-            if (draft->end != rows[i].end || draft->held != rows[i].held || draft->n_rows)
-                fail_msg("%s: end %d, holds %u, %zu rows", rows[i].why, draft->end, draft->held, draft->n_rows);
-            assert_true(draft->round == 2 && draft->at == (uint32_t)rows[i].at &&
-                        draft->prefix_hash == t->prefix_hash[rows[i].at]);
-        }
-        coordinator_close(d);
+    struct test_coordinator *d = drafter();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct text *t = &all[rows[i].text];
+        ask(d, 1, 1, &texts[0], 0, 100, 0); /* the row before left it as it was: nothing of it is read again */
+        draft_of(d, 1, 1, &texts[0], 100);
+        ask(d, rows[i].slot, 2, t, rows[i].at, rows[i].n, N_CTX);
+        const struct draft *draft = next_draft(d);
+        if (draft->end != rows[i].end || draft->held != rows[i].held || draft->n_rows)
+            fail_msg("%s: end %d, holds %u, %zu rows", rows[i].why, draft->end, draft->held, draft->n_rows);
+        assert_true(draft->round == 2 && draft->at == (uint32_t)rows[i].at &&
+                    draft->prefix_hash == t->prefix_hash[rows[i].at]);
     }
+    coordinator_close(d);
 }
 
 static void an_ask_that_only_reads_is_answered_without_rows(void **state)
@@ -497,39 +493,6 @@ static void ids_of_the_text_are_proposed_beyond_the_limit(void **state)
     coordinator_close(d);
 }
 
-/* One letter is one id. */
-static void an_n_gram_drafter_copies_or_says_nothing(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        int n_more; /* asked for */
-        const char *drafts;
-        enum draft_end end;
-    } rows[] = {
-        {"abcdXab", 3, "cdX", DRAFT_WINDOW}, {"abcdXab", 9, "cdXabcdXa", DRAFT_WINDOW}, /* on into its own */
-        {"abcdefgh", 3, "", DRAFT_NOTHING},  {"a", 3, "", DRAFT_NOTHING},
-        {"abcdXab", 0, "", DRAFT_WINDOW},
-    };
-    struct test_coordinator *d =
-        coordinator_open(&(struct coordinator_config){.drafter = DRAFTER_NGRAM, .n_slots = 1, .n_ctx = N_CTX});
-    for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct text t = {0};
-        for (const char *c = rows[i].text; *c; c++) text_add(&t, &(int32_t){*c}, 1);
-        ask(d, 0, i, &t, 0, t.n, t.n + rows[i].n_more);
-        struct sketch s = draft_of(d, 0, i, &t, t.n);
-        if (s.end != rows[i].end || s.n != (int)strlen(rows[i].drafts)) fail_msg("%s: end %d", rows[i].text, s.end);
-        for (int k = 0; k < s.n; k++) assert_int_equal(s.ids[k], rows[i].drafts[k]);
-        if (s.n == 0) continue;
-        int at = t.n; /* after full acceptance, and an id that no vocabulary has */
-        text_add(&t, s.ids, s.n);
-        text_add(&t, &(int32_t){-7}, 1);
-        ask(d, 0, i, &t, at, t.n, t.n);
-        assert_int_equal(draft_of(d, 0, i, &t, t.n).n, 0);
-    }
-    coordinator_close(d);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,7 +508,6 @@ int main(void)
         cmocka_unit_test(a_draft_ends_where_it_must),
         cmocka_unit_test(no_id_is_proposed_that_big_does_not_know),
         cmocka_unit_test(ids_of_the_text_are_proposed_beyond_the_limit),
-        cmocka_unit_test(an_n_gram_drafter_copies_or_says_nothing),
     };
     return cmocka_run_group_tests(tests, roles_open, roles_close);
 }

@@ -89,6 +89,54 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
     assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
 }
 
+/* A cover of the axes: each value of one meets each of another. */
+static struct cell cover(enum grid_drafter drafter, int draft_max, int i)
+{
+    return (struct cell){drafter, draft_max, 1 + i % 2, 1 + i % 3, 1 + i / 3 % 3, company(i % 2 ^ i / 4 % 2, i / 2)};
+}
+
+/* Of few ids, so that a text repeats itself: some of what the leader copies is right, some is not. */
+static void what_the_leader_copies_gives_one_hash(void **state)
+{
+    (void)state;
+    enum { N_VOCAB = 12 };
+    static const int windows[] = {1, 4, 8, 16};
+    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
+    char big[64];
+    struct tiny_spec spec = tiny_spec(QUANT_Q8_0);
+    snprintf(big, sizeof big, "%s/few-ids.gguf", folder);
+    spec.n_vocab = N_VOCAB;
+    spec.has_tokenizer = false;
+    assert_int_equal(tiny_write(big, &spec), 0);
+    struct grid g;
+    grid_init(&g, big, big, fastest());
+    g.n_vocab = N_VOCAB;
+    for (int p = 0; p < g.n_prompts; p++)
+        for (int i = 0; i < g.n_prompt[p]; i++) g.prompts[p][i] %= N_VOCAB;
+    for (int s = 0; s < 2; s++) {
+        g.sampler = samplers[s];
+        expect(&g);
+        for (int i = 0; i < 36; i++) {
+            struct cell c = cover(GRID_NGRAM, windows[i % 4], i);
+            g.self_max = self_max(i / 4);
+            grid_run(&g, &c);
+        }
+    }
+    g.sampler = (struct sampler){.temp = 0};
+    g.rule = (struct rule){RULE_STRICT, 9};
+    expect(&g);
+    uint64_t exact = g.expected[0] ^ g.expected[1] ^ g.expected[2];
+    g.have_expected = 0; /* a lossy text has its own: it asks for its drafts */
+    for (int i = 0; i < 18; i++, g.have_expected = 1) {
+        struct cell c = cover(GRID_NGRAM, 4, i + 1); /* the first has company: all its texts are kept */
+        grid_run(&g, &c);
+    }
+    assert_int_not_equal(g.expected[0] ^ g.expected[1] ^ g.expected[2], exact);
+    print_message("%llu of %llu judged n-grams accepted\n", (unsigned long long)g.n_ngrams_accepted,
+                  (unsigned long long)g.n_ngrams_judged);
+    assert_true(g.n_ngrams_accepted > 0 && g.n_ngrams_accepted < g.n_ngrams_judged);
+}
+
 /* In the middle of a job, to all requests, those that come later too. */
 static void a_drafter_that_dies_changes_no_text(void **state)
 {
@@ -132,12 +180,6 @@ static void every_path_of_this_cpu_gives_the_reference_s_hash(void **state)
             grid_run(&g, &(struct cell){GRID_LITTLE, 4, 2, 2, 1, 1});
         }
     }
-}
-
-/* A cover of the axes: each value of one meets each of another. */
-static struct cell cover(enum grid_drafter drafter, int draft_max, int i)
-{
-    return (struct cell){drafter, draft_max, 1 + i % 2, 1 + i % 3, 1 + i / 3 % 3, company(i % 2 ^ i / 4 % 2, i / 2)};
 }
 
 static void samples_do_not_depend_on_how_they_were_computed(void **state)
@@ -212,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_path_of_this_cpu_gives_the_reference_s_hash),
+        cmocka_unit_test(what_the_leader_copies_gives_one_hash),
         cmocka_unit_test(a_drafter_that_dies_changes_no_text),
         cmocka_unit_test(every_format_and_architecture_gives_one_hash),
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),

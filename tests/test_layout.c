@@ -17,14 +17,14 @@ static const struct {
 } right[] = {
     {"one process, big alone", 1, 1, 1, DRAFTER_NONE, "00"},
     {"one process, with little", 1, 1, 1, DRAFTER_LITTLE, "000"},
-    {"one process, with n-grams", 1, 1, 1, DRAFTER_NGRAM, "000"},
+    {"one process, with n-grams: the leader's", 1, 1, 1, DRAFTER_NGRAM, "00"},
     {"one process, shards and stages", 1, 2, 3, DRAFTER_LITTLE, "00000000"},
     {"big on a rank of its own", 2, 1, 1, DRAFTER_NONE, "01"},
     {"little before big", 3, 1, 1, DRAFTER_LITTLE, "012"},
-    {"n-grams beside the coordinator", 2, 1, 1, DRAFTER_NGRAM, "001"},
+    {"big, with n-grams", 2, 1, 1, DRAFTER_NGRAM, "01"},
     {"two shards", 3, 2, 1, DRAFTER_NONE, "012"},
     {"two shards and little", 4, 2, 1, DRAFTER_LITTLE, "0123"},
-    {"two shards and n-grams", 3, 2, 1, DRAFTER_NGRAM, "0012"},
+    {"two shards, with n-grams", 3, 2, 1, DRAFTER_NGRAM, "012"},
     {"three stages and little", 5, 1, 3, DRAFTER_LITTLE, "01234"},
     {"two shards of two stages", 5, 2, 2, DRAFTER_NONE, "01234"},
     {"two shards of two stages and little", 6, 2, 2, DRAFTER_LITTLE, "012345"},
@@ -101,7 +101,7 @@ static void a_drafter_is_a_group_of_one_where_there_is_one(void **state)
         assert_int_equal(v->role, ROLE_VERIFIER);
         assert_int_equal(v->tp, right[i].tp);
         assert_int_equal(v->pp, right[i].pp);
-        assert_int_equal(d != NULL, right[i].drafter != DRAFTER_NONE);
+        assert_int_equal(d != NULL, right[i].drafter == DRAFTER_LITTLE);
         if (d && (d->role != ROLE_DRAFTER || group_n_peers(d) != 1)) fail_msg("%s: no drafter of one", right[i].why);
     }
 }

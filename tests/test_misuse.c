@@ -26,7 +26,7 @@ static const struct worker_kind {
 } roles[] = {
     {"leader", 1, 1, DRAFTER_NONE, 0, TAG_VERIFY},     {"second shard", 2, 1, DRAFTER_NONE, 1, TAG_PASS},
     {"second stage", 1, 2, DRAFTER_NONE, 1, TAG_PASS}, {"little", 1, 1, DRAFTER_LITTLE, 0, TAG_DRAFT_ASK},
-    {"n-gram", 1, 1, DRAFTER_NGRAM, 0, TAG_DRAFT_ASK},
+    {"leader that drafts", 1, 1, DRAFTER_NGRAM, 0, TAG_VERIFY},
 };
 enum { N_ROLES = sizeof roles / sizeof *roles };
 
@@ -34,12 +34,12 @@ static int peer_of(const struct worker_kind *r)
 {
     struct layout l;
     assert_int_equal(layout_make(&l, 1, r->tp, r->pp, r->drafter, NULL), OK);
-    return (r->drafter == DRAFTER_NONE ? layout_verifier(&l) : layout_drafter(&l))->first_peer + r->i_worker;
+    return (r->drafter == DRAFTER_LITTLE ? layout_drafter(&l) : layout_verifier(&l))->first_peer + r->i_worker;
 }
 
 static struct test_coordinator *role_coordinator(const struct worker_kind *r, bool unwelcome)
 {
-    return coordinator_open(&(struct coordinator_config){.big = r->drafter == DRAFTER_NONE ? roles_big : NULL,
+    return coordinator_open(&(struct coordinator_config){.big = r->drafter == DRAFTER_LITTLE ? NULL : roles_big,
                                                          .tp = r->tp,
                                                          .pp = r->pp,
                                                          .drafter = r->drafter,
@@ -87,7 +87,7 @@ static bool is_for(const struct worker_kind *r, int tag)
 {
     bool is_leader = r->work == TAG_VERIFY, is_opened = is_leader || r->work == TAG_DRAFT_ASK;
     return tag == TAG_QUIT || tag == TAG_PING || tag == (int)r->work || (is_opened && tag == TAG_OPEN) ||
-           (is_leader && (tag == TAG_ACK || tag == TAG_CUT));
+           (is_leader && (tag == TAG_ACK || tag == TAG_CUT)) || (r->drafter == DRAFTER_NGRAM && tag == TAG_DRAFT_ASK);
 }
 
 static void a_message_for_another_role_ends_a_worker_with_one_line(void **state)
@@ -182,6 +182,23 @@ static void work_that_makes_no_sense_ends_a_verifier_with_one_line(void **state)
     }
 }
 
+static void an_open_that_makes_no_sense_ends_a_leader_with_one_line(void **state)
+{
+    (void)state;
+    static const struct {
+        struct open_slot open;
+        const char *names;
+    } rows[] = {
+        {{.slot = N_SLOTS}, "slot 4"},
+        {{.self_max = CONTEXT_MOST + 1}, "self_max"},
+        {{.draft_max = DRAFTS_MOST + 1}, "draft_max"},
+        {{.n_top = 21}, "21 best ids"},
+        {{.sampler = {.temp = -1}}, "sampler"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        must_fail(&roles[0], &(struct message){.tag = TAG_OPEN, .open = rows[i].open}, rows[i].names, "an Open");
+}
+
 /* [7] A shard does what its leader says, or nothing. */
 static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
 {
@@ -237,7 +254,8 @@ static void an_ask_that_makes_no_sense_ends_a_drafter_with_one_line(void **state
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const int32_t ids[] = {3, bad[i]};
         struct draft_ask a = {.prefix_hash = COORDINATOR_ROOT, .ids = ids, .n_ids = 2, .until = 9};
-        must_fail(&roles[3], &(struct message){.tag = TAG_DRAFT_ASK, .ask = a}, "vocabulary of 700", "an id");
+        for (int r = 3; r < N_ROLES; r++)
+            must_fail(&roles[r], &(struct message){.tag = TAG_DRAFT_ASK, .ask = a}, "vocabulary of 700", "an id");
     }
     struct draft_ask hot = {
         .prefix_hash = COORDINATOR_ROOT, .ids = (int32_t[]){3}, .n_ids = 1, .until = 9, .sampler = {.temp = -1}};
@@ -407,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_message_for_another_role_ends_a_worker_with_one_line),
         cmocka_unit_test(bytes_that_are_no_message_end_a_worker_with_one_line),
         cmocka_unit_test(work_that_makes_no_sense_ends_a_verifier_with_one_line),
+        cmocka_unit_test(an_open_that_makes_no_sense_ends_a_leader_with_one_line),
         cmocka_unit_test(a_pass_that_makes_no_sense_ends_a_shard_with_one_line),
         cmocka_unit_test(an_ask_that_makes_no_sense_ends_a_drafter_with_one_line),
         cmocka_unit_test(anything_but_a_good_welcome_after_hello_ends_a_worker_with_one_line),

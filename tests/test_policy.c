@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "coordinator/decode/policy.h"
+#include "proto/policy.h"
 
 static const double plain_ns = 1000;
 static const struct draft_profile nothing;

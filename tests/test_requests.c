@@ -231,11 +231,12 @@ static void of_two_verdicts_of_one_text_the_first_counts(void **state)
     };
     static struct draft_profile profile;
     const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
-    const struct spec_config c = {.n_ctx = 32,
-                                  .root = 1,
-                                  .n_groups = 1,
-                                  .groups = {{2, 1, 6, 8, 256}},
-                                  .drafter = {.peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
+    const struct spec_config c = {
+        .n_ctx = 32,
+        .root = 1,
+        .n_groups = 1,
+        .groups = {{2, 1, 6, 8, 256}},
+        .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct request r = {
             .prompt = prompt, .n_prompt = 6, .settings = {.drafting = true, .draft_max = 2, .draft_ctx = 32}};
@@ -338,11 +339,12 @@ static void a_late_verdict_is_no_measure_of_a_token_s_time(void **state)
     (void)state;
     struct draft_profile profile = {.pause = 0};
     const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
-    const struct spec_config c = {.n_ctx = 32,
-                                  .root = 1,
-                                  .n_groups = 1,
-                                  .groups = {{2, 1, 6, 8, 256}},
-                                  .drafter = {.peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
+    const struct spec_config c = {
+        .n_ctx = 32,
+        .root = 1,
+        .n_groups = 1,
+        .groups = {{2, 1, 6, 8, 256}},
+        .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
     const struct request r = {.prompt = prompt,
                               .n_prompt = 6,
                               .settings = {.drafting = true, .adaptive = true, .draft_max = 2, .draft_ctx = 32}};
@@ -505,12 +507,11 @@ static void n_grams_that_are_always_wrong_are_tried_anew_in_each_text(void **sta
     static const char prompt[] = "abXabYabZabWabVabUabTabS", wrong[] = "ab0ab1ab2ab3ab4ab5ab6ab7";
     const struct sim_text two[] = {{prompt, wrong, NULL, 24}, {prompt, wrong, NULL, 24}};
     struct sim *s = sim_open(
-        &(struct sim_config){.draft_max = 8, .draft_ctx = 2, .adaptive = true, .prior = {1.3, 1.3}, .max_rows = 32},
-        two, 2);
+        &(struct sim_config){.draft_max = 8, .ngram = true, .adaptive = true, .max_rows = 32, .self_max = 64}, two, 2);
     sim_run(s);
     for (int i = 0; i < 2; i++) {
+        assert_string_equal(sim_written(s, i), wrong);
         assert_int_equal(sim_seq(s, i)->stats.n_asks, 0);
-        assert_int_equal(sim_seq(s, i)->stats.n_pauses, 1);
         assert_int_equal(sim_seq(s, i)->stats.n_drafted, 10);
     }
     sim_close(s);
@@ -534,8 +535,27 @@ static void why_a_text_had_no_drafts_is_known_at_its_end(void **state)
          {"ab", "cdef", NULL, 4},
          0,
          WITHHELD_NOT},
-        {"n-grams found nothing", {.draft_max = 2, .fallback = .6f}, {"ab", "cdef", "????", 4}, 2, WITHHELD_NO_REPEAT},
-        {"n-grams found something", {.draft_max = 2, .fallback = .6f}, {"ab", "cdef", "??e?", 4}, 2, WITHHELD_NOT},
+        {"n-grams found nothing",
+         {.draft_max = 2, .ngram = true, .self_max = 8},
+         {"ab", "cdef", NULL, 4},
+         0,
+         WITHHELD_NO_REPEAT},
+        {"n-grams found something",
+         {.draft_max = 2, .ngram = true, .self_max = 8},
+         {"abcdab", "c012", NULL, 4},
+         0,
+         WITHHELD_NOT},
+        {"n-grams had no time",
+         {.draft_max = 2, .ngram = true, .self_max = 8},
+         {"ab", "cdef", NULL, 2},
+         0,
+         WITHHELD_SHORT},
+        {"n-grams were not allowed", {.draft_max = 2, .ngram = true, .self_max = 1}, {"ab", "cdef", NULL, 4}, 0, 0},
+        {"n-grams of a lossy text: it asks in each round",
+         {.draft_max = 2, .ngram = true, .self_max = 8, .rule = {RULE_STRICT, 3}},
+         {"ab", "cdef", NULL, 4},
+         3,
+         WITHHELD_NOT},
         {"a model was sure of nothing",
          {.draft_max = 2, .fallback = .6f, .prior = {.1, .1}},
          {"ab", "cdef", "????", 4},
@@ -582,7 +602,7 @@ static const struct sim_text texts[N_TEXTS] = {
     {"to be or not to be, that is", "", NULL, 9},
     {"the quick brown dog", "", NULL, 15},
     {"a", "", NULL, 8},
-    {"to be or not", "", NULL, 30},
+    {"to be or not to be or not", "", NULL, 30},
 };
 
 /* Of three texts one is lossy and one has no drafts; windows and thresholds are their own. */
@@ -605,9 +625,9 @@ static void play(struct sim *s, const struct sim_config *c, const int at[N_TEXTS
     }
 }
 
-static void write_alone(char alone[N_TEXTS][LONGEST_TEXT + 1])
+static void write_alone(char alone[N_TEXTS][LONGEST_TEXT + 1], bool ngram)
 {
-    const struct sim_config c = {.draft_max = 4, .wrong_percent = 30};
+    const struct sim_config c = {.draft_max = 4, .ngram = ngram, .wrong_percent = 30};
     for (int i = 0; i < N_TEXTS; i++) {
         struct settings own = settings_of(&c, i);
         struct sim *s = sim_open(&c, &texts[i], 1);
@@ -619,12 +639,11 @@ static void write_alone(char alone[N_TEXTS][LONGEST_TEXT + 1])
     }
 }
 
-static void every_text_is_the_one_that_the_request_alone_has(void **state)
+static void every_text_is_its_own(bool ngram)
 {
-    (void)state;
     char alone[N_TEXTS][LONGEST_TEXT + 1];
-    int n_cut = 0, n_whole = 0, n_failed = 0, n_reused = 0;
-    write_alone(alone);
+    int n_cut = 0, n_whole = 0, n_failed = 0, n_reused = 0, n_kinds = ngram ? 2 : 4; /* of faults */
+    write_alone(alone, ngram);
     for (uint64_t seed = 1; seed <= 500; seed++) {
         uint64_t r = seed;
         struct sim_config c = {.n_groups = 1 + (int)(seed % 3),
@@ -632,6 +651,7 @@ static void every_text_is_the_one_that_the_request_alone_has(void **state)
                                .max_rows = 9 + (int)(seed % 7),
                                .max_jobs = 4 + (int)(seed % 13),
                                .draft_max = 4,
+                               .ngram = ngram,
                                .self_max = seed % 2 ? 0 : 4 + (int)(seed % 9),
                                .wrong_percent = 30,
                                .jitter = seed % 4 ? seed : 0};
@@ -643,8 +663,8 @@ static void every_text_is_the_one_that_the_request_alone_has(void **state)
         }
         struct sim *s = sim_open(&c, texts, N_TEXTS);
         play(s, &c, at, cancel);
-        if (seed % 5 == 0) sim_fault(s, (int)(seed * 37 % 500), (enum sim_fault)(seed / 5 % 4), 0);
-        if (seed % 6 == 0) sim_fault(s, (int)(seed * 53 % 700), SIM_DRAFTER_DIES, 0);
+        if (seed % 5 == 0) sim_fault(s, (int)(seed * 37 % 500), (enum sim_fault)((int)seed / 5 % n_kinds), 0);
+        if (seed % 6 == 0 && !ngram) sim_fault(s, (int)(seed * 53 % 700), SIM_DRAFTER_DIES, 0);
         sim_run(s);
         for (int i = 0; i < N_TEXTS; i++) {
             const struct seq *q = sim_seq(s, i);
@@ -661,7 +681,20 @@ static void every_text_is_the_one_that_the_request_alone_has(void **state)
         }
         sim_close(s);
     }
-    assert_true(n_whole > 2000 && n_cut > 200 && n_failed > 50 && n_reused > 200);
+    assert_true(n_whole > 2000 && n_cut > 200 && n_reused > 200);
+    assert_true(ngram ? n_failed == 0 : n_failed > 50);
+}
+
+static void every_text_is_the_one_that_the_request_alone_has(void **state)
+{
+    (void)state;
+    every_text_is_its_own(false);
+}
+
+static void so_it_is_where_the_leaders_draft(void **state)
+{
+    (void)state;
+    every_text_is_its_own(true);
 }
 
 int main(void)
@@ -690,6 +723,7 @@ int main(void)
         cmocka_unit_test(n_grams_that_are_always_wrong_are_tried_anew_in_each_text),
         cmocka_unit_test(why_a_text_had_no_drafts_is_known_at_its_end),
         cmocka_unit_test(every_text_is_the_one_that_the_request_alone_has),
+        cmocka_unit_test(so_it_is_where_the_leaders_draft),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,6 +51,31 @@ static void ids_that_the_leader_wrote_are_counted_as_others_are(void **state)
     sim_close(s);
 }
 
+/* With --draft ngram the leader drafts: what big copies comes several ids a pass, and no round trip either. */
+static void a_text_that_copies_comes_several_ids_a_pass(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"abcdefghX", "abcdeYZ", NULL, 7};
+    sim_transcript(&(struct sim_config){.draft_max = 4, .ngram = true, .link_ms = 20, .self_max = 8}, &text, 1,
+                   "[   0] open    seq 0: 8 by itself, drafts too\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"abcdefgh|X\"\n"
+                   "[  50] verdict seq 0 round 1 at 0: \"a\"\n"
+                   "[  50] emit    seq 0: \"a\" b\n"
+                   "[  60] self    seq 0 round 1 at 9: \"b\"\n"
+                   "[  60] emit    seq 0: \"b\" b\n"
+                   "[  60] ack     seq 0: 11\n"
+                   "[  70] self    seq 0 round 1 at 10: \"cde\", drafted \"cd\"\n"
+                   "[  70] emit    seq 0: \"cde\" ddb\n"
+                   "[  70] ack     seq 0: 14\n"
+                   "[  80] self    seq 0 round 1 at 13: \"Yz\", drafted \"f\"\n"
+                   "[  80] emit    seq 0: \"Y\" c\n"
+                   "[  90] self    seq 0 round 1 at 14: \"Z\"\n"
+                   "[  90] emit    seq 0: \"Z\" b\n"
+                   "[  90] ack     seq 0: 16\n"
+                   "[  90] cut     seq 0\n"
+                   "[  90] done    seq 0: length\n");
+}
+
 /* A drafter that is always wrong: pauses of 8 and 16 tokens, of which each takes a round trip and no more. */
 static void a_pause_of_the_drafts_takes_one_round_trip(void **state)
 {
@@ -117,11 +142,28 @@ static void the_longer_a_text_has_no_drafts_the_further_its_leader_writes(void *
                    "[ 300] done    seq 1: length\n");
 }
 
+#define OWN(at_, rows_, n_rows_, drafts_)                                                                              \
+    {                                                                                                                  \
+        .round = 1, .at = at_, .rows = rows_, .n_rows = n_rows_, .drafts = drafts_,                                    \
+        .n_drafts = sizeof drafts_ / sizeof *drafts_                                                                   \
+    }
+
 /* After the text "abc": an id that the leader wrote by itself, or says that it cannot. */
 static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(void **state)
 {
     (void)state;
     static const struct verdict_row row = {.next = 'd', .lp_next = -1}, past = {.next = 256}, two[2] = {{.next = 'd'}};
+    static const float lp = -1;
+    static const struct verdict_row def[] = {{.next = 'd', .lp_judged = &lp, .n_judged = 1},
+                                             {.next = 'e', .lp_judged = &lp, .n_judged = 1},
+                                             {.next = 'f'}},
+                                    cde[] = {{.next = 'c', .lp_judged = &lp, .n_judged = 1},
+                                             {.next = 'd', .lp_judged = &lp, .n_judged = 1},
+                                             {.next = 'e'}},
+                                    bcd[] = {{.next = 'b', .lp_judged = &lp, .n_judged = 1}, cde[0], {.next = 'd'}},
+                                    many[] = {def[0], def[0], def[0], def[2]}, odd[] = {def[0], def[0], def[0]};
+    static const int32_t bc[] = {'b', 'c'}, de[] = {'d', 'e'}, dx[] = {'d', 'x'}, xe[] = {'x', 'e'}, cd[] = {'c', 'd'},
+                         ddd[] = {'d', 'd', 'd'};
     static const struct {
         const char *why;
         struct verdict verdict; /* its prefix hash: the right one, if it is 0 here */
@@ -150,14 +192,30 @@ static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(voi
          "outside the vocabulary of 256",
          3,
          SEQ_RUNNING},
+        {"two of its drafts, right", OWN(2, def, 3, de), OK, NULL, 6, SEQ_RUNNING},
+        {"two, the second wrong", OWN(2, def, 3, dx), OK, NULL, 5, SEQ_RUNNING},
+        {"two, the first wrong", OWN(2, def, 3, xe), OK, NULL, 4, SEQ_RUNNING},
+        {"two, of which one came before", OWN(1, cde, 3, cd), OK, NULL, 5, SEQ_RUNNING},
+        {"two, which begin otherwise than what came before", OWN(1, cde, 3, xe), OK, NULL, 3, SEQ_RUNNING},
+        {"two, which came before, and a new bonus", OWN(0, bcd, 3, bc), OK, NULL, 4, SEQ_RUNNING},
+        {"more than it may", OWN(2, many, 4, ddd), E_PEER, "3 drafts of the leader's own, at most 2", 3, SEQ_RUNNING},
+        {"a last row that judges", OWN(2, odd, 3, de), E_PEER, "row 2 judges 1 ids", 3, SEQ_RUNNING},
+        {"a row too many", OWN(2, many, 4, de), E_PEER, "does not follow", 3, SEQ_RUNNING},
         {"it cannot", {.round = 1, .at = 2, .status = VERDICT_FAILED, .error = "nan"}, OK, "nan", 3, SEQ_FAILED},
     };
-    const struct spec_config c = {.n_ctx = 32, .root = 1, .self_max = 4, .n_groups = 1, .groups = {{2, 1, 8, 8, 256}}};
+    const struct spec_config c = {.n_ctx = 32,
+                                  .root = 1,
+                                  .drafter = {.kind = DRAFTER_NGRAM},
+                                  .self_max = 4,
+                                  .n_groups = 1,
+                                  .groups = {{2, 1, 8, 8, 256}}};
     static const int32_t prompt[] = {'a', 'b'}, end_ids[OPEN_END_IDS_MOST + 1] = {7};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct request r = {.prompt = prompt,
                                   .n_prompt = 2,
                                   .settings = {.n_predict = 9,
+                                               .drafting = true,
+                                               .draft_max = 2,
                                                .sampler = {.temp = .5f, .seed = 9, .offset = 99},
                                                .end_ids = end_ids,
                                                .n_end_ids = OPEN_END_IDS_MOST + (int)(i % 2)}};
@@ -173,6 +231,7 @@ static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(voi
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
         const struct open_slot *open = &a.list[0].message.open;
         assert_true(a.list[0].peer == 2 && open->slot == 0 && open->round == 1 && open->self_max == 4);
+        assert_true(open->draft_max == 2 && !open->adaptive && open->text == 1);
         assert_true(open->end_ids == end_ids && open->n_end_ids == OPEN_END_IDS_MOST && open->last_position == 11);
         assert_true(open->sampler.temp == .5f && open->sampler.seed == 9 && open->sampler.offset == 0);
         const struct part part = a.list[1].message.verify;
@@ -224,15 +283,82 @@ static void a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped(void
     sim_close(s);
 }
 
+/* Texts that repeat themselves, and one that does not. Past their scripts big writes letters drawn from the text. */
+static const struct sim_text repeating[] = {
+    {"the cat sat on the mat; the cat sat", " on the mat; the cat sat on the hat; the dog sat on the mat", NULL, 60},
+    {"0123456789", "0123456789012345678901234567890123456789", NULL, 50},
+    {"ababab", "abababXabababYababab$", NULL, 40},
+    {"the quick brown fox", "", NULL, 30},
+    {"the cat sat on the mat; the cat", " ran", NULL, 12},
+};
+enum { N_REPEATING = sizeof repeating / sizeof *repeating };
+
+/* Of each three seeds one has a slow network; leaders lose what they hold. Beside little the leaders draft what it has
+ * not read. */
+static void no_text_depends_on_it(bool ngram)
+{
+    char plain[N_REPEATING][80];
+    struct sim *s = sim_open(&(struct sim_config){.n_ctx = 128}, repeating, N_REPEATING);
+    sim_run(s);
+    for (int i = 0; i < N_REPEATING; i++) snprintf(plain[i], sizeof plain[i], "%s", sim_written(s, i));
+    sim_close(s);
+    uint32_t n_accepted = 0, n_refused = 0;
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        struct sim_config c = {.n_groups = 1 + (int)(seed % 3),
+                               .n_slots = 1 + (int)(seed / 3 % 3),
+                               .n_ctx = 128,
+                               .max_rows = 9 + (int)(seed % 7),
+                               .self_max = 2 + (int)(seed * 5 % 23),
+                               .draft_max = (int)(seed % 9),
+                               .draft_ctx = ngram ? 0 : 2,
+                               .ngram = ngram,
+                               .wrong_percent = 50,
+                               .adaptive = seed % 2,
+                               .link_ms = seed % 3 ? 1 : 40,
+                               .jitter = seed % 4 ? seed : 0};
+        s = sim_open(&c, repeating, N_REPEATING);
+        for (int k = 0; k < 3 && seed % 5 == 0; k++)
+            sim_fault(s, (int)(seed * 31 % 200) + k * 500, (enum sim_fault)((seed + (uint64_t)k) % 2), 0);
+        sim_run(s);
+        for (int i = 0; i < N_REPEATING; i++) {
+            const struct seq *q = sim_seq(s, i);
+            if (strcmp(sim_written(s, i), plain[i]))
+                fail_msg("seed %d, text %d: \"%s\", not \"%s\"", (int)seed, i, sim_written(s, i), plain[i]);
+            uint32_t of_drafts = 0, corrections = 0;
+            for (int p = q->n_prompt; p < q->n_ids; p++) {
+                of_drafts += q->origin[p] == ORIGIN_DRAFT;
+                corrections += q->origin[p] == ORIGIN_CORRECTION;
+            }
+            assert_int_equal(q->stats.n_accepted, of_drafts);
+            assert_int_equal(q->stats.n_judged, of_drafts + corrections);
+            assert_true(q->stats.n_judged <= q->stats.n_drafted && (!ngram || !q->stats.n_asks));
+            if (!c.draft_max) assert_int_equal(q->stats.n_drafted, 0);
+            n_accepted += of_drafts;
+            n_refused += corrections;
+        }
+        sim_close(s);
+    }
+    assert_true(n_accepted > 10000 && n_refused > 1000);
+}
+
+static void no_text_depends_on_what_its_leader_drafts(void **state)
+{
+    (void)state;
+    no_text_depends_on_it(true);
+    no_text_depends_on_it(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_without_drafts_takes_no_round_trip_a_token),
         cmocka_unit_test(ids_that_the_leader_wrote_are_counted_as_others_are),
+        cmocka_unit_test(a_text_that_copies_comes_several_ids_a_pass),
         cmocka_unit_test(a_pause_of_the_drafts_takes_one_round_trip),
         cmocka_unit_test(the_longer_a_text_has_no_drafts_the_further_its_leader_writes),
         cmocka_unit_test(what_the_leader_writes_by_itself_follows_the_text_or_is_an_error),
         cmocka_unit_test(a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped),
+        cmocka_unit_test(no_text_depends_on_what_its_leader_drafts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -213,6 +213,26 @@ static void refuses_by_name(void **state)
          {0x30, 4, 0x42, 0, 0x5a, 1, 'x'},
          7,
          "a Verdict whose number of rows is 1, expected 0 to 0"},
+        {"drafts of the coordinator's",
+         TAG_VERDICT,
+         {0x08, 1, 0x42, 0, 0x42, 0, 0x62, 1, 7},
+         9,
+         "a Verdict whose number of drafts is 1, expected 0 to 0"},
+        {"drafts of a refusal",
+         TAG_VERDICT,
+         {0x30, 2, 0x62, 1, 7},
+         5,
+         "a Verdict whose number of drafts is 1, expected 0 to 0"},
+        {"drafts without a row behind them",
+         TAG_VERDICT,
+         {0x42, 0, 0x62, 1, 7},
+         5,
+         "a Verdict whose number of rows is 1, expected 2 to 2"},
+        {"more rows than drafts and one",
+         TAG_VERDICT,
+         {0x42, 0, 0x42, 0, 0x42, 0, 0x62, 1, 7},
+         9,
+         "a Verdict whose number of rows is 3, expected 2 to 2"},
         {"a failed draft with a row",
          TAG_DRAFT,
          {0x2a, 0, 0x30, 8},
@@ -304,6 +324,8 @@ static void a_number_is_within_what_a_job_may_have(void **state)
         OTHER(TAG_WELCOME, welcome, n_ctx, 1, 1 << 20),
         OTHER(TAG_OPEN, open_slot, n_ids, 0, 1 << 28),
         OTHER(TAG_OPEN, open_slot, last_position, 0, 1 << 20),
+        OTHER(TAG_OPEN, open_slot, self_max, 0, 1 << 20),
+        OTHER(TAG_OPEN, open_slot, draft_max, 0, 64),
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t like = 0;
@@ -334,17 +356,21 @@ static void every_row_of_a_list_is_within_its_bounds(void **state)
                                     best = {.top = tops, .n_top = N};
         struct draft_row drafts[N + 1] = {{0}};
         struct row judges[N + 1] = {{0}};
+        int32_t own[N + 1] = {0};
+        struct verdict_row of_own[N + 1] = {{0}};
         struct part parts[N + 1] = {{0}};
         if (bad >= 0) {
             lps[bad] = rows[bad].lp_next = tops[bad].lp = .5f;
             drafts[bad].p_top = 2;
             judges[bad].n_judge = JUDGED_MOST + 1;
+            own[bad] = -1;
             parts[bad].sampler.temp = -1;
         }
         const struct message lists[] = {
             {TAG_VERDICT, .verdict = {.rows = rows, .n_rows = N}},
             {TAG_VERDICT, .verdict = {.rows = &row, .n_rows = 1}},
             {TAG_VERDICT, .verdict = {.rows = &best, .n_rows = 1}},
+            {TAG_VERDICT, .verdict = {.rows = of_own, .n_rows = N + 1, .drafts = own, .n_drafts = N}},
             {TAG_DRAFT, .draft = {.rows = drafts, .n_rows = N}},
             {TAG_VERIFY, .verify = {.rows = judges, .n_rows = N}},
             {TAG_PASS, .pass = {.parts = parts, .n_parts = N}},

@@ -47,7 +47,7 @@ static void open_job(struct workers *w, enum drafter drafter)
     struct err err;
     assert_int_equal(layout_make(&l, 1, 2, 1, drafter, &err), OK);
     assert_int_equal(workers_init(w, &l, &err), OK);
-    assert_int_equal(w->n, drafter == DRAFTER_NONE ? 2 : 3);
+    assert_int_equal(w->n, drafter == DRAFTER_LITTLE ? 3 : 2);
 }
 
 static void say_hello(struct workers *w, const struct hello *h)
@@ -160,8 +160,7 @@ static void workers_that_do_not_fit_are_named_with_what_they_differ_in(void **st
     }
 }
 
-/* A drafter of n-grams has read no vocabulary. */
-static void only_a_little_model_must_have_the_coordinator_s_vocabulary(void **state)
+static void there_is_a_drafter_where_a_little_model_drafts(void **state)
 {
     (void)state;
     for (enum drafter drafter = DRAFTER_NONE; drafter <= DRAFTER_NGRAM; drafter++) {
@@ -171,11 +170,10 @@ static void only_a_little_model_must_have_the_coordinator_s_vocabulary(void **st
         for (int p = 1; p < w.layout.n_peers; p++) {
             struct hello h = hello_of(p + N_PEERS - w.layout.n_peers);
             h.peer = p;
-            if (drafter == DRAFTER_NGRAM && p == DRAFTER) h.vocab = 0;
             say_hello(&w, &h);
         }
         if (workers_fit(&w, &need, &err) != OK) fail_msg("drafter %d: %s", (int)drafter, err.text);
-        assert_int_equal(workers_drafter(&w)->weights_bytes, drafter == DRAFTER_NONE ? 0 : WEIGHTS);
+        assert_int_equal(workers_drafter(&w)->weights_bytes, drafter == DRAFTER_LITTLE ? WEIGHTS : 0);
         workers_free(&w);
     }
 }
@@ -295,7 +293,7 @@ int main(void)
         cmocka_unit_test(a_worker_says_hello_once_in_its_own_name_and_in_this_version),
         cmocka_unit_test(a_worker_loads_what_it_has_said_and_is_ready_once),
         cmocka_unit_test(workers_that_do_not_fit_are_named_with_what_they_differ_in),
-        cmocka_unit_test(only_a_little_model_must_have_the_coordinator_s_vocabulary),
+        cmocka_unit_test(there_is_a_drafter_where_a_little_model_drafts),
         cmocka_unit_test(the_workers_of_a_host_share_its_memory),
         cmocka_unit_test(what_does_not_fit_is_said_in_mebibytes),
         cmocka_unit_test(the_context_is_the_model_s_own_at_most),

@@ -70,7 +70,7 @@ static int say_hello(struct worker *w, struct err *err)
                                   .plan = w->info.plan_hash,
                                   .arithmetic = ARITHMETIC_ID,
                                   .selftest = kernels_selftest(c->kernels),
-                                  .path = c->path ? c->path : "",
+                                  .path = c->path,
                                   .weights_bytes = w->info.weights_bytes,
                                   .body_bytes = w->info.body_bytes,
                                   .head_bytes = w->info.head_bytes,
@@ -125,7 +125,7 @@ static int introduce(struct worker *w, struct err *err)
         return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);
     struct welcome welcome = m.welcome;
     rc = slots_init(&w->slots, (int)welcome.n_slots, (int)welcome.n_ctx, welcome.root, err);
-    if (rc == OK && w->engine) rc = engine_load(w->engine, (int)welcome.n_slots, (int)welcome.n_ctx, err);
+    if (rc == OK) rc = engine_load(w->engine, (int)welcome.n_slots, (int)welcome.n_ctx, err);
     if (rc == OK) rc = init_arenas(w, err);
     if (rc != OK) return rc;
     w->pulse.heard_ns = w->pulse.looked_ns = clock_now_ns();
@@ -168,11 +168,7 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
     struct worker w = {.config = config, .group = layout_group(&config->layout, config->peer), .mailbox = mailbox};
     int rc = wire_arena_init(&w.in, JOB_ARENA, err);
     if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
-    bool without = w.group->role == ROLE_DRAFTER && config->layout.drafter == DRAFTER_NGRAM;
-    if (rc == OK && config->path)
-        rc = open_engine(&w, err);
-    else if (rc == OK && !without)
-        rc = no_model(&w, err);
+    if (rc == OK) rc = config->path ? open_engine(&w, err) : no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);
     if (rc == OK && !w.quit) rc = serve(&w, err);
     if (rc != OK && !w.quit && !w.pulse.alone) tell_failure(&w, err);

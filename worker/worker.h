@@ -3,9 +3,9 @@
  *   worker_run:  (Metadata ──▶)  Hello ──▶ ◀── Welcome   Loading ──▶ ...   Ready ──▶   serve ...   ◀── Quit
  *                 └──────── Fail ──▶ ◀── Quit   (whatever goes wrong, at any step)
  *
- * A verifier runs passes over its share of the big model; a drafter runs the little model, or searches the text for an
- * earlier match of its end (n-grams). Workers handle ids, never text; they read the clock only to report times, and
- * get thresholds without their reasons.
+ * A verifier runs passes over its share of the big model; a drafter runs the little model. Workers handle ids, never
+ * text, and get thresholds without their reasons. They read the clock to report times, and for the leader's draft
+ * policy (lead.h).
  */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H

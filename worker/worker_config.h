@@ -11,7 +11,7 @@
 struct worker_config { /* all borrowed until worker_run returns */
     struct layout layout;
     int peer;
-    const char *path;    /* the model; NULL: an n-gram drafter */
+    const char *path;    /* the model; NULL: there is none, which is an error */
     bool requantize;     /* see engine.h */
     bool sends_metadata; /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;

@@ -86,8 +86,8 @@ const struct option option_table[] = {
              "\"seed\"; -1: a\nrandom one"},
 
     {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0, .heading = "Drafts",
-     .help = "the drafter; ngram needs no model: it copies what followed\nearlier in the text (default: little with "
-             "--little, else none)"},
+     .help = "the drafter; ngram needs no model: the big model's workers\ncopy what followed earlier in the text "
+             "(default: little with\n--little, else none)"},
     {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | OF_ROWS, OPTION_COUNT, AT(draft_max), "N", 1,
      DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,

@@ -19,8 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "coordinator/decode/policy.h"
 #include "proto/err.h"
+#include "proto/policy.h"
 #include "proto/rule.h"
 #include "proto/wire.h"
 

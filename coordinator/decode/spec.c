@@ -12,13 +12,21 @@ enum {
 
 /* ---- requests come and go ---- */
 
+/* Why the leader found none. It does not say when its draft policy pauses. */
+static enum withheld_why no_ngrams(const struct spec *s, const struct decode_slot *p)
+{
+    const struct seq *q = p->seq;
+    if (!leader_drafts(s, p) || !p->self || q->stats.n_drafted) return WITHHELD_NOT;
+    return seq_n_generated(q) <= UNTIL_TIMED ? WITHHELD_SHORT : WITHHELD_NO_REPEAT;
+}
+
 static struct withheld withheld(const struct spec *s, const struct decode_slot *p)
 {
-    if (s->c.drafter.peer == PEER_COORDINATOR || !settings_of(p)->drafting || is_lossy(p)) return (struct withheld){0};
+    if (s->c.drafter.kind == DRAFTER_NONE || !settings_of(p)->drafting || is_lossy(p)) return (struct withheld){0};
+    if (s->c.drafter.kind == DRAFTER_NGRAM) return (struct withheld){.why = no_ngrams(s, p)};
     if (s->drafter_lost) return (struct withheld){.why = WITHHELD_LOST};
     if (p->unusable) return (struct withheld){.why = p->unusable};
-    bool nothing_found = s->c.drafter.prior.draft == 0 && p->seq->stats.n_asks && !p->seq->stats.n_drafted;
-    return nothing_found ? (struct withheld){.why = WITHHELD_NO_REPEAT} : draft_policy_withheld(&p->policy);
+    return draft_policy_withheld(&p->policy);
 }
 
 static void end(struct spec *s, struct seq *q, enum seq_end how)
@@ -32,7 +40,7 @@ static void end(struct spec *s, struct seq *q, enum seq_end how)
 static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
 {
     struct seq *q = p->seq;
-    q->stats.n_pauses = (uint32_t)(p->policy.n_pauses + p->lookups.n_pauses);
+    q->stats.n_pauses = (uint32_t)p->policy.n_pauses;
     q->stats.withheld = withheld(s, p);
     if (p->self) spec_cut_leader(s, p);
     if (how != SEQ_FAILED) draft_policy_learn(s->c.drafter.profile, &p->policy, seq_n_generated(q));
@@ -78,12 +86,11 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
         drafter_view_keep(&p->drafter, n);
     p->drafter.n_lost = p->n_refused = 0;
     p->unusable = WITHHELD_NOT;
-    p->rolled_back = p->looked_up = false;
+    p->rolled_back = false;
     p->now = (struct draft_policy_round){.measured = false};
-    p->reach = REACH_MORE;
+    p->copies = (struct copies){.pause = DRAFT_PAUSE_FIRST};
     bool unread = drafts && !settings_lossy(set) && q->n_prompt > UNREAD * set->draft_ctx;
     draft_policy_init(&p->policy, adaptive, unread, s->c.drafter.prior, s->c.drafter.profile);
-    draft_policy_init(&p->lookups, adaptive, false, (struct cost_prior){0}, &(struct draft_profile){0});
     s->n_running++;
 }
 
@@ -138,7 +145,7 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
         fail(s, p, E_PEER, s->drafter_lost);
         return;
     }
-    if (has_drafter(s, set)) spec_open_drafter(s, p);
+    if (has_drafter(s, set) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
     int n_self = first_self_run(s, set);
     if (n_self > 1) spec_start_self(s, p, n_self);
     spec_post_verify(s, p);
@@ -229,7 +236,7 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
     switch (event->kind) {
     case EVENT_SUBMIT: submit(s, event->seq); break;
     case EVENT_CANCEL: cancel(s, event->seq); break;
-    case EVENT_DRAFT: rc = spec_take_draft(s, event->draft, &taken, err); break;
+    case EVENT_DRAFT: rc = spec_take_draft(s, event->group, event->draft, &taken, err); break;
     case EVENT_VERDICT: rc = spec_take_verdict(s, event->group, event->verdict, &taken, err); break;
     case EVENT_DRAFTER_LOST: rc = lose_drafter(s, event->why, err); break;
     }

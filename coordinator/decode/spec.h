@@ -15,7 +15,8 @@
  *
  * Self-start: where an exact text has no drafts, or they are paused, the verifiers' leader goes on with big's own ids,
  * and no token takes a round trip. Open allows it for some ids, Ack reports how many have arrived, Cut ends it; its
- * verdicts are those of job 0.
+ * verdicts are those of job 0. The leader may draft for itself, n-grams of the text: with --draft ngram all of an exact
+ * text is written so. A lossy text, which no leader writes by itself, then asks it for drafts.
  *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it.
  * The text of a request does not depend on its slot, nor on what else runs.
@@ -26,10 +27,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "coordinator/decode/policy.h"
 #include "coordinator/decode/seq.h"
 #include "proto/err.h"
 #include "proto/layout.h"
+#include "proto/policy.h"
 #include "proto/wire.h"
 
 struct spec_group { /* of verifiers */
@@ -39,7 +40,8 @@ struct spec_group { /* of verifiers */
 };
 
 struct spec_drafter {
-    int peer;                      /* PEER_COORDINATOR: there is none */
+    enum drafter kind;             /* DRAFTER_NGRAM: each group's leader */
+    int peer;                      /* DRAFTER_LITTLE: the little model's */
     struct cost_prior prior;       /* for the draft policy, before it has measured */
     struct draft_profile *profile; /* borrowed: learned from earlier texts; each text adds to it */
     int n_ids;                     /* ids below it are in both vocabularies */
@@ -68,8 +70,8 @@ struct event {
     enum event_kind kind;
     uint64_t now_ns;
     struct seq *seq; /* SEQ_WAITING; borrowed until its ACTION_DONE */
+    int group;       /* EVENT_VERDICT, and EVENT_DRAFT of a leader's: that sent it */
     const struct draft *draft;
-    int group; /* EVENT_VERDICT: that sent it */
     const struct verdict *verdict;
     const char *why; /* EVENT_DRAFTER_LOST */
 };

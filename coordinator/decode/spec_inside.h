@@ -12,8 +12,15 @@
 #include "coordinator/decode/spec.h"
 
 enum {
-    REACH_MORE = 2,  /* ids by which the next n-gram may be longer than the last one was right */
+    UNPAID_MOST = 4, /* runs of copies without a right draft, in a row, before a pause; after it half as many */
     REFUSED_MOST = 2 /* refusals in a row, of a verify or an ask */
+};
+
+struct copies {      /* what big copies from a prompt that little has not read: the leader drafts it, by n-grams */
+    bool running;    /* it goes on by itself while its drafts are right */
+    bool paid;       /* one of this run was */
+    int n_unpaid;    /* runs in a row that did not pay */
+    int pause, left; /* ids between the last of them and the next run; those left of them */
 };
 
 struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
@@ -34,7 +41,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
 
     /* Self-start. */
     bool self;           /* the leader goes on by itself, for self_left more ids */
-    int self_left;       /* INT_MAX: a text without drafts, to its end */
+    int self_left;       /* INT_MAX: until it is cut, or to the text's end */
     uint32_t self_round; /* of its verdicts; 0: it never did */
     bool self_begun;     /* what was sent after that Open has an answer: no id of a text before can come any more */
     int acked;           /* ids of the text that the leader knows to have arrived */
@@ -46,10 +53,8 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     bool rolled_back;           /* rule repo: big writes the next token too */
     enum withheld_why unusable; /* why it cannot draft this text at all; WITHHELD_NOT: it can */
 
-    bool looked_up;                /* this round's drafts are n-grams of the text */
     struct draft_policy policy;    /* for the drafter */
-    struct draft_policy lookups;   /* for n-grams, which are tried if policy.unread */
-    int reach;                     /* length of the next n-gram: what was right of the last one, and REACH_MORE */
+    struct copies copies;          /* if policy.unread */
     struct draft_policy_round now; /* the current round */
     uint64_t round_ns;             /* when it began */
 };
@@ -90,15 +95,27 @@ static inline struct verifiers *group_of(struct spec *s, const struct decode_slo
     return &s->groups[p->group];
 }
 
-static inline uint32_t drafter_slot(const struct spec *s, const struct decode_slot *p)
+/* Whom it asks for drafts, and its slot there. */
+static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
 {
-    return (uint32_t)(p - s->slots);
+    return s->c.drafter.kind == DRAFTER_NGRAM ? group_of(s, p)->c.peer : s->c.drafter.peer;
 }
 
-/* There is a drafter, perhaps lost, and the settings want drafts. */
+static inline uint32_t drafter_slot(const struct spec *s, const struct decode_slot *p)
+{
+    return s->c.drafter.kind == DRAFTER_NGRAM ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
+}
+
+static inline bool wants_drafts(const struct settings *settings)
+{
+    return settings->drafting && settings->fallback <= 1;
+}
+
+/* There is a drafter to ask, perhaps lost, and the settings want drafts. For n-grams only lossy texts ask. */
 static inline bool wants_drafter(const struct spec *s, const struct settings *settings)
 {
-    return s->c.drafter.peer != PEER_COORDINATOR && settings->drafting && settings->fallback <= 1;
+    bool asks = s->c.drafter.kind == DRAFTER_LITTLE || (s->c.drafter.kind == DRAFTER_NGRAM && settings_lossy(settings));
+    return asks && wants_drafts(settings);
 }
 
 static inline bool has_drafter(const struct spec *s, const struct settings *settings)
@@ -111,6 +128,13 @@ static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
     struct sampler sampler = settings_of(p)->sampler;
     sampler.offset = (uint32_t)offset;
     return sampler;
+}
+
+/* N-grams that the leader may judge in one pass where it writes this text by itself. */
+static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
+{
+    bool drafts = s->c.drafter.kind == DRAFTER_NGRAM || p->policy.unread;
+    return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
 }
 
 /* ---- spec_send.c ---- */
@@ -127,8 +151,8 @@ void spec_feed(struct spec *s, struct decode_slot *p);
 /* Verifies: the ids of the text that the verifier lacks, then the drafts of the tail. */
 void spec_post_verify(struct spec *s, struct decode_slot *p);
 void spec_post_ask(struct spec *s, struct decode_slot *p, int window);
-/* A new round: asks for drafts, or verifies n-grams, or lets big write, the leader by itself where several ids are due.
- * Does nothing while the leader has ids left to write. */
+/* A new round: asks for drafts, or lets big write, the leader by itself where several ids are due. Does nothing while
+ * the leader has ids left to write. */
 void spec_next_round(struct spec *s, struct decode_slot *p);
 
 /* ---- spec_take.c ---- */
@@ -139,6 +163,6 @@ struct taken {
     enum seq_end end;         /* why its request is over; SEQ_RUNNING: it is not */
 };
 int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct taken *out, struct err *err);
-int spec_take_draft(struct spec *s, const struct draft *d, struct taken *out, struct err *err);
+int spec_take_draft(struct spec *s, int group, const struct draft *d, struct taken *out, struct err *err);
 
 #endif

@@ -48,7 +48,7 @@ void spec_open_drafter(struct spec *s, const struct decode_slot *p)
     open.slot = drafter_slot(s, p);
     open.n_ids = (uint32_t)s->c.drafter.n_proposed;
     open.last_position = (uint32_t)s->c.n_ctx;
-    a->peer = s->c.drafter.peer;
+    a->peer = drafter_peer(s, p);
     a->message = (struct message){.tag = TAG_OPEN, .open = open};
 }
 
@@ -66,6 +66,10 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     open.sampler = sampler_at(p, 0);
     open.n_top = (uint32_t)settings_of(p)->n_top;
     open.self_max = (uint32_t)most;
+    open.draft_max = (uint32_t)leader_drafts(s, p);
+    open.adaptive = settings_of(p)->adaptive;
+    open.text = (uint32_t)p->request;
+    open.while_right = p->copies.running;
     post_to_leader(s, p, (struct message){.tag = TAG_OPEN, .open = open});
 }
 
@@ -178,7 +182,7 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
 {
     struct drafter_view *d = &p->drafter;
     struct action *a = spec_act(s, ACTION_POST, p->seq);
-    a->peer = s->c.drafter.peer;
+    a->peer = drafter_peer(s, p);
     a->message = (struct message){.tag = TAG_DRAFT_ASK,
                                   .ask = {.slot = drafter_slot(s, p),
                                           .round = p->round,
@@ -214,34 +218,40 @@ void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
     p->seq->stats.n_asks++;
 }
 
-/* What big copies from a prompt that the drafter has not read, the drafter cannot know. N-grams do, and cost nothing to
- * draft. */
-static bool look_up(struct decode_slot *p)
+/* What big copies from a prompt that the drafter has not read, the drafter cannot know. Where what ends the text came
+ * earlier, the leader goes on by itself. */
+static bool copies(const struct spec *s, const struct decode_slot *p)
 {
-    struct seq *q = p->seq;
-    int32_t ids[DRAFTS_MOST];
-    int most = most_drafts(p);
-    int window = p->policy.unread ? draft_policy_window(&p->lookups, most < p->reach ? most : p->reach) : 0;
-    int n = window > 0 ? ngram_draft(q->ids, q->n_ids, ids, window) : 0;
-    for (int i = 0; i < n; i++) seq_draft(q, ids[i]);
-    q->stats.n_drafted += (uint32_t)n;
-    return p->looked_up = n > 0;
+    const struct seq *q = p->seq;
+    int32_t id;
+    if (!p->policy.unread || s->c.self_max < 2 || p->copies.left > 0) return false;
+    return ngram_draft(q->ids, q->n_ids, &id, 1) > 0;
 }
 
-/* Ids that will come plainly, before drafts are worth a thought again. N-grams are, for each. */
-static int plain_run(const struct decode_slot *p)
+static void end_copy(struct decode_slot *p)
+{
+    struct copies *c = &p->copies;
+    if (!c->running) return;
+    c->running = false;
+    c->n_unpaid = c->paid ? 0 : c->n_unpaid + 1;
+    if (c->paid) c->pause = DRAFT_PAUSE_FIRST;
+    if (c->n_unpaid < UNPAID_MOST || !settings_of(p)->adaptive) return;
+    c->n_unpaid = UNPAID_MOST / 2;
+    c->left = c->pause;
+    if (c->pause < DRAFT_PAUSE_MOST) c->pause *= 2;
+}
+
+/* Ids that will come plainly, before drafts are worth a thought again. */
+static int plain_run(const struct spec *s, const struct decode_slot *p)
 {
     int n = p->policy.paused ? p->policy.left : p->n_plain;
-    if (p->policy.unread && !p->lookups.paused) return 1;
-    if (p->policy.unread && n > p->lookups.left) n = p->lookups.left;
+    if (n > s->c.self_max) n = s->c.self_max;
     return n < PLAIN_MOST ? n : PLAIN_MOST;
 }
 
-/* Several plain ids take one round trip: the leader writes all but the first by itself. */
-static void post_plain(struct spec *s, struct decode_slot *p, bool was_self)
+/* Several ids of big's own take one round trip: the leader writes all but the first by itself. */
+static void post_plain(struct spec *s, struct decode_slot *p, int n, bool was_self)
 {
-    int n = is_lossy(p) ? 1 : plain_run(p);
-    if (n > s->c.self_max) n = s->c.self_max;
     if (n > 1) {
         p->now.measured = false; /* the first has the round trip in it */
         spec_start_self(s, p, n);
@@ -260,15 +270,18 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
     seq_drop_tail(p->seq);
-    bool found = look_up(p);
-    int window = found ? 0 : draft_window(s, p);
-    if (!found && window <= 0) {
-        post_plain(s, p, was_self);
+    end_copy(p);
+    if (copies(s, p)) {
+        p->copies.running = true;
+        p->copies.paid = false;
+        post_plain(s, p, INT_MAX, was_self);
+        return;
+    }
+    int window = draft_window(s, p);
+    if (window <= 0) {
+        post_plain(s, p, is_lossy(p) ? 1 : plain_run(s, p), was_self);
         return;
     }
     if (was_self) spec_cut_leader(s, p);
-    if (found)
-        spec_post_verify(s, p);
-    else
-        spec_post_ask(s, p, window);
+    spec_post_ask(s, p, window);
 }

@@ -86,30 +86,38 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     bool names_it = v->status == VERDICT_GAP || v->status == VERDICT_FAILED;
     bool holds_some = names_it && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
     p->held = holds_some ? (int)v->held : 0;
+    if (p->copies.running) p->self_left = 0; /* the leader may have stopped on what comes twice now */
     p->round++;
     p->now.measured = false;
     spec_post_verify(s, p);
     return OK;
 }
 
-/* A policy learns from its own drafts. Of a round of the other's it sees the tokens go by. */
-static void note_round(struct decode_slot *p)
+/* The policy learns from the drafter's drafts. Of the leader's own it sees the tokens go by. */
+static void note_round(struct decode_slot *p, bool of_leader)
 {
-    struct draft_policy *own = p->looked_up ? &p->lookups : &p->policy,
-                        *other = p->looked_up ? &p->policy : &p->lookups;
     struct draft_policy_round seen = p->now;
-    if (p->looked_up) p->reach = p->now.n_accepted + REACH_MORE;
-    seen.measured &= p->now.n_drafted == 0;
-    seen.n_drafted = seen.n_accepted = 0;
-    draft_policy_note(own, &p->now);
-    draft_policy_note(other, &seen);
+    if (of_leader) {
+        seen.measured &= p->now.n_drafted == 0;
+        seen.n_drafted = seen.n_accepted = 0;
+    }
+    if (p->copies.left > 0) p->copies.left -= p->now.n_tokens;
+    draft_policy_note(&p->policy, &seen);
 }
 
-/* Of those that the leader was to write by itself one has come. */
-static void note_plain(struct decode_slot *p)
+/* Of those that the leader was to write by itself n have come. */
+static void note_plain(struct decode_slot *p, int n)
 {
-    p->n_plain++;
-    if (p->self_left < INT_MAX) p->self_left--;
+    p->n_plain += n;
+    if (p->self_left < INT_MAX) p->self_left -= n;
+}
+
+/* The leader's rows were a copy's, and the last ones: it goes on only while all its drafts are right. */
+static bool copy_is_over(struct decode_slot *p)
+{
+    const struct draft_policy_round *now = &p->now;
+    p->copies.paid |= now->n_accepted > 0;
+    return p->copies.running && (!now->n_drafted || now->n_accepted < now->n_drafted);
 }
 
 static void note_verify(struct spec *s, struct decode_slot *p, const struct flight *f)
@@ -144,13 +152,13 @@ static void take_rows(struct spec *s, const struct flight *f, const struct verdi
         p->held = q->n_ids - 1;
         p->now.n_drafted = n;
         p->now.ns = (double)(s->now - p->round_ns);
-        if (n > 0 && !p->looked_up) p->drafter.n_reused = p->now.n_accepted;
+        if (n > 0) p->drafter.n_reused = p->now.n_accepted;
     }
     if (f->n_drafts == 0)
-        note_plain(p);
+        note_plain(p, 1);
     else
         p->n_plain = 0;
-    if (out->end == SEQ_RUNNING) note_round(p);
+    if (out->end == SEQ_RUNNING) note_round(p, false);
 }
 
 /* The leader could not go on by itself. */
@@ -163,7 +171,32 @@ static int self_ended(struct spec *s, struct decode_slot *p, const struct verdic
     return OK;
 }
 
-/* An id that the leader wrote by itself. One may come twice: where its prompt was sent again. */
+static int check_self(struct spec *s, const struct decode_slot *p, const struct verdict *v, struct err *err)
+{
+    const struct seq *q = p->seq;
+    int most = leader_drafts(s, p);
+    if (v->n_rows != v->n_drafts + 1 || v->at >= (uint32_t)q->n_ids || v->prefix_hash != q->prefix_hash[v->at])
+        return err_set(err, E_PEER, "slot %u: an id at %u that does not follow the text of %d", v->slot, v->at,
+                       q->n_ids);
+    if (v->n_drafts > (size_t)most)
+        return err_set(err, E_PEER, "slot %u: %zu drafts of the leader's own, at most %d", v->slot, v->n_drafts, most);
+    int rc = OK;
+    for (size_t i = 0; i < v->n_rows && rc == OK; i++)
+        rc = flights_check_row(&group_of(s, p)->flights, v, i, i < v->n_drafts, (size_t)q->request.settings.n_top, err);
+    return rc;
+}
+
+/* How many of the verdict's rows say what the text has already: an id may come twice where its prompt was sent again.
+ * All, where the text goes on otherwise than was drafted. */
+static size_t n_known(const struct seq *q, const struct verdict *v)
+{
+    size_t n = (size_t)q->n_ids - v->at - 1;
+    for (size_t i = 0; i < n && i < v->n_rows; i++)
+        if (i == v->n_drafts || v->drafts[i] != q->ids[v->at + 1 + i]) return v->n_rows;
+    return n;
+}
+
+/* Ids that the leader wrote by itself. */
 static int take_self(struct spec *s, struct decode_slot *p, const struct verdict *v, struct taken *out, struct err *err)
 {
     struct seq *q = p->seq;
@@ -172,21 +205,23 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
         return err_set(err, E_PEER, "slot %u: an id of round %u, which was not asked for", v->slot, v->round);
     if (!q || !p->self || v->round != p->self_round) return OK; /* of a text that is over */
     if (v->status != VERDICT_OK) return self_ended(s, p, v, out, err);
-    if (v->n_rows != 1 || v->at >= (uint32_t)q->n_ids || v->prefix_hash != q->prefix_hash[v->at])
-        return err_set(err, E_PEER, "slot %u: an id at %u that does not follow the text of %d", v->slot, v->at,
-                       q->n_ids);
-    int rc = flights_check_row(&group_of(s, p)->flights, v, 0, 0, (size_t)q->request.settings.n_top, err);
-    if (rc != OK || v->at + 1 < (uint32_t)q->n_ids) return rc;
+    int rc = check_self(s, p, v, err);
+    size_t n = rc == OK ? n_known(q, v) : 0;
+    if (rc != OK || n == v->n_rows) return rc;
+    int n_drafts = (int)(v->n_drafts - n);
     q->stats.n_verifies++;
+    q->stats.n_drafted += (uint32_t)n_drafts;
     note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
     p->now =
         (struct draft_policy_round){.measured = true, .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
-    out->end = commit(s, p, v->rows, NULL, 0);
+    out->end = commit(s, p, v->rows + n, n_drafts ? v->drafts + n : NULL, n_drafts);
+    p->now.n_drafted = n_drafts;
     p->held = q->n_ids - 1;
     p->self_ns = s->now;
-    note_plain(p);
-    if (out->end == SEQ_RUNNING) note_round(p);
+    note_plain(p, p->now.n_tokens);
+    if (out->end == SEQ_RUNNING) note_round(p, true);
+    if (copy_is_over(p)) p->self_left = 0;
     out->committed = p->self_left <= 0;
     spec_ack(s, p);
     return OK;
@@ -282,9 +317,17 @@ static int check_draft(const struct drafter_view *view, const struct draft *d, b
     return OK;
 }
 
-int spec_take_draft(struct spec *s, const struct draft *d, struct taken *out, struct err *err)
+/* NULL: there is none. */
+static struct decode_slot *slot_of_draft(struct spec *s, int group, const struct draft *d)
 {
-    struct decode_slot *p = d->slot < (uint32_t)s->n_slots ? &s->slots[d->slot] : NULL;
+    if (s->c.drafter.kind != DRAFTER_NGRAM) return d->slot < (uint32_t)s->n_slots ? &s->slots[d->slot] : NULL;
+    const struct verifiers *g = &s->groups[group];
+    return d->slot < (uint32_t)g->c.n_slots ? &g->slots[d->slot] : NULL;
+}
+
+int spec_take_draft(struct spec *s, int group, const struct draft *d, struct taken *out, struct err *err)
+{
+    struct decode_slot *p = slot_of_draft(s, group, d);
     struct drafter_view *view = p ? &p->drafter : NULL;
     *out = (struct taken){.slot = p};
     if (p && view->n_out_old > 0 && d->round != view->round) return view->n_out_old--, OK;

@@ -197,6 +197,10 @@ static void check_counts(struct grid *g, const struct cell *c, const struct seq 
     if (c->drafter == GRID_WRONG && s->stats.n_accepted) fail_msg("%s: a wrong draft was accepted", name);
     if (c->drafter == GRID_ITSELF && s->stats.n_accepted != s->stats.n_judged) fail_msg("%s: big refuses itself", name);
     if (c->drafter == GRID_NONE && s->stats.n_drafted) fail_msg("%s: drafts without a drafter", name);
+    if (c->drafter == GRID_NGRAM) {
+        g->n_ngrams_judged += s->stats.n_judged;
+        g->n_ngrams_accepted += s->stats.n_accepted;
+    }
     if (c->drafter != GRID_LITTLE || g->fallback > 1) return; /* who falls back always never drafts */
     if (s->stats.n_judged == 0) fail_msg("%s: nothing was judged", name);
     g->n_judged += s->stats.n_judged;
@@ -293,7 +297,7 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
     if (job_open(&job, &config, router, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);
-    if (info.n_workers != c->tp * c->pp + (l->drafter != DRAFTER_NONE) || info.n_threads != c->threads)
+    if (info.n_workers != c->tp * c->pp + (l->drafter == DRAFTER_LITTLE) || info.n_threads != c->threads)
         fail_msg("%s: %d workers of %d threads", name, info.n_workers, info.n_threads);
     run_job(g, c, job, name);
     job_close(job);

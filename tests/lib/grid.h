@@ -44,6 +44,7 @@ struct grid {
     int n_text[GRID_PROMPTS];
     int32_t texts[GRID_PROMPTS][GRID_CTX]; /* prompt and big's own continuation: what the wrong drafter knows */
     uint64_t n_judged, n_accepted;         /* over all cells of model drafters that are sometimes right */
+    uint64_t n_ngrams_judged, n_ngrams_accepted;
 };
 
 /* Prompts of 7, 40 and 90 ids from a seed. */

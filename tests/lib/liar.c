@@ -55,6 +55,7 @@ const struct lie lies[] = {
     {TAG_VERDICT, "status", "555-"}, /* refused: a gap, full, stale */
     {TAG_VERDICT, "failed", "3553"}, /* well; without a cause; with rows; with a cause that is no line */
     {TAG_VERDICT, "error", "5---"},  /* of what did not fail */
+    {TAG_VERDICT, "drafts", "5---"}, /* as if the leader had drafted what it was asked for */
     {TAG_DRAFT, "slot", ".55-"},
     {TAG_DRAFT, "round", "555-"},
     {TAG_DRAFT, "at", "555-"},
@@ -165,6 +166,11 @@ static void tell_verdict(const struct lie *l, int i, struct verdict *v)
         v->error = i == 1 ? NULL : i == 3 ? "a\nb\033[31m" : "a cause";
     }
     if (!strcmp(l->field, "error")) v->error = "a cause";
+    if (!strcmp(l->field, "drafts") && v->n_rows > 1) {
+        static const int32_t ids[DRAFTS_MOST];
+        v->drafts = ids;
+        v->n_drafts = v->n_rows - 1;
+    }
     if (!strcmp(l->field, "failed") && i == 2) return;
     if (!strcmp(l->field, "n_rows") || v->status != VERDICT_OK) v->n_rows = 0;
     for (size_t r = 0; r < v->n_rows; r++) {

@@ -83,10 +83,10 @@ const struct message_example messages[] = {
     {"loading_empty", {TAG_LOADING, .loading = {0}}},
     {"open",
      {TAG_OPEN,
-      .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096, 7, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, 3, 128}}},
+      .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096, 7, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, 3, 128, 8, true, 5, false}}},
     {"open_hard",
      {TAG_OPEN, .open = {UINT32_MAX, 1 << 28, LIST(int32_t, INT32_MIN, -1), CONTEXT_MOST, UINT32_MAX, HARD_SAMPLER,
-                         UINT32_MAX, CONTEXT_MOST}}},
+                         UINT32_MAX, CONTEXT_MOST, DRAFTS_MOST, false, UINT32_MAX, true}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
     {"cut", {TAG_CUT, .cut = {UINT32_MAX, 7}}},
     {"ack", {TAG_ACK, .ack = {3, UINT32_MAX}}},
@@ -106,13 +106,27 @@ const struct message_example messages[] = {
      {TAG_VERDICT, .verdict = {17, 0, 4, 212, 0x9E3779B97F4A7C15u, VERDICT_OK, 215,
                                LIST(struct verdict_row, {12, -0.25f, LIST(float, -0.25f), NULL, 0},
                                     {400, -1.75f, LIST(float, -3.0f), LIST(struct top, {400, -1.75f}, {7, -2.5f})}),
-                               12, 41000, NULL}}},
+                               12, 41000, NULL, NULL, 0}}},
+    {"verdict_self",
+     {TAG_VERDICT,
+      .verdict = {.slot = 3,
+                  .round = 4,
+                  .at = 212,
+                  .prefix_hash = 0x9E3779B97F4A7C15u,
+                  .held = 215,
+                  .rows = (const struct verdict_row[]){{12, -0.25f, LIST(float, -0.25f), NULL, 0},
+                                                       {400, -1.75f, LIST(float, -3.0f), NULL, 0},
+                                                       {7, -0.5f, NULL, 0, NULL, 0}},
+                  .n_rows = 3,
+                  .computed_us = 41000,
+                  .drafts = (const int32_t[]){12, INT32_MAX},
+                  .n_drafts = 2}}},
     {"verdict_hard",
      {TAG_VERDICT,
       .verdict = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, VERDICT_FULL, UINT32_MAX,
                   LIST(struct verdict_row, {INT32_MAX, -0.0f, hard_lps, N_HARD, NULL, 0},
                        {0, -FLT_MAX, NULL, 0, LIST(struct top, {INT32_MAX, -0.0f}, {1, -FLT_MAX}, {0, 0.0f})}),
-                  UINT32_MAX, UINT32_MAX, NULL}}},
+                  UINT32_MAX, UINT32_MAX, NULL, NULL, 0}}},
     {"verdict_failed", {TAG_VERDICT, .verdict = {.status = VERDICT_FAILED, .held = 12, .error = "\xff not finite\n"}}},
     {"verdict_refused",
      {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .prefix_hash = 5, .status = VERDICT_GAP, .held = 31}}},
@@ -203,7 +217,8 @@ static bool same_verdict(const struct verdict *a, const struct verdict *b)
     bool same = a->job == b->job && a->slot == b->slot && a->round == b->round && a->at == b->at &&
                 a->prefix_hash == b->prefix_hash && a->status == b->status && a->held == b->held &&
                 a->queued_us == b->queued_us && a->computed_us == b->computed_us && a->n_rows == b->n_rows &&
-                same_text(a->error, b->error);
+                same_text(a->error, b->error) &&
+                same_bytes(a->drafts, a->n_drafts, b->drafts, b->n_drafts, sizeof *a->drafts);
     for (size_t i = 0; same && i < a->n_rows; i++) same = same_verdict_row(&a->rows[i], &b->rows[i]);
     return same;
 }
@@ -267,6 +282,8 @@ bool messages_same(const struct message *a, const struct message *b)
         return a->open.slot == b->open.slot && a->open.n_ids == b->open.n_ids &&
                a->open.last_position == b->open.last_position && a->open.round == b->open.round &&
                a->open.n_top == b->open.n_top && a->open.self_max == b->open.self_max &&
+               a->open.draft_max == b->open.draft_max && a->open.adaptive == b->open.adaptive &&
+               a->open.text == b->open.text && a->open.while_right == b->open.while_right &&
                same_sampler(&a->open.sampler, &b->open.sampler) &&
                same_bytes(a->open.end_ids, a->open.n_end_ids, b->open.end_ids, b->open.n_end_ids, sizeof(int32_t));
     case TAG_CUT: return a->cut.slot == b->cut.slot && a->cut.round == b->cut.round;

@@ -13,6 +13,7 @@
 #include "proto/prefix_hash.h"
 #include "proto/layout.h"
 #include "worker/roles/lead.h"
+#include "worker/roles/lookup.h"
 
 enum { MOST_GROUPS = 3, DRAFTER = PEER_COORDINATOR + 1, VERIFIER, N_PEERS = VERIFIER + MOST_GROUPS };
 enum { ARENA = 1 << 18, JITTER_MS = 20, ROWS = 256, MAX_PACKETS = 1 << 16, FAULT = -1 };
@@ -29,6 +30,7 @@ struct packet {               /* on its way; or a fault that waits for its momen
 struct fake {
     struct slots slots;
     struct lead *lead;              /* a verifier's */
+    struct lookup lookup;           /* the same */
     struct token tokens[PASS_ROWS]; /* of the pass in work */
     int n_tokens;
     bool in_pass;
@@ -235,6 +237,11 @@ static void compute_part(struct sim *s, int peer, const struct part *part, int d
         token->prefix_hash = p->slots.slot[part->slot].prefix_hash[token->at];
         p->n_tokens++;
     }
+    int32_t drafts[DRAFTS_MOST];
+    if (part->job == 0 && v.status == VERDICT_OK) {
+        v.drafts = drafts;
+        v.n_drafts = drafts_of(part, drafts);
+    }
     v.job = part->job;
     v.slot = part->slot;
     v.round = part->round;
@@ -266,7 +273,7 @@ static void end_pass(struct sim *s, int peer)
     struct fake *p = &s->fakes[peer];
     struct err err;
     for (int i = 0; i < p->n_tokens; i++)
-        if (lead_on_token(p->lead, &p->tokens[i], &err) != OK) blame(s, err.text);
+        if (lead_on_token(p->lead, &p->tokens[i], (uint64_t)s->now * 1000, &err) != OK) blame(s, err.text);
     p->n_tokens = 0;
     p->in_pass = false;
     lead_pass(s, peer);
@@ -285,6 +292,15 @@ static void to_leader(struct sim *s, int peer, const struct message *m)
     }
     if (rc != OK) blame(s, err.text);
     lead_pass(s, peer);
+}
+
+/* An ask for n-grams takes no time beside the passes. */
+static void look_up(struct sim *s, int peer, const struct draft_ask *ask)
+{
+    struct message m = {.tag = TAG_DRAFT};
+    struct err err;
+    if (lookup_draft(&s->fakes[peer].lookup, ask, &m.draft, &err) != OK) blame(s, err.text);
+    send_packet(s, peer, PEER_COORDINATOR, s->now, s->seq_of[peer][ask->slot], &m);
 }
 
 /* ---- the fake drafter ---- */
@@ -362,11 +378,13 @@ static void note_post(struct sim *s, const struct action *a)
     const struct message *m = &a->message;
     int i_seq = a->seq->request.index;
     if (m->tag == TAG_OPEN && a->peer == DRAFTER) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
-    if (m->tag == TAG_OPEN && a->peer != DRAFTER) note(s, "open    seq %d: %u by itself", i_seq, m->open.self_max);
+    if (m->tag == TAG_OPEN && a->peer != DRAFTER)
+        note(s, "open    seq %d: %u by itself%s%s", i_seq, m->open.self_max, m->open.draft_max ? ", drafts too" : "",
+             m->open.while_right ? ", while they are right" : "");
     if (m->tag == TAG_ACK) note(s, "ack     seq %d: %u", i_seq, m->ack.at);
     if (m->tag == TAG_CUT) note(s, "cut     seq %d", i_seq);
     if (m->tag == TAG_DRAFT_ASK) {
-        s->seq_of[DRAFTER][m->ask.slot] = i_seq;
+        s->seq_of[a->peer][m->ask.slot] = i_seq;
         for (size_t i = 0; i < m->ask.n_ids; i++) text[i] = (char)m->ask.ids[i];
         text[m->ask.n_ids] = 0;
         note(s, "ask     seq %d round %u at %u: \"%s\", up to %u", i_seq, m->ask.round, m->ask.at, text, m->ask.until);
@@ -397,11 +415,15 @@ static void note_tokens(struct sim *s, const struct seq *q)
 static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
 {
     static const char *const why[] = {"ok", "stale", "gap", "full", "failed"};
-    char text[ROWS + 1];
+    char text[ROWS + 1], drafts[DRAFTS_MOST + 1];
     for (size_t i = 0; i < v->n_rows; i++) text[i] = (char)v->rows[i].next;
     text[v->n_rows] = 0;
+    for (size_t i = 0; i < v->n_drafts; i++) drafts[i] = (char)v->drafts[i];
+    drafts[v->n_drafts] = 0;
     s->n_parts_out -= v->job != 0;
-    if (v->status == VERDICT_OK)
+    if (v->n_drafts)
+        note(s, "self    seq %d round %u at %u: \"%s\", drafted \"%s\"", i_seq, v->round, v->at, text, drafts);
+    else if (v->status == VERDICT_OK)
         note(s, "%s seq %d round %u at %u: \"%s\"", v->job ? "verdict" : "self   ", i_seq, v->round, v->at, text);
     else
         note(s, "verdict seq %d round %u at %u: %s, holds %u", i_seq, v->round, v->at, why[v->status], v->held);
@@ -449,12 +471,12 @@ static struct event event(const struct sim *s, enum event_kind kind)
 static void to_coordinator(struct sim *s, int from, int i_seq, const struct message *m)
 {
     struct event e = event(s, m->tag == TAG_DRAFT ? EVENT_DRAFT : EVENT_VERDICT);
+    e.group = from - VERIFIER;
     if (m->tag == TAG_DRAFT) {
         note_draft(s, i_seq, &m->draft);
         e.draft = &m->draft;
     } else {
         note_verdict(s, i_seq, &m->verdict);
-        e.group = from - VERIFIER;
         e.verdict = &m->verdict;
     }
     step(s, &e);
@@ -528,7 +550,8 @@ static void deliver(struct sim *s, const struct packet *l)
     case TAG_ACK:
     case TAG_CUT: to_leader(s, l->to, &m); break;
     case TAG_DRAFT_ASK:
-        if (!s->drafter_dead) answer_ask(s, &m.ask);
+        if (l->to != DRAFTER) look_up(s, l->to, &m.ask);
+        if (l->to == DRAFTER && !s->drafter_dead) answer_ask(s, &m.ask);
         break;
     case TAG_OPEN:
         if (l->to != DRAFTER) to_leader(s, l->to, &m);
@@ -616,7 +639,8 @@ static struct spec_config spec_config(struct sim *s)
     const struct sim_config *c = &s->c;
     struct spec_config spec = {.n_ctx = c->n_ctx,
                                .root = ROOT,
-                               .drafter = {.peer = DRAFTER,
+                               .drafter = {.kind = c->ngram ? DRAFTER_NGRAM : DRAFTER_LITTLE,
+                                           .peer = DRAFTER,
                                            .prior = c->prior,
                                            .profile = &s->profile,
                                            .n_ids = c->n_ids,
@@ -654,7 +678,9 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
         if (slots_init(&s->fakes[p].slots, n_slots, c->n_ctx, ROOT, &err) != OK) blame(s, err.text);
         const struct lead_config lead = {
             .slots = &s->fakes[p].slots, .max_rows = c->max_rows, .max_parts = 1, .n_vocab = 256};
-        if (p != DRAFTER && lead_open(&s->fakes[p].lead, &lead, &err) != OK) blame(s, err.text);
+        if (p == DRAFTER) continue;
+        if (lead_open(&s->fakes[p].lead, &lead, &err) != OK) blame(s, err.text);
+        if (lookup_init(&s->fakes[p].lookup, n_slots, c->n_ctx, ROOT, 256, &err) != OK) blame(s, err.text);
     }
     struct spec_config spec = spec_config(s);
     int rc = wire_arena_init(&s->in, ARENA, &err);
@@ -670,6 +696,7 @@ void sim_close(struct sim *s)
     for (int p = 0; p < N_PEERS; p++) {
         slots_free(&s->fakes[p].slots);
         lead_close(s->fakes[p].lead);
+        lookup_free(&s->fakes[p].lookup);
         free(s->fakes[p].n_fed);
     }
     spec_close(s->spec);

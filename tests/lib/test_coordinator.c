@@ -183,7 +183,7 @@ static void seat(struct test_coordinator *d, int peer)
     const struct coordinator_config *c = &d->c;
     struct seat *s = &d->seats[peer];
     bool drafts = layout_group(&d->layout, peer)->role == ROLE_DRAFTER;
-    const char *why, *path = !drafts ? c->big : c->drafter == DRAFTER_LITTLE ? c->little : NULL;
+    const char *why, *path = drafts ? c->little : c->big;
     s->config = (struct worker_config){.layout = d->layout,
                                        .peer = peer,
                                        .path = path,
@@ -214,7 +214,7 @@ struct test_coordinator *coordinator_open(const struct coordinator_config *c)
     assert_true(d->layout.n_peers <= MAX_HERE);
     assert_non_null(d->router = router_open(d->layout.n_peers));
     assert_non_null(d->mailbox = router_mailbox(d->router, PEER_COORDINATOR, NULL, NULL));
-    if (c->drafter != DRAFTER_NONE) seat(d, coordinator_drafter(d));
+    if (c->drafter == DRAFTER_LITTLE) seat(d, coordinator_drafter(d));
     for (int peer = coordinator_leader(d); peer < d->layout.n_peers && c->big; peer++) seat(d, peer);
     return d;
 }

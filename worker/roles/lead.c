@@ -3,8 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/ngram.h"
+#include "proto/policy.h"
 #include "proto/rule.h"
 #include "worker/engine/engine_row.h"
+
+enum { REACH_MORE = 2 }; /* ids by which the next draft may be longer than the last one was right */
 
 struct queued_part { /* a part that waits; its rows lie beside it */
     struct part part;
@@ -13,8 +17,17 @@ struct queued_part { /* a part that waits; its rows lie beside it */
     uint64_t came_us;
 };
 
+struct own_part { /* of a slot's own: feeds big's next id, then drafts, and judges them */
+    bool in_work;
+    uint32_t at;
+    int n_drafts;
+    uint64_t begun_us;
+    int32_t drafts[DRAFTS_MOST];
+    struct row rows[DRAFTS_MOST + 1];
+};
+
 struct self { /* what a slot may write on by itself */
-    bool on;
+    bool on, was_opened;
     struct open_slot open; /* its end ids are the copy below */
     int32_t end_ids[OPEN_END_IDS_MOST];
     uint32_t acked; /* ids of the text that the coordinator has */
@@ -22,7 +35,9 @@ struct self { /* what a slot may write on by itself */
     bool has_next;  /* big's next id is known and not fed yet */
     bool lost;      /* it does not follow what the slot holds any more: the coordinator is to know */
     struct token next;
-    struct row row; /* that feeds it */
+    struct own_part part;
+    struct draft_policy policy; /* for its drafts of this text */
+    int reach;                  /* length of the next draft at most */
 };
 
 struct lead {
@@ -53,15 +68,27 @@ int part_check(const struct part *part, int max_rows, int n_vocab, struct err *e
     return OK;
 }
 
+static size_t first_wanted(const struct part *part)
+{
+    size_t first = 0;
+    while (first < part->n_rows && !part->rows[first].wanted) first++;
+    return first;
+}
+
+size_t drafts_of(const struct part *part, int32_t drafts[DRAFTS_MOST])
+{
+    size_t n = 0;
+    for (size_t i = first_wanted(part); i < part->n_rows && part->rows[i].n_judge && n < DRAFTS_MOST; i++)
+        drafts[n++] = part->rows[i].judge[0];
+    return n;
+}
+
 bool token_of(const struct part *part, const struct verdict_row *answers, struct token *out)
 {
     static const struct rule exact = {RULE_EXACT, 0};
     int32_t drafts[DRAFTS_MOST];
-    size_t first = 0, n = 0;
-    while (first < part->n_rows && !part->rows[first].wanted) first++;
+    size_t first = first_wanted(part), n = drafts_of(part, drafts);
     if (first == part->n_rows) return false;
-    for (size_t i = first; i < part->n_rows && part->rows[i].n_judge && n < DRAFTS_MOST; i++)
-        drafts[n++] = part->rows[i].judge[0];
     size_t kept = rule_first_bad(&exact, answers, drafts, n);
     *out = (struct token){.slot = part->slot,
                           .round = part->round,
@@ -128,7 +155,15 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
     if (open->n_end_ids > OPEN_END_IDS_MOST || open->n_top > MAX_TOP)
         return err_set(err, E_PEER, "an Open with %zu end ids and %u best ids", open->n_end_ids, open->n_top);
     struct self *s = &l->self[open->slot];
-    *s = (struct self){.on = open->self_max > 0, .open = *open, .n_queued = s->n_queued};
+    if (!s->was_opened || open->text != s->open.text) {
+        draft_policy_init(&s->policy, open->adaptive, false, (struct cost_prior){0}, &(struct draft_profile){0});
+        s->reach = REACH_MORE;
+    }
+    s->on = open->self_max > 0;
+    s->was_opened = true;
+    s->has_next = s->lost = s->part.in_work = false;
+    s->acked = 0;
+    s->open = *open;
     if (open->n_end_ids) memcpy(s->end_ids, open->end_ids, open->n_end_ids * sizeof *open->end_ids);
     s->open.end_ids = s->end_ids;
     return OK;
@@ -139,7 +174,8 @@ int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err)
     int rc = check_slot(l, ack->slot, "an Ack", err);
     if (rc != OK) return rc;
     struct self *s = &l->self[ack->slot];
-    if (s->on && ack->at > s->acked && ack->at <= slots_held(l->c.slots, ack->slot) + 1) s->acked = ack->at;
+    uint32_t n_behind = s->has_next ? s->next.at : slots_held(l->c.slots, ack->slot); /* ids before the newest */
+    if (s->on && ack->at > s->acked && ack->at <= n_behind + 1) s->acked = ack->at;
     return OK;
 }
 
@@ -153,14 +189,38 @@ int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err)
     return rc;
 }
 
-static bool ends(const struct self *s, const struct token *t)
+static bool is_end(const struct self *s, int32_t id)
 {
     for (size_t i = 0; i < s->open.n_end_ids; i++)
-        if (s->end_ids[i] == t->id) return true;
-    return t->at + 1 >= s->open.last_position;
+        if (s->end_ids[i] == id) return true;
+    return false;
 }
 
-int lead_on_token(struct lead *l, const struct token *t, struct err *err)
+static bool ends(const struct self *s, const struct token *t)
+{
+    return is_end(s, t->id) || t->at + 1 >= s->open.last_position;
+}
+
+/* The slot's own part is done, and what the draft policy learns from it is how long it took, and how many of its drafts
+ * were right. How sure big was does not count where drafts cost nothing; nor do drafts far behind a wrong one: after a
+ * long copy one wrong draft would be a reason to pause. */
+static void note_part(struct self *s, const struct token *t, uint64_t now_us)
+{
+    int n_drafts = s->part.n_drafts, n_right = (int)(t->at - s->part.at) - 1, n_judged = n_right + REACH_MORE;
+    if (!s->part.in_work || n_right < 0 || n_right > n_drafts) return; /* written twice: see take_self */
+    const struct draft_policy_round round = {.n_drafted = n_drafts < n_judged ? n_drafts : n_judged,
+                                             .n_accepted = n_right,
+                                             .n_tokens = n_right + 1,
+                                             .ns = (double)(now_us - s->part.begun_us) * 1e3,
+                                             .p_target = s->policy.p_target * (n_right + 1),
+                                             .measured = true};
+    s->part.in_work = false;
+    if (n_drafts) s->reach = n_judged;
+    if (!n_drafts || n_right < n_drafts) s->on &= !s->open.while_right;
+    draft_policy_note(&s->policy, &round);
+}
+
+int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct err *err)
 {
     int rc = check_slot(l, t->slot, "a Token", err);
     if (rc != OK) return rc;
@@ -170,8 +230,9 @@ int lead_on_token(struct lead *l, const struct token *t, struct err *err)
     bool of_this_text = (int32_t)(t->round - s->open.round) >= 0;
     if (!s->on || !of_this_text || s->n_queued) return OK;
     if (!t->self && t->at > s->acked) s->acked = t->at; /* the coordinator has sent what stands before it */
+    if (t->self) note_part(s, t, now_us);
     s->next = *t;
-    s->lost = slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) != VERDICT_OK;
+    s->lost = s->on && slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) != VERDICT_OK;
     s->has_next = !s->lost && !ends(s, t);
     return OK;
 }
@@ -248,20 +309,71 @@ static bool is_ready(const struct self *s)
     return s->on && s->has_next && !s->n_queued && s->next.at + 1 - s->acked < s->open.self_max;
 }
 
-static void start_self(struct lead *l, uint32_t slot)
+/* Ids that may follow big's next one and big's answer to it: as many as the Open, the text and the pass have room
+ * for. */
+static int64_t draft_room(const struct lead *l, const struct self *s, int n_others)
+{
+    int64_t after = (int64_t)s->next.at + 2;
+    int64_t rooms[] = {(int64_t)s->acked + s->open.self_max - after,
+                       (int64_t)s->open.last_position - after,
+                       l->c.slots->n_ctx - after,
+                       l->c.max_rows - l->step.n_rows - 1 - n_others,
+                       s->open.draft_max,
+                       s->reach};
+    int64_t least = DRAFTS_MOST;
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) least = rooms[i] < least ? rooms[i] : least;
+    return least;
+}
+
+/* N-grams of the text, which ends with big's next id. None goes on past an end id: that one is big's to write. */
+static int draft(struct lead *l, uint32_t slot, int n_others)
 {
     struct self *s = &l->self[slot];
+    const struct slot *text = &l->c.slots->slot[slot];
+    int64_t room = draft_room(l, s, n_others);
+    int window = room > 0 ? draft_policy_window(&s->policy, (int)room) : 0;
+    int n = window > 0 ? ngram_draft(text->ids, text->len, s->part.drafts, window) : 0;
+    for (int i = 0; i < n; i++)
+        if (is_end(s, s->part.drafts[i])) return i;
+    return n;
+}
+
+/* n_others: slots that are to have a row in this pass too. */
+static void start_self(struct lead *l, uint32_t slot, int n_others, uint64_t now_us)
+{
+    struct self *s = &l->self[slot];
+    struct own_part *own = &s->part;
+    const struct token *next = &s->next;
+    s->has_next = false;
+    s->lost = slots_check(l->c.slots, slot, next->at, next->prefix_hash, 1) != VERDICT_OK;
+    if (s->lost) return;
+    slots_apply(l->c.slots, slot, next->at, &next->id, 1);
+    int n = draft(l, slot, n_others);
+    for (int i = 0; i <= n; i++)
+        own->rows[i] = (struct row){.id = i ? own->drafts[i - 1] : next->id,
+                                    .wanted = true,
+                                    .n_top = s->open.n_top,
+                                    .judge = &own->drafts[i],
+                                    .n_judge = i < n};
+    own->in_work = true;
+    own->at = next->at;
+    own->n_drafts = n;
+    own->begun_us = now_us;
     const struct part part = {.slot = slot,
                               .round = s->open.round,
-                              .at = s->next.at,
-                              .prefix_hash = s->next.prefix_hash,
-                              .rows = &s->row,
-                              .n_rows = 1,
+                              .at = next->at,
+                              .prefix_hash = next->prefix_hash,
+                              .rows = own->rows,
+                              .n_rows = (size_t)n + 1,
                               .sampler = s->open.sampler};
-    s->row = (struct row){.id = s->next.id, .wanted = true, .n_top = s->open.n_top};
-    s->has_next = false;
-    s->lost = slots_check(l->c.slots, slot, part.at, part.prefix_hash, 1) != VERDICT_OK;
-    if (!s->lost) join(l, &part);
+    join(l, &part);
+}
+
+static int count_ready(const struct lead *l)
+{
+    int n = 0;
+    for (int i = 0; i < l->c.slots->n; i++) n += is_ready(&l->self[i]);
+    return n;
 }
 
 bool lead_has_work(const struct lead *l)
@@ -277,8 +389,9 @@ struct lead_step lead_next(struct lead *l, uint64_t now_us)
     drop_taken(l);
     l->step = (struct lead_step){.parts = l->parts, .refused = l->refused};
     take_queued(l, now_us);
+    int n_others = count_ready(l);
     for (int i = 0; i < l->c.slots->n; i++) {
-        if (is_ready(&l->self[i]) && has_room(l, 1)) start_self(l, (uint32_t)i);
+        if (is_ready(&l->self[i]) && has_room(l, 1)) start_self(l, (uint32_t)i, --n_others, now_us);
         if (l->self[i].lost) refuse_self(l, (uint32_t)i);
     }
     return l->step;

@@ -3,7 +3,7 @@
  *
  *   lead_on_verify ──▶ queue ──lead_next──▶ parts of many slots ──▶ all shards compute ──▶ verdicts
  *                               ▲                                                            │ big's next id
- *   lead_on_open, _ack, _cut    └─────── self-start: one row that feeds it ◀──lead_on_token──┘
+ *   lead_on_open, _ack, _cut    └────── self-start: rows that feed it ◀──lead_on_token───────┘
  *
  * Parts are taken in the order of their arrival, as many as fit into a pass. A part that does not apply is refused and
  * never computed. Two parts of one slot share a pass only if the second follows the end of the first.
@@ -12,6 +12,11 @@
  * with big's own next id, one row a pass, beside the rows of all others. So plain decoding takes no round trip for a
  * token. The coordinator gets the verdicts as those of job 0. A slot stops at an end id, at the text's last position,
  * and at `self_max` ids beyond those that the coordinator is known to have (by an Ack, or by a part that it sent).
+ *
+ * Where the Open lets it, a slot drafts for itself, too: the row that feeds big's next id is followed by n-grams of the
+ * text (ngram.h), and each row judges the next one's id. So what big copies comes several ids a pass, at no round trip.
+ * How many: what was right of the last draft and two more, while the slot's draft policy finds that they pay. An Open
+ * may let the slot go on only while all its drafts are right: the coordinator sees from the verdict that it has stopped.
  */
 #ifndef WORKER_ROLES_LEAD_H
 #define WORKER_ROLES_LEAD_H
@@ -52,7 +57,7 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err);
 int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err);
 int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err);
 /* From the group's last, which has the answers (token_of). */
-int lead_on_token(struct lead *l, const struct token *token, struct err *err);
+int lead_on_token(struct lead *l, const struct token *token, uint64_t now_us, struct err *err);
 
 bool lead_is_full(const struct lead *l); /* no room for another part of the coordinator */
 bool lead_has_work(const struct lead *l);
@@ -61,6 +66,8 @@ struct lead_step lead_next(struct lead *l, uint64_t now_us);
 
 /* What every shard checks of a part before it computes it. */
 int part_check(const struct part *part, int max_rows, int n_vocab, struct err *err);
+/* The drafts that a part's wanted rows judge, from the first of these on; returns how many. */
+size_t drafts_of(const struct part *part, int32_t drafts[DRAFTS_MOST]);
 /* Big's next id after the drafts that the exact rule keeps of a part. The caller sets prefix_hash. False: no row was
  * wanted. */
 bool token_of(const struct part *part, const struct verdict_row *answers, struct token *out);

@@ -5,9 +5,6 @@
 
 #include "kernels/math.h"
 #include "proto/clock.h"
-#include "proto/ngram.h"
-
-enum { NGRAM_MOST = 64 };
 
 struct drafting { /* a slot's ask in work */
     bool active;
@@ -82,7 +79,7 @@ static int refuse(struct draft_role *d, const struct draft_ask *ask, enum verdic
 static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct err *err)
 {
     struct worker *w = d->w;
-    for (size_t i = 0; w->engine && i < ask->n_ids; i++)
+    for (size_t i = 0; i < ask->n_ids; i++)
         if (ask->ids[i] < 0 || ask->ids[i] >= w->info.shape.n_vocab)
             return err_set(err, E_PEER, "a DraftAsk with id %d, outside the vocabulary of %d", ask->ids[i],
                            w->info.shape.n_vocab);
@@ -225,29 +222,12 @@ static int draft_pass(struct draft_role *d, struct err *err)
     return rc;
 }
 
-static int ngram_pass(struct draft_role *d, struct err *err)
-{
-    int rc = OK;
-    for (uint32_t i = 0; i < (uint32_t)d->w->slots.n && rc == OK; i++) {
-        struct drafting *g = &d->slot[i];
-        struct slot *s = &d->w->slots.slot[i];
-        if (!g->active) continue;
-        int32_t ids[NGRAM_MOST];
-        int most = (int)g->until - s->len, n;
-        n = most > 0 ? ngram_draft(s->ids, s->len, ids, most < NGRAM_MOST ? most : NGRAM_MOST) : 0;
-        for (int k = 0; k < n; k++) g->p[s->len + k] = 1.0f; /* it has no opinion of itself */
-        slots_apply(&d->w->slots, i, (uint32_t)s->len, ids, (size_t)n);
-        rc = finish(d, i, most > 0 && n == 0 ? DRAFT_NOTHING : DRAFT_WINDOW, err);
-    }
-    return rc;
-}
-
 static int drafter_init(struct draft_role *d, struct worker *w, struct err *err)
 {
     *d = (struct draft_role){.w = w};
     size_t n_ctx = (size_t)w->slots.n_ctx;
     bool ok = (d->slot = calloc((size_t)w->slots.n, sizeof *d->slot)) && (d->out = calloc(n_ctx, sizeof *d->out));
-    if (ok && w->engine) ok = (d->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *d->x));
+    if (ok) ok = (d->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *d->x));
     for (int i = 0; ok && i < w->slots.n; i++) {
         d->slot[i].last_position = w->slots.n_ctx;
         d->slot[i].n_ids = limit_of(d, 0);
@@ -273,7 +253,7 @@ int drafter_serve(struct worker *w, struct err *err)
         rc = take(&d, d.n_active == 0, err);
         while (rc == OK && !w->quit) rc = take(&d, false, err); /* all that is there, then a pass */
         if (rc == MAIL_NONE) rc = OK;
-        if (rc == OK && !w->quit && d.n_active) rc = w->engine ? draft_pass(&d, err) : ngram_pass(&d, err);
+        if (rc == OK && !w->quit && d.n_active) rc = draft_pass(&d, err);
     }
     drafter_free(&d);
     return rc;

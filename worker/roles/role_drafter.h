@@ -1,6 +1,5 @@
 /* role_drafter.h -- the drafter: the little model writes drafts, token by token, for all sequences that ask, in one
- * pass for each token of all. An n-gram drafter has no model: it copies what followed an earlier match of the text's
- * end (ngram.h).
+ * pass for each token of all.
  *
  *   coordinator ──DraftAsk (at, prefix_hash) ids until──▶ read ids ─▶ draft, draft, ... ──Draft rows──▶ coordinator
  *

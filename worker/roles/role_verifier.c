@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/clock.h"
+#include "worker/roles/lookup.h"
 
 struct verifier {
     struct worker *w;
@@ -19,7 +20,8 @@ struct verifier {
     struct verdict_row answers[PASS_ROWS]; /* of wanted rows, on the last stage */
     uint32_t queued_us, computed_us;
 
-    struct lead *lead; /* owns; NULL on other shards */
+    struct lead *lead;    /* owns; NULL on other shards */
+    struct lookup lookup; /* owns; the leader's, with --draft ngram */
 };
 
 /* ---- a pass, on any shard ---- */
@@ -100,9 +102,15 @@ static int pass_post(struct verifier *v, int to, struct err *err)
     return worker_post(v->w, to, &m, err);
 }
 
-/* What was found about a part, with the rest of what a verdict on it says. */
+/* What was found about a part, with the rest of what a verdict on it says. The coordinator does not know the drafts of
+ * the leader's own rows. */
 static int post_verdict(struct verifier *v, const struct part *part, struct verdict found, struct err *err)
 {
+    int32_t drafts[DRAFTS_MOST];
+    if (part->job == 0 && !part->error) {
+        found.drafts = drafts;
+        found.n_drafts = drafts_of(part, drafts);
+    }
     found.job = part->job;
     found.slot = part->slot;
     found.round = part->round;
@@ -117,7 +125,7 @@ static int post_token(struct verifier *v, const struct part *part, const struct 
     struct token token;
     if (!part->token || !token_of(part, answers, &token)) return OK;
     token.prefix_hash = v->w->slots.slot[part->slot].prefix_hash[token.at];
-    if (v->lead) return lead_on_token(v->lead, &token, err);
+    if (v->lead) return lead_on_token(v->lead, &token, clock_now_us(), err);
     return worker_post(v->w, group_leader(v->w->group), &(struct message){.tag = TAG_TOKEN, .token = token}, err);
 }
 
@@ -241,6 +249,18 @@ static int lead_pass(struct verifier *v, struct err *err)
 
 /* ---- messages ---- */
 
+static int unexpected(const struct verifier *v, const struct message *m, struct err *err)
+{
+    return err_set(err, E_PEER, "peer %d: an unexpected %s", v->w->config->peer, wire_tags[m->tag].name);
+}
+
+static int answer_ask(struct verifier *v, const struct draft_ask *ask, struct err *err)
+{
+    struct message m = {.tag = TAG_DRAFT};
+    int rc = lookup_draft(&v->lookup, ask, &m.draft, err);
+    return rc == OK ? worker_post(v->w, PEER_COORDINATOR, &m, err) : rc;
+}
+
 static int take_as_leader(struct verifier *v, const struct message *m, struct err *err)
 {
     switch (m->tag) {
@@ -248,8 +268,9 @@ static int take_as_leader(struct verifier *v, const struct message *m, struct er
     case TAG_OPEN: return lead_on_open(v->lead, &m->open, err);
     case TAG_ACK: return lead_on_ack(v->lead, &m->ack, err);
     case TAG_CUT: return lead_on_cut(v->lead, &m->cut, err);
-    case TAG_TOKEN: return lead_on_token(v->lead, &m->token, err);
-    default: return err_set(err, E_PEER, "peer %d: an unexpected %s", v->w->config->peer, wire_tags[m->tag].name);
+    case TAG_TOKEN: return lead_on_token(v->lead, &m->token, clock_now_us(), err);
+    case TAG_DRAFT_ASK: return v->lookup.slots.n ? answer_ask(v, &m->ask, err) : unexpected(v, m, err);
+    default: return unexpected(v, m, err);
     }
 }
 
@@ -262,7 +283,7 @@ static int take(struct verifier *v, bool block, struct err *err)
     if (rc != OK || m.tag == TAG_QUIT) return rc;
     if (v->lead) return take_as_leader(v, &m, err);
     if (m.tag == TAG_PASS) return pass_take(v, &m.pass, err);
-    return err_set(err, E_PEER, "peer %d: an unexpected %s", w->config->peer, wire_tags[m.tag].name);
+    return unexpected(v, &m, err);
 }
 
 static bool has_work(const struct verifier *v)
@@ -283,6 +304,16 @@ static int verifier_loop(struct verifier *v, struct err *err)
     return OK;
 }
 
+static int leader_open(struct verifier *v, struct err *err)
+{
+    struct slots *slots = &v->w->slots;
+    int n_vocab = v->w->info.shape.n_vocab;
+    const struct lead_config lead = {.slots = slots, .max_rows = PASS_ROWS, .n_vocab = n_vocab};
+    int rc = lead_open(&v->lead, &lead, err);
+    if (rc != OK || v->w->config->layout.drafter != DRAFTER_NGRAM) return rc;
+    return lookup_init(&v->lookup, slots->n, slots->n_ctx, slots->slot[0].prefix_hash[0], n_vocab, err);
+}
+
 int verifier_serve(struct worker *w, struct err *err)
 {
     const struct group *g = w->group;
@@ -295,10 +326,10 @@ int verifier_serve(struct worker *w, struct err *err)
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
     if (!v->x) rc = err_set(err, E_LAYOUT, "out of memory");
-    const struct lead_config lead = {.slots = &w->slots, .max_rows = PASS_ROWS, .n_vocab = w->info.shape.n_vocab};
-    if (rc == OK && v->stage == 0 && v->shard == 0) rc = lead_open(&v->lead, &lead, err);
+    if (rc == OK && v->stage == 0 && v->shard == 0) rc = leader_open(v, err);
     if (rc == OK) rc = verifier_loop(v, err);
     lead_close(v->lead);
+    lookup_free(&v->lookup);
     free(v->x);
     free(v);
     return rc;

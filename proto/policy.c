@@ -1,4 +1,4 @@
-#include "coordinator/decode/policy.h"
+#include "proto/policy.h"
 
 #include <assert.h>
 #include <math.h>

@@ -14,10 +14,10 @@
  * What one text has taught about the machine and the drafter is where the next text starts (draft_profile).
  *
  * In exact mode the text never depends on it: only the time does. The promise "never slower than big alone" depends on
- * it.
+ * it. The coordinator has one for the little model's drafts of a text, the verifiers' leader one for its n-grams.
  */
-#ifndef COORDINATOR_DECODE_POLICY_H
-#define COORDINATOR_DECODE_POLICY_H
+#ifndef PROTO_POLICY_H
+#define PROTO_POLICY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,0 +1,28 @@
+/* lookup.h -- drafts for a coordinator that asks and has no little model: n-grams of the text. Pure: a DraftAsk in, a
+ * Draft out; no engine, no mailbox, no clock.
+ *
+ * A slot holds a text's ids and the drafts behind them, as the little model's drafter does, so the same asks are
+ * answered the same way: with drafts, or with what the slot lacks. These slots have nothing to do with those of the
+ * verifier's KV rows. The leader of the verifiers has one for lossy texts with --draft ngram: those it cannot write by
+ * itself (lead.h).
+ */
+#ifndef WORKER_ROLES_LOOKUP_H
+#define WORKER_ROLES_LOOKUP_H
+
+#include "proto/wire.h"
+#include "worker/roles/slots.h"
+
+struct lookup {
+    struct slots slots; /* owns */
+    int n_vocab;
+    struct draft_row rows[DRAFTS_MOST]; /* of the last answer */
+};
+
+/* root: the prefix hash of no ids. */
+int lookup_init(struct lookup *l, int n_slots, int n_ctx, uint64_t root, int n_vocab, struct err *err);
+void lookup_free(struct lookup *l); /* NULL and zeroed are fine */
+
+/* *out is borrowed until the next call. E_PEER: an id outside the vocabulary. */
+int lookup_draft(struct lookup *l, const struct draft_ask *ask, struct draft *out, struct err *err);
+
+#endif
