@@ -286,6 +286,14 @@ static int on_lost(struct job *j, int peer, struct err *err)
     return lose(j, peer, &why, err);
 }
 
+static void tell_rtt(struct job *j)
+{
+    const struct group *drafter = layout_drafter(&j->c.layout), *verifier = layout_verifier(&j->c.layout);
+    uint64_t rtt_ns = heartbeat_rtt_ns(&j->heartbeat, group_leader(verifier));
+    if (drafter) rtt_ns += heartbeat_rtt_ns(&j->heartbeat, group_leader(drafter));
+    spec_set_rtt(j->spec, 0, rtt_ns);
+}
+
 static void on_look(uv_timer_t *handle)
 {
     struct job *j = handle->data;
@@ -293,6 +301,7 @@ static void on_look(uv_timer_t *handle)
     bool working = j->score || (j->spec && !spec_idle(j->spec));
     for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++)
         heartbeat_due(&j->heartbeat, p, router_due_ns(j->router, p));
+    if (j->spec) tell_rtt(j);
     int lost = heartbeat_look(&j->heartbeat, working, clock_now_ns());
     if (lost != NOBODY_LOST && on_lost(j, lost, &err) != OK) fail(j, &err);
 }

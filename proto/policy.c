@@ -10,6 +10,7 @@ static const double p_target_before = 0.9, accept_ratio_before[2] = {0.9, 0.6}; 
 static const double n_tokens_before = 48; /* that a text is expected to go on for, at least */
 
 static const double accept_ratio_most = 1.25; /* a draft of unsure words that is right says little */
+static const double rtt_least = 0.5;         /* plain tokens' times: of a shorter one big would write too little */
 static const double chance_most = 0.9;        /* to ask for more would end drafts that were right */
 static const double fade = 0.9;               /* of a sum, a round */
 static const double newest = 0.3;             /* weight of a new time in its mean */
@@ -104,10 +105,22 @@ static double gain(const struct draft_policy *g, int most)
     return best;
 }
 
+bool draft_policy_overlaps(const struct draft_policy *g)
+{
+    return g->enabled && g->timed && g->prior.draft != 0 && g->rtt_ns > rtt_least * g->measured.plain_ns;
+}
+
+/* Of so many drafts some are not overtaken by what big writes while they come. */
+static bool outruns(const struct draft_policy *g, int n)
+{
+    return n * draft_ns(g) + g->rtt_ns < n * g->measured.plain_ns;
+}
+
 int draft_policy_window(const struct draft_policy *g, int most)
 {
     if (!g->enabled) return most;
     if (g->paused || !g->timed) return 0; /* without a plain token's time there is nothing to compare with */
+    if (draft_policy_overlaps(g)) return outruns(g, most) ? most : 0;
     if (most > DRAFT_WRONG_MOST - g->n_wrong) most = DRAFT_WRONG_MOST - g->n_wrong;
     return g->prior.draft == 0 || gain(g, most) > 1 ? most : 0;
 }
@@ -116,6 +129,7 @@ int draft_policy_window(const struct draft_policy *g, int most)
 float draft_policy_chance(const struct draft_policy *g, int most)
 {
     if (!g->enabled || g->prior.draft == 0) return 0;
+    if (draft_policy_overlaps(g)) return (float)fmin(chance_most, draft_ns(g) / g->measured.plain_ns);
     return (float)fmin(chance_most, gain(g, most) * draft_cost(g) / right(g));
 }
 
@@ -217,7 +231,7 @@ static void time_drafting(struct draft_policy *g, const struct draft_policy_roun
     double read = r->n_read > 1 ? r->n_read - 1 : 0, check_ns = r->ns - r->draft_ns;
     if (r->measured) {
         move(&p->draft_ns, (r->draft_ns - read * read_ns(g)) / r->n_drafted);
-        move(&p->row_ns, (check_ns - p->plain_ns) / r->n_drafted);
+        if (!draft_policy_overlaps(g)) move(&p->row_ns, (check_ns - p->plain_ns) / r->n_drafted);
         if (p->row_ns < 0 && check_ns < p->plain_ns) /* the plain token was timed in a slow moment */
             move(&p->plain_ns, check_ns);
         g->drafting_ns = fade * g->drafting_ns + r->ns;
@@ -236,7 +250,8 @@ static void note_drafting(struct draft_policy *g, const struct draft_policy_roun
             n_judged);
     time_drafting(g, r);
     bool slow = g->n_rounds >= ROUNDS_TO_JUDGE && g->drafting_ns > g->measured.plain_ns * g->drafting_tokens;
-    if (slow || draft_policy_window(g, 1) == 0) /* too many wrong, or as measured no draft would pay */
+    bool hopeless = draft_policy_overlaps(g) ? g->n_wrong >= DRAFT_WRONG_MOST : draft_policy_window(g, 1) == 0;
+    if (slow || hopeless) /* too many wrong, or as measured no draft would pay */
         pause_drafting(g);
     else if (g->n_rounds >= 2 * ROUNDS_TO_JUDGE)
         g->pause = DRAFT_PAUSE_FIRST; /* it has paid for a while */

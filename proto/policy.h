@@ -11,6 +11,8 @@
  * drafts are expected to save pays for the reading. What is not measured yet is estimated at its best: only a trial
  * can tell, and a trial is short.
  *
+ * Where the drafts' way is long, big goes on by itself meanwhile, and drafts are worth it only if they outrun it.
+ *
  * What one text has taught about the machine and the drafter is where the next text starts (draft_profile).
  *
  * In exact mode the text never depends on it: only the time does. The promise "never slower than big alone" depends on
@@ -81,6 +83,7 @@ struct draft_policy {
     struct cost_prior prior;
     struct cost_measured measured;
     double prompt_ns; /* of an id of this prompt, under big; set by the caller */
+    double rtt_ns;   /* there and back, between the drafter and the verifiers; set by the caller */
     double n_tokens;  /* the least that this text is expected to have */
     bool timed;       /* a plain token of this text was timed */
     bool paused;
@@ -107,6 +110,9 @@ struct cost_prior draft_policy_prior(const struct rank_bytes *little, const stru
 
 void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct cost_prior prior,
                        const struct draft_profile *profile);
+/* Whether big should go on by itself while drafts are written and under way: in that time it can write several ids, and
+ * drafts of these come late. Then drafts cost no time of big's. */
+bool draft_policy_overlaps(const struct draft_policy *g);
 /* How many tokens may be drafted now, at most `most`. */
 int draft_policy_window(const struct draft_policy *g, int most);
 /* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */

@@ -401,7 +401,7 @@ static const void *token_out(struct wire_arena *a, const struct message *m)
     pb->at = m->token.at;
     pb->prefix_hash = m->token.prefix_hash;
     pb->id = m->token.id;
-    pb->self = m->token.self;
+    pb->job = m->token.job;
     return pb;
 }
 
@@ -414,7 +414,7 @@ static const char *token_in(struct wire_arena *a, const void *from, struct messa
                               .at = pb->at,
                               .prefix_hash = pb->prefix_hash,
                               .id = pb->id,
-                              .self = pb->self};
+                              .job = pb->job};
     return NULL;
 }
 

@@ -144,10 +144,10 @@ struct pong {
 };
 
 struct token { /* big's id behind the first `at` ids of the slot's text */
+    uint32_t job; /* of the part that asked for it; 0: the leader's own */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
     int32_t id;
-    bool self; /* its row was one that the leader fed by itself */
 };
 
 struct row {

@@ -16,7 +16,7 @@ enum { N_SLOTS = 3, N_CTX = 64, MAX_ROWS = 8, N_VOCAB = 128, ROOT = 5, END = 9 }
 struct scene {
     struct slots slots;
     struct lead *lead;
-    uint32_t n_jobs;
+    uint32_t n_jobs, jobs[N_SLOTS]; /* jobs: the last of each slot */
 };
 
 static void scene_open(struct scene *c)
@@ -42,6 +42,7 @@ static int post(struct scene *c, uint32_t slot, uint32_t at, int n, uint64_t has
     if (!hash) hash = slot < N_SLOTS ? c->slots.slot[slot].prefix_hash[at] : ROOT;
     const struct part part = {
         .job = ++c->n_jobs, .slot = slot, .round = 1, .at = at, .prefix_hash = hash, .rows = rows, .n_rows = (size_t)n};
+    if (slot < N_SLOTS) c->jobs[slot] = part.job;
     return lead_on_verify(c->lead, &part, 10 * c->n_jobs, err);
 }
 
@@ -58,12 +59,12 @@ static void open_slot(struct scene *c, uint32_t slot, uint32_t last_position, ui
     assert_int_equal(lead_on_open(c->lead, &open, &err), OK);
 }
 
-/* Big's next id behind what the slot holds. */
+/* Big's next id behind what the slot holds, in answer to the coordinator's last part or to the slot's own. */
 static void token(struct scene *c, uint32_t slot, int32_t id, bool self)
 {
     struct err err;
     const struct slot *s = &c->slots.slot[slot];
-    const struct token t = {slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], id, self};
+    const struct token t = {self ? 0 : c->jobs[slot], slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], id};
     assert_int_equal(lead_on_token(c->lead, &t, 0, &err), OK);
 }
 
@@ -229,7 +230,7 @@ static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
     assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
     lead_next(c.lead, 0);
     token(&c, 0, 7, false);
-    assert_int_equal(post(&c, 0, 1, 1, 0, &err), OK);
+    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
     token(&c, 0, 8, false); /* on its way when that came */
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 1);
@@ -240,9 +241,96 @@ static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
     open_slot(&c, 0, 30, 10); /* another text */
     assert_false(lead_has_work(c.lead));
     const struct slot *s = &c.slots.slot[0];
-    const struct token old = {0, 0, (uint32_t)s->len, s->prefix_hash[s->len], 7, false};
+    const struct token old = {c.jobs[0], 0, 0, (uint32_t)s->len, s->prefix_hash[s->len], 7};
     assert_int_equal(lead_on_token(c.lead, &old, 0, &err), OK);
     assert_false(lead_has_work(c.lead));
+    scene_close(&c);
+}
+
+/* Ids 1 2 from the coordinator, 7 8 the slot's own, and 5 next: what comes from the coordinator then. */
+static void a_part_that_comes_late_is_trimmed_or_stale(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        uint32_t at;
+        int32_t ids[5];
+        uint32_t at_then; /* of what is computed; 0: it is stale */
+        int n_then;
+    } rows[] = {
+        {"it is not late", 4, {5, 3, 3}, 4, 3},
+        {"one id is written", 3, {8, 5, 3}, 4, 2},
+        {"all but the last", 1, {2, 7, 8, 5}, 4, 1},
+        {"all", 1, {2, 7, 8}, 0, 0},
+        {"another than is written", 1, {2, 7, 9, 5}, 0, 0},
+        {"another than is next", 2, {7, 8, 6}, 0, 0},
+        {"from before its last answer: a replay", 0, {1, 2, 3}, 0, 3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene c;
+        struct err err;
+        scene_open(&c);
+        open_slot(&c, 0, 30, 10);
+        assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
+        lead_next(c.lead, 0);
+        token(&c, 0, 7, false);
+        lead_next(c.lead, 0);
+        token(&c, 0, 8, true);
+        lead_next(c.lead, 0);
+        token(&c, 0, 5, true);
+        struct row fed[5] = {0};
+        int n = 0;
+        for (; rows[i].ids[n]; n++) fed[n] = (struct row){.id = rows[i].ids[n], .wanted = true};
+        const struct part part = {.job = 9,
+                                  .round = 1,
+                                  .at = rows[i].at,
+                                  .prefix_hash = c.slots.slot[0].prefix_hash[rows[i].at],
+                                  .rows = fed,
+                                  .n_rows = (size_t)n};
+        assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
+        struct lead_step step = lead_next(c.lead, 0);
+        if (!rows[i].n_then) {
+            if (step.n_refused != 1 || step.refused[0].status != VERDICT_STALE || step.refused[0].held != 5 ||
+                step.refused[0].job != 9)
+                fail_msg("%s: it is not stale", rows[i].why);
+            assert_true(step.n_parts == 1 && step.parts[0].job == 0 && step.parts[0].rows[0].id == 5); /* it goes on */
+        } else {
+            const struct part *then = step.parts;
+            if (step.n_parts != 1 || then->job != 9 || then->at != rows[i].at_then ||
+                (int)then->n_rows != rows[i].n_then || then->rows[0].id != rows[i].ids[n - rows[i].n_then] ||
+                then->prefix_hash != c.slots.slot[0].prefix_hash[then->at])
+                fail_msg("%s: %zu parts, %zu rows at %u", rows[i].why, step.n_parts, then->n_rows, then->at);
+        }
+        scene_close(&c);
+    }
+}
+
+/* With several stages: until the slot's own part is done nobody knows what is final, and nobody asks again and again. */
+static void a_late_part_waits_for_the_slot_s_own(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    open_slot(&c, 0, 30, 10);
+    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
+    lead_next(c.lead, 0);
+    token(&c, 0, 7, false);
+    lead_next(c.lead, 0); /* feeds 7 */
+    const struct row fed[] = {{.id = 7, .wanted = true}, {.id = 8, .wanted = true}};
+    const struct part part = {
+        .job = 9, .round = 1, .at = 2, .prefix_hash = c.slots.slot[0].prefix_hash[2], .rows = fed, .n_rows = 2};
+    assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
+    assert_false(lead_has_work(c.lead));
+    assert_int_equal(lead_next(c.lead, 0).n_parts, 0);
+    token(&c, 0, 8, true);
+    assert_true(lead_has_work(c.lead));
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_true(step.n_parts == 1 && step.parts[0].job == 9 && step.parts[0].at == 3 && step.parts[0].n_rows == 1);
+    assert_false(lead_has_work(c.lead)); /* that part's answer says what is next */
+    c.jobs[0] = 9;
+    token(&c, 0, 4, false);
+    assert_true(lead_has_work(c.lead));
     scene_close(&c);
 }
 
@@ -260,7 +348,6 @@ static void an_open_is_kept_and_changes_nothing_that_waits(void **state)
     assert_int_equal(post(&c, 0, 2, 1, 0, &err), OK);
     assert_int_equal(lead_on_open(c.lead, &open, &err), OK);
     end_ids[0] = 7;
-    token(&c, 0, 7, false); /* while a part waits */
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 1);
     assert_int_equal(step.parts[0].job, 2);
@@ -317,7 +404,7 @@ static void a_slot_that_cannot_go_on_says_so(void **state)
     assert_int_equal(post(&c, 0, 0, 4, 0, &err), OK);
     lead_next(c.lead, 0);
     const struct slot *s = &c.slots.slot[0];
-    const struct token t = {0, 1, 4, s->prefix_hash[4], 7, false};
+    const struct token t = {c.jobs[0], 0, 1, 4, s->prefix_hash[4], 7};
     slots_cut(&c.slots, 0, 2);
     assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
     struct lead_step step = lead_next(c.lead, 0);
@@ -354,6 +441,7 @@ static void read_prompt(struct scene *c, uint32_t slot, const char *prompt)
                                   .prefix_hash = c->slots.slot[slot].prefix_hash[at],
                                   .rows = rows,
                                   .n_rows = n_rows};
+        c->jobs[slot] = part.job;
         assert_int_equal(lead_on_verify(c->lead, &part, 0, &err), OK);
         assert_int_equal(lead_next(c->lead, 0).n_rows, n_rows);
     }
@@ -471,7 +559,7 @@ static void play(struct scene *c, const char *big, int row_us, char trace[256])
                                 .at = part->at + (uint32_t)kept + 1,
                                 .prefix_hash = c->slots.slot[part->slot].prefix_hash[part->at + kept + 1],
                                 .id = id_of(big[at]),
-                                .self = true};
+                                .job = 0};
         assert_int_equal(lead_on_token(c->lead, &t, now_us, &err), OK);
     }
 }
@@ -609,7 +697,7 @@ static void a_token_that_answers_none_of_its_rows_teaches_it_nothing(void **stat
         token(&c, 0, 'c', false);
         assert_string_equal(own_rows(lead_next(c.lead, 0).parts), "cdX");
         const uint64_t *h = c.slots.slot[0].prefix_hash;
-        const struct token t = {0, 1, 7 + behind[i], behind[i] < 4 ? h[7 + behind[i]] : 9, 'c', true};
+        const struct token t = {0, 0, 1, 7 + behind[i], behind[i] < 4 ? h[7 + behind[i]] : 9, 'c'};
         assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
         struct lead_step step = lead_next(c.lead, 0);
         if (behind[i] < 4) assert_string_equal(own_rows(step.parts), "cdX"); /* as far as before */
@@ -662,7 +750,7 @@ static void big_s_next_id_stands_behind_what_the_exact_rule_keeps(void **state)
         assert_true(token_of(&part, answers, &t));
         assert_int_equal(t.at, rows[i].at);
         assert_int_equal(t.id, rows[i].id);
-        assert_true(t.slot == 2 && t.round == 4 && !t.self);
+        assert_true(t.slot == 2 && t.round == 4 && t.job == 3);
     }
     const struct part fed = {.rows = part_rows, .n_rows = 2};
     struct token t;
@@ -677,6 +765,8 @@ int main(void)
         cmocka_unit_test(a_slot_goes_on_by_itself_as_far_as_its_open_lets_it),
         cmocka_unit_test(an_ack_lets_it_go_on_and_a_cut_ends_it),
         cmocka_unit_test(the_coordinator_s_own_rows_come_before_the_slot_s),
+        cmocka_unit_test(a_part_that_comes_late_is_trimmed_or_stale),
+        cmocka_unit_test(a_late_part_waits_for_the_slot_s_own),
         cmocka_unit_test(an_open_is_kept_and_changes_nothing_that_waits),
         cmocka_unit_test(slots_that_go_on_by_themselves_share_the_pass_with_all_others),
         cmocka_unit_test(a_slot_that_cannot_go_on_says_so),

@@ -41,14 +41,25 @@ struct flight *flights_add(struct flights *f, struct part *part, uint64_t now_ns
     return flight;
 }
 
+static bool answers(const struct flight *a, const struct verdict *v)
+{
+    if (a->job != v->job || a->slot != v->slot || a->round != v->round) return false;
+    if (v->at == a->at) return v->prefix_hash == a->prefix_hash;
+    return v->status == VERDICT_OK && v->at > a->at && v->at - a->at < a->n_rows;
+}
+
 /* In order mostly: the first is the one. */
 static struct flight *find(struct flights *f, const struct verdict *v)
 {
     for (struct flight *a = f->list; a < f->list + f->n; a++)
-        if (a->job == v->job && a->slot == v->slot && a->round == v->round && a->at == v->at &&
-            a->prefix_hash == v->prefix_hash)
-            return a;
+        if (answers(a, v)) return a;
     return NULL;
+}
+
+size_t flight_n_skipped(const struct flight *f, const struct verdict *v)
+{
+    size_t n_rows = v->at - f->at, n_fed = f->n_rows - f->n_wanted;
+    return n_rows > n_fed ? n_rows - n_fed : 0;
 }
 
 int flights_check_row(const struct flights *f, const struct verdict *v, size_t i, size_t n_judged, size_t n_top,
@@ -74,11 +85,11 @@ int flights_land(struct flights *f, const struct verdict *v, struct flight *out,
     if (!flight)
         return err_set(err, E_PEER, "a verdict for slot %u at %u (job %u, round %u), of which nothing was asked",
                        v->slot, v->at, v->job, v->round);
-    size_t n_rows = v->status == VERDICT_OK ? flight->n_wanted : 0;
+    size_t n_skipped = flight_n_skipped(flight, v), n_rows = v->status == VERDICT_OK ? flight->n_wanted - n_skipped : 0;
     if (v->n_rows != n_rows)
         return err_set(err, E_PEER, "a verdict for slot %u of %zu rows, expected %zu", v->slot, v->n_rows, n_rows);
     for (size_t i = 0; i < n_rows; i++) {
-        int rc = flights_check_row(f, v, i, i < flight->n_judging, flight->n_top, err);
+        int rc = flights_check_row(f, v, i, i + n_skipped < flight->n_judging, flight->n_top, err);
         if (rc != OK) return rc;
     }
     *out = *flight;

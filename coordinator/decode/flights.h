@@ -36,8 +36,13 @@ void flights_free(struct flights *f);
 /* A flight for a part that is sent now; sets the part's `job`. At most `room` at once. Borrowed until the next call. */
 struct flight *flights_add(struct flights *f, struct part *part, uint64_t now_ns);
 
-/* Moves the flight that the verdict answers to *out. E_PEER: it answers none, or not as it was asked. */
+/* Moves the flight that the verdict answers to *out. Its first rows may be skipped, because the leader had written the
+ * same by itself: then the verdict's `at` is so many greater, and the caller checks its prefix hash. E_PEER: it answers
+ * none, or not as it was asked. */
 int flights_land(struct flights *f, const struct verdict *v, struct flight *out, struct err *err);
+
+/* Wanted rows that the verdict skips. */
+size_t flight_n_skipped(const struct flight *f, const struct verdict *v);
 
 /* E_PEER unless row i of the verdict has so many judged ids and so many best ones, all within the vocabulary. */
 int flights_check_row(const struct flights *f, const struct verdict *v, size_t i, size_t n_judged, size_t n_top,

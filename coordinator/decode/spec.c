@@ -9,6 +9,7 @@ enum {
     UNTIL_TIMED = 2, /* ids before the draft policy has the time of one */
     UNREAD = 4       /* times what the drafter reads of a prompt: of a longer one it has little */
 };
+static const uint64_t far_ns = 5000000; /* a round trip that is worth a pass of big's in vain */
 
 /* ---- requests come and go ---- */
 
@@ -77,7 +78,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     q->slot = p->slot;
     q->stats.start_ns = s->now;
     p->round++;
-    p->self = false;
+    p->self = p->goes_on = p->overlaps = p->drafting = false;
     p->n_plain = 0;
     p->held = p->n_read = n;
     if (settings_lossy(set) || set->fresh)
@@ -147,7 +148,9 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
     }
     if (has_drafter(s, set) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
     int n_self = first_self_run(s, set);
-    if (n_self > 1) spec_start_self(s, p, n_self);
+    bool goes_on = group_of(s, p)->rtt_ns > far_ns; /* or the second id of a run of two comes a round trip late */
+    if (n_self > 1) spec_start_self(s, p, goes_on ? INT_MAX : n_self);
+    p->self_left = n_self;
     spec_post_verify(s, p);
 }
 
@@ -209,6 +212,8 @@ static int lose_drafter(struct spec *s, const char *why, struct err *err)
         if (!p->seq || !wants_drafter(s, settings_of(p))) continue;
         if (is_lossy(p))
             fail(s, p, E_PEER, why);
+        else if (p->overlaps)
+            spec_end_overlap(p, INT_MAX);
         else if (asked)
             spec_post_verify(s, p);
     }
@@ -243,6 +248,11 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
     if (rc == OK) go_on(s, &taken);
     *out = (struct actions){s->actions, s->n_actions};
     return rc == OK && s->no_memory ? err_set(err, E_FAIL, "no memory for %zu actions", s->room) : rc;
+}
+
+void spec_set_rtt(struct spec *s, int group, uint64_t rtt_ns)
+{
+    s->groups[group].rtt_ns = rtt_ns;
 }
 
 bool spec_idle(const struct spec *s)

@@ -18,6 +18,10 @@
  * verdicts are those of job 0. The leader may draft for itself, n-grams of the text: with --draft ngram all of an exact
  * text is written so. A lossy text, which no leader writes by itself, then asks it for drafts.
  *
+ * Overlap: where the way to the verifiers is long, their leader goes on by itself in drafting rounds too. Drafts that
+ * come late are trimmed: those that agree with what big has written meanwhile count as right, the rest is verified. So a
+ * text is never slower than plain while drafts are tried.
+ *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it.
  * The text of a request does not depend on its slot, nor on what else runs.
  */
@@ -99,6 +103,10 @@ void spec_close(struct spec *s); /* sequences that wait or run stay as they are 
 
 /* E_PEER: an answer to no question, or a verifier that refuses again what was sent anew from the start. */
 int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err);
+
+/* The round trips from the coordinator to the drafter and to a group, together, as measured; 0 at first. Only time
+ * depends on them, never a text. */
+void spec_set_rtt(struct spec *s, int group, uint64_t rtt_ns);
 
 bool spec_idle(const struct spec *s); /* nothing waits, nothing runs */
 

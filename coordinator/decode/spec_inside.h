@@ -41,12 +41,18 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
 
     /* Self-start. */
     bool self;           /* the leader goes on by itself, for self_left more ids */
+    bool goes_on;        /* and further, until it is cut: Acks let it */
     int self_left;       /* INT_MAX: until it is cut, or to the text's end */
     uint32_t self_round; /* of its verdicts; 0: it never did */
     bool self_begun;     /* what was sent after that Open has an answer: no id of a text before can come any more */
     int acked;           /* ids of the text that the leader knows to have arrived */
     int n_plain;         /* ids in a row that came without a draft */
     uint64_t self_ns;    /* when the last ids came */
+
+    /* Overlap: it does so in this drafting round. */
+    bool overlaps;
+    bool drafting; /* this round's ask, or the verify of its drafts, has no answer yet */
+    int n_late;    /* drafts of this round that big had written when they came, and they were right */
 
     /* The drafter's side. */
     struct drafter_view drafter;
@@ -61,6 +67,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
 
 struct verifiers {
     struct spec_group c;
+    uint64_t rtt_ns;
     struct flights flights;
     struct decode_slot *slots; /* [c.n_slots] borrows, of all slots */
 };
@@ -141,8 +148,10 @@ static inline int leader_drafts(const struct spec *s, const struct decode_slot *
 
 struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq);
 void spec_open_drafter(struct spec *s, const struct decode_slot *p);
-/* Open: from this round on the leader may write n ids by itself; INT_MAX: to the text's end. */
+/* Open: from this round on the leader may write n ids by itself; INT_MAX: until it is cut, or to the text's end. */
 void spec_start_self(struct spec *s, struct decode_slot *p, int n);
+/* The round is over for the drafter; the leader goes on for n ids more, and then a round begins. */
+void spec_end_overlap(struct decode_slot *p, int n);
 void spec_cut_leader(struct spec *s, const struct decode_slot *p);
 /* Sends an Ack, if it is time: before the leader stops because none came. */
 void spec_ack(struct spec *s, struct decode_slot *p);

@@ -55,6 +55,7 @@ void spec_open_drafter(struct spec *s, const struct decode_slot *p)
 void spec_start_self(struct spec *s, struct decode_slot *p, int n)
 {
     p->self = true;
+    p->goes_on = n == INT_MAX;
     p->self_left = n;
     p->self_round = p->round;
     p->self_begun = false;
@@ -73,6 +74,12 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     post_to_leader(s, p, (struct message){.tag = TAG_OPEN, .open = open});
 }
 
+void spec_end_overlap(struct decode_slot *p, int n)
+{
+    p->overlaps = p->drafting = false;
+    p->self_left = n;
+}
+
 void spec_cut_leader(struct spec *s, const struct decode_slot *p)
 {
     post_to_leader(s, p, (struct message){.tag = TAG_CUT, .cut = {(uint32_t)p->slot, p->self_round}});
@@ -81,7 +88,7 @@ void spec_cut_leader(struct spec *s, const struct decode_slot *p)
 void spec_ack(struct spec *s, struct decode_slot *p)
 {
     int n_ids = p->seq->n_ids;
-    if (p->self_left < INT_MAX) return; /* as many as it was asked for */
+    if (!p->goes_on) return; /* it writes as many as it was asked for */
     if (n_ids - p->acked < s->c.self_max / 4) return;
     post_to_leader(s, p, (struct message){.tag = TAG_ACK, .ack = {(uint32_t)p->slot, (uint32_t)n_ids}});
     p->acked = n_ids;
@@ -261,14 +268,33 @@ static void post_plain(struct spec *s, struct decode_slot *p, int n, bool was_se
     spec_post_verify(s, p);
 }
 
+/* The leader writes on while the drafter drafts. Where it does not yet, big's answer to the last id starts it. */
+static void post_overlapped_ask(struct spec *s, struct decode_slot *p, int window)
+{
+    p->overlaps = p->drafting = true;
+    if (!p->goes_on) {
+        spec_start_self(s, p, INT_MAX);
+        spec_post_verify(s, p);
+    }
+    p->self_left = INT_MAX;
+    spec_post_ask(s, p, window);
+}
+
+static bool may_overlap(struct spec *s, const struct decode_slot *p)
+{
+    return s->c.self_max >= 2 && !is_lossy(p) && !leader_drafts(s, p) && draft_policy_overlaps(&p->policy);
+}
+
 void spec_next_round(struct spec *s, struct decode_slot *p)
 {
-    bool was_self = p->self;
-    if (p->self && p->self_left > 0) return;
-    p->self = false;
+    bool was_self = p->self, goes_on = p->self && p->goes_on && !p->copies.running; /* a copy that is over does not */
+    if (p->overlaps ? p->drafting : p->self && p->self_left > 0) return;
+    p->self = p->overlaps = p->goes_on = false;
+    p->n_late = 0;
     p->round++;
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
+    p->policy.rtt_ns = (double)group_of(s, p)->rtt_ns;
     seq_drop_tail(p->seq);
     end_copy(p);
     if (copies(s, p)) {
@@ -277,11 +303,21 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
         post_plain(s, p, INT_MAX, was_self);
         return;
     }
-    int window = draft_window(s, p);
-    if (window <= 0) {
-        post_plain(s, p, is_lossy(p) ? 1 : plain_run(s, p), was_self);
-        return;
+    int window = draft_window(s, p), n_plain = plain_run(s, p);
+    if (goes_on && (window <= 0 || may_overlap(s, p))) p->self = p->goes_on = true;
+    if (window > 0 && may_overlap(s, p)) {
+        post_overlapped_ask(s, p, window);
+    } else if (p->goes_on) {
+        spec_end_overlap(p, n_plain > 0 ? n_plain : 1);
+    } else if (window <= 0 && may_overlap(s, p)) {
+        spec_start_self(s, p, INT_MAX);
+        p->self_left = n_plain > 0 ? n_plain : 1;
+        spec_post_verify(s, p);
+        p->now.measured = false; /* it has the round trip in it */
+    } else if (window <= 0) {
+        post_plain(s, p, is_lossy(p) ? 1 : n_plain, was_self);
+    } else {
+        if (was_self) spec_cut_leader(s, p);
+        spec_post_ask(s, p, window);
     }
-    if (was_self) spec_cut_leader(s, p);
-    spec_post_ask(s, p, window);
 }

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 /* ---- verdicts: what big says becomes text ---- */
 
@@ -48,8 +49,8 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
     q->stats.n_taken_back += rolled_back ? (uint32_t)(n - kept) : 0;
     q->stats.last_ns = s->now;
     p->rolled_back = rolled_back && rule->kind == RULE_REPO;
-    p->now.n_accepted = accepted;
-    p->now.n_tokens = i;
+    p->now.n_accepted += accepted;
+    p->now.n_tokens += i;
     spec_act(s, ACTION_TOKENS, q);
     return how;
 }
@@ -87,6 +88,7 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     bool holds_some = names_it && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
     p->held = holds_some ? (int)v->held : 0;
     if (p->copies.running) p->self_left = 0; /* the leader may have stopped on what comes twice now */
+    if (p->overlaps) spec_end_overlap(p, 1);
     p->round++;
     p->now.measured = false;
     spec_post_verify(s, p);
@@ -133,32 +135,93 @@ static void note_verify(struct spec *s, struct decode_slot *p, const struct flig
     }
 }
 
-/* The wanted rows of a verify, whose round may be over: they count while the text ends where they begin. */
-static void take_rows(struct spec *s, const struct flight *f, const struct verdict *v, struct taken *out)
+/* How many drafts of a flight the text has by now: big has written them by itself, or they came in a verdict before.
+ * -1: it goes on otherwise, or there is nothing else. */
+static int n_overtaken(const struct seq *q, const struct flight *f)
+{
+    int n = q->n_ids - f->n_text;
+    if (n < 0 || n > f->n_drafts || memcmp(f->drafts, q->ids + f->n_text, (size_t)n * sizeof *f->drafts)) return -1;
+    return n;
+}
+
+static int check_skipped(const struct seq *q, const struct flight *f, const struct verdict *v, int n_known,
+                         struct err *err)
+{
+    size_t n = flight_n_skipped(f, v);
+    bool follows = v->at == f->at || (v->at < (uint32_t)q->n_ids && v->prefix_hash == q->prefix_hash[v->at]);
+    if (follows && n <= (size_t)n_known) return OK;
+    return err_set(err, E_PEER, "a verdict for slot %u at %u (job %u, round %u), of which nothing was asked", v->slot,
+                   v->at, v->job, v->round);
+}
+
+/* Big has written otherwise, or all, before this round's drafts came: n of them, of which n_right were right. */
+static void note_late(struct decode_slot *p, int n, int n_right)
+{
+    p->drafting = false;
+    p->drafter.n_reused = n_right;
+    p->now.n_drafted = n;
+    p->now.n_accepted = n_right;
+    p->now.measured = false;
+    if (n > 0 && p->now.n_tokens > 0) note_round(p, false);
+}
+
+/* Those of a verify: of no use any more. */
+static void drop_late(struct decode_slot *p, const struct flight *f, struct taken *out)
+{
+    const struct seq *q = p->seq;
+    int n = 0;
+    while (n < f->n_drafts && f->n_text + n < q->n_ids && f->drafts[n] == q->ids[f->n_text + n]) n++;
+    note_late(p, p->n_late + f->n_drafts, p->n_late + n);
+    out->committed = true;
+}
+
+/* What comes between a drafter's round and its end is big's own: the round has its tokens, not its time. */
+static void take_back(struct decode_slot *p, struct draft_policy_round round)
+{
+    round.n_tokens += p->now.n_tokens;
+    round.p_target += p->now.p_target;
+    p->now = round;
+}
+
+/* The wanted rows of a verify, whose round may be over: they count from where the text ends by now. */
+static int take_rows(struct spec *s, const struct flight *f, const struct verdict *v, struct taken *out,
+                     struct err *err)
 {
     struct decode_slot *p = out->slot;
     struct seq *q = p->seq;
-    bool now = f->round == p->round;
-    if (f->n_text != q->n_ids) return;
-    if (!now) p->now = (struct draft_policy_round){.measured = false};
+    bool now = f->round == p->round, aside = p->drafting && !(now && f->n_drafts);
+    int n_known = n_overtaken(q, f);
+    if (n_known < 0) {
+        if (now && p->drafting && f->n_drafts) drop_late(p, f, out);
+        return OK;
+    }
+    int rc = check_skipped(q, f, v, n_known, err);
+    if (rc != OK) return rc;
+    struct draft_policy_round round = p->now;
+    if (!now || aside) p->now = (struct draft_policy_round){.measured = false};
     p->n_refused = 0;
     note_verify(s, p, f);
-    int n = f->n_drafts;
-    out->end = commit(s, p, v->rows, f->drafts, n);
+    int n = f->n_drafts - n_known;
+    if (now) p->n_late += n_known;
+    out->end = commit(s, p, v->rows + ((size_t)n_known - flight_n_skipped(f, v)), f->drafts + n_known, n);
     out->committed = true;
     p->self_ns = s->now;
     p->acked = q->n_ids - 1; /* its own rows say so */
-    if (now) {
-        p->held = q->n_ids - 1;
-        p->now.n_drafted = n;
+    if (now) p->held = q->n_ids - 1;
+    if (now && !aside) {
+        p->drafting = false;
+        p->now.n_drafted = n + p->n_late;
+        p->now.n_accepted += p->n_late;
         p->now.ns = (double)(s->now - p->round_ns);
-        if (n > 0) p->drafter.n_reused = p->now.n_accepted;
+        if (f->n_drafts > 0) p->drafter.n_reused = p->now.n_accepted;
     }
     if (f->n_drafts == 0)
         note_plain(p, 1);
     else
         p->n_plain = 0;
-    if (out->end == SEQ_RUNNING) note_round(p, false);
+    if (out->end == SEQ_RUNNING) note_round(p, aside);
+    if (aside) take_back(p, round);
+    return OK;
 }
 
 /* The leader could not go on by itself. */
@@ -213,8 +276,9 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     q->stats.n_drafted += (uint32_t)n_drafts;
     note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
-    p->now =
-        (struct draft_policy_round){.measured = true, .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
+    struct draft_policy_round round = p->now;
+    p->now = (struct draft_policy_round){.measured = !p->drafting, /* the drafter may work beside it */
+                                         .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
     out->end = commit(s, p, v->rows + n, n_drafts ? v->drafts + n : NULL, n_drafts);
     p->now.n_drafted = n_drafts;
     p->held = q->n_ids - 1;
@@ -222,6 +286,7 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     note_plain(p, p->now.n_tokens);
     if (out->end == SEQ_RUNNING) note_round(p, true);
     if (copy_is_over(p)) p->self_left = 0;
+    if (p->drafting) take_back(p, round);
     out->committed = p->self_left <= 0;
     spec_ack(s, p);
     return OK;
@@ -247,15 +312,19 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
         err_set(&p->seq->why, E_MODEL, "%s", v->error);
         return OK;
     }
+    if (now && p->drafting && f.n_drafts && v->status == VERDICT_STALE && v->held > (uint32_t)f.n_text) {
+        drop_late(p, &f, out);
+        return OK;
+    }
     if (now && v->status != VERDICT_OK) return refused(s, p, v, err);
     if (now) {
         p->computed_us += v->computed_us;
         p->n_read = (int)(v->at + f.n_rows);
     }
     /* What is final under big stays so, whenever it comes; but a lossy text hangs on the order of its rounds. */
-    if (v->status == VERDICT_OK && f.n_wanted && (now || (its && !is_lossy(p)))) take_rows(s, &f, v, out);
+    if (v->status == VERDICT_OK && f.n_wanted && (now || (its && !is_lossy(p)))) rc = take_rows(s, &f, v, out, err);
     if (p->seq && !out->committed) spec_feed(s, p); /* there is room for a part */
-    return OK;
+    return rc;
 }
 
 /* ---- drafts: what is to be verified ---- */
@@ -277,7 +346,9 @@ static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_e
     p->drafter.len = p->drafter.n_reused = 0;
     p->now.measured = false;
     p->unusable = causes[end].unusable;
-    if (!is_lossy(p)) {
+    if (p->drafting) {
+        p->drafting = false;
+    } else if (!is_lossy(p)) {
         spec_post_verify(s, p);
     } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->unusable) {
         spec_post_ask(s, p, p->drafter.window);
@@ -299,7 +370,16 @@ static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const str
     q->stats.n_joint_lows += d->end == DRAFT_JOINT_LOW;
     q->stats.n_lows += d->end == DRAFT_LOW;
     q->stats.n_ends += d->end == DRAFT_EOS;
-    for (size_t i = 0; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.drafter.n_ids; i++)
+    int n_since = q->n_ids - p->drafter.first - p->drafter.len; /* ids that big wrote meanwhile */
+    const int32_t *since = q->ids + q->n_ids - n_since;
+    size_t n_late = 0;
+    while (n_late < d->n_rows && n_late < (size_t)n_since && d->rows[n_late].id == since[n_late]) n_late++;
+    if (n_late < (size_t)n_since || (p->drafting && n_late == d->n_rows)) {
+        note_late(p, (int)d->n_rows, (int)n_late);
+        return SEQ_RUNNING;
+    }
+    p->n_late = (int)n_late;
+    for (size_t i = n_late; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.drafter.n_ids; i++)
         seq_draft(q, d->rows[i].id);
     q->stats.n_drafted += (uint32_t)q->n_tail;
     bool ends = q->n_tail && (is_end(set, q->ids[q->n_ids + q->n_tail - 1]) || q->n_ids + q->n_tail == q->n_limit);
@@ -341,6 +421,9 @@ int spec_take_draft(struct spec *s, int group, const struct draft *d, struct tak
     p->now.draft_ns = view->us * 1e3;
     bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL || d->end == DRAFT_FAILED;
     int rc = check_draft(view, d, lost, err);
-    if (rc == OK) out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
-    return rc;
+    if (rc != OK) return rc;
+    bool overlapped = p->drafting;
+    out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
+    out->committed = overlapped && !p->drafting; /* by the leader: a new round is due */
+    return OK;
 }

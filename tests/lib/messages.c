@@ -93,7 +93,7 @@ const struct message_example messages[] = {
     {"ping", {TAG_PING, .ping = {UINT64_MAX}}},
     {"pong", {TAG_PONG, .pong = {UINT64_MAX, UINT32_MAX, true, UINT32_MAX, MAX_PEERS - 1}}},
     {"pong_empty", {TAG_PONG, .pong = {0}}},
-    {"token", {TAG_TOKEN, .token = {3, UINT32_MAX, 4096, 0xff51afd7ed558ccdu, INT32_MAX, true}}},
+    {"token", {TAG_TOKEN, .token = {UINT32_MAX, 3, UINT32_MAX, 4096, 0xff51afd7ed558ccdu, INT32_MAX}}},
     {"token_least", {TAG_TOKEN, .token = {.at = 1}}},
     {"verify",
      {TAG_VERIFY,
@@ -291,7 +291,7 @@ bool messages_same(const struct message *a, const struct message *b)
     case TAG_TOKEN:
         return a->token.slot == b->token.slot && a->token.round == b->token.round && a->token.at == b->token.at &&
                a->token.prefix_hash == b->token.prefix_hash && a->token.id == b->token.id &&
-               a->token.self == b->token.self;
+               a->token.job == b->token.job;
     case TAG_VERIFY: return same_parts(&a->verify, 1, &b->verify, 1);
     case TAG_VERDICT: return same_verdict(&a->verdict, &b->verdict);
     case TAG_DRAFT_ASK: return same_ask(&a->ask, &b->ask);

@@ -687,6 +687,7 @@ struct sim *sim_open(const struct sim_config *config, const struct sim_text *tex
     if (rc == OK) rc = wire_arena_init(&s->out, ARENA, &err);
     if (rc == OK) rc = spec_open(&s->spec, &spec, &err);
     if (rc != OK) blame(s, err.text);
+    for (int i = 0; i < c->n_groups; i++) spec_set_rtt(s->spec, i, (uint64_t)c->rtt_ms * 1000000);
     return s;
 }
 

@@ -32,7 +32,11 @@ struct self { /* what a slot may write on by itself */
     int32_t end_ids[OPEN_END_IDS_MOST];
     uint32_t acked; /* ids of the text that the coordinator has */
     int n_queued;   /* parts of the coordinator's for this slot */
+    uint32_t job;   /* of the last that is in work, whose Token has not come; 0: none */
     bool has_next;  /* big's next id is known and not fed yet */
+    bool knows;     /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
+                     * after it to parts of the slot's own */
+    uint32_t from;
     bool lost;      /* it does not follow what the slot holds any more: the coordinator is to know */
     struct token next;
     struct own_part part;
@@ -94,7 +98,7 @@ bool token_of(const struct part *part, const struct verdict_row *answers, struct
                           .round = part->round,
                           .at = part->at + (uint32_t)(first + kept) + 1,
                           .id = answers[kept].next,
-                          .self = part->job == 0};
+                          .job = part->job};
     return true;
 }
 
@@ -144,7 +148,7 @@ int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, str
     if (part->slot >= (uint32_t)l->c.slots->n) return OK; /* it is refused in its turn */
     struct self *s = &l->self[part->slot];
     s->n_queued++;
-    s->has_next = s->lost = false; /* its own rows say what is next */
+    s->lost = false; /* the coordinator knows */
     return OK;
 }
 
@@ -161,8 +165,9 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
     }
     s->on = open->self_max > 0;
     s->was_opened = true;
-    s->has_next = s->lost = s->part.in_work = false;
+    s->has_next = s->lost = s->knows = s->part.in_work = false;
     s->acked = 0;
+    s->job = 0;
     s->open = *open;
     if (open->n_end_ids) memcpy(s->end_ids, open->end_ids, open->n_end_ids * sizeof *open->end_ids);
     s->open.end_ids = s->end_ids;
@@ -184,7 +189,7 @@ int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err)
     int rc = check_slot(l, cut->slot, "a Cut", err);
     if (rc == OK) {
         struct self *s = &l->self[cut->slot];
-        s->on = s->has_next = s->lost = false;
+        s->on = s->has_next = s->lost = s->knows = false;
     }
     return rc;
 }
@@ -228,12 +233,15 @@ int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct
         return err_set(err, E_PEER, "a Token with id %d, outside the vocabulary of %d", t->id, l->c.n_vocab);
     struct self *s = &l->self[t->slot];
     bool of_this_text = (int32_t)(t->round - s->open.round) >= 0;
-    if (!s->on || !of_this_text || s->n_queued) return OK;
-    if (!t->self && t->at > s->acked) s->acked = t->at; /* the coordinator has sent what stands before it */
-    if (t->self) note_part(s, t, now_us);
+    if (!s->on || !of_this_text) return OK;
+    if (t->job && t->at > s->acked) s->acked = t->at; /* the coordinator has sent what stands before it */
+    if (t->job == s->job) s->job = 0;
+    if (!t->job) note_part(s, t, now_us);
+    bool follows = slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) == VERDICT_OK;
     s->next = *t;
-    s->lost = s->on && slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) != VERDICT_OK;
-    s->has_next = !s->lost && !ends(s, t);
+    s->lost = s->on && !follows && !s->n_queued;
+    s->has_next = follows && !ends(s, t);
+    s->knows = follows;
     return OK;
 }
 
@@ -247,7 +255,7 @@ static bool rewinds_inside(const struct lead *l, const struct part *part)
     return false;
 }
 
-static void refuse(struct lead *l, const struct part *part, enum verdict_status status)
+static void refuse(struct lead *l, const struct part *part, enum verdict_status status, uint32_t held)
 {
     l->refused[l->step.n_refused++] = (struct verdict){.job = part->job,
                                                        .slot = part->slot,
@@ -255,8 +263,39 @@ static void refuse(struct lead *l, const struct part *part, enum verdict_status 
                                                        .at = part->at,
                                                        .prefix_hash = part->prefix_hash,
                                                        .status = status,
-                                                       .held = slots_held(l->c.slots, part->slot)};
+                                                       .held = held};
     if (status == VERDICT_FAILED) l->refused[l->step.n_refused - 1].error = slots_error(l->c.slots, part->slot);
+}
+
+/* A part that begins before big's next id comes late, for that is final: rows that say the same are skipped, their
+ * answers are on the way. False: nothing else is left, or they say something else. */
+static bool trim(const struct lead *l, struct part *part)
+{
+    const struct self *s = &l->self[part->slot];
+    const struct slot *slot = &l->c.slots->slot[part->slot];
+    size_t n_written = s->next.at - part->at; /* rows that were fed, and answered */
+    for (size_t i = 0; i < part->n_rows && i <= n_written; i++)
+        if (part->rows[i].id != (i < n_written ? slot->ids[part->at + i] : s->next.id)) return false;
+    if (n_written >= part->n_rows) return false;
+    part->at = s->next.at;
+    part->prefix_hash = slot->prefix_hash[part->at];
+    part->rows += n_written;
+    part->n_rows -= n_written;
+    return true;
+}
+
+static bool is_late(const struct lead *l, const struct part *part)
+{
+    if (part->slot >= (uint32_t)l->c.slots->n) return false;
+    const struct self *s = &l->self[part->slot];
+    bool holds = s->next.at <= slots_held(l->c.slots, part->slot);
+    return s->on && s->knows && holds && part->at >= s->from && part->at <= s->next.at;
+}
+
+/* Until the slot's own part is done nobody knows what is final. */
+static bool must_wait(const struct lead *l, const struct part *part)
+{
+    return is_late(l, part) && l->self[part->slot].part.in_work;
 }
 
 static void join(struct lead *l, const struct part *part)
@@ -264,8 +303,14 @@ static void join(struct lead *l, const struct part *part)
     int32_t ids[PASS_ROWS];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
     slots_apply(l->c.slots, part->slot, part->at, ids, part->n_rows);
+    struct self *s = &l->self[part->slot];
+    bool brings_token = s->on && first_wanted(part) < part->n_rows;
+    if (part->job && brings_token) {
+        s->job = part->job;
+        s->from = part->at + (uint32_t)first_wanted(part);
+    }
     l->parts[l->step.n_parts] = *part;
-    l->parts[l->step.n_parts++].token = l->self[part->slot].on;
+    l->parts[l->step.n_parts++].token = brings_token;
     l->step.n_rows += (int)part->n_rows;
 }
 
@@ -280,16 +325,22 @@ static void take_queued(struct lead *l, uint64_t now_us)
 {
     for (; l->n_taken < l->n_queued; l->n_taken++) {
         const struct queued_part *q = queue_at(l, l->n_taken);
-        const struct part *part = &q->part;
-        if (!has_room(l, part->n_rows) || rewinds_inside(l, part)) return;
-        enum verdict_status status = slots_check(l->c.slots, part->slot, part->at, part->prefix_hash, part->n_rows);
-        if (part->slot < (uint32_t)l->c.slots->n) l->self[part->slot].n_queued--;
+        struct part part = q->part;
+        if (!has_room(l, part.n_rows) || rewinds_inside(l, &part) || must_wait(l, &part)) return;
+        enum verdict_status status = slots_check(l->c.slots, part.slot, part.at, part.prefix_hash, part.n_rows);
+        bool is_there = part.slot < (uint32_t)l->c.slots->n;
+        if (is_there) l->self[part.slot].n_queued--;
+        if (status == VERDICT_OK && is_late(l, &part) && !trim(l, &part)) {
+            refuse(l, &part, VERDICT_STALE, l->self[part.slot].next.at + 1);
+            continue;
+        }
+        if (is_there) l->self[part.slot].has_next = l->self[part.slot].knows = false; /* it says what is next */
         if (status != VERDICT_OK) {
-            refuse(l, part, status);
+            refuse(l, &part, status, slots_held(l->c.slots, part.slot));
             continue;
         }
         if (!l->step.n_parts) l->step.queued_us = (uint32_t)(now_us - q->came_us);
-        join(l, part);
+        join(l, &part);
     }
 }
 
@@ -301,12 +352,12 @@ static void refuse_self(struct lead *l, uint32_t slot)
         .slot = slot, .round = s->open.round, .at = s->next.at, .prefix_hash = s->next.prefix_hash};
     s->lost = false;
     enum verdict_status status = slots_check(l->c.slots, slot, part.at, part.prefix_hash, 1);
-    if (status != VERDICT_OK) refuse(l, &part, status);
+    if (status != VERDICT_OK) refuse(l, &part, status, slots_held(l->c.slots, slot));
 }
 
 static bool is_ready(const struct self *s)
 {
-    return s->on && s->has_next && !s->n_queued && s->next.at + 1 - s->acked < s->open.self_max;
+    return s->on && s->has_next && !s->n_queued && !s->job && s->next.at + 1 - s->acked < s->open.self_max;
 }
 
 /* Ids that may follow big's next one and big's answer to it: as many as the Open, the text and the pass have room
@@ -346,6 +397,7 @@ static void start_self(struct lead *l, uint32_t slot, int n_others, uint64_t now
     const struct token *next = &s->next;
     s->has_next = false;
     s->lost = slots_check(l->c.slots, slot, next->at, next->prefix_hash, 1) != VERDICT_OK;
+    s->knows &= !s->lost;
     if (s->lost) return;
     slots_apply(l->c.slots, slot, next->at, &next->id, 1);
     int n = draft(l, slot, n_others);
@@ -378,7 +430,7 @@ static int count_ready(const struct lead *l)
 
 bool lead_has_work(const struct lead *l)
 {
-    if (l->n_queued > l->n_taken) return true;
+    if (l->n_queued > l->n_taken && !must_wait(l, &l->queue[(l->first + l->n_taken) % MAX_JOBS].part)) return true;
     for (int i = 0; i < l->c.slots->n; i++)
         if (l->self[i].lost || is_ready(&l->self[i])) return true;
     return false;

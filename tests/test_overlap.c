@@ -1,0 +1,199 @@
+/* Overlap: big goes on by itself while drafts are written and on their way. What comes late is trimmed; the text is the
+ * same; and a text with drafts is never much slower than without, at any distance. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/prefix_hash.h"
+#include "tests/lib/sim.h"
+
+/* A pass takes 10 ms, a drafted token 1, each way there and back 20: big writes while six drafts come. */
+static const struct sim_config far = {
+    .draft_max = 6, .adaptive = true, .prior = {.1, .1}, .link_ms = 10, .rtt_ms = 40, .self_max = 64};
+
+/* Of "efghij" big had written "ef" when it came, and of the rest, on its way, "ghi". */
+static void drafts_that_come_late_are_trimmed_and_the_rest_is_judged(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"ab", "cdefghijklmnop", NULL, 12};
+    sim_transcript(&far, &text, 1,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] open    seq 0: 64 by itself\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                   "[  30] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  30] emit    seq 0: \"c\" b\n"
+                   "[  40] self    seq 0 round 1 at 2: \"d\"\n"
+                   "[  40] emit    seq 0: \"d\" b\n"
+                   "[  40] ask     seq 0 round 2 at 0: \"abcd\", up to 10\n"
+                   "[  50] self    seq 0 round 1 at 3: \"e\"\n"
+                   "[  50] emit    seq 0: \"e\" b\n"
+                   "[  60] self    seq 0 round 1 at 4: \"f\"\n"
+                   "[  60] emit    seq 0: \"f\" b\n"
+                   "[  66] draft   seq 0 round 2 at 4: \"efghij\", window\n"
+                   "[  66] verify  seq 0 round 2 at 5: \"|fghij\"\n"
+                   "[  70] self    seq 0 round 1 at 5: \"g\"\n"
+                   "[  70] emit    seq 0: \"g\" b\n"
+                   "[  80] self    seq 0 round 1 at 6: \"h\"\n"
+                   "[  80] emit    seq 0: \"h\" b\n"
+                   "[  90] self    seq 0 round 1 at 7: \"i\"\n"
+                   "[  90] emit    seq 0: \"i\" b\n"
+                   "[ 100] verdict seq 0 round 2 at 8: \"jk\"\n"
+                   "[ 100] emit    seq 0: \"jk\" db\n"
+                   "[ 110] self    seq 0 round 1 at 10: \"l\"\n"
+                   "[ 110] emit    seq 0: \"l\" b\n"
+                   "[ 120] self    seq 0 round 1 at 11: \"m\"\n"
+                   "[ 120] emit    seq 0: \"m\" b\n"
+                   "[ 130] self    seq 0 round 1 at 12: \"n\"\n"
+                   "[ 130] emit    seq 0: \"n\" b\n"
+                   "[ 130] cut     seq 0\n"
+                   "[ 130] done    seq 0: length\n");
+}
+
+/* The leader goes on otherwise than "fgX". */
+static void a_draft_that_big_contradicts_meanwhile_is_stale(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"ab", "cdefghijklmnop", "cdefgX", 8};
+    sim_transcript(&far, &text, 1,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] open    seq 0: 64 by itself\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                   "[  30] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  30] emit    seq 0: \"c\" b\n"
+                   "[  40] self    seq 0 round 1 at 2: \"d\"\n"
+                   "[  40] emit    seq 0: \"d\" b\n"
+                   "[  40] ask     seq 0 round 2 at 0: \"abcd\", up to 9\n"
+                   "[  50] self    seq 0 round 1 at 3: \"e\"\n"
+                   "[  50] emit    seq 0: \"e\" b\n"
+                   "[  60] self    seq 0 round 1 at 4: \"f\"\n"
+                   "[  60] emit    seq 0: \"f\" b\n"
+                   "[  65] draft   seq 0 round 2 at 4: \"efgXz\", window\n"
+                   "[  65] verify  seq 0 round 2 at 5: \"|fgXz\"\n"
+                   "[  70] self    seq 0 round 1 at 5: \"g\"\n"
+                   "[  70] emit    seq 0: \"g\" b\n"
+                   "[  80] self    seq 0 round 1 at 6: \"h\"\n"
+                   "[  80] emit    seq 0: \"h\" b\n"
+                   "[  90] self    seq 0 round 1 at 7: \"i\"\n"
+                   "[  90] emit    seq 0: \"i\" b\n"
+                   "[  90] verdict seq 0 round 2 at 5: stale, holds 9\n"
+                   "[ 100] self    seq 0 round 1 at 8: \"j\"\n"
+                   "[ 100] emit    seq 0: \"j\" b\n"
+                   "[ 100] cut     seq 0\n"
+                   "[ 100] done    seq 0: length\n");
+}
+
+/* Passes of 30 ms, drafts of 8: the time of 200 tokens over that without drafts. */
+static double cost(int link_ms, int wrong_percent)
+{
+    double ns[2];
+    for (int drafts = 0; drafts < 2; drafts++) {
+        const struct sim_text text = {"the quick brown fox", "", NULL, 200};
+        const struct sim_config c = {.n_ctx = 250,
+                                     .max_rows = 32,
+                                     .draft_max = drafts ? 8 : 0,
+                                     .adaptive = true,
+                                     .prior = {.27, .1},
+                                     .pass_ms = 30,
+                                     .draft_ms = 8,
+                                     .link_ms = link_ms,
+                                     .rtt_ms = 4 * link_ms,
+                                     .self_max = 64,
+                                     .wrong_percent = wrong_percent};
+        struct sim *s = sim_open(&c, &text, 1);
+        sim_run(s);
+        ns[drafts] = (double)(sim_seq(s, 0)->stats.last_ns - sim_seq(s, 0)->stats.first_ns);
+        sim_close(s);
+    }
+    return ns[1] / ns[0];
+}
+
+static void drafts_cost_next_to_nothing_at_any_distance_and_pay_where_they_outrun_big(void **state)
+{
+    (void)state;
+    static const int links[] = {5, 10, 20, 40, 150}, wrong[] = {10, 40, 70, 100};
+    for (size_t l = 0; l < sizeof links / sizeof *links; l++)
+        for (size_t w = 0; w < sizeof wrong / sizeof *wrong; w++)
+            if (cost(links[l], wrong[w]) > 1.015)
+                fail_msg("link %d ms, %d %% wrong: %.3f of the time without drafts", links[l], wrong[w],
+                         cost(links[l], wrong[w]));
+    assert_true(cost(5, 10) < .8);
+}
+
+enum { N_TEXTS = 5 };
+static const struct sim_text texts[N_TEXTS] = {{"the quick brown fox", "", NULL, 60},
+                                               {"the quick", "", NULL, 45},
+                                               {"ab", "cdefghijklmnopqrstuvwxyz$", NULL, 60},
+                                               {"to be or not to be", "", NULL, 25},
+                                               {"the quick brown dog", "", NULL, 50}};
+
+/* Requests come and go, workers lose what they hold, the drafter dies. */
+static void no_text_depends_on_it(void **state)
+{
+    (void)state;
+    char plain[N_TEXTS][80];
+    struct sim *s = sim_open(&(struct sim_config){.n_ctx = 128}, texts, N_TEXTS);
+    sim_run(s);
+    for (int i = 0; i < N_TEXTS; i++) snprintf(plain[i], sizeof plain[i], "%s", sim_written(s, i));
+    sim_close(s);
+    uint32_t n_accepted = 0, n_whole = 0;
+    for (uint64_t seed = 1; seed <= 600; seed++) {
+        int link_ms = (int)(seed * 7 % 40);
+        struct sim_config c = {.n_groups = 1 + (int)(seed % 3),
+                               .n_slots = 1 + (int)(seed / 3 % 3),
+                               .n_ctx = 128,
+                               .max_rows = 10 + (int)(seed % 7),
+                               .self_max = 2 + (int)(seed * 5 % 23),
+                               .draft_max = 1 + (int)(seed % 9),
+                               .prior = {.1, .1},
+                               .adaptive = true,
+                               .wrong_percent = (int)(seed % 4) * 20,
+                               .link_ms = link_ms,
+                               .rtt_ms = seed % 5 ? 4 * link_ms + 6 : 6, /* wrong about it, too */
+                               .jitter = seed % 4 ? seed : 0};
+        s = sim_open(&c, texts, N_TEXTS);
+        for (int i = 0; i < N_TEXTS; i++) {
+            int at = (int)(prefix_hash_mix(seed * N_TEXTS + (uint64_t)i) % 300);
+            sim_request(s, i, at, (seed + (uint64_t)i) % 6 ? 0 : at + 200, NULL);
+        }
+        for (int k = 0; k < 2 && seed % 3 == 0; k++)
+            sim_fault(s, (int)(seed * 31 % 400) + k * 600, (enum sim_fault)((seed / 3 + (uint64_t)k) % 4), 0);
+        if (seed % 7 == 0) sim_fault(s, (int)(seed * 53 % 900), SIM_DRAFTER_DIES, 0);
+        if (seed % 11 == 0) sim_fault(s, (int)(seed * 29 % 500), SIM_ASK_FAILS, 0);
+        sim_run(s);
+        for (int i = 0; i < N_TEXTS; i++) {
+            const struct seq *q = sim_seq(s, i);
+            const char *written = sim_written(s, i);
+            bool cut = q->end == SEQ_ABORTED;
+            if (strncmp(written, plain[i], strlen(written)) || (!cut && strcmp(written, plain[i])))
+                fail_msg("seed %d, text %d: \"%s\", not \"%s\"", (int)seed, i, written, plain[i]);
+            uint32_t of_drafts = 0, corrections = 0;
+            for (int p = q->n_prompt; p < q->n_ids; p++) {
+                of_drafts += q->origin[p] == ORIGIN_DRAFT;
+                corrections += q->origin[p] == ORIGIN_CORRECTION;
+            }
+            assert_int_equal(q->stats.n_accepted, of_drafts);
+            assert_int_equal(q->stats.n_judged, of_drafts + corrections);
+            n_accepted += of_drafts;
+            n_whole += !cut;
+        }
+        sim_close(s);
+    }
+    assert_true(n_whole > 2000 && n_accepted > 4000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(drafts_that_come_late_are_trimmed_and_the_rest_is_judged),
+        cmocka_unit_test(a_draft_that_big_contradicts_meanwhile_is_stale),
+        cmocka_unit_test(drafts_cost_next_to_nothing_at_any_distance_and_pay_where_they_outrun_big),
+        cmocka_unit_test(no_text_depends_on_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
