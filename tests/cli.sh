@@ -126,6 +126,14 @@ does '"drafted": 0,' "${looks_up[@]}" --fallback 2 -o jsonl "the the the the the
 
 does '"origin"' generate --big toy.gguf --draft ngram --check --raw -n 16 -o jsonl "the the the the the"
 
+# N-grams are drafted where the big model's workers go on by themselves; a lossy text asks for its own.
+ngrams=(generate --big toy.gguf --draft ngram --guard off --raw --ignore-eos -n 400 --ctx 500 -o jsonl "the the the")
+does '"drafted": [1-9]' "${ngrams[@]}"
+grep -q "^note: --self-max" err && wrong "a note about --self-max"
+does '"drafted": 0,' "${ngrams[@]}" --self-max 1
+grep -q "^note: --self-max 1: exact and sampled texts have no drafts" err || wrong "no note about --self-max"
+does '"drafted": [1-9]' "${ngrams[@]}" --self-max 0 --accept bild
+
 # The drafter reads every id, and proposes those below --draft-vocab and those of the text.
 printf hello > text
 input=text does . tokenize --model toy.gguf
