@@ -45,7 +45,7 @@ static bool answers(const struct flight *a, const struct verdict *v)
 {
     if (a->job != v->job || a->slot != v->slot || a->round != v->round) return false;
     if (v->at == a->at) return v->prefix_hash == a->prefix_hash;
-    return v->status == VERDICT_OK && v->at > a->at && v->at - a->at < a->n_rows;
+    return a->may_be_late && v->status == VERDICT_OK && v->at > a->at && v->at - a->at < a->n_rows;
 }
 
 /* In order mostly: the first is the one. */

@@ -120,6 +120,7 @@ static void post_part(struct spec *s, struct decode_slot *p, int at, int n_rows)
                         .sampler = sampler_at(p, 0)};
     struct flight *f = flights_add(&g->flights, &part, p->verify_ns);
     f->owner = p->request;
+    f->may_be_late = p->self && f->n_wanted;
     f->n_text = q->n_ids;
     f->n_drafts = f->n_wanted ? q->n_tail : 0;
     memcpy(f->drafts, q->ids + q->n_ids, (size_t)f->n_drafts * sizeof *f->drafts);
