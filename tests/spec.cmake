@@ -1,6 +1,6 @@
 # The pure heart on a virtual clock, its draft policy, and the roles of workers with toy models.
 foreach(room test_spec test_spec_drafting test_spec_workers test_requests test_self_start)
-    pilotfish_test(${room} ${room}.c ${sim} LIBS pf_coordinator)
+    pilotfish_test(${room} ${room}.c ${sim} LIBS pf_simulator)
 endforeach()
 foreach(part seq policy drafter_view flights score)
     pilotfish_test(test_${part} test_${part}.c LIBS pf_coordinator)
