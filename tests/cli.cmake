@@ -1,9 +1,9 @@
 # The command line, what people see, and the commands that need no worker.
 pilotfish_test(test_options test_options.c LIBS pf_coordinator)
-pilotfish_test(test_output test_output.c ${sim} LIBS pf_coordinator)
+pilotfish_test(test_output test_output.c ${sim} LIBS pf_simulator)
 pilotfish_test(test_network test_network.c LIBS pf_coordinator)
 pilotfish_test(test_progress test_progress.c LIBS pf_coordinator)
-pilotfish_test(test_stop test_stop.c ${sim} LIBS pf_coordinator)
+pilotfish_test(test_stop test_stop.c ${sim} LIBS pf_simulator)
 pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
 pilotfish_test(test_metadata test_metadata.c LIBS pf_coordinator)
 pilotfish_test(test_workers test_workers.c LIBS pf_coordinator)

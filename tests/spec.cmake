@@ -1,10 +1,11 @@
 # The pure heart on a virtual clock, its draft policy, and the roles of workers with toy models.
 foreach(room test_spec test_spec_drafting test_spec_workers test_requests test_self_start test_overlap)
-    pilotfish_test(${room} ${room}.c ${sim} LIBS pf_coordinator)
+    pilotfish_test(${room} ${room}.c ${sim} LIBS pf_simulator)
 endforeach()
 foreach(part seq policy drafter_view flights score)
     pilotfish_test(test_${part} test_${part}.c LIBS pf_coordinator)
 endforeach()
+pilotfish_test(test_simulator test_simulator.c LIBS pf_simulator)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
 pilotfish_test(test_lead test_lead.c LIBS pf_worker)
 pilotfish_test(test_lookup test_lookup.c LIBS pf_worker)

@@ -19,9 +19,9 @@ struct flight {
     size_t n_judging, n_top; /* wanted rows that judge an id, which come first; best ids of each wanted row */
     uint64_t sent_ns;
 
-    /* Set by the sender. may_be_late: the leader may have written what its first rows feed. The wanted rows follow a text of n_text ids: row i judges drafts[i]. */
-    bool may_be_late;
-    uint64_t owner; /* number of the request */
+    /* Set by the sender. The wanted rows follow a text of n_text ids: row i judges drafts[i]. */
+    bool may_be_late; /* the leader may have written what its first rows feed */
+    uint64_t owner;   /* number of the request */
     int n_text, n_drafts;
     int32_t drafts[DRAFTS_MOST];
 };

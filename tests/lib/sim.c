@@ -1,7 +1,6 @@
 #include "tests/lib/sim.h"
 
 #include <setjmp.h>
-#include <ctype.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -11,56 +10,34 @@
 #include <cmocka.h>
 
 #include "proto/prefix_hash.h"
-#include "proto/layout.h"
-#include "worker/roles/lead.h"
-#include "worker/roles/lookup.h"
+#include "simulator.h"
+#include "tests/lib/sim_script.h"
 
 enum { MOST_GROUPS = 3, DRAFTER = PEER_COORDINATOR + 1, VERIFIER, N_PEERS = VERIFIER + MOST_GROUPS };
-enum { ARENA = 1 << 18, JITTER_MS = 20, ROWS = 256, MAX_PACKETS = 1 << 16, FAULT = -1 };
-enum { ROOT = 77 };
+enum { JITTER_MS = 20, MS_NS = 1000000, ROWS = 256, IN_FLIGHT = 1024 };
 static const int32_t end_ids[] = {'$'};
 
-struct packet {               /* on its way; or a fault that waits for its moment */
-    int ms, from, to, tag, i; /* i: the sequence; of a fault the slot or the text */
-    uint64_t order;
-    uint8_t *data; /* owns */
-    size_t n_bytes;
-};
-
-struct fake {
-    struct slots slots;
-    struct lead *lead;              /* a verifier's */
-    struct lookup lookup;           /* the same */
-    struct token tokens[PASS_ROWS]; /* of the pass in work */
-    int n_tokens;
-    bool in_pass;
-    int busy_until;
-    int *n_fed;       /* the drafter's, of each slot: ids whose KV rows are good */
-    bool fails[ROWS]; /* the slot's next part or ask */
+struct answers { /* of a peer, on their way: the sequences that they are of, in order */
+    int seqs[IN_FLIGHT];
+    unsigned first, n;
 };
 
 struct sim {
     struct sim_config c;
+    struct simulator *simulator;
+    struct sim_script script;
     const struct sim_text *texts;
     int n_texts;
     struct seq *seqs;
     int32_t (*prompts)[ROWS]; /* [n_texts] owns */
-    struct spec *spec;
     struct draft_profile profile;
-    struct fake fakes[N_PEERS];
     int seq_of[N_PEERS][ROWS]; /* the sequence whose messages a slot's are */
+    struct answers answers[N_PEERS];
+    bool fails[N_PEERS][ROWS]; /* the slot's next part or ask */
     int *shown;                /* [n_texts] ids that were noted */
     bool *later;               /* [n_texts] submitted at its moment */
-
-    int now;
-    struct packet *packets; /* [MAX_PACKETS] owns */
-    size_t n_packets;
-    uint64_t n_posted, random;
-    int channel_ms[N_PEERS][N_PEERS]; /* when the last message from one to another arrives: none overtakes it */
-
-    bool drafter_dead;
-    int n_parts_out, most_parts_out, n_drafter_rows;
-    struct wire_arena in, out;
+    uint64_t random;
+    int n_parts_out, most_parts_out;
     char *trace; /* owns */
     size_t n_trace;
     FILE *tracing;
@@ -73,7 +50,7 @@ static void note(struct sim *s, const char *fmt, ...) __attribute__((format(prin
 static void note(struct sim *s, const char *fmt, ...)
 {
     va_list args;
-    fprintf(s->tracing, "[%4d] ", s->now);
+    fprintf(s->tracing, "[%4d] ", (int)(simulator_now_ns(s->simulator) / MS_NS));
     va_start(args, fmt);
     vfprintf(s->tracing, fmt, args);
     va_end(args);
@@ -94,260 +71,25 @@ void sim_expect(const struct sim *s, const char *transcript)
     fail_msg("another transcript");
 }
 
-/* ---- what the models write ---- */
+/* ---- how long they compute ---- */
 
-static bool by_place(const struct sim *s)
+static uint64_t jittered_ns(struct sim *s, int ms)
 {
-    return s->c.rule.kind != RULE_EXACT;
+    if (s->c.jitter) s->random = prefix_hash_mix(s->random + 1);
+    return ((uint64_t)ms + (s->c.jitter ? s->random % (JITTER_MS + 1) : 0)) * MS_NS;
 }
 
-/* The script that a text is on, by its last ids: a drafter has those only. NULL: none. */
-static const struct sim_text *script_of(const struct sim *s, const int32_t *ids, int n, int *i_next)
+static uint64_t pass_ns(void *arg, int n_rows)
 {
-    for (int t = 0; t < s->n_texts; t++) {
-        *i_next = n - (int)strlen(s->texts[t].prompt);
-        if (by_place(s)) return *i_next >= 0 && *i_next < (int)strlen(s->texts[t].big) ? &s->texts[t] : NULL;
-        char all[1024];
-        int n_all = snprintf(all, sizeof all, "%s%s", s->texts[t].prompt, s->texts[t].big), from = 0;
-        for (int end = n; end < n_all; end++, from++) {
-            int i = 0;
-            while (i < n && all[from + i] == ids[i]) i++;
-            *i_next = end - (int)strlen(s->texts[t].prompt);
-            if (i == n && *i_next >= 0) return &s->texts[t];
-        }
-    }
-    return NULL;
+    struct sim *s = arg;
+    (void)n_rows;
+    return jittered_ns(s, s->c.pass_ms);
 }
 
-static uint64_t prefix_hash_of(const int32_t *ids, int n)
+static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
 {
-    uint64_t h = ROOT;
-    for (int i = 0; i < n; i++) h = prefix_hash_next(h, ids[i]);
-    return h;
-}
-
-static int32_t big_next(const struct sim *s, const int32_t *ids, int n)
-{
-    int i;
-    const struct sim_text *t = script_of(s, ids, n, &i);
-    return t ? t->big[i] : 'a' + (int32_t)(prefix_hash_of(ids, n) % 26);
-}
-
-static int32_t little_next(const struct sim *s, const int32_t *ids, int n)
-{
-    int i;
-    const struct sim_text *t = script_of(s, ids, n, &i);
-    if (t) return t->little && i < (int)strlen(t->little) ? t->little[i] : t->big[i];
-    uint64_t h = prefix_hash_of(ids, n);
-    bool wrong = prefix_hash_mix(h + 1) % 100 < (uint64_t)s->c.wrong_percent;
-    return 'a' + (int32_t)((h + wrong) % 26);
-}
-
-/* Some number that depends on the ids before and the id alone. */
-static float lp_of(const struct sim *s, const int32_t *ids, int n, int32_t id)
-{
-    if (by_place(s)) return isupper(id) ? -5 : isdigit(id) ? -4 : -1;
-    return -(float)(prefix_hash_next(prefix_hash_of(ids, n), id) % 1000) / 128;
-}
-
-/* ---- messages ---- */
-
-static int jitter(struct sim *s)
-{
-    if (!s->c.jitter) return 0;
-    s->random = prefix_hash_mix(s->random + 1);
-    return (int)(s->random % (JITTER_MS + 1));
-}
-
-static void send_packet(struct sim *s, int from, int to, int leaves_ms, int i_seq, const struct message *m)
-{
-    const uint8_t *data;
-    struct err err;
-    size_t n_bytes;
-    if (wire_encode(&s->out, m, &data, &n_bytes, &err) != OK) blame(s, err.text);
-    int *last = &s->channel_ms[from][to], arrives = leaves_ms + s->c.link_ms + jitter(s);
-    *last = arrives > *last ? arrives : *last;
-    if (s->n_packets == MAX_PACKETS) blame(s, "too many messages");
-    struct packet *l = &s->packets[s->n_packets++];
-    *l = (struct packet){*last, from, to, (int)m->tag, i_seq, s->n_posted++, malloc(n_bytes + 1), n_bytes};
-    if (n_bytes) memcpy(l->data, data, n_bytes);
-}
-
-void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int i)
-{
-    s->packets[s->n_packets++] = (struct packet){at_ms, FAULT, FAULT, (int)fault, i, s->n_posted++, NULL, 0};
-}
-
-static struct packet take_first(struct sim *s)
-{
-    size_t first = 0;
-    for (size_t i = 1; i < s->n_packets; i++) {
-        const struct packet *a = &s->packets[i], *b = &s->packets[first];
-        if (a->ms < b->ms || (a->ms == b->ms && a->order < b->order)) first = i;
-    }
-    struct packet l = s->packets[first];
-    s->packets[first] = s->packets[--s->n_packets];
-    return l;
-}
-
-/* A peer works on one thing after the other. Returns when this one is done. */
-static int work(struct sim *s, int peer, int ms)
-{
-    struct fake *p = &s->fakes[peer];
-    int start = p->busy_until > s->now ? p->busy_until : s->now;
-    return p->busy_until = start + ms + jitter(s);
-}
-
-/* ---- the verifier: its leader, and what an engine would say ---- */
-
-/* Big's answers to a part that is in its slot. */
-static struct verdict answer(struct sim *s, const struct slots *slots, const struct part *part,
-                             struct verdict_row rows[ROWS], struct top tops[ROWS], float judged[ROWS])
-{
-    struct verdict v = {.rows = rows, .computed_us = (uint32_t)s->c.pass_ms * 1000};
-    const int32_t *all = slots->slot[part->slot].ids;
-    for (size_t i = 0; i < part->n_rows; i++) {
-        int n = (int)(part->at + i) + 1;
-        int32_t next = big_next(s, all, n);
-        const struct row *row = &part->rows[i];
-        if (!row->wanted) continue;
-        float lp = lp_of(s, all, n, next);
-        tops[v.n_rows] = (struct top){next, lp};
-        if (row->n_judge) judged[v.n_rows] = lp_of(s, all, n, row->judge[0]);
-        rows[v.n_rows] = (struct verdict_row){next, lp, &judged[v.n_rows], row->n_judge, &tops[v.n_rows], row->n_top};
-        v.n_rows++;
-    }
-    return v;
-}
-
-static void compute_part(struct sim *s, int peer, const struct part *part, int done_ms)
-{
-    struct fake *p = &s->fakes[peer];
-    struct verdict_row rows[ROWS];
-    struct top tops[ROWS];
-    float judged[ROWS];
-    struct verdict v = {.status = VERDICT_FAILED, .error = "block 3"};
-    if (p->fails[part->slot])
-        slots_fail(&p->slots, part->slot, part->at, v.error);
-    else
-        v = answer(s, &p->slots, part, rows, tops, judged);
-    p->fails[part->slot] = false;
-    struct token *token = &p->tokens[p->n_tokens];
-    if (part->token && v.status == VERDICT_OK && token_of(part, v.rows, token)) {
-        token->prefix_hash = p->slots.slot[part->slot].prefix_hash[token->at];
-        p->n_tokens++;
-    }
-    int32_t drafts[DRAFTS_MOST];
-    if (part->job == 0 && v.status == VERDICT_OK) {
-        v.drafts = drafts;
-        v.n_drafts = drafts_of(part, drafts);
-    }
-    v.job = part->job;
-    v.slot = part->slot;
-    v.round = part->round;
-    v.at = part->at;
-    v.prefix_hash = part->prefix_hash;
-    v.held = slots_held(&p->slots, part->slot);
-    send_packet(s, peer, PEER_COORDINATOR, done_ms, s->seq_of[peer][part->slot],
-                &(struct message){.tag = TAG_VERDICT, .verdict = v});
-}
-
-/* The next pass, where none is in work. */
-static void lead_pass(struct sim *s, int peer)
-{
-    struct fake *p = &s->fakes[peer];
-    if (p->in_pass) return;
-    struct lead_step step = lead_next(p->lead, (uint64_t)s->now * 1000);
-    for (size_t i = 0; i < step.n_refused; i++)
-        send_packet(s, peer, PEER_COORDINATOR, s->now, s->seq_of[peer][step.refused[i].slot],
-                    &(struct message){.tag = TAG_VERDICT, .verdict = step.refused[i]});
-    if (!step.n_parts) return;
-    int done_ms = work(s, peer, s->c.pass_ms);
-    p->in_pass = true;
-    for (size_t i = 0; i < step.n_parts; i++) compute_part(s, peer, &step.parts[i], done_ms);
-    sim_fault(s, done_ms, SIM_PASS_DONE, peer);
-}
-
-static void end_pass(struct sim *s, int peer)
-{
-    struct fake *p = &s->fakes[peer];
-    struct err err;
-    for (int i = 0; i < p->n_tokens; i++)
-        if (lead_on_token(p->lead, &p->tokens[i], (uint64_t)s->now * 1000, &err) != OK) blame(s, err.text);
-    p->n_tokens = 0;
-    p->in_pass = false;
-    lead_pass(s, peer);
-}
-
-static void to_leader(struct sim *s, int peer, const struct message *m)
-{
-    struct lead *lead = s->fakes[peer].lead;
-    struct err err;
-    int rc = OK;
-    switch (m->tag) {
-    case TAG_VERIFY: rc = lead_on_verify(lead, &m->verify, (uint64_t)s->now * 1000, &err); break;
-    case TAG_OPEN: rc = lead_on_open(lead, &m->open, &err); break;
-    case TAG_ACK: rc = lead_on_ack(lead, &m->ack, &err); break;
-    default: rc = lead_on_cut(lead, &m->cut, &err);
-    }
-    if (rc != OK) blame(s, err.text);
-    lead_pass(s, peer);
-}
-
-/* An ask for n-grams takes no time beside the passes. */
-static void look_up(struct sim *s, int peer, const struct draft_ask *ask)
-{
-    struct message m = {.tag = TAG_DRAFT};
-    struct err err;
-    if (lookup_draft(&s->fakes[peer].lookup, ask, &m.draft, &err) != OK) blame(s, err.text);
-    send_packet(s, peer, PEER_COORDINATOR, s->now, s->seq_of[peer][ask->slot], &m);
-}
-
-/* ---- the fake drafter ---- */
-
-static void answer_ask(struct sim *s, const struct draft_ask *ask)
-{
-    static const enum draft_end ends[] = {
-        [VERDICT_STALE] = DRAFT_STALE, [VERDICT_GAP] = DRAFT_GAP, [VERDICT_FULL] = DRAFT_FULL};
-    struct fake *p = &s->fakes[DRAFTER];
-    struct slot *slot = &p->slots.slot[ask->slot];
-    struct draft d = {
-        .slot = ask->slot, .round = ask->round, .at = ask->at, .prefix_hash = ask->prefix_hash, .end = DRAFT_WINDOW};
-    struct draft_row rows[ROWS];
-    enum verdict_status status = slots_check(&p->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
-    if (status == VERDICT_OK && p->fails[ask->slot]) {
-        d.end = DRAFT_FAILED;
-        p->fails[ask->slot] = false;
-    } else if (status == VERDICT_OK) {
-        int *n_fed = &p->n_fed[ask->slot], kept = slots_apply(&p->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
-        kept += (int)ask->at;
-        if (kept < *n_fed) *n_fed = kept;
-        float chance = 1;
-        d.at = (uint32_t)slot->len;
-        d.prefix_hash = slot->prefix_hash[slot->len];
-        while (d.end == DRAFT_WINDOW && (uint32_t)slot->len < ask->until) {
-            s->n_drafter_rows += *n_fed < slot->len ? slot->len - *n_fed : 1;
-            int32_t id = little_next(s, slot->ids, slot->len);
-            *n_fed = slot->len;
-            float sure = id == '?' ? 0.25f : 0.75f;
-            if (sure < ask->p_min) {
-                d.end = DRAFT_LOW;
-                break;
-            }
-            rows[d.n_rows++] = (struct draft_row){id, sure};
-            slots_apply(&p->slots, ask->slot, (uint32_t)slot->len, &id, 1);
-            if ((chance *= sure) < ask->p_joint_min) d.end = DRAFT_JOINT_LOW;
-            if (id == '$' && !s->c.ignore_eos) d.end = DRAFT_EOS;
-        }
-        d.rows = rows;
-    } else {
-        d.end = ends[status];
-    }
-    d.held = slots_held(&p->slots, ask->slot);
-    int ms = s->c.draft_ms * (int)d.n_rows + s->c.read_ms * (int)ask->n_ids;
-    d.us = (uint32_t)ms * 1000;
-    send_packet(s, DRAFTER, PEER_COORDINATOR, work(s, DRAFTER, ms), s->seq_of[DRAFTER][ask->slot],
-                &(struct message){.tag = TAG_DRAFT, .draft = d});
+    struct sim *s = arg;
+    return jittered_ns(s, s->c.draft_ms * n_drafted + s->c.read_ms * n_read);
 }
 
 /* ---- the coordinator's side: what it sends, checked and noted ---- */
@@ -446,75 +188,71 @@ static void show(struct sim *s, const struct action *a)
     if ((a->kind == ACTION_TOKENS ? watch->tokens : watch->done)(watch->arg, a->seq, &err) != OK) blame(s, err.text);
 }
 
-static void step(struct sim *s, const struct event *event)
+static void on_action(void *arg, const struct action *a)
 {
     static const char *const ends[] = {"running", "end id", "length", "context", "aborted", "stop", "failed"};
-    struct actions actions;
-    struct err err = {0};
-    if (spec_step(s->spec, event, &actions, &err) != OK) blame(s, err.text);
-    for (size_t i = 0; i < actions.n; i++) {
-        const struct action *a = &actions.list[i];
-        if (a->kind == ACTION_TOKENS) note_tokens(s, a->seq);
-        if (a->kind == ACTION_DONE) note(s, "done    seq %d: %s", a->seq->request.index, ends[a->seq->end]);
-        show(s, a);
-        if (a->kind != ACTION_POST) continue;
-        note_post(s, a);
-        send_packet(s, PEER_COORDINATOR, a->peer, s->now, a->seq->request.index, &a->message);
-    }
+    struct sim *s = arg;
+    if (a->kind == ACTION_TOKENS) note_tokens(s, a->seq);
+    if (a->kind == ACTION_DONE) note(s, "done    seq %d: %s", a->seq->request.index, ends[a->seq->end]);
+    if (a->kind == ACTION_POST) note_post(s, a);
+    show(s, a);
 }
 
-static struct event event(const struct sim *s, enum event_kind kind)
+static void on_departure(void *arg, int from, int to, const struct message *m)
 {
-    return (struct event){.kind = kind, .now_ns = (uint64_t)s->now * 1000000};
+    struct sim *s = arg;
+    struct answers *a = &s->answers[from];
+    if (to != PEER_COORDINATOR) return;
+    if (a->n == IN_FLIGHT) blame(s, "too many messages");
+    a->seqs[(a->first + a->n++) % IN_FLIGHT] = s->seq_of[from][m->tag == TAG_DRAFT ? m->draft.slot : m->verdict.slot];
 }
 
-static void to_coordinator(struct sim *s, int from, int i_seq, const struct message *m)
+static void on_arrival(void *arg, int from, int to, const struct message *m)
 {
-    struct event e = event(s, m->tag == TAG_DRAFT ? EVENT_DRAFT : EVENT_VERDICT);
-    e.group = from - VERIFIER;
-    if (m->tag == TAG_DRAFT) {
+    struct sim *s = arg;
+    struct answers *a = &s->answers[from];
+    if (to != PEER_COORDINATOR) return;
+    int i_seq = a->seqs[a->first++ % IN_FLIGHT];
+    a->n--;
+    if (m->tag == TAG_DRAFT)
         note_draft(s, i_seq, &m->draft);
-        e.draft = &m->draft;
-    } else {
+    else
         note_verdict(s, i_seq, &m->verdict);
-        e.verdict = &m->verdict;
-    }
-    step(s, &e);
+}
+
+/* ---- what happens at a moment ---- */
+
+static void step(struct sim *s, const struct event *event)
+{
+    struct err err;
+    if (simulator_step(s->simulator, event, &err) != OK) blame(s, err.text);
 }
 
 static void submit(struct sim *s, int i)
 {
-    struct event e = event(s, EVENT_SUBMIT);
-    e.seq = &s->seqs[i];
-    if (s->now) note(s, "submit  seq %d", i);
-    step(s, &e);
+    if (simulator_now_ns(s->simulator)) note(s, "submit  seq %d", i);
+    step(s, &(struct event){.kind = EVENT_SUBMIT, .seq = &s->seqs[i]});
 }
 
 static void cancel(struct sim *s, int i)
 {
-    struct event e = event(s, EVENT_CANCEL);
-    e.seq = i < 0 ? NULL : &s->seqs[i];
     note(s, i < 0 ? "cancel  all" : "cancel  seq %d", i);
-    step(s, &e);
+    step(s, &(struct event){.kind = EVENT_CANCEL, .seq = i < 0 ? NULL : &s->seqs[i]});
 }
 
 static void kill_drafter(struct sim *s)
 {
-    struct event e = event(s, EVENT_DRAFTER_LOST);
-    e.why = "the drafter died";
-    s->drafter_dead = true;
     note(s, "fault   the drafter dies");
-    step(s, &e);
+    step(s, &(struct event){.kind = EVENT_DRAFTER_LOST, .why = "the drafter died"});
 }
 
 static void lose_text(struct sim *s, enum sim_fault fault, int i_slot)
 {
     static const char *const what[] = {"verifier forgets half", "verifier strays", "drafter forgets half",
                                        "drafter strays"};
-    struct fake *p = &s->fakes[fault < SIM_DRAFTER_FORGETS ? VERIFIER : DRAFTER];
-    struct slot *slot = &p->slots.slot[i_slot];
+    int peer = fault < SIM_DRAFTER_FORGETS ? VERIFIER : DRAFTER;
+    struct slot *slot = &simulator_slots(s->simulator, peer)->slot[i_slot];
     note(s, "fault   slot %d: %s", i_slot, what[fault]);
-    p->n_fed[i_slot] = 0;
     if (fault == SIM_VERIFIER_FORGETS || fault == SIM_DRAFTER_FORGETS) slot->len /= 2;
     for (int i = 0; (fault == SIM_VERIFIER_STRAYS || fault == SIM_DRAFTER_STRAYS) && i < slot->len; i++) {
         slot->ids[i] = '?';
@@ -522,57 +260,43 @@ static void lose_text(struct sim *s, enum sim_fault fault, int i_slot)
     }
 }
 
-static void go_wrong(struct sim *s, enum sim_fault fault, int i)
+static int go_wrong(void *arg, int fault, int i, struct err *err)
 {
+    struct sim *s = arg;
+    (void)err;
     switch (fault) {
     case SIM_SUBMIT: submit(s, i); break;
     case SIM_CANCEL: cancel(s, i); break;
     case SIM_CANCEL_ALL: cancel(s, -1); break;
     case SIM_DRAFTER_DIES: kill_drafter(s); break;
-    case SIM_PASS_DONE: end_pass(s, i); break;
-    case SIM_PART_FAILS: s->fakes[VERIFIER].fails[i] = true; break;
-    case SIM_ASK_FAILS: s->fakes[DRAFTER].fails[i] = true; break;
-    default: lose_text(s, fault, i);
+    case SIM_PART_FAILS: s->fails[VERIFIER][i] = true; break;
+    case SIM_ASK_FAILS: s->fails[DRAFTER][i] = true; break;
+    default: lose_text(s, (enum sim_fault)fault, i);
     }
+    return OK;
 }
 
-static void deliver(struct sim *s, const struct packet *l)
+static const char *fails(void *arg, int peer, uint32_t slot)
 {
-    struct message m;
+    struct sim *s = arg;
+    bool now = s->fails[peer][slot];
+    s->fails[peer][slot] = false;
+    return now ? "block 3" : NULL;
+}
+
+void sim_fault(struct sim *s, int at_ms, enum sim_fault fault, int i)
+{
     struct err err;
-    if (l->to == FAULT) {
-        go_wrong(s, (enum sim_fault)l->tag, l->i);
-        return;
-    }
-    if (wire_decode(&s->in, l->tag, l->data, l->n_bytes, &m, &err) != OK) blame(s, err.text);
-    switch (m.tag) {
-    case TAG_VERIFY:
-    case TAG_ACK:
-    case TAG_CUT: to_leader(s, l->to, &m); break;
-    case TAG_DRAFT_ASK:
-        if (l->to != DRAFTER) look_up(s, l->to, &m.ask);
-        if (l->to == DRAFTER && !s->drafter_dead) answer_ask(s, &m.ask);
-        break;
-    case TAG_OPEN:
-        if (l->to != DRAFTER) to_leader(s, l->to, &m);
-        break;
-    default:
-        if (l->from != DRAFTER || !s->drafter_dead) to_coordinator(s, l->from, l->i, &m);
-    }
+    if (simulator_at(s->simulator, (uint64_t)at_ms * MS_NS, fault, i, &err) != OK) blame(s, err.text);
 }
 
 void sim_run(struct sim *s)
 {
+    struct err err;
     for (int i = 0; i < s->n_texts; i++) {
         if (!s->later[i]) submit(s, i);
     }
-    while (s->n_packets) {
-        struct packet l = take_first(s);
-        s->now = l.ms;
-        deliver(s, &l);
-        free(l.data);
-    }
-    if (!spec_idle(s->spec)) blame(s, "nothing moves, and not every text is done");
+    if (simulator_run(s->simulator, &err) != OK) blame(s, err.text);
     if (s->n_parts_out) blame(s, "a part was not answered exactly once");
 }
 
@@ -638,7 +362,7 @@ static struct spec_config spec_config(struct sim *s)
 {
     const struct sim_config *c = &s->c;
     struct spec_config spec = {.n_ctx = c->n_ctx,
-                               .root = ROOT,
+                               .root = SIM_SCRIPT_ROOT,
                                .drafter = {.kind = c->ngram ? DRAFTER_NGRAM : DRAFTER_LITTLE,
                                            .peer = DRAFTER,
                                            .prior = c->prior,
@@ -657,55 +381,45 @@ static struct spec_config spec_config(struct sim *s)
     return spec;
 }
 
+static struct simulator_config simulator_config(struct sim *s)
+{
+    const struct net_path path = {.delay_ns = (uint64_t)s->c.link_ms * MS_NS,
+                                  .jitter_ns = s->c.jitter ? (uint64_t)JITTER_MS * MS_NS : 0};
+    return (struct simulator_config){.spec = spec_config(s),
+                                     .max_parts = 1,
+                                     .to = {path, path},
+                                     .rtt_ns = (uint64_t)s->c.rtt_ms * MS_NS,
+                                     .seed = s->c.jitter,
+                                     .models = sim_script_models(&s->script),
+                                     .costs = {pass_ns, draft_ns, s},
+                                     .watch = {on_action, on_departure, on_arrival, fails, go_wrong, s}};
+}
+
 struct sim *sim_open(const struct sim_config *config, const struct sim_text *texts, int n_texts)
 {
     struct sim *s = calloc(1, sizeof *s);
     struct err err;
     *s = (struct sim){.c = *config, .texts = texts, .n_texts = n_texts, .random = config->jitter};
     fill_in(&s->c);
-    const struct sim_config *c = &s->c;
     s->tracing = open_memstream(&s->trace, &s->n_trace);
     fflush(s->tracing);
-    s->packets = calloc(MAX_PACKETS, sizeof *s->packets);
     s->shown = calloc((size_t)n_texts, sizeof *s->shown);
     s->later = calloc((size_t)n_texts, sizeof *s->later);
     s->seqs = calloc((size_t)n_texts, sizeof *s->seqs);
     s->prompts = calloc((size_t)n_texts, sizeof *s->prompts);
     for (int i = 0; i < n_texts; i++) open_seq(s, i);
-    for (int p = DRAFTER; p < VERIFIER + c->n_groups; p++) {
-        int n_slots = p == DRAFTER ? c->n_groups * c->n_slots : c->n_slots;
-        s->fakes[p].n_fed = calloc((size_t)n_slots, sizeof(int));
-        if (slots_init(&s->fakes[p].slots, n_slots, c->n_ctx, ROOT, &err) != OK) blame(s, err.text);
-        const struct lead_config lead = {
-            .slots = &s->fakes[p].slots, .max_rows = c->max_rows, .max_parts = 1, .n_vocab = 256};
-        if (p == DRAFTER) continue;
-        if (lead_open(&s->fakes[p].lead, &lead, &err) != OK) blame(s, err.text);
-        if (lookup_init(&s->fakes[p].lookup, n_slots, c->n_ctx, ROOT, 256, &err) != OK) blame(s, err.text);
-    }
-    struct spec_config spec = spec_config(s);
-    int rc = wire_arena_init(&s->in, ARENA, &err);
-    if (rc == OK) rc = wire_arena_init(&s->out, ARENA, &err);
-    if (rc == OK) rc = spec_open(&s->spec, &spec, &err);
-    if (rc != OK) blame(s, err.text);
-    for (int i = 0; i < c->n_groups; i++) spec_set_rtt(s->spec, i, (uint64_t)c->rtt_ms * 1000000);
+    s->script = (struct sim_script){texts, n_texts, config->rule.kind != RULE_EXACT, config->wrong_percent};
+    const struct simulator_config simulator = simulator_config(s);
+    if (simulator_open(&s->simulator, &simulator, &err) != OK) blame(s, err.text);
     return s;
 }
 
 void sim_close(struct sim *s)
 {
     for (int i = 0; i < s->n_texts; i++) seq_free(&s->seqs[i]);
-    for (int p = 0; p < N_PEERS; p++) {
-        slots_free(&s->fakes[p].slots);
-        lead_close(s->fakes[p].lead);
-        lookup_free(&s->fakes[p].lookup);
-        free(s->fakes[p].n_fed);
-    }
-    spec_close(s->spec);
-    wire_arena_free(&s->in);
-    wire_arena_free(&s->out);
+    simulator_close(s->simulator);
     fclose(s->tracing);
     free(s->trace);
-    free(s->packets);
     free(s->shown);
     free(s->later);
     free(s->seqs);
@@ -739,7 +453,7 @@ int sim_most_parts_out(const struct sim *s)
 
 int sim_n_drafter_rows(const struct sim *s)
 {
-    return s->n_drafter_rows;
+    return (int)simulator_counts(s->simulator).n_drafter_rows;
 }
 
 void sim_transcript(const struct sim_config *config, const struct sim_text *texts, int n_texts, const char *transcript)

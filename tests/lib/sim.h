@@ -1,12 +1,12 @@
-/* sim.h -- the coordinator's heart, the verifiers' leader, a fake drafter and links between them, on a virtual clock.
+/* sim.h -- the simulated cluster (simulator.h) with scripted texts and faults; what happens in it is a transcript.
  *
- *   spec ──messages──▶ link ──▶ verifier: lead.c, slots.c, and big's next id for an engine; pass_ms a part
- *     ▲               ms   ──▶ fake drafter: slots.c, little's next id, draft_ms a token
- *     └──────── answers ◀──┘        each answers every message once, in order; the trace is a transcript
+ *   spec ──messages──▶ link ──▶ verifiers: the texts' own next ids, pass_ms a part
+ *     ▲               ms   ──▶ drafter: the same or `little`, draft_ms a token
+ *     └──────── answers ◀──┘
  *
  * An id is a character, so ids read as text; '$' ends a text. Big's next id is a fixed function of all ids before it:
  * the script where they are on one, else a letter drawn from their prefix hash. Little is big, but for the
- * places where its own script differs. Messages go through the real wire. No threads, no sleeps, no real time.
+ * places where its own script differs.
  *
  * While it runs it holds the coordinator to what must always be true: parts out at most max_jobs, parts at most
  * max_rows, wanted rows together at the end of a verify, each judging the id that is fed next, none judged by the last.
@@ -66,8 +66,7 @@ enum sim_fault {
     /* Not faults. */
     SIM_SUBMIT,
     SIM_CANCEL, /* slot: the text */
-    SIM_CANCEL_ALL,
-    SIM_PASS_DONE /* the simulator's own */
+    SIM_CANCEL_ALL
 };
 
 struct sim;

@@ -1,0 +1,424 @@
+#include "simulator.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/prefix_hash.h"
+#include "simulator_drafter.h"
+#include "worker/roles/lead.h"
+#include "worker/roles/lookup.h"
+
+enum { ARENA = 1 << 18, HELD_AT_OPEN = 64 };
+
+enum held_kind { HELD_MESSAGE, HELD_PASS, HELD_EVENT }; /* HELD_PASS: its end */
+struct held {
+    uint64_t due_ns;
+    enum held_kind kind;
+    int from, to;
+    int what, i;   /* what: of a message the tag; i: of a pass the group */
+    uint8_t *data; /* owns */
+    size_t n_bytes;
+};
+
+struct leader { /* of a group of verifiers */
+    int peer;
+    struct slots slots;
+    struct lead *lead;
+    struct lookup lookup;
+    bool in_pass;
+    struct token tokens[PASS_ROWS]; /* of the pass in work */
+    int n_tokens;
+};
+
+struct answers { /* to a part */
+    struct verdict_row rows[PASS_ROWS];
+    struct top tops[PASS_ROWS];
+    float judged[PASS_ROWS][JUDGED_MOST];
+    int32_t drafts[DRAFTS_MOST];
+};
+
+struct simulator {
+    struct simulator_config c;
+    struct spec *spec;
+    struct leader leaders[GROUPS_MOST];
+    struct simulator_drafter drafter;
+    uint64_t drafter_free_ns; /* when the drafter's work is done */
+    bool drafter_lost;
+    struct net_link links[2 * MAX_PEERS]; /* to each peer, from each peer */
+
+    uint64_t now_ns;
+    struct held *held; /* [room] owns; the latest first, so that the next is the last */
+    size_t n_held, room;
+
+    struct wire_arena in, out;
+    struct answers answers;
+    struct simulator_counts counts;
+};
+
+/* ---- what is due later ---- */
+
+/* Of two that are due at once the first one stays the first. */
+static int hold(struct simulator *s, const struct held *h, struct err *err)
+{
+    if (s->n_held == s->room) {
+        size_t room = s->room ? 2 * s->room : HELD_AT_OPEN;
+        struct held *more = realloc(s->held, room * sizeof *more);
+        if (!more) return err_set(err, E_LAYOUT, "out of memory");
+        s->held = more;
+        s->room = room;
+    }
+    size_t i = s->n_held++;
+    for (; i > 0 && s->held[i - 1].due_ns <= h->due_ns; i--) s->held[i] = s->held[i - 1];
+    s->held[i] = *h;
+    return OK;
+}
+
+int simulator_at(struct simulator *s, uint64_t at_ns, int what, int i, struct err *err)
+{
+    return hold(s, &(struct held){.due_ns = at_ns, .kind = HELD_EVENT, .what = what, .i = i}, err);
+}
+
+/* The sender hands the message over when its computing is done. A link keeps the order of the calls, so an answer
+ * that takes no computing waits for those of the pass in work. */
+static int post(struct simulator *s, int from, int to, uint64_t leaves_ns, const struct message *m, struct err *err)
+{
+    const uint8_t *data;
+    size_t n_bytes;
+    bool back = to == PEER_COORDINATOR;
+    int rc = wire_encode(&s->out, m, &data, &n_bytes, err);
+    if (rc != OK) return rc;
+    if (s->c.watch.departure) s->c.watch.departure(s->c.watch.arg, from, to, m);
+    struct held h = {.kind = HELD_MESSAGE, .from = from, .to = to, .what = (int)m->tag, .n_bytes = n_bytes};
+    h.due_ns = net_link_due(&s->links[2 * (back ? from : to) + back], leaves_ns, n_bytes);
+    h.data = malloc(n_bytes + 1);
+    if (!h.data) return err_set(err, E_LAYOUT, "out of memory");
+    if (n_bytes) memcpy(h.data, data, n_bytes);
+    rc = hold(s, &h, err);
+    if (rc != OK) free(h.data);
+    return rc;
+}
+
+static int post_verdict(struct simulator *s, int from, uint64_t leaves_ns, const struct verdict *v, struct err *err)
+{
+    return post(s, from, PEER_COORDINATOR, leaves_ns, &(struct message){.tag = TAG_VERDICT, .verdict = *v}, err);
+}
+
+static int post_draft(struct simulator *s, int from, uint64_t leaves_ns, const struct draft *d, struct err *err)
+{
+    return post(s, from, PEER_COORDINATOR, leaves_ns, &(struct message){.tag = TAG_DRAFT, .draft = *d}, err);
+}
+
+/* NULL: it is computed. */
+static const char *why_failed(const struct simulator *s, int peer, uint32_t slot)
+{
+    return s->c.watch.fails ? s->c.watch.fails(s->c.watch.arg, peer, slot) : NULL;
+}
+
+/* ---- the verifiers ---- */
+
+static size_t answer_rows(struct simulator *s, const struct part *part, const int32_t *ids)
+{
+    const struct simulator_models *m = &s->c.models;
+    size_t n_wanted = 0;
+    for (size_t i = 0; i < part->n_rows; i++) {
+        const struct row *row = &part->rows[i];
+        if (!row->wanted) continue;
+        int n = (int)(part->at + i) + 1;
+        int32_t next = m->big(m->arg, ids, n);
+        float lp = m->lp(m->arg, ids, n, next), *judged = s->answers.judged[n_wanted];
+        struct top *top = &s->answers.tops[n_wanted];
+        for (size_t k = 0; k < row->n_judge; k++) judged[k] = m->lp(m->arg, ids, n, row->judge[k]);
+        *top = (struct top){next, lp};
+        s->answers.rows[n_wanted++] = (struct verdict_row){next, lp, judged, row->n_judge, top, row->n_top > 0};
+    }
+    return n_wanted;
+}
+
+/* A part of a pass, which is in its slot. One that follows a failed one in this pass fails too. */
+static int compute_part(struct simulator *s, struct leader *l, const struct part *part, uint64_t pass_ns,
+                        struct err *err)
+{
+    const char *why = why_failed(s, l->peer, part->slot);
+    if (part->at > slots_held(&l->slots, part->slot)) why = slots_error(&l->slots, part->slot);
+    struct verdict v = {.job = part->job,
+                        .slot = part->slot,
+                        .round = part->round,
+                        .at = part->at,
+                        .prefix_hash = part->prefix_hash,
+                        .status = why ? VERDICT_FAILED : VERDICT_OK,
+                        .error = why,
+                        .rows = s->answers.rows,
+                        .computed_us = (uint32_t)(pass_ns / 1000),
+                        .drafts = s->answers.drafts};
+    const struct slot *slot = &l->slots.slot[part->slot];
+    if (why) {
+        slots_fail(&l->slots, part->slot, part->at, why);
+        v.held = slots_held(&l->slots, part->slot);
+    } else {
+        v.held = part->at + (uint32_t)part->n_rows;
+        v.n_rows = answer_rows(s, part, slot->ids);
+        if (part->job == 0) v.n_drafts = drafts_of(part, s->answers.drafts);
+    }
+    struct token *token = &l->tokens[l->n_tokens];
+    if (part->token && !why && token_of(part, v.rows, token)) {
+        token->prefix_hash = slot->prefix_hash[token->at];
+        l->n_tokens++;
+    }
+    return post_verdict(s, l->peer, s->now_ns + pass_ns, &v, err);
+}
+
+/* Where a pass is due. Its answers are known at once, and leave when its time is over. */
+static int begin_pass(struct simulator *s, int i_group, struct err *err)
+{
+    struct leader *l = &s->leaders[i_group];
+    if (l->in_pass || !lead_has_work(l->lead)) return OK;
+    struct lead_step step = lead_next(l->lead, s->now_ns / 1000);
+    int rc = OK;
+    for (size_t i = 0; i < step.n_refused && rc == OK; i++)
+        rc = post_verdict(s, l->peer, s->now_ns, &step.refused[i], err);
+    if (rc != OK || !step.n_parts) return rc;
+    uint64_t pass_ns = s->c.costs.pass_ns(s->c.costs.arg, step.n_rows);
+    s->counts.n_passes++;
+    s->counts.n_rows += (uint64_t)step.n_rows;
+    l->in_pass = true;
+    l->n_tokens = 0;
+    for (size_t i = 0; i < step.n_parts && rc == OK; i++) rc = compute_part(s, l, &step.parts[i], pass_ns, err);
+    if (rc != OK) return rc;
+    return hold(s, &(struct held){.due_ns = s->now_ns + pass_ns, .kind = HELD_PASS, .i = i_group}, err);
+}
+
+static int end_pass(struct simulator *s, struct leader *l, struct err *err)
+{
+    int rc = OK;
+    l->in_pass = false;
+    for (int i = 0; i < l->n_tokens && rc == OK; i++) rc = lead_on_token(l->lead, &l->tokens[i], s->now_ns / 1000, err);
+    return rc;
+}
+
+static int to_leader(struct simulator *s, struct leader *l, const struct message *m, struct err *err)
+{
+    struct draft draft;
+    int rc;
+    switch (m->tag) {
+    case TAG_VERIFY: return lead_on_verify(l->lead, &m->verify, s->now_ns / 1000, err);
+    case TAG_OPEN: return lead_on_open(l->lead, &m->open, err);
+    case TAG_ACK: return lead_on_ack(l->lead, &m->ack, err);
+    case TAG_CUT: return lead_on_cut(l->lead, &m->cut, err);
+    default:
+        rc = lookup_draft(&l->lookup, &m->ask, &draft, err); /* which takes no time beside passes */
+        return rc == OK ? post_draft(s, l->peer, s->now_ns, &draft, err) : rc;
+    }
+}
+
+/* ---- the drafter ---- */
+
+/* One ask after the other. */
+static int to_drafter(struct simulator *s, int peer, const struct message *m, struct err *err)
+{
+    if (m->tag == TAG_OPEN) simulator_drafter_open(&s->drafter, &m->open);
+    if (m->tag != TAG_DRAFT_ASK) return OK;
+    struct draft d;
+    bool fails = why_failed(s, peer, m->ask.slot);
+    simulator_drafter_draft(&s->drafter, &s->c.models, &m->ask, fails, &d);
+    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)m->ask.n_ids, (int)d.n_rows);
+    d.us = (uint32_t)(ns / 1000);
+    s->drafter_free_ns = (s->drafter_free_ns > s->now_ns ? s->drafter_free_ns : s->now_ns) + ns;
+    return post_draft(s, peer, s->drafter_free_ns, &d, err);
+}
+
+/* ---- the coordinator ---- */
+
+int simulator_step(struct simulator *s, const struct event *event, struct err *err)
+{
+    struct event now = *event;
+    struct actions actions;
+    now.now_ns = s->now_ns;
+    if (now.kind == EVENT_DRAFTER_LOST) s->drafter_lost = true;
+    int rc = spec_step(s->spec, &now, &actions, err);
+    for (size_t i = 0; rc == OK && i < actions.n; i++) {
+        const struct action *a = &actions.list[i];
+        if (s->c.watch.action) s->c.watch.action(s->c.watch.arg, a);
+        if (a->kind == ACTION_POST) rc = post(s, PEER_COORDINATOR, a->peer, s->now_ns, &a->message, err);
+    }
+    return rc;
+}
+
+static struct leader *leader_of(struct simulator *s, int peer)
+{
+    for (int i = 0; i < s->c.spec.n_groups; i++)
+        if (s->leaders[i].peer == peer) return &s->leaders[i];
+    return NULL;
+}
+
+static int to_coordinator(struct simulator *s, int from, const struct message *m, struct err *err)
+{
+    struct event e = {.kind = m->tag == TAG_DRAFT ? EVENT_DRAFT : EVENT_VERDICT};
+    const struct leader *l = leader_of(s, from);
+    if (l) e.group = (int)(l - s->leaders);
+    if (e.kind == EVENT_DRAFT)
+        e.draft = &m->draft;
+    else
+        e.verdict = &m->verdict;
+    return simulator_step(s, &e, err);
+}
+
+/* ---- the clock ---- */
+
+static int arrive(struct simulator *s, const struct held *h, struct err *err)
+{
+    struct message m;
+    struct leader *l = leader_of(s, h->to);
+    bool of_little = !l && !leader_of(s, h->from);
+    if (of_little && s->drafter_lost) return OK;
+    int rc = wire_decode(&s->in, h->what, h->data, h->n_bytes, &m, err);
+    if (rc != OK) return rc;
+    if (s->c.watch.arrival) s->c.watch.arrival(s->c.watch.arg, h->from, h->to, &m);
+    if (h->to == PEER_COORDINATOR) return to_coordinator(s, h->from, &m, err);
+    return l ? to_leader(s, l, &m, err) : to_drafter(s, h->to, &m, err);
+}
+
+static int happen(struct simulator *s, const struct held *h, struct err *err)
+{
+    switch (h->kind) {
+    case HELD_MESSAGE: return arrive(s, h, err);
+    case HELD_PASS: return end_pass(s, &s->leaders[h->i], err);
+    default: return s->c.watch.event(s->c.watch.arg, h->what, h->i, err);
+    }
+}
+
+/* A leader takes all that is there, then begins a pass. */
+int simulator_run(struct simulator *s, struct err *err)
+{
+    int rc = OK;
+    while (s->n_held && rc == OK) {
+        struct held h = s->held[--s->n_held];
+        s->now_ns = h.due_ns;
+        rc = happen(s, &h, err);
+        free(h.data);
+        bool more = s->n_held && s->held[s->n_held - 1].due_ns == s->now_ns;
+        for (int i = 0; i < s->c.spec.n_groups && rc == OK && !more; i++) rc = begin_pass(s, i, err);
+    }
+    if (rc == OK && !spec_idle(s->spec)) rc = err_set(err, E_FAIL, "nothing moves, and not every text is done");
+    return rc;
+}
+
+/* ---- open, close, looking inside ---- */
+
+static void lay_links(struct simulator *s, int peer, enum role role)
+{
+    for (int from = 0; from < 2; from++) {
+        uint64_t number = (uint64_t)(2 * peer + from);
+        s->links[number] = (struct net_link){s->c.to[role], prefix_hash_mix(s->c.seed + number), 0, 0};
+    }
+}
+
+static int open_leader(struct simulator *s, int i_group, struct err *err)
+{
+    const struct spec_config *c = &s->c.spec;
+    const struct spec_group *g = &c->groups[i_group];
+    struct leader *l = &s->leaders[i_group];
+    const struct lead_config lead = {
+        .slots = &l->slots, .max_rows = g->max_rows, .max_parts = s->c.max_parts, .n_vocab = g->n_vocab};
+    l->peer = g->peer;
+    lay_links(s, g->peer, ROLE_VERIFIER);
+    int rc = slots_init(&l->slots, g->n_slots, c->n_ctx, c->root, err);
+    if (rc == OK) rc = lead_open(&l->lead, &lead, err);
+    if (rc == OK) rc = lookup_init(&l->lookup, g->n_slots, c->n_ctx, c->root, g->n_vocab, err);
+    return rc;
+}
+
+static int open_drafter(struct simulator *s, struct err *err)
+{
+    const struct spec_config *c = &s->c.spec;
+    int n_slots = 0;
+    for (int i = 0; i < c->n_groups; i++) n_slots += c->groups[i].n_slots;
+    lay_links(s, c->drafter.peer, ROLE_DRAFTER);
+    return simulator_drafter_init(&s->drafter, n_slots, c->n_ctx, c->root, err);
+}
+
+int simulator_open(struct simulator **out, const struct simulator_config *config, struct err *err)
+{
+    struct simulator *s = calloc(1, sizeof *s);
+    if (!s) return err_set(err, E_LAYOUT, "out of memory");
+    s->c = *config;
+    int rc = wire_arena_init(&s->in, ARENA, err);
+    if (rc == OK) rc = wire_arena_init(&s->out, ARENA, err);
+    for (int i = 0; i < config->spec.n_groups && rc == OK; i++) rc = open_leader(s, i, err);
+    if (rc == OK && config->spec.drafter.kind == DRAFTER_LITTLE) rc = open_drafter(s, err);
+    if (rc == OK) rc = spec_open(&s->spec, &config->spec, err);
+    for (int i = 0; rc == OK && i < config->spec.n_groups; i++) spec_set_rtt(s->spec, i, config->rtt_ns);
+    if (rc == OK)
+        *out = s;
+    else
+        simulator_close(s);
+    return rc;
+}
+
+void simulator_close(struct simulator *s)
+{
+    if (!s) return;
+    while (s->n_held) free(s->held[--s->n_held].data);
+    for (int i = 0; i < GROUPS_MOST; i++) {
+        lead_close(s->leaders[i].lead);
+        lookup_free(&s->leaders[i].lookup);
+        slots_free(&s->leaders[i].slots);
+    }
+    simulator_drafter_free(&s->drafter);
+    spec_close(s->spec);
+    wire_arena_free(&s->in);
+    wire_arena_free(&s->out);
+    free(s->held);
+    free(s);
+}
+
+uint64_t simulator_now_ns(const struct simulator *s)
+{
+    return s->now_ns;
+}
+
+struct simulator_counts simulator_counts(const struct simulator *s)
+{
+    struct simulator_counts counts = s->counts;
+    counts.n_drafter_rows = s->drafter.n_rows;
+    return counts;
+}
+
+struct slots *simulator_slots(struct simulator *s, int peer)
+{
+    struct leader *l = leader_of(s, peer);
+    return l ? &l->slots : &s->drafter.slots;
+}
+
+/* ---- models that draw ---- */
+
+static uint64_t drawn(const int32_t *ids, int n)
+{
+    return prefix_hash_next(prefix_hash_next(0, n > 1 ? ids[n - 2] : 0), ids[n - 1]);
+}
+
+static int32_t chance_big(void *arg, const int32_t *ids, int n)
+{
+    const struct simulator_chance *c = arg;
+    return (int32_t)(drawn(ids, n) % (uint64_t)c->n_vocab);
+}
+
+static int32_t chance_little(void *arg, const int32_t *ids, int n, float *p)
+{
+    const struct simulator_chance *c = arg;
+    bool right = (double)(prefix_hash_mix(drawn(ids, n) + 1) >> 11) * 0x1p-53 < c->p_right;
+    *p = (float)c->p_right;
+    return (chance_big(arg, ids, n) + !right) % c->n_vocab;
+}
+
+static float chance_lp(void *arg, const int32_t *ids, int n, int32_t id)
+{
+    const struct simulator_chance *c = arg;
+    double p = chance_big(arg, ids, n) == id ? c->p_right : 1 - c->p_right;
+    return (float)log(p > 1e-6 ? p : 1e-6);
+}
+
+struct simulator_models simulator_chance_models(struct simulator_chance *chance)
+{
+    return (struct simulator_models){chance_big, chance_little, chance_lp, chance};
+}

@@ -1,0 +1,271 @@
+/* The simulated cluster itself: how long what takes, to the nanosecond. Texts and transcripts of it are tested with
+ * tests/lib/sim.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "simulator.h"
+
+enum { DRAFTER = PEER_COORDINATOR + 1, LEADER, REQUESTS_MOST = 4, PROMPT_MOST = 128, MS_NS = 1000000 };
+enum { MARKS_MOST = 1 << 14 };
+
+/* A layout, with what its parts take. */
+struct plan {
+    int n_groups, n_slots, n_requests; /* 0: one */
+    int n_prompt, n_predict;           /* 0: 8, 101 */
+    int max_parts, self_max, draft_max;
+    double p_right;
+    struct net_path path; /* to the verifiers; the drafter stands beside the coordinator */
+    uint64_t seed;
+};
+
+struct run {
+    struct plan plan;
+    struct simulator *simulator;
+    struct seq seqs[REQUESTS_MOST];
+    struct draft_profile profile;
+    struct simulator_counts counts;
+    uint64_t bytes_ns; /* that the messages of all links take at the path's rate, one after the other */
+    struct wire_arena arena;
+    struct { /* of what is on its way, by link */
+        uint32_t marks[MARKS_MOST];
+        int n_sent, n_come;
+    } links[2][LEADER + GROUPS_MOST];
+};
+
+/* 10 ms for one row and 1 ms for each more; 2 ms a drafted token, nothing for one that is read. */
+static uint64_t pass_ns(void *arg, int n_rows)
+{
+    (void)arg;
+    return (uint64_t)(9 + n_rows) * MS_NS;
+}
+
+static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
+{
+    (void)arg;
+    (void)n_read;
+    return (uint64_t)(2 * n_drafted) * MS_NS;
+}
+
+/* What tells a message from others of its link. */
+static uint32_t mark(const struct message *m)
+{
+    uint32_t at = m->tag == TAG_VERIFY ? m->verify.at : m->tag == TAG_VERDICT ? m->verdict.at : 0;
+    return at << 8 | (uint32_t)m->tag;
+}
+
+static void on_departure(void *arg, int from, int to, const struct message *m)
+{
+    struct run *r = arg;
+    const uint8_t *data;
+    size_t n_bytes;
+    struct err err;
+    bool back = to == PEER_COORDINATOR;
+    assert_int_equal(wire_encode(&r->arena, m, &data, &n_bytes, &err), OK);
+    if (r->plan.path.bits_per_s) r->bytes_ns += n_bytes * 8000000000 / r->plan.path.bits_per_s;
+    int *n = &r->links[back][back ? from : to].n_sent;
+    assert_true(*n < MARKS_MOST);
+    r->links[back][back ? from : to].marks[(*n)++] = mark(m);
+}
+
+static void on_arrival(void *arg, int from, int to, const struct message *m)
+{
+    struct run *r = arg;
+    bool back = to == PEER_COORDINATOR;
+    int *n = &r->links[back][back ? from : to].n_come;
+    assert_int_equal(r->links[back][back ? from : to].marks[(*n)++], mark(m));
+}
+
+static struct spec_config spec_config(struct run *r, int n_vocab)
+{
+    const struct plan *p = &r->plan;
+    struct spec_config c = {.n_ctx = 4096,
+                            .drafter = {.kind = p->draft_max ? DRAFTER_LITTLE : DRAFTER_NONE,
+                                        .peer = DRAFTER,
+                                        .profile = &r->profile,
+                                        .n_ids = n_vocab,
+                                        .n_proposed = n_vocab},
+                            .n_groups = p->n_groups,
+                            .self_max = p->self_max};
+    for (int i = 0; i < p->n_groups; i++)
+        c.groups[i] = (struct spec_group){
+            .peer = LEADER + i, .n_slots = p->n_slots, .max_rows = PROMPT_MOST, .max_jobs = 64, .n_vocab = n_vocab};
+    return c;
+}
+
+static void submit(struct run *r, int i, const int32_t *prompt)
+{
+    const struct plan *p = &r->plan;
+    struct err err;
+    const struct request request = {.index = i,
+                                    .prompt = prompt,
+                                    .n_prompt = p->n_prompt,
+                                    .settings = {.n_predict = p->n_predict,
+                                                 .drafting = p->draft_max > 0,
+                                                 .draft_max = p->draft_max,
+                                                 .draft_ctx = PROMPT_MOST}};
+    assert_int_equal(seq_init(&r->seqs[i], &request, 4096, &err), OK);
+    const struct event event = {.kind = EVENT_SUBMIT, .seq = &r->seqs[i]};
+    assert_int_equal(simulator_step(r->simulator, &event, &err), OK);
+}
+
+static struct run *run(const struct plan *plan)
+{
+    struct run *r = calloc(1, sizeof *r);
+    struct plan *p = &r->plan;
+    struct err err;
+    struct simulator_chance chance = {.p_right = plan->p_right, .n_vocab = 32000};
+    int32_t prompts[REQUESTS_MOST][PROMPT_MOST];
+    *p = *plan;
+    p->n_groups += !p->n_groups;
+    p->n_slots += !p->n_slots;
+    p->n_requests += !p->n_requests;
+    p->n_prompt = p->n_prompt ? p->n_prompt : 8;
+    p->n_predict = p->n_predict ? p->n_predict : 101;
+    assert_int_equal(wire_arena_init(&r->arena, 1 << 18, &err), OK);
+    const struct simulator_config config = {.spec = spec_config(r, chance.n_vocab),
+                                            .max_parts = p->max_parts,
+                                            .to = {[ROLE_VERIFIER] = p->path},
+                                            .seed = p->seed,
+                                            .models = simulator_chance_models(&chance),
+                                            .costs = {pass_ns, draft_ns, NULL},
+                                            .watch = {.departure = on_departure, .arrival = on_arrival, .arg = r}};
+    assert_int_equal(simulator_open(&r->simulator, &config, &err), OK);
+    for (int i = 0; i < p->n_requests; i++) {
+        for (int k = 0; k < p->n_prompt; k++) prompts[i][k] = 1000 * i + k;
+        submit(r, i, prompts[i]);
+    }
+    if (simulator_run(r->simulator, &err) != OK) fail_msg("%s", err.text);
+    r->counts = simulator_counts(r->simulator);
+    return r;
+}
+
+static void run_free(struct run *r)
+{
+    simulator_close(r->simulator);
+    for (int i = 0; i < r->plan.n_requests; i++) seq_free(&r->seqs[i]);
+    wire_arena_free(&r->arena);
+    free(r);
+}
+
+static double first_ms(const struct seq *q)
+{
+    return (double)(q->stats.first_ns - q->stats.start_ns) / MS_NS;
+}
+
+static double token_ms(const struct seq *q)
+{
+    return (double)(q->stats.last_ns - q->stats.first_ns) / MS_NS / (seq_n_generated(q) - 1);
+}
+
+#define DELAY(ms) .path = {.delay_ns = (uint64_t)(ms)*MS_NS}
+
+/* A pass of one row takes 10 ms; a round trip twice the delay. */
+static void a_token_takes_what_its_layout_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        struct plan plan;
+        double token_ms, tolerance;
+    } rows[] = {
+        {"plain: a pass and a round trip", {DELAY(0)}, 10, 0},
+        {"plain, near", {DELAY(5)}, 10 + 10, 0},
+        {"plain, far", {DELAY(200)}, 10 + 400, 0},
+        {"the leader goes on by itself: a pass", {.self_max = 64, DELAY(0)}, 10, 0},
+        {"the same, near", {.self_max = 64, DELAY(5)}, 10, 0},
+        {"the same, far", {.self_max = 64, DELAY(200)}, 10, 0},
+        {"four share a pass", {.n_slots = 4, .n_requests = 4, .self_max = 64, DELAY(20)}, 13, 0},
+        {"four, each its own pass", {.n_slots = 4, .n_requests = 4, .n_prompt = 1, .max_parts = 1, DELAY(5)}, 40, 0},
+        {"two groups work at the same time",
+         {.n_groups = 2, .n_slots = 2, .n_requests = 4, .self_max = 64, DELAY(20)},
+         11,
+         0},
+        {"four groups", {.n_groups = 4, .n_requests = 4, .self_max = 64, DELAY(20)}, 10, 0},
+        {"4 drafts, always right: 5 tokens a round", {.draft_max = 4, .p_right = 1}, (4 * 2 + 14) / 5., 0},
+        {"the same, far", {.draft_max = 4, .p_right = 1, DELAY(200)}, (4 * 2 + 14 + 400) / 5., 0},
+        {"never right: a token a round", {.n_predict = 2000, .draft_max = 4}, 4 * 2 + 14, .01},
+        {"right with 0.7: 2.77 a round",
+         {.n_predict = 4000, .draft_max = 4, .p_right = .7, DELAY(20)},
+         (4 * 2 + 14 + 40) / 2.7731,
+         .03},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct run *r = run(&rows[i].plan);
+        for (int k = 0; k < r->plan.n_requests; k++) {
+            double off = token_ms(&r->seqs[k]) / rows[i].token_ms - 1;
+            if (off * off > rows[i].tolerance * rows[i].tolerance + 1e-18)
+                fail_msg("%s: %.4f ms a token, expected %.4f", rows[i].why, token_ms(&r->seqs[k]), rows[i].token_ms);
+        }
+        run_free(r);
+    }
+}
+
+/* A Verify of 100 rows, and its Verdict: both ways at 1 Mbit/s. */
+static void a_rate_delays_a_prompt_by_its_bytes(void **state)
+{
+    (void)state;
+    struct plan plan = {.n_prompt = 100, .n_predict = 1, DELAY(20)};
+    struct run *all_at_once = run(&plan);
+    plan.path.bits_per_s = 1000000;
+    struct run *limited = run(&plan);
+    assert_float_equal(first_ms(&all_at_once->seqs[0]), 20 + (9 + 100) + 20, 1e-9);
+    assert_true(limited->bytes_ns > 100 * 8000 * 2);
+    assert_int_equal(limited->seqs[0].stats.first_ns, all_at_once->seqs[0].stats.first_ns + limited->bytes_ns);
+    run_free(all_at_once);
+    run_free(limited);
+}
+
+/* on_arrival checks the order. */
+static void jitter_keeps_the_order_of_messages_and_changes_no_text(void **state)
+{
+    (void)state;
+    struct plan plan = {.n_groups = 2, .n_slots = 2, .n_requests = 4, .draft_max = 4, .p_right = .7, DELAY(5)};
+    struct run *still = run(&plan);
+    uint64_t last_ns = still->seqs[0].stats.last_ns;
+    int n_slower = 0;
+    plan.path.jitter_ns = 20 * MS_NS;
+    for (plan.seed = 0; plan.seed < 20; plan.seed++) {
+        plan.self_max = plan.seed % 2 ? 64 : 0;
+        plan.draft_max = plan.seed % 4 < 2 ? 4 : 0;
+        struct run *r = run(&plan), *again = run(&plan);
+        for (int i = 0; i < 4; i++) {
+            const struct seq *a = &still->seqs[i], *b = &r->seqs[i];
+            assert_int_equal(a->n_ids, b->n_ids);
+            assert_memory_equal(a->ids, b->ids, (size_t)a->n_ids * sizeof *a->ids);
+        }
+        assert_int_equal(r->seqs[3].stats.last_ns, again->seqs[3].stats.last_ns);
+        n_slower += plan.draft_max && r->seqs[0].stats.last_ns > last_ns;
+        run_free(r);
+        run_free(again);
+    }
+    assert_int_equal(n_slower, 10);
+    run_free(still);
+}
+
+/* Eight ids of each prompt, then one row each a pass. */
+static void passes_and_rows_are_counted(void **state)
+{
+    (void)state;
+    struct run *r = run(&(struct plan){.n_slots = 3, .n_requests = 3, .n_predict = 11, .self_max = 64});
+    assert_int_equal(r->counts.n_passes, 1 + 10);
+    assert_int_equal(r->counts.n_rows, 3 * (8 + 10));
+    assert_int_equal(r->counts.n_drafter_rows, 0);
+    assert_float_equal(first_ms(&r->seqs[0]), 9 + 3 * 8, 1e-9);
+    run_free(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_token_takes_what_its_layout_says),
+        cmocka_unit_test(a_rate_delays_a_prompt_by_its_bytes),
+        cmocka_unit_test(jitter_keeps_the_order_of_messages_and_changes_no_text),
+        cmocka_unit_test(passes_and_rows_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
