@@ -512,7 +512,7 @@ static const void *verdict_out(struct wire_arena *a, const struct message *m)
     const struct verdict *v = &m->verdict;
     Pf__Verdict *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    assert(v->status <= VERDICT_FAILED);
+    assert(v->status <= VERDICT_LATE);
     pf__verdict__init(pb);
     pb->job = v->job;
     pb->slot = v->slot;
@@ -553,7 +553,7 @@ static const char *verdict_in(struct wire_arena *a, const void *from, struct mes
     const Pf__Verdict *pb = from;
     struct verdict_row *rows = take(a, pb->n_row, sizeof *rows);
     if (!rows) return no_room;
-    if (pb->status > VERDICT_FAILED) return "has a status that does not exist";
+    if (pb->status > VERDICT_LATE) return "has a status that does not exist";
     for (size_t i = 0; i < pb->n_row; i++)
         if (!verdict_row_in(a, pb->row[i], &rows[i])) return no_room;
     m->verdict = (struct verdict){.job = pb->job,

@@ -184,8 +184,9 @@ struct verdict_row { /* of a wanted row, in order */
 
 /* ok: answered. gap: at > held, send from held. stale: the slot has another prefix hash at `at`, and is unchanged.
  * full: no such slot, or no room. failed: a number of a row is not finite, in this part or one that it follows; the
- * slot holds what came before, and parts that follow from there or earlier are computed again. */
-enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL, VERDICT_FAILED };
+ * slot holds what came before, and parts that follow from there or earlier are computed again. late: the leader has
+ * written otherwise by itself, or all of it, and goes on; `held` ids are final. */
+enum verdict_status { VERDICT_OK, VERDICT_STALE, VERDICT_GAP, VERDICT_FULL, VERDICT_FAILED, VERDICT_LATE };
 
 struct verdict {
     uint32_t job, slot, round, at;

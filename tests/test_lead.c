@@ -208,7 +208,7 @@ static void an_ack_lets_it_go_on_and_a_cut_ends_it(void **state)
     assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 4}, &err), OK);
     assert_int_equal(run(&c, 0, 7), 2);
     assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 3}, &err), OK);  /* an old one */
-    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 99}, &err), OK); /* of what is not written */
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 99}, &err), OK); /* of what no slot holds */
     assert_int_equal(run(&c, 0, 7), 0);
     assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 8}, &err), OK);
     assert_true(lead_has_work(c.lead));
@@ -247,15 +247,45 @@ static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
     scene_close(&c);
 }
 
+/* More slots are ready than a pass has rows: none waits for ever. */
+static void slots_write_by_turns(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    int n_passes[N_SLOTS] = {0};
+    scene_open(&c);
+    lead_close(c.lead);
+    const struct lead_config config = {.slots = &c.slots, .max_rows = 2, .n_vocab = N_VOCAB};
+    assert_int_equal(lead_open(&c.lead, &config, &err), OK);
+    for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
+        open_slot(&c, slot, 60, 40);
+        assert_int_equal(post(&c, slot, 0, 2, 0, &err), OK);
+    }
+    for (int i = 0; i < N_SLOTS; i++) lead_next(c.lead, 0);
+    for (uint32_t slot = 0; slot < N_SLOTS; slot++) token(&c, slot, 7, false);
+    for (int pass = 0; pass < 30; pass++) {
+        struct lead_step step = lead_next(c.lead, 0);
+        assert_int_equal(step.n_parts, 2);
+        for (size_t i = 0; i < step.n_parts; i++) {
+            uint32_t slot = step.parts[i].slot;
+            n_passes[slot]++;
+            token(&c, slot, 7, true);
+        }
+    }
+    for (int i = 0; i < N_SLOTS; i++) assert_int_equal(n_passes[i], 30 * 2 / N_SLOTS);
+    scene_close(&c);
+}
+
 /* Ids 1 2 from the coordinator, 7 8 the slot's own, and 5 next: what comes from the coordinator then. */
-static void a_part_that_comes_late_is_trimmed_or_stale(void **state)
+static void a_part_that_comes_late_is_trimmed_or_refused(void **state)
 {
     (void)state;
     static const struct {
         const char *why;
         uint32_t at;
         int32_t ids[5];
-        uint32_t at_then; /* of what is computed; 0: it is stale */
+        uint32_t at_then; /* of what is computed; 0: it is refused */
         int n_then;
     } rows[] = {
         {"it is not late", 4, {5, 3, 3}, 4, 3},
@@ -290,9 +320,9 @@ static void a_part_that_comes_late_is_trimmed_or_stale(void **state)
         assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
         struct lead_step step = lead_next(c.lead, 0);
         if (!rows[i].n_then) {
-            if (step.n_refused != 1 || step.refused[0].status != VERDICT_STALE || step.refused[0].held != 5 ||
+            if (step.n_refused != 1 || step.refused[0].status != VERDICT_LATE || step.refused[0].held != 5 ||
                 step.refused[0].job != 9)
-                fail_msg("%s: it is not stale", rows[i].why);
+                fail_msg("%s: it is not refused", rows[i].why);
             assert_true(step.n_parts == 1 && step.parts[0].job == 0 && step.parts[0].rows[0].id == 5); /* it goes on */
         } else {
             const struct part *then = step.parts;
@@ -765,7 +795,8 @@ int main(void)
         cmocka_unit_test(a_slot_goes_on_by_itself_as_far_as_its_open_lets_it),
         cmocka_unit_test(an_ack_lets_it_go_on_and_a_cut_ends_it),
         cmocka_unit_test(the_coordinator_s_own_rows_come_before_the_slot_s),
-        cmocka_unit_test(a_part_that_comes_late_is_trimmed_or_stale),
+        cmocka_unit_test(slots_write_by_turns),
+        cmocka_unit_test(a_part_that_comes_late_is_trimmed_or_refused),
         cmocka_unit_test(a_late_part_waits_for_the_slot_s_own),
         cmocka_unit_test(an_open_is_kept_and_changes_nothing_that_waits),
         cmocka_unit_test(slots_that_go_on_by_themselves_share_the_pass_with_all_others),

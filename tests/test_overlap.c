@@ -56,7 +56,7 @@ static void drafts_that_come_late_are_trimmed_and_the_rest_is_judged(void **stat
 }
 
 /* The leader goes on otherwise than "fgX". */
-static void a_draft_that_big_contradicts_meanwhile_is_stale(void **state)
+static void a_draft_that_big_contradicts_meanwhile_is_late(void **state)
 {
     (void)state;
     const struct sim_text text = {"ab", "cdefghijklmnop", "cdefgX", 8};
@@ -81,7 +81,7 @@ static void a_draft_that_big_contradicts_meanwhile_is_stale(void **state)
                    "[  80] emit    seq 0: \"h\" b\n"
                    "[  90] self    seq 0 round 1 at 7: \"i\"\n"
                    "[  90] emit    seq 0: \"i\" b\n"
-                   "[  90] verdict seq 0 round 2 at 5: stale, holds 9\n"
+                   "[  90] verdict seq 0 round 2 at 5: late, holds 9\n"
                    "[ 100] self    seq 0 round 1 at 8: \"j\"\n"
                    "[ 100] emit    seq 0: \"j\" b\n"
                    "[ 100] cut     seq 0\n"
@@ -191,7 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drafts_that_come_late_are_trimmed_and_the_rest_is_judged),
-        cmocka_unit_test(a_draft_that_big_contradicts_meanwhile_is_stale),
+        cmocka_unit_test(a_draft_that_big_contradicts_meanwhile_is_late),
         cmocka_unit_test(drafts_cost_next_to_nothing_at_any_distance_and_pay_where_they_outrun_big),
         cmocka_unit_test(no_text_depends_on_it),
     };

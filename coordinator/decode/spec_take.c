@@ -312,8 +312,11 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
         err_set(&p->seq->why, E_MODEL, "%s", v->error);
         return OK;
     }
-    if (now && p->drafting && f.n_drafts && v->status == VERDICT_STALE && v->held > (uint32_t)f.n_text) {
-        drop_late(p, &f, out);
+    if (v->status == VERDICT_LATE && !f.may_be_late)
+        return err_set(err, E_PEER, "slot %u: a part at %u is called late, but nothing was to be written before it",
+                       v->slot, v->at);
+    if (v->status == VERDICT_LATE && its) { /* the leader goes on */
+        if (now && p->drafting && f.n_drafts) drop_late(p, &f, out);
         return OK;
     }
     if (now && v->status != VERDICT_OK) return refused(s, p, v, err);

@@ -127,6 +127,7 @@ const struct message_example messages[] = {
                   LIST(struct verdict_row, {INT32_MAX, -0.0f, hard_lps, N_HARD, NULL, 0},
                        {0, -FLT_MAX, NULL, 0, LIST(struct top, {INT32_MAX, -0.0f}, {1, -FLT_MAX}, {0, 0.0f})}),
                   UINT32_MAX, UINT32_MAX, NULL, NULL, 0}}},
+    {"verdict_late", {TAG_VERDICT, .verdict = {.status = VERDICT_LATE, .held = 12}}},
     {"verdict_failed", {TAG_VERDICT, .verdict = {.status = VERDICT_FAILED, .held = 12, .error = "\xff not finite\n"}}},
     {"verdict_refused",
      {TAG_VERDICT, .verdict = {.job = 9, .slot = 2, .at = 40, .prefix_hash = 5, .status = VERDICT_GAP, .held = 31}}},

@@ -156,7 +156,7 @@ static void note_tokens(struct sim *s, const struct seq *q)
 
 static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
 {
-    static const char *const why[] = {"ok", "stale", "gap", "full", "failed"};
+    static const char *const why[] = {"ok", "stale", "gap", "full", "failed", "late"};
     char text[ROWS + 1], drafts[DRAFTS_MOST + 1];
     for (size_t i = 0; i < v->n_rows; i++) text[i] = (char)v->rows[i].next;
     text[v->n_rows] = 0;

@@ -52,6 +52,7 @@ struct lead {
 
     /* One step. */
     size_t n_taken; /* of the queue, in the last step: their rows are borrowed until the next */
+    int turn;       /* the slot that is the first to write by itself */
     struct part parts[PASS_ROWS];
     struct verdict refused[MAX_JOBS + SLOTS_MOST];
     struct lead_step step;
@@ -179,8 +180,8 @@ int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err)
     int rc = check_slot(l, ack->slot, "an Ack", err);
     if (rc != OK) return rc;
     struct self *s = &l->self[ack->slot];
-    uint32_t n_behind = s->has_next ? s->next.at : slots_held(l->c.slots, ack->slot); /* ids before the newest */
-    if (s->on && ack->at > s->acked && ack->at <= n_behind + 1) s->acked = ack->at;
+    /* Of more than the slot holds, too: it may have lost ids, and be about to write them again. */
+    if (s->on && ack->at > s->acked && ack->at <= (uint32_t)l->c.slots->n_ctx) s->acked = ack->at;
     return OK;
 }
 
@@ -331,7 +332,7 @@ static void take_queued(struct lead *l, uint64_t now_us)
         bool is_there = part.slot < (uint32_t)l->c.slots->n;
         if (is_there) l->self[part.slot].n_queued--;
         if (status == VERDICT_OK && is_late(l, &part) && !trim(l, &part)) {
-            refuse(l, &part, VERDICT_STALE, l->self[part.slot].next.at + 1);
+            refuse(l, &part, VERDICT_LATE, l->self[part.slot].next.at + 1);
             continue;
         }
         if (is_there) l->self[part.slot].has_next = l->self[part.slot].knows = false; /* it says what is next */
@@ -357,7 +358,7 @@ static void refuse_self(struct lead *l, uint32_t slot)
 
 static bool is_ready(const struct self *s)
 {
-    return s->on && s->has_next && !s->n_queued && !s->job && s->next.at + 1 - s->acked < s->open.self_max;
+    return s->on && s->has_next && !s->n_queued && !s->job && s->next.at + 1 < s->acked + s->open.self_max;
 }
 
 /* Ids that may follow big's next one and big's answer to it: as many as the Open, the text and the pass have room
@@ -428,6 +429,22 @@ static int count_ready(const struct lead *l)
     return n;
 }
 
+/* One for which there is no room is the first next time. */
+static void take_ready(struct lead *l, uint64_t now_us)
+{
+    int n = l->c.slots->n, first = l->turn, n_others = count_ready(l);
+    bool full = false;
+    for (int i = 0; i < n; i++) {
+        int slot = (first + i) % n;
+        if (is_ready(&l->self[slot]) && !full) {
+            full = !has_room(l, 1);
+            if (full) l->turn = slot;
+            if (!full) start_self(l, (uint32_t)slot, --n_others, now_us);
+        }
+        if (l->self[slot].lost) refuse_self(l, (uint32_t)slot);
+    }
+}
+
 bool lead_has_work(const struct lead *l)
 {
     if (l->n_queued > l->n_taken && !must_wait(l, &l->queue[(l->first + l->n_taken) % MAX_JOBS].part)) return true;
@@ -441,11 +458,7 @@ struct lead_step lead_next(struct lead *l, uint64_t now_us)
     drop_taken(l);
     l->step = (struct lead_step){.parts = l->parts, .refused = l->refused};
     take_queued(l, now_us);
-    int n_others = count_ready(l);
-    for (int i = 0; i < l->c.slots->n; i++) {
-        if (is_ready(&l->self[i]) && has_room(l, 1)) start_self(l, (uint32_t)i, --n_others, now_us);
-        if (l->self[i].lost) refuse_self(l, (uint32_t)i);
-    }
+    take_ready(l, now_us);
     return l->step;
 }
 
