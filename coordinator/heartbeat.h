@@ -2,7 +2,7 @@
  *
  *   Ready ──▶ heard ◀── any message ── silence of 2 s, or of 10 of its blocks ──▶ lost
  *
- * Every worker gets a Ping every PING_MS (pinger.h), and answers it whatever it does. If the coordinator itself was
+ * Every worker gets a Ping every PING_MS (alive.h), and answers it whatever it does. If the coordinator itself was
  * stopped for a while, its silence is nobody's: all deadlines begin anew. A message that an emulated network still holds
  * is a sign of life when it is due. Workers in this process cannot be lost.
  *

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/alive.h"
 #include "coordinator/cli/note.h"
-#include "coordinator/heartbeat.h"
 #include "coordinator/loop.h"
-#include "coordinator/pinger.h"
 #include "coordinator/workers.h"
 #include "proto/clock.h"
 #include "proto/prefix_hash.h"
@@ -21,13 +20,12 @@ struct job {
     struct mailbox *mailbox;
     struct wire_arena in, out;
     struct workers workers;
-    struct heartbeat heartbeat;
-    struct pinger *pinger; /* owns */
+    struct alive *alive; /* owns */
 
     uv_loop_t loop;
     uv_async_t mail_came;
     uv_signal_t on_int, on_term;
-    uv_timer_t deadline, ticks, looks; /* ticks: for progress; looks: at the heartbeat */
+    uv_timer_t deadline, ticks, looks; /* ticks: for progress; looks: whether all are alive */
     bool late;
 
     struct draft_profile profile;  /* from all texts so far */
@@ -58,7 +56,7 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
     const uint8_t *data;
     size_t n_bytes;
     int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
-    heartbeat_sent(&j->heartbeat, clock_now_ns());
+    alive_sent(j->alive);
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
 }
 
@@ -186,10 +184,7 @@ static int on_fail(struct job *j, int from, const struct fail *fail, struct err 
 {
     struct err why;
     wire_fail(fail, from, &why);
-    int other = heartbeat_waits_for(&j->heartbeat, from);
-    if (why.code == E_PEER && other != PEER_COORDINATOR)
-        err_set(&why, E_PEER, "%s waits for %s in vain: the link between them is lost",
-                workers_name(&j->workers, from).text, workers_name(&j->workers, other).text);
+    if (why.code == E_PEER) alive_waits(j->alive, from, &why);
     if (layout_group(&j->c.layout, from)->role == ROLE_DRAFTER && j->spec) err_wrap(&why, "the drafter failed");
     return lose(j, from, &why, err);
 }
@@ -197,17 +192,15 @@ static int on_fail(struct job *j, int from, const struct fail *fail, struct err 
 static int on_ready(struct job *j, int from, const struct ready *ready, struct err *err)
 {
     int rc = workers_ready(&j->workers, from, ready, err);
-    if (rc != OK) return rc;
-    heartbeat_begin(&j->heartbeat, from, clock_now_ns());
-    pinger_add(j->pinger, from);
-    return OK;
+    if (rc == OK) alive_begin(j->alive, from);
+    return rc;
 }
 
 /* From a worker that is not ready it answers no Ping. */
 static int on_pong(struct job *j, int from, struct err *err)
 {
     if (!j->workers.seen[from].ready) return err_set(err, E_PEER, "peer %d sends an unexpected Pong", from);
-    pinger_read(j->pinger);
+    if (j->spec) spec_set_rtt(j->spec, 0, alive_rtt_ns(j->alive));
     return OK;
 }
 
@@ -234,7 +227,7 @@ static void on_mail(uv_async_t *handle)
     while (j->rc == OK) {
         int rc = mailbox_poll(j->mailbox, &mail, &err);
         if (rc == MAIL_NONE) return;
-        if (rc == OK && heartbeat_is_lost(&j->heartbeat, mail.from)) {
+        if (rc == OK && alive_is_lost(j->alive, mail.from)) {
             mail_free(&mail);
             continue;
         }
@@ -244,7 +237,7 @@ static void on_mail(uv_async_t *handle)
             mail_free(&mail);
             if (rc == OK && (from <= PEER_COORDINATOR || from >= j->c.layout.n_peers))
                 rc = err_set(&err, E_PEER, "a message from peer %d", from);
-            if (rc == OK) heartbeat_heard(&j->heartbeat, from, &m, clock_now_ns());
+            if (rc == OK) alive_heard(j->alive, from, &m);
             if (rc == OK) rc = on_message(j, from, &m, &err);
         }
         if (rc != OK) fail(j, &err);
@@ -269,41 +262,17 @@ static void on_signal(uv_signal_t *handle, int signum)
 }
 
 /* A worker is silent for too long, or none works on what is unfinished. */
-static int on_lost(struct job *j, int peer, struct err *err)
-{
-    struct err why;
-    uint64_t now_ns = clock_now_ns();
-    int named = peer == ALL_STALLED ? heartbeat_behind(&j->heartbeat) : peer;
-    if (named == NOBODY_LOST) named = group_leader(layout_verifier(&j->c.layout));
-    const struct heartbeat_said last = heartbeat_last(&j->heartbeat, named, now_ns);
-    const struct worker_name name = workers_name(&j->workers, named);
-    if (j->c.on_lost) j->c.on_lost(j->c.on_lost_arg);
-    if (peer == ALL_STALLED)
-        return err_set(err, E_PEER, "a message between two workers was lost: nobody works on the text; %s was %s",
-                       name.text, last.text);
-    err_set(&why, E_PEER, "%s does not answer: %s", name.text, last.text);
-    heartbeat_lose(&j->heartbeat, peer);
-    return lose(j, peer, &why, err);
-}
-
-static void tell_rtt(struct job *j)
-{
-    const struct group *drafter = layout_drafter(&j->c.layout), *verifier = layout_verifier(&j->c.layout);
-    uint64_t rtt_ns = heartbeat_rtt_ns(&j->heartbeat, group_leader(verifier));
-    if (drafter) rtt_ns += heartbeat_rtt_ns(&j->heartbeat, group_leader(drafter));
-    spec_set_rtt(j->spec, 0, rtt_ns);
-}
-
 static void on_look(uv_timer_t *handle)
 {
     struct job *j = handle->data;
-    struct err err;
-    bool working = j->score || (j->spec && !spec_idle(j->spec));
-    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++)
-        heartbeat_due(&j->heartbeat, p, router_due_ns(j->router, p));
-    if (j->spec) tell_rtt(j);
-    int lost = heartbeat_look(&j->heartbeat, working, clock_now_ns());
-    if (lost != NOBODY_LOST && on_lost(j, lost, &err) != OK) fail(j, &err);
+    struct err why, err;
+    int peer;
+    if (alive_look(j->alive, j->score || (j->spec && !spec_idle(j->spec)), &peer, &why) == OK) return;
+    if (j->c.on_lost) j->c.on_lost(j->c.on_lost_arg);
+    if (peer == ALL_STALLED)
+        fail(j, &why);
+    else if (lose(j, peer, &why, &err) != OK)
+        fail(j, &err);
 }
 
 static void on_deadline(uv_timer_t *handle)
@@ -372,14 +341,13 @@ static int watch_loop(struct job *j, struct err *err)
 void job_close(struct job *j)
 {
     if (!j) return;
-    pinger_close(j->pinger);
+    alive_close(j->alive);
     mailbox_close(j->mailbox); /* first: its wake hook names the loop */
     loop_close(&j->loop);
     spec_close(j->spec);
     wire_arena_free(&j->in);
     wire_arena_free(&j->out);
     workers_free(&j->workers);
-    heartbeat_free(&j->heartbeat);
     free(j);
 }
 
@@ -420,8 +388,7 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
         return rc;
     }
     rc = workers_init(&j->workers, &config->layout, err);
-    if (rc == OK) rc = heartbeat_init(&j->heartbeat, &config->layout, err);
-    if (rc == OK) rc = pinger_open(&j->pinger, router, &config->layout, err);
+    if (rc == OK) rc = alive_open(&j->alive, router, &j->workers, err);
     if (rc == OK) rc = wire_arena_init(&j->in, ARENA, err);
     if (rc == OK) rc = wire_arena_init(&j->out, ARENA, err);
     if (rc == OK) j->mailbox = router_mailbox(router, PEER_COORDINATOR, wake, &j->mail_came);
@@ -462,10 +429,7 @@ void job_list_workers(const struct job *j, FILE *to)
 
 void job_list_links(const struct job *j, FILE *to)
 {
-    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
-        uint64_t rtt_ns = heartbeat_rtt_ns(&j->heartbeat, p);
-        if (rtt_ns) fprintf(to, "round trip %.2f ms to %s\n", (double)rtt_ns * 1e-6, workers_name(&j->workers, p).text);
-    }
+    alive_list(j->alive, to);
 }
 
 struct uv_loop_s *job_loop(struct job *j)

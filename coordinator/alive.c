@@ -1,0 +1,171 @@
+#include "coordinator/alive.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/clock.h"
+#include "proto/wire.h"
+
+enum { UNREAD_MOST = 20, SELDOM = 20 }; /* while so many rounds are unread, one of SELDOM is sent */
+
+struct alive {
+    struct router *router;         /* borrows */
+    const struct workers *workers; /* borrows */
+    struct heartbeat heartbeat;
+    const struct layout *layout; /* the heartbeat's */
+
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool started, closing; /* closing: under the lock */
+    atomic_uint n_unread;  /* rounds of Pings since the coordinator has read a Pong */
+    atomic_bool added[MAX_PEERS];
+};
+
+/* ---- the thread ---- */
+
+static void ping(struct alive *a, int peer)
+{
+    _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
+    struct wire_arena arena = {.base = room, .size = sizeof room};
+    struct err ignored; /* without memory there is none: the next one may find some */
+    struct message m = {.tag = TAG_PING, .ping = {clock_now_ns()}};
+    const uint8_t *data;
+    size_t n_bytes;
+    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) return;
+    struct mail mail = {.from = PEER_COORDINATOR, .to = peer, .tag = TAG_PING, .n_bytes = n_bytes};
+    mail.data = malloc(n_bytes);
+    if (!mail.data) return;
+    memcpy(mail.data, data, n_bytes);
+    router_deliver(a->router, &mail, &ignored);
+}
+
+static void ping_all(struct alive *a)
+{
+    unsigned n = atomic_fetch_add(&a->n_unread, 1);
+    if (n >= UNREAD_MOST && n % SELDOM) return;
+    for (int peer = 0; peer < a->layout->n_peers; peer++)
+        if (atomic_load(&a->added[peer])) ping(a, peer);
+}
+
+static void *ping_on(void *arg)
+{
+    struct alive *a = arg;
+    pthread_mutex_lock(&a->lock);
+    while (!a->closing) {
+        struct timespec until = clock_after_us(PING_MS * 1000);
+        ping_all(a);
+        for (int late = 0; !late && !a->closing;) late = pthread_cond_timedwait(&a->changed, &a->lock, &until);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
+int alive_open(struct alive **out, struct router *router, const struct workers *workers, struct err *err)
+{
+    struct alive *a = calloc(1, sizeof *a);
+    if (!a) return err_set(err, E_FAIL, "out of memory");
+    a->router = router;
+    a->workers = workers;
+    pthread_mutex_init(&a->lock, NULL);
+    clock_cond_init(&a->changed);
+    int rc = heartbeat_init(&a->heartbeat, &workers->layout, err);
+    a->layout = &a->heartbeat.layout;
+    if (rc == OK) {
+        a->started = pthread_create(&a->thread, NULL, ping_on, a) == 0;
+        if (!a->started) rc = err_set(err, E_FAIL, "cannot start the thread that pings the workers");
+    }
+    if (rc == OK)
+        *out = a;
+    else
+        alive_close(a);
+    return rc;
+}
+
+void alive_close(struct alive *a)
+{
+    if (!a) return;
+    pthread_mutex_lock(&a->lock);
+    a->closing = true;
+    pthread_cond_signal(&a->changed);
+    pthread_mutex_unlock(&a->lock);
+    if (a->started) pthread_join(a->thread, NULL);
+    pthread_cond_destroy(&a->changed);
+    pthread_mutex_destroy(&a->lock);
+    heartbeat_free(&a->heartbeat);
+    free(a);
+}
+
+/* ---- the coordinator's side ---- */
+
+void alive_begin(struct alive *a, int peer)
+{
+    heartbeat_begin(&a->heartbeat, peer, clock_now_ns());
+    atomic_store(&a->added[peer], true);
+    atomic_store(&a->n_unread, 0); /* there was nobody to answer */
+    ping(a, peer);
+}
+
+void alive_heard(struct alive *a, int peer, const struct message *m)
+{
+    heartbeat_heard(&a->heartbeat, peer, m, clock_now_ns());
+    if (m->tag == TAG_PONG) atomic_store(&a->n_unread, 0);
+}
+
+void alive_sent(struct alive *a)
+{
+    heartbeat_sent(&a->heartbeat, clock_now_ns());
+}
+
+static int say_stalled(const struct alive *a, uint64_t now_ns, struct err *err)
+{
+    int behind = heartbeat_behind(&a->heartbeat);
+    if (behind == NOBODY_LOST) behind = group_leader(layout_verifier(a->layout));
+    return err_set(err, E_PEER, "a message between two workers was lost: nobody works on the text; %s was %s",
+                   workers_name(a->workers, behind).text, heartbeat_last(&a->heartbeat, behind, now_ns).text);
+}
+
+int alive_look(struct alive *a, bool working, int *peer, struct err *err)
+{
+    uint64_t now_ns = clock_now_ns();
+    for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++)
+        heartbeat_due(&a->heartbeat, p, router_due_ns(a->router, p));
+    *peer = heartbeat_look(&a->heartbeat, working, now_ns);
+    if (*peer == NOBODY_LOST) return OK;
+    if (*peer == ALL_STALLED) return say_stalled(a, now_ns, err);
+    heartbeat_lose(&a->heartbeat, *peer);
+    return err_set(err, E_PEER, "%s does not answer: %s", workers_name(a->workers, *peer).text,
+                   heartbeat_last(&a->heartbeat, *peer, now_ns).text);
+}
+
+bool alive_is_lost(const struct alive *a, int peer)
+{
+    return heartbeat_is_lost(&a->heartbeat, peer);
+}
+
+bool alive_waits(const struct alive *a, int peer, struct err *why)
+{
+    int other = heartbeat_waits_for(&a->heartbeat, peer);
+    if (other == PEER_COORDINATOR) return false;
+    err_set(why, E_PEER, "%s waits for %s in vain: the link between them is lost", workers_name(a->workers, peer).text,
+            workers_name(a->workers, other).text);
+    return true;
+}
+
+uint64_t alive_rtt_ns(const struct alive *a)
+{
+    const struct group *drafter = layout_drafter(a->layout), *verifier = layout_verifier(a->layout);
+    uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, group_leader(verifier));
+    return rtt_ns + (drafter ? heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter)) : 0);
+}
+
+void alive_list(const struct alive *a, FILE *to)
+{
+    for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++) {
+        uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, p);
+        if (rtt_ns) fprintf(to, "round trip %.2f ms to %s\n", (double)rtt_ns * 1e-6, workers_name(a->workers, p).text);
+    }
+}

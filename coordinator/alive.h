@@ -1,0 +1,37 @@
+/* alive.h -- the heartbeat of a job's workers (heartbeat.h): the Pings to them, and the words when one is lost.
+ *
+ * A thread of its own sends a Ping every PING_MS to every worker that is ready: also while the coordinator's loop does
+ * not run, at an idle prompt or while nobody reads its output, so no worker takes the coordinator for lost.
+ */
+#ifndef COORDINATOR_ALIVE_H
+#define COORDINATOR_ALIVE_H
+
+#include <stdio.h>
+
+#include "coordinator/heartbeat.h"
+#include "coordinator/workers.h"
+#include "proto/router.h"
+
+enum { PING_MS = 500 };
+
+struct alive;
+/* Borrows router and workers until alive_close. */
+int alive_open(struct alive **out, struct router *router, const struct workers *workers, struct err *err);
+void alive_close(struct alive *a); /* NULL is fine */
+
+/* The worker is ready: its deadlines begin, and it gets its first Ping. */
+void alive_begin(struct alive *a, int peer);
+void alive_heard(struct alive *a, int peer, const struct message *m);
+void alive_sent(struct alive *a); /* something that is no Ping, to any worker */
+
+/* E_PEER: a worker that is lost (*peer), or a text that nobody works on any more (ALL_STALLED), in words. */
+int alive_look(struct alive *a, bool working, int *peer, struct err *err);
+bool alive_is_lost(const struct alive *a, int peer); /* alive_look said so: what it sends does not count any more */
+/* Why a worker failed that lacks what another has: both in words. False: it lacks nothing. */
+bool alive_waits(const struct alive *a, int peer, struct err *why);
+
+/* The round trips to the drafter, if there is one, and to the verifiers' leader, together. */
+uint64_t alive_rtt_ns(const struct alive *a);
+void alive_list(const struct alive *a, FILE *to); /* a line for each worker that has answered: its round trip */
+
+#endif
