@@ -30,6 +30,14 @@ for rank in 0 1 2 3; do
     ends 5 "rank $rank is lost in the middle"
     [ -s out ] || wrong "rank $rank: the text so far is lost"
 done
+for layout in "--tp 2" "--pp 2"; do
+    for rank in 0 1 2; do # shellcheck disable=SC2086 # two words
+        start 3 "${endless[@]}" $layout
+        soon "text" text_is_there
+        kill -9 "$(cat pid.$rank)"
+        ends 5 "rank $rank is lost while the leader writes by itself, $layout"
+    done
+done
 for rank in 0 1 2; do
     start 3 "${with_little[@]}" --net-delay 50,drafter=5
     soon "text" text_is_there
