@@ -50,8 +50,10 @@ static void *worker_main(void *arg)
     const struct cluster_config *c = &m->cluster->c;
     if (c->drafter && layout_group(&m->config.layout, m->config.peer)->role == ROLE_DRAFTER)
         c->drafter(c->drafter_arg, m->mailbox);
-    else if (worker_run(&m->config, m->mailbox, &err) != OK && m->config.collective)
-        collective_local_break(m->config.collective); /* the other shards must not wait for this one */
+    else
+        worker_run(&m->config, m->mailbox, &err);
+    /* The other shards must not wait for this one: after Quit too, which a leader amid a pass reads later. */
+    if (m->config.collective) collective_local_break(m->config.collective);
     mailbox_close(m->mailbox);
     return NULL;
 }

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "cluster.h"
+#include "coordinator/job.h"
 #include "tests/lib/grid.h"
 #include "tests/lib/tiny.h"
 
@@ -236,6 +238,37 @@ static void lossy_text_depends_on_the_method_alone(void **state)
     }
 }
 
+/* Quit comes to each shard by itself, so one may end while the leader begins another pass. */
+static void a_shard_that_has_quit_lets_no_other_wait(void **state)
+{
+    (void)state;
+    struct toy toy = write_toy(QUANT_F32, "llama", true);
+    struct grid g;
+    struct err err = {0};
+    struct layout l;
+    struct cluster *cluster = NULL;
+    struct job *job = NULL;
+    struct seq seq;
+    grid_init(&g, toy.big, toy.little, fastest());
+    assert_int_equal(layout_make(&l, 1, 2, 1, DRAFTER_NONE, &err), OK);
+    struct router *router = router_open(l.n_peers);
+    const struct cluster_config config = {.launch.layout = l, .big = toy.big, .kernels = g.kernels, .n_threads = 1};
+    const struct job_config jobs = {
+        .layout = l, .vocab_big = grid_vocab_hash(toy.big), .n_ids = 512, .n_ctx = GRID_CTX, .n_slots = 1};
+    assert_int_equal(cluster_start(&cluster, &config, router, &err), OK);
+    assert_int_equal(job_open(&job, &jobs, router, &err), OK);
+    const struct request request = {.prompt = g.prompts[0], .n_prompt = g.n_prompt[0]};
+    struct mail quit = {.from = PEER_COORDINATOR, .to = group_peer(layout_verifier(&l), 0, 1), .tag = TAG_QUIT};
+    assert_int_equal(router_deliver(router, &quit, &err), OK);
+    assert_int_equal(seq_init(&seq, &request, GRID_CTX, &err), OK);
+    assert_int_equal(job_run(job, &seq, 1, &(struct job_watch){.tokens = NULL}, &err), E_PEER);
+    job_close(job);
+    job_quit(router, &l, OK, "");
+    cluster_join(cluster);
+    router_close(router);
+    seq_free(&seq);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -259,6 +292,7 @@ int main(void)
         cmocka_unit_test(every_format_and_architecture_gives_one_hash),
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),
         cmocka_unit_test(lossy_text_depends_on_the_method_alone),
+        cmocka_unit_test(a_shard_that_has_quit_lets_no_other_wait),
         cmocka_unit_test(every_layout_window_thread_count_and_company_gives_one_hash),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -171,7 +171,8 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
     if (rc == OK) rc = config->path ? open_engine(&w, err) : no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);
     if (rc == OK && !w.quit) rc = serve(&w, err);
-    if (rc != OK && !w.quit && !w.pulse.alone) tell_failure(&w, err);
+    bool quits = w.quit || w.pulse.quit_ns; /* there is nobody left to tell */
+    if (rc != OK && !quits && !w.pulse.alone) tell_failure(&w, err);
     engine_close(w.engine);
     worker_drop_kept(&w);
     slots_free(&w.slots);
