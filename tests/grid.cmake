@@ -32,6 +32,21 @@ foreach(layout 1x1 2x1 3x1 1x2 1x3 2x2 2x3 3x2)
     set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_ngram PROPERTIES FIXTURES_REQUIRED toys)
 endforeach()
 
+# And some points of it over an emulated network: tp pp drafter, a cell, and how far the leader writes by itself.
+foreach(point "1 1 little 1 0" "2 1 ngram 2 5" "1 2 little 3 64" "2 2 little 6 5" "3 1 ngram 7 0" "1 3 ngram 4 64")
+    string(REPLACE " " ";" p ${point})
+    list(GET p 0 tp)
+    list(GET p 1 pp)
+    list(GET p 2 drafter)
+    list(SUBLIST p 3 2 cell)
+    math(EXPR n_ranks "1 + ${tp} * ${pp}")
+    if(drafter STREQUAL little)
+        math(EXPR n_ranks "${n_ranks} + 1")
+    endif()
+    pilotfish_ranks(mpi_grid_${tp}x${pp}_${drafter}_network ${n_ranks} mpi_grid ${tp} ${pp} ${drafter} ${toys} ${cell})
+    set_tests_properties(mpi_grid_${tp}x${pp}_${drafter}_network PROPERTIES FIXTURES_REQUIRED toys)
+endforeach()
+
 # And as people launch the real pair.
 add_test(NAME real_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_ranks.sh $<TARGET_FILE:pilotfish>
          ${CMAKE_SOURCE_DIR}/scripts

@@ -1,8 +1,9 @@
 /* Ranks: 1 + tp * pp, and one more with `little`. One hash over a layout of real ranks: mpi_grid TP PP little|ngram
- * FOLDER.
+ * FOLDER [CELL SELF_MAX].
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
- * go with each cell, MPI stays. FOLDER has big.gguf and little.gguf, toys. */
+ * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
+ * FOLDER has big.gguf and little.gguf, toys. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +20,8 @@
 #include "tests/lib/grid.h"
 
 enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100 };
-static const int windows[N_WINDOWS] = {1, 4, 8, 16};
+static const int windows[N_WINDOWS] = {1, 4, 8, 16}, self_most[] = {0, 5, 64};
+static const struct net_path path = {.delay_ns = 2000000, .jitter_ns = 4000000};
 static const enum grid_drafter with_little[] = {GRID_NONE, GRID_LITTLE, GRID_ITSELF, GRID_WRONG},
                                with_ngram[] = {GRID_NGRAM};
 
@@ -31,6 +33,8 @@ struct launch {
     char big[256], little[256];
     struct grid grid;
     struct router *router;
+    bool has_network; /* and one cell */
+    int self_max;
 };
 
 static struct launch launch;
@@ -62,6 +66,14 @@ static void cover_pairs(struct launch *l)
     }
 }
 
+static void choose_cell(struct launch *l, int i, int self_max)
+{
+    l->cells[0] = l->cells[i % l->n_cells];
+    l->n_cells = 1;
+    l->self_max = self_max;
+    l->has_network = true;
+}
+
 static struct cluster_config config_of(const struct launch *l, const struct cell *c)
 {
     return (struct cluster_config){.launch.layout = l->layout,
@@ -89,8 +101,12 @@ static void ranks_give_the_hash_of_one_process(void **state)
     (void)state;
     grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
     launch.grid.have_expected = 1;
+    if (launch.has_network) {
+        launch.grid.path = path;
+        grid_emulate(&launch.grid, &launch.layout, launch.router);
+    }
     for (int i = 0; i < launch.n_cells; i++) {
-        launch.grid.self_max = i % 2 ? 5 : 64;
+        launch.grid.self_max = launch.has_network ? launch.self_max : self_most[i % 3];
         run_cell(&launch.cells[i]);
     }
     print_message("%d cells over %d ranks\n", launch.n_cells, launch.layout.n_ranks);
@@ -148,7 +164,7 @@ static int follow(int rank)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) return 2;
+    if (argc != 5 && argc != 7) return 2;
     const char *why;
     struct err err = {0};
     struct mpi_world world;
@@ -163,6 +179,7 @@ int main(int argc, char **argv)
     snprintf(launch.little, sizeof launch.little, "%s/little.gguf", argv[4]);
     grid_init(&launch.grid, launch.big, launch.little, kernels_pick(NULL, &why));
     cover_pairs(&launch);
+    if (argc == 7) choose_cell(&launch, atoi(argv[5]), atoi(argv[6]));
     launcher_is_there(&rank, &size);
     int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
     if (rc == OK)

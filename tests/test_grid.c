@@ -139,6 +139,26 @@ static void what_the_leader_copies_gives_one_hash(void **state)
     assert_true(g.n_ngrams_accepted > 0 && g.n_ngrams_accepted < g.n_ngrams_judged);
 }
 
+/* Each value of an axis (drafter, self-start, network, layout) meets each of another. */
+static void no_delay_and_no_jitter_changes_a_text(void **state)
+{
+    (void)state;
+    static const struct net_path paths[] = {
+        {.delay_ns = 1000000}, {.jitter_ns = 2000000}, {.delay_ns = 1500000, .jitter_ns = 3000000}};
+    static const int windows[] = {1, 4, 8, 16};
+    struct toy toy = write_toy(QUANT_F32, "qwen2", false);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    expect(&g);
+    for (int i = 0; i < 45; i++) {
+        int layout = (i + i / 5 * 2) % 9;
+        g.self_max = self_max(i / 5);
+        g.path = paths[i / 15];
+        grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i % 4], 1 + i % 2, 1 + layout % 3,
+                                    1 + layout / 3, (enum company)(i / 2 % N_COMPANIES)});
+    }
+}
+
 /* In the middle of a job, to all requests, those that come later too. */
 static void a_drafter_that_dies_changes_no_text(void **state)
 {
@@ -292,6 +312,7 @@ int main(void)
         cmocka_unit_test(every_format_and_architecture_gives_one_hash),
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),
         cmocka_unit_test(lossy_text_depends_on_the_method_alone),
+        cmocka_unit_test(no_delay_and_no_jitter_changes_a_text),
         cmocka_unit_test(a_shard_that_has_quit_lets_no_other_wait),
         cmocka_unit_test(every_layout_window_thread_count_and_company_gives_one_hash),
     };

@@ -283,13 +283,28 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
     seq_free(&guest);
 }
 
+void grid_emulate(const struct grid *g, const struct layout *l, struct router *router)
+{
+    struct err err = {0};
+    const struct net net = {.to = {g->path, g->path}};
+    if (router_emulate(router, l, &net, &err) != OK) fail_msg("%s", err.text);
+}
+
+static void name_run(const struct grid *g, const struct cell *c, char *out, size_t size)
+{
+    cell_name(c, out, size);
+    size_t n = strlen(out);
+    snprintf(out + n, size - n, ", self-max %d, %g ms + %g ms", g->self_max, (double)g->path.delay_ns * 1e-6,
+             (double)g->path.jitter_ns * 1e-6);
+}
+
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router)
 {
-    char name[128];
+    char name[192];
     struct err err = {0};
     struct job *job = NULL;
     struct job_info info;
-    cell_name(c, name, sizeof name);
+    name_run(g, c, name, sizeof name);
     struct job_config config = {
         .layout = *l, .vocab_big = grid_vocab_hash(g->big), .n_ctx = GRID_CTX, .n_slots = GRID_PROMPTS};
     config.n_ids = config.n_proposed = g->n_vocab;
@@ -324,6 +339,7 @@ void grid_run(struct grid *g, const struct cell *c)
     }
     struct router *router = router_open(l.n_peers);
     assert_non_null(router);
+    if (!net_path_is_zero(&g->path)) grid_emulate(g, &l, router);
     if (cluster_start(&cluster, &config, router, &err) != OK) fail_msg("%s", err.text);
     grid_run_over(g, c, &l, router);
     cluster_join(cluster);

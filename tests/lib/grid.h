@@ -37,7 +37,8 @@ struct grid {
     struct sampler sampler; /* greedy, exact, by grid_init; whoever changes them forgets what was expected */
     struct rule rule;
     float fallback;
-    int self_max; /* of the jobs; 0: no leader writes by itself */
+    int self_max;         /* of the jobs; 0: no leader writes by itself */
+    struct net_path path; /* of all links, emulated; zero: none is */
     /* Set by the first run. */
     int have_expected;
     uint64_t expected[GRID_PROMPTS];
@@ -54,6 +55,9 @@ void cell_name(const struct cell *c, char *out, size_t size);
 
 /* Runs a cell in this process. Fails the cmocka test with the cell's name. */
 void grid_run(struct grid *g, const struct cell *c);
+
+/* Over g->path; called as router_emulate, and of use until the first job's end. */
+void grid_emulate(const struct grid *g, const struct layout *l, struct router *router);
 
 /* Rank 0's side of a cell under MPI: the router reaches the ranks; layout's n_ranks is set. */
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router);
