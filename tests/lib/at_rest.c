@@ -28,7 +28,7 @@ static size_t heap_bytes(void)
 /* glibc counts as in use a thread's cache of free blocks and what an arena needs for itself; and it keeps stacks of
  * threads that have ended. */
 static const size_t heap_more = IS_SANITIZED ? 16 << 10 : 512 << 10,
-                    resident_more = IS_SANITIZED ? 400 << 20 : 16 << 20;
+                    resident_more = IS_SANITIZED ? 400 << 20 : 24 << 20;
 
 static size_t resident_bytes(void)
 {

@@ -9,8 +9,9 @@
  * sanitizer, which has an allocator of its own, from that one. Files: open descriptors.
  *
  * Resident memory is more: maps that are not the heap's, stacks, blocks too scattered for the allocator to give their
- * pages back (it is told to, first: else each thread's arena keeps what it once had). Under a sanitizer it says little: ASan keeps freed blocks in a quarantine of 256 MB before it uses them again, and TSan has
- * shadow memory of all that was ever touched. There it is only held against a bound beyond these.
+ * pages back (it is told to, first: else each thread's arena keeps what it once had). Under a sanitizer it says little:
+ * ASan keeps freed blocks in a quarantine of 256 MB before it uses them again, and TSan has shadow memory of all that
+ * was ever touched. There it is only held against a bound beyond these.
  */
 #ifndef TESTS_LIB_AT_REST_H
 #define TESTS_LIB_AT_REST_H
