@@ -196,7 +196,7 @@ static int first_rank(struct program *p, struct err *err)
     }
     struct err ignored;
     int closed = mpi_bridge_close(bridge, rc == OK ? err : &ignored);
-    if (rc == OK && closed != OK) {
+    if (rc == OK && closed != OK && !p->lost) {
         complain(err);
         rc = closed;
     }
@@ -215,7 +215,7 @@ static int other_rank(struct program *p, struct err *err)
     rc = mpi_join(&p->config.launch, &comm, err);
     if (rc == OK && p->config.launch.layout.n_ranks) rc = cluster_run_rank(&p->config, world.rank, comm, err);
     if (rc == E_PEER) {
-        complain(err);
+        if (*err->text) complain(err);
         mpi_abort(rc);
     }
     mpi_finish();

@@ -136,9 +136,14 @@ int alive_look(struct alive *a, bool working, int *peer, struct err *err)
     *peer = heartbeat_look(&a->heartbeat, working, now_ns);
     if (*peer == NOBODY_LOST) return OK;
     if (*peer == ALL_STALLED) return say_stalled(a, now_ns, err);
-    heartbeat_lose(&a->heartbeat, *peer);
     return err_set(err, E_PEER, "%s does not answer: %s", workers_name(a->workers, *peer).text,
                    heartbeat_last(&a->heartbeat, *peer, now_ns).text);
+}
+
+void alive_lose(struct alive *a, int peer)
+{
+    atomic_store(&a->added[peer], false);
+    heartbeat_lose(&a->heartbeat, peer);
 }
 
 bool alive_is_lost(const struct alive *a, int peer)
@@ -146,13 +151,11 @@ bool alive_is_lost(const struct alive *a, int peer)
     return heartbeat_is_lost(&a->heartbeat, peer);
 }
 
-bool alive_waits(const struct alive *a, int peer, struct err *why)
+void alive_wrap(const struct alive *a, int peer, struct err *err)
 {
     int other = heartbeat_waits_for(&a->heartbeat, peer);
-    if (other == PEER_COORDINATOR) return false;
-    err_set(why, E_PEER, "%s waits for %s in vain: the link between them is lost", workers_name(a->workers, peer).text,
-            workers_name(a->workers, other).text);
-    return true;
+    if (other == PEER_COORDINATOR) return;
+    err_wrap(err, "%s waits for %s", workers_name(a->workers, peer).text, workers_name(a->workers, other).text);
 }
 
 uint64_t alive_rtt_ns(const struct alive *a)

@@ -26,9 +26,11 @@ void alive_sent(struct alive *a); /* something that is no Ping, to any worker */
 
 /* E_PEER: a worker that is lost (*peer), or a text that nobody works on any more (ALL_STALLED), in words. */
 int alive_look(struct alive *a, bool working, int *peer, struct err *err);
-bool alive_is_lost(const struct alive *a, int peer); /* alive_look said so: what it sends does not count any more */
-/* Why a worker failed that lacks what another has: both in words. False: it lacks nothing. */
-bool alive_waits(const struct alive *a, int peer, struct err *why);
+/* A worker is lost: it gets no more Pings, and what it sends does not count any more. */
+void alive_lose(struct alive *a, int peer);
+bool alive_is_lost(const struct alive *a, int peer);
+/* Adds to the error of a worker which other one it was waiting for, if it was. */
+void alive_wrap(const struct alive *a, int peer, struct err *err);
 
 /* The round trips to the drafter, if there is one, and to the verifiers' leader, together. */
 uint64_t alive_rtt_ns(const struct alive *a);

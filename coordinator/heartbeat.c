@@ -42,7 +42,9 @@ void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uin
         return;
     }
     w->pong = m->pong;
-    if (m->pong.sent_ns < now_ns) w->rtt_ns[w->n_pongs++ % RTTS_MOST] = now_ns - m->pong.sent_ns;
+    w->n_pongs++;
+    bool in_time = now_ns - h->looked_ns <= AWAY_MS * ms_ns && m->pong.sent_ns >= h->back_ns;
+    if (in_time && m->pong.sent_ns < now_ns) w->rtt_ns[w->n_rtts++ % RTTS_MOST] = now_ns - m->pong.sent_ns;
 }
 
 void heartbeat_sent(struct heartbeat *h, uint64_t now_ns)
@@ -83,12 +85,15 @@ int heartbeat_look(struct heartbeat *h, bool working, uint64_t now_ns)
 {
     bool away = since(h->looked_ns, now_ns) > AWAY_MS * ms_ns, idle = working;
     h->looked_ns = now_ns;
+    if (away) h->back_ns = now_ns;
     for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers && away; p++) heartbeat_due(h, p, now_ns);
     for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers; p++) {
         if (is_lost(h, p, now_ns)) return p;
         idle = idle && is_idle(h, &h->workers[p]);
     }
-    return idle && since(h->moved_ns, now_ns) > STALL_S * second_ns ? ALL_STALLED : NOBODY_LOST;
+    if (!idle) h->busy_ns = now_ns;
+    uint64_t still_ns = h->busy_ns > h->moved_ns ? h->busy_ns : h->moved_ns;
+    return since(still_ns, now_ns) > STALL_S * second_ns ? ALL_STALLED : NOBODY_LOST;
 }
 
 int heartbeat_behind(const struct heartbeat *h)
@@ -125,7 +130,7 @@ uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer)
 {
     const struct heartbeat_worker *w = &h->workers[peer];
     uint64_t least = 0;
-    for (int i = 0; i < RTTS_MOST && i < w->n_pongs; i++)
+    for (unsigned i = 0; i < RTTS_MOST && i < w->n_rtts; i++)
         if (!least || w->rtt_ns[i] < least) least = w->rtt_ns[i];
     return least;
 }

@@ -34,14 +34,17 @@ struct heartbeat_worker {
     uint64_t heard_ns;
     int tag;          /* of its last message */
     struct pong pong; /* the last one; n_pongs 0: none yet */
-    int n_pongs;
+    unsigned n_pongs, n_rtts;
     uint64_t rtt_ns[RTTS_MOST]; /* of the last ones */
 };
 
 struct heartbeat {
     struct layout layout;
     struct heartbeat_worker *workers; /* [n_peers] owns */
-    uint64_t looked_ns, moved_ns;     /* moved: the last message that was neither Ping nor Pong, to or from a worker */
+    uint64_t looked_ns;
+    uint64_t back_ns;  /* this process was away until then: no Ping from before measures a round trip */
+    uint64_t moved_ns; /* the last message that was neither Ping nor Pong, to or from a worker */
+    uint64_t busy_ns;  /* the last look that found a worker with something to do */
 };
 
 int heartbeat_init(struct heartbeat *h, const struct layout *l, struct err *err);

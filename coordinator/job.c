@@ -175,6 +175,7 @@ static int lose(struct job *j, int peer, const struct err *why, struct err *err)
         *err = *why;
         return why->code;
     }
+    alive_lose(j->alive, peer);
     clear_progress(j);
     note("%s; exact and sampled texts go on without drafts", why->text);
     return step(j, (struct event){.kind = EVENT_DRAFTER_LOST, .why = why->text}, err);
@@ -184,7 +185,7 @@ static int on_fail(struct job *j, int from, const struct fail *fail, struct err 
 {
     struct err why;
     wire_fail(fail, from, &why);
-    if (why.code == E_PEER) alive_waits(j->alive, from, &why);
+    if (why.code == E_PEER) alive_wrap(j->alive, from, &why);
     if (layout_group(&j->c.layout, from)->role == ROLE_DRAFTER && j->spec) err_wrap(&why, "the drafter failed");
     return lose(j, from, &why, err);
 }
@@ -196,10 +197,8 @@ static int on_ready(struct job *j, int from, const struct ready *ready, struct e
     return rc;
 }
 
-/* From a worker that is not ready it answers no Ping. */
-static int on_pong(struct job *j, int from, struct err *err)
+static int on_pong(struct job *j)
 {
-    if (!j->workers.seen[from].ready) return err_set(err, E_PEER, "peer %d sends an unexpected Pong", from);
     if (j->spec) spec_set_rtt(j->spec, 0, alive_rtt_ns(j->alive));
     return OK;
 }
@@ -209,7 +208,7 @@ static int on_message(struct job *j, int from, const struct message *m, struct e
     switch (m->tag) {
     case TAG_HELLO: return workers_hello(&j->workers, from, &m->hello, err);
     case TAG_READY: return on_ready(j, from, &m->ready, err);
-    case TAG_PONG: return on_pong(j, from, err);
+    case TAG_PONG: return on_pong(j);
     case TAG_LOADING: return workers_loading(&j->workers, from, m->loading.n_bytes, err);
     case TAG_FAIL: return on_fail(j, from, &m->fail, err);
     case TAG_DRAFT:

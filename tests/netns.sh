@@ -140,7 +140,7 @@ cut() {
 "$pilotfish" generate --big long.gguf --raw --ignore-eos --ctx 1048576 -n 300 hello > long 2> err
 cut 6 host2 "the verifier on host host2 (rank 1, .* does not answer: last heard" 3 --tp 2
 cut 6 host3 "the verifier on host host3 (rank 2, .* does not answer: last heard" 3 --pp 2
-cut 14 "host2 host3" "on host host. (rank ., .* waits for the verifier on host host. .* in vain" 3 --tp 2
+cut 14 "host2 host3" "on host host. (rank ., .* waits for the verifier on host host. .*: it is lost" 3 --tp 2
 cut 14 "host2 host3" "a message between two workers was lost: nobody works on the text" 3 --pp 2
 
 # --- nothing is left --------------------------------------------------------------------------------------------------

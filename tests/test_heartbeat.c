@@ -153,6 +153,13 @@ static void nobody_works_on_what_is_unfinished(void **state)
         if (lost != rows[i].expect) fail_msg("%s: %d", rows[i].what, lost);
         heartbeat_free(&p.h);
     }
+    struct played after; /* of a pass that was long they are idle only now */
+    const struct pong busy = {.busy = true}, done = {.busy = false};
+    open_played(&after, 4);
+    assert_int_equal(play(&after, 30000, NOBODY_LOST, &busy, true), NOBODY_LOST);
+    assert_int_equal(play(&after, 9000, NOBODY_LOST, &done, true), NOBODY_LOST);
+    assert_int_equal(play(&after, 1400, NOBODY_LOST, &done, true), ALL_STALLED);
+    heartbeat_free(&after.h);
     struct played p; /* a Pong from before the last message says nothing of what that began */
     open_played(&p, 4);
     const struct pong idle = {.busy = false};
@@ -170,6 +177,12 @@ static void it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes(vo
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 0);
     p.now_ns += 1500 * ms_ns;
     assert_string_equal(heartbeat_last(&p.h, SHARD_1, p.now_ns).text, "last heard 1.5 s ago (Ready)");
+    hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - ms_ns}); /* it lay there while nobody looked */
+    assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 0);
+    heartbeat_look(&p.h, true, p.now_ns);
+    hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - ms_ns}); /* and so did this one, or its Ping */
+    assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 0);
+    p.now_ns += 100 * ms_ns;
     for (int ms = 90; ms > 5; ms -= 4) /* the least of the last 16 */
         hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - (uint64_t)ms * ms_ns, .n_passes = 12, .busy = true});
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 6 * ms_ns);

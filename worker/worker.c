@@ -173,7 +173,8 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
     if (rc == OK && !w.quit) rc = serve(&w, err);
     bool quits = w.quit || w.pulse.quit_ns; /* there is nobody left to tell */
     if (rc != OK && !quits && !w.pulse.alone) tell_failure(&w, err);
-    engine_close(w.engine);
+    if (rc != OK && quits) err->text[0] = 0;
+    if (!config->collective || !config->collective->broken) engine_close(w.engine); /* else MPI may have its buffers */
     worker_drop_kept(&w);
     slots_free(&w.slots);
     wire_arena_free(&w.in);

@@ -14,7 +14,8 @@
 #include "proto/mailbox.h"
 #include "worker/worker_config.h"
 
-/* Returns after Quit. OK, or the code of what went wrong here; the coordinator has got it as a Fail already. */
+/* Returns after Quit. OK, or the code of what went wrong here; the coordinator has got it as a Fail already, or the job
+ * was over: then err has no text. */
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err);
 
 #endif

@@ -24,6 +24,7 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_drafted += c->n_drafted;
     t->n_judged += c->n_judged;
     t->n_accepted += c->n_accepted;
+    t->n_late += c->n_late;
     t->n_pauses += c->n_pauses;
     if (c->withheld.why >= t->withheld.why) t->withheld = c->withheld;
     t->n_prompt_rows += c->n_prompt_rows;
@@ -67,10 +68,12 @@ void stats_line(const struct stats *t, FILE *to)
         fprintf(to, "%llu token, ", (unsigned long long)t->n_tokens);
     if (t->n_begun) fprintf(to, "first token after %.2f s%s; ", stats_first_s(t), t->n_begun > 1 ? " (mean)" : "");
     if (t->n_drafted) {
-        fprintf(to, "drafts: %llu of %llu accepted (%.0f %%; %.0f %% of %llu judged), %.1f tokens a verify; ",
+        fprintf(to, "drafts: %llu of %llu accepted (%.0f %%; %.0f %% of %llu judged",
                 (unsigned long long)t->n_accepted, (unsigned long long)t->n_drafted,
                 percent(t->n_accepted, t->n_drafted), percent(t->n_accepted, t->n_judged),
-                (unsigned long long)t->n_judged, stats_tokens_per_verify(t));
+                (unsigned long long)t->n_judged);
+        if (t->n_late) fprintf(to, "; %llu came too late", (unsigned long long)t->n_late);
+        fprintf(to, "), %.1f tokens a verify; ", stats_tokens_per_verify(t));
     }
     bool several = t->n_begun > 1;
     fprintf(to, "%sdraft %.2f s, verify %.2f s, network%s %.2f s", several ? "summed over requests: " : "",

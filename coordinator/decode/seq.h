@@ -67,6 +67,7 @@ struct seq_stats {
     uint32_t n_prompt_rows;               /* fed before the first token; fewer than ids if the slot held some */
     uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafted, n_judged, n_accepted;
+    uint32_t n_late; /* of those drafted: big had written these places before they were judged */
     uint32_t n_pauses;                  /* how often the draft policy paused drafting */
     uint32_t n_windows, n_joint_lows;   /* drafts that ended: at the window, doubtful (draft_ask.p_joint_min) */
     uint32_t n_lows, n_ends;            /* unsure of the next token (fallback), with an end id */

@@ -269,14 +269,19 @@ static void post_plain(struct spec *s, struct decode_slot *p, int n, bool was_se
     spec_post_verify(s, p);
 }
 
-/* The leader writes on while the drafter drafts. Where it does not yet, big's answer to the last id starts it. */
+/* Big's answer to the last id starts the leader, which goes on until it is cut. */
+static void start_going_on(struct spec *s, struct decode_slot *p)
+{
+    spec_start_self(s, p, INT_MAX);
+    spec_post_verify(s, p);
+    p->now.measured = false; /* that answer has the round trip in it */
+}
+
+/* The leader writes on while the drafter drafts. */
 static void post_overlapped_ask(struct spec *s, struct decode_slot *p, int window)
 {
     p->overlaps = p->drafting = true;
-    if (!p->goes_on) {
-        spec_start_self(s, p, INT_MAX);
-        spec_post_verify(s, p);
-    }
+    if (!p->goes_on) start_going_on(s, p);
     p->self_left = INT_MAX;
     spec_post_ask(s, p, window);
 }
@@ -304,17 +309,16 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
         post_plain(s, p, INT_MAX, was_self);
         return;
     }
-    int window = draft_window(s, p), n_plain = plain_run(s, p);
-    if (goes_on && (window <= 0 || may_overlap(s, p))) p->self = p->goes_on = true;
-    if (window > 0 && may_overlap(s, p)) {
+    int window = draft_window(s, p), n_plain = plain_run(s, p), run = n_plain > 0 ? n_plain : 1;
+    bool far = may_overlap(s, p);
+    if (goes_on && (window <= 0 || far)) p->self = p->goes_on = true;
+    if (window > 0 && far) {
         post_overlapped_ask(s, p, window);
     } else if (p->goes_on) {
-        spec_end_overlap(p, n_plain > 0 ? n_plain : 1);
-    } else if (window <= 0 && may_overlap(s, p)) {
-        spec_start_self(s, p, INT_MAX);
-        p->self_left = n_plain > 0 ? n_plain : 1;
-        spec_post_verify(s, p);
-        p->now.measured = false; /* it has the round trip in it */
+        spec_end_overlap(p, run);
+    } else if (window <= 0 && far) {
+        start_going_on(s, p);
+        p->self_left = run;
     } else if (window <= 0) {
         post_plain(s, p, is_lossy(p) ? 1 : n_plain, was_self);
     } else {

@@ -171,6 +171,7 @@ static void drop_late(struct decode_slot *p, const struct flight *f, struct take
     const struct seq *q = p->seq;
     int n = 0;
     while (n < f->n_drafts && f->n_text + n < q->n_ids && f->drafts[n] == q->ids[f->n_text + n]) n++;
+    p->seq->stats.n_late += (uint32_t)f->n_drafts;
     note_late(p, p->n_late + f->n_drafts, p->n_late + n);
     out->committed = true;
 }
@@ -203,6 +204,7 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
     note_verify(s, p, f);
     int n = f->n_drafts - n_known;
     if (now) p->n_late += n_known;
+    q->stats.n_late += (uint32_t)n_known;
     out->end = commit(s, p, v->rows + ((size_t)n_known - flight_n_skipped(f, v)), f->drafts + n_known, n);
     out->committed = true;
     p->self_ns = s->now;
@@ -326,7 +328,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
     }
     /* What is final under big stays so, whenever it comes; but a lossy text hangs on the order of its rounds. */
     if (v->status == VERDICT_OK && f.n_wanted && (now || (its && !is_lossy(p)))) rc = take_rows(s, &f, v, out, err);
-    if (p->seq && !out->committed) spec_feed(s, p); /* there is room for a part */
+    if (p->seq && (!out->committed || p->drafting)) spec_feed(s, p); /* there is room for a part */
     return rc;
 }
 
@@ -427,6 +429,6 @@ int spec_take_draft(struct spec *s, int group, const struct draft *d, struct tak
     if (rc != OK) return rc;
     bool overlapped = p->drafting;
     out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
-    out->committed = overlapped && !p->drafting; /* by the leader: a new round is due */
+    if (overlapped && !p->drafting) spec_end_overlap(p, 1); /* nothing to verify: a round begins with big's next id */
     return OK;
 }

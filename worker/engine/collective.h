@@ -6,6 +6,7 @@
 #ifndef WORKER_ENGINE_COLLECTIVE_H
 #define WORKER_ENGINE_COLLECTIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/err.h"
@@ -18,9 +19,11 @@ struct collective {
     int (*gather)(struct collective *c, float *buf, size_t ld, int n_rows, const int *from, struct err *err);
     void (*close)(struct collective *c);
     /* Set by the user. Called again and again while a gather waits, on its thread: for which shard. An error ends the
-     * gather, and what it has begun may still write into memory: the process must end. Between ranks only. */
+     * gather. Between ranks only. */
     int (*waits)(void *arg, int shard, struct err *err);
     void *waits_arg;
+    unsigned n_gathers; /* begun */
+    bool broken; /* a gather has failed, and what it had begun may still write into its buffers: the process must end */
 };
 
 static inline void collective_close(struct collective *c)

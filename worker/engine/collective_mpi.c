@@ -41,30 +41,35 @@ static int begin(struct ranks *r, float *buf, const int *begins)
     return code;
 }
 
-/* The first shard whose part has not come; else one that has not taken this one's. */
-static int missing(const struct ranks *r)
+/* *missing: the first shard whose part has not come, or one that has not taken this one's; n: none. */
+static int test_all(struct ranks *r, int *missing)
 {
-    int i = 0;
-    while (i < 2 * r->base.n - 1 && r->requests[i] == MPI_REQUEST_NULL) i++;
-    return i % r->base.n;
+    int n = r->base.n, done, code = MPI_SUCCESS;
+    *missing = n;
+    for (int i = 2 * n; i-- > 0 && code == MPI_SUCCESS;) {
+        code = MPI_Test(&r->requests[i], &done, MPI_STATUS_IGNORE);
+        if (!done) *missing = i % n;
+    }
+    return code;
 }
 
 static int gather_in_place(struct ranks *r, float *buf, const int *begins, struct err *err)
 {
-    int n = 2 * r->base.n, done = 0, rc = OK, code = begin(r, buf, begins);
+    int n = r->base.n, missing = n, rc = OK, code = begin(r, buf, begins);
     uint64_t next_us = 0;
-    while (code == MPI_SUCCESS && rc == OK && !done) {
-        code = MPI_Testall(n, r->requests, &done, MPI_STATUSES_IGNORE);
+    r->base.n_gathers++;
+    while (code == MPI_SUCCESS && rc == OK) {
+        code = test_all(r, &missing);
+        if (code != MPI_SUCCESS || missing == n) break;
         uint64_t now_us = clock_now_us();
-        if (done || code != MPI_SUCCESS || !r->base.waits) continue;
         if (!next_us) next_us = now_us + WAITS_US;
-        if (now_us < next_us) continue;
-        for (int i = 0; i < n && code == MPI_SUCCESS; i++) code = MPI_Test(&r->requests[i], &done, MPI_STATUS_IGNORE);
-        done = 0;
+        if (now_us < next_us || !r->base.waits) continue;
         next_us = now_us + WAITS_US;
-        rc = r->base.waits(r->base.waits_arg, missing(r), err);
+        rc = r->base.waits(r->base.waits_arg, missing, err);
     }
-    return code == MPI_SUCCESS ? rc : mpi_error(r, code, err);
+    if (code != MPI_SUCCESS) rc = mpi_error(r, code, err);
+    r->base.broken |= rc != OK;
+    return rc;
 }
 
 /* Columns [from, to) of all rows <-> one row after the other. */

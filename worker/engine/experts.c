@@ -72,16 +72,20 @@ void experts_run(struct engine *e, const struct block *b, int i_entry, int t)
     for (int i = from; i < to; i++) copy_row(&x->norm, i, &e->norm, x->row_of[i]);
     pool_barrier(e->pool);
 
-    for (int k = 0; k < m->shape.n_experts; k++)
+    for (int k = 0; k < m->shape.n_experts; k++) {
+        pass_between(e, t);
         if (x->from[k] < x->from[k + 1]) hidden_of(e, &b->experts[k], x->from[k], x->from[k + 1] - x->from[k], t);
+    }
     pool_barrier(e->pool);
     pass_gather(e, t, x->ff, e->ld_ff, n_pairs, m->ff_from);
     for (int i = from; i < to; i++)
         pass_quantize(e, &x->hidden, i, x->ff + (size_t)i * e->ld_ff, i_entry, x->row_of[i]);
     pool_barrier(e->pool);
 
-    for (int k = 0; k < m->shape.n_experts; k++)
+    for (int k = 0; k < m->shape.n_experts; k++) {
+        pass_between(e, t);
         if (x->from[k] < x->from[k + 1]) output_of(e, &b->experts[k], x->from[k], x->from[k + 1] - x->from[k], t);
+    }
     pool_barrier(e->pool);
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) add_up(e, i);

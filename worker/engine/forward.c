@@ -91,23 +91,29 @@ struct item {
     int row, row_end, step, from, to;
 };
 
-static void attend(struct engine *e, const struct block *b, int cache, const struct item *item, struct scratch *scratch)
+/* In pieces of as much work as the slowest kernels do in a second: between two the thread may look at its messages. */
+static void attend(struct engine *e, const struct block *b, int cache, const struct item *item, int t)
 {
     const struct model *m = &e->model;
-    int d = m->shape.d_head, from = item->from, n = 0;
+    struct scratch *scratch = &e->scratch[t];
+    int d = m->shape.d_head, from = item->from, n_heads = item->to - from;
     int kv_head = from / (m->shape.n_head / m->shape.n_head_kv) - m->kv_from;
     size_t at = kv_at(&e->kv, cache, e->rows[item->row].slot, kv_head);
-    for (int i = item->row; i < item->row_end; i += item->step) {
-        int pos = e->rows[i].pos;
-        scratch->attn_rows[n++] = (struct attention_row){
-            .q = e->q + (size_t)i * e->ld_q + (size_t)((from - m->heads_from[m->share.shard]) * d),
-            .out = e->attn_out + (size_t)i * e->ld_attn + (size_t)(from * d),
-            .first = b->n_window && pos >= b->n_window ? pos + 1 - b->n_window : 0,
-            .n_pos = pos + 1,
-        };
+    for (int i = item->row; i < item->row_end;) {
+        int n = 0;
+        for (double work = 0; i < item->row_end && work < 0x1p30; i += item->step) {
+            int pos = e->rows[i].pos;
+            work += 2.0 * n_heads * d * pos;
+            scratch->attn_rows[n++] = (struct attention_row){
+                .q = e->q + (size_t)i * e->ld_q + (size_t)((from - m->heads_from[m->share.shard]) * d),
+                .out = e->attn_out + (size_t)i * e->ld_attn + (size_t)(from * d),
+                .first = b->n_window && pos >= b->n_window ? pos + 1 - b->n_window : 0,
+                .n_pos = pos + 1,
+            };
+        }
+        attention_rows(e->k, scratch->attn_rows, n, n_heads, e->kv.k + at, e->kv.v + at, (size_t)d, d, scratch->attn);
+        pass_between(e, t);
     }
-    attention_rows(e->k, scratch->attn_rows, n, item->to - from, e->kv.k + at, e->kv.v + at, (size_t)d, d,
-                   scratch->attn);
 }
 
 /* Items are dealt out like cards, and so are the rows to items: later rows see more positions. */
@@ -121,12 +127,11 @@ static void attend_all(struct engine *e, const struct block *b, int cache, int t
         int size = group / cuts.of_heads, n_parts = n_kv * cuts.of_heads;
         for (int i = 0; i < cuts.of_rows * n_parts; i++) {
             if (card++ % e->n_threads != t) continue;
-            pass_between(e, t);
             int from = m->kv_from * group + i % n_parts * size, to = from + size;
             if (from < m->heads_from[m->share.shard]) from = m->heads_from[m->share.shard];
             if (to > m->heads_from[m->share.shard + 1]) to = m->heads_from[m->share.shard + 1];
             const struct item item = {row + i / n_parts, end, cuts.of_rows, from, to};
-            if (from < to) attend(e, b, cache, &item, &e->scratch[t]);
+            if (from < to) attend(e, b, cache, &item, t);
         }
     }
 }

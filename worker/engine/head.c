@@ -94,6 +94,7 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
     pool_part((id_to - id_from + HEAD_CHUNK - 1) / HEAD_CHUNK, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
         int first = i * HEAD_CHUNK, n = id_to - id_from - first;
+        pass_between(e, t);
         if (n > HEAD_CHUNK) n = HEAD_CHUNK;
         struct weights w = m->head;
         w.panels += (size_t)(first / PANEL) * w.panel_bytes;

@@ -126,7 +126,7 @@ static void drop_taken(struct lead *l)
 
 bool lead_is_full(const struct lead *l)
 {
-    return l->n_queued - l->n_taken == MAX_JOBS;
+    return l->n_queued - l->n_taken == MAX_JOBS && lead_has_work(l);
 }
 
 int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, struct err *err)

@@ -59,7 +59,7 @@ int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err);
 /* From the group's last, which has the answers (token_of). */
 int lead_on_token(struct lead *l, const struct token *token, uint64_t now_us, struct err *err);
 
-bool lead_is_full(const struct lead *l); /* no room for another part of the coordinator */
+bool lead_is_full(const struct lead *l); /* no room for another part of the coordinator before the next pass */
 bool lead_has_work(const struct lead *l);
 /* The next pass; its parts count as held by the slots from now on. It may be empty. */
 struct lead_step lead_next(struct lead *l, uint64_t now_us);

@@ -58,7 +58,7 @@ static int answer_ping(struct worker *w, const struct mail *mail, struct err *er
                            .pong = {.sent_ns = m.ping.sent_ns,
                                     .n_passes = p->n_passes,
                                     .busy = p->busy,
-                                    .block_us = p->block_us,
+                                    .block_us = p->block_us > p->last_block_us ? p->block_us : p->last_block_us,
                                     .waits_for = (uint32_t)p->waits_for}};
     rc = wire_encode(&arena, &pong, &data, &n_bytes, err);
     return rc == OK ? mailbox_post(w->mailbox, PEER_COORDINATOR, TAG_PONG, data, n_bytes, err) : rc;
@@ -71,8 +71,7 @@ static int check_silence(struct worker *w, struct err *err)
     uint64_t now = clock_now_ns();
     if (!is_served(w)) return OK;
     if (now - p->looked_ns > STOPPED_S * second_ns) {
-        p->heard_ns = now;
-        if (p->gather_ns) p->gather_ns = now;
+        p->heard_ns = p->gather_ns = now;
     }
     p->looked_ns = now;
     p->alone = now - p->heard_ns > SILENCE_S * second_ns;
@@ -119,14 +118,13 @@ static int look(struct worker *w, struct err *err)
     struct pulse *p = &w->pulse;
     uint64_t us = (clock_now_ns() - p->looked_ns) / 1000;
     if (!is_served(w) || us < LOOK_MS * 1000) return OK;
-    if (us > p->block_us) p->block_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+    if (us > p->block_us && us < STOPPED_S * 1000000) p->block_us = (uint32_t)us;
     return keep_all(w, err);
 }
 
 int worker_look(void *arg, struct err *err)
 {
     struct worker *w = arg;
-    w->pulse.gather_ns = 0;
     w->pulse.waits_for = PEER_COORDINATOR;
     return look(w, err);
 }
@@ -135,20 +133,24 @@ int worker_waits(void *arg, int shard, struct err *err)
 {
     struct worker *w = arg;
     struct pulse *p = &w->pulse;
-    uint64_t now = clock_now_ns();
-    if (!p->gather_ns) p->gather_ns = now;
+    unsigned n_gathers = w->config->collective->n_gathers;
+    if (n_gathers != p->n_gathers) p->gather_ns = clock_now_ns();
+    p->n_gathers = n_gathers;
     p->waits_for = group_peer(w->group, group_stage(w->group, w->config->peer), shard);
     int rc = look(w, err);
     if (rc != OK) return rc;
-    bool over = p->quit_ns && now - p->quit_ns > QUIT_GATHER_S * second_ns;
-    if (!over && now - p->gather_ns < GATHER_S * second_ns) return OK;
+    /* After Quit the others have a moment to come to this gather, too. */
+    uint64_t since_ns = p->quit_ns > p->gather_ns ? p->quit_ns : p->gather_ns;
+    uint64_t waited_ns = clock_now_ns() - since_ns;
+    if (waited_ns < (p->quit_ns ? QUIT_GATHER_S : GATHER_S) * second_ns) return OK;
     return err_set(err, E_PEER, "peer %d has waited for peer %d, a shard of the same stage, for %d s: it is lost",
-                   w->config->peer, p->waits_for, (int)((now - p->gather_ns) / second_ns));
+                   w->config->peer, p->waits_for, (int)(waited_ns / second_ns));
 }
 
 void worker_begin_pass(struct worker *w)
 {
     w->pulse.busy = true;
+    w->pulse.last_block_us = w->pulse.block_us;
     w->pulse.block_us = 0;
     w->pulse.looked_ns = clock_now_ns();
 }
@@ -157,7 +159,6 @@ void worker_end_pass(struct worker *w)
 {
     w->pulse.n_passes++;
     w->pulse.busy = false;
-    w->pulse.gather_ns = 0;
     w->pulse.waits_for = PEER_COORDINATOR;
 }
 

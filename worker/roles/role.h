@@ -32,13 +32,14 @@ struct kept { /* mail that came during a pass, oldest first */
 struct pulse {          /* of a worker that serves: what its Pongs say, and what it knows of the coordinator */
     uint64_t heard_ns;  /* when the coordinator's last message came; 0: not Ready yet */
     uint64_t looked_ns; /* the last look at the mailbox */
-    uint64_t gather_ns; /* since when gathers of this block have waited; 0: none has */
+    uint64_t gather_ns; /* since when the gather waits that waits, or waited last */
+    unsigned n_gathers; /* its number */
     uint64_t quit_ns;   /* when Quit came during a pass */
     uint32_t n_passes;  /* done */
-    uint32_t block_us;  /* the longest time between two looks in the last pass */
-    bool alone;         /* the coordinator is lost */
-    bool busy;          /* a pass runs, or is due */
-    int waits_for;      /* a peer; PEER_COORDINATOR: none */
+    uint32_t block_us, last_block_us; /* the longest time between two looks in this pass; in the last one */
+    bool alone;                       /* the coordinator is lost */
+    bool busy;                        /* a pass runs, or is due */
+    int waits_for;                    /* a peer; PEER_COORDINATOR: none */
 };
 
 struct worker {
