@@ -318,8 +318,11 @@ static int open_leader(struct simulator *s, int i_group, struct err *err)
     const struct spec_config *c = &s->c.spec;
     const struct spec_group *g = &c->groups[i_group];
     struct leader *l = &s->leaders[i_group];
-    const struct lead_config lead = {
-        .slots = &l->slots, .max_rows = g->max_rows, .max_parts = s->c.max_parts, .n_vocab = g->n_vocab};
+    const struct lead_config lead = {.slots = &l->slots,
+                                     .max_rows = g->max_rows,
+                                     .max_parts = s->c.max_parts,
+                                     .drops_nothing = s->c.drops_nothing,
+                                     .n_vocab = g->n_vocab};
     l->peer = g->peer;
     lay_links(s, g->peer, ROLE_VERIFIER);
     int rc = slots_init(&l->slots, g->n_slots, c->n_ctx, c->root, err);

@@ -63,6 +63,7 @@ struct simulator_watch {
 struct simulator_config {
     struct spec_config spec; /* its peers are the simulator's; `profile` is borrowed */
     int max_parts;           /* of a pass; 0: as many as have room */
+    bool drops_nothing;      /* see lead.h */
     struct net_path to[2];   /* by enum role */
     uint64_t rtt_ns;         /* that spec is told of (spec_set_rtt) */
     uint64_t seed;           /* of the jitter; 0: the one that the emulated network has */

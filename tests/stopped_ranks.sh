@@ -36,6 +36,19 @@ for rank in 0 1 2 3; do # a second is no loss
     kill -INT -- -"$pid"
     ends 130 "rank $rank was stopped for a second"
 done
+start 4 "${with_little[@]}" --tp 2 # nor is any time that all are stopped, whoever goes on first
+soon "text" text_is_there
+processes=$(for rank in 0 1 2 3; do process_of $rank; done)
+kill -STOP $processes # shellcheck disable=SC2086 # several words
+sleep 7
+for process in $processes; do
+    kill -CONT "$process"
+    sleep 0.05
+done
+sleep 4
+grows "all go on"
+kill -INT -- -"$pid"
+ends 130 "all were stopped"
 for rank in 2 3; do
     start 4 "${with_little[@]}" --tp 2
     soon "text" text_is_there

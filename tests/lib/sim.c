@@ -387,6 +387,7 @@ static struct simulator_config simulator_config(struct sim *s)
                                   .jitter_ns = s->c.jitter ? (uint64_t)JITTER_MS * MS_NS : 0};
     return (struct simulator_config){.spec = spec_config(s),
                                      .max_parts = 1,
+                                     .drops_nothing = s->c.drops_nothing,
                                      .to = {path, path},
                                      .rtt_ns = (uint64_t)s->c.rtt_ms * MS_NS,
                                      .seed = s->c.jitter,

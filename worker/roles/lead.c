@@ -287,7 +287,7 @@ static bool trim(const struct lead *l, struct part *part)
 
 static bool is_late(const struct lead *l, const struct part *part)
 {
-    if (part->slot >= (uint32_t)l->c.slots->n) return false;
+    if (part->slot >= (uint32_t)l->c.slots->n || l->c.drops_nothing) return false;
     const struct self *s = &l->self[part->slot];
     bool holds = s->next.at <= slots_held(l->c.slots, part->slot);
     return s->on && s->knows && holds && part->at >= s->from && part->at <= s->next.at;

@@ -35,6 +35,7 @@ struct lead_config {
     struct slots *slots; /* borrowed: what the group holds when all passes so far are done */
     int max_rows;        /* of a pass; at most PASS_ROWS */
     int max_parts;       /* of a pass; 0: as many as have room */
+    bool drops_nothing;  /* tests: what comes late is computed as it is, in vain; the text must be the same */
     int n_vocab;
 };
 
