@@ -154,14 +154,16 @@ static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(voi
     (void)state;
     static const struct verdict_row row = {.next = 'd', .lp_next = -1}, past = {.next = 256}, two[2] = {{.next = 'd'}};
     static const float lp = -1;
-    static const struct verdict_row def[] = {{.next = 'd', .lp_judged = &lp, .n_judged = 1},
-                                             {.next = 'e', .lp_judged = &lp, .n_judged = 1},
-                                             {.next = 'f'}},
-                                    cde[] = {{.next = 'c', .lp_judged = &lp, .n_judged = 1},
-                                             {.next = 'd', .lp_judged = &lp, .n_judged = 1},
-                                             {.next = 'e'}},
-                                    bcd[] = {{.next = 'b', .lp_judged = &lp, .n_judged = 1}, cde[0], {.next = 'd'}},
-                                    many[] = {def[0], def[0], def[0], def[2]}, odd[] = {def[0], def[0], def[0]};
+#define JUDGED(id)                                                                                                     \
+    {                                                                                                                  \
+        .next = id, .lp_judged = &lp, .n_judged = 1                                                                    \
+    }
+    static const struct verdict_row def[] = {JUDGED('d'), JUDGED('e'), {.next = 'f'}},
+                                    cde[] = {JUDGED('c'), JUDGED('d'), {.next = 'e'}},
+                                    bcd[] = {JUDGED('b'), JUDGED('c'), {.next = 'd'}},
+                                    many[] = {JUDGED('d'), JUDGED('d'), JUDGED('d'), {.next = 'f'}},
+                                    odd[] = {JUDGED('d'), JUDGED('d'), JUDGED('d')};
+#undef JUDGED
     static const int32_t bc[] = {'b', 'c'}, de[] = {'d', 'e'}, dx[] = {'d', 'x'}, xe[] = {'x', 'e'}, cd[] = {'c', 'd'},
                          ddd[] = {'d', 'd', 'd'};
     static const struct {
