@@ -197,15 +197,9 @@ static int on_ready(struct job *j, int from, const struct ready *ready, struct e
     return rc;
 }
 
-/* Where the drafter and the verifiers' leader share a host's cores, big must not write beside the drafter: spec hears of
- * no way between them. */
 static int on_pong(struct job *j)
 {
-    const struct group *drafter = layout_drafter(&j->c.layout);
-    const struct worker_seen *seen = j->workers.seen;
-    int leader = group_leader(layout_verifier(&j->c.layout));
-    bool alternate = drafter && !strcmp(seen[group_leader(drafter)].host, seen[leader].host);
-    if (j->spec && !alternate) spec_set_rtt(j->spec, 0, alive_rtt_ns(j->alive));
+    if (j->spec) spec_set_rtt(j->spec, 0, alive_rtt_ns(j->alive));
     return OK;
 }
 
@@ -366,6 +360,7 @@ static int open_spec(struct job *j, struct err *err)
         .drafter = {.kind = j->c.layout.drafter,
                     .peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
                     .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
+                    .shares_host = drafter && workers_share_host(&j->workers),
                     .profile = &j->profile,
                     .n_ids = j->c.n_ids,
                     .n_proposed = j->c.n_proposed},

@@ -183,6 +183,11 @@ struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed)
     return draft_policy_prior(&little, shards, n);
 }
 
+bool workers_share_host(const struct workers *w)
+{
+    return !strcmp(leader(w)->host, drafter(w)->host);
+}
+
 struct worker_name workers_name(const struct workers *w, int peer)
 {
     const struct group *g = layout_group(&w->layout, peer);

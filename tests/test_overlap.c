@@ -88,6 +88,26 @@ static void a_draft_that_big_contradicts_meanwhile_is_late(void **state)
                    "[ 100] done    seq 0: length\n");
 }
 
+/* Both would compute at once. */
+static void on_one_host_they_alternate_at_any_distance(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"the quick brown fox", "", NULL, 40};
+    uint64_t last_ns[2];
+    for (int i = 0; i < 2; i++) {
+        struct sim_config c = far;
+        if (i == 0) c.rtt_ms = 0;
+        c.shares_host = i == 1;
+        struct sim *s = sim_open(&c, &text, 1);
+        sim_run(s);
+        last_ns[i] = sim_seq(s, 0)->stats.last_ns;
+        assert_true(sim_seq(s, 0)->stats.n_asks > 0);
+        assert_int_equal(sim_seq(s, 0)->stats.n_late, 0);
+        sim_close(s);
+    }
+    assert_int_equal(last_ns[0], last_ns[1]);
+}
+
 /* Passes of 30 ms, drafts of 8: the time of 200 tokens over that without drafts. */
 static double cost(int link_ms, int wrong_percent)
 {
@@ -194,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drafts_that_come_late_are_trimmed_and_the_rest_is_judged),
         cmocka_unit_test(a_draft_that_big_contradicts_meanwhile_is_late),
+        cmocka_unit_test(on_one_host_they_alternate_at_any_distance),
         cmocka_unit_test(drafts_cost_next_to_nothing_at_any_distance_and_pay_where_they_outrun_big),
         cmocka_unit_test(no_text_depends_on_it),
     };

@@ -62,9 +62,8 @@ static void fail(struct spec *s, struct decode_slot *p, int code, const char *wh
  * and that must not depend on who came before. */
 static int n_common(const struct decode_slot *p, const int32_t *ids, int n_ids)
 {
-    int n = 0, most = p->held < n_ids - 1 ? p->held : n_ids - 1; /* one row at least is fed: it is wanted */
-    while (n < most && p->last[n] == ids[n]) n++;
-    return n;
+    int most = p->held < n_ids - 1 ? p->held : n_ids - 1; /* one row at least is fed: it is wanted */
+    return n_alike(p->last, ids, most);
 }
 
 static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
@@ -78,7 +77,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     q->slot = p->slot;
     q->stats.start_ns = s->now;
     p->round++;
-    p->self = p->goes_on = p->overlaps = p->drafting = false;
+    p->self = p->goes_on = p->overlaps = false;
     p->n_plain = 0;
     p->held = p->n_read = n;
     if (settings_lossy(set) || set->fresh)
@@ -148,7 +147,7 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
     }
     if (has_drafter(s, set) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
     int n_self = first_self_run(s, set);
-    bool goes_on = group_of(s, p)->rtt_ns > far_ns; /* or the second id of a run of two comes a round trip late */
+    bool goes_on = way_ns(s, p) > far_ns; /* or the second id of a run of two comes a round trip late */
     if (n_self > 1) spec_start_self(s, p, goes_on ? INT_MAX : n_self);
     p->self_left = n_self;
     spec_post_verify(s, p);

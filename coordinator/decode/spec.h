@@ -47,6 +47,7 @@ struct spec_drafter {
     enum drafter kind;             /* DRAFTER_NGRAM: each group's leader */
     int peer;                      /* DRAFTER_LITTLE: the little model's */
     struct cost_prior prior;       /* for the draft policy, before it has measured */
+    bool shares_host;              /* with the verifiers' leader: they alternate */
     struct draft_profile *profile; /* borrowed: learned from earlier texts; each text adds to it */
     int n_ids;                     /* ids below it are in both vocabularies */
     int n_proposed;                /* ids below it may be drafted; at most n_ids */

@@ -49,9 +49,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     int n_plain;         /* ids in a row that came without a draft */
     uint64_t self_ns;    /* when the last ids came */
 
-    /* Overlap: it does so in this drafting round. */
-    bool overlaps;
-    bool drafting; /* this round's ask, or the verify of its drafts, has no answer yet */
+    bool overlaps; /* it does so while this round's drafts are written and on their way */
     int n_late;    /* drafts of this round that big had written when they came, and they were right */
 
     /* The drafter's side. */
@@ -108,6 +106,20 @@ static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
     return s->c.drafter.kind == DRAFTER_NGRAM ? group_of(s, p)->c.peer : s->c.drafter.peer;
 }
 
+/* The way of drafts to the verifiers, there and back, if big may write meanwhile: not where both share a host's cores. */
+static inline uint64_t way_ns(struct spec *s, const struct decode_slot *p)
+{
+    return s->c.drafter.shares_host ? 0 : group_of(s, p)->rtt_ns;
+}
+
+/* How many ids the two begin with alike. */
+static inline int n_alike(const int32_t *a, const int32_t *b, int n)
+{
+    int i = 0;
+    while (i < n && a[i] == b[i]) i++;
+    return i;
+}
+
 static inline uint32_t drafter_slot(const struct spec *s, const struct decode_slot *p)
 {
     return s->c.drafter.kind == DRAFTER_NGRAM ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
@@ -150,7 +162,7 @@ struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq);
 void spec_open_drafter(struct spec *s, const struct decode_slot *p);
 /* Open: from this round on the leader may write n ids by itself; INT_MAX: until it is cut, or to the text's end. */
 void spec_start_self(struct spec *s, struct decode_slot *p, int n);
-/* The round is over for the drafter; the leader goes on for n ids more, and then a round begins. */
+/* Where the round overlaps: it is over for the drafter. The leader goes on, and after n ids more a round begins. */
 void spec_end_overlap(struct decode_slot *p, int n);
 void spec_cut_leader(struct spec *s, const struct decode_slot *p);
 /* Sends an Ack, if it is time: before the leader stops because none came. */

@@ -76,7 +76,7 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
 
 void spec_end_overlap(struct decode_slot *p, int n)
 {
-    p->overlaps = p->drafting = false;
+    p->overlaps = false;
     p->self_left = n;
 }
 
@@ -280,7 +280,7 @@ static void start_going_on(struct spec *s, struct decode_slot *p)
 /* The leader writes on while the drafter drafts. */
 static void post_overlapped_ask(struct spec *s, struct decode_slot *p, int window)
 {
-    p->overlaps = p->drafting = true;
+    p->overlaps = true;
     if (!p->goes_on) start_going_on(s, p);
     p->self_left = INT_MAX;
     spec_post_ask(s, p, window);
@@ -294,13 +294,13 @@ static bool may_overlap(struct spec *s, const struct decode_slot *p)
 void spec_next_round(struct spec *s, struct decode_slot *p)
 {
     bool was_self = p->self, goes_on = p->self && p->goes_on && !p->copies.running; /* a copy that is over does not */
-    if (p->overlaps ? p->drafting : p->self && p->self_left > 0) return;
-    p->self = p->overlaps = p->goes_on = false;
+    if (p->self && p->self_left > 0) return;
+    p->self = p->goes_on = false;
     p->n_late = 0;
     p->round++;
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
-    p->policy.rtt_ns = (double)group_of(s, p)->rtt_ns;
+    p->policy.rtt_ns = (double)way_ns(s, p);
     seq_drop_tail(p->seq);
     end_copy(p);
     if (copies(s, p)) {

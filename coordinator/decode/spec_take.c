@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <string.h>
 
 /* ---- verdicts: what big says becomes text ---- */
 
@@ -135,21 +134,20 @@ static void note_verify(struct spec *s, struct decode_slot *p, const struct flig
     }
 }
 
-/* How many drafts of a flight the text has by now: big has written them by itself, or they came in a verdict before.
- * -1: it goes on otherwise, or there is nothing else. */
-static int n_overtaken(const struct seq *q, const struct flight *f)
+/* How many of the drafts behind the text's first `from` ids it has by now: big has written them by itself, or they came
+ * in a verdict before. -1: it goes on otherwise, or beyond them and big's id behind them. */
+static int n_known(const struct seq *q, int from, const int32_t *drafts, int n_drafts)
 {
-    int n = q->n_ids - f->n_text;
-    if (n < 0 || n > f->n_drafts || memcmp(f->drafts, q->ids + f->n_text, (size_t)n * sizeof *f->drafts)) return -1;
-    return n;
+    int n = q->n_ids - from;
+    return n < 0 || n > n_drafts || n_alike(drafts, q->ids + from, n) < n ? -1 : n;
 }
 
-static int check_skipped(const struct seq *q, const struct flight *f, const struct verdict *v, int n_known,
+static int check_skipped(const struct seq *q, const struct flight *f, const struct verdict *v, int n_had,
                          struct err *err)
 {
     size_t n = flight_n_skipped(f, v);
     bool follows = v->at == f->at || (v->at < (uint32_t)q->n_ids && v->prefix_hash == q->prefix_hash[v->at]);
-    if (follows && n <= (size_t)n_known) return OK;
+    if (follows && n <= (size_t)n_had) return OK;
     return err_set(err, E_PEER, "a verdict for slot %u at %u (job %u, round %u), of which nothing was asked", v->slot,
                    v->at, v->job, v->round);
 }
@@ -157,7 +155,6 @@ static int check_skipped(const struct seq *q, const struct flight *f, const stru
 /* Big has written otherwise, or all, before this round's drafts came: n of them, of which n_right were right. */
 static void note_late(struct decode_slot *p, int n, int n_right)
 {
-    p->drafting = false;
     p->drafter.n_reused = n_right;
     p->now.n_drafted = n;
     p->now.n_accepted = n_right;
@@ -169,10 +166,10 @@ static void note_late(struct decode_slot *p, int n, int n_right)
 static void drop_late(struct decode_slot *p, const struct flight *f, struct taken *out)
 {
     const struct seq *q = p->seq;
-    int n = 0;
-    while (n < f->n_drafts && f->n_text + n < q->n_ids && f->drafts[n] == q->ids[f->n_text + n]) n++;
+    int n_since = q->n_ids - f->n_text, n = n_since < f->n_drafts ? n_since : f->n_drafts;
     p->seq->stats.n_late += (uint32_t)f->n_drafts;
-    note_late(p, p->n_late + f->n_drafts, p->n_late + n);
+    note_late(p, p->n_late + f->n_drafts, p->n_late + n_alike(f->drafts, q->ids + f->n_text, n));
+    spec_end_overlap(p, 0);
     out->committed = true;
 }
 
@@ -190,32 +187,32 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
 {
     struct decode_slot *p = out->slot;
     struct seq *q = p->seq;
-    bool now = f->round == p->round, aside = p->drafting && !(now && f->n_drafts);
-    int n_known = n_overtaken(q, f);
-    if (n_known < 0) {
-        if (now && p->drafting && f->n_drafts) drop_late(p, f, out);
+    bool now = f->round == p->round, aside = p->overlaps && !(now && f->n_drafts);
+    int n_had = n_known(q, f->n_text, f->drafts, f->n_drafts);
+    if (n_had < 0) {
+        if (p->overlaps && !aside) drop_late(p, f, out);
         return OK;
     }
-    int rc = check_skipped(q, f, v, n_known, err);
+    int rc = check_skipped(q, f, v, n_had, err);
     if (rc != OK) return rc;
     struct draft_policy_round round = p->now;
     if (!now || aside) p->now = (struct draft_policy_round){.measured = false};
     p->n_refused = 0;
     note_verify(s, p, f);
-    int n = f->n_drafts - n_known;
-    if (now) p->n_late += n_known;
-    q->stats.n_late += (uint32_t)n_known;
-    out->end = commit(s, p, v->rows + ((size_t)n_known - flight_n_skipped(f, v)), f->drafts + n_known, n);
+    int n = f->n_drafts - n_had;
+    if (now) p->n_late += n_had;
+    q->stats.n_late += (uint32_t)n_had;
+    out->end = commit(s, p, v->rows + ((size_t)n_had - flight_n_skipped(f, v)), f->drafts + n_had, n);
     out->committed = true;
     p->self_ns = s->now;
     p->acked = q->n_ids - 1; /* its own rows say so */
     if (now) p->held = q->n_ids - 1;
     if (now && !aside) {
-        p->drafting = false;
         p->now.n_drafted = n + p->n_late;
         p->now.n_accepted += p->n_late;
         p->now.ns = (double)(s->now - p->round_ns);
         if (f->n_drafts > 0) p->drafter.n_reused = p->now.n_accepted;
+        if (p->overlaps) spec_end_overlap(p, 0);
     }
     if (f->n_drafts == 0)
         note_plain(p, 1);
@@ -251,17 +248,7 @@ static int check_self(struct spec *s, const struct decode_slot *p, const struct 
     return rc;
 }
 
-/* How many of the verdict's rows say what the text has already: an id may come twice where its prompt was sent again.
- * All, where the text goes on otherwise than was drafted. */
-static size_t n_known(const struct seq *q, const struct verdict *v)
-{
-    size_t n = (size_t)q->n_ids - v->at - 1;
-    for (size_t i = 0; i < n && i < v->n_rows; i++)
-        if (i == v->n_drafts || v->drafts[i] != q->ids[v->at + 1 + i]) return v->n_rows;
-    return n;
-}
-
-/* Ids that the leader wrote by itself. */
+/* Ids that the leader wrote by itself. They may come twice, where their prompt was sent again. */
 static int take_self(struct spec *s, struct decode_slot *p, const struct verdict *v, struct taken *out, struct err *err)
 {
     struct seq *q = p->seq;
@@ -271,24 +258,25 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     if (!q || !p->self || v->round != p->self_round) return OK; /* of a text that is over */
     if (v->status != VERDICT_OK) return self_ended(s, p, v, out, err);
     int rc = check_self(s, p, v, err);
-    size_t n = rc == OK ? n_known(q, v) : 0;
-    if (rc != OK || n == v->n_rows) return rc;
-    int n_drafts = (int)(v->n_drafts - n);
+    if (rc != OK) return rc;
+    int n_had = n_known(q, (int)v->at + 1, v->drafts, (int)v->n_drafts);
+    if (n_had < 0) return OK;
+    int n_drafts = (int)v->n_drafts - n_had;
     q->stats.n_verifies++;
     q->stats.n_drafted += (uint32_t)n_drafts;
     note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
     struct draft_policy_round round = p->now;
-    p->now = (struct draft_policy_round){.measured = !p->drafting, /* the drafter may work beside it */
+    p->now = (struct draft_policy_round){.measured = !p->overlaps, /* the drafter may work beside it */
                                          .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
-    out->end = commit(s, p, v->rows + n, n_drafts ? v->drafts + n : NULL, n_drafts);
+    out->end = commit(s, p, v->rows + n_had, n_drafts ? v->drafts + n_had : NULL, n_drafts);
     p->now.n_drafted = n_drafts;
     p->held = q->n_ids - 1;
     p->self_ns = s->now;
     note_plain(p, p->now.n_tokens);
     if (out->end == SEQ_RUNNING) note_round(p, true);
     if (copy_is_over(p)) p->self_left = 0;
-    if (p->drafting) take_back(p, round);
+    if (p->overlaps) take_back(p, round);
     out->committed = p->self_left <= 0;
     spec_ack(s, p);
     return OK;
@@ -318,7 +306,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
         return err_set(err, E_PEER, "slot %u: a part at %u is called late, but nothing was to be written before it",
                        v->slot, v->at);
     if (v->status == VERDICT_LATE && its) { /* the leader goes on */
-        if (now && p->drafting && f.n_drafts) drop_late(p, &f, out);
+        if (now && p->overlaps && f.n_drafts) drop_late(p, &f, out);
         return OK;
     }
     if (now && v->status != VERDICT_OK) return refused(s, p, v, err);
@@ -328,7 +316,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
     }
     /* What is final under big stays so, whenever it comes; but a lossy text hangs on the order of its rounds. */
     if (v->status == VERDICT_OK && f.n_wanted && (now || (its && !is_lossy(p)))) rc = take_rows(s, &f, v, out, err);
-    if (p->seq && (!out->committed || p->drafting)) spec_feed(s, p); /* there is room for a part */
+    if (p->seq && (!out->committed || p->overlaps)) spec_feed(s, p); /* there is room for a part */
     return rc;
 }
 
@@ -351,8 +339,8 @@ static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_e
     p->drafter.len = p->drafter.n_reused = 0;
     p->now.measured = false;
     p->unusable = causes[end].unusable;
-    if (p->drafting) {
-        p->drafting = false;
+    if (p->overlaps) {
+        spec_end_overlap(p, 1);
     } else if (!is_lossy(p)) {
         spec_post_verify(s, p);
     } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->unusable) {
@@ -365,7 +353,13 @@ static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_e
     return SEQ_RUNNING;
 }
 
-/* The draft's ids that big has are the tail. */
+/* To both vocabularies. */
+static bool is_known(const struct spec *s, int32_t id)
+{
+    return id >= 0 && id < s->c.drafter.n_ids;
+}
+
+/* The draft's ids that big has, and has not written meanwhile, are the tail. */
 static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const struct draft *d)
 {
     struct seq *q = p->seq;
@@ -377,15 +371,16 @@ static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const str
     q->stats.n_ends += d->end == DRAFT_EOS;
     int n_since = q->n_ids - p->drafter.first - p->drafter.len; /* ids that big wrote meanwhile */
     const int32_t *since = q->ids + q->n_ids - n_since;
-    size_t n_late = 0;
-    while (n_late < d->n_rows && n_late < (size_t)n_since && d->rows[n_late].id == since[n_late]) n_late++;
-    if (n_late < (size_t)n_since || (p->drafting && n_late == d->n_rows)) {
-        note_late(p, (int)d->n_rows, (int)n_late);
+    int n_rows = (int)d->n_rows, n_late = 0;
+    while (n_late < n_rows && n_late < n_since && d->rows[n_late].id == since[n_late]) n_late++;
+    for (int i = n_late; n_late == n_since && i < n_rows && is_known(s, d->rows[i].id); i++)
+        seq_draft(q, d->rows[i].id);
+    if (p->overlaps && !q->n_tail) { /* nothing to verify */
+        note_late(p, n_rows, n_late);
+        spec_end_overlap(p, 1);
         return SEQ_RUNNING;
     }
-    p->n_late = (int)n_late;
-    for (size_t i = n_late; i < d->n_rows && d->rows[i].id >= 0 && d->rows[i].id < s->c.drafter.n_ids; i++)
-        seq_draft(q, d->rows[i].id);
+    p->n_late = n_late;
     q->stats.n_drafted += (uint32_t)q->n_tail;
     bool ends = q->n_tail && (is_end(set, q->ids[q->n_ids + q->n_tail - 1]) || q->n_ids + q->n_tail == q->n_limit);
     if (set->rule.kind == RULE_REPO && ends) return commit_unseen(s, p);
@@ -426,9 +421,6 @@ int spec_take_draft(struct spec *s, int group, const struct draft *d, struct tak
     p->now.draft_ns = view->us * 1e3;
     bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL || d->end == DRAFT_FAILED;
     int rc = check_draft(view, d, lost, err);
-    if (rc != OK) return rc;
-    bool overlapped = p->drafting;
-    out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
-    if (overlapped && !p->drafting) spec_end_overlap(p, 1); /* nothing to verify: a round begins with big's next id */
-    return OK;
+    if (rc == OK) out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
+    return rc;
 }

@@ -366,6 +366,7 @@ static struct spec_config spec_config(struct sim *s)
                                .drafter = {.kind = c->ngram ? DRAFTER_NGRAM : DRAFTER_LITTLE,
                                            .peer = DRAFTER,
                                            .prior = c->prior,
+                                           .shares_host = c->shares_host,
                                            .profile = &s->profile,
                                            .n_ids = c->n_ids,
                                            .n_proposed = c->n_ids},
