@@ -220,7 +220,8 @@ static int to_drafter(struct simulator *s, int peer, const struct message *m, st
     if (m->tag != TAG_DRAFT_ASK) return OK;
     struct draft d;
     bool fails = why_failed(s, peer, m->ask.slot);
-    simulator_drafter_draft(&s->drafter, &s->c.models, &m->ask, fails, &d);
+    int rc = simulator_drafter_draft(&s->drafter, &s->c.models, &m->ask, fails, &d, err);
+    if (rc != OK) return rc;
     uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)m->ask.n_ids, (int)d.n_rows);
     d.us = (uint32_t)(ns / 1000);
     s->drafter_free_ns = (s->drafter_free_ns > s->now_ns ? s->drafter_free_ns : s->now_ns) + ns;

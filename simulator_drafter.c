@@ -55,23 +55,15 @@ static void write_rows(struct simulator_drafter *d, const struct simulator_model
     }
 }
 
-void simulator_drafter_draft(struct simulator_drafter *d, const struct simulator_models *models,
-                             const struct draft_ask *ask, bool fails, struct draft *out)
+int simulator_drafter_draft(struct simulator_drafter *d, const struct simulator_models *models,
+                            const struct draft_ask *ask, bool fails, struct draft *out, struct err *err)
 {
-    static const enum draft_end ends[] = {[VERDICT_OK] = DRAFT_WINDOW,
-                                          [VERDICT_STALE] = DRAFT_STALE,
-                                          [VERDICT_GAP] = DRAFT_GAP,
-                                          [VERDICT_FULL] = DRAFT_FULL,
-                                          [VERDICT_FAILED] = DRAFT_FAILED};
-    enum verdict_status status = slots_check(&d->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
-    if (status == VERDICT_OK && fails) status = VERDICT_FAILED;
-    *out = (struct draft){.slot = ask->slot,
-                          .round = ask->round,
-                          .at = ask->at,
-                          .prefix_hash = ask->prefix_hash,
-                          .rows = d->rows,
-                          .end = ends[status]};
-    if (status == VERDICT_OK) {
+    *out = (struct draft){
+        .slot = ask->slot, .round = ask->round, .at = ask->at, .prefix_hash = ask->prefix_hash, .rows = d->rows};
+    int rc = slots_check_ask(&d->slots, ask, INT32_MAX, &out->end, err);
+    if (rc != OK) return rc;
+    if (out->end == DRAFT_WINDOW && fails) out->end = DRAFT_FAILED;
+    if (out->end == DRAFT_WINDOW) {
         const struct slot *slot = &d->slots.slot[ask->slot];
         int *n_fed = &d->texts[ask->slot].n_fed;
         int kept = (int)ask->at + slots_apply(&d->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
@@ -81,4 +73,5 @@ void simulator_drafter_draft(struct simulator_drafter *d, const struct simulator
         write_rows(d, models, ask, out);
     }
     out->held = slots_held(&d->slots, ask->slot);
+    return OK;
 }

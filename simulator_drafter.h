@@ -23,8 +23,8 @@ int simulator_drafter_init(struct simulator_drafter *d, int n_slots, int n_ctx, 
 void simulator_drafter_free(struct simulator_drafter *d); /* zeroed is fine */
 
 void simulator_drafter_open(struct simulator_drafter *d, const struct open_slot *open);
-/* *out is borrowed until the next call. fails: a number is not finite. */
-void simulator_drafter_draft(struct simulator_drafter *d, const struct simulator_models *models,
-                             const struct draft_ask *ask, bool fails, struct draft *out);
+/* *out is borrowed until the next call. fails: a number is not finite. E_PEER: an ask that no coordinator sends. */
+int simulator_drafter_draft(struct simulator_drafter *d, const struct simulator_models *models,
+                            const struct draft_ask *ask, bool fails, struct draft *out, struct err *err);
 
 #endif

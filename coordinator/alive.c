@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "proto/clock.h"
 #include "proto/wire.h"
@@ -35,12 +34,8 @@ static void ping(struct alive *a, int peer)
     struct message m = {.tag = TAG_PING, .ping = {clock_now_ns()}};
     const uint8_t *data;
     size_t n_bytes;
-    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) return;
-    struct mail mail = {.from = PEER_COORDINATOR, .to = peer, .tag = TAG_PING, .n_bytes = n_bytes};
-    mail.data = malloc(n_bytes);
-    if (!mail.data) return;
-    memcpy(mail.data, data, n_bytes);
-    router_deliver(a->router, &mail, &ignored);
+    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) == OK)
+        router_post(a->router, PEER_COORDINATOR, peer, TAG_PING, data, n_bytes, &ignored);
 }
 
 static void ping_all(struct alive *a)

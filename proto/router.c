@@ -161,6 +161,15 @@ int router_deliver(struct router *o, struct mail *m, struct err *err)
     return rc;
 }
 
+int router_post(struct router *o, int from, int to, int tag, const void *data, size_t n_bytes, struct err *err)
+{
+    struct mail m = {.from = from, .to = to, .tag = tag, .n_bytes = n_bytes};
+    m.data = malloc(n_bytes ? n_bytes : 1);
+    if (!m.data) return err_set(err, E_LAYOUT, "out of memory for a message of %zu bytes to peer %d", n_bytes, to);
+    if (n_bytes) memcpy(m.data, data, n_bytes);
+    return router_deliver(o, &m, err);
+}
+
 /* ---- a mailbox ---- */
 
 static struct queue *queue_of(struct mailbox *mb)
@@ -170,11 +179,7 @@ static struct queue *queue_of(struct mailbox *mb)
 
 static int local_post(struct mailbox *mb, int to, int tag, const void *data, size_t n_bytes, struct err *err)
 {
-    struct mail m = {.from = mb->self, .to = to, .tag = tag, .n_bytes = n_bytes};
-    m.data = malloc(n_bytes ? n_bytes : 1);
-    if (!m.data) return err_set(err, E_LAYOUT, "out of memory for a message of %zu bytes to peer %d", n_bytes, to);
-    if (n_bytes) memcpy(m.data, data, n_bytes);
-    return router_deliver(((struct local *)mb)->router, &m, err);
+    return router_post(((struct local *)mb)->router, mb->self, to, tag, data, n_bytes, err);
 }
 
 static int local_poll(struct mailbox *mb, struct mail *out, struct err *err)

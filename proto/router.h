@@ -22,6 +22,9 @@ void router_close(struct router *o); /* undelivered messages are freed */
  * mailbox is closed, `wake` is not running and is not called again. Returns NULL: no memory. */
 struct mailbox *router_mailbox(struct router *o, int self, void (*wake)(void *), void *wake_arg);
 
+/* What a mailbox's post does, for threads without one. */
+int router_post(struct router *o, int from, int to, int tag, const void *data, size_t n_bytes, struct err *err);
+
 /* Queues a message that came from another rank: takes m. The bridge calls it. */
 int router_deliver(struct router *o, struct mail *m, struct err *err);
 

@@ -31,7 +31,8 @@ struct engine_config {
     bool spin; /* this host has a core for every thread */
     int max_rows;
     struct watch watch; /* gets the progress of engine_check and engine_load */
-    /* Called between two blocks of a pass, on its thread; an error is the pass's. NULL: none. */
+    /* Called again and again in a pass, on its thread: between blocks, and within what takes long (a product of many
+     * rows, attention over a long text, experts, the head). An error is the pass's. NULL: none. */
     int (*between)(void *arg, struct err *err);
     void *between_arg;
 };

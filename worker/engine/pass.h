@@ -135,7 +135,7 @@ void pass_product(struct engine *e, int i_thread, struct strided out, const stru
 /* gate = activation(gate) * up, in the columns that this thread computed in pass_product of `w`: no barrier is needed
  * between the two. */
 void pass_activate(struct engine *e, int i_thread, float *gate, const float *up, const struct weights *w, int n_rows);
-/* Between two blocks: thread 0 lets the caller look at its messages. */
+/* Thread 0 lets the caller look at its messages; the others do nothing. */
 void pass_between(struct engine *e, int i_thread);
 /* Thread 0 gathers, between two barriers; with one shard nothing is done. */
 void pass_gather(struct engine *e, int i_thread, float *buf, size_t ld, int n_rows, const int *from);

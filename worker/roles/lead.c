@@ -111,7 +111,7 @@ static int check_slot(const struct lead *l, uint32_t slot, const char *what, str
     return err_set(err, E_PEER, "%s of slot %u, there are %d", what, slot, l->c.slots->n);
 }
 
-static struct queued_part *queue_at(struct lead *l, size_t i)
+static struct queued_part *queue_at(const struct lead *l, size_t i)
 {
     return &l->queue[(l->first + i) % MAX_JOBS];
 }
@@ -447,7 +447,7 @@ static void take_ready(struct lead *l, uint64_t now_us)
 
 bool lead_has_work(const struct lead *l)
 {
-    if (l->n_queued > l->n_taken && !must_wait(l, &l->queue[(l->first + l->n_taken) % MAX_JOBS].part)) return true;
+    if (l->n_queued > l->n_taken && !must_wait(l, &queue_at(l, l->n_taken)->part)) return true;
     for (int i = 0; i < l->c.slots->n; i++)
         if (l->self[i].lost || is_ready(&l->self[i])) return true;
     return false;

@@ -23,19 +23,10 @@ static int draft(struct lookup *l, const struct draft_ask *ask, int32_t ids[DRAF
 
 int lookup_draft(struct lookup *l, const struct draft_ask *ask, struct draft *out, struct err *err)
 {
-    static const enum draft_end ends[] = {
-        [VERDICT_STALE] = DRAFT_STALE, [VERDICT_GAP] = DRAFT_GAP, [VERDICT_FULL] = DRAFT_FULL};
-    for (size_t i = 0; i < ask->n_ids; i++)
-        if (ask->ids[i] < 0 || ask->ids[i] >= l->n_vocab)
-            return err_set(err, E_PEER, "a DraftAsk with id %d, outside the vocabulary of %d", ask->ids[i], l->n_vocab);
     *out = (struct draft){.slot = ask->slot, .round = ask->round, .at = ask->at, .prefix_hash = ask->prefix_hash};
-    enum verdict_status status = slots_check(&l->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
-    if (status == VERDICT_OK && ask->at + ask->n_ids == 0) status = VERDICT_GAP; /* nothing to go on from */
-    if (status != VERDICT_OK) {
-        out->end = ends[status];
-        out->held = slots_held(&l->slots, ask->slot);
-        return OK;
-    }
+    int rc = slots_check_ask(&l->slots, ask, l->n_vocab, &out->end, err);
+    out->held = slots_held(&l->slots, ask->slot);
+    if (rc != OK || out->end != DRAFT_WINDOW) return rc;
     int32_t ids[DRAFTS_MOST];
     slots_apply(&l->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
     const struct slot *s = &l->slots.slot[ask->slot];

@@ -32,14 +32,14 @@ static int check_sender(const struct worker *w, int from, int tag, struct err *e
 
 /* ---- signs of life ---- */
 
-static bool is_served(const struct worker *w)
+static bool serves(const struct worker *w)
 {
     return w->pulse.heard_ns != 0;
 }
 
 static void note_heard(struct worker *w, int from)
 {
-    if (is_served(w) && from == PEER_COORDINATOR) w->pulse.heard_ns = clock_now_ns();
+    if (serves(w) && from == PEER_COORDINATOR) w->pulse.heard_ns = clock_now_ns();
 }
 
 /* In memory of its own: a pass borrows both arenas. */
@@ -69,10 +69,8 @@ static int check_silence(struct worker *w, struct err *err)
 {
     struct pulse *p = &w->pulse;
     uint64_t now = clock_now_ns();
-    if (!is_served(w)) return OK;
-    if (now - p->looked_ns > STOPPED_S * second_ns) {
-        p->heard_ns = p->gather_ns = now;
-    }
+    if (!serves(w)) return OK;
+    if (now - p->looked_ns > STOPPED_S * second_ns) p->heard_ns = p->gather_ns = now;
     p->looked_ns = now;
     p->alone = now - p->heard_ns > SILENCE_S * second_ns;
     if (!p->alone) return OK;
@@ -117,7 +115,7 @@ static int look(struct worker *w, struct err *err)
 {
     struct pulse *p = &w->pulse;
     uint64_t us = (clock_now_ns() - p->looked_ns) / 1000;
-    if (!is_served(w) || us < LOOK_MS * 1000) return OK;
+    if (!serves(w) || us < LOOK_MS * 1000) return OK;
     if (us > p->block_us && us < STOPPED_S * 1000000) p->block_us = (uint32_t)us;
     return keep_all(w, err);
 }
@@ -189,7 +187,7 @@ static int next_mail(struct worker *w, bool block, struct mail *out, struct err 
     int rc = mailbox_poll(w->mailbox, out, err);
     while (rc == MAIL_NONE && block) {
         rc = check_silence(w, err);
-        if (rc == OK) rc = mailbox_wait(w->mailbox, out, is_served(w) ? 1000 : -1, err);
+        if (rc == OK) rc = mailbox_wait(w->mailbox, out, serves(w) ? WAIT_MS : -1, err);
     }
     return rc;
 }

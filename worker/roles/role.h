@@ -21,7 +21,8 @@ enum {
     GATHER_S = 10,     /* that a gather waits for another shard */
     QUIT_GATHER_S = 1, /* and once the job is over */
     STOPPED_S = 5,     /* between two looks: this process was stopped */
-    LOOK_MS = 50       /* between two looks in a pass, at least */
+    LOOK_MS = 50,      /* between two looks in a pass, at least */
+    WAIT_MS = 1000     /* between two looks at the silence while nothing is to do */
 };
 
 struct kept { /* mail that came during a pass, oldest first */

@@ -62,16 +62,14 @@ static int fail_ask(struct draft_role *d, uint32_t i_slot, uint32_t pos, struct 
     return finish(d, i_slot, DRAFT_FAILED, err);
 }
 
-static int refuse(struct draft_role *d, const struct draft_ask *ask, enum verdict_status status, struct err *err)
+static int refuse(struct draft_role *d, const struct draft_ask *ask, enum draft_end end, struct err *err)
 {
-    static const enum draft_end ends[] = {
-        [VERDICT_STALE] = DRAFT_STALE, [VERDICT_GAP] = DRAFT_GAP, [VERDICT_FULL] = DRAFT_FULL};
     struct message m = {.tag = TAG_DRAFT,
                         .draft = {.slot = ask->slot,
                                   .round = ask->round,
                                   .at = ask->at,
                                   .prefix_hash = ask->prefix_hash,
-                                  .end = ends[status],
+                                  .end = end,
                                   .held = slots_held(&d->w->slots, ask->slot)}};
     return worker_post(d->w, PEER_COORDINATOR, &m, err);
 }
@@ -79,17 +77,14 @@ static int refuse(struct draft_role *d, const struct draft_ask *ask, enum verdic
 static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct err *err)
 {
     struct worker *w = d->w;
-    for (size_t i = 0; i < ask->n_ids; i++)
-        if (ask->ids[i] < 0 || ask->ids[i] >= w->info.shape.n_vocab)
-            return err_set(err, E_PEER, "a DraftAsk with id %d, outside the vocabulary of %d", ask->ids[i],
-                           w->info.shape.n_vocab);
+    enum draft_end end;
+    int rc = slots_check_ask(&w->slots, ask, w->info.shape.n_vocab, &end, err);
+    if (rc != OK) return rc;
     if (ask->slot < (uint32_t)w->slots.n && d->slot[ask->slot].active) { /* every ask is answered exactly once */
-        int rc = finish(d, ask->slot, DRAFT_WINDOW, err);
+        rc = finish(d, ask->slot, DRAFT_WINDOW, err);
         if (rc != OK) return rc;
     }
-    enum verdict_status status = slots_check(&w->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
-    if (status == VERDICT_OK && ask->at + ask->n_ids == 0) status = VERDICT_GAP; /* nothing to go on from */
-    if (status != VERDICT_OK) return refuse(d, ask, status, err);
+    if (end != DRAFT_WINDOW) return refuse(d, ask, end, err);
     struct drafting *g = &d->slot[ask->slot];
     int kept = (int)ask->at + slots_apply(&w->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
     if (g->n_fed > kept) g->n_fed = kept;

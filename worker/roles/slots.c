@@ -42,6 +42,22 @@ enum verdict_status slots_check(const struct slots *s, uint32_t slot, uint32_t a
     return s->slot[slot].prefix_hash[at] == h ? VERDICT_OK : VERDICT_STALE;
 }
 
+int slots_check_ask(const struct slots *s, const struct draft_ask *ask, int n_vocab, enum draft_end *end,
+                    struct err *err)
+{
+    static const enum draft_end ends[] = {[VERDICT_OK] = DRAFT_WINDOW,
+                                          [VERDICT_STALE] = DRAFT_STALE,
+                                          [VERDICT_GAP] = DRAFT_GAP,
+                                          [VERDICT_FULL] = DRAFT_FULL,
+                                          [VERDICT_FAILED] = DRAFT_FAILED};
+    for (size_t i = 0; i < ask->n_ids; i++)
+        if (ask->ids[i] < 0 || ask->ids[i] >= n_vocab)
+            return err_set(err, E_PEER, "a DraftAsk with id %d, outside the vocabulary of %d", ask->ids[i], n_vocab);
+    *end = ends[slots_check(s, ask->slot, ask->at, ask->prefix_hash, ask->n_ids)];
+    if (*end == DRAFT_WINDOW && ask->at + ask->n_ids == 0) *end = DRAFT_GAP; /* nothing to go on from */
+    return OK;
+}
+
 uint32_t slots_held(const struct slots *s, uint32_t slot)
 {
     return slot < (uint32_t)s->n ? (uint32_t)s->slot[slot].len : 0;

@@ -33,6 +33,11 @@ void slots_free(struct slots *s);
  * were there could not be computed. */
 enum verdict_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids);
 
+/* What every drafter checks of an ask. E_PEER: an id outside the vocabulary. *end: DRAFT_WINDOW if it applies, else why it
+ * is refused. */
+int slots_check_ask(const struct slots *s, const struct draft_ask *ask, int n_vocab, enum draft_end *end,
+                    struct err *err);
+
 /* How many ids the slot holds; 0 where there is no such slot. */
 uint32_t slots_held(const struct slots *s, uint32_t slot);
 
