@@ -1,5 +1,5 @@
-/* The leader of a verification group as a state machine: which parts share a pass, what is refused, and when a slot
- * goes on by itself. Ids are what the test says; no engine, no clock. */
+/* The leader of a verification group as a state machine: which parts share a pass, what is refused, when a slot goes on
+ * by itself, and what comes too late. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,64 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/roles/lead.h"
-
-enum { N_SLOTS = 3, N_CTX = 64, MAX_ROWS = 8, N_VOCAB = 128, ROOT = 5, END = 9 };
-
-struct scene {
-    struct slots slots;
-    struct lead *lead;
-    uint32_t n_jobs, jobs[N_SLOTS]; /* jobs: the last of each slot */
-};
-
-static void scene_open(struct scene *c)
-{
-    struct err err;
-    *c = (struct scene){0};
-    assert_int_equal(slots_init(&c->slots, N_SLOTS, N_CTX, ROOT, &err), OK);
-    const struct lead_config config = {.slots = &c->slots, .max_rows = MAX_ROWS, .n_vocab = N_VOCAB};
-    assert_int_equal(lead_open(&c->lead, &config, &err), OK);
-}
-
-static void scene_close(struct scene *c)
-{
-    lead_close(c->lead);
-    slots_free(&c->slots);
-}
-
-/* n rows of ids 1, 2, ... after the slot's first `at` ids; the last one is wanted. hash 0: the slot's own. */
-static int post(struct scene *c, uint32_t slot, uint32_t at, int n, uint64_t hash, struct err *err)
-{
-    struct row rows[PASS_ROWS + 1] = {0};
-    for (int i = 0; i < n; i++) rows[i] = (struct row){.id = 1 + (int32_t)at + i, .wanted = i + 1 == n};
-    if (!hash) hash = slot < N_SLOTS ? c->slots.slot[slot].prefix_hash[at] : ROOT;
-    const struct part part = {
-        .job = ++c->n_jobs, .slot = slot, .round = 1, .at = at, .prefix_hash = hash, .rows = rows, .n_rows = (size_t)n};
-    if (slot < N_SLOTS) c->jobs[slot] = part.job;
-    return lead_on_verify(c->lead, &part, 10 * c->n_jobs, err);
-}
-
-static void open_slot(struct scene *c, uint32_t slot, uint32_t last_position, uint32_t self_max)
-{
-    static const int32_t end_ids[] = {END};
-    struct err err;
-    const struct open_slot open = {.slot = slot,
-                                   .end_ids = end_ids,
-                                   .n_end_ids = 1,
-                                   .last_position = last_position,
-                                   .round = 1,
-                                   .self_max = self_max};
-    assert_int_equal(lead_on_open(c->lead, &open, &err), OK);
-}
-
-/* Big's next id behind what the slot holds, in answer to the coordinator's last part or to the slot's own. */
-static void token(struct scene *c, uint32_t slot, int32_t id, bool self)
-{
-    struct err err;
-    const struct slot *s = &c->slots.slot[slot];
-    const struct token t = {self ? 0 : c->jobs[slot], slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], id};
-    assert_int_equal(lead_on_token(c->lead, &t, 0, &err), OK);
-}
+#include "tests/lib/scene.h"
 
 /* ---- which parts share a pass ---- */
 
@@ -102,8 +45,8 @@ static void parts_are_taken_in_the_order_in_which_they_came_as_many_as_have_room
         for (int k = 0; k < N_CTX; k++) ids[k] = k + 1;
         slots_apply(&after, 0, 0, ids, N_CTX);
         for (int k = 0; k < 3; k++)
-            assert_int_equal(post(&c, rows[i].parts[k].slot, rows[i].parts[k].at, rows[i].parts[k].n,
-                                  after.slot[0].prefix_hash[rows[i].parts[k].at], &err),
+            assert_int_equal(scene_post(&c, rows[i].parts[k].slot, rows[i].parts[k].at, rows[i].parts[k].n,
+                                        after.slot[0].prefix_hash[rows[i].parts[k].at], &err),
                              OK);
         struct lead_step step = lead_next(c.lead, 100);
         if (step.n_parts != rows[i].n_parts || step.n_rows != rows[i].n_rows || step.n_refused)
@@ -124,10 +67,10 @@ static void what_does_not_apply_is_refused_and_the_rest_goes_on(void **state)
     struct scene c;
     struct err err;
     scene_open(&c);
-    assert_int_equal(post(&c, 0, 3, 1, ROOT, &err), OK); /* a gap */
-    assert_int_equal(post(&c, 1, 0, 1, 77, &err), OK);   /* another history */
-    assert_int_equal(post(&c, 9, 0, 1, ROOT, &err), OK); /* no such slot */
-    assert_int_equal(post(&c, 2, 0, 1, ROOT, &err), OK);
+    assert_int_equal(scene_post(&c, 0, 3, 1, ROOT, &err), OK); /* a gap */
+    assert_int_equal(scene_post(&c, 1, 0, 1, 77, &err), OK);   /* another history */
+    assert_int_equal(scene_post(&c, 9, 0, 1, ROOT, &err), OK); /* no such slot */
+    assert_int_equal(scene_post(&c, 2, 0, 1, ROOT, &err), OK);
     struct lead_step step = lead_next(c.lead, 100);
     assert_int_equal(step.n_parts, 1);
     assert_int_equal(step.parts[0].job, 4);
@@ -139,7 +82,7 @@ static void what_does_not_apply_is_refused_and_the_rest_goes_on(void **state)
         assert_int_equal(step.refused[i].held, 0);
     }
     slots_fail(&c.slots, 2, 0, "block 3");
-    assert_int_equal(post(&c, 2, 1, 1, ROOT, &err), OK);
+    assert_int_equal(scene_post(&c, 2, 1, 1, ROOT, &err), OK);
     step = lead_next(c.lead, 100);
     assert_int_equal(step.refused[0].status, VERDICT_FAILED);
     assert_string_equal(step.refused[0].error, "block 3");
@@ -159,7 +102,7 @@ static int run(struct scene *c, uint32_t slot, int32_t id)
         assert_int_equal(step.parts[0].job, 0);
         assert_int_equal(step.parts[0].rows[0].id, id);
         assert_true(step.parts[0].rows[0].wanted && step.parts[0].token);
-        token(c, slot, id, true);
+        scene_token(c, slot, id, true);
         n++;
     }
     return n;
@@ -184,10 +127,10 @@ static void a_slot_goes_on_by_itself_as_far_as_its_open_lets_it(void **state)
         struct scene c;
         struct err err;
         scene_open(&c);
-        if (rows[i].self_max) open_slot(&c, 1, rows[i].last_position, rows[i].self_max);
-        assert_int_equal(post(&c, 1, 0, 2, 0, &err), OK);
+        if (rows[i].self_max) scene_let(&c, 1, rows[i].last_position, rows[i].self_max);
+        assert_int_equal(scene_post(&c, 1, 0, 2, 0, &err), OK);
         assert_int_equal(lead_next(c.lead, 0).parts[0].token, rows[i].self_max > 0);
-        token(&c, 1, rows[i].id, false);
+        scene_token(&c, 1, rows[i].id, false);
         int n = run(&c, 1, rows[i].id);
         if (n != rows[i].n) fail_msg("%s: %d rows", rows[i].why, n);
         scene_close(&c);
@@ -200,10 +143,10 @@ static void an_ack_lets_it_go_on_and_a_cut_ends_it(void **state)
     struct scene c;
     struct err err;
     scene_open(&c);
-    open_slot(&c, 0, 30, 4);
-    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
+    scene_let(&c, 0, 30, 4);
+    assert_int_equal(scene_post(&c, 0, 0, 2, 0, &err), OK);
     lead_next(c.lead, 0);
-    token(&c, 0, 7, false);
+    scene_token(&c, 0, 7, false);
     assert_int_equal(run(&c, 0, 7), 3);
     assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 4}, &err), OK);
     assert_int_equal(run(&c, 0, 7), 2);
@@ -225,25 +168,43 @@ static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
     (void)state;
     struct scene c;
     struct err err;
-    scene_open(&c);
-    open_slot(&c, 0, 30, 10);
-    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
-    lead_next(c.lead, 0);
-    token(&c, 0, 7, false);
-    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
-    token(&c, 0, 8, false); /* on its way when that came */
+    scene_open_writing(&c);
+    assert_int_equal(scene_post(&c, 0, 0, 2, 0, &err), OK);
+    scene_token(&c, 0, 8, false); /* on its way when that came */
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 1);
     assert_int_equal(step.parts[0].job, 2);
     assert_false(lead_has_work(c.lead));
-    token(&c, 0, 7, false);
+    scene_token(&c, 0, 7, false);
     assert_true(lead_has_work(c.lead));
-    open_slot(&c, 0, 30, 10); /* another text */
+    scene_let(&c, 0, 30, 10); /* another text */
     assert_false(lead_has_work(c.lead));
     const struct slot *s = &c.slots.slot[0];
     const struct token old = {c.jobs[0], 0, 0, (uint32_t)s->len, s->prefix_hash[s->len], 7};
     assert_int_equal(lead_on_token(c.lead, &old, 0, &err), OK);
     assert_false(lead_has_work(c.lead));
+    scene_close(&c);
+}
+
+/* It was lost while the slot waited for an Ack: that comes, and the slot says so. */
+static void an_ack_of_what_the_slot_has_lost_is_answered(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    scene_let(&c, 0, 30, 3);
+    assert_int_equal(scene_post(&c, 0, 0, 4, 0, &err), OK);
+    lead_next(c.lead, 0);
+    scene_token(&c, 0, 7, false);
+    assert_int_equal(run(&c, 0, 7), 2);
+    slots_cut(&c.slots, 0, 3);
+    assert_false(lead_has_work(c.lead));
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 7}, &err), OK);
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_int_equal(step.n_parts, 0);
+    assert_int_equal(step.n_refused, 1);
+    assert_int_equal(step.refused[0].held, 3);
     scene_close(&c);
 }
 
@@ -259,18 +220,18 @@ static void slots_write_by_turns(void **state)
     const struct lead_config config = {.slots = &c.slots, .max_rows = 2, .n_vocab = N_VOCAB};
     assert_int_equal(lead_open(&c.lead, &config, &err), OK);
     for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
-        open_slot(&c, slot, 60, 40);
-        assert_int_equal(post(&c, slot, 0, 2, 0, &err), OK);
+        scene_let(&c, slot, 60, 40);
+        assert_int_equal(scene_post(&c, slot, 0, 2, 0, &err), OK);
     }
     for (int i = 0; i < N_SLOTS; i++) lead_next(c.lead, 0);
-    for (uint32_t slot = 0; slot < N_SLOTS; slot++) token(&c, slot, 7, false);
+    for (uint32_t slot = 0; slot < N_SLOTS; slot++) scene_token(&c, slot, 7, false);
     for (int pass = 0; pass < 30; pass++) {
         struct lead_step step = lead_next(c.lead, 0);
         assert_int_equal(step.n_parts, 2);
         for (size_t i = 0; i < step.n_parts; i++) {
             uint32_t slot = step.parts[i].slot;
             n_passes[slot]++;
-            token(&c, slot, 7, true);
+            scene_token(&c, slot, 7, true);
         }
     }
     for (int i = 0; i < N_SLOTS; i++) assert_int_equal(n_passes[i], 30 * 2 / N_SLOTS);
@@ -299,15 +260,11 @@ static void a_part_that_comes_late_is_trimmed_or_refused(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct scene c;
         struct err err;
-        scene_open(&c);
-        open_slot(&c, 0, 30, 10);
-        assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
+        scene_open_writing(&c);
         lead_next(c.lead, 0);
-        token(&c, 0, 7, false);
+        scene_token(&c, 0, 8, true);
         lead_next(c.lead, 0);
-        token(&c, 0, 8, true);
-        lead_next(c.lead, 0);
-        token(&c, 0, 5, true);
+        scene_token(&c, 0, 5, true);
         struct row fed[5] = {0};
         int n = 0;
         for (; rows[i].ids[n]; n++) fed[n] = (struct row){.id = rows[i].ids[n], .wanted = true};
@@ -341,11 +298,7 @@ static void a_late_part_waits_for_the_slot_s_own(void **state)
     (void)state;
     struct scene c;
     struct err err;
-    scene_open(&c);
-    open_slot(&c, 0, 30, 10);
-    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
-    lead_next(c.lead, 0);
-    token(&c, 0, 7, false);
+    scene_open_writing(&c);
     lead_next(c.lead, 0); /* feeds 7 */
     const struct row fed[] = {{.id = 7, .wanted = true}, {.id = 8, .wanted = true}};
     const struct part part = {
@@ -353,13 +306,13 @@ static void a_late_part_waits_for_the_slot_s_own(void **state)
     assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
     assert_false(lead_has_work(c.lead));
     assert_int_equal(lead_next(c.lead, 0).n_parts, 0);
-    token(&c, 0, 8, true);
+    scene_token(&c, 0, 8, true);
     assert_true(lead_has_work(c.lead));
     struct lead_step step = lead_next(c.lead, 0);
     assert_true(step.n_parts == 1 && step.parts[0].job == 9 && step.parts[0].at == 3 && step.parts[0].n_rows == 1);
     assert_false(lead_has_work(c.lead)); /* that part's answer says what is next */
     c.jobs[0] = 9;
-    token(&c, 0, 4, false);
+    scene_token(&c, 0, 4, false);
     assert_true(lead_has_work(c.lead));
     scene_close(&c);
 }
@@ -373,17 +326,17 @@ static void an_open_is_kept_and_changes_nothing_that_waits(void **state)
     scene_open(&c);
     int32_t end_ids[OPEN_END_IDS_MOST + 1] = {END};
     struct open_slot open = {.end_ids = end_ids, .n_end_ids = 1, .last_position = 30, .round = 1, .self_max = 10};
-    assert_int_equal(post(&c, 0, 0, 2, 0, &err), OK);
+    assert_int_equal(scene_post(&c, 0, 0, 2, 0, &err), OK);
     lead_next(c.lead, 0);
-    assert_int_equal(post(&c, 0, 2, 1, 0, &err), OK);
+    assert_int_equal(scene_post(&c, 0, 2, 1, 0, &err), OK);
     assert_int_equal(lead_on_open(c.lead, &open, &err), OK);
     end_ids[0] = 7;
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 1);
     assert_int_equal(step.parts[0].job, 2);
-    token(&c, 0, END, false);
+    scene_token(&c, 0, END, false);
     assert_false(lead_has_work(c.lead));
-    token(&c, 0, 7, false);
+    scene_token(&c, 0, 7, false);
     assert_true(lead_has_work(c.lead));
     open.n_end_ids = OPEN_END_IDS_MOST + 1;
     assert_int_equal(lead_on_open(c.lead, &open, &err), E_PEER);
@@ -408,13 +361,13 @@ static void slots_that_go_on_by_themselves_share_the_pass_with_all_others(void *
     struct err err;
     scene_open(&c);
     for (uint32_t i = 0; i < 2; i++) {
-        open_slot(&c, i, 30, 10);
-        assert_int_equal(post(&c, i, 0, 2, 0, &err), OK);
+        scene_let(&c, i, 30, 10);
+        assert_int_equal(scene_post(&c, i, 0, 2, 0, &err), OK);
     }
     lead_next(c.lead, 0);
-    token(&c, 0, 7, false);
-    token(&c, 1, 8, false);
-    assert_int_equal(post(&c, 2, 0, 6, 0, &err), OK);
+    scene_token(&c, 0, 7, false);
+    scene_token(&c, 1, 8, false);
+    assert_int_equal(scene_post(&c, 2, 0, 6, 0, &err), OK);
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 3);
     assert_int_equal(step.n_rows, 8);
@@ -430,8 +383,8 @@ static void a_slot_that_cannot_go_on_says_so(void **state)
     struct scene c;
     struct err err;
     scene_open(&c);
-    open_slot(&c, 0, 30, 10);
-    assert_int_equal(post(&c, 0, 0, 4, 0, &err), OK);
+    scene_let(&c, 0, 30, 10);
+    assert_int_equal(scene_post(&c, 0, 0, 4, 0, &err), OK);
     lead_next(c.lead, 0);
     const struct slot *s = &c.slots.slot[0];
     const struct token t = {c.jobs[0], 0, 1, 4, s->prefix_hash[4], 7};
@@ -444,317 +397,6 @@ static void a_slot_that_cannot_go_on_says_so(void **state)
     assert_int_equal(step.refused[0].status, VERDICT_GAP);
     assert_int_equal(step.refused[0].held, 2);
     assert_false(lead_has_work(c.lead));
-    scene_close(&c);
-}
-
-/* ---- its own drafts. A letter is an id; '$' is the end id ---- */
-
-static int32_t id_of(char letter)
-{
-    return letter == '$' ? END : letter;
-}
-
-/* The slot's text so far, as the coordinator sends it. */
-static void read_prompt(struct scene *c, uint32_t slot, const char *prompt)
-{
-    struct row rows[MAX_ROWS];
-    struct err err;
-    size_t n = strlen(prompt);
-    for (size_t at = 0; at < n; at += MAX_ROWS) {
-        size_t n_rows = n - at < MAX_ROWS ? n - at : MAX_ROWS;
-        for (size_t i = 0; i < n_rows; i++)
-            rows[i] = (struct row){.id = id_of(prompt[at + i]), .wanted = at + i + 1 == n};
-        const struct part part = {.job = ++c->n_jobs,
-                                  .slot = slot,
-                                  .round = 1,
-                                  .at = (uint32_t)at,
-                                  .prefix_hash = c->slots.slot[slot].prefix_hash[at],
-                                  .rows = rows,
-                                  .n_rows = n_rows};
-        c->jobs[slot] = part.job;
-        assert_int_equal(lead_on_verify(c->lead, &part, 0, &err), OK);
-        assert_int_equal(lead_next(c->lead, 0).n_rows, n_rows);
-    }
-}
-
-static struct open_slot drafting(uint32_t slot, uint32_t self_max, uint32_t draft_max)
-{
-    static const int32_t end_ids[] = {END};
-    return (struct open_slot){.slot = slot,
-                              .end_ids = end_ids,
-                              .n_end_ids = 1,
-                              .last_position = N_CTX,
-                              .round = 1,
-                              .self_max = self_max,
-                              .draft_max = draft_max,
-                              .text = 1};
-}
-
-static void open_drafting(struct scene *c, struct open_slot open)
-{
-    struct err err;
-    assert_int_equal(lead_on_open(c->lead, &open, &err), OK);
-}
-
-/* The ids of a part of a slot's own, each row but the last judging the next one's. */
-static const char *own_rows(const struct part *part)
-{
-    static char text[MAX_ROWS + 1];
-    assert_true(part->job == 0 && part->token && part->n_rows <= MAX_ROWS);
-    for (size_t i = 0; i < part->n_rows; i++) {
-        const struct row *row = &part->rows[i];
-        bool last = i + 1 == part->n_rows;
-        assert_true(row->wanted && row->n_judge == !last && (last || row->judge[0] == part->rows[i + 1].id));
-        text[i] = row->id == END ? '$' : (char)row->id;
-    }
-    text[part->n_rows] = 0;
-    return text;
-}
-
-static void a_slot_drafts_what_followed_earlier_as_far_as_there_is_room(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *why, *prompt;
-        uint32_t self_max, last_position, draft_max;
-        const char *rows; /* that feed 'c' */
-    } rows[] = {
-        {"two at first", "abcdXab", 30, N_CTX, 8, "cdX"},
-        {"no more than it may", "abcdXab", 30, N_CTX, 1, "cd"},
-        {"none", "abcdXab", 30, N_CTX, 0, "c"},
-        {"nothing repeats", "abXdefg", 30, N_CTX, 8, "c"},
-        {"one id is no repeat", "cXdefgh", 30, N_CTX, 8, "c"},
-        {"its answer is the last that it may write", "abcdXab", 2, N_CTX, 8, "c"},
-        {"and one draft before it", "abcdXab", 3, N_CTX, 8, "cd"},
-        {"two", "abcdXab", 4, N_CTX, 8, "cdX"},
-        {"its answer is the last of the text", "abcdXab", 30, 9, 8, "c"},
-        {"and one draft before it", "abcdXab", 30, 10, 8, "cd"},
-        {"big ends the text", "abc$Xab", 30, N_CTX, 8, "c"},
-        {"big ends it after the first", "abcd$ab", 30, N_CTX, 8, "cd"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct scene c;
-        scene_open(&c);
-        struct open_slot open = drafting(1, rows[i].self_max, rows[i].draft_max);
-        open.last_position = rows[i].last_position;
-        open_drafting(&c, open);
-        read_prompt(&c, 1, rows[i].prompt);
-        token(&c, 1, 'c', false);
-        struct lead_step step = lead_next(c.lead, 0);
-        assert_int_equal(step.n_parts, 1);
-        assert_int_equal(step.n_rows, strlen(rows[i].rows));
-        if (strcmp(own_rows(step.parts), rows[i].rows)) fail_msg("%s: \"%s\"", rows[i].why, own_rows(step.parts));
-        assert_int_equal(slots_held(&c.slots, 1), 7 + strlen(rows[i].rows));
-        scene_close(&c);
-    }
-}
-
-/* A slot is full before the text's last position: a coordinator that does not count. */
-static void no_draft_goes_past_the_slot(void **state)
-{
-    (void)state;
-    struct scene c;
-    scene_open(&c);
-    struct open_slot open = drafting(0, 300, 8);
-    open.last_position = 300;
-    open_drafting(&c, open);
-    char prompt[N_CTX];
-    for (int i = 0; i < N_CTX - 2; i++) prompt[i] = "abcde"[i % 5];
-    prompt[N_CTX - 2] = 0;
-    read_prompt(&c, 0, prompt);
-    token(&c, 0, "abcde"[(N_CTX - 2) % 5], false);
-    assert_int_equal(lead_next(c.lead, 0).n_rows, 1);
-    scene_close(&c);
-}
-
-/* Big's text after the prompt, pass by pass: what each fed, a space between. A pass takes 10 us, and row_us a draft. */
-static void play(struct scene *c, const char *big, int row_us, char trace[256])
-{
-    size_t at = 0, n = strlen(big), n_trace = 0;
-    uint64_t now_us = 1000;
-    struct err err;
-    while (lead_has_work(c->lead) && at + 1 < n) {
-        struct lead_step step = lead_next(c->lead, now_us);
-        assert_int_equal(step.n_parts, 1);
-        const struct part *part = step.parts;
-        const char *fed = own_rows(part);
-        n_trace += (size_t)snprintf(trace + n_trace, 256 - n_trace, "%s%s", n_trace ? " " : "", fed);
-        assert_int_equal(fed[0], big[at]);
-        size_t kept = 0;
-        while (fed[kept + 1] && fed[kept + 1] == big[at + 1 + kept]) kept++;
-        now_us += 10 + (uint64_t)row_us * (part->n_rows - 1);
-        at += kept + 1;
-        const struct token t = {.round = 1,
-                                .slot = part->slot,
-                                .at = part->at + (uint32_t)kept + 1,
-                                .prefix_hash = c->slots.slot[part->slot].prefix_hash[part->at + kept + 1],
-                                .id = id_of(big[at]),
-                                .job = 0};
-        assert_int_equal(lead_on_token(c->lead, &t, now_us, &err), OK);
-    }
-}
-
-static void drafts_go_two_further_than_the_last_were_right_while_they_pay(void **state)
-{
-    (void)state;
-    static const char copied[] = "abcdefghijklmnopqrstuvwxyz", wrong[] = "ab0ab1ab2ab3ab4ab5ab6ab7ab8";
-    static const struct {
-        const char *why, *prompt, *big;
-        uint32_t draft_max;
-        bool adaptive;
-        int row_us;
-        const char *passes;
-    } rows[] = {
-        {"all right", "abcdefghijklmnopqrstuvwxyzX", copied, 6, false, 0, "a bcd efghi jklmnop qrstuvw xyzXabc"},
-        {"all right, once a plain id's time is known", "Xabcdefghijk", "Xabcdefghijk", 6, true, 0,
-         "X abc defgh ijkXabc"},
-        {"one of two right: three next", "abcdXbcYcdZX", "abcYcdZ", 6, false, 0, "a bcd YcdZ"},
-        {"all wrong", "abXabYabZab", wrong, 6, false, 0,
-         "a bab 0 a b0a 1 a b1a 2 a b2a 3 a b3a 4 a b4a 5 a b5a 6 a b6a 7 a b7a"},
-        {"all wrong: the policy pauses after eight, for eight ids, and tries four", "abXabYabZab", wrong, 6, true, 0,
-         "a bab 0 a b0a 1 a b1a 2 a b2a 3 a b 4 a b 5 a b5a 6 a b6a 7 a b"},
-        {"right, but dear to check: it pauses as well", "abcdefghijklmnopqrstuvwxyzX", copied, 2, true, 40,
-         "a bcd efg hij klm n o p q r s t u vwx yzX"},
-        {"the same, but it has no say", "abcdefghijklmnopqrstuvwxyzX", copied, 2, false, 40,
-         "a bcd efg hij klm nop qrs tuv wxy"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct scene c;
-        char trace[256];
-        scene_open(&c);
-        struct open_slot open = drafting(0, 300, rows[i].draft_max);
-        open.adaptive = rows[i].adaptive;
-        open_drafting(&c, open);
-        read_prompt(&c, 0, rows[i].prompt);
-        token(&c, 0, rows[i].big[0], false);
-        play(&c, rows[i].big, rows[i].row_us, trace);
-        if (strcmp(trace, rows[i].passes)) fail_msg("%s: \"%s\"", rows[i].why, trace);
-        scene_close(&c);
-    }
-}
-
-/* The coordinator said so, and sees the same: rows without a draft, or with a wrong one, are the last. */
-static void a_slot_may_go_on_only_while_its_drafts_are_right(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *big, *passes;
-        bool goes_on;
-    } rows[] = {
-        {"abcdefghijklmno", "a", false}, /* nothing to copy */
-        {"bcdefghijklmnopabcdefgh", "bcd efghi jklmnop abcdefg", true},
-        {"bcdefXYZabc", "bcd efghi", false},
-        {"bXYZabc", "bcd", false},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct scene c;
-        char trace[256];
-        scene_open(&c);
-        struct open_slot open = drafting(0, 300, 6);
-        open.while_right = true;
-        open_drafting(&c, open);
-        read_prompt(&c, 0, "abcdefghijklmnopa");
-        token(&c, 0, rows[i].big[0], false);
-        play(&c, rows[i].big, 0, trace);
-        assert_string_equal(trace, rows[i].passes);
-        assert_int_equal(lead_has_work(c.lead), rows[i].goes_on);
-        scene_close(&c);
-    }
-}
-
-/* Where its drafts were all wrong they pause, until another text begins. */
-static void a_pause_of_its_drafts_lasts_as_long_as_the_text(void **state)
-{
-    (void)state;
-    for (uint32_t text = 1; text <= 2; text++) {
-        struct scene c;
-        char trace[256];
-        scene_open(&c);
-        struct open_slot open = drafting(0, 300, 8);
-        open.adaptive = true;
-        open_drafting(&c, open);
-        read_prompt(&c, 0, "abXabYabZab");
-        token(&c, 0, 'a', false);
-        play(&c, "ab0ab1ab2ab3ab", 0, trace);
-        open.text = text;
-        open_drafting(&c, open);
-        read_prompt(&c, 0, "abXabYabZab");
-        token(&c, 0, 'X', false);
-        play(&c, "XabYabZ", 0, trace);
-        assert_string_equal(trace, text == 1 ? "X a b Y a b" : "X abY abZab");
-        scene_close(&c);
-    }
-}
-
-/* Each slot that has something next has a row for it, and those before it share what is left. */
-static void drafts_leave_every_slot_of_the_pass_its_row(void **state)
-{
-    (void)state;
-    static const struct {
-        int n_sent; /* rows that the coordinator sends to the last slot; 0: it writes by itself, too */
-        const char *own[N_SLOTS];
-    } rows[] = {{0, {"cdX", "cdX", "cd"}}, {3, {"cdX", "cd"}}, {5, {"cd", "c"}}, {6, {"c", "c"}}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct scene c;
-        struct err err;
-        scene_open(&c);
-        for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
-            open_drafting(&c, drafting(slot, 30, 8));
-            read_prompt(&c, slot, "abcdXab");
-        }
-        for (uint32_t slot = 0; slot < N_SLOTS; slot++) token(&c, slot, 'c', false);
-        if (rows[i].n_sent) assert_int_equal(post(&c, 2, 0, rows[i].n_sent, 0, &err), OK);
-        struct lead_step step = lead_next(c.lead, 0);
-        assert_int_equal(step.n_parts, N_SLOTS);
-        assert_int_equal(step.n_rows, MAX_ROWS);
-        for (size_t k = 0; k < N_SLOTS - (rows[i].n_sent > 0); k++)
-            assert_string_equal(own_rows(&step.parts[k + (rows[i].n_sent > 0)]), rows[i].own[k]);
-        scene_close(&c);
-    }
-}
-
-/* One of a pass that the slot has forgotten, or a lie: it is what is next, if the history is right, but no measure. */
-static void a_token_that_answers_none_of_its_rows_teaches_it_nothing(void **state)
-{
-    (void)state;
-    static const uint32_t behind[] = {0, 4}; /* ids after those before the part: it feeds three */
-    for (int i = 0; i < 2; i++) {
-        struct scene c;
-        struct err err;
-        scene_open(&c);
-        open_drafting(&c, drafting(0, 30, 8));
-        read_prompt(&c, 0, "abcdXab");
-        token(&c, 0, 'c', false);
-        assert_string_equal(own_rows(lead_next(c.lead, 0).parts), "cdX");
-        const uint64_t *h = c.slots.slot[0].prefix_hash;
-        const struct token t = {0, 0, 1, 7 + behind[i], behind[i] < 4 ? h[7 + behind[i]] : 9, 'c'};
-        assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
-        struct lead_step step = lead_next(c.lead, 0);
-        if (behind[i] < 4) assert_string_equal(own_rows(step.parts), "cdX"); /* as far as before */
-        assert_int_equal(step.n_refused, behind[i] == 4);
-        scene_close(&c);
-    }
-}
-
-/* It was lost while the slot waited for an Ack: that comes, and the slot says so. */
-static void an_ack_of_what_the_slot_has_lost_is_answered(void **state)
-{
-    (void)state;
-    struct scene c;
-    struct err err;
-    scene_open(&c);
-    open_slot(&c, 0, 30, 3);
-    assert_int_equal(post(&c, 0, 0, 4, 0, &err), OK);
-    lead_next(c.lead, 0);
-    token(&c, 0, 7, false);
-    assert_int_equal(run(&c, 0, 7), 2);
-    slots_cut(&c.slots, 0, 3);
-    assert_false(lead_has_work(c.lead));
-    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 7}, &err), OK);
-    struct lead_step step = lead_next(c.lead, 0);
-    assert_int_equal(step.n_parts, 0);
-    assert_int_equal(step.n_refused, 1);
-    assert_int_equal(step.refused[0].held, 3);
     scene_close(&c);
 }
 
@@ -795,20 +437,13 @@ int main(void)
         cmocka_unit_test(a_slot_goes_on_by_itself_as_far_as_its_open_lets_it),
         cmocka_unit_test(an_ack_lets_it_go_on_and_a_cut_ends_it),
         cmocka_unit_test(the_coordinator_s_own_rows_come_before_the_slot_s),
+        cmocka_unit_test(an_ack_of_what_the_slot_has_lost_is_answered),
         cmocka_unit_test(slots_write_by_turns),
         cmocka_unit_test(a_part_that_comes_late_is_trimmed_or_refused),
         cmocka_unit_test(a_late_part_waits_for_the_slot_s_own),
         cmocka_unit_test(an_open_is_kept_and_changes_nothing_that_waits),
         cmocka_unit_test(slots_that_go_on_by_themselves_share_the_pass_with_all_others),
         cmocka_unit_test(a_slot_that_cannot_go_on_says_so),
-        cmocka_unit_test(an_ack_of_what_the_slot_has_lost_is_answered),
-        cmocka_unit_test(a_slot_drafts_what_followed_earlier_as_far_as_there_is_room),
-        cmocka_unit_test(no_draft_goes_past_the_slot),
-        cmocka_unit_test(drafts_go_two_further_than_the_last_were_right_while_they_pay),
-        cmocka_unit_test(a_slot_may_go_on_only_while_its_drafts_are_right),
-        cmocka_unit_test(a_pause_of_its_drafts_lasts_as_long_as_the_text),
-        cmocka_unit_test(drafts_leave_every_slot_of_the_pass_its_row),
-        cmocka_unit_test(a_token_that_answers_none_of_its_rows_teaches_it_nothing),
         cmocka_unit_test(big_s_next_id_stands_behind_what_the_exact_rule_keeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -443,6 +443,18 @@ const char *sim_written(struct sim *s, int i)
     return s->text;
 }
 
+void sim_check_counts(const struct sim *s, int i)
+{
+    const struct seq *q = &s->seqs[i];
+    uint32_t of_drafts = 0, corrections = 0;
+    for (int p = q->n_prompt; p < q->n_ids; p++) {
+        of_drafts += q->origin[p] == ORIGIN_DRAFT;
+        corrections += q->origin[p] == ORIGIN_CORRECTION;
+    }
+    assert_int_equal(q->stats.n_accepted, of_drafts);
+    assert_int_equal(q->stats.n_judged, of_drafts + corrections);
+}
+
 const struct draft_profile *sim_profile(const struct sim *s)
 {
     return &s->profile;

@@ -92,6 +92,8 @@ void sim_transcript(const struct sim_config *config, const struct sim_text *text
 
 const struct seq *sim_seq(const struct sim *s, int i);
 const char *sim_written(struct sim *s, int i); /* what sequence i has after its prompt; borrowed until the next call */
+/* What its statistics say of drafts is what its ids' origins say. */
+void sim_check_counts(const struct sim *s, int i);
 const struct draft_profile *sim_profile(const struct sim *s); /* what the texts that are done have taught */
 int sim_most_parts_out(const struct sim *s);
 int sim_n_drafter_rows(const struct sim *s); /* that the drafter computed, over all slots */
