@@ -5,6 +5,7 @@
 #   netns.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 netns=$3/netns mpirun=$3/mpirun
+models=$(realpath "${PILOTFISH_MODELS:-models}")
 . "$(dirname "$0")/lib/cli.bash"
 
 # --- who may ----------------------------------------------------------------------------------------------------------
@@ -102,6 +103,16 @@ writes() {
 }
 writes "verifier host2 verifier host3" 3 --tp 2
 writes "drafter host2 verifier host3 verifier host2" 4 --little little.gguf --pp 2
+
+# The real pair, little and big on hosts of their own: the way is long for a token of big's, which writes on while drafts
+# are on theirs (spec.h, overlap). The text is that of big alone.
+pair=("$pilotfish" generate --big "$models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf" --threads 1 -n 60)
+prompt="Write a Python function that merges two sorted lists."
+ends 0 . "${pair[@]}" "$prompt"
+cp out alone
+ends 0 "came too late" "$netns" 3 -d 40000 -- "$mpirun" -n 3 "${pair[@]}" --draft-max 64 \
+    --little "$models/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf" "$prompt"
+cmp -s out alone || wrong "drafts that came late: another text than big alone"
 
 # What doctor says of a link.
 ends 0 "rank 2  *host host3, .* to rank 0: TCP, round trip" "$netns" 3 -d 20000 -- "$mpirun" -n 3 "$pilotfish" doctor
