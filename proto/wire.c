@@ -380,6 +380,7 @@ static const void *ack_out(struct wire_arena *a, const struct message *m)
     pf__ack__init(pb);
     pb->slot = m->ack.slot;
     pb->at = m->ack.at;
+    pb->hold_us = m->ack.hold_us;
     return pb;
 }
 
@@ -387,7 +388,7 @@ static const char *ack_in(struct wire_arena *a, const void *from, struct message
 {
     const Pf__Ack *pb = from;
     (void)a;
-    m->ack = (struct ack){.slot = pb->slot, .at = pb->at};
+    m->ack = (struct ack){.slot = pb->slot, .at = pb->at, .hold_us = pb->hold_us};
     return NULL;
 }
 
@@ -523,6 +524,7 @@ static const void *verdict_out(struct wire_arena *a, const struct message *m)
     pb->held = v->held;
     pb->queued_us = v->queued_us;
     pb->computed_us = v->computed_us;
+    pb->pass_rows = v->pass_rows;
     pb->error = text_out(a, v->error, TEXT_MAX);
     pb->draft = (int32_t *)v->drafts;
     pb->n_draft = v->n_drafts;
@@ -567,6 +569,7 @@ static const char *verdict_in(struct wire_arena *a, const void *from, struct mes
                                   .n_rows = pb->n_row,
                                   .queued_us = pb->queued_us,
                                   .computed_us = pb->computed_us,
+                                  .pass_rows = pb->pass_rows,
                                   .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL,
                                   .drafts = pb->draft,
                                   .n_drafts = pb->n_draft};
@@ -588,6 +591,7 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->until = ask->until;
     pb->p_min = bits(ask->p_min);
     pb->p_joint_min = bits(ask->p_joint_min);
+    pb->block = ask->block;
     return sampler_out(a, &ask->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -604,7 +608,8 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
                                 .until = pb->until,
                                 .p_min = unbits(pb->p_min),
                                 .p_joint_min = unbits(pb->p_joint_min),
-                                .sampler = sampler_in(pb->sampler)};
+                                .sampler = sampler_in(pb->sampler),
+                                .block = pb->block};
     return NULL;
 }
 
@@ -613,7 +618,7 @@ static const void *draft_out(struct wire_arena *a, const struct message *m)
     const struct draft *d = &m->draft;
     Pf__Draft *pb = take(a, 1, sizeof *pb);
     if (!pb) return NULL;
-    assert(d->end <= DRAFT_FAILED);
+    assert(d->end <= DRAFT_MORE);
     pf__draft__init(pb);
     pb->slot = d->slot;
     pb->round = d->round;
@@ -638,7 +643,7 @@ static const char *draft_in(struct wire_arena *a, const void *from, struct messa
     const Pf__Draft *pb = from;
     struct draft_row *rows = take(a, pb->n_row, sizeof *rows);
     if (!rows) return no_room;
-    if (pb->end > DRAFT_FAILED) return "has an end that does not exist";
+    if (pb->end > DRAFT_MORE) return "has an end that does not exist";
     for (size_t i = 0; i < pb->n_row; i++) rows[i] = (struct draft_row){pb->row[i]->id, unbits(pb->row[i]->p_top)};
     m->draft = (struct draft){.slot = pb->slot,
                               .round = pb->round,

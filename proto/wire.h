@@ -16,32 +16,34 @@
 
 #include "proto/err.h"
 
-enum { WIRE_VERSION = 3 };
+enum { WIRE_VERSION = 4 };
 
 /* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
 enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64, JUDGED_MOST = 8 };
+enum { HOLD_US_MOST = 1000000 };
 
-enum tag { /* 0 is no message; reserved ones have a number and no struct yet */
-    TAG_HELLO = 1,      /* W -> C   its model, machine and memory  answer: Welcome or Quit */
-    TAG_WELCOME = 2,    /* C -> W   what to make room for          answer: Ready or Fail */
-    TAG_METADATA = 3,   /* L, D -> C  a model file's keys, in parts, before Hello: only if C does not have the file */
-    TAG_OPEN = 4,       /* C -> L, D  a slot's text begins         no answer */
-    TAG_VERIFY = 5,     /* C -> L   a part: rows to feed and judge answer: one Verdict */
-    TAG_VERDICT = 6,    /* Z -> C (L -> C if refused); with job 0 for rows of the leader's own */
-    TAG_DRAFT_ASK = 7,  /* C -> D   ids to read, drafts to write   answer: one Draft */
-    TAG_DRAFT = 8,      /* D -> C */
-    TAG_CUT = 9,        /* C -> L   no more by itself in a slot    no answer */
-    TAG_FORK = 10,      /* reserved */
-    TAG_PING = 11,      /* C -> W   a sign of life              answer: Pong */
-    TAG_FAIL = 12,      /* W -> C   why this worker cannot go on */
-    TAG_PASS = 13,      /* L -> shards, stage -> stage: rows and their hidden state; L's group only */
-    TAG_TOKEN = 14,     /* Z -> L   big's next id, if L asked for it in the Pass */
-    TAG_QUIT = 15,      /* C -> W   the job is over */
-    TAG_READY = 16,     /* W -> C   loaded */
-    TAG_ACK = 17,       /* C -> L   how many ids of a slot's text C has; no answer */
-    TAG_LOADING = 18,   /* W -> C   how much is loaded, between Welcome and Ready; no answer */
-    TAG_PONG = 19,      /* W -> C   what it does */
-    N_TAGS
+enum tag {                  /* 0 is no message; reserved ones have a number and no struct yet */
+           TAG_HELLO = 1,   /* W -> C   its model, machine and memory  answer: Welcome or Quit */
+           TAG_WELCOME = 2, /* C -> W   what to make room for          answer: Ready or Fail */
+           TAG_METADATA =
+               3,        /* L, D -> C  a model file's keys, in parts, before Hello: only if C does not have the file */
+           TAG_OPEN = 4, /* C -> L, D  a slot's text begins         no answer */
+           TAG_VERIFY = 5,    /* C -> L   a part: rows to feed and judge answer: one Verdict */
+           TAG_VERDICT = 6,   /* Z -> C (L -> C if refused); with job 0 for rows of the leader's own */
+           TAG_DRAFT_ASK = 7, /* C -> D   ids to read, drafts to write   answer: one Draft */
+           TAG_DRAFT = 8,     /* D -> C */
+           TAG_CUT = 9,       /* C -> L   no more by itself in a slot    no answer */
+           TAG_FORK = 10,     /* reserved */
+           TAG_PING = 11,     /* C -> W   a sign of life              answer: Pong */
+           TAG_FAIL = 12,     /* W -> C   why this worker cannot go on */
+           TAG_PASS = 13,     /* L -> shards, stage -> stage: rows and their hidden state; L's group only */
+           TAG_TOKEN = 14,    /* Z -> L   big's next id, if L asked for it in the Pass */
+           TAG_QUIT = 15,     /* C -> W   the job is over */
+           TAG_READY = 16,    /* W -> C   loaded */
+           TAG_ACK = 17,      /* C -> L   how many ids of a slot's text C has; no answer */
+           TAG_LOADING = 18,  /* W -> C   how much is loaded, between Welcome and Ready; no answer */
+           TAG_PONG = 19,     /* W -> C   what it does */
+           N_TAGS
 };
 
 struct wire_tag {
@@ -58,12 +60,12 @@ struct hello {
     uint64_t model, vocab, plan; /* fingerprints: of shapes and tensor directory; of the tokens; of the plan */
     uint32_t arithmetic;
     uint64_t selftest;
-    const char *path;           /* the model file as this worker sees it, for messages */
-    uint64_t weights_bytes;     /* of this worker's share */
-    uint64_t body_bytes;        /* of them, what a pass streams without the head */
-    uint64_t head_bytes;        /* the head, all ids of this share */
-    uint64_t kv_position_bytes; /* of one position of one slot of its share */
-    uint64_t memory_bytes;      /* available to this process: the host's and its cgroup's limit */
+    const char *path;            /* the model file as this worker sees it, for messages */
+    uint64_t weights_bytes;      /* of this worker's share */
+    uint64_t body_bytes;         /* of them, what a pass streams without the head */
+    uint64_t head_bytes;         /* the head, all ids of this share */
+    uint64_t kv_position_bytes;  /* of one position of one slot of its share */
+    uint64_t memory_bytes;       /* available to this process: the host's and its cgroup's limit */
     uint32_t n_vocab, n_ctx_max; /* n_ctx_max: what the model was trained for */
     uint32_t max_rows, max_jobs; /* rows of a pass; unanswered parts */
     uint32_t threads;
@@ -98,11 +100,11 @@ enum { OPEN_END_IDS_MOST = 32 }; /* a worker gets no more; the coordinator ends 
  * keeps no state for it: replicas, replays and other layouts choose the same ids. */
 #define TEMP_LEAST 1e-6f /* the noise is below one bit of ln p / T there, and 1 / T would soon be infinite */
 struct sampler {
-    float temp;         /* T; below TEMP_LEAST: greedy, and nothing below counts */
-    uint32_t top_k;     /* 0: all */
-    float top_p, min_p; /* 1, 0: all */
+    float temp;            /* T; below TEMP_LEAST: greedy, and nothing below counts */
+    uint32_t top_k;        /* 0: all */
+    float top_p, min_p;    /* 1, 0: all */
     uint32_t seed, sample; /* sample: index of the request */
-    uint32_t offset;    /* position in the text of the receiver's position 0 */
+    uint32_t offset;       /* position in the text of the receiver's position 0 */
 };
 
 /* A text begins in the slot; what the leader had next by itself is dropped. To a drafter: what it may propose. To a
@@ -129,6 +131,8 @@ struct cut { /* the leader writes nothing more by itself in the slot */
 
 struct ack { /* the coordinator has the text's first `at` ids */
     uint32_t slot, at;
+    uint32_t
+        hold_us; /* before a row of its own the leader waits so long for a part of the slot; an Open sets it to 0 */
 };
 
 struct ping {
@@ -143,7 +147,7 @@ struct pong {
     uint32_t waits_for; /* the peer that this pass waits for; PEER_COORDINATOR: none */
 };
 
-struct token { /* big's id behind the first `at` ids of the slot's text */
+struct token {    /* big's id behind the first `at` ids of the slot's text */
     uint32_t job; /* of the part that asked for it; 0: the leader's own */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
@@ -151,16 +155,16 @@ struct token { /* big's id behind the first `at` ids of the slot's text */
 };
 
 struct row {
-    int32_t id; /* to feed */
-    bool wanted; /* returns big's own next id, its ln p, and ln p of each id to judge */
+    int32_t id;     /* to feed */
+    bool wanted;    /* returns big's own next id, its ln p, and ln p of each id to judge */
     uint32_t n_top; /* also the n_top best ids */
     const int32_t *judge;
     size_t n_judge;
 };
 
-struct part { /* rows to apply after the first `at` ids of the slot, if prefix_hash is theirs */
+struct part {                      /* rows to apply after the first `at` ids of the slot, if prefix_hash is theirs */
     uint32_t job, slot, round, at; /* job 0: one of the leader's own */
-    uint64_t prefix_hash; /* of the first `at` ids, as in every (at, prefix_hash) */
+    uint64_t prefix_hash;          /* of the first `at` ids, as in every (at, prefix_hash) */
     const struct row *rows;
     size_t n_rows;
     struct sampler sampler;
@@ -196,13 +200,17 @@ struct verdict {
     const struct verdict_row *rows;
     size_t n_rows;
     uint32_t queued_us, computed_us;
-    const char *error; /* failed: why, E_MODEL; else NULL */
+    uint32_t pass_rows;    /* of all slots, in the pass that it was computed in */
+    const char *error;     /* failed: why, E_MODEL; else NULL */
     const int32_t *drafts; /* job 0: the leader's own: row i judges drafts[i], and one row more follows */
     size_t n_drafts;
 };
 
 enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
 
+/* An ask with a block gets a Draft of so many rows whenever they are there, with end `more`, and a last one. If its round
+ * is that of the ask before, and its ids are those that the slot holds, the drafts behind them stay: they have been
+ * sent, or are sent in the last Draft of the ask before, and the drafter goes on behind them. */
 struct draft_ask { /* read ids after (at, prefix_hash), then draft up to position `until`; <= at + n_ids: only read */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
@@ -212,6 +220,7 @@ struct draft_ask { /* read ids after (at, prefix_hash), then draft up to positio
     float p_min;       /* end the draft before a token for which no id's probability reaches it (0: never) */
     float p_joint_min; /* end it with the token that brings the product of the probabilities below it (0: never) */
     struct sampler sampler;
+    uint32_t block; /* 0: one Draft with all rows. Else the drafter runs ahead, see below */
 };
 
 struct draft_row {
@@ -222,7 +231,7 @@ struct draft_row {
 /* window: `until` was reached. low: the next token's probability was under p_min. eos: the last row is an end id.
  * nothing: no id to propose. stale, gap, full: as in a verdict; nothing was read. joint_low: the product of the
  * probabilities fell below p_joint_min. failed: a number that the model computed is not finite; no rows, and the slot
- * holds what came before. */
+ * holds what came before. more: not an end, the ask is in work yet. */
 enum draft_end {
     DRAFT_WINDOW,
     DRAFT_LOW,
@@ -232,7 +241,8 @@ enum draft_end {
     DRAFT_GAP,
     DRAFT_FULL,
     DRAFT_JOINT_LOW,
-    DRAFT_FAILED
+    DRAFT_FAILED,
+    DRAFT_MORE
 };
 
 struct draft { /* rows follow the first `at` ids, the asked ones included, which have this prefix_hash */
@@ -254,8 +264,8 @@ struct pass {
     uint32_t pass;
     const struct part *parts; /* the rows of those without an error, in order, are the rows of the pass */
     size_t n_parts;
-    const float *hidden; /* [rows, n_embd]; 4-byte aligned */
-    size_t n_hidden;     /* floats */
+    const float *hidden;             /* [rows, n_embd]; 4-byte aligned */
+    size_t n_hidden;                 /* floats */
     uint32_t queued_us, computed_us; /* of the stages so far; verdicts report the sum */
 };
 

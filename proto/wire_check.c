@@ -49,6 +49,9 @@ static const struct bound of_open[] = {
     BOUND(open_slot, "self_max", self_max, 0, CONTEXT_MOST),
     BOUND(open_slot, "draft_max", draft_max, 0, DRAFTS_MOST),
 };
+static const struct bound of_ack[] = {
+    BOUND(ack, "hold_us", hold_us, 0, HOLD_US_MOST),
+};
 static const struct bound of_pong[] = {
     BOUND(pong, "waits_for", waits_for, PEER_COORDINATOR, MAX_PEERS - 1),
 };
@@ -155,6 +158,7 @@ int wire_check(const struct message *m, struct err *err)
         CHECK(&c, of_open, &m->open);
         check_sampler(&c, &m->open.sampler);
         break;
+    case TAG_ACK: CHECK(&c, of_ack, &m->ack); break;
     case TAG_PONG: CHECK(&c, of_pong, &m->pong); break;
     case TAG_TOKEN: CHECK(&c, of_token, &m->token); break;
     case TAG_VERIFY: check_part(&c, &m->verify); break;

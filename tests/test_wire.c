@@ -197,7 +197,7 @@ static void refuses_by_name(void **state)
         {"a tag past the last", N_TAGS, {0}, 0, "a message with tag 20, which is no message"},
         {"a negative tag", -1, {0}, 0, "a message with tag -1, which is no message"},
         {"a status past the last", TAG_VERDICT, {0x30, 6}, 2, "a Verdict of 2 bytes has a status that does not exist"},
-        {"an end past the last", TAG_DRAFT, {0x30, 9}, 2, "a Draft of 2 bytes has an end that does not exist"},
+        {"an end past the last", TAG_DRAFT, {0x30, 10}, 2, "a Draft of 2 bytes has an end that does not exist"},
         {"a failure without a cause",
          TAG_VERDICT,
          {0x30, 4},

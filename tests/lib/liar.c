@@ -44,6 +44,7 @@ const struct lie lies[] = {
     {TAG_VERDICT, "held", "...-"},
     {TAG_VERDICT, "queued_us", "...-"},
     {TAG_VERDICT, "computed_us", "...-"},
+    {TAG_VERDICT, "pass_rows", "...-"},
     {TAG_VERDICT, "next", "?55-"},
     {TAG_VERDICT, "lp_next", "..55"},
     {TAG_VERDICT, "lp_judged", "..55"},
@@ -157,6 +158,7 @@ static void tell_verdict(const struct lie *l, int i, struct verdict *v)
     SAY(l, i, "held", &v->held);
     SAY(l, i, "queued_us", &v->queued_us);
     SAY(l, i, "computed_us", &v->computed_us);
+    SAY(l, i, "pass_rows", &v->pass_rows);
     if (!strcmp(l->field, "status")) {
         v->status = i == 0 ? VERDICT_GAP : i == 1 ? VERDICT_FULL : VERDICT_STALE;
         v->held = 0;

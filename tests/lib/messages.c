@@ -82,14 +82,24 @@ const struct message_example messages[] = {
     {"loading", {TAG_LOADING, .loading = {UINT64_MAX}}},
     {"loading_empty", {TAG_LOADING, .loading = {0}}},
     {"open",
-     {TAG_OPEN,
-      .open = {3, 151646, LIST(int32_t, 151645, 151643), 4096, 7, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, 3, 128, 8, true, 5, false}}},
+     {TAG_OPEN, .open = {3,
+                         151646,
+                         LIST(int32_t, 151645, 151643),
+                         4096,
+                         7,
+                         {0.7f, 40, 0.95f, 0.05f, 42, 1, 0},
+                         3,
+                         128,
+                         8,
+                         true,
+                         5,
+                         false}}},
     {"open_hard",
      {TAG_OPEN, .open = {UINT32_MAX, 1 << 28, LIST(int32_t, INT32_MIN, -1), CONTEXT_MOST, UINT32_MAX, HARD_SAMPLER,
                          UINT32_MAX, CONTEXT_MOST, DRAFTS_MOST, false, UINT32_MAX, true}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
     {"cut", {TAG_CUT, .cut = {UINT32_MAX, 7}}},
-    {"ack", {TAG_ACK, .ack = {3, UINT32_MAX}}},
+    {"ack", {TAG_ACK, .ack = {3, UINT32_MAX, HOLD_US_MOST}}},
     {"ping", {TAG_PING, .ping = {UINT64_MAX}}},
     {"pong", {TAG_PONG, .pong = {UINT64_MAX, UINT32_MAX, true, UINT32_MAX, MAX_PEERS - 1}}},
     {"pong_empty", {TAG_PONG, .pong = {0}}},
@@ -106,27 +116,27 @@ const struct message_example messages[] = {
      {TAG_VERDICT, .verdict = {17, 0, 4, 212, 0x9E3779B97F4A7C15u, VERDICT_OK, 215,
                                LIST(struct verdict_row, {12, -0.25f, LIST(float, -0.25f), NULL, 0},
                                     {400, -1.75f, LIST(float, -3.0f), LIST(struct top, {400, -1.75f}, {7, -2.5f})}),
-                               12, 41000, NULL, NULL, 0}}},
+                               12, 41000, 9, NULL, NULL, 0}}},
     {"verdict_self",
-     {TAG_VERDICT,
-      .verdict = {.slot = 3,
-                  .round = 4,
-                  .at = 212,
-                  .prefix_hash = 0x9E3779B97F4A7C15u,
-                  .held = 215,
-                  .rows = (const struct verdict_row[]){{12, -0.25f, LIST(float, -0.25f), NULL, 0},
-                                                       {400, -1.75f, LIST(float, -3.0f), NULL, 0},
-                                                       {7, -0.5f, NULL, 0, NULL, 0}},
-                  .n_rows = 3,
-                  .computed_us = 41000,
-                  .drafts = (const int32_t[]){12, INT32_MAX},
-                  .n_drafts = 2}}},
+     {TAG_VERDICT, .verdict = {.slot = 3,
+                               .round = 4,
+                               .at = 212,
+                               .prefix_hash = 0x9E3779B97F4A7C15u,
+                               .held = 215,
+                               .rows = (const struct verdict_row[]){{12, -0.25f, LIST(float, -0.25f), NULL, 0},
+                                                                    {400, -1.75f, LIST(float, -3.0f), NULL, 0},
+                                                                    {7, -0.5f, NULL, 0, NULL, 0}},
+                               .n_rows = 3,
+                               .computed_us = 41000,
+                               .pass_rows = 19,
+                               .drafts = (const int32_t[]){12, INT32_MAX},
+                               .n_drafts = 2}}},
     {"verdict_hard",
      {TAG_VERDICT,
       .verdict = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, VERDICT_FULL, UINT32_MAX,
                   LIST(struct verdict_row, {INT32_MAX, -0.0f, hard_lps, N_HARD, NULL, 0},
                        {0, -FLT_MAX, NULL, 0, LIST(struct top, {INT32_MAX, -0.0f}, {1, -FLT_MAX}, {0, 0.0f})}),
-                  UINT32_MAX, UINT32_MAX, NULL, NULL, 0}}},
+                  UINT32_MAX, UINT32_MAX, UINT32_MAX, NULL, NULL, 0}}},
     {"verdict_late", {TAG_VERDICT, .verdict = {.status = VERDICT_LATE, .held = 12}}},
     {"verdict_failed", {TAG_VERDICT, .verdict = {.status = VERDICT_FAILED, .held = 12, .error = "\xff not finite\n"}}},
     {"verdict_refused",
@@ -140,10 +150,11 @@ const struct message_example messages[] = {
                              225,
                              0.4f,
                              0.65f,
-                             {1.0f, 0, 1.0f, 0.0f, 42, 1, 512}}}},
+                             {1.0f, 0, 1.0f, 0.0f, 42, 1, 512},
+                             2}}},
     {"ask_hard",
      {TAG_DRAFT_ASK, .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0),
-                             UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER}}},
+                             UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER, UINT32_MAX}}},
     {"ask_empty", {TAG_DRAFT_ASK, .ask = {0}}},
     {"draft",
      {TAG_DRAFT,
@@ -153,6 +164,7 @@ const struct message_example messages[] = {
                            LIST(struct draft_row, {INT32_MAX, 1}, {1, -0.0f}, {0, 0x1p-149f}), DRAFT_JOINT_LOW,
                            UINT32_MAX, UINT32_MAX}}},
     {"draft_failed", {TAG_DRAFT, .draft = {.at = 40, .end = DRAFT_FAILED, .held = 31}}},
+    {"draft_more", {TAG_DRAFT, .draft = {0, 5, 217, 77, LIST(struct draft_row, {264, 0.91f}), DRAFT_MORE, 218, 8100}}},
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
@@ -217,8 +229,8 @@ static bool same_verdict(const struct verdict *a, const struct verdict *b)
 {
     bool same = a->job == b->job && a->slot == b->slot && a->round == b->round && a->at == b->at &&
                 a->prefix_hash == b->prefix_hash && a->status == b->status && a->held == b->held &&
-                a->queued_us == b->queued_us && a->computed_us == b->computed_us && a->n_rows == b->n_rows &&
-                same_text(a->error, b->error) &&
+                a->queued_us == b->queued_us && a->computed_us == b->computed_us && a->pass_rows == b->pass_rows &&
+                a->n_rows == b->n_rows && same_text(a->error, b->error) &&
                 same_bytes(a->drafts, a->n_drafts, b->drafts, b->n_drafts, sizeof *a->drafts);
     for (size_t i = 0; same && i < a->n_rows; i++) same = same_verdict_row(&a->rows[i], &b->rows[i]);
     return same;
@@ -253,8 +265,9 @@ static bool same_pong(const struct pong *a, const struct pong *b)
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
     return a->slot == b->slot && a->round == b->round && a->at == b->at && a->prefix_hash == b->prefix_hash &&
-           a->until == b->until && same_bits(a->p_min, b->p_min) && same_bits(a->p_joint_min, b->p_joint_min) &&
-           same_sampler(&a->sampler, &b->sampler) && same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
+           a->until == b->until && a->block == b->block && same_bits(a->p_min, b->p_min) &&
+           same_bits(a->p_joint_min, b->p_joint_min) && same_sampler(&a->sampler, &b->sampler) &&
+           same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
 }
 
 static bool same_pass(const struct pass *a, const struct pass *b)
@@ -288,7 +301,7 @@ bool messages_same(const struct message *a, const struct message *b)
                same_sampler(&a->open.sampler, &b->open.sampler) &&
                same_bytes(a->open.end_ids, a->open.n_end_ids, b->open.end_ids, b->open.n_end_ids, sizeof(int32_t));
     case TAG_CUT: return a->cut.slot == b->cut.slot && a->cut.round == b->cut.round;
-    case TAG_ACK: return a->ack.slot == b->ack.slot && a->ack.at == b->ack.at;
+    case TAG_ACK: return a->ack.slot == b->ack.slot && a->ack.at == b->ack.at && a->ack.hold_us == b->ack.hold_us;
     case TAG_TOKEN:
         return a->token.slot == b->token.slot && a->token.round == b->token.round && a->token.at == b->token.at &&
                a->token.prefix_hash == b->token.prefix_hash && a->token.id == b->token.id &&

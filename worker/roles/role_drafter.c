@@ -8,13 +8,14 @@
 
 struct drafting { /* a slot's ask in work */
     bool active;
-    uint32_t round, at, until; /* at: the first drafted position */
+    uint32_t round, at, until; /* at: the first drafted position that was not sent */
+    uint32_t block;            /* rows of a Draft that is not the last; 0: there is none */
     float p_min, p_joint_min;
-    double chance; /* that all of the draft so far is right */
+    double chance; /* that all of the draft behind the ask's ids is right */
     struct sampler sampler;
-    int n_fed; /* ids of the slot whose KV rows are good; stays when the ask is done */
-    float *p;  /* [n_ctx] owns; p[i]: probability of the drafted id at i */
-    uint64_t start_us;
+    int n_fed;         /* ids of the slot whose KV rows are good; stays when the ask is done */
+    float *p;          /* [n_ctx] owns; p[i]: probability of the drafted id at i */
+    uint64_t start_us; /* of the ask, or of what comes after the last Draft */
     size_t n_end_ids;
     int32_t end_ids[OPEN_END_IDS_MOST];
     int last_position, n_ids; /* n_ids: of the vocabulary, which may be proposed */
@@ -31,25 +32,34 @@ struct draft_role {
     float *x; /* [PASS_ROWS, n_embd] owns */
 };
 
-static int finish(struct draft_role *d, uint32_t i_slot, enum draft_end end, struct err *err)
+static int send_drafted(struct draft_role *d, uint32_t i_slot, enum draft_end end, struct err *err)
 {
     struct drafting *g = &d->slot[i_slot];
     struct slot *s = &d->w->slots.slot[i_slot];
+    uint32_t at = g->at;
+    uint64_t now_us = clock_now_us(), start_us = g->start_us;
     size_t n = 0;
-    for (int i = (int)g->at; i < s->len; i++) d->out[n++] = (struct draft_row){s->ids[i], g->p[i]};
-    g->active = false;
-    d->n_active--;
+    for (int i = (int)at; i < s->len; i++) d->out[n++] = (struct draft_row){s->ids[i], g->p[i]};
+    g->at = (uint32_t)s->len;
+    g->start_us = now_us;
     struct message m = {.tag = TAG_DRAFT,
                         .draft = {.slot = i_slot,
                                   .round = g->round,
-                                  .at = g->at,
-                                  .prefix_hash = s->prefix_hash[g->at],
+                                  .at = at,
+                                  .prefix_hash = s->prefix_hash[at],
                                   .rows = d->out,
                                   .n_rows = n,
                                   .end = end,
                                   .held = (uint32_t)s->len,
-                                  .us = (uint32_t)(clock_now_us() - g->start_us)}};
+                                  .us = (uint32_t)(now_us - start_us)}};
     return worker_post(d->w, PEER_COORDINATOR, &m, err);
+}
+
+static int finish(struct draft_role *d, uint32_t i_slot, enum draft_end end, struct err *err)
+{
+    d->slot[i_slot].active = false;
+    d->n_active--;
+    return send_drafted(d, i_slot, end, err);
 }
 
 /* The row at pos could not be computed: it is as if the ask had ended before. */
@@ -74,6 +84,22 @@ static int refuse(struct draft_role *d, const struct draft_ask *ask, enum draft_
     return worker_post(d->w, PEER_COORDINATOR, &m, err);
 }
 
+/* The ids join the slot. One that goes on with drafts of its own keeps those behind them. */
+static void read_ask(struct draft_role *d, const struct draft_ask *ask)
+{
+    struct slots *slots = &d->w->slots;
+    struct drafting *g = &d->slot[ask->slot];
+    uint32_t from = ask->at + (uint32_t)ask->n_ids;
+    bool same_round = ask->block && g->block && g->round == ask->round;
+    g->chance = 1;
+    if (!same_round || !slots_has(slots, ask->slot, ask->at, ask->ids, ask->n_ids)) {
+        int kept = (int)ask->at + slots_apply(slots, ask->slot, ask->at, ask->ids, ask->n_ids);
+        if (g->n_fed > kept) g->n_fed = kept;
+    }
+    g->at = slots_held(slots, ask->slot);
+    for (uint32_t i = from; i < g->at; i++) g->chance *= (double)g->p[i];
+}
+
 static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct err *err)
 {
     struct worker *w = d->w;
@@ -86,17 +112,15 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
     }
     if (end != DRAFT_WINDOW) return refuse(d, ask, end, err);
     struct drafting *g = &d->slot[ask->slot];
-    int kept = (int)ask->at + slots_apply(&w->slots, ask->slot, ask->at, ask->ids, ask->n_ids);
-    if (g->n_fed > kept) g->n_fed = kept;
+    read_ask(d, ask);
     g->active = true;
     d->n_active++;
     g->round = ask->round;
-    g->at = ask->at + (uint32_t)ask->n_ids;
+    g->block = ask->block;
     g->until = ask->until < (uint32_t)w->slots.n_ctx ? ask->until : (uint32_t)w->slots.n_ctx;
     if (g->until > (uint32_t)g->last_position) g->until = (uint32_t)g->last_position;
     g->p_min = ask->p_min;
     g->p_joint_min = ask->p_joint_min;
-    g->chance = 1;
     g->sampler = ask->sampler;
     g->start_us = clock_now_us();
     return OK;
@@ -121,10 +145,10 @@ static int take_open(struct draft_role *d, const struct open_slot *open, struct 
 }
 
 /* One message. MAIL_NONE: there was none. */
-static int take(struct draft_role *d, bool block, struct err *err)
+static int take(struct draft_role *d, uint64_t wait_us, struct err *err)
 {
     struct message m;
-    int rc = worker_next(d->w, &d->w->in, block, &m, err);
+    int rc = worker_next(d->w, &d->w->in, wait_us, &m, err);
     if (rc != OK || d->w->quit) return rc;
     if (m.tag == TAG_OPEN) return take_open(d, &m.open, err);
     if (m.tag == TAG_DRAFT_ASK) return take_ask(d, &m.ask, err);
@@ -150,7 +174,9 @@ static int take_drafted(struct draft_role *d, uint32_t i_slot, const struct verd
     g->chance *= (double)p;
     if (is_end(g, answer->next)) return finish(d, i_slot, DRAFT_EOS, err);
     if (g->chance < (double)g->p_joint_min) return finish(d, i_slot, DRAFT_JOINT_LOW, err);
-    return (uint32_t)s->len >= g->until ? finish(d, i_slot, DRAFT_WINDOW, err) : OK;
+    if ((uint32_t)s->len >= g->until) return finish(d, i_slot, DRAFT_WINDOW, err);
+    bool is_block = g->block && (uint32_t)s->len - g->at >= g->block;
+    return is_block ? send_drafted(d, i_slot, DRAFT_MORE, err) : OK;
 }
 
 /* The newest ids of the slot's text that are at or past its limit, each once. */
@@ -245,8 +271,8 @@ int drafter_serve(struct worker *w, struct err *err)
     int rc = drafter_init(&d, w, err);
     while (rc == OK && !w->quit) {
         w->pulse.busy = d.n_active > 0;
-        rc = take(&d, d.n_active == 0, err);
-        while (rc == OK && !w->quit) rc = take(&d, false, err); /* all that is there, then a pass */
+        rc = take(&d, d.n_active ? 0 : UINT64_MAX, err);
+        while (rc == OK && !w->quit) rc = take(&d, 0, err); /* all that is there, then a pass */
         if (rc == MAIL_NONE) rc = OK;
         if (rc == OK && !w->quit && d.n_active) rc = draft_pass(&d, err);
     }

@@ -63,11 +63,23 @@ uint32_t slots_held(const struct slots *s, uint32_t slot)
     return slot < (uint32_t)s->n ? (uint32_t)s->slot[slot].len : 0;
 }
 
+/* How many of the ids, from the first on, it has. */
+static size_t n_same(const struct slot *slot, uint32_t at, const int32_t *ids, size_t n_ids)
+{
+    size_t n = 0;
+    while (n < n_ids && at + n < (size_t)slot->len && slot->ids[at + n] == ids[n]) n++;
+    return n;
+}
+
+bool slots_has(const struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids, size_t n_ids)
+{
+    return n_same(&s->slot[slot], at, ids, n_ids) == n_ids;
+}
+
 int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids, size_t n_ids)
 {
     struct slot *to = &s->slot[slot];
-    size_t kept = 0;
-    while (kept < n_ids && at + kept < (size_t)to->len && to->ids[at + kept] == ids[kept]) kept++;
+    size_t kept = n_same(to, at, ids, n_ids);
     for (size_t i = kept; i < n_ids; i++) {
         to->ids[at + i] = ids[i];
         to->prefix_hash[at + i + 1] = prefix_hash_next(to->prefix_hash[at + i], ids[i]);

@@ -7,6 +7,7 @@
 #ifndef WORKER_ROLES_SLOTS_H
 #define WORKER_ROLES_SLOTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/err.h"
@@ -40,6 +41,9 @@ int slots_check_ask(const struct slots *s, const struct draft_ask *ask, int n_vo
 
 /* How many ids the slot holds; 0 where there is no such slot. */
 uint32_t slots_held(const struct slots *s, uint32_t slot);
+
+/* Whether these ids are what follows its first `at`. */
+bool slots_has(const struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids, size_t n_ids);
 
 /* Sets the length to `at` and appends; slots_check was VERDICT_OK. Returns how many of the ids, from the first on, were
  * already there: their KV rows stay valid. */
