@@ -11,7 +11,8 @@
 
 enum { ARENA = 1 << 18, HELD_AT_OPEN = 64 };
 
-enum held_kind { HELD_MESSAGE, HELD_PASS, HELD_EVENT }; /* HELD_PASS: its end */
+/* HELD_PASS, HELD_DRAFT: the end of a pass. HELD_LEADER: it has waited long enough for drafts. */
+enum held_kind { HELD_MESSAGE, HELD_PASS, HELD_DRAFT, HELD_LEADER, HELD_EVENT };
 struct held {
     uint64_t due_ns;
     enum held_kind kind;
@@ -27,6 +28,8 @@ struct leader { /* of a group of verifiers */
     struct lead *lead;
     struct lookup lookup;
     bool in_pass;
+    uint64_t wakes_ns;
+    uint32_t pass_rows;
     struct token tokens[PASS_ROWS]; /* of the pass in work */
     int n_tokens;
 };
@@ -44,6 +47,8 @@ struct simulator {
     struct leader leaders[GROUPS_MOST];
     struct simulator_drafter drafter;
     uint64_t drafter_free_ns; /* when the drafter's work is done */
+    bool drafting;            /* texts that it runs ahead with, until then; what arrives meanwhile waits */
+    uint32_t draft_us;        /* what that takes */
     bool drafter_lost;
     struct net_link links[2 * MAX_PEERS]; /* to each peer, from each peer */
 
@@ -150,6 +155,7 @@ static int compute_part(struct simulator *s, struct leader *l, const struct part
                         .error = why,
                         .rows = s->answers.rows,
                         .computed_us = (uint32_t)(pass_ns / 1000),
+                        .pass_rows = l->pass_rows,
                         .drafts = s->answers.drafts};
     const struct slot *slot = &l->slots.slot[part->slot];
     if (why) {
@@ -168,17 +174,28 @@ static int compute_part(struct simulator *s, struct leader *l, const struct part
     return post_verdict(s, l->peer, s->now_ns + pass_ns, &v, err);
 }
 
+static int wake_leader(struct simulator *s, struct leader *l, uint64_t at_ns, struct err *err)
+{
+    if (l->wakes_ns > s->now_ns && l->wakes_ns <= at_ns) return OK; /* and then it looks again */
+    l->wakes_ns = at_ns;
+    return hold(s, &(struct held){.due_ns = at_ns, .kind = HELD_LEADER}, err);
+}
+
 /* Where a pass is due. Its answers are known at once, and leave when its time is over. */
 static int begin_pass(struct simulator *s, int i_group, struct err *err)
 {
     struct leader *l = &s->leaders[i_group];
-    if (l->in_pass || !lead_has_work(l->lead)) return OK;
+    if (l->in_pass) return OK;
+    uint64_t wait_us = lead_wait_us(l->lead, s->now_ns / 1000);
+    if (wait_us == UINT64_MAX) return OK;
+    if (wait_us) return wake_leader(s, l, s->now_ns + wait_us * 1000, err);
     struct lead_step step = lead_next(l->lead, s->now_ns / 1000);
     int rc = OK;
     for (size_t i = 0; i < step.n_refused && rc == OK; i++)
         rc = post_verdict(s, l->peer, s->now_ns, &step.refused[i], err);
     if (rc != OK || !step.n_parts) return rc;
     uint64_t pass_ns = s->c.costs.pass_ns(s->c.costs.arg, step.n_rows);
+    l->pass_rows = (uint32_t)step.n_rows;
     s->counts.n_passes++;
     s->counts.n_rows += (uint64_t)step.n_rows;
     l->in_pass = true;
@@ -213,18 +230,54 @@ static int to_leader(struct simulator *s, struct leader *l, const struct message
 
 /* ---- the drafter ---- */
 
-/* One ask after the other. */
+static uint64_t drafter_free_ns(const struct simulator *s)
+{
+    return s->drafter_free_ns > s->now_ns ? s->drafter_free_ns : s->now_ns;
+}
+
+static int begin_draft(struct simulator *s, struct err *err)
+{
+    int n_read;
+    if (s->drafting || s->drafter_lost || !simulator_drafter_works(&s->drafter, &n_read)) return OK;
+    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, n_read, 1);
+    s->drafting = true;
+    s->draft_us = (uint32_t)(ns / 1000);
+    s->drafter_free_ns = drafter_free_ns(s) + ns;
+    return hold(s, &(struct held){.due_ns = s->drafter_free_ns, .kind = HELD_DRAFT}, err);
+}
+
+static int end_draft(struct simulator *s, struct err *err)
+{
+    struct draft d;
+    int rc = OK;
+    s->drafting = false;
+    for (uint32_t slot = 0; slot < (uint32_t)s->drafter.slots.n && rc == OK; slot++) {
+        if (!simulator_drafter_step(&s->drafter, &s->c.models, slot, &d)) continue;
+        d.us = s->draft_us * (uint32_t)(d.n_rows ? d.n_rows : 1);
+        rc = post_draft(s, s->c.spec.drafter.peer, s->now_ns, &d, err);
+    }
+    return rc;
+}
+
+/* One ask after the other; those that run ahead, an id of each a pass. */
 static int to_drafter(struct simulator *s, int peer, const struct message *m, struct err *err)
 {
     if (m->tag == TAG_OPEN) simulator_drafter_open(&s->drafter, &m->open);
     if (m->tag != TAG_DRAFT_ASK) return OK;
     struct draft d;
-    bool fails = why_failed(s, peer, m->ask.slot);
-    int rc = simulator_drafter_draft(&s->drafter, &s->c.models, &m->ask, fails, &d, err);
+    bool fails = why_failed(s, peer, m->ask.slot), refused = false;
+    int rc = OK;
+    if (simulator_drafter_end(&s->drafter, m->ask.slot, &d)) rc = post_draft(s, peer, s->now_ns, &d, err);
+    if (rc == OK && m->ask.block) {
+        rc = simulator_drafter_run(&s->drafter, &m->ask, fails, &refused, &d, err);
+        return rc == OK && refused ? post_draft(s, peer, s->now_ns, &d, err) : rc;
+    }
+    if (rc != OK) return rc;
+    rc = simulator_drafter_draft(&s->drafter, &s->c.models, &m->ask, fails, &d, err);
     if (rc != OK) return rc;
     uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)m->ask.n_ids, (int)d.n_rows);
     d.us = (uint32_t)(ns / 1000);
-    s->drafter_free_ns = (s->drafter_free_ns > s->now_ns ? s->drafter_free_ns : s->now_ns) + ns;
+    s->drafter_free_ns = drafter_free_ns(s) + ns;
     return post_draft(s, peer, s->drafter_free_ns, &d, err);
 }
 
@@ -266,12 +319,18 @@ static int to_coordinator(struct simulator *s, int from, const struct message *m
 
 /* ---- the clock ---- */
 
-static int arrive(struct simulator *s, const struct held *h, struct err *err)
+static int arrive(struct simulator *s, struct held *h, struct err *err)
 {
     struct message m;
     struct leader *l = leader_of(s, h->to);
     bool of_little = !l && !leader_of(s, h->from);
     if (of_little && s->drafter_lost) return OK;
+    if (of_little && h->to != PEER_COORDINATOR && s->drafting) { /* it looks when the pass is over */
+        struct held later = *h;
+        later.due_ns = s->drafter_free_ns;
+        h->data = NULL;
+        return hold(s, &later, err);
+    }
     int rc = wire_decode(&s->in, h->what, h->data, h->n_bytes, &m, err);
     if (rc != OK) return rc;
     if (s->c.watch.arrival) s->c.watch.arrival(s->c.watch.arg, h->from, h->to, &m);
@@ -279,11 +338,13 @@ static int arrive(struct simulator *s, const struct held *h, struct err *err)
     return l ? to_leader(s, l, &m, err) : to_drafter(s, h->to, &m, err);
 }
 
-static int happen(struct simulator *s, const struct held *h, struct err *err)
+static int happen(struct simulator *s, struct held *h, struct err *err)
 {
     switch (h->kind) {
     case HELD_MESSAGE: return arrive(s, h, err);
     case HELD_PASS: return end_pass(s, &s->leaders[h->i], err);
+    case HELD_DRAFT: return end_draft(s, err);
+    case HELD_LEADER: return OK;
     default: return s->c.watch.event(s->c.watch.arg, h->what, h->i, err);
     }
 }
@@ -299,6 +360,7 @@ int simulator_run(struct simulator *s, struct err *err)
         free(h.data);
         bool more = s->n_held && s->held[s->n_held - 1].due_ns == s->now_ns;
         for (int i = 0; i < s->c.spec.n_groups && rc == OK && !more; i++) rc = begin_pass(s, i, err);
+        if (rc == OK && !more) rc = begin_draft(s, err);
     }
     if (rc == OK && !spec_idle(s->spec)) rc = err_set(err, E_FAIL, "nothing moves, and not every text is done");
     return rc;

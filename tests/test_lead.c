@@ -37,7 +37,7 @@ static void parts_are_taken_in_the_order_in_which_they_came_as_many_as_have_room
         struct scene c;
         struct err err;
         scene_open(&c);
-        assert_false(lead_has_work(c.lead));
+        assert_false(lead_has_work(c.lead, 100));
         /* What a slot holds changes with the pass: hashes of the ids that the test sends. */
         struct slots after;
         assert_int_equal(slots_init(&after, 1, N_CTX, ROOT, &err), OK);
@@ -54,7 +54,7 @@ static void parts_are_taken_in_the_order_in_which_they_came_as_many_as_have_room
         for (size_t k = 0; k < step.n_parts; k++) assert_int_equal(step.parts[k].job, k + 1);
         assert_int_equal(step.queued_us, 90);
         size_t n = step.n_parts;
-        while (lead_has_work(c.lead)) n += lead_next(c.lead, 100).n_parts;
+        while (lead_has_work(c.lead, 100)) n += lead_next(c.lead, 100).n_parts;
         assert_int_equal(n, 3);
         slots_free(&after);
         scene_close(&c);
@@ -95,7 +95,7 @@ static void what_does_not_apply_is_refused_and_the_rest_goes_on(void **state)
 static int run(struct scene *c, uint32_t slot, int32_t id)
 {
     int n = 0;
-    while (n < 20 && lead_has_work(c->lead)) {
+    while (n < 20 && lead_has_work(c->lead, 100)) {
         struct lead_step step = lead_next(c->lead, 0);
         if (!step.n_parts) break;
         assert_int_equal(step.n_parts, 1);
@@ -148,16 +148,16 @@ static void an_ack_lets_it_go_on_and_a_cut_ends_it(void **state)
     lead_next(c.lead, 0);
     scene_token(&c, 0, 7, false);
     assert_int_equal(run(&c, 0, 7), 3);
-    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 4}, &err), OK);
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 4, 0}, &err), OK);
     assert_int_equal(run(&c, 0, 7), 2);
-    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 3}, &err), OK);  /* an old one */
-    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 99}, &err), OK); /* of what no slot holds */
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 3, 0}, &err), OK);  /* an old one */
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 99, 0}, &err), OK); /* of what no slot holds */
     assert_int_equal(run(&c, 0, 7), 0);
-    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 8}, &err), OK);
-    assert_true(lead_has_work(c.lead));
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 8, 0}, &err), OK);
+    assert_true(lead_has_work(c.lead, 100));
     assert_int_equal(lead_on_cut(c.lead, &(struct cut){0, 1}, &err), OK);
-    assert_false(lead_has_work(c.lead));
-    assert_int_equal(lead_on_ack(c.lead, &(struct ack){3, 1}, &err), E_PEER);
+    assert_false(lead_has_work(c.lead, 100));
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){3, 1, 0}, &err), E_PEER);
     assert_int_equal(lead_on_cut(c.lead, &(struct cut){3, 1}, &err), E_PEER);
     scene_close(&c);
 }
@@ -174,15 +174,15 @@ static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 1);
     assert_int_equal(step.parts[0].job, 2);
-    assert_false(lead_has_work(c.lead));
+    assert_false(lead_has_work(c.lead, 100));
     scene_token(&c, 0, 7, false);
-    assert_true(lead_has_work(c.lead));
+    assert_true(lead_has_work(c.lead, 100));
     scene_let(&c, 0, 30, 10); /* another text */
-    assert_false(lead_has_work(c.lead));
+    assert_false(lead_has_work(c.lead, 100));
     const struct slot *s = &c.slots.slot[0];
     const struct token old = {c.jobs[0], 0, 0, (uint32_t)s->len, s->prefix_hash[s->len], 7};
     assert_int_equal(lead_on_token(c.lead, &old, 0, &err), OK);
-    assert_false(lead_has_work(c.lead));
+    assert_false(lead_has_work(c.lead, 100));
     scene_close(&c);
 }
 
@@ -199,8 +199,8 @@ static void an_ack_of_what_the_slot_has_lost_is_answered(void **state)
     scene_token(&c, 0, 7, false);
     assert_int_equal(run(&c, 0, 7), 2);
     slots_cut(&c.slots, 0, 3);
-    assert_false(lead_has_work(c.lead));
-    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 7}, &err), OK);
+    assert_false(lead_has_work(c.lead, 100));
+    assert_int_equal(lead_on_ack(c.lead, &(struct ack){0, 7, 0}, &err), OK);
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 0);
     assert_int_equal(step.n_refused, 1);
@@ -304,16 +304,16 @@ static void a_late_part_waits_for_the_slot_s_own(void **state)
     const struct part part = {
         .job = 9, .round = 1, .at = 2, .prefix_hash = c.slots.slot[0].prefix_hash[2], .rows = fed, .n_rows = 2};
     assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
-    assert_false(lead_has_work(c.lead));
+    assert_false(lead_has_work(c.lead, 100));
     assert_int_equal(lead_next(c.lead, 0).n_parts, 0);
     scene_token(&c, 0, 8, true);
-    assert_true(lead_has_work(c.lead));
+    assert_true(lead_has_work(c.lead, 100));
     struct lead_step step = lead_next(c.lead, 0);
     assert_true(step.n_parts == 1 && step.parts[0].job == 9 && step.parts[0].at == 3 && step.parts[0].n_rows == 1);
-    assert_false(lead_has_work(c.lead)); /* that part's answer says what is next */
+    assert_false(lead_has_work(c.lead, 100)); /* that part's answer says what is next */
     c.jobs[0] = 9;
     scene_token(&c, 0, 4, false);
-    assert_true(lead_has_work(c.lead));
+    assert_true(lead_has_work(c.lead, 100));
     scene_close(&c);
 }
 
@@ -335,9 +335,9 @@ static void an_open_is_kept_and_changes_nothing_that_waits(void **state)
     assert_int_equal(step.n_parts, 1);
     assert_int_equal(step.parts[0].job, 2);
     scene_token(&c, 0, END, false);
-    assert_false(lead_has_work(c.lead));
+    assert_false(lead_has_work(c.lead, 100));
     scene_token(&c, 0, 7, false);
-    assert_true(lead_has_work(c.lead));
+    assert_true(lead_has_work(c.lead, 100));
     open.n_end_ids = OPEN_END_IDS_MOST + 1;
     assert_int_equal(lead_on_open(c.lead, &open, &err), E_PEER);
     open.n_end_ids = OPEN_END_IDS_MOST;
@@ -396,7 +396,7 @@ static void a_slot_that_cannot_go_on_says_so(void **state)
     assert_int_equal(step.refused[0].job, 0);
     assert_int_equal(step.refused[0].status, VERDICT_GAP);
     assert_int_equal(step.refused[0].held, 2);
-    assert_false(lead_has_work(c.lead));
+    assert_false(lead_has_work(c.lead, 100));
     scene_close(&c);
 }
 

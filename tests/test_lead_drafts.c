@@ -136,7 +136,7 @@ static void play(struct scene *c, const char *big, int row_us, char trace[256])
     size_t at = 0, n = strlen(big), n_trace = 0;
     uint64_t now_us = 1000;
     struct err err;
-    while (lead_has_work(c->lead) && at + 1 < n) {
+    while (lead_has_work(c->lead, 100) && at + 1 < n) {
         struct lead_step step = lead_next(c->lead, now_us);
         assert_int_equal(step.n_parts, 1);
         const struct part *part = step.parts;
@@ -220,7 +220,7 @@ static void a_slot_may_go_on_only_while_its_drafts_are_right(void **state)
         scene_token(&c, 0, rows[i].big[0], false);
         play(&c, rows[i].big, 0, trace);
         assert_string_equal(trace, rows[i].passes);
-        assert_int_equal(lead_has_work(c.lead), rows[i].goes_on);
+        assert_int_equal(lead_has_work(c.lead, 100), rows[i].goes_on);
         scene_close(&c);
     }
 }

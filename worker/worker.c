@@ -119,7 +119,7 @@ static int introduce(struct worker *w, struct err *err)
     struct message m;
     int rc = w->config->sends_metadata ? send_metadata(w, err) : OK;
     if (rc == OK) rc = say_hello(w, err);
-    if (rc == OK) rc = worker_next(w, &w->in, true, &m, err);
+    if (rc == OK) rc = worker_next(w, &w->in, UINT64_MAX, &m, err);
     if (rc != OK || w->quit) return rc;
     if (m.tag != TAG_WELCOME)
         return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);

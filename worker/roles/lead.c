@@ -12,7 +12,7 @@ enum { REACH_MORE = 2 }; /* ids by which the next draft may be longer than the l
 
 struct queued_part { /* a part that waits; its rows lie beside it */
     struct part part;
-    struct row rows[PASS_ROWS];
+    struct row rows[PASS_ROWS + 1]; /* one more: see feed_last */
     int32_t judge[PASS_ROWS][JUDGED_MOST];
     uint64_t came_us;
 };
@@ -34,11 +34,13 @@ struct self { /* what a slot may write on by itself */
     int n_queued;   /* parts of the coordinator's for this slot */
     uint32_t job;   /* of the last that is in work, whose Token has not come; 0: none */
     bool has_next;  /* big's next id is known and not fed yet */
-    bool knows;     /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
+    bool knows; /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
                      * after it to parts of the slot's own */
     uint32_t from;
-    bool lost;      /* it does not follow what the slot holds any more: the coordinator is to know */
+    bool lost; /* it does not follow what the slot holds any more: the coordinator is to know */
     struct token next;
+    uint64_t next_us; /* when it came */
+    uint32_t hold_us;
     struct own_part part;
     struct draft_policy policy; /* for its drafts of this text */
     int reach;                  /* length of the next draft at most */
@@ -95,6 +97,7 @@ bool token_of(const struct part *part, const struct verdict_row *answers, struct
     size_t first = first_wanted(part), n = drafts_of(part, drafts);
     if (first == part->n_rows) return false;
     size_t kept = rule_first_bad(&exact, answers, drafts, n);
+    if (first + kept == part->n_rows) kept--;
     *out = (struct token){.slot = part->slot,
                           .round = part->round,
                           .at = part->at + (uint32_t)(first + kept) + 1,
@@ -124,9 +127,9 @@ static void drop_taken(struct lead *l)
     l->n_taken = 0;
 }
 
-bool lead_is_full(const struct lead *l)
+bool lead_is_full(const struct lead *l, uint64_t now_us)
 {
-    return l->n_queued - l->n_taken == MAX_JOBS && lead_has_work(l);
+    return l->n_queued - l->n_taken == MAX_JOBS && lead_has_work(l, now_us);
 }
 
 int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, struct err *err)
@@ -167,7 +170,7 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
     s->on = open->self_max > 0;
     s->was_opened = true;
     s->has_next = s->lost = s->knows = s->part.in_work = false;
-    s->acked = 0;
+    s->acked = s->hold_us = 0;
     s->job = 0;
     s->open = *open;
     if (open->n_end_ids) memcpy(s->end_ids, open->end_ids, open->n_end_ids * sizeof *open->end_ids);
@@ -182,6 +185,7 @@ int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err)
     struct self *s = &l->self[ack->slot];
     /* Of more than the slot holds, too: it may have lost ids, and be about to write them again. */
     if (s->on && ack->at > s->acked && ack->at <= (uint32_t)l->c.slots->n_ctx) s->acked = ack->at;
+    s->hold_us = ack->hold_us;
     return OK;
 }
 
@@ -226,6 +230,16 @@ static void note_part(struct self *s, const struct token *t, uint64_t now_us)
     draft_policy_note(&s->policy, &round);
 }
 
+/* The slot holds drafts where big writes otherwise. */
+static void drop_contradicted(struct lead *l, const struct token *t)
+{
+    const struct slot *slot = &l->c.slots->slot[t->slot];
+    struct self *s = &l->self[t->slot];
+    if (slot->len <= (int)t->at || slot->ids[t->at] == t->id) return;
+    slots_cut(l->c.slots, t->slot, t->at);
+    if (s->from > t->at) s->from = t->at;
+}
+
 int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct err *err)
 {
     int rc = check_slot(l, t->slot, "a Token", err);
@@ -235,11 +249,14 @@ int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct
     struct self *s = &l->self[t->slot];
     bool of_this_text = (int32_t)(t->round - s->open.round) >= 0;
     if (!s->on || !of_this_text) return OK;
-    if (t->job && t->at > s->acked) s->acked = t->at; /* the coordinator has sent what stands before it */
     if (t->job == s->job) s->job = 0;
     if (!t->job) note_part(s, t, now_us);
     bool follows = slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) == VERDICT_OK;
+    if (!follows && t->job && s->knows && t->at > s->next.at) return OK; /* after a draft that big has contradicted */
+    if (t->job && t->at > s->acked) s->acked = t->at; /* the coordinator has sent what stands before it */
+    if (follows) drop_contradicted(l, t);
     s->next = *t;
+    s->next_us = now_us;
     s->lost = s->on && !follows && !s->n_queued;
     s->has_next = follows && !ends(s, t);
     s->knows = follows;
@@ -277,6 +294,7 @@ static bool trim(const struct lead *l, struct part *part)
     size_t n_written = s->next.at - part->at; /* rows that were fed, and answered */
     for (size_t i = 0; i < part->n_rows && i <= n_written; i++)
         if (part->rows[i].id != (i < n_written ? slot->ids[part->at + i] : s->next.id)) return false;
+    if (l->c.drops_nothing) return true;
     if (n_written >= part->n_rows) return false;
     part->at = s->next.at;
     part->prefix_hash = slot->prefix_hash[part->at];
@@ -287,7 +305,7 @@ static bool trim(const struct lead *l, struct part *part)
 
 static bool is_late(const struct lead *l, const struct part *part)
 {
-    if (part->slot >= (uint32_t)l->c.slots->n || l->c.drops_nothing) return false;
+    if (part->slot >= (uint32_t)l->c.slots->n) return false;
     const struct self *s = &l->self[part->slot];
     bool holds = s->next.at <= slots_held(l->c.slots, part->slot);
     return s->on && s->knows && holds && part->at >= s->from && part->at <= s->next.at;
@@ -297,6 +315,25 @@ static bool is_late(const struct lead *l, const struct part *part)
 static bool must_wait(const struct lead *l, const struct part *part)
 {
     return is_late(l, part) && l->self[part->slot].part.in_work;
+}
+
+static bool has_room(const struct lead *l, size_t n_rows)
+{
+    bool more_parts = !l->c.max_parts || l->step.n_parts < (size_t)l->c.max_parts;
+    return more_parts && n_rows <= (size_t)(l->c.max_rows - l->step.n_rows);
+}
+
+/* The last row judges a draft, and no more of the slot's wait: feed that draft too. */
+static void feed_last(const struct lead *l, struct queued_part *q, struct part *part)
+{
+    const struct self *s = &l->self[part->slot];
+    const struct row *last = &part->rows[part->n_rows - 1];
+    uint32_t end = part->at + (uint32_t)part->n_rows;
+    if (!s->on || s->n_queued || !last->n_judge || is_end(s, last->judge[0])) return;
+    if (end + 1 >= s->open.last_position || end >= (uint32_t)l->c.slots->n_ctx) return;
+    if (!has_room(l, part->n_rows + 1)) return;
+    q->rows[q->part.n_rows] = (struct row){.id = last->judge[0], .wanted = true, .n_top = last->n_top};
+    part->n_rows++;
 }
 
 static void join(struct lead *l, const struct part *part)
@@ -315,17 +352,18 @@ static void join(struct lead *l, const struct part *part)
     l->step.n_rows += (int)part->n_rows;
 }
 
-static bool has_room(const struct lead *l, size_t n_rows)
+/* A refused part may be one that nobody misses, after a wrong draft: so if nothing else can make the slot go on, that is
+ * said apart. */
+static void note_refused(struct self *s)
 {
-    bool more_parts = !l->c.max_parts || l->step.n_parts < (size_t)l->c.max_parts;
-    return more_parts && n_rows <= (size_t)(l->c.max_rows - l->step.n_rows);
+    s->lost |= s->on && !s->has_next && !s->job && !s->part.in_work && !s->n_queued;
 }
 
 /* Takes parts in the order in which they came, until the pass is full. */
 static void take_queued(struct lead *l, uint64_t now_us)
 {
     for (; l->n_taken < l->n_queued; l->n_taken++) {
-        const struct queued_part *q = queue_at(l, l->n_taken);
+        struct queued_part *q = queue_at(l, l->n_taken);
         struct part part = q->part;
         if (!has_room(l, part.n_rows) || rewinds_inside(l, &part) || must_wait(l, &part)) return;
         enum verdict_status status = slots_check(l->c.slots, part.slot, part.at, part.prefix_hash, part.n_rows);
@@ -335,12 +373,14 @@ static void take_queued(struct lead *l, uint64_t now_us)
             refuse(l, &part, VERDICT_LATE, l->self[part.slot].next.at + 1);
             continue;
         }
-        if (is_there) l->self[part.slot].has_next = l->self[part.slot].knows = false; /* it says what is next */
         if (status != VERDICT_OK) {
             refuse(l, &part, status, slots_held(l->c.slots, part.slot));
+            if (is_there) note_refused(&l->self[part.slot]);
             continue;
         }
+        l->self[part.slot].has_next = l->self[part.slot].knows = false; /* it says what is next */
         if (!l->step.n_parts) l->step.queued_us = (uint32_t)(now_us - q->came_us);
+        feed_last(l, q, &part);
         join(l, &part);
     }
 }
@@ -429,11 +469,24 @@ static int count_ready(const struct lead *l)
     return n;
 }
 
-/* One for which there is no room is the first next time. */
+/* How long until a slot goes on by itself; UINT64_MAX: for ever. */
+static uint64_t self_wait_us(const struct lead *l, uint64_t now_us)
+{
+    uint64_t wait_us = UINT64_MAX;
+    for (int i = 0; i < l->c.slots->n; i++) {
+        const struct self *s = &l->self[i];
+        uint64_t due_us = s->next_us + s->hold_us, left_us = s->hold_us && due_us > now_us ? due_us - now_us : 0;
+        if (is_ready(s) && left_us < wait_us) wait_us = left_us;
+    }
+    return wait_us;
+}
+
+/* Where there is a pass, those that wait for drafts go on in it, too. One for which there is no room is the first next
+ * time. */
 static void take_ready(struct lead *l, uint64_t now_us)
 {
     int n = l->c.slots->n, first = l->turn, n_others = count_ready(l);
-    bool full = false;
+    bool full = !l->step.n_parts && self_wait_us(l, now_us) > 0;
     for (int i = 0; i < n; i++) {
         int slot = (first + i) % n;
         if (is_ready(&l->self[slot]) && !full) {
@@ -445,12 +498,12 @@ static void take_ready(struct lead *l, uint64_t now_us)
     }
 }
 
-bool lead_has_work(const struct lead *l)
+uint64_t lead_wait_us(const struct lead *l, uint64_t now_us)
 {
-    if (l->n_queued > l->n_taken && !must_wait(l, &queue_at(l, l->n_taken)->part)) return true;
+    if (l->n_queued > l->n_taken && !must_wait(l, &queue_at(l, l->n_taken)->part)) return 0;
     for (int i = 0; i < l->c.slots->n; i++)
-        if (l->self[i].lost || is_ready(&l->self[i])) return true;
-    return false;
+        if (l->self[i].lost) return 0;
+    return self_wait_us(l, now_us);
 }
 
 struct lead_step lead_next(struct lead *l, uint64_t now_us)

@@ -11,7 +11,12 @@
  * Self-start: between an Open that allows it and a Cut, a slot for which the coordinator has no part waiting goes on
  * with big's own next id, one row a pass, beside the rows of all others. So plain decoding takes no round trip for a
  * token. The coordinator gets the verdicts as those of job 0. A slot stops at an end id, at the text's last position,
- * and at `self_max` ids beyond those that the coordinator is known to have (by an Ack, or by a part that it sent).
+ * and at `self_max` ids beyond those that the coordinator is known to have (by an Ack, or by a part that it sent). Once
+ * big contradicts a draft, parts that go on from it are refused: the slot no longer holds what they follow.
+ *
+ * Drafts of the coordinator that follow one another come in parts of which the last row judges an id, too. Where no more
+ * of the slot wait, that id is fed as well, so the pass gives big's own id behind it. A slot whose drafts are under way
+ * waits for them before a row of its own, as long as the Ack lets it: a pass with drafts gives more.
  *
  * Where the Open lets it, a slot drafts for itself, too: the row that feeds big's next id is followed by n-grams of the
  * text (ngram.h), and each row judges the next one's id. So what big copies comes several ids a pass, at no round trip.
@@ -35,11 +40,11 @@ struct lead_config {
     struct slots *slots; /* borrowed: what the group holds when all passes so far are done */
     int max_rows;        /* of a pass; at most PASS_ROWS */
     int max_parts;       /* of a pass; 0: as many as have room */
-    bool drops_nothing;  /* tests: what comes late is computed as it is, in vain; the text must be the same */
+    bool drops_nothing;  /* tests: what is known already is computed again, in vain; the text must be the same */
     int n_vocab;
 };
 
-struct lead_step { /* borrowed until the next lead_next or lead_on_verify */
+struct lead_step {            /* borrowed until the next lead_next or lead_on_verify */
     const struct part *parts; /* of the pass; their rows, in order, are its rows */
     size_t n_parts;
     int n_rows;
@@ -60,8 +65,14 @@ int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err);
 /* From the group's last, which has the answers (token_of). */
 int lead_on_token(struct lead *l, const struct token *token, uint64_t now_us, struct err *err);
 
-bool lead_is_full(const struct lead *l); /* no room for another part of the coordinator before the next pass */
-bool lead_has_work(const struct lead *l);
+bool lead_is_full(const struct lead *l,
+                  uint64_t now_us); /* no room for another part of the coordinator before the next pass */
+/* For how long there is nothing to do unless a message comes. 0: there is; UINT64_MAX: for ever. */
+uint64_t lead_wait_us(const struct lead *l, uint64_t now_us);
+static inline bool lead_has_work(const struct lead *l, uint64_t now_us)
+{
+    return lead_wait_us(l, now_us) == 0;
+}
 /* The next pass; its parts count as held by the slots from now on. It may be empty. */
 struct lead_step lead_next(struct lead *l, uint64_t now_us);
 
@@ -69,8 +80,8 @@ struct lead_step lead_next(struct lead *l, uint64_t now_us);
 int part_check(const struct part *part, int max_rows, int n_vocab, struct err *err);
 /* The drafts that a part's wanted rows judge, from the first of these on; returns how many. */
 size_t drafts_of(const struct part *part, int32_t drafts[DRAFTS_MOST]);
-/* Big's next id after the drafts that the exact rule keeps of a part. The caller sets prefix_hash. False: no row was
- * wanted. */
+/* Big's next id after the drafts that the exact rule keeps of a part: where its last row judges one too, and all are
+ * right, the last of them. The caller sets prefix_hash. False: no row was wanted. */
 bool token_of(const struct part *part, const struct verdict_row *answers, struct token *out);
 
 #endif

@@ -181,22 +181,31 @@ static bool take_kept(struct worker *w, struct mail *out)
     return true;
 }
 
-static int next_mail(struct worker *w, bool block, struct mail *out, struct err *err)
+/* Until the next look at the silence, at most; rounded up. */
+static int wait_ms(const struct worker *w, uint64_t left_us)
+{
+    uint64_t ms = left_us / 1000 + 1;
+    if (ms > WAIT_MS) return serves(w) ? WAIT_MS : -1;
+    return (int)ms;
+}
+
+static int next_mail(struct worker *w, uint64_t wait_us, struct mail *out, struct err *err)
 {
     if (take_kept(w, out)) return OK;
+    uint64_t start_us = clock_now_us();
     int rc = mailbox_poll(w->mailbox, out, err);
-    while (rc == MAIL_NONE && block) {
+    for (uint64_t waited_us = 0; rc == MAIL_NONE && waited_us < wait_us; waited_us = clock_now_us() - start_us) {
         rc = check_silence(w, err);
-        if (rc == OK) rc = mailbox_wait(w->mailbox, out, serves(w) ? WAIT_MS : -1, err);
+        if (rc == OK) rc = mailbox_wait(w->mailbox, out, wait_ms(w, wait_us - waited_us), err);
     }
     return rc;
 }
 
-int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err)
+int worker_next(struct worker *w, struct wire_arena *arena, uint64_t wait_us, struct message *out, struct err *err)
 {
     struct mail mail;
     for (;;) {
-        int rc = next_mail(w, block, &mail, err);
+        int rc = next_mail(w, wait_us, &mail, err);
         if (rc != OK) return rc;
         note_heard(w, mail.from);
         if (mail.tag != TAG_PING) break;

@@ -60,9 +60,10 @@ struct worker {
 /* Encodes in w->out. */
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err);
 
-/* The next message, decoded into `arena` and borrowed until its next use; Pings are answered. MAIL_NONE: none now
- * (block false). E_PEER: not a message that its sender may send, or the coordinator is lost. */
-int worker_next(struct worker *w, struct wire_arena *arena, bool block, struct message *out, struct err *err);
+/* The next message, decoded into `arena` and borrowed until its next use; Pings are answered. MAIL_NONE: none within
+ * wait_us (0: none now; UINT64_MAX: it waits for ever). E_PEER: not a message that its sender may send, or the
+ * coordinator is lost. */
+int worker_next(struct worker *w, struct wire_arena *arena, uint64_t wait_us, struct message *out, struct err *err);
 void worker_drop_kept(struct worker *w);
 
 /* engine_config's `between` and collective's `waits` for a struct worker: answer Pings, and keep other messages. E_PEER:

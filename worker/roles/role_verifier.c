@@ -145,6 +145,7 @@ static int post_verdicts(struct verifier *v, struct err *err)
                                            .n_rows = n_wanted,
                                            .queued_us = v->queued_us,
                                            .computed_us = v->computed_us,
+                                           .pass_rows = (uint32_t)v->n_rows,
                                            .error = part->error},
                           err);
         if (rc == OK && n_wanted) rc = post_token(v, part, answers, err);
@@ -274,31 +275,33 @@ static int take_as_leader(struct verifier *v, const struct message *m, struct er
     }
 }
 
-static int take(struct verifier *v, bool block, struct err *err)
+static int take(struct verifier *v, uint64_t wait_us, struct err *err)
 {
     struct worker *w = v->w;
     struct message m;
-    if (v->lead && lead_is_full(v->lead)) return MAIL_NONE; /* messages wait in the mailbox until there is room */
-    int rc = worker_next(w, &w->in, block, &m, err);
+    if (v->lead && lead_is_full(v->lead, clock_now_us()))
+        return MAIL_NONE; /* messages wait in the mailbox until there is room */
+    int rc = worker_next(w, &w->in, wait_us, &m, err);
     if (rc != OK || m.tag == TAG_QUIT) return rc;
     if (v->lead) return take_as_leader(v, &m, err);
     if (m.tag == TAG_PASS) return pass_take(v, &m.pass, err);
     return unexpected(v, &m, err);
 }
 
-static bool has_work(const struct verifier *v)
+static uint64_t wait_us(const struct verifier *v)
 {
-    return v->lead && lead_has_work(v->lead);
+    return v->lead ? lead_wait_us(v->lead, clock_now_us()) : UINT64_MAX;
 }
 
 static int verifier_loop(struct verifier *v, struct err *err)
 {
     while (!v->w->quit) {
-        v->w->pulse.busy = has_work(v);
-        int rc = take(v, !has_work(v), err);
-        while (rc == OK && !v->w->quit && has_work(v)) rc = take(v, false, err); /* all that is there, then a pass */
+        uint64_t idle_us = wait_us(v);
+        v->w->pulse.busy = idle_us == 0;
+        int rc = take(v, idle_us, err);
+        while (rc == OK && !v->w->quit && wait_us(v) == 0) rc = take(v, 0, err); /* all that is there, then a pass */
         if (rc == MAIL_NONE) rc = OK;
-        if (rc == OK && has_work(v) && !v->w->quit) rc = lead_pass(v, err);
+        if (rc == OK && wait_us(v) == 0 && !v->w->quit) rc = lead_pass(v, err);
         if (rc != OK) return rc;
     }
     return OK;
