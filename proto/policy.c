@@ -4,18 +4,26 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROUNDS_TO_JUDGE = 4 }; /* drafting rounds before their time counts */
+enum {
+    ROUNDS_TO_JUDGE = 4,  /* drafting rounds before their time counts */
+    AHEAD_SPARE = 2,      /* drafts */
+    DRAFTS_AT_ONCE = 32,  /* of a text in a pass */
+    AHEAD_TO_JUDGE = 24,  /* verdicts */
+    AHEAD_WRONG_MOST = 16 /* of them in a row, with no draft that was right */
+};
 /* Guesses before anything was seen, from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench, 42 texts of 64 tokens. */
 static const double p_target_before = 0.9, accept_ratio_before[2] = {0.9, 0.6}; /* [1]: of unread prompts */
 static const double n_tokens_before = 48; /* that a text is expected to go on for, at least */
 
 static const double accept_ratio_most = 1.25; /* a draft of unsure words that is right says little */
-static const double rtt_least = 0.5;         /* plain tokens' times: of a shorter one big would write too little */
 static const double chance_most = 0.9;        /* to ask for more would end drafts that were right */
-static const double fade = 0.9;               /* of a sum, a round */
-static const double newest = 0.3;             /* weight of a new time in its mean */
-static const double newest_p_target = 0.1;    /* of a token's probability */
-static const double newest_draft = 0.05;
+static const double hold_spare = 1.25;
+static const double hold_worth =
+    0.95; /* a wait that seems to lose less is tried: only drafts that are judged show it */
+static const double fade = 0.9, fade_ahead = 0.97; /* of a sum, a round; a verdict */
+static const double newest = 0.3;                  /* weight of a new time in its mean */
+static const double newest_p_target = 0.1;         /* of a token's probability */
+static const double newest_draft = 0.05, newest_draft_ahead = 0.015;
 static const double forgets = 0.01; /* of what was learned of a drafter, a plain token: else a bad start would last */
 
 /* Bytes that a stage's shards on the host of one of them stream: at once, but they share its memory and cores. */
@@ -105,31 +113,66 @@ static double gain(const struct draft_policy *g, int most)
     return best;
 }
 
-bool draft_policy_overlaps(const struct draft_policy *g)
+/* What the drafter writes in two passes and a round trip: with so many drafts out it need not wait, and a pass has all
+ * that it can have. */
+static int window_ahead(const struct draft_policy *g, int most)
 {
-    return g->enabled && g->timed && g->prior.draft != 0 && g->rtt_ns > rtt_least * g->measured.plain_ns;
+    double n = AHEAD_SPARE + (2 * g->measured.plain_ns + g->rtt_ns) / fmax(draft_ns(g), 1);
+    return n < most ? (int)n : most;
 }
 
-/* Of so many drafts some are not overtaken by what big writes while they come. */
-static bool outruns(const struct draft_policy *g, int n)
+/* Of n drafts so many are expected to be right, in a row. */
+static double n_right(const struct draft_policy *g, int n)
 {
-    return n * draft_ns(g) + g->rtt_ns < n * g->measured.plain_ns;
+    double chance = 1, sum = 0;
+    for (int i = 0; i < n; i++) sum += chance *= right(g);
+    return sum;
+}
+
+/* While a pass waits, text of the usual rate is lost: as many drafts as the pass before it lets the drafter write make
+ * that rate. */
+int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
+{
+    double tokens_before = 1 + n_right(g, window_ahead(g, DRAFTS_AT_ONCE)), best = 0;
+    int first = 0;
+    for (int n = 1; n <= most; n++) {
+        double ns = g->rtt_ns + n * draft_ns(g),
+               gained = n_right(g, n) - hold_worth * ns / g->measured.plain_ns * tokens_before;
+        if (gained <= best) continue;
+        best = gained;
+        first = n;
+        *hold_ns = hold_spare * ns;
+    }
+    if (!first) *hold_ns = 0;
+    return first;
+}
+
+bool draft_policy_runs_ahead(const struct draft_policy *g)
+{
+    return g->enabled && g->timed && g->prior.draft != 0 && g->apart;
 }
 
 int draft_policy_window(const struct draft_policy *g, int most)
 {
     if (!g->enabled) return most;
     if (g->paused || !g->timed) return 0; /* without a plain token's time there is nothing to compare with */
-    if (draft_policy_overlaps(g)) return outruns(g, most) ? most : 0;
+    if (draft_policy_runs_ahead(g)) return window_ahead(g, most);
     if (most > DRAFT_WRONG_MOST - g->n_wrong) most = DRAFT_WRONG_MOST - g->n_wrong;
     return g->prior.draft == 0 || gain(g, most) > 1 ? most : 0;
+}
+
+/* Of a text's token, drafts and all, as it goes now. */
+static double token_ns(const struct draft_policy *g)
+{
+    if (g->n_rounds < ROUNDS_TO_JUDGE) return g->measured.plain_ns / 2;
+    return g->drafting_ns / g->drafting_tokens;
 }
 
 /* With one more draft, tokens grow by chance * right and time by its cost: worth it if that beats the rate as it is. */
 float draft_policy_chance(const struct draft_policy *g, int most)
 {
     if (!g->enabled || g->prior.draft == 0) return 0;
-    if (draft_policy_overlaps(g)) return (float)fmin(chance_most, draft_ns(g) / g->measured.plain_ns);
+    if (draft_policy_runs_ahead(g)) return (float)fmin(chance_most, row_ns(g) / token_ns(g));
     return (float)fmin(chance_most, gain(g, most) * draft_cost(g) / right(g));
 }
 
@@ -229,9 +272,13 @@ static void time_drafting(struct draft_policy *g, const struct draft_policy_roun
 {
     struct cost_measured *p = &g->measured;
     double read = r->n_read > 1 ? r->n_read - 1 : 0, check_ns = r->ns - r->draft_ns;
-    if (r->measured) {
+    if (draft_policy_runs_ahead(g)) {
+        g->drafting_ns = fade_ahead * g->drafting_ns + r->ns;
+        g->drafting_tokens = fade_ahead * g->drafting_tokens + r->n_tokens;
+        g->n_rounds++;
+    } else if (r->measured) {
         move(&p->draft_ns, (r->draft_ns - read * read_ns(g)) / r->n_drafted);
-        if (!draft_policy_overlaps(g)) move(&p->row_ns, (check_ns - p->plain_ns) / r->n_drafted);
+        move(&p->row_ns, (check_ns - p->plain_ns) / r->n_drafted);
         if (p->row_ns < 0 && check_ns < p->plain_ns) /* the plain token was timed in a slow moment */
             move(&p->plain_ns, check_ns);
         g->drafting_ns = fade * g->drafting_ns + r->ns;
@@ -244,13 +291,16 @@ static void time_drafting(struct draft_policy *g, const struct draft_policy_roun
 
 static void note_drafting(struct draft_policy *g, const struct draft_policy_round *r)
 {
-    g->n_wrong = r->n_accepted ? 0 : g->n_wrong + r->n_drafted;
+    bool ahead = draft_policy_runs_ahead(g);
+    g->n_wrong =
+        r->n_accepted ? 0 : g->n_wrong + (ahead ? 1 : r->n_drafted); /* what follows a wrong one costs little */
     int n_judged = r->n_accepted + (r->n_accepted < r->n_drafted);
-    move_by(&g->accept_ratio, newest_draft, fmin(accept_ratio_most, r->n_accepted / (g->p_target * n_judged)),
-            n_judged);
+    move_by(&g->accept_ratio, ahead ? newest_draft_ahead : newest_draft,
+            fmin(accept_ratio_most, r->n_accepted / (g->p_target * n_judged)), n_judged);
     time_drafting(g, r);
-    bool slow = g->n_rounds >= ROUNDS_TO_JUDGE && g->drafting_ns > g->measured.plain_ns * g->drafting_tokens;
-    bool hopeless = draft_policy_overlaps(g) ? g->n_wrong >= DRAFT_WRONG_MOST : draft_policy_window(g, 1) == 0;
+    int n_least = ahead ? AHEAD_TO_JUDGE : ROUNDS_TO_JUDGE;
+    bool slow = g->n_rounds >= n_least && g->drafting_ns > g->measured.plain_ns * g->drafting_tokens;
+    bool hopeless = ahead ? g->n_wrong >= AHEAD_WRONG_MOST : draft_policy_window(g, 1) == 0;
     if (slow || hopeless) /* too many wrong, or as measured no draft would pay */
         pause_drafting(g);
     else if (g->n_rounds >= 2 * ROUNDS_TO_JUDGE)
@@ -275,4 +325,18 @@ void draft_policy_learn(struct draft_profile *profile, const struct draft_policy
     profile->accept_ratio[g->unread] = g->accept_ratio;
     profile->pause = g->pause;
     move(&profile->n_tokens, n_tokens);
+}
+
+void draft_policy_note_draft(struct draft_policy *g, double ns)
+{
+    if (g->enabled) move(&g->measured.draft_ns, ns);
+}
+
+void draft_policy_note_pass(struct draft_policy *g, double ns, int n_rows)
+{
+    if (!g->enabled || !g->timed) return;
+    if (n_rows == 1)
+        move(&g->measured.plain_ns, ns);
+    else if (n_rows > 1)
+        move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
 }

@@ -83,7 +83,8 @@ struct draft_policy {
     struct cost_prior prior;
     struct cost_measured measured;
     double prompt_ns; /* of an id of this prompt, under big; set by the caller */
-    double rtt_ns;   /* there and back, between the drafter and the verifiers; set by the caller */
+    double rtt_ns;    /* there and back, between the drafter and the verifiers; set by the caller */
+    bool apart;       /* they may compute at once; set by the caller */
     double n_tokens;  /* the least that this text is expected to have */
     bool timed;       /* a plain token of this text was timed */
     bool paused;
@@ -110,9 +111,10 @@ struct cost_prior draft_policy_prior(const struct rank_bytes *little, const stru
 
 void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct cost_prior prior,
                        const struct draft_profile *profile);
-/* Whether big should go on by itself while drafts are written and under way: in that time it can write several ids, and
- * drafts of these come late. Then drafts cost no time of big's. */
-bool draft_policy_overlaps(const struct draft_policy *g);
+/* Whether the drafter should run ahead of verdicts while big goes on by itself. Then drafts cost no time of big's. */
+bool draft_policy_runs_ahead(const struct draft_policy *g);
+/* How many drafts, at most `most`, a pass should wait for when there are none, and how long. 0: it should not wait. */
+int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns);
 /* How many tokens may be drafted now, at most `most`. */
 int draft_policy_window(const struct draft_policy *g, int most);
 /* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */
@@ -121,6 +123,10 @@ float draft_policy_chance(const struct draft_policy *g, int most);
  * n_left: tokens that may still come. */
 bool draft_policy_reads(struct draft_policy *g, int most, int n_ids, int n_so_far, int n_left);
 void draft_policy_note(struct draft_policy *g, const struct draft_policy_round *r);
+/* Where the drafter runs ahead no round has the times, but its drafts and big's passes have: of a drafted token, and of
+ * a pass of n_rows. */
+void draft_policy_note_draft(struct draft_policy *g, double ns);
+void draft_policy_note_pass(struct draft_policy *g, double ns, int n_rows);
 struct withheld draft_policy_withheld(const struct draft_policy *g);
 /* A text of n_tokens is done. */
 void draft_policy_learn(struct draft_profile *profile, const struct draft_policy *g, int n_tokens);

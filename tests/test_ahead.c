@@ -1,5 +1,6 @@
-/* Overlap: big goes on by itself while drafts are written and on their way. What comes late is trimmed; the text is the
- * same; and a text with drafts is never much slower than without, at any distance. */
+/* The drafter runs ahead of verdicts, and big goes on by itself while drafts are written and on their way: blocks, several
+ * in flight, and what a wrong draft costs. The text is the same, and with drafts it is never much slower than without, at
+ * any distance. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,14 +15,19 @@
 #include "tests/lib/sim.h"
 
 /* A pass takes 10 ms, a drafted token 1, each way there and back 20: big writes while six drafts come. */
-static const struct sim_config far = {
-    .draft_max = 6, .adaptive = true, .prior = {.1, .1}, .link_ms = 10, .rtt_ms = 40, .self_max = 64};
+static const struct sim_config far = {.draft_max = 6,
+                                      .adaptive = true,
+                                      .prior = {.1, .1},
+                                      .link_ms = 10,
+                                      .rtt_ms = 40,
+                                      .self_max = 64,
+                                      .shares_passes = true};
 
-/* Of "efghij" big had written "ef" when it came, and of the rest, on its way, "ghi". */
-static void drafts_that_come_late_are_trimmed_and_the_rest_is_judged(void **state)
+/* Big has written "efghi" before the drafts of these are there. */
+static void drafts_come_in_blocks_and_each_is_judged_on_its_way(void **state)
 {
     (void)state;
-    const struct sim_text text = {"ab", "cdefghijklmnop", NULL, 12};
+    const struct sim_text text = {"ab", "cdefghijklmnop", NULL, 10};
     sim_transcript(&far, &text, 1,
                    "[   0] open    seq 0: slot 0\n"
                    "[   0] open    seq 0: 64 by itself\n"
@@ -30,66 +36,163 @@ static void drafts_that_come_late_are_trimmed_and_the_rest_is_judged(void **stat
                    "[  30] emit    seq 0: \"c\" b\n"
                    "[  40] self    seq 0 round 1 at 2: \"d\"\n"
                    "[  40] emit    seq 0: \"d\" b\n"
-                   "[  40] ask     seq 0 round 2 at 0: \"abcd\", up to 10\n"
+                   "[  40] ask     seq 0 round 2 at 0: \"abcd\", up to 11\n"
                    "[  50] self    seq 0 round 1 at 3: \"e\"\n"
                    "[  50] emit    seq 0: \"e\" b\n"
+                   "[  50] ask     seq 0 round 2 at 4: \"e\", up to 11\n"
                    "[  60] self    seq 0 round 1 at 4: \"f\"\n"
                    "[  60] emit    seq 0: \"f\" b\n"
-                   "[  66] draft   seq 0 round 2 at 4: \"efghij\", window\n"
-                   "[  66] verify  seq 0 round 2 at 5: \"|fghij\"\n"
+                   "[  60] ask     seq 0 round 2 at 5: \"f\", up to 11\n"
+                   "[  61] draft   seq 0 round 2 at 4: \"e\", more\n"
+                   "[  62] draft   seq 0 round 2 at 5: \"f\", more\n"
+                   "[  63] draft   seq 0 round 2 at 6: \"g\", more\n"
+                   "[  63] verify  seq 0 round 2 at 5: \"|f\"\n"
+                   "[  64] draft   seq 0 round 2 at 7: \"h\", more\n"
+                   "[  64] verify  seq 0 round 2 at 6: \"|g\"\n"
+                   "[  65] draft   seq 0 round 2 at 8: \"i\", more\n"
+                   "[  65] verify  seq 0 round 2 at 7: \"|h\"\n"
+                   "[  66] draft   seq 0 round 2 at 9: \"j\", more\n"
+                   "[  66] verify  seq 0 round 2 at 8: \"|i\"\n"
+                   "[  67] draft   seq 0 round 2 at 10: \"k\", window\n"
+                   "[  67] verify  seq 0 round 2 at 9: \"|j\"\n"
                    "[  70] self    seq 0 round 1 at 5: \"g\"\n"
                    "[  70] emit    seq 0: \"g\" b\n"
+                   "[  71] draft   seq 0 round 2 at 11: \"\", window\n"
                    "[  80] self    seq 0 round 1 at 6: \"h\"\n"
                    "[  80] emit    seq 0: \"h\" b\n"
-                   "[  90] self    seq 0 round 1 at 7: \"i\"\n"
-                   "[  90] emit    seq 0: \"i\" b\n"
-                   "[ 100] verdict seq 0 round 2 at 8: \"jk\"\n"
-                   "[ 100] emit    seq 0: \"jk\" db\n"
-                   "[ 110] self    seq 0 round 1 at 10: \"l\"\n"
-                   "[ 110] emit    seq 0: \"l\" b\n"
-                   "[ 120] self    seq 0 round 1 at 11: \"m\"\n"
-                   "[ 120] emit    seq 0: \"m\" b\n"
-                   "[ 130] self    seq 0 round 1 at 12: \"n\"\n"
-                   "[ 130] emit    seq 0: \"n\" b\n"
-                   "[ 130] cut     seq 0\n"
-                   "[ 130] done    seq 0: length\n");
-}
-
-/* The leader goes on otherwise than "fgX". */
-static void a_draft_that_big_contradicts_meanwhile_is_late(void **state)
-{
-    (void)state;
-    const struct sim_text text = {"ab", "cdefghijklmnop", "cdefgX", 8};
-    sim_transcript(&far, &text, 1,
-                   "[   0] open    seq 0: slot 0\n"
-                   "[   0] open    seq 0: 64 by itself\n"
-                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
-                   "[  30] verdict seq 0 round 1 at 0: \"c\"\n"
-                   "[  30] emit    seq 0: \"c\" b\n"
-                   "[  40] self    seq 0 round 1 at 2: \"d\"\n"
-                   "[  40] emit    seq 0: \"d\" b\n"
-                   "[  40] ask     seq 0 round 2 at 0: \"abcd\", up to 9\n"
-                   "[  50] self    seq 0 round 1 at 3: \"e\"\n"
-                   "[  50] emit    seq 0: \"e\" b\n"
-                   "[  60] self    seq 0 round 1 at 4: \"f\"\n"
-                   "[  60] emit    seq 0: \"f\" b\n"
-                   "[  65] draft   seq 0 round 2 at 4: \"efgXz\", window\n"
-                   "[  65] verify  seq 0 round 2 at 5: \"|fgXz\"\n"
-                   "[  70] self    seq 0 round 1 at 5: \"g\"\n"
-                   "[  70] emit    seq 0: \"g\" b\n"
-                   "[  80] self    seq 0 round 1 at 6: \"h\"\n"
-                   "[  80] emit    seq 0: \"h\" b\n"
+                   "[  81] draft   seq 0 round 2 at 11: \"\", window\n"
                    "[  90] self    seq 0 round 1 at 7: \"i\"\n"
                    "[  90] emit    seq 0: \"i\" b\n"
                    "[  90] verdict seq 0 round 2 at 5: late, holds 9\n"
-                   "[ 100] self    seq 0 round 1 at 8: \"j\"\n"
-                   "[ 100] emit    seq 0: \"j\" b\n"
+                   "[  90] verdict seq 0 round 2 at 6: late, holds 9\n"
+                   "[  90] verdict seq 0 round 2 at 7: late, holds 9\n"
+                   "[ 100] verdict seq 0 round 2 at 8: \"j\"\n"
+                   "[ 100] emit    seq 0: \"j\" d\n"
+                   "[ 100] verdict seq 0 round 2 at 9: \"kl\"\n"
+                   "[ 100] emit    seq 0: \"kl\" db\n"
                    "[ 100] cut     seq 0\n"
                    "[ 100] done    seq 0: length\n");
 }
 
+/* "X", and "uk" behind it. */
+static void what_follows_a_wrong_draft_is_of_no_use_and_big_goes_on_by_itself(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"ab", "cdefghijklmnopqrst", "cdefghiXk", 11};
+    sim_transcript(&far, &text, 1,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] open    seq 0: 64 by itself\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                   "[  30] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  30] emit    seq 0: \"c\" b\n"
+                   "[  40] self    seq 0 round 1 at 2: \"d\"\n"
+                   "[  40] emit    seq 0: \"d\" b\n"
+                   "[  40] ask     seq 0 round 2 at 0: \"abcd\", up to 12\n"
+                   "[  50] self    seq 0 round 1 at 3: \"e\"\n"
+                   "[  50] emit    seq 0: \"e\" b\n"
+                   "[  50] ask     seq 0 round 2 at 4: \"e\", up to 12\n"
+                   "[  60] self    seq 0 round 1 at 4: \"f\"\n"
+                   "[  60] emit    seq 0: \"f\" b\n"
+                   "[  60] ask     seq 0 round 2 at 5: \"f\", up to 12\n"
+                   "[  61] draft   seq 0 round 2 at 4: \"e\", more\n"
+                   "[  62] draft   seq 0 round 2 at 5: \"f\", more\n"
+                   "[  63] draft   seq 0 round 2 at 6: \"g\", more\n"
+                   "[  63] verify  seq 0 round 2 at 5: \"|f\"\n"
+                   "[  64] draft   seq 0 round 2 at 7: \"h\", more\n"
+                   "[  64] verify  seq 0 round 2 at 6: \"|g\"\n"
+                   "[  65] draft   seq 0 round 2 at 8: \"i\", more\n"
+                   "[  65] verify  seq 0 round 2 at 7: \"|h\"\n"
+                   "[  66] draft   seq 0 round 2 at 9: \"X\", more\n"
+                   "[  66] verify  seq 0 round 2 at 8: \"|i\"\n"
+                   "[  67] draft   seq 0 round 2 at 10: \"u\", more\n"
+                   "[  67] verify  seq 0 round 2 at 9: \"|X\"\n"
+                   "[  68] draft   seq 0 round 2 at 11: \"k\", window\n"
+                   "[  68] verify  seq 0 round 2 at 10: \"|u\"\n"
+                   "[  70] self    seq 0 round 1 at 5: \"g\"\n"
+                   "[  70] emit    seq 0: \"g\" b\n"
+                   "[  71] draft   seq 0 round 2 at 12: \"\", window\n"
+                   "[  80] self    seq 0 round 1 at 6: \"h\"\n"
+                   "[  80] emit    seq 0: \"h\" b\n"
+                   "[  81] draft   seq 0 round 2 at 12: \"\", window\n"
+                   "[  90] self    seq 0 round 1 at 7: \"i\"\n"
+                   "[  90] emit    seq 0: \"i\" b\n"
+                   "[  90] verdict seq 0 round 2 at 5: late, holds 9\n"
+                   "[  90] verdict seq 0 round 2 at 6: late, holds 9\n"
+                   "[  90] verdict seq 0 round 2 at 7: late, holds 9\n"
+                   "[ 100] verdict seq 0 round 2 at 8: \"j\"\n"
+                   "[ 100] emit    seq 0: \"j\" c\n"
+                   "[ 100] ask     seq 0 round 2 at 6: \"ghij\", up to 12\n"
+                   "[ 100] verdict seq 0 round 2 at 9: \"u\"\n"
+                   "[ 100] verdict seq 0 round 2 at 10: \"ks\"\n"
+                   "[ 110] self    seq 0 round 1 at 9: \"k\"\n"
+                   "[ 110] emit    seq 0: \"k\" b\n"
+                   "[ 110] ask     seq 0 round 2 at 10: \"k\", up to 12\n"
+                   "[ 120] self    seq 0 round 1 at 10: \"l\"\n"
+                   "[ 120] emit    seq 0: \"l\" b\n"
+                   "[ 121] draft   seq 0 round 2 at 10: \"k\", more\n"
+                   "[ 122] draft   seq 0 round 2 at 11: \"l\", window\n"
+                   "[ 130] self    seq 0 round 1 at 11: \"m\"\n"
+                   "[ 130] emit    seq 0: \"m\" b\n"
+                   "[ 130] cut     seq 0\n"
+                   "[ 130] done    seq 0: length\n"
+                   "[ 131] draft   seq 0 round 2 at 12: \"\", window\n");
+}
+
+static void near_the_drafter_a_pass_waits_for_the_first_drafts(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"ab", "cdefghijklmnopqrst", "cdefgXi", 10};
+    struct sim_config near = far;
+    near.link_ms = 1;
+    near.rtt_ms = 4;
+    near.pass_ms = 30;
+    near.draft_ms = 1;
+    sim_transcript(&near, &text, 1,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] open    seq 0: 64 by itself\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"a|b\"\n"
+                   "[  32] verdict seq 0 round 1 at 0: \"c\"\n"
+                   "[  32] emit    seq 0: \"c\" b\n"
+                   "[  62] self    seq 0 round 1 at 2: \"d\"\n"
+                   "[  62] emit    seq 0: \"d\" b\n"
+                   "[  62] ack     seq 0: 4\n"
+                   "[  62] ask     seq 0 round 2 at 0: \"abcd\", up to 11\n"
+                   "[  65] draft   seq 0 round 2 at 4: \"e\", more\n"
+                   "[  66] draft   seq 0 round 2 at 5: \"f\", more\n"
+                   "[  67] draft   seq 0 round 2 at 6: \"g\", more\n"
+                   "[  67] verify  seq 0 round 2 at 3: \"|def\"\n"
+                   "[  68] draft   seq 0 round 2 at 7: \"X\", more\n"
+                   "[  68] verify  seq 0 round 2 at 6: \"|g\"\n"
+                   "[  69] draft   seq 0 round 2 at 8: \"z\", more\n"
+                   "[  69] verify  seq 0 round 2 at 7: \"|X\"\n"
+                   "[  70] draft   seq 0 round 2 at 9: \"e\", more\n"
+                   "[  70] verify  seq 0 round 2 at 8: \"|z\"\n"
+                   "[  71] draft   seq 0 round 2 at 10: \"h\", window\n"
+                   "[  71] verify  seq 0 round 2 at 9: \"|e\"\n"
+                   "[  92] self    seq 0 round 1 at 3: \"e\"\n"
+                   "[  92] emit    seq 0: \"e\" b\n"
+                   "[  92] ack     seq 0: 5\n"
+                   "[ 122] verdict seq 0 round 2 at 4: \"fg\"\n"
+                   "[ 122] emit    seq 0: \"fg\" dd\n"
+                   "[ 122] verdict seq 0 round 2 at 6: \"h\"\n"
+                   "[ 122] emit    seq 0: \"h\" c\n"
+                   "[ 122] ack     seq 0: 8\n"
+                   "[ 122] ask     seq 0 round 2 at 4: \"efgh\", up to 11\n"
+                   "[ 122] verdict seq 0 round 2 at 7: \"z\"\n"
+                   "[ 122] verdict seq 0 round 2 at 8: \"e\"\n"
+                   "[ 122] verdict seq 0 round 2 at 9: \"hi\"\n"
+                   "[ 125] draft   seq 0 round 2 at 8: \"i\", more\n"
+                   "[ 126] draft   seq 0 round 2 at 9: \"j\", more\n"
+                   "[ 127] draft   seq 0 round 2 at 10: \"k\", window\n"
+                   "[ 127] verify  seq 0 round 2 at 7: \"|hij\"\n"
+                   "[ 159] verdict seq 0 round 2 at 7: \"ijkl\"\n"
+                   "[ 159] emit    seq 0: \"ijkl\" dddb\n"
+                   "[ 159] cut     seq 0\n"
+                   "[ 159] done    seq 0: length\n");
+}
+
 /* Both would compute at once. */
-static void on_one_host_they_alternate_at_any_distance(void **state)
+static void on_the_same_cores_they_alternate_at_any_distance(void **state)
 {
     (void)state;
     const struct sim_text text = {"the quick brown fox", "", NULL, 40};
@@ -97,7 +200,7 @@ static void on_one_host_they_alternate_at_any_distance(void **state)
     for (int i = 0; i < 2; i++) {
         struct sim_config c = far;
         if (i == 0) c.rtt_ms = 0;
-        c.shares_host = i == 1;
+        c.shares_cores = true;
         struct sim *s = sim_open(&c, &text, 1);
         sim_run(s);
         last_ns[i] = sim_seq(s, 0)->stats.last_ns;
@@ -124,6 +227,7 @@ static double cost(int link_ms, int wrong_percent)
                                      .link_ms = link_ms,
                                      .rtt_ms = 4 * link_ms,
                                      .self_max = 64,
+                                     .shares_passes = true,
                                      .wrong_percent = wrong_percent};
         struct sim *s = sim_open(&c, &text, 1);
         sim_run(s);
@@ -175,6 +279,7 @@ static void no_text_depends_on_it(void **state)
                                .adaptive = true,
                                .wrong_percent = (int)(seed % 4) * 20,
                                .drops_nothing = seed / 2 % 2,
+                               .shares_passes = seed / 4 % 2,
                                .link_ms = link_ms,
                                .rtt_ms = seed % 5 ? 4 * link_ms + 6 : 6, /* wrong about it, too */
                                .jitter = seed % 4 ? seed : 0};
@@ -206,9 +311,10 @@ static void no_text_depends_on_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(drafts_that_come_late_are_trimmed_and_the_rest_is_judged),
-        cmocka_unit_test(a_draft_that_big_contradicts_meanwhile_is_late),
-        cmocka_unit_test(on_one_host_they_alternate_at_any_distance),
+        cmocka_unit_test(drafts_come_in_blocks_and_each_is_judged_on_its_way),
+        cmocka_unit_test(what_follows_a_wrong_draft_is_of_no_use_and_big_goes_on_by_itself),
+        cmocka_unit_test(near_the_drafter_a_pass_waits_for_the_first_drafts),
+        cmocka_unit_test(on_the_same_cores_they_alternate_at_any_distance),
         cmocka_unit_test(drafts_cost_next_to_nothing_at_any_distance_and_pay_where_they_outrun_big),
         cmocka_unit_test(no_text_depends_on_it),
     };

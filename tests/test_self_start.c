@@ -102,7 +102,8 @@ static void the_longer_a_text_has_no_drafts_the_further_its_leader_writes(void *
 {
     (void)state;
     const struct sim_text two[] = {{"ab", "cdefghij", NULL, 6}, {"ab", "cdefghij", NULL, 4}};
-    const struct sim_config c = {.draft_max = 2, .adaptive = true, .prior = {1.3, 1.3}, .link_ms = 20, .self_max = 64};
+    const struct sim_config c = {
+        .draft_max = 2, .adaptive = true, .prior = {1.3, 1.3}, .link_ms = 20, .self_max = 64, .shares_cores = true};
     sim_transcript(&c, two, 2,
                    "[   0] open    seq 0: slot 0\n"
                    "[   0] open    seq 0: 2 by itself\n"

@@ -45,3 +45,12 @@ void drafter_view_hash(struct drafter_view *v, uint64_t root, const int32_t *ids
     for (; v->n_hashed < n_ids - v->first; v->n_hashed++)
         v->prefix_hash[v->n_hashed + 1] = prefix_hash_next(v->prefix_hash[v->n_hashed], ids[v->first + v->n_hashed]);
 }
+
+uint64_t drafter_view_hash_of(struct drafter_view *v, uint64_t root, const int32_t *ids, int n_final, int n)
+{
+    int n_hashed = n < n_final ? n : n_final;
+    drafter_view_hash(v, root, ids, n_hashed);
+    uint64_t hash = v->prefix_hash[n_hashed - v->first];
+    for (int i = n_hashed; i < n; i++) hash = prefix_hash_next(hash, ids[i]);
+    return hash;
+}

@@ -39,5 +39,7 @@ void drafter_view_keep(struct drafter_view *v, int n);
 int drafter_view_held(const struct drafter_view *v);
 /* Computes the prefix hashes of ids[first .. n_ids). */
 void drafter_view_hash(struct drafter_view *v, uint64_t root, const int32_t *ids, int n_ids);
+/* The prefix hash of ids[first .. n), of which those from n_final on may change yet. */
+uint64_t drafter_view_hash_of(struct drafter_view *v, uint64_t root, const int32_t *ids, int n_final, int n);
 
 #endif

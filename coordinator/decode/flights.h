@@ -20,8 +20,9 @@ struct flight {
     uint64_t sent_ns;
 
     /* Set by the sender. The wanted rows follow a text of n_text ids: row i judges drafts[i]. */
-    bool may_be_late; /* the leader may have written what its first rows feed */
-    uint64_t owner;   /* number of the request */
+    bool may_be_late;   /* the leader goes on by itself: it may have written what its first rows feed */
+    uint64_t owner;     /* number of the request */
+    uint64_t text_hash; /* of that text, in which drafts may lie that have no verdict yet */
     int n_text, n_drafts;
     int32_t drafts[DRAFTS_MOST];
 };
@@ -40,7 +41,8 @@ void flights_free(struct flights *f);
 struct flight *flights_add(struct flights *f, struct part *part, uint64_t now_ns);
 
 /* Moves the flight that the verdict answers to *out. Its first rows may be skipped, because the leader had written the
- * same by itself: then the verdict's `at` is so many greater, and the caller checks its prefix hash. E_PEER: it answers
+ * same by itself: then the verdict's `at` is so many greater, and the caller checks its prefix hash. It may have a row
+ * more, where the last one judges a draft: big's own id behind that. E_PEER: it answers
  * none, or not as it was asked. */
 int flights_land(struct flights *f, const struct verdict *v, struct flight *out, struct err *err);
 

@@ -9,7 +9,6 @@ enum {
     UNTIL_TIMED = 2, /* ids before the draft policy has the time of one */
     UNREAD = 4       /* times what the drafter reads of a prompt: of a longer one it has little */
 };
-static const uint64_t far_ns = 5000000; /* a round trip that is worth a pass of big's in vain */
 
 /* ---- requests come and go ---- */
 
@@ -77,7 +76,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     q->slot = p->slot;
     q->stats.start_ns = s->now;
     p->round++;
-    p->self = p->goes_on = p->overlaps = false;
+    p->self = p->goes_on = p->ahead.on = false;
     p->n_plain = 0;
     p->held = p->n_read = n;
     if (settings_lossy(set) || set->fresh)
@@ -147,7 +146,7 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
     }
     if (has_drafter(s, set) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
     int n_self = first_self_run(s, set);
-    bool goes_on = way_ns(s, p) > far_ns; /* or the second id of a run of two comes a round trip late */
+    bool goes_on = is_apart(s, p); /* drafts will come beside it */
     if (n_self > 1) spec_start_self(s, p, goes_on ? INT_MAX : n_self);
     p->self_left = n_self;
     spec_post_verify(s, p);
@@ -211,8 +210,8 @@ static int lose_drafter(struct spec *s, const char *why, struct err *err)
         if (!p->seq || !wants_drafter(s, settings_of(p))) continue;
         if (is_lossy(p))
             fail(s, p, E_PEER, why);
-        else if (p->overlaps)
-            spec_end_overlap(p, INT_MAX);
+        else if (p->ahead.on)
+            spec_end_ahead(p, 1);
         else if (asked)
             spec_post_verify(s, p);
     }

@@ -18,9 +18,11 @@
  * verdicts are those of job 0. The leader may draft for itself, n-grams of the text: with --draft ngram all of an exact
  * text is written so. A lossy text, which no leader writes by itself, then asks it for drafts.
  *
- * Overlap: where the way to the verifiers is long, their leader goes on by itself in drafting rounds too. Drafts that
- * come late are trimmed: those that agree with what big has written meanwhile count as right, the rest is verified. So a
- * text is never slower than plain while drafts are tried.
+ * Running ahead: where the drafter has cores of its own it does not wait for verdicts, and the verifiers' leader does
+ * not wait for drafts. Drafts come in small blocks, each goes to the verifiers at once, and several are in flight: a
+ * round trip is paid only where one is wrong. The leader goes on by itself meanwhile; drafts that come late are trimmed:
+ * those that agree with what big has written count as right, the rest is verified. So a text is never slower than plain
+ * while drafts are tried.
  *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it.
  * The text of a request does not depend on its slot, nor on what else runs.
@@ -47,7 +49,7 @@ struct spec_drafter {
     enum drafter kind;             /* DRAFTER_NGRAM: each group's leader */
     int peer;                      /* DRAFTER_LITTLE: the little model's */
     struct cost_prior prior;       /* for the draft policy, before it has measured */
-    bool shares_host;              /* with the verifiers' leader: they alternate */
+    bool shares_cores;             /* with the verifiers' leader: they alternate */
     struct draft_profile *profile; /* borrowed: learned from earlier texts; each text adds to it */
     int n_ids;                     /* ids below it are in both vocabularies */
     int n_proposed;                /* ids below it may be drafted; at most n_ids */

@@ -1,8 +1,9 @@
-/* spec_inside.h -- the inside of spec: what its three files share.
+/* spec_inside.h -- the inside of spec: what its four files share.
  *
  *   spec.c          requests come and go: the queue, the choice of a slot, the end; one event, one step
  *     └▶ spec_take.c   what comes in: a Verdict's rows become text, a Draft's ids become the tail
- *          └▶ spec_send.c  what goes out: parts, asks; what the next round is
+ *          ├▶ spec_ahead.c  the same where the drafter runs ahead: no rounds, but a stream
+ *          └▶ spec_send.c   what goes out: parts, asks; what the next round is
  */
 #ifndef COORDINATOR_DECODE_SPEC_INSIDE_H
 #define COORDINATOR_DECODE_SPEC_INSIDE_H
@@ -12,8 +13,9 @@
 #include "coordinator/decode/spec.h"
 
 enum {
-    UNPAID_MOST = 4, /* runs of copies without a right draft, in a row, before a pause; after it half as many */
-    REFUSED_MOST = 2 /* refusals in a row, of a verify or an ask */
+    UNPAID_MOST = 4,  /* runs of copies without a right draft, in a row, before a pause; after it half as many */
+    REFUSED_MOST = 2, /* refusals in a row, of a verify or an ask */
+    AHEAD_BLOCK = 1   /* drafts in a message where the drafter runs ahead */
 };
 
 struct copies {      /* what big copies from a prompt that little has not read: the leader drafts it, by n-grams */
@@ -21,6 +23,14 @@ struct copies {      /* what big copies from a prompt that little has not read: 
     bool paid;       /* one of this run was */
     int n_unpaid;    /* runs in a row that did not pay */
     int pause, left; /* ids between the last of them and the next run; those left of them */
+};
+
+struct ahead { /* the drafter runs ahead of the verdicts, and the leader goes on by itself */
+    bool on;
+    int posted;       /* drafts before this position are judged, or on their way to be */
+    int until;        /* position up to which drafts were asked for */
+    int first;        /* so many drafts go together where none is on its way */
+    uint32_t hold_us; /* that the leader waits for them */
 };
 
 struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
@@ -49,8 +59,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     int n_plain;         /* ids in a row that came without a draft */
     uint64_t self_ns;    /* when the last ids came */
 
-    bool overlaps; /* it does so while this round's drafts are written and on their way */
-    int n_late;    /* drafts of this round that big had written when they came, and they were right */
+    struct ahead ahead;
 
     /* The drafter's side. */
     struct drafter_view drafter;
@@ -106,10 +115,10 @@ static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
     return s->c.drafter.kind == DRAFTER_NGRAM ? group_of(s, p)->c.peer : s->c.drafter.peer;
 }
 
-/* The way of drafts to the verifiers, there and back, if big may write meanwhile: not where both share a host's cores. */
+/* The way of drafts to the verifiers, there and back. */
 static inline uint64_t way_ns(struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.shares_host ? 0 : group_of(s, p)->rtt_ns;
+    return group_of(s, p)->rtt_ns;
 }
 
 /* How many ids the two begin with alike. */
@@ -156,25 +165,55 @@ static inline int leader_drafts(const struct spec *s, const struct decode_slot *
     return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
 }
 
+/* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written.
+ * It does not where it drafts itself. */
+static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
+{
+    return s->c.drafter.kind == DRAFTER_LITTLE && !s->c.drafter.shares_cores && s->c.self_max >= 2 && !is_lossy(p) &&
+           !leader_drafts(s, p);
+}
+
 /* ---- spec_send.c ---- */
 
 struct action *spec_act(struct spec *s, enum action_kind kind, struct seq *seq);
 void spec_open_drafter(struct spec *s, const struct decode_slot *p);
 /* Open: from this round on the leader may write n ids by itself; INT_MAX: until it is cut, or to the text's end. */
 void spec_start_self(struct spec *s, struct decode_slot *p, int n);
-/* Where the round overlaps: it is over for the drafter. The leader goes on, and after n ids more a round begins. */
-void spec_end_overlap(struct decode_slot *p, int n);
 void spec_cut_leader(struct spec *s, const struct decode_slot *p);
 /* Sends an Ack, if it is time: before the leader stops because none came. */
 void spec_ack(struct spec *s, struct decode_slot *p);
+/* Tells the leader how long to wait for drafts, unless it knows that much. */
+void spec_hold(struct spec *s, struct decode_slot *p, double hold_ns);
+/* Rows [at, at + n_rows) of text and tail: those from the last of the first n_text ids on are wanted, and judge the id
+ * that follows, if there is one. */
+void spec_post_part(struct spec *s, struct decode_slot *p, int at, int n_rows, int n_text);
+/* Big's answer to the last id starts the leader, which goes on until it is cut. */
+void spec_start_going_on(struct spec *s, struct decode_slot *p);
 /* Sends parts of the current verify, as many as may be in flight at once. */
 void spec_feed(struct spec *s, struct decode_slot *p);
 /* Verifies: the ids of the text that the verifier lacks, then the drafts of the tail. */
 void spec_post_verify(struct spec *s, struct decode_slot *p);
 void spec_post_ask(struct spec *s, struct decode_slot *p, int window);
+/* How many tokens to draft now; 0: none. */
+int spec_draft_window(struct spec *s, struct decode_slot *p);
 /* A new round: asks for drafts, or lets big write, the leader by itself where several ids are due. Does nothing while
  * the leader has ids left to write. */
 void spec_next_round(struct spec *s, struct decode_slot *p);
+
+/* ---- spec_ahead.c ---- */
+
+/* From now on the drafter runs ahead. */
+void spec_run_ahead(struct spec *s, struct decode_slot *p, int window);
+/* The text has grown: the drafter is told, and goes on. False: it is not to run ahead any more. */
+bool spec_stays_ahead(struct spec *s, struct decode_slot *p);
+/* Sends what is drafted and not on its way yet, as there is room. A draft that has come to its end gets a row more: big's
+ * own id behind it. */
+void spec_post_drafts(struct spec *s, struct decode_slot *p, bool ended);
+/* It is over: the leader goes on, and after n ids more a round begins. */
+void spec_end_ahead(struct decode_slot *p, int n);
+void spec_take_ahead(struct spec *s, struct decode_slot *p, const struct draft *d);
+/* The leader refused a part of drafts. */
+void spec_ahead_refused(struct spec *s, struct decode_slot *p, const struct flight *f);
 
 /* ---- spec_take.c ---- */
 

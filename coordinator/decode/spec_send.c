@@ -59,6 +59,7 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     p->self_left = n;
     p->self_round = p->round;
     p->self_begun = false;
+    p->ahead.hold_us = 0;
     int most = n < s->c.self_max ? n : s->c.self_max;
     struct open_slot open = open_with_ends(settings_of(p));
     open.slot = (uint32_t)p->slot;
@@ -74,30 +75,35 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     post_to_leader(s, p, (struct message){.tag = TAG_OPEN, .open = open});
 }
 
-void spec_end_overlap(struct decode_slot *p, int n)
-{
-    p->overlaps = false;
-    p->self_left = n;
-}
-
 void spec_cut_leader(struct spec *s, const struct decode_slot *p)
 {
     post_to_leader(s, p, (struct message){.tag = TAG_CUT, .cut = {(uint32_t)p->slot, p->self_round}});
 }
 
-void spec_ack(struct spec *s, struct decode_slot *p)
+static void post_ack(struct spec *s, struct decode_slot *p)
 {
-    int n_ids = p->seq->n_ids;
-    if (!p->goes_on) return; /* it writes as many as it was asked for */
-    if (n_ids - p->acked < s->c.self_max / 4) return;
-    post_to_leader(s, p, (struct message){.tag = TAG_ACK, .ack = {(uint32_t)p->slot, (uint32_t)n_ids}});
-    p->acked = n_ids;
+    uint32_t at = (uint32_t)p->seq->n_ids;
+    post_to_leader(s, p, (struct message){.tag = TAG_ACK, .ack = {(uint32_t)p->slot, at, p->ahead.hold_us}});
+    p->acked = (int)at;
 }
 
-/* Row of position pos: those from the text's last id on are wanted, and judge the draft that follows. */
-static struct row verify_row(const struct seq *q, int pos)
+void spec_ack(struct spec *s, struct decode_slot *p)
 {
-    bool wanted = pos >= q->n_ids - 1;
+    if (!p->goes_on) return; /* it writes as many as it was asked for */
+    if (p->seq->n_ids - p->acked >= s->c.self_max / 4) post_ack(s, p);
+}
+
+void spec_hold(struct spec *s, struct decode_slot *p, double hold_ns)
+{
+    double us = hold_ns / 1000 < HOLD_US_MOST ? hold_ns / 1000 : HOLD_US_MOST, known = p->ahead.hold_us;
+    if (us > 0 ? us > known * 0.8 && us < known * 1.25 : known == 0) return;
+    p->ahead.hold_us = (uint32_t)us;
+    post_ack(s, p);
+}
+
+static struct row verify_row(const struct seq *q, int pos, int n_text)
+{
+    bool wanted = pos >= n_text - 1;
     return (struct row){.id = q->ids[pos],
                         .wanted = wanted,
                         .n_top = wanted ? (uint32_t)q->request.settings.n_top : 0,
@@ -105,12 +111,12 @@ static struct row verify_row(const struct seq *q, int pos)
                         .n_judge = wanted && pos + 1 < q->n_ids + q->n_tail};
 }
 
-static void post_part(struct spec *s, struct decode_slot *p, int at, int n_rows)
+void spec_post_part(struct spec *s, struct decode_slot *p, int at, int n_rows, int n_text)
 {
     struct verifiers *g = group_of(s, p);
     struct seq *q = p->seq;
     struct action *a = spec_act(s, ACTION_POST, q);
-    for (int i = at; i < at + n_rows; i++) p->rows[i] = verify_row(q, i);
+    for (int i = at; i < at + n_rows; i++) p->rows[i] = verify_row(q, i, n_text);
     struct part part = {.slot = (uint32_t)p->slot,
                         .round = p->round,
                         .at = (uint32_t)at,
@@ -121,9 +127,10 @@ static void post_part(struct spec *s, struct decode_slot *p, int at, int n_rows)
     struct flight *f = flights_add(&g->flights, &part, p->verify_ns);
     f->owner = p->request;
     f->may_be_late = p->self && f->n_wanted;
-    f->n_text = q->n_ids;
-    f->n_drafts = f->n_wanted ? q->n_tail : 0;
-    memcpy(f->drafts, q->ids + q->n_ids, (size_t)f->n_drafts * sizeof *f->drafts);
+    f->n_text = n_text;
+    f->text_hash = q->prefix_hash[n_text];
+    f->n_drafts = (int)f->n_judging;
+    memcpy(f->drafts, q->ids + n_text, (size_t)f->n_drafts * sizeof *f->drafts);
     a->peer = g->c.peer;
     a->message = (struct message){.tag = TAG_VERIFY, .verify = part};
     if (q->state == SEQ_PROMPT) q->stats.n_prompt_rows += (uint32_t)n_rows;
@@ -139,7 +146,7 @@ void spec_feed(struct spec *s, struct decode_slot *p)
         int at = p->held, n = q->n_ids + q->n_tail - at;
         p->feeding = n > max_rows;
         if (p->feeding) n = q->n_ids - 1 - at < max_rows ? q->n_ids - 1 - at : max_rows;
-        post_part(s, p, at, n);
+        spec_post_part(s, p, at, n, q->n_ids);
         p->held = p->feeding ? at + n : q->n_ids - 1;
     }
 }
@@ -169,10 +176,11 @@ static int most_drafts(const struct decode_slot *p)
 
 /* How many tokens to draft now. The drafter reads nothing before it is expected to pay, and after long silence not all
  * that it missed. */
-static int draft_window(struct spec *s, struct decode_slot *p)
+int spec_draft_window(struct spec *s, struct decode_slot *p)
 {
     const struct seq *q = p->seq;
-    int window = draft_policy_window(&p->policy, most_drafts(p)), draft_ctx = settings_of(p)->draft_ctx;
+    int most = draft_policy_runs_ahead(&p->policy) ? tokens_left(q) : most_drafts(p);
+    int window = draft_policy_window(&p->policy, most), draft_ctx = settings_of(p)->draft_ctx;
     if (!has_drafter(s, settings_of(p)) || window < 1 || p->unusable || p->rolled_back) return 0;
     int n = q->n_ids - drafter_view_held(&p->drafter);
     bool anew = p->drafter.first < 0 || (n > draft_ctx && !is_lossy(p));
@@ -201,7 +209,8 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
                                           .until = (uint32_t)until,
                                           .p_min = settings_of(p)->fallback,
                                           .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
-                                          .sampler = sampler_at(p, d->first)}};
+                                          .sampler = sampler_at(p, d->first),
+                                          .block = p->ahead.on ? AHEAD_BLOCK : 0}};
     d->n_out++;
 }
 
@@ -211,9 +220,11 @@ void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
     struct drafter_view *d = &p->drafter;
     int n = p->seq->n_ids - d->first, at = d->len;
     drafter_view_hash(d, s->c.root, p->seq->ids, p->seq->n_ids);
-    d->n_out_old += d->n_out;
-    d->n_out = 0;
-    d->round = p->round;
+    if (d->round != p->round) {
+        d->n_out_old += d->n_out;
+        d->n_out = 0;
+        d->round = p->round;
+    }
     for (; n - at > ASK_IDS; at += ASK_IDS) post_ask_part(s, p, at, ASK_IDS, at + ASK_IDS);
     post_ask_part(s, p, at, n - at, n + window);
     p->now.n_read = n - d->len - d->n_reused;
@@ -269,38 +280,24 @@ static void post_plain(struct spec *s, struct decode_slot *p, int n, bool was_se
     spec_post_verify(s, p);
 }
 
-/* Big's answer to the last id starts the leader, which goes on until it is cut. */
-static void start_going_on(struct spec *s, struct decode_slot *p)
+void spec_start_going_on(struct spec *s, struct decode_slot *p)
 {
     spec_start_self(s, p, INT_MAX);
     spec_post_verify(s, p);
     p->now.measured = false; /* that answer has the round trip in it */
 }
 
-/* The leader writes on while the drafter drafts. */
-static void post_overlapped_ask(struct spec *s, struct decode_slot *p, int window)
-{
-    p->overlaps = true;
-    if (!p->goes_on) start_going_on(s, p);
-    p->self_left = INT_MAX;
-    spec_post_ask(s, p, window);
-}
-
-static bool may_overlap(struct spec *s, const struct decode_slot *p)
-{
-    return s->c.self_max >= 2 && !is_lossy(p) && !leader_drafts(s, p) && draft_policy_overlaps(&p->policy);
-}
-
 void spec_next_round(struct spec *s, struct decode_slot *p)
 {
+    if (p->ahead.on && spec_stays_ahead(s, p)) return;
     bool was_self = p->self, goes_on = p->self && p->goes_on && !p->copies.running; /* a copy that is over does not */
     if (p->self && p->self_left > 0) return;
     p->self = p->goes_on = false;
-    p->n_late = 0;
     p->round++;
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
     p->policy.rtt_ns = (double)way_ns(s, p);
+    p->policy.apart = is_apart(s, p);
     seq_drop_tail(p->seq);
     end_copy(p);
     if (copies(s, p)) {
@@ -309,15 +306,15 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
         post_plain(s, p, INT_MAX, was_self);
         return;
     }
-    int window = draft_window(s, p), n_plain = plain_run(s, p), run = n_plain > 0 ? n_plain : 1;
-    bool far = may_overlap(s, p);
-    if (goes_on && (window <= 0 || far)) p->self = p->goes_on = true;
-    if (window > 0 && far) {
-        post_overlapped_ask(s, p, window);
+    int window = spec_draft_window(s, p), n_plain = plain_run(s, p), run = n_plain > 0 ? n_plain : 1;
+    bool ahead = draft_policy_runs_ahead(&p->policy);
+    if (goes_on && (window <= 0 || ahead)) p->self = p->goes_on = true;
+    if (window > 0 && ahead) {
+        spec_run_ahead(s, p, window);
     } else if (p->goes_on) {
-        spec_end_overlap(p, run);
-    } else if (window <= 0 && far) {
-        start_going_on(s, p);
+        p->self_left = run;
+    } else if (window <= 0 && ahead) {
+        spec_start_going_on(s, p);
         p->self_left = run;
     } else if (window <= 0) {
         post_plain(s, p, is_lossy(p) ? 1 : n_plain, was_self);

@@ -22,16 +22,16 @@ static enum seq_end end_of(const struct spec *s, const struct seq *q)
     return q->n_limit == s->c.n_ctx ? SEQ_CONTEXT : SEQ_LENGTH;
 }
 
-/* Commits what the rule keeps and one token of big's own, and no further than the text's end. The rows and drafts are
- * those behind the text. */
-static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct verdict_row *rows, const int32_t *drafts,
-                           int n)
+/* Commits what the rule keeps of n drafts, and one token of big's own if there is a row for it, and no further than the
+ * text's end. The rows and drafts are those behind the text. */
+static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct verdict_row *rows, int n_rows,
+                           const int32_t *drafts, int n)
 {
     struct seq *q = p->seq;
     const struct rule *rule = &settings_of(p)->rule;
     int kept = (int)rule_first_bad(rule, rows, drafts, (size_t)n), i = 0;
     enum seq_end how = SEQ_RUNNING;
-    for (; i <= kept && how == SEQ_RUNNING; i++) {
+    for (; i <= kept && i < n_rows && how == SEQ_RUNNING; i++) {
         const struct verdict_row *row = &rows[i];
         bool drafted = i < kept;
         enum origin origin = drafted ? ORIGIN_DRAFT : i < n ? ORIGIN_CORRECTION : ORIGIN_BIG;
@@ -87,7 +87,7 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     bool holds_some = names_it && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
     p->held = holds_some ? (int)v->held : 0;
     if (p->copies.running) p->self_left = 0; /* the leader may have stopped on what comes twice now */
-    if (p->overlaps) spec_end_overlap(p, 1);
+    if (p->ahead.on) spec_end_ahead(p, 1);
     p->round++;
     p->now.measured = false;
     spec_post_verify(s, p);
@@ -152,33 +152,11 @@ static int check_skipped(const struct seq *q, const struct flight *f, const stru
                    v->at, v->job, v->round);
 }
 
-/* Big has written otherwise, or all, before this round's drafts came: n of them, of which n_right were right. */
-static void note_late(struct decode_slot *p, int n, int n_right)
+/* Of the tail's ids so many have become text by what big wrote itself, before they were judged. */
+static void note_late(struct seq *q, int n_tail, int n_tokens)
 {
-    p->drafter.n_reused = n_right;
-    p->now.n_drafted = n;
-    p->now.n_accepted = n_right;
-    p->now.measured = false;
-    if (n > 0 && p->now.n_tokens > 0) note_round(p, false);
-}
-
-/* Those of a verify: of no use any more. */
-static void drop_late(struct decode_slot *p, const struct flight *f, struct taken *out)
-{
-    const struct seq *q = p->seq;
-    int n_since = q->n_ids - f->n_text, n = n_since < f->n_drafts ? n_since : f->n_drafts;
-    p->seq->stats.n_late += (uint32_t)f->n_drafts;
-    note_late(p, p->n_late + f->n_drafts, p->n_late + n_alike(f->drafts, q->ids + f->n_text, n));
-    spec_end_overlap(p, 0);
-    out->committed = true;
-}
-
-/* What comes between a drafter's round and its end is big's own: the round has its tokens, not its time. */
-static void take_back(struct decode_slot *p, struct draft_policy_round round)
-{
-    round.n_tokens += p->now.n_tokens;
-    round.p_target += p->now.p_target;
-    p->now = round;
+    bool agrees = q->n_tail == n_tail - n_tokens || (n_tail <= n_tokens && q->n_tail == 0);
+    if (agrees) q->stats.n_late += (uint32_t)(n_tail - q->n_tail);
 }
 
 /* The wanted rows of a verify, whose round may be over: they count from where the text ends by now. */
@@ -187,46 +165,41 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
 {
     struct decode_slot *p = out->slot;
     struct seq *q = p->seq;
-    bool now = f->round == p->round, aside = p->overlaps && !(now && f->n_drafts);
-    int n_had = n_known(q, f->n_text, f->drafts, f->n_drafts);
-    if (n_had < 0) {
-        if (p->overlaps && !aside) drop_late(p, f, out);
-        return OK;
-    }
+    bool now = f->round == p->round, ahead = p->ahead.on, follows = f->n_text <= q->n_ids;
+    follows = follows && q->prefix_hash[f->n_text] == f->text_hash; /* or it goes on from a draft that was wrong */
+    int n_had = follows ? n_known(q, f->n_text, f->drafts, f->n_drafts) : -1;
+    if (n_had < 0) return OK;
     int rc = check_skipped(q, f, v, n_had, err);
     if (rc != OK) return rc;
-    struct draft_policy_round round = p->now;
-    if (!now || aside) p->now = (struct draft_policy_round){.measured = false};
+    int n = f->n_drafts - n_had, n_skipped = n_had - (int)flight_n_skipped(f, v), n_rows = (int)v->n_rows - n_skipped;
+    if (n_rows < 1) return OK; /* all is known, and it has no row for big's own */
+    if (!now || ahead) p->now = (struct draft_policy_round){.measured = false};
+    if (ahead) draft_policy_note_pass(&p->policy, v->computed_us * 1e3, (int)v->pass_rows);
     p->n_refused = 0;
     note_verify(s, p, f);
-    int n = f->n_drafts - n_had;
-    if (now) p->n_late += n_had;
-    q->stats.n_late += (uint32_t)n_had;
-    out->end = commit(s, p, v->rows + ((size_t)n_had - flight_n_skipped(f, v)), f->drafts + n_had, n);
+    out->end = commit(s, p, v->rows + n_skipped, n_rows, f->drafts + n_had, n);
     out->committed = true;
+    if (now) {
+        p->now.n_drafted = n;
+        p->now.ns = (double)(s->now - (ahead ? p->self_ns : p->round_ns));
+        p->held = q->n_ids - 1;
+        if (f->n_drafts > 0) p->drafter.n_reused = ahead ? 0 : p->now.n_accepted;
+    }
     p->self_ns = s->now;
     p->acked = q->n_ids - 1; /* its own rows say so */
-    if (now) p->held = q->n_ids - 1;
-    if (now && !aside) {
-        p->now.n_drafted = n + p->n_late;
-        p->now.n_accepted += p->n_late;
-        p->now.ns = (double)(s->now - p->round_ns);
-        if (f->n_drafts > 0) p->drafter.n_reused = p->now.n_accepted;
-        if (p->overlaps) spec_end_overlap(p, 0);
-    }
     if (f->n_drafts == 0)
         note_plain(p, 1);
     else
         p->n_plain = 0;
-    if (out->end == SEQ_RUNNING) note_round(p, aside);
-    if (aside) take_back(p, round);
+    if (out->end == SEQ_RUNNING) note_round(p, false);
     return OK;
 }
 
-/* The leader could not go on by itself. */
+/* The leader could not go on by itself. If parts are in flight it will say so of these, too, or go on. */
 static int self_ended(struct spec *s, struct decode_slot *p, const struct verdict *v, struct taken *out,
                       struct err *err)
 {
+    if (v->status != VERDICT_FAILED && flights_of_slot(&group_of(s, p)->flights, v->slot)) return OK;
     if (v->status != VERDICT_FAILED) return refused(s, p, v, err);
     out->end = SEQ_FAILED;
     err_set(&p->seq->why, E_MODEL, "%s", v->error);
@@ -266,18 +239,19 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     q->stats.n_drafted += (uint32_t)n_drafts;
     note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
-    struct draft_policy_round round = p->now;
-    p->now = (struct draft_policy_round){.measured = !p->overlaps, /* the drafter may work beside it */
+    int n_tail = q->n_tail;
+    if (p->ahead.on) draft_policy_note_pass(&p->policy, v->computed_us * 1e3, (int)v->pass_rows);
+    p->now = (struct draft_policy_round){.measured = !p->ahead.on,
                                          .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
-    out->end = commit(s, p, v->rows + n_had, n_drafts ? v->drafts + n_had : NULL, n_drafts);
+    out->end = commit(s, p, v->rows + n_had, n_drafts + 1, n_drafts ? v->drafts + n_had : NULL, n_drafts);
+    note_late(q, n_tail, p->now.n_tokens);
     p->now.n_drafted = n_drafts;
     p->held = q->n_ids - 1;
     p->self_ns = s->now;
     note_plain(p, p->now.n_tokens);
     if (out->end == SEQ_RUNNING) note_round(p, true);
     if (copy_is_over(p)) p->self_left = 0;
-    if (p->overlaps) take_back(p, round);
-    out->committed = p->self_left <= 0;
+    out->committed = p->self_left <= 0 || p->ahead.on;
     spec_ack(s, p);
     return OK;
 }
@@ -305,18 +279,20 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
     if (v->status == VERDICT_LATE && !f.may_be_late)
         return err_set(err, E_PEER, "slot %u: a part at %u is called late, but nothing was to be written before it",
                        v->slot, v->at);
-    if (v->status == VERDICT_LATE && its) { /* the leader goes on */
-        if (now && p->overlaps && f.n_drafts) drop_late(p, &f, out);
-        return OK;
-    }
-    if (now && v->status != VERDICT_OK) return refused(s, p, v, err);
-    if (now) {
+    bool is_refusal = v->status != VERDICT_OK && v->status != VERDICT_LATE; /* where it is late the leader goes on */
+    bool ahead = its && f.n_drafts && v->status != VERDICT_FULL && (now ? p->ahead.on : p->self && p->goes_on);
+    if (is_refusal && ahead)
+        spec_ahead_refused(s, p, &f);
+    else if (is_refusal && now)
+        return refused(s, p, v, err);
+    if (now && v->status == VERDICT_OK) {
         p->computed_us += v->computed_us;
         p->n_read = (int)(v->at + f.n_rows);
     }
     /* What is final under big stays so, whenever it comes; but a lossy text hangs on the order of its rounds. */
     if (v->status == VERDICT_OK && f.n_wanted && (now || (its && !is_lossy(p)))) rc = take_rows(s, &f, v, out, err);
-    if (p->seq && (!out->committed || p->overlaps)) spec_feed(s, p); /* there is room for a part */
+    if (p->seq && !out->committed) spec_feed(s, p); /* there is room for a part */
+    if (p->seq && !out->committed && p->ahead.on) spec_post_drafts(s, p, false);
     return rc;
 }
 
@@ -339,8 +315,8 @@ static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_e
     p->drafter.len = p->drafter.n_reused = 0;
     p->now.measured = false;
     p->unusable = causes[end].unusable;
-    if (p->overlaps) {
-        spec_end_overlap(p, 1);
+    if (p->ahead.on) {
+        spec_end_ahead(p, 1);
     } else if (!is_lossy(p)) {
         spec_post_verify(s, p);
     } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->unusable) {
@@ -359,7 +335,7 @@ static bool is_known(const struct spec *s, int32_t id)
     return id >= 0 && id < s->c.drafter.n_ids;
 }
 
-/* The draft's ids that big has, and has not written meanwhile, are the tail. */
+/* The draft's ids that big has are the tail. */
 static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const struct draft *d)
 {
     struct seq *q = p->seq;
@@ -369,18 +345,7 @@ static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const str
     q->stats.n_joint_lows += d->end == DRAFT_JOINT_LOW;
     q->stats.n_lows += d->end == DRAFT_LOW;
     q->stats.n_ends += d->end == DRAFT_EOS;
-    int n_since = q->n_ids - p->drafter.first - p->drafter.len; /* ids that big wrote meanwhile */
-    const int32_t *since = q->ids + q->n_ids - n_since;
-    int n_rows = (int)d->n_rows, n_late = 0;
-    while (n_late < n_rows && n_late < n_since && d->rows[n_late].id == since[n_late]) n_late++;
-    for (int i = n_late; n_late == n_since && i < n_rows && is_known(s, d->rows[i].id); i++)
-        seq_draft(q, d->rows[i].id);
-    if (p->overlaps && !q->n_tail) { /* nothing to verify */
-        note_late(p, n_rows, n_late);
-        spec_end_overlap(p, 1);
-        return SEQ_RUNNING;
-    }
-    p->n_late = n_late;
+    for (size_t i = 0; i < d->n_rows && is_known(s, d->rows[i].id); i++) seq_draft(q, d->rows[i].id);
     q->stats.n_drafted += (uint32_t)q->n_tail;
     bool ends = q->n_tail && (is_end(set, q->ids[q->n_ids + q->n_tail - 1]) || q->n_ids + q->n_tail == q->n_limit);
     if (set->rule.kind == RULE_REPO && ends) return commit_unseen(s, p);
@@ -410,16 +375,19 @@ int spec_take_draft(struct spec *s, int group, const struct draft *d, struct tak
     struct decode_slot *p = slot_of_draft(s, group, d);
     struct drafter_view *view = p ? &p->drafter : NULL;
     *out = (struct taken){.slot = p};
-    if (p && view->n_out_old > 0 && d->round != view->round) return view->n_out_old--, OK;
+    bool last = d->end != DRAFT_MORE;
+    if (p && view->n_out_old > 0 && d->round != view->round) return view->n_out_old -= last, OK;
     if (!p || view->n_out == 0 || d->round != view->round)
         return err_set(err, E_PEER, "a draft for slot %u (round %u), of which nothing was asked", d->slot, d->round);
-    view->n_out--;
+    view->n_out -= last;
     if (!p->seq || view->round != p->round) return OK; /* its round is over */
+    bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL || d->end == DRAFT_FAILED;
+    if (p->ahead.on && !lost) return spec_take_ahead(s, p, d), OK;
+    if (!last) return err_set(err, E_PEER, "a part of a draft for slot %u, of which the whole was asked", d->slot);
     view->us += d->us;
     if (view->n_out > 0) return OK; /* a part is read, or refused: then the last one is, too */
     note_wait(p->seq, s->now - view->sent_ns, view->us, &p->seq->stats.draft_ns);
     p->now.draft_ns = view->us * 1e3;
-    bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL || d->end == DRAFT_FAILED;
     int rc = check_draft(view, d, lost, err);
     if (rc == OK) out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
     return rc;

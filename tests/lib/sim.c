@@ -108,7 +108,7 @@ static void check_part(struct sim *s, const struct part *p, char *fed)
         *to++ = (char)row->id;
         if (!wanted) continue;
         bool last = i + 1 == p->n_rows;
-        if (row->n_judge != !last) blame(s, "every wanted row but the last judges one id");
+        if (row->n_judge + last < 1 || row->n_judge > 1) blame(s, "every wanted row but the last judges one id");
         if (!last && row->judge[0] != p->rows[i + 1].id) blame(s, "a row judges another id than is fed next");
     }
     *to = 0;
@@ -173,7 +173,8 @@ static void note_verdict(struct sim *s, int i_seq, const struct verdict *v)
 
 static void note_draft(struct sim *s, int i_seq, const struct draft *d)
 {
-    static const char *const why[] = {"window", "low", "end id", "nothing", "stale", "gap", "full", "doubt", "failed"};
+    static const char *const why[] = {"window", "low",  "end id", "nothing", "stale",
+                                      "gap",    "full", "doubt",  "failed",  "more"};
     char text[ROWS + 1];
     for (size_t i = 0; i < d->n_rows; i++) text[i] = (char)d->rows[i].id;
     text[d->n_rows] = 0;
@@ -366,7 +367,7 @@ static struct spec_config spec_config(struct sim *s)
                                .drafter = {.kind = c->ngram ? DRAFTER_NGRAM : DRAFTER_LITTLE,
                                            .peer = DRAFTER,
                                            .prior = c->prior,
-                                           .shares_host = c->shares_host,
+                                           .shares_cores = c->shares_cores,
                                            .profile = &s->profile,
                                            .n_ids = c->n_ids,
                                            .n_proposed = c->n_ids},
@@ -387,7 +388,7 @@ static struct simulator_config simulator_config(struct sim *s)
     const struct net_path path = {.delay_ns = (uint64_t)s->c.link_ms * MS_NS,
                                   .jitter_ns = s->c.jitter ? (uint64_t)JITTER_MS * MS_NS : 0};
     return (struct simulator_config){.spec = spec_config(s),
-                                     .max_parts = 1,
+                                     .max_parts = s->c.shares_passes ? 0 : 1,
                                      .drops_nothing = s->c.drops_nothing,
                                      .to = {path, path},
                                      .rtt_ns = (uint64_t)s->c.rtt_ms * MS_NS,

@@ -40,7 +40,8 @@ struct sim_config {                         /* 0: the default in brackets */
     bool adaptive, ignore_eos;
     struct cost_prior prior;
     bool drops_nothing;             /* the leaders compute what comes late, in vain */
-    bool shares_host;               /* little's, with the leaders */
+    bool shares_passes;             /* a pass takes all parts that have room, not one */
+    bool shares_cores;              /* little's, with the leaders */
     int rtt_ms;                     /* what spec is told of the links [0: nothing] */
     int link_ms, pass_ms, draft_ms; /* a message's way; a part's computing; a draft's computing a token [1, 10, 1] */
     int read_ms;                    /* the drafter's computing for an id that it is sent [0] */
