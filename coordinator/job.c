@@ -360,7 +360,7 @@ static int open_spec(struct job *j, struct err *err)
         .drafter = {.kind = j->c.layout.drafter,
                     .peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
                     .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
-                    .shares_cores = drafter && workers_share_host(&j->workers),
+                    .shares_cores = drafter && workers_share_cores(&j->workers),
                     .profile = &j->profile,
                     .n_ids = j->c.n_ids,
                     .n_proposed = j->c.n_proposed},

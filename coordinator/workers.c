@@ -183,9 +183,14 @@ struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed)
     return draft_policy_prior(&little, shards, n);
 }
 
-bool workers_share_host(const struct workers *w)
+bool workers_share_cores(const struct workers *w)
 {
-    return !strcmp(leader(w)->host, drafter(w)->host);
+    const char *host = leader(w)->host;
+    uint32_t n_threads = 0;
+    if (strcmp(host, drafter(w)->host)) return false;
+    for (int p = 1; p < w->layout.n_peers; p++)
+        if (!strcmp(w->seen[p].host, host)) n_threads += w->seen[p].h.threads;
+    return n_threads > drafter(w)->h.cores;
 }
 
 struct worker_name workers_name(const struct workers *w, int peer)

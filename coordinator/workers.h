@@ -51,7 +51,8 @@ const struct hello *workers_drafter(const struct workers *w); /* all zero withou
 uint64_t workers_weights_bytes(const struct workers *w);
 uint64_t workers_loaded_bytes(const struct workers *w);
 uint64_t workers_kv_bytes(const struct workers *w);
-bool workers_share_host(const struct workers *w); /* the verifiers' leader and the drafter */
+/* The verifiers' leader and the drafter are on one host, whose workers have more threads than it has cores. */
+bool workers_share_cores(const struct workers *w);
 /* What a drafted token is expected to cost, chosen from n_proposed ids. */
 struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed);
 struct worker_name { /* for people: its role and host, and where there are several its rank or its place */

@@ -335,8 +335,8 @@ void draft_policy_note_draft(struct draft_policy *g, double ns)
 void draft_policy_note_pass(struct draft_policy *g, double ns, int n_rows)
 {
     if (!g->enabled || !g->timed) return;
-    if (n_rows == 1)
+    if (ns < g->measured.plain_ns) /* which was timed in a slow moment; in this one the drafter may take its share */
         move(&g->measured.plain_ns, ns);
-    else if (n_rows > 1)
+    if (n_rows > 1)
         move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
 }

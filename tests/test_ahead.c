@@ -278,6 +278,8 @@ static void no_text_depends_on_it(void **state)
                                .prior = {.1, .1},
                                .adaptive = true,
                                .wrong_percent = (int)(seed % 4) * 20,
+                               .draft_ahead = seed % 9 ? 0 : 1 + (int)(seed % 5),
+                               .draft_block = 1 + (int)(seed / 7 % 4),
                                .drops_nothing = seed / 2 % 2,
                                .shares_passes = seed / 4 % 2,
                                .link_ms = link_ms,

@@ -69,6 +69,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     bool special;  /* marks in messages, such as <|im_end|>, are tokens */
     int n_predict; /* 0: until an end id or the context */
     int draft_max;
+    int draft_ahead, draft_block;
     int draft_ctx;
     enum little_quant little_quant;
     int draft_vocab; /* 0: all ids */

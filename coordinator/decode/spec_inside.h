@@ -14,8 +14,7 @@
 
 enum {
     UNPAID_MOST = 4,  /* runs of copies without a right draft, in a row, before a pause; after it half as many */
-    REFUSED_MOST = 2, /* refusals in a row, of a verify or an ask */
-    AHEAD_BLOCK = 1   /* drafts in a message where the drafter runs ahead */
+    REFUSED_MOST = 2 /* refusals in a row, of a verify or an ask */
 };
 
 struct copies {      /* what big copies from a prompt that little has not read: the leader drafts it, by n-grams */
@@ -169,8 +168,8 @@ static inline int leader_drafts(const struct spec *s, const struct decode_slot *
  * It does not where it drafts itself. */
 static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.kind == DRAFTER_LITTLE && !s->c.drafter.shares_cores && s->c.self_max >= 2 && !is_lossy(p) &&
-           !leader_drafts(s, p);
+    return s->c.drafter.kind == DRAFTER_LITTLE && !s->c.drafter.shares_cores && settings_of(p)->draft_ahead > 0 &&
+           s->c.self_max >= 2 && !is_lossy(p) && !leader_drafts(s, p);
 }
 
 /* ---- spec_send.c ---- */

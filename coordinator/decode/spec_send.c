@@ -168,9 +168,10 @@ static int tokens_left(const struct seq *q)
     return q->n_limit - q->n_ids - !settings_lossy(&q->request.settings);
 }
 
-static int most_drafts(const struct decode_slot *p)
+static int most_drafts(const struct decode_slot *p, bool ahead)
 {
-    int left = tokens_left(p->seq), most = settings_of(p)->draft_max;
+    const struct settings *set = settings_of(p);
+    int left = tokens_left(p->seq), most = ahead ? set->draft_ahead : set->draft_max;
     return most < left ? most : left;
 }
 
@@ -179,7 +180,7 @@ static int most_drafts(const struct decode_slot *p)
 int spec_draft_window(struct spec *s, struct decode_slot *p)
 {
     const struct seq *q = p->seq;
-    int most = draft_policy_runs_ahead(&p->policy) ? tokens_left(q) : most_drafts(p);
+    int most = most_drafts(p, draft_policy_runs_ahead(&p->policy));
     int window = draft_policy_window(&p->policy, most), draft_ctx = settings_of(p)->draft_ctx;
     if (!has_drafter(s, settings_of(p)) || window < 1 || p->unusable || p->rolled_back) return 0;
     int n = q->n_ids - drafter_view_held(&p->drafter);
@@ -210,7 +211,7 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
                                           .p_min = settings_of(p)->fallback,
                                           .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
                                           .sampler = sampler_at(p, d->first),
-                                          .block = p->ahead.on ? AHEAD_BLOCK : 0}};
+                                          .block = p->ahead.on ? (uint32_t)settings_of(p)->draft_block : 0}};
     d->n_out++;
 }
 
