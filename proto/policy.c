@@ -133,6 +133,8 @@ static double n_right(const struct draft_policy *g, int n)
  * that rate. */
 int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
 {
+    *hold_ns = 0;
+    if (!g->enabled) return 0;
     double tokens_before = 1 + n_right(g, window_ahead(g, DRAFTS_AT_ONCE)), best = 0;
     int first = 0;
     for (int n = 1; n <= most; n++) {
@@ -143,13 +145,12 @@ int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
         first = n;
         *hold_ns = hold_spare * ns;
     }
-    if (!first) *hold_ns = 0;
     return first;
 }
 
 bool draft_policy_runs_ahead(const struct draft_policy *g)
 {
-    return g->enabled && g->timed && g->prior.draft != 0 && g->apart;
+    return g->apart && (!g->enabled || (g->timed && g->prior.draft != 0));
 }
 
 int draft_policy_window(const struct draft_policy *g, int most)
@@ -337,6 +338,5 @@ void draft_policy_note_pass(struct draft_policy *g, double ns, int n_rows)
     if (!g->enabled || !g->timed) return;
     if (ns < g->measured.plain_ns) /* which was timed in a slow moment; in this one the drafter may take its share */
         move(&g->measured.plain_ns, ns);
-    if (n_rows > 1)
-        move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
+    if (n_rows > 1) move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
 }

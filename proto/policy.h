@@ -111,7 +111,8 @@ struct cost_prior draft_policy_prior(const struct rank_bytes *little, const stru
 
 void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct cost_prior prior,
                        const struct draft_profile *profile);
-/* Whether the drafter should run ahead of verdicts while big goes on by itself. Then drafts cost no time of big's. */
+/* Whether the drafter should run ahead of verdicts while big goes on by itself. Then drafts cost no time of big's.
+ * Without the policy it always does where they are apart. */
 bool draft_policy_runs_ahead(const struct draft_policy *g);
 /* How many drafts, at most `most`, a pass should wait for when there are none, and how long. 0: it should not wait. */
 int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns);

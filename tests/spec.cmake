@@ -21,3 +21,7 @@ add_test(NAME lying_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lying_ranks.sh $<T
          $<TARGET_FILE:tiny>
          $<TARGET_FILE:liar> ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(lying_ranks PROPERTIES TIMEOUT 120)
+
+# The draft policy against hindsight, over a grid of chances and times; scripts/test --long takes all of it.
+pilotfish_program(sweep sweep.c LIBS pf_simulator m)
+add_test(NAME sweep COMMAND sweep)

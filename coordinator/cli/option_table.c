@@ -92,10 +92,11 @@ const struct option option_table[] = {
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | OF_ROWS, OPTION_COUNT, AT(draft_max), "N", 1,
      DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
      .help = "the most drafts that the big model checks in one pass"},
-    {"draft-ahead", NULL, TEXT, OPTION_COUNT, AT(draft_ahead), "N", 0, LONGEST_CONTEXT, .preset = "256",
+    {"draft-ahead", NULL, TEXT, OPTION_COUNT, AT(draft_ahead), "N", -1, LONGEST_CONTEXT, .preset = "-1",
      .needs = NEEDS_LITTLE,
-     .help = "drafts that the little model may write before earlier ones\nare checked, if it has cores of its own; 0: it "
-             "waits"},
+     .help =
+         "drafts that the little model may write before earlier ones\nare checked; 0: it waits; -1: as many as pay, if "
+         "it has\ncores of its own"},
     {"draft-block", NULL, TEXT, OPTION_COUNT, AT(draft_block), "N", 1, DRAFTS_MOST, .preset = "1",
      .needs = NEEDS_LITTLE, .help = "of those, how many go in one message"},
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(draft_ctx), "N", 1, LONGEST_CONTEXT, .preset = "64",

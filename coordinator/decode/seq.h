@@ -35,10 +35,11 @@ struct settings {
     bool drafting;          /* if there is a drafter */
     bool adaptive;          /* the draft policy decides when and how far; false, or lossy: always the whole window */
     int draft_max;          /* drafts that one verify checks at most; <= DRAFTS_MOST */
-    int draft_ahead;        /* drafts that may wait for their verdicts at most; 0: the drafter waits for each verdict */
-    int draft_block;        /* of those, drafts that go together */
-    int draft_ctx;          /* ids of a prompt that the drafter reads at most */
-    float fallback;         /* a draft ends before a token if no id's probability reaches it; above 1: no drafts */
+    int draft_ahead; /* drafts that may wait for their verdicts; 0: the drafter waits for each verdict; -1: as many
+                             * as pay, if the drafter has cores of its own */
+    int draft_block; /* of those, drafts that go together */
+    int draft_ctx;   /* ids of a prompt that the drafter reads at most */
+    float fallback;  /* a draft ends before a token if no id's probability reaches it; above 1: no drafts */
     const int32_t *end_ids; /* [n_end_ids] borrowed; none: no id ends the text */
     int n_end_ids;
     const struct stops *stops; /* borrowed; NULL: none */
@@ -64,13 +65,14 @@ enum seq_end { SEQ_RUNNING, SEQ_END_ID, SEQ_LENGTH, SEQ_CONTEXT, SEQ_ABORTED, SE
 
 struct seq_stats {
     uint64_t start_ns, first_ns, last_ns; /* start: it left the queue; first and last token final */
-    uint64_t draft_ns, verify_ns;         /* computing, as the workers report it */
-    uint64_t wait_ns;                     /* from a message to its answer, less the computing: the network */
-    uint32_t n_prompt_rows;               /* fed before the first token; fewer than ids if the slot held some */
-    uint32_t n_verifies, n_asks;          /* parts with a wanted row after the prompt; asks to the drafter */
+    uint64_t draft_ns, verify_ns; /* computing, as the workers report it; at once where the drafter runs ahead */
+    uint64_t wait_ns;             /* from a message to its answer, less the computing: the network */
+    uint32_t n_prompt_rows;       /* fed before the first token; fewer than ids if the slot held some */
+    uint32_t n_verifies, n_asks;  /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafted, n_judged, n_accepted;
-    uint32_t n_late; /* of those drafted: big had written these places before they were judged */
-    uint32_t n_pauses;                  /* how often the draft policy paused drafting */
+    uint32_t n_late;    /* of those drafted: big had written these places before they were judged */
+    uint32_t n_dropped; /* of those drafted: they were on their way behind a wrong one, and were not judged */
+    uint32_t n_pauses;  /* how often the draft policy paused drafting */
     uint32_t n_windows, n_joint_lows;   /* drafts that ended: at the window, doubtful (draft_ask.p_joint_min) */
     uint32_t n_lows, n_ends;            /* unsure of the next token (fallback), with an end id */
     uint32_t n_rollbacks, n_taken_back; /* drafts that big cut short; drafted tokens that this took back */

@@ -81,6 +81,7 @@ void spec_take_ahead(struct spec *s, struct decode_slot *p, const struct draft *
     struct seq *q = p->seq;
     struct drafter_view *view = &p->drafter;
     int64_t at = (int64_t)view->first + d->at;
+    p->seq->stats.draft_ns += d->us * UINT64_C(1000);
     if (d->n_rows) draft_policy_note_draft(&p->policy, d->us * 1e3 / (double)d->n_rows);
     int n_rows = (int)d->n_rows, end = q->n_ids + q->n_tail, i = 0;
     if (at > end || d->prefix_hash != drafter_view_hash_of(view, s->c.root, q->ids, q->n_ids, (int)at)) return;

@@ -13,7 +13,7 @@
 #include "coordinator/decode/spec.h"
 
 enum {
-    UNPAID_MOST = 4,  /* runs of copies without a right draft, in a row, before a pause; after it half as many */
+    UNPAID_MOST = 4, /* runs of copies without a right draft, in a row, before a pause; after it half as many */
     REFUSED_MOST = 2 /* refusals in a row, of a verify or an ask */
 };
 
@@ -168,8 +168,9 @@ static inline int leader_drafts(const struct spec *s, const struct decode_slot *
  * It does not where it drafts itself. */
 static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.kind == DRAFTER_LITTLE && !s->c.drafter.shares_cores && settings_of(p)->draft_ahead > 0 &&
-           s->c.self_max >= 2 && !is_lossy(p) && !leader_drafts(s, p);
+    int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
+    bool apart = ahead > 0 || (ahead < 0 && settings_of(p)->adaptive && !s->c.drafter.shares_cores);
+    return apart && has_drafter(s, settings_of(p)) && s->c.self_max >= 2 && !is_lossy(p) && !leader_drafts(s, p);
 }
 
 /* ---- spec_send.c ---- */

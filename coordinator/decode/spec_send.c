@@ -7,8 +7,9 @@
 #include "proto/ngram.h"
 
 enum {
-    READ_USUAL = 16, /* ids that a drafter reads before a round; after more its time is no round's usual one */
-    PLAIN_MOST = 64  /* ids that the leader writes by itself before drafts get a chance */
+    READ_USUAL = 16,  /* ids that a drafter reads before a round; after more its time is no round's usual one */
+    AHEAD_MOST = 256, /* drafts that wait for their verdicts */
+    PLAIN_MOST = 64   /* ids that the leader writes by itself before drafts get a chance */
 };
 
 /* ---- actions ---- */
@@ -172,6 +173,7 @@ static int most_drafts(const struct decode_slot *p, bool ahead)
 {
     const struct settings *set = settings_of(p);
     int left = tokens_left(p->seq), most = ahead ? set->draft_ahead : set->draft_max;
+    if (most < 0) most = AHEAD_MOST;
     return most < left ? most : left;
 }
 

@@ -121,10 +121,21 @@ static bool copy_is_over(struct decode_slot *p)
     return p->copies.running && (!now->n_drafted || now->n_accepted < now->n_drafted);
 }
 
-static void note_verify(struct spec *s, struct decode_slot *p, const struct flight *f)
+/* Parts of one pass come one after another, and each has all its time: it counts as far as time has gone by. */
+static void note_pass(struct spec *s, struct decode_slot *p, const struct verdict *v)
+{
+    uint64_t waited_ns = s->now - p->self_ns, us = waited_ns / 1000;
+    note_wait(p->seq, waited_ns, v->computed_us < us ? v->computed_us : us, &p->seq->stats.verify_ns);
+    draft_policy_note_pass(&p->policy, v->computed_us * 1e3, (int)v->pass_rows);
+}
+
+static void note_verify(struct spec *s, struct decode_slot *p, const struct flight *f, const struct verdict *v)
 {
     struct seq *q = p->seq;
-    note_wait(q, s->now - f->sent_ns, p->computed_us, &q->stats.verify_ns);
+    if (p->ahead.on)
+        note_pass(s, p, v);
+    else
+        note_wait(q, s->now - f->sent_ns, p->computed_us, &q->stats.verify_ns);
     if (q->state == SEQ_PROMPT) {
         q->stats.first_ns = s->now;
         p->policy.prompt_ns = (double)(s->now - q->stats.start_ns) / q->stats.n_prompt_rows;
@@ -168,15 +179,15 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
     bool now = f->round == p->round, ahead = p->ahead.on, follows = f->n_text <= q->n_ids;
     follows = follows && q->prefix_hash[f->n_text] == f->text_hash; /* or it goes on from a draft that was wrong */
     int n_had = follows ? n_known(q, f->n_text, f->drafts, f->n_drafts) : -1;
+    if (!follows) q->stats.n_dropped += (uint32_t)f->n_drafts;
     if (n_had < 0) return OK;
     int rc = check_skipped(q, f, v, n_had, err);
     if (rc != OK) return rc;
     int n = f->n_drafts - n_had, n_skipped = n_had - (int)flight_n_skipped(f, v), n_rows = (int)v->n_rows - n_skipped;
     if (n_rows < 1) return OK; /* all is known, and it has no row for big's own */
     if (!now || ahead) p->now = (struct draft_policy_round){.measured = false};
-    if (ahead) draft_policy_note_pass(&p->policy, v->computed_us * 1e3, (int)v->pass_rows);
     p->n_refused = 0;
-    note_verify(s, p, f);
+    note_verify(s, p, f, v);
     out->end = commit(s, p, v->rows + n_skipped, n_rows, f->drafts + n_had, n);
     out->committed = true;
     if (now) {
@@ -237,10 +248,12 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     int n_drafts = (int)v->n_drafts - n_had;
     q->stats.n_verifies++;
     q->stats.n_drafted += (uint32_t)n_drafts;
-    note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
+    if (p->ahead.on)
+        note_pass(s, p, v);
+    else
+        note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
     int n_tail = q->n_tail;
-    if (p->ahead.on) draft_policy_note_pass(&p->policy, v->computed_us * 1e3, (int)v->pass_rows);
     p->now = (struct draft_policy_round){.measured = !p->ahead.on,
                                          .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
     out->end = commit(s, p, v->rows + n_had, n_drafts + 1, n_drafts ? v->drafts + n_had : NULL, n_drafts);
@@ -281,6 +294,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
                        v->slot, v->at);
     bool is_refusal = v->status != VERDICT_OK && v->status != VERDICT_LATE; /* where it is late the leader goes on */
     bool ahead = its && f.n_drafts && v->status != VERDICT_FULL && (now ? p->ahead.on : p->self && p->goes_on);
+    if (is_refusal && its) p->seq->stats.n_dropped += (uint32_t)f.n_drafts;
     if (is_refusal && ahead)
         spec_ahead_refused(s, p, &f);
     else if (is_refusal && now)

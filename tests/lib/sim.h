@@ -35,7 +35,7 @@ struct sim_config {                         /* 0: the default in brackets */
     int n_slots, n_ctx, max_rows, max_jobs; /* of a group [1, 64, 16, 8] */
     int self_max;                           /* [0: no leader writes by itself] */
     int draft_max, draft_ctx;               /* [0: no drafter, n_ctx] */
-    int draft_ahead, draft_block;           /* [n_ctx, 1] */
+    int draft_ahead, draft_block;           /* [-1, 1] */
     bool ngram;                             /* the leaders draft n-grams, and there is no little model */
     int n_ids;                              /* ids below it are known to both [all] */
     bool adaptive, ignore_eos;
