@@ -268,6 +268,78 @@ static void after_a_refusal_only_the_new_id_is_fed(void **state)
     coordinator_close(d);
 }
 
+/* The rows of its Drafts, each of a block, and how the last one ends. */
+static struct sketch blocks_of(struct test_coordinator *d, uint32_t block, int at)
+{
+    struct sketch all;
+    memset(&all, 0, sizeof all);
+    do {
+        const struct draft *draft = next_draft(d);
+        struct sketch s = sketch_of(draft);
+        assert_int_equal(draft->at, at + all.n);
+        assert_int_equal(draft->held, at + all.n + s.n);
+        if (s.end == DRAFT_MORE)
+            assert_int_equal(s.n, block);
+        else
+            assert_true(s.n <= (int)block);
+        memcpy(all.ids + all.n, s.ids, (size_t)s.n * sizeof *s.ids);
+        memcpy(all.p + all.n, s.p, (size_t)s.n * sizeof *s.p);
+        all.n += s.n;
+        all.end = s.end;
+    } while (all.end == DRAFT_MORE);
+    return all;
+}
+
+static void ask_ahead(struct test_coordinator *d, uint32_t round, const struct text *t, int at, int n, int until,
+                      uint32_t block)
+{
+    const struct draft_ask a = {.round = round,
+                                .at = (uint32_t)at,
+                                .prefix_hash = t->prefix_hash[at],
+                                .ids = t->ids + at,
+                                .n_ids = (size_t)(n - at),
+                                .until = (uint32_t)until,
+                                .block = block};
+    coordinator_post(d, coordinator_drafter(d), &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
+}
+
+/* [14] What was committed of its drafts does not rewind it: no KV row is computed twice, and no draft is sent twice. */
+static void where_it_runs_ahead_it_drafts_in_blocks_and_goes_on_behind_what_was_right(void **state)
+{
+    (void)state;
+    struct sketch full = fresh_draft(&texts[0], 20, 36);
+    assert_int_equal(full.n, 16);
+    for (uint32_t block = 1; block < 4; block++) {
+        struct test_coordinator *d = drafter();
+        struct text t = {0};
+        text_add(&t, texts[0].ids, 20);
+        ask(d, 0, 0, &t, 0, 20, 20);
+        draft_of(d, 0, 0, &t, 20);
+        atomic_store(&n_fed, 19); /* the last one is fed again: its answer was not asked for */
+        ask_ahead(d, 1, &t, 20, 20, 30, block);
+        struct sketch s = blocks_of(d, block, 20), expected = cut_to(&full, 10, DRAFT_WINDOW);
+        check_sketch(&s, &expected, "up to the window");
+        text_add(&t, full.ids, 4); /* four of ten are right by now: the other six stay */
+        ask_ahead(d, 1, &t, 20, 24, 36, block);
+        s = blocks_of(d, block, 30);
+        assert_int_equal(s.n, 6);
+        assert_memory_equal(s.ids, full.ids + 10, 6 * sizeof *s.ids);
+        assert_memory_equal(s.p, full.p + 10, 6 * sizeof *s.p);
+        assert_int_equal(atomic_load(&n_fed), 35);
+        text_add(&t, &(int32_t){(full.ids[4] + 1) % 512}, 1); /* the fifth was wrong */
+        struct sketch fresh = fresh_draft(&t, 25, 28);
+        atomic_store(&n_fed, 0);
+        ask_ahead(d, 1, &t, 24, 25, 28, block);
+        s = blocks_of(d, block, 25);
+        check_sketch(&s, &fresh, "after a wrong one");
+        assert_int_equal(atomic_load(&n_fed), 3);
+        ask_ahead(d, 2, &t, 24, 25, 28, block); /* another round begins at its ids */
+        s = blocks_of(d, block, 25);
+        check_sketch(&s, &fresh, "in another round");
+        coordinator_close(d);
+    }
+}
+
 /* Together they read more rows than a pass has, and end at different times. */
 static void slots_that_draft_together_do_not_change_each_other(void **state)
 {
@@ -505,6 +577,7 @@ int main(void)
         cmocka_unit_test(slots_that_draft_together_do_not_change_each_other),
         cmocka_unit_test(an_ask_for_a_slot_in_work_is_answered_then_replaced),
         cmocka_unit_test(slots_with_other_limits_draft_what_they_would_alone),
+        cmocka_unit_test(where_it_runs_ahead_it_drafts_in_blocks_and_goes_on_behind_what_was_right),
         cmocka_unit_test(a_draft_ends_where_it_must),
         cmocka_unit_test(no_id_is_proposed_that_big_does_not_know),
         cmocka_unit_test(ids_of_the_text_are_proposed_beyond_the_limit),
