@@ -150,12 +150,44 @@ static void of_the_best_ids_there_are_no_more_than_the_vocabulary_has(void **sta
     }
 }
 
+/* Where the last row judges, too, the leader may feed that draft; only it, and only where it goes on by itself. */
+static void a_verdict_may_have_a_row_more_where_the_last_one_judges(void **state)
+{
+    (void)state;
+    static const int32_t judged = 1;
+    static const struct row asked[2][2] = {
+        {{.id = 1, .wanted = true, .judge = &judged, .n_judge = 1},
+         {.id = 1, .wanted = true, .judge = &judged, .n_judge = 1}},
+        {{.id = 1, .wanted = true, .judge = &judged, .n_judge = 1}, {.id = 1, .wanted = true}}};
+    static const struct {
+        int asked;
+        bool goes_on;
+        int n_rows, n_judging; /* of the verdict */
+        bool ok;
+    } table[] = {{0, true, 2, 2, true},  {0, true, 3, 2, true},   {0, true, 3, 3, false}, {0, true, 4, 2, false},
+                 {0, true, 1, 1, false}, {0, false, 3, 2, false}, {1, true, 3, 1, false}, {1, true, 2, 1, true}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct flights f;
+        struct flight landed = {0};
+        struct part part = part_of(0, 0, asked[table[i].asked], 2);
+        struct verdict_row rows[4];
+        struct err err = {0};
+        for (int k = 0; k < 4; k++) rows[k] = (struct verdict_row){1, 0, &lp, k < table[i].n_judging, NULL, 0};
+        assert_int_equal(flights_init(&f, ROOM, N_VOCAB, &err), OK);
+        flights_add(&f, &part, 0)->may_be_late = table[i].goes_on;
+        struct verdict v = verdict_of(&part, rows, (size_t)table[i].n_rows);
+        if ((flights_land(&f, &v, &landed, &err) == OK) != table[i].ok) fail_msg("row %zu: %s", i, err.text);
+        flights_free(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_are_numbered_and_land_in_any_order_once),
         cmocka_unit_test(a_verdict_has_the_rows_that_were_wanted_and_in_each_what_was_asked),
         cmocka_unit_test(of_the_best_ids_there_are_no_more_than_the_vocabulary_has),
+        cmocka_unit_test(a_verdict_may_have_a_row_more_where_the_last_one_judges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,12 @@ static void expect(struct grid *g)
 }
 
 /* Off, so few that each wants an Ack, plenty: in turn. */
+static int draft_ahead(int turn)
+{
+    static const int most[] = {0, 3, 16, 32};
+    return most[turn % 4];
+}
+
 static int self_max(int turn)
 {
     static const int most[] = {0, 5, 64};
@@ -83,6 +89,7 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
                     for (int pp = 1; pp <= 3; pp++)
                         for (int others = 0; others <= 1; others++, n++) {
                             g.self_max = self_max(n);
+                            g.draft_ahead = draft_ahead(n / 3);
                             grid_run(&g, &(struct cell){(enum grid_drafter)d, windows[w], threads, tp, pp,
                                                         company(others, n / 2)});
                         }
@@ -153,6 +160,7 @@ static void no_delay_and_no_jitter_changes_a_text(void **state)
     for (int i = 0; i < 45; i++) {
         int layout = (i + i / 5 * 2) % 9;
         g.self_max = self_max(i / 5);
+        g.draft_ahead = draft_ahead(i / 2);
         g.path = paths[i / 15];
         grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i % 4], 1 + i % 2, 1 + layout % 3,
                                     1 + layout / 3, (enum company)(i / 2 % N_COMPANIES)});

@@ -111,7 +111,9 @@ static void ids_that_were_there_already_are_kept(void **state)
         open_slots(&s);
         slots_apply(&s, 0, 0, (const int32_t[]){1, 2, 3}, 3);
         for (int32_t id = 4; id <= 7; id++) assert_int_equal(slots_apply(&s, 0, (uint32_t)id - 1, &id, 1), 0);
+        bool has = slots_has(&s, 0, rows[i].at, rows[i].ids, rows[i].n_ids);
         int kept = slots_apply(&s, 0, rows[i].at, rows[i].ids, rows[i].n_ids);
+        assert_int_equal(has, kept == (int)rows[i].n_ids);
         if (kept != rows[i].kept) fail_msg("%s: %d kept", rows[i].why, kept);
         assert_int_equal(slots_held(&s, 0), rows[i].at + rows[i].n_ids);
         slots_free(&s);

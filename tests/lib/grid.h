@@ -38,6 +38,7 @@ struct grid {
     struct rule rule;
     float fallback;
     int self_max;         /* of the jobs; 0: no leader writes by itself */
+    int draft_ahead;      /* drafts that wait for their verdicts, in blocks of 1 to 3; 0: each waits for its own */
     struct net_path path; /* of all links, emulated; zero: none is */
     /* Set by the first run. */
     int have_expected;

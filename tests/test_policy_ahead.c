@@ -1,0 +1,155 @@
+/* The draft policy where the drafter runs ahead: how far, what a pass waits for, and when it rests. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "proto/policy.h"
+
+static const double plain_ns = 1000;
+
+/* Big is as sure of its own tokens as drafts are right, and a plain token was timed. */
+static struct draft_policy ahead(double right, double draft_ns, double rtt_ns)
+{
+    const struct draft_profile profile = {.accept_ratio = {1, 1}};
+    struct draft_policy g;
+    draft_policy_init(&g, true, false, (struct cost_prior){.3, .1}, &profile);
+    g.apart = true;
+    g.rtt_ns = rtt_ns;
+    g.p_target = right;
+    const struct draft_policy_round plain = {.n_tokens = 1, .ns = plain_ns, .p_target = right, .measured = true};
+    draft_policy_note(&g, &plain);
+    g.accept_ratio = 1; /* not as guessed before */
+    draft_policy_note_draft(&g, draft_ns);
+    return g;
+}
+
+static void it_runs_ahead_where_it_is_apart_once_a_plain_token_is_timed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        bool enabled, timed, apart, model, ahead;
+    } rows[] = {{"apart", true, true, true, true, true},
+                {"on the same cores", true, true, false, true, false},
+                {"no plain token was timed", true, false, true, true, false},
+                {"n-grams are the leader's own", true, true, true, false, false},
+                {"without the policy it always does", false, false, true, true, true},
+                {"but not on the same cores", false, false, false, true, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct draft_policy g = ahead(.9, 100, 0);
+        g.enabled = rows[i].enabled;
+        g.timed = rows[i].timed;
+        g.apart = rows[i].apart;
+        if (!rows[i].model) g.prior.draft = 0;
+        if (draft_policy_runs_ahead(&g) != rows[i].ahead) fail_msg("%s", rows[i].why);
+    }
+}
+
+static void so_many_drafts_are_out_as_two_passes_and_a_round_trip_give_time_for(void **state)
+{
+    (void)state;
+    static const struct {
+        double draft_ns, rtt_ns;
+        int most, window;
+    } rows[] = {{100, 0, 99, 22},    {100, 1000, 99, 32}, {500, 0, 99, 6},
+                {500, 4000, 99, 14}, {100, 0, 8, 8},      {9000, 0, 99, 2}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct draft_policy g = ahead(.9, rows[i].draft_ns, rows[i].rtt_ns);
+        int window = draft_policy_window(&g, rows[i].most);
+        if (window != rows[i].window) fail_msg("row %zu: %d", i, window);
+        g.paused = true;
+        assert_int_equal(draft_policy_window(&g, rows[i].most), 0);
+    }
+}
+
+/* Of a plain token's 1000 ns, a draft's 50 to 300 and a way of up to 1000. */
+static void a_pass_waits_for_drafts_that_are_near_and_likely(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        double right, draft_ns, rtt_ns;
+        int most, first;
+    } rows[] = {{"cheap drafts: some", .6, 50, 0, 8, 4},
+                {"likelier ones: more", .8, 50, 0, 8, 6},
+                {"no more than may be drafted", .8, 50, 0, 2, 2},
+                {"unlikely ones: one", .2, 50, 0, 8, 1},
+                {"unlikely and slow ones: none", .2, 300, 0, 8, 0},
+                {"while slow ones are written the text goes on", .9, 400, 0, 8, 0},
+                {"a short way counts", .6, 50, 200, 8, 4},
+                {"over a long one there is nothing to wait for", .9, 50, 1000, 8, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct draft_policy g = ahead(rows[i].right, rows[i].draft_ns, rows[i].rtt_ns);
+        double hold_ns = -1, ns = rows[i].first ? rows[i].rtt_ns + rows[i].first * rows[i].draft_ns : 0;
+        int first = draft_policy_first(&g, rows[i].most, &hold_ns);
+        if (first != rows[i].first) fail_msg("%s: %d", rows[i].why, first);
+        if (ns > 0 ? hold_ns < ns || hold_ns > 1.5 * ns : hold_ns != 0) fail_msg("%s: %f ns", rows[i].why, hold_ns);
+        g.enabled = false;
+        assert_int_equal(draft_policy_first(&g, rows[i].most, &hold_ns), 0);
+        assert_true(hold_ns == 0);
+    }
+}
+
+/* A draft that a pass checks for nothing, or for a tenth of a plain token. */
+static void drafts_go_on_as_far_as_checking_them_is_worth_its_time(void **state)
+{
+    (void)state;
+    struct draft_policy g = ahead(.9, 100, 0);
+    assert_true(draft_policy_chance(&g, 8) == 0); /* nothing is known of it */
+    draft_policy_note_pass(&g, 1000, 8);
+    assert_true(draft_policy_chance(&g, 8) == 0);
+    draft_policy_note_pass(&g, 1700, 8);
+    float chance = draft_policy_chance(&g, 8);
+    assert_true(chance > 0);
+    for (int i = 0; i < 50; i++) draft_policy_note_pass(&g, 1700, 8);
+    assert_true(draft_policy_chance(&g, 8) >= chance);
+    assert_true(fabs(g.measured.row_ns - 100) < 1);
+    draft_policy_note_pass(&g, 1000, 1); /* of one row: says nothing of a second */
+    assert_true(fabs(g.measured.row_ns - 100) < 1);
+    draft_policy_note_pass(&g, 700, 1); /* the plain token was timed in a slow moment */
+    assert_true(g.measured.plain_ns < 1000);
+}
+
+/* A verdict on drafts, of which the first n_right of n are right. */
+static bool rests_after(struct draft_policy *g, int n, int n_right, double ns)
+{
+    const struct draft_policy_round r = {
+        .n_drafted = n, .n_accepted = n_right, .n_tokens = n_right + 1, .ns = ns, .p_target = .8 * (n_right + 1)};
+    draft_policy_note(g, &r);
+    return g->paused;
+}
+
+static void it_rests_where_it_is_slower_than_plain_or_always_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int n, n_right;
+        double ns;
+        int n_verdicts; /* until it rests; 0: it never does */
+    } rows[] = {{"as fast as plain", 3, 1, 1999, 0},
+                {"faster", 3, 2, 2000, 0},
+                {"slower", 3, 1, 2100, 24},
+                {"always wrong, which costs nothing", 3, 0, 1000, 16},
+                {"always wrong, and slow", 1, 0, 1500, 16}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct draft_policy g = ahead(.8, 100, 0);
+        int n = 1;
+        while (n < 200 && !rests_after(&g, rows[i].n, rows[i].n_right, rows[i].ns)) n++;
+        if (n != (rows[i].n_verdicts ? rows[i].n_verdicts : 200)) fail_msg("%s: %d", rows[i].why, n);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_runs_ahead_where_it_is_apart_once_a_plain_token_is_timed),
+        cmocka_unit_test(so_many_drafts_are_out_as_two_passes_and_a_round_trip_give_time_for),
+        cmocka_unit_test(a_pass_waits_for_drafts_that_are_near_and_likely),
+        cmocka_unit_test(drafts_go_on_as_far_as_checking_them_is_worth_its_time),
+        cmocka_unit_test(it_rests_where_it_is_slower_than_plain_or_always_wrong),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
