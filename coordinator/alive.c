@@ -9,6 +9,7 @@
 #include "proto/wire.h"
 
 enum { UNREAD_MOST = 20, SELDOM = 20 }; /* while so many rounds are unread, one of SELDOM is sent */
+enum { LOADED_OF = 2 };                 /* rounds, one that is loaded: so little that it takes nothing from the text */
 
 struct alive {
     struct router *router;         /* borrows */
@@ -19,6 +20,7 @@ struct alive {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    unsigned n_rounds;     /* the thread's */
     bool started, closing; /* closing: under the lock */
     atomic_uint n_unread;  /* rounds of Pings since the coordinator has read a Pong */
     atomic_bool added[MAX_PEERS];
@@ -26,12 +28,13 @@ struct alive {
 
 /* ---- the thread ---- */
 
-static void ping(struct alive *a, int peer)
+static void ping(struct alive *a, int peer, bool loaded)
 {
+    static const uint8_t load[PING_LOAD];
     _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
     struct wire_arena arena = {.base = room, .size = sizeof room};
     struct err ignored; /* without memory there is none: the next one may find some */
-    struct message m = {.tag = TAG_PING, .ping = {clock_now_ns()}};
+    struct message m = {.tag = TAG_PING, .ping = {clock_now_ns(), load, loaded ? sizeof load : 0}};
     const uint8_t *data;
     size_t n_bytes;
     if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) == OK)
@@ -43,7 +46,8 @@ static void ping_all(struct alive *a)
     unsigned n = atomic_fetch_add(&a->n_unread, 1);
     if (n >= UNREAD_MOST && n % SELDOM) return;
     for (int peer = 0; peer < a->layout->n_peers; peer++)
-        if (atomic_load(&a->added[peer])) ping(a, peer);
+        if (atomic_load(&a->added[peer])) ping(a, peer, a->n_rounds % LOADED_OF == 1);
+    a->n_rounds++;
 }
 
 static void *ping_on(void *arg)
@@ -101,7 +105,7 @@ void alive_begin(struct alive *a, int peer)
     heartbeat_begin(&a->heartbeat, peer, clock_now_ns());
     atomic_store(&a->added[peer], true);
     atomic_store(&a->n_unread, 0); /* there was nobody to answer */
-    ping(a, peer);
+    ping(a, peer, false);
 }
 
 void alive_heard(struct alive *a, int peer, const struct message *m)
@@ -164,6 +168,10 @@ void alive_list(const struct alive *a, FILE *to)
 {
     for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++) {
         uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, p);
-        if (rtt_ns) fprintf(to, "round trip %.2f ms to %s\n", (double)rtt_ns * 1e-6, workers_name(a->workers, p).text);
+        if (!rtt_ns) continue;
+        uint64_t bits_per_s = heartbeat_bits_per_s(&a->heartbeat, p);
+        fprintf(to, "round trip %.2f ms", (double)rtt_ns * 1e-6);
+        if (bits_per_s) fprintf(to, ", about %.3g Mbit/s,", (double)bits_per_s * 1e-6);
+        fprintf(to, " to %s\n", workers_name(a->workers, p).text);
     }
 }

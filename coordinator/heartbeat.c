@@ -44,7 +44,8 @@ void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uin
     w->pong = m->pong;
     w->n_pongs++;
     bool in_time = now_ns - h->looked_ns <= AWAY_MS * ms_ns && m->pong.sent_ns >= h->back_ns;
-    if (in_time && m->pong.sent_ns < now_ns) w->rtt_ns[w->n_rtts++ % RTTS_MOST] = now_ns - m->pong.sent_ns;
+    struct round_trips *r = m->pong.n_load == PING_LOAD ? &w->loaded : &w->bare;
+    if (in_time && m->pong.sent_ns < now_ns) r->ns[r->n++ % RTTS_MOST] = now_ns - m->pong.sent_ns;
 }
 
 void heartbeat_sent(struct heartbeat *h, uint64_t now_ns)
@@ -126,11 +127,23 @@ struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64
     return said;
 }
 
+static uint64_t least_ns(const struct round_trips *r)
+{
+    uint64_t least = 0;
+    for (unsigned i = 0; i < RTTS_MOST && i < r->n; i++)
+        if (!least || r->ns[i] < least) least = r->ns[i];
+    return least;
+}
+
 uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer)
 {
-    const struct heartbeat_worker *w = &h->workers[peer];
-    uint64_t least = 0;
-    for (unsigned i = 0; i < RTTS_MOST && i < w->n_rtts; i++)
-        if (!least || w->rtt_ns[i] < least) least = w->rtt_ns[i];
-    return least;
+    return least_ns(&h->workers[peer].bare);
+}
+
+uint64_t heartbeat_bits_per_s(const struct heartbeat *h, int peer)
+{
+    uint64_t bare_ns = least_ns(&h->workers[peer].bare), loaded_ns = least_ns(&h->workers[peer].loaded);
+    bool is_clear = bare_ns && h->workers[peer].loaded.n >= LOADS_LEAST && loaded_ns > bare_ns + LOAD_LEAST_NS &&
+                    loaded_ns > bare_ns + bare_ns / 20;
+    return is_clear ? PING_LOAD * UINT64_C(8000000000) / (loaded_ns - bare_ns) : 0;
 }

@@ -26,7 +26,14 @@ enum {
     STALL_S = 10,
     LOOK_MS = 200,  /* between two looks */
     AWAY_MS = 1000, /* a look that is so late: this process was stopped */
-    RTTS_MOST = 16
+    RTTS_MOST = 16,
+    LOADS_LEAST = 4,      /* of them some are answered at once, while no pass keeps the worker busy */
+    LOAD_LEAST_NS = 50000 /* what a load adds on a link slow enough to tell */
+};
+
+struct round_trips { /* the last ones */
+    unsigned n;
+    uint64_t ns[RTTS_MOST];
 };
 
 struct heartbeat_worker {
@@ -34,8 +41,8 @@ struct heartbeat_worker {
     uint64_t heard_ns;
     int tag;          /* of its last message */
     struct pong pong; /* the last one; n_pongs 0: none yet */
-    unsigned n_pongs, n_rtts;
-    uint64_t rtt_ns[RTTS_MOST]; /* of the last ones */
+    unsigned n_pongs;
+    struct round_trips bare, loaded; /* loaded: of Pings with PING_LOAD bytes */
 };
 
 struct heartbeat {
@@ -78,5 +85,7 @@ struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64
 
 /* The least round trip of the last Pings: what a busy worker adds is not the network's. 0: none yet. */
 uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer);
+/* Bits a second on the way to it, from what a load adds to the round trip. 0: not known, or too many to tell. */
+uint64_t heartbeat_bits_per_s(const struct heartbeat *h, int peer);
 
 #endif

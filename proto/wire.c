@@ -336,6 +336,7 @@ static const void *ping_out(struct wire_arena *a, const struct message *m)
     if (!pb) return NULL;
     pf__ping__init(pb);
     pb->sent_ns = m->ping.sent_ns;
+    pb->load = (ProtobufCBinaryData){m->ping.n_load, (uint8_t *)m->ping.load};
     return pb;
 }
 
@@ -343,7 +344,7 @@ static const char *ping_in(struct wire_arena *a, const void *from, struct messag
 {
     const Pf__Ping *pb = from;
     (void)a;
-    m->ping = (struct ping){.sent_ns = pb->sent_ns};
+    m->ping = (struct ping){.sent_ns = pb->sent_ns, .load = pb->load.data, .n_load = pb->load.len};
     return NULL;
 }
 
@@ -358,6 +359,7 @@ static const void *pong_out(struct wire_arena *a, const struct message *m)
     pb->busy = p->busy;
     pb->block_us = p->block_us;
     pb->waits_for = p->waits_for;
+    pb->n_load = p->n_load;
     return pb;
 }
 
@@ -369,7 +371,8 @@ static const char *pong_in(struct wire_arena *a, const void *from, struct messag
                             .n_passes = pb->n_passes,
                             .busy = pb->busy,
                             .block_us = pb->block_us,
-                            .waits_for = pb->waits_for};
+                            .waits_for = pb->waits_for,
+                            .n_load = pb->n_load};
     return NULL;
 }
 

@@ -136,8 +136,11 @@ struct ack { /* the coordinator has the text's first `at` ids */
 };
 
 struct ping {
-    uint64_t sent_ns; /* by the coordinator's clock, which alone reads it */
+    uint64_t sent_ns;    /* by the coordinator's clock, which alone reads it */
+    const uint8_t *load; /* zeros, of which only the time that they take is of interest */
+    size_t n_load;
 };
+enum { PING_LOAD = 2048 };
 
 struct pong {
     uint64_t sent_ns;   /* the Ping's */
@@ -145,6 +148,7 @@ struct pong {
     bool busy;          /* something waits there or is being computed */
     uint32_t block_us;  /* the longest time between two looks at its messages, in the last pass */
     uint32_t waits_for; /* the peer that this pass waits for; PEER_COORDINATOR: none */
+    uint32_t n_load;    /* the Ping's */
 };
 
 struct token {    /* big's id behind the first `at` ids of the slot's text */

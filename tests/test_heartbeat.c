@@ -201,6 +201,35 @@ static void it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes(vo
     heartbeat_free(&p.h);
 }
 
+static void what_a_load_adds_to_the_round_trip_is_the_link_s_rate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        uint64_t bare_us, loaded_us; /* round trips of Pings; 0: there was none */
+        uint64_t bits_per_s;
+    } rows[] = {{"a slow link", 1000, 17384, 1000000},
+                {"a far and slow one", 100000, 116384, 1000000},
+                {"only loads", 0, 16384, 0},
+                {"no loads", 1000, 0, 0},
+                {"a load that costs next to nothing", 100, 140, 0},
+                {"or that the way hides", 100000, 104000, 0},
+                {"a load that was faster", 1000, 900, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct played p;
+        open_played(&p, 4);
+        p.now_ns += 200 * ms_ns;
+        heartbeat_look(&p.h, true, p.now_ns);
+        if (rows[i].bare_us) hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - rows[i].bare_us * 1000});
+        for (int k = 0; k < LOADS_LEAST && rows[i].loaded_us; k++)
+            hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - rows[i].loaded_us * 1000, .n_load = PING_LOAD});
+        if (heartbeat_bits_per_s(&p.h, SHARD_1) != rows[i].bits_per_s)
+            fail_msg("%s: %llu", rows[i].why, (unsigned long long)heartbeat_bits_per_s(&p.h, SHARD_1));
+        assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), rows[i].bare_us * 1000);
+        heartbeat_free(&p.h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +239,7 @@ int main(void)
         cmocka_unit_test(a_worker_that_is_not_ready_or_lost_already_is_not_missed),
         cmocka_unit_test(nobody_works_on_what_is_unfinished),
         cmocka_unit_test(it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes),
+        cmocka_unit_test(what_a_load_adds_to_the_round_trip_is_the_link_s_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,8 +100,9 @@ const struct message_example messages[] = {
     {"open_empty", {TAG_OPEN, .open = {0}}},
     {"cut", {TAG_CUT, .cut = {UINT32_MAX, 7}}},
     {"ack", {TAG_ACK, .ack = {3, UINT32_MAX, HOLD_US_MOST}}},
-    {"ping", {TAG_PING, .ping = {UINT64_MAX}}},
-    {"pong", {TAG_PONG, .pong = {UINT64_MAX, UINT32_MAX, true, UINT32_MAX, MAX_PEERS - 1}}},
+    {"ping", {TAG_PING, .ping = {UINT64_MAX, NULL, 0}}},
+    {"ping_loaded", {TAG_PING, .ping = {7, LIST(uint8_t, 0, 0, 255)}}},
+    {"pong", {TAG_PONG, .pong = {UINT64_MAX, UINT32_MAX, true, UINT32_MAX, MAX_PEERS - 1, UINT32_MAX}}},
     {"pong_empty", {TAG_PONG, .pong = {0}}},
     {"token", {TAG_TOKEN, .token = {UINT32_MAX, 3, UINT32_MAX, 4096, 0xff51afd7ed558ccdu, INT32_MAX}}},
     {"token_least", {TAG_TOKEN, .token = {.at = 1}}},
@@ -259,7 +260,7 @@ static bool same_hello(const struct hello *a, const struct hello *b)
 static bool same_pong(const struct pong *a, const struct pong *b)
 {
     return a->sent_ns == b->sent_ns && a->n_passes == b->n_passes && a->busy == b->busy && a->block_us == b->block_us &&
-           a->waits_for == b->waits_for;
+           a->waits_for == b->waits_for && a->n_load == b->n_load;
 }
 
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
@@ -289,7 +290,9 @@ bool messages_same(const struct message *a, const struct message *b)
         return a->metadata.part == b->metadata.part && a->metadata.n_parts == b->metadata.n_parts &&
                same_bytes(a->metadata.bytes, a->metadata.n_bytes, b->metadata.bytes, b->metadata.n_bytes, 1);
     case TAG_READY: return a->ready.epoch == b->ready.epoch;
-    case TAG_PING: return a->ping.sent_ns == b->ping.sent_ns;
+    case TAG_PING:
+        return a->ping.sent_ns == b->ping.sent_ns &&
+               same_bytes(a->ping.load, a->ping.n_load, b->ping.load, b->ping.n_load, 1);
     case TAG_PONG: return same_pong(&a->pong, &b->pong);
     case TAG_LOADING: return a->loading.n_bytes == b->loading.n_bytes;
     case TAG_OPEN:

@@ -56,6 +56,7 @@ static int answer_ping(struct worker *w, const struct mail *mail, struct err *er
     const struct pulse *p = &w->pulse;
     struct message pong = {.tag = TAG_PONG,
                            .pong = {.sent_ns = m.ping.sent_ns,
+                                    .n_load = (uint32_t)m.ping.n_load,
                                     .n_passes = p->n_passes,
                                     .busy = p->busy,
                                     .block_us = p->block_us > p->last_block_us ? p->block_us : p->last_block_us,
