@@ -171,7 +171,7 @@ void alive_list(const struct alive *a, FILE *to)
         if (!rtt_ns) continue;
         uint64_t bits_per_s = heartbeat_bits_per_s(&a->heartbeat, p);
         fprintf(to, "round trip %.2f ms", (double)rtt_ns * 1e-6);
-        if (bits_per_s) fprintf(to, ", about %.3g Mbit/s,", (double)bits_per_s * 1e-6);
+        if (bits_per_s) fprintf(to, ", at least %.3g Mbit/s,", (double)bits_per_s * 1e-6);
         fprintf(to, " to %s\n", workers_name(a->workers, p).text);
     }
 }

@@ -85,7 +85,7 @@ struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64
 
 /* The least round trip of the last Pings: what a busy worker adds is not the network's. 0: none yet. */
 uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer);
-/* Bits a second on the way to it, from what a load adds to the round trip. 0: not known, or too many to tell. */
+/* Bits a second on the way to it, at least, from what a load adds to the round trip. 0: not known, or too many to tell. */
 uint64_t heartbeat_bits_per_s(const struct heartbeat *h, int peer);
 
 #endif
