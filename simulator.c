@@ -263,11 +263,14 @@ static int end_draft(struct simulator *s, struct err *err)
 static int to_drafter(struct simulator *s, int peer, const struct message *m, struct err *err)
 {
     if (m->tag == TAG_OPEN) simulator_drafter_open(&s->drafter, &m->open);
-    if (m->tag != TAG_DRAFT_ASK) return OK;
+    if (m->tag != TAG_DRAFT_ASK && m->tag != TAG_CUT) return OK;
     struct draft d;
-    bool fails = why_failed(s, peer, m->ask.slot), refused = false;
+    uint32_t slot = m->tag == TAG_CUT ? m->cut.slot : m->ask.slot;
+    bool ends = m->tag == TAG_DRAFT_ASK || simulator_drafter_round(&s->drafter, slot) == m->cut.round;
     int rc = OK;
-    if (simulator_drafter_end(&s->drafter, m->ask.slot, &d)) rc = post_draft(s, peer, s->now_ns, &d, err);
+    if (ends && simulator_drafter_end(&s->drafter, slot, &d)) rc = post_draft(s, peer, s->now_ns, &d, err);
+    if (m->tag == TAG_CUT) return rc;
+    bool fails = why_failed(s, peer, slot), refused = false;
     if (rc == OK && m->ask.block) {
         rc = simulator_drafter_run(&s->drafter, &m->ask, fails, &refused, &d, err);
         return rc == OK && refused ? post_draft(s, peer, s->now_ns, &d, err) : rc;

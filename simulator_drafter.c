@@ -107,6 +107,11 @@ static struct draft drafted(struct simulator_drafter *d, uint32_t i_slot, enum d
     return out;
 }
 
+uint32_t simulator_drafter_round(const struct simulator_drafter *d, uint32_t slot)
+{
+    return d->texts[slot].round;
+}
+
 bool simulator_drafter_end(struct simulator_drafter *d, uint32_t slot, struct draft *out)
 {
     if (slot >= (uint32_t)d->slots.n || !d->texts[slot].runs_ahead) return false;

@@ -32,7 +32,7 @@ enum tag {                  /* 0 is no message; reserved ones have a number and 
            TAG_VERDICT = 6,   /* Z -> C (L -> C if refused); with job 0 for rows of the leader's own */
            TAG_DRAFT_ASK = 7, /* C -> D   ids to read, drafts to write   answer: one Draft */
            TAG_DRAFT = 8,     /* D -> C */
-           TAG_CUT = 9,       /* C -> L   no more by itself in a slot    no answer */
+           TAG_CUT = 9,       /* C -> L D no more by itself in a slot    no answer */
            TAG_FORK = 10,     /* reserved */
            TAG_PING = 11,     /* C -> W   a sign of life              answer: Pong */
            TAG_FAIL = 12,     /* W -> C   why this worker cannot go on */
@@ -125,7 +125,7 @@ struct open_slot {
     bool while_right;       /* L: it stops after rows of its own that had no drafts, or a wrong one */
 };
 
-struct cut { /* the leader writes nothing more by itself in the slot */
+struct cut { /* the leader writes nothing more by itself in the slot; the drafter ends its ask of this round now */
     uint32_t slot, round;
 };
 

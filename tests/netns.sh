@@ -105,7 +105,7 @@ writes "verifier host2 verifier host3" 3 --tp 2
 writes "drafter host2 verifier host3 verifier host2" 4 --little little.gguf --pp 2
 
 # The real pair, little and big on hosts of their own: the way is long for a token of big's, which writes on while drafts
-# are on theirs (spec.h, overlap). The text is that of big alone.
+# are on theirs (spec.h, running ahead). The text is that of big alone.
 pair=("$pilotfish" generate --big "$models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf" --threads 1 -n 60)
 prompt="Write a Python function that merges two sorted lists."
 ends 0 . "${pair[@]}" "$prompt"

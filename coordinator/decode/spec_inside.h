@@ -180,6 +180,7 @@ void spec_open_drafter(struct spec *s, const struct decode_slot *p);
 /* Open: from this round on the leader may write n ids by itself; INT_MAX: until it is cut, or to the text's end. */
 void spec_start_self(struct spec *s, struct decode_slot *p, int n);
 void spec_cut_leader(struct spec *s, const struct decode_slot *p);
+void spec_cut_drafter(struct spec *s, const struct decode_slot *p);
 /* Sends an Ack, if it is time: before the leader stops because none came. */
 void spec_ack(struct spec *s, struct decode_slot *p);
 /* Tells the leader how long to wait for drafts, unless it knows that much. */

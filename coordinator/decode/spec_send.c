@@ -81,6 +81,13 @@ void spec_cut_leader(struct spec *s, const struct decode_slot *p)
     post_to_leader(s, p, (struct message){.tag = TAG_CUT, .cut = {(uint32_t)p->slot, p->self_round}});
 }
 
+void spec_cut_drafter(struct spec *s, const struct decode_slot *p)
+{
+    struct action *a = spec_act(s, ACTION_POST, p->seq);
+    a->peer = drafter_peer(s, p);
+    a->message = (struct message){.tag = TAG_CUT, .cut = {drafter_slot(s, p), p->drafter.round}};
+}
+
 static void post_ack(struct spec *s, struct decode_slot *p)
 {
     uint32_t at = (uint32_t)p->seq->n_ids;

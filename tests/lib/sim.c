@@ -124,7 +124,7 @@ static void note_post(struct sim *s, const struct action *a)
         note(s, "open    seq %d: %u by itself%s%s", i_seq, m->open.self_max, m->open.draft_max ? ", drafts too" : "",
              m->open.while_right ? ", while they are right" : "");
     if (m->tag == TAG_ACK) note(s, "ack     seq %d: %u", i_seq, m->ack.at);
-    if (m->tag == TAG_CUT) note(s, "cut     seq %d", i_seq);
+    if (m->tag == TAG_CUT) note(s, a->peer == DRAFTER ? "stop    seq %d" : "cut     seq %d", i_seq);
     if (m->tag == TAG_DRAFT_ASK) {
         s->seq_of[a->peer][m->ask.slot] = i_seq;
         for (size_t i = 0; i < m->ask.n_ids; i++) text[i] = (char)m->ask.ids[i];

@@ -144,6 +144,14 @@ static int take_open(struct draft_role *d, const struct open_slot *open, struct 
     return OK;
 }
 
+/* What is drafted of the ask is its answer. */
+static int take_cut(struct draft_role *d, const struct cut *cut, struct err *err)
+{
+    if (cut->slot >= (uint32_t)d->w->slots.n) return err_set(err, E_PEER, "a Cut of slot %u", cut->slot);
+    const struct drafting *g = &d->slot[cut->slot];
+    return g->active && g->round == cut->round ? finish(d, cut->slot, DRAFT_WINDOW, err) : OK;
+}
+
 /* One message. MAIL_NONE: there was none. */
 static int take(struct draft_role *d, uint64_t wait_us, struct err *err)
 {
@@ -151,6 +159,7 @@ static int take(struct draft_role *d, uint64_t wait_us, struct err *err)
     int rc = worker_next(d->w, &d->w->in, wait_us, &m, err);
     if (rc != OK || d->w->quit) return rc;
     if (m.tag == TAG_OPEN) return take_open(d, &m.open, err);
+    if (m.tag == TAG_CUT) return take_cut(d, &m.cut, err);
     if (m.tag == TAG_DRAFT_ASK) return take_ask(d, &m.ask, err);
     return err_set(err, E_PEER, "peer %d: an unexpected %s", d->w->config->peer, wire_tags[m.tag].name);
 }
