@@ -134,6 +134,7 @@ static void what_follows_a_wrong_draft_is_of_no_use_and_big_goes_on_by_itself(vo
                    "[ 130] self    seq 0 round 1 at 11: \"m\"\n"
                    "[ 130] emit    seq 0: \"m\" b\n"
                    "[ 130] cut     seq 0\n"
+                   "[ 130] stop    seq 0\n"
                    "[ 130] done    seq 0: length\n"
                    "[ 131] draft   seq 0 round 2 at 12: \"\", window\n");
 }

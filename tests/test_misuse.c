@@ -24,8 +24,10 @@ static const struct worker_kind {
     int i_worker;  /* of its group */
     enum tag work; /* the message that this role is sent */
 } roles[] = {
-    {"leader", 1, 1, DRAFTER_NONE, 0, TAG_VERIFY},     {"second shard", 2, 1, DRAFTER_NONE, 1, TAG_PASS},
-    {"second stage", 1, 2, DRAFTER_NONE, 1, TAG_PASS}, {"little", 1, 1, DRAFTER_LITTLE, 0, TAG_DRAFT_ASK},
+    {"leader", 1, 1, DRAFTER_NONE, 0, TAG_VERIFY},
+    {"second shard", 2, 1, DRAFTER_NONE, 1, TAG_PASS},
+    {"second stage", 1, 2, DRAFTER_NONE, 1, TAG_PASS},
+    {"little", 1, 1, DRAFTER_LITTLE, 0, TAG_DRAFT_ASK},
     {"leader that drafts", 1, 1, DRAFTER_NGRAM, 0, TAG_VERIFY},
 };
 enum { N_ROLES = sizeof roles / sizeof *roles };
@@ -86,8 +88,9 @@ static void bytes_must_fail(const struct worker_kind *r, int tag, const void *da
 static bool is_for(const struct worker_kind *r, int tag)
 {
     bool is_leader = r->work == TAG_VERIFY, is_opened = is_leader || r->work == TAG_DRAFT_ASK;
-    return tag == TAG_QUIT || tag == TAG_PING || tag == (int)r->work || (is_opened && tag == TAG_OPEN) ||
-           (is_leader && (tag == TAG_ACK || tag == TAG_CUT)) || (r->drafter == DRAFTER_NGRAM && tag == TAG_DRAFT_ASK);
+    return tag == TAG_QUIT || tag == TAG_PING || tag == (int)r->work ||
+           (is_opened && (tag == TAG_OPEN || tag == TAG_CUT)) || (is_leader && tag == TAG_ACK) ||
+           (r->drafter == DRAFTER_NGRAM && tag == TAG_DRAFT_ASK);
 }
 
 static void a_message_for_another_role_ends_a_worker_with_one_line(void **state)

@@ -355,6 +355,7 @@ static void a_stop_ends_every_text_where_it_is(void **state)
                   "[  25] cancel  all\n"
                   "[  25] done    seq 2: aborted\n"
                   "[  25] done    seq 0: aborted\n"
+                  "[  25] stop    seq 1\n"
                   "[  25] done    seq 1: aborted\n"
                   "[  27] draft   seq 1 round 2 at 2: \"cde\", window\n"
                   "[  32] verdict seq 0 round 2 at 8: \"at on\"\n");

@@ -119,8 +119,10 @@ static int introduce(struct worker *w, struct err *err)
     struct message m;
     int rc = w->config->sends_metadata ? send_metadata(w, err) : OK;
     if (rc == OK) rc = say_hello(w, err);
-    if (rc == OK) rc = worker_next(w, &w->in, UINT64_MAX, &m, err);
-    if (rc != OK || w->quit) return rc;
+    do { /* a Pass or a Token is of a job before, over the same ranks */
+        if (rc == OK) rc = worker_next(w, &w->in, UINT64_MAX, &m, err);
+        if (rc != OK || w->quit) return rc;
+    } while (m.tag == TAG_PASS || m.tag == TAG_TOKEN);
     if (m.tag != TAG_WELCOME)
         return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);
     struct welcome welcome = m.welcome;

@@ -43,7 +43,7 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
     q->stats.n_pauses = (uint32_t)p->policy.n_pauses;
     q->stats.withheld = withheld(s, p);
     if (p->self) spec_cut_leader(s, p);
-    if (p->ahead.on && p->drafter.n_out > 0) spec_cut_drafter(s, p);
+    if (s->c.drafter.kind == DRAFTER_LITTLE && p->drafter.n_out > 0) spec_cut_drafter(s, p);
     if (how != SEQ_FAILED) draft_policy_learn(s->c.drafter.profile, &p->policy, seq_n_generated(q));
     memcpy(p->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     p->seq = NULL;

@@ -151,7 +151,6 @@ int proposer_run(void *arg, struct mailbox *mb)
             rc = slots_init(&slots, (int)m.welcome.n_slots, (int)m.welcome.n_ctx, m.welcome.root, &err);
             if (rc == OK) rc = post(mb, &out, &(struct message){.tag = TAG_READY, .ready = {1}});
         }
-        if (m.tag == TAG_PING) rc = post(mb, &out, &(struct message){.tag = TAG_PONG, .pong = {m.ping.sent_ns}});
         if (m.tag != TAG_DRAFT_ASK || dead) continue;
         dead = p->n_asks && n_asks++ == p->n_asks;
         const struct message fail = {.tag = TAG_FAIL, .fail = {E_FAIL, "a test ends here"}};
@@ -301,32 +300,6 @@ static void name_run(const struct grid *g, const struct cell *c, char *out, size
              (double)g->path.delay_ns * 1e-6, (double)g->path.jitter_ns * 1e-6);
 }
 
-/* A drafter that runs ahead sends its last Draft when the text is over: it has come when a Ping behind the Cut is
- * answered. The next job over these ranks must not get it. */
-static void drain(const struct layout *l, struct router *router)
-{
-    struct wire_arena arena;
-    struct err err = {0};
-    struct mail mail;
-    const uint8_t *data;
-    size_t n_bytes;
-    int peer = group_leader(layout_drafter(l));
-    struct mailbox *mb = router_mailbox(router, PEER_COORDINATOR, NULL, NULL);
-    assert_non_null(mb);
-    assert_int_equal(wire_arena_init(&arena, 1 << 12, &err), OK);
-    struct message m = {.tag = TAG_PING, .ping = {.sent_ns = 1}};
-    assert_int_equal(wire_encode(&arena, &m, &data, &n_bytes, &err), OK);
-    assert_int_equal(mailbox_post(mb, peer, TAG_PING, data, n_bytes, &err), OK);
-    for (bool other = true; other; mail_free(&mail)) {
-        assert_int_equal(mailbox_wait(mb, &mail, 10000, &err), OK);
-        bool is_pong = mail.tag == TAG_PONG && mail.from == peer;
-        if (is_pong) assert_int_equal(wire_decode(&arena, mail.tag, mail.data, mail.n_bytes, &m, &err), OK);
-        other = !is_pong || m.pong.sent_ns != 1; /* or of the job's own Pings */
-    }
-    wire_arena_free(&arena);
-    mailbox_close(mb);
-}
-
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router)
 {
     char name[192];
@@ -345,7 +318,6 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
         fail_msg("%s: %d workers of %d threads", name, info.n_workers, info.n_threads);
     run_job(g, c, job, name);
     job_close(job);
-    if (l->drafter == DRAFTER_LITTLE) drain(l, router);
     job_quit(router, l, OK, "");
 }
 
