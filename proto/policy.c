@@ -172,7 +172,7 @@ static double token_ns(const struct draft_policy *g)
 /* With one more draft, tokens grow by chance * right and time by its cost: worth it if that beats the rate as it is. */
 float draft_policy_chance(const struct draft_policy *g, int most)
 {
-    if (!g->enabled || g->prior.draft == 0) return 0;
+    if (!g->enabled) return 0;
     if (draft_policy_runs_ahead(g)) return (float)fmin(chance_most, row_ns(g) / token_ns(g));
     return (float)fmin(chance_most, gain(g, most) * draft_cost(g) / right(g));
 }

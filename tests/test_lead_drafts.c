@@ -176,8 +176,8 @@ static void drafts_go_two_further_than_the_last_were_right_while_they_pay(void *
          "a bab 0 a b0a 1 a b1a 2 a b2a 3 a b3a 4 a b4a 5 a b5a 6 a b6a 7 a b7a"},
         {"all wrong: the policy pauses after eight, for eight ids, and tries four", "abXabYabZab", wrong, 6, true, 0,
          "a bab 0 a b0a 1 a b1a 2 a b2a 3 a b 4 a b 5 a b5a 6 a b6a 7 a b"},
-        {"right, but dear to check: it pauses as well", "abcdefghijklmnopqrstuvwxyzX", copied, 2, true, 40,
-         "a bcd efg hij klm n o p q r s t u vwx yzX"},
+        {"right, but dear to check: first as far as they are sure, then it pauses as well",
+         "abcdefghijklmnopqrstuvwxyzX", copied, 2, true, 40, "a bcd e f g h i jk lm no p q r s t u v w xyz"},
         {"the same, but it has no say", "abcdefghijklmnopqrstuvwxyzX", copied, 2, false, 40,
          "a bcd efg hij klm nop qrs tuv wxy"},
     };
@@ -299,6 +299,56 @@ static void a_token_that_answers_none_of_its_rows_teaches_it_nothing(void **stat
     }
 }
 
+/* A slot's text begins, big writes, and is cut. */
+static void write_text(struct scene *c, uint32_t slot, const char *prompt, const char *big)
+{
+    char trace[256];
+    struct err err;
+    open_drafting(c, drafting(slot, 300, 8));
+    read_prompt(c, slot, prompt);
+    scene_token(c, slot, big[0], false);
+    play(c, big, 0, trace);
+    assert_int_equal(lead_on_cut(c->lead, &(struct cut){slot, 1}, &err), OK);
+}
+
+/* It is known to be over when another one begins in its slot. */
+static void with_a_memory_drafts_go_on_as_big_did_in_texts_that_are_over(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        struct {
+            uint32_t slot;
+            const char *prompt, *big;
+        } texts[3];
+        uint32_t slot;
+        const char *prompt, *rows; /* that feed 'e' */
+    } rows[] = {
+        {"in the same slot", {{0, "XYZ", "abcdefghi"}}, 0, "__abcd", "efg"},
+        {"in another one, once it is over", {{0, "XYZ", "abcdefghi"}, {0, "____", "xy"}}, 1, "__abcd", "efg"},
+        {"not before", {{0, "XYZ", "abcdefghi"}, {1, "____", "xy"}}, 2, "__abcd", "e"},
+        {"not as prompts do", {{0, "abcdefghi", "XYZ"}}, 0, "__abcd", "e"},
+        {"of two texts", {{0, "_", "abcdeXY."}, {0, "_", "abcdeXZ."}}, 0, "__abcd", "eXZ"},
+        {"to the last id that was fed", {{0, "_", "abcdefg"}}, 0, "__abcd", "ef"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct suffix_memory *memory;
+        struct scene c;
+        struct err err;
+        assert_int_equal(suffix_memory_open(&memory, 1024, &err), OK);
+        scene_open_with(&c, memory);
+        for (size_t k = 0; k < 3 && rows[i].texts[k].prompt; k++)
+            write_text(&c, rows[i].texts[k].slot, rows[i].texts[k].prompt, rows[i].texts[k].big);
+        open_drafting(&c, drafting(rows[i].slot, 30, 8));
+        read_prompt(&c, rows[i].slot, rows[i].prompt);
+        scene_token(&c, rows[i].slot, 'e', false);
+        const char *fed = own_rows(lead_next(c.lead, 0).parts);
+        if (strcmp(fed, rows[i].rows)) fail_msg("%s: \"%s\"", rows[i].why, fed);
+        scene_close(&c);
+        suffix_memory_close(memory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_slot_may_go_on_only_while_its_drafts_are_right),
         cmocka_unit_test(a_pause_of_its_drafts_lasts_as_long_as_the_text),
         cmocka_unit_test(drafts_leave_every_slot_of_the_pass_its_row),
+        cmocka_unit_test(with_a_memory_drafts_go_on_as_big_did_in_texts_that_are_over),
         cmocka_unit_test(a_token_that_answers_none_of_its_rows_teaches_it_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/ngram.h"
+#include "proto/suffix.h"
 
 enum {
     READ_USUAL = 16,  /* ids that a drafter reads before a round; after more its time is no round's usual one */
@@ -254,7 +254,7 @@ static bool copies(const struct spec *s, const struct decode_slot *p)
     const struct seq *q = p->seq;
     int32_t id;
     if (!p->policy.unread || s->c.self_max < 2 || p->copies.left > 0) return false;
-    return ngram_draft(q->ids, q->n_ids, &id, 1) > 0;
+    return suffix_draft(NULL, q->ids, q->n_ids, 0, &id, 1).n > 0;
 }
 
 static void end_copy(struct decode_slot *p)

@@ -7,13 +7,18 @@
 
 #include <cmocka.h>
 
-void scene_open(struct scene *c)
+void scene_open_with(struct scene *c, struct suffix_memory *memory)
 {
     struct err err;
     *c = (struct scene){0};
     assert_int_equal(slots_init(&c->slots, N_SLOTS, N_CTX, ROOT, &err), OK);
-    const struct lead_config config = {.slots = &c->slots, .max_rows = MAX_ROWS, .n_vocab = N_VOCAB};
+    const struct lead_config config = {.slots = &c->slots, .memory = memory, .max_rows = MAX_ROWS, .n_vocab = N_VOCAB};
     assert_int_equal(lead_open(&c->lead, &config, &err), OK);
+}
+
+void scene_open(struct scene *c)
+{
+    scene_open_with(c, NULL);
 }
 
 void scene_close(struct scene *c)

@@ -14,6 +14,7 @@ struct scene {
 };
 
 void scene_open(struct scene *c);
+void scene_open_with(struct scene *c, struct suffix_memory *memory); /* borrowed */
 void scene_close(struct scene *c);
 /* n rows of ids 1, 2, ... after the slot's first `at` ids; the last one is wanted. hash 0: the slot's own. */
 int scene_post(struct scene *c, uint32_t slot, uint32_t at, int n, uint64_t hash, struct err *err);

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/ngram.h"
 #include "proto/policy.h"
 #include "proto/rule.h"
+#include "proto/suffix.h"
 #include "worker/engine/engine_row.h"
 
 enum { REACH_MORE = 2 }; /* ids by which the next draft may be longer than the last one was right */
@@ -44,6 +44,8 @@ struct self { /* what a slot may write on by itself */
     struct own_part part;
     struct draft_policy policy; /* for its drafts of this text */
     int reach;                  /* length of the next draft at most */
+    uint32_t n_final;           /* ids of the slot's text that never change */
+    uint32_t n_prompt;          /* those before big's first; UINT32_MAX: it is being read */
 };
 
 struct lead {
@@ -260,6 +262,7 @@ int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct
     s->lost = s->on && !follows && !s->n_queued;
     s->has_next = follows && !ends(s, t);
     s->knows = follows;
+    if (follows && t->at > s->n_final) s->n_final = t->at;
     return OK;
 }
 
@@ -336,10 +339,32 @@ static void feed_last(const struct lead *l, struct queued_part *q, struct part *
     part->n_rows++;
 }
 
+/* What big wrote of the slot's last text goes to the memory of all slots. */
+static void remember(struct lead *l, uint32_t slot)
+{
+    struct self *s = &l->self[slot];
+    if (l->c.memory && s->n_prompt < s->n_final)
+        suffix_memory_add(l->c.memory, l->c.slots->slot[slot].ids + s->n_prompt, (int)(s->n_final - s->n_prompt));
+    s->n_prompt = UINT32_MAX;
+}
+
+/* A part that begins before the end of what is final is of another text. */
+static void note_text(struct lead *l, const struct part *part)
+{
+    struct self *s = &l->self[part->slot];
+    size_t first = first_wanted(part);
+    if (part->at < s->n_final) {
+        remember(l, part->slot);
+        s->n_final = part->at;
+    }
+    if (first < part->n_rows && s->n_prompt == UINT32_MAX) s->n_prompt = part->at + (uint32_t)first + 1;
+}
+
 static void join(struct lead *l, const struct part *part)
 {
     int32_t ids[PASS_ROWS];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
+    note_text(l, part);
     slots_apply(l->c.slots, part->slot, part->at, ids, part->n_rows);
     struct self *s = &l->self[part->slot];
     bool brings_token = s->on && first_wanted(part) < part->n_rows;
@@ -417,14 +442,17 @@ static int64_t draft_room(const struct lead *l, const struct self *s, int n_othe
     return least;
 }
 
-/* N-grams of the text, which ends with big's next id. None goes on past an end id: that one is big's to write. */
+/* What followed the text's end earlier; it ends with big's next id. No draft goes on past an end id: that one is big's to
+ * write. */
 static int draft(struct lead *l, uint32_t slot, int n_others)
 {
     struct self *s = &l->self[slot];
     const struct slot *text = &l->c.slots->slot[slot];
     int64_t room = draft_room(l, s, n_others);
     int window = room > 0 ? draft_policy_window(&s->policy, (int)room) : 0;
-    int n = window > 0 ? ngram_draft(text->ids, text->len, s->part.drafts, window) : 0;
+    if (window < 1) return 0;
+    float chance = draft_policy_chance(&s->policy, window);
+    int n = suffix_draft(l->c.memory, text->ids, text->len, chance, s->part.drafts, window).n;
     for (int i = 0; i < n; i++)
         if (is_end(s, s->part.drafts[i])) return i;
     return n;
@@ -523,6 +551,7 @@ int lead_open(struct lead **out, const struct lead_config *config, struct err *e
     if (l) {
         l->c = *config;
         l->self = calloc((size_t)config->slots->n, sizeof *l->self);
+        for (int i = 0; l->self && i < config->slots->n; i++) l->self[i].n_prompt = UINT32_MAX;
         l->queue = calloc(MAX_JOBS, sizeof *l->queue);
     }
     if (!l || !l->self || !l->queue) {

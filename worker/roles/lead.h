@@ -18,16 +18,19 @@
  * of the slot wait, that id is fed as well, so the pass gives big's own id behind it. A slot whose drafts are under way
  * waits for them before a row of its own, as long as the Ack lets it: a pass with drafts gives more.
  *
- * Where the Open lets it, a slot drafts for itself, too: the row that feeds big's next id is followed by n-grams of the
- * text (ngram.h), and each row judges the next one's id. So what big copies comes several ids a pass, at no round trip.
- * How many: what was right of the last draft and two more, while the slot's draft policy finds that they pay. An Open
- * may let the slot go on only while all its drafts are right: the coordinator sees from the verdict that it has stopped.
+ * Where the Open lets it, a slot drafts for itself, too: the row that feeds big's next id is followed by what followed
+ * the text's end earlier (suffix.h), and each row judges the next one's id. So what big copies comes several ids a pass,
+ * at no round trip. How many: what was right of the last draft and two more, as far as they are likely enough to pay for
+ * their rows. An Open may let the slot go on only while all its drafts are right: the coordinator sees from the verdict
+ * that it has stopped. What big wrote in a slot goes to the memory of all slots, if there is one, when another text takes
+ * the slot.
  */
 #ifndef WORKER_ROLES_LEAD_H
 #define WORKER_ROLES_LEAD_H
 
 #include <stdbool.h>
 
+#include "proto/suffix.h"
 #include "proto/wire.h"
 #include "worker/roles/slots.h"
 
@@ -37,10 +40,11 @@ enum {
 };
 
 struct lead_config {
-    struct slots *slots; /* borrowed: what the group holds when all passes so far are done */
-    int max_rows;        /* of a pass; at most PASS_ROWS */
-    int max_parts;       /* of a pass; 0: as many as have room */
-    bool drops_nothing;  /* tests: what is known already is computed again, in vain; the text must be the same */
+    struct slots *slots;          /* borrowed: what the group holds when all passes so far are done */
+    struct suffix_memory *memory; /* borrowed: of what big wrote in earlier texts; NULL: none */
+    int max_rows;                 /* of a pass; at most PASS_ROWS */
+    int max_parts;                /* of a pass; 0: as many as have room */
+    bool drops_nothing; /* tests: what is known already is computed again, in vain; the text must be the same */
     int n_vocab;
 };
 

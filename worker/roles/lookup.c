@@ -1,6 +1,6 @@
 #include "worker/roles/lookup.h"
 
-#include "proto/ngram.h"
+#include "proto/suffix.h"
 
 int lookup_init(struct lookup *l, int n_slots, int n_ctx, uint64_t root, int n_vocab, struct err *err)
 {
@@ -18,7 +18,7 @@ static int draft(struct lookup *l, const struct draft_ask *ask, int32_t ids[DRAF
 {
     const struct slot *s = &l->slots.slot[ask->slot];
     int until = ask->until < (uint32_t)l->slots.n_ctx ? (int)ask->until : l->slots.n_ctx, most = until - s->len;
-    return most > 0 ? ngram_draft(s->ids, s->len, ids, most < DRAFTS_MOST ? most : DRAFTS_MOST) : 0;
+    return suffix_draft(NULL, s->ids, s->len, 0, ids, most < DRAFTS_MOST ? most : DRAFTS_MOST).n;
 }
 
 int lookup_draft(struct lookup *l, const struct draft_ask *ask, struct draft *out, struct err *err)

@@ -1,10 +1,11 @@
-/* lookup.h -- drafts for a coordinator that asks and has no little model: n-grams of the text. Pure: a DraftAsk in, a
- * Draft out; no engine, no mailbox, no clock.
+/* lookup.h -- drafts for a coordinator that asks and has no little model: what followed earlier in the text
+ * (suffix.h). Pure: a DraftAsk in, a Draft out; no engine, no mailbox, no clock.
  *
  * A slot holds a text's ids and the drafts behind them, as the little model's drafter does, so the same asks are
  * answered the same way: with drafts, or with what the slot lacks. These slots have nothing to do with those of the
- * verifier's KV rows. The leader of the verifiers has one for lossy texts with --draft ngram: those it cannot write by
- * itself (lead.h).
+ * verifier's KV rows. The leader of the verifiers has one for lossy texts with --draft suffix: those it cannot write by
+ * itself (lead.h). A lossy text depends on its drafts, so these do not depend on other texts, nor end where they are
+ * doubtful: the draft window is a part of the method.
  */
 #ifndef WORKER_ROLES_LOOKUP_H
 #define WORKER_ROLES_LOOKUP_H
