@@ -40,7 +40,8 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .requantize = drafts && c->launch.requantize,
                                   .sends_metadata = sends && peer == group_leader(g),
                                   .kernels = c->kernels,
-                                  .n_threads = threads_of(c)};
+                                  .n_threads = threads_of(c),
+                                  .draft_memory_bytes = c->draft_memory_bytes};
 }
 
 static void *worker_main(void *arg)

@@ -5,6 +5,8 @@
 #ifndef CLUSTER_H
 #define CLUSTER_H
 
+#include <stddef.h>
+
 #include "kernels/kernels.h"
 #include "proto/err.h"
 #include "proto/launch_config.h"
@@ -15,7 +17,8 @@ struct cluster_config { /* borrowed until cluster_join */
     struct launch_config launch;
     const char *big, *little; /* model files; NULL: none on this rank */
     const struct kernels *kernels;
-    int n_threads; /* of each worker; 0: the cores that this process may use */
+    int n_threads;             /* of each worker; 0: the cores that this process may use */
+    size_t draft_memory_bytes; /* of a leader; see worker_config.h */
     /* Tests: a drafter of their own in place of worker_run. */
     int (*drafter)(void *arg, struct mailbox *mailbox);
     void *drafter_arg;

@@ -40,11 +40,11 @@ same() {
         cmp -s - plain || wrong "$*: another conversation"
     holds 'all(0 < rows(t) <= new(t) + 1 for t in range(3))'
 }
-same --draft ngram
-same --draft ngram --guard off --draft-max 5
+same --draft suffix
+same --draft suffix --draft-memory 1 --guard off --draft-max 5
 same --little "$big" --guard off
 same --little "$big" --draft-ctx 8
-over 3 same --tp 2 --draft ngram
+over 3 same --tp 2 --draft suffix
 over 3 same --little "$big" --guard off
 
 # The first turn is what generate writes; the whole is what it writes after the text of the turns before.
@@ -95,7 +95,7 @@ holds 'len(a) == 1'
 says "Name three colours."
 does . chat --big "$big" -n 12 --temp 1 --seed 5
 grep -q 'sampled: temperature 1' err || wrong "a sampled answer does not say so"
-does . chat --big "$big" -n 12 --accept bild --draft ngram
+does . chat --big "$big" -n 12 --accept bild --draft suffix
 grep -q '^lossy: bild' err || wrong "a lossy answer does not say so"
 
 # Ctrl-C ends the answer, and the conversation goes on from what there is of it.

@@ -124,15 +124,30 @@ looks_up=(generate --big toy.gguf --little toy.gguf --draft-ctx 1 --draft-vocab 
 does '"accepted": [1-9]' "${looks_up[@]}" -o jsonl "the the the the the"
 does '"drafted": 0,' "${looks_up[@]}" --fallback 2 -o jsonl "the the the the the"
 
-does '"origin"' generate --big toy.gguf --draft ngram --check --raw -n 16 -o jsonl "the the the the the"
+does '"origin"' generate --big toy.gguf --draft suffix --check --raw -n 16 -o jsonl "the the the the the"
 
-# N-grams are drafted where the big model's workers go on by themselves; a lossy text asks for its own.
-ngrams=(generate --big toy.gguf --draft ngram --guard off --raw --ignore-eos -n 400 --ctx 500 -o jsonl "the the the")
-does '"drafted": [1-9]' "${ngrams[@]}"
+# What stands earlier is drafted where the big model's workers go on by themselves; a lossy text asks for its own.
+suffix=(generate --big toy.gguf --draft suffix --guard off --raw --ignore-eos -n 400 --ctx 500 -o jsonl "the the the")
+does '"drafted": [1-9]' "${suffix[@]}"
 grep -q "^note: --self-max" err && wrong "a note about --self-max"
-does '"drafted": 0,' "${ngrams[@]}" --self-max 1
+does '"drafted": 0,' "${suffix[@]}" --self-max 1
 grep -q "^note: --self-max 1: exact and sampled texts have no drafts" err || wrong "no note about --self-max"
-does '"drafted": [1-9]' "${ngrams[@]}" --self-max 0 --accept bild
+does '"drafted": [1-9]' "${suffix[@]}" --self-max 0 --accept bild
+
+# With a memory the second of two equal texts, which repeat nothing of themselves, comes many tokens a pass.
+printf '{"prompt": "once", "temp": 3, "seed": 7}\n%.0s' 1 2 > twice.jsonl
+twice=(generate --big toy.gguf --draft suffix --guard off --raw --ignore-eos --prompts twice.jsonl --parallel 1
+    -n 60 -o jsonl)
+does . "${twice[@]}"
+cp out without
+does . "${twice[@]}" --draft-memory 1
+python3 - << 'END' || wrong "--draft-memory"
+import json
+without, out = ([json.loads(line) for line in open(name)] for name in ("without", "out"))
+assert [r["ids"] for r in out] == [r["ids"] for r in without]
+first, second = (r["stats"] for r in out)
+assert first["tokens_per_verify"] < 2 and second["tokens_per_verify"] > 3, (first, second)
+END
 
 # The drafter reads every id, and proposes those below --draft-vocab and those of the text.
 printf hello > text

@@ -51,8 +51,9 @@ shows "net-delay = 20,drafter=0.5 ; shown.ini" --config shown.ini
 shows "stop = three ; command line" --config all.ini --stop three
 [ "$(grep -c '^stop' out)" = 1 ] || wrong "the file's stops are added to the line's"
 # The file's little model is no reason to refuse it.
-shows "draft = ngram ; command line" --config all.ini --draft ngram
-shows "; little is not given" --config all.ini --draft ngram
+shows "draft = suffix ; command line" --config all.ini --draft suffix
+shows "draft = suffix ; command line" --config all.ini --draft ngram # its other name
+shows "; little is not given" --config all.ini --draft suffix
 run config --show --config all.ini --tp 2
 cp out shown.ini
 shows "tp = 2 ; shown.ini" --config shown.ini # what is shown is such a file

@@ -59,8 +59,8 @@ static void every_option_reaches_its_field(void **state)
     struct err err;
     assert_int_equal(
         parse(&o,
-              "generate -m B -md L -f - -n 7 --draft-max=8 --draft-ctx 99 --draft-vocab 0 --little-quant file "
-              "--guard off --check --ignore-eos "
+              "generate -m B -md L -f - -n 7 --draft-max=8 --draft-ctx 99 --draft-memory 5 --draft-vocab 0 "
+              "--little-quant file --guard off --check --ignore-eos "
               "--logprobs 3 --ctx 100 --threads 2 --tp 3 --pp 2 --parallel 9 --color never -o jsonl --stats "
               "--system=",
               &err),
@@ -70,8 +70,9 @@ static void every_option_reaches_its_field(void **state)
     assert_string_equal(o.prompt_file, "-");
     assert_string_equal(o.system, "");
     assert_int_equal(o.drafter, DRAFTER_LITTLE);
-    int numbers[] = {o.n_predict, o.draft_max, o.draft_ctx, o.logprobs, o.ctx, o.threads, o.tp, o.pp, o.parallel};
-    int expected[] = {7, 8, 99, 3, 100, 2, 3, 2, 9};
+    int numbers[] = {o.n_predict, o.draft_max, o.draft_ctx, o.draft_memory_mib, o.logprobs, o.ctx,
+                     o.threads,   o.tp,        o.pp,        o.parallel};
+    int expected[] = {7, 8, 99, 5, 3, 100, 2, 3, 2, 9};
     assert_memory_equal(numbers, expected, sizeof numbers);
     assert_false(o.guard);
     assert_int_equal(o.draft_vocab, 0);
@@ -196,10 +197,11 @@ static void drafters_follow_from_what_is_given(void **state)
         {"generate -m B x", DRAFTER_NONE},
         {"generate -m B -md L x", DRAFTER_LITTLE},
         {"generate -m B -md L --draft little x", DRAFTER_LITTLE},
+        {"generate -m B --draft suffix x", DRAFTER_NGRAM},
         {"generate -m B --draft ngram x", DRAFTER_NGRAM},
         {"generate -m B -md L --draft none x", DRAFTER_NONE},
         {"generate -m B -md L --no-draft x", DRAFTER_NONE},
-        {"doctor -m B --draft ngram", DRAFTER_NGRAM},
+        {"doctor -m B --draft suffix", DRAFTER_NGRAM},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct options o;
@@ -250,10 +252,10 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B -p x y", "two prompts: \"y\" and --prompt"},
         {"generate -m B - -f y", "two prompts"},
         {"generate -m B --raw --system x y", "give only one of them"},
-        {"generate -m B -md L --draft ngram x", "drafts without a model"},
+        {"generate -m B -md L --draft suffix x", "drafts without a model"},
         {"generate -m B --draft little x", "--little FILE"},
         {"doctor --draft little", "--little FILE"},
-        {"generate -m B --draft ngram --no-draft x", "give only one of them"},
+        {"generate -m B --draft suffix --no-draft x", "give only one of them"},
         {"generate -m B -m C x", "--big is given twice"},
         {"generate -m B x --prompt", "--prompt needs a value"},
         {"generate --big --prompt x", "--prompt is an option"},
@@ -391,7 +393,9 @@ static void what_has_no_effect_is_noted(void **state)
         {"generate -m B -md L --fallback .5 --draft-max 4 --guard off --check x", NULL},
         {"generate -m B --fallback .5 x", "note: --fallback has no effect: the little model does not draft here"},
         {"generate -m B -md L --no-draft --draft-max 4 x", "note: --draft-max has no effect: there is no drafter"},
-        {"generate -m B --draft ngram --draft-ctx 9 x",
+        {"generate -m B --draft-memory 9 x", "note: --draft-memory has no effect: there is no drafter"},
+        {"worker --model B --draft-memory 9", NULL},
+        {"generate -m B --draft suffix --draft-ctx 9 x",
          "note: --draft-ctx has no effect: the little model does not draft here"},
         {"generate -m B --guard off x", "note: --guard has no effect: there is no drafter"},
         {"generate -m B -md L --accept bild --guard on x", "note: --guard has no effect: the text of --accept bild"},

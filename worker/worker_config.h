@@ -3,6 +3,7 @@
 #define WORKER_WORKER_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "kernels/kernels.h"
 #include "proto/layout.h"
@@ -17,7 +18,8 @@ struct worker_config { /* all borrowed until worker_run returns */
     const struct kernels *kernels;
     struct collective *collective; /* of this stage's shards; NULL with one */
     int n_threads;
-    bool spin; /* this host has a core for every thread of every worker on it */
+    size_t draft_memory_bytes; /* of a leader, for what it drafts; 0: it remembers no earlier texts */
+    bool spin;                 /* this host has a core for every thread of every worker on it */
 };
 
 #endif

@@ -83,10 +83,10 @@ bool option_depends_on_method(enum option_needs needs)
 
 const char *option_lacks(const struct options *o, enum option_needs needs)
 {
-    static const char no_drafter[] = "there is no drafter (--little FILE, or --draft ngram)";
+    static const char no_drafter[] = "there is no drafter (--little FILE, or --draft suffix)";
     switch (needs) {
     case NEEDS_NOTHING: return NULL;
-    case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE ? no_drafter : NULL;
+    case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE && o->command != CMD_WORKER ? no_drafter : NULL;
     case NEEDS_LITTLE:
         return o->drafter == DRAFTER_LITTLE ? NULL : "the little model does not draft here (--little FILE)";
     case NEEDS_GUARD:

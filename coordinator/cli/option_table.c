@@ -85,9 +85,9 @@ const struct option option_table[] = {
      .help = "the same seed gives the same text; lines of --prompts differ\nby their place, unless a line has its own "
              "\"seed\"; -1: a\nrandom one"},
 
-    {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|ngram", 0, 0, .heading = "Drafts",
-     .help = "the drafter; ngram needs no model: the big model's workers\ncopy what followed earlier in the text "
-             "(default: little with\n--little, else none)"},
+    {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|suffix", 0, 0, .heading = "Drafts",
+     .help = "the drafter; suffix (or ngram) needs no model: the big model's\nworkers go on as earlier text did, after the "
+             "longest match of\nthe text's end (default: little with --little, else none)"},
     {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | OF_ROWS, OPTION_COUNT, AT(draft_max), "N", 1,
      DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
@@ -101,6 +101,10 @@ const struct option option_table[] = {
      .needs = NEEDS_LITTLE, .help = "of those, how many go in one message"},
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(draft_ctx), "N", 1, LONGEST_CONTEXT, .preset = "64",
      .needs = NEEDS_LITTLE, .help = "the most tokens of the prompt that the little model reads"},
+    {"draft-memory", NULL, GEN | CHAT | CMP | WORKER, OPTION_COUNT, AT(draft_memory_mib), "MIB", 0, 1 << 16,
+     .preset = "0", .needs = NEEDS_DRAFTER,
+     .help = "suffix: also go on as earlier answers of this job did, of\nwhich the big model's first worker keeps the last "
+             "in so much\nmemory, 65536 tokens a MiB, and never on disk; requests share\nit; 0: each has its own text only"},
     {"draft-vocab", NULL, TEXT | STEP, OPTION_COUNT, AT(draft_vocab), "N", 0, INT_MAX, .preset = "65536",
      .needs = NEEDS_LITTLE,
      .help = "the little model proposes ids below this, which are the\nfrequent ones, and those of the text; 0: all"},
@@ -277,7 +281,7 @@ const struct command_text command_texts[N_COMMANDS] = {
                       "The big model's own text, bit for bit, but sooner: a drafter proposes, the big model checks.",
                       "  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"
                       "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n"
-                      "  pilotfish generate --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
+                      "  pilotfish generate --big B.gguf --draft suffix --prompts questions.jsonl -o jsonl\n",
                       generate_more, "PROMPT"},
     [CMD_CHAT] = {"chat", " --big FILE [--little FILE]",
                   "A conversation with the big model, a line for each turn; /help lists its commands.",
@@ -287,7 +291,7 @@ const struct command_text command_texts[N_COMMANDS] = {
     [CMD_COMPARE] = {"eval compare", " --big FILE --little FILE --accept bild --prompts FILE",
                      "How far the text of a lossy setting is from the big model's own text.",
                      "  pilotfish eval compare --big B.gguf --little L.gguf --accept bild --prompts Q.jsonl -n 96\n"
-                     "  pilotfish eval compare --big B.gguf --draft ngram --prompts Q.jsonl --min-exact 100\n",
+                     "  pilotfish eval compare --big B.gguf --draft suffix --prompts Q.jsonl --min-exact 100\n",
                      .more = compare_more},
     [CMD_PERPLEXITY] = {"eval perplexity", " --big FILE TEXT_FILE",
                         "How well the big model predicts a text: exp of the mean -ln p of its tokens.",
@@ -297,7 +301,7 @@ const struct command_text command_texts[N_COMMANDS] = {
     [CMD_BENCH_PAIR] = {"bench pair", " --big FILE --little FILE --prompts FILE",
                         "What drafts save: each prompt is timed with drafts and by the big model alone, in turns.",
                         "  pilotfish bench pair --big B.gguf --little L.gguf --prompts questions.jsonl -n 128\n"
-                        "  pilotfish bench pair --big B.gguf --draft ngram --prompts questions.jsonl -o jsonl\n",
+                        "  pilotfish bench pair --big B.gguf --draft suffix --prompts questions.jsonl -o jsonl\n",
                         .more = pair_more},
     [CMD_BENCH_STEP] = {"bench step", " --big FILE [--little FILE]",
                         "How long a pass of the big model takes, by rows and context; and a drafter's.",

@@ -54,6 +54,7 @@ static int take_value(struct parser *r, const struct option *p, const char *valu
     if (*have > origin) return OK;
     if (*have == origin && p->kind != OPTION_STOP) return err_set(err, E_USAGE, "--%s is given twice", p->name);
     *have = origin;
+    if (!strcmp(p->name, "draft") && !strcmp(value, "ngram")) value = "suffix"; /* another name of it */
     return option_set(&r->o, p, value, err);
 }
 
@@ -192,7 +193,7 @@ static int finish_drafter(struct parser *r, struct err *err)
     struct options *o = &r->o;
     enum drafter draft = r->o.draft;
     if (draft_given && draft == DRAFTER_NGRAM && o->little) {
-        return err_set(err, E_USAGE, "--draft ngram drafts without a model: leave --little out, or --draft");
+        return err_set(err, E_USAGE, "--draft suffix drafts without a model: leave --little out, or --draft");
     }
     if (draft_given && draft != DRAFTER_NONE && r->o.no_draft) {
         return err_set(err, E_USAGE, "--draft and --no-draft: give only one of them");
@@ -264,7 +265,7 @@ static int finish_generation(struct parser *r, struct err *err)
     if (rc == OK) rc = finish_drafter(r, err);
     if (rc != OK) return rc;
     if (o->command == CMD_BENCH_PAIR && o->drafter == DRAFTER_NONE)
-        return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft ngram");
+        return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft suffix");
     return finish_method(r, err);
 }
 

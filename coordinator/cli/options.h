@@ -60,7 +60,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
 
     /* generate */
     const char *big, *little;
-    enum drafter drafter; /* little with --little, n-gram with --draft ngram, none with --no-draft or neither */
+    enum drafter drafter; /* little with --little, suffix with --draft suffix, none with --no-draft or neither */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
     const char *system;                              /* NULL: the template's own; "": an empty one */
     const char *chat_template;                       /* a name; NULL: what the file has */
@@ -71,6 +71,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int draft_max;
     int draft_ahead, draft_block;
     int draft_ctx;
+    int draft_memory_mib;
     enum little_quant little_quant;
     int draft_vocab; /* 0: all ids */
     bool guard;

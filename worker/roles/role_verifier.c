@@ -20,8 +20,9 @@ struct verifier {
     struct verdict_row answers[PASS_ROWS]; /* of wanted rows, on the last stage */
     uint32_t queued_us, computed_us;
 
-    struct lead *lead;    /* owns; NULL on other shards */
-    struct lookup lookup; /* owns; the leader's, with --draft ngram */
+    struct lead *lead;            /* owns; NULL on other shards */
+    struct suffix_memory *memory; /* owns; the leader's, if it is to remember earlier texts */
+    struct lookup lookup;         /* owns; the leader's, with --draft ngram */
 };
 
 /* ---- a pass, on any shard ---- */
@@ -311,8 +312,11 @@ static int leader_open(struct verifier *v, struct err *err)
 {
     struct slots *slots = &v->w->slots;
     int n_vocab = v->w->info.shape.n_vocab;
-    const struct lead_config lead = {.slots = slots, .max_rows = PASS_ROWS, .n_vocab = n_vocab};
-    int rc = lead_open(&v->lead, &lead, err);
+    size_t n_bytes = v->w->config->draft_memory_bytes;
+    int rc = n_bytes ? suffix_memory_open(&v->memory, n_bytes, err) : OK;
+    if (rc != OK) return rc;
+    const struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = PASS_ROWS, .n_vocab = n_vocab};
+    rc = lead_open(&v->lead, &lead, err);
     if (rc != OK || v->w->config->layout.drafter != DRAFTER_NGRAM) return rc;
     return lookup_init(&v->lookup, slots->n, slots->n_ctx, slots->slot[0].prefix_hash[0], n_vocab, err);
 }
@@ -332,6 +336,7 @@ int verifier_serve(struct worker *w, struct err *err)
     if (rc == OK && v->stage == 0 && v->shard == 0) rc = leader_open(v, err);
     if (rc == OK) rc = verifier_loop(v, err);
     lead_close(v->lead);
+    suffix_memory_close(v->memory);
     lookup_free(&v->lookup);
     free(v->x);
     free(v);
