@@ -162,6 +162,13 @@ int draft_policy_window(const struct draft_policy *g, int most)
     return g->prior.draft == 0 || gain(g, most) > 1 ? most : 0;
 }
 
+bool draft_policy_prefers(const struct draft_policy *g, int most, int n, double n_right)
+{
+    if (!g->enabled || !g->timed) return false;
+    double of_drafter = draft_policy_window(g, most) > 0 ? gain(g, most) : 1;
+    return (2 + n_right) / (2 + n * row_ns(g) / g->measured.plain_ns) > of_drafter;
+}
+
 /* Of a text's token, drafts and all, as it goes now. */
 static double token_ns(const struct draft_policy *g)
 {
@@ -338,5 +345,6 @@ void draft_policy_note_pass(struct draft_policy *g, double ns, int n_rows)
     if (!g->enabled || !g->timed) return;
     if (ns < g->measured.plain_ns) /* which was timed in a slow moment; in this one the drafter may take its share */
         move(&g->measured.plain_ns, ns);
-    if (n_rows > 1) move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
+    if (n_rows > 1)
+        move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
 }

@@ -78,7 +78,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     q->stats.start_ns = s->now;
     p->round++;
     p->self = p->goes_on = p->ahead.on = false;
-    p->n_plain = 0;
+    p->n_plain = p->self_drafts = 0;
     p->held = p->n_read = n;
     if (settings_lossy(set) || set->fresh)
         drafter_view_forget(&p->drafter, -1);

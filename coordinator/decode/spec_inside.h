@@ -17,7 +17,7 @@ enum {
     REFUSED_MOST = 2 /* refusals in a row, of a verify or an ask */
 };
 
-struct copies {      /* what big copies from a prompt that little has not read: the leader drafts it, by n-grams */
+struct copies {      /* what big copies from earlier text, beside a little model: the leader drafts it */
     bool running;    /* it goes on by itself while its drafts are right */
     bool paid;       /* one of this run was */
     int n_unpaid;    /* runs in a row that did not pay */
@@ -53,6 +53,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     bool goes_on;        /* and further, until it is cut: Acks let it */
     int self_left;       /* INT_MAX: until it is cut, or to the text's end */
     uint32_t self_round; /* of its verdicts; 0: it never did */
+    int self_drafts;     /* the most that it may have drafted in this text, a pass */
     bool self_begun;     /* what was sent after that Open has an answer: no id of a text before can come any more */
     int acked;           /* ids of the text that the leader knows to have arrived */
     int n_plain;         /* ids in a row that came without a draft */
@@ -65,8 +66,8 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     bool rolled_back;           /* rule repo: big writes the next token too */
     enum withheld_why unusable; /* why it cannot draft this text at all; WITHHELD_NOT: it can */
 
-    struct draft_policy policy;    /* for the drafter */
-    struct copies copies;          /* if policy.unread */
+    struct draft_policy policy; /* for the drafter */
+    struct copies copies;
     struct draft_policy_round now; /* the current round */
     uint64_t round_ns;             /* when it began */
 };
@@ -138,7 +139,7 @@ static inline bool wants_drafts(const struct settings *settings)
     return settings->drafting && settings->fallback <= 1;
 }
 
-/* There is a drafter to ask, perhaps lost, and the settings want drafts. For n-grams only lossy texts ask. */
+/* There is a drafter to ask, perhaps lost, and the settings want drafts. Without a little model only lossy texts ask. */
 static inline bool wants_drafter(const struct spec *s, const struct settings *settings)
 {
     bool asks = s->c.drafter.kind == DRAFTER_LITTLE || (s->c.drafter.kind == DRAFTER_NGRAM && settings_lossy(settings));
@@ -157,20 +158,21 @@ static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
     return sampler;
 }
 
-/* N-grams that the leader may judge in one pass where it writes this text by itself. */
-static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
-{
-    bool drafts = s->c.drafter.kind == DRAFTER_NGRAM || p->policy.unread;
-    return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
-}
-
 /* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written.
  * It does not where it drafts itself. */
 static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 {
     int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
     bool apart = ahead > 0 || (ahead < 0 && settings_of(p)->adaptive && !s->c.drafter.shares_cores);
-    return apart && has_drafter(s, settings_of(p)) && s->c.self_max >= 2 && !is_lossy(p) && !leader_drafts(s, p);
+    return apart && has_drafter(s, settings_of(p)) && s->c.self_max >= 2 && !is_lossy(p) && !p->policy.unread;
+}
+
+/* Drafts of earlier text that the leader may judge in one pass where it writes this text by itself. */
+static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
+{
+    bool beside_little = p->policy.unread || (p->policy.enabled && p->policy.timed && !is_apart(s, p));
+    bool drafts = s->c.drafter.kind == DRAFTER_NGRAM || beside_little;
+    return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
 }
 
 /* ---- spec_send.c ---- */

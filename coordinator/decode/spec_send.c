@@ -70,6 +70,7 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     open.n_top = (uint32_t)settings_of(p)->n_top;
     open.self_max = (uint32_t)most;
     open.draft_max = (uint32_t)leader_drafts(s, p);
+    if (leader_drafts(s, p) > p->self_drafts) p->self_drafts = leader_drafts(s, p);
     open.adaptive = settings_of(p)->adaptive;
     open.text = (uint32_t)p->request;
     open.while_right = p->copies.running;
@@ -247,14 +248,17 @@ void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
     p->seq->stats.n_asks++;
 }
 
-/* What big copies from a prompt that the drafter has not read, the drafter cannot know. Where what ends the text came
- * earlier, the leader goes on by itself. */
+/* Where what ends the text came earlier, and more of what followed it is likely to come again than the drafter would
+ * give, the leader goes on by itself. What big copies from a prompt that the drafter has not read, that cannot know. */
 static bool copies(const struct spec *s, const struct decode_slot *p)
 {
     const struct seq *q = p->seq;
-    int32_t id;
-    if (!p->policy.unread || s->c.self_max < 2 || p->copies.left > 0) return false;
-    return suffix_draft(NULL, q->ids, q->n_ids, 0, &id, 1).n > 0;
+    int32_t ids[DRAFTS_MOST];
+    int most = most_drafts(p, false);
+    if (s->c.self_max < 2 || p->copies.left > 0 || !leader_drafts(s, p)) return false;
+    struct suffix_draft d = suffix_draft(NULL, q->ids, q->n_ids, 0, ids, most);
+    if (d.n == 0 || p->policy.unread) return d.n > 0;
+    return draft_policy_prefers(&p->policy, most, d.n, (double)d.n_right);
 }
 
 static void end_copy(struct decode_slot *p)

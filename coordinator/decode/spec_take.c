@@ -220,12 +220,12 @@ static int self_ended(struct spec *s, struct decode_slot *p, const struct verdic
 static int check_self(struct spec *s, const struct decode_slot *p, const struct verdict *v, struct err *err)
 {
     const struct seq *q = p->seq;
-    int most = leader_drafts(s, p);
     if (v->n_rows != v->n_drafts + 1 || v->at >= (uint32_t)q->n_ids || v->prefix_hash != q->prefix_hash[v->at])
         return err_set(err, E_PEER, "slot %u: an id at %u that does not follow the text of %d", v->slot, v->at,
                        q->n_ids);
-    if (v->n_drafts > (size_t)most)
-        return err_set(err, E_PEER, "slot %u: %zu drafts of the leader's own, at most %d", v->slot, v->n_drafts, most);
+    if (v->n_drafts > (size_t)p->self_drafts)
+        return err_set(err, E_PEER, "slot %u: %zu drafts of the leader's own, at most %d", v->slot, v->n_drafts,
+                       p->self_drafts);
     int rc = OK;
     for (size_t i = 0; i < v->n_rows && rc == OK; i++)
         rc = flights_check_row(&group_of(s, p)->flights, v, i, i < v->n_drafts, (size_t)q->request.settings.n_top, err);
