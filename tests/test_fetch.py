@@ -1,8 +1,10 @@
 """scripts/fetch-model and fetch-data against a server of our own: whole or not at all, one line, exit 3."""
+import gzip
 import hashlib
 import http.server
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pathlib
 import subprocess
@@ -117,6 +119,32 @@ class Texts(unittest.TestCase):
     def test_every_third_row_of_a_category_is_left_out(self):
         rows = [f'{{"category": "{c}", "i": {i}}}\n' for i in range(4) for c in "ab"]
         self.assertEqual(self.module.two_thirds("".join(rows)), "".join(rows[:4] + rows[6:]))
+
+    def problem(self, number, n_lines):
+        return json.dumps({"task_id": f"HumanEval/{number}", "entry_point": f"F{number}", "prompt": f"def F{number}():\n",
+                           "canonical_solution": "    pass\n" * n_lines}) + "\n"
+
+    def test_the_longest_solutions_become_second_turns_in_the_order_of_their_numbers(self):
+        rows = self.module.second_turns("".join(self.problem(n, n % 7) for n in range(20))).splitlines()
+        rows = [json.loads(row) for row in rows]
+        self.assertEqual([row["id"] for row in rows], 
+                         [f"HumanEval/{n}" for n in (2, 3, 4, 5, 6, 10, 11, 12, 13, 17, 18, 19)])
+        self.assertEqual(rows[0]["messages"][1]["content"], "```python\ndef F2():\n    pass\n    pass\n```")
+        self.assertTrue(rows[4]["messages"][2]["content"].startswith("Rename the function to f6_v2"))
+
+    def test_a_compressed_text_is_read_and_a_broken_one_refused(self):
+        text = "".join(self.problem(n, n) for n in range(12))
+        packed = gzip.compress(text.encode())
+        for content, works in ((packed, True), (packed[:-9], False), (b"<html>", False)):
+            with tempfile.TemporaryDirectory() as folder:
+                self.module.download = lambda url, to, content=content: pathlib.Path(to).write_bytes(content)
+                want = hashlib.sha256(self.module.second_turns(text).encode()).hexdigest()
+                self.module.DATA = {"edits": ("edits.jsonl", want, "https://there/x.gz", self.module.second_turns)}
+                if works:
+                    self.assertEqual(self.module.fetch("edits", folder, folder), os.path.join(folder, "edits.jsonl"))
+                else:
+                    with self.assertRaisesRegex(self.module.Failure, "not the text that was expected"):
+                        self.module.fetch("edits", folder, folder)
 
 
 if __name__ == "__main__":
