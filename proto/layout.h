@@ -7,7 +7,7 @@
  *
  * A *peer* is a role that messages can be sent to; a *group* is the peers that hold one model together, ordered by
  * stage, then by shard. Peers have the same numbers in every launch; only mailboxes use ranks. There is one group of
- * verifiers, and one of the drafter if a little model drafts: n-grams are drafted by the verifiers' leader.
+ * verifiers, and one of the drafter if a little model drafts: without one the verifiers' leader drafts.
  *
  *   one process:  every peer on rank 0, as a thread
  *   under MPI:    rank 0 the coordinator; then the workers in order of peers, one a rank
@@ -19,7 +19,7 @@
 
 enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 8 };
 enum { SHARDS_MOST = MAX_PEERS - 2 }; /* of a verifier: tp x pp */
-enum drafter { DRAFTER_NONE, DRAFTER_LITTLE, DRAFTER_NGRAM };
+enum drafter { DRAFTER_NONE, DRAFTER_LITTLE, DRAFTER_SUFFIX };
 enum role { ROLE_DRAFTER, ROLE_VERIFIER };
 
 struct group {

@@ -16,7 +16,7 @@
  * What one text has taught about the machine and the drafter is where the next text starts (draft_profile).
  *
  * In exact mode the text never depends on it: only the time does. The promise "never slower than big alone" depends on
- * it. The coordinator has one for the little model's drafts of a text, the verifiers' leader one for its n-grams.
+ * it. The coordinator has one for the little model's drafts of a text, the verifiers' leader one for its own.
  */
 #ifndef PROTO_POLICY_H
 #define PROTO_POLICY_H
@@ -38,7 +38,7 @@ struct cost_measured { /* times: means in which the newest weighs most; 0: not m
 };
 
 struct cost_prior { /* the drafter's cost over big's before anything is measured: bytes over bytes */
-    double draft;   /* of a drafted token over a plain one; 0: nothing (n-grams) */
+    double draft;   /* of a drafted token over a plain one; 0: nothing (suffix.h) */
     double read;    /* of an id of the text */
 };
 
@@ -60,7 +60,7 @@ struct draft_profile { /* learned from earlier texts; all zero: nothing */
 enum withheld_why {
     WITHHELD_NOT,
     WITHHELD_SHORT,      /* the text was over before a plain token was timed */
-    WITHHELD_NO_REPEAT,  /* n-grams: nothing in the text repeats */
+    WITHHELD_NO_REPEAT,  /* without a little model: nothing in the text repeats */
     WITHHELD_READING,    /* to read the text takes longer than drafts would save */
     WITHHELD_COST,       /* drafts take longer than they save */
     WITHHELD_WRONG,      /* the last drafts were all wrong */

@@ -119,7 +119,7 @@ struct open_slot {
     struct sampler sampler; /* L: for the ids that it writes */
     uint32_t n_top;         /* L: best ids of each */
     uint32_t self_max;      /* L: ids that it may write beyond the last Ack */
-    uint32_t draft_max;     /* L: drafts of its own, n-grams, that it may judge in one pass; 0: none */
+    uint32_t draft_max;     /* L: drafts of its own (suffix.h) that it may judge in one pass; 0: none */
     bool adaptive;          /* L: its draft policy decides when; false: always */
     uint32_t text;          /* L: a number; an Open with another one begins another text for the draft policy */
     bool while_right;       /* L: it stops after rows of its own that had no drafts, or a wrong one */

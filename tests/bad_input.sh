@@ -161,7 +161,7 @@ run "${mixed[@]}"
 [ "$(grep -c '^mixed.jsonl:[234]: ' err)" = 3 ] || wrong "a bad line of --prompts: not a line each"
 "$pilotfish" "${mixed[@]}" > both 2>&1
 [ "$(grep -c '^== ' both)" = 5 ] || wrong "a name stands behind the text before it, where both go to one file"
-run "${mixed[@]}" --draft ngram --check
+run "${mixed[@]}" --draft suffix --check
 [ "$rc" = 2 ] && grep -q "^check: 16 tokens" err || wrong "a bad line of --prompts: --check does not check the others"
 run eval compare --big big.gguf --little little.gguf --ctx 24 --raw -n 8 --prompts mixed.jsonl
 [ "$rc" = 2 ] && grep -q "^2 of 2 texts" out || wrong "a bad line of --prompts: exit $rc of eval compare"
@@ -184,8 +184,8 @@ for n in 6, 300:
 assert peak[1] < peak[0] + (8 << 10), peak # KiB
 END
 printf 'a\0b \377\376 \303' > bytes
-input=bytes does . generate --big big.gguf --draft ngram --check --raw -n 16 -f -
-does . generate --big big.gguf --raw -n 0 --ignore-eos --ctx 64 --draft ngram --check hello # the context is filled
+input=bytes does . generate --big big.gguf --draft suffix --check --raw -n 16 -f -
+does . generate --big big.gguf --raw -n 0 --ignore-eos --ctx 64 --draft suffix --check hello # the context is filled
 does '"ids": \[[0-9]*\(, [0-9]*\)\{60\}\].*"end": "context"' \
     generate --big big.gguf --raw --ignore-eos --ctx 64 -o jsonl hello
 

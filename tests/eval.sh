@@ -53,7 +53,7 @@ timed=(bench pair --big big.gguf --prompts prompts --raw --ignore-eos -n 12)
 does '"id": "p6", "plain": .*"drafted": 0, .*"first_seconds": [0-9.]*}, "drafts": {.*"drafted": [1-9]' \
     "${timed[@]}" --little little.gguf --guard off -o jsonl
 [ "$(wc -l < out)" = 6 ] || wrong "not a line a prompt"
-does '^all  *72 ' "${timed[@]}" --draft ngram
+does '^all  *72 ' "${timed[@]}" --draft suffix
 over 3 does '^all  *72 ' "${timed[@]}" --little little.gguf --temp 1 --seed 3
 does '^all  *72 ' "${timed[@]}" --little little.gguf --accept bild
 refuses 2 "bench pair needs a drafter" "${timed[@]}"

@@ -45,7 +45,7 @@ done << 'END'
 --net-delay 0,drafter=0 --net-jitter 3 --net-rate 1
 END
 pair=(generate --big big.gguf --guard off --raw -n 24 -f long --check)
-own "$greedy" --draft ngram --draft-max 64
+own "$greedy" --draft suffix --draft-max 64
 pair+=(--little little.gguf)
 while read -r options; do
     # shellcheck disable=SC2086

@@ -147,7 +147,7 @@ def a_text_that_big_cannot_read_does_not_end_the_others():
     (trap_id,) = run("tokenize", "--model", "big.gguf", typed="~").stdout.split()
     trap("big.gguf", "sickbig.gguf", int(trap_id))
     lines = [{"prompt": "Once"}, {"prompt": "~ Once"}, {"prompt": "upon a time"}]
-    for layout in ([], ["--tp", "2"], ["--pp", "2"], ["--draft", "ngram"], ["--parallel", "1"]):
+    for layout in ([], ["--tp", "2"], ["--pp", "2"], ["--draft", "suffix"], ["--parallel", "1"]):
         rows, notes = answers("generate", "--big", "sickbig.gguf", "-n", "6", "--raw", *layout, lines=lines, code=3)
         errors = [why in row.get("error", "") for row in rows]
         check(f"{layout}: not the one that fails", errors == [False, True, False], rows)

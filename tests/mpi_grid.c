@@ -1,4 +1,4 @@
-/* Ranks: 1 + tp * pp, and one more with `little`. One hash over a layout of real ranks: mpi_grid TP PP little|ngram
+/* Ranks: 1 + tp * pp, and one more with `little`. One hash over a layout of real ranks: mpi_grid TP PP little|suffix
  * FOLDER [CELL SELF_MAX].
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
@@ -23,7 +23,7 @@ enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100 };
 static const int windows[N_WINDOWS] = {1, 4, 8, 16}, self_most[] = {0, 5, 64};
 static const struct net_path path = {.delay_ns = 2000000, .jitter_ns = 4000000};
 static const enum grid_drafter with_little[] = {GRID_NONE, GRID_LITTLE, GRID_ITSELF, GRID_WRONG},
-                               with_ngram[] = {GRID_NGRAM};
+                               with_suffix[] = {GRID_SUFFIX};
 
 struct launch {
     int tp, pp, n_drafters, n_cells;
@@ -174,7 +174,7 @@ int main(int argc, char **argv)
     bool little = !strcmp(argv[3], "little");
     launch.tp = atoi(argv[1]);
     launch.pp = atoi(argv[2]);
-    launch.drafters = little ? with_little : with_ngram;
+    launch.drafters = little ? with_little : with_suffix;
     launch.n_drafters = little ? 4 : 1;
     snprintf(launch.big, sizeof launch.big, "%s/big.gguf", argv[4]);
     snprintf(launch.little, sizeof launch.little, "%s/little.gguf", argv[4]);
@@ -184,7 +184,7 @@ int main(int argc, char **argv)
     launcher_is_there(&rank, &size);
     int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
     if (rc == OK)
-        rc = layout_make(&launch.layout, world.size, launch.tp, launch.pp, little ? DRAFTER_LITTLE : DRAFTER_NGRAM,
+        rc = layout_make(&launch.layout, world.size, launch.tp, launch.pp, little ? DRAFTER_LITTLE : DRAFTER_SUFFIX,
                          &err);
     if (rc != OK) {
         fprintf(stderr, "%s\n", err.text);

@@ -74,7 +74,7 @@ def main():
         toy = ["--big", "toy.gguf", "--threads", "1"]
         check([program, "generate", *toy, "--raw", "-n", "8", "-f", "text"], "reading the prompt: ")
         check([program, "eval", "perplexity", *toy, "--window", "64", "text"], "read: ")
-        check([program, "bench", "pair", *toy, "--draft", "ngram", "--raw", "-n", "99", "--seconds", "0.7",
+        check([program, "bench", "pair", *toy, "--draft", "suffix", "--raw", "-n", "99", "--seconds", "0.7",
                "--prompts", "prompts"], "request 1 of 1; ")
 
 

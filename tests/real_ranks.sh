@@ -44,8 +44,8 @@ launch() { programs -n "$1" "$pilotfish" generate "${@:2}" -o jsonl; }
 
 story=("-n" 24 "--ignore-eos" "Tell me a story about a fox.")
 alone --big "$smollm2" --no-draft --threads 2 "${story[@]}"
-launch 4 --big "$smollm2" --draft ngram --tp 3 "${story[@]}"
-launch 5 --big "$smollm2" --draft ngram --tp 2 --pp 2 "${story[@]}"
+launch 4 --big "$smollm2" --draft suffix --tp 3 "${story[@]}"
+launch 5 --big "$smollm2" --draft suffix --tp 2 --pp 2 "${story[@]}"
 launch 3 --big "$smollm2" --little "$smollm2" --draft-max 8 --guard off "${story[@]}"
 
 merge=("-n" 24 "--guard" off "Write a function that merges two sorted lists")

@@ -71,7 +71,7 @@ struct episode {
 
 static void describe(const struct episode *e, char *out, size_t size)
 {
-    static const char *const drafters[] = {[GRID_NONE] = "none", "little", "ngram", [GRID_DYING] = "dying"};
+    static const char *const drafters[] = {[GRID_NONE] = "none", "little", "suffix", [GRID_DYING] = "dying"};
     const struct net_path *p = &e->net.to[ROLE_VERIFIER];
     snprintf(out, size, "%s, tp %d, pp %d, %d threads, %d slots, drafter %s, self-max %d, %g ms + %g ms, %g Mbit/s%s",
              e->toy->architecture, e->tp, e->pp, e->threads, e->n_slots, drafters[e->drafter], e->self_max,
@@ -194,7 +194,7 @@ static void draw_guest(struct episode *e, struct guest *g)
 
 static void draw_episode(struct soak *s, struct episode *e)
 {
-    static const enum grid_drafter drafters[] = {GRID_NONE, GRID_LITTLE, GRID_LITTLE, GRID_NGRAM, GRID_DYING};
+    static const enum grid_drafter drafters[] = {GRID_NONE, GRID_LITTLE, GRID_LITTLE, GRID_SUFFIX, GRID_DYING};
     static const int self_most[] = {0, 5, 64};
     struct err err = {0};
     uint64_t random = prefix_hash_mix(s->seed ^ prefix_hash_mix((uint64_t)s->n_episodes + 1)), *r = &random;

@@ -126,7 +126,7 @@ static void what_the_leader_copies_gives_one_hash(void **state)
         g.sampler = samplers[s];
         expect(&g);
         for (int i = 0; i < 36; i++) {
-            struct cell c = cover(GRID_NGRAM, windows[i % 4], i);
+            struct cell c = cover(GRID_SUFFIX, windows[i % 4], i);
             g.self_max = self_max(i / 4);
             grid_run(&g, &c);
         }
@@ -137,13 +137,13 @@ static void what_the_leader_copies_gives_one_hash(void **state)
     uint64_t exact = g.expected[0] ^ g.expected[1] ^ g.expected[2];
     g.have_expected = 0; /* a lossy text has its own: it asks for its drafts */
     for (int i = 0; i < 18; i++, g.have_expected = 1) {
-        struct cell c = cover(GRID_NGRAM, 4, i + 1); /* the first has company: all its texts are kept */
+        struct cell c = cover(GRID_SUFFIX, 4, i + 1); /* the first has company: all its texts are kept */
         grid_run(&g, &c);
     }
     assert_int_not_equal(g.expected[0] ^ g.expected[1] ^ g.expected[2], exact);
-    print_message("%llu of %llu judged n-grams accepted\n", (unsigned long long)g.n_ngrams_accepted,
-                  (unsigned long long)g.n_ngrams_judged);
-    assert_true(g.n_ngrams_accepted > 0 && g.n_ngrams_accepted < g.n_ngrams_judged);
+    print_message("%llu of %llu judged suffixes accepted\n", (unsigned long long)g.n_suffix_accepted,
+                  (unsigned long long)g.n_suffix_judged);
+    assert_true(g.n_suffix_accepted > 0 && g.n_suffix_accepted < g.n_suffix_judged);
 }
 
 /* Each value of an axis (drafter, self-start, network, layout) meets each of another. */
@@ -184,7 +184,7 @@ static void every_format_and_architecture_gives_one_hash(void **state)
     static const char *const architectures[] = {"qwen2", "llama", "qwen3moe", "qwen3", "gemma3"};
     static const struct cell cells[] = {{GRID_LITTLE, 4, 2, 2, 2, 1},
                                         {GRID_ITSELF, 8, 1, 3, 1, 0},
-                                        {GRID_NGRAM, 4, 2, 1, 3, 1},
+                                        {GRID_SUFFIX, 4, 2, 1, 3, 1},
                                         {GRID_WRONG, 16, 1, 2, 1, 1}};
     const enum quant *type;
     for (int t = 0; (type = kernels_format(t)) != NULL; t++) { /* architectures take turns */

@@ -1,4 +1,4 @@
-/* A few points of the one hash on real models: SmolLM2 by n-grams, by itself and by a drafter that is always wrong; the
+/* A few points of the one hash on real models: SmolLM2 by what it wrote before, by itself and by a drafter that is always wrong; the
  * Qwen pair. What a toy cannot show: heads and vocabularies of real sizes, real formats side by side, long shards. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,9 +69,9 @@ static void smollm2_gives_one_hash(void **state)
 {
     (void)state;
     static const struct cell cells[] = {
-        {GRID_NONE, 1, 2, 1, 1, 0},  {GRID_NONE, 1, 1, 3, 1, 1},   {GRID_NGRAM, 4, 2, 1, 1, 1},
-        {GRID_NGRAM, 8, 1, 3, 2, 0}, {GRID_ITSELF, 4, 2, 2, 1, 1}, {GRID_ITSELF, 16, 1, 1, 3, 0},
-        {GRID_WRONG, 1, 2, 1, 2, 0}, {GRID_WRONG, 8, 1, 2, 2, 1},
+        {GRID_NONE, 1, 2, 1, 1, 0},   {GRID_NONE, 1, 1, 3, 1, 1},   {GRID_SUFFIX, 4, 2, 1, 1, 1},
+        {GRID_SUFFIX, 8, 1, 3, 2, 0}, {GRID_ITSELF, 4, 2, 2, 1, 1}, {GRID_ITSELF, 16, 1, 1, 3, 0},
+        {GRID_WRONG, 1, 2, 1, 2, 0},  {GRID_WRONG, 8, 1, 2, 2, 1},
     };
     check_points(SMOLLM2, SMOLLM2, cells, sizeof cells / sizeof *cells);
 }
@@ -81,7 +81,7 @@ static void the_qwen_pair_gives_one_hash(void **state)
     (void)state;
     static const struct cell cells[] = {
         {GRID_LITTLE, 4, 2, 1, 1, 1}, {GRID_LITTLE, 8, 1, 2, 1, 0}, {GRID_LITTLE, 1, 1, 1, 2, 0},
-        {GRID_NGRAM, 4, 2, 2, 2, 0},  {GRID_WRONG, 16, 2, 1, 1, 0},
+        {GRID_SUFFIX, 4, 2, 2, 2, 0}, {GRID_WRONG, 16, 2, 1, 1, 0},
     };
     check_points(BIG, LITTLE, cells, sizeof cells / sizeof *cells);
 }

@@ -28,7 +28,7 @@ static const struct worker_kind {
     {"second shard", 2, 1, DRAFTER_NONE, 1, TAG_PASS},
     {"second stage", 1, 2, DRAFTER_NONE, 1, TAG_PASS},
     {"little", 1, 1, DRAFTER_LITTLE, 0, TAG_DRAFT_ASK},
-    {"leader that drafts", 1, 1, DRAFTER_NGRAM, 0, TAG_VERIFY},
+    {"leader that drafts", 1, 1, DRAFTER_SUFFIX, 0, TAG_VERIFY},
 };
 enum { N_ROLES = sizeof roles / sizeof *roles };
 
@@ -90,7 +90,7 @@ static bool is_for(const struct worker_kind *r, int tag)
     bool is_leader = r->work == TAG_VERIFY, is_opened = is_leader || r->work == TAG_DRAFT_ASK;
     return tag == TAG_QUIT || tag == TAG_PING || tag == (int)r->work ||
            (is_opened && (tag == TAG_OPEN || tag == TAG_CUT)) || (is_leader && tag == TAG_ACK) ||
-           (r->drafter == DRAFTER_NGRAM && tag == TAG_DRAFT_ASK);
+           (r->drafter == DRAFTER_SUFFIX && tag == TAG_DRAFT_ASK);
 }
 
 static void a_message_for_another_role_ends_a_worker_with_one_line(void **state)

@@ -197,11 +197,11 @@ static void drafters_follow_from_what_is_given(void **state)
         {"generate -m B x", DRAFTER_NONE},
         {"generate -m B -md L x", DRAFTER_LITTLE},
         {"generate -m B -md L --draft little x", DRAFTER_LITTLE},
-        {"generate -m B --draft suffix x", DRAFTER_NGRAM},
-        {"generate -m B --draft ngram x", DRAFTER_NGRAM},
+        {"generate -m B --draft suffix x", DRAFTER_SUFFIX},
+        {"generate -m B --draft ngram x", DRAFTER_SUFFIX},
         {"generate -m B -md L --draft none x", DRAFTER_NONE},
         {"generate -m B -md L --no-draft x", DRAFTER_NONE},
-        {"doctor -m B --draft suffix", DRAFTER_NGRAM},
+        {"doctor -m B --draft suffix", DRAFTER_SUFFIX},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct options o;

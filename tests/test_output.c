@@ -311,7 +311,7 @@ static void where_nothing_is_drafted_a_line_says_why(void **state)
     } withheld[] = {
         {"?", NULL, 2, {.prior = {.1, .1}}, "no drafts: they begin after the second token, and the text ended before"},
         {"?", wrong, 26, {.prior = {.1, .1}}, "drafts paused 2 times: the last ones were all wrong; 0 % are accepted"},
-        {"?", NULL, 12, {.ngram = true, .self_max = 64}, "no drafts: nothing in the text repeats"},
+        {"?", NULL, 12, {.suffix = true, .self_max = 64}, "no drafts: nothing in the text repeats"},
         {"????????????????????????????????????????",
          NULL,
          12,

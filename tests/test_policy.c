@@ -13,7 +13,7 @@ static const struct draft_profile nothing;
 enum { MOST_PAUSES = 64, CYCLE = 4 };
 
 struct drafter {
-    double cost;               /* as known before; 0: n-grams */
+    double cost;               /* as known before; 0: nothing */
     double draft_ns, check_ns; /* of a drafted token: little's time, big's */
     int right[CYCLE];          /* how many of a window are right: one round after the other, over and over */
 };
@@ -95,12 +95,12 @@ static void check_pauses(const struct play *p)
 static void a_drafter_that_is_always_wrong_costs_few_tokens_and_rests_ever_longer(void **state)
 {
     (void)state;
-    static const struct drafter ngram = {0}, little = {.cost = .3, .draft_ns = 300, .check_ns = 50};
+    static const struct drafter suffix = {0}, little = {.cost = .3, .draft_ns = 300, .check_ns = 50};
     static const int windows[] = {1, 3, 4, 8, 16};
     for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
         struct play p;
-        play_start(&p, &ngram, windows[w]);
-        play_tokens(&p, &ngram, 4000);
+        play_start(&p, &suffix, windows[w]);
+        play_tokens(&p, &suffix, 4000);
         assert_int_equal(p.trials[0], DRAFT_WRONG_MOST);
         assert_true(p.n_pauses > 8); /* the last ones are of the longest */
         check_pauses(&p);
@@ -122,9 +122,9 @@ static const struct {
     {"one of sixteen right, very cheap", {.02, 20, 10, {1, 1, 1, 1}}, 16},
     {"every other draft is wrong from its first token", {.1, 100, 10, {4, 0, 4, 0}}, 4},
     {"one token at a time", {.5, 500, 0, {1, 1, 1, 1}}, 1},
-    {"n-grams", {0, 0, 50, {4, 4, 4, 4}}, 8},
-    {"n-grams, right half of the time", {0, 0, 50, {0, 4, 0, 4}}, 4},
-    {"n-grams that are dear to check", {0, 0, 990, {4, 4, 4, 4}}, 4},
+    {"drafts for nothing", {0, 0, 50, {4, 4, 4, 4}}, 8},
+    {"drafts for nothing, right half of the time", {0, 0, 50, {0, 4, 0, 4}}, 4},
+    {"drafts for nothing that are dear to check", {0, 0, 990, {4, 4, 4, 4}}, 4},
 };
 
 static void a_drafter_that_pays_is_never_paused(void **state)
@@ -146,8 +146,8 @@ static const struct {
 } slow[] = {
     {"all right, but dear to check", {0, 0, 1300, {4, 4, 4, 4}}, 4},
     {"all right, a little too dear to check", {0, 0, 1050, {4, 4, 4, 4}}, 4},
-    {"n-grams, one of eight right", {0, 0, 350, {1, 1, 1, 1}}, 8},
-    {"n-grams, right once in four rounds", {0, 0, 350, {4, 0, 0, 0}}, 2},
+    {"drafts for nothing, one of eight right", {0, 0, 350, {1, 1, 1, 1}}, 8},
+    {"drafts for nothing, right once in four rounds", {0, 0, 350, {4, 0, 0, 0}}, 2},
     {"dearer than was known", {.1, 1300, 50, {4, 4, 4, 4}}, 4},
     {"twice as dear as was known, and half right", {.3, 600, 50, {1, 0, 1, 0}}, 8},
     {"always wrong", {.35, 350, 50, {0, 0, 0, 0}}, 8},
@@ -225,7 +225,7 @@ static const struct {
      LITTLE("a"),
      {{"a", 0, 242, 0}, {"b", 0, 242, 0}, {"a", 1, 152, 96}, {"b", 1, 152, 96}}},
     {"a little model larger than the big one", 980. / 258, 789. / 221, WHOLE("a"), {LITTLE("a")}},
-    {"n-grams", 0, 0, {"a", 0, 0, 0}, {WHOLE("a")}},
+    {"drafts for nothing", 0, 0, {"a", 0, 0, 0}, {WHOLE("a")}},
     {"a big model of which no bytes are known", 0, 0, LITTLE("a"), {{"a", 0, 0, 0}}},
 };
 
@@ -732,7 +732,7 @@ static void a_drafter_reads_the_text_once_what_it_saves_pays_for_it(void **state
         int n_so_far, n_left;
         bool reads;
     } rows[] = {
-        {"an n-gram reads for nothing", 0, 100000, 900, 0, 1, true},
+        {"a suffix reads for nothing", 0, 100000, 900, 0, 1, true},
         {"a short prompt, a long answer", .1, 60, 100, 200, 1000, true},
         {"a long prompt, a short answer so far", .3, 8000, 300, 5, 1000, false},
         {"the same, when it has gone on for long", .1, 8000, 100, 1000, 1000, true},

@@ -507,7 +507,7 @@ static void n_grams_that_are_always_wrong_are_tried_anew_in_each_text(void **sta
     static const char prompt[] = "abXabYabZabWabVabUabTabS", wrong[] = "ab0ab1ab2ab3ab4ab5ab6ab7";
     const struct sim_text two[] = {{prompt, wrong, NULL, 24}, {prompt, wrong, NULL, 24}};
     struct sim *s = sim_open(
-        &(struct sim_config){.draft_max = 8, .ngram = true, .adaptive = true, .max_rows = 32, .self_max = 64}, two, 2);
+        &(struct sim_config){.draft_max = 8, .suffix = true, .adaptive = true, .max_rows = 32, .self_max = 64}, two, 2);
     sim_run(s);
     for (int i = 0; i < 2; i++) {
         assert_string_equal(sim_written(s, i), wrong);
@@ -535,24 +535,28 @@ static void why_a_text_had_no_drafts_is_known_at_its_end(void **state)
          {"ab", "cdef", NULL, 4},
          0,
          WITHHELD_NOT},
-        {"n-grams found nothing",
-         {.draft_max = 2, .ngram = true, .self_max = 8},
+        {"the leader found nothing",
+         {.draft_max = 2, .suffix = true, .self_max = 8},
          {"ab", "cdef", NULL, 4},
          0,
          WITHHELD_NO_REPEAT},
-        {"n-grams found something",
-         {.draft_max = 2, .ngram = true, .self_max = 8},
+        {"the leader found something",
+         {.draft_max = 2, .suffix = true, .self_max = 8},
          {"abcdab", "c012", NULL, 4},
          0,
          WITHHELD_NOT},
-        {"n-grams had no time",
-         {.draft_max = 2, .ngram = true, .self_max = 8},
+        {"the leader had no time",
+         {.draft_max = 2, .suffix = true, .self_max = 8},
          {"ab", "cdef", NULL, 2},
          0,
          WITHHELD_SHORT},
-        {"n-grams were not allowed", {.draft_max = 2, .ngram = true, .self_max = 1}, {"ab", "cdef", NULL, 4}, 0, 0},
-        {"n-grams of a lossy text: it asks in each round",
-         {.draft_max = 2, .ngram = true, .self_max = 8, .rule = {RULE_STRICT, 3}},
+        {"the leader may not write by itself",
+         {.draft_max = 2, .suffix = true, .self_max = 1},
+         {"ab", "cdef", NULL, 4},
+         0,
+         0},
+        {"a lossy text: it asks in each round",
+         {.draft_max = 2, .suffix = true, .self_max = 8, .rule = {RULE_STRICT, 3}},
          {"ab", "cdef", NULL, 4},
          3,
          WITHHELD_NOT},
@@ -625,9 +629,9 @@ static void play(struct sim *s, const struct sim_config *c, const int at[N_TEXTS
     }
 }
 
-static void write_alone(char alone[N_TEXTS][LONGEST_TEXT + 1], bool ngram)
+static void write_alone(char alone[N_TEXTS][LONGEST_TEXT + 1], bool suffix)
 {
-    const struct sim_config c = {.draft_max = 4, .ngram = ngram, .wrong_percent = 30};
+    const struct sim_config c = {.draft_max = 4, .suffix = suffix, .wrong_percent = 30};
     for (int i = 0; i < N_TEXTS; i++) {
         struct settings own = settings_of(&c, i);
         struct sim *s = sim_open(&c, &texts[i], 1);
@@ -639,11 +643,11 @@ static void write_alone(char alone[N_TEXTS][LONGEST_TEXT + 1], bool ngram)
     }
 }
 
-static void every_text_is_its_own(bool ngram)
+static void every_text_is_its_own(bool suffix)
 {
     char alone[N_TEXTS][LONGEST_TEXT + 1];
-    int n_cut = 0, n_whole = 0, n_failed = 0, n_reused = 0, n_kinds = ngram ? 2 : 4; /* of faults */
-    write_alone(alone, ngram);
+    int n_cut = 0, n_whole = 0, n_failed = 0, n_reused = 0, n_kinds = suffix ? 2 : 4; /* of faults */
+    write_alone(alone, suffix);
     for (uint64_t seed = 1; seed <= 500; seed++) {
         uint64_t r = seed;
         struct sim_config c = {.n_groups = 1 + (int)(seed % 3),
@@ -651,7 +655,7 @@ static void every_text_is_its_own(bool ngram)
                                .max_rows = 9 + (int)(seed % 7),
                                .max_jobs = 4 + (int)(seed % 13),
                                .draft_max = 4,
-                               .ngram = ngram,
+                               .suffix = suffix,
                                .self_max = seed % 2 ? 0 : 4 + (int)(seed % 9),
                                .wrong_percent = 30,
                                .jitter = seed % 4 ? seed : 0};
@@ -664,7 +668,7 @@ static void every_text_is_its_own(bool ngram)
         struct sim *s = sim_open(&c, texts, N_TEXTS);
         play(s, &c, at, cancel);
         if (seed % 5 == 0) sim_fault(s, (int)(seed * 37 % 500), (enum sim_fault)((int)seed / 5 % n_kinds), 0);
-        if (seed % 6 == 0 && !ngram) sim_fault(s, (int)(seed * 53 % 700), SIM_DRAFTER_DIES, 0);
+        if (seed % 6 == 0 && !suffix) sim_fault(s, (int)(seed * 53 % 700), SIM_DRAFTER_DIES, 0);
         sim_run(s);
         for (int i = 0; i < N_TEXTS; i++) {
             const struct seq *q = sim_seq(s, i);
@@ -682,7 +686,7 @@ static void every_text_is_its_own(bool ngram)
         sim_close(s);
     }
     assert_true(n_whole > 2000 && n_cut > 200 && n_reused > 200);
-    assert_true(ngram ? n_failed == 0 : n_failed > 50);
+    assert_true(suffix ? n_failed == 0 : n_failed > 50);
 }
 
 static void every_text_is_the_one_that_the_request_alone_has(void **state)

@@ -51,12 +51,12 @@ static void ids_that_the_leader_wrote_are_counted_as_others_are(void **state)
     sim_close(s);
 }
 
-/* With --draft ngram the leader drafts: what big copies comes several ids a pass, and no round trip either. */
+/* With --draft suffix the leader drafts: what big copies comes several ids a pass, and no round trip either. */
 static void a_text_that_copies_comes_several_ids_a_pass(void **state)
 {
     (void)state;
     const struct sim_text text = {"abcdefghX", "abcdeYZ", NULL, 7};
-    sim_transcript(&(struct sim_config){.draft_max = 4, .ngram = true, .link_ms = 20, .self_max = 8}, &text, 1,
+    sim_transcript(&(struct sim_config){.draft_max = 4, .suffix = true, .link_ms = 20, .self_max = 8}, &text, 1,
                    "[   0] open    seq 0: 8 by itself, drafts too\n"
                    "[   0] verify  seq 0 round 1 at 0: \"abcdefgh|X\"\n"
                    "[  50] verdict seq 0 round 1 at 0: \"a\"\n"
@@ -208,7 +208,7 @@ static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(voi
     };
     const struct spec_config c = {.n_ctx = 32,
                                   .root = 1,
-                                  .drafter = {.kind = DRAFTER_NGRAM},
+                                  .drafter = {.kind = DRAFTER_SUFFIX},
                                   .self_max = 4,
                                   .n_groups = 1,
                                   .groups = {{2, 1, 8, 8, 256}}};
@@ -298,7 +298,7 @@ enum { N_REPEATING = sizeof repeating / sizeof *repeating };
 
 /* Of each three seeds one has a slow network; leaders lose what they hold. Beside little the leaders draft what it has
  * not read. */
-static void no_text_depends_on_it(bool ngram)
+static void no_text_depends_on_it(bool suffix)
 {
     char plain[N_REPEATING][80];
     struct sim *s = sim_open(&(struct sim_config){.n_ctx = 128}, repeating, N_REPEATING);
@@ -313,8 +313,8 @@ static void no_text_depends_on_it(bool ngram)
                                .max_rows = 9 + (int)(seed % 7),
                                .self_max = 2 + (int)(seed * 5 % 23),
                                .draft_max = (int)(seed % 9),
-                               .draft_ctx = ngram ? 0 : 2,
-                               .ngram = ngram,
+                               .draft_ctx = suffix ? 0 : 2,
+                               .suffix = suffix,
                                .wrong_percent = 50,
                                .adaptive = seed % 2,
                                .link_ms = seed % 3 ? 1 : 40,
@@ -328,7 +328,7 @@ static void no_text_depends_on_it(bool ngram)
             if (strcmp(sim_written(s, i), plain[i]))
                 fail_msg("seed %d, text %d: \"%s\", not \"%s\"", (int)seed, i, sim_written(s, i), plain[i]);
             sim_check_counts(s, i);
-            assert_true(q->stats.n_judged <= q->stats.n_drafted && (!ngram || !q->stats.n_asks));
+            assert_true(q->stats.n_judged <= q->stats.n_drafted && (!suffix || !q->stats.n_asks));
             if (!c.draft_max) assert_int_equal(q->stats.n_drafted, 0);
             n_accepted += q->stats.n_accepted;
             n_refused += q->stats.n_judged - q->stats.n_accepted;

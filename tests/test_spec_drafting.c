@@ -608,12 +608,12 @@ static void a_drafter_that_lost_its_text_is_asked_again_at_once_where_drafts_are
     }
 }
 
-/* With --draft ngram: no leader writes it by itself, so the leader is asked, as a little model is. */
+/* With --draft suffix: no leader writes it by itself, so the leader is asked, as a little model is. */
 static void a_lossy_text_asks_its_leader_for_n_grams(void **state)
 {
     (void)state;
     const struct sim_text text = {"abcdXab", "cdYefgh", NULL, 4};
-    sim_transcript(&(struct sim_config){.draft_max = 3, .ngram = true, .rule = strict, .self_max = 64}, &text, 1,
+    sim_transcript(&(struct sim_config){.draft_max = 3, .suffix = true, .rule = strict, .self_max = 64}, &text, 1,
                    "[   0] verify  seq 0 round 1 at 0: \"abcdXa|b\"\n"
                    "[  12] verdict seq 0 round 1 at 0: \"c\"\n"
                    "[  12] emit    seq 0: \"c\" b\n"

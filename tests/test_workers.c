@@ -163,7 +163,7 @@ static void workers_that_do_not_fit_are_named_with_what_they_differ_in(void **st
 static void there_is_a_drafter_where_a_little_model_drafts(void **state)
 {
     (void)state;
-    for (enum drafter drafter = DRAFTER_NONE; drafter <= DRAFTER_NGRAM; drafter++) {
+    for (enum drafter drafter = DRAFTER_NONE; drafter <= DRAFTER_SUFFIX; drafter++) {
         struct workers w;
         struct err err = {0};
         open_job(&w, drafter);

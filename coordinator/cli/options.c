@@ -143,7 +143,7 @@ static bool is_outdone(const struct parser *r, const struct option *p, enum valu
         if (!strcmp(p->name, drafters[i]) &&
             (option_origin(&r->o, "little") > origin || option_origin(&r->o, drafters[!i]) > origin))
             return true;
-    return !strcmp(p->name, "little") && r->o.draft == DRAFTER_NGRAM && option_origin(&r->o, "draft") > origin;
+    return !strcmp(p->name, "little") && r->o.draft == DRAFTER_SUFFIX && option_origin(&r->o, "draft") > origin;
 }
 
 /* A file may have options that this command does not take. */
@@ -192,7 +192,7 @@ static int finish_drafter(struct parser *r, struct err *err)
     bool draft_given = was_given(r, "draft");
     struct options *o = &r->o;
     enum drafter draft = r->o.draft;
-    if (draft_given && draft == DRAFTER_NGRAM && o->little) {
+    if (draft_given && draft == DRAFTER_SUFFIX && o->little) {
         return err_set(err, E_USAGE, "--draft suffix drafts without a model: leave --little out, or --draft");
     }
     if (draft_given && draft != DRAFTER_NONE && r->o.no_draft) {

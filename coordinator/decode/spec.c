@@ -13,7 +13,7 @@ enum {
 /* ---- requests come and go ---- */
 
 /* Why the leader found none. It does not say when its draft policy pauses. */
-static enum withheld_why no_ngrams(const struct spec *s, const struct decode_slot *p)
+static enum withheld_why found_nothing(const struct spec *s, const struct decode_slot *p)
 {
     const struct seq *q = p->seq;
     if (!leader_drafts(s, p) || !p->self || q->stats.n_drafted) return WITHHELD_NOT;
@@ -23,7 +23,7 @@ static enum withheld_why no_ngrams(const struct spec *s, const struct decode_slo
 static struct withheld withheld(const struct spec *s, const struct decode_slot *p)
 {
     if (s->c.drafter.kind == DRAFTER_NONE || !settings_of(p)->drafting || is_lossy(p)) return (struct withheld){0};
-    if (s->c.drafter.kind == DRAFTER_NGRAM) return (struct withheld){.why = no_ngrams(s, p)};
+    if (s->c.drafter.kind == DRAFTER_SUFFIX) return (struct withheld){.why = found_nothing(s, p)};
     if (s->drafter_lost) return (struct withheld){.why = WITHHELD_LOST};
     if (p->unusable) return (struct withheld){.why = p->unusable};
     return draft_policy_withheld(&p->policy);

@@ -15,8 +15,9 @@
  *
  * Self-start: where an exact text has no drafts, or they are paused, the verifiers' leader goes on with big's own ids,
  * and no token takes a round trip. Open allows it for some ids, Ack reports how many have arrived, Cut ends it; its
- * verdicts are those of job 0. The leader may draft for itself, n-grams of the text: with --draft ngram all of an exact
- * text is written so. A lossy text, which no leader writes by itself, then asks it for drafts.
+ * verdicts are those of job 0. The leader may draft for itself, what followed earlier in the text: with --draft suffix
+ * all of an exact text is written so. A lossy text, which no leader writes by itself, then asks it for drafts. Beside a
+ * little model the leader goes on so where what repeats is likely to give more.
  *
  * Running ahead: where the drafter has cores of its own it does not wait for verdicts, and the verifiers' leader does
  * not wait for drafts. Drafts come in small blocks, each goes to the verifiers at once, and several are in flight: a
@@ -46,7 +47,7 @@ struct spec_group { /* of verifiers */
 };
 
 struct spec_drafter {
-    enum drafter kind;             /* DRAFTER_NGRAM: each group's leader */
+    enum drafter kind;             /* DRAFTER_SUFFIX: each group's leader */
     int peer;                      /* DRAFTER_LITTLE: the little model's */
     struct cost_prior prior;       /* for the draft policy, before it has measured */
     bool shares_cores;             /* with the verifiers' leader: they alternate */

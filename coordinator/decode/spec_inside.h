@@ -112,7 +112,7 @@ static inline struct verifiers *group_of(struct spec *s, const struct decode_slo
 /* Whom it asks for drafts, and its slot there. */
 static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.kind == DRAFTER_NGRAM ? group_of(s, p)->c.peer : s->c.drafter.peer;
+    return s->c.drafter.kind == DRAFTER_SUFFIX ? group_of(s, p)->c.peer : s->c.drafter.peer;
 }
 
 /* The way of drafts to the verifiers, there and back. */
@@ -131,7 +131,7 @@ static inline int n_alike(const int32_t *a, const int32_t *b, int n)
 
 static inline uint32_t drafter_slot(const struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.kind == DRAFTER_NGRAM ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
+    return s->c.drafter.kind == DRAFTER_SUFFIX ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
 }
 
 static inline bool wants_drafts(const struct settings *settings)
@@ -142,7 +142,8 @@ static inline bool wants_drafts(const struct settings *settings)
 /* There is a drafter to ask, perhaps lost, and the settings want drafts. Without a little model only lossy texts ask. */
 static inline bool wants_drafter(const struct spec *s, const struct settings *settings)
 {
-    bool asks = s->c.drafter.kind == DRAFTER_LITTLE || (s->c.drafter.kind == DRAFTER_NGRAM && settings_lossy(settings));
+    bool asks =
+        s->c.drafter.kind == DRAFTER_LITTLE || (s->c.drafter.kind == DRAFTER_SUFFIX && settings_lossy(settings));
     return asks && wants_drafts(settings);
 }
 
@@ -171,7 +172,7 @@ static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
 {
     bool beside_little = p->policy.unread || (p->policy.enabled && p->policy.timed && !is_apart(s, p));
-    bool drafts = s->c.drafter.kind == DRAFTER_NGRAM || beside_little;
+    bool drafts = s->c.drafter.kind == DRAFTER_SUFFIX || beside_little;
     return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
 }
 

@@ -379,7 +379,7 @@ static int check_draft(const struct drafter_view *view, const struct draft *d, b
 /* NULL: there is none. */
 static struct decode_slot *slot_of_draft(struct spec *s, int group, const struct draft *d)
 {
-    if (s->c.drafter.kind != DRAFTER_NGRAM) return d->slot < (uint32_t)s->n_slots ? &s->slots[d->slot] : NULL;
+    if (s->c.drafter.kind != DRAFTER_SUFFIX) return d->slot < (uint32_t)s->n_slots ? &s->slots[d->slot] : NULL;
     const struct verifiers *g = &s->groups[group];
     return d->slot < (uint32_t)g->c.n_slots ? &g->slots[d->slot] : NULL;
 }

@@ -17,7 +17,7 @@
 #include "proto/prefix_hash.h"
 #include "worker/roles/slots.h"
 
-static const char *const names[] = {"none", "little", "ngram", "itself", "wrong", "", "dying"};
+static const char *const names[] = {"none", "little", "suffix", "itself", "wrong", "", "dying"};
 static const char *const companies[] = {"alone", "together", "coming"};
 
 void cell_name(const struct cell *c, char *out, size_t size)
@@ -28,7 +28,7 @@ void cell_name(const struct cell *c, char *out, size_t size)
 
 enum drafter grid_layout_drafter(enum grid_drafter d)
 {
-    return d == GRID_NONE ? DRAFTER_NONE : d == GRID_NGRAM ? DRAFTER_NGRAM : DRAFTER_LITTLE;
+    return d == GRID_NONE ? DRAFTER_NONE : d == GRID_SUFFIX ? DRAFTER_SUFFIX : DRAFTER_LITTLE;
 }
 
 uint64_t grid_vocab_hash(const char *path)
@@ -197,9 +197,9 @@ static void check_counts(struct grid *g, const struct cell *c, const struct seq 
     if (c->drafter == GRID_WRONG && s->stats.n_accepted) fail_msg("%s: a wrong draft was accepted", name);
     if (c->drafter == GRID_ITSELF && s->stats.n_accepted != s->stats.n_judged) fail_msg("%s: big refuses itself", name);
     if (c->drafter == GRID_NONE && s->stats.n_drafted) fail_msg("%s: drafts without a drafter", name);
-    if (c->drafter == GRID_NGRAM) {
-        g->n_ngrams_judged += s->stats.n_judged;
-        g->n_ngrams_accepted += s->stats.n_accepted;
+    if (c->drafter == GRID_SUFFIX) {
+        g->n_suffix_judged += s->stats.n_judged;
+        g->n_suffix_accepted += s->stats.n_accepted;
     }
     if (c->drafter != GRID_LITTLE || g->fallback > 1) return; /* who falls back always never drafts */
     if (!is_used) fail_msg("%s: nothing was judged", name);

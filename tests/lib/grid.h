@@ -15,7 +15,7 @@
 #include "proto/router.h"
 #include "proto/rule.h"
 
-enum grid_drafter { GRID_NONE, GRID_LITTLE, GRID_NGRAM, GRID_ITSELF, GRID_WRONG, N_GRID_DRAFTERS, GRID_DYING };
+enum grid_drafter { GRID_NONE, GRID_LITTLE, GRID_SUFFIX, GRID_ITSELF, GRID_WRONG, N_GRID_DRAFTERS, GRID_DYING };
 enum { GRID_PROMPTS = 3, GRID_PREDICT = 24, GRID_CTX = 160, GRID_TOP = 2 };
 
 /* Of the first prompt: alone; all prompts at once; or the others come while it runs, and one that is cancelled. */
@@ -46,7 +46,7 @@ struct grid {
     int n_text[GRID_PROMPTS];
     int32_t texts[GRID_PROMPTS][GRID_CTX]; /* prompt and big's own continuation: what the wrong drafter knows */
     uint64_t n_judged, n_accepted;         /* over all cells of model drafters that are sometimes right */
-    uint64_t n_ngrams_judged, n_ngrams_accepted;
+    uint64_t n_suffix_judged, n_suffix_accepted;
 };
 
 /* Prompts of 7, 40 and 90 ids from a seed. */

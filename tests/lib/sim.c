@@ -366,7 +366,7 @@ static struct spec_config spec_config(struct sim *s)
     const struct sim_config *c = &s->c;
     struct spec_config spec = {.n_ctx = c->n_ctx,
                                .root = SIM_SCRIPT_ROOT,
-                               .drafter = {.kind = c->ngram ? DRAFTER_NGRAM : DRAFTER_LITTLE,
+                               .drafter = {.kind = c->suffix ? DRAFTER_SUFFIX : DRAFTER_LITTLE,
                                            .peer = DRAFTER,
                                            .prior = c->prior,
                                            .shares_cores = c->shares_cores,

@@ -36,7 +36,7 @@ struct sim_config {                         /* 0: the default in brackets */
     int self_max;                           /* [0: no leader writes by itself] */
     int draft_max, draft_ctx;               /* [0: no drafter, n_ctx] */
     int draft_ahead, draft_block;           /* [-1, 1] */
-    bool ngram;                             /* the leaders draft n-grams, and there is no little model */
+    bool suffix;                            /* the leaders draft by themselves, and there is no little model */
     int n_ids;                              /* ids below it are known to both [all] */
     bool adaptive, ignore_eos;
     struct cost_prior prior;

@@ -22,7 +22,7 @@ struct verifier {
 
     struct lead *lead;            /* owns; NULL on other shards */
     struct suffix_memory *memory; /* owns; the leader's, if it is to remember earlier texts */
-    struct lookup lookup;         /* owns; the leader's, with --draft ngram */
+    struct lookup lookup;         /* owns; the leader's, with --draft suffix */
 };
 
 /* ---- a pass, on any shard ---- */
@@ -317,7 +317,7 @@ static int leader_open(struct verifier *v, struct err *err)
     if (rc != OK) return rc;
     const struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = PASS_ROWS, .n_vocab = n_vocab};
     rc = lead_open(&v->lead, &lead, err);
-    if (rc != OK || v->w->config->layout.drafter != DRAFTER_NGRAM) return rc;
+    if (rc != OK || v->w->config->layout.drafter != DRAFTER_SUFFIX) return rc;
     return lookup_init(&v->lookup, slots->n, slots->n_ctx, slots->slot[0].prefix_hash[0], n_vocab, err);
 }
 
