@@ -314,6 +314,7 @@ static void run_episode(struct episode *e)
     struct cluster *cluster = NULL;
     struct proposer dying = {grid_vocab_hash(e->toy->big), propose, e->toy, e->dies_after};
     struct cluster_config config = {.launch = {.layout = e->layout},
+                                    .draft_memory_bytes = 1 << 12,
                                     .big = e->toy->big,
                                     .little = e->toy->little,
                                     .kernels = e->soak->kernels,

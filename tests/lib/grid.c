@@ -333,7 +333,8 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .big = g->big,
                                     .little = g->little,
                                     .kernels = g->kernels,
-                                    .n_threads = c->threads};
+                                    .n_threads = c->threads,
+                                    .draft_memory_bytes = 1 << 14};
     if (c->drafter == GRID_ITSELF) config.little = g->big;
     if (c->drafter == GRID_WRONG || dies) {
         config.drafter = proposer_run;
