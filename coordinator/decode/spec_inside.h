@@ -168,11 +168,12 @@ static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
     return apart && has_drafter(s, settings_of(p)) && s->c.self_max >= 2 && !is_lossy(p) && !p->policy.unread;
 }
 
-/* Drafts of earlier text that the leader may judge in one pass where it writes this text by itself. */
+/* Drafts of earlier text that the leader may judge in one pass where it writes this text by itself. Where a drafter that
+ * ran ahead is lost, parts are still under way that a run of copies would cross: there are none. */
 static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
 {
-    bool beside_little = p->policy.unread || (p->policy.enabled && p->policy.timed && !is_apart(s, p));
-    bool drafts = s->c.drafter.kind == DRAFTER_SUFFIX || beside_little;
+    bool in_turn = p->policy.enabled && p->policy.timed && has_drafter(s, settings_of(p)) && !is_apart(s, p);
+    bool drafts = s->c.drafter.kind == DRAFTER_SUFFIX || p->policy.unread || in_turn;
     return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
 }
 
