@@ -251,11 +251,12 @@ static void drafts_cost_next_to_nothing_at_any_distance_and_pay_where_they_outru
 }
 
 enum { N_TEXTS = 5 };
-static const struct sim_text texts[N_TEXTS] = {{"the quick brown fox", "", NULL, 60},
-                                               {"the quick", "", NULL, 45},
-                                               {"ab", "cdefghijklmnopqrstuvwxyz$", NULL, 60},
-                                               {"to be or not to be", "", NULL, 25},
-                                               {"the quick brown dog", "", NULL, 50}};
+static const struct sim_text texts[N_TEXTS] = {
+    {"the quick brown fox", "", NULL, 60},
+    {"the quick", "", NULL, 45},
+    {"ab", "cdefghabcdefghXbcdefghabcdYfghabcdefgh$", NULL, 60},
+    {"to be or not to be", " that to be or not to be is to be or not to do", NULL, 46},
+    {"the quick brown dog", "", NULL, 50}};
 
 /* Requests come and go, workers lose what they hold, the drafter dies. [4] Of each two seeds the leaders drop nothing in
  * one. */
@@ -283,6 +284,7 @@ static void no_text_depends_on_it(void **state)
                                .draft_block = 1 + (int)(seed / 7 % 4),
                                .drops_nothing = seed / 2 % 2,
                                .shares_passes = seed / 4 % 2,
+                               .shares_cores = seed % 8 > 3, /* its leader drafts what repeats, between rounds */
                                .link_ms = link_ms,
                                .rtt_ms = seed % 5 ? 4 * link_ms + 6 : 6, /* wrong about it, too */
                                .jitter = seed % 4 ? seed : 0};
