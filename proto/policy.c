@@ -200,6 +200,23 @@ struct withheld draft_policy_withheld(const struct draft_policy *g)
     return draft_policy_window(g, DRAFT_WRONG_MOST) == 0 ? costs(g) : (struct withheld){0};
 }
 
+struct draft_choice draft_policy_choice(const struct draft_policy *g, int most)
+{
+    if (!g->enabled || !g->timed) return (struct draft_choice){.timed = false};
+    double hold_ns;
+    bool ahead = draft_policy_runs_ahead(g);
+    int window = draft_policy_window(g, ahead ? DRAFTS_AT_ONCE : most);
+    return (struct draft_choice){.timed = true,
+                                 .ahead = ahead,
+                                 .window = window,
+                                 .first = ahead ? draft_policy_first(g, window, &hold_ns) : 0,
+                                 .draft_ns = draft_ns(g),
+                                 .row_ns = row_ns(g),
+                                 .plain_ns = g->measured.plain_ns,
+                                 .rtt_ns = g->rtt_ns,
+                                 .right = right(g)};
+}
+
 /* A refusal is remembered: the one that came nearest to paying. */
 static void refuse(struct draft_policy *g, struct withheld reading)
 {
@@ -345,6 +362,5 @@ void draft_policy_note_pass(struct draft_policy *g, double ns, int n_rows)
     if (!g->enabled || !g->timed) return;
     if (ns < g->measured.plain_ns) /* which was timed in a slow moment; in this one the drafter may take its share */
         move(&g->measured.plain_ns, ns);
-    if (n_rows > 1)
-        move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
+    if (n_rows > 1) move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
 }

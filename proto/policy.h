@@ -77,6 +77,14 @@ struct withheld {
     double right;                      /* the chance that a draft is right */
 };
 
+struct draft_choice { /* what the policy would do now, and the numbers that it goes by */
+    bool timed;       /* false: none of it is known */
+    bool ahead;       /* the drafter runs ahead; else a round waits for its verdict */
+    int window;       /* drafts that wait for verdicts, or of a round, at most; 0: none */
+    int first;        /* that a pass waits for, where it runs ahead */
+    double draft_ns, row_ns, plain_ns, rtt_ns, right; /* right: the chance that a draft is */
+};
+
 struct draft_policy {
     bool enabled; /* false: always on, always the whole window */
     bool unread;  /* the drafter reads only a small part of the prompt, so its drafts are right less often */
@@ -126,6 +134,8 @@ float draft_policy_chance(const struct draft_policy *g, int most);
 /* Whether the drafter should read n_ids now, to draft at most `most` tokens a round. n_so_far: tokens generated;
  * n_left: tokens that may still come. */
 bool draft_policy_reads(struct draft_policy *g, int most, int n_ids, int n_so_far, int n_left);
+/* most: of a round. */
+struct draft_choice draft_policy_choice(const struct draft_policy *g, int most);
 void draft_policy_note(struct draft_policy *g, const struct draft_policy_round *r);
 /* Where the drafter runs ahead no round has the times, but its drafts and big's passes have: of a drafted token, and of
  * a pass of n_rows. */

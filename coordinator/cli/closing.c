@@ -140,7 +140,8 @@ static void put_closing_line(const struct answers *a, const struct stats *total,
     stats_line(total, to);
     put_cuts(a, total, to);
     fputc('\n', to);
-    char why[256];
+    char why[400];
+    if (a->o->stats && stats_choice(total, why, sizeof why)) fprintf(to, "%s\n", why);
     if (stats_withheld(total, why, sizeof why)) fprintf(to, "%s\n", why);
     put_sampled(a, to);
     put_bild(a, to);

@@ -1,5 +1,7 @@
 #include "coordinator/cli/stats.h"
 
+#include <string.h>
+
 static double seconds(uint64_t ns)
 {
     return (double)ns * 1e-9;
@@ -25,8 +27,10 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_judged += c->n_judged;
     t->n_accepted += c->n_accepted;
     t->n_late += c->n_late;
+    t->n_dropped += c->n_dropped;
     t->n_pauses += c->n_pauses;
     if (c->withheld.why >= t->withheld.why) t->withheld = c->withheld;
+    if (c->choice.timed) t->choice = c->choice;
     t->n_prompt_rows += c->n_prompt_rows;
     t->n_windows += c->n_windows;
     t->n_joint_lows += c->n_joint_lows;
@@ -68,11 +72,11 @@ void stats_line(const struct stats *t, FILE *to)
         fprintf(to, "%llu token, ", (unsigned long long)t->n_tokens);
     if (t->n_begun) fprintf(to, "first token after %.2f s%s; ", stats_first_s(t), t->n_begun > 1 ? " (mean)" : "");
     if (t->n_drafted) {
-        fprintf(to, "drafts: %llu of %llu accepted (%.0f %%; %.0f %% of %llu judged",
-                (unsigned long long)t->n_accepted, (unsigned long long)t->n_drafted,
-                percent(t->n_accepted, t->n_drafted), percent(t->n_accepted, t->n_judged),
-                (unsigned long long)t->n_judged);
+        fprintf(to, "drafts: %llu of %llu accepted (%.0f %%; %.0f %% of %llu judged", (unsigned long long)t->n_accepted,
+                (unsigned long long)t->n_drafted, percent(t->n_accepted, t->n_drafted),
+                percent(t->n_accepted, t->n_judged), (unsigned long long)t->n_judged);
         if (t->n_late) fprintf(to, "; %llu came too late", (unsigned long long)t->n_late);
+        if (t->n_dropped) fprintf(to, "; %llu followed a wrong one", (unsigned long long)t->n_dropped);
         fprintf(to, "), %.1f tokens a verify; ", stats_tokens_per_verify(t));
     }
     bool several = t->n_begun > 1;
@@ -134,6 +138,27 @@ bool stats_withheld(const struct stats *t, char *to, size_t size)
     return true;
 }
 
+bool stats_choice(const struct stats *t, char *to, size_t size)
+{
+    const struct draft_choice *c = &t->choice;
+    if (!c->timed) return false;
+    char waits[64] = "";
+    if (c->first) snprintf(waits, sizeof waits, ", and a pass waits for %d", c->first);
+    if (!c->window)
+        snprintf(to, size, "no drafts");
+    else if (c->ahead)
+        snprintf(to, size, "drafts run ahead, up to %d without a verdict%s", c->window, waits);
+    else
+        snprintf(to, size, "drafts of up to %d tokens, one after the other's verdict", c->window);
+    size_t n = strlen(to);
+    snprintf(
+        to + n, size - n,
+        " at last: a drafted token takes %.1f ms, one of the big model's own %.1f ms, a row more in its pass %.1f ms, "
+        "a message there and back %.1f ms, and a draft is right in %.0f %% of cases",
+        c->draft_ns * 1e-6, c->plain_ns * 1e-6, c->row_ns * 1e-6, c->rtt_ns * 1e-6, 100 * c->right);
+    return true;
+}
+
 void stats_bild_line(const struct stats *t, FILE *to)
 {
     fprintf(to,
@@ -161,7 +186,7 @@ void stats_table_row(const struct stats *t, const char *name, FILE *to)
 
 json_t *stats_json(const struct stats *t)
 {
-    char why[256];
+    char why[400];
     json_t *line = json_pack("{sI sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sI sf sf sf}", "prompt_tokens",
                              (json_int_t)t->n_prompt, "prompt_rows", (json_int_t)t->n_prompt_rows, "tokens",
                              (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t), "first_token_s",
@@ -172,6 +197,10 @@ json_t *stats_json(const struct stats *t)
                              "fallbacks", (json_int_t)t->n_lows, "drafts_with_end", (json_int_t)t->n_ends, "rollbacks",
                              (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back, "draft_s",
                              seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
+    if (line && (t->n_late || t->n_dropped))
+        json_object_update_new(line, json_pack("{sI sI}", "drafts_late", (json_int_t)t->n_late, "drafts_dropped",
+                                               (json_int_t)t->n_dropped));
+    if (line && stats_choice(t, why, sizeof why)) json_object_set_new(line, "drafts_chosen", json_string(why));
     if (line && stats_withheld(t, why, sizeof why)) json_object_set_new(line, "drafts_withheld", json_string(why));
     return line;
 }

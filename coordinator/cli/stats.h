@@ -21,13 +21,14 @@ struct stats {                          /* zeroed to begin with */
     uint64_t n_begun;                   /* sequences that have a token */
     uint64_t n_at_length, n_at_context; /* texts that were cut there */
     uint64_t n_prompt, n_tokens;
-    uint64_t n_verifies, n_drafted, n_judged, n_accepted, n_late, n_pauses;
+    uint64_t n_verifies, n_drafted, n_judged, n_accepted, n_late, n_dropped, n_pauses;
     uint64_t n_prompt_rows, n_windows, n_joint_lows, n_lows, n_ends; /* see struct seq_stats */
     uint64_t n_rollbacks, n_taken_back;
     uint64_t draft_ns, verify_ns, wait_ns;
     uint64_t first_ns, last_ns; /* the earliest first token, the latest last one */
     uint64_t until_first_ns;    /* summed */
     struct withheld withheld;   /* the most serious reason of all sequences; of equals the last */
+    struct draft_choice choice; /* of the last sequence that has one */
 };
 
 void stats_add(struct stats *t, const struct seq *s);
@@ -39,6 +40,8 @@ double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);
 
 void stats_line(const struct stats *t, FILE *to); /* no newline */
+/* How a little model's drafts were made at last, as a sentence with the numbers that led to it. False: there is none. */
+bool stats_choice(const struct stats *t, char *to, size_t size);
 /* Why there were no drafts, or the draft policy paused them, as a sentence with its numbers. False: neither was so. */
 bool stats_withheld(const struct stats *t, char *to, size_t size);
 void stats_bild_line(const struct stats *t, FILE *to);

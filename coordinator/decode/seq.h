@@ -77,6 +77,7 @@ struct seq_stats {
     uint32_t n_lows, n_ends;            /* unsure of the next token (fallback), with an end id */
     uint32_t n_rollbacks, n_taken_back; /* drafts that big cut short; drafted tokens that this took back */
     struct withheld withheld;
+    struct draft_choice choice; /* at the text's end, of the policy for a little model's drafts */
 };
 
 struct seq {

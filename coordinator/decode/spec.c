@@ -42,6 +42,8 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
     struct seq *q = p->seq;
     q->stats.n_pauses = (uint32_t)p->policy.n_pauses;
     q->stats.withheld = withheld(s, p);
+    if (s->c.drafter.kind == DRAFTER_LITTLE)
+        q->stats.choice = draft_policy_choice(&p->policy, settings_of(p)->draft_max);
     if (p->self) spec_cut_leader(s, p);
     if (s->c.drafter.kind == DRAFTER_LITTLE && p->drafter.n_out > 0) spec_cut_drafter(s, p);
     if (how != SEQ_FAILED) draft_policy_learn(s->c.drafter.profile, &p->policy, seq_n_generated(q));
