@@ -148,6 +148,7 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
         return;
     }
     if (has_drafter(s, set) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
+    if (is_apart(s, p)) spec_read_ahead(s, p); /* while big does */
     int n_self = first_self_run(s, set);
     bool goes_on = is_apart(s, p); /* drafts will come beside it */
     if (n_self > 1) spec_start_self(s, p, goes_on ? INT_MAX : n_self);

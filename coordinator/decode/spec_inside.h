@@ -199,6 +199,8 @@ void spec_feed(struct spec *s, struct decode_slot *p);
 /* Verifies: the ids of the text that the verifier lacks, then the drafts of the tail. */
 void spec_post_verify(struct spec *s, struct decode_slot *p);
 void spec_post_ask(struct spec *s, struct decode_slot *p, int window);
+/* Asks the drafter to read what it lacks of the text, and no more. */
+void spec_read_ahead(struct spec *s, struct decode_slot *p);
 /* How many tokens to draft now; 0: none. */
 int spec_draft_window(struct spec *s, struct decode_slot *p);
 /* A new round: asks for drafts, or lets big write, the leader by itself where several ids are due. Does nothing while

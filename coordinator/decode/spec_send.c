@@ -185,23 +185,37 @@ static int most_drafts(const struct decode_slot *p, bool ahead)
     return most < left ? most : left;
 }
 
+/* How many ids of the text the drafter lacks. It reads the last ones only, and begins anew, where that are many. */
+static int n_lacking(const struct decode_slot *p, bool *anew)
+{
+    int n = p->seq->n_ids - drafter_view_held(&p->drafter), most = settings_of(p)->draft_ctx;
+    *anew = p->drafter.first < 0 || (n > most && !is_lossy(p));
+    return *anew && n > most ? most : n;
+}
+
+/* False: an id of them is not in its vocabulary. */
+static bool may_read(const struct spec *s, struct decode_slot *p, int n, bool anew)
+{
+    const struct seq *q = p->seq;
+    if (anew) drafter_view_forget(&p->drafter, q->n_ids - n);
+    for (int i = p->drafter.first + p->drafter.len; i < q->n_ids; i++)
+        if (q->ids[i] >= s->c.drafter.n_ids) p->unusable = WITHHELD_UNKNOWN_ID;
+    return !p->unusable;
+}
+
 /* How many tokens to draft now. The drafter reads nothing before it is expected to pay, and after long silence not all
  * that it missed. */
 int spec_draft_window(struct spec *s, struct decode_slot *p)
 {
     const struct seq *q = p->seq;
     int most = most_drafts(p, draft_policy_runs_ahead(&p->policy));
-    int window = draft_policy_window(&p->policy, most), draft_ctx = settings_of(p)->draft_ctx;
+    int window = draft_policy_window(&p->policy, most);
     if (!has_drafter(s, settings_of(p)) || window < 1 || p->unusable || p->rolled_back) return 0;
-    int n = q->n_ids - drafter_view_held(&p->drafter);
-    bool anew = p->drafter.first < 0 || (n > draft_ctx && !is_lossy(p));
-    if (anew && n > draft_ctx) n = draft_ctx;
+    bool anew;
+    int n = n_lacking(p, &anew);
     if ((anew || n > READ_USUAL) && !draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q)))
         return 0;
-    if (anew) drafter_view_forget(&p->drafter, q->n_ids - n);
-    for (int i = p->drafter.first + p->drafter.len; i < q->n_ids; i++)
-        if (q->ids[i] >= s->c.drafter.n_ids) p->unusable = WITHHELD_UNKNOWN_ID;
-    return p->unusable ? 0 : window;
+    return may_read(s, p, n, anew) ? window : 0;
 }
 
 /* One message of it: ids [at, at + n_ids) of what the drafter is to know. */
@@ -223,6 +237,13 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
                                           .sampler = sampler_at(p, d->first),
                                           .block = p->ahead.on ? (uint32_t)settings_of(p)->draft_block : 0}};
     d->n_out++;
+}
+
+void spec_read_ahead(struct spec *s, struct decode_slot *p)
+{
+    bool anew;
+    int n = n_lacking(p, &anew);
+    if (n > 0 && may_read(s, p, n, anew)) spec_post_ask(s, p, 0);
 }
 
 /* In as many messages as the ids need: all but the last only read. */

@@ -312,23 +312,29 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
 
 /* ---- drafts: what is to be verified ---- */
 
+/* It holds nothing of the text, or will never. */
+static void lose_view(struct decode_slot *p, enum draft_end end)
+{
+    p->drafter.len = p->drafter.n_reused = 0;
+    if (end == DRAFT_FULL) p->unusable = WITHHELD_NO_ROOM;
+    if (end == DRAFT_FAILED) p->unusable = WITHHELD_LOST;
+}
+
 /* The drafter lacks what this ask goes on from, or cannot compute it. The text is sent anew: at once where drafts are
  * part of the method. */
 static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end end)
 {
     static const struct {
-        enum withheld_why unusable;
         int code;
         const char *text;
     } causes[] = {
-        [DRAFT_STALE] = {WITHHELD_NOT, E_PEER, "refuses this text"},
-        [DRAFT_GAP] = {WITHHELD_NOT, E_PEER, "refuses this text"},
-        [DRAFT_FULL] = {WITHHELD_NO_ROOM, E_PEER, "has no room for this text"},
-        [DRAFT_FAILED] = {WITHHELD_LOST, E_MODEL, "came to a number that is not finite"},
+        [DRAFT_STALE] = {E_PEER, "refuses this text"},
+        [DRAFT_GAP] = {E_PEER, "refuses this text"},
+        [DRAFT_FULL] = {E_PEER, "has no room for this text"},
+        [DRAFT_FAILED] = {E_MODEL, "came to a number that is not finite"},
     };
-    p->drafter.len = p->drafter.n_reused = 0;
+    lose_view(p, end);
     p->now.measured = false;
-    p->unusable = causes[end].unusable;
     if (p->ahead.on) {
         spec_end_ahead(p, 1);
     } else if (!is_lossy(p)) {
@@ -400,6 +406,7 @@ int spec_take_draft(struct spec *s, int group, const struct draft *d, struct tak
     if (!last) return err_set(err, E_PEER, "a part of a draft for slot %u, of which the whole was asked", d->slot);
     view->us += d->us;
     if (view->n_out > 0) return OK; /* a part is read, or refused: then the last one is, too */
+    if (view->window == 0) return lost ? lose_view(p, d->end), OK : OK;
     note_wait(p->seq, s->now - view->sent_ns, view->us, &p->seq->stats.draft_ns);
     p->now.draft_ns = view->us * 1e3;
     int rc = check_draft(view, d, lost, err);
