@@ -157,7 +157,7 @@ static int lay_out(struct program *p, int n_ranks, struct err *err)
     if (rc != E_LAYOUT || layout_make(&p->config.launch.layout, 1, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
         return rc;
     char line[600] = "";
-    snprintf(line, sizeof line, "scripts/mpirun -n %d pilotfish", layout_ranks_needed(o->tp, o->pp, o->drafter));
+    snprintf(line, sizeof line, "%s -n %d pilotfish", launcher_script(), layout_ranks_needed(o->tp, o->pp, o->drafter));
     for (int i = 1; i < p->argc; i++) append_word(line, sizeof line, p->argv[i]);
     char cause[sizeof err->text];
     snprintf(cause, sizeof cause, "%s", err->text);
@@ -227,8 +227,9 @@ static int check_is_worker(const struct program *p, struct err *err)
 {
     if (p->launched && p->rank > 0) return OK;
     return err_set(err, E_USAGE,
-                   "worker computes for a coordinator on rank 0: scripts/mpirun -n 1 pilotfish generate ... : -n 1 "
-                   "pilotfish worker --model FILE");
+                   "worker computes for a coordinator on rank 0: %s -n 1 pilotfish generate ... : -n 1 "
+                   "pilotfish worker --model FILE",
+                   launcher_script());
 }
 
 static int run_over_workers(struct program *p, struct err *err)

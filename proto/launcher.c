@@ -41,6 +41,22 @@ bool launcher_is_direct(void)
     return getenv("PILOTFISH_DIRECT") != NULL;
 }
 
+bool launcher_is_installed(void)
+{
+    static const char name[] = "/pilotfish-mpirun";
+    char path[4096 + sizeof name];
+    ssize_t n = readlink("/proc/self/exe", path, 4096);
+    while (n > 0 && path[n - 1] != '/') n--;
+    if (n <= 0) return false;
+    memcpy(path + n - 1, name, sizeof name);
+    return access(path, X_OK) == 0;
+}
+
+const char *launcher_script(void)
+{
+    return launcher_is_installed() ? "pilotfish-mpirun" : "scripts/mpirun";
+}
+
 static bool say(const char *line)
 {
     size_t n = strlen(line);

@@ -3,33 +3,29 @@
 #include <string.h>
 
 #include "coordinator/cli/option_table.h"
+#include "proto/launcher.h"
 
 enum { HELP_COLUMN = 32, COLUMNS = 100, ROOM = 120 };
 
-/* "(default: 8; with --accept bild 10)", or nothing. */
-static void default_of(const struct option *p, char out[ROOM])
+/* The script that launches ranks has another name where it is installed. */
+static void print_text(const char *text)
 {
-    static const char *const accepts[ACCEPT_N] = {"exact", "sample", "bild"};
-    size_t n = 0;
-    out[0] = 0;
-    if (!p->preset) return;
-    n += (size_t)snprintf(out, ROOM, "(default: %s", p->preset);
-    for (int i = 0; i < ACCEPT_N; i++)
-        if (p->preset_of[i])
-            n += (size_t)snprintf(out + n, ROOM - n, "; with --accept %s %s", accepts[i], p->preset_of[i]);
-    snprintf(out + n, ROOM - n, ")");
+    static const char in_source[] = "scripts/mpirun";
+    for (const char *at; (at = strstr(text, in_source)); text = at + strlen(in_source))
+        printf("%.*s%s", (int)(at - text), text, launcher_script());
+    printf("%s", text);
 }
 
 static void print_option(const struct option *p)
 {
-    char left[ROOM], preset[ROOM];
+    char left[ROOM], preset[PRESET_ROOM];
     bool is_short = p->aliases && p->aliases[1] != '-';
     int n_alias = is_short ? (int)strcspn(p->aliases, " ") : 0;
     int n = snprintf(left, sizeof left, "  %.*s%s--%s%s%s", n_alias, is_short ? p->aliases : "", is_short ? ", " : "",
                      p->name, p->value ? " " : "", p->value ? p->value : "");
     printf("%s", left);
     if (n > HELP_COLUMN - 2) printf("\n"), n = 0;
-    default_of(p, preset);
+    option_preset(p, preset);
     for (const char *line = p->help; line;) {
         size_t length = strcspn(line, "\n");
         printf("%*s%.*s", HELP_COLUMN - n, "", (int)length, line);
@@ -57,21 +53,22 @@ static void print_command(enum command command)
         heading = NULL;
         print_option(p);
     }
-    if (text->examples) printf("\nExamples:\n%s", text->examples);
+    if (text->examples) printf("\nExamples:\n");
+    if (text->examples) print_text(text->examples);
     if (text->more) printf("\n%s", text->more);
 }
 
 static void print_all(void)
 {
-    printf("Pilotfish: a little model drafts, a big model checks many drafts in one pass, and the text is the\n"
-           "big model's own, bit for bit. On one machine, or sharded over MPI ranks.\n\n");
+    printf("Pilotfish: %s\n\n", program_sentences);
     for (int i = 0; i < N_COMMANDS; i++) {
         printf("  pilotfish %s%s\n      %s\n", command_texts[i].name, command_texts[i].synopsis,
                command_texts[i].sentence);
     }
-    printf("\nFirst steps:\n"
-           "  scripts/quickstart                    installs, builds, fetches models, generates\n"
-           "  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"
+    printf("\nFirst steps:\n");
+    if (!launcher_is_installed())
+        printf("  scripts/quickstart                    installs, builds, fetches models, generates\n");
+    printf("  pilotfish generate --big B.gguf --little L.gguf \"Write a haiku about the sea\"\n"
            "  pilotfish help generate               lists its options, with examples\n");
 }
 

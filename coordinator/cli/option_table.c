@@ -199,7 +199,7 @@ const size_t n_options = sizeof option_table / sizeof *option_table;
 #define NO_SERVER                                                                                                      \
     "there is no server here: pilotfish generate -o jsonl and pilotfish chat -o jsonl write answers as "               \
     "lines of JSON, which another program reads through a pipe"
-#define FETCHED "scripts/fetch-model fetches a model by its name or address, and --big FILE takes the file"
+#define FETCHED "scripts/fetch-model of the source fetches a model by its name or address, and --big FILE takes the file"
 
 const struct foreign_word foreign_options[] = {
     {"-ngl --n-gpu-layers --gpu-layers -ngld --gpu-layers-draft --n-gpu-layers-draft",
@@ -232,6 +232,10 @@ const struct foreign_word foreign_commands[] = {
     {"get pull download", FETCHED},
     {0},
 };
+
+const char program_sentences[] =
+    "a little model drafts, a big model checks many drafts in one pass, and the text is the\n"
+    "big model's own, bit for bit. On one machine, or sharded over MPI ranks.";
 
 static const char generate_more[] =
     "The text goes to standard output as it is accepted, everything else to standard error.\n"
@@ -381,6 +385,19 @@ bool option_spelling(const struct option *p, size_t i, char out[WORD_ROOM])
     if (!alias || !*alias) return false;
     snprintf(out, WORD_ROOM, "%.*s", (int)strcspn(alias, " "), alias);
     return true;
+}
+
+void option_preset(const struct option *p, char out[PRESET_ROOM])
+{
+    static const char *const accepts[ACCEPT_N] = {"exact", "sample", "bild"};
+    size_t n = 0;
+    out[0] = 0;
+    if (!p->preset) return;
+    n += (size_t)snprintf(out, PRESET_ROOM, "(default: %s", p->preset);
+    for (int i = 0; i < ACCEPT_N; i++)
+        if (p->preset_of[i])
+            n += (size_t)snprintf(out + n, PRESET_ROOM - n, "; with --accept %s %s", accepts[i], p->preset_of[i]);
+    snprintf(out + n, PRESET_ROOM - n, ")");
 }
 
 const struct option *option_named(const char *name)

@@ -68,6 +68,7 @@ struct command_text {
     const char *positional; /* the name of its argument; NULL: it takes none */
 };
 
+extern const char program_sentences[];
 extern const struct option option_table[];
 extern const size_t n_options;
 extern const struct command_text command_texts[];                       /* by enum command */
@@ -82,6 +83,9 @@ bool option_is(const struct option *p, const char *word, size_t n);
 /* The i-th spelling, dashes included: first the name, then the aliases. False: there are fewer. */
 enum { WORD_ROOM = 40 };
 bool option_spelling(const struct option *p, size_t i, char out[WORD_ROOM]);
+/* "(default: 8; with --accept bild 10)", or "". */
+enum { PRESET_ROOM = 120 };
+void option_preset(const struct option *p, char out[PRESET_ROOM]);
 /* The option of this long name or alias, without its dashes; NULL: none. */
 const struct option *option_named(const char *name);
 /* The row that has the word, or NULL. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/launcher.h"
 #include "proto/layout.h"
 
 /* A whole number from the environment; -1: not there. */
@@ -42,11 +43,11 @@ static void say_ranks(struct report *r)
     int n_needed = layout_ranks_needed(in->tp, in->pp, drafter_of(in));
     if (layout_make(&layout, in->world ? in->world->size : 1, in->tp, in->pp, drafter_of(in), &err) != OK &&
         (in->big || in->little))
-        report_bad(r, E_LAYOUT, "ranks", "%s. Do: scripts/mpirun -n %d pilotfish ...", err.text, n_needed);
+        report_bad(r, E_LAYOUT, "ranks", "%s. Do: %s -n %d pilotfish ...", err.text, launcher_script(), n_needed);
     else if (in->world)
         report_ok(r, "ranks", "%d, of them %d on this host", in->world->size, r->n_local);
     else
-        report_ok(r, "ranks", "no launcher: one process, every role a thread (over ranks: scripts/mpirun -n %d)",
+        report_ok(r, "ranks", "no launcher: one process, every role a thread (over ranks: %s -n %d)", launcher_script(),
                   n_needed);
 }
 
@@ -140,9 +141,9 @@ static void say_binding(struct report *r)
         report_ok(r, "binding", "none: all %d cores of this host", m->host_cores);
     else if (r->in->world && m->affinity_cores * r->n_local < m->host_cores)
         report_warn(r, "binding",
-                    "this rank may use %d of %d cores, and others stay idle. Do: scripts/mpirun, or mpirun "
+                    "this rank may use %d of %d cores, and others stay idle. Do: %s, or mpirun "
                     "--bind-to none",
-                    m->affinity_cores, m->host_cores);
+                    m->affinity_cores, m->host_cores, launcher_script());
     else
         report_ok(r, "binding", "%d of %d cores", m->affinity_cores, m->host_cores);
 }
