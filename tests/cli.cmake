@@ -27,6 +27,8 @@ add_test(NAME programs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/programs.sh $<TARGET_
 set_tests_properties(programs PROPERTIES TIMEOUT 300)
 add_test(NAME mpirun_script COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/mpirun.sh ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(mpirun_script PROPERTIES TIMEOUT 180)
+add_test(NAME installed COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/installed.sh ${CMAKE_BINARY_DIR} $<TARGET_FILE:tiny>)
+set_tests_properties(installed PROPERTIES TIMEOUT 180)
 add_test(NAME netns COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/netns.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(netns PROPERTIES TIMEOUT 180 PROCESSORS 2 SKIP_RETURN_CODE 77)

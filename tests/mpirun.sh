@@ -141,7 +141,11 @@ many=--oversubscribe.*
 takes "$many --n 10000 ./pilotfish generate$" --n 10000 ./pilotfish generate
 takes "$many --np 10000 ./pilotfish$" --np 10000 ./pilotfish
 takes "$many -c 6000 x/pilotfish .* -np 6000 y/pilotfish$" -c 6000 x/pilotfish : -np 6000 y/pilotfish
+mkdir -p tree/scripts tree/build && cp "$mpirun" tree/scripts && mpirun=tree/scripts/mpirun # nothing is built there yet
 PATH=$PWD/y:$PATH takes " -n 2 --wdir x/pilotfish .*y/pilotfish generate$" -n 2 --wdir x/pilotfish pilotfish generate
+cp pilotfish tree/build
+PATH=$PWD/y:$PATH takes " -n 2 .*tree/build/pilotfish generate$" -n 2 pilotfish generate # and not an installed one
+mpirun=$1/mpirun
 takes " -H pilotfish -n 2 ./pilotfish$" -H pilotfish -n 2 ./pilotfish
 takes " --mca a pilotfish -n 2 ./pilotfish$" --mca a pilotfish -n 2 ./pilotfish
 takes " -x pilotfish -n 2 strace -f ./pilotfish -n 10000$" -x pilotfish -n 2 strace -f ./pilotfish -n 10000
