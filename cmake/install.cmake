@@ -11,6 +11,8 @@ file(READ ${script} text)
 string(REPLACE "\nLAUNCHER = None " "\nLAUNCHER = \"${MPIEXEC_EXECUTABLE}\" " text "${text}")
 string(REPLACE "#!/usr/bin/env python3" "#!/usr/bin/python3" text "${text}")
 file(WRITE ${made}/pilotfish-mpirun "${text}")
+file(CHMOD ${made}/pilotfish-mpirun PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE
+     WORLD_READ WORLD_EXECUTE)
 install(PROGRAMS ${made}/pilotfish-mpirun DESTINATION ${CMAKE_INSTALL_BINDIR})
 
 # Man pages and completions, from the program's own tables. SOURCE_DATE_EPOCH fixes the date.

@@ -29,6 +29,14 @@ add_test(NAME mpirun_script COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/mpirun.sh ${CMAK
 set_tests_properties(mpirun_script PROPERTIES TIMEOUT 180)
 add_test(NAME installed COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/installed.sh ${CMAKE_BINARY_DIR} $<TARGET_FILE:tiny>)
 set_tests_properties(installed PROPERTIES TIMEOUT 180)
+foreach(name deploy slurm)
+    add_test(NAME ${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${name}.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+             ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 180 PROCESSORS 2 SKIP_RETURN_CODE 77)
+endforeach()
+add_test(NAME mpijob COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/mpijob.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR})
+set_tests_properties(mpijob PROPERTIES TIMEOUT 60)
 add_test(NAME netns COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/netns.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(netns PROPERTIES TIMEOUT 180 PROCESSORS 2 SKIP_RETURN_CODE 77)
