@@ -111,6 +111,7 @@ printf '#!/bin/sh\n[ "$1" = --mpi=list ] || exec %s "$@"\necho none\n' "$(comman
 chmod +x no_pmix/srun
 PATH=$folder/no_pmix:$PATH gives_text --nodelist=large "$recipes/job.sbatch" "${command[@]}" --tp 2 --pp 2
 gives_text "$recipes/job-hetero.sbatch" "${command[@]}" --tp 2 --pp 2
+gives_text --wrap "$(printf '%q ' pilotfish "${command[@]}")" # one process, without srun
 job 4 --ntasks=3 "$recipes/job.sbatch" "${command[@]}" --tp 2
 grep -q 'takes 4: ' err || wrong "a wrong number of tasks: $(cat err)"
 echo "$n_wrong wrong"
