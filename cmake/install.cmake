@@ -59,7 +59,8 @@ install(CODE "
         list(JOIN CMAKE_INSTALL_MANIFEST_FILES \"\n\" files)
         file(WRITE ${manifest} \"\${files}\")
     endif()")
-add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -D MANIFEST=${manifest} -P ${CMAKE_SOURCE_DIR}/cmake/uninstall.cmake)
+add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -D MANIFEST=${manifest}
+                  -P ${CMAKE_SOURCE_DIR}/cmake/uninstall.cmake)
 
 # ---- the Debian package: cpack, in the build folder ----
 

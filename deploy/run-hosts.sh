@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Several machines over ssh, listed in a hostfile: ./hosts, or the file that HOSTS names (hosts.example is one).
 #
-#   PILOTFISH_BIG=B.gguf PILOTFISH_LITTLE=L.gguf PILOTFISH_TP=2 PILOTFISH_PP=2 deploy/run-hosts.sh generate "Write a haiku"
+#   PILOTFISH_BIG=B.gguf PILOTFISH_LITTLE=L.gguf PILOTFISH_TP=2 PILOTFISH_PP=2 deploy/run-hosts.sh generate "Hello"
 #
 # Every machine needs the same program and models at the same paths, its MPI of the same version, and ssh without a
 # password from the first. The number of ranks follows from PILOTFISH_TP, PILOTFISH_PP, PILOTFISH_LITTLE and

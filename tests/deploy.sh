@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Ranks: 4 and 6. deploy/run-local.sh and run-hosts.sh on toy models. The second host is a real sshd on a port of
-# 127.0.0.1, with keys of this test and a host name, /tmp and /dev/shm of its own: Open MPI reaches it by ssh and TCP, as
-# it would any other. Needs root, and counts as skipped (77) without.
+# Ranks: 3 and 4. deploy/run-local.sh and run-hosts.sh on toy models. The second host is a real sshd on a port of
+# 127.0.0.1, with keys of this test and a host name, /tmp and /dev/shm of its own: Open MPI reaches it by ssh and TCP,
+# as it would any other. Needs root, and counts as skipped (77) without.
 #   deploy.sh PILOTFISH TINY SOURCE
 set -u
 pilotfish=$1 tiny=$2 source=$3 n_wrong=0

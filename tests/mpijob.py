@@ -1,5 +1,5 @@
-"""deploy/kubernetes/mpijob.yaml: its fields are those of the schema beside it (a misspelt or misplaced one is found), its
-command is one that pilotfish takes, and its ranks fit into its pods.
+"""deploy/kubernetes/mpijob.yaml: its fields are those of the schema beside it (a misspelt or misplaced one is found),
+its command is one that pilotfish takes, and its ranks fit into its pods.
    mpijob.py PILOTFISH TINY SOURCE
 """
 import copy
@@ -33,7 +33,8 @@ def without(path, new):
 
 
 launcher = ["spec", "mpiReplicaSpecs", "Launcher", "template", "spec", "containers", 0]
-for path, new in ((["spec", "runLauncherAsWorker"], "launcherAsWorker"), (["spec", "mpiReplicaSpecs", "Worker"], "Workers"),
+for path, new in ((["spec", "runLauncherAsWorker"], "launcherAsWorker"),
+                  (["spec", "mpiReplicaSpecs", "Worker"], "Workers"),
                   (launcher + ["volumeMounts"], "mounts"), (launcher + ["image"], "images"), (["kind"], "Kind")):
     assert not validator.is_valid(without(path, new)), f"{new} in place of {path[-1]} is not found"
 

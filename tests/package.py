@@ -57,7 +57,7 @@ class System:
         """Its output is shown only where it fails."""
         home = {"HOME": f"/home/{user or self.user}"} if user or self.user else {}
         done = subprocess.run(self.command(["sh", "-ec", script], user), env={**BARE, **home}, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT if quiet else None, text=True)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT if quiet else None, encoding="latin-1")
         if done.returncode:
             sys.exit(f"WRONG: exit {done.returncode}: {script}\n{done.stdout[-3000:]}")
         return done.stdout
@@ -160,8 +160,8 @@ def try_package(base, package, work):
     before = system.run("find / -xdev -not -path '/proc/*' | sort")
     shutil.copy(package, system.path("/pilotfish.deb"))
     system.run("apt-get update -q && apt-get install -q -y --no-install-recommends ./pilotfish.deb")
-    has_tests = system.run("dpkg-query -W").lower()
-    assert not re.search("cuda|nvidia|cmocka", has_tests), has_tests
+    installed = system.run("dpkg-query -W").lower()
+    assert not re.search("cuda|nvidia|cmocka", installed), installed
     system.run("apt-get install -q -y openmpi-bin openssh-client")
     system.workdir = "/tmp"
     make_toys(system)
@@ -183,14 +183,16 @@ def make_toys(system):
 def try_image(image, work):
     say("a job between two containers of the image, over ssh, without root")
     make_toys(image)
-    image.run("mkdir -m 700 .ssh && ssh-keygen -q -t rsa -N '' -f .ssh/id_rsa && cp .ssh/id_rsa.pub .ssh/authorized_keys")
+    image.run("mkdir -m 700 .ssh && cd .ssh && ssh-keygen -q -t rsa -N '' -f id_rsa && cp id_rsa.pub authorized_keys")
     with open(f"{image.folder}/etc/ssh/ssh_config.d/00-test.conf", "w") as f:
         f.write("Host worker\n    HostName 127.0.0.1\n")
     worker = System(f"{work}/worker", image.folder)
     worker.user, worker.workdir = image.user, image.workdir
-    sshd = subprocess.Popen(["unshare", "--uts", "--fork", "--kill-child", "sh", "-c", 'hostname worker && exec "$@"', "sh"]
-                            + worker.command(["/usr/sbin/sshd", "-De", "-f", "/etc/ssh/pilotfish_sshd_config"]),
-                            env={**PLAIN, "HOME": f"/home/{image.user}"}, stdin=subprocess.DEVNULL)
+    # As mpijob.yaml starts it, but for who can reach it.
+    as_worker = ["unshare", "--uts", "--fork", "--kill-child", "sh", "-c", 'hostname worker && exec "$@"', "sh"]
+    daemon = ["/usr/sbin/sshd", "-De", "-f", "/etc/ssh/pilotfish_sshd_config", "-o", "ListenAddress=127.0.0.1"]
+    sshd = subprocess.Popen(as_worker + worker.command(daemon), env={**PLAIN, "HOME": f"/home/{image.user}"},
+                            stdin=subprocess.DEVNULL)
     try:
         for _ in range(100):
             if "worker" in image.run("ssh worker hostname 2> /dev/null || true"):

@@ -38,7 +38,7 @@ until_true() {
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# --- a cluster of two nodes, both this machine -------------------------------------------------------------------------
+# --- a cluster of two nodes, both this machine -----------------------------------------------------------------------
 
 mkdir -m 755 bin no_pmix munge spool spool/small spool/large state tmp tmp/small tmp/large
 head -c 1024 /dev/urandom > munge.key && chmod 400 munge.key
@@ -75,7 +75,8 @@ until_true munged munge -n -S munge/socket
 slurmctld -D > slurmctld.log 2>&1 &
 daemons+=($!)
 for node in small large; do
-    unshare --mount --pid --fork --kill-child --mount-proc sh -c "mount --bind tmp/$node /tmp && mount -t tmpfs shm /dev/shm && exec slurmd -D -N $node" > $node.log 2>&1 &
+    unshare --mount --pid --fork --kill-child --mount-proc sh -c "mount --bind tmp/$node /tmp &&
+        mount -t tmpfs shm /dev/shm && exec slurmd -D -N $node" > $node.log 2>&1 &
     daemons+=($!)
 done
 is_idle() { [ "$(sinfo -h -o '%T %D')" = 'idle 2' ]; }
@@ -91,7 +92,8 @@ pilotfish "${command[@]}" > alone 2> err || wrong "alone: $(cat err)"
 # job CODE SBATCH_ARGUMENT...: all its parts end with the code within 60 s; what it writes is in `out` and `err`.
 job() {
     local id state='' over='JobState=(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL) '
-    id=$(sbatch --parsable --output=out --error=err "${@:2}" < /dev/null 2> sbatch.log) || wrong "sbatch: $(cat sbatch.log)"
+    id=$(sbatch --parsable --output=out --error=err "${@:2}" < /dev/null 2> sbatch.log) ||
+        wrong "sbatch: $(cat sbatch.log)"
     for _ in {1..300}; do
         state=$(scontrol --oneliner show job "$id" 2> /dev/null)
         [ -n "$state" ] && ! grep -qvE "$over" <<< "$state" && break
