@@ -199,7 +199,8 @@ const size_t n_options = sizeof option_table / sizeof *option_table;
 #define NO_SERVER                                                                                                      \
     "there is no server here: pilotfish generate -o jsonl and pilotfish chat -o jsonl write answers as "               \
     "lines of JSON, which another program reads through a pipe"
-#define FETCHED "scripts/fetch-model of the source fetches a model by its name or address, and --big FILE takes the file"
+#define FETCHED                                                                                                        \
+    "scripts/fetch-model fetches a model by its name or address (it is in the source), and --big FILE takes the file"
 
 const struct foreign_word foreign_options[] = {
     {"-ngl --n-gpu-layers --gpu-layers -ngld --gpu-layers-draft --n-gpu-layers-draft",
