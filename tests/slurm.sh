@@ -99,6 +99,7 @@ job() {
         [ -n "$state" ] && ! grep -qvE "$over" <<< "$state" && break
         sleep 0.2
     done
+    grep -vE "$over" <<< "$state" && wrong "${*:2}: does not end: $(tail -n 5 ./*.log)"
     grep -v " ExitCode=$1:0 " <<< "$state" && wrong "${*:2}: not exit $1: $(cat err)"
 }
 # gives_text SBATCH_ARGUMENT...: the text of one process.
@@ -112,7 +113,12 @@ gives_text "$recipes/job.sbatch" "${command[@]}" --tp 2 --pp 2
 printf '#!/bin/sh\n[ "$1" = --mpi=list ] || exec %s "$@"\necho none\n' "$(command -v srun)" > no_pmix/srun
 chmod +x no_pmix/srun
 PATH=$folder/no_pmix:$PATH gives_text --nodelist=large "$recipes/job.sbatch" "${command[@]}" --tp 2 --pp 2
-gives_text "$recipes/job-hetero.sbatch" "${command[@]}" --tp 2 --pp 2
+# Each part on the nodes that it is for, as a site would say it.
+sed 's/^#SBATCH --nodes=1$/#SBATCH --nodelist=small/; s/^#SBATCH hetjob$/&\n#SBATCH --nodelist=large/' \
+    "$recipes/job-hetero.sbatch" > hetero.sbatch
+[ "$(grep -c nodelist hetero.sbatch)" = 2 ] || wrong "job-hetero.sbatch has no place for nodes"
+until_true "an idle Slurm" is_idle
+gives_text hetero.sbatch "${command[@]}" --tp 2 --pp 2
 gives_text --wrap "$(printf '%q ' pilotfish "${command[@]}")" # one process, without srun
 job 4 --ntasks=3 "$recipes/job.sbatch" "${command[@]}" --tp 2
 grep -q 'takes 4: ' err || wrong "a wrong number of tasks: $(cat err)"
