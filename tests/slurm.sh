@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Ranks: 3 and 6. deploy/slurm with a real Slurm: munged, slurmctld and two slurmd of this test, on ports of 127.0.0.1,
 # are started, run the recipes on toy models, and are stopped. Needs root, and counts as skipped (77) without.
-#   slurm.sh PILOTFISH TINY SOURCE
+# With --long the heterogeneous job too, which Slurm at times leaves pending for minutes on so busy a machine.
+#   slurm.sh PILOTFISH TINY SOURCE [--long]
 set -u
 pilotfish=$1 tiny=$2 source=$3 n_wrong=0
 [ "$(id -u)" = 0 ] || exit 77
@@ -113,12 +114,15 @@ gives_text "$recipes/job.sbatch" "${command[@]}" --tp 2 --pp 2
 printf '#!/bin/sh\n[ "$1" = --mpi=list ] || exec %s "$@"\necho none\n' "$(command -v srun)" > no_pmix/srun
 chmod +x no_pmix/srun
 PATH=$folder/no_pmix:$PATH gives_text --nodelist=large "$recipes/job.sbatch" "${command[@]}" --tp 2 --pp 2
-# Each part on the nodes that it is for, as a site would say it.
-sed 's/^#SBATCH --nodes=1$/#SBATCH --nodelist=small/; s/^#SBATCH hetjob$/&\n#SBATCH --nodelist=large/' \
-    "$recipes/job-hetero.sbatch" > hetero.sbatch
-[ "$(grep -c nodelist hetero.sbatch)" = 2 ] || wrong "job-hetero.sbatch has no place for nodes"
-until_true "an idle Slurm" is_idle
-gives_text hetero.sbatch "${command[@]}" --tp 2 --pp 2
+hetero() {
+    # Each part on the nodes that it is for, as a site would say it.
+    sed 's/^#SBATCH --nodes=1$/#SBATCH --nodelist=small/; s/^#SBATCH hetjob$/&\n#SBATCH --nodelist=large/' \
+        "$recipes/job-hetero.sbatch" > hetero.sbatch
+    [ "$(grep -c nodelist hetero.sbatch)" = 2 ] || wrong "job-hetero.sbatch has no place for nodes"
+    until_true "an idle Slurm" is_idle
+    gives_text hetero.sbatch "${command[@]}" --tp 2 --pp 2
+}
+[ "${4:-}" != --long ] || hetero
 gives_text --wrap "$(printf '%q ' pilotfish "${command[@]}")" # one process, without srun
 job 4 --ntasks=3 "$recipes/job.sbatch" "${command[@]}" --tp 2
 grep -q 'takes 4: ' err || wrong "a wrong number of tasks: $(cat err)"
