@@ -8,12 +8,12 @@
 #include <sys/stat.h>
 
 #include "coordinator/cli/option_rules.h"
+#include "coordinator/cli/prompt_ids.h"
 #include "coordinator/cli/row_options.h"
 #include "coordinator/cli/settings.h"
 #include "coordinator/cli/terminal.h"
 #include "coordinator/text/read_text.h"
 #include "coordinator/text/stop.h"
-#include "coordinator/text/template.h"
 #include "proto/launcher.h"
 #include "proto/show.h"
 
@@ -22,8 +22,7 @@ enum { PATIENCE_MS = 1000 };
 struct reader {
     const struct options *o;
     const struct prompts_from *from;
-    struct template chat;
-    bool has_chat; /* it is applied */
+    struct prompt_encoder encoder;
     struct prompts p;
     int n_room; /* of p.items */
     struct {
@@ -59,9 +58,6 @@ int prompts_refused(const struct prompts *p, struct err *err)
                    p->items[first].error);
 }
 
-/* --- text -> ids ----------------------------------------------------------------------------------------------------
- */
-
 /* Requests with one seed have the noise of their place. */
 static struct prompt new_prompt(const struct reader *r)
 {
@@ -88,75 +84,11 @@ static int add(struct reader *r, struct prompt *item, struct err *err)
     return OK;
 }
 
-/* A greater context is only worth a try where the model has one. */
-static int check_length(const struct reader *r, size_t n_ids, struct err *err)
-{
-    int most = r->from->n_ctx, asked = r->o->ctx;
-    if (!n_ids) return err_set(err, E_USAGE, "the prompt is empty");
-    if (n_ids < (size_t)asked && n_ids < (size_t)most) return OK;
-    if (n_ids >= (size_t)most)
-        return err_set(err, E_USAGE,
-                       "the prompt has %zu tokens, the model's context %d, one of them for the answer: shorten it",
-                       n_ids, most);
-    return err_set(
-        err, E_USAGE,
-        "the prompt has %zu tokens, the context %d, one of them for the answer: shorten it, or try --ctx %zu", n_ids,
-        asked, n_ids + 1);
-}
-
-static int encode(const struct reader *r, struct prompt *item, const struct tokenizer_text *in, struct err *err)
-{
-    size_t n_ids = 0;
-    int rc = tokenizer_encode(r->from->tokenizer, in, &item->ids, &n_ids, err);
-    if (rc == OK) rc = check_length(r, n_ids, err);
-    item->n_ids = (int)n_ids;
-    return rc;
-}
-
-/* By how much a prompt is too long is said where that is little. */
-static size_t most_ids(const struct reader *r)
-{
-    return 4 * (size_t)(r->o->ctx < r->from->n_ctx ? r->o->ctx : r->from->n_ctx);
-}
-
-/* Of a text that is far too long not a byte need be looked at. */
-static int check_bytes(const struct reader *r, size_t n_bytes, struct err *err)
-{
-    size_t least = tokenizer_least(r->from->tokenizer, n_bytes);
-    if (least <= most_ids(r)) return OK;
-    return err_set(err, E_USAGE, "the prompt has at least %zu tokens, the context %zu: shorten it", least,
-                   most_ids(r) / 4);
-}
-
-static int encode_chat(const struct reader *r, struct prompt *item, const struct jinja_message *messages, size_t n,
-                       struct err *err)
-{
-    struct jinja_text chat = {0};
-    size_t n_bytes = 0;
-    for (size_t i = 0; i < n; i++) n_bytes += messages[i].content.n;
-    int rc = check_bytes(r, n_bytes, err);
-    const struct template_chat given = {r->o->system, messages, n};
-    if (rc == OK) rc = template_render_chat(&r->chat, &given, &chat, err);
-    if (rc != OK) return rc;
-    struct tokenizer_text in = {chat.bytes, chat.n, r->o->special ? NULL : chat.message, true, true, most_ids(r)};
-    rc = encode(r, item, &in, err);
-    jinja_text_free(&chat);
-    return rc;
-}
-
-static int encode_text(const struct reader *r, struct prompt *item, const char *text, size_t n, struct err *err)
-{
-    if (!n) return err_set(err, E_USAGE, "the prompt is empty");
-    if (r->has_chat) return encode_chat(r, item, &(struct jinja_message){"user", {text, n}}, 1, err);
-    int rc = check_bytes(r, n, err);
-    return rc == OK ? encode(r, item, &(struct tokenizer_text){text, n, NULL, true, true, most_ids(r)}, err) : rc;
-}
-
 /* The one prompt of a run. place: for messages. */
 static int add_text(struct reader *r, const char *place, const char *text, size_t n_text, struct err *err)
 {
     struct prompt item = new_prompt(r);
-    int rc = encode_text(r, &item, text, n_text, err);
+    int rc = prompt_encode_text(&r->encoder, text, n_text, &item.ids, &item.n_ids, err);
     if (rc == OK) return add(r, &item, err);
     prompt_free(&item);
     return err_wrap(err, "%s", place);
@@ -240,80 +172,23 @@ static int take_settings(struct reader *r, struct prompt *item, json_t *row, str
     return OK;
 }
 
-/* OpenAI's content: a string, or parts of text, which are joined and kept in the message. */
-static int take_content(json_t *message, struct gguf_str *out, struct err *err)
-{
-    json_t *content = json_object_get(message, "content"), *part;
-    size_t i, n = 0;
-    char *joined = NULL;
-    FILE *f = json_is_array(content) ? open_memstream(&joined, &n) : NULL;
-    bool ok = json_is_array(content) ? f != NULL : json_is_string(content);
-    json_array_foreach(content, i, part)
-    {
-        const json_t *text = json_object_get(part, "text");
-        if (!json_is_string(text)) ok = false;
-        if (ok) fwrite(json_string_value(text), 1, json_string_length(text), f);
-    }
-    if (f && fclose(f)) ok = false;
-    if (f && ok) ok = json_object_set_new(message, "content", json_stringn(joined, n)) == 0;
-    free(joined);
-    if (!ok) return err_set(err, E_USAGE, "the content of a message must be text");
-    content = json_object_get(message, "content");
-    *out = (struct gguf_str){json_string_value(content), json_string_length(content)};
-    return OK;
-}
-
-/* Whether roles may follow one another so is the template's to say. */
-static int take_message(json_t *message, bool first, struct jinja_message *out, struct err *err)
-{
-    static const char *const roles[] = {"system", "user", "assistant"};
-    const char *role = json_string_value(json_object_get(message, "role"));
-    if (role && !strcmp(role, "developer")) role = "system"; /* its newer name */
-    for (int i = 0; i < 3; i++)
-        if (role && !strcmp(role, roles[i])) out->role = roles[i];
-    if (!out->role) return err_set(err, E_USAGE, "the role of a message must be system, user or assistant");
-    if (!first && out->role == roles[0]) return err_set(err, E_USAGE, "a system message must be the first");
-    return take_content(message, &out->content, err);
-}
-
-static int read_messages(const struct reader *r, struct prompt *item, const json_t *list, struct err *err)
-{
-    size_t n = json_array_size(list), i;
-    json_t *message;
-    if (!n) return err_set(err, E_USAGE, "\"messages\" must be a list of messages");
-    if (!r->has_chat)
-        return err_set(err, E_USAGE, "\"messages\" need a chat template%s",
-                       r->o->raw ? ", which --raw leaves out" : ": --template names one");
-    struct jinja_message *messages = calloc(n, sizeof *messages);
-    if (!messages) return err_set(err, E_FAIL, "no memory for %zu messages", n);
-    int rc = OK;
-    json_array_foreach(list, i, message)
-    {
-        if (rc == OK) rc = take_message(message, i == 0, &messages[i], err);
-    }
-    if (rc == OK && strcmp(messages[n - 1].role, "user") != 0)
-        rc = err_set(err, E_USAGE, "the last message must be the user's");
-    if (rc == OK) rc = encode_chat(r, item, messages, n, err);
-    free(messages);
-    return rc;
-}
-
 /* Spec-Bench: {"question_id": 81, "turns": ["first", ...]}; others: {"id": "a", "prompt" or "text": "..."}; OpenAI's:
  * {"messages": [{"role": "user", "content": "..."}, ...]}. */
 static int read_row(struct reader *r, struct prompt *item, json_t *row, struct err *err)
 {
-    const json_t *messages = json_object_get(row, "messages");
+    json_t *messages = json_object_get(row, "messages");
     const json_t *text = json_array_get(json_object_get(row, "turns"), 0);
     if (!text) text = json_object_get(row, "prompt");
     if (!text) text = json_object_get(row, "text");
     int rc = take_name(item, row, err);
     if (rc == OK) rc = take_settings(r, item, row, err);
-    if (rc == OK && messages) rc = read_messages(r, item, messages, err);
+    if (rc == OK && messages) rc = prompt_encode_messages(&r->encoder, messages, &item->ids, &item->n_ids, err);
     if (rc != OK || messages) return rc;
     if (!json_is_string(text))
         return err_set(err, E_USAGE,
                        "no prompt: no \"messages\", no \"turns\": [\"...\"], no \"prompt\" and no \"text\"");
-    return encode_text(r, item, json_string_value(text), json_string_length(text), err);
+    return prompt_encode_text(&r->encoder, json_string_value(text), json_string_length(text), &item->ids, &item->n_ids,
+                              err);
 }
 
 static void note_misspelt(struct reader *r, json_t *row, const char *place)
@@ -379,31 +254,6 @@ static int read_rows(struct reader *r, const char *path, struct err *err)
 /* --- the whole ------------------------------------------------------------------------------------------------------
  */
 
-static int find_chat(struct reader *r, struct err *err)
-{
-    const char *path = r->from->big->path;
-    if (r->o->raw) return OK;
-    const struct template_wants wants = {r->o->chat_template, r->o->system, (int)r->o->think - 1, time(NULL)};
-    enum template_found found;
-    int rc = template_choose(&r->chat, r->from->big, &wants, &found, err);
-    if (rc != OK) return rc;
-    if (found == TEMPLATE_UNKNOWN) {
-        char why[sizeof err->text];
-        memcpy(why, err->text, sizeof why);
-        return err_set(err, E_MODEL,
-                       "%s: its chat template cannot be run here (%s): --template names another, --raw continues the "
-                       "text as it is",
-                       path, why);
-    }
-    r->has_chat = found == TEMPLATE_OK;
-    template_set_bos(&r->chat, tokenizer_bos(r->from->tokenizer), tokenizer_adds_bos(r->from->tokenizer));
-    if (r->has_chat) return OK;
-    if (r->o->system) return err_set(err, E_USAGE, "%s has no chat template, so no place for --system", path);
-    fprintf(r->from->notes, "note: %s has no chat template: the text is continued as it is (--raw)\n",
-            show_name(path).s);
-    return OK;
-}
-
 /* Something was put there on purpose: a launcher of another name gives every rank 0 a pipe. */
 static bool is_piped(FILE *in)
 {
@@ -448,6 +298,16 @@ static int read_prompt(struct reader *r, struct err *err)
     if (rc == OK) rc = add_text(r, place, both, n, err);
     free(both);
     free(input);
+    return rc;
+}
+
+/* The note is for the text that a person gave; messages need a template. */
+static int find_chat(struct reader *r, struct err *err)
+{
+    int rc = prompt_encoder_init(&r->encoder, r->o, r->from->big, r->from->tokenizer, r->from->n_ctx, err);
+    if (rc == OK && !r->encoder.has_chat && !r->o->raw)
+        fprintf(r->from->notes, "note: %s has no chat template: the text is continued as it is (--raw)\n",
+                show_name(r->from->big->path).s);
     return rc;
 }
 
