@@ -1,0 +1,228 @@
+#include "coordinator/serve/counts.h"
+
+#include <stddef.h>
+
+/* Seconds; 0 ends the list. */
+static const double long_bounds[BUCKETS_MOST + 1] = {.005, .01, .025, .05, .1, .25, .5,  1,
+                                                     2.5,  5,   10,   30,  60, 120, 300, 600};
+static const double short_bounds[BUCKETS_MOST + 1] = {.0005, .001, .0025, .005, .01, .025, .05, .075,
+                                                      .1,    .15,  .2,    .3,   .5,  1,    2.5, 5};
+
+static void observe(struct histogram *h, const double *bounds, uint64_t from_ns, uint64_t to_ns, int n)
+{
+    double s = to_ns > from_ns ? (double)(to_ns - from_ns) * 1e-9 / n : 0;
+    int i = 0;
+    while (i < BUCKETS_MOST && s > bounds[i]) i++;
+    h->n_in[i]++;
+    h->sum += s;
+}
+
+/* Drafts that were right stand side by side; a token of big's own follows each verify's. */
+static void count_positions(struct counts *c, const struct seq *s)
+{
+    int at = 0;
+    for (int i = s->n_prompt; i < s->n_ids; i++) {
+        at = s->origin[i] == ORIGIN_DRAFT ? at + 1 : 0;
+        if (at > 0 && at <= POSITIONS_MOST) c->n_at[at - 1]++;
+    }
+}
+
+void counts_add(struct counts *c, const struct seq *s, uint64_t asked_ns, uint64_t now_ns)
+{
+    const struct seq_stats *cost = &s->stats;
+    int n = seq_n_generated(s);
+    c->n_ended[s->end]++;
+    stats_add(&c->total, s);
+    observe(&c->whole_s, long_bounds, asked_ns, now_ns, 1);
+    observe(&c->queue_s, long_bounds, asked_ns, cost->start_ns ? cost->start_ns : now_ns, 1);
+    if (!n) return;
+    c->n_cached += (uint64_t)s->n_prompt - cost->n_prompt_rows;
+    count_positions(c, s);
+    observe(&c->first_s, long_bounds, asked_ns, cost->first_ns, 1);
+    if (n > 1) observe(&c->token_s, short_bounds, cost->first_ns, cost->last_ns, n - 1);
+}
+
+/* ---- as text ---- */
+
+enum source { TOTAL, HERE, NOW };
+enum kind { COUNTER, GAUGE };
+
+#define OF_TOTAL(member) TOTAL, offsetof(struct stats, member)
+#define OF_COUNTS(member) HERE, offsetof(struct counts, member)
+
+/* Counters that are one number. vllm NULL: it has none such. */
+static const struct {
+    const char *name, *vllm, *help;
+    enum source source;
+    size_t offset;
+} counters[] = {
+    {"prompt_tokens_total", "prompt_tokens_total", "Tokens of prompts.", OF_TOTAL(n_prompt)},
+    {"cached_tokens_total", "prefix_cache_hits_total",
+     "Tokens of prompts that a slot held, and that were not computed.", OF_COUNTS(n_cached)},
+    {"generation_tokens_total", "generation_tokens_total", "Tokens of answers.", OF_TOTAL(n_tokens)},
+    {"verifies_total", "spec_decode_num_drafts_total", "Passes of the big model over a text with drafts or without.",
+     OF_TOTAL(n_verifies)},
+    {"drafted_tokens_total", "spec_decode_num_draft_tokens_total", "Drafted tokens.", OF_TOTAL(n_drafted)},
+    {"judged_tokens_total", NULL, "Drafted tokens that the big model judged.", OF_TOTAL(n_judged)},
+    {"accepted_tokens_total", "spec_decode_num_accepted_tokens_total", "Drafted tokens that were accepted.",
+     OF_TOTAL(n_accepted)},
+    {"late_tokens_total", NULL, "Drafted tokens that came after the big model had written their places.",
+     OF_TOTAL(n_late)},
+    {"draft_pauses_total", NULL, "How often the draft policy paused drafting.", OF_TOTAL(n_pauses)},
+    {"fallbacks_total", NULL, "Drafts that ended because the drafter was unsure.", OF_TOTAL(n_lows)},
+    {"rollbacks_total", NULL, "Drafts that the big model cut short.", OF_TOTAL(n_rollbacks)},
+    {"taken_back_tokens_total", NULL, "Drafted tokens that rollbacks took back.", OF_TOTAL(n_taken_back)},
+};
+
+/* Sums of nanoseconds, as seconds. */
+static const struct {
+    const char *name, *help;
+    size_t offset;
+} times[] = {
+    {"draft_seconds_total", "Computing of drafters.", offsetof(struct stats, draft_ns)},
+    {"verify_seconds_total", "Computing of verifiers.", offsetof(struct stats, verify_ns)},
+    {"wait_seconds_total", "Waiting for answers beyond that: the network, and passes of other requests.",
+     offsetof(struct stats, wait_ns)},
+};
+
+static const struct {
+    const char *name, *vllm, *help;
+    const double *bounds;
+    size_t offset;
+} histograms[] = {
+    {"queue_seconds", "request_queue_time_seconds", "From a request to its slot.", long_bounds,
+     offsetof(struct counts, queue_s)},
+    {"first_token_seconds", "time_to_first_token_seconds", "From a request to its first token.", long_bounds,
+     offsetof(struct counts, first_s)},
+    {"token_seconds", "request_time_per_output_token_seconds", "Between tokens: the mean of an answer.", short_bounds,
+     offsetof(struct counts, token_s)},
+    {"request_seconds", "e2e_request_latency_seconds", "From a request to its answer's end.", long_bounds,
+     offsetof(struct counts, whole_s)},
+};
+
+struct form { /* how names and labels are written */
+    const char *prefix;
+    bool vllm;
+    char labels[160]; /* for every sample; "": none */
+    FILE *to;
+};
+
+static void put_head(const struct form *f, const char *name, const char *help, const char *type)
+{
+    fprintf(f->to, "# HELP %s%s %s\n# TYPE %s%s %s\n", f->prefix, name, help, f->prefix, name, type);
+}
+
+static void put_labels(const struct form *f, const char *label, const char *value)
+{
+    const char *comma = *f->labels ? "," : "";
+    if (label)
+        fprintf(f->to, "{%s%s%s=\"%s\"}", f->labels, comma, label, value);
+    else if (*f->labels)
+        fprintf(f->to, "{%s}", f->labels);
+}
+
+static void put_sample(const struct form *f, const char *name, const char *label, const char *value, double x)
+{
+    fprintf(f->to, "%s%s", f->prefix, name);
+    put_labels(f, label, value);
+    fprintf(f->to, " %.17g\n", x);
+}
+
+static void put_one(const struct form *f, const char *name, const char *help, enum kind kind, double x)
+{
+    put_head(f, name, help, kind == COUNTER ? "counter" : "gauge");
+    put_sample(f, name, NULL, NULL, x);
+}
+
+static void put_histogram(const struct form *f, const char *name, const char *help, const double *bounds,
+                          const struct histogram *h)
+{
+    char part[96], bound[32];
+    uint64_t n = 0;
+    put_head(f, name, help, "histogram");
+    snprintf(part, sizeof part, "%s_bucket", name);
+    for (int i = 0; i <= BUCKETS_MOST; i++) {
+        n += h->n_in[i];
+        if (i < BUCKETS_MOST)
+            snprintf(bound, sizeof bound, "%g", bounds[i]);
+        else
+            snprintf(bound, sizeof bound, "+Inf");
+        put_sample(f, part, "le", bound, (double)n);
+    }
+    snprintf(part, sizeof part, "%s_sum", name);
+    put_sample(f, part, NULL, NULL, h->sum);
+    snprintf(part, sizeof part, "%s_count", name);
+    put_sample(f, part, NULL, NULL, (double)n);
+}
+
+static double value_of(const struct counts *c, enum source source, size_t offset)
+{
+    const char *base = source == TOTAL ? (const char *)&c->total : (const char *)c;
+    return (double)*(const uint64_t *)(const void *)(base + offset);
+}
+
+static void put_shared(const struct form *f, const struct counts *c, const struct counts_now *now)
+{
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
+        const char *name = f->vllm ? counters[i].vllm : counters[i].name;
+        if (name) put_one(f, name, counters[i].help, COUNTER, value_of(c, counters[i].source, counters[i].offset));
+    }
+    for (size_t i = 0; i < sizeof histograms / sizeof *histograms; i++)
+        put_histogram(f, f->vllm ? histograms[i].vllm : histograms[i].name, histograms[i].help, histograms[i].bounds,
+                      (const void *)((const char *)c + histograms[i].offset));
+    const char *at = f->vllm ? "spec_decode_num_accepted_tokens_per_pos_total" : "accepted_tokens_at_total";
+    put_head(f, at, "Drafted tokens that were accepted, by their place in their verify, from 0.", "counter");
+    for (int i = 0; i < POSITIONS_MOST; i++) {
+        char place[16];
+        snprintf(place, sizeof place, "%d", i);
+        if (i == 0 || c->n_at[i]) put_sample(f, at, "position", place, (double)c->n_at[i]);
+    }
+    put_one(f, f->vllm ? "num_requests_running" : "answers_running", "Answers that have a slot.", GAUGE,
+            now->n_running);
+    put_one(f, f->vllm ? "num_requests_waiting" : "answers_waiting", "Answers that wait for a slot.", GAUGE,
+            now->n_waiting);
+}
+
+static void put_ends(const struct form *f, const struct counts *c)
+{
+    static const struct {
+        enum seq_end end;
+        const char *name;
+    } ends[] = {{SEQ_END_ID, "end_id"},   {SEQ_STOP, "stop"},       {SEQ_LENGTH, "length"},
+                {SEQ_CONTEXT, "context"}, {SEQ_ABORTED, "aborted"}, {SEQ_FAILED, "failed"}};
+    put_head(f, "answers_total", "Answers, by how they ended.", "counter");
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        put_sample(f, "answers_total", "end", ends[i].name, (double)c->n_ended[ends[i].end]);
+}
+
+void counts_put(const struct counts *c, const struct counts_now *now, FILE *to)
+{
+    const struct form f = {.prefix = "pilotfish_", .to = to};
+    put_shared(&f, c, now);
+    put_ends(&f, c);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        put_one(&f, times[i].name, times[i].help, COUNTER, value_of(c, TOTAL, times[i].offset) * 1e-9);
+    put_head(&f, "http_replies_total", "Replies of HTTP, by the first digit of their status.", "counter");
+    for (int i = 2; i < 6; i++) {
+        char status[8];
+        snprintf(status, sizeof status, "%dxx", i);
+        put_sample(&f, "http_replies_total", "status", status, (double)c->n_replies[i]);
+    }
+    put_one(&f, "slots", "Answers that are computed at once, at most.", GAUGE, now->n_slots);
+    put_one(&f, "ready", "1: the models are loaded, and requests are taken.", GAUGE, now->ready);
+    if (now->rtt_ns)
+        put_one(&f, "round_trip_seconds", "From the coordinator to the drafter and the verifiers' leader, together.",
+                GAUGE, (double)now->rtt_ns * 1e-9);
+}
+
+void counts_put_vllm(const struct counts *c, const struct counts_now *now, FILE *to)
+{
+    struct form f = {.prefix = "vllm:", .vllm = true, .to = to};
+    size_t n = (size_t)snprintf(f.labels, sizeof f.labels, "model_name=\"");
+    for (const char *s = now->model; *s && n + 4 < sizeof f.labels; s++) {
+        if (*s == '"' || *s == '\\') f.labels[n++] = '\\';
+        f.labels[n++] = *s;
+    }
+    snprintf(f.labels + n, sizeof f.labels - n, "\"");
+    put_shared(&f, c, now);
+}

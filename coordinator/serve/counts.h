@@ -1,0 +1,45 @@
+/* counts.h -- what was served, summed; and as text for Prometheus. Pure.
+ *
+ * Every count of tokens and drafts is taken once, when an answer ends, from the report that its client gets too, so
+ * counts are the sums of these reports. Per position: how often the i-th draft of a verify was right.
+ */
+#ifndef COORDINATOR_SERVE_COUNTS_H
+#define COORDINATOR_SERVE_COUNTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "coordinator/cli/stats.h"
+#include "coordinator/decode/seq.h"
+
+enum { BUCKETS_MOST = 16, POSITIONS_MOST = 64, N_ENDS = SEQ_FAILED + 1 };
+
+struct histogram {
+    uint64_t n_in[BUCKETS_MOST + 1]; /* the last: above all bounds */
+    double sum;
+};
+
+struct counts {                    /* zeroed to begin with */
+    uint64_t n_replies[6];         /* of HTTP, by the status's hundreds */
+    uint64_t n_ended[N_ENDS];      /* answers, by enum seq_end */
+    struct stats total;            /* of answers that ended */
+    uint64_t n_cached;             /* ids of prompts that were not computed again */
+    uint64_t n_at[POSITIONS_MOST]; /* accepted drafts, by their place in their verify */
+    struct histogram queue_s, first_s, token_s, whole_s;
+};
+
+struct counts_now { /* what is measured when it is asked for */
+    const char *model;
+    int n_running, n_waiting, n_slots;
+    uint64_t rtt_ns; /* to the drafter and the verifiers' leader, together; 0: not yet known */
+    bool ready;
+};
+
+/* An answer has ended. */
+void counts_add(struct counts *c, const struct seq *s, uint64_t asked_ns, uint64_t now_ns);
+void counts_put(const struct counts *c, const struct counts_now *now, FILE *to);
+/* The same under vLLM's names, which promtool finds wrong for their colons. */
+void counts_put_vllm(const struct counts *c, const struct counts_now *now, FILE *to);
+
+#endif

@@ -1,0 +1,12 @@
+/* report.h -- what a request cost, for its client: OpenAI's usage, vLLM's metrics, llama.cpp's timings. Pure. */
+#ifndef COORDINATOR_SERVE_REPORT_H
+#define COORDINATOR_SERVE_REPORT_H
+
+#include "coordinator/serve/choice.h"
+
+/* A new reference; NULL when memory is out. A prompt counts once, however many answers it has. */
+json_t *report_usage(const struct ask *ask, const struct choice *choices);
+/* Adds "metrics" and "timings" to a reply. */
+void report_put(json_t *reply, const struct choice *choices, int n);
+
+#endif
