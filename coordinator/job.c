@@ -26,7 +26,7 @@ struct job {
     uv_async_t mail_came;
     uv_signal_t on_int, on_term;
     uv_timer_t deadline, ticks, looks; /* ticks: for progress; looks: whether all are alive */
-    bool late;
+    bool late, has_guest;
 
     struct draft_profile profile;  /* from all texts so far */
     struct score *score;           /* during job_score */
@@ -341,6 +341,7 @@ static int watch_loop(struct job *j, struct err *err)
 void job_close(struct job *j)
 {
     if (!j) return;
+    if (j->has_guest) j->c.guest.close(j->c.guest.arg);
     alive_close(j->alive);
     mailbox_close(j->mailbox); /* first: its wake hook names the loop */
     loop_close(&j->loop);
@@ -377,6 +378,15 @@ static int open_spec(struct job *j, struct err *err)
     return spec_open(&j->spec, &c, err);
 }
 
+static int open_guest(struct job *j, struct err *err)
+{
+    const struct job_guest *guest = &j->c.guest;
+    if (!guest->open) return OK;
+    int rc = guest->open(guest->arg, &j->loop, err);
+    j->has_guest = rc == OK;
+    return rc;
+}
+
 int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err)
 {
     struct job *j = calloc(1, sizeof *j);
@@ -394,6 +404,7 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
     if (rc == OK) rc = wire_arena_init(&j->out, ARENA, err);
     if (rc == OK) j->mailbox = router_mailbox(router, PEER_COORDINATOR, wake, &j->mail_came);
     if (rc == OK && !j->mailbox) rc = err_set(err, E_FAIL, "out of memory");
+    if (rc == OK) rc = open_guest(j, err);
     if (rc == OK) {
         uv_timer_start(&j->looks, on_look, LOOK_MS, LOOK_MS);
         uv_async_send(&j->mail_came); /* messages that came before the hook was there */
@@ -431,6 +442,11 @@ void job_list_workers(const struct job *j, FILE *to)
 void job_list_links(const struct job *j, FILE *to)
 {
     alive_list(j->alive, to);
+}
+
+uint64_t job_rtt_ns(const struct job *j)
+{
+    return alive_rtt_ns(j->alive);
 }
 
 struct uv_loop_s *job_loop(struct job *j)

@@ -23,6 +23,13 @@
 #include "proto/router.h"
 
 struct job;
+struct uv_loop_s;
+
+struct job_guest { /* a module on the job's loop; NULL functions: none */
+    int (*open)(void *arg, struct uv_loop_s *loop, struct err *err); /* before the workers are awaited */
+    void (*close)(void *arg);                                        /* before the loop is closed, if it was opened */
+    void *arg;
+};
 
 struct job_config {
     struct layout layout;
@@ -31,10 +38,11 @@ struct job_config {
     int n_ctx;                        /* wanted; the model's own context is the limit */
     int n_slots;                      /* requests that run at once */
     int self_max;                     /* see struct spec_config */
-    bool interruptible; /* during a run Ctrl-C ends its requests as they are; between runs the job does not watch it */
+    bool interruptible; /* during a run Ctrl-C ends its requests as they are; between runs the job watches no signal */
     bool (*stops)(const struct stops *stops, const struct seq *s); /* NULL: none */
     void (*on_lost)(void *arg); /* called when a worker is lost without a word: nothing may wait for it; NULL: none */
     void *on_lost_arg;
+    struct job_guest guest;
     struct progress *progress; /* borrowed until job_close: gets the progress of loads, runs and scores; NULL: none */
 };
 
@@ -60,6 +68,8 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
 void job_info(const struct job *j, struct job_info *out);
 void job_list_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
 void job_list_links(const struct job *j, FILE *to);   /* a line for each worker that has answered a Ping: round trip */
+/* The round trips to the drafter and to the verifiers' leader, together; 0: not measured yet. */
+uint64_t job_rtt_ns(const struct job *j);
 
 struct uv_loop_s *job_loop(struct job *j);
 /* OK, or the error that ended the job on the loop. */

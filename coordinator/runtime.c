@@ -73,6 +73,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         .stops = stop_reached,
         .on_lost = s->launch->on_lost,
         .on_lost_arg = s->launch->arg,
+        .guest = s->guest,
         .progress = &s->progress,
     };
     int rc = s->launch->start(s->launch->arg, err);

@@ -31,7 +31,8 @@ struct runtime {
     struct tokenizer *big_t, *little_t;
     int n_ids; /* ids below it are in both vocabularies */
     struct stops stops;
-    struct job *job; /* after runtime_start */
+    struct job_guest guest; /* for the job's loop; the command may set it before runtime_start */
+    struct job *job;        /* after runtime_start */
     struct job_info info;
     struct progress progress;
 };

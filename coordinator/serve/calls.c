@@ -1,0 +1,438 @@
+#include "coordinator/serve/calls.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/serve/choice.h"
+#include "coordinator/serve/report.h"
+#include "proto/clock.h"
+#include "proto/prefix_hash.h"
+
+enum { SIGN_OF_LIFE_S = 5 };
+static const uint64_t second_ns = 1000000000;
+
+struct call {
+    struct calls *all;
+    struct exchange *x; /* NULL: it is over */
+    struct ask ask;
+    struct choice *choices; /* [n] owns */
+    int n, n_done;
+    char id[48];
+    time_t created;
+    uint64_t asked_ns, shown_ns; /* shown: when its stream last got something */
+    struct refusal why;          /* it ends with this; status 0: well */
+    bool ended;                  /* its reply is complete */
+    bool held;                   /* is being walked over: not freed meanwhile */
+    struct call *next, **link;
+};
+
+struct calls {
+    struct calls_config c;
+    struct job_watch watch;
+    struct call *first;
+    uint64_t n_begun;
+    bool closed_to_new, failed;
+    char why_closed[256];
+    int rc;
+    struct err err;
+};
+
+/* ---- replies ---- */
+
+static char *text_of(json_t *value, size_t flags, size_t *n)
+{
+    *n = value ? json_dumpb(value, NULL, 0, flags) : 0;
+    char *text = *n ? malloc(*n) : NULL;
+    if (text && json_dumpb(value, text, *n, flags) == *n) return text;
+    free(text);
+    return NULL;
+}
+
+static void reply(struct exchange *x, int status, json_t *value, struct http_header extra)
+{
+    size_t n;
+    char *text = text_of(value, JSON_COMPACT | JSON_REAL_PRECISION(9), &n);
+    json_decref(value);
+    exchange_reply(x, status, "application/json", text, n, extra);
+}
+
+void exchange_reply_json(struct exchange *x, int status, json_t *value)
+{
+    reply(x, status, value, (struct http_header){0});
+}
+
+void exchange_refuse(struct exchange *x, const struct refusal *why)
+{
+    struct http_header extra = {0};
+    if (why->status == 429 || why->status == 503) extra = (struct http_header){"Retry-After", "1"};
+    if (why->status == 401) extra = (struct http_header){"WWW-Authenticate", "Bearer"};
+    if (why->status == 405) extra = (struct http_header){"Allow", why->allow};
+    reply(x, why->status, refusal_json(why), extra);
+}
+
+/* ---- streams ---- */
+
+static json_t *head_of(const struct call *call)
+{
+    const struct calls_config *c = &call->all->c;
+    bool chat = call->ask.kind == ASK_CHAT;
+    const char *object = !chat ? "text_completion" : call->ask.stream ? "chat.completion.chunk" : "chat.completion";
+    json_t *head = json_pack("{ss ss sI ss ss}", "id", call->id, "object", object, "created", (json_int_t)call->created,
+                             "model", c->from.model, "system_fingerprint", c->fingerprint);
+    if (call->ask.settings.sampler.temp > 0)
+        json_object_set_new(head, "seed", json_integer(call->ask.settings.sampler.seed));
+    return head;
+}
+
+/* Takes the reference. What cannot be written ends the exchange. */
+static void put_event(struct call *call, json_t *value)
+{
+    size_t n;
+    char *text = text_of(value, JSON_COMPACT | JSON_REAL_PRECISION(9), &n);
+    json_decref(value);
+    bool written = text && exchange_write(call->x, "data: ", 6) && exchange_write(call->x, text, n) &&
+                   exchange_write(call->x, "\n\n", 2);
+    if (!written) exchange_drop(call->x);
+    free(text);
+    call->shown_ns = clock_now_ns();
+}
+
+/* A part of the stream with this entry of "choices"; NULL: none. Takes the reference. */
+static json_t *part_of(const struct call *call, json_t *entry)
+{
+    json_t *part = head_of(call);
+    json_object_set_new(part, "choices", entry ? json_pack("[o]", entry) : json_array());
+    if (call->ask.with_usage) json_object_set_new(part, "usage", json_null());
+    return part;
+}
+
+static void begin_stream(struct call *call)
+{
+    exchange_stream(call->x);
+    for (int i = 0; i < call->n && call->ask.kind == ASK_CHAT; i++)
+        put_event(call, part_of(call, json_pack("{si s{ss ss} sn sn}", "index", i, "delta", "role", "assistant",
+                                                "content", "", "logprobs", "finish_reason")));
+}
+
+static void put_piece(struct call *call, struct choice *choice)
+{
+    json_t *entry = choice_piece(choice);
+    if (!entry) {
+        exchange_drop(call->x);
+        return;
+    }
+    json_t *part = part_of(call, entry);
+    if (call->n_done == call->n) report_put(part, call->choices, call->n);
+    put_event(call, part);
+}
+
+/* ---- the end of a call ---- */
+
+static void free_call(struct call *call)
+{
+    *call->link = call->next;
+    if (call->next) call->next->link = call->link;
+    for (int i = 0; i < call->n; i++) choice_free(&call->choices[i]);
+    free(call->choices);
+    ask_free(&call->ask);
+    free(call);
+}
+
+static void free_if_over(struct call *call)
+{
+    if (!call->x && !call->held && (call->n_done == call->n)) free_call(call);
+}
+
+static json_t *whole_of(struct call *call)
+{
+    json_t *whole = head_of(call), *list = json_array();
+    int lost = 0;
+    for (int i = 0; i < call->n; i++) lost |= json_array_append_new(list, choice_piece(&call->choices[i]));
+    lost |= json_object_set_new(whole, "choices", list);
+    lost |= json_object_set_new(whole, "usage", report_usage(&call->ask, call->choices));
+    report_put(whole, call->choices, call->n);
+    if (!lost) return whole;
+    json_decref(whole);
+    return NULL;
+}
+
+static void end_stream(struct call *call)
+{
+    if (call->why.status) {
+        put_event(call, refusal_json(&call->why));
+    } else {
+        if (call->ask.with_usage) {
+            json_t *part = part_of(call, NULL);
+            json_object_set_new(part, "usage", report_usage(&call->ask, call->choices));
+            put_event(call, part);
+        }
+        exchange_write(call->x, "data: [DONE]\n\n", 14);
+    }
+    exchange_end(call->x);
+}
+
+/* All choices are done, or nothing more will come of them. */
+static void end_call(struct call *call)
+{
+    if (call->ended) return;
+    call->ended = true;
+    if (!call->x) return;
+    if (call->ask.stream)
+        end_stream(call);
+    else if (call->why.status)
+        exchange_refuse(call->x, &call->why);
+    else
+        exchange_reply_json(call->x, 200, whole_of(call));
+}
+
+static void cancel(struct call *call)
+{
+    struct calls *c = call->all;
+    struct err err;
+    call->held = true;
+    for (int i = 0; i < call->n && !c->failed && c->rc == OK; i++)
+        if (!call->choices[i].done && job_cancel(c->c.job, &call->choices[i].seq, &err) != OK) {
+            c->rc = err.code;
+            c->err = err;
+        }
+    call->held = false;
+}
+
+void calls_over(struct calls *c, struct exchange *x)
+{
+    struct call *call = exchange_owner(x);
+    (void)c;
+    if (!call) return;
+    call->x = NULL;
+    cancel(call);
+    free_if_over(call);
+}
+
+/* ---- what the job calls ---- */
+
+static int on_tokens(void *arg, const struct seq *s, struct err *err)
+{
+    struct choice *choice = (struct choice *)s;
+    struct call *call = choice->call;
+    (void)arg, (void)err;
+    if (!call->x || call->ended || !call->ask.stream) return OK;
+    if (!choice_take(choice))
+        exchange_drop(call->x);
+    else if (s->end == SEQ_RUNNING && choice_has_news(choice))
+        put_piece(call, choice);
+    return OK;
+}
+
+static void fail_with(struct call *call, const struct seq *s)
+{
+    if (call->why.status) return;
+    if (s->end == SEQ_FAILED)
+        refuse(&call->why, s->why.code == E_PEER ? 503 : 500, NULL, "%s", s->why.text);
+    else
+        refuse(&call->why, 503, NULL, "the answer was ended");
+}
+
+static int on_done(void *arg, const struct seq *s, struct err *err)
+{
+    struct calls *c = arg;
+    struct choice *choice = (struct choice *)s;
+    struct call *call = choice->call;
+    (void)err;
+    choice->done = true;
+    call->n_done++;
+    counts_add(c->c.counts, s, call->asked_ns, clock_now_ns());
+    if (s->end == SEQ_FAILED || s->end == SEQ_ABORTED) fail_with(call, s);
+    bool wanted = call->x && !call->ended;
+    if (wanted && !choice_take(choice)) exchange_drop(call->x);
+    if (wanted && call->ask.stream && !call->why.status) put_piece(call, choice);
+    if (call->n_done == call->n) end_call(call);
+    free_if_over(call);
+    return OK;
+}
+
+/* ---- a call begins ---- */
+
+void calls_load(const struct calls *c, int *n_running, int *n_waiting)
+{
+    *n_running = *n_waiting = 0;
+    for (const struct call *call = c->first; call; call = call->next)
+        for (int i = 0; i < call->n; i++) {
+            enum seq_state state = call->choices[i].seq.state;
+            *n_waiting += state == SEQ_WAITING;
+            *n_running += state == SEQ_PROMPT || state == SEQ_DECODING;
+        }
+}
+
+static int admit(const struct calls *c, struct refusal *why)
+{
+    int n_running, n_waiting;
+    if (c->closed_to_new) return refuse(why, 503, NULL, "%s", c->why_closed);
+    calls_load(c, &n_running, &n_waiting);
+    if (n_waiting < c->c.n_queued) return OK;
+    refuse(why, 429, NULL, "%d answers wait already: try again later (--queue)", n_waiting);
+    why->code = "queue_full";
+    return E_USAGE;
+}
+
+static struct call *new_call(struct calls *c, struct exchange *x)
+{
+    struct call *call = calloc(1, sizeof *call);
+    if (!call) return NULL;
+    call->all = c;
+    call->x = x;
+    call->created = time(NULL);
+    call->asked_ns = call->shown_ns = clock_now_ns();
+    call->link = &c->first;
+    call->next = c->first;
+    if (call->next) call->next->link = &call->next;
+    c->first = call;
+    exchange_set_owner(x, call);
+    return call;
+}
+
+static int make_choice(struct call *call, int i, struct err *err)
+{
+    const struct calls_config *c = &call->all->c;
+    const struct ask_prompt *p = &call->ask.prompts[i / call->ask.n_each];
+    struct choice *choice = &call->choices[i];
+    struct request r = {.index = i, .prompt = p->ids, .n_prompt = p->n_ids, .settings = call->ask.settings};
+    r.settings.sampler.sample = (uint32_t)i;
+    *choice = (struct choice){.call = call, .ask = &call->ask, .t = c->from.encoder->tokenizer, .index = i};
+    int rc = seq_init(&choice->seq, &r, c->n_ctx, err);
+    if (rc != OK) return rc;
+    return choice_begin(choice, p) ? OK : err_set(err, E_FAIL, "out of memory");
+}
+
+static int make_choices(struct call *call)
+{
+    int n = ask_n_choices(&call->ask), rc = OK;
+    struct err err;
+    call->choices = calloc((size_t)n, sizeof *call->choices);
+    if (!call->choices) return refuse(&call->why, 500, NULL, "out of memory");
+    for (int i = 0; i < n && rc == OK; i++) rc = make_choice(call, i, &err);
+    if (rc == OK) return OK;
+    for (int i = 0; i < n; i++) choice_free(&call->choices[i]);
+    return refuse_for(&call->why, NULL, &err);
+}
+
+/* One that ends at once may end the call's reply, but not the call. */
+static void submit(struct call *call)
+{
+    struct calls *c = call->all;
+    struct err err;
+    call->n = ask_n_choices(&call->ask);
+    if (call->ask.stream) begin_stream(call);
+    for (int i = 0; i < call->n && c->rc == OK; i++)
+        if (job_submit(c->c.job, &call->choices[i].seq, &err) != OK) {
+            c->rc = err.code;
+            c->err = err;
+        }
+}
+
+void calls_begin(struct calls *c, enum ask_kind kind, struct exchange *x)
+{
+    struct refusal why;
+    if (admit(c, &why) != OK) {
+        exchange_refuse(x, &why);
+        return;
+    }
+    struct call *call = new_call(c, x);
+    if (!call) {
+        exchange_drop(x);
+        return;
+    }
+    uint64_t number = prefix_hash_mix(call->asked_ns ^ ++c->n_begun << 48);
+    struct ask_from from = c->c.from;
+    size_t n;
+    const char *body = exchange_body(x, &n);
+    from.seed = (uint32_t)(number & INT32_MAX);
+    snprintf(call->id, sizeof call->id, "%s-%016llx", kind == ASK_CHAT ? "chatcmpl" : "cmpl",
+             (unsigned long long)number);
+    int rc = ask_read(&call->ask, kind, body, n, &from, &call->why);
+    if (rc == OK) rc = make_choices(call);
+    if (rc == OK)
+        submit(call);
+    else
+        exchange_refuse(x, &call->why);
+}
+
+/* ---- all calls ---- */
+
+static void give_up(struct call *call, int status, const char *why)
+{
+    refuse(&call->why, status, NULL, "%s", why);
+    call->held = true; /* the reply is made now, of what there is */
+    end_call(call);
+    cancel(call);
+}
+
+static bool has_begun(const struct call *call)
+{
+    for (int i = 0; i < call->n; i++)
+        if (call->choices[i].seq.state != SEQ_WAITING) return true;
+    return false;
+}
+
+void calls_look(struct calls *c)
+{
+    uint64_t now = clock_now_ns();
+    for (struct call *call = c->first, *next; call; call = next) {
+        next = call->next;
+        if (!call->x || call->ended || !call->n) continue;
+        if (c->c.timeout_s && now - call->asked_ns > (uint64_t)c->c.timeout_s * second_ns) {
+            char why[96];
+            snprintf(why, sizeof why, "the answer took longer than %d s (--timeout)", c->c.timeout_s);
+            give_up(call, 503, why);
+        } else if (call->ask.stream && now - call->shown_ns > SIGN_OF_LIFE_S * second_ns) {
+            exchange_write(call->x, ": waiting\n\n", 11);
+            call->shown_ns = now;
+        }
+    }
+}
+
+void calls_drain(struct calls *c, const char *why)
+{
+    snprintf(c->why_closed, sizeof c->why_closed, "%s", why);
+    c->closed_to_new = true;
+    for (struct call *call = c->first, *next; call; call = next) {
+        next = call->next;
+        if (!call->ended && call->n && !has_begun(call)) give_up(call, 503, why);
+    }
+}
+
+void calls_fail(struct calls *c, const char *why)
+{
+    snprintf(c->why_closed, sizeof c->why_closed, "%s", why);
+    c->closed_to_new = c->failed = true;
+    for (struct call *call = c->first; call; call = call->next)
+        if (!call->ended && call->n) give_up(call, 503, why);
+}
+
+bool calls_idle(const struct calls *c)
+{
+    return c->first == NULL;
+}
+
+int calls_error(const struct calls *c, struct err *err)
+{
+    if (c->rc != OK) *err = c->err;
+    return c->rc;
+}
+
+int calls_open(struct calls **out, const struct calls_config *config, struct err *err)
+{
+    struct calls *c = calloc(1, sizeof *c);
+    if (!c) return err_set(err, E_FAIL, "out of memory");
+    c->c = *config;
+    c->watch = (struct job_watch){.tokens = on_tokens, .done = on_done, .arg = c};
+    job_set_watch(config->job, &c->watch);
+    *out = c;
+    return OK;
+}
+
+void calls_close(struct calls *c)
+{
+    if (!c) return;
+    while (c->first) free_call(c->first);
+    free(c);
+}
