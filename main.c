@@ -19,6 +19,7 @@
 #include "coordinator/cli/generate.h"
 #include "coordinator/cli/network.h"
 #include "coordinator/job.h"
+#include "coordinator/serve/serve.h"
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/options.h"
 #include "coordinator/cli/perplexity.h"
@@ -96,6 +97,7 @@ static worker_command *worker_command_of(enum command command)
     switch (command) {
     case CMD_GENERATE: return command_generate;
     case CMD_CHAT: return command_chat;
+    case CMD_SERVE: return command_serve;
     case CMD_COMPARE: return command_compare;
     case CMD_PERPLEXITY: return command_perplexity;
     case CMD_BENCH_PAIR: return command_bench_pair;

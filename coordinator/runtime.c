@@ -68,7 +68,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         .n_slots = n_slots,
         .n_ids = s->n_ids,
         .n_proposed = s->o.draft_vocab && s->o.draft_vocab < s->n_ids ? s->o.draft_vocab : s->n_ids,
-        .interruptible = s->o.command == CMD_CHAT,
+        .interruptible = s->o.command == CMD_CHAT || s->o.command == CMD_SERVE,
         .self_max = s->o.self_max,
         .stops = stop_reached,
         .on_lost = s->launch->on_lost,

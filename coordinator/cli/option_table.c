@@ -12,13 +12,15 @@
 enum {
     GEN = BIT(CMD_GENERATE),
     CHAT = BIT(CMD_CHAT),
+    SERVE = BIT(CMD_SERVE),
     CMP = BIT(CMD_COMPARE),
     PPL = BIT(CMD_PERPLEXITY),
     PAIR = BIT(CMD_BENCH_PAIR),
     STEP = BIT(CMD_BENCH_STEP),
     KERNELS = BIT(CMD_BENCH_KERNELS),
     MANY = GEN | CMP | PAIR, /* a file of prompts */
-    TEXT = MANY | CHAT,      /* they write text */
+    PRINTS = MANY | CHAT,    /* they print text */
+    TEXT = PRINTS | SERVE,   /* they write text */
     TOK = BIT(CMD_TOKENIZE),
     INS = BIT(CMD_INSPECT),
     DOC = BIT(CMD_DOCTOR),
@@ -60,7 +62,7 @@ const struct option option_table[] = {
              "default"},
     {"special", NULL, TEXT, OPTION_FLAG, AT(special), NULL, 0, 0, .needs = NEEDS_MESSAGES,
      .help = "text like <|im_end|> in a message is that token, not plain\ntext; with --raw it always is"},
-    {"raw", "--no-conversation -no-cnv", MANY, OPTION_FLAG, AT(raw), NULL, 0, 0,
+    {"raw", "--no-conversation -no-cnv", MANY | SERVE, OPTION_FLAG, AT(raw), NULL, 0, 0,
      .help = "no chat template: continue the text as it is"},
     {"ctx", "-c --ctx-size --context-size --n-ctx --max-model-len", TEXT | DOC, OPTION_COUNT, AT(ctx), "N", 2,
      LONGEST_CONTEXT, .preset = "4096", .help = "tokens that a sequence may have, prompt included"},
@@ -70,7 +72,8 @@ const struct option option_table[] = {
      .help = "tokens to generate, at most; 0 or -1: until the model ends\nits text or the context is full"},
     {"stop", NULL, TEXT | OF_ROWS, OPTION_STOP, 0, "TEXT", 0, 0,
      .help = "end the text before this one; may be given several times"},
-    {"ignore-eos", NULL, MANY, OPTION_FLAG, AT(ignore_eos), NULL, 0, 0, .help = "go on after the ids that end a text"},
+    {"ignore-eos", NULL, MANY | SERVE, OPTION_FLAG, AT(ignore_eos), NULL, 0, 0,
+     .help = "go on after the ids that end a text"},
 
     {"temp", "--temperature", TEXT | OF_ROWS, OPTION_NUMBER, AT(temp), "T", 0, 100, .preset = "0",
      .preset_of = {[ACCEPT_SAMPLE] = "1"}, .heading = "Sampling",
@@ -136,7 +139,7 @@ const struct option option_table[] = {
      .help = "shards that compute each layer together"},
     {"pp", "--pipeline-parallel-size -pp", TEXT | PPL | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "stages that the layers are cut into"},
-    {"parallel", "--max-num-seqs -np", GEN | CMP | PPL | DOC, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
+    {"parallel", "--max-num-seqs -np", GEN | CMP | PPL | DOC | SERVE, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
      .preset = "4", .needs = NEEDS_PROMPTS, .help = "requests that are computed at once"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
@@ -155,7 +158,25 @@ const struct option option_table[] = {
     {"net-rate", NULL, TEXT | PPL, OPTION_NUMBER, AT(net_mbit_per_s), "MBIT", 0, 1000000, .preset = "0",
      .help = "rate of each worker's link in Mbit/s, each way: messages wait\nfor those before them; 0: no limit"},
 
-    {"output", "-o", TEXT | STEP | KERNELS | PPL | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json", 0, 0,
+    {"host", NULL, SERVE, OPTION_TEXT, AT(host), "ADDRESS", 0, 0, .preset = "127.0.0.1", .heading = "Server",
+     .help = "the address to listen on; 0.0.0.0: all of this machine's,\nwhich other machines reach too (then set "
+             "--api-key-file)"},
+    {"port", NULL, SERVE, OPTION_COUNT, AT(port), "N", 0, 65535, .preset = "8080",
+     .help = "the port; 0: any free one, which is printed"},
+    {"api-key", NULL, SERVE, OPTION_TEXT, AT(api_key), "KEY", 0, 0,
+     .help = "requests must have this key (Authorization: Bearer KEY)"},
+    {"api-key-file", NULL, SERVE, OPTION_TEXT, AT(api_key_file), "FILE", 0, 0,
+     .help = "or one of the keys in this file, a line each; other users of\nthis machine do not see them"},
+    {"alias", "-a --served-model-name", SERVE, OPTION_TEXT, AT(alias), "NAME", 0, 0,
+     .help = "the model's name for clients (default: its file's)"},
+    {"queue", NULL, SERVE, OPTION_COUNT, AT(queue), "N", 0, 100000, .preset = "64",
+     .help = "answers that may wait for one of the --parallel slots; a\nrequest beyond them gets 429"},
+    {"timeout", "-to", SERVE, OPTION_COUNT, AT(timeout_s), "S", 0, 86400, .preset = "0",
+     .help = "seconds until an answer is given up, waiting included; 0: never"},
+    {"drain", NULL, SERVE, OPTION_COUNT, AT(drain_s), "S", 0, 86400, .preset = "30",
+     .help = "seconds that answers have to end after SIGTERM"},
+
+    {"output", "-o", PRINTS | STEP | KERNELS | PPL | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json", 0, 0,
      .preset = "text", .heading = "Output",
      .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines)"},
     {"color", "--colour -co", GEN | CHAT, OPTION_CHOICE, AT(color), "auto|always|never", 0, 0, .preset = "auto",
@@ -196,9 +217,7 @@ const struct option option_table[] = {
 /* clang-format on */
 const size_t n_options = sizeof option_table / sizeof *option_table;
 
-#define NO_SERVER                                                                                                      \
-    "there is no server here: pilotfish generate -o jsonl and pilotfish chat -o jsonl write answers as "               \
-    "lines of JSON, which another program reads through a pipe"
+#define SERVER "pilotfish serve --big FILE answers requests of OpenAI's API"
 #define FETCHED                                                                                                        \
     "scripts/fetch-model fetches a model by its name or address (it is in the source), and --big FILE takes the file"
 
@@ -207,7 +226,7 @@ const struct foreign_word foreign_options[] = {
      "no layers are offloaded here; workers compute on CPU cores: --threads N sets how many each uses, --tp N and "
      "--pp N spread the big model over ranks"},
     {"-hf -hfr --hf-repo -hff --hf-file -mu --model-url", "no model is fetched here: " FETCHED},
-    {"--port --host --api-key", NO_SERVER},
+    {"--port --host --api-key", SERVER},
     {"-cnv --conversation -i --interactive -if --interactive-first -ins --instruct",
      "a conversation is a command of its own: pilotfish chat --big FILE"},
     {"-tb --threads-batch -td --threads-draft -tbd --threads-batch-draft",
@@ -227,7 +246,7 @@ const struct foreign_word foreign_options[] = {
 };
 
 const struct foreign_word foreign_commands[] = {
-    {"serve server", NO_SERVER},
+    {"server", SERVER},
     {"run complete cli",
      "an answer to one prompt: pilotfish generate --big FILE PROMPT; a conversation: pilotfish chat --big FILE"},
     {"get pull download", FETCHED},
@@ -268,6 +287,13 @@ static const char chat_more[] =
     "Each message gets a line; a refused one gets {\"id\": \"...\", \"error\": \"...\"}.\n"
     "Exit: as pilotfish generate; 2: not all messages of a pipe or file were answered.\n";
 
+static const char serve_more[] =
+    "OpenAI's API: /v1/chat/completions, /v1/completions, /v1/models; and /health, /metrics, /props,\n"
+    "/tokenize, /detokenize. docs/api.md has each with an example. The options above are what a request\n"
+    "has that says nothing else; a temperature that is left out is --temp, 0 unless given.\n"
+    "SIGTERM ends it: answers that run end first (--drain), the rest gets 503.\n"
+    "Exit: 0 after SIGTERM; else as pilotfish generate.\n";
+
 static const char config_more[] =
     "Any option of any command may be given. In a file: NAME = VALUE, a flag is yes or no, # and ; begin\n"
     "comments.\n";
@@ -293,6 +319,11 @@ const struct command_text command_texts[N_COMMANDS] = {
                   "  pilotfish chat --big B.gguf --little L.gguf --system \"Answer in one sentence.\"\n"
                   "  printf '%s\\n' \"Name a fish.\" \"And its size?\" | pilotfish chat --big B.gguf -o jsonl\n",
                   .more = chat_more},
+    [CMD_SERVE] = {"serve", " --big FILE [--little FILE]",
+                   "A server of OpenAI's API: answers of the big model, many at once, over HTTP.",
+                   "  pilotfish serve --big B.gguf --little L.gguf\n"
+                   "  scripts/mpirun -n 4 pilotfish serve --big B.gguf --little L.gguf --tp 2 --parallel 8\n",
+                   .more = serve_more},
     [CMD_COMPARE] = {"eval compare", " --big FILE --little FILE --accept bild --prompts FILE",
                      "How far the text of a lossy setting is from the big model's own text.",
                      "  pilotfish eval compare --big B.gguf --little L.gguf --accept bild --prompts Q.jsonl -n 96\n"

@@ -220,11 +220,17 @@ static int refuse_strays(const struct options *o, struct err *err)
     return OK;
 }
 
-/* After finish_drafter. A line of --prompts may have a method of its own. */
+/* A line of --prompts, or a request, may have a method of its own. */
+static bool has_rows(const struct options *o)
+{
+    return o->prompts_file || o->command == CMD_SERVE;
+}
+
+/* After finish_drafter. */
 static int finish_method(struct parser *r, struct err *err)
 {
     int rc = options_settle(&r->o, err);
-    if (rc == OK && !r->o.prompts_file) rc = refuse_strays(&r->o, err);
+    if (rc == OK && !has_rows(&r->o)) rc = refuse_strays(&r->o, err);
     if (rc == OK && r->o.check && r->o.accept == ACCEPT_BILD)
         rc = err_set(err, E_USAGE,
                      "--check compares with the big model alone, whose text --accept bild does not promise");
@@ -237,7 +243,7 @@ static void note_idle(struct parser *r)
     struct options *o = &r->o;
     for (size_t i = 0; i < n_options && o->command != CMD_CONFIG; i++) {
         const struct option *p = &option_table[i];
-        bool known = !o->prompts_file || !option_depends_on_method(p->needs);
+        bool known = !has_rows(o) || !option_depends_on_method(p->needs);
         const char *why = known && o->origin[i] == FROM_LINE ? option_lacks(o, p->needs) : NULL;
         if (why) note_keep(&o->notes, "--%s has no effect: %s", p->name, why);
     }
@@ -343,6 +349,7 @@ static int finish(struct parser *r, struct err *err)
     case CMD_HELP: return finish_help(r, err);
     case CMD_GENERATE:
     case CMD_CHAT:
+    case CMD_SERVE:
     case CMD_COMPARE:
     case CMD_BENCH_PAIR: return finish_generation(r, err);
     case CMD_BENCH_STEP: return finish_bench_step(r, err);

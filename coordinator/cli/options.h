@@ -20,6 +20,7 @@ enum command {
     CMD_VERSION,
     CMD_GENERATE,
     CMD_CHAT,
+    CMD_SERVE,
     CMD_COMPARE,
     CMD_PERPLEXITY,
     CMD_BENCH_PAIR,
@@ -95,6 +96,12 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     float net_jitter_ms, net_mbit_per_s;
     enum when color;
     enum format format;
+
+    /* serve */
+    const char *host, *api_key, *api_key_file, *alias;
+    int port;
+    int queue;              /* answers that may wait */
+    int timeout_s, drain_s; /* 0: no limit; none */
 
     /* eval compare: exit 6 below these */
     float min_exact, min_bleu, min_rouge;

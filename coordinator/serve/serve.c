@@ -1,0 +1,211 @@
+#include "coordinator/serve/serve.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/cli/note.h"
+#include "coordinator/serve/routes.h"
+#include "proto/launcher.h"
+#include "proto/prefix_hash.h"
+#include "proto/show.h"
+
+enum { LOOK_MS = 1000, FAILED_MS = 2000 };
+
+struct serve {
+    struct runtime s;
+    struct server v;
+    struct http *http;
+    uv_timer_t looks;
+    uv_signal_t on_int, on_term;
+    uint64_t until_ms; /* while it drains, or has failed: when it ends at the latest */
+    bool draining;
+    int rc;
+    struct err err;
+    char model[256], fingerprint[32];
+};
+
+/* ---- HTTP ---- */
+
+static void on_request(void *arg, struct exchange *x)
+{
+    struct serve *z = arg;
+    route(&z->v, x);
+}
+
+static void on_over(void *arg, struct exchange *x)
+{
+    struct serve *z = arg;
+    int status = exchange_status(x);
+    if (status >= 200 && status < 600) z->v.counts.n_replies[status / 100]++;
+    if (z->v.calls) calls_over(z->v.calls, x);
+}
+
+static int open_http(void *arg, struct uv_loop_s *loop, struct err *err)
+{
+    struct serve *z = arg;
+    const struct http_config c = {z->s.o.host, z->s.o.port, on_request, on_over, z};
+    int rc = http_open(&z->http, &c, loop, err);
+    if (rc == OK) fprintf(stderr, "listening on http://%s\n", http_address(z->http));
+    return rc;
+}
+
+static void close_http(void *arg)
+{
+    http_stop(((struct serve *)arg)->http);
+}
+
+/* ---- the end ---- */
+
+static void end_with(struct serve *z, const struct err *why)
+{
+    if (z->rc != OK) return;
+    z->rc = why->code;
+    z->err = *why;
+    z->v.closed = z->err.text;
+    calls_fail(z->v.calls, z->err.text);
+    z->until_ms = uv_now(job_loop(z->s.job)) + FAILED_MS;
+}
+
+static void drain(struct serve *z)
+{
+    z->draining = true;
+    z->v.closed = "the server is being shut down";
+    z->until_ms = uv_now(job_loop(z->s.job)) + (uint64_t)z->s.o.drain_s * 1000;
+    calls_drain(z->v.calls, z->v.closed);
+}
+
+/* Under a launcher that is rank 0's parent, SIGTERM is how it says that a rank is gone. */
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    struct serve *z = handle->data;
+    struct err why = {0};
+    if (signum == SIGTERM && z->s.launch->layout.n_ranks > 1 && !launcher_is_direct())
+        err_set(&why, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
+    else if (signum == SIGINT)
+        err_set(&why, E_INTERRUPT, "interrupted");
+    else if (z->draining)
+        err_set(&why, E_TERMINATED, "terminated");
+    else
+        drain(z);
+    if (why.code != OK) end_with(z, &why);
+}
+
+static void on_look(uv_timer_t *handle)
+{
+    calls_look(((struct serve *)handle->data)->v.calls);
+}
+
+static bool is_over(const struct serve *z)
+{
+    bool late = uv_now(job_loop(z->s.job)) >= z->until_ms;
+    if (z->rc != OK) return late || http_idle(z->http);
+    return z->draining && (late || calls_idle(z->v.calls));
+}
+
+static void run(struct serve *z)
+{
+    struct err why;
+    while (!is_over(z)) {
+        uv_run(job_loop(z->s.job), UV_RUN_ONCE);
+        if (job_error(z->s.job, &why) != OK || calls_error(z->v.calls, &why) != OK) end_with(z, &why);
+    }
+}
+
+/* ---- the beginning ---- */
+
+/* The file's name without its folder and ending. */
+static void name_model(struct serve *z)
+{
+    const char *path = z->s.o.alias ? z->s.o.alias : z->s.o.big ? z->s.o.big : z->s.big.path;
+    const char *slash = z->s.o.alias ? NULL : strrchr(path, '/');
+    snprintf(z->model, sizeof z->model, "%s", slash && slash[1] ? slash + 1 : path);
+    char *end = strstr(z->model, ".gguf");
+    if (!z->s.o.alias && end && !end[5]) *end = 0;
+    z->v.model = z->model;
+}
+
+/* Of what decides a text: the build, both models, the policy. */
+static void make_fingerprint(struct serve *z)
+{
+    char all[2048];
+    const struct options *o = &z->s.o;
+    uint64_t h = gguf_vocab_hash(&z->s.big) ^ z->s.info.weights_bytes << 20 ^ z->s.info.little_bytes;
+    snprintf(all, sizeof all, "%s %s %s %d %d %g %g %d %d", PILOTFISH_VERSION, z->model, o->little ? o->little : "",
+             (int)o->drafter, (int)o->accept, (double)o->fallback, (double)o->rollback, (int)o->rollback_rule,
+             o->draft_max);
+    for (const char *c = all; *c; c++) h = prefix_hash_next(h, *c);
+    snprintf(z->fingerprint, sizeof z->fingerprint, "fp_%016llx", (unsigned long long)h);
+    z->v.fingerprint = z->fingerprint;
+}
+
+static int prepare(struct serve *z, struct err *err)
+{
+    const struct options *o = &z->s.o;
+    name_model(z);
+    z->v.began = time(NULL);
+    int rc = keys_read(&z->v.keys, o->api_key, o->api_key_file, err);
+    if (rc == OK) rc = prompt_encoder_init(&z->v.encoder, o, &z->s.big, z->s.big_t, gguf_context(&z->s.big), err);
+    if (rc == OK && !z->v.encoder.has_chat && !o->raw)
+        note("%s has no chat template: chats are refused; --template NAME applies one", show_name(z->model).s);
+    return rc;
+}
+
+static int open_calls(struct serve *z, struct err *err)
+{
+    const struct calls_config c = {
+        .job = z->s.job,
+        .from = {.o = &z->s.o, .stops = &z->s.stops, .encoder = &z->v.encoder, .model = z->v.model},
+        .fingerprint = z->v.fingerprint,
+        .n_ctx = z->s.info.n_ctx,
+        .n_queued = z->s.o.queue,
+        .timeout_s = z->s.o.timeout_s,
+        .counts = &z->v.counts,
+    };
+    return calls_open(&z->v.calls, &c, err);
+}
+
+static int watch(struct serve *z, struct err *err)
+{
+    uv_loop_t *loop = job_loop(z->s.job);
+    z->looks.data = z->on_int.data = z->on_term.data = z;
+    uv_timer_init(loop, &z->looks);
+    uv_timer_start(&z->looks, on_look, LOOK_MS, LOOK_MS);
+    int rc = uv_signal_init(loop, &z->on_int);
+    if (!rc) rc = uv_signal_init(loop, &z->on_term);
+    if (!rc) rc = uv_signal_start(&z->on_int, on_signal, SIGINT);
+    if (!rc) rc = uv_signal_start(&z->on_term, on_signal, SIGTERM);
+    return rc ? err_set(err, E_FAIL, "cannot watch signals: %s", uv_strerror(rc)) : OK;
+}
+
+static int serve(struct serve *z, struct err *err)
+{
+    int rc = prepare(z, err);
+    if (rc != OK) return rc;
+    z->v.s = &z->s;
+    z->s.guest = (struct job_guest){open_http, close_http, z};
+    rc = runtime_start(&z->s, z->s.o.parallel, err);
+    if (rc != OK) return rc;
+    make_fingerprint(z);
+    rc = open_calls(z, err);
+    if (rc == OK) rc = watch(z, err);
+    if (rc != OK) return rc;
+    fprintf(stderr, "ready: %s on http://%s\n", show_name(z->model).s, http_address(z->http));
+    run(z);
+    if (z->rc != OK) *err = z->err;
+    return z->rc;
+}
+
+int command_serve(const struct options *o, const struct launch *launch, struct err *err)
+{
+    struct serve *z = calloc(1, sizeof *z);
+    if (!z) return err_set(err, E_FAIL, "out of memory");
+    int rc = runtime_open(&z->s, o, launch, err);
+    if (rc == OK) rc = serve(z, err);
+    runtime_close(&z->s, rc, err);
+    calls_close(z->v.calls);
+    http_free(z->http);
+    keys_free(&z->v.keys);
+    free(z);
+    return rc;
+}
