@@ -400,12 +400,15 @@ void calls_drain(struct calls *c, const char *why)
     }
 }
 
-void calls_fail(struct calls *c, const char *why)
+void calls_end(struct calls *c, const char *why, bool lost)
 {
     snprintf(c->why_closed, sizeof c->why_closed, "%s", why);
-    c->closed_to_new = c->failed = true;
-    for (struct call *call = c->first; call; call = call->next)
+    c->closed_to_new = true;
+    c->failed = lost;
+    for (struct call *call = c->first, *next; call; call = next) {
+        next = call->next;
         if (!call->ended && call->n) give_up(call, 503, why);
+    }
 }
 
 bool calls_idle(const struct calls *c)

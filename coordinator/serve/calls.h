@@ -42,8 +42,8 @@ void calls_over(struct calls *c, struct exchange *x);
 void calls_look(struct calls *c);
 /* Those of which nothing has begun are refused; no more are taken. */
 void calls_drain(struct calls *c, const char *why);
-/* All end as they are, with the error; the job is not stepped any more. */
-void calls_fail(struct calls *c, const char *why);
+/* All end as they are, with the error. lost: the job is not stepped any more. */
+void calls_end(struct calls *c, const char *why, bool lost);
 bool calls_idle(const struct calls *c);
 void calls_load(const struct calls *c, int *n_running, int *n_waiting);
 /* OK, or why the job cannot go on. */

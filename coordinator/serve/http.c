@@ -2,13 +2,8 @@
 
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,7 +11,6 @@
 
 enum {
     CONNECTIONS_MOST = 1000,
-    FILES_LEFT = 64, /* for all else */
     BLOCK = 1 << 14,
     PATIENCE_S = 60,
     LOOK_MS = 1000,
@@ -138,17 +132,6 @@ static void free_connection(uv_handle_t *handle)
     free(handle->data);
 }
 
-static void set_keep_alive(int fd)
-{
-    const int on = 1, idle_s = 30, every_s = 10, times = 3, unacknowledged_ms = PATIENCE_S * 1000;
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
 static void open_connection(struct http *h, struct MHD_Connection *mhd, void **socket_context)
 {
     struct connection *c = calloc(1, sizeof *c);
@@ -156,7 +139,7 @@ static void open_connection(struct http *h, struct MHD_Connection *mhd, void **s
     if (!c) return;
     c->h = h;
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    set_keep_alive(c->fd);
+    socket_watch_peer(c->fd, PATIENCE_S);
     c->polls = uv_poll_init(h->loop, &c->poll, c->fd) == 0;
     c->poll.data = c;
     c->link = &h->connections;
@@ -447,17 +430,10 @@ void *exchange_owner(const struct exchange *x)
 
 /* ---- open, close ---- */
 
-static unsigned connections_most(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur > CONNECTIONS_MOST + FILES_LEFT) return CONNECTIONS_MOST;
-    return files.rlim_cur > 2 * FILES_LEFT ? (unsigned)files.rlim_cur - FILES_LEFT : FILES_LEFT;
-}
-
 static int start(struct http *h, int fd, struct err *err)
 {
     h->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, h,
-                              MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, connections_most(),
+                              MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, sockets_most(CONNECTIONS_MOST),
                               MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)PATIENCE_S, MHD_OPTION_NOTIFY_COMPLETED,
                               on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
     if (h->mhd) return OK;

@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 511 };
+enum { BACKLOG = 511, FILES_LEFT = 64 };
 
 static int try_one(const struct addrinfo *a)
 {
@@ -50,4 +53,22 @@ int listen_on(const char *host, int port, int *fd, char *address, size_t room, s
     }
     name_socket(*fd, address, room);
     return OK;
+}
+
+void socket_watch_peer(int fd, int patience_s)
+{
+    const int on = 1, idle_s = patience_s / 2, every_s = patience_s / 6, times = 3, lost_ms = patience_s * 1000;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &lost_ms, sizeof lost_ms);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+unsigned sockets_most(unsigned wanted)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= wanted + FILES_LEFT) return wanted;
+    return files.rlim_cur > 2 * FILES_LEFT ? (unsigned)files.rlim_cur - FILES_LEFT : FILES_LEFT;
 }

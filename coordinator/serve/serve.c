@@ -10,16 +10,20 @@
 #include "proto/prefix_hash.h"
 #include "proto/show.h"
 
-enum { LOOK_MS = 1000, FAILED_MS = 2000 };
+enum { LOOK_MS = 1000, FAILED_MS = 2000, SAME_SIGNAL_MS = 1000 };
+
+static const int signals[] = {SIGINT, SIGTERM, SIGUSR2};
+enum { N_SIGNALS = sizeof signals / sizeof *signals };
 
 struct serve {
     struct runtime s;
     struct server v;
     struct http *http;
     uv_timer_t looks;
-    uv_signal_t on_int, on_term;
-    uint64_t until_ms; /* while it drains, or has failed: when it ends at the latest */
-    bool draining;
+    uv_signal_t signals[N_SIGNALS];
+    uint64_t drains_ms;    /* since when it drains */
+    uint64_t until_ms;     /* while it drains, or has failed: when it ends at the latest */
+    bool draining, ending; /* ending: those that drained for too long have their errors, and leave */
     int rc;
     struct err err;
     char model[256], fingerprint[32];
@@ -57,37 +61,46 @@ static void close_http(void *arg)
 
 /* ---- the end ---- */
 
+static void set_limit(struct serve *z, uint64_t ms)
+{
+    z->until_ms = uv_now(job_loop(z->s.job)) + ms;
+}
+
 static void end_with(struct serve *z, const struct err *why)
 {
+    struct err ignored;
     if (z->rc != OK) return;
     z->rc = why->code;
     z->err = *why;
     z->v.closed = z->err.text;
-    calls_fail(z->v.calls, z->err.text);
-    z->until_ms = uv_now(job_loop(z->s.job)) + FAILED_MS;
+    calls_end(z->v.calls, z->err.text, job_error(z->s.job, &ignored) != OK);
+    set_limit(z, FAILED_MS);
 }
 
 static void drain(struct serve *z)
 {
     z->draining = true;
+    z->drains_ms = uv_now(job_loop(z->s.job));
     z->v.closed = "the server is being shut down";
-    z->until_ms = uv_now(job_loop(z->s.job)) + (uint64_t)z->s.o.drain_s * 1000;
+    set_limit(z, (uint64_t)z->s.o.drain_s * 1000);
     calls_drain(z->v.calls, z->v.closed);
 }
 
-/* Under a launcher that is rank 0's parent, SIGTERM is how it says that a rank is gone. */
+/* That a rank is gone, a launcher says by SIGTERM to its own children, and scripts/mpirun, which starts rank 0 itself,
+ * by SIGUSR2. A second SIGTERM soon after the first is the same one, sent to a whole group of processes. */
 static void on_signal(uv_signal_t *handle, int signum)
 {
     struct serve *z = handle->data;
     struct err why = {0};
-    if (signum == SIGTERM && z->s.launch->layout.n_ranks > 1 && !launcher_is_direct())
+    bool by_launcher = signum == SIGTERM && z->s.launch->layout.n_ranks > 1 && !launcher_is_direct();
+    if (by_launcher || signum == SIGUSR2)
         err_set(&why, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
     else if (signum == SIGINT)
         err_set(&why, E_INTERRUPT, "interrupted");
-    else if (z->draining)
-        err_set(&why, E_TERMINATED, "terminated");
-    else
+    else if (!z->draining)
         drain(z);
+    else if (uv_now(job_loop(z->s.job)) - z->drains_ms > SAME_SIGNAL_MS)
+        err_set(&why, E_TERMINATED, "terminated");
     if (why.code != OK) end_with(z, &why);
 }
 
@@ -96,11 +109,20 @@ static void on_look(uv_timer_t *handle)
     calls_look(((struct serve *)handle->data)->v.calls);
 }
 
-static bool is_over(const struct serve *z)
+/* Some are not done when --drain is over. */
+static void give_up(struct serve *z)
+{
+    z->ending = true;
+    calls_end(z->v.calls, "the server is shut down, and the answer took longer than --drain", false);
+    set_limit(z, FAILED_MS);
+}
+
+static bool is_over(struct serve *z)
 {
     bool late = uv_now(job_loop(z->s.job)) >= z->until_ms;
-    if (z->rc != OK) return late || http_idle(z->http);
-    return z->draining && (late || calls_idle(z->v.calls));
+    if (z->rc != OK || z->ending) return late || http_idle(z->http);
+    if (z->draining && late && !calls_idle(z->v.calls)) give_up(z);
+    return z->draining && !z->ending && calls_idle(z->v.calls);
 }
 
 static void run(struct serve *z)
@@ -168,13 +190,15 @@ static int open_calls(struct serve *z, struct err *err)
 static int watch(struct serve *z, struct err *err)
 {
     uv_loop_t *loop = job_loop(z->s.job);
-    z->looks.data = z->on_int.data = z->on_term.data = z;
+    int rc = 0;
+    z->looks.data = z;
     uv_timer_init(loop, &z->looks);
     uv_timer_start(&z->looks, on_look, LOOK_MS, LOOK_MS);
-    int rc = uv_signal_init(loop, &z->on_int);
-    if (!rc) rc = uv_signal_init(loop, &z->on_term);
-    if (!rc) rc = uv_signal_start(&z->on_int, on_signal, SIGINT);
-    if (!rc) rc = uv_signal_start(&z->on_term, on_signal, SIGTERM);
+    for (int i = 0; i < N_SIGNALS && !rc; i++) {
+        rc = uv_signal_init(loop, &z->signals[i]);
+        z->signals[i].data = z;
+        if (!rc) rc = uv_signal_start(&z->signals[i], on_signal, signals[i]);
+    }
     return rc ? err_set(err, E_FAIL, "cannot watch signals: %s", uv_strerror(rc)) : OK;
 }
 

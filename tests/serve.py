@@ -1,0 +1,593 @@
+"""Ranks: 1 and 4. `pilotfish serve` as its clients see it: the openai package, plain HTTP and sockets, promtool.
+   serve.py PILOTFISH TINY SOURCE [--long]
+"""
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import openai
+
+pilotfish, tiny, source = sys.argv[1:4]
+is_long = "--long" in sys.argv
+MODELS = os.environ.get("PILOTFISH_MODELS", os.path.join(source, "models"))
+SMOL = os.path.join(MODELS, "SmolLM2-135M-Instruct.Q4_1.gguf")
+MPIRUN = [os.path.join(source, "scripts/mpirun"), "-n", "4"]
+BIG, LITTLE = "big.gguf", "little.gguf"
+SLOW = ("--net-delay", "20", "--self-max", "0")  # a token takes a round trip
+n_checks = 0
+
+
+def check(holds, what):
+    global n_checks
+    n_checks += 1
+    if not holds:
+        raise AssertionError(what)
+
+
+def eventually(holds, what, patience_s=20):
+    end = time.monotonic() + patience_s
+    while not holds():
+        check(time.monotonic() < end, f"not within {patience_s} s: {what}")
+        time.sleep(0.02)
+
+
+class Server:
+    """Runs `serve` on a free port; as a context it is ended by SIGTERM, and must then exit with 0."""
+
+    def __init__(self, *options, ranks=False, big=BIG, waits=True):
+        command = (MPIRUN if ranks else []) + [pilotfish, "serve", "--big", big, "--port", "0", *options]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.said = ""
+        self.address = self.await_line(r"listening on http://(\S+)\n")
+        self.url = f"http://{self.address}"
+        self.reader = threading.Thread(target=self.read_on, daemon=True)
+        self.reader.start()
+        if waits:
+            eventually(lambda: self.get("/health")[0] == 200, "the models are loaded", 60)
+
+    def await_line(self, pattern):
+        for line in self.process.stderr:
+            self.said += line
+            if found := re.search(pattern, line):
+                return found[1]
+        raise AssertionError(f"serve ended: {self.said}")
+
+    def read_on(self):
+        for line in self.process.stderr:
+            self.said += line
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        code = self.end()
+        if kind is None:
+            check(code == 0, f"after SIGTERM exit {code}: {self.said}")
+
+    def end(self, signum=signal.SIGTERM, patience_s=40):
+        if signum and self.process.poll() is None:
+            self.process.send_signal(signum)
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        self.reader.join(5)
+        return self.process.returncode
+
+    def client(self, **options):
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="any", max_retries=0, timeout=120, **options)
+
+    def get(self, path, body=None, headers={}):
+        """(status, headers, body); JSON is read."""
+        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        request = urllib.request.Request(self.url + path, data, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as reply:
+                status, head, text = reply.status, reply.headers, reply.read()
+        except urllib.error.HTTPError as e:
+            status, head, text = e.code, e.headers, e.read()
+        return status, head, json.loads(text) if head["Content-Type"] == "application/json" else text.decode()
+
+    def metrics(self, path="/metrics"):
+        lines = self.get(path)[2].splitlines()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    def stream(self, body, path="/v1/completions"):
+        """A connection whose head has been read, and the events that come."""
+        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection.request("POST", path, json.dumps({**body, "stream": True}), {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        check(reply.status == 200, f"{body}: {reply.status}")
+        return connection, reply
+
+    def load(self):
+        m = self.metrics()
+        return int(m["pilotfish_answers_running"]), int(m["pilotfish_answers_waiting"])
+
+
+def events(reply):
+    """What a stream sends: parsed objects, then None for [DONE]."""
+    for line in reply:
+        if line.startswith(b"data: "):
+            yield None if line == b"data: [DONE]\n" else json.loads(line[6:])
+        else:
+            check(line == b"\n" or line.startswith(b":"), f"no event: {line}")
+
+
+def generate(rows, *options, big=BIG):
+    """What `generate` answers to the rows: the reference for every text."""
+    with open("rows.jsonl", "w") as f:
+        f.writelines(json.dumps(row) + "\n" for row in rows)
+    command = [pilotfish, "generate", "--big", big, "--prompts", "rows.jsonl", "-o", "jsonl", *options]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    check(done.returncode == 0, done.stderr)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def same_tokens(choice, answer, what):
+    """Ids and log-probabilities of a completion's choice are those of generate, bit for bit."""
+    found = choice["logprobs"]
+    check(found["ids"] == answer["ids"], f"{what}: other ids")
+    check(found["token_logprobs"] == answer["logprobs"], f"{what}: other log-probabilities")
+    check(choice["text"] == answer["text"], f"{what}: {choice['text']!r}, not {answer['text']!r}")
+
+
+# ---- the openai package ----
+
+
+def a_real_model_answers_the_openai_client():
+    chat = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name two colours."}]}
+    want = generate([chat], "-n", "12", big=SMOL)[0]
+    with Server("--draft", "ngram", "--parallel", "2", big=SMOL) as server:
+        client = server.client()
+        model = client.models.list().data[0].id
+        check(model == "SmolLM2-135M-Instruct.Q4_1", model)
+        check(client.models.retrieve(model).max_model_len == 4096, "the model's context")
+        ask = {**chat, "model": model, "max_tokens": 12}
+        whole = client.chat.completions.create(**ask, logprobs=True, top_logprobs=2)
+        choice = whole.choices[0]
+        check(choice.message.content == want["text"], f"{choice.message.content!r}, not {want['text']!r}")
+        end = {"end_id": "stop", "length": "length"}[want["end"]]
+        check(choice.finish_reason == end and whole.usage.completion_tokens == len(want["ids"]), "the end")
+        check([t.logprob for t in choice.logprobs.content] == want["logprobs"], "log-probabilities")
+        check(all(len(t.top_logprobs) == 2 and bytes(t.bytes).decode() == t.token for t in choice.logprobs.content),
+              "the likeliest tokens")
+        check(whole.system_fingerprint.startswith("fp_"), "the fingerprint")
+        parts = list(client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
+        text = "".join(p.choices[0].delta.content or "" for p in parts if p.choices)
+        check(text == want["text"], f"streamed {text!r}")
+        check(parts[0].choices[0].delta.role == "assistant" and parts[-2].choices[0].finish_reason == end, "ends")
+        usage = parts[-1].usage
+        check(usage.prompt_tokens == want["prompt_tokens"], "tokens of the prompt")
+        check(usage.prompt_tokens_details.cached_tokens >= want["prompt_tokens"] - 1, "the prompt was held already")
+        word = want["text"].split()[-1]
+        done = client.chat.completions.create(**ask, stop=["no such text", word]).choices[0]
+        check(word not in done.message.content and done.finish_reason == "stop", f"a stop: {done}")
+
+
+def choices_are_those_of_generate_for_the_same_seed(server):
+    client = server.client()
+    want = generate([{"prompt": "hello"}] * 3, "--raw", "-n", "16", "--temp", "1", "--seed", "5")
+    ask = {"model": "big", "prompt": "hello", "max_tokens": 16, "temperature": 1, "seed": 5, "n": 3, "logprobs": 0}
+    whole = client.completions.create(**ask).model_dump()
+    for choice, answer in zip(whole["choices"], want):
+        same_tokens(choice, answer, f"choice {choice['index']}")
+    texts = ["", "", ""]
+    for part in client.completions.create(**ask, stream=True):
+        texts[part.choices[0].index] += part.choices[0].text
+    check(texts == [answer["text"] for answer in want], "streamed choices")
+    drawn = client.completions.create(**{**ask, "seed": None})
+    again = client.completions.create(**{**ask, "seed": drawn.seed})
+    check([c.text for c in drawn.choices] == [c.text for c in again.choices], "the seed that is returned")
+    other = client.completions.create(**{**ask, "seed": None})
+    check(other.seed != drawn.seed, "two requests without a seed have the same")
+
+
+def prompts_may_be_texts_or_tokens(server):
+    status, _, tokens = server.get("/tokenize", {"prompt": "hello world"})
+    check(status == 200 and tokens["count"] == len(tokens["tokens"]), tokens)
+    check(server.get("/detokenize", {"tokens": tokens["tokens"]})[2]["content"].endswith("hello world"), "detokenize")
+    answers = [server.get("/v1/completions", {"prompt": p, "max_tokens": 6})[2]["choices"][0]["text"]
+               for p in ("hello world", ["hello world"], tokens["tokens"], [tokens["tokens"]])]
+    check(len(set(answers)) == 1, answers)
+    two = server.get("/v1/completions", {"prompt": ["hello", "world"], "n": 2, "max_tokens": 3, "echo": True})[2]
+    check([c["index"] for c in two["choices"]] == [0, 1, 2, 3], "indexes")
+    check([c["text"][:5] for c in two["choices"]] == ["hello", "hello", "world", "world"], "echoes")
+
+
+REFUSED = [  # body, status, param, words of the message
+    ({}, 400, "prompt", "there is none"),
+    ({"prompt": ""}, 400, "prompt", "empty"),
+    ({"prompt": 5}, 400, "prompt", "a text, or a list of tokens"),
+    ({"prompt": [1, -1]}, 400, "prompt", "from 0 to"),
+    ({"prompt": [1, 1 << 40]}, 400, "prompt", "from 0 to"),
+    ({"prompt": "x " * 9000}, 400, "prompt", "tokens"),
+    ({"prompt": "x", "model": "other"}, 404, "model", "no model other"),
+    ({"prompt": "x", "max_tokens": 0}, 400, "max_tokens", "at least 1"),
+    ({"prompt": "x", "max_tokens": "3"}, 400, "max_tokens", "--n-predict"),
+    ({"prompt": "x", "temperature": -1}, 400, "temperature", "--temp"),
+    ({"prompt": "x", "top_p": 2}, 400, "top_p", "--top-p"),
+    ({"prompt": "x", "n": 0}, 400, "n", "from 1 to"),
+    ({"prompt": ["x"] * 20, "n": 20}, 400, "prompt", "at most"),
+    ({"prompt": "x", "stop": [5]}, 400, "stop", "must be a text"),
+    ({"prompt": "x", "logprobs": 50}, 400, "logprobs", "from 0 to 20"),
+    ({"prompt": "x", "echo": True, "logprobs": 1}, 400, "echo", "prompt"),
+    ({"prompt": "x", "logit_bias": {"5": 1}}, 400, "logit_bias", "no support"),
+    ({"prompt": "x", "suffix": "y"}, 400, "suffix", "no support"),
+    ({"prompt": "x", "stream": "yes"}, 400, "stream", "true or false"),
+    ({"prompt": "x", "speculative": 5}, 400, "speculative", "object"),
+    ({"prompt": "x", "speculative": {"accept": "sometimes"}}, 400, "accept", "exact"),
+    ({"prompt": "x", "speculative": {"accept": "bild"}, "temperature": 1}, 400, None, "greedy"),
+]
+REFUSED_CHATS = [
+    ({}, "messages", "list of messages"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages",
+     "must be text"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "messages", "role"),
+    ({"messages": [{"role": "user", "content": "x"}], "tools": [{"type": "function"}]}, "tools", "no support"),
+    ({"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}}, "response_format",
+     "no support"),
+    ({"messages": [{"role": "user", "content": "x"}], "top_logprobs": 2}, "top_logprobs", "needs"),
+]
+
+
+def what_is_wrong_is_refused_with_the_field(server):
+    for body, status, param, words in REFUSED:
+        got, _, reply = server.get("/v1/completions", body)
+        error = reply["error"] if got >= 400 else {}
+        check(got == status and error["param"] == param and words in error["message"], f"{body}: {got} {reply}")
+    for body, param, words in REFUSED_CHATS:
+        got, _, reply = server.get("/v1/chat/completions", body)
+        error = reply["error"] if got >= 400 else {}
+        check(got == 400 and error["param"] == param and words in error["message"], f"{body}: {got} {reply}")
+    ignored = {"prompt": "x", "max_tokens": 1, "user": "me", "logit_bias": {}, "presence_penalty": 0, "stop": None,
+               "stream": None, "n": None, "anything": {"at": "all"}, "best_of": 1}
+    check(server.get("/v1/completions", ignored)[0] == 200, "fields that ask for nothing")
+    for body in (b"", b"[1]", b"{", b"\xff\xfe", b'{"prompt": "\xff"}', b'{"prompt": "\\ud800"}', b"[" * 100000,
+                 b'{"prompt": ' + b"[" * 100000 + b"]" * 100000 + b"}"):
+        status, _, reply = server.get("/v1/completions", body)
+        check(status == 400 and reply["error"]["type"] == "invalid_request_error", f"{body[:20]}: {status}")
+    for path, method, status in (("/nothing", "GET", 404), ("/v1/completions", "GET", 405), ("/health", "DELETE", 405),
+                                 ("/v1/models/other", "GET", 404), ("/health", "HEAD", 200)):
+        connection = http.client.HTTPConnection(server.address, timeout=30)
+        connection.request(method, path)
+        reply = connection.getresponse()
+        check(reply.status == status, f"{method} {path}: {reply.status}")
+        check(status != 405 or reply.headers["Allow"], "Allow")
+        connection.close()
+    client = server.client()
+    for make, kind in ((lambda: client.completions.create(model="big", prompt="x", n=0), openai.BadRequestError),
+                       (lambda: client.completions.create(model="no", prompt="x"), openai.NotFoundError)):
+        try:
+            make()
+            check(False, f"not {kind}")
+        except kind:
+            pass
+
+
+def a_key_is_needed_where_one_is_set():
+    with open("keys", "w") as f:
+        f.write("first\n\nsecond\n")
+    with Server("--api-key-file", "keys", "--api-key", "third") as server:
+        check(server.get("/health")[0] == 200, "health needs no key")
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "first"}):
+            status, head, reply = server.get("/v1/models", headers=headers)
+            check(status == 401 and reply["error"]["code"] == "invalid_api_key" and head["WWW-Authenticate"], reply)
+        for key in ("first", "second", "third"):
+            check(server.get("/v1/models", headers={"Authorization": f"Bearer {key}"})[0] == 200, key)
+
+
+# ---- many at once ----
+
+
+def mixed_rows(n):
+    rows = []
+    for i in range(n):
+        row = {"prompt": f"text number {i % 7} " + "word " * (i % 11), "max_tokens": 4 + i * 7 % 40}
+        if i % 3 == 1:
+            row |= {"temperature": 0.9, "seed": i}
+        if i % 5 == 2:
+            row["stop"] = ["e", "zz"]
+        rows.append(row)
+    return rows
+
+
+def texts_are_those_of_generate_whatever_else_is_served(*options, ranks=False, n=60):
+    rows = mixed_rows(n)
+    want = generate(rows, "--raw")
+    with Server("--parallel", "4", "--queue", "1000", *options, ranks=ranks) as server:
+
+        def ask(i):
+            if i % 6 == 5:  # one beside it whose client leaves
+                connection, reply = server.stream({"prompt": f"gone {i}", "max_tokens": 3000, "ignore_eos": True})
+                reply.readline()
+                connection.close()
+            body = {**rows[i], "logprobs": 0}
+            if i % 4 == 3:
+                body["speculative"] = {"draft": False}
+            if i % 2:
+                return server.get("/v1/completions", body)[2]["choices"][0]
+            connection, reply = server.stream(body)
+            parts = [e["choices"][0] for e in events(reply) if e]
+            connection.close()
+            got = {key: sum((p["logprobs"][key] for p in parts), []) for key in ("ids", "token_logprobs")}
+            return {"text": "".join(p["text"] for p in parts), "logprobs": got}
+
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            for i, choice in enumerate(pool.map(ask, range(n))):
+                same_tokens(choice, want[i], f"{options}, ranks {ranks}, row {i}")
+        eventually(lambda: server.load() == (0, 0), "clients that left have taken their answers with them")
+
+
+def reports_add_up_to_the_metrics(server):
+    before = server.metrics()
+    reports = [server.get("/v1/completions", {"prompt": f"add {i} add {i} add", "max_tokens": 20})[2] for i in range(8)]
+    after = server.metrics()
+
+    def risen(name):
+        return after[f"pilotfish_{name}"] - before[f"pilotfish_{name}"]
+
+    def total(*keys):
+        value = 0
+        for r in reports:
+            for key in keys:
+                r = r[key]
+            value += r
+        return value
+    check(risen("prompt_tokens_total") == total("usage", "prompt_tokens"), "tokens of prompts")
+    check(risen("generation_tokens_total") == total("usage", "completion_tokens"), "tokens of answers")
+    check(risen("cached_tokens_total") == total("usage", "prompt_tokens_details", "cached_tokens"), "cached tokens")
+    for name, key in (("drafted_tokens_total", "num_draft_tokens"), ("accepted_tokens_total", "num_accepted_tokens"),
+                      ("verifies_total", "num_drafts")):
+        check(risen(name) == total("metrics", "speculative_decoding", key), name)
+    positions = sum(v for k, v in after.items() if k.startswith("pilotfish_accepted_tokens_at_total"))
+    check(positions <= after["pilotfish_accepted_tokens_total"] and after["pilotfish_accepted_tokens_total"] > 0,
+          "positions")
+    text = server.get("/metrics")[2]
+    tool = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    check(tool.returncode == 0 and not tool.stdout + tool.stderr, tool.stdout + tool.stderr)
+    vllm = server.metrics("/metrics?names=vllm")
+    check(vllm['vllm:generation_tokens_total{model_name="big"}'] == after["pilotfish_generation_tokens_total"], "vLLM's")
+
+
+def a_queue_has_an_end():
+    with Server(*SLOW, "--parallel", "1", "--queue", "2") as server:
+        long = {"prompt": "a", "max_tokens": 400, "ignore_eos": True}
+        streams = [server.stream(long) for _ in range(3)]
+        eventually(lambda: server.load() == (1, 2), "one runs, two wait")
+        status, head, reply = server.get("/v1/completions", {"prompt": "x"})
+        check(status == 429 and head["Retry-After"] and reply["error"]["code"] == "queue_full", reply)
+        line = streams[2][1].readline()
+        check(line == b": waiting\n", f"a sign of life while it waits: {line}")
+        for connection, reply in streams:
+            connection.close()
+            reply.close()
+        eventually(lambda: server.load() == (0, 0), "all have left")
+        check(server.get("/v1/completions", {"prompt": "x", "max_tokens": 2})[0] == 200, "it serves on")
+    with Server(*SLOW, "--timeout", "1") as server:
+        status, _, reply = server.get("/v1/completions", {"prompt": "x", "max_tokens": 900, "ignore_eos": True})
+        check(status == 503 and "--timeout" in reply["error"]["message"], reply)
+
+
+# ---- the end ----
+
+
+def a_drain_lets_what_runs_end(ranks):
+    options = ("--little", LITTLE, "--tp", "2") if ranks else ()
+    server = Server(*options, *SLOW, "--parallel", "1", ranks=ranks)
+    body = {"prompt": "a", "max_tokens": 40, "ignore_eos": True}
+    running, waiting = server.stream(body), server.stream(body)
+    first = running[1].readline()
+    server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: server.get("/health")[0] == 503, "it drains")
+    check(server.get("/v1/completions", {"prompt": "x"})[0] == 503, "no new request")
+    got = [json.loads(first[6:])] + list(events(running[1]))
+    check(got[-1] is None and got[-2]["choices"][0]["finish_reason"] == "length", f"what ran has ended: {got[-1]}")
+    got = list(events(waiting[1]))
+    check("shut down" in got[-1]["error"]["message"], f"what waited is refused: {got[-1]}")
+    check(server.end(None) == 0, server.said)
+
+
+def a_drain_has_an_end():
+    server = Server(*SLOW, "--drain", "1")
+    connection, reply = server.stream({"prompt": "a", "max_tokens": 2000, "ignore_eos": True})
+    reply.readline()
+    server.process.send_signal(signal.SIGTERM)
+    check("--drain" in list(events(reply))[-1]["error"]["message"], "an error event")
+    check(server.end(None) == 0, server.said)
+    server = Server(*SLOW)
+    connection, reply = server.stream({"prompt": "a", "max_tokens": 2000, "ignore_eos": True})
+    reply.readline()
+    check(server.end(signal.SIGINT) == 130, "Ctrl-C")
+    check("interrupted" in list(events(reply))[-1]["error"]["message"], "an error event")
+
+
+def children(pid):
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [int(p) for p in found] + [q for p in found for q in children(int(p))]
+
+
+def rank_of(pid):
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/environ", "rb") as f, open(f"/proc/{pid}/comm") as comm:
+            found = re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", f.read())
+            return int(found[1]) if found and comm.read() == "pilotfish\n" else None
+    return None
+
+
+def a_lost_worker_ends_answers_with_an_error():
+    server = Server("--little", LITTLE, "--tp", "2", *SLOW, ranks=True)
+    connection, reply = server.stream({"prompt": "a", "max_tokens": 2000, "ignore_eos": True})
+    reply.readline()
+    lost = [p for p in children(server.process.pid) if rank_of(p) == 3]
+    check(len(lost) == 1, f"one process is rank 3: {lost}")
+    os.kill(lost[0], signal.SIGKILL)
+    last = list(events(reply))[-1]
+    check(last and last["error"]["type"] == "unavailable_error", f"an error event: {last}")
+    check(server.end(None) == 5, f"exit {server.process.returncode}: {server.said}")
+
+
+# ---- rude clients ----
+
+
+def raw(server, data=b""):
+    s = socket.create_connection(server.address.rsplit(":", 1), timeout=30)
+    s.sendall(data)
+    return s
+
+
+def post_head(n, more=""):
+    return f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {n}\r\n{more}\r\n".encode()
+
+
+def status_of(s):
+    text = b""
+    while b"\r\n" not in text and (more := s.recv(4096)):
+        text += more
+    return int(text.split()[1]) if text else 0
+
+
+def rude_clients_do_not_disturb_others():
+    with Server("--parallel", "2") as server:
+        want = server.get("/v1/completions", {"prompt": "hello", "max_tokens": 8})[2]["choices"]
+        held = [raw(server, post_head(100)[:n]) for n in range(1, 60, 3)]  # heads that do not end
+        held += [raw(server, post_head(100) + b'{"prompt"') for _ in range(20)]  # bodies that do not
+        rss = memory_kib(server.process.pid)
+        size = 64 << 20
+        s = raw(server, post_head(size))
+        for _ in range(64):
+            s.sendall(b"x" * (1 << 20))
+        check(status_of(s) == 413, "a body of 64 MiB")
+        check(memory_kib(server.process.pid) - rss < 40 << 10, "it was not kept")
+        check(status_of(raw(server, post_head(size, "Expect: 100-continue\r\n"))) == 413, "nor asked for")
+        check(status_of(raw(server, post_head(1 << 40))) == 413, "nor read if it has no end")
+        check(status_of(raw(server, b"GARBAGE\r\n\r\n")) in (0, 400), "no HTTP")
+        check(status_of(raw(server, b"GET / HTTP/1.1\r\nX: " + b"y" * 100000)) in (0, 413, 431, 400), "a long head")
+        chunked = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        check(status_of(raw(server, chunked + b"d\r\n" + b'{"prompt":""}' + b"\r\n0\r\n\r\n")) == 400, "in chunks")
+        check(status_of(raw(server, chunked + b"zz\r\n")) in (0, 400), "a bad chunk")
+        again = server.get("/v1/completions", {"prompt": "hello", "max_tokens": 8})[2]["choices"]
+        check(again == want, "others are answered as before")
+        for s in held:
+            s.close()
+
+
+def slow_readers_are_cut_off():
+    with Server("--ctx", "16000", "--parallel", "2", "--little", LITTLE) as server:
+        body = json.dumps({"prompt": "a", "ignore_eos": True, "stream": True, "logprobs": 20, "max_tokens": 9000,
+                           "n": 2}).encode()
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = server.address.rsplit(":", 1)
+        s.connect((host, int(port)))
+        s.sendall(post_head(len(body)) + body)
+        eventually(lambda: server.load() == (2, 0), "it runs")
+        rss = memory_kib(server.process.pid)
+        eventually(lambda: server.load() == (0, 0), "a client that reads nothing is cut off", 60)
+        check(memory_kib(server.process.pid) - rss < 20 << 10, "what it did not read was bounded")
+        m = server.metrics()
+        check(m['pilotfish_answers_total{end="aborted"}'] == 2, "its answers were cancelled")
+        s.close()
+
+
+def memory_kib(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
+
+def files_of(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def nothing_is_left_behind():
+    n = 2000 if is_long else 400
+    with Server("--draft", "ngram", "--queue", "1000") as server:
+        pid = server.process.pid
+
+        def ask(i):
+            if i % 10 == 9:
+                connection, reply = server.stream({"prompt": "x", "max_tokens": 500, "ignore_eos": True})
+                reply.readline()
+                connection.close()
+                return
+            server.get("/v1/completions", {"prompt": f"hello {i % 5}", "max_tokens": 4, "n": 1 + i % 3})
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(ask, range(n // 2)))
+            eventually(lambda: server.load() == (0, 0), "half is answered")
+            files, rss = files_of(pid), memory_kib(pid)
+            list(pool.map(ask, range(n // 2)))
+            eventually(lambda: server.load() == (0, 0), "all is answered")
+        eventually(lambda: files_of(pid) <= files, f"{files} open files, then {files_of(pid)}")
+        check(memory_kib(pid) - rss < 2048, f"{rss} KiB, then {memory_kib(pid)} KiB")
+        with concurrent.futures.ThreadPoolExecutor(200) as pool:  # all at once
+            got = list(pool.map(lambda i: server.get("/v1/completions", {"prompt": "x", "max_tokens": 2})[0],
+                                range(200)))
+        check(set(got) <= {200, 429} and got.count(200) > 100, f"200 at once: {sorted(set(got))}")
+
+
+# ---- what cannot be started ----
+
+
+def what_cannot_be_served_ends_in_one_line():
+    with Server() as server:
+        for options, code, words in ((["--port", server.address.rsplit(":", 1)[1]], 1, "--port takes another"),
+                                     (["--host", "no.such.host.invalid"], 2, "--host"),
+                                     (["--api-key-file", "none"], 2, "--api-key-file none"),
+                                     (["--raw", "--template", "chatml"], 2, "--template and --raw")):
+            done = subprocess.run([pilotfish, "serve", "--big", BIG, *options], stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=60)
+            said = [line for line in done.stderr.splitlines() if line.startswith("pilotfish: ")]
+            check(done.returncode == code and len(said) == 1 and words in said[0], f"{options}: {done}")
+
+
+def a_server_says_that_it_loads():
+    server = Server(big=SMOL, waits=False)
+    seen = server.get("/health")[0], server.get("/v1/completions", {"prompt": "x"})[0]
+    check(seen in ((503, 503), (503, 200), (200, 200)), seen)
+    eventually(lambda: server.get("/health")[0] == 200, "it is ready")
+    check(server.end() == 0, server.said)
+
+
+def main():
+    subprocess.run([tiny, BIG, "--ctx", "16384"], check=True)
+    subprocess.run([tiny, LITTLE, "--ctx", "16384", "--left-out", "2"], check=True)
+    a_real_model_answers_the_openai_client()
+    with Server("--draft", "ngram", "--parallel", "3") as server:
+        choices_are_those_of_generate_for_the_same_seed(server)
+        prompts_may_be_texts_or_tokens(server)
+        what_is_wrong_is_refused_with_the_field(server)
+        reports_add_up_to_the_metrics(server)
+    a_key_is_needed_where_one_is_set()
+    n = 200 if is_long else 60
+    texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)
+    texts_are_those_of_generate_whatever_else_is_served("--draft", "ngram", n=n)
+    texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--tp", "2", ranks=True, n=n)
+    a_queue_has_an_end()
+    a_drain_lets_what_runs_end(False)
+    a_drain_lets_what_runs_end(True)
+    a_drain_has_an_end()
+    a_lost_worker_ends_answers_with_an_error()
+    rude_clients_do_not_disturb_others()
+    slow_readers_are_cut_off()
+    nothing_is_left_behind()
+    what_cannot_be_served_ends_in_one_line()
+    a_server_says_that_it_loads()
+    print(f"{n_checks} checks")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    main()
