@@ -449,8 +449,8 @@ def raw(server, data=b""):
     return s
 
 
-def post_head(n, more=""):
-    return f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {n}\r\n{more}\r\n".encode()
+def post_head(n, more="", path="/v1/completions"):
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {n}\r\n{more}\r\n".encode()
 
 
 def status_of(s):
@@ -487,13 +487,13 @@ def rude_clients_do_not_disturb_others():
 
 def slow_readers_are_cut_off():
     with Server("--ctx", "16000", "--parallel", "2", "--little", LITTLE) as server:
-        body = json.dumps({"prompt": "a", "ignore_eos": True, "stream": True, "logprobs": 20, "max_tokens": 9000,
-                           "n": 2}).encode()
+        body = json.dumps({"messages": [{"role": "user", "content": "a"}], "ignore_eos": True, "stream": True, "n": 2,
+                           "logprobs": True, "top_logprobs": 20, "max_tokens": 9000}).encode()
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         host, port = server.address.rsplit(":", 1)
         s.connect((host, int(port)))
-        s.sendall(post_head(len(body)) + body)
+        s.sendall(post_head(len(body), path="/v1/chat/completions") + body)
         eventually(lambda: server.load() == (2, 0), "it runs")
         rss = memory_kib(server.process.pid)
         eventually(lambda: server.load() == (0, 0), "a client that reads nothing is cut off", 60)
@@ -536,6 +536,39 @@ def nothing_is_left_behind():
             got = list(pool.map(lambda i: server.get("/v1/completions", {"prompt": "x", "max_tokens": 2})[0],
                                 range(200)))
         check(set(got) <= {200, 429} and got.count(200) > 100, f"200 at once: {sorted(set(got))}")
+
+
+# ---- the documentation ----
+
+
+def is_like(got, shown, where):
+    """All fields that are shown, of the same kinds; of a list the first."""
+    kind = (int, float) if isinstance(shown, float) else type(shown)
+    check(isinstance(got, kind), f"{where}: {got!r} is not like {shown!r}")
+    if isinstance(shown, dict) and "top_logprobs" not in where:  # its keys are tokens
+        for key, value in shown.items():
+            check(key in got, f"{where}: no {key} in {got}")
+            is_like(got[key], value, where + [key])
+    elif isinstance(shown, list) and shown:
+        check(bool(got), f"{where}: nothing in it")
+        is_like(got[0], shown[0], where + ["0"])
+
+
+def every_block_of_the_documentation_runs():
+    with open(os.path.join(source, "docs/api.md"), encoding="utf-8") as f:
+        blocks = re.findall(r"^```(\w+)\n(.*?)^```", f.read(), re.M | re.S)
+    check(len(blocks) > 15 and {kind for kind, _ in blocks} == {"sh", "json", "python"}, "blocks")
+    with Server("--little", LITTLE) as server:
+        printed = ""
+        for kind, text in blocks:
+            if kind == "json":
+                is_like(json.loads(printed), json.loads(text), [text[:30]])
+                continue
+            text = text.replace("http://127.0.0.1:8080", server.url)
+            command = ["bash", "-eo", "pipefail", "-c", text] if kind == "sh" else [sys.executable, "-c", text]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            printed = done.stdout
+            check(done.returncode == 0 and printed.strip(), f"{text}: exit {done.returncode}: {done.stderr}")
 
 
 # ---- what cannot be started ----
@@ -583,6 +616,7 @@ def main():
     rude_clients_do_not_disturb_others()
     slow_readers_are_cut_off()
     nothing_is_left_behind()
+    every_block_of_the_documentation_runs()
     what_cannot_be_served_ends_in_one_line()
     a_server_says_that_it_loads()
     print(f"{n_checks} checks")

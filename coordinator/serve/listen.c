@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 511, FILES_LEFT = 64 };
+enum { BACKLOG = 511, FILES_LEFT = 64, KERNEL_KEEPS = 1 << 17 };
 
 static int try_one(const struct addrinfo *a)
 {
@@ -57,12 +57,14 @@ int listen_on(const char *host, int port, int *fd, char *address, size_t room, s
 
 void socket_watch_peer(int fd, int patience_s)
 {
-    const int on = 1, idle_s = patience_s / 2, every_s = patience_s / 6, times = 3, lost_ms = patience_s * 1000;
+    const int kept = KERNEL_KEEPS, on = 1, idle_s = patience_s / 2, every_s = patience_s / 6, times = 3,
+              lost_ms = patience_s * 1000;
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &lost_ms, sizeof lost_ms);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kept, sizeof kept);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 

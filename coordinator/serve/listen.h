@@ -10,7 +10,8 @@
  * "127.0.0.1:8080", "[::1]:8080". E_USAGE: no such host. E_FAIL: the address cannot be taken. */
 int listen_on(const char *host, int port, int *fd, char *address, size_t room, struct err *err);
 
-/* The kernel asks an idle peer for a sign, and gives up one that acknowledges nothing for so long. */
+/* The kernel asks an idle peer for a sign, gives up one that acknowledges nothing for so long, and keeps little of what
+ * a peer does not read. */
 void socket_watch_peer(int fd, int patience_s);
 /* How many connections may be open at once, at most `wanted`: the process needs some files for all else. */
 unsigned sockets_most(unsigned wanted);
