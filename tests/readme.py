@@ -29,6 +29,16 @@ def check(what, done, prints=True):
         print(f"WRONG: {what}: exit {done.returncode}\n{done.stdout[-300:]}{done.stderr[-600:]}")
 
 
+def serve(line, ask, **how):
+    """A server, which a client asks as the next line says."""
+    how["env"] = {**how["env"], "PILOTFISH_PORT": "0"}
+    server = subprocess.Popen(["bash", "-c", f"exec {line}"], stderr=subprocess.PIPE, text=True, **how)
+    ready = next((m[1] for m in (re.match(r"ready: .* on (\S+)", said) for said in server.stderr) if m), "none")
+    check(ask, call(["bash", "-c", ask.replace("http://127.0.0.1:8080", ready) + " -sf"], **how))
+    server.terminate()
+    check(line, subprocess.CompletedProcess(line, server.wait(60), "", ""), prints=False)
+
+
 def make_tree(folder):
     for name in ("build", "models"):
         os.mkdir(os.path.join(folder, name))
@@ -56,7 +66,11 @@ def main():
         make_tree(folder)
         env = {**os.environ, "PILOTFISH_N_PREDICT": "8"}
         for line in commands:
+            below = lines[lines.index(line) + 1:]
             line = line.replace("--big ...", f"--big {BIG}").replace("--little ...", f"--little {LITTLE}")
+            if " serve " in line:
+                serve(line, below[0], cwd=folder, env=env)
+                continue
             check(line, call(["bash", "-c", line], cwd=folder, env=env), prints=">" not in line)
         done = call([sys.executable, "-c", python], cwd=folder)
         check("the Python", done)

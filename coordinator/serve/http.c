@@ -342,7 +342,7 @@ void exchange_stream(struct exchange *x)
 
 static bool reserve_out(struct exchange *x, size_t n)
 {
-    memmove(x->out, x->out + x->out_at, x->n_out -= x->out_at);
+    if (x->out_at) memmove(x->out, x->out + x->out_at, x->n_out -= x->out_at);
     x->out_at = 0;
     if (x->n_out + n > STREAM_MOST) return false;
     size_t room = x->out_room ? x->out_room : BLOCK;
