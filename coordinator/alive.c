@@ -164,6 +164,11 @@ uint64_t alive_rtt_ns(const struct alive *a)
     return rtt_ns + (drafter ? heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter)) : 0);
 }
 
+uint64_t alive_worker_rtt_ns(const struct alive *a, int peer)
+{
+    return heartbeat_rtt_ns(&a->heartbeat, peer);
+}
+
 void alive_list(const struct alive *a, FILE *to)
 {
     for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++) {

@@ -34,6 +34,7 @@ void alive_wrap(const struct alive *a, int peer, struct err *err);
 
 /* The round trips to the drafter, if there is one, and to the verifiers' leader, together. */
 uint64_t alive_rtt_ns(const struct alive *a);
+uint64_t alive_worker_rtt_ns(const struct alive *a, int peer); /* the round trip to it; 0: not measured yet */
 void alive_list(const struct alive *a, FILE *to); /* a line for each worker that has answered: its round trip */
 
 #endif

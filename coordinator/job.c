@@ -444,9 +444,19 @@ void job_list_links(const struct job *j, FILE *to)
     alive_list(j->alive, to);
 }
 
-uint64_t job_rtt_ns(const struct job *j)
+void job_worker(const struct job *j, int i, struct job_worker *out)
 {
-    return alive_rtt_ns(j->alive);
+    int peer = PEER_COORDINATOR + 1 + i;
+    const struct group *g = layout_group(&j->c.layout, peer);
+    const struct worker_seen *seen = &j->workers.seen[peer];
+    *out = (struct job_worker){.role = g->role,
+                               .rank = layout_rank(&j->c.layout, peer),
+                               .stage = group_stage(g, peer),
+                               .shard = group_shard(g, peer),
+                               .n_threads = (int)seen->h.threads,
+                               .host = seen->host,
+                               .weights_bytes = seen->h.weights_bytes,
+                               .rtt_ns = alive_worker_rtt_ns(j->alive, peer)};
 }
 
 struct uv_loop_s *job_loop(struct job *j)

@@ -68,8 +68,16 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
 void job_info(const struct job *j, struct job_info *out);
 void job_list_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
 void job_list_links(const struct job *j, FILE *to);   /* a line for each worker that has answered a Ping: round trip */
-/* The round trips to the drafter and to the verifiers' leader, together; 0: not measured yet. */
-uint64_t job_rtt_ns(const struct job *j);
+
+struct job_worker { /* what is known of one */
+    enum role role;
+    int rank, stage, shard, n_threads;
+    const char *host; /* borrowed until job_close */
+    uint64_t weights_bytes;
+    uint64_t rtt_ns; /* of a message and its answer; 0: not measured yet */
+};
+/* The i-th of job_info's n_workers. */
+void job_worker(const struct job *j, int i, struct job_worker *out);
 
 struct uv_loop_s *job_loop(struct job *j);
 /* OK, or the error that ended the job on the loop. */

@@ -538,6 +538,21 @@ def nothing_is_left_behind():
         check(set(got) <= {200, 429} and got.count(200) > 100, f"200 at once: {sorted(set(got))}")
 
 
+# ---- the page ----
+
+
+def the_page_loads_nothing_else(server):
+    status, head, page = server.get("/")
+    check(status == 200 and head["Content-Type"].startswith("text/html"), head)
+    links = re.findall(r"(?:src|href)=\"([^\"]*)\"|https?://([^\" ]*)", page)
+    check(set(links) == {("data:,", ""), ("", "www.w3.org/2000/svg")}, links)
+    connection = http.client.HTTPConnection(server.address, timeout=30)
+    connection.request("GET", "/events")
+    state = next(events(connection.getresponse()))
+    check(state["model"] == "big" and state["workers"][0]["role"] == "verifier" and state["slots"] == 3, state)
+    connection.close()
+
+
 # ---- the documentation ----
 
 
@@ -603,6 +618,7 @@ def main():
         prompts_may_be_texts_or_tokens(server)
         what_is_wrong_is_refused_with_the_field(server)
         reports_add_up_to_the_metrics(server)
+        the_page_loads_nothing_else(server)
     a_key_is_needed_where_one_is_set()
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)

@@ -252,22 +252,24 @@ static int on_done(void *arg, const struct seq *s, struct err *err)
 
 /* ---- a call begins ---- */
 
-void calls_load(const struct calls *c, int *n_running, int *n_waiting)
+struct calls_load calls_load(const struct calls *c)
 {
-    *n_running = *n_waiting = 0;
+    struct calls_load load = {0};
     for (const struct call *call = c->first; call; call = call->next)
         for (int i = 0; i < call->n; i++) {
-            enum seq_state state = call->choices[i].seq.state;
-            *n_waiting += state == SEQ_WAITING;
-            *n_running += state == SEQ_PROMPT || state == SEQ_DECODING;
+            const struct seq *s = &call->choices[i].seq;
+            bool runs = s->state == SEQ_PROMPT || s->state == SEQ_DECODING;
+            load.n_waiting += s->state == SEQ_WAITING;
+            load.n_running += runs;
+            if (runs) load.n_tokens += (uint64_t)seq_n_generated(s);
         }
+    return load;
 }
 
 static int admit(const struct calls *c, struct refusal *why)
 {
-    int n_running, n_waiting;
     if (c->closed_to_new) return refuse(why, 503, NULL, "%s", c->why_closed);
-    calls_load(c, &n_running, &n_waiting);
+    int n_waiting = calls_load(c).n_waiting;
     if (n_waiting < c->c.n_queued) return OK;
     refuse(why, 429, NULL, "%d answers wait already: try again later (--queue)", n_waiting);
     why->code = "queue_full";

@@ -45,7 +45,11 @@ void calls_drain(struct calls *c, const char *why);
 /* All end as they are, with the error. lost: the job is not stepped any more. */
 void calls_end(struct calls *c, const char *why, bool lost);
 bool calls_idle(const struct calls *c);
-void calls_load(const struct calls *c, int *n_running, int *n_waiting);
+struct calls_load {
+    int n_running, n_waiting; /* choices */
+    uint64_t n_tokens;        /* of those that run */
+};
+struct calls_load calls_load(const struct calls *c);
 /* OK, or why the job cannot go on. */
 int calls_error(const struct calls *c, struct err *err);
 

@@ -195,6 +195,20 @@ static void put_ends(const struct form *f, const struct counts *c)
         put_sample(f, "answers_total", "end", ends[i].name, (double)c->n_ended[ends[i].end]);
 }
 
+static void put_workers(const struct form *f, const struct job *job)
+{
+    struct job_info info;
+    job_info(job, &info);
+    put_head(f, "round_trip_seconds", "Of a message to a worker and its answer, without its computing.", "gauge");
+    for (int i = 0; i < info.n_workers; i++) {
+        struct job_worker w;
+        job_worker(job, i, &w);
+        if (!w.rtt_ns) continue;
+        fprintf(f->to, "%sround_trip_seconds{rank=\"%d\",role=\"%s\",stage=\"%d\",shard=\"%d\"} %.9g\n", f->prefix,
+                w.rank, w.role == ROLE_DRAFTER ? "drafter" : "verifier", w.stage, w.shard, (double)w.rtt_ns * 1e-9);
+    }
+}
+
 void counts_put(const struct counts *c, const struct counts_now *now, FILE *to)
 {
     const struct form f = {.prefix = "pilotfish_", .to = to};
@@ -210,9 +224,7 @@ void counts_put(const struct counts *c, const struct counts_now *now, FILE *to)
     }
     put_one(&f, "slots", "Answers that are computed at once, at most.", GAUGE, now->n_slots);
     put_one(&f, "ready", "1: the models are loaded, and requests are taken.", GAUGE, now->ready);
-    if (now->rtt_ns)
-        put_one(&f, "round_trip_seconds", "From the coordinator to the drafter and the verifiers' leader, together.",
-                GAUGE, (double)now->rtt_ns * 1e-9);
+    if (now->job) put_workers(&f, now->job);
 }
 
 void counts_put_vllm(const struct counts *c, const struct counts_now *now, FILE *to)

@@ -12,6 +12,7 @@
 
 #include "coordinator/cli/stats.h"
 #include "coordinator/decode/seq.h"
+#include "coordinator/job.h"
 
 enum { BUCKETS_MOST = 16, POSITIONS_MOST = 64, N_ENDS = SEQ_FAILED + 1 };
 
@@ -32,7 +33,7 @@ struct counts {                    /* zeroed to begin with */
 struct counts_now { /* what is measured when it is asked for */
     const char *model;
     int n_running, n_waiting, n_slots;
-    uint64_t rtt_ns; /* to the drafter and the verifiers' leader, together; 0: not yet known */
+    const struct job *job; /* for its workers; NULL: there is none yet */
     bool ready;
 };
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/serve/page.h"
 #include "coordinator/text/json_text.h"
 
 typedef void handler(struct server *v, struct exchange *x);
@@ -37,8 +38,10 @@ static void get_metrics(struct server *v, struct exchange *x)
         return;
     }
     if (v->calls) {
-        calls_load(v->calls, &now.n_running, &now.n_waiting);
-        now.rtt_ns = job_rtt_ns(v->s->job);
+        struct calls_load load = calls_load(v->calls);
+        now.n_running = load.n_running;
+        now.n_waiting = load.n_waiting;
+        now.job = v->s->job;
     }
     FILE *f = open_memstream(&text, &n);
     if (f) (names ? counts_put_vllm : counts_put)(&v->counts, &now, f);
@@ -91,6 +94,32 @@ static void get_props(struct server *v, struct exchange *x)
                   "build_info", "pilotfish " PILOTFISH_VERSION, "drafter", drafters[o->drafter], "tp", o->tp, "pp",
                   o->pp, "workers", v->s->info.n_workers);
     exchange_reply_json(x, 200, props);
+}
+
+static json_t *workers_json(const struct server *v)
+{
+    json_t *list = json_array();
+    int lost = 0;
+    for (int i = 0; i < v->s->info.n_workers; i++) {
+        struct job_worker w;
+        job_worker(v->s->job, i, &w);
+        lost |= json_array_append_new(list, json_pack("{si ss si si si so sI sf}", "rank", w.rank, "role",
+                                                      w.role == ROLE_DRAFTER ? "drafter" : "verifier", "stage", w.stage,
+                                                      "shard", w.shard, "threads", w.n_threads, "host",
+                                                      json_text(w.host, strlen(w.host)), "weights_bytes",
+                                                      (json_int_t)w.weights_bytes, "rtt_ms", (double)w.rtt_ns * 1e-6));
+    }
+    return json_unless(lost, list);
+}
+
+json_t *server_state(const struct server *v)
+{
+    const struct stats *t = &v->counts.total;
+    struct calls_load load = calls_load(v->calls);
+    return json_pack("{ss si si si sI sI sI sI so}", "model", v->model, "running", load.n_running, "waiting",
+                     load.n_waiting, "slots", v->s->o.parallel, "tokens", (json_int_t)(t->n_tokens + load.n_tokens),
+                     "drafted", (json_int_t)t->n_drafted, "accepted", (json_int_t)t->n_accepted, "verifies",
+                     (json_int_t)t->n_verifies, "workers", workers_json(v));
 }
 
 /* ---- text and tokens ---- */
@@ -185,6 +214,17 @@ static void post_chat(struct server *v, struct exchange *x)
     calls_begin(v->calls, ASK_CHAT, x);
 }
 
+static void get_page(struct server *v, struct exchange *x)
+{
+    (void)v;
+    page_reply(x);
+}
+
+static void get_events(struct server *v, struct exchange *x)
+{
+    page_watch(&v->page, x);
+}
+
 /* ---- the table ---- */
 
 enum needs { NOTHING, KEY, MODEL }; /* MODEL: a key, and models that are loaded */
@@ -198,6 +238,8 @@ static const struct {
     {"POST", "/v1/completions", MODEL, post_completions},
     {"GET", "/v1/models", MODEL, get_models},
     {"GET", "/v1/models/*", MODEL, get_model},
+    {"GET", "/", NOTHING, get_page},
+    {"GET", "/events", MODEL, get_events},
     {"GET", "/health", NOTHING, get_health},
     {"GET", "/metrics", KEY, get_metrics},
     {"GET", "/props", MODEL, get_props},

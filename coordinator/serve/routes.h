@@ -5,6 +5,7 @@
 #include "coordinator/runtime.h"
 #include "coordinator/serve/calls.h"
 #include "coordinator/serve/keys.h"
+#include "coordinator/serve/page.h"
 
 struct server { /* what a request may need; the command owns it */
     struct runtime *s;
@@ -16,7 +17,11 @@ struct server { /* what a request may need; the command owns it */
     struct calls *calls; /* NULL: the models are not loaded yet */
     const char *closed;  /* why no request is taken any more; NULL: they are */
     struct counts counts;
+    struct page page;
 };
+
+/* The state of the cluster, for the page: a new reference; NULL when memory is out. */
+json_t *server_state(const struct server *v);
 
 /* Replies, now or later. */
 void route(struct server *v, struct exchange *x);

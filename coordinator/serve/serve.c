@@ -42,6 +42,7 @@ static void on_over(void *arg, struct exchange *x)
     struct serve *z = arg;
     int status = exchange_status(x);
     if (status >= 200 && status < 600) z->v.counts.n_replies[status / 100]++;
+    page_over(&z->v.page, x);
     if (z->v.calls) calls_over(z->v.calls, x);
 }
 
@@ -73,6 +74,7 @@ static void end_with(struct serve *z, const struct err *why)
     z->rc = why->code;
     z->err = *why;
     z->v.closed = z->err.text;
+    page_close(&z->v.page);
     calls_end(z->v.calls, z->err.text, job_error(z->s.job, &ignored) != OK);
     set_limit(z, FAILED_MS);
 }
@@ -83,6 +85,7 @@ static void drain(struct serve *z)
     z->drains_ms = uv_now(job_loop(z->s.job));
     z->v.closed = "the server is being shut down";
     set_limit(z, (uint64_t)z->s.o.drain_s * 1000);
+    page_close(&z->v.page);
     calls_drain(z->v.calls, z->v.closed);
 }
 
@@ -106,7 +109,9 @@ static void on_signal(uv_signal_t *handle, int signum)
 
 static void on_look(uv_timer_t *handle)
 {
-    calls_look(((struct serve *)handle->data)->v.calls);
+    struct serve *z = handle->data;
+    calls_look(z->v.calls);
+    if (page_is_watched(&z->v.page)) page_tell(&z->v.page, server_state(&z->v));
 }
 
 /* Some are not done when --drain is over. */
