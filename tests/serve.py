@@ -485,6 +485,20 @@ def rude_clients_do_not_disturb_others():
             s.close()
 
 
+def who_does_not_end_a_request_is_cut_off():
+    """Also one that sends a byte now and then: the whole request has a minute."""
+    with Server() as server:
+        s, began = raw(server), time.monotonic()
+        s.settimeout(1)
+        for byte in post_head(100) * 3:
+            with contextlib.suppress(socket.timeout, BrokenPipeError, ConnectionResetError):
+                s.sendall(bytes([byte]))
+                if s.recv(1) == b"":
+                    break
+        check(50 < time.monotonic() - began < 75, f"cut off after {time.monotonic() - began:.0f} s")
+        check(server.get("/health")[0] == 200, "others are answered")
+
+
 def slow_readers_are_cut_off():
     with Server("--ctx", "16000", "--parallel", "2", "--little", LITTLE) as server:
         body = json.dumps({"messages": [{"role": "user", "content": "a"}], "ignore_eos": True, "stream": True, "n": 2,
@@ -586,6 +600,16 @@ def every_block_of_the_documentation_runs():
             check(done.returncode == 0 and printed.strip(), f"{text}: exit {done.returncode}: {done.stderr}")
 
 
+def the_openapi_document_is_true():
+    """What is valid by the document may still be refused: the last message must be the user's, for one."""
+    with Server("--draft", "ngram", "--n-predict", "4", "--ctx", "400") as server:
+        done = subprocess.run([sys.executable, "-m", "schemathesis.cli", "run", os.path.join(source, "docs/openapi.yaml"),
+                               "--url", server.url, "--checks", "all", "--exclude-checks", "positive_data_acceptance",
+                               "--max-examples", "40"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=900)
+        check(done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:])
+
+
 # ---- what cannot be started ----
 
 
@@ -633,6 +657,9 @@ def main():
     slow_readers_are_cut_off()
     nothing_is_left_behind()
     every_block_of_the_documentation_runs()
+    if is_long:
+        the_openapi_document_is_true()
+        who_does_not_end_a_request_is_cut_off()
     what_cannot_be_served_ends_in_one_line()
     a_server_says_that_it_loads()
     print(f"{n_checks} checks")

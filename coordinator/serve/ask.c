@@ -80,7 +80,7 @@ static int refuse_unsupported(json_t *body, struct refusal *why)
 
 /* ---- fields ---- */
 
-static int take_flag(const json_t *in, const char *key, bool *out, struct refusal *why)
+int ask_flag(const json_t *in, const char *key, bool *out, struct refusal *why)
 {
     const json_t *value = json_object_get(in, key);
     if (!value || json_is_null(value)) return OK;
@@ -106,7 +106,7 @@ static int take_logprobs(struct ask *a, const json_t *body, struct refusal *why)
     int n = -1, rc;
     bool chat = a->kind == ASK_CHAT;
     const json_t *count = json_object_get(body, chat ? "top_logprobs" : "logprobs");
-    rc = chat ? take_flag(body, "logprobs", &a->logprobs, why) : OK;
+    rc = chat ? ask_flag(body, "logprobs", &a->logprobs, why) : OK;
     if (rc == OK) rc = take_count(body, chat ? "top_logprobs" : "logprobs", 0, TOP_MOST, &n, why);
     if (rc != OK) return rc;
     if (chat && n > 0 && !a->logprobs)
@@ -120,9 +120,9 @@ static int take_shape(struct ask *a, json_t *body, struct refusal *why)
 {
     json_t *options = json_object_get(body, "stream_options");
     a->n_each = 1;
-    int rc = take_flag(body, "stream", &a->stream, why);
+    int rc = ask_flag(body, "stream", &a->stream, why);
     if (rc == OK) rc = take_count(body, "n", 1, CHOICES_MOST, &a->n_each, why);
-    if (rc == OK) rc = take_flag(options, "include_usage", &a->with_usage, why);
+    if (rc == OK) rc = ask_flag(options, "include_usage", &a->with_usage, why);
     return rc == OK ? take_logprobs(a, body, why) : rc;
 }
 
@@ -227,8 +227,8 @@ static int take_settings(struct ask *a, json_t *body, const struct ask_from *fro
     row = row_of(body);
     int rc = row ? take_options(a, row, from, why) : out_of_memory(why);
     json_decref(row);
-    if (rc == OK) rc = take_flag(inside, "draft", &drafts, why);
-    if (rc == OK) rc = take_flag(body, "ignore_eos", &ignores_ends, why);
+    if (rc == OK) rc = ask_flag(inside, "draft", &drafts, why);
+    if (rc == OK) rc = ask_flag(body, "ignore_eos", &ignores_ends, why);
     a->settings.drafting &= drafts;
     if (ignores_ends) a->settings.n_end_ids = 0;
     return rc;
@@ -287,7 +287,7 @@ static int take_prompts(struct ask *a, const json_t *body, const struct ask_from
     const json_t *given = json_object_get(body, "prompt"), *first = json_array_get(given, 0);
     bool several = first && !json_is_integer(first), echo = false;
     size_t n = several ? json_array_size(given) : 1;
-    int rc = take_flag(body, "echo", &echo, why);
+    int rc = ask_flag(body, "echo", &echo, why);
     if (rc != OK) return rc;
     if (!given || json_is_null(given)) return refuse(why, 400, "prompt", "prompt: there is none");
     if (echo && a->logprobs)

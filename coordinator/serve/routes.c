@@ -129,10 +129,10 @@ static int tokenize(struct server *v, json_t *body, int32_t **ids, size_t *n, st
 {
     struct err err;
     json_t *messages = json_object_get(body, "messages"), *content = json_object_get(body, "content");
-    const json_t *text = content ? content : json_object_get(body, "prompt"),
-                 *add = json_object_get(body, "add_special");
-    bool whole = add ? json_is_true(add) : !content;
-    int rc, n_ids = 0;
+    const json_t *text = content ? content : json_object_get(body, "prompt");
+    bool whole = !content;
+    int n_ids = 0, rc = ask_flag(body, "add_special", &whole, why);
+    if (rc != OK) return rc;
     if (messages) {
         rc = prompt_encode_messages(&v->encoder, messages, ids, &n_ids, &err);
         *n = (size_t)n_ids;
