@@ -5,6 +5,7 @@
 
 #include "coordinator/serve/choice.h"
 #include "coordinator/serve/report.h"
+#include "coordinator/text/json_text.h"
 #include "proto/clock.h"
 #include "proto/prefix_hash.h"
 
@@ -77,11 +78,12 @@ static json_t *head_of(const struct call *call)
     const struct calls_config *c = &call->all->c;
     bool chat = call->ask.kind == ASK_CHAT;
     const char *object = !chat ? "text_completion" : call->ask.stream ? "chat.completion.chunk" : "chat.completion";
+    int lost = 0;
     json_t *head = json_pack("{ss ss sI ss ss}", "id", call->id, "object", object, "created", (json_int_t)call->created,
                              "model", c->from.model, "system_fingerprint", c->fingerprint);
     if (call->ask.settings.sampler.temp > 0)
-        json_object_set_new(head, "seed", json_integer(call->ask.settings.sampler.seed));
-    return head;
+        lost = json_object_set_new(head, "seed", json_integer(call->ask.settings.sampler.seed));
+    return json_unless(lost, head);
 }
 
 /* Takes the reference. What cannot be written ends the exchange. */
@@ -101,9 +103,9 @@ static void put_event(struct call *call, json_t *value)
 static json_t *part_of(const struct call *call, json_t *entry)
 {
     json_t *part = head_of(call);
-    json_object_set_new(part, "choices", entry ? json_pack("[o]", entry) : json_array());
-    if (call->ask.with_usage) json_object_set_new(part, "usage", json_null());
-    return part;
+    int lost = json_object_set_new(part, "choices", entry ? json_pack("[o]", entry) : json_array());
+    if (call->ask.with_usage) lost |= json_object_set_new(part, "usage", json_null());
+    return json_unless(lost, part);
 }
 
 static void begin_stream(struct call *call)
@@ -122,8 +124,8 @@ static void put_piece(struct call *call, struct choice *choice)
         return;
     }
     json_t *part = part_of(call, entry);
-    if (call->n_done == call->n) report_put(part, call->choices, call->n);
-    put_event(call, part);
+    int lost = call->n_done == call->n ? report_put(part, call->choices, call->n) : 0;
+    put_event(call, json_unless(lost, part));
 }
 
 /* ---- the end of a call ---- */
@@ -150,10 +152,8 @@ static json_t *whole_of(struct call *call)
     for (int i = 0; i < call->n; i++) lost |= json_array_append_new(list, choice_piece(&call->choices[i]));
     lost |= json_object_set_new(whole, "choices", list);
     lost |= json_object_set_new(whole, "usage", report_usage(&call->ask, call->choices));
-    report_put(whole, call->choices, call->n);
-    if (!lost) return whole;
-    json_decref(whole);
-    return NULL;
+    lost |= report_put(whole, call->choices, call->n);
+    return json_unless(lost, whole);
 }
 
 static void end_stream(struct call *call)
@@ -163,8 +163,8 @@ static void end_stream(struct call *call)
     } else {
         if (call->ask.with_usage) {
             json_t *part = part_of(call, NULL);
-            json_object_set_new(part, "usage", report_usage(&call->ask, call->choices));
-            put_event(call, part);
+            int lost = json_object_set_new(part, "usage", report_usage(&call->ask, call->choices));
+            put_event(call, json_unless(lost, part));
         }
         exchange_write(call->x, "data: [DONE]\n\n", 14);
     }

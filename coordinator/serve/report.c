@@ -35,10 +35,10 @@ static json_t *timings(const struct stats *t)
                      (json_int_t)t->n_drafted, "draft_n_accepted", (json_int_t)t->n_accepted);
 }
 
-void report_put(json_t *reply, const struct choice *choices, int n)
+int report_put(json_t *reply, const struct choice *choices, int n)
 {
     struct stats total = {0};
     for (int i = 0; i < n; i++) stats_add(&total, &choices[i].seq);
-    json_object_set_new(reply, "metrics", json_pack("{so}", "speculative_decoding", speculative(&total)));
-    json_object_set_new(reply, "timings", timings(&total));
+    int lost = json_object_set_new(reply, "metrics", json_pack("{so}", "speculative_decoding", speculative(&total)));
+    return lost | json_object_set_new(reply, "timings", timings(&total));
 }

@@ -129,17 +129,18 @@ static int tokenize(struct server *v, json_t *body, int32_t **ids, size_t *n, st
 {
     struct err err;
     json_t *messages = json_object_get(body, "messages"), *content = json_object_get(body, "content");
-    const json_t *text = content ? content : json_object_get(body, "prompt");
+    const json_t *prompt = json_object_get(body, "prompt"), *text = content ? content : prompt;
     bool whole = !content;
     int n_ids = 0, rc = ask_flag(body, "add_special", &whole, why);
     if (rc != OK) return rc;
+    if (!!messages + !!content + !!prompt != 1)
+        return refuse(why, 400, "content", "one of \"content\", \"prompt\" and \"messages\" is needed");
     if (messages) {
         rc = prompt_encode_messages(&v->encoder, messages, ids, &n_ids, &err);
         *n = (size_t)n_ids;
         return rc == OK ? OK : refuse_for(why, "messages", &err);
     }
-    if (!json_is_string(text))
-        return refuse(why, 400, "content", "no text: no \"content\", \"prompt\" or \"messages\"");
+    if (!json_is_string(text)) return refuse(why, 400, content ? "content" : "prompt", "the prompt must be a text");
     const struct tokenizer_text in = {json_string_value(text),     json_string_length(text), NULL, true, whole,
                                       4 * (size_t)v->s->info.n_ctx};
     rc = tokenizer_encode(v->s->big_t, &in, ids, n, &err);

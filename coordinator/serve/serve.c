@@ -6,6 +6,7 @@
 
 #include "coordinator/cli/note.h"
 #include "coordinator/serve/routes.h"
+#include "coordinator/text/json_text.h"
 #include "proto/launcher.h"
 #include "proto/prefix_hash.h"
 #include "proto/show.h"
@@ -26,7 +27,7 @@ struct serve {
     bool draining, ending; /* ending: those that drained for too long have their errors, and leave */
     int rc;
     struct err err;
-    char model[256], fingerprint[32];
+    char model[1024], fingerprint[32];
 };
 
 /* ---- HTTP ---- */
@@ -141,7 +142,7 @@ static void run(struct serve *z)
 
 /* ---- the beginning ---- */
 
-/* The file's name without its folder and ending. */
+/* The file's name without its folder and ending; as UTF-8, whatever bytes the file's has. */
 static void name_model(struct serve *z)
 {
     const char *path = z->s.o.alias ? z->s.o.alias : z->s.o.big ? z->s.o.big : z->s.big.path;
@@ -149,6 +150,9 @@ static void name_model(struct serve *z)
     snprintf(z->model, sizeof z->model, "%s", slash && slash[1] ? slash + 1 : path);
     char *end = strstr(z->model, ".gguf");
     if (!z->s.o.alias && end && !end[5]) *end = 0;
+    json_t *name = json_text(z->model, strlen(z->model));
+    if (name) snprintf(z->model, sizeof z->model, "%s", json_string_value(name));
+    json_decref(name);
     z->v.model = z->model;
 }
 
