@@ -382,6 +382,25 @@ def a_queue_has_an_end():
         check(status == 503 and "--timeout" in reply["error"]["message"], reply)
 
 
+def a_client_measures_the_server(server):
+    with open("prompts.jsonl", "w") as f:
+        f.writelines(json.dumps(row) + "\n" for row in mixed_rows(6) + [{"messages": [{"role": "user", "content": "x"}]}])
+    before = server.metrics()["pilotfish_generation_tokens_total"]
+    command = [os.path.join(source, "scripts/bench-serve"), "--url", server.url, "--prompts", "prompts.jsonl"]
+    done = subprocess.run(command + ["--num-prompts", "12", "--max-concurrency", "3", "--max-tokens", "9", "--ignore-eos",
+                                     "--request-rate", "100", "--goodput", "ttft:60000", "--json"],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    check(done.returncode == 0, done.stderr)
+    out = json.loads(done.stdout)
+    check(out["completed"] == 12 and out["failed"] == 0, out)
+    check(out["total_output_tokens"] == server.metrics()["pilotfish_generation_tokens_total"] - before, out)
+    check(0 < out["median_ttft_ms"] <= out["median_e2el_ms"] and out["request_goodput"] == out["request_throughput"], out)
+    for more, code, words in ((["--max-tokens", "0"], 1, "12 of 12 requests failed, the first: 400"),
+                              (["--goodput", "speed:1"], 2, "one of ttft, tpot, e2el")):
+        done = subprocess.run(command + ["--num-prompts", "12", *more], capture_output=True, text=True, timeout=60)
+        check(done.returncode == code and words in done.stderr, f"{more}: {done}")
+
+
 # ---- the end ----
 
 
@@ -643,6 +662,7 @@ def main():
         what_is_wrong_is_refused_with_the_field(server)
         reports_add_up_to_the_metrics(server)
         the_page_loads_nothing_else(server)
+        a_client_measures_the_server(server)
     a_key_is_needed_where_one_is_set()
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)

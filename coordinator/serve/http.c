@@ -235,13 +235,14 @@ static bool is_hopeless(const struct exchange *x)
     return n > DRAINED_MOST || (n > BODY_MOST && exchange_header(x, MHD_HTTP_HEADER_EXPECT));
 }
 
-static enum MHD_Result ask(struct exchange *x)
+/* What came is not kept while the reply is made. */
+static void ask(struct exchange *x)
 {
     x->asked = true;
     x->c->reading = false;
     uv_poll_start(&x->c->poll, UV_DISCONNECT, on_client_left);
     x->h->c.request(x->h->c.arg, x);
-    return MHD_YES;
+    drop_body(x, x->refused);
 }
 
 static enum MHD_Result on_access(void *arg, struct MHD_Connection *mhd, const char *path, const char *method,

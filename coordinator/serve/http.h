@@ -40,7 +40,7 @@ bool http_idle(const struct http *h);           /* no exchange is left */
 void http_stop(struct http *h);
 void http_free(struct http *h); /* after the loop is closed; NULL is fine */
 
-/* Of a request. NULL: it has none such. Borrowed until it is over. */
+/* Of a request. NULL: it has none such. Borrowed until it is over, the body until http_config.request returns. */
 const char *exchange_method(const struct exchange *x);
 const char *exchange_path(const struct exchange *x);
 const char *exchange_header(const struct exchange *x, const char *name);
