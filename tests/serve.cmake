@@ -1,4 +1,5 @@
 # The server of OpenAI's API.
+pilotfish_test(test_ask test_ask.c lib/toy_vocab.c LIBS pf_coordinator)
 pilotfish_test(test_choice test_choice.c lib/toy_vocab.c LIBS pf_coordinator)
 pilotfish_test(test_counts test_counts.c LIBS pf_coordinator)
 include(fuzz/fuzz.cmake)
