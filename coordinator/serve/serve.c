@@ -123,12 +123,15 @@ static void give_up(struct serve *z)
     set_limit(z, FAILED_MS);
 }
 
-static bool is_over(struct serve *z)
+static bool is_late(const struct serve *z)
 {
-    bool late = uv_now(job_loop(z->s.job)) >= z->until_ms;
-    if (z->rc != OK || z->ending) return late || http_idle(z->http);
-    if (z->draining && late && !calls_idle(z->v.calls)) give_up(z);
-    return z->draining && !z->ending && calls_idle(z->v.calls);
+    return uv_now(job_loop(z->s.job)) >= z->until_ms;
+}
+
+static bool is_over(const struct serve *z)
+{
+    if (z->rc != OK || z->ending) return is_late(z) || http_idle(z->http);
+    return z->draining && calls_idle(z->v.calls);
 }
 
 static void run(struct serve *z)
@@ -137,6 +140,7 @@ static void run(struct serve *z)
     while (!is_over(z)) {
         uv_run(job_loop(z->s.job), UV_RUN_ONCE);
         if (job_error(z->s.job, &why) != OK || calls_error(z->v.calls, &why) != OK) end_with(z, &why);
+        if (z->draining && z->rc == OK && !z->ending && is_late(z)) give_up(z);
     }
 }
 
