@@ -377,6 +377,14 @@ def a_queue_has_an_end():
             reply.close()
         eventually(lambda: server.load() == (0, 0), "all have left")
         check(server.get("/v1/completions", {"prompt": "x", "max_tokens": 2})[0] == 200, "it serves on")
+    with Server(*SLOW, "--parallel", "2") as server:
+        many = server.stream({"prompt": "a", "n": 12, "max_tokens": 20, "ignore_eos": True})
+        eventually(lambda: server.load() == (2, 10), "many wait")
+        check(server.get("/v1/completions", {"prompt": "x", "max_tokens": 2})[0] == 200, "one beside them")
+        check(server.load()[1] > 4, "it did not wait for all of them")
+        got = [e for e in events(many[1]) if e]
+        ended = [e["choices"][0]["index"] for e in got if e["choices"][0]["finish_reason"]]
+        check(sorted(ended) == list(range(12)), ended)
     with Server(*SLOW, "--timeout", "1") as server:
         status, _, reply = server.get("/v1/completions", {"prompt": "x", "max_tokens": 900, "ignore_eos": True})
         check(status == 503 and "--timeout" in reply["error"]["message"], reply)

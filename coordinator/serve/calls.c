@@ -16,8 +16,9 @@ struct call {
     struct calls *all;
     struct exchange *x; /* NULL: it is over */
     struct ask ask;
-    struct choice *choices; /* [n] owns */
-    int n, n_done;
+    struct choice *choices;     /* [n] owns */
+    int n, n_submitted, n_done; /* choices; submitted in order */
+    uint64_t turn;              /* when one of it was submitted last, or it came */
     char id[48];
     time_t created;
     uint64_t asked_ns, shown_ns; /* shown: when its stream last got something */
@@ -31,7 +32,7 @@ struct calls {
     struct calls_config c;
     struct job_watch watch;
     struct call *first;
-    uint64_t n_begun;
+    uint64_t n_begun, turn;
     bool closed_to_new, failed;
     char why_closed[256];
     int rc;
@@ -185,16 +186,28 @@ static void end_call(struct call *call)
         exchange_reply_json(call->x, 200, whole_of(call));
 }
 
+static void fail(struct calls *c, const struct err *why)
+{
+    if (c->rc != OK) return;
+    c->rc = why->code;
+    c->err = *why;
+}
+
+static int on_done(void *arg, const struct seq *s, struct err *err);
+
 static void cancel(struct call *call)
 {
     struct calls *c = call->all;
     struct err err;
     call->held = true;
+    for (; call->n_submitted < call->n; call->n_submitted++) {
+        struct seq *s = &call->choices[call->n_submitted].seq;
+        s->state = SEQ_DONE;
+        s->end = SEQ_ABORTED;
+        on_done(c, s, &err);
+    }
     for (int i = 0; i < call->n && !c->failed && c->rc == OK; i++)
-        if (!call->choices[i].done && job_cancel(c->c.job, &call->choices[i].seq, &err) != OK) {
-            c->rc = err.code;
-            c->err = err;
-        }
+        if (!call->choices[i].done && job_cancel(c->c.job, &call->choices[i].seq, &err) != OK) fail(c, &err);
     call->held = false;
 }
 
@@ -317,18 +330,40 @@ static int make_choices(struct call *call)
     return refuse_for(&call->why, NULL, &err);
 }
 
-/* One that ends at once may end the call's reply, but not the call. */
-static void submit(struct call *call)
+/* Whether a is before b: it has fewer choices that run; else its last turn was earlier. */
+static bool is_before(const struct call *a, const struct call *b)
 {
-    struct calls *c = call->all;
+    int n_a = a->n_submitted - a->n_done, n_b = b->n_submitted - b->n_done;
+    return n_a != n_b ? n_a < n_b : a->turn < b->turn;
+}
+
+/* Whose choice is next; NULL: no slot is free, or nothing waits. */
+static struct call *next_call(const struct calls *c)
+{
+    struct call *next = NULL;
+    int n_running = 0;
+    for (struct call *call = c->first; call; call = call->next) {
+        n_running += call->n_submitted - call->n_done;
+        if (call->n_submitted < call->n && (!next || is_before(call, next))) next = call;
+    }
+    return n_running < c->c.n_slots ? next : NULL;
+}
+
+void calls_go_on(struct calls *c)
+{
     struct err err;
+    for (struct call *call; c->rc == OK && !c->failed && (call = next_call(c));) {
+        call->turn = ++c->turn;
+        if (job_submit(c->c.job, &call->choices[call->n_submitted++].seq, &err) != OK) fail(c, &err);
+    }
+}
+
+static void enter(struct call *call)
+{
     call->n = ask_n_choices(&call->ask);
+    call->turn = ++call->all->turn;
     if (call->ask.stream) begin_stream(call);
-    for (int i = 0; i < call->n && c->rc == OK; i++)
-        if (job_submit(c->c.job, &call->choices[i].seq, &err) != OK) {
-            c->rc = err.code;
-            c->err = err;
-        }
+    calls_go_on(call->all);
 }
 
 void calls_begin(struct calls *c, enum ask_kind kind, struct exchange *x)
@@ -353,7 +388,7 @@ void calls_begin(struct calls *c, enum ask_kind kind, struct exchange *x)
     int rc = ask_read(&call->ask, kind, body, n, &from, &call->why);
     if (rc == OK) rc = make_choices(call);
     if (rc == OK)
-        submit(call);
+        enter(call);
     else
         exchange_refuse(x, &call->why);
 }

@@ -5,6 +5,9 @@
  *        ▼                            ▼                                                 ▼
  *   a reply with the error      429, Retry-After           a stream of parts, or one reply when all choices are done
  *
+ * Slots are shared: a free one goes to the request that has the fewest of them, and of equals to the one that has waited
+ * longest for its next choice.
+ *
  * A client that goes takes its choices with it (calls_over): they are cancelled at once, and what of them is in flight
  * is dropped. A call lives until its exchange is over and all its choices are done. Called on the loop; what the job
  * calls (tokens, done) never steps the job.
@@ -24,6 +27,7 @@ struct calls_config {
     struct ask_from from;
     const char *fingerprint;
     int n_ctx;
+    int n_slots;
     int n_queued;  /* choices that wait, at most; those of one request may pass it together */
     int timeout_s; /* 0: none */
     struct counts *counts;
@@ -38,6 +42,8 @@ void calls_begin(struct calls *c, enum ask_kind kind, struct exchange *x);
 /* http_config.over, for an exchange of calls_begin. */
 void calls_over(struct calls *c, struct exchange *x);
 
+/* Gives free slots to what waits. To be called after each turn of the loop: no watch may. */
+void calls_go_on(struct calls *c);
 /* Every second: signs of life to streams that wait, and --timeout. */
 void calls_look(struct calls *c);
 /* Those of which nothing has begun are refused; no more are taken. */

@@ -139,6 +139,7 @@ static void run(struct serve *z)
     struct err why;
     while (!is_over(z)) {
         uv_run(job_loop(z->s.job), UV_RUN_ONCE);
+        calls_go_on(z->v.calls);
         if (job_error(z->s.job, &why) != OK || calls_error(z->v.calls, &why) != OK) end_with(z, &why);
         if (z->draining && z->rc == OK && !z->ending && is_late(z)) give_up(z);
     }
@@ -193,6 +194,7 @@ static int open_calls(struct serve *z, struct err *err)
         .from = {.o = &z->s.o, .stops = &z->s.stops, .encoder = &z->v.encoder, .model = z->v.model},
         .fingerprint = z->v.fingerprint,
         .n_ctx = z->s.info.n_ctx,
+        .n_slots = z->s.o.parallel,
         .n_queued = z->s.o.queue,
         .timeout_s = z->s.o.timeout_s,
         .counts = &z->v.counts,

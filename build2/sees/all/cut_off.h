@@ -1,0 +1,1 @@
+/work/f/cut_off.h

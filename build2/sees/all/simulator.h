@@ -1,0 +1,1 @@
+/work/f/simulator.h
