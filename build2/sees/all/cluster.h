@@ -1,1 +1,0 @@
-/work/f/cluster.h

@@ -1,1 +1,0 @@
-/work/f/cut_off.h

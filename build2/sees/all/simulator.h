@@ -1,1 +1,0 @@
-/work/f/simulator.h
