@@ -68,6 +68,7 @@ static const struct {
      OF_TOTAL(n_accepted)},
     {"late_tokens_total", NULL, "Drafted tokens that came after the big model had written their places.",
      OF_TOTAL(n_late)},
+    {"dropped_tokens_total", NULL, "Drafted tokens that were on their way behind a wrong one.", OF_TOTAL(n_dropped)},
     {"draft_pauses_total", NULL, "How often the draft policy paused drafting.", OF_TOTAL(n_pauses)},
     {"fallbacks_total", NULL, "Drafts that ended because the drafter was unsure.", OF_TOTAL(n_lows)},
     {"rollbacks_total", NULL, "Drafts that the big model cut short.", OF_TOTAL(n_rollbacks)},
