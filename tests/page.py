@@ -82,7 +82,7 @@ def check_page(page, url):
     eventually(lambda: "% of" in page.js("at('accepted-now').textContent"), "drafts are counted")
     page.js("at('tokens').value = 100000")
     page.ask("second question")
-    eventually(lambda: page.js("at('talk').querySelectorAll('.turn.user').length === 2 && !at('stop').disabled"), "a turn")
+    eventually(lambda: page.js("document.querySelectorAll('.turn.user').length === 2 && !at('stop').disabled"), "a turn")
     page.press("Escape", 27)
     eventually(lambda: page.js("at('talk').lastChild.textContent === 'stopped'"), "Escape stops")
     colours = set()

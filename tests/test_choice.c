@@ -1,5 +1,5 @@
-/* What a stream shows, token by token, and what a whole reply shows, are the same text: no part ends inside a character,
- * and none shows what becomes a stop. */
+/* What a stream shows, token by token, and what a whole reply shows, are the same text: no part ends inside a
+ * character, and none shows what becomes a stop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

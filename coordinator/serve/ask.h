@@ -1,6 +1,6 @@
 /* ask.h -- the body of a request of OpenAI's API as prompts and settings. Pure: it reads no clock and answers nothing.
  *
- *   bytes ──jansson──▶ fields ─┬─ options of a line of --prompts (row_options.h), "speculative"'s among them ─▶ settings
+ *   bytes ──jansson──▶ fields ─┬─ options of a line of --prompts (row_options.h), and "speculative" ─▶ settings
  *                              ├─ prompt, messages ──▶ ids
  *                              └─ n, stream, logprobs, echo
  *

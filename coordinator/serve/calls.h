@@ -5,8 +5,8 @@
  *        ▼                            ▼                                                 ▼
  *   a reply with the error      429, Retry-After           a stream of parts, or one reply when all choices are done
  *
- * Slots are shared: a free one goes to the request that has the fewest of them, and of equals to the one that has waited
- * longest for its next choice.
+ * Slots are shared: a free one goes to the request that has the fewest of them, and of equals to the one that has
+ * waited longest for its next choice.
  *
  * A client that goes takes its choices with it (calls_over): they are cancelled at once, and what of them is in flight
  * is dropped. A call lives until its exchange is over and all its choices are done. Called on the loop; what the job
