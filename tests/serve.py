@@ -151,7 +151,7 @@ def same_tokens(choice, answer, what):
 def a_real_model_answers_the_openai_client():
     chat = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name two colours."}]}
     want = generate([chat], "-n", "12", big=SMOL)[0]
-    with Server("--draft", "ngram", "--parallel", "2", big=SMOL) as server:
+    with Server("--draft", "suffix", "--parallel", "2", big=SMOL) as server:
         client = server.client()
         model = client.models.list().data[0].id
         check(model == "SmolLM2-135M-Instruct.Q4_1", model)
@@ -559,7 +559,7 @@ def files_of(pid):
 
 def nothing_is_left_behind():
     n = 2000 if is_long else 400
-    with Server("--draft", "ngram", "--queue", "1000") as server:
+    with Server("--draft", "suffix", "--queue", "1000") as server:
         pid = server.process.pid
 
         def ask(i):
@@ -633,7 +633,7 @@ def every_block_of_the_documentation_runs():
 
 def the_openapi_document_is_true():
     """What is valid by the document may still be refused: the last message must be the user's, for one."""
-    with Server("--draft", "ngram", "--n-predict", "4", "--ctx", "400") as server:
+    with Server("--draft", "suffix", "--n-predict", "4", "--ctx", "400") as server:
         document = os.path.join(source, "docs/openapi.yaml")
         done = subprocess.run([sys.executable, "-m", "schemathesis.cli", "run", document, "--url", server.url,
                                "--checks", "all", "--exclude-checks", "positive_data_acceptance",
@@ -669,7 +669,7 @@ def main():
     subprocess.run([tiny, BIG, "--ctx", "16384"], check=True)
     subprocess.run([tiny, LITTLE, "--ctx", "16384", "--left-out", "2"], check=True)
     a_real_model_answers_the_openai_client()
-    with Server("--draft", "ngram", "--guard", "off", "--parallel", "3") as server:
+    with Server("--draft", "suffix", "--guard", "off", "--parallel", "3") as server:
         choices_are_those_of_generate_for_the_same_seed(server)
         prompts_may_be_texts_or_tokens(server)
         what_is_wrong_is_refused_with_the_field(server)
@@ -679,7 +679,7 @@ def main():
     a_key_is_needed_where_one_is_set()
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)
-    texts_are_those_of_generate_whatever_else_is_served("--draft", "ngram", n=n)
+    texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", n=n)
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--tp", "2", ranks=True, n=n)
     a_queue_has_an_end()
     a_drain_lets_what_runs_end(False)

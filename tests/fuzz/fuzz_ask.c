@@ -27,7 +27,7 @@ static struct {
 static void set_up(void)
 {
     static const struct toy_token extra[] = {{"<|im_start|>", 3}, {"<|im_end|>", 3}, {NULL, 0}};
-    char *argv[] = {"pilotfish", "serve", "--draft", "ngram", "--template", "chatml", "--ctx", "200"};
+    char *argv[] = {"pilotfish", "serve", "--draft", "suffix", "--template", "chatml", "--ctx", "200"};
     struct err err;
     toy_vocab(&w.toy, &(struct toy_vocab){.extra = extra});
     toy_int(&w.toy, "tokenizer.ggml.eos_token_id", 257);
