@@ -31,6 +31,7 @@ stop = two
 END
 shows "; n-predict = 0 ; default"
 shows "; big is not given"
+shows "; api-key is given, and not shown ; command line" --api-key hush
 shows "n-predict = 12 ; all.ini" --config all.ini
 shows "n-predict = 12 ; all.ini" --config=all.ini
 shows "little = little.gguf ; all.ini" --config all.ini

@@ -214,7 +214,10 @@ static void put_option(FILE *to, const struct options *p, size_t i, const char *
     }
     if (option->kind == OPTION_TEXT) {
         const char *value = *(const char *const *)((const char *)p + option->offset);
-        if (value) {
+        if (value && option->commands & SECRET) {
+            fprintf(to, "; %s is given, and not shown", option->name);
+            put_origin(to, option, p->origin[i], path);
+        } else if (value) {
             fputs(p->origin[i] == FROM_DEFAULT ? "; " : "", to);
             put_text(to, option->name, value);
             put_origin(to, option, p->origin[i], path);

@@ -163,7 +163,7 @@ const struct option option_table[] = {
              "--api-key-file)"},
     {"port", NULL, SERVE, OPTION_COUNT, AT(port), "N", 0, 65535, .preset = "8080",
      .help = "the port; 0: any free one, which is printed"},
-    {"api-key", NULL, SERVE, OPTION_TEXT, AT(api_key), "KEY", 0, 0,
+    {"api-key", NULL, SERVE | SECRET, OPTION_TEXT, AT(api_key), "KEY", 0, 0,
      .help = "requests must have this key (Authorization: Bearer KEY)"},
     {"api-key-file", NULL, SERVE, OPTION_TEXT, AT(api_key_file), "FILE", 0, 0,
      .help = "or one of the keys in this file, a line each; other users of\nthis machine do not see them"},

@@ -35,13 +35,15 @@ enum option_needs {
     NEEDS_MESSAGES
 };
 
-enum { N_COMMANDS = CMD_WORKER + 1, OF_ROWS = 1 << N_COMMANDS };
+enum { N_COMMANDS = CMD_WORKER + 1, OF_ROWS = 1 << N_COMMANDS, SECRET = OF_ROWS << 1 };
 
 struct option {
     const char *name; /* without dashes */
     /* Other spellings with their dashes, separated by spaces, or NULL; help shows the first if it is short. */
     const char *aliases;
-    unsigned commands; /* a bit for each enum command that takes it; OF_ROWS: a line of --prompts may have its own */
+    /* A bit for each enum command that takes it; OF_ROWS: a line of --prompts may have its own; SECRET: config --show
+     * does not print its value. */
+    unsigned commands;
     enum option_kind kind;
     size_t offset;     /* in struct options */
     const char *value; /* the name of its value in help */
