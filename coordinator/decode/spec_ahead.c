@@ -68,12 +68,6 @@ bool spec_stays_ahead(struct spec *s, struct decode_slot *p)
     return true;
 }
 
-/* To both vocabularies. */
-static bool is_known(const struct spec *s, int32_t id)
-{
-    return id >= 0 && id < s->c.drafter.n_ids;
-}
-
 /* A draft counts if it goes on from the text or its tail as they are now: all else was written before the drafter knew
  * better. Its first ids may be final by now. */
 void spec_take_ahead(struct spec *s, struct decode_slot *p, const struct draft *d)

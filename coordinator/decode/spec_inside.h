@@ -134,6 +134,12 @@ static inline uint32_t drafter_slot(const struct spec *s, const struct decode_sl
     return s->c.drafter.kind == DRAFTER_SUFFIX ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
 }
 
+/* To both vocabularies. */
+static inline bool is_known(const struct spec *s, int32_t id)
+{
+    return id >= 0 && id < s->c.drafter.n_ids;
+}
+
 static inline bool wants_drafts(const struct settings *settings)
 {
     return settings->drafting && settings->fallback <= 1;

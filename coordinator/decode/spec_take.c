@@ -349,12 +349,6 @@ static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_e
     return SEQ_RUNNING;
 }
 
-/* To both vocabularies. */
-static bool is_known(const struct spec *s, int32_t id)
-{
-    return id >= 0 && id < s->c.drafter.n_ids;
-}
-
 /* The draft's ids that big has are the tail. */
 static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const struct draft *d)
 {
