@@ -157,6 +157,18 @@ void alive_wrap(const struct alive *a, int peer, struct err *err)
     err_wrap(err, "%s waits for %s", workers_name(a->workers, peer).text, workers_name(a->workers, other).text);
 }
 
+void alive_forget_rtts(struct alive *a)
+{
+    heartbeat_forget_rtts(&a->heartbeat, clock_now_ns());
+}
+
+bool alive_has_rtts(const struct alive *a)
+{
+    const struct group *drafter = layout_drafter(a->layout);
+    return heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_verifier(a->layout))) &&
+           (!drafter || heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter)));
+}
+
 uint64_t alive_rtt_ns(const struct alive *a)
 {
     const struct group *drafter = layout_drafter(a->layout), *verifier = layout_verifier(a->layout);

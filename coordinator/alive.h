@@ -32,6 +32,10 @@ bool alive_is_lost(const struct alive *a, int peer);
 /* Adds to the error of a worker which other one it was waiting for, if it was. */
 void alive_wrap(const struct alive *a, int peer, struct err *err);
 
+/* Other links: round trips are measured anew. */
+void alive_forget_rtts(struct alive *a);
+/* Whether they have been: to the drafter, if there is one, and to the verifiers' leader. */
+bool alive_has_rtts(const struct alive *a);
 /* The round trips to the drafter, if there is one, and to the verifiers' leader, together. */
 uint64_t alive_rtt_ns(const struct alive *a);
 uint64_t alive_worker_rtt_ns(const struct alive *a, int peer); /* the round trip to it; 0: not measured yet */

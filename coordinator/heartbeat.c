@@ -127,6 +127,12 @@ struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64
     return said;
 }
 
+void heartbeat_forget_rtts(struct heartbeat *h, uint64_t now_ns)
+{
+    h->back_ns = now_ns;
+    for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers; p++) h->workers[p].bare.n = h->workers[p].loaded.n = 0;
+}
+
 static uint64_t least_ns(const struct round_trips *r)
 {
     uint64_t least = 0;

@@ -83,6 +83,8 @@ struct heartbeat_said {
 };
 struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64_t now_ns);
 
+/* Other links: what Pings before now have measured does not count any more. */
+void heartbeat_forget_rtts(struct heartbeat *h, uint64_t now_ns);
 /* The least round trip of the last Pings: what a busy worker adds is not the network's. 0: none yet. */
 uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer);
 /* Bits a second on the way to it, at least, from what a load adds to the round trip. 0: not known, or too many to tell. */

@@ -28,7 +28,8 @@ struct job {
     uv_timer_t deadline, ticks, looks; /* ticks: for progress; looks: whether all are alive */
     bool late, has_guest;
 
-    struct draft_profile profile;  /* from all texts so far */
+    struct draft_profile profile; /* from all texts so far */
+    struct job_traffic traffic;
     struct score *score;           /* during job_score */
     struct spec *spec;             /* once the workers are ready */
     bool stepping;                 /* its actions are being carried out */
@@ -51,12 +52,19 @@ static void fail(struct job *j, const struct err *err)
     j->err = *err;
 }
 
+static void show_message(const struct job *j, const struct message *m)
+{
+    if (j->watch && j->watch->message) j->watch->message(j->watch->arg, m, clock_now_ns());
+}
+
 static int post(struct job *j, int peer, const struct message *m, struct err *err)
 {
     const uint8_t *data;
     size_t n_bytes;
     int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
     alive_sent(j->alive);
+    if (rc == OK && layout_group(&j->c.layout, peer)->role == ROLE_VERIFIER) j->traffic.bytes_up += n_bytes;
+    if (rc == OK) show_message(j, m);
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
 }
 
@@ -218,6 +226,11 @@ static int on_message(struct job *j, int from, const struct message *m, struct e
     }
 }
 
+static void count_down(struct job *j, int from, int tag, size_t n_bytes)
+{
+    if (tag != TAG_PONG && layout_group(&j->c.layout, from)->role == ROLE_VERIFIER) j->traffic.bytes_down += n_bytes;
+}
+
 static void on_mail(uv_async_t *handle)
 {
     struct job *j = handle->data;
@@ -232,12 +245,15 @@ static void on_mail(uv_async_t *handle)
             continue;
         }
         if (rc == OK) {
-            int from = mail.from;
+            int from = mail.from, tag = mail.tag;
+            size_t n_bytes = mail.n_bytes;
             rc = wire_decode(&j->in, mail.tag, mail.data, mail.n_bytes, &m, &err);
             mail_free(&mail);
             if (rc == OK && (from <= PEER_COORDINATOR || from >= j->c.layout.n_peers))
                 rc = err_set(&err, E_PEER, "a message from peer %d", from);
             if (rc == OK) alive_heard(j->alive, from, &m);
+            if (rc == OK) count_down(j, from, tag, n_bytes);
+            if (rc == OK) show_message(j, &m);
             if (rc == OK) rc = on_message(j, from, &m, &err);
         }
         if (rc != OK) fail(j, &err);
@@ -506,6 +522,25 @@ int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch 
     j->n_seqs = 0;
     if (j->c.progress) progress_part_over(j->c.progress);
     return job_error(j, err);
+}
+
+struct draft_profile *job_profile(struct job *j)
+{
+    return &j->profile;
+}
+
+int job_measure_links(struct job *j, struct err *err)
+{
+    alive_forget_rtts(j->alive);
+    while (j->rc == OK && !alive_has_rtts(j->alive)) uv_run(&j->loop, UV_RUN_ONCE);
+    return job_error(j, err);
+}
+
+struct job_traffic job_traffic(const struct job *j)
+{
+    struct job_traffic traffic = j->traffic;
+    traffic.rtt_ns = alive_rtt_ns(j->alive);
+    return traffic;
 }
 
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err)

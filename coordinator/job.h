@@ -56,6 +56,7 @@ struct job_info {             /* set when job_open is done */
 struct job_watch { /* called on the loop; an error ends the run; a member may be NULL */
     int (*tokens)(void *arg, const struct seq *s, struct err *err);
     int (*done)(void *arg, const struct seq *s, struct err *err);
+    void (*message)(void *arg, const struct message *m, uint64_t now_ns); /* posted or received */
     void *arg;
     bool (*writing)(const void *arg); /* the terminal's line is not complete, so no progress is shown; NULL: never */
 };
@@ -91,6 +92,15 @@ int job_cancel(struct job *j, struct seq *s, struct err *err);
 
 /* Submits them all, and runs the loop until they are done. */
 int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
+
+/* For benchmarks, between runs. What texts have taught so far: it may be replaced. */
+struct draft_profile *job_profile(struct job *j);
+/* The links have changed: waits until round trips are measured anew. */
+int job_measure_links(struct job *j, struct err *err);
+struct job_traffic { /* with the verifiers, since job_open; without Pings and Pongs. rtt_ns: to them and the drafter */
+    uint64_t bytes_up, bytes_down, rtt_ns;
+};
+struct job_traffic job_traffic(const struct job *j);
 
 /* Scores a text. The job sets slots and bounds of the config, the caller the rest, and closes *out. */
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err);

@@ -16,6 +16,7 @@ struct held {
 struct net_delay {
     struct net net;
     struct net_sink sink;
+    struct layout layout;
     int n_peers;
     struct net_link *links; /* [2 * n_peers] owns: to each peer, from each peer */
 
@@ -117,7 +118,7 @@ static void *watch(void *arg)
 bool net_delay_has(const struct net_delay *d, const struct mail *m)
 {
     const struct net_link *l = link_of(d, m);
-    return l && !net_path_is_zero(&l->path);
+    return l && (d->net.changes || !net_path_is_zero(&l->path));
 }
 
 bool net_delay_put(struct net_delay *d, const struct mail *m)
@@ -165,13 +166,22 @@ void net_delay_end(struct net_delay *d)
     pthread_mutex_unlock(&d->lock);
 }
 
-static void lay_links(struct net_delay *d, const struct layout *l)
+static void lay_links(struct net_delay *d)
 {
-    for (int peer = PEER_COORDINATOR + 1; peer < l->n_peers; peer++)
+    for (int peer = PEER_COORDINATOR + 1; peer < d->n_peers; peer++)
         for (int from = 0; from < 2; from++) {
-            uint64_t number = (uint64_t)(2 * peer + from);
-            d->links[number] = (struct net_link){d->net.to[layout_group(l, peer)->role], prefix_hash_mix(number), 0, 0};
+            struct net_link *l = &d->links[2 * peer + from];
+            l->path = d->net.to[layout_group(&d->layout, peer)->role];
+            l->seed = prefix_hash_mix((uint64_t)(2 * peer + from));
         }
+}
+
+void net_delay_change(struct net_delay *d, const struct net *net)
+{
+    pthread_mutex_lock(&d->lock);
+    for (int role = 0; role < 2; role++) d->net.to[role] = net->to[role];
+    lay_links(d);
+    pthread_mutex_unlock(&d->lock);
 }
 
 int net_delay_open(struct net_delay **out, const struct layout *l, const struct net *net, const struct net_sink *sink,
@@ -179,13 +189,13 @@ int net_delay_open(struct net_delay **out, const struct layout *l, const struct 
 {
     struct net_delay *d = calloc(1, sizeof *d);
     if (!d) return err_set(err, E_LAYOUT, "out of memory");
-    *d = (struct net_delay){.net = *net, .sink = *sink, .n_peers = l->n_peers, .room = HELD_AT_OPEN};
+    *d = (struct net_delay){.net = *net, .sink = *sink, .layout = *l, .n_peers = l->n_peers, .room = HELD_AT_OPEN};
     pthread_mutex_init(&d->lock, NULL);
     clock_cond_init(&d->changed);
     d->links = calloc(2 * (size_t)l->n_peers, sizeof *d->links);
     d->held = calloc(d->room, sizeof *d->held);
     int rc = d->links && d->held ? OK : err_set(err, E_LAYOUT, "out of memory");
-    if (rc == OK) lay_links(d, l);
+    if (rc == OK) lay_links(d);
     if (rc == OK && !net->now_ns) {
         d->started = pthread_create(&d->thread, NULL, watch, d) == 0;
         if (!d->started) rc = err_set(err, E_FAIL, "cannot start the thread of the emulated network");

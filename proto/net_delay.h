@@ -24,6 +24,7 @@ struct net_path {                 /* one way; zero: no delay */
 
 struct net {
     struct net_path to[2]; /* by enum role: between the coordinator and the workers of this role */
+    bool changes;          /* net_delay_change may be called: links without a delay are emulated too */
     /* Tests: a virtual clock, with net_delay_arrive in place of the thread. NULL: this machine's. */
     uint64_t (*now_ns)(void *arg);
     void *now_arg;
@@ -57,6 +58,8 @@ void net_delay_close(struct net_delay *d); /* NULL is fine; frees what is held *
 bool net_delay_has(const struct net_delay *d, const struct mail *m);
 /* Takes such a message. False: no memory. */
 bool net_delay_put(struct net_delay *d, const struct mail *m);
+/* From now on messages take these paths; net.changes. What is held stays so long, and a link keeps its order. */
+void net_delay_change(struct net_delay *d, const struct net *net);
 /* When the last of the messages to and from a worker that are held now is due; 0: none is held. */
 uint64_t net_delay_due_ns(struct net_delay *d, int peer);
 /* What is due arrives, in order. */

@@ -128,6 +128,11 @@ int router_emulate(struct router *o, const struct layout *l, const struct net *n
     return net_delay_open(&o->delay, l, net, &(struct net_sink){arrive, o}, err);
 }
 
+void router_change(struct router *o, const struct net *net)
+{
+    net_delay_change(o->delay, net);
+}
+
 uint64_t router_due_ns(struct router *o, int peer)
 {
     return o->delay ? net_delay_due_ns(o->delay, peer) : 0;

@@ -34,6 +34,8 @@ void router_route(struct router *o, int peer, int gate);
 /* Delays messages between the coordinator and the workers of `l` (net_delay.h). Called before the first message, at
  * most once. */
 int router_emulate(struct router *o, const struct layout *l, const struct net *net, struct err *err);
+/* Another network from now on, where the one emulated so far has net.changes. */
+void router_change(struct router *o, const struct net *net);
 /* When the last of the messages to and from a worker that the emulated network holds is due; 0: it holds none. */
 uint64_t router_due_ns(struct router *o, int peer);
 /* Tests with a virtual clock: what is due arrives. */

@@ -191,6 +191,12 @@ static void it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes(vo
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 70 * ms_ns);
     hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns + 1, .n_passes = 12, .waits_for = SHARD_2}); /* not of ours */
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 70 * ms_ns);
+    heartbeat_forget_rtts(&p.h, p.now_ns); /* other links */
+    hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - 1, .n_passes = 12, .waits_for = SHARD_2});
+    assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 0);
+    p.now_ns += 9 * ms_ns;
+    hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - 8 * ms_ns, .n_passes = 12, .waits_for = SHARD_2});
+    assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 8 * ms_ns);
     assert_string_equal(heartbeat_last(&p.h, SHARD_1, p.now_ns).text,
                         "last heard 0.0 s ago (Pong, idle after pass 12)");
     assert_int_equal(heartbeat_behind(&p.h), SHARD_2);

@@ -207,6 +207,34 @@ static void only_links_that_are_far_take_time(void **state)
 }
 
 /* Whom it is from is another rank's word. */
+/* From 20 ms to none, and to 50. */
+static void another_network_holds_for_later_messages_and_keeps_their_order(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct net net = far_verifier;
+    net.changes = true;
+    set_up(&s, net, true);
+    int slow = post(&s, 0, 2);
+    router_change(s.router, &(struct net){0});
+    at(&s, 5);
+    int quick = post(&s, 0, 2), other = post(&s, 0, 3);
+    at(&s, 5);
+    assert_int_equal(seen(&s, 3), other); /* that link was empty */
+    assert_int_equal(seen(&s, 2), 0);
+    at(&s, 20);
+    assert_int_equal(seen(&s, 2), slow);
+    assert_int_equal(seen(&s, 2), quick);
+    net.to[ROLE_VERIFIER].delay_ns = 50 * MS;
+    router_change(s.router, &net);
+    int far = post(&s, 0, 2);
+    at(&s, 69);
+    assert_int_equal(seen(&s, 2), 0);
+    at(&s, 70);
+    assert_int_equal(seen(&s, 2), far);
+    tear_down(&s);
+}
+
 static void a_message_from_nobody_goes_over_no_link(void **state)
 {
     (void)state;
@@ -339,6 +367,7 @@ int main(void)
         cmocka_unit_test(no_message_is_seen_before_it_is_due),
         cmocka_unit_test(messages_on_their_way_together_keep_their_links_order),
         cmocka_unit_test(only_links_that_are_far_take_time),
+        cmocka_unit_test(another_network_holds_for_later_messages_and_keeps_their_order),
         cmocka_unit_test(a_message_from_nobody_goes_over_no_link),
         cmocka_unit_test(a_gate_sees_a_message_when_it_is_due),
         cmocka_unit_test(the_end_of_a_job_does_not_wait_for_the_link),
