@@ -36,7 +36,10 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
          sends = drafts ? c->launch.send_little_metadata : c->launch.send_big_metadata;
     return (struct worker_config){.layout = *l,
                                   .peer = peer,
-                                  .path = drafts ? c->little : c->big,
+                                  .path = c->synthetic ? "the synthetic pair"
+                                          : drafts     ? c->little
+                                                       : c->big,
+                                  .synthetic = c->synthetic,
                                   .requantize = drafts && c->launch.requantize,
                                   .sends_metadata = sends && peer == group_leader(g),
                                   .kernels = c->kernels,
@@ -74,7 +77,7 @@ static int open_collectives(struct cluster *c, struct err *err)
  */
 static bool may_spin(const struct cluster_config *c)
 {
-    return threads_of(c) * group_n_peers(layout_verifier(&c->launch.layout)) <= memory_cores();
+    return !c->synthetic && threads_of(c) * group_n_peers(layout_verifier(&c->launch.layout)) <= memory_cores();
 }
 
 int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err)

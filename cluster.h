@@ -12,10 +12,12 @@
 #include "proto/launch_config.h"
 #include "proto/layout.h"
 #include "proto/router.h"
+#include "proto/synthetic.h"
 
 struct cluster_config { /* borrowed until cluster_join */
     struct launch_config launch;
-    const char *big, *little; /* model files; NULL: none on this rank */
+    const char *big, *little;          /* model files; NULL: none on this rank */
+    const struct synthetic *synthetic; /* in place of model files; NULL: none */
     const struct kernels *kernels;
     int n_threads;             /* of each worker; 0: the cores that this process may use */
     size_t draft_memory_bytes; /* of a leader; see worker_config.h */

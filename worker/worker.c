@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "proto/clock.h"
@@ -32,6 +33,7 @@ static int open_engine(struct worker *w, struct err *err)
     const struct group *g = w->group;
     struct engine_config config = {
         .path = c->path,
+        .pair = {c->synthetic, g->role == ROLE_DRAFTER},
         .requantize = c->requantize,
         .share = {group_stage(g, c->peer), g->pp, group_shard(g, c->peer), g->tp},
         .kernels = c->kernels,
@@ -55,8 +57,10 @@ static int open_engine(struct worker *w, struct err *err)
 static int say_hello(struct worker *w, struct err *err)
 {
     char host[256] = "";
-    gethostname(host, sizeof host - 1);
     const struct worker_config *c = w->config;
+    gethostname(host, sizeof host - 32);
+    if (c->synthetic) /* it shares no cores: as if it had a host for itself */
+        snprintf(host + strlen(host), 32, ", synthetic %d", c->peer);
     char cpu[160];
     snprintf(cpu, sizeof cpu, "%s%s%s", c->kernels->name, c->kernels->calibrate ? ", " : "",
              c->kernels->calibrate ? c->kernels->calibrate() : "");

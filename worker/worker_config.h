@@ -7,14 +7,16 @@
 
 #include "kernels/kernels.h"
 #include "proto/layout.h"
+#include "proto/synthetic.h"
 #include "worker/engine/collective.h"
 
 struct worker_config { /* all borrowed until worker_run returns */
     struct layout layout;
     int peer;
-    const char *path;    /* the model; NULL: there is none, which is an error */
-    bool requantize;     /* see engine.h */
-    bool sends_metadata; /* the coordinator has no file of this model: Metadata goes before Hello */
+    const char *path;                  /* the model; NULL: there is none, which is an error */
+    const struct synthetic *synthetic; /* in place of a model; path is its name. NULL: none */
+    bool requantize;                   /* see engine.h */
+    bool sends_metadata;               /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;
     struct collective *collective; /* of this stage's shards; NULL with one */
     int n_threads;

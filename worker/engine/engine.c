@@ -9,6 +9,7 @@
 #include "worker/engine/model_load.h"
 #include "worker/engine/pass.h"
 #include "worker/engine/sample.h"
+#include "worker/engine/timed.h"
 
 enum { MORE = 8 /* times as many ids are offered when those of before do not reach a cut */ };
 
@@ -26,8 +27,10 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->watch = c->watch;
     e->between = c->between;
     e->between_arg = c->between_arg;
-    int rc = model_open(&e->model, c->path, &c->share, c->requantize, c->kernels, err);
-    if (rc == OK && !(e->pool = pool_open(c->n_threads, c->spin)))
+    e->pair = c->pair;
+    e->model.share = c->share;
+    int rc = c->pair.synthetic ? OK : model_open(&e->model, c->path, &c->share, c->requantize, c->kernels, err);
+    if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(c->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);
     if (rc != OK) {
         engine_close(e);
@@ -56,6 +59,10 @@ void engine_info(const struct engine *e, struct engine_info *out)
 {
     const struct model *m = &e->model;
     int from;
+    if (e->pair.synthetic) {
+        timed_info(e, out);
+        return;
+    }
     *out = (struct engine_info){
         .shape = m->shape,
         .model_hash = m->hash,
@@ -130,6 +137,7 @@ int engine_check(struct engine *e, struct err *err)
 
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
+    if (e->pair.synthetic) return timed_load(e, err);
     const struct model *m = &e->model;
     int n_caches = stage_caches(m, &e->cache_from);
     if (!buffers_init(e))
@@ -177,6 +185,8 @@ void engine_close(struct engine *e)
 void engine_embed(struct engine *e, const int32_t *ids, int n, float *x)
 {
     const struct shape *s = &e->model.shape;
+    for (int i = 0; i < n && e->pair.synthetic; i++) x[i] = (float)ids[i];
+    if (e->pair.synthetic) return;
     for (int i = 0; i < n; i++, x += s->n_embd) {
         e->k->row(x, &e->model.embed, ids[i]);
         for (int j = 0; s->embed_scale != 1 && j < s->n_embd; j++) x[j] *= s->embed_scale;
@@ -210,6 +220,7 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
     e->x = x;
     e->rc = OK;
     for (int i = 0; i < n_rows; i++) atomic_store(&e->bad_entry[i], NO_ENTRY);
+    if (e->pair.synthetic) return timed_pass(e, answers, err);
     head_note_wanted(e);
     int rc = run(e, forward_run, err);
     if (rc != OK || !model_last(&e->model)) return rc;

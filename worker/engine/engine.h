@@ -14,6 +14,7 @@
 
 #include "kernels/kernels.h"
 #include "proto/err.h"
+#include "proto/synthetic.h"
 #include "worker/engine/collective.h"
 #include "worker/engine/engine_row.h"
 #include "worker/engine/model.h"
@@ -21,8 +22,14 @@
 
 struct engine;
 
+struct pair_part {                     /* of a pair without models */
+    const struct synthetic *synthetic; /* borrowed; NULL: there is a model */
+    bool little;
+};
+
 struct engine_config {
     const char *path;
+    struct pair_part pair; /* in place of a model (timed.h); path is then its name */
     struct share share;
     bool requantize; /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
     const struct kernels *kernels;

@@ -12,6 +12,7 @@
 #include "kernels/pool.h"
 #include "worker/engine/buffers.h"
 #include "worker/engine/collective.h"
+#include "worker/engine/engine.h"
 #include "worker/engine/engine_row.h"
 #include "worker/engine/kv.h"
 #include "worker/engine/mixture.h"
@@ -37,6 +38,8 @@ struct scratch {                     /* of one thread */
 
 struct engine {
     char *path; /* owns */
+    struct pair_part pair;
+    uint64_t late_ns; /* timed.h */
     struct model model;
     const struct kernels *k;
     struct collective *col; /* borrows; NULL with one shard */
