@@ -13,6 +13,7 @@
 
 #include "cluster.h"
 #include "coordinator/cli/bench_pair.h"
+#include "coordinator/cli/bench_spec.h"
 #include "coordinator/cli/chat.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/compare.h"
@@ -25,6 +26,7 @@
 #include "coordinator/cli/perplexity.h"
 #include "coordinator/cli/progress.h"
 #include "cut_off.h"
+#include "simulate.h"
 #include "proto/clock.h"
 #include "proto/launcher.h"
 #include "proto/mpi_bridge.h"
@@ -101,25 +103,34 @@ static worker_command *worker_command_of(enum command command)
     case CMD_COMPARE: return command_compare;
     case CMD_PERPLEXITY: return command_perplexity;
     case CMD_BENCH_PAIR: return command_bench_pair;
+    case CMD_BENCH_SPEC: return command_bench_spec;
     default: return NULL;
     }
+}
+
+/* The workers need no model files. */
+static bool is_synthetic(const struct program *p)
+{
+    return p->o.command == CMD_BENCH_SPEC && p->o.synthetic.n_pass_ms;
 }
 
 /* For a layout that is made, over the network that the options emulate. */
 static int open_router(struct program *p, struct err *err)
 {
     const struct layout *l = &p->config.launch.layout;
-    const struct net net = network_of(&p->o);
+    struct net net = network_of(&p->o);
+    net.changes = p->o.command == CMD_BENCH_SPEC; /* it goes through many */
     p->router = router_open(l->n_peers);
     if (!p->router) return err_set(err, E_FAIL, "out of memory");
-    return network_is_emulated(&p->o) ? router_emulate(p->router, l, &net, err) : OK;
+    return net.changes || network_is_emulated(&p->o) ? router_emulate(p->router, l, &net, err) : OK;
 }
 
 /* Over a router that reaches every peer. */
 static int command(struct program *p, struct err *err)
 {
     struct launch launch = {p->config.launch.layout, p->router, start_workers, lose_worker, p};
-    int rc = launch.layout.n_ranks == 1 ? options_need_models(&p->o, err) : OK; /* other ranks may have them */
+    int rc = launch.layout.n_ranks == 1 && !is_synthetic(p) ? options_need_models(&p->o, err)
+                                                            : OK; /* other ranks may have them */
     if (rc == OK) rc = worker_command_of(p->o.command)(&p->o, &launch, err);
     cluster_join(p->cluster);
     return check_written(rc, err);
@@ -241,8 +252,9 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.big = p->o.role == RANK_DRAFTER ? NULL : p->o.big;
     p->config.little = p->o.role == RANK_VERIFIER ? NULL : p->o.little;
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
-    p->config.launch.send_big_metadata = !p->o.big;
-    p->config.launch.send_little_metadata = p->o.drafter == DRAFTER_LITTLE && !p->o.little;
+    p->config.synthetic = is_synthetic(p) ? &p->o.synthetic : NULL;
+    p->config.launch.send_big_metadata = !p->o.big && !is_synthetic(p);
+    p->config.launch.send_little_metadata = p->o.drafter == DRAFTER_LITTLE && !p->o.little && !is_synthetic(p);
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
     p->config.draft_memory_bytes = (size_t)p->o.draft_memory_mib << 20;
@@ -366,6 +378,7 @@ static int run_command(struct program *p, struct err *err)
     case CMD_DOCTOR: return run_doctor(p, err);
     case CMD_BENCH_STEP: return run_bench_step(p, err);
     case CMD_BENCH_KERNELS: return run_bench_kernels(p, err);
+    case CMD_SIMULATE: return command_simulate(&p->o, err);
     case CMD_CONFIG: return fputs(p->o.settings, stdout) < 0 ? err_set(err, E_FAIL, "standard output") : OK;
     default: return err_set(err, E_FAIL, "no such command");
     }

@@ -84,6 +84,19 @@ int simulator_at(struct simulator *s, uint64_t at_ns, int what, int i, struct er
     return hold(s, &(struct held){.due_ns = at_ns, .kind = HELD_EVENT, .what = what, .i = i}, err);
 }
 
+static struct leader *leader_of(struct simulator *s, int peer)
+{
+    for (int i = 0; i < s->c.spec.n_groups; i++)
+        if (s->leaders[i].peer == peer) return &s->leaders[i];
+    return NULL;
+}
+
+static void count_bytes(struct simulator *s, int from, int to, size_t n_bytes)
+{
+    if (leader_of(s, to)) s->counts.bytes_up += n_bytes;
+    if (leader_of(s, from)) s->counts.bytes_down += n_bytes;
+}
+
 /* The sender hands the message over when its computing is done. A link keeps the order of the calls, so an answer
  * that takes no computing waits for those of the pass in work. */
 static int post(struct simulator *s, int from, int to, uint64_t leaves_ns, const struct message *m, struct err *err)
@@ -93,6 +106,7 @@ static int post(struct simulator *s, int from, int to, uint64_t leaves_ns, const
     bool back = to == PEER_COORDINATOR;
     int rc = wire_encode(&s->out, m, &data, &n_bytes, err);
     if (rc != OK) return rc;
+    count_bytes(s, from, to, n_bytes);
     if (s->c.watch.departure) s->c.watch.departure(s->c.watch.arg, from, to, m);
     struct held h = {.kind = HELD_MESSAGE, .from = from, .to = to, .what = (int)m->tag, .n_bytes = n_bytes};
     h.due_ns = net_link_due(&s->links[2 * (back ? from : to) + back], leaves_ns, n_bytes);
@@ -197,6 +211,7 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
     uint64_t pass_ns = s->c.costs.pass_ns(s->c.costs.arg, step.n_rows);
     l->pass_rows = (uint32_t)step.n_rows;
     s->counts.n_passes++;
+    s->counts.pass_ns += pass_ns;
     s->counts.n_rows += (uint64_t)step.n_rows;
     l->in_pass = true;
     l->n_tokens = 0;
@@ -241,6 +256,7 @@ static int begin_draft(struct simulator *s, struct err *err)
     if (s->drafting || s->drafter_lost || !simulator_drafter_works(&s->drafter, &n_read)) return OK;
     uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, n_read, 1);
     s->drafting = true;
+    s->counts.draft_ns += ns;
     s->draft_us = (uint32_t)(ns / 1000);
     s->drafter_free_ns = drafter_free_ns(s) + ns;
     return hold(s, &(struct held){.due_ns = s->drafter_free_ns, .kind = HELD_DRAFT}, err);
@@ -280,6 +296,7 @@ static int to_drafter(struct simulator *s, int peer, const struct message *m, st
     if (rc != OK) return rc;
     uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)m->ask.n_ids, (int)d.n_rows);
     d.us = (uint32_t)(ns / 1000);
+    s->counts.draft_ns += ns;
     s->drafter_free_ns = drafter_free_ns(s) + ns;
     return post_draft(s, peer, s->drafter_free_ns, &d, err);
 }
@@ -299,13 +316,6 @@ int simulator_step(struct simulator *s, const struct event *event, struct err *e
         if (a->kind == ACTION_POST) rc = post(s, PEER_COORDINATOR, a->peer, s->now_ns, &a->message, err);
     }
     return rc;
-}
-
-static struct leader *leader_of(struct simulator *s, int peer)
-{
-    for (int i = 0; i < s->c.spec.n_groups; i++)
-        if (s->leaders[i].peer == peer) return &s->leaders[i];
-    return NULL;
 }
 
 static int to_coordinator(struct simulator *s, int from, const struct message *m, struct err *err)

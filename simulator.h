@@ -49,7 +49,8 @@ struct simulator_costs {
     void *arg;
 };
 
-/* Called as things happen; a member may be NULL. None but `event` may call the simulator. */
+/* Called as things happen; a member may be NULL. None but `event` may call the simulator, but
+ * for simulator_now_ns. */
 struct simulator_watch {
     void (*action)(void *arg, const struct action *action);                  /* of spec's, before its message leaves */
     void (*departure)(void *arg, int from, int to, const struct message *m); /* when the sender knows the message */
@@ -73,8 +74,10 @@ struct simulator_config {
 };
 
 struct simulator_counts {
-    uint64_t n_passes, n_rows; /* of all groups */
-    uint64_t n_drafter_rows;   /* of KV, that the drafter computed */
+    uint64_t n_passes, n_rows;     /* of all groups */
+    uint64_t n_drafter_rows;       /* of KV, that the drafter computed */
+    uint64_t bytes_up, bytes_down; /* of messages to the groups, and from them */
+    uint64_t pass_ns, draft_ns;    /* that passes took; that drafts took */
 };
 
 struct simulator;

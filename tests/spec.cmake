@@ -6,7 +6,13 @@ foreach(part seq policy policy_ahead drafter_view flights score)
     pilotfish_test(test_${part} test_${part}.c LIBS pf_coordinator)
 endforeach()
 pilotfish_test(test_simulator test_simulator.c LIBS pf_simulator)
+# What a synthetic pair does, in virtual time and in a sweep.
 pilotfish_test(test_synthetic test_synthetic.c LIBS pf_proto m)
+pilotfish_test(test_simulate test_simulate.c LIBS pf_simulator m)
+pilotfish_test(test_spec_bench test_spec_bench.c LIBS pf_coordinator m)
+add_test(NAME bench_spec COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/bench_spec.py $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(bench_spec PROPERTIES TIMEOUT 120)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
 foreach(room test_lead test_lead_drafts test_lead_blocks)
     pilotfish_test(${room} ${room}.c lib/scene.c LIBS pf_worker)

@@ -83,6 +83,7 @@ bool option_depends_on_method(enum option_needs needs)
 
 const char *option_lacks(const struct options *o, enum option_needs needs)
 {
+    if (o->synthetic.n_pass_ms) return NULL; /* it has a drafter of its own; what has no use there is refused */
     static const char no_drafter[] = "there is no drafter (--little FILE, or --draft suffix)";
     switch (needs) {
     case NEEDS_NOTHING: return NULL;

@@ -9,6 +9,12 @@
 /* Where the value of the option of this name comes from. */
 enum value_origin option_origin(const struct options *o, const char *name);
 
+/* Whether its command runs a sweep over values of options, with a synthetic pair. */
+static inline bool options_sweep(const struct options *o)
+{
+    return o->command == CMD_BENCH_SPEC || o->command == CMD_SIMULATE;
+}
+
 /* Gives every option that was not given its default. */
 int options_set_presets(struct options *o, struct err *err);
 

@@ -18,15 +18,18 @@ enum {
     PAIR = BIT(CMD_BENCH_PAIR),
     STEP = BIT(CMD_BENCH_STEP),
     KERNELS = BIT(CMD_BENCH_KERNELS),
-    MANY = GEN | CMP | PAIR, /* a file of prompts */
-    PRINTS = MANY | CHAT,    /* they print text */
-    TEXT = PRINTS | SERVE,   /* they write text */
+    SPEC = BIT(CMD_BENCH_SPEC),
+    SIM = BIT(CMD_SIMULATE),
+    SWEEP = SPEC | SIM,
+    MANY = GEN | CMP | PAIR | SPEC, /* a file of prompts */
+    PRINTS = MANY | CHAT,           /* they print text */
+    TEXT = PRINTS | SERVE,          /* they write text */
     TOK = BIT(CMD_TOKENIZE),
     INS = BIT(CMD_INSPECT),
     DOC = BIT(CMD_DOCTOR),
     CONFIG = BIT(CMD_CONFIG),
     WORKER = BIT(CMD_WORKER),
-    WORK = TEXT | WORKER | STEP | KERNELS | PPL | TOK | INS | DOC,
+    WORK = TEXT | WORKER | STEP | KERNELS | SWEEP | PPL | TOK | INS | DOC,
     ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
     LONGEST_CONTEXT = CONTEXT_MOST,
     NET_MOST_MS = 10000 /* a job waits for no worker longer than minutes */
@@ -41,6 +44,14 @@ const struct option option_table[] = {
      "FILE", 0, 0, .help = "the little model, which drafts: smaller, with the same\nvocabulary"},
     {"model", "-m --big", TOK | INS | WORKER, OPTION_TEXT, AT(model), "FILE", 0, 0,
      .help = "the model: a GGUF file, or a directory of config.json,\ntokenizer.json and safetensors"},
+
+    {"synthetic", NULL, SWEEP, OPTION_SYNTHETIC, AT(synthetic), "tD=MS,tT=MS", 0, 0,
+     .help = "no models: tD: what a drafted token takes; tT: what a pass of\none row takes, or of 1, 2, ... rows, "
+             "tT=30:30:31; slope=P:\neach row more takes P percent of the first (default: 0)"},
+    {"accept-rate", NULL, SWEEP | OF_SWEEPS, OPTION_NUMBER, AT(accept_rate), "A", 0, 1,
+     .help = "the chance that a synthetic draft is right"},
+    {"accept-curve", NULL, SWEEP, OPTION_CURVE, AT(accept_curve), "S1,S2,...", 0, 1,
+     .help = "in place of it, the chances that 1, 2, ... drafts in a row\nare right"},
 
     {"prompt", "-p", GEN, OPTION_TEXT, AT(prompt), "TEXT", 0, 0, .heading = "Prompt",
      .help = "the prompt; it may also be the argument; piped standard input\nfollows it"},
@@ -67,8 +78,8 @@ const struct option option_table[] = {
     {"ctx", "-c --ctx-size --context-size --n-ctx --max-model-len", TEXT | DOC, OPTION_COUNT, AT(ctx), "N", 2,
      LONGEST_CONTEXT, .preset = "4096", .help = "tokens that a sequence may have, prompt included"},
 
-    {"n-predict", "-n --predict --max-tokens --max-new-tokens --max-completion-tokens", TEXT | OF_ROWS, OPTION_COUNT,
-     AT(n_predict), "N", -1, LONGEST_CONTEXT, .preset = "0", .heading = "Length of the answer",
+    {"n-predict", "-n --predict --max-tokens --max-new-tokens --max-completion-tokens", TEXT | SWEEP | OF_ROWS,
+     OPTION_COUNT, AT(n_predict), "N", -1, LONGEST_CONTEXT, .preset = "0", .heading = "Length of the answer",
      .help = "tokens to generate, at most; 0 or -1: until the model ends\nits text or the context is full"},
     {"stop", NULL, TEXT | OF_ROWS, OPTION_STOP, 0, "TEXT", 0, 0,
      .help = "end the text before this one; may be given several times"},
@@ -84,7 +95,8 @@ const struct option option_table[] = {
      .help = "then from the likeliest ids that make up P of the rest"},
     {"min-p", NULL, TEXT | OF_ROWS, OPTION_NUMBER, AT(min_p), "P", 0, 1, .preset = "0", .needs = NEEDS_SAMPLING,
      .help = "then from ids at least P times as likely as the best"},
-    {"seed", "-s", TEXT | OF_ROWS, OPTION_COUNT, AT(seed), "N", -1, INT_MAX, .preset = "-1", .needs = NEEDS_SAMPLING,
+    {"seed", "-s", TEXT | SWEEP | OF_ROWS, OPTION_COUNT, AT(seed), "N", -1, INT_MAX, .preset = "-1",
+     .needs = NEEDS_SAMPLING,
      .help = "the same seed gives the same text; lines of --prompts differ\nby their place, unless a line has its own "
              "\"seed\"; -1: a\nrandom one"},
 
@@ -92,15 +104,15 @@ const struct option option_table[] = {
      .help = "the drafter; suffix (or ngram) needs no model: the big model's\nworkers go on as earlier text did, after the "
              "longest match of\nthe text's end (default: little with --little, else none)"},
     {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
-    {"draft-max", "--draft-n --num-speculative-tokens", TEXT | OF_ROWS, OPTION_COUNT, AT(draft_max), "N", 1,
-     DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
+    {"draft-max", "--draft-n --num-speculative-tokens", TEXT | SWEEP | OF_ROWS | OF_SWEEPS, OPTION_COUNT, AT(draft_max),
+     "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
      .help = "the most drafts that the big model checks in one pass"},
-    {"draft-ahead", NULL, TEXT, OPTION_COUNT, AT(draft_ahead), "N", -1, LONGEST_CONTEXT, .preset = "-1",
-     .needs = NEEDS_LITTLE,
+    {"draft-ahead", NULL, TEXT | SWEEP | OF_SWEEPS, OPTION_COUNT, AT(draft_ahead), "N", -1, LONGEST_CONTEXT,
+     .preset = "-1", .needs = NEEDS_LITTLE,
      .help =
          "drafts that the little model may write before earlier ones\nare checked; 0: it waits; -1: as many as pay, if "
          "it has\ncores of its own"},
-    {"draft-block", NULL, TEXT, OPTION_COUNT, AT(draft_block), "N", 1, DRAFTS_MOST, .preset = "1",
+    {"draft-block", NULL, TEXT | SWEEP | OF_SWEEPS, OPTION_COUNT, AT(draft_block), "N", 1, DRAFTS_MOST, .preset = "1",
      .needs = NEEDS_LITTLE, .help = "of those, how many go in one message"},
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(draft_ctx), "N", 1, LONGEST_CONTEXT, .preset = "64",
      .needs = NEEDS_LITTLE, .help = "the most tokens of the prompt that the little model reads"},
@@ -114,15 +126,16 @@ const struct option option_table[] = {
     {"little-quant", NULL, TEXT | STEP, OPTION_CHOICE, AT(little_quant), "q4|file", 0, 0, .preset = "q4",
      .needs = NEEDS_LITTLE,
      .help = "the little model's weights: q4: 5 bits where the file has\nmore, made at load; file: as they are"},
-    {"fallback", "--draft-p-min", TEXT | OF_ROWS, OPTION_NUMBER, AT(fallback), "P", 0, INT_MAX, .preset = "0",
-     .preset_of = {[ACCEPT_BILD] = "0.6"}, .needs = NEEDS_LITTLE,
+    {"fallback", "--draft-p-min", TEXT | OF_ROWS | OF_SWEEPS, OPTION_NUMBER, AT(fallback), "P", 0, INT_MAX,
+     .preset = "0", .preset_of = {[ACCEPT_BILD] = "0.6"}, .needs = NEEDS_LITTLE,
      .help = "a draft ends before a token for which the little model's\nhighest probability is below this"},
     {"guard", NULL, TEXT, OPTION_SWITCH, AT(guard), "off|on", 0, 0, .preset = "on", .needs = NEEDS_GUARD,
      .help = "stop drafting while it does not pay"},
     {"accept", NULL, TEXT | OF_ROWS, OPTION_CHOICE, AT(accept), "exact|sample|bild", 0, 0, .preset = "exact",
      .help = "which drafts stay. exact: the big model's likeliest tokens;\nsample: its samples (--temp implies it); "
              "bild: tokens that it\nfinds likely enough (lossy)"},
-    {"rollback", NULL, TEXT | OF_ROWS, OPTION_NUMBER, AT(rollback), "D", 0, INT_MAX, .preset = "3", .needs = NEEDS_BILD,
+    {"rollback", NULL, TEXT | OF_ROWS | OF_SWEEPS, OPTION_NUMBER, AT(rollback), "D", 0, INT_MAX, .preset = "3",
+     .needs = NEEDS_BILD,
      .help =
          "bild: a drafted token is taken back if the big model's\n-ln p of it is above this, and it prefers another"},
     {"rollback-rule", NULL, TEXT | OF_ROWS, OPTION_CHOICE, AT(rollback_rule), "strict|repo", 0, 0, .preset = "strict",
@@ -143,19 +156,20 @@ const struct option option_table[] = {
      .preset = "4", .needs = NEEDS_PROMPTS, .help = "requests that are computed at once"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
-    {"self-max", NULL, TEXT, OPTION_COUNT, AT(self_max), "N", 0, CONTEXT_MOST, .preset = "128",
+    {"self-max", NULL, TEXT | SWEEP, OPTION_COUNT, AT(self_max), "N", 0, CONTEXT_MOST, .preset = "128",
      .help = "tokens that the big model's workers may generate by\nthemselves before they know that earlier ones have "
              "arrived, so\n"
              "that a token without drafts takes no round trip; 0: none"},
 
-    {"net-delay", NULL, TEXT | PPL, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0, NET_MOST_MS, .preset = "0",
-     .heading = "Emulated network",
+    {"net-delay", NULL, TEXT | PPL | SWEEP | OF_SWEEPS, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0, NET_MOST_MS,
+     .preset = "0", .heading = "Emulated network",
      .help = "run as over a slower network: messages between the\n"
              "coordinator and the big model's workers take MS each way;\n"
              "drafter=MS: messages to and from the drafter too"},
-    {"net-jitter", NULL, TEXT | PPL, OPTION_NUMBER, AT(net_jitter_ms), "MS", 0, NET_MOST_MS, .preset = "0",
-     .help = "each message takes up to MS more; their order is kept"},
-    {"net-rate", NULL, TEXT | PPL, OPTION_NUMBER, AT(net_mbit_per_s), "MBIT", 0, 1000000, .preset = "0",
+    {"net-jitter", NULL, TEXT | PPL | SWEEP | OF_SWEEPS, OPTION_NUMBER, AT(net_jitter_ms), "MS", 0, NET_MOST_MS,
+     .preset = "0", .help = "each message takes up to MS more; their order is kept"},
+    {"net-rate", NULL, TEXT | PPL | SWEEP | OF_SWEEPS, OPTION_NUMBER, AT(net_mbit_per_s), "MBIT", 0, 1000000,
+     .preset = "0",
      .help = "rate of each worker's link in Mbit/s, each way: messages wait\nfor those before them; 0: no limit"},
 
     {"host", NULL, SERVE, OPTION_TEXT, AT(host), "ADDRESS", 0, 0, .preset = "127.0.0.1", .heading = "Server",
@@ -176,9 +190,16 @@ const struct option option_table[] = {
     {"drain", NULL, SERVE, OPTION_COUNT, AT(drain_s), "S", 0, 86400, .preset = "30",
      .help = "seconds that answers have to end after SIGTERM"},
 
-    {"output", "-o", PRINTS | STEP | KERNELS | PPL | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json", 0, 0,
-     .preset = "text", .heading = "Output",
-     .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines)"},
+    {"output", "-o", PRINTS | STEP | KERNELS | SWEEP | PPL | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json|csv",
+     0, 0, .preset = "text", .heading = "Output",
+     .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines); csv: of "
+             "bench spec and\nsimulate"},
+    {"trace", NULL, SWEEP, OPTION_TEXT, AT(trace), "FILE", 0, 0,
+     .help = "what happens in the first text of each way, for Perfetto or\nchrome://tracing"},
+    {"keep", NULL, SWEEP, OPTION_TEXT, AT(keep), "FILE", 0, 0,
+     .help = "also append the rows to this file, as lines of JSON, as soon\nas they are known"},
+    {"resume", NULL, SWEEP, OPTION_FLAG, AT(resume), NULL, 0, 0,
+     .help = "the file of --keep may exist: what is in it is not run again"},
     {"color", "--colour -co", GEN | CHAT, OPTION_CHOICE, AT(color), "auto|always|never", 0, 0, .preset = "auto",
      .needs = NEEDS_TEXT, .help = "green: accepted drafts; yellow: corrections"},
     {"logprobs", NULL, GEN | CHAT, OPTION_COUNT, AT(logprobs), "N", 0, 20, .preset = "0", .needs = NEEDS_JSONL,
@@ -191,6 +212,14 @@ const struct option option_table[] = {
 
     {"window", NULL, PPL, OPTION_COUNT, AT(window), "N", 2, LONGEST_CONTEXT, .preset = "512",
      .heading = "What is measured", .help = "tokens of a window; its later half is scored"},
+    {"baseline", NULL, SWEEP, OPTION_LIST, AT(baseline), "LIST", 0, DRAFTS_MOST, .preset = "1,2,4,8",
+     .help = "lengths of sequential drafts, of which the best in hindsight\nis compared with; 0: none"},
+    {"texts", NULL, SWEEP, OPTION_COUNT, AT(texts), "N", 1, SYNTHETIC_PROMPTS, .preset = "4",
+     .help = "texts, each with other luck"},
+    {"warmup", NULL, SWEEP, OPTION_COUNT, AT(warmup), "N", 0, 8, .preset = "1",
+     .help = "texts before these, which do not count"},
+    {"repeat", NULL, SPEC, OPTION_COUNT, AT(repeat), "N", 1, 100, .preset = "3",
+     .help = "times that each text is timed; the median counts"},
     {"seconds", NULL, PAIR, OPTION_NUMBER, AT(seconds), "S", 0, 3600, .preset = "0",
      .help = "repeat a request until both ways have taken S seconds"},
     {"first", NULL, PAIR, OPTION_CHOICE, AT(first), "plain|drafts", 0, 0, .preset = "plain",
@@ -279,6 +308,13 @@ static const char step_more[] =
     "Limit of n rows: the longer of one row's time and n times a row's multiply-adds over 0.59 of the\n"
     "bare rate.\n";
 
+static const char sweep_more[] =
+    "One row for each way to write the same texts. plain: the big model alone. sequential: drafts of one\n"
+    "length, then a verify, and so on; the best of --baseline. pilotfish: the default. -n is 256 unless\n"
+    "it is given. --net-delay, --net-jitter, --net-rate, --draft-max, --draft-ahead, --draft-block,\n"
+    "--accept-rate, --fallback and --rollback take lists and ranges, 1,2,5-8 or 0-40:10; every\n"
+    "combination is run. docs/bench-spec.schema.json has the fields.\n";
+
 static const char chat_more[] =
     "Answers go to standard output, everything else to standard error. Ctrl-C ends an answer, Ctrl-D\n"
     "the conversation. A line is a message; \"\"\" begins and ends a message of many lines; a paste is one\n"
@@ -348,6 +384,19 @@ const struct command_text command_texts[N_COMMANDS] = {
                            "How fast the matrix products of each format are, beside what this machine allows now.",
                            .examples = "  pilotfish bench kernels\n"
                                        "  pilotfish bench kernels --threads 1 --rows 1,4 -o jsonl\n"},
+    [CMD_BENCH_SPEC] =
+        {"bench spec", " --synthetic PAIR --accept-rate A | --big FILE --little FILE --prompts FILE",
+         "The cluster over emulated networks, with timed waits in place of models, or with a pair.",
+         "  pilotfish bench spec --synthetic tD=8,tT=30 --accept-rate 0.8 --net-delay 0,10,40 -n 200\n"
+         "  scripts/mpirun -n 4 pilotfish bench spec --tp 2 --synthetic tD=8,tT=30 --accept-rate 0.8\n"
+         "  pilotfish bench spec --big B.gguf --little L.gguf --prompts Q.jsonl --net-delay 0,10 -n 128\n",
+         .more = sweep_more},
+    [CMD_SIMULATE] =
+        {"simulate", " --synthetic tD=MS,tT=MS --accept-rate A",
+         "The same in virtual time: how fast a pair would be over networks, in seconds.",
+         "  pilotfish simulate --synthetic tD=8,tT=30 --accept-rate 0.6,0.8,0.9 --net-delay 0,2.5,10,40\n"
+         "  pilotfish simulate --synthetic tD=3,tT=30:30:31 --accept-curve .93,.88,.84 -o csv > rows.csv\n",
+         .more = sweep_more},
     [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
                       "The token ids of a text (a file or standard input), or the text of ids.",
                       "  pilotfish tokenize --model B.gguf book.txt\n"

@@ -9,15 +9,17 @@
 #include "coordinator/cli/options.h"
 
 enum option_kind {
-    OPTION_FLAG,   /* bool: true when given */
-    OPTION_TEXT,   /* const char * */
-    OPTION_COUNT,  /* int, low..high */
-    OPTION_NUMBER, /* float, low..high; high INT_MAX: no upper limit, inf too */
-    OPTION_LIST,   /* struct numbers, each low..high: "1,2,4" or "1-16" */
-    OPTION_DELAYS, /* struct net_delays, each low..high: "20" or "20,drafter=5" */
-    OPTION_STOP,   /* is added to the list of stops */
-    OPTION_CHOICE, /* an enum: the index of the value among the words of `value`, which '|' separates */
-    OPTION_SWITCH, /* bool: "off|on" */
+    OPTION_FLAG,      /* bool: true when given */
+    OPTION_TEXT,      /* const char * */
+    OPTION_COUNT,     /* int, low..high */
+    OPTION_NUMBER,    /* float, low..high; high INT_MAX: no upper limit, inf too */
+    OPTION_LIST,      /* struct numbers, each low..high: "1,2,4" or "1-16" */
+    OPTION_DELAYS,    /* struct net_delays, each low..high: "20" or "20,drafter=5" */
+    OPTION_SYNTHETIC, /* struct synthetic: "tD=8,tT=30:31,slope=5" */
+    OPTION_CURVE,     /* struct acceptance: "0.9,0.8" */
+    OPTION_STOP,      /* is added to the list of stops */
+    OPTION_CHOICE,    /* an enum: the index of the value among the words of `value`, which '|' separates */
+    OPTION_SWITCH,    /* bool: "off|on" */
     OPTION_HELP
 };
 
@@ -35,14 +37,14 @@ enum option_needs {
     NEEDS_MESSAGES
 };
 
-enum { N_COMMANDS = CMD_WORKER + 1, OF_ROWS = 1 << N_COMMANDS, SECRET = OF_ROWS << 1 };
+enum { N_COMMANDS = CMD_WORKER + 1, OF_ROWS = 1 << N_COMMANDS, OF_SWEEPS = 2 << N_COMMANDS, SECRET = 4 << N_COMMANDS };
 
 struct option {
     const char *name; /* without dashes */
     /* Other spellings with their dashes, separated by spaces, or NULL; help shows the first if it is short. */
     const char *aliases;
-    /* A bit for each enum command that takes it; OF_ROWS: a line of --prompts may have its own; SECRET: config --show
-     * does not print its value. */
+    /* A bit for each enum command that takes it; OF_ROWS: a line of --prompts may have its own; OF_SWEEPS: where a
+     * command sweeps it may have several values (sweep.h); SECRET: config --show does not print its value. */
     unsigned commands;
     enum option_kind kind;
     size_t offset;     /* in struct options */

@@ -7,6 +7,8 @@
 
 #include "coordinator/text/stop.h"
 
+enum { SYNTHETIC_MOST_MS = 10000 };
+
 static int set_count(int *out, const struct option *p, const char *value, struct err *err)
 {
     char *end;
@@ -78,6 +80,73 @@ static int set_delays(struct net_delays *out, const struct option *p, const char
     return OK;
 }
 
+/* "30:30:31": what passes of 1, 2, 3 rows take. */
+static const char *take_passes(struct synthetic *s, const char *at)
+{
+    char *end = (char *)at;
+    do {
+        const char *from = at == end ? at : end + 1;
+        s->pass_ms[s->n_pass_ms] = strtod(from, &end);
+        if (end == from || !(s->pass_ms[s->n_pass_ms++] > 0)) return NULL;
+    } while (*end == ':' && s->n_pass_ms < SYNTHETIC_PASSES);
+    return end;
+}
+
+static const char *take_ms(double *out, const char *at)
+{
+    char *end;
+    *out = strtod(at, &end);
+    return end == at || !(*out >= 0) ? NULL : end;
+}
+
+/* "tD=8,tT=30:31,slope=5", in any order. */
+static int set_synthetic(struct synthetic *out, const struct option *p, const char *value, struct err *err)
+{
+    struct synthetic s = {.draft_ms = -1};
+    for (const char *at = value; at; at += *at == ',') {
+        if (!strncmp(at, "tD=", 3))
+            at = take_ms(&s.draft_ms, at + 3);
+        else if (!strncmp(at, "tT=", 3) && !s.n_pass_ms)
+            at = take_passes(&s, at + 3);
+        else if (!strncmp(at, "slope=", 6))
+            at = take_ms(&s.slope_percent, at + 6);
+        else
+            at = NULL;
+        if (!at || (*at && *at != ','))
+            return err_set(err, E_USAGE, "--%s %s: not milliseconds as in tD=8,tT=30 or tD=8,tT=30:30:31,slope=5",
+                           p->name, value);
+        if (!*at) break;
+    }
+    if (!(s.draft_ms > 0) || !s.n_pass_ms)
+        return err_set(err, E_USAGE, "--%s %s: it needs both tD=MS and tT=MS", p->name, value);
+    bool fits = s.draft_ms <= SYNTHETIC_MOST_MS && s.slope_percent <= SYNTHETIC_MOST_MS;
+    for (int i = 0; i < s.n_pass_ms; i++) fits &= s.pass_ms[i] <= SYNTHETIC_MOST_MS;
+    if (!fits) return err_set(err, E_USAGE, "--%s %s: at most %d each", p->name, value, SYNTHETIC_MOST_MS);
+    *out = s;
+    return OK;
+}
+
+static int set_curve(struct acceptance *out, const struct option *p, const char *value, struct err *err)
+{
+    struct acceptance a = {0};
+    double before = 1;
+    for (const char *at = value;; at++) {
+        char *end;
+        double s = strtod(at, &end);
+        if (end == at || (*end && *end != ',') || a.n == SYNTHETIC_CURVE)
+            return err_set(err, E_USAGE, "--%s %s: not at most %d numbers like 0.9,0.8", p->name, value,
+                           SYNTHETIC_CURVE);
+        if (!(s >= 0 && s <= before))
+            return err_set(err, E_USAGE, "--%s %s: must fall, from 1 to 0: these are chances that so many are right",
+                           p->name, value);
+        a.s[a.n++] = before = s;
+        if (!*end) break;
+        at = end;
+    }
+    *out = a;
+    return OK;
+}
+
 static int add_stop(struct options *o, const char *value, struct err *err)
 {
     if (!*value) return err_set(err, E_USAGE, "--stop \"\": an empty text is found everywhere");
@@ -109,6 +178,8 @@ int option_set(struct options *o, const struct option *p, const char *value, str
     case OPTION_NUMBER: return set_number((float *)at, p, value, err);
     case OPTION_LIST: return set_list((struct numbers *)at, p, value, err);
     case OPTION_DELAYS: return set_delays((struct net_delays *)at, p, value, err);
+    case OPTION_SYNTHETIC: return set_synthetic((struct synthetic *)at, p, value, err);
+    case OPTION_CURVE: return set_curve((struct acceptance *)at, p, value, err);
     case OPTION_STOP: return add_stop(o, value, err);
     case OPTION_CHOICE:
     case OPTION_SWITCH:
@@ -141,6 +212,18 @@ static void put_delays(FILE *to, const struct net_delays *d)
     if (d->to_drafter) fprintf(to, ",drafter=%g", (double)d->drafter_ms);
 }
 
+static void put_synthetic(FILE *to, const struct synthetic *s)
+{
+    fprintf(to, "tD=%g,tT", s->draft_ms);
+    for (int i = 0; i < s->n_pass_ms; i++) fprintf(to, i ? ":%g" : "=%g", s->pass_ms[i]);
+    if (s->slope_percent > 0) fprintf(to, ",slope=%g", s->slope_percent);
+}
+
+static void put_curve(FILE *to, const struct acceptance *a)
+{
+    for (int i = 0; i < a->n; i++) fprintf(to, i ? ",%g" : "%g", a->s[i]);
+}
+
 void option_put(const struct options *o, const struct option *option, FILE *to)
 {
     const char *at = (const char *)o + option->offset;
@@ -151,6 +234,8 @@ void option_put(const struct options *o, const struct option *option, FILE *to)
     case OPTION_NUMBER: fprintf(to, "%g", (double)*(const float *)at); break;
     case OPTION_LIST: put_list(to, (const struct numbers *)at); break;
     case OPTION_DELAYS: put_delays(to, (const struct net_delays *)at); break;
+    case OPTION_SYNTHETIC: put_synthetic(to, (const struct synthetic *)at); break;
+    case OPTION_CURVE: put_curve(to, (const struct acceptance *)at); break;
     case OPTION_CHOICE: put_word(to, option->value, *(const unsigned *)at); break;
     case OPTION_SWITCH: put_word(to, option->value, *(const bool *)at); break;
     case OPTION_STOP:

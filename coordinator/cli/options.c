@@ -9,6 +9,7 @@
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/option_rules.h"
 #include "coordinator/cli/option_value.h"
+#include "coordinator/cli/sweep.h"
 
 struct parser {
     struct options o;
@@ -55,7 +56,8 @@ static int take_value(struct parser *r, const struct option *p, const char *valu
     if (*have == origin && p->kind != OPTION_STOP) return err_set(err, E_USAGE, "--%s is given twice", p->name);
     *have = origin;
     if (!strcmp(p->name, "draft") && !strcmp(value, "ngram")) value = "suffix"; /* another name of it */
-    return option_set(&r->o, p, value, err);
+    return p->commands & OF_SWEEPS && options_sweep(&r->o) ? sweep_set(&r->o, p, value, err)
+                                                           : option_set(&r->o, p, value, err);
 }
 
 /* --- one argument --------------------------------------------------------------------------------------------------
@@ -264,7 +266,7 @@ static int finish_help(struct parser *r, struct err *err)
 static int finish_generation(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
-    bool many = o->command == CMD_COMPARE || o->command == CMD_BENCH_PAIR;
+    bool many = o->command == CMD_COMPARE || o->command == CMD_BENCH_PAIR || o->command == CMD_BENCH_SPEC;
     if (many && !o->prompts_file)
         return err_set(err, E_USAGE, "%s needs prompts: --prompts FILE.jsonl", command_name(r));
     int rc = finish_prompt(r, err);
@@ -295,6 +297,16 @@ static int finish_perplexity(struct parser *r, struct err *err)
     o->text = r->positional;
     o->ctx = o->window; /* a slot holds no more */
     return OK;
+}
+
+static int finish_sweep(struct parser *r, struct err *err)
+{
+    struct options *o = &r->o;
+    int rc = sweep_settle(o, command_name(r), err);
+    if (rc == OK && !o->synthetic.n_pass_ms) rc = finish_generation(r, err);
+    if (rc == OK && o->drafter != DRAFTER_LITTLE)
+        rc = err_set(err, E_USAGE, "bench spec needs a little model: --little FILE");
+    return rc;
 }
 
 static int finish_worker(struct parser *r, struct err *err)
@@ -344,6 +356,8 @@ static int finish(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
     o->ctx_given = option_origin(&r->o, "ctx") == FROM_LINE;
+    if (o->format == FORMAT_CSV && !options_sweep(o))
+        return err_set(err, E_USAGE, "-o csv is of bench spec and simulate");
     if (o->format == FORMAT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->format = FORMAT_JSONL;
     switch (o->command) {
     case CMD_HELP: return finish_help(r, err);
@@ -353,6 +367,8 @@ static int finish(struct parser *r, struct err *err)
     case CMD_COMPARE:
     case CMD_BENCH_PAIR: return finish_generation(r, err);
     case CMD_BENCH_STEP: return finish_bench_step(r, err);
+    case CMD_BENCH_SPEC:
+    case CMD_SIMULATE: return finish_sweep(r, err);
     case CMD_PERPLEXITY: return finish_perplexity(r, err);
     case CMD_WORKER: return finish_worker(r, err);
     case CMD_CONFIG: return finish_config(r, err);

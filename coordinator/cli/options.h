@@ -14,6 +14,7 @@
 
 #include "proto/err.h"
 #include "proto/layout.h"
+#include "proto/synthetic.h"
 
 enum command {
     CMD_HELP,
@@ -26,17 +27,20 @@ enum command {
     CMD_BENCH_PAIR,
     CMD_BENCH_STEP,
     CMD_BENCH_KERNELS,
+    CMD_BENCH_SPEC,
+    CMD_SIMULATE,
     CMD_TOKENIZE,
     CMD_INSPECT,
     CMD_DOCTOR,
     CMD_CONFIG,
     CMD_WORKER
 };
-enum format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON }; /* FORMAT_JSON: of inspect only, over several lines */
+/* FORMAT_JSON: of inspect only, over several lines. FORMAT_CSV: of bench spec and simulate only. */
+enum format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON, FORMAT_CSV };
 enum think { THINK_AUTO, THINK_OFF, THINK_ON };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
-enum { MAX_OPTIONS = 80, MAX_STOPS = 16, MAX_NUMBERS = 64 };
+enum { MAX_OPTIONS = 96, MAX_STOPS = 16, MAX_NUMBERS = 64, MAX_SWEEPS = 9 };
 
 enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE, FROM_ROW }; /* a later one overrides */
 
@@ -49,6 +53,14 @@ enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD, ACCEPT_N };
 enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
 enum rank_role { RANK_ANY, RANK_DRAFTER, RANK_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
+
+struct option;
+struct sweep { /* an option that has several values in turn */
+    const struct option *option;
+    int n;
+    double values[MAX_NUMBERS];
+    const char *suffix; /* of each; borrowed */
+};
 
 struct net_delays { /* --net-delay, each way */
     float ms, drafter_ms;
@@ -110,6 +122,18 @@ struct options { /* strings are borrowed from argv and the environment, or are a
 
     struct numbers rows, contexts; /* bench step, bench kernels */
     int rounds;
+
+    /* bench spec, simulate */
+    struct synthetic synthetic; /* with the curves of all values of --accept-rate, or the one of --accept-curve */
+    float accept_rate;
+    struct acceptance accept_curve; /* n 0: not given */
+    struct numbers baseline;        /* lengths of sequential drafts; 0: none */
+    int texts, warmup, repeat;
+    const char *trace; /* the file of --trace; NULL: none */
+    const char *keep;  /* the file that rows are kept in; NULL: none */
+    bool resume;
+    struct sweep sweeps[MAX_SWEEPS];
+    int n_sweeps;
 
     float seconds;  /* bench pair: a request takes turns until each way has had so much */
     unsigned first; /* the way that begins: 0 plain, 1 drafts */

@@ -1,0 +1,17 @@
+/* simulate.h -- the command `simulate`: the sweep of spec_bench.h in virtual time, by the simulator, with a synthetic
+ * pair. main.c joins it from both sides.
+ */
+#ifndef SIMULATE_H
+#define SIMULATE_H
+
+#include "coordinator/cli/spec_bench.h"
+#include "simulator.h"
+
+/* Writes a text with the pair of the point's options, in a cluster of its own: a coordinator, a drafter beside it, and
+ * one group of verifiers over the network. */
+int simulate_text(const struct options *point, struct seq *s, struct draft_profile *profile,
+                  struct simulator_counts *counts, struct trace *trace, struct err *err); /* trace may be NULL */
+
+int command_simulate(const struct options *o, struct err *err);
+
+#endif

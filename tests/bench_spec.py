@@ -1,0 +1,191 @@
+"""pilotfish simulate and bench spec as people call them: their rows are what the schema says, in every form; what is
+wrong costs one line.
+   bench_spec.py PILOTFISH TINY SOURCE SCRIPTS
+"""
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+import jsonschema
+
+pilotfish, tiny, source, scripts = sys.argv[1:]
+PAIR = ["--synthetic", "tD=1,tT=4:4:5,slope=10"]
+schema = json.load(open(os.path.join(source, "docs/bench-spec.schema.json"), encoding="utf-8"))
+
+
+def call(*words, before=()):
+    return subprocess.run([*before, pilotfish, *words], capture_output=True, text=True, timeout=100)
+
+
+def rows_of(*words, before=()):
+    done = call(*words, "-o", "jsonl", before=before)
+    assert done.returncode == 0, (words, done.returncode, done.stderr)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    for row in rows:
+        jsonschema.validate(row, schema)
+    return rows
+
+
+def check_forms():
+    words = ["simulate", *PAIR, "--accept-rate", "0.5,0.9", "--net-delay", "0,10", "--net-jitter", "2", "-n", "64"]
+    rows = rows_of(*words)
+    assert [row["mode"] for row in rows] == ["plain", "sequential", "pilotfish"] * 4
+    assert [row["rtt_ms"] for row in rows] == [0.0] * 3 + [20.0] * 3 + [0.0] * 3 + [20.0] * 3
+    assert [row["right"] for row in rows] == ["0.5"] * 6 + ["0.9"] * 6
+    assert all(row["emulated"] and row["source"] == "simulated" for row in rows)
+    columns = list(csv.DictReader(io.StringIO(call(*words, "-o", "csv").stdout)))
+    assert len(columns) == len(rows) and list(columns[0]) == list(rows[0]) == list(schema["properties"])
+    for row, column in zip(rows, columns):
+        for name, value in row.items():
+            text = column[name]
+            same = text == "" if value is None else text == value if isinstance(value, str) else \
+                text == str(value).lower() if isinstance(value, bool) else abs(float(text) - value) < 1e-6 * abs(value)
+            assert same or value == 0.0 and float(text) == 0, (name, value, text)
+    table = call(*words).stdout.splitlines()
+    assert len(table) == 1 + len(rows) and all(line.startswith("simulated ") for line in table[1:]), table
+    assert call(*words).stdout.splitlines() == table  # the same each time
+    curve = rows_of("simulate", *PAIR, "--accept-curve", "0.9,0.8,0.7", "--texts", "1", "--baseline", "0")
+    assert [row["mode"] for row in curve] == ["plain", "pilotfish"] and curve[0]["over_sequential"] is None
+
+
+TIMED = ["bench", "spec", *PAIR, "--accept-rate", "0.8", "-n", "24", "--texts", "2", "--warmup", "0", "--repeat", "1",
+         "--baseline", "4"]
+
+
+def check_timed():
+    """Nothing here depends on how fast it is. The texts are checked by the command itself."""
+    modes = ["plain", "sequential", "pilotfish"]
+    for ranks, more in (0, []), (3, []), (6, ["--tp", "2", "--pp", "2"]):
+        before = [os.path.join(scripts, "mpirun"), "-n", str(ranks)] if ranks else []
+        rows = rows_of(*TIMED, "--net-delay", "0,3", *more, before=before)
+        assert [row["mode"] for row in rows] == modes * 2 and [row["rtt_ms"] for row in rows] == [0.0] * 3 + [6.0] * 3
+        assert all(row["emulated"] and row["source"] == "timed" for row in rows)
+        assert all(row["rtt_measured_ms"] >= row["rtt_ms"] for row in rows), rows
+        assert rows[0]["drafted_per_token"] == 0 < rows[1]["drafted_per_token"], rows
+    lines = call(*TIMED[:-2], "--tp", "2", before=[os.path.join(scripts, "mpirun"), "-n", "3"]).stderr.splitlines()
+    assert any("scripts/mpirun -n 4 pilotfish bench spec" in line for line in lines), lines
+
+
+def check_pair(folder):
+    """A toy pair: all ways write the same text, over a network too; a lossy rule may be swept."""
+    big, little, prompts = (os.path.join(folder, name) for name in ("big.gguf", "little.gguf", "prompts.jsonl"))
+    for path, options in ((big, []), (little, ["--left-out", "2"])):
+        subprocess.run([tiny, path, *options], check=True)
+    with open(prompts, "w", encoding="utf-8") as out:
+        for name in "The little friend", "She said":
+            print(json.dumps({"prompt": name}), file=out)
+    words = ["bench", "spec", "--big", big, "--little", little, "--prompts", prompts, "--raw", "--ignore-eos",
+             "-n", "16", "--baseline", "2,4", "--repeat", "1"]
+    for ranks in 0, 3:
+        before = [os.path.join(scripts, "mpirun"), "-n", str(ranks)] if ranks else []
+        rows = rows_of(*words, "--net-delay", "0,2", before=before)
+        assert [row["mode"] for row in rows] == ["plain", "sequential", "pilotfish"] * 2
+        assert [row["emulated"] for row in rows] == [False] * 3 + [True] * 3
+        assert all(row["source"] == "measured" and row["big"] == big and row["synthetic"] is None for row in rows), rows
+    rows = rows_of(*words, "--accept", "bild", "--fallback", "0.1,0.2", "--rollback", "1-3")
+    assert [(row["fallback"], row["rollback"]) for row in rows[::3]] == [(f, r) for f in (0.1, 0.2) for r in (1, 2, 3)]
+    with open(prompts, "a", encoding="utf-8") as out:
+        print("{}", file=out)
+    for more, says in (([], "1 of 3 prompts"), (["--texts", "2"], "--texts has no use with models"),
+                       (["--no-draft"], "needs a little model")):
+        done = call(*words, *more)
+        assert done.returncode == 2 and not done.stdout and says in done.stderr.splitlines()[-1], done
+
+
+def check_trace(path, command, exact):
+    """Every way has a text of its own, in which what begins ends, and no worker does two things at once."""
+    row = rows_of(*command, "--accept-rate", "0.8", "--net-delay", "4", "-n", "32", "--texts", "1", "--baseline", "2",
+                  "--trace", path)
+    events = json.load(open(path, encoding="utf-8"))["traceEvents"]
+    texts = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
+    assert [name.split(",")[0] for name in texts.values()] == [r["mode"] for r in row], texts
+    for text, name in texts.items():
+        mine = [event for event in events if event["pid"] == text]
+        ways = {kind: sorted((e["name"], e["id"]) for e in mine if e["ph"] == kind) for kind in "be"}
+        open_ends = [way for way in ways["b"] if way not in ways["e"]]  # the text was done before they came
+        assert ways["b"] and len(ways["b"]) == len(ways["e"]) + len(open_ends), (name, ways)
+        assert len(open_ends) <= (0 if exact else 16), (name, open_ends)
+        for worker in 2, 3:
+            spans = sorted((e["ts"], e["ts"] + e["dur"]) for e in mine if e["ph"] == "X" and e["tid"] == worker)
+            late = [b for a, b in zip(spans, spans[1:]) if b[0] < a[1] - 1]
+            assert not exact or not late, (name, worker, late)
+            assert bool(spans) == (worker == 3 or "plain" not in name), (name, worker)
+        refuted = [e["args"] for e in mine if e["name"] == "rollback"]
+        assert bool(refuted) == ("plain" not in name), (name, refuted)
+        assert all(args["right"] < args["drafted"] for args in refuted), (name, refuted)
+
+
+def check_interrupted(folder):
+    """What Ctrl-C leaves is kept, and not run again."""
+    kept = os.path.join(folder, "rows.jsonl")
+    words = [pilotfish, *TIMED, "--net-delay", "0,1,2", "--keep", kept, "-o", "jsonl"]
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(3):
+        running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=100)
+    assert running.returncode == 130 and errors.splitlines()[-1] == "pilotfish: interrupted", (running, errors)
+    before = open(kept, encoding="utf-8").read()
+    assert before.count("\n") in (3, 6), before
+    again = call(*words[1:])
+    assert again.returncode == 2 and "--resume" in again.stderr, again
+    done = call(*words[1:], "--resume")
+    assert done.returncode == 0, done
+    text = open(kept, encoding="utf-8").read()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert text.startswith(before) and [row["net_delay_ms"] for row in rows] == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
+    assert text == before + done.stdout
+
+
+WRONG = [
+    (["simulate"], 2, "simulate needs a pair: --synthetic"),
+    (["simulate", "--synthetic", "tD=8"], 2, "it needs both"),
+    (["simulate", "--synthetic", "tD=8,tT=30:x", "--accept-rate", "1"], 2, "not milliseconds as in"),
+    (["simulate", "--synthetic", "tD=0,tT=30", "--accept-rate", "1"], 2, "it needs both"),
+    (["simulate", "--synthetic", "tD=1,tT=1e9", "--accept-rate", "1"], 2, "at most 10000"),
+    (["simulate", *PAIR], 2, "--accept-rate A or --accept-curve"),
+    (["simulate", *PAIR, "--accept-rate", ".1,.2,.3,.4,.5,.6,.7,.8,.9"], 2, "at most 8 values"),
+    (["simulate", *PAIR, "--accept-curve", ".5,.6"], 2, "must fall"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0,x"], 2, "not a list of numbers"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0-1:0"], 2, "in steps above 0"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0-9999"], 2, "at most 64 values"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--draft-max", "4,99"], 2, "must be from 1 to 64"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "-n", "5000"], 2, "--n-predict 5000"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--texts", "32"], 2, "--texts and --warmup"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--trace", "/no/such/folder"], 2, "--trace /no/such/folder"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--resume"], 2, "--keep FILE"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--keep", "/no/such/folder"], 2, "--keep /no/such/folder"),
+    (["bench", "spec", *PAIR, "--accept-rate", ".5", "--temp", "1"], 2, "--temp has no use with --synthetic"),
+    (["bench", "spec", *PAIR, "--accept-rate", ".5", "--big", "B"], 2, "--big has no use with --synthetic"),
+    (["bench", "spec"], 2, "bench spec needs a pair: --synthetic"),
+    (["bench", "spec", "--big", "B", "--little", "L"], 2, "bench spec needs prompts"),
+    (["tokenize", "-o", "csv", "--model", "M"], 2, "-o csv is of bench spec and simulate"),
+    (["generate", "--big", "B", "--net-delay", "1,2", "x"], 2, "not milliseconds"),
+]
+
+
+def check_errors():
+    for words, code, says in WRONG:
+        done = call(*words)
+        lines = done.stderr.splitlines()
+        assert done.returncode == code and len(lines) == 1 and says in lines[0] and not done.stdout, (words, done)
+
+
+def main():
+    check_forms()
+    check_errors()
+    check_timed()
+    with tempfile.TemporaryDirectory() as folder:
+        check_interrupted(folder)
+        check_pair(folder)
+        check_trace(os.path.join(folder, "virtual"), ["simulate", *PAIR], True)
+        check_trace(os.path.join(folder, "timed"), ["bench", "spec", *PAIR, "--repeat", "1"], False)
+    print("ok")
+
+
+main()

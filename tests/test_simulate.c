@@ -1,0 +1,91 @@
+/* The command simulate: its times are those of the closed forms, and its sweep is the one that was asked for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "simulate.h"
+
+enum { TOKENS = 4000, TEXTS = 15, PROMPT_IDS = 16 };
+
+struct plan {
+    double draft_ms, pass_ms, slope_percent, rate, rtt_ms;
+    int length; /* of sequential drafts; 0: plain */
+};
+
+/* Of 60 000 tokens. */
+static double token_ms(const struct plan *p)
+{
+    struct options o = {.self_max = 128,
+                        .net_delay = {(float)p->rtt_ms / 2, 0, false},
+                        .synthetic = {.draft_ms = p->draft_ms,
+                                      .pass_ms = {p->pass_ms},
+                                      .n_pass_ms = 1,
+                                      .slope_percent = p->slope_percent,
+                                      .n_curves = 1,
+                                      .curves = {{1, {p->rate}}}}};
+    double sum_ns = 0;
+    for (int text = 0; text < TEXTS; text++) {
+        int32_t prompt[PROMPT_IDS];
+        for (int i = 0; i < PROMPT_IDS; i++) prompt[i] = synthetic_id(0, text, i);
+        const struct request request = {.prompt = prompt,
+                                        .n_prompt = PROMPT_IDS,
+                                        .settings = {.n_predict = TOKENS,
+                                                     .fresh = true,
+                                                     .drafting = p->length > 0,
+                                                     .draft_max = p->length ? p->length : 1,
+                                                     .draft_ctx = PROMPT_IDS}};
+        struct draft_profile profile = {0};
+        struct simulator_counts counts;
+        struct seq s;
+        struct err err;
+        assert_int_equal(seq_init(&s, &request, SYNTHETIC_CONTEXT, &err), OK);
+        if (simulate_text(&o, &s, &profile, &counts, NULL, &err) != OK) fail_msg("%s", err.text);
+        for (int i = 0; i < s.n_ids; i++) assert_int_equal(s.ids[i], synthetic_id(0, text, i));
+        sum_ns += (double)(s.stats.last_ns - s.stats.first_ns);
+        seq_free(&s);
+    }
+    return sum_ns * 1e-6 / (TEXTS * (TOKENS - 1));
+}
+
+/* (g tD + T(g + 1) + R) / (1 + S(1) + ... + S(g)) */
+static double closed_form(const struct plan *p)
+{
+    double tokens = 1;
+    if (!p->length) return p->pass_ms;
+    for (int j = 1; j <= p->length; j++) tokens += pow(p->rate, j);
+    double verify_ms = p->pass_ms * (1 + p->slope_percent / 100 * p->length);
+    return (p->length * p->draft_ms + verify_ms + p->rtt_ms) / tokens;
+}
+
+static void a_token_takes_what_the_closed_forms_say(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        struct plan plan;
+        double tolerance;
+    } rows[] = {
+        {"plain", {8, 30, 0, .8, 0, 0}, 1e-9},           {"plain, near", {8, 30, 0, .8, 5, 0}, 1e-9},
+        {"plain, far", {8, 30, 8, .8, 200, 0}, 1e-9},    {"sequential", {8, 30, 0, .8, 0, 4}, .01},
+        {"sequential, near", {8, 30, 0, .8, 5, 4}, .01}, {"sequential, far", {8, 30, 0, .8, 80, 8}, .01},
+        {"rows cost", {8, 30, 8, .8, 20, 4}, .01},       {"one draft", {2, 30, 0, .6, 20, 1}, .01},
+        {"mostly wrong", {2, 30, 0, .2, 0, 4}, .01},     {"mostly right", {1.5, 30, 8, .95, 80, 16}, .015},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double is = token_ms(&rows[i].plan), expected = closed_form(&rows[i].plan);
+        if (fabs(is / expected - 1) > rows[i].tolerance)
+            fail_msg("%s: %.4f ms a token, expected %.4f", rows[i].why, is, expected);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_token_takes_what_the_closed_forms_say),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
