@@ -35,10 +35,10 @@ def write_prompts(to, path, kinds, n):
         out.writelines(line for found in by_kind.values() for line in found[:n])
 
 
-def parser(description, kinds, each):
+def parser(description, kinds, each, needs_big=True):
     """Kinds and each: the defaults. What stands after -- on the command line is the program's: see split."""
     own = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    own.add_argument("--big", required=True)
+    own.add_argument("--big", required=needs_big)
     own.add_argument("--program", default=os.path.join(HOME, "build", "pilotfish"))
     own.add_argument("--prompts", default=os.path.join(HOME, "data", "spec-bench", "question.jsonl"))
     own.add_argument("--kinds", default=kinds, type=lambda text: text.split(","),

@@ -1,0 +1,125 @@
+"""scripts/report and scripts/figures network: the page that they make, read as HTML and its charts as XML.
+   report.py PILOTFISH SCRIPTS
+"""
+import csv
+import html.parser
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as xml
+
+pilotfish, scripts = sys.argv[1:]
+SVG = "{http://www.w3.org/2000/svg}"
+MODES = ["plain", "sequential", "pilotfish"]
+
+
+def call(*words, code=0):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.returncode == code, (words, done)
+    return done
+
+
+class Page(html.parser.HTMLParser):
+    """Every tag is closed that has to be; what would be fetched."""
+
+    ALONE = {"meta", "link", "img", "br"}
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.fetched = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        loads = ("src", "data", "href") if tag == "link" else ("src", "data")
+        self.fetched += [value for name, value in attrs if name in loads]
+        if tag not in self.ALONE:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+
+def charts_of(text):
+    """{section: [{title, x, y, series: {name: number of points}}]}"""
+    sections = {}
+    for name, body in re.findall(r'<section id="(\w+)">(.*?)</section>', text, re.S):
+        for source in re.findall(r"<svg.*?</svg>", body, re.S):
+            svg = xml.fromstring(source)
+            label = {kind: ["".join(t.itertext()) for t in svg.iter(SVG + "text") if t.get("class") == kind]
+                     for kind in ("title", "note", "x-axis", "y-axis")}
+            series = {g.get("data-name"): sum(p.get("d", "M").count("L") + 1 for p in g.iter(SVG + "path"))
+                      + sum(1 for _ in g.iter(SVG + "circle")) for g in svg.iter(SVG + "g")}
+            legend = [t.text for t in svg.iter(SVG + "text") if t.text in series]
+            assert sorted(legend) == sorted(series), (legend, series)
+            for kind in ("rect", "circle", "path"):
+                assert "nan" not in "".join(" ".join(e.attrib.values()) for e in svg.iter(SVG + kind)).lower()
+            sections.setdefault(name, []).append({**label, "series": series, "bars": len(list(svg.iter(SVG + "rect")))})
+    return sections
+
+
+def check_page(path, rows, delays):
+    text = open(path, encoding="utf-8").read()
+    page = Page()
+    page.feed(text)
+    assert not page.open and "script" not in page.tags and not page.fetched, (page.open, page.fetched)
+    assert "prefers-color-scheme: dark" in text and "viewport" in text
+    assert not re.findall(r'(?:url\(|@import|https?://(?!www\.w3\.org/2000/svg"))', text)
+    sections = charts_of(text)
+    assert list(sections) == ["rtt", "acceptance", "roles", "positions"], list(sections)
+    assert all(chart["title"] and chart["note"] and chart["x-axis"] for charts in sections.values() for chart in charts)
+    both = next(chart for chart in sections["rtt"] if "a = 0.8; tD=1, tT=4" in chart["note"])
+    assert both["x-axis"] == ["round trip, ms"] and both["y-axis"] == ["token/s"]
+    for mode in MODES:
+        assert both["series"][f"{mode}, simulated"] == delays, both
+        assert both["series"][f"{mode}, run"] >= 1, both
+    for chart in sections["acceptance"]:
+        assert {"closed form: sequential", "closed form: never waiting", "pilotfish, simulated"} <= set(chart["series"])
+    assert all(chart["bars"] > 1 for chart in sections["roles"])
+    assert all("as given" in chart["series"] for chart in sections["positions"])
+    assert text.count("<tr>") == 1 + len(rows)
+    for name in sections:
+        link = f"{os.path.splitext(path)[0]}-{name}.csv"
+        assert f'href="{os.path.basename(link)}"' in text
+        lines = list(csv.DictReader(open(link, encoding="utf-8")))
+        assert lines and list(lines[0]) == list(rows[0])
+
+
+def main():
+    report = os.path.join(scripts, "report")
+    words = ["--synthetic", "tD=1,tT=4", "--net-delay", "0,2", "-n", "24", "-o", "jsonl"]
+    with tempfile.TemporaryDirectory() as folder:
+        simulated, run, page = (os.path.join(folder, name) for name in ("simulated", "run", "page.html"))
+        rows = ""
+        for path, more in ((simulated, ["simulate", *words, "--accept-rate", "0.5,0.8"]),
+                           (run, ["bench", "spec", *words, "--accept-rate", "0.8", "--texts", "1", "--repeat", "1",
+                                  "--warmup", "0", "--baseline", "2"])):
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(call(pilotfish, *more).stdout)
+            rows += open(path, encoding="utf-8").read()
+        call(report, simulated, run, "--out", page)
+        check_page(page, [json.loads(line) for line in rows.splitlines()], 2)
+
+        figures = os.path.join(folder, "figures")
+        call(os.path.join(scripts, "figures"), "network", "--program", pilotfish, "--out", figures, "--net-delay",
+             "0,5,20", "--run-delay", "1", "--synthetic", "tD=1,tT=4")
+        svg = xml.parse(os.path.join(figures, "network.svg")).getroot()
+        names = [g.get("data-name") for g in svg.iter(SVG + "g")]
+        assert names == [f"{mode}, {how}" for mode in MODES for how in ("simulated", "run")], names
+        assert "prefers-color-scheme: dark" in svg.find(SVG + "style").text
+        assert os.path.exists(os.path.join(figures, "network.html"))
+
+        broken = os.path.join(folder, "broken")
+        for content, says in (("", "no rows"), ("{", "not lines of JSON"), ("3\n", "not lines of JSON"),
+                              ('{"mode": "plain"}', ":1: no row of simulate")):
+            with open(broken, "w", encoding="utf-8") as out:
+                out.write(content)
+            lines = call(report, broken, "--out", page, code=1).stderr.splitlines()
+            assert len(lines) == 1 and lines[0].startswith("report: ") and says in lines[0], lines
+        assert "No such file" in call(report, broken + "x", code=1).stderr
+    print("ok")
+
+
+main()
