@@ -10,7 +10,7 @@ import tempfile
 
 pilotfish, tiny, source = sys.argv[1:]
 BIG, LITTLE = (f"models/qwen2.5-coder-{size}-instruct-q4_k_m.gguf" for size in ("1.5b", "0.5b"))
-RUN = ("build/pilotfish", "scripts/mpirun", "echo", "printf")
+RUN = ("build/pilotfish", "scripts/mpirun", "scripts/report", "echo", "printf")
 # minutes each, or another program's files; as root (netns.sh does it)
 LEFT_OUT = ("cmake", "scripts/quickstart", "scripts/bench-pair", "sudo scripts/netns")
 n_wrong = 0
