@@ -163,11 +163,16 @@ static int check_skipped(const struct seq *q, const struct flight *f, const stru
                    v->at, v->job, v->round);
 }
 
-/* Of the tail's ids so many have become text by what big wrote itself, before they were judged. */
-static void note_late(struct seq *q, int n_tail, int n_tokens)
+/* The draft in the tail behind its first n; -1: there is none. */
+static int32_t draft_behind(const struct seq *q, int n)
 {
-    bool agrees = q->n_tail == n_tail - n_tokens || (n_tail <= n_tokens && q->n_tail == 0);
-    if (agrees) q->stats.n_late += (uint32_t)(n_tail - q->n_tail);
+    return q->n_tail > n ? q->ids[q->n_ids + n] : -1;
+}
+
+/* Big's own id has come in the place of a draft that was to be judged yet. */
+static void note_late(struct seq *q, int32_t draft)
+{
+    if (draft >= 0) q->stats.n_late += q->ids[q->n_ids - 1] == draft;
 }
 
 /* The wanted rows of a verify, whose round may be over: they count from where the text ends by now. */
@@ -188,8 +193,10 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
     if (!now || ahead) p->now = (struct draft_policy_round){.measured = false};
     p->n_refused = 0;
     note_verify(s, p, f, v);
+    int32_t next = ahead ? draft_behind(q, n) : -1;
     out->end = commit(s, p, v->rows + n_skipped, n_rows, f->drafts + n_had, n);
     out->committed = true;
+    if (p->now.n_tokens > n) note_late(q, next);
     if (now) {
         p->now.n_drafted = n;
         p->now.ns = (double)(s->now - (ahead ? p->self_ns : p->round_ns));
@@ -253,11 +260,11 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     else
         note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
-    int n_tail = q->n_tail;
+    int32_t next = draft_behind(q, 0);
     p->now = (struct draft_policy_round){.measured = !p->ahead.on,
                                          .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
     out->end = commit(s, p, v->rows + n_had, n_drafts + 1, n_drafts ? v->drafts + n_had : NULL, n_drafts);
-    note_late(q, n_tail, p->now.n_tokens);
+    note_late(q, next);
     p->now.n_drafted = n_drafts;
     p->held = q->n_ids - 1;
     p->self_ns = s->now;
