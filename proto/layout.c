@@ -1,6 +1,8 @@
 #include "proto/layout.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 static void add_group(struct layout *l, enum role role, int tp, int pp)
 {
@@ -93,4 +95,18 @@ int group_leader(const struct group *g)
 int group_last(const struct group *g)
 {
     return group_peer(g, g->pp - 1, 0);
+}
+
+int layout_read_share(const char *text, int n_stages, int share[], struct err *err)
+{
+    const char *at = text;
+    for (int i = 0; i < n_stages; i++) {
+        char *end;
+        long n = strtol(at, &end, 10);
+        bool ok = end != at && n >= 1 && n <= 1 << 16 && *end == (i + 1 < n_stages ? ',' : 0);
+        if (!ok) return err_set(err, E_USAGE, "%.100s: not the weights of %d stages, as in 20,10", text, n_stages);
+        share[i] = (int)n;
+        at = end + 1;
+    }
+    return OK;
 }

@@ -19,7 +19,7 @@
 
 enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 8 };
 enum { SHARDS_MOST = MAX_PEERS - 2 }; /* of a verifier: tp x pp */
-enum drafter { DRAFTER_NONE, DRAFTER_LITTLE, DRAFTER_SUFFIX };
+enum drafter { DRAFTER_NONE, DRAFTER_LITTLE, DRAFTER_SUFFIX, DRAFTER_PLAN };
 enum role { ROLE_DRAFTER, ROLE_VERIFIER };
 
 struct group {
@@ -39,6 +39,9 @@ struct layout {
 /* n_ranks 1 is always right. Any other must be layout_ranks_needed; else E_LAYOUT with the right one. */
 int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err);
 int layout_ranks_needed(int tp, int pp, enum drafter drafter); /* under MPI */
+
+/* Reads "20,10": the weights of n_stages stages, each at least 1. E_USAGE: it cannot be read, or is of another number. */
+int layout_read_share(const char *text, int n_stages, int share[], struct err *err);
 
 int layout_rank(const struct layout *l, int peer); /* where the peer is */
 int layout_peer(const struct layout *l, int rank); /* the peer of an MPI rank (rank 0: the coordinator) */

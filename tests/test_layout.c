@@ -150,6 +150,30 @@ static void the_most_peers_that_there_can_be_fit(void **state)
     }
 }
 
+static void weights_of_stages_are_read_one_for_each(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int n_stages, code, first, last;
+    } rows[] = {
+        {"20,10", 2, OK, 20, 10},     {"1", 1, OK, 1, 1},          {"1,2,3", 3, OK, 1, 3},
+        {"65536,1", 2, OK, 65536, 1}, {"20,10", 1, E_USAGE, 0, 0}, {"20", 2, E_USAGE, 0, 0},
+        {"0,1", 2, E_USAGE, 0, 0},    {"-1,2", 2, E_USAGE, 0, 0},  {"65537,1", 2, E_USAGE, 0, 0},
+        {"1,", 2, E_USAGE, 0, 0},     {",1", 2, E_USAGE, 0, 0},    {"1,2x", 2, E_USAGE, 0, 0},
+        {"", 1, E_USAGE, 0, 0},       {"1;2", 2, E_USAGE, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int share[4];
+        struct err err;
+        if (layout_read_share(rows[i].text, rows[i].n_stages, share, &err) != rows[i].code)
+            fail_msg("%s", rows[i].text);
+        if (rows[i].code != OK) continue;
+        assert_int_equal(share[0], rows[i].first);
+        assert_int_equal(share[rows[i].n_stages - 1], rows[i].last);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +183,7 @@ int main(void)
         cmocka_unit_test(a_drafter_is_a_group_of_one_where_there_is_one),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
         cmocka_unit_test(the_most_peers_that_there_can_be_fit),
+        cmocka_unit_test(weights_of_stages_are_read_one_for_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

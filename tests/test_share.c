@@ -78,7 +78,9 @@ static void measure(struct measure *out, const char *path, const struct share *s
     struct err err = {0};
     struct gguf g;
     struct model m;
-    if (gguf_open(&g, path, &err) != OK || model_open(&m, path, share, false, fastest(), &err) != OK) goto wrong;
+    if (gguf_open(&g, path, &err) != OK ||
+        model_open(&m, &(struct model_config){.path = path, .share = *share}, fastest(), &err) != OK)
+        goto wrong;
     out->tensors = tensor_bytes(&m, &g, &out->streamed);
     out->counted = (double)(m.body_bytes + m.head_bytes);
     out->kv = kv_bytes(&m);

@@ -7,6 +7,7 @@
 #include "worker/engine/forward.h"
 #include "worker/engine/head.h"
 #include "worker/engine/model_load.h"
+#include "worker/engine/other_plans.h"
 #include "worker/engine/pass.h"
 #include "worker/engine/sample.h"
 #include "worker/engine/timed.h"
@@ -29,7 +30,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->between_arg = c->between_arg;
     e->pair = c->pair;
     e->model.share = c->share;
-    int rc = c->pair.synthetic ? OK : model_open(&e->model, c->path, &c->share, c->requantize, c->kernels, err);
+    const struct model_config model = {c->path, c->share, c->plan, c->draft_plan, c->stage_share, c->requantize};
+    int rc = c->pair.synthetic ? OK : model_open(&e->model, &model, c->kernels, err);
     if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(c->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);
     if (rc != OK) {
@@ -72,6 +74,11 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .body_bytes = m->body_bytes,
         .head_bytes = m->head_bytes,
         .multiply_adds = m->multiply_adds,
+        .entry_from = m->entry_from,
+        .entry_to = m->entry_to,
+        .n_draft_entries = m->draft.n_entries,
+        .n_shared = m->n_shared,
+        .draft_cost = m->draft_cost,
         .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),
     };
 }
@@ -88,7 +95,7 @@ static bool scratch_init(struct scratch *s, const struct model *m, int max_rows)
     return floats_init(&s->row, padded(row)) &&
            floats_init(&s->attn, (size_t)group * (size_t)(ATTN_CHUNK + m->shape.d_head + 2 * max_rows)) &&
            (s->attn_rows = calloc((size_t)max_rows, sizeof *s->attn_rows)) &&
-           (!model_last(m) ||
+           (!model_has_head(m) ||
             (floats_init(&s->logits, HEAD_ROWS * HEAD_CHUNK) && (s->pick = calloc((size_t)max_rows, sizeof *s->pick))));
 }
 
@@ -171,9 +178,9 @@ void engine_close(struct engine *e)
     acts_free(&e->attn);
     acts_free(&e->hidden);
     mixture_free(&e->mixture);
-    void *owned[] = {e->path,   e->q,    e->k_new,   e->v_new,     e->attn_out, e->ff,        e->up,
-                     e->y,      e->cs,   e->parts,   e->wanted,    e->answers,  e->rope_freq, e->top,
-                     e->judged, e->best, e->scratch, e->lp_judged, e->merged,   e->picks};
+    void *owned[] = {e->path, e->other,  e->q,    e->k_new,   e->v_new,     e->attn_out, e->ff,
+                     e->up,   e->y,      e->cs,   e->parts,   e->wanted,    e->answers,  e->rope_freq,
+                     e->top,  e->judged, e->best, e->scratch, e->lp_judged, e->merged,   e->picks};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     free((void *)e->bad_entry);
     kv_free(&e->kv);
@@ -195,12 +202,12 @@ void engine_embed(struct engine *e, const int32_t *ids, int n, float *x)
 
 int engine_row_error(const struct engine *e, int i_row, struct err *err)
 {
-    int entry = atomic_load(&e->bad_entry[i_row]), pos = e->rows[i_row].pos;
-    if (entry == NO_ENTRY) return OK;
-    if (entry == e->model.entry_to && model_last(&e->model))
+    int entry = atomic_load(&e->bad_entry[i_row]), pos = e->rows[i_row].pos, last = e->to > 0 ? e->to - 1 : 0;
+    if (entry == ENGINE_NOT_BAD) return OK;
+    if (entry == e->to && e->heads)
         return err_set(err, E_MODEL, "%s: a number that is not finite in the head at position %d", e->path, pos);
     return err_set(err, E_MODEL, "%s: a number that is not finite in block %d at position %d", e->path,
-                   e->model.plan.entries[entry].block, pos);
+                   e->plan->entries[entry < last ? entry : last].block, pos);
 }
 
 static int run(struct engine *e, void (*story)(void *, int), struct err *err)
@@ -212,18 +219,25 @@ static int run(struct engine *e, void (*story)(void *, int), struct err *err)
     return e->rc;
 }
 
-int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
-                const struct verdict_row **answers, struct err *err)
+int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err)
 {
-    e->rows = rows;
-    e->n_rows = n_rows;
-    e->x = x;
+    const struct model *m = &e->model;
+    const struct plan *plans[] = {[ENGINE_SERVED] = &m->plan, [ENGINE_DRAFT] = &m->draft, [ENGINE_OTHER] = &m->other};
+    e->plan = plans[span->plan];
+    e->from = span->from;
+    e->to = span->to;
+    e->heads = e->to == e->plan->n_entries && (span->plan == ENGINE_DRAFT || model_last(m));
+    e->rows = span->rows;
+    e->n_rows = span->n_rows;
+    e->x = span->x;
     e->rc = OK;
-    for (int i = 0; i < n_rows; i++) atomic_store(&e->bad_entry[i], NO_ENTRY);
+    e->n_entry_rows += (uint64_t)(e->to - e->from) * (uint64_t)e->n_rows;
+    for (int i = 0; i < e->n_rows; i++)
+        atomic_store(&e->bad_entry[i], span->bad_entry ? span->bad_entry[i] : ENGINE_NOT_BAD);
     if (e->pair.synthetic) return timed_pass(e, answers, err);
     head_note_wanted(e);
     int rc = run(e, forward_run, err);
-    if (rc != OK || !model_last(&e->model)) return rc;
+    if (rc != OK || !e->heads) return rc;
     while (!sample_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
         e->n_best = e->n_best < e->n_ids / MORE ? e->n_best * MORE : e->n_ids;
         rc = run(e, head_run, err);
@@ -231,4 +245,35 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
     }
     *answers = e->answers;
     return OK;
+}
+
+int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
+                const struct verdict_row **answers, struct err *err)
+{
+    const struct engine_span own = {ENGINE_SERVED, e->model.entry_from, e->model.entry_to, rows, n_rows, x, NULL};
+    return engine_run(e, &own, answers, err);
+}
+
+int engine_set_other(struct engine *e, const char *text, int *from, int *to, struct err *err)
+{
+    int rc = OK;
+    if (!e->other || strcmp(e->other, text)) {
+        free(e->other);
+        e->other = NULL;
+        rc = other_plan_open(&e->model, text, err);
+        if (rc == OK && !(e->other = strdup(text))) rc = err_set(err, E_LAYOUT, "out of memory for a plan");
+    }
+    *from = e->model.other_from;
+    *to = e->model.other_to;
+    return rc;
+}
+
+int engine_bad_entry(const struct engine *e, int i_row)
+{
+    return atomic_load(&e->bad_entry[i_row]);
+}
+
+uint64_t engine_n_entry_rows(const struct engine *e)
+{
+    return e->n_entry_rows;
 }

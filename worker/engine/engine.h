@@ -5,7 +5,11 @@
  * A pass takes rows (slot, position) with their hidden state x[n_rows, n_embd], runs this stage's plan entries over
  * them, writes K and V of each row into the cache, and leaves the new x in place. On the last stage it also answers
  * the rows that are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its
- * own, so rewinding is just a pass at an earlier position. The engine handles no text and no drafts.
+ * own, so rewinding is just a pass at an earlier position.
+ *
+ * A model may have a second plan, by which it drafts (other_plans.h). engine_run takes entries of either: a draft's rows
+ * through what the plans share are kept by the caller, and a later pass of the served plan begins there with them. The
+ * engine handles no text, and does not know which ids are drafts.
  */
 #ifndef WORKER_ENGINE_ENGINE_H
 #define WORKER_ENGINE_ENGINE_H
@@ -31,7 +35,10 @@ struct engine_config {
     const char *path;
     struct pair_part pair; /* in place of a model (timed.h); path is then its name */
     struct share share;
-    bool requantize; /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
+    const char *plan; /* a text of plan.h: what is run of the model; NULL: all of it. Borrowed during engine_open */
+    const char *draft_plan;  /* by which it drafts as well; NULL: none. Borrowed likewise */
+    const char *stage_share; /* weights by which stages take the plan's entries; NULL: by bytes. Borrowed likewise */
+    bool requantize;         /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
     const struct kernels *kernels;
     struct collective *collective; /* borrowed; NULL with one shard */
     int n_threads;
@@ -50,6 +57,10 @@ struct engine_info {
     uint64_t weights_bytes, kv_position_bytes;
     uint64_t body_bytes, head_bytes; /* what a pass streams of the weights */
     double multiply_adds;            /* of one row with the head */
+    int entry_from, entry_to;        /* of the served plan, that this stage runs */
+    int n_draft_entries;             /* of the drafts' plan; 0: it has none */
+    int n_shared;                    /* entries that both plans begin with */
+    double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */
 };
 
 int engine_open(struct engine **out, const struct engine_config *config, struct err *err);
@@ -72,6 +83,31 @@ void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);
  * pass. An error is one of the whole pass; errors of single rows: */
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
                 const struct verdict_row **answers, struct err *err);
+
+/* A pass over entries [from, to) of a plan, which this stage must have. The head follows the last entry of the drafts'
+ * plan, and on the last stage that of the others; then *answers is set. */
+enum engine_plan { ENGINE_SERVED, ENGINE_DRAFT, ENGINE_OTHER };
+struct engine_span {
+    enum engine_plan plan;
+    int from, to;
+    const struct engine_row *rows;
+    int n_rows;
+    float *x;             /* [n_rows, n_embd] as entry `from` finds them; then as the entry behind `to` does */
+    const int *bad_entry; /* [n_rows] engine_bad_entry of the entries before; NULL: no row is bad yet */
+};
+int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err);
+
+/* Makes the plan of a text (plan.h) the other one, in the caches of the served plan's entries; sets which of its entries
+ * this stage runs. E_MODEL: it does not fit the model or the served plan. E_LAYOUT: it does not run through the stages
+ * in order. */
+int engine_set_other(struct engine *e, const char *text, int *from, int *to, struct err *err);
+
+/* The entry in which a number of row i of the last pass was not finite. */
+enum { ENGINE_NOT_BAD = -1 };
+int engine_bad_entry(const struct engine *e, int i_row);
+
+/* Rows times entries of all passes so far. */
+uint64_t engine_n_entry_rows(const struct engine *e);
 
 /* E_MODEL: row i of the last pass has a number that is not finite (the error names block and position). Its K, V, x and
  * answer are then undefined, and so are those of later rows of its slot; all other rows have the bits that they have

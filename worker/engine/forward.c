@@ -1,6 +1,6 @@
 /* forward.c -- the pass. Of the rows of one pass, each a token of a slot at a position, shapes rows first:
  *
- *   for each entry of the plan, b its block:            x        [n_rows, n_embd]        (1706.03762, norms before)
+ *   for each entry of the pass, b its block:            x        [n_rows, n_embd]        (1706.03762, norms before)
  *     norm = rms(x) * b.norm_attn                       norm     [n_rows, n_embd]        (1910.07467)
  *     q = norm . b.q^T + b.bias_q                       q        [n_rows, n_head * d_head]
  *     k, v = norm . b.k^T + b.bias_k, ... b.v^T ...     k, v     [n_rows, n_head_kv * d_head]
@@ -244,8 +244,8 @@ void forward_run(void *arg, int t)
     const struct model *m = &e->model;
     struct step todo, *step = NULL;
     turn_positions(e, t);
-    for (int i = m->entry_from; i < m->entry_to; i++) {
-        const struct plan_entry *entry = &m->plan.entries[i];
+    for (int i = e->from; i < e->to; i++) {
+        const struct plan_entry *entry = &e->plan->entries[i];
         const struct block *b = &m->blocks[entry->block];
         pass_between(e, t);
         if (entry->part & PART_ATTENTION) {
@@ -261,9 +261,9 @@ void forward_run(void *arg, int t)
             step = &todo;
         }
     }
-    add_and_norm(e, t, step, NULL, m->entry_to);
-    if (model_last(m))
+    add_and_norm(e, t, step, NULL, e->to);
+    if (e->heads)
         head_run(e, t);
     else /* only looks: the shards of the next stage must not come to differ over a number */
-        quantize_rows(e, t, &e->norm, e->x, (size_t)m->shape.n_embd, m->entry_to);
+        quantize_rows(e, t, &e->norm, e->x, (size_t)m->shape.n_embd, e->to);
 }

@@ -179,7 +179,7 @@ void head_run(void *arg, int t)
     pool_part(e->n_wanted, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
         e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, m->norm_out, n, m->shape.eps);
-        pass_quantize(e, &e->norm, i, e->scratch[t].row, m->entry_to, e->wanted[i]);
+        pass_quantize(e, &e->norm, i, e->scratch[t].row, e->to, e->wanted[i]);
     }
     forget(e, &e->scratch[t]);
     pool_barrier(e->pool);
@@ -200,7 +200,7 @@ void head_note_wanted(struct engine *e)
 {
     e->n_wanted = e->n_judge_max = e->n_best = e->n_ids = 0;
     e->any_samples = false;
-    if (!model_last(&e->model)) return;
+    if (!e->heads) return;
     for (int i = 0; i < e->n_rows; i++) {
         const struct row *ask = e->rows[i].ask;
         const struct sampler *s = e->rows[i].sampler;

@@ -29,6 +29,7 @@ static inline int kv_init(struct kv *kv, struct err *err)
 {
     kv->n_bytes =
         (size_t)(kv_position_bytes(kv->n_caches, kv->n_heads, kv->d) * (uint64_t)kv->n_slots * (uint64_t)kv->n_ctx);
+    if (!kv->n_bytes) return OK; /* a stage of a plan's MLPs */
     void *memory = mmap(NULL, kv->n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return err_set(err, E_LAYOUT, "no memory for %zu MiB of KV: use a smaller --ctx", kv->n_bytes >> 20);

@@ -5,23 +5,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "proto/files/gguf_blocks.h"
 #include "proto/files/gguf_open.h"
+#include "proto/layout.h"
 #include "proto/prefix_hash.h"
+#include "worker/engine/other_plans.h"
 #include "worker/engine/pieces.h"
 
 /* ---- tensors ---- */
-
-/* "blk.7.attn_q.weight" is of block 7; -1: of no block of this model. */
-static int block_of(const struct model *m, struct gguf_str name)
-{
-    size_t at = 4;
-    int i_block = 0;
-    if (name.n < 6 || memcmp(name.s, "blk.", 4) != 0) return -1;
-    for (; at < name.n && name.s[at] >= '0' && name.s[at] <= '9' && i_block < m->shape.n_blocks; at++)
-        i_block = 10 * i_block + name.s[at] - '0';
-    bool number = at > 4 && (name.s[4] != '0' || at == 5) && at + 1 < name.n && name.s[at] == '.';
-    return number && i_block < m->shape.n_blocks ? i_block : -1;
-}
 
 /* Of every expert of a block this shard's rows. */
 static int add_experts(struct model *m, struct pieces *p, int i_block, struct err *err)
@@ -48,7 +39,7 @@ static int add_experts(struct model *m, struct pieces *p, int i_block, struct er
     return rc;
 }
 
-static int add_matrices(struct model *m, struct pieces *p, int i_block, struct err *err)
+static int add_matrices(struct model *m, struct pieces *p, int i_block, enum plan_part part, struct err *err)
 {
     const struct shape *s = &m->shape;
     struct block *b = &m->blocks[i_block];
@@ -64,13 +55,14 @@ static int add_matrices(struct model *m, struct pieces *p, int i_block, struct e
         {"ffn_up.weight", s->n_embd, s->n_ff, f0, f1, &b->up},
         {"ffn_down.weight", s->n_ff, s->n_embd, o0, o1, &b->down},
     };
-    int rc = OK;
-    size_t n = sizeof matrices / sizeof *matrices - (s->n_experts ? 3 : 0); /* the last three are one MLP's */
-    for (size_t i = 0; i < n && rc == OK; i++) rc = pieces_add_matrix(p, &matrices[i], err);
+    enum { N = sizeof matrices / sizeof *matrices, N_ATTENTION = N - 3 }; /* the last three are one MLP's */
+    int rc = OK, from = part & PART_ATTENTION ? 0 : N_ATTENTION,
+        to = part & PART_MLP && !s->n_experts ? N : N_ATTENTION;
+    for (int i = from; i < to && rc == OK; i++) rc = pieces_add_matrix(p, &matrices[i], err);
     return rc;
 }
 
-static int add_vectors(struct model *m, struct pieces *p, int i_block, struct err *err)
+static int add_vectors(struct model *m, struct pieces *p, int i_block, enum plan_part part, struct err *err)
 {
     const struct shape *s = &m->shape;
     struct block *b = &m->blocks[i_block];
@@ -78,33 +70,50 @@ static int add_vectors(struct model *m, struct pieces *p, int i_block, struct er
     int q0 = m->heads_from[r] * d, q1 = m->heads_from[r + 1] * d, k0 = m->kv_from * d, k1 = m->kv_to * d;
     const struct vector_part vectors[] = {
         {"attn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_attn, false},
-        {"ffn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp, false},
         {"attn_q.bias", n_q, q0, q1, &b->bias_q, true},
         {"attn_k.bias", n_kv, k0, k1, &b->bias_k, true},
         {"attn_v.bias", n_kv, k0, k1, &b->bias_v, true},
         {"attn_q_norm.weight", d, 0, d, &b->norm_q, true},
         {"attn_k_norm.weight", d, 0, d, &b->norm_k, true},
         {"post_attention_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_attn_out, true},
+        {"ffn_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp, false},
         {"post_ffw_norm.weight", s->n_embd, 0, s->n_embd, &b->norm_mlp_out, true},
     };
-    int rc = OK;
-    for (size_t i = 0; i < sizeof vectors / sizeof *vectors && rc == OK; i++)
-        rc = pieces_add_vector(p, &vectors[i], err);
+    enum { N = sizeof vectors / sizeof *vectors, N_ATTENTION = N - 2 }; /* the last two are the MLP's */
+    int rc = OK, from = part & PART_ATTENTION ? 0 : N_ATTENTION, to = part & PART_MLP ? N : N_ATTENTION;
+    for (int i = from; i < to && rc == OK; i++) rc = pieces_add_vector(p, &vectors[i], err);
     return rc;
 }
 
-static int add_block(struct model *m, struct pieces *p, int i_block, struct err *err)
+static int add_block(struct model *m, struct pieces *p, int i_block, enum plan_part part, struct err *err)
 {
     const struct shape *s = &m->shape;
     m->blocks[i_block].n_window = s->n_window && (i_block + 1) % s->n_pattern ? s->n_window : 0;
     p->block = i_block;
-    int rc = add_matrices(m, p, i_block, err);
-    if (rc == OK && s->n_experts) rc = add_experts(m, p, i_block, err);
-    if (rc == OK) rc = add_vectors(m, p, i_block, err);
+    int rc = add_matrices(m, p, i_block, part, err);
+    if (rc == OK && s->n_experts && part & PART_MLP) rc = add_experts(m, p, i_block, err);
+    if (rc == OK) rc = add_vectors(m, p, i_block, part, err);
     p->block = -1;
     return rc;
 }
 
+/* How often a pass of this stage runs a part of a block. */
+static int n_runs(const struct model *m, int block, enum plan_part part)
+{
+    int n = 0;
+    for (int i = m->entry_from; i < m->entry_to; i++)
+        n += m->plan.entries[i].block == block && m->plan.entries[i].part & part;
+    return n;
+}
+
+/* The parts of a block that this stage runs; 0: none. */
+static enum plan_part parts_of(const struct model *m, int block)
+{
+    return (enum plan_part)((n_runs(m, block, PART_ATTENTION) ? PART_ATTENTION : 0) |
+                            (n_runs(m, block, PART_MLP) ? PART_MLP : 0));
+}
+
+/* In the order in which a pass first reads them. */
 static int add_blocks(struct model *m, struct pieces *p, struct err *err)
 {
     int rc = OK;
@@ -112,7 +121,7 @@ static int add_blocks(struct model *m, struct pieces *p, struct err *err)
     if (!seen) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     for (int i = m->entry_from; i < m->entry_to && rc == OK; i++) {
         int block = m->plan.entries[i].block;
-        if (!seen[block]) rc = add_block(m, p, block, err);
+        if (!seen[block]) rc = add_block(m, p, block, parts_of(m, block), err);
         seen[block] = true;
     }
     free(seen);
@@ -150,27 +159,25 @@ int model_pieces(struct model *m, struct pieces *p, struct err *err)
     if (embeds(m)) rc = pieces_add_matrix(p, &embed, err);
     if (rc == OK) rc = pieces_add_vector(p, &factors, err);
     if (rc == OK) rc = add_blocks(m, p, err);
-    if (rc == OK && model_last(m)) rc = pieces_add_vector(p, &norm, err);
-    if (rc == OK && model_last(m)) rc = add_head(m, p, err);
+    if (rc == OK && model_has_head(m)) rc = pieces_add_vector(p, &norm, err);
+    if (rc == OK && model_has_head(m)) rc = add_head(m, p, err);
     return rc;
 }
 
-/* What a file has beyond what is computed with would change the numbers, so it must be refused: of this share's
- * blocks, and of no block. */
+/* What a file has beyond what is computed with would change the numbers, so it must be refused: of the blocks that this
+ * share runs whole, and of no block. */
 static int check_all_used(const struct model *m, const struct pieces *p, struct err *err)
 {
     static const char *const of_no_block[] = {"token_embd.weight", "rope_freqs.weight", "output_norm.weight",
                                               "output.weight"};
-    bool *used = calloc(m->file.n_tensors + (size_t)m->shape.n_blocks + 1, sizeof *used), *own;
+    bool *used = calloc(m->file.n_tensors + 1, sizeof *used);
     if (!used) return err_set(err, E_LAYOUT, "out of memory for %zu tensors", m->file.n_tensors);
-    own = used + m->file.n_tensors;
     for (int i = 0; i < p->n; i++) used[p->list[i].tensor - m->file.tensors] = true;
-    for (int i = m->entry_from; i < m->entry_to; i++) own[m->plan.entries[i].block] = true;
     int rc = OK;
     for (size_t i = 0; i < m->file.n_tensors && rc == OK; i++) {
         struct gguf_str name = m->file.tensors[i].name;
-        int block = block_of(m, name);
-        bool elsewhere = block >= 0 && !own[block];
+        int block = gguf_block_of(name, m->shape.n_blocks);
+        bool elsewhere = block >= 0 && parts_of(m, block) != PART_BOTH;
         for (size_t k = 0; k < sizeof of_no_block / sizeof *of_no_block; k++)
             elsewhere = elsewhere || gguf_str_is(name, of_no_block[k]);
         if (!used[i] && !elsewhere)
@@ -183,32 +190,43 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
 
 /* ---- the cut ---- */
 
-/* bytes[n_blocks] of each block's tensors. The caller frees it; NULL: out of memory. */
-static uint64_t *block_bytes(const struct model *m)
+/* Stages take entries by weights: as many of the plan's as a stage's weight is of the sum, but at least one. */
+static int cut_by_weights(struct model *m, const char *text, struct err *err)
 {
-    uint64_t *bytes = calloc((size_t)m->shape.n_blocks, sizeof *bytes);
-    for (size_t i = 0; bytes && i < m->file.n_tensors; i++) {
-        int block = block_of(m, m->file.tensors[i].name);
-        if (block >= 0) bytes[block] += m->file.tensors[i].n_bytes;
+    int weights[MAX_SHARDS], n = m->plan.n_entries, n_stages = m->share.n_stages, from = 0;
+    int64_t sum = 0, upto = 0;
+    int rc = layout_read_share(text, n_stages, weights, err);
+    if (rc != OK) return rc;
+    for (int i = 0; i < n_stages; i++) sum += weights[i];
+    for (int stage = 0; stage <= m->share.stage; stage++) {
+        upto += weights[stage];
+        int to = (int)((n * upto * 2 + sum) / (2 * sum)), most = n - (n_stages - 1 - stage);
+        if (to < from + 1) to = from + 1;
+        if (to > most) to = most;
+        m->entry_from = from;
+        m->entry_to = from = to;
     }
-    return bytes;
+    return OK;
 }
 
 /* Stages take entries by bytes, so that each streams alike; the head counts for the last one. */
-static int cut_stages(struct model *m, struct err *err)
+static int cut_stages(struct model *m, const struct model_config *c, struct err *err)
 {
     int n = m->plan.n_entries, n_stages = m->share.n_stages;
+    bool is_plain = !c->plan;
     if (n_stages > n)
-        return err_set(err, E_LAYOUT, "%s: --pp %d, but the model has %d blocks: use --pp %d or less", m->file.path,
-                       n_stages, n, n);
-    uint64_t *bytes = block_bytes(m), *upto = malloc(((size_t)n + 1) * sizeof *upto); /* bytes of the first i entries */
+        return err_set(err, E_LAYOUT, "%s: --pp %d, but the %s has %d %s: use --pp %d or less", m->file.path, n_stages,
+                       is_plain ? "model" : "plan", n, is_plain ? "blocks" : "entries", n);
+    if (c->stage_share) return cut_by_weights(m, c->stage_share, err);
+    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks);
+    uint64_t *upto = malloc(((size_t)n + 1) * sizeof *upto); /* bytes of the first i entries */
     if (!bytes || !upto) {
         free(bytes);
         free(upto);
         return err_set(err, E_LAYOUT, "out of memory for %d plan entries", n);
     }
     upto[0] = 0;
-    for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + bytes[m->plan.entries[i].block];
+    for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + entry_bytes(&m->plan.entries[i], bytes);
     free(bytes);
     uint64_t total = upto[n] + gguf_tensor(&m->file, head_name(m))->n_bytes;
     int from = 0;
@@ -272,7 +290,7 @@ static uint64_t fingerprint(const struct model *m)
 
 static void count_bytes(struct model *m, const struct pieces *p, const struct kernels *k)
 {
-    bool view = model_last(m);
+    bool view = model_has_head(m);
     for (int i = 0; i < p->n; i++) {
         const struct piece *piece = &p->list[i];
         size_t n = piece_bytes(piece, k);
@@ -283,6 +301,8 @@ static void count_bytes(struct model *m, const struct pieces *p, const struct ke
         } else if (piece->matrix != &m->embed) {
             double share =
                 piece->tensor->dim[2] > 1 ? (double)m->shape.n_used / m->shape.n_experts : 1; /* of experts */
+            int block = gguf_block_of(piece->tensor->name, m->shape.n_blocks);
+            if (block >= 0) share *= n_runs(m, block, gguf_is_of_mlp(piece->tensor->name) ? PART_MLP : PART_ATTENTION);
             m->body_bytes += (size_t)((double)n * share);
             if (piece->matrix) m->multiply_adds += share * piece->matrix->n_in * piece->matrix->n_out;
         }
@@ -299,7 +319,7 @@ static void note_formats(struct model *m, const struct pieces *p)
         m->any_float |= is_float;
         m->any_quant |= !is_float;
     }
-    if (!model_last(m) || !m->shape.tied) return;
+    if (!model_has_head(m) || !m->shape.tied) return;
     bool is_float = quant_is_float(pieces_kept_type(p, gguf_tensor(&m->file, "token_embd.weight")));
     m->any_float |= is_float;
     m->any_quant |= !is_float;
@@ -338,19 +358,26 @@ static int read_vocabulary(struct model *m, struct err *err)
     return check_rows(m, err);
 }
 
-int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
-               struct err *err)
+static int read_plan(struct model *m, const char *text, struct err *err)
 {
-    *m = (struct model){.share = *share, .requantize = requantize};
+    if (!text) return plan_plain(&m->plan, m->shape.n_blocks, err);
+    int rc = plan_read(&m->plan, text, m->shape.n_blocks, err);
+    return rc == OK ? OK : err_wrap(err, "%s", m->file.path);
+}
+
+int model_open(struct model *m, const struct model_config *c, const struct kernels *k, struct err *err)
+{
+    *m = (struct model){.share = c->share, .requantize = c->requantize};
     struct pieces p = {0};
-    int rc = gguf_open(&m->file, path, err);
+    int rc = gguf_open(&m->file, c->path, err);
     if (rc != OK) return rc;
     rc = shape_read(&m->shape, &m->file, err);
     if (rc == OK) rc = read_vocabulary(m, err);
     if (rc == OK && !(m->blocks = calloc((size_t)m->shape.n_blocks, sizeof *m->blocks)))
         rc = err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
-    if (rc == OK) rc = plan_plain(&m->plan, m->shape.n_blocks, err);
-    if (rc == OK) rc = cut_stages(m, err);
+    if (rc == OK) rc = read_plan(m, c->plan, err);
+    if (rc == OK) rc = cut_stages(m, c, err);
+    if (rc == OK && c->draft_plan) rc = draft_plan_open(m, c->draft_plan, err);
     if (rc == OK) rc = cut_shards(m, err);
     if (rc == OK) rc = model_pieces(m, &p, err);
     if (rc == OK) rc = check_all_used(m, &p, err);
@@ -371,6 +398,8 @@ void model_close(struct model *m)
     if (!m) return;
     gguf_close(&m->file);
     plan_free(&m->plan);
+    plan_free(&m->draft);
+    plan_free(&m->other);
     for (int i = 0; m->blocks && i < m->shape.n_blocks; i++) free(m->blocks[i].experts);
     free(m->blocks);
     if (m->memory) munmap(m->memory, model_memory_bytes(m));

@@ -3,10 +3,10 @@
  * model_open reads only the directory of the file: shapes, formats, this shard's rows, and how many bytes a load will
  * take (model_load.h fills the panels).
  *
- * How a model is split (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head.
- * Shards take whole query heads with the KV heads that these need, rows of the MLP in blocks as the next product
- * quantizes them, panels of the outputs, and the vocabulary in chunks of 1024. Only shard 0 of the first stage has the
- * embedding.
+ * How a model is split (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head,
+ * or by given weights. Shards take whole query heads with the KV heads that these need, rows of the MLP in blocks as the
+ * next product quantizes them, panels of the outputs, and the vocabulary in chunks of 1024. Only shard 0 of the first
+ * stage has the embedding; the last stage has a head, and the first one too where its drafts exit.
  */
 #ifndef WORKER_ENGINE_MODEL_H
 #define WORKER_ENGINE_MODEL_H
@@ -18,13 +18,22 @@
 #include "kernels/kernels.h"
 #include "proto/err.h"
 #include "proto/files/gguf.h"
-#include "worker/engine/plan.h"
+#include "proto/plan.h"
 #include "worker/engine/shape.h"
 
 enum { MAX_SHARDS = 256 };
 
 struct share {
     int stage, n_stages, shard, n_shards;
+};
+
+struct model_config { /* borrowed during model_open */
+    const char *path;
+    struct share share;
+    const char *plan;        /* plan.h; NULL: the plain one */
+    const char *draft_plan;  /* other_plans.h; NULL: none */
+    const char *stage_share; /* layout_read_share; NULL: by bytes */
+    bool requantize;         /* matrices of more bits become Q4_1 (requantize.h) */
 };
 
 struct expert {
@@ -48,6 +57,11 @@ struct model {
     struct plan plan; /* of the whole model; this stage runs entries [entry_from, entry_to) */
     struct share share;
     int entry_from, entry_to;
+    struct plan draft; /* of the first stage; no entries: none */
+    int n_shared;      /* entries that both plans begin with: the draft computes what the served plan would */
+    struct plan other; /* that is run for some texts; this stage runs its entries [other_from, other_to) */
+    int other_from, other_to;
+    double draft_cost; /* bytes of weights that a drafted id reads, over those of one that all stages compute */
 
     /* from[i] .. from[i+1]: shard i's part. */
     int heads_from[MAX_SHARDS + 1]; /* query heads */
@@ -56,13 +70,13 @@ struct model {
     int vocab_from[MAX_SHARDS + 1]; /* ids */
     int kv_from, kv_to;             /* KV heads of this shard */
 
-    struct block *blocks; /* [n_blocks] owns; only those that this stage's entries name are filled */
-    float *norm_out;      /* [n_embd], last stage */
+    struct block *blocks; /* [n_blocks] owns; only the parts that this stage's entries name are filled */
+    float *norm_out;      /* [n_embd], with the head */
     float *rope_factors;  /* [d_head/2] divisors of the frequencies (Llama 3); NULL: none */
     struct weights embed; /* all rows: first stage, shard 0 */
-    struct weights head;  /* this shard's rows, last stage; a view of embed where both are here and tied */
+    struct weights head;  /* this shard's rows, where one is; a view of embed where both are here and tied */
     size_t n_bytes;       /* memory that a load takes: panels and float tensors */
-    size_t body_bytes;    /* of n_bytes, what a pass streams without the head (an embedding is only looked up) */
+    size_t body_bytes;    /* what a pass streams without the head (an embedding is only looked up) */
     size_t head_bytes;
     double multiply_adds;      /* of one row through body and head */
     uint64_t hash;             /* of the tensor directory and the first bytes of each tensor */
@@ -72,10 +86,9 @@ struct model {
     uint8_t *memory;           /* owns: one mapping of n_bytes */
 };
 
-/* E_MODEL: not a model that runs here (the error names format or architecture). E_LAYOUT: more stages than blocks, or
- * more shards than heads. */
-int model_open(struct model *m, const char *path, const struct share *share, bool requantize, const struct kernels *k,
-               struct err *err);
+/* E_MODEL: not a model that runs here (the error names format or architecture), or not one that the plan fits.
+ * E_LAYOUT: more stages than entries of the plan, or more shards than heads. */
+int model_open(struct model *m, const struct model_config *c, const struct kernels *k, struct err *err);
 void model_close(struct model *m);
 
 /* Everything that this share keeps. The caller calls pieces_free after an error too. */
@@ -96,6 +109,10 @@ static inline bool model_first(const struct model *m)
 static inline bool model_last(const struct model *m)
 {
     return m->share.stage == m->share.n_stages - 1;
+}
+static inline bool model_has_head(const struct model *m)
+{
+    return model_last(m) || m->draft.n_entries > 0;
 }
 
 #endif

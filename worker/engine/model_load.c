@@ -148,7 +148,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, cons
         gguf_release(&m->file, piece->tensor);
         watch_show(watch, "loading", NULL, (uint64_t)(at - m->memory), m->n_bytes);
     }
-    if (rc == OK && model_last(m) && !m->head.panels) view_head(m);
+    if (rc == OK && model_has_head(m) && !m->head.panels) view_head(m);
     if (rc == OK) gguf_close(&m->file);
     requantizers_close(requantizers, pool_threads(pool));
     pieces_free(&p);

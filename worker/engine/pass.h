@@ -19,7 +19,6 @@
 #include "worker/watch.h"
 
 enum { HEAD_ROWS = 16 }; /* rows whose logits a thread holds at once */
-enum { NO_ENTRY = -1 };
 
 struct pick { /* the greatest key of a row that samples from all ids */
     float key, logit;
@@ -37,7 +36,8 @@ struct scratch {                     /* of one thread */
 };
 
 struct engine {
-    char *path; /* owns */
+    char *path;  /* owns */
+    char *other; /* owns: the text of the model's other plan; NULL: there is none */
     struct pair_part pair;
     uint64_t late_ns; /* timed.h */
     struct model model;
@@ -53,6 +53,9 @@ struct engine {
     double *rope_freq; /* [2, d/2] base^(-2i/d) / (factor * scale); then those of blocks with a window */
 
     /* One pass: buffers of max_rows rows. Rows of a product's output are padded by a panel. */
+    const struct plan *plan; /* of the model: its served one, or the drafts' */
+    int from, to;            /* entries of it */
+    bool heads;              /* the head follows */
     const struct engine_row *rows;
     int n_rows;
     float *x;                       /* borrows: the caller's hidden rows */
@@ -80,9 +83,10 @@ struct engine {
     struct top *merged;          /* [n_shards * n_best]: of one row */
     size_t judged_room, best_room, lp_judged_room, top_room, merged_room;
 
-    /* [max_rows] The plan entry in which a number of the row was not finite; NO_ENTRY: all were. */
+    /* [max_rows] The plan entry in which a number of the row was not finite; ENGINE_NOT_BAD: all were. */
     _Atomic int *bad_entry;
-    int rc; /* of the whole pass, with err */
+    uint64_t n_entry_rows; /* of all passes: rows times entries */
+    int rc;                /* of the whole pass, with err */
     struct err err;
 };
 
@@ -128,7 +132,7 @@ static inline bool better(float a, int32_t id_a, float b, int32_t id_b)
 
 static inline bool row_is_bad(const struct engine *e, int i_row)
 {
-    return atomic_load(&e->bad_entry[i_row]) != NO_ENTRY;
+    return atomic_load(&e->bad_entry[i_row]) != ENGINE_NOT_BAD;
 }
 
 /* Row i_row of `a` from x; records a number that is not finite. */

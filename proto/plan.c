@@ -1,4 +1,4 @@
-#include "worker/engine/plan.h"
+#include "proto/plan.h"
 
 #include <stdlib.h>
 #include <string.h>

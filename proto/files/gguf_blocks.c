@@ -1,0 +1,37 @@
+#include "proto/files/gguf_blocks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int gguf_block_of(struct gguf_str name, int n_blocks)
+{
+    size_t at = 4;
+    int i_block = 0;
+    if (name.n < 6 || memcmp(name.s, "blk.", 4) != 0) return -1;
+    for (; at < name.n && name.s[at] >= '0' && name.s[at] <= '9' && i_block < n_blocks; at++)
+        i_block = 10 * i_block + name.s[at] - '0';
+    bool number = at > 4 && (name.s[4] != '0' || at == 5) && at + 1 < name.n && name.s[at] == '.';
+    return number && i_block < n_blocks ? i_block : -1;
+}
+
+bool gguf_is_of_mlp(struct gguf_str name)
+{
+    return memmem(name.s, name.n, ".ffn_", 5) || memmem(name.s, name.n, ".post_ffw_", 10);
+}
+
+struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks)
+{
+    struct block_bytes *bytes = calloc((size_t)n_blocks, sizeof *bytes);
+    for (size_t i = 0; bytes && i < g->n_tensors; i++) {
+        const struct gguf_tensor *t = &g->tensors[i];
+        int block = gguf_block_of(t->name, n_blocks);
+        if (block >= 0) *(gguf_is_of_mlp(t->name) ? &bytes[block].mlp : &bytes[block].attention) += t->n_bytes;
+    }
+    return bytes;
+}
+
+uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_blocks)
+{
+    const struct block_bytes *b = &of_blocks[e->block];
+    return (e->part & PART_ATTENTION ? b->attention : 0) + (e->part & PART_MLP ? b->mlp : 0);
+}

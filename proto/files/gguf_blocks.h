@@ -1,0 +1,25 @@
+/* gguf_blocks.h -- which tensors of a model file belong to which block, and to its attention or its MLP: by their
+ * names, "blk.7.attn_q.weight". */
+#ifndef PROTO_FILES_GGUF_BLOCKS_H
+#define PROTO_FILES_GGUF_BLOCKS_H
+
+#include <stdbool.h>
+
+#include "proto/files/gguf.h"
+#include "proto/plan.h"
+
+/* The block of a tensor, below n_blocks; -1: of no block of this model. */
+int gguf_block_of(struct gguf_str name, int n_blocks);
+/* Whether the tensor of a block is its MLP's. */
+bool gguf_is_of_mlp(struct gguf_str name);
+
+struct block_bytes { /* of a block's tensors */
+    uint64_t attention, mlp;
+};
+
+/* [n_blocks]. The caller frees it; NULL: out of memory. */
+struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks);
+/* Of what an entry runs. */
+uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_blocks);
+
+#endif

@@ -1,0 +1,61 @@
+/* plan.h -- a model's forward pass as data: an ordered list of parts of blocks, with the step that each takes.
+ *
+ * x += step * part(block, x) for each entry; after the last one the exit: the model's own output norm and head. The
+ * whole model is the plain plan. Other plans leave out blocks or sub-layers (SLEB 2402.09025), end early (LayerSkip
+ * 2404.16710), or take one shared block again and again, as steps of an ODE solver (2310.12818).
+ *
+ * `cache` is the KV cache that an entry with attention owns: KV belongs to a place in the plan, not to a block, so a
+ * repeated block has several. Caches are numbered in the order of the entries that own them.
+ *
+ * A plan is spelled as a short form or as a file of JSON. All ranks of a job get the same text from rank 0, and each
+ * reads it with the number of blocks of its own model file. LIST: blocks 3, 3-5; with `a` or `m` behind it, the
+ * attention or the MLP alone; comma-separated.
+ *
+ *     skip:LIST        every block once, but for these: skip:3,7,12-14,20a
+ *     layerskip:E      the first E blocks
+ *     ode:SCHEDULE     what runs, in order: a LIST whose items may be followed by xN (N times) and @S (with step S):
+ *                      ode:0,1x4@2.5,2
+ *     {"entries": [{"block": 0, "part": "both", "step": 1, "cache": 0}, ...], "about": "..."}
+ *                      only "block" must be there; "about" is for people
+ */
+#ifndef PROTO_PLAN_H
+#define PROTO_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+
+enum plan_part { PART_ATTENTION = 1, PART_MLP = 2, PART_BOTH = 3 };
+enum {
+    PLAN_ENTRIES_MOST = 1024,
+    PLAN_TEXT_MOST = 1 << 16 /* bytes of a plan's text */
+};
+
+struct plan_entry {
+    int block;
+    enum plan_part part;
+    float step;
+    int cache; /* -1: none (an MLP alone) */
+};
+
+struct plan {
+    int n_entries, n_caches;
+    struct plan_entry *entries; /* owns */
+};
+
+int plan_plain(struct plan *p, int n_blocks, struct err *err); /* every block once, in order */
+void plan_free(struct plan *p);
+uint64_t plan_hash(const struct plan *p);
+
+/* The text of a plan as it is spelled on a command line: a short form, or the path of a file. The caller frees it.
+ * E_USAGE: it cannot be read. E_MODEL: the file is no plan. */
+int plan_text(char **text, const char *spelled, struct err *err);
+
+/* The plan of such a text for a model of n_blocks. E_MODEL: it does not fit the model, or is no plan. */
+int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err);
+
+/* Spells a plan as "ode:...", which plan_read reads as the same plan; cut if `size` bytes do not hold it. */
+void plan_spell(const struct plan *p, char *out, size_t size);
+
+#endif

@@ -1,0 +1,324 @@
+/* Drafts by a plan over the big model's own weights: what the two plans share is computed once, and what big says has
+ * the bits of a plain pass, whatever was drafted before. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/tiny.h"
+#include "proto/prefix_hash.h"
+#include "worker/engine/engine.h"
+#include "worker/roles/exit_rows.h"
+
+enum { N_EMBD = 72, N_BLOCKS = 4, N_CTX = 64, MAX_ROWS = 12, N_ROUNDS = 12, DRAFTS = 5 };
+
+static char folder[] = "/tmp/pilotfish-exits-XXXXXX", big[64];
+
+struct verdict_bits { /* compared byte by byte */
+    int32_t next;
+    float lp_next, lp_judged;
+};
+
+static struct engine *engine(const char *plan, const char *draft_plan, int n_threads)
+{
+    struct engine *e = NULL;
+    struct err err;
+    const char *why;
+    const struct engine_config c = {.path = big,
+                                    .plan = plan,
+                                    .draft_plan = draft_plan,
+                                    .share = {.n_stages = 1, .n_shards = 1},
+                                    .kernels = kernels_pick(NULL, &why),
+                                    .n_threads = n_threads,
+                                    .max_rows = MAX_ROWS};
+    if (engine_open(&e, &c, &err) != OK || engine_load(e, 2, N_CTX, &err) != OK) fail_msg("%s", err.text);
+    return e;
+}
+
+struct feed { /* rows of slot 1 from a position on; each wanted, and judges the next one's id */
+    int at, n;
+    int32_t ids[MAX_ROWS];
+    struct row asks[MAX_ROWS];
+    struct engine_row rows[MAX_ROWS];
+    float x[MAX_ROWS][N_EMBD];
+};
+
+static void feed_make(struct feed *p, int at, const int32_t *ids, int n)
+{
+    *p = (struct feed){.at = at, .n = n};
+    memcpy(p->ids, ids, (size_t)n * sizeof *ids);
+    for (int i = 0; i < n; i++) {
+        p->asks[i] = (struct row){.id = ids[i], .wanted = true, .judge = &p->ids[i + 1], .n_judge = i + 1 < n};
+        p->rows[i] = (struct engine_row){.slot = 1, .pos = at + i, .ask = &p->asks[i]};
+    }
+}
+
+static const struct verdict_row *run(struct engine *e, enum engine_plan plan, int from, int to, struct feed *p, int row,
+                                     int n)
+{
+    const struct verdict_row *answers = NULL;
+    struct err err;
+    const struct engine_span span = {plan, from, to, p->rows + row, n, p->x[row], NULL};
+    if (engine_run(e, &span, &answers, &err) != OK) fail_msg("%s", err.text);
+    for (int i = 0; i < n; i++) assert_int_equal(engine_row_error(e, i, &err), OK);
+    return answers;
+}
+
+static void keep_bits(const struct verdict_row *answers, const struct feed *p, struct verdict_bits *out)
+{
+    memset(out, 0, (size_t)p->n * sizeof *out);
+    for (int i = 0; i < p->n; i++) {
+        out[i].next = answers[i].next;
+        out[i].lp_next = answers[i].lp_next;
+        if (p->asks[i].n_judge) out[i].lp_judged = answers[i].lp_judged[0];
+    }
+}
+
+static void plainly(struct engine *e, int n_entries, struct feed *p, struct verdict_bits *out)
+{
+    engine_embed(e, p->ids, p->n, p->x[0]);
+    keep_bits(run(e, ENGINE_SERVED, 0, n_entries, p, 0, p->n), p, out);
+}
+
+/* Ids after `first`, which stands at `at`; the rows through what the plans share are in p->x then. */
+static void draft(struct engine *e, const struct engine_info *info, int at, int32_t first, int n_drafts, struct feed *p)
+{
+    int32_t ids[MAX_ROWS] = {first};
+    int shared = info->n_shared, to = info->n_draft_entries;
+    feed_make(p, at, ids, n_drafts + 1);
+    for (int i = 0; i < n_drafts; i++) {
+        float kept[N_EMBD];
+        engine_embed(e, &p->ids[i], 1, p->x[i]);
+        if (shared < to) run(e, ENGINE_DRAFT, 0, shared, p, i, 1);
+        memcpy(kept, p->x[i], sizeof kept);
+        const struct verdict_row *answer = run(e, ENGINE_DRAFT, shared < to ? shared : 0, to, p, i, 1);
+        p->ids[i + 1] = answer->next;
+        if (shared < to) memcpy(p->x[i], kept, sizeof kept);
+    }
+}
+
+/* Big judges: the last id went through nothing yet, the others go on from where the plans part. */
+static void resume(struct engine *e, const struct engine_info *info, struct feed *p, struct verdict_bits *out)
+{
+    int last = p->n - 1;
+    engine_embed(e, &p->ids[last], 1, p->x[last]);
+    run(e, ENGINE_SERVED, 0, info->n_shared, p, last, 1);
+    keep_bits(run(e, ENGINE_SERVED, info->n_shared, info->entry_to, p, 0, p->n), p, out);
+}
+
+static const struct {
+    const char *plan, *draft;
+    int n_shared, n_draft; /* entries */
+} pairs[] = {
+    {NULL, "layerskip:1", 1, 1},
+    {NULL, "layerskip:2", 2, 2},
+    {NULL, "layerskip:3", 3, 3},
+    {NULL, "layerskip:4", 4, 4}, /* all of it: big itself drafts, and judges from the head on */
+    {NULL, "skip:0", 0, 3},
+    {NULL, "skip:2", 2, 3},
+    {NULL, "skip:1a,3m", 1, 4},
+    {NULL, "ode:0,1x2@.5", 1, 3},
+    {"skip:1", "skip:1,2", 1, 2},
+    {"ode:0,1x4,3", "ode:0,1x2@2,3", 1, 4},
+    {"ode:0,1x4,3", "ode:0,1x2,3", 3, 4},
+};
+enum { N_PAIRS = sizeof pairs / sizeof *pairs };
+
+/* Rounds as a text has them: some drafts are right, the rest is taken back, and now and then all of a round is. */
+static void check_pair(int i_pair, int n_threads)
+{
+    struct engine *e = engine(pairs[i_pair].plan, pairs[i_pair].draft, n_threads),
+                  *plain = engine(pairs[i_pair].plan, NULL, n_threads);
+    struct engine_info info;
+    engine_info(e, &info);
+    assert_int_equal(info.n_shared, pairs[i_pair].n_shared);
+    assert_int_equal(info.n_draft_entries, pairs[i_pair].n_draft);
+    static struct feed p, q;
+    struct verdict_bits found[MAX_ROWS], expected[MAX_ROWS];
+    const int32_t prompt[] = {3, 99, 402, 260, 17, 301};
+    int at = 6, n_right = 0, n_drafted = 0;
+    feed_make(&p, 0, prompt, at);
+    plainly(e, info.entry_to, &p, found);
+    feed_make(&q, 0, prompt, at);
+    plainly(plain, info.entry_to, &q, expected);
+    int32_t next = found[at - 1].next;
+    for (int round = 0; round < N_ROUNDS && at + DRAFTS + 1 < N_CTX; round++) {
+        int n = round % (DRAFTS + 1);
+        uint64_t before = engine_n_entry_rows(e), before_plain = engine_n_entry_rows(plain);
+        draft(e, &info, at, next, n, &p);
+        resume(e, &info, &p, found);
+        feed_make(&q, at, p.ids, p.n);
+        plainly(plain, info.entry_to, &q, expected);
+        if (memcmp(found, expected, (size_t)p.n * sizeof *found) || memcmp(p.x, q.x, (size_t)p.n * sizeof *p.x))
+            fail_msg("plan %s, drafts %s, round %d: other bits", pairs[i_pair].plan, pairs[i_pair].draft, round);
+        int own = info.n_draft_entries - info.n_shared; /* entries that only the draft has */
+        assert_int_equal(engine_n_entry_rows(e) - before,
+                         engine_n_entry_rows(plain) - before_plain + (uint64_t)(n * own));
+        int right = 0;
+        while (right < n && found[right].next == p.ids[right + 1]) right++;
+        n_right += right;
+        n_drafted += n;
+        next = found[right].next;
+        if (round % 4 != 3) at += right + 1; /* else the same positions again, with another id */
+    }
+    if (info.n_shared == N_BLOCKS) assert_int_equal(n_right, n_drafted);
+    engine_close(e);
+    engine_close(plain);
+}
+
+static void big_goes_on_from_where_the_plans_part_with_the_bits_of_a_plain_pass(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_PAIRS; i++)
+        for (int threads = 1; threads <= 2; threads++) check_pair(i, threads);
+}
+
+/* What was found in the entries that the plans share is not forgotten behind them. */
+static void a_row_that_was_bad_before_is_bad_behind_with_the_same_words(void **state)
+{
+    (void)state;
+    static struct feed p;
+    static const int32_t ids[] = {5, 6, 7};
+    const struct verdict_row *answers;
+    struct err plain = {0}, err = {0};
+    struct engine *e = engine(NULL, "layerskip:2", 1);
+    int bad_entry[3];
+    for (int resumed = 0; resumed <= 1; resumed++) {
+        feed_make(&p, 0, ids, 3);
+        engine_embed(e, ids, 3, p.x[0]);
+        p.x[2][7] = 1.0f / 0.0f;
+        struct engine_span span = {ENGINE_SERVED, 0, resumed ? 2 : 4, p.rows, 3, p.x[0], NULL};
+        assert_int_equal(engine_run(e, &span, &answers, &err), OK);
+        assert_int_equal(engine_row_error(e, 1, &err), OK);
+        assert_int_equal(engine_row_error(e, 2, resumed ? &err : &plain), E_MODEL);
+    }
+    for (int i = 0; i < 3; i++) bad_entry[i] = engine_bad_entry(e, i);
+    engine_embed(e, &ids[2], 1, p.x[2]); /* as if what is not finite had gone under */
+    const struct engine_span behind = {ENGINE_SERVED, 2, 4, p.rows, 3, p.x[0], bad_entry};
+    assert_int_equal(engine_run(e, &behind, &answers, &err), OK);
+    assert_int_equal(engine_row_error(e, 1, &err), OK);
+    assert_int_equal(engine_row_error(e, 2, &err), E_MODEL);
+    assert_string_equal(err.text, plain.text);
+    engine_close(e);
+}
+
+static void a_draft_s_plan_fits_the_first_stage(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *plan, *draft;
+        int n_stages, code;
+        const char *why;
+    } rows[] = {
+        {NULL, "layerskip:2", 2, OK, ""},
+        {NULL, "ode:0,1x3@.5", 2, OK, ""},
+        {NULL, "layerskip:3", 2, E_LAYOUT, "block 2 is not in the first of 2 stages"},
+        {NULL, "skip:1", 2, E_LAYOUT, "block 2 is not in the first of 2 stages"},
+        {NULL, "layerskip:5", 1, E_MODEL, "an exit after 5 blocks, but the model has 4"},
+        {"skip:1", "layerskip:2", 1, E_MODEL, "block 1, which the served plan does not run"},
+        {"skip:1a", "layerskip:2", 1, E_MODEL, "block 1, which the served plan does not run"},
+        {"skip:1a", "skip:1a,2", 1, OK, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *why;
+        struct engine *e = NULL;
+        struct err err = {0};
+        const struct engine_config c = {.path = big,
+                                        .plan = rows[i].plan,
+                                        .draft_plan = rows[i].draft,
+                                        .share = {.n_stages = rows[i].n_stages, .n_shards = 1},
+                                        .kernels = kernels_pick(NULL, &why),
+                                        .n_threads = 1,
+                                        .max_rows = 1};
+        int rc = engine_open(&e, &c, &err);
+        if (rc != rows[i].code || !strstr(err.text, rows[i].why)) fail_msg("%s: %d, %s", rows[i].draft, rc, err.text);
+        engine_close(e);
+    }
+}
+
+/* ---- rows that are held (exit_rows.h) ---- */
+
+/* Position 10 + i of a text whose ids are i. */
+static struct part part_at(int i, const uint64_t *prefix_hash, const struct row *rows, int n)
+{
+    return (struct part){
+        .slot = 1, .at = 10 + (uint32_t)i, .prefix_hash = prefix_hash[i], .rows = &rows[i], .n_rows = (size_t)n};
+}
+
+static void rows_of_a_draft_are_found_by_their_text(void **state)
+{
+    (void)state;
+    enum { N = 5 };
+    struct exit_rows r;
+    struct err err;
+    struct row rows[2 * N];
+    uint64_t h[2 * N + 1] = {77};
+    for (int i = 0; i < 2 * N; i++) {
+        rows[i] = (struct row){.id = i};
+        h[i + 1] = prefix_hash_next(h[i], i);
+    }
+    assert_int_equal(exit_rows_init(&r, 2, 1, &err), OK);
+    struct part part = part_at(0, h, rows, N);
+    assert_int_equal(exit_rows_held(&r, &part), 0);
+    for (int i = 0; i < N; i++) {
+        part = part_at(i, h, rows, 1);
+        exit_rows_keep(&r, &part, &(float){(float)i});
+    }
+    for (int i = 0; i <= N; i++) { /* parts that begin with any of them, and go on past the last */
+        part = part_at(i, h, rows, N);
+        assert_int_equal(exit_rows_held(&r, &part), N - i);
+        for (int k = i; k < N; k++) assert_true(*exit_rows_at(&r, 1, 10 + (uint32_t)k) == (float)k);
+    }
+    part = part_at(0, h, rows, N);
+    part.prefix_hash++; /* another text before it */
+    assert_int_equal(exit_rows_held(&r, &part), 0);
+    part = part_at(0, h, rows, N);
+    rows[3].id = 99; /* another id: what is behind is of another text */
+    assert_int_equal(exit_rows_held(&r, &part), 3);
+    rows[3].id = 3;
+    part.slot = 0;
+    assert_int_equal(exit_rows_held(&r, &part), 0);
+    part = part_at(2, h, rows, 1); /* another draft takes the place of the first */
+    exit_rows_keep(&r, &part, &(float){22});
+    part = part_at(0, h, rows, N);
+    assert_int_equal(exit_rows_held(&r, &part), 0);
+    part = part_at(2, h, rows, N);
+    assert_int_equal(exit_rows_held(&r, &part), 1);
+    exit_rows_drop(&r, 1);
+    assert_int_equal(exit_rows_held(&r, &part), 0);
+    exit_rows_free(&r);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    struct tiny_spec spec = tiny_spec(QUANT_F32);
+    if (!mkdtemp(folder)) return -1;
+    snprintf(big, sizeof big, "%s/big.gguf", folder);
+    return tiny_write(big, &spec);
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(big_goes_on_from_where_the_plans_part_with_the_bits_of_a_plain_pass),
+        cmocka_unit_test(a_row_that_was_bad_before_is_bad_behind_with_the_same_words),
+        cmocka_unit_test(a_draft_s_plan_fits_the_first_stage),
+        cmocka_unit_test(rows_of_a_draft_are_found_by_their_text),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,146 @@
+#include "worker/engine/other_plans.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "proto/files/gguf_blocks.h"
+#include "worker/engine/model.h"
+
+/* Entries that both plans begin with, of the first stage's. */
+static int count_shared(const struct plan *served, int to, const struct plan *draft)
+{
+    int n = 0;
+    for (; n < to && n < draft->n_entries; n++) {
+        const struct plan_entry *a = &served->entries[n], *b = &draft->entries[n];
+        if (a->block != b->block || a->part != b->part || a->step != b->step) return n;
+    }
+    return n;
+}
+
+/* The steps that a plan takes with a block before an entry: the time at which that begins. */
+static double time_of(const struct plan *p, int i_entry)
+{
+    double time = 0;
+    for (int i = 0; i < i_entry; i++)
+        if (p->entries[i].block == p->entries[i_entry].block) time += (double)p->entries[i].step;
+    return time;
+}
+
+/* The entry among the served plan's first `to` whose part of the same block another plan's entry takes: the nearest in
+ * time. -1: there is none. */
+static int nearest(const struct plan *served, int to, const struct plan *other, int i_entry, enum plan_part part)
+{
+    double time = time_of(other, i_entry), least = INFINITY;
+    int found = -1;
+    for (int i = 0; i < to; i++) {
+        const struct plan_entry *e = &served->entries[i];
+        double away = fabs(time_of(served, i) - time);
+        if (e->block != other->entries[i_entry].block || !(e->part & part) || away >= least) continue;
+        least = away;
+        found = i;
+    }
+    return found;
+}
+
+/* Whether one of the first `to` entries of a plan has each part of an entry. */
+static bool has_parts(const struct plan *p, int to, const struct plan_entry *e)
+{
+    int found = 0;
+    for (int i = 0; i < to; i++)
+        if (p->entries[i].block == e->block) found |= (int)p->entries[i].part;
+    return !((int)e->part & ~found);
+}
+
+/* Of the first stage: where its entries end. */
+static int fit(struct model *m, int to, struct err *err)
+{
+    for (int i = 0; i < m->draft.n_entries; i++) {
+        struct plan_entry *e = &m->draft.entries[i];
+        if (!has_parts(&m->plan, m->plan.n_entries, e))
+            return err_set(err, E_MODEL, "block %d, which the served plan does not run", e->block);
+        if (!has_parts(&m->plan, to, e))
+            return err_set(err, E_LAYOUT, "block %d is not in the first of %d stages: an earlier exit, or fewer stages",
+                           e->block, m->share.n_stages);
+        if (i >= m->n_shared && e->part & PART_ATTENTION)
+            e->cache = m->plan.entries[nearest(&m->plan, to, &m->draft, i, PART_ATTENTION)].cache;
+    }
+    return OK;
+}
+
+static uint64_t plan_bytes(const struct plan *p, const struct block_bytes *of_blocks)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < p->n_entries; i++) sum += entry_bytes(&p->entries[i], of_blocks);
+    return sum;
+}
+
+static int count_cost(struct model *m, struct err *err)
+{
+    const struct gguf_tensor *own = gguf_tensor(&m->file, "output.weight"),
+                             *head = own ? own : gguf_tensor(&m->file, "token_embd.weight");
+    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks);
+    if (!bytes) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
+    m->draft_cost =
+        (double)(plan_bytes(&m->draft, bytes) + head->n_bytes) / (double)(plan_bytes(&m->plan, bytes) + head->n_bytes);
+    free(bytes);
+    return OK;
+}
+
+/* ---- a plan for some texts ---- */
+
+static bool is_taken(const struct plan *p, int n, int cache)
+{
+    for (int i = 0; i < n; i++)
+        if (p->entries[i].cache == cache) return true;
+    return false;
+}
+
+/* Sets the caches, and which entries are this stage's. */
+static int cut_other(struct model *m, struct plan *p, struct err *err)
+{
+    int before = 0;
+    m->other_from = m->other_to = 0;
+    for (int i = 0; i < p->n_entries; i++) {
+        struct plan_entry *e = &p->entries[i];
+        if (!has_parts(&m->plan, m->plan.n_entries, e))
+            return err_set(err, E_MODEL, "block %d, which the served plan does not run", e->block);
+        bool attends = e->part & PART_ATTENTION;
+        int at = nearest(&m->plan, m->plan.n_entries, p, i, attends ? PART_ATTENTION : PART_MLP);
+        if (attends) e->cache = m->plan.entries[at].cache;
+        if (attends && is_taken(p, i, e->cache))
+            return err_set(err, E_MODEL, "block %d more often than the served plan has it", e->block);
+        if (m->share.n_stages > 1 && at < before)
+            return err_set(err, E_LAYOUT, "block %d comes back after a later one: use one stage", e->block);
+        before = at;
+        m->other_from += at < m->entry_from;
+        m->other_to += at < m->entry_to;
+    }
+    if (m->share.n_stages == 1) m->other_to = p->n_entries;
+    return OK;
+}
+
+int other_plan_open(struct model *m, const char *text, struct err *err)
+{
+    struct plan p = {0};
+    int rc = plan_read(&p, text, m->shape.n_blocks, err);
+    if (rc == OK) rc = cut_other(m, &p, err);
+    if (rc != OK) {
+        plan_free(&p);
+        return err_wrap(err, "%s: the plan of a text", m->file.path);
+    }
+    plan_free(&m->other);
+    m->other = p;
+    return OK;
+}
+
+/* ---- drafts ---- */
+
+int draft_plan_open(struct model *m, const char *text, struct err *err)
+{
+    if (!model_first(m)) return OK;
+    int rc = plan_read(&m->draft, text, m->shape.n_blocks, err);
+    if (rc == OK) m->n_shared = count_shared(&m->plan, m->entry_to, &m->draft);
+    if (rc == OK) rc = fit(m, m->entry_to, err);
+    if (rc == OK) rc = count_cost(m, err);
+    return rc == OK ? OK : err_wrap(err, "%s: --draft-plan", m->file.path);
+}
