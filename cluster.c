@@ -40,6 +40,9 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                           : drafts     ? c->little
                                                        : c->big,
                                   .synthetic = c->synthetic,
+                                  .plan = drafts ? NULL : c->launch.plan,
+                                  .draft_plan = drafts ? NULL : c->launch.draft_plan,
+                                  .stage_share = drafts ? NULL : c->launch.stage_share,
                                   .requantize = drafts && c->launch.requantize,
                                   .sends_metadata = sends && peer == group_leader(g),
                                   .kernels = c->kernels,

@@ -29,8 +29,9 @@ _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 /* MPI itself is one a process, and so is this. */
 static struct {
     MPI_Comm mail, stage;
-    bool crowded; /* more ranks than cores on this host */
-} world = {MPI_COMM_NULL, MPI_COMM_NULL, true};
+    bool crowded;                          /* more ranks than cores on this host */
+    char *plan, *draft_plan, *stage_share; /* owns: of the launch configuration that was received */
+} world = {MPI_COMM_NULL, MPI_COMM_NULL, true, NULL, NULL, NULL};
 
 static int mpi_failed(int code, const char *what, struct err *err)
 {
@@ -103,6 +104,10 @@ void mpi_finish(void)
 {
     if (world.stage != MPI_COMM_NULL) MPI_Comm_free(&world.stage);
     if (world.mail != MPI_COMM_NULL) MPI_Comm_free(&world.mail);
+    free(world.plan);
+    free(world.draft_plan);
+    free(world.stage_share);
+    world.plan = world.draft_plan = world.stage_share = NULL;
     MPI_Finalize();
 }
 
@@ -125,6 +130,9 @@ enum {
     TERM_REQUANTIZE,
     TERM_TELL_BIG,
     TERM_TELL_LITTLE,
+    TERM_PLAN_BYTES,
+    TERM_DRAFT_PLAN_BYTES,
+    TERM_SHARE_BYTES,
     TERM_SURVEY,
     N_TERMS
 };
@@ -135,6 +143,12 @@ static int split(const struct layout *l, int self, struct err *err)
     int color = g ? group_peer(g, group_stage(g, self), 0) : MPI_UNDEFINED; /* no two stages have one, of any groups */
     int code = MPI_Comm_split(MPI_COMM_WORLD, color, g ? group_shard(g, self) : 0, &world.stage);
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks into stages", err);
+}
+
+/* A code of MPI, which only reads what the root sends. */
+static int send_text(const char *text, int n_bytes)
+{
+    return n_bytes ? MPI_Bcast((void *)text, n_bytes, MPI_CHAR, 0, MPI_COMM_WORLD) : MPI_SUCCESS;
 }
 
 int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err)
@@ -148,11 +162,27 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
         said[TERM_REQUANTIZE] = t->requantize;
         said[TERM_TELL_BIG] = t->send_big_metadata;
         said[TERM_TELL_LITTLE] = t->send_little_metadata;
+        said[TERM_PLAN_BYTES] = t->plan ? (int)strlen(t->plan) : 0;
+        said[TERM_DRAFT_PLAN_BYTES] = t->draft_plan ? (int)strlen(t->draft_plan) : 0;
+        said[TERM_SHARE_BYTES] = t->stage_share ? (int)strlen(t->stage_share) : 0;
     }
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
+    if (code == MPI_SUCCESS && t) code = send_text(t->plan, said[TERM_PLAN_BYTES]);
+    if (code == MPI_SUCCESS && t) code = send_text(t->draft_plan, said[TERM_DRAFT_PLAN_BYTES]);
+    if (code == MPI_SUCCESS && t) code = send_text(t->stage_share, said[TERM_SHARE_BYTES]);
     if (code != MPI_SUCCESS) return mpi_failed(code, "telling the ranks what they are", err);
     if (t) return split(&t->layout, PEER_COORDINATOR, err);
     return ranks ? mpi_survey(ranks, err) : OK;
+}
+
+/* n_bytes 0: NULL. */
+static int receive_text(char **text, int n_bytes, struct err *err)
+{
+    if (!n_bytes) return OK;
+    *text = calloc((size_t)n_bytes + 1, 1);
+    if (!*text) return err_set(err, E_LAYOUT, "out of memory for a plan");
+    int code = MPI_Bcast(*text, n_bytes, MPI_CHAR, 0, MPI_COMM_WORLD);
+    return code == MPI_SUCCESS ? OK : mpi_failed(code, "hearing the plans", err);
 }
 
 int mpi_join(struct launch_config *t, void **comm, struct err *err)
@@ -166,6 +196,12 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(err) : OK;
     int rc =
         layout_make(&t->layout, said[TERM_RANKS], said[TERM_TP], said[TERM_PP], (enum drafter)said[TERM_DRAFTER], err);
+    if (rc == OK) rc = receive_text(&world.plan, said[TERM_PLAN_BYTES], err);
+    if (rc == OK) rc = receive_text(&world.draft_plan, said[TERM_DRAFT_PLAN_BYTES], err);
+    if (rc == OK) rc = receive_text(&world.stage_share, said[TERM_SHARE_BYTES], err);
+    t->stage_share = world.stage_share;
+    t->plan = world.plan;
+    t->draft_plan = world.draft_plan;
     t->requantize = said[TERM_REQUANTIZE];
     t->send_big_metadata = said[TERM_TELL_BIG];
     t->send_little_metadata = said[TERM_TELL_LITTLE];

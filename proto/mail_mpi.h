@@ -28,8 +28,9 @@ void mpi_finish(void);
 void mpi_abort(int code) __attribute__((noreturn));
 
 /* Collectives: each rank calls one of the two once after mpi_start. Rank 0 leads (the bridge calls it); t NULL: the
- * others end without a job, after their part in a survey if ranks is not NULL (mpi_survey.h). The others join: they receive the launch configuration, and *comm becomes a communicator of
- * the shards of their stage, in order of shard (an MPI_Comm *, owned here until mpi_finish); NULL: there is no job. */
+ * others end without a job, after their part in a survey if ranks is not NULL (mpi_survey.h). The others join: they
+ * receive the launch configuration, and *comm becomes a communicator of the shards of their stage, in order of shard
+ * (an MPI_Comm *); NULL: there is no job. That and the configuration's texts are owned here until mpi_finish. */
 int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
 

@@ -448,8 +448,9 @@ static bool part_out(struct wire_arena *a, const struct part *part, Pf__Part *pb
     pb->at = part->at;
     pb->prefix_hash = part->prefix_hash;
     pb->error = text_out(a, part->error, TEXT_MAX);
+    pb->plan = text_out(a, part->plan, PART_PLAN_MOST);
     pb->token = part->token;
-    return pb->error && rows_out(a, part, pb) && sampler_out(a, &part->sampler, &pb->sampler);
+    return pb->error && pb->plan && rows_out(a, part, pb) && sampler_out(a, &part->sampler, &pb->sampler);
 }
 
 static bool rows_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
@@ -478,7 +479,8 @@ static bool part_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
                           .prefix_hash = pb->prefix_hash,
                           .sampler = sampler_in(pb->sampler),
                           .token = pb->token,
-                          .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL};
+                          .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL,
+                          .plan = *pb->plan ? text_in(pb->plan, PART_PLAN_MOST) : NULL};
     return rows_in(a, pb, part);
 }
 
@@ -528,6 +530,7 @@ static const void *verdict_out(struct wire_arena *a, const struct message *m)
     pb->queued_us = v->queued_us;
     pb->computed_us = v->computed_us;
     pb->pass_rows = v->pass_rows;
+    pb->drafted_us = v->drafted_us;
     pb->error = text_out(a, v->error, TEXT_MAX);
     pb->draft = (int32_t *)v->drafts;
     pb->n_draft = v->n_drafts;
@@ -573,6 +576,7 @@ static const char *verdict_in(struct wire_arena *a, const void *from, struct mes
                                   .queued_us = pb->queued_us,
                                   .computed_us = pb->computed_us,
                                   .pass_rows = pb->pass_rows,
+                                  .drafted_us = pb->drafted_us,
                                   .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL,
                                   .drafts = pb->draft,
                                   .n_drafts = pb->n_draft};
@@ -688,6 +692,8 @@ static const void *pass_out(struct wire_arena *a, const struct message *m)
     pb->hidden = (ProtobufCBinaryData){.len = p->n_hidden * sizeof *p->hidden, .data = (uint8_t *)p->hidden};
     pb->queued_us = p->queued_us;
     pb->computed_us = p->computed_us;
+    pb->draft = p->draft;
+    pb->drafted_us = p->drafted_us;
     Pf__Part *parts = take_list(a, p->n_parts, sizeof *parts, &pb->part);
     if (!parts) return NULL;
     pb->n_part = p->n_parts;
@@ -710,7 +716,9 @@ static const char *pass_in(struct wire_arena *a, const void *from, struct messag
                             .hidden = (const float *)(const void *)pb->hidden.data, /* taken from the arena: aligned */
                             .n_hidden = pb->hidden.len / sizeof(float),
                             .queued_us = pb->queued_us,
-                            .computed_us = pb->computed_us};
+                            .computed_us = pb->computed_us,
+                            .draft = pb->draft,
+                            .drafted_us = pb->drafted_us};
     return NULL;
 }
 

@@ -19,6 +19,7 @@
 enum { WIRE_VERSION = 4 };
 
 /* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
+enum { PART_PLAN_MOST = 511 /* bytes of a part's plan */ };
 enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64, JUDGED_MOST = 8 };
 enum { HOLD_US_MOST = 1000000 };
 
@@ -174,6 +175,7 @@ struct part {                      /* rows to apply after the first `at` ids of 
     struct sampler sampler;
     bool token;        /* in a Pass: the leader wants big's next id, as a Token */
     const char *error; /* in a Pass: why an earlier stage could not compute it; `hidden` lacks its rows then */
+    const char *plan;  /* to run it under, a text of plan.h; NULL: that of the launch. All of a text is under one */
 };
 
 struct top {
@@ -208,6 +210,7 @@ struct verdict {
     const char *error;     /* failed: why, E_MODEL; else NULL */
     const int32_t *drafts; /* job 0: the leader's own: row i judges drafts[i], and one row more follows */
     size_t n_drafts;
+    uint32_t drafted_us; /* beside computed_us: for drafts of the leader's own */
 };
 
 enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
@@ -271,6 +274,8 @@ struct pass {
     const float *hidden;             /* [rows, n_embd]; 4-byte aligned */
     size_t n_hidden;                 /* floats */
     uint32_t queued_us, computed_us; /* of the stages so far; verdicts report the sum */
+    bool draft;                      /* a step of a draft, of one row; no pass, and not counted as one */
+    uint32_t drafted_us;             /* before this pass */
 };
 
 struct message {

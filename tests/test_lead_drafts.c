@@ -349,6 +349,96 @@ static void with_a_memory_drafts_go_on_as_big_did_in_texts_that_are_over(void **
     }
 }
 
+/* Drafts of elsewhere: they are written behind big's next id, and cost time. */
+struct elsewhere {
+    struct scene *c;
+    int n_asked, most;
+    char after; /* the id that the text ends with then */
+};
+
+static int write_xyz(void *arg, const struct draft_order *order, int32_t *drafts, uint32_t *us)
+{
+    static const int32_t ids[] = {'x', 'y', END, 'z'};
+    struct elsewhere *e = arg;
+    const struct slot *text = &e->c->slots.slot[order->open->slot];
+    e->n_asked++;
+    int most = e->most = order->most;
+    e->after = (char)text->ids[text->len - 1];
+    *us = 500;
+    for (int i = 0; i < most && i < 4; i++) drafts[i] = ids[i];
+    return most < 4 ? most : 4;
+}
+
+static void open_elsewhere(struct scene *c, struct elsewhere *e, double cost)
+{
+    struct err err;
+    scene_open(c);
+    *e = (struct elsewhere){.c = c};
+    lead_close(c->lead);
+    const struct lead_config config = {
+        .slots = &c->slots, .max_rows = MAX_ROWS, .n_vocab = N_VOCAB, .drafts = {write_xyz, e, cost}};
+    assert_int_equal(lead_open(&c->lead, &config, &err), OK);
+}
+
+static void drafts_may_come_from_elsewhere(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t draft_max;
+        int n_asked, most;
+        const char *rows;
+    } rows[] = {{0, 0, 0, "c"}, {1, 1, 1, "cx"}, {8, 1, 2, "cxy"}};
+    struct scene c;
+    struct elsewhere e;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        open_elsewhere(&c, &e, .5);
+        open_drafting(&c, drafting(1, 30, rows[i].draft_max));
+        read_prompt(&c, 1, "abcdXab"); /* n-grams would have "dX" */
+        scene_token(&c, 1, 'c', false);
+        struct lead_step step = lead_next(c.lead, 0);
+        assert_string_equal(own_rows(step.parts), rows[i].rows);
+        assert_int_equal(e.n_asked, rows[i].n_asked);
+        assert_int_equal(e.most, rows[i].most);
+        if (e.n_asked) assert_int_equal(e.after, 'c');
+        assert_int_equal(step.drafted_us, e.n_asked ? 500 : 0);
+        scene_close(&c);
+    }
+    open_elsewhere(&c, &e, .5); /* the third is an end id, which is big's to write */
+    open_drafting(&c, drafting(1, 30, 8));
+    read_prompt(&c, 1, "ab");
+    scene_token(&c, 1, 'c', false);
+    assert_string_equal(own_rows(lead_next(c.lead, 0).parts), "cxy");
+    scene_token(&c, 1, 'd', true); /* both right: four the next time */
+    assert_string_equal(own_rows(lead_next(c.lead, 0).parts), "dxy");
+    assert_int_equal(e.most, 4);
+    scene_close(&c);
+}
+
+/* As a trial they come when drafting costs half of a token; not when it costs as much as one. */
+static void what_drafts_cost_is_known_before_the_first(void **state)
+{
+    (void)state;
+    for (int dear = 0; dear <= 1; dear++) {
+        struct scene c;
+        struct elsewhere e;
+        struct err err;
+        open_elsewhere(&c, &e, dear ? 1.01 : .25);
+        struct open_slot open = drafting(1, 60, 8);
+        open.adaptive = true;
+        open_drafting(&c, open);
+        read_prompt(&c, 1, "ab");
+        for (int i = 0; i < 6; i++) { /* plain tokens of a millisecond */
+            const struct slot *s = &c.slots.slot[1];
+            const struct token t = {i ? 0 : c.jobs[1], 1, 1, (uint32_t)s->len, s->prefix_hash[s->len], 'c'};
+            assert_int_equal(lead_on_token(c.lead, &t, 1000 * (uint64_t)i, &err), OK);
+            lead_next(c.lead, 1000 * (uint64_t)i);
+            if (e.n_asked) break;
+        }
+        assert_int_equal(e.n_asked > 0, !dear);
+        scene_close(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +450,8 @@ int main(void)
         cmocka_unit_test(drafts_leave_every_slot_of_the_pass_its_row),
         cmocka_unit_test(with_a_memory_drafts_go_on_as_big_did_in_texts_that_are_over),
         cmocka_unit_test(a_token_that_answers_none_of_its_rows_teaches_it_nothing),
+        cmocka_unit_test(drafts_may_come_from_elsewhere),
+        cmocka_unit_test(what_drafts_cost_is_known_before_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

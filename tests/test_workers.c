@@ -131,8 +131,7 @@ static void workers_that_do_not_fit_are_named_with_what_they_differ_in(void **st
     } rows[] = {
         {SHARD_2, offsetof(struct hello, model), E_MODEL,
          "big.gguf on host b and big.gguf on host c are different models"},
-        {SHARD_2, offsetof(struct hello, plan), E_MODEL,
-         "big.gguf on host b and big.gguf on host c are different models"},
+        {SHARD_2, offsetof(struct hello, plan), E_MODEL, "hosts b and c run different plans of the model"},
         {SHARD_2, offsetof(struct hello, arithmetic), E_LAYOUT, "hosts b (avx2) and c (avx2) compute different bits"},
         {SHARD_2, offsetof(struct hello, selftest), E_LAYOUT, "hosts b (avx2) and c (avx2) compute different bits"},
         {SHARD_1, offsetof(struct hello, vocab), E_MODEL,

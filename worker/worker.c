@@ -34,6 +34,9 @@ static int open_engine(struct worker *w, struct err *err)
     struct engine_config config = {
         .path = c->path,
         .pair = {c->synthetic, g->role == ROLE_DRAFTER},
+        .plan = c->plan,
+        .draft_plan = c->draft_plan,
+        .stage_share = c->stage_share,
         .requantize = c->requantize,
         .share = {group_stage(g, c->peer), g->pp, group_shard(g, c->peer), g->tp},
         .kernels = c->kernels,

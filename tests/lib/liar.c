@@ -45,6 +45,7 @@ const struct lie lies[] = {
     {TAG_VERDICT, "queued_us", "...-"},
     {TAG_VERDICT, "computed_us", "...-"},
     {TAG_VERDICT, "pass_rows", "...-"},
+    {TAG_VERDICT, "drafted_us", "...-"},
     {TAG_VERDICT, "next", "?55-"},
     {TAG_VERDICT, "lp_next", "..55"},
     {TAG_VERDICT, "lp_judged", "..55"},
@@ -84,6 +85,8 @@ const struct lie lies[] = {
     {TAG_PASS, "error", "55--"}, /* with its hidden rows; without */
     {TAG_PASS, "queued_us", "...-"},
     {TAG_PASS, "computed_us", "...-"},
+    {TAG_PASS, "draft", "5---"}, /* there is no plan for one */
+    {TAG_PASS, "drafted_us", "...-"},
     {TAG_PASS, "hidden", "???3"}, /* NaN is named by who computes with it */
     {TAG_PASS, "n_hidden", "5---"},
 };
@@ -159,6 +162,7 @@ static void tell_verdict(const struct lie *l, int i, struct verdict *v)
     SAY(l, i, "queued_us", &v->queued_us);
     SAY(l, i, "computed_us", &v->computed_us);
     SAY(l, i, "pass_rows", &v->pass_rows);
+    SAY(l, i, "drafted_us", &v->drafted_us);
     if (!strcmp(l->field, "status")) {
         v->status = i == 0 ? VERDICT_GAP : i == 1 ? VERDICT_FULL : VERDICT_STALE;
         v->held = 0;
@@ -227,6 +231,8 @@ static void tell_pass(const struct lie *l, int i, struct pass *p)
     SAY(l, i, "id", &part->rows[0].id);
     SAY(l, i, "queued_us", &p->queued_us);
     SAY(l, i, "computed_us", &p->computed_us);
+    SAY(l, i, "drafted_us", &p->drafted_us);
+    if (!strcmp(l->field, "draft")) p->draft = true;
     SAY(l, i, "hidden", &p->hidden[0]);
     if (!strcmp(l->field, "error")) {
         memcpy((void *)(uintptr_t)&part->error, &(const char *){"a cause"}, sizeof part->error);

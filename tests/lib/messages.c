@@ -30,13 +30,23 @@ static const struct row hard_rows[] = {
         0x1p-149f, UINT32_MAX, 0x1p-149f, -0.0f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                    \
     }
 static const struct part hard_parts[] = {
-    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, true, NULL},
+    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, true, NULL, "skip:3"},
     {0},
-    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, false, "\xff in block 2\n"},
+    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, false, "\xff in block 2\n", NULL},
 };
 static const struct part job_parts[] = {
-    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, true, NULL},
-    {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, false, "a block"},
+    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, true, NULL, NULL},
+    {18,
+     1,
+     0,
+     0,
+     0xff51afd7ed558ccdu,
+     prompt_rows,
+     5,
+     {0.7f, 40, 0.95f, 0.05f, 42, 1, 0},
+     false,
+     "a block",
+     "layerskip:2"},
 };
 
 const struct message_example messages[] = {
@@ -108,16 +118,17 @@ const struct message_example messages[] = {
     {"token_least", {TAG_TOKEN, .token = {.at = 1}}},
     {"verify",
      {TAG_VERIFY,
-      .verify = {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, false, NULL}}},
+      .verify =
+          {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, false, NULL, NULL}}},
     {"verify_hard",
-     {TAG_VERIFY,
-      .verify = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, false, NULL}}},
+     {TAG_VERIFY, .verify = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER,
+                             false, NULL, "skip:3,7-9"}}},
     {"verify_empty", {TAG_VERIFY, .verify = {0}}},
     {"verdict",
      {TAG_VERDICT, .verdict = {17, 0, 4, 212, 0x9E3779B97F4A7C15u, VERDICT_OK, 215,
                                LIST(struct verdict_row, {12, -0.25f, LIST(float, -0.25f), NULL, 0},
                                     {400, -1.75f, LIST(float, -3.0f), LIST(struct top, {400, -1.75f}, {7, -2.5f})}),
-                               12, 41000, 9, NULL, NULL, 0}}},
+                               12, 41000, 9, NULL, NULL, 0, 0}}},
     {"verdict_self",
      {TAG_VERDICT, .verdict = {.slot = 3,
                                .round = 4,
@@ -130,6 +141,7 @@ const struct message_example messages[] = {
                                .n_rows = 3,
                                .computed_us = 41000,
                                .pass_rows = 19,
+                               .drafted_us = 9000,
                                .drafts = (const int32_t[]){12, INT32_MAX},
                                .n_drafts = 2}}},
     {"verdict_hard",
@@ -137,7 +149,7 @@ const struct message_example messages[] = {
       .verdict = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, VERDICT_FULL, UINT32_MAX,
                   LIST(struct verdict_row, {INT32_MAX, -0.0f, hard_lps, N_HARD, NULL, 0},
                        {0, -FLT_MAX, NULL, 0, LIST(struct top, {INT32_MAX, -0.0f}, {1, -FLT_MAX}, {0, 0.0f})}),
-                  UINT32_MAX, UINT32_MAX, UINT32_MAX, NULL, NULL, 0}}},
+                  UINT32_MAX, UINT32_MAX, UINT32_MAX, NULL, NULL, 0, UINT32_MAX}}},
     {"verdict_late", {TAG_VERDICT, .verdict = {.status = VERDICT_LATE, .held = 12}}},
     {"verdict_failed", {TAG_VERDICT, .verdict = {.status = VERDICT_FAILED, .held = 12, .error = "\xff not finite\n"}}},
     {"verdict_refused",
@@ -169,8 +181,9 @@ const struct message_example messages[] = {
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
-    {"pass", {TAG_PASS, .pass = {41, job_parts, 2, hidden, 6, 15, 20100}}},
-    {"pass_hard", {TAG_PASS, .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX}}},
+    {"pass", {TAG_PASS, .pass = {41, job_parts, 2, hidden, 6, 15, 20100, false, 0}}},
+    {"pass_hard",
+     {TAG_PASS, .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX, true, UINT32_MAX}}},
     {"pass_empty", {TAG_PASS, .pass = {0}}},
 };
 const size_t n_messages = sizeof messages / sizeof *messages;
@@ -210,7 +223,7 @@ static bool same_parts(const struct part *a, size_t n_a, const struct part *b, s
     for (size_t i = 0; same && i < n_a; i++) {
         same = a[i].job == b[i].job && a[i].slot == b[i].slot && a[i].round == b[i].round && a[i].at == b[i].at &&
                a[i].prefix_hash == b[i].prefix_hash && a[i].n_rows == b[i].n_rows &&
-               same_text(a[i].error, b[i].error) && a[i].token == b[i].token &&
+               same_text(a[i].error, b[i].error) && a[i].token == b[i].token && same_text(a[i].plan, b[i].plan) &&
                same_sampler(&a[i].sampler, &b[i].sampler);
         for (size_t k = 0; same && k < a[i].n_rows; k++) same = same_row(&a[i].rows[k], &b[i].rows[k]);
     }
@@ -231,7 +244,7 @@ static bool same_verdict(const struct verdict *a, const struct verdict *b)
     bool same = a->job == b->job && a->slot == b->slot && a->round == b->round && a->at == b->at &&
                 a->prefix_hash == b->prefix_hash && a->status == b->status && a->held == b->held &&
                 a->queued_us == b->queued_us && a->computed_us == b->computed_us && a->pass_rows == b->pass_rows &&
-                a->n_rows == b->n_rows && same_text(a->error, b->error) &&
+                a->drafted_us == b->drafted_us && a->n_rows == b->n_rows && same_text(a->error, b->error) &&
                 same_bytes(a->drafts, a->n_drafts, b->drafts, b->n_drafts, sizeof *a->drafts);
     for (size_t i = 0; same && i < a->n_rows; i++) same = same_verdict_row(&a->rows[i], &b->rows[i]);
     return same;
@@ -274,6 +287,7 @@ static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 static bool same_pass(const struct pass *a, const struct pass *b)
 {
     return a->pass == b->pass && a->queued_us == b->queued_us && a->computed_us == b->computed_us &&
+           a->draft == b->draft && a->drafted_us == b->drafted_us &&
            same_bytes(a->hidden, a->n_hidden, b->hidden, b->n_hidden, sizeof *a->hidden) &&
            same_parts(a->parts, a->n_parts, b->parts, b->n_parts);
 }

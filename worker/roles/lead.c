@@ -1,5 +1,6 @@
 #include "worker/roles/lead.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct queued_part { /* a part that waits; its rows lie beside it */
     struct part part;
     struct row rows[PASS_ROWS + 1]; /* one more: see feed_last */
     int32_t judge[PASS_ROWS][JUDGED_MOST];
+    char plan[PART_PLAN_MOST + 1];
     uint64_t came_us;
 };
 
@@ -21,6 +23,7 @@ struct own_part { /* of a slot's own: feeds big's next id, then drafts, and judg
     bool in_work;
     uint32_t at;
     int n_drafts;
+    uint32_t drafted_us;
     uint64_t begun_us;
     int32_t drafts[DRAFTS_MOST];
     struct row rows[DRAFTS_MOST + 1];
@@ -145,6 +148,8 @@ int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, str
     q->part = *part;
     q->part.rows = q->rows;
     q->part.error = NULL; /* nor does it say what only a leader says */
+    snprintf(q->plan, sizeof q->plan, "%s", part->plan ? part->plan : "");
+    q->part.plan = part->plan ? q->plan : NULL;
     q->came_us = now_us;
     for (size_t i = 0; i < part->n_rows; i++) {
         q->rows[i] = part->rows[i];
@@ -166,7 +171,8 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
         return err_set(err, E_PEER, "an Open with %zu end ids and %u best ids", open->n_end_ids, open->n_top);
     struct self *s = &l->self[open->slot];
     if (!s->was_opened || open->text != s->open.text) {
-        draft_policy_init(&s->policy, open->adaptive, false, (struct cost_prior){0}, &(struct draft_profile){0});
+        const struct cost_prior prior = {.draft = l->c.drafts.write ? l->c.drafts.cost : 0};
+        draft_policy_init(&s->policy, open->adaptive, false, prior, &(struct draft_profile){0});
         s->reach = REACH_MORE;
     }
     s->on = open->self_max > 0;
@@ -214,16 +220,18 @@ static bool ends(const struct self *s, const struct token *t)
 }
 
 /* The slot's own part is done, and what the draft policy learns from it is how long it took, and how many of its drafts
- * were right. How sure big was does not count where drafts cost nothing; nor do drafts far behind a wrong one: after a
+ * were right. How sure big was does not count; nor do, where drafts cost nothing, those far behind a wrong one: after a
  * long copy one wrong draft would be a reason to pause. */
 static void note_part(struct self *s, const struct token *t, uint64_t now_us)
 {
     int n_drafts = s->part.n_drafts, n_right = (int)(t->at - s->part.at) - 1, n_judged = n_right + REACH_MORE;
     if (!s->part.in_work || n_right < 0 || n_right > n_drafts) return; /* written twice: see take_self */
-    const struct draft_policy_round round = {.n_drafted = n_drafts < n_judged ? n_drafts : n_judged,
+    bool costs = s->policy.prior.draft != 0;
+    const struct draft_policy_round round = {.n_drafted = costs || n_drafts < n_judged ? n_drafts : n_judged,
                                              .n_accepted = n_right,
                                              .n_tokens = n_right + 1,
                                              .ns = (double)(now_us - s->part.begun_us) * 1e3,
+                                             .draft_ns = s->part.drafted_us * 1e3,
                                              .p_target = s->policy.p_target * (n_right + 1),
                                              .measured = true};
     s->part.in_work = false;
@@ -274,6 +282,13 @@ static bool rewinds_inside(const struct lead *l, const struct part *part)
     for (size_t i = 0; i < l->step.n_parts; i++)
         if (l->parts[i].slot == part->slot && part->at < l->parts[i].at + l->parts[i].n_rows) return true;
     return false;
+}
+
+/* A pass runs one plan. */
+static bool has_another_plan(const struct lead *l, const char *plan)
+{
+    const char *its = l->step.n_parts ? l->parts[0].plan : plan;
+    return (plan != NULL) != (its != NULL) || (plan && strcmp(plan, its));
 }
 
 static void refuse(struct lead *l, const struct part *part, enum verdict_status status, uint32_t held)
@@ -391,6 +406,7 @@ static void take_queued(struct lead *l, uint64_t now_us)
         struct queued_part *q = queue_at(l, l->n_taken);
         struct part part = q->part;
         if (!has_room(l, part.n_rows) || rewinds_inside(l, &part) || must_wait(l, &part)) return;
+        if (has_another_plan(l, part.plan)) return;
         enum verdict_status status = slots_check(l->c.slots, part.slot, part.at, part.prefix_hash, part.n_rows);
         bool is_there = part.slot < (uint32_t)l->c.slots->n;
         if (is_there) l->self[part.slot].n_queued--;
@@ -442,17 +458,26 @@ static int64_t draft_room(const struct lead *l, const struct self *s, int n_othe
     return least;
 }
 
-/* What followed the text's end earlier; it ends with big's next id. No draft goes on past an end id: that one is big's to
- * write. */
-static int draft(struct lead *l, uint32_t slot, int n_others)
+/* What followed the text's end earlier, or comes from elsewhere. */
+static int write_drafts(struct lead *l, uint32_t slot, int most)
 {
     struct self *s = &l->self[slot];
     const struct slot *text = &l->c.slots->slot[slot];
+    const struct lead_drafts *from = &l->c.drafts;
+    s->part.drafted_us = 0;
+    if (most <= 0) return 0;
+    float chance = draft_policy_chance(&s->policy, most);
+    if (!from->write) return suffix_draft(l->c.memory, text->ids, text->len, chance, s->part.drafts, most).n;
+    const struct draft_order order = {&s->open, most, chance};
+    return from->write(from->arg, &order, s->part.drafts, &s->part.drafted_us);
+}
+
+/* The text ends with big's next id. None goes on past an end id: that one is big's to write. */
+static int draft(struct lead *l, uint32_t slot, int n_others)
+{
+    struct self *s = &l->self[slot];
     int64_t room = draft_room(l, s, n_others);
-    int window = room > 0 ? draft_policy_window(&s->policy, (int)room) : 0;
-    if (window < 1) return 0;
-    float chance = draft_policy_chance(&s->policy, window);
-    int n = suffix_draft(l->c.memory, text->ids, text->len, chance, s->part.drafts, window).n;
+    int n = write_drafts(l, slot, room > 0 ? draft_policy_window(&s->policy, (int)room) : 0);
     for (int i = 0; i < n; i++)
         if (is_end(s, s->part.drafts[i])) return i;
     return n;
@@ -480,6 +505,7 @@ static void start_self(struct lead *l, uint32_t slot, int n_others, uint64_t now
     own->at = next->at;
     own->n_drafts = n;
     own->begun_us = now_us;
+    l->step.drafted_us += own->drafted_us;
     const struct part part = {.slot = slot,
                               .round = s->open.round,
                               .at = next->at,
@@ -514,7 +540,7 @@ static uint64_t self_wait_us(const struct lead *l, uint64_t now_us)
 static void take_ready(struct lead *l, uint64_t now_us)
 {
     int n = l->c.slots->n, first = l->turn, n_others = count_ready(l);
-    bool full = !l->step.n_parts && self_wait_us(l, now_us) > 0;
+    bool full = (!l->step.n_parts && self_wait_us(l, now_us) > 0) || has_another_plan(l, NULL);
     for (int i = 0; i < n; i++) {
         int slot = (first + i) % n;
         if (is_ready(&l->self[slot]) && !full) {

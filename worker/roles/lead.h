@@ -21,7 +21,7 @@
  * Where the Open lets it, a slot drafts for itself, too: the row that feeds big's next id is followed by what followed
  * the text's end earlier (suffix.h), and each row judges the next one's id. So what big copies comes several ids a pass,
  * at no round trip. How many: what was right of the last draft and two more, as far as they are likely enough to pay for
- * their rows. An Open may let the slot go on only while all its drafts are right: the coordinator sees from the verdict
+ * their rows. They may come from elsewhere instead (lead_drafts), at a cost. An Open may let the slot go on only while all its drafts are right: the coordinator sees from the verdict
  * that it has stopped. What big wrote in a slot goes to the memory of all slots, if there is one, when another text takes
  * the slot.
  */
@@ -39,11 +39,26 @@ enum {
     MAX_JOBS = 256   /* parts of the coordinator that wait or are being computed */
 };
 
+struct draft_order { /* for a text whose slot ends with big's next id */
+    const struct open_slot *open;
+    int most;
+    float p_joint_min; /* end it with the id that brings the product of the probabilities below it (0: never) */
+};
+
+/* Where a slot's own drafts come from, if not from earlier text. Writes ids that may follow the text, says how long that took,
+ * and returns how many there are. */
+struct lead_drafts {
+    int (*write)(void *arg, const struct draft_order *order, int32_t *drafts, uint32_t *us);
+    void *arg;
+    double cost; /* of a drafted id over one of big's own, before any is measured */
+};
+
 struct lead_config {
     struct slots *slots;          /* borrowed: what the group holds when all passes so far are done */
     struct suffix_memory *memory; /* borrowed: of what big wrote in earlier texts; NULL: none */
     int max_rows;                 /* of a pass; at most PASS_ROWS */
     int max_parts;                /* of a pass; 0: as many as have room */
+    struct lead_drafts drafts;    /* write NULL: of earlier text */
     bool drops_nothing; /* tests: what is known already is computed again, in vain; the text must be the same */
     int n_vocab;
 };
@@ -53,6 +68,7 @@ struct lead_step {            /* borrowed until the next lead_next or lead_on_ve
     size_t n_parts;
     int n_rows;
     uint32_t queued_us;            /* how long the oldest part has waited */
+    uint32_t drafted_us;           /* what writing drafts for it took */
     const struct verdict *refused; /* to be sent now */
     size_t n_refused;
 };

@@ -3,9 +3,9 @@
  *
  * A slot holds a text's ids and the drafts behind them, as the little model's drafter does, so the same asks are
  * answered the same way: with drafts, or with what the slot lacks. These slots have nothing to do with those of the
- * verifier's KV rows. The leader of the verifiers has one for lossy texts with --draft suffix: those it cannot write by
- * itself (lead.h). A lossy text depends on its drafts, so these do not depend on other texts, nor end where they are
- * doubtful: the draft window is a part of the method.
+ * verifier's KV rows. The leader of the verifiers has one for lossy texts with --draft suffix or --draft-plan: those it
+ * cannot write by itself (lead.h). A lossy text depends on its drafts, so these do not depend on other texts, nor end
+ * where they are doubtful: the draft window is a part of the method.
  */
 #ifndef WORKER_ROLES_LOOKUP_H
 #define WORKER_ROLES_LOOKUP_H
@@ -13,8 +13,17 @@
 #include "proto/wire.h"
 #include "worker/roles/slots.h"
 
+/* Who writes drafts in place of what followed earlier: at most `most`, behind the slot's text, to the ask's bounds; returns how many,
+ * with *end why no more. */
+struct lookup_writer {
+    int (*write)(void *arg, const struct draft_ask *ask, const struct slot *text, int most, struct draft_row *rows,
+                 enum draft_end *end);
+    void *arg;
+};
+
 struct lookup {
-    struct slots slots; /* owns */
+    struct lookup_writer writer; /* write NULL: of earlier text */
+    struct slots slots;          /* owns */
     int n_vocab;
     struct draft_row rows[DRAFTS_MOST]; /* of the last answer */
 };

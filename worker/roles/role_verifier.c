@@ -5,6 +5,7 @@
 
 #include "proto/clock.h"
 #include "worker/roles/lookup.h"
+#include "worker/roles/self_draft.h"
 
 struct verifier {
     struct worker *w;
@@ -18,11 +19,12 @@ struct verifier {
     int n_rows;
     float *x;                              /* [PASS_ROWS, n_embd] owns */
     struct verdict_row answers[PASS_ROWS]; /* of wanted rows, on the last stage */
-    uint32_t queued_us, computed_us;
+    uint32_t queued_us, computed_us, drafted_us;
 
     struct lead *lead;            /* owns; NULL on other shards */
     struct suffix_memory *memory; /* owns; the leader's, if it is to remember earlier texts */
     struct lookup lookup;         /* owns; the leader's, with --draft suffix */
+    struct self_draft self_draft; /* owns; of the first stage, with --draft-plan */
 };
 
 /* ---- a pass, on any shard ---- */
@@ -99,7 +101,8 @@ static int pass_post(struct verifier *v, int to, struct err *err)
                                  .hidden = v->x,
                                  .n_hidden = (size_t)v->n_rows * (size_t)v->w->info.shape.n_embd,
                                  .queued_us = v->queued_us,
-                                 .computed_us = v->computed_us}};
+                                 .computed_us = v->computed_us,
+                                 .drafted_us = v->drafted_us}};
     return worker_post(v->w, to, &m, err);
 }
 
@@ -147,6 +150,7 @@ static int post_verdicts(struct verifier *v, struct err *err)
                                            .queued_us = v->queued_us,
                                            .computed_us = v->computed_us,
                                            .pass_rows = (uint32_t)v->n_rows,
+                                           .drafted_us = v->drafted_us,
                                            .error = part->error},
                           err);
         if (rc == OK && n_wanted) rc = post_token(v, part, answers, err);
@@ -185,13 +189,27 @@ static void settle_parts(struct verifier *v, const struct verdict_row *answers)
     v->n_rows = n_kept;
 }
 
-/* Runs this shard's share over v->parts and v->x, and hands on what comes out. */
+/* This shard's share over v->parts and v->x. All parts of a pass have one plan. */
+static int compute(struct verifier *v, const struct verdict_row **answers, struct err *err)
+{
+    const struct engine_info *info = &v->w->info;
+    struct engine_span all = {ENGINE_SERVED, info->entry_from, info->entry_to, v->rows, v->n_rows, v->x, NULL};
+    if (v->parts[0].plan) {
+        all.plan = ENGINE_OTHER;
+        int rc = engine_set_other(v->w->engine, v->parts[0].plan, &all.from, &all.to, err);
+        return rc == OK ? engine_run(v->w->engine, &all, answers, err) : rc;
+    }
+    if (v->self_draft.w) return self_draft_pass(&v->self_draft, v->parts, v->n_parts, &all, answers, err);
+    return engine_run(v->w->engine, &all, answers, err);
+}
+
+/* Computes, and hands on what comes out. */
 static int pass_run(struct verifier *v, struct err *err)
 {
     const struct verdict_row *answers = NULL;
     uint64_t start = clock_now_us();
     worker_begin_pass(v->w);
-    int rc = v->n_rows ? engine_pass(v->w->engine, v->rows, v->n_rows, v->x, &answers, err) : OK;
+    int rc = v->n_rows ? compute(v, &answers, err) : OK;
     if (rc != OK) return rc;
     settle_parts(v, answers);
     v->computed_us += (uint32_t)(clock_now_us() - start);
@@ -211,8 +229,10 @@ static int pass_take(struct verifier *v, const struct pass *pass, struct err *er
         return err_set(err, E_PEER, "peer %d: Pass %u where %u was next", v->w->config->peer, pass->pass, next);
     if (pass->n_parts < 1 || pass->n_parts > PASS_ROWS)
         return err_set(err, E_PEER, "peer %d: a Pass of %zu parts", v->w->config->peer, pass->n_parts);
+    if (pass->draft) return self_draft_step(&v->self_draft, pass, err);
     int rc = join_parts(v, pass, err);
     if (rc != OK) return rc;
+    v->drafted_us = pass->drafted_us;
     v->queued_us = pass->queued_us;
     v->computed_us = pass->computed_us;
     return pass_run(v, err);
@@ -232,7 +252,8 @@ static int post_refusals(struct verifier *v, const struct lead_step *step, struc
 static int lead_pass(struct verifier *v, struct err *err)
 {
     struct lead_step step = lead_next(v->lead, clock_now_us());
-    int rc = post_refusals(v, &step, err);
+    if (v->self_draft.rc != OK) *err = v->self_draft.err;
+    int rc = v->self_draft.rc == OK ? post_refusals(v, &step, err) : v->self_draft.rc;
     if (rc != OK || !step.n_rows) return rc;
     int32_t ids[PASS_ROWS];
     v->n_rows = 0;
@@ -243,6 +264,7 @@ static int lead_pass(struct verifier *v, struct err *err)
     for (int i = 0; i < v->n_rows; i++) ids[i] = v->rows[i].ask->id;
     engine_embed(v->w->engine, ids, v->n_rows, v->x);
     v->queued_us = step.queued_us;
+    v->drafted_us = step.drafted_us;
     v->computed_us = 0;
     const struct group *g = v->w->group;
     for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), err);
@@ -259,7 +281,11 @@ static int unexpected(const struct verifier *v, const struct message *m, struct 
 static int answer_ask(struct verifier *v, const struct draft_ask *ask, struct err *err)
 {
     struct message m = {.tag = TAG_DRAFT};
+    uint64_t start = clock_now_us();
     int rc = lookup_draft(&v->lookup, ask, &m.draft, err);
+    if (v->self_draft.rc != OK) *err = v->self_draft.err;
+    if (rc == OK) rc = v->self_draft.rc;
+    m.draft.us = (uint32_t)(clock_now_us() - start);
     return rc == OK ? worker_post(v->w, PEER_COORDINATOR, &m, err) : rc;
 }
 
@@ -308,6 +334,14 @@ static int verifier_loop(struct verifier *v, struct err *err)
     return OK;
 }
 
+/* Of a drafted id over one of big's own. How much of that one's time is the way between stages is not known before the
+ * first trial: at its best for drafts, which go no such way, most of it. */
+static double least_cost(const struct verifier *v)
+{
+    enum { WAY = 4 };
+    return v->w->info.draft_cost / (v->w->group->pp > 1 ? WAY : 1);
+}
+
 static int leader_open(struct verifier *v, struct err *err)
 {
     struct slots *slots = &v->w->slots;
@@ -315,9 +349,12 @@ static int leader_open(struct verifier *v, struct err *err)
     size_t n_bytes = v->w->config->draft_memory_bytes;
     int rc = n_bytes ? suffix_memory_open(&v->memory, n_bytes, err) : OK;
     if (rc != OK) return rc;
-    const struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = PASS_ROWS, .n_vocab = n_vocab};
+    struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = PASS_ROWS, .n_vocab = n_vocab};
+    if (v->self_draft.w) lead.drafts = (struct lead_drafts){self_draft_write, &v->self_draft, least_cost(v)};
     rc = lead_open(&v->lead, &lead, err);
-    if (rc != OK || v->w->config->layout.drafter != DRAFTER_SUFFIX) return rc;
+    bool at_leader = v->w->config->layout.drafter == DRAFTER_SUFFIX || v->self_draft.w;
+    if (rc != OK || !at_leader) return rc;
+    if (v->self_draft.w) v->lookup.writer = (struct lookup_writer){self_draft_answer, &v->self_draft};
     return lookup_init(&v->lookup, slots->n, slots->n_ctx, slots->slot[0].prefix_hash[0], n_vocab, err);
 }
 
@@ -333,11 +370,13 @@ int verifier_serve(struct worker *w, struct err *err)
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
     if (!v->x) rc = err_set(err, E_LAYOUT, "out of memory");
+    if (rc == OK) rc = self_draft_open(&v->self_draft, w, err);
     if (rc == OK && v->stage == 0 && v->shard == 0) rc = leader_open(v, err);
     if (rc == OK) rc = verifier_loop(v, err);
     lead_close(v->lead);
     suffix_memory_close(v->memory);
     lookup_free(&v->lookup);
+    self_draft_close(&v->self_draft);
     free(v->x);
     free(v);
     return rc;

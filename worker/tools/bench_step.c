@@ -82,6 +82,7 @@ static int subject_open(struct subject *s, const struct bench_step_input *in, co
     int most = largest(in->rows, in->n_rows), max_rows = most > PROMPT_ROWS ? most : PROMPT_ROWS;
     struct engine_config config = {.path = path,
                                    .share = {.n_stages = 1, .n_shards = 1},
+                                   .plan = little ? NULL : in->plan,
                                    .requantize = little && in->requantize,
                                    .kernels = in->kernels,
                                    .n_threads = in->n_threads,

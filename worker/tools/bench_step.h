@@ -17,6 +17,7 @@
 #include "worker/watch.h"
 
 struct bench_step_input {       /* all borrowed */
+    const char *plan;           /* of big (proto/plan.h); NULL: the plain one */
     const char *big, *little;   /* little: as a drafter computes it, one row; NULL: not timed */
     bool requantize;            /* little's weights, as in a drafter */
     int draft_vocab;            /* ids that little may propose; 0: all */

@@ -1,0 +1,49 @@
+/* self_draft.h -- drafts that the big model writes itself, by a plan of its own blocks (--draft-plan): on every shard of
+ * the first stage, where these blocks are.
+ *
+ *   leader:  lead_next ─▶ self_draft_write ─▶ [id, position] ─Pass of a draft─▶ other shards: self_draft_step
+ *   or:      DraftAsk ─▶ lookup_draft ─▶ self_draft_answer, likewise
+ *                                    each shard runs the plan, and holds the row as it leaves what the plans share
+ *   all:     the pass that judges ─▶ self_draft_pass: held rows go on behind what the plans share (exit_rows.h)
+ *
+ * The drafts use the served plan's KV (other_plans.h), so they need no reading of the text. Errors of a number that is
+ * not finite end a draft; big says what it finds when it judges.
+ */
+#ifndef WORKER_ROLES_SELF_DRAFT_H
+#define WORKER_ROLES_SELF_DRAFT_H
+
+#include "worker/roles/exit_rows.h"
+#include "worker/roles/role.h"
+
+struct self_draft {
+    struct worker *w; /* NULL: it does not draft */
+    struct exit_rows held;
+    float *x; /* [n_embd] of the id that is drafted from; owns */
+
+    /* Of a pass: rows that are not held. */
+    struct engine_row fresh[PASS_ROWS];
+    int row_of[PASS_ROWS]; /* each one's in the pass */
+    float *fresh_x;        /* [PASS_ROWS, n_embd] owns */
+    int bad_entry[PASS_ROWS];
+
+    int rc; /* of a draft, with err: the worker cannot go on */
+    struct err err;
+};
+
+/* Does nothing without a plan for drafts. After engine_load. */
+int self_draft_open(struct self_draft *d, struct worker *w, struct err *err);
+void self_draft_close(struct self_draft *d); /* zeroed is fine */
+
+/* lead_config's write: the text ends with the id to draft from. */
+int self_draft_write(void *self_draft, const struct draft_order *order, int32_t *drafts, uint32_t *us);
+/* lookup_writer's write, for texts that ask: the slot must hold what stands before the last id, which is drafted from. */
+int self_draft_answer(void *self_draft, const struct draft_ask *ask, const struct slot *ids, int most,
+                      struct draft_row *rows, enum draft_end *end);
+/* Another shard: the leader's step. E_PEER: a message that no leader sends. */
+int self_draft_step(struct self_draft *d, const struct pass *pass, struct err *err);
+
+/* The pass over all of this stage's entries, as engine_pass does it; all->x is as they find it. */
+int self_draft_pass(struct self_draft *d, const struct part *parts, size_t n_parts, struct engine_span *all,
+                    const struct verdict_row **answers, struct err *err);
+
+#endif
