@@ -24,12 +24,14 @@
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/options.h"
 #include "coordinator/cli/perplexity.h"
+#include "coordinator/cli/plan_search.h"
 #include "coordinator/cli/progress.h"
 #include "cut_off.h"
 #include "simulate.h"
 #include "proto/clock.h"
 #include "proto/launcher.h"
 #include "proto/mpi_bridge.h"
+#include "proto/plan.h"
 #include "worker/tools/bench_kernels.h"
 #include "worker/tools/bench_step.h"
 #include "worker/tools/doctor.h"
@@ -46,7 +48,8 @@ struct program {
     struct cluster_config config;
     struct router *router;
     struct cluster *cluster;
-    bool lost; /* a worker does not answer */
+    char *plan, *draft_plan; /* own: the texts of --plan and --draft-plan, on rank 0 */
+    bool lost;               /* a worker does not answer */
 };
 
 /* "pilotfish: " begins an error and nothing else: scripts/mpirun looks for it. */
@@ -102,6 +105,7 @@ static worker_command *worker_command_of(enum command command)
     case CMD_SERVE: return command_serve;
     case CMD_COMPARE: return command_compare;
     case CMD_PERPLEXITY: return command_perplexity;
+    case CMD_PLAN_SEARCH: return command_plan_search;
     case CMD_BENCH_PAIR: return command_bench_pair;
     case CMD_BENCH_SPEC: return command_bench_spec;
     default: return NULL;
@@ -245,12 +249,25 @@ static int check_is_worker(const struct program *p, struct err *err)
                    launcher_script());
 }
 
+/* Rank 0 alone reads it: the others get it with the launch configuration. */
+static int read_plan(const struct program *p, char **text, const char *name, const char *spelled, struct err *err)
+{
+    if (!spelled || p->rank) return OK;
+    int rc = plan_text(text, spelled, err);
+    return rc == OK ? OK : err_wrap(err, "--%s", name);
+}
+
 static int run_over_workers(struct program *p, struct err *err)
 {
     int rc = pick_kernels(p, err);
+    if (rc == OK) rc = read_plan(p, &p->plan, "plan", p->o.plan, err);
+    if (rc == OK && p->o.drafter == DRAFTER_PLAN) rc = read_plan(p, &p->draft_plan, "draft-plan", p->o.draft_plan, err);
     if (rc != OK) return p->rank ? rc : complain(err);
     p->config.big = p->o.role == RANK_DRAFTER ? NULL : p->o.big;
     p->config.little = p->o.role == RANK_VERIFIER ? NULL : p->o.little;
+    p->config.launch.plan = p->plan;
+    p->config.launch.draft_plan = p->draft_plan;
+    p->config.launch.stage_share = p->o.stage_share;
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.synthetic = is_synthetic(p) ? &p->o.synthetic : NULL;
     p->config.launch.send_big_metadata = !p->o.big && !is_synthetic(p);
@@ -333,9 +350,11 @@ static int run_bench_step(struct program *p, struct err *err)
     struct progress progress;
     progress_init(&progress);
     int rc = pick_kernels(p, err);
+    if (rc == OK) rc = read_plan(p, &p->plan, "plan", p->o.plan, err);
     if (rc != OK) return rc;
     const struct options *o = &p->o;
     struct bench_step_input in = {.big = o->big,
+                                  .plan = p->plan,
                                   .little = o->little,
                                   .requantize = o->little_quant == LITTLE_Q4,
                                   .draft_vocab = o->draft_vocab,
@@ -427,6 +446,8 @@ int main(int argc, char **argv)
         if (rc != OK && (p.rank == 0 || (argc > 1 && !strcmp(argv[1], "worker")))) complain(&err);
     }
     options_free(&p.o);
+    free(p.plan);
+    free(p.draft_plan);
     launcher_leave(rc);
     return rc;
 }

@@ -166,7 +166,8 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     const struct group *g = layout_group(&j->c.layout, from);
     if (!j->workers.seen[from].hello) return OK; /* of a job before, over the same ranks */
     bool refused = m->tag == TAG_VERDICT && m->verdict.status != VERDICT_OK;
-    bool from_drafter = g->role == ROLE_DRAFTER || (j->c.layout.drafter == DRAFTER_SUFFIX && from == group_leader(g));
+    bool at_leader = j->c.layout.drafter == DRAFTER_SUFFIX || j->c.layout.drafter == DRAFTER_PLAN;
+    bool from_drafter = g->role == ROLE_DRAFTER || (at_leader && from == group_leader(g));
     bool failed = refused && m->verdict.status == VERDICT_FAILED; /* the leader says so of what would go on from it */
     bool answers = from == group_last(g) && (failed || !refused);
     bool from_verifier = g->role == ROLE_VERIFIER && (answers || (refused && from == group_leader(g)));

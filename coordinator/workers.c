@@ -79,9 +79,12 @@ static int check_shards(const struct workers *w, struct err *err)
     const struct worker_seen *a = leader(w);
     for (int i = 1; i < group_n_peers(g); i++) {
         const struct worker_seen *b = &w->seen[g->first_peer + i];
-        if (a->h.model != b->h.model || a->h.plan != b->h.plan)
+        if (a->h.model != b->h.model)
             return err_set(err, E_MODEL, "%s on host %s and %s on host %s are different models", a->path, a->host,
                            b->path, b->host);
+        if (a->h.plan != b->h.plan)
+            return err_set(err, E_MODEL, "hosts %s and %s run different plans of the model: use one build everywhere",
+                           a->host, b->host);
         if (a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest)
             return err_set(err, E_LAYOUT, "hosts %s (%s) and %s (%s) compute different bits: they cannot serve one job",
                            a->host, a->cpu, b->host, b->cpu);

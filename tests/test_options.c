@@ -202,6 +202,8 @@ static void drafters_follow_from_what_is_given(void **state)
         {"generate -m B -md L --draft none x", DRAFTER_NONE},
         {"generate -m B -md L --no-draft x", DRAFTER_NONE},
         {"doctor -m B --draft suffix", DRAFTER_SUFFIX},
+        {"generate -m B --draft-plan layerskip:2 x", DRAFTER_PLAN},
+        {"generate -m B --draft-plan layerskip:2 --no-draft x", DRAFTER_NONE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct options o;
@@ -217,6 +219,10 @@ static void what_is_wrong_is_said_in_one_line(void **state)
     struct {
         const char *line, *says;
     } rows[] = {
+        {"generate -m B -md L --draft-plan layerskip:2 x", "--draft-plan and --little: two drafters"},
+        {"generate -m B --draft ngram --draft-plan layerskip:2 x", "--draft-plan and --draft: two drafters"},
+        {"generate -m B --pp 2 --stage-share 20 x", "--stage-share: 20: not the weights of 2 stages"},
+        {"plan search -m B", "plan search needs a text"},
         {"generte", "did you mean generate?"},
         {"help tokenise", "did you mean tokenize?"},
         {"bake", "unknown command bake: see pilotfish help"},

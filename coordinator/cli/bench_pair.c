@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "coordinator/cli/network.h"
+#include "coordinator/cli/marks.h"
 #include "coordinator/cli/output.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/cli/stats.h"
@@ -60,7 +60,7 @@ static json_t *cost_json(const struct options *o, const struct cost *c)
     json_t *line = stats_json(&c->stats);
     int lost = json_object_set_new(line, "seconds", json_real(c->whole));
     lost |= json_object_set_new(line, "first_seconds", json_real(c->first));
-    lost |= network_json(o, line);
+    lost |= marks_json(o, line);
     return json_unless(lost, line);
 }
 
@@ -150,7 +150,7 @@ static int bench(struct bench *b, struct err *err)
         rc = p->error ? output_refuse(&io, b->s.o.format, p, i, p->error, err) : both_ways(b, i, err);
     }
     if (rc == OK && table) rc = put_row("all", b->total, err);
-    if (rc == OK && table) network_line(&b->s.o, stdout);
+    if (rc == OK && table) marks_line(&b->s.o, stdout);
     if (rc == OK && b->n_failed) {
         *err = b->why;
         return err_wrap(err, "%d of %d prompts failed, the first", b->n_failed, b->prompts.n_good);

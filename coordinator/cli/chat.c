@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/cli/network.h"
+#include "coordinator/cli/marks.h"
 #include "coordinator/cli/output.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/cli/said.h"
@@ -145,7 +145,7 @@ static int command(struct chat *c, const char *line, bool *more, struct err *err
     } else if (!strcmp(line, "/stats")) {
         stats_table_head(stderr);
         stats_table_row(&c->total, "all turns", stderr);
-        network_line(&c->s.o, stderr);
+        marks_line(&c->s.o, stderr);
         fprintf(stderr, "%d of %d tokens of the context\n", c->n_ids, c->s.info.n_ctx);
     } else if (!strcmp(line, "/help")) {
         fputs(help, stderr);

@@ -1,6 +1,6 @@
 #include "coordinator/cli/closing.h"
 
-#include "coordinator/cli/network.h"
+#include "coordinator/cli/marks.h"
 #include "coordinator/cli/stats.h"
 #include "proto/show.h"
 
@@ -145,7 +145,7 @@ static void put_closing_line(const struct answers *a, const struct stats *total,
     if (stats_withheld(total, why, sizeof why)) fprintf(to, "%s\n", why);
     put_sampled(a, to);
     put_bild(a, to);
-    network_line(a->o, to);
+    marks_line(a->o, to);
 }
 
 void closing_put(const struct answers *a, uint64_t now_ns, bool interrupted, FILE *to)

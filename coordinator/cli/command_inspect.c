@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "coordinator/cli/commands.h"
+#include "coordinator/cli/plan_json.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/template.h"
 #include "coordinator/text/tokenizer.h"
+#include "proto/files/gguf_blocks.h"
 #include "proto/files/gguf_open.h"
 #include "proto/show.h"
 
@@ -18,14 +20,10 @@
 static const struct {
     const char *name, *key; /* the key follows the architecture's name in the file */
 } shapes[] = {
-    {"blocks", "block_count"},
-    {"embedding", "embedding_length"},
-    {"heads", "attention.head_count"},
-    {"kv_heads", "attention.head_count_kv"},
-    {"head", "attention.key_length"},
-    {"feed_forward", "feed_forward_length"},
-    {"experts", "expert_count"},
-    {"experts_used", "expert_used_count"},
+    {"blocks", "block_count"},         {"embedding", "embedding_length"},
+    {"heads", "attention.head_count"}, {"kv_heads", "attention.head_count_kv"},
+    {"head", "attention.key_length"},  {"feed_forward", "feed_forward_length"},
+    {"experts", "expert_count"},       {"experts_used", "expert_used_count"},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -106,6 +104,43 @@ static json_t *string_fact(const struct gguf *g, const char *key, struct gguf_st
     return gguf_get_str(g, key, out) ? json_text(out->s, out->n) : json_null();
 }
 
+/* Of the file's bytes, what runs: the parts of blocks, as often as they run, and the head. */
+static uint64_t streamed_bytes(const struct gguf *g, const struct plan *p, const struct block_bytes *of_blocks)
+{
+    const struct gguf_tensor *own = gguf_tensor(g, "output.weight"),
+                             *head = own ? own : gguf_tensor(g, "token_embd.weight");
+    uint64_t sum = head ? head->n_bytes : 0;
+    for (int i = 0; i < p->n_entries; i++) sum += entry_bytes(&p->entries[i], of_blocks);
+    return sum;
+}
+
+/* What --plan makes of the model. NULL: err says why it makes nothing. */
+static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_blocks, struct err *err)
+{
+    struct plan plan = {0}, plain = {0};
+    char *text = NULL, runs[PLAN_TEXT_MOST];
+    struct block_bytes *bytes = NULL;
+    json_t *facts = NULL;
+    int rc = plan_text(&text, spelled, err);
+    if (rc == OK) rc = plan_read(&plan, text, n_blocks, err);
+    if (rc == OK) rc = plan_plain(&plain, n_blocks, err);
+    if (rc != OK) err_wrap(err, "--plan");
+    if (rc == OK && !(bytes = gguf_bytes_of_blocks(g, n_blocks))) err_set(err, E_FAIL, "out of memory for a plan");
+    if (bytes) {
+        plan_spell(&plan, runs, sizeof runs);
+        facts = json_pack("{so ss si si sI sI so}", "spelled", json_text(spelled, strlen(spelled)), "runs", runs,
+                          "caches", plan.n_caches, "caches_plain", plain.n_caches, "bytes",
+                          (json_int_t)streamed_bytes(g, &plan, bytes), "bytes_plain",
+                          (json_int_t)streamed_bytes(g, &plain, bytes), "entries", plan_json(&plan));
+        if (!facts) err_set(err, E_FAIL, "out of memory for a plan");
+    }
+    free(bytes);
+    free(text);
+    plan_free(&plain);
+    plan_free(&plan);
+    return facts;
+}
+
 /* *why: that it does not run here, code OK if it does. */
 static json_t *file_facts(const struct gguf *g, int (*runs)(const char *, struct err *), struct err *why)
 {
@@ -180,6 +215,39 @@ static void print_template(const json_t *facts)
         printf("  template      %s, system message \"%s\"\n", string(facts, "name"), system);
 }
 
+/* How often the plan runs a part of a block: . never, # once, 2 to 9, + more often. */
+static char times_run(const json_t *entries, int block, const char *part)
+{
+    size_t i;
+    json_t *e;
+    int n = 0;
+    json_array_foreach(entries, i, e)
+    {
+        const char *runs = string(e, "part");
+        n += integer(e, "block") == block && (!strcmp(runs, part) || !strcmp(runs, "both"));
+    }
+    return n < 2 ? ".#"[n] : n < 10 ? (char)('0' + n) : '+';
+}
+
+/* The model's blocks from left to right, and above them every tenth's number. */
+static void print_plan(const json_t *facts, int n_blocks)
+{
+    static const char *const parts[] = {"attention", "mlp"};
+    double bytes = (double)integer(facts, "bytes"), plain = (double)integer(facts, "bytes_plain");
+    printf("  plan          %s\n    runs        %s, then the output norm and the head\n                ",
+           string(facts, "spelled"), string(facts, "runs") + strlen("ode:"));
+    for (int i = 0; i < n_blocks; i += 10) printf("%-10d", i);
+    printf("\n");
+    for (int p = 0; p < 2; p++) {
+        printf("    %-9s   ", parts[p]);
+        for (int i = 0; i < n_blocks; i++) putchar(times_run(json_object_get(facts, "entries"), i, parts[p]));
+        printf("\n");
+    }
+    printf("    weights     %.0f of %.0f bytes of the file (%.1f %%), as often as they run\n", bytes, plain,
+           100 * bytes / plain);
+    printf("    KV caches   %lld of %lld\n", integer(facts, "caches"), integer(facts, "caches_plain"));
+}
+
 /* What the file says of itself goes to a terminal. */
 static int show_strings(json_t *facts)
 {
@@ -226,6 +294,8 @@ static void print_facts(json_t *facts)
         printf("  runs here     yes\n");
     else
         printf("  runs here     no: %s\n", string(facts, "why_not"));
+    const json_t *plan = json_object_get(facts, "plan");
+    if (plan) print_plan(plan, (int)integer(json_object_get(facts, "shape"), "blocks"));
 }
 
 int command_inspect(const struct options *o, int (*runs)(const char *path, struct err *err), struct err *err)
@@ -234,8 +304,14 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
     int rc = gguf_open(&g, o->model, err);
     if (rc != OK) return rc;
     struct err why = {0};
-    json_t *facts = file_facts(&g, runs, &why);
-    if (why.code == E_FAIL || why.code == E_LAYOUT) { /* of this machine, not of the file */
+    json_t *facts = file_facts(&g, runs, &why), *plan = NULL;
+    int n_blocks = (int)integer(json_object_get(facts, "shape"), "blocks");
+    if (o->plan && why.code == OK) rc = (plan = plan_facts(&g, o->plan, n_blocks, err)) ? OK : err->code;
+    if (plan && facts && json_object_set_new(facts, "plan", plan))
+        rc = err_set(err, E_FAIL, "out of memory for a plan");
+    if (rc != OK) {
+        /* the plan's */
+    } else if (why.code == E_FAIL || why.code == E_LAYOUT) { /* of this machine, not of the file */
         *err = why;
         rc = why.code;
     } else if (!facts || (o->format == FORMAT_TEXT && show_strings(facts))) {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/cli/network.h"
+#include "coordinator/cli/marks.h"
 #include "coordinator/cli/output.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/metrics.h"
@@ -142,7 +142,7 @@ static int put_summary(const struct compare *c, const struct sums *sums, const s
                                  "first_difference", s->first_difference, "bleu", s->bleu, "rouge_l", s->rouge,
                                  "lp_token", s->lp_token, "lp_token_big", s->lp_token_big, "length_ratio", s->length,
                                  "tokens_per_s", s->tokens_per_s, "tokens_per_s_big", s->tokens_per_s_big);
-        line = json_unless(network_json(&c->s.o, line), line);
+        line = json_unless(marks_json(&c->s.o, line), line);
         return json_put_line(line, JSON_REAL_PRECISION(9), stdout, err);
     }
     printf("%d of %d texts are the big model's own", sums->n_exact, sums->n);
@@ -150,7 +150,7 @@ static int put_summary(const struct compare *c, const struct sums *sums, const s
     printf("\nBLEU %.2f, ROUGE-L %.4f, ln p a token %.4f (the big model's own text: %.4f), %.3f times as long\n"
            "%.1f token/s, the big model alone %.1f\n",
            s->bleu, s->rouge, s->lp_token, s->lp_token_big, s->length, s->tokens_per_s, s->tokens_per_s_big);
-    network_line(&c->s.o, stdout);
+    marks_line(&c->s.o, stdout);
     return OK;
 }
 

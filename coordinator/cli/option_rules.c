@@ -84,11 +84,14 @@ bool option_depends_on_method(enum option_needs needs)
 const char *option_lacks(const struct options *o, enum option_needs needs)
 {
     if (o->synthetic.n_pass_ms) return NULL; /* it has a drafter of its own; what has no use there is refused */
-    static const char no_drafter[] = "there is no drafter (--little FILE, or --draft suffix)";
+    static const char no_drafter[] = "there is no drafter (--little FILE, --draft suffix, or --draft-plan PLAN)";
     switch (needs) {
     case NEEDS_NOTHING: return NULL;
     case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE && o->command != CMD_WORKER ? no_drafter : NULL;
     case NEEDS_LITTLE:
+        return o->drafter == DRAFTER_LITTLE ? NULL : "the little model does not draft here (--little FILE)";
+    case NEEDS_OPINION:
+        if (o->drafter == DRAFTER_PLAN && o->accept == ACCEPT_BILD) return NULL;
         return o->drafter == DRAFTER_LITTLE ? NULL : "the little model does not draft here (--little FILE)";
     case NEEDS_GUARD:
         if (o->drafter == DRAFTER_NONE) return no_drafter;

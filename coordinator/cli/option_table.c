@@ -15,6 +15,8 @@ enum {
     SERVE = BIT(CMD_SERVE),
     CMP = BIT(CMD_COMPARE),
     PPL = BIT(CMD_PERPLEXITY),
+    SEARCH = BIT(CMD_PLAN_SEARCH),
+    SCORE = PPL | SEARCH, /* they score a text */
     PAIR = BIT(CMD_BENCH_PAIR),
     STEP = BIT(CMD_BENCH_STEP),
     KERNELS = BIT(CMD_BENCH_KERNELS),
@@ -29,7 +31,7 @@ enum {
     DOC = BIT(CMD_DOCTOR),
     CONFIG = BIT(CMD_CONFIG),
     WORKER = BIT(CMD_WORKER),
-    WORK = TEXT | WORKER | STEP | KERNELS | SWEEP | PPL | TOK | INS | DOC,
+    WORK = TEXT | WORKER | STEP | KERNELS | SWEEP | SCORE | TOK | INS | DOC,
     ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
     LONGEST_CONTEXT = CONTEXT_MOST,
     NET_MOST_MS = 10000 /* a job waits for no worker longer than minutes */
@@ -37,11 +39,16 @@ enum {
 
 /* clang-format off: a row is an option, its help begins a line */
 const struct option option_table[] = {
-    {"big", "-m --model", TEXT | STEP | PPL | DOC, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
+    {"big", "-m --model", TEXT | STEP | SCORE | DOC, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
      .help = "the big model, which decides the text: a GGUF file, or a\n"
              "directory of config.json, tokenizer.json and safetensors"},
     {"little", "-md --model-draft --draft-model --speculative-model", TEXT | STEP | DOC, OPTION_TEXT, AT(little),
      "FILE", 0, 0, .help = "the little model, which drafts: smaller, with the same\nvocabulary"},
+    {"plan", NULL, TEXT | STEP | PPL | INS, OPTION_TEXT, AT(plan), "PLAN", 0, 0,
+     .help = "run only a part of the big model (lossy): skip:3,7-9,12a (all\n"
+             "blocks but these; a, m: its attention, its MLP), layerskip:8\n"
+             "(the first 8), ode:0,1x4@2.5,2 (in this order; x: times, @:\n"
+             "step), or a file of JSON (proto/plan.h)"},
     {"model", "-m --big", TOK | INS | WORKER, OPTION_TEXT, AT(model), "FILE", 0, 0,
      .help = "the model: a GGUF file, or a directory of config.json,\ntokenizer.json and safetensors"},
 
@@ -101,8 +108,12 @@ const struct option option_table[] = {
              "\"seed\"; -1: a\nrandom one"},
 
     {"draft", NULL, TEXT | DOC, OPTION_CHOICE, AT(draft), "none|little|suffix", 0, 0, .heading = "Drafts",
-     .help = "the drafter; suffix (or ngram) needs no model: the big model's\nworkers go on as earlier text did, after the "
-             "longest match of\nthe text's end (default: little with --little, else none)"},
+     .help =
+         "the drafter; suffix (or ngram) needs no model: the big model's\nworkers go on as earlier text did, after the "
+         "longest match of\nthe text's end (default: little with --little, else none)"},
+    {"draft-plan", NULL, TEXT, OPTION_TEXT, AT(draft_plan), "PLAN", 0, 0,
+     .help = "the big model drafts for itself, by a part of its blocks that\n"
+             "the first stage has: spelled as --plan"},
     {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | SWEEP | OF_ROWS | OF_SWEEPS, OPTION_COUNT, AT(draft_max),
      "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
@@ -118,8 +129,10 @@ const struct option option_table[] = {
      .needs = NEEDS_LITTLE, .help = "the most tokens of the prompt that the little model reads"},
     {"draft-memory", NULL, GEN | CHAT | CMP | WORKER, OPTION_COUNT, AT(draft_memory_mib), "MIB", 0, 1 << 16,
      .preset = "0", .needs = NEEDS_DRAFTER,
-     .help = "suffix: also go on as earlier answers of this job did, of\nwhich the big model's first worker keeps the last "
-             "in so much\nmemory, 65536 tokens a MiB, and never on disk; requests share\nit; 0: each has its own text only"},
+     .help =
+         "suffix: also go on as earlier answers of this job did, of\nwhich the big model's first worker keeps the last "
+         "in so much\nmemory, 65536 tokens a MiB, and never on disk; requests share\nit; 0: each has its own text "
+         "only"},
     {"draft-vocab", NULL, TEXT | STEP, OPTION_COUNT, AT(draft_vocab), "N", 0, INT_MAX, .preset = "65536",
      .needs = NEEDS_LITTLE,
      .help = "the little model proposes ids below this, which are the\nfrequent ones, and those of the text; 0: all"},
@@ -127,7 +140,7 @@ const struct option option_table[] = {
      .needs = NEEDS_LITTLE,
      .help = "the little model's weights: q4: 5 bits where the file has\nmore, made at load; file: as they are"},
     {"fallback", "--draft-p-min", TEXT | OF_ROWS | OF_SWEEPS, OPTION_NUMBER, AT(fallback), "P", 0, INT_MAX,
-     .preset = "0", .preset_of = {[ACCEPT_BILD] = "0.6"}, .needs = NEEDS_LITTLE,
+     .preset = "0", .preset_of = {[ACCEPT_BILD] = "0.6"}, .needs = NEEDS_OPINION,
      .help = "a draft ends before a token for which the little model's\nhighest probability is below this"},
     {"guard", NULL, TEXT, OPTION_SWITCH, AT(guard), "off|on", 0, 0, .preset = "on", .needs = NEEDS_GUARD,
      .help = "stop drafting while it does not pay"},
@@ -146,13 +159,15 @@ const struct option option_table[] = {
      .help =
          "also run the big model alone, and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
 
-    {"threads", "-t", TEXT | WORKER | STEP | KERNELS | PPL | DOC, OPTION_COUNT, AT(threads), "N", 0, 1024,
+    {"threads", "-t", TEXT | WORKER | STEP | KERNELS | SCORE | DOC, OPTION_COUNT, AT(threads), "N", 0, 1024,
      .preset = "0", .heading = "Machine", .help = "threads of each worker; 0: the cores it may use"},
-    {"tp", "--tensor-parallel-size -tp", TEXT | PPL | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
+    {"tp", "--tensor-parallel-size -tp", TEXT | SCORE | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "shards that compute each layer together"},
-    {"pp", "--pipeline-parallel-size -pp", TEXT | PPL | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",
+    {"pp", "--pipeline-parallel-size -pp", TEXT | SCORE | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "stages that the layers are cut into"},
-    {"parallel", "--max-num-seqs -np", GEN | CMP | PPL | DOC | SERVE, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
+    {"stage-share", NULL, TEXT | SCORE, OPTION_TEXT, AT(stage_share), "LIST", 0, 0,
+     .help = "weights by which the stages take the layers, as in 20,10\n(default: so that each reads as many bytes)"},
+    {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
      .preset = "4", .needs = NEEDS_PROMPTS, .help = "requests that are computed at once"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
@@ -161,14 +176,14 @@ const struct option option_table[] = {
              "arrived, so\n"
              "that a token without drafts takes no round trip; 0: none"},
 
-    {"net-delay", NULL, TEXT | PPL | SWEEP | OF_SWEEPS, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0, NET_MOST_MS,
+    {"net-delay", NULL, TEXT | SCORE | SWEEP | OF_SWEEPS, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0, NET_MOST_MS,
      .preset = "0", .heading = "Emulated network",
      .help = "run as over a slower network: messages between the\n"
              "coordinator and the big model's workers take MS each way;\n"
              "drafter=MS: messages to and from the drafter too"},
-    {"net-jitter", NULL, TEXT | PPL | SWEEP | OF_SWEEPS, OPTION_NUMBER, AT(net_jitter_ms), "MS", 0, NET_MOST_MS,
+    {"net-jitter", NULL, TEXT | SCORE | SWEEP | OF_SWEEPS, OPTION_NUMBER, AT(net_jitter_ms), "MS", 0, NET_MOST_MS,
      .preset = "0", .help = "each message takes up to MS more; their order is kept"},
-    {"net-rate", NULL, TEXT | PPL | SWEEP | OF_SWEEPS, OPTION_NUMBER, AT(net_mbit_per_s), "MBIT", 0, 1000000,
+    {"net-rate", NULL, TEXT | SCORE | SWEEP | OF_SWEEPS, OPTION_NUMBER, AT(net_mbit_per_s), "MBIT", 0, 1000000,
      .preset = "0",
      .help = "rate of each worker's link in Mbit/s, each way: messages wait\nfor those before them; 0: no limit"},
 
@@ -190,7 +205,7 @@ const struct option option_table[] = {
     {"drain", NULL, SERVE, OPTION_COUNT, AT(drain_s), "S", 0, 86400, .preset = "30",
      .help = "seconds that answers have to end after SIGTERM"},
 
-    {"output", "-o", PRINTS | STEP | KERNELS | SWEEP | PPL | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json|csv",
+    {"output", "-o", PRINTS | STEP | KERNELS | SWEEP | SCORE | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json|csv",
      0, 0, .preset = "text", .heading = "Output",
      .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines); csv: of "
              "bench spec and\nsimulate"},
@@ -198,8 +213,8 @@ const struct option option_table[] = {
      .help = "what happens in the first text of each way, for Perfetto or\nchrome://tracing"},
     {"keep", NULL, SWEEP, OPTION_TEXT, AT(keep), "FILE", 0, 0,
      .help = "also append the rows to this file, as lines of JSON, as soon\nas they are known"},
-    {"resume", NULL, SWEEP, OPTION_FLAG, AT(resume), NULL, 0, 0,
-     .help = "the file of --keep may exist: what is in it is not run again"},
+    {"resume", NULL, SWEEP | SEARCH, OPTION_FLAG, AT(resume), NULL, 0, 0,
+     .help = "the file of --keep, or the log of --save, may exist: what is\nin it is not run again"},
     {"color", "--colour -co", GEN | CHAT, OPTION_CHOICE, AT(color), "auto|always|never", 0, 0, .preset = "auto",
      .needs = NEEDS_TEXT, .help = "green: accepted drafts; yellow: corrections"},
     {"logprobs", NULL, GEN | CHAT, OPTION_COUNT, AT(logprobs), "N", 0, 20, .preset = "0", .needs = NEEDS_JSONL,
@@ -210,7 +225,7 @@ const struct option option_table[] = {
      .help = "text like <|im_start|> is text, not one token;\nwith --detokenize: control tokens are left out"},
     {"detokenize", NULL, TOK, OPTION_FLAG, AT(detokenize), NULL, 0, 0, .help = "ids in, text out"},
 
-    {"window", NULL, PPL, OPTION_COUNT, AT(window), "N", 2, LONGEST_CONTEXT, .preset = "512",
+    {"window", NULL, SCORE, OPTION_COUNT, AT(window), "N", 2, LONGEST_CONTEXT, .preset = "512",
      .heading = "What is measured", .help = "tokens of a window; its later half is scored"},
     {"baseline", NULL, SWEEP, OPTION_LIST, AT(baseline), "LIST", 0, DRAFTS_MOST, .preset = "1,2,4,8",
      .help = "lengths of sequential drafts, of which the best in hindsight\nis compared with; 0: none"},
@@ -220,6 +235,16 @@ const struct option option_table[] = {
      .help = "texts before these, which do not count"},
     {"repeat", NULL, SPEC, OPTION_COUNT, AT(repeat), "N", 1, 100, .preset = "3",
      .help = "times that each text is timed; the median counts"},
+    {"remove", NULL, SEARCH, OPTION_COUNT, AT(remove), "N", 1, 1024, .preset = "1",
+     .help = "blocks to leave out, or sub-layers with --parts"},
+    {"by", NULL, SEARCH, OPTION_CHOICE, AT(by), "perplexity|agreement", 0, 0, .preset = "perplexity",
+     .help = "what must stay best: how well the text is predicted, or how\noften the likeliest token is the whole "
+             "model's"},
+    {"parts", NULL, SEARCH, OPTION_FLAG, AT(parts), NULL, 0, 0,
+     .help = "leave out attention and MLPs one by one, not whole blocks"},
+    {"save", NULL, SEARCH, OPTION_TEXT, AT(save), "FILE", 0, 0,
+     .help = "the plan found so far, for --plan and --draft-plan (default:\nplan.json); FILE.log has every plan that "
+             "was scored"},
     {"seconds", NULL, PAIR, OPTION_NUMBER, AT(seconds), "S", 0, 3600, .preset = "0",
      .help = "repeat a request until both ways have taken S seconds"},
     {"first", NULL, PAIR, OPTION_CHOICE, AT(first), "plain|drafts", 0, 0, .preset = "plain",
@@ -303,6 +328,10 @@ static const char pair_more[] =
     "that of the whole request, with the reading of its prompt.\n"
     "Exit: as pilotfish generate; 6: drafts gave another text, though --accept promises the same.\n";
 
+static const char search_more[] =
+    "A line for each block that goes: the perplexity of the text without it and those before, and how\n"
+    "often the likeliest token is still the whole model's. Scores are the workers' of any layout.\n";
+
 static const char step_more[] =
     "A plain read loop and bare products of bytes are timed in the same rounds as the passes.\n"
     "Limit of n rows: the longer of one row's time and n times a row's multiply-adds over 0.59 of the\n"
@@ -370,6 +399,11 @@ const struct command_text command_texts[N_COMMANDS] = {
                         "  pilotfish eval perplexity --big B.gguf wiki.test.raw\n"
                         "  pilotfish eval perplexity --big B.gguf --window 1024 - < book.txt\n",
                         .positional = "TEXT_FILE"},
+    [CMD_PLAN_SEARCH] = {"plan search", " --big FILE TEXT_FILE",
+                         "Which blocks the big model can best do without: SLEB's greedy search, on a text.",
+                         "  pilotfish plan search --big B.gguf --remove 4 --window 256 calibration.txt\n"
+                         "  pilotfish plan search --big B.gguf --remove 8 --parts --by agreement --resume text.txt\n",
+                         .more = search_more, .positional = "TEXT_FILE"},
     [CMD_BENCH_PAIR] = {"bench pair", " --big FILE --little FILE --prompts FILE",
                         "What drafts save: each prompt is timed with drafts and by the big model alone, in turns.",
                         "  pilotfish bench pair --big B.gguf --little L.gguf --prompts questions.jsonl -n 128\n"
@@ -430,7 +464,7 @@ bool command_takes(enum command command, const struct option *p)
 
 bool command_is_group(const char *word)
 {
-    return !strcmp(word, "eval") || !strcmp(word, "bench");
+    return !strcmp(word, "eval") || !strcmp(word, "bench") || !strcmp(word, "plan");
 }
 
 static bool same_word(const char *a, size_t n_a, const char *b, size_t n_b)

@@ -135,17 +135,21 @@ static const char *keep(struct parser *r, const char *text)
 /* Another option for the same thing, the prompt or the drafter, was given with a higher origin. */
 static bool is_outdone(const struct parser *r, const struct option *p, enum value_origin origin)
 {
-    static const char *const prompts[] = {"prompt", "file", "prompts"}, *const drafters[] = {"draft", "no-draft"};
+    static const char *const prompts[] = {"prompt", "file", "prompts"}, *const drafters[] = {"draft", "no-draft",
+                                                                                             "draft-plan"};
     for (int i = 0; i < 3; i++) {
         if (strcmp(p->name, prompts[i])) continue;
         for (int k = 0; k < 3; k++)
             if (r->positional || option_origin(&r->o, prompts[k]) > origin) return true;
     }
-    for (int i = 0; i < 2; i++) /* --little chooses the drafter too; --no-draft may be given with it */
-        if (!strcmp(p->name, drafters[i]) &&
-            (option_origin(&r->o, "little") > origin || option_origin(&r->o, drafters[!i]) > origin))
-            return true;
-    return !strcmp(p->name, "little") && r->o.draft == DRAFTER_SUFFIX && option_origin(&r->o, "draft") > origin;
+    for (int i = 0; i < 3; i++) { /* --little chooses the drafter too; --no-draft may be given with it */
+        if (strcmp(p->name, drafters[i])) continue;
+        if (option_origin(&r->o, "little") > origin) return true;
+        for (int k = 0; k < 3; k++)
+            if (k != i && option_origin(&r->o, drafters[k]) > origin) return true;
+    }
+    bool suffix = r->o.draft == DRAFTER_SUFFIX && option_origin(&r->o, "draft") > origin;
+    return !strcmp(p->name, "little") && (suffix || option_origin(&r->o, "draft-plan") > origin);
 }
 
 /* A file may have options that this command does not take. */
@@ -200,7 +204,12 @@ static int finish_drafter(struct parser *r, struct err *err)
     if (draft_given && draft != DRAFTER_NONE && r->o.no_draft) {
         return err_set(err, E_USAGE, "--draft and --no-draft: give only one of them");
     }
-    o->drafter = r->o.no_draft ? DRAFTER_NONE : draft_given ? draft : o->little ? DRAFTER_LITTLE : DRAFTER_NONE;
+    if (o->draft_plan && (o->little || draft_given))
+        return err_set(err, E_USAGE, "--draft-plan and %s: two drafters, give only one of them",
+                       o->little ? "--little" : "--draft");
+    o->drafter = o->little ? DRAFTER_LITTLE : o->draft_plan ? DRAFTER_PLAN : DRAFTER_NONE;
+    if (draft_given) o->drafter = draft;
+    if (o->no_draft) o->drafter = DRAFTER_NONE;
     return OK;
 }
 
@@ -273,7 +282,7 @@ static int finish_generation(struct parser *r, struct err *err)
     if (rc == OK) rc = finish_drafter(r, err);
     if (rc != OK) return rc;
     if (o->command == CMD_BENCH_PAIR && o->drafter == DRAFTER_NONE)
-        return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, or --draft suffix");
+        return err_set(err, E_USAGE, "bench pair needs a drafter: --little FILE, --draft suffix, or --draft-plan PLAN");
     return finish_method(r, err);
 }
 
@@ -290,10 +299,12 @@ static int finish_bench_step(struct parser *r, struct err *err)
     return OK;
 }
 
-static int finish_perplexity(struct parser *r, struct err *err)
+static int finish_score(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
-    if (!r->positional) return err_set(err, E_USAGE, "eval perplexity needs a text: a file, or - for standard input");
+    if (!r->positional)
+        return err_set(err, E_USAGE, "%s needs a text: a file, or - for standard input", command_name(r));
+    if (!o->save) o->save = "plan.json";
     o->text = r->positional;
     o->ctx = o->window; /* a slot holds no more */
     return OK;
@@ -352,9 +363,19 @@ static int finish_inspect(struct parser *r, struct err *err)
     return OK;
 }
 
+static int check_share(const struct options *o, struct err *err)
+{
+    int share[SHARDS_MOST];
+    if (!o->stage_share) return OK;
+    int rc = layout_read_share(o->stage_share, o->pp, share, err);
+    return rc == OK ? OK : err_wrap(err, "--stage-share");
+}
+
 static int finish(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
+    int rc = check_share(o, err);
+    if (rc != OK) return rc;
     o->ctx_given = option_origin(&r->o, "ctx") == FROM_LINE;
     if (o->format == FORMAT_CSV && !options_sweep(o))
         return err_set(err, E_USAGE, "-o csv is of bench spec and simulate");
@@ -369,7 +390,8 @@ static int finish(struct parser *r, struct err *err)
     case CMD_BENCH_STEP: return finish_bench_step(r, err);
     case CMD_BENCH_SPEC:
     case CMD_SIMULATE: return finish_sweep(r, err);
-    case CMD_PERPLEXITY: return finish_perplexity(r, err);
+    case CMD_PLAN_SEARCH:
+    case CMD_PERPLEXITY: return finish_score(r, err);
     case CMD_WORKER: return finish_worker(r, err);
     case CMD_CONFIG: return finish_config(r, err);
     case CMD_DOCTOR: return finish_doctor(r, err);

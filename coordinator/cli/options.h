@@ -24,6 +24,7 @@ enum command {
     CMD_SERVE,
     CMD_COMPARE,
     CMD_PERPLEXITY,
+    CMD_PLAN_SEARCH,
     CMD_BENCH_PAIR,
     CMD_BENCH_STEP,
     CMD_BENCH_KERNELS,
@@ -51,6 +52,7 @@ struct numbers {
 /* exact: big's greedy text. sample: a sample of big. bild: what big finds likely enough (2302.07863), lossy. */
 enum accept { ACCEPT_EXACT, ACCEPT_SAMPLE, ACCEPT_BILD, ACCEPT_N };
 enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
+enum search_by { BY_PERPLEXITY, BY_AGREEMENT };
 enum rank_role { RANK_ANY, RANK_DRAFTER, RANK_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
 
@@ -73,7 +75,9 @@ struct options { /* strings are borrowed from argv and the environment, or are a
 
     /* generate */
     const char *big, *little;
-    enum drafter drafter; /* little with --little, suffix with --draft suffix, none with --no-draft or neither */
+    const char *plan;       /* that big is served under, as it was spelled (proto/plan.h); NULL: the plain one */
+    const char *draft_plan; /* by which big drafts for itself, likewise */
+    enum drafter drafter;   /* little with --little, a plan with --draft-plan, suffix with --draft suffix, else none */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
     const char *system;                              /* NULL: the template's own; "": an empty one */
     const char *chat_template;                       /* a name; NULL: what the file has */
@@ -102,6 +106,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     bool ctx_given; /* on the line; the default may be more than the model has */
     int threads;    /* 0: the cores this process may use */
     int tp, pp;
+    const char *stage_share; /* layout_read_share; NULL: by bytes */
     int parallel;
     int self_max;                /* see struct spec_config */
     struct net_delays net_delay; /* of an emulated network (network.h) */
@@ -118,7 +123,12 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     /* eval compare: exit 6 below these */
     float min_exact, min_bleu, min_rouge;
 
-    int window; /* eval perplexity: tokens that begin anew */
+    int window; /* eval perplexity, plan search: tokens that begin anew */
+
+    int remove; /* plan search */
+    enum search_by by;
+    bool parts;
+    const char *save;
 
     struct numbers rows, contexts; /* bench step, bench kernels */
     int rounds;

@@ -7,7 +7,7 @@
 
 #include "coordinator/text/json_text.h"
 #include "coordinator/cli/closing.h"
-#include "coordinator/cli/network.h"
+#include "coordinator/cli/marks.h"
 #include "coordinator/cli/stats.h"
 #include "coordinator/text/stop.h"
 #include "coordinator/cli/terminal.h"
@@ -210,7 +210,7 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
     }
     stats_add(&cost, s);
     json_t *spent = stats_json(&cost);
-    lost |= network_json(f->o, spent);
+    lost |= marks_json(f->o, spent);
     json_t *line = json_pack("{so si so so so so ss so}", "id", json_text(name, strlen(name)), "prompt_tokens",
                              s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
                              "end", end_name[s->end], "stats", spent);

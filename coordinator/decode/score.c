@@ -16,6 +16,7 @@ struct score {
     struct score_config c;
     int n_windows, n_started, n_done;
     float *lp;            /* [n_windows, window - n_before] owns */
+    int32_t *own_ids;     /* likewise */
     struct window *slots; /* [n_slots] owns */
     struct row *rows;     /* [n_slots, window] owns */
     struct message *out;  /* [max_jobs] owns */
@@ -31,10 +32,12 @@ int score_open(struct score **out, const struct score_config *config, struct err
     *s = (struct score){.c = *c, .n_windows = c->n_ids / c->window};
     size_t n_slots = (size_t)c->n_slots, n_jobs = (size_t)c->max_jobs, window = (size_t)c->window;
     s->lp = calloc((size_t)s->n_windows * (window - (size_t)c->n_before), sizeof *s->lp);
+    s->own_ids = calloc((size_t)s->n_windows * (window - (size_t)c->n_before), sizeof *s->own_ids);
     s->slots = calloc(n_slots, sizeof *s->slots);
     s->rows = calloc(n_slots * window, sizeof *s->rows);
     s->out = calloc(n_jobs, sizeof *s->out);
-    bool ok = s->lp && s->slots && s->rows && s->out && flights_init(&s->flights, c->max_jobs, c->n_vocab, err) == OK;
+    bool ok = s->lp && s->own_ids && s->slots && s->rows && s->out &&
+              flights_init(&s->flights, c->max_jobs, c->n_vocab, err) == OK;
     for (int i = 0; ok && i < c->n_slots; i++) {
         s->slots[i].index = -1;
         ok = (s->slots[i].prefix_hash = calloc(window + 1, sizeof *s->slots[i].prefix_hash));
@@ -53,6 +56,7 @@ void score_close(struct score *s)
     for (int i = 0; s->slots && i < s->c.n_slots; i++) free(s->slots[i].prefix_hash);
     free(s->slots);
     free(s->lp);
+    free(s->own_ids);
     free(s->rows);
     free(s->out);
     flights_free(&s->flights);
@@ -88,7 +92,8 @@ static void post_part(struct score *s, struct window *w)
                         .at = (uint32_t)at,
                         .prefix_hash = w->prefix_hash[at],
                         .rows = rows,
-                        .n_rows = (size_t)n};
+                        .n_rows = (size_t)n,
+                        .plan = s->c.plan};
     flights_add(&s->flights, &part, 0);
     s->out[s->n_out++] = (struct message){.tag = TAG_VERIFY, .verify = part};
     w->fed += n;
@@ -105,8 +110,11 @@ static int take(struct score *s, const struct verdict *v, struct err *err)
                        v->status, v->held);
     struct window *w = &s->slots[v->slot];
     int first = (int)v->at + 1 > s->c.n_before ? (int)v->at + 1 : s->c.n_before; /* the first id judged */
-    float *lp = s->lp + (size_t)w->index * (size_t)(s->c.window - s->c.n_before) + (first - s->c.n_before);
-    for (size_t i = 0; i < v->n_rows; i++) lp[i] = v->rows[i].lp_judged[0];
+    size_t at = (size_t)w->index * (size_t)(s->c.window - s->c.n_before) + (size_t)(first - s->c.n_before);
+    for (size_t i = 0; i < v->n_rows; i++) {
+        s->lp[at + i] = v->rows[i].lp_judged[0];
+        s->own_ids[at + i] = v->rows[i].next;
+    }
     if (w->fed == s->c.window - 1 && flights_of_slot(&s->flights, v->slot) == 0) {
         w->index = -1;
         s->n_done++;
@@ -138,6 +146,11 @@ int score_n_windows(const struct score *s)
 int score_n_done(const struct score *s)
 {
     return s->n_done;
+}
+
+const int32_t *score_own_ids(const struct score *s)
+{
+    return s->own_ids;
 }
 
 void score_sum(const struct score *s, int *n, double *sum, double *sum_of_squares)

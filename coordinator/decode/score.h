@@ -18,6 +18,7 @@ struct score_config {
     const int32_t *ids;   /* [n_ids] borrowed */
     int n_ids;            /* at least a window */
     int window, n_before; /* 1 <= n_before < window; a rest at the end that is shorter than a window is not read */
+    const char *plan;     /* that big is run under (proto/plan.h); NULL: the one it is served under. Borrowed */
     int n_slots, max_rows, max_jobs, n_vocab;
     uint64_t root;
 };
@@ -36,5 +37,7 @@ int score_n_done(const struct score *s); /* windows */
 /* Once all windows are done: how many ids were scored, the sum of their ln p, and of its square. They are added in the
  * order of the text, so the bits do not depend on which slot had which window. */
 void score_sum(const struct score *s, int *n, double *sum, double *sum_of_squares);
+/* Big's own id in place of each that was scored, in the order of the text; borrowed until score_close. */
+const int32_t *score_own_ids(const struct score *s);
 
 #endif

@@ -20,10 +20,18 @@ static enum withheld_why found_nothing(const struct spec *s, const struct decode
     return seq_n_generated(q) <= UNTIL_TIMED ? WITHHELD_SHORT : WITHHELD_NO_REPEAT;
 }
 
+/* By a plan, likewise. */
+static enum withheld_why no_own_drafts(const struct spec *s, const struct decode_slot *p)
+{
+    enum withheld_why why = found_nothing(s, p);
+    return why == WITHHELD_NO_REPEAT ? WITHHELD_UNPAID : why;
+}
+
 static struct withheld withheld(const struct spec *s, const struct decode_slot *p)
 {
     if (s->c.drafter.kind == DRAFTER_NONE || !settings_of(p)->drafting || is_lossy(p)) return (struct withheld){0};
     if (s->c.drafter.kind == DRAFTER_SUFFIX) return (struct withheld){.why = found_nothing(s, p)};
+    if (s->c.drafter.kind == DRAFTER_PLAN) return (struct withheld){.why = no_own_drafts(s, p)};
     if (s->drafter_lost) return (struct withheld){.why = WITHHELD_LOST};
     if (p->unusable) return (struct withheld){.why = p->unusable};
     return draft_policy_withheld(&p->policy);

@@ -47,7 +47,7 @@ struct spec_group { /* of verifiers */
 };
 
 struct spec_drafter {
-    enum drafter kind;             /* DRAFTER_SUFFIX: each group's leader */
+    enum drafter kind;             /* DRAFTER_SUFFIX, DRAFTER_PLAN: each group's leader */
     int peer;                      /* DRAFTER_LITTLE: the little model's */
     struct cost_prior prior;       /* for the draft policy, before it has measured */
     bool shares_cores;             /* with the verifiers' leader: they alternate */

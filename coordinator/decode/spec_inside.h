@@ -109,10 +109,16 @@ static inline struct verifiers *group_of(struct spec *s, const struct decode_slo
     return &s->groups[p->group];
 }
 
+/* Drafts come from the verifiers' leader, beside what it writes by itself: to lossy texts, which ask for them. */
+static inline bool drafts_at_leader(const struct spec *s)
+{
+    return s->c.drafter.kind == DRAFTER_SUFFIX || s->c.drafter.kind == DRAFTER_PLAN;
+}
+
 /* Whom it asks for drafts, and its slot there. */
 static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.kind == DRAFTER_SUFFIX ? group_of(s, p)->c.peer : s->c.drafter.peer;
+    return drafts_at_leader(s) ? group_of(s, p)->c.peer : s->c.drafter.peer;
 }
 
 /* The way of drafts to the verifiers, there and back. */
@@ -131,7 +137,7 @@ static inline int n_alike(const int32_t *a, const int32_t *b, int n)
 
 static inline uint32_t drafter_slot(const struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.kind == DRAFTER_SUFFIX ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
+    return drafts_at_leader(s) ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
 }
 
 /* To both vocabularies. */
@@ -145,11 +151,10 @@ static inline bool wants_drafts(const struct settings *settings)
     return settings->drafting && settings->fallback <= 1;
 }
 
-/* There is a drafter to ask, perhaps lost, and the settings want drafts. Without a little model only lossy texts ask. */
+/* There is a drafter to ask, perhaps lost, and the settings want drafts. Of the leader only lossy texts ask. */
 static inline bool wants_drafter(const struct spec *s, const struct settings *settings)
 {
-    bool asks =
-        s->c.drafter.kind == DRAFTER_LITTLE || (s->c.drafter.kind == DRAFTER_SUFFIX && settings_lossy(settings));
+    bool asks = s->c.drafter.kind == DRAFTER_LITTLE || (drafts_at_leader(s) && settings_lossy(settings));
     return asks && wants_drafts(settings);
 }
 
@@ -179,7 +184,7 @@ static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
 {
     bool in_turn = p->policy.enabled && p->policy.timed && has_drafter(s, settings_of(p)) && !is_apart(s, p);
-    bool drafts = s->c.drafter.kind == DRAFTER_SUFFIX || p->policy.unread || in_turn;
+    bool drafts = drafts_at_leader(s) || p->policy.unread || in_turn;
     return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
 }
 

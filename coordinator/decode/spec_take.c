@@ -255,10 +255,12 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     int n_drafts = (int)v->n_drafts - n_had;
     q->stats.n_verifies++;
     q->stats.n_drafted += (uint32_t)n_drafts;
+    uint64_t drafted_ns = v->drafted_us * UINT64_C(1000), since_ns = s->now - p->self_ns;
+    q->stats.draft_ns += drafted_ns;
     if (p->ahead.on)
         note_pass(s, p, v);
     else
-        note_wait(q, s->now - p->self_ns, v->computed_us, &q->stats.verify_ns);
+        note_wait(q, since_ns > drafted_ns ? since_ns - drafted_ns : 0, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
     int32_t next = draft_behind(q, 0);
     p->now = (struct draft_policy_round){.measured = !p->ahead.on,
@@ -386,7 +388,7 @@ static int check_draft(const struct drafter_view *view, const struct draft *d, b
 /* NULL: there is none. */
 static struct decode_slot *slot_of_draft(struct spec *s, int group, const struct draft *d)
 {
-    if (s->c.drafter.kind != DRAFTER_SUFFIX) return d->slot < (uint32_t)s->n_slots ? &s->slots[d->slot] : NULL;
+    if (!drafts_at_leader(s)) return d->slot < (uint32_t)s->n_slots ? &s->slots[d->slot] : NULL;
     const struct verifiers *g = &s->groups[group];
     return d->slot < (uint32_t)g->c.n_slots ? &g->slots[d->slot] : NULL;
 }
