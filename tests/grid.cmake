@@ -30,7 +30,9 @@ foreach(layout 1x1 2x1 3x1 1x2 1x3 2x2 2x3 3x2)
     math(EXPR with_little "${with_suffix} + 1")
     pilotfish_ranks(mpi_grid_${layout}_little ${with_little} mpi_grid ${tp} ${pp} little ${toys})
     pilotfish_ranks(mpi_grid_${layout}_suffix ${with_suffix} mpi_grid ${tp} ${pp} suffix ${toys})
-    set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_suffix PROPERTIES FIXTURES_REQUIRED toys)
+    pilotfish_ranks(mpi_grid_${layout}_plan ${with_suffix} mpi_grid ${tp} ${pp} plan ${toys})
+    set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_suffix mpi_grid_${layout}_plan
+                         PROPERTIES FIXTURES_REQUIRED toys)
 endforeach()
 
 # And some points of it over an emulated network: tp pp drafter, a cell, and how far the leader writes by itself.

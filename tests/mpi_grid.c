@@ -1,5 +1,5 @@
-/* Ranks: 1 + tp * pp, and one more with `little`. One hash over a layout of real ranks: mpi_grid TP PP little|suffix
- * FOLDER [CELL SELF_MAX].
+/* Ranks: 1 + tp * pp, and one more with `little`. One hash over a layout of real ranks:
+ *   mpi_grid TP PP little|suffix|plan FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
@@ -23,7 +23,7 @@ enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100 };
 static const int windows[N_WINDOWS] = {1, 4, 8, 16}, self_most[] = {0, 5, 64};
 static const struct net_path path = {.delay_ns = 2000000, .jitter_ns = 4000000};
 static const enum grid_drafter with_little[] = {GRID_NONE, GRID_LITTLE, GRID_ITSELF, GRID_WRONG},
-                               with_suffix[] = {GRID_SUFFIX};
+                               with_suffix[] = {GRID_SUFFIX}, with_plan[] = {GRID_PLAN};
 
 struct launch {
     int tp, pp, n_drafters, n_cells;
@@ -89,7 +89,7 @@ static void run_cell(const struct cell *c)
 {
     struct err err = {0};
     struct cluster *cluster = NULL;
-    struct cluster_config config = config_of(&launch, c);
+    struct cluster_config config = config_of(&launch, c); /* no worker is in this process */
     if (cluster_start(&cluster, &config, launch.router, &err) != OK) fail_msg("%s", err.text);
     grid_run_over(&launch.grid, c, &launch.layout, launch.router);
     cluster_join(cluster);
@@ -116,9 +116,10 @@ static void ranks_give_the_hash_of_one_process(void **state)
 static int lead(struct mpi_bridge *bridge)
 {
     struct err err = {0};
+    const struct launch_config config = {
+        .layout = launch.layout, .plan = launch.grid.plan, .draft_plan = launch.grid.draft_plan};
     launch.router = router_open(launch.layout.n_peers);
-    if (!launch.router ||
-        mpi_bridge_run(bridge, launch.router, &(struct launch_config){.layout = launch.layout}, &err) != OK) {
+    if (!launch.router || mpi_bridge_run(bridge, launch.router, &config, &err) != OK) {
         fprintf(stderr, "%s\n", err.text);
         mpi_abort(1);
     }
@@ -152,6 +153,8 @@ static int follow(int rank)
     if (drafts) grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
     for (int i = 0; i < launch.n_cells && rc == OK; i++) {
         struct cluster_config config = config_of(&launch, &launch.cells[i]);
+        config.launch.plan = launch_config.plan;
+        config.launch.draft_plan = launch_config.draft_plan;
         rc = drafts && launch.cells[i].drafter == GRID_WRONG ? wrong_drafter(&launch)
                                                              : cluster_run_rank(&config, rank, comm, &err);
     }
@@ -171,21 +174,23 @@ int main(int argc, char **argv)
     struct mpi_world world;
     struct mpi_bridge *bridge = NULL;
     int rank, size;
-    bool little = !strcmp(argv[3], "little");
+    bool little = !strcmp(argv[3], "little"), plan = !strcmp(argv[3], "plan");
     launch.tp = atoi(argv[1]);
     launch.pp = atoi(argv[2]);
-    launch.drafters = little ? with_little : with_suffix;
+    launch.drafters = little ? with_little : plan ? with_plan : with_suffix;
     launch.n_drafters = little ? 4 : 1;
     snprintf(launch.big, sizeof launch.big, "%s/big.gguf", argv[4]);
     snprintf(launch.little, sizeof launch.little, "%s/little.gguf", argv[4]);
     grid_init(&launch.grid, launch.big, launch.little, kernels_pick(NULL, &why));
+    if (plan) launch.grid.plan = "ode:0,1x2@.5,2-3";
+    if (plan) launch.grid.draft_plan = "layerskip:1";
     cover_pairs(&launch);
     if (argc == 7) choose_cell(&launch, atoi(argv[5]), atoi(argv[6]));
     launcher_is_there(&rank, &size);
     int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
     if (rc == OK)
-        rc = layout_make(&launch.layout, world.size, launch.tp, launch.pp, little ? DRAFTER_LITTLE : DRAFTER_SUFFIX,
-                         &err);
+        rc = layout_make(&launch.layout, world.size, launch.tp, launch.pp,
+                         grid_layout_drafter(launch.drafters[launch.n_drafters - 1]), &err);
     if (rc != OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Greedy and BiLD decoding, and perplexity, in the plainest way, against the program: the same ids on 50 prompts, and
-on 12 of each further architecture.
+"""Greedy and BiLD decoding, perplexity, and plans (proto/plan.h), in the plainest way, against the program: the same
+ids on 50 prompts, and on 12 of each further architecture.
 
   reproduce.py PILOTFISH TINY
 
@@ -28,6 +28,7 @@ class Model:
         self.w = {t.name: np.array(t.data, dtype=np.float32) for t in reader.tensors}
         arch = bytes(self.field(reader, "general.architecture")).decode()
         self.n_blocks = int(self.field(reader, f"{arch}.block_count")[0])
+        self.plan = [(i, "am", 1) for i in range(self.n_blocks)]  # block, attention and MLP, step
         self.n_head = int(self.field(reader, f"{arch}.attention.head_count")[0])
         self.n_head_kv = int(self.field(reader, f"{arch}.attention.head_count_kv")[0])
         self.eps = float(self.field(reader, f"{arch}.attention.layer_norm_rms_epsilon")[0])
@@ -116,20 +117,31 @@ class Model:
         x = self.w["token_embd.weight"][ids].astype(np.float64)
         if self.gemma:
             x = x * np.sqrt(x.shape[-1])
-        for i in range(self.n_blocks):
+        for i, part, step in self.plan:
             block = f"blk.{i}"
-            x = x + self.added(self.attention(self.norm(x, f"{block}.attn_norm"), i), f"{block}.post_attention_norm")
-            x = x + self.added(self.mlp(self.norm(x, f"{block}.ffn_norm"), block), f"{block}.post_ffw_norm")
+            if "a" in part:
+                y = self.attention(self.norm(x, f"{block}.attn_norm"), i)
+                x = x + step * self.added(y, f"{block}.post_attention_norm")
+            if "m" in part:
+                y = self.mlp(self.norm(x, f"{block}.ffn_norm"), block)
+                x = x + step * self.added(y, f"{block}.post_ffw_norm")
         head = self.w.get("output.weight", self.w["token_embd.weight"])
         logits = self.norm(x[-1], "output_norm") @ head.T
         return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
 
 
 def greedy(big, ids):
-    ids = list(ids)
+    return greedy_with_log_p(big, ids)[0]
+
+
+def greedy_with_log_p(big, ids):
+    """Each id, and ln p of it."""
+    ids, sure = list(ids), []
     for _ in range(N_TOKENS):
-        ids.append(int(big.log_p(ids).argmax()))
-    return ids[-N_TOKENS:]
+        log_p = big.log_p(ids)
+        ids.append(int(log_p.argmax()))
+        sure.append(float(log_p.max()))
+    return ids[-N_TOKENS:], sure
 
 
 def bild(big, little, prompt):
@@ -223,6 +235,58 @@ def check(pilotfish, tiny, n_prompts, arch, *shape):
                 compare(f"{arch}, BiLD", [i for i, _ in lossy], program(*pair, *method))])
 
 
+# How a plan is spelled, and what it is: of a model of 4 blocks. A dictionary is a file's.
+PLANS = [
+    ("ode:0-3", [(i, "am", 1) for i in range(4)]),
+    ("skip:1", [(0, "am", 1), (2, "am", 1), (3, "am", 1)]),
+    ("skip:0a,2-3m", [(0, "m", 1), (1, "am", 1), (2, "a", 1), (3, "a", 1)]),
+    ("layerskip:2", [(0, "am", 1), (1, "am", 1)]),
+    ("ode:0,1-2x2@.5,3m@1.5,3a", [(0, "am", 1)] + 2 * [(1, "am", 0.5), (2, "am", 0.5)] + [(3, "m", 1.5), (3, "a", 1)]),
+    ({"about": "one block, shared", "entries": 3 * [{"block": 2, "step": 0.75}] + [{"block": 0, "part": "mlp"}]},
+     3 * [(2, "am", 0.75)] + [(0, "m", 1)]),
+]
+
+
+def check_plans(pilotfish, tiny, n_prompts, arch, *shape):
+    """The model served under each plan, with its shards in another place each time."""
+    run([tiny, "big.gguf", "--arch", arch, *shape])
+    texts, ids = prompts(pilotfish, "big.gguf", n_prompts)
+    with open("prompts.jsonl", "w", encoding="utf-8") as out:
+        for text in texts:
+            print(json.dumps({"prompt": text}), file=out)
+    big, right = Model("big.gguf"), True
+    for i, (spelled, big.plan) in enumerate(PLANS):
+        if isinstance(spelled, dict):
+            with open("plan.json", "w", encoding="utf-8") as out:
+                json.dump(spelled, out)
+            spelled = "plan.json"
+        layout = ["--tp", str(1 + i % 2), "--pp", str(1 + i // 2 % 2), "--threads", str(1 + i % 2)]
+        command = [pilotfish, "generate", "--big", "big.gguf", "--plan", spelled, "--prompts", "prompts.jsonl", "--raw",
+                   "--ignore-eos", "-o", "jsonl", "-n", str(N_TOKENS), *layout]
+        lines = [json.loads(line) for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
+        own = [greedy_with_log_p(big, prompt) for prompt in ids]
+        far = [abs(a - b) for (_, sure), line in zip(own, lines) for a, b in zip(sure, line["logprobs"])]
+        mean, most = sum(far) / len(far), max(far)  # a key or value at the edge of two F16 numbers makes the most
+        said = all(line["stats"]["plan"] == spelled for line in lines)
+        what = f"{arch}, plan {spelled} (ln p within {mean:.1e}, at most {most:.1e})"
+        right &= compare(what, [x for x, _ in own], [x["ids"] for x in lines]) and said and mean < 1e-4 and most < 1e-3
+    return right & check_own_drafts(pilotfish, big, ids, arch)
+
+
+def check_own_drafts(pilotfish, big, ids, arch):
+    """Big drafts by its first blocks, whose keys and values are its own: BiLD's text is that of two models."""
+    draft = Model("big.gguf")
+    big.plan, draft.plan = PLANS[0][1], PLANS[0][1][:3]
+    command = [pilotfish, "generate", "--big", "big.gguf", "--draft-plan", "layerskip:3", "--prompts", "prompts.jsonl",
+               "--raw", "--ignore-eos", "-o", "jsonl", "-n", str(N_TOKENS), "--accept", "bild", "--fallback",
+               str(FALLBACK), "--rollback", str(ROLLBACK), "--draft-max", str(WINDOW)]
+    lines = [json.loads(line) for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
+    lossy = [bild(big, draft, prompt) for prompt in ids]
+    changed = sum(ids != greedy(big, prompt) for (ids, _), prompt in zip(lossy, ids))
+    what = f"{arch}, BiLD over layerskip:3 ({changed} lossy)"
+    return compare(what, [x for x, _ in lossy], [x["ids"] for x in lines])
+
+
 def main():
     pilotfish, tiny = (os.path.realpath(path) for path in sys.argv[1:3])
     with tempfile.TemporaryDirectory() as folder:
@@ -232,6 +296,7 @@ def main():
                   ["qwen3moe", "--head-size", "16", "--experts", "6", "--used", "2"],
                   ["llama", "--experts", "4", "--used", "2"]]
         right = [check(pilotfish, tiny, 50, "qwen2")] + [check(pilotfish, tiny, 12, *toy) for toy in others]
+        right += [check_plans(pilotfish, tiny, 6, *toy) for toy in [["qwen2"], *others[3:]]]
         os.chdir("/")
     sys.exit(not all(right))
 

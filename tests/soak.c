@@ -57,6 +57,7 @@ struct episode {
     struct soak_toy *toy;
     uint64_t random;
     enum grid_drafter drafter;
+    const char *draft_plan; /* of GRID_PLAN */
     int tp, pp, threads, n_slots, self_max, dies_after;
     struct net net;
     struct layout layout;
@@ -71,7 +72,8 @@ struct episode {
 
 static void describe(const struct episode *e, char *out, size_t size)
 {
-    static const char *const drafters[] = {[GRID_NONE] = "none", "little", "suffix", [GRID_DYING] = "dying"};
+    static const char *const drafters[] = {
+        [GRID_NONE] = "none", "little", "suffix", [GRID_DYING] = "dying", [GRID_PLAN] = "plan"};
     const struct net_path *p = &e->net.to[ROLE_VERIFIER];
     snprintf(out, size, "%s, tp %d, pp %d, %d threads, %d slots, drafter %s, self-max %d, %g ms + %g ms, %g Mbit/s%s",
              e->toy->architecture, e->tp, e->pp, e->threads, e->n_slots, drafters[e->drafter], e->self_max,
@@ -184,7 +186,8 @@ static void draw_guest(struct episode *e, struct guest *g)
     set->draft_ctx = draw_below(r, 2) ? SOAK_CTX : 16;
     set->fallback = draw_below(r, 2) ? 0 : .01f;
     set->fresh = draw_one_of(r, 8);
-    g->lossy = (e->drafter == GRID_LITTLE || e->drafter == GRID_DYING) && draw_one_of(r, 5);
+    bool models = e->drafter == GRID_LITTLE || e->drafter == GRID_DYING || e->drafter == GRID_PLAN;
+    g->lossy = models && draw_one_of(r, 5);
     if (g->lossy) set->rule = (struct rule){draw_below(r, 2) ? RULE_STRICT : RULE_REPO, 3};
     if (g->lossy) set->drafting = true, set->adaptive = false, set->draft_ctx = SOAK_CTX;
     g->come_ns = (uint64_t)draw_below(r, COMING_MS) * ns_of_ms;
@@ -194,14 +197,18 @@ static void draw_guest(struct episode *e, struct guest *g)
 
 static void draw_episode(struct soak *s, struct episode *e)
 {
-    static const enum grid_drafter drafters[] = {GRID_NONE, GRID_LITTLE, GRID_LITTLE, GRID_SUFFIX, GRID_DYING};
+    static const enum grid_drafter drafters[] = {GRID_NONE,   GRID_LITTLE, GRID_LITTLE,
+                                                 GRID_SUFFIX, GRID_DYING,  GRID_PLAN};
+    static const char *const plans[] = {"layerskip:1", "layerskip:3", "skip:2",
+                                        "skip:1a,3m"}; /* the first: any stage's */
     static const int self_most[] = {0, 5, 64};
     struct err err = {0};
     uint64_t random = prefix_hash_mix(s->seed ^ prefix_hash_mix((uint64_t)s->n_episodes + 1)), *r = &random;
     *e = (struct episode){.soak = s, .toy = &s->toys[draw_below(r, N_TOYS)]};
-    e->drafter = drafters[draw_below(r, 5)];
+    e->drafter = drafters[draw_below(r, 6)];
     e->tp = 1 + draw_below(r, 3);
     e->pp = 1 + draw_below(r, 3);
+    e->draft_plan = plans[e->pp > 1 ? 0 : draw_below(r, 4)];
     e->threads = 1 + draw_below(r, 2);
     e->n_slots = 1 + draw_below(r, 4);
     e->self_max = self_most[draw_below(r, 3)];
@@ -313,7 +320,8 @@ static void run_episode(struct episode *e)
     struct err err = {0};
     struct cluster *cluster = NULL;
     struct proposer dying = {grid_vocab_hash(e->toy->big), propose, e->toy, e->dies_after};
-    struct cluster_config config = {.launch = {.layout = e->layout},
+    bool plans = e->drafter == GRID_PLAN;
+    struct cluster_config config = {.launch = {.layout = e->layout, .draft_plan = plans ? e->draft_plan : NULL},
                                     .draft_memory_bytes = 1 << 12,
                                     .big = e->toy->big,
                                     .little = e->toy->little,

@@ -146,6 +146,93 @@ static void what_the_leader_copies_gives_one_hash(void **state)
     assert_true(g.n_suffix_accepted > 0 && g.n_suffix_accepted < g.n_suffix_judged);
 }
 
+/* Big is served under a plan, and drafts by a plan of its own blocks, in its first stage. */
+static void plans_give_one_hash(void **state)
+{
+    (void)state;
+    static const int windows[] = {1, 4, 8, 16};
+    static const struct {
+        const char *served, *draft;
+        int pp; /* stages, at most: the first must have what drafts */
+        uint32_t type;
+    } rows[] = {
+        {NULL, "layerskip:1", 3, QUANT_F32},
+        {NULL, "layerskip:2", 2, QUANT_F32},
+        {NULL, "layerskip:3", 1, QUANT_Q8_0},
+        {NULL, "skip:2", 1, QUANT_F32},
+        {NULL, "skip:1a,2m", 1, QUANT_F32},
+        {NULL, "ode:0,1x2@.5", 2, QUANT_Q8_0},
+        {"skip:1", "layerskip:1", 3, QUANT_F32},
+        {"skip:3a", "skip:3", 1, QUANT_F32},
+        {"ode:0,1x4@.5,3", "ode:0,1x2", 1, QUANT_F32},
+        {"ode:0,1x4@.5,3", "ode:0,1x2@.5", 2, QUANT_F32},
+    };
+    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
+    struct grid g;
+    uint64_t n_judged = 0, n_accepted = 0;
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct toy toy = write_toy(rows[r].type, "qwen2", false);
+        grid_init(&g, toy.big, toy.little, fastest());
+        g.plan = rows[r].served;
+        g.draft_plan = rows[r].draft;
+        g.sampler = samplers[r % 2];
+        expect(&g);
+        for (int i = 0; i < 12; i++) {
+            struct cell c = cover(i % 4 == 3 ? GRID_LITTLE : GRID_PLAN, windows[i % 3], i);
+            if (c.pp > rows[r].pp) c.pp = rows[r].pp;
+            g.self_max = self_max(1 + i % 2);
+            grid_run(&g, &c);
+        }
+        assert_true(g.n_planned_judged > 0);
+        n_judged += g.n_planned_judged;
+        n_accepted += g.n_planned_accepted;
+    }
+    print_message("%llu of %llu judged drafts of plans accepted\n", (unsigned long long)n_accepted,
+                  (unsigned long long)n_judged);
+    assert_true(n_accepted > 0 && n_accepted < n_judged);
+}
+
+/* BiLD's rules over drafts of a plan, which the coordinator asks for. */
+static void lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone(void **state)
+{
+    (void)state;
+    static const char *const plans[] = {"layerskip:1", "skip:2", "skip:1a,3m"};
+    struct toy toy = write_toy(QUANT_Q8_0, "llama", true);
+    struct grid g;
+    for (int i_plan = 0; i_plan < 3; i_plan++) {
+        grid_init(&g, toy.big, toy.little, fastest());
+        expect(&g);
+        uint64_t exact = g.expected[1];
+        g.draft_plan = plans[i_plan];
+        g.rule = (struct rule){i_plan == 1 ? RULE_REPO : RULE_STRICT, 5.5f};
+        g.fallback = 0.003f;
+        g.have_expected = 0;
+        grid_run(&g, &(struct cell){GRID_PLAN, 5, 1, 1, 1, 1});
+        g.have_expected = 1;
+        assert_int_not_equal(g.expected[1], exact);
+        for (int i = 0; i < 18; i++) {
+            struct cell c = cover(GRID_PLAN, 5, i);
+            if (i_plan) c.pp = 1; /* the first stage must have what drafts */
+            grid_run(&g, &c);
+        }
+        assert_true(g.n_planned_accepted > 0);
+    }
+}
+
+/* All of big drafts for big, and is always right. */
+static void big_s_own_drafts_by_all_its_blocks_are_right(void **state)
+{
+    (void)state;
+    struct toy toy = write_toy(QUANT_F32, "llama", true);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    g.draft_plan = "layerskip:4";
+    expect(&g);
+    for (int i = 0; i < 6; i++) grid_run(&g, &(struct cell){GRID_PLAN, 8, 1, 1 + i % 3, 1, (enum company)(i % 3)});
+    assert_true(g.n_planned_judged > 0);
+    assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
+}
+
 /* Each value of an axis (drafter, self-start, network, layout) meets each of another. */
 static void no_delay_and_no_jitter_changes_a_text(void **state)
 {
@@ -316,6 +403,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_path_of_this_cpu_gives_the_reference_s_hash),
         cmocka_unit_test(what_the_leader_copies_gives_one_hash),
+        cmocka_unit_test(plans_give_one_hash),
+        cmocka_unit_test(lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone),
+        cmocka_unit_test(big_s_own_drafts_by_all_its_blocks_are_right),
         cmocka_unit_test(a_drafter_that_dies_changes_no_text),
         cmocka_unit_test(every_format_and_architecture_gives_one_hash),
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),

@@ -17,7 +17,7 @@
 #include "proto/prefix_hash.h"
 #include "worker/roles/slots.h"
 
-static const char *const names[] = {"none", "little", "suffix", "itself", "wrong", "", "dying"};
+static const char *const names[] = {"none", "little", "suffix", "itself", "wrong", "", "dying", "plan"};
 static const char *const companies[] = {"alone", "together", "coming"};
 
 void cell_name(const struct cell *c, char *out, size_t size)
@@ -28,7 +28,9 @@ void cell_name(const struct cell *c, char *out, size_t size)
 
 enum drafter grid_layout_drafter(enum grid_drafter d)
 {
-    return d == GRID_NONE ? DRAFTER_NONE : d == GRID_SUFFIX ? DRAFTER_SUFFIX : DRAFTER_LITTLE;
+    static const enum drafter of[] = {
+        [GRID_NONE] = DRAFTER_NONE, [GRID_SUFFIX] = DRAFTER_SUFFIX, [GRID_PLAN] = DRAFTER_PLAN};
+    return d == GRID_NONE || d == GRID_SUFFIX || d == GRID_PLAN ? of[d] : DRAFTER_LITTLE;
 }
 
 uint64_t grid_vocab_hash(const char *path)
@@ -193,13 +195,18 @@ static void check_counts(struct grid *g, const struct cell *c, const struct seq 
     if (g->rule.kind != RULE_REPO && s->stats.n_judged != s->stats.n_accepted + refused) /* repo's last goes unseen */
         fail_msg("%s: judged is not accepted + first refused", name);
     bool is_used = s->stats.n_judged > 0 || (g->draft_ahead && s->stats.n_asks > 0); /* all of it may come too late */
-    if (c->drafter >= GRID_ITSELF && c->drafter != GRID_DYING && !is_used) fail_msg("%s: nothing was judged", name);
+    bool must_judge = c->drafter == GRID_ITSELF || c->drafter == GRID_WRONG;
+    if (must_judge && !is_used) fail_msg("%s: nothing was judged", name);
     if (c->drafter == GRID_WRONG && s->stats.n_accepted) fail_msg("%s: a wrong draft was accepted", name);
     if (c->drafter == GRID_ITSELF && s->stats.n_accepted != s->stats.n_judged) fail_msg("%s: big refuses itself", name);
     if (c->drafter == GRID_NONE && s->stats.n_drafted) fail_msg("%s: drafts without a drafter", name);
     if (c->drafter == GRID_SUFFIX) {
         g->n_suffix_judged += s->stats.n_judged;
         g->n_suffix_accepted += s->stats.n_accepted;
+    }
+    if (c->drafter == GRID_PLAN) {
+        g->n_planned_judged += s->stats.n_judged;
+        g->n_planned_accepted += s->stats.n_accepted;
     }
     if (c->drafter != GRID_LITTLE || g->fallback > 1) return; /* who falls back always never drafts */
     if (!is_used) fail_msg("%s: nothing was judged", name);
@@ -329,7 +336,10 @@ void grid_run(struct grid *g, const struct cell *c)
     bool dies = c->drafter == GRID_DYING;
     struct proposer proposer = dies ? grid_dying_proposer(g) : grid_wrong_proposer(g);
     if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
-    struct cluster_config config = {.launch = {.layout = l, .requantize = c->drafter == GRID_LITTLE},
+    struct cluster_config config = {.launch = {.layout = l,
+                                               .plan = g->plan,
+                                               .draft_plan = c->drafter == GRID_PLAN ? g->draft_plan : NULL,
+                                               .requantize = c->drafter == GRID_LITTLE},
                                     .big = g->big,
                                     .little = g->little,
                                     .kernels = g->kernels,

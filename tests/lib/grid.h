@@ -15,7 +15,16 @@
 #include "proto/router.h"
 #include "proto/rule.h"
 
-enum grid_drafter { GRID_NONE, GRID_LITTLE, GRID_SUFFIX, GRID_ITSELF, GRID_WRONG, N_GRID_DRAFTERS, GRID_DYING };
+enum grid_drafter {
+    GRID_NONE,
+    GRID_LITTLE,
+    GRID_SUFFIX,
+    GRID_ITSELF,
+    GRID_WRONG,
+    N_GRID_DRAFTERS,
+    GRID_DYING,
+    GRID_PLAN
+};
 enum { GRID_PROMPTS = 3, GRID_PREDICT = 24, GRID_CTX = 160, GRID_TOP = 2 };
 
 /* Of the first prompt: alone; all prompts at once; or the others come while it runs, and one that is cancelled. */
@@ -29,6 +38,7 @@ struct cell {
 
 struct grid {
     const char *big, *little;
+    const char *plan, *draft_plan; /* that big is served under, NULL: none; that GRID_PLAN drafts by */
     const struct kernels *kernels;
     int n_prompts, n_prompt[GRID_PROMPTS];
     int32_t prompts[GRID_PROMPTS][GRID_CTX];
@@ -47,6 +57,7 @@ struct grid {
     int32_t texts[GRID_PROMPTS][GRID_CTX]; /* prompt and big's own continuation: what the wrong drafter knows */
     uint64_t n_judged, n_accepted;         /* over all cells of model drafters that are sometimes right */
     uint64_t n_suffix_judged, n_suffix_accepted;
+    uint64_t n_planned_judged, n_planned_accepted; /* of GRID_PLAN */
 };
 
 /* Prompts of 7, 40 and 90 ids from a seed. */
