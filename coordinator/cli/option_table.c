@@ -176,8 +176,8 @@ const struct option option_table[] = {
              "arrived, so\n"
              "that a token without drafts takes no round trip; 0: none"},
 
-    {"net-delay", NULL, TEXT | SCORE | SWEEP | OF_SWEEPS, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0, NET_MOST_MS,
-     .preset = "0", .heading = "Emulated network",
+    {"net-delay", NULL, TEXT | SCORE | SWEEP | OF_SWEEPS, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0,
+     NET_MOST_MS, .preset = "0", .heading = "Emulated network",
      .help = "run as over a slower network: messages between the\n"
              "coordinator and the big model's workers take MS each way;\n"
              "drafter=MS: messages to and from the drafter too"},
@@ -205,8 +205,8 @@ const struct option option_table[] = {
     {"drain", NULL, SERVE, OPTION_COUNT, AT(drain_s), "S", 0, 86400, .preset = "30",
      .help = "seconds that answers have to end after SIGTERM"},
 
-    {"output", "-o", PRINTS | STEP | KERNELS | SWEEP | SCORE | TOK | INS, OPTION_CHOICE, AT(format), "text|jsonl|json|csv",
-     0, 0, .preset = "text", .heading = "Output",
+    {"output", "-o", PRINTS | STEP | KERNELS | SWEEP | SCORE | TOK | INS, OPTION_CHOICE, AT(format),
+     "text|jsonl|json|csv", 0, 0, .preset = "text", .heading = "Output",
      .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines); csv: of "
              "bench spec and\nsimulate"},
     {"trace", NULL, SWEEP, OPTION_TEXT, AT(trace), "FILE", 0, 0,
