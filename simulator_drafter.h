@@ -33,7 +33,8 @@ void simulator_drafter_open(struct simulator_drafter *d, const struct open_slot 
  * sends. */
 int simulator_drafter_draft(struct simulator_drafter *d, const struct simulator_models *models,
                             const struct draft_ask *ask, bool fails, struct draft *out, struct err *err);
-uint32_t simulator_drafter_round(const struct simulator_drafter *d, uint32_t slot); /* of the ask in work, or the last */
+uint32_t simulator_drafter_round(const struct simulator_drafter *d,
+                                 uint32_t slot); /* of the ask in work, or the last */
 /* Ends the ask in work of this slot: true if there was one, and *out is its last Draft. */
 bool simulator_drafter_end(struct simulator_drafter *d, uint32_t slot, struct draft *out);
 /* An ask with a block; the one before has ended. True: it is refused, or fails, by *out. */

@@ -3,11 +3,11 @@
  *   Ready ──▶ heard ◀── any message ── silence of 2 s, or of 10 of its blocks ──▶ lost
  *
  * Every worker gets a Ping every PING_MS (alive.h), and answers it whatever it does. If the coordinator itself was
- * stopped for a while, its silence is nobody's: all deadlines begin anew. A message that an emulated network still holds
- * is a sign of life when it is due. Workers in this process cannot be lost.
+ * stopped for a while, its silence is nobody's: all deadlines begin anew. A message that an emulated network still
+ * holds is a sign of life when it is due. Workers in this process cannot be lost.
  *
- * Between two ranks of a group a message can be lost although the coordinator hears both: then all workers say that they
- * have nothing to do, and no text goes on. After STALL_S that is an error too.
+ * Between two ranks of a group a message can be lost although the coordinator hears both: then all workers say that
+ * they have nothing to do, and no text goes on. After STALL_S that is an error too.
  */
 #ifndef COORDINATOR_HEARTBEAT_H
 #define COORDINATOR_HEARTBEAT_H
@@ -87,7 +87,8 @@ struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64
 void heartbeat_forget_rtts(struct heartbeat *h, uint64_t now_ns);
 /* The least round trip of the last Pings: what a busy worker adds is not the network's. 0: none yet. */
 uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer);
-/* Bits a second on the way to it, at least, from what a load adds to the round trip. 0: not known, or too many to tell. */
+/* Bits a second on the way to it, at least, from what a load adds to the round trip. 0: not known, or too many to tell.
+ */
 uint64_t heartbeat_bits_per_s(const struct heartbeat *h, int peer);
 
 #endif

@@ -91,8 +91,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         note("--self-max %d: exact and sampled texts have no drafts, because the big model's workers draft where they "
              "go on by themselves",
              s->o.self_max);
-    if (s->o.plan && s->o.command == CMD_SERVE)
-        note("lossy: the big model is served under the plan %s", s->o.plan);
+    if (s->o.plan && s->o.command == CMD_SERVE) note("lossy: the big model is served under the plan %s", s->o.plan);
     if (s->o.stats) job_list_workers(s->job, stderr);
     return OK;
 }

@@ -40,7 +40,8 @@ struct layout {
 int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err);
 int layout_ranks_needed(int tp, int pp, enum drafter drafter); /* under MPI */
 
-/* Reads "20,10": the weights of n_stages stages, each at least 1. E_USAGE: it cannot be read, or is of another number. */
+/* Reads "20,10": the weights of n_stages stages, each at least 1. E_USAGE: it cannot be read, or is of another number.
+ */
 int layout_read_share(const char *text, int n_stages, int share[], struct err *err);
 
 int layout_rank(const struct layout *l, int peer); /* where the peer is */

@@ -127,8 +127,8 @@ bool draft_policy_runs_ahead(const struct draft_policy *g);
 int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns);
 /* How many tokens may be drafted now, at most `most`. */
 int draft_policy_window(const struct draft_policy *g, int most);
-/* Whether a run of drafts that cost nothing to write, at first n of which n_right are expected to be right, is worth more
- * than rounds of the drafter's, of at most `most` tokens. The run begins with a plain token. */
+/* Whether a run of drafts that cost nothing to write, at first n of which n_right are expected to be right, is worth
+ * more than rounds of the drafter's, of at most `most` tokens. The run begins with a plain token. */
 bool draft_policy_prefers(const struct draft_policy *g, int most, int n, double n_right);
 /* A draft of at most `most` tokens ends once the chance that all of it is right falls below this. */
 float draft_policy_chance(const struct draft_policy *g, int most);

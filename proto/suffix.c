@@ -119,7 +119,8 @@ static uint32_t hash_of(const struct suffix_memory *m, const int32_t *ids, int n
     return h & (m->n / 2 - 1);
 }
 
-/* Of one chain, whose places are older and older. One that was overwritten may be anything: it is compared, or ends it. */
+/* Of one chain, whose places are older and older. One that was overwritten may be anything: it is compared, or ends it.
+ */
 static struct matches in_chain(const struct suffix_memory *m, int chain, const int32_t *ids, int n_ids)
 {
     struct matches found = {.in = {m->ids, m->n - 1, m->end}, .length = chain_ids[chain]};

@@ -8,8 +8,8 @@
  * which little is wrong. So it does not depend on who drafts, how far and when; settings that are compared have the
  * same luck. S(j), the acceptance curve, is the chance that j drafts in a row are right.
  *
- * A pass of n rows takes T(n): the first ones as listed, each row more a share of T(1) more. A drafted id takes one time
- * each, whatever is read before it. All functions are pure.
+ * A pass of n rows takes T(n): the first ones as listed, each row more a share of T(1) more. A drafted id takes one
+ * time each, whatever is read before it. All functions are pure.
  */
 #ifndef PROTO_SYNTHETIC_H
 #define PROTO_SYNTHETIC_H

@@ -215,9 +215,9 @@ struct verdict {
 
 enum { ASK_IDS = 12 << 10 }; /* ids that fit into one, whichever they are */
 
-/* An ask with a block gets a Draft of so many rows whenever they are there, with end `more`, and a last one. If its round
- * is that of the ask before, and its ids are those that the slot holds, the drafts behind them stay: they have been
- * sent, or are sent in the last Draft of the ask before, and the drafter goes on behind them. */
+/* An ask with a block gets a Draft of so many rows whenever they are there, with end `more`, and a last one. If its
+ * round is that of the ask before, and its ids are those that the slot holds, the drafts behind them stay: they have
+ * been sent, or are sent in the last Draft of the ask before, and the drafter goes on behind them. */
 struct draft_ask { /* read ids after (at, prefix_hash), then draft up to position `until`; <= at + n_ids: only read */
     uint32_t slot, round, at;
     uint64_t prefix_hash;

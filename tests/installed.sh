@@ -38,7 +38,7 @@ pilotfish-mpirun true 2>&1 | grep -q 'as in pilotfish-mpirun -n 4' || wrong "the
 # --- man pages --------------------------------------------------------------------------------------------------------
 
 commands=(help version generate chat 'eval compare' 'eval perplexity' 'bench pair' 'bench step' 'bench kernels'
-    'bench spec' simulate serve tokenize inspect doctor config worker)
+    'bench spec' 'plan search' simulate serve tokenize inspect doctor config worker)
 [ "$(pilotfish help | grep -c '^  pilotfish [a-z ]*[a-z]\( \|$\)')" -ge ${#commands[@]} ] || wrong "help lists fewer"
 options_of() { pilotfish help "$1" | sed -n 's/^  \(-[a-z]*, \)\?\(--[a-z-]*\).*/\2/p' | sort; }
 
@@ -80,7 +80,7 @@ offers() {
     done
 }
 
-offers 'pilotfish ' help version generate chat serve eval bench simulate tokenize inspect doctor config worker
+offers 'pilotfish ' help version generate chat serve eval bench plan simulate tokenize inspect doctor config worker
 offers 'pilotfish gen' generate
 offers 'pilotfish eval ' compare perplexity
 offers 'pilotfish bench k' kernels

@@ -1,6 +1,6 @@
-/* The drafter runs ahead of verdicts, and big goes on by itself while drafts are written and on their way: blocks, several
- * in flight, and what a wrong draft costs. The text is the same, and with drafts it is never much slower than without, at
- * any distance. */
+/* The drafter runs ahead of verdicts, and big goes on by itself while drafts are written and on their way: blocks,
+ * several in flight, and what a wrong draft costs. The text is the same, and with drafts it is never much slower than
+ * without, at any distance. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -264,8 +264,8 @@ static const struct sim_text texts[N_TEXTS] = {
     {"to be or not to be", " that to be or not to be is to be or not to do", NULL, 46},
     {"the quick brown dog", "", NULL, 50}};
 
-/* Requests come and go, workers lose what they hold, the drafter dies. [4] Of each two seeds the leaders drop nothing in
- * one. */
+/* Requests come and go, workers lose what they hold, the drafter dies. [4] Of each two seeds the leaders drop nothing
+ * in one. */
 static void no_text_depends_on_it(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* A few points of the one hash on real models: SmolLM2 by what it wrote before, by itself and by a drafter that is always wrong; the
- * Qwen pair. What a toy cannot show: heads and vocabularies of real sizes, real formats side by side, long shards. */
+/* A few points of the one hash on real models: SmolLM2 by what it wrote before, by itself and by a drafter that is
+ * always wrong; the Qwen pair. What a toy cannot show: heads and vocabularies of real sizes, real formats side by side,
+ * long shards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -292,7 +292,8 @@ static void a_part_that_comes_late_is_trimmed_or_refused(void **state)
     }
 }
 
-/* With several stages: until the slot's own part is done nobody knows what is final, and nobody asks again and again. */
+/* With several stages: until the slot's own part is done nobody knows what is final, and nobody asks again and again.
+ */
 static void a_late_part_waits_for_the_slot_s_own(void **state)
 {
     (void)state;

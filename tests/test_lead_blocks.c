@@ -1,5 +1,5 @@
-/* The leader of a verification group where the drafter runs ahead: blocks that follow one another, what becomes of those
- * behind a wrong draft, and how long a slot waits for drafts. */
+/* The leader of a verification group where the drafter runs ahead: blocks that follow one another, what becomes of
+ * those behind a wrong draft, and how long a slot waits for drafts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 #include "proto/prefix_hash.h"
 #include "tests/lib/scene.h"
 
-/* A block of slot 0: each id is fed, and judges the one after it; the last one judges `last`. It follows the ids `before`,
- * from position `from` on, which the slot need not hold. */
+/* A block of slot 0: each id is fed, and judges the one after it; the last one judges `last`. It follows the ids
+ * `before`, from position `from` on, which the slot need not hold. */
 static void post_block(struct scene *c, uint32_t from, const char *before, const char *fed, int32_t last)
 {
     struct err err;
@@ -134,8 +134,8 @@ static void what_follows_a_contradicted_draft_is_refused_and_the_slot_goes_on(vo
     scene_close(&c);
 }
 
-/* A stage behind lost what the part goes on from, or the slot did: the part may be one that nobody misses, so it is said
- * of the slot, too. */
+/* A stage behind lost what the part goes on from, or the slot did: the part may be one that nobody misses, so it is
+ * said of the slot, too. */
 static void a_slot_that_nothing_can_make_go_on_says_so(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Self-start, on a virtual clock (as test_spec.c): the leader of the verifiers goes on with big's own ids where there are
- * no drafts, and what comes of it is the text, or an error, or nobody's. */
+/* Self-start, on a virtual clock (as test_spec.c): the leader of the verifiers goes on with big's own ids where there
+ * are no drafts, and what comes of it is the text, or an error, or nobody's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -119,8 +119,8 @@ static void a_draft_ends_in_doubt_while_the_draft_policy_is_on(void **state)
     }
 }
 
-/* The drafter reads two ids of the prompt, and is always wrong. Once big copies from the prompt, the leader is let go on
- * while its drafts are right. */
+/* The drafter reads two ids of the prompt, and is always wrong. Once big copies from the prompt, the leader is let go
+ * on while its drafts are right. */
 static void what_is_copied_from_a_prompt_that_the_drafter_has_not_read_the_leader_drafts(void **state)
 {
     (void)state;
@@ -164,8 +164,8 @@ static void what_is_copied_from_a_prompt_that_the_drafter_has_not_read_the_leade
     sim_close(s);
 }
 
-/* The drafter reads all and is always right, but takes nearly half of big's time. What big copies the leader drafts: while
- * the policy pauses, and then as it gives more than the drafter would. */
+/* The drafter reads all and is always right, but takes nearly half of big's time. What big copies the leader drafts:
+ * while the policy pauses, and then as it gives more than the drafter would. */
 static void what_repeats_the_leader_drafts_where_that_gives_more_than_the_drafter(void **state)
 {
     (void)state;

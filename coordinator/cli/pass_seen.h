@@ -1,4 +1,5 @@
-/* pass_seen.h -- passes, as the coordinator sees them: parts of one pass have a verdict each, at about the same time. */
+/* pass_seen.h -- passes, as the coordinator sees them: parts of one pass have a verdict each, at about the same time.
+ */
 #ifndef COORDINATOR_CLI_PASS_SEEN_H
 #define COORDINATOR_CLI_PASS_SEEN_H
 

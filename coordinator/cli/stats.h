@@ -40,7 +40,8 @@ double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);
 
 void stats_line(const struct stats *t, FILE *to); /* no newline */
-/* How a little model's drafts were made at last, as a sentence with the numbers that led to it. False: there is none. */
+/* How a little model's drafts were made at last, as a sentence with the numbers that led to it. False: there is none.
+ */
 bool stats_choice(const struct stats *t, char *to, size_t size);
 /* Why there were no drafts, or the draft policy paused them, as a sentence with its numbers. False: neither was so. */
 bool stats_withheld(const struct stats *t, char *to, size_t size);

@@ -89,8 +89,8 @@ void spec_take_ahead(struct spec *s, struct decode_slot *p, const struct draft *
     spec_post_drafts(s, p, ended);
 }
 
-/* A part after a draft that big has contradicted is refused, and that verdict is here or on its way. If no other part is
- * on its way, and this one does go on from the text, the leader has lost it. */
+/* A part after a draft that big has contradicted is refused, and that verdict is here or on its way. If no other part
+ * is on its way, and this one does go on from the text, the leader has lost it. */
 void spec_ahead_refused(struct spec *s, struct decode_slot *p, const struct flight *f)
 {
     const struct seq *q = p->seq;

@@ -179,8 +179,8 @@ static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
     return apart && has_drafter(s, settings_of(p)) && s->c.self_max >= 2 && !is_lossy(p) && !p->policy.unread;
 }
 
-/* Drafts of earlier text that the leader may judge in one pass where it writes this text by itself. Where a drafter that
- * ran ahead is lost, parts are still under way that a run of copies would cross: there are none. */
+/* Drafts of earlier text that the leader may judge in one pass where it writes this text by itself. Where a drafter
+ * that ran ahead is lost, parts are still under way that a run of copies would cross: there are none. */
 static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
 {
     bool in_turn = p->policy.enabled && p->policy.timed && has_drafter(s, settings_of(p)) && !is_apart(s, p);
@@ -224,8 +224,8 @@ void spec_next_round(struct spec *s, struct decode_slot *p);
 void spec_run_ahead(struct spec *s, struct decode_slot *p, int window);
 /* The text has grown: the drafter is told, and goes on. False: it is not to run ahead any more. */
 bool spec_stays_ahead(struct spec *s, struct decode_slot *p);
-/* Sends what is drafted and not on its way yet, as there is room. A draft that has come to its end gets a row more: big's
- * own id behind it. */
+/* Sends what is drafted and not on its way yet, as there is room. A draft that has come to its end gets a row more:
+ * big's own id behind it. */
 void spec_post_drafts(struct spec *s, struct decode_slot *p, bool ended);
 /* It is over: the leader goes on, and after n ids more a round begins. */
 void spec_end_ahead(struct decode_slot *p, int n);

@@ -1,5 +1,5 @@
-/* scene.h -- a leader (lead.h) and its slots, as a test of it has them. The test is the coordinator and the engine: ids are
- * what it says; no clock. */
+/* scene.h -- a leader (lead.h) and its slots, as a test of it has them. The test is the coordinator and the engine: ids
+ * are what it says; no clock. */
 #ifndef TESTS_LIB_SCENE_H
 #define TESTS_LIB_SCENE_H
 

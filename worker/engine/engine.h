@@ -7,9 +7,9 @@
  * the rows that are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its
  * own, so rewinding is just a pass at an earlier position.
  *
- * A model may have a second plan, by which it drafts (other_plans.h). engine_run takes entries of either: a draft's rows
- * through what the plans share are kept by the caller, and a later pass of the served plan begins there with them. The
- * engine handles no text, and does not know which ids are drafts.
+ * A model may have a second plan, by which it drafts (other_plans.h). engine_run takes entries of either: a draft's
+ * rows through what the plans share are kept by the caller, and a later pass of the served plan begins there with them.
+ * The engine handles no text, and does not know which ids are drafts.
  */
 #ifndef WORKER_ENGINE_ENGINE_H
 #define WORKER_ENGINE_ENGINE_H
@@ -97,9 +97,9 @@ struct engine_span {
 };
 int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err);
 
-/* Makes the plan of a text (plan.h) the other one, in the caches of the served plan's entries; sets which of its entries
- * this stage runs. E_MODEL: it does not fit the model or the served plan. E_LAYOUT: it does not run through the stages
- * in order. */
+/* Makes the plan of a text (plan.h) the other one, in the caches of the served plan's entries; sets which of its
+ * entries this stage runs. E_MODEL: it does not fit the model or the served plan. E_LAYOUT: it does not run through the
+ * stages in order. */
 int engine_set_other(struct engine *e, const char *text, int *from, int *to, struct err *err);
 
 /* The entry in which a number of row i of the last pass was not finite. */

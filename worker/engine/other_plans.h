@@ -1,12 +1,12 @@
 /* other_plans.h -- plans over the weights and KV caches that a served plan has.
  *
- * By one the model drafts for itself (--draft-plan): self-speculation as in LayerSkip (2404.16710), with the blocks that
- * the plan leaves. Where it begins as the served plan does, what the draft computes is what that would compute, bit for
- * bit: K, V and hidden rows. So the draft writes the served plan's own caches, and a pass that judges it goes on behind
- * these entries (LayerSkip, section 4.3). Behind them each entry reads and writes the cache of the served plan's entry
- * with the same block, at the nearest time (the sum of the steps before it): the context is as the served plan has it,
- * the drafted positions are written again by the pass that judges them. The draft runs where the first stage is, and
- * needs no weights beyond what that has, but for the head.
+ * By one the model drafts for itself (--draft-plan): self-speculation as in LayerSkip (2404.16710), with the blocks
+ * that the plan leaves. Where it begins as the served plan does, what the draft computes is what that would compute,
+ * bit for bit: K, V and hidden rows. So the draft writes the served plan's own caches, and a pass that judges it goes
+ * on behind these entries (LayerSkip, section 4.3). Behind them each entry reads and writes the cache of the served
+ * plan's entry with the same block, at the nearest time (the sum of the steps before it): the context is as the served
+ * plan has it, the drafted positions are written again by the pass that judges them. The draft runs where the first
+ * stage is, and needs no weights beyond what that has, but for the head.
  *
  * By another, which a part of a message may name, all of a text is run, over all stages: each of its entries has one of
  * the served plan's caches to itself.

@@ -38,7 +38,7 @@ struct self { /* what a slot may write on by itself */
     uint32_t job;   /* of the last that is in work, whose Token has not come; 0: none */
     bool has_next;  /* big's next id is known and not fed yet */
     bool knows; /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
-                     * after it to parts of the slot's own */
+                 * after it to parts of the slot's own */
     uint32_t from;
     bool lost; /* it does not follow what the slot holds any more: the coordinator is to know */
     struct token next;
@@ -392,8 +392,8 @@ static void join(struct lead *l, const struct part *part)
     l->step.n_rows += (int)part->n_rows;
 }
 
-/* A refused part may be one that nobody misses, after a wrong draft: so if nothing else can make the slot go on, that is
- * said apart. */
+/* A refused part may be one that nobody misses, after a wrong draft: so if nothing else can make the slot go on, that
+ * is said apart. */
 static void note_refused(struct self *s)
 {
     s->lost |= s->on && !s->has_next && !s->job && !s->part.in_work && !s->n_queued;

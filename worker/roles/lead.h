@@ -14,16 +14,16 @@
  * and at `self_max` ids beyond those that the coordinator is known to have (by an Ack, or by a part that it sent). Once
  * big contradicts a draft, parts that go on from it are refused: the slot no longer holds what they follow.
  *
- * Drafts of the coordinator that follow one another come in parts of which the last row judges an id, too. Where no more
- * of the slot wait, that id is fed as well, so the pass gives big's own id behind it. A slot whose drafts are under way
- * waits for them before a row of its own, as long as the Ack lets it: a pass with drafts gives more.
+ * Drafts of the coordinator that follow one another come in parts of which the last row judges an id, too. Where no
+ * more of the slot wait, that id is fed as well, so the pass gives big's own id behind it. A slot whose drafts are
+ * under way waits for them before a row of its own, as long as the Ack lets it: a pass with drafts gives more.
  *
  * Where the Open lets it, a slot drafts for itself, too: the row that feeds big's next id is followed by what followed
- * the text's end earlier (suffix.h), and each row judges the next one's id. So what big copies comes several ids a pass,
- * at no round trip. How many: what was right of the last draft and two more, as far as they are likely enough to pay for
- * their rows. They may come from elsewhere instead (lead_drafts), at a cost. An Open may let the slot go on only while all its drafts are right: the coordinator sees from the verdict
- * that it has stopped. What big wrote in a slot goes to the memory of all slots, if there is one, when another text takes
- * the slot.
+ * the text's end earlier (suffix.h), and each row judges the next one's id. So what big copies comes several ids a
+ * pass, at no round trip. How many: what was right of the last draft and two more, as far as they are likely enough to
+ * pay for their rows. They may come from elsewhere instead (lead_drafts), at a cost. An Open may let the slot go on
+ * only while all its drafts are right: the coordinator sees from the verdict that it has stopped. What big wrote in a
+ * slot goes to the memory of all slots, if there is one, when another text takes the slot.
  */
 #ifndef WORKER_ROLES_LEAD_H
 #define WORKER_ROLES_LEAD_H
@@ -45,8 +45,8 @@ struct draft_order { /* for a text whose slot ends with big's next id */
     float p_joint_min; /* end it with the id that brings the product of the probabilities below it (0: never) */
 };
 
-/* Where a slot's own drafts come from, if not from earlier text. Writes ids that may follow the text, says how long that took,
- * and returns how many there are. */
+/* Where a slot's own drafts come from, if not from earlier text. Writes ids that may follow the text, says how long
+ * that took, and returns how many there are. */
 struct lead_drafts {
     int (*write)(void *arg, const struct draft_order *order, int32_t *drafts, uint32_t *us);
     void *arg;

@@ -13,8 +13,8 @@
 #include "proto/wire.h"
 #include "worker/roles/slots.h"
 
-/* Who writes drafts in place of what followed earlier: at most `most`, behind the slot's text, to the ask's bounds; returns how many,
- * with *end why no more. */
+/* Who writes drafts in place of what followed earlier: at most `most`, behind the slot's text, to the ask's bounds;
+ * returns how many, with *end why no more. */
 struct lookup_writer {
     int (*write)(void *arg, const struct draft_ask *ask, const struct slot *text, int most, struct draft_row *rows,
                  enum draft_end *end);

@@ -66,8 +66,8 @@ int worker_post(struct worker *w, int to, const struct message *m, struct err *e
 int worker_next(struct worker *w, struct wire_arena *arena, uint64_t wait_us, struct message *out, struct err *err);
 void worker_drop_kept(struct worker *w);
 
-/* engine_config's `between` and collective's `waits` for a struct worker: answer Pings, and keep other messages. E_PEER:
- * the coordinator, or the shard that the gather waits for, is lost. */
+/* engine_config's `between` and collective's `waits` for a struct worker: answer Pings, and keep other messages.
+ * E_PEER: the coordinator, or the shard that the gather waits for, is lost. */
 int worker_look(void *w, struct err *err);
 int worker_waits(void *w, int shard, struct err *err);
 /* Before and after a pass. */

@@ -1,5 +1,5 @@
-/* self_draft.h -- drafts that the big model writes itself, by a plan of its own blocks (--draft-plan): on every shard of
- * the first stage, where these blocks are.
+/* self_draft.h -- drafts that the big model writes itself, by a plan of its own blocks (--draft-plan): on every shard
+ * of the first stage, where these blocks are.
  *
  *   leader:  lead_next ─▶ self_draft_write ─▶ [id, position] ─Pass of a draft─▶ other shards: self_draft_step
  *   or:      DraftAsk ─▶ lookup_draft ─▶ self_draft_answer, likewise
@@ -36,7 +36,8 @@ void self_draft_close(struct self_draft *d); /* zeroed is fine */
 
 /* lead_config's write: the text ends with the id to draft from. */
 int self_draft_write(void *self_draft, const struct draft_order *order, int32_t *drafts, uint32_t *us);
-/* lookup_writer's write, for texts that ask: the slot must hold what stands before the last id, which is drafted from. */
+/* lookup_writer's write, for texts that ask: the slot must hold what stands before the last id, which is drafted from.
+ */
 int self_draft_answer(void *self_draft, const struct draft_ask *ask, const struct slot *ids, int most,
                       struct draft_row *rows, enum draft_end *end);
 /* Another shard: the leader's step. E_PEER: a message that no leader sends. */

@@ -34,8 +34,8 @@ void slots_free(struct slots *s);
  * were there could not be computed. */
 enum verdict_status slots_check(const struct slots *s, uint32_t slot, uint32_t at, uint64_t h, size_t n_ids);
 
-/* What every drafter checks of an ask. E_PEER: an id outside the vocabulary. *end: DRAFT_WINDOW if it applies, else why it
- * is refused. */
+/* What every drafter checks of an ask. E_PEER: an id outside the vocabulary. *end: DRAFT_WINDOW if it applies, else why
+ * it is refused. */
 int slots_check_ask(const struct slots *s, const struct draft_ask *ask, int n_vocab, enum draft_end *end,
                     struct err *err);
 

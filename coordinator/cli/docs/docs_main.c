@@ -1,5 +1,5 @@
-/* docs_main.c -- pilotfish_docs FOLDER VERSION DATE: writes man1/ and the three completions into the folder. The help of
- * pilotfish-mpirun is its standard input. */
+/* docs_main.c -- pilotfish_docs FOLDER VERSION DATE: writes man1/ and the three completions into the folder. The help
+ * of pilotfish-mpirun is its standard input. */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
