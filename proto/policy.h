@@ -62,6 +62,7 @@ enum withheld_why {
     WITHHELD_SHORT,      /* the text was over before a plain token was timed */
     WITHHELD_NO_REPEAT,  /* without a little model: nothing in the text repeats */
     WITHHELD_UNPAID,     /* the leader found that its drafts take longer than they save */
+    WITHHELD_TOGETHER,   /* other requests ran beside it, on the cores that drafting would have taken */
     WITHHELD_READING,    /* to read the text takes longer than drafts would save */
     WITHHELD_COST,       /* drafts take longer than they save */
     WITHHELD_WRONG,      /* the last drafts were all wrong */

@@ -701,6 +701,35 @@ static void so_it_is_where_the_leaders_draft(void **state)
     every_text_is_its_own(true);
 }
 
+/* They share each pass of big's, and drafts would take its cores from all of them. */
+static void requests_that_run_together_draft_only_on_cores_of_their_own(void **state)
+{
+    (void)state;
+    static const struct sim_text two[] = {{"ab", "cdefghijklmnopqrst", NULL, 18},
+                                          {"xy", "cdefghijklmnopqrst", NULL, 18}};
+    static const struct {
+        bool shares_cores, lossy;
+        int n_texts;
+        bool drafts;
+    } cases[] = {{true, false, 2, false}, {true, false, 1, true}, {false, false, 2, true}, {true, true, 2, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sim_config c = {.n_slots = 2,
+                               .draft_max = 4,
+                               .adaptive = !cases[i].lossy,
+                               .prior = {.1, .1},
+                               .self_max = 64,
+                               .shares_passes = true,
+                               .shares_cores = cases[i].shares_cores};
+        if (cases[i].lossy) c.rule = (struct rule){RULE_STRICT, 3};
+        struct sim *s = sim_open(&c, two, cases[i].n_texts);
+        sim_run(s);
+        const struct seq_stats *t = &sim_seq(s, 0)->stats;
+        if ((t->n_drafted > 0) != cases[i].drafts || (t->withheld.why == WITHHELD_TOGETHER) == cases[i].drafts)
+            fail_msg("row %zu: %u drafted, why %d", i, t->n_drafted, t->withheld.why);
+        sim_close(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -728,6 +757,7 @@ int main(void)
         cmocka_unit_test(why_a_text_had_no_drafts_is_known_at_its_end),
         cmocka_unit_test(every_text_is_the_one_that_the_request_alone_has),
         cmocka_unit_test(so_it_is_where_the_leaders_draft),
+        cmocka_unit_test(requests_that_run_together_draft_only_on_cores_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,7 @@ static void put_why(const struct stats *t, FILE *to)
     case WITHHELD_SHORT: fputs("they begin after the second token, and the text ended before", to); break;
     case WITHHELD_NO_REPEAT: fputs("nothing in the text repeats", to); break;
     case WITHHELD_UNPAID: fputs("by the plan they would take longer than they save", to); break;
+    case WITHHELD_TOGETHER: fputs("several requests share a pass, on the cores that drafting would take", to); break;
     case WITHHELD_READING:
         fprintf(to, "the little model would take %.2f s to read %d tokens, to save %.2f s of the next %d",
                 w->read_ns * 1e-9, w->n_ids, w->saved_ns * 1e-9, w->n_tokens);

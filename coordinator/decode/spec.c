@@ -34,6 +34,7 @@ static struct withheld withheld(const struct spec *s, const struct decode_slot *
     if (s->c.drafter.kind == DRAFTER_PLAN) return (struct withheld){.why = no_own_drafts(s, p)};
     if (s->drafter_lost) return (struct withheld){.why = WITHHELD_LOST};
     if (p->unusable) return (struct withheld){.why = p->unusable};
+    if (p->together && !p->seq->stats.n_asks) return (struct withheld){.why = WITHHELD_TOGETHER};
     return draft_policy_withheld(&p->policy);
 }
 
@@ -96,19 +97,12 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
         drafter_view_keep(&p->drafter, n);
     p->drafter.n_lost = p->n_refused = 0;
     p->unusable = WITHHELD_NOT;
-    p->rolled_back = false;
+    p->rolled_back = p->together = false;
     p->now = (struct draft_policy_round){.measured = false};
     p->copies = (struct copies){.pause = DRAFT_PAUSE_FIRST};
     bool unread = drafts && !settings_lossy(set) && q->n_prompt > UNREAD * set->draft_ctx;
     draft_policy_init(&p->policy, adaptive, unread, s->c.drafter.prior, s->c.drafter.profile);
     s->n_running++;
-}
-
-static int n_running(const struct verifiers *g)
-{
-    int n = 0;
-    for (int i = 0; i < g->c.n_slots; i++) n += g->slots[i].seq != NULL;
-    return n;
 }
 
 /* Whether a is the better place for a text: more of it is held there; else fewer requests run beside it; else its last

@@ -63,6 +63,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
 
     /* The drafter's side. */
     struct drafter_view drafter;
+    bool together;              /* it had no drafts because other requests ran beside it */
     bool rolled_back;           /* rule repo: big writes the next token too */
     enum withheld_why unusable; /* why it cannot draft this text at all; WITHHELD_NOT: it can */
 
@@ -119,6 +120,13 @@ static inline bool drafts_at_leader(const struct spec *s)
 static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
 {
     return drafts_at_leader(s) ? group_of(s, p)->c.peer : s->c.drafter.peer;
+}
+
+static inline int n_running(const struct verifiers *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->c.n_slots; i++) n += g->slots[i].seq != NULL;
+    return n;
 }
 
 /* The way of drafts to the verifiers, there and back. */

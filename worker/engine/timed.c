@@ -1,10 +1,10 @@
 #include "worker/engine/timed.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "kernels/math.h"
 #include "proto/clock.h"
 #include "worker/engine/pass.h"
 
@@ -58,7 +58,7 @@ static void answer(struct engine *e, int i_answer, int32_t id, const struct row 
     float p, *judged = e->lp_judged + (size_t)i_answer * JUDGED_MOST;
     struct top *top = &e->top[i_answer];
     int32_t next = e->pair.little ? synthetic_little(s, id, &p) : synthetic_big(id);
-    *top = (struct top){next, e->pair.little ? logf(p) : synthetic_lp(s, id, next)};
+    *top = (struct top){next, e->pair.little ? (float)math_ln((double)p) : synthetic_lp(s, id, next)};
     for (size_t k = 0; k < ask->n_judge; k++) judged[k] = synthetic_lp(s, id, ask->judge[k]);
     e->answers[i_answer] = (struct verdict_row){next, top->lp, judged, ask->n_judge, top, ask->n_top > 0};
 }
