@@ -6,7 +6,8 @@
 
 enum {
     ROUNDS_TO_JUDGE = 4,  /* drafting rounds before their time counts */
-    AHEAD_SPARE = 2,      /* drafts */
+    AHEAD_SPARE = 2,      /* drafts that are out beyond what two passes and a round trip give time for */
+    FIRST_MOST = 8,       /* drafts that a pass waits for */
     DRAFTS_AT_ONCE = 32,  /* of a text in a pass */
     AHEAD_TO_JUDGE = 24,  /* verdicts */
     AHEAD_WRONG_MOST = 16 /* of them in a row, with no draft that was right */
@@ -17,9 +18,9 @@ static const double n_tokens_before = 48; /* that a text is expected to go on fo
 
 static const double accept_ratio_most = 1.25; /* a draft of unsure words that is right says little */
 static const double chance_most = 0.9;        /* to ask for more would end drafts that were right */
-static const double hold_spare = 1.25;
+static const double hold_spare = 1.25; /* of the time that the drafts of a wait should take: they may take longer */
 static const double hold_worth =
-    0.95; /* a wait that seems to lose less is tried: only drafts that are judged show it */
+    0.95; /* of what a wait loses; a little less, for only drafts that are judged show it */
 static const double fade = 0.9, fade_ahead = 0.97; /* of a sum, a round; a verdict */
 static const double newest = 0.3;                  /* weight of a new time in its mean */
 static const double newest_p_target = 0.1;         /* of a token's probability */
@@ -122,7 +123,7 @@ static int window_ahead(const struct draft_policy *g, int most)
 }
 
 /* Of n drafts so many are expected to be right, in a row. */
-static double n_right(const struct draft_policy *g, int n)
+static double expected_right(const struct draft_policy *g, int n)
 {
     double chance = 1, sum = 0;
     for (int i = 0; i < n; i++) sum += chance *= right(g);
@@ -135,11 +136,11 @@ int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
 {
     *hold_ns = 0;
     if (!g->enabled) return 0;
-    double tokens_before = 1 + n_right(g, window_ahead(g, DRAFTS_AT_ONCE)), best = 0;
+    double tokens_before = 1 + expected_right(g, window_ahead(g, DRAFTS_AT_ONCE)), best = 0;
     int first = 0;
-    for (int n = 1; n <= most; n++) {
-        double ns = g->rtt_ns + n * draft_ns(g),
-               gained = n_right(g, n) - hold_worth * ns / g->measured.plain_ns * tokens_before;
+    for (int n = 1; n <= most && n <= FIRST_MOST; n++) {
+        double ns = g->rtt_ns + n * draft_ns(g), lost = ns / g->measured.plain_ns * tokens_before;
+        double gained = expected_right(g, n) - hold_worth * lost;
         if (gained <= best) continue;
         best = gained;
         first = n;

@@ -218,6 +218,29 @@ static void on_the_same_cores_they_alternate_at_any_distance(void **state)
     assert_int_equal(last_ns[0], last_ns[1]);
 }
 
+/* Of 30 ms a pass. What waits for drafts that will never come is one pass at most. */
+static void a_drafter_that_is_lost_holds_nothing_up(void **state)
+{
+    (void)state;
+    static const enum sim_fault faults[] = {SIM_DRAFTER_DIES, SIM_ASK_FAILS};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        const struct sim_text text = {"the quick brown fox", "", NULL, 40};
+        struct sim_config c = far;
+        c.link_ms = 0;
+        c.rtt_ms = 0;
+        c.pass_ms = 30;
+        c.wrong_percent = 100;
+        c.n_ctx = 80;
+        struct sim *s = sim_open(&c, &text, 1);
+        sim_fault(s, 70, faults[i], 0);
+        sim_run(s);
+        const struct seq_stats *t = &sim_seq(s, 0)->stats;
+        if (t->last_ns - t->first_ns > 40 * UINT64_C(30000000))
+            fail_msg("fault %zu: %d ms", i, (int)((t->last_ns - t->first_ns) / 1000000));
+        sim_close(s);
+    }
+}
+
 /* Passes of 30 ms, drafts of 8: the time of 200 tokens over that without drafts. */
 static double cost(int link_ms, int wrong_percent)
 {
@@ -327,6 +350,7 @@ int main(void)
         cmocka_unit_test(near_the_drafter_a_pass_waits_for_the_first_drafts),
         cmocka_unit_test(on_the_same_cores_they_alternate_at_any_distance),
         cmocka_unit_test(drafts_cost_next_to_nothing_at_any_distance_and_pay_where_they_outrun_big),
+        cmocka_unit_test(a_drafter_that_is_lost_holds_nothing_up),
         cmocka_unit_test(no_text_depends_on_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

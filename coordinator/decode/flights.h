@@ -42,8 +42,8 @@ struct flight *flights_add(struct flights *f, struct part *part, uint64_t now_ns
 
 /* Moves the flight that the verdict answers to *out. Its first rows may be skipped, because the leader had written the
  * same by itself: then the verdict's `at` is so many greater, and the caller checks its prefix hash. It may have a row
- * more, where the last one judges a draft: big's own id behind that. E_PEER: it answers
- * none, or not as it was asked. */
+ * more, where the last one judges a draft: big's own id behind that. E_PEER: it answers none, or not as it was
+ * asked. */
 int flights_land(struct flights *f, const struct verdict *v, struct flight *out, struct err *err);
 
 /* Wanted rows that the verdict skips. */

@@ -35,11 +35,12 @@ struct settings {
     bool drafting;          /* if there is a drafter */
     bool adaptive;          /* the draft policy decides when and how far; false, or lossy: always the whole window */
     int draft_max;          /* drafts that one verify checks at most; <= DRAFTS_MOST */
-    int draft_ahead; /* drafts that may wait for their verdicts; 0: the drafter waits for each verdict; -1: as many
-                             * as pay, if the drafter has cores of its own */
-    int draft_block; /* of those, drafts that go together */
-    int draft_ctx;   /* ids of a prompt that the drafter reads at most */
-    float fallback;  /* a draft ends before a token if no id's probability reaches it; above 1: no drafts */
+    /* Drafts that may wait for their verdicts; 0: the drafter waits for each verdict; -1: as many as pay, if the drafter
+     * has cores of its own. */
+    int draft_ahead;
+    int draft_block;        /* of those, drafts that go together */
+    int draft_ctx;          /* ids of a prompt that the drafter reads at most */
+    float fallback;         /* a draft ends before a token if no id's probability reaches it; above 1: no drafts */
     const int32_t *end_ids; /* [n_end_ids] borrowed; none: no id ends the text */
     int n_end_ids;
     const struct stops *stops; /* borrowed; NULL: none */

@@ -217,7 +217,7 @@ static int lose_drafter(struct spec *s, const char *why, struct err *err)
         if (is_lossy(p))
             fail(s, p, E_PEER, why);
         else if (p->ahead.on)
-            spec_end_ahead(p, 1);
+            spec_end_ahead(s, p, 1);
         else if (asked)
             spec_post_verify(s, p);
     }
@@ -305,8 +305,8 @@ int spec_open(struct spec **out, const struct spec_config *config, struct err *e
     if (ok) {
         s->c = *config;
         s->n_slots = n_slots;
-        /* A step posts at most max_jobs parts, and for each slot an Open, a Cut or an Ack, an ask in its parts, tokens
-         * and an end. */
+        /* A step posts at most max_jobs parts, and for each slot an Open, Acks or Cuts, an ask in its parts, tokens and
+         * an end. */
         s->room = (size_t)n_jobs + (5 + (size_t)(config->n_ctx / ASK_IDS)) * (size_t)n_slots;
         s->actions = calloc(s->room, sizeof *s->actions);
         s->slots = calloc((size_t)n_slots, sizeof *s->slots);

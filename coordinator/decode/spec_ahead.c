@@ -2,8 +2,6 @@
 
 #include <limits.h>
 
-enum { FIRST_MOST = 8 };
-
 void spec_post_drafts(struct spec *s, struct decode_slot *p, bool ended)
 {
     const struct verifiers *g = group_of(s, p);
@@ -27,7 +25,7 @@ void spec_post_drafts(struct spec *s, struct decode_slot *p, bool ended)
 static void hold(struct spec *s, struct decode_slot *p, int window)
 {
     double hold_ns;
-    p->ahead.first = draft_policy_first(&p->policy, window < FIRST_MOST ? window : FIRST_MOST, &hold_ns);
+    p->ahead.first = draft_policy_first(&p->policy, window, &hold_ns);
     spec_hold(s, p, hold_ns);
 }
 
@@ -42,19 +40,19 @@ void spec_run_ahead(struct spec *s, struct decode_slot *p, int window)
     spec_post_ask(s, p, window);
 }
 
-void spec_end_ahead(struct decode_slot *p, int n)
+void spec_end_ahead(struct spec *s, struct decode_slot *p, int n)
 {
     p->ahead.on = false;
     p->self_left = n;
     seq_drop_tail(p->seq);
+    spec_hold(s, p, 0); /* no drafts will come */
 }
 
 bool spec_stays_ahead(struct spec *s, struct decode_slot *p)
 {
     int window = spec_draft_window(s, p);
     if (window <= 0 || !draft_policy_runs_ahead(&p->policy)) {
-        spec_end_ahead(p, 0);
-        spec_hold(s, p, 0);
+        spec_end_ahead(s, p, 0);
         return false;
     }
     hold(s, p, window);
@@ -96,7 +94,7 @@ void spec_ahead_refused(struct spec *s, struct decode_slot *p, const struct flig
     const struct seq *q = p->seq;
     bool follows = f->at <= (uint32_t)(q->n_ids + q->n_tail) && q->prefix_hash[f->at] == f->prefix_hash;
     if (!follows || p->feeding || flights_of_slot(&group_of(s, p)->flights, (uint32_t)p->slot) > 0) return;
-    spec_end_ahead(p, 1);
+    spec_end_ahead(s, p, 1);
     p->round++;
     p->now.measured = false;
     spec_post_verify(s, p);

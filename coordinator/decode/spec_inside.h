@@ -129,12 +129,6 @@ static inline int n_running(const struct verifiers *g)
     return n;
 }
 
-/* The way of drafts to the verifiers, there and back. */
-static inline uint64_t way_ns(struct spec *s, const struct decode_slot *p)
-{
-    return group_of(s, p)->rtt_ns;
-}
-
 /* How many ids the two begin with alike. */
 static inline int n_alike(const int32_t *a, const int32_t *b, int n)
 {
@@ -178,8 +172,8 @@ static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
     return sampler;
 }
 
-/* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written.
- * It does not where it drafts itself. */
+/* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written. Not where the
+ * drafter reads only a small part of the prompt: there the leader drafts, too. */
 static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 {
     int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
@@ -236,7 +230,7 @@ bool spec_stays_ahead(struct spec *s, struct decode_slot *p);
  * big's own id behind it. */
 void spec_post_drafts(struct spec *s, struct decode_slot *p, bool ended);
 /* It is over: the leader goes on, and after n ids more a round begins. */
-void spec_end_ahead(struct decode_slot *p, int n);
+void spec_end_ahead(struct spec *s, struct decode_slot *p, int n);
 void spec_take_ahead(struct spec *s, struct decode_slot *p, const struct draft *d);
 /* The leader refused a part of drafts. */
 void spec_ahead_refused(struct spec *s, struct decode_slot *p, const struct flight *f);

@@ -61,7 +61,8 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     p->self_round = p->round;
     p->self_begun = false;
     p->ahead.hold_us = 0;
-    int most = n < s->c.self_max ? n : s->c.self_max;
+    int most = n < s->c.self_max ? n : s->c.self_max, n_drafts = leader_drafts(s, p);
+    if (n_drafts > p->self_drafts) p->self_drafts = n_drafts;
     struct open_slot open = open_with_ends(settings_of(p));
     open.slot = (uint32_t)p->slot;
     open.last_position = (uint32_t)p->seq->n_limit;
@@ -69,8 +70,7 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     open.sampler = sampler_at(p, 0);
     open.n_top = (uint32_t)settings_of(p)->n_top;
     open.self_max = (uint32_t)most;
-    open.draft_max = (uint32_t)leader_drafts(s, p);
-    if (leader_drafts(s, p) > p->self_drafts) p->self_drafts = leader_drafts(s, p);
+    open.draft_max = (uint32_t)n_drafts;
     open.adaptive = settings_of(p)->adaptive;
     open.text = (uint32_t)p->request;
     open.while_right = p->copies.running;
@@ -203,8 +203,6 @@ static bool may_read(const struct spec *s, struct decode_slot *p, int n, bool an
     return !p->unusable;
 }
 
-/* How many tokens to draft now. The drafter reads nothing before it is expected to pay, and after long silence not all
- * that it missed. */
 /* Requests that run together share each pass of big's: a token of another one costs next to nothing. Drafts take their
  * cores from all of them where the roles share these: two requests without drafts were faster than with, by 1.15 times,
  * four by 1.29 (Qwen2.5-Coder 0.5B for 1.5B, two cores). */
@@ -214,6 +212,7 @@ static bool is_crowded(struct spec *s, const struct decode_slot *p)
            n_running(group_of(s, p)) > 1;
 }
 
+/* The drafter reads nothing before it is expected to pay, and after long silence not all that it missed. */
 int spec_draft_window(struct spec *s, struct decode_slot *p)
 {
     const struct seq *q = p->seq;
@@ -344,7 +343,7 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
     p->round++;
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
-    p->policy.rtt_ns = (double)way_ns(s, p);
+    p->policy.rtt_ns = (double)group_of(s, p)->rtt_ns;
     p->policy.apart = is_apart(s, p);
     seq_drop_tail(p->seq);
     end_copy(p);

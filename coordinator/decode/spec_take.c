@@ -87,7 +87,7 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     bool holds_some = names_it && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
     p->held = holds_some ? (int)v->held : 0;
     if (p->copies.running) p->self_left = 0; /* the leader may have stopped on what comes twice now */
-    if (p->ahead.on) spec_end_ahead(p, 1);
+    if (p->ahead.on) spec_end_ahead(s, p, 1);
     p->round++;
     p->now.measured = false;
     spec_post_verify(s, p);
@@ -345,7 +345,7 @@ static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_e
     lose_view(p, end);
     p->now.measured = false;
     if (p->ahead.on) {
-        spec_end_ahead(p, 1);
+        spec_end_ahead(s, p, 1);
     } else if (!is_lossy(p)) {
         spec_post_verify(s, p);
     } else if (++p->drafter.n_lost <= REFUSED_MOST && !p->unusable) {
