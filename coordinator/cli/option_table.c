@@ -117,7 +117,7 @@ const struct option option_table[] = {
     {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | SWEEP | OF_ROWS | OF_SWEEPS, OPTION_COUNT, AT(draft_max),
      "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
-     .help = "the most drafts that the big model checks in one pass"},
+     .help = "the most drafts of a round, checked in one pass; a little\nmodel that runs ahead goes by --draft-ahead"},
     {"draft-ahead", NULL, TEXT | SWEEP | OF_SWEEPS, OPTION_COUNT, AT(draft_ahead), "N", -1, LONGEST_CONTEXT,
      .preset = "-1", .needs = NEEDS_LITTLE,
      .help =

@@ -34,7 +34,7 @@ struct settings {
     bool fresh;             /* nothing that workers hold of other texts is used: for measurements and checks */
     bool drafting;          /* if there is a drafter */
     bool adaptive;          /* the draft policy decides when and how far; false, or lossy: always the whole window */
-    int draft_max;          /* drafts that one verify checks at most; <= DRAFTS_MOST */
+    int draft_max;          /* drafts of a round, which one verify checks, at most; <= DRAFTS_MOST */
     /* Drafts that may wait for their verdicts; 0: the drafter waits for each verdict; -1: as many as pay, if the drafter
      * has cores of its own. */
     int draft_ahead;

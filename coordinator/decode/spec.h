@@ -22,8 +22,8 @@
  * Running ahead: where the drafter has cores of its own it does not wait for verdicts, and the verifiers' leader does
  * not wait for drafts. Drafts come in small blocks, each goes to the verifiers at once, and several are in flight: a
  * round trip is paid only where one is wrong. The leader goes on by itself meanwhile; drafts that come late are
- * trimmed: those that agree with what big has written count as right, the rest is verified. So a text is never slower
- * than plain while drafts are tried.
+ * trimmed: those that agree with what big has written count as right, the rest is verified. So a text hardly loses
+ * time while drafts are tried.
  *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it.
  * The text of a request does not depend on its slot, nor on what else runs.
