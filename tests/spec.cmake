@@ -31,5 +31,5 @@ add_test(NAME lying_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lying_ranks.sh $<T
 set_tests_properties(lying_ranks PROPERTIES TIMEOUT 120)
 
 # The draft policy against hindsight, over a grid of chances and times; scripts/test --long takes all of it.
-pilotfish_program(sweep sweep.c LIBS pf_simulator m)
-add_test(NAME sweep COMMAND sweep)
+pilotfish_program(hindsight hindsight.c LIBS pf_simulator m)
+add_test(NAME hindsight COMMAND hindsight)

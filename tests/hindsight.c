@@ -1,4 +1,4 @@
-/* sweep [--all]: the draft policy against what could have been known in hindsight, on the virtual clock.
+/* hindsight [--all]: the draft policy against what could have been known in hindsight, on the virtual clock.
  *
  * The cluster is simulated with models that draw: little is right with a chance, a pass takes tT and more for each
  * further row, a drafted token tD, a round trip R. A token's time with all at its defaults, the drafter on cores of its
@@ -56,7 +56,7 @@ static struct settings settings(enum way way, int length)
 
 static void die(const struct err *err)
 {
-    fprintf(stderr, "sweep: %s\n", err->text);
+    fprintf(stderr, "hindsight: %s\n", err->text);
     exit(1);
 }
 
