@@ -154,6 +154,8 @@ WRONG = [
     (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0,x"], 2, "not a list of numbers"),
     (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0-1:0"], 2, "in steps above 0"),
     (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0-9999"], 2, "at most 64 values"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0-63", "--net-jitter", "0-63", "--net-rate", "1-64",
+      "--draft-max", "1-64", "--draft-ahead", "0-63", "--draft-block", "1-64"], 2, "combinations of values"),
     (["simulate", *PAIR, "--accept-rate", ".5", "--draft-max", "4,99"], 2, "must be from 1 to 64"),
     (["simulate", *PAIR, "--accept-rate", ".5", "-n", "5000"], 2, "--n-predict 5000"),
     (["simulate", *PAIR, "--accept-rate", ".5", "--texts", "32"], 2, "--texts and --warmup"),

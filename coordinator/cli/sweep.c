@@ -8,6 +8,7 @@
 #include "coordinator/cli/option_rules.h"
 #include "coordinator/cli/option_value.h"
 
+enum { POINTS_MOST = 1000000 };
 static const char of_drafter[] = ",drafter=";
 
 static int wrong(const struct option *p, const char *value, struct err *err)
@@ -78,11 +79,16 @@ int sweep_set(struct options *o, const struct option *option, const char *value,
     return set_number(o, &w, 0, err);
 }
 
-int sweep_n_points(const struct options *o)
+static double count_points(const struct options *o)
 {
-    int n = 1;
+    double n = 1;
     for (int i = 0; i < o->n_sweeps; i++) n *= o->sweeps[i].n;
     return n;
+}
+
+int sweep_n_points(const struct options *o)
+{
+    return (int)count_points(o); /* sweep_settle looked */
 }
 
 /* The first option that was given changes slowest. */
@@ -167,6 +173,9 @@ int sweep_settle(struct options *o, const char *command, struct err *err)
                        simulated ? "" : ", or --big FILE --little FILE --prompts FILE");
     int rc = check_use(o, synthetic, err);
     if (rc != OK) return rc;
+    if (count_points(o) > POINTS_MOST)
+        return err_set(err, E_USAGE, "%s: %g combinations of values: at most %d", command, count_points(o),
+                       POINTS_MOST);
     if (o->resume && !o->keep) return err_set(err, E_USAGE, "--resume goes on with a file: --keep FILE");
     if (simulated) o->repeat = 1; /* it would be the same again */
     if (o->n_predict <= 0) o->n_predict = USUAL_LENGTH;
