@@ -33,6 +33,10 @@ static void a_speed_has_the_interval_of_a_jackknife(void **state)
     i = spec_speed(&varied, &varied); /* paired: what the texts differ in does not count */
     assert_float_equal(i.mean, 1, 1e-12);
     assert_float_equal(i.high - i.low, 0, 1e-9);
+    struct spec_cost most = {.n_texts = TEXTS_MOST}; /* each half of them alike; of 31: 2.040 */
+    for (int k = 0; k < TEXTS_MOST; k++) most.n_tokens[k] = 1, most.ns[k] = k % 2 ? 1e8 : 2e8;
+    i = spec_speed(&most, NULL);
+    assert_float_equal(i.high - i.mean, 2.040 * sqrt(31) * (31 / 4.6 - 31 / 4.7) / 2, 1e-6);
     i = spec_speed(&one, NULL);
     assert_float_equal(i.mean, 10, 1e-12);
     assert_true(isnan(i.low) && isnan(i.high));

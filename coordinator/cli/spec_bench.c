@@ -91,12 +91,11 @@ static void set_way(struct settings *set, const struct way *w)
 /* Of the first text that counts of each way. NULL: this is another one. */
 static struct trace *begin_trace(struct bench *b, const struct way *w, int i_text, int turn)
 {
-    static const char *const names[] = {"plain", "sequential", "pilotfish"};
     char name[100];
     if (!b->trace || i_text != 0 || turn > 0) return NULL;
     const struct net net = network_of(&b->point);
-    snprintf(name, sizeof name, "%s, drafts %d, round trip %g ms, curve %d", names[w->cost.mode], w->cost.draft_max,
-             2 * (double)b->point.net_delay.ms, b->i_curve);
+    snprintf(name, sizeof name, "%s, drafts %d, round trip %g ms, curve %d", spec_mode_names[w->cost.mode],
+             w->cost.draft_max, 2 * (double)b->point.net_delay.ms, b->i_curve);
     trace_begin(b->trace, name, 2 * net.to[ROLE_VERIFIER].delay_ns, 2 * net.to[ROLE_DRAFTER].delay_ns);
     return b->trace;
 }

@@ -10,17 +10,16 @@
 
 enum { FIELDS_MOST = 64, TEXT_ROOM = 1024 };
 
-static const char *const mode_names[] = {"plain", "sequential", "pilotfish"};
+const char *const spec_mode_names[] = {"plain", "sequential", "pilotfish"};
 
 /* ---- numbers ---- */
 
 static double student(int freedom)
 {
-    static const double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-                               2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-                               2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
-    enum { LISTED = sizeof t / sizeof *t };
-    return freedom <= LISTED ? t[freedom - 1] : 1.96;
+    static const double t[TEXTS_MOST - 1] = {
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+        2.110,  2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042, 2.040};
+    return t[freedom - 1];
 }
 
 /* Without text i_left_out; -1: of all. */
@@ -131,7 +130,7 @@ static void put_settings(struct fields *f, const struct spec_row *r)
     spell(o, "accept", f->accept);
     spell(o, "baseline", f->baseline);
     put_text(f, "source", r->source);
-    put_text(f, "mode", mode_names[r->cost->mode]);
+    put_text(f, "mode", spec_mode_names[r->cost->mode]);
     put(f, "emulated", FIELD_TRUTH, synthetic || network_is_emulated(o));
     put_text(f, "synthetic", synthetic ? f->synthetic : NULL);
     put_text(f, "right", synthetic ? f->right : NULL);
@@ -301,7 +300,7 @@ static void put_table_row(const struct spec_row *r, FILE *to)
     if (o->synthetic.n_pass_ms) spell(o, o->accept_curve.n ? "accept-curve" : "accept-rate", right);
     if (r->cost->draft_max) snprintf(drafts, sizeof drafts, "%d", r->cost->draft_max);
     fprintf(to, "%-9s %-8.8s %7.4g %6.4g %7.4g %-10s %6s %8.2f", r->source, right, 2 * (double)o->net_delay.ms,
-            (double)o->net_jitter_ms, (double)o->net_mbit_per_s, mode_names[r->cost->mode], drafts, s.mean);
+            (double)o->net_jitter_ms, (double)o->net_mbit_per_s, spec_mode_names[r->cost->mode], drafts, s.mean);
     fprintf(to, isnan(s.low) ? "      " : " %4.1f%%", 100 * (s.high / s.mean - 1));
     fprintf(to, " %7.3f", p.mean);
     fprintf(to, isnan(q.mean) ? "        " : " %7.3f", q.mean);

@@ -18,6 +18,7 @@
 #include "coordinator/decode/seq.h"
 
 enum spec_mode { SPEC_PLAIN, SPEC_SEQUENTIAL, SPEC_PILOTFISH };
+extern const char *const spec_mode_names[];
 enum { SURVIVAL = 8, TEXTS_MOST = SYNTHETIC_PROMPTS };
 
 struct spec_use {                       /* of texts, summed */
