@@ -1,6 +1,7 @@
 /* cluster.h -- the workers of this process: threads for all peers that are in it, or under MPI the rank's own worker.
  *
- * Only this file, main.c and simulator.c see both coordinator and workers; tests start clusters with it too.
+ * Only this file, main.c, simulator.c and simulate.c see both coordinator and workers; tests start clusters with it
+ * too.
  */
 #ifndef CLUSTER_H
 #define CLUSTER_H

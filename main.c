@@ -1,7 +1,7 @@
 /* main.c -- one executable: a command line becomes a coordinator with its workers, or one worker of a job.
  *
- * Only this file, cluster.c and simulator.c see both sides. Not under a launcher MPI is never started: every peer is
- * a thread. Only main exits, and it prints an error once: by rank 0, to which every worker reports.
+ * Only this file, cluster.c, simulator.c and simulate.c see both sides. Not under a launcher MPI is never started:
+ * every peer is a thread. Only main exits, and it prints an error once: by rank 0, to which every worker reports.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* simulate.h -- the command `simulate`: the sweep of spec_bench.h in virtual time, by the simulator, with a synthetic
- * pair. main.c joins it from both sides.
+ * pair.
  */
 #ifndef SIMULATE_H
 #define SIMULATE_H

@@ -9,7 +9,7 @@
  * how long it takes is given by the user. A group has one pass in work at a time, and what arrives meanwhile waits for
  * the next. A run is the same each time.
  *
- * Only this file, main.c and cluster.c see both coordinator and workers.
+ * Only this file, simulate.c, main.c and cluster.c see both coordinator and workers.
  *
  *     simulator_open(&sim, &config, &err);
  *     simulator_step(sim, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &err);
@@ -49,8 +49,7 @@ struct simulator_costs {
     void *arg;
 };
 
-/* Called as things happen; a member may be NULL. None but `event` may call the simulator, but
- * for simulator_now_ns. */
+/* Called as things happen; a member may be NULL. None but `event` may call the simulator, but for simulator_now_ns. */
 struct simulator_watch {
     void (*action)(void *arg, const struct action *action);                  /* of spec's, before its message leaves */
     void (*departure)(void *arg, int from, int to, const struct message *m); /* when the sender knows the message */
