@@ -341,8 +341,9 @@ static int arrive(struct simulator *s, struct held *h, struct err *err)
     if (of_little && h->to != PEER_COORDINATOR && s->drafting) { /* it looks when the pass is over */
         struct held later = *h;
         later.due_ns = s->drafter_free_ns;
-        h->data = NULL;
-        return hold(s, &later, err);
+        int held = hold(s, &later, err);
+        if (held == OK) h->data = NULL; /* it is in there */
+        return held;
     }
     int rc = wire_decode(&s->in, h->what, h->data, h->n_bytes, &m, err);
     if (rc != OK) return rc;
