@@ -28,16 +28,13 @@ static const struct {
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 /* What the file does not say, or says for each block apart, is left out. */
-static json_t *shape_facts(const struct gguf *g, struct gguf_str architecture)
+static json_t *shape_facts(const struct gguf *g)
 {
     json_t *facts = json_object();
     int lost = 0;
     int64_t n, heads, embedding;
-    char key[160];
-    for (size_t i = 0; i < N_SHAPES; i++) {
-        snprintf(key, sizeof key, "%.*s.%s", (int)architecture.n, architecture.s, shapes[i].key);
-        if (gguf_get_int(g, key, &n)) lost |= json_object_set_new(facts, shapes[i].name, json_integer(n));
-    }
+    for (size_t i = 0; i < N_SHAPES; i++)
+        if (gguf_get_own_int(g, shapes[i].key, &n)) lost |= json_object_set_new(facts, shapes[i].name, json_integer(n));
     if (gguf_context(g) < INT_MAX) lost |= json_object_set_new(facts, "context", json_integer(gguf_context(g)));
     heads = json_integer_value(json_object_get(facts, "heads"));
     embedding = json_integer_value(json_object_get(facts, "embedding"));
@@ -98,20 +95,10 @@ static json_t *template_facts(const struct gguf *g)
     return json_null();
 }
 
-static json_t *string_fact(const struct gguf *g, const char *key, struct gguf_str *out)
+static json_t *string_fact(const struct gguf *g, const char *key)
 {
-    *out = (struct gguf_str){"", 0};
-    return gguf_get_str(g, key, out) ? json_text(out->s, out->n) : json_null();
-}
-
-/* Of the file's bytes, what runs: the parts of blocks, as often as they run, and the head. */
-static uint64_t streamed_bytes(const struct gguf *g, const struct plan *p, const struct block_bytes *of_blocks)
-{
-    const struct gguf_tensor *own = gguf_tensor(g, "output.weight"),
-                             *head = own ? own : gguf_tensor(g, "token_embd.weight");
-    uint64_t sum = head ? head->n_bytes : 0;
-    for (int i = 0; i < p->n_entries; i++) sum += entry_bytes(&p->entries[i], of_blocks);
-    return sum;
+    struct gguf_str text;
+    return gguf_get_str(g, key, &text) ? json_text(text.s, text.n) : json_null();
 }
 
 /* What --plan makes of the model. NULL: err says why it makes nothing. */
@@ -128,10 +115,10 @@ static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_block
     if (rc == OK && !(bytes = gguf_bytes_of_blocks(g, n_blocks))) err_set(err, E_FAIL, "out of memory for a plan");
     if (bytes) {
         plan_spell(&plan, runs, sizeof runs);
-        facts = json_pack("{so ss si si sI sI so}", "spelled", json_text(spelled, strlen(spelled)), "runs", runs,
-                          "caches", plan.n_caches, "caches_plain", plain.n_caches, "bytes",
-                          (json_int_t)streamed_bytes(g, &plan, bytes), "bytes_plain",
-                          (json_int_t)streamed_bytes(g, &plain, bytes), "entries", plan_json(&plan));
+        facts =
+            json_pack("{so ss si si sI sI so}", "spelled", json_text(spelled, strlen(spelled)), "runs", runs, "caches",
+                      plan.n_caches, "caches_plain", plain.n_caches, "bytes", (json_int_t)plan_bytes(g, &plan, bytes),
+                      "bytes_plain", (json_int_t)plan_bytes(g, &plain, bytes), "entries", plan_json(&plan));
         if (!facts) err_set(err, E_FAIL, "out of memory for a plan");
     }
     free(bytes);
@@ -144,19 +131,17 @@ static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_block
 /* *why: that it does not run here, code OK if it does. */
 static json_t *file_facts(const struct gguf *g, int (*runs)(const char *, struct err *), struct err *why)
 {
-    struct gguf_str architecture, name;
     uint64_t n_parameters;
-    json_t *says = string_fact(g, "general.architecture", &architecture);
     json_t *formats = format_facts(g, &n_parameters);
     json_t *tokens = tokenizer_facts(g, why);
     if (!json_object_get(tokens, "unknown")) runs(g->path, why);
     return json_pack("{so sI si so so so so sI sI so so so sb so}", "file", json_text(g->path, strlen(g->path)),
                      "bytes", (json_int_t)gguf_file_bytes(g), "files", gguf_n_files(g), "gguf_version",
-                     g->made ? json_null() : json_integer(g->version), "architecture", says, "name",
-                     string_fact(g, "general.name", &name), "shape", shape_facts(g, architecture), "parameters",
-                     (json_int_t)n_parameters, "tensors", (json_int_t)g->n_tensors, "formats", formats, "tokenizer",
-                     tokens, "template", template_facts(g), "runs", why->code == OK, "why_not",
-                     json_text(why->text, strlen(why->text)));
+                     g->made ? json_null() : json_integer(g->version), "architecture",
+                     string_fact(g, "general.architecture"), "name", string_fact(g, "general.name"), "shape",
+                     shape_facts(g), "parameters", (json_int_t)n_parameters, "tensors", (json_int_t)g->n_tensors,
+                     "formats", formats, "tokenizer", tokens, "template", template_facts(g), "runs", why->code == OK,
+                     "why_not", json_text(why->text, strlen(why->text)));
 }
 
 /* --- printing -------------------------------------------------------------------------------------------------------

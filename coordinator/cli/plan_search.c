@@ -259,12 +259,8 @@ static int search(struct search *h, struct err *err)
 
 static int count_blocks(struct search *h, struct err *err)
 {
-    struct gguf_str architecture;
-    char key[160];
-    int64_t n = 0;
-    if (gguf_get_str(&h->s.big, "general.architecture", &architecture))
-        snprintf(key, sizeof key, "%.*s.block_count", (int)architecture.n, architecture.s);
-    if (!architecture.n || !gguf_get_int(&h->s.big, key, &n) || n < 1 || n > PLAN_ENTRIES_MOST)
+    int64_t n;
+    if (!gguf_get_own_int(&h->s.big, "block_count", &n) || n < 1 || n > PLAN_ENTRIES_MOST)
         return err_set(err, E_MODEL, "the big model does not say how many blocks it has");
     h->n_blocks = (int)n;
     h->off = calloc((size_t)n, 1);

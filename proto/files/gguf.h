@@ -152,6 +152,8 @@ const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name); /
 bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out);
 bool gguf_get_float(const struct gguf *g, const char *key, double *out);
 bool gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out);
+/* Of a key that stands behind the architecture's name: "block_count" of "llama.block_count". */
+bool gguf_get_own_int(const struct gguf *g, const char *key, int64_t *out);
 
 /* The same, but an absent key leaves `out` as it is, and one of another kind is an error: E_MODEL, "KEY has type T,
  * expected U" (without the file's path). */

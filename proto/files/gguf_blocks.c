@@ -35,3 +35,12 @@ uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_bl
     const struct block_bytes *b = &of_blocks[e->block];
     return (e->part & PART_ATTENTION ? b->attention : 0) + (e->part & PART_MLP ? b->mlp : 0);
 }
+
+uint64_t plan_bytes(const struct gguf *g, const struct plan *p, const struct block_bytes *of_blocks)
+{
+    const struct gguf_tensor *own = gguf_tensor(g, "output.weight"),
+                             *head = own ? own : gguf_tensor(g, "token_embd.weight");
+    uint64_t sum = head ? head->n_bytes : 0;
+    for (int i = 0; i < p->n_entries; i++) sum += entry_bytes(&p->entries[i], of_blocks);
+    return sum;
+}

@@ -21,5 +21,7 @@ struct block_bytes { /* of a block's tensors */
 struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks);
 /* Of what an entry runs. */
 uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_blocks);
+/* Of what a pass under a plan reads: of each entry, and of the head. */
+uint64_t plan_bytes(const struct gguf *g, const struct plan *p, const struct block_bytes *of_blocks);
 
 #endif

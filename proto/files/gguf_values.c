@@ -56,17 +56,23 @@ bool gguf_get_int(const struct gguf *g, const char *key, int64_t *out)
     return kv && int_at(number_type(kv), kv->data, out);
 }
 
+bool gguf_get_own_int(const struct gguf *g, const char *key, int64_t *out)
+{
+    struct gguf_str architecture;
+    char whole[160];
+    if (!gguf_get_str(g, "general.architecture", &architecture) || architecture.n > 100) return false;
+    snprintf(whole, sizeof whole, "%.*s.%s", (int)architecture.n, architecture.s, key);
+    return gguf_get_int(g, whole, out);
+}
+
 int gguf_context(const struct gguf *g)
 {
     static const char *const keys[] = {"context_length", "attention.sliding_window"};
     struct gguf_str architecture = {"", 0};
     int64_t n, least = INT_MAX;
-    char key[160];
     gguf_get_str(g, "general.architecture", &architecture);
-    for (int i = 0; i < (gguf_str_is(architecture, "gemma3") ? 1 : 2); i++) {
-        snprintf(key, sizeof key, "%.*s.%s", architecture.n < 100 ? (int)architecture.n : 100, architecture.s, keys[i]);
-        if (gguf_get_int(g, key, &n) && n > 0 && n < least) least = n;
-    }
+    for (int i = 0; i < (gguf_str_is(architecture, "gemma3") ? 1 : 2); i++)
+        if (gguf_get_own_int(g, keys[i], &n) && n > 0 && n < least) least = n;
     return (int)least;
 }
 

@@ -67,21 +67,11 @@ static int fit(struct model *m, int to, struct err *err)
     return OK;
 }
 
-static uint64_t plan_bytes(const struct plan *p, const struct block_bytes *of_blocks)
-{
-    uint64_t sum = 0;
-    for (int i = 0; i < p->n_entries; i++) sum += entry_bytes(&p->entries[i], of_blocks);
-    return sum;
-}
-
 static int count_cost(struct model *m, struct err *err)
 {
-    const struct gguf_tensor *own = gguf_tensor(&m->file, "output.weight"),
-                             *head = own ? own : gguf_tensor(&m->file, "token_embd.weight");
     struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks);
     if (!bytes) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
-    m->draft_cost =
-        (double)(plan_bytes(&m->draft, bytes) + head->n_bytes) / (double)(plan_bytes(&m->plan, bytes) + head->n_bytes);
+    m->draft_cost = (double)plan_bytes(&m->file, &m->draft, bytes) / (double)plan_bytes(&m->file, &m->plan, bytes);
     free(bytes);
     return OK;
 }
