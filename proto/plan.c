@@ -5,6 +5,9 @@
 
 #include "proto/prefix_hash.h"
 
+const char *const plan_part_names[] = {"", "attention", "mlp", "both"};
+const char *const plan_part_letters[] = {"", "a", "m", ""};
+
 int plan_plain(struct plan *p, int n_blocks, struct err *err)
 {
     struct plan_entry *entries = malloc((size_t)n_blocks * sizeof *entries);

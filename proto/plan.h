@@ -27,6 +27,10 @@
 #include "proto/err.h"
 
 enum plan_part { PART_ATTENTION = 1, PART_MLP = 2, PART_BOTH = 3 };
+enum { N_PLAN_PARTS = PART_BOTH + 1 };
+/* "attention", "mlp", "both" in a file; "a", "m", "" behind a block. */
+extern const char *const plan_part_names[N_PLAN_PARTS], *const plan_part_letters[N_PLAN_PARTS];
+
 enum {
     PLAN_ENTRIES_MOST = 1024,
     PLAN_TEXT_MOST = 1 << 16 /* bytes of a plan's text */

@@ -144,10 +144,10 @@ static bool known_keys(json_t *object, const char *const names[], const char **u
 
 static enum plan_part part_named(const json_t *value)
 {
-    static const char *const names[] = {[PART_ATTENTION] = "attention", [PART_MLP] = "mlp", [PART_BOTH] = "both"};
     if (!value) return PART_BOTH;
     for (int part = PART_ATTENTION; part <= PART_BOTH; part++)
-        if (json_is_string(value) && !strcmp(json_string_value(value), names[part])) return (enum plan_part)part;
+        if (json_is_string(value) && !strcmp(json_string_value(value), plan_part_names[part]))
+            return (enum plan_part)part;
     return 0;
 }
 
@@ -232,11 +232,10 @@ static int item_length(const struct plan_entry *e, int n, int further)
 
 static int spell_item(const struct plan_entry *e, int n, FILE *to)
 {
-    static const char *const parts[] = {[PART_ATTENTION] = "a", [PART_MLP] = "m", [PART_BOTH] = ""};
     int same = item_length(e, n, 0), rising = item_length(e, n, 1);
     fprintf(to, "%d", e->block);
     if (rising > 1) fprintf(to, "-%d", e->block + rising - 1);
-    fputs(parts[e->part], to);
+    fputs(plan_part_letters[e->part], to);
     if (same > 1) fprintf(to, "x%d", same);
     if (e->step != 1) fprintf(to, "@%.9g", (double)e->step);
     return same > rising ? same : rising;

@@ -22,8 +22,7 @@ static void show(const struct plan *p, char *to, size_t size)
     size_t n = 0;
     for (int i = 0; i < p->n_entries; i++) {
         const struct plan_entry *e = &p->entries[i];
-        static const char *const parts[] = {[PART_ATTENTION] = "a", [PART_MLP] = "m", [PART_BOTH] = ""};
-        n += (size_t)snprintf(to + n, size - n, "%s%d%s", i ? " " : "", e->block, parts[e->part]);
+        n += (size_t)snprintf(to + n, size - n, "%s%d%s", i ? " " : "", e->block, plan_part_letters[e->part]);
         if (e->step != 1) n += (size_t)snprintf(to + n, size - n, "@%g", (double)e->step);
         assert_int_equal(e->cache, e->part & PART_ATTENTION ? n_caches++ : -1);
     }

@@ -115,10 +115,11 @@ static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_block
     if (rc == OK && !(bytes = gguf_bytes_of_blocks(g, n_blocks))) err_set(err, E_FAIL, "out of memory for a plan");
     if (bytes) {
         plan_spell(&plan, runs, sizeof runs);
-        facts =
-            json_pack("{so ss si si sI sI so}", "spelled", json_text(spelled, strlen(spelled)), "runs", runs, "caches",
-                      plan.n_caches, "caches_plain", plain.n_caches, "bytes", (json_int_t)plan_bytes(g, &plan, bytes),
-                      "bytes_plain", (json_int_t)plan_bytes(g, &plain, bytes), "entries", plan_json(&plan));
+        if (*runs)
+            facts = json_pack("{so ss si si sI sI so}", "spelled", json_text(spelled, strlen(spelled)), "runs", runs,
+                              "caches", plan.n_caches, "caches_plain", plain.n_caches, "bytes",
+                              (json_int_t)plan_bytes(g, &plan, bytes), "bytes_plain",
+                              (json_int_t)plan_bytes(g, &plain, bytes), "entries", plan_json(&plan));
         if (!facts) err_set(err, E_FAIL, "out of memory for a plan");
     }
     free(bytes);
@@ -209,7 +210,7 @@ static char times_run(const json_t *entries, int block, const char *part)
     json_array_foreach(entries, i, e)
     {
         const char *runs = string(e, "part");
-        n += integer(e, "block") == block && (!strcmp(runs, part) || !strcmp(runs, "both"));
+        n += integer(e, "block") == block && (!strcmp(runs, part) || !strcmp(runs, plan_part_names[PART_BOTH]));
     }
     return n < 2 ? ".#"[n] : n < 10 ? (char)('0' + n) : '+';
 }
@@ -217,15 +218,14 @@ static char times_run(const json_t *entries, int block, const char *part)
 /* The model's blocks from left to right, and above them every tenth's number. */
 static void print_plan(const json_t *facts, int n_blocks)
 {
-    static const char *const parts[] = {"attention", "mlp"};
     double bytes = (double)integer(facts, "bytes"), plain = (double)integer(facts, "bytes_plain");
     printf("  plan          %s\n    runs        %s, then the output norm and the head\n                ",
            string(facts, "spelled"), string(facts, "runs") + strlen("ode:"));
     for (int i = 0; i < n_blocks; i += 10) printf("%-10d", i);
     printf("\n");
-    for (int p = 0; p < 2; p++) {
-        printf("    %-9s   ", parts[p]);
-        for (int i = 0; i < n_blocks; i++) putchar(times_run(json_object_get(facts, "entries"), i, parts[p]));
+    for (int p = PART_ATTENTION; p <= PART_MLP; p++) {
+        printf("    %-9s   ", plan_part_names[p]);
+        for (int i = 0; i < n_blocks; i++) putchar(times_run(json_object_get(facts, "entries"), i, plan_part_names[p]));
         printf("\n");
     }
     printf("    weights     %.0f of %.0f bytes of the file (%.1f %%), as often as they run\n", bytes, plain,
@@ -283,17 +283,21 @@ static void print_facts(json_t *facts)
     if (plan) print_plan(plan, (int)integer(json_object_get(facts, "shape"), "blocks"));
 }
 
+static int add_plan(json_t *facts, const struct gguf *g, const char *spelled, struct err *err)
+{
+    json_t *plan = plan_facts(g, spelled, (int)integer(json_object_get(facts, "shape"), "blocks"), err);
+    if (!plan) return err->code;
+    return json_object_set_new(facts, "plan", plan) ? err_set(err, E_FAIL, "out of memory for a plan") : OK;
+}
+
 int command_inspect(const struct options *o, int (*runs)(const char *path, struct err *err), struct err *err)
 {
     struct gguf g = {0};
     int rc = gguf_open(&g, o->model, err);
     if (rc != OK) return rc;
     struct err why = {0};
-    json_t *facts = file_facts(&g, runs, &why), *plan = NULL;
-    int n_blocks = (int)integer(json_object_get(facts, "shape"), "blocks");
-    if (o->plan && why.code == OK) rc = (plan = plan_facts(&g, o->plan, n_blocks, err)) ? OK : err->code;
-    if (plan && facts && json_object_set_new(facts, "plan", plan))
-        rc = err_set(err, E_FAIL, "out of memory for a plan");
+    json_t *facts = file_facts(&g, runs, &why);
+    if (facts && o->plan && why.code == OK) rc = add_plan(facts, &g, o->plan, err);
     if (rc != OK) {
         /* the plan's */
     } else if (why.code == E_FAIL || why.code == E_LAYOUT) { /* of this machine, not of the file */

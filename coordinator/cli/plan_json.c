@@ -4,13 +4,13 @@
 
 json_t *plan_json(const struct plan *p)
 {
-    static const char *const parts[] = {[PART_ATTENTION] = "attention", [PART_MLP] = "mlp", [PART_BOTH] = "both"};
     json_t *entries = json_array();
     int lost = 0;
     for (int i = 0; i < p->n_entries; i++) {
         const struct plan_entry *e = &p->entries[i];
-        lost |= json_array_append_new(entries, json_pack("{si ss sf si}", "block", e->block, "part", parts[e->part],
-                                                         "step", (double)e->step, "cache", e->cache));
+        lost |= json_array_append_new(entries,
+                                      json_pack("{si ss sf si}", "block", e->block, "part", plan_part_names[e->part],
+                                                "step", (double)e->step, "cache", e->cache));
     }
     return json_unless(lost, entries);
 }

@@ -150,16 +150,17 @@ static int evaluate_plain(struct search *h, struct found *out, struct err *err)
 }
 
 /* The plan without what is off, and without this part of a block. */
-static void spell(const struct search *h, int block, unsigned part, char *out, size_t size)
+static int spell(const struct search *h, int block, unsigned part, char *out, size_t size, struct err *err)
 {
-    static const char *const names[] = {[PART_ATTENTION] = "a", [PART_MLP] = "m", [PART_BOTH] = ""};
     size_t n = (size_t)snprintf(out, size, "skip:");
     const char *comma = "";
     for (int i = 0; i < h->n_blocks && n < size; i++) {
         unsigned off = h->off[i] | (i == block ? part : 0);
-        if (off) n += (size_t)snprintf(out + n, size - n, "%s%d%s", comma, i, names[off]);
+        if (off) n += (size_t)snprintf(out + n, size - n, "%s%d%s", comma, i, plan_part_letters[off]);
         if (off) comma = ",";
     }
+    if (n < size) return OK;
+    return err_set(err, E_USAGE, "--remove %d: a plan of more than %d bytes: use fewer", h->s.o.remove, PART_PLAN_MOST);
 }
 
 static bool runs(const struct search *h, const char *plan)
@@ -195,22 +196,21 @@ static int choose(struct search *h, struct choice *best, struct err *err)
         struct choice c = {.block = i / n_parts, .part = parts[i % n_parts]};
         char plan[PART_PLAN_MOST + 1];
         if (h->off[c.block] & c.part) continue;
-        spell(h, c.block, c.part, plan, sizeof plan);
-        if (!runs(h, plan)) continue;
-        rc = evaluate(h, plan, &c.found, err);
+        rc = spell(h, c.block, c.part, plan, sizeof plan, err);
+        if (rc == OK && !runs(h, plan)) continue;
+        if (rc == OK) rc = evaluate(h, plan, &c.found, err);
         if (rc == OK && (best->block < 0 || is_better(h, &c.found, &best->found))) *best = c;
     }
     if (rc == OK && best->block < 0) rc = err_set(err, E_USAGE, "--remove %d: nothing more can go", h->s.o.remove);
     return rc;
 }
 
-static int put_row(const struct search *h, int n_off, const struct choice *c, struct err *err)
+static int put_row(struct search *h, int n_off, const struct choice *c, struct err *err)
 {
-    static const char *const names[] = {[0] = "", [PART_ATTENTION] = "a", [PART_MLP] = "m", [PART_BOTH] = ""};
     char without[16] = "-";
     double perplexity = exp(-c->found.lp_token);
-    progress_clear((struct progress *)&h->s.progress);
-    if (n_off) snprintf(without, sizeof without, "%d%s", c->block, names[c->part]);
+    progress_clear(&h->s.progress);
+    if (n_off) snprintf(without, sizeof without, "%d%s", c->block, plan_part_letters[c->part]);
     if (h->s.o.format != FORMAT_TEXT)
         return json_put_line(json_pack("{si ss ss sf sf sf si}", "off", n_off, "without", without, "plan",
                                        c->found.plan, "perplexity", perplexity, "lp_token", c->found.lp_token,
