@@ -7,8 +7,9 @@
  * the rows that are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its
  * own, so rewinding is just a pass at an earlier position.
  *
- * A model may have a second plan, by which it drafts (other_plans.h). engine_run takes entries of either: a draft's
- * rows through what the plans share are kept by the caller, and a later pass of the served plan begins there with them.
+ * A model may have a plan by which it drafts, and another one for some texts (other_plans.h). engine_run takes entries
+ * of any: a draft's rows through what its plan shares with the served one are kept by the caller, and a later pass of
+ * the served plan begins there with them.
  * The engine handles no text, and does not know which ids are drafts.
  */
 #ifndef WORKER_ENGINE_ENGINE_H

@@ -51,18 +51,18 @@ static bool has_parts(const struct plan *p, int to, const struct plan_entry *e)
     return !((int)e->part & ~found);
 }
 
-/* Of the first stage: where its entries end. */
-static int fit(struct model *m, int to, struct err *err)
+/* Each entry gets the cache that it uses. */
+static int fit(struct model *m, struct err *err)
 {
     for (int i = 0; i < m->draft.n_entries; i++) {
         struct plan_entry *e = &m->draft.entries[i];
         if (!has_parts(&m->plan, m->plan.n_entries, e))
             return err_set(err, E_MODEL, "block %d, which the served plan does not run", e->block);
-        if (!has_parts(&m->plan, to, e))
+        if (!has_parts(&m->plan, m->entry_to, e))
             return err_set(err, E_LAYOUT, "block %d is not in the first of %d stages: an earlier exit, or fewer stages",
                            e->block, m->share.n_stages);
         if (i >= m->n_shared && e->part & PART_ATTENTION)
-            e->cache = m->plan.entries[nearest(&m->plan, to, &m->draft, i, PART_ATTENTION)].cache;
+            e->cache = m->plan.entries[nearest(&m->plan, m->entry_to, &m->draft, i, PART_ATTENTION)].cache;
     }
     return OK;
 }
@@ -130,7 +130,7 @@ int draft_plan_open(struct model *m, const char *text, struct err *err)
     if (!model_first(m)) return OK;
     int rc = plan_read(&m->draft, text, m->shape.n_blocks, err);
     if (rc == OK) m->n_shared = count_shared(&m->plan, m->entry_to, &m->draft);
-    if (rc == OK) rc = fit(m, m->entry_to, err);
+    if (rc == OK) rc = fit(m, err);
     if (rc == OK) rc = count_cost(m, err);
     return rc == OK ? OK : err_wrap(err, "%s: --draft-plan", m->file.path);
 }

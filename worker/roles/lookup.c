@@ -4,7 +4,7 @@
 
 int lookup_init(struct lookup *l, int n_slots, int n_ctx, uint64_t root, int n_vocab, struct err *err)
 {
-    *l = (struct lookup){.writer = l->writer, .n_vocab = n_vocab};
+    *l = (struct lookup){.n_vocab = n_vocab};
     return slots_init(&l->slots, n_slots, n_ctx, root, err);
 }
 

@@ -22,7 +22,7 @@ struct lookup_writer {
 };
 
 struct lookup {
-    struct lookup_writer writer; /* write NULL: of earlier text */
+    struct lookup_writer writer; /* set after lookup_init; write NULL: of earlier text */
     struct slots slots;          /* owns */
     int n_vocab;
     struct draft_row rows[DRAFTS_MOST]; /* of the last answer */

@@ -23,7 +23,7 @@ struct verifier {
 
     struct lead *lead;            /* owns; NULL on other shards */
     struct suffix_memory *memory; /* owns; the leader's, if it is to remember earlier texts */
-    struct lookup lookup;         /* owns; the leader's, with --draft suffix */
+    struct lookup lookup;         /* owns; the leader's, with --draft suffix or --draft-plan */
     struct self_draft self_draft; /* owns; of the first stage, with --draft-plan */
 };
 
@@ -354,8 +354,9 @@ static int leader_open(struct verifier *v, struct err *err)
     rc = lead_open(&v->lead, &lead, err);
     bool at_leader = v->w->config->layout.drafter == DRAFTER_SUFFIX || v->self_draft.w;
     if (rc != OK || !at_leader) return rc;
+    rc = lookup_init(&v->lookup, slots->n, slots->n_ctx, slots->slot[0].prefix_hash[0], n_vocab, err);
     if (v->self_draft.w) v->lookup.writer = (struct lookup_writer){self_draft_answer, &v->self_draft};
-    return lookup_init(&v->lookup, slots->n, slots->n_ctx, slots->slot[0].prefix_hash[0], n_vocab, err);
+    return rc;
 }
 
 int verifier_serve(struct worker *w, struct err *err)

@@ -4,7 +4,7 @@
  *      leader ──Pass──▶ the other shards of its stage        stage s, shard i ──Pass──▶ stage s+1, shard i
  *      last stage, shard 0 ──Verdict──▶ coordinator          (the leader answers parts that do not apply)
  *      last stage, shard 0 ──Token──▶ leader                 (if it asked for one: lead.h, self-start)
- *   coordinator ──DraftAsk──▶ leader ──Draft──▶ coordinator  (with --draft suffix, of lossy texts: lookup.h)
+ *   coordinator ──DraftAsk──▶ leader ──Draft──▶ coordinator  (of lossy texts, without a little model: lookup.h)
  *
  * Only the leader (first stage, shard 0) decides what is in a pass; all other shards compute what the Pass lists, in
  * the leader's order, so shards never differ. With several stages the leader starts the next pass while later stages

@@ -117,8 +117,10 @@ static int write_rows(struct self_draft *d, const struct text *text, const struc
         if (d->rc == OK) d->rc = run_step(d, &part, &step, &d->err);
         if (d->rc != OK || !step.found) break;
         float p = (float)math_exp((double)step.lp_next);
-        if (p < b->p_min) *end = DRAFT_LOW;
-        if (p < b->p_min) break;
+        if (p < b->p_min) {
+            *end = DRAFT_LOW;
+            break;
+        }
         part.prefix_hash = prefix_hash_next(part.prefix_hash, row.id);
         rows[n++] = (struct draft_row){row.id = step.next, p < 1 ? p : 1};
         if ((p_joint *= p) < b->p_joint_min) *end = DRAFT_JOINT_LOW;
