@@ -20,6 +20,7 @@ import numpy as np
 
 N_TOKENS = 24
 FALLBACK, ROLLBACK, WINDOW = 0.15, 3.0, 6  # a toy is sure of nothing: so that each of them ends some drafts
+BILD = ["--accept", "bild", "--fallback", str(FALLBACK), "--rollback", str(ROLLBACK), "--draft-max", str(WINDOW)]
 
 
 class Model:
@@ -183,13 +184,23 @@ def run(command, **more):
 
 
 def prompts(pilotfish, model, n):
-    """Texts and their ids. The tokenizer has tests of its own."""
+    """Texts, which go to prompts.jsonl, and their ids. The tokenizer has tests of its own."""
     draw = random.Random(1)
     words = "the little friend was very happy and said that she would play with him all day around there One time"
     words = words.split()
     texts = [" ".join(draw.choices(words, k=draw.randint(2, 12))) for _ in range(n)]
     ids = [[int(i) for i in run([pilotfish, "tokenize", "--model", model], input=text).split()] for text in texts]
+    with open("prompts.jsonl", "w", encoding="utf-8") as out:
+        for text in texts:
+            print(json.dumps({"prompt": text}), file=out)
     return texts, ids
+
+
+def generate(pilotfish, *options):
+    """What the program writes behind each prompt of prompts.jsonl."""
+    command = [pilotfish, "generate", "--big", "big.gguf", "--prompts", "prompts.jsonl", "--raw", "--ignore-eos",
+               "-o", "jsonl", "-n", str(N_TOKENS), *options]
+    return [json.loads(line) for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
 
 
 def compare(what, expected, found):
@@ -205,14 +216,9 @@ def check(pilotfish, tiny, n_prompts, arch, *shape):
     run([tiny, "big.gguf", "--arch", arch, *shape])
     run([tiny, "little.gguf", "--arch", arch, *shape, "--left-out", "2"])
     texts, ids = prompts(pilotfish, "big.gguf", n_prompts)
-    with open("prompts.jsonl", "w", encoding="utf-8") as out:
-        for text in texts:
-            print(json.dumps({"prompt": text}), file=out)
 
     def program(*options):
-        command = [pilotfish, "generate", "--big", "big.gguf", "--prompts", "prompts.jsonl", "--raw", "--ignore-eos",
-                   "-o", "jsonl", "-n", str(N_TOKENS), *options]
-        return [json.loads(line)["ids"] for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
+        return [line["ids"] for line in generate(pilotfish, *options)]
 
     big, little = Model("big.gguf"), Model("little.gguf")
     own = [greedy(big, i) for i in ids]
@@ -221,7 +227,6 @@ def check(pilotfish, tiny, n_prompts, arch, *shape):
     n_changed = sum(a != b for a, (b, _) in zip(own, lossy))
     print(f"{arch}: {n_fallbacks} fallbacks, {n_rollbacks} rollbacks; {n_changed} texts that big alone would not write")
     pair = ["--little", "little.gguf", "--draft-vocab", "0", "--little-quant", "file", "--draft-ctx", "512"]
-    method = ["--accept", "bild", "--fallback", str(FALLBACK), "--rollback", str(ROLLBACK), "--draft-max", str(WINDOW)]
     fair = min(n_fallbacks, n_rollbacks, n_changed) > n_prompts / 8  # else these prompts show little
     text = " ".join(texts)
     all_ids = [int(i) for i in run([pilotfish, "tokenize", "--model", "big.gguf"], input=text).split()]
@@ -232,7 +237,7 @@ def check(pilotfish, tiny, n_prompts, arch, *shape):
     print(f"{arch}, perplexity: {said['perplexity']:.5f}, here {expected:.5f}, {n} tokens")
     return all([fair, close, compare(f"{arch}, greedy", own, program("--no-draft")),
                 compare(f"{arch}, exact", own, program(*pair)),
-                compare(f"{arch}, BiLD", [i for i, _ in lossy], program(*pair, *method))])
+                compare(f"{arch}, BiLD", [i for i, _ in lossy], program(*pair, *BILD))])
 
 
 # How a plan is spelled, and what it is: of a model of 4 blocks. A dictionary is a file's.
@@ -250,10 +255,7 @@ PLANS = [
 def check_plans(pilotfish, tiny, n_prompts, arch, *shape):
     """The model served under each plan, with its shards in another place each time."""
     run([tiny, "big.gguf", "--arch", arch, *shape])
-    texts, ids = prompts(pilotfish, "big.gguf", n_prompts)
-    with open("prompts.jsonl", "w", encoding="utf-8") as out:
-        for text in texts:
-            print(json.dumps({"prompt": text}), file=out)
+    _, ids = prompts(pilotfish, "big.gguf", n_prompts)
     big, right = Model("big.gguf"), True
     for i, (spelled, big.plan) in enumerate(PLANS):
         if isinstance(spelled, dict):
@@ -261,9 +263,7 @@ def check_plans(pilotfish, tiny, n_prompts, arch, *shape):
                 json.dump(spelled, out)
             spelled = "plan.json"
         layout = ["--tp", str(1 + i % 2), "--pp", str(1 + i // 2 % 2), "--threads", str(1 + i % 2)]
-        command = [pilotfish, "generate", "--big", "big.gguf", "--plan", spelled, "--prompts", "prompts.jsonl", "--raw",
-                   "--ignore-eos", "-o", "jsonl", "-n", str(N_TOKENS), *layout]
-        lines = [json.loads(line) for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
+        lines = generate(pilotfish, "--plan", spelled, *layout)
         own = [greedy_with_log_p(big, prompt) for prompt in ids]
         far = [abs(a - b) for (_, sure), line in zip(own, lines) for a, b in zip(sure, line["logprobs"])]
         mean, most = sum(far) / len(far), max(far)  # a key or value at the edge of two F16 numbers makes the most
@@ -277,10 +277,7 @@ def check_own_drafts(pilotfish, big, ids, arch):
     """Big drafts by its first blocks, whose keys and values are its own: BiLD's text is that of two models."""
     draft = Model("big.gguf")
     big.plan, draft.plan = PLANS[0][1], PLANS[0][1][:3]
-    command = [pilotfish, "generate", "--big", "big.gguf", "--draft-plan", "layerskip:3", "--prompts", "prompts.jsonl",
-               "--raw", "--ignore-eos", "-o", "jsonl", "-n", str(N_TOKENS), "--accept", "bild", "--fallback",
-               str(FALLBACK), "--rollback", str(ROLLBACK), "--draft-max", str(WINDOW)]
-    lines = [json.loads(line) for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
+    lines = generate(pilotfish, "--draft-plan", "layerskip:3", *BILD)
     lossy = [bild(big, draft, prompt) for prompt in ids]
     changed = sum(ids != greedy(big, prompt) for (ids, _), prompt in zip(lossy, ids))
     what = f"{arch}, BiLD over layerskip:3 ({changed} lossy)"

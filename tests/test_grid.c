@@ -16,6 +16,7 @@
 #include "tests/lib/tiny.h"
 
 static char folder[] = "/tmp/pilotfish-grid-XXXXXX";
+static const int windows[] = {1, 4, 8, 16};
 
 struct toy {
     char big[64], little[64];
@@ -76,7 +77,6 @@ static enum company company(int others, int turn)
 static void every_layout_window_thread_count_and_company_gives_one_hash(void **state)
 {
     (void)state;
-    static const int windows[] = {1, 4, 8, 16};
     struct toy toy = write_toy(QUANT_F32, "qwen2", false);
     struct grid g;
     int n = 0;
@@ -109,7 +109,6 @@ static void what_the_leader_copies_gives_one_hash(void **state)
 {
     (void)state;
     enum { N_VOCAB = 12 };
-    static const int windows[] = {1, 4, 8, 16};
     static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
     char big[64];
     struct tiny_spec spec = tiny_spec(QUANT_Q8_0);
@@ -150,7 +149,6 @@ static void what_the_leader_copies_gives_one_hash(void **state)
 static void plans_give_one_hash(void **state)
 {
     (void)state;
-    static const int windows[] = {1, 4, 8, 16};
     static const struct {
         const char *served, *draft;
         int pp; /* stages, at most: the first must have what drafts */
@@ -178,7 +176,7 @@ static void plans_give_one_hash(void **state)
         g.sampler = samplers[r % 2];
         expect(&g);
         for (int i = 0; i < 12; i++) {
-            struct cell c = cover(i % 4 == 3 ? GRID_LITTLE : GRID_PLAN, windows[i % 3], i);
+            struct cell c = cover(i % 4 == 3 ? GRID_LITTLE : GRID_PLAN, windows[(i + i / 4) % 4], i);
             if (c.pp > rows[r].pp) c.pp = rows[r].pp;
             g.self_max = self_max(1 + i % 2);
             grid_run(&g, &c);
@@ -239,7 +237,6 @@ static void no_delay_and_no_jitter_changes_a_text(void **state)
     (void)state;
     static const struct net_path paths[] = {
         {.delay_ns = 1000000}, {.jitter_ns = 2000000}, {.delay_ns = 1500000, .jitter_ns = 3000000}};
-    static const int windows[] = {1, 4, 8, 16};
     struct toy toy = write_toy(QUANT_F32, "qwen2", false);
     struct grid g;
     grid_init(&g, toy.big, toy.little, fastest());
@@ -302,7 +299,6 @@ static void every_path_of_this_cpu_gives_the_reference_s_hash(void **state)
 static void samples_do_not_depend_on_how_they_were_computed(void **state)
 {
     (void)state;
-    static const int windows[] = {1, 4, 8, 16};
     static const struct sampler samplers[] = {
         {.temp = 0.9f, .top_p = 1, .seed = 7},
         {.temp = 1, .top_k = 20, .top_p = 0.9f, .min_p = 0.01f, .seed = 8},
@@ -393,9 +389,7 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
+    return tiny_remove(folder);
 }
 
 int main(void)

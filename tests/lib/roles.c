@@ -118,7 +118,5 @@ int roles_open(void **state)
 int roles_close(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", roles_folder);
-    return system(command);
+    return tiny_remove(roles_folder);
 }

@@ -567,3 +567,10 @@ struct tiny_spec tiny_spec(uint32_t type)
     }
     return s;
 }
+
+int tiny_remove(const char *folder)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}

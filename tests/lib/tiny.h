@@ -46,4 +46,7 @@ struct tiny_spec tiny_spec(uint32_t type);
 /* 0; or -1 with errno: EINVAL for a spec that cannot be, else what the file system said. */
 int tiny_write(const char *path, const struct tiny_spec *spec);
 
+/* Removes a folder and what was written into it. Not 0: it failed. */
+int tiny_remove(const char *folder);
+
 #endif
