@@ -26,12 +26,14 @@ enum {
 enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
+enum { N_TEXTS = 3 }; /* of a launch configuration: plan, draft_plan, stage_share */
+
 /* MPI itself is one a process, and so is this. */
 static struct {
     MPI_Comm mail, stage;
-    bool crowded;                          /* more ranks than cores on this host */
-    char *plan, *draft_plan, *stage_share; /* owns: of the launch configuration that was received */
-} world = {MPI_COMM_NULL, MPI_COMM_NULL, true, NULL, NULL, NULL};
+    bool crowded;         /* more ranks than cores on this host */
+    char *texts[N_TEXTS]; /* owns: of the launch configuration that was received */
+} world = {MPI_COMM_NULL, MPI_COMM_NULL, true, {NULL}};
 
 static int mpi_failed(int code, const char *what, struct err *err)
 {
@@ -104,10 +106,10 @@ void mpi_finish(void)
 {
     if (world.stage != MPI_COMM_NULL) MPI_Comm_free(&world.stage);
     if (world.mail != MPI_COMM_NULL) MPI_Comm_free(&world.mail);
-    free(world.plan);
-    free(world.draft_plan);
-    free(world.stage_share);
-    world.plan = world.draft_plan = world.stage_share = NULL;
+    for (int i = 0; i < N_TEXTS; i++) {
+        free(world.texts[i]);
+        world.texts[i] = NULL;
+    }
     MPI_Finalize();
 }
 
@@ -130,11 +132,9 @@ enum {
     TERM_REQUANTIZE,
     TERM_TELL_BIG,
     TERM_TELL_LITTLE,
-    TERM_PLAN_BYTES,
-    TERM_DRAFT_PLAN_BYTES,
-    TERM_SHARE_BYTES,
     TERM_SURVEY,
-    N_TERMS
+    TERM_TEXT_BYTES, /* of each text; 0: NULL */
+    N_TERMS = TERM_TEXT_BYTES + N_TEXTS
 };
 
 static int split(const struct layout *l, int self, struct err *err)
@@ -153,6 +153,7 @@ static int send_text(const char *text, int n_bytes)
 
 int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err)
 {
+    const char *texts[N_TEXTS] = {NULL};
     int said[N_TERMS] = {[TERM_SURVEY] = !t && ranks};
     if (t) {
         said[TERM_RANKS] = t->layout.n_ranks;
@@ -162,27 +163,25 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
         said[TERM_REQUANTIZE] = t->requantize;
         said[TERM_TELL_BIG] = t->send_big_metadata;
         said[TERM_TELL_LITTLE] = t->send_little_metadata;
-        said[TERM_PLAN_BYTES] = t->plan ? (int)strlen(t->plan) : 0;
-        said[TERM_DRAFT_PLAN_BYTES] = t->draft_plan ? (int)strlen(t->draft_plan) : 0;
-        said[TERM_SHARE_BYTES] = t->stage_share ? (int)strlen(t->stage_share) : 0;
+        texts[0] = t->plan;
+        texts[1] = t->draft_plan;
+        texts[2] = t->stage_share;
     }
+    for (int i = 0; i < N_TEXTS; i++) said[TERM_TEXT_BYTES + i] = texts[i] ? (int)strlen(texts[i]) : 0;
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
-    if (code == MPI_SUCCESS && t) code = send_text(t->plan, said[TERM_PLAN_BYTES]);
-    if (code == MPI_SUCCESS && t) code = send_text(t->draft_plan, said[TERM_DRAFT_PLAN_BYTES]);
-    if (code == MPI_SUCCESS && t) code = send_text(t->stage_share, said[TERM_SHARE_BYTES]);
+    for (int i = 0; i < N_TEXTS && code == MPI_SUCCESS; i++) code = send_text(texts[i], said[TERM_TEXT_BYTES + i]);
     if (code != MPI_SUCCESS) return mpi_failed(code, "telling the ranks what they are", err);
     if (t) return split(&t->layout, PEER_COORDINATOR, err);
     return ranks ? mpi_survey(ranks, err) : OK;
 }
 
-/* n_bytes 0: NULL. */
 static int receive_text(char **text, int n_bytes, struct err *err)
 {
     if (!n_bytes) return OK;
     *text = calloc((size_t)n_bytes + 1, 1);
     if (!*text) return err_set(err, E_LAYOUT, "out of memory for a plan");
     int code = MPI_Bcast(*text, n_bytes, MPI_CHAR, 0, MPI_COMM_WORLD);
-    return code == MPI_SUCCESS ? OK : mpi_failed(code, "hearing the plans", err);
+    return code == MPI_SUCCESS ? OK : mpi_failed(code, "receiving the plans", err);
 }
 
 int mpi_join(struct launch_config *t, void **comm, struct err *err)
@@ -192,16 +191,14 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     *comm = NULL;
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (code != MPI_SUCCESS) return mpi_failed(code, "hearing what this rank is", err);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "receiving what this rank is", err);
     if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(err) : OK;
     int rc =
         layout_make(&t->layout, said[TERM_RANKS], said[TERM_TP], said[TERM_PP], (enum drafter)said[TERM_DRAFTER], err);
-    if (rc == OK) rc = receive_text(&world.plan, said[TERM_PLAN_BYTES], err);
-    if (rc == OK) rc = receive_text(&world.draft_plan, said[TERM_DRAFT_PLAN_BYTES], err);
-    if (rc == OK) rc = receive_text(&world.stage_share, said[TERM_SHARE_BYTES], err);
-    t->stage_share = world.stage_share;
-    t->plan = world.plan;
-    t->draft_plan = world.draft_plan;
+    for (int i = 0; i < N_TEXTS && rc == OK; i++) rc = receive_text(&world.texts[i], said[TERM_TEXT_BYTES + i], err);
+    t->plan = world.texts[0];
+    t->draft_plan = world.texts[1];
+    t->stage_share = world.texts[2];
     t->requantize = said[TERM_REQUANTIZE];
     t->send_big_metadata = said[TERM_TELL_BIG];
     t->send_little_metadata = said[TERM_TELL_LITTLE];
