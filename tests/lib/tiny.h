@@ -24,12 +24,12 @@ struct tiny_spec {
     /* "qwen2", "qwen3" (norms of heads), "qwen3moe" (and experts), "llama" or "gemma3" (windows of 20, every other
      * block) */
     const char *architecture;
-    int n_blocks;             /* before one is left out */
+    int n_blocks;                        /* before one is left out */
     int n_embd, n_head, n_head_kv, n_ff; /* n_embd and n_ff are multiples of the block */
     int d_head;                          /* even; 0: n_embd / n_head */
     bool rope_factors;                   /* a tensor of them */
-    int n_experts, n_used;    /* of llama and "qwen3moe"; 0: none */
-    int n_vocab;              /* padding included; >= 515 with a tokenizer */
+    int n_experts, n_used;               /* of llama and "qwen3moe"; 0: none */
+    int n_vocab;                         /* padding included; >= 515 with a tokenizer */
     int n_ctx;
     uint32_t type; /* of all matrices; norms and biases are F32 */
     bool tied;     /* no output.weight */
