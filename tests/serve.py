@@ -351,7 +351,7 @@ def reports_add_up_to_the_metrics(server):
     check(risen("generation_tokens_total") == total("usage", "completion_tokens"), "tokens of answers")
     check(risen("cached_tokens_total") == total("usage", "prompt_tokens_details", "cached_tokens"), "cached tokens")
     for name, key in (("drafted_tokens_total", "num_draft_tokens"), ("accepted_tokens_total", "num_accepted_tokens"),
-                      ("verifies_total", "num_drafts"), ("late_tokens_total", "num_late_tokens"),
+                      ("drafts_total", "num_drafts"), ("late_tokens_total", "num_late_tokens"),
                       ("dropped_tokens_total", "num_dropped_tokens")):
         check(risen(name) == total("metrics", "speculative_decoding", key), name)
     positions = sum(v for k, v in after.items() if k.startswith("pilotfish_accepted_tokens_at_total"))

@@ -30,19 +30,21 @@ static void has_lines(const struct counts *c, const char *model, bool vllm, cons
     free(text);
 }
 
-/* Six tokens: big's own, a verify with two right drafts and a correction, one with a right draft. */
+/* Seven tokens: big's own, a verify with two right drafts and a correction, one with a right draft, one without. */
 static void add_answer(struct counts *c)
 {
-    uint8_t origin[] = {0, 0, ORIGIN_BIG, ORIGIN_DRAFT, ORIGIN_DRAFT, ORIGIN_CORRECTION, ORIGIN_DRAFT, ORIGIN_BIG};
+    uint8_t origin[] = {0,          0,         ORIGIN_BIG, ORIGIN_DRAFT, ORIGIN_DRAFT, ORIGIN_CORRECTION, ORIGIN_DRAFT,
+                        ORIGIN_BIG, ORIGIN_BIG};
     const struct seq s = {.n_prompt = 2,
-                          .n_ids = 8,
+                          .n_ids = 9,
                           .origin = origin,
                           .end = SEQ_LENGTH,
                           .stats = {.start_ns = 30 * ms,
                                     .first_ns = 60 * ms,
                                     .last_ns = 110 * ms,
                                     .n_prompt_rows = 1,
-                                    .n_verifies = 2,
+                                    .n_verifies = 3,
+                                    .n_drafts = 2,
                                     .n_drafted = 5,
                                     .n_judged = 4,
                                     .n_accepted = 3}};
@@ -52,9 +54,11 @@ static void add_answer(struct counts *c)
 static void an_answer_is_counted_where_it_belongs(void **state)
 {
     (void)state;
-    static const char *const lines[] = {"\npilotfish_generation_tokens_total 6\n",
+    static const char *const lines[] = {"\npilotfish_generation_tokens_total 7\n",
                                         "\npilotfish_prompt_tokens_total 2\n",
                                         "\npilotfish_cached_tokens_total 1\n",
+                                        "\npilotfish_verifies_total 3\n",
+                                        "\npilotfish_drafts_total 2\n",
                                         "\npilotfish_drafted_tokens_total 5\n",
                                         "\npilotfish_accepted_tokens_total 3\n",
                                         "\npilotfish_accepted_tokens_at_total{position=\"0\"} 2\n",
@@ -77,7 +81,8 @@ static void a_model_of_any_name_is_a_label(void **state)
 {
     (void)state;
     static const char *const lines[] = {
-        "\nvllm:generation_tokens_total{model_name=\"a\\\"b\\\\c\"} 6\n",
+        "\nvllm:generation_tokens_total{model_name=\"a\\\"b\\\\c\"} 7\n",
+        "\nvllm:spec_decode_num_drafts_total{model_name=\"a\\\"b\\\\c\"} 2\n",
         "\nvllm:time_to_first_token_seconds_bucket{model_name=\"a\\\"b\\\\c\",le=\"0.05\"} 1\n",
         "\nvllm:num_requests_waiting{model_name=\"a\\\"b\\\\c\"} 3\n", NULL};
     struct counts c = {0};

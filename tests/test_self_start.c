@@ -46,6 +46,7 @@ static void ids_that_the_leader_wrote_are_counted_as_others_are(void **state)
     sim_run(s);
     const struct seq_stats *t = &sim_seq(s, 0)->stats;
     assert_int_equal(t->n_verifies, 5);
+    assert_int_equal(t->n_drafts, 0);
     assert_int_equal(t->verify_ns, 60000000);
     assert_int_equal(t->wait_ns, 40000000); /* once */
     sim_close(s);

@@ -208,6 +208,7 @@ static void the_network_s_time_is_what_neither_drafting_nor_verifying_takes(void
     assert_int_equal(t->verify_ns, 20000000);
     assert_int_equal(t->wait_ns, 18000000);
     assert_int_equal(t->n_verifies, 1);
+    assert_int_equal(t->n_drafts, 1);
     assert_int_equal(t->n_asks, 1);
     sim_close(s);
 }

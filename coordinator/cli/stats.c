@@ -23,6 +23,7 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_at_length += s->end == SEQ_LENGTH;
     t->n_at_context += s->end == SEQ_CONTEXT;
     t->n_verifies += c->n_verifies;
+    t->n_drafts += c->n_drafts;
     t->n_drafted += c->n_drafted;
     t->n_judged += c->n_judged;
     t->n_accepted += c->n_accepted;

@@ -70,6 +70,7 @@ struct seq_stats {
     uint64_t wait_ns;             /* from a message to its answer, less the computing: the network */
     uint32_t n_prompt_rows;       /* fed before the first token; fewer than ids if the slot held some */
     uint32_t n_verifies, n_asks;  /* parts with a wanted row after the prompt; asks to the drafter */
+    uint32_t n_drafts;            /* verdicts on drafts, the leader's own too */
     uint32_t n_drafted, n_judged, n_accepted;
     uint32_t n_late;    /* of those drafted: big had written these places before they were judged */
     uint32_t n_dropped; /* of those drafted: they were on their way behind a wrong one, and were not judged */

@@ -18,7 +18,7 @@ json_t *report_usage(const struct ask *ask, const struct choice *choices)
 
 static json_t *speculative(const struct stats *t)
 {
-    return json_pack("{sI sI sI sI sI sI sf sf}", "num_drafts", (json_int_t)t->n_verifies, "num_draft_tokens",
+    return json_pack("{sI sI sI sI sI sI sf sf}", "num_drafts", (json_int_t)t->n_drafts, "num_draft_tokens",
                      (json_int_t)t->n_drafted, "num_judged_tokens", (json_int_t)t->n_judged, "num_accepted_tokens",
                      (json_int_t)t->n_accepted, "num_late_tokens", (json_int_t)t->n_late, "num_dropped_tokens",
                      (json_int_t)t->n_dropped, "draft_acceptance_rate",
