@@ -257,8 +257,8 @@ static int take_id_list(const struct prompt_encoder *e, const json_t *list, cons
     return OK;
 }
 
-int ask_ids(const struct prompt_encoder *e, const json_t *prompt, const char *param, struct ask_prompt *out,
-            struct refusal *why)
+static int take_ids(const struct prompt_encoder *e, const json_t *prompt, const char *param, struct ask_prompt *out,
+                    struct refusal *why)
 {
     struct err err;
     if (json_is_array(prompt)) return take_id_list(e, prompt, param, out, why);
@@ -300,7 +300,7 @@ static int take_prompts(struct ask *a, const json_t *body, const struct ask_from
     for (; (size_t)a->n_prompts < n && rc == OK; a->n_prompts++) {
         const json_t *prompt = several ? json_array_get(given, (size_t)a->n_prompts) : given;
         struct ask_prompt *p = &a->prompts[a->n_prompts];
-        rc = ask_ids(from->encoder, prompt, "prompt", p, why);
+        rc = take_ids(from->encoder, prompt, "prompt", p, why);
         if (rc == OK && echo) rc = take_echo(from->encoder, prompt, p, why);
     }
     return rc;

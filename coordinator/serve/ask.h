@@ -59,8 +59,5 @@ static inline int ask_n_choices(const struct ask *a)
 json_t *ask_object(const char *body, size_t n, struct refusal *why);
 /* A field that is true or false; left out or null, *out stays. */
 int ask_flag(const json_t *in, const char *key, bool *out, struct refusal *why);
-/* "prompt" or the like as the ids of a text, or a list of ids. */
-int ask_ids(const struct prompt_encoder *e, const json_t *prompt, const char *param, struct ask_prompt *out,
-            struct refusal *why);
 
 #endif

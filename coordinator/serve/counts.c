@@ -17,7 +17,7 @@ static void observe(struct histogram *h, const double *bounds, uint64_t from_ns,
     h->sum += s;
 }
 
-/* Drafts that were right stand side by side; a token of big's own follows each verify's. */
+/* Drafts that were right stand side by side, up to a token of big's own. */
 static void count_positions(struct counts *c, const struct seq *s)
 {
     int at = 0;
@@ -44,36 +44,37 @@ void counts_add(struct counts *c, const struct seq *s, uint64_t asked_ns, uint64
 
 /* ---- as text ---- */
 
-enum source { TOTAL, HERE, NOW };
-enum kind { COUNTER, GAUGE };
-
-#define OF_TOTAL(member) TOTAL, offsetof(struct stats, member)
-#define OF_COUNTS(member) HERE, offsetof(struct counts, member)
-
 /* Counters that are one number. vllm NULL: it has none such. */
 static const struct {
     const char *name, *vllm, *help;
-    enum source source;
     size_t offset;
 } counters[] = {
-    {"prompt_tokens_total", "prompt_tokens_total", "Tokens of prompts.", OF_TOTAL(n_prompt)},
+    {"prompt_tokens_total", "prompt_tokens_total", "Tokens of prompts, once for each answer.",
+     offsetof(struct counts, total.n_prompt)},
     {"cached_tokens_total", "prefix_cache_hits_total",
-     "Tokens of prompts that a slot held, and that were not computed.", OF_COUNTS(n_cached)},
-    {"generation_tokens_total", "generation_tokens_total", "Tokens of answers.", OF_TOTAL(n_tokens)},
-    {"verifies_total", NULL, "Passes of the big model over a text, with drafts or without.", OF_TOTAL(n_verifies)},
+     "Tokens of prompts that a slot held, and that were not computed.", offsetof(struct counts, n_cached)},
+    {"generation_tokens_total", "generation_tokens_total", "Tokens of answers.",
+     offsetof(struct counts, total.n_tokens)},
+    {"verifies_total", NULL, "Passes of the big model over a text, with drafts or without.",
+     offsetof(struct counts, total.n_verifies)},
     {"drafts_total", "spec_decode_num_drafts_total", "Passes of the big model over a text with drafts.",
-     OF_TOTAL(n_drafts)},
-    {"drafted_tokens_total", "spec_decode_num_draft_tokens_total", "Drafted tokens.", OF_TOTAL(n_drafted)},
-    {"judged_tokens_total", NULL, "Drafted tokens that the big model judged.", OF_TOTAL(n_judged)},
+     offsetof(struct counts, total.n_drafts)},
+    {"drafted_tokens_total", "spec_decode_num_draft_tokens_total", "Drafted tokens.",
+     offsetof(struct counts, total.n_drafted)},
+    {"judged_tokens_total", NULL, "Drafted tokens that the big model judged.", offsetof(struct counts, total.n_judged)},
     {"accepted_tokens_total", "spec_decode_num_accepted_tokens_total", "Drafted tokens that were accepted.",
-     OF_TOTAL(n_accepted)},
+     offsetof(struct counts, total.n_accepted)},
     {"late_tokens_total", NULL, "Drafted tokens that came after the big model had written their places.",
-     OF_TOTAL(n_late)},
-    {"dropped_tokens_total", NULL, "Drafted tokens that were on their way behind a wrong one.", OF_TOTAL(n_dropped)},
-    {"draft_pauses_total", NULL, "How often the draft policy paused drafting.", OF_TOTAL(n_pauses)},
-    {"fallbacks_total", NULL, "Drafts that ended because the drafter was unsure.", OF_TOTAL(n_lows)},
-    {"rollbacks_total", NULL, "Drafts that the big model cut short.", OF_TOTAL(n_rollbacks)},
-    {"taken_back_tokens_total", NULL, "Drafted tokens that rollbacks took back.", OF_TOTAL(n_taken_back)},
+     offsetof(struct counts, total.n_late)},
+    {"dropped_tokens_total", NULL, "Drafted tokens that were on their way behind a wrong one.",
+     offsetof(struct counts, total.n_dropped)},
+    {"draft_pauses_total", NULL, "How often the draft policy paused drafting.",
+     offsetof(struct counts, total.n_pauses)},
+    {"fallbacks_total", NULL, "Drafts that ended because the drafter was unsure.",
+     offsetof(struct counts, total.n_lows)},
+    {"rollbacks_total", NULL, "Drafts that the big model cut short.", offsetof(struct counts, total.n_rollbacks)},
+    {"taken_back_tokens_total", NULL, "Drafted tokens that rollbacks took back.",
+     offsetof(struct counts, total.n_taken_back)},
 };
 
 /* Sums of nanoseconds, as seconds. */
@@ -81,10 +82,11 @@ static const struct {
     const char *name, *help;
     size_t offset;
 } times[] = {
-    {"draft_seconds_total", "Computing of drafters.", offsetof(struct stats, draft_ns)},
-    {"verify_seconds_total", "Computing of verifiers.", offsetof(struct stats, verify_ns)},
+    {"draft_seconds_total", "Computing of drafters.", offsetof(struct counts, total.draft_ns)},
+    {"verify_seconds_total", "Computing of verifiers; answers that share a pass have all its time each.",
+     offsetof(struct counts, total.verify_ns)},
     {"wait_seconds_total", "Waiting for answers beyond that: the network, and passes of other requests.",
-     offsetof(struct stats, wait_ns)},
+     offsetof(struct counts, total.wait_ns)},
 };
 
 static const struct {
@@ -92,8 +94,8 @@ static const struct {
     const double *bounds;
     size_t offset;
 } histograms[] = {
-    {"queue_seconds", "request_queue_time_seconds", "From a request to its slot.", long_bounds,
-     offsetof(struct counts, queue_s)},
+    {"queue_seconds", "request_queue_time_seconds", "From a request to its slot, or to its end without one.",
+     long_bounds, offsetof(struct counts, queue_s)},
     {"first_token_seconds", "time_to_first_token_seconds", "From a request to its first token.", long_bounds,
      offsetof(struct counts, first_s)},
     {"token_seconds", "request_time_per_output_token_seconds", "Between tokens: the mean of an answer.", short_bounds,
@@ -130,9 +132,9 @@ static void put_sample(const struct form *f, const char *name, const char *label
     fprintf(f->to, " %.17g\n", x);
 }
 
-static void put_one(const struct form *f, const char *name, const char *help, enum kind kind, double x)
+static void put_one(const struct form *f, const char *name, const char *help, const char *type, double x)
 {
-    put_head(f, name, help, kind == COUNTER ? "counter" : "gauge");
+    put_head(f, name, help, type);
     put_sample(f, name, NULL, NULL, x);
 }
 
@@ -157,31 +159,30 @@ static void put_histogram(const struct form *f, const char *name, const char *he
     put_sample(f, part, NULL, NULL, (double)n);
 }
 
-static double value_of(const struct counts *c, enum source source, size_t offset)
+static double value_of(const struct counts *c, size_t offset)
 {
-    const char *base = source == TOTAL ? (const char *)&c->total : (const char *)c;
-    return (double)*(const uint64_t *)(const void *)(base + offset);
+    return (double)*(const uint64_t *)(const void *)((const char *)c + offset);
 }
 
 static void put_shared(const struct form *f, const struct counts *c, const struct counts_now *now)
 {
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
         const char *name = f->vllm ? counters[i].vllm : counters[i].name;
-        if (name) put_one(f, name, counters[i].help, COUNTER, value_of(c, counters[i].source, counters[i].offset));
+        if (name) put_one(f, name, counters[i].help, "counter", value_of(c, counters[i].offset));
     }
     for (size_t i = 0; i < sizeof histograms / sizeof *histograms; i++)
         put_histogram(f, f->vllm ? histograms[i].vllm : histograms[i].name, histograms[i].help, histograms[i].bounds,
                       (const void *)((const char *)c + histograms[i].offset));
     const char *at = f->vllm ? "spec_decode_num_accepted_tokens_per_pos_total" : "accepted_tokens_at_total";
-    put_head(f, at, "Drafted tokens that were accepted, by their place in their verify, from 0.", "counter");
+    put_head(f, at, "Drafted tokens that were accepted, by their place among those in a row, from 0.", "counter");
     for (int i = 0; i < POSITIONS_MOST; i++) {
         char place[16];
         snprintf(place, sizeof place, "%d", i);
         if (i == 0 || c->n_at[i]) put_sample(f, at, "position", place, (double)c->n_at[i]);
     }
-    put_one(f, f->vllm ? "num_requests_running" : "answers_running", "Answers that have a slot.", GAUGE,
+    put_one(f, f->vllm ? "num_requests_running" : "answers_running", "Answers that have a slot.", "gauge",
             now->n_running);
-    put_one(f, f->vllm ? "num_requests_waiting" : "answers_waiting", "Answers that wait for a slot.", GAUGE,
+    put_one(f, f->vllm ? "num_requests_waiting" : "answers_waiting", "Answers that wait for a slot.", "gauge",
             now->n_waiting);
 }
 
@@ -217,15 +218,15 @@ void counts_put(const struct counts *c, const struct counts_now *now, FILE *to)
     put_shared(&f, c, now);
     put_ends(&f, c);
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
-        put_one(&f, times[i].name, times[i].help, COUNTER, value_of(c, TOTAL, times[i].offset) * 1e-9);
+        put_one(&f, times[i].name, times[i].help, "counter", value_of(c, times[i].offset) * 1e-9);
     put_head(&f, "http_replies_total", "Replies of HTTP, by the first digit of their status.", "counter");
     for (int i = 2; i < 6; i++) {
         char status[8];
         snprintf(status, sizeof status, "%dxx", i);
         put_sample(&f, "http_replies_total", "status", status, (double)c->n_replies[i]);
     }
-    put_one(&f, "slots", "Answers that are computed at once, at most.", GAUGE, now->n_slots);
-    put_one(&f, "ready", "1: the models are loaded, and requests are taken.", GAUGE, now->ready);
+    put_one(&f, "slots", "Answers that are computed at once, at most.", "gauge", now->n_slots);
+    put_one(&f, "ready", "1: the models are loaded, and requests are taken.", "gauge", now->ready);
     if (now->job) put_workers(&f, now->job);
 }
 

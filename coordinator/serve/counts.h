@@ -1,7 +1,7 @@
 /* counts.h -- what was served, summed; and as text for Prometheus. Pure.
  *
- * Every count of tokens and drafts is taken once, when an answer ends, from the report that its client gets too, so
- * counts are the sums of these reports. Per position: how often the i-th draft of a verify was right.
+ * Every count of tokens and drafts is taken once, when an answer ends, from what its client's report is made of. So
+ * counts are the sums of these reports, and of answers that ended without one; a prompt counts for each of its answers.
  */
 #ifndef COORDINATOR_SERVE_COUNTS_H
 #define COORDINATOR_SERVE_COUNTS_H
@@ -26,7 +26,7 @@ struct counts {                    /* zeroed to begin with */
     uint64_t n_ended[N_ENDS];      /* answers, by enum seq_end */
     struct stats total;            /* of answers that ended */
     uint64_t n_cached;             /* ids of prompts that were not computed again */
-    uint64_t n_at[POSITIONS_MOST]; /* accepted drafts, by their place in their verify */
+    uint64_t n_at[POSITIONS_MOST]; /* accepted drafts, by their place among those in a row */
     struct histogram queue_s, first_s, token_s, whole_s;
 };
 
