@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "proto/prefix_hash.h"
-#include "simulator_drafter.h"
+#include "worker/roles/drafting.h"
 #include "worker/roles/lead.h"
 #include "worker/roles/lookup.h"
 
@@ -34,6 +34,15 @@ struct leader { /* of a group of verifiers */
     int n_tokens;
 };
 
+struct draft_role {
+    struct slots slots;
+    struct drafting drafting;
+    uint64_t free_ns; /* when its work is done */
+    bool in_pass;     /* texts that it runs ahead with, until then; what arrives meanwhile waits */
+    uint32_t pass_us; /* what that takes */
+    bool lost;
+};
+
 struct answers { /* to a part */
     struct verdict_row rows[PASS_ROWS];
     struct top tops[PASS_ROWS];
@@ -45,11 +54,7 @@ struct simulator {
     struct simulator_config c;
     struct spec *spec;
     struct leader leaders[GROUPS_MOST];
-    struct simulator_drafter drafter;
-    uint64_t drafter_free_ns; /* when the drafter's work is done */
-    bool drafting;            /* texts that it runs ahead with, until then; what arrives meanwhile waits */
-    uint32_t draft_us;        /* what that takes */
-    bool drafter_lost;
+    struct draft_role drafter;
     struct net_link links[2 * MAX_PEERS]; /* to each peer, from each peer */
 
     uint64_t now_ns;
@@ -245,60 +250,89 @@ static int to_leader(struct simulator *s, struct leader *l, const struct message
 
 /* ---- the drafter ---- */
 
-static uint64_t drafter_free_ns(const struct simulator *s)
+/* From now on, or from the end of the work before, the drafter works for so long. */
+static uint64_t work(struct simulator *s, uint64_t ns)
 {
-    return s->drafter_free_ns > s->now_ns ? s->drafter_free_ns : s->now_ns;
+    struct draft_role *d = &s->drafter;
+    if (d->free_ns < s->now_ns) d->free_ns = s->now_ns;
+    s->counts.draft_ns += ns;
+    return d->free_ns += ns;
+}
+
+/* What the pass of a text gives: an id, where one is asked for. True: *out is to be sent. */
+static bool write_id(struct simulator *s, uint32_t i_slot, struct draft *out)
+{
+    struct drafting_text *t = &s->drafter.drafting.texts[i_slot];
+    const struct slot *text = &s->drafter.slots.slot[i_slot];
+    bool writes = t->until > (uint32_t)text->len;
+    float p;
+    if (writes && t->n_fed == text->len) t->n_fed--; /* its answer was not asked for when it was fed */
+    s->counts.n_drafter_rows += (uint64_t)(text->len - t->n_fed);
+    t->n_fed = text->len;
+    if (!writes) return drafting_rest(&s->drafter.drafting, i_slot, s->now_ns / 1000, out);
+    int32_t id = s->c.models.little(s->c.models.arg, text->ids, text->len, &p);
+    return drafting_take(&s->drafter.drafting, i_slot, id, p, s->now_ns / 1000, out);
 }
 
 static int begin_draft(struct simulator *s, struct err *err)
 {
-    int n_read;
-    if (s->drafting || s->drafter_lost || !simulator_drafter_works(&s->drafter, &n_read)) return OK;
+    struct draft_role *d = &s->drafter;
+    int n_read = 0;
+    if (d->in_pass || d->lost || !d->drafting.n_active) return OK;
+    for (int i = 0; i < d->slots.n; i++) {
+        int n_behind = d->slots.slot[i].len - d->drafting.texts[i].n_fed;
+        if (d->drafting.texts[i].active && n_behind > 1) n_read += n_behind - 1;
+    }
     uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, n_read, 1);
-    s->drafting = true;
-    s->counts.draft_ns += ns;
-    s->draft_us = (uint32_t)(ns / 1000);
-    s->drafter_free_ns = drafter_free_ns(s) + ns;
-    return hold(s, &(struct held){.due_ns = s->drafter_free_ns, .kind = HELD_DRAFT}, err);
+    d->in_pass = true;
+    d->pass_us = (uint32_t)(ns / 1000);
+    return hold(s, &(struct held){.due_ns = work(s, ns), .kind = HELD_DRAFT}, err);
 }
 
 static int end_draft(struct simulator *s, struct err *err)
 {
-    struct draft d;
+    struct draft draft;
     int rc = OK;
-    s->drafting = false;
+    s->drafter.in_pass = false;
     for (uint32_t slot = 0; slot < (uint32_t)s->drafter.slots.n && rc == OK; slot++) {
-        if (!simulator_drafter_step(&s->drafter, &s->c.models, slot, &d)) continue;
-        d.us = s->draft_us * (uint32_t)(d.n_rows ? d.n_rows : 1);
-        rc = post_draft(s, s->c.spec.drafter.peer, s->now_ns, &d, err);
+        if (!s->drafter.drafting.texts[slot].active || !write_id(s, slot, &draft)) continue;
+        draft.us = s->drafter.pass_us * (uint32_t)(draft.n_rows ? draft.n_rows : 1);
+        rc = post_draft(s, s->c.spec.drafter.peer, s->now_ns, &draft, err);
     }
     return rc;
+}
+
+static int ask_drafter(struct simulator *s, int peer, const struct draft_ask *ask, struct err *err)
+{
+    struct drafting *d = &s->drafter.drafting;
+    struct draft draft;
+    bool done = false;
+    int rc = OK;
+    if (drafting_end(d, ask->slot, s->now_ns / 1000, &draft)) rc = post_draft(s, peer, s->now_ns, &draft, err);
+    if (rc == OK) rc = drafting_ask(d, ask, s->now_ns / 1000, &done, &draft, err);
+    if (rc != OK) return rc;
+    if (!done && why_failed(s, peer, ask->slot))
+        done = drafting_fail(d, ask->slot, ask->at + (uint32_t)ask->n_ids, s->now_ns / 1000, &draft);
+    if (done) return post_draft(s, peer, s->now_ns, &draft, err);
+    if (ask->block) return OK; /* an id a pass */
+    while (!write_id(s, ask->slot, &draft)) continue;
+    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)ask->n_ids, (int)draft.n_rows);
+    draft.us = (uint32_t)(ns / 1000);
+    return post_draft(s, peer, work(s, ns), &draft, err);
 }
 
 /* One ask after the other; those that run ahead, an id of each a pass. */
 static int to_drafter(struct simulator *s, int peer, const struct message *m, struct err *err)
 {
-    if (m->tag == TAG_OPEN) simulator_drafter_open(&s->drafter, &m->open);
-    if (m->tag != TAG_DRAFT_ASK && m->tag != TAG_CUT) return OK;
-    struct draft d;
-    uint32_t slot = m->tag == TAG_CUT ? m->cut.slot : m->ask.slot;
-    bool ends = m->tag == TAG_DRAFT_ASK || simulator_drafter_round(&s->drafter, slot) == m->cut.round;
-    int rc = OK;
-    if (ends && simulator_drafter_end(&s->drafter, slot, &d)) rc = post_draft(s, peer, s->now_ns, &d, err);
-    if (m->tag == TAG_CUT) return rc;
-    bool fails = why_failed(s, peer, slot), refused = false;
-    if (rc == OK && m->ask.block) {
-        rc = simulator_drafter_run(&s->drafter, &m->ask, fails, &refused, &d, err);
-        return rc == OK && refused ? post_draft(s, peer, s->now_ns, &d, err) : rc;
+    struct drafting *d = &s->drafter.drafting;
+    struct draft draft;
+    switch (m->tag) {
+    case TAG_OPEN: return drafting_open(d, &m->open, err);
+    case TAG_CUT:
+        return drafting_cut(d, &m->cut, s->now_ns / 1000, &draft) ? post_draft(s, peer, s->now_ns, &draft, err) : OK;
+    case TAG_DRAFT_ASK: return ask_drafter(s, peer, &m->ask, err);
+    default: return OK;
     }
-    if (rc != OK) return rc;
-    rc = simulator_drafter_draft(&s->drafter, &s->c.models, &m->ask, fails, &d, err);
-    if (rc != OK) return rc;
-    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)m->ask.n_ids, (int)d.n_rows);
-    d.us = (uint32_t)(ns / 1000);
-    s->counts.draft_ns += ns;
-    s->drafter_free_ns = drafter_free_ns(s) + ns;
-    return post_draft(s, peer, s->drafter_free_ns, &d, err);
 }
 
 /* ---- the coordinator ---- */
@@ -308,7 +342,7 @@ int simulator_step(struct simulator *s, const struct event *event, struct err *e
     struct event now = *event;
     struct actions actions;
     now.now_ns = s->now_ns;
-    if (now.kind == EVENT_DRAFTER_LOST) s->drafter_lost = true;
+    if (now.kind == EVENT_DRAFTER_LOST) s->drafter.lost = true;
     int rc = spec_step(s->spec, &now, &actions, err);
     for (size_t i = 0; rc == OK && i < actions.n; i++) {
         const struct action *a = &actions.list[i];
@@ -337,10 +371,10 @@ static int arrive(struct simulator *s, struct held *h, struct err *err)
     struct message m;
     struct leader *l = leader_of(s, h->to);
     bool of_little = !l && !leader_of(s, h->from);
-    if (of_little && s->drafter_lost) return OK;
-    if (of_little && h->to != PEER_COORDINATOR && s->drafting) { /* it looks when the pass is over */
+    if (of_little && s->drafter.lost) return OK;
+    if (of_little && h->to != PEER_COORDINATOR && s->drafter.in_pass) { /* it looks when the pass is over */
         struct held later = *h;
-        later.due_ns = s->drafter_free_ns;
+        later.due_ns = s->drafter.free_ns;
         int held = hold(s, &later, err);
         if (held == OK) h->data = NULL; /* it is in there */
         return held;
@@ -414,7 +448,8 @@ static int open_drafter(struct simulator *s, struct err *err)
     int n_slots = 0;
     for (int i = 0; i < c->n_groups; i++) n_slots += c->groups[i].n_slots;
     lay_links(s, c->drafter.peer, ROLE_DRAFTER);
-    return simulator_drafter_init(&s->drafter, n_slots, c->n_ctx, c->root, err);
+    int rc = slots_init(&s->drafter.slots, n_slots, c->n_ctx, c->root, err);
+    return rc == OK ? drafting_init(&s->drafter.drafting, &s->drafter.slots, INT32_MAX, err) : rc;
 }
 
 int simulator_open(struct simulator **out, const struct simulator_config *config, struct err *err)
@@ -444,7 +479,8 @@ void simulator_close(struct simulator *s)
         lookup_free(&s->leaders[i].lookup);
         slots_free(&s->leaders[i].slots);
     }
-    simulator_drafter_free(&s->drafter);
+    drafting_free(&s->drafter.drafting);
+    slots_free(&s->drafter.slots);
     spec_close(s->spec);
     wire_arena_free(&s->in);
     wire_arena_free(&s->out);
@@ -459,9 +495,7 @@ uint64_t simulator_now_ns(const struct simulator *s)
 
 struct simulator_counts simulator_counts(const struct simulator *s)
 {
-    struct simulator_counts counts = s->counts;
-    counts.n_drafter_rows = s->drafter.n_rows;
-    return counts;
+    return s->counts;
 }
 
 struct slots *simulator_slots(struct simulator *s, int peer)
