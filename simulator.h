@@ -1,7 +1,7 @@
 /* simulator.h -- the cluster without its models, on a virtual clock.
  *
  *   spec ──messages──▶ links ──▶ leaders of the verifiers: lead.c, slots.c, lookup.c    models.big, costs.pass_ns
- *    ▲                       ──▶ drafter: slots.c                                       models.little, costs.draft_ns
+ *    ▲                       ──▶ drafter: drafting.c, slots.c                           models.little, costs.draft_ns
  *    └────── answers ◀── links ◀──┘
  *
  * The real heart of the coordinator and the real leaders run in it; their messages go through the real wire, over links
