@@ -11,13 +11,14 @@
 
 enum { ARENA = 1 << 18, HELD_AT_OPEN = 64 };
 
-/* HELD_PASS, HELD_DRAFT: the end of a pass. HELD_LEADER: it has waited long enough for drafts. */
-enum held_kind { HELD_MESSAGE, HELD_PASS, HELD_DRAFT, HELD_LEADER, HELD_EVENT };
+/* HELD_STAGE: the end of a pass in its first stage. HELD_PASS, HELD_DRAFT: of a pass; data: its tokens. HELD_LEADER: it
+ * has waited long enough for drafts. */
+enum held_kind { HELD_MESSAGE, HELD_STAGE, HELD_PASS, HELD_DRAFT, HELD_LEADER, HELD_EVENT };
 struct held {
     uint64_t due_ns;
     enum held_kind kind;
     int from, to;
-    int what, i;   /* what: of a message the tag; i: of a pass the group */
+    int what, i;   /* what: of a message the tag, of a pass its tokens; i: of a pass the group */
     uint8_t *data; /* owns */
     size_t n_bytes;
 };
@@ -27,10 +28,12 @@ struct leader { /* of a group of verifiers */
     struct slots slots;
     struct lead *lead;
     struct lookup lookup;
-    bool in_pass;
+    bool in_pass;                  /* its own stage is */
+    uint64_t free_ns[SHARDS_MOST]; /* when each stage has done what it has */
     uint64_t wakes_ns;
     uint32_t pass_rows;
-    struct token tokens[PASS_ROWS]; /* of the pass in work */
+    uint64_t pass_ns, ends_ns;      /* of the pass that begins: all its stages; when it is through them */
+    struct token tokens[PASS_ROWS]; /* of it */
     int n_tokens;
 };
 
@@ -160,8 +163,7 @@ static size_t answer_rows(struct simulator *s, const struct part *part, const in
 }
 
 /* A part of a pass, which is in its slot. One that follows a failed one in this pass fails too. */
-static int compute_part(struct simulator *s, struct leader *l, const struct part *part, uint64_t pass_ns,
-                        struct err *err)
+static int compute_part(struct simulator *s, struct leader *l, const struct part *part, struct err *err)
 {
     const char *why = why_failed(s, l->peer, part->slot);
     if (part->at > slots_held(&l->slots, part->slot)) why = slots_error(&l->slots, part->slot);
@@ -173,7 +175,7 @@ static int compute_part(struct simulator *s, struct leader *l, const struct part
                         .status = why ? VERDICT_FAILED : VERDICT_OK,
                         .error = why,
                         .rows = s->answers.rows,
-                        .computed_us = (uint32_t)(pass_ns / 1000),
+                        .computed_us = (uint32_t)(l->pass_ns / 1000),
                         .pass_rows = l->pass_rows,
                         .drafts = s->answers.drafts};
     const struct slot *slot = &l->slots.slot[part->slot];
@@ -190,7 +192,7 @@ static int compute_part(struct simulator *s, struct leader *l, const struct part
         token->prefix_hash = slot->prefix_hash[token->at];
         l->n_tokens++;
     }
-    return post_verdict(s, l->peer, s->now_ns + pass_ns, &v, err);
+    return post_verdict(s, l->peer, l->ends_ns, &v, err);
 }
 
 static int wake_leader(struct simulator *s, struct leader *l, uint64_t at_ns, struct err *err)
@@ -198,6 +200,33 @@ static int wake_leader(struct simulator *s, struct leader *l, uint64_t at_ns, st
     if (l->wakes_ns > s->now_ns && l->wakes_ns <= at_ns) return OK; /* and then it looks again */
     l->wakes_ns = at_ns;
     return hold(s, &(struct held){.due_ns = at_ns, .kind = HELD_LEADER}, err);
+}
+
+/* Each stage takes an equal share of the pass's time, one pass after the other. */
+static void pass_stages(struct simulator *s, struct leader *l)
+{
+    int n_stages = s->c.n_stages ? s->c.n_stages : 1;
+    l->ends_ns = s->now_ns;
+    for (int i = 0; i < n_stages; i++) {
+        if (l->free_ns[i] > l->ends_ns) l->ends_ns = l->free_ns[i];
+        l->ends_ns +=
+            l->pass_ns * (uint64_t)(i + 1) / (uint64_t)n_stages - l->pass_ns * (uint64_t)i / (uint64_t)n_stages;
+        l->free_ns[i] = l->ends_ns;
+    }
+}
+
+static int hold_pass(struct simulator *s, int i_group, struct err *err)
+{
+    struct leader *l = &s->leaders[i_group];
+    size_t n_bytes = (size_t)l->n_tokens * sizeof *l->tokens;
+    int rc = hold(s, &(struct held){.due_ns = l->free_ns[0], .kind = HELD_STAGE, .i = i_group}, err);
+    struct held h = {.due_ns = l->ends_ns, .kind = HELD_PASS, .what = l->n_tokens, .i = i_group, .n_bytes = n_bytes};
+    h.data = malloc(n_bytes + 1);
+    if (!h.data) return err_set(err, E_LAYOUT, "out of memory");
+    memcpy(h.data, l->tokens, n_bytes);
+    if (rc == OK) rc = hold(s, &h, err);
+    if (rc != OK) free(h.data);
+    return rc;
 }
 
 /* Where a pass is due. Its answers are known at once, and leave when its time is over. */
@@ -213,23 +242,24 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
     for (size_t i = 0; i < step.n_refused && rc == OK; i++)
         rc = post_verdict(s, l->peer, s->now_ns, &step.refused[i], err);
     if (rc != OK || !step.n_parts) return rc;
-    uint64_t pass_ns = s->c.costs.pass_ns(s->c.costs.arg, step.n_rows);
+    l->pass_ns = s->c.costs.pass_ns(s->c.costs.arg, step.n_rows);
+    pass_stages(s, l);
     l->pass_rows = (uint32_t)step.n_rows;
     s->counts.n_passes++;
-    s->counts.pass_ns += pass_ns;
+    s->counts.pass_ns += l->pass_ns;
     s->counts.n_rows += (uint64_t)step.n_rows;
     l->in_pass = true;
     l->n_tokens = 0;
-    for (size_t i = 0; i < step.n_parts && rc == OK; i++) rc = compute_part(s, l, &step.parts[i], pass_ns, err);
-    if (rc != OK) return rc;
-    return hold(s, &(struct held){.due_ns = s->now_ns + pass_ns, .kind = HELD_PASS, .i = i_group}, err);
+    for (size_t i = 0; i < step.n_parts && rc == OK; i++) rc = compute_part(s, l, &step.parts[i], err);
+    return rc == OK ? hold_pass(s, i_group, err) : rc;
 }
 
-static int end_pass(struct simulator *s, struct leader *l, struct err *err)
+static int end_pass(struct simulator *s, const struct held *h, struct err *err)
 {
+    const struct token *tokens = (const void *)h->data;
     int rc = OK;
-    l->in_pass = false;
-    for (int i = 0; i < l->n_tokens && rc == OK; i++) rc = lead_on_token(l->lead, &l->tokens[i], s->now_ns / 1000, err);
+    for (int i = 0; i < h->what && rc == OK; i++)
+        rc = lead_on_token(s->leaders[h->i].lead, &tokens[i], s->now_ns / 1000, err);
     return rc;
 }
 
@@ -390,7 +420,8 @@ static int happen(struct simulator *s, struct held *h, struct err *err)
 {
     switch (h->kind) {
     case HELD_MESSAGE: return arrive(s, h, err);
-    case HELD_PASS: return end_pass(s, &s->leaders[h->i], err);
+    case HELD_STAGE: s->leaders[h->i].in_pass = false; return OK;
+    case HELD_PASS: return end_pass(s, h, err);
     case HELD_DRAFT: return end_draft(s, err);
     case HELD_LEADER: return OK;
     default: return s->c.watch.event(s->c.watch.arg, h->what, h->i, err);

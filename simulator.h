@@ -6,8 +6,8 @@
  *
  * The real heart of the coordinator and the real leaders run in it; their messages go through the real wire, over links
  * of the emulated network (net_delay.h). There is no engine, no thread, no MPI and no real time: what models write and
- * how long it takes is given by the user. A group has one pass in work at a time, and what arrives meanwhile waits for
- * the next. A run is the same each time.
+ * how long it takes is given by the user. A stage of a group has one pass in work at a time, which takes its share of
+ * the pass's time there, and what arrives at the leader meanwhile waits for the next. A run is the same each time.
  *
  * Only this file, simulate.c, main.c and cluster.c see both coordinator and workers.
  *
@@ -63,6 +63,7 @@ struct simulator_watch {
 struct simulator_config {
     struct spec_config spec; /* its peers are the simulator's; `profile` is borrowed */
     int max_parts;           /* of a pass; 0: as many as have room */
+    int n_stages;            /* of each group; 0: one */
     bool drops_nothing;      /* see lead.h */
     struct net_path to[2];   /* by enum role */
     uint64_t rtt_ns;         /* that spec is told of (spec_set_rtt) */

@@ -10,13 +10,14 @@
 
 #include "simulator.h"
 
-enum { DRAFTER = PEER_COORDINATOR + 1, LEADER, REQUESTS_MOST = 4, PROMPT_MOST = 128, MS_NS = 1000000 };
+enum { DRAFTER = PEER_COORDINATOR + 1, LEADER, REQUESTS_MOST = 32, PROMPT_MOST = 128, MS_NS = 1000000 };
 enum { MARKS_MOST = 1 << 14 };
 
 /* A layout, with what its parts take. */
 struct plan {
-    int n_groups, n_slots, n_requests; /* 0: one */
-    int n_prompt, n_predict;           /* 0: 8, 101 */
+    int n_groups, n_stages, n_slots, n_requests; /* 0: one */
+    int max_rows, flat_ms;   /* 0: as many as a prompt has; flat_ms: a pass, and drafts cost nothing */
+    int n_prompt, n_predict; /* 0: 8, 101 */
     int max_parts, self_max, draft_max;
     double p_right;
     struct net_path path; /* to the verifiers; the drafter stands beside the coordinator */
@@ -40,15 +41,14 @@ struct run {
 /* 10 ms for one row and 1 ms for each more; 2 ms a drafted token, nothing for one that is read. */
 static uint64_t pass_ns(void *arg, int n_rows)
 {
-    (void)arg;
-    return (uint64_t)(9 + n_rows) * MS_NS;
+    int flat_ms = ((const struct run *)arg)->plan.flat_ms;
+    return (uint64_t)(flat_ms ? flat_ms : 9 + n_rows) * MS_NS;
 }
 
 static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
 {
-    (void)arg;
     (void)n_read;
-    return (uint64_t)(2 * n_drafted) * MS_NS;
+    return ((const struct run *)arg)->plan.flat_ms ? 0 : (uint64_t)(2 * n_drafted) * MS_NS;
 }
 
 /* What tells a message from others of its link. */
@@ -93,7 +93,7 @@ static struct spec_config spec_config(struct run *r, int n_vocab)
                             .self_max = p->self_max};
     for (int i = 0; i < p->n_groups; i++)
         c.groups[i] = (struct spec_group){
-            .peer = LEADER + i, .n_slots = p->n_slots, .max_rows = PROMPT_MOST, .max_jobs = 64, .n_vocab = n_vocab};
+            .peer = LEADER + i, .n_slots = p->n_slots, .max_rows = p->max_rows, .max_jobs = 64, .n_vocab = n_vocab};
     return c;
 }
 
@@ -124,15 +124,17 @@ static struct run *run(const struct plan *plan)
     p->n_groups += !p->n_groups;
     p->n_slots += !p->n_slots;
     p->n_requests += !p->n_requests;
+    p->max_rows = p->max_rows ? p->max_rows : PROMPT_MOST;
     p->n_prompt = p->n_prompt ? p->n_prompt : 8;
     p->n_predict = p->n_predict ? p->n_predict : 101;
     assert_int_equal(wire_arena_init(&r->arena, 1 << 18, &err), OK);
     const struct simulator_config config = {.spec = spec_config(r, chance.n_vocab),
                                             .max_parts = p->max_parts,
+                                            .n_stages = p->n_stages,
                                             .to = {[ROLE_VERIFIER] = p->path},
                                             .seed = p->seed,
                                             .models = simulator_chance_models(&chance),
-                                            .costs = {pass_ns, draft_ns, NULL},
+                                            .costs = {pass_ns, draft_ns, r},
                                             .watch = {.departure = on_departure, .arrival = on_arrival, .arg = r}};
     assert_int_equal(simulator_open(&r->simulator, &config, &err), OK);
     for (int i = 0; i < p->n_requests; i++) {
@@ -259,6 +261,49 @@ static void passes_and_rows_are_counted(void **state)
     run_free(r);
 }
 
+/* 32 requests, passes of at most 16 rows that take 20 ms each: whoever halves the queue doubles the tokens. A row of
+ * each request fills the passes of two groups; with three drafts behind it, those of eight. */
+static void groups_and_stages_give_more_tokens_where_passes_are_full(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int n_groups, n_stages, draft_max;
+        double least;
+    } rows[] = {
+        {"two groups", 2, 1, 0, 1.9},         {"two stages", 1, 2, 0, 1.8},
+        {"two groups, drafts", 2, 1, 3, 1.9}, {"four groups, drafts", 4, 1, 3, 3.6},
+        {"two stages, drafts", 1, 2, 3, 1.8}, {"two groups of two stages, drafts", 2, 2, 3, 3.6},
+    };
+    const struct plan one = {.n_slots = 32,
+                             .n_requests = 32,
+                             .max_rows = 16,
+                             .flat_ms = 20,
+                             .n_prompt = 8,
+                             .n_predict = 400,
+                             .self_max = 64,
+                             .p_right = 1,
+                             DELAY(1)};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct plan plan = one;
+        int in_group[GROUPS_MOST] = {0};
+        plan.draft_max = rows[i].draft_max;
+        struct run *r = run(&plan);
+        double one_ns = (double)simulator_now_ns(r->simulator);
+        run_free(r);
+        plan.n_groups = rows[i].n_groups;
+        plan.n_stages = rows[i].n_stages;
+        plan.n_slots = 32 / plan.n_groups;
+        r = run(&plan);
+        double gain = one_ns / (double)simulator_now_ns(r->simulator);
+        print_message("%s: %.2f times the tokens a second\n", rows[i].why, gain);
+        if (gain < rows[i].least) fail_msg("%s: %.2f times, at least %.2f", rows[i].why, gain, rows[i].least);
+        for (int k = 0; k < 32; k++) in_group[r->seqs[k].group]++;
+        for (int k = 0; k < plan.n_groups; k++) assert_int_equal(in_group[k], 32 / plan.n_groups);
+        run_free(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_rate_delays_a_prompt_by_its_bytes),
         cmocka_unit_test(jitter_keeps_the_order_of_messages_and_changes_no_text),
         cmocka_unit_test(passes_and_rows_are_counted),
+        cmocka_unit_test(groups_and_stages_give_more_tokens_where_passes_are_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
