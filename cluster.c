@@ -43,8 +43,9 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .plan = drafts ? NULL : c->launch.plan,
                                   .draft_plan = drafts ? NULL : c->launch.draft_plan,
                                   .stage_share = drafts ? NULL : c->launch.stage_share,
+                                  .max_rows = drafts ? 0 : c->launch.max_rows,
                                   .requantize = drafts && c->launch.requantize,
-                                  .sends_metadata = sends && peer == group_leader(g),
+                                  .sends_metadata = sends && peer == group_leader(drafts ? g : layout_verifier(l)),
                                   .kernels = c->kernels,
                                   .n_threads = threads_of(c),
                                   .draft_memory_bytes = c->draft_memory_bytes};
@@ -80,7 +81,9 @@ static int open_collectives(struct cluster *c, struct err *err)
  */
 static bool may_spin(const struct cluster_config *c)
 {
-    return !c->synthetic && threads_of(c) * group_n_peers(layout_verifier(&c->launch.layout)) <= memory_cores();
+    const struct layout *l = &c->launch.layout;
+    int n_peers = layout_n_verifiers(l) * group_n_peers(layout_verifier(l));
+    return !c->synthetic && threads_of(c) * n_peers <= memory_cores();
 }
 
 int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err)

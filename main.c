@@ -142,7 +142,7 @@ static int command(struct program *p, struct err *err)
 
 static int alone(struct program *p, struct err *err)
 {
-    int rc = layout_make(&p->config.launch.layout, 1, p->o.tp, p->o.pp, p->o.drafter, err);
+    int rc = layout_make_groups(&p->config.launch.layout, 1, p->o.groups, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
     rc = open_router(p, err);
     if (rc == OK) rc = command(p, err);
@@ -170,11 +170,13 @@ static void append_word(char *line, size_t size, const char *word)
 static int lay_out(struct program *p, int n_ranks, struct err *err)
 {
     const struct options *o = &p->o;
-    int rc = layout_make(&p->config.launch.layout, n_ranks, o->tp, o->pp, o->drafter, err);
-    if (rc != E_LAYOUT || layout_make(&p->config.launch.layout, 1, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
+    int rc = layout_make_groups(&p->config.launch.layout, n_ranks, o->groups, o->tp, o->pp, o->drafter, err);
+    if (rc != E_LAYOUT ||
+        layout_make_groups(&p->config.launch.layout, 1, o->groups, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
         return rc;
     char line[600] = "";
-    snprintf(line, sizeof line, "%s -n %d pilotfish", launcher_script(), layout_ranks_needed(o->tp, o->pp, o->drafter));
+    snprintf(line, sizeof line, "%s -n %d pilotfish", launcher_script(),
+             layout_ranks_needed(o->groups, o->tp, o->pp, o->drafter));
     for (int i = 1; i < p->argc; i++) append_word(line, sizeof line, p->argv[i]);
     char cause[sizeof err->text];
     snprintf(cause, sizeof cause, "%s", err->text);
@@ -268,6 +270,7 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.launch.plan = p->plan;
     p->config.launch.draft_plan = p->draft_plan;
     p->config.launch.stage_share = p->o.stage_share;
+    p->config.launch.max_rows = p->o.max_rows;
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.synthetic = is_synthetic(p) ? &p->o.synthetic : NULL;
     p->config.launch.send_big_metadata = !p->o.big && !is_synthetic(p);
@@ -313,6 +316,7 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
     const struct kernels *kernels = kernels_pick(getenv("PILOTFISH_CPU"), &why);
     struct doctor_input in = {.big = p->o.big,
                               .little = p->o.little,
+                              .groups = p->o.groups,
                               .tp = p->o.tp,
                               .pp = p->o.pp,
                               .ctx = p->o.ctx,

@@ -165,13 +165,14 @@ void alive_forget_rtts(struct alive *a)
 bool alive_has_rtts(const struct alive *a)
 {
     const struct group *drafter = layout_drafter(a->layout);
-    return heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_verifier(a->layout))) &&
-           (!drafter || heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter)));
+    for (int i = 0; i < layout_n_verifiers(a->layout); i++)
+        if (!heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_verifiers(a->layout, i)))) return false;
+    return !drafter || heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter));
 }
 
-uint64_t alive_rtt_ns(const struct alive *a)
+uint64_t alive_rtt_ns(const struct alive *a, int group)
 {
-    const struct group *drafter = layout_drafter(a->layout), *verifier = layout_verifier(a->layout);
+    const struct group *drafter = layout_drafter(a->layout), *verifier = layout_verifiers(a->layout, group);
     uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, group_leader(verifier));
     return rtt_ns + (drafter ? heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter)) : 0);
 }

@@ -34,10 +34,10 @@ void alive_wrap(const struct alive *a, int peer, struct err *err);
 
 /* Other links: round trips are measured anew. */
 void alive_forget_rtts(struct alive *a);
-/* Whether they have been: to the drafter, if there is one, and to the verifiers' leader. */
+/* Whether they have been: to the drafter, if there is one, and to the leader of each group. */
 bool alive_has_rtts(const struct alive *a);
-/* The round trips to the drafter, if there is one, and to the verifiers' leader, together. */
-uint64_t alive_rtt_ns(const struct alive *a);
+/* The round trips to the drafter, if there is one, and to the leader of this group, together. */
+uint64_t alive_rtt_ns(const struct alive *a, int group);
 uint64_t alive_worker_rtt_ns(const struct alive *a, int peer); /* the round trip to it; 0: not measured yet */
 void alive_list(const struct alive *a, FILE *to); /* a line for each worker that has answered: its round trip */
 

@@ -99,14 +99,17 @@ int heartbeat_look(struct heartbeat *h, bool working, uint64_t now_ns)
 
 int heartbeat_behind(const struct heartbeat *h)
 {
-    const struct group *g = layout_verifier(&h->layout);
-    int first = g->first_peer, behind = first;
-    bool differ = false;
-    for (int p = first + 1; p < first + group_n_peers(g); p++) {
-        differ |= h->workers[p].pong.n_passes != h->workers[first].pong.n_passes;
-        if (h->workers[p].pong.n_passes < h->workers[behind].pong.n_passes) behind = p;
+    for (int i = 0; i < layout_n_verifiers(&h->layout); i++) {
+        const struct group *g = layout_verifiers(&h->layout, i);
+        int first = g->first_peer, behind = first;
+        bool differ = false;
+        for (int p = first + 1; p < first + group_n_peers(g); p++) {
+            differ |= h->workers[p].pong.n_passes != h->workers[first].pong.n_passes;
+            if (h->workers[p].pong.n_passes < h->workers[behind].pong.n_passes) behind = p;
+        }
+        if (differ) return behind;
     }
-    return differ ? behind : NOBODY_LOST;
+    return NOBODY_LOST;
 }
 
 int heartbeat_waits_for(const struct heartbeat *h, int peer)

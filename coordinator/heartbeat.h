@@ -71,7 +71,7 @@ enum { NOBODY_LOST = -1, ALL_STALLED = PEER_COORDINATOR };
 /* The worker that is lost. working: texts are unfinished; if no worker works on them, ALL_STALLED. */
 int heartbeat_look(struct heartbeat *h, bool working, uint64_t now_ns);
 
-/* Of the verifiers, one that has done fewer passes than another; NOBODY_LOST: there is none. */
+/* Of the verifiers, one that has done fewer passes than another of its group; NOBODY_LOST: there is none. */
 int heartbeat_behind(const struct heartbeat *h);
 
 /* The worker that this one's pass waits for; PEER_COORDINATOR: none. */

@@ -28,7 +28,7 @@ struct job {
     uv_timer_t deadline, ticks, looks; /* ticks: for progress; looks: whether all are alive */
     bool late, has_guest;
 
-    struct draft_profile profile; /* from all texts so far */
+    struct draft_profile profiles[GROUPS_MOST]; /* from all texts of a group so far */
     struct job_traffic traffic;
     struct score *score;           /* during job_score */
     struct spec *spec;             /* once the workers are ready */
@@ -68,16 +68,24 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
 }
 
+/* Of each group: together at least as many as requests that run at once. */
+static int slots_of_group(const struct job *j)
+{
+    int n_groups = layout_n_verifiers(&j->c.layout), n = (j->c.n_slots + n_groups - 1) / n_groups;
+    return n * n_groups > SLOTS_MOST ? SLOTS_MOST / n_groups : n;
+}
+
 static int welcome_all(struct job *j, struct err *err)
 {
-    const struct workers_need need = {j->c.vocab_big, j->c.vocab_little, j->c.n_slots, j->c.n_ctx};
+    const struct workers_need need = {j->c.vocab_big, j->c.vocab_little, slots_of_group(j), j->c.n_ctx};
     int rc = workers_fit(&j->workers, &need, err);
-    struct message m = {.tag = TAG_WELCOME,
-                        .welcome = {.epoch = EPOCH,
-                                    .root = job_root(j->c.vocab_big),
-                                    .n_slots = (uint32_t)j->c.n_slots,
-                                    .n_ctx = (uint32_t)j->workers.n_ctx}};
-    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers && rc == OK; p++) rc = post(j, p, &m, err);
+    struct message m = {
+        .tag = TAG_WELCOME,
+        .welcome = {.epoch = EPOCH, .root = job_root(j->c.vocab_big), .n_ctx = (uint32_t)j->workers.n_ctx}};
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers && rc == OK; p++) {
+        m.welcome.n_slots = (uint32_t)workers_n_slots(&j->workers, p);
+        rc = post(j, p, &m, err);
+    }
     return rc;
 }
 
@@ -174,8 +182,10 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
-    if (m->tag == TAG_DRAFT) return step(j, (struct event){.kind = EVENT_DRAFT, .draft = &m->draft}, err);
-    return step(j, (struct event){.kind = EVENT_VERDICT, .verdict = &m->verdict}, err);
+    int group = g->role == ROLE_VERIFIER ? layout_verifiers_of(&j->c.layout, from) : 0;
+    if (m->tag == TAG_DRAFT)
+        return step(j, (struct event){.kind = EVENT_DRAFT, .group = group, .draft = &m->draft}, err);
+    return step(j, (struct event){.kind = EVENT_VERDICT, .group = group, .verdict = &m->verdict}, err);
 }
 
 /* A drafter that served and cannot go on is no more than drafts that do not come. */
@@ -209,7 +219,8 @@ static int on_ready(struct job *j, int from, const struct ready *ready, struct e
 
 static int on_pong(struct job *j)
 {
-    if (j->spec) spec_set_rtt(j->spec, 0, alive_rtt_ns(j->alive));
+    for (int i = 0; j->spec && i < layout_n_verifiers(&j->c.layout); i++)
+        spec_set_rtt(j->spec, i, alive_rtt_ns(j->alive, i));
     return OK;
 }
 
@@ -371,8 +382,7 @@ void job_close(struct job *j)
 
 static int open_spec(struct job *j, struct err *err)
 {
-    const struct group *drafter = layout_drafter(&j->c.layout), *verifier = layout_verifier(&j->c.layout);
-    const struct hello *leader = workers_leader(&j->workers);
+    const struct group *drafter = layout_drafter(&j->c.layout);
     struct spec_config c = {
         .n_ctx = j->workers.n_ctx,
         .root = job_root(j->c.vocab_big),
@@ -380,18 +390,22 @@ static int open_spec(struct job *j, struct err *err)
                     .peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
                     .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
                     .shares_cores = drafter && workers_share_cores(&j->workers),
-                    .profile = &j->profile,
+                    .profile = &j->profiles[0],
                     .n_ids = j->c.n_ids,
                     .n_proposed = j->c.n_proposed},
-        .n_groups = 1,
-        .groups = {{.peer = group_leader(verifier),
-                    .n_slots = j->c.n_slots,
-                    .max_rows = (int)leader->max_rows,
-                    .max_jobs = (int)leader->max_jobs,
-                    .n_vocab = (int)leader->n_vocab}},
+        .n_groups = layout_n_verifiers(&j->c.layout),
         .self_max = j->c.self_max,
         .stops = j->c.stops,
     };
+    for (int i = 0; i < c.n_groups; i++) {
+        const struct hello *leader = workers_leader(&j->workers, i);
+        c.groups[i] = (struct spec_group){.peer = group_leader(layout_verifiers(&j->c.layout, i)),
+                                          .n_slots = j->workers.n_slots,
+                                          .max_rows = (int)leader->max_rows,
+                                          .max_jobs = (int)leader->max_jobs,
+                                          .n_vocab = (int)leader->n_vocab,
+                                          .profile = &j->profiles[i]};
+    }
     return spec_open(&j->spec, &c, err);
 }
 
@@ -444,7 +458,8 @@ void job_info(const struct job *j, struct job_info *out)
 {
     const struct workers *w = &j->workers;
     *out = (struct job_info){.n_workers = w->n,
-                             .n_threads = (int)workers_leader(w)->threads,
+                             .n_threads = (int)workers_leader(w, 0)->threads,
+                             .n_groups = layout_n_verifiers(&j->c.layout),
                              .n_ctx = w->n_ctx,
                              .weights_bytes = workers_weights_bytes(w),
                              .kv_bytes = workers_kv_bytes(w),
@@ -468,6 +483,7 @@ void job_worker(const struct job *j, int i, struct job_worker *out)
     const struct worker_seen *seen = &j->workers.seen[peer];
     *out = (struct job_worker){.role = g->role,
                                .rank = layout_rank(&j->c.layout, peer),
+                               .group = g->role == ROLE_VERIFIER ? layout_verifiers_of(&j->c.layout, peer) : 0,
                                .stage = group_stage(g, peer),
                                .shard = group_shard(g, peer),
                                .n_threads = (int)seen->h.threads,
@@ -525,9 +541,9 @@ int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch 
     return job_error(j, err);
 }
 
-struct draft_profile *job_profile(struct job *j)
+struct draft_profile *job_profile(struct job *j, int group)
 {
-    return &j->profile;
+    return &j->profiles[group];
 }
 
 int job_measure_links(struct job *j, struct err *err)
@@ -540,7 +556,7 @@ int job_measure_links(struct job *j, struct err *err)
 struct job_traffic job_traffic(const struct job *j)
 {
     struct job_traffic traffic = j->traffic;
-    traffic.rtt_ns = alive_rtt_ns(j->alive);
+    traffic.rtt_ns = alive_rtt_ns(j->alive, 0);
     return traffic;
 }
 
@@ -548,10 +564,11 @@ int job_score(struct job *j, const struct score_config *config, struct score **o
 {
     struct score_config c = *config;
     struct err started;
-    c.n_slots = j->c.n_slots;
-    c.max_rows = (int)workers_leader(&j->workers)->max_rows;
-    c.max_jobs = (int)workers_leader(&j->workers)->max_jobs;
-    c.n_vocab = (int)workers_leader(&j->workers)->n_vocab;
+    const struct hello *leader = workers_leader(&j->workers, 0); /* one group reads all of it */
+    c.n_slots = j->workers.n_slots;
+    c.max_rows = (int)leader->max_rows;
+    c.max_jobs = (int)leader->max_jobs;
+    c.n_vocab = (int)leader->n_vocab;
     c.root = job_root(j->c.vocab_big);
     int rc = score_open(&j->score, &c, err);
     if (rc != OK) return rc;

@@ -36,7 +36,7 @@ struct job_config {
     uint64_t vocab_big, vocab_little; /* fingerprints of the vocabularies that the coordinator has read */
     int n_ids, n_proposed;            /* see struct spec_drafter */
     int n_ctx;                        /* wanted; the model's own context is the limit */
-    int n_slots;                      /* requests that run at once */
+    int n_slots;                      /* requests that run at once: of all groups, shared out evenly */
     int self_max;                     /* see struct spec_config */
     bool interruptible; /* during a run Ctrl-C ends its requests as they are; between runs the job watches no signal */
     bool (*stops)(const struct stops *stops, const struct seq *s); /* NULL: none */
@@ -47,7 +47,8 @@ struct job_config {
 };
 
 struct job_info {             /* set when job_open is done */
-    int n_workers, n_threads; /* n_threads: of the verifiers' leader */
+    int n_workers, n_threads; /* n_threads: of the first group's leader */
+    int n_groups;             /* of verifiers */
     int n_ctx;
     uint64_t weights_bytes, kv_bytes; /* over all workers */
     uint64_t little_bytes;            /* of weights_bytes, the little model's */
@@ -72,8 +73,8 @@ void job_list_links(const struct job *j, FILE *to);   /* a line for each worker 
 
 struct job_worker { /* what is known of one */
     enum role role;
-    int rank, stage, shard, n_threads;
-    const char *host; /* borrowed until job_close */
+    int rank, group, stage, shard, n_threads; /* group: of verifiers; 0 for a drafter */
+    const char *host;                         /* borrowed until job_close */
     uint64_t weights_bytes;
     uint64_t rtt_ns; /* of a message and its answer; 0: not measured yet */
 };
@@ -93,11 +94,12 @@ int job_cancel(struct job *j, struct seq *s, struct err *err);
 /* Submits them all, and runs the loop until they are done. */
 int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
 
-/* For benchmarks, between runs. What texts have taught so far: it may be replaced. */
-struct draft_profile *job_profile(struct job *j);
+/* For benchmarks, between runs. What texts of a group have taught so far: it may be replaced. */
+struct draft_profile *job_profile(struct job *j, int group);
 /* The links have changed: waits until round trips are measured anew. */
 int job_measure_links(struct job *j, struct err *err);
-struct job_traffic { /* with the verifiers, since job_open; without Pings and Pongs. rtt_ns: to them and the drafter */
+struct
+    job_traffic { /* with the verifiers, since job_open; without Pings and Pongs. rtt_ns: to the first group and the drafter */
     uint64_t bytes_up, bytes_down, rtt_ns;
 };
 struct job_traffic job_traffic(const struct job *j);

@@ -60,9 +60,9 @@ int workers_ready(struct workers *w, int from, const struct ready *r, struct err
 
 /* ---- whether they fit ---- */
 
-static const struct worker_seen *leader(const struct workers *w)
+static const struct worker_seen *leader(const struct workers *w, int group)
 {
-    return &w->seen[group_leader(layout_verifier(&w->layout))];
+    return &w->seen[group_leader(layout_verifiers(&w->layout, group))];
 }
 
 static const struct worker_seen *drafter(const struct workers *w)
@@ -72,22 +72,34 @@ static const struct worker_seen *drafter(const struct workers *w)
     return g ? &w->seen[group_leader(g)] : &nobody;
 }
 
-/* One model in pieces: every shard must hold pieces of the same, and compute alike. */
+/* Its host; and where there are several groups its rank and its group, counted from 1. */
+static struct worker_name place_of(const struct workers *w, const struct worker_seen *seen)
+{
+    struct worker_name name;
+    int peer = (int)(seen - w->seen), group = layout_verifiers_of(&w->layout, peer) + 1;
+    if (layout_n_verifiers(&w->layout) > 1 && group > 0)
+        snprintf(name.text, sizeof name.text, "%s, rank %d, group %d", seen->host, layout_rank(&w->layout, peer),
+                 group);
+    else
+        snprintf(name.text, sizeof name.text, "%s", seen->host);
+    return name;
+}
+
+/* One model in pieces, and each group has all of it: every shard must hold pieces of the same, and compute alike. */
 static int check_shards(const struct workers *w, struct err *err)
 {
-    const struct group *g = layout_verifier(&w->layout);
-    const struct worker_seen *a = leader(w);
-    for (int i = 1; i < group_n_peers(g); i++) {
-        const struct worker_seen *b = &w->seen[g->first_peer + i];
+    const struct worker_seen *a = leader(w, 0), *end = w->seen + w->layout.n_peers;
+    for (const struct worker_seen *b = a + 1; b < end; b++) {
+        struct worker_name at_a = place_of(w, a), at_b = place_of(w, b);
         if (a->h.model != b->h.model)
-            return err_set(err, E_MODEL, "%s on host %s and %s on host %s are different models", a->path, a->host,
-                           b->path, b->host);
+            return err_set(err, E_MODEL, "%s on host %s and %s on host %s are different models", a->path, at_a.text,
+                           b->path, at_b.text);
         if (a->h.plan != b->h.plan)
             return err_set(err, E_MODEL, "hosts %s and %s run different plans of the model: use one build everywhere",
-                           a->host, b->host);
+                           at_a.text, at_b.text);
         if (a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest)
             return err_set(err, E_LAYOUT, "hosts %s (%s) and %s (%s) compute different bits: they cannot serve one job",
-                           a->host, a->cpu, b->host, b->cpu);
+                           at_a.text, a->cpu, at_b.text, b->cpu);
     }
     return OK;
 }
@@ -99,9 +111,16 @@ static int check_vocab(const struct worker_seen *seen, uint64_t vocab, struct er
                    seen->path);
 }
 
+int workers_n_slots(const struct workers *w, int peer)
+{
+    return layout_group(&w->layout, peer)->role == ROLE_DRAFTER ? w->n_slots * layout_n_verifiers(&w->layout)
+                                                                : w->n_slots;
+}
+
 static uint64_t kv_bytes(const struct workers *w, const struct worker_seen *seen)
 {
-    return seen->h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)w->n_slots;
+    int n_slots = workers_n_slots(w, (int)(seen - w->seen));
+    return seen->h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)n_slots;
 }
 
 /* Before anything is loaded: what the workers of each host will take against what that host has. */
@@ -120,28 +139,28 @@ static int check_memory(const struct workers *w, struct err *err)
                 err, E_LAYOUT,
                 "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: use a "
                 "smaller --ctx or --parallel, or more hosts",
-                a->host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20), w->n_slots, w->n_ctx,
-                (unsigned long long)(a->h.memory_bytes >> 20));
+                a->host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20),
+                w->n_slots * layout_n_verifiers(&w->layout), w->n_ctx, (unsigned long long)(a->h.memory_bytes >> 20));
     }
     return OK;
 }
 
 int workers_fit(struct workers *w, const struct workers_need *need, struct err *err)
 {
-    int n_ctx = (int)leader(w)->h.n_ctx_max;
+    int n_ctx = (int)leader(w, 0)->h.n_ctx_max;
     w->n_ctx = n_ctx && n_ctx < need->n_ctx ? n_ctx : need->n_ctx;
     w->n_slots = need->n_slots;
     int rc = check_shards(w, err);
-    if (rc == OK) rc = check_vocab(leader(w), need->vocab_big, err);
+    if (rc == OK) rc = check_vocab(leader(w, 0), need->vocab_big, err);
     if (rc == OK && w->layout.drafter == DRAFTER_LITTLE) rc = check_vocab(drafter(w), need->vocab_little, err);
     return rc == OK ? check_memory(w, err) : rc;
 }
 
 /* ---- facts ---- */
 
-const struct hello *workers_leader(const struct workers *w)
+const struct hello *workers_leader(const struct workers *w, int group)
 {
-    return &leader(w)->h;
+    return &leader(w, group)->h;
 }
 
 const struct hello *workers_drafter(const struct workers *w)
@@ -188,24 +207,42 @@ struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed)
 
 bool workers_share_cores(const struct workers *w)
 {
-    const char *host = leader(w)->host;
+    const char *host = drafter(w)->host;
     uint32_t n_threads = 0;
-    if (strcmp(host, drafter(w)->host)) return false;
+    bool beside = false;
+    for (int i = 0; i < layout_n_verifiers(&w->layout); i++) beside |= !strcmp(leader(w, i)->host, host);
+    if (!beside) return false;
     for (int p = 1; p < w->layout.n_peers; p++)
         if (!strcmp(w->seen[p].host, host)) n_threads += w->seen[p].h.threads;
     return n_threads > drafter(w)->h.cores;
+}
+
+struct place {
+    char text[64];
+};
+
+/* Where there are several groups its own, counted from 1; where it has several workers its stage and shard. */
+static struct place place_in(const struct workers *w, int peer)
+{
+    const struct group *g = layout_group(&w->layout, peer);
+    struct place place = {""};
+    int n = 0;
+    if (g->role == ROLE_VERIFIER && layout_n_verifiers(&w->layout) > 1)
+        n = snprintf(place.text, sizeof place.text, ", group %d", layout_verifiers_of(&w->layout, peer) + 1);
+    if (group_n_peers(g) > 1)
+        snprintf(place.text + n, sizeof place.text - (size_t)n, ", stage %d, shard %d", group_stage(g, peer),
+                 group_shard(g, peer));
+    return place;
 }
 
 struct worker_name workers_name(const struct workers *w, int peer)
 {
     const struct group *g = layout_group(&w->layout, peer);
     struct worker_name name;
-    char place[48] = "";
-    if (group_n_peers(g) > 1)
-        snprintf(place, sizeof place, ", stage %d, shard %d", group_stage(g, peer), group_shard(g, peer));
+    struct place place = place_in(w, peer);
     snprintf(name.text, sizeof name.text, "the %s on host %s (rank %d%s)",
              g->role == ROLE_DRAFTER ? "drafter" : "verifier", w->seen[peer].host, layout_rank(&w->layout, peer),
-             place);
+             place.text);
     return name;
 }
 
@@ -213,8 +250,10 @@ void workers_list(const struct workers *w, FILE *to)
 {
     for (int p = 1; p < w->layout.n_peers; p++) {
         const struct worker_seen *seen = &w->seen[p];
-        fprintf(to, "%s on host %s: %u thread%s, %s\n",
-                layout_group(&w->layout, p)->role == ROLE_DRAFTER ? "drafter" : "verifier", seen->host, seen->h.threads,
-                seen->h.threads == 1 ? "" : "s", seen->cpu);
+        struct place place = place_in(w, p);
+        fprintf(to, "%s on host %s%s: %u thread%s, %s\n",
+                layout_group(&w->layout, p)->role == ROLE_DRAFTER ? "drafter" : "verifier", seen->host,
+                layout_n_verifiers(&w->layout) > 1 ? place.text : "", seen->h.threads, seen->h.threads == 1 ? "" : "s",
+                seen->cpu);
     }
 }

@@ -27,7 +27,7 @@ struct workers {
     struct layout layout;
     struct worker_seen *seen; /* [n_peers] owns */
     int n, n_hello, n_ready;  /* n: workers */
-    int n_slots, n_ctx;       /* n_ctx: set by workers_fit */
+    int n_slots, n_ctx;       /* n_slots: of each group of verifiers. Both are set by workers_fit */
 };
 
 int workers_init(struct workers *w, const struct layout *l, struct err *err);
@@ -40,25 +40,26 @@ int workers_ready(struct workers *w, int from, const struct ready *r, struct err
 
 struct workers_need {
     uint64_t vocab_big, vocab_little; /* fingerprints of the vocabularies that the coordinator has read */
-    int n_slots, n_ctx;               /* n_ctx: wanted; the model's own context is the limit */
+    int n_slots, n_ctx; /* n_slots: of each group of verifiers. n_ctx: wanted; the model's own context is the limit */
 };
 /* Called when all have sent Hello. E_MODEL: different models, or not the coordinator's vocabulary. E_LAYOUT: different
  * arithmetic, or too little memory. */
 int workers_fit(struct workers *w, const struct workers_need *need, struct err *err);
 
-const struct hello *workers_leader(const struct workers *w);  /* of the verifiers */
-const struct hello *workers_drafter(const struct workers *w); /* all zero without one */
+int workers_n_slots(const struct workers *w, int peer); /* its own; the drafter has those of all groups */
+const struct hello *workers_leader(const struct workers *w, int group); /* of a group of verifiers */
+const struct hello *workers_drafter(const struct workers *w);           /* all zero without one */
 uint64_t workers_weights_bytes(const struct workers *w);
 uint64_t workers_loaded_bytes(const struct workers *w);
 uint64_t workers_kv_bytes(const struct workers *w);
-/* The verifiers' leader and the drafter are on one host, whose workers have more threads than it has cores. */
+/* A leader of verifiers and the drafter are on one host, whose workers have more threads than it has cores. */
 bool workers_share_cores(const struct workers *w);
-/* What a drafted token is expected to cost, chosen from n_proposed ids. */
+/* What a drafted token is expected to cost beside the first group's, chosen from n_proposed ids. */
 struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed);
-struct worker_name { /* for people: its role and host, and where there are several its rank or its place */
+struct worker_name { /* for people: its role and host, its rank, and where there are several its place and group */
     char text[160];
 };
 struct worker_name workers_name(const struct workers *w, int peer);
-void workers_list(const struct workers *w, FILE *to); /* a line each: host, threads, kernels */
+void workers_list(const struct workers *w, FILE *to); /* a line each: its role, its place, host, threads, kernels */
 
 #endif

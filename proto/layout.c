@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static void add_group(struct layout *l, enum role role, int tp, int pp)
@@ -10,23 +11,33 @@ static void add_group(struct layout *l, enum role role, int tp, int pp)
     l->n_peers += tp * pp;
 }
 
-int layout_ranks_needed(int tp, int pp, enum drafter drafter)
+int layout_ranks_needed(int groups, int tp, int pp, enum drafter drafter)
 {
-    return 1 + (drafter == DRAFTER_LITTLE) + tp * pp;
+    return 1 + (drafter == DRAFTER_LITTLE) + groups * tp * pp;
 }
 
 int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err)
 {
+    return layout_make_groups(l, n_ranks, 1, tp, pp, drafter, err);
+}
+
+int layout_make_groups(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter, struct err *err)
+{
+    char several[32] = "";
     if (tp < 1 || pp < 1 || tp > SHARDS_MOST || pp > SHARDS_MOST || tp * pp > SHARDS_MOST)
         return err_set(err, E_LAYOUT, "--tp %d --pp %d: each is at least 1, and tp x pp at most %d", tp, pp,
                        SHARDS_MOST);
-    int needed = layout_ranks_needed(tp, pp, drafter);
+    if (groups < 1 || groups > GROUPS_MOST || groups * tp * pp > SHARDS_MOST)
+        return err_set(err, E_LAYOUT, "--groups %d --tp %d --pp %d: 1 to %d groups, and groups x tp x pp at most %d",
+                       groups, tp, pp, GROUPS_MOST, SHARDS_MOST);
+    if (groups > 1) snprintf(several, sizeof several, "--groups %d ", groups);
+    int needed = layout_ranks_needed(groups, tp, pp, drafter);
     if (n_ranks != 1 && n_ranks != needed)
-        return err_set(err, E_LAYOUT, "%d ranks, but --tp %d --pp %d%s takes %d", n_ranks, tp, pp,
+        return err_set(err, E_LAYOUT, "%d ranks, but %s--tp %d --pp %d%s takes %d", n_ranks, several, tp, pp,
                        drafter == DRAFTER_LITTLE ? " with --little" : "", needed);
     *l = (struct layout){.drafter = drafter, .n_ranks = n_ranks, .n_peers = PEER_COORDINATOR + 1};
     if (drafter == DRAFTER_LITTLE) add_group(l, ROLE_DRAFTER, 1, 1);
-    add_group(l, ROLE_VERIFIER, tp, pp);
+    for (int i = 0; i < groups; i++) add_group(l, ROLE_VERIFIER, tp, pp);
     return OK;
 }
 
@@ -56,6 +67,27 @@ const struct group *layout_drafter(const struct layout *l)
 const struct group *layout_verifier(const struct layout *l)
 {
     return find(l, ROLE_VERIFIER);
+}
+
+static int n_drafters(const struct layout *l)
+{
+    return l->drafter == DRAFTER_LITTLE;
+}
+
+int layout_n_verifiers(const struct layout *l)
+{
+    return l->n_groups - n_drafters(l);
+}
+
+const struct group *layout_verifiers(const struct layout *l, int i)
+{
+    return &l->groups[n_drafters(l) + i];
+}
+
+int layout_verifiers_of(const struct layout *l, int peer)
+{
+    const struct group *g = layout_group(l, peer);
+    return g && g->role == ROLE_VERIFIER ? (int)(g - l->groups) - n_drafters(l) : -1;
 }
 
 const struct group *layout_group(const struct layout *l, int peer)

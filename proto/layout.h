@@ -6,8 +6,9 @@
  *                                              ▲ leader                                     ▲ last: it answers
  *
  * A *peer* is a role that messages can be sent to; a *group* is the peers that hold one model together, ordered by
- * stage, then by shard. Peers have the same numbers in every launch; only mailboxes use ranks. There is one group of
- * verifiers, and one of the drafter if a little model drafts: without one the verifiers' leader drafts.
+ * stage, then by shard. Peers have the same numbers in every launch; only mailboxes use ranks. There are one or more
+ * groups of verifiers, all alike, and each request has one of them; and a group of the drafter if a little model
+ * drafts, for all: without one the leader of a request's group drafts.
  *
  *   one process:  every peer on rank 0, as a thread
  *   under MPI:    rank 0 the coordinator; then the workers in order of peers, one a rank
@@ -17,8 +18,8 @@
 
 #include "proto/err.h"
 
-enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 8 };
-enum { SHARDS_MOST = MAX_PEERS - 2 }; /* of a verifier: tp x pp */
+enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 8 }; /* GROUPS_MOST: of verifiers */
+enum { SHARDS_MOST = MAX_PEERS - 2 };                            /* of all verifiers: groups x tp x pp */
 enum drafter { DRAFTER_NONE, DRAFTER_LITTLE, DRAFTER_SUFFIX, DRAFTER_PLAN };
 enum role { ROLE_DRAFTER, ROLE_VERIFIER };
 
@@ -33,12 +34,15 @@ struct layout {
     int n_ranks; /* 1: one process */
     int n_peers; /* the coordinator's with them */
     int n_groups;
-    struct group groups[GROUPS_MOST]; /* in order of peers */
+    struct group groups[GROUPS_MOST + 1]; /* in order of peers */
 };
 
-/* n_ranks 1 is always right. Any other must be layout_ranks_needed; else E_LAYOUT with the right one. */
+/* n_ranks 1 is always right. Any other must be layout_ranks_needed; else E_LAYOUT with the right one. layout_make: of
+ * one group of verifiers. */
 int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err);
-int layout_ranks_needed(int tp, int pp, enum drafter drafter); /* under MPI */
+int layout_make_groups(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter,
+                       struct err *err);
+int layout_ranks_needed(int groups, int tp, int pp, enum drafter drafter); /* under MPI */
 
 /* Reads "20,10": the weights of n_stages stages, each at least 1. E_USAGE: it cannot be read, or is of another number.
  */
@@ -47,8 +51,11 @@ int layout_read_share(const char *text, int n_stages, int share[], struct err *e
 int layout_rank(const struct layout *l, int peer); /* where the peer is */
 int layout_peer(const struct layout *l, int rank); /* the peer of an MPI rank (rank 0: the coordinator) */
 
-const struct group *layout_drafter(const struct layout *l); /* NULL: no little model drafts */
-const struct group *layout_verifier(const struct layout *l);
+const struct group *layout_drafter(const struct layout *l);  /* NULL: no little model drafts */
+const struct group *layout_verifier(const struct layout *l); /* the first group of them */
+int layout_n_verifiers(const struct layout *l);              /* how many groups of them there are */
+const struct group *layout_verifiers(const struct layout *l, int i);
+int layout_verifiers_of(const struct layout *l, int peer); /* number of the group that has the peer; -1: none */
 const struct group *layout_group(const struct layout *l, int peer); /* that has the peer; NULL: no worker */
 
 int group_n_peers(const struct group *g);

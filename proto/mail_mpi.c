@@ -126,9 +126,11 @@ void mpi_abort(int code)
 /* The launch configuration as MPI carries them. */
 enum {
     TERM_RANKS,
+    TERM_GROUPS,
     TERM_TP,
     TERM_PP,
     TERM_DRAFTER,
+    TERM_MAX_ROWS,
     TERM_REQUANTIZE,
     TERM_TELL_BIG,
     TERM_TELL_LITTLE,
@@ -157,9 +159,11 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
     int said[N_TERMS] = {[TERM_SURVEY] = !t && ranks};
     if (t) {
         said[TERM_RANKS] = t->layout.n_ranks;
+        said[TERM_GROUPS] = layout_n_verifiers(&t->layout);
         said[TERM_TP] = layout_verifier(&t->layout)->tp;
         said[TERM_PP] = layout_verifier(&t->layout)->pp;
         said[TERM_DRAFTER] = (int)t->layout.drafter;
+        said[TERM_MAX_ROWS] = t->max_rows;
         said[TERM_REQUANTIZE] = t->requantize;
         said[TERM_TELL_BIG] = t->send_big_metadata;
         said[TERM_TELL_LITTLE] = t->send_little_metadata;
@@ -193,12 +197,13 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (code != MPI_SUCCESS) return mpi_failed(code, "receiving what this rank is", err);
     if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(err) : OK;
-    int rc =
-        layout_make(&t->layout, said[TERM_RANKS], said[TERM_TP], said[TERM_PP], (enum drafter)said[TERM_DRAFTER], err);
+    int rc = layout_make_groups(&t->layout, said[TERM_RANKS], said[TERM_GROUPS], said[TERM_TP], said[TERM_PP],
+                                (enum drafter)said[TERM_DRAFTER], err);
     for (int i = 0; i < N_TEXTS && rc == OK; i++) rc = receive_text(&world.texts[i], said[TERM_TEXT_BYTES + i], err);
     t->plan = world.texts[0];
     t->draft_plan = world.texts[1];
     t->stage_share = world.texts[2];
+    t->max_rows = said[TERM_MAX_ROWS];
     t->requantize = said[TERM_REQUANTIZE];
     t->send_big_metadata = said[TERM_TELL_BIG];
     t->send_little_metadata = said[TERM_TELL_LITTLE];

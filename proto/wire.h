@@ -20,6 +20,7 @@ enum { WIRE_VERSION = 4 };
 
 /* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
 enum { PART_PLAN_MOST = 511 /* bytes of a part's plan */ };
+enum { ROWS_LEAST = 2 }; /* of a pass: a verify of one draft */
 enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64, JUDGED_MOST = 8 };
 enum { HOLD_US_MOST = 1000000 };
 

@@ -35,8 +35,8 @@ static const struct bound of_hello[] = {
     BOUND(hello, "kv_position_bytes", kv_position_bytes, 0, 1 << 26),
     BOUND(hello, "n_vocab", n_vocab, 0, 1 << 28),
     BOUND(hello, "n_ctx_max", n_ctx_max, 0, INT_MAX),
-    BOUND(hello, "max_rows", max_rows, DRAFTS_MOST + 1, 1 << 12), /* wanted rows stay together */
-    BOUND(hello, "max_jobs", max_jobs, SLOTS_MOST, 1 << 12),      /* each sequence may have a part out */
+    BOUND(hello, "max_rows", max_rows, ROWS_LEAST, 1 << 12), /* wanted rows stay together */
+    BOUND(hello, "max_jobs", max_jobs, SLOTS_MOST, 1 << 12), /* each sequence may have a part out */
     BOUND(hello, "threads", threads, 1, 1 << 16),
 };
 static const struct bound of_welcome[] = {

@@ -35,6 +35,19 @@ foreach(layout 1x1 2x1 3x1 1x2 1x3 2x2 2x3 3x2)
                          PROPERTIES FIXTURES_REQUIRED toys)
 endforeach()
 
+# And several groups of verifiers: groups, tp, pp.
+foreach(layout 2x1x1 3x1x1 2x2x1 2x1x2)
+    string(REPLACE x ";" sizes ${layout})
+    list(GET sizes 0 groups)
+    list(GET sizes 1 tp)
+    list(GET sizes 2 pp)
+    math(EXPR with_suffix "1 + ${groups} * ${tp} * ${pp}")
+    math(EXPR with_little "${with_suffix} + 1")
+    pilotfish_ranks(mpi_grid_${layout}_little ${with_little} mpi_grid ${groups}x${tp} ${pp} little ${toys})
+    pilotfish_ranks(mpi_grid_${layout}_suffix ${with_suffix} mpi_grid ${groups}x${tp} ${pp} suffix ${toys})
+    set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_suffix PROPERTIES FIXTURES_REQUIRED toys)
+endforeach()
+
 # And some points of it over an emulated network: tp pp drafter, a cell, and how far the leader writes by itself.
 foreach(point "1 1 little 1 0" "2 1 suffix 2 5" "1 2 little 3 64" "2 2 little 6 5" "3 1 suffix 7 0" "1 3 suffix 4 64")
     string(REPLACE " " ";" p ${point})

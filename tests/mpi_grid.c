@@ -1,5 +1,5 @@
-/* Ranks: 1 + tp * pp, and one more with `little`. One hash over a layout of real ranks:
- *   mpi_grid TP PP little|suffix|plan FOLDER [CELL SELF_MAX]
+/* Ranks: 1 + groups * tp * pp, and one more with `little`. One hash over a layout of real ranks:
+ *   mpi_grid [GROUPSx]TP PP little|suffix|plan FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
@@ -26,7 +26,7 @@ static const enum grid_drafter with_little[] = {GRID_NONE, GRID_LITTLE, GRID_ITS
                                with_suffix[] = {GRID_SUFFIX}, with_plan[] = {GRID_PLAN};
 
 struct launch {
-    int tp, pp, n_drafters, n_cells;
+    int groups, tp, pp, n_drafters, n_cells;
     const enum grid_drafter *drafters;
     struct cell cells[MOST_CELLS];
     struct layout layout;
@@ -101,6 +101,7 @@ static void ranks_give_the_hash_of_one_process(void **state)
     (void)state;
     grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
     launch.grid.have_expected = 1;
+    launch.grid.groups = launch.groups;
     if (launch.has_network) {
         launch.grid.path = path;
         grid_emulate(&launch.grid, &launch.layout, launch.router);
@@ -175,7 +176,9 @@ int main(int argc, char **argv)
     struct mpi_bridge *bridge = NULL;
     int rank, size;
     bool little = !strcmp(argv[3], "little"), plan = !strcmp(argv[3], "plan");
-    launch.tp = atoi(argv[1]);
+    const char *times = strchr(argv[1], 'x');
+    launch.groups = times ? atoi(argv[1]) : 1;
+    launch.tp = atoi(times ? times + 1 : argv[1]);
     launch.pp = atoi(argv[2]);
     launch.drafters = little ? with_little : plan ? with_plan : with_suffix;
     launch.n_drafters = little ? 4 : 1;
@@ -189,8 +192,8 @@ int main(int argc, char **argv)
     launcher_is_there(&rank, &size);
     int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
     if (rc == OK)
-        rc = layout_make(&launch.layout, world.size, launch.tp, launch.pp,
-                         grid_layout_drafter(launch.drafters[launch.n_drafters - 1]), &err);
+        rc = layout_make_groups(&launch.layout, world.size, launch.groups, launch.tp, launch.pp,
+                                grid_layout_drafter(launch.drafters[launch.n_drafters - 1]), &err);
     if (rc != OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;

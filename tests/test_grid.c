@@ -68,6 +68,13 @@ static int self_max(int turn)
     return most[turn % 3];
 }
 
+/* No cap, one that the window must stay below, one that leaves drafts their room: in turn. */
+static int max_rows(int turn)
+{
+    static const int most[] = {0, 4, 20};
+    return most[turn % 3];
+}
+
 /* The two kinds of company take turns. */
 static enum company company(int others, int turn)
 {
@@ -95,6 +102,33 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
                         }
     print_message("%d cells; the little toy: %llu of %llu judged drafts accepted\n", n,
                   (unsigned long long)g.n_accepted, (unsigned long long)g.n_judged);
+    assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
+}
+
+/* Requests are spread over groups, which are shared by one drafter or have their own suffixes. */
+static void groups_give_one_hash(void **state)
+{
+    (void)state;
+    struct toy toy = write_toy(QUANT_Q8_0, "qwen2", false);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    expect(&g);
+    for (int i = 0; i < 48; i++) {
+        static const int tp[] = {1, 2, 1, 2}, pp[] = {1, 1, 2, 2};
+        g.self_max = self_max(i / 3);
+        g.draft_ahead = draft_ahead(i / 2);
+        g.max_rows = max_rows(i / 5);
+        g.groups = 1 + i / 2 % 3;
+        grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i / 2 % 4], 1 + i % 2,
+                                    tp[i / 4 % 4], pp[i / 4 % 4], (enum company)(i / 3 % N_COMPANIES)});
+    }
+    g.draft_plan = "layerskip:1";
+    for (int i = 0; i < 6; i++) {
+        g.groups = 2 + i % 2;
+        grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 1 + i % 2, 1 + i / 2 % 2, (enum company)(i % 3)});
+    }
+    g.draft_plan = NULL;
+    for (int i = 0; i < N_COMPANIES; i++) grid_run(&g, &(struct cell){GRID_DYING, 3, 1, 1, 1 + i % 2, i});
     assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
 }
 
@@ -396,6 +430,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_path_of_this_cpu_gives_the_reference_s_hash),
+        cmocka_unit_test(groups_give_one_hash),
         cmocka_unit_test(what_the_leader_copies_gives_one_hash),
         cmocka_unit_test(plans_give_one_hash),
         cmocka_unit_test(lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone),

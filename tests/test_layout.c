@@ -11,25 +11,29 @@
 /* ranks: the rank of each peer, one letter a peer. */
 static const struct {
     const char *why;
-    int n_ranks, tp, pp;
+    int n_ranks, groups, tp, pp;
     enum drafter drafter;
     const char *ranks;
 } right[] = {
-    {"one process, big alone", 1, 1, 1, DRAFTER_NONE, "00"},
-    {"one process, with little", 1, 1, 1, DRAFTER_LITTLE, "000"},
-    {"one process, with suffixes: the leader's", 1, 1, 1, DRAFTER_SUFFIX, "00"},
-    {"one process, shards and stages", 1, 2, 3, DRAFTER_LITTLE, "00000000"},
-    {"big on a rank of its own", 2, 1, 1, DRAFTER_NONE, "01"},
-    {"little before big", 3, 1, 1, DRAFTER_LITTLE, "012"},
-    {"big, with suffixes", 2, 1, 1, DRAFTER_SUFFIX, "01"},
-    {"two shards", 3, 2, 1, DRAFTER_NONE, "012"},
-    {"two shards and little", 4, 2, 1, DRAFTER_LITTLE, "0123"},
-    {"two shards, with suffixes", 3, 2, 1, DRAFTER_SUFFIX, "012"},
-    {"three stages and little", 5, 1, 3, DRAFTER_LITTLE, "01234"},
-    {"two shards of two stages", 5, 2, 2, DRAFTER_NONE, "01234"},
-    {"two shards of two stages and little", 6, 2, 2, DRAFTER_LITTLE, "012345"},
-    {"three shards of two stages and little", 8, 3, 2, DRAFTER_LITTLE, "01234567"},
-    {"three shards of two stages", 7, 3, 2, DRAFTER_NONE, "0123456"},
+    {"one process, big alone", 1, 1, 1, 1, DRAFTER_NONE, "00"},
+    {"one process, with little", 1, 1, 1, 1, DRAFTER_LITTLE, "000"},
+    {"one process, with suffixes: the leader's", 1, 1, 1, 1, DRAFTER_SUFFIX, "00"},
+    {"one process, shards and stages", 1, 1, 2, 3, DRAFTER_LITTLE, "00000000"},
+    {"big on a rank of its own", 2, 1, 1, 1, DRAFTER_NONE, "01"},
+    {"little before big", 3, 1, 1, 1, DRAFTER_LITTLE, "012"},
+    {"big, with suffixes", 2, 1, 1, 1, DRAFTER_SUFFIX, "01"},
+    {"two shards", 3, 1, 2, 1, DRAFTER_NONE, "012"},
+    {"two shards and little", 4, 1, 2, 1, DRAFTER_LITTLE, "0123"},
+    {"two shards, with suffixes", 3, 1, 2, 1, DRAFTER_SUFFIX, "012"},
+    {"three stages and little", 5, 1, 1, 3, DRAFTER_LITTLE, "01234"},
+    {"two shards of two stages", 5, 1, 2, 2, DRAFTER_NONE, "01234"},
+    {"two shards of two stages and little", 6, 1, 2, 2, DRAFTER_LITTLE, "012345"},
+    {"three shards of two stages and little", 8, 1, 3, 2, DRAFTER_LITTLE, "01234567"},
+    {"three shards of two stages", 7, 1, 3, 2, DRAFTER_NONE, "0123456"},
+    {"one process, three groups", 1, 3, 1, 1, DRAFTER_LITTLE, "00000"},
+    {"two groups", 3, 2, 1, 1, DRAFTER_NONE, "012"},
+    {"two groups of two shards and little", 6, 2, 2, 1, DRAFTER_LITTLE, "012345"},
+    {"two groups of two shards of two stages", 9, 2, 2, 2, DRAFTER_SUFFIX, "012345678"},
 };
 enum { N_RIGHT = sizeof right / sizeof *right };
 
@@ -37,7 +41,8 @@ static struct layout made(size_t i)
 {
     struct layout l;
     struct err err = {0};
-    if (layout_make(&l, right[i].n_ranks, right[i].tp, right[i].pp, right[i].drafter, &err) != OK)
+    if (layout_make_groups(&l, right[i].n_ranks, right[i].groups, right[i].tp, right[i].pp, right[i].drafter, &err) !=
+        OK)
         fail_msg("%s: %s", right[i].why, err.text);
     return l;
 }
@@ -106,33 +111,56 @@ static void a_drafter_is_a_group_of_one_where_there_is_one(void **state)
     }
 }
 
+static void groups_of_verifiers_are_alike_and_numbered_in_order_of_peers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_RIGHT; i++) {
+        struct layout l = made(i);
+        int n = layout_n_verifiers(&l);
+        assert_int_equal(n, right[i].groups);
+        assert_ptr_equal(layout_verifiers(&l, 0), layout_verifier(&l));
+        for (int k = 0; k < n; k++) {
+            const struct group *g = layout_verifiers(&l, k);
+            assert_true(g->role == ROLE_VERIFIER && g->tp == right[i].tp && g->pp == right[i].pp);
+            assert_int_equal(layout_verifiers_of(&l, group_leader(g)), k);
+            assert_int_equal(layout_verifiers_of(&l, group_last(g)), k);
+        }
+        assert_int_equal(layout_verifiers_of(&l, PEER_COORDINATOR), -1);
+        if (layout_drafter(&l)) assert_int_equal(layout_verifiers_of(&l, group_leader(layout_drafter(&l))), -1);
+    }
+}
+
 static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state)
 {
     (void)state;
     static const struct {
-        int n_ranks, tp, pp;
+        int n_ranks, groups, tp, pp;
         enum drafter drafter;
         const char *says;
     } wrong[] = {
-        {3, 1, 1, DRAFTER_NONE, "3 ranks, but --tp 1 --pp 1 takes 2"},
-        {2, 1, 1, DRAFTER_LITTLE, "2 ranks, but --tp 1 --pp 1 with --little takes 3"},
-        {4, 1, 1, DRAFTER_LITTLE, "4 ranks, but --tp 1 --pp 1 with --little takes 3"},
-        {3, 1, 1, DRAFTER_SUFFIX, "3 ranks, but --tp 1 --pp 1 takes 2"},
-        {4, 2, 2, DRAFTER_NONE, "4 ranks, but --tp 2 --pp 2 takes 5"},
-        {5, 2, 2, DRAFTER_LITTLE, "5 ranks, but --tp 2 --pp 2 with --little takes 6"},
-        {0, 1, 1, DRAFTER_NONE, "0 ranks, but --tp 1 --pp 1 takes 2"},
-        {1, 0, 1, DRAFTER_NONE, "--tp 0 --pp 1: each is at least 1, and tp x pp at most 254"},
-        {1, 1, 0, DRAFTER_NONE, "--tp 1 --pp 0: each is at least 1, and tp x pp at most 254"},
-        {1, 1, -3, DRAFTER_NONE, "--tp 1 --pp -3: each is at least 1, and tp x pp at most 254"},
-        {1, 5, 51, DRAFTER_NONE, "--tp 5 --pp 51: each is at least 1, and tp x pp at most 254"},
-        {1, 4, 1 << 30, DRAFTER_NONE, "--tp 4 --pp 1073741824: each is at least 1, and tp x pp at most 254"},
-        {1, 1 << 30, 4, DRAFTER_NONE, "--tp 1073741824 --pp 4: each is at least 1, and tp x pp at most 254"},
-        {1, 65536, 65536, DRAFTER_NONE, "--tp 65536 --pp 65536: each is at least 1, and tp x pp at most 254"},
+        {3, 1, 1, 1, DRAFTER_NONE, "3 ranks, but --tp 1 --pp 1 takes 2"},
+        {2, 1, 1, 1, DRAFTER_LITTLE, "2 ranks, but --tp 1 --pp 1 with --little takes 3"},
+        {4, 1, 1, 1, DRAFTER_LITTLE, "4 ranks, but --tp 1 --pp 1 with --little takes 3"},
+        {3, 1, 1, 1, DRAFTER_SUFFIX, "3 ranks, but --tp 1 --pp 1 takes 2"},
+        {4, 1, 2, 2, DRAFTER_NONE, "4 ranks, but --tp 2 --pp 2 takes 5"},
+        {5, 1, 2, 2, DRAFTER_LITTLE, "5 ranks, but --tp 2 --pp 2 with --little takes 6"},
+        {4, 2, 2, 1, DRAFTER_LITTLE, "4 ranks, but --groups 2 --tp 2 --pp 1 with --little takes 6"},
+        {1, 9, 1, 1, DRAFTER_NONE, "--groups 9 --tp 1 --pp 1: 1 to 8 groups, and groups x tp x pp at most 254"},
+        {1, 4, 8, 8, DRAFTER_NONE, "--groups 4 --tp 8 --pp 8: 1 to 8 groups, and groups x tp x pp at most 254"},
+        {0, 1, 1, 1, DRAFTER_NONE, "0 ranks, but --tp 1 --pp 1 takes 2"},
+        {1, 1, 0, 1, DRAFTER_NONE, "--tp 0 --pp 1: each is at least 1, and tp x pp at most 254"},
+        {1, 1, 1, 0, DRAFTER_NONE, "--tp 1 --pp 0: each is at least 1, and tp x pp at most 254"},
+        {1, 1, 1, -3, DRAFTER_NONE, "--tp 1 --pp -3: each is at least 1, and tp x pp at most 254"},
+        {1, 1, 5, 51, DRAFTER_NONE, "--tp 5 --pp 51: each is at least 1, and tp x pp at most 254"},
+        {1, 1, 4, 1 << 30, DRAFTER_NONE, "--tp 4 --pp 1073741824: each is at least 1, and tp x pp at most 254"},
+        {1, 1, 1 << 30, 4, DRAFTER_NONE, "--tp 1073741824 --pp 4: each is at least 1, and tp x pp at most 254"},
+        {1, 1, 65536, 65536, DRAFTER_NONE, "--tp 65536 --pp 65536: each is at least 1, and tp x pp at most 254"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct layout l = {.n_peers = 77};
         struct err err = {0};
-        int rc = layout_make(&l, wrong[i].n_ranks, wrong[i].tp, wrong[i].pp, wrong[i].drafter, &err);
+        int rc =
+            layout_make_groups(&l, wrong[i].n_ranks, wrong[i].groups, wrong[i].tp, wrong[i].pp, wrong[i].drafter, &err);
         assert_int_equal(rc, E_LAYOUT);
         assert_string_equal(err.text, wrong[i].says);
         assert_int_equal(l.n_peers, 77); /* set only on success */
@@ -181,6 +209,7 @@ int main(void)
         cmocka_unit_test(every_rank_is_the_peer_that_lives_there),
         cmocka_unit_test(every_peer_but_the_coordinator_is_of_one_group_stage_by_stage),
         cmocka_unit_test(a_drafter_is_a_group_of_one_where_there_is_one),
+        cmocka_unit_test(groups_of_verifiers_are_alike_and_numbered_in_order_of_peers),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
         cmocka_unit_test(the_most_peers_that_there_can_be_fit),
         cmocka_unit_test(weights_of_stages_are_read_one_for_each),

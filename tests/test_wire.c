@@ -317,7 +317,7 @@ static void a_number_is_within_what_a_job_may_have(void **state)
         HELLO(kv_position_bytes, 0, 1 << 26),
         HELLO(n_vocab, 0, 1 << 28),
         HELLO(n_ctx_max, 0, INT32_MAX),
-        HELLO(max_rows, 65, 1 << 12),
+        HELLO(max_rows, 2, 1 << 12),
         HELLO(max_jobs, 256, 1 << 12),
         HELLO(threads, 1, 1 << 16),
         OTHER(TAG_WELCOME, welcome, n_slots, 1, 256),

@@ -159,6 +159,45 @@ static void workers_that_do_not_fit_are_named_with_what_they_differ_in(void **st
     }
 }
 
+/* Two groups of one, each on a host of its own, or on one: then ranks tell them apart. */
+static void a_group_that_differs_from_the_first_is_refused_with_both_places(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t at; /* of a number in the second leader's Hello */
+        const char *host;
+        int code;
+        const char *text;
+    } rows[] = {
+        {offsetof(struct hello, model), "c", E_MODEL,
+         "big.gguf on host b, rank 2, group 1 and big.gguf on host c, rank 3, group 2 are different models"},
+        {offsetof(struct hello, model), "b", E_MODEL,
+         "big.gguf on host b, rank 2, group 1 and big.gguf on host b, rank 3, group 2 are different models"},
+        {offsetof(struct hello, selftest), "c", E_LAYOUT,
+         "hosts b, rank 2, group 1 (avx2) and c, rank 3, group 2 (avx2) compute different bits"},
+        {offsetof(struct hello, threads), "c", OK, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct workers w;
+        struct layout l;
+        struct err err = {0};
+        assert_int_equal(layout_make_groups(&l, 4, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
+        assert_int_equal(workers_init(&w, &l, &err), OK);
+        for (int p = DRAFTER; p < N_PEERS; p++) {
+            struct hello h = hello_of(p);
+            h.memory_bytes *= 10;
+            if (p == SHARD_2) h.host = rows[i].host;
+            if (p == SHARD_2) ++*((uint8_t *)&h + rows[i].at);
+            say_hello(&w, &h);
+        }
+        expect_error(workers_fit(&w, &need, &err), &err, rows[i].code, rows[i].text);
+        assert_int_equal(workers_n_slots(&w, SHARD_2), N_SLOTS);
+        assert_int_equal(workers_n_slots(&w, DRAFTER), 2 * N_SLOTS); /* it drafts for both groups */
+        assert_string_equal(workers_name(&w, SHARD_1).text, "the verifier on host b (rank 2, group 1)");
+        workers_free(&w);
+    }
+}
+
 static void there_is_a_drafter_where_a_little_model_drafts(void **state)
 {
     (void)state;
@@ -251,7 +290,7 @@ static void what_a_draft_is_expected_to_cost_follows_from_bytes_and_hosts(void *
     struct hello h = hello_of(SHARD_2);
     open_with(&w, SHARD_2, &h);
     assert_int_equal(workers_weights_bytes(&w), 3 * WEIGHTS);
-    assert_int_equal(workers_leader(&w)->peer, SHARD_1);
+    assert_int_equal(workers_leader(&w, 0)->peer, SHARD_1);
     assert_int_equal(workers_drafter(&w)->peer, DRAFTER);
     struct cost_prior apart = workers_cost_prior(&w, 25), all = workers_cost_prior(&w, 50);
     workers_free(&w);
@@ -292,6 +331,7 @@ int main(void)
         cmocka_unit_test(a_worker_says_hello_once_in_its_own_name_and_in_this_version),
         cmocka_unit_test(a_worker_loads_what_it_has_said_and_is_ready_once),
         cmocka_unit_test(workers_that_do_not_fit_are_named_with_what_they_differ_in),
+        cmocka_unit_test(a_group_that_differs_from_the_first_is_refused_with_both_places),
         cmocka_unit_test(there_is_a_drafter_where_a_little_model_drafts),
         cmocka_unit_test(the_workers_of_a_host_share_its_memory),
         cmocka_unit_test(what_does_not_fit_is_said_in_mebibytes),

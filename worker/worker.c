@@ -85,7 +85,7 @@ static int say_hello(struct worker *w, struct err *err)
                                   .memory_bytes = memory_available(),
                                   .n_vocab = (uint32_t)w->info.shape.n_vocab,
                                   .n_ctx_max = (uint32_t)w->info.shape.n_ctx,
-                                  .max_rows = PASS_ROWS,
+                                  .max_rows = (uint32_t)worker_max_rows(w),
                                   .max_jobs = MAX_JOBS,
                                   .threads = (uint32_t)c->n_threads,
                                   .cpu = cpu}};

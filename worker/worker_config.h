@@ -16,6 +16,7 @@ struct worker_config { /* all borrowed until worker_run returns */
     const char *path;                            /* the model; NULL: there is none, which is an error */
     const struct synthetic *synthetic;           /* in place of a model; path is its name. NULL: none */
     const char *plan, *draft_plan, *stage_share; /* see engine.h */
+    int max_rows;                                /* of a pass; 0: as many as there may be */
     bool requantize;                             /* see engine.h */
     bool sends_metadata; /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;

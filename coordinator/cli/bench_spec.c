@@ -44,11 +44,12 @@ static int write_text(void *arg, struct seq *s, struct draft_profile *profile, s
     const struct job_watch watch = {.message = on_message, .arg = &listener};
     struct job *j = ((struct spec_run *)arg)->job;
     struct job_traffic before = job_traffic(j);
-    *job_profile(j) = *profile;
+    int n_groups = layout_n_verifiers(&((struct spec_run *)arg)->launch->layout);
+    for (int i = 0; i < n_groups; i++) *job_profile(j, i) = *profile;
     int rc = job_run(j, s, 1, &watch, err);
     job_set_watch(j, NULL);
     struct job_traffic after = job_traffic(j);
-    *profile = *job_profile(j);
+    *profile = *job_profile(j, s->group);
     use->bytes_up += (double)(after.bytes_up - before.bytes_up);
     use->bytes_down += (double)(after.bytes_down - before.bytes_down);
     use->rtt_ms += (double)after.rtt_ns * 1e-6;

@@ -59,6 +59,7 @@ static int refuse_contradictions(const struct options *o, struct err *err)
         return err_set(err, E_USAGE, "--accept exact is greedy: leave --temp out, or --accept");
     if (o->accept == ACCEPT_BILD && o->temp > 0)
         return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
+    if (o->max_rows == 1) return err_set(err, E_USAGE, "--max-rows 1: a pass has at least 2 rows");
     if (o->top_p == 0) return err_set(err, E_USAGE, "--top-p 0 leaves no id: greedy is --temp 0");
     if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_NONE && !o->no_draft)
         return err_set(err, E_USAGE, "--accept bild needs a drafter: --little FILE");

@@ -161,6 +161,8 @@ const struct option option_table[] = {
 
     {"threads", "-t", TEXT | WORKER | STEP | KERNELS | SCORE | DOC, OPTION_COUNT, AT(threads), "N", 0, 1024,
      .preset = "0", .heading = "Machine", .help = "threads of each worker; 0: the cores it may use"},
+    {"groups", "--data-parallel-size -dp", TEXT | DOC, OPTION_COUNT, AT(groups), "N", 1, GROUPS_MOST, .preset = "1",
+     .help = "groups of tp x pp workers that each hold the big model; each\nrequest is computed by one of them"},
     {"tp", "--tensor-parallel-size -tp", TEXT | SCORE | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "shards that compute each layer together"},
     {"pp", "--pipeline-parallel-size -pp", TEXT | SCORE | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",
@@ -169,6 +171,9 @@ const struct option option_table[] = {
      .help = "weights by which the stages take the layers, as in 20,10\n(default: so that each reads as many bytes)"},
     {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
      .preset = "4", .needs = NEEDS_PROMPTS, .help = "requests that are computed at once"},
+    {"max-rows", NULL, TEXT, OPTION_COUNT, AT(max_rows), "N", 0, CONTEXT_MOST, .preset = "0",
+     .help = "rows (tokens of all requests) of a pass of the big model, at\nmost, from 2; 0: as many as its workers "
+             "take"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
     {"self-max", NULL, TEXT | SWEEP, OPTION_COUNT, AT(self_max), "N", 0, CONTEXT_MOST, .preset = "128",
@@ -313,8 +318,8 @@ const char program_sentences[] =
 
 static const char generate_more[] =
     "The text goes to standard output as it is accepted, everything else to standard error.\n"
-    "Over MPI the ranks are 1 coordinator, 1 drafter with --little, and tp x pp shards of the big\n"
-    "model: the second example has 1 + 1 + 2.\n"
+    "Over MPI the ranks are 1 coordinator, 1 drafter with --little, and groups x tp x pp shards of the\n"
+    "big model: the second example has 1 + 1 + 2.\n"
     "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost,\n"
     "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
 

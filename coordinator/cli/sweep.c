@@ -137,7 +137,7 @@ static bool is_named(const struct option *p, const char *const *names)
 static int check_use(const struct options *o, bool synthetic, struct err *err)
 {
     static const char *const of_synthetic[] = {"accept-rate", "accept-curve", "texts", NULL};
-    static const char *const of_cluster[] = {"tp", "pp", "repeat", NULL};
+    static const char *const of_cluster[] = {"groups", "tp", "pp", "repeat", NULL};
     for (size_t i = 0; i < n_options; i++) {
         const struct option *p = &option_table[i];
         bool simulated = p->commands & 1u << CMD_SIMULATE;

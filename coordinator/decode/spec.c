@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,12 @@ static void end(struct spec *s, struct seq *q, enum seq_end how)
     spec_act(s, ACTION_DONE, q);
 }
 
+static struct draft_profile *profile_of(struct spec *s, const struct decode_slot *p)
+{
+    struct draft_profile *own = group_of(s, p)->c.profile;
+    return own ? own : s->c.drafter.profile;
+}
+
 /* The request leaves its slot, which keeps what the workers hold of the text. */
 static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
 {
@@ -55,7 +62,7 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
         q->stats.choice = draft_policy_choice(&p->policy, settings_of(p)->draft_max);
     if (p->self) spec_cut_leader(s, p);
     if (s->c.drafter.kind == DRAFTER_LITTLE && p->drafter.n_out > 0) spec_cut_drafter(s, p);
-    if (how != SEQ_FAILED) draft_policy_learn(s->c.drafter.profile, &p->policy, seq_n_generated(q));
+    if (how != SEQ_FAILED) draft_policy_learn(profile_of(s, p), &p->policy, seq_n_generated(q));
     memcpy(p->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     p->seq = NULL;
     s->n_running--;
@@ -101,7 +108,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     p->now = (struct draft_policy_round){.measured = false};
     p->copies = (struct copies){.pause = DRAFT_PAUSE_FIRST};
     bool unread = drafts && !settings_lossy(set) && q->n_prompt > UNREAD * set->draft_ctx;
-    draft_policy_init(&p->policy, adaptive, unread, s->c.drafter.prior, s->c.drafter.profile);
+    draft_policy_init(&p->policy, adaptive, unread, s->c.drafter.prior, profile_of(s, p));
     s->n_running++;
 }
 
@@ -147,6 +154,14 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
     begin(s, p, q);
     if (s->drafter_lost && settings_lossy(set) && wants_drafter(s, set)) {
         fail(s, p, E_PEER, s->drafter_lost);
+        return;
+    }
+    int max_rows = group_of(s, p)->c.max_rows, most = q->n_limit - q->n_ids;
+    if (set->draft_max < most) most = set->draft_max;
+    if (settings_lossy(set) && has_drafter(s, set) && most >= max_rows) { /* fewer drafts: another text */
+        char why[96];
+        snprintf(why, sizeof why, "--max-rows %d: a draft of %d needs %d rows in one pass", max_rows, most, most + 1);
+        fail(s, p, E_USAGE, why);
         return;
     }
     if (has_drafter(s, set) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);

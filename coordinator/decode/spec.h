@@ -25,7 +25,8 @@
  * trimmed: those that agree with what big has written count as right, the rest is verified. So a text hardly loses
  * time while drafts are tried.
  *
- * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it.
+ * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it,
+ * or else in the group with the fewest requests. A request stays in its group.
  * The text of a request does not depend on its slot, nor on what else runs.
  */
 #ifndef COORDINATOR_DECODE_SPEC_H
@@ -43,7 +44,8 @@
 struct spec_group { /* of verifiers */
     int peer;       /* its leader */
     int n_slots, max_rows, max_jobs;
-    int n_vocab; /* big's ids are below it */
+    int n_vocab;                   /* big's ids are below it */
+    struct draft_profile *profile; /* borrowed: in place of the drafter's, for what this group's machines taught */
 };
 
 struct spec_drafter {

@@ -177,11 +177,13 @@ static int tokens_left(const struct seq *q)
     return q->n_limit - q->n_ids - !settings_lossy(&q->request.settings);
 }
 
-static int most_drafts(const struct decode_slot *p, bool ahead)
+static int most_drafts(const struct spec *s, const struct decode_slot *p, bool ahead)
 {
     const struct settings *set = settings_of(p);
     int left = tokens_left(p->seq), most = ahead ? set->draft_ahead : set->draft_max;
+    int n_judged = s->groups[p->group].c.max_rows - 1; /* in one pass, at most */
     if (most < 0) most = AHEAD_MOST;
+    if (!ahead && most > n_judged) most = n_judged;
     return most < left ? most : left;
 }
 
@@ -216,7 +218,7 @@ static bool is_crowded(struct spec *s, const struct decode_slot *p)
 int spec_draft_window(struct spec *s, struct decode_slot *p)
 {
     const struct seq *q = p->seq;
-    int most = most_drafts(p, draft_policy_runs_ahead(&p->policy));
+    int most = most_drafts(s, p, draft_policy_runs_ahead(&p->policy));
     int window = draft_policy_window(&p->policy, most);
     if (!has_drafter(s, settings_of(p)) || window < 1 || p->unusable || p->rolled_back) return 0;
     if (is_crowded(s, p)) {
@@ -287,7 +289,7 @@ static bool copies(const struct spec *s, const struct decode_slot *p)
 {
     const struct seq *q = p->seq;
     int32_t ids[DRAFTS_MOST];
-    int most = most_drafts(p, false);
+    int most = most_drafts(s, p, false);
     if (s->c.self_max < 2 || p->copies.left > 0 || !leader_drafts(s, p)) return false;
     struct suffix_draft d = suffix_draft(NULL, q->ids, q->n_ids, 0, ids, most);
     if (d.n == 0 || p->policy.unread) return d.n > 0;

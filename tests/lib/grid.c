@@ -20,6 +20,11 @@
 static const char *const names[] = {"none", "little", "suffix", "itself", "wrong", "", "dying", "plan"};
 static const char *const companies[] = {"alone", "together", "coming"};
 
+static int n_groups(const struct grid *g)
+{
+    return g->groups ? g->groups : 1;
+}
+
 void cell_name(const struct cell *c, char *out, size_t size)
 {
     snprintf(out, size, "drafter %s, draft-max %d, threads %d, tp %d, pp %d, %s", names[c->drafter], c->draft_max,
@@ -303,8 +308,9 @@ static void name_run(const struct grid *g, const struct cell *c, char *out, size
 {
     cell_name(c, out, size);
     size_t n = strlen(out);
-    snprintf(out + n, size - n, ", self-max %d, ahead %d, %g ms + %g ms", g->self_max, g->draft_ahead,
-             (double)g->path.delay_ns * 1e-6, (double)g->path.jitter_ns * 1e-6);
+    snprintf(out + n, size - n, ", groups %d, max-rows %d, self-max %d, ahead %d, %g ms + %g ms", n_groups(g),
+             g->max_rows, g->self_max, g->draft_ahead, (double)g->path.delay_ns * 1e-6,
+             (double)g->path.jitter_ns * 1e-6);
 }
 
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router)
@@ -321,7 +327,7 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
     if (job_open(&job, &config, router, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);
-    if (info.n_workers != c->tp * c->pp + (l->drafter == DRAFTER_LITTLE) || info.n_threads != c->threads)
+    if (info.n_workers != n_groups(g) * c->tp * c->pp + (l->drafter == DRAFTER_LITTLE) || info.n_threads != c->threads)
         fail_msg("%s: %d workers of %d threads", name, info.n_workers, info.n_threads);
     run_job(g, c, job, name);
     job_close(job);
@@ -335,10 +341,12 @@ void grid_run(struct grid *g, const struct cell *c)
     struct cluster *cluster = NULL;
     bool dies = c->drafter == GRID_DYING;
     struct proposer proposer = dies ? grid_dying_proposer(g) : grid_wrong_proposer(g);
-    if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
+    if (layout_make_groups(&l, 1, n_groups(g), c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK)
+        fail_msg("%s", err.text);
     struct cluster_config config = {.launch = {.layout = l,
                                                .plan = g->plan,
                                                .draft_plan = c->drafter == GRID_PLAN ? g->draft_plan : NULL,
+                                               .max_rows = g->max_rows,
                                                .requantize = c->drafter == GRID_LITTLE},
                                     .big = g->big,
                                     .little = g->little,

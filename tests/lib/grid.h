@@ -1,5 +1,5 @@
 /* grid.h -- one hash over all layouts: a cell runs the real coordinator and real workers, and must give big's own ids
- * and log-probabilities, bit for bit, whatever the drafter, the draft's length, threads, shards, stages and company.
+ * and log-probabilities, bit for bit, whatever the drafter, the draft's length, threads, shards, stages, groups and company.
  *
  * The expected text is the cell {no drafter, one thread, one shard, one stage, alone}, by the same code: what another
  * program says is test_golden's business.
@@ -48,6 +48,8 @@ struct grid {
     struct rule rule;
     float fallback;
     int self_max;         /* of the jobs; 0: no leader writes by itself */
+    int groups;           /* of verifiers; 0: one */
+    int max_rows;         /* of a pass; 0: as many as a worker takes */
     int draft_ahead;      /* drafts that wait for their verdicts, in blocks of 1 to 3; 0: each waits for its own */
     struct net_path path; /* of all links, emulated; zero: none is */
     /* Set by the first run. */

@@ -6,6 +6,12 @@
 
 static const uint64_t second_ns = 1000000000;
 
+int worker_max_rows(const struct worker *w)
+{
+    int most = w->config->max_rows;
+    return most && most < PASS_ROWS ? most : PASS_ROWS;
+}
+
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err)
 {
     const uint8_t *data;

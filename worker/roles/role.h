@@ -57,6 +57,9 @@ struct worker {
     bool quit; /* Quit has come */
 };
 
+/* Rows of a pass, at most. */
+int worker_max_rows(const struct worker *w);
+
 /* Encodes in w->out. */
 int worker_post(struct worker *w, int to, const struct message *m, struct err *err);
 

@@ -345,11 +345,11 @@ static double least_cost(const struct verifier *v)
 static int leader_open(struct verifier *v, struct err *err)
 {
     struct slots *slots = &v->w->slots;
-    int n_vocab = v->w->info.shape.n_vocab;
+    int n_vocab = v->w->info.shape.n_vocab, max_rows = worker_max_rows(v->w);
     size_t n_bytes = v->w->config->draft_memory_bytes;
     int rc = n_bytes ? suffix_memory_open(&v->memory, n_bytes, err) : OK;
     if (rc != OK) return rc;
-    struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = PASS_ROWS, .n_vocab = n_vocab};
+    struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = max_rows, .n_vocab = n_vocab};
     if (v->self_draft.w) lead.drafts = (struct lead_drafts){self_draft_write, &v->self_draft, least_cost(v)};
     rc = lead_open(&v->lead, &lead, err);
     bool at_leader = v->w->config->layout.drafter == DRAFTER_SUFFIX || v->self_draft.w;

@@ -142,13 +142,15 @@ static int need_add(struct report *r, struct need *need, const char *path, const
     return OK;
 }
 
-static void say_model(struct report *r, struct need *need, const char *role, const char *path, int tp, int pp)
+static void say_model(struct report *r, struct need *need, const char *role, const char *path, int groups, int tp,
+                      int pp)
 {
     struct engine_info info;
     struct need own = {0};
     struct err err;
-    for (int i = 0; i < tp * pp; i++) {
-        struct share share = {.stage = i / tp, .n_stages = pp, .shard = i % tp, .n_shards = tp};
+    int n = groups * tp * pp;
+    for (int i = 0; i < n; i++) {
+        struct share share = {.stage = i / tp % pp, .n_stages = pp, .shard = i % tp, .n_shards = tp};
         int rc = need_add(r, &own, path, &share, &info, &err);
         if (rc == OK) continue;
         report_bad(r, rc, role, "%s", err.text);
@@ -156,8 +158,8 @@ static void say_model(struct report *r, struct need *need, const char *role, con
     }
     const struct shape *s = &info.shape;
     report_ok(r, role, "%s, %d blocks of %d, %d ids: %.2f GiB of weights and %.2f GiB of KV in %d share%s", s->arch,
-              s->n_blocks, s->n_embd, s->n_vocab, (double)own.weights / GIB, (double)(own.all - own.weights) / GIB,
-              tp * pp, tp * pp == 1 ? "" : "s");
+              s->n_blocks, s->n_embd, s->n_vocab, (double)own.weights / GIB, (double)(own.all - own.weights) / GIB, n,
+              n == 1 ? "" : "s");
     if (r->read_bps > 0)
         report_ok(r, role, "to read the weights once takes %.1f ms here", (double)own.weights / r->read_bps * 1e3);
     if (r->in->ctx > s->n_ctx) report_warn(r, role, "trained for %d positions. Do: --ctx %d", s->n_ctx, s->n_ctx);
@@ -171,8 +173,8 @@ static void say_models(struct report *r)
     const struct doctor_input *in = r->in;
     struct need need = {0};
     if (!in->kernels) return; /* said already */
-    if (in->big) say_model(r, &need, "big", in->big, in->tp, in->pp);
-    if (in->little) say_model(r, &need, "little", in->little, 1, 1);
+    if (in->big) say_model(r, &need, "big", in->big, in->groups, in->tp, in->pp);
+    if (in->little) say_model(r, &need, "little", in->little, 1, 1, 1);
     if (!need.all) return;
     /* Over several hosts it is not known here which shares are on one: each counts as the largest. */
     bool spread = in->world && r->n_local < in->world->size;

@@ -7,7 +7,7 @@
 
 struct doctor_input {              /* all borrowed */
     const char *big, *little;      /* model files; NULL: none given */
-    int tp, pp;                    /* at least 1 */
+    int groups, tp, pp;            /* at least 1 */
     int ctx, parallel;             /* room for `parallel` sequences of `ctx` positions */
     int threads;                   /* of each worker; 0: the cores this process may use */
     const struct kernels *kernels; /* what would run here; NULL: kernels_pick found none, and `why` is its reason */
