@@ -207,8 +207,9 @@ static void put_workers(const struct form *f, const struct job *job)
         struct job_worker w;
         job_worker(job, i, &w);
         if (!w.rtt_ns) continue;
-        fprintf(f->to, "%sround_trip_seconds{rank=\"%d\",role=\"%s\",stage=\"%d\",shard=\"%d\"} %.9g\n", f->prefix,
-                w.rank, w.role == ROLE_DRAFTER ? "drafter" : "verifier", w.stage, w.shard, (double)w.rtt_ns * 1e-9);
+        fprintf(f->to, "%sround_trip_seconds{rank=\"%d\",role=\"%s\",group=\"%d\",stage=\"%d\",shard=\"%d\"} %.9g\n",
+                f->prefix, w.rank, w.role == ROLE_DRAFTER ? "drafter" : "verifier", w.group, w.stage, w.shard,
+                (double)w.rtt_ns * 1e-9);
     }
 }
 

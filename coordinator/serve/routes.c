@@ -88,11 +88,11 @@ static void get_props(struct server *v, struct exchange *x)
         json_pack("{sf si sf sf si ss}", "temperature", (double)o->temp, "top_k", o->top_k, "top_p", (double)o->top_p,
                   "min_p", (double)o->min_p, "n_predict", o->n_predict, "speculative.accept", accepts[o->accept]);
     json_t *props =
-        json_pack("{s{si so} si ss so so ss ss si si si}", "default_generation_settings", "n_ctx", v->s->info.n_ctx,
+        json_pack("{s{si so} si ss so so ss ss si si si si}", "default_generation_settings", "n_ctx", v->s->info.n_ctx,
                   "params", params, "total_slots", o->parallel, "model_alias", v->model, "chat_template",
                   json_text(chat->source.s ? chat->source.s : "", chat->source.n), "bos_token", json_text(bos.s, bos.n),
-                  "build_info", "pilotfish " PILOTFISH_VERSION, "drafter", drafters[o->drafter], "tp", o->tp, "pp",
-                  o->pp, "workers", v->s->info.n_workers);
+                  "build_info", "pilotfish " PILOTFISH_VERSION, "drafter", drafters[o->drafter], "groups", o->groups,
+                  "tp", o->tp, "pp", o->pp, "workers", v->s->info.n_workers);
     exchange_reply_json(x, 200, props);
 }
 
@@ -103,10 +103,10 @@ static json_t *workers_json(const struct server *v)
     for (int i = 0; i < v->s->info.n_workers; i++) {
         struct job_worker w;
         job_worker(v->s->job, i, &w);
-        lost |= json_array_append_new(list, json_pack("{si ss si si si so sI sf}", "rank", w.rank, "role",
-                                                      w.role == ROLE_DRAFTER ? "drafter" : "verifier", "stage", w.stage,
-                                                      "shard", w.shard, "threads", w.n_threads, "host",
-                                                      json_text(w.host, strlen(w.host)), "weights_bytes",
+        lost |= json_array_append_new(list, json_pack("{si ss si si si si so sI sf}", "rank", w.rank, "role",
+                                                      w.role == ROLE_DRAFTER ? "drafter" : "verifier", "group", w.group,
+                                                      "stage", w.stage, "shard", w.shard, "threads", w.n_threads,
+                                                      "host", json_text(w.host, strlen(w.host)), "weights_bytes",
                                                       (json_int_t)w.weights_bytes, "rtt_ms", (double)w.rtt_ns * 1e-6));
     }
     return json_unless(lost, list);
