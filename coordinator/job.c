@@ -460,6 +460,7 @@ void job_info(const struct job *j, struct job_info *out)
     *out = (struct job_info){.n_workers = w->n,
                              .n_threads = (int)workers_leader(w, 0)->threads,
                              .n_groups = layout_n_verifiers(&j->c.layout),
+                             .n_slots = w->n_slots * layout_n_verifiers(&j->c.layout),
                              .n_ctx = w->n_ctx,
                              .weights_bytes = workers_weights_bytes(w),
                              .kv_bytes = workers_kv_bytes(w),

@@ -46,10 +46,10 @@ struct job_config {
     struct progress *progress; /* borrowed until job_close: gets the progress of loads, runs and scores; NULL: none */
 };
 
-struct job_info {             /* set when job_open is done */
-    int n_workers, n_threads; /* n_threads: of the first group's leader */
-    int n_groups;             /* of verifiers */
-    int n_ctx;
+struct job_info {                     /* set when job_open is done */
+    int n_workers, n_threads;         /* n_threads: of the first group's leader */
+    int n_groups;                     /* of verifiers */
+    int n_slots, n_ctx;               /* n_slots: of all groups */
     uint64_t weights_bytes, kv_bytes; /* over all workers */
     uint64_t little_bytes;            /* of weights_bytes, the little model's */
 };

@@ -27,6 +27,8 @@ refuses 2 "did you mean --prompt?" generate --prmpt x
 refuses 2 "write --prompt" generate -prompt x
 refuses 2 "threads N" generate -m x -ngl 99 y
 refuses 2 "generate needs a model" generate x
+refuses 2 "must be from 1 to 8" generate -m x --groups 9 y
+refuses 2 "a pass has at least 2 rows" generate -m x --max-rows 1 y
 refuses 2 "must be from 1 to 64" generate -m x --draft-max 65 y
 
 # --- models that are none ---------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def each_line_is_what_it_is_alone(lines):
     alone = [of(answers(*base, *on_the_command_line(line), PROMPT)[0][0]) for line in lines]
     check("the lines have the same texts", len({str(one["ids"]) for one in alone}) > 6, alone)
     check("no line ends at a stop", [one["end"] for one in alone].count("stop") > 1, alone)
-    for more in ([], ["--parallel", "1"], ["--tp", "2"], ["--check"]):
+    for more in ([], ["--parallel", "1"], ["--tp", "2"], ["--groups", "2", "--max-rows", "11"], ["--check"]):
         together, notes = answers(*base, *more, lines=prompts)
         check(f"{more}: other answers than alone", [of(one) for one in together] == alone, together, alone)
         check(f"{more}: no line says how the texts were chosen",

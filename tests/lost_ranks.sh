@@ -44,6 +44,12 @@ for rank in 0 1 2; do
     kill -9 "$(cat pid.$rank)"
     ends 5 "rank $rank is lost over an emulated network"
 done
+for rank in 0 1 2 3; do # the text is of group 1, on rank 2
+    start 4 "${with_little[@]}" --groups 2
+    soon "text" text_is_there
+    kill -9 "$(cat pid.$rank)"
+    ends 5 "rank $rank of two groups is lost"
+done
 start 3 "${endless[@]}" --pp 2
 soon "text" text_is_there
 kill -SEGV "$(cat pid.2)"

@@ -459,8 +459,8 @@ def rank_of(pid):
     return None
 
 
-def a_lost_worker_ends_answers_with_an_error():
-    server = Server("--little", LITTLE, "--tp", "2", *SLOW, ranks=True)
+def a_lost_worker_ends_answers_with_an_error(of_rank_3):
+    server = Server("--little", LITTLE, of_rank_3, "2", *SLOW, ranks=True)
     connection, reply = server.stream({"prompt": "a", "max_tokens": 2000, "ignore_eos": True})
     reply.readline()
     lost = [p for p in children(server.process.pid) if rank_of(p) == 3]
@@ -681,11 +681,15 @@ def main():
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)
     texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", n=n)
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--tp", "2", ranks=True, n=n)
+    texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--groups", "2", n=n)
+    texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", "--groups", "3", "--max-rows", "8",
+                                                        ranks=True, n=n)
     a_queue_has_an_end()
     a_drain_lets_what_runs_end(False)
     a_drain_lets_what_runs_end(True)
     a_drain_has_an_end()
-    a_lost_worker_ends_answers_with_an_error()
+    a_lost_worker_ends_answers_with_an_error("--tp")
+    a_lost_worker_ends_answers_with_an_error("--groups")
     rude_clients_do_not_disturb_others()
     slow_readers_are_cut_off()
     nothing_is_left_behind()

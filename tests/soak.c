@@ -32,7 +32,7 @@
 #include "tests/lib/grid.h"
 #include "tests/lib/soak_toy.h"
 
-enum { N_TOYS = 2, GUESTS_MOST = 12, TICK_MS = 2, COMING_MS = 400, HANGS_S = 90 };
+enum { N_TOYS = 2, GUESTS_MOST = 12, MOST_DRAFTS = 8, TICK_MS = 2, COMING_MS = 400, HANGS_S = 90 };
 
 static const uint64_t ns_of_ms = 1000000;
 
@@ -58,7 +58,7 @@ struct episode {
     uint64_t random;
     enum grid_drafter drafter;
     const char *draft_plan; /* of GRID_PLAN */
-    int tp, pp, threads, n_slots, self_max, dies_after;
+    int groups, max_rows, tp, pp, threads, n_slots, self_max, dies_after;
     struct net net;
     struct layout layout;
     uint64_t cancel_all_ns; /* 0: never */
@@ -75,9 +75,11 @@ static void describe(const struct episode *e, char *out, size_t size)
     static const char *const drafters[] = {
         [GRID_NONE] = "none", "little", "suffix", [GRID_DYING] = "dying", [GRID_PLAN] = "plan"};
     const struct net_path *p = &e->net.to[ROLE_VERIFIER];
-    snprintf(out, size, "%s, tp %d, pp %d, %d threads, %d slots, drafter %s, self-max %d, %g ms + %g ms, %g Mbit/s%s",
-             e->toy->architecture, e->tp, e->pp, e->threads, e->n_slots, drafters[e->drafter], e->self_max,
-             (double)p->delay_ns * 1e-6, (double)p->jitter_ns * 1e-6, (double)p->bits_per_s * 1e-6,
+    snprintf(out, size,
+             "%s, groups %d, max-rows %d, tp %d, pp %d, %d threads, %d slots, drafter %s, self-max %d, %g ms + %g ms, "
+             "%g Mbit/s%s",
+             e->toy->architecture, e->groups, e->max_rows, e->tp, e->pp, e->threads, e->n_slots, drafters[e->drafter],
+             e->self_max, (double)p->delay_ns * 1e-6, (double)p->jitter_ns * 1e-6, (double)p->bits_per_s * 1e-6,
              net_path_is_zero(&e->net.to[ROLE_DRAFTER]) ? "" : ", the drafter's link too");
 }
 
@@ -180,7 +182,7 @@ static void draw_guest(struct episode *e, struct guest *g)
     request.index = (int)(g - e->guests);
     set->drafting = e->drafter != GRID_NONE && !draw_one_of(r, 5);
     set->adaptive = draw_below(r, 2);
-    set->draft_max = 1 + draw_below(r, 8);
+    set->draft_max = 1 + draw_below(r, MOST_DRAFTS);
     set->draft_ahead = draw_below(r, 2) ? -1 : draw_below(r, 24);
     set->draft_block = 1 + draw_below(r, 4);
     set->draft_ctx = draw_below(r, 2) ? SOAK_CTX : 16;
@@ -201,11 +203,13 @@ static void draw_episode(struct soak *s, struct episode *e)
                                                  GRID_SUFFIX, GRID_DYING,  GRID_PLAN};
     static const char *const plans[] = {"layerskip:1", "layerskip:3", "skip:2",
                                         "skip:1a,3m"}; /* the first: any stage's */
-    static const int self_most[] = {0, 5, 64};
+    static const int self_most[] = {0, 5, 64}, rows_most[] = {0, MOST_DRAFTS + 1, 30};
     struct err err = {0};
     uint64_t random = prefix_hash_mix(s->seed ^ prefix_hash_mix((uint64_t)s->n_episodes + 1)), *r = &random;
     *e = (struct episode){.soak = s, .toy = &s->toys[draw_below(r, N_TOYS)]};
     e->drafter = drafters[draw_below(r, 6)];
+    e->groups = draw_below(r, 2) ? 1 : 1 + draw_below(r, 3);
+    e->max_rows = rows_most[draw_below(r, 3)];
     e->tp = 1 + draw_below(r, 3);
     e->pp = 1 + draw_below(r, 3);
     e->draft_plan = plans[e->pp > 1 ? 0 : draw_below(r, 4)];
@@ -217,7 +221,8 @@ static void draw_episode(struct soak *s, struct episode *e)
     if (draw_below(r, 2)) e->net.to[ROLE_DRAFTER] = draw_path(r);
     if (draw_one_of(r, 5)) e->cancel_all_ns = (uint64_t)(1 + draw_below(r, 2 * COMING_MS)) * ns_of_ms;
     e->n_guests = 1 + draw_below(r, GUESTS_MOST / 4 * e->n_slots);
-    if (layout_make(&e->layout, 1, e->tp, e->pp, grid_layout_drafter(e->drafter), &err) != OK) fail(e, "%s", err.text);
+    if (layout_make_groups(&e->layout, 1, e->groups, e->tp, e->pp, grid_layout_drafter(e->drafter), &err) != OK)
+        fail(e, "%s", err.text);
     e->random = random;
     for (int i = 0; i < e->n_guests; i++) draw_guest(e, &e->guests[i]);
 }
@@ -321,12 +326,13 @@ static void run_episode(struct episode *e)
     struct cluster *cluster = NULL;
     struct proposer dying = {grid_vocab_hash(e->toy->big), propose, e->toy, e->dies_after};
     bool plans = e->drafter == GRID_PLAN;
-    struct cluster_config config = {.launch = {.layout = e->layout, .draft_plan = plans ? e->draft_plan : NULL},
-                                    .draft_memory_bytes = 1 << 12,
-                                    .big = e->toy->big,
-                                    .little = e->toy->little,
-                                    .kernels = e->soak->kernels,
-                                    .n_threads = e->threads};
+    struct cluster_config config = {
+        .launch = {.layout = e->layout, .draft_plan = plans ? e->draft_plan : NULL, .max_rows = e->max_rows},
+        .draft_memory_bytes = 1 << 12,
+        .big = e->toy->big,
+        .little = e->toy->little,
+        .kernels = e->soak->kernels,
+        .n_threads = e->threads};
     if (e->drafter == GRID_DYING) config.drafter = proposer_run, config.drafter_arg = &dying;
     struct router *router = router_open(e->layout.n_peers);
     if (!router) fail(e, "no memory for a router");

@@ -170,7 +170,8 @@ const struct option option_table[] = {
     {"stage-share", NULL, TEXT | SCORE, OPTION_TEXT, AT(stage_share), "LIST", 0, 0,
      .help = "weights by which the stages take the layers, as in 20,10\n(default: so that each reads as many bytes)"},
     {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
-     .preset = "4", .needs = NEEDS_PROMPTS, .help = "requests that are computed at once"},
+     .preset = "4", .needs = NEEDS_PROMPTS,
+     .help = "requests that are computed at once (shared out evenly over\n--groups)"},
     {"max-rows", NULL, TEXT, OPTION_COUNT, AT(max_rows), "N", 0, CONTEXT_MOST, .preset = "0",
      .help = "rows (tokens of all requests) of a pass of the big model, at\nmost, from 2; 0: as many as its workers "
              "take"},

@@ -236,6 +236,17 @@ static void check_seqs(struct grid *g, const struct cell *c, const struct seq *s
     }
 }
 
+/* Requests that come at once to empty groups are in different ones. */
+static void check_groups(const struct grid *g, const struct cell *c, const struct seq *seqs, int n, const char *name)
+{
+    bool *taken = calloc((size_t)n_groups(g), sizeof *taken);
+    for (int i = 0; i < n && i < n_groups(g) && c->company == TOGETHER; i++) {
+        if (taken[seqs[i].group]) fail_msg("%s: prompt %d is not in a group of its own", name, i);
+        taken[seqs[i].group] = true;
+    }
+    free(taken);
+}
+
 static void init_seq(const struct grid *g, const struct cell *c, int i, struct seq *out)
 {
     struct err err;
@@ -293,6 +304,7 @@ static void run_job(struct grid *g, const struct cell *c, struct job *job, const
     int rc = c->company == COMING ? run_coming(job, seqs, n, &guest, &err) : job_run(job, seqs, n, &watch, &err);
     if (rc != OK) fail_msg("%s: %s", name, err.text);
     check_seqs(g, c, seqs, n, name);
+    check_groups(g, c, seqs, n, name);
     for (int i = 0; i < n; i++) seq_free(&seqs[i]);
     seq_free(&guest);
 }
