@@ -98,8 +98,7 @@ int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch 
 struct draft_profile *job_profile(struct job *j, int group);
 /* The links have changed: waits until round trips are measured anew. */
 int job_measure_links(struct job *j, struct err *err);
-struct
-    job_traffic { /* with the verifiers, since job_open; without Pings and Pongs. rtt_ns: to the first group and the drafter */
+struct job_traffic { /* with the verifiers, since job_open; without Pings. rtt_ns: to the first group, the drafter */
     uint64_t bytes_up, bytes_down, rtt_ns;
 };
 struct job_traffic job_traffic(const struct job *j);

@@ -86,6 +86,23 @@ static void put_bild(const struct answers *a, FILE *to)
     fputc('\n', to);
 }
 
+/* A row for each group of verifiers: what went there. */
+static void put_groups(const struct answers *a, FILE *to)
+{
+    for (int g = 0; g < a->o->groups && a->o->groups > 1; g++) {
+        char name[48];
+        struct stats cost = {0};
+        int n = 0;
+        for (int i = 0; i < a->n; i++) {
+            if (!a->seqs[i] || a->seqs[i]->group != g) continue;
+            stats_add(&cost, a->seqs[i]);
+            n++;
+        }
+        snprintf(name, sizeof name, "group %d, %d text%s", g + 1, n, n == 1 ? "" : "s");
+        stats_table_row(&cost, name, to);
+    }
+}
+
 static void put_table(const struct answers *a, const struct stats *total, FILE *to)
 {
     stats_table_head(to);
@@ -96,6 +113,7 @@ static void put_table(const struct answers *a, const struct stats *total, FILE *
         stats_add(&cost, a->seqs[i]);
         stats_table_row(&cost, show_name(prompt_name(&a->prompts[i], i, number)).s, to);
     }
+    put_groups(a, to);
     stats_table_row(total, "all", to);
     if (a->n > 1)
         fputs("draft, verify, net: seconds, summed over requests; net has also the wait for one another's passes\n",

@@ -210,8 +210,7 @@ static bool may_read(const struct spec *s, struct decode_slot *p, int n, bool an
  * four by 1.29 (Qwen2.5-Coder 0.5B for 1.5B, two cores). */
 static bool is_crowded(const struct spec *s, const struct decode_slot *p)
 {
-    return s->c.drafter.kind == DRAFTER_LITTLE && s->c.drafter.shares_cores && p->policy.enabled &&
-           s->n_running > 1;
+    return s->c.drafter.kind == DRAFTER_LITTLE && s->c.drafter.shares_cores && p->policy.enabled && s->n_running > 1;
 }
 
 /* The drafter reads nothing before it is expected to pay, and after long silence not all that it missed. */

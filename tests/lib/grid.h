@@ -1,5 +1,5 @@
 /* grid.h -- one hash over all layouts: a cell runs the real coordinator and real workers, and must give big's own ids
- * and log-probabilities, bit for bit, whatever the drafter, the draft's length, threads, shards, stages, groups and company.
+ * and log-probabilities, bit for bit, whatever the drafter, the draft's length, threads, layout and company.
  *
  * The expected text is the cell {no drafter, one thread, one shard, one stage, alone}, by the same code: what another
  * program says is test_golden's business.
