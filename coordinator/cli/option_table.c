@@ -162,6 +162,7 @@ const struct option option_table[] = {
     {"threads", "-t", TEXT | WORKER | STEP | KERNELS | SCORE | DOC, OPTION_COUNT, AT(threads), "N", 0, 1024,
      .preset = "0", .heading = "Machine", .help = "threads of each worker; 0: the cores it may use"},
     {"groups", "--data-parallel-size -dp", TEXT | DOC, OPTION_COUNT, AT(groups), "N", 1, GROUPS_MOST, .preset = "1",
+     .needs = NEEDS_PROMPTS,
      .help = "groups of tp x pp workers that each hold the big model; each\nrequest is computed by one of them"},
     {"tp", "--tensor-parallel-size -tp", TEXT | SCORE | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "shards that compute each layer together"},
