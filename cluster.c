@@ -43,6 +43,7 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .plan = drafts ? NULL : c->launch.plan,
                                   .draft_plan = drafts ? NULL : c->launch.draft_plan,
                                   .stage_share = drafts ? NULL : c->launch.stage_share,
+                                  .shard_share = drafts ? NULL : c->launch.shard_share,
                                   .requantize = drafts && c->launch.requantize,
                                   .sends_metadata = sends && peer == group_leader(g),
                                   .kernels = c->kernels,

@@ -26,7 +26,7 @@ enum {
 enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
-enum { N_TEXTS = 3 }; /* of a launch configuration: plan, draft_plan, stage_share */
+enum { N_TEXTS = 4 }; /* of a launch configuration: plan, draft_plan, stage_share, shard_share */
 
 /* MPI itself is one a process, and so is this. */
 static struct {
@@ -166,6 +166,7 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
         texts[0] = t->plan;
         texts[1] = t->draft_plan;
         texts[2] = t->stage_share;
+        texts[3] = t->shard_share;
     }
     for (int i = 0; i < N_TEXTS; i++) said[TERM_TEXT_BYTES + i] = texts[i] ? (int)strlen(texts[i]) : 0;
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
@@ -199,6 +200,7 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     t->plan = world.texts[0];
     t->draft_plan = world.texts[1];
     t->stage_share = world.texts[2];
+    t->shard_share = world.texts[3];
     t->requantize = said[TERM_REQUANTIZE];
     t->send_big_metadata = said[TERM_TELL_BIG];
     t->send_little_metadata = said[TERM_TELL_LITTLE];

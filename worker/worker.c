@@ -37,6 +37,7 @@ static int open_engine(struct worker *w, struct err *err)
         .plan = c->plan,
         .draft_plan = c->draft_plan,
         .stage_share = c->stage_share,
+        .shard_share = c->shard_share,
         .requantize = c->requantize,
         .share = {group_stage(g, c->peer), g->pp, group_shard(g, c->peer), g->tp},
         .kernels = c->kernels,

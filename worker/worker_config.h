@@ -13,11 +13,12 @@
 struct worker_config { /* all borrowed until worker_run returns */
     struct layout layout;
     int peer;
-    const char *path;                            /* the model; NULL: there is none, which is an error */
-    const struct synthetic *synthetic;           /* in place of a model; path is its name. NULL: none */
-    const char *plan, *draft_plan, *stage_share; /* see engine.h */
-    bool requantize;                             /* see engine.h */
-    bool sends_metadata; /* the coordinator has no file of this model: Metadata goes before Hello */
+    const char *path;                      /* the model; NULL: there is none, which is an error */
+    const struct synthetic *synthetic;     /* in place of a model; path is its name. NULL: none */
+    const char *plan, *draft_plan;         /* see engine.h */
+    const char *stage_share, *shard_share; /* likewise */
+    bool requantize;                       /* see engine.h */
+    bool sends_metadata;                   /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;
     struct collective *collective; /* of this stage's shards; NULL with one */
     int n_threads;

@@ -366,9 +366,10 @@ static int finish_inspect(struct parser *r, struct err *err)
 static int check_share(const struct options *o, struct err *err)
 {
     int share[SHARDS_MOST];
-    if (!o->stage_share) return OK;
-    int rc = layout_read_share(o->stage_share, o->pp, share, err);
-    return rc == OK ? OK : err_wrap(err, "--stage-share");
+    int rc = o->stage_share ? layout_read_share(o->stage_share, "stages", o->pp, share, err) : OK;
+    if (rc != OK) return err_wrap(err, "--stage-share");
+    rc = o->shard_share ? layout_read_share(o->shard_share, "shards", o->tp, share, err) : OK;
+    return rc == OK ? OK : err_wrap(err, "--shard-share");
 }
 
 static int finish(struct parser *r, struct err *err)

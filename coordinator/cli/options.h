@@ -107,6 +107,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int threads;    /* 0: the cores this process may use */
     int tp, pp;
     const char *stage_share; /* layout_read_share; NULL: by bytes */
+    const char *shard_share; /* likewise; NULL: equal */
     int parallel;
     int self_max;                /* see struct spec_config */
     struct net_delays net_delay; /* of an emulated network (network.h) */

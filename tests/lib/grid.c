@@ -338,6 +338,8 @@ void grid_run(struct grid *g, const struct cell *c)
     if (layout_make(&l, 1, c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK) fail_msg("%s", err.text);
     struct cluster_config config = {.launch = {.layout = l,
                                                .plan = g->plan,
+                                               .stage_share = g->stage_share,
+                                               .shard_share = g->shard_share,
                                                .draft_plan = c->drafter == GRID_PLAN ? g->draft_plan : NULL,
                                                .requantize = c->drafter == GRID_LITTLE},
                                     .big = g->big,

@@ -30,7 +30,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->between_arg = c->between_arg;
     e->pair = c->pair;
     e->model.share = c->share;
-    const struct model_config model = {c->path, c->share, c->plan, c->draft_plan, c->stage_share, c->requantize};
+    const struct model_config model = {c->path,        c->share,       c->plan,      c->draft_plan,
+                                       c->stage_share, c->shard_share, c->requantize};
     int rc = c->pair.synthetic ? OK : model_open(&e->model, &model, c->kernels, err);
     if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(c->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);

@@ -39,7 +39,9 @@ struct engine_config {
     const char *plan; /* a text of plan.h: what is run of the model; NULL: all of it. Borrowed during engine_open */
     const char *draft_plan;  /* by which it drafts as well; NULL: none. Borrowed likewise */
     const char *stage_share; /* weights by which stages take the plan's entries; NULL: by bytes. Borrowed likewise */
-    bool requantize;         /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
+    const char
+        *shard_share; /* weights by which shards take heads, MLP and vocabulary; NULL: equal. Borrowed likewise */
+    bool requantize;  /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
     const struct kernels *kernels;
     struct collective *collective; /* borrowed; NULL with one shard */
     int n_threads;
