@@ -269,6 +269,8 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.launch.draft_plan = p->draft_plan;
     p->config.launch.stage_share = p->o.stage_share;
     p->config.launch.shard_share = p->o.shard_share;
+    p->config.launch.time_reads =
+        p->o.stats || layout_share_is_auto(p->o.stage_share) || layout_share_is_auto(p->o.shard_share);
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.synthetic = is_synthetic(p) ? &p->o.synthetic : NULL;
     p->config.launch.send_big_metadata = !p->o.big && !is_synthetic(p);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void add_group(struct layout *l, enum role role, int tp, int pp)
 {
@@ -110,6 +111,11 @@ int layout_read_share(const char *text, const char *of, int n_parts, int share[]
         at = end + 1;
     }
     return OK;
+}
+
+bool layout_share_is_auto(const char *text)
+{
+    return text && !strcmp(text, "auto");
 }
 
 void layout_cut(int from[], int n, int n_parts, const int weight[], int least)

@@ -15,6 +15,8 @@
 #ifndef PROTO_LAYOUT_H
 #define PROTO_LAYOUT_H
 
+#include <stdbool.h>
+
 #include "proto/err.h"
 
 enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 8 };
@@ -43,6 +45,8 @@ int layout_ranks_needed(int tp, int pp, enum drafter drafter); /* under MPI */
 /* Reads "20,10": the weights of n_parts stages or shards, which `of` names, each at least 1. E_USAGE: it cannot be read,
  * or is of another number. */
 int layout_read_share(const char *text, const char *of, int n_parts, int share[], struct err *err);
+
+bool layout_share_is_auto(const char *text); /* "auto": chosen at start, by what the workers are. NULL is not */
 
 /* Part i is units [from[i], from[i+1]) of n: as many as its weight is of the sum, to the nearest of the parts' borders.
  * Each has at least `least`; n >= n_parts * least. */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kernels/kernels.h"
 #include "proto/layout.h"
@@ -17,6 +18,7 @@ struct worker_config { /* all borrowed until worker_run returns */
     const struct synthetic *synthetic;     /* in place of a model; path is its name. NULL: none */
     const char *plan, *draft_plan;         /* see engine.h */
     const char *stage_share, *shard_share; /* likewise */
+    uint64_t read_bytes_per_s;             /* of its read loop, for Hello; 0: not timed */
     bool requantize;                       /* see engine.h */
     bool sends_metadata;                   /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;

@@ -363,12 +363,17 @@ static int finish_inspect(struct parser *r, struct err *err)
     return OK;
 }
 
+static bool is_list(const char *share)
+{
+    return share && !layout_share_is_auto(share);
+}
+
 static int check_share(const struct options *o, struct err *err)
 {
     int share[SHARDS_MOST];
-    int rc = o->stage_share ? layout_read_share(o->stage_share, "stages", o->pp, share, err) : OK;
+    int rc = is_list(o->stage_share) ? layout_read_share(o->stage_share, "stages", o->pp, share, err) : OK;
     if (rc != OK) return err_wrap(err, "--stage-share");
-    rc = o->shard_share ? layout_read_share(o->shard_share, "shards", o->tp, share, err) : OK;
+    rc = is_list(o->shard_share) ? layout_read_share(o->shard_share, "shards", o->tp, share, err) : OK;
     return rc == OK ? OK : err_wrap(err, "--shard-share");
 }
 

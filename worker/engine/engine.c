@@ -77,6 +77,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .multiply_adds = m->multiply_adds,
         .entry_from = m->entry_from,
         .entry_to = m->entry_to,
+        .n_heads = m->heads_from[m->share.shard + 1] - m->heads_from[m->share.shard],
         .n_draft_entries = m->draft.n_entries,
         .n_shared = m->n_shared,
         .draft_cost = m->draft_cost,

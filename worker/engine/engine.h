@@ -61,6 +61,7 @@ struct engine_info {
     uint64_t body_bytes, head_bytes; /* what a pass streams of the weights */
     double multiply_adds;            /* of one row with the head */
     int entry_from, entry_to;        /* of the served plan, that this stage runs */
+    int n_heads;                     /* query heads of this shard */
     int n_draft_entries;             /* of the drafts' plan; 0: it has none */
     int n_shared;                    /* entries that both plans begin with */
     double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */
