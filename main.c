@@ -318,6 +318,8 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
                               .little = p->o.little,
                               .tp = p->o.tp,
                               .pp = p->o.pp,
+                              .stage_share = layout_share_is_auto(p->o.stage_share) ? NULL : p->o.stage_share,
+                              .shard_share = layout_share_is_auto(p->o.shard_share) ? NULL : p->o.shard_share,
                               .ctx = p->o.ctx,
                               .parallel = p->o.parallel,
                               .threads = p->o.threads,
