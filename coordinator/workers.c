@@ -243,6 +243,9 @@ static void list_share(const struct workers *w, int peer, FILE *to)
     if (h->n_heads) fprintf(to, ", %u head%s", h->n_heads, h->n_heads == 1 ? "" : "s");
     fprintf(to, ", %llu MiB of weights, %llu MiB of KV", (unsigned long long)(h->weights_bytes >> 20),
             (unsigned long long)(workers_worker_kv_bytes(w, peer) >> 20));
+    if (h->gather_bytes)
+        fprintf(to, ", gathers %.1f KiB a row (%.1f as floats)", (double)h->gather_bytes / 1024,
+                (double)h->gather_float_bytes / 1024);
     if (h->read_bytes_per_s) fprintf(to, ", reads %.1f GB/s", (double)h->read_bytes_per_s * 1e-9);
     fputc('\n', to);
 }

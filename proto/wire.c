@@ -142,6 +142,8 @@ static const void *hello_out(struct wire_arena *a, const struct message *m)
     pb->entry_from = h->entry_from;
     pb->entry_to = h->entry_to;
     pb->n_heads = h->n_heads;
+    pb->gather_bytes = h->gather_bytes;
+    pb->gather_float_bytes = h->gather_float_bytes;
     return pb->host && pb->path && pb->cpu ? pb : NULL;
 }
 
@@ -173,7 +175,9 @@ static const char *hello_in(struct wire_arena *a, const void *from, struct messa
                               .read_bytes_per_s = pb->read_bytes_per_s,
                               .entry_from = pb->entry_from,
                               .entry_to = pb->entry_to,
-                              .n_heads = pb->n_heads};
+                              .n_heads = pb->n_heads,
+                              .gather_bytes = pb->gather_bytes,
+                              .gather_float_bytes = pb->gather_float_bytes};
     return NULL;
 }
 

@@ -74,6 +74,7 @@ struct hello {
     uint64_t read_bytes_per_s; /* of its threads' read loop, beside those of its host's other workers; 0: not timed */
     uint32_t entry_from, entry_to; /* of the plan, in this share; as many heads of each */
     uint32_t n_heads;
+    uint64_t gather_bytes, gather_float_bytes; /* that its stage's shards exchange for a row; if all were floats */
 };
 
 struct metadata_part { /* of a GGUF file without tensors that has the keys of the model's */

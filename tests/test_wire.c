@@ -324,6 +324,8 @@ static void a_number_is_within_what_a_job_may_have(void **state)
         HELLO(entry_from, 0, 1 << 20),
         HELLO(entry_to, 0, 1 << 20),
         HELLO(n_heads, 0, 1 << 20),
+        HELLO(gather_bytes, 0, 1ull << 50),
+        HELLO(gather_float_bytes, 0, 1ull << 50),
         OTHER(TAG_WELCOME, welcome, n_slots, 1, 256),
         OTHER(TAG_WELCOME, welcome, n_ctx, 1, 1 << 20),
         OTHER(TAG_OPEN, open_slot, n_ids, 0, 1 << 28),

@@ -94,7 +94,9 @@ static int say_hello(struct worker *w, struct err *err)
                                   .read_bytes_per_s = c->read_bytes_per_s,
                                   .entry_from = (uint32_t)w->info.entry_from,
                                   .entry_to = (uint32_t)w->info.entry_to,
-                                  .n_heads = (uint32_t)w->info.n_heads}};
+                                  .n_heads = (uint32_t)w->info.n_heads,
+                                  .gather_bytes = w->info.gather_bytes,
+                                  .gather_float_bytes = w->info.gather_float_bytes}};
     return worker_post(w, PEER_COORDINATOR, &m, err);
 }
 

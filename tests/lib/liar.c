@@ -33,6 +33,8 @@ const struct lie lies[] = {
     {TAG_HELLO, "entry_from", ".55-"},
     {TAG_HELLO, "entry_to", ".55-"},
     {TAG_HELLO, "n_heads", ".55-"},
+    {TAG_HELLO, "gather_bytes", ".5.-"},
+    {TAG_HELLO, "gather_float_bytes", ".5.-"},
     {TAG_LOADING, "n_bytes", ".55-"},
     {TAG_READY, "epoch", "555-"},
     {TAG_PONG, "sent_ns", "...-"}, /* a number of milliseconds in --stats, no more */
@@ -157,6 +159,8 @@ static void tell_hello(const struct lie *l, int i, struct hello *h)
     SAY(l, i, "entry_from", &h->entry_from);
     SAY(l, i, "entry_to", &h->entry_to);
     SAY(l, i, "n_heads", &h->n_heads);
+    SAY(l, i, "gather_bytes", &h->gather_bytes);
+    SAY(l, i, "gather_float_bytes", &h->gather_float_bytes);
 }
 
 static void tell_verdict(const struct lie *l, int i, struct verdict *v)

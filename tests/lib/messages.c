@@ -75,7 +75,9 @@ const struct message_example messages[] = {
                            .read_bytes_per_s = 20000000000,
                            .entry_from = 12,
                            .entry_to = 24,
-                           .n_heads = 7}}},
+                           .n_heads = 7,
+                           .gather_bytes = 675000,
+                           .gather_float_bytes = 1500000}}},
     {"hello_hard", {TAG_HELLO, .hello = {UINT32_MAX, "\xff\xfe not UTF-8 \x80",
                                          UINT32_MAX, INT32_MIN,
                                          UINT64_MAX, UINT64_MAX,
@@ -88,7 +90,8 @@ const struct message_example messages[] = {
                                          UINT32_MAX, UINT32_MAX,
                                          "\n",       UINT64_MAX,
                                          UINT32_MAX, UINT32_MAX,
-                                         UINT32_MAX}}},
+                                         UINT32_MAX, UINT64_MAX,
+                                         UINT64_MAX}}},
     {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = ""}}},
     {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096, "20,4", "9,3"}}},
     {"welcome_least", {TAG_WELCOME, .welcome = {0, 0, 1, 1, "", ""}}},
@@ -274,7 +277,8 @@ static bool same_hello(const struct hello *a, const struct hello *b)
            a->n_vocab == b->n_vocab && a->n_ctx_max == b->n_ctx_max && a->max_rows == b->max_rows &&
            a->max_jobs == b->max_jobs && a->threads == b->threads && strcmp(a->host, b->host) == 0 &&
            strcmp(a->path, b->path) == 0 && strcmp(a->cpu, b->cpu) == 0 && a->read_bytes_per_s == b->read_bytes_per_s &&
-           a->entry_from == b->entry_from && a->entry_to == b->entry_to && a->n_heads == b->n_heads;
+           a->entry_from == b->entry_from && a->entry_to == b->entry_to && a->n_heads == b->n_heads &&
+           a->gather_bytes == b->gather_bytes && a->gather_float_bytes == b->gather_float_bytes;
 }
 
 static bool same_pong(const struct pong *a, const struct pong *b)

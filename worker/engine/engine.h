@@ -61,6 +61,8 @@ struct engine_info {
     uint64_t body_bytes, head_bytes; /* what a pass streams of the weights */
     double multiply_adds;            /* of one row with the head */
     int entry_from, entry_to;        /* of the served plan, that this stage runs */
+    uint64_t gather_bytes;           /* that the stage's shards exchange for a row; without the head */
+    uint64_t gather_float_bytes;     /* if all of it were floats */
     int n_heads;                     /* query heads of this shard */
     int n_draft_entries;             /* of the drafts' plan; 0: it has none */
     int n_shared;                    /* entries that both plans begin with */
