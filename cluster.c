@@ -6,6 +6,7 @@
 #include "coordinator/job.h"
 #include "proto/mail_mpi.h"
 #include "worker/memory.h"
+#include "worker/tools/limits.h"
 #include "worker/worker.h"
 
 struct worker_thread { /* a worker's thread */
@@ -23,9 +24,16 @@ struct cluster {
     struct collective **collectives; /* [n_peers] owns: each stage's, by its shards' peers; NULL with one shard */
 };
 
+static const double read_s = 0.2; /* of a read loop: longer than what disturbs one for a moment */
+
 static int threads_of(const struct cluster_config *c)
 {
     return c->n_threads ? c->n_threads : memory_cores();
+}
+
+static const char *list_of(const char *share)
+{
+    return layout_share_is_auto(share) ? NULL : share;
 }
 
 static struct worker_config worker_config(const struct cluster_config *c, int peer)
@@ -42,8 +50,9 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .synthetic = c->synthetic,
                                   .plan = drafts ? NULL : c->launch.plan,
                                   .draft_plan = drafts ? NULL : c->launch.draft_plan,
-                                  .stage_share = drafts ? NULL : c->launch.stage_share,
                                   .max_rows = drafts ? 0 : c->launch.max_rows,
+                                  .stage_share = drafts ? NULL : list_of(c->launch.stage_share),
+                                  .shard_share = drafts ? NULL : list_of(c->launch.shard_share),
                                   .requantize = drafts && c->launch.requantize,
                                   .sends_metadata = sends && peer == group_leader(drafts ? g : layout_verifier(l)),
                                   .kernels = c->kernels,
@@ -86,6 +95,21 @@ static bool may_spin(const struct cluster_config *c)
     return !c->synthetic && threads_of(c) * n_peers <= memory_cores();
 }
 
+/* Each worker's, where all are threads of this process: one loop of all their threads. */
+static uint64_t time_read(const struct cluster_config *c)
+{
+    int n_workers = c->launch.layout.n_peers - 1;
+    return (uint64_t)(limits_read(threads_of(c) * n_workers, read_s) / n_workers);
+}
+
+/* The workers' ranks of this host begin at once, and go on when all are done and have given their memory back. */
+static uint64_t time_read_of_rank(const struct cluster_config *c)
+{
+    double rate = limits_read_beside(threads_of(c), read_s, mpi_host_ranks() - 1, mpi_host_barrier, NULL);
+    mpi_host_barrier(NULL);
+    return (uint64_t)rate;
+}
+
 int cluster_start(struct cluster **out, const struct cluster_config *config, struct router *router, struct err *err)
 {
     const struct layout *l = &config->launch.layout;
@@ -96,11 +120,13 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
     c->collectives = calloc((size_t)l->n_peers, sizeof *c->collectives);
     int rc = c->workers && c->collectives ? OK : err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK && l->n_ranks == 1) rc = open_collectives(c, err);
+    uint64_t read_bytes_per_s = rc == OK && l->n_ranks == 1 && config->launch.time_reads ? time_read(config) : 0;
     for (int peer = PEER_COORDINATOR + 1; peer < l->n_peers && rc == OK; peer++) {
         if (layout_rank(l, peer) != 0) continue;
         struct worker_thread *m = &c->workers[c->n_workers++];
         *m = (struct worker_thread){.cluster = c, .config = worker_config(config, peer)};
         m->config.collective = c->collectives[peer];
+        m->config.read_bytes_per_s = read_bytes_per_s;
         m->config.spin = may_spin(config);
         m->mailbox = router_mailbox(router, peer, NULL, NULL);
         if (!m->mailbox || pthread_create(&m->thread, NULL, worker_main, m))
@@ -140,6 +166,7 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     struct mailbox *mailbox = rc == OK ? mail_mpi_open(l, w.peer) : NULL;
     if (rc == OK && !mailbox) rc = err_set(err, E_LAYOUT, "out of memory");
     w.collective = collective;
+    if (rc == OK && config->launch.time_reads && !config->synthetic) w.read_bytes_per_s = time_read_of_rank(config);
     if (rc == OK) rc = worker_run(&w, mailbox, err);
     mailbox_close(mailbox);
     collective_close(collective);

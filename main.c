@@ -271,6 +271,9 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.launch.draft_plan = p->draft_plan;
     p->config.launch.stage_share = p->o.stage_share;
     p->config.launch.max_rows = p->o.max_rows;
+    p->config.launch.shard_share = p->o.shard_share;
+    p->config.launch.time_reads =
+        p->o.stats || layout_share_is_auto(p->o.stage_share) || layout_share_is_auto(p->o.shard_share);
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.synthetic = is_synthetic(p) ? &p->o.synthetic : NULL;
     p->config.launch.send_big_metadata = !p->o.big && !is_synthetic(p);
@@ -319,6 +322,8 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
                               .groups = p->o.groups,
                               .tp = p->o.tp,
                               .pp = p->o.pp,
+                              .stage_share = layout_share_is_auto(p->o.stage_share) ? NULL : p->o.stage_share,
+                              .shard_share = layout_share_is_auto(p->o.shard_share) ? NULL : p->o.shard_share,
                               .ctx = p->o.ctx,
                               .parallel = p->o.parallel,
                               .threads = p->o.threads,

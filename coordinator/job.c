@@ -8,6 +8,7 @@
 #include "coordinator/alive.h"
 #include "coordinator/cli/note.h"
 #include "coordinator/loop.h"
+#include "coordinator/shares.h"
 #include "coordinator/workers.h"
 #include "proto/clock.h"
 #include "proto/prefix_hash.h"
@@ -86,6 +87,26 @@ static int welcome_all(struct job *j, struct err *err)
         m.welcome.n_slots = (uint32_t)workers_n_slots(&j->workers, p);
         rc = post(j, p, &m, err);
     }
+    return rc;
+}
+
+/* Verifiers take the shares that suit them. Where none fit, workers_fit decides about those that they have. */
+static int send_shares(struct job *j, struct err *err)
+{
+    const struct workers_need need = {j->c.vocab_big, j->c.vocab_little, j->c.n_slots, j->c.n_ctx};
+    const struct group *g = layout_verifier(&j->c.layout);
+    struct shares shares;
+    workers_set_context(&j->workers, &need);
+    if (!shares_choose(&shares, &j->workers, j->c.auto_stages, j->c.auto_shards)) return OK;
+    struct message m = {.tag = TAG_WELCOME,
+                        .welcome = {.epoch = EPOCH,
+                                    .n_slots = (uint32_t)j->c.n_slots,
+                                    .n_ctx = (uint32_t)j->workers.n_ctx,
+                                    .stage_share = shares.stages,
+                                    .shard_share = shares.shards}};
+    int rc = OK;
+    for (int i = 0; i < group_n_peers(g) && rc == OK; i++) rc = post(j, g->first_peer + i, &m, err);
+    workers_expect_again(&j->workers);
     return rc;
 }
 
@@ -440,6 +461,10 @@ int job_open(struct job **out, const struct job_config *config, struct router *r
         uv_timer_start(&j->looks, on_look, LOOK_MS, LOOK_MS);
         uv_async_send(&j->mail_came); /* messages that came before the hook was there */
         rc = run_until(j, &j->workers.n_hello, HELLO_WAIT_MS, "said Hello");
+        if (rc == OK && (config->auto_stages || config->auto_shards)) {
+            rc = send_shares(j, &j->err);
+            if (rc == OK) rc = run_until(j, &j->workers.n_hello, HELLO_WAIT_MS, "said Hello with their shares");
+        }
         if (rc == OK) rc = welcome_all(j, &j->err);
         if (rc == OK) rc = run_until(j, &j->workers.n_ready, LOAD_WAIT_MS, "were ready");
         clear_progress(j);

@@ -70,6 +70,8 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         .n_proposed = s->o.draft_vocab && s->o.draft_vocab < s->n_ids ? s->o.draft_vocab : s->n_ids,
         .interruptible = s->o.command == CMD_CHAT || s->o.command == CMD_SERVE,
         .self_max = s->o.self_max,
+        .auto_stages = layout_share_is_auto(s->o.stage_share),
+        .auto_shards = layout_share_is_auto(s->o.shard_share),
         .stops = stop_reached,
         .on_lost = s->launch->on_lost,
         .on_lost_arg = s->launch->arg,

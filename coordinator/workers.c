@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/shares.h"
 #include "proto/show.h"
 
 int workers_init(struct workers *w, const struct layout *l, struct err *err)
@@ -37,6 +38,13 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
     return OK;
 }
 
+void workers_expect_again(struct workers *w)
+{
+    const struct group *g = layout_verifier(&w->layout);
+    for (int i = 0; i < group_n_peers(g); i++) w->seen[g->first_peer + i].hello = false;
+    w->n_hello -= group_n_peers(g);
+}
+
 int workers_loading(struct workers *w, int from, uint64_t n_bytes, struct err *err)
 {
     struct worker_seen *seen = &w->seen[from];
@@ -50,7 +58,7 @@ int workers_loading(struct workers *w, int from, uint64_t n_bytes, struct err *e
 int workers_ready(struct workers *w, int from, const struct ready *r, struct err *err)
 {
     struct worker_seen *seen = &w->seen[from];
-    if (!w->n_ctx || seen->ready || r->epoch != EPOCH)
+    if (!w->n_ctx || !seen->hello || seen->ready || r->epoch != EPOCH)
         return err_set(err, E_PEER, "peer %d is ready for epoch %u %s", from, r->epoch,
                        seen->ready ? "twice" : "and was not welcomed to it");
     seen->ready = true;
@@ -117,10 +125,17 @@ int workers_n_slots(const struct workers *w, int peer)
                                                                 : w->n_slots;
 }
 
-static uint64_t kv_bytes(const struct workers *w, const struct worker_seen *seen)
+/* Lists with which the model would fit, for an error; "": none would. */
+static void suggest(const struct workers *w, char *out, size_t size)
 {
-    int n_slots = workers_n_slots(w, (int)(seen - w->seen));
-    return seen->h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)n_slots;
+    const struct group *g = layout_verifier(&w->layout);
+    struct shares s;
+    *out = 0;
+    if (layout_n_verifiers(&w->layout) > 1) return; /* shares are chosen for one group */
+    if (g->pp > 1 && shares_choose(&s, w, true, false))
+        snprintf(out, size, "--stage-share %.200s would fit; or ", s.stages);
+    else if (g->tp > 1 && shares_choose(&s, w, false, true))
+        snprintf(out, size, "--shard-share %.200s would fit; or ", s.shards);
 }
 
 /* Before anything is loaded: what the workers of each host will take against what that host has. */
@@ -132,24 +147,32 @@ static int check_memory(const struct workers *w, struct err *err)
         for (const struct worker_seen *b = w->seen + 1; b < end; b++) {
             if (strcmp(a->host, b->host)) continue;
             weights += b->h.weights_bytes;
-            kv += kv_bytes(w, b);
+            kv += workers_worker_kv_bytes(w, (int)(b - w->seen));
         }
-        if (weights + kv > a->h.memory_bytes)
-            return err_set(
-                err, E_LAYOUT,
-                "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: use a "
-                "smaller --ctx or --parallel, or more hosts",
-                a->host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20),
-                w->n_slots * layout_n_verifiers(&w->layout), w->n_ctx, (unsigned long long)(a->h.memory_bytes >> 20));
+        if (weights + kv <= a->h.memory_bytes) continue;
+        char shares[256];
+        suggest(w, shares, sizeof shares);
+        return err_set(
+            err, E_LAYOUT,
+            "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: %suse a "
+            "smaller --ctx or --parallel, or more hosts",
+            a->host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20),
+            w->n_slots * layout_n_verifiers(&w->layout), w->n_ctx, (unsigned long long)(a->h.memory_bytes >> 20),
+            shares);
     }
     return OK;
 }
 
-int workers_fit(struct workers *w, const struct workers_need *need, struct err *err)
+void workers_set_context(struct workers *w, const struct workers_need *need)
 {
     int n_ctx = (int)leader(w, 0)->h.n_ctx_max;
     w->n_ctx = n_ctx && n_ctx < need->n_ctx ? n_ctx : need->n_ctx;
     w->n_slots = need->n_slots;
+}
+
+int workers_fit(struct workers *w, const struct workers_need *need, struct err *err)
+{
+    workers_set_context(w, need);
     int rc = check_shards(w, err);
     if (rc == OK) rc = check_vocab(leader(w, 0), need->vocab_big, err);
     if (rc == OK && w->layout.drafter == DRAFTER_LITTLE) rc = check_vocab(drafter(w), need->vocab_little, err);
@@ -182,10 +205,15 @@ uint64_t workers_loaded_bytes(const struct workers *w)
     return sum;
 }
 
+uint64_t workers_worker_kv_bytes(const struct workers *w, int peer)
+{
+    return w->seen[peer].h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)w->n_slots;
+}
+
 uint64_t workers_kv_bytes(const struct workers *w)
 {
     uint64_t sum = 0;
-    for (int p = 1; p < w->layout.n_peers; p++) sum += kv_bytes(w, &w->seen[p]);
+    for (int p = 1; p < w->layout.n_peers; p++) sum += workers_worker_kv_bytes(w, p);
     return sum;
 }
 
@@ -246,14 +274,29 @@ struct worker_name workers_name(const struct workers *w, int peer)
     return name;
 }
 
+static void list_share(const struct workers *w, int peer, FILE *to)
+{
+    const struct hello *h = &w->seen[peer].h;
+    if (h->entry_to > h->entry_from) fprintf(to, ", blocks %u-%u", h->entry_from, h->entry_to - 1);
+    if (h->n_heads) fprintf(to, ", %u head%s", h->n_heads, h->n_heads == 1 ? "" : "s");
+    fprintf(to, ", %llu MiB of weights, %llu MiB of KV", (unsigned long long)(h->weights_bytes >> 20),
+            (unsigned long long)(workers_worker_kv_bytes(w, peer) >> 20));
+    if (h->gather_bytes)
+        fprintf(to, ", gathers %.1f KiB a row (%.1f as floats)", (double)h->gather_bytes / 1024,
+                (double)h->gather_float_bytes / 1024);
+    if (h->read_bytes_per_s) fprintf(to, ", reads %.1f GB/s", (double)h->read_bytes_per_s * 1e-9);
+    fputc('\n', to);
+}
+
 void workers_list(const struct workers *w, FILE *to)
 {
     for (int p = 1; p < w->layout.n_peers; p++) {
         const struct worker_seen *seen = &w->seen[p];
         struct place place = place_in(w, p);
-        fprintf(to, "%s on host %s%s: %u thread%s, %s\n",
+        fprintf(to, "%s on host %s%s: %u thread%s, %s; rank %d",
                 layout_group(&w->layout, p)->role == ROLE_DRAFTER ? "drafter" : "verifier", seen->host,
                 layout_n_verifiers(&w->layout) > 1 ? place.text : "", seen->h.threads, seen->h.threads == 1 ? "" : "s",
-                seen->cpu);
+                seen->cpu, layout_rank(&w->layout, p));
+        list_share(w, p, to);
     }
 }

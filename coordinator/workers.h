@@ -38,10 +38,15 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
 int workers_loading(struct workers *w, int from, uint64_t n_bytes, struct err *err);
 int workers_ready(struct workers *w, int from, const struct ready *r, struct err *err);
 
+/* Verifiers, that have said Hello, will say it again. */
+void workers_expect_again(struct workers *w);
+
 struct workers_need {
     uint64_t vocab_big, vocab_little; /* fingerprints of the vocabularies that the coordinator has read */
     int n_slots, n_ctx; /* n_slots: of each group of verifiers. n_ctx: wanted; the model's own context is the limit */
 };
+/* Called when all have sent Hello: how long contexts will be, of how many slots. */
+void workers_set_context(struct workers *w, const struct workers_need *need);
 /* Called when all have sent Hello. E_MODEL: different models, or not the coordinator's vocabulary. E_LAYOUT: different
  * arithmetic, or too little memory. */
 int workers_fit(struct workers *w, const struct workers_need *need, struct err *err);
@@ -52,6 +57,7 @@ const struct hello *workers_drafter(const struct workers *w);           /* all z
 uint64_t workers_weights_bytes(const struct workers *w);
 uint64_t workers_loaded_bytes(const struct workers *w);
 uint64_t workers_kv_bytes(const struct workers *w);
+uint64_t workers_worker_kv_bytes(const struct workers *w, int peer);
 /* A leader of verifiers and the drafter are on one host, whose workers have more threads than it has cores. */
 bool workers_share_cores(const struct workers *w);
 /* What a drafted token is expected to cost beside the first group's, chosen from n_proposed ids. */
@@ -60,6 +66,6 @@ struct worker_name { /* for people: its role and host, its rank, and where there
     char text[160];
 };
 struct worker_name workers_name(const struct workers *w, int peer);
-void workers_list(const struct workers *w, FILE *to); /* a line each: its role, its place, host, threads, kernels */
+void workers_list(const struct workers *w, FILE *to); /* a line each: host, threads, kernels, share of the model */
 
 #endif

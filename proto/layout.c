@@ -2,8 +2,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void add_group(struct layout *l, enum role role, int tp, int pp)
 {
@@ -129,16 +131,34 @@ int group_last(const struct group *g)
     return group_peer(g, g->pp - 1, 0);
 }
 
-int layout_read_share(const char *text, int n_stages, int share[], struct err *err)
+int layout_read_share(const char *text, const char *of, int n_parts, int share[], struct err *err)
 {
     const char *at = text;
-    for (int i = 0; i < n_stages; i++) {
+    for (int i = 0; i < n_parts; i++) {
         char *end;
         long n = strtol(at, &end, 10);
-        bool ok = end != at && n >= 1 && n <= 1 << 16 && *end == (i + 1 < n_stages ? ',' : 0);
-        if (!ok) return err_set(err, E_USAGE, "%.100s: not the weights of %d stages, as in 20,10", text, n_stages);
+        bool ok = end != at && n >= 1 && n <= 1 << 16 && *end == (i + 1 < n_parts ? ',' : 0);
+        if (!ok) return err_set(err, E_USAGE, "%.100s: not the weights of %d %s, as in 20,10", text, n_parts, of);
         share[i] = (int)n;
         at = end + 1;
     }
     return OK;
+}
+
+bool layout_share_is_auto(const char *text)
+{
+    return text && !strcmp(text, "auto");
+}
+
+void layout_cut(int from[], int n, int n_parts, const int weight[], int least)
+{
+    int64_t sum = 0, upto = 0;
+    for (int i = 0; i < n_parts; i++) sum += weight[i];
+    from[0] = 0;
+    for (int i = 0; i < n_parts; i++) {
+        upto += weight[i];
+        int to = (int)((n * upto * 2 + sum) / (2 * sum)), most = n - (n_parts - 1 - i) * least;
+        if (to < from[i] + least) to = from[i] + least;
+        from[i + 1] = to > most ? most : to;
+    }
 }

@@ -16,6 +16,8 @@
 #ifndef PROTO_LAYOUT_H
 #define PROTO_LAYOUT_H
 
+#include <stdbool.h>
+
 #include "proto/err.h"
 
 enum { PEER_COORDINATOR = 0, MAX_PEERS = 256, GROUPS_MOST = 8 }; /* GROUPS_MOST: of verifiers */
@@ -44,9 +46,15 @@ int layout_make_groups(struct layout *l, int n_ranks, int groups, int tp, int pp
                        struct err *err);
 int layout_ranks_needed(int groups, int tp, int pp, enum drafter drafter); /* under MPI */
 
-/* Reads "20,10": the weights of n_stages stages, each at least 1. E_USAGE: it cannot be read, or is of another number.
- */
-int layout_read_share(const char *text, int n_stages, int share[], struct err *err);
+/* Reads "20,10": the weights of n_parts stages or shards, which `of` names, each at least 1. E_USAGE: it cannot be read,
+ * or is of another number. */
+int layout_read_share(const char *text, const char *of, int n_parts, int share[], struct err *err);
+
+bool layout_share_is_auto(const char *text); /* "auto": chosen at start, by what the workers are. NULL is not */
+
+/* Part i is units [from[i], from[i+1]) of n: as many as its weight is of the sum, to the nearest of the parts' borders.
+ * Each has at least `least`; n >= n_parts * least. */
+void layout_cut(int from[], int n, int n_parts, const int weight[], int least);
 
 int layout_rank(const struct layout *l, int peer); /* where the peer is */
 int layout_peer(const struct layout *l, int rank); /* the peer of an MPI rank (rank 0: the coordinator) */

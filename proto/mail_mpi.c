@@ -26,14 +26,14 @@ enum {
 enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
-enum { N_TEXTS = 3 }; /* of a launch configuration: plan, draft_plan, stage_share */
+enum { N_TEXTS = 4 }; /* of a launch configuration: plan, draft_plan, stage_share, shard_share */
 
 /* MPI itself is one a process, and so is this. */
 static struct {
-    MPI_Comm mail, stage;
-    bool crowded;         /* more ranks than cores on this host */
-    char *texts[N_TEXTS]; /* owns: of the launch configuration that was received */
-} world = {MPI_COMM_NULL, MPI_COMM_NULL, true, {NULL}};
+    MPI_Comm mail, stage, host; /* host: of workers; only where their read loops are timed */
+    bool crowded;               /* more ranks than cores on this host */
+    char *texts[N_TEXTS];       /* owns: of the launch configuration that was received */
+} world = {MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL, true, {NULL}};
 
 static int mpi_failed(int code, const char *what, struct err *err)
 {
@@ -105,6 +105,7 @@ int mpi_start(struct mpi_world *w, struct err *err)
 void mpi_finish(void)
 {
     if (world.stage != MPI_COMM_NULL) MPI_Comm_free(&world.stage);
+    if (world.host != MPI_COMM_NULL) MPI_Comm_free(&world.host);
     if (world.mail != MPI_COMM_NULL) MPI_Comm_free(&world.mail);
     for (int i = 0; i < N_TEXTS; i++) {
         free(world.texts[i]);
@@ -135,6 +136,7 @@ enum {
     TERM_TELL_BIG,
     TERM_TELL_LITTLE,
     TERM_SURVEY,
+    TERM_TIME_READS,
     TERM_TEXT_BYTES, /* of each text; 0: NULL */
     N_TERMS = TERM_TEXT_BYTES + N_TEXTS
 };
@@ -145,6 +147,30 @@ static int split(const struct layout *l, int self, struct err *err)
     int color = g ? group_peer(g, group_stage(g, self), 0) : MPI_UNDEFINED; /* no two stages have one, of any groups */
     int code = MPI_Comm_split(MPI_COMM_WORLD, color, g ? group_shard(g, self) : 0, &world.stage);
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks into stages", err);
+}
+
+/* The coordinator's rank takes part, but is no member: it never waits for the others. */
+static int split_host(bool coordinator, struct err *err)
+{
+    MPI_Comm workers = MPI_COMM_NULL;
+    int code = MPI_Comm_split(MPI_COMM_WORLD, coordinator ? MPI_UNDEFINED : 0, 0, &workers);
+    if (code == MPI_SUCCESS && !coordinator)
+        code = MPI_Comm_split_type(workers, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &world.host);
+    if (workers != MPI_COMM_NULL) MPI_Comm_free(&workers);
+    return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks by hosts", err);
+}
+
+int mpi_host_ranks(void)
+{
+    int n = 1;
+    if (world.host != MPI_COMM_NULL) MPI_Comm_size(world.host, &n);
+    return n;
+}
+
+void mpi_host_barrier(void *unused)
+{
+    (void)unused;
+    if (world.host != MPI_COMM_NULL) MPI_Barrier(world.host);
 }
 
 /* A code of MPI, which only reads what the root sends. */
@@ -165,17 +191,22 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
         said[TERM_DRAFTER] = (int)t->layout.drafter;
         said[TERM_MAX_ROWS] = t->max_rows;
         said[TERM_REQUANTIZE] = t->requantize;
+        said[TERM_TIME_READS] = t->time_reads;
         said[TERM_TELL_BIG] = t->send_big_metadata;
         said[TERM_TELL_LITTLE] = t->send_little_metadata;
         texts[0] = t->plan;
         texts[1] = t->draft_plan;
         texts[2] = t->stage_share;
+        texts[3] = t->shard_share;
     }
     for (int i = 0; i < N_TEXTS; i++) said[TERM_TEXT_BYTES + i] = texts[i] ? (int)strlen(texts[i]) : 0;
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     for (int i = 0; i < N_TEXTS && code == MPI_SUCCESS; i++) code = send_text(texts[i], said[TERM_TEXT_BYTES + i]);
     if (code != MPI_SUCCESS) return mpi_failed(code, "telling the ranks what they are", err);
-    if (t) return split(&t->layout, PEER_COORDINATOR, err);
+    if (t) {
+        int rc = split(&t->layout, PEER_COORDINATOR, err);
+        return rc == OK && t->time_reads ? split_host(true, err) : rc;
+    }
     return ranks ? mpi_survey(ranks, err) : OK;
 }
 
@@ -204,10 +235,13 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     t->draft_plan = world.texts[1];
     t->stage_share = world.texts[2];
     t->max_rows = said[TERM_MAX_ROWS];
+    t->shard_share = world.texts[3];
     t->requantize = said[TERM_REQUANTIZE];
+    t->time_reads = said[TERM_TIME_READS];
     t->send_big_metadata = said[TERM_TELL_BIG];
     t->send_little_metadata = said[TERM_TELL_LITTLE];
     if (rc == OK) rc = split(&t->layout, layout_peer(&t->layout, rank), err);
+    if (rc == OK && t->time_reads) rc = split_host(false, err);
     if (rc == OK && world.stage != MPI_COMM_NULL) *comm = &world.stage;
     return rc;
 }

@@ -34,6 +34,11 @@ void mpi_abort(int code) __attribute__((noreturn));
 int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
 
+/* Where the launch configuration has time_reads: of the workers' ranks on this host, how many there are; and a barrier
+ * of them. Ranks that joined only. */
+int mpi_host_ranks(void);
+void mpi_host_barrier(void *unused);
+
 /* l is copied. Closing flushes what was posted, for at most 2 s. Returns NULL: no memory. */
 struct mailbox *mail_mpi_open(const struct layout *l, int self);
 

@@ -138,6 +138,12 @@ static const void *hello_out(struct wire_arena *a, const struct message *m)
     pb->max_jobs = h->max_jobs;
     pb->threads = h->threads;
     pb->cpu = text_out(a, h->cpu, TEXT_MAX);
+    pb->read_bytes_per_s = h->read_bytes_per_s;
+    pb->entry_from = h->entry_from;
+    pb->entry_to = h->entry_to;
+    pb->n_heads = h->n_heads;
+    pb->gather_bytes = h->gather_bytes;
+    pb->gather_float_bytes = h->gather_float_bytes;
     return pb->host && pb->path && pb->cpu ? pb : NULL;
 }
 
@@ -165,7 +171,13 @@ static const char *hello_in(struct wire_arena *a, const void *from, struct messa
                               .max_rows = pb->max_rows,
                               .max_jobs = pb->max_jobs,
                               .threads = pb->threads,
-                              .cpu = text_in(pb->cpu, TEXT_MAX)};
+                              .cpu = text_in(pb->cpu, TEXT_MAX),
+                              .read_bytes_per_s = pb->read_bytes_per_s,
+                              .entry_from = pb->entry_from,
+                              .entry_to = pb->entry_to,
+                              .n_heads = pb->n_heads,
+                              .gather_bytes = pb->gather_bytes,
+                              .gather_float_bytes = pb->gather_float_bytes};
     return NULL;
 }
 
@@ -178,14 +190,21 @@ static const void *welcome_out(struct wire_arena *a, const struct message *m)
     pb->root = m->welcome.root;
     pb->n_slots = m->welcome.n_slots;
     pb->n_ctx = m->welcome.n_ctx;
-    return pb;
+    pb->stage_share = text_out(a, m->welcome.stage_share, PATH_MAX_BYTES);
+    pb->shard_share = text_out(a, m->welcome.shard_share, PATH_MAX_BYTES);
+    return pb->stage_share && pb->shard_share ? pb : NULL;
 }
 
 static const char *welcome_in(struct wire_arena *a, const void *from, struct message *m)
 {
     const Pf__Welcome *pb = from;
     (void)a;
-    m->welcome = (struct welcome){.epoch = pb->epoch, .root = pb->root, .n_slots = pb->n_slots, .n_ctx = pb->n_ctx};
+    m->welcome = (struct welcome){.epoch = pb->epoch,
+                                  .root = pb->root,
+                                  .n_slots = pb->n_slots,
+                                  .n_ctx = pb->n_ctx,
+                                  .stage_share = text_in(pb->stage_share, PATH_MAX_BYTES),
+                                  .shard_share = text_in(pb->shard_share, PATH_MAX_BYTES)};
     return NULL;
 }
 

@@ -71,7 +71,11 @@ struct hello {
     uint32_t n_vocab, n_ctx_max; /* n_ctx_max: what the model was trained for */
     uint32_t max_rows, max_jobs; /* rows of a pass; unanswered parts */
     uint32_t threads;
-    const char *cpu; /* the kernels' path, and what it chose by itself */
+    const char *cpu;           /* the kernels' path, and what it chose by itself */
+    uint64_t read_bytes_per_s; /* of its threads' read loop, beside those of its host's other workers; 0: not timed */
+    uint32_t entry_from, entry_to; /* of the plan, in this share; as many heads of each */
+    uint32_t n_heads;
+    uint64_t gather_bytes, gather_float_bytes; /* that its stage's shards exchange for a row; if all were floats */
 };
 
 struct metadata_part { /* of a GGUF file without tensors that has the keys of the model's */
@@ -85,6 +89,9 @@ struct welcome {
     uint32_t epoch;
     uint64_t root; /* prefix_hash[0], of no ids, of every text of this job */
     uint32_t n_slots, n_ctx;
+    /* Lists as of layout_read_share; "": the share stays. Else the worker takes this share instead, says Hello again,
+     * and gets another Welcome without them. */
+    const char *stage_share, *shard_share;
 };
 
 struct ready {

@@ -38,6 +38,12 @@ static const struct bound of_hello[] = {
     BOUND(hello, "max_rows", max_rows, ROWS_LEAST, 1 << 12), /* wanted rows stay together */
     BOUND(hello, "max_jobs", max_jobs, SLOTS_MOST, 1 << 12), /* each sequence may have a part out */
     BOUND(hello, "threads", threads, 1, 1 << 16),
+    BOUND(hello, "read_bytes_per_s", read_bytes_per_s, 0, 0x1p50),
+    BOUND(hello, "entry_from", entry_from, 0, 1 << 20),
+    BOUND(hello, "entry_to", entry_to, 0, 1 << 20),
+    BOUND(hello, "n_heads", n_heads, 0, 1 << 20),
+    BOUND(hello, "gather_bytes", gather_bytes, 0, 0x1p50),
+    BOUND(hello, "gather_float_bytes", gather_float_bytes, 0, 0x1p50),
 };
 static const struct bound of_welcome[] = {
     BOUND(welcome, "n_slots", n_slots, 1, SLOTS_MOST),

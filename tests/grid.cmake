@@ -48,6 +48,16 @@ foreach(layout 2x1x1 3x1x1 2x2x1 2x1x2)
     set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_suffix PROPERTIES FIXTURES_REQUIRED toys)
 endforeach()
 
+# Stages and shards by weights.
+foreach(layout 2x1 3x1 2x2)
+    string(REPLACE x ";" sizes ${layout})
+    list(GET sizes 0 tp)
+    list(GET sizes 1 pp)
+    math(EXPR n_ranks "1 + ${tp} * ${pp}")
+    pilotfish_ranks(mpi_grid_${layout}_uneven ${n_ranks} mpi_grid ${tp} ${pp} uneven ${toys})
+    set_tests_properties(mpi_grid_${layout}_uneven PROPERTIES FIXTURES_REQUIRED toys)
+endforeach()
+
 # And some points of it over an emulated network: tp pp drafter, a cell, and how far the leader writes by itself.
 foreach(point "1 1 little 1 0" "2 1 suffix 2 5" "1 2 little 3 64" "2 2 little 6 5" "3 1 suffix 7 0" "1 3 suffix 4 64")
     string(REPLACE " " ";" p ${point})

@@ -1,5 +1,5 @@
 /* Ranks: 1 + groups * tp * pp, and one more with `little`. One hash over a layout of real ranks:
- *   mpi_grid [GROUPSx]TP PP little|suffix|plan FOLDER [CELL SELF_MAX]
+ *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
@@ -31,6 +31,7 @@ struct launch {
     struct cell cells[MOST_CELLS];
     struct layout layout;
     char big[256], little[256];
+    const char *stage_share, *shard_share; /* NULL: by bytes, equal */
     struct grid grid;
     struct router *router;
     bool has_network; /* and one cell */
@@ -117,8 +118,11 @@ static void ranks_give_the_hash_of_one_process(void **state)
 static int lead(struct mpi_bridge *bridge)
 {
     struct err err = {0};
-    const struct launch_config config = {
-        .layout = launch.layout, .plan = launch.grid.plan, .draft_plan = launch.grid.draft_plan};
+    const struct launch_config config = {.layout = launch.layout,
+                                         .plan = launch.grid.plan,
+                                         .draft_plan = launch.grid.draft_plan,
+                                         .stage_share = launch.stage_share,
+                                         .shard_share = launch.shard_share};
     launch.router = router_open(launch.layout.n_peers);
     if (!launch.router || mpi_bridge_run(bridge, launch.router, &config, &err) != OK) {
         fprintf(stderr, "%s\n", err.text);
@@ -156,6 +160,8 @@ static int follow(int rank)
         struct cluster_config config = config_of(&launch, &launch.cells[i]);
         config.launch.plan = launch_config.plan;
         config.launch.draft_plan = launch_config.draft_plan;
+        config.launch.stage_share = launch_config.stage_share;
+        config.launch.shard_share = launch_config.shard_share;
         rc = drafts && launch.cells[i].drafter == GRID_WRONG ? wrong_drafter(&launch)
                                                              : cluster_run_rank(&config, rank, comm, &err);
     }
@@ -185,6 +191,11 @@ int main(int argc, char **argv)
     snprintf(launch.big, sizeof launch.big, "%s/big.gguf", argv[4]);
     snprintf(launch.little, sizeof launch.little, "%s/little.gguf", argv[4]);
     grid_init(&launch.grid, launch.big, launch.little, kernels_pick(NULL, &why));
+    if (!strcmp(argv[3], "uneven")) {
+        static const char *const weights[] = {"2", "1,2", "3,1,2"};
+        launch.stage_share = weights[launch.pp - 1];
+        launch.shard_share = weights[launch.tp - 1];
+    }
     if (plan) launch.grid.plan = "ode:0,1x2@.5,2-3";
     if (plan) launch.grid.draft_plan = "layerskip:1";
     cover_pairs(&launch);

@@ -33,7 +33,7 @@ own=("$pilotfish" generate --config own.ini --big big.gguf)
 writes -n 1 "${own[@]}" --little little.gguf --tp 2 : -n 1 "${little[@]}" : -n 2 "${big[@]}" --threads 1
 # --stats says what computes, worker by worker.
 writes -n 1 "${own[@]}" --draft suffix --pp 2 --stats : -n 1 "${big[@]}" --threads 2 : -n 1 "${big[@]}" --threads 1
-says=$(sed -nE 's/^(verifier) on host [^ ]+: (. threads?), (ref|avx2|avx512|amx, tiles from .*)$/\1 \2/p' err | sort)
+says=$(sed -nE 's/^(verifier) on host [^ ]+: (. threads?), (ref|avx2|avx512|amx, tiles from .*); rank .*, blocks .* MiB of KV, reads .* GB\/s$/\1 \2/p' err | sort)
 [ "$says" = $'verifier 1 thread\nverifier 2 threads' ] || wrong "--stats says of its workers: $says"
 writes -n 1 "${own[@]}" --little little.gguf : -n 2 "$pilotfish" worker --model big.gguf
 # Rank 0 has no model's file.

@@ -113,8 +113,18 @@ static void models_are_weighed_share_by_share(void **state)
     assert_int_equal(doctor_says(&in, text), OK);
     assert_has(text, "ok    big        qwen2");
     assert_has(text, "in 2 shares");
+    assert_has(text, "rank 0, this host, verifier stage 0, shard 1: blocks 0-3, 5 heads, ");
+    assert_has(text, "rank 0, this host, drafter: blocks 0-3, 9 heads, ");
     assert_has(text, "ok    little     qwen2");
     assert_has(text, "ok    fit ");
+    in.shard_share = "7,2";
+    assert_int_equal(doctor_says(&in, text), OK);
+    assert_has(text, "shard 0: blocks 0-3, 7 heads, ");
+    assert_has(text, "shard 1: blocks 0-3, 2 heads, ");
+    in.shard_share = "70,2";
+    assert_int_equal(doctor_says(&in, text), E_LAYOUT);
+    assert_has(text, "bad   big        ");
+    in.shard_share = NULL;
     in.ctx = 1 << 24;
     in.parallel = 1 << 14;
     assert_int_equal(doctor_says(&in, text), E_LAYOUT);

@@ -224,6 +224,39 @@ static void plans_give_one_hash(void **state)
     assert_true(n_accepted > 0 && n_accepted < n_judged);
 }
 
+/* Each list takes its turn with each of the other axis; formats whose blocks are 1, 32 and 256 wide, and experts. */
+static void uneven_shares_give_one_hash(void **state)
+{
+    (void)state;
+    static const char *const shards[][5] = {{NULL}, {"1,2", "8,1", "1,7", NULL}, {"1,5,3", "4,1,1", "1,1,6", NULL}};
+    static const char *const stages[][4] = {{NULL, NULL}, {"1,3", "3,1", NULL}, {"1,1,2", "2,1,1", NULL}};
+    static const struct {
+        uint32_t type;
+        const char *architecture;
+        bool tied;
+    } toys[] = {{QUANT_F32, "qwen2", false},
+                {QUANT_Q8_0, "llama", true},
+                {QUANT_Q4_K, "qwen3", false},
+                {QUANT_Q8_0, "qwen3moe", false}};
+    int n = 0;
+    for (size_t t = 0; t < sizeof toys / sizeof *toys; t++) {
+        struct toy toy = write_toy(toys[t].type, toys[t].architecture, toys[t].tied);
+        struct grid g;
+        grid_init(&g, toy.big, toy.little, fastest());
+        expect(&g);
+        for (int tp = 2; tp <= 3; tp++)
+            for (int s = 0; shards[tp - 1][s]; s++)
+                for (int pp = 1; pp <= 3; pp++, n++) {
+                    g.self_max = self_max(n);
+                    g.shard_share = shards[tp - 1][s];
+                    g.stage_share = stages[pp - 1][n % 2];
+                    grid_run(&g, &(struct cell){(enum grid_drafter)(n % N_GRID_DRAFTERS), windows[n % 4], 1 + n % 2, tp,
+                                                pp, company(n % 2, n / 2)});
+                }
+    }
+    print_message("%d cells\n", n);
+}
+
 /* BiLD's rules over drafts of a plan, which the coordinator asks for. */
 static void lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone(void **state)
 {
@@ -433,6 +466,7 @@ int main(void)
         cmocka_unit_test(groups_give_one_hash),
         cmocka_unit_test(what_the_leader_copies_gives_one_hash),
         cmocka_unit_test(plans_give_one_hash),
+        cmocka_unit_test(uneven_shares_give_one_hash),
         cmocka_unit_test(lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone),
         cmocka_unit_test(big_s_own_drafts_by_all_its_blocks_are_right),
         cmocka_unit_test(a_drafter_that_dies_changes_no_text),

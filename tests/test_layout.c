@@ -194,11 +194,39 @@ static void weights_of_stages_are_read_one_for_each(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int share[4];
         struct err err;
-        if (layout_read_share(rows[i].text, rows[i].n_stages, share, &err) != rows[i].code)
+        if (layout_read_share(rows[i].text, "stages", rows[i].n_stages, share, &err) != rows[i].code)
             fail_msg("%s", rows[i].text);
         if (rows[i].code != OK) continue;
         assert_int_equal(share[0], rows[i].first);
         assert_int_equal(share[rows[i].n_stages - 1], rows[i].last);
+    }
+}
+
+static void parts_follow_their_weights_to_the_nearest_border(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int n, n_parts, weight[4], least, from[5];
+    } rows[] = {
+        {"one part has all", 9, 1, {5}, 1, {0, 9}},
+        {"equal", 12, 3, {1, 1, 1}, 0, {0, 4, 8, 12}},
+        {"weights that sum to the units are the units", 24, 2, {20, 4}, 1, {0, 20, 24}},
+        {"three to one of 14 heads", 14, 2, {3, 1}, 0, {0, 11, 14}},
+        {"halves go up", 9, 2, {1, 1}, 0, {0, 5, 9}},
+        {"the borders are rounded, not the parts", 10, 3, {1, 1, 1}, 0, {0, 3, 7, 10}},
+        {"small weights may have nothing", 4, 3, {1, 100, 1}, 0, {0, 0, 4, 4}},
+        {"unless each must have one", 4, 3, {1, 100, 1}, 1, {0, 1, 3, 4}},
+        {"as few units as parts", 4, 4, {9, 1, 1, 9}, 1, {0, 1, 2, 3, 4}},
+        {"fewer units than parts", 2, 4, {1, 1, 1, 1}, 0, {0, 1, 1, 2, 2}},
+        {"no units", 0, 2, {1, 2}, 0, {0, 0, 0}},
+        {"great numbers", 1 << 24, 2, {65536, 65536}, 0, {0, 1 << 23, 1 << 24}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int from[5];
+        layout_cut(from, rows[i].n, rows[i].n_parts, rows[i].weight, rows[i].least);
+        for (int k = 0; k <= rows[i].n_parts; k++)
+            if (from[k] != rows[i].from[k]) fail_msg("%s: part %d begins at %d", rows[i].why, k, from[k]);
     }
 }
 
@@ -213,6 +241,7 @@ int main(void)
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
         cmocka_unit_test(the_most_peers_that_there_can_be_fit),
         cmocka_unit_test(weights_of_stages_are_read_one_for_each),
+        cmocka_unit_test(parts_follow_their_weights_to_the_nearest_border),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,6 +222,7 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B -md L --draft-plan layerskip:2 x", "--draft-plan and --little: two drafters"},
         {"generate -m B --draft ngram --draft-plan layerskip:2 x", "--draft-plan and --draft: two drafters"},
         {"generate -m B --pp 2 --stage-share 20 x", "--stage-share: 20: not the weights of 2 stages"},
+        {"generate -m B --tp 2 --shard-share 3 x", "--shard-share: 3: not the weights of 2 shards"},
         {"plan search -m B", "plan search needs a text"},
         {"generte", "did you mean generate?"},
         {"help tokenise", "did you mean tokenize?"},

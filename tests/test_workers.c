@@ -313,14 +313,27 @@ static void a_list_has_a_line_for_each_worker(void **state)
     size_t n;
     FILE *to = open_memstream(&text, &n);
     struct workers w;
+    struct err err;
     struct hello h = hello_of(SHARD_1);
     h.host = "b\n\x1b[31m";
+    h.weights_bytes = 70 << 20;
+    h.kv_position_bytes = 1 << 20;
+    h.memory_bytes = 100 << 20;
+    h.read_bytes_per_s = 12340000000;
+    h.entry_from = 3;
+    h.entry_to = 16;
+    h.n_heads = 5;
+    h.gather_bytes = 25600;
+    h.gather_float_bytes = 51712;
     open_with(&w, SHARD_1, &h);
+    assert_int_equal(workers_fit(&w, &need, &err), OK);
     workers_list(&w, to);
     fclose(to);
-    assert_string_equal(text, "drafter on host a: 1 thread, avx2\n"
-                              "verifier on host b\\n\\x1b[31m: 2 threads, avx2\n"
-                              "verifier on host c: 3 threads, avx2\n");
+    assert_string_equal(text,
+                        "drafter on host a: 1 thread, avx2; rank 0, 0 MiB of weights, 0 MiB of KV\n"
+                        "verifier on host b\\n\\x1b[31m: 2 threads, avx2; rank 0, blocks 3-15, 5 heads, 70 MiB of "
+                        "weights, 16 MiB of KV, gathers 25.0 KiB a row (50.5 as floats), reads 12.3 GB/s\n"
+                        "verifier on host c: 3 threads, avx2; rank 0, 0 MiB of weights, 0 MiB of KV\n");
     free(text);
     workers_free(&w);
 }

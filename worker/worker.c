@@ -27,7 +27,8 @@ static void tell_loaded(void *arg, const char *what, const char *unit, uint64_t 
     worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_LOADING, .loading = {done}}, &ignored);
 }
 
-static int open_engine(struct worker *w, struct err *err)
+/* The shares: lists; NULL: by bytes, equal. */
+static int open_engine(struct worker *w, const char *stage_share, const char *shard_share, struct err *err)
 {
     const struct worker_config *c = w->config;
     const struct group *g = w->group;
@@ -36,7 +37,8 @@ static int open_engine(struct worker *w, struct err *err)
         .pair = {c->synthetic, g->role == ROLE_DRAFTER},
         .plan = c->plan,
         .draft_plan = c->draft_plan,
-        .stage_share = c->stage_share,
+        .stage_share = stage_share,
+        .shard_share = shard_share,
         .requantize = c->requantize,
         .share = {group_stage(g, c->peer), g->pp, group_shard(g, c->peer), g->tp},
         .kernels = c->kernels,
@@ -88,7 +90,13 @@ static int say_hello(struct worker *w, struct err *err)
                                   .max_rows = (uint32_t)worker_max_rows(w),
                                   .max_jobs = MAX_JOBS,
                                   .threads = (uint32_t)c->n_threads,
-                                  .cpu = cpu}};
+                                  .cpu = cpu,
+                                  .read_bytes_per_s = c->read_bytes_per_s,
+                                  .entry_from = (uint32_t)w->info.entry_from,
+                                  .entry_to = (uint32_t)w->info.entry_to,
+                                  .n_heads = (uint32_t)w->info.n_heads,
+                                  .gather_bytes = w->info.gather_bytes,
+                                  .gather_float_bytes = w->info.gather_float_bytes}};
     return worker_post(w, PEER_COORDINATOR, &m, err);
 }
 
@@ -120,19 +128,47 @@ static int init_arenas(struct worker *w, struct err *err)
     return rc == OK ? wire_arena_init(&w->out, size, err) : rc;
 }
 
-/* Hello, Welcome, Loading ..., Ready. */
-static int introduce(struct worker *w, struct err *err)
+static const char *or_else(const char *share, const char *other)
+{
+    return *share ? share : other;
+}
+
+/* Another share of the same model. */
+static int take_share(struct worker *w, const struct welcome *welcome, struct err *err)
+{
+    const struct worker_config *c = w->config;
+    engine_close(w->engine);
+    w->engine = NULL;
+    return open_engine(w, or_else(welcome->stage_share, c->stage_share), or_else(welcome->shard_share, c->shard_share),
+                       err);
+}
+
+/* Hello, and the answer. */
+static int be_welcomed(struct worker *w, struct welcome *out, struct err *err)
 {
     struct message m;
-    int rc = w->config->sends_metadata ? send_metadata(w, err) : OK;
-    if (rc == OK) rc = say_hello(w, err);
+    int rc = say_hello(w, err);
     do { /* a Pass or a Token is of a job before, over the same ranks */
         if (rc == OK) rc = worker_next(w, &w->in, UINT64_MAX, &m, err);
         if (rc != OK || w->quit) return rc;
     } while (m.tag == TAG_PASS || m.tag == TAG_TOKEN);
     if (m.tag != TAG_WELCOME)
         return err_set(err, E_PEER, "peer %d: expected Welcome, got %s", w->config->peer, wire_tags[m.tag].name);
-    struct welcome welcome = m.welcome;
+    *out = m.welcome;
+    return OK;
+}
+
+/* Hello, Welcome, (again with another share,) Loading ..., Ready. */
+static int introduce(struct worker *w, struct err *err)
+{
+    struct welcome welcome = {0};
+    int rc = w->config->sends_metadata ? send_metadata(w, err) : OK;
+    if (rc == OK) rc = be_welcomed(w, &welcome, err);
+    if (rc == OK && !w->quit && (*welcome.stage_share || *welcome.shard_share)) {
+        rc = take_share(w, &welcome, err);
+        if (rc == OK) rc = be_welcomed(w, &welcome, err);
+    }
+    if (rc != OK || w->quit) return rc;
     rc = slots_init(&w->slots, (int)welcome.n_slots, (int)welcome.n_ctx, welcome.root, err);
     if (rc == OK) rc = engine_load(w->engine, (int)welcome.n_slots, (int)welcome.n_ctx, err);
     if (rc == OK) rc = init_arenas(w, err);
@@ -177,7 +213,8 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
     struct worker w = {.config = config, .group = layout_group(&config->layout, config->peer), .mailbox = mailbox};
     int rc = wire_arena_init(&w.in, JOB_ARENA, err);
     if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
-    if (rc == OK) rc = config->path ? open_engine(&w, err) : no_model(&w, err);
+    if (rc == OK)
+        rc = config->path ? open_engine(&w, config->stage_share, config->shard_share, err) : no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);
     if (rc == OK && !w.quit) rc = serve(&w, err);
     bool quits = w.quit || w.pulse.quit_ns; /* there is nobody left to tell */

@@ -1,6 +1,7 @@
 /* worker.h -- a peer that computes: it sends Hello, makes room, and serves its role until Quit.
  *
  *   worker_run:  (Metadata ──▶)  Hello ──▶ ◀── Welcome   Loading ──▶ ...   Ready ──▶   serve ...   ◀── Quit
+ *                            (a share in Welcome: Hello ──▶ ◀── Welcome once more)
  *                 └──────── Fail ──▶ ◀── Quit   (whatever goes wrong, at any step)
  *
  * A verifier runs passes over its share of the big model; a drafter runs the little model. Workers handle ids, never

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kernels/kernels.h"
 #include "proto/layout.h"
@@ -13,12 +14,14 @@
 struct worker_config { /* all borrowed until worker_run returns */
     struct layout layout;
     int peer;
-    const char *path;                            /* the model; NULL: there is none, which is an error */
-    const struct synthetic *synthetic;           /* in place of a model; path is its name. NULL: none */
-    const char *plan, *draft_plan, *stage_share; /* see engine.h */
-    int max_rows;                                /* of a pass; 0: as many as there may be */
-    bool requantize;                             /* see engine.h */
-    bool sends_metadata; /* the coordinator has no file of this model: Metadata goes before Hello */
+    const char *path;                      /* the model; NULL: there is none, which is an error */
+    const struct synthetic *synthetic;     /* in place of a model; path is its name. NULL: none */
+    const char *plan, *draft_plan;         /* see engine.h */
+    const char *stage_share, *shard_share; /* likewise */
+    int max_rows;                          /* of a pass; 0: as many as there may be */
+    uint64_t read_bytes_per_s;             /* of its read loop, for Hello; 0: not timed */
+    bool requantize;                       /* see engine.h */
+    bool sends_metadata;                   /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;
     struct collective *collective; /* of this stage's shards; NULL with one */
     int n_threads;

@@ -168,8 +168,12 @@ const struct option option_table[] = {
      .help = "shards that compute each layer together"},
     {"pp", "--pipeline-parallel-size -pp", TEXT | SCORE | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "stages that the layers are cut into"},
-    {"stage-share", NULL, TEXT | SCORE, OPTION_TEXT, AT(stage_share), "LIST", 0, 0,
-     .help = "weights by which the stages take the layers, as in 20,10\n(default: so that each reads as many bytes)"},
+    {"stage-share", NULL, TEXT | SCORE | DOC, OPTION_TEXT, AT(stage_share), "LIST|auto", 0, 0,
+     .help = "weights by which the stages take the layers, as in 20,10\n(default: so that each reads as many bytes); "
+             "auto: by how fast\neach reads, within the memory it has"},
+    {"shard-share", NULL, TEXT | SCORE | DOC, OPTION_TEXT, AT(shard_share), "LIST|auto", 0, 0,
+     .help =
+         "weights by which the shards of a stage take heads, MLP and\nvocabulary, as in 3,1 (default: equal; auto)"},
     {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
      .preset = "4", .needs = NEEDS_PROMPTS,
      .help = "requests that are computed at once (shared out evenly over\n--groups)"},

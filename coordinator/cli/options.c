@@ -363,12 +363,22 @@ static int finish_inspect(struct parser *r, struct err *err)
     return OK;
 }
 
+static bool is_list(const char *share)
+{
+    return share && !layout_share_is_auto(share);
+}
+
 static int check_share(const struct options *o, struct err *err)
 {
     int share[SHARDS_MOST];
-    if (!o->stage_share) return OK;
-    int rc = layout_read_share(o->stage_share, o->pp, share, err);
-    return rc == OK ? OK : err_wrap(err, "--stage-share");
+    int rc = is_list(o->stage_share) ? layout_read_share(o->stage_share, "stages", o->pp, share, err) : OK;
+    if (rc != OK) return err_wrap(err, "--stage-share");
+    rc = is_list(o->shard_share) ? layout_read_share(o->shard_share, "shards", o->tp, share, err) : OK;
+    if (rc != OK) return err_wrap(err, "--shard-share");
+    if (o->groups > 1 && (layout_share_is_auto(o->stage_share) || layout_share_is_auto(o->shard_share)))
+        return err_set(err, E_USAGE,
+                       "--stage-share and --shard-share: auto is for one group; with --groups give a list");
+    return OK;
 }
 
 static int finish(struct parser *r, struct err *err)

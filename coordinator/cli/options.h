@@ -106,7 +106,8 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     bool ctx_given;               /* on the line; the default may be more than the model has */
     int threads;                  /* 0: the cores this process may use */
     int groups, tp, pp, max_rows; /* max_rows: of a pass; 0: as many as there may be */
-    const char *stage_share;      /* layout_read_share; NULL: by bytes */
+    const char *stage_share;      /* layout_read_share, or "auto"; NULL: by bytes */
+    const char *shard_share;      /* likewise; NULL: equal */
     int parallel;
     int self_max;                /* see struct spec_config */
     struct net_delays net_delay; /* of an emulated network (network.h) */

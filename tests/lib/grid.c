@@ -357,6 +357,8 @@ void grid_run(struct grid *g, const struct cell *c)
         fail_msg("%s", err.text);
     struct cluster_config config = {.launch = {.layout = l,
                                                .plan = g->plan,
+                                               .stage_share = g->stage_share,
+                                               .shard_share = g->shard_share,
                                                .draft_plan = c->drafter == GRID_PLAN ? g->draft_plan : NULL,
                                                .max_rows = g->max_rows,
                                                .requantize = c->drafter == GRID_LITTLE},

@@ -38,7 +38,8 @@ struct cell {
 
 struct grid {
     const char *big, *little;
-    const char *plan, *draft_plan; /* that big is served under, NULL: none; that GRID_PLAN drafts by */
+    const char *plan, *draft_plan;         /* that big is served under, NULL: none; that GRID_PLAN drafts by */
+    const char *stage_share, *shard_share; /* of cells in this process that have so many; NULL: by bytes, equal */
     const struct kernels *kernels;
     int n_prompts, n_prompt[GRID_PROMPTS];
     int32_t prompts[GRID_PROMPTS][GRID_CTX];

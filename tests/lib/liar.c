@@ -29,6 +29,12 @@ const struct lie lies[] = {
     {TAG_HELLO, "max_rows", "555-"},
     {TAG_HELLO, "max_jobs", "555-"},
     {TAG_HELLO, "threads", "555-"},
+    {TAG_HELLO, "read_bytes_per_s", ".5.-"},
+    {TAG_HELLO, "entry_from", ".55-"},
+    {TAG_HELLO, "entry_to", ".55-"},
+    {TAG_HELLO, "n_heads", ".55-"},
+    {TAG_HELLO, "gather_bytes", ".5.-"},
+    {TAG_HELLO, "gather_float_bytes", ".5.-"},
     {TAG_LOADING, "n_bytes", ".55-"},
     {TAG_READY, "epoch", "555-"},
     {TAG_PONG, "sent_ns", "...-"}, /* a number of milliseconds in --stats, no more */
@@ -149,6 +155,12 @@ static void tell_hello(const struct lie *l, int i, struct hello *h)
     SAY(l, i, "max_rows", &h->max_rows);
     SAY(l, i, "max_jobs", &h->max_jobs);
     SAY(l, i, "threads", &h->threads);
+    SAY(l, i, "read_bytes_per_s", &h->read_bytes_per_s);
+    SAY(l, i, "entry_from", &h->entry_from);
+    SAY(l, i, "entry_to", &h->entry_to);
+    SAY(l, i, "n_heads", &h->n_heads);
+    SAY(l, i, "gather_bytes", &h->gather_bytes);
+    SAY(l, i, "gather_float_bytes", &h->gather_float_bytes);
 }
 
 static void tell_verdict(const struct lie *l, int i, struct verdict *v)

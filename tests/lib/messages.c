@@ -71,7 +71,13 @@ const struct message_example messages[] = {
                            .max_rows = 128,
                            .max_jobs = 256,
                            .threads = 2,
-                           .cpu = "avx512"}}},
+                           .cpu = "avx512",
+                           .read_bytes_per_s = 20000000000,
+                           .entry_from = 12,
+                           .entry_to = 24,
+                           .n_heads = 7,
+                           .gather_bytes = 675000,
+                           .gather_float_bytes = 1500000}}},
     {"hello_hard", {TAG_HELLO, .hello = {UINT32_MAX, "\xff\xfe not UTF-8 \x80",
                                          UINT32_MAX, INT32_MIN,
                                          UINT64_MAX, UINT64_MAX,
@@ -82,10 +88,13 @@ const struct message_example messages[] = {
                                          UINT64_MAX, UINT32_MAX,
                                          UINT32_MAX, UINT32_MAX,
                                          UINT32_MAX, UINT32_MAX,
-                                         "\n"}}},
+                                         "\n",       UINT64_MAX,
+                                         UINT32_MAX, UINT32_MAX,
+                                         UINT32_MAX, UINT64_MAX,
+                                         UINT64_MAX}}},
     {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = ""}}},
-    {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096}}},
-    {"welcome_least", {TAG_WELCOME, .welcome = {0, 0, 1, 1}}},
+    {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096, "20,4", "9,3"}}},
+    {"welcome_least", {TAG_WELCOME, .welcome = {0, 0, 1, 1, "", ""}}},
     {"vocab", {TAG_METADATA, .metadata = {2, 3, (const uint8_t *)"GGUF", 4}}},
     {"vocab_empty", {TAG_METADATA, .metadata = {0}}},
     {"ready", {TAG_READY, .ready = {UINT32_MAX}}},
@@ -267,7 +276,9 @@ static bool same_hello(const struct hello *a, const struct hello *b)
            a->kv_position_bytes == b->kv_position_bytes && a->memory_bytes == b->memory_bytes &&
            a->n_vocab == b->n_vocab && a->n_ctx_max == b->n_ctx_max && a->max_rows == b->max_rows &&
            a->max_jobs == b->max_jobs && a->threads == b->threads && strcmp(a->host, b->host) == 0 &&
-           strcmp(a->path, b->path) == 0 && strcmp(a->cpu, b->cpu) == 0;
+           strcmp(a->path, b->path) == 0 && strcmp(a->cpu, b->cpu) == 0 && a->read_bytes_per_s == b->read_bytes_per_s &&
+           a->entry_from == b->entry_from && a->entry_to == b->entry_to && a->n_heads == b->n_heads &&
+           a->gather_bytes == b->gather_bytes && a->gather_float_bytes == b->gather_float_bytes;
 }
 
 static bool same_pong(const struct pong *a, const struct pong *b)
@@ -299,7 +310,9 @@ bool messages_same(const struct message *a, const struct message *b)
     case TAG_HELLO: return same_hello(&a->hello, &b->hello);
     case TAG_WELCOME:
         return a->welcome.epoch == b->welcome.epoch && a->welcome.root == b->welcome.root &&
-               a->welcome.n_slots == b->welcome.n_slots && a->welcome.n_ctx == b->welcome.n_ctx;
+               a->welcome.n_slots == b->welcome.n_slots && a->welcome.n_ctx == b->welcome.n_ctx &&
+               !strcmp(a->welcome.stage_share, b->welcome.stage_share) &&
+               !strcmp(a->welcome.shard_share, b->welcome.shard_share);
     case TAG_METADATA:
         return a->metadata.part == b->metadata.part && a->metadata.n_parts == b->metadata.n_parts &&
                same_bytes(a->metadata.bytes, a->metadata.n_bytes, b->metadata.bytes, b->metadata.n_bytes, 1);

@@ -5,6 +5,7 @@
 
 #include "kernels/math.h"
 #include "worker/engine/forward.h"
+#include "worker/engine/gather_acts.h"
 #include "worker/engine/head.h"
 #include "worker/engine/model_load.h"
 #include "worker/engine/other_plans.h"
@@ -30,7 +31,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->between_arg = c->between_arg;
     e->pair = c->pair;
     e->model.share = c->share;
-    const struct model_config model = {c->path, c->share, c->plan, c->draft_plan, c->stage_share, c->requantize};
+    const struct model_config model = {c->path,        c->share,       c->plan,      c->draft_plan,
+                                       c->stage_share, c->shard_share, c->requantize};
     int rc = c->pair.synthetic ? OK : model_open(&e->model, &model, c->kernels, err);
     if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(c->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);
@@ -65,6 +67,8 @@ void engine_info(const struct engine *e, struct engine_info *out)
         timed_info(e, out);
         return;
     }
+    uint64_t gather_bytes, gather_float_bytes;
+    gather_row_bytes(m, &gather_bytes, &gather_float_bytes);
     *out = (struct engine_info){
         .shape = m->shape,
         .model_hash = m->hash,
@@ -76,6 +80,9 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .multiply_adds = m->multiply_adds,
         .entry_from = m->entry_from,
         .entry_to = m->entry_to,
+        .gather_bytes = gather_bytes,
+        .gather_float_bytes = gather_float_bytes,
+        .n_heads = m->heads_from[m->share.shard + 1] - m->heads_from[m->share.shard],
         .n_draft_entries = m->draft.n_entries,
         .n_shared = m->n_shared,
         .draft_cost = m->draft_cost,
@@ -119,6 +126,9 @@ static bool buffers_init(struct engine *e)
               (e->picks = calloc(rows * (size_t)e->model.share.n_shards, sizeof *e->picks)) &&
               (e->rope_freq = calloc((size_t)s->d_head, sizeof *e->rope_freq)) &&
               (e->scratch = calloc((size_t)e->n_threads, sizeof *e->scratch));
+    int widest = s->n_ff > s->n_head * s->d_head ? s->n_ff : s->n_head * s->d_head;
+    size_t widest_rows = s->n_experts ? rows * (size_t)s->n_used : rows;
+    ok = ok && (!e->col || gather_acts_init(&e->sent, widest_rows, widest));
     ok = ok && mixture_init(&e->mixture, &e->model, rows, e->ld_ff, e->ld_y);
     for (int i = 0; ok && i < e->n_threads; i++) ok = scratch_init(&e->scratch[i], &e->model, e->max_rows);
     return ok;
@@ -178,9 +188,9 @@ void engine_close(struct engine *e)
     acts_free(&e->attn);
     acts_free(&e->hidden);
     mixture_free(&e->mixture);
-    void *owned[] = {e->path, e->other,  e->q,    e->k_new,   e->v_new,     e->attn_out, e->ff,
-                     e->up,   e->y,      e->cs,   e->parts,   e->wanted,    e->answers,  e->rope_freq,
-                     e->top,  e->judged, e->best, e->scratch, e->lp_judged, e->merged,   e->picks};
+    void *owned[] = {e->path, e->other,   e->q,         e->k_new,  e->v_new,   e->attn_out,  e->ff,  e->up,
+                     e->y,    e->cs,      e->parts,     e->wanted, e->answers, e->rope_freq, e->top, e->judged,
+                     e->best, e->scratch, e->lp_judged, e->merged, e->picks,   e->sent};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     free((void *)e->bad_entry);
     kv_free(&e->kv);

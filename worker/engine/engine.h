@@ -39,7 +39,9 @@ struct engine_config {
     const char *plan; /* a text of plan.h: what is run of the model; NULL: all of it. Borrowed during engine_open */
     const char *draft_plan;  /* by which it drafts as well; NULL: none. Borrowed likewise */
     const char *stage_share; /* weights by which stages take the plan's entries; NULL: by bytes. Borrowed likewise */
-    bool requantize;         /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
+    const char
+        *shard_share; /* weights by which shards take heads, MLP and vocabulary; NULL: equal. Borrowed likewise */
+    bool requantize;  /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
     const struct kernels *kernels;
     struct collective *collective; /* borrowed; NULL with one shard */
     int n_threads;
@@ -59,6 +61,9 @@ struct engine_info {
     uint64_t body_bytes, head_bytes; /* what a pass streams of the weights */
     double multiply_adds;            /* of one row with the head */
     int entry_from, entry_to;        /* of the served plan, that this stage runs */
+    uint64_t gather_bytes;           /* that the stage's shards exchange for a row; without the head */
+    uint64_t gather_float_bytes;     /* if all of it were floats */
+    int n_heads;                     /* query heads of this shard */
     int n_draft_entries;             /* of the drafts' plan; 0: it has none */
     int n_shared;                    /* entries that both plans begin with */
     double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */

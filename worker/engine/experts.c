@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "worker/engine/pass.h"
+#include "worker/engine/gather_acts.h"
 
 static void route(struct engine *e, const struct block *b, int t)
 {
@@ -77,10 +77,9 @@ void experts_run(struct engine *e, const struct block *b, int i_entry, int t)
         if (x->from[k] < x->from[k + 1]) hidden_of(e, &b->experts[k], x->from[k], x->from[k + 1] - x->from[k], t);
     }
     pool_barrier(e->pool);
-    pass_gather(e, t, x->ff, e->ld_ff, n_pairs, m->ff_from);
-    for (int i = from; i < to; i++)
-        pass_quantize(e, &x->hidden, i, x->ff + (size_t)i * e->ld_ff, i_entry, x->row_of[i]);
-    pool_barrier(e->pool);
+    const struct gather_acts hidden = {
+        &x->hidden, {x->ff, e->ld_ff, n_pairs}, m->ff_from, b->experts[0].down.type, i_entry, x->row_of};
+    gather_acts(e, t, &hidden);
 
     for (int k = 0; k < m->shape.n_experts; k++) {
         pass_between(e, t);

@@ -23,6 +23,7 @@
 
 #include "kernels/math.h"
 #include "worker/engine/experts.h"
+#include "worker/engine/gather_acts.h"
 #include "worker/engine/head.h"
 #include "worker/engine/pass.h"
 
@@ -193,8 +194,9 @@ static void attention(struct engine *e, const struct block *b, int cache, int i_
     pool_barrier(e->pool);
 
     for (int i = 0; i <= m->share.n_shards; i++) gather_from[i] = m->heads_from[i] * d;
-    pass_gather(e, t, e->attn_out, e->ld_attn, e->n_rows, gather_from);
-    quantize_rows(e, t, &e->attn, e->attn_out, e->ld_attn, i_entry);
+    const struct gather_acts out = {&e->attn, {e->attn_out, e->ld_attn, e->n_rows}, gather_from, b->o.type, i_entry,
+                                    NULL};
+    gather_acts(e, t, &out);
     product(e, t, e->y + m->out_from[shard], e->ld_y, &b->o, &e->attn);
     pool_barrier(e->pool);
     pass_gather_y(e, t);
@@ -213,8 +215,9 @@ static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
     product(e, t, e->up + at, e->ld_ff, &b->up, &e->norm);
     pass_activate(e, t, e->ff + at, e->up + at, &b->gate, e->n_rows);
     pool_barrier(e->pool);
-    pass_gather(e, t, e->ff, e->ld_ff, e->n_rows, m->ff_from);
-    quantize_rows(e, t, &e->hidden, e->ff, e->ld_ff, i_entry);
+    const struct gather_acts hidden = {&e->hidden, {e->ff, e->ld_ff, e->n_rows}, m->ff_from, b->down.type, i_entry,
+                                       NULL};
+    gather_acts(e, t, &hidden);
     product(e, t, e->y + m->out_from[shard], e->ld_y, &b->down, &e->hidden);
     pool_barrier(e->pool);
     pass_gather_y(e, t);

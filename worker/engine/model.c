@@ -190,22 +190,15 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
 
 /* ---- the cut ---- */
 
-/* Stages take entries by weights: as many of the plan's as a stage's weight is of the sum, but at least one. */
+/* Stages take entries by weights, but each at least one. */
 static int cut_by_weights(struct model *m, const char *text, struct err *err)
 {
-    int weights[MAX_SHARDS], n = m->plan.n_entries, n_stages = m->share.n_stages, from = 0;
-    int64_t sum = 0, upto = 0;
-    int rc = layout_read_share(text, n_stages, weights, err);
+    int weights[MAX_SHARDS], from[MAX_SHARDS + 1];
+    int rc = layout_read_share(text, "stages", m->share.n_stages, weights, err);
     if (rc != OK) return rc;
-    for (int i = 0; i < n_stages; i++) sum += weights[i];
-    for (int stage = 0; stage <= m->share.stage; stage++) {
-        upto += weights[stage];
-        int to = (int)((n * upto * 2 + sum) / (2 * sum)), most = n - (n_stages - 1 - stage);
-        if (to < from + 1) to = from + 1;
-        if (to > most) to = most;
-        m->entry_from = from;
-        m->entry_to = from = to;
-    }
+    layout_cut(from, m->plan.n_entries, m->share.n_stages, weights, 1);
+    m->entry_from = from[m->share.stage];
+    m->entry_to = from[m->share.stage + 1];
     return OK;
 }
 
@@ -244,28 +237,47 @@ static int cut_stages(struct model *m, const struct model_config *c, struct err 
     return OK;
 }
 
-/* from[i] = unit * floor(n_units * i / n_shards), the last one n. */
-static void cut_even(int *from, int n, int unit, int n_shards)
+/* Of whole units, the last one perhaps less; weights NULL: from[i] = unit * floor(n_units * i / n_shards). */
+static void cut(int *from, int n, int unit, int n_shards, const int *weights)
 {
     int n_units = (n + unit - 1) / unit;
-    for (int i = 0; i < n_shards; i++) from[i] = (int)((int64_t)n_units * i / n_shards) * unit;
+    if (weights) layout_cut(from, n_units, n_shards, weights, 0);
+    for (int i = 0; i < n_shards; i++) {
+        from[i] = (weights ? from[i] : (int)((int64_t)n_units * i / n_shards)) * unit;
+        if (from[i] > n) from[i] = n;
+    }
     from[n_shards] = n;
 }
 
-static int cut_shards(struct model *m, struct err *err)
+/* A shard without heads would be one that only waits. */
+static int check_heads(const struct model *m, const char *text, struct err *err)
+{
+    for (int i = 0; i < m->share.n_shards; i++)
+        if (m->heads_from[i] == m->heads_from[i + 1])
+            return err_set(err, E_LAYOUT,
+                           "%s: --shard-share %.100s gives shard %d none of %d heads: give it a greater weight",
+                           m->file.path, text, i, m->shape.n_head);
+    return OK;
+}
+
+static int cut_shards(struct model *m, const char *text, struct err *err)
 {
     const struct shape *s = &m->shape;
-    int n = m->share.n_shards, r = m->share.shard;
+    int n = m->share.n_shards, r = m->share.shard, list[MAX_SHARDS], *weights = text ? list : NULL;
+    int rc = text ? layout_read_share(text, "shards", n, list, err) : OK;
+    if (rc != OK) return rc;
     if (n > s->n_head)
         return err_set(err, E_LAYOUT, "%s: --tp %d, but the model has %d heads: use --tp %d or less", m->file.path, n,
                        s->n_head, s->n_head);
     const struct gguf_tensor *down =
         gguf_tensor(&m->file, s->n_experts ? "blk.0.ffn_down_exps.weight" : "blk.0.ffn_down.weight");
     bool quantized = down && !quant_is_float((enum quant)down->type);
-    cut_even(m->heads_from, s->n_head, 1, n);
-    cut_even(m->ff_from, s->n_ff, quantized ? BLOCK : 1, n);
-    cut_even(m->out_from, s->n_embd, PANEL, n);
-    cut_even(m->vocab_from, s->n_vocab, HEAD_CHUNK, n);
+    cut(m->heads_from, s->n_head, 1, n, weights);
+    cut(m->ff_from, s->n_ff, quantized ? BLOCK : 1, n, weights);
+    cut(m->out_from, s->n_embd, PANEL, n, weights);
+    cut(m->vocab_from, s->n_vocab, HEAD_CHUNK, n, weights);
+    rc = check_heads(m, text ? text : "", err);
+    if (rc != OK) return rc;
     int group = s->n_head / s->n_head_kv;
     m->kv_from = m->heads_from[r] / group;
     m->kv_to = (m->heads_from[r + 1] - 1) / group + 1;
@@ -378,7 +390,7 @@ int model_open(struct model *m, const struct model_config *c, const struct kerne
     if (rc == OK) rc = read_plan(m, c->plan, err);
     if (rc == OK) rc = cut_stages(m, c, err);
     if (rc == OK && c->draft_plan) rc = draft_plan_open(m, c->draft_plan, err);
-    if (rc == OK) rc = cut_shards(m, err);
+    if (rc == OK) rc = cut_shards(m, c->shard_share, err);
     if (rc == OK) rc = model_pieces(m, &p, err);
     if (rc == OK) rc = check_all_used(m, &p, err);
     if (rc == OK) rc = check_factors(m, err);

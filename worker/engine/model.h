@@ -4,8 +4,8 @@
  * take (model_load.h fills the panels).
  *
  * How a model is split (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head,
- * or by given weights. Shards take whole query heads with the KV heads that these need, rows of the MLP in blocks as
- * the next product quantizes them, panels of the outputs, and the vocabulary in chunks of 1024. Only shard 0 of the
+ * or by given weights. Shards take, equally or by weights, whole query heads with the KV heads that these need, rows of
+ * the MLP in blocks as the next product quantizes them, panels of the outputs, and the vocabulary in chunks of 1024. Only shard 0 of the
  * first stage has the embedding; the last stage has a head, and the first one too where its drafts exit.
  */
 #ifndef WORKER_ENGINE_MODEL_H
@@ -33,6 +33,7 @@ struct model_config { /* borrowed during model_open */
     const char *plan;        /* plan.h; NULL: the plain one */
     const char *draft_plan;  /* other_plans.h; NULL: none */
     const char *stage_share; /* layout_read_share; NULL: by bytes */
+    const char *shard_share; /* likewise; NULL: equal */
     bool requantize;         /* matrices of more bits become Q4_1 (requantize.h) */
 };
 

@@ -62,6 +62,7 @@ struct engine {
     struct acts norm, attn, hidden; /* made ready for: qkv, gate and up, head; o; down */
     float *q, *k_new, *v_new;       /* [max_rows, ld_*] */
     float *attn_out, *ff, *up, *y;
+    float *sent; /* of gather_acts.h; NULL with one shard */
     struct mixture mixture;
     size_t ld_q, ld_kv, ld_attn, ld_ff, ld_y;
     float *cs; /* [2, max_rows, d/2, 2] cosine and sine of position * rope_freq */

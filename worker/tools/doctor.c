@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/clock.h"
+#include "proto/layout.h"
 #include "worker/tools/limits.h"
 #include "worker/engine/engine.h"
 #include "worker/tools/doctor_ranks.h"
@@ -129,8 +130,13 @@ static int need_add(struct report *r, struct need *need, const char *path, const
                     struct engine_info *info, struct err *err)
 {
     struct engine *engine;
-    struct engine_config config = {
-        .path = path, .share = *share, .kernels = r->in->kernels, .n_threads = 1, .max_rows = 1};
+    struct engine_config config = {.path = path,
+                                   .share = *share,
+                                   .stage_share = share->n_stages > 1 ? r->in->stage_share : NULL,
+                                   .shard_share = share->n_shards > 1 ? r->in->shard_share : NULL,
+                                   .kernels = r->in->kernels,
+                                   .n_threads = 1,
+                                   .max_rows = 1};
     int rc = engine_open(&engine, &config, err);
     if (rc != OK) return rc;
     engine_info(engine, info);
@@ -142,9 +148,33 @@ static int need_add(struct report *r, struct need *need, const char *path, const
     return OK;
 }
 
-static void say_model(struct report *r, struct need *need, const char *role, const char *path, int groups, int tp,
-                      int pp)
+/* What a rank will have. No line where the ranks are not those of the layout, which is said already. */
+static void say_share(struct report *r, enum role role, int group, const struct share *share,
+                      const struct engine_info *info)
 {
+    const struct doctor_input *in = r->in;
+    struct layout l;
+    struct err ignored;
+    char host[72] = "this host", place[64] = "", reads[64] = "";
+    if (layout_make_groups(&l, in->world ? in->world->size : 1, in->groups, in->tp, in->pp,
+                           in->little ? DRAFTER_LITTLE : DRAFTER_NONE, &ignored) != OK)
+        return;
+    const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l) : layout_verifiers(&l, group);
+    int rank = layout_rank(&l, group_peer(g, share->stage, share->shard));
+    uint64_t kv = info->kv_position_bytes * (uint64_t)in->ctx * (uint64_t)in->parallel;
+    if (in->world && in->ranks) snprintf(host, sizeof host, "host %.60s", in->ranks[rank].host);
+    if (group_n_peers(g) > 1) snprintf(place, sizeof place, " stage %d, shard %d", share->stage, share->shard);
+    if (in->world && in->ranks && !strcmp(in->ranks[rank].host, in->ranks[0].host) && r->read_bps > 0)
+        snprintf(reads, sizeof reads, ", reads up to %.1f GB/s", r->read_bps / 1e9);
+    report_ok(r, "layout", "rank %d, %s, %s%s: blocks %d-%d, %d head%s, %llu MiB of weights, %llu MiB of KV%s", rank,
+              host, role == ROLE_DRAFTER ? "drafter" : "verifier", place, info->entry_from, info->entry_to - 1,
+              info->n_heads, info->n_heads == 1 ? "" : "s", (unsigned long long)(info->weights_bytes >> 20),
+              (unsigned long long)(kv >> 20), reads);
+}
+
+static void say_model(struct report *r, struct need *need, enum role role, const char *path, int groups, int tp, int pp)
+{
+    const char *name = role == ROLE_DRAFTER ? "little" : "big";
     struct engine_info info;
     struct need own = {0};
     struct err err;
@@ -152,17 +182,19 @@ static void say_model(struct report *r, struct need *need, const char *role, con
     for (int i = 0; i < n; i++) {
         struct share share = {.stage = i / tp % pp, .n_stages = pp, .shard = i % tp, .n_shards = tp};
         int rc = need_add(r, &own, path, &share, &info, &err);
-        if (rc == OK) continue;
-        report_bad(r, rc, role, "%s", err.text);
-        return;
+        if (rc != OK) {
+            report_bad(r, rc, name, "%s", err.text);
+            return;
+        }
+        say_share(r, role, i / (tp * pp), &share, &info);
     }
     const struct shape *s = &info.shape;
-    report_ok(r, role, "%s, %d blocks of %d, %d ids: %.2f GiB of weights and %.2f GiB of KV in %d share%s", s->arch,
+    report_ok(r, name, "%s, %d blocks of %d, %d ids: %.2f GiB of weights and %.2f GiB of KV in %d share%s", s->arch,
               s->n_blocks, s->n_embd, s->n_vocab, (double)own.weights / GIB, (double)(own.all - own.weights) / GIB, n,
               n == 1 ? "" : "s");
     if (r->read_bps > 0)
-        report_ok(r, role, "to read the weights once takes %.1f ms here", (double)own.weights / r->read_bps * 1e3);
-    if (r->in->ctx > s->n_ctx) report_warn(r, role, "trained for %d positions. Do: --ctx %d", s->n_ctx, s->n_ctx);
+        report_ok(r, name, "to read the weights once takes %.1f ms here", (double)own.weights / r->read_bps * 1e3);
+    if (r->in->ctx > s->n_ctx) report_warn(r, name, "trained for %d positions. Do: --ctx %d", s->n_ctx, s->n_ctx);
     need->weights += own.weights;
     need->all += own.all;
     if (own.largest > need->largest) need->largest = own.largest;
@@ -173,8 +205,8 @@ static void say_models(struct report *r)
     const struct doctor_input *in = r->in;
     struct need need = {0};
     if (!in->kernels) return; /* said already */
-    if (in->big) say_model(r, &need, "big", in->big, in->groups, in->tp, in->pp);
-    if (in->little) say_model(r, &need, "little", in->little, 1, 1, 1);
+    if (in->big) say_model(r, &need, ROLE_VERIFIER, in->big, in->groups, in->tp, in->pp);
+    if (in->little) say_model(r, &need, ROLE_DRAFTER, in->little, 1, 1, 1);
     if (!need.all) return;
     /* Over several hosts it is not known here which shares are on one: each counts as the largest. */
     bool spread = in->world && r->n_local < in->world->size;

@@ -62,17 +62,30 @@ static double read_step(struct loop *l, int i_step)
     return STEP_BYTES;
 }
 
-double limits_read(int n_threads, double seconds)
+static uint8_t *block_open(int n_blocks)
 {
-    if (memory_available() / 2 < BLOCK_BYTES) return 0;
+    if (memory_available() / 2 < (uint64_t)n_blocks * BLOCK_BYTES) return NULL;
     uint8_t *block = mmap(NULL, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) return 0;
+    if (block == MAP_FAILED) return NULL;
     madvise(block, BLOCK_BYTES, MADV_HUGEPAGE); /* as weights do */
     memset(block, 1, BLOCK_BYTES);              /* pages that were never written are all one page of zeros */
+    return block;
+}
+
+double limits_read_beside(int n_threads, double seconds, int n_beside, void (*ready)(void *arg), void *arg)
+{
+    uint8_t *block = block_open(1 + n_beside);
+    if (ready) ready(arg);
+    if (!block) return 0;
     struct loop l = {read_step, BLOCK_BYTES / STEP_BYTES, block, 0, n_threads, seconds, NULL, {0}, {0}};
     double rate = loop_run(&l);
     munmap(block, BLOCK_BYTES);
     return rate;
+}
+
+double limits_read(int n_threads, double seconds)
+{
+    return limits_read_beside(n_threads, seconds, 0, NULL, NULL);
 }
 
 /* ---- products ---- */
