@@ -12,7 +12,7 @@ wrong() {
     n_wrong=$((n_wrong + 1))
 }
 
-for script in scripts/*; do
+for script in scripts/* scripts/train/*; do
     [ -f "$script" ] || continue
     PILOTFISH_MODELS=$folder/models PILOTFISH_DATA=$folder/data timeout 20 "$script" --help > out 2> err < /dev/null ||
         wrong "$script --help: exit $?"
