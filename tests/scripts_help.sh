@@ -13,7 +13,7 @@ wrong() {
 }
 
 for script in scripts/* scripts/train/*; do
-    [ -f "$script" ] || continue
+    [ -f "$script" ] && [ -x "$script" ] || continue
     PILOTFISH_MODELS=$folder/models PILOTFISH_DATA=$folder/data timeout 20 "$script" --help > out 2> err < /dev/null ||
         wrong "$script --help: exit $?"
     [ ! -s err ] || wrong "$script --help writes to standard error: $(head -n 1 err)"

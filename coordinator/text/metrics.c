@@ -185,7 +185,7 @@ static bool number_words(const struct words *a, const struct words *b, int *ids)
     qsort(sorted, (size_t)n, sizeof *sorted, by_text);
     for (int i = 0; i < n; i++) {
         if (i && by_text(&sorted[i - 1], &sorted[i])) id++;
-        bool in_a = sorted[i] >= a->list && sorted[i] < a->list + a->n;
+        bool in_a = a->n && sorted[i] >= a->list && sorted[i] < a->list + a->n;
         ids[in_a ? sorted[i] - a->list : a->n + (sorted[i] - b->list)] = id;
     }
     free(sorted);

@@ -2,8 +2,8 @@
 
 A character is a byte. The forward pass is the engine's (kernels/ARITHMETIC.md): x += step * attention(norm(x)), then
 x += step * mlp(norm(x)), for each entry (block, step) of a schedule; an exit is the output norm and the head. Its
-derivative is written out by hand: each piece returns its result and a function that takes the derivative of the loss by
-it, adds to the derivatives by the weights, and returns the one by its input.
+derivative is written out by hand: each piece returns its result and a function that takes the derivative of the loss
+by it, adds to the derivatives by the weights, and returns the one by its input.
 
     text ──▶ windows ──▶ loss_of(weights, windows, schedule, exits) ──▶ Adam ──▶ weights ──▶ GGUF, which pilotfish runs
 
@@ -24,9 +24,10 @@ from fetch import Failure
 try:
     import gguf
     import numpy as np
-except ImportError as e:
-    print(f"{os.path.basename(sys.argv[0])}: {e}: python3 -m pip install numpy gguf", file=sys.stderr)
-    sys.exit(2)
+
+    MISSING = ""
+except ImportError as missing:  # help needs neither
+    MISSING = f"{missing}: python3 -m pip install numpy gguf"
 
 N_BYTES = 256
 N_VOCAB = N_BYTES + 2  # one merge, because byte-level BPE has some; the end of a text
@@ -209,6 +210,9 @@ class Adam:
 
 
 def read_text(path):
+    """What to train on, and what is held out."""
+    if MISSING:
+        raise Failure(MISSING)
     if not path:
         script = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "fetch-data")
         done = subprocess.run([script, "tinyshakespeare"], stdout=subprocess.PIPE, text=True)
