@@ -262,7 +262,11 @@ static int read_plan(const struct program *p, char **text, const char *name, con
 static int run_over_workers(struct program *p, struct err *err)
 {
     int rc = pick_kernels(p, err);
-    if (rc == OK) rc = read_plan(p, &p->plan, "plan", p->o.plan, err);
+    const char *agreement = p->o.agreement && strcmp(p->o.agreement, "whole") ? p->o.agreement : NULL;
+    if (rc == OK && p->o.agreement)
+        rc = read_plan(p, &p->plan, "agreement", agreement, err); /* --plan is that of a text */
+    else if (rc == OK)
+        rc = read_plan(p, &p->plan, "plan", p->o.plan, err);
     if (rc == OK && p->o.drafter == DRAFTER_PLAN) rc = read_plan(p, &p->draft_plan, "draft-plan", p->o.draft_plan, err);
     if (rc != OK) return p->rank ? rc : complain(err);
     p->config.big = p->o.role == RANK_DRAFTER ? NULL : p->o.big;

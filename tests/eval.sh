@@ -42,11 +42,33 @@ same_texts --parallel 1
 same_texts --threads 1 --tp 2
 over 3 same_texts
 over 4 same_texts --pp 2
-n_checks=$((n_checks + 1))
-"$pilotfish" "${lossy[@]}" --rollback 4 --min-bleu 99 > out 2> err
-rc=$?
-{ [ "$rc" = 6 ] && grep -q '^pilotfish: BLEU: .* under --min-bleu 99' err && [ -s out ]; } || wrong "the gate: exit $rc"
-does . "${lossy[@]}" --rollback 0 --min-bleu 99 --min-rouge 1 --min-exact 100
+# gated WHAT OPTION LEAST ARGUMENT...: exit 6, with the numbers printed.
+gated() {
+    run "${@:4}" "--$2" "$3"
+    { [ "$rc" = 6 ] && grep -q "^pilotfish: $1: .* under --$2 $3" err && [ -s out ]; } || wrong "--$2: exit $rc"
+}
+gated BLEU min-bleu 99 "${lossy[@]}" --rollback 4
+gated ROUGE-1 min-rouge-1 1 "${lossy[@]}" --rollback 4
+gated ROUGE-2 min-rouge-2 1 "${lossy[@]}" --rollback 4
+gated ROUGE-L min-rouge 1 "${lossy[@]}" --rollback 4
+gated ROUGE-Lsum min-rouge-lsum 1 "${lossy[@]}" --rollback 4
+does . "${lossy[@]}" --rollback 0 --min-bleu 99 --min-rouge 1 --min-rouge-1 1 --min-rouge-2 1 --min-rouge-lsum 1 --min-exact 100
+# The number that the big model's own answer ends in is right, another one is wrong; a line without a solution is none.
+does . generate --big big.gguf --prompts prompts --raw --ignore-eos -n 24 -o jsonl
+python3 - out > problems << 'END'
+import json, re, sys
+for i, line in enumerate(open(sys.argv[1])):
+    found = re.findall(r"[0-9]+", json.loads(line)["text"])
+    row = {"prompt": f"The little friend said {i + 1}", "reference": "none"}
+    if i != 5:
+        row["reference"] = ["so\n#### " + (found[-1] if found and i % 2 else "123456")]
+    print(json.dumps(row))
+END
+solved=(eval compare --big big.gguf --little little.gguf --prompts problems --raw --ignore-eos -n 24 -o jsonl)
+does '"problems": 5, "right": [0-9]*, "right_big": [0-9]*}' "${solved[@]}"
+right=$(grep -c '#### [0-9]' problems) other=$(grep -c '123456' problems)
+grep -q "\"right\": $((right - other)), \"right_big\": $((right - other))}" out || wrong "$(tail -1 out): not $((right - other)) right"
+gated "word problems that are right, percent" min-right 100 "${solved[@]}"
 
 # Both ways of a request give the same text; over ranks as well.
 timed=(bench pair --big big.gguf --prompts prompts --raw --ignore-eos -n 12)

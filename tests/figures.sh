@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/figures, bench-pair and compare-llama on toys: numbers, a table that marks the best, a picture. And what it
+# scripts/figures, bench-pair, bench-exits and compare-llama on toys: numbers, a table that marks the best, a picture. And what it
 # says where something is missing.
 #   figures.sh PILOTFISH TINY SCRIPTS
 set -u
@@ -13,7 +13,7 @@ for i in 1 2 3; do
 done > prompts
 command=("$figures" bild --program "$pilotfish" --big big.gguf --little little.gguf --prompts prompts --each 2 -n 16)
 
-n_checks=10
+n_checks=15
 "${command[@]}" --thresholds "0.1,0 0.1,4" --out made -- --raw --ignore-eos > out 2> err || wrong "exit $?"
 [ "$(grep -vc '^#' made/bild.tsv)" = 4 ] || wrong "not two rows a kind"
 grep -Pq '^translation\t0.1\t0\t[0-9.]+\t100.0\t1.0\t1.0\t' made/bild.tsv || wrong "a rollback of 0 is not exact"
@@ -41,6 +41,26 @@ timed+=(--each 2 --rounds 2 -n 16 --seconds 0.05)
     wrong "bench-pair --optimum: exit $?: $(cat err)"
 [ "$(grep -cP '^(translation|summarization)( +[0-9.]+){6} +[0-9]+% +[0-9.]+$' out)" = 2 ] ||
     wrong "bench-pair: no optimum"
+
+# An exit behind all blocks is always right: of 24 tokens 23 follow the first, 2 or 4 drafts and one more at a time.
+exits=("$3/bench-exits" --program "$pilotfish" --big big.gguf --prompts prompts -n 24 --drafts 2,4)
+"${exits[@]}" --exits 2,4 -o csv -- --raw --ignore-eos > out 2> err || wrong "bench-exits: exit $?: $(cat err)"
+[ "$(head -n 1 out)" = exit,draft_max,accepted,tokens_verify,blocks_token,blocks_plain,tokens_s,plain_s,speed ] ||
+    wrong "bench-exits: other columns"
+{ [ "$(wc -l < out)" = 5 ] && grep -q '^4,2,1.0,2.875,4.0,4,' out && grep -q '^4,4,1.0,4.6,4.0,4,' out; } ||
+    wrong "bench-exits: a whole model as its own drafter is not always right: $(cat out)"
+"$pilotfish" bench pair --big big.gguf --prompts prompts -n 24 --raw --ignore-eos --guard off --draft-max 4 \
+    --draft-plan layerskip:2 -o jsonl > pairs 2> err
+blocks=$(python3 -c 'import json
+rows = [json.loads(line)["drafts"] for line in open("pairs")]
+print(round(sum(2 * r["drafted"] + 4 * r["verifies"] for r in rows) / sum(r["tokens"] - 1 for r in rows), 4))')
+grep -q "^2,4,0.[0-9]*,[0-9.]*,$blocks,4," out || wrong "bench-exits: not $blocks blocks a token"
+"${exits[@]}" --exits 1 --kinds translation --each 1 --launch "$3/mpirun -n 3" -- --raw --ignore-eos --pp 2 > out 2> err
+{ [ "$(grep -cP '^ +1 +[24] +[0-9.]+% +[0-9.]+ +[0-9.]+ +4 +[0-9.]+ +[0-9.]+ +[0-9.]+$' out)" = 2 ]; } ||
+    wrong "bench-exits over ranks: no table: $(cat err)"
+"${exits[@]}" --exits 2-5 > out 2> err
+rc=$?
+{ [ "$rc" = 1 ] && grep -q '^bench-exits: --exits 2-5: the model has 4 blocks$' err; } || wrong "bench-exits: exit $rc"
 
 "$figures" acceptance --program "$pilotfish" --big big.gguf --little big.gguf --prompts prompts --kinds translation \
     --each 2 -n 40 --draft-vocab 100 --out made -- --raw --ignore-eos > out 2> err ||

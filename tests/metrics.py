@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""BLEU and ROUGE-L as `eval compare` computes them, against sacrebleu and rouge-score: drawn texts, the hard places of
-their tokenizers often. metrics.py METRICS"""
+"""BLEU and ROUGE as `eval compare` computes them, against sacrebleu and rouge-score: drawn texts, the hard places of
+their tokenizers often; and the numbers that answer word problems. metrics.py METRICS"""
 import json
 import random
 import subprocess
@@ -47,13 +47,31 @@ def pairs(random_):
 
 def ours(program, corpus):
     lines = "".join(json.dumps({"text": text, "reference": reference}) + "\n" for text, reference in corpus)
-    out = subprocess.run([program], input=lines, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-    return [float(x) for x in out[:-1]], float(out[-1])
+    done = subprocess.run([program], input=lines, stdout=subprocess.PIPE, text=True, check=True)
+    out = [[float(x) for x in line.split()] for line in done.stdout.splitlines()]
+    return out[:-1], out[-1][0]
+
+
+ROUGES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+ANSWERS = [  # a text, a solution, whether the text has its number; -1: the solution has none
+    ("The answer is 42.", "6 * 7 = <<6*7=42>>42\n#### 42", 1),
+    ("It is 42, not 41", "#### 42", 0),
+    ("So she has $1,250.00.", "#### 1250", 1),
+    ("1250", "#### 1,250", 1),
+    ("a loss of -5 dollars", "#### -5", 1),
+    ("10-5", "#### 5", 1),
+    ("half: 0.5...", "#### .5", 0),  # a number begins with a digit
+    ("half: 0.5...", "#### 0.5", 1),
+    ("I do not know.", "#### 7", 0),
+    ("7", "#### 1\n#### 7", 1),
+    ("7", "The answer is 7", -1),
+    ("7", "#### none", -1),
+]
 
 
 def main():
     random_ = random.Random(7)
-    scorer = rouge_scorer.RougeScorer(["rougeL"])
+    scorer = rouge_scorer.RougeScorer(ROUGES)
     n_wrong = n_texts = 0
     for _ in range(200):
         corpus = [pairs(random_) for _ in range(random_.choice([1, 1, 2, 8]))]
@@ -64,10 +82,16 @@ def main():
             print(f"BLEU {bleu}, sacrebleu {expected}: {corpus!r:.400}")
         for (text, reference), rouge in zip(corpus, rouges):
             n_texts += 1
-            expected = scorer.score(reference, text)["rougeL"].fmeasure
-            if abs(expected - rouge) > 1e-9:
-                n_wrong += 1
-                print(f"ROUGE-L {rouge}, rouge-score {expected}: {text!r:.200} / {reference!r:.200}")
+            scores = scorer.score(reference, text)
+            for name, is_ in zip(ROUGES, rouge):
+                if abs(scores[name].fmeasure - is_) > 1e-9:
+                    n_wrong += 1
+                    print(f"{name} {is_}, rouge-score {scores[name].fmeasure}: {text!r:.200} / {reference!r:.200}")
+    answers, _ = ours(sys.argv[1], [row[:2] for row in ANSWERS])
+    for row, answer in zip(ANSWERS, answers):
+        if answer[4] != row[2]:
+            n_wrong += 1
+            print(f"{row}: {answer[4]}")
     print(f"{n_texts} texts in 200 corpora, {n_wrong} numbers differ")
     sys.exit(n_wrong > 0)
 

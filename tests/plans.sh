@@ -135,6 +135,23 @@ does '"off": 2, .*"plan": "skip:[0-3],[0-3]"' "${search[@]}"
 cp out curve && cp plan.json.log log && cp plan.json found.json
 does . eval perplexity --big big.gguf --window 64 --plan found.json -o jsonl text
 grep -q "$(tail -1 curve | grep -o '"perplexity": [0-9.]*')" out || wrong "the plan's perplexity is not that of the search"
+does . eval perplexity --big big.gguf --window 64 --plan found.json --agreement whole -o jsonl text
+for number in perplexity agreement; do
+    grep -q "$(tail -1 curve | grep -o "\"$number\": [0-9.]*")" out || wrong "$number beside that of the whole is not that of the search"
+done
+cp out expected
+does . eval perplexity --big big.gguf --window 64 --plan found.json --agreement whole -o jsonl --tp 2 --pp 2 text
+cmp -s out expected || wrong "other layouts agree otherwise"
+does '^100.00 % of the likeliest tokens are those under ode:0,1x4@.5,3$' \
+    eval perplexity --big big.gguf --window 64 --plan ode:0,1x4@.5,3 --agreement ode:0,1x4@.5,3 text
+# A coarse schedule agrees with the fine one as it stands: its perplexity is that of being served.
+does . eval perplexity --big big.gguf --window 64 --plan ode:0,1x2@1,3 -o jsonl text
+alone=$(grep -o '"perplexity": [0-9.]*' out)
+does "$alone, .*\"agreement\": 0.[0-9]*" eval perplexity --big big.gguf --window 64 --plan ode:0,1x2@1,3 --agreement ode:0,1x4@.5,3 -o jsonl text
+refuses 2 "--agreement compares --plan with another plan" eval perplexity --big big.gguf --window 64 --agreement whole text
+run eval perplexity --big big.gguf --window 64 --plan ode:0,1x3,3 --agreement whole text
+[ "$rc" = 3 ] && grep -q "^pilotfish: the plan of a text: block 1 more often than the served plan has it$" err ||
+    wrong "a plan that is no part of the other: exit $rc"
 # The best of all that were scored at each step, in any layout, and also when it goes on after a kill.
 for off in 1 2; do
     commas=$([ $off = 1 ] && echo '^[^,]*$' || echo ',') # in the plan's spelling

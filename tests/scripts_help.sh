@@ -12,8 +12,8 @@ wrong() {
     n_wrong=$((n_wrong + 1))
 }
 
-for script in scripts/*; do
-    [ -f "$script" ] || continue
+for script in scripts/* scripts/train/*; do
+    [ -f "$script" ] && [ -x "$script" ] || continue
     PILOTFISH_MODELS=$folder/models PILOTFISH_DATA=$folder/data timeout 20 "$script" --help > out 2> err < /dev/null ||
         wrong "$script --help: exit $?"
     [ ! -s err ] || wrong "$script --help writes to standard error: $(head -n 1 err)"

@@ -71,22 +71,42 @@ static int first_difference(const struct seq *a, const struct seq *b)
 
 struct sums {                    /* over texts */
     int n, n_exact, differences; /* differences: where they begin, of the texts that are not exact */
-    double rouge;
+    struct rouge rouge;
+    int n_problems, n_right, n_right_own; /* prompts with a solution of GSM8K; with its number at the end */
     struct bleu bleu;
     struct scored asked, own;
     struct stats asked_cost, own_cost;
 };
 
 /* Adds to the sums; *rouge: of this text. */
-static int compare_texts(const struct compare *c, int i, struct sums *sums, double *rouge, struct err *err)
+static int compare_texts(const struct compare *c, int i, struct sums *sums, struct rouge *rouge, struct err *err)
 {
     char *text = NULL, *own = NULL;
+    const char *solution = c->prompts.items[c->asked[i].request.index].solution;
     size_t n_text = stop_answer(c->s.big_t, &c->asked[i], &text), n_own = stop_answer(c->s.big_t, &c->own[i], &own);
-    *rouge = text && own ? rouge_l(text, n_text, own, n_own) : -1;
-    bool ok = *rouge >= 0 && bleu_add(&sums->bleu, text, n_text, own, n_own) == 0;
+    bool ok = text && own && rouge_score(rouge, text, n_text, own, n_own) == 0 &&
+              bleu_add(&sums->bleu, text, n_text, own, n_own) == 0;
+    int right = ok && solution ? gsm8k_right(text, n_text, solution, strlen(solution)) : -1;
+    if (right >= 0) {
+        sums->n_problems++;
+        sums->n_right += right;
+        sums->n_right_own += gsm8k_right(own, n_own, solution, strlen(solution));
+    }
     free(text);
     free(own);
-    return ok ? OK : err_set(err, E_FAIL, "no memory to compare texts");
+    if (!ok) return err_set(err, E_FAIL, "no memory to compare texts");
+    sums->rouge.one += rouge->one;
+    sums->rouge.two += rouge->two;
+    sums->rouge.l += rouge->l;
+    sums->rouge.l_sum += rouge->l_sum;
+    return OK;
+}
+
+static int lost_rouge(json_t *to, const struct rouge *r)
+{
+    return json_object_set_new(to, "rouge_1", json_real(r->one)) |
+           json_object_set_new(to, "rouge_2", json_real(r->two)) | json_object_set_new(to, "rouge_l", json_real(r->l)) |
+           json_object_set_new(to, "rouge_lsum", json_real(r->l_sum));
 }
 
 static int compare_one(const struct compare *c, int i, struct sums *sums, struct err *err)
@@ -94,13 +114,12 @@ static int compare_one(const struct compare *c, int i, struct sums *sums, struct
     const struct seq *a = &c->asked[i], *b = &c->own[i];
     struct scored asked = score_of(a), own = score_of(b);
     int difference = first_difference(a, b);
-    double rouge;
+    struct rouge rouge;
     int rc = compare_texts(c, i, sums, &rouge, err);
     if (rc != OK) return rc;
     sums->n++;
     sums->n_exact += difference < 0;
     sums->differences += difference < 0 ? 0 : difference;
-    sums->rouge += rouge;
     add(&sums->asked, asked);
     add(&sums->own, own);
     stats_add(&sums->asked_cost, a);
@@ -108,16 +127,19 @@ static int compare_one(const struct compare *c, int i, struct sums *sums, struct
     if (c->s.o.format != FORMAT_JSONL) return OK;
     char number[16];
     const char *name = prompt_name(&c->prompts.items[a->request.index], a->request.index, number);
-    json_t *line = json_pack("{so sb si sf sf sf si si}", "id", json_text(name, strlen(name)), "exact", difference < 0,
-                             "first_difference", difference, "rouge_l", rouge, "lp_token",
-                             stats_ratio(asked.lp, asked.n), "lp_token_big", stats_ratio(own.lp, own.n), "tokens",
-                             seq_n_generated(a), "tokens_big", seq_n_generated(b));
+    json_t *line =
+        json_pack("{so sb si sf sf si si}", "id", json_text(name, strlen(name)), "exact", difference < 0,
+                  "first_difference", difference, "lp_token", stats_ratio(asked.lp, asked.n), "lp_token_big",
+                  stats_ratio(own.lp, own.n), "tokens", seq_n_generated(a), "tokens_big", seq_n_generated(b));
+    line = json_unless(lost_rouge(line, &rouge), line);
     return json_put_line(line, JSON_REAL_PRECISION(9), stdout, err);
 }
 
 struct summary {
     double exact, first_difference; /* exact: percent */
-    double bleu, rouge, lp_token, lp_token_big, length, tokens_per_s, tokens_per_s_big;
+    struct rouge rouge;             /* means */
+    double right, right_own;        /* percent of the problems; 0: there are none */
+    double bleu, lp_token, lp_token_big, length, tokens_per_s, tokens_per_s_big;
 };
 
 static struct summary sum_up(const struct sums *s)
@@ -126,7 +148,9 @@ static struct summary sum_up(const struct sums *s)
         .exact = 100.0 * s->n_exact / s->n,
         .first_difference = stats_ratio(s->differences, s->n - s->n_exact),
         .bleu = bleu_score(&s->bleu),
-        .rouge = s->rouge / s->n,
+        .rouge = {s->rouge.one / s->n, s->rouge.two / s->n, s->rouge.l / s->n, s->rouge.l_sum / s->n},
+        .right = 100 * stats_ratio(s->n_right, s->n_problems),
+        .right_own = 100 * stats_ratio(s->n_right_own, s->n_problems),
         .lp_token = stats_ratio(s->asked.lp, s->asked.n),
         .lp_token_big = stats_ratio(s->own.lp, s->own.n),
         .length = stats_ratio((double)s->asked_cost.n_tokens, (double)s->own_cost.n_tokens),
@@ -138,18 +162,27 @@ static struct summary sum_up(const struct sums *s)
 static int put_summary(const struct compare *c, const struct sums *sums, const struct summary *s, struct err *err)
 {
     if (c->s.o.format == FORMAT_JSONL) {
-        json_t *line = json_pack("{si si sf sf sf sf sf sf sf sf}", "prompts", sums->n, "exact", sums->n_exact,
-                                 "first_difference", s->first_difference, "bleu", s->bleu, "rouge_l", s->rouge,
-                                 "lp_token", s->lp_token, "lp_token_big", s->lp_token_big, "length_ratio", s->length,
-                                 "tokens_per_s", s->tokens_per_s, "tokens_per_s_big", s->tokens_per_s_big);
-        line = json_unless(marks_json(&c->s.o, line), line);
+        json_t *line = json_pack("{si si sf sf sf sf sf sf sf}", "prompts", sums->n, "exact", sums->n_exact,
+                                 "first_difference", s->first_difference, "bleu", s->bleu, "lp_token", s->lp_token,
+                                 "lp_token_big", s->lp_token_big, "length_ratio", s->length, "tokens_per_s",
+                                 s->tokens_per_s, "tokens_per_s_big", s->tokens_per_s_big);
+        int lost = lost_rouge(line, &s->rouge) | marks_json(&c->s.o, line);
+        if (sums->n_problems) lost |= json_object_set_new(line, "problems", json_integer(sums->n_problems));
+        if (sums->n_problems) lost |= json_object_set_new(line, "right", json_integer(sums->n_right));
+        if (sums->n_problems) lost |= json_object_set_new(line, "right_big", json_integer(sums->n_right_own));
+        line = json_unless(lost, line);
         return json_put_line(line, JSON_REAL_PRECISION(9), stdout, err);
     }
     printf("%d of %d texts are the big model's own", sums->n_exact, sums->n);
     if (sums->n_exact < sums->n) printf("; the others differ from token %.1f on (mean)", s->first_difference);
-    printf("\nBLEU %.2f, ROUGE-L %.4f, ln p a token %.4f (the big model's own text: %.4f), %.3f times as long\n"
+    printf("\nBLEU %.2f, ROUGE-1 %.4f, ROUGE-2 %.4f, ROUGE-L %.4f, ROUGE-Lsum %.4f\n", s->bleu, s->rouge.one,
+           s->rouge.two, s->rouge.l, s->rouge.l_sum);
+    if (sums->n_problems)
+        printf("%d of %d word problems are right (%.1f %%), of the big model's own %d (%.1f %%)\n", sums->n_right,
+               sums->n_problems, s->right, sums->n_right_own, s->right_own);
+    printf("ln p a token %.4f (the big model's own text: %.4f), %.3f times as long\n"
            "%.1f token/s, the big model alone %.1f\n",
-           s->bleu, s->rouge, s->lp_token, s->lp_token_big, s->length, s->tokens_per_s, s->tokens_per_s_big);
+           s->lp_token, s->lp_token_big, s->length, s->tokens_per_s, s->tokens_per_s_big);
     marks_line(&c->s.o, stdout);
     return OK;
 }
@@ -161,7 +194,11 @@ static int gate(const struct options *o, const struct summary *s, struct err *er
         double is, least;
     } gates[] = {{"the big model's own texts, percent", "min-exact", s->exact, (double)o->min_exact},
                  {"BLEU", "min-bleu", s->bleu, (double)o->min_bleu},
-                 {"ROUGE-L", "min-rouge", s->rouge, (double)o->min_rouge}};
+                 {"ROUGE-1", "min-rouge-1", s->rouge.one, (double)o->min_rouge_1},
+                 {"ROUGE-2", "min-rouge-2", s->rouge.two, (double)o->min_rouge_2},
+                 {"ROUGE-L", "min-rouge", s->rouge.l, (double)o->min_rouge},
+                 {"ROUGE-Lsum", "min-rouge-lsum", s->rouge.l_sum, (double)o->min_rouge_lsum},
+                 {"word problems that are right, percent", "min-right", s->right, (double)o->min_right}};
     for (size_t i = 0; i < sizeof gates / sizeof *gates; i++)
         if (gates[i].is < gates[i].least)
             return err_set(err, E_CHECK, "%s: %.4g, under --%s %.4g", gates[i].what, gates[i].is, gates[i].option,

@@ -238,6 +238,9 @@ const struct option option_table[] = {
 
     {"window", NULL, SCORE, OPTION_COUNT, AT(window), "N", 2, LONGEST_CONTEXT, .preset = "512",
      .heading = "What is measured", .help = "tokens of a window; its later half is scored"},
+    {"agreement", NULL, PPL, OPTION_TEXT, AT(agreement), "PLAN", 0, 0,
+     .help = "also how often the likeliest token under --plan is that under\nthis one, of which --plan runs a part; "
+             "whole: all of the model"},
     {"baseline", NULL, SWEEP, OPTION_LIST, AT(baseline), "LIST", 0, DRAFTS_MOST, .preset = "1,2,4,8",
      .help = "lengths of sequential drafts, of which the best in hindsight\nis compared with; 0: none"},
     {"texts", NULL, SWEEP, OPTION_COUNT, AT(texts), "N", 1, SYNTHETIC_PROMPTS, .preset = "4",
@@ -271,6 +274,15 @@ const struct option option_table[] = {
     {"min-bleu", NULL, CMP, OPTION_NUMBER, AT(min_bleu), "B", 0, 100, .preset = "0", .help = "exit 6 if BLEU is lower"},
     {"min-rouge", NULL, CMP, OPTION_NUMBER, AT(min_rouge), "R", 0, 1, .preset = "0",
      .help = "exit 6 if ROUGE-L is lower"},
+    {"min-rouge-1", NULL, CMP, OPTION_NUMBER, AT(min_rouge_1), "R", 0, 1, .preset = "0",
+     .help = "exit 6 if ROUGE-1 is lower"},
+    {"min-rouge-2", NULL, CMP, OPTION_NUMBER, AT(min_rouge_2), "R", 0, 1, .preset = "0",
+     .help = "exit 6 if ROUGE-2 is lower"},
+    {"min-rouge-lsum", NULL, CMP, OPTION_NUMBER, AT(min_rouge_lsum), "R", 0, 1, .preset = "0",
+     .help = "exit 6 if ROUGE-Lsum is lower"},
+    {"min-right", NULL, CMP, OPTION_NUMBER, AT(min_right), "PERCENT", 0, 100, .preset = "0",
+     .help = "exit 6 if fewer of GSM8K's word problems are right: lines of\n--prompts with a \"reference\" that has "
+             "its number behind ####"},
 
     {"config", NULL, WORK | CONFIG, OPTION_TEXT, AT(config), "FILE", 0, 0, .heading = "Other",
      .help = "options from a file of lines NAME = VALUE; the environment\n(PILOTFISH_NAME) and the command line "
@@ -330,8 +342,9 @@ static const char generate_more[] =
     "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
 
 static const char compare_more[] =
-    "BLEU as sacrebleu computes it (13a, exp), ROUGE-L as rouge-score does; the big model's own text is\n"
-    "the reference.\n"
+    "BLEU as sacrebleu computes it (13a, exp), ROUGE as rouge-score does (F measure, no stemming; mean of\n"
+    "the texts); the big model's own text is the reference. Answers of GSM8K are right if their last\n"
+    "number is the one behind #### in the line's \"reference\".\n"
     "Exit: as pilotfish generate; 6: a --min-... was not reached.\n";
 
 static const char pair_more[] =
@@ -408,7 +421,8 @@ const struct command_text command_texts[N_COMMANDS] = {
     [CMD_PERPLEXITY] = {"eval perplexity", " --big FILE TEXT_FILE",
                         "How well the big model predicts a text: exp of the mean -ln p of its tokens.",
                         "  pilotfish eval perplexity --big B.gguf wiki.test.raw\n"
-                        "  pilotfish eval perplexity --big B.gguf --window 1024 - < book.txt\n",
+                        "  pilotfish eval perplexity --big B.gguf --window 1024 - < book.txt\n"
+                        "  pilotfish eval perplexity --big B.gguf --plan skip:14,26 --agreement whole book.txt\n",
                         .positional = "TEXT_FILE"},
     [CMD_PLAN_SEARCH] = {"plan search", " --big FILE TEXT_FILE",
                          "Which blocks the big model can best do without: SLEB's greedy search, on a text.",

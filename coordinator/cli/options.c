@@ -304,6 +304,8 @@ static int finish_score(struct parser *r, struct err *err)
     struct options *o = &r->o;
     if (!r->positional)
         return err_set(err, E_USAGE, "%s needs a text: a file, or - for standard input", command_name(r));
+    if (o->agreement && !o->plan)
+        return err_set(err, E_USAGE, "--agreement compares --plan with another plan: give --plan as well");
     if (!o->save) o->save = "plan.json";
     o->text = r->positional;
     o->ctx = o->window; /* a slot holds no more */

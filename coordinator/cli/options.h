@@ -122,9 +122,10 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int timeout_s, drain_s; /* 0: no limit; none */
 
     /* eval compare: exit 6 below these */
-    float min_exact, min_bleu, min_rouge;
+    float min_exact, min_bleu, min_rouge, min_rouge_1, min_rouge_2, min_rouge_lsum, min_right;
 
-    int window; /* eval perplexity, plan search: tokens that begin anew */
+    int window;            /* eval perplexity, plan search: tokens that begin anew */
+    const char *agreement; /* eval perplexity: with what plan; "whole": the plain one; NULL: none is measured */
 
     int remove; /* plan search */
     enum search_by by;

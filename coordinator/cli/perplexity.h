@@ -1,4 +1,5 @@
-/* perplexity.h -- the command `eval perplexity`: exp of the mean -ln p of a text's tokens under the big model. */
+/* perplexity.h -- the command `eval perplexity`: exp of the mean -ln p of a text's tokens under the big model, or
+ * under a plan of it; and how often a plan's likeliest token is another one's. */
 #ifndef COORDINATOR_CLI_PERPLEXITY_H
 #define COORDINATOR_CLI_PERPLEXITY_H
 

@@ -259,11 +259,9 @@ static int search(struct search *h, struct err *err)
 
 static int count_blocks(struct search *h, struct err *err)
 {
-    int64_t n;
-    if (!gguf_get_own_int(&h->s.big, "block_count", &n) || n < 1 || n > PLAN_ENTRIES_MOST)
-        return err_set(err, E_MODEL, "the big model does not say how many blocks it has");
-    h->n_blocks = (int)n;
-    h->off = calloc((size_t)n, 1);
+    int rc = scored_text_n_blocks(&h->s, &h->n_blocks, err);
+    if (rc != OK) return rc;
+    h->off = calloc((size_t)h->n_blocks, 1);
     if (!h->off) return err_set(err, E_FAIL, "out of memory");
     int n_units = h->n_blocks * (h->s.o.parts ? 2 : 1);
     if (h->s.o.remove < n_units) return OK;

@@ -37,6 +37,7 @@ static void prompt_free(struct prompt *p)
 {
     free(p->ids);
     free(p->name);
+    free(p->solution);
     free(p->error);
     free(p->stops);
 }
@@ -132,6 +133,15 @@ static int take_name(struct prompt *item, const json_t *row, struct err *err)
     return item->name ? OK : err_set(err, E_FAIL, "no memory for a prompt");
 }
 
+static int take_solution(struct prompt *item, const json_t *row, struct err *err)
+{
+    const json_t *reference = json_object_get(row, "reference");
+    if (json_is_array(reference)) reference = json_array_get(reference, 0);
+    if (!json_is_string(reference)) return OK;
+    item->solution = strdup(json_string_value(reference));
+    return item->solution ? OK : err_set(err, E_FAIL, "no memory for a prompt");
+}
+
 static void look_for_idle(struct reader *r, const struct options *own)
 {
     for (size_t i = 0; i < n_options; i++) {
@@ -181,6 +191,7 @@ static int read_row(struct reader *r, struct prompt *item, json_t *row, struct e
     if (!text) text = json_object_get(row, "prompt");
     if (!text) text = json_object_get(row, "text");
     int rc = take_name(item, row, err);
+    if (rc == OK) rc = take_solution(item, row, err);
     if (rc == OK) rc = take_settings(r, item, row, err);
     if (rc == OK && messages) rc = prompt_encode_messages(&r->encoder, messages, &item->ids, &item->n_ids, err);
     if (rc != OK || messages) return rc;

@@ -23,6 +23,7 @@ struct prompt { /* owns its strings */
     struct settings settings; /* borrow from what prompts_from borrows, and from stops */
     struct stops *stops;      /* of its own; NULL: none */
     char *name;               /* NULL: the input has none */
+    char *solution;           /* "reference" of a line, or the first of its list; NULL: it has none */
     char *error;              /* with its place; NULL: it can be answered */
 };
 

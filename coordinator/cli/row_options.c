@@ -20,7 +20,7 @@ const struct option *row_option(const char *key)
 }
 
 /* What a row may have beside options. */
-static const char *const other_keys[] = {"id", "question_id", "prompt", "text", "turns", "messages"};
+static const char *const other_keys[] = {"id", "question_id", "prompt", "text", "turns", "messages", "reference"};
 enum {
     N_OTHER_KEYS = sizeof other_keys / sizeof *other_keys,
     MOST_KEYS = 4 * MAX_OPTIONS,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "coordinator/text/read_text.h"
+#include "proto/plan.h"
 
 static int read_ids(struct scored_text *t, const struct runtime *s, struct err *err)
 {
@@ -46,4 +47,13 @@ int scored_text_score(const struct scored_text *t, struct runtime *s, const char
     const struct score_config config = {
         .ids = t->ids, .n_ids = t->n_ids, .window = s->o.window, .n_before = (s->o.window + 1) / 2, .plan = plan};
     return job_score(s->job, &config, out, err);
+}
+
+int scored_text_n_blocks(const struct runtime *s, int *out, struct err *err)
+{
+    int64_t n;
+    if (!gguf_get_own_int(&s->big, "block_count", &n) || n < 1 || n > PLAN_ENTRIES_MOST)
+        return err_set(err, E_MODEL, "the big model does not say how many blocks it has");
+    *out = (int)n;
+    return OK;
 }

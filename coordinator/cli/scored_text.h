@@ -18,4 +18,7 @@ void scored_text_close(struct scored_text *t); /* zeroed is fine */
 int scored_text_score(const struct scored_text *t, struct runtime *s, const char *plan, struct score **out,
                       struct err *err);
 
+/* How many blocks the big model has, for plan_read. E_MODEL: it does not say. */
+int scored_text_n_blocks(const struct runtime *s, int *out, struct err *err);
+
 #endif

@@ -185,7 +185,7 @@ static bool number_words(const struct words *a, const struct words *b, int *ids)
     qsort(sorted, (size_t)n, sizeof *sorted, by_text);
     for (int i = 0; i < n; i++) {
         if (i && by_text(&sorted[i - 1], &sorted[i])) id++;
-        bool in_a = sorted[i] >= a->list && sorted[i] < a->list + a->n;
+        bool in_a = a->n && sorted[i] >= a->list && sorted[i] < a->list + a->n;
         ids[in_a ? sorted[i] - a->list : a->n + (sorted[i] - b->list)] = id;
     }
     free(sorted);
@@ -262,7 +262,7 @@ double bleu_score(const struct bleu *b)
     return 100 * too_short * exp(sum / BLEU_ORDERS);
 }
 
-/* ---- ROUGE-L ---- */
+/* ---- ROUGE ---- */
 
 static bool is_plain(char c)
 {
@@ -282,7 +282,12 @@ static bool words_plain(struct words *w, const char *text, size_t n)
     return true;
 }
 
-/* Of ids[0 .. n_a-1] and ids[n_a ..]; row: room for n_b + 1. */
+static double f_measure(int n_common, int n_a, int n_b)
+{
+    return n_common ? 2.0 * n_common / (n_a + n_b) : 0; /* of n_common / n_a and n_common / n_b */
+}
+
+/* Of the words a and b the longest common subsequence; row: room for n_b + 1. */
 static int longest_common(const int *a, int n_a, const int *b, int n_b, int *row)
 {
     memset(row, 0, (size_t)(n_b + 1) * sizeof *row);
@@ -295,18 +300,114 @@ static int longest_common(const int *a, int n_a, const int *b, int n_b, int *row
     return row[n_b];
 }
 
-double rouge_l(const char *text, size_t n_text, const char *reference, size_t n_reference)
+enum { TO_BOTH, TO_A, TO_B };
+
+/* Marks which words of a one longest common subsequence has: of several the one that rouge-score takes. way: room for
+ * n_a * n_b; row: for n_b + 1. */
+static void mark_common(bool *marks, const int *a, int n_a, const int *b, int n_b, char *way, int *row)
+{
+    memset(row, 0, (size_t)(n_b + 1) * sizeof *row);
+    for (int i = 0; i < n_a; i++)
+        for (int j = 0, diagonal = 0; j < n_b; j++) {
+            int above = row[j + 1], left = row[j];
+            bool both = a[i] == b[j];
+            way[(size_t)i * (size_t)n_b + (size_t)j] = both ? TO_BOTH : left > above ? TO_B : TO_A;
+            row[j + 1] = both ? diagonal + 1 : above > left ? above : left;
+            diagonal = above;
+        }
+    for (int i = n_a - 1, j = n_b - 1; i >= 0 && j >= 0;) {
+        char turn = way[(size_t)i * (size_t)n_b + (size_t)j];
+        if (turn == TO_BOTH) marks[i] = true;
+        i -= turn != TO_B;
+        j -= turn != TO_A;
+    }
+}
+
+/* Where the line of word i ends, as a number of words. */
+static int line_end(const struct words *w, int i)
+{
+    while (++i < w->n) {
+        const char *from = w->list[i - 1].s + w->list[i - 1].n;
+        if (memchr(from, '\n', (size_t)(w->list[i].s - from))) break;
+    }
+    return i;
+}
+
+/* Words of the reference that a line of it has in common with any line of the text, none more often than the text has
+ * it (Lin 2004, 3.2). -1: out of memory. */
+static int n_union(const struct words *w, const struct words *r, const int *ids, int *row)
+{
+    const int *w_ids = ids, *r_ids = ids + w->n;
+    int n_ids = w->n + r->n, n = 0;
+    char *way = malloc((size_t)w->n * (size_t)r->n + 1);
+    bool *marks = calloc((size_t)r->n + 1, sizeof *marks);
+    int *left = calloc((size_t)n_ids + 1, sizeof *left); /* of each word, in the text */
+    bool ok = way && marks && left;
+    for (int i = 0; i < w->n && ok; i++) left[w_ids[i]]++;
+    for (int i = 0, end; i < r->n && ok; i = end) {
+        end = line_end(r, i);
+        for (int j = 0, to; j < w->n; j = to) {
+            to = line_end(w, j);
+            mark_common(marks + i, r_ids + i, end - i, w_ids + j, to - j, way, row);
+        }
+    }
+    for (int i = 0; i < r->n && ok; i++)
+        if (marks[i] && left[r_ids[i]]-- > 0) n++;
+    free(way);
+    free(marks);
+    free(left);
+    return ok ? n : -1;
+}
+
+int rouge_score(struct rouge *out, const char *text, size_t n_text, const char *reference, size_t n_reference)
 {
     struct words w = {0}, r = {0};
-    double f = -1;
     bool ok = words_plain(&w, text, n_text) && words_plain(&r, reference, n_reference);
-    int *ids = calloc((size_t)w.n + 2 * (size_t)r.n + 1, sizeof *ids);
-    if (ok && ids && number_words(&w, &r, ids)) {
-        int n = longest_common(ids, w.n, ids + w.n, r.n, ids + w.n + r.n);
-        f = n ? 2.0 * n / (w.n + r.n) : 0; /* of n / w.n and n / r.n */
+    size_t n = (size_t)w.n + (size_t)r.n + 1;
+    int *ids = calloc(n, sizeof *ids), *row = calloc(n, sizeof *row);
+    struct gram *grams = calloc(n, sizeof *grams);
+    ok = ok && ids && row && grams && number_words(&w, &r, ids);
+    double of[2] = {0};
+    for (int order = 1; ok && order <= 2; order++) {
+        int n_w = grams_of(grams, ids, w.n, order), n_r = grams_of(grams + n_w, ids + w.n, r.n, order);
+        of[order - 1] = f_measure(n_common(grams, n_w, grams + n_w, n_r), n_w, n_r);
     }
+    int n_sum = ok ? n_union(&w, &r, ids, row) : -1;
+    if (n_sum >= 0)
+        *out = (struct rouge){of[0], of[1], f_measure(longest_common(ids, w.n, ids + w.n, r.n, row), w.n, r.n),
+                              f_measure(n_sum, w.n, r.n)};
+    free(grams);
+    free(row);
     free(ids);
     words_free(&w);
     words_free(&r);
-    return f;
+    return n_sum < 0 ? -1 : 0;
+}
+
+/* ---- GSM8K ---- */
+
+static bool last_number(const char *text, size_t n, double *out)
+{
+    char number[64];
+    size_t end = n, n_kept = 0;
+    while (end && !is_digit(text[end - 1])) end--;
+    if (!end) return false;
+    size_t from = end;
+    while (from && (is_digit(text[from - 1]) || text[from - 1] == ',' || text[from - 1] == '.')) from--;
+    while (!is_digit(text[from])) from++; /* a comma or full stop before it is the sentence's */
+    if (from && text[from - 1] == '-' && (from == 1 || !is_digit(text[from - 2]))) number[n_kept++] = '-';
+    for (size_t i = from; i < end && n_kept + 1 < sizeof number; i++)
+        if (text[i] != ',') number[n_kept++] = text[i];
+    number[n_kept] = '\0';
+    *out = strtod(number, NULL);
+    return true;
+}
+
+int gsm8k_right(const char *text, size_t n_text, const char *solution, size_t n_solution)
+{
+    double is, expected;
+    size_t at = n_solution;
+    while (at >= 4 && memcmp(solution + at - 4, "####", 4)) at--;
+    if (at < 4 || !last_number(solution + at, n_solution - at, &expected)) return -1;
+    return last_number(text, n_text, &is) && is == expected;
 }

@@ -116,7 +116,7 @@ int other_plan_open(struct model *m, const char *text, struct err *err)
     if (rc == OK) rc = cut_other(m, &p, err);
     if (rc != OK) {
         plan_free(&p);
-        return err_wrap(err, "%s: the plan of a text", m->file.path);
+        return err_wrap(err, "the plan of a text");
     }
     plan_free(&m->other);
     m->other = p;

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""The training scripts, in little: the derivatives of the trainer against differences, the recipe's formulas against
+numbers worked out by hand, and that training lowers the loss and makes more drafts right than the untrained model's
+are, as pilotfish measures the files. train.py PILOTFISH SOURCE FOLDER
+"""
+import json
+import os
+import subprocess
+import sys
+import types
+
+pilotfish, source, folder = sys.argv[1:]
+scripts = os.path.join(source, "scripts", "train")
+sys.path.insert(0, scripts)
+import characters
+import numpy as np
+
+TEXT = os.path.join(source, "tests", "data", "wikitext-2", "head.txt")
+SMALL = ["--text", TEXT, "--width", "32", "--window", "32", "--batch", "16", "--seed", "3"]
+n_wrong = 0
+
+
+def wrong(what):
+    global n_wrong
+    n_wrong += 1
+    print(f"WRONG: {what}")
+
+
+def script(name, *words, code=0):
+    command = [sys.executable, os.path.join(scripts, name), *words]
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    if done.returncode != code:
+        wrong(f"{name} {' '.join(words)}: exit {done.returncode}: {done.stderr[-600:]}")
+    return done
+
+
+def derivatives():
+    """Of each tensor at a few drawn places, in double precision: an entry twice, half steps, two exits, one window of
+    three leaves a block out."""
+    windows = np.random.default_rng(0).integers(0, 256, (3, 17))
+    keep = np.array([[1, 0, 1], [1, 1, 1], [0, 1, 1]], np.float64)
+    exits = {1: 0.3, 3: 0.7}
+    weights = {n: w.astype(np.float64) for n, w in characters.new_weights(64, 2, 3, 1).items()}
+
+    def run():
+        losses, grads = characters.loss_of(weights, windows, [(0, 0.5), (1, 1), (0, 2)], exits, keep)
+        return sum(weight * losses[n] for n, weight in exits.items()), grads
+
+    _, grads = run()
+    drawn = np.random.default_rng(1)
+    for name, w in weights.items():
+        for _ in range(3):
+            at = tuple(drawn.integers(0, n) for n in w.shape)
+            if name == "token_embd":
+                at = (windows[0, drawn.integers(0, 16)], at[1])
+            kept, h = w[at], 1e-5
+            w[at] = kept + h
+            above = run()[0]
+            w[at] = kept - h
+            below = run()[0]
+            w[at] = kept
+            if abs((above - below) / (2 * h) - grads[name][at]) > 1e-4 * abs(grads[name][at]) + 1e-7:
+                wrong(f"the derivative by {name}{at}: {grads[name][at]}, by differences {(above - below) / (2 * h)}")
+
+
+def recipe():
+    """LayerSkip's D, S, e and curricula: 5 blocks, 100 steps."""
+    import layerskip
+
+    for block, t, expected in ((0, 99, 0), (4, 99, 0.1), (4, 0, 0), (2, 99, 0.1 * (2**0.5 - 1))):
+        if abs(layerskip.dropout(block, 5, t, 100, 0.1) - expected) > 1e-12:
+            wrong(f"dropout of block {block} at step {t}")
+    if [layerskip.exit_scale(block, 5, 0.5) for block in range(5)] != [0, 0.5, 1.5, 3, 7]:
+        wrong("the scales of exits")
+    args = types.SimpleNamespace(blocks=5, steps=100, curriculum="rotational", every=3, scale=0.5, plain=False)
+    if [layerskip.active(args, t) for t in range(4)] != [[0, 3, 4], [1, 4], [2, 4], [0, 3, 4]]:
+        wrong("the rotational curriculum")
+    if layerskip.exits_of(args, 0) != {4: 0.3, 5: 0.7}:
+        wrong("the weights of exits")
+    args.curriculum = "gradual"
+    if [layerskip.active(args, t) for t in (0, 9, 10, 40, 99)] != [[4], [4], [3, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]:
+        wrong("the gradual curriculum")
+
+
+def shown(name, models, *words):
+    done = script(name, "show", *models, "--text", TEXT, "--window", "32", "--program", pilotfish, "--held", "2000",
+                  "--prompts", "1", "-o", "jsonl", *words)
+    return {(row["model"], row["plan"]): row for row in map(json.loads, done.stdout.splitlines())}
+
+
+def better(rows, trained, untrained, plan, whole):
+    """Both plans' losses fell far under the untrained model's, and the plan drafts better than it did: at least as well
+    in its own texts, because an untrained model may write one character without end; and better in the held text."""
+    for plan_ in (plan, whole):
+        if not rows[trained, plan_]["loss"] < rows[untrained, plan_]["loss"] - 2:
+            wrong(f"{plan_}: {rows[trained, plan_]}, untrained {rows[untrained, plan_]}")
+    now, before = rows[trained, plan], rows[untrained, plan]
+    if not (now["agreement"] > before["agreement"] and now["accepted"] >= before["accepted"]):
+        wrong(f"{plan}: {now}, untrained {before}")
+    for model in (trained, untrained):
+        if rows[model, whole]["agreement"] != 1 or rows[model, whole]["accepted"] != 1:
+            wrong(f"{model} is not of its own mind: {rows[model, whole]}")
+
+
+def resumed(name, *words):
+    """A run that was cut off at step 100 and goes on ends with the bytes of one that was not."""
+    script(name, "train", "--out", "whole.gguf", *SMALL, "--steps", "200", *words)
+    code = "import characters, numpy; a = characters.windows_of\n"
+    code += "def cut(text, args, step):\n    if step == 130: raise KeyboardInterrupt\n    return a(text, args, step)\n"
+    code += "characters.windows_of = cut\nimport runpy\n"
+    code += f"runpy.run_path({os.path.join(scripts, name)!r}, run_name='__main__')"
+    for left in os.listdir(folder):
+        if left.startswith("cut.gguf"):
+            os.remove(os.path.join(folder, left))
+    words = ["train", "--out", "cut.gguf", *SMALL, "--steps", "200", *words]
+    env = {**os.environ, "PYTHONPATH": scripts + ":" + os.environ.get("PYTHONPATH", ""), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=folder, env=env, capture_output=True, text=True)
+    if done.returncode != 130 or os.path.exists(os.path.join(folder, "cut.gguf")):
+        wrong(f"{name} cut off: exit {done.returncode}: {done.stderr[-300:]}")
+    script(name, *words, "--resume")
+    read = [open(os.path.join(folder, f"{which}.gguf"), "rb").read() for which in ("whole", "cut")]
+    if read[0] != read[1]:
+        wrong(f"{name}: a run that was resumed ends otherwise")
+    steps = [json.loads(line)["step"] for line in open(os.path.join(folder, "whole.gguf.log"), encoding="utf-8")]
+    if steps != [1, *range(10, 201, 10)]:
+        wrong(f"{name}: the log has steps {steps}")
+
+
+def main():
+    os.makedirs(folder, exist_ok=True)
+    derivatives()
+    recipe()
+
+    resumed("ode.py")
+    script("ode.py", "train", "--out", "new.gguf", *SMALL, "--steps", "0")
+    better(shown("ode.py", ["whole.gguf", "new.gguf"], "--counts", "2,8"), "whole.gguf", "new.gguf", "ode:0x2@4",
+           "ode:0x8")
+    script("ode.py", "train", "--out", "groups.gguf", *SMALL, "--steps", "10", "--groups", "2")
+    rows = shown("ode.py", ["groups.gguf"], "--groups", "2", "--counts", "4,8")
+    if set(rows) != {("groups.gguf", "ode:0x2@2,1x2@2"), ("groups.gguf", "ode:0x4,1x4")}:
+        wrong(f"shared in two groups: {rows}")
+
+    blocks = ["--blocks", "4"]
+    resumed("layerskip.py", *blocks)
+    script("layerskip.py", "train", "--out", "new.gguf", *SMALL, "--steps", "0", *blocks)
+    rows = shown("layerskip.py", ["whole.gguf", "new.gguf"], *blocks)
+    better(rows, "whole.gguf", "new.gguf", "layerskip:2", "ode:0-3")
+    if not rows["whole.gguf", "layerskip:2"]["accepted"] > rows["new.gguf", "layerskip:2"]["accepted"]:
+        wrong(f"training makes no more drafts right: {rows}")
+    script("layerskip.py", "train", "--out", "other.gguf", *SMALL, "--steps", "10", "--curriculum", "gradual", *blocks)
+
+    for name, words, said in (
+        ("ode.py", ["--resume"], "none.gguf.state: no such file"),
+        ("ode.py", ["--counts", "3", "--groups", "2"], "each must be a multiple of the 2 groups"),
+        ("layerskip.py", ["--text", os.devnull], "the text has 0 bytes"),
+    ):
+        done = script(name, "train", "--out", "none.gguf", *SMALL, *words, code=3)
+        if said not in done.stderr or len(done.stderr.splitlines()) != 1:
+            wrong(f"{name} {words}: {done.stderr}")
+    print(f"{n_wrong} wrong")
+    sys.exit(n_wrong > 0)
+
+
+main()
