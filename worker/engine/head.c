@@ -178,7 +178,7 @@ void head_run(void *arg, int t)
     int n = m->shape.n_embd, from, to;
     pool_part(e->n_wanted, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
-        e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, m->norm_out, n, m->shape.eps);
+        e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, e->norm_exit, n, m->shape.eps);
         pass_quantize(e, &e->norm, i, e->scratch[t].row, e->to, e->wanted[i]);
     }
     forget(e, &e->scratch[t]);

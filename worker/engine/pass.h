@@ -56,6 +56,8 @@ struct engine {
     const struct plan *plan; /* of the model: one of its three */
     int from, to;            /* entries of it */
     bool heads;              /* the head follows */
+    bool fills;              /* only K and V of entry `from` */
+    const float *norm_exit;  /* the head's */
     const struct engine_row *rows;
     int n_rows;
     float *x;                       /* borrows: the caller's hidden rows */
