@@ -233,7 +233,7 @@ static void a_draft_s_plan_fits_the_first_stage(void **state)
         {"skip:1a", "skip:1a,2", 1, OK, ""},
         {NULL, balcony, 1, OK, ""},
         {NULL, balcony, 2, OK, ""},
-        {NULL, balcony, 3, E_LAYOUT, "block 1 is not in the first of 3 stages"},
+        {NULL, balcony, 4, E_LAYOUT, "block 1 is not in the first of 4 stages"},
         {"skip:1", balcony, 1, E_MODEL, "block 1, which the served plan does not run"},
         {"ode:0,1@2,2", balcony, 1, E_MODEL, "must be what the served plan begins with"},
         {balcony, balcony, 1, E_MODEL, "a second side file"},

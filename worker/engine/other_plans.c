@@ -71,7 +71,8 @@ static int fit(struct model *m, struct err *err)
 /* The block of a side file reads hidden rows that the served plan has too: of every position, not of drafts alone. */
 static int fit_side(struct model *m, struct err *err)
 {
-    if (m->n_shared == m->draft.n_entries - 1) return model_open_side(m, &m->draft, err);
+    int rc = model_open_side(m, &m->draft, err);
+    if (rc != OK || m->n_shared == m->draft.n_entries - 1) return rc;
     return err_set(err, E_MODEL, "what stands before the side block must be what the served plan begins with");
 }
 

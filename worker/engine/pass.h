@@ -81,7 +81,7 @@ struct engine {
     struct pick *picks; /* [max_rows, n_shards] */
     struct verdict_row *answers; /* [max_rows] */
     float *lp_judged;            /* [n_wanted, n_judge_max] */
-    struct top *top;             /* [n_wanted, MAX_TOP] */
+    struct top *top;             /* [n_wanted, ENGINE_TOP_MOST] */
     struct top *merged;          /* [n_shards * n_best]: of one row */
     size_t judged_room, best_room, lp_judged_room, top_room, merged_room;
 
