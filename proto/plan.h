@@ -63,7 +63,7 @@ int plan_text(char **text, const char *spelled, struct err *err);
 /* The plan of such a text for a model of n_blocks. E_MODEL: it does not fit the model, or is no plan. */
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err);
 
-/* Spells a plan as "ode:...", which plan_read reads as the same plan; cut if `size` bytes do not hold it. */
+/* Spells a plan as "ode:...", which plan_read reads as the same plan if no side file has a part in it; cut if `size` bytes do not hold it. */
 void plan_spell(const struct plan *p, char *out, size_t size);
 
 #endif

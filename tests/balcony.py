@@ -104,7 +104,8 @@ def main():
         print(f"served: {agreed} of {8 * N_TOKENS} ids at the same places as big's own")
         right &= agrees_with_numpy(pilotfish, served)
         right &= "exit after 1 blocks" in run(pilotfish, "inspect", "side.gguf")
-        right &= "ode:0,side side.gguf" in run(pilotfish, "inspect", "big.gguf", "--plan", "balcony:side.gguf")
+        shown = run(pilotfish, "inspect", "big.gguf", "--plan", "balcony:side.gguf")
+        right &= "0,side side.gguf, then" in shown and "mlp         #...\n" in shown
         for code, words, options in [
             (3, "was made for another model", ["--big", "other.gguf", "--draft-plan", "balcony:side.gguf"]),
             (3, "was made for another model", ["--big", "other.gguf", "--plan", "balcony:side.gguf"]),

@@ -219,7 +219,7 @@ static char times_run(const json_t *entries, int block, const char *part)
     json_array_foreach(entries, i, e)
     {
         const char *runs = string(e, "part");
-        n += integer(e, "block") == block && (!strcmp(runs, part) || !strcmp(runs, plan_part_names[PART_BOTH]));
+        n += json_is_integer(json_object_get(e, "block")) && integer(e, "block") == block && (!strcmp(runs, part) || !strcmp(runs, plan_part_names[PART_BOTH]));
     }
     return n < 2 ? ".#"[n] : n < 10 ? (char)('0' + n) : '+';
 }
