@@ -396,7 +396,7 @@ static int run_eval_rows(struct program *p, struct err *err)
                                        .n_threads = o->threads ? o->threads : memory_cores(),
                                        .kernels = p->kernels,
                                        .watch = {show_progress, &progress}};
-    if (rc == OK) rc = eval_rows(&in, err);
+    if (rc == OK) rc = eval_rows(&in, stdout, err);
     scored_text_close(&text);
     return rc;
 }

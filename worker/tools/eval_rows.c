@@ -1,7 +1,6 @@
 #include "worker/tools/eval_rows.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,7 +92,7 @@ static int run(struct writer *w, const int32_t *ids, int pos, int n, struct err 
     return rc == OK ? check_written(w, err) : rc;
 }
 
-int eval_rows(const struct eval_rows_input *in, struct err *err)
+int eval_rows(const struct eval_rows_input *in, FILE *out, struct err *err)
 {
     struct writer *w = calloc(1, sizeof *w);
     if (!w) return err_set(err, E_LAYOUT, "out of memory");
@@ -108,6 +107,9 @@ int eval_rows(const struct eval_rows_input *in, struct err *err)
     }
     watch_show(&in->watch, NULL, NULL, 0, 0);
     if (w->to && fclose(w->to) && rc == OK) rc = err_set(err, E_USAGE, "%.200s: %s", in->save, strerror(errno));
+    if (rc == OK)
+        fprintf(out, "%s: %d rows behind the first %d blocks, in %d windows\n", in->save, in->n_ids, in->exit,
+                (in->n_ids + in->window - 1) / in->window);
     engine_close(w->engine);
     free(w->x);
     free(w->exits);

@@ -12,6 +12,8 @@
 #ifndef WORKER_TOOLS_EVAL_ROWS_H
 #define WORKER_TOOLS_EVAL_ROWS_H
 
+#include <stdio.h>
+
 #include "kernels/kernels.h"
 #include "proto/err.h"
 #include "worker/watch.h"
@@ -27,7 +29,7 @@ struct eval_rows_input { /* all borrowed */
     struct watch watch;
 };
 
-/* The last window may be shorter. E_MODEL: the model has not so many blocks. E_USAGE: the file cannot be written. */
-int eval_rows(const struct eval_rows_input *in, struct err *err);
+/* Says on `out` what was written. The last window may be shorter. E_MODEL: the model has not so many blocks. E_USAGE: the file cannot be written. */
+int eval_rows(const struct eval_rows_input *in, FILE *out, struct err *err);
 
 #endif
