@@ -25,6 +25,8 @@
 #include "coordinator/cli/options.h"
 #include "coordinator/cli/perplexity.h"
 #include "coordinator/cli/plan_search.h"
+#include "coordinator/cli/scored_text.h"
+#include "proto/files/gguf_open.h"
 #include "coordinator/cli/progress.h"
 #include "cut_off.h"
 #include "simulate.h"
@@ -34,6 +36,7 @@
 #include "proto/plan.h"
 #include "worker/tools/bench_kernels.h"
 #include "worker/tools/bench_step.h"
+#include "worker/tools/eval_rows.h"
 #include "worker/tools/doctor.h"
 #include "worker/engine/engine.h"
 #include "worker/memory.h"
@@ -383,6 +386,34 @@ static int run_bench_step(struct program *p, struct err *err)
     return bench_step(&in, stdout, err);
 }
 
+static int run_eval_rows(struct program *p, struct err *err)
+{
+    const struct options *o = &p->o;
+    struct progress progress;
+    struct gguf g = {0};
+    struct tokenizer *tokenizer = NULL;
+    struct scored_text text = {0};
+    progress_init(&progress);
+    int rc = o->big ? pick_kernels(p, err) : err_set(err, E_USAGE, "eval rows needs a model: --big FILE.gguf");
+    if (rc == OK) rc = gguf_open(&g, o->big, err);
+    if (rc == OK) rc = tokenizer_open(&tokenizer, &g, err);
+    if (rc == OK) rc = scored_text_read(&text, o->text, tokenizer, err);
+    tokenizer_close(tokenizer);
+    gguf_close(&g);
+    const struct eval_rows_input in = {.big = o->big,
+                                       .exit = o->exit,
+                                       .ids = text.ids,
+                                       .n_ids = text.n_ids,
+                                       .window = o->window,
+                                       .save = o->save,
+                                       .n_threads = o->threads ? o->threads : memory_cores(),
+                                       .kernels = p->kernels,
+                                       .watch = {show_progress, &progress}};
+    if (rc == OK) rc = eval_rows(&in, stdout, err);
+    scored_text_close(&text);
+    return rc;
+}
+
 static int run_bench_kernels(struct program *p, struct err *err)
 {
     struct progress progress;
@@ -408,6 +439,7 @@ static int run_command(struct program *p, struct err *err)
     case CMD_TOKENIZE: return command_tokenize(&p->o, err);
     case CMD_INSPECT: return command_inspect(&p->o, model_runs, err);
     case CMD_DOCTOR: return run_doctor(p, err);
+    case CMD_ROWS: return run_eval_rows(p, err);
     case CMD_BENCH_STEP: return run_bench_step(p, err);
     case CMD_BENCH_KERNELS: return run_bench_kernels(p, err);
     case CMD_SIMULATE: return command_simulate(&p->o, err);

@@ -22,12 +22,13 @@ void plan_free(struct plan *p)
 {
     if (!p) return;
     free(p->entries);
+    free(p->side);
     *p = (struct plan){0};
 }
 
 uint64_t plan_hash(const struct plan *p)
 {
-    uint64_t h = (uint64_t)p->n_entries;
+    uint64_t h = (uint64_t)p->n_entries ^ p->side_hash;
     for (int i = 0; i < p->n_entries; i++) {
         uint32_t step;
         memcpy(&step, &p->entries[i].step, sizeof step);

@@ -13,10 +13,12 @@
  *
  *     skip:LIST        every block once, but for these: skip:3,7,12-14,20a
  *     layerskip:E      the first E blocks
+ *     balcony:FILE[:E] the first E blocks, then the block and the norm of a side file (proto/files/side.h), which says E
  *     ode:SCHEDULE     what runs, in order: a LIST whose items may be followed by xN (N times) and @S (with step S):
  *                      ode:0,1x4@2.5,2
  *     {"entries": [{"block": 0, "part": "both", "step": 1, "cache": 0}, ...], "about": "..."}
- *                      only "block" must be there; "about" is for people
+ *                      only "block" must be there; "about" is for people. With "side": FILE the last entry may be
+ *                      {"block": "side"}, and the exit's norm is the side file's. All ranks open it by this path.
  */
 #ifndef PROTO_PLAN_H
 #define PROTO_PLAN_H
@@ -37,7 +39,7 @@ enum {
 };
 
 struct plan_entry {
-    int block;
+    int block; /* of the model; its number of blocks: the side file's */
     enum plan_part part;
     float step;
     int cache; /* -1: none (an MLP alone) */
@@ -46,6 +48,8 @@ struct plan_entry {
 struct plan {
     int n_entries, n_caches;
     struct plan_entry *entries; /* owns */
+    char *side;                 /* owns: the path of the side file whose block is the last entry; NULL: none */
+    uint64_t side_hash;         /* of what that holds; set by who opens it */
 };
 
 int plan_plain(struct plan *p, int n_blocks, struct err *err); /* every block once, in order */
@@ -59,7 +63,7 @@ int plan_text(char **text, const char *spelled, struct err *err);
 /* The plan of such a text for a model of n_blocks. E_MODEL: it does not fit the model, or is no plan. */
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err);
 
-/* Spells a plan as "ode:...", which plan_read reads as the same plan; cut if `size` bytes do not hold it. */
+/* Spells a plan as "ode:...", which plan_read reads as the same plan if no side file has a part in it; cut if `size` bytes do not hold it. */
 void plan_spell(const struct plan *p, char *out, size_t size);
 
 #endif

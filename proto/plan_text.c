@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/files/side.h"
 #include "proto/plan.h"
 
-enum form { FORM_SKIP, FORM_LAYERSKIP, FORM_ODE, N_FORMS };
-static const char *const form_names[N_FORMS] = {"skip:", "layerskip:", "ode:"};
-static const char forms_help[] = "skip:3,7-9,12a, layerskip:8, ode:0,1x4@2.5,2, or a file";
+enum form { FORM_SKIP, FORM_LAYERSKIP, FORM_ODE, FORM_BALCONY, N_FORMS };
+static const char *const form_names[N_FORMS] = {"skip:", "layerskip:", "ode:", "balcony:"};
+static const char forms_help[] = "skip:3,7-9,12a, layerskip:8, balcony:FILE, ode:0,1x4@2.5,2, or a file";
 
 struct item { /* blocks [from, to], `times` times */
     int from, to, times;
@@ -126,6 +127,40 @@ static int build_layerskip(struct plan *p, const char *list, int n_blocks, struc
     return rc;
 }
 
+/* How long the path of "FILE" or "FILE:E" is. */
+static size_t path_of(const char *list, int *exit)
+{
+    const char *colon = strrchr(list, ':'), *at = colon ? colon + 1 : NULL;
+    *exit = 0;
+    return at && read_whole(&at, exit) && !*at ? (size_t)(colon - list) : strlen(list);
+}
+
+/* The side file's block behind what is there. */
+static int append_side(struct plan *p, const char *path, size_t n, int n_blocks, struct err *err)
+{
+    if (!(p->side = strndup(path, n))) return err_set(err, E_LAYOUT, "out of memory for a plan");
+    return append(p, (struct plan_entry){.block = n_blocks, .part = PART_BOTH, .step = 1}, err);
+}
+
+static int build_balcony(struct plan *p, const char *list, int n_blocks, struct err *err)
+{
+    int exit;
+    size_t n = path_of(list, &exit);
+    struct side side;
+    char path[PLAN_TEXT_MOST];
+    snprintf(path, sizeof path, "%.*s", (int)n, list);
+    int rc = side_open(&side, path, err);
+    if (rc != OK) return rc;
+    if (exit && exit != side.exit)
+        rc = err_set(err, E_MODEL, "%.200s is for an exit after %d blocks, not %d", path, side.exit, exit);
+    if (rc == OK && side.exit > n_blocks)
+        rc = err_set(err, E_MODEL, "an exit after %d blocks, but the model has %d", side.exit, n_blocks);
+    for (int i = 0; i < side.exit && rc == OK; i++)
+        rc = append(p, (struct plan_entry){.block = i, .part = PART_BOTH, .step = 1}, err);
+    side_close(&side);
+    return rc == OK ? append_side(p, path, n, n_blocks, err) : rc;
+}
+
 /* ---- a file ---- */
 
 static bool known_keys(json_t *object, const char *const names[], const char **unknown)
@@ -164,6 +199,12 @@ static int check_cache(const struct plan *p, enum plan_part part, const json_t *
     return err_set(err, E_MODEL, "a wrong cache: caches are numbered in order, this one is %d", p->n_caches);
 }
 
+static bool is_side(const json_t *value)
+{
+    const char *block = json_string_value(json_object_get(value, "block"));
+    return block && !strcmp(block, "side") && json_object_size(value) == 1;
+}
+
 static int read_entry(struct plan *p, json_t *value, int n_blocks, struct err *err)
 {
     static const char *const names[] = {"block", "part", "step", "cache", NULL};
@@ -187,7 +228,7 @@ static int read_entry(struct plan *p, json_t *value, int n_blocks, struct err *e
 /* The entries of a plan in JSON; NULL: err says why there are none. The caller json_decrefs *root. */
 static json_t *entries_of(json_t **root, const char *text, struct err *err)
 {
-    static const char *const names[] = {"entries", "about", NULL};
+    static const char *const names[] = {"entries", "side", "about", NULL};
     json_error_t bad;
     const char *unknown;
     *root = json_loads(text, JSON_REJECT_DUPLICATES, &bad);
@@ -197,7 +238,7 @@ static json_t *entries_of(json_t **root, const char *text, struct err *err)
     else if (!json_is_array(entries))
         err_set(err, E_MODEL, "no plan: an object with \"entries\" was expected");
     else if (!known_keys(*root, names, &unknown))
-        err_set(err, E_MODEL, "unknown key \"%.40s\": entries, about", unknown);
+        err_set(err, E_MODEL, "unknown key \"%.40s\": entries, side, about", unknown);
     else
         return entries;
     return NULL;
@@ -206,11 +247,17 @@ static json_t *entries_of(json_t **root, const char *text, struct err *err)
 static int build_json(struct plan *p, const char *text, int n_blocks, struct err *err)
 {
     json_t *root, *entries = entries_of(&root, text, err);
+    const char *side = json_string_value(json_object_get(root, "side"));
+    size_t n = json_array_size(entries);
     int rc = entries ? OK : E_MODEL;
-    for (size_t i = 0; i < json_array_size(entries) && rc == OK; i++) {
+    if (side && n && is_side(json_array_get(entries, n - 1))) n--;
+    for (size_t i = 0; i < n && rc == OK; i++) {
         rc = read_entry(p, json_array_get(entries, i), n_blocks, err);
         if (rc != OK) err_wrap(err, "entry %zu", i);
     }
+    if (rc == OK && json_object_get(root, "side") && n == json_array_size(entries))
+        rc = err_set(err, E_MODEL, "\"side\" names a file whose block the last entry must be: {\"block\": \"side\"}");
+    if (rc == OK && n < json_array_size(entries)) rc = append_side(p, side, strlen(side), n_blocks, err);
     json_decref(root);
     return rc;
 }
@@ -247,10 +294,12 @@ void plan_spell(const struct plan *p, char *out, size_t size)
     *out = 0;
     if (!to) return;
     fputs(form_names[FORM_ODE], to);
-    for (int i = 0; i < p->n_entries;) {
+    int n = p->n_entries - (p->side != NULL);
+    for (int i = 0; i < n;) {
         if (i) fputc(',', to);
-        i += spell_item(&p->entries[i], p->n_entries - i, to);
+        i += spell_item(&p->entries[i], n - i, to);
     }
+    if (p->side) fprintf(to, ",side %s", p->side);
     fclose(to);
     out[size - 1] = 0;
 }
@@ -260,8 +309,13 @@ void plan_spell(const struct plan *p, char *out, size_t size)
 static int check_form(const char *spelled, enum form form, const char *list, struct err *err)
 {
     struct item item;
+    int exit;
     bool ok = *list;
-    while (ok && *list) ok = read_item(&list, form, &item);
+    if (form == FORM_BALCONY) {
+        size_t n = path_of(list, &exit);
+        ok = n > 0 && list[n - 1] != ':' && (!list[n] || exit > 0);
+    }
+    while (ok && form != FORM_BALCONY && *list) ok = read_item(&list, form, &item);
     return ok ? OK : err_set(err, E_USAGE, "%.200s: cannot be read; plans are spelled %s", spelled, forms_help);
 }
 
@@ -299,8 +353,12 @@ int plan_text(char **text, const char *spelled, struct err *err)
 
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err)
 {
-    static int (*const build[N_FORMS + 1])(struct plan *, const char *, int, struct err *) = {
-        [FORM_SKIP] = build_skip, [FORM_LAYERSKIP] = build_layerskip, [FORM_ODE] = build_ode, [N_FORMS] = build_json};
+    static int (*const build[N_FORMS + 1])(struct plan *, const char *, int,
+                                           struct err *) = {[FORM_SKIP] = build_skip,
+                                                            [FORM_LAYERSKIP] = build_layerskip,
+                                                            [FORM_ODE] = build_ode,
+                                                            [FORM_BALCONY] = build_balcony,
+                                                            [N_FORMS] = build_json};
     const char *list;
     enum form form = form_of(text, &list);
     struct plan p = {.entries = calloc(PLAN_ENTRIES_MOST, sizeof *p.entries)};

@@ -73,6 +73,10 @@ set_tests_properties(chat PROPERTIES TIMEOUT 300)
 add_test(NAME reproduce COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/reproduce.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny>)
 set_tests_properties(reproduce PROPERTIES TIMEOUT 300)
+# An exit is trained on a toy; with --steps 2000 longer.
+add_test(NAME balcony COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/balcony.py $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(balcony PROPERTIES TIMEOUT 300)
 add_executable(metrics lib/metrics_main.c)
 target_include_directories(metrics PRIVATE ${sees}/all)
 target_link_libraries(metrics PRIVATE pf_coordinator)

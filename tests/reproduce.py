@@ -29,6 +29,7 @@ class Model:
         self.w = {t.name: np.array(t.data, dtype=np.float32) for t in reader.tensors}
         arch = bytes(self.field(reader, "general.architecture")).decode()
         self.n_blocks = int(self.field(reader, f"{arch}.block_count")[0])
+        self.exit_norm = "output_norm"  # a side file's exit has its own
         self.plan = [(i, "am", 1) for i in range(self.n_blocks)]  # block, attention and MLP, step
         self.n_head = int(self.field(reader, f"{arch}.attention.head_count")[0])
         self.n_head_kv = int(self.field(reader, f"{arch}.attention.head_count_kv")[0])
@@ -46,6 +47,14 @@ class Model:
     def field(reader, key):
         field = reader.fields[key]
         return field.parts[field.data[0]]
+
+    def add_side(self, path):
+        """The block and the norm of a side file (proto/files/side.h), as one more block."""
+        reader = gguf.GGUFReader(path)
+        numbers = {t.name: np.array(t.data, dtype=np.float32) for t in reader.tensors}
+        self.w["side_norm.weight"] = numbers.pop("output_norm.weight")
+        self.w.update(numbers)
+        self.exit_norm = "side_norm"
 
     def norm(self, x, name):
         return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.eps) * self.w[name + ".weight"]
@@ -127,7 +136,7 @@ class Model:
                 y = self.mlp(self.norm(x, f"{block}.ffn_norm"), block)
                 x = x + step * self.added(y, f"{block}.post_ffw_norm")
         head = self.w.get("output.weight", self.w["token_embd.weight"])
-        logits = self.norm(x[-1], "output_norm") @ head.T
+        logits = self.norm(x[-1], self.exit_norm) @ head.T
         return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
 
 
@@ -298,4 +307,5 @@ def main():
     sys.exit(not all(right))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@
 
 enum { N_EMBD = 72, N_BLOCKS = 4, N_CTX = 64, MAX_ROWS = 12, N_ROUNDS = 12, DRAFTS = 5 };
 
-static char folder[] = "/tmp/pilotfish-exits-XXXXXX", big[64];
+static char folder[] = "/tmp/pilotfish-exits-XXXXXX", big[64], side[64], other_side[64], balcony[80];
 
 struct verdict_bits { /* compared byte by byte */
     int32_t next;
@@ -64,7 +64,7 @@ static const struct verdict_row *run(struct engine *e, enum engine_plan plan, in
 {
     const struct verdict_row *answers = NULL;
     struct err err;
-    const struct engine_span span = {plan, from, to, p->rows + row, n, p->x[row], NULL};
+    const struct engine_span span = {plan, from, to, p->rows + row, n, p->x[row], NULL, false};
     if (engine_run(e, &span, &answers, &err) != OK) fail_msg("%s", err.text);
     for (int i = 0; i < n; i++) assert_int_equal(engine_row_error(e, i, &err), OK);
     return answers;
@@ -109,6 +109,11 @@ static void resume(struct engine *e, const struct engine_info *info, struct feed
     int last = p->n - 1;
     engine_embed(e, &p->ids[last], 1, p->x[last]);
     run(e, ENGINE_SERVED, 0, info->n_shared, p, last, 1);
+    const struct engine_span fill = {
+        ENGINE_DRAFT, info->n_shared, info->n_draft_entries, p->rows + last, 1, p->x[last], NULL, true};
+    const struct verdict_row *answers;
+    struct err err;
+    if (info->draft_fills) assert_int_equal(engine_run(e, &fill, &answers, &err), OK);
     keep_bits(run(e, ENGINE_SERVED, info->n_shared, info->entry_to, p, 0, p->n), p, out);
 }
 
@@ -127,6 +132,8 @@ static const struct {
     {"skip:1", "skip:1,2", 1, 2},
     {"ode:0,1x4,3", "ode:0,1x2@2,3", 1, 4},
     {"ode:0,1x4,3", "ode:0,1x2,3", 3, 4},
+    {NULL, balcony, 2, 3}, /* a side file's block behind block 1, with a cache of its own */
+    {"skip:3", balcony, 2, 3},
 };
 enum { N_PAIRS = sizeof pairs / sizeof *pairs };
 
@@ -193,14 +200,14 @@ static void a_row_that_was_bad_before_is_bad_behind_with_the_same_words(void **s
         feed_make(&p, 0, ids, 3);
         engine_embed(e, ids, 3, p.x[0]);
         p.x[2][7] = 1.0f / 0.0f;
-        struct engine_span span = {ENGINE_SERVED, 0, resumed ? 2 : 4, p.rows, 3, p.x[0], NULL};
+        struct engine_span span = {ENGINE_SERVED, 0, resumed ? 2 : 4, p.rows, 3, p.x[0], NULL, false};
         assert_int_equal(engine_run(e, &span, &answers, &err), OK);
         assert_int_equal(engine_row_error(e, 1, &err), OK);
         assert_int_equal(engine_row_error(e, 2, resumed ? &err : &plain), E_MODEL);
     }
     for (int i = 0; i < 3; i++) bad_entry[i] = engine_bad_entry(e, i);
     engine_embed(e, &ids[2], 1, p.x[2]); /* as if what is not finite had gone under */
-    const struct engine_span behind = {ENGINE_SERVED, 2, 4, p.rows, 3, p.x[0], bad_entry};
+    const struct engine_span behind = {ENGINE_SERVED, 2, 4, p.rows, 3, p.x[0], bad_entry, false};
     assert_int_equal(engine_run(e, &behind, &answers, &err), OK);
     assert_int_equal(engine_row_error(e, 1, &err), OK);
     assert_int_equal(engine_row_error(e, 2, &err), E_MODEL);
@@ -224,6 +231,14 @@ static void a_draft_s_plan_fits_the_first_stage(void **state)
         {"skip:1", "layerskip:2", 1, E_MODEL, "block 1, which the served plan does not run"},
         {"skip:1a", "layerskip:2", 1, E_MODEL, "block 1, which the served plan does not run"},
         {"skip:1a", "skip:1a,2", 1, OK, ""},
+        {NULL, balcony, 1, OK, ""},
+        {NULL, balcony, 2, OK, ""},
+        {NULL, balcony, 4, E_LAYOUT, "block 1 is not in the first of 4 stages"},
+        {"skip:1", balcony, 1, E_MODEL, "block 1, which the served plan does not run"},
+        {"ode:0,1@2,2", balcony, 1, E_MODEL, "must be what the served plan begins with"},
+        {balcony, balcony, 1, E_MODEL, "a second side file"},
+        {NULL, other_side, 1, E_MODEL, "was made for another model"},
+        {other_side, NULL, 1, E_MODEL, "was made for another model"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *why;
@@ -301,7 +316,14 @@ static int make_folder(void **state)
     struct tiny_spec spec = tiny_spec(QUANT_F32);
     if (!mkdtemp(folder)) return -1;
     snprintf(big, sizeof big, "%s/big.gguf", folder);
-    return tiny_write(big, &spec);
+    snprintf(side, sizeof side, "%s/side.gguf", folder);
+    snprintf(balcony, sizeof balcony, "balcony:%s", side);
+    snprintf(other_side, sizeof other_side, "balcony:%s/other.gguf", folder);
+    if (tiny_write(big, &spec) || tiny_write_side(side, big, &spec, 2, 0)) return -1;
+    char other[64];
+    snprintf(other, sizeof other, "%s/other-big.gguf", folder);
+    spec.seed = 2;
+    return tiny_write(other, &spec) || tiny_write_side(strchr(other_side, ':') + 1, other, &spec, 1, 0);
 }
 
 static int remove_folder(void **state)

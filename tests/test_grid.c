@@ -257,6 +257,46 @@ static void uneven_shares_give_one_hash(void **state)
     print_message("%d cells\n", n);
 }
 
+/* A block and a norm of a side file draft behind the first E blocks (Balcony). This one's are copies of the last: so at
+ * E = L - 1 it says what big says, at all positions, which it can only where its K and V are those of the text; the cut
+ * head says another id where big's is past the cut. */
+static void a_side_file_s_drafts_give_one_hash(void **state)
+{
+    (void)state;
+    static const struct {
+        int exit, n_ids, pp;
+        uint32_t type;
+    } rows[] = {{1, 0, 3, QUANT_F32}, {2, 0, 2, QUANT_F32},  {3, 0, 1, QUANT_F32},
+                {4, 0, 1, QUANT_F32}, {3, 0, 1, QUANT_Q8_0}, {2, 300, 2, QUANT_Q8_0}};
+    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
+    struct grid g;
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct toy toy = write_toy(rows[r].type, "qwen2", false);
+        struct tiny_spec spec = tiny_spec(rows[r].type);
+        char side[96], plan[128];
+        snprintf(side, sizeof side, "%s.side", toy.big);
+        snprintf(plan, sizeof plan, "balcony:%s:%d", side, rows[r].exit);
+        assert_int_equal(tiny_write_side(side, toy.big, &spec, rows[r].exit, rows[r].n_ids), 0);
+        grid_init(&g, toy.big, toy.little, fastest());
+        g.draft_plan = plan;
+        for (int s = 0; s < 2; s++) {
+            g.sampler = samplers[s];
+            g.have_expected = 0;
+            expect(&g);
+            for (int i = 0; i < 6; i++) {
+                struct cell c = cover(GRID_PLAN, windows[(i + i / 4) % 4], i);
+                if (c.pp > rows[r].pp) c.pp = rows[r].pp;
+                g.self_max = self_max(1 + i % 2);
+                grid_run(&g, &c);
+            }
+        }
+        print_message("E=%d: %llu of %llu judged drafts accepted\n", rows[r].exit,
+                      (unsigned long long)g.n_planned_accepted, (unsigned long long)g.n_planned_judged);
+        assert_true(g.n_planned_accepted > 0);
+        if (rows[r].exit == 3) assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
+    }
+}
+
 /* BiLD's rules over drafts of a plan, which the coordinator asks for. */
 static void lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone(void **state)
 {
@@ -467,6 +507,7 @@ int main(void)
         cmocka_unit_test(what_the_leader_copies_gives_one_hash),
         cmocka_unit_test(plans_give_one_hash),
         cmocka_unit_test(uneven_shares_give_one_hash),
+        cmocka_unit_test(a_side_file_s_drafts_give_one_hash),
         cmocka_unit_test(lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone),
         cmocka_unit_test(big_s_own_drafts_by_all_its_blocks_are_right),
         cmocka_unit_test(a_drafter_that_dies_changes_no_text),

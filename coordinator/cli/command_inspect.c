@@ -12,6 +12,7 @@
 #include "coordinator/text/tokenizer.h"
 #include "proto/files/gguf_blocks.h"
 #include "proto/files/gguf_open.h"
+#include "proto/files/side.h"
 #include "proto/show.h"
 
 /* --- gathering ------------------------------------------------------------------------------------------------------
@@ -105,15 +106,20 @@ static json_t *string_fact(const struct gguf *g, const char *key)
 static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_blocks, struct err *err)
 {
     struct plan plan = {0}, plain = {0};
+    struct side side = {0};
     char *text = NULL, runs[PLAN_TEXT_MOST];
     struct block_bytes *bytes = NULL;
     json_t *facts = NULL;
     int rc = plan_text(&text, spelled, err);
     if (rc == OK) rc = plan_read(&plan, text, n_blocks, err);
     if (rc == OK) rc = plan_plain(&plain, n_blocks, err);
+    if (rc == OK && plan.side) rc = side_open(&side, plan.side, err);
+    if (rc == OK && side.exit && side.base != gguf_fingerprint(g))
+        rc = err_set(err, E_MODEL, "%.200s was made for another model", plan.side);
     if (rc != OK) err_wrap(err, "--plan");
     if (rc == OK && !(bytes = gguf_bytes_of_blocks(g, n_blocks))) err_set(err, E_FAIL, "out of memory for a plan");
     if (bytes) {
+        if (side.exit) gguf_add_bytes(bytes, &side.file, n_blocks + 1);
         plan_spell(&plan, runs, sizeof runs);
         if (*runs)
             facts = json_pack("{so ss si si sI sI so}", "spelled", json_text(spelled, strlen(spelled)), "runs", runs,
@@ -122,6 +128,7 @@ static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_block
                               (json_int_t)plan_bytes(g, &plain, bytes), "entries", plan_json(&plan));
         if (!facts) err_set(err, E_FAIL, "out of memory for a plan");
     }
+    side_close(&side);
     free(bytes);
     free(text);
     plan_free(&plain);
@@ -133,16 +140,18 @@ static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_block
 static json_t *file_facts(const struct gguf *g, int (*runs)(const char *, struct err *), struct err *why)
 {
     uint64_t n_parameters;
+    char print[17];
+    snprintf(print, sizeof print, "%016llx", (unsigned long long)gguf_fingerprint(g));
     json_t *formats = format_facts(g, &n_parameters);
     json_t *tokens = tokenizer_facts(g, why);
     if (!json_object_get(tokens, "unknown")) runs(g->path, why);
-    return json_pack("{so sI si so so so so sI sI so so so sb so}", "file", json_text(g->path, strlen(g->path)),
+    return json_pack("{so sI si so so so so sI sI so so so sb so ss}", "file", json_text(g->path, strlen(g->path)),
                      "bytes", (json_int_t)gguf_file_bytes(g), "files", gguf_n_files(g), "gguf_version",
                      g->made ? json_null() : json_integer(g->version), "architecture",
                      string_fact(g, "general.architecture"), "name", string_fact(g, "general.name"), "shape",
                      shape_facts(g), "parameters", (json_int_t)n_parameters, "tensors", (json_int_t)g->n_tensors,
                      "formats", formats, "tokenizer", tokens, "template", template_facts(g), "runs", why->code == OK,
-                     "why_not", json_text(why->text, strlen(why->text)));
+                     "why_not", json_text(why->text, strlen(why->text)), "fingerprint", print);
 }
 
 /* --- printing -------------------------------------------------------------------------------------------------------
@@ -210,7 +219,8 @@ static char times_run(const json_t *entries, int block, const char *part)
     json_array_foreach(entries, i, e)
     {
         const char *runs = string(e, "part");
-        n += integer(e, "block") == block && (!strcmp(runs, part) || !strcmp(runs, plan_part_names[PART_BOTH]));
+        n += json_is_integer(json_object_get(e, "block")) && integer(e, "block") == block &&
+             (!strcmp(runs, part) || !strcmp(runs, plan_part_names[PART_BOTH]));
     }
     return n < 2 ? ".#"[n] : n < 10 ? (char)('0' + n) : '+';
 }
@@ -273,6 +283,7 @@ static void print_facts(json_t *facts)
     {
         printf("    %-6s %11lld tensors %13lld bytes\n", format, integer(of, "tensors"), integer(of, "bytes"));
     }
+    printf("  fingerprint   %s\n", string(facts, "fingerprint"));
     print_tokenizer(json_object_get(facts, "tokenizer"));
     print_template(json_object_get(facts, "template"));
     if (json_is_true(json_object_get(facts, "runs")))
@@ -281,6 +292,34 @@ static void print_facts(json_t *facts)
         printf("  runs here     no: %s\n", string(facts, "why_not"));
     const json_t *plan = json_object_get(facts, "plan");
     if (plan) print_plan(plan, (int)integer(json_object_get(facts, "shape"), "blocks"));
+}
+
+/* A side file is no model: it says of which one it is a part. */
+static int inspect_side(const struct gguf *g, bool text, struct err *err)
+{
+    struct side s = {0};
+    char base[17];
+    int rc = side_read(&s, g, err);
+    if (rc != OK) return rc;
+    uint64_t n_parameters;
+    snprintf(base, sizeof base, "%016llx", (unsigned long long)s.base);
+    json_t *facts = json_pack("{so ss sI si si so}", "file", json_text(g->path, strlen(g->path)), "base", base, "bytes",
+                              (json_int_t)gguf_file_bytes(g), "exit", s.exit, "ids", s.n_ids, "formats",
+                              format_facts(g, &n_parameters));
+    if (!facts || (text && show_strings(facts))) rc = err_set(err, E_FAIL, "%s: no memory to describe it", g->path);
+    if (rc == OK && !text) return json_put_line(facts, 0, stdout, err);
+    if (rc == OK) {
+        printf(
+            "%s\n  side file     one block and a norm for an exit after %d blocks (%lld bytes)\n  base          %s\n",
+            string(facts, "file"), s.exit, integer(facts, "bytes"), base);
+        if (s.n_ids)
+            printf("  head          the base's, of ids below %d\n", s.n_ids);
+        else
+            printf("  head          the base's\n");
+        printf("  parameters    %.4g million\n", (double)n_parameters * 1e-6);
+    }
+    json_decref(facts);
+    return rc;
 }
 
 static int add_plan(json_t *facts, const struct gguf *g, const char *spelled, struct err *err)
@@ -295,6 +334,11 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
     struct gguf g = {0};
     int rc = gguf_open(&g, o->model, err);
     if (rc != OK) return rc;
+    if (side_is(&g)) {
+        rc = inspect_side(&g, o->format == FORMAT_TEXT, err);
+        gguf_close(&g);
+        return rc;
+    }
     struct err why = {0};
     json_t *facts = file_facts(&g, runs, &why);
     if (facts && o->plan && why.code == OK) rc = add_plan(facts, &g, o->plan, err);

@@ -17,6 +17,7 @@ enum {
     PPL = BIT(CMD_PERPLEXITY),
     SEARCH = BIT(CMD_PLAN_SEARCH),
     SCORE = PPL | SEARCH, /* they score a text */
+    ROWS = BIT(CMD_ROWS),
     PAIR = BIT(CMD_BENCH_PAIR),
     STEP = BIT(CMD_BENCH_STEP),
     KERNELS = BIT(CMD_BENCH_KERNELS),
@@ -31,7 +32,7 @@ enum {
     DOC = BIT(CMD_DOCTOR),
     CONFIG = BIT(CMD_CONFIG),
     WORKER = BIT(CMD_WORKER),
-    WORK = TEXT | WORKER | STEP | KERNELS | SWEEP | SCORE | TOK | INS | DOC,
+    WORK = TEXT | WORKER | STEP | KERNELS | SWEEP | SCORE | ROWS | TOK | INS | DOC,
     ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
     LONGEST_CONTEXT = CONTEXT_MOST,
     NET_MOST_MS = 10000 /* a job waits for no worker longer than minutes */
@@ -39,7 +40,7 @@ enum {
 
 /* clang-format off: a row is an option, its help begins a line */
 const struct option option_table[] = {
-    {"big", "-m --model", TEXT | STEP | SCORE | DOC, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
+    {"big", "-m --model", TEXT | STEP | SCORE | ROWS | DOC, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
      .help = "the big model, which decides the text: a GGUF file, or a\n"
              "directory of config.json, tokenizer.json and safetensors"},
     {"little", "-md --model-draft --draft-model --speculative-model", TEXT | STEP | DOC, OPTION_TEXT, AT(little),
@@ -47,8 +48,9 @@ const struct option option_table[] = {
     {"plan", NULL, TEXT | STEP | PPL | INS, OPTION_TEXT, AT(plan), "PLAN", 0, 0,
      .help = "run only a part of the big model (lossy): skip:3,7-9,12a (all\n"
              "blocks but these; a, m: its attention, its MLP), layerskip:8\n"
-             "(the first 8), ode:0,1x4@2.5,2 (in this order; x: times, @:\n"
-             "step), or a file of JSON (proto/plan.h)"},
+             "(the first 8), balcony:FILE (and the block of a side file),\n"
+             "ode:0,1x4@2.5,2 (in this order; x: times, @: step), or a\n"
+             "file of JSON (proto/plan.h)"},
     {"model", "-m --big", TOK | INS | WORKER, OPTION_TEXT, AT(model), "FILE", 0, 0,
      .help = "the model: a GGUF file, or a directory of config.json,\ntokenizer.json and safetensors"},
 
@@ -159,7 +161,7 @@ const struct option option_table[] = {
      .help =
          "also run the big model alone, and compare ids and\nlog-probabilities, bit for bit (exit 6 if they differ)"},
 
-    {"threads", "-t", TEXT | WORKER | STEP | KERNELS | SCORE | DOC, OPTION_COUNT, AT(threads), "N", 0, 1024,
+    {"threads", "-t", TEXT | WORKER | STEP | KERNELS | SCORE | ROWS | DOC, OPTION_COUNT, AT(threads), "N", 0, 1024,
      .preset = "0", .heading = "Machine", .help = "threads of each worker; 0: the cores it may use"},
     {"groups", "--data-parallel-size -dp", TEXT | DOC, OPTION_COUNT, AT(groups), "N", 1, GROUPS_MOST, .preset = "1",
      .needs = NEEDS_PROMPTS,
@@ -236,8 +238,9 @@ const struct option option_table[] = {
      .help = "text like <|im_start|> is text, not one token;\nwith --detokenize: control tokens are left out"},
     {"detokenize", NULL, TOK, OPTION_FLAG, AT(detokenize), NULL, 0, 0, .help = "ids in, text out"},
 
-    {"window", NULL, SCORE, OPTION_COUNT, AT(window), "N", 2, LONGEST_CONTEXT, .preset = "512",
-     .heading = "What is measured", .help = "tokens of a window; its later half is scored"},
+    {"window", NULL, SCORE | ROWS, OPTION_COUNT, AT(window), "N", 2, LONGEST_CONTEXT, .preset = "512",
+     .heading = "What is measured",
+     .help = "tokens of a window, which begins anew; of those that are\nscored the later half counts"},
     {"agreement", NULL, PPL, OPTION_TEXT, AT(agreement), "PLAN", 0, 0,
      .help = "also how often the likeliest token under --plan is that under\nthis one, of which --plan runs a part; "
              "whole: all of the model"},
@@ -256,9 +259,10 @@ const struct option option_table[] = {
              "model's"},
     {"parts", NULL, SEARCH, OPTION_FLAG, AT(parts), NULL, 0, 0,
      .help = "leave out attention and MLPs one by one, not whole blocks"},
-    {"save", NULL, SEARCH, OPTION_TEXT, AT(save), "FILE", 0, 0,
+    {"exit", NULL, ROWS, OPTION_COUNT, AT(exit), "E", 1, 1024, .help = "write the rows behind the first E blocks"},
+    {"save", NULL, SEARCH | ROWS, OPTION_TEXT, AT(save), "FILE", 0, 0,
      .help = "the plan found so far, for --plan and --draft-plan (default:\nplan.json); FILE.log has every plan that "
-             "was scored"},
+             "was scored; eval\nrows: the rows (default: rows.bin)"},
     {"seconds", NULL, PAIR, OPTION_NUMBER, AT(seconds), "S", 0, 3600, .preset = "0",
      .help = "repeat a request until both ways have taken S seconds"},
     {"first", NULL, PAIR, OPTION_CHOICE, AT(first), "plain|drafts", 0, 0, .preset = "plain",
@@ -424,6 +428,11 @@ const struct command_text command_texts[N_COMMANDS] = {
                         "  pilotfish eval perplexity --big B.gguf --window 1024 - < book.txt\n"
                         "  pilotfish eval perplexity --big B.gguf --plan skip:14,26 --agreement whole book.txt\n",
                         .positional = "TEXT_FILE"},
+    [CMD_ROWS] = {"eval rows", " --big FILE --exit E TEXT_FILE",
+                  "For training an exit: a text's hidden rows behind block E, and the likeliest next tokens.",
+                  "  pilotfish eval rows --big B.gguf --exit 20 --save rows.bin text.txt\n"
+                  "  pilotfish eval rows --big B.gguf --exit 2 --window 256 - < book.txt\n",
+                  .positional = "TEXT_FILE"},
     [CMD_PLAN_SEARCH] = {"plan search", " --big FILE TEXT_FILE",
                          "Which blocks the big model can best do without: SLEB's greedy search, on a text.",
                          "  pilotfish plan search --big B.gguf --remove 4 --window 256 calibration.txt\n"

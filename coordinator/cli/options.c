@@ -306,7 +306,9 @@ static int finish_score(struct parser *r, struct err *err)
         return err_set(err, E_USAGE, "%s needs a text: a file, or - for standard input", command_name(r));
     if (o->agreement && !o->plan)
         return err_set(err, E_USAGE, "--agreement compares --plan with another plan: give --plan as well");
-    if (!o->save) o->save = "plan.json";
+    if (o->command == CMD_ROWS && !o->exit)
+        return err_set(err, E_USAGE, "eval rows needs the blocks before the exit: --exit E");
+    if (!o->save) o->save = o->command == CMD_ROWS ? "rows.bin" : "plan.json";
     o->text = r->positional;
     o->ctx = o->window; /* a slot holds no more */
     return OK;
@@ -403,6 +405,7 @@ static int finish(struct parser *r, struct err *err)
     case CMD_BENCH_SPEC:
     case CMD_SIMULATE: return finish_sweep(r, err);
     case CMD_PLAN_SEARCH:
+    case CMD_ROWS:
     case CMD_PERPLEXITY: return finish_score(r, err);
     case CMD_WORKER: return finish_worker(r, err);
     case CMD_CONFIG: return finish_config(r, err);

@@ -26,6 +26,7 @@ enum command {
     CMD_PERPLEXITY,
     CMD_PLAN_SEARCH,
     CMD_BENCH_PAIR,
+    CMD_ROWS,
     CMD_BENCH_STEP,
     CMD_BENCH_KERNELS,
     CMD_BENCH_SPEC,
@@ -131,6 +132,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     enum search_by by;
     bool parts;
     const char *save;
+    int exit; /* eval rows: blocks before it */
 
     struct numbers rows, contexts; /* bench step, bench kernels */
     int rounds;

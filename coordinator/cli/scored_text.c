@@ -5,18 +5,18 @@
 #include "coordinator/text/read_text.h"
 #include "proto/plan.h"
 
-static int read_ids(struct scored_text *t, const struct runtime *s, struct err *err)
+int scored_text_read(struct scored_text *t, const char *path, const struct tokenizer *tokenizer, struct err *err)
 {
     FILE *f;
     const char *place;
     char *bytes = NULL;
     size_t n = 0, n_ids = 0;
-    int rc = text_open(s->o.text, stdin, &f, &place, err);
+    int rc = text_open(path, stdin, &f, &place, err);
     if (rc != OK) return rc;
     rc = text_read(f, place, &bytes, &n, err);
     if (f != stdin) fclose(f);
     const struct tokenizer_text in = {bytes, n, .add_bos = true};
-    if (rc == OK) rc = tokenizer_encode(s->big_t, &in, &t->ids, &n_ids, err);
+    if (rc == OK) rc = tokenizer_encode(tokenizer, &in, &t->ids, &n_ids, err);
     free(bytes);
     t->n_ids = (int)n_ids;
     return rc;
@@ -24,7 +24,7 @@ static int read_ids(struct scored_text *t, const struct runtime *s, struct err *
 
 int scored_text_open(struct scored_text *t, struct runtime *s, struct err *err)
 {
-    int rc = read_ids(t, s, err);
+    int rc = scored_text_read(t, s->o.text, s->big_t, err);
     int n_windows = t->n_ids / s->o.window, n_slots = n_windows < s->o.parallel ? n_windows : s->o.parallel;
     if (rc == OK && n_windows == 0)
         rc = err_set(err, E_USAGE, "the text has %d tokens, a window %d: a longer text, or a smaller --window",

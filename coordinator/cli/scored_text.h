@@ -10,6 +10,9 @@ struct scored_text {
     int n_ids;
 };
 
+/* Reads a text alone. */
+int scored_text_read(struct scored_text *t, const char *path, const struct tokenizer *tokenizer, struct err *err);
+
 /* Reads the text that the options name, and starts the workers with a slot for each window, up to --parallel. */
 int scored_text_open(struct scored_text *t, struct runtime *s, struct err *err);
 void scored_text_close(struct scored_text *t); /* zeroed is fine */

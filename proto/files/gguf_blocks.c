@@ -21,13 +21,18 @@ bool gguf_is_of_mlp(struct gguf_str name)
 
 struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks)
 {
-    struct block_bytes *bytes = calloc((size_t)n_blocks, sizeof *bytes);
-    for (size_t i = 0; bytes && i < g->n_tensors; i++) {
+    struct block_bytes *bytes = calloc((size_t)n_blocks + 1, sizeof *bytes);
+    if (bytes) gguf_add_bytes(bytes, g, n_blocks);
+    return bytes;
+}
+
+void gguf_add_bytes(struct block_bytes *bytes, const struct gguf *g, int n_blocks)
+{
+    for (size_t i = 0; i < g->n_tensors; i++) {
         const struct gguf_tensor *t = &g->tensors[i];
         int block = gguf_block_of(t->name, n_blocks);
         if (block >= 0) *(gguf_is_of_mlp(t->name) ? &bytes[block].mlp : &bytes[block].attention) += t->n_bytes;
     }
-    return bytes;
 }
 
 uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_blocks)

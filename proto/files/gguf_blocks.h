@@ -17,8 +17,10 @@ struct block_bytes { /* of a block's tensors */
     uint64_t attention, mlp;
 };
 
-/* [n_blocks]. The caller frees it; NULL: out of memory. */
+/* [n_blocks + 1]; the last one is a side file's (gguf_add_bytes), or none. The caller frees it; NULL: out of memory. */
 struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks);
+/* Adds those of another file's blocks. */
+void gguf_add_bytes(struct block_bytes *bytes, const struct gguf *g, int n_blocks);
 /* Of what an entry runs. */
 uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_blocks);
 /* Of what a pass under a plan reads: of each entry, and of the head. */

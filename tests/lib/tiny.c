@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/files/gguf.h"
+#include "proto/files/side.h"
 
 enum { ALIGNMENT = 32, NAME_ROOM = 64, N_BYTE_TOKENS = 256, N_MERGES = 256, N_CONTROL = 3, MAX_TENSORS = 4096 };
 
@@ -43,9 +43,15 @@ struct tensor {
     uint64_t offset;
 };
 
+struct side_keys {
+    char base[17];
+    int exit, n_ids;
+};
+
 struct plan { /* all tensors of a file, in its order */
     const struct tiny_spec *spec;
-    int block, source; /* of what is added now; source draws its numbers; -1: of no block */
+    const struct side_keys *side; /* NULL: the whole model */
+    int block, source;            /* of what is added now; source draws its numbers; -1: of no block */
     int n;
     struct tensor tensor[MAX_TENSORS];
 };
@@ -354,6 +360,14 @@ static void put_keys(struct keys *k, const struct tiny_spec *spec)
     key_u32(k, "general", "quantization_version", 2);
 }
 
+static void put_side_keys(struct keys *k, const struct side_keys *side)
+{
+    key_str(k, "general.architecture", "pilotfish-side");
+    key_str(k, "side.base", side->base);
+    key_u32(k, "side", "exit", side->exit);
+    if (side->n_ids) key_u32(k, "side", "ids", side->n_ids);
+}
+
 /* ---- tensors ---- */
 
 static struct tensor *plan_add(struct plan *p, const char *name)
@@ -447,6 +461,26 @@ static uint64_t align_up(uint64_t n)
     return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+static void place_all(struct plan *p)
+{
+    uint64_t offset = 0;
+    for (int i = 0; i < p->n; i++) {
+        p->tensor[i].offset = offset;
+        offset = align_up(offset + tensor_bytes(&p->tensor[i]));
+    }
+}
+
+static void plan_side(struct plan *p)
+{
+    const struct tiny_spec *s = p->spec;
+    p->block = s->n_blocks;
+    p->source = s->n_blocks - 1;
+    plan_block(p);
+    p->block = -1;
+    plan_vector(p, "output_norm.weight", s->n_embd, s->tied ? 0 : 1, s->tied ? 1.5f : .1f);
+    place_all(p);
+}
+
 static void plan_all(struct plan *p)
 {
     const struct tiny_spec *s = p->spec;
@@ -461,11 +495,7 @@ static void plan_all(struct plan *p)
     /* Tied: random signs in the last norm and a small embedding, or every token would find itself the best next one. */
     plan_vector(p, "output_norm.weight", s->n_embd, s->tied ? 0 : 1, s->tied ? 1.5f : .1f);
     if (!s->tied) plan_matrix(p, "output.weight", s->n_embd, s->n_vocab, 4.2f);
-    uint64_t offset = 0;
-    for (int i = 0; i < p->n; i++) {
-        p->tensor[i].offset = offset;
-        offset = align_up(offset + tensor_bytes(&p->tensor[i]));
-    }
+    place_all(p);
 }
 
 static void put_directory(FILE *f, const struct plan *p)
@@ -509,9 +539,15 @@ static int write_file(FILE *f, struct plan *p)
     size_t n_bytes = 0;
     struct keys keys = {open_memstream(&bytes, &n_bytes), 0};
     if (!keys.f) return -1;
-    put_keys(&keys, p->spec);
+    if (p->side)
+        put_side_keys(&keys, p->side);
+    else
+        put_keys(&keys, p->spec);
     fclose(keys.f);
-    plan_all(p);
+    if (p->side)
+        plan_side(p);
+    else
+        plan_all(p);
     fwrite("GGUF", 4, 1, f);
     put_u32(f, 3);
     put_u64(f, (uint64_t)p->n);
@@ -526,7 +562,7 @@ static int write_file(FILE *f, struct plan *p)
     return ferror(f) ? -1 : 0;
 }
 
-int tiny_write(const char *path, const struct tiny_spec *spec)
+static int write_as(const char *path, const struct tiny_spec *spec, const struct side_keys *side)
 {
     if (!is_possible(spec)) {
         errno = EINVAL;
@@ -535,10 +571,27 @@ int tiny_write(const char *path, const struct tiny_spec *spec)
     struct plan *p = calloc(1, sizeof *p);
     FILE *f = p ? fopen(path, "wb") : NULL;
     if (p) p->spec = spec;
+    if (p) p->side = side;
     int rc = f ? write_file(f, p) : -1;
     if (f && fclose(f) != 0) rc = -1;
     free(p);
     return rc;
+}
+
+int tiny_write(const char *path, const struct tiny_spec *spec)
+{
+    return write_as(path, spec, NULL);
+}
+
+int tiny_write_side(const char *path, const char *base, const struct tiny_spec *spec, int exit, int n_ids)
+{
+    struct gguf g = {0};
+    struct err err;
+    struct side_keys side = {.exit = exit, .n_ids = n_ids};
+    if (gguf_open_file(&g, base, &err) != OK) return -1;
+    snprintf(side.base, sizeof side.base, "%016llx", (unsigned long long)gguf_fingerprint(&g));
+    gguf_close(&g);
+    return write_as(path, spec, &side);
 }
 
 struct tiny_spec tiny_spec(uint32_t type)

@@ -46,6 +46,11 @@ struct tiny_spec tiny_spec(uint32_t type);
 /* 0; or -1 with errno: EINVAL for a spec that cannot be, else what the file system said. */
 int tiny_write(const char *path, const struct tiny_spec *spec);
 
+/* A side file (proto/files/side.h) of the toy in `base`, whose spec this is: its last block and norm once more,
+ * as Balcony begins (2503.05005, section 3.2).
+* n_ids 0: the exit chooses among all ids. */
+int tiny_write_side(const char *path, const char *base, const struct tiny_spec *spec, int exit, int n_ids);
+
 /* Removes a folder and what was written into it. Not 0: it failed. */
 int tiny_remove(const char *folder);
 

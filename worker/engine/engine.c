@@ -56,7 +56,7 @@ static int stage_caches(const struct model *m, int *from)
         if (cache > hi) hi = cache;
     }
     *from = lo;
-    return hi < lo ? 0 : hi - lo + 1;
+    return (hi < lo ? 0 : hi - lo + 1) + (m->draft.side != NULL); /* the last one is the side block's */
 }
 
 void engine_info(const struct engine *e, struct engine_info *out)
@@ -85,6 +85,8 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .n_heads = m->heads_from[m->share.shard + 1] - m->heads_from[m->share.shard],
         .n_draft_entries = m->draft.n_entries,
         .n_shared = m->n_shared,
+        .draft_fills = m->draft.side,
+        .draft_n_ids = m->draft.side ? m->side.n_ids : 0,
         .draft_cost = m->draft_cost,
         .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),
     };
@@ -157,6 +159,7 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
     if (e->pair.synthetic) return timed_load(e, err);
     const struct model *m = &e->model;
     int n_caches = stage_caches(m, &e->cache_from);
+    if (m->draft.side) m->draft.entries[m->draft.n_entries - 1].cache = e->cache_from + n_caches - 1;
     if (!buffers_init(e))
         return err_set(err, E_LAYOUT, "%s: out of memory for a pass of %d rows", e->path, e->max_rows);
     e->kv = (struct kv){.n_caches = n_caches,
@@ -236,12 +239,14 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
     e->plan = plans[span->plan];
     e->from = span->from;
     e->to = span->to;
-    e->heads = e->to == e->plan->n_entries && (span->plan == ENGINE_DRAFT || model_last(m));
+    e->fills = span->fills;
+    e->norm_exit = e->plan->side ? m->norm_side : m->norm_out;
+    e->heads = !e->fills && e->to == e->plan->n_entries && (span->plan == ENGINE_DRAFT || model_last(m));
     e->rows = span->rows;
     e->n_rows = span->n_rows;
     e->x = span->x;
     e->rc = OK;
-    e->n_entry_rows += (uint64_t)(e->to - e->from) * (uint64_t)e->n_rows;
+    if (!e->fills) e->n_entry_rows += (uint64_t)(e->to - e->from) * (uint64_t)e->n_rows;
     for (int i = 0; i < e->n_rows; i++)
         atomic_store(&e->bad_entry[i], span->bad_entry ? span->bad_entry[i] : ENGINE_NOT_BAD);
     if (e->pair.synthetic) return timed_pass(e, answers, err);
@@ -260,7 +265,8 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
                 const struct verdict_row **answers, struct err *err)
 {
-    const struct engine_span own = {ENGINE_SERVED, e->model.entry_from, e->model.entry_to, rows, n_rows, x, NULL};
+    const struct engine_span own = {ENGINE_SERVED, e->model.entry_from, e->model.entry_to, rows, n_rows, x, NULL,
+                                    false};
     return engine_run(e, &own, answers, err);
 }
 

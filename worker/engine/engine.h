@@ -66,6 +66,8 @@ struct engine_info {
     int n_heads;                     /* query heads of this shard */
     int n_draft_entries;             /* of the drafts' plan; 0: it has none */
     int n_shared;                    /* entries that both plans begin with */
+    bool draft_fills;                /* the drafts' plan has a side file: see engine_span.fills */
+    int draft_n_ids;                 /* a draft's ids are below it; 0: all */
     double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */
 };
 
@@ -100,6 +102,7 @@ struct engine_span {
     int n_rows;
     float *x;             /* [n_rows, n_embd] as entry `from` finds them; then as the entry behind `to` does */
     const int *bad_entry; /* [n_rows] engine_bad_entry of the entries before; NULL: no row is bad yet */
+    bool fills;           /* only K and V of the one entry are computed: x stays as it is, and there is no head */
 };
 int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err);
 

@@ -6,7 +6,7 @@
 
 #include "proto/wire.h"
 
-enum { MAX_TOP = 20 }; /* of n_top */
+enum { MAX_TOP = 20, ENGINE_TOP_MOST = 64 }; /* of n_top: in messages; in a pass */
 enum { MAX_EXTRA_IDS = 256 };
 
 struct engine_row {

@@ -189,6 +189,7 @@ static void attention(struct engine *e, const struct block *b, int cache, int i_
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) place_row(e, b, cache, i);
     pool_barrier(e->pool);
+    if (e->fills) return;
 
     attend_all(e, b, cache, t);
     pool_barrier(e->pool);
@@ -254,6 +255,7 @@ void forward_run(void *arg, int t)
         if (entry->part & PART_ATTENTION) {
             add_and_norm(e, t, step, b->norm_attn, i);
             attention(e, b, entry->cache - e->cache_from, i, t);
+            if (e->fills) return;
             todo = (struct step){entry->step, b->norm_attn_out};
             step = &todo;
         }

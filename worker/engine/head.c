@@ -178,7 +178,7 @@ void head_run(void *arg, int t)
     int n = m->shape.n_embd, from, to;
     pool_part(e->n_wanted, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
-        e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, m->norm_out, n, m->shape.eps);
+        e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, e->norm_exit, n, m->shape.eps);
         pass_quantize(e, &e->norm, i, e->scratch[t].row, e->to, e->wanted[i]);
     }
     forget(e, &e->scratch[t]);
@@ -236,7 +236,7 @@ int head_room(struct engine *e, struct err *err)
     if (rc == OK) rc = room((void **)&e->best, &e->best_room, n * shards * best, sizeof *e->best);
     if (rc == OK) rc = room((void **)&e->merged, &e->merged_room, shards * best, sizeof *e->merged);
     if (rc == OK) rc = room((void **)&e->lp_judged, &e->lp_judged_room, n * judges, sizeof *e->lp_judged);
-    if (rc == OK) rc = room((void **)&e->top, &e->top_room, n * MAX_TOP, sizeof *e->top);
+    if (rc == OK) rc = room((void **)&e->top, &e->top_room, n * ENGINE_TOP_MOST, sizeof *e->top);
     for (int t = 0; t < e->n_threads && rc == OK; t++)
         rc = room((void **)&e->scratch[t].best, &e->scratch[t].best_room, n * best, sizeof *e->best);
     if (rc != OK) return err_set(err, E_LAYOUT, "out of memory for the answers of %d rows", e->n_wanted);

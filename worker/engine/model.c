@@ -85,6 +85,17 @@ static int add_vectors(struct model *m, struct pieces *p, int i_block, enum plan
     return rc;
 }
 
+/* Whether this stage runs the block of the side file. */
+static bool has_side(const struct model *m)
+{
+    return m->draft.side || (m->plan.side && m->entry_to == m->plan.n_entries);
+}
+
+static bool is_of_side(const struct model *m, const struct piece *p)
+{
+    return p->tensor >= m->side.file.tensors && p->tensor < m->side.file.tensors + m->side.file.n_tensors;
+}
+
 static int add_block(struct model *m, struct pieces *p, int i_block, enum plan_part part, struct err *err)
 {
     const struct shape *s = &m->shape;
@@ -117,14 +128,24 @@ static enum plan_part parts_of(const struct model *m, int block)
 static int add_blocks(struct model *m, struct pieces *p, struct err *err)
 {
     int rc = OK;
-    bool *seen = calloc((size_t)m->shape.n_blocks, sizeof *seen);
+    bool *seen = calloc((size_t)m->shape.n_blocks + 1, sizeof *seen);
     if (!seen) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     for (int i = m->entry_from; i < m->entry_to && rc == OK; i++) {
         int block = m->plan.entries[i].block;
-        if (!seen[block]) rc = add_block(m, p, block, parts_of(m, block), err);
+        if (block < m->shape.n_blocks && !seen[block]) rc = add_block(m, p, block, parts_of(m, block), err);
         seen[block] = true;
     }
     free(seen);
+    return rc;
+}
+
+static int add_side(struct model *m, struct pieces *p, struct err *err)
+{
+    const struct vector_part norm = {"output_norm.weight", m->shape.n_embd, 0, m->shape.n_embd, &m->norm_side, false};
+    p->file = &m->side.file;
+    int rc = add_block(m, p, m->shape.n_blocks, PART_BOTH, err);
+    if (rc == OK) rc = pieces_add_vector(p, &norm, err);
+    p->file = &m->file;
     return rc;
 }
 
@@ -159,6 +180,7 @@ int model_pieces(struct model *m, struct pieces *p, struct err *err)
     if (embeds(m)) rc = pieces_add_matrix(p, &embed, err);
     if (rc == OK) rc = pieces_add_vector(p, &factors, err);
     if (rc == OK) rc = add_blocks(m, p, err);
+    if (rc == OK && has_side(m)) rc = add_side(m, p, err);
     if (rc == OK && model_has_head(m)) rc = pieces_add_vector(p, &norm, err);
     if (rc == OK && model_has_head(m)) rc = add_head(m, p, err);
     return rc;
@@ -172,7 +194,8 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
                                               "output.weight"};
     bool *used = calloc(m->file.n_tensors + 1, sizeof *used);
     if (!used) return err_set(err, E_LAYOUT, "out of memory for %zu tensors", m->file.n_tensors);
-    for (int i = 0; i < p->n; i++) used[p->list[i].tensor - m->file.tensors] = true;
+    for (int i = 0; i < p->n; i++)
+        if (!is_of_side(m, &p->list[i])) used[p->list[i].tensor - m->file.tensors] = true;
     int rc = OK;
     for (size_t i = 0; i < m->file.n_tensors && rc == OK; i++) {
         struct gguf_str name = m->file.tensors[i].name;
@@ -219,6 +242,7 @@ static int cut_stages(struct model *m, const struct model_config *c, struct err 
         return err_set(err, E_LAYOUT, "out of memory for %d plan entries", n);
     }
     upto[0] = 0;
+    gguf_add_bytes(bytes, &m->side.file, m->shape.n_blocks + 1);
     for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + entry_bytes(&m->plan.entries[i], bytes);
     free(bytes);
     uint64_t total = upto[n] + gguf_tensor(&m->file, head_name(m))->n_bytes;
@@ -286,20 +310,6 @@ static int cut_shards(struct model *m, const char *text, struct err *err)
 
 /* ---- open and close ---- */
 
-/* Names the model by its directory and the first bytes of each tensor: two trainings of one architecture differ. */
-static uint64_t fingerprint(const struct model *m)
-{
-    uint64_t h = m->file.n_tensors;
-    for (size_t i = 0; i < m->file.n_tensors; i++) {
-        const struct gguf_tensor *t = &m->file.tensors[i];
-        for (size_t k = 0; k < t->name.n; k++) h = prefix_hash_next(h, (uint8_t)t->name.s[k]);
-        for (int k = 0; k < 4; k++) h = prefix_hash_mix(h ^ t->dim[k]);
-        h = prefix_hash_next(h, (int32_t)t->type);
-        for (size_t k = 0; k < 64 && k < t->n_bytes; k++) h = prefix_hash_next(h, t->data[k]);
-    }
-    return h;
-}
-
 static void count_bytes(struct model *m, const struct pieces *p, const struct kernels *k)
 {
     bool view = model_has_head(m);
@@ -307,6 +317,7 @@ static void count_bytes(struct model *m, const struct pieces *p, const struct ke
         const struct piece *piece = &p->list[i];
         size_t n = piece_bytes(piece, k);
         m->n_bytes += n;
+        if (m->draft.side && is_of_side(m, piece)) continue;
         if (piece->matrix == &m->head) {
             m->head_bytes = n;
             view = false;
@@ -374,7 +385,20 @@ static int read_plan(struct model *m, const char *text, struct err *err)
 {
     if (!text) return plan_plain(&m->plan, m->shape.n_blocks, err);
     int rc = plan_read(&m->plan, text, m->shape.n_blocks, err);
+    if (rc == OK && m->plan.side) rc = model_open_side(m, &m->plan, err);
     return rc == OK ? OK : err_wrap(err, "%s", m->file.path);
+}
+
+int model_open_side(struct model *m, struct plan *p, struct err *err)
+{
+    if (m->side.exit) return err_set(err, E_MODEL, "a second side file: one of the plans may have one");
+    int rc = side_open(&m->side, p->side, err);
+    if (rc != OK) return rc;
+    if (m->side.base != m->hash)
+        return err_set(err, E_MODEL, "%.200s was made for another model: its base is %016llx, this one %016llx",
+                       p->side, (unsigned long long)m->side.base, (unsigned long long)m->hash);
+    p->side_hash = gguf_fingerprint(&m->side.file);
+    return OK;
 }
 
 int model_open(struct model *m, const struct model_config *c, const struct kernels *k, struct err *err)
@@ -383,9 +407,10 @@ int model_open(struct model *m, const struct model_config *c, const struct kerne
     struct pieces p = {0};
     int rc = gguf_open(&m->file, c->path, err);
     if (rc != OK) return rc;
+    m->hash = gguf_fingerprint(&m->file);
     rc = shape_read(&m->shape, &m->file, err);
     if (rc == OK) rc = read_vocabulary(m, err);
-    if (rc == OK && !(m->blocks = calloc((size_t)m->shape.n_blocks, sizeof *m->blocks)))
+    if (rc == OK && !(m->blocks = calloc((size_t)m->shape.n_blocks + 1, sizeof *m->blocks)))
         rc = err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     if (rc == OK) rc = read_plan(m, c->plan, err);
     if (rc == OK) rc = cut_stages(m, c, err);
@@ -397,7 +422,6 @@ int model_open(struct model *m, const struct model_config *c, const struct kerne
     if (rc == OK) {
         note_formats(m, &p);
         count_bytes(m, &p, k);
-        m->hash = fingerprint(m);
         m->vocab_hash = gguf_vocab_hash(&m->file);
     }
     pieces_free(&p);
@@ -412,7 +436,8 @@ void model_close(struct model *m)
     plan_free(&m->plan);
     plan_free(&m->draft);
     plan_free(&m->other);
-    for (int i = 0; m->blocks && i < m->shape.n_blocks; i++) free(m->blocks[i].experts);
+    side_close(&m->side);
+    for (int i = 0; m->blocks && i <= m->shape.n_blocks; i++) free(m->blocks[i].experts);
     free(m->blocks);
     if (m->memory) munmap(m->memory, model_memory_bytes(m));
     *m = (struct model){0};

@@ -17,7 +17,7 @@
 
 #include "kernels/kernels.h"
 #include "proto/err.h"
-#include "proto/files/gguf.h"
+#include "proto/files/side.h"
 #include "proto/plan.h"
 #include "worker/engine/shape.h"
 
@@ -71,7 +71,9 @@ struct model {
     int vocab_from[MAX_SHARDS + 1]; /* ids */
     int kv_from, kv_to;             /* KV heads of this shard */
 
-    struct block *blocks; /* [n_blocks] owns; only the parts that this stage's entries name are filled */
+    struct side side;     /* of one of the plans; its block is behind the model's own */
+    float *norm_side;     /* [n_embd] of its exit */
+    struct block *blocks; /* [n_blocks + 1] owns; only the parts that this stage's entries name are filled */
     float *norm_out;      /* [n_embd], with the head */
     float *rope_factors;  /* [d_head/2] divisors of the frequencies (Llama 3); NULL: none */
     struct weights embed; /* all rows: first stage, shard 0 */
@@ -91,6 +93,9 @@ struct model {
  * E_LAYOUT: more stages than entries of the plan, or more shards than heads. */
 int model_open(struct model *m, const struct model_config *c, const struct kernels *k, struct err *err);
 void model_close(struct model *m);
+
+/* Opens the side file of one of m's plans. E_MODEL: it is none, or not of this model. */
+int model_open_side(struct model *m, struct plan *p, struct err *err);
 
 /* Everything that this share keeps. The caller calls pieces_free after an error too. */
 struct pieces;

@@ -145,11 +145,12 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, cons
         rc = load_piece(&(struct packing){piece, k, false, pool, requantizers}, at, m->file.path, err);
         if (rc != OK) break;
         at += piece_bytes(piece, k);
-        gguf_release(&m->file, piece->tensor);
+        gguf_release(&m->file, piece->tensor); /* of a side file nothing: its pages are few */
         watch_show(watch, "loading", NULL, (uint64_t)(at - m->memory), m->n_bytes);
     }
     if (rc == OK && model_has_head(m) && !m->head.panels) view_head(m);
     if (rc == OK) gguf_close(&m->file);
+    if (rc == OK) gguf_close(&m->side.file);
     requantizers_close(requantizers, pool_threads(pool));
     pieces_free(&p);
     return rc;

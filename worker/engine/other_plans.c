@@ -56,6 +56,7 @@ static int fit(struct model *m, struct err *err)
 {
     for (int i = 0; i < m->draft.n_entries; i++) {
         struct plan_entry *e = &m->draft.entries[i];
+        if (e->block == m->shape.n_blocks) break; /* the side file's, which is the last */
         if (!has_parts(&m->plan, m->plan.n_entries, e))
             return err_set(err, E_MODEL, "block %d, which the served plan does not run", e->block);
         if (!has_parts(&m->plan, m->entry_to, e))
@@ -67,10 +68,19 @@ static int fit(struct model *m, struct err *err)
     return OK;
 }
 
+/* The block of a side file reads hidden rows that the served plan has too: of every position, not of drafts alone. */
+static int fit_side(struct model *m, struct err *err)
+{
+    int rc = model_open_side(m, &m->draft, err);
+    if (rc != OK || m->n_shared == m->draft.n_entries - 1) return rc;
+    return err_set(err, E_MODEL, "what stands before the side block must be what the served plan begins with");
+}
+
 static int count_cost(struct model *m, struct err *err)
 {
     struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks);
     if (!bytes) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
+    gguf_add_bytes(bytes, &m->side.file, m->shape.n_blocks + 1);
     m->draft_cost = (double)plan_bytes(&m->file, &m->draft, bytes) / (double)plan_bytes(&m->file, &m->plan, bytes);
     free(bytes);
     return OK;
@@ -113,6 +123,7 @@ int other_plan_open(struct model *m, const char *text, struct err *err)
 {
     struct plan p = {0};
     int rc = plan_read(&p, text, m->shape.n_blocks, err);
+    if (rc == OK && p.side) rc = err_set(err, E_MODEL, "a side file is loaded at the start: use --plan");
     if (rc == OK) rc = cut_other(m, &p, err);
     if (rc != OK) {
         plan_free(&p);
@@ -131,6 +142,7 @@ int draft_plan_open(struct model *m, const char *text, struct err *err)
     int rc = plan_read(&m->draft, text, m->shape.n_blocks, err);
     if (rc == OK) m->n_shared = count_shared(&m->plan, m->entry_to, &m->draft);
     if (rc == OK) rc = fit(m, err);
+    if (rc == OK && m->draft.side) rc = fit_side(m, err);
     if (rc == OK) rc = count_cost(m, err);
     return rc == OK ? OK : err_wrap(err, "%s: --draft-plan", m->file.path);
 }

@@ -8,6 +8,10 @@
  * plan has it, the drafted positions are written again by the pass that judges them. The draft runs where the first
  * stage is, and needs no weights beyond what that has, but for the head.
  *
+ * A side file's block (Balcony, 2503.05005) has a cache of its own, and no part in the served plan. Its K and V are
+ * needed at each position: of drafted ids the draft writes them, of all others the pass that feeds them
+ * (engine_span.fills).
+ *
  * By another, which a part of a message may name, all of a text is run, over all stages: each of its entries has one of
  * the served plan's caches to itself.
  */

@@ -56,6 +56,8 @@ struct engine {
     const struct plan *plan; /* of the model: one of its three */
     int from, to;            /* entries of it */
     bool heads;              /* the head follows */
+    bool fills;              /* only K and V of entry `from` */
+    const float *norm_exit;  /* the head's */
     const struct engine_row *rows;
     int n_rows;
     float *x;                       /* borrows: the caller's hidden rows */
@@ -80,7 +82,7 @@ struct engine {
     struct pick *picks; /* [max_rows, n_shards] */
     struct verdict_row *answers; /* [max_rows] */
     float *lp_judged;            /* [n_wanted, n_judge_max] */
-    struct top *top;             /* [n_wanted, MAX_TOP] */
+    struct top *top;             /* [n_wanted, ENGINE_TOP_MOST] */
     struct top *merged;          /* [n_shards * n_best]: of one row */
     size_t judged_room, best_room, lp_judged_room, top_room, merged_room;
 

@@ -112,7 +112,7 @@ static bool answer(struct engine *e, size_t i_wanted)
         size_t shard = (size_t)shard_of(&e->model, ask->judge[k]);
         lp[k] = ln_p(e->judged[(i_wanted * shards + shard) * judges + k], all);
     }
-    struct top *top = e->top + i_wanted * MAX_TOP;
+    struct top *top = e->top + i_wanted * ENGINE_TOP_MOST;
     size_t n_top = ask->n_top < (uint32_t)n ? ask->n_top : (size_t)n;
     for (size_t k = 0; k < n_top; k++) top[k] = (struct top){e->merged[k].id, ln_p(e->merged[k].lp, all)};
     e->answers[i_wanted] = (struct verdict_row){.next = next.id,

@@ -193,7 +193,7 @@ static void settle_parts(struct verifier *v, const struct verdict_row *answers)
 static int compute(struct verifier *v, const struct verdict_row **answers, struct err *err)
 {
     const struct engine_info *info = &v->w->info;
-    struct engine_span all = {ENGINE_SERVED, info->entry_from, info->entry_to, v->rows, v->n_rows, v->x, NULL};
+    struct engine_span all = {ENGINE_SERVED, info->entry_from, info->entry_to, v->rows, v->n_rows, v->x, NULL, false};
     if (v->parts[0].plan) {
         all.plan = ENGINE_OTHER;
         int rc = engine_set_other(v->w->engine, v->parts[0].plan, &all.from, &all.to, err);

@@ -39,9 +39,12 @@ static int run_step(struct self_draft *d, const struct part *part, struct step *
 {
     const struct engine_info *info = &d->w->info;
     const struct verdict_row *answers;
-    const struct engine_row row = {
-        .slot = (int)part->slot, .pos = (int)part->at, .ask = part->rows, .sampler = &part->sampler};
-    struct engine_span span = {ENGINE_DRAFT, 0, info->n_shared, &row, 1, d->x, NULL};
+    const struct engine_row row = {.slot = (int)part->slot,
+                                   .pos = (int)part->at,
+                                   .ask = part->rows,
+                                   .sampler = &part->sampler,
+                                   .n_ids = info->draft_n_ids};
+    struct engine_span span = {ENGINE_DRAFT, 0, info->n_shared, &row, 1, d->x, NULL, false};
     struct err why;
     int rc = OK;
     out->found = true;
@@ -210,13 +213,17 @@ int self_draft_pass(struct self_draft *d, const struct part *parts, size_t n_par
     struct engine *e = d->w->engine;
     size_t n_embd = (size_t)d->held.n_embd;
     int n = list_fresh(d, parts, n_parts, all), rc = OK;
-    if (n == all->n_rows) return engine_run(e, all, answers, err);
-    const struct engine_span fresh = {ENGINE_SERVED, all->from, d->w->info.n_shared, d->fresh, n, d->fresh_x, NULL};
+    if (n == all->n_rows && !d->w->info.draft_fills) return engine_run(e, all, answers, err);
+    const struct engine_span fresh = {ENGINE_SERVED, all->from, d->w->info.n_shared, d->fresh, n, d->fresh_x,
+                                      NULL,          false};
     if (n) rc = engine_run(e, &fresh, answers, err);
     for (int i = 0; i < n && rc == OK; i++) {
         copy_row(d, all->x + (size_t)d->row_of[i] * n_embd, d->fresh_x + (size_t)i * n_embd);
         d->bad_entry[d->row_of[i]] = engine_bad_entry(e, i);
     }
+    const struct engine_span fill = {ENGINE_DRAFT, fresh.to, d->w->info.n_draft_entries, d->fresh, n, d->fresh_x,
+                                     NULL,         true};
+    if (n && rc == OK && d->w->info.draft_fills) rc = engine_run(e, &fill, answers, err);
     all->from = fresh.to;
     all->bad_entry = d->bad_entry;
     return rc == OK ? engine_run(e, all, answers, err) : rc;

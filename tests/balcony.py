@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""A trained exit, from a text to drafts: rows of a toy (`eval rows`), a block trained on them
+(scripts/train/balcony.py), its side file as a drafter and as a served plan.
+
+  balcony.py PILOTFISH TINY SCRIPTS [--steps N]
+
+Training must lower the loss and raise the share of drafts that are accepted, and what the model writes must not change.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import reproduce
+
+N_TOKENS, EXIT = 48, 1
+
+
+def run(*command, **more):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more).stdout
+
+
+def fails(code, words, *command):
+    """One line that says why, and the code."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    ok = done.returncode == code and words in done.stderr and len(done.stderr.splitlines()) == 1
+    if not ok:
+        print(f"{' '.join(command[1:])}: code {done.returncode}, expected {code}: {done.stderr}")
+    return ok
+
+
+def agrees_with_numpy(pilotfish, served):
+    """The plain model of tests/reproduce.py writes the same ids under the side file, with the same ln p."""
+    model, same, far = reproduce.Model("big.gguf"), True, []
+    model.add_side("side.gguf")
+    model.plan = [*model.plan[:EXIT], (model.n_blocks, "am", 1)]
+    with open("prompts.jsonl", encoding="utf-8") as f:
+        prompts = [json.loads(line)["prompt"] for line in f]
+    for prompt, line in zip(prompts, served):
+        ids = [int(i) for i in run(pilotfish, "tokenize", "--model", "big.gguf", input=prompt).split()]
+        own, sure = reproduce.greedy_with_log_p(model, ids)
+        same &= own == line["ids"][: reproduce.N_TOKENS]
+        far += [abs(a - b) for a, b in zip(sure, line["logprobs"])]
+    print(f"numpy: the same ids: {same}, ln p within {sum(far) / len(far):.1e}, at most {max(far):.1e}")
+    return same and sum(far) / len(far) < 1e-4 and max(far) < 1e-3
+
+
+def main():
+    pilotfish, tiny, scripts = (os.path.realpath(path) for path in sys.argv[1:4])
+    steps = sys.argv[sys.argv.index("--steps") + 1] if "--steps" in sys.argv else "300"
+    head = os.path.join(os.path.dirname(os.path.realpath(__file__)), "data/wikitext-2/head.txt")
+    with open(head, encoding="utf-8") as f:
+        text = f.read()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        run(tiny, "big.gguf", "--arch", "llama")
+        run(tiny, "other.gguf", "--arch", "qwen2")
+        with open("text.txt", "w", encoding="utf-8") as out:
+            out.write(text[:40000])
+        with open("prompts.jsonl", "w", encoding="utf-8") as out:
+            for i in range(8):
+                print(json.dumps({"prompt": text[-6000 + 700 * i:][:120]}), file=out)
+        run(pilotfish, "eval", "rows", "--big", "big.gguf", "--exit", str(EXIT), "--window", "96", "text.txt")
+        script = [sys.executable, f"{scripts}/train/balcony.py", "--big", "big.gguf", "--rows", "rows.bin"]
+
+        def train(out, *options):
+            run(*script, "--out", out, *options)
+            with open(out + ".log", encoding="utf-8") as f:
+                return [json.loads(line) for line in f]
+
+        def generate(*options):
+            lines = run(pilotfish, "generate", "--big", "big.gguf", "--prompts", "prompts.jsonl", "--raw",
+                        "--ignore-eos", "-o", "jsonl", "-n", str(N_TOKENS), *options)
+            return [json.loads(line) for line in lines.splitlines()]
+
+        train("untrained.gguf")
+        half = train("side.gguf", "--steps", str(int(steps) // 2))
+        log = train("side.gguf", "--steps", steps, "--resume")
+        right = log[: len(half)] == half and log[-1]["step"] == int(steps)
+        first, last = log[0], log[-1]
+        print(f"held loss {first['held_loss']} -> {last['held_loss']}, agreement {first['held_agreement']} -> "
+              f"{last['held_agreement']}, {last['seconds']} s")
+        right &= last["held_loss"] < first["held_loss"] and last["held_agreement"] > first["held_agreement"]
+
+        plain, shares = [line["ids"] for line in generate("--no-draft")], []
+        for side in ("untrained.gguf", "side.gguf"):
+            for layout in ([], ["--tp", "2"], ["--pp", "2"]):
+                lines = generate("--draft-plan", f"balcony:{side}", "--guard", "off", "--draft-max", "4", *layout)
+                right &= [line["ids"] for line in lines] == plain
+            judged, accepted = (sum(line["stats"][k] for line in lines) for k in ("judged", "accepted"))
+            shares.append(accepted / judged)
+            print(f"{side}: {accepted} of {judged} judged drafts accepted")
+        right &= shares[1] > shares[0]
+
+        served = generate("--plan", "balcony:side.gguf")
+        for layout in (["--tp", "2"], ["--pp", "2"]):
+            right &= [line["ids"] for line in generate("--plan", "balcony:side.gguf", *layout)] == [
+                line["ids"] for line in served]
+        with open("plan.json", "w", encoding="utf-8") as out:
+            json.dump({"entries": [{"block": 0}, {"block": "side"}], "side": "side.gguf"}, out)
+        right &= [line["ids"] for line in generate("--plan", "plan.json")] == [line["ids"] for line in served]
+        agreed = sum(a == b for line, ids in zip(served, plain) for a, b in zip(line["ids"], ids))
+        print(f"served: {agreed} of {8 * N_TOKENS} ids at the same places as big's own")
+        right &= agrees_with_numpy(pilotfish, served)
+        right &= "exit after 1 blocks" in run(pilotfish, "inspect", "side.gguf")
+        shown = run(pilotfish, "inspect", "big.gguf", "--plan", "balcony:side.gguf")
+        right &= "0,side side.gguf, then" in shown and "mlp         #...\n" in shown
+        for code, words, options in [
+            (3, "was made for another model", ["--big", "other.gguf", "--draft-plan", "balcony:side.gguf"]),
+            (3, "was made for another model", ["--big", "other.gguf", "--plan", "balcony:side.gguf"]),
+            (3, "is for an exit after 1 blocks, not 2", ["--big", "big.gguf", "--plan", "balcony:side.gguf:2"]),
+            (3, "no side file", ["--big", "big.gguf", "--draft-plan", "balcony:big.gguf"]),
+            (2, "cannot be read", ["--big", "big.gguf", "--draft-plan", "balcony:"])]:
+            right &= fails(code, words, pilotfish, "generate", *options, "x")
+        run(pilotfish, "eval", "rows", "--big", "big.gguf", "--exit", "3", "--window", "96", "text.txt")
+        train("deep.gguf")
+        right &= fails(4, "not in the first of 2 stages", pilotfish, "generate", "--big", "big.gguf", "--pp", "2",
+                       "--draft-plan", "balcony:deep.gguf", "x")
+        os.chdir("/")
+    sys.exit(not right)
+
+
+main()
