@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The training scripts, in little: the derivatives of the trainer against differences, the recipe's formulas against
 numbers worked out by hand, and that training lowers the loss and makes more drafts right than the untrained model's
-are, as pilotfish measures the files. train.py PILOTFISH SOURCE FOLDER
+are, as pilotfish measures the files. train.py PILOTFISH SOURCE FOLDER [--long]
+
+--long: the trainings of docs/papers.md instead, a minute or two each, and their tables.
 """
 import json
 import os
@@ -9,7 +11,8 @@ import subprocess
 import sys
 import types
 
-pilotfish, source, folder = sys.argv[1:]
+pilotfish, source, folder = (os.path.abspath(path) for path in sys.argv[1:4])
+is_long = sys.argv[4:] == ["--long"]
 scripts = os.path.join(source, "scripts", "train")
 sys.path.insert(0, scripts)
 import characters
@@ -127,8 +130,43 @@ def resumed(name, *words):
         wrong(f"{name}: the log has steps {steps}")
 
 
-def main():
-    os.makedirs(folder, exist_ok=True)
+def papers():
+    """Steps that were drawn stand their number, steps always the same do not; the recipe makes exits draft, and costs
+    the whole model little."""
+    text = subprocess.run([os.path.join(source, "scripts", "fetch-data"), "tinyshakespeare"], capture_output=True,
+                          text=True, check=True).stdout.strip()
+    of_text = ["--text", text, "--window", "64"]
+    form = [*of_text, "--width", "64", "--batch", "16"]
+    for name, out, words in (
+        ("ode.py", "ode.gguf", []),
+        ("ode.py", "fixed.gguf", ["--counts", "8"]),
+        ("layerskip.py", "exits.gguf", []),
+        ("layerskip.py", "plain.gguf", ["--plain"]),
+    ):
+        script(name, "train", "--out", out, *form, "--steps", "500", *words)
+    rows = {}
+    for name, models in (("ode.py", ["ode.gguf", "fixed.gguf"]), ("layerskip.py", ["exits.gguf", "plain.gguf"])):
+        script(name, "train", "--out", f"new {name}.gguf", *form, "--steps", "0")
+        done = script(name, "show", *models, f"new {name}.gguf", *of_text, "--program", pilotfish, "-o", "jsonl")
+        print(done.stdout)
+        rows |= {(row["model"], row["plan"]): row for row in map(json.loads, done.stdout.splitlines())}
+    for what, holds in (
+        ("2 drawn steps", rows["ode.gguf", "ode:0x2@4"]["loss"] < rows["ode.gguf", "ode:0x8"]["loss"] + 0.1),
+        ("2 steps of a model of 8", rows["fixed.gguf", "ode:0x2@4"]["loss"]
+         > rows["fixed.gguf", "ode:0x8"]["loss"] + 0.3),
+        ("drafts of 2 steps", rows["ode.gguf", "ode:0x2@4"]["accepted"]
+         > rows["new ode.py.gguf", "ode:0x2@4"]["accepted"] + 0.2),
+        ("drafts of half the blocks", rows["exits.gguf", "layerskip:4"]["accepted"]
+         > rows["plain.gguf", "layerskip:4"]["accepted"] + 0.1),
+        ("drafts of the untrained", rows["exits.gguf", "layerskip:4"]["accepted"]
+         > rows["new layerskip.py.gguf", "layerskip:4"]["accepted"] + 0.3),
+        ("the whole model", rows["exits.gguf", "ode:0-7"]["loss"] < rows["plain.gguf", "ode:0-7"]["loss"] + 0.15),
+    ):
+        if not holds:
+            wrong(what)
+
+
+def in_little():
     derivatives()
     recipe()
 
@@ -158,8 +196,12 @@ def main():
         done = script(name, "train", "--out", "none.gguf", *SMALL, *words, code=3)
         if said not in done.stderr or len(done.stderr.splitlines()) != 1:
             wrong(f"{name} {words}: {done.stderr}")
-    print(f"{n_wrong} wrong")
-    sys.exit(n_wrong > 0)
 
 
-main()
+os.makedirs(folder, exist_ok=True)
+if is_long:
+    papers()
+else:
+    in_little()
+print(f"{n_wrong} wrong")
+sys.exit(n_wrong > 0)
