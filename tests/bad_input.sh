@@ -38,7 +38,7 @@ END
 does '^of\\x1b\[31m\\nit.gguf$' inspect "$named"
 [ "$(grep -c '^  name  *\\x1b\[2J$\|^  end ids .* 514 <|\\x1b\[2J\\nx|>$' out)" = 2 ] ||
     wrong "inspect says other names"
-[ "$(wc -l < out)" = 15 ] && ! grep -q $'\e' out || wrong "inspect: not its lines, or an escape in them"
+[ "$(wc -l < out)" = 16 ] && ! grep -q $'\e' out || wrong "inspect: not its lines, or an escape in them"
 run doctor --big "$named.gone"
 grep -q '^bad  *big  *of\\x1b\[31m\\nit.gguf.gone: cannot' out && ! grep -q $'\e' out ||
     wrong "doctor prints a name as it is"

@@ -211,6 +211,20 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
     return rc;
 }
 
+/* Nor may a side file have more. */
+static int check_side_used(const struct model *m, const struct pieces *p, struct err *err)
+{
+    const struct gguf *g = &m->side.file;
+    for (size_t i = 0; i < g->n_tensors && has_side(m); i++) {
+        bool used = false;
+        for (int k = 0; k < p->n && !used; k++) used = p->list[k].tensor == &g->tensors[i];
+        if (!used)
+            return err_set(err, E_MODEL, "%s: tensor %s has no place in a side file of %s", g->path,
+                           gguf_show(g->tensors[i].name).s, m->file.path);
+    }
+    return OK;
+}
+
 /* ---- the cut ---- */
 
 /* Stages take entries by weights, but each at least one. */
@@ -418,6 +432,7 @@ int model_open(struct model *m, const struct model_config *c, const struct kerne
     if (rc == OK) rc = cut_shards(m, c->shard_share, err);
     if (rc == OK) rc = model_pieces(m, &p, err);
     if (rc == OK) rc = check_all_used(m, &p, err);
+    if (rc == OK) rc = check_side_used(m, &p, err);
     if (rc == OK) rc = check_factors(m, err);
     if (rc == OK) {
         note_formats(m, &p);
