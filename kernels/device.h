@@ -34,7 +34,17 @@ struct device_row {
 };
 
 /* Rows on the device, [n_rows, width]. READY: those that a product reads, as it reads them. */
-enum device_buffer { DEVICE_X, DEVICE_Q, DEVICE_K, DEVICE_V, DEVICE_ATTN, DEVICE_FF, DEVICE_UP, DEVICE_Y, N_DEVICE_BUFFERS };
+enum device_buffer {
+    DEVICE_X,
+    DEVICE_Q,
+    DEVICE_K,
+    DEVICE_V,
+    DEVICE_ATTN,
+    DEVICE_FF,
+    DEVICE_UP,
+    DEVICE_Y,
+    N_DEVICE_BUFFERS
+};
 
 enum device_op_kind {
     DEVICE_READY,    /* READY = rows of `buffer`, normed by `norm`; a row with a number that is not finite is bad */
@@ -48,14 +58,14 @@ enum device_op_kind {
 struct device_op {
     enum device_op_kind kind;
     enum device_buffer buffer;
-    int matrix;               /* of matrix() */
-    int norm;                 /* of vector(); DEVICE_NONE: none. So are these: */
+    int matrix; /* of matrix() */
+    int norm;   /* of vector(); DEVICE_NONE: none. So are these: */
     int bias[3], norm_q, norm_k;
-    int cache, n_window;      /* n_window: positions that a row sees, its own included; 0: all */
-    bool local;               /* PLACE: turned by the second half of cs */
+    int cache, n_window; /* n_window: positions that a row sees, its own included; 0: all */
+    bool local;          /* PLACE: turned by the second half of cs */
     float step;
-    int entry;                /* READY: what a bad row is marked with */
-    const int *rows;          /* READY: [n_rows] rows of the pass, in place of all; NULL. Borrowed until end */
+    int entry;       /* READY: what a bad row is marked with */
+    const int *rows; /* READY: [n_rows] rows of the pass, in place of all; NULL. Borrowed until end */
     int n_rows;
 };
 

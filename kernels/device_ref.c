@@ -38,7 +38,7 @@ static void ref_close(struct device *d)
     for (int i = 0; i < d->n_matrices; i++) free(d->matrices[i].panels);
     for (int i = 0; i < d->n_vectors; i++) free(d->vectors[i]);
     for (int i = 0; i < N_DEVICE_BUFFERS; i++) free(d->of[i]);
-    void *owned[] = {d->matrices, d->vectors, d->ops, d->rows,   d->ready.x, d->ready.blocks,
+    void *owned[] = {d->matrices, d->vectors, d->ops,     d->rows, d->ready.x, d->ready.blocks,
                      d->cs,       d->row,     d->scratch, d->keys, d->values};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     free(d);
@@ -59,8 +59,8 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
               (d->ready.blocks = zeros(rows * (width / BLOCK + 1) * sizeof(struct act))) &&
               (d->cs = zeros(2 * rows * (size_t)s->d_head * sizeof(float))) &&
               (d->row = zeros((width + PANEL) * sizeof(float))) &&
-              (d->scratch = zeros((size_t)(s->n_head / s->n_head_kv) * (size_t)(ATTN_CHUNK + s->d_head + 2) *
-                                  sizeof(float))) &&
+              (d->scratch =
+                   zeros((size_t)(s->n_head / s->n_head_kv) * (size_t)(ATTN_CHUNK + s->d_head + 2) * sizeof(float))) &&
               (d->keys = zeros(n_cache * sizeof *d->keys)) && (d->values = zeros(n_cache * sizeof *d->values));
     for (int i = 0; i < N_DEVICE_BUFFERS && ok; i++) {
         d->ld[i] = (size_t)(widths[i] + PANEL);
@@ -74,9 +74,8 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
 static int ref_matrix(struct device *d, enum quant type, int n_in, int n_out)
 {
     struct weights w = {type, n_in, n_out, k->panel_bytes(type, n_in), NULL};
-    struct weights *grown = d->n_matrices % MANY
-                                ? d->matrices
-                                : realloc(d->matrices, (size_t)(d->n_matrices + MANY) * sizeof *d->matrices);
+    struct weights *grown =
+        d->n_matrices % MANY ? d->matrices : realloc(d->matrices, (size_t)(d->n_matrices + MANY) * sizeof *d->matrices);
     if (!grown) return -1;
     d->matrices = grown;
     if (!(w.panels = zeros((size_t)((n_out + PANEL - 1) / PANEL) * w.panel_bytes))) return -1;
@@ -253,7 +252,7 @@ static int ref_poll(struct device *d, uint64_t until_ns)
 {
     while (d->next < d->n_ops) {
         run_op(d, &d->ops[d->next++]);
-        if (now_ns() >= until_ns) break;
+        if ((uint64_t)now_ns() >= until_ns) break;
     }
     return d->next == d->n_ops;
 }
@@ -276,6 +275,6 @@ static void ref_logits(struct device *d, float *out, size_t ld, int matrix, int 
     k->matmul(out, ld, &w, &a, n_rows, 0, (n + PANEL - 1) / PANEL);
 }
 
-const struct device_table device_ref = {DEVICE_VERSION, ARITHMETIC_ID, "reference", ref_open,   ref_close,
-                                        ref_matrix,     ref_fill,      ref_vector,  ref_row,    ref_begin,
-                                        ref_record,     ref_run,       ref_poll,    ref_end,    ref_logits};
+const struct device_table device_ref = {DEVICE_VERSION, ARITHMETIC_ID, "reference", ref_open, ref_close,
+                                        ref_matrix,     ref_fill,      ref_vector,  ref_row,  ref_begin,
+                                        ref_record,     ref_run,       ref_poll,    ref_end,  ref_logits};

@@ -5,4 +5,8 @@
 /* Every thread of the pool calls it. */
 void forward_run(void *engine, int i_thread);
 
+/* This thread's rows of cs. */
+struct engine;
+void forward_turn_positions(struct engine *e, int t);
+
 #endif
