@@ -1,4 +1,5 @@
 /* A device behind the engine: the reference's kernels, so every bit must be the CPU engine's. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,6 +124,32 @@ static void every_architecture_and_a_plan_too(void **state)
     check_toy("qwen2", QUANT_Q8_0, "ode:0,1x2@.5,3");
 }
 
+/* x is one of the caller's, as a later stage gets it. */
+static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
+{
+    (void)state;
+    enum { N = 9, BAD = 4 };
+    static float x[2][N * MAX_EMBD];
+    const struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
+    const struct verdict_row *answers;
+    struct row ask = {.id = 1};
+    struct engine_row rows[N];
+    struct err err;
+    write_toy(path, &s);
+    struct engine *engines[2] = {engine(NULL, NULL), engine(&device_ref, NULL)};
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < N; i++)
+            rows[i] = (struct engine_row){.slot = i == BAD, .pos = i == BAD ? 0 : i, .ask = &ask};
+        for (int i = 0; i < N * s.n_embd; i++) x[k][i] = (float)(i % 13 - 6) / 64;
+        x[k][BAD * s.n_embd + 3] = INFINITY;
+        if (engine_pass(engines[k], rows, N, x[k], &answers, &err) != OK) fail_msg("%s", err.text);
+        for (int i = 0; i < N; i++) assert_int_equal(engine_bad_entry(engines[k], i), i == BAD ? 0 : ENGINE_NOT_BAD);
+        memset(x[k] + BAD * s.n_embd, 0, (size_t)s.n_embd * sizeof(float)); /* undefined */
+        engine_close(engines[k]);
+    }
+    assert_memory_equal(x[0], x[1], sizeof x[0]);
+}
+
 static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void **state)
 {
     (void)state;
@@ -200,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_format_has_the_bits_of_the_cpu_engine),
         cmocka_unit_test(every_architecture_and_a_plan_too),
+        cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
         cmocka_unit_test(a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu),
         cmocka_unit_test(what_it_lacks_is_refused_by_name),
     };
