@@ -56,6 +56,7 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .requantize = drafts && c->launch.requantize,
                                   .sends_metadata = sends && peer == group_leader(drafts ? g : layout_verifier(l)),
                                   .kernels = c->kernels,
+                                  .device = drafts ? NULL : c->device,
                                   .n_threads = threads_of(c),
                                   .draft_memory_bytes = c->draft_memory_bytes};
 }

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "kernels/device.h"
 #include "kernels/kernels.h"
 #include "proto/err.h"
 #include "proto/launch_config.h"
@@ -20,8 +21,9 @@ struct cluster_config { /* borrowed until cluster_join */
     const char *big, *little;          /* model files; NULL: none on this rank */
     const struct synthetic *synthetic; /* in place of model files; NULL: none */
     const struct kernels *kernels;
-    int n_threads;             /* of each worker; 0: the cores that this process may use */
-    size_t draft_memory_bytes; /* of a leader; see worker_config.h */
+    const struct device_table *device; /* computes the verifiers' passes; NULL: the kernels do */
+    int n_threads;                     /* of each worker; 0: the cores that this process may use */
+    size_t draft_memory_bytes;         /* of a leader; see worker_config.h */
     /* Tests: a drafter of their own in place of worker_run. */
     int (*drafter)(void *arg, struct mailbox *mailbox);
     void *drafter_arg;

@@ -287,6 +287,7 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.launch.send_little_metadata = p->o.drafter == DRAFTER_LITTLE && !p->o.little && !is_synthetic(p);
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
+    p->config.device = p->o.device == DEVICE_REFERENCE ? &device_ref : NULL;
     p->config.draft_memory_bytes = (size_t)p->o.draft_memory_mib << 20;
     if (p->launched) return p->rank ? other_rank(p, err) : first_rank(p, err);
     rc = alone(p, err);

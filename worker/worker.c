@@ -42,6 +42,7 @@ static int open_engine(struct worker *w, const char *stage_share, const char *sh
         .requantize = c->requantize,
         .share = {group_stage(g, c->peer), g->pp, group_shard(g, c->peer), g->tp},
         .kernels = c->kernels,
+        .device = c->device,
         .collective = c->collective,
         .n_threads = c->n_threads,
         .spin = c->spin,

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/device.h"
 #include "kernels/kernels.h"
 #include "proto/layout.h"
 #include "proto/synthetic.h"
@@ -23,7 +24,8 @@ struct worker_config { /* all borrowed until worker_run returns */
     bool requantize;                       /* see engine.h */
     bool sends_metadata;                   /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;
-    struct collective *collective; /* of this stage's shards; NULL with one */
+    const struct device_table *device; /* see engine.h */
+    struct collective *collective;     /* of this stage's shards; NULL with one */
     int n_threads;
     size_t draft_memory_bytes; /* of a leader, for what it drafts; 0: it remembers no earlier texts */
     bool spin;                 /* this host has a core for every thread of every worker on it */

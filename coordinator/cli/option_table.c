@@ -166,6 +166,10 @@ const struct option option_table[] = {
     {"groups", "--data-parallel-size -dp", TEXT | DOC, OPTION_COUNT, AT(groups), "N", 1, GROUPS_MOST, .preset = "1",
      .needs = NEEDS_PROMPTS,
      .help = "groups of tp x pp workers that each hold the big model; each\nrequest is computed by one of them"},
+    {"device", NULL, TEXT | WORKER, OPTION_CHOICE, AT(device), "cpu|reference", 0, 0, .preset = "cpu",
+     .help =
+         "what computes the big model's passes; reference is for\ntests: the engine's side for devices, with the slow "
+         "kernels\nof the CPU behind it"},
     {"tp", "--tensor-parallel-size -tp", TEXT | SCORE | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "shards that compute each layer together"},
     {"pp", "--pipeline-parallel-size -pp", TEXT | SCORE | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",

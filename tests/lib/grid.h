@@ -41,6 +41,7 @@ struct grid {
     const char *plan, *draft_plan;         /* that big is served under, NULL: none; that GRID_PLAN drafts by */
     const char *stage_share, *shard_share; /* of cells in this process that have so many; NULL: by bytes, equal */
     const struct kernels *kernels;
+    const struct device_table *device; /* of the verifiers; NULL: none */
     int n_prompts, n_prompt[GRID_PROMPTS];
     int32_t prompts[GRID_PROMPTS][GRID_CTX];
     int n_vocab;

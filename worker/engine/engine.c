@@ -6,6 +6,7 @@
 #include "kernels/math.h"
 #include "worker/engine/forward.h"
 #include "worker/engine/gather_acts.h"
+#include "worker/engine/forward_device.h"
 #include "worker/engine/head.h"
 #include "worker/engine/model_load.h"
 #include "worker/engine/other_plans.h"
@@ -25,7 +26,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->k = c->kernels;
     e->col = c->collective;
     e->max_rows = c->max_rows;
-    e->n_threads = c->n_threads;
+    e->table = c->pair.synthetic ? NULL : c->device;
+    e->n_threads = e->table ? 1 : c->n_threads;
     e->watch = c->watch;
     e->between = c->between;
     e->between_arg = c->between_arg;
@@ -34,8 +36,9 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     const struct model_config model = {c->path,        c->share,       c->plan,      c->draft_plan,
                                        c->stage_share, c->shard_share, c->requantize};
     int rc = c->pair.synthetic ? OK : model_open(&e->model, &model, c->kernels, err);
-    if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(c->n_threads, c->spin)))
-        rc = err_set(err, E_FAIL, "cannot start %d threads", c->n_threads);
+    if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(e->n_threads, c->spin)))
+        rc = err_set(err, E_FAIL, "cannot start %d threads", e->n_threads);
+    if (rc == OK && e->table) rc = forward_device_check(e, err);
     if (rc != OK) {
         engine_close(e);
         return rc;
@@ -167,8 +170,8 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
                         .n_heads = m->kv_to - m->kv_from,
                         .n_ctx = n_ctx,
                         .d = m->shape.d_head};
-    int rc = kv_init(&e->kv, err);
-    if (rc == OK) rc = model_load(&e->model, e->k, e->pool, &e->watch, err);
+    int rc = e->table ? forward_device_load(e, n_slots, n_ctx, err) : kv_init(&e->kv, err);
+    if (rc == OK && !e->table) rc = model_load(&e->model, e->k, e->pool, &e->watch, err);
     if (rc != OK) return rc;
     e->n_slots = n_slots;
     e->n_ctx = n_ctx;
@@ -196,6 +199,8 @@ void engine_close(struct engine *e)
                      e->best, e->scratch, e->lp_judged, e->merged, e->picks,   e->sent};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     free((void *)e->bad_entry);
+    forward_device_close(e->device);
+    free(e->factors);
     kv_free(&e->kv);
     model_close(&e->model);
     pool_close(e->pool);
@@ -208,7 +213,10 @@ void engine_embed(struct engine *e, const int32_t *ids, int n, float *x)
     for (int i = 0; i < n && e->pair.synthetic; i++) x[i] = (float)ids[i];
     if (e->pair.synthetic) return;
     for (int i = 0; i < n; i++, x += s->n_embd) {
-        e->k->row(x, &e->model.embed, ids[i]);
+        if (e->device)
+            forward_device_embed(e, ids[i], x);
+        else
+            e->k->row(x, &e->model.embed, ids[i]);
         for (int j = 0; s->embed_scale != 1 && j < s->n_embd; j++) x[j] *= s->embed_scale;
     }
 }
@@ -251,7 +259,7 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
         atomic_store(&e->bad_entry[i], span->bad_entry ? span->bad_entry[i] : ENGINE_NOT_BAD);
     if (e->pair.synthetic) return timed_pass(e, answers, err);
     head_note_wanted(e);
-    int rc = run(e, forward_run, err);
+    int rc = run(e, e->device ? forward_device_run : forward_run, err);
     if (rc != OK || !e->heads) return rc;
     while (!sample_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
         e->n_best = e->n_best < e->n_ids / MORE ? e->n_best * MORE : e->n_ids;

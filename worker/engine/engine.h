@@ -17,6 +17,7 @@
 
 #include <stdint.h>
 
+#include "kernels/device.h"
 #include "kernels/kernels.h"
 #include "proto/err.h"
 #include "proto/synthetic.h"
@@ -43,7 +44,8 @@ struct engine_config {
         *shard_share; /* weights by which shards take heads, MLP and vocabulary; NULL: equal. Borrowed likewise */
     bool requantize;  /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
     const struct kernels *kernels;
-    struct collective *collective; /* borrowed; NULL with one shard */
+    const struct device_table *device; /* computes the passes (forward_device.h); borrowed. NULL: the kernels do */
+    struct collective *collective;     /* borrowed; NULL with one shard */
     int n_threads;
     bool spin; /* this host has a core for every thread */
     int max_rows;

@@ -225,7 +225,7 @@ static void mlp(struct engine *e, const struct block *b, int i_entry, int t)
 }
 
 /* RoPE: angle = pos * frequency, sin and cos in double by our own code, rounded once. */
-static void turn_positions(struct engine *e, int t)
+void forward_turn_positions(struct engine *e, int t)
 {
     int from, to, half = e->model.shape.d_head / 2;
     pool_part(e->n_rows, t, e->n_threads, &from, &to);
@@ -247,7 +247,7 @@ void forward_run(void *arg, int t)
     struct engine *e = arg;
     const struct model *m = &e->model;
     struct step todo, *step = NULL;
-    turn_positions(e, t);
+    forward_turn_positions(e, t);
     for (int i = e->from; i < e->to; i++) {
         const struct plan_entry *entry = &e->plan->entries[i];
         const struct block *b = &m->blocks[entry->block];

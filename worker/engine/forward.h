@@ -5,4 +5,9 @@
 /* Every thread of the pool calls it. */
 void forward_run(void *engine, int i_thread);
 
+struct engine;
+
+/* Fills this thread's rows of cs. */
+void forward_turn_positions(struct engine *e, int t);
+
 #endif

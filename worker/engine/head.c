@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/noise.h"
+#include "worker/engine/forward_device.h"
 #include "worker/engine/pass.h"
 
 enum { OFFERED = 64 }; /* ids a shard offers a row that cuts, at first */
@@ -82,6 +83,16 @@ static void reduce_chunk(struct engine *e, struct scratch *scratch, int i_wanted
     offer(e, scratch, i_wanted, logits, first, n);
 }
 
+/* Of wanted rows [row, row + n_rows), which `a` has, and the ids of w, which begins at a panel of the head. */
+static void product_of(struct engine *e, float *out, const struct weights *w, int i_panel, const struct acts *a,
+                       int row, int n_rows)
+{
+    if (e->device)
+        forward_device_logits(e, out, row, n_rows, i_panel, w->n_out);
+    else
+        e->k->matmul(out, HEAD_CHUNK, w, a, n_rows, 0, n_panels(w));
+}
+
 /* This thread's chunks for wanted rows [row, row + n_rows). */
 static void head_chunks(struct engine *e, int t, int row, int n_rows)
 {
@@ -97,9 +108,9 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
         pass_between(e, t);
         if (n > HEAD_CHUNK) n = HEAD_CHUNK;
         struct weights w = m->head;
-        w.panels += (size_t)(first / PANEL) * w.panel_bytes;
+        if (!e->device) w.panels += (size_t)(first / PANEL) * w.panel_bytes;
         w.n_out = n;
-        e->k->matmul(scratch->logits, HEAD_CHUNK, &w, &a, n_rows, 0, n_panels(&w));
+        product_of(e, scratch->logits, &w, first / PANEL, &a, row, n_rows);
         for (int r = 0; r < n_rows; r++)
             reduce_chunk(e, scratch, row + r, (id_from + first) / HEAD_CHUNK, scratch->logits + (size_t)r * HEAD_CHUNK,
                          n);
@@ -114,20 +125,20 @@ static void head_extra(struct engine *e, int t, int i_wanted)
     const struct model *m = &e->model;
     struct acts a = acts_from(&e->norm, i_wanted);
     struct scratch *scratch = &e->scratch[t];
-    float logits[MAX_EXTRA_IDS];
+    float found[MAX_EXTRA_IDS];
     for (int i = 0; i < row->n_extra_ids; i++) {
         int panel = row->extra_ids[i] / PANEL;
         struct weights w = m->head;
-        w.panels += (size_t)panel * w.panel_bytes;
+        if (!e->device) w.panels += (size_t)panel * w.panel_bytes;
         w.n_out = m->shape.n_vocab - panel * PANEL < PANEL ? m->shape.n_vocab - panel * PANEL : PANEL;
-        e->k->matmul(scratch->logits, HEAD_CHUNK, &w, &a, 1, 0, 1);
-        logits[i] = scratch->logits[row->extra_ids[i] % PANEL];
+        product_of(e, scratch->logits, &w, panel, &a, i_wanted, 1);
+        found[i] = scratch->logits[row->extra_ids[i] % PANEL];
     }
-    struct head_part part = e->k->head(logits, 0, row->n_extra_ids);
+    struct head_part part = e->k->head(found, 0, row->n_extra_ids);
     part.id = row->extra_ids[part.id];
     memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_chunks_of(id_limit(e, row))) * 3, &part,
            sizeof part);
-    for (int i = 0; i < row->n_extra_ids; i++) offer(e, scratch, i_wanted, &logits[i], row->extra_ids[i], 1);
+    for (int i = 0; i < row->n_extra_ids; i++) offer(e, scratch, i_wanted, &found[i], row->extra_ids[i], 1);
 }
 
 static void forget(const struct engine *e, struct scratch *scratch)
@@ -177,7 +188,7 @@ void head_run(void *arg, int t)
     const struct model *m = &e->model;
     int n = m->shape.n_embd, from, to;
     pool_part(e->n_wanted, t, e->n_threads, &from, &to);
-    for (int i = from; i < to; i++) {
+    for (int i = from; i < to && !e->device; i++) { /* a device has them ready */
         e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, e->norm_exit, n, m->shape.eps);
         pass_quantize(e, &e->norm, i, e->scratch[t].row, e->to, e->wanted[i]);
     }

@@ -1,0 +1,280 @@
+/* device_ref.c -- a device that is this CPU: each op by cpu_ref's functions, on its own copies. The bits are those of
+ * ARITHMETIC.md. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/device.h"
+#include "kernels/now.h"
+
+enum { ALIGN = 64, MANY = 64 };
+
+static const struct kernels *const k = &kernels_ref;
+
+struct device {
+    struct device_shape s;
+    struct weights *matrices; /* [n_matrices] owns, with their panels */
+    float **vectors;          /* [n_vectors] owns */
+    struct device_op *ops;    /* [n_ops] of this pass */
+    int n_matrices, n_vectors, n_ops, ops_room, next;
+    struct device_row *rows; /* [max_rows] */
+    int n_rows;
+    float *of[N_DEVICE_BUFFERS]; /* [max_rows, ld[]] */
+    size_t ld[N_DEVICE_BUFFERS];
+    struct acts ready;
+    float *cs, *row, *scratch;
+    uint16_t *keys, *values; /* [n_caches, n_slots, n_head_kv, n_ctx, d_head] */
+};
+
+static void *zeros(size_t n)
+{
+    n = (n + ALIGN) / ALIGN * ALIGN;
+    void *p = aligned_alloc(ALIGN, n);
+    return p ? memset(p, 0, n) : NULL;
+}
+
+static void ref_close(struct device *d)
+{
+    if (!d) return;
+    for (int i = 0; i < d->n_matrices; i++) free(d->matrices[i].panels);
+    for (int i = 0; i < d->n_vectors; i++) free(d->vectors[i]);
+    for (int i = 0; i < N_DEVICE_BUFFERS; i++) free(d->of[i]);
+    void *owned[] = {d->matrices, d->vectors, d->ops,     d->rows, d->ready.x, d->ready.blocks,
+                     d->cs,       d->row,     d->scratch, d->keys, d->values};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
+    free(d);
+}
+
+static struct device *ref_open(const struct device_shape *s, const char **why)
+{
+    struct device *d = calloc(1, sizeof *d);
+    *why = "out of memory";
+    if (!d) return NULL;
+    d->s = *s;
+    int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head, widest = n_q > s->n_ff ? n_q : s->n_ff;
+    if (s->n_embd > widest) widest = s->n_embd;
+    const int widths[N_DEVICE_BUFFERS] = {s->n_embd, n_q, n_kv, n_kv, n_q, s->n_ff, s->n_ff, s->n_embd};
+    size_t rows = (size_t)s->max_rows, width = (size_t)widest,
+           n_cache = (size_t)s->n_caches * (size_t)s->n_slots * (size_t)n_kv * (size_t)s->n_ctx;
+    bool ok = (d->rows = calloc(rows, sizeof *d->rows)) && (d->ready.x = zeros(rows * width * sizeof(float))) &&
+              (d->ready.blocks = zeros(rows * (width / BLOCK + 1) * sizeof(struct act))) &&
+              (d->cs = zeros(2 * rows * (size_t)s->d_head * sizeof(float))) &&
+              (d->row = zeros((width + PANEL) * sizeof(float))) &&
+              (d->scratch =
+                   zeros((size_t)(s->n_head / s->n_head_kv) * (size_t)(ATTN_CHUNK + s->d_head + 2) * sizeof(float))) &&
+              (d->keys = zeros(n_cache * sizeof *d->keys)) && (d->values = zeros(n_cache * sizeof *d->values));
+    for (int i = 0; i < N_DEVICE_BUFFERS && ok; i++) {
+        d->ld[i] = (size_t)(widths[i] + PANEL);
+        ok = (d->of[i] = zeros(rows * d->ld[i] * sizeof(float))) != NULL;
+    }
+    if (ok) return d;
+    ref_close(d);
+    return NULL;
+}
+
+static int ref_matrix(struct device *d, enum quant type, int n_in, int n_out)
+{
+    struct weights w = {type, n_in, n_out, k->panel_bytes(type, n_in), NULL};
+    struct weights *grown =
+        d->n_matrices % MANY ? d->matrices : realloc(d->matrices, (size_t)(d->n_matrices + MANY) * sizeof *d->matrices);
+    if (!grown) return -1;
+    d->matrices = grown;
+    if (!(w.panels = zeros((size_t)((n_out + PANEL - 1) / PANEL) * w.panel_bytes))) return -1;
+    d->matrices[d->n_matrices] = w;
+    return d->n_matrices++;
+}
+
+static void ref_fill(struct device *d, int matrix, int i_panel, const void *const rows[PANEL])
+{
+    const struct weights *w = &d->matrices[matrix];
+    k->pack(w->panels + (size_t)i_panel * w->panel_bytes, rows, w->type, w->n_in);
+}
+
+static int ref_vector(struct device *d, const float *x, int n)
+{
+    float **grown =
+        d->n_vectors % MANY ? d->vectors : realloc(d->vectors, (size_t)(d->n_vectors + MANY) * sizeof *d->vectors);
+    if (!grown) return -1;
+    d->vectors = grown;
+    if (!(d->vectors[d->n_vectors] = zeros((size_t)n * sizeof *x))) return -1;
+    memcpy(d->vectors[d->n_vectors], x, (size_t)n * sizeof *x);
+    return d->n_vectors++;
+}
+
+static void ref_row(struct device *d, float *out, int matrix, int i_row)
+{
+    k->row(out, &d->matrices[matrix], i_row);
+}
+
+/* ---- ops ---- */
+
+static float *at(const struct device *d, enum device_buffer b, int i_row)
+{
+    return d->of[b] + (size_t)i_row * d->ld[b];
+}
+
+static const float *vector(const struct device *d, int i)
+{
+    return i < 0 ? NULL : d->vectors[i];
+}
+
+static size_t cache_at(const struct device *d, int cache, int slot, int head)
+{
+    const struct device_shape *s = &d->s;
+    return (((size_t)cache * (size_t)s->n_slots + (size_t)slot) * (size_t)s->n_head_kv + (size_t)head) *
+           (size_t)s->n_ctx * (size_t)s->d_head;
+}
+
+static void ready(struct device *d, const struct device_op *op)
+{
+    const struct device_shape *s = &d->s;
+    const float *norm = vector(d, op->norm);
+    int n = op->buffer == DEVICE_FF ? s->n_ff : op->buffer == DEVICE_ATTN ? s->n_head * s->d_head : s->n_embd;
+    d->ready.n_in = n;
+    struct acts a = d->ready;
+    if (n % BLOCK) a.blocks = NULL; /* only float weights read such rows */
+    for (int i = 0; i < (op->rows ? op->n_rows : d->n_rows); i++) {
+        int row = op->rows ? op->rows[i] : i;
+        const float *x = at(d, op->buffer, row);
+        if (norm) k->norm(d->row, x, norm, n, s->eps);
+        if (k->quantize(&a, i, norm ? d->row : x) >= 0 && d->rows[row].bad < 0) d->rows[row].bad = op->entry;
+    }
+}
+
+static void add_bias(const struct device *d, float *x, int bias, int n)
+{
+    if (bias >= 0) k->add(x, d->vectors[bias], n);
+}
+
+static void norm_heads(const struct device *d, float *x, int norm, int n_heads)
+{
+    for (int h = 0; norm >= 0 && h < n_heads; h++, x += d->s.d_head)
+        k->norm(x, x, d->vectors[norm], d->s.d_head, d->s.eps);
+}
+
+static void place(struct device *d, const struct device_op *op, int i)
+{
+    const struct device_shape *s = &d->s;
+    int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head;
+    float *q = at(d, DEVICE_Q, i), *key = at(d, DEVICE_K, i), *value = at(d, DEVICE_V, i);
+    const float *cs = d->cs + ((size_t)(op->local ? s->max_rows : 0) + (size_t)i) * (size_t)s->d_head;
+    add_bias(d, q, op->bias[0], n_q);
+    add_bias(d, key, op->bias[1], n_kv);
+    add_bias(d, value, op->bias[2], n_kv);
+    norm_heads(d, q, op->norm_q, s->n_head);
+    norm_heads(d, key, op->norm_k, s->n_head_kv);
+    k->rope(q, cs, s->n_head, s->d_head, s->rope_neox);
+    k->rope(key, cs, s->n_head_kv, s->d_head, s->rope_neox);
+    for (int j = 0; j < n_q; j++) q[j] *= s->q_scale;
+    for (int h = 0; h < s->n_head_kv; h++) {
+        size_t to = cache_at(d, op->cache, d->rows[i].slot, h) + (size_t)d->rows[i].pos * (size_t)s->d_head;
+        k->to_f16(d->keys + to, key + h * s->d_head, s->d_head);
+        k->to_f16(d->values + to, value + h * s->d_head, s->d_head);
+    }
+}
+
+static void attend(struct device *d, const struct device_op *op, int i)
+{
+    const struct device_shape *s = &d->s;
+    int group = s->n_head / s->n_head_kv, pos = d->rows[i].pos;
+    for (int h = 0; h < s->n_head_kv; h++) {
+        size_t from = cache_at(d, op->cache, d->rows[i].slot, h);
+        struct attention_row row = {at(d, DEVICE_Q, i) + h * group * s->d_head,
+                                    at(d, DEVICE_ATTN, i) + h * group * s->d_head,
+                                    op->n_window && pos >= op->n_window ? pos + 1 - op->n_window : 0, pos + 1};
+        attention_rows(k, &row, 1, group, d->keys + from, d->values + from, (size_t)s->d_head, s->d_head, d->scratch);
+    }
+}
+
+static void add(struct device *d, const struct device_op *op, int i)
+{
+    float *x = at(d, DEVICE_X, i), *y = at(d, DEVICE_Y, i);
+    if (op->norm >= 0) k->norm(y, y, d->vectors[op->norm], d->s.n_embd, d->s.eps);
+    if (op->step == 1.0f)
+        k->add(x, y, d->s.n_embd);
+    else
+        k->add_step(x, y, op->step, d->s.n_embd);
+}
+
+static void activate(struct device *d, int i)
+{
+    float *ff = at(d, DEVICE_FF, i);
+    (d->s.gelu ? k->gelu_mul : k->silu_mul)(ff, ff, at(d, DEVICE_UP, i), d->s.n_ff);
+}
+
+static void product(struct device *d, const struct device_op *op)
+{
+    const struct weights *w = &d->matrices[op->matrix];
+    k->matmul(d->of[op->buffer], d->ld[op->buffer], w, &d->ready, d->n_rows, 0, (w->n_out + PANEL - 1) / PANEL);
+}
+
+static void run_op(struct device *d, const struct device_op *op)
+{
+    if (op->kind == DEVICE_READY) ready(d, op);
+    if (op->kind == DEVICE_PRODUCT) product(d, op);
+    for (int i = 0; i < d->n_rows; i++) {
+        if (op->kind == DEVICE_PLACE) place(d, op, i);
+        if (op->kind == DEVICE_ATTEND) attend(d, op, i);
+        if (op->kind == DEVICE_ACTIVATE) activate(d, i);
+        if (op->kind == DEVICE_ADD) add(d, op, i);
+    }
+}
+
+/* ---- a pass ---- */
+
+static void ref_begin(struct device *d, const struct device_row *rows, int n_rows, const float *x, const float *cs)
+{
+    size_t n = (size_t)d->s.n_embd;
+    d->n_rows = n_rows;
+    d->n_ops = d->next = 0;
+    memcpy(d->rows, rows, (size_t)n_rows * sizeof *rows);
+    memcpy(d->cs, cs, 2 * (size_t)d->s.max_rows * (size_t)d->s.d_head * sizeof *cs);
+    for (int i = 0; i < n_rows; i++) memcpy(at(d, DEVICE_X, i), x + (size_t)i * n, n * sizeof *x);
+}
+
+static int ref_record(struct device *d, const struct device_op *op)
+{
+    if (d->n_ops == d->ops_room) {
+        struct device_op *grown = realloc(d->ops, (size_t)(d->ops_room + MANY) * sizeof *d->ops);
+        if (!grown) return -1;
+        d->ops = grown;
+        d->ops_room += MANY;
+    }
+    d->ops[d->n_ops++] = *op;
+    return 0;
+}
+
+static void ref_run(struct device *d)
+{
+    d->next = 0;
+}
+
+static int ref_poll(struct device *d, uint64_t until_ns)
+{
+    while (d->next < d->n_ops) {
+        run_op(d, &d->ops[d->next++]);
+        if ((uint64_t)now_ns() >= until_ns) break;
+    }
+    return d->next == d->n_ops;
+}
+
+static void ref_end(struct device *d, struct device_row *rows, float *x)
+{
+    size_t n = (size_t)d->s.n_embd;
+    memcpy(rows, d->rows, (size_t)d->n_rows * sizeof *rows);
+    for (int i = 0; i < d->n_rows; i++) memcpy(x + (size_t)i * n, at(d, DEVICE_X, i), n * sizeof *x);
+}
+
+static void ref_logits(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n)
+{
+    struct weights w = d->matrices[matrix];
+    struct acts a = d->ready;
+    a.x += (size_t)row * (size_t)a.n_in;
+    a.blocks += (size_t)row * (size_t)(a.n_in / BLOCK);
+    w.panels += (size_t)i_panel * w.panel_bytes;
+    w.n_out = n;
+    k->matmul(out, ld, &w, &a, n_rows, 0, (n + PANEL - 1) / PANEL);
+}
+
+const struct device_table device_ref = {DEVICE_VERSION, ARITHMETIC_ID, "reference", ref_open, ref_close,
+                                        ref_matrix,     ref_fill,      ref_vector,  ref_row,  ref_begin,
+                                        ref_record,     ref_run,       ref_poll,    ref_end,  ref_logits};

@@ -1,0 +1,235 @@
+/* A device behind the engine: the reference's kernels, so every bit must be the CPU engine's. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/grid.h"
+#include "tests/lib/tiny.h"
+#include "worker/engine/engine.h"
+
+enum { MAX_ROWS = 64, N_CTX = 160, MAX_EMBD = 512 };
+
+static char folder[] = "/tmp/pilotfish-device-XXXXXX", path[64], little[64];
+
+static struct tiny_spec spec_of(const char *architecture, uint32_t type)
+{
+    struct tiny_spec s = tiny_spec(type);
+    s.architecture = architecture;
+    s.rope_factors = !strcmp(architecture, "llama");
+    return s;
+}
+
+static void write_toy(const char *to, const struct tiny_spec *s)
+{
+    assert_int_equal(tiny_write(to, s), 0);
+}
+
+static struct engine *engine(const struct device_table *device, const char *plan)
+{
+    struct engine *e = NULL;
+    struct err err;
+    const char *why;
+    const struct engine_config c = {.path = path,
+                                    .plan = plan,
+                                    .share = {.n_stages = 1, .n_shards = 1},
+                                    .kernels = kernels_pick(NULL, &why),
+                                    .device = device,
+                                    .n_threads = 2,
+                                    .max_rows = MAX_ROWS};
+    if (engine_open(&e, &c, &err) != OK || engine_load(e, 2, N_CTX, &err) != OK) fail_msg("%s", err.text);
+    return e;
+}
+
+static int32_t id_at(int slot, int pos)
+{
+    return (pos * 7 + slot * 131 + 5) % 512;
+}
+
+struct bits { /* of a pass */
+    float x[MAX_ROWS * MAX_EMBD];
+    int32_t next[MAX_ROWS], top[MAX_ROWS];
+    float lp_next[MAX_ROWS], lp_judged[MAX_ROWS];
+};
+
+/* n rows of both slots, which go on where they ended; every third row samples, one of them from a few ids. */
+static void feed(struct engine *e, int at[2], int n, struct bits *out)
+{
+    static struct row asks[MAX_ROWS];
+    static struct engine_row rows[MAX_ROWS];
+    static int32_t ids[MAX_ROWS], judged[MAX_ROWS];
+    static const struct sampler samplers[2] = {{.temp = 0.8f, .top_p = 1, .seed = 3},
+                                               {.temp = 0.9f, .top_p = 0.9f, .top_k = 40, .seed = 4}};
+    const struct verdict_row *answers = NULL;
+    struct err err;
+    struct engine_info info;
+    engine_info(e, &info);
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < n; i++) {
+        int slot = i >= (n + 1) / 2, pos = at[slot]++;
+        ids[i] = id_at(slot, pos);
+        judged[i] = id_at(slot, pos + 1);
+        asks[i] = (struct row){.id = ids[i], .wanted = i % 4 != 1, .judge = &judged[i], .n_judge = 1, .n_top = 1};
+        rows[i] = (struct engine_row){
+            .slot = slot, .pos = pos, .ask = &asks[i], .sampler = i % 3 == 2 ? &samplers[i % 2] : NULL};
+    }
+    assert_true(info.shape.n_embd <= MAX_EMBD);
+    engine_embed(e, ids, n, out->x);
+    if (engine_pass(e, rows, n, out->x, &answers, &err) != OK) fail_msg("%s", err.text);
+    for (int i = 0, k = 0; i < n; i++) {
+        assert_int_equal(engine_row_error(e, i, &err), OK);
+        if (!asks[i].wanted) continue;
+        out->next[k] = answers[k].next;
+        out->lp_next[k] = answers[k].lp_next;
+        out->lp_judged[k] = answers[k].lp_judged[0];
+        out->top[k] = answers[k].top[0].id;
+        k++;
+    }
+}
+
+static void check_toy(const char *architecture, uint32_t type, const char *plan)
+{
+    static const int n_rows[] = {1, 7, 8, 9, 16, 33, 64};
+    static struct bits cpu, device;
+    const struct tiny_spec s = spec_of(architecture, type);
+    write_toy(path, &s);
+    struct engine *of_cpu = engine(NULL, plan), *of_device = engine(&device_ref, plan);
+    int at[2] = {0, 0}, at_device[2] = {0, 0};
+    for (size_t i = 0; i < sizeof n_rows / sizeof *n_rows; i++) {
+        feed(of_cpu, at, n_rows[i], &cpu);
+        feed(of_device, at_device, n_rows[i], &device);
+        if (memcmp(&cpu, &device, sizeof cpu)) fail_msg("%s, format %u, %d rows differ", architecture, type, n_rows[i]);
+        if (i == 0) assert_true(cpu.lp_next[0] < 0); /* something was computed */
+    }
+    engine_close(of_cpu);
+    engine_close(of_device);
+}
+
+static void every_format_has_the_bits_of_the_cpu_engine(void **state)
+{
+    (void)state;
+    for (int i = 0; kernels_format(i); i++) check_toy("qwen2", *kernels_format(i), NULL);
+}
+
+static void every_architecture_and_a_plan_too(void **state)
+{
+    (void)state;
+    check_toy("llama", QUANT_Q4_K, NULL);
+    check_toy("qwen3", QUANT_Q8_0, NULL);
+    check_toy("gemma3", QUANT_Q4_0, NULL);
+    check_toy("qwen2", QUANT_Q8_0, "ode:0,1x2@.5,3");
+}
+
+/* x is one of the caller's, as a later stage gets it. */
+static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
+{
+    (void)state;
+    enum { N = 9, BAD = 4 };
+    static float x[2][N * MAX_EMBD];
+    const struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
+    const struct verdict_row *answers;
+    struct row ask = {.id = 1};
+    struct engine_row rows[N];
+    struct err err;
+    write_toy(path, &s);
+    struct engine *engines[2] = {engine(NULL, NULL), engine(&device_ref, NULL)};
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < N; i++)
+            rows[i] = (struct engine_row){.slot = i == BAD, .pos = i == BAD ? 0 : i, .ask = &ask};
+        for (int i = 0; i < N * s.n_embd; i++) x[k][i] = (float)(i % 13 - 6) / 64;
+        x[k][BAD * s.n_embd + 3] = INFINITY;
+        if (engine_pass(engines[k], rows, N, x[k], &answers, &err) != OK) fail_msg("%s", err.text);
+        for (int i = 0; i < N; i++) assert_int_equal(engine_bad_entry(engines[k], i), i == BAD ? 0 : ENGINE_NOT_BAD);
+        memset(x[k] + BAD * s.n_embd, 0, (size_t)s.n_embd * sizeof(float)); /* undefined */
+        engine_close(engines[k]);
+    }
+    assert_memory_equal(x[0], x[1], sizeof x[0]);
+}
+
+static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void **state)
+{
+    (void)state;
+    static struct grid g;
+    static const struct cell cells[] = {{GRID_NONE, 0, 1, 1, 1, ALONE},
+                                        {GRID_NONE, 0, 1, 1, 1, TOGETHER},
+                                        {GRID_LITTLE, 3, 1, 1, 1, COMING},
+                                        {GRID_SUFFIX, 5, 1, 1, 2, TOGETHER},
+                                        {GRID_LITTLE, 5, 1, 1, 3, TOGETHER}};
+    const char *why;
+    struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
+    write_toy(path, &s);
+    s.left_out = 2;
+    write_toy(little, &s);
+    grid_init(&g, path, little, kernels_pick(NULL, &why));
+    grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER}); /* by the CPU: what is expected */
+    g.have_expected = 1;
+    g.device = &device_ref;
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) grid_run(&g, &cells[i]);
+}
+
+static void what_it_lacks_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct tiny_spec dense = spec_of("qwen2", QUANT_Q8_0), moe = spec_of("qwen3moe", QUANT_Q8_0);
+    moe.n_experts = 4;
+    moe.n_used = 2;
+    struct device_table newer = device_ref;
+    newer.version++;
+    const struct {
+        const struct tiny_spec *toy;
+        struct share share;
+        bool requantize;
+        const struct device_table *device;
+        const char *text;
+    } rows[] = {
+        {&dense, {.n_stages = 1, .n_shards = 2}, false, &device_ref, "lacks shards of a stage: use --tp 1"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, true, &device_ref, "lacks requantized weights"},
+        {&moe, {.n_stages = 1, .n_shards = 1}, false, &device_ref, "lacks models with experts"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, false, &newer, "has version 2 of the table, this program 1"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct engine *e = NULL;
+        struct err err;
+        write_toy(path, rows[i].toy);
+        const struct engine_config c = {.path = path,
+                                        .share = rows[i].share,
+                                        .requantize = rows[i].requantize,
+                                        .kernels = &kernels_ref,
+                                        .device = rows[i].device,
+                                        .n_threads = 1,
+                                        .max_rows = MAX_ROWS};
+        assert_int_equal(engine_open(&e, &c, &err), E_LAYOUT);
+        if (!strstr(err.text, rows[i].text)) fail_msg("%s", err.text);
+    }
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder)) return -1;
+    snprintf(path, sizeof path, "%s/big.gguf", folder);
+    snprintf(little, sizeof little, "%s/little.gguf", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return tiny_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_format_has_the_bits_of_the_cpu_engine),
+        cmocka_unit_test(every_architecture_and_a_plan_too),
+        cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
+        cmocka_unit_test(a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu),
+        cmocka_unit_test(what_it_lacks_is_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,29 @@
+/* forward_device.h -- the pass by a device (kernels/device.h): the weights of this share are on it, and the entries of
+ * a pass are recorded as forward.c computes them. The head's logits come back in chunks, which head.c reduces.
+ *
+ * The engine owns the device. Shards, experts and requantized weights are refused by name.
+ */
+#ifndef WORKER_ENGINE_FORWARD_DEVICE_H
+#define WORKER_ENGINE_FORWARD_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+
+struct engine;
+struct forward_device;
+
+/* E_LAYOUT: the device lacks what this share needs. Before anything is read of the weights. */
+int forward_device_check(const struct engine *e, struct err *err);
+/* In place of model_load: the weights go to the device, row by row from the file, and nowhere else. */
+int forward_device_load(struct engine *e, int n_slots, int n_ctx, struct err *err);
+void forward_device_close(struct forward_device *d);
+
+/* In place of forward_run: one thread. */
+void forward_device_run(void *engine, int i_thread);
+void forward_device_embed(struct engine *e, int32_t id, float *x);
+/* out[n_rows, HEAD_CHUNK]: of wanted rows [row, row + n_rows), ids from those of a panel on. */
+void forward_device_logits(struct engine *e, float *out, int row, int n_rows, int i_panel, int n);
+
+#endif
