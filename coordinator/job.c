@@ -416,6 +416,7 @@ static int open_spec(struct job *j, struct err *err)
                     .n_proposed = j->c.n_proposed},
         .n_groups = layout_n_verifiers(&j->c.layout),
         .self_max = j->c.self_max,
+        .prompt_rows = j->c.prompt_rows,
         .stops = j->c.stops,
     };
     for (int i = 0; i < c.n_groups; i++) {

@@ -411,12 +411,16 @@ def a_client_measures_the_server(server):
         check(times == sorted(times) and times[0] == times[1], f"{name}: {times}")
     check(0 < out["median_ttft_ms"] <= out["median_e2el_ms"], out)
     check(out["request_goodput"] == out["request_throughput"], out)
-    for more, code, words in ((["--max-tokens", "-1", "--url", "http://127.0.0.1:1"], 2, "--url is given twice"),
-                              (["--max-tokens", "20000"], 1, "12 of 12 requests failed, the first: " + server.url),
+    for more, code, words in ((["--url", "http://127.0.0.1:1"], 2, "--url is given twice"),
                               (["--goodput", "ttft:0,e2el:60000", "--min-goodput", "1"], 6, "0.0 % of the requests"),
                               (["--goodput", "speed:1"], 2, "one of ttft, tpot, e2el")):
-        done = subprocess.run(command + ["--num-prompts", "12", *more], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command + ["--num-prompts", "12", "--max-tokens", "5", *more], capture_output=True, text=True, timeout=60)
         check(done.returncode == code and words in done.stderr, f"{more}: {done}")
+    with open("bad.jsonl", "w") as f:
+        f.write('{"prompt": "x"}\n{"prompt": "x", "temperature": -1}\n')
+    done = subprocess.run(command[:5] + ["--prompts", "bad.jsonl", "--raw", "-n", "3"], capture_output=True, text=True,
+                          timeout=60)
+    check(done.returncode == 1 and f"1 of 2 requests failed, the first: {server.url}: 400" in done.stderr, done)
 
 
 def what_was_measured_is_kept_after_ctrl_c(server):
@@ -428,7 +432,7 @@ def what_was_measured_is_kept_after_ctrl_c(server):
     bench.send_signal(signal.SIGINT)
     out, said = bench.communicate(timeout=20)
     check(bench.returncode == 130 and re.search(r"pilotfish: interrupted: \d+ of 100000", said), said)
-    check(json.loads(out)["completed"] > 5 and json.loads(out)["failed"] == 0, out)
+    check(json.loads(out)["completed"] > 0 and json.loads(out)["failed"] == 0, out)
     eventually(lambda: server.load() == (0, 0), "what ran is cancelled")
 
 

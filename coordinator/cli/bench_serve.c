@@ -98,7 +98,8 @@ static json_t *body_of(const struct bench *b, const json_t *row, const char **pa
     if (!messages && !text) return NULL;
     *path = chat ? "/v1/chat/completions" : "/v1/completions";
     json_t *body = json_pack("{ss sb s{sb}}", "model", b->model, "stream", 1, "stream_options", "include_usage", 1);
-    int lost = api_body_put(body, b->o) | json_object_set_new(body, "max_tokens", json_integer(b->o->n_predict));
+    int lost = api_body_put(body, b->o), n_predict = b->o->n_predict;
+    if (n_predict) lost |= json_object_set_new(body, "max_tokens", json_integer(n_predict));
     if (b->o->ignore_eos) lost |= json_object_set_new(body, "ignore_eos", json_true());
     if (messages)
         lost |= json_object_set(body, "messages", messages);

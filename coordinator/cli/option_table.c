@@ -183,6 +183,10 @@ const struct option option_table[] = {
     {"max-rows", NULL, TEXT, OPTION_COUNT, AT(max_rows), "N", 0, CONTEXT_MOST, .preset = "0",
      .help = "rows (tokens of all requests) of a pass of the big model, at\nmost, from 2; 0: as many as its workers "
              "take"},
+    {"prompt-rows", NULL, GEN | CMP | SERVE, OPTION_COUNT, AT(prompt_rows), "N", 0, 128, .preset = "16",
+     .needs = NEEDS_PROMPTS,
+     .help = "tokens of prompts that a pass reads beside texts that are\nwritten, so that these do not wait long for a "
+             "long prompt; 0:\nas many as a pass has room for"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
     {"self-max", NULL, TEXT | SWEEP, OPTION_COUNT, AT(self_max), "N", 0, CONTEXT_MOST, .preset = "128",

@@ -110,7 +110,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int groups, tp, pp, max_rows; /* max_rows: of a pass; 0: as many as there may be */
     const char *stage_share;      /* layout_read_share, or "auto"; NULL: by bytes */
     const char *shard_share;      /* likewise; NULL: equal */
-    int parallel;
+    int parallel, prompt_rows;
     int self_max;                /* see struct spec_config */
     struct net_delays net_delay; /* of an emulated network (network.h) */
     float net_jitter_ms, net_mbit_per_s;
