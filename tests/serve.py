@@ -357,12 +357,35 @@ def reports_add_up_to_the_metrics(server):
     positions = sum(v for k, v in after.items() if k.startswith("pilotfish_accepted_tokens_at_total"))
     check(positions <= after["pilotfish_accepted_tokens_total"] and after["pilotfish_accepted_tokens_total"] > 0,
           "positions")
+    # Each token after an answer's first has one time; those that come together share theirs.
+    firsts = total("usage", "completion_tokens") - len(reports)
+    check(0 < risen("between_tokens_seconds_count") <= firsts, "times between tokens")
+    check(risen("first_token_seconds_count") == risen("queue_seconds_count") == len(reports), "times of answers")
     text = server.get("/metrics")[2]
     tool = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
     check(tool.returncode == 0 and not tool.stdout + tool.stderr, tool.stdout + tool.stderr)
     vllm = server.metrics("/metrics?names=vllm")
     same = vllm['vllm:generation_tokens_total{model_name="big"}'] == after["pilotfish_generation_tokens_total"]
     check(same, "vLLM's names")
+
+
+def links_and_workers_are_counted(ranks):
+    options = ("--little", LITTLE, "--guard", "off") + (("--tp", "2") if ranks else ())
+    with Server(*options, ranks=ranks) as server:
+        def values(name):
+            pattern = re.compile(rf'pilotfish_{name}{{rank="(\d)",role="(\w+)",group="\d",stage="0",shard="(\d)",?(.*)}}')
+            return {found.groups(): value for key, value in server.metrics().items() if (found := pattern.match(key))}
+        before = values("link_bytes_total")
+        server.get("/v1/completions", {"prompt": "hello", "max_tokens": 30, "ignore_eos": True})
+        after, messages = values("link_bytes_total"), values("link_messages_total")
+        check(len(after) == 2 * (3 if ranks else 2) and after.keys() == messages.keys(), f"{after}")
+        risen = {(role, shard, way) for (_, role, shard, way), n in after.items() if n > before[_, role, shard, way]}
+        speaks = {(role, "0", way) for role in ("drafter", "verifier") for way in ('way="to"', 'way="from"')}
+        check(risen == speaks, f"only shard 0 and the drafter exchange messages with the coordinator: {risen}")
+        check(all(after[key] > 4 * n > 0 for key, n in messages.items()), f"{after} {messages}")
+        eventually(lambda: all(n > 0 for n in values("worker_seconds_total").values()), "all have been busy, and idle")
+        check(len(values("worker_seconds_total")) == len(after), "busy and idle")
+        eventually(lambda: len(values("round_trip_seconds")) == len(after) // 2, "round trips")
 
 
 def a_queue_has_an_end():
@@ -770,6 +793,8 @@ def main():
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--groups", "2", n=n)
     texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", "--groups", "3", "--max-rows", "8",
                                                         ranks=True, n=n)
+    links_and_workers_are_counted(False)
+    links_and_workers_are_counted(True)
     a_queue_has_an_end()
     a_drain_lets_what_runs_end(False)
     a_drain_lets_what_runs_end(True)
