@@ -59,8 +59,9 @@ with tempfile.TemporaryDirectory() as models:
         service = yaml.safe_load(f)
     assert service["spec"]["ports"][0]["targetPort"] == 8080 and service["metadata"]["name"] == job["metadata"]["name"]
     args = command[:1] + ["serve", "--host", "0.0.0.0"] + command[2:command.index("Write a haiku about the sea")]
-    with subprocess.Popen(args + ["--port", "0"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
-        ready = next((line for line in server.stderr if line.startswith("ready: ")), "no line")
+    args += ["--port", "0"]
+    with subprocess.Popen(args, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+        ready = next(line for line in server.stderr if line.startswith("ready: "))
         port = re.search(r"0\.0\.0\.0:(\d+)", ready)[1]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as reply:
             assert reply.status == 200

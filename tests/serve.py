@@ -437,7 +437,8 @@ def a_client_measures_the_server(server):
     for more, code, words in ((["--url", "http://127.0.0.1:1"], 2, "--url is given twice"),
                               (["--goodput", "ttft:0,e2el:60000", "--min-goodput", "1"], 6, "0.0 % of the requests"),
                               (["--goodput", "speed:1"], 2, "one of ttft, tpot, e2el")):
-        done = subprocess.run(command + ["--num-prompts", "12", "--max-tokens", "5", *more], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command + ["--num-prompts", "12", "--max-tokens", "5", *more], capture_output=True,
+                              text=True, timeout=60)
         check(done.returncode == code and words in done.stderr, f"{more}: {done}")
     with open("bad.jsonl", "w") as f:
         f.write('{"prompt": "x"}\n{"prompt": "x", "temperature": -1}\n')
@@ -450,7 +451,8 @@ def what_was_measured_is_kept_after_ctrl_c(server):
     command = [pilotfish, "bench", "serve", "--url", server.url, "--prompts", "prompts.jsonl", "--raw", "-o", "jsonl",
                "--num-prompts", "100000", "--max-concurrency", "2", "-n", "4"]
     before = server.metrics()["pilotfish_generation_tokens_total"]
-    bench = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    bench = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True)
     eventually(lambda: server.metrics()["pilotfish_generation_tokens_total"] > before + 40, "answers have ended")
     bench.send_signal(signal.SIGINT)
     out, said = bench.communicate(timeout=20)
@@ -463,8 +465,9 @@ def what_was_measured_is_kept_after_ctrl_c(server):
 
 
 def chat(url, lines, *options):
-    return subprocess.run([pilotfish, "chat", "--url", url, *options], input="".join(f"{line}\n" for line in lines),
-                          capture_output=True, text=True, timeout=120)
+    text = "".join(f"{line}\n" for line in lines)
+    return subprocess.run([pilotfish, "chat", "--url", url, *options], input=text, capture_output=True, text=True,
+                          timeout=120)
 
 
 def a_chat_with_a_server_is_the_chat_of_its_model():

@@ -236,7 +236,7 @@ static void jitter_keeps_the_order_of_messages_and_changes_no_text(void **state)
         plan.draft_max = plan.seed % 4 < 2 ? 4 : 0;
         struct run *r = run(&plan), *again = run(&plan);
         for (int i = 0; i < 4; i++) {
-            const struct seq *a = (void *)&usual->seqs[i], *b = &r->seqs[i];
+            const struct seq *a = &still->seqs[i], *b = &r->seqs[i];
             assert_int_equal(a->n_ids, b->n_ids);
             assert_memory_equal(a->ids, b->ids, (size_t)a->n_ids * sizeof *a->ids);
         }
