@@ -13,8 +13,10 @@
 
 #include "cluster.h"
 #include "coordinator/cli/bench_pair.h"
+#include "coordinator/cli/bench_serve.h"
 #include "coordinator/cli/bench_spec.h"
 #include "coordinator/cli/chat.h"
+#include "coordinator/cli/chat_url.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/compare.h"
 #include "coordinator/cli/generate.h"
@@ -100,11 +102,11 @@ static int check_written(int rc, struct err *err)
 typedef int worker_command(const struct options *o, const struct launch *launch, struct err *err);
 
 /* NULL: the command needs no worker. */
-static worker_command *worker_command_of(enum command command)
+static worker_command *worker_command_of(const struct options *o)
 {
-    switch (command) {
+    switch (o->command) {
     case CMD_GENERATE: return command_generate;
-    case CMD_CHAT: return command_chat;
+    case CMD_CHAT: return o->url ? NULL : command_chat;
     case CMD_SERVE: return command_serve;
     case CMD_COMPARE: return command_compare;
     case CMD_PERPLEXITY: return command_perplexity;
@@ -138,7 +140,7 @@ static int command(struct program *p, struct err *err)
     struct launch launch = {p->config.launch.layout, p->router, start_workers, lose_worker, p};
     int rc = launch.layout.n_ranks == 1 && !is_synthetic(p) ? options_need_models(&p->o, err)
                                                             : OK; /* other ranks may have them */
-    if (rc == OK) rc = worker_command_of(p->o.command)(&p->o, &launch, err);
+    if (rc == OK) rc = worker_command_of(&p->o)(&p->o, &launch, err);
     cluster_join(p->cluster);
     return check_written(rc, err);
 }
@@ -444,6 +446,8 @@ static int run_command(struct program *p, struct err *err)
     case CMD_BENCH_STEP: return run_bench_step(p, err);
     case CMD_BENCH_KERNELS: return run_bench_kernels(p, err);
     case CMD_SIMULATE: return command_simulate(&p->o, err);
+    case CMD_CHAT: return command_chat_url(&p->o, err);
+    case CMD_BENCH_SERVE: return command_bench_serve(&p->o, err);
     case CMD_CONFIG: return fputs(p->o.settings, stdout) < 0 ? err_set(err, E_FAIL, "standard output") : OK;
     default: return err_set(err, E_FAIL, "no such command");
     }
@@ -481,7 +485,7 @@ int main(int argc, char **argv)
     int rc = options_parse(&p.o, argc, argv, &err);
     if (rc == OK) put_notes(&p);
     if (rc == OK && p.o.command == CMD_WORKER) rc = check_is_worker(&p, &err);
-    if (rc == OK && (p.o.command == CMD_WORKER || worker_command_of(p.o.command))) {
+    if (rc == OK && (p.o.command == CMD_WORKER || worker_command_of(&p.o))) {
         rc = run_over_workers(&p, &err);
     } else {
         /* The other commands are one process's work: of several ranks the first does it. */

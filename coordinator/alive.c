@@ -182,6 +182,13 @@ uint64_t alive_worker_rtt_ns(const struct alive *a, int peer)
     return heartbeat_rtt_ns(&a->heartbeat, peer);
 }
 
+void alive_worker_times(const struct alive *a, int peer, uint64_t *busy_us, uint64_t *ready_us)
+{
+    const struct pong *last = &a->heartbeat.workers[peer].pong;
+    *busy_us = last->busy_us;
+    *ready_us = last->ready_us;
+}
+
 void alive_list(const struct alive *a, FILE *to)
 {
     for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++) {

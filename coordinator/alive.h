@@ -39,6 +39,8 @@ bool alive_has_rtts(const struct alive *a);
 /* The round trips to the drafter, if there is one, and to the leader of this group, together. */
 uint64_t alive_rtt_ns(const struct alive *a, int group);
 uint64_t alive_worker_rtt_ns(const struct alive *a, int peer); /* the round trip to it; 0: not measured yet */
+/* By its last Pong: its time in passes, and since it was ready; 0: none came. */
+void alive_worker_times(const struct alive *a, int peer, uint64_t *busy_us, uint64_t *ready_us);
 void alive_list(const struct alive *a, FILE *to); /* a line for each worker that has answered: its round trip */
 
 #endif

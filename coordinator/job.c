@@ -31,10 +31,11 @@ struct job {
 
     struct draft_profile profiles[GROUPS_MOST]; /* from all texts of a group so far */
     struct job_traffic traffic;
-    struct score *score;           /* during job_score */
-    struct spec *spec;             /* once the workers are ready */
-    bool stepping;                 /* its actions are being carried out */
-    const struct job_watch *watch; /* of this run, as are its sequences */
+    struct job_link up[MAX_PEERS], down[MAX_PEERS]; /* by peer */
+    struct score *score;                            /* during job_score */
+    struct spec *spec;                              /* once the workers are ready */
+    bool stepping;                                  /* its actions are being carried out */
+    const struct job_watch *watch;                  /* of this run, as are its sequences */
     struct seq *seqs;
     int n_seqs;
     int rc; /* the first thing that went wrong */
@@ -58,12 +59,19 @@ static void show_message(const struct job *j, const struct message *m)
     if (j->watch && j->watch->message) j->watch->message(j->watch->arg, m, clock_now_ns());
 }
 
+static void count(struct job_link *link, size_t n_bytes)
+{
+    link->n_messages++;
+    link->n_bytes += n_bytes;
+}
+
 static int post(struct job *j, int peer, const struct message *m, struct err *err)
 {
     const uint8_t *data;
     size_t n_bytes;
     int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
     alive_sent(j->alive);
+    if (rc == OK) count(&j->up[peer], n_bytes);
     if (rc == OK && layout_group(&j->c.layout, peer)->role == ROLE_VERIFIER) j->traffic.bytes_up += n_bytes;
     if (rc == OK) show_message(j, m);
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
@@ -261,6 +269,7 @@ static int on_message(struct job *j, int from, const struct message *m, struct e
 
 static void count_down(struct job *j, int from, int tag, size_t n_bytes)
 {
+    if (tag != TAG_PONG) count(&j->down[from], n_bytes);
     if (tag != TAG_PONG && layout_group(&j->c.layout, from)->role == ROLE_VERIFIER) j->traffic.bytes_down += n_bytes;
 }
 
@@ -416,6 +425,7 @@ static int open_spec(struct job *j, struct err *err)
                     .n_proposed = j->c.n_proposed},
         .n_groups = layout_n_verifiers(&j->c.layout),
         .self_max = j->c.self_max,
+        .prompt_rows = j->c.prompt_rows,
         .stops = j->c.stops,
     };
     for (int i = 0; i < c.n_groups; i++) {
@@ -515,7 +525,10 @@ void job_worker(const struct job *j, int i, struct job_worker *out)
                                .n_threads = (int)seen->h.threads,
                                .host = seen->host,
                                .weights_bytes = seen->h.weights_bytes,
-                               .rtt_ns = alive_worker_rtt_ns(j->alive, peer)};
+                               .rtt_ns = alive_worker_rtt_ns(j->alive, peer),
+                               .up = j->up[peer],
+                               .down = j->down[peer]};
+    alive_worker_times(j->alive, peer, &out->busy_us, &out->ready_us);
 }
 
 struct uv_loop_s *job_loop(struct job *j)

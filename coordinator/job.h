@@ -38,7 +38,7 @@ struct job_config {
     int n_ctx;                        /* wanted; the model's own context is the limit */
     int n_slots;                      /* requests that run at once: of all groups, shared out evenly */
     bool auto_stages, auto_shards;    /* the workers' shares are chosen when all have said Hello (shares.h) */
-    int self_max;                     /* see struct spec_config */
+    int self_max, prompt_rows;        /* see struct spec_config */
     bool interruptible; /* during a run Ctrl-C ends its requests as they are; between runs the job watches no signal */
     bool (*stops)(const struct stops *stops, const struct seq *s); /* NULL: none */
     void (*on_lost)(void *arg); /* called when a worker is lost without a word: nothing may wait for it; NULL: none */
@@ -72,12 +72,18 @@ void job_info(const struct job *j, struct job_info *out);
 void job_list_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
 void job_list_links(const struct job *j, FILE *to);   /* a line for each worker that has answered a Ping: round trip */
 
+struct job_link { /* what went over one way of a link, without Pings and Pongs */
+    uint64_t n_messages, n_bytes;
+};
+
 struct job_worker { /* what is known of one */
     enum role role;
     int rank, group, stage, shard, n_threads; /* group: of verifiers; 0 for a drafter */
     const char *host;                         /* borrowed until job_close */
     uint64_t weights_bytes;
-    uint64_t rtt_ns; /* of a message and its answer; 0: not measured yet */
+    uint64_t rtt_ns;            /* of a message and its answer; 0: not measured yet */
+    struct job_link up, down;   /* up: to it */
+    uint64_t busy_us, ready_us; /* in passes; since it was ready; as it last said */
 };
 /* The i-th of job_info's n_workers. */
 void job_worker(const struct job *j, int i, struct job_worker *out);

@@ -72,6 +72,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         .self_max = s->o.self_max,
         .auto_stages = layout_share_is_auto(s->o.stage_share),
         .auto_shards = layout_share_is_auto(s->o.shard_share),
+        .prompt_rows = s->o.prompt_rows,
         .stops = stop_reached,
         .on_lost = s->launch->on_lost,
         .on_lost_arg = s->launch->arg,

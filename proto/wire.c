@@ -379,6 +379,8 @@ static const void *pong_out(struct wire_arena *a, const struct message *m)
     pb->block_us = p->block_us;
     pb->waits_for = p->waits_for;
     pb->n_load = p->n_load;
+    pb->busy_us = p->busy_us;
+    pb->ready_us = p->ready_us;
     return pb;
 }
 
@@ -391,7 +393,9 @@ static const char *pong_in(struct wire_arena *a, const void *from, struct messag
                             .busy = pb->busy,
                             .block_us = pb->block_us,
                             .waits_for = pb->waits_for,
-                            .n_load = pb->n_load};
+                            .n_load = pb->n_load,
+                            .busy_us = pb->busy_us,
+                            .ready_us = pb->ready_us};
     return NULL;
 }
 

@@ -152,12 +152,13 @@ struct ping {
 enum { PING_LOAD = 2048 };
 
 struct pong {
-    uint64_t sent_ns;   /* the Ping's */
-    uint32_t n_passes;  /* done since Ready */
-    bool busy;          /* something waits there or is being computed */
-    uint32_t block_us;  /* the longest time between two looks at its messages, in the last pass */
-    uint32_t waits_for; /* the peer that this pass waits for; PEER_COORDINATOR: none */
-    uint32_t n_load;    /* the Ping's */
+    uint64_t sent_ns;           /* the Ping's */
+    uint32_t n_passes;          /* done since Ready */
+    bool busy;                  /* something waits there or is being computed */
+    uint32_t block_us;          /* the longest time between two looks at its messages, in the last pass */
+    uint32_t waits_for;         /* the peer that this pass waits for; PEER_COORDINATOR: none */
+    uint32_t n_load;            /* the Ping's */
+    uint64_t busy_us, ready_us; /* in passes so far; since it was ready */
 };
 
 struct token {    /* big's id behind the first `at` ids of the slot's text */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Ranks: 3 and 4. deploy/run-local.sh and run-hosts.sh on toy models. The second host is a real sshd on a port of
-# 127.0.0.1, with keys of this test and a host name, /tmp and /dev/shm of its own: Open MPI reaches it by ssh and TCP,
-# as it would any other. Needs root, and counts as skipped (77) without.
+# Ranks: 3 and 4. deploy/run-local.sh and run-hosts.sh on toy models, and the unit for systemd. The second host is a
+# real sshd on a port of 127.0.0.1, with keys of this test and a host name, /tmp and /dev/shm of its own: Open MPI
+# reaches it by ssh and TCP, as it would any other. Needs root, and counts as skipped (77) without.
 #   deploy.sh PILOTFISH TINY SOURCE
 set -u
 pilotfish=$1 tiny=$2 source=$3 n_wrong=0
@@ -16,6 +16,15 @@ wrong() {
     n_wrong=$((n_wrong + 1))
     echo "WRONG: $1"
 }
+
+# unit WORD NEW: what systemd says of the service's file with one word of it changed.
+unit() {
+    sed "s#/usr/local/bin/pilotfish#$pilotfish#; s/$1/$2/" "$source/deploy/systemd/pilotfish.service" \
+        > pilotfish.service
+    systemd-analyze verify "$folder/pilotfish.service" 2>&1
+}
+[ -z "$(unit NoWord NoWord)" ] || wrong "systemd: $(unit NoWord NoWord)"
+[ -n "$(unit KillMode=mixed KillMode=mix)" ] || wrong "systemd-analyze finds nothing"
 
 # As it is installed: the recipes, with the program and its script on the PATH.
 mkdir bin tmp && cp -r "$source/deploy" . && cp "$pilotfish" "$(dirname "$pilotfish")/installed/pilotfish-mpirun" bin

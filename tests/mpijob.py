@@ -5,9 +5,11 @@ its command is one that pilotfish takes, and its ranks fit into its pods.
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 import jsonschema
 import yaml
@@ -52,5 +54,19 @@ with tempfile.TemporaryDirectory() as models:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     mpirun = os.path.join(source, "scripts", "mpirun")
     done = subprocess.run([mpirun, "-n", "2"] + command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    # As a server, by the words of its head comment; its port is the one that the service looks for.
+    with open(os.path.join(folder, "service.yaml")) as f:
+        service = yaml.safe_load(f)
+    assert service["spec"]["ports"][0]["targetPort"] == 8080 and service["metadata"]["name"] == job["metadata"]["name"]
+    args = command[:1] + ["serve", "--host", "0.0.0.0"] + command[2:command.index("Write a haiku about the sea")]
+    args += ["--port", "0"]
+    with subprocess.Popen(args, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+        ready = next(line for line in server.stderr if line.startswith("ready: "))
+        port = re.search(r"0\.0\.0\.0:(\d+)", ready)[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as reply:
+            assert reply.status == 200
+        server.terminate()
+        server.stderr.read()
+    assert server.returncode == 0, server.returncode
 assert f"takes {n_ranks}: " in done.stderr, f"{n_ranks} ranks are not what the options take: {done.stderr}"
 print("1 job, 0 wrong")

@@ -357,12 +357,35 @@ def reports_add_up_to_the_metrics(server):
     positions = sum(v for k, v in after.items() if k.startswith("pilotfish_accepted_tokens_at_total"))
     check(positions <= after["pilotfish_accepted_tokens_total"] and after["pilotfish_accepted_tokens_total"] > 0,
           "positions")
+    # Each token after an answer's first has one time; those that come together share theirs.
+    firsts = total("usage", "completion_tokens") - len(reports)
+    check(0 < risen("between_tokens_seconds_count") <= firsts, "times between tokens")
+    check(risen("first_token_seconds_count") == risen("queue_seconds_count") == len(reports), "times of answers")
     text = server.get("/metrics")[2]
     tool = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
     check(tool.returncode == 0 and not tool.stdout + tool.stderr, tool.stdout + tool.stderr)
     vllm = server.metrics("/metrics?names=vllm")
     same = vllm['vllm:generation_tokens_total{model_name="big"}'] == after["pilotfish_generation_tokens_total"]
     check(same, "vLLM's names")
+
+
+def links_and_workers_are_counted(ranks):
+    options = ("--little", LITTLE, "--guard", "off") + (("--tp", "2") if ranks else ())
+    with Server(*options, ranks=ranks) as server:
+        def values(name):
+            pattern = re.compile(rf'pilotfish_{name}{{rank="(\d)",role="(\w+)",group="\d",stage="0",shard="(\d)",?(.*)}}')
+            return {found.groups(): value for key, value in server.metrics().items() if (found := pattern.match(key))}
+        before = values("link_bytes_total")
+        server.get("/v1/completions", {"prompt": "hello", "max_tokens": 30, "ignore_eos": True})
+        after, messages = values("link_bytes_total"), values("link_messages_total")
+        check(len(after) == 2 * (3 if ranks else 2) and after.keys() == messages.keys(), f"{after}")
+        risen = {(role, shard, way) for (_, role, shard, way), n in after.items() if n > before[_, role, shard, way]}
+        speaks = {(role, "0", way) for role in ("drafter", "verifier") for way in ('way="to"', 'way="from"')}
+        check(risen == speaks, f"only shard 0 and the drafter exchange messages with the coordinator: {risen}")
+        check(all(after[key] > 4 * n > 0 for key, n in messages.items()), f"{after} {messages}")
+        eventually(lambda: all(n > 0 for n in values("worker_seconds_total").values()), "all have been busy, and idle")
+        check(len(values("worker_seconds_total")) == len(after), "busy and idle")
+        eventually(lambda: len(values("round_trip_seconds")) == len(after) // 2, "round trips")
 
 
 def a_queue_has_an_end():
@@ -397,20 +420,106 @@ def a_client_measures_the_server(server):
         rows = mixed_rows(6) + [{"messages": [{"role": "user", "content": "x"}]}]
         f.writelines(json.dumps(row) + "\n" for row in rows)
     before = server.metrics()["pilotfish_generation_tokens_total"]
-    command = [os.path.join(source, "scripts/bench-serve"), "--url", server.url, "--prompts", "prompts.jsonl"]
-    done = subprocess.run(command + ["--num-prompts", "12", "--max-concurrency", "3", "--max-tokens", "9", "--json",
-                                     "--ignore-eos", "--request-rate", "100", "--goodput", "ttft:60000"],
+    command = [pilotfish, "bench", "serve", "--url", server.url + "/v1/", "--prompts", "prompts.jsonl", "--raw"]
+    done = subprocess.run(command + ["--num-prompts", "12", "--max-concurrency", "3", "--max-tokens", "9", "-o",
+                                     "jsonl", "--ignore-eos", "--request-rate", "100", "--goodput", "ttft:60000",
+                                     "--min-goodput", "100"],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-    check(done.returncode == 0, done.stderr)
+    check(done.returncode == 0 and not done.stderr, done.stderr)
     out = json.loads(done.stdout)
     check(out["completed"] == 12 and out["failed"] == 0, out)
     check(out["total_output_tokens"] == server.metrics()["pilotfish_generation_tokens_total"] - before, out)
+    for name in ("ttft", "tpot", "itl", "e2el"):
+        times = [out[f"{what}_{name}_ms"] for what in ("median", "p50", "p90", "p99")]
+        check(times == sorted(times) and times[0] == times[1], f"{name}: {times}")
     check(0 < out["median_ttft_ms"] <= out["median_e2el_ms"], out)
     check(out["request_goodput"] == out["request_throughput"], out)
-    for more, code, words in ((["--max-tokens", "0"], 1, "12 of 12 requests failed, the first: 400"),
+    for more, code, words in ((["--url", "http://127.0.0.1:1"], 2, "--url is given twice"),
+                              (["--goodput", "ttft:0,e2el:60000", "--min-goodput", "1"], 6, "0.0 % of the requests"),
                               (["--goodput", "speed:1"], 2, "one of ttft, tpot, e2el")):
-        done = subprocess.run(command + ["--num-prompts", "12", *more], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command + ["--num-prompts", "12", "--max-tokens", "5", *more], capture_output=True,
+                              text=True, timeout=60)
         check(done.returncode == code and words in done.stderr, f"{more}: {done}")
+    with open("bad.jsonl", "w") as f:
+        f.write('{"prompt": "x"}\n{"prompt": "x", "temperature": -1}\n')
+    done = subprocess.run(command[:5] + ["--prompts", "bad.jsonl", "--raw", "-n", "3"], capture_output=True, text=True,
+                          timeout=60)
+    check(done.returncode == 1 and f"1 of 2 requests failed, the first: {server.url}: 400" in done.stderr, done)
+
+
+def what_was_measured_is_kept_after_ctrl_c(server):
+    command = [pilotfish, "bench", "serve", "--url", server.url, "--prompts", "prompts.jsonl", "--raw", "-o", "jsonl",
+               "--num-prompts", "100000", "--max-concurrency", "2", "-n", "4"]
+    before = server.metrics()["pilotfish_generation_tokens_total"]
+    bench = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True)
+    eventually(lambda: server.metrics()["pilotfish_generation_tokens_total"] > before + 40, "answers have ended")
+    bench.send_signal(signal.SIGINT)
+    out, said = bench.communicate(timeout=20)
+    check(bench.returncode == 130 and re.search(r"pilotfish: interrupted: \d+ of 100000", said), said)
+    check(json.loads(out)["completed"] > 0 and json.loads(out)["failed"] == 0, out)
+    eventually(lambda: server.load() == (0, 0), "what ran is cancelled")
+
+
+# ---- chat with a server ----
+
+
+def chat(url, lines, *options):
+    text = "".join(f"{line}\n" for line in lines)
+    return subprocess.run([pilotfish, "chat", "--url", url, *options], input=text, capture_output=True, text=True,
+                          timeout=120)
+
+
+def a_chat_with_a_server_is_the_chat_of_its_model():
+    lines = ["Name two colours.", "/stats", "Another one?", "/reset", "Name a fish."]
+    own = subprocess.run([pilotfish, "chat", "--big", SMOL, "--system", "Be brief.", "-n", "12", "-o", "jsonl"],
+                         input="\n".join(lines), capture_output=True, text=True, timeout=120)
+    want = [json.loads(line) for line in own.stdout.splitlines()]
+    with open("key", "w") as f:
+        f.write("secret\n")
+    with Server("--draft", "suffix", "--api-key-file", "key", big=SMOL) as server:
+        ask = ("--system", "Be brief.", "-n", "12", "--api-key-file", "key")
+        done = chat(server.url + "/v1", lines, *ask, "-o", "jsonl")
+        got = [json.loads(line) for line in done.stdout.splitlines()]
+        check(done.returncode == 0 and [a["text"] for a in got] == [a["text"] for a in want], done)
+        check([a["usage"]["prompt_tokens"] for a in got] == [a["prompt_tokens"] for a in want], got)
+        check("answers of SmolLM2" in done.stderr and "forgotten" in done.stderr, done.stderr)
+        done = chat(server.url, lines, *ask)
+        check(done.stdout == "".join(a["text"] + "\n" for a in want), done)
+        done = chat(server.url, ["x", "/no"], *ask, "--top-p", "0.5", "--temp", "1", "--seed", "3")
+        check(done.returncode == 2 and "no command /no" in done.stderr, done)
+        done = chat(server.url, ["x"], "--api-key", "wrong")
+        check(done.returncode == 2 and done.stderr.startswith(f"pilotfish: {server.url}: 401: "), done)
+        for options, words in ((["--big", "b"], "--big: with --url"), (["--tp", "2"], "--tp: with --url")):
+            done = chat(server.url, [], *options)
+            check(done.returncode == 2 and words in done.stderr, done)
+        done = chat(server.url, ["word " * 9000, "Hello"], "--api-key", "secret", "-n", "2")
+        check(done.returncode == 2 and "1 of 2 messages" in done.stderr and done.stdout.strip(), done)
+    done = chat(server.url, ["x"])
+    check(done.returncode == 1 and f"{server.url}: no answer" in done.stderr and done.stderr.count("\n") == 1, done)
+
+
+def an_answer_of_a_server_has_an_end():
+    """By Ctrl-C, or with the server: then it is an error, with the text so far."""
+    for ends_server in (False, True):
+        with Server(*SLOW, "--template", "chatml", "--ignore-eos") as server:
+            talk = subprocess.Popen([pilotfish, "chat", "--url", server.url, "-n", "2000"], stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            talk.stdin.write(b"Hello\n")
+            talk.stdin.flush()
+            check(talk.stdout.read(1), "the first letter")
+            if ends_server:
+                server.process.kill()
+                server.process.wait()
+                server.process.returncode = 0
+                out, said = talk.communicate(timeout=20)
+                check(talk.returncode == 1 and said.count(b"\n") == 1, f"exit {talk.returncode}: {said}")
+                check(b"the server ended in the middle of an answer" in said and out.endswith(b"\n"), said)
+            else:
+                talk.send_signal(signal.SIGINT)
+                eventually(lambda: server.load() == (0, 0), "it is cancelled")
+                out, said = talk.communicate(b"/stats\n", timeout=20)
+                check(talk.returncode == 0 and b"interrupted; " in said and b"1 answers of big" in said, said)
 
 
 # ---- the end ----
@@ -669,6 +778,8 @@ def main():
     subprocess.run([tiny, BIG, "--ctx", "16384"], check=True)
     subprocess.run([tiny, LITTLE, "--ctx", "16384", "--left-out", "2"], check=True)
     a_real_model_answers_the_openai_client()
+    a_chat_with_a_server_is_the_chat_of_its_model()
+    an_answer_of_a_server_has_an_end()
     with Server("--draft", "suffix", "--guard", "off", "--parallel", "3") as server:
         choices_are_those_of_generate_for_the_same_seed(server)
         prompts_may_be_texts_or_tokens(server)
@@ -676,6 +787,7 @@ def main():
         reports_add_up_to_the_metrics(server)
         the_page_loads_nothing_else(server)
         a_client_measures_the_server(server)
+        what_was_measured_is_kept_after_ctrl_c(server)
     a_key_is_needed_where_one_is_set()
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)
@@ -684,6 +796,8 @@ def main():
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--groups", "2", n=n)
     texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", "--groups", "3", "--max-rows", "8",
                                                         ranks=True, n=n)
+    links_and_workers_are_counted(False)
+    links_and_workers_are_counted(True)
     a_queue_has_an_end()
     a_drain_lets_what_runs_end(False)
     a_drain_lets_what_runs_end(True)

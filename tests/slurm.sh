@@ -124,6 +124,24 @@ hetero() {
 }
 [ "${4:-}" != --long ] || hetero
 gives_text --wrap "$(printf '%q ' pilotfish "${command[@]}")" # one process, without srun
+
+# serves: the recipe's second line; a client gets an answer, and scancel ends it.
+serves() {
+    local port id
+    port=$(free_port)
+    id=$(sbatch --parsable --ntasks=4 --output=out --error=err "$recipes/job.sbatch" serve --big big.gguf \
+        --little little.gguf --tp 2 --port "$port" < /dev/null) || wrong "sbatch serve"
+    until_true "serve under Slurm" curl -sf "http://127.0.0.1:$port/health"
+    curl -sf "http://127.0.0.1:$port/v1/completions" -d '{"prompt": "Once upon a time", "max_tokens": 24}' > answer
+    python3 - << 'END' || wrong "serve: another text: $(cat answer err)"
+import json, sys
+text = json.load(open("answer"))["choices"][0]["text"]
+sys.exit(text.strip() != open("alone", errors="replace").read().strip())
+END
+    scancel "$id"
+    until_true "the end of serve" is_idle
+}
+serves
 job 4 --ntasks=3 "$recipes/job.sbatch" "${command[@]}" --tp 2
 grep -q 'takes 4: ' err || wrong "a wrong number of tasks: $(cat err)"
 echo "$n_wrong wrong"

@@ -71,9 +71,12 @@ static void an_answer_is_counted_where_it_belongs(void **state)
                                         "\npilotfish_first_token_seconds_sum 0.05",
                                         "\npilotfish_token_seconds_bucket{le=\"+Inf\"} 1\n",
                                         "\npilotfish_token_seconds_count 1\n",
+                                        "\npilotfish_between_tokens_seconds_bucket{le=\"0.005\"} 2\n",
+                                        "\npilotfish_between_tokens_seconds_count 2\n",
                                         NULL};
     struct counts c = {0};
     add_answer(&c);
+    counts_add_tokens(&c, 2, 8000000);
     has_lines(&c, "toy", false, lines);
 }
 

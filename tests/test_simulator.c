@@ -304,6 +304,103 @@ static void groups_and_stages_give_more_tokens_where_passes_are_full(void **stat
     }
 }
 
+/* ---- a long prompt beside texts that are written ---- */
+
+enum { N_BESIDE = 8, N_LONG = 2000, GAPS_MOST = 4096 };
+
+static const struct run usual; /* whose passes take what pass_ns says first */
+
+struct crowd {
+    struct simulator *simulator;
+    struct seq seqs[N_BESIDE + 1]; /* the last: of the long prompt */
+    int32_t prompt[N_LONG];
+    uint64_t last_ns[N_BESIDE], gaps[GAPS_MOST]; /* gaps: between tokens, while the long prompt is read */
+    int n_gaps;
+};
+
+static void crowd_submit(struct crowd *c, int i, int n_prompt)
+{
+    struct err err;
+    const struct request request = {
+        .index = i, .prompt = c->prompt + i, .n_prompt = n_prompt, .settings = {.n_predict = i < N_BESIDE ? 400 : 4}};
+    assert_int_equal(seq_init(&c->seqs[i], &request, 4096, &err), OK);
+    const struct event event = {.kind = EVENT_SUBMIT, .seq = &c->seqs[i]};
+    assert_int_equal(simulator_step(c->simulator, &event, &err), OK);
+}
+
+static int crowd_event(void *arg, int what, int i, struct err *err)
+{
+    (void)what, (void)err;
+    crowd_submit(arg, i, N_LONG - N_BESIDE);
+    return OK;
+}
+
+static void crowd_action(void *arg, const struct action *a)
+{
+    struct crowd *c = arg;
+    const struct seq *late = &c->seqs[N_BESIDE];
+    int i = a->seq ? a->seq->request.index : N_BESIDE;
+    if (a->kind != ACTION_TOKENS || i == N_BESIDE) return;
+    uint64_t now = simulator_now_ns(c->simulator);
+    bool reads = late->stats.start_ns && (!late->stats.first_ns || c->last_ns[i] < late->stats.first_ns);
+    if (reads && c->n_gaps < GAPS_MOST) c->gaps[c->n_gaps++] = now - c->last_ns[i];
+    c->last_ns[i] = now;
+}
+
+static int by_length(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Its p99 between tokens, in ms. */
+static double crowd_p99_ms(struct crowd *c, int prompt_rows, int self_max)
+{
+    struct err err;
+    struct simulator_chance chance = {.n_vocab = 32000};
+    struct draft_profile profile = {0};
+    struct simulator_config config = {
+        .spec = {.n_ctx = 4096, .drafter = {.profile = &profile}, .n_groups = 1, .self_max = self_max},
+        .to = {[ROLE_VERIFIER] = {.delay_ns = 2 * MS_NS}},
+        .models = simulator_chance_models(&chance),
+        .costs = {pass_ns, draft_ns, (void *)&usual},
+        .watch = {.action = crowd_action, .event = crowd_event, .arg = c}};
+    config.spec.prompt_rows = prompt_rows;
+    config.spec.groups[0] = (struct spec_group){
+        .peer = LEADER, .n_slots = N_BESIDE + 1, .max_rows = PROMPT_MOST, .max_jobs = 64, .n_vocab = chance.n_vocab};
+    *c = (struct crowd){0};
+    for (int k = 0; k < N_LONG; k++) c->prompt[k] = k % 1999;
+    assert_int_equal(simulator_open(&c->simulator, &config, &err), OK);
+    for (int i = 0; i < N_BESIDE; i++) crowd_submit(c, i, 8);
+    assert_int_equal(simulator_at(c->simulator, 1000 * (uint64_t)MS_NS, 0, N_BESIDE, &err), OK);
+    if (simulator_run(c->simulator, &err) != OK) fail_msg("%s", err.text);
+    simulator_close(c->simulator);
+    assert_in_range(c->n_gaps, N_BESIDE, GAPS_MOST - 1);
+    qsort(c->gaps, (size_t)c->n_gaps, sizeof *c->gaps, by_length);
+    return (double)c->gaps[(c->n_gaps - 1) * 99 / 100] / MS_NS;
+}
+
+static void nobody_waits_for_a_long_prompt(void **state)
+{
+    (void)state;
+    struct crowd *small = malloc(sizeof *small), *whole = malloc(sizeof *whole);
+    for (int self_max = 0; self_max <= 64; self_max += 64) {
+        double limit_ms = 1.5 * (double)pass_ns((void *)&usual, N_BESIDE + 16) / MS_NS;
+        double p99 = crowd_p99_ms(small, 16, self_max), all_at_once = crowd_p99_ms(whole, 0, self_max);
+        if (p99 > limit_ms) fail_msg("self_max %d: p99 %.1f ms, at most %.1f", self_max, p99, limit_ms);
+        assert_true(all_at_once > 2 * limit_ms);
+        for (int i = 0; i <= N_BESIDE; i++) {
+            const struct seq *a = &small->seqs[i], *b = &whole->seqs[i];
+            assert_int_equal(a->n_ids, b->n_ids);
+            assert_memory_equal(a->ids, b->ids, (size_t)a->n_ids * sizeof *a->ids);
+            seq_free(&small->seqs[i]);
+            seq_free(&whole->seqs[i]);
+        }
+    }
+    free(small);
+    free(whole);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +409,7 @@ int main(void)
         cmocka_unit_test(jitter_keeps_the_order_of_messages_and_changes_no_text),
         cmocka_unit_test(passes_and_rows_are_counted),
         cmocka_unit_test(groups_and_stages_give_more_tokens_where_passes_are_full),
+        cmocka_unit_test(nobody_waits_for_a_long_prompt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

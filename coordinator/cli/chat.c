@@ -5,29 +5,19 @@
 
 #include "coordinator/cli/marks.h"
 #include "coordinator/cli/output.h"
-#include "coordinator/text/json_text.h"
-#include "coordinator/cli/said.h"
 #include "coordinator/cli/stats.h"
+#include "coordinator/cli/talk.h"
 #include "coordinator/text/template.h"
 #include "proto/clock.h"
-#include "proto/show.h"
 
 struct chat {
     struct runtime s;
     struct template chat;
     int32_t *ids; /* owns: the conversation */
     int n_ids;
-    int n_turns, n_refused; /* messages; of them not answered */
-    struct stats total;     /* since the start, /reset or not */
+    struct talk talk;
+    struct stats total; /* since the start, /reset or not */
 };
-
-static const char help[] = "/reset       begin a new conversation\n"
-                           "/stats       what the conversation took so far\n"
-                           "/file PATH   a file's text is the message\n"
-                           "/quit        leave; so does the end of input (Ctrl-D)\n"
-                           "//...        a message that begins with a slash\n"
-                           "\"\"\"          begins a message of many lines, and ends it\n"
-                           "Ctrl-C       ends an answer where it is\n";
 
 /* ---- one turn ---- */
 
@@ -55,7 +45,7 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     struct prompt prompt = {.name = name};
     const struct prompts one = {.n = 1, .items = &prompt};
     struct output *output;
-    snprintf(name, sizeof name, "%d", c->n_turns);
+    snprintf(name, sizeof name, "%d", c->talk.n_turns);
     int rc = output_open(&output, &c->s.o, c->s.big_t, &one, err);
     if (rc != OK) return rc;
     struct job_watch watch = output_watch(output);
@@ -67,29 +57,12 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     return rc == OK ? shown : rc;
 }
 
-/* It is no part of the conversation. */
-static void note_refused(struct chat *c, const char *why)
-{
-    c->n_refused++;
-    fprintf(stderr, "%s\n", why);
-}
-
-/* Each message has an answer in JSON lines, this one too. */
-static int refuse(struct chat *c, const char *why, struct err *err)
-{
-    char name[16];
-    note_refused(c, why);
-    if (c->s.o.format != FORMAT_JSONL) return OK;
-    snprintf(name, sizeof name, "%d", c->n_turns);
-    return json_put_line(json_pack("{ss so}", "id", name, "error", json_text(why, strlen(why))), 0, stdout, err);
-}
-
 /* The seq's ids are the conversation now; one that failed is as if it had not been, though what there was of it has
  * been shown. */
 static void go_on_from(struct chat *c, struct seq *seq)
 {
     if (seq->end == SEQ_FAILED) {
-        note_refused(c, seq->why.text);
+        talk_note_refused(&c->talk, seq->why.text);
         return;
     }
     free(c->ids);
@@ -99,8 +72,9 @@ static void go_on_from(struct chat *c, struct seq *seq)
 }
 
 /* A message that does not fit, or has a byte that the vocabulary lacks, is refused. */
-static int turn(struct chat *c, const char *text, size_t n_text, struct err *err)
+static int turn(void *arg, const char *text, size_t n_text, struct err *err)
 {
+    struct chat *c = arg;
     size_t n;
     struct seq seq = {0};
     int rc = append(c, text, n_text, &n, err);
@@ -112,7 +86,7 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
     if (rc == E_USAGE) {
         char why[sizeof err->text];
         memcpy(why, err->text, sizeof why);
-        return refuse(c, why, err);
+        return talk_refuse(&c->talk, why, err);
     }
     const struct prompt prompt = {.ids = c->ids, .n_ids = (int)n, .settings = runtime_settings(&c->s)};
     if (rc == OK) rc = runtime_seq(&c->s, &prompt, 0, true, &seq, err);
@@ -124,57 +98,18 @@ static int turn(struct chat *c, const char *text, size_t n_text, struct err *err
 
 /* ---- the conversation ---- */
 
-/* The program that wrote the message waits for an answer. */
-static int no_command(struct chat *c, const char *line, struct err *err)
+static void forget(void *arg)
 {
-    char why[sizeof err->text];
-    snprintf(why, sizeof why, "no command %s", show_name(line).s);
-    c->n_turns++;
-    int rc = refuse(c, why, err);
-    fputs(help, stderr);
-    return rc;
+    ((struct chat *)arg)->n_ids = 0;
 }
 
-static int command(struct chat *c, const char *line, bool *more, struct err *err)
+static void put_stats(void *arg)
 {
-    if (!strcmp(line, "/quit")) {
-        *more = false;
-    } else if (!strcmp(line, "/reset")) {
-        c->n_ids = 0;
-        fputs("forgotten\n", stderr);
-    } else if (!strcmp(line, "/stats")) {
-        stats_table_head(stderr);
-        stats_table_row(&c->total, "all turns", stderr);
-        marks_line(&c->s.o, stderr);
-        fprintf(stderr, "%d of %d tokens of the context\n", c->n_ids, c->s.info.n_ctx);
-    } else if (!strcmp(line, "/help")) {
-        fputs(help, stderr);
-    } else {
-        return no_command(c, line, err);
-    }
-    return OK;
-}
-
-static int talk(struct chat *c, struct lines *lines, struct err *err)
-{
-    struct said said = {0};
-    int rc = OK;
-    bool more = true;
-    if (lines_are_typed(lines)) fputs("/help lists the commands\n", stderr);
-    while (rc == OK && more && (rc = said_next(&said, lines, c->s.o.format == FORMAT_JSONL, err)) == OK) {
-        c->n_turns += said.kind == SAID_MESSAGE || said.kind == SAID_UNREADABLE;
-        switch (said.kind) {
-        case SAID_MESSAGE: rc = turn(c, said.text, said.n, err); break;
-        case SAID_UNREADABLE: rc = refuse(c, said.text, err); break;
-        case SAID_COMMAND: rc = command(c, said.text, &more, err); break;
-        case SAID_NO_MORE: more = false; break;
-        }
-        said_free(&said);
-    }
-    said_free(&said);
-    if (rc == OK && c->n_refused && !lines_are_typed(lines)) /* a person has seen it */
-        rc = err_set(err, E_USAGE, "%d of %d messages were not answered", c->n_refused, c->n_turns);
-    return rc;
+    const struct chat *c = arg;
+    stats_table_head(stderr);
+    stats_table_row(&c->total, "all turns", stderr);
+    marks_line(&c->s.o, stderr);
+    fprintf(stderr, "%d of %d tokens of the context\n", c->n_ids, c->s.info.n_ctx);
 }
 
 static int chat(struct chat *c, struct err *err)
@@ -196,11 +131,8 @@ static int chat(struct chat *c, struct err *err)
     template_set_bos(&c->chat, tokenizer_bos(c->s.big_t), tokenizer_adds_bos(c->s.big_t));
     rc = runtime_start(&c->s, 1, err);
     if (rc != OK) return rc;
-    struct lines *lines = NULL;
-    rc = lines_open(&lines, err);
-    if (rc == OK) rc = talk(c, lines, err);
-    lines_close(lines);
-    return rc;
+    c->talk = (struct talk){c->s.o.format == FORMAT_JSONL, turn, forget, put_stats, c, 0, 0};
+    return talk_run(&c->talk, err);
 }
 
 int command_chat(const struct options *o, const struct launch *launch, struct err *err)

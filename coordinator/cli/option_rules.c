@@ -97,7 +97,9 @@ const char *option_lacks(const struct options *o, enum option_needs needs)
     case NEEDS_GUARD:
         if (o->drafter == DRAFTER_NONE) return no_drafter;
         return o->accept == ACCEPT_BILD ? "the text of --accept bild depends on its drafts, which never stop" : NULL;
-    case NEEDS_SAMPLING: return o->accept == ACCEPT_SAMPLE ? NULL : "it needs sampling (--temp T)";
+    case NEEDS_SAMPLING: /* of bench serve the seed is of the times, too */
+        if (o->command == CMD_BENCH_SERVE) return NULL;
+        return o->accept == ACCEPT_SAMPLE ? NULL : "it needs sampling (--temp T)";
     case NEEDS_BILD: return o->accept == ACCEPT_BILD ? NULL : "it needs --accept bild";
     case NEEDS_TEXT: return o->format == FORMAT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
     case NEEDS_JSONL: return o->format == FORMAT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;

@@ -23,6 +23,7 @@ enum {
     KERNELS = BIT(CMD_BENCH_KERNELS),
     SPEC = BIT(CMD_BENCH_SPEC),
     SIM = BIT(CMD_SIMULATE),
+    CLIENT = BIT(CMD_BENCH_SERVE), /* of a server */
     SWEEP = SPEC | SIM,
     MANY = GEN | CMP | PAIR | SPEC, /* a file of prompts */
     PRINTS = MANY | CHAT,           /* they print text */
@@ -32,7 +33,7 @@ enum {
     DOC = BIT(CMD_DOCTOR),
     CONFIG = BIT(CMD_CONFIG),
     WORKER = BIT(CMD_WORKER),
-    WORK = TEXT | WORKER | STEP | KERNELS | SWEEP | SCORE | ROWS | TOK | INS | DOC,
+    WORK = TEXT | CLIENT | WORKER | STEP | KERNELS | SWEEP | SCORE | ROWS | TOK | INS | DOC,
     ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
     LONGEST_CONTEXT = CONTEXT_MOST,
     NET_MOST_MS = 10000 /* a job waits for no worker longer than minutes */
@@ -66,7 +67,7 @@ const struct option option_table[] = {
      .help = "the prompt; it may also be the argument; piped standard input\nfollows it"},
     {"file", "-f", GEN, OPTION_TEXT, AT(prompt_file), "FILE", 0, 0,
      .help = "the prompt is this file, without its last newline\n(-: standard input, also read if no prompt is given)"},
-    {"prompts", NULL, MANY, OPTION_TEXT, AT(prompts_file), "FILE", 0, 0,
+    {"prompts", NULL, MANY | CLIENT, OPTION_TEXT, AT(prompts_file), "FILE", 0, 0,
      .help = "JSON lines, each a prompt: \"messages\" (OpenAI's), \"turns\"\n(the first one), \"prompt\" or \"text\"; "
              "its name is \"id\" or\n\"question_id\"; a line may have settings of its own:\n"
              "n_predict, stop, temp, top_k, top_p, min_p, seed, draft_max,\nfallback, accept, rollback, rollback_rule"},
@@ -82,20 +83,20 @@ const struct option option_table[] = {
              "default"},
     {"special", NULL, TEXT, OPTION_FLAG, AT(special), NULL, 0, 0, .needs = NEEDS_MESSAGES,
      .help = "text like <|im_end|> in a message is that token, not plain\ntext; with --raw it always is"},
-    {"raw", "--no-conversation -no-cnv", MANY | SERVE, OPTION_FLAG, AT(raw), NULL, 0, 0,
+    {"raw", "--no-conversation -no-cnv", MANY | SERVE | CLIENT, OPTION_FLAG, AT(raw), NULL, 0, 0,
      .help = "no chat template: continue the text as it is"},
     {"ctx", "-c --ctx-size --context-size --n-ctx --max-model-len", TEXT | DOC, OPTION_COUNT, AT(ctx), "N", 2,
      LONGEST_CONTEXT, .preset = "4096", .help = "tokens that a sequence may have, prompt included"},
 
-    {"n-predict", "-n --predict --max-tokens --max-new-tokens --max-completion-tokens", TEXT | SWEEP | OF_ROWS,
+    {"n-predict", "-n --predict --max-tokens --max-new-tokens --max-completion-tokens", TEXT | SWEEP | CLIENT | OF_ROWS,
      OPTION_COUNT, AT(n_predict), "N", -1, LONGEST_CONTEXT, .preset = "0", .heading = "Length of the answer",
      .help = "tokens to generate, at most; 0 or -1: until the model ends\nits text or the context is full"},
     {"stop", NULL, TEXT | OF_ROWS, OPTION_STOP, 0, "TEXT", 0, 0,
      .help = "end the text before this one; may be given several times"},
-    {"ignore-eos", NULL, MANY | SERVE, OPTION_FLAG, AT(ignore_eos), NULL, 0, 0,
+    {"ignore-eos", NULL, MANY | SERVE | CLIENT, OPTION_FLAG, AT(ignore_eos), NULL, 0, 0,
      .help = "go on after the ids that end a text"},
 
-    {"temp", "--temperature", TEXT | OF_ROWS, OPTION_NUMBER, AT(temp), "T", 0, 100, .preset = "0",
+    {"temp", "--temperature", TEXT | CLIENT | OF_ROWS, OPTION_NUMBER, AT(temp), "T", 0, 100, .preset = "0",
      .preset_of = {[ACCEPT_SAMPLE] = "1"}, .heading = "Sampling",
      .help = "sample at this temperature; 0: the likeliest token"},
     {"top-k", NULL, TEXT | OF_ROWS, OPTION_COUNT, AT(top_k), "N", 0, INT_MAX, .preset = "0", .needs = NEEDS_SAMPLING,
@@ -104,7 +105,7 @@ const struct option option_table[] = {
      .help = "then from the likeliest ids that make up P of the rest"},
     {"min-p", NULL, TEXT | OF_ROWS, OPTION_NUMBER, AT(min_p), "P", 0, 1, .preset = "0", .needs = NEEDS_SAMPLING,
      .help = "then from ids at least P times as likely as the best"},
-    {"seed", "-s", TEXT | SWEEP | OF_ROWS, OPTION_COUNT, AT(seed), "N", -1, INT_MAX, .preset = "-1",
+    {"seed", "-s", TEXT | SWEEP | CLIENT | OF_ROWS, OPTION_COUNT, AT(seed), "N", -1, INT_MAX, .preset = "-1",
      .needs = NEEDS_SAMPLING,
      .help = "the same seed gives the same text; lines of --prompts differ\nby their place, unless a line has its own "
              "\"seed\"; -1: a\nrandom one"},
@@ -186,6 +187,10 @@ const struct option option_table[] = {
     {"max-rows", NULL, TEXT, OPTION_COUNT, AT(max_rows), "N", 0, CONTEXT_MOST, .preset = "0",
      .help = "rows (tokens of all requests) of a pass of the big model, at\nmost, from 2; 0: as many as its workers "
              "take"},
+    {"prompt-rows", NULL, GEN | CMP | SERVE, OPTION_COUNT, AT(prompt_rows), "N", 0, 128, .preset = "16",
+     .needs = NEEDS_PROMPTS,
+     .help = "tokens of prompts that a pass reads beside texts that are\nwritten, so that these do not wait long for a "
+             "long prompt; 0:\nas many as a pass has room for"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
     {"self-max", NULL, TEXT | SWEEP, OPTION_COUNT, AT(self_max), "N", 0, CONTEXT_MOST, .preset = "128",
@@ -204,14 +209,16 @@ const struct option option_table[] = {
      .preset = "0",
      .help = "rate of each worker's link in Mbit/s, each way: messages wait\nfor those before them; 0: no limit"},
 
-    {"host", NULL, SERVE, OPTION_TEXT, AT(host), "ADDRESS", 0, 0, .preset = "127.0.0.1", .heading = "Server",
+    {"url", "--base-url", CHAT | CLIENT, OPTION_TEXT, AT(url), "URL", 0, 0, .heading = "Server",
+     .help = "a server of OpenAI's API, as http://HOST:PORT: it computes"},
+    {"host", NULL, SERVE, OPTION_TEXT, AT(host), "ADDRESS", 0, 0, .preset = "127.0.0.1",
      .help = "the address to listen on; 0.0.0.0: all of this machine's,\nwhich other machines reach too (then set "
              "--api-key-file)"},
     {"port", NULL, SERVE, OPTION_COUNT, AT(port), "N", 0, 65535, .preset = "8080",
      .help = "the port; 0: any free one, which is printed"},
-    {"api-key", NULL, SERVE | SECRET, OPTION_TEXT, AT(api_key), "KEY", 0, 0,
+    {"api-key", NULL, SERVE | CHAT | CLIENT | SECRET, OPTION_TEXT, AT(api_key), "KEY", 0, 0,
      .help = "requests must have this key (Authorization: Bearer KEY)"},
-    {"api-key-file", NULL, SERVE, OPTION_TEXT, AT(api_key_file), "FILE", 0, 0,
+    {"api-key-file", NULL, SERVE | CHAT | CLIENT, OPTION_TEXT, AT(api_key_file), "FILE", 0, 0,
      .help = "or one of the keys in this file, a line each; other users of\nthis machine do not see them"},
     {"alias", "-a --served-model-name", SERVE, OPTION_TEXT, AT(alias), "NAME", 0, 0,
      .help = "the model's name for clients (default: its file's)"},
@@ -222,7 +229,7 @@ const struct option option_table[] = {
     {"drain", NULL, SERVE, OPTION_COUNT, AT(drain_s), "S", 0, 86400, .preset = "30",
      .help = "seconds that answers have to end after SIGTERM"},
 
-    {"output", "-o", PRINTS | STEP | KERNELS | SWEEP | SCORE | TOK | INS, OPTION_CHOICE, AT(format),
+    {"output", "-o", PRINTS | CLIENT | STEP | KERNELS | SWEEP | SCORE | TOK | INS, OPTION_CHOICE, AT(format),
      "text|jsonl|json|csv", 0, 0, .preset = "text", .heading = "Output",
      .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines); csv: of "
              "bench spec and\nsimulate"},
@@ -267,6 +274,17 @@ const struct option option_table[] = {
     {"save", NULL, SEARCH | ROWS, OPTION_TEXT, AT(save), "FILE", 0, 0,
      .help = "the plan found so far, for --plan and --draft-plan (default:\nplan.json); FILE.log has every plan that "
              "was scored; eval\nrows: the rows (default: rows.bin)"},
+    {"num-prompts", NULL, CLIENT, OPTION_COUNT, AT(num_prompts), "N", 0, 1000000, .preset = "0",
+     .help = "requests; prompts are used again in turn; 0: each once"},
+    {"request-rate", NULL, CLIENT, OPTION_NUMBER, AT(request_rate), "R", 0, INT_MAX, .preset = "inf",
+     .help = "requests that begin a second, at random times (Poisson);\ninf: all at once"},
+    {"max-concurrency", NULL, CLIENT, OPTION_COUNT, AT(max_concurrency), "N", 0, 10000, .preset = "0",
+     .help = "requests that run beside each other, at most; 0: any number"},
+    {"goodput", NULL, CLIENT, OPTION_TEXT, AT(goodput), "NAME:MS,...", 0, 0,
+     .help = "a request is good if these take at most so many ms: ttft (to\nthe first token), tpot (for each token "
+             "after it), e2el (in all)"},
+    {"min-goodput", NULL, CLIENT, OPTION_NUMBER, AT(min_goodput), "PERCENT", 0, 100, .preset = "0",
+     .help = "exit 6 if fewer of the requests are good"},
     {"seconds", NULL, PAIR, OPTION_NUMBER, AT(seconds), "S", 0, 3600, .preset = "0",
      .help = "repeat a request until both ways have taken S seconds"},
     {"first", NULL, PAIR, OPTION_CHOICE, AT(first), "plain|drafts", 0, 0, .preset = "plain",
@@ -376,13 +394,21 @@ static const char sweep_more[] =
     "--accept-rate, --fallback and --rollback take lists and ranges, 1,2,5-8 or 0-40:10; every\n"
     "combination is run. docs/bench-spec.schema.json has the fields.\n";
 
+static const char bench_serve_more[] =
+    "Requests are streams. ttft: from a request to its first token; itl: between parts of its stream, as\n"
+    "a reader sees it; tpot: from the first token to the last, over the tokens after the first; e2el: a\n"
+    "whole request. -o jsonl has the names of vLLM's `bench serve`. -n is 128 unless it is given. Ctrl-C\n"
+    "ends what runs; what is done is printed.\n"
+    "Exit: 0 ok, 1 a request failed, 2 usage, 6 --min-goodput was not reached, 130 Ctrl-C.\n";
+
 static const char chat_more[] =
     "Answers go to standard output, everything else to standard error. Ctrl-C ends an answer, Ctrl-D\n"
     "the conversation. A line is a message; \"\"\" begins and ends a message of many lines; a paste is one\n"
     "message. /file PATH: the file's text is the message. //... is a message that begins with a slash.\n"
     "With -o jsonl a line that begins with { or \" is a message as JSON: {\"content\": \"...\"} or \"...\".\n"
     "Each message gets a line; a refused one gets {\"id\": \"...\", \"error\": \"...\"}.\n"
-    "Exit: as pilotfish generate; 2: not all messages of a pipe or file were answered.\n";
+    "With --url a server computes (pilotfish serve, or another of OpenAI's API), and no model is needed.\n"
+    "Exit: as pilotfish generate; 1: the server is lost; 2: not all messages of a pipe were answered.\n";
 
 static const char serve_more[] =
     "OpenAI's API: /v1/chat/completions, /v1/completions, /v1/models; and /health, /metrics, /props,\n"
@@ -411,10 +437,11 @@ const struct command_text command_texts[N_COMMANDS] = {
                       "  scripts/mpirun -n 4 pilotfish generate --big B.gguf --little L.gguf --tp 2 \"Hello\"\n"
                       "  pilotfish generate --big B.gguf --draft suffix --prompts questions.jsonl -o jsonl\n",
                       generate_more, "PROMPT"},
-    [CMD_CHAT] = {"chat", " --big FILE [--little FILE]",
+    [CMD_CHAT] = {"chat", " --big FILE [--little FILE] | --url URL",
                   "A conversation with the big model, a line for each turn; /help lists its commands.",
                   "  pilotfish chat --big B.gguf --little L.gguf --system \"Answer in one sentence.\"\n"
-                  "  printf '%s\\n' \"Name a fish.\" \"And its size?\" | pilotfish chat --big B.gguf -o jsonl\n",
+                  "  printf '%s\\n' \"Name a fish.\" \"And its size?\" | pilotfish chat --big B.gguf -o jsonl\n"
+                  "  pilotfish chat --url http://127.0.0.1:8080\n",
                   .more = chat_more},
     [CMD_SERVE] = {"serve", " --big FILE [--little FILE]",
                    "A server of OpenAI's API: answers of the big model, many at once, over HTTP.",
@@ -463,6 +490,12 @@ const struct command_text command_texts[N_COMMANDS] = {
          "  scripts/mpirun -n 4 pilotfish bench spec --tp 2 --synthetic tD=8,tT=30 --accept-rate 0.8\n"
          "  pilotfish bench spec --big B.gguf --little L.gguf --prompts Q.jsonl --net-delay 0,10 -n 128\n",
          .more = sweep_more},
+    [CMD_BENCH_SERVE] =
+        {"bench serve", " --url URL --prompts FILE",
+         "A server as its clients see it: tokens a second, time to the first token, time between tokens.",
+         "  pilotfish bench serve --url http://127.0.0.1:8080 --prompts Q.jsonl --max-concurrency 8\n"
+         "  pilotfish bench serve --url http://localhost:8080 --prompts Q.jsonl --goodput ttft:500,tpot:50\n",
+         .more = bench_serve_more},
     [CMD_SIMULATE] =
         {"simulate", " --synthetic tD=MS,tT=MS --accept-rate A",
          "The same in virtual time: how fast a pair would be over networks, in seconds.",

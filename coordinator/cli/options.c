@@ -286,6 +286,48 @@ static int finish_generation(struct parser *r, struct err *err)
     return finish_method(r, err);
 }
 
+/* The models and workers are the server's. */
+static int refuse_own(const struct options *o, struct err *err)
+{
+    static const char *const taken[] = {"url",      "api-key",  "api-key-file", "system", "n-predict", "stop",
+                                        "temp",     "top-k",    "top-p",        "min-p",  "seed",      "draft-max",
+                                        "fallback", "rollback", "output",       "config"};
+    for (size_t i = 0; i < n_options; i++) {
+        bool is_taken = o->origin[i] != FROM_LINE;
+        for (size_t k = 0; k < sizeof taken / sizeof *taken && !is_taken; k++)
+            is_taken = !strcmp(taken[k], option_table[i].name);
+        if (!is_taken)
+            return err_set(err, E_USAGE, "--%s: with --url it is the server's to choose: leave it out",
+                           option_table[i].name);
+    }
+    return OK;
+}
+
+static int finish_chat(struct parser *r, struct err *err)
+{
+    static const char *const keys[] = {"api-key", "api-key-file"};
+    struct options *o = &r->o;
+    if (o->url) {
+        int rc = refuse_own(o, err);
+        return rc == OK ? options_settle(o, err) : rc;
+    }
+    for (int i = 0; i < 2; i++)
+        if (option_origin(o, keys[i]) == FROM_LINE)
+            return err_set(err, E_USAGE, "--%s is for a server: --url URL", keys[i]);
+    return finish_generation(r, err);
+}
+
+static int finish_bench_serve(struct parser *r, struct err *err)
+{
+    struct options *o = &r->o;
+    if (!o->url) return err_set(err, E_USAGE, "bench serve needs a server: --url http://HOST:PORT");
+    if (!o->prompts_file) return err_set(err, E_USAGE, "bench serve needs prompts: --prompts FILE.jsonl");
+    if (!was_given(r, "n-predict")) o->n_predict = 128;
+    if (o->min_goodput > 0 && !o->goodput)
+        return err_set(err, E_USAGE, "--min-goodput needs limits: --goodput ttft:MS,tpot:MS,e2el:MS");
+    return options_settle(o, err);
+}
+
 static int finish_bench_step(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
@@ -397,10 +439,11 @@ static int finish(struct parser *r, struct err *err)
     switch (o->command) {
     case CMD_HELP: return finish_help(r, err);
     case CMD_GENERATE:
-    case CMD_CHAT:
     case CMD_SERVE:
     case CMD_COMPARE:
     case CMD_BENCH_PAIR: return finish_generation(r, err);
+    case CMD_CHAT: return finish_chat(r, err);
+    case CMD_BENCH_SERVE: return finish_bench_serve(r, err);
     case CMD_BENCH_STEP: return finish_bench_step(r, err);
     case CMD_BENCH_SPEC:
     case CMD_SIMULATE: return finish_sweep(r, err);

@@ -30,6 +30,7 @@ enum command {
     CMD_BENCH_STEP,
     CMD_BENCH_KERNELS,
     CMD_BENCH_SPEC,
+    CMD_BENCH_SERVE,
     CMD_SIMULATE,
     CMD_TOKENIZE,
     CMD_INSPECT,
@@ -42,7 +43,7 @@ enum format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON, FORMAT_CSV };
 enum think { THINK_AUTO, THINK_OFF, THINK_ON };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
-enum { MAX_OPTIONS = 96, MAX_STOPS = 16, MAX_NUMBERS = 64, MAX_SWEEPS = 9 };
+enum { MAX_OPTIONS = 112, MAX_STOPS = 16, MAX_NUMBERS = 64, MAX_SWEEPS = 9 };
 
 enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE, FROM_ROW }; /* a later one overrides */
 
@@ -111,7 +112,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     const char *stage_share;      /* layout_read_share, or "auto"; NULL: by bytes */
     const char *shard_share;      /* likewise; NULL: equal */
     enum device_choice device;
-    int parallel;
+    int parallel, prompt_rows;
     int self_max;                /* see struct spec_config */
     struct net_delays net_delay; /* of an emulated network (network.h) */
     float net_jitter_ms, net_mbit_per_s;
@@ -123,6 +124,13 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int port;
     int queue;              /* answers that may wait */
     int timeout_s, drain_s; /* 0: no limit; none */
+
+    /* chat, bench serve */
+    const char *url;                  /* NULL: chat has workers of its own */
+    int num_prompts, max_concurrency; /* 0: as many as there are prompts; no limit */
+    float request_rate;               /* a second; infinite: all at once */
+    const char *goodput;              /* "ttft:500,tpot:50"; NULL: no limits */
+    float min_goodput;                /* percent; exit 6 below it */
 
     /* eval compare: exit 6 below these */
     float min_exact, min_bleu, min_rouge, min_rouge_1, min_rouge_2, min_rouge_lsum, min_right;

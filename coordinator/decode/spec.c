@@ -250,6 +250,13 @@ static void go_on(struct spec *s, const struct taken *t)
     }
 }
 
+/* Prompts that had no room beside other texts: a step may have made some. */
+static void feed_prompts(struct spec *s)
+{
+    for (struct decode_slot *p = s->slots; s->c.prompt_rows && p < s->slots + s->n_slots; p++)
+        if (p->seq && p->feeding && p->seq->state == SEQ_PROMPT) spec_feed(s, p);
+}
+
 int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err)
 {
     struct taken taken = {0};
@@ -265,6 +272,7 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
     case EVENT_DRAFTER_LOST: rc = lose_drafter(s, event->why, err); break;
     }
     if (rc == OK) go_on(s, &taken);
+    if (rc == OK) feed_prompts(s);
     *out = (struct actions){s->actions, s->n_actions};
     return rc == OK && s->no_memory ? err_set(err, E_FAIL, "no memory for %zu actions", s->room) : rc;
 }

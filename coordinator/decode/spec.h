@@ -64,6 +64,7 @@ struct spec_config {
     struct spec_drafter drafter;
     int n_groups;
     struct spec_group groups[GROUPS_MOST];
+    int prompt_rows; /* rows of prompts in a pass beside texts that are written; 0: as many as fit */
     int self_max; /* self-start: ids that a leader may write beyond the last Ack; below 2: none */
     /* Called after each new token: whether the text ends with one of its request's stops. Pure. NULL: never. */
     bool (*stops)(const struct stops *stops, const struct seq *s);

@@ -145,16 +145,34 @@ void spec_post_part(struct spec *s, struct decode_slot *p, int at, int n_rows, i
     if (q->state == SEQ_PROMPT) q->stats.n_prompt_rows += (uint32_t)n_rows;
 }
 
-/* Rows that want nothing go in parts of max_rows; the wanted ones stay together in the last part. */
+/* Rows of a prompt that may be sent now. Where other texts are written, all prompts together have few rows under way:
+ * no text waits long for its next token because a long prompt came. */
+static int prompt_room(const struct spec *s, const struct verifiers *g, const struct decode_slot *p)
+{
+    int room = s->c.prompt_rows;
+    bool beside = false;
+    for (int i = 0; i < g->c.n_slots; i++) beside |= g->slots[i].seq && g->slots[i].seq->state == SEQ_DECODING;
+    if (!room || !beside || p->seq->state != SEQ_PROMPT || room >= g->c.max_rows) return g->c.max_rows;
+    for (size_t i = 0; i < g->flights.n; i++) {
+        const struct flight *f = &g->flights.list[i];
+        const struct decode_slot *of = &g->slots[f->slot];
+        if (of->seq && of->request == f->owner && of->seq->state == SEQ_PROMPT) room -= (int)f->n_rows;
+    }
+    return room > 0 ? room : 0;
+}
+
+/* Rows that want nothing go in parts of max_rows, or of what a prompt has room for; the wanted ones stay together in
+ * the last part. */
 void spec_feed(struct spec *s, struct decode_slot *p)
 {
     const struct verifiers *g = group_of(s, p);
     const struct seq *q = p->seq;
-    int n_out_most = g->c.max_jobs / g->c.n_slots, max_rows = g->c.max_rows;
-    while (p->feeding && flights_of_slot(&g->flights, (uint32_t)p->slot) < n_out_most) {
+    int n_out_most = g->c.max_jobs / g->c.n_slots, most;
+    while (p->feeding && flights_of_slot(&g->flights, (uint32_t)p->slot) < n_out_most &&
+           (most = prompt_room(s, g, p)) > 0) {
         int at = p->held, n = q->n_ids + q->n_tail - at;
-        p->feeding = n > max_rows;
-        if (p->feeding) n = q->n_ids - 1 - at < max_rows ? q->n_ids - 1 - at : max_rows;
+        p->feeding = n > most;
+        if (p->feeding) n = q->n_ids - 1 - at < most ? q->n_ids - 1 - at : most;
         spec_post_part(s, p, at, n, q->n_ids);
         p->held = p->feeding ? at + n : q->n_ids - 1;
     }

@@ -223,11 +223,22 @@ void calls_over(struct calls *c, struct exchange *x)
 
 /* ---- what the job calls ---- */
 
+static void note_tokens(struct calls *c, struct choice *choice)
+{
+    int n = seq_n_generated(&choice->seq);
+    uint64_t now = clock_now_ns();
+    if (n == choice->n_timed) return;
+    if (choice->told_ns) counts_add_tokens(c->c.counts, n - choice->n_timed, now - choice->told_ns);
+    choice->told_ns = now;
+    choice->n_timed = n;
+}
+
 static int on_tokens(void *arg, const struct seq *s, struct err *err)
 {
     struct choice *choice = (struct choice *)s;
     struct call *call = choice->call;
-    (void)arg, (void)err;
+    (void)err;
+    note_tokens(arg, choice);
     if (!call->x || call->ended || !call->ask.stream) return OK;
     if (!choice_take(choice))
         exchange_drop(call->x);
@@ -252,6 +263,7 @@ static int on_done(void *arg, const struct seq *s, struct err *err)
     struct call *call = choice->call;
     (void)err;
     choice->done = true;
+    note_tokens(c, choice);
     call->n_done++;
     counts_add(c->c.counts, s, call->asked_ns, clock_now_ns());
     if (s->end == SEQ_FAILED || s->end == SEQ_ABORTED) fail_with(call, s);

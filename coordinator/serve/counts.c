@@ -17,6 +17,11 @@ static void observe(struct histogram *h, const double *bounds, uint64_t from_ns,
     h->sum += s;
 }
 
+void counts_add_tokens(struct counts *c, int n, uint64_t between_ns)
+{
+    for (int i = 0; i < n; i++) observe(&c->between_s, short_bounds, 0, between_ns, n);
+}
+
 /* Drafts that were right stand side by side, up to a token of big's own. */
 static void count_positions(struct counts *c, const struct seq *s)
 {
@@ -100,6 +105,9 @@ static const struct {
      offsetof(struct counts, first_s)},
     {"token_seconds", "request_time_per_output_token_seconds", "Between tokens: the mean of an answer.", short_bounds,
      offsetof(struct counts, token_s)},
+    {"between_tokens_seconds", "inter_token_latency_seconds",
+     "Between tokens, each one; those that come together share their time.", short_bounds,
+     offsetof(struct counts, between_s)},
     {"request_seconds", "e2e_request_latency_seconds", "From a request to its answer's end.", long_bounds,
      offsetof(struct counts, whole_s)},
 };
@@ -198,18 +206,61 @@ static void put_ends(const struct form *f, const struct counts *c)
         put_sample(f, "answers_total", "end", ends[i].name, (double)c->n_ended[ends[i].end]);
 }
 
+/* A measure of each worker. way, state: a label more, or NULL. */
+static void put_worker(const struct form *f, const char *name, const struct job_worker *w, const char *label,
+                       const char *value, double x)
+{
+    fprintf(f->to, "%s%s{rank=\"%d\",role=\"%s\",group=\"%d\",stage=\"%d\",shard=\"%d\"", f->prefix, name, w->rank,
+            w->role == ROLE_DRAFTER ? "drafter" : "verifier", w->group, w->stage, w->shard);
+    if (label) fprintf(f->to, ",%s=\"%s\"", label, value);
+    fprintf(f->to, "} %.17g\n", x);
+}
+
+enum measure { ROUND_TRIP, MESSAGES, BYTES, SECONDS };
+
+static void put_measure(const struct form *f, const char *name, enum measure what, const struct job_worker *w)
+{
+    double busy_s = (double)w->busy_us * 1e-6, ready_s = (double)w->ready_us * 1e-6;
+    switch (what) {
+    case ROUND_TRIP:
+        if (w->rtt_ns) put_worker(f, name, w, NULL, NULL, (double)w->rtt_ns * 1e-9);
+        break;
+    case MESSAGES:
+        put_worker(f, name, w, "way", "to", (double)w->up.n_messages);
+        put_worker(f, name, w, "way", "from", (double)w->down.n_messages);
+        break;
+    case BYTES:
+        put_worker(f, name, w, "way", "to", (double)w->up.n_bytes);
+        put_worker(f, name, w, "way", "from", (double)w->down.n_bytes);
+        break;
+    case SECONDS:
+        put_worker(f, name, w, "state", "busy", busy_s);
+        put_worker(f, name, w, "state", "idle", ready_s > busy_s ? ready_s - busy_s : 0);
+        break;
+    }
+}
+
 static void put_workers(const struct form *f, const struct job *job)
 {
+    static const struct {
+        const char *name, *type, *help;
+        enum measure what;
+    } measures[] = {
+        {"round_trip_seconds", "gauge", "Of a message to a worker and its answer, without its computing.", ROUND_TRIP},
+        {"link_messages_total", "counter", "Messages to and from a worker, without Pings and their answers.", MESSAGES},
+        {"link_bytes_total", "counter", "Bytes of these messages.", BYTES},
+        {"worker_seconds_total", "counter", "Of a worker since it was ready: in passes (busy), or between them.",
+         SECONDS},
+    };
     struct job_info info;
     job_info(job, &info);
-    put_head(f, "round_trip_seconds", "Of a message to a worker and its answer, without its computing.", "gauge");
-    for (int i = 0; i < info.n_workers; i++) {
-        struct job_worker w;
-        job_worker(job, i, &w);
-        if (!w.rtt_ns) continue;
-        fprintf(f->to, "%sround_trip_seconds{rank=\"%d\",role=\"%s\",group=\"%d\",stage=\"%d\",shard=\"%d\"} %.9g\n",
-                f->prefix, w.rank, w.role == ROLE_DRAFTER ? "drafter" : "verifier", w.group, w.stage, w.shard,
-                (double)w.rtt_ns * 1e-9);
+    for (size_t k = 0; k < sizeof measures / sizeof *measures; k++) {
+        put_head(f, measures[k].name, measures[k].help, measures[k].type);
+        for (int i = 0; i < info.n_workers; i++) {
+            struct job_worker w;
+            job_worker(job, i, &w);
+            put_measure(f, measures[k].name, measures[k].what, &w);
+        }
     }
 }
 

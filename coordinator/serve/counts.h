@@ -27,7 +27,7 @@ struct counts {                    /* zeroed to begin with */
     struct stats total;            /* of answers that ended */
     uint64_t n_cached;             /* ids of prompts that were not computed again */
     uint64_t n_at[POSITIONS_MOST]; /* accepted drafts, by their place among those in a row */
-    struct histogram queue_s, first_s, token_s, whole_s;
+    struct histogram queue_s, first_s, token_s, between_s, whole_s;
 };
 
 struct counts_now { /* what is measured when it is asked for */
@@ -37,6 +37,8 @@ struct counts_now { /* what is measured when it is asked for */
     bool ready;
 };
 
+/* So many tokens of an answer have come, so long after those before. */
+void counts_add_tokens(struct counts *c, int n, uint64_t between_ns);
 /* An answer has ended. */
 void counts_add(struct counts *c, const struct seq *s, uint64_t asked_ns, uint64_t now_ns);
 void counts_put(const struct counts *c, const struct counts_now *now, FILE *to);

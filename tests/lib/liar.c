@@ -41,6 +41,8 @@ const struct lie lies[] = {
     {TAG_PONG, "n_passes", "...-"},
     {TAG_PONG, "block_us", "...-"},
     {TAG_PONG, "waits_for", ".55-"},
+    {TAG_PONG, "busy_us", "...-"}, /* counts of /metrics */
+    {TAG_PONG, "ready_us", "...-"},
     {TAG_PONG, "", ".---"},
     {TAG_VERDICT, "job", "555-"},
     {TAG_VERDICT, "slot", ".55-"},
@@ -209,6 +211,8 @@ static void tell_pong(const struct lie *l, int i, struct pong *p)
     SAY(l, i, "n_passes", &p->n_passes);
     SAY(l, i, "block_us", &p->block_us);
     SAY(l, i, "waits_for", &p->waits_for);
+    SAY(l, i, "busy_us", &p->busy_us);
+    SAY(l, i, "ready_us", &p->ready_us);
 }
 
 static void tell_draft(const struct lie *l, int i, struct draft *d)

@@ -59,14 +59,18 @@ static int answer_ping(struct worker *w, const struct mail *mail, struct err *er
     int rc = check_sender(w, mail->from, TAG_PING, err);
     if (rc == OK) rc = wire_decode(&arena, TAG_PING, mail->data, mail->n_bytes, &m, err);
     if (rc != OK) return rc;
-    const struct pulse *p = &w->pulse;
+    struct pulse *p = &w->pulse;
+    uint64_t now = clock_now_ns(), busy_ns = p->busy_ns + (p->pass_ns ? now - p->pass_ns : 0);
+    if (!p->ready_ns) p->ready_ns = now;
     struct message pong = {.tag = TAG_PONG,
                            .pong = {.sent_ns = m.ping.sent_ns,
                                     .n_load = (uint32_t)m.ping.n_load,
                                     .n_passes = p->n_passes,
                                     .busy = p->busy,
                                     .block_us = p->block_us > p->last_block_us ? p->block_us : p->last_block_us,
-                                    .waits_for = (uint32_t)p->waits_for}};
+                                    .waits_for = (uint32_t)p->waits_for,
+                                    .busy_us = busy_ns / 1000,
+                                    .ready_us = (now - p->ready_ns) / 1000}};
     rc = wire_encode(&arena, &pong, &data, &n_bytes, err);
     return rc == OK ? mailbox_post(w->mailbox, PEER_COORDINATOR, TAG_PONG, data, n_bytes, err) : rc;
 }
@@ -157,12 +161,14 @@ void worker_begin_pass(struct worker *w)
     w->pulse.busy = true;
     w->pulse.last_block_us = w->pulse.block_us;
     w->pulse.block_us = 0;
-    w->pulse.looked_ns = clock_now_ns();
+    w->pulse.looked_ns = w->pulse.pass_ns = clock_now_ns();
 }
 
 void worker_end_pass(struct worker *w)
 {
     w->pulse.n_passes++;
+    if (w->pulse.pass_ns) w->pulse.busy_ns += clock_now_ns() - w->pulse.pass_ns;
+    w->pulse.pass_ns = 0;
     w->pulse.busy = false;
     w->pulse.waits_for = PEER_COORDINATOR;
 }

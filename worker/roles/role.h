@@ -30,13 +30,15 @@ struct kept { /* mail that came during a pass, oldest first */
     struct mail mail;
 };
 
-struct pulse {          /* of a worker that serves: what its Pongs say, and what it knows of the coordinator */
-    uint64_t heard_ns;  /* when the coordinator's last message came; 0: not Ready yet */
-    uint64_t looked_ns; /* the last look at the mailbox */
-    uint64_t gather_ns; /* since when the gather waits that waits, or waited last */
-    unsigned n_gathers; /* its number */
-    uint64_t quit_ns;   /* when Quit came during a pass */
-    uint32_t n_passes;  /* done */
+struct pulse {                 /* of a worker that serves: what its Pongs say, and what it knows of the coordinator */
+    uint64_t heard_ns;         /* when the coordinator's last message came; 0: not Ready yet */
+    uint64_t looked_ns;        /* the last look at the mailbox */
+    uint64_t gather_ns;        /* since when the gather waits that waits, or waited last */
+    unsigned n_gathers;        /* its number */
+    uint64_t quit_ns;          /* when Quit came during a pass */
+    uint32_t n_passes;         /* done */
+    uint64_t ready_ns;         /* the first Ping's time; 0: none came */
+    uint64_t pass_ns, busy_ns; /* when this pass began, 0: none runs; that those before took */
     uint32_t block_us, last_block_us; /* the longest time between two looks in this pass; in the last one */
     bool alone;                       /* the coordinator is lost */
     bool busy;                        /* a pass runs, or is due */
