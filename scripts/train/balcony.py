@@ -16,8 +16,13 @@ import os
 import sys
 import time
 
-import gguf
-import numpy as np
+try:
+    import gguf
+    import numpy as np
+
+    MISSING = ""
+except ImportError as missing:  # help needs neither
+    MISSING = f"{missing}: python3 -m pip install numpy gguf"
 
 VECTORS = ["attn_norm", "ffn_norm"]
 MATRICES = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
@@ -274,6 +279,8 @@ def options():
 
 def main():
     o = options()
+    if MISSING:
+        sys.exit(MISSING)
     head, texts = read_rows(o.rows)
     base = Base(o.big, o.ids)
     n_ids = len(base.head)
