@@ -65,6 +65,11 @@ static void on_arrival(void *arg, int from, int to, const struct message *m)
     if (to == PEER_COORDINATOR && t->trace) trace_message(t->trace, simulator_now_ns(t->sim), m);
 }
 
+static double byte_ns(const struct net_path *path)
+{
+    return path->bits_per_s ? 8e9 / (double)path->bits_per_s : 0;
+}
+
 int simulate_text(const struct options *point, struct seq *s, struct draft_profile *profile,
                   struct simulator_counts *counts, struct trace *trace, struct err *err)
 {
@@ -74,7 +79,8 @@ int simulate_text(const struct options *point, struct seq *s, struct draft_profi
     const struct simulator_config config = {
         .spec = spec_config(point, profile),
         .to = {net.to[0], net.to[1]},
-        .rtt_ns = 2 * (net.to[ROLE_DRAFTER].delay_ns + net.to[ROLE_VERIFIER].delay_ns),
+        .link = {.rtt_ns = 2 * (net.to[ROLE_DRAFTER].delay_ns + net.to[ROLE_VERIFIER].delay_ns),
+                 .bytes_ns = {byte_ns(&net.to[ROLE_DRAFTER]), byte_ns(&net.to[ROLE_VERIFIER])}},
         .seed = pair.seed,
         .models = {big, little, lp, &pair},
         .costs = {pass_ns, draft_ns, &pair},

@@ -493,7 +493,7 @@ int simulator_open(struct simulator **out, const struct simulator_config *config
     for (int i = 0; i < config->spec.n_groups && rc == OK; i++) rc = open_leader(s, i, err);
     if (rc == OK && config->spec.drafter.kind == DRAFTER_LITTLE) rc = open_drafter(s, err);
     if (rc == OK) rc = spec_open(&s->spec, &config->spec, err);
-    for (int i = 0; rc == OK && i < config->spec.n_groups; i++) spec_set_rtt(s->spec, i, config->rtt_ns);
+    for (int i = 0; rc == OK && i < config->spec.n_groups; i++) spec_set_link(s->spec, i, config->link);
     if (rc == OK)
         *out = s;
     else

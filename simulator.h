@@ -66,7 +66,7 @@ struct simulator_config {
     int n_stages;            /* of each group; 0: one */
     bool drops_nothing;      /* see lead.h */
     struct net_path to[2];   /* by enum role */
-    uint64_t rtt_ns;         /* that spec is told of (spec_set_rtt) */
+    struct spec_link link;   /* that spec is told of (spec_set_link) */
     uint64_t seed;           /* of the jitter; 0: the one that the emulated network has */
     struct simulator_models models;
     struct simulator_costs costs;

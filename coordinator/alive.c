@@ -177,6 +177,19 @@ uint64_t alive_rtt_ns(const struct alive *a, int group)
     return rtt_ns + (drafter ? heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter)) : 0);
 }
 
+static double byte_ns(const struct alive *a, int peer)
+{
+    uint64_t bits_per_s = heartbeat_bits_per_s(&a->heartbeat, peer);
+    return bits_per_s ? 8e9 / (double)bits_per_s : 0;
+}
+
+struct draft_policy_bytes alive_bytes_ns(const struct alive *a, int group)
+{
+    const struct group *drafter = layout_drafter(a->layout);
+    return (struct draft_policy_bytes){.drafter_ns = drafter ? byte_ns(a, group_leader(drafter)) : 0,
+                                       .verifier_ns = byte_ns(a, group_leader(layout_verifiers(a->layout, group)))};
+}
+
 uint64_t alive_worker_rtt_ns(const struct alive *a, int peer)
 {
     return heartbeat_rtt_ns(&a->heartbeat, peer);

@@ -10,6 +10,7 @@
 
 #include "coordinator/heartbeat.h"
 #include "coordinator/workers.h"
+#include "proto/policy.h"
 #include "proto/router.h"
 
 enum { PING_MS = 500 };
@@ -38,6 +39,8 @@ void alive_forget_rtts(struct alive *a);
 bool alive_has_rtts(const struct alive *a);
 /* The round trips to the drafter, if there is one, and to the leader of this group, together. */
 uint64_t alive_rtt_ns(const struct alive *a, int group);
+/* What a byte takes on the way to each of the two, as far as it is known. */
+struct draft_policy_bytes alive_bytes_ns(const struct alive *a, int group);
 uint64_t alive_worker_rtt_ns(const struct alive *a, int peer); /* the round trip to it; 0: not measured yet */
 /* By its last Pong: its time in passes, and since it was ready; 0: none came. */
 void alive_worker_times(const struct alive *a, int peer, uint64_t *busy_us, uint64_t *ready_us);

@@ -249,7 +249,7 @@ static int on_ready(struct job *j, int from, const struct ready *ready, struct e
 static int on_pong(struct job *j)
 {
     for (int i = 0; j->spec && i < layout_n_verifiers(&j->c.layout); i++)
-        spec_set_rtt(j->spec, i, alive_rtt_ns(j->alive, i));
+        spec_set_link(j->spec, i, (struct spec_link){alive_rtt_ns(j->alive, i), alive_bytes_ns(j->alive, i)});
     return OK;
 }
 

@@ -90,10 +90,29 @@ static double read_ns(const struct draft_policy *g)
     return fmin(draft_ns(g), g->measured.read_ns != 0 ? fmax(0, g->measured.read_ns) : g->prior.read * g->prompt_ns);
 }
 
-/* Rows of a check hide behind the reading of weights. */
+/* What a draft's bytes take on the links, one after the other; and on the slower one. */
+static double way_ns(const struct draft_policy *g)
+{
+    return DRAFT_BYTES * g->bytes_ns.drafter_ns + CHECK_BYTES * g->bytes_ns.verifier_ns;
+}
+
+static double slowest_ns(const struct draft_policy *g)
+{
+    return fmax(DRAFT_BYTES * g->bytes_ns.drafter_ns, CHECK_BYTES * g->bytes_ns.verifier_ns);
+}
+
+/* Rows of a check hide behind the reading of weights, but not their bytes; what was measured of rounds has these in it,
+ * what was measured of passes has not. */
 static double row_ns(const struct draft_policy *g)
 {
-    return fmax(0, g->measured.row_ns);
+    bool has_way = g->measured.row_ns != 0 || draft_policy_runs_ahead(g);
+    return has_way ? fmax(0, g->measured.row_ns) : way_ns(g);
+}
+
+/* From one draft to the next, where they come one after the other. */
+static double paced_ns(const struct draft_policy *g)
+{
+    return fmax(draft_ns(g), slowest_ns(g));
 }
 
 /* Of a draft: its writing and its checking, over a plain token's time. */
@@ -114,11 +133,11 @@ static double gain(const struct draft_policy *g, int most)
     return best;
 }
 
-/* What the drafter writes in two passes and a round trip: with so many drafts out it need not wait, and a pass has all
+/* What the drafter writes, and its links let through, in two passes and a round trip: with so many drafts out it need not wait, and a pass has all
  * that it can have. */
 static int window_ahead(const struct draft_policy *g, int most)
 {
-    double n = AHEAD_SPARE + (2 * g->measured.plain_ns + g->rtt_ns) / fmax(draft_ns(g), 1);
+    double n = AHEAD_SPARE + (2 * g->measured.plain_ns + g->rtt_ns) / fmax(paced_ns(g), 1);
     return n < most ? (int)n : most;
 }
 
@@ -139,7 +158,7 @@ int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
     double tokens_before = 1 + expected_right(g, window_ahead(g, DRAFTS_AT_ONCE)), best = 0;
     int first = 0;
     for (int n = 1; n <= most && n <= FIRST_MOST; n++) {
-        double ns = g->rtt_ns + n * draft_ns(g), lost = ns / g->measured.plain_ns * tokens_before;
+        double ns = g->rtt_ns + n * paced_ns(g), lost = ns / g->measured.plain_ns * tokens_before;
         double gained = expected_right(g, n) - hold_worth * lost;
         if (gained <= best) continue;
         best = gained;
@@ -154,11 +173,17 @@ bool draft_policy_runs_ahead(const struct draft_policy *g)
     return g->apart && (!g->enabled || (g->timed && g->prior.draft != 0));
 }
 
+/* Big writes an id before a draft's bytes have come, and each draft makes big's ids wait for the link. */
+static bool comes_late(const struct draft_policy *g)
+{
+    return slowest_ns(g) >= g->measured.plain_ns;
+}
+
 int draft_policy_window(const struct draft_policy *g, int most)
 {
     if (!g->enabled) return most;
     if (g->paused || !g->timed) return 0; /* without a plain token's time there is nothing to compare with */
-    if (draft_policy_runs_ahead(g)) return window_ahead(g, most);
+    if (draft_policy_runs_ahead(g)) return comes_late(g) ? 0 : window_ahead(g, most);
     if (most > DRAFT_WRONG_MOST - g->n_wrong) most = DRAFT_WRONG_MOST - g->n_wrong;
     return g->prior.draft == 0 || gain(g, most) > 1 ? most : 0;
 }
@@ -189,7 +214,7 @@ static struct withheld costs(const struct draft_policy *g)
 {
     return (struct withheld){.why = WITHHELD_COST,
                              .draft_ns = draft_ns(g),
-                             .row_ns = row_ns(g),
+                             .row_ns = draft_policy_runs_ahead(g) ? fmax(row_ns(g), slowest_ns(g)) : row_ns(g),
                              .plain_ns = g->measured.plain_ns,
                              .right = right(g)};
 }

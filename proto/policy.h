@@ -11,7 +11,8 @@
  * drafts are expected to save pays for the reading. What is not measured yet is estimated at its best: only a trial
  * can tell, and a trial is short.
  *
- * Where the drafts' way is long, big goes on by itself meanwhile, and drafts are worth it only if they outrun it.
+ * Where the drafts' way is long, big goes on by itself meanwhile, and drafts are worth it only if they outrun it. A slow
+ * link lets through only so many drafts: what their bytes take counts, as their computing does.
  *
  * What one text has taught about the machine and the drafter is where the next text starts (draft_profile).
  *
@@ -35,6 +36,16 @@ struct cost_measured { /* times: means in which the newest weighs most; 0: not m
     double draft_ns;   /* of a drafted token */
     double read_ns;    /* of an id of the text that the drafter reads */
     double row_ns;     /* what a draft adds to the verify that checks it */
+};
+
+/* What a byte takes on the way of drafts, by the rate of the link; 0: not known, or too little to tell. */
+struct draft_policy_bytes {
+    double drafter_ns, verifier_ns;
+};
+
+enum {                   /* that one more draft adds to frames, about (wire.h) */
+       DRAFT_BYTES = 12, /* to a Draft */
+       CHECK_BYTES = 30  /* to its Verify, and to the Verdict on it */
 };
 
 struct cost_prior { /* the drafter's cost over big's before anything is measured: bytes over bytes */
@@ -92,11 +103,12 @@ struct draft_policy {
     bool unread;  /* the drafter reads only a small part of the prompt, so its drafts are right less often */
     struct cost_prior prior;
     struct cost_measured measured;
-    double prompt_ns; /* of an id of this prompt, under big; set by the caller */
-    double rtt_ns;    /* there and back, between the drafter and the verifiers; set by the caller */
-    bool apart;       /* they may compute at once; set by the caller */
-    double n_tokens;  /* the least that this text is expected to have */
-    bool timed;       /* a plain token of this text was timed */
+    double prompt_ns;                   /* of an id of this prompt, under big; set by the caller */
+    double rtt_ns;                      /* there and back, between the drafter and the verifiers; set by the caller */
+    struct draft_policy_bytes bytes_ns; /* set by the caller */
+    bool apart;                         /* they may compute at once; set by the caller */
+    double n_tokens;                    /* the least that this text is expected to have */
+    bool timed;                         /* a plain token of this text was timed */
     bool paused;
     int n_pauses;
     int pause, left;                     /* tokens of the next pause; tokens left of this one */

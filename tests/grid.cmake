@@ -10,7 +10,7 @@ pilotfish_test(test_share test_share.c lib/real.c LIBS pf_worker PkgConfig::JANS
 
 # Random clusters, networks and requests, for as long as it is told; scripts/test runs it under sanitizers too.
 pilotfish_program(soak soak.c lib/soak_toy.c lib/at_rest.c LIBS pf_grid m)
-add_test(NAME soak COMMAND soak 20)
+add_test(NAME soak COMMAND soak 10)
 set_tests_properties(soak PROPERTIES TIMEOUT 180)
 
 # The same hash over ranks: each (tp, pp) of at most 8 ranks, with a little model and with drafts of earlier text.

@@ -97,7 +97,7 @@ static struct times run(struct point *p, enum way way, int length, int n_seeds)
                                               .n_groups = 1,
                                               .groups = {{2, 1, 64, 64, N_VOCAB}},
                                               .self_max = way == SEQUENTIAL ? 0 : N_CTX},
-                                     .rtt_ns = (uint64_t)(p->R * 1e6),
+                                     .link = {.rtt_ns = (uint64_t)(p->R * 1e6)},
                                      .seed = 1,
                                      .models = simulator_chance_models(&p->chance),
                                      .costs = {pass_ns, draft_ns, p}};

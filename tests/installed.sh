@@ -40,7 +40,7 @@ pilotfish-mpirun true 2>&1 | grep -q 'as in pilotfish-mpirun -n 4' || wrong "the
 commands=(help version generate chat 'eval compare' 'eval perplexity' 'bench pair' 'bench step' 'bench kernels'
     'bench spec' 'plan search' simulate serve tokenize inspect doctor config worker)
 [ "$(pilotfish help | grep -c '^  pilotfish [a-z ]*[a-z]\( \|$\)')" -ge ${#commands[@]} ] || wrong "help lists fewer"
-options_of() { pilotfish help "$1" | sed -n 's/^  \(-[a-z]*, \)\?\(--[a-z-]*\).*/\2/p' | sort; }
+options_of() { pilotfish help "$1" | sed -n 's/^  \(-[a-z]*, \)\?\(--[a-z0-9-]*\).*/\2/p' | sort; }
 
 cp -r "$share/man/man1" pages && gunzip -r pages
 for command in '' "${commands[@]}" mpirun; do
@@ -68,7 +68,7 @@ in_bash() {
 in_zsh() { timeout 20 zsh -f "$tests/lib/complete.zsh" "$share/zsh/site-functions" "$1"; }
 in_fish() { # which gives a value with its option, if they are one word
     fish --no-config -c 'source $argv[1]; complete -C $argv[2]' "$share/fish/vendor_completions.d/pilotfish.fish" "$1" |
-        sed 's/\t.*//; s/^--[a-z-]*=//'
+        sed 's/\t.*//; s/^--[a-z0-9-]*=//'
 }
 
 # offers LINE WORD...: what follows the line, in each shell.

@@ -17,7 +17,7 @@ for script in scripts/* scripts/train/*; do
     PILOTFISH_MODELS=$folder/models PILOTFISH_DATA=$folder/data timeout 20 "$script" --help > out 2> err < /dev/null ||
         wrong "$script --help: exit $?"
     [ ! -s err ] || wrong "$script --help writes to standard error: $(head -n 1 err)"
-    grep -q "$script\|^usage: ${script#*/}" out || wrong "$script --help does not say how it is called"
+    grep -q "$script\|^usage: ${script##*/}" out || wrong "$script --help does not say how it is called"
 done
 rm -f out err
 [ "$(ls)" = scripts ] || wrong "left behind: $(ls)"

@@ -203,7 +203,7 @@ static void draw_episode(struct soak *s, struct episode *e)
                                                  GRID_SUFFIX, GRID_DYING,  GRID_PLAN};
     static const char *const plans[] = {"layerskip:1", "layerskip:3", "skip:2",
                                         "skip:1a,3m"}; /* the first: any stage's */
-    static const int self_most[] = {0, 5, 64}, rows_most[] = {0, MOST_DRAFTS + 1, 30};
+    static const int self_most[] = {0, 5, 64, SELF_MEASURED}, rows_most[] = {0, MOST_DRAFTS + 1, 30};
     struct err err = {0};
     uint64_t random = prefix_hash_mix(s->seed ^ prefix_hash_mix((uint64_t)s->n_episodes + 1)), *r = &random;
     *e = (struct episode){.soak = s, .toy = &s->toys[draw_below(r, N_TOYS)]};
@@ -215,7 +215,7 @@ static void draw_episode(struct soak *s, struct episode *e)
     e->draft_plan = plans[e->pp > 1 ? 0 : draw_below(r, 4)];
     e->threads = 1 + draw_below(r, 2);
     e->n_slots = 1 + draw_below(r, 4);
-    e->self_max = self_most[draw_below(r, 3)];
+    e->self_max = self_most[draw_below(r, 4)];
     e->dies_after = 1 + draw_below(r, 20);
     if (!draw_one_of(r, 8)) e->net.to[ROLE_VERIFIER] = draw_path(r);
     if (draw_below(r, 2)) e->net.to[ROLE_DRAFTER] = draw_path(r);

@@ -24,6 +24,20 @@ grows() {
 text_is_longer_than() { [ "$(stat -c %s out)" -gt "$1" ]; }
 says() { grep -q -- "$1" err; }
 
+# Nobody is left to say it but the workers, after a minute: meanwhile come the others.
+coordinator_is_stopped() {
+    mkdir away && cd away && ln -s ../ranks ../big.gguf ../text . || return 1
+    start 3 "${endless[@]}" --tp 2
+    soon "text" text_is_there
+    kill -STOP "$(process_of 0)"
+    sleep 57
+    [ -e "/proc/$(cat pid.1)" ] || wrong "workers do not wait for a minute"
+    ends 5 "the coordinator is stopped"
+    [ "$n_wrong" = 0 ]
+}
+coordinator_is_stopped &
+minute=$!
+
 for rank in 0 1 2 3; do # a second is no loss
     start 4 "${with_little[@]}" --tp 2
     soon "text" text_is_there
@@ -75,13 +89,28 @@ kill -STOP "$(cat pid.1)"
 within 60 "the whole text" text_is_longer_than 7000
 ends 0 "the drafter is stopped until the end"
 
-# Nobody is left to say it but the workers, after a minute.
-start 3 "${endless[@]}" --tp 2
-soon "text" text_is_there
-coordinator=$(process_of 0)
-kill -STOP "$coordinator"
-sleep 57
-[ -e "/proc/$(cat pid.1)" ] || wrong "workers do not wait for a minute"
-ends 5 "the coordinator is stopped"
+# At an idle prompt a shard has nobody to wait for but the coordinator; what a leader's loss ends is the next message.
+for layout in "--tp 2" "--pp 2"; do
+    mkfifo keys
+    exec 7<> keys # shellcheck disable=SC2086 # two words
+    input=keys start 3 chat --big big.gguf --guard off --ctx 1048576 -n 20 $layout
+    soon "the prompt" test -s pid.2
+    echo hello >&7
+    soon "an answer" text_is_there
+    sleep 2
+    kill -STOP "$(cat pid.1)"
+    sleep 4
+    echo hello >&7
+    within 10 "$layout, idle, the leader is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+    wait "$pid"
+    rc=$?
+    [ "$rc" = 5 ] || wrong "$layout, idle, the leader is stopped: exit $rc, not 5"
+    says "verifier on host .* (rank 1, .*) does not answer: last heard" || wrong "$layout, idle: rank 1 is not named"
+    within 5 "$layout, idle, the leader is stopped: the ranks' end" none_is_left
+    exec 7>&-
+    rm keys
+done
 
+wait "$minute" || wrong "the coordinator is stopped: see above"
+n_checks=$((n_checks + 1))
 verdict

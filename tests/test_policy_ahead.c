@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "proto/policy.h"
+#include "proto/wire.h"
 
 static const double plain_ns = 1000;
 
@@ -142,6 +143,88 @@ static void it_rests_where_it_is_slower_than_plain_or_always_wrong(void **state)
     }
 }
 
+/* A plain token takes 1000 ns. What a byte takes to the drafter and to the verifiers, in ns. */
+static void the_bytes_of_drafts_count_where_a_link_is_slow(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        bool apart;
+        double draft_ns, drafter_ns, verifier_ns;
+        int window, first;
+    } rows[] = {
+        {"a quick link", true, 100, 0, 0, 22, 3},
+        {"quicker than the drafter", true, 100, 8, 3, 22, 3},
+        {"a little slower", true, 100, 0, 120. / CHECK_BYTES, 18, 2},
+        {"slower: so many as it lets through", true, 100, 0, 250. / CHECK_BYTES, 10, 0},
+        {"the other link", true, 100, 250. / DRAFT_BYTES, 0, 10, 0},
+        {"both: the slower", true, 100, 250. / DRAFT_BYTES, 200. / CHECK_BYTES, 10, 0},
+        {"slower than big: none", true, 100, 0, 1000. / CHECK_BYTES, 0, 0},
+        {"a round waits for all of it", false, 100, 250. / DRAFT_BYTES, 250. / CHECK_BYTES, 8, 0},
+        {"and has none where it is dearer than a token", false, 100, 400. / DRAFT_BYTES, 400. / CHECK_BYTES, 0, 0},
+        {"on a quick link the same drafts pay", false, 100, 0, 0, 8, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct draft_policy g = ahead(.7, rows[i].draft_ns, 0);
+        g.apart = rows[i].apart;
+        g.bytes_ns = (struct draft_policy_bytes){rows[i].drafter_ns, rows[i].verifier_ns};
+        int window = draft_policy_window(&g, rows[i].apart ? 99 : 8);
+        const struct draft_choice choice = draft_policy_choice(&g, 8);
+        if (window != rows[i].window || choice.first != rows[i].first)
+            fail_msg("%s: %d, %d", rows[i].why, window, choice.first);
+        if (window == 0) assert_int_equal(draft_policy_withheld(&g).why, WITHHELD_COST);
+        g.enabled = false;
+        assert_int_equal(draft_policy_window(&g, 8), 8);
+    }
+    struct draft_policy g = ahead(.7, 100, 0); /* rounds that were measured have the bytes in them */
+    g.apart = false;
+    g.bytes_ns.verifier_ns = 10000;
+    g.measured.row_ns = 10;
+    assert_int_equal(draft_policy_window(&g, 8), 8);
+}
+
+static size_t n_encoded(struct wire_arena *a, const struct message *m)
+{
+    const uint8_t *data;
+    size_t n_bytes;
+    struct err err;
+    assert_int_equal(wire_encode(a, m, &data, &n_bytes, &err), OK);
+    return n_bytes;
+}
+
+/* Of ids as large as vocabularies have them. */
+static void a_draft_adds_as_many_bytes_to_frames_as_the_policy_counts(void **state)
+{
+    (void)state;
+    enum { N = 17, ID = 100000 };
+    static const int32_t judge = ID;
+    static const float lp = -1;
+    struct wire_arena arena;
+    struct err err;
+    struct draft_row drafts[N];
+    struct row rows[N];
+    struct verdict_row answers[N];
+    for (int i = 0; i < N; i++) {
+        drafts[i] = (struct draft_row){ID, .9f};
+        rows[i] = (struct row){.id = ID, .wanted = true, .judge = &judge, .n_judge = 1};
+        answers[i] = (struct verdict_row){.next = ID, .lp_next = lp, .lp_judged = &lp, .n_judged = 1};
+    }
+    size_t n[2][3];
+    assert_int_equal(wire_arena_init(&arena, 1 << 16, &err), OK);
+    for (size_t i = 0; i < 2; i++) {
+        size_t n_rows = i ? N : 1;
+        n[i][0] = n_encoded(&arena, &(struct message){.tag = TAG_DRAFT, .draft = {.rows = drafts, .n_rows = n_rows}});
+        n[i][1] = n_encoded(&arena, &(struct message){.tag = TAG_VERIFY, .verify = {.rows = rows, .n_rows = n_rows}});
+        n[i][2] =
+            n_encoded(&arena, &(struct message){.tag = TAG_VERDICT, .verdict = {.rows = answers, .n_rows = n_rows}});
+    }
+    wire_arena_free(&arena);
+    double draft = (double)(n[1][0] - n[0][0]) / (N - 1),
+           check = (double)(n[1][1] - n[0][1] + n[1][2] - n[0][2]) / (N - 1);
+    if (fabs(draft - DRAFT_BYTES) > 1) fail_msg("a row of a Draft: %.2f", draft);
+    if (fabs(check - CHECK_BYTES) > 1) fail_msg("of a Verify and its Verdict: %.2f", check);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +233,8 @@ int main(void)
         cmocka_unit_test(a_pass_waits_for_drafts_that_are_near_and_likely),
         cmocka_unit_test(drafts_go_on_as_far_as_checking_them_is_worth_its_time),
         cmocka_unit_test(it_rests_where_it_is_slower_than_plain_or_always_wrong),
+        cmocka_unit_test(the_bytes_of_drafts_count_where_a_link_is_slow),
+        cmocka_unit_test(a_draft_adds_as_many_bytes_to_frames_as_the_policy_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,6 +346,32 @@ static void no_text_depends_on_what_its_leader_drafts(void **state)
     no_text_depends_on_it(false);
 }
 
+static void a_leader_may_write_twice_what_a_round_trip_gives_time_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int self_max;
+        uint64_t rtt_ms;
+        double token_us;
+        int most;
+    } rows[] = {
+        {"a number that is given counts, whatever the links", 64, 1000, 1000, 64},
+        {"none", 0, 1000, 1000, 0},
+        {"1 s, 30 ms a token: the least", SELF_MEASURED, 1000, 30000, SELF_LEAST},
+        {"1 s, 10 ms a token", SELF_MEASURED, 1000, 10000, 208},
+        {"1 s, 3 ms a token", SELF_MEASURED, 1000, 3000, 675},
+        {"80 ms, 30 ms a token: the least", SELF_MEASURED, 80, 30000, SELF_LEAST},
+        {"no token was timed", SELF_MEASURED, 1000, 0, 2008},
+        {"too far: the most", SELF_MEASURED, 10000, 1000, SELF_MOST},
+        {"no link was measured: the most", SELF_MEASURED, 0, 30000, SELF_MOST},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int most = spec_self_most(rows[i].self_max, rows[i].rtt_ms * 1000000, rows[i].token_us * 1e3);
+        if (most != rows[i].most) fail_msg("%s: %d", rows[i].why, most);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +383,7 @@ int main(void)
         cmocka_unit_test(what_the_leader_writes_by_itself_follows_the_text_or_is_an_error),
         cmocka_unit_test(a_text_that_is_cancelled_is_cut_and_what_still_comes_is_dropped),
         cmocka_unit_test(no_text_depends_on_what_its_leader_drafts),
+        cmocka_unit_test(a_leader_may_write_twice_what_a_round_trip_gives_time_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@ struct plan {
     int max_rows, flat_ms;   /* 0: as many as a prompt has; flat_ms: a pass, and drafts cost nothing */
     int n_prompt, n_predict; /* 0: 8, 101 */
     int max_parts, self_max, draft_max;
+    bool quick, told; /* 2 ms a pass; spec knows the links */
     double p_right;
     struct net_path path; /* to the verifiers; the drafter stands beside the coordinator */
     uint64_t seed;
@@ -41,8 +42,9 @@ struct run {
 /* 10 ms for one row and 1 ms for each more; 2 ms a drafted token, nothing for one that is read. */
 static uint64_t pass_ns(void *arg, int n_rows)
 {
-    int flat_ms = ((const struct run *)arg)->plan.flat_ms;
-    return (uint64_t)(flat_ms ? flat_ms : 9 + n_rows) * MS_NS;
+    const struct plan *plan = &((const struct run *)arg)->plan;
+    if (plan->quick) return 2 * MS_NS;
+    return (uint64_t)(plan->flat_ms ? plan->flat_ms : 9 + n_rows) * MS_NS;
 }
 
 static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
@@ -133,6 +135,7 @@ static struct run *run(const struct plan *plan)
                                             .n_stages = p->n_stages,
                                             .to = {[ROLE_VERIFIER] = p->path},
                                             .seed = p->seed,
+                                            .link = {.rtt_ns = p->told ? 2 * p->path.delay_ns : 0},
                                             .models = simulator_chance_models(&chance),
                                             .costs = {pass_ns, draft_ns, r},
                                             .watch = {.departure = on_departure, .arrival = on_arrival, .arg = r}};
@@ -181,6 +184,15 @@ static void a_token_takes_what_its_layout_says(void **state)
         {"the leader goes on by itself: a pass", {.self_max = 64, DELAY(0)}, 10, 0},
         {"the same, near", {.self_max = 64, DELAY(5)}, 10, 0},
         {"the same, far", {.self_max = 64, DELAY(200)}, 10, 0},
+        {"farther than it may write ahead: it stops",
+         {.n_predict = 2001, .self_max = 64, DELAY(500)},
+         1000 / (64 - 64 / 8.),
+         .02},
+        {"as many as the links ask for: it never does",
+         {.n_predict = 2001, .self_max = SELF_MEASURED, DELAY(500)},
+         10,
+         0},
+        {"a quick model", {.n_predict = 3001, .quick = true, .self_max = SELF_MEASURED, DELAY(500)}, 2, 0},
         {"four share a pass", {.n_slots = 4, .n_requests = 4, .self_max = 64, DELAY(20)}, 13, 0},
         {"four, each its own pass", {.n_slots = 4, .n_requests = 4, .n_prompt = 1, .max_parts = 1, DELAY(5)}, 40, 0},
         {"two groups work at the same time",

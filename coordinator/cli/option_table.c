@@ -193,10 +193,11 @@ const struct option option_table[] = {
              "long prompt; 0:\nas many as a pass has room for"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
-    {"self-max", NULL, TEXT | SWEEP, OPTION_COUNT, AT(self_max), "N", 0, CONTEXT_MOST, .preset = "128",
+    {"self-max", NULL, TEXT | SWEEP, OPTION_COUNT, AT(self_max), "N", -1, CONTEXT_MOST, .preset = "-1",
      .help = "tokens that the big model's workers may generate by\nthemselves before they know that earlier ones have "
              "arrived, so\n"
-             "that a token without drafts takes no round trip; 0: none"},
+             "that a token without drafts takes no round trip; 0: none;\n"
+             "-1: as many as the network asks for"},
 
     {"net-delay", NULL, TEXT | SCORE | SWEEP | OF_SWEEPS, OPTION_DELAYS, AT(net_delay), "MS[,drafter=MS]", 0,
      NET_MOST_MS, .preset = "0", .heading = "Emulated network",

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +140,7 @@ static struct decode_slot *choose_slot(struct spec *s, const struct request *r)
 /* Ids that the leader writes before anything is decided: all, or until the draft policy has a token's time. */
 static int first_self_run(const struct spec *s, const struct settings *set)
 {
-    if (s->c.self_max < 2 || settings_lossy(set)) return 0;
+    if (!self_starts(s) || settings_lossy(set)) return 0;
     if (!has_drafter(s, set)) return INT_MAX;
     return set->adaptive ? UNTIL_TIMED : 0;
 }
@@ -277,9 +278,18 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
     return rc == OK && s->no_memory ? err_set(err, E_FAIL, "no memory for %zu actions", s->room) : rc;
 }
 
-void spec_set_rtt(struct spec *s, int group, uint64_t rtt_ns)
+void spec_set_link(struct spec *s, int group, struct spec_link link)
 {
-    s->groups[group].rtt_ns = rtt_ns;
+    s->groups[group].link = link;
+}
+
+int spec_self_most(int self_max, uint64_t rtt_ns, double token_ns)
+{
+    enum { SPARE = 8, TOKEN_LEAST_NS = 1000000 }; /* one that is not known yet takes no less */
+    if (self_max != SELF_MEASURED) return self_max;
+    if (rtt_ns == 0) return SELF_MOST;
+    double n = 2 * (double)rtt_ns / (token_ns > 0 ? token_ns : TOKEN_LEAST_NS) + SPARE;
+    return n < SELF_LEAST ? SELF_LEAST : n > SELF_MOST ? SELF_MOST : (int)ceil(n);
 }
 
 bool spec_idle(const struct spec *s)

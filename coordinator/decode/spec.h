@@ -58,6 +58,12 @@ struct spec_drafter {
     int n_proposed;                /* ids below it may be drafted; at most n_ids */
 };
 
+enum {
+    SELF_MEASURED = -1, /* as many as the round trip and the time of a token ask for */
+    SELF_LEAST = 128,   /* of them, and at most: a leader whose coordinator is gone should not go on for long */
+    SELF_MOST = 4096
+};
+
 struct spec_config {
     int n_ctx;
     uint64_t root; /* the prefix hash of no ids */
@@ -65,7 +71,7 @@ struct spec_config {
     int n_groups;
     struct spec_group groups[GROUPS_MOST];
     int prompt_rows; /* rows of prompts in a pass beside texts that are written; 0: as many as fit */
-    int self_max; /* self-start: ids that a leader may write beyond the last Ack; below 2: none */
+    int self_max;    /* self-start: ids that a leader may write beyond the last Ack; 0, 1: none; SELF_MEASURED */
     /* Called after each new token: whether the text ends with one of its request's stops. Pure. NULL: never. */
     bool (*stops)(const struct stops *stops, const struct seq *s);
 };
@@ -111,9 +117,17 @@ void spec_close(struct spec *s); /* sequences that wait or run stay as they are 
 /* E_PEER: an answer to no question, or a verifier that refuses again what was sent anew from the start. */
 int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err);
 
-/* The round trips from the coordinator to the drafter and to a group, together, as measured; 0 at first. Only time
- * depends on them, never a text. */
-void spec_set_rtt(struct spec *s, int group, uint64_t rtt_ns);
+/* The links from the coordinator to the drafter and to a group, together, as measured. Only time depends on them, never
+ * a text. */
+struct spec_link {
+    uint64_t rtt_ns;                    /* the round trips of both; 0: not known */
+    struct draft_policy_bytes bytes_ns; /* of each */
+};
+void spec_set_link(struct spec *s, int group, struct spec_link link);
+
+/* How many ids a leader may write beyond the last Ack, so that it never waits for one: twice what it writes in a round
+ * trip, as an Ack comes every quarter of them. 0: not known, and taken as far, or as quick, as may be. */
+int spec_self_most(int self_max, uint64_t rtt_ns, double token_ns);
 
 bool spec_idle(const struct spec *s); /* nothing waits, nothing runs */
 

@@ -55,6 +55,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     uint32_t self_round; /* of its verdicts; 0: it never did */
     int self_drafts;     /* the most that it may have drafted in this text, a pass */
     bool self_begun;     /* what was sent after that Open has an answer: no id of a text before can come any more */
+    int self_max;        /* of its Open */
     int acked;           /* ids of the text that the leader knows to have arrived */
     int n_plain;         /* ids in a row that came without a draft */
     uint64_t self_ns;    /* when the last ids came */
@@ -75,7 +76,8 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
 
 struct verifiers {
     struct spec_group c;
-    uint64_t rtt_ns;
+    struct spec_link link;
+    double token_ns; /* of an id that its leader writes by itself, the newest weighs most; 0: not known */
     struct flights flights;
     struct decode_slot *slots; /* [c.n_slots] borrows, of all slots */
 };
@@ -120,6 +122,18 @@ static inline bool drafts_at_leader(const struct spec *s)
 static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
 {
     return drafts_at_leader(s) ? group_of(s, p)->c.peer : s->c.drafter.peer;
+}
+
+/* The leaders may go on by themselves. */
+static inline bool self_starts(const struct spec *s)
+{
+    return s->c.self_max == SELF_MEASURED || s->c.self_max >= 2;
+}
+
+static inline int self_most(struct spec *s, const struct decode_slot *p)
+{
+    const struct verifiers *g = group_of(s, p);
+    return spec_self_most(s->c.self_max, g->link.rtt_ns, g->token_ns);
 }
 
 static inline int n_running(const struct verifiers *g)
@@ -178,7 +192,7 @@ static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 {
     int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
     bool apart = ahead > 0 || (ahead < 0 && settings_of(p)->adaptive && !s->c.drafter.shares_cores);
-    return apart && has_drafter(s, settings_of(p)) && s->c.self_max >= 2 && !is_lossy(p) && !p->policy.unread;
+    return apart && has_drafter(s, settings_of(p)) && self_starts(s) && !is_lossy(p) && !p->policy.unread;
 }
 
 /* Drafts of earlier text that the leader may judge in one pass where it writes this text by itself. Where a drafter

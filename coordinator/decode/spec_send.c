@@ -61,7 +61,9 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     p->self_round = p->round;
     p->self_begun = false;
     p->ahead.hold_us = 0;
-    int most = n < s->c.self_max ? n : s->c.self_max, n_drafts = leader_drafts(s, p);
+    int n_drafts = leader_drafts(s, p);
+    p->self_max = self_most(s, p);
+    int most = n < p->self_max ? n : p->self_max;
     if (n_drafts > p->self_drafts) p->self_drafts = n_drafts;
     struct open_slot open = open_with_ends(settings_of(p));
     open.slot = (uint32_t)p->slot;
@@ -99,7 +101,7 @@ static void post_ack(struct spec *s, struct decode_slot *p)
 void spec_ack(struct spec *s, struct decode_slot *p)
 {
     if (!p->goes_on) return; /* it writes as many as it was asked for */
-    if (p->seq->n_ids - p->acked >= s->c.self_max / 4) post_ack(s, p);
+    if (p->seq->n_ids - p->acked >= p->self_max / 4) post_ack(s, p);
 }
 
 void spec_hold(struct spec *s, struct decode_slot *p, double hold_ns)
@@ -307,7 +309,7 @@ static bool copies(const struct spec *s, const struct decode_slot *p)
     const struct seq *q = p->seq;
     int32_t ids[DRAFTS_MOST];
     int most = most_drafts(s, p, false);
-    if (s->c.self_max < 2 || p->copies.left > 0 || !leader_drafts(s, p)) return false;
+    if (!self_starts(s) || p->copies.left > 0 || !leader_drafts(s, p)) return false;
     struct suffix_draft d = suffix_draft(NULL, q->ids, q->n_ids, 0, ids, most);
     if (d.n == 0 || p->policy.unread) return d.n > 0;
     return draft_policy_prefers(&p->policy, most, d.n, (double)d.n_right);
@@ -327,10 +329,11 @@ static void end_copy(struct decode_slot *p)
 }
 
 /* Ids that will come plainly, before drafts are worth a thought again. */
-static int plain_run(const struct spec *s, const struct decode_slot *p)
+static int plain_run(struct spec *s, const struct decode_slot *p)
 {
     int n = p->policy.paused ? p->policy.left : p->n_plain;
-    if (n > s->c.self_max) n = s->c.self_max;
+    int most = self_most(s, p);
+    if (n > most) n = most;
     return n < PLAIN_MOST ? n : PLAIN_MOST;
 }
 
@@ -362,7 +365,8 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
     p->round++;
     p->round_ns = s->now;
     p->now = (struct draft_policy_round){.measured = true};
-    p->policy.rtt_ns = (double)group_of(s, p)->rtt_ns;
+    p->policy.rtt_ns = (double)group_of(s, p)->link.rtt_ns;
+    p->policy.bytes_ns = group_of(s, p)->link.bytes_ns;
     p->policy.apart = is_apart(s, p);
     seq_drop_tail(p->seq);
     end_copy(p);

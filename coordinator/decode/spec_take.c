@@ -240,6 +240,13 @@ static int check_self(struct spec *s, const struct decode_slot *p, const struct 
     return rc;
 }
 
+/* Of an id that a pass of the leader's own gave, and of a group's other texts beside it. */
+static void note_token(struct verifiers *g, double ns)
+{
+    static const double newest = .3;
+    g->token_ns = g->token_ns > 0 ? g->token_ns + newest * (ns - g->token_ns) : ns;
+}
+
 /* Ids that the leader wrote by itself. They may come twice, where their prompt was sent again. */
 static int take_self(struct spec *s, struct decode_slot *p, const struct verdict *v, struct taken *out, struct err *err)
 {
@@ -268,6 +275,7 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
                                          .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
     out->end = commit(s, p, v->rows + n_had, n_drafts + 1, n_drafts ? v->drafts + n_had : NULL, n_drafts);
     note_late(q, next);
+    if (p->now.n_tokens > 0) note_token(group_of(s, p), (v->computed_us + v->drafted_us) * 1e3 / p->now.n_tokens);
     p->now.n_drafted = n_drafts;
     p->held = q->n_ids - 1;
     p->self_ns = s->now;

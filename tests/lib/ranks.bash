@@ -17,13 +17,14 @@ with_little=(generate --big big.gguf --little little.gguf --guard off --raw --ig
 "$pilotfish" "${endless[@]}" -n 2000 > text 2> err
 
 # start N_RANKS ARGUMENT...: in the background, in a process group of its own as a shell gives it; 0 ranks: no launcher.
+# Standard input is the file $input, or nothing.
 start() {
     local launch=()
     [ "$1" = 0 ] || launch=("$mpirun" -n "$1")
     n_checks=$((n_checks + 1))
     rm -f pid.*
     set -m # or it would be started with SIGINT ignored
-    "${launch[@]}" ranks/pilotfish "${@:2}" > out 2> err < /dev/null &
+    "${launch[@]}" ranks/pilotfish "${@:2}" > out 2> err < "${input:-/dev/null}" &
     pid=$!
     set +m
 }

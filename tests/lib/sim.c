@@ -393,7 +393,7 @@ static struct simulator_config simulator_config(struct sim *s)
                                      .max_parts = s->c.shares_passes ? 0 : 1,
                                      .drops_nothing = s->c.drops_nothing,
                                      .to = {path, path},
-                                     .rtt_ns = (uint64_t)s->c.rtt_ms * MS_NS,
+                                     .link = {.rtt_ns = (uint64_t)s->c.rtt_ms * MS_NS},
                                      .seed = s->c.jitter,
                                      .models = sim_script_models(&s->script),
                                      .costs = {pass_ns, draft_ns, s},
