@@ -133,8 +133,8 @@ static double gain(const struct draft_policy *g, int most)
     return best;
 }
 
-/* What the drafter writes, and its links let through, in two passes and a round trip: with so many drafts out it need not wait, and a pass has all
- * that it can have. */
+/* What the drafter writes, and its links let through, in two passes and a round trip: with so many drafts out it need
+ * not wait, and a pass has all that it can have. */
 static int window_ahead(const struct draft_policy *g, int most)
 {
     double n = AHEAD_SPARE + (2 * g->measured.plain_ns + g->rtt_ns) / fmax(paced_ns(g), 1);
