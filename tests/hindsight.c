@@ -95,7 +95,7 @@ static struct times run(struct point *p, enum way way, int length, int n_seeds)
                                               .root = 1,
                                               .drafter = drafter,
                                               .n_groups = 1,
-                                              .groups = {{2, 1, 64, 64, N_VOCAB}},
+                                              .groups = {{2, 1, 64, 64, N_VOCAB, NULL}},
                                               .self_max = way == SEQUENTIAL ? 0 : N_CTX},
                                      .link = {.rtt_ns = (uint64_t)(p->R * 1e6)},
                                      .seed = 1,

@@ -37,8 +37,8 @@ pilotfish-mpirun true 2>&1 | grep -q 'as in pilotfish-mpirun -n 4' || wrong "the
 
 # --- man pages --------------------------------------------------------------------------------------------------------
 
-commands=(help version generate chat 'eval compare' 'eval perplexity' 'bench pair' 'bench step' 'bench kernels'
-    'bench spec' 'plan search' simulate serve tokenize inspect doctor config worker)
+commands=(help version generate chat 'eval compare' 'eval perplexity' 'eval rows' 'bench pair' 'bench step' 'bench kernels'
+    'bench spec' 'bench serve' 'plan search' simulate serve tokenize inspect doctor config worker)
 [ "$(pilotfish help | grep -c '^  pilotfish [a-z ]*[a-z]\( \|$\)')" -ge ${#commands[@]} ] || wrong "help lists fewer"
 options_of() { pilotfish help "$1" | sed -n 's/^  \(-[a-z]*, \)\?\(--[a-z0-9-]*\).*/\2/p' | sort; }
 
@@ -82,10 +82,10 @@ offers() {
 
 offers 'pilotfish ' help version generate chat serve eval bench plan simulate tokenize inspect doctor config worker
 offers 'pilotfish gen' generate
-offers 'pilotfish eval ' compare perplexity
+offers 'pilotfish eval ' compare perplexity rows
 offers 'pilotfish bench k' kernels
 offers 'pilotfish help to' tokenize
-offers 'pilotfish help bench s' spec step
+offers 'pilotfish help bench s' serve spec step
 offers 'pilotfish generate --th' --think --threads
 offers 'pilotfish worker --ro' --role
 offers 'pilotfish generate --think ' auto off on
@@ -118,6 +118,6 @@ cmake --build "$build" --target uninstall > out 2>&1 || wrong "uninstall: $(tail
 find prefix -not -type d | grep . && wrong "uninstall leaves these"
 find prefix -path '*/doc/pilotfish*' | grep . && wrong "uninstall leaves our folder"
 cmake --build "$build" --target uninstall > out 2>&1 && wrong "nothing is installed, and is removed"
-grep -q 'nothing was installed from this build' out || wrong "uninstall does not tell that nothing is there"
+tr -s '\n ' ' ' < out | grep -q 'nothing was installed from this build' || wrong "uninstall does not tell that" # wrapped
 echo "$n_wrong wrong"
 [ "$n_wrong" = 0 ]

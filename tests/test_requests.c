@@ -181,7 +181,7 @@ static void a_verdict_of_an_older_round_that_agrees_is_text(void **state)
 {
     (void)state;
     const struct spec_config config = {
-        .n_ctx = 32, .root = 1, .n_groups = 1, .groups = {{1, 1, 4, 8, 256}}, .drafter = {.n_ids = 256}};
+        .n_ctx = 32, .root = 1, .n_groups = 1, .groups = {{1, 1, 4, 8, 256, NULL}}, .drafter = {.n_ids = 256}};
     static struct draft_profile profile;
     const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
     for (int lossy = 0; lossy < 2; lossy++) {
@@ -235,7 +235,7 @@ static void of_two_verdicts_of_one_text_the_first_counts(void **state)
         .n_ctx = 32,
         .root = 1,
         .n_groups = 1,
-        .groups = {{2, 1, 6, 8, 256}},
+        .groups = {{2, 1, 6, 8, 256, NULL}},
         .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct request r = {
@@ -280,7 +280,7 @@ static void a_late_verdict_is_no_measure_of_a_token_s_time(void **state)
         .n_ctx = 32,
         .root = 1,
         .n_groups = 1,
-        .groups = {{2, 1, 6, 8, 256}},
+        .groups = {{2, 1, 6, 8, 256, NULL}},
         .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
     const struct request r = {.prompt = prompt,
                               .n_prompt = 6,

@@ -212,7 +212,7 @@ static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(voi
                                   .drafter = {.kind = DRAFTER_SUFFIX},
                                   .self_max = 4,
                                   .n_groups = 1,
-                                  .groups = {{2, 1, 8, 8, 256}}};
+                                  .groups = {{2, 1, 8, 8, 256, NULL}}};
     static const int32_t prompt[] = {'a', 'b'}, end_ids[OPEN_END_IDS_MOST + 1] = {7};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct request r = {.prompt = prompt,
