@@ -4,9 +4,10 @@
 #   PILOTFISH_BIG=B.gguf PILOTFISH_LITTLE=L.gguf PILOTFISH_TP=2 PILOTFISH_PP=2 deploy/run-hosts.sh generate "Hello"
 #
 # Every machine needs the same program and models at the same paths, its MPI of the same version, and ssh without a
-# password from the first. The number of ranks follows from PILOTFISH_TP, PILOTFISH_PP, PILOTFISH_LITTLE and
-# PILOTFISH_DRAFT; other options may be arguments. Each shard uses the cores of its machine: with several on one,
-# PILOTFISH_THREADS says how many each takes. `deploy/run-hosts.sh doctor` shows every rank and how it is reached.
+# password from the first. The number of ranks follows from PILOTFISH_GROUPS, PILOTFISH_TP, PILOTFISH_PP,
+# PILOTFISH_LITTLE and PILOTFISH_DRAFT; other options may be arguments. Each shard uses the cores of its machine: with
+# several on one, PILOTFISH_THREADS says how many each takes. `deploy/run-hosts.sh doctor` shows every rank and how it
+# is reached.
 set -u
 case ${1:-} in '' | -h | --help) sed -n '2,/^set/{ s/^# \{0,1\}//p }' "$0" && exit ;; esac
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,6 +19,6 @@ if [ ! -r "$hosts" ]; then
     exit 2
 fi
 
-shards=$((${PILOTFISH_TP:-1} * ${PILOTFISH_PP:-1})) drafters=0
+shards=$((${PILOTFISH_GROUPS:-1} * ${PILOTFISH_TP:-1} * ${PILOTFISH_PP:-1})) drafters=0
 case ${PILOTFISH_DRAFT:-${PILOTFISH_LITTLE:+little}} in little) drafters=1 ;; esac
 exec "$mpirun" -n $((1 + drafters + shards)) --hostfile "$hosts" pilotfish "$@"
