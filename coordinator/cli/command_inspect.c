@@ -342,18 +342,16 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
     struct err why = {0};
     json_t *facts = file_facts(&g, runs, &why);
     if (facts && o->plan && why.code == OK) rc = add_plan(facts, &g, o->plan, err);
-    if (rc != OK) {
-        /* the plan's */
-    } else if (why.code == E_FAIL || why.code == E_LAYOUT) { /* of this machine, not of the file */
+    if (why.code == E_FAIL || why.code == E_LAYOUT) { /* of this machine, not of the file */
         *err = why;
         rc = why.code;
-    } else if (!facts || (o->format == FORMAT_TEXT && show_strings(facts))) {
-        rc = err_set(err, E_FAIL, "%s: no memory to describe it", o->model);
-    } else if (o->format != FORMAT_TEXT) {
-        rc = json_put_line(json_incref(facts), o->format == FORMAT_JSON ? JSON_INDENT(2) : 0, stdout, err);
-    } else {
-        print_facts(facts);
     }
+    if (rc == OK && (!facts || (o->format == FORMAT_TEXT && show_strings(facts))))
+        rc = err_set(err, E_FAIL, "%s: no memory to describe it", o->model);
+    if (rc == OK && o->format != FORMAT_TEXT)
+        rc = json_put_line(json_incref(facts), o->format == FORMAT_JSON ? JSON_INDENT(2) : 0, stdout, err);
+    else if (rc == OK)
+        print_facts(facts);
     json_decref(facts);
     gguf_close(&g);
     return rc;
