@@ -441,10 +441,10 @@ def a_client_measures_the_server(server):
                               text=True, timeout=60)
         check(done.returncode == code and words in done.stderr, f"{more}: {done}")
     with open("bad.jsonl", "w") as f:
-        f.write('{"prompt": "x"}\n{"prompt": "x", "temperature": -1}\n')
+        f.write('{"prompt": "x", "seed": null}\n{"prompt": "x", "temperature": -1}\n{"prompt": "x", "min_p": 2}\n')
     done = subprocess.run(command[:5] + ["--prompts", "bad.jsonl", "--raw", "-n", "3"], capture_output=True, text=True,
                           timeout=60)
-    check(done.returncode == 1 and f"1 of 2 requests failed, the first: {server.url}: 400" in done.stderr, done)
+    check(done.returncode == 1 and f"2 of 3 requests failed, the first: {server.url}: 400" in done.stderr, done)
 
 
 def what_was_measured_is_kept_after_ctrl_c(server):

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/text/read_text.h"
+#include "coordinator/serve/keys.h"
 #include "proto/show.h"
 
 enum { LINE_MOST = 16 << 20, CONNECT_S = 10, KEY_ROOM = 512 };
@@ -166,6 +166,30 @@ int api_client_step(struct api_client *c, int wait_ms, struct err *err)
     return OK;
 }
 
+/* ---- an event ---- */
+
+static json_t *object_in(const json_t *object, const char *key)
+{
+    json_t *value = json_object_get(object, key);
+    return json_is_object(value) ? value : NULL;
+}
+
+struct api_part api_part_of(const json_t *event)
+{
+    const json_t *choice = json_array_get(json_object_get(event, "choices"), 0);
+    const json_t *text = json_object_get(json_object_get(choice, "delta"), "content");
+    if (!json_string_length(text)) text = json_object_get(choice, "text");
+    return (struct api_part){.text = json_string_length(text) ? text : NULL,
+                             .end = json_string_value(json_object_get(choice, "finish_reason")),
+                             .usage = object_in(event, "usage"),
+                             .drafts = object_in(json_object_get(event, "metrics"), "speculative_decoding")};
+}
+
+uint64_t api_count(const json_t *object, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
 /* ---- a stream begins ---- */
 
 static bool set_up(struct api_stream *s, const char *url, const char *body)
@@ -239,27 +263,28 @@ int api_client_model(struct api_client *c, char *to, size_t size, struct err *er
     return rc != OK || m.found ? rc : err_set(err, E_FAIL, "%s: the server names no model at /v1/models", c->url);
 }
 
-/* The first line of --api-key-file, or --api-key. */
-static int read_key(const struct options *o, char key[KEY_ROOM], struct err *err)
+static bool add_header(struct api_client *c, const char *name, const char *value)
 {
-    FILE *f;
-    const char *place;
-    char *bytes = NULL;
-    size_t n = 0;
-    snprintf(key, KEY_ROOM, "%s", o->api_key ? o->api_key : "");
-    if (o->api_key || !o->api_key_file) return OK;
-    int rc = text_open(o->api_key_file, NULL, &f, &place, err);
-    if (rc == OK) {
-        rc = text_read_plain(f, place, &bytes, &n, err);
-        fclose(f);
+    char line[KEY_ROOM + 64];
+    snprintf(line, sizeof line, "%s: %s", name, value);
+    struct curl_slist *more = curl_slist_append(c->headers, line);
+    if (more) c->headers = more;
+    return more;
+}
+
+/* Authorization, with --api-key or the first of --api-key-file; none without. */
+static int add_key(struct api_client *c, const struct options *o, struct err *err)
+{
+    char bearer[KEY_ROOM];
+    struct keys keys = {0};
+    int rc = keys_read(&keys, o->api_key, o->api_key_file, err);
+    if (rc == OK && keys.n) {
+        bool fits = snprintf(bearer, sizeof bearer, "Bearer %s", keys.list[0]) < KEY_ROOM;
+        if (!fits) rc = err_set(err, E_USAGE, "--api-key: a key of over %d bytes", KEY_ROOM - 8);
+        if (fits && !add_header(c, "Authorization", bearer)) rc = err_set(err, E_FAIL, "out of memory");
     }
-    size_t begin = 0, end;
-    while (begin < n && strchr(" \t\r\n", bytes[begin])) begin++;
-    for (end = begin; end < n && !strchr(" \t\r\n", bytes[end]);) end++;
-    if (rc == OK && (begin == end || end - begin >= KEY_ROOM)) rc = err_set(err, E_USAGE, "%s: no key in it", place);
-    if (rc == OK) snprintf(key, KEY_ROOM, "%.*s", (int)(end - begin), bytes + begin);
-    free(bytes);
-    return rc == OK ? OK : err_wrap(err, "--api-key-file");
+    keys_free(&keys);
+    return rc;
 }
 
 static int read_url(struct api_client *c, const char *url, struct err *err)
@@ -276,29 +301,15 @@ static int read_url(struct api_client *c, const char *url, struct err *err)
     return OK;
 }
 
-static bool add_header(struct api_client *c, const char *name, const char *value)
-{
-    char line[KEY_ROOM + 64];
-    snprintf(line, sizeof line, "%s: %s", name, value);
-    struct curl_slist *more = curl_slist_append(c->headers, line);
-    if (more) c->headers = more;
-    return more;
-}
-
 int api_client_open(struct api_client **out, const struct options *o, struct err *err)
 {
-    char key[KEY_ROOM], bearer[KEY_ROOM + 16];
     struct api_client *c = calloc(1, sizeof *c);
     if (!c) return err_set(err, E_FAIL, "out of memory");
     int rc = read_url(c, o->url, err);
-    if (rc == OK) rc = read_key(o, key, err);
-    if (rc == OK) {
-        snprintf(bearer, sizeof bearer, "Bearer %s", key);
-        bool made = !curl_global_init(CURL_GLOBAL_DEFAULT) && (c->multi = curl_multi_init()) &&
-                    add_header(c, "Content-Type", "application/json") && add_header(c, "Expect", "") &&
-                    (!*key || add_header(c, "Authorization", bearer));
-        if (!made) rc = err_set(err, E_FAIL, "cannot start libcurl: out of memory");
-    }
+    if (rc == OK) rc = add_key(c, o, err);
+    bool made = rc == OK && !curl_global_init(CURL_GLOBAL_DEFAULT) && (c->multi = curl_multi_init()) &&
+                add_header(c, "Content-Type", "application/json") && add_header(c, "Expect", "");
+    if (rc == OK && !made) rc = err_set(err, E_FAIL, "cannot start libcurl: out of memory");
     if (rc == OK)
         *out = c;
     else

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "coordinator/cli/options.h"
 
@@ -22,6 +23,12 @@ struct api_watch {
     void (*event)(void *arg, json_t *event); /* borrowed until it returns */
     void (*over)(void *arg, const struct err *why);
     void *arg;
+};
+
+struct api_part { /* what an event of an answer has, borrowed from it; NULL: none of that */
+    const json_t *text;
+    const char *end;        /* finish_reason */
+    json_t *usage, *drafts; /* drafts: metrics.speculative_decoding */
 };
 
 /* By --url, --api-key and --api-key-file. E_USAGE: what of them is wrong. */
@@ -38,5 +45,10 @@ struct api_stream *api_begin(struct api_client *c, const char *path, json_t *bod
 void api_end(struct api_stream *s);
 /* Waits at most so long for something to happen, and less after a signal. */
 int api_client_step(struct api_client *c, int wait_ms, struct err *err);
+
+/* Of a chat or of a completion. */
+struct api_part api_part_of(const json_t *event);
+/* A number of usage or drafts; 0: there is none. */
+uint64_t api_count(const json_t *object, const char *key);
 
 #endif

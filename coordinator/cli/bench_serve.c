@@ -83,14 +83,8 @@ static int read_rows(struct bench *b, struct err *err)
 
 /* Its prompt: "messages", "turns" (the first), "prompt" or "text", as for generate --prompts. NULL: it has none, or
  * memory is out. *path: where it goes. */
-static json_t *body_of(const struct bench *b, const json_t *row, const char **path)
+static json_t *body_of(const struct bench *b, json_t *row, const char **path)
 {
-    static const char *const own[][2] = {{"seed", "seed"},
-                                         {"stop", "stop"},
-                                         {"n_predict", "max_tokens"},
-                                         {"temp", "temperature"},
-                                         {"max_tokens", "max_tokens"},
-                                         {"temperature", "temperature"}};
     json_t *messages = json_object_get(row, "messages"), *text = json_array_get(json_object_get(row, "turns"), 0);
     if (!text) text = json_object_get(row, "prompt");
     if (!text) text = json_object_get(row, "text");
@@ -98,8 +92,7 @@ static json_t *body_of(const struct bench *b, const json_t *row, const char **pa
     if (!messages && !text) return NULL;
     *path = chat ? "/v1/chat/completions" : "/v1/completions";
     json_t *body = json_pack("{ss sb s{sb}}", "model", b->model, "stream", 1, "stream_options", "include_usage", 1);
-    int lost = api_body_put(body, b->o), n_predict = b->o->n_predict;
-    if (n_predict) lost |= json_object_set_new(body, "max_tokens", json_integer(n_predict));
+    int lost = api_body_put(body, b->o) | api_body_put_row(body, row);
     if (b->o->ignore_eos) lost |= json_object_set_new(body, "ignore_eos", json_true());
     if (messages)
         lost |= json_object_set(body, "messages", messages);
@@ -107,10 +100,6 @@ static json_t *body_of(const struct bench *b, const json_t *row, const char **pa
         lost |= json_object_set_new(body, "messages", json_pack("[{ss sO}]", "role", "user", "content", text));
     else
         lost |= json_object_set(body, "prompt", text);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-        json_t *value = json_object_get(row, own[i][0]);
-        if (value) lost |= json_object_set(body, own[i][1], value);
-    }
     return json_unless(lost, body);
 }
 
@@ -133,27 +122,19 @@ static void take_part(struct asked *a)
     s->last_ns = now;
 }
 
-static uint64_t count_in(const json_t *object, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(object, key));
-}
-
 static void on_event(void *arg, json_t *event)
 {
     struct asked *a = arg;
-    const json_t *choice = json_array_get(json_object_get(event, "choices"), 0);
-    const json_t *chat = json_object_get(json_object_get(choice, "delta"), "content");
-    const json_t *usage = json_object_get(event, "usage");
-    const json_t *drafts = json_object_get(json_object_get(event, "metrics"), "speculative_decoding");
-    if (json_string_length(chat) || json_string_length(json_object_get(choice, "text"))) take_part(a);
-    if (json_is_object(usage)) {
-        a->served.n_prompt = count_in(usage, "prompt_tokens");
-        a->n_told = count_in(usage, "completion_tokens");
+    const struct api_part p = api_part_of(event);
+    if (p.text) take_part(a);
+    if (p.usage) {
+        a->served.n_prompt = api_count(p.usage, "prompt_tokens");
+        a->n_told = api_count(p.usage, "completion_tokens");
     }
-    if (!json_is_object(drafts)) return;
-    a->served.n_drafts = count_in(drafts, "num_drafts");
-    a->served.n_drafted = count_in(drafts, "num_draft_tokens");
-    a->served.n_accepted = count_in(drafts, "num_accepted_tokens");
+    if (!p.drafts) return;
+    a->served.n_drafts = api_count(p.drafts, "num_drafts");
+    a->served.n_drafted = api_count(p.drafts, "num_draft_tokens");
+    a->served.n_accepted = api_count(p.drafts, "num_accepted_tokens");
 }
 
 static void on_over(void *arg, const struct err *why)
@@ -290,7 +271,6 @@ int command_bench_serve(const struct options *o, struct err *err)
 {
     struct bench b = {.o = o};
     int rc = goodput_read(&b.limits, o->goodput, err);
-    if (rc == OK && o->request_rate <= 0) rc = err_set(err, E_USAGE, "--request-rate 0: nothing would begin");
     if (rc == OK) rc = api_client_open(&b.client, o, err);
     if (rc == OK) rc = read_rows(&b, err);
     if (rc == OK) rc = api_client_model(b.client, b.model, sizeof b.model, err);

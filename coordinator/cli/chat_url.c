@@ -58,7 +58,7 @@ static void take_text(struct answer *a, const char *text, size_t n)
 
 static void keep(json_t **to, json_t *value)
 {
-    if (!json_is_object(value)) return;
+    if (!value) return;
     json_decref(*to);
     *to = json_incref(value);
 }
@@ -66,13 +66,11 @@ static void keep(json_t **to, json_t *value)
 static void on_event(void *arg, json_t *event)
 {
     struct answer *a = arg;
-    const json_t *choice = json_array_get(json_object_get(event, "choices"), 0);
-    const json_t *text = json_object_get(json_object_get(choice, "delta"), "content");
-    const char *end = json_string_value(json_object_get(choice, "finish_reason"));
-    if (json_string_length(text)) take_text(a, json_string_value(text), json_string_length(text));
-    if (end) snprintf(a->end, sizeof a->end, "%s", end);
-    keep(&a->usage, json_object_get(event, "usage"));
-    keep(&a->metrics, json_object_get(json_object_get(event, "metrics"), "speculative_decoding"));
+    const struct api_part p = api_part_of(event);
+    if (p.text) take_text(a, json_string_value(p.text), json_string_length(p.text));
+    if (p.end) snprintf(a->end, sizeof a->end, "%s", p.end);
+    keep(&a->usage, p.usage);
+    keep(&a->metrics, p.drafts);
 }
 
 static void on_over(void *arg, const struct err *why)
@@ -84,17 +82,12 @@ static void on_over(void *arg, const struct err *why)
 
 /* ---- what it took ---- */
 
-static uint64_t count_in(const json_t *object, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(object, key));
-}
-
 static struct cost cost_of(const struct answer *a)
 {
     struct cost c = {.n_answers = 1,
-                     .n_tokens = a->usage ? count_in(a->usage, "completion_tokens") : (uint64_t)a->n_parts,
-                     .n_drafted = count_in(a->metrics, "num_draft_tokens"),
-                     .n_accepted = count_in(a->metrics, "num_accepted_tokens")};
+                     .n_tokens = a->usage ? api_count(a->usage, "completion_tokens") : (uint64_t)a->n_parts,
+                     .n_drafted = api_count(a->metrics, "num_draft_tokens"),
+                     .n_accepted = api_count(a->metrics, "num_accepted_tokens")};
     if (a->n_parts) c.until_first_ns = a->first_ns - a->asked_ns;
     if (a->n_parts) c.writing_ns = a->last_ns - a->first_ns;
     return c;

@@ -286,14 +286,13 @@ static int finish_generation(struct parser *r, struct err *err)
     return finish_method(r, err);
 }
 
-/* The models and workers are the server's. */
+/* The models and workers are the server's; what api_body.h sends with a request may be given. */
 static int refuse_own(const struct options *o, struct err *err)
 {
-    static const char *const taken[] = {"url",      "api-key",  "api-key-file", "system", "n-predict", "stop",
-                                        "temp",     "top-k",    "top-p",        "min-p",  "seed",      "draft-max",
-                                        "fallback", "rollback", "output",       "config"};
+    static const char *const taken[] = {"url", "api-key", "api-key-file", "system", "output", "config"};
     for (size_t i = 0; i < n_options; i++) {
-        bool is_taken = o->origin[i] != FROM_LINE;
+        bool is_sent = option_table[i].commands & OF_ROWS && option_table[i].kind != OPTION_CHOICE;
+        bool is_taken = is_sent || o->origin[i] != FROM_LINE;
         for (size_t k = 0; k < sizeof taken / sizeof *taken && !is_taken; k++)
             is_taken = !strcmp(taken[k], option_table[i].name);
         if (!is_taken)
@@ -323,6 +322,7 @@ static int finish_bench_serve(struct parser *r, struct err *err)
     if (!o->url) return err_set(err, E_USAGE, "bench serve needs a server: --url http://HOST:PORT");
     if (!o->prompts_file) return err_set(err, E_USAGE, "bench serve needs prompts: --prompts FILE.jsonl");
     if (!was_given(r, "n-predict")) o->n_predict = 128;
+    if (o->request_rate <= 0) return err_set(err, E_USAGE, "--request-rate 0: nothing would begin");
     if (o->min_goodput > 0 && !o->goodput)
         return err_set(err, E_USAGE, "--min-goodput needs limits: --goodput ttft:MS,tpot:MS,e2el:MS");
     return options_settle(o, err);
