@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "coordinator/serve/choice.h"
-#include "coordinator/serve/report.h"
+#include "coordinator/serve/call_report.h"
 #include "coordinator/text/json_text.h"
 #include "proto/clock.h"
 #include "proto/prefix_hash.h"

@@ -1,4 +1,4 @@
-#include "coordinator/serve/report.h"
+#include "coordinator/serve/call_report.h"
 
 #include "coordinator/cli/stats.h"
 

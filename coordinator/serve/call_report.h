@@ -1,6 +1,6 @@
-/* report.h -- what a request cost, for its client: OpenAI's usage, vLLM's metrics, llama.cpp's timings. Pure. */
-#ifndef COORDINATOR_SERVE_REPORT_H
-#define COORDINATOR_SERVE_REPORT_H
+/* call_report.h -- what a request cost, for its client: OpenAI's usage, vLLM's metrics, llama.cpp's timings. Pure. */
+#ifndef COORDINATOR_SERVE_CALL_REPORT_H
+#define COORDINATOR_SERVE_CALL_REPORT_H
 
 #include "coordinator/serve/choice.h"
 
