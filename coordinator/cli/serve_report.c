@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/cli/percentile.h"
 #include "coordinator/text/json_text.h"
 #include "proto/show.h"
 
@@ -53,20 +54,6 @@ int served_good(const struct served *served, int n, const struct goodput *limits
 
 /* ---- many times ---- */
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Between the two nearest, as numpy's. sorted: [n], n > 0. */
-static double percentile(const double *sorted, size_t n, double percent)
-{
-    double at = (double)(n - 1) * percent / 100;
-    size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;
-    return sorted[low] + (sorted[high] - sorted[low]) * (at - (double)low);
-}
-
 static int put_number(json_t *to, const char *what, const char *name, double value)
 {
     char key[48];
@@ -83,7 +70,6 @@ static int put_times(json_t *to, const char *name, double *ms, size_t n)
     } points[] = {{"median", 50}, {"p50", 50}, {"p90", 90}, {"p99", 99}};
     double sum = 0, squares = 0;
     if (!n) return 0;
-    qsort(ms, n, sizeof *ms, by_size);
     for (size_t i = 0; i < n; i++) sum += ms[i];
     for (size_t i = 0; i < n; i++) squares += (ms[i] - sum / (double)n) * (ms[i] - sum / (double)n);
     int lost = put_number(to, "mean", name, sum / (double)n);

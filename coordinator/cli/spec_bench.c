@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "coordinator/cli/network.h"
+#include "coordinator/cli/percentile.h"
 #include "coordinator/cli/settings.h"
 #include "coordinator/cli/sweep.h"
 #include "coordinator/text/json_text.h"
@@ -159,18 +160,6 @@ static int take_turns(struct bench *b, struct err *err)
     return rc;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *list, int n)
-{
-    qsort(list, (size_t)n, sizeof *list, by_size);
-    return (list[n / 2] + list[(n - 1) / 2]) / 2;
-}
-
 static double whole(const struct way *w)
 {
     double sum = 0;
@@ -201,7 +190,7 @@ static int put_rows(struct bench *b, struct err *err)
 {
     for (struct way *w = b->ways; w < b->ways + b->n_ways; w++) {
         w->cost.n_texts = b->n_texts;
-        for (int i = 0; i < b->n_texts; i++) w->cost.ns[i] = median(w->ns[i], b->o->repeat);
+        for (int i = 0; i < b->n_texts; i++) w->cost.ns[i] = percentile(w->ns[i], (size_t)b->o->repeat, 50);
     }
     const struct way *sequential = best_sequential(b), *rows[] = {b->ways, sequential, &b->ways[b->n_ways - 1]};
     int rc = OK;
