@@ -113,6 +113,7 @@ def main():
             (3, "no side file", ["--big", "big.gguf", "--draft-plan", "balcony:big.gguf"]),
             (2, "cannot be read", ["--big", "big.gguf", "--draft-plan", "balcony:"])]:
             right &= fails(code, words, pilotfish, "generate", *options, "x")
+        right &= fails(3, "model: its base is", pilotfish, "inspect", "other.gguf", "--plan", "balcony:side.gguf")
         run(pilotfish, "eval", "rows", "--big", "big.gguf", "--exit", "3", "--window", "96", "text.txt")
         train("deep.gguf")
         right &= fails(4, "not in the first of 2 stages", pilotfish, "generate", "--big", "big.gguf", "--pp", "2",

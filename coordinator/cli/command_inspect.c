@@ -115,7 +115,8 @@ static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_block
     if (rc == OK) rc = plan_plain(&plain, n_blocks, err);
     if (rc == OK && plan.side) rc = side_open(&side, plan.side, err);
     if (rc == OK && side.exit && side.base != gguf_fingerprint(g))
-        rc = err_set(err, E_MODEL, "%.200s was made for another model", plan.side);
+        rc = err_set(err, E_MODEL, "%.200s was made for another model: its base is %016llx, this one %016llx",
+                     plan.side, (unsigned long long)side.base, (unsigned long long)gguf_fingerprint(g));
     if (rc != OK) err_wrap(err, "--plan");
     if (rc == OK && !(bytes = gguf_bytes_of_blocks(g, n_blocks))) err_set(err, E_FAIL, "out of memory for a plan");
     if (bytes) {
