@@ -29,12 +29,14 @@ def check(what, done, prints=True):
         print(f"WRONG: {what}: exit {done.returncode}\n{done.stdout[-300:]}{done.stderr[-600:]}")
 
 
-def serve(line, ask, **how):
-    """A server, which a client asks as the next line says."""
+def serve(line, asks, **how):
+    """A server, which clients ask as these lines say."""
     how["env"] = {**how["env"], "PILOTFISH_PORT": "0"}
     server = subprocess.Popen(["bash", "-c", f"exec {line}"], stderr=subprocess.PIPE, text=True, **how)
     ready = next((m[1] for m in (re.match(r"ready: .* on (\S+)", said) for said in server.stderr) if m), "none")
-    check(ask, call(["bash", "-c", ask.replace("http://127.0.0.1:8080", ready) + " -sf"], **how))
+    for ask in asks:
+        ask = ask.replace("http://127.0.0.1:8080", ready).replace("curl ", "curl -sf ")
+        check(ask, call(["bash", "-c", "echo Hello | " + ask], **how))
     server.terminate()
     check(line, subprocess.CompletedProcess(line, server.wait(60), "", ""), prints=False)
 
@@ -68,8 +70,10 @@ def main():
         for line in commands:
             below = lines[lines.index(line) + 1:]
             line = line.replace("--big ...", f"--big {BIG}").replace("--little ...", f"--little {LITTLE}")
+            if " --url " in line:
+                continue
             if " serve " in line:
-                serve(line, below[0], cwd=folder, env=env)
+                serve(line, below[:1] + [ask for ask in below if " --url " in ask], cwd=folder, env=env)
                 continue
             check(line, call(["bash", "-c", line], cwd=folder, env=env), prints=">" not in line)
         done = call([sys.executable, "-c", python], cwd=folder)
