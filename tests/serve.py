@@ -4,6 +4,7 @@
 import concurrent.futures
 import contextlib
 import http.client
+import http.server
 import json
 import os
 import re
@@ -461,6 +462,44 @@ def what_was_measured_is_kept_after_ctrl_c(server):
     eventually(lambda: server.load() == (0, 0), "what ran is cancelled")
 
 
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """Another server: it keeps the bodies of requests in the list `bodies`, and answers with a letter."""
+
+    def reply(self, text):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(text)
+
+    def do_GET(self):
+        self.reply(b'{"data": [{"id": "other"}]}')
+
+    def do_POST(self):
+        self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.reply(b'data: {"choices": [{"text": "x"}]}\n\ndata: [DONE]\n\n')
+
+    def log_message(self, *_):
+        pass
+
+
+def settings_of_a_line_go_to_the_server():
+    rows = [({"n_predict": 0, "seed": -1, "top_p": 0.5, "accept": "bild"}, {"seed": 9, "top_p": 0.5, "accept": "bild"}),
+            ({"max_tokens": 7, "seed": 3, "stop": "q", "temp": None}, {"max_tokens": 7, "seed": 3, "stop": "q"}),
+            ({"temperature": 1, "draft_max": 2}, {"temperature": 1, "draft_max": 2, "seed": 9})]
+    with open("settings.jsonl", "w") as f:
+        f.writelines(json.dumps({"prompt": "a", **row}) + "\n" for row, _ in rows)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        for options, length in ((["-n", "-1"], {}), (["-n", "5"], {"max_tokens": 5}), ([], {"max_tokens": 128})):
+            other.bodies = []
+            command = [pilotfish, "bench", "serve", "--url", f"http://127.0.0.1:{other.server_port}", "--raw", "--seed",
+                       "9", "--max-concurrency", "1", "--prompts", "settings.jsonl", *options]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            always = {"model": "other", "prompt": "a", "stream": True, "stream_options": {"include_usage": True}}
+            want = [always | {"temperature": 0} | ({} if "n_predict" in row else length) | sent for row, sent in rows]
+            check(done.returncode == 0 and other.bodies == want, f"{options}: {done} {other.bodies}")
+        other.shutdown()
+
+
 # ---- chat with a server ----
 
 
@@ -778,6 +817,7 @@ def main():
     subprocess.run([tiny, BIG, "--ctx", "16384"], check=True)
     subprocess.run([tiny, LITTLE, "--ctx", "16384", "--left-out", "2"], check=True)
     a_real_model_answers_the_openai_client()
+    settings_of_a_line_go_to_the_server()
     a_chat_with_a_server_is_the_chat_of_its_model()
     an_answer_of_a_server_has_an_end()
     with Server("--draft", "suffix", "--guard", "off", "--parallel", "3") as server:

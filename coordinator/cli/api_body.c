@@ -54,9 +54,11 @@ int api_body_put_row(json_t *body, json_t *row)
     json_object_foreach(row, key, value)
     {
         const struct option *p = json_is_null(value) ? NULL : row_option(key);
-        if (p && json_is_integer(value) && is_none(p, json_integer_value(value)))
+        bool none = p && json_is_integer(value) && is_none(p, json_integer_value(value));
+        /* Without a limit, whatever the command line's; of a seed that one stays, as with generate. */
+        if (none && strcmp(p->name, "seed") != 0)
             json_object_del(body, field_of(p, room));
-        else if (p)
+        else if (p && !none)
             lost |= json_object_set(body, field_of(p, room), value);
     }
     return lost;
