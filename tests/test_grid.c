@@ -90,7 +90,7 @@ static bool is_sampled(const struct cell *c, int window)
     return (c->drafter + window + c->threads + c->tp + c->pp + (int)c->company) % 3 == 0;
 }
 
-/* Of any three axes each value meets each, also in the third that is sampled, and of what takes turns: so its steps. */
+/* Any values of any three axes meet, in the sampled third too; what takes turns is an axis too, hence its divisors. */
 static void every_layout_window_thread_count_and_company_gives_one_hash(void **state)
 {
     (void)state;

@@ -112,7 +112,7 @@ def better(rows, trained, untrained, plan, whole):
         wrong(f"{plan}: {now}, untrained {before}")
     for model in (trained, untrained):
         if rows[model, whole]["agreement"] != 1 or rows[model, whole]["accepted"] != 1:
-            wrong(f"{model} is not of its own mind: {rows[model, whole]}")
+            wrong(f"{model} does not agree with itself: {rows[model, whole]}")
 
 
 def resumed(name, *words):
@@ -138,8 +138,8 @@ def resumed(name, *words):
 
 
 def papers():
-    """Steps that were drawn stand their number, steps always the same do not; the recipe makes exits draft, and costs
-    the whole model little."""
+    """A model trained with drawn numbers of steps works with few, one trained with 8 alone does not; the recipe makes
+    exits draft, and costs the whole model little."""
     text = subprocess.run([os.path.join(source, "scripts", "fetch-data"), "tinyshakespeare"], capture_output=True,
                           text=True, check=True).stdout.strip()
     of_text = ["--text", text, "--window", "64"]
