@@ -74,10 +74,12 @@ def main():
                         "--ignore-eos", "-o", "jsonl", "-n", str(N_TOKENS), *options)
             return [json.loads(line) for line in lines.splitlines()]
 
+        right = fails(3, "side.gguf.npz: no such file", *script, "--out", "side.gguf", "--resume")
+        right &= fails(3, "no rows of `pilotfish eval rows`", *script, "--out", "side.gguf", "--rows", "big.gguf")
         train("untrained.gguf")
         half = train("side.gguf", "--steps", str(int(steps) // 2))
         log = train("side.gguf", "--steps", steps, "--resume")
-        right = log[: len(half)] == half and log[-1]["step"] == int(steps)
+        right &= log[: len(half)] == half and log[-1]["step"] == int(steps)
         first, last = log[0], log[-1]
         print(f"held loss {first['held_loss']} -> {last['held_loss']}, agreement {first['held_agreement']} -> "
               f"{last['held_agreement']}, {last['seconds']} s")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/figures, bench-pair, bench-exits and compare-llama on toys: numbers, a table that marks the best, a picture. And what it
-# says where something is missing.
+# scripts/figures, bench-pair, bench-exits and compare-llama on toys: numbers, a table that marks the best, a picture.
+# And what they say where something is missing.
 #   figures.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 figures=$3/figures
@@ -13,7 +13,7 @@ for i in 1 2 3; do
 done > prompts
 command=("$figures" bild --program "$pilotfish" --big big.gguf --little little.gguf --prompts prompts --each 2 -n 16)
 
-n_checks=15
+n_checks=17
 "${command[@]}" --thresholds "0.1,0 0.1,4" --out made -- --raw --ignore-eos > out 2> err || wrong "exit $?"
 [ "$(grep -vc '^#' made/bild.tsv)" = 4 ] || wrong "not two rows a kind"
 grep -Pq '^translation\t0.1\t0\t[0-9.]+\t100.0\t1.0\t1.0\t' made/bild.tsv || wrong "a rollback of 0 is not exact"
@@ -61,6 +61,14 @@ grep -q "^2,4,0.[0-9]*,[0-9.]*,$blocks,4," out || wrong "bench-exits: not $block
 "${exits[@]}" --exits 2-5 > out 2> err
 rc=$?
 { [ "$rc" = 1 ] && grep -q '^bench-exits: --exits 2-5: the model has 4 blocks$' err; } || wrong "bench-exits: exit $rc"
+"${exits[@]}" --exits 2 -n 1 -- --raw > out 2> err
+rc=$?
+[ "$rc $(cat err)" = "1 bench-exits: each text ended with its first token: nothing to draft" ] ||
+    wrong "bench-exits of one token: exit $rc: $(cat err)"
+"${exits[@]}" --program ./none --exits 2 > out 2> err
+rc=$?
+{ [ "$rc" = 1 ] && grep -q '^bench-exits: .*none' err && [ "$(wc -l < err)" = 1 ]; } ||
+    wrong "bench-exits without a program: exit $rc: $(cat err)"
 
 "$figures" acceptance --program "$pilotfish" --big big.gguf --little big.gguf --prompts prompts --kinds translation \
     --each 2 -n 40 --draft-vocab 100 --out made -- --raw --ignore-eos > out 2> err ||

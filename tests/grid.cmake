@@ -13,7 +13,7 @@ pilotfish_program(soak soak.c lib/soak_toy.c lib/at_rest.c LIBS pf_grid m)
 add_test(NAME soak COMMAND soak 10)
 set_tests_properties(soak PROPERTIES TIMEOUT 180)
 
-# The same hash over ranks: each (tp, pp) of at most 8 ranks, with a little model and with drafts of earlier text.
+# The same hash over ranks: each (tp, pp) of at most 8 ranks, with drafts of a little model, of earlier text, of a plan.
 set(toys ${CMAKE_CURRENT_BINARY_DIR}/toys)
 file(MAKE_DIRECTORY ${toys})
 add_test(NAME toy_big COMMAND tiny ${toys}/big.gguf)

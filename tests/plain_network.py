@@ -43,7 +43,8 @@ def at_each_delay(name, run):
     check(all(ids == turns[0][0][0] for turn in turns for ids, _ in turn), f"{name}: one text")
     best = [max(rate for _, rate in of_delay) for of_delay in zip(*turns)]
     for ms, rate in zip(DELAYS_MS[1:], best[1:]):
-        check(best[0] <= 1.05 * rate, f"{name}, {2 * ms} ms: {1000 / rate:.2f} ms a token, {1000 / best[0]:.2f} at 0 ms")
+        check(best[0] <= 1.05 * rate,
+              f"{name}, {2 * ms} ms: {1000 / rate:.2f} ms a token, {1000 / best[0]:.2f} at 0 ms")
 
 
 for model in SMOL, QWEN:

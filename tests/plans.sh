@@ -41,8 +41,8 @@ same --plan ode:0-3 # the plain plan
 
 # A rank that has only its model gets the plan from rank 0.
 writes alone --plan plan.json
-"$mpirun" -n 1 "$pilotfish" "${ask[@]}" --tp 2 --plan plan.json --threads 1 : -n 2 "$pilotfish" worker --model big.gguf --threads 1 \
-    2> err | grep -o '"ids": .*"origin"' > found
+"$mpirun" -n 1 "$pilotfish" "${ask[@]}" --tp 2 --plan plan.json --threads 1 : \
+    -n 2 "$pilotfish" worker --model big.gguf --threads 1 2> err | grep -o '"ids": .*"origin"' > found
 cmp -s found alone || wrong "workers with a model alone: not the text of one process"
 
 # --- big drafts by a plan of its own blocks ---------------------------------------------------------------------------
@@ -67,7 +67,8 @@ writes found --tp 2 --shard-share 3,1 --stage-share 1,3 --pp 2
 cmp -s found whole || wrong "uneven shares: not big's own text"
 over 3 writes found --tp 2 --shard-share 1,6 --threads 1
 cmp -s found whole || wrong "uneven shares over ranks: not big's own text"
-for share in "--pp 2 --stage-share auto" "--tp 3 --shard-share auto" "--tp 2 --pp 2 --stage-share auto --shard-share auto"; do
+for share in "--pp 2 --stage-share auto" "--tp 3 --shard-share auto" \
+    "--tp 2 --pp 2 --stage-share auto --shard-share auto"; do
     writes found --threads 1 $share
     cmp -s found whole || wrong "$share: not big's own text"
 done
@@ -83,7 +84,8 @@ over 3 drafts --draft-plan layerskip:2 --pp 2 --threads 1
 over 4 drafts --draft-plan plan.json --tp 3 --threads 1
 writes whole --plan skip:1
 drafts --plan skip:1 --draft-plan skip:1-2
-does . generate --big big.gguf --raw --temp 1 --seed 3 -n 12 --draft-plan layerskip:3 --guard off --check "the little friend"
+does . generate --big big.gguf --raw --temp 1 --seed 3 -n 12 --draft-plan layerskip:3 --guard off --check \
+    "the little friend"
 grep -q '^check: 12 tokens' err || wrong "samples were not checked"
 does . bench pair --big big.gguf --raw --prompts many.jsonl -n 4 --seconds 0.1 --draft-plan layerskip:2
 refuses 2 "--draft-plan and --little: two drafters" generate --big big.gguf --little big.gguf --draft-plan layerskip:2 x
@@ -133,23 +135,26 @@ seq 400 > text
 search=(plan search --big big.gguf --window 64 --remove 2 -o jsonl text)
 does '"off": 2, .*"plan": "skip:[0-3],[0-3]"' "${search[@]}"
 cp out curve && cp plan.json.log log && cp plan.json found.json
-does . eval perplexity --big big.gguf --window 64 --plan found.json -o jsonl text
-grep -q "$(tail -1 curve | grep -o '"perplexity": [0-9.]*')" out || wrong "the plan's perplexity is not that of the search"
-does . eval perplexity --big big.gguf --window 64 --plan found.json --agreement whole -o jsonl text
-for number in perplexity agreement; do
-    grep -q "$(tail -1 curve | grep -o "\"$number\": [0-9.]*")" out || wrong "$number beside that of the whole is not that of the search"
+# number NAME FILE: as the last line of lines of JSON has it.
+number() { tail -1 "$2" | grep -o "\"$1\": [0-9.]*" || echo "no $1 in $2"; }
+scored=(eval perplexity --big big.gguf --window 64)
+does . "${scored[@]}" --plan found.json -o jsonl text
+grep -q "$(number perplexity curve)" out || wrong "the plan's perplexity is not that of the search"
+does . "${scored[@]}" --plan found.json --agreement whole -o jsonl text
+for name in perplexity agreement; do
+    grep -q "$(number $name curve)" out || wrong "$name beside that of the whole is not that of the search"
 done
 cp out expected
-does . eval perplexity --big big.gguf --window 64 --plan found.json --agreement whole -o jsonl --tp 2 --pp 2 text
+does . "${scored[@]}" --plan found.json --agreement whole -o jsonl --tp 2 --pp 2 text
 cmp -s out expected || wrong "other layouts agree otherwise"
 does '^100.00 % of the likeliest tokens are those under ode:0,1x4@.5,3$' \
-    eval perplexity --big big.gguf --window 64 --plan ode:0,1x4@.5,3 --agreement ode:0,1x4@.5,3 text
+    "${scored[@]}" --plan ode:0,1x4@.5,3 --agreement ode:0,1x4@.5,3 text
 # A coarse schedule agrees with the fine one as it stands: its perplexity is that of being served.
-does . eval perplexity --big big.gguf --window 64 --plan ode:0,1x2@1,3 -o jsonl text
-alone=$(grep -o '"perplexity": [0-9.]*' out)
-does "$alone, .*\"agreement\": 0.[0-9]*" eval perplexity --big big.gguf --window 64 --plan ode:0,1x2@1,3 --agreement ode:0,1x4@.5,3 -o jsonl text
-refuses 2 "--agreement compares --plan with another plan" eval perplexity --big big.gguf --window 64 --agreement whole text
-run eval perplexity --big big.gguf --window 64 --plan ode:0,1x3,3 --agreement whole text
+does . "${scored[@]}" --plan ode:0,1x2@1,3 -o jsonl text
+does "$(number perplexity out), .*\"agreement\": 0.[0-9]*" \
+    "${scored[@]}" --plan ode:0,1x2@1,3 --agreement ode:0,1x4@.5,3 -o jsonl text
+refuses 2 "--agreement compares --plan with another plan" "${scored[@]}" --agreement whole text
+run "${scored[@]}" --plan ode:0,1x3,3 --agreement whole text
 [ "$rc" = 3 ] && grep -q "^pilotfish: the plan of a text: block 1 more often than the served plan has it$" err ||
     wrong "a plan that is no part of the other: exit $rc"
 # The best of all that were scored at each step, in any layout, and also when it goes on after a kill.

@@ -1,5 +1,5 @@
-"""What scripts that run the program on a pair of models share: its lines of JSON, prompts of a kind, the options of all
-of them."""
+"""What scripts that run the program on a pair of models share: its lines of JSON and their sums, prompts of a kind, the
+options of all of them, how they end."""
 import argparse
 import json
 import os
@@ -20,6 +20,15 @@ def run(command, errors=False):
         lines = (done.stderr or "").strip().splitlines() or ["see above" if shows else "no message"]
         raise Failure(f"{os.path.basename(command[0])} gave {done.returncode}: {lines[-1]}")
     return done.stderr if errors else done.stdout
+
+
+def total(requests, way, key):
+    """Over requests of `bench pair`; way: plain or drafts."""
+    return sum(request[way][key] for request in requests)
+
+
+def speed(requests, way):
+    return total(requests, way, "tokens") / total(requests, way, "seconds")
 
 
 def write_prompts(to, path, kinds, n):
@@ -52,3 +61,13 @@ def split(words):
     """Our own words, and those after the first --."""
     at = words.index("--") if "--" in words else len(words)
     return words[:at], words[at + 1 :]
+
+
+def call(name, main):
+    """A failure costs one line and exit 1."""
+    try:
+        main()
+    except (Failure, OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

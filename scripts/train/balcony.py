@@ -16,18 +16,14 @@ import os
 import sys
 import time
 
-try:
-    import gguf
-    import numpy as np
-
-    MISSING = ""
-except ImportError as missing:  # help needs neither
-    MISSING = f"{missing}: python3 -m pip install numpy gguf"
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from training import Adam, gguf, load_state, need_packages, np, save_state, write_whole
+from fetch import Failure, run
 
 VECTORS = ["attn_norm", "ffn_norm"]
 MATRICES = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
 BIASES = ["attn_q.bias", "attn_k.bias", "attn_v.bias"]
-BETAS, CLIP, DECAY_FROM = (0.9, 0.98), 1.0, 0.7
+WARMUP, DECAY_FROM = 20, 0.7
 
 
 def read_rows(path):
@@ -39,7 +35,7 @@ def read_rows(path):
         if head["format"] != "pilotfish-rows" or head["version"] != 1:
             raise KeyError
     except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-        sys.exit(f"{path}: no rows of `pilotfish eval rows`")
+        raise Failure(f"{path}: no rows of `pilotfish eval rows`") from None
     kind = np.dtype([("id", "<i4"), ("pos", "<i4"), ("x", "<f4", head["n_embd"]), ("top", "<i4", head["n_top"]),
                      ("lp", "<f4", head["n_top"])])
     n = (os.path.getsize(path) - len(line)) // kind.itemsize
@@ -57,7 +53,7 @@ class Base:
         tensors = {t.name: t for t in reader.tensors}
         self.arch = bytes(self.field("general.architecture")).decode()
         if self.arch not in ("llama", "qwen2") or f"{self.arch}.expert_count" in self.fields:
-            sys.exit(f"{path}: only blocks of llama and qwen2 without experts are trained here, this is {self.arch}")
+            raise Failure(f"{path}: this is {self.arch}; blocks of llama and qwen2 without experts alone are trained")
         self.n_blocks = int(self.own("block_count")[0])
         self.n_head, self.n_kv = int(self.own("attention.head_count")[0]), int(self.own("attention.head_count_kv")[0])
         self.eps = float(self.own("attention.layer_norm_rms_epsilon")[0])
@@ -212,7 +208,7 @@ def measure(block, w, texts, n_ids):
 
 
 def write_side(path, base, head, w, kind, n_ids):
-    writer = gguf.GGUFWriter(path + ".part", "pilotfish-side")
+    writer = gguf.GGUFWriter(path + ".partial", "pilotfish-side")
     writer.add_string("side.base", head["base"])
     writer.add_uint32("side.exit", head["exit"])
     if n_ids:
@@ -224,40 +220,7 @@ def write_side(path, base, head, w, kind, n_ids):
         full = full if name == "output_norm" else f"blk.{base.n_blocks}.{full}"
         t = types[kind] if x.ndim == 2 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(full, gguf.quants.quantize(x, t), raw_dtype=t)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    os.replace(path + ".part", path)
-
-
-class Adam:
-    def __init__(self, w):
-        self.m, self.v = ({n: np.zeros_like(x) for n, x in w.items()} for _ in range(2))
-
-    def step(self, w, g, t, rate):
-        size = np.sqrt(sum(float((x * x).sum()) for x in g.values()))
-        for n, x in g.items():
-            x = x * min(1.0, CLIP / (size + 1e-9))
-            self.m[n] = BETAS[0] * self.m[n] + (1 - BETAS[0]) * x
-            self.v[n] = BETAS[1] * self.v[n] + (1 - BETAS[1]) * x * x
-            m, v = self.m[n] / (1 - BETAS[0] ** t), self.v[n] / (1 - BETAS[1] ** t)
-            w[n] = (w[n] - rate * m / (np.sqrt(v) + 1e-8)).astype(np.float32)
-
-
-def save_state(path, w, adam, state):
-    with open(path + ".part", "wb") as f:
-        np.savez(f, state=json.dumps(state), **{f"w.{n}": x for n, x in w.items()},
-                 **{f"m.{n}": x for n, x in adam.m.items()}, **{f"v.{n}": x for n, x in adam.v.items()})
-    os.replace(path + ".part", path)
-
-
-def load_state(path, w, adam):
-    with np.load(path) as z:
-        for kind, into in (("w", w), ("m", adam.m), ("v", adam.v)):
-            for n in into:
-                into[n] = z[f"{kind}.{n}"]
-        return json.loads(str(z["state"]))
+    write_whole(writer, path)
 
 
 def options():
@@ -279,17 +242,16 @@ def options():
 
 def main():
     o = options()
-    if MISSING:
-        sys.exit(MISSING)
+    need_packages()
     head, texts = read_rows(o.rows)
     base = Base(o.big, o.ids)
     n_ids = len(base.head)
     block, w = Block(base), dict(base.start)
     adam, state = Adam(w), {"step": 0, "seconds": 0.0, "tokens": 0}
     if head["n_embd"] != base.head.shape[1]:
-        sys.exit(f"{o.rows}: rows of {head['n_embd']} numbers, but {o.big} has {base.head.shape[1]}")
+        raise Failure(f"{o.rows}: rows of {head['n_embd']} numbers, but {o.big} has {base.head.shape[1]}")
     if len(texts) < 2:
-        sys.exit(f"{o.rows}: one window of rows: some must be held apart (a longer text, or a smaller --window)")
+        raise Failure(f"{o.rows}: one window of rows: some must be held apart (a longer text, or a smaller --window)")
     held = texts[-max(1, len(texts) // 10):]
     trained = texts[: -len(held)]
     if o.resume:
@@ -313,7 +275,7 @@ def main():
         logits, kept = block.forward(w, rows["x"], cuts)
         loss, dlogits, _ = loss_of(logits, rows, n_ids)
         state["step"] += 1
-        rate = o.rate * min(1, state["step"] / 20) * min(1, (1 - done) / (1 - DECAY_FROM))
+        rate = o.rate * min(1, state["step"] / WARMUP) * min(1, (1 - done) / (1 - DECAY_FROM))
         adam.step(w, block.backward(w, kept, cuts, dlogits), state["step"], rate)
         state["tokens"] += len(rows)
         state["seconds"] = begun + time.time() - start
@@ -328,4 +290,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run("balcony.py", main)

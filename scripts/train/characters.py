@@ -18,16 +18,9 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from training import Adam, gguf, load_state, need_packages, np, save_state, write_whole
 from fetch import Failure
-
-try:
-    import gguf
-    import numpy as np
-
-    MISSING = ""
-except ImportError as missing:  # help needs neither
-    MISSING = f"{missing}: python3 -m pip install numpy gguf"
 
 N_BYTES = 256
 N_VOCAB = N_BYTES + 2  # one merge, because byte-level BPE has some; the end of a text
@@ -187,32 +180,18 @@ def loss_of(weights, windows, schedule, exits, keep=None):
 # ---- training ----
 
 
-class Adam:
-    FIRST, SECOND, WARMUP, DECAY_FROM = 0.9, 0.98, 50, 0.5
+WARMUP, DECAY_FROM = 50, 0.5
 
-    def __init__(self, weights, rate):
-        self.rate = rate
-        self.first = {name: np.zeros_like(w) for name, w in weights.items()}
-        self.second = {name: np.zeros_like(w) for name, w in weights.items()}
 
-    def step(self, weights, grads, t, n_steps):
-        """The t-th of n_steps, from 1. The gradient is cut at length 1; the rate rises, stays, and falls."""
-        length = math.sqrt(sum(float((g * g).sum()) for g in grads.values()))
-        left = (n_steps - t) / max(1, n_steps * (1 - self.DECAY_FROM))
-        rate = self.rate * min(1, t / self.WARMUP) * max(0.02, min(1, left))
-        rate *= math.sqrt(1 - self.SECOND**t) / (1 - self.FIRST**t)
-        for name, g in grads.items():
-            g *= min(1, 1 / (length + 1e-9))
-            m, v = self.first[name], self.second[name]
-            m += (1 - self.FIRST) * (g - m)
-            v += (1 - self.SECOND) * (g * g - v)
-            weights[name] -= np.float32(rate) * m / (np.sqrt(v) + 1e-8)
+def rate_at(highest, t, n_steps):
+    """Of the t-th of n_steps, from 1: it rises, stays, and falls."""
+    left = (n_steps - t) / max(1, n_steps * (1 - DECAY_FROM))
+    return highest * min(1, t / WARMUP) * max(0.02, min(1, left))
 
 
 def read_text(path):
     """What to train on, and what is held out."""
-    if MISSING:
-        raise Failure(MISSING)
+    need_packages()
     if not path:
         script = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "fetch-data")
         done = subprocess.run([script, "tinyshakespeare"], stdout=subprocess.PIPE, text=True)
@@ -234,37 +213,13 @@ def windows_of(text, args, step):
     return ids[at[:, None] + np.arange(args.window + 1)].astype(np.int64), rng
 
 
-def save_state(path, weights, adam, step):
-    arrays = {f"w {n}": w for n, w in weights.items()}
-    arrays |= {f"m {n}": m for n, m in adam.first.items()} | {f"v {n}": v for n, v in adam.second.items()}
-    with open(path + ".partial", "wb") as f:
-        np.savez(f, step=step, **arrays)
-    os.replace(path + ".partial", path)
-
-
-def load_state(path, weights, adam):
-    try:
-        with np.load(path) as saved:
-            for letter, of in (("w", weights), ("m", adam.first), ("v", adam.second)):
-                for name in of:
-                    array = saved[f"{letter} {name}"]
-                    if array.shape != of[name].shape:
-                        raise KeyError(name)
-                    of[name] = array
-            return int(saved["step"])
-    except FileNotFoundError as e:
-        raise Failure(f"--resume: {path}: no such file") from e
-    except (KeyError, ValueError, OSError) as e:
-        raise Failure(f"--resume: {path} is not the state of a model of this shape") from e
-
-
 def train(args, n_blocks, n_entries, loss_at, about):
     """loss_at(weights, windows, step, rng): (loss, what else to log, derivatives) of a step from 1. Writes the model to
     args.out, its state beside it, and a line of JSON for each 10 steps to the log."""
     text, _ = read_text(args.text)
     weights = new_weights(args.width, n_blocks, n_entries, args.seed)
-    adam, state, log_path = Adam(weights, args.rate), args.out + ".state", args.out + ".log"
-    step = load_state(state, weights, adam) if args.resume else 0
+    adam, state, log_path = Adam(weights), args.out + ".state", args.out + ".log"
+    step = load_state(state, weights, adam)["step"] if args.resume else 0
     start, mean = time.monotonic(), None
     with open(log_path, "a" if args.resume else "w", encoding="utf-8") as log:
         while step < args.steps:
@@ -273,7 +228,7 @@ def train(args, n_blocks, n_entries, loss_at, about):
             loss, more, grads = loss_at(weights, windows, step, rng)
             if not math.isfinite(loss):
                 raise Failure(f"step {step}: the loss is {loss}: a lower --rate")
-            adam.step(weights, grads, step, args.steps)
+            adam.step(weights, grads, step, rate_at(args.rate, step, args.steps))
             mean = loss if mean is None else mean + 0.05 * (loss - mean)
             if step % 10 == 0 or step in (1, args.steps):
                 line = {"step": step, "loss": round(loss, 4), "mean": round(mean, 4), **more}
@@ -281,7 +236,7 @@ def train(args, n_blocks, n_entries, loss_at, about):
                 log.flush()
                 print(f"\rstep {step} of {args.steps}, loss {mean:.3f}", end="", file=sys.stderr, flush=True)
             if step % 100 == 0 or step == args.steps:
-                save_state(state, weights, adam, step)
+                save_state(state, weights, adam, {"step": step})
     print("", file=sys.stderr)
     write_gguf(args.out, weights, args.width, n_blocks, args.window, about)
     print(args.out)
@@ -320,11 +275,7 @@ def write_gguf(path, weights, width, n_blocks, n_positions, about):
     out.add_add_bos_token(False)
     for name, w in weights.items():
         out.add_tensor(f"{name}.weight", w)
-    out.write_header_to_file()
-    out.write_kv_data_to_file()
-    out.write_tensors_to_file()
-    out.close()
-    os.replace(path + ".partial", path)
+    write_whole(out, path)
 
 
 # ---- what a model gives, by the program ----

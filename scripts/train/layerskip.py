@@ -75,7 +75,7 @@ def main():
     for_train.add_argument("--dropout", type=float, default=0.1, help="of the last block at the end")
     for_train.add_argument("--scale", type=float, default=1.0, help="of early exits in the loss")
     for_train.add_argument("--curriculum", choices=["rotational", "gradual"], default="rotational")
-    for_train.add_argument("--every", type=int, default=3, help="rotational: each how manieth exit is active")
+    for_train.add_argument("--every", type=int, default=3, help="rotational: of so many exits one is active")
     for_train.add_argument("--plain", action="store_true", help="neither dropout nor early exits")
     for one in (for_train, for_show):
         one.add_argument("--blocks", type=int, default=8)
