@@ -8,7 +8,8 @@
  * taken after open, matrix and vector but room for the ops of the longest pass.
  *
  * DEVICE_VERSION changes with whatever is added here; a table of another version is refused. Not there yet: experts,
- * the exchange between devices, reducing the logits on the device. The caller refuses what needs them.
+ * the exchange between devices, K and V alone of a block, reducing the logits on the device. The caller refuses what
+ * needs them.
  */
 #ifndef KERNELS_DEVICE_H
 #define KERNELS_DEVICE_H

@@ -13,7 +13,7 @@
  *
  *     skip:LIST        every block once, but for these: skip:3,7,12-14,20a
  *     layerskip:E      the first E blocks
- *     balcony:FILE[:E] the first E blocks, then the block and the norm of a side file (proto/files/side.h), which says E
+ *     balcony:FILE[:E] the first E blocks, then the block and the norm of a side file, which says E (proto/files/side.h)
  *     ode:SCHEDULE     what runs, in order: a LIST whose items may be followed by xN (N times) and @S (with step S):
  *                      ode:0,1x4@2.5,2
  *     {"entries": [{"block": 0, "part": "both", "step": 1, "cache": 0}, ...], "about": "..."}
@@ -63,7 +63,8 @@ int plan_text(char **text, const char *spelled, struct err *err);
 /* The plan of such a text for a model of n_blocks. E_MODEL: it does not fit the model, or is no plan. */
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err);
 
-/* Spells a plan as "ode:...", which plan_read reads as the same plan if no side file has a part in it; cut if `size` bytes do not hold it. */
+/* Spells a plan as "ode:...", which plan_read reads as the same plan if no side file has a part in it; cut if `size`
+ * bytes do not hold it. */
 void plan_spell(const struct plan *p, char *out, size_t size);
 
 #endif

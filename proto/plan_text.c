@@ -353,12 +353,11 @@ int plan_text(char **text, const char *spelled, struct err *err)
 
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err)
 {
-    static int (*const build[N_FORMS + 1])(struct plan *, const char *, int,
-                                           struct err *) = {[FORM_SKIP] = build_skip,
-                                                            [FORM_LAYERSKIP] = build_layerskip,
-                                                            [FORM_ODE] = build_ode,
-                                                            [FORM_BALCONY] = build_balcony,
-                                                            [N_FORMS] = build_json};
+    static int (*const build[N_FORMS + 1])(struct plan *, const char *, int, struct err *) = {
+        [FORM_SKIP] = build_skip, [FORM_LAYERSKIP] = build_layerskip,
+        [FORM_ODE] = build_ode,   [FORM_BALCONY] = build_balcony,
+        [N_FORMS] = build_json,
+    };
     const char *list;
     enum form form = form_of(text, &list);
     struct plan p = {.entries = calloc(PLAN_ENTRIES_MOST, sizeof *p.entries)};

@@ -14,7 +14,21 @@
 
 enum { MAX_ROWS = 64, N_CTX = 160, MAX_EMBD = 512 };
 
-static char folder[] = "/tmp/pilotfish-device-XXXXXX", path[64], little[64];
+static char folder[] = "/tmp/pilotfish-device-XXXXXX", path[64], little[64], side[64];
+
+static struct shown { /* what a load says of itself */
+    int n;
+    uint64_t done[512], total[512];
+} shown[2]; /* by the CPU, by a device; of the newest engine */
+
+static void note_shown(void *arg, const char *what, const char *unit, uint64_t done, uint64_t total)
+{
+    struct shown *s = arg;
+    (void)what, (void)unit;
+    assert_true(s->n < 512);
+    s->done[s->n] = done;
+    s->total[s->n++] = total;
+}
 
 static struct tiny_spec spec_of(const char *architecture, uint32_t type)
 {
@@ -35,12 +49,14 @@ static struct engine *engine(const struct device_table *device, const char *plan
     struct err err;
     const char *why;
     const struct engine_config c = {.path = path,
+                                    .watch = {note_shown, &shown[device != NULL]},
                                     .plan = plan,
                                     .share = {.n_stages = 1, .n_shards = 1},
                                     .kernels = kernels_pick(NULL, &why),
                                     .device = device,
                                     .n_threads = 2,
                                     .max_rows = MAX_ROWS};
+    shown[device != NULL] = (struct shown){0};
     if (engine_open(&e, &c, &err) != OK || engine_load(e, 2, N_CTX, &err) != OK) fail_msg("%s", err.text);
     return e;
 }
@@ -150,15 +166,25 @@ static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
     assert_memory_equal(x[0], x[1], sizeof x[0]);
 }
 
+static void a_load_says_the_bytes_that_the_cpu_s_says(void **state)
+{
+    (void)state;
+    const struct tiny_spec s = spec_of("llama", QUANT_Q4_K);
+    write_toy(path, &s);
+    engine_close(engine(NULL, NULL));
+    engine_close(engine(&device_ref, NULL));
+    assert_true(shown[0].n > 0);
+    assert_memory_equal(&shown[0], &shown[1], sizeof *shown);
+}
+
 static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void **state)
 {
     (void)state;
     static struct grid g;
-    static const struct cell cells[] = {{GRID_NONE, 0, 1, 1, 1, ALONE},
-                                        {GRID_NONE, 0, 1, 1, 1, TOGETHER},
-                                        {GRID_LITTLE, 3, 1, 1, 1, COMING},
-                                        {GRID_SUFFIX, 5, 1, 1, 2, TOGETHER},
-                                        {GRID_LITTLE, 5, 1, 1, 3, TOGETHER}};
+    static const struct cell cells[] = {{GRID_NONE, 0, 1, 1, 1, ALONE},      {GRID_NONE, 0, 1, 1, 1, TOGETHER},
+                                        {GRID_LITTLE, 3, 1, 1, 1, COMING},   {GRID_SUFFIX, 5, 1, 1, 2, TOGETHER},
+                                        {GRID_LITTLE, 5, 1, 1, 3, TOGETHER}, {GRID_PLAN, 4, 1, 1, 1, TOGETHER},
+                                        {GRID_PLAN, 4, 1, 1, 2, TOGETHER}};
     const char *why;
     struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
     write_toy(path, &s);
@@ -168,6 +194,7 @@ static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void *
     grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER}); /* by the CPU: what is expected */
     g.have_expected = 1;
     g.device = &device_ref;
+    g.draft_plan = "layerskip:2";
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) grid_run(&g, &cells[i]);
 }
 
@@ -179,17 +206,30 @@ static void what_it_lacks_is_refused_by_name(void **state)
     moe.n_used = 2;
     struct device_table newer = device_ref;
     newer.version++;
+    char balcony[80];
+    snprintf(balcony, sizeof balcony, "balcony:%s", side);
+    write_toy(path, &dense);
+    assert_int_equal(tiny_write_side(side, path, &dense, 2, 0), 0);
     const struct {
         const struct tiny_spec *toy;
         struct share share;
         bool requantize;
+        const char *plan, *draft_plan;
         const struct device_table *device;
         const char *text;
     } rows[] = {
-        {&dense, {.n_stages = 1, .n_shards = 2}, false, &device_ref, "lacks shards of a stage: use --tp 1"},
-        {&dense, {.n_stages = 1, .n_shards = 1}, true, &device_ref, "lacks requantized weights"},
-        {&moe, {.n_stages = 1, .n_shards = 1}, false, &device_ref, "lacks models with experts"},
-        {&dense, {.n_stages = 1, .n_shards = 1}, false, &newer, "has version 2 of the table, this program 1"},
+        {&dense, {.n_stages = 1, .n_shards = 2}, false, NULL, NULL, &device_ref, "lacks shards of a stage: use --tp 1"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, true, NULL, NULL, &device_ref, "lacks requantized weights"},
+        {&moe, {.n_stages = 1, .n_shards = 1}, false, NULL, NULL, &device_ref, "lacks models with experts"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, false, balcony, NULL, &device_ref, "lacks plans with a side file"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, false, NULL, balcony, &device_ref, "lacks plans with a side file"},
+        {&dense,
+         {.n_stages = 1, .n_shards = 1},
+         false,
+         NULL,
+         NULL,
+         &newer,
+         "has version 2 of the table, this program 1"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct engine *e = NULL;
@@ -197,6 +237,8 @@ static void what_it_lacks_is_refused_by_name(void **state)
         write_toy(path, rows[i].toy);
         const struct engine_config c = {.path = path,
                                         .share = rows[i].share,
+                                        .plan = rows[i].plan,
+                                        .draft_plan = rows[i].draft_plan,
                                         .requantize = rows[i].requantize,
                                         .kernels = &kernels_ref,
                                         .device = rows[i].device,
@@ -212,6 +254,7 @@ static int make_folder(void **state)
     (void)state;
     if (!mkdtemp(folder)) return -1;
     snprintf(path, sizeof path, "%s/big.gguf", folder);
+    snprintf(side, sizeof side, "%s/side.gguf", folder);
     snprintf(little, sizeof little, "%s/little.gguf", folder);
     return 0;
 }
@@ -228,6 +271,7 @@ int main(void)
         cmocka_unit_test(every_format_has_the_bits_of_the_cpu_engine),
         cmocka_unit_test(every_architecture_and_a_plan_too),
         cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
+        cmocka_unit_test(a_load_says_the_bytes_that_the_cpu_s_says),
         cmocka_unit_test(a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu),
         cmocka_unit_test(what_it_lacks_is_refused_by_name),
     };

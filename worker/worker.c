@@ -90,7 +90,7 @@ static int say_hello(struct worker *w, struct err *err)
                                   .n_ctx_max = (uint32_t)w->info.shape.n_ctx,
                                   .max_rows = (uint32_t)worker_max_rows(w),
                                   .max_jobs = MAX_JOBS,
-                                  .threads = (uint32_t)c->n_threads,
+                                  .threads = (uint32_t)w->info.n_threads,
                                   .cpu = cpu,
                                   .read_bytes_per_s = c->read_bytes_per_s,
                                   .entry_from = (uint32_t)w->info.entry_from,

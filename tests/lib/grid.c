@@ -339,7 +339,8 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
     if (job_open(&job, &config, router, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);
-    if (info.n_workers != n_groups(g) * c->tp * c->pp + (l->drafter == DRAFTER_LITTLE) || info.n_threads != c->threads)
+    if (info.n_workers != n_groups(g) * c->tp * c->pp + (l->drafter == DRAFTER_LITTLE) ||
+        info.n_threads != (g->device ? 1 : c->threads))
         fail_msg("%s: %d workers of %d threads", name, info.n_workers, info.n_threads);
     run_job(g, c, job, name);
     job_close(job);

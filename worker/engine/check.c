@@ -61,3 +61,28 @@ bool check_row(enum quant type, const uint8_t *row, int n)
     if (type == QUANT_BF16) return check_halves(row, n, (most_bits() >> 16) + 1);
     return check_blocks(type, row, n);
 }
+
+bool check_panel(const struct piece *p, int i_panel, const void *rows[PANEL])
+{
+    bool ok = true;
+    for (int i = 0; i < PANEL; i++) {
+        int row = p->row_from + i_panel * PANEL + i;
+        const uint8_t *at = row < p->row_to ? gguf_row(p->tensor, (uint64_t)row) : NULL;
+        rows[i] = at;
+        ok &= !at || check_row((enum quant)p->tensor->type, at, (int)p->tensor->dim[0]);
+    }
+    return ok;
+}
+
+bool check_vector(const struct piece *p)
+{
+    return check_row(QUANT_F32, p->tensor->data, (int)p->tensor->dim[0]);
+}
+
+int check_failed(const struct piece *p, const char *path, struct err *err)
+{
+    return err_set(err, E_MODEL,
+                   "%s: tensor %s has a number that is no weight (not finite, or beyond %g): the file is "
+                   "damaged: fetch it again",
+                   path, gguf_show(p->tensor->name).s, (double)WEIGHT_MOST);
+}

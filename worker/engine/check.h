@@ -8,10 +8,17 @@
 #include <stdint.h>
 
 #include "kernels/kernels.h"
+#include "worker/engine/pieces.h"
 
 /* True if in a row of n numbers, in the file's format, all floats are at most WEIGHT_MOST in size, and all scales of
  * blocks are finite. */
 #define WEIGHT_MOST 1e6f
 bool check_row(enum quant type, const uint8_t *row, int n);
+
+/* Where the rows of a matrix's panel are in the file; NULL past the last. False: one of them is bad. */
+bool check_panel(const struct piece *p, int i_panel, const void *rows[PANEL]);
+bool check_vector(const struct piece *p);
+/* E_MODEL: says of the file at `path` that the piece was bad. */
+int check_failed(const struct piece *p, const char *path, struct err *err);
 
 #endif

@@ -33,8 +33,13 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->between_arg = c->between_arg;
     e->pair = c->pair;
     e->model.share = c->share;
-    const struct model_config model = {c->path,        c->share,       c->plan,      c->draft_plan,
-                                       c->stage_share, c->shard_share, c->requantize};
+    const struct model_config model = {.path = c->path,
+                                       .share = c->share,
+                                       .plan = c->plan,
+                                       .draft_plan = c->draft_plan,
+                                       .stage_share = c->stage_share,
+                                       .shard_share = c->shard_share,
+                                       .requantize = c->requantize};
     int rc = c->pair.synthetic ? OK : model_open(&e->model, &model, c->kernels, err);
     if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(e->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", e->n_threads);
@@ -90,6 +95,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .n_shared = m->n_shared,
         .draft_fills = m->draft.side,
         .draft_n_ids = m->draft.side ? m->side.n_ids : 0,
+        .n_threads = e->n_threads,
         .draft_cost = m->draft_cost,
         .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),
     };

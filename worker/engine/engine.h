@@ -40,9 +40,9 @@ struct engine_config {
     const char *plan; /* a text of plan.h: what is run of the model; NULL: all of it. Borrowed during engine_open */
     const char *draft_plan;  /* by which it drafts as well; NULL: none. Borrowed likewise */
     const char *stage_share; /* weights by which stages take the plan's entries; NULL: by bytes. Borrowed likewise */
-    const char
-        *shard_share; /* weights by which shards take heads, MLP and vocabulary; NULL: equal. Borrowed likewise */
-    bool requantize;  /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
+    /* Weights by which shards take heads, MLP and vocabulary; NULL: equal. Borrowed likewise. */
+    const char *shard_share;
+    bool requantize; /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
     const struct kernels *kernels;
     const struct device_table *device; /* computes the passes (forward_device.h); borrowed. NULL: the kernels do */
     struct collective *collective;     /* borrowed; NULL with one shard */
@@ -70,6 +70,7 @@ struct engine_info {
     int n_shared;                    /* entries that both plans begin with */
     bool draft_fills;                /* the drafts' plan has a side file: see engine_span.fills */
     int draft_n_ids;                 /* a draft's ids are below it; 0: all */
+    int n_threads;                   /* that compute its passes */
     double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */
 };
 

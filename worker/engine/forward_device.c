@@ -52,28 +52,15 @@ void forward_device_close(struct forward_device *d)
 
 /* ---- load ---- */
 
-static int damaged(const struct engine *e, const struct piece *p, struct err *err)
-{
-    return err_set(err, E_MODEL,
-                   "%s: tensor %s has a number that is no weight (not finite, or beyond %g): the file is damaged: "
-                   "fetch it again",
-                   e->path, gguf_show(p->tensor->name).s, (double)WEIGHT_MOST);
-}
-
 static int load_matrix(struct engine *e, const struct piece *p, int *handle, struct err *err)
 {
     struct forward_device *d = e->device;
-    enum quant type = (enum quant)p->tensor->type;
-    int n_in = (int)p->tensor->dim[0], n_out = p->row_to - p->row_from;
-    *handle = d->table->matrix(d->device, type, n_in, n_out);
+    int n_out = p->row_to - p->row_from;
+    *handle = d->table->matrix(d->device, (enum quant)p->tensor->type, (int)p->tensor->dim[0], n_out);
     if (*handle < 0) return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
     for (int panel = 0; panel * PANEL < n_out; panel++) {
         const void *rows[PANEL];
-        for (int i = 0; i < PANEL; i++) {
-            int row = panel * PANEL + i;
-            rows[i] = row < n_out ? gguf_row(p->tensor, (uint64_t)(p->row_from + row)) : NULL;
-            if (rows[i] && !check_row(type, rows[i], n_in)) return damaged(e, p, err);
-        }
+        if (!check_panel(p, panel, rows)) return check_failed(p, e->path, err);
         d->table->fill(d->device, *handle, panel, rows);
     }
     return OK;
@@ -83,7 +70,7 @@ static int load_vector(struct engine *e, const struct piece *p, int *handle, str
 {
     int n = p->row_to - p->row_from;
     const float *x = (const float *)p->tensor->data + p->row_from;
-    if (!check_row(QUANT_F32, p->tensor->data, (int)p->tensor->dim[0])) return damaged(e, p, err);
+    if (!check_vector(p)) return check_failed(p, e->path, err);
     *handle = e->device->table->vector(e->device->device, x, n);
     if (*handle < 0) return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
     return OK;
@@ -92,12 +79,14 @@ static int load_vector(struct engine *e, const struct piece *p, int *handle, str
 static int load_pieces(struct engine *e, const struct pieces *p, int *handles, struct err *err)
 {
     int rc = OK;
+    uint64_t n_bytes = 0;
     for (int i = 0; i < p->n && rc == OK; i++) {
         const struct piece *piece = &p->list[i];
-        watch_show(&e->watch, "loading", NULL, (uint64_t)i, (uint64_t)p->n);
         rc = piece->matrix ? load_matrix(e, piece, &handles[i], err) : load_vector(e, piece, &handles[i], err);
+        n_bytes += piece_bytes(piece, e->k);
+        gguf_release(&e->model.file, piece->tensor);
+        if (rc == OK) watch_show(&e->watch, "loading", NULL, n_bytes, e->model.n_bytes);
     }
-    watch_show(&e->watch, "loading", NULL, e->model.n_bytes, e->model.n_bytes);
     return rc;
 }
 
@@ -115,40 +104,29 @@ static void note_handles(struct engine *e, const struct pieces *p, const int *ha
     struct forward_device *d = e->device;
     for (int i = 0; i < m->shape.n_blocks; i++) {
         const struct block *b = &m->blocks[i];
-        const void *const of[] = {&b->q,
-                                  &b->k,
-                                  &b->v,
-                                  &b->o,
-                                  &b->gate,
-                                  &b->up,
-                                  &b->down,
-                                  &b->norm_attn,
-                                  &b->norm_mlp,
-                                  &b->norm_attn_out,
-                                  &b->norm_mlp_out,
-                                  &b->bias_q,
-                                  &b->bias_k,
-                                  &b->bias_v,
-                                  &b->norm_q,
-                                  &b->norm_k};
         struct on_device *at = &d->blocks[i];
-        int *const to[] = {&at->q,
-                           &at->k,
-                           &at->v,
-                           &at->o,
-                           &at->gate,
-                           &at->up,
-                           &at->down,
-                           &at->norm_attn,
-                           &at->norm_mlp,
-                           &at->norm_attn_out,
-                           &at->norm_mlp_out,
-                           &at->bias[0],
-                           &at->bias[1],
-                           &at->bias[2],
-                           &at->norm_q,
-                           &at->norm_k};
-        for (size_t j = 0; j < sizeof of / sizeof *of; j++) *to[j] = handle_of(p, handles, of[j]);
+        const struct {
+            int *to;
+            const void *of;
+        } list[] = {
+            {&at->q, &b->q},
+            {&at->k, &b->k},
+            {&at->v, &b->v},
+            {&at->o, &b->o},
+            {&at->gate, &b->gate},
+            {&at->up, &b->up},
+            {&at->down, &b->down},
+            {&at->norm_attn, &b->norm_attn},
+            {&at->norm_mlp, &b->norm_mlp},
+            {&at->norm_attn_out, &b->norm_attn_out},
+            {&at->norm_mlp_out, &b->norm_mlp_out},
+            {&at->bias[0], &b->bias_q},
+            {&at->bias[1], &b->bias_k},
+            {&at->bias[2], &b->bias_v},
+            {&at->norm_q, &b->norm_q},
+            {&at->norm_k, &b->norm_k},
+        };
+        for (size_t j = 0; j < sizeof list / sizeof *list; j++) *list[j].to = handle_of(p, handles, list[j].of);
     }
     d->embed = handle_of(p, handles, &m->embed);
     d->head = handle_of(p, handles, &m->head);

@@ -1,8 +1,8 @@
-/* gather_acts.h -- what the next product quantizes is gathered quantized: attention out, and the hidden rows of the MLP.
+/* gather_acts.h -- what the next product quantizes is gathered quantized: attention out, the hidden rows of the MLP.
  *
- * Each shard quantizes its own columns and sends of every block of 32 its scale and its q, 36 bytes in place of 128; the
- * sums follow from these. The blocks are those of the whole row, so the bits are the same (kernels/ARITHMETIC.md, Tensor
- * parallel). Where a part does not end on a block, or float weights read the rows, floats are gathered as before.
+ * Each shard quantizes its own columns, and sends of every block of 32 its scale and its q: 36 bytes in place of 128.
+ * The sums follow from these. The blocks are those of the whole row, so the bits are the same (kernels/ARITHMETIC.md,
+ * Tensor parallel). Where a part does not end on a block, or float weights read the rows, floats are gathered.
  */
 #ifndef WORKER_ENGINE_GATHER_ACTS_H
 #define WORKER_ENGINE_GATHER_ACTS_H

@@ -83,14 +83,18 @@ static void reduce_chunk(struct engine *e, struct scratch *scratch, int i_wanted
     offer(e, scratch, i_wanted, logits, first, n);
 }
 
-/* Of wanted rows [row, row + n_rows), which `a` has, and the ids of w, which begins at a panel of the head. */
-static void product_of(struct engine *e, float *out, const struct weights *w, int i_panel, const struct acts *a,
-                       int row, int n_rows)
+/* out[n_rows, HEAD_CHUNK]: of wanted rows [row, row + n_rows), n ids of this shard from those of a panel on. */
+static void head_logits(struct engine *e, float *out, int row, int n_rows, int i_panel, int n)
 {
-    if (e->device)
-        forward_device_logits(e, out, row, n_rows, i_panel, w->n_out);
-    else
-        e->k->matmul(out, HEAD_CHUNK, w, a, n_rows, 0, n_panels(w));
+    if (e->device) {
+        forward_device_logits(e, out, row, n_rows, i_panel, n);
+        return;
+    }
+    struct acts a = acts_from(&e->norm, row);
+    struct weights w = e->model.head;
+    w.panels += (size_t)i_panel * w.panel_bytes;
+    w.n_out = n;
+    e->k->matmul(out, HEAD_CHUNK, &w, &a, n_rows, 0, n_panels(&w));
 }
 
 /* This thread's chunks for wanted rows [row, row + n_rows). */
@@ -100,17 +104,13 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
     int shard = m->share.shard, id_from = m->vocab_from[shard], id_to = m->vocab_from[shard + 1], from, to;
     if (id_to > e->n_ids) id_to = e->n_ids;
     if (id_from >= id_to) return;
-    struct acts a = acts_from(&e->norm, row);
     struct scratch *scratch = &e->scratch[t];
     pool_part((id_to - id_from + HEAD_CHUNK - 1) / HEAD_CHUNK, t, e->n_threads, &from, &to);
     for (int i = from; i < to; i++) {
         int first = i * HEAD_CHUNK, n = id_to - id_from - first;
         pass_between(e, t);
         if (n > HEAD_CHUNK) n = HEAD_CHUNK;
-        struct weights w = m->head;
-        if (!e->device) w.panels += (size_t)(first / PANEL) * w.panel_bytes;
-        w.n_out = n;
-        product_of(e, scratch->logits, &w, first / PANEL, &a, row, n_rows);
+        head_logits(e, scratch->logits, row, n_rows, first / PANEL, n);
         for (int r = 0; r < n_rows; r++)
             reduce_chunk(e, scratch, row + r, (id_from + first) / HEAD_CHUNK, scratch->logits + (size_t)r * HEAD_CHUNK,
                          n);
@@ -122,16 +122,11 @@ static void head_chunks(struct engine *e, int t, int row, int n_rows)
 static void head_extra(struct engine *e, int t, int i_wanted)
 {
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
-    const struct model *m = &e->model;
-    struct acts a = acts_from(&e->norm, i_wanted);
     struct scratch *scratch = &e->scratch[t];
     float found[MAX_EXTRA_IDS];
     for (int i = 0; i < row->n_extra_ids; i++) {
-        int panel = row->extra_ids[i] / PANEL;
-        struct weights w = m->head;
-        if (!e->device) w.panels += (size_t)panel * w.panel_bytes;
-        w.n_out = m->shape.n_vocab - panel * PANEL < PANEL ? m->shape.n_vocab - panel * PANEL : PANEL;
-        product_of(e, scratch->logits, &w, panel, &a, i_wanted, 1);
+        int panel = row->extra_ids[i] / PANEL, n = e->model.shape.n_vocab - panel * PANEL;
+        head_logits(e, scratch->logits, i_wanted, 1, panel, n < PANEL ? n : PANEL);
         found[i] = scratch->logits[row->extra_ids[i] % PANEL];
     }
     struct head_part part = e->k->head(found, 0, row->n_extra_ids);

@@ -5,8 +5,9 @@
  *
  * How a model is split (kernels/ARITHMETIC.md, Tensor parallel): stages take plan entries by bytes, counting the head,
  * or by given weights. Shards take, equally or by weights, whole query heads with the KV heads that these need, rows of
- * the MLP in blocks as the next product quantizes them, panels of the outputs, and the vocabulary in chunks of 1024. Only shard 0 of the
- * first stage has the embedding; the last stage has a head, and the first one too where its drafts exit.
+ * the MLP in blocks as the next product quantizes them, panels of the outputs, and the vocabulary in chunks of 1024.
+ * Only shard 0 of the first stage has the embedding; the last stage has a head, and the first one too where its drafts
+ * exit.
  */
 #ifndef WORKER_ENGINE_MODEL_H
 #define WORKER_ENGINE_MODEL_H

@@ -53,11 +53,7 @@ static void pack_part(void *arg, int i_thread)
     pool_part((n_rows + PANEL - 1) / PANEL, i_thread, pool_threads(job->pool), &from, &to);
     for (int panel = from; panel < to; panel++) {
         const void *rows[PANEL];
-        for (int i = 0; i < PANEL; i++) {
-            int row = panel * PANEL + i;
-            rows[i] = row < n_rows ? gguf_row(p->tensor, (uint64_t)(p->row_from + row)) : NULL;
-            if (rows[i] && !check_row(type, rows[i], n_in)) job->bad = true;
-        }
+        if (!check_panel(p, panel, rows)) job->bad = true;
         if (!job->k) continue;
         if (p->matrix->type != type) requantizer_run(&job->requantizers[i_thread], job->k, rows, type, n_in);
         job->k->pack(p->matrix->panels + (size_t)panel * p->matrix->panel_bytes, rows, p->matrix->type,
@@ -68,18 +64,12 @@ static void pack_part(void *arg, int i_thread)
 /* Packs a matrix, or only looks at it. */
 static int pack(struct packing *job, const char *path, struct err *err)
 {
-    struct gguf_str name = job->piece->tensor->name;
-    bool vector = job->piece->vector;
     job->bad = false;
-    if (vector)
-        job->bad = !check_row(QUANT_F32, job->piece->tensor->data, (int)job->piece->tensor->dim[0]);
+    if (job->piece->vector)
+        job->bad = !check_vector(job->piece);
     else
         pool_run(job->pool, pack_part, job);
-    if (!job->bad) return OK;
-    return err_set(err, E_MODEL,
-                   "%s: tensor %s has a number that is no weight (not finite, or beyond %g): the file is "
-                   "damaged: fetch it again",
-                   path, gguf_show(name).s, (double)WEIGHT_MOST);
+    return job->bad ? check_failed(job->piece, path, err) : OK;
 }
 
 int model_check(struct model *m, struct pool *pool, const struct watch *watch, struct err *err)

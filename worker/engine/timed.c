@@ -26,6 +26,7 @@ void timed_info(const struct engine *e, struct engine_info *out)
         .model_hash = synthetic_hash(e->pair.synthetic),
         .vocab_hash = synthetic_vocab_hash(),
         .body_bytes = pass_ns(e, 1),
+        .n_threads = e->n_threads,
     };
 }
 

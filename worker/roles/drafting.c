@@ -72,7 +72,7 @@ bool drafting_cut(struct drafting *d, const struct cut *cut, uint64_t now_us, st
 bool drafting_fail(struct drafting *d, uint32_t slot, uint32_t pos, uint64_t now_us, struct draft *out)
 {
     struct drafting_text *t = &d->texts[slot];
-    uint32_t held = pos < t->at ? pos : t->at;
+    uint32_t held = pos < t->at ? pos : t->at; /* the Draft still names t->at, by which the ask is found */
     slots_cut(d->slots, slot, held);
     t->n_fed = (int)held;
     return send(d, slot, DRAFT_FAILED, now_us, out);

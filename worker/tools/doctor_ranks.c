@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "proto/launcher.h"
-#include "proto/layout.h"
 
 /* A whole number from the environment; -1: not there. */
 static int env_int(const char *name)
@@ -34,6 +33,12 @@ static enum drafter drafter_of(const struct doctor_input *in)
     return in->little ? DRAFTER_LITTLE : DRAFTER_NONE;
 }
 
+int doctor_layout(const struct doctor_input *in, struct layout *out, struct err *err)
+{
+    int n = in->world ? in->world->size : 1;
+    return layout_make_groups(out, n, in->groups, in->tp, in->pp, drafter_of(in), err);
+}
+
 /* Whether the launcher's ranks are those that the layout takes. */
 static void say_ranks(struct report *r)
 {
@@ -41,9 +46,7 @@ static void say_ranks(struct report *r)
     struct layout layout;
     struct err err;
     int n_needed = layout_ranks_needed(in->groups, in->tp, in->pp, drafter_of(in));
-    if (layout_make_groups(&layout, in->world ? in->world->size : 1, in->groups, in->tp, in->pp, drafter_of(in),
-                           &err) != OK &&
-        (in->big || in->little))
+    if (doctor_layout(in, &layout, &err) != OK && (in->big || in->little))
         report_bad(r, E_LAYOUT, "ranks", "%s. Do: %s -n %d pilotfish ...", err.text, launcher_script(), n_needed);
     else if (in->world)
         report_ok(r, "ranks", "%d, of them %d on this host", in->world->size, r->n_local);

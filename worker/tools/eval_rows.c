@@ -80,10 +80,12 @@ static int run(struct writer *w, const int32_t *ids, int pos, int n, struct err 
     engine_embed(w->engine, ids, n, w->x);
     struct engine_span span = {ENGINE_SERVED, 0, w->in->exit, w->rows, n, w->x, NULL, false};
     int rc = OK;
-    if (w->in->exit < w->info.entry_to) rc = engine_run(w->engine, &span, &answers, err);
-    for (int i = 0; i < n && rc == OK && w->in->exit < w->info.entry_to; i++) rc = engine_row_error(w->engine, i, err);
-    if (rc == OK) memcpy(w->exits, w->x, (size_t)n * n_embd * sizeof *w->x);
-    span.from = w->in->exit < w->info.entry_to ? w->in->exit : 0;
+    if (w->in->exit < w->info.entry_to) {
+        rc = engine_run(w->engine, &span, &answers, err);
+        for (int i = 0; i < n && rc == OK; i++) rc = engine_row_error(w->engine, i, err);
+        memcpy(w->exits, w->x, (size_t)n * n_embd * sizeof *w->x);
+        span.from = w->in->exit;
+    }
     span.to = w->info.entry_to;
     if (rc == OK) rc = engine_run(w->engine, &span, &answers, err);
     for (int i = 0; i < n && rc == OK; i++) rc = engine_row_error(w->engine, i, err);

@@ -2,7 +2,8 @@
  *
  * The file: a line of JSON, then a record for each token, numbers little-endian, nothing between them:
  *
- *     {"format": "pilotfish-rows", "version": 1, "base": "0123456789abcdef", "exit": 20, "n_embd": 576, "n_top": 48, ...}
+ *     {"format": "pilotfish-rows", "version": 1, "base": "0123456789abcdef", "exit": 20, "n_embd": 576, "n_top": 48,
+ *      "window": 512}
  *     int32 id, int32 pos, float32 x[n_embd], int32 top[n_top], float32 lp[n_top]
  *
  * base: the model's fingerprint (proto/files/side.h). x: the hidden row of the id at `pos` behind the first `exit`
@@ -29,7 +30,8 @@ struct eval_rows_input { /* all borrowed */
     struct watch watch;
 };
 
-/* Says on `out` what was written. The last window may be shorter. E_MODEL: the model has not so many blocks. E_USAGE: the file cannot be written. */
+/* Says on `out` what was written. The last window may be shorter. E_MODEL: the model has not so many blocks. E_USAGE:
+ * the file cannot be written, or the window is longer than the model's context. */
 int eval_rows(const struct eval_rows_input *in, FILE *out, struct err *err);
 
 #endif

@@ -9,7 +9,8 @@
 /* Bytes a second that n_threads together read, over about `seconds`, from a block far larger than most caches; 0: not
  * enough memory or threads. */
 double limits_read(int n_threads, double seconds);
-/* The same, together with n_beside others: `ready` is called once, when this one can begin, and returns when all can. */
+/* The same, together with n_beside others: `ready` is called once, when this one can begin, and returns when all
+ * can. */
 double limits_read_beside(int n_threads, double seconds, int n_beside, void (*ready)(void *arg), void *arg);
 
 /* Multiply-adds of bytes a second, of n_threads together over about `seconds`: vpdpbusd where the CPU has AVX-512 VNNI,
