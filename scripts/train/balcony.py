@@ -16,6 +16,9 @@ import os
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
+from fetch import Failure, run
+
 try:
     import gguf
     import numpy as np
@@ -39,7 +42,7 @@ def read_rows(path):
         if head["format"] != "pilotfish-rows" or head["version"] != 1:
             raise KeyError
     except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-        sys.exit(f"{path}: no rows of `pilotfish eval rows`")
+        raise Failure(f"{path}: no rows of `pilotfish eval rows`") from None
     kind = np.dtype([("id", "<i4"), ("pos", "<i4"), ("x", "<f4", head["n_embd"]), ("top", "<i4", head["n_top"]),
                      ("lp", "<f4", head["n_top"])])
     n = (os.path.getsize(path) - len(line)) // kind.itemsize
@@ -52,12 +55,15 @@ class Base:
     """What training needs of the model: its last block, its norm and the first rows of its head."""
 
     def __init__(self, path, n_ids):
-        reader = gguf.GGUFReader(path)
+        try:
+            reader = gguf.GGUFReader(path)
+        except ValueError as e:
+            raise Failure(f"{path}: no GGUF file that can be read: {e}") from e
         self.fields = reader.fields
         tensors = {t.name: t for t in reader.tensors}
         self.arch = bytes(self.field("general.architecture")).decode()
         if self.arch not in ("llama", "qwen2") or f"{self.arch}.expert_count" in self.fields:
-            sys.exit(f"{path}: only blocks of llama and qwen2 without experts are trained here, this is {self.arch}")
+            raise Failure(f"{path}: only blocks of llama and qwen2 without experts are trained here, this is {self.arch}")
         self.n_blocks = int(self.own("block_count")[0])
         self.n_head, self.n_kv = int(self.own("attention.head_count")[0]), int(self.own("attention.head_count_kv")[0])
         self.eps = float(self.own("attention.layer_norm_rms_epsilon")[0])
@@ -280,16 +286,18 @@ def options():
 def main():
     o = options()
     if MISSING:
-        sys.exit(MISSING)
+        raise Failure(MISSING)
+    if o.batch < 1:
+        raise Failure("--batch: must be at least 1")
     head, texts = read_rows(o.rows)
     base = Base(o.big, o.ids)
     n_ids = len(base.head)
     block, w = Block(base), dict(base.start)
     adam, state = Adam(w), {"step": 0, "seconds": 0.0, "tokens": 0}
     if head["n_embd"] != base.head.shape[1]:
-        sys.exit(f"{o.rows}: rows of {head['n_embd']} numbers, but {o.big} has {base.head.shape[1]}")
+        raise Failure(f"{o.rows}: rows of {head['n_embd']} numbers, but {o.big} has {base.head.shape[1]}")
     if len(texts) < 2:
-        sys.exit(f"{o.rows}: one window of rows: some must be held apart (a longer text, or a smaller --window)")
+        raise Failure(f"{o.rows}: fewer than two windows of rows: some must be held apart (a longer text, or a smaller --window)")
     held = texts[-max(1, len(texts) // 10):]
     trained = texts[: -len(held)]
     if o.resume:
@@ -328,4 +336,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run("balcony.py", main)
