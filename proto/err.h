@@ -15,7 +15,7 @@ enum err_code {
     E_MODEL = 3,       /* a model file, its format, or two vocabularies that do not go together */
     E_LAYOUT = 4,      /* ranks that do not fit the layout, or memory that does not hold it */
     E_PEER = 5,        /* a peer was lost */
-    E_CHECK = 6,       /* a check failed: --check, eval compare --min-..., bench pair, kernels that differ */
+    E_CHECK = 6,       /* a check failed: --check, --min-..., bench pair, bench spec, kernels that differ */
     E_INTERRUPT = 130, /* Ctrl-C */
     E_TERMINATED = 143 /* SIGTERM */
 };

@@ -116,7 +116,20 @@ def main():
             (2, "cannot be read", ["--big", "big.gguf", "--draft-plan", "balcony:"])]:
             right &= fails(code, words, pilotfish, "generate", *options, "x")
         right &= fails(3, "model: its base is", pilotfish, "inspect", "other.gguf", "--plan", "balcony:side.gguf")
-        run(pilotfish, "eval", "rows", "--big", "big.gguf", "--exit", "3", "--window", "96", "text.txt")
+        right &= fails(3, "is a side file", pilotfish, "inspect", "side.gguf", "--plan", "layerskip:1")
+        rows = ["eval", "rows", "--big", "big.gguf", "--exit", "3", "--window", "96"]
+        right &= fails(2, "the text has", pilotfish, *rows, os.devnull)
+        right &= fails(2, "none/rows.bin: No such file", pilotfish, *rows, "--save", "none/rows.bin", "text.txt")
+        right &= fails(1, "/dev/full: No space left", pilotfish, *rows, "--save", "/dev/full", "text.txt")
+        for words, options in [
+            ("none.gguf: No such file", ["--big", "none.gguf"]),
+            ("text.txt: no GGUF file", ["--big", "text.txt"]),
+            ("none.bin: No such file", ["--rows", "none.bin"]),
+            ("text.txt: no rows of", ["--rows", "text.txt"]),
+            ("none/side.gguf.log: No such file", ["--out", "none/side.gguf"]),
+            ("--batch: must be at least 1", ["--batch", "0", "--steps", "1"])]:
+            right &= fails(3, words, *script, "--out", "none.gguf", *options)
+        run(pilotfish, *rows, "text.txt")
         train("deep.gguf")
         right &= fails(4, "not in the first of 2 stages", pilotfish, "generate", "--big", "big.gguf", "--pp", "2",
                        "--draft-plan", "balcony:deep.gguf", "x")

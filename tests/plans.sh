@@ -175,6 +175,7 @@ does '"off": 2, .*"plan": "skip:[0-3][am]*,*[0-3]*[am]*"' "${search[@]}" --parts
 run plan search --big big.gguf --window 32 --resume text
 [ "$rc" = 2 ] && grep -q "^pilotfish: .* is of another model, text or --window" err || wrong "went on with another window"
 refuses 2 "none.json.log: No such file" plan search --big big.gguf --save none.json --resume text
+refuses 2 "none/plan.json.log: No such file" plan search --big big.gguf --save none/plan.json text
 refuses 2 "the model has 4" plan search --big big.gguf --remove 4 text
 refuses 2 "plan search needs a text" plan search --big big.gguf
 

@@ -56,6 +56,9 @@ static void without_a_launcher_all_is_one_process_and_every_warning_says_what_to
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) assert_has(text, parts[i]);
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
         if (strncmp(line, "warn", 4) == 0) assert_has(line, "Do: ");
+    in.groups = 2;
+    assert_int_equal(doctor_says(&in, text), OK);
+    assert_has(text, "2 workers at once");
 }
 
 static void ranks_that_do_not_fit_the_layout_are_named_with_the_right_number(void **state)

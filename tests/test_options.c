@@ -415,6 +415,9 @@ static void what_has_no_effect_is_noted(void **state)
         {"generate -m B --special --raw x", "note: --special has no effect: the text of --raw is no message"},
         {"generate -m B --parallel 3 x", "note: --parallel has no effect: there is one prompt"},
         {"generate -m B --parallel 3 --prompts x", NULL},
+        {"chat -m B --groups 2", "note: --groups has no effect: requests are computed one after the other"},
+        {"bench pair -m B -md L --groups 2 --prompts x", "note: --groups has no effect: requests are computed one"},
+        {"serve -m B --groups 2", NULL},
         {"bench step -m B --draft-vocab 9", "note: --draft-vocab has no effect: the little model does not draft here"},
         {"bench step -m B -md L --draft-vocab 9", NULL},
     };

@@ -200,6 +200,10 @@ def in_little():
     for name, words, said in (
         ("ode.py", ["--resume"], "none.gguf.state: no such file"),
         ("ode.py", ["--counts", "3", "--groups", "2"], "each must be a multiple of the 2 groups"),
+        ("ode.py", ["--groups", "0"], "--groups 0: must be at least 1"),
+        ("ode.py", ["--width", "63"], "--width 63: must be a multiple of 32"),
+        ("ode.py", ["--batch", "0"], "--batch 0: must be at least 1"),
+        ("layerskip.py", ["--every", "0"], "--every 0: must be at least 1"),
         ("layerskip.py", ["--text", os.devnull], "the text has 0 bytes"),
     ):
         done = script(name, "train", "--out", "none.gguf", *SMALL, *words, code=3)

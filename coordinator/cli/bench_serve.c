@@ -239,7 +239,9 @@ static int conclude(const struct bench *b, double seconds, bool interrupted, str
     int rc = put(served_json(all, b->n, seconds, &b->limits), b->o->format, err);
     free(all);
     if (rc != OK) return rc;
-    if (interrupted) return err_set(err, E_INTERRUPT, "interrupted: %d of %d requests were answered", b->n_over, b->n);
+    if (interrupted)
+        return err_set(err, E_INTERRUPT, "interrupted: %d of %d requests were answered, %d failed",
+                       b->n_over - n_failed, b->n, n_failed);
     if (n_failed)
         return err_set(err, E_FAIL, "%d of %d requests failed, the first: %.800s", n_failed, b->n,
                        b->first_failure.text);

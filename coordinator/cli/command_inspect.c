@@ -336,7 +336,8 @@ int command_inspect(const struct options *o, int (*runs)(const char *path, struc
     int rc = gguf_open(&g, o->model, err);
     if (rc != OK) return rc;
     if (side_is(&g)) {
-        rc = inspect_side(&g, o->format == FORMAT_TEXT, err);
+        rc = o->plan ? err_set(err, E_MODEL, "--plan: %s is a side file: inspect its base with balcony:FILE", o->model)
+                     : inspect_side(&g, o->format == FORMAT_TEXT, err);
         gguf_close(&g);
         return rc;
     }

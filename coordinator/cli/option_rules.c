@@ -103,7 +103,9 @@ const char *option_lacks(const struct options *o, enum option_needs needs)
     case NEEDS_BILD: return o->accept == ACCEPT_BILD ? NULL : "it needs --accept bild";
     case NEEDS_TEXT: return o->format == FORMAT_TEXT ? NULL : "lines of JSON have no colours (-o text)";
     case NEEDS_JSONL: return o->format == FORMAT_TEXT ? "it is printed in lines of JSON only (-o jsonl)" : NULL;
-    case NEEDS_PROMPTS: return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;
+    case NEEDS_PROMPTS:
+        if (o->command == CMD_CHAT || o->command == CMD_BENCH_PAIR) return "requests are computed one after the other";
+        return o->command == CMD_GENERATE && !o->prompts_file ? "there is one prompt" : NULL;
     case NEEDS_MESSAGES: return o->raw ? "the text of --raw is no message, and always has its tokens" : NULL;
     }
     return NULL;

@@ -86,7 +86,7 @@ static int open_log(struct search *h, struct err *err)
     if (h->s.o.resume && !before) return err_set(err, E_USAGE, "--resume: %s: %s", path, strerror(errno));
     int rc = before ? read_log(h, before, err) : OK;
     if (before) fclose(before);
-    if (rc == OK && !(h->log = fopen(path, "we"))) rc = err_set(err, E_FAIL, "%s: %s", path, strerror(errno));
+    if (rc == OK && !(h->log = fopen(path, "we"))) rc = err_set(err, E_USAGE, "%s: %s", path, strerror(errno));
     for (int i = 0; i < h->n_known && rc == OK; i++) rc = write_log(h, &h->known[i], err); /* without cut lines */
     return rc;
 }

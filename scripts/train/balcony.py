@@ -48,7 +48,10 @@ class Base:
     """What training needs of the model: its last block, its norm and the first rows of its head."""
 
     def __init__(self, path, n_ids):
-        reader = gguf.GGUFReader(path)
+        try:
+            reader = gguf.GGUFReader(path)
+        except ValueError as e:
+            raise Failure(f"{path}: no GGUF file that can be read: {e}") from e
         self.fields = reader.fields
         tensors = {t.name: t for t in reader.tensors}
         self.arch = bytes(self.field("general.architecture")).decode()
@@ -243,6 +246,8 @@ def options():
 def main():
     o = options()
     need_packages()
+    if o.batch < 1:
+        raise Failure("--batch: must be at least 1")
     head, texts = read_rows(o.rows)
     base = Base(o.big, o.ids)
     n_ids = len(base.head)
@@ -251,7 +256,8 @@ def main():
     if head["n_embd"] != base.head.shape[1]:
         raise Failure(f"{o.rows}: rows of {head['n_embd']} numbers, but {o.big} has {base.head.shape[1]}")
     if len(texts) < 2:
-        raise Failure(f"{o.rows}: one window of rows: some must be held apart (a longer text, or a smaller --window)")
+        raise Failure(f"{o.rows}: fewer than two windows of rows: some must be held apart (a longer text, or a smaller "
+                      "--window)")
     held = texts[-max(1, len(texts) // 10):]
     trained = texts[: -len(held)]
     if o.resume:

@@ -216,6 +216,10 @@ def windows_of(text, args, step):
 def train(args, n_blocks, n_entries, loss_at, about):
     """loss_at(weights, windows, step, rng): (loss, what else to log, derivatives) of a step from 1. Writes the model to
     args.out, its state beside it, and a line of JSON for each 10 steps to the log."""
+    for name, least in (("width", D_HEAD), ("batch", 1), ("window", 1), ("steps", 0)):
+        at_least(name, least, getattr(args, name))
+    if args.width % D_HEAD:
+        raise Failure(f"--width {args.width}: must be a multiple of {D_HEAD}")
     text, _ = read_text(args.text)
     weights = new_weights(args.width, n_blocks, n_entries, args.seed)
     adam, state, log_path = Adam(weights), args.out + ".state", args.out + ".log"
@@ -330,6 +334,11 @@ def show(args, whole, plans):
 
 
 # ---- options ----
+
+
+def at_least(name, least, value):
+    if value < least:
+        raise Failure(f"--{name} {value}: must be at least {least}")
 
 
 def parser(about):

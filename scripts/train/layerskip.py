@@ -18,7 +18,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import characters
-from fetch import Failure, run
+from fetch import run
 
 
 def dropout(block, n_blocks, t, n_steps, most):
@@ -80,9 +80,9 @@ def main():
     for one in (for_train, for_show):
         one.add_argument("--blocks", type=int, default=8)
     args = top.parse_args()
-    if args.blocks < 2:
-        raise Failure("--blocks: at least 2")
+    characters.at_least("blocks", 2, args.blocks)
     if args.command == "train":
+        characters.at_least("every", 1, args.every)
         return train(args)
     plans = [f"layerskip:{n}" for n in range(1, args.blocks)] + [f"ode:0-{args.blocks - 1}"]
     return characters.show(args, None, plans)

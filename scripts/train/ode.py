@@ -20,6 +20,7 @@ from fetch import Failure, run
 
 
 def counts_of(args):
+    characters.at_least("groups", 1, args.groups)
     try:
         counts = [int(n) for n in args.counts.split(",")]
     except ValueError as e:

@@ -160,8 +160,8 @@ static void say_threads(struct report *r)
     int n = r->n_workers, each = r->n_threads;
     if (n > cores)
         report_warn(r, "threads",
-                    "%d workers at once on %d cores: they take turns. Do: smaller --tp and --pp, or more hosts", n,
-                    cores);
+                    "%d workers at once on %d cores: they take turns. Do: smaller --groups, --tp, --pp, or more hosts",
+                    n, cores);
     else if (n * each > cores)
         report_warn(r, "threads",
                     "%d workers at once with %d threads each on %d cores: they take turns. Do: --threads %d", n, each,
@@ -177,7 +177,7 @@ static void say_threads(struct report *r)
 /* The coordinator and, while the shards work, the drafter mostly wait: they are not counted. */
 static int local_workers(const struct report *r)
 {
-    int n_shards = r->in->tp * r->in->pp;
+    int n_shards = r->in->groups * r->in->tp * r->in->pp;
     int n_others = r->in->world ? 1 + (r->in->little != NULL) : 0;
     if (!r->in->world || r->n_local == r->in->world->size) return n_shards;
     return r->n_local > n_others ? r->n_local - n_others : 1; /* rank 0's host has the coordinator and the drafter */

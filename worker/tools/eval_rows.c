@@ -21,7 +21,7 @@ struct writer {
 
 static int check_written(const struct writer *w, struct err *err)
 {
-    return ferror(w->to) ? err_set(err, E_USAGE, "%.200s: %s", w->in->save, strerror(errno)) : OK;
+    return ferror(w->to) ? err_set(err, E_FAIL, "%.200s: %s", w->in->save, strerror(errno)) : OK;
 }
 
 static int open_all(struct writer *w, struct err *err)
@@ -99,7 +99,8 @@ int eval_rows(const struct eval_rows_input *in, FILE *out, struct err *err)
     struct writer *w = calloc(1, sizeof *w);
     if (!w) return err_set(err, E_LAYOUT, "out of memory");
     w->in = in;
-    int rc = open_all(w, err);
+    int rc =
+        in->n_ids > 1 ? open_all(w, err) : err_set(err, E_USAGE, "the text has %d tokens: a longer one", in->n_ids);
     for (int at = 0; at < in->n_ids && rc == OK;) {
         int pos = at % in->window, n = in->window - pos < ROWS ? in->window - pos : ROWS;
         if (n > in->n_ids - at) n = in->n_ids - at;
@@ -108,7 +109,7 @@ int eval_rows(const struct eval_rows_input *in, FILE *out, struct err *err)
         watch_show(&in->watch, "written", "rows", (uint64_t)at, (uint64_t)in->n_ids);
     }
     watch_show(&in->watch, NULL, NULL, 0, 0);
-    if (w->to && fclose(w->to) && rc == OK) rc = err_set(err, E_USAGE, "%.200s: %s", in->save, strerror(errno));
+    if (w->to && fclose(w->to) && rc == OK) rc = err_set(err, E_FAIL, "%.200s: %s", in->save, strerror(errno));
     if (rc == OK)
         fprintf(out, "%s: %d rows behind the first %d blocks, in %d windows\n", in->save, in->n_ids, in->exit,
                 (in->n_ids + in->window - 1) / in->window);
