@@ -207,7 +207,7 @@ uint64_t workers_loaded_bytes(const struct workers *w)
 
 uint64_t workers_worker_kv_bytes(const struct workers *w, int peer)
 {
-    return w->seen[peer].h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)w->n_slots;
+    return w->seen[peer].h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)workers_n_slots(w, peer);
 }
 
 uint64_t workers_kv_bytes(const struct workers *w)
