@@ -420,7 +420,6 @@ static int open_spec(struct job *j, struct err *err)
                     .peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
                     .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
                     .shares_cores = drafter && workers_share_cores(&j->workers),
-                    .profile = &j->profiles[0],
                     .n_ids = j->c.n_ids,
                     .n_proposed = j->c.n_proposed},
         .n_groups = layout_n_verifiers(&j->c.layout),
