@@ -167,7 +167,7 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     struct mailbox *mailbox = rc == OK ? mail_mpi_open(l, w.peer) : NULL;
     if (rc == OK && !mailbox) rc = err_set(err, E_LAYOUT, "out of memory");
     w.collective = collective;
-    if (rc == OK && config->launch.time_reads && !config->synthetic) w.read_bytes_per_s = time_read_of_rank(config);
+    if (rc == OK && config->launch.time_reads) w.read_bytes_per_s = time_read_of_rank(config);
     if (rc == OK) rc = worker_run(&w, mailbox, err);
     mailbox_close(mailbox);
     collective_close(collective);

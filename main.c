@@ -27,19 +27,19 @@
 #include "coordinator/cli/options.h"
 #include "coordinator/cli/perplexity.h"
 #include "coordinator/cli/plan_search.h"
-#include "coordinator/cli/scored_text.h"
-#include "proto/files/gguf_open.h"
 #include "coordinator/cli/progress.h"
+#include "coordinator/cli/scored_text.h"
 #include "cut_off.h"
 #include "simulate.h"
 #include "proto/clock.h"
+#include "proto/files/gguf_open.h"
 #include "proto/launcher.h"
 #include "proto/mpi_bridge.h"
 #include "proto/plan.h"
 #include "worker/tools/bench_kernels.h"
 #include "worker/tools/bench_step.h"
-#include "worker/tools/eval_rows.h"
 #include "worker/tools/doctor.h"
+#include "worker/tools/eval_rows.h"
 #include "worker/engine/engine.h"
 #include "worker/memory.h"
 
@@ -281,10 +281,10 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.launch.stage_share = p->o.stage_share;
     p->config.launch.max_rows = p->o.max_rows;
     p->config.launch.shard_share = p->o.shard_share;
-    p->config.launch.time_reads =
-        p->o.stats || layout_share_is_auto(p->o.stage_share) || layout_share_is_auto(p->o.shard_share);
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.synthetic = is_synthetic(p) ? &p->o.synthetic : NULL;
+    p->config.launch.time_reads = !is_synthetic(p) && (p->o.stats || layout_share_is_auto(p->o.stage_share) ||
+                                                       layout_share_is_auto(p->o.shard_share));
     p->config.launch.send_big_metadata = !p->o.big && !is_synthetic(p);
     p->config.launch.send_little_metadata = p->o.drafter == DRAFTER_LITTLE && !p->o.little && !is_synthetic(p);
     p->config.kernels = p->kernels;
