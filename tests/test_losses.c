@@ -1,5 +1,5 @@
-/* Requests on a virtual clock (as test_spec.c) whose parts or drafts fail: what is lost, what goes on, and why a text had
- * no drafts. */
+/* Requests on a virtual clock (as test_spec.c) whose parts or drafts fail: what is lost, what goes on, and why a text
+ * had no drafts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
