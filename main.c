@@ -147,7 +147,7 @@ static int command(struct program *p, struct err *err)
 
 static int alone(struct program *p, struct err *err)
 {
-    int rc = layout_make_groups(&p->config.launch.layout, 1, p->o.groups, p->o.tp, p->o.pp, p->o.drafter, err);
+    int rc = layout_make(&p->config.launch.layout, 1, p->o.groups, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
     rc = open_router(p, err);
     if (rc == OK) rc = command(p, err);
@@ -175,9 +175,9 @@ static void append_word(char *line, size_t size, const char *word)
 static int lay_out(struct program *p, int n_ranks, struct err *err)
 {
     const struct options *o = &p->o;
-    int rc = layout_make_groups(&p->config.launch.layout, n_ranks, o->groups, o->tp, o->pp, o->drafter, err);
+    int rc = layout_make(&p->config.launch.layout, n_ranks, o->groups, o->tp, o->pp, o->drafter, err);
     if (rc != E_LAYOUT ||
-        layout_make_groups(&p->config.launch.layout, 1, o->groups, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
+        layout_make(&p->config.launch.layout, 1, o->groups, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
         return rc;
     char line[600] = "";
     snprintf(line, sizeof line, "%s -n %d pilotfish", launcher_script(),

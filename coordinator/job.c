@@ -112,7 +112,7 @@ static int welcome_all(struct job *j, struct err *err)
 static int send_shares(struct job *j, struct err *err)
 {
     const struct workers_need need = need_of(j);
-    const struct group *g = layout_verifier(&j->c.layout);
+    const struct group *g = layout_verifier(&j->c.layout, 0);
     struct shares shares;
     int rc = OK;
     workers_set_context(&j->workers, &need);
@@ -196,7 +196,7 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
     const struct message *messages;
     int n = 0, rc = score_step(j->score, verdict, &messages, &n, err);
     for (int i = 0; i < n && rc == OK; i++)
-        rc = post(j, group_leader(layout_verifier(&j->c.layout)), &messages[i], err);
+        rc = post(j, group_leader(layout_verifier(&j->c.layout, 0)), &messages[i], err);
     return rc;
 }
 
@@ -215,7 +215,7 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
-    int group = g->role == ROLE_VERIFIER ? layout_verifiers_of(&j->c.layout, from) : 0;
+    int group = g->role == ROLE_VERIFIER ? layout_i_verifier(&j->c.layout, from) : 0;
     if (m->tag == TAG_DRAFT)
         return step(j, (struct event){.kind = EVENT_DRAFT, .group = group, .draft = &m->draft}, err);
     return step(j, (struct event){.kind = EVENT_VERDICT, .group = group, .verdict = &m->verdict}, err);
@@ -427,7 +427,7 @@ static int open_spec(struct job *j, struct err *err)
     };
     for (int i = 0; i < c.n_groups; i++) {
         const struct hello *leader = workers_leader(&j->workers, i);
-        c.groups[i] = (struct spec_group){.peer = group_leader(layout_verifiers(&j->c.layout, i)),
+        c.groups[i] = (struct spec_group){.peer = group_leader(layout_verifier(&j->c.layout, i)),
                                           .n_slots = j->workers.n_slots,
                                           .max_rows = (int)leader->max_rows,
                                           .max_jobs = (int)leader->max_jobs,
@@ -516,7 +516,7 @@ void job_worker(const struct job *j, int i, struct job_worker *out)
     const struct worker_seen *seen = &j->workers.seen[peer];
     *out = (struct job_worker){.role = g->role,
                                .rank = layout_rank(&j->c.layout, peer),
-                               .group = g->role == ROLE_VERIFIER ? layout_verifiers_of(&j->c.layout, peer) : 0,
+                               .group = g->role == ROLE_VERIFIER ? layout_i_verifier(&j->c.layout, peer) : 0,
                                .stage = group_stage(g, peer),
                                .shard = group_shard(g, peer),
                                .n_threads = (int)seen->h.threads,

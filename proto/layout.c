@@ -18,12 +18,7 @@ int layout_ranks_needed(int groups, int tp, int pp, enum drafter drafter)
     return 1 + (drafter == DRAFTER_LITTLE) + groups * tp * pp;
 }
 
-int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err)
-{
-    return layout_make_groups(l, n_ranks, 1, tp, pp, drafter, err);
-}
-
-int layout_make_groups(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter, struct err *err)
+int layout_make(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter, struct err *err)
 {
     char several[32] = "";
     if (tp < 1 || pp < 1 || tp > SHARDS_MOST || pp > SHARDS_MOST || tp * pp > SHARDS_MOST)
@@ -54,26 +49,14 @@ int layout_peer(const struct layout *l, int rank)
     return rank;
 }
 
-static const struct group *find(const struct layout *l, enum role role)
+static int n_drafters(const struct layout *l)
 {
-    for (int i = 0; i < l->n_groups; i++)
-        if (l->groups[i].role == role) return &l->groups[i];
-    return NULL;
+    return l->drafter == DRAFTER_LITTLE;
 }
 
 const struct group *layout_drafter(const struct layout *l)
 {
-    return find(l, ROLE_DRAFTER);
-}
-
-const struct group *layout_verifier(const struct layout *l)
-{
-    return find(l, ROLE_VERIFIER);
-}
-
-static int n_drafters(const struct layout *l)
-{
-    return l->drafter == DRAFTER_LITTLE;
+    return n_drafters(l) ? &l->groups[0] : NULL;
 }
 
 int layout_n_verifiers(const struct layout *l)
@@ -81,12 +64,12 @@ int layout_n_verifiers(const struct layout *l)
     return l->n_groups - n_drafters(l);
 }
 
-const struct group *layout_verifiers(const struct layout *l, int i)
+const struct group *layout_verifier(const struct layout *l, int i)
 {
     return &l->groups[n_drafters(l) + i];
 }
 
-int layout_verifiers_of(const struct layout *l, int peer)
+int layout_i_verifier(const struct layout *l, int peer)
 {
     const struct group *g = layout_group(l, peer);
     return g && g->role == ROLE_VERIFIER ? (int)(g - l->groups) - n_drafters(l) : -1;

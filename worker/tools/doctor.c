@@ -156,10 +156,10 @@ static void say_share(struct report *r, enum role role, int group, const struct 
     struct layout l;
     struct err ignored;
     char host[72] = "this host", place[64] = "", reads[64] = "";
-    if (layout_make_groups(&l, in->world ? in->world->size : 1, in->groups, in->tp, in->pp,
-                           in->little ? DRAFTER_LITTLE : DRAFTER_NONE, &ignored) != OK)
+    if (layout_make(&l, in->world ? in->world->size : 1, in->groups, in->tp, in->pp,
+                    in->little ? DRAFTER_LITTLE : DRAFTER_NONE, &ignored) != OK)
         return;
-    const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l) : layout_verifiers(&l, group);
+    const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l) : layout_verifier(&l, group);
     int rank = layout_rank(&l, group_peer(g, share->stage, share->shard));
     uint64_t kv = info->kv_position_bytes * (uint64_t)in->ctx * (uint64_t)in->parallel;
     if (in->world && in->ranks) snprintf(host, sizeof host, "host %.60s", in->ranks[rank].host);

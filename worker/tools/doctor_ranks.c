@@ -41,8 +41,7 @@ static void say_ranks(struct report *r)
     struct layout layout;
     struct err err;
     int n_needed = layout_ranks_needed(in->groups, in->tp, in->pp, drafter_of(in));
-    if (layout_make_groups(&layout, in->world ? in->world->size : 1, in->groups, in->tp, in->pp, drafter_of(in),
-                           &err) != OK &&
+    if (layout_make(&layout, in->world ? in->world->size : 1, in->groups, in->tp, in->pp, drafter_of(in), &err) != OK &&
         (in->big || in->little))
         report_bad(r, E_LAYOUT, "ranks", "%s. Do: %s -n %d pilotfish ...", err.text, launcher_script(), n_needed);
     else if (in->world)
