@@ -75,16 +75,10 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
 }
 
-/* Of each group: together at least as many as requests that run at once. */
-static int slots_of_group(const struct job *j)
-{
-    int n_groups = layout_n_verifiers(&j->c.layout), n = (j->c.n_slots + n_groups - 1) / n_groups;
-    return n * n_groups > SLOTS_MOST ? SLOTS_MOST / n_groups : n;
-}
-
 static struct workers_need need_of(const struct job *j)
 {
-    return (struct workers_need){j->c.vocab_big, j->c.vocab_little, slots_of_group(j), j->c.n_ctx};
+    int n_slots = layout_group_slots(layout_n_verifiers(&j->c.layout), j->c.n_slots);
+    return (struct workers_need){j->c.vocab_big, j->c.vocab_little, n_slots, j->c.n_ctx};
 }
 
 static int welcome(struct job *j, int peer, const struct shares *shares, struct err *err)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/wire.h"
+
 static void add_group(struct layout *l, enum role role, int tp, int pp)
 {
     l->groups[l->n_groups++] = (struct group){role, l->n_peers, tp, pp};
@@ -36,6 +38,12 @@ int layout_make(struct layout *l, int n_ranks, int groups, int tp, int pp, enum 
     if (drafter == DRAFTER_LITTLE) add_group(l, ROLE_DRAFTER, 1, 1);
     for (int i = 0; i < groups; i++) add_group(l, ROLE_VERIFIER, tp, pp);
     return OK;
+}
+
+int layout_group_slots(int groups, int n_slots)
+{
+    int n = (n_slots + groups - 1) / groups;
+    return n * groups > SLOTS_MOST ? SLOTS_MOST / groups : n;
 }
 
 int layout_rank(const struct layout *l, int peer)

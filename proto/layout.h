@@ -43,6 +43,10 @@ struct layout {
 int layout_make(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter, struct err *err);
 int layout_ranks_needed(int groups, int tp, int pp, enum drafter drafter); /* under MPI */
 
+/* Sequences of each of `groups`, of n_slots that run at once: together as many or a few more, at most SLOTS_MOST. The
+ * drafter has those of all groups. */
+int layout_group_slots(int groups, int n_slots);
+
 /* Reads "20,10": the weights of n_parts stages or shards, which `of` names, each at least 1. E_USAGE: it cannot be
  * read, or is of another number. */
 int layout_read_share(const char *text, const char *of, int n_parts, int share[], struct err *err);

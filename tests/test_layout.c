@@ -175,6 +175,17 @@ static void the_most_peers_that_there_can_be_fit(void **state)
     }
 }
 
+static void groups_share_sequences_evenly_and_have_one_each_at_least(void **state)
+{
+    (void)state;
+    static const struct {
+        int groups, n_slots, of_each;
+    } rows[] = {{1, 1, 1}, {1, 7, 7},    {2, 1, 1},    {2, 8, 4},    {2, 9, 5},
+                {3, 4, 2}, {3, 256, 85}, {3, 255, 85}, {8, 256, 32}, {1, 256, 256}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(layout_group_slots(rows[i].groups, rows[i].n_slots), rows[i].of_each);
+}
+
 static void weights_of_stages_are_read_one_for_each(void **state)
 {
     (void)state;
@@ -237,6 +248,7 @@ int main(void)
         cmocka_unit_test(groups_of_verifiers_are_alike_and_numbered_in_order_of_peers),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
         cmocka_unit_test(the_most_peers_that_there_can_be_fit),
+        cmocka_unit_test(groups_share_sequences_evenly_and_have_one_each_at_least),
         cmocka_unit_test(weights_of_stages_are_read_one_for_each),
         cmocka_unit_test(parts_follow_their_weights_to_the_nearest_border),
     };
