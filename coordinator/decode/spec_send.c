@@ -227,7 +227,7 @@ static bool may_read(const struct spec *s, struct decode_slot *p, int n, bool an
 
 /* Requests that run together share each pass of big's: a token of another one costs next to nothing. Drafts take their
  * cores from all of them where the roles share these: two requests without drafts were faster than with, by 1.15 times,
- * four by 1.29 (Qwen2.5-Coder 0.5B for 1.5B, two cores). */
+ * four by 1.29 (Qwen2.5-Coder 0.5B for 1.5B, two cores). Those of other groups count too: one drafter serves all. */
 static bool is_crowded(const struct spec *s, const struct decode_slot *p)
 {
     return s->c.drafter.kind == DRAFTER_LITTLE && s->c.drafter.shares_cores && p->policy.enabled && s->n_running > 1;
