@@ -153,8 +153,9 @@ static int prompt_room(const struct spec *s, const struct verifiers *g, const st
 {
     int room = s->c.prompt_rows;
     bool beside = false;
+    if (!room || room >= g->c.max_rows || p->seq->state != SEQ_PROMPT) return g->c.max_rows;
     for (int i = 0; i < g->c.n_slots; i++) beside |= g->slots[i].seq && g->slots[i].seq->state == SEQ_DECODING;
-    if (!room || !beside || p->seq->state != SEQ_PROMPT || room >= g->c.max_rows) return g->c.max_rows;
+    if (!beside) return g->c.max_rows;
     for (size_t i = 0; i < g->flights.n; i++) {
         const struct flight *f = &g->flights.list[i];
         const struct decode_slot *of = &g->slots[f->slot];
