@@ -54,7 +54,7 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .stage_share = drafts ? NULL : list_of(c->launch.stage_share),
                                   .shard_share = drafts ? NULL : list_of(c->launch.shard_share),
                                   .requantize = drafts && c->launch.requantize,
-                                  .sends_metadata = sends && peer == group_leader(drafts ? g : layout_verifier(l)),
+                                  .sends_metadata = sends && peer == group_leader(drafts ? g : layout_verifier(l, 0)),
                                   .kernels = c->kernels,
                                   .device = drafts ? NULL : c->device,
                                   .n_threads = threads_of(c),
@@ -92,7 +92,7 @@ static int open_collectives(struct cluster *c, struct err *err)
 static bool may_spin(const struct cluster_config *c)
 {
     const struct layout *l = &c->launch.layout;
-    int n_peers = layout_n_verifiers(l) * group_n_peers(layout_verifier(l));
+    int n_peers = layout_n_verifiers(l) * group_n_peers(layout_verifier(l, 0));
     return !c->synthetic && threads_of(c) * n_peers <= memory_cores();
 }
 
@@ -167,7 +167,7 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     struct mailbox *mailbox = rc == OK ? mail_mpi_open(l, w.peer) : NULL;
     if (rc == OK && !mailbox) rc = err_set(err, E_LAYOUT, "out of memory");
     w.collective = collective;
-    if (rc == OK && config->launch.time_reads && !config->synthetic) w.read_bytes_per_s = time_read_of_rank(config);
+    if (rc == OK && config->launch.time_reads) w.read_bytes_per_s = time_read_of_rank(config);
     if (rc == OK) rc = worker_run(&w, mailbox, err);
     mailbox_close(mailbox);
     collective_close(collective);

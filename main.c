@@ -27,19 +27,19 @@
 #include "coordinator/cli/options.h"
 #include "coordinator/cli/perplexity.h"
 #include "coordinator/cli/plan_search.h"
-#include "coordinator/cli/scored_text.h"
-#include "proto/files/gguf_open.h"
 #include "coordinator/cli/progress.h"
+#include "coordinator/cli/scored_text.h"
 #include "cut_off.h"
 #include "simulate.h"
 #include "proto/clock.h"
+#include "proto/files/gguf_open.h"
 #include "proto/launcher.h"
 #include "proto/mpi_bridge.h"
 #include "proto/plan.h"
 #include "worker/tools/bench_kernels.h"
 #include "worker/tools/bench_step.h"
-#include "worker/tools/eval_rows.h"
 #include "worker/tools/doctor.h"
+#include "worker/tools/eval_rows.h"
 #include "worker/engine/engine.h"
 #include "worker/memory.h"
 
@@ -147,7 +147,7 @@ static int command(struct program *p, struct err *err)
 
 static int alone(struct program *p, struct err *err)
 {
-    int rc = layout_make_groups(&p->config.launch.layout, 1, p->o.groups, p->o.tp, p->o.pp, p->o.drafter, err);
+    int rc = layout_make(&p->config.launch.layout, 1, p->o.groups, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
     rc = open_router(p, err);
     if (rc == OK) rc = command(p, err);
@@ -175,9 +175,9 @@ static void append_word(char *line, size_t size, const char *word)
 static int lay_out(struct program *p, int n_ranks, struct err *err)
 {
     const struct options *o = &p->o;
-    int rc = layout_make_groups(&p->config.launch.layout, n_ranks, o->groups, o->tp, o->pp, o->drafter, err);
+    int rc = layout_make(&p->config.launch.layout, n_ranks, o->groups, o->tp, o->pp, o->drafter, err);
     if (rc != E_LAYOUT ||
-        layout_make_groups(&p->config.launch.layout, 1, o->groups, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
+        layout_make(&p->config.launch.layout, 1, o->groups, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
         return rc;
     char line[600] = "";
     snprintf(line, sizeof line, "%s -n %d pilotfish", launcher_script(),
@@ -281,10 +281,10 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.launch.stage_share = p->o.stage_share;
     p->config.launch.max_rows = p->o.max_rows;
     p->config.launch.shard_share = p->o.shard_share;
-    p->config.launch.time_reads =
-        p->o.stats || layout_share_is_auto(p->o.stage_share) || layout_share_is_auto(p->o.shard_share);
     p->config.launch.requantize = p->o.little_quant == LITTLE_Q4;
     p->config.synthetic = is_synthetic(p) ? &p->o.synthetic : NULL;
+    p->config.launch.time_reads = !is_synthetic(p) && (p->o.stats || layout_share_is_auto(p->o.stage_share) ||
+                                                       layout_share_is_auto(p->o.shard_share));
     p->config.launch.send_big_metadata = !p->o.big && !is_synthetic(p);
     p->config.launch.send_little_metadata = p->o.drafter == DRAFTER_LITTLE && !p->o.little && !is_synthetic(p);
     p->config.kernels = p->kernels;

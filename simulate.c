@@ -34,17 +34,15 @@ static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
 
 static struct spec_config spec_config(const struct options *o, struct draft_profile *profile)
 {
-    return (struct spec_config){
-        .n_ctx = SYNTHETIC_CONTEXT,
-        .drafter = {.kind = DRAFTER_LITTLE,
-                    .peer = DRAFTER,
-                    .prior = synthetic_prior(&o->synthetic),
-                    .profile = profile,
-                    .n_ids = SYNTHETIC_VOCAB,
-                    .n_proposed = SYNTHETIC_VOCAB},
-        .n_groups = 1,
-        .groups = {{.peer = LEADER, .n_slots = 1, .max_rows = ROWS, .max_jobs = JOBS, .n_vocab = SYNTHETIC_VOCAB}},
-        .self_max = o->self_max};
+    return (struct spec_config){.n_ctx = SYNTHETIC_CONTEXT,
+                                .drafter = {.kind = DRAFTER_LITTLE,
+                                            .peer = DRAFTER,
+                                            .prior = synthetic_prior(&o->synthetic),
+                                            .n_ids = SYNTHETIC_VOCAB,
+                                            .n_proposed = SYNTHETIC_VOCAB},
+                                .n_groups = 1,
+                                .groups = {{LEADER, 1, ROWS, JOBS, SYNTHETIC_VOCAB, profile}},
+                                .self_max = o->self_max};
 }
 
 struct traced {

@@ -61,7 +61,7 @@ struct simulator_watch {
 };
 
 struct simulator_config {
-    struct spec_config spec; /* its peers are the simulator's; `profile` is borrowed */
+    struct spec_config spec; /* its peers are the simulator's; the profiles are borrowed */
     int max_parts;           /* of a pass; 0: as many as have room */
     int n_stages;            /* of each group; 0: one */
     bool drops_nothing;      /* see lead.h */

@@ -122,7 +122,7 @@ void alive_sent(struct alive *a)
 static int say_stalled(const struct alive *a, uint64_t now_ns, struct err *err)
 {
     int behind = heartbeat_behind(&a->heartbeat);
-    if (behind == NOBODY_LOST) behind = group_leader(layout_verifier(a->layout));
+    if (behind == NOBODY_LOST) behind = group_leader(layout_verifier(a->layout, 0));
     return err_set(err, E_PEER, "a message between two workers was lost: nobody works on the text; %s was %s",
                    workers_name(a->workers, behind).text, heartbeat_last(&a->heartbeat, behind, now_ns).text);
 }
@@ -166,13 +166,13 @@ bool alive_has_rtts(const struct alive *a)
 {
     const struct group *drafter = layout_drafter(a->layout);
     for (int i = 0; i < layout_n_verifiers(a->layout); i++)
-        if (!heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_verifiers(a->layout, i)))) return false;
+        if (!heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_verifier(a->layout, i)))) return false;
     return !drafter || heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter));
 }
 
 uint64_t alive_rtt_ns(const struct alive *a, int group)
 {
-    const struct group *drafter = layout_drafter(a->layout), *verifier = layout_verifiers(a->layout, group);
+    const struct group *drafter = layout_drafter(a->layout), *verifier = layout_verifier(a->layout, group);
     uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, group_leader(verifier));
     return rtt_ns + (drafter ? heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter)) : 0);
 }
@@ -187,7 +187,7 @@ struct draft_policy_bytes alive_bytes_ns(const struct alive *a, int group)
 {
     const struct group *drafter = layout_drafter(a->layout);
     return (struct draft_policy_bytes){.drafter_ns = drafter ? byte_ns(a, group_leader(drafter)) : 0,
-                                       .verifier_ns = byte_ns(a, group_leader(layout_verifiers(a->layout, group)))};
+                                       .verifier_ns = byte_ns(a, group_leader(layout_verifier(a->layout, group)))};
 }
 
 uint64_t alive_worker_rtt_ns(const struct alive *a, int peer)

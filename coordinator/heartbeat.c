@@ -100,7 +100,7 @@ int heartbeat_look(struct heartbeat *h, bool working, uint64_t now_ns)
 int heartbeat_behind(const struct heartbeat *h)
 {
     for (int i = 0; i < layout_n_verifiers(&h->layout); i++) {
-        const struct group *g = layout_verifiers(&h->layout, i);
+        const struct group *g = layout_verifier(&h->layout, i);
         int first = g->first_peer, behind = first;
         bool differ = false;
         for (int p = first + 1; p < first + group_n_peers(g); p++) {

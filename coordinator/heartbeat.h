@@ -7,7 +7,8 @@
  * holds is a sign of life when it is due. Workers in this process cannot be lost.
  *
  * Between two ranks of a group a message can be lost although the coordinator hears both: then all workers say that
- * they have nothing to do, and no text goes on. After STALL_S that is an error too.
+ * they have nothing to do, and no text goes on. After STALL_S that is an error too. With several groups of
+ * verifiers it is found once the other groups rest, too.
  */
 #ifndef COORDINATOR_HEARTBEAT_H
 #define COORDINATOR_HEARTBEAT_H

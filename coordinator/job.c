@@ -29,8 +29,7 @@ struct job {
     uv_timer_t deadline, ticks, looks; /* ticks: for progress; looks: whether all are alive */
     bool late, has_guest;
 
-    struct draft_profile profiles[GROUPS_MOST]; /* from all texts of a group so far */
-    struct job_traffic traffic;
+    struct draft_profile profiles[GROUPS_MOST];     /* from all texts of a group so far */
     struct job_link up[MAX_PEERS], down[MAX_PEERS]; /* by peer */
     struct score *score;                            /* during job_score */
     struct spec *spec;                              /* once the workers are ready */
@@ -72,48 +71,47 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
     int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
     alive_sent(j->alive);
     if (rc == OK) count(&j->up[peer], n_bytes);
-    if (rc == OK && layout_group(&j->c.layout, peer)->role == ROLE_VERIFIER) j->traffic.bytes_up += n_bytes;
     if (rc == OK) show_message(j, m);
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
 }
 
-/* Of each group: together at least as many as requests that run at once. */
-static int slots_of_group(const struct job *j)
+static struct workers_need need_of(const struct job *j)
 {
-    int n_groups = layout_n_verifiers(&j->c.layout), n = (j->c.n_slots + n_groups - 1) / n_groups;
-    return n * n_groups > SLOTS_MOST ? SLOTS_MOST / n_groups : n;
+    int n_slots = layout_group_slots(layout_n_verifiers(&j->c.layout), j->c.n_slots);
+    return (struct workers_need){j->c.vocab_big, j->c.vocab_little, n_slots, j->c.n_ctx};
+}
+
+static int welcome(struct job *j, int peer, const struct shares *shares, struct err *err)
+{
+    const struct message m = {.tag = TAG_WELCOME,
+                              .welcome = {.epoch = EPOCH,
+                                          .root = job_root(j->c.vocab_big),
+                                          .n_slots = (uint32_t)workers_n_slots(&j->workers, peer),
+                                          .n_ctx = (uint32_t)j->workers.n_ctx,
+                                          .stage_share = shares->stages,
+                                          .shard_share = shares->shards}};
+    return post(j, peer, &m, err);
 }
 
 static int welcome_all(struct job *j, struct err *err)
 {
-    const struct workers_need need = {j->c.vocab_big, j->c.vocab_little, slots_of_group(j), j->c.n_ctx};
+    static const struct shares as_they_are;
+    const struct workers_need need = need_of(j);
     int rc = workers_fit(&j->workers, &need, err);
-    struct message m = {
-        .tag = TAG_WELCOME,
-        .welcome = {.epoch = EPOCH, .root = job_root(j->c.vocab_big), .n_ctx = (uint32_t)j->workers.n_ctx}};
-    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers && rc == OK; p++) {
-        m.welcome.n_slots = (uint32_t)workers_n_slots(&j->workers, p);
-        rc = post(j, p, &m, err);
-    }
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers && rc == OK; p++) rc = welcome(j, p, &as_they_are, err);
     return rc;
 }
 
 /* Verifiers take the shares that suit them. Where none fit, workers_fit decides about those that they have. */
 static int send_shares(struct job *j, struct err *err)
 {
-    const struct workers_need need = {j->c.vocab_big, j->c.vocab_little, j->c.n_slots, j->c.n_ctx};
-    const struct group *g = layout_verifier(&j->c.layout);
+    const struct workers_need need = need_of(j);
+    const struct group *g = layout_verifier(&j->c.layout, 0);
     struct shares shares;
+    int rc = OK;
     workers_set_context(&j->workers, &need);
     if (!shares_choose(&shares, &j->workers, j->c.auto_stages, j->c.auto_shards)) return OK;
-    struct message m = {.tag = TAG_WELCOME,
-                        .welcome = {.epoch = EPOCH,
-                                    .n_slots = (uint32_t)j->c.n_slots,
-                                    .n_ctx = (uint32_t)j->workers.n_ctx,
-                                    .stage_share = shares.stages,
-                                    .shard_share = shares.shards}};
-    int rc = OK;
-    for (int i = 0; i < group_n_peers(g) && rc == OK; i++) rc = post(j, g->first_peer + i, &m, err);
+    for (int i = 0; i < group_n_peers(g) && rc == OK; i++) rc = welcome(j, g->first_peer + i, &shares, err);
     workers_expect_again(&j->workers);
     return rc;
 }
@@ -192,7 +190,7 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
     const struct message *messages;
     int n = 0, rc = score_step(j->score, verdict, &messages, &n, err);
     for (int i = 0; i < n && rc == OK; i++)
-        rc = post(j, group_leader(layout_verifier(&j->c.layout)), &messages[i], err);
+        rc = post(j, group_leader(layout_verifier(&j->c.layout, 0)), &messages[i], err);
     return rc;
 }
 
@@ -211,7 +209,7 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
-    int group = g->role == ROLE_VERIFIER ? layout_verifiers_of(&j->c.layout, from) : 0;
+    int group = g->role == ROLE_VERIFIER ? layout_i_verifier(&j->c.layout, from) : 0;
     if (m->tag == TAG_DRAFT)
         return step(j, (struct event){.kind = EVENT_DRAFT, .group = group, .draft = &m->draft}, err);
     return step(j, (struct event){.kind = EVENT_VERDICT, .group = group, .verdict = &m->verdict}, err);
@@ -267,12 +265,6 @@ static int on_message(struct job *j, int from, const struct message *m, struct e
     }
 }
 
-static void count_down(struct job *j, int from, int tag, size_t n_bytes)
-{
-    if (tag != TAG_PONG) count(&j->down[from], n_bytes);
-    if (tag != TAG_PONG && layout_group(&j->c.layout, from)->role == ROLE_VERIFIER) j->traffic.bytes_down += n_bytes;
-}
-
 static void on_mail(uv_async_t *handle)
 {
     struct job *j = handle->data;
@@ -294,7 +286,7 @@ static void on_mail(uv_async_t *handle)
             if (rc == OK && (from <= PEER_COORDINATOR || from >= j->c.layout.n_peers))
                 rc = err_set(&err, E_PEER, "a message from peer %d", from);
             if (rc == OK) alive_heard(j->alive, from, &m);
-            if (rc == OK) count_down(j, from, tag, n_bytes);
+            if (rc == OK && tag != TAG_PONG) count(&j->down[from], n_bytes);
             if (rc == OK) show_message(j, &m);
             if (rc == OK) rc = on_message(j, from, &m, &err);
         }
@@ -420,7 +412,6 @@ static int open_spec(struct job *j, struct err *err)
                     .peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
                     .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
                     .shares_cores = drafter && workers_share_cores(&j->workers),
-                    .profile = &j->profiles[0],
                     .n_ids = j->c.n_ids,
                     .n_proposed = j->c.n_proposed},
         .n_groups = layout_n_verifiers(&j->c.layout),
@@ -430,7 +421,7 @@ static int open_spec(struct job *j, struct err *err)
     };
     for (int i = 0; i < c.n_groups; i++) {
         const struct hello *leader = workers_leader(&j->workers, i);
-        c.groups[i] = (struct spec_group){.peer = group_leader(layout_verifiers(&j->c.layout, i)),
+        c.groups[i] = (struct spec_group){.peer = group_leader(layout_verifier(&j->c.layout, i)),
                                           .n_slots = j->workers.n_slots,
                                           .max_rows = (int)leader->max_rows,
                                           .max_jobs = (int)leader->max_jobs,
@@ -519,7 +510,7 @@ void job_worker(const struct job *j, int i, struct job_worker *out)
     const struct worker_seen *seen = &j->workers.seen[peer];
     *out = (struct job_worker){.role = g->role,
                                .rank = layout_rank(&j->c.layout, peer),
-                               .group = g->role == ROLE_VERIFIER ? layout_verifiers_of(&j->c.layout, peer) : 0,
+                               .group = g->role == ROLE_VERIFIER ? layout_i_verifier(&j->c.layout, peer) : 0,
                                .stage = group_stage(g, peer),
                                .shard = group_shard(g, peer),
                                .n_threads = (int)seen->h.threads,
@@ -594,8 +585,12 @@ int job_measure_links(struct job *j, struct err *err)
 
 struct job_traffic job_traffic(const struct job *j)
 {
-    struct job_traffic traffic = j->traffic;
-    traffic.rtt_ns = alive_rtt_ns(j->alive, 0);
+    struct job_traffic traffic = {.rtt_ns = alive_rtt_ns(j->alive, 0)};
+    for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
+        if (layout_group(&j->c.layout, p)->role != ROLE_VERIFIER) continue;
+        traffic.bytes_up += j->up[p].n_bytes;
+        traffic.bytes_down += j->down[p].n_bytes;
+    }
     return traffic;
 }
 

@@ -69,7 +69,7 @@ uint64_t job_root(uint64_t vocab_big);
 /* Borrows the router until job_close. */
 int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err);
 void job_info(const struct job *j, struct job_info *out);
-void job_list_workers(const struct job *j, FILE *to); /* a line each: host, threads, kernels */
+void job_list_workers(const struct job *j, FILE *to); /* workers_list */
 void job_list_links(const struct job *j, FILE *to);   /* a line for each worker that has answered a Ping: round trip */
 
 struct job_link { /* what went over one way of a link, without Pings and Pongs */
@@ -105,8 +105,9 @@ int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch 
 struct draft_profile *job_profile(struct job *j, int group);
 /* The links have changed: waits until round trips are measured anew. */
 int job_measure_links(struct job *j, struct err *err);
-struct job_traffic { /* with the verifiers, since job_open; without Pings. rtt_ns: to the first group, the drafter */
-    uint64_t bytes_up, bytes_down, rtt_ns;
+struct job_traffic {
+    uint64_t bytes_up, bytes_down; /* with the verifiers, since job_open; without Pings and Pongs */
+    uint64_t rtt_ns;               /* to the first group's leader and the drafter, together */
 };
 struct job_traffic job_traffic(const struct job *j);
 

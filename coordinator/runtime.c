@@ -17,7 +17,7 @@ static int receive_metadata(struct runtime *s, struct err *err)
 {
     int n = 0;
     const struct layout *l = &s->launch->layout;
-    if (!s->o.big) s->metadata[n++].peer = group_leader(layout_verifier(l));
+    if (!s->o.big) s->metadata[n++].peer = group_leader(layout_verifier(l, 0));
     if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = group_leader(layout_drafter(l));
     return n ? metadata_receive(s->launch->router, s->metadata, n, err) : OK;
 }
@@ -47,7 +47,7 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
     progress_init(&s->progress);
     if (s->o.seed < 0) s->o.seed = (int)(prefix_hash_mix(clock_now_ns() ^ (uint64_t)getpid() << 40) & INT_MAX);
     int rc = receive_metadata(s, err);
-    if (rc == OK) rc = open_model(s, o->big, layout_verifier(&launch->layout), &s->big, &s->big_t, err);
+    if (rc == OK) rc = open_model(s, o->big, layout_verifier(&launch->layout, 0), &s->big, &s->big_t, err);
     if (rc == OK && o->chat_template) rc = end_as_template(s, o->chat_template, err);
     if (rc != OK) return rc;
     s->stops = (struct stops){s->o.stops, s->o.n_stops, s->big_t};

@@ -83,7 +83,7 @@ struct view { /* the verifiers' places, stage by stage */
 
 static bool view_init(struct view *v, const struct workers *w)
 {
-    const struct group *g = layout_verifier(&w->layout);
+    const struct group *g = layout_verifier(&w->layout, 0);
     bool timed = true;
     *v = (struct view){.tp = g->tp, .pp = g->pp};
     for (int i = 0; i < group_n_peers(g); i++) timed &= w->seen[g->first_peer + i].h.read_bytes_per_s > 0;
@@ -148,7 +148,7 @@ static bool choose_stages(const struct view *v, const int heads[], const double 
 
 bool shares_choose(struct shares *out, const struct workers *w, bool stages, bool shards)
 {
-    const struct group *g = layout_verifier(&w->layout);
+    const struct group *g = layout_verifier(&w->layout, 0);
     struct view v;
     int heads[MAX_PEERS], blocks[MAX_PEERS];
     double head_bytes[MAX_PEERS] = {0};

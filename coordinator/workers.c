@@ -40,7 +40,7 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
 
 void workers_expect_again(struct workers *w)
 {
-    const struct group *g = layout_verifier(&w->layout);
+    const struct group *g = layout_verifier(&w->layout, 0);
     for (int i = 0; i < group_n_peers(g); i++) w->seen[g->first_peer + i].hello = false;
     w->n_hello -= group_n_peers(g);
 }
@@ -70,7 +70,7 @@ int workers_ready(struct workers *w, int from, const struct ready *r, struct err
 
 static const struct worker_seen *leader(const struct workers *w, int group)
 {
-    return &w->seen[group_leader(layout_verifiers(&w->layout, group))];
+    return &w->seen[group_leader(layout_verifier(&w->layout, group))];
 }
 
 static const struct worker_seen *drafter(const struct workers *w)
@@ -84,7 +84,7 @@ static const struct worker_seen *drafter(const struct workers *w)
 static struct worker_name place_of(const struct workers *w, const struct worker_seen *seen)
 {
     struct worker_name name;
-    int peer = (int)(seen - w->seen), group = layout_verifiers_of(&w->layout, peer) + 1;
+    int peer = (int)(seen - w->seen), group = layout_i_verifier(&w->layout, peer) + 1;
     if (layout_n_verifiers(&w->layout) > 1 && group > 0)
         snprintf(name.text, sizeof name.text, "%s, rank %d, group %d", seen->host, layout_rank(&w->layout, peer),
                  group);
@@ -128,7 +128,7 @@ int workers_n_slots(const struct workers *w, int peer)
 /* Lists with which the model would fit, for an error; "": none would. */
 static void suggest(const struct workers *w, char *out, size_t size)
 {
-    const struct group *g = layout_verifier(&w->layout);
+    const struct group *g = layout_verifier(&w->layout, 0);
     struct shares s;
     *out = 0;
     if (layout_n_verifiers(&w->layout) > 1) return; /* shares are chosen for one group */
@@ -207,7 +207,7 @@ uint64_t workers_loaded_bytes(const struct workers *w)
 
 uint64_t workers_worker_kv_bytes(const struct workers *w, int peer)
 {
-    return w->seen[peer].h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)w->n_slots;
+    return w->seen[peer].h.kv_position_bytes * (uint64_t)w->n_ctx * (uint64_t)workers_n_slots(w, peer);
 }
 
 uint64_t workers_kv_bytes(const struct workers *w)
@@ -224,7 +224,7 @@ static struct rank_bytes bytes_of(const struct worker_seen *seen, int stage)
 
 struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed)
 {
-    const struct group *g = layout_verifier(&w->layout);
+    const struct group *g = layout_verifier(&w->layout, 0);
     struct rank_bytes shards[MAX_PEERS], little = bytes_of(drafter(w), 0);
     uint32_t n_vocab = drafter(w)->h.n_vocab;
     if (n_vocab) little.head *= (double)n_proposed / n_vocab; /* a draft is one of the proposed ids */
@@ -256,7 +256,7 @@ static struct place place_in(const struct workers *w, int peer)
     struct place place = {""};
     int n = 0;
     if (g->role == ROLE_VERIFIER && layout_n_verifiers(&w->layout) > 1)
-        n = snprintf(place.text, sizeof place.text, ", group %d", layout_verifiers_of(&w->layout, peer) + 1);
+        n = snprintf(place.text, sizeof place.text, ", group %d", layout_i_verifier(&w->layout, peer) + 1);
     if (group_n_peers(g) > 1)
         snprintf(place.text + n, sizeof place.text - (size_t)n, ", stage %d, shard %d", group_stage(g, peer),
                  group_shard(g, peer));

@@ -10,8 +10,8 @@ struct launch_config {
     struct layout layout;   /* n_ranks 0: there is no job */
     const char *plan;       /* that the big model is served under, a text of plan.h; NULL: the plain one. Borrowed */
     const char *draft_plan; /* by which the big model drafts for itself, likewise; NULL: it does not */
-    /* Weights (layout_read_share), likewise: by which stages take entries, NULL: by bytes; by which shards take heads, MLP
-     * and vocabulary, NULL: equal. "auto": as NULL at first, until Welcome has others. */
+    /* Weights (layout_read_share), likewise: by which stages take entries, NULL: by bytes; by which shards take heads,
+     * MLP and vocabulary, NULL: equal. "auto": as NULL at first, until Welcome has others. */
     const char *stage_share, *shard_share;
     int max_rows;    /* of a pass of verifiers; 0: as many as they take */
     bool time_reads; /* each worker times its read loop, together with those of its host */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/wire.h"
+
 static void add_group(struct layout *l, enum role role, int tp, int pp)
 {
     l->groups[l->n_groups++] = (struct group){role, l->n_peers, tp, pp};
@@ -18,12 +20,7 @@ int layout_ranks_needed(int groups, int tp, int pp, enum drafter drafter)
     return 1 + (drafter == DRAFTER_LITTLE) + groups * tp * pp;
 }
 
-int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err)
-{
-    return layout_make_groups(l, n_ranks, 1, tp, pp, drafter, err);
-}
-
-int layout_make_groups(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter, struct err *err)
+int layout_make(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter, struct err *err)
 {
     char several[32] = "";
     if (tp < 1 || pp < 1 || tp > SHARDS_MOST || pp > SHARDS_MOST || tp * pp > SHARDS_MOST)
@@ -43,6 +40,12 @@ int layout_make_groups(struct layout *l, int n_ranks, int groups, int tp, int pp
     return OK;
 }
 
+int layout_group_slots(int groups, int n_slots)
+{
+    int n = (n_slots + groups - 1) / groups;
+    return n * groups > SLOTS_MOST ? SLOTS_MOST / groups : n;
+}
+
 int layout_rank(const struct layout *l, int peer)
 {
     return l->n_ranks == 1 ? 0 : peer;
@@ -54,26 +57,14 @@ int layout_peer(const struct layout *l, int rank)
     return rank;
 }
 
-static const struct group *find(const struct layout *l, enum role role)
+static int n_drafters(const struct layout *l)
 {
-    for (int i = 0; i < l->n_groups; i++)
-        if (l->groups[i].role == role) return &l->groups[i];
-    return NULL;
+    return l->drafter == DRAFTER_LITTLE;
 }
 
 const struct group *layout_drafter(const struct layout *l)
 {
-    return find(l, ROLE_DRAFTER);
-}
-
-const struct group *layout_verifier(const struct layout *l)
-{
-    return find(l, ROLE_VERIFIER);
-}
-
-static int n_drafters(const struct layout *l)
-{
-    return l->drafter == DRAFTER_LITTLE;
+    return n_drafters(l) ? &l->groups[0] : NULL;
 }
 
 int layout_n_verifiers(const struct layout *l)
@@ -81,12 +72,12 @@ int layout_n_verifiers(const struct layout *l)
     return l->n_groups - n_drafters(l);
 }
 
-const struct group *layout_verifiers(const struct layout *l, int i)
+const struct group *layout_verifier(const struct layout *l, int i)
 {
     return &l->groups[n_drafters(l) + i];
 }
 
-int layout_verifiers_of(const struct layout *l, int peer)
+int layout_i_verifier(const struct layout *l, int peer)
 {
     const struct group *g = layout_group(l, peer);
     return g && g->role == ROLE_VERIFIER ? (int)(g - l->groups) - n_drafters(l) : -1;

@@ -39,15 +39,16 @@ struct layout {
     struct group groups[GROUPS_MOST + 1]; /* in order of peers */
 };
 
-/* n_ranks 1 is always right. Any other must be layout_ranks_needed; else E_LAYOUT with the right one. layout_make: of
- * one group of verifiers. */
-int layout_make(struct layout *l, int n_ranks, int tp, int pp, enum drafter drafter, struct err *err);
-int layout_make_groups(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter,
-                       struct err *err);
+/* n_ranks 1 is always right. Any other must be layout_ranks_needed; else E_LAYOUT with the right one. */
+int layout_make(struct layout *l, int n_ranks, int groups, int tp, int pp, enum drafter drafter, struct err *err);
 int layout_ranks_needed(int groups, int tp, int pp, enum drafter drafter); /* under MPI */
 
-/* Reads "20,10": the weights of n_parts stages or shards, which `of` names, each at least 1. E_USAGE: it cannot be read,
- * or is of another number. */
+/* Sequences of each of `groups`, of n_slots that run at once: together as many or a few more, at most SLOTS_MOST. The
+ * drafter has those of all groups. */
+int layout_group_slots(int groups, int n_slots);
+
+/* Reads "20,10": the weights of n_parts stages or shards, which `of` names, each at least 1. E_USAGE: it cannot be
+ * read, or is of another number. */
 int layout_read_share(const char *text, const char *of, int n_parts, int share[], struct err *err);
 
 bool layout_share_is_auto(const char *text); /* "auto": chosen at start, by what the workers are. NULL is not */
@@ -59,11 +60,11 @@ void layout_cut(int from[], int n, int n_parts, const int weight[], int least);
 int layout_rank(const struct layout *l, int peer); /* where the peer is */
 int layout_peer(const struct layout *l, int rank); /* the peer of an MPI rank (rank 0: the coordinator) */
 
-const struct group *layout_drafter(const struct layout *l);  /* NULL: no little model drafts */
-const struct group *layout_verifier(const struct layout *l); /* the first group of them */
-int layout_n_verifiers(const struct layout *l);              /* how many groups of them there are */
-const struct group *layout_verifiers(const struct layout *l, int i);
-int layout_verifiers_of(const struct layout *l, int peer); /* number of the group that has the peer; -1: none */
+const struct group *layout_drafter(const struct layout *l); /* NULL: no little model drafts */
+/* The groups of verifiers: how many, the i-th of them, and which one has the peer; -1: none. */
+int layout_n_verifiers(const struct layout *l);
+const struct group *layout_verifier(const struct layout *l, int i);
+int layout_i_verifier(const struct layout *l, int peer);
 const struct group *layout_group(const struct layout *l, int peer); /* that has the peer; NULL: no worker */
 
 int group_n_peers(const struct group *g);

@@ -26,7 +26,8 @@ enum {
 enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
-enum { N_TEXTS = 4 }; /* of a launch configuration: plan, draft_plan, stage_share, shard_share */
+/* The texts of a launch configuration. */
+enum { TEXT_PLAN, TEXT_DRAFT_PLAN, TEXT_STAGE_SHARE, TEXT_SHARD_SHARE, N_TEXTS };
 
 /* MPI itself is one a process, and so is this. */
 static struct {
@@ -186,18 +187,18 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
     if (t) {
         said[TERM_RANKS] = t->layout.n_ranks;
         said[TERM_GROUPS] = layout_n_verifiers(&t->layout);
-        said[TERM_TP] = layout_verifier(&t->layout)->tp;
-        said[TERM_PP] = layout_verifier(&t->layout)->pp;
+        said[TERM_TP] = layout_verifier(&t->layout, 0)->tp;
+        said[TERM_PP] = layout_verifier(&t->layout, 0)->pp;
         said[TERM_DRAFTER] = (int)t->layout.drafter;
         said[TERM_MAX_ROWS] = t->max_rows;
         said[TERM_REQUANTIZE] = t->requantize;
         said[TERM_TIME_READS] = t->time_reads;
         said[TERM_TELL_BIG] = t->send_big_metadata;
         said[TERM_TELL_LITTLE] = t->send_little_metadata;
-        texts[0] = t->plan;
-        texts[1] = t->draft_plan;
-        texts[2] = t->stage_share;
-        texts[3] = t->shard_share;
+        texts[TEXT_PLAN] = t->plan;
+        texts[TEXT_DRAFT_PLAN] = t->draft_plan;
+        texts[TEXT_STAGE_SHARE] = t->stage_share;
+        texts[TEXT_SHARD_SHARE] = t->shard_share;
     }
     for (int i = 0; i < N_TEXTS; i++) said[TERM_TEXT_BYTES + i] = texts[i] ? (int)strlen(texts[i]) : 0;
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
@@ -228,14 +229,14 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (code != MPI_SUCCESS) return mpi_failed(code, "receiving what this rank is", err);
     if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(err) : OK;
-    int rc = layout_make_groups(&t->layout, said[TERM_RANKS], said[TERM_GROUPS], said[TERM_TP], said[TERM_PP],
-                                (enum drafter)said[TERM_DRAFTER], err);
+    int rc = layout_make(&t->layout, said[TERM_RANKS], said[TERM_GROUPS], said[TERM_TP], said[TERM_PP],
+                         (enum drafter)said[TERM_DRAFTER], err);
     for (int i = 0; i < N_TEXTS && rc == OK; i++) rc = receive_text(&world.texts[i], said[TERM_TEXT_BYTES + i], err);
-    t->plan = world.texts[0];
-    t->draft_plan = world.texts[1];
-    t->stage_share = world.texts[2];
+    t->plan = world.texts[TEXT_PLAN];
+    t->draft_plan = world.texts[TEXT_DRAFT_PLAN];
+    t->stage_share = world.texts[TEXT_STAGE_SHARE];
+    t->shard_share = world.texts[TEXT_SHARD_SHARE];
     t->max_rows = said[TERM_MAX_ROWS];
-    t->shard_share = world.texts[3];
     t->requantize = said[TERM_REQUANTIZE];
     t->time_reads = said[TERM_TIME_READS];
     t->send_big_metadata = said[TERM_TELL_BIG];

@@ -182,7 +182,7 @@ int mpi_bridge_open(struct mpi_bridge **out, struct mpi_world *w, struct err *er
 int mpi_bridge_run(struct mpi_bridge *p, struct router *o, const struct launch_config *t, struct err *err)
 {
     const struct layout *l = &t->layout;
-    const int gate = group_leader(layout_verifier(l)); /* on another rank, if any is: its queue is not read here */
+    const int gate = group_leader(layout_verifier(l, 0)); /* on another rank, if any is: its queue is not read here */
     p->router = o;
     p->launch = *t;
     if (l->n_ranks > 1) {

@@ -11,8 +11,8 @@
  * drafts are expected to save pays for the reading. What is not measured yet is estimated at its best: only a trial
  * can tell, and a trial is short.
  *
- * Where the drafts' way is long, big goes on by itself meanwhile, and drafts are worth it only if they outrun it. A slow
- * link lets through only so many drafts: what their bytes take counts, as their computing does.
+ * Where the drafts' way is long, big goes on by itself meanwhile, and drafts are worth it only if they outrun it. A
+ * slow link lets through only so many drafts: what their bytes take counts, as their computing does.
  *
  * What one text has taught about the machine and the drafter is where the next text starts (draft_profile).
  *

@@ -203,8 +203,8 @@ int main(int argc, char **argv)
     launcher_is_there(&rank, &size);
     int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
     if (rc == OK)
-        rc = layout_make_groups(&launch.layout, world.size, launch.groups, launch.tp, launch.pp,
-                                grid_layout_drafter(launch.drafters[launch.n_drafters - 1]), &err);
+        rc = layout_make(&launch.layout, world.size, launch.groups, launch.tp, launch.pp,
+                         grid_layout_drafter(launch.drafters[launch.n_drafters - 1]), &err);
     if (rc != OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -101,6 +102,15 @@ static void a_file_that_is_no_model_is_bad(void **state)
     assert_has(text, "bad   big ");
 }
 
+/* MiB of KV in the first line of such a worker. */
+static int kv_mib(const char *text, const char *worker)
+{
+    const char *line = strstr(text, worker), *kv = line ? strstr(line, "MiB of weights, ") : NULL;
+    int mib = -1;
+    if (!kv || sscanf(kv, "MiB of weights, %d MiB of KV", &mib) != 1) fail_msg("no KV of a %s in:\n%s", worker, text);
+    return mib;
+}
+
 static void models_are_weighed_share_by_share(void **state)
 {
     (void)state;
@@ -128,6 +138,18 @@ static void models_are_weighed_share_by_share(void **state)
     assert_int_equal(doctor_says(&in, text), E_LAYOUT);
     assert_has(text, "bad   big        ");
     in.shard_share = NULL;
+    in.tp = 1;
+    in.ctx = 1 << 15;
+    in.parallel = 4;
+    doctor_says(&in, text);
+    int all = kv_mib(text, "verifier: ");
+    assert_true(all > 3);
+    in.groups = 2; /* each has two of the four sequences, the drafter all */
+    doctor_says(&in, text);
+    assert_int_equal(kv_mib(text, "verifier: "), all / 2);
+    assert_int_equal(kv_mib(text, "drafter: "), all);
+    in.groups = 1;
+    in.tp = 2;
     in.ctx = 1 << 24;
     in.parallel = 1 << 14;
     assert_int_equal(doctor_says(&in, text), E_LAYOUT);

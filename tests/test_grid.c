@@ -481,7 +481,7 @@ static void a_shard_that_has_quit_lets_no_other_wait(void **state)
     struct job *job = NULL;
     struct seq seq;
     grid_init(&g, toy.big, toy.little, fastest());
-    assert_int_equal(layout_make(&l, 1, 2, 1, DRAFTER_NONE, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, 2, 1, DRAFTER_NONE, &err), OK);
     struct router *router = router_open(l.n_peers);
     const struct cluster_config config = {.launch.layout = l, .big = toy.big, .kernels = g.kernels, .n_threads = 1};
     const struct job_config jobs = {
@@ -489,7 +489,7 @@ static void a_shard_that_has_quit_lets_no_other_wait(void **state)
     assert_int_equal(cluster_start(&cluster, &config, router, &err), OK);
     assert_int_equal(job_open(&job, &jobs, router, &err), OK);
     const struct request request = {.prompt = g.prompts[0], .n_prompt = g.n_prompt[0]};
-    struct mail quit = {.from = PEER_COORDINATOR, .to = group_peer(layout_verifier(&l), 0, 1), .tag = TAG_QUIT};
+    struct mail quit = {.from = PEER_COORDINATOR, .to = group_peer(layout_verifier(&l, 0), 0, 1), .tag = TAG_QUIT};
     assert_int_equal(router_deliver(router, &quit, &err), OK);
     assert_int_equal(seq_init(&seq, &request, GRID_CTX, &err), OK);
     assert_int_equal(job_run(job, &seq, 1, &(struct job_watch){.tokens = NULL}, &err), E_PEER);

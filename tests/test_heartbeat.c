@@ -24,7 +24,7 @@ static void open_played(struct played *p, int n_ranks)
 {
     struct layout l;
     struct err err;
-    assert_int_equal(layout_make(&l, n_ranks, 2, 1, DRAFTER_LITTLE, &err), OK);
+    assert_int_equal(layout_make(&l, n_ranks, 1, 2, 1, DRAFTER_LITTLE, &err), OK);
     assert_int_equal(heartbeat_init(&p->h, &l, &err), OK);
     p->now_ns = 7000 * ms_ns;
     for (int peer = DRAFTER; peer < N_PEERS; peer++) heartbeat_begin(&p->h, peer, p->now_ns);

@@ -41,8 +41,7 @@ static struct layout made(size_t i)
 {
     struct layout l;
     struct err err = {0};
-    if (layout_make_groups(&l, right[i].n_ranks, right[i].groups, right[i].tp, right[i].pp, right[i].drafter, &err) !=
-        OK)
+    if (layout_make(&l, right[i].n_ranks, right[i].groups, right[i].tp, right[i].pp, right[i].drafter, &err) != OK)
         fail_msg("%s: %s", right[i].why, err.text);
     return l;
 }
@@ -102,7 +101,7 @@ static void a_drafter_is_a_group_of_one_where_there_is_one(void **state)
     (void)state;
     for (size_t i = 0; i < N_RIGHT; i++) {
         struct layout l = made(i);
-        const struct group *d = layout_drafter(&l), *v = layout_verifier(&l);
+        const struct group *d = layout_drafter(&l), *v = layout_verifier(&l, 0);
         assert_int_equal(v->role, ROLE_VERIFIER);
         assert_int_equal(v->tp, right[i].tp);
         assert_int_equal(v->pp, right[i].pp);
@@ -118,15 +117,14 @@ static void groups_of_verifiers_are_alike_and_numbered_in_order_of_peers(void **
         struct layout l = made(i);
         int n = layout_n_verifiers(&l);
         assert_int_equal(n, right[i].groups);
-        assert_ptr_equal(layout_verifiers(&l, 0), layout_verifier(&l));
         for (int k = 0; k < n; k++) {
-            const struct group *g = layout_verifiers(&l, k);
+            const struct group *g = layout_verifier(&l, k);
             assert_true(g->role == ROLE_VERIFIER && g->tp == right[i].tp && g->pp == right[i].pp);
-            assert_int_equal(layout_verifiers_of(&l, group_leader(g)), k);
-            assert_int_equal(layout_verifiers_of(&l, group_last(g)), k);
+            assert_int_equal(layout_i_verifier(&l, group_leader(g)), k);
+            assert_int_equal(layout_i_verifier(&l, group_last(g)), k);
         }
-        assert_int_equal(layout_verifiers_of(&l, PEER_COORDINATOR), -1);
-        if (layout_drafter(&l)) assert_int_equal(layout_verifiers_of(&l, group_leader(layout_drafter(&l))), -1);
+        assert_int_equal(layout_i_verifier(&l, PEER_COORDINATOR), -1);
+        if (layout_drafter(&l)) assert_int_equal(layout_i_verifier(&l, group_leader(layout_drafter(&l))), -1);
     }
 }
 
@@ -159,8 +157,7 @@ static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct layout l = {.n_peers = 77};
         struct err err = {0};
-        int rc =
-            layout_make_groups(&l, wrong[i].n_ranks, wrong[i].groups, wrong[i].tp, wrong[i].pp, wrong[i].drafter, &err);
+        int rc = layout_make(&l, wrong[i].n_ranks, wrong[i].groups, wrong[i].tp, wrong[i].pp, wrong[i].drafter, &err);
         assert_int_equal(rc, E_LAYOUT);
         assert_string_equal(err.text, wrong[i].says);
         assert_int_equal(l.n_peers, 77); /* set only on success */
@@ -173,9 +170,20 @@ static void the_most_peers_that_there_can_be_fit(void **state)
     static const int sides[][2] = {{2, 127}, {SHARDS_MOST, 1}, {1, SHARDS_MOST}};
     for (int i = 0; i < 3; i++) {
         struct layout l;
-        assert_int_equal(layout_make(&l, 1, sides[i][0], sides[i][1], DRAFTER_LITTLE, NULL), OK);
+        assert_int_equal(layout_make(&l, 1, 1, sides[i][0], sides[i][1], DRAFTER_LITTLE, NULL), OK);
         assert_int_equal(l.n_peers, MAX_PEERS);
     }
+}
+
+static void groups_share_sequences_evenly_and_have_one_each_at_least(void **state)
+{
+    (void)state;
+    static const struct {
+        int groups, n_slots, of_each;
+    } rows[] = {{1, 1, 1}, {1, 7, 7},    {2, 1, 1},    {2, 8, 4},    {2, 9, 5},
+                {3, 4, 2}, {3, 256, 85}, {3, 255, 85}, {8, 256, 32}, {1, 256, 256}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(layout_group_slots(rows[i].groups, rows[i].n_slots), rows[i].of_each);
 }
 
 static void weights_of_stages_are_read_one_for_each(void **state)
@@ -240,6 +248,7 @@ int main(void)
         cmocka_unit_test(groups_of_verifiers_are_alike_and_numbered_in_order_of_peers),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
         cmocka_unit_test(the_most_peers_that_there_can_be_fit),
+        cmocka_unit_test(groups_share_sequences_evenly_and_have_one_each_at_least),
         cmocka_unit_test(weights_of_stages_are_read_one_for_each),
         cmocka_unit_test(parts_follow_their_weights_to_the_nearest_border),
     };

@@ -55,7 +55,7 @@ static int start(void *arg, struct err *err)
 {
     struct crew *c = arg;
     const char *why;
-    const struct group *g = layout_verifier(&c->layout);
+    const struct group *g = layout_verifier(&c->layout, 0);
     int rc = g->tp > 1 ? collective_local_open(&c->collectives[group_leader(g)], g->tp, err) : OK;
     for (int peer = PEER_COORDINATOR + 1; peer < c->layout.n_peers && rc == OK; peer++) {
         struct member *m = &c->members[peer];
@@ -107,7 +107,7 @@ static int generate(const struct lie *lie, int i_value, char said[SAID], struct 
     struct crew c = {.lie = lie, .i_value = i_value};
     argv[argc - 1] = tp == 2 ? "2" : "1";
     int rc = options_parse(&o, argc, (char **)(uintptr_t)argv, err);
-    if (rc == OK) rc = layout_make(&c.layout, 1, tp, 1, o.drafter, err);
+    if (rc == OK) rc = layout_make(&c.layout, 1, 1, tp, 1, o.drafter, err);
     if (rc != OK) fail_msg("%s", err->text);
     assert_non_null(c.router = router_open(c.layout.n_peers));
     struct launch launch = {.layout = c.layout, .router = c.router, .start = start, .arg = &c};

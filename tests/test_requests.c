@@ -180,19 +180,17 @@ static void all_that_run_and_wait_are_cancelled_at_once(void **state)
 static void a_verdict_of_an_older_round_that_agrees_is_text(void **state)
 {
     (void)state;
-    const struct spec_config config = {
-        .n_ctx = 32, .root = 1, .n_groups = 1, .groups = {{1, 1, 4, 8, 256, NULL}}, .drafter = {.n_ids = 256}};
     static struct draft_profile profile;
+    const struct spec_config c = {
+        .n_ctx = 32, .root = 1, .n_groups = 1, .groups = {{1, 1, 4, 8, 256, &profile}}, .drafter = {.n_ids = 256}};
     const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
     for (int lossy = 0; lossy < 2; lossy++) {
         struct request r = {.prompt = prompt, .n_prompt = 6, .settings = {.n_predict = 4}};
-        struct spec_config c = config;
         struct spec *spec;
         struct seq seq;
         struct actions actions;
         struct err err;
         if (lossy) r.settings.rule = (struct rule){RULE_STRICT, 3};
-        c.drafter.profile = &profile;
         assert_int_equal(seq_init(&seq, &r, 32, &err), OK);
         assert_int_equal(spec_open(&spec, &c, &err), OK);
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &actions, &err), OK);
@@ -231,12 +229,11 @@ static void of_two_verdicts_of_one_text_the_first_counts(void **state)
     };
     static struct draft_profile profile;
     const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
-    const struct spec_config c = {
-        .n_ctx = 32,
-        .root = 1,
-        .n_groups = 1,
-        .groups = {{2, 1, 6, 8, 256, NULL}},
-        .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
+    const struct spec_config c = {.n_ctx = 32,
+                                  .root = 1,
+                                  .n_groups = 1,
+                                  .groups = {{2, 1, 6, 8, 256, &profile}},
+                                  .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct request r = {
             .prompt = prompt, .n_prompt = 6, .settings = {.drafting = true, .draft_max = 2, .draft_ctx = 32}};
@@ -276,12 +273,11 @@ static void a_late_verdict_is_no_measure_of_a_token_s_time(void **state)
     (void)state;
     struct draft_profile profile = {.pause = 0};
     const int32_t prompt[] = {'a', 'b', 'c', 'd', 'e', 'f'};
-    const struct spec_config c = {
-        .n_ctx = 32,
-        .root = 1,
-        .n_groups = 1,
-        .groups = {{2, 1, 6, 8, 256, NULL}},
-        .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256, .profile = &profile}};
+    const struct spec_config c = {.n_ctx = 32,
+                                  .root = 1,
+                                  .n_groups = 1,
+                                  .groups = {{2, 1, 6, 8, 256, &profile}},
+                                  .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 256, .n_proposed = 256}};
     const struct request r = {.prompt = prompt,
                               .n_prompt = 6,
                               .settings = {.drafting = true, .adaptive = true, .draft_max = 2, .draft_ctx = 32}};

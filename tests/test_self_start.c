@@ -207,12 +207,13 @@ static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(voi
         {"a row too many", OWN(2, many, 4, de), E_PEER, "does not follow", 3, SEQ_RUNNING},
         {"it cannot", {.round = 1, .at = 2, .status = VERDICT_FAILED, .error = "nan"}, OK, "nan", 3, SEQ_FAILED},
     };
+    static struct draft_profile profile;
     const struct spec_config c = {.n_ctx = 32,
                                   .root = 1,
                                   .drafter = {.kind = DRAFTER_SUFFIX},
                                   .self_max = 4,
                                   .n_groups = 1,
-                                  .groups = {{2, 1, 8, 8, 256, NULL}}};
+                                  .groups = {{2, 1, 8, 8, 256, &profile}}};
     static const int32_t prompt[] = {'a', 'b'}, end_ids[OPEN_END_IDS_MOST + 1] = {7};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct request r = {.prompt = prompt,
@@ -223,15 +224,12 @@ static void what_the_leader_writes_by_itself_follows_the_text_or_is_an_error(voi
                                                .sampler = {.temp = .5f, .seed = 9, .offset = 99},
                                                .end_ids = end_ids,
                                                .n_end_ids = OPEN_END_IDS_MOST + (int)(i % 2)}};
-        static struct draft_profile profile;
-        struct spec_config with = c;
         struct spec *spec;
         struct seq seq;
         struct actions a;
         struct err err = {0};
-        with.drafter.profile = &profile;
         assert_int_equal(seq_init(&seq, &r, 32, &err), OK);
-        assert_int_equal(spec_open(&spec, &with, &err), OK);
+        assert_int_equal(spec_open(&spec, &c, &err), OK);
         assert_int_equal(spec_step(spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &seq}, &a, &err), OK);
         const struct open_slot *open = &a.list[0].message.open;
         assert_true(a.list[0].peer == 2 && open->slot == 0 && open->round == 1 && open->self_max == 4);

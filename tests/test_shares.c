@@ -53,7 +53,7 @@ static void open_job(struct workers *w, int tp, int pp, const struct machine *ma
 {
     struct layout l;
     struct err err = {0};
-    assert_int_equal(layout_make(&l, 1, tp, pp, DRAFTER_NONE, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, tp, pp, DRAFTER_NONE, &err), OK);
     assert_int_equal(workers_init(w, &l, &err), OK);
     for (int i = 0; i < tp * pp; i++) {
         int peer = 1 + i, stage = i / tp;

@@ -88,14 +88,17 @@ static struct spec_config spec_config(struct run *r, int n_vocab)
     struct spec_config c = {.n_ctx = 4096,
                             .drafter = {.kind = p->draft_max ? DRAFTER_LITTLE : DRAFTER_NONE,
                                         .peer = DRAFTER,
-                                        .profile = &r->profile,
                                         .n_ids = n_vocab,
                                         .n_proposed = n_vocab},
                             .n_groups = p->n_groups,
                             .self_max = p->self_max};
     for (int i = 0; i < p->n_groups; i++)
-        c.groups[i] = (struct spec_group){
-            .peer = LEADER + i, .n_slots = p->n_slots, .max_rows = p->max_rows, .max_jobs = 64, .n_vocab = n_vocab};
+        c.groups[i] = (struct spec_group){.peer = LEADER + i,
+                                          .n_slots = p->n_slots,
+                                          .max_rows = p->max_rows,
+                                          .max_jobs = 64,
+                                          .n_vocab = n_vocab,
+                                          .profile = &r->profile};
     return c;
 }
 
@@ -371,15 +374,18 @@ static double crowd_p99_ms(struct crowd *c, int prompt_rows, int self_max)
     struct err err;
     struct simulator_chance chance = {.n_vocab = 32000};
     struct draft_profile profile = {0};
-    struct simulator_config config = {
-        .spec = {.n_ctx = 4096, .drafter = {.profile = &profile}, .n_groups = 1, .self_max = self_max},
-        .to = {[ROLE_VERIFIER] = {.delay_ns = 2 * MS_NS}},
-        .models = simulator_chance_models(&chance),
-        .costs = {pass_ns, draft_ns, (void *)&usual},
-        .watch = {.action = crowd_action, .event = crowd_event, .arg = c}};
+    struct simulator_config config = {.spec = {.n_ctx = 4096, .n_groups = 1, .self_max = self_max},
+                                      .to = {[ROLE_VERIFIER] = {.delay_ns = 2 * MS_NS}},
+                                      .models = simulator_chance_models(&chance),
+                                      .costs = {pass_ns, draft_ns, (void *)&usual},
+                                      .watch = {.action = crowd_action, .event = crowd_event, .arg = c}};
     config.spec.prompt_rows = prompt_rows;
-    config.spec.groups[0] = (struct spec_group){
-        .peer = LEADER, .n_slots = N_BESIDE + 1, .max_rows = PROMPT_MOST, .max_jobs = 64, .n_vocab = chance.n_vocab};
+    config.spec.groups[0] = (struct spec_group){.peer = LEADER,
+                                                .n_slots = N_BESIDE + 1,
+                                                .max_rows = PROMPT_MOST,
+                                                .max_jobs = 64,
+                                                .n_vocab = chance.n_vocab,
+                                                .profile = &profile};
     *c = (struct crowd){0};
     for (int k = 0; k < N_LONG; k++) c->prompt[k] = k % 1999;
     assert_int_equal(simulator_open(&c->simulator, &config, &err), OK);

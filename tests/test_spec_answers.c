@@ -27,12 +27,11 @@ enum { STRAY_CTX = 16 };
 static struct spec_config stray_config(int n_ctx, int max_rows, int n_vocab)
 {
     static struct draft_profile profile;
-    return (struct spec_config){
-        .n_ctx = n_ctx,
-        .root = 1,
-        .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .profile = &profile, .n_ids = n_vocab, .n_proposed = n_vocab},
-        .n_groups = 1,
-        .groups = {{2, 1, max_rows, 4, n_vocab, NULL}}};
+    return (struct spec_config){.n_ctx = n_ctx,
+                                .root = 1,
+                                .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = n_vocab, .n_proposed = n_vocab},
+                                .n_groups = 1,
+                                .groups = {{2, 1, max_rows, 4, n_vocab, &profile}}};
 }
 
 static void stray_submit(struct stray *t, const struct spec_config *config, const int32_t *ids, int n_ids,

@@ -206,12 +206,11 @@ static void what_is_sent_says_how_to_choose_and_when_to_end(void **state)
     (void)state;
     static struct draft_profile profile;
     static const int32_t prompt[10] = {0}, end_ids[OPEN_END_IDS_MOST + 1] = {7};
-    const struct spec_config config = {
-        .n_ctx = 32,
-        .root = 1,
-        .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .profile = &profile, .n_ids = 250, .n_proposed = 200},
-        .n_groups = 1,
-        .groups = {{2, 1, 16, 4, 256, NULL}}};
+    const struct spec_config config = {.n_ctx = 32,
+                                       .root = 1,
+                                       .drafter = {.kind = DRAFTER_LITTLE, .peer = 1, .n_ids = 250, .n_proposed = 200},
+                                       .n_groups = 1,
+                                       .groups = {{2, 1, 16, 4, 256, &profile}}};
     for (int n_ends = 0; n_ends <= OPEN_END_IDS_MOST + 1; n_ends++) {
         const struct request r = {.prompt = prompt,
                                   .n_prompt = 10,

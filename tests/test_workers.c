@@ -45,7 +45,7 @@ static void open_job(struct workers *w, enum drafter drafter)
 {
     struct layout l;
     struct err err;
-    assert_int_equal(layout_make(&l, 1, 2, 1, drafter, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, 2, 1, drafter, &err), OK);
     assert_int_equal(workers_init(w, &l, &err), OK);
     assert_int_equal(w->n, drafter == DRAFTER_LITTLE ? 3 : 2);
 }
@@ -181,7 +181,7 @@ static void a_group_that_differs_from_the_first_is_refused_with_both_places(void
         struct workers w;
         struct layout l;
         struct err err = {0};
-        assert_int_equal(layout_make_groups(&l, 4, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
+        assert_int_equal(layout_make(&l, 4, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
         assert_int_equal(workers_init(&w, &l, &err), OK);
         for (int p = DRAFTER; p < N_PEERS; p++) {
             struct hello h = hello_of(p);
@@ -194,6 +194,27 @@ static void a_group_that_differs_from_the_first_is_refused_with_both_places(void
         assert_int_equal(workers_n_slots(&w, SHARD_2), N_SLOTS);
         assert_int_equal(workers_n_slots(&w, DRAFTER), 2 * N_SLOTS); /* it drafts for both groups */
         assert_string_equal(workers_name(&w, SHARD_1).text, "the verifier on host b (rank 2, group 1)");
+        workers_free(&w);
+    }
+}
+
+static void a_drafter_needs_memory_for_the_sequences_of_all_groups(void **state)
+{
+    (void)state;
+    for (int less = 0; less <= 1; less++) {
+        struct workers w;
+        struct layout l;
+        struct err err = {0};
+        assert_int_equal(layout_make(&l, 4, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
+        assert_int_equal(workers_init(&w, &l, &err), OK);
+        for (int p = DRAFTER; p < N_PEERS; p++) {
+            struct hello h = hello_of(p);
+            if (p == DRAFTER) h.memory_bytes += (uint64_t)(KV_POSITION * N_CTX * N_SLOTS - less);
+            say_hello(&w, &h);
+        }
+        expect_error(workers_fit(&w, &need, &err), &err, less ? E_LAYOUT : OK,
+                     less ? "host a: 0 MiB of weights and 0 MiB of KV (4 sequences of 8) do not fit" : "");
+        assert_int_equal(workers_kv_bytes(&w), 4 * KV_POSITION * N_CTX * N_SLOTS); /* 2 of them the drafter's */
         workers_free(&w);
     }
 }
@@ -345,6 +366,7 @@ int main(void)
         cmocka_unit_test(a_worker_loads_what_it_has_said_and_is_ready_once),
         cmocka_unit_test(workers_that_do_not_fit_are_named_with_what_they_differ_in),
         cmocka_unit_test(a_group_that_differs_from_the_first_is_refused_with_both_places),
+        cmocka_unit_test(a_drafter_needs_memory_for_the_sequences_of_all_groups),
         cmocka_unit_test(there_is_a_drafter_where_a_little_model_drafts),
         cmocka_unit_test(the_workers_of_a_host_share_its_memory),
         cmocka_unit_test(what_does_not_fit_is_said_in_mebibytes),

@@ -35,8 +35,8 @@ struct settings {
     bool drafting;          /* if there is a drafter */
     bool adaptive;          /* the draft policy decides when and how far; false, or lossy: always the whole window */
     int draft_max;          /* drafts of a round, which one verify checks, at most; <= DRAFTS_MOST */
-    /* Drafts that may wait for their verdicts; 0: the drafter waits for each verdict; -1: as many as pay, if the drafter
-     * has cores of its own. */
+    /* Drafts that may wait for their verdicts; 0: the drafter waits for each verdict; -1: as many as pay, if the
+     * drafter has cores of its own. */
     int draft_ahead;
     int draft_block;        /* of those, drafts that go together */
     int draft_ctx;          /* ids of a prompt that the drafter reads at most */

@@ -47,12 +47,6 @@ static void end(struct spec *s, struct seq *q, enum seq_end how)
     spec_act(s, ACTION_DONE, q);
 }
 
-static struct draft_profile *profile_of(struct spec *s, const struct decode_slot *p)
-{
-    struct draft_profile *own = group_of(s, p)->c.profile;
-    return own ? own : s->c.drafter.profile;
-}
-
 /* The request leaves its slot, which keeps what the workers hold of the text. */
 static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
 {
@@ -63,7 +57,7 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
         q->stats.choice = draft_policy_choice(&p->policy, settings_of(p)->draft_max);
     if (p->self) spec_cut_leader(s, p);
     if (s->c.drafter.kind == DRAFTER_LITTLE && p->drafter.n_out > 0) spec_cut_drafter(s, p);
-    if (how != SEQ_FAILED) draft_policy_learn(profile_of(s, p), &p->policy, seq_n_generated(q));
+    if (how != SEQ_FAILED) draft_policy_learn(group_of(s, p)->c.profile, &p->policy, seq_n_generated(q));
     memcpy(p->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     p->seq = NULL;
     s->n_running--;
@@ -109,7 +103,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     p->now = (struct draft_policy_round){.measured = false};
     p->copies = (struct copies){.pause = DRAFT_PAUSE_FIRST};
     bool unread = drafts && !settings_lossy(set) && q->n_prompt > UNREAD * set->draft_ctx;
-    draft_policy_init(&p->policy, adaptive, unread, s->c.drafter.prior, profile_of(s, p));
+    draft_policy_init(&p->policy, adaptive, unread, s->c.drafter.prior, group_of(s, p)->c.profile);
     s->n_running++;
 }
 

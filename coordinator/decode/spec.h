@@ -45,17 +45,16 @@ struct spec_group { /* of verifiers */
     int peer;       /* its leader */
     int n_slots, max_rows, max_jobs;
     int n_vocab;                   /* big's ids are below it */
-    struct draft_profile *profile; /* borrowed: in place of the drafter's, for what this group's machines taught */
+    struct draft_profile *profile; /* borrowed: learned from its earlier texts; each text adds to it */
 };
 
 struct spec_drafter {
-    enum drafter kind;             /* DRAFTER_SUFFIX, DRAFTER_PLAN: each group's leader */
-    int peer;                      /* DRAFTER_LITTLE: the little model's */
-    struct cost_prior prior;       /* for the draft policy, before it has measured */
-    bool shares_cores;             /* with the verifiers' leader: they alternate */
-    struct draft_profile *profile; /* borrowed: learned from earlier texts; each text adds to it */
-    int n_ids;                     /* ids below it are in both vocabularies */
-    int n_proposed;                /* ids below it may be drafted; at most n_ids */
+    enum drafter kind;       /* DRAFTER_SUFFIX, DRAFTER_PLAN: each group's leader */
+    int peer;                /* DRAFTER_LITTLE: the little model's */
+    struct cost_prior prior; /* for the draft policy, before it has measured */
+    bool shares_cores;       /* with the verifiers' leader: they alternate */
+    int n_ids;               /* ids below it are in both vocabularies */
+    int n_proposed;          /* ids below it may be drafted; at most n_ids */
 };
 
 enum {

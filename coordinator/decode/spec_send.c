@@ -153,8 +153,9 @@ static int prompt_room(const struct spec *s, const struct verifiers *g, const st
 {
     int room = s->c.prompt_rows;
     bool beside = false;
+    if (!room || room >= g->c.max_rows || p->seq->state != SEQ_PROMPT) return g->c.max_rows;
     for (int i = 0; i < g->c.n_slots; i++) beside |= g->slots[i].seq && g->slots[i].seq->state == SEQ_DECODING;
-    if (!room || !beside || p->seq->state != SEQ_PROMPT || room >= g->c.max_rows) return g->c.max_rows;
+    if (!beside) return g->c.max_rows;
     for (size_t i = 0; i < g->flights.n; i++) {
         const struct flight *f = &g->flights.list[i];
         const struct decode_slot *of = &g->slots[f->slot];
@@ -227,7 +228,7 @@ static bool may_read(const struct spec *s, struct decode_slot *p, int n, bool an
 
 /* Requests that run together share each pass of big's: a token of another one costs next to nothing. Drafts take their
  * cores from all of them where the roles share these: two requests without drafts were faster than with, by 1.15 times,
- * four by 1.29 (Qwen2.5-Coder 0.5B for 1.5B, two cores). */
+ * four by 1.29 (Qwen2.5-Coder 0.5B for 1.5B, two cores). Those of other groups count too: one drafter serves all. */
 static bool is_crowded(const struct spec *s, const struct decode_slot *p)
 {
     return s->c.drafter.kind == DRAFTER_LITTLE && s->c.drafter.shares_cores && p->policy.enabled && s->n_running > 1;

@@ -173,6 +173,8 @@ uint64_t gguf_array_hash(const struct gguf *g, const char *key);
 
 /* A hash of the vocabulary, its tokens and their types: Hello has it, and the coordinator compares. */
 uint64_t gguf_vocab_hash(const struct gguf *g);
+/* Names a model by its directory and the first bytes of each tensor: two trainings of one architecture differ. */
+uint64_t gguf_fingerprint(const struct gguf *g);
 
 bool gguf_str_is(struct gguf_str s, const char *text);
 

@@ -178,3 +178,17 @@ uint64_t gguf_vocab_hash(const struct gguf *g)
     return gguf_array_hash(g, "tokenizer.ggml.tokens") ^
            prefix_hash_mix(gguf_array_hash(g, "tokenizer.ggml.token_type"));
 }
+
+uint64_t gguf_fingerprint(const struct gguf *g)
+{
+    enum { BYTES = 64 };
+    uint64_t h = g->n_tensors;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const struct gguf_tensor *t = &g->tensors[i];
+        for (size_t k = 0; k < t->name.n; k++) h = prefix_hash_next(h, (uint8_t)t->name.s[k]);
+        for (int k = 0; k < 4; k++) h = prefix_hash_mix(h ^ t->dim[k]);
+        h = prefix_hash_next(h, (int32_t)t->type);
+        for (size_t k = 0; k < BYTES && k < t->n_bytes; k++) h = prefix_hash_next(h, t->data[k]);
+    }
+    return h;
+}

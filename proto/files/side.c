@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/prefix_hash.h"
-
 enum { EXIT_MOST = 1 << 20, IDS_MOST = 1 << 24, BASE_DIGITS = 16 };
 
 bool side_is(const struct gguf *g)
@@ -55,18 +53,4 @@ void side_close(struct side *s)
     if (!s) return;
     gguf_close(&s->file);
     *s = (struct side){0};
-}
-
-uint64_t gguf_fingerprint(const struct gguf *g)
-{
-    enum { BYTES = 64 };
-    uint64_t h = g->n_tensors;
-    for (size_t i = 0; i < g->n_tensors; i++) {
-        const struct gguf_tensor *t = &g->tensors[i];
-        for (size_t k = 0; k < t->name.n; k++) h = prefix_hash_next(h, (uint8_t)t->name.s[k]);
-        for (int k = 0; k < 4; k++) h = prefix_hash_mix(h ^ t->dim[k]);
-        h = prefix_hash_next(h, (int32_t)t->type);
-        for (size_t k = 0; k < BYTES && k < t->n_bytes; k++) h = prefix_hash_next(h, t->data[k]);
-    }
-    return h;
 }

@@ -27,7 +27,4 @@ int side_read(struct side *s, const struct gguf *g, struct err *err);
 int side_open(struct side *s, const char *path, struct err *err);
 void side_close(struct side *s); /* zeroed is fine */
 
-/* Names a model by its directory and the first bytes of each tensor: two trainings of one architecture differ. */
-uint64_t gguf_fingerprint(const struct gguf *g);
-
 #endif

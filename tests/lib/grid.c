@@ -354,7 +354,7 @@ void grid_run(struct grid *g, const struct cell *c)
     struct cluster *cluster = NULL;
     bool dies = c->drafter == GRID_DYING;
     struct proposer proposer = dies ? grid_dying_proposer(g) : grid_wrong_proposer(g);
-    if (layout_make_groups(&l, 1, n_groups(g), c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK)
+    if (layout_make(&l, 1, n_groups(g), c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK)
         fail_msg("%s", err.text);
     struct cluster_config config = {.launch = {.layout = l,
                                                .plan = g->plan,

@@ -109,7 +109,7 @@ const struct lie *lie_find(const char *message, const char *field)
 
 int lie_peer(const struct lie *l, const struct layout *layout)
 {
-    return group_leader(l->tag == TAG_DRAFT ? layout_drafter(layout) : layout_verifier(layout));
+    return group_leader(l->tag == TAG_DRAFT ? layout_drafter(layout) : layout_verifier(layout, 0));
 }
 
 /* ---- the change ---- */

@@ -370,7 +370,6 @@ static struct spec_config spec_config(struct sim *s)
                                            .peer = DRAFTER,
                                            .prior = c->prior,
                                            .shares_cores = c->shares_cores,
-                                           .profile = &s->profile,
                                            .n_ids = c->n_ids,
                                            .n_proposed = c->n_ids},
                                .n_groups = c->n_groups,
@@ -381,7 +380,8 @@ static struct spec_config spec_config(struct sim *s)
                                              .n_slots = c->n_slots,
                                              .max_rows = c->max_rows,
                                              .max_jobs = c->max_jobs,
-                                             .n_vocab = 128};
+                                             .n_vocab = 128,
+                                             .profile = &s->profile};
     return spec;
 }
 

@@ -48,7 +48,7 @@ int coordinator_drafter(const struct test_coordinator *d)
 
 int coordinator_leader(const struct test_coordinator *d)
 {
-    return group_leader(layout_verifier(&d->layout));
+    return group_leader(layout_verifier(&d->layout, 0));
 }
 
 /* ---- a worker's side ---- */
@@ -205,11 +205,11 @@ struct test_coordinator *coordinator_open(const struct coordinator_config *c)
     assert_non_null(d);
     d->c = *c;
     int tp = c->tp ? c->tp : 1, pp = c->pp ? c->pp : 1;
-    int rc = layout_make(&d->layout, 1, tp, pp, c->drafter, &err);
+    int rc = layout_make(&d->layout, 1, 1, tp, pp, c->drafter, &err);
     if (rc == OK) rc = wire_arena_init(&d->in, ARENA, &err);
     if (rc == OK) rc = wire_arena_init(&d->out, ARENA, &err);
     for (int s = 0; s < pp && tp > 1 && rc == OK; s++)
-        rc = collective_local_open(&d->collectives[group_peer(layout_verifier(&d->layout), s, 0)], tp, &err);
+        rc = collective_local_open(&d->collectives[group_peer(layout_verifier(&d->layout, 0), s, 0)], tp, &err);
     if (rc != OK) fail_msg("%s", err.text);
     assert_true(d->layout.n_peers <= MAX_HERE);
     assert_non_null(d->router = router_open(d->layout.n_peers));

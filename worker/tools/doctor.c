@@ -125,7 +125,15 @@ struct need { /* bytes: of all shares together, and of the largest */
     uint64_t weights, all, largest;
 };
 
-static int need_add(struct report *r, struct need *need, const char *path, const struct share *share,
+/* Of a worker's sequences. */
+static uint64_t kv_bytes(const struct report *r, enum role role, const struct engine_info *info)
+{
+    int groups = r->in->groups, n_slots = layout_group_slots(groups, r->in->parallel);
+    if (role == ROLE_DRAFTER) n_slots *= groups;
+    return info->kv_position_bytes * (uint64_t)r->in->ctx * (uint64_t)n_slots;
+}
+
+static int need_add(struct report *r, struct need *need, enum role role, const char *path, const struct share *share,
                     struct engine_info *info, struct err *err)
 {
     struct engine *engine;
@@ -140,7 +148,7 @@ static int need_add(struct report *r, struct need *need, const char *path, const
     if (rc != OK) return rc;
     engine_info(engine, info);
     engine_close(engine);
-    uint64_t bytes = info->weights_bytes + info->kv_position_bytes * (uint64_t)r->in->ctx * (uint64_t)r->in->parallel;
+    uint64_t bytes = info->weights_bytes + kv_bytes(r, role, info);
     need->weights += info->weights_bytes;
     need->all += bytes;
     if (bytes > need->largest) need->largest = bytes;
@@ -156,9 +164,8 @@ static void say_share(struct report *r, enum role role, int group, const struct 
     struct err ignored;
     char host[72] = "this host", place[64] = "", reads[64] = "";
     if (doctor_layout(in, &l, &ignored) != OK) return;
-    const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l) : layout_verifiers(&l, group);
+    const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l) : layout_verifier(&l, group);
     int rank = layout_rank(&l, group_peer(g, share->stage, share->shard));
-    uint64_t kv = info->kv_position_bytes * (uint64_t)in->ctx * (uint64_t)in->parallel;
     if (in->world && in->ranks) snprintf(host, sizeof host, "host %.60s", in->ranks[rank].host);
     if (group_n_peers(g) > 1) snprintf(place, sizeof place, " stage %d, shard %d", share->stage, share->shard);
     if (in->world && in->ranks && !strcmp(in->ranks[rank].host, in->ranks[0].host) && r->read_bps > 0)
@@ -166,7 +173,7 @@ static void say_share(struct report *r, enum role role, int group, const struct 
     report_ok(r, "layout", "rank %d, %s, %s%s: blocks %d-%d, %d head%s, %llu MiB of weights, %llu MiB of KV%s", rank,
               host, role == ROLE_DRAFTER ? "drafter" : "verifier", place, info->entry_from, info->entry_to - 1,
               info->n_heads, info->n_heads == 1 ? "" : "s", (unsigned long long)(info->weights_bytes >> 20),
-              (unsigned long long)(kv >> 20), reads);
+              (unsigned long long)(kv_bytes(r, role, info) >> 20), reads);
 }
 
 static void say_model(struct report *r, struct need *need, enum role role, const char *path, int groups, int tp, int pp)
@@ -178,7 +185,7 @@ static void say_model(struct report *r, struct need *need, enum role role, const
     int n = groups * tp * pp;
     for (int i = 0; i < n; i++) {
         struct share share = {.stage = i / tp % pp, .n_stages = pp, .shard = i % tp, .n_shards = tp};
-        int rc = need_add(r, &own, path, &share, &info, &err);
+        int rc = need_add(r, &own, role, path, &share, &info, &err);
         if (rc != OK) {
             report_bad(r, rc, name, "%s", err.text);
             return;

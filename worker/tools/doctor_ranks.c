@@ -36,7 +36,7 @@ static enum drafter drafter_of(const struct doctor_input *in)
 int doctor_layout(const struct doctor_input *in, struct layout *out, struct err *err)
 {
     int n = in->world ? in->world->size : 1;
-    return layout_make_groups(out, n, in->groups, in->tp, in->pp, drafter_of(in), err);
+    return layout_make(out, n, in->groups, in->tp, in->pp, drafter_of(in), err);
 }
 
 /* Whether the launcher's ranks are those that the layout takes. */
