@@ -6,7 +6,7 @@
  *      "window": 512}
  *     int32 id, int32 pos, float32 x[n_embd], int32 top[n_top], float32 lp[n_top]
  *
- * base: the model's fingerprint (proto/files/side.h). x: the hidden row of the id at `pos` behind the first `exit`
+ * base: the model's fingerprint (proto/files/gguf.h). x: the hidden row of the id at `pos` behind the first `exit`
  * blocks. top, lp: the ids that the whole model finds likeliest next, and their ln p; likeliest first. A window of the
  * text begins at pos 0.
  */
