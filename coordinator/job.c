@@ -69,7 +69,7 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
     const uint8_t *data;
     size_t n_bytes;
     int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
-    alive_sent(j->alive);
+    alive_sent(j->alive, peer);
     if (rc == OK) count(&j->up[peer], n_bytes);
     if (rc == OK) show_message(j, m);
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
@@ -311,17 +311,26 @@ static void on_signal(uv_signal_t *handle, int signum)
     fail(j, &err);
 }
 
-/* A worker is silent for too long, or none works on what is unfinished. */
+static enum heartbeat_awaits awaited(const struct job *j, int group)
+{
+    if (j->score && group == 0) return AWAITS_VERDICTS;
+    if (!j->spec || !spec_runs(j->spec, group)) return AWAITS_NOTHING;
+    return spec_awaits_verdicts(j->spec, group) ? AWAITS_VERDICTS : AWAITS_DRAFTS;
+}
+
+/* A worker is silent for too long, or a link, or none works on what is unfinished. */
 static void on_look(uv_timer_t *handle)
 {
     struct job *j = handle->data;
+    enum heartbeat_awaits awaits[GROUPS_MOST];
+    struct heartbeat_found found;
     struct err why, err;
-    int peer;
-    if (alive_look(j->alive, j->score || (j->spec && !spec_idle(j->spec)), &peer, &why) == OK) return;
+    for (int i = 0; i < layout_n_verifiers(&j->c.layout); i++) awaits[i] = awaited(j, i);
+    if (alive_look(j->alive, awaits, &found, &why) == OK) return;
     if (j->c.on_lost) j->c.on_lost(j->c.on_lost_arg);
-    if (peer == ALL_STALLED)
+    if (found.loss != LOST_WORKER)
         fail(j, &why);
-    else if (lose(j, peer, &why, &err) != OK)
+    else if (lose(j, found.peer, &why, &err) != OK)
         fail(j, &err);
 }
 
@@ -568,6 +577,12 @@ int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch 
     if (j->c.interruptible) leave_signals(j);
     j->n_seqs = 0;
     if (j->c.progress) progress_part_over(j->c.progress);
+    return job_error(j, err);
+}
+
+int job_look(struct job *j, struct err *err)
+{
+    uv_run(&j->loop, UV_RUN_NOWAIT);
     return job_error(j, err);
 }
 

@@ -101,6 +101,10 @@ int job_cancel(struct job *j, struct seq *s, struct err *err);
 /* Submits them all, and runs the loop until they are done. */
 int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
 
+/* Between runs, now and then: takes what has come, and looks whether all workers live. Does not wait. An error ends the
+ * job. */
+int job_look(struct job *j, struct err *err);
+
 /* For benchmarks, between runs. What texts of a group have taught so far: it may be replaced. */
 struct draft_profile *job_profile(struct job *j, int group);
 /* The links have changed: waits until round trips are measured anew. */
