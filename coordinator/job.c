@@ -7,6 +7,7 @@
 
 #include "coordinator/alive.h"
 #include "coordinator/cli/note.h"
+#include "coordinator/fit.h"
 #include "coordinator/loop.h"
 #include "coordinator/shares.h"
 #include "coordinator/workers.h"
@@ -97,12 +98,12 @@ static int welcome_all(struct job *j, struct err *err)
 {
     static const struct shares as_they_are;
     const struct workers_need need = need_of(j);
-    int rc = workers_fit(&j->workers, &need, err);
+    int rc = fit_check(&j->workers, &need, err);
     for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers && rc == OK; p++) rc = welcome(j, p, &as_they_are, err);
     return rc;
 }
 
-/* Verifiers take the shares that suit them. Where none fit, workers_fit decides about those that they have. */
+/* Verifiers take the shares that suit them. Where none fit, fit_check decides about those that they have. */
 static int send_shares(struct job *j, struct err *err)
 {
     const struct workers_need need = need_of(j);
@@ -600,13 +601,18 @@ int job_measure_links(struct job *j, struct err *err)
 
 struct job_traffic job_traffic(const struct job *j)
 {
-    struct job_traffic traffic = {.rtt_ns = alive_rtt_ns(j->alive, 0)};
+    struct job_traffic traffic = {0};
     for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
         if (layout_group(&j->c.layout, p)->role != ROLE_VERIFIER) continue;
         traffic.bytes_up += j->up[p].n_bytes;
         traffic.bytes_down += j->down[p].n_bytes;
     }
     return traffic;
+}
+
+uint64_t job_rtt_ns(const struct job *j, int group)
+{
+    return alive_rtt_ns(j->alive, group);
 }
 
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err)

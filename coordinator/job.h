@@ -111,9 +111,9 @@ struct draft_profile *job_profile(struct job *j, int group);
 int job_measure_links(struct job *j, struct err *err);
 struct job_traffic {
     uint64_t bytes_up, bytes_down; /* with the verifiers, since job_open; without Pings and Pongs */
-    uint64_t rtt_ns;               /* to the first group's leader and the drafter, together */
 };
 struct job_traffic job_traffic(const struct job *j);
+uint64_t job_rtt_ns(const struct job *j, int group); /* to the group's leader and the drafter, together */
 
 /* Scores a text. The job sets slots and bounds of the config, the caller the rest, and closes *out. */
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err);
