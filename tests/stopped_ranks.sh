@@ -115,6 +115,14 @@ for layout in "1 --tp 2" "2 --pp 2"; do
     rm keys
 done
 
+start 3 serve --big big.gguf --port 0 --tp 2
+soon "the server" says "http://"
+sleep 1
+kill -STOP "$(cat pid.2)"
+within 5 "a rank of an idle server is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+ends 5 "a rank of an idle server is stopped"
+says "verifier on host .* (rank 2, .*) does not answer: last heard" || wrong "serve: rank 2 is not named"
+
 wait "$minute" || wrong "the coordinator is stopped: see above"
 n_checks=$((n_checks + 1))
 verdict
