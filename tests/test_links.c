@@ -32,17 +32,23 @@ static void who_is_silent_for_a_deadline_and_a_second_is_missed(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct links k = {0};
         uint64_t away_ns = 0;
-        int n_told = 0, end_ms = rows[i].missed_ms ? rows[i].missed_ms : rows[i].alive_ms;
+        int n_due = 0, n_told = 0, n_other = 0, end_ms = rows[i].missed_ms ? rows[i].missed_ms : rows[i].alive_ms;
         for (int t = LOOK_MS; t <= end_ms; t += LOOK_MS) {
             uint64_t now_ns = 7000 * ms_ns + (uint64_t)t * ms_ns + away_ns;
-            n_told += links_look(&k, now_ns);
+            if (links_look(&k, now_ns)) {
+                n_due++;
+                n_told += links_tell(&k, BESIDE);
+                n_other += links_tell(&k, OTHER);
+            }
             links_heard(&k, BESIDE, 0, now_ns);
             if (t <= rows[i].heard_ms) links_heard(&k, OTHER, rows[i].block_us, now_ns);
             int expect = rows[i].missed_ms && t == end_ms ? OTHER : PEER_COORDINATOR;
             if (links_missed(&k, now_ns) != expect) fail_msg("%s: after %d ms", rows[i].what, t);
             if (t == rows[i].restart_ms) away_ns = 60000 * ms_ns;
         }
-        if (n_told != (end_ms + LOOK_MS) / PING_MS) fail_msg("%s: told %d times", rows[i].what, n_told);
+        int n = (end_ms + LOOK_MS) / PING_MS;
+        if (n_due != n || n_told != n) fail_msg("%s: told %d times", rows[i].what, n_told);
+        if (n_other != (rows[i].heard_ms ? n : 1)) fail_msg("%s: it is told %d times", rows[i].what, n_other);
     }
 }
 

@@ -20,9 +20,17 @@ bool links_look(struct links *k, uint64_t now_ns)
     return due;
 }
 
+bool links_tell(struct links *k, int peer)
+{
+    bool tell = k->of[peer].heard_ns || !k->of[peer].told;
+    k->of[peer].told = true;
+    return tell;
+}
+
 void links_heard(struct links *k, int peer, uint32_t block_us, uint64_t now_ns)
 {
-    k->of[peer] = (struct link){now_ns, block_us};
+    k->of[peer].heard_ns = now_ns;
+    k->of[peer].block_us = block_us;
 }
 
 int links_missed(const struct links *k, uint64_t now_ns)

@@ -105,7 +105,8 @@ static int look_at_clock(struct worker *w, struct err *err)
     p->looked_ns = now;
     bool due = links_look(&w->links, now);
     for (int to = g->first_peer; due && to < g->first_peer + group_n_peers(g) && rc == OK; to++)
-        if (links_has(&w->config->layout, w->config->peer, to)) rc = post_pong(w, to, (struct pong){0}, err);
+        if (links_has(&w->config->layout, w->config->peer, to) && links_tell(&w->links, to))
+            rc = post_pong(w, to, (struct pong){0}, err);
     return rc;
 }
 
