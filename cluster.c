@@ -103,10 +103,15 @@ static uint64_t time_read(const struct cluster_config *c)
     return (uint64_t)(limits_read(threads_of(c) * n_workers, read_s) / n_workers);
 }
 
-/* The workers' ranks of this host begin at once, and go on when all are done and have given their memory back. */
-static uint64_t time_read_of_rank(const struct cluster_config *c)
+/* The workers' ranks of this host begin at once, and go on when all are done and have given their memory back. One that
+ * cannot work only lets the others begin and go on. */
+static uint64_t time_read_of_rank(const struct cluster_config *c, bool works)
 {
-    double rate = limits_read_beside(threads_of(c), read_s, mpi_host_ranks() - 1, mpi_host_barrier, NULL);
+    double rate = 0;
+    if (works)
+        rate = limits_read_beside(threads_of(c), read_s, mpi_host_ranks() - 1, mpi_host_barrier, NULL);
+    else
+        mpi_host_barrier(NULL);
     mpi_host_barrier(NULL);
     return (uint64_t)rate;
 }
@@ -161,14 +166,17 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     const struct layout *l = &config->launch.layout;
     struct worker_config w = worker_config(config, layout_peer(l, rank));
     struct collective *collective = NULL;
-    int rc = OK;
+    struct mailbox *mailbox = mail_mpi_open(l, w.peer);
+    int rc = mailbox ? OK : err_set(err, E_PEER, "rank %d: out of memory for messages", rank);
     w.spin = false; /* ranks of one host share its cores in ways that a rank does not see */
-    if (layout_group(l, w.peer)->tp > 1) rc = collective_mpi_open(&collective, comm, err);
-    struct mailbox *mailbox = rc == OK ? mail_mpi_open(l, w.peer) : NULL;
-    if (rc == OK && !mailbox) rc = err_set(err, E_LAYOUT, "out of memory");
+    if (rc == OK && layout_group(l, w.peer)->tp > 1) rc = collective_mpi_open(&collective, comm, err);
+    if (mailbox && rc != OK) err_wrap(err, "rank %d", rank);
     w.collective = collective;
-    if (rc == OK && config->launch.time_reads) w.read_bytes_per_s = time_read_of_rank(config);
-    if (rc == OK) rc = worker_run(&w, mailbox, err);
+    if (config->launch.time_reads) w.read_bytes_per_s = time_read_of_rank(config, rc == OK);
+    if (rc == OK)
+        rc = worker_run(&w, mailbox, err);
+    else if (mailbox)
+        worker_refuse(mailbox, err);
     mailbox_close(mailbox);
     collective_close(collective);
     return rc;

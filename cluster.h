@@ -36,7 +36,8 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
 /* Waits until every worker has returned: Quit must have been posted. */
 void cluster_join(struct cluster *c);
 
-/* Runs the one worker of a rank other than 0. comm: of its stage's shards (mpi_join). Returns after Quit. */
+/* Runs the one worker of a rank other than 0. comm: of its stage's shards (mpi_join). Returns after Quit, and
+ * rank 0 knows of errors; of E_PEER it does not where it has a text. */
 int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, struct err *err);
 
 #endif

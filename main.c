@@ -237,8 +237,9 @@ static int other_rank(struct program *p, struct err *err)
     int rc = mpi_start(&world, err);
     if (rc != OK) return complain(err);
     rc = mpi_join(&p->config.launch, &comm, err);
-    if (rc == OK && p->config.launch.layout.n_ranks) rc = cluster_run_rank(&p->config, world.rank, comm, err);
-    if (rc == E_PEER) {
+    bool joined = rc == OK;
+    if (joined && p->config.launch.layout.n_ranks) rc = cluster_run_rank(&p->config, world.rank, comm, err);
+    if (rc == E_PEER || !joined) {
         if (*err->text) complain(err);
         mpi_abort(rc);
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proto/clock.h"
+#include "proto/deadline.h"
 #include "proto/wire.h"
 
 enum { UNREAD_MOST = 20, SELDOM = 20 }; /* while so many rounds are unread, one of SELDOM is sent */
@@ -114,29 +115,27 @@ void alive_heard(struct alive *a, int peer, const struct message *m)
     if (m->tag == TAG_PONG) atomic_store(&a->n_unread, 0);
 }
 
-void alive_sent(struct alive *a)
+void alive_sent(struct alive *a, int peer)
 {
-    heartbeat_sent(&a->heartbeat, clock_now_ns());
+    heartbeat_sent(&a->heartbeat, peer, clock_now_ns());
 }
 
-static int say_stalled(const struct alive *a, uint64_t now_ns, struct err *err)
-{
-    int behind = heartbeat_behind(&a->heartbeat);
-    if (behind == NOBODY_LOST) behind = group_leader(layout_verifier(a->layout, 0));
-    return err_set(err, E_PEER, "a message between two workers was lost: nobody works on the text; %s was %s",
-                   workers_name(a->workers, behind).text, heartbeat_last(&a->heartbeat, behind, now_ns).text);
-}
-
-int alive_look(struct alive *a, bool working, int *peer, struct err *err)
+int alive_look(struct alive *a, const enum heartbeat_awaits *awaits, struct heartbeat_found *found, struct err *err)
 {
     uint64_t now_ns = clock_now_ns();
     for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++)
         heartbeat_due(&a->heartbeat, p, router_due_ns(a->router, p));
-    *peer = heartbeat_look(&a->heartbeat, working, now_ns);
-    if (*peer == NOBODY_LOST) return OK;
-    if (*peer == ALL_STALLED) return say_stalled(a, now_ns, err);
-    return err_set(err, E_PEER, "%s does not answer: %s", workers_name(a->workers, *peer).text,
-                   heartbeat_last(&a->heartbeat, *peer, now_ns).text);
+    *found = heartbeat_look(&a->heartbeat, awaits, now_ns);
+    if (found->loss == LOST_NOTHING) return OK;
+    struct worker_name name = workers_name(a->workers, found->peer);
+    struct heartbeat_said last = heartbeat_last(&a->heartbeat, found->peer, now_ns);
+    if (found->loss == LOST_LINK)
+        return err_set(err, E_PEER, "%s hears nothing from %s: the link between them is lost", name.text,
+                       workers_name(a->workers, found->other).text);
+    if (found->loss == LOST_MESSAGE)
+        return err_set(err, E_PEER, "a message between two workers was lost: nobody works on the text; %s was %s",
+                       name.text, last.text);
+    return err_set(err, E_PEER, "%s does not answer: %s", name.text, last.text);
 }
 
 void alive_lose(struct alive *a, int peer)

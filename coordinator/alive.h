@@ -13,8 +13,6 @@
 #include "proto/policy.h"
 #include "proto/router.h"
 
-enum { PING_MS = 500 };
-
 struct alive;
 /* Borrows router and workers until alive_close. */
 int alive_open(struct alive **out, struct router *router, const struct workers *workers, struct err *err);
@@ -23,10 +21,10 @@ void alive_close(struct alive *a); /* NULL is fine */
 /* The worker is ready: its deadlines begin, and it gets its first Ping. */
 void alive_begin(struct alive *a, int peer);
 void alive_heard(struct alive *a, int peer, const struct message *m);
-void alive_sent(struct alive *a); /* something that is no Ping, to any worker */
+void alive_sent(struct alive *a, int peer); /* something that is no Ping */
 
-/* E_PEER: a worker that is lost (*peer), or a text that nobody works on any more (ALL_STALLED), in words. */
-int alive_look(struct alive *a, bool working, int *peer, struct err *err);
+/* E_PEER: what is lost, in words (heartbeat_look). */
+int alive_look(struct alive *a, const enum heartbeat_awaits *awaits, struct heartbeat_found *found, struct err *err);
 /* A worker is lost: it gets no more Pings, and what it sends does not count any more. */
 void alive_lose(struct alive *a, int peer);
 bool alive_is_lost(const struct alive *a, int peer);

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const uint64_t second_ns = 1000000000, ms_ns = 1000000, us_ns = 1000;
+#include "proto/deadline.h"
+
+static const uint64_t second_ns = 1000000000, ms_ns = 1000000;
 
 int heartbeat_init(struct heartbeat *h, const struct layout *l, struct err *err)
 {
@@ -19,7 +21,8 @@ void heartbeat_free(struct heartbeat *h)
 
 void heartbeat_begin(struct heartbeat *h, int peer, uint64_t now_ns)
 {
-    h->workers[peer] = (struct heartbeat_worker){.begun = true, .heard_ns = now_ns, .tag = TAG_READY};
+    h->workers[peer] =
+        (struct heartbeat_worker){.begun = true, .begun_ns = now_ns, .heard_ns = now_ns, .tag = TAG_READY};
 }
 
 void heartbeat_lose(struct heartbeat *h, int peer)
@@ -38,7 +41,7 @@ void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uin
     w->heard_ns = now_ns;
     w->tag = (int)m->tag;
     if (m->tag != TAG_PONG) {
-        h->moved_ns = now_ns;
+        w->moved_ns = now_ns;
         return;
     }
     w->pong = m->pong;
@@ -48,68 +51,97 @@ void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uin
     if (in_time && m->pong.sent_ns < now_ns) r->ns[r->n++ % RTTS_MOST] = now_ns - m->pong.sent_ns;
 }
 
-void heartbeat_sent(struct heartbeat *h, uint64_t now_ns)
+void heartbeat_sent(struct heartbeat *h, int peer, uint64_t now_ns)
 {
-    h->moved_ns = now_ns;
+    h->workers[peer].moved_ns = now_ns;
 }
 
 void heartbeat_due(struct heartbeat *h, int peer, uint64_t due_ns)
 {
     struct heartbeat_worker *w = &h->workers[peer];
     if (due_ns > w->heard_ns) w->heard_ns = due_ns;
-    if (due_ns > h->moved_ns) h->moved_ns = due_ns;
+    if (due_ns > w->moved_ns) w->moved_ns = due_ns;
 }
 
 /* ---- a look ---- */
 
-static uint64_t since(uint64_t then_ns, uint64_t now_ns)
-{
-    return now_ns > then_ns ? now_ns - then_ns : 0;
-}
-
 static bool is_lost(const struct heartbeat *h, int peer, uint64_t now_ns)
 {
     const struct heartbeat_worker *w = &h->workers[peer];
-    uint64_t deadline = DEADLINE_S * second_ns, block = us_ns * w->pong.block_us;
-    uint64_t blocks = DEADLINE_BLOCKS * (block < BLOCK_MOST_S * second_ns ? block : BLOCK_MOST_S * second_ns);
     if (!w->begun || w->lost || layout_rank(&h->layout, peer) == 0) return false;
-    return since(w->heard_ns, now_ns) > (blocks > deadline ? blocks : deadline);
+    return deadline_since(w->heard_ns, now_ns) > deadline_ns(w->pong.block_us);
 }
 
-/* It has got all that was sent to it, and has nothing to do. */
-static bool is_idle(const struct heartbeat *h, const struct heartbeat_worker *w)
+/* Whom it does not hear any more, though that one serves for long enough and is not lost itself; PEER_COORDINATOR: none.
+ * What it said before the coordinator was away does not count. */
+static int missed_by(const struct heartbeat *h, int peer)
 {
-    return w->lost || (w->begun && w->n_pongs && !w->pong.busy && w->pong.sent_ns > h->moved_ns);
+    const struct heartbeat_worker *w = &h->workers[peer];
+    int other = (int)w->pong.misses;
+    const struct group *g = layout_group(&h->layout, peer);
+    if (!w->begun || w->lost || other == peer || layout_group(&h->layout, other) != g) return PEER_COORDINATOR;
+    const struct heartbeat_worker *o = &h->workers[other];
+    bool long_enough = w->pong.sent_ns >= h->back_ns && w->pong.sent_ns > o->begun_ns + DEADLINE_S * second_ns;
+    return o->begun && !o->lost && long_enough ? other : PEER_COORDINATOR;
 }
 
-int heartbeat_look(struct heartbeat *h, bool working, uint64_t now_ns)
+/* It has got all that was sent to its group, and has nothing to do. */
+static bool is_idle(const struct heartbeat_worker *w, uint64_t moved_ns)
 {
-    bool away = since(h->looked_ns, now_ns) > AWAY_MS * ms_ns, idle = working;
+    return w->lost || (w->begun && w->n_pongs && !w->pong.busy && w->pong.sent_ns > moved_ns);
+}
+
+/* Whether all of the group are; *moved_ns: the last message to or from one of it. */
+static bool rests(const struct heartbeat *h, const struct group *g, uint64_t *moved_ns)
+{
+    const struct heartbeat_worker *first = h->workers + g->first_peer, *end = first + group_n_peers(g);
+    for (const struct heartbeat_worker *w = first; w < end; w++)
+        if (w->moved_ns > *moved_ns) *moved_ns = w->moved_ns;
+    for (const struct heartbeat_worker *w = first; w < end; w++)
+        if (!is_idle(w, *moved_ns)) return false;
+    return true;
+}
+
+static bool is_stalled(struct heartbeat *h, int i, enum heartbeat_awaits awaits, uint64_t now_ns)
+{
+    const struct group *drafter = layout_drafter(&h->layout);
+    uint64_t moved_ns = 0, asked_ns = 0;
+    bool idle = awaits != AWAITS_NOTHING && rests(h, layout_verifier(&h->layout, i), &moved_ns);
+    if (idle && awaits == AWAITS_DRAFTS && drafter) idle = rests(h, drafter, &asked_ns);
+    if (!idle) h->busy_ns[i] = now_ns;
+    uint64_t still_ns = h->busy_ns[i] > moved_ns ? h->busy_ns[i] : moved_ns;
+    return deadline_since(still_ns > asked_ns ? still_ns : asked_ns, now_ns) > STALL_S * second_ns;
+}
+
+/* Of a group, one that has done fewer passes than another; its leader: there is none. */
+static int behind(const struct heartbeat *h, const struct group *g)
+{
+    int first = g->first_peer, least = first;
+    bool differ = false;
+    for (int p = first + 1; p < first + group_n_peers(g); p++) {
+        differ |= h->workers[p].pong.n_passes != h->workers[first].pong.n_passes;
+        if (h->workers[p].pong.n_passes < h->workers[least].pong.n_passes) least = p;
+    }
+    return differ ? least : group_leader(g);
+}
+
+struct heartbeat_found heartbeat_look(struct heartbeat *h, const enum heartbeat_awaits *awaits, uint64_t now_ns)
+{
+    bool away = deadline_since(h->looked_ns, now_ns) > AWAY_MS * ms_ns;
+    struct heartbeat_found found = {LOST_NOTHING, PEER_COORDINATOR, PEER_COORDINATOR};
     h->looked_ns = now_ns;
     if (away) h->back_ns = now_ns;
     for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers && away; p++) heartbeat_due(h, p, now_ns);
-    for (int p = PEER_COORDINATOR + 1; p < h->layout.n_peers; p++) {
-        if (is_lost(h, p, now_ns)) return p;
-        idle = idle && is_idle(h, &h->workers[p]);
+    for (int i = 0; i < layout_n_verifiers(&h->layout); i++)
+        if (is_stalled(h, i, awaits ? awaits[i] : AWAITS_NOTHING, now_ns))
+            found = (struct heartbeat_found){LOST_MESSAGE, behind(h, layout_verifier(&h->layout, i)), 0};
+    for (int p = h->layout.n_peers; --p > PEER_COORDINATOR;) { /* the first one counts */
+        int other = missed_by(h, p);
+        if (other != PEER_COORDINATOR) found = (struct heartbeat_found){LOST_LINK, p, other};
     }
-    if (!idle) h->busy_ns = now_ns;
-    uint64_t still_ns = h->busy_ns > h->moved_ns ? h->busy_ns : h->moved_ns;
-    return since(still_ns, now_ns) > STALL_S * second_ns ? ALL_STALLED : NOBODY_LOST;
-}
-
-int heartbeat_behind(const struct heartbeat *h)
-{
-    for (int i = 0; i < layout_n_verifiers(&h->layout); i++) {
-        const struct group *g = layout_verifier(&h->layout, i);
-        int first = g->first_peer, behind = first;
-        bool differ = false;
-        for (int p = first + 1; p < first + group_n_peers(g); p++) {
-            differ |= h->workers[p].pong.n_passes != h->workers[first].pong.n_passes;
-            if (h->workers[p].pong.n_passes < h->workers[behind].pong.n_passes) behind = p;
-        }
-        if (differ) return behind;
-    }
-    return NOBODY_LOST;
+    for (int p = h->layout.n_peers; --p > PEER_COORDINATOR;)
+        if (is_lost(h, p, now_ns)) found = (struct heartbeat_found){LOST_WORKER, p, PEER_COORDINATOR};
+    return found;
 }
 
 int heartbeat_waits_for(const struct heartbeat *h, int peer)
@@ -126,7 +158,7 @@ struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64
     const char *state = !w->n_pongs ? "" : w->pong.busy ? ", computing" : ", idle";
     if (w->n_pongs) snprintf(what, sizeof what, " after pass %u", w->pong.n_passes);
     snprintf(said.text, sizeof said.text, "last heard %.1f s ago (%s%s%s)",
-             (double)since(w->heard_ns, now_ns) / (double)second_ns, wire_tags[w->tag].name, state, what);
+             (double)deadline_since(w->heard_ns, now_ns) / (double)second_ns, wire_tags[w->tag].name, state, what);
     return said;
 }
 

@@ -1,14 +1,17 @@
 /* heartbeat.h -- which workers are alive, by what has come from them. Pure: times are given.
  *
- *   Ready ──▶ heard ◀── any message ── silence of 2 s, or of 10 of its blocks ──▶ lost
+ *   Ready ──▶ heard ◀── any message ── silence of a deadline (deadline.h) ──▶ lost
  *
  * Every worker gets a Ping every PING_MS (alive.h), and answers it whatever it does. If the coordinator itself was
  * stopped for a while, its silence is nobody's: all deadlines begin anew. A message that an emulated network still
  * holds is a sign of life when it is due. Workers in this process cannot be lost.
  *
- * Between two ranks of a group a message can be lost although the coordinator hears both: then all workers say that
- * they have nothing to do, and no text goes on. After STALL_S that is an error too. With several groups of
- * verifiers it is found once the other groups rest, too.
+ * The ranks of a group send each other signs of life too (worker/roles/links.h). One that misses another says so in its
+ * Pongs: if that other still answers the coordinator, the link between the two is lost.
+ *
+ * Last, a message between two ranks of a group can get lost although all hear each other. Then no worker of the group has
+ * anything to do, and its texts are unfinished: after STALL_S that is an error too, whatever other groups do. The
+ * drafter may be busy for other groups: it counts only while the group's texts wait for nothing but its drafts.
  */
 #ifndef COORDINATOR_HEARTBEAT_H
 #define COORDINATOR_HEARTBEAT_H
@@ -21,12 +24,8 @@
 #include "proto/wire.h"
 
 enum {
-    DEADLINE_S = 2,
-    DEADLINE_BLOCKS = 10,
-    BLOCK_MOST_S = 6, /* no block takes longer */
     STALL_S = 10,
-    LOOK_MS = 200,  /* between two looks */
-    AWAY_MS = 1000, /* a look that is so late: this process was stopped */
+    LOOK_MS = 200, /* between two looks */
     RTTS_MOST = 16,
     LOADS_LEAST = 4,      /* of them some are answered at once, while no pass keeps the worker busy */
     LOAD_LEAST_NS = 50000 /* what a load adds on a link slow enough to tell */
@@ -39,9 +38,10 @@ struct round_trips { /* the last ones */
 
 struct heartbeat_worker {
     bool begun, lost;
-    uint64_t heard_ns;
-    int tag;          /* of its last message */
-    struct pong pong; /* the last one; n_pongs 0: none yet */
+    uint64_t begun_ns, heard_ns;
+    uint64_t moved_ns; /* the last message that was neither Ping nor Pong, to or from it */
+    int tag;           /* of its last message */
+    struct pong pong;  /* the last one; n_pongs 0: none yet */
     unsigned n_pongs;
     struct round_trips bare, loaded; /* loaded: of Pings with PING_LOAD bytes */
 };
@@ -50,9 +50,8 @@ struct heartbeat {
     struct layout layout;
     struct heartbeat_worker *workers; /* [n_peers] owns */
     uint64_t looked_ns;
-    uint64_t back_ns;  /* this process was away until then: no Ping from before measures a round trip */
-    uint64_t moved_ns; /* the last message that was neither Ping nor Pong, to or from a worker */
-    uint64_t busy_ns;  /* the last look that found a worker with something to do */
+    uint64_t back_ns;              /* this process was away until then: no Ping from before measures a round trip */
+    uint64_t busy_ns[GROUPS_MOST]; /* the last look that found a worker of the group with something to do */
 };
 
 int heartbeat_init(struct heartbeat *h, const struct layout *l, struct err *err);
@@ -60,7 +59,7 @@ void heartbeat_free(struct heartbeat *h); /* zeroed is fine */
 
 void heartbeat_begin(struct heartbeat *h, int peer, uint64_t now_ns);
 void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uint64_t now_ns);
-void heartbeat_sent(struct heartbeat *h, uint64_t now_ns);
+void heartbeat_sent(struct heartbeat *h, int peer, uint64_t now_ns); /* something that is no Ping */
 /* Messages from or to this peer are on their way until then. */
 void heartbeat_due(struct heartbeat *h, int peer, uint64_t due_ns);
 
@@ -68,12 +67,19 @@ void heartbeat_due(struct heartbeat *h, int peer, uint64_t due_ns);
 void heartbeat_lose(struct heartbeat *h, int peer);
 bool heartbeat_is_lost(const struct heartbeat *h, int peer); /* false: there is no such peer, too */
 
-enum { NOBODY_LOST = -1, ALL_STALLED = PEER_COORDINATOR };
-/* The worker that is lost. working: texts are unfinished; if no worker works on them, ALL_STALLED. */
-int heartbeat_look(struct heartbeat *h, bool working, uint64_t now_ns);
+/* What the unfinished texts of a group of verifiers wait for: there are none; one of them at least for verifiers; all for
+ * the drafter. */
+enum heartbeat_awaits { AWAITS_NOTHING, AWAITS_VERDICTS, AWAITS_DRAFTS };
 
-/* Of the verifiers, one that has done fewer passes than another of its group; NOBODY_LOST: there is none. */
-int heartbeat_behind(const struct heartbeat *h);
+enum heartbeat_loss { LOST_NOTHING, LOST_WORKER, LOST_LINK, LOST_MESSAGE };
+struct heartbeat_found {
+    enum heartbeat_loss loss;
+    int peer;  /* LOST_WORKER: it; LOST_LINK: who hears nothing of `other`; LOST_MESSAGE: of the group that nobody works
+                  in, one that has done fewer passes than another, or the leader */
+    int other; /* LOST_LINK */
+};
+/* The first loss there is. awaits: of each group; NULL: no texts are unfinished. */
+struct heartbeat_found heartbeat_look(struct heartbeat *h, const enum heartbeat_awaits *awaits, uint64_t now_ns);
 
 /* The worker that this one's pass waits for; PEER_COORDINATOR: none. */
 int heartbeat_waits_for(const struct heartbeat *h, int peer);

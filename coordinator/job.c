@@ -7,6 +7,7 @@
 
 #include "coordinator/alive.h"
 #include "coordinator/cli/note.h"
+#include "coordinator/fit.h"
 #include "coordinator/loop.h"
 #include "coordinator/shares.h"
 #include "coordinator/workers.h"
@@ -69,7 +70,7 @@ static int post(struct job *j, int peer, const struct message *m, struct err *er
     const uint8_t *data;
     size_t n_bytes;
     int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
-    alive_sent(j->alive);
+    alive_sent(j->alive, peer);
     if (rc == OK) count(&j->up[peer], n_bytes);
     if (rc == OK) show_message(j, m);
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
@@ -97,12 +98,12 @@ static int welcome_all(struct job *j, struct err *err)
 {
     static const struct shares as_they_are;
     const struct workers_need need = need_of(j);
-    int rc = workers_fit(&j->workers, &need, err);
+    int rc = fit_check(&j->workers, &need, err);
     for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers && rc == OK; p++) rc = welcome(j, p, &as_they_are, err);
     return rc;
 }
 
-/* Verifiers take the shares that suit them. Where none fit, workers_fit decides about those that they have. */
+/* Verifiers take the shares that suit them. Where none fit, fit_check decides about those that they have. */
 static int send_shares(struct job *j, struct err *err)
 {
     const struct workers_need need = need_of(j);
@@ -311,17 +312,26 @@ static void on_signal(uv_signal_t *handle, int signum)
     fail(j, &err);
 }
 
-/* A worker is silent for too long, or none works on what is unfinished. */
+static enum heartbeat_awaits awaited(const struct job *j, int group)
+{
+    if (j->score && group == 0) return AWAITS_VERDICTS;
+    if (!j->spec || !spec_runs(j->spec, group)) return AWAITS_NOTHING;
+    return spec_awaits_verdicts(j->spec, group) ? AWAITS_VERDICTS : AWAITS_DRAFTS;
+}
+
+/* A worker is silent for too long, or a link, or none works on what is unfinished. */
 static void on_look(uv_timer_t *handle)
 {
     struct job *j = handle->data;
+    enum heartbeat_awaits awaits[GROUPS_MOST];
+    struct heartbeat_found found;
     struct err why, err;
-    int peer;
-    if (alive_look(j->alive, j->score || (j->spec && !spec_idle(j->spec)), &peer, &why) == OK) return;
+    for (int i = 0; i < layout_n_verifiers(&j->c.layout); i++) awaits[i] = awaited(j, i);
+    if (alive_look(j->alive, awaits, &found, &why) == OK) return;
     if (j->c.on_lost) j->c.on_lost(j->c.on_lost_arg);
-    if (peer == ALL_STALLED)
+    if (found.loss != LOST_WORKER)
         fail(j, &why);
-    else if (lose(j, peer, &why, &err) != OK)
+    else if (lose(j, found.peer, &why, &err) != OK)
         fail(j, &err);
 }
 
@@ -571,6 +581,12 @@ int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch 
     return job_error(j, err);
 }
 
+int job_look(struct job *j, struct err *err)
+{
+    uv_run(&j->loop, UV_RUN_NOWAIT);
+    return job_error(j, err);
+}
+
 struct draft_profile *job_profile(struct job *j, int group)
 {
     return &j->profiles[group];
@@ -585,13 +601,18 @@ int job_measure_links(struct job *j, struct err *err)
 
 struct job_traffic job_traffic(const struct job *j)
 {
-    struct job_traffic traffic = {.rtt_ns = alive_rtt_ns(j->alive, 0)};
+    struct job_traffic traffic = {0};
     for (int p = PEER_COORDINATOR + 1; p < j->c.layout.n_peers; p++) {
         if (layout_group(&j->c.layout, p)->role != ROLE_VERIFIER) continue;
         traffic.bytes_up += j->up[p].n_bytes;
         traffic.bytes_down += j->down[p].n_bytes;
     }
     return traffic;
+}
+
+uint64_t job_rtt_ns(const struct job *j, int group)
+{
+    return alive_rtt_ns(j->alive, group);
 }
 
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err)

@@ -101,15 +101,19 @@ int job_cancel(struct job *j, struct seq *s, struct err *err);
 /* Submits them all, and runs the loop until they are done. */
 int job_run(struct job *j, struct seq *seqs, int n_seqs, const struct job_watch *watch, struct err *err);
 
+/* Between runs, now and then: takes what has come, and looks whether all workers live. Does not wait. An error ends the
+ * job. */
+int job_look(struct job *j, struct err *err);
+
 /* For benchmarks, between runs. What texts of a group have taught so far: it may be replaced. */
 struct draft_profile *job_profile(struct job *j, int group);
 /* The links have changed: waits until round trips are measured anew. */
 int job_measure_links(struct job *j, struct err *err);
 struct job_traffic {
     uint64_t bytes_up, bytes_down; /* with the verifiers, since job_open; without Pings and Pongs */
-    uint64_t rtt_ns;               /* to the first group's leader and the drafter, together */
 };
 struct job_traffic job_traffic(const struct job *j);
+uint64_t job_rtt_ns(const struct job *j, int group); /* to the group's leader and the drafter, together */
 
 /* Scores a text. The job sets slots and bounds of the config, the caller the rest, and closes *out. */
 int job_score(struct job *j, const struct score_config *config, struct score **out, struct err *err);

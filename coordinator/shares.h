@@ -4,7 +4,7 @@
  *
  * Stages that take turns are fastest together where each reads for as long as the others, the last one its head too;
  * so are the shards of a stage. If one worker's read loop was not timed, all count as equally fast. What a share of
- * another size takes is estimated from the share that the worker has now: workers_fit decides afterwards.
+ * another size takes is estimated from the share that the worker has now: fit_check decides afterwards.
  */
 #ifndef COORDINATOR_SHARES_H
 #define COORDINATOR_SHARES_H

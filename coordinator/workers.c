@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/shares.h"
 #include "proto/show.h"
 
 int workers_init(struct workers *w, const struct layout *l, struct err *err)
@@ -66,7 +65,7 @@ int workers_ready(struct workers *w, int from, const struct ready *r, struct err
     return OK;
 }
 
-/* ---- whether they fit ---- */
+/* ---- facts ---- */
 
 static const struct worker_seen *leader(const struct workers *w, int group)
 {
@@ -80,87 +79,10 @@ static const struct worker_seen *drafter(const struct workers *w)
     return g ? &w->seen[group_leader(g)] : &nobody;
 }
 
-/* Its host; and where there are several groups its rank and its group, counted from 1. */
-static struct worker_name place_of(const struct workers *w, const struct worker_seen *seen)
-{
-    struct worker_name name;
-    int peer = (int)(seen - w->seen), group = layout_i_verifier(&w->layout, peer) + 1;
-    if (layout_n_verifiers(&w->layout) > 1 && group > 0)
-        snprintf(name.text, sizeof name.text, "%s, rank %d, group %d", seen->host, layout_rank(&w->layout, peer),
-                 group);
-    else
-        snprintf(name.text, sizeof name.text, "%s", seen->host);
-    return name;
-}
-
-/* One model in pieces, and each group has all of it: every shard must hold pieces of the same, and compute alike. */
-static int check_shards(const struct workers *w, struct err *err)
-{
-    const struct worker_seen *a = leader(w, 0), *end = w->seen + w->layout.n_peers;
-    for (const struct worker_seen *b = a + 1; b < end; b++) {
-        struct worker_name at_a = place_of(w, a), at_b = place_of(w, b);
-        if (a->h.model != b->h.model)
-            return err_set(err, E_MODEL, "%s on host %s and %s on host %s are different models", a->path, at_a.text,
-                           b->path, at_b.text);
-        if (a->h.plan != b->h.plan)
-            return err_set(err, E_MODEL, "hosts %s and %s run different plans of the model: use one build everywhere",
-                           at_a.text, at_b.text);
-        if (a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest)
-            return err_set(err, E_LAYOUT, "hosts %s (%s) and %s (%s) compute different bits: they cannot serve one job",
-                           at_a.text, a->cpu, at_b.text, b->cpu);
-    }
-    return OK;
-}
-
-static int check_vocab(const struct worker_seen *seen, uint64_t vocab, struct err *err)
-{
-    if (seen->h.vocab == vocab) return OK;
-    return err_set(err, E_MODEL, "host %s reads another vocabulary from %s than the coordinator", seen->host,
-                   seen->path);
-}
-
 int workers_n_slots(const struct workers *w, int peer)
 {
     return layout_group(&w->layout, peer)->role == ROLE_DRAFTER ? w->n_slots * layout_n_verifiers(&w->layout)
                                                                 : w->n_slots;
-}
-
-/* Lists with which the model would fit, for an error; "": none would. */
-static void suggest(const struct workers *w, char *out, size_t size)
-{
-    const struct group *g = layout_verifier(&w->layout, 0);
-    struct shares s;
-    *out = 0;
-    if (layout_n_verifiers(&w->layout) > 1) return; /* shares are chosen for one group */
-    if (g->pp > 1 && shares_choose(&s, w, true, false))
-        snprintf(out, size, "--stage-share %.200s would fit; or ", s.stages);
-    else if (g->tp > 1 && shares_choose(&s, w, false, true))
-        snprintf(out, size, "--shard-share %.200s would fit; or ", s.shards);
-}
-
-/* Before anything is loaded: what the workers of each host will take against what that host has. */
-static int check_memory(const struct workers *w, struct err *err)
-{
-    const struct worker_seen *end = w->seen + w->layout.n_peers;
-    for (const struct worker_seen *a = w->seen + 1; a < end; a++) {
-        uint64_t weights = 0, kv = 0;
-        for (const struct worker_seen *b = w->seen + 1; b < end; b++) {
-            if (strcmp(a->host, b->host)) continue;
-            weights += b->h.weights_bytes;
-            kv += workers_worker_kv_bytes(w, (int)(b - w->seen));
-        }
-        if (weights + kv <= a->h.memory_bytes) continue;
-        char shares[256];
-        suggest(w, shares, sizeof shares);
-        return err_set(
-            err, E_LAYOUT,
-            "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: %suse a "
-            "smaller --ctx or --parallel, or more hosts",
-            a->host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20),
-            w->n_slots * layout_n_verifiers(&w->layout), w->n_ctx, (unsigned long long)(a->h.memory_bytes >> 20),
-            shares);
-    }
-    return OK;
 }
 
 void workers_set_context(struct workers *w, const struct workers_need *need)
@@ -169,17 +91,6 @@ void workers_set_context(struct workers *w, const struct workers_need *need)
     w->n_ctx = n_ctx && n_ctx < need->n_ctx ? n_ctx : need->n_ctx;
     w->n_slots = need->n_slots;
 }
-
-int workers_fit(struct workers *w, const struct workers_need *need, struct err *err)
-{
-    workers_set_context(w, need);
-    int rc = check_shards(w, err);
-    if (rc == OK) rc = check_vocab(leader(w, 0), need->vocab_big, err);
-    if (rc == OK && w->layout.drafter == DRAFTER_LITTLE) rc = check_vocab(drafter(w), need->vocab_little, err);
-    return rc == OK ? check_memory(w, err) : rc;
-}
-
-/* ---- facts ---- */
 
 const struct hello *workers_leader(const struct workers *w, int group)
 {

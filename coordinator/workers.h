@@ -1,8 +1,8 @@
-/* workers.h -- what the workers of a job report before they serve, and whether they fit together.
+/* workers.h -- what the workers of a job report before they serve.
  *
- *   Hello from every peer ──workers_fit──▶ Welcome ──▶ Loading ... Ready from every peer
+ *   Hello from every peer ──fit_check (fit.h)──▶ Welcome ──▶ Loading ... Ready from every peer
  *
- * Messages in, facts out: no I/O, no clock. If two workers do not fit, the error names both hosts.
+ * Messages in, facts out: no I/O, no clock.
  */
 #ifndef COORDINATOR_WORKERS_H
 #define COORDINATOR_WORKERS_H
@@ -27,7 +27,7 @@ struct workers {
     struct layout layout;
     struct worker_seen *seen; /* [n_peers] owns */
     int n, n_hello, n_ready;  /* n: workers */
-    int n_slots, n_ctx;       /* n_slots: of each group of verifiers. Both are set by workers_fit */
+    int n_slots, n_ctx;       /* n_slots: of each group of verifiers. Both are set by workers_set_context */
 };
 
 int workers_init(struct workers *w, const struct layout *l, struct err *err);
@@ -47,9 +47,6 @@ struct workers_need {
 };
 /* Called when all have sent Hello: how long contexts will be, of how many slots. */
 void workers_set_context(struct workers *w, const struct workers_need *need);
-/* Called when all have sent Hello. E_MODEL: different models, or not the coordinator's vocabulary. E_LAYOUT: different
- * arithmetic, or too little memory. */
-int workers_fit(struct workers *w, const struct workers_need *need, struct err *err);
 
 int workers_n_slots(const struct workers *w, int peer); /* its own; the drafter has those of all groups */
 const struct hello *workers_leader(const struct workers *w, int group); /* of a group of verifiers */

@@ -122,6 +122,14 @@ int group_last(const struct group *g)
     return group_peer(g, g->pp - 1, 0);
 }
 
+bool group_has_link(const struct group *g, int a, int b)
+{
+    int n_stages = abs(group_stage(g, a) - group_stage(g, b)), leader = group_leader(g), last = group_last(g);
+    if (a == b) return false;
+    bool next = n_stages == 1 && group_shard(g, a) == group_shard(g, b);
+    return n_stages == 0 || next || (a == leader && b == last) || (a == last && b == leader);
+}
+
 int layout_read_share(const char *text, const char *of, int n_parts, int share[], struct err *err)
 {
     const char *at = text;

@@ -363,7 +363,7 @@ static int ranks_wait(struct mailbox *mb, struct mail *out, int wait_ms, struct 
     uint64_t until = wait_ms < 0 ? UINT64_MAX : clock_now_us() + (uint64_t)wait_ms * 1000;
     for (;;) {
         int rc = ranks_poll(mb, out, err);
-        if (rc == OK && out->tag != TAG_PING) backoff_reset(&r->backoff); /* a Ping is no sign that more will come */
+        if (rc == OK && !wire_is_sign_of_life(out->tag)) backoff_reset(&r->backoff);
         if (rc != MAIL_NONE) return rc;
         if (wait_ms >= 0 && clock_now_us() >= until) return MAIL_NONE;
         bool moving = r->sending || r->data;

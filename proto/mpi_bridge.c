@@ -82,7 +82,7 @@ static int carry_out(struct mpi_bridge *p, struct mailbox *outside, int *n_moved
     for (int i = 0; i < BATCH && rc == OK; i++) {
         rc = mailbox_poll(p->inside, &m, &p->err);
         if (rc != OK) break;
-        *n_moved += m.tag != TAG_PING; /* a Ping is no sign that more will come */
+        *n_moved += !wire_is_sign_of_life(m.tag);
         rc = mailbox_post(outside, m.to, m.tag, m.data, m.n_bytes, &p->err);
         mail_free(&m);
     }
@@ -95,7 +95,7 @@ static int carry_in(struct mpi_bridge *p, struct mailbox *outside, int *n_moved)
     int rc = OK;
     for (int i = 0; i < BATCH && rc == OK; i++) {
         rc = mailbox_poll(outside, &m, &p->err);
-        *n_moved += rc == OK && m.tag != TAG_PONG;
+        *n_moved += rc == OK && !wire_is_sign_of_life(m.tag);
         if (rc == OK) rc = router_deliver(p->router, &m, &p->err);
     }
     return rc == MAIL_NONE ? OK : rc;

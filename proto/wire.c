@@ -381,6 +381,7 @@ static const void *pong_out(struct wire_arena *a, const struct message *m)
     pb->n_load = p->n_load;
     pb->busy_us = p->busy_us;
     pb->ready_us = p->ready_us;
+    pb->misses = p->misses;
     return pb;
 }
 
@@ -395,7 +396,8 @@ static const char *pong_in(struct wire_arena *a, const void *from, struct messag
                             .waits_for = pb->waits_for,
                             .n_load = pb->n_load,
                             .busy_us = pb->busy_us,
-                            .ready_us = pb->ready_us};
+                            .ready_us = pb->ready_us,
+                            .misses = pb->misses};
     return NULL;
 }
 

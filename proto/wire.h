@@ -16,7 +16,7 @@
 
 #include "proto/err.h"
 
-enum { WIRE_VERSION = 4 };
+enum { WIRE_VERSION = 5 };
 
 /* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
 enum { PART_PLAN_MOST = 511 /* bytes of a part's plan */ };
@@ -44,7 +44,7 @@ enum tag {                  /* 0 is no message; reserved ones have a number and 
            TAG_READY = 16,    /* W -> C   loaded */
            TAG_ACK = 17,      /* C -> L   how many ids of a slot's text C has; no answer */
            TAG_LOADING = 18,  /* W -> C   how much is loaded, between Welcome and Ready; no answer */
-           TAG_PONG = 19,     /* W -> C   what it does */
+           TAG_PONG = 19,     /* W -> C   what it does; W -> W of one group, as a sign of life */
            N_TAGS
 };
 
@@ -53,6 +53,12 @@ struct wire_tag {
     size_t max_bytes; /* a longer message is refused, before sending and before decoding */
 };
 extern const struct wire_tag wire_tags[N_TAGS];
+
+/* It says that its sender lives, and is no sign that more will come. */
+static inline bool wire_is_sign_of_life(int tag)
+{
+    return tag == TAG_PING || tag == TAG_PONG;
+}
 
 struct hello {
     uint32_t version;
@@ -159,6 +165,7 @@ struct pong {
     uint32_t waits_for;         /* the peer that this pass waits for; PEER_COORDINATOR: none */
     uint32_t n_load;            /* the Ping's */
     uint64_t busy_us, ready_us; /* in passes so far; since it was ready */
+    uint32_t misses;            /* a peer of its group that it hears nothing from; PEER_COORDINATOR: none */
 };
 
 struct token {    /* big's id behind the first `at` ids of the slot's text */

@@ -60,6 +60,7 @@ static const struct bound of_ack[] = {
 };
 static const struct bound of_pong[] = {
     BOUND(pong, "waits_for", waits_for, PEER_COORDINATOR, MAX_PEERS - 1),
+    BOUND(pong, "misses", misses, PEER_COORDINATOR, MAX_PEERS - 1),
 };
 static const struct bound of_token[] = {
     BOUND(token, "at", at, 1, CONTEXT_MOST),

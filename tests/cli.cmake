@@ -43,7 +43,7 @@ add_test(NAME mpijob COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/mpijob.py $<TAR
 set_tests_properties(mpijob PROPERTIES TIMEOUT 60)
 add_test(NAME netns COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/netns.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(netns PROPERTIES TIMEOUT 180 PROCESSORS 2 SKIP_RETURN_CODE 77)
+set_tests_properties(netns PROPERTIES TIMEOUT 300 PROCESSORS 2 SKIP_RETURN_CODE 77)
 add_test(NAME launched COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/launched.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)

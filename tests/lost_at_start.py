@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Ranks: 3. A process of a launch is killed while it starts: before the program, at a call within MPI_Init, between its
-first messages; the launcher and scripts/mpirun too. One line, exit 5, and within 10 s not one process left.
+first messages; the launcher and scripts/mpirun too. A rank that cannot open its collective lets no other wait. One line, exit 5, and within 10 s not one process left.
 
     lost_at_start.py PILOTFISH TINY SCRIPTS DIES [--long]
 
@@ -49,12 +49,12 @@ def within(seconds, is_so):
     return True
 
 
-def lose(what, code, kill=None, program=pilotfish, **variables):
-    """kill: called with the running script, to kill what it likes."""
+def lose(what, code, kill=None, program=pilotfish, options=(), says=b"", **variables):
+    """kill: called with the running script, to kill what it likes. says: what the one line has to."""
     global n_runs
     n_runs += 1
     command = [f"{scripts}/mpirun", "-n", "3", program, "generate", "--big", "big.gguf", "--raw", "--tp", "2",
-               "--ignore-eos", "--ctx", "1048576", "--no-draft", "hello"]
+               "--ignore-eos", "--ctx", "1048576", "--no-draft", *options, "hello"]
     environment = {**os.environ, MARK.split("=")[0]: MARK.split("=")[1], **variables}
     with open("err", "w+b") as err:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
@@ -69,7 +69,7 @@ def lose(what, code, kill=None, program=pilotfish, **variables):
         wrong(f"{what}: does not end: {processes()}", said)
     elif run.returncode != code:
         wrong(f"{what}: exit {run.returncode}, not {code}", said)
-    elif code == 5 and len(re.findall(rb"(?m)^pilotfish: ", said)) != 1:
+    elif code in (4, 5) and (len(re.findall(rb"(?m)^pilotfish: ", said)) != 1 or says not in said):
         wrong(f"{what}: not one line", said)
     if ended and not within(10, lambda: not processes()):
         wrong(f"{what}: leaves {processes()}", said)
@@ -80,6 +80,12 @@ def lose(what, code, kill=None, program=pilotfish, **variables):
 
 def at_call(who, n):
     lose(f"{'the stand-in' if who == 's' else 'rank ' + who} at its call {n}", 5, DIE=f"{who}:{n}", LD_PRELOAD=dies)
+
+
+def without_collective(rank):
+    """The others of its host wait for it, to time their read loops together."""
+    lose(f"rank {rank} cannot open its collective", 4, options=["--shard-share", "auto"],
+         says=b"pilotfish: rank %d: out of memory for 2 shards" % rank, DIE=f"{rank}:collective", LD_PRELOAD=dies)
 
 
 def before_the_program(rank):
@@ -109,6 +115,7 @@ def main():
         try:
             for rank in range(3) if is_long else (1,):
                 before_the_program(rank)
+            without_collective(2)
             calls = range(1, N_CALLS, 3)
             for who, n in [(w, n) for w in "012" for n in calls] + [("s", n) for n in (1, 2, 3)] if is_long else (
                     ("s", 2), ("0", 30), ("1", 4), ("1", 45), ("2", 85)):

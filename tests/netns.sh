@@ -121,6 +121,19 @@ n_late=$(sed -nE 's/.* round trip ([0-9]+)\..* ms.*/\1/p' out | awk '$1 >= 40' |
 
 # --- a link is cut ----------------------------------------------------------------------------------------------------
 
+# What still runs on any host 5 s after the end goes into the file `left`. On a host that is cut off nobody can end a rank:
+# it does so itself after a minute (stopped_ranks.sh).
+cat > left.sh << 'END'
+: > left
+case $hosts in *" "*)
+    for k in 1 2 3 4 5 6 7 8 9 10; do
+        grep -l '^pilotfish$' /proc/[0-9]*/comm > left 2> no || break
+        sleep 0.5
+    done
+    ;;
+esac
+END
+
 # Writes on until it ends; the hosts of the first argument are cut off once there is text, or one from another.
 cat > cut.sh << 'END'
 hosts=$1
@@ -132,6 +145,7 @@ echo "cut $hosts" > "$NETNS_RUN/switch"
 wait $!
 code=$?
 cat text
+. ./left.sh
 exit $code
 END
 
@@ -142,6 +156,7 @@ cut() {
         --ignore-eos --ctx 1048576 --threads 1 "${@:5}" hello
     [ $((SECONDS - began)) -le $(($1 + 10)) ] || wrong "$2 is cut: said after $((SECONDS - began)) s"
     [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$2 is cut: not one line"
+    [ ! -s left ] || wrong "$2 is cut: still running: $(cat left)"
     local n_bytes
     n_bytes=$(($(stat -c %s out) - 1)) # its last line is ended
     [ "$n_bytes" -lt 300 ] || n_bytes=300
@@ -151,8 +166,41 @@ cut() {
 "$pilotfish" generate --big long.gguf --raw --ignore-eos --ctx 1048576 -n 300 hello > long 2> err
 cut 6 host2 "the verifier on host host2 (rank 1, .* does not answer: last heard" 3 --tp 2
 cut 6 host3 "the verifier on host host3 (rank 2, .* does not answer: last heard" 3 --pp 2
-cut 14 "host2 host3" "on host host. (rank ., .* waits for the verifier on host host. .*: it is lost" 3 --tp 2
-cut 14 "host2 host3" "a message between two workers was lost: nobody works on the text" 3 --pp 2
+link="the verifier on host host. (rank ., .*) hears nothing from the verifier on host host. (rank ., .*: the link"
+cut 6 "host2 host3" "$link between them is lost" 3 --tp 2
+cut 6 "host2 host3" "$link between them is lost" 3 --pp 2
+
+# The same at an idle prompt, at which nothing more is typed.
+cat > idle.sh << 'END'
+hosts=$1
+shift
+rm -f keys && mkfifo keys && exec 7<> keys
+: > text
+"$@" < keys > text &
+echo hello >&7
+until [ -s text ]; do sleep 0.05; done
+sleep 1
+echo "cut $hosts" > "$NETNS_RUN/switch"
+cut_at=$(date +%s)
+wait $!
+code=$?
+echo $(($(date +%s) - cut_at)) > took
+. ./left.sh
+exit $code
+END
+
+# idle_cut HOSTS PATTERN ARGUMENT...
+idle_cut() {
+    echo 99 > took
+    ends 5 "$2" "$netns" 3 -- sh idle.sh "$1" "$mpirun" -n 3 "$pilotfish" chat --big big.gguf --guard off -n 8 \
+        --threads 1 "${@:3}"
+    [ "$(cat took)" -le 6 ] || wrong "$1 is cut at an idle prompt: said after $(cat took) s"
+    [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$1 is cut at an idle prompt: not one line"
+    [ ! -s left ] || wrong "$1 is cut at an idle prompt: still running: $(cat left)"
+}
+idle_cut host3 "the verifier on host host3 (rank 2, .* does not answer: last heard" --tp 2
+idle_cut "host2 host3" "$link between them is lost" --tp 2
+idle_cut "host2 host3" "$link between them is lost" --pp 2
 
 # --- nothing is left --------------------------------------------------------------------------------------------------
 

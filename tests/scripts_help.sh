@@ -22,6 +22,25 @@ done
 rm -f out err
 [ "$(ls)" = scripts ] || wrong "left behind: $(ls)"
 
+# What scripts/test does not know it refuses before it installs or builds anything: refused SAYS ARGUMENT...
+refused() {
+    timeout 20 scripts/test "${@:2}" > out 2> err < /dev/null
+    local rc=$?
+    [ "$rc" = 2 ] || wrong "scripts/test ${*:2}: exit $rc, not 2"
+    [ "$(wc -l < err)" = 1 ] && grep -q -- "$1" err || wrong "scripts/test ${*:2}: does not say '$1' in one line"
+    [ ! -s out ] || wrong "scripts/test ${*:2}: goes on"
+}
+refused "no option --lnog: --help" --lnog
+refused "no option --verbos" -j 2 --verbos
+refused "takes a value" -R
+refused "netns is no option: -R netns runs .*, --long NAME one of soak_asan" netns
+refused "no long form is called nets: soak_asan" --long netns nets
+refused "no option --lnog" --long --lnog
+refused "long forms by name take no options" --long netns -j 2
+refused "comes first" -j2 --long
+rm -f out err
+[ "$(ls)" = scripts ] || wrong "scripts/test left behind: $(ls)"
+
 # What takes long passes on what it prints and how it ended; what is quiet prints only where it fails.
 . scripts/lib/setup.sh
 patiently "a step" false && wrong "a failure of a long step is lost"

@@ -89,27 +89,39 @@ kill -STOP "$(cat pid.1)"
 within 60 "the whole text" text_is_longer_than 7000
 ends 0 "the drafter is stopped until the end"
 
-# At an idle prompt a shard has nobody to wait for but the coordinator; what a leader's loss ends is the next message.
-for layout in "--tp 2" "--pp 2"; do
+# At an idle prompt nobody waits for an answer. A second is no loss there either.
+for layout in "1 --tp 2" "2 --pp 2"; do
+    rank=${layout%% *}
     mkfifo keys
     exec 7<> keys # shellcheck disable=SC2086 # two words
-    input=keys start 3 chat --big big.gguf --guard off --ctx 1048576 -n 20 $layout
+    input=keys start 3 chat --big big.gguf --guard off --ctx 1048576 -n 20 ${layout#* }
     soon "the prompt" test -s pid.2
     echo hello >&7
     soon "an answer" text_is_there
-    sleep 2
-    kill -STOP "$(cat pid.1)"
+    sleep 1
+    kill -STOP "$(cat pid.$rank)"
+    sleep 1
+    kill -CONT "$(cat pid.$rank)"
     sleep 4
-    echo hello >&7
-    within 10 "$layout, idle, the leader is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+    ! is_gone "$pid" || wrong "${layout#* }, idle, rank $rank was stopped for a second: the end"
+    kill -STOP "$(cat pid.$rank)"
+    within 5 "${layout#* }, idle, rank $rank is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     wait "$pid"
     rc=$?
-    [ "$rc" = 5 ] || wrong "$layout, idle, the leader is stopped: exit $rc, not 5"
-    says "verifier on host .* (rank 1, .*) does not answer: last heard" || wrong "$layout, idle: rank 1 is not named"
-    within 5 "$layout, idle, the leader is stopped: the ranks' end" none_is_left
+    [ "$rc" = 5 ] || wrong "${layout#* }, idle, rank $rank is stopped: exit $rc, not 5"
+    says "verifier on host .* (rank $rank, .*) does not answer: last heard" || wrong "idle: rank $rank is not named"
+    within 5 "${layout#* }, idle, rank $rank is stopped: the ranks' end" none_is_left
     exec 7>&-
     rm keys
 done
+
+start 3 serve --big big.gguf --port 0 --tp 2
+soon "the server" says "http://"
+sleep 1
+kill -STOP "$(cat pid.2)"
+within 5 "a rank of an idle server is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+ends 5 "a rank of an idle server is stopped"
+says "verifier on host .* (rank 2, .*) does not answer: last heard" || wrong "serve: rank 2 is not named"
 
 wait "$minute" || wrong "the coordinator is stopped: see above"
 n_checks=$((n_checks + 1))

@@ -9,9 +9,12 @@
 #include <cmocka.h>
 
 #include "coordinator/heartbeat.h"
+#include "proto/deadline.h"
 
 /* Over ranks: the coordinator, a drafter, two shards. */
 enum { DRAFTER = 1, SHARD_1, SHARD_2, N_PEERS };
+/* What a look finds, as one number: a worker, or one of these. */
+enum { NOBODY_LOST = -1, ALL_STALLED = PEER_COORDINATOR, LINK_1_2 = 12, LINK_2_1 = 21 };
 
 static const uint64_t ms_ns = 1000000;
 
@@ -19,6 +22,19 @@ struct played {
     struct heartbeat h;
     uint64_t now_ns;
 };
+
+static int look(struct played *p, bool working)
+{
+    enum heartbeat_awaits awaits[GROUPS_MOST];
+    for (int i = 0; i < GROUPS_MOST; i++) awaits[i] = working ? AWAITS_VERDICTS : AWAITS_NOTHING;
+    struct heartbeat_found found = heartbeat_look(&p->h, awaits, p->now_ns);
+    switch (found.loss) {
+    case LOST_NOTHING: return NOBODY_LOST;
+    case LOST_MESSAGE: return ALL_STALLED;
+    case LOST_LINK: return 10 * (found.peer - DRAFTER) + found.other - DRAFTER;
+    default: return found.peer;
+    }
+}
 
 static void open_played(struct played *p, int n_ranks)
 {
@@ -28,7 +44,7 @@ static void open_played(struct played *p, int n_ranks)
     assert_int_equal(heartbeat_init(&p->h, &l, &err), OK);
     p->now_ns = 7000 * ms_ns;
     for (int peer = DRAFTER; peer < N_PEERS; peer++) heartbeat_begin(&p->h, peer, p->now_ns);
-    assert_int_equal(heartbeat_look(&p->h, false, p->now_ns), NOBODY_LOST);
+    assert_int_equal(look(p, false), NOBODY_LOST);
 }
 
 static void hear(struct played *p, int peer, const struct pong *pong)
@@ -46,7 +62,7 @@ static int play(struct played *p, int n_ms, int silent, const struct pong *pong,
         answer.sent_ns = p->now_ns - 3 * ms_ns;
         for (int peer = DRAFTER; peer < N_PEERS; peer++)
             if (peer != silent) hear(p, peer, &answer);
-        int lost = heartbeat_look(&p->h, working, p->now_ns);
+        int lost = look(p, working);
         if (lost != NOBODY_LOST) return lost;
     }
     return NOBODY_LOST;
@@ -148,7 +164,7 @@ static void nobody_works_on_what_is_unfinished(void **state)
         struct played p;
         const struct pong pong = {.busy = rows[i].busy};
         open_played(&p, 4);
-        heartbeat_sent(&p.h, p.now_ns);
+        heartbeat_sent(&p.h, SHARD_1, p.now_ns);
         int lost = play(&p, rows[i].n_ms, NOBODY_LOST, &pong, rows[i].working);
         if (lost != rows[i].expect) fail_msg("%s: %d", rows[i].what, lost);
         heartbeat_free(&p.h);
@@ -164,12 +180,107 @@ static void nobody_works_on_what_is_unfinished(void **state)
     open_played(&p, 4);
     const struct pong idle = {.busy = false};
     assert_int_equal(play(&p, 9000, NOBODY_LOST, &idle, true), NOBODY_LOST);
-    heartbeat_sent(&p.h, p.now_ns);
+    heartbeat_sent(&p.h, SHARD_1, p.now_ns);
     assert_int_equal(play(&p, 9000, NOBODY_LOST, &idle, true), NOBODY_LOST);
     heartbeat_free(&p.h);
 }
 
-static void it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes(void **state)
+/* Two groups of two shards and a drafter for both; each row is how busy they are, and what texts wait for. */
+static void a_group_stalls_whatever_the_others_do(void **state)
+{
+    (void)state;
+    enum { LITTLE = 1, A_1, A_2, B_1, B_2, N };
+    static const struct {
+        const char *what, *busy; /* of each of them, in order: b busy, i idle, x lost */
+        enum heartbeat_awaits awaits[2];
+        int n_passes[2]; /* of A's shards; B's have as many as those */
+        int moves;       /* messages go to this peer all the time; 0: none do */
+        int expect;
+    } rows[] = {
+        {"both work", "ibbbb", {AWAITS_VERDICTS, AWAITS_VERDICTS}, {3, 3}, 0, LOST_NOTHING},
+        {"A alone", "iiiii", {AWAITS_VERDICTS, AWAITS_NOTHING}, {3, 3}, 0, A_1},
+        {"A, while B works", "iiibb", {AWAITS_VERDICTS, AWAITS_VERDICTS}, {3, 3}, B_1, A_1},
+        {"A's second shard is behind", "iiibb", {AWAITS_VERDICTS, AWAITS_VERDICTS}, {3, 2}, B_1, A_2},
+        {"B, while A works", "ibbii", {AWAITS_VERDICTS, AWAITS_VERDICTS}, {3, 2}, A_1, B_2},
+        {"B has no text", "iiiii", {AWAITS_NOTHING, AWAITS_NOTHING}, {3, 3}, 0, LOST_NOTHING},
+        {"A gets messages", "iiiii", {AWAITS_VERDICTS, AWAITS_NOTHING}, {3, 3}, A_1, LOST_NOTHING},
+        {"one of A's is busy", "iibii", {AWAITS_VERDICTS, AWAITS_NOTHING}, {3, 3}, 0, LOST_NOTHING},
+        {"A waits for verdicts, little works for B", "biiii", {AWAITS_VERDICTS, AWAITS_DRAFTS}, {3, 3}, LITTLE, A_1},
+        {"both wait for little, which works", "biiii", {AWAITS_DRAFTS, AWAITS_DRAFTS}, {3, 3}, 0, LOST_NOTHING},
+        {"or is asked", "iiiii", {AWAITS_DRAFTS, AWAITS_DRAFTS}, {3, 3}, LITTLE, LOST_NOTHING},
+        {"or rests", "iiiii", {AWAITS_NOTHING, AWAITS_DRAFTS}, {3, 3}, 0, B_1},
+        {"or is lost", "xiiii", {AWAITS_DRAFTS, AWAITS_NOTHING}, {3, 3}, 0, A_1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct played p = {.now_ns = 7000 * ms_ns};
+        struct layout l;
+        struct heartbeat_found found = {LOST_NOTHING, 0, 0};
+        assert_int_equal(layout_make(&l, N, 2, 2, 1, DRAFTER_LITTLE, NULL), OK);
+        assert_int_equal(heartbeat_init(&p.h, &l, NULL), OK);
+        for (int peer = LITTLE; peer < N; peer++) heartbeat_begin(&p.h, peer, p.now_ns);
+        if (rows[i].busy[0] == 'x') heartbeat_lose(&p.h, LITTLE);
+        for (int t = 0; t < 12000 && found.loss == LOST_NOTHING; t += LOOK_MS) {
+            p.now_ns += LOOK_MS * ms_ns;
+            for (int peer = LITTLE; peer < N; peer++)
+                hear(&p, peer,
+                     &(struct pong){.sent_ns = p.now_ns - ms_ns,
+                                    .busy = rows[i].busy[peer - LITTLE] == 'b',
+                                    .n_passes = (uint32_t)rows[i].n_passes[peer == A_2 || peer == B_2]});
+            if (rows[i].moves) heartbeat_sent(&p.h, rows[i].moves, p.now_ns);
+            found = heartbeat_look(&p.h, rows[i].awaits, p.now_ns);
+            if (found.loss != LOST_NOTHING && t < STALL_S * 1000) fail_msg("%s: after %d ms", rows[i].what, t);
+        }
+        if (found.loss != (rows[i].expect ? LOST_MESSAGE : LOST_NOTHING) || found.peer != rows[i].expect)
+            fail_msg("%s: %d, peer %d", rows[i].what, (int)found.loss, found.peer);
+        heartbeat_free(&p.h);
+    }
+}
+
+/* Shard 1 says that it misses shard 2, which answers the coordinator. */
+static void a_link_between_two_that_both_answer_is_lost_as_one_of_them_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        int misses, silent, n_ms, expect; /* n_ms: since both were ready */
+    } rows[] = {
+        {"the other shard", SHARD_2, NOBODY_LOST, 2400, LINK_1_2},
+        {"one that was not ready for long", SHARD_2, NOBODY_LOST, 1800, NOBODY_LOST},
+        {"nobody", PEER_COORDINATOR, NOBODY_LOST, 60000, NOBODY_LOST},
+        {"itself", SHARD_1, NOBODY_LOST, 60000, NOBODY_LOST},
+        {"one of another group", DRAFTER, NOBODY_LOST, 60000, NOBODY_LOST},
+        {"nobody that there is", MAX_PEERS - 1, NOBODY_LOST, 60000, NOBODY_LOST},
+        {"one that is lost itself", SHARD_2, SHARD_2, 2400, SHARD_2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct played p;
+        open_played(&p, 4);
+        int lost = NOBODY_LOST;
+        for (int t = 0; t < rows[i].n_ms && lost == NOBODY_LOST; t += LOOK_MS) {
+            p.now_ns += LOOK_MS * ms_ns;
+            for (int peer = DRAFTER; peer < N_PEERS; peer++) {
+                struct pong pong = {.sent_ns = p.now_ns - ms_ns};
+                if (peer == SHARD_1 && (rows[i].silent == NOBODY_LOST || t > 2000))
+                    pong.misses = (uint32_t)rows[i].misses;
+                if (peer != rows[i].silent) hear(&p, peer, &pong);
+            }
+            lost = look(&p, false);
+        }
+        if (lost != rows[i].expect) fail_msg("%s: %d", rows[i].what, lost);
+        heartbeat_free(&p.h);
+    }
+    struct played p; /* what was said before the coordinator was stopped does not count */
+    open_played(&p, 4);
+    assert_int_equal(play(&p, 4000, NOBODY_LOST, &(struct pong){.busy = true}, true), NOBODY_LOST);
+    hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns, .misses = SHARD_2});
+    p.now_ns += 5000 * ms_ns;
+    assert_int_equal(look(&p, true), NOBODY_LOST);
+    hear(&p, SHARD_2, &(struct pong){.sent_ns = p.now_ns, .misses = SHARD_1});
+    assert_int_equal(look(&p, true), LINK_2_1);
+    heartbeat_free(&p.h);
+}
+
+static void it_says_what_was_heard_and_how_long_a_message_takes(void **state)
 {
     (void)state;
     struct played p;
@@ -179,7 +290,7 @@ static void it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes(vo
     assert_string_equal(heartbeat_last(&p.h, SHARD_1, p.now_ns).text, "last heard 1.5 s ago (Ready)");
     hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - ms_ns}); /* it lay there while nobody looked */
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 0);
-    heartbeat_look(&p.h, true, p.now_ns);
+    look(&p, true);
     hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - ms_ns}); /* and so did this one, or its Ping */
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 0);
     p.now_ns += 100 * ms_ns;
@@ -199,10 +310,8 @@ static void it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes(vo
     assert_int_equal(heartbeat_rtt_ns(&p.h, SHARD_1), 8 * ms_ns);
     assert_string_equal(heartbeat_last(&p.h, SHARD_1, p.now_ns).text,
                         "last heard 0.0 s ago (Pong, idle after pass 12)");
-    assert_int_equal(heartbeat_behind(&p.h), SHARD_2);
     assert_int_equal(heartbeat_waits_for(&p.h, SHARD_1), SHARD_2);
     hear(&p, SHARD_2, &(struct pong){.n_passes = 12, .waits_for = 200});
-    assert_int_equal(heartbeat_behind(&p.h), NOBODY_LOST);
     assert_int_equal(heartbeat_waits_for(&p.h, SHARD_2), PEER_COORDINATOR);
     heartbeat_free(&p.h);
 }
@@ -225,7 +334,7 @@ static void what_a_load_adds_to_the_round_trip_is_the_link_s_rate(void **state)
         struct played p;
         open_played(&p, 4);
         p.now_ns += 200 * ms_ns;
-        heartbeat_look(&p.h, true, p.now_ns);
+        look(&p, true);
         if (rows[i].bare_us) hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - rows[i].bare_us * 1000});
         for (int k = 0; k < LOADS_LEAST && rows[i].loaded_us; k++)
             hear(&p, SHARD_1, &(struct pong){.sent_ns = p.now_ns - rows[i].loaded_us * 1000, .n_load = PING_LOAD});
@@ -244,7 +353,9 @@ int main(void)
         cmocka_unit_test(a_stopped_coordinator_restarts_all_deadlines),
         cmocka_unit_test(a_worker_that_is_not_ready_or_lost_already_is_not_missed),
         cmocka_unit_test(nobody_works_on_what_is_unfinished),
-        cmocka_unit_test(it_says_what_was_heard_who_is_behind_and_how_long_a_message_takes),
+        cmocka_unit_test(a_group_stalls_whatever_the_others_do),
+        cmocka_unit_test(a_link_between_two_that_both_answer_is_lost_as_one_of_them_says),
+        cmocka_unit_test(it_says_what_was_heard_and_how_long_a_message_takes),
         cmocka_unit_test(what_a_load_adds_to_the_round_trip_is_the_link_s_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,6 +128,30 @@ static void groups_of_verifiers_are_alike_and_numbered_in_order_of_peers(void **
     }
 }
 
+/* linked: for each peer of a group, in order, those that it has a link to. */
+static void peers_of_a_group_have_links_as_they_send(void **state)
+{
+    (void)state;
+    static const struct {
+        int tp, pp;
+        const char *linked[6];
+    } rows[] = {
+        {1, 1, {""}},
+        {2, 1, {"1", "0"}},
+        {3, 1, {"12", "02", "01"}},
+        {1, 2, {"1", "0"}},
+        {1, 4, {"13", "02", "13", "02"}}, /* the last one sends Tokens to the leader */
+        {2, 3, {"124", "03", "034", "125", "025", "34"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct group g = {ROLE_VERIFIER, 3, rows[i].tp, rows[i].pp};
+        for (int a = 0; a < group_n_peers(&g); a++)
+            for (int b = 0; b < group_n_peers(&g); b++)
+                if (group_has_link(&g, 3 + a, 3 + b) != (strchr(rows[i].linked[a], '0' + b) != NULL))
+                    fail_msg("tp %d, pp %d: %d and %d", rows[i].tp, rows[i].pp, a, b);
+    }
+}
+
 static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state)
 {
     (void)state;
@@ -246,6 +270,7 @@ int main(void)
         cmocka_unit_test(every_peer_but_the_coordinator_is_of_one_group_stage_by_stage),
         cmocka_unit_test(a_drafter_is_a_group_of_one_where_there_is_one),
         cmocka_unit_test(groups_of_verifiers_are_alike_and_numbered_in_order_of_peers),
+        cmocka_unit_test(peers_of_a_group_have_links_as_they_send),
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
         cmocka_unit_test(the_most_peers_that_there_can_be_fit),
         cmocka_unit_test(groups_share_sequences_evenly_and_have_one_each_at_least),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/fit.h"
 #include "coordinator/shares.h"
 
 static void units_are_dealt_so_that_all_are_done_together(void **state)
@@ -168,7 +169,7 @@ static void what_does_not_fit_is_refused_with_the_shares_that_would(void **state
         struct workers w;
         struct err err = {0};
         open_job(&w, rows[i].tp, rows[i].pp, rows[i].machines, 0);
-        assert_int_equal(workers_fit(&w, &need, &err), *rows[i].says ? E_LAYOUT : OK);
+        assert_int_equal(fit_check(&w, &need, &err), *rows[i].says ? E_LAYOUT : OK);
         assert_string_equal(err.text, rows[i].says);
         workers_free(&w);
     }

@@ -354,9 +354,12 @@ static void stray_open_ruled(struct stray *t, struct rule rule)
     assert_int_equal(seq_init(&t->seq, &r, config.n_ctx, &err), OK);
     assert_int_equal(spec_open(&t->spec, &config, &err), OK);
     assert_true(spec_idle(t->spec));
+    assert_false(spec_runs(t->spec, 0) || spec_awaits_verdicts(t->spec, 0));
     assert_int_equal(spec_step(t->spec, &(struct event){.kind = EVENT_SUBMIT, .seq = &t->seq}, &t->actions, &err), OK);
     assert_false(spec_idle(t->spec));
+    assert_true(spec_runs(t->spec, 0) && spec_awaits_verdicts(t->spec, 0));
     stray_verdict(t, VERDICT_OK);
+    assert_true(spec_runs(t->spec, 0) && !spec_awaits_verdicts(t->spec, 0)); /* but a draft */
 }
 
 /* The drafter's answers, letter by letter: gap, stale, full, x failed, window; a dot is a verdict. What follows: ask,

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/fit.h"
 #include "coordinator/workers.h"
 
 /* A little model and two shards of the big one, each on a host of its own: 100 bytes for a position, 1000 of
@@ -102,7 +103,7 @@ static void a_worker_loads_what_it_has_said_and_is_ready_once(void **state)
     workers_free(&w);
     open_with(&w, 0, NULL);
     expect_error(workers_ready(&w, SHARD_1, &ready, &err), &err, E_PEER, "peer 2 is ready for epoch 1 and was not");
-    assert_int_equal(workers_fit(&w, &need, &err), OK);
+    assert_int_equal(fit_check(&w, &need, &err), OK);
     expect_error(workers_ready(&w, SHARD_1, &other, &err), &err, E_PEER, "peer 2 is ready for epoch 2 and was not");
     assert_int_equal(workers_loading(&w, DRAFTER, 7, &err), OK);
     assert_int_equal(workers_loading(&w, SHARD_1, 500, &err), OK);
@@ -154,7 +155,7 @@ static void workers_that_do_not_fit_are_named_with_what_they_differ_in(void **st
         struct hello other = hello_of(rows[i].peer);
         ++*((uint8_t *)&other + rows[i].at);
         open_with(&w, rows[i].peer, &other);
-        expect_error(workers_fit(&w, &need, &err), &err, rows[i].code, rows[i].text);
+        expect_error(fit_check(&w, &need, &err), &err, rows[i].code, rows[i].text);
         workers_free(&w);
     }
 }
@@ -190,7 +191,7 @@ static void a_group_that_differs_from_the_first_is_refused_with_both_places(void
             if (p == SHARD_2) ++*((uint8_t *)&h + rows[i].at);
             say_hello(&w, &h);
         }
-        expect_error(workers_fit(&w, &need, &err), &err, rows[i].code, rows[i].text);
+        expect_error(fit_check(&w, &need, &err), &err, rows[i].code, rows[i].text);
         assert_int_equal(workers_n_slots(&w, SHARD_2), N_SLOTS);
         assert_int_equal(workers_n_slots(&w, DRAFTER), 2 * N_SLOTS); /* it drafts for both groups */
         assert_string_equal(workers_name(&w, SHARD_1).text, "the verifier on host b (rank 2, group 1)");
@@ -212,7 +213,7 @@ static void a_drafter_needs_memory_for_the_sequences_of_all_groups(void **state)
             if (p == DRAFTER) h.memory_bytes += (uint64_t)(KV_POSITION * N_CTX * N_SLOTS - less);
             say_hello(&w, &h);
         }
-        expect_error(workers_fit(&w, &need, &err), &err, less ? E_LAYOUT : OK,
+        expect_error(fit_check(&w, &need, &err), &err, less ? E_LAYOUT : OK,
                      less ? "host a: 0 MiB of weights and 0 MiB of KV (4 sequences of 8) do not fit" : "");
         assert_int_equal(workers_kv_bytes(&w), 4 * KV_POSITION * N_CTX * N_SLOTS); /* 2 of them the drafter's */
         workers_free(&w);
@@ -231,7 +232,7 @@ static void there_is_a_drafter_where_a_little_model_drafts(void **state)
             h.peer = p;
             say_hello(&w, &h);
         }
-        if (workers_fit(&w, &need, &err) != OK) fail_msg("drafter %d: %s", (int)drafter, err.text);
+        if (fit_check(&w, &need, &err) != OK) fail_msg("drafter %d: %s", (int)drafter, err.text);
         assert_int_equal(workers_drafter(&w)->weights_bytes, drafter == DRAFTER_LITTLE ? WEIGHTS : 0);
         workers_free(&w);
     }
@@ -256,7 +257,7 @@ static void the_workers_of_a_host_share_its_memory(void **state)
                 h.memory_bytes = (uint64_t)(NEEDED * rows[i].n_on_fullest - less);
                 say_hello(&w, &h);
             }
-            int rc = workers_fit(&w, &need, &err);
+            int rc = fit_check(&w, &need, &err);
             if (rc != (less ? E_LAYOUT : OK)) fail_msg("row %zu, %d bytes less: %d", i, less, rc);
             workers_free(&w);
         }
@@ -273,7 +274,7 @@ static void what_does_not_fit_is_said_in_mebibytes(void **state)
     h.kv_position_bytes = 1 << 20;
     h.memory_bytes = 20 << 20;
     open_with(&w, SHARD_1, &h);
-    expect_error(workers_fit(&w, &need, &err), &err, E_LAYOUT,
+    expect_error(fit_check(&w, &need, &err), &err, E_LAYOUT,
                  "host b: 5 MiB of weights and 16 MiB of KV (2 sequences of 8) do not fit into 20 MiB: use a smaller "
                  "--ctx or --parallel, or more hosts");
     workers_free(&w);
@@ -292,7 +293,7 @@ static void the_context_is_the_model_s_own_at_most(void **state)
         struct hello h = hello_of(SHARD_1); /* the leader's counts */
         h.n_ctx_max = rows[i].of_model;
         open_with(&w, SHARD_1, &h);
-        assert_int_equal(workers_fit(&w, &need, &err), OK);
+        assert_int_equal(fit_check(&w, &need, &err), OK);
         assert_int_equal(w.n_ctx, rows[i].n_ctx);
         assert_int_equal(w.n_slots, N_SLOTS);
         assert_int_equal(workers_kv_bytes(&w), 3 * KV_POSITION * N_SLOTS * rows[i].n_ctx);
@@ -347,7 +348,7 @@ static void a_list_has_a_line_for_each_worker(void **state)
     h.gather_bytes = 25600;
     h.gather_float_bytes = 51712;
     open_with(&w, SHARD_1, &h);
-    assert_int_equal(workers_fit(&w, &need, &err), OK);
+    assert_int_equal(fit_check(&w, &need, &err), OK);
     workers_list(&w, to);
     fclose(to);
     assert_string_equal(text,

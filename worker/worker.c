@@ -183,8 +183,8 @@ static int serve(struct worker *w, struct err *err)
     return is_verifier(w) ? verifier_serve(w, err) : drafter_serve(w, err);
 }
 
-/* The coordinator prints the cause and answers with Quit. */
-static void tell_failure(struct worker *w, const struct err *cause)
+/* The coordinator prints the cause and answers with Quit. Whether it did: then nobody else is to print it. */
+static bool tell_failure(struct mailbox *mailbox, const struct err *cause)
 {
     _Alignas(16) uint8_t room[WIRE_LAST_WORDS]; /* the memory for messages may be what is missing */
     struct wire_arena arena = {.base = room, .size = sizeof room};
@@ -192,12 +192,19 @@ static void tell_failure(struct worker *w, const struct err *cause)
     struct message m = {.tag = TAG_FAIL, .fail = {(uint32_t)cause->code, cause->text}};
     const uint8_t *data;
     size_t n_bytes;
-    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) return;
-    if (mailbox_post(w->mailbox, PEER_COORDINATOR, TAG_FAIL, data, n_bytes, &ignored) != OK) return;
+    if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) return false;
+    if (mailbox_post(mailbox, PEER_COORDINATOR, TAG_FAIL, data, n_bytes, &ignored) != OK) return false;
     struct mail mail;
     const int silence_ms = SILENCE_S * 1000;
-    for (bool quit = false; !quit && mailbox_wait(w->mailbox, &mail, silence_ms, &ignored) == OK; mail_free(&mail))
+    bool quit = false;
+    for (; !quit && mailbox_wait(mailbox, &mail, silence_ms, &ignored) == OK; mail_free(&mail))
         quit = mail.tag == TAG_QUIT; /* whatever else comes, sense or not, is of no use any more */
+    return quit;
+}
+
+void worker_refuse(struct mailbox *mailbox, struct err *why)
+{
+    if (tell_failure(mailbox, why)) why->text[0] = 0;
 }
 
 static int no_model(const struct worker *w, struct err *err)
@@ -219,7 +226,7 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
     if (rc == OK) rc = introduce(&w, err);
     if (rc == OK && !w.quit) rc = serve(&w, err);
     bool quits = w.quit || w.pulse.quit_ns; /* there is nobody left to tell */
-    if (rc != OK && !quits && !w.pulse.alone) tell_failure(&w, err);
+    if (rc != OK && !quits && !w.pulse.alone) tell_failure(mailbox, err);
     if (rc != OK && quits) err->text[0] = 0;
     if (!config->collective || !config->collective->broken) engine_close(w.engine); /* else MPI may have its buffers */
     worker_drop_kept(&w);

@@ -52,7 +52,7 @@ static int write_text(void *arg, struct seq *s, struct draft_profile *profile, s
     *profile = *job_profile(j, s->group);
     use->bytes_up += (double)(after.bytes_up - before.bytes_up);
     use->bytes_down += (double)(after.bytes_down - before.bytes_down);
-    use->rtt_ms += (double)after.rtt_ns * 1e-6;
+    use->rtt_ms += (double)job_rtt_ns(j, s->group) * 1e-6;
     use->n_rtts++;
     return rc;
 }

@@ -103,6 +103,12 @@ static void forget(void *arg)
     ((struct chat *)arg)->n_ids = 0;
 }
 
+/* While nobody types, workers can be lost. */
+static int idle(void *arg, struct err *err)
+{
+    return job_look(((struct chat *)arg)->s.job, err);
+}
+
 static void put_stats(void *arg)
 {
     const struct chat *c = arg;
@@ -131,7 +137,7 @@ static int chat(struct chat *c, struct err *err)
     template_set_bos(&c->chat, tokenizer_bos(c->s.big_t), tokenizer_adds_bos(c->s.big_t));
     rc = runtime_start(&c->s, 1, err);
     if (rc != OK) return rc;
-    c->talk = (struct talk){c->s.o.format == FORMAT_JSONL, turn, forget, put_stats, c, 0, 0};
+    c->talk = (struct talk){c->s.o.format == FORMAT_JSONL, turn, forget, put_stats, c, idle, 0, 0};
     return talk_run(&c->talk, err);
 }
 

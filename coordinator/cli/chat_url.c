@@ -220,7 +220,7 @@ int command_chat_url(const struct options *o, struct err *err)
     int rc = c.messages ? api_client_open(&c.client, o, err) : err_set(err, E_FAIL, "out of memory");
     if (rc == OK) rc = api_client_model(c.client, c.model, sizeof c.model, err);
     if (rc == OK && o->system) rc = add_message(&c, "system", o->system, strlen(o->system), err);
-    c.talk = (struct talk){o->format == FORMAT_JSONL, turn, forget, put_stats, &c, 0, 0};
+    c.talk = (struct talk){o->format == FORMAT_JSONL, turn, forget, put_stats, &c, NULL, 0, 0};
     if (rc == OK) rc = talk_run(&c.talk, err);
     api_client_close(c.client);
     json_decref(c.messages);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <histedit.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "coordinator/cli/terminal.h"
 #include "proto/utf8.h"
 
-enum { HISTORY_LINES = 500, REPLACEMENT = 0xFFFD };
+enum { HISTORY_LINES = 500, REPLACEMENT = 0xFFFD, READ_BYTES = 1 << 16 };
 
 /* While it waits: what ends it, and what only needs the line drawn again. */
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH};
@@ -23,8 +24,11 @@ enum { N_WATCHED = sizeof watched / sizeof *watched };
 struct lines {
     bool typed;
     int n_read;
-    char *text; /* owns: the last line */
-    size_t room;
+    struct lines_idle idle;
+    int rc; /* what it said */
+    struct err err;
+    char *text; /* owns: the last line; where lines are not typed also what was read behind it, from `next` on */
+    size_t room, next, n_text;
 
     EditLine *editor;
     HistoryW *history;
@@ -34,6 +38,7 @@ struct lines {
 
     uv_loop_t loop;
     uv_poll_t input;
+    uv_timer_t looks;
     uv_signal_t signals[N_WATCHED];
     bool readable;
     int caught;    /* the signal that ended the line; 0: none */
@@ -84,10 +89,17 @@ static void on_signal(uv_signal_t *handle, int signum)
     }
 }
 
+static void on_look(uv_timer_t *handle)
+{
+    struct lines *l = handle->data;
+    l->rc = l->idle.look(l->idle.arg, &l->err);
+}
+
 static void watch(struct lines *l)
 {
     for (int i = 0; i < N_WATCHED; i++) uv_signal_start(&l->signals[i], on_signal, watched[i]);
     uv_poll_start(&l->input, UV_READABLE, on_input);
+    if (l->idle.look) uv_timer_start(&l->looks, on_look, LINES_IDLE_MS, LINES_IDLE_MS);
     l->caught = 0;
 }
 
@@ -95,16 +107,17 @@ static void leave(struct lines *l)
 {
     for (int i = 0; i < N_WATCHED; i++) uv_signal_stop(&l->signals[i]);
     uv_poll_stop(&l->input);
+    uv_timer_stop(&l->looks);
 }
 
 /* ---- what libedit calls ---- */
 
-/* 0: the end. -1: a signal ended the line. */
+/* 0: the end. -1: a signal ended the line, or `idle`. */
 static int fill(struct lines *l)
 {
     l->readable = false;
-    while (!l->readable && !l->caught) uv_run(&l->loop, UV_RUN_ONCE);
-    if (l->caught) return -1;
+    while (!l->readable && !l->caught && l->rc == OK) uv_run(&l->loop, UV_RUN_ONCE);
+    if (l->caught || l->rc != OK) return -1;
     ssize_t n = read(STDIN_FILENO, l->bytes + l->n_bytes, sizeof l->bytes - l->n_bytes);
     if (n <= 0) return 0;
     l->n_bytes += (size_t)n;
@@ -231,6 +244,11 @@ static int edit(struct lines *l, const char *prompt, struct line *out, struct er
     const wchar_t *wide = el_wgets(l->editor, &n);
     prepare_terminal(l, false);
     leave(l);
+    if (l->rc != OK) {
+        put("\n");
+        *err = l->err;
+        return l->rc;
+    }
     if (l->caught) return interrupted(l, out, err);
     if (!wide || n <= 0) {
         put("\n");
@@ -241,12 +259,42 @@ static int edit(struct lines *l, const char *prompt, struct line *out, struct er
     return take_typed(l, wide, n, out) ? OK : err_set(err, E_FAIL, "no memory for a line of %d characters", n);
 }
 
+/* Behind what is there, with room for a 0. *n: how much came; 0: the end. */
+static int read_more(struct lines *l, size_t *n, struct err *err)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    if (l->next) memmove(l->text, l->text + l->next, l->n_text -= l->next);
+    l->next = 0;
+    if (l->n_text + READ_BYTES >= l->room) {
+        char *more = realloc(l->text, 2 * l->room + READ_BYTES + 1);
+        if (!more) return err_set(err, E_FAIL, "no memory for a line of %zu bytes", l->n_text);
+        l->text = more;
+        l->room = 2 * l->room + READ_BYTES + 1;
+    }
+    while (l->rc == OK && poll(&input, 1, l->idle.look ? LINES_IDLE_MS : -1) <= 0)
+        if (l->idle.look) l->rc = l->idle.look(l->idle.arg, &l->err);
+    if (l->rc != OK) *err = l->err;
+    if (l->rc != OK) return l->rc;
+    ssize_t got = read(STDIN_FILENO, l->text + l->n_text, READ_BYTES);
+    if (got < 0) return err_set(err, E_USAGE, "standard input: %s", strerror(errno));
+    l->n_text += *n = (size_t)got;
+    return OK;
+}
+
 static int read_line(struct lines *l, struct line *out, struct err *err)
 {
-    errno = 0;
-    ssize_t n = getline(&l->text, &l->room, stdin);
-    if (n < 0 && ferror(stdin)) return err_set(err, E_USAGE, "standard input: %s", strerror(errno));
-    *out = (struct line){n < 0 ? LINE_NO_MORE : LINE_TEXT, l->text, n < 0 ? 0 : text_plain(l->text, (size_t)n)};
+    char *end = NULL;
+    size_t seen = 0, more = 1;
+    while (!end && more) {
+        size_t n = l->n_text - l->next;
+        if (n > seen) end = memchr(l->text + l->next + seen, '\n', n - seen);
+        seen = end ? (size_t)(end - l->text) + 1 - l->next : n;
+        int rc = end ? OK : read_more(l, &more, err);
+        if (rc != OK) return rc;
+    }
+    char *text = l->text + l->next;
+    l->next += seen;
+    *out = (struct line){seen ? LINE_TEXT : LINE_NO_MORE, text, text_plain(text, seen)};
     if (out->n && out->text[out->n - 1] == '\n') out->n--;
     return OK;
 }
@@ -268,7 +316,8 @@ static int open_loop(struct lines *l, struct err *err)
     if (rc) return err_set(err, E_FAIL, "cannot wait for a line: %s", uv_strerror(rc));
     l->typed = true;
     rc = uv_poll_init(&l->loop, &l->input, STDIN_FILENO);
-    l->input.data = l;
+    uv_timer_init(&l->loop, &l->looks);
+    l->input.data = l->looks.data = l;
     for (int i = 0; i < N_WATCHED && !rc; i++) {
         rc = uv_signal_init(&l->loop, &l->signals[i]);
         l->signals[i].data = l;
@@ -299,10 +348,11 @@ void lines_close(struct lines *l)
     free(l);
 }
 
-int lines_open(struct lines **out, struct err *err)
+int lines_open(struct lines **out, struct lines_idle idle, struct err *err)
 {
     struct lines *l = calloc(1, sizeof *l);
     if (!l) return err_set(err, E_FAIL, "out of memory");
+    l->idle = idle;
     *out = l;
     if (!terminal_is(stdin) || !isatty(STDIN_FILENO) || !terminal_is(stdout)) return OK;
     if (!setlocale(LC_CTYPE, "C.UTF-8")) setlocale(LC_CTYPE, ""); /* how wide characters are: libedit asks it */

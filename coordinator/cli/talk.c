@@ -83,7 +83,7 @@ static int run(struct talk *t, struct lines *lines, struct err *err)
 int talk_run(struct talk *t, struct err *err)
 {
     struct lines *lines = NULL;
-    int rc = lines_open(&lines, err);
+    int rc = lines_open(&lines, (struct lines_idle){t->idle, t->arg}, err);
     if (rc == OK) rc = run(t, lines, err);
     lines_close(lines);
     return rc;

@@ -11,7 +11,8 @@ struct talk {
     void (*reset)(void *arg);
     void (*stats)(void *arg);
     void *arg;
-    int n_turns, n_refused; /* messages, the one in `turn` included; of them not answered */
+    int (*idle)(void *arg, struct err *err); /* as lines_idle's; NULL: none */
+    int n_turns, n_refused;                  /* messages, the one in `turn` included; of them not answered */
 };
 
 /* Until the end of input or /quit. E_USAGE: of a pipe or file not all messages were answered. */

@@ -291,6 +291,20 @@ bool spec_idle(const struct spec *s)
     return !s->first && !s->n_running;
 }
 
+bool spec_runs(const struct spec *s, int group)
+{
+    return n_running(&s->groups[group]) > 0;
+}
+
+/* With nothing sent and nothing asked, the leader is to go on by itself. */
+bool spec_awaits_verdicts(const struct spec *s, int group)
+{
+    const struct verifiers *g = &s->groups[group];
+    for (const struct decode_slot *p = g->slots; p < g->slots + g->c.n_slots; p++)
+        if (p->seq && (!p->drafter.n_out || flights_of_slot(&g->flights, (uint32_t)p->slot))) return true;
+    return false;
+}
+
 bool spec_reading(const struct spec *s, int *n_read, int *n_ids)
 {
     *n_read = *n_ids = 0;

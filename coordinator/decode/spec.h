@@ -129,6 +129,9 @@ void spec_set_link(struct spec *s, int group, struct spec_link link);
 int spec_self_most(int self_max, uint64_t rtt_ns, double token_ns);
 
 bool spec_idle(const struct spec *s); /* nothing waits, nothing runs */
+/* Whether texts of the group are unfinished; whether one of them waits for its verifiers, and not for drafts alone. */
+bool spec_runs(const struct spec *s, int group);
+bool spec_awaits_verdicts(const struct spec *s, int group);
 
 /* The prompts that are being read now: their ids, and how many of these have been read. False: there are none. */
 bool spec_reading(const struct spec *s, int *n_read, int *n_ids);

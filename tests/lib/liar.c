@@ -41,6 +41,7 @@ const struct lie lies[] = {
     {TAG_PONG, "n_passes", "...-"},
     {TAG_PONG, "block_us", "...-"},
     {TAG_PONG, "waits_for", ".55-"},
+    {TAG_PONG, "misses", ".55-"},
     {TAG_PONG, "busy_us", "...-"}, /* counts of /metrics */
     {TAG_PONG, "ready_us", "...-"},
     {TAG_PONG, "", ".---"},
@@ -211,6 +212,7 @@ static void tell_pong(const struct lie *l, int i, struct pong *p)
     SAY(l, i, "n_passes", &p->n_passes);
     SAY(l, i, "block_us", &p->block_us);
     SAY(l, i, "waits_for", &p->waits_for);
+    SAY(l, i, "misses", &p->misses);
     SAY(l, i, "busy_us", &p->busy_us);
     SAY(l, i, "ready_us", &p->ready_us);
 }

@@ -260,7 +260,6 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
     e->n_rows = span->n_rows;
     e->x = span->x;
     e->rc = OK;
-    if (!e->fills) e->n_entry_rows += (uint64_t)(e->to - e->from) * (uint64_t)e->n_rows;
     for (int i = 0; i < e->n_rows; i++)
         atomic_store(&e->bad_entry[i], span->bad_entry ? span->bad_entry[i] : ENGINE_NOT_BAD);
     if (e->pair.synthetic) return timed_pass(e, answers, err);
@@ -301,9 +300,4 @@ int engine_set_other(struct engine *e, const char *text, int *from, int *to, str
 int engine_bad_entry(const struct engine *e, int i_row)
 {
     return atomic_load(&e->bad_entry[i_row]);
-}
-
-uint64_t engine_n_entry_rows(const struct engine *e)
-{
-    return e->n_entry_rows;
 }

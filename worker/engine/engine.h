@@ -118,9 +118,6 @@ int engine_set_other(struct engine *e, const char *text, int *from, int *to, str
 enum { ENGINE_NOT_BAD = -1 };
 int engine_bad_entry(const struct engine *e, int i_row);
 
-/* Rows times entries of all passes so far. */
-uint64_t engine_n_entry_rows(const struct engine *e);
-
 /* E_MODEL: row i of the last pass has a number that is not finite (the error names block and position). Its K, V, x and
  * answer are then undefined, and so are those of later rows of its slot; all other rows have the bits that they have
  * without it. All shards of a stage agree on it. */

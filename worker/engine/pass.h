@@ -91,8 +91,7 @@ struct engine {
 
     /* [max_rows] The plan entry in which a number of the row was not finite; ENGINE_NOT_BAD: all were. */
     _Atomic int *bad_entry;
-    uint64_t n_entry_rows; /* of all passes: rows times entries */
-    int rc;                /* of the whole pass, with err */
+    int rc; /* of the whole pass, with err */
     struct err err;
 };
 

@@ -32,7 +32,8 @@ static int sender_of(const struct worker *w, int tag)
 
 static int check_sender(const struct worker *w, int from, int tag, struct err *err)
 {
-    if (from == sender_of(w, tag)) return OK;
+    bool right = tag == TAG_PONG ? links_has(&w->config->layout, from, w->config->peer) : from == sender_of(w, tag);
+    if (right) return OK;
     return err_set(err, E_PEER, "peer %d: a %s from peer %d", w->config->peer, wire_tags[tag].name, from);
 }
 
@@ -49,41 +50,71 @@ static void note_heard(struct worker *w, int from)
 }
 
 /* In memory of its own: a pass borrows both arenas. */
-static int answer_ping(struct worker *w, const struct mail *mail, struct err *err)
+static int post_pong(struct worker *w, int to, struct pong pong, struct err *err)
+{
+    _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
+    struct wire_arena arena = {.base = room, .size = sizeof room};
+    const struct pulse *p = &w->pulse;
+    const uint8_t *data;
+    size_t n_bytes;
+    pong.n_passes = p->n_passes;
+    pong.busy = p->busy;
+    pong.block_us = p->block_us > p->last_block_us ? p->block_us : p->last_block_us;
+    pong.waits_for = (uint32_t)p->waits_for;
+    int rc = wire_encode(&arena, &(struct message){.tag = TAG_PONG, .pong = pong}, &data, &n_bytes, err);
+    return rc == OK ? mailbox_post(w->mailbox, to, TAG_PONG, data, n_bytes, err) : rc;
+}
+
+static int answer_ping(struct worker *w, const struct ping *ping, struct err *err)
+{
+    struct pulse *p = &w->pulse;
+    uint64_t now = clock_now_ns(), busy_ns = p->busy_ns + (p->pass_ns ? now - p->pass_ns : 0);
+    if (!p->ready_ns) p->ready_ns = now;
+    return post_pong(w, PEER_COORDINATOR,
+                     (struct pong){.sent_ns = ping->sent_ns,
+                                   .n_load = (uint32_t)ping->n_load,
+                                   .busy_us = busy_ns / 1000,
+                                   .ready_us = (now - p->ready_ns) / 1000,
+                                   .misses = (uint32_t)links_missed(&w->links, now)},
+                     err);
+}
+
+/* One of a job before, over the same ranks, may come before this worker serves. */
+static int take_sign_of_life(struct worker *w, struct mail *mail, struct err *err)
 {
     _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
     struct wire_arena arena = {.base = room, .size = sizeof room};
     struct message m;
-    const uint8_t *data;
-    size_t n_bytes;
-    int rc = check_sender(w, mail->from, TAG_PING, err);
-    if (rc == OK) rc = wire_decode(&arena, TAG_PING, mail->data, mail->n_bytes, &m, err);
-    if (rc != OK) return rc;
-    struct pulse *p = &w->pulse;
-    uint64_t now = clock_now_ns(), busy_ns = p->busy_ns + (p->pass_ns ? now - p->pass_ns : 0);
-    if (!p->ready_ns) p->ready_ns = now;
-    struct message pong = {.tag = TAG_PONG,
-                           .pong = {.sent_ns = m.ping.sent_ns,
-                                    .n_load = (uint32_t)m.ping.n_load,
-                                    .n_passes = p->n_passes,
-                                    .busy = p->busy,
-                                    .block_us = p->block_us > p->last_block_us ? p->block_us : p->last_block_us,
-                                    .waits_for = (uint32_t)p->waits_for,
-                                    .busy_us = busy_ns / 1000,
-                                    .ready_us = (now - p->ready_ns) / 1000}};
-    rc = wire_encode(&arena, &pong, &data, &n_bytes, err);
-    return rc == OK ? mailbox_post(w->mailbox, PEER_COORDINATOR, TAG_PONG, data, n_bytes, err) : rc;
+    int rc = check_sender(w, mail->from, mail->tag, err);
+    if (rc == OK) rc = wire_decode(&arena, mail->tag, mail->data, mail->n_bytes, &m, err);
+    if (rc == OK && m.tag == TAG_PING) rc = answer_ping(w, &m.ping, err);
+    if (rc == OK && m.tag == TAG_PONG && serves(w)) links_heard(&w->links, mail->from, m.pong.block_us, clock_now_ns());
+    mail_free(mail);
+    return rc;
 }
 
-/* A look so late that this process must have been stopped is no silence of others. */
-static int check_silence(struct worker *w, struct err *err)
+/* Before messages are taken: the clock may say that this process was stopped, and that others must hear of it. */
+static int look_at_clock(struct worker *w, struct err *err)
 {
     struct pulse *p = &w->pulse;
+    const struct group *g = w->group;
     uint64_t now = clock_now_ns();
+    int rc = OK;
     if (!serves(w)) return OK;
     if (now - p->looked_ns > STOPPED_S * second_ns) p->heard_ns = p->gather_ns = now;
     p->looked_ns = now;
-    p->alone = now - p->heard_ns > SILENCE_S * second_ns;
+    bool due = links_look(&w->links, now);
+    for (int to = g->first_peer; due && to < g->first_peer + group_n_peers(g) && rc == OK; to++)
+        if (links_has(&w->config->layout, w->config->peer, to) && links_tell(&w->links, to))
+            rc = post_pong(w, to, (struct pong){0}, err);
+    return rc;
+}
+
+static int check_silence(struct worker *w, struct err *err)
+{
+    struct pulse *p = &w->pulse;
+    if (!serves(w)) return OK;
+    p->alone = clock_now_ns() - p->heard_ns > SILENCE_S * second_ns;
     if (!p->alone) return OK;
     return err_set(err, E_PEER, "peer %d: nothing came from the coordinator for %d s: it is lost", w->config->peer,
                    SILENCE_S);
@@ -108,16 +139,10 @@ static int keep(struct worker *w, struct mail *mail, struct err *err)
 static int keep_all(struct worker *w, struct err *err)
 {
     struct mail mail;
-    int rc;
-    while ((rc = mailbox_poll(w->mailbox, &mail, err)) == OK) {
+    int rc = look_at_clock(w, err);
+    while (rc == OK && (rc = mailbox_poll(w->mailbox, &mail, err)) == OK) {
         note_heard(w, mail.from);
-        if (mail.tag != TAG_PING) {
-            rc = keep(w, &mail, err);
-        } else {
-            rc = answer_ping(w, &mail, err);
-            mail_free(&mail);
-        }
-        if (rc != OK) return rc;
+        rc = wire_is_sign_of_life(mail.tag) ? take_sign_of_life(w, &mail, err) : keep(w, &mail, err);
     }
     return rc == MAIL_NONE ? check_silence(w, err) : rc;
 }
@@ -206,9 +231,11 @@ static int next_mail(struct worker *w, uint64_t wait_us, struct mail *out, struc
 {
     if (take_kept(w, out)) return OK;
     uint64_t start_us = clock_now_us();
-    int rc = mailbox_poll(w->mailbox, out, err);
+    int rc = look_at_clock(w, err);
+    if (rc == OK) rc = mailbox_poll(w->mailbox, out, err);
     for (uint64_t waited_us = 0; rc == MAIL_NONE && waited_us < wait_us; waited_us = clock_now_us() - start_us) {
-        rc = check_silence(w, err);
+        rc = look_at_clock(w, err);
+        if (rc == OK) rc = check_silence(w, err);
         if (rc == OK) rc = mailbox_wait(w->mailbox, out, wait_ms(w, wait_us - waited_us), err);
     }
     return rc;
@@ -221,9 +248,8 @@ int worker_next(struct worker *w, struct wire_arena *arena, uint64_t wait_us, st
         int rc = next_mail(w, wait_us, &mail, err);
         if (rc != OK) return rc;
         note_heard(w, mail.from);
-        if (mail.tag != TAG_PING) break;
-        rc = answer_ping(w, &mail, err);
-        mail_free(&mail);
+        if (!wire_is_sign_of_life(mail.tag)) break;
+        rc = take_sign_of_life(w, &mail, err);
         if (rc != OK) return rc;
     }
     int from = mail.from;

@@ -3,8 +3,9 @@
  *   worker_run (worker.h) ──fills──▶ struct worker ──▶ verifier_serve or drafter_serve ──▶ worker_next, worker_post
  *
  * From Ready to Quit a worker answers the coordinator's Pings, whatever it does: while it waits for a message, between
- * two blocks of a pass, and while a gather waits for other shards (worker_look). If nothing comes from the coordinator
- * for SILENCE_S, that is lost, and the worker ends. A worker that was itself stopped for a while counts from then on.
+ * two blocks of a pass, and while a gather waits for other shards (worker_look). As often it sends Pongs of its own to the
+ * ranks of its group that it has links to (links.h). If nothing comes from the coordinator for SILENCE_S, that is lost,
+ * and the worker ends. A worker that was itself stopped for a while counts from then on.
  */
 #ifndef WORKER_ROLES_ROLE_H
 #define WORKER_ROLES_ROLE_H
@@ -12,6 +13,7 @@
 #include "proto/mailbox.h"
 #include "worker/engine/engine.h"
 #include "worker/roles/lead.h"
+#include "worker/roles/links.h"
 #include "worker/roles/slots.h"
 #include "worker/worker_config.h"
 
@@ -22,7 +24,7 @@ enum {
     QUIT_GATHER_S = 1, /* and once the job is over */
     STOPPED_S = 5,     /* between two looks: this process was stopped */
     LOOK_MS = 50,      /* between two looks in a pass, at least */
-    WAIT_MS = 1000     /* between two looks at the silence while nothing is to do */
+    WAIT_MS = 250      /* between two looks at the clock while nothing is to do */
 };
 
 struct kept { /* mail that came during a pass, oldest first */
@@ -56,6 +58,7 @@ struct worker {
     uint64_t told_bytes; /* how much is loaded, as last reported */
     struct kept *kept;   /* owns */
     struct pulse pulse;
+    struct links links;
     bool quit; /* Quit has come */
 };
 
