@@ -21,8 +21,8 @@ struct on_device { /* a block's matrices and vectors; DEVICE_NONE: it has none *
 struct forward_device {
     const struct device_table *table; /* borrows */
     struct device *device;            /* owns */
-    struct on_device *blocks;         /* [n_blocks] owns */
-    int embed, head, norm_out;
+    struct on_device *blocks;         /* [n_blocks + 1] owns: as the model's */
+    int embed, head, norm_out, norm_side;
     struct device_row *rows; /* [max_rows] owns */
 };
 
@@ -30,11 +30,10 @@ int forward_device_check(const struct engine *e, struct err *err)
 {
     const struct device_table *table = e->table;
     const struct model *m = &e->model;
-    const char *lacks = m->share.n_shards > 1           ? "shards of a stage: use --tp 1"
-                        : m->shape.n_experts            ? "models with experts"
-                        : m->plan.side || m->draft.side ? "plans with a side file"
-                        : m->requantize                 ? "requantized weights: use --little-quant file"
-                                                        : NULL;
+    const char *lacks = m->share.n_shards > 1 && !table->get ? "shards of a stage: use --tp 1"
+                        : m->shape.n_experts                 ? "models with experts"
+                        : m->requantize                      ? "requantized weights: use --little-quant file"
+                                                             : NULL;
     if (table->version != DEVICE_VERSION)
         return err_set(err, E_LAYOUT, "the device %s has version %d of the table, this program %d: install both alike",
                        table->name, table->version, DEVICE_VERSION);
@@ -56,6 +55,8 @@ static int load_matrix(struct engine *e, const struct piece *p, int *handle, str
 {
     struct forward_device *d = e->device;
     int n_out = p->row_to - p->row_from;
+    *handle = DEVICE_NONE;
+    if (n_out == 0) return OK;
     *handle = d->table->matrix(d->device, (enum quant)p->tensor->type, (int)p->tensor->dim[0], n_out);
     if (*handle < 0) return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
     for (int panel = 0; panel * PANEL < n_out; panel++) {
@@ -102,7 +103,7 @@ static void note_handles(struct engine *e, const struct pieces *p, const int *ha
 {
     const struct model *m = &e->model;
     struct forward_device *d = e->device;
-    for (int i = 0; i < m->shape.n_blocks; i++) {
+    for (int i = 0; i <= m->shape.n_blocks; i++) {
         const struct block *b = &m->blocks[i];
         struct on_device *at = &d->blocks[i];
         const struct {
@@ -132,29 +133,38 @@ static void note_handles(struct engine *e, const struct pieces *p, const int *ha
     d->head = handle_of(p, handles, &m->head);
     if (d->head < 0) d->head = d->embed; /* tied */
     d->norm_out = handle_of(p, handles, &m->norm_out);
+    d->norm_side = handle_of(p, handles, &m->norm_side);
 }
 
 static int open_device(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
     const struct shape *s = &e->model.shape;
+    const struct model *m = &e->model;
     const char *why = "out of memory";
+    int shard = m->share.shard, head_from = m->heads_from[shard], group = s->n_head / s->n_head_kv;
     const struct device_shape shape = {.max_rows = e->max_rows,
                                        .n_embd = s->n_embd,
-                                       .n_head = s->n_head,
-                                       .n_head_kv = s->n_head_kv,
+                                       .n_head = m->heads_from[shard + 1] - head_from,
+                                       .n_head_kv = m->kv_to - m->kv_from,
                                        .d_head = s->d_head,
-                                       .n_ff = s->n_ff,
+                                       .n_ff = m->ff_from[shard + 1] - m->ff_from[shard],
                                        .n_caches = e->kv.n_caches,
                                        .n_slots = n_slots,
                                        .n_ctx = n_ctx,
                                        .eps = s->eps,
                                        .q_scale = s->q_scale,
                                        .rope_neox = s->rope_neox,
-                                       .gelu = s->gelu};
+                                       .gelu = s->gelu,
+                                       .device = e->device_number,
+                                       .n_attn = s->n_head * s->d_head,
+                                       .n_ff_all = s->n_ff,
+                                       .group = group,
+                                       .head_at = head_from - m->kv_from * group};
     struct forward_device *d = e->device = calloc(1, sizeof *d);
     if (d) d->table = e->table;
     if (!d || !(d->rows = calloc((size_t)e->max_rows, sizeof *d->rows)) ||
-        !(d->blocks = calloc((size_t)s->n_blocks, sizeof *d->blocks)) || !(d->device = e->table->open(&shape, &why)))
+        !(d->blocks = calloc((size_t)s->n_blocks + 1, sizeof *d->blocks)) ||
+        !(d->device = e->table->open(&shape, &why)))
         return err_set(err, E_LAYOUT, "%s: the device %s: %s", e->path, e->table->name, why);
     return OK;
 }
@@ -182,6 +192,7 @@ int forward_device_load(struct engine *e, int n_slots, int n_ctx, struct err *er
     if (rc == OK) rc = copy_factors(e, &p, err);
     if (rc == OK) note_handles(e, &p, handles);
     if (rc == OK) gguf_close(&e->model.file);
+    if (rc == OK) gguf_close(&e->model.side.file);
     free(handles);
     pieces_free(&p);
     return rc;
@@ -200,14 +211,52 @@ static void record_ready(struct engine *e, enum device_buffer buffer, int norm, 
     record(e, (struct device_op){.kind = DEVICE_READY, .buffer = buffer, .norm = norm, .entry = i_entry});
 }
 
+/* A shard may have no rows of it. */
 static void record_product(struct engine *e, enum device_buffer buffer, int matrix)
 {
-    record(e, (struct device_op){.kind = DEVICE_PRODUCT, .buffer = buffer, .matrix = matrix});
+    if (matrix >= 0) record(e, (struct device_op){.kind = DEVICE_PRODUCT, .buffer = buffer, .matrix = matrix});
+}
+
+static void wait(struct engine *e)
+{
+    int done = 0;
+    if (e->rc != OK) return;
+    e->device->table->run(e->device->device);
+    while (e->rc == OK && done == 0) {
+        done = e->device->table->poll(e->device->device, clock_now_ns() + LOOK_NS);
+        pass_between(e, 0);
+    }
+    if (e->rc == OK && done < 0) e->rc = err_set(&e->err, E_PEER, "the device %s is lost", e->table->name);
+}
+
+/* What the shards of the stage computed of a buffer's columns, by way of this host's memory; with one shard nothing is
+ * done. */
+static void exchange(struct engine *e, enum device_buffer buffer, struct strided host, const int *from)
+{
+    const struct forward_device *d = e->device;
+    int shard = e->model.share.shard, n_shards = e->model.share.n_shards;
+    if (!e->col) return;
+    wait(e);
+    if (e->rc == OK) d->table->get(d->device, host.at + from[shard], host.ld, buffer, from[shard + 1] - from[shard]);
+    pass_gather(e, 0, host.at, host.ld, host.n_rows, from);
+    if (e->rc == OK) d->table->put(d->device, buffer, host.at, host.ld, from[n_shards]);
+}
+
+static void exchange_y(struct engine *e)
+{
+    exchange(e, DEVICE_Y, (struct strided){e->y, e->ld_y, e->n_rows}, e->model.out_from);
 }
 
 static void record_add(struct engine *e, int norm, float step)
 {
     record(e, (struct device_op){.kind = DEVICE_ADD, .norm = norm, .step = step});
+}
+
+static void exchange_attention(struct engine *e)
+{
+    int n_shards = e->model.share.n_shards, from[MAX_SHARDS + 1];
+    for (int i = 0; i <= n_shards; i++) from[i] = e->model.heads_from[i] * e->model.shape.d_head;
+    exchange(e, DEVICE_ATTN, (struct strided){e->attn_out, e->ld_attn, e->n_rows}, from);
 }
 
 static void record_attention(struct engine *e, const struct plan_entry *entry, int i_entry)
@@ -224,9 +273,12 @@ static void record_attention(struct engine *e, const struct plan_entry *entry, i
                                  .norm_k = b->norm_k,
                                  .cache = cache,
                                  .local = n_window > 0});
+    if (e->fills) return;
     record(e, (struct device_op){.kind = DEVICE_ATTEND, .cache = cache, .n_window = n_window});
+    exchange_attention(e);
     record_ready(e, DEVICE_ATTN, DEVICE_NONE, i_entry);
     record_product(e, DEVICE_Y, b->o);
+    exchange_y(e);
     record_add(e, b->norm_attn_out, entry->step);
 }
 
@@ -237,8 +289,10 @@ static void record_mlp(struct engine *e, const struct plan_entry *entry, int i_e
     record_product(e, DEVICE_FF, b->gate);
     record_product(e, DEVICE_UP, b->up);
     record(e, (struct device_op){.kind = DEVICE_ACTIVATE});
+    exchange(e, DEVICE_FF, (struct strided){e->ff, e->ld_ff, e->n_rows}, e->model.ff_from);
     record_ready(e, DEVICE_FF, DEVICE_NONE, i_entry);
     record_product(e, DEVICE_Y, b->down);
+    exchange_y(e);
     record_add(e, b->norm_mlp_out, entry->step);
 }
 
@@ -247,22 +301,11 @@ static void record_end(struct engine *e)
 {
     struct device_op op = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = e->to};
     if (e->heads) {
-        op.norm = e->device->norm_out;
+        op.norm = e->plan->side ? e->device->norm_side : e->device->norm_out;
         op.rows = e->wanted;
         op.n_rows = e->n_wanted;
     }
     record(e, op);
-}
-
-static void wait(struct engine *e)
-{
-    int done = 0;
-    e->device->table->run(e->device->device);
-    while (e->rc == OK && done == 0) {
-        done = e->device->table->poll(e->device->device, clock_now_ns() + LOOK_NS);
-        pass_between(e, 0);
-    }
-    if (e->rc == OK && done < 0) e->rc = err_set(&e->err, E_PEER, "the device %s is lost", e->table->name);
 }
 
 void forward_device_run(void *arg, int t)
@@ -276,9 +319,9 @@ void forward_device_run(void *arg, int t)
     for (int i = e->from; i < e->to; i++) {
         const struct plan_entry *entry = &e->plan->entries[i];
         if (entry->part & PART_ATTENTION) record_attention(e, entry, i);
-        if (entry->part & PART_MLP) record_mlp(e, entry, i);
+        if ((entry->part & PART_MLP) && !e->fills) record_mlp(e, entry, i);
     }
-    record_end(e);
+    if (!e->fills) record_end(e);
     wait(e);
     if (e->rc != OK) return;
     d->table->end(d->device, d->rows, e->x);
