@@ -33,6 +33,7 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
     show_text(seen->host, sizeof seen->host, h->host, strlen(h->host));
     show_text(seen->path, sizeof seen->path, h->path, strlen(h->path));
     show_text(seen->cpu, sizeof seen->cpu, h->cpu, strlen(h->cpu));
+    show_text(seen->device, sizeof seen->device, h->device ? h->device : "", h->device ? strlen(h->device) : 0);
     seen->hello = true;
     w->n_hello++;
     return OK;
@@ -93,6 +94,11 @@ static struct worker_name place_of(const struct workers *w, const struct worker_
     return name;
 }
 
+static const char *computes_by(const struct worker_seen *seen)
+{
+    return *seen->device ? seen->device : seen->cpu;
+}
+
 /* One model in pieces, and each group has all of it: every shard must hold pieces of the same, and compute alike. */
 static int check_shards(const struct workers *w, struct err *err)
 {
@@ -107,7 +113,12 @@ static int check_shards(const struct workers *w, struct err *err)
                            at_a.text, at_b.text);
         if (a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest)
             return err_set(err, E_LAYOUT, "hosts %s (%s) and %s (%s) compute different bits: they cannot serve one job",
-                           at_a.text, a->cpu, at_b.text, b->cpu);
+                           at_a.text, computes_by(a), at_b.text, computes_by(b));
+        if (layout_verifier(&w->layout, 0)->tp > 1 && !*a->device != !*b->device)
+            return err_set(err, E_LAYOUT,
+                           "hosts %s (%s) and %s (%s) exchange rows in different ways: use --device alike for all "
+                           "shards",
+                           at_a.text, computes_by(a), at_b.text, computes_by(b));
     }
     return OK;
 }
@@ -138,27 +149,39 @@ static void suggest(const struct workers *w, char *out, size_t size)
         snprintf(out, size, "--shard-share %.200s would fit; or ", s.shards);
 }
 
-/* Before anything is loaded: what the workers of each host will take against what that host has. */
+bool workers_same_memory(const struct worker_seen *a, const struct worker_seen *b)
+{
+    if (strcmp(a->host, b->host) || !a->h.device_bytes != !b->h.device_bytes) return false;
+    return !a->h.device_bytes || !strcmp(a->device, b->device);
+}
+
+uint64_t workers_memory_bytes(const struct worker_seen *seen)
+{
+    return seen->h.device_bytes ? seen->h.device_bytes : seen->h.memory_bytes;
+}
+
+/* Before anything is loaded: what the workers of each host, or device, will take against what that has. */
 static int check_memory(const struct workers *w, struct err *err)
 {
     const struct worker_seen *end = w->seen + w->layout.n_peers;
     for (const struct worker_seen *a = w->seen + 1; a < end; a++) {
         uint64_t weights = 0, kv = 0;
         for (const struct worker_seen *b = w->seen + 1; b < end; b++) {
-            if (strcmp(a->host, b->host)) continue;
+            if (!workers_same_memory(a, b)) continue;
             weights += b->h.weights_bytes;
             kv += workers_worker_kv_bytes(w, (int)(b - w->seen));
         }
-        if (weights + kv <= a->h.memory_bytes) continue;
-        char shares[256];
+        if (weights + kv <= workers_memory_bytes(a)) continue;
+        char shares[256], device[192] = "";
+        if (a->h.device_bytes) snprintf(device, sizeof device, ", device %s", a->device);
         suggest(w, shares, sizeof shares);
         return err_set(
             err, E_LAYOUT,
-            "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: %suse a "
-            "smaller --ctx or --parallel, or more hosts",
-            a->host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20),
-            w->n_slots * layout_n_verifiers(&w->layout), w->n_ctx, (unsigned long long)(a->h.memory_bytes >> 20),
-            shares);
+            "host %s%s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: %suse a "
+            "smaller --ctx or --parallel, or more %s",
+            a->host, device, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20),
+            w->n_slots * layout_n_verifiers(&w->layout), w->n_ctx, (unsigned long long)(workers_memory_bytes(a) >> 20),
+            shares, *device ? "devices" : "hosts");
     }
     return OK;
 }
@@ -274,6 +297,18 @@ struct worker_name workers_name(const struct workers *w, int peer)
     return name;
 }
 
+struct worker_name workers_computes_by(const struct workers *w, int peer)
+{
+    struct worker_name name;
+    snprintf(name.text, sizeof name.text, "%s", computes_by(&w->seen[peer]));
+    return name;
+}
+
+bool workers_drafter_differs(const struct workers *w)
+{
+    return layout_drafter(&w->layout) && drafter(w)->h.arithmetic != leader(w, 0)->h.arithmetic;
+}
+
 static void list_share(const struct workers *w, int peer, FILE *to)
 {
     const struct hello *h = &w->seen[peer].h;
@@ -296,7 +331,7 @@ void workers_list(const struct workers *w, FILE *to)
         fprintf(to, "%s on host %s%s: %u thread%s, %s; rank %d",
                 layout_group(&w->layout, p)->role == ROLE_DRAFTER ? "drafter" : "verifier", seen->host,
                 layout_n_verifiers(&w->layout) > 1 ? place.text : "", seen->h.threads, seen->h.threads == 1 ? "" : "s",
-                seen->cpu, layout_rank(&w->layout, p));
+                computes_by(seen), layout_rank(&w->layout, p));
         list_share(w, p, to);
     }
 }

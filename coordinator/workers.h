@@ -18,7 +18,7 @@ enum { EPOCH = 1 }; /* of a job whose workers are never replaced */
 
 struct worker_seen { /* what a peer has reported */
     bool hello, ready;
-    char host[64], path[256], cpu[160];
+    char host[64], path[256], cpu[160], device[160];
     struct hello h;        /* its strings are the copies above */
     uint64_t loaded_bytes; /* of its weights_bytes */
 };
@@ -56,6 +56,9 @@ const struct hello *workers_leader(const struct workers *w, int group); /* of a 
 const struct hello *workers_drafter(const struct workers *w);           /* all zero without one */
 uint64_t workers_weights_bytes(const struct workers *w);
 uint64_t workers_loaded_bytes(const struct workers *w);
+/* What a worker's weights and KV go to: its device's memory, or its host's; and whether two take the same. */
+uint64_t workers_memory_bytes(const struct worker_seen *seen);
+bool workers_same_memory(const struct worker_seen *a, const struct worker_seen *b);
 uint64_t workers_kv_bytes(const struct workers *w);
 uint64_t workers_worker_kv_bytes(const struct workers *w, int peer);
 /* A leader of verifiers and the drafter are on one host, whose workers have more threads than it has cores. */
@@ -66,6 +69,9 @@ struct worker_name { /* for people: its role and host, its rank, and where there
     char text[160];
 };
 struct worker_name workers_name(const struct workers *w, int peer);
+/* What computes a peer's passes: its device, or its kernels. True: the drafter's arithmetic is not the verifiers'; it changes no text. */
+struct worker_name workers_computes_by(const struct workers *w, int peer);
+bool workers_drafter_differs(const struct workers *w);
 void workers_list(const struct workers *w, FILE *to); /* a line each: host, threads, kernels, share of the model */
 
 #endif
