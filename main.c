@@ -347,6 +347,7 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
                               .ctx = p->o.ctx,
                               .parallel = p->o.parallel,
                               .threads = p->o.threads,
+                              .device = wish_of(p->o.device, &p->o),
                               .kernels = kernels,
                               .why = why,
                               .world = world,

@@ -297,16 +297,34 @@ struct worker_name workers_name(const struct workers *w, int peer)
     return name;
 }
 
-struct worker_name workers_computes_by(const struct workers *w, int peer)
+/* Two verifiers of a host on one device take turns. */
+static bool note_shared(const struct workers *w, char *line, size_t size)
 {
-    struct worker_name name;
-    snprintf(name.text, sizeof name.text, "%s", computes_by(&w->seen[peer]));
-    return name;
+    const struct worker_seen *end = w->seen + w->layout.n_peers;
+    for (const struct worker_seen *a = leader(w, 0); a < end; a++)
+        for (const struct worker_seen *b = a + 1; b < end && a->h.device_bytes; b++)
+            if (workers_same_memory(a, b)) {
+                snprintf(line, size, "host %s: several verifiers share the device %s, which is slower than one alone",
+                         a->host, a->device);
+                return true;
+            }
+    return false;
 }
 
-bool workers_drafter_differs(const struct workers *w)
+bool workers_device_note(const struct workers *w, int i, bool chosen, char *line, size_t size)
 {
-    return layout_drafter(&w->layout) && drafter(w)->h.arithmetic != leader(w, 0)->h.arithmetic;
+    const struct worker_seen *big = leader(w, 0), *little = drafter(w);
+    bool differs = layout_drafter(&w->layout) && little->h.arithmetic != big->h.arithmetic;
+    if (chosen && i-- == 0)
+        snprintf(line, size, "--device auto: the big model computes by %s", computes_by(big));
+    else if (differs && i-- == 0)
+        snprintf(line, size,
+                 "the drafter on host %s (%s) and the verifier on host %s (%s) differ in arithmetic: the text is the "
+                 "verifier's own",
+                 little->host, computes_by(little), big->host, computes_by(big));
+    else
+        return i == 0 && note_shared(w, line, size);
+    return true;
 }
 
 static void list_share(const struct workers *w, int peer, FILE *to)

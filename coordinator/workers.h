@@ -69,9 +69,9 @@ struct worker_name { /* for people: its role and host, its rank, and where there
     char text[160];
 };
 struct worker_name workers_name(const struct workers *w, int peer);
-/* What computes a peer's passes: its device, or its kernels. True: the drafter's arithmetic is not the verifiers'; it changes no text. */
-struct worker_name workers_computes_by(const struct workers *w, int peer);
-bool workers_drafter_differs(const struct workers *w);
+/* What a person should know of devices, a line at each call, by `i` from 0; false: no more. `chosen`: they were to be
+ * chosen (--device auto), so the choice is told. */
+bool workers_device_note(const struct workers *w, int i, bool chosen, char *line, size_t size);
 void workers_list(const struct workers *w, FILE *to); /* a line each: host, threads, kernels, share of the model */
 
 #endif

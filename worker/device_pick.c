@@ -67,24 +67,24 @@ static int open_module(const struct device_table **out, const char *path, struct
 /* ---- devices ---- */
 
 /* number: below 0: the devices are only counted. */
-static int probe(struct device_pick *pick, int number, int *n_devices, struct err *err)
+static int probe(struct device_pick *pick, int number, struct err *err)
 {
     const char *why = "";
-    *n_devices = pick->table->probe(number, number < 0 ? NULL : &pick->about, &why);
-    if (*n_devices > 0) return OK;
-    return err_set(err, E_LAYOUT, "--device %s: %.800s", pick->table->name,
-                   *n_devices < 0 ? why : "there is no device");
+    pick->n_devices = pick->table->probe(number, number < 0 ? NULL : &pick->about, &why);
+    if (pick->n_devices > 0) return OK;
+    return err_set(err, E_LAYOUT, "no device answers to %s: %.800s; --device cpu computes without one",
+                   pick->table->name, pick->n_devices < 0 ? why : "there is none");
 }
 
 static int choose(struct device_pick *pick, const struct device_wish *wish, struct err *err)
 {
-    int n, rc = probe(pick, wish->number, &n, err);
+    int rc = probe(pick, wish->number, err), n = pick->n_devices;
     if (rc == OK && wish->number >= n)
         rc = err_set(err, E_LAYOUT, "--device-number %d: there %s %d %s device%s, counted from 0", wish->number,
                      n == 1 ? "is" : "are", n, pick->table->name, n == 1 ? "" : "s");
     if (rc != OK) return rc;
     pick->number = wish->number < 0 ? wish->n_before % n : wish->number;
-    if (wish->number < 0) rc = probe(pick, pick->number, &n, err);
+    if (wish->number < 0) rc = probe(pick, pick->number, err);
     snprintf(pick->name, sizeof pick->name, "%.40s: %s", pick->table->name, pick->about.name);
     return rc;
 }
@@ -94,11 +94,11 @@ static int pick_cuda(struct device_pick *pick, const struct device_wish *wish, s
 {
     char path[PATH_ROOM];
     bool is_auto = wish->kind == DEVICE_KIND_AUTO;
-    int n, rc = find_module(path, err);
+    int rc = find_module(path, err);
     if (rc == E_LAYOUT && is_auto) return OK;
     if (rc == OK) rc = open_module(&pick->table, path, err);
     if (rc != OK) return rc;
-    if (is_auto && probe(pick, -1, &n, err) != OK) {
+    if (is_auto && probe(pick, -1, err) != OK) {
         *pick = (struct device_pick){0};
         return OK;
     }

@@ -32,7 +32,7 @@ static inline bool device_wished(const struct device_wish *w)
 
 struct device_pick {
     const struct device_table *table; /* NULL: this CPU, by the kernels */
-    int number;
+    int number, n_devices;            /* of those that answer */
     struct device_about about;
     char name[160]; /* for people: "cuda: NVIDIA H200 at 0000:1b:00.0"; "": this CPU */
 };

@@ -44,6 +44,7 @@ static int open_engine(struct worker *w, const char *stage_share, const char *sh
         .kernels = c->kernels,
         .device = w->device.table,
         .device_number = w->device.number,
+        .device_name = w->device.name,
         .collective = c->collective,
         .n_threads = c->n_threads,
         .spin = c->spin,
@@ -213,12 +214,20 @@ static int no_model(const struct worker *w, struct err *err)
         layout_rank(&w->config->layout, w->config->peer), is_verifier(w) ? "verifier" : "drafter");
 }
 
+static int pick_device(struct worker *w, struct err *err)
+{
+    char host[256] = "";
+    int rc = device_pick(&w->device, &w->config->device, err);
+    gethostname(host, sizeof host - 1);
+    return rc == OK ? OK : err_wrap(err, "host %s", host);
+}
+
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err)
 {
     struct worker w = {.config = config, .group = layout_group(&config->layout, config->peer), .mailbox = mailbox};
     int rc = wire_arena_init(&w.in, JOB_ARENA, err);
     if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
-    if (rc == OK && config->path && !config->synthetic) rc = device_pick(&w.device, &config->device, err);
+    if (rc == OK && config->path && !config->synthetic) rc = pick_device(&w, err);
     if (rc == OK)
         rc = config->path ? open_engine(&w, config->stage_share, config->shard_share, err) : no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);

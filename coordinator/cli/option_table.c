@@ -370,8 +370,8 @@ static const char generate_more[] =
     "The text goes to standard output as it is accepted, everything else to standard error.\n"
     "Over MPI the ranks are 1 coordinator, 1 drafter with --little, and groups x tp x pp shards of the\n"
     "big model: the second example has 1 + 1 + 2.\n"
-    "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost,\n"
-    "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
+    "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout, memory or device, 5 a rank or\n"
+    "      device was lost, 6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
 
 static const char compare_more[] =
     "BLEU as sacrebleu computes it (13a, exp), ROUGE as rouge-score does (F measure, no stemming; mean of\n"

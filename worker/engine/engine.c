@@ -28,6 +28,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->max_rows = c->max_rows;
     e->table = c->pair.synthetic ? NULL : c->device;
     e->device_number = c->device_number;
+    e->device_name = c->device_name || !e->table ? c->device_name : e->table->name;
     e->n_threads = e->table ? 1 : c->n_threads;
     e->watch = c->watch;
     e->between = c->between;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/device.h"
 #include "proto/clock.h"
@@ -217,6 +218,14 @@ static void record_product(struct engine *e, enum device_buffer buffer, int matr
     if (matrix >= 0) record(e, (struct device_op){.kind = DEVICE_PRODUCT, .buffer = buffer, .matrix = matrix});
 }
 
+static void lose(struct engine *e)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    e->rc = err_set(&e->err, E_PEER, "host %s: the device %s is lost: its driver may say why (dmesg)", host,
+                    e->device_name);
+}
+
 static void wait(struct engine *e)
 {
     int done = 0;
@@ -226,7 +235,7 @@ static void wait(struct engine *e)
         done = e->device->table->poll(e->device->device, clock_now_ns() + LOOK_NS);
         pass_between(e, 0);
     }
-    if (e->rc == OK && done < 0) e->rc = err_set(&e->err, E_PEER, "the device %s is lost", e->table->name);
+    if (e->rc == OK && done < 0) lose(e);
 }
 
 /* What the shards of the stage computed of a buffer's columns, by way of this host's memory; with one shard nothing is
