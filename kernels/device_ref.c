@@ -54,7 +54,8 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
     int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head;
     int widest = s->n_attn > s->n_ff_all ? s->n_attn : s->n_ff_all;
     if (s->n_embd > widest) widest = s->n_embd;
-    const int widths[N_DEVICE_BUFFERS] = {s->n_embd, n_q, n_kv, n_kv, s->n_attn, s->n_ff_all, s->n_ff, s->n_embd};
+    const int widths[N_DEVICE_BUFFERS] = {s->n_embd,   n_q,     n_kv,      n_kv,         s->n_attn,
+                                          s->n_ff_all, s->n_ff, s->n_embd, s->n_experts, s->n_experts ? s->n_embd : 0};
     size_t rows = (size_t)s->max_rows, width = (size_t)widest,
            n_cache = (size_t)s->n_caches * (size_t)s->n_slots * (size_t)n_kv * (size_t)s->n_ctx;
     bool ok = (d->rows = calloc(rows, sizeof *d->rows)) && (d->ready.x = zeros(rows * width * sizeof(float))) &&
@@ -135,7 +136,7 @@ static void ready(struct device *d, const struct device_op *op)
     if (n % BLOCK) a.blocks = NULL; /* only float weights read such rows */
     for (int i = 0; i < (op->rows ? op->n_rows : d->n_rows); i++) {
         int row = op->rows ? op->rows[i] : i;
-        const float *x = at(d, op->buffer, row);
+        const float *x = at(d, op->buffer, op->first ? i : row);
         if (norm) k->norm(d->row, x, norm, n, s->eps);
         if (k->quantize(&a, i, norm ? d->row : x) >= 0 && d->rows[row].bad < 0) d->rows[row].bad = op->entry;
     }
@@ -204,21 +205,35 @@ static void activate(struct device *d, int i)
     (d->s.gelu ? k->gelu_mul : k->silu_mul)(ff, ff, at(d, DEVICE_UP, i), d->s.n_ff);
 }
 
+static void mix(struct device *d, const struct device_op *op)
+{
+    for (int i = 0; i < op->n_rows; i++)
+        k->add_step(at(d, DEVICE_Y, op->rows[i]), at(d, DEVICE_PAIR, i), op->weights[i], d->s.n_embd);
+}
+
+/* Of ops that may be of the first rows alone. */
+static int rows_of(const struct device *d, const struct device_op *op)
+{
+    return op->n_rows ? op->n_rows : d->n_rows;
+}
+
 static void product(struct device *d, const struct device_op *op)
 {
     const struct weights *w = &d->matrices[op->matrix];
-    k->matmul(d->of[op->buffer], d->ld[op->buffer], w, &d->ready, d->n_rows, 0, (w->n_out + PANEL - 1) / PANEL);
+    k->matmul(d->of[op->buffer], d->ld[op->buffer], w, &d->ready, rows_of(d, op), 0, (w->n_out + PANEL - 1) / PANEL);
 }
 
 static void run_op(struct device *d, const struct device_op *op)
 {
     if (op->kind == DEVICE_READY) ready(d, op);
     if (op->kind == DEVICE_PRODUCT) product(d, op);
+    if (op->kind == DEVICE_MIX) mix(d, op);
+    for (int i = 0; op->kind == DEVICE_ACTIVATE && i < rows_of(d, op); i++) activate(d, i);
     for (int i = 0; i < d->n_rows; i++) {
         if (op->kind == DEVICE_PLACE) place(d, op, i);
         if (op->kind == DEVICE_ATTEND) attend(d, op, i);
-        if (op->kind == DEVICE_ACTIVATE) activate(d, i);
         if (op->kind == DEVICE_ADD) add(d, op, i);
+        if (op->kind == DEVICE_CLEAR) memset(at(d, DEVICE_Y, i), 0, (size_t)d->s.n_embd * sizeof(float));
     }
 }
 
@@ -292,14 +307,14 @@ static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from
     for (int i = 0; i < n_rows; i++, to += ld_to, from += ld_from) memcpy(to, from, (size_t)n * sizeof *to);
 }
 
-static void ref_get(struct device *d, float *x, size_t ld, enum device_buffer b, int n)
+static void ref_get(struct device *d, float *x, size_t ld, enum device_buffer b, int n_rows, int n)
 {
-    copy_rows(x, ld, d->of[b], d->ld[b], d->n_rows, n);
+    copy_rows(x, ld, d->of[b], d->ld[b], n_rows, n);
 }
 
-static void ref_put(struct device *d, enum device_buffer b, const float *x, size_t ld, int n)
+static void ref_put(struct device *d, enum device_buffer b, const float *x, size_t ld, int n_rows, int n)
 {
-    copy_rows(d->of[b], d->ld[b], x, ld, d->n_rows, n);
+    copy_rows(d->of[b], d->ld[b], x, ld, n_rows, n);
 }
 
 const struct device_table device_ref = {.version = DEVICE_VERSION,
@@ -319,4 +334,5 @@ const struct device_table device_ref = {.version = DEVICE_VERSION,
                                         .logits = ref_logits,
                                         .probe = ref_probe,
                                         .get = ref_get,
-                                        .put = ref_put};
+                                        .put = ref_put,
+                                        .experts = true};
