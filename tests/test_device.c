@@ -195,14 +195,11 @@ static void shards_and_stages_on_it_give_the_one_hash(void **state)
         struct cell cell;
         const char *stage_share, *shard_share;
     } rows[] = {
-        {"qwen2", {GRID_NONE, 0, 1, 2, 1, TOGETHER}, NULL, NULL},
-        {NULL, {GRID_LITTLE, 3, 1, 4, 1, COMING}, NULL, NULL},
-        {NULL, {GRID_SUFFIX, 5, 1, 1, 2, TOGETHER}, "3,1", NULL},
+        {"qwen2", {GRID_LITTLE, 3, 1, 4, 1, COMING}, NULL, NULL},
         {NULL, {GRID_LITTLE, 5, 1, 2, 2, TOGETHER}, "1,2", "3,1"},
         {NULL, {GRID_PLAN, 4, 1, 2, 2, TOGETHER}, NULL, NULL},
         {NULL, {GRID_SUFFIX, 4, 1, 3, 1, ALONE}, NULL, "5,1,2"},
-        {"qwen3moe", {GRID_NONE, 0, 1, 1, 1, TOGETHER}, NULL, NULL},
-        {NULL, {GRID_LITTLE, 4, 1, 2, 2, TOGETHER}, NULL, "1,2"},
+        {"qwen3moe", {GRID_LITTLE, 4, 1, 2, 2, TOGETHER}, NULL, "1,2"},
     };
     const char *why;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -229,7 +226,6 @@ static void a_side_file_serves_and_drafts_there_too(void **state)
 {
     (void)state;
     static struct grid g;
-    static const struct cell drafted[] = {{GRID_PLAN, 4, 1, 1, 1, TOGETHER}, {GRID_PLAN, 4, 1, 2, 1, TOGETHER}};
     const struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
     char balcony[80];
     const char *why;
@@ -243,7 +239,7 @@ static void a_side_file_serves_and_drafts_there_too(void **state)
     g.device = &device_ref;
     g.draft_plan = balcony;
     g.self_max = 64;
-    for (size_t i = 0; i < sizeof drafted / sizeof *drafted; i++) grid_run(&g, &drafted[i]);
+    grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 2, 1, TOGETHER});
     assert_true(g.n_planned_judged > 0);
     assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
 }
