@@ -56,9 +56,19 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .requantize = drafts && c->launch.requantize,
                                   .sends_metadata = sends && peer == group_leader(drafts ? g : layout_verifier(l, 0)),
                                   .kernels = c->kernels,
-                                  .device = drafts ? NULL : c->device,
+                                  .device = drafts ? c->draft_device : c->device,
                                   .n_threads = threads_of(c),
                                   .draft_memory_bytes = c->draft_memory_bytes};
+}
+
+/* Verifiers of a host take its devices in order of peers. The drafter's is the first, unless it has a number: it often
+ * computes while they wait. */
+static int verifiers_before(const struct layout *l, const int *peers, int n, int self)
+{
+    int before = 0;
+    if (layout_i_verifier(l, self) < 0) return 0;
+    for (int i = 0; i < n; i++) before += peers[i] < self && layout_i_verifier(l, peers[i]) >= 0;
+    return before;
 }
 
 static void *worker_main(void *arg)
@@ -126,12 +136,15 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
     c->collectives = calloc((size_t)l->n_peers, sizeof *c->collectives);
     int rc = c->workers && c->collectives ? OK : err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK && l->n_ranks == 1) rc = open_collectives(c, err);
+    int peers[MAX_PEERS];
+    for (int i = 0; i < l->n_peers; i++) peers[i] = i;
     uint64_t read_bytes_per_s = rc == OK && l->n_ranks == 1 && config->launch.time_reads ? time_read(config) : 0;
     for (int peer = PEER_COORDINATOR + 1; peer < l->n_peers && rc == OK; peer++) {
         if (layout_rank(l, peer) != 0) continue;
         struct worker_thread *m = &c->workers[c->n_workers++];
         *m = (struct worker_thread){.cluster = c, .config = worker_config(config, peer)};
         m->config.collective = c->collectives[peer];
+        m->config.device.n_before = verifiers_before(l, peers, l->n_peers, peer);
         m->config.read_bytes_per_s = read_bytes_per_s;
         m->config.spin = may_spin(config);
         m->mailbox = router_mailbox(router, peer, NULL, NULL);
@@ -168,6 +181,10 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     struct collective *collective = NULL;
     struct mailbox *mailbox = mail_mpi_open(l, w.peer);
     int rc = mailbox ? OK : err_set(err, E_PEER, "rank %d: out of memory for messages", rank);
+    int peers[MAX_PEERS], n_here = 0;
+    const int *ranks = mpi_ranks_here(&n_here);
+    for (int i = 0; i < n_here && i < MAX_PEERS; i++) peers[i] = layout_peer(l, ranks[i]);
+    w.device.n_before = verifiers_before(l, peers, n_here < MAX_PEERS ? n_here : MAX_PEERS, w.peer);
     w.spin = false; /* ranks of one host share its cores in ways that a rank does not see */
     if (rc == OK && layout_group(l, w.peer)->tp > 1) rc = collective_mpi_open(&collective, comm, err);
     if (mailbox && rc != OK) err_wrap(err, "rank %d", rank);

@@ -8,22 +8,22 @@
 
 #include <stddef.h>
 
-#include "kernels/device.h"
 #include "kernels/kernels.h"
 #include "proto/err.h"
 #include "proto/launch_config.h"
 #include "proto/layout.h"
 #include "proto/router.h"
 #include "proto/synthetic.h"
+#include "worker/device_pick.h"
 
 struct cluster_config { /* borrowed until cluster_join */
     struct launch_config launch;
     const char *big, *little;          /* model files; NULL: none on this rank */
     const struct synthetic *synthetic; /* in place of model files; NULL: none */
     const struct kernels *kernels;
-    const struct device_table *device; /* computes the verifiers' passes; NULL: the kernels do */
-    int n_threads;                     /* of each worker; 0: the cores that this process may use */
-    size_t draft_memory_bytes;         /* of a leader; see worker_config.h */
+    struct device_wish device, draft_device; /* of the verifiers, and of the drafter; n_before is set here */
+    int n_threads;                           /* of each worker; 0: the cores that this process may use */
+    size_t draft_memory_bytes;               /* of a leader; see worker_config.h */
     /* Tests: a drafter of their own in place of worker_run. */
     int (*drafter)(void *arg, struct mailbox *mailbox);
     void *drafter_arg;

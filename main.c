@@ -265,6 +265,15 @@ static int read_plan(const struct program *p, char **text, const char *name, con
     return rc == OK ? OK : err_wrap(err, "--%s", name);
 }
 
+static struct device_wish wish_of(enum device_choice choice, const struct options *o)
+{
+    static const enum device_kind kinds[] = {[DEVICE_CPU] = DEVICE_KIND_CPU,
+                                             [DEVICE_CUDA] = DEVICE_KIND_CUDA,
+                                             [DEVICE_AUTO] = DEVICE_KIND_AUTO,
+                                             [DEVICE_REFERENCE] = DEVICE_KIND_REFERENCE};
+    return (struct device_wish){.kind = kinds[choice], .number = o->device_number};
+}
+
 static int run_over_workers(struct program *p, struct err *err)
 {
     int rc = pick_kernels(p, err);
@@ -290,7 +299,8 @@ static int run_over_workers(struct program *p, struct err *err)
     p->config.launch.send_little_metadata = p->o.drafter == DRAFTER_LITTLE && !p->o.little && !is_synthetic(p);
     p->config.kernels = p->kernels;
     p->config.n_threads = p->o.threads;
-    p->config.device = p->o.device == DEVICE_REFERENCE ? &device_ref : NULL;
+    p->config.device = wish_of(p->o.device, &p->o);
+    p->config.draft_device = wish_of(p->o.command == CMD_WORKER ? p->o.device : p->o.draft_device, &p->o);
     p->config.draft_memory_bytes = (size_t)p->o.draft_memory_mib << 20;
     if (p->launched) return p->rank ? other_rank(p, err) : first_rank(p, err);
     rc = alone(p, err);
@@ -338,6 +348,7 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
                               .ctx = p->o.ctx,
                               .parallel = p->o.parallel,
                               .threads = p->o.threads,
+                              .device = wish_of(p->o.device, &p->o),
                               .kernels = kernels,
                               .why = why,
                               .world = world,

@@ -37,7 +37,12 @@ static int check_shards(const struct workers *w, struct err *err)
                            at_a.text, at_b.text);
         if (a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest)
             return err_set(err, E_LAYOUT, "hosts %s (%s) and %s (%s) compute different bits: they cannot serve one job",
-                           at_a.text, a->cpu, at_b.text, b->cpu);
+                           at_a.text, workers_computes_by(a), at_b.text, workers_computes_by(b));
+        if (layout_verifier(&w->layout, 0)->tp > 1 && !*a->device != !*b->device)
+            return err_set(err, E_LAYOUT,
+                           "hosts %s (%s) and %s (%s) exchange rows in different ways: use --device alike for all "
+                           "shards",
+                           at_a.text, workers_computes_by(a), at_b.text, workers_computes_by(b));
     }
     return OK;
 }
@@ -62,27 +67,28 @@ static void suggest(const struct workers *w, char *out, size_t size)
         snprintf(out, size, "--shard-share %.200s would fit; or ", s.shards);
 }
 
-/* Before anything is loaded: what the workers of each host will take against what that host has. */
+/* Before anything is loaded: what the workers of each host, or device, will take against what that has. */
 static int check_memory(const struct workers *w, struct err *err)
 {
     const struct worker_seen *end = w->seen + w->layout.n_peers;
     for (const struct worker_seen *a = w->seen + 1; a < end; a++) {
         uint64_t weights = 0, kv = 0;
         for (const struct worker_seen *b = w->seen + 1; b < end; b++) {
-            if (strcmp(a->host, b->host)) continue;
+            if (!workers_same_memory(a, b)) continue;
             weights += b->h.weights_bytes;
             kv += workers_worker_kv_bytes(w, (int)(b - w->seen));
         }
-        if (weights + kv <= a->h.memory_bytes) continue;
-        char shares[256];
+        if (weights + kv <= workers_memory_bytes(a)) continue;
+        char shares[256], device[192] = "";
+        if (a->h.device_bytes) snprintf(device, sizeof device, ", device %s", a->device);
         suggest(w, shares, sizeof shares);
         return err_set(
             err, E_LAYOUT,
-            "host %s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: %suse a "
-            "smaller --ctx or --parallel, or more hosts",
-            a->host, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20),
-            w->n_slots * layout_n_verifiers(&w->layout), w->n_ctx, (unsigned long long)(a->h.memory_bytes >> 20),
-            shares);
+            "host %s%s: %llu MiB of weights and %llu MiB of KV (%d sequences of %d) do not fit into %llu MiB: %suse a "
+            "smaller --ctx or --parallel, or more %s",
+            a->host, device, (unsigned long long)(weights >> 20), (unsigned long long)(kv >> 20),
+            w->n_slots * layout_n_verifiers(&w->layout), w->n_ctx, (unsigned long long)(workers_memory_bytes(a) >> 20),
+            shares, *device ? "devices" : "hosts");
     }
     return OK;
 }

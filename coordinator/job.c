@@ -508,6 +508,11 @@ void job_list_workers(const struct job *j, FILE *to)
     workers_list(&j->workers, to);
 }
 
+bool job_device_note(const struct job *j, int i, bool chosen, char *line, size_t size)
+{
+    return workers_device_note(&j->workers, i, chosen, line, size);
+}
+
 void job_list_links(const struct job *j, FILE *to)
 {
     alive_list(j->alive, to);

@@ -69,8 +69,9 @@ uint64_t job_root(uint64_t vocab_big);
 /* Borrows the router until job_close. */
 int job_open(struct job **out, const struct job_config *config, struct router *router, struct err *err);
 void job_info(const struct job *j, struct job_info *out);
-void job_list_workers(const struct job *j, FILE *to); /* workers_list */
-void job_list_links(const struct job *j, FILE *to);   /* a line for each worker that has answered a Ping: round trip */
+void job_list_workers(const struct job *j, FILE *to);                                   /* workers_list */
+bool job_device_note(const struct job *j, int i, bool chosen, char *line, size_t size); /* workers_device_note */
+void job_list_links(const struct job *j, FILE *to); /* a line for each worker that has answered a Ping: round trip */
 
 struct job_link { /* what went over one way of a link, without Pings and Pongs */
     uint64_t n_messages, n_bytes;

@@ -58,6 +58,12 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
     return rc == OK ? OK : err_wrap(err, "--little");
 }
 
+static void note_devices(const struct runtime *s)
+{
+    char line[800];
+    for (int i = 0; job_device_note(s->job, i, s->o.device == DEVICE_AUTO, line, sizeof line); i++) note("%s", line);
+}
+
 int runtime_start(struct runtime *s, int n_slots, struct err *err)
 {
     struct job_config config = {
@@ -87,6 +93,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
         note("--ctx %d is more than the big model was trained for: its context is %d tokens", s->o.ctx, s->info.n_ctx);
     if (s->info.little_bytes > s->info.weights_bytes - s->info.little_bytes)
         note("the little model is larger than the big one: drafts will not pay; are --big and --little mixed up?");
+    note_devices(s);
     fprintf(stderr, "%llu MiB of weights, %llu MiB of KV (%d x %d positions)\n",
             (unsigned long long)(s->info.weights_bytes >> 20), (unsigned long long)(s->info.kv_bytes >> 20),
             s->info.n_slots, s->info.n_ctx);

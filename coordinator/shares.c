@@ -32,7 +32,7 @@ bool shares_deal(int units[], int n_units, int n_parts, const double base[], con
 /* ---- what the workers are ---- */
 
 struct place {         /* of a verifier, in numbers of its present share */
-    double rate, room; /* bytes a second; of its host's memory its part, by what the host's workers need now */
+    double rate, room; /* bytes a second; of its memory its part, by what the host's workers need now */
     double fixed;      /* bytes: an embedding, a head */
     double grows;      /* bytes that follow blocks and heads, KV with them */
     double reads;      /* of the blocks */
@@ -44,22 +44,23 @@ static double kept_bytes(const struct workers *w, const struct worker_seen *s)
     return (double)s->h.weights_bytes + (double)workers_worker_kv_bytes(w, (int)(s - w->seen));
 }
 
-static double host_bytes(const struct workers *w, const char *host)
+/* Of all that take the same memory. */
+static double host_bytes(const struct workers *w, const struct worker_seen *s)
 {
     double sum = 0;
     for (int p = PEER_COORDINATOR + 1; p < w->layout.n_peers; p++)
-        if (!strcmp(w->seen[p].host, host)) sum += kept_bytes(w, &w->seen[p]);
+        if (workers_same_memory(&w->seen[p], s)) sum += kept_bytes(w, &w->seen[p]);
     return sum;
 }
 
 static struct place place_of(const struct workers *w, int peer, bool timed)
 {
     const struct worker_seen *s = &w->seen[peer];
-    double kept = kept_bytes(w, s), kv = kept - (double)s->h.weights_bytes, all = host_bytes(w, s->host),
+    double kept = kept_bytes(w, s), kv = kept - (double)s->h.weights_bytes, all = host_bytes(w, s),
            reads = (double)s->h.body_bytes;
     if (reads > (double)s->h.weights_bytes) reads = (double)s->h.weights_bytes; /* a plan reads some twice */
     return (struct place){.rate = timed ? (double)s->h.read_bytes_per_s : 1,
-                          .room = all > 0 ? (double)s->h.memory_bytes * kept / all : 0,
+                          .room = all > 0 ? (double)workers_memory_bytes(s) * kept / all : 0,
                           .fixed = (double)s->h.weights_bytes - reads,
                           .grows = reads + kv,
                           .reads = reads,

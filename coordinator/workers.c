@@ -32,6 +32,7 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
     show_text(seen->host, sizeof seen->host, h->host, strlen(h->host));
     show_text(seen->path, sizeof seen->path, h->path, strlen(h->path));
     show_text(seen->cpu, sizeof seen->cpu, h->cpu, strlen(h->cpu));
+    show_text(seen->device, sizeof seen->device, h->device ? h->device : "", h->device ? strlen(h->device) : 0);
     seen->hello = true;
     w->n_hello++;
     return OK;
@@ -77,6 +78,22 @@ static const struct worker_seen *drafter(const struct workers *w)
     static const struct worker_seen nobody;
     const struct group *g = layout_drafter(&w->layout);
     return g ? &w->seen[group_leader(g)] : &nobody;
+}
+
+const char *workers_computes_by(const struct worker_seen *seen)
+{
+    return *seen->device ? seen->device : seen->cpu;
+}
+
+bool workers_same_memory(const struct worker_seen *a, const struct worker_seen *b)
+{
+    if (strcmp(a->host, b->host) || !a->h.device_bytes != !b->h.device_bytes) return false;
+    return !a->h.device_bytes || !strcmp(a->device, b->device);
+}
+
+uint64_t workers_memory_bytes(const struct worker_seen *seen)
+{
+    return seen->h.device_bytes ? seen->h.device_bytes : seen->h.memory_bytes;
 }
 
 int workers_n_slots(const struct workers *w, int peer)
@@ -185,6 +202,36 @@ struct worker_name workers_name(const struct workers *w, int peer)
     return name;
 }
 
+/* Two verifiers of a host on one device take turns. */
+static bool note_shared(const struct workers *w, char *line, size_t size)
+{
+    const struct worker_seen *end = w->seen + w->layout.n_peers;
+    for (const struct worker_seen *a = leader(w, 0); a < end; a++)
+        for (const struct worker_seen *b = a + 1; b < end && a->h.device_bytes; b++)
+            if (workers_same_memory(a, b)) {
+                snprintf(line, size, "host %s: several verifiers share the device %s, which is slower than one alone",
+                         a->host, a->device);
+                return true;
+            }
+    return false;
+}
+
+bool workers_device_note(const struct workers *w, int i, bool chosen, char *line, size_t size)
+{
+    const struct worker_seen *big = leader(w, 0), *little = drafter(w);
+    bool differs = layout_drafter(&w->layout) && little->h.arithmetic != big->h.arithmetic;
+    if (chosen && i-- == 0)
+        snprintf(line, size, "--device auto: the big model computes by %s", workers_computes_by(big));
+    else if (differs && i-- == 0)
+        snprintf(line, size,
+                 "the drafter on host %s (%s) and the verifier on host %s (%s) differ in arithmetic: the text is the "
+                 "verifier's own",
+                 little->host, workers_computes_by(little), big->host, workers_computes_by(big));
+    else
+        return i == 0 && note_shared(w, line, size);
+    return true;
+}
+
 static void list_share(const struct workers *w, int peer, FILE *to)
 {
     const struct hello *h = &w->seen[peer].h;
@@ -207,7 +254,7 @@ void workers_list(const struct workers *w, FILE *to)
         fprintf(to, "%s on host %s%s: %u thread%s, %s; rank %d",
                 layout_group(&w->layout, p)->role == ROLE_DRAFTER ? "drafter" : "verifier", seen->host,
                 layout_n_verifiers(&w->layout) > 1 ? place.text : "", seen->h.threads, seen->h.threads == 1 ? "" : "s",
-                seen->cpu, layout_rank(&w->layout, p));
+                workers_computes_by(seen), layout_rank(&w->layout, p));
         list_share(w, p, to);
     }
 }

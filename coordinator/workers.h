@@ -18,7 +18,7 @@ enum { EPOCH = 1 }; /* of a job whose workers are never replaced */
 
 struct worker_seen { /* what a peer has reported */
     bool hello, ready;
-    char host[64], path[256], cpu[160];
+    char host[64], path[256], cpu[160], device[160];
     struct hello h;        /* its strings are the copies above */
     uint64_t loaded_bytes; /* of its weights_bytes */
 };
@@ -53,6 +53,10 @@ const struct hello *workers_leader(const struct workers *w, int group); /* of a 
 const struct hello *workers_drafter(const struct workers *w);           /* all zero without one */
 uint64_t workers_weights_bytes(const struct workers *w);
 uint64_t workers_loaded_bytes(const struct workers *w);
+const char *workers_computes_by(const struct worker_seen *seen); /* the device's name, or else the kernels' path */
+/* What a worker's weights and KV go to: its device's memory, or its host's; and whether two take the same. */
+uint64_t workers_memory_bytes(const struct worker_seen *seen);
+bool workers_same_memory(const struct worker_seen *a, const struct worker_seen *b);
 uint64_t workers_kv_bytes(const struct workers *w);
 uint64_t workers_worker_kv_bytes(const struct workers *w, int peer);
 /* A leader of verifiers and the drafter are on one host, whose workers have more threads than it has cores. */
@@ -63,6 +67,9 @@ struct worker_name { /* for people: its role and host, its rank, and where there
     char text[160];
 };
 struct worker_name workers_name(const struct workers *w, int peer);
+/* What a person should know of devices, a line at each call, by `i` from 0; false: no more. `chosen`: they were to be
+ * chosen (--device auto), so the choice is told. */
+bool workers_device_note(const struct workers *w, int i, bool chosen, char *line, size_t size);
 void workers_list(const struct workers *w, FILE *to); /* a line each: host, threads, kernels, share of the model */
 
 #endif

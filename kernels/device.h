@@ -7,9 +7,16 @@
  * does it in this order. It owns its copies of weights and rows, and the KV caches. One thread calls it. Nothing is
  * taken after open, matrix and vector but room for the ops of the longest pass.
  *
- * DEVICE_VERSION changes with whatever is added here; a table of another version is refused. Not there yet: experts,
- * the exchange between devices, K and V alone of a block, reducing the logits on the device. The caller refuses what
- * needs them.
+ * Shards: a device has its own heads and its own rows of matrices, so of ATTN, FF and Y it computes some columns: they
+ * come first in a row. Between two runs of a pass the caller gets them, exchanges them with the other shards, and puts
+ * all columns there, which are then read whole.
+ *
+ * Experts: the caller gets SCORES, picks experts for each row, and records for each expert the ops of its rows alone:
+ * the first n_rows of FF, UP and PAIR then hold what it computed for the rows of the pass that `rows` names.
+ *
+ * A module (worker/device_pick.h) exports `const struct device_table *pf_device(int version)`; NULL: it has another
+ * version. DEVICE_VERSION changes with whatever is added here, at the end of a struct; a table of another version is
+ * refused. Not there yet: an exchange without the host, reducing the logits on the device.
  */
 #ifndef KERNELS_DEVICE_H
 #define KERNELS_DEVICE_H
@@ -18,7 +25,7 @@
 
 #include "kernels/kernels.h"
 
-enum { DEVICE_VERSION = 1, DEVICE_NONE = -1 };
+enum { DEVICE_VERSION = 2, DEVICE_NONE = -1 };
 
 struct device;
 
@@ -27,6 +34,16 @@ struct device_shape {
     int n_caches, n_slots, n_ctx;
     float eps, q_scale;
     bool rope_neox, gelu;
+    int device;           /* of those that probe counts */
+    int n_attn, n_ff_all; /* columns of ATTN and FF as products read them: of all shards. n_head, n_ff: this shard's */
+    int group, head_at;   /* query heads that share a KV head; of the first own one, its place among these */
+    int n_experts;        /* columns of SCORES; 0: no experts */
+};
+
+struct device_about {
+    char name[96];         /* with its place: no two devices of a host have the same */
+    uint64_t memory_bytes; /* that can still be taken; 0: it takes the host's */
+    uint64_t selftest;     /* shows its arithmetic: devices of one job have the same */
 };
 
 struct device_row {
@@ -44,16 +61,20 @@ enum device_buffer {
     DEVICE_FF,
     DEVICE_UP,
     DEVICE_Y,
+    DEVICE_SCORES, /* of a router; of experts, before they are added up in Y: */
+    DEVICE_PAIR,
     N_DEVICE_BUFFERS
 };
 
 enum device_op_kind {
     DEVICE_READY,    /* READY = rows of `buffer`, normed by `norm`; a row with a number that is not finite is bad */
-    DEVICE_PRODUCT,  /* buffer = READY . matrix^T */
+    DEVICE_PRODUCT,  /* buffer = READY . matrix^T; of the first n_rows, 0: of all rows of the pass. So is */
     DEVICE_PLACE,    /* q, k, v += bias; q, k normed by head and turned; q *= q_scale; K and V into the cache */
     DEVICE_ATTEND,   /* ATTN = attention of Q over the cache */
     DEVICE_ACTIVATE, /* FF = activation(FF) * UP */
     DEVICE_ADD,      /* X += step * Y, Y normed by `norm` */
+    DEVICE_CLEAR,    /* Y = +0 */
+    DEVICE_MIX,      /* row rows[i] of Y += weights[i] * row i of PAIR, rounded twice */
 };
 
 struct device_op {
@@ -66,8 +87,10 @@ struct device_op {
     bool local;          /* PLACE: turned by the second half of cs */
     float step;
     int entry;       /* READY: what a bad row is marked with */
-    const int *rows; /* READY: [n_rows] rows of the pass, in place of all; NULL. Borrowed until end */
-    int n_rows;
+    const int *rows; /* READY, MIX: [n_rows] rows of the pass, in place of all; NULL. Borrowed until it has run; for */
+    int n_rows;      /* the READY before end until end */
+    bool first; /* READY: it reads the first n_rows of the buffer; `rows` only says which of the pass are bad then */
+    const float *weights; /* MIX: borrowed likewise */
 };
 
 struct device_table {
@@ -86,13 +109,23 @@ struct device_table {
      */
     void (*begin)(struct device *d, const struct device_row *rows, int n_rows, const float *x, const float *cs);
     int (*record)(struct device *d, const struct device_op *op); /* not 0: out of memory */
-    void (*run)(struct device *d);
+    void (*run)(struct device *d);                    /* what was recorded since begin, or since the run before */
     int (*poll)(struct device *d, uint64_t until_ns); /* 1: done; 0: not yet, at this time of the clock; -1: lost */
     /* x goes out, and which rows are bad. */
     void (*end)(struct device *d, struct device_row *rows, float *x);
     /* out[n_rows, ld] = READY rows [row, row + n_rows) . rows [16 i_panel, + n) of a matrix; whole panels. */
     void (*logits)(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n);
+    /* How many devices there are, and the i-th of them, if there is one, in *about (NULL: they are only counted).
+     * Below 0: none answers; *why has the driver's words, a static string. */
+    int (*probe)(int i, struct device_about *about, const char **why);
+    /* x[n_rows, ld] = the first n columns of the first n_rows of a buffer, and the other way. After poll, before end.
+     * NULL: the device lacks shards of a stage. */
+    void (*get)(struct device *d, float *x, size_t ld, enum device_buffer buffer, int n_rows, int n);
+    void (*put)(struct device *d, enum device_buffer buffer, const float *x, size_t ld, int n_rows, int n);
+    bool experts; /* it has SCORES, PAIR, CLEAR, MIX, and `first` */
 };
+
+typedef const struct device_table *device_module(int version); /* pf_device */
 
 /* The reference's kernels behind the table: it proves the cut, and is for tests. */
 extern const struct device_table device_ref;

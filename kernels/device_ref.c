@@ -1,12 +1,13 @@
 /* device_ref.c -- a device that is this CPU: each op by cpu_ref's functions, on its own copies. The bits are those of
  * ARITHMETIC.md. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/device.h"
 #include "kernels/now.h"
 
-enum { ALIGN = 64, MANY = 64 };
+enum { ALIGN = 64, MANY = 64, DEVICES = 256 }; /* each is this CPU */
 
 static const struct kernels *const k = &kernels_ref;
 
@@ -50,17 +51,18 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
     *why = "out of memory";
     if (!d) return NULL;
     d->s = *s;
-    int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head, widest = n_q > s->n_ff ? n_q : s->n_ff;
+    int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head;
+    int widest = s->n_attn > s->n_ff_all ? s->n_attn : s->n_ff_all;
     if (s->n_embd > widest) widest = s->n_embd;
-    const int widths[N_DEVICE_BUFFERS] = {s->n_embd, n_q, n_kv, n_kv, n_q, s->n_ff, s->n_ff, s->n_embd};
+    const int widths[N_DEVICE_BUFFERS] = {s->n_embd,   n_q,     n_kv,      n_kv,         s->n_attn,
+                                          s->n_ff_all, s->n_ff, s->n_embd, s->n_experts, s->n_experts ? s->n_embd : 0};
     size_t rows = (size_t)s->max_rows, width = (size_t)widest,
            n_cache = (size_t)s->n_caches * (size_t)s->n_slots * (size_t)n_kv * (size_t)s->n_ctx;
     bool ok = (d->rows = calloc(rows, sizeof *d->rows)) && (d->ready.x = zeros(rows * width * sizeof(float))) &&
               (d->ready.blocks = zeros(rows * (width / BLOCK + 1) * sizeof(struct act))) &&
               (d->cs = zeros(2 * rows * (size_t)s->d_head * sizeof(float))) &&
               (d->row = zeros((width + PANEL) * sizeof(float))) &&
-              (d->scratch =
-                   zeros((size_t)(s->n_head / s->n_head_kv) * (size_t)(ATTN_CHUNK + s->d_head + 2) * sizeof(float))) &&
+              (d->scratch = zeros((size_t)s->group * (size_t)(ATTN_CHUNK + s->d_head + 2) * sizeof(float))) &&
               (d->keys = zeros(n_cache * sizeof *d->keys)) && (d->values = zeros(n_cache * sizeof *d->values));
     for (int i = 0; i < N_DEVICE_BUFFERS && ok; i++) {
         d->ld[i] = (size_t)(widths[i] + PANEL);
@@ -128,13 +130,13 @@ static void ready(struct device *d, const struct device_op *op)
 {
     const struct device_shape *s = &d->s;
     const float *norm = vector(d, op->norm);
-    int n = op->buffer == DEVICE_FF ? s->n_ff : op->buffer == DEVICE_ATTN ? s->n_head * s->d_head : s->n_embd;
+    int n = op->buffer == DEVICE_FF ? s->n_ff_all : op->buffer == DEVICE_ATTN ? s->n_attn : s->n_embd;
     d->ready.n_in = n;
     struct acts a = d->ready;
     if (n % BLOCK) a.blocks = NULL; /* only float weights read such rows */
     for (int i = 0; i < (op->rows ? op->n_rows : d->n_rows); i++) {
         int row = op->rows ? op->rows[i] : i;
-        const float *x = at(d, op->buffer, row);
+        const float *x = at(d, op->buffer, op->first ? i : row);
         if (norm) k->norm(d->row, x, norm, n, s->eps);
         if (k->quantize(&a, i, norm ? d->row : x) >= 0 && d->rows[row].bad < 0) d->rows[row].bad = op->entry;
     }
@@ -175,13 +177,15 @@ static void place(struct device *d, const struct device_op *op, int i)
 static void attend(struct device *d, const struct device_op *op, int i)
 {
     const struct device_shape *s = &d->s;
-    int group = s->n_head / s->n_head_kv, pos = d->rows[i].pos;
-    for (int h = 0; h < s->n_head_kv; h++) {
+    int pos = d->rows[i].pos, end = 0;
+    for (int h = 0, head = 0; h < s->n_head_kv; h++, head = end) { /* own heads [head, end) share KV head h */
+        end = (h + 1) * s->group - s->head_at;
+        if (end > s->n_head) end = s->n_head;
         size_t from = cache_at(d, op->cache, d->rows[i].slot, h);
-        struct attention_row row = {at(d, DEVICE_Q, i) + h * group * s->d_head,
-                                    at(d, DEVICE_ATTN, i) + h * group * s->d_head,
+        struct attention_row row = {at(d, DEVICE_Q, i) + head * s->d_head, at(d, DEVICE_ATTN, i) + head * s->d_head,
                                     op->n_window && pos >= op->n_window ? pos + 1 - op->n_window : 0, pos + 1};
-        attention_rows(k, &row, 1, group, d->keys + from, d->values + from, (size_t)s->d_head, s->d_head, d->scratch);
+        attention_rows(k, &row, 1, end - head, d->keys + from, d->values + from, (size_t)s->d_head, s->d_head,
+                       d->scratch);
     }
 }
 
@@ -201,21 +205,35 @@ static void activate(struct device *d, int i)
     (d->s.gelu ? k->gelu_mul : k->silu_mul)(ff, ff, at(d, DEVICE_UP, i), d->s.n_ff);
 }
 
+static void mix(struct device *d, const struct device_op *op)
+{
+    for (int i = 0; i < op->n_rows; i++)
+        k->add_step(at(d, DEVICE_Y, op->rows[i]), at(d, DEVICE_PAIR, i), op->weights[i], d->s.n_embd);
+}
+
+/* Of ops that may be of the first rows alone. */
+static int rows_of(const struct device *d, const struct device_op *op)
+{
+    return op->n_rows ? op->n_rows : d->n_rows;
+}
+
 static void product(struct device *d, const struct device_op *op)
 {
     const struct weights *w = &d->matrices[op->matrix];
-    k->matmul(d->of[op->buffer], d->ld[op->buffer], w, &d->ready, d->n_rows, 0, (w->n_out + PANEL - 1) / PANEL);
+    k->matmul(d->of[op->buffer], d->ld[op->buffer], w, &d->ready, rows_of(d, op), 0, (w->n_out + PANEL - 1) / PANEL);
 }
 
 static void run_op(struct device *d, const struct device_op *op)
 {
     if (op->kind == DEVICE_READY) ready(d, op);
     if (op->kind == DEVICE_PRODUCT) product(d, op);
+    if (op->kind == DEVICE_MIX) mix(d, op);
+    for (int i = 0; op->kind == DEVICE_ACTIVATE && i < rows_of(d, op); i++) activate(d, i);
     for (int i = 0; i < d->n_rows; i++) {
         if (op->kind == DEVICE_PLACE) place(d, op, i);
         if (op->kind == DEVICE_ATTEND) attend(d, op, i);
-        if (op->kind == DEVICE_ACTIVATE) activate(d, i);
         if (op->kind == DEVICE_ADD) add(d, op, i);
+        if (op->kind == DEVICE_CLEAR) memset(at(d, DEVICE_Y, i), 0, (size_t)d->s.n_embd * sizeof(float));
     }
 }
 
@@ -245,7 +263,7 @@ static int ref_record(struct device *d, const struct device_op *op)
 
 static void ref_run(struct device *d)
 {
-    d->next = 0;
+    (void)d; /* poll runs what it has not run yet */
 }
 
 static int ref_poll(struct device *d, uint64_t until_ns)
@@ -275,6 +293,46 @@ static void ref_logits(struct device *d, float *out, size_t ld, int matrix, int 
     k->matmul(out, ld, &w, &a, n_rows, 0, (n + PANEL - 1) / PANEL);
 }
 
-const struct device_table device_ref = {DEVICE_VERSION, ARITHMETIC_ID, "reference", ref_open, ref_close,
-                                        ref_matrix,     ref_fill,      ref_vector,  ref_row,  ref_begin,
-                                        ref_record,     ref_run,       ref_poll,    ref_end,  ref_logits};
+static int ref_probe(int i, struct device_about *about, const char **why)
+{
+    *why = "";
+    if (!about || i < 0 || i >= DEVICES) return DEVICES;
+    *about = (struct device_about){.selftest = kernels_selftest(k)};
+    snprintf(about->name, sizeof about->name, "the reference kernels of this CPU");
+    return DEVICES;
+}
+
+static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from, int n_rows, int n)
+{
+    for (int i = 0; i < n_rows; i++, to += ld_to, from += ld_from) memcpy(to, from, (size_t)n * sizeof *to);
+}
+
+static void ref_get(struct device *d, float *x, size_t ld, enum device_buffer b, int n_rows, int n)
+{
+    copy_rows(x, ld, d->of[b], d->ld[b], n_rows, n);
+}
+
+static void ref_put(struct device *d, enum device_buffer b, const float *x, size_t ld, int n_rows, int n)
+{
+    copy_rows(d->of[b], d->ld[b], x, ld, n_rows, n);
+}
+
+const struct device_table device_ref = {.version = DEVICE_VERSION,
+                                        .arithmetic = ARITHMETIC_ID,
+                                        .name = "reference",
+                                        .open = ref_open,
+                                        .close = ref_close,
+                                        .matrix = ref_matrix,
+                                        .fill = ref_fill,
+                                        .vector = ref_vector,
+                                        .row = ref_row,
+                                        .begin = ref_begin,
+                                        .record = ref_record,
+                                        .run = ref_run,
+                                        .poll = ref_poll,
+                                        .end = ref_end,
+                                        .logits = ref_logits,
+                                        .probe = ref_probe,
+                                        .get = ref_get,
+                                        .put = ref_put,
+                                        .experts = true};

@@ -33,8 +33,9 @@ enum { TEXT_PLAN, TEXT_DRAFT_PLAN, TEXT_STAGE_SHARE, TEXT_SHARD_SHARE, N_TEXTS }
 static struct {
     MPI_Comm mail, stage, host; /* host: of workers; only where their read loops are timed */
     bool crowded;               /* more ranks than cores on this host */
+    int *here, n_here;          /* owns: the ranks of this host */
     char *texts[N_TEXTS];       /* owns: of the launch configuration that was received */
-} world = {MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL, true, {NULL}};
+} world = {MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL, true, NULL, 0, {NULL}};
 
 static int mpi_failed(int code, const char *what, struct err *err)
 {
@@ -53,18 +54,40 @@ static void set_open_mpi(void)
     setenv("OMPI_MCA_btl_tcp_eager_limit", "4194304", 0);
 }
 
+/* MPI_SUCCESS too where there is no memory: then no rank is known. */
+static int note_ranks_here(MPI_Comm host)
+{
+    MPI_Group here, all = MPI_GROUP_NULL;
+    int n = 0, code = MPI_Comm_group(host, &here);
+    if (code != MPI_SUCCESS) return code;
+    code = MPI_Comm_group(MPI_COMM_WORLD, &all);
+    if (code == MPI_SUCCESS) code = MPI_Group_size(here, &n);
+    int *own = calloc((size_t)n + 1, sizeof *own);
+    free(world.here);
+    world.here = calloc((size_t)n + 1, sizeof *world.here);
+    for (int i = 0; own && i < n; i++) own[i] = i;
+    world.n_here = own && world.here ? n : 0;
+    if (code == MPI_SUCCESS) code = MPI_Group_translate_ranks(here, world.n_here, own, all, world.here);
+    free(own);
+    MPI_Group_free(&here);
+    if (all != MPI_GROUP_NULL) MPI_Group_free(&all);
+    return code;
+}
+
 static int look_around(struct mpi_world *w)
 {
     MPI_Comm host;
-    int n_here, n;
+    int n;
     int code = MPI_Comm_rank(MPI_COMM_WORLD, &w->rank);
     if (code == MPI_SUCCESS) code = MPI_Comm_size(MPI_COMM_WORLD, &w->size);
     if (code == MPI_SUCCESS) code = MPI_Comm_dup(MPI_COMM_WORLD, &world.mail);
     if (code == MPI_SUCCESS) code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
     if (code != MPI_SUCCESS) return code;
-    MPI_Comm_size(host, &n_here);
+    MPI_Comm_size(host, &n);
+    code = note_ranks_here(host);
     MPI_Comm_free(&host);
-    world.crowded = n_here > sysconf(_SC_NPROCESSORS_ONLN);
+    if (code != MPI_SUCCESS) return code;
+    world.crowded = n > sysconf(_SC_NPROCESSORS_ONLN);
     char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
     MPI_Get_library_version(library, &n);
     size_t line = strcspn(library, "\n");
@@ -108,6 +131,9 @@ void mpi_finish(void)
     if (world.stage != MPI_COMM_NULL) MPI_Comm_free(&world.stage);
     if (world.host != MPI_COMM_NULL) MPI_Comm_free(&world.host);
     if (world.mail != MPI_COMM_NULL) MPI_Comm_free(&world.mail);
+    free(world.here);
+    world.here = NULL;
+    world.n_here = 0;
     for (int i = 0; i < N_TEXTS; i++) {
         free(world.texts[i]);
         world.texts[i] = NULL;
@@ -159,6 +185,12 @@ static int split_host(bool coordinator, struct err *err)
         code = MPI_Comm_split_type(workers, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &world.host);
     if (workers != MPI_COMM_NULL) MPI_Comm_free(&workers);
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks by hosts", err);
+}
+
+const int *mpi_ranks_here(int *n)
+{
+    *n = world.n_here;
+    return world.here;
 }
 
 int mpi_host_ranks(void)

@@ -34,6 +34,9 @@ void mpi_abort(int code) __attribute__((noreturn));
 int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
 
+/* Of MPI_COMM_WORLD the *n ranks on this host, ascending, this one with them. Owned here until mpi_finish. */
+const int *mpi_ranks_here(int *n);
+
 /* Where the launch configuration has time_reads: of the workers' ranks on this host, how many there are; and a barrier
  * of them. Ranks that joined only. */
 int mpi_host_ranks(void);

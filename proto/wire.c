@@ -144,7 +144,9 @@ static const void *hello_out(struct wire_arena *a, const struct message *m)
     pb->n_heads = h->n_heads;
     pb->gather_bytes = h->gather_bytes;
     pb->gather_float_bytes = h->gather_float_bytes;
-    return pb->host && pb->path && pb->cpu ? pb : NULL;
+    pb->device = text_out(a, h->device, TEXT_MAX);
+    pb->device_bytes = h->device_bytes;
+    return pb->host && pb->path && pb->cpu && pb->device ? pb : NULL;
 }
 
 static const char *hello_in(struct wire_arena *a, const void *from, struct message *m)
@@ -177,7 +179,9 @@ static const char *hello_in(struct wire_arena *a, const void *from, struct messa
                               .entry_to = pb->entry_to,
                               .n_heads = pb->n_heads,
                               .gather_bytes = pb->gather_bytes,
-                              .gather_float_bytes = pb->gather_float_bytes};
+                              .gather_float_bytes = pb->gather_float_bytes,
+                              .device = text_in(pb->device, TEXT_MAX),
+                              .device_bytes = pb->device_bytes};
     return NULL;
 }
 

@@ -44,6 +44,7 @@ static const struct bound of_hello[] = {
     BOUND(hello, "n_heads", n_heads, 0, 1 << 20),
     BOUND(hello, "gather_bytes", gather_bytes, 0, 0x1p50),
     BOUND(hello, "gather_float_bytes", gather_float_bytes, 0, 0x1p50),
+    BOUND(hello, "device_bytes", device_bytes, 0, 0x1p50),
 };
 static const struct bound of_welcome[] = {
     BOUND(welcome, "n_slots", n_slots, 1, SLOTS_MOST),

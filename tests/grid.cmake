@@ -48,6 +48,10 @@ foreach(layout 2x1x1 3x1x1 2x2x1 2x1x2)
     set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_suffix PROPERTIES FIXTURES_REQUIRED toys)
 endforeach()
 
+# Two stages of two shards, each by a device of its own (the reference), which exchange rows by way of their hosts.
+pilotfish_ranks(mpi_grid_2x2_device 5 mpi_grid 2 2 device ${toys})
+set_tests_properties(mpi_grid_2x2_device PROPERTIES FIXTURES_REQUIRED toys)
+
 # Stages and shards by weights.
 foreach(layout 2x1 3x1 2x2)
     string(REPLACE x ";" sizes ${layout})

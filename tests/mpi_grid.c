@@ -1,5 +1,5 @@
 /* Ranks: 1 + groups * tp * pp, and one more with `little`. One hash over a layout of real ranks:
- *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan FOLDER [CELL SELF_MAX]
+ *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan|device FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
@@ -32,6 +32,7 @@ struct launch {
     struct layout layout;
     char big[256], little[256];
     const char *stage_share, *shard_share; /* NULL: by bytes, equal */
+    enum device_kind device;               /* of the ranks; what is expected comes from the CPU */
     struct grid grid;
     struct router *router;
     bool has_network; /* and one cell */
@@ -81,6 +82,7 @@ static struct cluster_config config_of(const struct launch *l, const struct cell
                                    .big = l->big,
                                    .little = c->drafter == GRID_ITSELF ? l->big : l->little,
                                    .kernels = l->grid.kernels,
+                                   .device = {.kind = l->device, .number = -1},
                                    .n_threads = c->threads};
 }
 
@@ -103,6 +105,7 @@ static void ranks_give_the_hash_of_one_process(void **state)
     grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
     launch.grid.have_expected = 1;
     launch.grid.groups = launch.groups;
+    if (launch.device == DEVICE_KIND_REFERENCE) launch.grid.device = &device_ref;
     if (launch.has_network) {
         launch.grid.path = path;
         grid_emulate(&launch.grid, &launch.layout, launch.router);
@@ -196,6 +199,7 @@ int main(int argc, char **argv)
         launch.stage_share = weights[launch.pp - 1];
         launch.shard_share = weights[launch.tp - 1];
     }
+    if (!strcmp(argv[3], "device")) launch.device = DEVICE_KIND_REFERENCE;
     if (plan) launch.grid.plan = "ode:0,1x2@.5,2-3";
     if (plan) launch.grid.draft_plan = "layerskip:1";
     cover_pairs(&launch);

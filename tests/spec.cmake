@@ -36,3 +36,12 @@ set_tests_properties(lying_ranks PROPERTIES TIMEOUT 120)
 # The draft policy against hindsight, over a grid of chances and times; scripts/test --long takes all of it.
 pilotfish_program(hindsight hindsight.c LIBS pf_simulator m)
 add_test(NAME hindsight COMMAND hindsight)
+
+# Devices as the program meets them: a module with faults.
+add_library(fake_device MODULE lib/fake_device.c)
+target_include_directories(fake_device PRIVATE ${sees}/all)
+target_link_libraries(fake_device PRIVATE pf_kernels)
+target_link_options(fake_device PRIVATE -Wl,--exclude-libs,ALL) # whose symbols are not the program's
+add_test(NAME devices COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/devices.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         $<TARGET_FILE:fake_device> ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(devices PROPERTIES TIMEOUT 120)

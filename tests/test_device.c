@@ -30,10 +30,16 @@ static void note_shown(void *arg, const char *what, const char *unit, uint64_t d
     s->total[s->n++] = total;
 }
 
+/* "moe": of llama, with experts. */
 static struct tiny_spec spec_of(const char *architecture, uint32_t type)
 {
     struct tiny_spec s = tiny_spec(type);
-    s.architecture = architecture;
+    bool mixes = !strcmp(architecture, "moe");
+    s.architecture = mixes ? "llama" : architecture;
+    if (mixes || !strcmp(architecture, "qwen3moe")) {
+        s.n_experts = 5;
+        s.n_used = 2;
+    }
     s.rope_factors = !strcmp(architecture, "llama");
     return s;
 }
@@ -138,6 +144,8 @@ static void every_architecture_and_a_plan_too(void **state)
     check_toy("qwen3", QUANT_Q8_0, NULL);
     check_toy("gemma3", QUANT_Q4_0, NULL);
     check_toy("qwen2", QUANT_Q8_0, "ode:0,1x2@.5,3");
+    check_toy("qwen3moe", QUANT_Q4_K, NULL);
+    check_toy("moe", QUANT_F32, NULL);
 }
 
 /* x is one of the caller's, as a later stage gets it. */
@@ -177,6 +185,65 @@ static void a_load_says_the_bytes_that_the_cpu_s_says(void **state)
     assert_memory_equal(&shown[0], &shown[1], sizeof *shown);
 }
 
+/* Shards exchange rows by way of the host; some share a KV head, and some have no rows of the MLP. */
+static void shards_and_stages_on_it_give_the_one_hash(void **state)
+{
+    (void)state;
+    static struct grid g;
+    static const struct {
+        const char *architecture; /* NULL: as before */
+        struct cell cell;
+        const char *stage_share, *shard_share;
+    } rows[] = {
+        {"qwen2", {GRID_LITTLE, 3, 1, 4, 1, COMING}, NULL, NULL},
+        {NULL, {GRID_LITTLE, 5, 1, 2, 2, TOGETHER}, "1,2", "3,1"},
+        {NULL, {GRID_PLAN, 4, 1, 2, 2, TOGETHER}, NULL, NULL},
+        {NULL, {GRID_SUFFIX, 4, 1, 3, 1, ALONE}, NULL, "5,1,2"},
+        {"qwen3moe", {GRID_LITTLE, 4, 1, 2, 2, TOGETHER}, NULL, "1,2"},
+    };
+    const char *why;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].architecture) {
+            struct tiny_spec s = spec_of(rows[i].architecture, QUANT_Q8_0);
+            write_toy(path, &s);
+            s.left_out = 2;
+            write_toy(little, &s);
+            grid_init(&g, path, little, kernels_pick(NULL, &why));
+            grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER}); /* by the CPU, whole: what is expected */
+            g.have_expected = 1;
+            g.device = &device_ref;
+            g.draft_plan = "layerskip:1";
+        }
+        g.stage_share = rows[i].stage_share;
+        g.shard_share = rows[i].shard_share;
+        grid_run(&g, &rows[i].cell);
+    }
+}
+
+/* K and V alone of the side block follow rows that the served plan has computed. The block is a copy of the last one,
+ * behind those before: its drafts are right only where these are. */
+static void a_side_file_serves_and_drafts_there_too(void **state)
+{
+    (void)state;
+    static struct grid g;
+    const struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
+    char balcony[80];
+    const char *why;
+    snprintf(balcony, sizeof balcony, "balcony:%s", side);
+    write_toy(path, &s);
+    assert_int_equal(tiny_write_side(side, path, &s, s.n_blocks - 1, 0), 0);
+    check_toy("qwen2", QUANT_Q8_0, balcony);
+    grid_init(&g, path, NULL, kernels_pick(NULL, &why));
+    grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER});
+    g.have_expected = 1;
+    g.device = &device_ref;
+    g.draft_plan = balcony;
+    g.self_max = 64;
+    grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 2, 1, TOGETHER});
+    assert_true(g.n_planned_judged > 0);
+    assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
+}
+
 static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void **state)
 {
     (void)state;
@@ -202,34 +269,21 @@ static void what_it_lacks_is_refused_by_name(void **state)
 {
     (void)state;
     struct tiny_spec dense = spec_of("qwen2", QUANT_Q8_0), moe = spec_of("qwen3moe", QUANT_Q8_0);
-    moe.n_experts = 4;
-    moe.n_used = 2;
-    struct device_table newer = device_ref;
+    struct device_table newer = device_ref, alone = device_ref, plain = device_ref;
     newer.version++;
-    char balcony[80];
-    snprintf(balcony, sizeof balcony, "balcony:%s", side);
-    write_toy(path, &dense);
-    assert_int_equal(tiny_write_side(side, path, &dense, 2, 0), 0);
+    alone.get = NULL;
+    plain.experts = false;
     const struct {
         const struct tiny_spec *toy;
         struct share share;
         bool requantize;
-        const char *plan, *draft_plan;
         const struct device_table *device;
         const char *text;
     } rows[] = {
-        {&dense, {.n_stages = 1, .n_shards = 2}, false, NULL, NULL, &device_ref, "lacks shards of a stage: use --tp 1"},
-        {&dense, {.n_stages = 1, .n_shards = 1}, true, NULL, NULL, &device_ref, "lacks requantized weights"},
-        {&moe, {.n_stages = 1, .n_shards = 1}, false, NULL, NULL, &device_ref, "lacks models with experts"},
-        {&dense, {.n_stages = 1, .n_shards = 1}, false, balcony, NULL, &device_ref, "lacks plans with a side file"},
-        {&dense, {.n_stages = 1, .n_shards = 1}, false, NULL, balcony, &device_ref, "lacks plans with a side file"},
-        {&dense,
-         {.n_stages = 1, .n_shards = 1},
-         false,
-         NULL,
-         NULL,
-         &newer,
-         "has version 2 of the table, this program 1"},
+        {&dense, {.n_stages = 1, .n_shards = 2}, false, &alone, "lacks shards of a stage: use --tp 1"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, true, &device_ref, "lacks requantized weights"},
+        {&moe, {.n_stages = 1, .n_shards = 1}, false, &plain, "lacks models with experts"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, false, &newer, "has version 3 of the table, this program 2"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct engine *e = NULL;
@@ -237,8 +291,6 @@ static void what_it_lacks_is_refused_by_name(void **state)
         write_toy(path, rows[i].toy);
         const struct engine_config c = {.path = path,
                                         .share = rows[i].share,
-                                        .plan = rows[i].plan,
-                                        .draft_plan = rows[i].draft_plan,
                                         .requantize = rows[i].requantize,
                                         .kernels = &kernels_ref,
                                         .device = rows[i].device,
@@ -272,6 +324,8 @@ int main(void)
         cmocka_unit_test(every_architecture_and_a_plan_too),
         cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
         cmocka_unit_test(a_load_says_the_bytes_that_the_cpu_s_says),
+        cmocka_unit_test(shards_and_stages_on_it_give_the_one_hash),
+        cmocka_unit_test(a_side_file_serves_and_drafts_there_too),
         cmocka_unit_test(a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu),
         cmocka_unit_test(what_it_lacks_is_refused_by_name),
     };

@@ -326,6 +326,7 @@ static void a_number_is_within_what_a_job_may_have(void **state)
         HELLO(n_heads, 0, 1 << 20),
         HELLO(gather_bytes, 0, 1ull << 50),
         HELLO(gather_float_bytes, 0, 1ull << 50),
+        HELLO(device_bytes, 0, 1ull << 50),
         OTHER(TAG_WELCOME, welcome, n_slots, 1, 256),
         OTHER(TAG_WELCOME, welcome, n_ctx, 1, 1 << 20),
         OTHER(TAG_OPEN, open_slot, n_ids, 0, 1 << 28),
@@ -447,6 +448,7 @@ static void texts_left_out_are_empty(void **state)
     assert_string_equal(m.hello.host, "");
     assert_string_equal(m.hello.path, "");
     assert_string_equal(m.hello.cpu, "");
+    assert_string_equal(m.hello.device, "");
     free(data);
 }
 

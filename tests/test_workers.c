@@ -238,6 +238,108 @@ static void there_is_a_drafter_where_a_little_model_drafts(void **state)
     }
 }
 
+/* ---- devices ---- */
+
+static const char card[] = "cuda: A card at 1b", other_card[] = "cuda: A card at 1c";
+
+/* Both shards on host b, by devices of arithmetic 2, each with the memory that it needs there; the drafter by the CPU.
+ */
+static struct hello hello_by_device(int peer, const char *device)
+{
+    struct hello h = hello_of(peer);
+    if (peer == DRAFTER) return h;
+    h.host = "b";
+    h.memory_bytes = 0; /* the host's is of no matter */
+    h.arithmetic = 2;
+    h.selftest = 7;
+    h.device = device;
+    h.device_bytes = NEEDED;
+    return h;
+}
+
+static void verifiers_by_devices_are_alike_and_fit_into_the_memory_of_these(void **state)
+{
+    (void)state;
+    const struct hello alike = hello_by_device(SHARD_2, other_card);
+    struct hello other_bits = alike, other_hash = alike, same_card = alike, by_cpu = alike, small = alike,
+                 together = alike;
+    other_bits.arithmetic = 1;
+    other_hash.selftest = 8;
+    same_card.device = together.device = card;
+    together.device_bytes = 2 * NEEDED;
+    by_cpu.device = "";
+    by_cpu.device_bytes = 0;
+    by_cpu.memory_bytes = NEEDED;
+    small.device_bytes--;
+    const struct {
+        const struct hello *second;
+        uint64_t first_bytes;
+        int code;
+        const char *text;
+    } rows[] = {
+        {&alike, NEEDED, OK, ""},
+        {&other_bits, NEEDED, E_LAYOUT,
+         "hosts b (cuda: A card at 1b) and b (cuda: A card at 1c) compute different bits"},
+        {&other_hash, NEEDED, E_LAYOUT,
+         "hosts b (cuda: A card at 1b) and b (cuda: A card at 1c) compute different bits"},
+        {&by_cpu, NEEDED, E_LAYOUT,
+         "hosts b (cuda: A card at 1b) and b (avx2) exchange rows in different ways: use --device alike"},
+        {&small, NEEDED, E_LAYOUT, "host b, device cuda: A card at 1c: 0 MiB of weights and 0 MiB of KV"},
+        {&same_card, NEEDED, E_LAYOUT, "host b, device cuda: A card at 1b: 0 MiB of weights"},
+        {&together, 2 * NEEDED, OK, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct workers w;
+        struct err err = {0};
+        struct hello drafts = hello_by_device(DRAFTER, ""), first = hello_by_device(SHARD_1, card);
+        first.device_bytes = rows[i].first_bytes;
+        open_job(&w, DRAFTER_LITTLE);
+        say_hello(&w, &drafts);
+        say_hello(&w, &first);
+        say_hello(&w, rows[i].second);
+        expect_error(fit_check(&w, &need, &err), &err, rows[i].code, rows[i].text);
+        workers_free(&w);
+    }
+}
+
+static void what_a_person_should_know_of_devices_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *device; /* of the second shard */
+        bool chosen, differs;
+        const char *lines[3];
+    } rows[] = {
+        {other_card, false, false, {NULL}},
+        {other_card, true, false, {"--device auto: the big model computes by cuda: A card at 1b"}},
+        {other_card,
+         false,
+         true,
+         {"the drafter on host a (avx2) and the verifier on host b (cuda: A card at 1b) differ in arithmetic: the text "
+          "is the verifier's own"}},
+        {card,
+         true,
+         true,
+         {"--device auto", "differ in arithmetic", "several verifiers share the device cuda: A card"}},
+        {card, false, false, {"host b: several verifiers share the device cuda: A card at 1b"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct workers w;
+        char line[800];
+        int n = 0;
+        open_job(&w, DRAFTER_LITTLE);
+        for (int p = DRAFTER; p < N_PEERS; p++) {
+            struct hello h = hello_by_device(p, p == SHARD_2 ? rows[i].device : p == SHARD_1 ? card : "");
+            if (p == DRAFTER && !rows[i].differs) h.arithmetic = 2;
+            say_hello(&w, &h);
+        }
+        for (; workers_device_note(&w, n, rows[i].chosen, line, sizeof line); n++)
+            if (n > 2 || !rows[i].lines[n] || !strstr(line, rows[i].lines[n])) fail_msg("row %zu: %s", i, line);
+        if (n < 3 && rows[i].lines[n]) fail_msg("row %zu lacks %s", i, rows[i].lines[n]);
+        workers_free(&w);
+    }
+}
+
 /* Each host has what its workers take together, or a byte less. */
 static void the_workers_of_a_host_share_its_memory(void **state)
 {
@@ -369,6 +471,8 @@ int main(void)
         cmocka_unit_test(a_group_that_differs_from_the_first_is_refused_with_both_places),
         cmocka_unit_test(a_drafter_needs_memory_for_the_sequences_of_all_groups),
         cmocka_unit_test(there_is_a_drafter_where_a_little_model_drafts),
+        cmocka_unit_test(verifiers_by_devices_are_alike_and_fit_into_the_memory_of_these),
+        cmocka_unit_test(what_a_person_should_know_of_devices_is_told),
         cmocka_unit_test(the_workers_of_a_host_share_its_memory),
         cmocka_unit_test(what_does_not_fit_is_said_in_mebibytes),
         cmocka_unit_test(the_context_is_the_model_s_own_at_most),

@@ -42,7 +42,9 @@ static int open_engine(struct worker *w, const char *stage_share, const char *sh
         .requantize = c->requantize,
         .share = {group_stage(g, c->peer), g->pp, group_shard(g, c->peer), g->tp},
         .kernels = c->kernels,
-        .device = c->device,
+        .device = w->device.table,
+        .device_number = w->device.number,
+        .device_name = w->device.name,
         .collective = c->collective,
         .n_threads = c->n_threads,
         .spin = c->spin,
@@ -63,6 +65,7 @@ static int open_engine(struct worker *w, const char *stage_share, const char *sh
 static int say_hello(struct worker *w, struct err *err)
 {
     char host[256] = "";
+    const struct device_pick *device = &w->device;
     const struct worker_config *c = w->config;
     gethostname(host, sizeof host - 32);
     if (c->synthetic) /* it shares no cores: as if it had a host for itself */
@@ -78,8 +81,8 @@ static int say_hello(struct worker *w, struct err *err)
                                   .model = w->info.model_hash,
                                   .vocab = w->info.vocab_hash,
                                   .plan = w->info.plan_hash,
-                                  .arithmetic = ARITHMETIC_ID,
-                                  .selftest = kernels_selftest(c->kernels),
+                                  .arithmetic = (uint32_t)(device->table ? device->table->arithmetic : ARITHMETIC_ID),
+                                  .selftest = device->table ? device->about.selftest : kernels_selftest(c->kernels),
                                   .path = c->path,
                                   .weights_bytes = w->info.weights_bytes,
                                   .body_bytes = w->info.body_bytes,
@@ -97,7 +100,9 @@ static int say_hello(struct worker *w, struct err *err)
                                   .entry_to = (uint32_t)w->info.entry_to,
                                   .n_heads = (uint32_t)w->info.n_heads,
                                   .gather_bytes = w->info.gather_bytes,
-                                  .gather_float_bytes = w->info.gather_float_bytes}};
+                                  .gather_float_bytes = w->info.gather_float_bytes,
+                                  .device = device->name,
+                                  .device_bytes = device->about.memory_bytes}};
     return worker_post(w, PEER_COORDINATOR, &m, err);
 }
 
@@ -216,11 +221,20 @@ static int no_model(const struct worker *w, struct err *err)
         layout_rank(&w->config->layout, w->config->peer), is_verifier(w) ? "verifier" : "drafter");
 }
 
+static int pick_device(struct worker *w, struct err *err)
+{
+    char host[256] = "";
+    int rc = device_pick(&w->device, &w->config->device, err);
+    gethostname(host, sizeof host - 1);
+    return rc == OK ? OK : err_wrap(err, "host %s", host);
+}
+
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err)
 {
     struct worker w = {.config = config, .group = layout_group(&config->layout, config->peer), .mailbox = mailbox};
     int rc = wire_arena_init(&w.in, JOB_ARENA, err);
     if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
+    if (rc == OK && config->path && !config->synthetic) rc = pick_device(&w, err);
     if (rc == OK)
         rc = config->path ? open_engine(&w, config->stage_share, config->shard_share, err) : no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);

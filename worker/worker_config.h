@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/device.h"
 #include "kernels/kernels.h"
 #include "proto/layout.h"
 #include "proto/synthetic.h"
+#include "worker/device_pick.h"
 #include "worker/engine/collective.h"
 
 struct worker_config { /* all borrowed until worker_run returns */
@@ -24,8 +24,8 @@ struct worker_config { /* all borrowed until worker_run returns */
     bool requantize;                       /* see engine.h */
     bool sends_metadata;                   /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;
-    const struct device_table *device; /* see engine.h */
-    struct collective *collective;     /* of this stage's shards; NULL with one */
+    struct device_wish device;
+    struct collective *collective; /* of this stage's shards; NULL with one */
     int n_threads;
     size_t draft_memory_bytes; /* of a leader, for what it drafts; 0: it remembers no earlier texts */
     bool spin;                 /* this host has a core for every thread of every worker on it */

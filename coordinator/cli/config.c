@@ -19,7 +19,8 @@ enum { VARIABLE_ROOM = 64 };
 
 /* What else is called PILOTFISH_...: settings of the program and its scripts that are no options. */
 static const char *const own_variables[] = {
-    "BUILD", "CONFIG", "CPU", "DATA", "DIRECT", "LAUNCHER", "MODELS", "MPIRUN", "STDERR_TTY", "STDIN_TTY", "TTY",
+    "BUILD",    "CONFIG", "CPU",    "CUDA",       "DATA",      "DEVICE_MODULE", "DIRECT",
+    "LAUNCHER", "MODELS", "MPIRUN", "STDERR_TTY", "STDIN_TTY", "TTY",
 };
 enum { N_OWN = sizeof own_variables / sizeof *own_variables };
 

@@ -167,10 +167,15 @@ const struct option option_table[] = {
     {"groups", "--data-parallel-size -dp", TEXT | DOC, OPTION_COUNT, AT(groups), "N", 1, GROUPS_MOST, .preset = "1",
      .needs = NEEDS_PROMPTS,
      .help = "groups of tp x pp workers that each hold the big model; each\nrequest is computed by one of them"},
-    {"device", NULL, TEXT | WORKER, OPTION_CHOICE, AT(device), "cpu|reference", 0, 0, .preset = "cpu",
+    {"device", NULL, TEXT | WORKER | DOC, OPTION_CHOICE, AT(device), "cpu|cuda|auto|reference", 0, 0, .preset = "cpu",
      .help =
-         "what computes the big model's passes; reference is for\ntests: the engine's side for devices, with the slow "
-         "kernels\nof the CPU behind it"},
+         "what computes the big model's passes. auto: cuda if a device\nanswers; reference, for tests: the engine's "
+         "side for devices,\nwith the slow kernels of the CPU behind it"},
+    {"draft-device", NULL, TEXT, OPTION_CHOICE, AT(draft_device), "cpu|cuda|auto|reference", 0, 0, .preset = "cpu",
+     .needs = NEEDS_LITTLE, .help = "what computes the little model's passes"},
+    {"device-number", NULL, TEXT | WORKER | DOC, OPTION_COUNT, AT(device_number), "N", -1, 1 << 10, .preset = "-1",
+     .help = "which device of its host, from 0, each worker takes; -1: they\ntake them in turn, the little model the "
+             "first one"},
     {"tp", "--tensor-parallel-size -tp", TEXT | SCORE | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "shards that compute each layer together"},
     {"pp", "--pipeline-parallel-size -pp", TEXT | SCORE | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",
@@ -365,8 +370,8 @@ static const char generate_more[] =
     "The text goes to standard output as it is accepted, everything else to standard error.\n"
     "Over MPI the ranks are 1 coordinator, 1 drafter with --little, and groups x tp x pp shards of the\n"
     "big model: the second example has 1 + 1 + 2.\n"
-    "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost,\n"
-    "      6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
+    "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout, memory or device, 5 a rank or\n"
+    "      device was lost, 6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
 
 static const char compare_more[] =
     "BLEU as sacrebleu computes it (13a, exp), ROUGE as rouge-score does (F measure, no stemming; mean of\n"

@@ -57,7 +57,7 @@ enum rollback_rule { ROLLBACK_STRICT, ROLLBACK_REPO };
 enum search_by { BY_PERPLEXITY, BY_AGREEMENT };
 enum rank_role { RANK_ANY, RANK_DRAFTER, RANK_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
-enum device_choice { DEVICE_CPU, DEVICE_REFERENCE };
+enum device_choice { DEVICE_CPU, DEVICE_CUDA, DEVICE_AUTO, DEVICE_REFERENCE };
 
 struct option;
 struct sweep { /* an option that has several values in turn */
@@ -111,7 +111,8 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     int groups, tp, pp, max_rows; /* max_rows: of a pass; 0: as many as there may be */
     const char *stage_share;      /* layout_read_share, or "auto"; NULL: by bytes */
     const char *shard_share;      /* likewise; NULL: equal */
-    enum device_choice device;
+    enum device_choice device, draft_device;
+    int device_number; /* -1: in turn */
     int parallel, prompt_rows;
     int self_max;                /* see struct spec_config */
     struct net_delays net_delay; /* of an emulated network (network.h) */

@@ -366,7 +366,7 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .big = g->big,
                                     .little = g->little,
                                     .kernels = g->kernels,
-                                    .device = g->device,
+                                    .device = {.table = g->device},
                                     .n_threads = c->threads,
                                     .draft_memory_bytes = 1 << 14};
     if (c->drafter == GRID_ITSELF) config.little = g->big;

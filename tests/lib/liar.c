@@ -35,6 +35,7 @@ const struct lie lies[] = {
     {TAG_HELLO, "n_heads", ".55-"},
     {TAG_HELLO, "gather_bytes", ".5.-"},
     {TAG_HELLO, "gather_float_bytes", ".5.-"},
+    {TAG_HELLO, "device_bytes", ".5.-"},
     {TAG_LOADING, "n_bytes", ".55-"},
     {TAG_READY, "epoch", "555-"},
     {TAG_PONG, "sent_ns", "...-"}, /* a number of milliseconds in --stats, no more */
@@ -164,6 +165,7 @@ static void tell_hello(const struct lie *l, int i, struct hello *h)
     SAY(l, i, "n_heads", &h->n_heads);
     SAY(l, i, "gather_bytes", &h->gather_bytes);
     SAY(l, i, "gather_float_bytes", &h->gather_float_bytes);
+    SAY(l, i, "device_bytes", &h->device_bytes);
 }
 
 static void tell_verdict(const struct lie *l, int i, struct verdict *v)

@@ -77,7 +77,9 @@ const struct message_example messages[] = {
                            .entry_to = 24,
                            .n_heads = 7,
                            .gather_bytes = 675000,
-                           .gather_float_bytes = 1500000}}},
+                           .gather_float_bytes = 1500000,
+                           .device = "cuda 0, NVIDIA H200",
+                           .device_bytes = 150ull << 30}}},
     {"hello_hard", {TAG_HELLO, .hello = {UINT32_MAX, "\xff\xfe not UTF-8 \x80",
                                          UINT32_MAX, INT32_MIN,
                                          UINT64_MAX, UINT64_MAX,
@@ -91,8 +93,9 @@ const struct message_example messages[] = {
                                          "\n",       UINT64_MAX,
                                          UINT32_MAX, UINT32_MAX,
                                          UINT32_MAX, UINT64_MAX,
+                                         UINT64_MAX, "\x80",
                                          UINT64_MAX}}},
-    {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = ""}}},
+    {"hello_empty", {TAG_HELLO, .hello = {.host = "", .path = "", .cpu = "", .device = ""}}},
     {"welcome", {TAG_WELCOME, .welcome = {1, 0xff51afd7ed558ccdu, 8, 4096, "20,4", "9,3"}}},
     {"welcome_least", {TAG_WELCOME, .welcome = {0, 0, 1, 1, "", ""}}},
     {"vocab", {TAG_METADATA, .metadata = {2, 3, (const uint8_t *)"GGUF", 4}}},
@@ -280,7 +283,8 @@ static bool same_hello(const struct hello *a, const struct hello *b)
            a->max_jobs == b->max_jobs && a->threads == b->threads && strcmp(a->host, b->host) == 0 &&
            strcmp(a->path, b->path) == 0 && strcmp(a->cpu, b->cpu) == 0 && a->read_bytes_per_s == b->read_bytes_per_s &&
            a->entry_from == b->entry_from && a->entry_to == b->entry_to && a->n_heads == b->n_heads &&
-           a->gather_bytes == b->gather_bytes && a->gather_float_bytes == b->gather_float_bytes;
+           a->gather_bytes == b->gather_bytes && a->gather_float_bytes == b->gather_float_bytes &&
+           strcmp(a->device, b->device) == 0 && a->device_bytes == b->device_bytes;
 }
 
 static bool same_pong(const struct pong *a, const struct pong *b)

@@ -27,6 +27,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     e->col = c->collective;
     e->max_rows = c->max_rows;
     e->table = c->pair.synthetic ? NULL : c->device;
+    e->device_number = c->device_number;
+    e->device_name = c->device_name || !e->table ? c->device_name : e->table->name;
     e->n_threads = e->table ? 1 : c->n_threads;
     e->watch = c->watch;
     e->between = c->between;
@@ -77,6 +79,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
     }
     uint64_t gather_bytes, gather_float_bytes;
     gather_row_bytes(m, &gather_bytes, &gather_float_bytes);
+    if (e->table) gather_bytes = gather_float_bytes; /* its rows come and go as floats */
     *out = (struct engine_info){
         .shape = m->shape,
         .model_hash = m->hash,

@@ -45,6 +45,8 @@ struct engine_config {
     bool requantize; /* a drafter's: fewer bits where the file has more than Q4_K (requantize.h) */
     const struct kernels *kernels;
     const struct device_table *device; /* computes the passes (forward_device.h); borrowed. NULL: the kernels do */
+    int device_number;                 /* of those that its probe counts */
+    const char *device_name;           /* for errors, borrowed; NULL: the table's */
     struct collective *collective;     /* borrowed; NULL with one shard */
     int n_threads;
     bool spin; /* this host has a core for every thread */

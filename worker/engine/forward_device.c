@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/device.h"
 #include "proto/clock.h"
@@ -13,16 +14,24 @@
 
 enum { LOOK_NS = 50000000 }; /* between two looks at the messages */
 
+struct expert_on_device {
+    int gate, up, down;
+};
+
 struct on_device { /* a block's matrices and vectors; DEVICE_NONE: it has none */
     int q, k, v, o, gate, up, down;
     int norm_attn, norm_mlp, norm_attn_out, norm_mlp_out, bias[3], norm_q, norm_k;
+    int router;
+    struct expert_on_device *experts; /* [n_experts] borrows; NULL: none */
 };
 
 struct forward_device {
     const struct device_table *table; /* borrows */
     struct device *device;            /* owns */
-    struct on_device *blocks;         /* [n_blocks] owns */
-    int embed, head, norm_out;
+    struct on_device *blocks;         /* [n_blocks + 1] owns: as the model's */
+    struct expert_on_device *experts; /* [n_blocks + 1, n_experts] owns; NULL: none */
+    float *weights;                   /* [max_rows * n_used] owns: of the mixture's pairs */
+    int embed, head, norm_out, norm_side;
     struct device_row *rows; /* [max_rows] owns */
 };
 
@@ -30,11 +39,10 @@ int forward_device_check(const struct engine *e, struct err *err)
 {
     const struct device_table *table = e->table;
     const struct model *m = &e->model;
-    const char *lacks = m->share.n_shards > 1           ? "shards of a stage: use --tp 1"
-                        : m->shape.n_experts            ? "models with experts"
-                        : m->plan.side || m->draft.side ? "plans with a side file"
-                        : m->requantize                 ? "requantized weights: use --little-quant file"
-                                                        : NULL;
+    const char *lacks = m->share.n_shards > 1 && !table->get    ? "shards of a stage: use --tp 1"
+                        : m->shape.n_experts && !table->experts ? "models with experts"
+                        : m->requantize                         ? "requantized weights: use --little-quant file"
+                                                                : NULL;
     if (table->version != DEVICE_VERSION)
         return err_set(err, E_LAYOUT, "the device %s has version %d of the table, this program %d: install both alike",
                        table->name, table->version, DEVICE_VERSION);
@@ -46,6 +54,8 @@ void forward_device_close(struct forward_device *d)
     if (!d) return;
     if (d->device) d->table->close(d->device);
     free(d->blocks);
+    free(d->experts);
+    free(d->weights);
     free(d->rows);
     free(d);
 }
@@ -56,6 +66,8 @@ static int load_matrix(struct engine *e, const struct piece *p, int *handle, str
 {
     struct forward_device *d = e->device;
     int n_out = p->row_to - p->row_from;
+    *handle = DEVICE_NONE;
+    if (n_out == 0) return OK;
     *handle = d->table->matrix(d->device, (enum quant)p->tensor->type, (int)p->tensor->dim[0], n_out);
     if (*handle < 0) return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
     for (int panel = 0; panel * PANEL < n_out; panel++) {
@@ -90,19 +102,43 @@ static int load_pieces(struct engine *e, const struct pieces *p, int *handles, s
     return rc;
 }
 
-/* Where the piece went that is of this matrix or vector. */
-static int handle_of(const struct pieces *p, const int *handles, const void *of)
+struct went { /* where each piece went */
+    const struct pieces *pieces;
+    const int *handles; /* [pieces->n] */
+    int at;             /* the piece behind the one that was looked up last */
+};
+
+/* Of the piece that is of this matrix or vector. Most are looked up in the order of pieces. */
+static int handle_of(struct went *w, const void *of)
 {
-    for (int i = 0; i < p->n; i++)
-        if ((const void *)p->list[i].matrix == of || (const void *)p->list[i].vector == of) return handles[i];
+    const struct pieces *p = w->pieces;
+    for (int n = 0; n < p->n; n++) {
+        const struct piece *piece = &p->list[(w->at + n) % p->n];
+        if ((const void *)piece->matrix != of && (const void *)piece->vector != of) continue;
+        w->at = (w->at + n + 1) % p->n;
+        return w->handles[piece - p->list];
+    }
     return DEVICE_NONE;
 }
 
-static void note_handles(struct engine *e, const struct pieces *p, const int *handles)
+static void note_experts(struct engine *e, struct went *w, int i_block)
+{
+    const struct block *b = &e->model.blocks[i_block];
+    struct on_device *at = &e->device->blocks[i_block];
+    int n = e->model.shape.n_experts;
+    if (!b->experts) return;
+    at->router = handle_of(w, &b->router);
+    at->experts = e->device->experts + (size_t)i_block * (size_t)n;
+    for (int k = 0; k < n; k++)
+        at->experts[k] = (struct expert_on_device){handle_of(w, &b->experts[k].gate), handle_of(w, &b->experts[k].up),
+                                                   handle_of(w, &b->experts[k].down)};
+}
+
+static void note_handles(struct engine *e, struct went *w)
 {
     const struct model *m = &e->model;
     struct forward_device *d = e->device;
-    for (int i = 0; i < m->shape.n_blocks; i++) {
+    for (int i = 0; i <= m->shape.n_blocks; i++) {
         const struct block *b = &m->blocks[i];
         struct on_device *at = &d->blocks[i];
         const struct {
@@ -126,35 +162,53 @@ static void note_handles(struct engine *e, const struct pieces *p, const int *ha
             {&at->norm_q, &b->norm_q},
             {&at->norm_k, &b->norm_k},
         };
-        for (size_t j = 0; j < sizeof list / sizeof *list; j++) *list[j].to = handle_of(p, handles, list[j].of);
+        for (size_t j = 0; j < sizeof list / sizeof *list; j++) *list[j].to = handle_of(w, list[j].of);
+        note_experts(e, w, i);
     }
-    d->embed = handle_of(p, handles, &m->embed);
-    d->head = handle_of(p, handles, &m->head);
+    d->embed = handle_of(w, &m->embed);
+    d->head = handle_of(w, &m->head);
     if (d->head < 0) d->head = d->embed; /* tied */
-    d->norm_out = handle_of(p, handles, &m->norm_out);
+    d->norm_out = handle_of(w, &m->norm_out);
+    d->norm_side = handle_of(w, &m->norm_side);
+}
+
+static bool experts_init(struct forward_device *d, const struct shape *s, int max_rows)
+{
+    size_t n = (size_t)s->n_experts;
+    return !n || ((d->experts = calloc(((size_t)s->n_blocks + 1) * n, sizeof *d->experts)) &&
+                  (d->weights = calloc((size_t)(max_rows * s->n_used), sizeof *d->weights)));
 }
 
 static int open_device(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
     const struct shape *s = &e->model.shape;
+    const struct model *m = &e->model;
     const char *why = "out of memory";
+    int shard = m->share.shard, head_from = m->heads_from[shard], group = s->n_head / s->n_head_kv;
     const struct device_shape shape = {.max_rows = e->max_rows,
                                        .n_embd = s->n_embd,
-                                       .n_head = s->n_head,
-                                       .n_head_kv = s->n_head_kv,
+                                       .n_head = m->heads_from[shard + 1] - head_from,
+                                       .n_head_kv = m->kv_to - m->kv_from,
                                        .d_head = s->d_head,
-                                       .n_ff = s->n_ff,
+                                       .n_ff = m->ff_from[shard + 1] - m->ff_from[shard],
                                        .n_caches = e->kv.n_caches,
                                        .n_slots = n_slots,
                                        .n_ctx = n_ctx,
                                        .eps = s->eps,
                                        .q_scale = s->q_scale,
                                        .rope_neox = s->rope_neox,
-                                       .gelu = s->gelu};
+                                       .gelu = s->gelu,
+                                       .device = e->device_number,
+                                       .n_attn = s->n_head * s->d_head,
+                                       .n_ff_all = s->n_ff,
+                                       .group = group,
+                                       .head_at = head_from - m->kv_from * group,
+                                       .n_experts = s->n_experts};
     struct forward_device *d = e->device = calloc(1, sizeof *d);
     if (d) d->table = e->table;
     if (!d || !(d->rows = calloc((size_t)e->max_rows, sizeof *d->rows)) ||
-        !(d->blocks = calloc((size_t)s->n_blocks, sizeof *d->blocks)) || !(d->device = e->table->open(&shape, &why)))
+        !(d->blocks = calloc((size_t)s->n_blocks + 1, sizeof *d->blocks)) || !experts_init(d, s, e->max_rows) ||
+        !(d->device = e->table->open(&shape, &why)))
         return err_set(err, E_LAYOUT, "%s: the device %s: %s", e->path, e->table->name, why);
     return OK;
 }
@@ -180,8 +234,9 @@ int forward_device_load(struct engine *e, int n_slots, int n_ctx, struct err *er
     if (rc == OK && !(handles = calloc((size_t)p.n, sizeof *handles))) rc = err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK) rc = load_pieces(e, &p, handles, err);
     if (rc == OK) rc = copy_factors(e, &p, err);
-    if (rc == OK) note_handles(e, &p, handles);
+    if (rc == OK) note_handles(e, &(struct went){&p, handles, 0});
     if (rc == OK) gguf_close(&e->model.file);
+    if (rc == OK) gguf_close(&e->model.side.file);
     free(handles);
     pieces_free(&p);
     return rc;
@@ -200,14 +255,67 @@ static void record_ready(struct engine *e, enum device_buffer buffer, int norm, 
     record(e, (struct device_op){.kind = DEVICE_READY, .buffer = buffer, .norm = norm, .entry = i_entry});
 }
 
+/* A shard may have no rows of it. */
+static void record_product_of(struct engine *e, enum device_buffer buffer, int matrix, int n_rows)
+{
+    if (matrix < 0) return;
+    record(e, (struct device_op){.kind = DEVICE_PRODUCT, .buffer = buffer, .matrix = matrix, .n_rows = n_rows});
+}
+
 static void record_product(struct engine *e, enum device_buffer buffer, int matrix)
 {
-    record(e, (struct device_op){.kind = DEVICE_PRODUCT, .buffer = buffer, .matrix = matrix});
+    record_product_of(e, buffer, matrix, 0);
+}
+
+static void lose(struct engine *e)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    e->rc = err_set(&e->err, E_PEER, "host %s: the device %s is lost: its driver may say why (dmesg)", host,
+                    e->device_name);
+}
+
+static void wait(struct engine *e)
+{
+    int done = 0;
+    if (e->rc != OK) return;
+    e->device->table->run(e->device->device);
+    while (e->rc == OK && done == 0) {
+        done = e->device->table->poll(e->device->device, clock_now_ns() + LOOK_NS);
+        pass_between(e, 0);
+    }
+    if (e->rc == OK && done < 0) lose(e);
+}
+
+/* What the shards of the stage computed of a buffer's columns, by way of this host's memory; with one shard nothing is
+ * done. */
+static void exchange(struct engine *e, enum device_buffer buffer, struct strided host, const int *from)
+{
+    const struct forward_device *d = e->device;
+    int shard = e->model.share.shard, n_shards = e->model.share.n_shards;
+    if (!e->col) return;
+    wait(e);
+    if (e->rc == OK)
+        d->table->get(d->device, host.at + from[shard], host.ld, buffer, host.n_rows, from[shard + 1] - from[shard]);
+    pass_gather(e, 0, host.at, host.ld, host.n_rows, from);
+    if (e->rc == OK) d->table->put(d->device, buffer, host.at, host.ld, host.n_rows, from[n_shards]);
+}
+
+static void exchange_y(struct engine *e)
+{
+    exchange(e, DEVICE_Y, (struct strided){e->y, e->ld_y, e->n_rows}, e->model.out_from);
 }
 
 static void record_add(struct engine *e, int norm, float step)
 {
     record(e, (struct device_op){.kind = DEVICE_ADD, .norm = norm, .step = step});
+}
+
+static void exchange_attention(struct engine *e)
+{
+    int n_shards = e->model.share.n_shards, from[MAX_SHARDS + 1];
+    for (int i = 0; i <= n_shards; i++) from[i] = e->model.heads_from[i] * e->model.shape.d_head;
+    exchange(e, DEVICE_ATTN, (struct strided){e->attn_out, e->ld_attn, e->n_rows}, from);
 }
 
 static void record_attention(struct engine *e, const struct plan_entry *entry, int i_entry)
@@ -224,21 +332,85 @@ static void record_attention(struct engine *e, const struct plan_entry *entry, i
                                  .norm_k = b->norm_k,
                                  .cache = cache,
                                  .local = n_window > 0});
+    if (e->fills) return;
     record(e, (struct device_op){.kind = DEVICE_ATTEND, .cache = cache, .n_window = n_window});
+    exchange_attention(e);
     record_ready(e, DEVICE_ATTN, DEVICE_NONE, i_entry);
     record_product(e, DEVICE_Y, b->o);
+    exchange_y(e);
     record_add(e, b->norm_attn_out, entry->step);
+}
+
+/* ---- experts, as experts.c has them ---- */
+
+/* Which experts each row needs: the router's scores come to the host. */
+static void route(struct engine *e, const struct on_device *b)
+{
+    struct mixture *x = &e->mixture;
+    const struct shape *s = &e->model.shape;
+    const struct forward_device *d = e->device;
+    record_product(e, DEVICE_SCORES, b->router);
+    wait(e);
+    if (e->rc != OK) return;
+    d->table->get(d->device, x->scores, x->ld_scores, DEVICE_SCORES, e->n_rows, s->n_experts);
+    for (int i = 0; i < e->n_rows; i++)
+        mixture_pick(x->picks + i * s->n_used, x->scores + (size_t)i * x->ld_scores, s->n_experts, s->n_used);
+    mixture_sort(x, e->n_rows, s->n_experts, s->n_used);
+    for (int i = 0; i < e->n_rows * s->n_used; i++) d->weights[x->pair_of[i]] = x->picks[i].weight;
+}
+
+/* Y += its weighed outputs of its pairs [pair, pair + n). */
+static void record_expert(struct engine *e, const struct on_device *b, int k, int i_entry)
+{
+    const struct mixture *x = &e->mixture;
+    int pair = x->from[k], n = x->from[k + 1] - pair;
+    struct device_op op = {.norm = DEVICE_NONE, .entry = i_entry, .rows = x->row_of + pair, .n_rows = n}, ready = op;
+    ready.kind = DEVICE_READY;
+    ready.norm = b->norm_mlp;
+    record(e, ready);
+    record_product_of(e, DEVICE_FF, b->experts[k].gate, n);
+    record_product_of(e, DEVICE_UP, b->experts[k].up, n);
+    record(e, (struct device_op){.kind = DEVICE_ACTIVATE, .n_rows = n});
+    exchange(e, DEVICE_FF, (struct strided){x->ff, e->ld_ff, n}, e->model.ff_from);
+    ready.buffer = DEVICE_FF;
+    ready.norm = DEVICE_NONE;
+    ready.first = true;
+    record(e, ready);
+    record_product_of(e, DEVICE_PAIR, b->experts[k].down, n);
+    op.kind = DEVICE_MIX;
+    op.weights = e->device->weights + pair;
+    record(e, op);
+}
+
+static void record_experts(struct engine *e, const struct on_device *b, int i_entry)
+{
+    route(e, b);
+    record(e, (struct device_op){.kind = DEVICE_CLEAR});
+    for (int k = 0; k < e->model.shape.n_experts && e->rc == OK; k++)
+        if (e->mixture.from[k] < e->mixture.from[k + 1]) record_expert(e, b, k, i_entry);
+}
+
+/* ---- an entry ---- */
+
+static void record_hidden(struct engine *e, const struct on_device *b, int i_entry)
+{
+    record_product(e, DEVICE_FF, b->gate);
+    record_product(e, DEVICE_UP, b->up);
+    record(e, (struct device_op){.kind = DEVICE_ACTIVATE});
+    exchange(e, DEVICE_FF, (struct strided){e->ff, e->ld_ff, e->n_rows}, e->model.ff_from);
+    record_ready(e, DEVICE_FF, DEVICE_NONE, i_entry);
+    record_product(e, DEVICE_Y, b->down);
 }
 
 static void record_mlp(struct engine *e, const struct plan_entry *entry, int i_entry)
 {
     const struct on_device *b = &e->device->blocks[entry->block];
     record_ready(e, DEVICE_X, b->norm_mlp, i_entry);
-    record_product(e, DEVICE_FF, b->gate);
-    record_product(e, DEVICE_UP, b->up);
-    record(e, (struct device_op){.kind = DEVICE_ACTIVATE});
-    record_ready(e, DEVICE_FF, DEVICE_NONE, i_entry);
-    record_product(e, DEVICE_Y, b->down);
+    if (b->experts)
+        record_experts(e, b, i_entry);
+    else
+        record_hidden(e, b, i_entry);
+    exchange_y(e);
     record_add(e, b->norm_mlp_out, entry->step);
 }
 
@@ -247,22 +419,11 @@ static void record_end(struct engine *e)
 {
     struct device_op op = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = e->to};
     if (e->heads) {
-        op.norm = e->device->norm_out;
+        op.norm = e->plan->side ? e->device->norm_side : e->device->norm_out;
         op.rows = e->wanted;
         op.n_rows = e->n_wanted;
     }
     record(e, op);
-}
-
-static void wait(struct engine *e)
-{
-    int done = 0;
-    e->device->table->run(e->device->device);
-    while (e->rc == OK && done == 0) {
-        done = e->device->table->poll(e->device->device, clock_now_ns() + LOOK_NS);
-        pass_between(e, 0);
-    }
-    if (e->rc == OK && done < 0) e->rc = err_set(&e->err, E_PEER, "the device %s is lost", e->table->name);
 }
 
 void forward_device_run(void *arg, int t)
@@ -276,9 +437,9 @@ void forward_device_run(void *arg, int t)
     for (int i = e->from; i < e->to; i++) {
         const struct plan_entry *entry = &e->plan->entries[i];
         if (entry->part & PART_ATTENTION) record_attention(e, entry, i);
-        if (entry->part & PART_MLP) record_mlp(e, entry, i);
+        if ((entry->part & PART_MLP) && !e->fills) record_mlp(e, entry, i);
     }
-    record_end(e);
+    if (!e->fills) record_end(e);
     wait(e);
     if (e->rc != OK) return;
     d->table->end(d->device, d->rows, e->x);

@@ -44,8 +44,10 @@ struct engine {
     const struct kernels *k;
     struct collective *col;           /* borrows; NULL with one shard */
     const struct device_table *table; /* borrows; NULL: this CPU computes. Then there is one thread, and no kv here */
-    struct forward_device *device;    /* owns: forward_device.h */
-    float *factors;                   /* owns: the model's rope_factors, where a device has the rest */
+    int device_number;
+    const char *device_name;       /* borrows */
+    struct forward_device *device; /* owns: forward_device.h */
+    float *factors;                /* owns: the model's rope_factors, where a device has the rest */
     struct pool *pool;
     struct kv kv;
     struct watch watch; /* of the load */

@@ -51,6 +51,7 @@ struct worker {
     const struct worker_config *config;
     const struct group *group; /* its own; in config */
     struct mailbox *mailbox;
+    struct device_pick device;
     struct engine *engine; /* owns */
     struct engine_info info;
     struct slots slots; /* in every role: each worker checks what a part or an ask follows */

@@ -119,6 +119,36 @@ static void say_limits(struct report *r)
                   (double)m->host_bytes / GIB, (double)m->cgroup_bytes / GIB);
 }
 
+/* Those of this host. */
+static void say_devices(struct report *r)
+{
+    struct device_wish wish = r->in->device;
+    struct device_pick pick;
+    struct err err;
+    int n = 1;
+    for (int i = 0; i < n && device_wished(&wish); i++) {
+        wish.n_before = i;
+        int rc = device_pick(&pick, &wish, &err);
+        if (rc != OK) {
+            report_bad(r, rc, "device", "%s", err.text);
+            return;
+        }
+        if (!pick.table) {
+            report_ok(r, "device", "none answers: --device auto is the CPU");
+            return;
+        }
+        uint64_t bytes = pick.about.memory_bytes;
+        if (bytes)
+            report_ok(r, "device", "%d, %s: %.1f GiB available, arithmetic %d, self-test %016" PRIx64, pick.number,
+                      pick.name, (double)bytes / GIB, pick.table->arithmetic, pick.about.selftest);
+        else
+            report_ok(r, "device", "%s, in the host's memory", pick.name);
+        if (i == 0 || bytes < r->device_bytes) r->device_bytes = bytes;
+        n = wish.number < 0 && bytes ? pick.n_devices : 1; /* in the host's memory all are alike */
+        r->n_devices = n;
+    }
+}
+
 /* ---- the models ---- */
 
 struct need { /* bytes: of all shares together, and of the largest */
@@ -204,26 +234,40 @@ static void say_model(struct report *r, struct need *need, enum role role, const
     if (own.largest > need->largest) need->largest = own.largest;
 }
 
+static void say_fit(struct report *r, const char *where, uint64_t n_bytes, uint64_t there_are)
+{
+    const struct doctor_input *in = r->in;
+    char text[160];
+    snprintf(text, sizeof text, "%.2f GiB%s for %d sequence%s of %d positions, %.2f GiB available",
+             (double)n_bytes / GIB, where, in->parallel, in->parallel == 1 ? "" : "s", in->ctx,
+             (double)there_are / GIB);
+    if (n_bytes > there_are)
+        report_bad(r, E_LAYOUT, "fit", "%s. Do: a smaller --ctx or --parallel, or more %s (--tp, --pp)", text,
+                   *where ? "devices" : "hosts");
+    else
+        report_ok(r, "fit", "%s", text);
+}
+
+/* Over several hosts it is not known here which shares are on one: each counts as the largest. */
 static void say_models(struct report *r)
 {
     const struct doctor_input *in = r->in;
-    struct need need = {0};
+    struct need big = {0}, little = {0};
     if (!in->kernels) return; /* said already */
-    if (in->big) say_model(r, &need, ROLE_VERIFIER, in->big, in->groups, in->tp, in->pp);
-    if (in->little) say_model(r, &need, ROLE_DRAFTER, in->little, 1, 1, 1);
-    if (!need.all) return;
-    /* Over several hosts it is not known here which shares are on one: each counts as the largest. */
+    if (in->big) say_model(r, &big, ROLE_VERIFIER, in->big, in->groups, in->tp, in->pp);
+    if (in->little) say_model(r, &little, ROLE_DRAFTER, in->little, 1, 1, 1);
+    if (r->device_bytes && big.all) { /* which then take none of the host's */
+        int n_shares = in->groups * in->tp * in->pp;
+        if (n_shares > r->n_workers) n_shares = r->n_workers;
+        int n_each = (n_shares + r->n_devices - 1) / r->n_devices;
+        say_fit(r, n_each > 1 ? " on a device that several share" : " on a device", big.largest * (uint64_t)n_each,
+                r->device_bytes);
+        big = (struct need){0};
+    }
     bool spread = in->world && r->n_local < in->world->size;
-    uint64_t here = spread ? need.largest * (uint64_t)r->n_workers : need.all;
-    double there_is = (double)memory_bytes_of(&r->memory) / GIB;
-    if (here > memory_bytes_of(&r->memory))
-        report_bad(r, E_LAYOUT, "fit",
-                   "%.2f GiB for %d sequence%s of %d positions, %.2f GiB available. Do: a smaller --ctx "
-                   "or --parallel, or more hosts (--tp, --pp)",
-                   (double)here / GIB, in->parallel, in->parallel == 1 ? "" : "s", in->ctx, there_is);
-    else
-        report_ok(r, "fit", "%.2f GiB for %d sequence%s of %d positions, %.2f GiB available", (double)here / GIB,
-                  in->parallel, in->parallel == 1 ? "" : "s", in->ctx, there_is);
+    uint64_t largest = big.largest > little.largest ? big.largest : little.largest;
+    uint64_t here = spread ? largest * (uint64_t)r->n_workers : big.all + little.all;
+    if (here) say_fit(r, "", here, memory_bytes_of(&r->memory));
 }
 
 int doctor_run(const struct doctor_input *in, FILE *out, struct err *err)
@@ -234,6 +278,7 @@ int doctor_run(const struct doctor_input *in, FILE *out, struct err *err)
     say_cpu(&r);
     say_kernels(&r);
     say_limits(&r);
+    say_devices(&r);
     say_huge_pages(&r);
     say_bandwidth(&r);
     say_models(&r);

@@ -9,8 +9,8 @@
 #define INSTALLED "pilotfish\\-mpirun"
 
 static const char exit_status[] =
-    "0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout or memory, 5 a rank was lost, 6 a check failed, 129 SIGHUP, "
-    "130 Ctrl-C, 143 SIGTERM.";
+    "0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout, memory or device, 5 a rank or a device was lost, 6 a check "
+    "failed, 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.";
 
 static const char configuration[] =
     "An option may also be set in a file of lines NAME = VALUE, given by --config or by the variable PILOTFISH_CONFIG, "
@@ -20,6 +20,10 @@ static const char configuration[] =
 
 static const char cpu[] = "The kernels that compute, in place of the fastest that this CPU runs: ref, avx2, avx512 or "
                           "amx. The text does not depend on it.";
+
+static const char module[] =
+    "The module for devices to open, in place of pilotfish_cuda.so beside the program or in its folder of libraries.";
+static const char cuda[] = "emulated: the module whose device is this CPU; for tests.";
 
 /* As running text, or as it stands between .EX and .EE: what roff would take for its own is escaped. */
 static void put_n(FILE *out, const char *text, size_t n)
@@ -166,6 +170,10 @@ void docs_man_program(FILE *out, const struct docs_edition *edition)
     put_section(out, "CONFIGURATION", configuration);
     fputs(".SH ENVIRONMENT\n.TP\nPILOTFISH_CPU\n", out);
     put(out, cpu);
+    fputs("\n.TP\nPILOTFISH_DEVICE_MODULE\n", out);
+    put(out, module);
+    fputs("\n.TP\nPILOTFISH_CUDA\n", out);
+    put(out, cuda);
     fputc('\n', out);
     put_examples(out, command_texts[CMD_GENERATE].examples);
     put_section(out, "EXIT STATUS", exit_status);
