@@ -359,6 +359,7 @@ static int planner_sizes(void *arg, const char *path, bool little, struct planne
                                   .embed = (double)s.embed_bytes,
                                   .tied = i->shape.tied,
                                   .kv = (double)i->kv_position_bytes,
+                                  .multiply_adds = i->multiply_adds,
                                   .row_gather = (double)s.gather_bytes,
                                   .row_stage = 4.0 * i->shape.n_embd,
                                   .n_blocks = i->shape.n_blocks,

@@ -142,6 +142,7 @@ static struct planner_pass mean_pass(const struct planner_layout *l)
         const struct planner_pass *p = full ? &g->slowest : &g->all;
         double times = (full ? l->pp : 1) / (double)l->groups;
         sum.base_ns += times * p->base_ns;
+        sum.product_ns += times * p->product_ns;
         sum.fixed_ns += times * p->fixed_ns;
         sum.row_ns += times * p->row_ns;
     }

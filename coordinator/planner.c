@@ -7,8 +7,9 @@
 #include "coordinator/planner_forms.h"
 #include "coordinator/shares.h"
 
-/* Of the read loop, that passes reach (PERFORMANCE.md); more than the weights, that a worker takes. */
-static const double reached = 0.9, spare = 1.03, host_worth = 0.98;
+/* That passes reach of the read loop, and of bare products; bare products a second of a core with AVX-512 VNNI
+ * (PERFORMANCE.md). spare: over the weights, what a worker takes. */
+static const double reached = 0.9, reached_products = 0.59, core_products = 234e9, spare = 1.03, host_worth = 0.98;
 enum { GATHERS = 4, KINDS_MOST = 2048 };
 
 int planner_verifiers(const struct planner_layout *l)
@@ -59,10 +60,19 @@ static double byte_ns(const struct planner_input *in, const struct planner_model
     return ms * 1e6 / (m->body + m->head) * in->hosts[0].read_bytes_per_s / rate;
 }
 
+/* A row's multiply-adds. */
+static double product_ns(const struct planner_input *in, const struct planner_model *m, int host)
+{
+    const struct host *h = &in->hosts[host];
+    double products = h->products_per_s > 0 ? h->products_per_s : h->cores * core_products;
+    return m->multiply_adds * 1e9 / (reached_products * products);
+}
+
 static double draft_ns(const struct planner_input *in, int host)
 {
     const struct planner_model *m = &in->little;
-    const struct planner_pass pass = {.base_ns = (m->body + m->head) * byte_ns(in, m, in->pair.draft_ms, host)};
+    const struct planner_pass pass = {.base_ns = (m->body + m->head) * byte_ns(in, m, in->pair.draft_ms, host),
+                                      .product_ns = product_ns(in, m, host)};
     return planner_pass_ns(in, &pass, in->goal == PLANNER_LATENCY ? 1 : in->clients);
 }
 
@@ -161,7 +171,9 @@ static struct planner_pass stage_pass(const struct planner_input *in, const stru
     double reads = m->body * c->blocks[stage] / m->n_blocks + (stage == l->pp - 1 ? m->head : 0);
     for (int shard = 0; shard < l->tp; shard++) {
         double part = (double)c->heads[shard] / m->n_heads;
+        double whole = reads / (m->body + m->head);
         p.base_ns = fmax(p.base_ns, part * reads * byte_ns(in, m, in->pair.pass_ms[0], at[shard]));
+        p.product_ns = fmax(p.product_ns, part * whole * product_ns(in, m, at[shard]));
     }
     if (l->tp == 1) return p;
     struct way_between w = among(in, at, l->tp);
@@ -172,7 +184,8 @@ static struct planner_pass stage_pass(const struct planner_input *in, const stru
 
 static void add_pass(struct planner_pass *to, const struct planner_pass *p)
 {
-    *to = (struct planner_pass){to->base_ns + p->base_ns, to->fixed_ns + p->fixed_ns, to->row_ns + p->row_ns};
+    *to = (struct planner_pass){to->base_ns + p->base_ns, to->product_ns + p->product_ns, to->fixed_ns + p->fixed_ns,
+                                to->row_ns + p->row_ns};
 }
 
 static void set_group(struct planner_group *g, const struct planner_input *in, const struct planner_layout *l,
@@ -182,7 +195,7 @@ static void set_group(struct planner_group *g, const struct planner_input *in, c
     for (int stage = 0; stage < l->pp; stage++) {
         struct planner_pass p = stage_pass(in, l, c, host, stage);
         struct way_between w = between(in, host[stage * l->tp], host[(stage + 1) % l->pp * l->tp]);
-        struct planner_pass hop = {0, w.ns, stage < l->pp - 1 ? in->big.row_stage * w.byte_ns : 0};
+        struct planner_pass hop = {0, 0, w.ns, stage < l->pp - 1 ? in->big.row_stage * w.byte_ns : 0};
         add_pass(&g->all, &p);
         add_pass(&g->all, &hop);
         if (at_eight(in, &p) > at_eight(in, &g->slowest)) g->slowest = p;

@@ -6,7 +6,8 @@
  * The coordinator is on the first host, where the job is started, and the drafter beside it; a host has one verifier at
  * most, since two on one host would share what its cores read. `alone` is one process on one host, of any.
  *
- * A pass of n rows, of a verifier: what it reads of the weights, over its host's read loop, times T(n) / T(1). Shards of
+ * A pass of n rows, of a verifier: the longer of what it reads of the weights, over its host's read loop, and of its
+ * rows' multiply-adds; or, where a pair is timed, what T(n) / T(1) makes of one row's time. Shards of
  * a stage exchange numbers four times in a block: a way each, and their bytes. A stage sends its rows to the next: a way
  * and their bytes; the last one an id to the first. The drafter's pass takes longer by its texts as the big model's
  * does by its rows. With acceptance a, g drafts of tD each, T(n), round trip R:
@@ -34,6 +35,7 @@ struct planner_model {
     double embed;      /* bytes that a worker keeps of an embedding; the head's are these too where `tied` */
     bool tied;
     double kv;                    /* bytes of a position */
+    double multiply_adds;         /* of a row; 0: T(n) / T(1) of the pair counts instead */
     double row_gather, row_stage; /* bytes of a row: that shards exchange in all blocks; that a stage sends the next */
     int n_blocks, n_heads;
 };
@@ -53,8 +55,8 @@ struct planner_input {
     int parts_most; /* that a group has without a verdict */
 };
 
-struct planner_pass { /* of n rows: base x T(n) / T(1) + fixed + n x row */
-    double base_ns, fixed_ns, row_ns;
+struct planner_pass { /* of n rows: the longer of base x T(n) / T(1) and n x product; and fixed + n x row */
+    double base_ns, product_ns, fixed_ns, row_ns;
 };
 
 struct planner_group {

@@ -10,7 +10,8 @@ double planner_pass_ns(const struct planner_input *in, const struct planner_pass
     double one = (double)synthetic_pass_ns(&in->pair, 1), at = (double)synthetic_pass_ns(&in->pair, low),
            next = (double)synthetic_pass_ns(&in->pair, low + 1);
     double ratio = (at + (fmax(n_rows, 1) - low) * (next - at)) / one;
-    return pass->base_ns * ratio + pass->fixed_ns + pass->row_ns * fmax(n_rows, 1);
+    double computes = fmax(pass->base_ns * ratio, pass->product_ns * fmax(n_rows, 1));
+    return computes + pass->fixed_ns + pass->row_ns * fmax(n_rows, 1);
 }
 
 /* A group's requests, which pass through its stages in so many flights, each of their rows. */

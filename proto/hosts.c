@@ -6,7 +6,17 @@
 
 static const double GIB = 1024.0 * 1024 * 1024;
 
-enum { FIELD_NAME, FIELD_CORES, FIELD_MEMORY, FIELD_READ, FIELD_ROUND_TRIP, FIELD_RATE, N_FIELDS, LINE = 300 };
+enum {
+    FIELD_NAME,
+    FIELD_CORES,
+    FIELD_MEMORY,
+    FIELD_READ,
+    FIELD_ROUND_TRIP,
+    FIELD_RATE,
+    FIELD_PRODUCTS,
+    N_FIELDS,
+    LINE = 300
+};
 
 static const struct {
     const char *name;
@@ -17,6 +27,7 @@ static const struct {
     [FIELD_READ] = {"GB/s of reading", 1e-3, 1e6},
     [FIELD_ROUND_TRIP] = {"ms of a round trip", 0, 1e4},
     [FIELD_RATE] = {"Mbit/s", 0, 1e7},
+    [FIELD_PRODUCTS] = {"G products/s", 0, 1e9},
 };
 
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
@@ -46,7 +57,7 @@ static int read_number(double *out, const char *word, int field, int line, struc
 static int read_host(struct host *out, char *const words[], int n, bool first, int line, struct err *err)
 {
     double number[N_FIELDS] = {0};
-    int rc = check_name(words[FIELD_NAME], line, err), n_needed = first ? FIELD_ROUND_TRIP : N_FIELDS;
+    int rc = check_name(words[FIELD_NAME], line, err), n_needed = first ? FIELD_ROUND_TRIP : FIELD_PRODUCTS;
     if (rc == OK && (n < n_needed || n > N_FIELDS))
         rc = err_set(err, E_USAGE, "line %d: %d fields: a host has its name, cores, memory in GiB, read GB/s%s", line,
                      n, first ? "" : ", and round trip in ms and Mbit/s to the first host");
@@ -56,7 +67,8 @@ static int read_host(struct host *out, char *const words[], int n, bool first, i
                          .memory_bytes = number[FIELD_MEMORY] * GIB,
                          .read_bytes_per_s = number[FIELD_READ] * 1e9,
                          .round_trip_ms = first ? 0 : number[FIELD_ROUND_TRIP],
-                         .bits_per_s = first ? 0 : number[FIELD_RATE] * 1e6};
+                         .bits_per_s = first ? 0 : number[FIELD_RATE] * 1e6,
+                         .products_per_s = number[FIELD_PRODUCTS] * 1e9};
     memcpy(out->name, words[FIELD_NAME], strlen(words[FIELD_NAME]) + 1);
     return OK;
 }
@@ -98,12 +110,14 @@ int hosts_read(struct host out[HOSTS_MOST], int *n, const char *text, struct err
 
 void hosts_put_head(FILE *to)
 {
-    fprintf(to, "# name, cores, memory GiB, read GB/s; round trip ms and Mbit/s to the first host\n");
+    fprintf(to, "# name, cores, memory GiB, read GB/s; round trip ms and Mbit/s to the first host; G products/s\n");
 }
 
 void hosts_put(const struct host *h, bool first, FILE *to)
 {
     fprintf(to, "%s %d %.1f %.1f", h->name, h->cores, h->memory_bytes / GIB, h->read_bytes_per_s / 1e9);
-    if (!first) fprintf(to, " %.3f %.0f", h->round_trip_ms, h->bits_per_s / 1e6);
+    bool more = h->products_per_s > 0;
+    if (!first || more) fprintf(to, " %.3f %.0f", h->round_trip_ms, h->bits_per_s / 1e6);
+    if (more) fprintf(to, " %.0f", h->products_per_s / 1e9);
     fprintf(to, "\n");
 }

@@ -43,6 +43,7 @@ static struct mpi_rank here(const struct mpi_rank *own)
 {
     struct mpi_rank r = {.memory_bytes = own->memory_bytes,
                          .read_bytes_per_s = own->read_bytes_per_s,
+                         .products_per_s = own->products_per_s,
                          .host_cores = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     cpu_set_t set;
     gethostname(r.host, sizeof r.host - 1);
@@ -123,6 +124,7 @@ int mpi_survey_hosts(struct host out[HOSTS_MOST], const struct mpi_rank *ranks, 
         if (r->cores > h->cores) h->cores = r->cores;
         if ((double)r->memory_bytes > h->memory_bytes) h->memory_bytes = (double)r->memory_bytes;
         if (r->read_bytes_per_s > h->read_bytes_per_s) h->read_bytes_per_s = r->read_bytes_per_s;
+        if (r->products_per_s > h->products_per_s) h->products_per_s = r->products_per_s;
         if (k > 0 && ms < h->round_trip_ms) h->round_trip_ms = ms;
         if (k > 0 && rate > h->bits_per_s) h->bits_per_s = rate;
     }

@@ -19,7 +19,7 @@ struct mpi_rank {
     double bytes_per_s;    /* of long ones, one way */
     /* What each rank says of its host; 0: another rank of it does. */
     uint64_t memory_bytes;
-    double read_bytes_per_s;
+    double read_bytes_per_s, products_per_s;
 };
 
 /* Rank 0 calls it in place of mpi_lead, after which the others end. ranks: [size of the world]; the first is rank 0,

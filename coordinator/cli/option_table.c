@@ -219,8 +219,9 @@ const struct option option_table[] = {
              "prints them as such a file first"},
     {"goal", NULL, PLAN, OPTION_CHOICE, AT(goal), "latency|throughput", 0, 0, .preset = "latency",
      .help = "latency: of one request while it is alone; throughput: of\n--parallel requests together"},
-    {"slope", NULL, PLAN, OPTION_NUMBER, AT(slope), "P", 0, 1000, .preset = "7",
-     .help = "a pass takes P percent of its first row's time more for each\nrow more (bench step shows it)"},
+    {"slope", NULL, PLAN, OPTION_NUMBER, AT(slope), "P", 0, 1000,
+     .help = "a pass takes P percent of one row's time more for each row\nmore, as bench step shows (default: by the "
+             "bytes it reads and\nby its multiply-adds, whichever takes longer)"},
 
     {"url", "--base-url", CHAT | CLIENT, OPTION_TEXT, AT(url), "URL", 0, 0, .heading = "Server",
      .help = "a server of OpenAI's API, as http://HOST:PORT: it computes"},
@@ -409,18 +410,19 @@ static const char sweep_more[] =
 
 static const char plan_more[] =
     "A file of hosts; the first is the one that you start from, and its round trip is not read:\n"
-    "  # name  cores  memory GiB  read GB/s  round trip ms  Mbit/s\n"
+    "  # name  cores  memory GiB  read GB/s  round trip ms  Mbit/s  G products/s\n"
     "  node1   16     62          38\n"
     "  node2   16     62          38         0.2            10000\n"
     "scripts/mpirun -n 2 -H node1,node2 pilotfish plan --measure prints such lines, and so does\n"
-    "doctor. Two others count as far from each other as the further one is from the first. Times\n"
-    "follow from bytes of the model files and from read loops; or from --synthetic: then tD and tT\n"
-    "are those of the first host, and without files the big model counts as 28 blocks of 1536 numbers\n"
-    "that take no memory. Without --accept-rate 80 % of drafts count as right: in code it is 90, in\n"
-    "answers 70. --parallel is 1 for latency unless it is given. The coordinator is on the first\n"
-    "host, and the drafter beside it; a host has one part of the big model at most. What does not fit\n"
-    "into memory is not offered. The best layouts by closed forms are simulated (pilotfish simulate),\n"
-    "and ranked by that; a further host must be worth 2 %.\n"
+    "doctor. Products are bare multiply-adds of bytes; left out, they are 234 G/s a core. Two others\n"
+    "count as far from each other as the further one is from the first. Times follow from bytes and\n"
+    "multiply-adds of the model files; or from --synthetic: then tD and tT are those of the first\n"
+    "host, and without files the big model counts as 28 blocks of 1536 numbers that take no memory.\n"
+    "Without --accept-rate 80 % of drafts count as right: in code it is 90, in answers 70. --parallel\n"
+    "is 1 for latency unless it is given. The coordinator is on the first host, and the drafter\n"
+    "beside it; a host has one part of the big model at most. What does not fit into memory is not\n"
+    "offered. The best layouts by closed forms are simulated (pilotfish simulate), and ranked by\n"
+    "that; a further host must be worth 2 %.\n"
     "Exit: 0 ok, 2 usage or the file of hosts, 3 model, 4 the models fit nowhere.\n";
 
 static const char bench_serve_more[] =

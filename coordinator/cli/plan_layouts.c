@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/cli/option_rules.h"
 #include "coordinator/cli/plan_said.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/read_text.h"
@@ -42,12 +43,14 @@ static int set_models(struct planner_input *in, const struct options *o, const s
     in->timed = o->synthetic.n_pass_ms > 0;
     in->pair = in->timed ? o->synthetic
                          : (struct synthetic){.pass_ms = {1}, .n_pass_ms = 1, .slope_percent = (double)o->slope};
+    bool by_rows = in->timed || option_origin(o, "slope") != FROM_DEFAULT;
     in->pair.n_curves = 1;
     in->pair.curves[0] = (struct acceptance){1, {(double)o->accept_rate}};
     in->has_little = !o->no_draft && (in->timed || o->little);
     in->big = in->little = no_file;
     if (o->big) rc = s->sizes(s->arg, o->big, false, &in->big, err);
     if (rc == OK && o->little && in->has_little) rc = s->sizes(s->arg, o->little, true, &in->little, err);
+    if (by_rows) in->big.multiply_adds = in->little.multiply_adds = 0;
     return rc;
 }
 

@@ -8,7 +8,7 @@
 #include "worker/memory.h"
 #include "worker/tools/limits.h"
 
-static const double READ_S = 0.2;
+static const double SECONDS = 0.2; /* of each loop */
 
 static bool is_first_of_host(void)
 {
@@ -26,7 +26,9 @@ static struct mpi_rank own_rank(void)
     if (!is_first_of_host()) return (struct mpi_rank){0};
     uint64_t there_is = memory_available();
     if (there_is == UINT64_MAX) there_is = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    return (struct mpi_rank){.memory_bytes = there_is, .read_bytes_per_s = limits_read(memory_cores(), READ_S)};
+    return (struct mpi_rank){.memory_bytes = there_is,
+                             .read_bytes_per_s = limits_read(memory_cores(), SECONDS),
+                             .products_per_s = limits_multiply(memory_cores(), SECONDS)};
 }
 
 int survey_ranks(struct mpi_world *world, struct mpi_rank **ranks, struct err *err)

@@ -1,5 +1,5 @@
-/* survey.h -- what the ranks of a launch are, with what the first of each host says of it: memory, and how fast its cores
- * read together. For `doctor` and `plan --measure`.
+/* survey.h -- what the ranks of a launch are, with what the first of each host says of it: memory, how fast its cores
+ * read together, and multiply. For `doctor` and `plan --measure`.
  */
 #ifndef WORKER_TOOLS_SURVEY_H
 #define WORKER_TOOLS_SURVEY_H
