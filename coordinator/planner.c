@@ -285,12 +285,23 @@ static void sort_hosts(const struct planner_input *in, int host[], int n, bool n
         }
 }
 
-/* n hosts, the nearest ones or those that read fastest, side by side by how near they are. with_first: the first host
- * is one of them, and comes first. False: there are not so many. */
-static bool choose_hosts(const struct planner_input *in, int out[], int n, bool with_first, bool nearest)
+/* Room for an equal share of the model, about. */
+static bool has_room(const struct planner_input *in, const struct planner_layout *l, int host)
 {
-    int others[HOSTS_MOST], n_others = 0;
-    for (int i = 1; i < in->n_hosts; i++) others[n_others++] = i;
+    double blocks = block_bytes(in, l) * in->big.n_blocks / (l->tp * l->pp);
+    return room(in, l, host) >= blocks + in->big.head / l->tp;
+}
+
+enum { WITH_FIRST = 1, NEAREST = 2, OF_ROOM = 4, N_CHOICES = 8 };
+
+/* The layout's hosts, the nearest ones or those that read fastest, side by side by how near they are. WITH_FIRST: the
+ * first host is one of them, and comes first. OF_ROOM: hosts for equal shares. False: there are not so many. */
+static bool choose_hosts(const struct planner_input *in, struct planner_layout *l, int choice)
+{
+    int others[HOSTS_MOST], n_others = 0, n = planner_verifiers(l), *out = l->host;
+    bool with_first = choice & WITH_FIRST, nearest = choice & NEAREST;
+    for (int i = 1; i < in->n_hosts; i++)
+        if (!(choice & OF_ROOM) || has_room(in, l, i)) others[n_others++] = i;
     if (n < with_first || n - with_first > n_others) return false;
     sort_hosts(in, others, n_others, nearest);
     sort_hosts(in, others, n - with_first, true);
@@ -310,10 +321,10 @@ static void consider_alone(struct list *list, bool drafter)
 static void consider_hosts(struct list *list, int groups, int tp, int pp, bool drafter)
 {
     int n = groups * tp * pp;
-    for (int choice = 0; choice < 4; choice++) {
+    for (int choice = 0; choice < N_CHOICES; choice++) {
         struct planner_layout l = {.groups = groups, .tp = tp, .pp = pp, .drafter = drafter};
-        bool with_first = choice & 1, alone = n == 1 && (with_first || !drafter);
-        if (!alone && choose_hosts(list->in, l.host, n, with_first, choice & 2)) consider(list, l);
+        bool alone = n == 1 && (choice & WITH_FIRST || !drafter);
+        if (!alone && choose_hosts(list->in, &l, choice)) consider(list, l);
     }
 }
 

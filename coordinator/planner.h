@@ -74,6 +74,7 @@ struct planner_layout {
     enum planner_way way; /* of drafts */
     int window;           /* drafts of a round, or of a block */
     int max_rows;         /* of a pass; 0: as many as workers take */
+    int flights;          /* passes of a group that are in its stages at once */
     int n_running;        /* requests that token/s are of, together */
     double draft_ns;      /* of a drafted id of each text that the drafter writes */
     double tokens_per_s;  /* by the closed forms, or what the caller found to be better known */

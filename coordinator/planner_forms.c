@@ -132,6 +132,7 @@ void forms_apply(const struct planner_input *in, struct planner_layout *l)
         l->tokens_per_s = tokens_per_s;
         l->way = choice.way;
         l->window = choice.window;
+        l->flights = flights;
         l->max_rows = flights > 1 ? rows : in->max_rows;
         if (flights > 1 && in->max_rows > 0 && in->max_rows < rows) l->max_rows = in->max_rows;
         if (l->max_rows == 1) l->max_rows = 2; /* the least that there is */

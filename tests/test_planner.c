@@ -196,6 +196,13 @@ static void what_does_not_fit_is_not_offered(void **state)
     for (int i = 0; i < 4; i++) q.gb[i] = .1;
     ask(&a, &q);
     assert_int_equal(a.n, 0);
+    /* The fastest two lack room: two groups are on the others. */
+    q = (struct question){"",           4, .gb = {64, 1, 1, 64}, .read = {40, 90, 90, 40}, PLAIN_NETWORK, .slope = 8,
+                          .clients = 32};
+    ask(&a, &q);
+    assert_int_equal(a.list[0].groups, 2);
+    assert_int_equal(a.list[0].host[0], 0);
+    assert_int_equal(a.list[0].host[1], 3);
 }
 
 static void a_single_request_gets_nothing_from_groups(void **state)

@@ -115,10 +115,10 @@ static void why_shards(struct plan_line *line, const struct planner_input *in, c
         add(line, "%d hosts read a part of each layer at the same time: of a pass of %.3g ms %.3g are exchanges", l->tp,
             all * 1e-6, exchange * 1e-6);
     if (l->tp > 1 && l->pp > 1) add(line, "; ");
-    if (l->pp > 1 && l->n_running / l->groups > 1)
+    if (l->flights > 1)
         add(line, "each of %d stages computes other requests' rows meanwhile, %d a pass", l->pp, l->max_rows);
     else if (l->pp > 1)
-        add(line, "one request's stages take turns: %d of them have room for the model, and are no faster", l->pp);
+        add(line, "%d stages take turns: together they have room for the model, and are no faster", l->pp);
 }
 
 static void why_groups(struct plan_line *line, const struct planner_input *in, const struct planner_layout *l)
