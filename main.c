@@ -26,9 +26,11 @@
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/options.h"
 #include "coordinator/cli/perplexity.h"
+#include "coordinator/cli/plan_layouts.h"
 #include "coordinator/cli/plan_search.h"
 #include "coordinator/cli/progress.h"
 #include "coordinator/cli/scored_text.h"
+#include "coordinator/cli/shell_word.h"
 #include "cut_off.h"
 #include "simulate.h"
 #include "proto/clock.h"
@@ -40,8 +42,13 @@
 #include "worker/tools/bench_step.h"
 #include "worker/tools/doctor.h"
 #include "worker/tools/eval_rows.h"
+#include "worker/tools/model_sizes.h"
+#include "worker/tools/survey.h"
 #include "worker/engine/engine.h"
 #include "worker/memory.h"
+#include "worker/roles/lead.h"
+
+enum { USUAL_DRAFT_VOCAB = 65536 }; /* --draft-vocab */
 
 struct program {
     struct options o;
@@ -155,22 +162,6 @@ static int alone(struct program *p, struct err *err)
     return rc;
 }
 
-/* A shell reads it back as one word. */
-static void append_word(char *line, size_t size, const char *word)
-{
-    bool plain =
-        *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%")];
-    size_t n = strlen(line);
-    if (plain) {
-        snprintf(line + n, size - n, " %s", word);
-        return;
-    }
-    n += (size_t)snprintf(line + n, size - n, " '");
-    for (; *word && n + 6 < size; word++)
-        n += (size_t)snprintf(line + n, size - n, *word == '\'' ? "'\\''" : "%c", *word);
-    if (n + 1 < size) snprintf(line + n, size - n, "'");
-}
-
 /* The layout for this many ranks; a wrong number is answered with a command that works. */
 static int lay_out(struct program *p, int n_ranks, struct err *err)
 {
@@ -182,7 +173,7 @@ static int lay_out(struct program *p, int n_ranks, struct err *err)
     char line[600] = "";
     snprintf(line, sizeof line, "%s -n %d pilotfish", launcher_script(),
              layout_ranks_needed(o->groups, o->tp, o->pp, o->drafter));
-    for (int i = 1; i < p->argc; i++) append_word(line, sizeof line, p->argv[i]);
+    for (int i = 1; i < p->argc; i++) shell_append(line, sizeof line, p->argv[i]);
     char cause[sizeof err->text];
     snprintf(cause, sizeof cause, "%s", err->text);
     return err_set(err, rc, "%.300s: %s", cause, line);
@@ -359,20 +350,51 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
 static int run_doctor(struct program *p, struct err *err)
 {
     struct mpi_world world;
-    struct launch_config none;
-    void *comm;
+    struct mpi_rank *ranks;
     if (!p->launched) return doctor(p, NULL, NULL, err);
-    int rc = mpi_start(&world, err);
-    if (rc != OK) return rc;
-    if (world.rank > 0) {
-        rc = mpi_join(&none, &comm, err);
-    } else {
-        struct mpi_rank *ranks = calloc((size_t)world.size, sizeof *ranks);
-        rc = ranks ? mpi_lead(NULL, ranks, err) : err_set(err, E_LAYOUT, "out of memory");
-        if (rc == OK) rc = doctor(p, &world, ranks, err);
-        free(ranks);
-    }
+    int rc = survey_ranks(&world, &ranks, err);
+    if (rc == OK && ranks) rc = doctor(p, &world, ranks, err);
+    free(ranks);
     mpi_finish();
+    return rc;
+}
+
+static int planner_sizes(void *arg, const char *path, bool little, struct planner_model *out, struct err *err)
+{
+    const struct program *p = arg;
+    struct model_sizes s;
+    int rc = model_sizes(&s, path, little, p->kernels, err);
+    if (rc != OK) return rc;
+    const struct engine_info *i = &s.info;
+    *out = (struct planner_model){.body = (double)i->body_bytes,
+                                  .head = (double)i->head_bytes,
+                                  .embed = (double)s.embed_bytes,
+                                  .tied = i->shape.tied,
+                                  .kv = (double)i->kv_position_bytes,
+                                  .multiply_adds = i->multiply_adds,
+                                  .row_gather = (double)s.gather_bytes,
+                                  .row_stage = 4.0 * i->shape.n_embd,
+                                  .n_blocks = i->shape.n_blocks,
+                                  .n_heads = s.gather_bytes ? i->shape.n_head : 1};
+    if (little && i->shape.n_vocab > USUAL_DRAFT_VOCAB) out->head *= (double)USUAL_DRAFT_VOCAB / i->shape.n_vocab;
+    return OK;
+}
+
+/* Under a launcher all ranks take part in the survey, and rank 0 plans. */
+static int run_plan(struct program *p, struct err *err)
+{
+    struct host hosts[HOSTS_MOST];
+    struct mpi_world world;
+    struct mpi_rank *ranks = NULL;
+    struct plan_sources s = {planner_sizes, simulate_layout, p, hosts, 0, PASS_ROWS, MAX_JOBS, p->argv[0]};
+    bool measures = p->o.measure && p->launched;
+    int rc = measures ? survey_ranks(&world, &ranks, err) : OK;
+    if (rc == OK && p->o.measure && !measures) s.n_measured = survey_this_host(hosts);
+    if (ranks) s.n_measured = mpi_survey_hosts(hosts, ranks, world.size);
+    if (rc == OK && p->rank == 0) rc = pick_kernels(p, err);
+    if (rc == OK && p->rank == 0) rc = command_plan(&p->o, &s, err);
+    free(ranks);
+    if (measures) mpi_finish();
     return rc;
 }
 
@@ -454,6 +476,7 @@ static int run_command(struct program *p, struct err *err)
     case CMD_TOKENIZE: return command_tokenize(&p->o, err);
     case CMD_INSPECT: return command_inspect(&p->o, model_runs, err);
     case CMD_DOCTOR: return run_doctor(p, err);
+    case CMD_PLAN: return run_plan(p, err);
     case CMD_ROWS: return run_eval_rows(p, err);
     case CMD_BENCH_STEP: return run_bench_step(p, err);
     case CMD_BENCH_KERNELS: return run_bench_kernels(p, err);
@@ -501,7 +524,8 @@ int main(int argc, char **argv)
         rc = run_over_workers(&p, &err);
     } else {
         /* The other commands are one process's work: of several ranks the first does it. */
-        if (rc == OK && (p.rank == 0 || p.o.command == CMD_DOCTOR)) rc = check_written(run_command(&p, &err), &err);
+        bool all = p.o.command == CMD_DOCTOR || (p.o.command == CMD_PLAN && p.o.measure);
+        if (rc == OK && (p.rank == 0 || all)) rc = check_written(run_command(&p, &err), &err);
         /* Rank 0 mostly has the same to say, and the launcher must not end it before. A worker's options are its
          * own. */
         if (rc != OK && p.rank > 0) sleep(1);

@@ -1,9 +1,13 @@
 #include "simulate.h"
 
+#include <math.h>
+#include <stdlib.h>
+
 #include "coordinator/cli/network.h"
 #include "proto/synthetic.h"
+#include "worker/roles/lead.h"
 
-enum { DRAFTER = PEER_COORDINATOR + 1, LEADER, ROWS = 256, JOBS = 64 };
+enum { DRAFTER = PEER_COORDINATOR + 1, LEADER, ROWS = PASS_ROWS, JOBS = 64 };
 
 static int32_t big(void *arg, const int32_t *ids, int n)
 {
@@ -89,6 +93,149 @@ int simulate_text(const struct options *point, struct seq *s, struct draft_profi
     if (rc == OK) rc = simulator_run(traced.sim, err);
     if (rc == OK) *counts = simulator_counts(traced.sim);
     simulator_close(traced.sim);
+    return rc;
+}
+
+/* ---- a layout ---- */
+
+enum { LAYOUT_IDS = 400, LAYOUT_TEXTS = 4, CROWD_MOST = SYNTHETIC_CURVES * SYNTHETIC_PROMPTS, DRAFT_MOST = 8 };
+
+struct layout_run {
+    const struct planner_input *in;
+    const struct planner_layout *layout;
+    struct synthetic pair; /* the layout's drafts, and as many curves as there may be texts */
+    struct planner_pass pass;
+    int n_texts;
+    struct seq seqs[CROWD_MOST];
+    struct draft_profile profile;
+};
+
+static uint64_t layout_pass_ns(void *arg, int n_rows)
+{
+    const struct layout_run *r = arg;
+    return (uint64_t)planner_pass_ns(r->in, &r->pass, n_rows);
+}
+
+static uint64_t layout_draft_ns(void *arg, int n_read, int n_drafted)
+{
+    (void)n_read;
+    return synthetic_draft_ns(&((const struct layout_run *)arg)->pair, n_drafted);
+}
+
+static int32_t layout_little(void *arg, const int32_t *ids, int n, float *p)
+{
+    return synthetic_little(&((const struct layout_run *)arg)->pair, ids[n - 1], p);
+}
+
+static float layout_lp(void *arg, const int32_t *ids, int n, int32_t id)
+{
+    return synthetic_lp(&((const struct layout_run *)arg)->pair, ids[n - 1], id);
+}
+
+/* The simulator's stages take equal parts of a pass, and its groups are alike. */
+static struct planner_pass mean_pass(const struct planner_layout *l)
+{
+    struct planner_pass sum = {0};
+    for (int i = 0; i < l->groups; i++) {
+        const struct planner_group *g = &l->group[i];
+        bool full = l->n_running > 1 && l->pp > 1;
+        const struct planner_pass *p = full ? &g->slowest : &g->all;
+        double times = (full ? l->pp : 1) / (double)l->groups;
+        sum.base_ns += times * p->base_ns;
+        sum.product_ns += times * p->product_ns;
+        sum.fixed_ns += times * p->fixed_ns;
+        sum.row_ns += times * p->row_ns;
+    }
+    return sum;
+}
+
+static int submit_text(struct layout_run *r, struct simulator *sim, int i, struct err *err)
+{
+    int32_t prompt[SPEC_PROMPT];
+    bool drafts = r->layout->drafter;
+    int most = r->layout->window > DRAFT_MOST ? r->layout->window : DRAFT_MOST;
+    for (int k = 0; k < SPEC_PROMPT; k++)
+        prompt[k] = synthetic_id(i / SYNTHETIC_PROMPTS % SYNTHETIC_CURVES, i % SYNTHETIC_PROMPTS, k);
+    const struct request request = {.index = i,
+                                    .prompt = prompt,
+                                    .n_prompt = SPEC_PROMPT,
+                                    .settings = {.n_predict = LAYOUT_IDS,
+                                                 .drafting = drafts,
+                                                 .adaptive = drafts,
+                                                 .draft_max = most,
+                                                 .draft_ahead = -1,
+                                                 .draft_block = 1,
+                                                 .draft_ctx = SPEC_PROMPT}};
+    int rc = seq_init(&r->seqs[r->n_texts], &request, SYNTHETIC_CONTEXT, err);
+    if (rc != OK) return rc;
+    return simulator_step(sim, &(struct event){.kind = EVENT_SUBMIT, .seq = &r->seqs[r->n_texts++]}, err);
+}
+
+static struct simulator_config layout_config(struct layout_run *r)
+{
+    const struct planner_layout *l = r->layout;
+    const struct planner_group *g = &l->group[0];
+    int rows = l->max_rows ? l->max_rows : ROWS;
+    struct net_path path = {.delay_ns = (uint64_t)(g->rtt_ns / 2),
+                            .bits_per_s = g->byte_ns > 0 ? (uint64_t)(8e9 / g->byte_ns) : 0};
+    struct simulator_config c = {.spec = {.n_ctx = SYNTHETIC_CONTEXT,
+                                          .drafter = {.kind = l->drafter ? DRAFTER_LITTLE : DRAFTER_NONE,
+                                                      .peer = DRAFTER,
+                                                      .prior = synthetic_prior(&r->pair),
+                                                      .shares_cores = l->shares_cores,
+                                                      .n_ids = SYNTHETIC_VOCAB,
+                                                      .n_proposed = SYNTHETIC_VOCAB},
+                                          .n_groups = l->groups,
+                                          .self_max = SELF_MEASURED},
+                                 .n_stages = l->pp,
+                                 .to = {[ROLE_VERIFIER] = path},
+                                 .link = {.rtt_ns = 2 * path.delay_ns, .bytes_ns = {0, g->byte_ns}},
+                                 .models = {big, layout_little, layout_lp, r},
+                                 .costs = {layout_pass_ns, layout_draft_ns, r}};
+    for (int i = 0; i < l->groups; i++)
+        c.spec.groups[i] = (struct spec_group){
+            LEADER + i, layout_group_slots(l->groups, l->n_running), rows, MAX_JOBS, SYNTHETIC_VOCAB, &r->profile};
+    return c;
+}
+
+/* All of its texts at once. */
+static int run_layout(struct layout_run *r, int first, int n, struct err *err)
+{
+    struct simulator *sim;
+    const struct simulator_config config = layout_config(r);
+    int rc = simulator_open(&sim, &config, err);
+    for (int i = 0; i < n && rc == OK; i++) rc = submit_text(r, sim, first + i, err);
+    if (rc == OK) rc = simulator_run(sim, err);
+    simulator_close(sim);
+    return rc;
+}
+
+static double layout_ms(double ns)
+{
+    return fmax(ns, 1) * 1e-6;
+}
+
+int simulate_layout(const struct planner_input *in, struct planner_layout *l, struct err *err)
+{
+    struct layout_run *r = calloc(1, sizeof *r);
+    if (!r) return err_set(err, E_LAYOUT, "out of memory");
+    *r = (struct layout_run){.in = in, .layout = l, .pass = mean_pass(l)};
+    r->pair = (struct synthetic){.draft_ms = layout_ms(l->draft_ns),
+                                 .pass_ms = {layout_ms(planner_pass_ns(in, &r->pass, 1))},
+                                 .n_pass_ms = 1,
+                                 .n_curves = SYNTHETIC_CURVES};
+    for (int i = 0; i < SYNTHETIC_CURVES; i++) r->pair.curves[i] = in->pair.curves[0];
+    int n = l->n_running < CROWD_MOST ? l->n_running : CROWD_MOST, n_runs = n == 1 ? LAYOUT_TEXTS : 1, rc = OK;
+    for (int i = 0; i < n_runs && rc == OK; i++) rc = run_layout(r, i, n, err);
+    double token_ns = 0;
+    for (int i = 0; i < r->n_texts; i++) {
+        const struct seq *s = &r->seqs[i];
+        if (rc == OK && s->end == SEQ_FAILED) rc = err_set(err, s->why.code, "%s", s->why.text);
+        token_ns += (double)(s->stats.last_ns - s->stats.first_ns) / (LAYOUT_IDS - 1) / r->n_texts;
+    }
+    if (rc == OK) l->tokens_per_s = l->n_running * 1e9 / token_ns;
+    for (int i = 0; i < r->n_texts; i++) seq_free(&r->seqs[i]);
+    free(r);
     return rc;
 }
 

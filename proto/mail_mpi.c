@@ -252,6 +252,13 @@ static int receive_text(char **text, int n_bytes, struct err *err)
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "receiving the plans", err);
 }
 
+int mpi_join_survey(const struct mpi_rank *own, struct err *err)
+{
+    int said[N_TERMS] = {0}, code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
+    if (code != MPI_SUCCESS) return mpi_failed(code, "receiving what this rank is", err);
+    return said[TERM_SURVEY] ? mpi_survey_answer(own, err) : OK;
+}
+
 int mpi_join(struct launch_config *t, void **comm, struct err *err)
 {
     int said[N_TERMS] = {0}, rank = 0;
@@ -260,7 +267,7 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     int code = MPI_Bcast(said, N_TERMS, MPI_INT, 0, MPI_COMM_WORLD);
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (code != MPI_SUCCESS) return mpi_failed(code, "receiving what this rank is", err);
-    if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(err) : OK;
+    if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(&(struct mpi_rank){0}, err) : OK;
     int rc = layout_make(&t->layout, said[TERM_RANKS], said[TERM_GROUPS], said[TERM_TP], said[TERM_PP],
                          (enum drafter)said[TERM_DRAFTER], err);
     for (int i = 0; i < N_TEXTS && rc == OK; i++) rc = receive_text(&world.texts[i], said[TERM_TEXT_BYTES + i], err);

@@ -33,6 +33,8 @@ void mpi_abort(int code) __attribute__((noreturn));
  * (an MPI_Comm *); NULL: there is no job. That and the configuration's texts are owned here until mpi_finish. */
 int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *err);
 int mpi_join(struct launch_config *t, void **comm, struct err *err);
+/* In place of mpi_join where rank 0 has no job but a survey: own is this rank's part. */
+int mpi_join_survey(const struct mpi_rank *own, struct err *err);
 
 /* Of MPI_COMM_WORLD the *n ranks on this host, ascending, this one with them. Owned here until mpi_finish. */
 const int *mpi_ranks_here(int *n);

@@ -1,12 +1,15 @@
 /* mpi_survey.h -- what the ranks of a launch are, and what a message between rank 0 and each of them takes.
  *
  *   rank 0: mpi_survey ──▶ facts of every rank, then with each in turn: short messages there and back, long ones
- *   others: mpi_join takes their part
+ *   others: mpi_join_survey takes their part
  */
 #ifndef PROTO_MPI_SURVEY_H
 #define PROTO_MPI_SURVEY_H
 
+#include <stdint.h>
+
 #include "proto/err.h"
+#include "proto/hosts.h"
 
 struct mpi_rank {
     char host[64];
@@ -14,11 +17,18 @@ struct mpi_rank {
     char transport[32];    /* what its messages to rank 0 go through */
     double round_trip_us;  /* the least, of a short message */
     double bytes_per_s;    /* of long ones, one way */
+    /* What each rank says of its host; 0: another rank of it does. */
+    uint64_t memory_bytes;
+    double read_bytes_per_s, products_per_s;
 };
 
-/* Rank 0 calls it in place of mpi_lead, after which the others end. ranks: [size of the world]; the first is rank 0. */
+/* Rank 0 calls it in place of mpi_lead, after which the others end. ranks: [size of the world]; the first is rank 0,
+ * whose caller has set what it says of its host. */
 int mpi_survey(struct mpi_rank *ranks, struct err *err);
-/* The other ranks' part; mpi_join calls it. */
-int mpi_survey_answer(struct err *err);
+/* The other ranks' part. own: what this rank says of its host. */
+int mpi_survey_answer(const struct mpi_rank *own, struct err *err);
+
+/* Hosts of a survey, in order of ranks, each with the best that its ranks have. Returns how many, at most HOSTS_MOST. */
+int mpi_survey_hosts(struct host out[HOSTS_MOST], const struct mpi_rank *ranks, int n_ranks);
 
 #endif

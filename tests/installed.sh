@@ -38,7 +38,7 @@ pilotfish-mpirun true 2>&1 | grep -q 'as in pilotfish-mpirun -n 4' || wrong "the
 # --- man pages --------------------------------------------------------------------------------------------------------
 
 commands=(help version generate chat 'eval compare' 'eval perplexity' 'eval rows' 'bench pair' 'bench step'
-    'bench kernels' 'bench spec' 'bench serve' 'plan search' simulate serve tokenize inspect doctor config worker)
+    'bench kernels' 'bench spec' 'bench serve' 'plan search' plan simulate serve tokenize inspect doctor config worker)
 [ "$(pilotfish help | grep -c '^  pilotfish [a-z ]*[a-z]\( \|$\)')" -ge ${#commands[@]} ] || wrong "help lists fewer"
 options_of() { pilotfish help "$1" | sed -n 's/^  \(-[a-z]*, \)\?\(--[a-z0-9-]*\).*/\2/p' | sort; }
 
@@ -84,6 +84,10 @@ offers 'pilotfish ' help version generate chat serve eval bench plan simulate to
 offers 'pilotfish gen' generate
 offers 'pilotfish eval ' compare perplexity rows
 offers 'pilotfish bench k' kernels
+offers 'pilotfish plan ' search
+offers 'pilotfish plan --g' --goal
+offers 'pilotfish plan search --rem' --remove
+offers 'pilotfish plan --goal ' latency throughput
 offers 'pilotfish help to' tokenize
 offers 'pilotfish help bench s' serve spec step
 offers 'pilotfish generate --th' --think --threads

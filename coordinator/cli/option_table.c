@@ -31,9 +31,10 @@ enum {
     TOK = BIT(CMD_TOKENIZE),
     INS = BIT(CMD_INSPECT),
     DOC = BIT(CMD_DOCTOR),
+    PLAN = BIT(CMD_PLAN), /* of a layout */
     CONFIG = BIT(CMD_CONFIG),
     WORKER = BIT(CMD_WORKER),
-    WORK = TEXT | CLIENT | WORKER | STEP | KERNELS | SWEEP | SCORE | ROWS | TOK | INS | DOC,
+    WORK = TEXT | CLIENT | WORKER | STEP | KERNELS | SWEEP | SCORE | ROWS | TOK | INS | DOC | PLAN,
     ALL = BIT(CMD_HELP) | BIT(CMD_VERSION) | CONFIG | WORK,
     LONGEST_CONTEXT = CONTEXT_MOST,
     NET_MOST_MS = 10000 /* a job waits for no worker longer than minutes */
@@ -41,10 +42,10 @@ enum {
 
 /* clang-format off: a row is an option, its help begins a line */
 const struct option option_table[] = {
-    {"big", "-m --model", TEXT | STEP | SCORE | ROWS | DOC, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
+    {"big", "-m --model", TEXT | STEP | SCORE | ROWS | DOC | PLAN, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
      .help = "the big model, which decides the text: a GGUF file, or a\n"
              "directory of config.json, tokenizer.json and safetensors"},
-    {"little", "-md --model-draft --draft-model --speculative-model", TEXT | STEP | DOC, OPTION_TEXT, AT(little),
+    {"little", "-md --model-draft --draft-model --speculative-model", TEXT | STEP | DOC | PLAN, OPTION_TEXT, AT(little),
      "FILE", 0, 0, .help = "the little model, which drafts: smaller, with the same\nvocabulary"},
     {"plan", NULL, TEXT | STEP | PPL | INS, OPTION_TEXT, AT(plan), "PLAN", 0, 0,
      .help = "run only a part of the big model (lossy): skip:3,7-9,12a (all\n"
@@ -55,10 +56,10 @@ const struct option option_table[] = {
     {"model", "-m --big", TOK | INS | WORKER, OPTION_TEXT, AT(model), "FILE", 0, 0,
      .help = "the model: a GGUF file, or a directory of config.json,\ntokenizer.json and safetensors"},
 
-    {"synthetic", NULL, SWEEP, OPTION_SYNTHETIC, AT(synthetic), "tD=MS,tT=MS", 0, 0,
+    {"synthetic", NULL, SWEEP | PLAN, OPTION_SYNTHETIC, AT(synthetic), "tD=MS,tT=MS", 0, 0,
      .help = "no models: tD: what a drafted token takes; tT: what a pass of\none row takes, or of 1, 2, ... rows, "
              "tT=30:30:31; slope=P:\neach row more takes P percent of the first (default: 0)"},
-    {"accept-rate", NULL, SWEEP | OF_SWEEPS, OPTION_NUMBER, AT(accept_rate), "A", 0, 1,
+    {"accept-rate", NULL, SWEEP | PLAN | OF_SWEEPS, OPTION_NUMBER, AT(accept_rate), "A", 0, 1,
      .help = "the chance that a synthetic draft is right"},
     {"accept-curve", NULL, SWEEP, OPTION_CURVE, AT(accept_curve), "S1,S2,...", 0, 1,
      .help = "in place of it, the chances that 1, 2, ... drafts in a row\nare right"},
@@ -85,7 +86,7 @@ const struct option option_table[] = {
      .help = "text like <|im_end|> in a message is that token, not plain\ntext; with --raw it always is"},
     {"raw", "--no-conversation -no-cnv", MANY | SERVE | CLIENT, OPTION_FLAG, AT(raw), NULL, 0, 0,
      .help = "no chat template: continue the text as it is"},
-    {"ctx", "-c --ctx-size --context-size --n-ctx --max-model-len", TEXT | DOC, OPTION_COUNT, AT(ctx), "N", 2,
+    {"ctx", "-c --ctx-size --context-size --n-ctx --max-model-len", TEXT | DOC | PLAN, OPTION_COUNT, AT(ctx), "N", 2,
      LONGEST_CONTEXT, .preset = "4096", .help = "tokens that a sequence may have, prompt included"},
 
     {"n-predict", "-n --predict --max-tokens --max-new-tokens --max-completion-tokens", TEXT | SWEEP | CLIENT | OF_ROWS,
@@ -117,7 +118,7 @@ const struct option option_table[] = {
     {"draft-plan", NULL, TEXT, OPTION_TEXT, AT(draft_plan), "PLAN", 0, 0,
      .help = "the big model drafts for itself, by a part of its blocks that\n"
              "the first stage has: spelled as --plan"},
-    {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
+    {"no-draft", NULL, TEXT | DOC | PLAN, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | SWEEP | OF_ROWS | OF_SWEEPS, OPTION_COUNT, AT(draft_max),
      "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
      .help = "the most drafts of a round, checked in one pass; a little\nmodel that runs ahead goes by --draft-ahead"},
@@ -186,10 +187,10 @@ const struct option option_table[] = {
     {"shard-share", NULL, TEXT | SCORE | DOC, OPTION_TEXT, AT(shard_share), "LIST|auto", 0, 0,
      .help =
          "weights by which the shards of a stage take heads, MLP and\nvocabulary, as in 3,1 (default: equal; auto)"},
-    {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
+    {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE | PLAN, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
      .preset = "4", .needs = NEEDS_PROMPTS,
      .help = "requests that are computed at once (shared out evenly over\n--groups)"},
-    {"max-rows", NULL, TEXT, OPTION_COUNT, AT(max_rows), "N", 0, CONTEXT_MOST, .preset = "0",
+    {"max-rows", NULL, TEXT | PLAN, OPTION_COUNT, AT(max_rows), "N", 0, CONTEXT_MOST, .preset = "0",
      .help = "rows (tokens of all requests) of a pass of the big model, at\nmost, from 2; 0: as many as its workers "
              "take"},
     {"prompt-rows", NULL, GEN | CMP | SERVE, OPTION_COUNT, AT(prompt_rows), "N", 0, 128, .preset = "16",
@@ -215,6 +216,18 @@ const struct option option_table[] = {
      .preset = "0",
      .help = "rate of each worker's link in Mbit/s, each way: messages wait\nfor those before them; 0: no limit"},
 
+    {"hosts", NULL, PLAN, OPTION_TEXT, AT(hosts), "FILE", 0, 0, .heading = "Hosts",
+     .help = "a line for each host: name, cores, memory in GiB, GB/s that its\n"
+             "cores read; round trip in ms and Mbit/s to the first host"},
+    {"measure", NULL, PLAN, OPTION_FLAG, AT(measure), NULL, 0, 0,
+     .help = "the hosts that scripts/mpirun starts ranks on, as they are now;\n"
+             "prints them as such a file first"},
+    {"goal", NULL, PLAN, OPTION_CHOICE, AT(goal), "latency|throughput", 0, 0, .preset = "latency",
+     .help = "latency: of one request while it is alone; throughput: of\n--parallel requests together"},
+    {"slope", NULL, PLAN, OPTION_NUMBER, AT(slope), "P", 0, 1000,
+     .help = "a pass takes P percent of one row's time more for each row\nmore, as bench step shows (default: by the "
+             "bytes it reads and\nby its multiply-adds, whichever takes longer)"},
+
     {"url", "--base-url", CHAT | CLIENT, OPTION_TEXT, AT(url), "URL", 0, 0, .heading = "Server",
      .help = "a server of OpenAI's API, as http://HOST:PORT: it computes"},
     {"host", NULL, SERVE, OPTION_TEXT, AT(host), "ADDRESS", 0, 0, .preset = "127.0.0.1",
@@ -235,7 +248,7 @@ const struct option option_table[] = {
     {"drain", NULL, SERVE, OPTION_COUNT, AT(drain_s), "S", 0, 86400, .preset = "30",
      .help = "seconds that answers have to end after SIGTERM"},
 
-    {"output", "-o", PRINTS | CLIENT | STEP | KERNELS | SWEEP | SCORE | TOK | INS, OPTION_CHOICE, AT(format),
+    {"output", "-o", PRINTS | CLIENT | STEP | KERNELS | SWEEP | SCORE | TOK | INS | PLAN, OPTION_CHOICE, AT(format),
      "text|jsonl|json|csv", 0, 0, .preset = "text", .heading = "Output",
      .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines); csv: of "
              "bench spec and\nsimulate"},
@@ -400,6 +413,23 @@ static const char sweep_more[] =
     "--accept-rate, --fallback and --rollback take lists and ranges, 1,2,5-8 or 0-40:10; every\n"
     "combination is run. docs/bench-spec.schema.json has the fields.\n";
 
+static const char plan_more[] =
+    "A file of hosts; the first is the one that you start from, and its round trip is not read:\n"
+    "  # name  cores  memory GiB  read GB/s  round trip ms  Mbit/s  G products/s\n"
+    "  node1   16     62          38\n"
+    "  node2   16     62          38         0.2            10000\n"
+    "scripts/mpirun -n 2 -H node1,node2 pilotfish plan --measure prints such lines, and so does\n"
+    "doctor. Products are bare multiply-adds of bytes; left out, they are 234 G/s a core. Two others\n"
+    "count as far from each other as the further one is from the first. Times follow from bytes and\n"
+    "multiply-adds of the model files; or from --synthetic: then tD and tT are those of the first\n"
+    "host, and without files the big model counts as 28 blocks of 1536 numbers that take no memory.\n"
+    "Without --accept-rate 80 % of drafts count as right: in code it is 90, in answers 70. --parallel\n"
+    "is 1 for latency unless it is given. The coordinator is on the first host, and the drafter\n"
+    "beside it; a host has one part of the big model at most. What does not fit into memory is not\n"
+    "offered. The best layouts by closed forms are simulated (pilotfish simulate), and ranked by\n"
+    "that; a further host must be worth 2 %.\n"
+    "Exit: 0 ok, 2 usage or the file of hosts, 3 model, 4 the models fit nowhere.\n";
+
 static const char bench_serve_more[] =
     "Requests are streams. ttft: from a request to its first token; itl: between parts of its stream, as\n"
     "a reader sees it; tpot: from the first token to the last, over the tokens after the first; e2el: a\n"
@@ -508,6 +538,12 @@ const struct command_text command_texts[N_COMMANDS] = {
          "  pilotfish simulate --synthetic tD=8,tT=30 --accept-rate 0.6,0.8,0.9 --net-delay 0,2.5,10,40\n"
          "  pilotfish simulate --synthetic tD=3,tT=30:30:31 --accept-curve .93,.88,.84 -o csv > rows.csv\n",
          .more = sweep_more},
+    [CMD_PLAN] = {"plan", " --hosts FILE | --measure --big FILE [--little FILE] | --synthetic PAIR",
+                  "Which hosts should compute what: layouts with their expected tokens a second, as commands.",
+                  "  pilotfish plan --hosts hosts.txt --big B.gguf --little L.gguf\n"
+                  "  pilotfish plan --hosts hosts.txt --big B.gguf --no-draft --goal throughput --parallel 32\n"
+                  "  pilotfish plan --hosts hosts.txt --synthetic tD=8,tT=30,slope=8 --accept-rate 0.9 -o jsonl\n",
+                  .more = plan_more},
     [CMD_TOKENIZE] = {"tokenize", " --model FILE [TEXT_FILE]",
                       "The token ids of a text (a file or standard input), or the text of ids.",
                       "  pilotfish tokenize --model B.gguf book.txt\n"

@@ -11,6 +11,8 @@
 #include "coordinator/cli/option_value.h"
 #include "coordinator/cli/sweep.h"
 
+static const float PLAN_ACCEPT_RATE = 0.8F; /* of drafts that are right: between code and answers (README.md) */
+
 struct parser {
     struct options o;
     int argc, i; /* argv[i] is being read */
@@ -392,6 +394,20 @@ static int finish_doctor(struct parser *r, struct err *err)
     return rc == OK ? need_little(&r->o, err) : rc;
 }
 
+static int finish_plan(struct parser *r, struct err *err)
+{
+    struct options *o = &r->o;
+    if (!o->hosts == !o->measure)
+        return err_set(err, E_USAGE, "plan needs hosts: %s--hosts FILE or --measure", o->hosts ? "only one of " : "");
+    if (!o->synthetic.n_pass_ms && !o->big)
+        return err_set(err, E_USAGE, "plan needs models: --big FILE [--little FILE], or --synthetic tD=MS,tT=MS");
+    if (o->synthetic.n_pass_ms && option_origin(o, "slope") == FROM_LINE)
+        return err_set(err, E_USAGE, "--slope: --synthetic has its own: tD=MS,tT=MS,slope=P");
+    if (!was_given(r, "accept-rate")) o->accept_rate = PLAN_ACCEPT_RATE;
+    if (!was_given(r, "parallel") && o->goal == GOAL_LATENCY) o->parallel = 1;
+    return options_settle(o, err);
+}
+
 static int finish_tokenize(struct parser *r, struct err *err)
 {
     if (!r->o.model) return err_set(err, E_USAGE, "tokenize needs a model: --model FILE.gguf");
@@ -453,6 +469,7 @@ static int finish(struct parser *r, struct err *err)
     case CMD_WORKER: return finish_worker(r, err);
     case CMD_CONFIG: return finish_config(r, err);
     case CMD_DOCTOR: return finish_doctor(r, err);
+    case CMD_PLAN: return finish_plan(r, err);
     case CMD_TOKENIZE: return finish_tokenize(r, err);
     case CMD_INSPECT: return finish_inspect(r, err);
     case CMD_BENCH_KERNELS:

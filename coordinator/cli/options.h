@@ -32,6 +32,7 @@ enum command {
     CMD_BENCH_SPEC,
     CMD_BENCH_SERVE,
     CMD_SIMULATE,
+    CMD_PLAN,
     CMD_TOKENIZE,
     CMD_INSPECT,
     CMD_DOCTOR,
@@ -58,6 +59,7 @@ enum search_by { BY_PERPLEXITY, BY_AGREEMENT };
 enum rank_role { RANK_ANY, RANK_DRAFTER, RANK_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
 enum device_choice { DEVICE_CPU, DEVICE_CUDA, DEVICE_AUTO, DEVICE_REFERENCE };
+enum goal { GOAL_LATENCY, GOAL_THROUGHPUT };
 
 struct option;
 struct sweep { /* an option that has several values in turn */
@@ -138,6 +140,11 @@ struct options { /* strings are borrowed from argv and the environment, or are a
 
     int window;            /* eval perplexity, plan search: tokens that begin anew */
     const char *agreement; /* eval perplexity: with what plan; "whole": the plain one; NULL: none is measured */
+
+    const char *hosts; /* plan: the file; NULL: none */
+    bool measure;
+    enum goal goal;
+    float slope; /* percent of a pass of one row, that each row more takes */
 
     int remove; /* plan search */
     enum search_by by;

@@ -270,6 +270,17 @@ static void say_models(struct report *r)
     if (here) say_fit(r, "", here, memory_bytes_of(&r->memory));
 }
 
+/* A file for `plan --hosts`. */
+static void put_hosts(const struct report *r)
+{
+    struct host hosts[HOSTS_MOST];
+    if (!r->in->world || !r->in->ranks || !(r->in->ranks[0].read_bytes_per_s > 0)) return;
+    int n = mpi_survey_hosts(hosts, r->in->ranks, r->in->world->size);
+    fprintf(r->out, "\nhosts, as a file for pilotfish plan --hosts:\n");
+    hosts_put_head(r->out);
+    for (int i = 0; i < n; i++) hosts_put(&hosts[i], i == 0, r->out);
+}
+
 int doctor_run(const struct doctor_input *in, FILE *out, struct err *err)
 {
     struct report r = {.in = in, .out = out};
@@ -282,6 +293,7 @@ int doctor_run(const struct doctor_input *in, FILE *out, struct err *err)
     say_huge_pages(&r);
     say_bandwidth(&r);
     say_models(&r);
+    put_hosts(&r);
     if (r.n_warnings) fprintf(out, "\n%d warning%s\n", r.n_warnings, r.n_warnings == 1 ? "" : "s");
     return r.bad.code == OK ? OK : err_set(err, r.bad.code, "%s", r.bad.text);
 }

@@ -42,9 +42,11 @@ static void print_commands(FILE *out)
     fprintf(out, "'\n        return\n    fi\n    case $command in\n");
     for (const char *word; (word = docs_next_word("", &i, &about, room));) {
         if (about) continue;
-        fprintf(out, "    %s)\n        if ((COMP_CWORD == at + 1)); then\n            _pilotfish_words '", word);
+        fprintf(out, "    %s)\n        if [[ ${COMP_WORDS[at + 1]} != -* ]]; then\n", word);
+        fprintf(out, "            if ((COMP_CWORD == at + 1)); then\n                _pilotfish_words '");
         print_names(out, word);
-        fprintf(out, "'\n            return\n        fi\n        command+=\" ${COMP_WORDS[at + 1]}\"\n        ;;\n");
+        fprintf(out, "'\n                return\n            fi\n");
+        fprintf(out, "            command+=\" ${COMP_WORDS[at + 1]}\"\n        fi\n        ;;\n");
     }
     fprintf(out, "    esac\n");
 }

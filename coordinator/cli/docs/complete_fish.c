@@ -17,10 +17,15 @@ static const char head[] =
     "# The command is one of these.\n"
     "function __pilotfish_is\n"
     "    set -l words (commandline -opc)[2..]\n"
-    "    contains -- \"$words[1]\" $argv; or contains -- \"$words[1..2]\" $argv\n"
-    "end\n"
-    "\n"
-    "complete -c pilotfish -f\n";
+    "    if contains -- \"$words[1]\"";
+static const char rest_of_head[] = "; and set -q words[2]; and not string match -q -- '-*' $words[2]\n"
+                                   "        contains -- \"$words[1..2]\" $argv\n"
+                                   "    else\n"
+                                   "        contains -- \"$words[1]\" $argv\n"
+                                   "    end\n"
+                                   "end\n"
+                                   "\n"
+                                   "complete -c pilotfish -f\n";
 
 static void put(FILE *out, const char *text)
 {
@@ -28,6 +33,15 @@ static void put(FILE *out, const char *text)
         if (*text == '\'' || *text == '\\') fputc('\\', out);
         fputc(*text, out);
     }
+}
+
+static void print_groups(FILE *out)
+{
+    const struct command_text *about;
+    char room[NAME_ROOM];
+    int i = 0;
+    for (const char *word; (word = docs_next_word("", &i, &about, room));)
+        if (!about) fprintf(out, " %s", word);
 }
 
 static void print_names(FILE *out, const char *before)
@@ -65,6 +79,8 @@ static void print_option(FILE *out, const struct option *p)
 void docs_fish(FILE *out)
 {
     fputs(head, out);
+    print_groups(out);
+    fputs(rest_of_head, out);
     print_names(out, "");
     fprintf(out, "complete -c pilotfish -F -n '__pilotfish_is");
     for (int i = 0; i < N_COMMANDS; i++)

@@ -51,10 +51,11 @@ static void print_commands(FILE *out)
     fprintf(out, "    fi\n    case $command in\n");
     for (const char *word; (word = docs_next_word("", &i, &about, room));) {
         if (about) continue;
-        fprintf(out, "    %s)\n        if ((CURRENT == at + 1)); then\n", word);
-        print_names(out, word, "            ");
-        fprintf(out, "        fi\n        command+=\" $words[at + 1]\"\n        shift words\n        ((CURRENT--))\n"
-                     "        ;;\n");
+        fprintf(out, "    %s)\n        if [[ \"$words[at + 1]\" != -* ]]; then\n", word);
+        fprintf(out, "            if ((CURRENT == at + 1)); then\n");
+        print_names(out, word, "                ");
+        fprintf(out, "            fi\n            command+=\" $words[at + 1]\"\n            shift words\n"
+                     "            ((CURRENT--))\n        fi\n        ;;\n");
     }
     fprintf(out, "    esac\n");
 }

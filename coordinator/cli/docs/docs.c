@@ -31,6 +31,7 @@ const char *docs_next_word(const char *before, int *i, const struct command_text
         size_t n = strcspn(name, " "), n_before = strlen(before);
         bool is_in_group = name[n] == ' ';
         *about = &command_texts[*i];
+        if (!*before && !is_in_group && command_is_group(name)) continue; /* both: it is listed as a group */
         if (*before && !(is_in_group && n == n_before && !memcmp(name, before, n))) continue;
         ++*i;
         if (*before) return name + n + 1;

@@ -22,7 +22,8 @@ enum { SUMMARY_ROOM = 320 };
 void docs_summary(const struct option *p, char out[SUMMARY_ROOM]);
 
 /* The words that may follow `before`: "" for commands and groups, else a group. Each call returns the next, from
- * *i = 0 on; NULL after the last. *about: its command, or NULL for a group. */
+ * *i = 0 on; NULL after the last. *about: its command, or NULL for a group, which may be a command too
+ * (command_is_group): its options then follow it. */
 enum { NAME_ROOM = 32 };
 const char *docs_next_word(const char *before, int *i, const struct command_text **about, char room[NAME_ROOM]);
 
