@@ -56,6 +56,7 @@ def main():
         os.chdir(folder)
         run(tiny, "big.gguf", "--arch", "llama")
         run(tiny, "other.gguf", "--arch", "qwen2")
+        run(tiny, "wide.gguf", "--arch", "llama", "--ff", "176", "--side", "big.gguf")
         with open("text.txt", "w", encoding="utf-8") as out:
             out.write(text[:40000])
         with open("prompts.jsonl", "w", encoding="utf-8") as out:
@@ -108,7 +109,13 @@ def main():
         right &= "exit after 1 blocks" in run(pilotfish, "inspect", "side.gguf")
         shown = run(pilotfish, "inspect", "big.gguf", "--plan", "balcony:side.gguf")
         right &= "0,side side.gguf, then" in shown and "mlp         #...\n" in shown
+        with open("side.gguf", "rb") as whole, open("cut.gguf", "wb") as cut:
+            cut.write(whole.read()[:9000])
         for code, words, options in [
+            (3, "blk.4.ffn_gate.weight", ["--big", "big.gguf", "--draft-plan", "balcony:wide.gguf"]),
+            (3, "blk.4.ffn_gate.weight", ["--big", "big.gguf", "--plan", "balcony:wide.gguf", "--tp", "2"]),
+            (3, "it is cut off", ["--big", "big.gguf", "--draft-plan", "balcony:cut.gguf"]),
+            (3, "it is cut off", ["--big", "big.gguf", "--plan", "balcony:cut.gguf"]),
             (3, "was made for another model", ["--big", "other.gguf", "--draft-plan", "balcony:side.gguf"]),
             (3, "was made for another model", ["--big", "other.gguf", "--plan", "balcony:side.gguf"]),
             (3, "is for an exit after 1 blocks, not 2", ["--big", "big.gguf", "--plan", "balcony:side.gguf:2"]),
