@@ -260,7 +260,7 @@ static int check_is_worker(const struct program *p, struct err *err)
 static int read_plan(const struct program *p, char **text, const char *name, const char *spelled, struct err *err)
 {
     if (!spelled || p->rank) return OK;
-    int rc = plan_text(text, spelled, err);
+    int rc = (text == &p->draft_plan ? plan_draft_text : plan_text)(text, spelled, err);
     return rc == OK ? OK : err_wrap(err, "--%s", name);
 }
 

@@ -341,14 +341,44 @@ static int read_file(char **text, const char *path, struct err *err)
     return rc;
 }
 
+static const char search_name[] = "swift";
+
+static bool is_search(const char *text)
+{
+    const char *behind = text + sizeof search_name - 1;
+    return !strncmp(text, search_name, sizeof search_name - 1) && (!*behind || *behind == ':');
+}
+
 int plan_text(char **text, const char *spelled, struct err *err)
 {
     const char *list;
     enum form form = form_of(spelled, &list);
+    if (is_search(spelled))
+        return err_set(err, E_USAGE, "%.200s: a search of plans for drafts, no plan: use --draft-plan", spelled);
     if (form == N_FORMS) return read_file(text, spelled, err);
     int rc = check_form(spelled, form, list, err);
     if (rc == OK && !(*text = strdup(spelled))) rc = err_set(err, E_LAYOUT, "out of memory for a plan");
     return rc;
+}
+
+double plan_search_share(const char *text)
+{
+    enum { PERCENT = 3 };
+    int percent = PERCENT;
+    if (!is_search(text)) return 0;
+    const char *at = text + sizeof search_name - 1;
+    if (*at == ':' && (++at, !read_whole(&at, &percent))) return 0;
+    return *at || percent < 1 ? 0 : percent / 100.0;
+}
+
+int plan_draft_text(char **text, const char *spelled, struct err *err)
+{
+    if (!is_search(spelled)) return plan_text(text, spelled, err);
+    if (plan_search_share(spelled) == 0)
+        return err_set(err, E_USAGE,
+                       "%.200s: cannot be read; a search is spelled swift, or swift:5 for 5 %% of the time", spelled);
+    *text = strdup(spelled);
+    return *text ? OK : err_set(err, E_LAYOUT, "out of memory for a plan");
 }
 
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err)

@@ -18,9 +18,10 @@ set(toys ${CMAKE_CURRENT_BINARY_DIR}/toys)
 file(MAKE_DIRECTORY ${toys})
 add_test(NAME toy_big COMMAND tiny ${toys}/big.gguf)
 add_test(NAME toy_little COMMAND tiny ${toys}/little.gguf --left-out 2)
+add_test(NAME toy_idle COMMAND tiny ${toys}/idle.gguf --idle 6)
 add_test(NAME toy_side COMMAND tiny ${toys}/side.gguf --side ${toys}/big.gguf)
 set_tests_properties(toy_side PROPERTIES DEPENDS toy_big)
-set_tests_properties(toy_big toy_little toy_side PROPERTIES FIXTURES_SETUP toys)
+set_tests_properties(toy_big toy_little toy_idle toy_side PROPERTIES FIXTURES_SETUP toys)
 add_executable(mpi_grid mpi_grid.c)
 target_include_directories(mpi_grid PRIVATE ${sees}/all)
 target_link_libraries(mpi_grid PRIVATE pf_grid)
@@ -59,6 +60,10 @@ foreach(layout 2x1 1x3 2x2)
     pilotfish_ranks(mpi_grid_${layout}_side ${n_ranks} mpi_grid ${tp} ${pp} side ${toys})
     set_tests_properties(mpi_grid_${layout}_side PROPERTIES FIXTURES_REQUIRED toys)
 endforeach()
+
+# Drafts by a plan that is looked for meanwhile.
+pilotfish_ranks(mpi_grid_2x2_swift 5 mpi_grid 2 2 swift ${toys})
+set_tests_properties(mpi_grid_2x2_swift PROPERTIES FIXTURES_REQUIRED toys)
 
 # Stages and shards by weights.
 foreach(layout 2x1 3x1 2x2)
