@@ -40,8 +40,9 @@ struct round_trips { /* the last ones */
 struct heartbeat_worker {
     bool begun, lost;
     uint64_t heard_ns;
-    int tag;          /* of its last message */
-    struct pong pong; /* the last one; n_pongs 0: none yet */
+    int tag;                             /* of its last message */
+    struct pong pong;                    /* the last one, without its text; n_pongs 0: none yet */
+    char draft_plan[PART_PLAN_MOST + 1]; /* that text; "": none */
     unsigned n_pongs;
     struct round_trips bare, loaded; /* loaded: of Pings with PING_LOAD bytes */
 };

@@ -159,6 +159,8 @@ struct pong {
     uint32_t waits_for;         /* the peer that this pass waits for; PEER_COORDINATOR: none */
     uint32_t n_load;            /* the Ping's */
     uint64_t busy_us, ready_us; /* in passes so far; since it was ready */
+    const char *draft_plan;     /* L: by which it drafts, if it looks for one; NULL: it does not */
+    uint32_t n_trials;          /* L: of plans, so far */
 };
 
 struct token {    /* big's id behind the first `at` ids of the slot's text */

@@ -43,6 +43,7 @@ const struct lie lies[] = {
     {TAG_PONG, "waits_for", ".55-"},
     {TAG_PONG, "busy_us", "...-"}, /* counts of /metrics */
     {TAG_PONG, "ready_us", "...-"},
+    {TAG_PONG, "n_trials", "...-"},
     {TAG_PONG, "", ".---"},
     {TAG_VERDICT, "job", "555-"},
     {TAG_VERDICT, "slot", ".55-"},
@@ -212,6 +213,7 @@ static void tell_pong(const struct lie *l, int i, struct pong *p)
     SAY(l, i, "block_us", &p->block_us);
     SAY(l, i, "waits_for", &p->waits_for);
     SAY(l, i, "busy_us", &p->busy_us);
+    SAY(l, i, "n_trials", &p->n_trials);
     SAY(l, i, "ready_us", &p->ready_us);
 }
 

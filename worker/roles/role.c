@@ -70,7 +70,9 @@ static int answer_ping(struct worker *w, const struct mail *mail, struct err *er
                                     .block_us = p->block_us > p->last_block_us ? p->block_us : p->last_block_us,
                                     .waits_for = (uint32_t)p->waits_for,
                                     .busy_us = busy_ns / 1000,
-                                    .ready_us = (now - p->ready_ns) / 1000}};
+                                    .ready_us = (now - p->ready_ns) / 1000,
+                                    .draft_plan = p->draft_plan,
+                                    .n_trials = p->n_trials}};
     rc = wire_encode(&arena, &pong, &data, &n_bytes, err);
     return rc == OK ? mailbox_post(w->mailbox, PEER_COORDINATOR, TAG_PONG, data, n_bytes, err) : rc;
 }

@@ -268,6 +268,8 @@ uint32_t self_draft_look(void *self_draft, const struct lead_text *text, double 
     if (d->rc == OK && swift_note(d->swift, n_same, n)) *cost = swift_cost(d->swift);
     d->trial_ns = clock_now_ns() - start;
     d->trials_ns += d->trial_ns;
+    d->w->pulse.draft_plan = swift_plan(d->swift);
+    d->w->pulse.n_trials++;
     return (uint32_t)(d->trial_ns / 1000);
 }
 
