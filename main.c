@@ -25,6 +25,7 @@
 #include "coordinator/serve/serve.h"
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/options.h"
+#include "coordinator/cli/pareto.h"
 #include "coordinator/cli/perplexity.h"
 #include "coordinator/cli/plan_search.h"
 #include "coordinator/cli/progress.h"
@@ -110,6 +111,7 @@ static worker_command *worker_command_of(const struct options *o)
     case CMD_SERVE: return command_serve;
     case CMD_COMPARE: return command_compare;
     case CMD_PERPLEXITY: return command_perplexity;
+    case CMD_PARETO: return command_pareto;
     case CMD_PLAN_SEARCH: return command_plan_search;
     case CMD_BENCH_PAIR: return command_bench_pair;
     case CMD_BENCH_SPEC: return command_bench_spec;

@@ -101,24 +101,6 @@ refuses 3 "block 1, which the served plan does not run" generate --big big.gguf 
 refuses 4 "block 2 is not in the first of 2 stages" generate --big big.gguf --pp 2 --draft-plan layerskip:3 x
 over 3 refuses 4 "block 2 is not in the first of 2 stages" generate --big big.gguf --pp 2 --draft-plan layerskip:3 x
 
-# --- a plan that is looked for meanwhile: blocks 1 and 2 do nothing ---------------------------------------------------
-
-"$tiny" idle.gguf --idle 6 || wrong "no toy model"
-ask=(generate --big idle.gguf --raw -n 300 -o jsonl "the little friend")
-writes whole
-for layout in "--tp 1" "--tp 3" "--pp 2" "--tp 2 --pp 2"; do
-    drafts --draft-plan swift:900 $layout --threads 1
-done
-over 3 drafts --draft-plan swift:900 --tp 2 --threads 1
-drafts --draft-plan swift --threads 1
-writes found --draft-plan swift # the guard may find that no draft pays
-cmp -s found whole || wrong "--draft-plan swift: not big's own text"
-ask=(generate --big big.gguf --raw -n 12 -o jsonl "the little friend")
-refuses 2 "--draft-plan: swift:0: cannot be read; a search is spelled swift" generate --big big.gguf --draft-plan swift:0 x
-refuses 2 "--draft-plan: swift:1x: cannot be read" generate --big big.gguf --draft-plan swift:1x x
-refuses 2 "--plan: swift: a search of plans for drafts, no plan" generate --big big.gguf --plan swift x
-refuses 2 "--draft-plan swift: its plan depends on the time" generate --big big.gguf --draft-plan swift --accept bild x
-
 # --- what is lossy says so --------------------------------------------------------------------------------------------
 
 does . generate --big big.gguf --raw -n 4 --plan skip:1 "the little friend"
