@@ -84,6 +84,9 @@ def main():
         first, last = log[0], log[-1]
         print(f"held loss {first['held_loss']} -> {last['held_loss']}, agreement {first['held_agreement']} -> "
               f"{last['held_agreement']}, {last['seconds']} s")
+        run(sys.executable, f"{scripts}/report", "side.gguf.log", "--out", "report.html")
+        with open("report.html", encoding="utf-8") as page:
+            right &= "Loss against steps" in page.read()
         right &= last["held_loss"] < first["held_loss"] and last["held_agreement"] > first["held_agreement"]
 
         plain, shares = [line["ids"] for line in generate("--no-draft")], []
