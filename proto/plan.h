@@ -20,12 +20,15 @@
  *                      only "block" must be there; "about" is for people. With "side": FILE the last entry may be
  *                      {"block": "side"}, and the exit's norm is the side file's. All ranks open it by this path.
  *
- * A plan for drafts may also be looked for while the model decodes (worker/roles/swift.h): "swift", or "swift:P" for
- * P % of the time at most.
+ * A plan for drafts may also be looked for while the model decodes (worker/roles/swift.h), in a share of the time:
+ *
+ *     swift[:P]        sub-layers to leave out, in P % at most (3)
+ *     layerskip:E-F    one of the exits behind E to F blocks
  */
 #ifndef PROTO_PLAN_H
 #define PROTO_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -69,8 +72,12 @@ int plan_text(char **text, const char *spelled, struct err *err);
 
 /* Likewise of a plan for drafts. */
 int plan_draft_text(char **text, const char *spelled, struct err *err);
-/* The share of the time for a search; 0: the text is a plan's. */
-double plan_search_share(const char *text);
+struct plan_search {
+    double share;           /* of the time; 0: there is none */
+    int exit_from, exit_to; /* blocks before the exits; 0: sub-layers are left out */
+};
+/* Whether the text is a search's, which plan_read does not read. */
+bool plan_search_read(struct plan_search *out, const char *text);
 
 /* The plan of such a text for a model of n_blocks. E_MODEL: it does not fit the model, or is no plan. */
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err);

@@ -33,11 +33,19 @@ for layout in "--tp 3" "--tp 2 --pp 2"; do
 done
 over 3 drafts --draft-plan swift:900 --tp 2 --threads 1
 drafts --draft-plan swift --threads 1
+drafts --draft-plan layerskip:1-4 --tp 2 --threads 1
+drafts --draft-plan layerskip:1-2 --pp 2
 writes found --draft-plan swift # the guard may find that no draft pays
 cmp -s found whole || wrong "--draft-plan swift: not big's own text"
 refuses 2 "--draft-plan: swift:0: cannot be read; a search is spelled swift" generate --big big.gguf --draft-plan swift:0 x
 refuses 2 "--draft-plan: swift:1x: cannot be read" generate --big big.gguf --draft-plan swift:1x x
 refuses 2 "--plan: swift: a search of plans for drafts, no plan" generate --big big.gguf --plan swift x
+refuses 2 "--plan: layerskip:1-3: a search of plans for drafts" generate --big big.gguf --plan layerskip:1-3 x
+refuses 2 "--draft-plan: layerskip:3-1: cannot be read" generate --big big.gguf --draft-plan layerskip:3-1 x
+refuses 3 "an exit after 5 blocks, but the model has 4" generate --big big.gguf --draft-plan layerskip:2-5 x
+refuses 3 "the served plan does not begin with the first 3 blocks" \
+    generate --big big.gguf --plan ode:0-1,2@.5,3 --draft-plan layerskip:1-3 x
+refuses 4 "block 2 is not in the first of 2 stages" generate --big big.gguf --pp 2 --draft-plan layerskip:1-3 x
 refuses 2 "--draft-plan swift: its plan depends on the time" generate --big big.gguf --draft-plan swift --accept bild x
 
 # --- what plans cost and are worth ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@
 
 enum { N_BLOCKS = 8, N_CTX = 256, N_EMBD = 72 };
 
-static char folder[] = "/tmp/pilotfish-swift-XXXXXX", idle[64], busy[64];
+static char folder[] = "/tmp/pilotfish-swift-XXXXXX", idle[64], busy[64], shallow[64];
 
 /* ---- the search alone ---- */
 
@@ -29,7 +29,7 @@ struct world { /* a model of blocks of which an attention costs .03 of a token a
     uint64_t n_written;
 };
 
-static struct swift *search(struct world *w, bool is_whole, uint32_t seed)
+static struct swift *search_from(struct world *w, bool is_whole, uint32_t seed, int exit_from)
 {
     struct swift *s;
     struct err err;
@@ -41,10 +41,21 @@ static struct swift *search(struct world *w, bool is_whole, uint32_t seed)
                                         .whole_cost = 1,
                                         .is_whole = is_whole,
                                         .way = is_whole ? 1 : 4,
-                                        .seed = seed};
+                                        .seed = seed,
+                                        .exit_from = exit_from};
     assert_int_equal(swift_open(&s, &config, &err), OK);
     plan_free(&w->plan);
     return s;
+}
+
+static struct swift *search(struct world *w, bool is_whole, uint32_t seed)
+{
+    return search_from(w, is_whole, seed, 0);
+}
+
+static struct swift *search_exits(struct world *w, int exit_from)
+{
+    return search_from(w, true, 1, exit_from);
 }
 
 static void set_kept(struct world *w, double kept)
@@ -190,6 +201,28 @@ static void a_first_stage_is_tried_as_it_is(void **state)
     swift_close(s);
 }
 
+/* Of several exits the one that decodes fastest: what is behind it, and how often it is right. */
+static void of_several_exits_the_fastest_is_found(void **state)
+{
+    (void)state;
+    static struct world w;
+    set_kept(&w, .97);
+    for (int i = 0; i < 4; i++) w.kept[i][0] = w.kept[i][1] = .3;
+    for (int first = 1; first <= 4; first++) {
+        w.n_written = 0;
+        struct swift *s = search_exits(&w, first);
+        play(&w, s, 60);
+        assert_string_equal(swift_plan(s), "ode:0-3");
+        swift_close(s);
+    }
+    set_kept(&w, .3); /* no exit but the last: all of the model */
+    w.n_written = 0;
+    struct swift *s = search_exits(&w, 2);
+    assert_int_equal(play(&w, s, 60), 0);
+    assert_string_equal(swift_plan(s), "ode:0-7");
+    swift_close(s);
+}
+
 /* ---- over a model ---- */
 
 struct job { /* a leader of one shard */
@@ -289,6 +322,18 @@ static void a_search_over_a_model_finds_the_blocks_that_do_nothing(void **state)
     job_close(&plain);
 }
 
+/* Blocks 2 and 3 add nothing: the exit behind the first two says what big says. */
+static void of_a_model_s_exits_the_first_that_is_right_is_found(void **state)
+{
+    (void)state;
+    static struct job j;
+    uint64_t text;
+    job_open(&j, shallow, "layerskip:1-4");
+    write_texts(&j, 6, UINT64_C(1000000000), true, &text);
+    assert_string_equal(swift_plan(j.d.swift), "ode:0-1");
+    job_close(&j);
+}
+
 /* A model whose blocks all count: nothing pays, and the trials take their share of the time, and one. */
 static void trials_take_their_share_of_the_time(void **state)
 {
@@ -315,6 +360,9 @@ static int make_folder(void **state)
     snprintf(idle, sizeof idle, "%s/idle.gguf", folder);
     snprintf(busy, sizeof busy, "%s/busy.gguf", folder);
     if (tiny_write(busy, &spec)) return -1;
+    snprintf(shallow, sizeof shallow, "%s/shallow.gguf", folder);
+    spec.idle = 1 << 2 | 1 << 3;
+    if (tiny_write(shallow, &spec)) return -1;
     spec.idle = 1 << 1 | 1 << 2;
     return tiny_write(idle, &spec);
 }
@@ -335,7 +383,9 @@ int main(void)
         cmocka_unit_test(a_trial_waits_for_new_ids),
         cmocka_unit_test(the_best_plan_is_tried_again_and_given_up),
         cmocka_unit_test(a_first_stage_is_tried_as_it_is),
+        cmocka_unit_test(of_several_exits_the_fastest_is_found),
         cmocka_unit_test(a_search_over_a_model_finds_the_blocks_that_do_nothing),
+        cmocka_unit_test(of_a_model_s_exits_the_first_that_is_right_is_found),
         cmocka_unit_test(trials_take_their_share_of_the_time),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -60,7 +60,8 @@ static int refuse_contradictions(const struct options *o, struct err *err)
         return err_set(err, E_USAGE, "--accept exact is greedy: leave --temp out, or --accept");
     if (o->accept == ACCEPT_BILD && o->temp > 0)
         return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
-    if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_PLAN && plan_search_share(o->draft_plan) > 0)
+    struct plan_search search;
+    if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_PLAN && plan_search_read(&search, o->draft_plan))
         return err_set(err, E_USAGE,
                        "--draft-plan %s: its plan depends on the time, and with --accept bild the text would, too",
                        o->draft_plan);

@@ -118,7 +118,7 @@ const struct option option_table[] = {
     {"draft-plan", NULL, TEXT, OPTION_TEXT, AT(draft_plan), "PLAN", 0, 0,
      .help = "the big model drafts for itself, by a part of its blocks that\n"
              "the first stage has: spelled as --plan; swift: it looks for such\na part while it decodes, in 3 % of its "
-             "time (swift:P: P %)"},
+             "time (swift:P: P %);\nlayerskip:E-F: for an exit"},
     {"no-draft", NULL, TEXT | DOC, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | SWEEP | OF_ROWS | OF_SWEEPS, OPTION_COUNT, AT(draft_max),
      "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,

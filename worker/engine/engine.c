@@ -97,7 +97,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .draft_n_ids = m->draft.side ? m->side.n_ids : 0,
         .n_threads = e->n_threads,
         .draft_cost = m->draft_cost,
-        .search_share = m->search_share,
+        .search = m->search,
         .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),
     };
 }

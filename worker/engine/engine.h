@@ -71,7 +71,7 @@ struct engine_info {
     bool draft_fills;                /* the drafts' plan has a side file: see engine_span.fills */
     int draft_n_ids;                 /* a draft's ids are below it; 0: all */
     int n_threads;                   /* that compute its passes */
-    double search_share;             /* of the time, for other plans for drafts; 0: they stay */
+    struct plan_search search;       /* for other plans for drafts; share 0: it stays */
     double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */
 };
 
@@ -117,7 +117,7 @@ int engine_set_other(struct engine *e, const char *text, int *from, int *to, str
 
 /* Makes the plan of a text (plan.h) that of the drafts; engine_info tells what changes. Errors: as engine_set_other. */
 int engine_set_draft(struct engine *e, const char *text, struct err *err);
-/* With a search (engine_info.search_share): the served plan, and what its entries cost, of this stage. Borrowed. */
+/* With a search (engine_info.search): the served plan, and what its entries cost, of this stage. Borrowed. */
 const struct plan *engine_served(const struct engine *e);
 const struct part_cost *engine_part_costs(const struct engine *e);
 

@@ -33,7 +33,7 @@ int forward_device_check(const struct engine *e, struct err *err)
     const char *lacks = m->share.n_shards > 1           ? "shards of a stage: use --tp 1"
                         : m->shape.n_experts            ? "models with experts"
                         : m->plan.side || m->draft.side ? "plans with a side file"
-                        : m->search_share > 0           ? "a search of plans: use another --draft-plan"
+                        : m->search.share > 0           ? "a search of plans: use another --draft-plan"
                         : m->requantize                 ? "requantized weights: use --little-quant file"
                                                         : NULL;
     if (table->version != DEVICE_VERSION)

@@ -60,7 +60,7 @@ struct model {
     struct share share;
     int entry_from, entry_to;
     struct plan draft;            /* of the first stage; no entries: none */
-    double search_share;          /* of the time, for other plans for drafts (plan.h); 0: there are none */
+    struct plan_search search;    /* for other plans for drafts; share 0: there is none */
     struct part_cost *part_costs; /* [entry_to] owns: with a search, of the first stage */
     int n_shared;      /* entries that both plans begin with: the draft computes what the served plan would */
     struct plan other; /* that is run for some texts; this stage runs its entries [other_from, other_to) */

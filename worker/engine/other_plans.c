@@ -1,6 +1,7 @@
 #include "worker/engine/other_plans.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/files/gguf_blocks.h"
@@ -97,7 +98,7 @@ static int count_cost(struct model *m, struct err *err)
     if (!bytes) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     gguf_add_bytes(bytes, &m->side.file, m->shape.n_blocks + 1);
     m->draft_cost = (double)plan_bytes(&m->file, &m->draft, bytes) / (double)plan_bytes(&m->file, &m->plan, bytes);
-    int rc = m->search_share > 0 ? list_costs(m, bytes, err) : OK;
+    int rc = m->search.share > 0 ? list_costs(m, bytes, err) : OK;
     free(bytes);
     return rc;
 }
@@ -161,9 +162,21 @@ static int set_draft(struct model *m, const char *text, struct err *err)
     return fit(m, err);
 }
 
+/* Of several exits the last. */
+static int begin_exits(struct model *m, struct err *err)
+{
+    char text[32];
+    snprintf(text, sizeof text, "layerskip:%d", m->search.exit_to);
+    int rc = set_draft(m, text, err);
+    if (rc == OK && m->n_shared < m->draft.n_entries)
+        rc = err_set(err, E_MODEL, "the served plan does not begin with the first %d blocks", m->draft.n_entries);
+    return rc;
+}
+
 /* All of the first stage: a search begins there. */
 static int begin_search(struct model *m, struct err *err)
 {
+    if (m->search.exit_to) return begin_exits(m, err);
     char text[PLAN_TEXT_MOST];
     struct plan first = m->plan;
     first.n_entries = m->entry_to;
@@ -183,8 +196,7 @@ int draft_plan_change(struct model *m, const char *text, struct err *err)
 int draft_plan_open(struct model *m, const char *text, struct err *err)
 {
     if (!model_first(m)) return OK;
-    m->search_share = plan_search_share(text);
-    int rc = m->search_share > 0 ? begin_search(m, err) : set_draft(m, text, err);
+    int rc = plan_search_read(&m->search, text) ? begin_search(m, err) : set_draft(m, text, err);
     if (rc == OK && m->draft.side) rc = fit_side(m, err);
     if (rc == OK) rc = count_cost(m, err);
     return rc == OK ? OK : err_wrap(err, "%s: --draft-plan", m->file.path);

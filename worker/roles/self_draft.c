@@ -8,12 +8,19 @@
 #include "proto/clock.h"
 #include "proto/prefix_hash.h"
 
-/* All that the first stage runs: where a search begins. */
+/* Entries among which a search leaves out some: of several exits the last one's. */
+static int n_searched(const struct self_draft *d)
+{
+    const struct engine_info *info = &d->w->info;
+    return info->search.exit_to ? info->search.exit_to : info->entry_to;
+}
+
+/* All of them: where a search begins. */
 static bool spell_start(struct self_draft *d)
 {
     char room[PART_PLAN_MOST + 2];
     struct plan first = *engine_served(d->w->engine);
-    first.n_entries = d->w->info.entry_to;
+    first.n_entries = n_searched(d);
     plan_spell(&first, room, sizeof room);
     snprintf(d->plan, sizeof d->plan, "%.*s", PART_PLAN_MOST, room);
     return !strcmp(d->plan, room);
@@ -27,7 +34,7 @@ int self_draft_open(struct self_draft *d, struct worker *w, struct err *err)
     d->w = w;
     d->x = calloc(n_embd, sizeof *d->x);
     d->fresh_x = calloc(PASS_ROWS * n_embd, sizeof *d->fresh_x);
-    d->searches = info->search_share > 0;
+    d->searches = info->search.share > 0;
     if (d->searches) d->kept_kv = malloc(SWIFT_ROWS * (size_t)info->kv_position_bytes);
     if (!d->x || !d->fresh_x || (d->searches && !d->kept_kv)) return err_set(err, E_LAYOUT, "out of memory");
     if (d->searches && !spell_start(d))
@@ -252,7 +259,7 @@ static int try_plan(struct self_draft *d, const struct open_slot *open, const ch
 static bool has_time(const struct self_draft *d)
 {
     double ns = (double)(d->trials_ns + d->trial_ns);
-    return ns <= d->w->info.search_share * (double)d->w->pulse.busy_ns;
+    return ns <= d->w->info.search.share * (double)d->w->pulse.busy_ns;
 }
 
 uint32_t self_draft_look(void *self_draft, const struct lead_text *text, double *cost)
@@ -277,10 +284,11 @@ int self_draft_search(struct self_draft *d, double way, struct err *err)
 {
     const struct engine_info *info = &d->w->info;
     const struct swift_config config = {.served = engine_served(d->w->engine),
-                                        .n_entries = info->entry_to,
+                                        .n_entries = n_searched(d),
                                         .costs = engine_part_costs(d->w->engine),
                                         .whole_cost = info->draft_cost,
-                                        .is_whole = d->w->group->pp == 1,
+                                        .is_whole = d->w->group->pp == 1 && n_searched(d) == info->entry_to,
+                                        .exit_from = info->search.exit_from,
                                         .way = way,
                                         .seed = 1};
     return swift_open(&d->swift, &config, err);

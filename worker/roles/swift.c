@@ -37,6 +37,7 @@ struct swift {
     int next_alone;
     double whole_cost, way;
     bool is_whole; /* see struct swift_config */
+    int exit_from;
     uint64_t random;
     struct candidate best, tried; /* tried: in work */
     bool in_work;                 /* it stood a trial, and is tried again */
@@ -173,8 +174,20 @@ static bool propose_expected(struct swift *s)
     return found;
 }
 
+static void propose_exit(struct swift *s)
+{
+    unsigned char off[PARTS_MOST] = {0};
+    int exit = s->exit_from + s->turn++ % (s->served.n_entries - s->exit_from + 1);
+    for (int i = 0; i < s->n; i++) off[i] = s->sub[i].entry >= exit;
+    propose(s, off);
+}
+
 static void choose(struct swift *s)
 {
+    if (s->exit_from) {
+        propose_exit(s);
+        return;
+    }
     enum { KINDS = 3 };
     int kind = s->turn++ % KINDS;
     if (s->turn == 1) {
@@ -334,6 +347,7 @@ int swift_open(struct swift **out, const struct swift_config *c, struct err *err
     s->whole_cost = c->whole_cost;
     s->way = c->way;
     s->is_whole = c->is_whole;
+    s->exit_from = c->exit_from;
     s->random = c->seed;
     shuffle(s);
     take(s, &(struct candidate){.is_whole = c->is_whole});

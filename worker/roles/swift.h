@@ -12,6 +12,9 @@
  * Better is what decodes faster: with a share `a` of right drafts that cost `c` of a token each, in drafts of K,
  * (1 - a^(K+1)) / ((1 - a) (1 + K c)), at its best K. The whole model has 1.
  *
+ * Or candidates are the plan's beginnings: exits behind so many entries, each in its turn (LayerSkip's, chosen by what
+ * is written).
+ *
  * Pure: no engine, no clock; the same answers give the same plans.
  */
 #ifndef WORKER_ROLES_SWIFT_H
@@ -33,6 +36,7 @@ struct swift_config {
     bool is_whole;                 /* they are all that the model has */
     double way; /* >= 1: by how much cheaper than its weights a draft is, for it does not go from stage to stage */
     uint32_t seed;
+    int exit_from; /* entries before the first exit, of several; 0: sub-layers are left out */
 };
 
 struct swift;
