@@ -222,6 +222,7 @@ static void what_it_lacks_is_refused_by_name(void **state)
         {&dense, {.n_stages = 1, .n_shards = 1}, true, NULL, NULL, &device_ref, "lacks requantized weights"},
         {&moe, {.n_stages = 1, .n_shards = 1}, false, NULL, NULL, &device_ref, "lacks models with experts"},
         {&dense, {.n_stages = 1, .n_shards = 1}, false, balcony, NULL, &device_ref, "lacks plans with a side file"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, false, NULL, "swift", &device_ref, "lacks a search of plans"},
         {&dense, {.n_stages = 1, .n_shards = 1}, false, NULL, balcony, &device_ref, "lacks plans with a side file"},
         {&dense,
          {.n_stages = 1, .n_shards = 1},

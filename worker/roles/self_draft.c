@@ -48,6 +48,7 @@ void self_draft_close(struct self_draft *d)
     free(d->x);
     free(d->fresh_x);
     free(d->kept_kv);
+    if (d->w) d->w->pulse.draft_plan = NULL;
     swift_close(d->swift);
 }
 
@@ -226,9 +227,9 @@ static int run_trial(struct self_draft *d, const struct part *part, const struct
 
 static int count_same(const struct self_draft *d, const struct verdict_row *answers, const int32_t *ids, int n)
 {
-    struct err why;
     int n_same = 0;
-    for (int i = 0; i < n && engine_row_error(d->w->engine, i, &why) == OK; i++) n_same += answers[i].next == ids[i];
+    for (int i = 0; i < n && engine_bad_entry(d->w->engine, i) == ENGINE_NOT_BAD; i++)
+        n_same += answers[i].next == ids[i];
     return n_same;
 }
 
