@@ -82,7 +82,7 @@ offers() {
 
 offers 'pilotfish ' help version generate chat serve eval bench plan simulate tokenize inspect doctor config worker
 offers 'pilotfish gen' generate
-offers 'pilotfish eval ' compare perplexity rows
+offers 'pilotfish eval ' compare pareto perplexity rows
 offers 'pilotfish bench k' kernels
 offers 'pilotfish help to' tokenize
 offers 'pilotfish help bench s' serve spec step
