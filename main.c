@@ -25,6 +25,7 @@
 #include "coordinator/serve/serve.h"
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/options.h"
+#include "coordinator/cli/pareto.h"
 #include "coordinator/cli/perplexity.h"
 #include "coordinator/cli/plan_layouts.h"
 #include "coordinator/cli/plan_search.h"
@@ -117,6 +118,7 @@ static worker_command *worker_command_of(const struct options *o)
     case CMD_SERVE: return command_serve;
     case CMD_COMPARE: return command_compare;
     case CMD_PERPLEXITY: return command_perplexity;
+    case CMD_PARETO: return command_pareto;
     case CMD_PLAN_SEARCH: return command_plan_search;
     case CMD_BENCH_PAIR: return command_bench_pair;
     case CMD_BENCH_SPEC: return command_bench_spec;
@@ -252,7 +254,7 @@ static int check_is_worker(const struct program *p, struct err *err)
 static int read_plan(const struct program *p, char **text, const char *name, const char *spelled, struct err *err)
 {
     if (!spelled || p->rank) return OK;
-    int rc = plan_text(text, spelled, err);
+    int rc = (text == &p->draft_plan ? plan_draft_text : plan_text)(text, spelled, err);
     return rc == OK ? OK : err_wrap(err, "--%s", name);
 }
 

@@ -4,9 +4,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/clock.h"
 #include "proto/deadline.h"
+#include "proto/show.h"
 #include "proto/wire.h"
 
 enum { UNREAD_MOST = 20, SELDOM = 20 }; /* while so many rounds are unread, one of SELDOM is sent */
@@ -201,10 +203,21 @@ void alive_worker_times(const struct alive *a, int peer, uint64_t *busy_us, uint
     *ready_us = last->ready_us;
 }
 
+static void put_draft_plan(const struct alive *a, int peer, FILE *to)
+{
+    const struct heartbeat_worker *w = &a->heartbeat.workers[peer];
+    char shown[PART_PLAN_MOST + 1];
+    if (!*w->draft_plan) return;
+    show_text(shown, sizeof shown, w->draft_plan, strlen(w->draft_plan));
+    fprintf(to, "drafts by %s, after %u trials of plans, at %s\n", shown, w->pong.n_trials,
+            workers_name(a->workers, peer).text);
+}
+
 void alive_list(const struct alive *a, FILE *to)
 {
     for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++) {
         uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, p);
+        put_draft_plan(a, p, to);
         if (!rtt_ns) continue;
         uint64_t bits_per_s = heartbeat_bits_per_s(&a->heartbeat, p);
         fprintf(to, "round trip %.2f ms", (double)rtt_ns * 1e-6);

@@ -45,6 +45,8 @@ void heartbeat_heard(struct heartbeat *h, int peer, const struct message *m, uin
         return;
     }
     w->pong = m->pong;
+    w->pong.draft_plan = NULL;
+    snprintf(w->draft_plan, sizeof w->draft_plan, "%s", m->pong.draft_plan ? m->pong.draft_plan : "");
     w->n_pongs++;
     bool in_time = now_ns - h->looked_ns <= AWAY_MS * ms_ns && m->pong.sent_ns >= h->back_ns;
     struct round_trips *r = m->pong.n_load == PING_LOAD ? &w->loaded : &w->bare;

@@ -39,9 +39,10 @@ struct round_trips { /* the last ones */
 struct heartbeat_worker {
     bool begun, lost;
     uint64_t begun_ns, heard_ns;
-    uint64_t moved_ns; /* the last message that was neither Ping nor Pong, to or from it */
-    int tag;           /* of its last message */
-    struct pong pong;  /* the last one; n_pongs 0: none yet */
+    uint64_t moved_ns;                   /* the last message that was neither Ping nor Pong, to or from it */
+    int tag;                             /* of its last message */
+    struct pong pong;                    /* the last one, without its text; n_pongs 0: none yet */
+    char draft_plan[PART_PLAN_MOST + 1]; /* that text; "": none */
     unsigned n_pongs;
     struct round_trips bare, loaded; /* loaded: of Pings with PING_LOAD bytes */
 };

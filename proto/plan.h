@@ -19,10 +19,16 @@
  *     {"entries": [{"block": 0, "part": "both", "step": 1, "cache": 0}, ...], "about": "..."}
  *                      only "block" must be there; "about" is for people. With "side": FILE the last entry may be
  *                      {"block": "side"}, and the exit's norm is the side file's. All ranks open it by this path.
+ *
+ * A plan for drafts may also be looked for while the model decodes (worker/roles/swift.h), in a share of the time:
+ *
+ *     swift[:P]        sub-layers to leave out, in P % at most (3)
+ *     layerskip:E-F    one of the exits behind E to F blocks
  */
 #ifndef PROTO_PLAN_H
 #define PROTO_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +51,10 @@ struct plan_entry {
     int cache; /* -1: none (an MLP alone) */
 };
 
+struct part_cost { /* weights of an entry's parts, over those that a token of the whole plan reads */
+    double attention, mlp;
+};
+
 struct plan {
     int n_entries, n_caches;
     struct plan_entry *entries; /* owns */
@@ -59,6 +69,15 @@ uint64_t plan_hash(const struct plan *p);
 /* The text of a plan as it is spelled on a command line: a short form, or the path of a file. The caller frees it.
  * E_USAGE: it cannot be read. E_MODEL: the file is no plan. */
 int plan_text(char **text, const char *spelled, struct err *err);
+
+/* Likewise of a plan for drafts. */
+int plan_draft_text(char **text, const char *spelled, struct err *err);
+struct plan_search {
+    double share;           /* of the time; 0: there is none */
+    int exit_from, exit_to; /* blocks before the exits; 0: sub-layers are left out */
+};
+/* Whether the text is a search's, which plan_read does not read. */
+bool plan_search_read(struct plan_search *out, const char *text);
 
 /* The plan of such a text for a model of n_blocks. E_MODEL: it does not fit the model, or is no plan. */
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err);

@@ -341,14 +341,62 @@ static int read_file(char **text, const char *path, struct err *err)
     return rc;
 }
 
+/* ---- searches ---- */
+
+static const char search_name[] = "swift";
+
+static bool names_search(const char *text)
+{
+    const char *behind = text + sizeof search_name - 1;
+    return !strncmp(text, search_name, sizeof search_name - 1) && (!*behind || *behind == ':');
+}
+
+static bool read_exits(struct plan_search *out, const char *text)
+{
+    const char *at;
+    if (form_of(text, &at) != FORM_LAYERSKIP || !read_whole(&at, &out->exit_from)) return false;
+    return *at++ == '-' && read_whole(&at, &out->exit_to) && !*at && 0 < out->exit_from &&
+           out->exit_from < out->exit_to;
+}
+
+bool plan_search_read(struct plan_search *out, const char *text)
+{
+    enum { PERCENT = 3 };
+    int percent = PERCENT;
+    *out = (struct plan_search){.share = PERCENT / 100.0};
+    bool ok = read_exits(out, text);
+    if (!ok && names_search(text)) {
+        const char *at = text + sizeof search_name - 1;
+        ok = (!*at || (at++, read_whole(&at, &percent))) && !*at && percent > 0;
+        *out = (struct plan_search){.share = percent / 100.0};
+    }
+    if (!ok) *out = (struct plan_search){0};
+    return ok;
+}
+
 int plan_text(char **text, const char *spelled, struct err *err)
 {
     const char *list;
     enum form form = form_of(spelled, &list);
+    struct plan_search search;
+    if (plan_search_read(&search, spelled) || names_search(spelled))
+        return err_set(err, E_USAGE, "%.200s: a search of plans for drafts, no plan: use --draft-plan", spelled);
     if (form == N_FORMS) return read_file(text, spelled, err);
     int rc = check_form(spelled, form, list, err);
     if (rc == OK && !(*text = strdup(spelled))) rc = err_set(err, E_LAYOUT, "out of memory for a plan");
     return rc;
+}
+
+int plan_draft_text(char **text, const char *spelled, struct err *err)
+{
+    struct plan_search search;
+    bool searches = plan_search_read(&search, spelled);
+    if (!searches && names_search(spelled))
+        return err_set(err, E_USAGE,
+                       "%.200s: cannot be read; a search is spelled swift, or swift:5 for 5 %% of the time", spelled);
+    if (!searches) return plan_text(text, spelled, err);
+    *text = strdup(spelled);
+    return *text ? OK : err_set(err, E_LAYOUT, "out of memory for a plan");
 }
 
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err)

@@ -386,7 +386,9 @@ static const void *pong_out(struct wire_arena *a, const struct message *m)
     pb->busy_us = p->busy_us;
     pb->ready_us = p->ready_us;
     pb->misses = p->misses;
-    return pb;
+    pb->n_trials = p->n_trials;
+    pb->draft_plan = text_out(a, p->draft_plan, PART_PLAN_MOST);
+    return pb->draft_plan ? pb : NULL;
 }
 
 static const char *pong_in(struct wire_arena *a, const void *from, struct message *m)
@@ -401,7 +403,9 @@ static const char *pong_in(struct wire_arena *a, const void *from, struct messag
                             .n_load = pb->n_load,
                             .busy_us = pb->busy_us,
                             .ready_us = pb->ready_us,
-                            .misses = pb->misses};
+                             .misses = pb->misses,
+                             .n_trials = pb->n_trials,
+                             .draft_plan = *pb->draft_plan ? text_in(pb->draft_plan, PART_PLAN_MOST) : NULL};
     return NULL;
 }
 

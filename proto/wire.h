@@ -168,6 +168,8 @@ struct pong {
     uint32_t n_load;            /* the Ping's */
     uint64_t busy_us, ready_us; /* in passes so far; since it was ready */
     uint32_t misses;            /* a peer of its group that it hears nothing from; PEER_COORDINATOR: none */
+    const char *draft_plan;     /* L: by which it drafts, if it looks for one; NULL: it does not */
+    uint32_t n_trials;          /* L: of plans, so far */
 };
 
 struct token {    /* big's id behind the first `at` ids of the slot's text */

@@ -56,6 +56,7 @@ def main():
         os.chdir(folder)
         run(tiny, "big.gguf", "--arch", "llama")
         run(tiny, "other.gguf", "--arch", "qwen2")
+        run(tiny, "wide.gguf", "--arch", "llama", "--ff", "176", "--side", "big.gguf")
         with open("text.txt", "w", encoding="utf-8") as out:
             out.write(text[:40000])
         with open("prompts.jsonl", "w", encoding="utf-8") as out:
@@ -83,6 +84,9 @@ def main():
         first, last = log[0], log[-1]
         print(f"held loss {first['held_loss']} -> {last['held_loss']}, agreement {first['held_agreement']} -> "
               f"{last['held_agreement']}, {last['seconds']} s")
+        run(sys.executable, f"{scripts}/report", "side.gguf.log", "--out", "report.html")
+        with open("report.html", encoding="utf-8") as page:
+            right &= "Loss against steps" in page.read()
         right &= last["held_loss"] < first["held_loss"] and last["held_agreement"] > first["held_agreement"]
 
         plain, shares = [line["ids"] for line in generate("--no-draft")], []
@@ -108,7 +112,13 @@ def main():
         right &= "exit after 1 blocks" in run(pilotfish, "inspect", "side.gguf")
         shown = run(pilotfish, "inspect", "big.gguf", "--plan", "balcony:side.gguf")
         right &= "0,side side.gguf, then" in shown and "mlp         #...\n" in shown
+        with open("side.gguf", "rb") as whole, open("cut.gguf", "wb") as cut:
+            cut.write(whole.read()[:9000])
         for code, words, options in [
+            (3, "blk.4.ffn_gate.weight", ["--big", "big.gguf", "--draft-plan", "balcony:wide.gguf"]),
+            (3, "blk.4.ffn_gate.weight", ["--big", "big.gguf", "--plan", "balcony:wide.gguf", "--tp", "2"]),
+            (3, "it is cut off", ["--big", "big.gguf", "--draft-plan", "balcony:cut.gguf"]),
+            (3, "it is cut off", ["--big", "big.gguf", "--plan", "balcony:cut.gguf"]),
             (3, "was made for another model", ["--big", "other.gguf", "--draft-plan", "balcony:side.gguf"]),
             (3, "was made for another model", ["--big", "other.gguf", "--plan", "balcony:side.gguf"]),
             (3, "is for an exit after 1 blocks, not 2", ["--big", "big.gguf", "--plan", "balcony:side.gguf:2"]),

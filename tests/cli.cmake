@@ -27,6 +27,9 @@ set_tests_properties(plans PROPERTIES TIMEOUT 120)
 add_test(NAME planner COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/planner.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR})
 set_tests_properties(planner PROPERTIES TIMEOUT 120 PROCESSORS 2)
+add_test(NAME found_plans COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/found_plans.sh $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(found_plans PROPERTIES TIMEOUT 120)
 add_test(NAME scripts_help COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/scripts_help.sh ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(scripts_help PROPERTIES TIMEOUT 60)
 add_test(NAME programs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/programs.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>

@@ -8,6 +8,7 @@ pilotfish_program(tiny lib/tiny_main.c LIBS pf_tiny)
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(gguf LIBS pf_proto)
 pilotfish_fuzz(hf LIBS pf_proto)
+pilotfish_fuzz(side LIBS pf_proto)
 pilotfish_test(test_cut_off test_cut_off.c ${CMAKE_SOURCE_DIR}/cut_off.c LIBS pf_tiny)
 pilotfish_test(test_gguf test_gguf.c lib/real.c LIBS pf_tiny PkgConfig::JANSSON)
 

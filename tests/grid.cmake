@@ -18,7 +18,10 @@ set(toys ${CMAKE_CURRENT_BINARY_DIR}/toys)
 file(MAKE_DIRECTORY ${toys})
 add_test(NAME toy_big COMMAND tiny ${toys}/big.gguf)
 add_test(NAME toy_little COMMAND tiny ${toys}/little.gguf --left-out 2)
-set_tests_properties(toy_big toy_little PROPERTIES FIXTURES_SETUP toys)
+add_test(NAME toy_idle COMMAND tiny ${toys}/idle.gguf --idle 6)
+add_test(NAME toy_side COMMAND tiny ${toys}/side.gguf --side ${toys}/big.gguf)
+set_tests_properties(toy_side PROPERTIES DEPENDS toy_big)
+set_tests_properties(toy_big toy_little toy_idle toy_side PROPERTIES FIXTURES_SETUP toys)
 add_executable(mpi_grid mpi_grid.c)
 target_include_directories(mpi_grid PRIVATE ${sees}/all)
 target_link_libraries(mpi_grid PRIVATE pf_grid)
@@ -51,6 +54,19 @@ endforeach()
 # Two stages of two shards, each by a device of its own (the reference), which exchange rows by way of their hosts.
 pilotfish_ranks(mpi_grid_2x2_device 5 mpi_grid 2 2 device ${toys})
 set_tests_properties(mpi_grid_2x2_device PROPERTIES FIXTURES_REQUIRED toys)
+# A side file's drafts, behind the first block of the first stage.
+foreach(layout 2x1 1x3 2x2)
+    string(REPLACE x ";" sizes ${layout})
+    list(GET sizes 0 tp)
+    list(GET sizes 1 pp)
+    math(EXPR n_ranks "1 + ${tp} * ${pp}")
+    pilotfish_ranks(mpi_grid_${layout}_side ${n_ranks} mpi_grid ${tp} ${pp} side ${toys})
+    set_tests_properties(mpi_grid_${layout}_side PROPERTIES FIXTURES_REQUIRED toys)
+endforeach()
+
+# Drafts by a plan that is looked for meanwhile.
+pilotfish_ranks(mpi_grid_2x2_swift 5 mpi_grid 2 2 swift ${toys})
+set_tests_properties(mpi_grid_2x2_swift PROPERTIES FIXTURES_REQUIRED toys)
 
 # Stages and shards by weights.
 foreach(layout 2x1 3x1 2x2)

@@ -37,7 +37,7 @@ pilotfish-mpirun true 2>&1 | grep -q 'as in pilotfish-mpirun -n 4' || wrong "the
 
 # --- man pages --------------------------------------------------------------------------------------------------------
 
-commands=(help version generate chat 'eval compare' 'eval perplexity' 'eval rows' 'bench pair' 'bench step'
+commands=(help version generate chat 'eval compare' 'eval perplexity' 'eval pareto' 'eval rows' 'bench pair' 'bench step'
     'bench kernels' 'bench spec' 'bench serve' 'plan search' plan simulate serve tokenize inspect doctor config worker)
 [ "$(pilotfish help | grep -c '^  pilotfish [a-z ]*[a-z]\( \|$\)')" -ge ${#commands[@]} ] || wrong "help lists fewer"
 options_of() { pilotfish help "$1" | sed -n 's/^  \(-[a-z]*, \)\?\(--[a-z0-9-]*\).*/\2/p' | sort; }
@@ -82,7 +82,7 @@ offers() {
 
 offers 'pilotfish ' help version generate chat serve eval bench plan simulate tokenize inspect doctor config worker
 offers 'pilotfish gen' generate
-offers 'pilotfish eval ' compare perplexity rows
+offers 'pilotfish eval ' compare pareto perplexity rows
 offers 'pilotfish bench k' kernels
 offers 'pilotfish plan ' search
 offers 'pilotfish plan --g' --goal

@@ -1,9 +1,10 @@
 /* Ranks: 1 + groups * tp * pp, and one more with `little`. One hash over a layout of real ranks:
- *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan|device FOLDER [CELL SELF_MAX]
+ *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan|device|side|swift FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
- * FOLDER has big.gguf and little.gguf, toys. */
+ * FOLDER has big.gguf and little.gguf, toys, side.gguf, a side file of big, and idle.gguf, a toy with blocks that do
+ * nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +31,7 @@ struct launch {
     const enum grid_drafter *drafters;
     struct cell cells[MOST_CELLS];
     struct layout layout;
-    char big[256], little[256];
+    char big[256], little[256], side[256];
     const char *stage_share, *shard_share; /* NULL: by bytes, equal */
     enum device_kind device;               /* of the ranks; what is expected comes from the CPU */
     struct grid grid;
@@ -184,15 +185,17 @@ int main(int argc, char **argv)
     struct mpi_world world;
     struct mpi_bridge *bridge = NULL;
     int rank, size;
-    bool little = !strcmp(argv[3], "little"), plan = !strcmp(argv[3], "plan");
+    bool little = !strcmp(argv[3], "little"), swift = !strcmp(argv[3], "swift"), plan = !strcmp(argv[3], "plan"),
+         side = !strcmp(argv[3], "side");
     const char *times = strchr(argv[1], 'x');
     launch.groups = times ? atoi(argv[1]) : 1;
     launch.tp = atoi(times ? times + 1 : argv[1]);
     launch.pp = atoi(argv[2]);
-    launch.drafters = little ? with_little : plan ? with_plan : with_suffix;
+    launch.drafters = little ? with_little : plan || side || swift ? with_plan : with_suffix;
     launch.n_drafters = little ? 4 : 1;
-    snprintf(launch.big, sizeof launch.big, "%s/big.gguf", argv[4]);
+    snprintf(launch.big, sizeof launch.big, "%s/%s.gguf", argv[4], swift ? "idle" : "big");
     snprintf(launch.little, sizeof launch.little, "%s/little.gguf", argv[4]);
+    snprintf(launch.side, sizeof launch.side, "balcony:%s/side.gguf", argv[4]);
     grid_init(&launch.grid, launch.big, launch.little, kernels_pick(NULL, &why));
     if (!strcmp(argv[3], "uneven")) {
         static const char *const weights[] = {"2", "1,2", "3,1,2"};
@@ -202,6 +205,9 @@ int main(int argc, char **argv)
     if (!strcmp(argv[3], "device")) launch.device = DEVICE_KIND_REFERENCE;
     if (plan) launch.grid.plan = "ode:0,1x2@.5,2-3";
     if (plan) launch.grid.draft_plan = "layerskip:1";
+    if (side) launch.grid.draft_plan = launch.side;
+    if (swift) launch.grid.draft_plan = "swift:900";
+    if (swift) launch.grid.n_predict = GRID_CTX - 91;
     cover_pairs(&launch);
     if (argc == 7) choose_cell(&launch, atoi(argv[5]), atoi(argv[6]));
     launcher_is_there(&rank, &size);

@@ -87,6 +87,36 @@ def check_page(path, rows, delays):
         assert lines and list(lines[0]) == list(rows[0])
 
 
+def check_found(report, folder):
+    """Logs of trainers and plans of eval pareto: charts of their own, beside rows or alone."""
+    names = "side.gguf.log", "exits.gguf.log", "pareto"
+    losses = [{"step": 10 * i, "loss": 2 / (1 + i), "mean": 3 / (1 + i)} for i in range(5)]
+    held = [{"step": 0, "held_loss": 2.5, "held_agreement": .1}, {"step": 50, "loss": 1.5}, {"step": 90, "loss": 1.25},
+            {"step": 99, "loss": .5, "held_loss": 1.5, "held_agreement": .25}]
+    plans = [{"plan": f"skip:{i}", "bytes": 1 - .1 * i, "perplexity": 9.5 + i, "agreement": 1 - .2 * i,
+              "frontier": i != 2} for i in range(4)]
+    for name, rows in zip(names, (held, losses, plans)):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
+            out.writelines(json.dumps(row) + "\n" for row in rows)
+    page = os.path.join(folder, "found.html")
+    call(report, *(os.path.join(folder, name) for name in names), "--out", page)
+    text = open(page, encoding="utf-8").read()
+    parsed = Page()
+    parsed.feed(text)
+    assert not parsed.open and not parsed.fetched
+    sections = charts_of(text)
+    assert list(sections) == ["training", "plans"], list(sections)
+    first, agreement, second = sections["training"]
+    assert first["series"] == {"trained rows": 3, "held rows": 2} and first["note"] == ["side.gguf.log"], first
+    assert first["x-axis"] == ["step"] and first["y-axis"] == ["loss"] and agreement["series"] == {"held rows": 2}
+    assert second["series"] == {"trained rows": 5, "moving mean": 5} and second["note"] == ["exits.gguf.log"], second
+    assert [c["title"][0] for c in sections["plans"]] == ["Perplexity against bytes", "Agreement against bytes"]
+    assert all(c["series"] == {"plans": 4, "on the frontier": 3} for c in sections["plans"]), sections["plans"]
+    numbers = list(csv.DictReader(open(os.path.join(folder, "found-training.csv"), encoding="utf-8")))
+    assert [(n["log"], n["step"], n["loss"]) for n in numbers if n["log"] == names[1]] == [
+        (names[1], str(row["step"]), str(row["loss"])) for row in losses]
+
+
 def main():
     report = os.path.join(scripts, "report")
     words = ["--synthetic", "tD=1,tT=4", "--net-delay", "0,2", "-n", "24", "-o", "jsonl"]
@@ -101,6 +131,8 @@ def main():
             rows += open(path, encoding="utf-8").read()
         call(report, simulated, run, "--out", page)
         check_page(page, [json.loads(line) for line in rows.splitlines()], 2)
+
+        check_found(report, folder)
 
         figures = os.path.join(folder, "figures")
         call(os.path.join(scripts, "figures"), "network", "--program", pilotfish, "--out", figures, "--net-delay",

@@ -201,8 +201,8 @@ static void draw_episode(struct soak *s, struct episode *e)
 {
     static const enum grid_drafter drafters[] = {GRID_NONE,   GRID_LITTLE, GRID_LITTLE,
                                                  GRID_SUFFIX, GRID_DYING,  GRID_PLAN};
-    static const char *const plans[] = {"layerskip:1", "layerskip:3", "skip:2",
-                                        "skip:1a,3m"}; /* the first: any stage's */
+    static const char *const plans[] = {"layerskip:1", "swift:50", "layerskip:3", "skip:2", "skip:1a,3m"};
+    enum { OF_ANY_STAGE = 2 };
     static const int self_most[] = {0, 5, 64, SELF_MEASURED}, rows_most[] = {0, MOST_DRAFTS + 1, 30};
     struct err err = {0};
     uint64_t random = prefix_hash_mix(s->seed ^ prefix_hash_mix((uint64_t)s->n_episodes + 1)), *r = &random;
@@ -212,7 +212,7 @@ static void draw_episode(struct soak *s, struct episode *e)
     e->max_rows = rows_most[draw_below(r, 3)];
     e->tp = 1 + draw_below(r, 3);
     e->pp = 1 + draw_below(r, 3);
-    e->draft_plan = plans[e->pp > 1 ? 0 : draw_below(r, 4)];
+    e->draft_plan = plans[draw_below(r, e->pp > 1 ? OF_ANY_STAGE : 5)];
     e->threads = 1 + draw_below(r, 2);
     e->n_slots = 1 + draw_below(r, 4);
     e->self_max = self_most[draw_below(r, 4)];

@@ -277,13 +277,15 @@ static void what_it_lacks_is_refused_by_name(void **state)
         const struct tiny_spec *toy;
         struct share share;
         bool requantize;
+        const char *draft_plan;
         const struct device_table *device;
         const char *text;
     } rows[] = {
-        {&dense, {.n_stages = 1, .n_shards = 2}, false, &alone, "lacks shards of a stage: use --tp 1"},
-        {&dense, {.n_stages = 1, .n_shards = 1}, true, &device_ref, "lacks requantized weights"},
-        {&moe, {.n_stages = 1, .n_shards = 1}, false, &plain, "lacks models with experts"},
-        {&dense, {.n_stages = 1, .n_shards = 1}, false, &newer, "has version 3 of the table, this program 2"},
+        {&dense, {.n_stages = 1, .n_shards = 2}, false, NULL, &alone, "lacks shards of a stage: use --tp 1"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, true, NULL, &device_ref, "lacks requantized weights"},
+        {&moe, {.n_stages = 1, .n_shards = 1}, false, NULL, &plain, "lacks models with experts"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, false, "swift", &device_ref, "lacks a search of plans"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, false, NULL, &newer, "has version 3 of the table, this program 2"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct engine *e = NULL;
@@ -292,6 +294,7 @@ static void what_it_lacks_is_refused_by_name(void **state)
         const struct engine_config c = {.path = path,
                                         .share = rows[i].share,
                                         .requantize = rows[i].requantize,
+                                        .draft_plan = rows[i].draft_plan,
                                         .kernels = &kernels_ref,
                                         .device = rows[i].device,
                                         .n_threads = 1,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -18,7 +19,8 @@
 
 enum { N_EMBD = 72, N_BLOCKS = 4, N_CTX = 64, MAX_ROWS = 12, N_ROUNDS = 12, DRAFTS = 5 };
 
-static char folder[] = "/tmp/pilotfish-exits-XXXXXX", big[64], side[64], other_side[64], balcony[80];
+static char folder[] = "/tmp/pilotfish-exits-XXXXXX", big[64], side[64], other_side[64], balcony[80], wide_side[64],
+            cut_side[64], deep_side[64], bare_side[64];
 
 struct verdict_bits { /* compared byte by byte */
     int32_t next;
@@ -243,6 +245,12 @@ static void a_draft_s_plan_fits_the_first_stage(void **state)
         {balcony, balcony, 1, E_MODEL, "a second side file"},
         {NULL, other_side, 1, E_MODEL, "was made for another model"},
         {other_side, NULL, 1, E_MODEL, "was made for another model"},
+        {NULL, wide_side, 1, E_MODEL, "blk.4.ffn_gate.weight"},
+        {wide_side, NULL, 1, E_MODEL, "blk.4.ffn_gate.weight"},
+        {NULL, cut_side, 1, E_MODEL, "it is cut off"},
+        {cut_side, NULL, 1, E_MODEL, "it is cut off"},
+        {NULL, deep_side, 1, E_MODEL, "an exit after 5 blocks, but the model has 4"},
+        {NULL, bare_side, 1, E_MODEL, "not a GGUF file"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *why;
@@ -321,9 +329,20 @@ static int make_folder(void **state)
     if (!mkdtemp(folder)) return -1;
     snprintf(big, sizeof big, "%s/big.gguf", folder);
     snprintf(side, sizeof side, "%s/side.gguf", folder);
+    snprintf(wide_side, sizeof wide_side, "balcony:%s/wide.gguf", folder);
+    snprintf(cut_side, sizeof cut_side, "balcony:%s/cut.gguf", folder);
+    snprintf(deep_side, sizeof deep_side, "balcony:%s/deep.gguf", folder);
+    snprintf(bare_side, sizeof bare_side, "balcony:%s/bare.gguf", folder);
     snprintf(balcony, sizeof balcony, "balcony:%s", side);
     snprintf(other_side, sizeof other_side, "balcony:%s/other.gguf", folder);
     if (tiny_write(big, &spec) || tiny_write_side(side, big, &spec, 2, 0)) return -1;
+    spec.n_ff += 4; /* the base's fingerprint, other shapes */
+    if (tiny_write_side(strchr(wide_side, ':') + 1, big, &spec, 2, 0)) return -1;
+    spec.n_ff -= 4;
+    if (tiny_write_side(strchr(deep_side, ':') + 1, big, &spec, 5, 0)) return -1;
+    if (tiny_write_side(strchr(cut_side, ':') + 1, big, &spec, 2, 0) || truncate(strchr(cut_side, ':') + 1, 9000) ||
+        tiny_write_side(strchr(bare_side, ':') + 1, big, &spec, 2, 0) || truncate(strchr(bare_side, ':') + 1, 3))
+        return -1;
     char other[64];
     snprintf(other, sizeof other, "%s/other-big.gguf", folder);
     spec.seed = 2;

@@ -351,6 +351,42 @@ static void big_s_own_drafts_by_all_its_blocks_are_right(void **state)
     assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
 }
 
+/* The plan of the drafts changes while texts are written, by trials over their KV rows; two of four blocks do nothing. */
+static void a_search_for_plans_gives_one_hash(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *served;
+        uint32_t type;
+    } rows[] = {{NULL, QUANT_F32}, {"ode:0-1,2x2@.5,3a,3m", QUANT_F16}};
+    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
+    struct grid g;
+    uint64_t n_judged = 0, n_accepted = 0;
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct tiny_spec spec = tiny_spec(rows[r].type);
+        char big[64];
+        snprintf(big, sizeof big, "%s/idle-%zu.gguf", folder, r);
+        spec.idle = 1 << 1 | 1 << 2;
+        assert_int_equal(tiny_write(big, &spec), 0);
+        grid_init(&g, big, big, fastest());
+        g.plan = rows[r].served;
+        g.draft_plan = "swift:900"; /* trials all the time */
+        g.n_predict = GRID_CTX - 91;
+        g.sampler = samplers[r];
+        expect(&g);
+        for (int i = 0; i < 12; i++) {
+            struct cell c = cover(GRID_PLAN, windows[(i + i / 4) % 4], i);
+            g.self_max = self_max(1 + i % 2);
+            grid_run(&g, &c);
+        }
+        n_judged += g.n_planned_judged;
+        n_accepted += g.n_planned_accepted;
+    }
+    print_message("%llu of %llu judged drafts of a search accepted\n", (unsigned long long)n_accepted,
+                  (unsigned long long)n_judged);
+    assert_true(n_accepted > 0 && n_accepted < n_judged);
+}
+
 /* Each value of an axis (drafter, self-start, network, layout) meets each of another. */
 static void no_delay_and_no_jitter_changes_a_text(void **state)
 {
@@ -524,6 +560,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_side_file_s_drafts_give_one_hash),
         cmocka_unit_test(lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone),
         cmocka_unit_test(big_s_own_drafts_by_all_its_blocks_are_right),
+        cmocka_unit_test(a_search_for_plans_gives_one_hash),
         cmocka_unit_test(a_drafter_that_dies_changes_no_text),
         cmocka_unit_test(every_format_and_architecture_gives_one_hash),
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),

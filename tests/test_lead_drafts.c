@@ -354,6 +354,8 @@ struct elsewhere {
     struct scene *c;
     int n_asked, most;
     char after; /* the id that the text ends with then */
+    int n_looks, n_own;
+    uint64_t n_written;
 };
 
 static int write_xyz(void *arg, const struct draft_order *order, int32_t *drafts, uint32_t *us)
@@ -375,8 +377,10 @@ static void open_elsewhere(struct scene *c, struct elsewhere *e, double cost)
     scene_open(c);
     *e = (struct elsewhere){.c = c};
     lead_close(c->lead);
-    const struct lead_config config = {
-        .slots = &c->slots, .max_rows = MAX_ROWS, .n_vocab = N_VOCAB, .drafts = {write_xyz, e, cost}};
+    const struct lead_config config = {.slots = &c->slots,
+                                       .max_rows = MAX_ROWS,
+                                       .n_vocab = N_VOCAB,
+                                       .drafts = {.write = write_xyz, .arg = e, .cost = cost}};
     assert_int_equal(lead_open(&c->lead, &config, &err), OK);
 }
 
@@ -439,6 +443,52 @@ static void what_drafts_cost_is_known_before_the_first(void **state)
     }
 }
 
+/* What the coordinator asks for is no look's business; a slot's own rows are. */
+static uint32_t look_for_better(void *arg, const struct lead_text *text, double *cost)
+{
+    struct elsewhere *e = arg;
+    e->n_looks++;
+    e->n_own = text->n_own;
+    e->n_written = text->n_written;
+    if (e->n_looks == 4) *cost = .25;
+    return 300;
+}
+
+/* Drafts that cost too much are not tried; once a look has found cheaper ones, they are. */
+static void a_look_may_make_drafts_cheaper(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct elsewhere e;
+    struct err err;
+    scene_open(&c);
+    e = (struct elsewhere){.c = &c};
+    lead_close(c.lead);
+    const struct lead_config config = {
+        .slots = &c.slots,
+        .max_rows = MAX_ROWS,
+        .n_vocab = N_VOCAB,
+        .drafts = {.write = write_xyz, .look = look_for_better, .arg = &e, .cost = 1.01}};
+    assert_int_equal(lead_open(&c.lead, &config, &err), OK);
+    struct open_slot open = drafting(1, 60, 8);
+    open.adaptive = true;
+    open_drafting(&c, open);
+    read_prompt(&c, 1, "ab");
+    for (int i = 0; i < 8 && !e.n_asked; i++) { /* plain tokens of a millisecond */
+        const struct slot *s = &c.slots.slot[1];
+        const struct token t = {i ? 0 : c.jobs[1], 1, 1, (uint32_t)s->len, s->prefix_hash[s->len], 'c'};
+        assert_int_equal(lead_on_token(c.lead, &t, 1000 * (uint64_t)i, &err), OK);
+        struct lead_step step = lead_next(c.lead, 1000 * (uint64_t)i);
+        assert_int_equal(step.drafted_us, e.n_asked ? 800 : 300);
+        assert_int_equal(e.n_looks, i + 1);
+        assert_int_equal(e.n_own, i + 1);
+        assert_int_equal(e.n_written, i + 1);
+    }
+    assert_in_range(e.n_looks, 4, 7);
+    assert_int_equal(e.n_asked, 1);
+    scene_close(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +502,7 @@ int main(void)
         cmocka_unit_test(a_token_that_answers_none_of_its_rows_teaches_it_nothing),
         cmocka_unit_test(drafts_may_come_from_elsewhere),
         cmocka_unit_test(what_drafts_cost_is_known_before_the_first),
+        cmocka_unit_test(a_look_may_make_drafts_cheaper),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,6 +97,43 @@ static void a_spelling_is_a_list_of_parts_of_blocks(void **state)
     }
 }
 
+/* And neither is read as the other. */
+static void a_search_is_spelled_with_its_share_or_its_exits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spelled;
+        double share;
+        int exit_from, exit_to;
+        const char *why; /* if it is refused as a plan for drafts */
+    } rows[] = {{"swift", .03, 0, 0, NULL},
+                {"swift:5", .05, 0, 0, NULL},
+                {"swift:900", 9, 0, 0, NULL},
+                {"layerskip:2-6", .03, 2, 6, NULL},
+                {"swift:0", 0, 0, 0, "swift:0: cannot be read; a search is spelled swift, or swift:5"},
+                {"swift:", 0, 0, 0, "cannot be read"},
+                {"swift:3%", 0, 0, 0, "cannot be read"},
+                {"layerskip:6-2", 0, 0, 0, "cannot be read"},
+                {"layerskip:0-2", 0, 0, 0, "cannot be read"},
+                {"layerskip:2-6a", 0, 0, 0, "cannot be read"},
+                {"swifter", 0, 0, 0, "swifter: No such file"},
+                {"layerskip:2", 0, 0, 0, NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct plan_search s;
+        struct err err = {0};
+        char *text = NULL;
+        assert_int_equal(plan_search_read(&s, rows[i].spelled), rows[i].share > 0);
+        if (s.share != rows[i].share || s.exit_from != rows[i].exit_from || s.exit_to != rows[i].exit_to)
+            fail_msg("%s: %g, exits %d to %d", rows[i].spelled, s.share, s.exit_from, s.exit_to);
+        int rc = plan_draft_text(&text, rows[i].spelled, &err);
+        assert_int_equal(rc, rows[i].why ? E_USAGE : OK);
+        if (rows[i].why && !strstr(err.text, rows[i].why)) fail_msg("%s: %s", rows[i].spelled, err.text);
+        if (rc == OK) assert_string_equal(text, rows[i].spelled);
+        free(text);
+        if (s.share > 0) assert_int_equal(plan_text(&text, rows[i].spelled, &err), E_USAGE);
+    }
+}
+
 static void what_is_no_plan_says_why(void **state)
 {
     (void)state;
@@ -189,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_spelling_is_a_list_of_parts_of_blocks),
+        cmocka_unit_test(a_search_is_spelled_with_its_share_or_its_exits),
         cmocka_unit_test(what_is_no_plan_says_why),
         cmocka_unit_test(a_plan_that_computes_otherwise_has_another_hash),
     };

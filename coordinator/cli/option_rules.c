@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "coordinator/cli/option_value.h"
+#include "proto/plan.h"
 
 enum value_origin option_origin(const struct options *o, const char *name)
 {
@@ -59,6 +60,11 @@ static int refuse_contradictions(const struct options *o, struct err *err)
         return err_set(err, E_USAGE, "--accept exact is greedy: leave --temp out, or --accept");
     if (o->accept == ACCEPT_BILD && o->temp > 0)
         return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
+    struct plan_search search;
+    if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_PLAN && plan_search_read(&search, o->draft_plan))
+        return err_set(err, E_USAGE,
+                       "--draft-plan %s: its plan depends on the time, and with --accept bild the text would, too",
+                       o->draft_plan);
     if (o->max_rows == 1) return err_set(err, E_USAGE, "--max-rows 1: a pass has at least 2 rows");
     if (o->top_p == 0) return err_set(err, E_USAGE, "--top-p 0 leaves no id: greedy is --temp 0");
     if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_NONE && !o->no_draft)

@@ -16,7 +16,8 @@ enum {
     CMP = BIT(CMD_COMPARE),
     PPL = BIT(CMD_PERPLEXITY),
     SEARCH = BIT(CMD_PLAN_SEARCH),
-    SCORE = PPL | SEARCH, /* they score a text */
+    PARETO = BIT(CMD_PARETO),
+    SCORE = PPL | SEARCH | PARETO, /* they score a text */
     ROWS = BIT(CMD_ROWS),
     PAIR = BIT(CMD_BENCH_PAIR),
     STEP = BIT(CMD_BENCH_STEP),
@@ -117,7 +118,8 @@ const struct option option_table[] = {
          "longest match of\nthe text's end (default: little with --little, else none)"},
     {"draft-plan", NULL, TEXT, OPTION_TEXT, AT(draft_plan), "PLAN", 0, 0,
      .help = "the big model drafts for itself, by a part of its blocks that\n"
-             "the first stage has: spelled as --plan"},
+             "the first stage has: spelled as --plan; swift: it looks for such\na part while it decodes, in 3 % of its "
+             "time (swift:P: P %);\nlayerskip:E-F: for an exit"},
     {"no-draft", NULL, TEXT | DOC | PLAN, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | SWEEP | OF_ROWS | OF_SWEEPS, OPTION_COUNT, AT(draft_max),
      "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
@@ -251,7 +253,7 @@ const struct option option_table[] = {
     {"output", "-o", PRINTS | CLIENT | STEP | KERNELS | SWEEP | SCORE | TOK | INS | PLAN, OPTION_CHOICE, AT(format),
      "text|jsonl|json|csv", 0, 0, .preset = "text", .heading = "Output",
      .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines); csv: of "
-             "bench spec and\nsimulate"},
+             "bench spec,\nsimulate and eval pareto"},
     {"trace", NULL, SWEEP, OPTION_TEXT, AT(trace), "FILE", 0, 0,
      .help = "what happens in the first text of each way, for Perfetto or\nchrome://tracing"},
     {"keep", NULL, SWEEP, OPTION_TEXT, AT(keep), "FILE", 0, 0,
@@ -274,6 +276,8 @@ const struct option option_table[] = {
     {"agreement", NULL, PPL, OPTION_TEXT, AT(agreement), "PLAN", 0, 0,
      .help = "also how often the likeliest token under --plan is that under\nthis one, of which --plan runs a part; "
              "whole: all of the model"},
+    {"plans", NULL, PARETO, OPTION_TEXT, AT(plans), "FILE", 0, 0,
+     .help = "the plans: a line each, spelled as --plan, or with \"plan\" in\nJSON, as in the log of plan search"},
     {"baseline", NULL, SWEEP, OPTION_LIST, AT(baseline), "LIST", 0, DRAFTS_MOST, .preset = "1,2,4,8",
      .help = "lengths of sequential drafts, of which the best in hindsight\nis compared with; 0: none"},
     {"texts", NULL, SWEEP, OPTION_COUNT, AT(texts), "N", 1, SYNTHETIC_PROMPTS, .preset = "4",
@@ -495,6 +499,11 @@ const struct command_text command_texts[N_COMMANDS] = {
                         "  pilotfish eval perplexity --big B.gguf --window 1024 - < book.txt\n"
                         "  pilotfish eval perplexity --big B.gguf --plan skip:14,26 --agreement whole book.txt\n",
                         .positional = "TEXT_FILE"},
+    [CMD_PARETO] = {"eval pareto", " --big FILE --plans FILE TEXT_FILE",
+                    "What plans cost and what they are worth: bytes, perplexity and agreement; the best are marked.",
+                    "  pilotfish eval pareto --big B.gguf --plans plans.txt --window 256 book.txt\n"
+                    "  pilotfish eval pareto --big B.gguf --plans plan.json.log -o csv book.txt > pareto.csv\n",
+                    .positional = "TEXT_FILE"},
     [CMD_ROWS] = {"eval rows", " --big FILE --exit E TEXT_FILE",
                   "For training an exit: a text's hidden rows behind block E, and the likeliest next tokens.",
                   "  pilotfish eval rows --big B.gguf --exit 20 --save rows.bin text.txt\n"

@@ -350,6 +350,8 @@ static int finish_score(struct parser *r, struct err *err)
         return err_set(err, E_USAGE, "%s needs a text: a file, or - for standard input", command_name(r));
     if (o->agreement && !o->plan)
         return err_set(err, E_USAGE, "--agreement compares --plan with another plan: give --plan as well");
+    if (o->command == CMD_PARETO && !o->plans)
+        return err_set(err, E_USAGE, "eval pareto needs plans: --plans FILE, a plan on each line");
     if (o->command == CMD_ROWS && !o->exit)
         return err_set(err, E_USAGE, "eval rows needs the blocks before the exit: --exit E");
     if (!o->save) o->save = o->command == CMD_ROWS ? "rows.bin" : "plan.json";
@@ -449,8 +451,8 @@ static int finish(struct parser *r, struct err *err)
     int rc = check_share(o, err);
     if (rc != OK) return rc;
     o->ctx_given = option_origin(&r->o, "ctx") == FROM_LINE;
-    if (o->format == FORMAT_CSV && !options_sweep(o))
-        return err_set(err, E_USAGE, "-o csv is of bench spec and simulate");
+    if (o->format == FORMAT_CSV && !options_sweep(o) && o->command != CMD_PARETO)
+        return err_set(err, E_USAGE, "-o csv is of bench spec, simulate and eval pareto");
     if (o->format == FORMAT_JSON && o->command != CMD_INSPECT && o->command != CMD_CONFIG) o->format = FORMAT_JSONL;
     switch (o->command) {
     case CMD_HELP: return finish_help(r, err);
@@ -465,6 +467,7 @@ static int finish(struct parser *r, struct err *err)
     case CMD_SIMULATE: return finish_sweep(r, err);
     case CMD_PLAN_SEARCH:
     case CMD_ROWS:
+    case CMD_PARETO:
     case CMD_PERPLEXITY: return finish_score(r, err);
     case CMD_WORKER: return finish_worker(r, err);
     case CMD_CONFIG: return finish_config(r, err);

@@ -24,6 +24,7 @@ enum command {
     CMD_SERVE,
     CMD_COMPARE,
     CMD_PERPLEXITY,
+    CMD_PARETO,
     CMD_ROWS,
     CMD_PLAN_SEARCH,
     CMD_BENCH_PAIR,
@@ -39,7 +40,7 @@ enum command {
     CMD_CONFIG,
     CMD_WORKER
 };
-/* FORMAT_JSON: of inspect only, over several lines. FORMAT_CSV: of bench spec and simulate only. */
+/* FORMAT_JSON: of inspect only, over several lines. FORMAT_CSV: of bench spec, simulate and eval pareto only. */
 enum format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON, FORMAT_CSV };
 enum think { THINK_AUTO, THINK_OFF, THINK_ON };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
@@ -81,6 +82,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     /* generate */
     const char *big, *little;
     const char *plan;       /* that big is served under, as it was spelled (proto/plan.h); NULL: the plain one */
+    const char *plans;      /* of eval pareto: the file that lists them */
     const char *draft_plan; /* by which big drafts for itself, likewise */
     enum drafter drafter;   /* little with --little, a plan with --draft-plan, suffix with --draft suffix, else none */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */

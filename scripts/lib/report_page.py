@@ -6,6 +6,7 @@ import os
 from html import escape
 
 import chart
+import report_found
 from chart import Series
 from fetch import Failure
 
@@ -17,7 +18,7 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>Pilotfish: speculative decoding over networks</title>
+<title>Pilotfish: {heading}</title>
 <style>
 body {{ margin: 0 auto; max-width: 1360px; padding: 16px; font: 16px/1.5 system-ui, sans-serif; color: #1c2430;
   background: #ffffff; }}
@@ -33,7 +34,7 @@ th:nth-child(-n+4), td:nth-child(-n+4) {{ text-align: left; }}
 {style}</style>
 </head>
 <body>
-<h1>Speculative decoding over networks: plain, sequential, Pilotfish</h1>
+<h1>{heading}</h1>
 <p>{intro}</p>
 {sections}
 </body>
@@ -45,21 +46,38 @@ INTRO = ("Plain is the big model alone. Sequential drafts one length, verifies, 
          "of models (run), or with a pair of models (pair).")
 
 
-def read_rows(paths):
-    rows = []
+class Found:
+    """What the files have: rows of the simulator and of runs; by file, logs of trainers and lists of plans."""
+
+    def __init__(self):
+        self.rows, self.logs, self.plans = [], [], []
+
+    def add(self, path, number, row):
+        kinds = [kind for kind, is_one in ((self.logs, report_found.is_loss), (self.plans, report_found.is_plan))
+                 if is_one(row)]
+        if kinds:
+            name = os.path.basename(path)
+            if not kinds[0] or kinds[0][-1][0] != name:
+                kinds[0].append((name, []))
+            kinds[0][-1][1].append(row)
+        elif row.get("mode") in MODES and isinstance(row.get("tokens_per_s"), float):
+            self.rows.append(row)
+        else:
+            raise Failure(f"{path}:{number}: no row of simulate or bench spec, of eval pareto, or of a trainer's log")
+
+
+def read_files(paths):
+    found = Found()
     for path in paths:
         try:
             with open(path, encoding="utf-8") as lines:
                 for number, line in enumerate(lines, 1):
-                    row = json.loads(line)
-                    if row.get("mode") not in MODES or not isinstance(row.get("tokens_per_s"), float):
-                        raise Failure(f"{path}:{number}: no row of simulate or bench spec")
-                    rows.append(row)
+                    found.add(path, number, json.loads(line))
         except (ValueError, AttributeError) as error:
             raise Failure(f"{path}: not lines of JSON, as simulate -o jsonl prints them: {error}") from error
-    if not rows:
+    if not (found.rows or found.logs or found.plans):
         raise Failure("no rows: pilotfish simulate ... -o jsonl > rows.jsonl makes some")
-    return rows
+    return found
 
 
 def groups(rows, names):
@@ -192,6 +210,7 @@ def by_position(rows):
 SECTIONS = [("Speed against round trip", "rtt", against_rtt), ("Speed against acceptance", "acceptance",
                                                                against_acceptance),
             ("Time by role", "roles", time_by_role), ("Acceptance by position", "positions", by_position)]
+NETWORKS = "Speculative decoding over networks: plain, sequential, Pilotfish"
 SHOWN = ["source", "mode", "synthetic", "right", "rtt_ms", "net_jitter_ms", "draft_length", "tokens_per_s",
          "over_plain", "over_sequential", "verifies_per_token", "bytes_up_per_token", "bytes_down_per_token",
          "drafted_per_token", "wasted_per_token", "big_busy", "little_busy"]
@@ -215,11 +234,14 @@ def write_csv(path, rows):
         writer.writerows(rows)
 
 
-def write_page(out, rows):
+def write_page(out, found):
     stem, parts = os.path.splitext(out)[0], []
-    for heading, name, charts_of in SECTIONS:
+    sections = [(heading, name, charts_of(found.rows)) for heading, name, charts_of in SECTIONS]
+    sections.append(("Training", "training", report_found.losses(found.logs)))
+    sections.append(("What plans cost and what they are worth", "plans", report_found.frontiers(found.plans)))
+    for heading, name, charts in sections:
         figures, used = [], []
-        for svg, like in charts_of(rows):
+        for svg, like in charts:
             figures.append(f"<figure>{svg}</figure>")
             used += [row for row in like if row not in used]
         if not figures:
@@ -228,6 +250,8 @@ def write_page(out, rows):
         link = f'<a href="{escape(os.path.basename(stem))}-{name}.csv">as CSV</a>'
         parts.append(f'<section id="{name}"><h2>{heading}</h2><p>The numbers {link}.</p>\n<div class="charts">\n'
                      f'{"".join(figures)}</div></section>\n')
-    parts.append(f'<section id="rows"><h2>All rows</h2>{table(rows)}</section>')
+    if found.rows:
+        parts.append(f'<section id="rows"><h2>All rows</h2>{table(found.rows)}</section>')
     with open(out, "w", encoding="utf-8") as page:
-        page.write(PAGE.format(style=chart.STYLE, intro=INTRO, sections="".join(parts)))
+        page.write(PAGE.format(style=chart.STYLE, heading=NETWORKS if found.rows else "Training and plans",
+                               intro=INTRO if found.rows else "", sections="".join(parts)))

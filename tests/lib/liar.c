@@ -45,6 +45,7 @@ const struct lie lies[] = {
     {TAG_PONG, "misses", ".55-"},
     {TAG_PONG, "busy_us", "...-"}, /* counts of /metrics */
     {TAG_PONG, "ready_us", "...-"},
+    {TAG_PONG, "n_trials", "...-"},
     {TAG_PONG, "", ".---"},
     {TAG_VERDICT, "job", "555-"},
     {TAG_VERDICT, "slot", ".55-"},
@@ -216,6 +217,7 @@ static void tell_pong(const struct lie *l, int i, struct pong *p)
     SAY(l, i, "waits_for", &p->waits_for);
     SAY(l, i, "misses", &p->misses);
     SAY(l, i, "busy_us", &p->busy_us);
+    SAY(l, i, "n_trials", &p->n_trials);
     SAY(l, i, "ready_us", &p->ready_us);
 }
 

@@ -126,7 +126,7 @@ const struct message_example messages[] = {
     {"ping_loaded", {TAG_PING, .ping = {7, LIST(uint8_t, 0, 0, 255)}}},
     {"pong",
      {TAG_PONG, .pong = {UINT64_MAX, UINT32_MAX, true, UINT32_MAX, MAX_PEERS - 1, UINT32_MAX, UINT64_MAX, UINT64_MAX,
-                         MAX_PEERS - 1}}},
+                         MAX_PEERS - 1, "ode:0,3-7", UINT32_MAX}}},
     {"pong_empty", {TAG_PONG, .pong = {0}}},
     {"token", {TAG_TOKEN, .token = {UINT32_MAX, 3, UINT32_MAX, 4096, 0xff51afd7ed558ccdu, INT32_MAX}}},
     {"token_least", {TAG_TOKEN, .token = {.at = 1}}},
@@ -291,7 +291,8 @@ static bool same_pong(const struct pong *a, const struct pong *b)
 {
     return a->sent_ns == b->sent_ns && a->n_passes == b->n_passes && a->busy == b->busy && a->block_us == b->block_us &&
            a->waits_for == b->waits_for && a->n_load == b->n_load && a->busy_us == b->busy_us &&
-           a->ready_us == b->ready_us && a->misses == b->misses;
+           a->ready_us == b->ready_us && a->misses == b->misses && a->n_trials == b->n_trials &&
+           same_text(a->draft_plan, b->draft_plan);
 }
 
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)

@@ -417,6 +417,7 @@ static void plan_block(struct plan *p)
 {
     const struct tiny_spec *s = p->spec;
     int d = head_size(s), n_q = d * s->n_head, n_kv = d * s->n_head_kv;
+    float gain = s->idle >> p->source & 1 ? 0 : .4f;
     plan_vector(p, "attn_norm.weight", s->n_embd, 1, .1f);
     plan_matrix(p, "attn_q.weight", s->n_embd, n_q, 1.5f);
     plan_matrix(p, "attn_k.weight", s->n_embd, n_kv, 1.5f);
@@ -435,7 +436,7 @@ static void plan_block(struct plan *p)
         plan_vector(p, "attn_q_norm.weight", d, 1.5f, .2f);
         plan_vector(p, "attn_k_norm.weight", d, 1.5f, .2f);
     }
-    plan_matrix(p, "attn_output.weight", n_q, s->n_embd, .4f);
+    plan_matrix(p, "attn_output.weight", n_q, s->n_embd, gain);
     plan_vector(p, "ffn_norm.weight", s->n_embd, 1, .1f);
     if (s->n_experts) {
         plan_matrix(p, "ffn_gate_inp.weight", s->n_embd, s->n_experts, 1);
@@ -447,7 +448,7 @@ static void plan_block(struct plan *p)
     }
     plan_matrix(p, "ffn_gate.weight", s->n_embd, s->n_ff, 1);
     plan_matrix(p, "ffn_up.weight", s->n_embd, s->n_ff, 1);
-    plan_matrix(p, "ffn_down.weight", s->n_ff, s->n_embd, .4f);
+    plan_matrix(p, "ffn_down.weight", s->n_ff, s->n_embd, gain);
 }
 
 static uint64_t tensor_bytes(const struct tensor *t)

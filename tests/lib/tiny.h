@@ -35,6 +35,7 @@ struct tiny_spec {
     bool tied;     /* no output.weight */
     uint64_t seed;
     int left_out; /* this block is not written, those behind it move up; -1: none */
+    int idle;     /* bits of blocks that add nothing to x: what they leave out is zero */
     bool has_tokenizer;
 };
 
@@ -47,8 +48,7 @@ struct tiny_spec tiny_spec(uint32_t type);
 int tiny_write(const char *path, const struct tiny_spec *spec);
 
 /* A side file (proto/files/side.h) of the toy in `base`, whose spec this is: its last block and norm once more,
- * as Balcony begins (2503.05005, section 3.2).
-* n_ids 0: the exit chooses among all ids. */
+ * as Balcony begins (2503.05005, section 3.2). n_ids 0: the exit chooses among all ids. */
 int tiny_write_side(const char *path, const char *base, const struct tiny_spec *spec, int exit, int n_ids);
 
 /* Removes a folder and what was written into it. Not 0: it failed. */

@@ -21,7 +21,8 @@ static int usage(void)
           "[--left-out "
           "BLOCK]\n"
           "            [--blocks N] [--embd N] [--heads N] [--kv-heads N] [--ff N] [--vocab N] [--ctx N] [--tied] "
-          "[--no-tokenizer]\n",
+          "[--no-tokenizer]\n"
+          "            [--idle BITS] [--side BASE.gguf [--exit N]]: a side file of such a model instead\n",
           stderr);
     return 2;
 }
@@ -40,7 +41,13 @@ static int spec_of_type(struct tiny_spec *s, int argc, char **argv)
     return -1;
 }
 
-static int set_option(struct tiny_spec *s, const char *name, const char *value)
+/* What a side file is of; no base: it is a model that is written. */
+struct side {
+    const char *base;
+    int exit;
+};
+
+static int set_option(struct tiny_spec *s, struct side *side, const char *name, const char *value)
 {
     const struct {
         const char *name;
@@ -48,8 +55,13 @@ static int set_option(struct tiny_spec *s, const char *name, const char *value)
     } numbers[] = {{"--left-out", &s->left_out}, {"--blocks", &s->n_blocks},    {"--embd", &s->n_embd},
                    {"--heads", &s->n_head},      {"--kv-heads", &s->n_head_kv}, {"--ff", &s->n_ff},
                    {"--vocab", &s->n_vocab},     {"--head-size", &s->d_head},   {"--ctx", &s->n_ctx},
-                   {"--experts", &s->n_experts}, {"--used", &s->n_used}};
+                   {"--experts", &s->n_experts}, {"--used", &s->n_used},        {"--idle", &s->idle},
+                   {"--exit", &side->exit}};
     if (strcmp(name, "--type") == 0) return 0;
+    if (strcmp(name, "--side") == 0) {
+        side->base = value;
+        return 0;
+    }
     if (strcmp(name, "--arch") == 0) {
         s->architecture = value;
         return 0;
@@ -73,6 +85,7 @@ static int set_option(struct tiny_spec *s, const char *name, const char *value)
 int main(int argc, char **argv)
 {
     struct tiny_spec s;
+    struct side side = {.exit = 1};
     if (argc < 2 || argv[1][0] == '-' || spec_of_type(&s, argc, argv) != 0) return usage();
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--tied") == 0)
@@ -81,12 +94,13 @@ int main(int argc, char **argv)
             s.rope_factors = true;
         else if (strcmp(argv[i], "--no-tokenizer") == 0)
             s.has_tokenizer = false;
-        else if (i + 1 == argc || set_option(&s, argv[i], argv[i + 1]) != 0)
+        else if (i + 1 == argc || set_option(&s, &side, argv[i], argv[i + 1]) != 0)
             return usage();
         else
             i++;
     }
-    if (tiny_write(argv[1], &s) == 0) return 0;
+    int rc = side.base ? tiny_write_side(argv[1], side.base, &s, side.exit, 0) : tiny_write(argv[1], &s);
+    if (rc == 0) return 0;
     fprintf(stderr, "tiny: %s: %s\n", argv[1],
             errno == EINVAL ? "no such toy can be made (see tests/lib/tiny.h)" : strerror(errno));
     return 1;

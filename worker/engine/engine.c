@@ -100,6 +100,7 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .draft_n_ids = m->draft.side ? m->side.n_ids : 0,
         .n_threads = e->n_threads,
         .draft_cost = m->draft_cost,
+        .search = m->search,
         .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),
     };
 }
@@ -298,6 +299,44 @@ int engine_set_other(struct engine *e, const char *text, int *from, int *to, str
     *from = e->model.other_from;
     *to = e->model.other_to;
     return rc;
+}
+
+int engine_set_draft(struct engine *e, const char *text, struct err *err)
+{
+    return draft_plan_change(&e->model, text, err);
+}
+
+const struct plan *engine_served(const struct engine *e)
+{
+    return &e->model.plan;
+}
+
+const struct part_cost *engine_part_costs(const struct engine *e)
+{
+    return e->model.part_costs;
+}
+
+/* Of each head's positions a piece, K then V. */
+static void copy_kv(const struct kv *kv, int slot, int from, int n, uint16_t *kept, bool back)
+{
+    size_t piece = (size_t)n * (size_t)kv->d;
+    for (int cache = 0; cache < kv->n_caches; cache++)
+        for (int head = 0; head < kv->n_heads; head++, kept += 2 * piece) {
+            size_t at = kv_at(kv, cache, slot, head) + (size_t)from * (size_t)kv->d;
+            uint16_t *k = kv->k + at, *v = kv->v + at;
+            memcpy(back ? k : kept, back ? kept : k, piece * sizeof *k);
+            memcpy(back ? v : kept + piece, back ? kept + piece : v, piece * sizeof *v);
+        }
+}
+
+void engine_keep_kv(const struct engine *e, int slot, int from, int n, void *kept)
+{
+    copy_kv(&e->kv, slot, from, n, kept, false);
+}
+
+void engine_put_kv(struct engine *e, int slot, int from, int n, const void *kept)
+{
+    copy_kv(&e->kv, slot, from, n, (uint16_t *)kept, true);
 }
 
 int engine_bad_entry(const struct engine *e, int i_row)

@@ -73,6 +73,7 @@ struct engine_info {
     bool draft_fills;                /* the drafts' plan has a side file: see engine_span.fills */
     int draft_n_ids;                 /* a draft's ids are below it; 0: all */
     int n_threads;                   /* that compute its passes */
+    struct plan_search search;       /* for other plans for drafts; share 0: it stays */
     double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */
 };
 
@@ -115,6 +116,17 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
  * entries this stage runs. E_MODEL: it does not fit the model or the served plan. E_LAYOUT: it does not run through the
  * stages in order. */
 int engine_set_other(struct engine *e, const char *text, int *from, int *to, struct err *err);
+
+/* Makes the plan of a text (plan.h) that of the drafts; engine_info tells what changes. Errors: as engine_set_other. */
+int engine_set_draft(struct engine *e, const char *text, struct err *err);
+/* With a search (engine_info.search): the served plan, and what its entries cost, of this stage. Borrowed. */
+const struct plan *engine_served(const struct engine *e);
+const struct part_cost *engine_part_costs(const struct engine *e);
+
+/* K and V of positions [from, from + n) of a slot, in all caches of this stage, to `kept` and back: what is computed
+ * between the two leaves no trace. kept: of n times engine_info.kv_position_bytes. */
+void engine_keep_kv(const struct engine *e, int slot, int from, int n, void *kept);
+void engine_put_kv(struct engine *e, int slot, int from, int n, const void *kept);
 
 /* The entry in which a number of row i of the last pass was not finite. */
 enum { ENGINE_NOT_BAD = -1 };

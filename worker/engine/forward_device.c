@@ -41,6 +41,7 @@ int forward_device_check(const struct engine *e, struct err *err)
     const struct model *m = &e->model;
     const char *lacks = m->share.n_shards > 1 && !table->get    ? "shards of a stage: use --tp 1"
                         : m->shape.n_experts && !table->experts ? "models with experts"
+                        : m->search.share > 0                   ? "a search of plans: use another --draft-plan"
                         : m->requantize                         ? "requantized weights: use --little-quant file"
                                                                 : NULL;
     if (table->version != DEVICE_VERSION)

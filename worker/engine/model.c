@@ -450,6 +450,7 @@ void model_close(struct model *m)
     gguf_close(&m->file);
     plan_free(&m->plan);
     plan_free(&m->draft);
+    free(m->part_costs);
     plan_free(&m->other);
     side_close(&m->side);
     for (int i = 0; m->blocks && i <= m->shape.n_blocks; i++) free(m->blocks[i].experts);

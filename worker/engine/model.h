@@ -59,7 +59,9 @@ struct model {
     struct plan plan; /* of the whole model; this stage runs entries [entry_from, entry_to) */
     struct share share;
     int entry_from, entry_to;
-    struct plan draft; /* of the first stage; no entries: none */
+    struct plan draft;            /* of the first stage; no entries: none */
+    struct plan_search search;    /* for other plans for drafts; share 0: there is none */
+    struct part_cost *part_costs; /* [entry_to] owns: with a search, of the first stage */
     int n_shared;      /* entries that both plans begin with: the draft computes what the served plan would */
     struct plan other; /* that is run for some texts; this stage runs its entries [other_from, other_to) */
     int other_from, other_to;

@@ -1,6 +1,7 @@
 #include "worker/engine/other_plans.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/files/gguf_blocks.h"
@@ -76,14 +77,30 @@ static int fit_side(struct model *m, struct err *err)
     return err_set(err, E_MODEL, "what stands before the side block must be what the served plan begins with");
 }
 
+static int list_costs(struct model *m, const struct block_bytes *bytes, struct err *err)
+{
+    double whole = (double)plan_bytes(&m->file, &m->plan, bytes);
+    m->part_costs = calloc((size_t)m->entry_to, sizeof *m->part_costs);
+    if (!m->part_costs) return err_set(err, E_LAYOUT, "out of memory for a search of plans");
+    for (int i = 0; i < m->entry_to; i++) {
+        struct plan_entry attention = m->plan.entries[i], mlp = attention;
+        attention.part &= PART_ATTENTION;
+        mlp.part &= PART_MLP;
+        m->part_costs[i].attention = (double)entry_bytes(&attention, bytes) / whole;
+        m->part_costs[i].mlp = (double)entry_bytes(&mlp, bytes) / whole;
+    }
+    return OK;
+}
+
 static int count_cost(struct model *m, struct err *err)
 {
     struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks);
     if (!bytes) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     gguf_add_bytes(bytes, &m->side.file, m->shape.n_blocks + 1);
     m->draft_cost = (double)plan_bytes(&m->file, &m->draft, bytes) / (double)plan_bytes(&m->file, &m->plan, bytes);
+    int rc = m->search.share > 0 ? list_costs(m, bytes, err) : OK;
     free(bytes);
-    return OK;
+    return rc;
 }
 
 /* ---- a plan for some texts ---- */
@@ -136,12 +153,50 @@ int other_plan_open(struct model *m, const char *text, struct err *err)
 
 /* ---- drafts ---- */
 
+static int set_draft(struct model *m, const char *text, struct err *err)
+{
+    plan_free(&m->draft);
+    int rc = plan_read(&m->draft, text, m->shape.n_blocks, err);
+    if (rc != OK) return rc;
+    m->n_shared = count_shared(&m->plan, m->entry_to, &m->draft);
+    return fit(m, err);
+}
+
+/* Of several exits the last. */
+static int begin_exits(struct model *m, struct err *err)
+{
+    char text[32];
+    snprintf(text, sizeof text, "layerskip:%d", m->search.exit_to);
+    int rc = set_draft(m, text, err);
+    if (rc == OK && m->n_shared < m->draft.n_entries)
+        rc = err_set(err, E_MODEL, "the served plan does not begin with the first %d blocks", m->draft.n_entries);
+    return rc;
+}
+
+/* All of the first stage: a search begins there. */
+static int begin_search(struct model *m, struct err *err)
+{
+    if (m->search.exit_to) return begin_exits(m, err);
+    char text[PLAN_TEXT_MOST];
+    struct plan first = m->plan;
+    first.n_entries = m->entry_to;
+    if (m->plan.side) return err_set(err, E_MODEL, "a search of plans, beside a served plan with a side file");
+    plan_spell(&first, text, sizeof text);
+    return set_draft(m, text, err);
+}
+
+int draft_plan_change(struct model *m, const char *text, struct err *err)
+{
+    int rc = set_draft(m, text, err);
+    if (rc == OK && m->draft.side) rc = err_set(err, E_MODEL, "a side file is loaded at the start");
+    if (rc != OK) plan_free(&m->draft);
+    return rc == OK ? OK : err_wrap(err, "a plan for drafts");
+}
+
 int draft_plan_open(struct model *m, const char *text, struct err *err)
 {
     if (!model_first(m)) return OK;
-    int rc = plan_read(&m->draft, text, m->shape.n_blocks, err);
-    if (rc == OK) m->n_shared = count_shared(&m->plan, m->entry_to, &m->draft);
-    if (rc == OK) rc = fit(m, err);
+    int rc = plan_search_read(&m->search, text) ? begin_search(m, err) : set_draft(m, text, err);
     if (rc == OK && m->draft.side) rc = fit_side(m, err);
     if (rc == OK) rc = count_cost(m, err);
     return rc == OK ? OK : err_wrap(err, "%s: --draft-plan", m->file.path);

@@ -22,9 +22,13 @@
 
 struct model;
 
-/* Sets m->draft and m->n_shared from a text of plan.h, after the stages are cut. E_MODEL: it does not fit the model or
- * the served plan. E_LAYOUT: it runs what only later stages have. */
+/* Sets m->draft and m->n_shared from a text of plan.h, after the stages are cut; with a search, all of the first
+ * stage's entries, and m->part_costs. E_MODEL: it does not fit the model or the served plan. E_LAYOUT: it runs what
+ * only later stages have. */
 int draft_plan_open(struct model *m, const char *text, struct err *err);
+
+/* Another plan for drafts, of a model that is loaded. E_MODEL, E_LAYOUT: likewise; then there is none. */
+int draft_plan_change(struct model *m, const char *text, struct err *err);
 
 /* Sets m->other, and which of its entries this stage runs. E_MODEL: it does not fit the model or the served plan.
  * E_LAYOUT: it does not run through the stages in order. */

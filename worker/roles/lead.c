@@ -49,6 +49,7 @@ struct self { /* what a slot may write on by itself */
     int reach;                  /* length of the next draft at most */
     uint32_t n_final;           /* ids of the slot's text that never change */
     uint32_t n_prompt;          /* those before big's first; UINT32_MAX: it is being read */
+    uint32_t n_counted;         /* ids of the slot's text that are in n_written, or before them */
 };
 
 struct lead {
@@ -58,8 +59,9 @@ struct lead {
     size_t first, n_queued;
 
     /* One step. */
-    size_t n_taken; /* of the queue, in the last step: their rows are borrowed until the next */
-    int turn;       /* the slot that is the first to write by itself */
+    size_t n_taken;     /* of the queue, in the last step: their rows are borrowed until the next */
+    int turn;           /* the slot that is the first to write by itself */
+    uint64_t n_written; /* by big, in all slots that write by themselves */
     struct part parts[PASS_ROWS];
     struct verdict refused[MAX_JOBS + SLOTS_MOST];
     struct lead_step step;
@@ -163,6 +165,13 @@ int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, str
     return OK;
 }
 
+static void begin_policy(const struct lead *l, struct self *s, bool adaptive)
+{
+    const struct cost_prior prior = {.draft = l->c.drafts.write ? l->c.drafts.cost : 0};
+    draft_policy_init(&s->policy, adaptive, false, prior, &(struct draft_profile){0});
+    s->reach = REACH_MORE;
+}
+
 int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
 {
     int rc = check_slot(l, open->slot, "an Open", err);
@@ -170,11 +179,7 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
     if (open->n_end_ids > OPEN_END_IDS_MOST || open->n_top > MAX_TOP)
         return err_set(err, E_PEER, "an Open with %zu end ids and %u best ids", open->n_end_ids, open->n_top);
     struct self *s = &l->self[open->slot];
-    if (!s->was_opened || open->text != s->open.text) {
-        const struct cost_prior prior = {.draft = l->c.drafts.write ? l->c.drafts.cost : 0};
-        draft_policy_init(&s->policy, open->adaptive, false, prior, &(struct draft_profile){0});
-        s->reach = REACH_MORE;
-    }
+    if (!s->was_opened || open->text != s->open.text) begin_policy(l, s, open->adaptive);
     s->on = open->self_max > 0;
     s->was_opened = true;
     s->has_next = s->lost = s->knows = s->part.in_work = false;
@@ -371,6 +376,7 @@ static void note_text(struct lead *l, const struct part *part)
     if (part->at < s->n_final) {
         remember(l, part->slot);
         s->n_final = part->at;
+        if (s->n_counted > part->at) s->n_counted = part->at;
     }
     if (first < part->n_rows && s->n_prompt == UINT32_MAX) s->n_prompt = part->at + (uint32_t)first + 1;
 }
@@ -483,6 +489,24 @@ static int draft(struct lead *l, uint32_t slot, int n_others)
     return n;
 }
 
+/* For a better way to draft; what was learned of the last one does not count for it. Returns how long it took. */
+static uint32_t look(struct lead *l, uint32_t slot)
+{
+    struct self *s = &l->self[slot];
+    const struct lead_drafts *from = &l->c.drafts;
+    uint32_t len = s->next.at + 1, counted = s->n_counted > s->n_prompt ? s->n_counted : s->n_prompt;
+    if (!from->look || counted >= len) return 0;
+    double cost = from->cost;
+    l->n_written += len - counted;
+    s->n_counted = len;
+    const struct lead_text text = {&s->open, (int)(len - s->n_prompt), l->n_written};
+    uint32_t us = from->look(from->arg, &text, &cost);
+    if (cost == from->cost) return us;
+    l->c.drafts.cost = cost;
+    for (int i = 0; i < l->c.slots->n; i++) begin_policy(l, &l->self[i], l->self[i].open.adaptive);
+    return us;
+}
+
 /* n_others: slots that are to have a row in this pass too. */
 static void start_self(struct lead *l, uint32_t slot, int n_others, uint64_t now_us)
 {
@@ -494,6 +518,7 @@ static void start_self(struct lead *l, uint32_t slot, int n_others, uint64_t now
     s->knows &= !s->lost;
     if (s->lost) return;
     slots_apply(l->c.slots, slot, next->at, &next->id, 1);
+    uint32_t look_us = look(l, slot);
     int n = draft(l, slot, n_others);
     for (int i = 0; i <= n; i++)
         own->rows[i] = (struct row){.id = i ? own->drafts[i - 1] : next->id,
@@ -504,8 +529,8 @@ static void start_self(struct lead *l, uint32_t slot, int n_others, uint64_t now
     own->in_work = true;
     own->at = next->at;
     own->n_drafts = n;
-    own->begun_us = now_us;
-    l->step.drafted_us += own->drafted_us;
+    own->begun_us = now_us + look_us;
+    l->step.drafted_us += own->drafted_us + look_us;
     const struct part part = {.slot = slot,
                               .round = s->open.round,
                               .at = next->at,

@@ -45,10 +45,19 @@ struct draft_order { /* for a text whose slot ends with big's next id */
     float p_joint_min; /* end it with the id that brings the product of the probabilities below it (0: never) */
 };
 
-/* Where a slot's own drafts come from, if not from earlier text. Writes ids that may follow the text, says how long
- * that took, and returns how many there are. */
+struct lead_text { /* of a slot that ends with big's next id */
+    const struct open_slot *open;
+    int n_own;          /* ids at its end that big wrote */
+    uint64_t n_written; /* by big so far, in all texts */
+};
+
+/* Where a slot's own drafts come from, if not from earlier text. */
 struct lead_drafts {
+    /* Writes ids that may follow the text, says how long that took, and returns how many there are. */
     int (*write)(void *arg, const struct draft_order *order, int32_t *drafts, uint32_t *us);
+    /* Called before each row of a slot's own: may look for a better way to draft. Returns how long that took; *cost: of
+     * drafts from now on, if it changes. NULL: there is one way. */
+    uint32_t (*look)(void *arg, const struct lead_text *text, double *cost);
     void *arg;
     double cost; /* of a drafted id over one of big's own, before any is measured */
 };

@@ -75,7 +75,9 @@ static int answer_ping(struct worker *w, const struct ping *ping, struct err *er
                                    .n_load = (uint32_t)ping->n_load,
                                    .busy_us = busy_ns / 1000,
                                    .ready_us = (now - p->ready_ns) / 1000,
-                                   .misses = (uint32_t)links_missed(&w->links, now)},
+                                   .misses = (uint32_t)links_missed(&w->links, now),
+                                   .draft_plan = p->draft_plan,
+                                   .n_trials = p->n_trials},
                      err);
 }
 

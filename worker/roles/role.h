@@ -45,6 +45,8 @@ struct pulse {                 /* of a worker that serves: what its Pongs say, a
     bool alone;                       /* the coordinator is lost */
     bool busy;                        /* a pass runs, or is due */
     int waits_for;                    /* a peer; PEER_COORDINATOR: none */
+    const char *draft_plan;           /* borrowed: by which it drafts, if it looks for one */
+    uint32_t n_trials;                /* of plans */
 };
 
 struct worker {

@@ -334,12 +334,22 @@ static int verifier_loop(struct verifier *v, struct err *err)
     return OK;
 }
 
-/* Of a drafted id over one of big's own. How much of that one's time is the way between stages is not known before the
- * first trial: at its best for drafts, which go no such way, most of it. */
-static double least_cost(const struct verifier *v)
+/* How much of a token's time is the way between stages is not known before the first trial: at its best for drafts,
+ * which go no such way, most of it. */
+static double way_of(const struct verifier *v)
 {
     enum { WAY = 4 };
-    return v->w->info.draft_cost / (v->w->group->pp > 1 ? WAY : 1);
+    return v->w->group->pp > 1 ? WAY : 1;
+}
+
+/* The source of the leader's drafts. */
+static int drafts_open(struct verifier *v, struct lead_drafts *out, struct err *err)
+{
+    struct self_draft *d = &v->self_draft;
+    if (!d->w) return OK;
+    *out = (struct lead_drafts){.write = self_draft_write, .arg = d, .cost = v->w->info.draft_cost / way_of(v)};
+    if (d->searches) out->look = self_draft_look;
+    return d->searches ? self_draft_search(d, way_of(v), err) : OK;
 }
 
 static int leader_open(struct verifier *v, struct err *err)
@@ -350,8 +360,8 @@ static int leader_open(struct verifier *v, struct err *err)
     int rc = n_bytes ? suffix_memory_open(&v->memory, n_bytes, err) : OK;
     if (rc != OK) return rc;
     struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = max_rows, .n_vocab = n_vocab};
-    if (v->self_draft.w) lead.drafts = (struct lead_drafts){self_draft_write, &v->self_draft, least_cost(v)};
-    rc = lead_open(&v->lead, &lead, err);
+    rc = drafts_open(v, &lead.drafts, err);
+    if (rc == OK) rc = lead_open(&v->lead, &lead, err);
     bool at_leader = v->w->config->layout.drafter == DRAFTER_SUFFIX || v->self_draft.w;
     if (rc != OK || !at_leader) return rc;
     rc = lookup_init(&v->lookup, slots->n, slots->n_ctx, slots->slot[0].prefix_hash[0], n_vocab, err);

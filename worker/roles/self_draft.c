@@ -1,11 +1,30 @@
 #include "worker/roles/self_draft.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/math.h"
 #include "proto/clock.h"
 #include "proto/prefix_hash.h"
+
+/* Entries among which a search leaves out some: of several exits the last one's. */
+static int n_searched(const struct self_draft *d)
+{
+    const struct engine_info *info = &d->w->info;
+    return info->search.exit_to ? info->search.exit_to : info->entry_to;
+}
+
+/* All of them: where a search begins. */
+static bool spell_start(struct self_draft *d)
+{
+    char room[PART_PLAN_MOST + 2];
+    struct plan first = *engine_served(d->w->engine);
+    first.n_entries = n_searched(d);
+    plan_spell(&first, room, sizeof room);
+    snprintf(d->plan, sizeof d->plan, "%.*s", PART_PLAN_MOST, room);
+    return !strcmp(d->plan, room);
+}
 
 int self_draft_open(struct self_draft *d, struct worker *w, struct err *err)
 {
@@ -15,7 +34,11 @@ int self_draft_open(struct self_draft *d, struct worker *w, struct err *err)
     d->w = w;
     d->x = calloc(n_embd, sizeof *d->x);
     d->fresh_x = calloc(PASS_ROWS * n_embd, sizeof *d->fresh_x);
-    if (!d->x || !d->fresh_x) return err_set(err, E_LAYOUT, "out of memory");
+    d->searches = info->search.share > 0;
+    if (d->searches) d->kept_kv = malloc(SWIFT_ROWS * (size_t)info->kv_position_bytes);
+    if (!d->x || !d->fresh_x || (d->searches && !d->kept_kv)) return err_set(err, E_LAYOUT, "out of memory");
+    if (d->searches && !spell_start(d))
+        return err_set(err, E_MODEL, "the served plan is too long for a search of plans");
     return exit_rows_init(&d->held, w->slots.n, info->shape.n_embd, err);
 }
 
@@ -24,6 +47,22 @@ void self_draft_close(struct self_draft *d)
     exit_rows_free(&d->held);
     free(d->x);
     free(d->fresh_x);
+    free(d->kept_kv);
+    if (d->w) d->w->pulse.draft_plan = NULL;
+    swift_close(d->swift);
+}
+
+/* ---- a plan for the draft that comes, with a search ---- */
+
+/* Rows that are held are of the plan before. */
+static int use_plan(struct self_draft *d, const char *text, struct err *err)
+{
+    if (!strcmp(text, d->plan)) return OK;
+    for (int slot = 0; slot < d->held.n_slots; slot++) exit_rows_drop(&d->held, (uint32_t)slot);
+    int rc = engine_set_draft(d->w->engine, text, err);
+    if (rc == OK) snprintf(d->plan, sizeof d->plan, "%s", text);
+    if (rc == OK) engine_info(d->w->engine, &d->w->info);
+    return rc;
 }
 
 /* ---- a step of a draft ---- */
@@ -64,15 +103,15 @@ static int run_step(struct self_draft *d, const struct part *part, struct step *
     return OK;
 }
 
-static int post_step(struct self_draft *d, const struct part *part, struct err *err)
+static int post_rows(struct self_draft *d, const struct part *part, const float *x, struct err *err)
 {
     const struct group *g = d->w->group;
     const struct message m = {.tag = TAG_PASS,
                               .pass = {.pass = d->w->pulse.n_passes,
                                        .parts = part,
                                        .n_parts = 1,
-                                       .hidden = d->x,
-                                       .n_hidden = (size_t)d->w->info.shape.n_embd,
+                                       .hidden = x,
+                                       .n_hidden = part->n_rows * (size_t)d->w->info.shape.n_embd,
                                        .draft = true}};
     int rc = OK;
     for (int s = 1; s < g->tp && rc == OK; s++) rc = worker_post(d->w, group_peer(g, 0, s), &m, err);
@@ -110,13 +149,17 @@ static int write_rows(struct self_draft *d, const struct text *text, const struc
                         .prefix_hash = text->ids->prefix_hash[last],
                         .rows = &row,
                         .n_rows = 1,
-                        .sampler = text->sampler};
+                        .sampler = text->sampler,
+                        .plan = d->swift ? swift_plan(d->swift) : NULL};
     float p_joint = 1;
+    if (part.plan) d->rc = use_plan(d, part.plan, &d->err);
+    *end = DRAFT_NOTHING;
+    if (d->rc != OK) return 0;
     worker_begin_pass(d->w); /* one for all steps: a look at the mailbox comes every so many ms from here */
     for (*end = DRAFT_WINDOW; n < b->most && *end == DRAFT_WINDOW; part.at++) {
         struct step step;
         engine_embed(d->w->engine, &row.id, 1, d->x);
-        d->rc = post_step(d, &part, &d->err);
+        d->rc = post_rows(d, &part, d->x, &d->err);
         if (d->rc == OK) d->rc = run_step(d, &part, &step, &d->err);
         if (d->rc != OK || !step.found) break;
         float p = (float)math_exp((double)step.lp_next);
@@ -152,6 +195,7 @@ int self_draft_answer(void *self_draft, const struct draft_ask *ask, const struc
     struct self_draft *d = self_draft;
     uint32_t last = (uint32_t)ids->len - 1;
     *end = DRAFT_NOTHING;
+    if (d->searches) return 0;
     if (slots_check(&d->w->slots, ask->slot, last, ids->prefix_hash[last], 1) != VERDICT_OK) return 0;
     begin_draft(d, ask->slot, last);
     const struct text text = {ask->slot, ask->round, ids, ask->sampler};
@@ -159,16 +203,117 @@ int self_draft_answer(void *self_draft, const struct draft_ask *ask, const struc
     return write_rows(d, &text, &bounds, rows, end);
 }
 
-/* ---- a step, at another shard ---- */
+/* ---- a trial of another plan ---- */
+
+/* From d->fresh_x, rows of a slot's text that it holds. Afterwards all is as before. */
+static int run_trial(struct self_draft *d, const struct part *part, const struct verdict_row **answers, struct err *err)
+{
+    struct engine *e = d->w->engine;
+    struct engine_info info;
+    int slot = (int)part->slot, at = (int)part->at, n = (int)part->n_rows;
+    for (int i = 0; i < n; i++)
+        d->fresh[i] =
+            (struct engine_row){.slot = slot, .pos = at + i, .ask = &part->rows[i], .sampler = &part->sampler};
+    int rc = engine_set_draft(e, part->plan, err);
+    if (rc != OK) return rc;
+    engine_info(e, &info);
+    const struct engine_span span = {ENGINE_DRAFT, 0, info.n_draft_entries, d->fresh, n, d->fresh_x, NULL, false};
+    engine_keep_kv(e, slot, at, n, d->kept_kv);
+    worker_begin_pass(d->w);
+    rc = engine_run(e, &span, answers, err);
+    engine_put_kv(e, slot, at, n, d->kept_kv);
+    return rc == OK ? engine_set_draft(e, d->plan, err) : rc;
+}
+
+static int count_same(const struct self_draft *d, const struct verdict_row *answers, const int32_t *ids, int n)
+{
+    int n_same = 0;
+    for (int i = 0; i < n && engine_bad_entry(d->w->engine, i) == ENGINE_NOT_BAD; i++)
+        n_same += answers[i].next == ids[i];
+    return n_same;
+}
+
+/* The last n ids of the slot's text, each as the plan has it behind those before. */
+static int try_plan(struct self_draft *d, const struct open_slot *open, const char *plan, int n, int *n_same)
+{
+    const struct slot *text = &d->w->slots.slot[open->slot];
+    const struct verdict_row *answers = NULL;
+    struct row rows[SWIFT_ROWS];
+    int at = text->len - 1 - n;
+    for (int i = 0; i < n; i++) rows[i] = (struct row){.id = text->ids[at + i], .wanted = true};
+    const struct part part = {.slot = open->slot,
+                              .round = open->round,
+                              .at = (uint32_t)at,
+                              .prefix_hash = text->prefix_hash[at],
+                              .rows = rows,
+                              .n_rows = (size_t)n,
+                              .sampler = open->sampler,
+                              .plan = plan};
+    engine_embed(d->w->engine, text->ids + at, n, d->fresh_x);
+    int rc = post_rows(d, &part, d->fresh_x, &d->err);
+    if (rc == OK) rc = run_trial(d, &part, &answers, &d->err);
+    if (rc == OK) *n_same = count_same(d, answers, text->ids + at + 1, n);
+    return rc;
+}
+
+/* As long as a trial as the last one leaves the share as it should be. */
+static bool has_time(const struct self_draft *d)
+{
+    double ns = (double)(d->trials_ns + d->trial_ns);
+    return ns <= d->w->info.search.share * (double)d->w->pulse.busy_ns;
+}
+
+uint32_t self_draft_look(void *self_draft, const struct lead_text *text, double *cost)
+{
+    struct self_draft *d = self_draft;
+    int most = worker_max_rows(d->w), n = text->n_own < SWIFT_ROWS ? text->n_own : SWIFT_ROWS, n_same = 0;
+    if (n > most) n = most;
+    if (d->rc != OK || n < SWIFT_ROWS_LEAST || !has_time(d)) return 0;
+    const char *plan = swift_next(d->swift, text->n_written);
+    uint64_t start = clock_now_ns();
+    if (!plan) return 0;
+    d->rc = try_plan(d, text->open, plan, n, &n_same);
+    if (d->rc == OK && swift_note(d->swift, n_same, n)) *cost = swift_cost(d->swift);
+    d->trial_ns = clock_now_ns() - start;
+    d->trials_ns += d->trial_ns;
+    d->w->pulse.draft_plan = swift_plan(d->swift);
+    d->w->pulse.n_trials++;
+    return (uint32_t)(d->trial_ns / 1000);
+}
+
+int self_draft_search(struct self_draft *d, double way, struct err *err)
+{
+    const struct engine_info *info = &d->w->info;
+    const struct swift_config config = {.served = engine_served(d->w->engine),
+                                        .n_entries = n_searched(d),
+                                        .costs = engine_part_costs(d->w->engine),
+                                        .whole_cost = info->draft_cost,
+                                        .is_whole = d->w->group->pp == 1 && n_searched(d) == info->entry_to,
+                                        .exit_from = info->search.exit_from,
+                                        .way = way,
+                                        .seed = 1};
+    return swift_open(&d->swift, &config, err);
+}
+
+/* ---- a step or a trial, at another shard ---- */
 
 int self_draft_step(struct self_draft *d, const struct pass *pass, struct err *err)
 {
     const struct part *part = pass->parts;
-    bool fits = d->w && pass->n_parts == 1 && part->n_rows == 1 && part->rows[0].wanted &&
-                part->slot < (uint32_t)d->w->slots.n && part->at < (uint32_t)d->w->slots.n_ctx &&
-                pass->n_hidden == (size_t)d->held.n_embd;
+    bool fits = d->w && pass->n_parts == 1 && part->n_rows >= 1 && part->n_rows <= (d->searches ? SWIFT_ROWS : 1) &&
+                (part->plan != NULL) == d->searches && part->slot < (uint32_t)d->w->slots.n &&
+                part->at + part->n_rows <= (size_t)d->w->slots.n_ctx &&
+                pass->n_hidden == part->n_rows * (size_t)d->held.n_embd;
+    for (size_t i = 0; fits && i < part->n_rows; i++) fits = part->rows[i].wanted;
+    const struct verdict_row *answers;
     struct step step;
     if (!fits) return err_set(err, E_PEER, "a Pass of a draft that does not fit");
+    if (part->n_rows > 1) {
+        memcpy(d->fresh_x, pass->hidden, pass->n_hidden * sizeof *d->fresh_x);
+        return run_trial(d, part, &answers, err);
+    }
+    int rc = part->plan ? use_plan(d, part->plan, err) : OK;
+    if (rc != OK) return rc;
     memcpy(d->x, pass->hidden, pass->n_hidden * sizeof *d->x);
     begin_draft(d, part->slot, part->at);
     worker_begin_pass(d->w);

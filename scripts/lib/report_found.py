@@ -1,0 +1,44 @@
+"""Charts of scripts/report for what was trained or measured: the log of a trainer (scripts/train), and the rows of
+`pilotfish eval pareto`. Each is a list of (file, its lines), and gives (chart, rows for the CSV)."""
+import chart
+from chart import Series
+
+
+def is_loss(row):
+    return isinstance(row.get("step"), int) and any(isinstance(row.get(name), float) for name in ("loss", "held_loss"))
+
+
+def is_plan(row):
+    numbers = ("bytes", "perplexity", "agreement")
+    return "frontier" in row and all(isinstance(row.get(name), (int, float)) for name in numbers)
+
+
+def curve(rows, name):
+    return [(row["step"], row[name], None, None) for row in rows if isinstance(row.get(name), float)]
+
+
+CURVES = [("trained rows", "plain", "loss"), ("moving mean", "pilotfish", "mean"), ("held rows", "closed", "held_loss")]
+
+
+def losses(logs):
+    columns = list(dict.fromkeys(name for _, rows in logs for row in rows for name in row))
+    for file, rows in logs:
+        named = [(name, colour, curve(rows, field)) for name, colour, field in CURVES]
+        shown = [Series(name, colour, "line", points) for name, colour, points in named if points]
+        like = [{"log": file, **{name: row.get(name) for name in columns}} for row in rows]
+        yield chart.lines(chart.Title("Loss against steps", file), "step", "loss", shown), like
+        held = curve(rows, "held_agreement")
+        if held:
+            yield chart.lines(chart.Title("Agreement against steps", file), "step", "share of held rows",
+                              [Series("held rows", "closed", "line", held)]), like
+
+
+def frontiers(lists):
+    for file, rows in lists:
+        like = [{"file": file, **row} for row in rows]
+        for name, words in (("perplexity", "perplexity"), ("agreement", "agreement with the whole model")):
+            shown = [Series("plans", "plain", "dots", [(row["bytes"], row[name], None, None) for row in rows])]
+            best = [(row["bytes"], row[name], None, None) for row in rows if row["frontier"]]
+            shown.append(Series("on the frontier", "pilotfish", "dots", best))
+            title = chart.Title(f"{name.capitalize()} against bytes", file)
+            yield chart.lines(title, "share of the whole model's bytes", words, shown, 1), like
