@@ -18,7 +18,7 @@
 
 #include "kernels/kernels.h"
 
-enum { DEVICE_VERSION = 1, DEVICE_NONE = -1 };
+enum { DEVICE_VERSION = 2, DEVICE_NONE = -1 };
 
 struct device;
 
@@ -92,6 +92,8 @@ struct device_table {
     void (*end)(struct device *d, struct device_row *rows, float *x);
     /* out[n_rows, ld] = READY rows [row, row + n_rows) . rows [16 i_panel, + n) of a matrix; whole panels. */
     void (*logits)(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n);
+    /* Between passes: K and V of a slot's first n positions, in all caches, become those of another slot. */
+    void (*copy)(struct device *d, int to, int from, int n);
 };
 
 /* The reference's kernels behind the table: it proves the cut, and is for tests. */
