@@ -139,7 +139,7 @@ static void note_verify(struct spec *s, struct decode_slot *p, const struct flig
         note_wait(q, s->now - f->sent_ns, p->computed_us, &q->stats.verify_ns);
     if (q->state == SEQ_PROMPT) {
         q->stats.first_ns = s->now;
-        p->policy.prompt_ns = (double)(s->now - q->stats.start_ns) / q->stats.n_prompt_rows;
+        p->policy.prompt_ns = (double)(s->now - f->sent_ns) / q->stats.n_prompt_rows;
         q->state = SEQ_DECODING;
     } else {
         q->stats.n_verifies++;
