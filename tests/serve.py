@@ -197,6 +197,25 @@ def choices_are_those_of_generate_for_the_same_seed(server):
     check(other.seed != drawn.seed, "two requests without a seed have the same")
 
 
+def choices_compute_a_long_prompt_once(server):
+    prompt = "a long prompt, " * 6 + "which each choice begins with, "
+    options = ("--raw", "-n", "12", "--temp", "1", "--seed", "7", "--parallel")
+    want, together = (generate([{"prompt": prompt}] * 3, *options, slots) for slots in ("1", "3"))
+    check([a["ids"] for a in want] == [a["ids"] for a in together], "ids of prompts that are copied")
+    ask = {"max_tokens": 12, "temperature": 1, "seed": 7, "logprobs": 0}
+    before = server.metrics()
+    whole = server.get("/v1/completions", {**ask, "prompt": prompt, "n": 3})[2]
+    for choice, answer in zip(whole["choices"], want):
+        same_tokens(choice, answer, f"choice {choice['index']}")
+    after = server.metrics()
+    n = whole["usage"]["prompt_tokens"]
+    check(sum(a["stats"].get("prompt_copied", 0) for a in together) == 2 * (n - 1), "what generate copies")
+    copied, counted, cached = (after[f"pilotfish_{key}_tokens_total"] - before[f"pilotfish_{key}_tokens_total"]
+                               for key in ("copied", "prompt", "cached"))
+    check(n > 40 and counted == 3 * n, f"{n} tokens, {counted} counted")
+    check(copied == 2 * (n - 1) and cached - copied < 20, f"of {n} tokens {copied} copied, {cached} not computed")
+
+
 def prompts_may_be_texts_or_tokens(server):
     status, _, tokens = server.get("/tokenize", {"prompt": "hello world"})
     check(status == 200 and tokens["count"] == len(tokens["tokens"]), tokens)
@@ -822,6 +841,7 @@ def main():
     an_answer_of_a_server_has_an_end()
     with Server("--draft", "suffix", "--guard", "off", "--parallel", "3") as server:
         choices_are_those_of_generate_for_the_same_seed(server)
+        choices_compute_a_long_prompt_once(server)
         prompts_may_be_texts_or_tokens(server)
         what_is_wrong_is_refused_with_the_field(server)
         reports_add_up_to_the_metrics(server)
