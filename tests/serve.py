@@ -216,6 +216,21 @@ def choices_compute_a_long_prompt_once(server):
     check(copied == 2 * (n - 1) and cached - copied < 20, f"of {n} tokens {copied} copied, {cached} not computed")
 
 
+def a_request_names_the_plan_that_drafts():
+    with Server("--draft-plan", "half=layerskip:2", "--guard", "off") as server:
+        props = server.get("/props")[2]
+        check(props["drafter"] == "plan" and props["draft_plans"] == ["half"], props)
+        ask = {"prompt": "hello", "max_tokens": 24, "logprobs": 0}
+        answers = {plan: server.get("/v1/completions", {**ask, "speculative": {"plan": plan}})
+                   for plan in ("half", "none", "x")}
+        check(answers["x"][0] == 400 and answers["x"][2]["error"]["param"] == "speculative.plan", answers["x"])
+        half, none = (answers[plan][2] for plan in ("half", "none"))
+        drafted = [a["metrics"]["speculative_decoding"]["num_draft_tokens"] for a in (half, none)]
+        check(drafted[0] > 0 and drafted[1] == 0, drafted)
+        tokens = [[a["choices"][0]["logprobs"][key] for key in ("ids", "token_logprobs")] for a in (half, none)]
+        check(tokens[0] == tokens[1], "a plan for drafts changes the text")
+
+
 def prompts_may_be_texts_or_tokens(server):
     status, _, tokens = server.get("/tokenize", {"prompt": "hello world"})
     check(status == 200 and tokens["count"] == len(tokens["tokens"]), tokens)
@@ -848,6 +863,7 @@ def main():
         the_page_loads_nothing_else(server)
         a_client_measures_the_server(server)
         what_was_measured_is_kept_after_ctrl_c(server)
+    a_request_names_the_plan_that_drafts()
     a_key_is_needed_where_one_is_set()
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)
