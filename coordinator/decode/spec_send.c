@@ -219,6 +219,12 @@ static int n_lacking(const struct decode_slot *p, bool *anew)
     return *anew && n > most ? most : n;
 }
 
+/* No ask says now what its view is a copy of; later that may be gone. */
+static void drop_unsaid(struct decode_slot *p)
+{
+    if (p->drafter.from) drafter_view_forget(&p->drafter, -1);
+}
+
 /* False: an id of them is not in its vocabulary. */
 static bool may_read(const struct spec *s, struct decode_slot *p, int n, bool anew)
 {
@@ -254,8 +260,7 @@ int spec_draft_window(struct spec *s, struct decode_slot *p)
     bool reads =
         (!anew && n <= READ_USUAL) || draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q));
     if (reads && may_read(s, p, n, anew)) return window;
-    if (p->drafter.from)
-        drafter_view_forget(&p->drafter, -1); /* no ask says it now, and later there may be no source */
+    drop_unsaid(p);
     return 0;
 }
 
@@ -288,6 +293,7 @@ void spec_read_ahead(struct spec *s, struct decode_slot *p)
     spec_view_other(s, p);
     int n = n_lacking(p, &anew);
     if (n > 0 && may_read(s, p, n, anew)) spec_post_ask(s, p, 0);
+    drop_unsaid(p);
 }
 
 /* In as many messages as the ids need: all but the last only read. */
