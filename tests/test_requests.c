@@ -110,6 +110,7 @@ static void what_another_slot_holds_of_a_prompt_is_copied_not_computed(void **st
         {"none: it is to begin afresh", LONG, 100, 51, 0, true, 0, 1},
         {"of one that comes with it, and is waited for", LONG, 0, 1, 50, false, 0, 1},
         {"of one that is being read", LONG, 20, 1, 50, false, 0, 1},
+        {"all of it but the last id, which the same pass answers", LONG ", it was", 0, 9, 50, false, 0, 1},
         {"no more of it than it needs", "it was the best of times, it was tXX", 0, 2, 34, false, 0, 1},
         {"of which so many are worth a pass", "it was the best of times, it wasXXX", 0, 3, 32, false, 0, 1},
         {"and one fewer are not", "it was the best of times, it waXXX", 0, 34, 0, false, 0, 1},
@@ -238,6 +239,23 @@ static void requests_spread_over_groups(void **state)
         assert_int_equal(sim_seq(s, i)->slot, slots[i]);
     }
     sim_close(s);
+}
+
+static void of_groups_with_as_many_requests_the_one_that_has_most_of_the_text_is_taken(void **state)
+{
+    (void)state;
+    static const char *const prompts[] = {LONG, "call me a fish, some years ago, never mind how long"};
+    for (int like = 0; like < 2; like++) {
+        const struct sim_text three[] = {
+            {prompts[0], "", NULL, 12}, {prompts[1], "", NULL, 12}, {prompts[like], "", NULL, 2}};
+        struct sim *s = sim_open(&(struct sim_config){.n_groups = 2, .n_slots = 2}, three, 3);
+        sim_request(s, 2, 100, 0, NULL);
+        sim_run(s);
+        assert_int_equal(sim_seq(s, 1)->group, 1);
+        assert_int_equal(sim_seq(s, 2)->group, like);
+        assert_int_equal(sim_seq(s, 2)->stats.n_prompt_copied, 50);
+        sim_close(s);
+    }
 }
 
 /* The third would find its beginning in the slot; the second came before it. */
@@ -613,6 +631,7 @@ int main(void)
         cmocka_unit_test(what_is_to_be_copied_may_be_lost),
         cmocka_unit_test(what_the_drafter_has_read_of_a_prompt_is_copied_there_too),
         cmocka_unit_test(requests_spread_over_groups),
+        cmocka_unit_test(of_groups_with_as_many_requests_the_one_that_has_most_of_the_text_is_taken),
         cmocka_unit_test(requests_start_in_the_order_in_which_they_came),
         cmocka_unit_test(a_request_that_is_cancelled_leaves_its_slot_to_the_next),
         cmocka_unit_test(a_request_that_waits_is_cancelled_where_it_stands),
