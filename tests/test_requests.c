@@ -162,6 +162,20 @@ static void choices_of_one_request_wait_for_its_prompt(void **state)
     sim_close(s);
 }
 
+/* The first is read to 46 ms. */
+static void to_wait_for_a_prompt_is_no_time_of_the_network(void **state)
+{
+    (void)state;
+    const struct sim_text two[] = {{LONG, "s", NULL, 1}, {LONG, "s", NULL, 1}};
+    struct sim *s = sim_open(&(struct sim_config){.n_slots = 2, .max_jobs = 2}, two, 2);
+    sim_run(s);
+    const struct seq_stats *got = &sim_seq(s, 1)->stats;
+    assert_int_equal(got->n_prompt_copied, 50);
+    assert_true(got->first_ns - got->start_ns > 46000000);
+    assert_in_range(got->wait_ns, 2000000, 12000000); /* a message's ways, and a pass of the first's */
+    sim_close(s);
+}
+
 /* Nothing that goes wrong with the one that it waits for, or copies from, changes a text. */
 static void what_is_to_be_copied_may_be_lost(void **state)
 {
@@ -628,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_fresh_request_uses_nothing_of_the_text_before),
         cmocka_unit_test(what_another_slot_holds_of_a_prompt_is_copied_not_computed),
         cmocka_unit_test(choices_of_one_request_wait_for_its_prompt),
+        cmocka_unit_test(to_wait_for_a_prompt_is_no_time_of_the_network),
         cmocka_unit_test(what_is_to_be_copied_may_be_lost),
         cmocka_unit_test(what_the_drafter_has_read_of_a_prompt_is_copied_there_too),
         cmocka_unit_test(requests_spread_over_groups),
