@@ -275,7 +275,9 @@ static int run_over_workers(struct program *p, struct err *err)
         rc = read_plan(p, &p->plan, "agreement", agreement, err); /* --plan is that of a text */
     else if (rc == OK)
         rc = read_plan(p, &p->plan, "plan", p->o.plan, err);
-    if (rc == OK && p->o.drafter == DRAFTER_PLAN) rc = read_plan(p, &p->draft_plan, "draft-plan", p->o.draft_plan, err);
+    size_t n_name;
+    if (rc == OK && p->o.drafter == DRAFTER_PLAN)
+        rc = read_plan(p, &p->draft_plan, "draft-plan", options_draft_plan(&p->o, &n_name), err);
     if (rc != OK) return p->rank ? rc : complain(err);
     p->config.big = p->o.role == RANK_DRAFTER ? NULL : p->o.big;
     p->config.little = p->o.role == RANK_VERIFIER ? NULL : p->o.little;

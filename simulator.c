@@ -339,6 +339,7 @@ static int ask_drafter(struct simulator *s, int peer, const struct draft_ask *as
     bool done = false;
     int rc = OK;
     if (drafting_end(d, ask->slot, s->now_ns / 1000, &draft)) rc = post_draft(s, peer, s->now_ns, &draft, err);
+    if (rc == OK) drafting_copy(d, ask);
     if (rc == OK) rc = drafting_ask(d, ask, s->now_ns / 1000, &done, &draft, err);
     if (rc != OK) return rc;
     if (!done && why_failed(s, peer, ask->slot))

@@ -122,6 +122,8 @@ struct device_table {
      * NULL: the device lacks shards of a stage. */
     void (*get)(struct device *d, float *x, size_t ld, enum device_buffer buffer, int n_rows, int n);
     void (*put)(struct device *d, enum device_buffer buffer, const float *x, size_t ld, int n_rows, int n);
+    /* Between passes: K and V of a slot's first n positions, in all caches, become those of another slot. */
+    void (*copy)(struct device *d, int to, int from, int n);
     bool experts; /* it has SCORES, PAIR, CLEAR, MIX, and `first` */
 };
 

@@ -293,6 +293,17 @@ static void ref_logits(struct device *d, float *out, size_t ld, int matrix, int 
     k->matmul(out, ld, &w, &a, n_rows, 0, (n + PANEL - 1) / PANEL);
 }
 
+static void ref_copy(struct device *d, int to, int from, int n)
+{
+    size_t n_bytes = (size_t)n * (size_t)d->s.d_head * sizeof *d->keys;
+    for (int cache = 0; cache < d->s.n_caches; cache++)
+        for (int head = 0; head < d->s.n_head_kv; head++) {
+            size_t a = cache_at(d, cache, from, head), b = cache_at(d, cache, to, head);
+            memcpy(d->keys + b, d->keys + a, n_bytes);
+            memcpy(d->values + b, d->values + a, n_bytes);
+        }
+}
+
 static int ref_probe(int i, struct device_about *about, const char **why)
 {
     *why = "";
@@ -335,4 +346,5 @@ const struct device_table device_ref = {.version = DEVICE_VERSION,
                                         .probe = ref_probe,
                                         .get = ref_get,
                                         .put = ref_put,
+                                        .copy = ref_copy,
                                         .experts = true};

@@ -483,6 +483,7 @@ static bool part_out(struct wire_arena *a, const struct part *part, Pf__Part *pb
     pb->error = text_out(a, part->error, TEXT_MAX);
     pb->plan = text_out(a, part->plan, PART_PLAN_MOST);
     pb->token = part->token;
+    pb->from = part->from;
     return pb->error && pb->plan && rows_out(a, part, pb) && sampler_out(a, &part->sampler, &pb->sampler);
 }
 
@@ -512,6 +513,7 @@ static bool part_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
                           .prefix_hash = pb->prefix_hash,
                           .sampler = sampler_in(pb->sampler),
                           .token = pb->token,
+                          .from = pb->from,
                           .error = *pb->error ? text_in(pb->error, TEXT_MAX) : NULL,
                           .plan = *pb->plan ? text_in(pb->plan, PART_PLAN_MOST) : NULL};
     return rows_in(a, pb, part);
@@ -632,6 +634,7 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->p_min = bits(ask->p_min);
     pb->p_joint_min = bits(ask->p_joint_min);
     pb->block = ask->block;
+    pb->from = ask->from;
     return sampler_out(a, &ask->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -649,7 +652,8 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
                                 .p_min = unbits(pb->p_min),
                                 .p_joint_min = unbits(pb->p_joint_min),
                                 .sampler = sampler_in(pb->sampler),
-                                .block = pb->block};
+                                .block = pb->block,
+                                .from = pb->from};
     return NULL;
 }
 

@@ -35,7 +35,7 @@ enum tag {                  /* 0 is no message; reserved ones have a number and 
            TAG_DRAFT_ASK = 7, /* C -> D   ids to read, drafts to write   answer: one Draft */
            TAG_DRAFT = 8,     /* D -> C */
            TAG_CUT = 9,       /* C -> L D no more by itself in a slot    no answer */
-           TAG_FORK = 10,     /* reserved */
+           TAG_FORK = 10,     /* reserved: copying a prefix is a member of part and draft_ask, `from` */
            TAG_PING = 11,     /* C -> W   a sign of life              answer: Pong */
            TAG_FAIL = 12,     /* W -> C   why this worker cannot go on */
            TAG_PASS = 13,     /* L -> shards, stage -> stage: rows and their hidden state; L's group only */
@@ -196,6 +196,9 @@ struct part {                      /* rows to apply after the first `at` ids of 
     bool token;        /* in a Pass: the leader wants big's next id, as a Token */
     const char *error; /* in a Pass: why an earlier stage could not compute it; `hidden` lacks its rows then */
     const char *plan;  /* to run it under, a text of plan.h; NULL: that of the launch. All of a text is under one */
+    /* A slot + 1. If this slot does not hold the first `at` ids, but that one does, they are copied from it first, with K
+     * and V of all caches; in a Pass: they are copied. 0: none. With a plan it is not used. */
+    uint32_t from;
 };
 
 struct top {
@@ -248,6 +251,7 @@ struct draft_ask { /* read ids after (at, prefix_hash), then draft up to positio
     float p_joint_min; /* end it with the token that brings the product of the probabilities below it (0: never) */
     struct sampler sampler;
     uint32_t block; /* 0: one Draft with all rows. Else the drafter runs ahead, see below */
+    uint32_t from;  /* as in a part */
 };
 
 struct draft_row {

@@ -72,6 +72,9 @@ static const struct bound of_sampler[] = {
     BOUND(sampler, "sampler's top_p", top_p, 0x1p-149, 1),
     BOUND(sampler, "sampler's min_p", min_p, 0, 1),
 };
+static const struct bound of_part[] = {
+    BOUND(part, "from", from, 0, SLOTS_MOST),
+};
 static const struct bound of_verdict_row[] = {
     BOUND(verdict_row, "next", next, 0, INT_MAX),
     BOUND(verdict_row, "lp_next", lp_next, -FLT_MAX, 0),
@@ -83,6 +86,7 @@ static const struct bound of_top[] = {
 static const struct bound of_ask[] = {
     BOUND(draft_ask, "p_min", p_min, 0, FLT_MAX),
     BOUND(draft_ask, "p_joint_min", p_joint_min, 0, FLT_MAX),
+    BOUND(draft_ask, "from", from, 0, SLOTS_MOST),
 };
 static const struct bound of_draft_row[] = {
     BOUND(draft_row, "id", id, 0, INT_MAX),
@@ -128,6 +132,7 @@ static void check_sampler(struct checked *c, const struct sampler *s)
 static void check_part(struct checked *c, const struct part *part)
 {
     for (size_t i = 0; i < part->n_rows; i++) must_be(c, "n_judge", (double)part->rows[i].n_judge, 0, JUDGED_MOST);
+    CHECK(c, of_part, part);
     check_sampler(c, &part->sampler);
 }
 

@@ -78,6 +78,10 @@ foreach(layout 2x1 3x1 2x2)
     set_tests_properties(mpi_grid_${layout}_uneven PROPERTIES FIXTURES_REQUIRED toys)
 endforeach()
 
+# What slots copy from one another.
+pilotfish_ranks(mpi_grid_2x2_copies 5 mpi_grid 2 2 copies ${toys})
+set_tests_properties(mpi_grid_2x2_copies PROPERTIES FIXTURES_REQUIRED toys)
+
 # And some points of it over an emulated network: tp pp drafter, a cell, and how far the leader writes by itself.
 foreach(point "1 1 little 1 0" "2 1 suffix 2 5" "1 2 little 3 64" "2 2 little 6 5" "3 1 suffix 7 0" "1 3 suffix 4 64")
     string(REPLACE " " ";" p ${point})

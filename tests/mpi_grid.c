@@ -1,5 +1,5 @@
 /* Ranks: 1 + groups * tp * pp, and one more with `little`. One hash over a layout of real ranks:
- *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan|device|side|swift FOLDER [CELL SELF_MAX]
+ *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan|device|side|swift|copies FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
@@ -36,6 +36,7 @@ struct launch {
     enum device_kind device;               /* of the ranks; what is expected comes from the CPU */
     struct grid grid;
     struct router *router;
+    bool copies;      /* its prompts begin alike */
     bool has_network; /* and one cell */
     int self_max;
 };
@@ -103,8 +104,12 @@ static void run_cell(const struct cell *c)
 static void ranks_give_the_hash_of_one_process(void **state)
 {
     (void)state;
+    bool copies = launch.copies;
+    launch.grid.fresh = copies;
     grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
+    assert_int_equal(launch.grid.n_copied, 0);
     launch.grid.have_expected = 1;
+    launch.grid.fresh = false;
     launch.grid.groups = launch.groups;
     if (launch.device == DEVICE_KIND_REFERENCE) launch.grid.device = &device_ref;
     if (launch.has_network) {
@@ -116,6 +121,7 @@ static void ranks_give_the_hash_of_one_process(void **state)
         launch.grid.self_max = launch.has_network ? launch.self_max : self_most[i % 3];
         run_cell(&launch.cells[i]);
     }
+    if (copies) assert_true(launch.grid.n_copied > 100);
     print_message("%d cells over %d ranks\n", launch.n_cells, launch.layout.n_ranks);
 }
 
@@ -208,6 +214,8 @@ int main(int argc, char **argv)
     if (side) launch.grid.draft_plan = launch.side;
     if (swift) launch.grid.draft_plan = "swift:900";
     if (swift) launch.grid.n_predict = GRID_CTX - 91;
+    launch.copies = !strcmp(argv[3], "copies");
+    if (launch.copies) grid_share_prompts(&launch.grid);
     cover_pairs(&launch);
     if (argc == 7) choose_cell(&launch, atoi(argv[5]), atoi(argv[6]));
     launcher_is_there(&rank, &size);

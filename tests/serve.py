@@ -197,6 +197,40 @@ def choices_are_those_of_generate_for_the_same_seed(server):
     check(other.seed != drawn.seed, "two requests without a seed have the same")
 
 
+def choices_compute_a_long_prompt_once(server):
+    prompt = "a long prompt, " * 6 + "which each choice begins with, "
+    options = ("--raw", "-n", "12", "--temp", "1", "--seed", "7", "--parallel")
+    want, together = (generate([{"prompt": prompt}] * 3, *options, slots) for slots in ("1", "3"))
+    check([a["ids"] for a in want] == [a["ids"] for a in together], "ids of prompts that are copied")
+    ask = {"max_tokens": 12, "temperature": 1, "seed": 7, "logprobs": 0}
+    before = server.metrics()
+    whole = server.get("/v1/completions", {**ask, "prompt": prompt, "n": 3})[2]
+    for choice, answer in zip(whole["choices"], want):
+        same_tokens(choice, answer, f"choice {choice['index']}")
+    after = server.metrics()
+    n = whole["usage"]["prompt_tokens"]
+    check(sum(a["stats"].get("prompt_copied", 0) for a in together) == 2 * (n - 1), "what generate copies")
+    copied, counted, cached = (after[f"pilotfish_{key}_tokens_total"] - before[f"pilotfish_{key}_tokens_total"]
+                               for key in ("copied", "prompt", "cached"))
+    check(n > 40 and counted == 3 * n, f"{n} tokens, {counted} counted")
+    check(copied == 2 * (n - 1) and cached - copied < 20, f"of {n} tokens {copied} copied, {cached} not computed")
+
+
+def a_request_names_the_plan_that_drafts():
+    with Server("--draft-plan", "half=layerskip:2", "--guard", "off") as server:
+        props = server.get("/props")[2]
+        check(props["drafter"] == "plan" and props["draft_plans"] == ["half"], props)
+        ask = {"prompt": "hello", "max_tokens": 24, "logprobs": 0}
+        answers = {plan: server.get("/v1/completions", {**ask, "speculative": {"plan": plan}})
+                   for plan in ("half", "none", "x")}
+        check(answers["x"][0] == 400 and answers["x"][2]["error"]["param"] == "speculative.plan", answers["x"])
+        half, none = (answers[plan][2] for plan in ("half", "none"))
+        drafted = [a["metrics"]["speculative_decoding"]["num_draft_tokens"] for a in (half, none)]
+        check(drafted[0] > 0 and drafted[1] == 0, drafted)
+        tokens = [[a["choices"][0]["logprobs"][key] for key in ("ids", "token_logprobs")] for a in (half, none)]
+        check(tokens[0] == tokens[1], "a plan for drafts changes the text")
+
+
 def prompts_may_be_texts_or_tokens(server):
     status, _, tokens = server.get("/tokenize", {"prompt": "hello world"})
     check(status == 200 and tokens["count"] == len(tokens["tokens"]), tokens)
@@ -822,12 +856,14 @@ def main():
     an_answer_of_a_server_has_an_end()
     with Server("--draft", "suffix", "--guard", "off", "--parallel", "3") as server:
         choices_are_those_of_generate_for_the_same_seed(server)
+        choices_compute_a_long_prompt_once(server)
         prompts_may_be_texts_or_tokens(server)
         what_is_wrong_is_refused_with_the_field(server)
         reports_add_up_to_the_metrics(server)
         the_page_loads_nothing_else(server)
         a_client_measures_the_server(server)
         what_was_measured_is_kept_after_ctrl_c(server)
+    a_request_names_the_plan_that_drafts()
     a_key_is_needed_where_one_is_set()
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)

@@ -106,6 +106,15 @@ static const struct {
     {"--draft suffix", ", \"speculative.n_max\": 3, \"speculative.p_min\": 0.25",
      "n 0, exact, drafts, window 3, fallback 0.25"},
     {"", ", \"speculative\": {\"n_max\": 3}", "n 0, exact, no drafts, window 3, fallback 0"},
+    {"--draft-plan half=layerskip:1", ", \"speculative\": {\"plan\": \"half\"}",
+     "n 0, exact, drafts, window 8, fallback 0"},
+    {"--draft-plan half=layerskip:1", ", \"speculative.plan\": \"none\"",
+     "n 0, exact, no drafts, window 8, fallback 0"},
+    {"--draft-plan half=layerskip:1", ", \"speculative\": {\"plan\": null}",
+     "n 0, exact, drafts, window 8, fallback 0"},
+    {"--draft-plan half=layerskip:1", ", \"speculative\": {\"plan\": \"half\", \"draft\": false}",
+     "n 0, exact, no drafts, window 8, fallback 0"},
+    {"--draft suffix", ", \"speculative\": {\"plan\": \"none\"}", "n 0, exact, drafts, window 8, fallback 0"},
     {"", ", \"ignore_eos\": true", "n 0, exact, no drafts, window 8, fallback 0, no ends"},
 };
 
@@ -168,11 +177,40 @@ static void a_text_is_continued_and_a_message_is_answered(void **state)
     ask_free(&chat);
 }
 
+static void a_plan_is_known_by_its_name_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *options, *plan, *says;
+    } refused[] = {
+        {"--draft-plan half=layerskip:1", "\"layerskip:1\"", "there is no plan layerskip:1 here, only half and none"},
+        {"--draft-plan half=layerskip:1", "\"hal\"", "no plan hal here"},
+        {"--draft-plan half=layerskip:1", "\"half=\"", "no plan half= here"},
+        {"--draft-plan half=layerskip:1 --no-draft", "\"half\"", "no plan half here, only none"},
+        {"--draft-plan layerskip:1", "\"layerskip:1\"", "no plan layerskip:1 here, only none"},
+        {"--draft-plan layerskip:1", "\"\"", "here, only none"},
+        {"--draft suffix", "\"half\"", "only none"},
+        {"", "3", "must be a name"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct ask a;
+        struct refusal why;
+        char more[96];
+        snprintf(more, sizeof more, ", \"speculative\": {\"plan\": %s}", refused[i].plan);
+        assert_int_equal(read_with(&a, refused[i].options, ASK_CHAT, more, &why), E_USAGE);
+        assert_int_equal(why.status, 400);
+        assert_string_equal(why.param, "speculative.plan");
+        if (!strstr(why.text, refused[i].says)) fail_msg("%s: %s", refused[i].plan, why.text);
+        ask_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_become_settings),
         cmocka_unit_test(log_probabilities_are_asked_for_in_two_ways),
+        cmocka_unit_test(a_plan_is_known_by_its_name_alone),
         cmocka_unit_test(a_text_is_continued_and_a_message_is_answered),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

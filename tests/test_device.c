@@ -148,6 +148,36 @@ static void every_architecture_and_a_plan_too(void **state)
     check_toy("moe", QUANT_F32, NULL);
 }
 
+/* Slot 1 gets the first 30 ids of slot 0, and both go on alike. */
+static void what_is_copied_has_the_bits_of_what_was_computed(void **state)
+{
+    (void)state;
+    const struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
+    write_toy(path, &s);
+    for (int on = 0; on < 2; on++) {
+        struct engine *e = engine(on ? &device_ref : NULL, NULL);
+        struct err err;
+        static float x[2][40 * MAX_EMBD];
+        struct row asks[40];
+        struct engine_row rows[40];
+        int32_t ids[40];
+        const struct verdict_row *answers;
+        for (int slot = 0; slot < 2; slot++) {
+            int from = slot ? 30 : 0, n = 40 - from;
+            for (int i = 0; i < n; i++) {
+                ids[i] = id_at(0, from + i);
+                asks[i] = (struct row){.id = ids[i]};
+                rows[i] = (struct engine_row){.slot = slot, .pos = from + i, .ask = &asks[i]};
+            }
+            if (slot) assert_int_equal(engine_copy(e, 1, 0, 30, &err), OK);
+            engine_embed(e, ids, n, x[slot]);
+            if (engine_pass(e, rows, n, x[slot], &answers, &err) != OK) fail_msg("%s", err.text);
+        }
+        assert_memory_equal(x[0] + 30 * s.n_embd, x[1], 10 * (size_t)s.n_embd * sizeof(float));
+        engine_close(e);
+    }
+}
+
 /* x is one of the caller's, as a later stage gets it. */
 static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
 {
@@ -326,6 +356,7 @@ int main(void)
         cmocka_unit_test(every_format_has_the_bits_of_the_cpu_engine),
         cmocka_unit_test(every_architecture_and_a_plan_too),
         cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
+        cmocka_unit_test(what_is_copied_has_the_bits_of_what_was_computed),
         cmocka_unit_test(a_load_says_the_bytes_that_the_cpu_s_says),
         cmocka_unit_test(shards_and_stages_on_it_give_the_one_hash),
         cmocka_unit_test(a_side_file_serves_and_drafts_there_too),

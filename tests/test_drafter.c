@@ -40,9 +40,8 @@ static struct test_coordinator *drafter(void)
         .drafter = DRAFTER_LITTLE, .little = roles_little, .n_slots = N_SLOTS, .n_ctx = N_CTX, .kernels = &counting});
 }
 
-/* Asks to read ids [at, n) of the text. */
-static void ask(struct test_coordinator *d, uint32_t slot, uint32_t round, const struct text *t, int at, int n,
-                int until)
+static void ask_with(struct test_coordinator *d, uint32_t slot, uint32_t round, const struct text *t, int at, int n,
+                     int until, uint32_t from)
 {
     struct draft_ask a = {.slot = slot,
                           .round = round,
@@ -50,8 +49,16 @@ static void ask(struct test_coordinator *d, uint32_t slot, uint32_t round, const
                           .prefix_hash = t->prefix_hash[at],
                           .ids = t->ids + at,
                           .n_ids = (size_t)(n - at),
-                          .until = (uint32_t)until};
+                          .until = (uint32_t)until,
+                          .from = from};
     coordinator_post(d, coordinator_drafter(d), &(struct message){.tag = TAG_DRAFT_ASK, .ask = a});
+}
+
+/* Asks to read ids [at, n) of the text. */
+static void ask(struct test_coordinator *d, uint32_t slot, uint32_t round, const struct text *t, int at, int n,
+                int until)
+{
+    ask_with(d, slot, round, t, at, n, until, 0);
 }
 
 static const struct draft *next_draft(struct test_coordinator *d)
@@ -170,6 +177,56 @@ static void an_ask_applies_only_where_the_slot_has_its_history(void **state)
             fail_msg("%s: end %d, holds %u, %zu rows", rows[i].why, draft->end, draft->held, draft->n_rows);
         assert_true(draft->round == 2 && draft->at == (uint32_t)rows[i].at &&
                     draft->prefix_hash == t->prefix_hash[rows[i].at]);
+    }
+    coordinator_close(d);
+}
+
+/* Slot 1 has read 60 ids. An ask that names it copies what the two texts share, as far as that is fed. */
+static void what_another_slot_has_read_is_copied_and_not_read_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int text, at, n, from, n_fed; /* n_fed: ids, with those of five drafts; 0: refused */
+    } rows[] = {
+        {"the same text, to its end", 0, 60, 65, 1 + 1, 5 + 4},
+        {"the same text, from the midst of it", 0, 40, 65, 1 + 1, 25 + 4},
+        {"what another begins with", 1, SHARED, 70, 1 + 1, 70 - SHARED + 4},
+        {"more than they share", 1, SHARED + 1, 70, 1 + 1, 0},
+        {"more than is there", 0, 61, 65, 1 + 1, 0},
+        {"of no slot", 0, 60, 65, N_SLOTS + 1, 0},
+        {"of none", 0, 60, 65, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct text *t = &texts[rows[i].text];
+        struct test_coordinator *d = drafter();
+        ask(d, 1, 1, &texts[0], 0, 60, 0);
+        draft_of(d, 1, 1, &texts[0], 60);
+        ask(d, 0, 1, &texts[2], 0, 30, 0); /* of which nothing is left */
+        draft_of(d, 0, 1, &texts[2], 30);
+        atomic_store(&n_fed, 0);
+        ask_with(d, 0, 2, t, rows[i].at, rows[i].n, rows[i].n + 5, (uint32_t)rows[i].from);
+        if (!rows[i].n_fed) {
+            const struct draft *draft = next_draft(d);
+            if (draft->end != (rows[i].at <= 30 ? DRAFT_STALE : DRAFT_GAP))
+                fail_msg("%s: end %d", rows[i].why, draft->end);
+        } else {
+            struct sketch s = draft_of(d, 0, 2, t, rows[i].n);
+            int fed = atomic_load(&n_fed);
+            struct sketch fresh = fresh_draft(t, rows[i].n, rows[i].n + 5);
+            check_sketch(&s, &fresh, rows[i].why);
+            if (fed != rows[i].n_fed) fail_msg("%s: %d ids are fed", rows[i].why, fed);
+        }
+        coordinator_close(d);
+    }
+    struct test_coordinator *d = drafter(); /* asked for at once: what is not fed yet is fed twice */
+    ask(d, 1, 1, &texts[0], 0, 60, 65);
+    ask_with(d, 0, 1, &texts[0], 60, 65, 70, 1 + 1);
+    for (int k = 0; k < 2; k++) {
+        const struct draft *draft = next_draft(d);
+        int n = draft->slot ? 60 : 65;
+        struct sketch s = sketch_of(draft), fresh = fresh_draft(&texts[0], n, n + 5);
+        check_sketch(&s, &fresh, "at once");
     }
     coordinator_close(d);
 }
@@ -570,6 +627,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_ask_is_answered_exactly_once_and_each_slot_in_order),
         cmocka_unit_test(an_ask_applies_only_where_the_slot_has_its_history),
+        cmocka_unit_test(what_another_slot_has_read_is_copied_and_not_read_again),
         cmocka_unit_test(an_ask_that_only_reads_is_answered_without_rows),
         cmocka_unit_test(after_any_acceptance_it_goes_on_as_if_it_had_read_the_text_afresh),
         cmocka_unit_test(no_id_is_fed_twice_where_the_drafts_were_right),

@@ -98,10 +98,29 @@ static void prefixes_are_named_from_the_base_on_whatever_text_was_there_before(v
     drafter_view_free(&v);
 }
 
+static void a_copy_begins_where_the_other_does_and_is_said_once(void **state)
+{
+    (void)state;
+    struct drafter_view of, v;
+    assert_true(drafter_view_init(&of, N_CTX) && drafter_view_init(&v, N_CTX));
+    drafter_view_forget(&of, 2);
+    of.len = 6;
+    of.n_reused = 2;
+    drafter_view_copy(&v, &of, 9, 4);
+    assert_true(v.first == 2 && v.len == 7 && v.n_reused == 0 && v.from == 4);
+    assert_int_equal(drafter_view_held(&v), 9);
+    hash_text(&v, "0123456789ab");
+    drafter_view_forget(&v, -1);
+    assert_int_equal(v.from, 0);
+    drafter_view_free(&of);
+    drafter_view_free(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_two_texts_have_in_common_is_not_read_again),
+        cmocka_unit_test(a_copy_begins_where_the_other_does_and_is_said_once),
         cmocka_unit_test(prefixes_are_named_from_the_base_on_whatever_text_was_there_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

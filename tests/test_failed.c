@@ -197,6 +197,36 @@ static void parts_on_their_way_behind_a_failed_one_fail_with_its_words(void **st
         }
 }
 
+/* The leader may copy what a later stage could not compute: there it fails with the words of where it comes from, and
+ * the slot holds as much. Where the leader knows, nothing is copied. */
+static void a_copy_of_what_failed_fails_likewise_or_is_a_gap(void **state)
+{
+    (void)state;
+    struct text bad = with_trap(12);
+    for (int b = 0; b < BIG_BLOCKS; b++)
+        for (int k = 0; k < N_LAYOUTS; k++) {
+            struct test_coordinator *d = trapped(b, k);
+            struct said said[MOST], fresh = judge(d, 2, &texts[0], 0, 30);
+            struct verify_parts l = {.n_jobs = 1};
+            bool unseen = b > 0 && layouts[k][1] > 1; /* by the leader */
+            verify_add(&l, 0, &bad, 0, 10, 1);
+            verify_add(&l, 0, &bad, 10, 10, 1);
+            verify_post(&l, d);
+            verify_add(&l, 1, &bad, 20, 5, 5)->from = 0 + 1;
+            verify_add(&l, 3, &texts[0], 10, 20, 20)->from = 0 + 1; /* before the trap */
+            verify_post(&l, d);
+            take(d, said, 4);
+            check_failed(&said[2], 10, "at position 12", "the part with the trap");
+            if (unseen) check_failed(&said[3], 10, "at position 12", "the copy");
+            if (!unseen) assert_int_equal(said[3].status, VERDICT_GAP);
+            assert_int_equal(said[4].status, VERDICT_OK);
+            assert_memory_equal(said[4].bits, fresh.bits + 10, 20 * sizeof *fresh.bits);
+            said[0] = judge(d, 1, &texts[0], unseen ? 10 : 0, 20); /* from what the slot holds */
+            assert_memory_equal(said[0].bits, fresh.bits + (unseen ? 10 : 0), 20 * sizeof *fresh.bits);
+            coordinator_close(d);
+        }
+}
+
 static void a_slot_in_which_a_part_failed_is_used_again(void **state)
 {
     (void)state;
@@ -345,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_fails_alone_and_with_what_goes_on_from_it),
         cmocka_unit_test(parts_on_their_way_behind_a_failed_one_fail_with_its_words),
+        cmocka_unit_test(a_copy_of_what_failed_fails_likewise_or_is_a_gap),
         cmocka_unit_test(a_slot_in_which_a_part_failed_is_used_again),
         cmocka_unit_test(a_pass_of_which_every_part_fails_goes_its_way),
         cmocka_unit_test(a_hidden_number_that_is_not_finite_fails_its_part),

@@ -151,6 +151,35 @@ static struct cell cover(enum grid_drafter drafter, int draft_max, int i)
     return (struct cell){drafter, draft_max, 1 + i % 2, 1 + i % 3, 1 + i / 3 % 3, company(i % 2 ^ i / 4 % 2, i / 2)};
 }
 
+/* Three texts that begin alike, two of them with one prompt and samples of their own: what one slot holds is copied to
+ * the others, in all layouts, and where drafts are under way. */
+static void what_slots_copy_from_one_another_gives_one_hash(void **state)
+{
+    (void)state;
+    static const enum grid_drafter drafters[] = {GRID_NONE, GRID_LITTLE, GRID_SUFFIX, GRID_PLAN, GRID_WRONG};
+    struct toy toy = write_toy(QUANT_Q8_0, "qwen2", false);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    grid_share_prompts(&g);
+    g.sampler = (struct sampler){.temp = .8f, .top_p = 1, .seed = 7};
+    g.fresh = true;
+    expect(&g);
+    assert_true(g.n_copied == 0 && g.expected[0] != g.expected[1]);
+    g.fresh = false;
+    g.draft_plan = "layerskip:1";
+    for (int i = 0; i < 30; i++) {
+        struct cell c = cover(drafters[i % 5], windows[i % 4], i);
+        if (c.company == ALONE) c.company = TOGETHER;
+        g.self_max = self_max(i / 4);
+        g.draft_ahead = draft_ahead(i / 2);
+        g.max_rows = i % 3 ? 0 : 20; /* so that a prompt takes several passes */
+        g.groups = 1 + i % 2;
+        grid_run(&g, &c);
+    }
+    print_message("%llu ids copied\n", (unsigned long long)g.n_copied);
+    assert_true(g.n_copied > 30 * 30);
+}
+
 /* Of few ids, so that a text repeats itself: some of what the leader copies is right, some is not. */
 static void what_the_leader_copies_gives_one_hash(void **state)
 {
@@ -555,6 +584,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_path_of_this_cpu_gives_the_reference_s_hash),
         cmocka_unit_test(groups_give_one_hash),
         cmocka_unit_test(what_the_leader_copies_gives_one_hash),
+        cmocka_unit_test(what_slots_copy_from_one_another_gives_one_hash),
         cmocka_unit_test(plans_give_one_hash),
         cmocka_unit_test(uneven_shares_give_one_hash),
         cmocka_unit_test(a_side_file_s_drafts_give_one_hash),

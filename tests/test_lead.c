@@ -89,6 +89,104 @@ static void what_does_not_apply_is_refused_and_the_rest_goes_on(void **state)
     scene_close(&c);
 }
 
+/* ---- what is copied ---- */
+
+/* Slot 0 has read 1 .. 6, in passes before this one; slot 1 had 1 .. 6 likewise, and strays. Rows of this pass come
+ * first; then one of slot 2 that names a slot to copy from. */
+static void a_prefix_is_copied_where_another_slot_holds_it_behind_the_pass_that_computes_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        struct {
+            uint32_t slot, at;
+            int n; /* 0: none */
+        } first;
+        uint32_t at, from;
+        enum { COPIED, WAITS, REFUSED, HELD } what;
+    } rows[] = {
+        {"all that it holds", {0}, 6, 0 + 1, COPIED},
+        {"its beginning", {0}, 3, 0 + 1, COPIED},
+        {"more than it holds", {0}, 7, 0 + 1, REFUSED},
+        {"of another text", {0}, 6, 1 + 1, REFUSED},
+        {"of no slot", {0}, 6, N_SLOTS + 1, REFUSED},
+        {"of the last there may be", {0}, 6, SLOTS_MOST, REFUSED},
+        {"of its own", {0}, 6, 2 + 1, REFUSED},
+        {"not named", {0}, 6, 0, REFUSED},
+        {"nothing, which it holds", {0}, 0, 0 + 1, HELD},
+        {"this pass computes more of it", {0, 6, 2}, 6, 0 + 1, COPIED},
+        {"this pass computes what is to be copied", {0, 6, 2}, 7, 0 + 1, WAITS},
+        {"this pass computes it all again", {0, 0, 7}, 6, 0 + 1, WAITS},
+        {"this pass writes rows of the slot's text before", {2, 0, 2}, 6, 0 + 1, WAITS},
+        {"this pass computes rows of a third", {1, 0, 2}, 6, 0 + 1, COPIED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene c;
+        struct err err;
+        uint64_t hash[N_CTX];
+        const struct slot *slot = c.slots.slot;
+        scene_open(&c);
+        slot = c.slots.slot;
+        assert_int_equal(scene_post(&c, 2, 0, 8, 0, &err), OK); /* for the hashes of 1, 2, ... */
+        lead_next(c.lead, 0);
+        memcpy(hash, slot[2].prefix_hash, 9 * sizeof *hash);
+        slots_cut(&c.slots, 2, 0);
+        for (uint32_t k = 0; k < 2; k++) {
+            assert_int_equal(scene_post(&c, k, 0, 6, 0, &err), OK);
+            lead_next(c.lead, 0);
+        }
+        c.slots.slot[1].prefix_hash[3]++, c.slots.slot[1].prefix_hash[6]++;
+        int n_first = rows[i].first.n;
+        if (n_first) assert_int_equal(scene_post(&c, rows[i].first.slot, rows[i].first.at, n_first, 0, &err), OK);
+        const struct row row = {.id = (int32_t)rows[i].at + 1, .wanted = true};
+        const struct part part = {.job = 9,
+                                  .slot = 2,
+                                  .round = 1,
+                                  .at = rows[i].at,
+                                  .prefix_hash = hash[rows[i].at],
+                                  .rows = &row,
+                                  .n_rows = 1,
+                                  .from = rows[i].from};
+        assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
+        struct lead_step step = lead_next(c.lead, 0);
+        if (rows[i].what == WAITS) {
+            if (step.n_parts != 1 || step.n_refused) fail_msg("%s: it does not wait", rows[i].why);
+            assert_true(lead_has_work(c.lead, 0));
+            step = lead_next(c.lead, 0);
+            n_first = 0;
+        }
+        bool taken = rows[i].what != REFUSED;
+        if (step.n_parts != (size_t)taken + (n_first > 0) || step.n_refused != (size_t)!taken)
+            fail_msg("%s: %zu parts, %zu refused", rows[i].why, step.n_parts, step.n_refused);
+        if (!taken) assert_int_equal(step.refused[0].held, 0);
+        uint32_t from = taken ? step.parts[step.n_parts - 1].from : 0;
+        if (from != (rows[i].what == COPIED || rows[i].what == WAITS ? rows[i].from : 0))
+            fail_msg("%s: from %u", rows[i].why, from);
+        assert_int_equal(slot[2].len, taken ? (int)rows[i].at + 1 : 0);
+        if (taken) assert_true(slot[2].prefix_hash[slot[2].len] == hash[slot[2].len]);
+        scene_close(&c);
+    }
+}
+
+/* Under a plan of its own the rows are others. */
+static void a_text_with_a_plan_copies_nothing(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open(&c);
+    assert_int_equal(scene_post(&c, 0, 0, 6, 0, &err), OK);
+    lead_next(c.lead, 0);
+    const struct row row = {.id = 7, .wanted = true};
+    struct part part = {.job = 2, .slot = 1, .at = 6, .rows = &row, .n_rows = 1, .from = 1, .plan = "layerskip:1"};
+    part.prefix_hash = c.slots.slot[0].prefix_hash[6];
+    assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_int_equal(step.n_refused, 1);
+    assert_int_equal(step.refused[0].status, VERDICT_GAP);
+    scene_close(&c);
+}
+
 /* ---- self-start ---- */
 
 /* Writes ids by itself until it has nothing to do; returns how many, at most 20. */
@@ -435,6 +533,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_are_taken_in_the_order_in_which_they_came_as_many_as_have_room),
         cmocka_unit_test(what_does_not_apply_is_refused_and_the_rest_goes_on),
+        cmocka_unit_test(a_prefix_is_copied_where_another_slot_holds_it_behind_the_pass_that_computes_it),
+        cmocka_unit_test(a_text_with_a_plan_copies_nothing),
         cmocka_unit_test(a_slot_goes_on_by_itself_as_far_as_its_open_lets_it),
         cmocka_unit_test(an_ack_lets_it_go_on_and_a_cut_ends_it),
         cmocka_unit_test(the_coordinator_s_own_rows_come_before_the_slot_s),

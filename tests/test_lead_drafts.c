@@ -349,6 +349,35 @@ static void with_a_memory_drafts_go_on_as_big_did_in_texts_that_are_over(void **
     }
 }
 
+/* Though the other begins where that one has not been. */
+static void a_text_is_over_too_where_another_is_copied_over_it(void **state)
+{
+    (void)state;
+    struct suffix_memory *memory;
+    struct scene c;
+    struct err err;
+    const struct row row = {.id = '!', .wanted = true};
+    assert_int_equal(suffix_memory_open(&memory, 1024, &err), OK);
+    scene_open_with(&c, memory);
+    write_text(&c, 0, "XYZ", "abcdefghi");
+    read_prompt(&c, 1, "a prompt that is longer");
+    const struct slot *from = &c.slots.slot[1];
+    const struct part part = {.job = ++c.n_jobs,
+                              .at = (uint32_t)from->len,
+                              .prefix_hash = from->prefix_hash[from->len],
+                              .rows = &row,
+                              .n_rows = 1,
+                              .from = 1 + 1};
+    assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
+    assert_int_equal(lead_next(c.lead, 0).parts[0].from, 1 + 1);
+    open_drafting(&c, drafting(2, 30, 8));
+    read_prompt(&c, 2, "__abcd");
+    scene_token(&c, 2, 'e', false);
+    assert_string_equal(own_rows(lead_next(c.lead, 0).parts), "efg");
+    scene_close(&c);
+    suffix_memory_close(memory);
+}
+
 /* Drafts of elsewhere: they are written behind big's next id, and cost time. */
 struct elsewhere {
     struct scene *c;
@@ -499,6 +528,7 @@ int main(void)
         cmocka_unit_test(a_pause_of_its_drafts_lasts_as_long_as_the_text),
         cmocka_unit_test(drafts_leave_every_slot_of_the_pass_its_row),
         cmocka_unit_test(with_a_memory_drafts_go_on_as_big_did_in_texts_that_are_over),
+        cmocka_unit_test(a_text_is_over_too_where_another_is_copied_over_it),
         cmocka_unit_test(a_token_that_answers_none_of_its_rows_teaches_it_nothing),
         cmocka_unit_test(drafts_may_come_from_elsewhere),
         cmocka_unit_test(what_drafts_cost_is_known_before_the_first),

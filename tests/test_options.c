@@ -213,6 +213,27 @@ static void drafters_follow_from_what_is_given(void **state)
     }
 }
 
+/* A file whose own name would be taken for one is given with its folder. */
+static void a_draft_plan_may_have_a_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *spelled, *plan;
+        size_t n_name;
+    } rows[] = {
+        {"layerskip:2", "layerskip:2", 0}, {"half=layerskip:2", "layerskip:2", 4},
+        {"a.b-c_1=ode:0x2", "ode:0x2", 7}, {"./a=b.json", "./a=b.json", 0},
+        {"a=b=c.json", "b=c.json", 1},     {"=layerskip:2", "=layerskip:2", 0},
+        {"balcony:a=b", "balcony:a=b", 0}, {"half=", "", 4},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct options o = {.draft_plan = rows[i].spelled};
+        size_t n_name;
+        assert_string_equal(options_draft_plan(&o, &n_name), rows[i].plan);
+        assert_int_equal(n_name, rows[i].n_name);
+    }
+}
+
 static void what_is_wrong_is_said_in_one_line(void **state)
 {
     (void)state;
@@ -221,6 +242,7 @@ static void what_is_wrong_is_said_in_one_line(void **state)
     } rows[] = {
         {"generate -m B -md L --draft-plan layerskip:2 x", "--draft-plan and --little: two drafters"},
         {"generate -m B --draft ngram --draft-plan layerskip:2 x", "--draft-plan and --draft: two drafters"},
+        {"generate -m B --draft-plan none=layerskip:2 x", "by the name none a request asks for no drafts"},
         {"generate -m B --pp 2 --stage-share 20 x", "--stage-share: 20: not the weights of 2 stages"},
         {"generate -m B --tp 2 --shard-share 3 x", "--shard-share: 3: not the weights of 2 shards"},
         {"plan search -m B", "plan search needs a text"},
@@ -542,6 +564,7 @@ int main(void)
         cmocka_unit_test(other_commands_take_their_argument),
         cmocka_unit_test(help_is_asked_for_in_every_way),
         cmocka_unit_test(drafters_follow_from_what_is_given),
+        cmocka_unit_test(a_draft_plan_may_have_a_name),
         cmocka_unit_test(what_is_wrong_is_said_in_one_line),
         cmocka_unit_test(help_of_prompts_names_the_options_that_a_line_may_have),
         cmocka_unit_test(the_method_is_the_one_of_the_higher_origin),

@@ -86,6 +86,161 @@ static void a_fresh_request_uses_nothing_of_the_text_before(void **state)
     }
 }
 
+/* ---- what is copied from another slot ---- */
+
+#define LONG "it was the best of times, it was the worst of times" /* 51 ids */
+
+/* The first text is read in four parts of 16 rows, one after the other, to 46 ms, and runs to 300 ms and more. */
+static void what_another_slot_holds_of_a_prompt_is_copied_not_computed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *prompt;
+        int at_ms, n_fed, n_copied;
+        bool fresh;
+        int cancel_ms; /* the first text */
+        int n_groups;
+    } rows[] = {
+        {"all but the last, of one that is written", LONG, 100, 1, 50, false, 0, 1},
+        {"its beginning", "it was the best of all", 100, 3, 19, false, 0, 1},
+        {"and all of it", LONG ", it was", 100, 8, 51, false, 0, 1},
+        {"so many", "it was tXX", 100, 2, 8, false, 0, 1},
+        {"one fewer are not worth it", "it was XXX", 100, 10, 0, false, 0, 1},
+        {"none: another text", "the rest is silence", 100, 19, 0, false, 0, 1},
+        {"none: it is to begin afresh", LONG, 100, 51, 0, true, 0, 1},
+        {"of one that comes with it, and is waited for", LONG, 0, 1, 50, false, 0, 1},
+        {"of one that is being read", LONG, 20, 1, 50, false, 0, 1},
+        {"all of it but the last id, which the same pass answers", LONG ", it was", 0, 9, 50, false, 0, 1},
+        {"no more of it than it needs", "it was the best of times, it was tXX", 0, 2, 34, false, 0, 1},
+        {"of which so many are worth a pass", "it was the best of times, it wasXXX", 0, 3, 32, false, 0, 1},
+        {"and one fewer are not", "it was the best of times, it waXXX", 0, 34, 0, false, 0, 1},
+        {"what had been sent of one that is cancelled then", LONG, 5, 51 - 32, 32, false, 15, 1},
+        {"none: where it is over its slot is taken", LONG, 60, 1, 0, false, 50, 1},
+        {"none: where nothing runs there is another group", LONG, 0, 51, 0, false, 0, 2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct sim_text both[] = {{LONG, "", NULL, 12}, {rows[i].prompt, "", NULL, 3}};
+        const struct sim_config c = {.n_groups = rows[i].n_groups, .n_slots = 2, .max_jobs = 2};
+        struct settings set = sim_settings(&c);
+        set.fresh = rows[i].fresh;
+        struct sim *s = sim_open(&c, both, 2);
+        sim_request(s, 0, 0, rows[i].cancel_ms, NULL);
+        sim_request(s, 1, rows[i].at_ms, 0, &set);
+        sim_run(s);
+        const struct seq_stats *got = &sim_seq(s, 1)->stats;
+        if ((int)got->n_prompt_rows != rows[i].n_fed || (int)got->n_prompt_copied != rows[i].n_copied)
+            fail_msg("%s: %u rows, %u copied", rows[i].why, got->n_prompt_rows, got->n_prompt_copied);
+        sim_close(s);
+    }
+}
+
+/* Two choices of one request, and a third text that has a slot when the first is done. */
+static void choices_of_one_request_wait_for_its_prompt(void **state)
+{
+    (void)state;
+    const struct sim_text three[] = {{LONG, "s", NULL, 1}, {LONG, "s", NULL, 2}, {LONG ".", "s", NULL, 1}};
+    struct sim *s = sim_open(&(struct sim_config){.n_slots = 2, .max_rows = 32}, three, 3);
+    sim_run(s);
+    sim_expect(s, "[   0] verify  seq 0 round 1 at 0: \"it was the best of times, it was\"\n"
+                  "[   0] verify  seq 0 round 1 at 32: \" the worst of time|s\"\n"
+                  "[   0] verify  seq 1 round 1 at 50: \"|s\"\n"
+                  "[   0]         copied from slot 0\n"
+                  "[  12] verdict seq 0 round 1 at 0: \"\"\n"
+                  "[  22] verdict seq 0 round 1 at 32: \"s\"\n"
+                  "[  22] emit    seq 0: \"s\" b\n"
+                  "[  22] done    seq 0: length\n"
+                  "[  22] verify  seq 2 round 2 at 51: \"|.\"\n"
+                  "[  32] verdict seq 1 round 1 at 50: \"s\"\n"
+                  "[  32] emit    seq 1: \"s\" b\n"
+                  "[  32] verify  seq 1 round 2 at 51: \"|s\"\n"
+                  "[  42] verdict seq 2 round 2 at 51: \"s\"\n"
+                  "[  42] emit    seq 2: \"s\" b\n"
+                  "[  42] done    seq 2: length\n"
+                  "[  52] verdict seq 1 round 2 at 51: \"z\"\n"
+                  "[  52] emit    seq 1: \"z\" b\n"
+                  "[  52] done    seq 1: length\n");
+    sim_close(s);
+}
+
+/* The first is read to 46 ms. */
+static void to_wait_for_a_prompt_is_no_time_of_the_network(void **state)
+{
+    (void)state;
+    const struct sim_text two[] = {{LONG, "s", NULL, 1}, {LONG, "s", NULL, 1}};
+    struct sim *s = sim_open(&(struct sim_config){.n_slots = 2, .max_jobs = 2}, two, 2);
+    sim_run(s);
+    const struct seq_stats *got = &sim_seq(s, 1)->stats;
+    assert_int_equal(got->n_prompt_copied, 50);
+    assert_true(got->first_ns - got->start_ns > 46000000);
+    assert_in_range(got->wait_ns, 2000000, 12000000); /* a message's ways, and a pass of the first's */
+    sim_close(s);
+}
+
+/* Nothing that goes wrong with the one that it waits for, or copies from, changes a text. */
+static void what_is_to_be_copied_may_be_lost(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sim_fault fault;
+        int at_ms, slot;
+        enum seq_end first; /* of the first text */
+    } rows[] = {
+        {SIM_VERIFIER_FORGETS, 20, 0, SEQ_LENGTH}, {SIM_VERIFIER_STRAYS, 20, 0, SEQ_LENGTH},
+        {SIM_VERIFIER_FORGETS, 42, 0, SEQ_LENGTH}, {SIM_VERIFIER_STRAYS, 42, 0, SEQ_LENGTH},
+        {SIM_VERIFIER_STRAYS, 55, 1, SEQ_LENGTH},  {SIM_PART_FAILS, 20, 0, SEQ_FAILED},
+        {SIM_PART_FAILS, 42, 0, SEQ_FAILED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct sim_text both[] = {{LONG, "abcdef", NULL, 6}, {LONG, "abcdef", NULL, 6}};
+        struct sim *s = sim_open(&(struct sim_config){.n_slots = 2, .max_jobs = 2}, both, 2);
+        sim_fault(s, rows[i].at_ms, rows[i].fault, rows[i].slot);
+        sim_run(s);
+        assert_int_equal(sim_seq(s, 0)->end, rows[i].first);
+        assert_int_equal(sim_seq(s, 1)->end, SEQ_LENGTH);
+        assert_string_equal(sim_written(s, 1), "abcdef");
+        sim_close(s);
+    }
+}
+
+/* Of an exact text: of the 51 ids and big's first the drafter reads as many as it is to. */
+static void what_the_drafter_has_read_of_a_prompt_is_copied_there_too(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int draft_ctx, n_slots;
+        bool fresh, lossy;
+        int n_rows; /* that the drafter computes of the second text */
+    } rows[] = {
+        {"all that it has read", 60, 2, false, false, 1},
+        {"the end that it has read", 20, 2, false, false, 1},
+        {"too few", 8, 2, false, false, 8},
+        {"of its own slot", 60, 1, false, false, 1},
+        {"none: afresh", 60, 2, true, false, 52},
+        {"none: a lossy text depends on what was read", 60, 2, false, true, 52},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int n_rows[2];
+        for (int n = 1; n <= 2; n++) {
+            const struct sim_text both[] = {{LONG, "a", NULL, 40}, {LONG, "a", NULL, 3}};
+            const struct sim_config c = {.n_slots = rows[i].n_slots, .n_ctx = 100, .draft_max = 1, .max_rows = 32};
+            struct settings first = sim_settings(&c), set = first;
+            first.draft_ctx = set.draft_ctx = rows[i].draft_ctx;
+            set.fresh = rows[i].fresh;
+            if (rows[i].lossy) set.rule = (struct rule){RULE_STRICT, 9};
+            struct sim *s = sim_open(&c, both, n);
+            sim_request(s, 0, 0, 0, &first);
+            if (n == 2) sim_request(s, 1, 200, 0, &set);
+            sim_run(s);
+            n_rows[n - 1] = sim_n_drafter_rows(s);
+            sim_close(s);
+        }
+        if (n_rows[1] - n_rows[0] != rows[i].n_rows) fail_msg("%s: %d rows", rows[i].why, n_rows[1] - n_rows[0]);
+    }
+}
+
+/* ---- and the groups ---- */
+
 static void requests_spread_over_groups(void **state)
 {
     (void)state;
@@ -98,6 +253,23 @@ static void requests_spread_over_groups(void **state)
         assert_int_equal(sim_seq(s, i)->slot, slots[i]);
     }
     sim_close(s);
+}
+
+static void of_groups_with_as_many_requests_the_one_that_has_most_of_the_text_is_taken(void **state)
+{
+    (void)state;
+    static const char *const prompts[] = {LONG, "call me a fish, some years ago, never mind how long"};
+    for (int like = 0; like < 2; like++) {
+        const struct sim_text three[] = {
+            {prompts[0], "", NULL, 12}, {prompts[1], "", NULL, 12}, {prompts[like], "", NULL, 2}};
+        struct sim *s = sim_open(&(struct sim_config){.n_groups = 2, .n_slots = 2}, three, 3);
+        sim_request(s, 2, 100, 0, NULL);
+        sim_run(s);
+        assert_int_equal(sim_seq(s, 1)->group, 1);
+        assert_int_equal(sim_seq(s, 2)->group, like);
+        assert_int_equal(sim_seq(s, 2)->stats.n_prompt_copied, 50);
+        sim_close(s);
+    }
 }
 
 /* The third would find its beginning in the slot; the second came before it. */
@@ -351,7 +523,7 @@ static void n_grams_that_are_always_wrong_are_tried_anew_in_each_text(void **sta
 
 /* ---- whoever comes and goes: no text depends on it ---- */
 
-enum { N_TEXTS = 9, LONGEST_TEXT = 40 };
+enum { N_TEXTS = 12, LONGEST_TEXT = 40 };
 
 /* They begin alike, so slots are taken for what they hold. Not scripted: each id is a function of all before it. */
 static const struct sim_text texts[N_TEXTS] = {
@@ -364,6 +536,9 @@ static const struct sim_text texts[N_TEXTS] = {
     {"the quick brown dog", "", NULL, 15},
     {"a", "", NULL, 8},
     {"to be or not to be or not", "", NULL, 30},
+    {LONG, "", NULL, 12},
+    {LONG, "", NULL, 8},
+    {"it was the best of times, it was the best of t", "", NULL, 10},
 };
 
 /* Of three texts one is lossy and one has no drafts; windows and thresholds are their own. */
@@ -403,7 +578,7 @@ static void write_alone(char alone[N_TEXTS][LONGEST_TEXT + 1], bool suffix)
 static void every_text_is_its_own(bool suffix)
 {
     char alone[N_TEXTS][LONGEST_TEXT + 1];
-    int n_cut = 0, n_whole = 0, n_failed = 0, n_reused = 0, n_kinds = suffix ? 2 : 4; /* of faults */
+    int n_cut = 0, n_whole = 0, n_failed = 0, n_reused = 0, n_copied = 0, n_kinds = suffix ? 2 : 4; /* of faults */
     write_alone(alone, suffix);
     for (uint64_t seed = 1; seed <= 500; seed++) {
         uint64_t r = seed;
@@ -438,11 +613,12 @@ static void every_text_is_its_own(bool suffix)
             n_whole += whole;
             n_cut += q->end == SEQ_ABORTED;
             n_failed += q->end == SEQ_FAILED;
+            n_copied += q->stats.n_prompt_copied > 0;
             n_reused += q->slot >= 0 && (int)q->stats.n_prompt_rows < q->n_prompt;
         }
         sim_close(s);
     }
-    assert_true(n_whole > 2000 && n_cut > 200 && n_reused > 200);
+    assert_true(n_whole > 2000 && n_cut > 200 && n_reused > 200 && n_copied > 200);
     assert_true(suffix ? n_failed == 0 : n_failed > 50);
 }
 
@@ -464,7 +640,13 @@ int main(void)
         cmocka_unit_test(a_request_that_comes_later_joins_those_that_run),
         cmocka_unit_test(the_free_slot_that_holds_the_longest_part_of_it_is_taken),
         cmocka_unit_test(a_fresh_request_uses_nothing_of_the_text_before),
+        cmocka_unit_test(what_another_slot_holds_of_a_prompt_is_copied_not_computed),
+        cmocka_unit_test(choices_of_one_request_wait_for_its_prompt),
+        cmocka_unit_test(to_wait_for_a_prompt_is_no_time_of_the_network),
+        cmocka_unit_test(what_is_to_be_copied_may_be_lost),
+        cmocka_unit_test(what_the_drafter_has_read_of_a_prompt_is_copied_there_too),
         cmocka_unit_test(requests_spread_over_groups),
+        cmocka_unit_test(of_groups_with_as_many_requests_the_one_that_has_most_of_the_text_is_taken),
         cmocka_unit_test(requests_start_in_the_order_in_which_they_came),
         cmocka_unit_test(a_request_that_is_cancelled_leaves_its_slot_to_the_next),
         cmocka_unit_test(a_request_that_waits_is_cancelled_where_it_stands),

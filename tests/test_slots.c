@@ -134,6 +134,29 @@ static void what_lies_past_the_length_is_not_kept(void **state)
     slots_free(&s);
 }
 
+static void a_copy_is_of_the_first_ids_and_drops_the_rest(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {1, 2, 3, 4, 5}, others[] = {9, 8, 7, 6, 5, 4, 3};
+    for (uint32_t n = 0; n <= 5; n++) {
+        struct slots s;
+        open_slots(&s);
+        slots_apply(&s, 0, 0, ids, 5);
+        slots_apply(&s, 2, 0, others, 7);
+        slots_fail(&s, 2, 6, "block 3");
+        slots_copy(&s, 2, 0, n);
+        assert_int_equal(slots_held(&s, 2), n);
+        assert_int_equal(slots_held(&s, 0), 5);
+        assert_int_equal(slots_check(&s, 2, n, name_of(ids, n), 1), VERDICT_OK);
+        assert_int_equal(slots_check(&s, 2, n + 1, name_of(ids, n + 1), 1), VERDICT_GAP);
+        slots_apply(&s, 2, n, others, 2); /* the one goes on without the other */
+        assert_int_equal(slots_check(&s, 0, 5, name_of(ids, 5), 1), VERDICT_OK);
+        slots_copy(&s, 2, 2, n);
+        assert_int_equal(slots_held(&s, 2), n);
+        slots_free(&s);
+    }
+}
+
 /* ---- any parts in any order, against the definition ---- */
 
 struct plain {
@@ -208,6 +231,7 @@ int main(void)
         cmocka_unit_test(what_is_held_is_the_length),
         cmocka_unit_test(ids_that_were_there_already_are_kept),
         cmocka_unit_test(what_lies_past_the_length_is_not_kept),
+        cmocka_unit_test(a_copy_is_of_the_first_ids_and_drops_the_rest),
         cmocka_unit_test(any_parts_in_any_order_leave_what_the_definition_says),
         cmocka_unit_test(nothing_can_be_freed_twice),
     };

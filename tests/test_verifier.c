@@ -274,6 +274,35 @@ static void a_part_that_goes_back_never_shares_a_pass_with_what_it_takes_back(vo
     }
 }
 
+/* All in one mail: the first pass reads a text, the others copy it from one another and go on, each by itself. */
+static void what_is_copied_gives_the_bits_of_what_was_computed(void **state)
+{
+    (void)state;
+    for (int k = 0; k < N_LAYOUTS; k++) {
+        struct test_coordinator *d = verifier(k);
+        struct verify_parts l = {0};
+        judge(d, 3, &texts[2], 0, 80, 1); /* of which nothing is left */
+        verify_add(&l, 0, &texts[0], 0, 60, 1);
+        verify_add(&l, 1, &texts[1], SHARED, 20, 20)->from = 0 + 1;
+        verify_add(&l, 3, &texts[0], 60, 20, 20)->from = 0 + 1;
+        verify_add(&l, 2, &texts[1], SHARED + 20, 10, 10)->from = 1 + 1;
+        verify_add(&l, 0, &texts[2], 0, 30, 30);                     /* the first is gone */
+        verify_add(&l, 1, &texts[0], 80, 20, 20)->from = 3 + 1;      /* over what was copied before */
+        verify_add(&l, 3, &texts[2], 30, 20, 20)->from = 0 + 1;      /* and from where it came */
+        verify_add(&l, 2, &texts[1], SHARED + 30, 10, 10)->from = 1; /* it holds this: nothing is copied */
+        verify_post(&l, d);
+        check_verdict(next_verdict(d), 0, &texts[0], 0, 60, 1);
+        check_verdict(next_verdict(d), 1, &texts[1], SHARED, 20, 20);
+        check_verdict(next_verdict(d), 3, &texts[0], 60, 20, 20);
+        check_verdict(next_verdict(d), 2, &texts[1], SHARED + 20, 10, 10);
+        check_verdict(next_verdict(d), 0, &texts[2], 0, 30, 30);
+        check_verdict(next_verdict(d), 1, &texts[0], 80, 20, 20);
+        check_verdict(next_verdict(d), 3, &texts[2], 30, 20, 20);
+        check_verdict(next_verdict(d), 2, &texts[1], SHARED + 30, 10, 10);
+        coordinator_close(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +315,7 @@ int main(void)
         cmocka_unit_test(parts_that_share_a_pass_do_not_change_each_other),
         cmocka_unit_test(parts_that_cannot_share_a_pass_follow_in_the_next),
         cmocka_unit_test(the_most_rows_and_the_most_of_the_best_ids_are_answered),
+        cmocka_unit_test(what_is_copied_gives_the_bits_of_what_was_computed),
         cmocka_unit_test(a_part_that_goes_back_never_shares_a_pass_with_what_it_takes_back),
     };
     return cmocka_run_group_tests(tests, roles_open, roles_close);

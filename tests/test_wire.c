@@ -333,6 +333,8 @@ static void a_number_is_within_what_a_job_may_have(void **state)
         OTHER(TAG_OPEN, open_slot, last_position, 0, 1 << 20),
         OTHER(TAG_OPEN, open_slot, self_max, 0, 1 << 20),
         OTHER(TAG_OPEN, open_slot, draft_max, 0, 64),
+        OTHER(TAG_VERIFY, part, from, 0, 256),
+        OTHER(TAG_DRAFT_ASK, draft_ask, from, 0, 256),
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t like = 0;

@@ -159,6 +159,7 @@ static void put_closing_line(const struct answers *a, const struct stats *total,
     put_cuts(a, total, to);
     fputc('\n', to);
     char why[400];
+    if (a->o->stats && total->n_prompt_copied) stats_prompts_line(total, to), fputc('\n', to);
     if (a->o->stats && stats_choice(total, why, sizeof why)) fprintf(to, "%s\n", why);
     if (stats_withheld(total, why, sizeof why)) fprintf(to, "%s\n", why);
     put_sampled(a, to);

@@ -194,6 +194,14 @@ static int finish_prompt(struct parser *r, struct err *err)
     return OK;
 }
 
+const char *options_draft_plan(const struct options *o, size_t *n_name)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t n = strspn(o->draft_plan, letters);
+    *n_name = o->draft_plan[n] == '=' ? n : 0;
+    return *n_name ? o->draft_plan + n + 1 : o->draft_plan;
+}
+
 /* --no-draft may stand beside --little: the same command line, the big model alone. */
 static int finish_drafter(struct parser *r, struct err *err)
 {
@@ -209,6 +217,10 @@ static int finish_drafter(struct parser *r, struct err *err)
     if (o->draft_plan && (o->little || draft_given))
         return err_set(err, E_USAGE, "--draft-plan and %s: two drafters, give only one of them",
                        o->little ? "--little" : "--draft");
+    size_t n_name;
+    if (o->draft_plan && options_draft_plan(o, &n_name) && n_name == 4 && !strncmp(o->draft_plan, "none", n_name))
+        return err_set(err, E_USAGE, "--draft-plan %s: by the name none a request asks for no drafts; use another",
+                       o->draft_plan);
     o->drafter = o->little ? DRAFTER_LITTLE : o->draft_plan ? DRAFTER_PLAN : DRAFTER_NONE;
     if (draft_given) o->drafter = draft;
     if (o->no_draft) o->drafter = DRAFTER_NONE;

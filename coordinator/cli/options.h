@@ -10,6 +10,7 @@
 #define COORDINATOR_CLI_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/err.h"
@@ -83,7 +84,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     const char *big, *little;
     const char *plan;       /* that big is served under, as it was spelled (proto/plan.h); NULL: the plain one */
     const char *plans;      /* of eval pareto: the file that lists them */
-    const char *draft_plan; /* by which big drafts for itself, likewise */
+    const char *draft_plan; /* by which big drafts for itself, likewise, perhaps with a name: options_draft_plan */
     enum drafter drafter;   /* little with --little, a plan with --draft-plan, suffix with --draft suffix, else none */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
     const char *system;                              /* NULL: the template's own; "": an empty one */
@@ -192,6 +193,8 @@ struct options { /* strings are borrowed from argv and the environment, or are a
 
 /* E_USAGE with one line (what, where, the nearest name); o is then not set. */
 int options_parse(struct options *o, int argc, char **argv, struct err *err);
+/* --draft-plan, which is given: the plan as it is spelled, behind its name; n_name 0: it has none. */
+const char *options_draft_plan(const struct options *o, size_t *n_name);
 /* For a command whose workers are all in this process: E_USAGE unless the model files that it needs are given. */
 int options_need_models(const struct options *o, struct err *err);
 void options_free(struct options *o);

@@ -33,6 +33,7 @@ void stats_add(struct stats *t, const struct seq *s)
     if (c->withheld.why >= t->withheld.why) t->withheld = c->withheld;
     if (c->choice.timed) t->choice = c->choice;
     t->n_prompt_rows += c->n_prompt_rows;
+    t->n_prompt_copied += c->n_prompt_copied;
     t->n_windows += c->n_windows;
     t->n_joint_lows += c->n_joint_lows;
     t->n_lows += c->n_lows;
@@ -84,6 +85,13 @@ void stats_line(const struct stats *t, FILE *to)
     fprintf(to, "%sdraft %.2f s, verify %.2f s, network%s %.2f s", several ? "summed over requests: " : "",
             seconds(t->draft_ns), seconds(t->verify_ns), several ? " and one another's passes" : "",
             seconds(t->wait_ns));
+}
+
+void stats_prompts_line(const struct stats *t, FILE *to)
+{
+    fprintf(to, "prompts: %llu of %llu tokens computed, %llu copied from other requests",
+            (unsigned long long)t->n_prompt_rows, (unsigned long long)t->n_prompt,
+            (unsigned long long)t->n_prompt_copied);
 }
 
 static void put_cost(const struct stats *t, FILE *to)
@@ -200,6 +208,8 @@ json_t *stats_json(const struct stats *t)
                              "fallbacks", (json_int_t)t->n_lows, "drafts_with_end", (json_int_t)t->n_ends, "rollbacks",
                              (json_int_t)t->n_rollbacks, "taken_back", (json_int_t)t->n_taken_back, "draft_s",
                              seconds(t->draft_ns), "verify_s", seconds(t->verify_ns), "network_s", seconds(t->wait_ns));
+    if (line && t->n_prompt_copied)
+        json_object_set_new(line, "prompt_copied", json_integer((json_int_t)t->n_prompt_copied));
     if (line && (t->n_late || t->n_dropped))
         json_object_update_new(line, json_pack("{sI sI}", "drafts_late", (json_int_t)t->n_late, "drafts_dropped",
                                                (json_int_t)t->n_dropped));

@@ -22,7 +22,7 @@ struct stats {                          /* zeroed to begin with */
     uint64_t n_at_length, n_at_context; /* texts that were cut there */
     uint64_t n_prompt, n_tokens;
     uint64_t n_verifies, n_drafts, n_drafted, n_judged, n_accepted, n_late, n_dropped, n_pauses;
-    uint64_t n_prompt_rows, n_windows, n_joint_lows, n_lows, n_ends; /* see struct seq_stats */
+    uint64_t n_prompt_rows, n_prompt_copied, n_windows, n_joint_lows, n_lows, n_ends; /* see struct seq_stats */
     uint64_t n_rollbacks, n_taken_back;
     uint64_t draft_ns, verify_ns, wait_ns;
     uint64_t first_ns, last_ns; /* the earliest first token, the latest last one */
@@ -39,7 +39,8 @@ double stats_tokens_per_s(const struct stats *t);
 double stats_first_s(const struct stats *t);
 double stats_tokens_per_verify(const struct stats *t);
 
-void stats_line(const struct stats *t, FILE *to); /* no newline */
+void stats_line(const struct stats *t, FILE *to);         /* no newline */
+void stats_prompts_line(const struct stats *t, FILE *to); /* likewise */
 /* How a little model's drafts were made at last, as a sentence with the numbers that led to it. False: there is none.
  */
 bool stats_choice(const struct stats *t, char *to, size_t size);

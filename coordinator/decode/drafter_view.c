@@ -20,6 +20,14 @@ void drafter_view_forget(struct drafter_view *v, int first)
 {
     v->first = first;
     v->len = v->n_reused = v->n_hashed = 0;
+    v->from = 0;
+}
+
+void drafter_view_copy(struct drafter_view *v, const struct drafter_view *of, int n, uint32_t from)
+{
+    drafter_view_forget(v, of->first);
+    v->len = n - of->first;
+    v->from = from;
 }
 
 int drafter_view_held(const struct drafter_view *v)

@@ -18,6 +18,7 @@ struct drafter_view {
     int len, n_reused;     /* ids */
     uint64_t *prefix_hash; /* [n_ctx + 1] owns; of ids[first ..], n_hashed ids at most */
     int n_hashed;
+    uint32_t from; /* a slot of the drafter + 1, from which the next ask has it copy `len` ids; 0: none */
 
     /* The ask in flight: one or more messages, answered one by one. */
     uint32_t round;
@@ -35,6 +36,9 @@ void drafter_view_free(struct drafter_view *v);
 void drafter_view_forget(struct drafter_view *v, int first);
 /* The next text has only its first n ids in common with the one before. */
 void drafter_view_keep(struct drafter_view *v, int n);
+/* It is to hold what another view's slot (slot + 1: `from`) has of the text's first n ids: n is more than its `first`.
+ */
+void drafter_view_copy(struct drafter_view *v, const struct drafter_view *of, int n, uint32_t from);
 /* How many ids of the text need not be sent to it. */
 int drafter_view_held(const struct drafter_view *v);
 /* Computes the prefix hashes of ids[first .. n_ids). */

@@ -69,6 +69,7 @@ struct seq_stats {
     uint64_t draft_ns, verify_ns; /* computing, as the workers report it; at once where the drafter runs ahead */
     uint64_t wait_ns;             /* from a message to its answer, less the computing: the network */
     uint32_t n_prompt_rows;       /* fed before the first token; fewer than ids if the slot held some */
+    uint32_t n_prompt_copied;     /* of the others, if any: the first ones, which another slot held */
     uint32_t n_verifies, n_asks;  /* parts with a wanted row after the prompt; asks to the drafter */
     uint32_t n_drafts;            /* verdicts on drafts, the leader's own too */
     uint32_t n_drafted, n_judged, n_accepted;

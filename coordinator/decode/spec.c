@@ -79,7 +79,8 @@ static int n_common(const struct decode_slot *p, const int32_t *ids, int n_ids)
     return n_alike(p->last, ids, most);
 }
 
-static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
+/* offer: what its group has of the text. */
+static void begin(struct spec *s, struct decode_slot *p, struct seq *q, const struct source *offer)
 {
     const struct settings *set = &q->request.settings;
     int n = set->fresh ? 0 : n_common(p, q->ids, q->n_ids);
@@ -93,6 +94,8 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     p->self = p->goes_on = p->ahead.on = false;
     p->n_plain = p->self_drafts = 0;
     p->held = p->n_read = n;
+    p->copies_from = 0;
+    p->source = !set->fresh && spec_is_worth(offer, n) ? *offer : (struct source){0};
     if (settings_lossy(set) || set->fresh)
         drafter_view_forget(&p->drafter, -1);
     else
@@ -107,26 +110,30 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q)
     s->n_running++;
 }
 
-/* Whether a is the better place for a text: more of it is held there; else fewer requests run beside it; else its last
- * text is the older one. n: what each holds of the text. */
-static bool is_better(struct spec *s, const struct decode_slot *a, int n_a, const struct decode_slot *b, int n_b)
+struct place {
+    struct decode_slot *slot; /* NULL: none is free */
+    int n;                    /* ids of the text that it holds */
+    struct source offer;      /* what its group has of the text */
+};
+
+/* Whether a is the better place for a text: more of it is held there; else fewer requests run beside it; else more of
+ * it can be copied there; else its last text is the older one. */
+static bool is_better(struct spec *s, const struct place *a, const struct place *b)
 {
-    int load_a = n_running(group_of(s, a)), load_b = n_running(group_of(s, b));
-    if (n_a != n_b) return n_a > n_b;
-    return load_a != load_b ? load_a < load_b : a->request < b->request;
+    int load_a = n_running(group_of(s, a->slot)), load_b = n_running(group_of(s, b->slot));
+    if (a->n != b->n) return a->n > b->n;
+    if (load_a != load_b) return load_a < load_b;
+    return a->offer.n != b->offer.n ? a->offer.n > b->offer.n : a->slot->request < b->slot->request;
 }
 
-/* NULL: none is free. */
-static struct decode_slot *choose_slot(struct spec *s, const struct request *r)
+static struct place choose_slot(struct spec *s, const struct request *r)
 {
-    struct decode_slot *best = NULL;
-    int n_best = 0;
+    struct source offers[GROUPS_MOST];
+    struct place best = {0};
+    for (int i = 0; i < s->c.n_groups; i++) offers[i] = spec_offer(&s->groups[i], r->prompt, r->n_prompt);
     for (struct decode_slot *p = s->slots; p < s->slots + s->n_slots; p++) {
-        if (p->seq) continue;
-        int n = n_common(p, r->prompt, r->n_prompt);
-        if (best && !is_better(s, p, n, best, n_best)) continue;
-        best = p;
-        n_best = n;
+        const struct place place = {p, p->seq ? 0 : n_common(p, r->prompt, r->n_prompt), offers[p->group]};
+        if (!p->seq && (!best.slot || is_better(s, &place, &best))) best = place;
     }
     return best;
 }
@@ -139,14 +146,15 @@ static int first_self_run(const struct spec *s, const struct settings *set)
     return set->adaptive ? UNTIL_TIMED : 0;
 }
 
-static void start(struct spec *s, struct decode_slot *p, struct seq *q)
+static void start(struct spec *s, const struct place *place, struct seq *q)
 {
     const struct settings *set = &q->request.settings;
+    struct decode_slot *p = place->slot;
     if (seq_start(q, s->c.root, &q->why) != OK) {
         end(s, q, SEQ_FAILED);
         return;
     }
-    begin(s, p, q);
+    begin(s, p, q, &place->offer);
     if (s->drafter_lost && settings_lossy(set) && wants_drafter(s, set)) {
         fail(s, p, E_PEER, s->drafter_lost);
         return;
@@ -170,10 +178,11 @@ static void start(struct spec *s, struct decode_slot *p, struct seq *q)
 
 static void start_waiting(struct spec *s)
 {
-    for (struct decode_slot *p; s->first && (p = choose_slot(s, &s->first->request));) {
+    while (s->first && s->n_running < s->n_slots) {
         struct seq *q = s->first;
+        const struct place place = choose_slot(s, &q->request);
         s->first = q->next;
-        start(s, p, q);
+        start(s, &place, q);
     }
 }
 
@@ -245,11 +254,13 @@ static void go_on(struct spec *s, const struct taken *t)
     }
 }
 
-/* Prompts that had no room beside other texts: a step may have made some. */
+/* Prompts that had no room beside other texts, or wait for what they copy: a step may have changed that. */
 static void feed_prompts(struct spec *s)
 {
-    for (struct decode_slot *p = s->slots; s->c.prompt_rows && p < s->slots + s->n_slots; p++)
-        if (p->seq && p->feeding && p->seq->state == SEQ_PROMPT) spec_feed(s, p);
+    for (struct decode_slot *p = s->slots; p < s->slots + s->n_slots; p++) {
+        bool waits = p->seq && p->feeding && p->seq->state == SEQ_PROMPT;
+        if (waits && (s->c.prompt_rows || p->source.slot)) spec_feed(s, p);
+    }
 }
 
 int spec_step(struct spec *s, const struct event *event, struct actions *out, struct err *err)

@@ -26,7 +26,9 @@
  * time while drafts are tried.
  *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it,
- * or else in the group with the fewest requests. A request stays in its group.
+ * or else in the group with the fewest requests. A request stays in its group. What another slot of the group holds of
+ * its prompt, or is reading, is copied, where that saves rows (part.from): requests with one system prompt, and the
+ * choices of one, compute it once.
  * The text of a request does not depend on its slot, nor on what else runs.
  */
 #ifndef COORDINATOR_DECODE_SPEC_H

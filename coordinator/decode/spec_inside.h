@@ -1,6 +1,7 @@
-/* spec_inside.h -- the inside of spec: what its four files share.
+/* spec_inside.h -- the inside of spec: what its five files share.
  *
  *   spec.c          requests come and go: the queue, the choice of a slot, the end; one event, one step
+ *     ├▶ spec_copy.c   what a text begins with that other slots hold: copied, not computed again
  *     └▶ spec_take.c   what comes in: a Verdict's rows become text, a Draft's ids become the tail
  *          ├▶ spec_ahead.c  the same where the drafter runs ahead: no rounds, but a stream
  *          └▶ spec_send.c   what goes out: parts, asks; what the next round is
@@ -32,6 +33,12 @@ struct ahead { /* the drafter runs ahead of the verdicts, and the leader goes on
     uint32_t hold_us; /* that the leader waits for them */
 };
 
+struct source { /* a slot of the same group that holds what a text begins with, or will once its prompt is read */
+    const struct decode_slot *slot; /* NULL: none */
+    uint64_t request;               /* its request then: of another one it holds nothing */
+    int n;                          /* ids */
+};
+
 struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
     int group, slot;  /* slot: of the group; the drafter's slot is the index among all */
     struct seq *seq;  /* NULL: free */
@@ -44,6 +51,8 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     int held;             /* final ids whose rows it has once all that was sent is done */
     bool feeding;         /* more parts of this verify are to be sent */
     int n_read;           /* ids of a prompt whose rows it has answered */
+    struct source source; /* from where the first ids are to be copied, before anything is fed */
+    uint32_t copies_from; /* for the next part (part.from) */
     int n_refused;        /* in a row */
     uint64_t verify_ns;   /* when this verify began */
     uint32_t computed_us; /* on its parts so far */
@@ -233,6 +242,19 @@ int spec_draft_window(struct spec *s, struct decode_slot *p);
 /* A new round: asks for drafts, or lets big write, the leader by itself where several ids are due. Does nothing while
  * the leader has ids left to write. */
 void spec_next_round(struct spec *s, struct decode_slot *p);
+
+/* ---- spec_copy.c ---- */
+
+/* The slot of a group that has most of what a text begins with. */
+struct source spec_offer(const struct verifiers *g, const int32_t *ids, int n_ids);
+/* Whether to copy it to a slot that holds so many of these ids. */
+bool spec_is_worth(const struct source *from, int n_held);
+/* Where there is something to copy, the slot's next part says so, and begins behind it. False: it is to be waited for,
+ * as it is of a prompt that is being sent; no longer than that takes, or its request. */
+bool spec_take_source(struct spec *s, struct decode_slot *p);
+/* Where the drafter has read nothing of an exact text, but this in another slot, its view is that of a copy, which the
+ * next ask says. */
+void spec_view_other(struct spec *s, struct decode_slot *p);
 
 /* ---- spec_ahead.c ---- */
 

@@ -134,7 +134,9 @@ void spec_post_part(struct spec *s, struct decode_slot *p, int at, int n_rows, i
                         .prefix_hash = q->prefix_hash[at],
                         .rows = p->rows + at,
                         .n_rows = (size_t)n_rows,
-                        .sampler = sampler_at(p, 0)};
+                        .sampler = sampler_at(p, 0),
+                        .from = p->copies_from};
+    p->copies_from = 0;
     struct flight *f = flights_add(&g->flights, &part, p->verify_ns);
     f->owner = p->request;
     f->may_be_late = p->self && f->n_wanted;
@@ -171,6 +173,7 @@ void spec_feed(struct spec *s, struct decode_slot *p)
     const struct verifiers *g = group_of(s, p);
     const struct seq *q = p->seq;
     int n_out_most = g->c.max_jobs / g->c.n_slots, most;
+    if (!spec_take_source(s, p)) return;
     while (p->feeding && flights_of_slot(&g->flights, (uint32_t)p->slot) < n_out_most &&
            (most = prompt_room(s, g, p)) > 0) {
         int at = p->held, n = q->n_ids + q->n_tail - at;
@@ -216,6 +219,12 @@ static int n_lacking(const struct decode_slot *p, bool *anew)
     return *anew && n > most ? most : n;
 }
 
+/* No ask says now what its view is a copy of; later that may be gone. */
+static void drop_unsaid(struct decode_slot *p)
+{
+    if (p->drafter.from) drafter_view_forget(&p->drafter, -1);
+}
+
 /* False: an id of them is not in its vocabulary. */
 static bool may_read(const struct spec *s, struct decode_slot *p, int n, bool anew)
 {
@@ -246,10 +255,13 @@ int spec_draft_window(struct spec *s, struct decode_slot *p)
         return 0;
     }
     bool anew;
+    spec_view_other(s, p);
     int n = n_lacking(p, &anew);
-    if ((anew || n > READ_USUAL) && !draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q)))
-        return 0;
-    return may_read(s, p, n, anew) ? window : 0;
+    bool reads =
+        (!anew && n <= READ_USUAL) || draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q));
+    if (reads && may_read(s, p, n, anew)) return window;
+    drop_unsaid(p);
+    return 0;
 }
 
 /* One message of it: ids [at, at + n_ids) of what the drafter is to know. */
@@ -269,15 +281,19 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
                                           .p_min = settings_of(p)->fallback,
                                           .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
                                           .sampler = sampler_at(p, d->first),
-                                          .block = p->ahead.on ? (uint32_t)settings_of(p)->draft_block : 0}};
+                                          .block = p->ahead.on ? (uint32_t)settings_of(p)->draft_block : 0,
+                                          .from = d->from}};
+    d->from = 0;
     d->n_out++;
 }
 
 void spec_read_ahead(struct spec *s, struct decode_slot *p)
 {
     bool anew;
+    spec_view_other(s, p);
     int n = n_lacking(p, &anew);
     if (n > 0 && may_read(s, p, n, anew)) spec_post_ask(s, p, 0);
+    drop_unsaid(p);
 }
 
 /* In as many messages as the ids need: all but the last only read. */

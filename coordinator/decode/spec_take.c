@@ -87,7 +87,10 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     bool names_it = v->status == VERDICT_GAP || v->status == VERDICT_FAILED;
     bool holds_some = names_it && p->n_refused < REFUSED_MOST && v->held < (uint32_t)p->seq->n_ids;
     p->held = holds_some ? (int)v->held : 0;
-    if (p->copies.running) p->self_left = 0; /* the leader may have stopped on what comes twice now */
+    struct seq_stats *stats = &p->seq->stats;
+    bool copies = p->seq->state == SEQ_PROMPT && (int)stats->n_prompt_copied > p->held;
+    if (copies) stats->n_prompt_copied = (uint32_t)p->held; /* what it came from is gone */
+    if (p->copies.running) p->self_left = 0;                /* the leader may have stopped on what comes twice now */
     if (p->ahead.on) spec_end_ahead(s, p, 1);
     p->round++;
     p->now.measured = false;
@@ -139,7 +142,7 @@ static void note_verify(struct spec *s, struct decode_slot *p, const struct flig
         note_wait(q, s->now - f->sent_ns, p->computed_us, &q->stats.verify_ns);
     if (q->state == SEQ_PROMPT) {
         q->stats.first_ns = s->now;
-        p->policy.prompt_ns = (double)(s->now - q->stats.start_ns) / q->stats.n_prompt_rows;
+        p->policy.prompt_ns = (double)(s->now - f->sent_ns) / q->stats.n_prompt_rows;
         q->state = SEQ_DECODING;
     } else {
         q->stats.n_verifies++;

@@ -218,6 +218,26 @@ static int take_options(struct ask *a, json_t *row, const struct ask_from *from,
     return OK;
 }
 
+/* The plan that drafts, by its name: the one that the server has, or none. */
+static int take_plan(struct ask *a, const json_t *body, const struct ask_from *from, struct refusal *why)
+{
+    static const char param[] = "speculative.plan";
+    const struct options *o = from->o;
+    const json_t *value = json_object_get(json_object_get(body, "speculative"), "plan");
+    bool has_plan = o->drafter == DRAFTER_PLAN;
+    size_t n_name = 0;
+    if (!value) value = json_object_get(body, param);
+    if (!value || json_is_null(value)) return OK;
+    if (has_plan && is_text(value, "none")) a->settings.drafting = false;
+    if (is_text(value, "none")) return OK;
+    const char *asked = json_string_value(value), *own = o->draft_plan;
+    if (!asked) return refuse(why, 400, param, "%s: must be a name", param);
+    if (has_plan) options_draft_plan(o, &n_name);
+    if (n_name && strlen(asked) == n_name && !strncmp(asked, own, n_name)) return OK;
+    return refuse(why, 400, param, "%s: there is no plan %s here, only %.*s%snone", param, show_name(asked).s,
+                  (int)n_name, n_name ? own : "", n_name ? " and " : "");
+}
+
 static int take_settings(struct ask *a, json_t *body, const struct ask_from *from, struct refusal *why)
 {
     bool drafts = true, ignores_ends = false;
@@ -228,6 +248,7 @@ static int take_settings(struct ask *a, json_t *body, const struct ask_from *fro
     int rc = row ? take_options(a, row, from, why) : out_of_memory(why);
     json_decref(row);
     if (rc == OK) rc = ask_flag(inside, "draft", &drafts, why);
+    if (rc == OK) rc = take_plan(a, body, from, why);
     if (rc == OK) rc = ask_flag(body, "ignore_eos", &ignores_ends, why);
     a->settings.drafting &= drafts;
     if (ignores_ends) a->settings.n_end_ids = 0;

@@ -56,8 +56,10 @@ static const struct {
 } counters[] = {
     {"prompt_tokens_total", "prompt_tokens_total", "Tokens of prompts, once for each answer.",
      offsetof(struct counts, total.n_prompt)},
-    {"cached_tokens_total", "prefix_cache_hits_total",
-     "Tokens of prompts that a slot held, and that were not computed.", offsetof(struct counts, n_cached)},
+    {"cached_tokens_total", "prefix_cache_hits_total", "Tokens of prompts that slots held, and that were not computed.",
+     offsetof(struct counts, n_cached)},
+    {"copied_tokens_total", NULL, "Tokens of prompts, of the cached ones, that another answer's slot held.",
+     offsetof(struct counts, total.n_prompt_copied)},
     {"generation_tokens_total", "generation_tokens_total", "Tokens of answers.",
      offsetof(struct counts, total.n_tokens)},
     {"verifies_total", NULL, "Passes of the big model over a text, with drafts or without.",

@@ -76,23 +76,31 @@ static void get_model(struct server *v, struct exchange *x)
     exchange_refuse(x, &why);
 }
 
+/* Names that "speculative.plan" may have. */
+static json_t *plan_names(const struct options *o)
+{
+    size_t n = 0;
+    if (o->drafter == DRAFTER_PLAN) options_draft_plan(o, &n);
+    return n ? json_pack("[s%]", o->draft_plan, n) : json_array();
+}
+
 static void get_props(struct server *v, struct exchange *x)
 {
     const struct options *o = &v->s->o;
     static const char *const accepts[ACCEPT_N] = {"exact", "sample", "bild"};
     static const char *const drafters[] = {
-        [DRAFTER_NONE] = "none", [DRAFTER_LITTLE] = "little", [DRAFTER_SUFFIX] = "suffix"};
+        [DRAFTER_NONE] = "none", [DRAFTER_LITTLE] = "little", [DRAFTER_SUFFIX] = "suffix", [DRAFTER_PLAN] = "plan"};
     const struct template *chat = &v->encoder.chat;
     struct gguf_str bos = tokenizer_bos(v->s->big_t);
     json_t *params =
         json_pack("{sf si sf sf si ss}", "temperature", (double)o->temp, "top_k", o->top_k, "top_p", (double)o->top_p,
                   "min_p", (double)o->min_p, "n_predict", o->n_predict, "speculative.accept", accepts[o->accept]);
-    json_t *props =
-        json_pack("{s{si so} si ss so so ss ss si si si si}", "default_generation_settings", "n_ctx", v->s->info.n_ctx,
-                  "params", params, "total_slots", o->parallel, "model_alias", v->model, "chat_template",
-                  json_text(chat->source.s ? chat->source.s : "", chat->source.n), "bos_token", json_text(bos.s, bos.n),
-                  "build_info", "pilotfish " PILOTFISH_VERSION, "drafter", drafters[o->drafter], "groups", o->groups,
-                  "tp", o->tp, "pp", o->pp, "workers", v->s->info.n_workers);
+    json_t *props = json_pack("{s{si so} si ss so so ss ss so si si si si}", "default_generation_settings", "n_ctx",
+                              v->s->info.n_ctx, "params", params, "total_slots", o->parallel, "model_alias", v->model,
+                              "chat_template", json_text(chat->source.s ? chat->source.s : "", chat->source.n),
+                              "bos_token", json_text(bos.s, bos.n), "build_info", "pilotfish " PILOTFISH_VERSION,
+                              "drafter", drafters[o->drafter], "draft_plans", plan_names(o), "groups", o->groups, "tp",
+                              o->tp, "pp", o->pp, "workers", v->s->info.n_workers);
     exchange_reply_json(x, 200, props);
 }
 

@@ -64,6 +64,14 @@ void grid_init(struct grid *g, const char *big, const char *little, const struct
     }
 }
 
+void grid_share_prompts(struct grid *g)
+{
+    enum { EQUAL = 70, BEGINNING = 60 };
+    for (int p = 0; p < 2; p++) memcpy(g->prompts[p], g->prompts[2], EQUAL * sizeof *g->prompts[p]);
+    g->n_prompt[0] = g->n_prompt[1] = EQUAL;
+    for (int i = BEGINNING; i < g->n_prompt[2]; i++) g->prompts[2][i] = (g->prompts[2][i] + 1) % g->n_vocab;
+}
+
 /* ---- drafters without a model ---- */
 
 static int32_t right_id(void *arg, const int32_t *ids, int n)
@@ -105,6 +113,8 @@ static int answer(const struct proposer *p, struct slots *slots, struct wire_are
 {
     struct draft_row rows[64];
     size_t n = 0;
+    bool copies = ask->from && slots_check(slots, ask->from - 1, ask->at, ask->prefix_hash, 0) == VERDICT_OK;
+    if (copies) slots_copy(slots, ask->slot, ask->from - 1, ask->at);
     if (slots_check(slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids) != VERDICT_OK) return E_FAIL;
     slots_apply(slots, ask->slot, ask->at, ask->ids, ask->n_ids);
     struct slot *s = &slots->slot[ask->slot];
@@ -229,6 +239,7 @@ static void check_seqs(struct grid *g, const struct cell *c, const struct seq *s
         if (seq_n_generated(&seqs[i]) != g->n_predict)
             fail_msg("%s: prompt %d: %d tokens", name, i, seq_n_generated(&seqs[i]));
         check_counts(g, c, &seqs[i], name);
+        g->n_copied += seqs[i].stats.n_prompt_copied;
         if (g->have_expected) continue;
         g->expected[i] = h;
         g->n_text[i] = seqs[i].n_ids;
@@ -254,6 +265,7 @@ static void init_seq(const struct grid *g, const struct cell *c, int i, struct s
     r.settings = (struct settings){.n_predict = g->n_predict,
                                    .sampler = g->sampler,
                                    .rule = g->rule,
+                                   .fresh = g->fresh,
                                    .drafting = c->drafter != GRID_NONE,
                                    .draft_max = c->draft_max,
                                    .draft_ahead = g->draft_ahead,

@@ -49,6 +49,7 @@ struct grid {
     struct sampler sampler; /* greedy, exact, by grid_init; whoever changes them forgets what was expected */
     struct rule rule;
     float fallback;
+    bool fresh;           /* texts copy nothing from one another; or use what slots hold of those before */
     int self_max;         /* of the jobs; 0: no leader writes by itself */
     int groups;           /* of verifiers; 0: one */
     int max_rows;         /* of a pass; 0: as many as a worker takes */
@@ -60,12 +61,16 @@ struct grid {
     int n_text[GRID_PROMPTS];
     int32_t texts[GRID_PROMPTS][GRID_CTX]; /* prompt and big's own continuation: what the wrong drafter knows */
     uint64_t n_judged, n_accepted;         /* over all cells of model drafters that are sometimes right */
+    uint64_t n_copied;                     /* ids of prompts, over all cells */
     uint64_t n_suffix_judged, n_suffix_accepted;
     uint64_t n_planned_judged, n_planned_accepted; /* of GRID_PLAN */
 };
 
 /* Prompts of 7, 40 and 90 ids from a seed. */
 void grid_init(struct grid *g, const char *big, const char *little, const struct kernels *k);
+
+/* Makes prompts of one beginning: two that are equal, of 70 ids, and one of 90 that has 60 in common with them. */
+void grid_share_prompts(struct grid *g);
 
 void cell_name(const struct cell *c, char *out, size_t size);
 

@@ -93,6 +93,7 @@ const struct lie lies[] = {
     {TAG_PASS, "at", "555-"},
     {TAG_PASS, "h", "555-"},
     {TAG_PASS, "id", "555-"},
+    {TAG_PASS, "from", ".55-"},
     {TAG_PASS, "error", "55--"}, /* with its hidden rows; without */
     {TAG_PASS, "queued_us", "...-"},
     {TAG_PASS, "computed_us", "...-"},
@@ -250,6 +251,7 @@ static void tell_pass(const struct lie *l, int i, struct pass *p)
     SAY(l, i, "round", &part->round);
     SAY(l, i, "at", &part->at);
     SAY(l, i, "h", &part->prefix_hash);
+    SAY(l, i, "from", &part->from);
     SAY(l, i, "id", &part->rows[0].id);
     SAY(l, i, "queued_us", &p->queued_us);
     SAY(l, i, "computed_us", &p->computed_us);

@@ -30,12 +30,13 @@ static const struct row hard_rows[] = {
         0x1p-149f, UINT32_MAX, 0x1p-149f, -0.0f, UINT32_MAX, UINT32_MAX, UINT32_MAX                                    \
     }
 static const struct part hard_parts[] = {
-    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, true, NULL, "skip:3"},
+    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, true, NULL, "skip:3",
+     SLOTS_MOST},
     {0},
-    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, false, "\xff in block 2\n", NULL},
+    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, false, "\xff in block 2\n", NULL, 0},
 };
 static const struct part job_parts[] = {
-    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, true, NULL, NULL},
+    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, true, NULL, NULL, 2},
     {18,
      1,
      0,
@@ -46,7 +47,8 @@ static const struct part job_parts[] = {
      {0.7f, 40, 0.95f, 0.05f, 42, 1, 0},
      false,
      "a block",
-     "layerskip:2"},
+     "layerskip:2",
+     0},
 };
 
 const struct message_example messages[] = {
@@ -133,10 +135,21 @@ const struct message_example messages[] = {
     {"verify",
      {TAG_VERIFY,
       .verify =
-          {18, 1, 0, 0, 0xff51afd7ed558ccdu, prompt_rows, 5, {0.7f, 40, 0.95f, 0.05f, 42, 1, 0}, false, NULL, NULL}}},
+          {18,
+           1,
+           0,
+           0,
+           0xff51afd7ed558ccdu,
+           prompt_rows,
+           5,
+           {0.7f, 40, 0.95f, 0.05f, 42, 1, 0},
+           false,
+           NULL,
+           NULL,
+           1}}},
     {"verify_hard",
      {TAG_VERIFY, .verify = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER,
-                             false, NULL, "skip:3,7-9"}}},
+                             false, NULL, "skip:3,7-9", SLOTS_MOST}}},
     {"verify_empty", {TAG_VERIFY, .verify = {0}}},
     {"verdict",
      {TAG_VERDICT, .verdict = {17, 0, 4, 212, 0x9E3779B97F4A7C15u, VERDICT_OK, 215,
@@ -178,10 +191,11 @@ const struct message_example messages[] = {
                              0.4f,
                              0.65f,
                              {1.0f, 0, 1.0f, 0.0f, 42, 1, 512},
-                             2}}},
+                             2,
+                             4}}},
     {"ask_hard",
      {TAG_DRAFT_ASK, .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0),
-                             UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER, UINT32_MAX}}},
+                             UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER, UINT32_MAX, SLOTS_MOST}}},
     {"ask_empty", {TAG_DRAFT_ASK, .ask = {0}}},
     {"draft",
      {TAG_DRAFT,
@@ -238,7 +252,7 @@ static bool same_parts(const struct part *a, size_t n_a, const struct part *b, s
         same = a[i].job == b[i].job && a[i].slot == b[i].slot && a[i].round == b[i].round && a[i].at == b[i].at &&
                a[i].prefix_hash == b[i].prefix_hash && a[i].n_rows == b[i].n_rows &&
                same_text(a[i].error, b[i].error) && a[i].token == b[i].token && same_text(a[i].plan, b[i].plan) &&
-               same_sampler(&a[i].sampler, &b[i].sampler);
+               a[i].from == b[i].from && same_sampler(&a[i].sampler, &b[i].sampler);
         for (size_t k = 0; same && k < a[i].n_rows; k++) same = same_row(&a[i].rows[k], &b[i].rows[k]);
     }
     return same;
@@ -298,7 +312,7 @@ static bool same_pong(const struct pong *a, const struct pong *b)
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
     return a->slot == b->slot && a->round == b->round && a->at == b->at && a->prefix_hash == b->prefix_hash &&
-           a->until == b->until && a->block == b->block && same_bits(a->p_min, b->p_min) &&
+           a->until == b->until && a->block == b->block && a->from == b->from && same_bits(a->p_min, b->p_min) &&
            same_bits(a->p_joint_min, b->p_joint_min) && same_sampler(&a->sampler, &b->sampler) &&
            same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
 }

@@ -130,11 +130,13 @@ static void note_post(struct sim *s, const struct action *a)
         for (size_t i = 0; i < m->ask.n_ids; i++) text[i] = (char)m->ask.ids[i];
         text[m->ask.n_ids] = 0;
         note(s, "ask     seq %d round %u at %u: \"%s\", up to %u", i_seq, m->ask.round, m->ask.at, text, m->ask.until);
+        if (m->ask.from) note(s, "        copied from slot %u", m->ask.from - 1);
     }
     if (m->tag != TAG_VERIFY) return;
     const struct part *p = &m->verify;
     check_part(s, p, text);
     note(s, "verify  seq %d round %u at %u: \"%s\"", i_seq, p->round, p->at, text);
+    if (p->from) note(s, "        copied from slot %u", p->from - 1);
     s->seq_of[a->peer][p->slot] = i_seq;
     if (a->peer != VERIFIER) note(s, "        to group %d", a->peer - VERIFIER);
     if (++s->n_parts_out > s->most_parts_out) s->most_parts_out = s->n_parts_out;

@@ -287,6 +287,22 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
     return engine_run(e, &own, answers, err);
 }
 
+int engine_copy(struct engine *e, int to, int from, int n, struct err *err)
+{
+    e->rc = OK;
+    if (e->pair.synthetic || to == from || n == 0) return OK;
+    if (e->device) {
+        forward_device_copy(e, to, from, n);
+        return OK;
+    }
+    for (int cache = 0; cache < e->kv.n_caches && e->rc == OK; cache++) {
+        kv_copy(&e->kv, cache, to, from, n);
+        pass_between(e, 0);
+    }
+    if (e->rc != OK) *err = e->err;
+    return e->rc;
+}
+
 int engine_set_other(struct engine *e, const char *text, int *from, int *to, struct err *err)
 {
     int rc = OK;

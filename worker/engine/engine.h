@@ -112,6 +112,9 @@ struct engine_span {
 };
 int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err);
 
+/* K and V of a slot's first n positions, in all caches of this stage, are copied to another slot. */
+int engine_copy(struct engine *e, int to, int from, int n, struct err *err);
+
 /* Makes the plan of a text (plan.h) the other one, in the caches of the served plan's entries; sets which of its
  * entries this stage runs. E_MODEL: it does not fit the model or the served plan. E_LAYOUT: it does not run through the
  * stages in order. */

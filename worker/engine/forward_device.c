@@ -448,6 +448,11 @@ void forward_device_run(void *arg, int t)
     if (e->heads) head_run(e, t);
 }
 
+void forward_device_copy(struct engine *e, int to, int from, int n)
+{
+    e->device->table->copy(e->device->device, to, from, n);
+}
+
 void forward_device_embed(struct engine *e, int32_t id, float *x)
 {
     e->device->table->row(e->device->device, x, e->device->embed, id);

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "proto/err.h"
@@ -49,6 +50,17 @@ static inline size_t kv_at(const struct kv *kv, int cache, int slot, int head)
 {
     return (((size_t)cache * (size_t)kv->n_slots + (size_t)slot) * (size_t)kv->n_heads + (size_t)head) *
            (size_t)kv->n_ctx * (size_t)kv->d;
+}
+
+/* The first n rows of a slot in one cache become those of another slot. */
+static inline void kv_copy(struct kv *kv, int cache, int to, int from, int n)
+{
+    size_t n_bytes = (size_t)n * (size_t)kv->d * sizeof *kv->k;
+    for (int head = 0; head < kv->n_heads; head++) {
+        size_t a = kv_at(kv, cache, from, head), b = kv_at(kv, cache, to, head);
+        memcpy(kv->k + b, kv->k + a, n_bytes);
+        memcpy(kv->v + b, kv->v + a, n_bytes);
+    }
 }
 
 #endif

@@ -123,6 +123,17 @@ static void read_ids(struct drafting *d, const struct draft_ask *ask)
     for (uint32_t i = from; i < t->at; i++) t->chance *= (double)t->p[i];
 }
 
+int drafting_copy(struct drafting *d, const struct draft_ask *ask)
+{
+    uint32_t from = ask->from - 1;
+    enum verdict_status status = slots_check(d->slots, ask->slot, ask->at, ask->prefix_hash, ask->n_ids);
+    if (!ask->from || status == VERDICT_OK || status == VERDICT_FULL) return 0;
+    if (slots_check(d->slots, from, ask->at, ask->prefix_hash, ask->n_ids) != VERDICT_OK) return 0;
+    int n_fed = d->texts[from].n_fed, at = (int)ask->at;
+    slots_copy(d->slots, ask->slot, from, ask->at);
+    return d->texts[ask->slot].n_fed = n_fed < at ? n_fed : at;
+}
+
 int drafting_ask(struct drafting *d, const struct draft_ask *ask, uint64_t now_us, bool *refused, struct draft *out,
                  struct err *err)
 {

@@ -54,6 +54,9 @@ bool drafting_fail(struct drafting *d, uint32_t slot, uint32_t pos, uint64_t now
 /* An ask that has no more to write, and whose ids are all fed, is over. */
 bool drafting_rest(struct drafting *d, uint32_t slot, uint64_t now_us, struct draft *out);
 
+/* Before drafting_ask: if the ask does not apply, but would in the slot that it names, its slot gets that one's ids.
+ * Returns how many KV rows the role is to copy from slot ask->from - 1. */
+int drafting_copy(struct drafting *d, const struct draft_ask *ask);
 /* A new ask, behind drafting_end. *refused: *out is to be sent. E_PEER: an ask that no coordinator sends. */
 int drafting_ask(struct drafting *d, const struct draft_ask *ask, uint64_t now_us, bool *refused, struct draft *out,
                  struct err *err);

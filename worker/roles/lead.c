@@ -289,6 +289,28 @@ static bool rewinds_inside(const struct lead *l, const struct part *part)
     return false;
 }
 
+/* Rows are copied before a pass computes any: what is to be copied must be there by then, and no row of the text that it
+ * replaces may come later. */
+static bool copies_inside(const struct lead *l, const struct part *part)
+{
+    for (size_t i = 0; part->from && i < l->step.n_parts; i++) {
+        const struct part *other = &l->parts[i];
+        if (other->slot == part->slot || (other->slot == part->from - 1 && other->at < part->at)) return true;
+    }
+    return false;
+}
+
+/* Whether the part applies, by a copy if not as it is; part->from stays only where there is to be one. */
+static enum verdict_status check_part(const struct lead *l, struct part *part)
+{
+    const struct slots *s = l->c.slots;
+    enum verdict_status status = slots_check(s, part->slot, part->at, part->prefix_hash, part->n_rows);
+    bool copies = part->from && !part->plan && status != VERDICT_OK && status != VERDICT_FULL &&
+                  slots_check(s, part->from - 1, part->at, part->prefix_hash, part->n_rows) == VERDICT_OK;
+    if (!copies) part->from = 0;
+    return copies ? VERDICT_OK : status;
+}
+
 /* A pass runs one plan. */
 static bool has_another_plan(const struct lead *l, const char *plan)
 {
@@ -368,12 +390,12 @@ static void remember(struct lead *l, uint32_t slot)
     s->n_prompt = UINT32_MAX;
 }
 
-/* A part that begins before the end of what is final is of another text. */
+/* A part that begins before the end of what is final, or in another slot, is of another text. */
 static void note_text(struct lead *l, const struct part *part)
 {
     struct self *s = &l->self[part->slot];
     size_t first = first_wanted(part);
-    if (part->at < s->n_final) {
+    if (part->at < s->n_final || part->from) {
         remember(l, part->slot);
         s->n_final = part->at;
         if (s->n_counted > part->at) s->n_counted = part->at;
@@ -386,6 +408,7 @@ static void join(struct lead *l, const struct part *part)
     int32_t ids[PASS_ROWS];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
     note_text(l, part);
+    if (part->from) slots_copy(l->c.slots, part->slot, part->from - 1, part->at);
     slots_apply(l->c.slots, part->slot, part->at, ids, part->n_rows);
     struct self *s = &l->self[part->slot];
     bool brings_token = s->on && first_wanted(part) < part->n_rows;
@@ -412,8 +435,8 @@ static void take_queued(struct lead *l, uint64_t now_us)
         struct queued_part *q = queue_at(l, l->n_taken);
         struct part part = q->part;
         if (!has_room(l, part.n_rows) || rewinds_inside(l, &part) || must_wait(l, &part)) return;
-        if (has_another_plan(l, part.plan)) return;
-        enum verdict_status status = slots_check(l->c.slots, part.slot, part.at, part.prefix_hash, part.n_rows);
+        if (has_another_plan(l, part.plan) || copies_inside(l, &part)) return;
+        enum verdict_status status = check_part(l, &part);
         bool is_there = part.slot < (uint32_t)l->c.slots->n;
         if (is_there) l->self[part.slot].n_queued--;
         if (status == VERDICT_OK && is_late(l, &part) && !trim(l, &part)) {

@@ -8,6 +8,9 @@
  * Parts are taken in the order of their arrival, as many as fit into a pass. A part that does not apply is refused and
  * never computed. Two parts of one slot share a pass only if the second follows the end of the first.
  *
+ * A part may begin with what another slot holds, so that no prompt is computed twice: copied, in the order of parts,
+ * before the pass computes any row. It waits for the pass after the one that computes what it copies.
+ *
  * Self-start: between an Open that allows it and a Cut, a slot for which the coordinator has no part waiting goes on
  * with big's own next id, one row a pass, beside the rows of all others. So plain decoding takes no round trip for a
  * token. The coordinator gets the verdicts as those of job 0. A slot stops at an end id, at the text's last position,

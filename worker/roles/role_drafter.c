@@ -30,6 +30,8 @@ static int take_ask(struct draft_role *d, const struct draft_ask *ask, struct er
     bool refused = false;
     int rc = OK;
     if (drafting_end(&d->drafting, ask->slot, clock_now_us(), &draft)) rc = post(d, &draft, err);
+    int n_rows = rc == OK ? drafting_copy(&d->drafting, ask) : 0;
+    if (n_rows) rc = engine_copy(d->w->engine, (int)ask->slot, (int)ask->from - 1, n_rows, err);
     if (rc == OK) rc = drafting_ask(&d->drafting, ask, clock_now_us(), &refused, &draft, err);
     return rc == OK && refused ? post(d, &draft, err) : rc;
 }

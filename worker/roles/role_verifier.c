@@ -51,10 +51,26 @@ static void fail_part(struct verifier *v, struct part *part, const char *why)
     part->error = slots_error(&v->w->slots, part->slot);
 }
 
+/* The slot gets what another one holds here, as the leader decided: all of it, or what could be computed of it. */
+static int copy_slot(struct verifier *v, const struct part *part, struct err *err)
+{
+    struct slots *s = &v->w->slots;
+    uint32_t from = part->from - 1;
+    enum verdict_status status = slots_check(s, from, part->at, part->prefix_hash, 0);
+    bool failed = status == VERDICT_FAILED;
+    if ((status != VERDICT_OK && !failed) || part->slot >= (uint32_t)s->n)
+        return err_set(err, E_PEER, "peer %d: a Pass that copies what slot %u does not hold", v->w->config->peer, from);
+    slots_copy(s, part->slot, from, failed ? slots_held(s, from) : part->at);
+    if (failed) slots_fail(s, part->slot, slots_held(s, from), slots_error(s, from));
+    return OK;
+}
+
 /* A part of a Pass that came, with its hidden rows if it has no error. */
 static int join_part(struct verifier *v, struct part *part, const float *hidden, struct err *err)
 {
     size_t n_embd = (size_t)v->w->info.shape.n_embd;
+    int rc = part->from ? copy_slot(v, part, err) : OK;
+    if (rc != OK) return rc;
     enum verdict_status status = slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows);
     if ((status != VERDICT_OK && status != VERDICT_FAILED) || (part->error && v->stage == 0))
         return err_set(err, E_PEER, "peer %d: a Pass that does not fit", v->w->config->peer);
@@ -203,13 +219,25 @@ static int compute(struct verifier *v, const struct verdict_row **answers, struc
     return engine_run(v->w->engine, &all, answers, err);
 }
 
+/* What slots get from others, in order, before any row is computed. */
+static int copy_rows(struct verifier *v, struct err *err)
+{
+    int rc = OK;
+    for (size_t p = 0; p < v->n_parts && rc == OK; p++) {
+        const struct part *part = &v->parts[p];
+        if (part->from) rc = engine_copy(v->w->engine, (int)part->slot, (int)part->from - 1, (int)part->at, err);
+    }
+    return rc;
+}
+
 /* Computes, and hands on what comes out. */
 static int pass_run(struct verifier *v, struct err *err)
 {
     const struct verdict_row *answers = NULL;
     uint64_t start = clock_now_us();
     worker_begin_pass(v->w);
-    int rc = v->n_rows ? compute(v, &answers, err) : OK;
+    int rc = copy_rows(v, err);
+    if (rc == OK && v->n_rows) rc = compute(v, &answers, err);
     if (rc != OK) return rc;
     settle_parts(v, answers);
     v->computed_us += (uint32_t)(clock_now_us() - start);

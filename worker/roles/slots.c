@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/prefix_hash.h"
 
@@ -87,6 +88,19 @@ int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids,
     to->len = (int)(at + n_ids);
     *to->error = '\0';
     return (int)kept;
+}
+
+void slots_copy(struct slots *s, uint32_t to, uint32_t from, uint32_t n)
+{
+    const struct slot *a = &s->slot[from];
+    struct slot *b = &s->slot[to];
+    assert((int)n <= a->len);
+    if (a != b) {
+        memcpy(b->ids, a->ids, n * sizeof *b->ids);
+        memcpy(b->prefix_hash, a->prefix_hash, (n + 1) * sizeof *b->prefix_hash);
+    }
+    b->len = (int)n;
+    *b->error = '\0';
 }
 
 void slots_cut(struct slots *s, uint32_t slot, uint32_t len)

@@ -49,6 +49,9 @@ bool slots_has(const struct slots *s, uint32_t slot, uint32_t at, const int32_t 
  * already there: their KV rows stay valid. */
 int slots_apply(struct slots *s, uint32_t slot, uint32_t at, const int32_t *ids, size_t n_ids);
 
+/* The first n ids of one slot become those of another, which then holds no more; the one holds so many. */
+void slots_copy(struct slots *s, uint32_t to, uint32_t from, uint32_t n);
+
 /* What follows the first `at` ids could not be computed: the slot drops it, and keeps why. */
 void slots_fail(struct slots *s, uint32_t slot, uint32_t at, const char *why);
 /* Why slots_check returned VERDICT_FAILED. */
