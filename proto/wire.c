@@ -622,6 +622,7 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->p_min = bits(ask->p_min);
     pb->p_joint_min = bits(ask->p_joint_min);
     pb->block = ask->block;
+    pb->p_min_from = ask->p_min_from;
     return sampler_out(a, &ask->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -639,7 +640,8 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
                                 .p_min = unbits(pb->p_min),
                                 .p_joint_min = unbits(pb->p_joint_min),
                                 .sampler = sampler_in(pb->sampler),
-                                .block = pb->block};
+                                .block = pb->block,
+                                .p_min_from = pb->p_min_from};
     return NULL;
 }
 
