@@ -1,5 +1,6 @@
 # The pure heart on a virtual clock, its draft policy, and the roles of workers with toy models.
-foreach(room test_spec test_spec_drafting test_spec_workers test_requests test_losses test_self_start test_ahead)
+foreach(room test_spec test_spec_drafting test_spec_workers test_requests test_losses test_self_start test_ahead
+        test_early)
     pilotfish_test(${room} ${room}.c ${sim} LIBS pf_simulator)
 endforeach()
 foreach(part seq spec_answers policy policy_ahead drafter_view flights score)
