@@ -48,20 +48,25 @@ static struct spec_config spec_config(const struct options *o, struct draft_prof
 struct traced {
     struct trace *trace; /* NULL: none */
     struct simulator *sim;
+    struct net net;
 };
+
+static void show(const struct traced *t, int peer, const struct message *m)
+{
+    bool drafter = peer == DRAFTER;
+    const struct net_path *path = &t->net.to[drafter ? ROLE_DRAFTER : ROLE_VERIFIER];
+    const struct trace_link link = {.group = drafter ? -1 : 0, .rtt_ns = 2 * path->delay_ns};
+    if (t->trace) trace_message(t->trace, simulator_now_ns(t->sim), &link, m);
+}
 
 static void on_departure(void *arg, int from, int to, const struct message *m)
 {
-    const struct traced *t = arg;
-    (void)to;
-    if (from == PEER_COORDINATOR && t->trace) trace_message(t->trace, simulator_now_ns(t->sim), m);
+    if (from == PEER_COORDINATOR) show(arg, to, m);
 }
 
 static void on_arrival(void *arg, int from, int to, const struct message *m)
 {
-    const struct traced *t = arg;
-    (void)from;
-    if (to == PEER_COORDINATOR && t->trace) trace_message(t->trace, simulator_now_ns(t->sim), m);
+    if (to == PEER_COORDINATOR) show(arg, from, m);
 }
 
 static double byte_ns(const struct net_path *path)
@@ -74,7 +79,7 @@ int simulate_text(const struct options *point, struct seq *s, struct draft_profi
 {
     const struct net net = network_of(point);
     struct synthetic pair = point->synthetic;
-    struct traced traced = {trace, NULL};
+    struct traced traced = {.trace = trace, .net = net};
     const struct simulator_config config = {
         .spec = spec_config(point, profile),
         .to = {net.to[0], net.to[1]},

@@ -14,6 +14,9 @@ pilotfish_test(test_spec_bench test_spec_bench.c LIBS pf_coordinator m)
 add_test(NAME bench_spec COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/bench_spec.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(bench_spec PROPERTIES TIMEOUT 120)
+add_test(NAME trace COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/trace.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(trace PROPERTIES TIMEOUT 120)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
 foreach(room test_lead test_lead_drafts test_lead_blocks)
     pilotfish_test(${room} ${room}.c lib/scene.c LIBS pf_worker)

@@ -385,7 +385,7 @@ static void early_drafts_change_no_text_at_any_delay(void **state)
         uint64_t before = g.bild;
         bool anew = i % 8 == 0;
         if (anew) {
-            g.rule = (struct rule){i / 8 % 3 ? RULE_REPO : RULE_STRICT, 5.5f};
+            g.rule = (struct rule){i / 8 == 2 ? RULE_REPO : RULE_STRICT, 5.5f};
             g.fallback = 0.003f;
             g.sampler = samplers[i / 16];
             g.have_expected = 0;
