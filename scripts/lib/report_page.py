@@ -42,7 +42,12 @@ th:nth-child(-n+4), td:nth-child(-n+4) {{ text-align: left; }}
 INTRO = ("Plain is the big model alone. Sequential drafts one length, verifies, and drafts again; each point has the "
          "length that was best in hindsight. Pilotfish is the default. Networks are emulated. Lines are simulated in "
          "virtual time; circles are runs of the cluster, with 95 % intervals over the texts: with timed waits in place "
-         "of models (run), or with a pair of models (pair).")
+         "of models (run), or with a pair of models (pair). BiLD's text is not the big model's own; each of its circles is "
+         "a pair of thresholds, and a dashed line the speed of exact speculation over the same network.")
+
+
+def is_quality(row):
+    return row.get("figure") == "bild" and all(isinstance(row.get(name), float) for name in QUALITY[4:])
 
 
 def read_rows(paths):
@@ -52,8 +57,8 @@ def read_rows(paths):
             with open(path, encoding="utf-8") as lines:
                 for number, line in enumerate(lines, 1):
                     row = json.loads(line)
-                    if row.get("mode") not in MODES or not isinstance(row.get("tokens_per_s"), float):
-                        raise Failure(f"{path}:{number}: no row of simulate or bench spec")
+                    if not (is_quality(row) or (row.get("mode") in MODES and isinstance(row.get("tokens_per_s"), float))):
+                        raise Failure(f"{path}:{number}: no row of simulate, bench spec or figures bild")
                     rows.append(row)
         except (ValueError, AttributeError) as error:
             raise Failure(f"{path}: not lines of JSON, as simulate -o jsonl prints them: {error}") from error
@@ -165,6 +170,22 @@ def time_by_role(rows):
         yield chart.bars(title, "share of the time", bars, [("big", "verifiers"), ("little", "drafter")]), like
 
 
+def against_quality(rows, standalone=False):
+    """BiLD's thresholds, at each round trip in a colour of its own, beside the speed of exact speculation there."""
+    for (kind,), like in groups(rows, ["kind"]):
+        title = chart.Title("BiLD: quality against speed", f"{kind}; fallback,rollback")
+        shown = []
+        for i, ((rtt_ms,), points) in enumerate(groups(like, ["rtt_ms"])):
+            colour, exact = QUALITY_COLOURS[i % len(QUALITY_COLOURS)], points[0]["speed_exact"]
+            labels = {(row["speed"], row["rouge_l"]): f"{row['fallback']}, {row['rollback']}" for row in points}
+            shown.append(Series(f"BiLD, round trip {rtt_ms:g} ms", colour, "dots",
+                                [(row["speed"], row["rouge_l"], None, None) for row in points], labels))
+            shown.append(Series(f"exact, round trip {rtt_ms:g} ms", colour, "dash",
+                                [(exact, 0, None, None), (exact, 1, None, None)]))
+        yield chart.lines(title, "speed over the big model alone", "ROUGE-L against big's own text", shown,
+                          standalone=standalone), like
+
+
 def survival(right, j):
     listed = [float(s) for s in right.split(",")]
     if j <= len(listed):
@@ -192,6 +213,9 @@ def by_position(rows):
 SECTIONS = [("Speed against round trip", "rtt", against_rtt), ("Speed against acceptance", "acceptance",
                                                                against_acceptance),
             ("Time by role", "roles", time_by_role), ("Acceptance by position", "positions", by_position)]
+QUALITY = ["kind", "fallback", "rollback", "prompts", "rtt_ms", "speed", "speed_exact", "over_exact", "bleu", "rouge_l",
+           "exact", "lp_token", "lp_token_big", "length_ratio"]
+QUALITY_COLOURS = ["pilotfish", "sequential", "closed", "plain"]
 SHOWN = ["source", "mode", "synthetic", "right", "rtt_ms", "net_jitter_ms", "draft_length", "tokens_per_s",
          "over_plain", "over_sequential", "verifies_per_token", "bytes_up_per_token", "bytes_down_per_token",
          "drafted_per_token", "wasted_per_token", "big_busy", "little_busy"]
@@ -202,9 +226,9 @@ def cell(value):
         f"{value:.1f}" if isinstance(value, float) else escape(str(value))
 
 
-def table(rows):
-    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in SHOWN)
-    lines = "".join("<tr>" + "".join(f"<td>{cell(row[name])}</td>" for name in SHOWN) + "</tr>\n" for row in rows)
+def table(rows, names):
+    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
+    lines = "".join("<tr>" + "".join(f"<td>{cell(row[name])}</td>" for name in names) + "</tr>\n" for row in rows)
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>\n{lines}</tbody></table></div>'
 
 
@@ -217,9 +241,10 @@ def write_csv(path, rows):
 
 def write_page(out, rows):
     stem, parts = os.path.splitext(out)[0], []
-    for heading, name, charts_of in SECTIONS:
+    speeds, qualities = [row for row in rows if not is_quality(row)], [row for row in rows if is_quality(row)]
+    for heading, name, charts_of in [*SECTIONS, ("Quality against speed", "quality", against_quality)]:
         figures, used = [], []
-        for svg, like in charts_of(rows):
+        for svg, like in charts_of(qualities if name == "quality" else speeds):
             figures.append(f"<figure>{svg}</figure>")
             used += [row for row in like if row not in used]
         if not figures:
@@ -228,6 +253,7 @@ def write_page(out, rows):
         link = f'<a href="{escape(os.path.basename(stem))}-{name}.csv">as CSV</a>'
         parts.append(f'<section id="{name}"><h2>{heading}</h2><p>The numbers {link}.</p>\n<div class="charts">\n'
                      f'{"".join(figures)}</div></section>\n')
-    parts.append(f'<section id="rows"><h2>All rows</h2>{table(rows)}</section>')
+    tables = [table(mine, names) for mine, names in ((speeds, SHOWN), (qualities, QUALITY)) if mine]
+    parts.append(f'<section id="rows"><h2>All rows</h2>{"".join(tables)}</section>')
     with open(out, "w", encoding="utf-8") as page:
         page.write(PAGE.format(style=chart.STYLE, intro=INTRO, sections="".join(parts)))
