@@ -1,6 +1,11 @@
 #include "simulate.h"
 
+#include <math.h>
+#include <stdlib.h>
+
+#include "coordinator/cli/accept_trace.h"
 #include "coordinator/cli/network.h"
+#include "coordinator/cli/option_rules.h"
 #include "proto/synthetic.h"
 
 enum { DRAFTER = PEER_COORDINATOR + 1, LEADER, ROWS = 256, JOBS = 64 };
@@ -125,11 +130,35 @@ static int write_text(void *arg, struct seq *s, struct draft_profile *profile, s
     return OK;
 }
 
-int command_simulate(const struct options *o, struct err *err)
+static int sweep(const struct options *o, struct err *err)
 {
     const struct options *point = o;
     struct progress progress;
     const struct spec_backend backend = {"simulated", SYNTHETIC_CONTEXT, begin, request, write_text, &point};
     progress_init(&progress);
     return spec_bench(o, &backend, &progress, err);
+}
+
+/* The rows name the file, and how many drafts were right there. */
+static int simulate_places(const struct options *o, struct err *err)
+{
+    struct options told = *o;
+    struct synthetic_places *places = malloc(sizeof *places);
+    if (!places) return err_set(err, E_FAIL, "out of memory");
+    int rc = accept_trace_read(o->accept_trace, SPEC_PROMPT, places, err);
+    if (rc == OK && option_origin(o, "texts") != FROM_DEFAULT && o->texts > places->n_texts)
+        rc = err_set(err, E_USAGE, "--texts %d: %s has %d", o->texts, o->accept_trace, places->n_texts);
+    if (rc == OK && option_origin(o, "texts") == FROM_DEFAULT) told.texts = places->n_texts;
+    if (rc == OK && told.texts + told.warmup > SYNTHETIC_PROMPTS) told.warmup = SYNTHETIC_PROMPTS - told.texts;
+    told.synthetic.places = places;
+    told.accept_rate = (float)(round(places->right * 1000) / 1000);
+    told.prompts_file = (char *)o->accept_trace;
+    if (rc == OK) rc = sweep(&told, err);
+    free(places);
+    return rc;
+}
+
+int command_simulate(const struct options *o, struct err *err)
+{
+    return o->accept_trace ? simulate_places(o, err) : sweep(o, err);
 }

@@ -62,6 +62,9 @@ const struct option option_table[] = {
      .help = "the chance that a synthetic draft is right"},
     {"accept-curve", NULL, SWEEP, OPTION_CURVE, AT(accept_curve), "S1,S2,...", 0, 1,
      .help = "in place of it, the chances that 1, 2, ... drafts in a row\nare right"},
+    {"accept-trace", NULL, SIM, OPTION_TEXT, AT(accept_trace), "FILE", 0, 0,
+     .help = "in place of both: drafts are right where those of real texts\nwere, lines of generate -o jsonl "
+             "--draft-max 64\n--draft-ahead 0 --guard off"},
 
     {"prompt", "-p", GEN, OPTION_TEXT, AT(prompt), "TEXT", 0, 0, .heading = "Prompt",
      .help = "the prompt; it may also be the argument; piped standard input\nfollows it"},
