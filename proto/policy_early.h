@@ -15,15 +15,14 @@
 struct draft_policy_early {    /* of a text; means in which the newest weighs most; [1]: little was unsure there */
     double kept[2], right[2];  /* the chance that a draft is kept whole; that the guess is big's id then */
     double n_drafts, draft_ns; /* of a draft: ids; time of each. 0: not known */
-    double pass_ns;            /* of a verify; 0: not known, and a trial pays */
+    double verify_ns;          /* from sending a verify to its verdict: tT + R. 0: not known, and a trial pays */
 };
 
 struct draft_policy_early draft_policy_early_init(void);
-/* rtt_ns: of the messages there and back. */
-bool draft_policy_early_pays(const struct draft_policy_early *e, bool unsure, double rtt_ns);
+bool draft_policy_early_pays(const struct draft_policy_early *e, bool unsure);
 /* n ids have taken so long. */
 void draft_policy_early_note_draft(struct draft_policy_early *e, int n, double ns);
-void draft_policy_early_note_verdict(struct draft_policy_early *e, bool unsure, bool kept, double pass_ns);
+void draft_policy_early_note_verdict(struct draft_policy_early *e, bool unsure, bool kept, double verify_ns);
 /* All was kept, and the guess was big's id, or not. */
 void draft_policy_early_note_guess(struct draft_policy_early *e, bool unsure, bool right);
 

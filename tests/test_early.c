@@ -112,6 +112,53 @@ static void a_draft_that_is_not_done_when_the_verdict_comes_goes_on(void **state
                    "[  56] done    seq 0: length\n");
 }
 
+/* The text hangs on what the drafter has read of a long prompt: its last ids and big's first, as many as if it were
+ * asked only then. */
+static void a_prompt_is_read_from_where_it_would_be_without_haste(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"pqr", "abcdefg", NULL, 4};
+    const struct sim_config c = {.draft_max = 8, .draft_ctx = 2, .rule = strict};
+    sim_transcript(&c, &text, 1,
+                   "[   0] open    seq 0: slot 0\n"
+                   "[   0] ask     seq 0 round 1 at 0: \"r\", up to 1\n"
+                   "[   0] verify  seq 0 round 1 at 0: \"pq|r\"\n"
+                   "[   2] draft   seq 0 round 1 at 1: \"\", window\n"
+                   "[  12] verdict seq 0 round 1 at 0: \"a\"\n"
+                   "[  12] emit    seq 0: \"a\" b\n"
+                   "[  12] ask     seq 0 round 2 at 1: \"a\", up to 5\n"
+                   "[  17] draft   seq 0 round 2 at 2: \"eab\", window\n"
+                   "[  17] verify  seq 0 round 2 at 3: \"|aeab\"\n"
+                   "[  29] verdict seq 0 round 2 at 3: \"bcde\"\n"
+                   "[  29] emit    seq 0: \"eab\" ddd\n"
+                   "[  29] done    seq 0: length\n");
+    struct sim *s = sim_open(&(struct sim_config){.draft_max = 8, .draft_ctx = 1, .rule = strict}, &text, 1);
+    sim_run(s); /* of the prompt nothing */
+    assert_int_equal(sim_n_drafter_rows(s), 3);
+    sim_close(s);
+}
+
+/* A draft that cannot be computed fails the text, whether it was early or not; if it was not to be used, nothing. */
+static void an_early_draft_that_fails_is_no_draft(void **state)
+{
+    (void)state;
+    const struct sim_text text = {"p", "abcdefghijklmno", "abcdXfghijklmno", 12};
+    int n_failed = 0, n_written = 0;
+    for (int at = 1; at < 70; at++) {
+        const struct sim_config c = {.draft_max = 3, .draft_ms = 2 + at % 3, .rule = strict};
+        struct sim *s = sim_open(&c, &text, 1);
+        sim_fault(s, at, SIM_ASK_FAILS, 0);
+        sim_run(s);
+        const struct seq *q = sim_seq(s, 0);
+        n_failed += q->end == SEQ_FAILED;
+        n_written += q->end == SEQ_LENGTH;
+        if (q->end == SEQ_FAILED) assert_int_equal(q->why.code, E_MODEL);
+        assert_memory_equal(sim_written(s, 0), "abcdefghijkl", (size_t)seq_n_generated(q));
+        sim_close(s);
+    }
+    assert_true(n_failed > 3 && n_written > 3 && n_failed + n_written == 69);
+}
+
 /* ---- one text, and one count ---- */
 
 static void expect_same(const struct sim_config *config, const struct sim_text *texts, int n, uint32_t *n_early)
@@ -183,30 +230,27 @@ static void they_are_written_where_that_pays(void **state)
     static const struct {
         const char *why;
         struct draft_policy_early early;
-        double rtt_ns;
         bool unsure, pays;
     } rows[] = {
-        {"a trial, where no pass was timed",
+        {"a trial, where no verify was timed",
          {.kept = {.1}, .right = {.1}, .n_drafts = 3, .draft_ns = 3},
-         0,
          false,
          true},
-        {"all is done when the verdict comes", {{.01}, {.01}, 3, 1, 10}, 0, false, true},
-        {"far away it is, too", {{.01}, {.01}, 3, 5, 10}, 20, false, true},
-        {"mostly right", {{.9}, {.9}, 3, 5, 10}, 0, false, true},
-        {"mostly wrong, and in the way", {{.2}, {.9}, 3, 5, 10}, 0, false, false},
-        {"the guess is mostly wrong", {{.9}, {.2}, 3, 5, 10}, 0, false, false},
-        {"a draft takes as long as a pass: nothing is gained", {{.9}, {.9}, 3, 10, 10}, 0, false, false},
-        {"unsure, it is another chance", {{.9, .2}, {.9, .2}, 3, 5, 10}, 0, true, false},
+        {"all is done when the verdict comes", {{.01}, {.01}, 3, 1, 10}, false, true},
+        {"far away it is, too", {{.01}, {.01}, 3, 5, 30}, false, true},
+        {"mostly right", {{.9}, {.9}, 3, 5, 10}, false, true},
+        {"mostly wrong, and in the way", {{.2}, {.9}, 3, 5, 10}, false, false},
+        {"the guess is mostly wrong", {{.9}, {.2}, 3, 5, 10}, false, false},
+        {"a draft takes as long as a verify: nothing is gained", {{.9}, {.9}, 3, 10, 10}, false, false},
+        {"unsure, it is another chance", {{.9, .2}, {.9, .2}, 3, 5, 10}, true, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (draft_policy_early_pays(&rows[i].early, rows[i].unsure, rows[i].rtt_ns) != rows[i].pays)
-            fail_msg("%s", rows[i].why);
+        if (draft_policy_early_pays(&rows[i].early, rows[i].unsure) != rows[i].pays) fail_msg("%s", rows[i].why);
     struct draft_policy_early e = draft_policy_early_init();
     draft_policy_early_note_draft(&e, 4, 40);
     draft_policy_early_note_verdict(&e, false, false, 10);
     draft_policy_early_note_guess(&e, true, true);
-    assert_true(e.n_drafts == 4 && e.draft_ns == 10 && e.pass_ns == 10);
+    assert_true(e.n_drafts == 4 && e.draft_ns == 10 && e.verify_ns == 10);
     assert_true(e.kept[0] < e.kept[1] && e.right[1] > draft_policy_early_init().right[1]);
 }
 
@@ -304,6 +348,8 @@ int main(void)
         cmocka_unit_test(the_next_window_is_drafted_while_this_one_is_verified),
         cmocka_unit_test(a_fallback_is_guessed_too),
         cmocka_unit_test(a_draft_that_is_not_done_when_the_verdict_comes_goes_on),
+        cmocka_unit_test(a_prompt_is_read_from_where_it_would_be_without_haste),
+        cmocka_unit_test(an_early_draft_that_fails_is_no_draft),
         cmocka_unit_test(no_early_draft_changes_a_text_or_a_count),
         cmocka_unit_test(they_are_written_where_that_pays),
         cmocka_unit_test(early_drafts_are_faster_where_they_are_right_and_cost_nothing_where_not),

@@ -18,7 +18,7 @@ void spec_begin_early(struct spec *s, struct decode_slot *p, const struct draft 
     e->waits = true;
     int at = q->n_ids + q->n_tail, window = spec_most_drafts(s, p, at + 1);
     if (window < 1 || q->n_tail < (int)d->n_rows) return;
-    if (!draft_policy_early_pays(&e->policy, e->unsure, (double)group_of(s, p)->link.rtt_ns)) return;
+    if (!draft_policy_early_pays(&e->policy, e->unsure)) return;
     e->on = true;
     e->right = e->ended = e->lost = false;
     e->at = at;
@@ -27,10 +27,10 @@ void spec_begin_early(struct spec *s, struct decode_slot *p, const struct draft 
     spec_post_early_ask(s, p, window);
 }
 
-void spec_note_early(struct decode_slot *p, bool kept)
+void spec_note_early(struct spec *s, struct decode_slot *p, bool kept)
 {
     struct early *e = &p->early;
-    if (e->waits) draft_policy_early_note_verdict(&e->policy, e->unsure, kept, p->computed_us * 1e3);
+    if (e->waits) draft_policy_early_note_verdict(&e->policy, e->unsure, kept, (double)(s->now - p->verify_ns));
     e->waits = false;
 }
 

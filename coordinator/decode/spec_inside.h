@@ -286,7 +286,7 @@ void spec_ahead_refused(struct spec *s, struct decode_slot *p, const struct flig
 /* A draft goes to be verified: if it pays, the next one is asked for. */
 void spec_begin_early(struct spec *s, struct decode_slot *p, const struct draft *d);
 /* The verdict on that draft is here. */
-void spec_note_early(struct decode_slot *p, bool kept);
+void spec_note_early(struct spec *s, struct decode_slot *p, bool kept);
 /* A part of it. */
 int spec_take_early(struct spec *s, struct decode_slot *p, const struct draft *d, enum seq_end *end, struct err *err);
 /* A round of this window begins, and there may be an early draft for it. True: it is taken up. */

@@ -205,7 +205,7 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
         p->held = q->n_ids - 1;
         if (f->n_drafts > 0) p->drafter.n_reused = ahead ? 0 : p->now.n_accepted;
     }
-    spec_note_early(p, p->now.n_accepted == f->n_drafts);
+    spec_note_early(s, p, p->now.n_accepted == f->n_drafts);
     p->self_ns = s->now;
     p->acked = q->n_ids - 1; /* its own rows say so */
     if (f->n_drafts == 0)
