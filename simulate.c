@@ -3,7 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "coordinator/cli/accept_trace.h"
 #include "coordinator/cli/network.h"
+#include "coordinator/cli/option_rules.h"
 #include "proto/synthetic.h"
 #include "worker/roles/lead.h"
 
@@ -52,20 +54,25 @@ static struct spec_config spec_config(const struct options *o, struct draft_prof
 struct traced {
     struct trace *trace; /* NULL: none */
     struct simulator *sim;
+    struct net net;
 };
+
+static void show(const struct traced *t, int peer, const struct message *m)
+{
+    bool drafter = peer == DRAFTER;
+    const struct net_path *path = &t->net.to[drafter ? ROLE_DRAFTER : ROLE_VERIFIER];
+    const struct trace_link link = {.group = drafter ? -1 : 0, .rtt_ns = 2 * path->delay_ns};
+    if (t->trace) trace_message(t->trace, simulator_now_ns(t->sim), &link, m);
+}
 
 static void on_departure(void *arg, int from, int to, const struct message *m)
 {
-    const struct traced *t = arg;
-    (void)to;
-    if (from == PEER_COORDINATOR && t->trace) trace_message(t->trace, simulator_now_ns(t->sim), m);
+    if (from == PEER_COORDINATOR) show(arg, to, m);
 }
 
 static void on_arrival(void *arg, int from, int to, const struct message *m)
 {
-    const struct traced *t = arg;
-    (void)from;
-    if (to == PEER_COORDINATOR && t->trace) trace_message(t->trace, simulator_now_ns(t->sim), m);
+    if (to == PEER_COORDINATOR) show(arg, from, m);
 }
 
 static double byte_ns(const struct net_path *path)
@@ -78,7 +85,7 @@ int simulate_text(const struct options *point, struct seq *s, struct draft_profi
 {
     const struct net net = network_of(point);
     struct synthetic pair = point->synthetic;
-    struct traced traced = {trace, NULL};
+    struct traced traced = {.trace = trace, .net = net};
     const struct simulator_config config = {
         .spec = spec_config(point, profile),
         .to = {net.to[0], net.to[1]},
@@ -267,11 +274,35 @@ static int write_text(void *arg, struct seq *s, struct draft_profile *profile, s
     return OK;
 }
 
-int command_simulate(const struct options *o, struct err *err)
+static int sweep(const struct options *o, struct err *err)
 {
     const struct options *point = o;
     struct progress progress;
     const struct spec_backend backend = {"simulated", SYNTHETIC_CONTEXT, begin, request, write_text, &point};
     progress_init(&progress);
     return spec_bench(o, &backend, &progress, err);
+}
+
+/* The rows name the file, and how many drafts were right there. */
+static int simulate_places(const struct options *o, struct err *err)
+{
+    struct options told = *o;
+    struct synthetic_places *places = malloc(sizeof *places);
+    if (!places) return err_set(err, E_FAIL, "out of memory");
+    int rc = accept_trace_read(o->accept_trace, SPEC_PROMPT, places, err);
+    if (rc == OK && option_origin(o, "texts") != FROM_DEFAULT && o->texts > places->n_texts)
+        rc = err_set(err, E_USAGE, "--texts %d: %s has %d", o->texts, o->accept_trace, places->n_texts);
+    if (rc == OK && option_origin(o, "texts") == FROM_DEFAULT) told.texts = places->n_texts;
+    if (rc == OK && told.texts + told.warmup > SYNTHETIC_PROMPTS) told.warmup = SYNTHETIC_PROMPTS - told.texts;
+    told.synthetic.places = places;
+    told.accept_rate = (float)(round(places->right * 1000) / 1000);
+    told.prompts_file = (char *)o->accept_trace;
+    if (rc == OK) rc = sweep(&told, err);
+    free(places);
+    return rc;
+}
+
+int command_simulate(const struct options *o, struct err *err)
+{
+    return o->accept_trace ? simulate_places(o, err) : sweep(o, err);
 }

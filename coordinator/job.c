@@ -7,6 +7,7 @@
 
 #include "coordinator/alive.h"
 #include "coordinator/cli/note.h"
+#include "coordinator/cli/trace.h"
 #include "coordinator/fit.h"
 #include "coordinator/loop.h"
 #include "coordinator/shares.h"
@@ -35,6 +36,7 @@ struct job {
     struct score *score;                            /* during job_score */
     struct spec *spec;                              /* once the workers are ready */
     bool stepping;                                  /* its actions are being carried out */
+    struct trace *trace;                            /* borrowed; NULL: none */
     const struct job_watch *watch;                  /* of this run, as are its sequences */
     struct seq *seqs;
     int n_seqs;
@@ -54,9 +56,13 @@ static void fail(struct job *j, const struct err *err)
     j->err = *err;
 }
 
-static void show_message(const struct job *j, const struct message *m)
+/* rule: of the text that it belongs to; NULL: none, or not known. */
+static void show_message(const struct job *j, int peer, const struct message *m, const struct rule *rule)
 {
     if (j->watch && j->watch->message) j->watch->message(j->watch->arg, m, clock_now_ns());
+    if (!j->trace) return;
+    const struct trace_link link = {layout_i_verifier(&j->c.layout, peer), alive_worker_rtt_ns(j->alive, peer), rule};
+    trace_message(j->trace, clock_now_ns(), &link, m);
 }
 
 static void count(struct job_link *link, size_t n_bytes)
@@ -65,14 +71,14 @@ static void count(struct job_link *link, size_t n_bytes)
     link->n_bytes += n_bytes;
 }
 
-static int post(struct job *j, int peer, const struct message *m, struct err *err)
+static int post(struct job *j, int peer, const struct message *m, const struct rule *rule, struct err *err)
 {
     const uint8_t *data;
     size_t n_bytes;
     int rc = wire_encode(&j->out, m, &data, &n_bytes, err);
     alive_sent(j->alive, peer);
     if (rc == OK) count(&j->up[peer], n_bytes);
-    if (rc == OK) show_message(j, m);
+    if (rc == OK) show_message(j, peer, m, rule);
     return rc == OK ? mailbox_post(j->mailbox, peer, m->tag, data, n_bytes, err) : rc;
 }
 
@@ -91,7 +97,7 @@ static int welcome(struct job *j, int peer, const struct shares *shares, struct 
                                           .n_ctx = (uint32_t)j->workers.n_ctx,
                                           .stage_share = shares->stages,
                                           .shard_share = shares->shards}};
-    return post(j, peer, &m, err);
+    return post(j, peer, &m, NULL, err);
 }
 
 static int welcome_all(struct job *j, struct err *err)
@@ -166,7 +172,9 @@ static int carry_out(struct job *j, const struct actions *actions, struct err *e
     for (size_t i = 0; i < actions->n && rc == OK; i++) {
         const struct action *a = &actions->list[i];
         switch (a->kind) {
-        case ACTION_POST: rc = post(j, a->peer, &a->message, err); break;
+        case ACTION_POST:
+            rc = post(j, a->peer, &a->message, a->seq ? &a->seq->request.settings.rule : NULL, err);
+            break;
         case ACTION_TOKENS: rc = show(j, j->watch->tokens, a->seq, err); break;
         case ACTION_DONE: rc = show(j, j->watch->done, a->seq, err); break;
         }
@@ -191,7 +199,7 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
     const struct message *messages;
     int n = 0, rc = score_step(j->score, verdict, &messages, &n, err);
     for (int i = 0; i < n && rc == OK; i++)
-        rc = post(j, group_leader(layout_verifier(&j->c.layout, 0)), &messages[i], err);
+        rc = post(j, group_leader(layout_verifier(&j->c.layout, 0)), &messages[i], NULL, err);
     return rc;
 }
 
@@ -288,7 +296,7 @@ static void on_mail(uv_async_t *handle)
                 rc = err_set(&err, E_PEER, "a message from peer %d", from);
             if (rc == OK) alive_heard(j->alive, from, &m);
             if (rc == OK && tag != TAG_PONG) count(&j->down[from], n_bytes);
-            if (rc == OK) show_message(j, &m);
+            if (rc == OK) show_message(j, from, &m, NULL);
             if (rc == OK) rc = on_message(j, from, &m, &err);
         }
         if (rc != OK) fail(j, &err);
@@ -546,6 +554,11 @@ int job_error(const struct job *j, struct err *err)
 {
     if (j->rc != OK) *err = j->err;
     return j->rc;
+}
+
+void job_set_trace(struct job *j, struct trace *trace)
+{
+    j->trace = trace;
 }
 
 void job_set_watch(struct job *j, const struct job_watch *watch)

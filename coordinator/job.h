@@ -23,6 +23,7 @@
 #include "proto/router.h"
 
 struct job;
+struct trace;
 struct uv_loop_s;
 
 struct job_guest { /* a module on the job's loop; NULL functions: none */
@@ -94,6 +95,8 @@ struct uv_loop_s *job_loop(struct job *j);
 int job_error(const struct job *j, struct err *err);
 /* Its functions are called for tokens and ends from now on; borrowed until the next call. */
 void job_set_watch(struct job *j, const struct job_watch *watch);
+/* Gets all messages from now on; borrowed until the next call. NULL: none does. */
+void job_set_trace(struct job *j, struct trace *trace);
 /* Called on the loop, but not from a watch. s is SEQ_WAITING, and borrowed until its `done`. */
 int job_submit(struct job *j, struct seq *s, struct err *err);
 /* Called as job_submit. The request ends as it is: SEQ_ABORTED; nothing happens if it has ended already. */

@@ -7,6 +7,7 @@
 
 #include "coordinator/cli/note.h"
 #include "coordinator/cli/settings.h"
+#include "coordinator/cli/trace.h"
 #include "coordinator/text/template.h"
 #include "proto/clock.h"
 #include "proto/files/gguf_open.h"
@@ -88,6 +89,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
     int rc = s->launch->start(s->launch->arg, err);
     if (rc == OK) rc = job_open(&s->job, &config, s->launch->router, err);
     if (rc != OK) return rc;
+    job_set_trace(s->job, s->trace);
     job_info(s->job, &s->info);
     if (s->o.ctx_given && s->o.ctx > s->info.n_ctx)
         note("--ctx %d is more than the big model was trained for: its context is %d tokens", s->o.ctx, s->info.n_ctx);
@@ -103,6 +105,15 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
              s->o.self_max);
     if (s->o.plan && s->o.command == CMD_SERVE) note("lossy: the big model is served under the plan %s", s->o.plan);
     if (s->o.stats) job_list_workers(s->job, stderr);
+    return OK;
+}
+
+int runtime_trace(struct runtime *s, struct err *err)
+{
+    if (!s->o.trace) return OK;
+    int rc = trace_open(&s->trace, s->o.trace, err);
+    if (rc != OK) return rc;
+    trace_begin(s->trace, "pilotfish", layout_n_verifiers(&s->launch->layout));
     return OK;
 }
 
@@ -147,7 +158,7 @@ int runtime_seqs(const struct runtime *s, const struct prompts *p, bool drafting
     return rc;
 }
 
-void runtime_close(struct runtime *s, int rc, const struct err *why)
+int runtime_close(struct runtime *s, int rc, struct err *why)
 {
     progress_clear(&s->progress);
     if (s->job && s->o.stats) job_list_links(s->job, stderr);
@@ -158,4 +169,7 @@ void runtime_close(struct runtime *s, int rc, const struct err *why)
     gguf_close(&s->little);
     gguf_close(&s->big);
     for (int i = 0; i < 2; i++) metadata_free(&s->metadata[i]);
+    struct err ignored;
+    int closed = trace_close(s->trace, rc == OK ? why : &ignored);
+    return rc == OK ? closed : rc;
 }

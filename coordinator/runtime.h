@@ -15,6 +15,7 @@
 #include "coordinator/text/tokenizer.h"
 #include "proto/router.h"
 
+struct trace;
 struct launch { /* where a command runs */
     struct layout layout;
     struct router *router;
@@ -33,6 +34,7 @@ struct runtime {
     struct stops stops;
     struct job_guest guest; /* for the job's loop; the command may set it before runtime_start */
     struct job *job;        /* after runtime_start */
+    struct trace *trace;    /* owns; NULL: none */
     struct job_info info;
     struct progress progress;
 };
@@ -42,6 +44,8 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
 /* Starts the workers, with n_slots slots, waits until all are ready, and prints on standard error how much memory they
  * take. */
 int runtime_start(struct runtime *s, int n_slots, struct err *err);
+/* Before runtime_start. Opens the file of --trace, if there is one, which gets all messages of the job. E_USAGE. */
+int runtime_trace(struct runtime *s, struct err *err);
 /* The settings of a request that has none of its own: those of the options. Borrows the runtime. */
 struct settings runtime_settings(const struct runtime *s);
 
@@ -54,7 +58,7 @@ int runtime_seqs(const struct runtime *s, const struct prompts *p, bool drafting
 int runtime_seq(const struct runtime *s, const struct prompt *p, int index, bool drafting, struct seq *out,
                 struct err *err);
 
-/* rc, why: how the command ends; the workers get it with Quit. */
-void runtime_close(struct runtime *s, int rc, const struct err *why);
+/* rc, why: how the command ends; the workers get it with Quit. rc, or the trace could not be written. */
+int runtime_close(struct runtime *s, int rc, struct err *why);
 
 #endif

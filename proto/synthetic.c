@@ -90,9 +90,23 @@ static int distance(const struct synthetic *s, const struct place *at)
     return j;
 }
 
+static const struct synthetic_text_places *places_of(const struct synthetic *s, const struct place *at)
+{
+    return s->places ? &s->places->texts[at->prompt % s->places->n_texts] : NULL;
+}
+
 static double p_right(const struct synthetic *s, const struct place *at)
 {
+    if (s->places) return places_of(s, at)->right;
     return ratio(&s->curves[at->curve], at->wrong ? 1 : distance(s, at));
+}
+
+/* Of the draft behind `at`. */
+static bool is_right(const struct synthetic *s, const struct place *at, double p)
+{
+    int i = s->places ? at->position + 1 - s->places->first : -1;
+    enum synthetic_told told = i >= 0 && i < SYNTHETIC_CONTEXT ? places_of(s, at)->told[i] : PLACE_NOT_TOLD;
+    return told ? told == PLACE_RIGHT : luck(s, at->prompt, at->position + 1) < p;
 }
 
 int32_t synthetic_little(const struct synthetic *s, int32_t id, float *p)
@@ -101,7 +115,7 @@ int32_t synthetic_little(const struct synthetic *s, int32_t id, float *p)
     double right = p_right(s, &at);
     int32_t next = synthetic_big(id);
     *p = (float)right;
-    return luck(s, at.prompt, at.position + 1) < right ? next : next + SYNTHETIC_VOCAB / 2;
+    return is_right(s, &at, right) ? next : next + SYNTHETIC_VOCAB / 2;
 }
 
 float synthetic_lp(const struct synthetic *s, int32_t id, int32_t next)

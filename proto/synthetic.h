@@ -32,6 +32,19 @@ struct acceptance { /* S(1) .. S(n), falling, each in 0..1; behind them the last
     double s[SYNTHETIC_CURVE];
 };
 
+/* At which places drafts were right, as told of real texts: in place of luck. What is not told is drawn, right as often
+ * as the text's told ones. */
+enum synthetic_told { PLACE_NOT_TOLD, PLACE_WRONG, PLACE_RIGHT };
+struct synthetic_text_places {
+    double right;                    /* share of the told ones */
+    uint8_t told[SYNTHETIC_CONTEXT]; /* enum synthetic_told; by position, less `first` */
+};
+struct synthetic_places {
+    int first, n_texts;
+    double right;                                          /* mean of the texts */
+    struct synthetic_text_places texts[SYNTHETIC_PROMPTS]; /* of prompt i: text i % n_texts */
+};
+
 struct synthetic {
     double draft_ms;                  /* tD */
     double pass_ms[SYNTHETIC_PASSES]; /* T(1) .. T(n_pass_ms) */
@@ -40,6 +53,7 @@ struct synthetic {
     uint32_t seed;
     int n_curves;
     struct acceptance curves[SYNTHETIC_CURVES];
+    const struct synthetic_places *places; /* borrowed; NULL: by the curves. Only the simulator has some */
 };
 
 /* Fingerprints: of its numbers, of its ids. */

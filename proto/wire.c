@@ -403,9 +403,9 @@ static const char *pong_in(struct wire_arena *a, const void *from, struct messag
                             .n_load = pb->n_load,
                             .busy_us = pb->busy_us,
                             .ready_us = pb->ready_us,
-                             .misses = pb->misses,
-                             .n_trials = pb->n_trials,
-                             .draft_plan = *pb->draft_plan ? text_in(pb->draft_plan, PART_PLAN_MOST) : NULL};
+                            .misses = pb->misses,
+                            .n_trials = pb->n_trials,
+                            .draft_plan = *pb->draft_plan ? text_in(pb->draft_plan, PART_PLAN_MOST) : NULL};
     return NULL;
 }
 
@@ -634,6 +634,7 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->p_min = bits(ask->p_min);
     pb->p_joint_min = bits(ask->p_joint_min);
     pb->block = ask->block;
+    pb->p_min_from = ask->p_min_from;
     pb->from = ask->from;
     return sampler_out(a, &ask->sampler, &pb->sampler) ? pb : NULL;
 }
@@ -653,6 +654,7 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
                                 .p_joint_min = unbits(pb->p_joint_min),
                                 .sampler = sampler_in(pb->sampler),
                                 .block = pb->block,
+                                .p_min_from = pb->p_min_from,
                                 .from = pb->from};
     return NULL;
 }

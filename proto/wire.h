@@ -250,8 +250,9 @@ struct draft_ask { /* read ids after (at, prefix_hash), then draft up to positio
     float p_min;       /* end the draft before a token for which no id's probability reaches it (0: never) */
     float p_joint_min; /* end it with the token that brings the product of the probabilities below it (0: never) */
     struct sampler sampler;
-    uint32_t block; /* 0: one Draft with all rows. Else the drafter runs ahead, see below */
-    uint32_t from;  /* as in a part */
+    uint32_t block;      /* 0: one Draft with all rows. Else the drafter runs ahead, see above */
+    uint32_t p_min_from; /* p_min does not count for the positions before it: big decides there, and this is a guess */
+    uint32_t from;       /* as in a part */
 };
 
 struct draft_row {

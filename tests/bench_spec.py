@@ -148,7 +148,11 @@ WRONG = [
     (["simulate", "--synthetic", "tD=8,tT=30:x", "--accept-rate", "1"], 2, "not milliseconds as in"),
     (["simulate", "--synthetic", "tD=0,tT=30", "--accept-rate", "1"], 2, "it needs both"),
     (["simulate", "--synthetic", "tD=1,tT=1e9", "--accept-rate", "1"], 2, "at most 10000"),
-    (["simulate", *PAIR], 2, "--accept-rate A or --accept-curve"),
+    (["simulate", *PAIR], 2, "--accept-rate A, --accept-curve S1,S2,... or --accept-trace FILE"),
+    (["bench", "spec", *PAIR], 2, "--accept-rate A or --accept-curve"),
+    (["bench", "spec", *PAIR, "--accept-trace", "F"], 2, "--accept-trace"),
+    (["simulate", *PAIR, "--accept-rate", ".5", "--accept-trace", "F"], 2, "only one of"),
+    (["simulate", *PAIR, "--accept-trace", "/no/such"], 2, "--accept-trace /no/such: No such file"),
     (["simulate", *PAIR, "--accept-rate", ".1,.2,.3,.4,.5,.6,.7,.8,.9"], 2, "at most 8 values"),
     (["simulate", *PAIR, "--accept-curve", ".5,.6"], 2, "must fall"),
     (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0,x"], 2, "not a list of numbers"),
@@ -178,6 +182,41 @@ def check_errors():
         assert done.returncode == code and len(lines) == 1 and says in lines[0] and not done.stdout, (words, done)
 
 
+def replayed(origins, length):
+    """Sequential drafts of that length over a text: verifies behind the first token, drafts, those that are right."""
+    at, verifies, drafted, right = 1, 0, 0, 0
+    while at < len(origins):
+        n = min(length, len(origins) - at - 1)
+        kept = next((i for i in range(n) if origins[at + i] == "correction"), n)
+        verifies, drafted, right = verifies + 1, drafted + n, right + kept
+        at += kept + 1
+    return verifies, drafted, right
+
+
+def check_paired_luck(folder):
+    """Drafts are right where those of a run were: its counts are those of a replay by hand, and bursts cost what they
+    cost. Every place of these texts is told."""
+    path, texts = os.path.join(folder, "luck"), []
+    for text in range(3):  # bursts: a long run of right drafts, then wrong ones
+        texts.append(["big"] + [("draft" if (i * (text + 3)) % 23 < 15 else "correction") for i in range(63)])
+    with open(path, "w", encoding="utf-8") as out:
+        out.writelines(json.dumps({"id": "0", "ids": [1], "origin": origins}) + "\n" for origins in texts)
+    share = round(sum(origins.count("draft") / 63 for origins in texts) / 3, 3)
+    words = ["simulate", *PAIR, "--accept-trace", path, "-n", "64", "--net-delay", "5"]
+    for length in 1, 4, 9:
+        row = next(row for row in rows_of(*words, "--baseline", str(length)) if row["mode"] == "sequential")
+        counts = [sum(column) for column in zip(*(replayed(origins, length) for origins in texts))]
+        mine = [row["verifies_per_token"], row["drafted_per_token"], row["drafted_per_token"] - row["wasted_per_token"]]
+        assert all(abs(192 * x - n) < 1e-6 for x, n in zip(mine, counts)), (length, counts, [192 * x for x in mine])
+        assert row["texts"] == 3 and row["prompts"] == path and float(row["right"]) == share, row
+    for content, says in (("", "no texts"), ("{\n", ":1: no text"), ('{"origin": ["big"]}\n', ":1: no text"),
+                          ('{"origin": [3]}\n', ":1: no text"), ('{"origin": ["draft"]}\n' * 33, "more than 32")):
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(content)
+        done = call(*words)
+        assert done.returncode == 2 and says in done.stderr and len(done.stderr.splitlines()) == 1, (content, done)
+
+
 def main():
     check_forms()
     check_errors()
@@ -185,6 +224,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_interrupted(folder)
         check_pair(folder)
+        check_paired_luck(folder)
         check_trace(os.path.join(folder, "virtual"), ["simulate", *PAIR], True)
         check_trace(os.path.join(folder, "timed"), ["bench", "spec", *PAIR, "--repeat", "1"], False)
     print("ok")

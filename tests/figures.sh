@@ -13,13 +13,23 @@ for i in 1 2 3; do
 done > prompts
 command=("$figures" bild --program "$pilotfish" --big big.gguf --little little.gguf --prompts prompts --each 2 -n 16)
 
-n_checks=17
+n_checks=20
 "${command[@]}" --thresholds "0.1,0 0.1,4" --out made -- --raw --ignore-eos > out 2> err || wrong "exit $?"
 [ "$(grep -vc '^#' made/bild.tsv)" = 4 ] || wrong "not two rows a kind"
 grep -Pq '^translation\t0.1\t0\t[0-9.]+\t100.0\t1.0\t1.0\t' made/bild.tsv || wrong "a rollback of 0 is not exact"
 [ "$(grep -c '^\*' made/bild.txt)" -ge 2 ] || wrong "no kind has a best pair"
 cmp -s out made/bild.txt || wrong "what is printed is not what is kept"
-grep -q 'ROUGE-L against big' made/bild.svg || wrong "no picture"
+for kind in translation summarization; do
+    grep -q 'ROUGE-L against big' "made/bild-$kind.svg" || wrong "no picture of $kind"
+done
+"${command[@]}" --thresholds "0.1,0 0.1,4" --net-delay 0,2 --out far -- --raw --ignore-eos > out 2> err ||
+    wrong "over networks: exit $?: $(cat err)"
+{ [ "$(grep -c '^translation, round trip [04] ms: .* exact speculation writes at [0-9.]*x$' out)" = 2 ] &&
+    [ "$(grep -vc '^#' far/bild.tsv)" = 8 ] && [ "$(grep -c '"rtt_ms": 4.0' far/bild.jsonl)" = 4 ] &&
+    awk -F'\t' '!/^#/ && ($4 / $12 - $13) ^ 2 > 1e-6 { exit 1 }' far/bild.tsv; } || wrong "over networks: other rows"
+"$3/report" far/bild.jsonl --out far.html > out 2> err || wrong "report: exit $?: $(cat err)"
+[ "$(grep -o 'data-name="[^"]*"' far.html | sort | uniq -c | awk '{print $1}' | sort -u)" = 2 ] ||
+    wrong "report: not BiLD and exact at each round trip for each kind"
 "${command[@]}" --each 9 --out no > out 2> err
 rc=$?
 { [ "$rc" = 1 ] && grep -q '^figures: prompts: 3 prompts of kind translation, 9 wanted' err; } ||

@@ -117,6 +117,34 @@ def check_found(report, folder):
         (names[1], str(row["step"]), str(row["loss"])) for row in losses]
 
 
+def check_quality(report, folder, simulated):
+    """BiLD's rows, alone and beside others: a chart of each kind with both axes, a series of dots and a line of exact
+    speculation at each round trip, and each dot's thresholds."""
+    rows, path, page = [], os.path.join(folder, "bild.jsonl"), os.path.join(folder, "bild.html")
+    for kind in "qa", "translation":
+        for rtt_ms in 0.0, 80.0:
+            rows += [{"figure": "bild", "kind": kind, "fallback": fallback, "rollback": "3", "prompts": 2,
+                      "rtt_ms": rtt_ms, "speed": 1.0 + float(fallback), "speed_exact": 1.2, "over_exact": 1.1,
+                      "bleu": 50.0, "rouge_l": 0.9 - float(fallback) / 2, "exact": 0.5, "lp_token": -1.0,
+                      "lp_token_big": -0.5, "length_ratio": 1.0} for fallback in ("0.3", "0.6")]
+    with open(path, "w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+    for files, others in ([path], 0), ([simulated, path], len(open(simulated, encoding="utf-8").readlines())):
+        call(report, *files, "--out", page)
+        text = open(page, encoding="utf-8").read()
+        charts = charts_of(text)["quality"]
+        assert [chart["note"] for chart in charts] == [["qa; fallback, rollback"], ["translation; fallback, rollback"]]
+        for chart in charts:
+            assert chart["title"] == ["BiLD: quality against speed"], chart
+            assert chart["x-axis"] == ["speed over the big model alone"]
+            assert chart["y-axis"] == ["ROUGE-L against big's own text"]
+            assert chart["series"] == {f"{name}, round trip {rtt} ms": 2 for name in ("BiLD", "exact")
+                                       for rtt in (0, 80)}, chart
+        assert text.count(">0.3, 3</text>") == 4
+        assert text.count("<tr>") == 1 + len(rows) + (1 + others if others else 0)
+        assert len(list(csv.DictReader(open(f"{page[:-5]}-quality.csv", encoding="utf-8")))) == len(rows)
+
+
 def main():
     report = os.path.join(scripts, "report")
     words = ["--synthetic", "tD=1,tT=4", "--net-delay", "0,2", "-n", "24", "-o", "jsonl"]
@@ -133,7 +161,7 @@ def main():
         check_page(page, [json.loads(line) for line in rows.splitlines()], 2)
 
         check_found(report, folder)
-
+        check_quality(report, folder, simulated)
         figures = os.path.join(folder, "figures")
         call(os.path.join(scripts, "figures"), "network", "--program", pilotfish, "--out", figures, "--net-delay",
              "0,5,20", "--run-delay", "1", "--synthetic", "tD=1,tT=4")

@@ -1,5 +1,6 @@
 # The pure heart on a virtual clock, its draft policy, and the roles of workers with toy models.
-foreach(room test_spec test_spec_drafting test_spec_workers test_requests test_losses test_self_start test_ahead)
+foreach(room test_spec test_spec_drafting test_spec_workers test_requests test_losses test_self_start test_ahead
+        test_early)
     pilotfish_test(${room} ${room}.c ${sim} LIBS pf_simulator)
 endforeach()
 foreach(part seq spec_answers policy policy_ahead drafter_view flights score)
@@ -14,6 +15,9 @@ pilotfish_test(test_spec_bench test_spec_bench.c LIBS pf_coordinator m)
 add_test(NAME bench_spec COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/bench_spec.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(bench_spec PROPERTIES TIMEOUT 120)
+add_test(NAME trace COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/trace.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(trace PROPERTIES TIMEOUT 120)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
 pilotfish_test(test_links test_links.c LIBS pf_worker)
 foreach(room test_lead test_lead_drafts test_lead_blocks)

@@ -436,6 +436,35 @@ static void no_delay_and_no_jitter_changes_a_text(void **state)
     }
 }
 
+/* Delays by early drafts, on and off: one text, and as many fallbacks and rollbacks. */
+static void early_drafts_change_no_text_at_any_delay(void **state)
+{
+    (void)state;
+    static const struct net_path paths[] = {
+        {0}, {.delay_ns = 1000000}, {.jitter_ns = 2000000}, {.delay_ns = 4000000, .jitter_ns = 3000000}};
+    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
+    struct toy toy = write_toy(QUANT_Q8_0, "llama", true);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    for (int i = 0; i < 32; i++) {
+        uint64_t before = g.bild;
+        bool anew = i % 8 == 0;
+        if (anew) {
+            g.rule = (struct rule){i / 8 == 2 ? RULE_REPO : RULE_STRICT, 5.5f};
+            g.fallback = 0.003f;
+            g.sampler = samplers[i / 16];
+            g.have_expected = 0;
+        }
+        g.path = paths[i % 4];
+        g.draft_ahead = i / 4 % 2 ? 1 + i % 3 : 0;
+        grid_run(&g, &(struct cell){i / 8 % 2 ? GRID_ITSELF : GRID_LITTLE, 5, 1, 1 + i % 2, 1 + i / 2 % 2, TOGETHER});
+        g.have_expected = 1;
+        if (!anew) assert_true(g.bild == before);
+    }
+    print_message("%llu early drafts of use\n", (unsigned long long)g.n_early);
+    assert_true(g.n_early > 0);
+}
+
 /* In the middle of a job, to all requests, those that come later too. */
 static void a_drafter_that_dies_changes_no_text(void **state)
 {
@@ -529,6 +558,7 @@ static void lossy_text_depends_on_the_method_alone(void **state)
         assert_int_not_equal(g.expected[1], exact);
         for (int i = 0; i < 18; i++) {
             struct cell c = cover(GRID_LITTLE, 5, i);
+            g.draft_ahead = draft_ahead(i);
             grid_run(&g, &c);
         }
     }
@@ -596,6 +626,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),
         cmocka_unit_test(lossy_text_depends_on_the_method_alone),
         cmocka_unit_test(no_delay_and_no_jitter_changes_a_text),
+        cmocka_unit_test(early_drafts_change_no_text_at_any_delay),
         cmocka_unit_test(a_shard_that_has_quit_lets_no_other_wait),
         cmocka_unit_test(every_layout_window_thread_count_and_company_gives_one_hash),
     };

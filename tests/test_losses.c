@@ -58,7 +58,8 @@ static void a_drafter_that_cannot_compute_a_text_is_not_asked_again(void **state
     (void)state;
     const struct sim_text texts[] = {{"ab", "cdefgh", NULL, 6}, {"ab", "cdefgh", NULL, 6}};
     for (int lossy = 0; lossy < 2; lossy++) {
-        const struct sim_config c = {.draft_max = 2, .rule = {lossy ? RULE_STRICT : RULE_EXACT, 3}};
+        const struct sim_config c = {
+            .draft_max = 2, .rule = {lossy ? RULE_STRICT : RULE_EXACT, 3}, .shares_cores = lossy};
         struct sim *s = sim_open(&c, texts, 2);
         sim_fault(s, 1, SIM_ASK_FAILS, 0);
         sim_run(s);

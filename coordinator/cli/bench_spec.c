@@ -24,13 +24,11 @@ static int change_network(struct spec_run *r, const struct options *point, struc
 struct listener {
     struct spec_use *use;
     struct pass_seen last;
-    struct trace *trace; /* NULL: none */
 };
 
 static void on_message(void *arg, const struct message *m, uint64_t now_ns)
 {
     struct listener *l = arg;
-    if (l->trace) trace_message(l->trace, now_ns, m);
     if (m->tag == TAG_DRAFT) l->use->little_ns += m->draft.us * 1e3;
     if (m->tag == TAG_VERDICT && pass_is_new(&l->last, now_ns, &m->verdict))
         l->use->big_ns += m->verdict.computed_us * 1e3;
@@ -40,14 +38,16 @@ static void on_message(void *arg, const struct message *m, uint64_t now_ns)
 static int write_text(void *arg, struct seq *s, struct draft_profile *profile, struct spec_use *use,
                       struct trace *trace, struct err *err)
 {
-    struct listener listener = {.use = use, .trace = trace};
+    struct listener listener = {.use = use};
     const struct job_watch watch = {.message = on_message, .arg = &listener};
     struct job *j = ((struct spec_run *)arg)->job;
     struct job_traffic before = job_traffic(j);
     int n_groups = layout_n_verifiers(&((struct spec_run *)arg)->launch->layout);
     for (int i = 0; i < n_groups; i++) *job_profile(j, i) = *profile;
+    job_set_trace(j, trace);
     int rc = job_run(j, s, 1, &watch, err);
     job_set_watch(j, NULL);
+    job_set_trace(j, NULL);
     struct job_traffic after = job_traffic(j);
     *profile = *job_profile(j, s->group);
     use->bytes_up += (double)(after.bytes_up - before.bytes_up);

@@ -48,6 +48,7 @@ static int answer(struct chat *c, struct seq *seq, struct err *err)
     snprintf(name, sizeof name, "%d", c->talk.n_turns);
     int rc = output_open(&output, &c->s.o, c->s.big_t, &one, err);
     if (rc != OK) return rc;
+    output_set_job(output, c->s.job);
     struct job_watch watch = output_watch(output);
     rc = job_run(c->s.job, seq, 1, &watch, err);
     struct err ignored;
@@ -135,7 +136,8 @@ static int chat(struct chat *c, struct err *err)
                        c->s.big.path, why);
     }
     template_set_bos(&c->chat, tokenizer_bos(c->s.big_t), tokenizer_adds_bos(c->s.big_t));
-    rc = runtime_start(&c->s, 1, err);
+    rc = runtime_trace(&c->s, err);
+    if (rc == OK) rc = runtime_start(&c->s, 1, err);
     if (rc != OK) return rc;
     c->talk = (struct talk){c->s.o.format == FORMAT_JSONL, turn, forget, put_stats, c, idle, 0, 0};
     return talk_run(&c->talk, err);
@@ -146,7 +148,7 @@ int command_chat(const struct options *o, const struct launch *launch, struct er
     struct chat c = {0};
     int rc = runtime_open(&c.s, o, launch, err);
     if (rc == OK) rc = chat(&c, err);
-    runtime_close(&c.s, rc, err);
+    rc = runtime_close(&c.s, rc, err);
     free(c.ids);
     return rc;
 }

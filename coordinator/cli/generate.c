@@ -68,7 +68,8 @@ static bool is_writing(const void *arg)
 
 static int start(struct generate *g, struct err *err)
 {
-    int rc = runtime_start(&g->s, runtime_n_slots(&g->s, &g->prompts), err);
+    int rc = runtime_trace(&g->s, err);
+    if (rc == OK) rc = runtime_start(&g->s, runtime_n_slots(&g->s, &g->prompts), err);
     return rc == OK ? runtime_seqs(&g->s, &g->prompts, true, &g->seqs, err) : rc;
 }
 
@@ -81,6 +82,7 @@ static int generate(struct generate *g, struct err *err)
     if (rc == OK && any) rc = start(g, err);
     if (rc == OK) rc = output_open(&g->output, o, g->s.big_t, &g->prompts, err);
     if (rc != OK) return rc;
+    output_set_job(g->output, g->s.job);
     if (any) rc = job_run(g->s.job, g->seqs, g->prompts.n_good, &watch, err);
     struct err ignored;
     int shown =
@@ -97,7 +99,7 @@ int command_generate(const struct options *o, const struct launch *launch, struc
     int rc = runtime_open(&g.s, o, launch, err);
     if (rc == OK) rc = generate(&g, err);
     output_close(g.output);
-    runtime_close(&g.s, rc, err);
+    rc = runtime_close(&g.s, rc, err);
     seqs_free(g.seqs, g.prompts.n_good);
     seqs_free(g.plain, g.prompts.n_good);
     prompts_free(&g.prompts);

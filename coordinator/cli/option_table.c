@@ -64,6 +64,9 @@ const struct option option_table[] = {
      .help = "the chance that a synthetic draft is right"},
     {"accept-curve", NULL, SWEEP, OPTION_CURVE, AT(accept_curve), "S1,S2,...", 0, 1,
      .help = "in place of it, the chances that 1, 2, ... drafts in a row\nare right"},
+    {"accept-trace", NULL, SIM, OPTION_TEXT, AT(accept_trace), "FILE", 0, 0,
+     .help = "in place of both: drafts are right where those of real texts\nwere, lines of generate -o jsonl "
+             "--draft-max 64\n--draft-ahead 0 --guard off"},
 
     {"prompt", "-p", GEN, OPTION_TEXT, AT(prompt), "TEXT", 0, 0, .heading = "Prompt",
      .help = "the prompt; it may also be the argument; piped standard input\nfollows it"},
@@ -128,7 +131,7 @@ const struct option option_table[] = {
      .preset = "-1", .needs = NEEDS_LITTLE,
      .help =
          "drafts that the little model may write before earlier ones\nare checked; 0: it waits; -1: as many as pay, if "
-         "it has\ncores of its own"},
+         "it has\ncores of its own. bild: 0: no window is written before the\nverdict on the one before"},
     {"draft-block", NULL, TEXT | SWEEP | OF_SWEEPS, OPTION_COUNT, AT(draft_block), "N", 1, DRAFTS_MOST, .preset = "1",
      .needs = NEEDS_LITTLE, .help = "of those, how many go in one message"},
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(draft_ctx), "N", 1, LONGEST_CONTEXT, .preset = "64",
@@ -254,8 +257,10 @@ const struct option option_table[] = {
      "text|jsonl|json|csv", 0, 0, .preset = "text", .heading = "Output",
      .help = "text, or lines of JSON (json is the same; inspect then\nprints its JSON over several lines); csv: of "
              "bench spec,\nsimulate and eval pareto"},
-    {"trace", NULL, SWEEP, OPTION_TEXT, AT(trace), "FILE", 0, 0,
-     .help = "what happens in the first text of each way, for Perfetto or\nchrome://tracing"},
+    {"trace", NULL, GEN | CHAT | SERVE | SWEEP, OPTION_TEXT, AT(trace), "FILE", 0, 0,
+     .help =
+         "write what happens to this file, for Perfetto or\nchrome://tracing: drafts, messages on their way, passes,\n"
+         "rollbacks. bench spec and simulate: of the first text of each\nway"},
     {"keep", NULL, SWEEP, OPTION_TEXT, AT(keep), "FILE", 0, 0,
      .help = "also append the rows to this file, as lines of JSON, as soon\nas they are known"},
     {"resume", NULL, SWEEP | SEARCH, OPTION_FLAG, AT(resume), NULL, 0, 0,

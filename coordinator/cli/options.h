@@ -162,6 +162,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     struct synthetic synthetic; /* with the curves of all values of --accept-rate, or the one of --accept-curve */
     float accept_rate;
     struct acceptance accept_curve; /* n 0: not given */
+    const char *accept_trace;       /* the file of --accept-trace; NULL: none */
     struct numbers baseline;        /* lengths of sequential drafts; 0: none */
     int texts, warmup, repeat;
     const char *trace; /* the file of --trace; NULL: none */

@@ -26,6 +26,7 @@ struct output {
     const struct options *o;
     const struct tokenizer *t;
     const struct prompt *prompts;
+    const struct job *job;   /* NULL: none */
     int n_seqs, turn;        /* turn: the prompt of which may be written */
     const struct seq **seqs; /* [n_seqs] owns the list; NULL: nothing of it was seen yet */
     struct shown *shown;     /* [n_seqs] owns */
@@ -74,6 +75,11 @@ int output_open_io(struct output **out, const struct options *o, const struct to
     f->colored = o->color == WHEN_ALWAYS || (o->color == WHEN_AUTO && io->terminal && shows_colors());
     *out = f;
     return OK;
+}
+
+void output_set_job(struct output *f, const struct job *job)
+{
+    f->job = job;
 }
 
 void output_close(struct output *f)
@@ -193,6 +199,27 @@ static json_t *json_top(const struct seq *s, int at)
     return json_unless(lost, list);
 }
 
+/* The least round trip of a Ping to each worker, as last measured. Nothing where none is. */
+static int json_add_links(const struct output *f, json_t *to)
+{
+    struct job_info info = {0};
+    json_t *list = json_array();
+    int lost = !list;
+    if (f->job) job_info(f->job, &info);
+    for (int i = 0; i < info.n_workers; i++) {
+        struct job_worker w;
+        job_worker(f->job, i, &w);
+        if (!w.rtt_ns) continue;
+        lost |= json_array_append_new(
+            list, json_pack("{ss si si si si so sf}", "role", w.role == ROLE_DRAFTER ? "drafter" : "verifier", "rank",
+                            w.rank, "group", w.group, "stage", w.stage, "shard", w.shard, "host",
+                            json_text(w.host, strlen(w.host)), "rtt_ms", (double)w.rtt_ns * 1e-6));
+    }
+    if (json_array_size(list)) lost |= json_object_set(to, "links", list);
+    json_decref(list);
+    return lost;
+}
+
 /* NULL where a part of it could not be made: jansson's functions pass a NULL on as a failure, and add nothing. An id
  * too few would be a wrong answer. */
 static json_t *json_of_seq(const struct output *f, const struct seq *s)
@@ -211,6 +238,7 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
     stats_add(&cost, s);
     json_t *spent = stats_json(&cost);
     lost |= marks_json(f->o, spent);
+    lost |= json_add_links(f, spent);
     json_t *line = json_pack("{so si so so so so ss so}", "id", json_text(name, strlen(name)), "prompt_tokens",
                              s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
                              "end", end_name[s->end], "stats", spent);

@@ -31,6 +31,8 @@ struct output_io { /* where an output writes; borrowed */
  * output_close. */
 int output_open(struct output **out, const struct options *o, const struct tokenizer *t, const struct prompts *prompts,
                 struct err *err);
+/* JSON lines have the round trips to the job's workers, as far as they are measured. Borrowed until output_close. */
+void output_set_job(struct output *f, const struct job *job);
 int output_open_io(struct output **out, const struct options *o, const struct tokenizer *t,
                    const struct prompts *prompts, const struct output_io *io, struct err *err);
 

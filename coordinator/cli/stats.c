@@ -40,6 +40,8 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_ends += c->n_ends;
     t->n_rollbacks += c->n_rollbacks;
     t->n_taken_back += c->n_taken_back;
+    t->n_early += c->n_early;
+    t->n_discarded += c->n_discarded;
     t->draft_ns += c->draft_ns;
     t->verify_ns += c->verify_ns;
     t->wait_ns += c->wait_ns;
@@ -178,6 +180,9 @@ void stats_bild_line(const struct stats *t, FILE *to)
             (unsigned long long)t->n_lows, percent(t->n_lows, t->n_tokens), (unsigned long long)t->n_rollbacks,
             percent(t->n_rollbacks, t->n_tokens), stats_ratio((double)t->n_taken_back, (double)t->n_rollbacks),
             (unsigned long long)t->n_windows, (unsigned long long)t->n_lows, (unsigned long long)t->n_ends);
+    if (t->n_early || t->n_discarded)
+        fprintf(to, "; %llu written while the one before was checked, %llu drafted tokens thrown away",
+                (unsigned long long)t->n_early, (unsigned long long)t->n_discarded);
 }
 
 void stats_table_head(FILE *to)
@@ -213,6 +218,9 @@ json_t *stats_json(const struct stats *t)
     if (line && (t->n_late || t->n_dropped))
         json_object_update_new(line, json_pack("{sI sI}", "drafts_late", (json_int_t)t->n_late, "drafts_dropped",
                                                (json_int_t)t->n_dropped));
+    if (line && (t->n_early || t->n_discarded))
+        json_object_update_new(line, json_pack("{sI sI}", "drafts_early", (json_int_t)t->n_early, "drafted_in_vain",
+                                               (json_int_t)t->n_discarded));
     if (line && stats_choice(t, why, sizeof why)) json_object_set_new(line, "drafts_chosen", json_string(why));
     if (line && stats_withheld(t, why, sizeof why)) json_object_set_new(line, "drafts_withheld", json_string(why));
     return line;

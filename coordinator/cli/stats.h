@@ -23,7 +23,7 @@ struct stats {                          /* zeroed to begin with */
     uint64_t n_prompt, n_tokens;
     uint64_t n_verifies, n_drafts, n_drafted, n_judged, n_accepted, n_late, n_dropped, n_pauses;
     uint64_t n_prompt_rows, n_prompt_copied, n_windows, n_joint_lows, n_lows, n_ends; /* see struct seq_stats */
-    uint64_t n_rollbacks, n_taken_back;
+    uint64_t n_rollbacks, n_taken_back, n_early, n_discarded;
     uint64_t draft_ns, verify_ns, wait_ns;
     uint64_t first_ns, last_ns; /* the earliest first token, the latest last one */
     uint64_t until_first_ns;    /* summed */

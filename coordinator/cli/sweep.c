@@ -111,10 +111,12 @@ static int settle_curves(struct options *o, const char *command, struct err *err
 {
     struct synthetic *s = &o->synthetic;
     bool rate = option_origin(o, "accept-rate") != FROM_DEFAULT;
-    if (rate == (o->accept_curve.n > 0))
+    int n = rate + (o->accept_curve.n > 0) + (o->accept_trace != NULL);
+    if (n != 1)
         return err_set(err, E_USAGE,
-                       "%s needs how often drafts are right: %s--accept-rate A or --accept-curve S1,S2,...", command,
-                       rate ? "only one of " : "");
+                       "%s needs how often drafts are right: %s--accept-rate A%s--accept-curve S1,S2,...%s", command,
+                       n ? "only one of " : "", o->command == CMD_SIMULATE ? ", " : " or ",
+                       o->command == CMD_SIMULATE ? " or --accept-trace FILE" : "");
     s->n_curves = 1;
     s->curves[0] = rate ? (struct acceptance){1, {(double)o->accept_rate}} : o->accept_curve;
     for (int i = 0; i < o->n_sweeps; i++) {

@@ -6,25 +6,34 @@
 #include <string.h>
 
 #include "coordinator/cli/pass_seen.h"
+#include "proto/layout.h"
 
-enum { COORDINATOR = 1, DRAFTER, VERIFIERS }; /* rows of a text */
-enum { OUT_MOST = 256 };                      /* verifies without an answer */
+enum { COORDINATOR = 1, DRAFTER, VERIFIERS }; /* rows of a page; from VERIFIERS on one for each group */
+enum { OUT_MOST = 1024, ASK_SLOTS = GROUPS_MOST * SLOTS_MOST };
 
 struct out {
-    uint32_t job; /* 0: free */
+    uint32_t job, slot, at; /* job 0: free */
+    int group;
+    size_t n_rows, n_wanted;
+    struct rule rule;
     int n_judged;
     int32_t judged[DRAFTS_MOST]; /* by the rows that are wanted, in order */
+};
+
+struct asks { /* of a slot: they are answered in order */
+    uint32_t n_asked, n_answered;
 };
 
 struct trace {
     FILE *to;
     const char *path; /* borrows */
-    int n_texts, n_events;
-    bool begun; /* a message of this text has come */
-    uint64_t start_ns, verifier_rtt_ns, drafter_rtt_ns;
+    int n_pages, n_events;
+    bool begun; /* a message of this page has come */
+    uint64_t start_ns, now_ns;
     struct out out[OUT_MOST];
-    struct pass_seen last;
-    uint32_t n_asked, n_answered; /* asks, which are answered in order */
+    struct asks asks[ASK_SLOTS];
+    struct pass_seen last[GROUPS_MOST];
+    double free_us[VERIFIERS + GROUPS_MOST]; /* of each row: the end of what it computed last */
 };
 
 int trace_open(struct trace **out, const char *path, struct err *err)
@@ -42,24 +51,13 @@ int trace_open(struct trace **out, const char *path, struct err *err)
     return OK;
 }
 
-int trace_close(struct trace *t, struct err *err)
-{
-    if (!t) return OK;
-    fputs("\n]}\n", t->to);
-    bool lost = ferror(t->to);
-    lost |= fclose(t->to) != 0;
-    int rc = lost ? err_set(err, E_FAIL, "--trace %s: %s", t->path, strerror(errno)) : OK;
-    free(t);
-    return rc;
-}
-
 /* ---- events ---- */
 
 /* The front of every event. */
 static void put(struct trace *t, const char *phase, const char *name, int row)
 {
     fprintf(t->to, "%s\n{\"ph\": \"%s\", \"name\": \"%s\", \"pid\": %d, \"tid\": %d", t->n_events++ ? "," : "", phase,
-            name, t->n_texts, row);
+            name, t->n_pages, row);
 }
 
 static double us(const struct trace *t, uint64_t ns)
@@ -73,103 +71,219 @@ static void put_name(struct trace *t, const char *what, int row, const char *nam
     fprintf(t->to, ", \"args\": {\"name\": \"%s\"}}", name);
 }
 
-/* On its way: phase b at its start, e at its end. */
-static void put_way(struct trace *t, const char *phase, const char *name, uint32_t id, uint64_t now_ns, uint32_t at,
-                    size_t n)
+struct way { /* of a message and its answer */
+    const char *name;
+    int group;
+    uint32_t id;
+};
+
+/* phase b: it begins; e: it ends. inside: a part of it, NULL: all. */
+static void put_way(struct trace *t, const char *phase, const struct way *w, const char *inside, double at_us)
 {
-    put(t, phase, name, COORDINATOR);
-    fprintf(t->to, ", \"cat\": \"%s\", \"id\": %u, \"ts\": %.3f, \"args\": {\"at\": %u, \"ids\": %zu}}", name, id,
-            us(t, now_ns), at, n);
+    put(t, phase, inside ? inside : w->name, COORDINATOR);
+    fprintf(t->to, ", \"cat\": \"%s\", \"id\": \"%d.%u\", \"ts\": %.3f", w->name, w->group, w->id, at_us);
 }
 
-static void put_computing(struct trace *t, const char *name, int row, uint64_t end_ns, uint32_t took_us, uint32_t at,
-                          size_t n)
+static void put_ids(struct trace *t, uint32_t slot, uint32_t at, size_t n)
 {
+    fprintf(t->to, ", \"args\": {\"slot\": %u, \"at\": %u, \"ids\": %zu}}", slot, at, n);
+}
+
+static void put_computing(struct trace *t, const char *name, int row, uint64_t end_ns, uint32_t took_us)
+{
+    double end = us(t, end_ns), start = end > took_us ? end - took_us : 0;
+    if (start < t->free_us[row]) start = t->free_us[row];
+    if (end < start) end = start;
+    t->free_us[row] = end;
     put(t, "X", name, row);
-    fprintf(t->to, ", \"ts\": %.3f, \"dur\": %u, \"args\": {\"at\": %u, \"ids\": %zu}}",
-            us(t, end_ns > took_us * 1000ull ? end_ns - took_us * 1000ull : 0), took_us, at, n);
+    fprintf(t->to, ", \"ts\": %.3f, \"dur\": %.3f", start, end - start);
 }
 
-static void put_rollback(struct trace *t, uint64_t now_ns, int n_right, int n)
+static void put_rollback(struct trace *t, uint32_t slot, int n_right, int n)
 {
     put(t, "i", "rollback", COORDINATOR);
-    fprintf(t->to, ", \"s\": \"t\", \"ts\": %.3f, \"args\": {\"right\": %d, \"drafted\": %d}}", us(t, now_ns), n_right,
-            n);
+    fprintf(t->to, ", \"s\": \"t\", \"ts\": %.3f, \"args\": {\"slot\": %u, \"right\": %d, \"drafted\": %d}}",
+            us(t, t->now_ns), slot, n_right, n);
 }
 
-/* ---- messages ---- */
+/* ---- verifies ---- */
 
-static struct out *find_out(struct trace *t, uint32_t job)
+static struct out *find_out(struct trace *t, int group, uint32_t job)
 {
     for (struct out *o = t->out; o < t->out + OUT_MOST; o++)
-        if (o->job == job) return o;
+        if (o->job == job && (!job || o->group == group)) return o;
     return NULL;
 }
 
-static void take_verify(struct trace *t, uint64_t now_ns, const struct part *part)
+static void end_verify(struct trace *t, struct out *o, size_t n_ids)
 {
-    struct out *o = find_out(t, 0);
-    put_way(t, "b", "verify", part->job, now_ns, part->at, part->n_rows);
+    put_way(t, "e", &(struct way){"verify", o->group, o->job}, NULL, us(t, t->now_ns));
+    put_ids(t, o->slot, o->at, n_ids);
+    o->job = 0;
+}
+
+static void end_page(struct trace *t)
+{
+    for (struct out *o = t->out; o < t->out + OUT_MOST; o++)
+        if (o->job) end_verify(t, o, 0);
+    for (uint32_t slot = 0; slot < ASK_SLOTS; slot++)
+        while (t->asks[slot].n_answered < t->asks[slot].n_asked) {
+            uint32_t id = slot + ASK_SLOTS * ++t->asks[slot].n_answered;
+            put_way(t, "e", &(struct way){"ask", 0, id}, NULL, us(t, t->now_ns));
+            put_ids(t, slot, 0, 0);
+        }
+}
+
+static void take_verify(struct trace *t, const struct trace_link *link, const struct part *part)
+{
+    static const struct rule exact = {RULE_EXACT, 0};
+    struct out *o = find_out(t, 0, 0);
     if (!o) return;
-    o->job = part->job;
-    o->n_judged = 0;
-    for (size_t i = 0; i < part->n_rows && o->n_judged < DRAFTS_MOST; i++)
-        if (part->rows[i].wanted && part->rows[i].n_judge) o->judged[o->n_judged++] = part->rows[i].judge[0];
-}
-
-static void compare(struct trace *t, uint64_t now_ns, const struct verdict *v, const int32_t *drafts, int n)
-{
-    int n_right = 0;
-    while (n_right < n && (size_t)n_right < v->n_rows && v->rows[n_right].next == drafts[n_right]) n_right++;
-    if (n_right < n) put_rollback(t, now_ns, n_right, n);
-}
-
-/* Job 0: the leader's own. */
-static void take_verdict(struct trace *t, uint64_t now_ns, const struct verdict *v)
-{
-    struct out *o = v->job ? find_out(t, v->job) : NULL;
-    if (v->job && !o) return; /* of a text before */
-    if (o) put_way(t, "e", "verify", v->job, now_ns, v->at, v->n_rows);
-    if (v->status == VERDICT_OK) {
-        if (pass_is_new(&t->last, now_ns, v))
-            put_computing(t, v->job ? "pass" : "pass, by itself", VERIFIERS, now_ns - t->verifier_rtt_ns / 2,
-                          v->computed_us, v->at, v->n_rows);
-        if (v->n_drafts) compare(t, now_ns, v, v->drafts, (int)v->n_drafts);
-        if (o) compare(t, now_ns, v, o->judged, o->n_judged);
-    } else if (v->status == VERDICT_LATE) {
-        put_rollback(t, now_ns, 0, o ? o->n_judged : 0);
+    *o = (struct out){.job = part->job,
+                      .slot = part->slot,
+                      .at = part->at,
+                      .group = link->group,
+                      .n_rows = part->n_rows,
+                      .rule = link->rule ? *link->rule : exact};
+    for (size_t i = 0; i < part->n_rows; i++) {
+        o->n_wanted += part->rows[i].wanted;
+        if (part->rows[i].wanted && part->rows[i].n_judge && o->n_judged < DRAFTS_MOST)
+            o->judged[o->n_judged++] = part->rows[i].judge[0];
     }
-    if (o) o->job = 0;
+    put_way(t, "b", &(struct way){"verify", o->group, o->job}, NULL, us(t, t->now_ns));
+    put_ids(t, o->slot, o->at, o->n_rows);
 }
 
-void trace_begin(struct trace *t, const char *name, uint64_t verifier_rtt_ns, uint64_t drafter_rtt_ns)
+/* Not checked yet: a row may judge nothing. */
+static void compare(struct trace *t, const struct rule *rule, const struct verdict *v, const int32_t *drafts, int n)
 {
-    t->n_texts++;
+    int n_rows = 0;
+    while (n_rows < n && (size_t)n_rows < v->n_rows && v->rows[n_rows].n_judged > 0) n_rows++;
+    int n_right = (int)rule_first_bad(rule, v->rows, drafts, (size_t)n_rows);
+    if (n_right < n_rows) put_rollback(t, v->slot, n_right, n);
+}
+
+/* Of the wanted rows, those that the leader had written by itself. */
+static int n_skipped(const struct out *o, const struct verdict *v)
+{
+    size_t n = v->at > o->at ? v->at - o->at : 0, n_fed = o->n_rows - o->n_wanted;
+    return n > n_fed ? (int)(n - n_fed) : 0;
+}
+
+static void put_pass(struct trace *t, const struct trace_link *link, const struct verdict *v)
+{
+    put_computing(t, v->job ? "pass" : "pass, by itself", VERIFIERS + link->group, t->now_ns - link->rtt_ns / 2,
+                  v->computed_us);
+    fprintf(t->to, ", \"args\": {\"slot\": %u, \"at\": %u, \"rows\": %u, \"computed_us\": %u}}", v->slot, v->at,
+            v->pass_rows, v->computed_us);
+}
+
+/* Between its arrival and the pass. */
+static void put_queued(struct trace *t, const struct trace_link *link, const struct verdict *v)
+{
+    uint64_t back_us = link->rtt_ns / 2000 + v->computed_us;
+    double end = us(t, t->now_ns - (t->now_ns > back_us * 1000 ? back_us * 1000 : t->now_ns));
+    const struct way w = {"verify", link->group, v->job};
+    if (!v->queued_us || end < v->queued_us) return;
+    put_way(t, "b", &w, "queued", end - v->queued_us);
+    fputc('}', t->to);
+    put_way(t, "e", &w, "queued", end);
+    fputc('}', t->to);
+}
+
+/* Job 0: the leader's own, which judge what it drafted. */
+static void take_verdict(struct trace *t, const struct trace_link *link, const struct verdict *v)
+{
+    static const struct rule exact = {RULE_EXACT, 0};
+    struct out *o = v->job ? find_out(t, link->group, v->job) : NULL;
+    if (v->job && !o) return; /* of a page before */
+    if (v->status == VERDICT_OK) {
+        if (pass_is_new(&t->last[link->group], t->now_ns, v)) put_pass(t, link, v);
+        if (o) put_queued(t, link, v);
+        if (!o) compare(t, &exact, v, v->drafts, (int)v->n_drafts);
+        int n = o ? n_skipped(o, v) : 0;
+        if (o && n < o->n_judged) compare(t, &o->rule, v, o->judged + n, o->n_judged - n);
+    } else if (v->status == VERDICT_LATE) {
+        put_rollback(t, v->slot, 0, o ? o->n_judged : 0);
+    }
+    if (o) end_verify(t, o, v->n_rows);
+}
+
+/* ---- drafts ---- */
+
+static struct asks *asks_of(struct trace *t, const struct trace_link *link, uint32_t slot, uint32_t *i)
+{
+    *i = (link->group > 0 ? (uint32_t)link->group * SLOTS_MOST : 0) + slot;
+    return *i < ASK_SLOTS ? &t->asks[*i] : NULL;
+}
+
+static void take_ask(struct trace *t, const struct trace_link *link, const struct draft_ask *ask)
+{
+    uint32_t i;
+    struct asks *a = asks_of(t, link, ask->slot, &i);
+    if (!a) return;
+    put_way(t, "b", &(struct way){"ask", 0, i + ASK_SLOTS * ++a->n_asked}, NULL, us(t, t->now_ns));
+    put_ids(t, ask->slot, ask->at, ask->n_ids);
+}
+
+/* A leader drafts in its own row. */
+static void take_draft(struct trace *t, const struct trace_link *link, const struct draft *d)
+{
+    uint32_t i;
+    struct asks *a = asks_of(t, link, d->slot, &i);
+    if (!a || a->n_answered == a->n_asked) return;
+    put_computing(t, "draft", link->group < 0 ? DRAFTER : VERIFIERS + link->group, t->now_ns - link->rtt_ns / 2, d->us);
+    put_ids(t, d->slot, d->at, d->n_rows);
+    if (d->end == DRAFT_MORE) return;
+    put_way(t, "e", &(struct way){"ask", 0, i + ASK_SLOTS * ++a->n_answered}, NULL, us(t, t->now_ns));
+    put_ids(t, d->slot, d->at, d->n_rows);
+}
+
+/* ---- pages ---- */
+
+void trace_begin(struct trace *t, const char *name, int n_groups)
+{
+    end_page(t);
+    t->n_pages++;
     t->begun = false;
-    t->verifier_rtt_ns = verifier_rtt_ns;
-    t->drafter_rtt_ns = drafter_rtt_ns;
     memset(t->out, 0, sizeof t->out);
-    t->n_asked = t->n_answered = 0;
-    t->last = (struct pass_seen){0};
+    memset(t->asks, 0, sizeof t->asks);
+    memset(t->last, 0, sizeof t->last);
+    memset(t->free_us, 0, sizeof t->free_us);
     put_name(t, "process_name", 0, name);
     put_name(t, "thread_name", COORDINATOR, "coordinator");
     put_name(t, "thread_name", DRAFTER, "drafter");
-    put_name(t, "thread_name", VERIFIERS, "verifiers");
+    for (int i = 0; i < n_groups; i++) {
+        char row[32];
+        snprintf(row, sizeof row, n_groups > 1 ? "verifiers, group %d" : "verifiers", i + 1);
+        put_name(t, "thread_name", VERIFIERS + i, row);
+    }
 }
 
-void trace_message(struct trace *t, uint64_t now_ns, const struct message *m)
+void trace_message(struct trace *t, uint64_t now_ns, const struct trace_link *link, const struct message *m)
 {
     if (!t->begun) t->start_ns = now_ns;
     t->begun = true;
+    t->now_ns = now_ns;
     switch (m->tag) {
-    case TAG_VERIFY: take_verify(t, now_ns, &m->verify); break;
-    case TAG_VERDICT: take_verdict(t, now_ns, &m->verdict); break;
-    case TAG_DRAFT_ASK: put_way(t, "b", "ask", ++t->n_asked, now_ns, m->ask.at, m->ask.n_ids); break;
-    case TAG_DRAFT:
-        if (m->draft.end != DRAFT_MORE && t->n_answered < t->n_asked)
-            put_way(t, "e", "ask", ++t->n_answered, now_ns, m->draft.at, m->draft.n_rows);
-        put_computing(t, "draft", DRAFTER, now_ns - t->drafter_rtt_ns / 2, m->draft.us, m->draft.at, m->draft.n_rows);
+    case TAG_VERIFY: take_verify(t, link, &m->verify); break;
+    case TAG_VERDICT:
+        if (link->group >= 0) take_verdict(t, link, &m->verdict);
         break;
+    case TAG_DRAFT_ASK: take_ask(t, link, &m->ask); break;
+    case TAG_DRAFT: take_draft(t, link, &m->draft); break;
     default: break;
     }
+}
+
+int trace_close(struct trace *t, struct err *err)
+{
+    if (!t) return OK;
+    end_page(t);
+    fputs("\n]}\n", t->to);
+    bool lost = ferror(t->to);
+    lost |= fclose(t->to) != 0;
+    int rc = lost ? err_set(err, E_FAIL, "--trace %s: %s", t->path, strerror(errno)) : OK;
+    free(t);
+    return rc;
 }

@@ -79,6 +79,8 @@ struct seq_stats {
     uint32_t n_windows, n_joint_lows;   /* drafts that ended: at the window, doubtful (draft_ask.p_joint_min) */
     uint32_t n_lows, n_ends;            /* unsure of the next token (fallback), with an end id */
     uint32_t n_rollbacks, n_taken_back; /* drafts that big cut short; drafted tokens that this took back */
+    uint32_t n_early;     /* of n_asks, in lossy texts: written while the draft before was verified (spec_early.c) */
+    uint32_t n_discarded; /* not in n_drafted: ids written so, and thrown away */
     struct withheld withheld;
     struct draft_choice choice; /* at the text's end, of the policy for a little model's drafts */
 };

@@ -56,6 +56,7 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
     if (s->c.drafter.kind == DRAFTER_LITTLE)
         q->stats.choice = draft_policy_choice(&p->policy, settings_of(p)->draft_max);
     if (p->self) spec_cut_leader(s, p);
+    if (p->early.on) spec_drop_early(s, p);
     if (s->c.drafter.kind == DRAFTER_LITTLE && p->drafter.n_out > 0) spec_cut_drafter(s, p);
     if (how != SEQ_FAILED) draft_policy_learn(group_of(s, p)->c.profile, &p->policy, seq_n_generated(q));
     memcpy(p->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
@@ -92,6 +93,7 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q, const st
     q->stats.start_ns = s->now;
     p->round++;
     p->self = p->goes_on = p->ahead.on = false;
+    p->early = (struct early){.policy = draft_policy_early_init()};
     p->n_plain = p->self_drafts = 0;
     p->held = p->n_read = n;
     p->copies_from = 0;
@@ -168,7 +170,7 @@ static void start(struct spec *s, const struct place *place, struct seq *q)
         return;
     }
     if (has_drafter(s, set) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
-    if (is_apart(s, p)) spec_read_ahead(s, p); /* while big does */
+    if (is_apart(s, p) || drafts_early(s, p)) spec_read_ahead(s, p); /* while big does */
     int n_self = first_self_run(s, set);
     bool goes_on = is_apart(s, p); /* drafts will come beside it */
     if (n_self > 1) spec_start_self(s, p, goes_on ? INT_MAX : n_self);
@@ -246,12 +248,11 @@ static int lose_drafter(struct spec *s, const char *why, struct err *err)
 
 static void go_on(struct spec *s, const struct taken *t)
 {
-    if (t->end != SEQ_RUNNING) {
-        finish(s, t->slot, t->end);
-        start_waiting(s);
-    } else if (t->committed) {
-        spec_next_round(s, t->slot);
-    }
+    enum seq_end how = t->end;
+    if (how == SEQ_RUNNING && t->committed) how = spec_next_round(s, t->slot);
+    if (how == SEQ_RUNNING) return;
+    finish(s, t->slot, how);
+    start_waiting(s);
 }
 
 /* Prompts that had no room beside other texts, or wait for what they copy: a step may have changed that. */

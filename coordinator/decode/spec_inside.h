@@ -1,9 +1,10 @@
-/* spec_inside.h -- the inside of spec: what its five files share.
+/* spec_inside.h -- the inside of spec: what its six files share.
  *
  *   spec.c          requests come and go: the queue, the choice of a slot, the end; one event, one step
  *     ├▶ spec_copy.c   what a text begins with that other slots hold: copied, not computed again
  *     └▶ spec_take.c   what comes in: a Verdict's rows become text, a Draft's ids become the tail
  *          ├▶ spec_ahead.c  the same where the drafter runs ahead: no rounds, but a stream
+ *          ├▶ spec_early.c  a lossy text's next draft, while this one is verified
  *          └▶ spec_send.c   what goes out: parts, asks; what the next round is
  */
 #ifndef COORDINATOR_DECODE_SPEC_INSIDE_H
@@ -12,6 +13,7 @@
 #include "coordinator/decode/drafter_view.h"
 #include "coordinator/decode/flights.h"
 #include "coordinator/decode/spec.h"
+#include "proto/policy_early.h"
 
 enum {
     UNPAID_MOST = 4, /* runs of copies without a right draft, in a row, before a pause; after it half as many */
@@ -37,6 +39,22 @@ struct source { /* a slot of the same group that holds what a text begins with, 
     const struct decode_slot *slot; /* NULL: none */
     uint64_t request;               /* its request then: of another one it holds nothing */
     int n;                          /* ids */
+};
+
+/* The early draft of a lossy text: the next round's, asked for when this round's goes to be verified. The drafter
+ * assumes that all of that is kept, and that big's own id behind it, which it guesses, is little's. */
+struct early {
+    bool waits;           /* for the verdict on a draft that another may follow */
+    bool on;              /* it was asked for, and is not taken up yet */
+    bool right;           /* big has written what it goes on from: it is this round's draft */
+    bool ended, lost;     /* all of it is here; the drafter could not */
+    bool unsure;          /* little was, of the guess */
+    int at;               /* the guess's position */
+    int n;                /* rows that have come: the guess, and the draft behind it */
+    uint64_t prefix_hash; /* of the drafter's text with them */
+    struct draft_row rows[DRAFTS_MOST + 1];
+    enum draft_end end;
+    struct draft_policy_early policy;
 };
 
 struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
@@ -70,6 +88,7 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
     uint64_t self_ns;    /* when the last ids came */
 
     struct ahead ahead;
+    struct early early;
 
     /* The drafter's side. */
     struct drafter_view drafter;
@@ -195,6 +214,15 @@ static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
     return sampler;
 }
 
+/* The drafter and big may compute at once, and the text is lossy: what the drafter does while big computes is only what
+ * it would do later. */
+static inline bool drafts_early(const struct spec *s, const struct decode_slot *p)
+{
+    int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
+    bool apart = ahead > 0 || (ahead < 0 && !s->c.drafter.shares_cores);
+    return apart && is_lossy(p) && s->c.drafter.kind == DRAFTER_LITTLE && has_drafter(s, settings_of(p));
+}
+
 /* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written. Not where the
  * drafter reads only a small part of the prompt: there the leader drafts, too. */
 static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
@@ -237,11 +265,15 @@ void spec_post_verify(struct spec *s, struct decode_slot *p);
 void spec_post_ask(struct spec *s, struct decode_slot *p, int window);
 /* Asks the drafter to read what it lacks of the text, and no more. */
 void spec_read_ahead(struct spec *s, struct decode_slot *p);
+/* Asks for the next round's draft, behind the tail and a guess of big's own id. */
+void spec_post_early_ask(struct spec *s, struct decode_slot *p, int window);
+/* The most drafts of a round, were the text so long. */
+int spec_most_drafts(const struct spec *s, const struct decode_slot *p, int n_ids);
 /* How many tokens to draft now; 0: none. */
 int spec_draft_window(struct spec *s, struct decode_slot *p);
 /* A new round: asks for drafts, or lets big write, the leader by itself where several ids are due. Does nothing while
- * the leader has ids left to write. */
-void spec_next_round(struct spec *s, struct decode_slot *p);
+ * the leader has ids left to write. Why the text ends with an early draft, if it does. */
+enum seq_end spec_next_round(struct spec *s, struct decode_slot *p);
 
 /* ---- spec_copy.c ---- */
 
@@ -271,7 +303,27 @@ void spec_take_ahead(struct spec *s, struct decode_slot *p, const struct draft *
 /* The leader refused a part of drafts. */
 void spec_ahead_refused(struct spec *s, struct decode_slot *p, const struct flight *f);
 
+/* ---- spec_early.c ---- */
+
+/* A draft goes to be verified: if it pays, the next one is asked for. */
+void spec_begin_early(struct spec *s, struct decode_slot *p, const struct draft *d);
+/* The verdict on that draft is here. */
+void spec_note_early(struct spec *s, struct decode_slot *p, bool kept);
+/* A part of it. */
+int spec_take_early(struct spec *s, struct decode_slot *p, const struct draft *d, enum seq_end *end, struct err *err);
+/* A round of this window begins, and there may be an early draft for it. True: it is taken up. */
+bool spec_take_up_early(struct spec *s, struct decode_slot *p, int window, enum seq_end *end);
+/* It goes on from what is not so. */
+void spec_drop_early(struct spec *s, struct decode_slot *p);
+
 /* ---- spec_take.c ---- */
+
+/* Waiting, and computing in it. */
+void spec_note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uint64_t *worked_ns);
+/* The drafter lacks what its ask goes on from, or cannot compute it. */
+enum seq_end spec_ask_lost(struct spec *s, struct decode_slot *p, enum draft_end end);
+/* The draft's ids that big has are the tail, which goes to be verified. */
+enum seq_end spec_take_tail(struct spec *s, struct decode_slot *p, const struct draft *d);
 
 struct taken {
     struct decode_slot *slot; /* that the answer is for */

@@ -195,19 +195,25 @@ void spec_post_verify(struct spec *s, struct decode_slot *p)
 
 /* ---- drafting ---- */
 
-/* Tokens that may still come. Big's own always comes after drafts, but for lossy rules. */
-static int tokens_left(const struct seq *q)
+/* Tokens that may still come behind n_ids. Big's own always comes after drafts, but for lossy rules. */
+static int tokens_left(const struct seq *q, int n_ids)
 {
-    return q->n_limit - q->n_ids - !settings_lossy(&q->request.settings);
+    return q->n_limit - n_ids - !settings_lossy(&q->request.settings);
+}
+
+int spec_most_drafts(const struct spec *s, const struct decode_slot *p, int n_ids)
+{
+    int left = tokens_left(p->seq, n_ids), most = settings_of(p)->draft_max;
+    int n_judged = s->groups[p->group].c.max_rows - 1; /* in one pass, at most */
+    if (most > n_judged) most = n_judged;
+    return most < left ? most : left;
 }
 
 static int most_drafts(const struct spec *s, const struct decode_slot *p, bool ahead)
 {
     const struct settings *set = settings_of(p);
-    int left = tokens_left(p->seq), most = ahead ? set->draft_ahead : set->draft_max;
-    int n_judged = s->groups[p->group].c.max_rows - 1; /* in one pass, at most */
-    if (most < 0) most = AHEAD_MOST;
-    if (!ahead && most > n_judged) most = n_judged;
+    int left = tokens_left(p->seq, p->seq->n_ids), most = set->draft_ahead < 0 ? AHEAD_MOST : set->draft_ahead;
+    if (!ahead) return spec_most_drafts(s, p, p->seq->n_ids);
     return most < left ? most : left;
 }
 
@@ -257,15 +263,15 @@ int spec_draft_window(struct spec *s, struct decode_slot *p)
     bool anew;
     spec_view_other(s, p);
     int n = n_lacking(p, &anew);
-    bool reads =
-        (!anew && n <= READ_USUAL) || draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q));
+    bool reads = (!anew && n <= READ_USUAL) ||
+                 draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q, q->n_ids));
     if (reads && may_read(s, p, n, anew)) return window;
     drop_unsaid(p);
     return 0;
 }
 
-/* One message of it: ids [at, at + n_ids) of what the drafter is to know. */
-static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_ids, int until)
+/* One message of it: ids [at, at + n_ids) of what the drafter is to know. block: it gets the drafts by and by. */
+static struct draft_ask *post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_ids, int until, bool blocks)
 {
     struct drafter_view *d = &p->drafter;
     struct action *a = spec_act(s, ACTION_POST, p->seq);
@@ -281,10 +287,11 @@ static void post_ask_part(struct spec *s, struct decode_slot *p, int at, int n_i
                                           .p_min = settings_of(p)->fallback,
                                           .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
                                           .sampler = sampler_at(p, d->first),
-                                          .block = p->ahead.on ? (uint32_t)settings_of(p)->draft_block : 0,
+                                          .block = blocks ? (uint32_t)settings_of(p)->draft_block : 0,
                                           .from = d->from}};
     d->from = 0;
     d->n_out++;
+    return &a->message.ask;
 }
 
 void spec_read_ahead(struct spec *s, struct decode_slot *p)
@@ -292,8 +299,32 @@ void spec_read_ahead(struct spec *s, struct decode_slot *p)
     bool anew;
     spec_view_other(s, p);
     int n = n_lacking(p, &anew);
+    if (is_lossy(p) && n == settings_of(p)->draft_ctx) n--; /* it counts from its first ask, which has an id more */
     if (n > 0 && may_read(s, p, n, anew)) spec_post_ask(s, p, 0);
     drop_unsaid(p);
+}
+
+/* What comes of earlier rounds is old. */
+static void begin_ask(struct drafter_view *d, uint32_t round)
+{
+    if (d->round == round) return;
+    d->n_out_old += d->n_out;
+    d->n_out = 0;
+    d->round = round;
+}
+
+/* The tail's ids are the drafter's own: none is computed again. */
+void spec_post_early_ask(struct spec *s, struct decode_slot *p, int window)
+{
+    struct drafter_view *d = &p->drafter;
+    int n_tail = p->seq->n_tail, guess = d->len + n_tail;
+    begin_ask(d, p->round + 1);
+    struct draft_ask *ask = post_ask_part(s, p, d->len, n_tail, guess + 1 + window, true);
+    ask->round = d->round;
+    ask->p_min_from = (uint32_t)guess + 1;
+    d->window = window;
+    d->us = 0;
+    d->sent_ns = s->now;
 }
 
 /* In as many messages as the ids need: all but the last only read. */
@@ -302,13 +333,9 @@ void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
     struct drafter_view *d = &p->drafter;
     int n = p->seq->n_ids - d->first, at = d->len;
     drafter_view_hash(d, s->c.root, p->seq->ids, p->seq->n_ids);
-    if (d->round != p->round) {
-        d->n_out_old += d->n_out;
-        d->n_out = 0;
-        d->round = p->round;
-    }
-    for (; n - at > ASK_IDS; at += ASK_IDS) post_ask_part(s, p, at, ASK_IDS, at + ASK_IDS);
-    post_ask_part(s, p, at, n - at, n + window);
+    begin_ask(d, p->round);
+    for (; n - at > ASK_IDS; at += ASK_IDS) post_ask_part(s, p, at, ASK_IDS, at + ASK_IDS, p->ahead.on);
+    post_ask_part(s, p, at, n - at, n + window, p->ahead.on);
     p->now.n_read = n - d->len - d->n_reused;
     p->now.measured &= p->now.n_read <= READ_USUAL;
     d->n_reused = 0;
@@ -316,7 +343,7 @@ void spec_post_ask(struct spec *s, struct decode_slot *p, int window)
     d->window = window;
     d->us = 0;
     d->sent_ns = s->now;
-    p->seq->stats.n_asks++;
+    p->seq->stats.n_asks += window > 0 || !is_lossy(p); /* a lossy text has as many whether it is read ahead or not */
 }
 
 /* Where what ends the text came earlier, and more of what followed it is likely to come again than the drafter would
@@ -373,11 +400,12 @@ void spec_start_going_on(struct spec *s, struct decode_slot *p)
     p->now.measured = false; /* that answer has the round trip in it */
 }
 
-void spec_next_round(struct spec *s, struct decode_slot *p)
+enum seq_end spec_next_round(struct spec *s, struct decode_slot *p)
 {
-    if (p->ahead.on && spec_stays_ahead(s, p)) return;
+    enum seq_end how = SEQ_RUNNING;
+    if (p->ahead.on && spec_stays_ahead(s, p)) return how;
     bool was_self = p->self, goes_on = p->self && p->goes_on && !p->copies.running; /* a copy that is over does not */
-    if (p->self && p->self_left > 0) return;
+    if (p->self && p->self_left > 0) return how;
     p->self = p->goes_on = false;
     p->round++;
     p->round_ns = s->now;
@@ -391,10 +419,11 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
         p->copies.running = true;
         p->copies.paid = false;
         post_plain(s, p, INT_MAX, was_self);
-        return;
+        return how;
     }
     int window = spec_draft_window(s, p), n_plain = plain_run(s, p), run = n_plain > 0 ? n_plain : 1;
     bool ahead = draft_policy_runs_ahead(&p->policy);
+    if (p->early.on && spec_take_up_early(s, p, window, &how)) return how;
     if (goes_on && (window <= 0 || ahead)) p->self = p->goes_on = true;
     if (window > 0 && ahead) {
         spec_run_ahead(s, p, window);
@@ -409,4 +438,5 @@ void spec_next_round(struct spec *s, struct decode_slot *p)
         if (was_self) spec_cut_leader(s, p);
         spec_post_ask(s, p, window);
     }
+    return how;
 }

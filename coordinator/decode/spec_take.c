@@ -70,7 +70,7 @@ static enum seq_end commit_unseen(struct spec *s, struct decode_slot *p)
     return how;
 }
 
-static void note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uint64_t *worked_ns)
+void spec_note_wait(struct seq *q, uint64_t waited_ns, uint64_t worked_us, uint64_t *worked_ns)
 {
     uint64_t worked = worked_us * 1000;
     *worked_ns += worked;
@@ -91,6 +91,7 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     bool copies = p->seq->state == SEQ_PROMPT && (int)stats->n_prompt_copied > p->held;
     if (copies) stats->n_prompt_copied = (uint32_t)p->held; /* what it came from is gone */
     if (p->copies.running) p->self_left = 0;                /* the leader may have stopped on what comes twice now */
+    if (p->early.on) spec_drop_early(s, p);
     if (p->ahead.on) spec_end_ahead(s, p, 1);
     p->round++;
     p->now.measured = false;
@@ -129,7 +130,7 @@ static bool copy_is_over(struct decode_slot *p)
 static void note_pass(struct spec *s, struct decode_slot *p, const struct verdict *v)
 {
     uint64_t waited_ns = s->now - p->self_ns, us = waited_ns / 1000;
-    note_wait(p->seq, waited_ns, v->computed_us < us ? v->computed_us : us, &p->seq->stats.verify_ns);
+    spec_note_wait(p->seq, waited_ns, v->computed_us < us ? v->computed_us : us, &p->seq->stats.verify_ns);
     draft_policy_note_pass(&p->policy, v->computed_us * 1e3, (int)v->pass_rows);
 }
 
@@ -139,7 +140,7 @@ static void note_verify(struct spec *s, struct decode_slot *p, const struct flig
     if (p->ahead.on)
         note_pass(s, p, v);
     else
-        note_wait(q, s->now - f->sent_ns, p->computed_us, &q->stats.verify_ns);
+        spec_note_wait(q, s->now - f->sent_ns, p->computed_us, &q->stats.verify_ns);
     if (q->state == SEQ_PROMPT) {
         q->stats.first_ns = s->now;
         p->policy.prompt_ns = (double)(s->now - f->sent_ns) / q->stats.n_prompt_rows;
@@ -207,6 +208,7 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
         p->held = q->n_ids - 1;
         if (f->n_drafts > 0) p->drafter.n_reused = ahead ? 0 : p->now.n_accepted;
     }
+    spec_note_early(s, p, p->now.n_accepted == f->n_drafts);
     p->self_ns = s->now;
     p->acked = q->n_ids - 1; /* its own rows say so */
     if (f->n_drafts == 0)
@@ -271,7 +273,7 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     if (p->ahead.on)
         note_pass(s, p, v);
     else
-        note_wait(q, since_ns > drafted_ns ? since_ns - drafted_ns : 0, v->computed_us, &q->stats.verify_ns);
+        spec_note_wait(q, since_ns > drafted_ns ? since_ns - drafted_ns : 0, v->computed_us, &q->stats.verify_ns);
     p->n_refused = 0;
     int32_t next = draft_behind(q, 0);
     p->now = (struct draft_policy_round){.measured = !p->ahead.on,
@@ -343,7 +345,7 @@ static void lose_view(struct decode_slot *p, enum draft_end end)
 
 /* The drafter lacks what this ask goes on from, or cannot compute it. The text is sent anew: at once where drafts are
  * part of the method. */
-static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_end end)
+enum seq_end spec_ask_lost(struct spec *s, struct decode_slot *p, enum draft_end end)
 {
     static const struct {
         int code;
@@ -371,7 +373,7 @@ static enum seq_end ask_lost(struct spec *s, struct decode_slot *p, enum draft_e
 }
 
 /* The draft's ids that big has are the tail. */
-static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const struct draft *d)
+enum seq_end spec_take_tail(struct spec *s, struct decode_slot *p, const struct draft *d)
 {
     struct seq *q = p->seq;
     const struct settings *set = settings_of(p);
@@ -385,6 +387,7 @@ static enum seq_end take_drafts(struct spec *s, struct decode_slot *p, const str
     bool ends = q->n_tail && (is_end(set, q->ids[q->n_ids + q->n_tail - 1]) || q->n_ids + q->n_tail == q->n_limit);
     if (set->rule.kind == RULE_REPO && ends) return commit_unseen(s, p);
     spec_post_verify(s, p);
+    spec_begin_early(s, p, d);
     return SEQ_RUNNING;
 }
 
@@ -415,16 +418,19 @@ int spec_take_draft(struct spec *s, int group, const struct draft *d, struct tak
     if (!p || view->n_out == 0 || d->round != view->round)
         return err_set(err, E_PEER, "a draft for slot %u (round %u), of which nothing was asked", d->slot, d->round);
     view->n_out -= last;
+    if (p->seq && p->early.on) return spec_take_early(s, p, d, &out->end, err);
     if (!p->seq || view->round != p->round) return OK; /* its round is over */
     bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL || d->end == DRAFT_FAILED;
     if (p->ahead.on && !lost) return spec_take_ahead(s, p, d), OK;
     if (!last) return err_set(err, E_PEER, "a part of a draft for slot %u, of which the whole was asked", d->slot);
     view->us += d->us;
     if (view->n_out > 0) return OK; /* a part is read, or refused: then the last one is, too */
-    if (view->window == 0) return lost ? lose_view(p, d->end), OK : OK;
-    note_wait(p->seq, s->now - view->sent_ns, view->us, &p->seq->stats.draft_ns);
+    /* A lossy text is not written without it: its next ask meets the same. */
+    if (view->window == 0 && lost) lose_view(p, is_lossy(p) ? DRAFT_GAP : d->end);
+    if (view->window == 0) return OK;
+    spec_note_wait(p->seq, s->now - view->sent_ns, view->us, &p->seq->stats.draft_ns);
     p->now.draft_ns = view->us * 1e3;
     int rc = check_draft(view, d, lost, err);
-    if (rc == OK) out->end = lost ? ask_lost(s, p, d->end) : take_drafts(s, p, d);
+    if (rc == OK) out->end = lost ? spec_ask_lost(s, p, d->end) : spec_take_tail(s, p, d);
     return rc;
 }

@@ -223,7 +223,8 @@ static int serve(struct serve *z, struct err *err)
     if (rc != OK) return rc;
     z->v.s = &z->s;
     z->s.guest = (struct job_guest){open_http, close_http, z};
-    rc = runtime_start(&z->s, z->s.o.parallel, err);
+    rc = runtime_trace(&z->s, err);
+    if (rc == OK) rc = runtime_start(&z->s, z->s.o.parallel, err);
     if (rc != OK) return rc;
     make_fingerprint(z);
     rc = open_calls(z, err);
@@ -241,7 +242,7 @@ int command_serve(const struct options *o, const struct launch *launch, struct e
     if (!z) return err_set(err, E_FAIL, "out of memory");
     int rc = runtime_open(&z->s, o, launch, err);
     if (rc == OK) rc = serve(z, err);
-    runtime_close(&z->s, rc, err);
+    rc = runtime_close(&z->s, rc, err);
     calls_close(z->v.calls);
     http_free(z->http);
     keys_free(&z->v.keys);

@@ -13,6 +13,7 @@ STYLE = """
   font: 13px system-ui, sans-serif; fill: var(--ink); }
 .chart .paper { fill: var(--paper); }
 .chart .title { font-size: 14px; font-weight: 600; } .chart .note { font-size: 12px; }
+.chart .label { font-size: 10px; }
 .chart .grid { stroke: var(--faint); stroke-width: 1; }
 .chart .line { fill: none; stroke-width: 2.2; }
 .chart .dash { fill: none; stroke-width: 1.6; stroke-dasharray: 5 4; }
@@ -43,10 +44,12 @@ class Title:
 
 
 class Series:
-    """points: (x, y, low, high); low and high may be None. shape: line, dash or dots."""
+    """points: (x, y, low, high); low and high may be None. shape: line, dash or dots; of dots some may have labels,
+    {(x, y): text}."""
 
-    def __init__(self, name, colour, shape, points):
+    def __init__(self, name, colour, shape, points, labels=None):
         self.name, self.colour, self.shape, self.points = name, colour, shape, sorted(points)
+        self.labels = labels or {}
 
 
 def ticks(high, most=6):
@@ -94,6 +97,9 @@ def draw(series, at):
             (_, bottom), (_, top) = at(x, low), at(x, high)
             yield f'<path class="span {series.colour}" d="M{px:.1f} {bottom:.1f}V{top:.1f}"/>'
         yield f'<circle class="dot {series.colour}" cx="{px:.1f}" cy="{py:.1f}" r="4"/>'
+    for (x, y), words in series.labels.items():
+        px, py = at(x, y)
+        yield text(px, py - 8, words, "middle", ' class="label"')
 
 
 def lines(title, x_name, y_name, all_series, x_high=None, standalone=False):

@@ -43,14 +43,20 @@ th:nth-child(-n+4), td:nth-child(-n+4) {{ text-align: left; }}
 INTRO = ("Plain is the big model alone. Sequential drafts one length, verifies, and drafts again; each point has the "
          "length that was best in hindsight. Pilotfish is the default. Networks are emulated. Lines are simulated in "
          "virtual time; circles are runs of the cluster, with 95 % intervals over the texts: with timed waits in place "
-         "of models (run), or with a pair of models (pair).")
+         "of models (run), or with a pair of models (pair). BiLD's text is not the big model's own; each of its circles is "
+         "a pair of thresholds, and a dashed line the speed of exact speculation over the same network.")
+
+
+def is_quality(row):
+    return row.get("figure") == "bild" and all(isinstance(row.get(name), float) for name in QUALITY[4:])
 
 
 class Found:
-    """What the files have: rows of the simulator and of runs; by file, logs of trainers and lists of plans."""
+    """What the files have: rows of the simulator and of runs, and of figures bild; by file, logs of trainers and lists of
+    plans."""
 
     def __init__(self):
-        self.rows, self.logs, self.plans = [], [], []
+        self.rows, self.qualities, self.logs, self.plans = [], [], [], []
 
     def add(self, path, number, row):
         kinds = [kind for kind, is_one in ((self.logs, report_found.is_loss), (self.plans, report_found.is_plan))
@@ -60,10 +66,12 @@ class Found:
             if not kinds[0] or kinds[0][-1][0] != name:
                 kinds[0].append((name, []))
             kinds[0][-1][1].append(row)
+        elif is_quality(row):
+            self.qualities.append(row)
         elif row.get("mode") in MODES and isinstance(row.get("tokens_per_s"), float):
             self.rows.append(row)
         else:
-            raise Failure(f"{path}:{number}: no row of simulate or bench spec, of eval pareto, or of a trainer's log")
+            raise Failure(f"{path}:{number}: no row of simulate or bench spec, of figures bild, of eval pareto, or of a trainer's log")
 
 
 def read_files(paths):
@@ -75,7 +83,7 @@ def read_files(paths):
                     found.add(path, number, json.loads(line))
         except (ValueError, AttributeError) as error:
             raise Failure(f"{path}: not lines of JSON, as simulate -o jsonl prints them: {error}") from error
-    if not (found.rows or found.logs or found.plans):
+    if not (found.rows or found.qualities or found.logs or found.plans):
         raise Failure("no rows: pilotfish simulate ... -o jsonl > rows.jsonl makes some")
     return found
 
@@ -183,6 +191,22 @@ def time_by_role(rows):
         yield chart.bars(title, "share of the time", bars, [("big", "verifiers"), ("little", "drafter")]), like
 
 
+def against_quality(rows, standalone=False):
+    """BiLD's thresholds, at each round trip in a colour of its own, beside the speed of exact speculation there."""
+    for (kind,), like in groups(rows, ["kind"]):
+        title = chart.Title("BiLD: quality against speed", f"{kind}; fallback,rollback")
+        shown = []
+        for i, ((rtt_ms,), points) in enumerate(groups(like, ["rtt_ms"])):
+            colour, exact = QUALITY_COLOURS[i % len(QUALITY_COLOURS)], points[0]["speed_exact"]
+            labels = {(row["speed"], row["rouge_l"]): f"{row['fallback']}, {row['rollback']}" for row in points}
+            shown.append(Series(f"BiLD, round trip {rtt_ms:g} ms", colour, "dots",
+                                [(row["speed"], row["rouge_l"], None, None) for row in points], labels))
+            shown.append(Series(f"exact, round trip {rtt_ms:g} ms", colour, "dash",
+                                [(exact, 0, None, None), (exact, 1, None, None)]))
+        yield chart.lines(title, "speed over the big model alone", "ROUGE-L against big's own text", shown,
+                          standalone=standalone), like
+
+
 def survival(right, j):
     listed = [float(s) for s in right.split(",")]
     if j <= len(listed):
@@ -211,6 +235,9 @@ SECTIONS = [("Speed against round trip", "rtt", against_rtt), ("Speed against ac
                                                                against_acceptance),
             ("Time by role", "roles", time_by_role), ("Acceptance by position", "positions", by_position)]
 NETWORKS = "Speculative decoding over networks: plain, sequential, Pilotfish"
+QUALITY = ["kind", "fallback", "rollback", "prompts", "rtt_ms", "speed", "speed_exact", "over_exact", "bleu", "rouge_l",
+           "exact", "lp_token", "lp_token_big", "length_ratio"]
+QUALITY_COLOURS = ["pilotfish", "sequential", "closed", "plain"]
 SHOWN = ["source", "mode", "synthetic", "right", "rtt_ms", "net_jitter_ms", "draft_length", "tokens_per_s",
          "over_plain", "over_sequential", "verifies_per_token", "bytes_up_per_token", "bytes_down_per_token",
          "drafted_per_token", "wasted_per_token", "big_busy", "little_busy"]
@@ -221,9 +248,9 @@ def cell(value):
         f"{value:.1f}" if isinstance(value, float) else escape(str(value))
 
 
-def table(rows):
-    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in SHOWN)
-    lines = "".join("<tr>" + "".join(f"<td>{cell(row[name])}</td>" for name in SHOWN) + "</tr>\n" for row in rows)
+def table(rows, names):
+    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
+    lines = "".join("<tr>" + "".join(f"<td>{cell(row[name])}</td>" for name in names) + "</tr>\n" for row in rows)
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>\n{lines}</tbody></table></div>'
 
 
@@ -237,6 +264,7 @@ def write_csv(path, rows):
 def write_page(out, found):
     stem, parts = os.path.splitext(out)[0], []
     sections = [(heading, name, charts_of(found.rows)) for heading, name, charts_of in SECTIONS]
+    sections.append(("Quality against speed", "quality", against_quality(found.qualities)))
     sections.append(("Training", "training", report_found.losses(found.logs)))
     sections.append(("What plans cost and what they are worth", "plans", report_found.frontiers(found.plans)))
     for heading, name, charts in sections:
@@ -250,8 +278,9 @@ def write_page(out, found):
         link = f'<a href="{escape(os.path.basename(stem))}-{name}.csv">as CSV</a>'
         parts.append(f'<section id="{name}"><h2>{heading}</h2><p>The numbers {link}.</p>\n<div class="charts">\n'
                      f'{"".join(figures)}</div></section>\n')
-    if found.rows:
-        parts.append(f'<section id="rows"><h2>All rows</h2>{table(found.rows)}</section>')
+    tables = [table(mine, names) for mine, names in ((found.rows, SHOWN), (found.qualities, QUALITY)) if mine]
+    if tables:
+        parts.append(f'<section id="rows"><h2>All rows</h2>{"".join(tables)}</section>')
+    heading, intro = (NETWORKS, INTRO) if tables else ("Training and plans", "")
     with open(out, "w", encoding="utf-8") as page:
-        page.write(PAGE.format(style=chart.STYLE, heading=NETWORKS if found.rows else "Training and plans",
-                               intro=INTRO if found.rows else "", sections="".join(parts)))
+        page.write(PAGE.format(style=chart.STYLE, heading=heading, intro=intro, sections="".join(parts)))

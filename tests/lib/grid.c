@@ -229,10 +229,21 @@ static void check_counts(struct grid *g, const struct cell *c, const struct seq 
     g->n_accepted += s->stats.n_accepted;
 }
 
+/* Fallbacks, rollbacks, and all else that the method says, and no haste changes. */
+static void note_bild(struct grid *g, const struct seq_stats *t)
+{
+    const uint32_t counts[] = {t->n_asks, t->n_drafted, t->n_judged,    t->n_accepted,
+                               t->n_lows, t->n_windows, t->n_rollbacks, t->n_taken_back};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) g->bild = prefix_hash_next(g->bild, (int32_t)counts[i]);
+    g->n_early += t->n_early;
+}
+
 static void check_seqs(struct grid *g, const struct cell *c, const struct seq *seqs, int n, const char *name)
 {
+    g->bild = 0;
     for (int i = 0; i < n; i++) {
         uint64_t h = hash_seq(&seqs[i]);
+        note_bild(g, &seqs[i].stats);
         if (g->have_expected && h != g->expected[i])
             fail_msg("%s: prompt %d gives %016llx, big alone %016llx", name, i, (unsigned long long)h,
                      (unsigned long long)g->expected[i]);

@@ -64,6 +64,8 @@ struct grid {
     uint64_t n_copied;                     /* ids of prompts, over all cells */
     uint64_t n_suffix_judged, n_suffix_accepted;
     uint64_t n_planned_judged, n_planned_accepted; /* of GRID_PLAN */
+    uint64_t n_early;                              /* windows of lossy texts that were drafted early */
+    uint64_t bild;                                 /* hash of what each text of the last cell did with its drafts */
 };
 
 /* Prompts of 7, 40 and 90 ids from a seed. */

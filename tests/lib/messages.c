@@ -192,10 +192,11 @@ const struct message_example messages[] = {
                              0.65f,
                              {1.0f, 0, 1.0f, 0.0f, 42, 1, 512},
                              2,
+                             218,
                              4}}},
     {"ask_hard",
      {TAG_DRAFT_ASK, .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0),
-                             UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER, UINT32_MAX, SLOTS_MOST}}},
+                             UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER, UINT32_MAX, UINT32_MAX, SLOTS_MOST}}},
     {"ask_empty", {TAG_DRAFT_ASK, .ask = {0}}},
     {"draft",
      {TAG_DRAFT,
@@ -312,9 +313,9 @@ static bool same_pong(const struct pong *a, const struct pong *b)
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
     return a->slot == b->slot && a->round == b->round && a->at == b->at && a->prefix_hash == b->prefix_hash &&
-           a->until == b->until && a->block == b->block && a->from == b->from && same_bits(a->p_min, b->p_min) &&
-           same_bits(a->p_joint_min, b->p_joint_min) && same_sampler(&a->sampler, &b->sampler) &&
-           same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
+           a->until == b->until && a->block == b->block && a->p_min_from == b->p_min_from && a->from == b->from &&
+           same_bits(a->p_min, b->p_min) && same_bits(a->p_joint_min, b->p_joint_min) &&
+           same_sampler(&a->sampler, &b->sampler) && same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
 }
 
 static bool same_pass(const struct pass *a, const struct pass *b)

@@ -89,7 +89,7 @@ bool drafting_take(struct drafting *d, uint32_t i_slot, int32_t id, float p, uin
 {
     struct drafting_text *t = &d->texts[i_slot];
     const struct slot *slot = &d->slots->slot[i_slot];
-    if (p < t->p_min) return send(d, i_slot, DRAFT_LOW, now_us, out);
+    if (p < t->p_min && (uint32_t)slot->len >= t->p_min_from) return send(d, i_slot, DRAFT_LOW, now_us, out);
     t->p[slot->len] = p;
     slots_apply(d->slots, i_slot, (uint32_t)slot->len, &id, 1);
     t->chance *= (double)p;
@@ -152,6 +152,7 @@ int drafting_ask(struct drafting *d, const struct draft_ask *ask, uint64_t now_u
     t->until = ask->until < (uint32_t)d->slots->n_ctx ? ask->until : (uint32_t)d->slots->n_ctx;
     if (t->until > t->last_position) t->until = t->last_position;
     t->p_min = ask->p_min;
+    t->p_min_from = ask->p_min_from;
     t->p_joint_min = ask->p_joint_min;
     t->sampler = ask->sampler;
     t->start_us = now_us;

@@ -19,7 +19,8 @@ struct drafting_text { /* of a slot, and its ask */
     uint32_t round, at, until; /* at: the first drafted position that was not sent */
     uint32_t block;            /* rows of a Draft that is not the last; 0: there is none */
     float p_min, p_joint_min;
-    double chance; /* that all of the draft behind the ask's ids is right */
+    uint32_t p_min_from; /* position from which p_min counts */
+    double chance;       /* that all of the draft behind the ask's ids is right */
     struct sampler sampler;
     int n_fed;         /* ids of the slot whose KV rows are good; stays when the ask is done */
     float *p;          /* [n_ctx] owns; p[i]: probability of the drafted id at i */
