@@ -176,6 +176,21 @@ static void to_wait_for_a_prompt_is_no_time_of_the_network(void **state)
     sim_close(s);
 }
 
+/* The first is cancelled while it is read, and the third, which waited, takes its slot at once. */
+static void a_text_whose_source_is_gone_is_computed(void **state)
+{
+    (void)state;
+    const struct sim_text three[] = {{LONG, "s", NULL, 1}, {LONG, "stu", NULL, 3}, {"call me a fish", "x", NULL, 1}};
+    struct sim *s = sim_open(&(struct sim_config){.n_slots = 2, .max_jobs = 2}, three, 3);
+    sim_request(s, 0, 0, 15, NULL);
+    sim_run(s);
+    assert_int_equal(sim_seq(s, 2)->slot, 0);
+    assert_string_equal(sim_written(s, 1), "stu");
+    assert_int_equal(sim_seq(s, 1)->stats.n_prompt_rows, 51);
+    assert_int_equal(sim_seq(s, 1)->stats.n_prompt_copied, 0);
+    sim_close(s);
+}
+
 /* Nothing that goes wrong with the one that it waits for, or copies from, changes a text. */
 static void what_is_to_be_copied_may_be_lost(void **state)
 {
@@ -643,6 +658,7 @@ int main(void)
         cmocka_unit_test(what_another_slot_holds_of_a_prompt_is_copied_not_computed),
         cmocka_unit_test(choices_of_one_request_wait_for_its_prompt),
         cmocka_unit_test(to_wait_for_a_prompt_is_no_time_of_the_network),
+        cmocka_unit_test(a_text_whose_source_is_gone_is_computed),
         cmocka_unit_test(what_is_to_be_copied_may_be_lost),
         cmocka_unit_test(what_the_drafter_has_read_of_a_prompt_is_copied_there_too),
         cmocka_unit_test(requests_spread_over_groups),
