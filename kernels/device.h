@@ -109,8 +109,10 @@ struct device_table {
      */
     void (*begin)(struct device *d, const struct device_row *rows, int n_rows, const float *x, const float *cs);
     int (*record)(struct device *d, const struct device_op *op); /* not 0: out of memory */
-    void (*run)(struct device *d);                    /* what was recorded since begin, or since the run before */
-    int (*poll)(struct device *d, uint64_t until_ns); /* 1: done; 0: not yet, at this time of the clock; -1: lost */
+    void (*run)(struct device *d); /* what was recorded since begin, or since the run before */
+    /* 1: done; 0: not yet, at this time of the clock; -1: lost, also since it was done: then what get, end, logits and
+     * row gave since the last poll is nothing. */
+    int (*poll)(struct device *d, uint64_t until_ns);
     /* x goes out, and which rows are bad. */
     void (*end)(struct device *d, struct device_row *rows, float *x);
     /* out[n_rows, ld] = READY rows [row, row + n_rows) . rows [16 i_panel, + n) of a matrix; whole panels. */

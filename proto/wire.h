@@ -82,7 +82,7 @@ struct hello {
     uint32_t entry_from, entry_to; /* of the plan, in this share; as many heads of each */
     uint32_t n_heads;
     uint64_t gather_bytes, gather_float_bytes; /* that its stage's shards exchange for a row; if all were floats */
-    const char *device;    /* that computes its passes, for people; "": the CPU */
+    const char *device;                        /* that computes its passes, for people; "": the CPU */
     uint64_t device_bytes; /* of memory there, which is for weights and KV then; 0: they take memory_bytes */
 };
 

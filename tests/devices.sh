@@ -66,21 +66,24 @@ FAKE_DEVICE=arithmetic=2 timeout 60 "$mpirun" -n 1 "$pilotfish" "${ask[@]}" --pp
 does '^ok *device *1, fake: toy at 1: 1.0 GiB available' doctor --big big.gguf --ctx 512 --device cuda
 grep -q '^ok *fit *0.00 GiB on a device for' out || wrong "doctor does not weigh what the device holds"
 FAKE_DEVICE=mib=1 run doctor --big big.gguf --ctx 512 --device cuda
-[ $rc = 4 ] && grep -q '^bad *fit .*on a device' out || wrong "doctor: a device that is too small"
+[ "$rc" = 4 ] && grep -q '^bad *fit .*on a device' out || wrong "doctor: a device that is too small"
 FAKE_DEVICE=driver run doctor --device cuda
-[ $rc = 4 ] && grep -q '^bad *device .*CUDA driver version' out || wrong "doctor: no driver"
+[ "$rc" = 4 ] && grep -q '^bad *device .*CUDA driver version' out || wrong "doctor: no driver"
 
 # --- a lost one -------------------------------------------------------------------------------------------------------
 
 # is_lost WHERE: the one line, which names host and device.
 is_lost() {
-    [ $rc = 5 ] && [ "$(grep -c '^pilotfish: host .*: the device fake: toy at [01] is lost' err)" = 1 ] &&
+    [ "$rc" = 5 ] && [ "$(grep -c '^pilotfish: host .*: the device fake: toy at [01] is lost' err)" = 1 ] &&
         [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "a lost device $1: exit $rc"
 }
 export FAKE_DEVICE=lost=9
 run "${ask[@]}" --device cuda
 is_lost "of one process"
 [ -s out ] || wrong "the text so far is lost with the device"
+FAKE_DEVICE=late=9 run "${ask[@]}" --device cuda
+is_lost "when a pass was done"
+case $(cat text) in "$(cat out)"?*) ;; *) wrong "what a lost device gave is in the text" ;; esac
 for layout in "--tp 2" "--pp 2"; do # shellcheck disable=SC2086 # two words
     run "${ask[@]}" --device cuda $layout
     is_lost "of one process, $layout"

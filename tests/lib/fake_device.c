@@ -6,7 +6,8 @@
  *   driver         none answers
  *   mib=N          memory of each; by default 1024
  *   arithmetic=N   what it says of its bits
- *   lost=N         in its N-th run a device is lost
+ *   lost=N         in the N-th run a device is lost
+ *   late=N         it is lost when the N-th run is done: it gives logits of zeros from then on
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include "kernels/device.h"
 
 static struct device_table table;
-static _Atomic int n_runs;
+static _Atomic int n_runs, n_logits; /* n_logits: that were asked for when the device was lost */
 
 /* -1: the word is not there; 0: it has no number. */
 static int said(const char *word)
@@ -50,8 +51,17 @@ static void fake_run(struct device *d)
 
 static int fake_poll(struct device *d, uint64_t until_ns)
 {
-    int lost = said("lost");
-    return lost > 0 && n_runs >= lost ? -1 : device_ref.poll(d, until_ns);
+    int lost = said("lost"), late = said("late");
+    if ((lost > 0 && n_runs >= lost) || (late > 0 && n_runs >= late && n_logits)) return -1;
+    return device_ref.poll(d, until_ns);
+}
+
+static void fake_logits(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n)
+{
+    device_ref.logits(d, out, ld, matrix, row, n_rows, i_panel, n);
+    if (said("late") < 0 || n_runs < said("late")) return;
+    n_logits++;
+    for (int i = 0; i < n_rows; i++) memset(out + (size_t)i * ld, 0, (size_t)n * sizeof *out);
 }
 
 static void make_table(void)
@@ -61,6 +71,7 @@ static void make_table(void)
     table.probe = fake_probe;
     table.run = fake_run;
     table.poll = fake_poll;
+    table.logits = fake_logits;
     if (said("arithmetic") >= 0) table.arithmetic = said("arithmetic");
 }
 

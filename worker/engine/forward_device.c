@@ -276,6 +276,11 @@ static void lose(struct engine *e)
                     e->device_name);
 }
 
+void forward_device_look(struct engine *e)
+{
+    if (e->rc == OK && e->device->table->poll(e->device->device, 0) < 0) lose(e);
+}
+
 static void wait(struct engine *e)
 {
     int done = 0;
@@ -298,6 +303,7 @@ static void exchange(struct engine *e, enum device_buffer buffer, struct strided
     wait(e);
     if (e->rc == OK)
         d->table->get(d->device, host.at + from[shard], host.ld, buffer, host.n_rows, from[shard + 1] - from[shard]);
+    forward_device_look(e);
     pass_gather(e, 0, host.at, host.ld, host.n_rows, from);
     if (e->rc == OK) d->table->put(d->device, buffer, host.at, host.ld, host.n_rows, from[n_shards]);
 }
@@ -354,6 +360,7 @@ static void route(struct engine *e, const struct on_device *b)
     wait(e);
     if (e->rc != OK) return;
     d->table->get(d->device, x->scores, x->ld_scores, DEVICE_SCORES, e->n_rows, s->n_experts);
+    forward_device_look(e);
     for (int i = 0; i < e->n_rows; i++)
         mixture_pick(x->picks + i * s->n_used, x->scores + (size_t)i * x->ld_scores, s->n_experts, s->n_used);
     mixture_sort(x, e->n_rows, s->n_experts, s->n_used);
@@ -444,6 +451,8 @@ void forward_device_run(void *arg, int t)
     wait(e);
     if (e->rc != OK) return;
     d->table->end(d->device, d->rows, e->x);
+    forward_device_look(e);
+    if (e->rc != OK) return;
     for (int i = 0; i < e->n_rows; i++) atomic_store(&e->bad_entry[i], d->rows[i].bad);
     if (e->heads) head_run(e, t);
 }

@@ -25,6 +25,8 @@ void forward_device_close(struct forward_device *d);
 void forward_device_run(void *engine, int i_thread);
 /* Between passes: engine_copy. */
 void forward_device_copy(struct engine *e, int to, int from, int n);
+/* What came from the device counts only if it is not lost; else e->rc is set. */
+void forward_device_look(struct engine *e);
 void forward_device_embed(struct engine *e, int32_t id, float *x);
 /* out[n_rows, HEAD_CHUNK]: of wanted rows [row, row + n_rows), ids from those of a panel on. */
 void forward_device_logits(struct engine *e, float *out, int row, int n_rows, int i_panel, int n);

@@ -197,6 +197,7 @@ void head_run(void *arg, int t)
         pool_barrier(e->pool);
         if (t == 0) merge_threads(e);
     }
+    if (e->device) forward_device_look(e); /* or others would get logits that are none */
     if (e->col && e->n_wanted) gather(e, t);
 }
 
