@@ -18,6 +18,7 @@ extern "C" {
 #include "kernels/device.h"
 
 #define PF_CUDA_SYMBOL "pf_device"
+enum { CUDA_ARITHMETIC_ID = 2 }; /* of kernels/ARITHMETIC.md */
 
 __attribute__((visibility("default"))) const struct device_table *pf_device(int version);
 

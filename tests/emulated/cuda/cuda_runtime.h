@@ -14,7 +14,7 @@
  * exact size, so that AddressSanitizer sees what is out of bounds. Static shared arrays are for functions that are no
  * templates (gcc leaves a template's out of the section that is poisoned).
  *
- * CUDA_EMULATED_SEED: of the orders. CUDA_EMULATED_BYTES: memory of the device. CUDA_EMULATED_LOST=n: the device is
+ * CUDA_EMULATED_SEED: of the orders, read when a stream is made. CUDA_EMULATED_BYTES: memory of the device. CUDA_EMULATED_LOST=n: the device is
  * lost at its n-th piece of work.
  */
 #ifndef TESTS_EMULATED_CUDA_RUNTIME_H

@@ -29,11 +29,9 @@ struct device {
 
     device()
     {
-        const char *bytes = getenv("CUDA_EMULATED_BYTES"), *lost = getenv("CUDA_EMULATED_LOST"),
-                   *seed = getenv("CUDA_EMULATED_SEED");
+        const char *bytes = getenv("CUDA_EMULATED_BYTES"), *lost = getenv("CUDA_EMULATED_LOST");
         most = bytes ? (size_t)strtoull(bytes, nullptr, 0) : (size_t)1 << 34;
         lost_at = lost ? strtoull(lost, nullptr, 0) : 0;
-        if (seed) emulated_seed(strtoull(seed, nullptr, 0));
     }
 } d;
 
@@ -103,6 +101,7 @@ const char *cudaGetErrorString(cudaError_t e)
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 {
     (void)flags;
+    if (const char *seed = getenv("CUDA_EMULATED_SEED")) emulated_seed(strtoull(seed, nullptr, 0));
     d.streams.insert(*s = new emulated_stream);
     return cudaSuccess;
 }

@@ -1,0 +1,225 @@
+/* The CUDA module through its table, on the emulated device: close to double precision, and the same bits whatever the
+ * rows, their places, their company and the order of blocks. Another module, on a card: PILOTFISH_CUDA_MODULE=file. */
+#include <dlfcn.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/cuda/pf_cuda.h"
+#include "proto/clock.h"
+#include "tests/lib/grid.h"
+#include "tests/lib/hard.h"
+#include "tests/lib/tiny.h"
+#include "worker/engine/engine.h"
+
+enum { MAX_ROWS = 64, N_OUT = 40, N_PANELS = 3, N_CTX = 330, MOST_IN = 2304 };
+
+/* Of all products of the test, by Hopper's tensor cores. It changes with the arithmetic alone. */
+#define PRODUCTS_HASH 0xc15f74b486523784u
+
+static const struct device_table *table;
+static char folder[] = "/tmp/pilotfish-cuda-XXXXXX", path[64], little[64];
+
+static uint64_t hash(uint64_t h, const void *data, size_t n)
+{
+    const uint8_t *at = data; /* FNV-1a */
+    for (size_t i = 0; i < n; i++) h = (h ^ at[i]) * 0x100000001b3u;
+    return h;
+}
+
+static void run(struct device *d)
+{
+    int done;
+    table->run(d);
+    while ((done = table->poll(d, clock_now_ns() + 1000000)) == 0) continue;
+    assert_int_equal(done, 1);
+}
+
+/* ---- products ---- */
+
+struct product {
+    enum quant type;
+    int n_in;
+    uint8_t *rows; /* [N_OUT, row_bytes] */
+    float *x;      /* [MAX_ROWS, n_in] */
+};
+
+static struct product product_of(enum quant type, int n_in)
+{
+    struct hard h = {(uint64_t)type * 7919 + (uint64_t)n_in};
+    size_t n = hard_row_bytes(type, n_in);
+    struct product p = {type, n_in, hard_alloc(N_OUT * n), hard_alloc(MAX_ROWS * (size_t)n_in * sizeof(float))};
+    for (size_t i = 0; i < N_OUT; i++) hard_weights(&h, p.rows + i * n, type, n_in);
+    hard_floats(&h, p.x, MAX_ROWS * n_in);
+    return p;
+}
+
+static void product_free(struct product *p)
+{
+    free(p->rows);
+    free(p->x);
+}
+
+/* A device with the matrix; another seed, another order of blocks and threads. */
+static struct device *device_of(const struct product *p, const char *seed, int *matrix)
+{
+    const char *why = "";
+    const struct device_shape shape = {.max_rows = MAX_ROWS,
+                                       .n_embd = p->n_in,
+                                       .n_head = 1,
+                                       .n_head_kv = 1,
+                                       .d_head = 8,
+                                       .n_ff = 8,
+                                       .n_caches = 1,
+                                       .n_slots = 1,
+                                       .n_ctx = 8};
+    setenv("CUDA_EMULATED_SEED", seed, 1);
+    struct device *d = table->open(&shape, &why);
+    if (!d) fail_msg("%s", why);
+    *matrix = table->matrix(d, p->type, p->n_in, N_OUT);
+    assert_true(*matrix >= 0);
+    for (int i = 0; i < N_PANELS; i++) {
+        const void *rows[PANEL] = {NULL};
+        for (int j = 0; j < PANEL && i * PANEL + j < N_OUT; j++)
+            rows[j] = p->rows + (size_t)(i * PANEL + j) * hard_row_bytes(p->type, p->n_in);
+        table->fill(d, *matrix, i, rows);
+    }
+    return d;
+}
+
+/* out[n, N_PANELS * PANEL] of rows which[0..n). */
+static void multiply(struct device *d, const struct product *p, int matrix, const int *which, int n, float *out)
+{
+    static struct device_row rows[MAX_ROWS];
+    static float x[MAX_ROWS * MOST_IN], cs[2 * MAX_ROWS * 8];
+    const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 3};
+    for (int i = 0; i < n; i++) {
+        rows[i] = (struct device_row){.bad = -1};
+        memcpy(x + (size_t)i * (size_t)p->n_in, p->x + (size_t)which[i] * (size_t)p->n_in, (size_t)p->n_in * sizeof *x);
+    }
+    table->begin(d, rows, n, x, cs);
+    assert_int_equal(table->record(d, &ready), 0);
+    run(d);
+    table->end(d, rows, x);
+    for (int i = 0; i < n; i++) assert_int_equal(rows[i].bad, -1);
+    table->logits(d, out, N_PANELS * PANEL, matrix, 0, n, 0, N_OUT);
+}
+
+/* Every weight and every x is rounded to 11 bits, BF16's to 8; F32 is added in fp32. */
+static double tolerance(enum quant type)
+{
+    return type == QUANT_F32 ? 0x1p-20 : type == QUANT_BF16 ? 0x1p-8 : 0x1p-9;
+}
+
+static void check_close(const struct product *p, const float *out)
+{
+    for (int r = 0; r < MAX_ROWS; r++)
+        for (int o = 0; o < N_OUT; o++) {
+            double sum = 0, size = 0;
+            const uint8_t *row = p->rows + (size_t)o * hard_row_bytes(p->type, p->n_in);
+            for (int k = 0; k < p->n_in; k++) {
+                double w = hard_value(p->type, row, k), x = (double)p->x[r * p->n_in + k];
+                sum += w * x;
+                size += fabs(w * x);
+            }
+            double got = (double)out[r * N_PANELS * PANEL + o];
+            if (!(fabs(got - sum) <= size * tolerance(p->type)))
+                fail_msg("format %d, %d in, row %d, output %d: %g, not %g; %g of the sizes", (int)p->type, p->n_in, r,
+                         o, got, sum, fabs(got - sum) / size);
+        }
+}
+
+/* An embedding row is the weights as products read them. */
+static void check_row(struct device *d, const struct product *p, int matrix)
+{
+    static float row[MOST_IN];
+    const uint8_t *of_file = p->rows + 37 * hard_row_bytes(p->type, p->n_in);
+    double most = 0;
+    table->row(d, row, matrix, 37);
+    for (int k = 0; k < p->n_in; k++) most = fmax(most, fabs(hard_value(p->type, of_file, k)));
+    for (int k = 0; k < p->n_in; k++)
+        if (fabs((double)row[k] - hard_value(p->type, of_file, k)) > most * 0x1p-9)
+            fail_msg("format %d, value %d of the row: %g", (int)p->type, k, (double)row[k]);
+}
+
+static uint64_t check_product(enum quant type, int n_in)
+{
+    enum { WIDTH = N_PANELS * PANEL };
+    static float all[MAX_ROWS * WIDTH], some[MAX_ROWS * WIDTH];
+    static const int counts[] = {1, 7, 8, 9, 16, 33};
+    struct product p = product_of(type, n_in);
+    int which[MAX_ROWS], matrix;
+    struct device *d = device_of(&p, "1", &matrix);
+    for (int i = 0; i < MAX_ROWS; i++) which[i] = i;
+    multiply(d, &p, matrix, which, MAX_ROWS, all);
+    check_close(&p, all);
+    check_row(d, &p, matrix);
+    table->close(d);
+    d = device_of(&p, "2", &matrix);
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        int n = counts[c];
+        for (int i = 0; i < n; i++) which[i] = (i * 29 + n) % MAX_ROWS; /* other places, other company */
+        multiply(d, &p, matrix, which, n, some);
+        for (int i = 0; i < n; i++)
+            if (memcmp(some + i * WIDTH, all + which[i] * WIDTH, N_OUT * sizeof *some))
+                fail_msg("format %d, %d in: a row among %d differs", (int)type, n_in, n);
+    }
+    table->close(d);
+    product_free(&p);
+    return hash(0xcbf29ce484222325u, all, sizeof all);
+}
+
+static void products_of_every_format_are_close_and_their_bits_depend_on_nothing_else(void **state)
+{
+    (void)state;
+    static const int lengths[] = {32, 224, 256, 768, 2304};
+    uint64_t h = 0;
+    for (int i = 0; kernels_format(i); i++)
+        for (size_t j = 0; j < sizeof lengths / sizeof *lengths; j++) {
+            enum quant type = *kernels_format(i);
+            if (lengths[j] % (type >= QUANT_Q2_K && type <= QUANT_Q6_K ? 256 : 32)) continue;
+            if (lengths[j] == 2304 && type != QUANT_Q4_K && type != QUANT_Q8_0) continue;
+            uint64_t of = check_product(type, lengths[j]);
+            h = hash(h, &of, sizeof of);
+        }
+    check_product(QUANT_F16, 72); /* no multiple of a block */
+    if (h != PRODUCTS_HASH) fail_msg("the products' hash is 0x%llxu", (unsigned long long)h);
+}
+
+static int open_module(void **state)
+{
+    (void)state;
+    const char *file = getenv("PILOTFISH_CUDA_MODULE");
+    void *module = dlopen(file ? file : MODULE, RTLD_NOW | RTLD_LOCAL);
+    if (!module) fail_msg("%s", dlerror());
+    const struct device_table *(*pf)(int) = NULL;
+    void *symbol = dlsym(module, PF_CUDA_SYMBOL);
+    memcpy(&pf, &symbol, sizeof pf);
+    assert_non_null(pf);
+    assert_null(pf(DEVICE_VERSION + 1));
+    assert_non_null(table = pf(DEVICE_VERSION));
+    assert_int_equal(table->arithmetic, CUDA_ARITHMETIC_ID);
+    if (!mkdtemp(folder)) return -1;
+    snprintf(path, sizeof path, "%s/big.gguf", folder);
+    snprintf(little, sizeof little, "%s/little.gguf", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return tiny_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_of_every_format_are_close_and_their_bits_depend_on_nothing_else),
+    };
+    return cmocka_run_group_tests(tests, open_module, remove_folder);
+}
