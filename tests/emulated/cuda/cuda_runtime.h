@@ -4,7 +4,7 @@
  *   launch ─▶ queue of the stream ─▶ (a wait, a query) ─▶ blocks one after another, in an order drawn from a seed
  *                                                           └▶ threads as fibers, each until it meets others
  *
- * One host thread. Nothing runs at its launch: work of a stream runs when the host waits, one piece a query. So a host
+ * Nothing runs at its launch: work of a stream runs when the host waits, one piece a query, one host thread at a time. So a host
  * that reads too early sees what was there. Threads of a block run in a drawn order, one at a time, each until a
  * barrier or an operation of its warp: a barrier that is missing shows in the results. Errors of the program end it
  * with one line: a barrier or a warp's operation that not all threads reach (also those that have ended), threads that

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <vector>
 
@@ -34,6 +35,9 @@ struct device {
         lost_at = lost ? strtoull(lost, nullptr, 0) : 0;
     }
 } d;
+
+std::recursive_mutex mutex; /* every call of the host holds it */
+using guard = std::lock_guard<std::recursive_mutex>;
 
 cudaError_t work_one(cudaStream_t s)
 {
@@ -76,6 +80,7 @@ cudaError_t cudaSetDevice(int i)
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
+    guard lock(mutex);
     *total_bytes = d.most;
     *free_bytes = d.most - d.n_bytes;
     return cudaSuccess;
@@ -100,6 +105,7 @@ const char *cudaGetErrorString(cudaError_t e)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 {
+    guard lock(mutex);
     (void)flags;
     if (const char *seed = getenv("CUDA_EMULATED_SEED")) emulated_seed(strtoull(seed, nullptr, 0));
     d.streams.insert(*s = new emulated_stream);
@@ -108,18 +114,21 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
+    guard lock(mutex);
     while (!s->work.empty() && d.sticky == cudaSuccess) work_one(s);
     return d.sticky;
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t s)
 {
+    guard lock(mutex);
     work_one(s);
     return d.sticky != cudaSuccess ? d.sticky : s->work.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
+    guard lock(mutex);
     cudaStreamSynchronize(s);
     d.streams.erase(s);
     delete s;
@@ -128,6 +137,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 
 cudaError_t emulated_malloc(void **p, size_t n)
 {
+    guard lock(mutex);
     if (d.sticky != cudaSuccess) return d.sticky;
     if (n > d.most - d.n_bytes || posix_memalign(p, 256, n + (n == 0))) return cudaErrorMemoryAllocation;
     memset(*p, 0xff, n);
@@ -138,6 +148,7 @@ cudaError_t emulated_malloc(void **p, size_t n)
 
 cudaError_t cudaFree(void *p)
 {
+    guard lock(mutex);
     if (!p) return cudaSuccess;
     auto at = d.allocated.find(p);
     if (at == d.allocated.end()) emulated_fail("cudaFree of what cudaMalloc did not give");
@@ -150,6 +161,7 @@ cudaError_t cudaFree(void *p)
 
 cudaError_t emulated_malloc_host(void **p, size_t n)
 {
+    guard lock(mutex);
     if (!(*p = malloc(n + (n == 0)))) return cudaErrorMemoryAllocation;
     memset(*p, 0xff, n);
     d.pinned[(char *)*p] = n;
@@ -158,6 +170,7 @@ cudaError_t emulated_malloc_host(void **p, size_t n)
 
 cudaError_t cudaFreeHost(void *p)
 {
+    guard lock(mutex);
     d.pinned.erase((char *)p);
     free(p);
     return cudaSuccess;
@@ -165,6 +178,7 @@ cudaError_t cudaFreeHost(void *p)
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind kind, cudaStream_t s)
 {
+    guard lock(mutex);
     if (kind == cudaMemcpyHostToDevice && !is_pinned(from)) {
         std::shared_ptr<std::vector<char>> copy(new std::vector<char>((const char *)from, (const char *)from + n));
         s->work.push_back([=] { memcpy(to, copy->data(), n); });
@@ -177,6 +191,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t n, cudaMemcpyKind kind)
 {
+    guard lock(mutex);
     (void)kind;
     if (d.sticky == cudaSuccess) memcpy(to, from, n); /* it does not wait for streams that do not block */
     return d.sticky;
@@ -184,12 +199,14 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t n, cudaMemcpyKind kind
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s)
 {
+    guard lock(mutex);
     s->work.push_back([=] { memset(to, value, n); });
     return d.sticky;
 }
 
 cudaError_t emulated_attribute(const void *kernel, cudaFuncAttribute which, int value)
 {
+    guard lock(mutex);
     (void)which;
     if (value > SHARED_MOST) return cudaErrorInvalidValue;
     d.shared[kernel] = value;
@@ -199,6 +216,7 @@ cudaError_t emulated_attribute(const void *kernel, cudaFuncAttribute which, int 
 cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, dim3 block, size_t n_shared,
                              cudaStream_t s, std::function<void()> body)
 {
+    guard lock(mutex);
     auto allowed = d.shared.find(kernel);
     size_t most = allowed == d.shared.end() ? (size_t)SHARED_BYTES : (size_t)allowed->second;
     unsigned n_threads = block.x * block.y * block.z;

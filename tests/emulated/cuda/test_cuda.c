@@ -17,7 +17,8 @@
 #include "tests/lib/tiny.h"
 #include "worker/engine/engine.h"
 
-enum { MAX_ROWS = 64, N_OUT = 40, N_PANELS = 3, N_CTX = 330, MOST_IN = 2304 };
+enum { MAX_ROWS = 64, N_OUT = 40, N_PANELS = 3, N_CTX = 330, MOST_IN = 2304, MOST_EMBD = 512 };
+#define CLEAR 0.25f /* a margin in ln p that no rounding of 11 bits turns */
 
 /* Of all products of the test, by Hopper's tensor cores. It changes with the arithmetic alone. */
 #define PRODUCTS_HASH 0xc15f74b486523784u
@@ -77,7 +78,8 @@ static struct device *device_of(const struct product *p, const char *seed, int *
                                        .n_ff = 8,
                                        .n_caches = 1,
                                        .n_slots = 1,
-                                       .n_ctx = 8};
+                                       .n_ctx = 8,
+                                       .eps = 1e-5f};
     setenv("CUDA_EMULATED_SEED", seed, 1);
     struct device *d = table->open(&shape, &why);
     if (!d) fail_msg("%s", why);
@@ -191,6 +193,162 @@ static void products_of_every_format_are_close_and_their_bits_depend_on_nothing_
     if (h != PRODUCTS_HASH) fail_msg("the products' hash is 0x%llxu", (unsigned long long)h);
 }
 
+/* ---- a whole model ---- */
+
+static struct engine *engine_of(const struct device_table *device)
+{
+    struct engine *e = NULL;
+    struct err err;
+    const char *why;
+    const struct engine_config c = {.path = path,
+                                    .share = {.n_stages = 1, .n_shards = 1},
+                                    .kernels = kernels_pick(NULL, &why),
+                                    .device = device,
+                                    .n_threads = 1,
+                                    .max_rows = MAX_ROWS};
+    if (engine_open(&e, &c, &err) != OK || engine_load(e, 2, N_CTX, &err) != OK) fail_msg("%s", err.text);
+    return e;
+}
+
+struct text { /* what became of each position of a slot */
+    float x[N_CTX][MOST_EMBD];
+    int32_t next[N_CTX];
+    float margin[N_CTX]; /* ln p of the best id over the second's */
+};
+
+static int32_t id_at(int slot, int pos)
+{
+    return (pos * 7 + slot * 131 + 5) % 512;
+}
+
+/* n rows of slot 0 from *at, and n_more of slot 1 before them, whose results nobody looks at. */
+static void feed(struct engine *e, struct text *out, int at[2], int n, int n_more)
+{
+    static struct row asks[MAX_ROWS];
+    static struct engine_row rows[MAX_ROWS];
+    static int32_t ids[MAX_ROWS];
+    static float x[MAX_ROWS * MOST_EMBD];
+    const struct verdict_row *answers = NULL;
+    struct engine_info info;
+    struct err err;
+    engine_info(e, &info);
+    const size_t width = (size_t)info.shape.n_embd;
+    for (int i = 0; i < n + n_more; i++) {
+        int slot = i < n_more, pos = at[slot]++;
+        ids[i] = id_at(slot, pos);
+        asks[i] = (struct row){.id = ids[i], .wanted = true, .n_top = 2};
+        rows[i] = (struct engine_row){.slot = slot, .pos = pos, .ask = &asks[i]};
+    }
+    engine_embed(e, ids, n + n_more, x);
+    if (engine_pass(e, rows, n + n_more, x, &answers, &err) != OK) fail_msg("%s", err.text);
+    for (int i = n_more; i < n + n_more; i++) {
+        int pos = rows[i].pos;
+        assert_int_equal(engine_row_error(e, i, &err), OK);
+        memcpy(out->x[pos], x + (size_t)i * width, width * sizeof *x);
+        out->next[pos] = answers[i].next;
+        out->margin[pos] = answers[i].top[0].lp - answers[i].top[1].lp;
+    }
+}
+
+/* Positions of slot 0, in passes of `rows` until 0, then of the last but one. */
+static void read_text(struct text *out, const struct device_table *device, const char *seed, int n, const int *rows,
+                      int n_more)
+{
+    setenv("CUDA_EMULATED_SEED", seed, 1);
+    struct engine *e = engine_of(device);
+    memset(out, 0, sizeof *out);
+    for (int at[2] = {0, 0}; at[0] < n; rows += rows[1] != 0)
+        feed(e, out, at, *rows < n - at[0] ? *rows : n - at[0], at[1] + n_more <= N_CTX ? n_more : 0);
+    engine_close(e);
+}
+
+static void check_model(const struct tiny_spec *s, int n)
+{
+    static struct text cpu, device, again;
+    static const int whole[] = {64, 0}, mixed[] = {1, 7, 8, 9, 16, 33, 0};
+    int n_clear = 0;
+    assert_int_equal(tiny_write(path, s), 0);
+    read_text(&cpu, NULL, "1", n, whole, 0);
+    read_text(&device, table, "1", n, whole, 0);
+    read_text(&again, table, "2", n, mixed, 3);
+    for (int i = 0; i < n; i++) {
+        if (memcmp(device.x[i], again.x[i], sizeof *device.x) || device.next[i] != again.next[i] ||
+            memcmp(&device.margin[i], &again.margin[i], sizeof *device.margin))
+            fail_msg("%s, format %u: position %d has other bits in other passes", s->architecture, s->type, i);
+        if (cpu.margin[i] < CLEAR) continue;
+        n_clear++;
+        if (cpu.next[i] != device.next[i])
+            fail_msg("%s, format %u: position %d has id %d, the CPU's is %d by %g", s->architecture, s->type, i,
+                     device.next[i], cpu.next[i], (double)cpu.margin[i]);
+    }
+    assert_true(n_clear > n / 4);
+}
+
+static void toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *architecture;
+        enum quant type;
+        int n;
+    } rows[] = {
+        {"qwen2", QUANT_F16, N_CTX - 4}, /* more than a chunk of attention */
+        {"llama", QUANT_Q8_0, 20},
+        {"qwen3", QUANT_Q4_K, 20},
+        {"gemma3", QUANT_BF16, 40}, /* windows of 20 */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tiny_spec s = tiny_spec(rows[i].type);
+        s.architecture = rows[i].architecture;
+        s.rope_factors = !strcmp(s.architecture, "llama");
+        s.n_blocks = 2;
+        check_model(&s, rows[i].n);
+    }
+}
+
+static void a_verifier_on_it_gives_one_hash(void **state)
+{
+    (void)state;
+    static struct grid g;
+    static const struct cell cells[] = {
+        {GRID_NONE, 0, 1, 1, 1, ALONE}, {GRID_LITTLE, 3, 1, 1, 1, TOGETHER}, {GRID_SUFFIX, 5, 1, 1, 2, COMING}};
+    const char *why;
+    struct tiny_spec s = tiny_spec(QUANT_F16);
+    s.n_blocks = 3;
+    assert_int_equal(tiny_write(path, &s), 0);
+    s.left_out = 1;
+    assert_int_equal(tiny_write(little, &s), 0);
+    grid_init(&g, path, little, kernels_pick(NULL, &why));
+    g.device = table;
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) grid_run(&g, &cells[i]);
+}
+
+static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
+{
+    (void)state;
+    static const float values[] = {INFINITY, NAN, 1}; /* the last, normed, is more than f16 holds */
+    struct product p = product_of(QUANT_Q8_0, 64);
+    int matrix;
+    struct device *d = device_of(&p, "1", &matrix);
+    const float large[64] = {[0 ... 63] = 1e6f};
+    int norm = table->vector(d, large, 64);
+    for (int i = 0; i < 3; i++) {
+        struct device_row rows[2] = {{.bad = -1}, {.bad = -1}};
+        float x[2 * 64] = {0}, cs[2 * MAX_ROWS * 8] = {0};
+        struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 7};
+        x[64 + 9] = values[i];
+        if (i == 2) ready.norm = norm;
+        table->begin(d, rows, 2, x, cs);
+        assert_int_equal(table->record(d, &ready), 0);
+        run(d);
+        table->end(d, rows, x);
+        assert_int_equal(rows[0].bad, -1);
+        assert_int_equal(rows[1].bad, 7);
+    }
+    table->close(d);
+    product_free(&p);
+}
+
 static int open_module(void **state)
 {
     (void)state;
@@ -220,6 +378,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_of_every_format_are_close_and_their_bits_depend_on_nothing_else),
+        cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
+        cmocka_unit_test(toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company),
+        cmocka_unit_test(a_verifier_on_it_gives_one_hash),
     };
     return cmocka_run_group_tests(tests, open_module, remove_folder);
 }
