@@ -244,7 +244,7 @@ int emulated_lane_index()
 
 int emulated_barrier(const char *file, int line, int value)
 {
-    if (b.n_waiting && (b.line != line || strcmp(b.file, file)))
+    if (b.n_waiting && (b.line != line || (b.file != file && strcmp(b.file, file))))
         emulated_fail("threads wait at two barriers at once: %s:%d and line %d", b.file, b.line, line);
     b.file = file;
     b.line = line;
@@ -255,12 +255,10 @@ int emulated_barrier(const char *file, int line, int value)
     }
     b.yes = b.n_yes;
     b.n_waiting = b.n_yes = 0;
-    std::vector<int> all((size_t)b.n);
-    std::iota(all.begin(), all.end(), 0);
-    shuffle(all);
-    int yes = b.yes, self = b.current;
-    for (int i : all)
-        if (i != self) wake(i);
+    int yes = b.yes;
+    for (int i = 0; i < b.n; i++)
+        if (i != b.current) wake(i);
+    shuffle(b.queue); /* all others, and nobody else */
     return yes;
 }
 
@@ -272,7 +270,7 @@ void emulated_warp(const char *what, unsigned mask, const uint32_t *in, int n_in
     unsigned there = n < EMULATED_WARP ? (1u << n) - 1 : 0xffffffffu;
     if (mask & ~there) emulated_fail("%s of lanes %08x: the warp has %d", what, mask, n);
     if (!(mask >> lane & 1)) emulated_fail("%s of lanes %08x is run by lane %d", what, mask, lane);
-    if (w->arrived && (w->mask != mask || strcmp(w->what, what)))
+    if (w->arrived && (w->mask != mask || (w->what != what && strcmp(w->what, what))))
         emulated_fail("lanes of a warp meet in different operations: %s of %08x, %s of %08x", w->what, w->mask, what,
                       mask);
     memcpy(w->lanes[lane].in, in, (size_t)n_in * sizeof *in);

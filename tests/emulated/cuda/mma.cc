@@ -36,6 +36,14 @@ float f32_of(double x)
     return f;
 }
 
+double power_of_two(int n)
+{
+    uint64_t bits = (uint64_t)(n + 1023) << 52;
+    double d;
+    memcpy(&d, &bits, sizeof d);
+    return d;
+}
+
 struct powers { /* of[i] = 2^(KEPT - i), 0 from FAR on: nothing is left there */
     float of[FAR + 1];
     powers()
@@ -58,7 +66,7 @@ float dot(const float *a, const int *ea, const float *b, const int *eb, number c
     }
     int by = most - c.exponent;
     sum += (int32_t)(c.significand * power.of[by < FAR ? by : FAR]);
-    return f32_of(ldexp((double)sum, most - KEPT));
+    return f32_of((double)sum * power_of_two(most - KEPT));
 }
 
 void unpack(float *significand, int *exponent, bool *finite, uint16_t bits, bool bf16)
