@@ -21,7 +21,8 @@ struct attend_args {
     size_t ld_q, ld_out;
     const device_row *rows;
     const uint16_t *keys, *values; /* of this cache: [n_slots, n_head_kv, n_ctx, d] */
-    int n_head, n_head_kv, d, n_ctx, n_window;
+    int n_head_kv, d, n_ctx, n_window;
+    int group, head_at; /* heads that share a KV head; place of the first one among these */
 };
 
 /* O of this chunk, element i of thread i; part: [8, d]. p is 0 at positions that are not seen, whose V is not read. */
@@ -46,7 +47,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) attend(attend_args a)
     PF_DYNAMIC_SHARED(float, shared); /* q [d], p [256], part [8, d] */
     const int row = (int)blockIdx.y, head = (int)blockIdx.x, d = a.d, i = (int)threadIdx.x;
     const int pos = a.rows[row].pos, first = a.n_window && pos >= a.n_window ? pos + 1 - a.n_window : 0;
-    const size_t cache = ((size_t)a.rows[row].slot * (size_t)a.n_head_kv + (size_t)(head / (a.n_head / a.n_head_kv))) *
+    const size_t cache = ((size_t)a.rows[row].slot * (size_t)a.n_head_kv + (size_t)((head + a.head_at) / a.group)) *
                          (size_t)a.n_ctx * (size_t)d;
     float *q = shared, *p = q + d, *part = p + ATTN_CHUNK, max = 0.0f, sum = 0.0f, out = 0.0f;
     if (i < d) q[i] = a.q[(size_t)row * a.ld_q + (size_t)(head * d + i)];

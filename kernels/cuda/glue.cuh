@@ -48,7 +48,8 @@ struct ready_args {
     uint16_t *half, *brain; /* [n_rows, ld_x] as layout_x; brain: NULL, or bf16 */
     float *plain;           /* NULL, or as they are */
     device_row *rows;
-    const int *which; /* NULL: all rows */
+    const int *which; /* rows of the pass; NULL: all */
+    bool first;       /* x has them already as its first rows */
     int entry;
     bool looked_at; /* only: nothing reads them, so f16 need not hold them */
 };
@@ -57,7 +58,7 @@ struct ready_args {
 static __global__ void __launch_bounds__(ROW_THREADS) ready(ready_args a)
 {
     const int i_row = (int)blockIdx.x, row = a.which ? a.which[i_row] : i_row;
-    const float *x = a.x + (size_t)row * a.ld;
+    const float *x = a.x + (size_t)(a.first ? i_row : row) * a.ld;
     const float scale = a.norm ? row_scale(x, a.n, a.eps) : 1.0f;
     const size_t to = (size_t)i_row * (size_t)a.ld_x;
     bool bad = false;
@@ -131,9 +132,9 @@ static __global__ void __launch_bounds__(ROW_THREADS) place(place_args a)
 }
 
 struct activate_args {
-    float *ff; /* [n_rows, ld] */
-    const float *up;
-    size_t ld;
+    float *ff;       /* [n_rows, ld] */
+    const float *up; /* [n_rows, ld_up] */
+    size_t ld, ld_up;
     int n;
     bool gelu;
 };
@@ -145,7 +146,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) activate(activate_args a)
     const size_t at = (size_t)blockIdx.y * a.ld + (size_t)i;
     if (i >= a.n) return;
     float g = a.ff[at], z = a.gelu ? g * fmaf(g * g, GELU_C3, GELU_C1) : g;
-    a.ff[at] = (g / (1.0f + device_expf(-z))) * a.up[at];
+    a.ff[at] = (g / (1.0f + device_expf(-z))) * a.up[(size_t)blockIdx.y * a.ld_up + (size_t)i];
 }
 
 struct add_args {
@@ -167,6 +168,24 @@ static __global__ void __launch_bounds__(ROW_THREADS) add(add_args a)
         float v = a.norm ? (y[i] * scale) * a.norm[i] : y[i];
         x[i] += a.step == 1.0f ? v : a.step * v;
     }
+}
+
+struct mix_args {
+    float *y;       /* [rows of the pass, ld_y] */
+    const float *x; /* [n_rows, ld_x] */
+    size_t ld_y, ld_x;
+    int n;
+    const int *which;
+    const float *weights;
+};
+
+/* A block a row. */
+static __global__ void __launch_bounds__(ROW_THREADS) mix(mix_args a)
+{
+    const float *x = a.x + (size_t)blockIdx.x * a.ld_x;
+    const float weight = a.weights[blockIdx.x];
+    float *y = a.y + (size_t)a.which[blockIdx.x] * a.ld_y;
+    for (int i = (int)threadIdx.x; i < a.n; i += ROW_THREADS) y[i] += weight * x[i];
 }
 
 #endif

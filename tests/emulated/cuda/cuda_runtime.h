@@ -190,6 +190,11 @@ typedef struct emulated_stream *cudaStream_t;
 
 cudaError_t cudaGetDeviceCount(int *n);
 cudaError_t cudaSetDevice(int i);
+struct cudaDeviceProp {
+    char name[256];
+};
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int i);
+cudaError_t cudaDeviceGetPCIBusId(char *out, int n, int i);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t cudaGetLastError();
 const char *cudaGetErrorString(cudaError_t e);
@@ -204,6 +209,8 @@ cudaError_t cudaFreeHost(void *p);
 /* Of pinned memory (cudaMallocHost) or the device's: when the stream comes to it; of other memory at once. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind kind, cudaStream_t s);
 cudaError_t cudaMemcpy(void *to, const void *from, size_t n, cudaMemcpyKind kind);
+cudaError_t cudaMemcpy2DAsync(void *to, size_t ld_to, const void *from, size_t ld_from, size_t n, size_t n_rows,
+                              cudaMemcpyKind kind, cudaStream_t s); /* bytes */
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s);
 cudaError_t emulated_attribute(const void *kernel, cudaFuncAttribute which, int value);
 cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, dim3 block, size_t n_shared,

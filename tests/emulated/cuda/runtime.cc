@@ -78,6 +78,22 @@ cudaError_t cudaSetDevice(int i)
     return i == 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int i)
+{
+    *p = cudaDeviceProp{};
+    strcpy(p->name, "emulated");
+    return i == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *out, int n, int i)
+{
+    const char *text = "this CPU";
+    if (i != 0) return cudaErrorInvalidDevice;
+    strncpy(out, text, (size_t)n - 1);
+    out[n - 1] = 0;
+    return cudaSuccess;
+}
+
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
     guard lock(mutex);
@@ -194,6 +210,14 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t n, cudaMemcpyKind kind
     guard lock(mutex);
     (void)kind;
     if (d.sticky == cudaSuccess) memcpy(to, from, n); /* it does not wait for streams that do not block */
+    return d.sticky;
+}
+
+cudaError_t cudaMemcpy2DAsync(void *to, size_t ld_to, const void *from, size_t ld_from, size_t n, size_t n_rows,
+                              cudaMemcpyKind kind, cudaStream_t s)
+{
+    for (size_t i = 0; i < n_rows; i++)
+        cudaMemcpyAsync((char *)to + i * ld_to, (const char *)from + i * ld_from, n, kind, s);
     return d.sticky;
 }
 

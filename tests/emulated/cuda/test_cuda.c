@@ -20,9 +20,11 @@
 enum { MAX_ROWS = 64, N_OUT = 40, N_PANELS = 3, N_CTX = 320, MOST_IN = 2304, MOST_EMBD = 512 };
 #define CLEAR 0.25f /* a margin in ln p that no rounding of 11 bits turns */
 
-/* Of all products of the test, and of its toys' rows, by Hopper's tensor cores. They change with the arithmetic alone. */
+/* Of all products of the test, of its toys' rows, and what the device says of itself, by Hopper's tensor cores. They
+ * change with the arithmetic alone. */
 #define PRODUCTS_HASH 0x8d14ccafc95a738fu
-#define TOYS_HASH 0x7783be5b9e16ccb6u
+#define SELFTEST 0xce1b40938d52ff06u
+#define TOYS_HASH 0x6922d6a23306f3b3u
 
 static const struct device_table *table;
 static char folder[] = "/tmp/pilotfish-cuda-XXXXXX", path[64], little[64];
@@ -80,7 +82,10 @@ static struct device *device_of(const struct product *p, const char *seed, int *
                                        .n_caches = 1,
                                        .n_slots = 1,
                                        .n_ctx = 8,
-                                       .eps = 1e-5f};
+                                       .eps = 1e-5f,
+                                       .n_attn = 8,
+                                       .n_ff_all = 8,
+                                       .group = 1};
     setenv("CUDA_EMULATED_SEED", seed, 1);
     struct device *d = table->open(&shape, &why);
     if (!d) fail_msg("%s", why);
@@ -305,6 +310,7 @@ static void toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company(void *
         {"llama", QUANT_Q8_0, 20},
         {"qwen3", QUANT_Q4_K, 20},
         {"gemma3", QUANT_BF16, 40}, /* windows of 20 */
+        {"qwen3moe", QUANT_Q4_0, 20},
     };
     uint64_t h = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -313,13 +319,14 @@ static void toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company(void *
         s.rope_factors = !strcmp(s.architecture, "llama");
         s.n_blocks = 2;
         if (s.type == QUANT_F16) few_heads(&s);
+        if (!strcmp(s.architecture, "qwen3moe")) s.n_experts = 4, s.n_used = 2;
         uint64_t of = check_model(&s, rows[i].n);
         h = hash(h, &of, sizeof of);
     }
     if (h != TOYS_HASH) fail_msg("the toys' hash is 0x%llxu", (unsigned long long)h);
 }
 
-static void a_verifier_on_it_gives_one_hash(void **state)
+static void a_verifier_on_it_gives_one_hash_over_layouts(void **state)
 {
     (void)state;
     static struct grid g;
@@ -364,6 +371,18 @@ static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
     product_free(&p);
 }
 
+static void it_says_which_devices_there_are(void **state)
+{
+    (void)state;
+    struct device_about about[2];
+    const char *why;
+    assert_true(table->probe(-1, NULL, &why) >= 1);
+    for (int i = 0; i < 2; i++) assert_true(table->probe(0, &about[i], &why) >= 1);
+    assert_true(about[0].memory_bytes > 1 << 30 && *about[0].name);
+    assert_int_equal(about[0].selftest, SELFTEST);
+    assert_int_equal(about[1].selftest, SELFTEST);
+}
+
 static int open_module(void **state)
 {
     (void)state;
@@ -395,7 +414,8 @@ int main(void)
         cmocka_unit_test(products_of_every_format_are_close_and_their_bits_depend_on_nothing_else),
         cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
         cmocka_unit_test(toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company),
-        cmocka_unit_test(a_verifier_on_it_gives_one_hash),
+        cmocka_unit_test(a_verifier_on_it_gives_one_hash_over_layouts),
+        cmocka_unit_test(it_says_which_devices_there_are),
     };
     return cmocka_run_group_tests(tests, open_module, remove_folder);
 }
