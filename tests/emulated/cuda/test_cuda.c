@@ -1,5 +1,5 @@
 /* The CUDA module through its table, on the emulated device: close to double precision, and the same bits whatever the
- * rows, their places, their company and the order of blocks. Another module, on a card: PILOTFISH_CUDA_MODULE=file. */
+ * rows, their places, their company and the order of blocks. Another module, on a card: PILOTFISH_DEVICE_MODULE=file. */
 #include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
@@ -386,7 +386,7 @@ static void it_says_which_devices_there_are(void **state)
 static int open_module(void **state)
 {
     (void)state;
-    const char *file = getenv("PILOTFISH_CUDA_MODULE");
+    const char *file = getenv("PILOTFISH_DEVICE_MODULE");
     void *module = dlopen(file ? file : MODULE, RTLD_NOW | RTLD_LOCAL);
     if (!module) fail_msg("%s", dlerror());
     const struct device_table *(*pf)(int) = NULL;
