@@ -100,14 +100,22 @@ void emulated_mma(float *d, const uint16_t *a, const uint16_t *b, const float *c
 {
     float sa[M][K], sb[N][K];
     int ea[M][K], eb[N][K];
-    bool finite = true;
+    bool finite = true, zero[N];
+    for (int j = 0; j < N; j++) zero[j] = true;
     for (int k = 0; k < K; k++) {
         for (int i = 0; i < M; i++) unpack(&sa[i][k], &ea[i][k], &finite, a[i * K + k], bf16);
-        for (int j = 0; j < N; j++) unpack(&sb[j][k], &eb[j][k], &finite, b[k * N + j], bf16);
+        for (int j = 0; j < N; j++) {
+            unpack(&sb[j][k], &eb[j][k], &finite, b[k * N + j], bf16);
+            zero[j] = zero[j] && sb[j][k] == 0;
+        }
     }
     for (int i = 0; i < M; i++)
         for (int j = 0; j < N; j++) {
             float at = c[i * N + j];
+            if (finite && zero[j] && (at == 0 || fabsf(at) >= 0x1p-80f)) { /* padding: nothing of C is cut */
+                d[i * N + j] = at + 0.0f;
+                continue;
+            }
             d[i * N + j] = finite && at - at == 0 ? dot(sa[i], ea[i], sb[j], eb[j], split(at, -126))
                                                   : not_finite(a + i * K, b + j, at, bf16);
         }
