@@ -3,9 +3,8 @@
 build_packages=(gcc cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libprotobuf-c-dev protobuf-c-compiler
     libuv1-dev libpcre2-dev libjansson-dev libxxhash-dev libutf8proc-dev libedit-dev libinih-dev libmicrohttpd-dev
     libcurl4-openssl-dev python3 python3-pip ca-certificates)
-test_packages=(libcmocka-dev clang libclang-rt-14-dev qemu-user clang-format gnuplot-nox zsh fish mandoc man-db lintian
-    slurmctld slurmd slurm-client munge openssh-server debootstrap dpkg-dev file prometheus
-    systemd)
+test_packages=(libcmocka-dev g++ clang libclang-rt-14-dev qemu-user clang-format gnuplot-nox zsh fish mandoc man-db
+    lintian slurmctld slurmd slurm-client munge openssh-server debootstrap dpkg-dev file prometheus systemd)
 
 say() { printf '\n== %s\n' "$1" >&2; }
 

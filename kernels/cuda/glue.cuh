@@ -1,0 +1,191 @@
+/* glue.cuh -- what lies between products: one token row a block, or its elements. fp32, one rounding an operation,
+ * orders as ARITHMETIC.md has them for arithmetic id 2. */
+#ifndef KERNELS_CUDA_GLUE_CUH
+#define KERNELS_CUDA_GLUE_CUH
+
+#include "kernels/cuda/layout.h"
+#include "kernels/cuda/math.cuh"
+
+enum { ROW_THREADS = 256, ROW_WARPS = ROW_THREADS / WARP };
+
+/* Of a block, in every thread: warps first, then the warps' sums by halves. */
+static __device__ float block_sum(float x)
+{
+    __shared__ float of_warp[ROW_WARPS];
+    float sum = warp_sum(x);
+    __syncthreads(); /* those of an earlier sum are read */
+    if (threadIdx.x % WARP == 0) of_warp[threadIdx.x / WARP] = sum;
+    __syncthreads();
+    return ((of_warp[0] + of_warp[4]) + (of_warp[2] + of_warp[6])) +
+           ((of_warp[1] + of_warp[5]) + (of_warp[3] + of_warp[7]));
+}
+
+static __device__ float block_max(float x)
+{
+    __shared__ float of_warp[ROW_WARPS];
+    float most = warp_max(x);
+    __syncthreads();
+    if (threadIdx.x % WARP == 0) of_warp[threadIdx.x / WARP] = most;
+    __syncthreads();
+    for (int i = 0; i < ROW_WARPS; i++) most = fmaxf(most, of_warp[i]);
+    return most;
+}
+
+/* 1 / rms of a row: 256 partial sums, element i to partial i mod 256. */
+static __device__ float row_scale(const float *x, int n, float eps)
+{
+    float part = 0.0f;
+    for (int i = (int)threadIdx.x; i < n; i += ROW_THREADS) part = fmaf(x[i], x[i], part);
+    return 1.0f / sqrtf(block_sum(part) / (float)n + eps);
+}
+
+struct ready_args {
+    const float *x; /* [rows, ld] */
+    size_t ld;
+    int n, ld_x;
+    const float *norm;      /* NULL: none */
+    float eps, down;        /* the site's power of two */
+    uint16_t *half, *brain; /* [n_rows, ld_x] as layout_x; brain: NULL, or bf16 */
+    float *plain;           /* NULL, or as they are */
+    device_row *rows;
+    const int *which; /* rows of the pass; NULL: all */
+    bool first;       /* x has them already as its first rows */
+    int entry;
+    bool looked_at; /* only: nothing reads them, so f16 need not hold them */
+};
+
+/* A block a row. */
+static __global__ void __launch_bounds__(ROW_THREADS) ready(ready_args a)
+{
+    const int i_row = (int)blockIdx.x, row = a.which ? a.which[i_row] : i_row;
+    const float *x = a.x + (size_t)(a.first ? i_row : row) * a.ld;
+    const float scale = a.norm ? row_scale(x, a.n, a.eps) : 1.0f;
+    const size_t to = (size_t)i_row * (size_t)a.ld_x;
+    bool bad = false;
+    for (int k = (int)threadIdx.x; k < a.ld_x; k += ROW_THREADS) {
+        float v = k < a.n ? (a.norm ? (x[k] * scale) * a.norm[k] : x[k]) : 0.0f;
+        uint16_t half = f16_bits(v * a.down);
+        bad = bad || v - v != 0.0f || (!a.looked_at && (half & 0x7c00) == 0x7c00);
+        a.half[to + (size_t)layout_x(k)] = half;
+        if (a.brain) a.brain[to + (size_t)layout_x(k)] = bf16_bits(v * a.down);
+        if (a.plain) a.plain[to + (size_t)k] = v;
+    }
+    if (__syncthreads_or(bad) && threadIdx.x == 0 && a.rows[row].bad < 0) a.rows[row].bad = a.entry;
+}
+
+struct place_args {
+    float *q, *k, *v; /* [n_rows, ld_..] */
+    size_t ld_q, ld_k, ld_v;
+    const float *bias[3], *norm_q, *norm_k; /* NULL: none */
+    const float *cs;                        /* [n_rows, d / 2, 2] */
+    const device_row *rows;
+    uint16_t *keys, *values; /* of this cache: [n_slots, n_head_kv, n_ctx, d] */
+    int n_head, n_head_kv, d, n_ctx;
+    float eps, q_scale;
+    bool neox;
+};
+
+/* One head by a warp: bias, norm (32 partial sums, element i to partial i mod 32), turn, scale. */
+static __device__ void place_head(const place_args &a, float *x, const float *bias, const float *norm, const float *cs,
+                                  float scale)
+{
+    const int lane = (int)threadIdx.x % WARP, d = a.d;
+    float part = 0.0f;
+    for (int i = lane; i < d; i += WARP) {
+        if (bias) x[i] += bias[i];
+        part = fmaf(x[i], x[i], part);
+    }
+    if (norm) {
+        float inv = 1.0f / sqrtf(warp_sum(part) / (float)d + a.eps);
+        for (int i = lane; i < d; i += WARP) x[i] = (x[i] * inv) * norm[i];
+    }
+    __syncwarp();
+    for (int i = lane; i < d / 2; i += WARP) {
+        float *at = a.neox ? x + i : x + 2 * i, *with = at + (a.neox ? d / 2 : 1);
+        float u = *at, v = *with, cos = cs[2 * i], sin = cs[2 * i + 1];
+        float turned_u = u * cos - v * sin, turned_v = u * sin + v * cos;
+        *at = turned_u * scale;
+        *with = turned_v * scale;
+    }
+    __syncwarp();
+}
+
+/* A block a row, a warp a head. */
+static __global__ void __launch_bounds__(ROW_THREADS) place(place_args a)
+{
+    const int row = (int)blockIdx.x, lane = (int)threadIdx.x % WARP, d = a.d;
+    const float *cs = a.cs + (size_t)row * (size_t)d;
+    const size_t at = (size_t)a.rows[row].slot * (size_t)a.n_head_kv;
+    for (int h = (int)threadIdx.x / WARP; h < a.n_head; h += ROW_WARPS)
+        place_head(a, a.q + (size_t)row * a.ld_q + h * d, a.bias[0] ? a.bias[0] + h * d : nullptr, a.norm_q, cs,
+                   a.q_scale);
+    for (int h = (int)threadIdx.x / WARP; h < a.n_head_kv; h += ROW_WARPS) {
+        const size_t to = ((at + (size_t)h) * (size_t)a.n_ctx + (size_t)a.rows[row].pos) * (size_t)d;
+        float *key = a.k + (size_t)row * a.ld_k + h * d, *value = a.v + (size_t)row * a.ld_v + h * d;
+        place_head(a, key, a.bias[1] ? a.bias[1] + h * d : nullptr, a.norm_k, cs, 1.0f);
+        for (int i = lane; i < d; i += WARP) {
+            if (a.bias[2]) value[i] += a.bias[2][h * d + i];
+            a.keys[to + (size_t)i] = f16_bits(key[i]);
+            a.values[to + (size_t)i] = f16_bits(value[i]);
+        }
+    }
+}
+
+struct activate_args {
+    float *ff;       /* [n_rows, ld] */
+    const float *up; /* [n_rows, ld_up] */
+    size_t ld, ld_up;
+    int n;
+    bool gelu;
+};
+
+/* An element a thread; a row an y. */
+static __global__ void __launch_bounds__(ROW_THREADS) activate(activate_args a)
+{
+    const int i = (int)(blockIdx.x * ROW_THREADS + threadIdx.x);
+    const size_t at = (size_t)blockIdx.y * a.ld + (size_t)i;
+    if (i >= a.n) return;
+    float g = a.ff[at], z = a.gelu ? g * fmaf(g * g, GELU_C3, GELU_C1) : g;
+    a.ff[at] = (g / (1.0f + device_expf(-z))) * a.up[(size_t)blockIdx.y * a.ld_up + (size_t)i];
+}
+
+struct add_args {
+    float *x;
+    const float *y; /* [n_rows, ld] */
+    size_t ld;
+    int n;
+    const float *norm; /* NULL: none */
+    float eps, step;
+};
+
+/* A block a row. */
+static __global__ void __launch_bounds__(ROW_THREADS) add(add_args a)
+{
+    float *x = a.x + (size_t)blockIdx.x * a.ld;
+    const float *y = a.y + (size_t)blockIdx.x * a.ld;
+    const float scale = a.norm ? row_scale(y, a.n, a.eps) : 1.0f;
+    for (int i = (int)threadIdx.x; i < a.n; i += ROW_THREADS) {
+        float v = a.norm ? (y[i] * scale) * a.norm[i] : y[i];
+        x[i] += a.step == 1.0f ? v : a.step * v;
+    }
+}
+
+struct mix_args {
+    float *y;       /* [rows of the pass, ld_y] */
+    const float *x; /* [n_rows, ld_x] */
+    size_t ld_y, ld_x;
+    int n;
+    const int *which;
+    const float *weights;
+};
+
+/* A block a row. */
+static __global__ void __launch_bounds__(ROW_THREADS) mix(mix_args a)
+{
+    const float *x = a.x + (size_t)blockIdx.x * a.ld_x;
+    const float weight = a.weights[blockIdx.x];
+    float *y = a.y + (size_t)a.which[blockIdx.x] * a.ld_y;
+    for (int i = (int)threadIdx.x; i < a.n; i += ROW_THREADS) y[i] += weight * x[i];
+}
+
+#endif

@@ -1,0 +1,15 @@
+# kernels/cuda on the CPU (emulated/cuda), its sources unchanged. Needs a C++ compiler; the program does not.
+include(CheckLanguage)
+if(NOT CMAKE_CXX_COMPILER AND NOT DEFINED ENV{CXX} AND CMAKE_C_COMPILER MATCHES "/clang([^/]*)$")
+    # Sanitizers of two compilers do not mix.
+    string(REGEX REPLACE "/clang([^/]*)$" "/clang++\\1" of_clang "${CMAKE_C_COMPILER}")
+    if(EXISTS ${of_clang})
+        set(CMAKE_CXX_COMPILER ${of_clang})
+    endif()
+endif()
+check_language(CXX)
+if(CMAKE_CXX_COMPILER)
+    add_subdirectory(emulated/cuda)
+else()
+    message(STATUS "no C++ compiler: the tests of kernels/cuda are left out")
+endif()

@@ -1,0 +1,310 @@
+/* blocks.cc -- grids, blocks, threads as fibers, and where threads meet. Fibers switch by a few instructions of x86-64,
+ * because ucontext asks the kernel each time, and a block of 256 threads switches thousands of times. */
+#include "blocks.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#endif
+#endif
+#ifdef WITH_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+enum { STACK_BYTES = 256 << 10, MAX_THREADS = 1024 };
+
+/* gcc's and clang's linkers name the ends of a section; without static shared arrays there is none. */
+extern "C" __attribute__((weak, visibility("hidden"))) char __start_emulated_shared[], __stop_emulated_shared[];
+
+emulated_place emulated_here;
+
+namespace
+{
+
+enum state { READY, IN_WARP, IN_BARRIER, ENDED };
+
+struct fiber {
+    void *stack_pointer;
+    void *asan = nullptr;
+    std::unique_ptr<char[]> stack;
+    state now;
+    dim3 thread;
+};
+
+struct warp {
+    emulated_lane lanes[EMULATED_WARP];
+    unsigned arrived, mask;
+    const char *what;
+};
+
+struct block_state {
+    const char *kernel = nullptr;
+    std::vector<fiber> fibers;
+    std::vector<warp> warps;
+    std::vector<int> queue; /* threads that can run, last first */
+    int n = 0, current = 0;
+    int n_waiting = 0, n_yes = 0, yes = 0; /* at the barrier; what it gave last */
+    const char *file = nullptr;
+    int line = 0;
+    const std::function<void()> *body = nullptr;
+    void *host = nullptr; /* its stack pointer */
+    const void *host_stack = nullptr;
+    size_t host_stack_bytes = 0;
+    uint64_t random = 1;
+} b;
+
+/* Keeps what a call keeps on this stack, and goes on with another, which is left the same way. */
+__attribute__((naked, noinline)) void switch_stack(void **, void *)
+{
+    asm volatile("push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15;"
+                 "mov %rsp, (%rdi); mov %rsi, %rsp;"
+                 "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbx; pop %rbp; ret");
+}
+
+void to_host(bool ends)
+{
+    fiber *f = &b.fibers[(size_t)b.current];
+    (void)ends;
+#ifdef WITH_ASAN
+    __sanitizer_start_switch_fiber(ends ? nullptr : &f->asan, b.host_stack, b.host_stack_bytes);
+#endif
+    switch_stack(&f->stack_pointer, b.host);
+#ifdef WITH_ASAN
+    __sanitizer_finish_switch_fiber(f->asan, &b.host_stack, &b.host_stack_bytes);
+#endif
+}
+
+void wait_in(state s)
+{
+    b.fibers[b.current].now = s;
+    to_host(false);
+}
+
+void wake(int i)
+{
+    b.fibers[i].now = READY;
+    b.queue.push_back(i);
+}
+
+void fiber_main()
+{
+#ifdef WITH_ASAN
+    __sanitizer_finish_switch_fiber(nullptr, &b.host_stack, &b.host_stack_bytes);
+#endif
+    (*b.body)();
+    b.fibers[b.current].now = ENDED;
+    to_host(true);
+}
+
+void resume(int i)
+{
+    fiber *f = &b.fibers[i];
+    b.current = i;
+    emulated_here.thread = f->thread;
+#ifdef WITH_ASAN
+    void *own;
+    __sanitizer_start_switch_fiber(&own, f->stack.get(), STACK_BYTES);
+#endif
+    switch_stack(&b.host, f->stack_pointer);
+#ifdef WITH_ASAN
+    __sanitizer_finish_switch_fiber(own, nullptr, nullptr);
+#endif
+}
+
+void shuffle(std::vector<int> &list)
+{
+    for (size_t i = list.size(); i > 1; i--) std::swap(list[i - 1], list[emulated_random((uint32_t)i)]);
+}
+
+void start_fiber(fiber *f)
+{
+    enum { KEPT = 6 }; /* registers */
+    if (!f->stack) f->stack.reset(new char[STACK_BYTES]);
+    uintptr_t top = (uintptr_t)(f->stack.get() + STACK_BYTES) & ~(uintptr_t)15;
+    void **at = (void **)top;
+    *--at = nullptr; /* where fiber_main would return to */
+    *--at = (void *)fiber_main;
+    for (int i = 0; i < KEPT; i++) *--at = nullptr;
+    f->stack_pointer = at;
+    f->now = READY;
+}
+
+void start_block(dim3 size, size_t n_shared)
+{
+    int i = 0;
+    if (__start_emulated_shared)
+        memset(__start_emulated_shared, 0xff, (size_t)(__stop_emulated_shared - __start_emulated_shared));
+    memset(emulated_here.shared, 0xff, n_shared);
+    b.n_waiting = b.n_yes = 0;
+    b.queue.resize((size_t)b.n);
+    std::iota(b.queue.begin(), b.queue.end(), 0);
+    shuffle(b.queue);
+    for (warp &w : b.warps) w.arrived = 0;
+    for (unsigned z = 0; z < size.z; z++)
+        for (unsigned y = 0; y < size.y; y++)
+            for (unsigned x = 0; x < size.x; x++, i++) {
+                b.fibers[i].thread = dim3(x, y, z);
+                start_fiber(&b.fibers[i]);
+            }
+}
+
+void check_all_ended()
+{
+    int n_ended = 0, in_warp = -1;
+    for (int i = 0; i < b.n; i++) {
+        if (b.fibers[i].now == ENDED) n_ended++;
+        if (b.fibers[i].now == IN_WARP) in_warp = i;
+    }
+    if (in_warp >= 0) {
+        const warp *w = &b.warps[in_warp / EMULATED_WARP];
+        emulated_fail("warp %d: %s of lanes %08x is reached by lanes %08x alone", in_warp / EMULATED_WARP, w->what,
+                      w->mask, w->arrived);
+    }
+    if (b.n_waiting)
+        emulated_fail("the barrier of %s:%d is reached by %d of %d threads; %d have ended", b.file, b.line, b.n_waiting,
+                      b.n, n_ended);
+}
+
+void run_block(dim3 size, size_t n_shared)
+{
+    start_block(size, n_shared);
+    while (!b.queue.empty()) {
+        int i = b.queue.back();
+        b.queue.pop_back();
+        resume(i);
+    }
+    check_all_ended();
+}
+
+} // namespace
+
+uint32_t emulated_random(uint32_t n)
+{
+    b.random = b.random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((b.random >> 32) * n >> 32);
+}
+
+void emulated_seed(uint64_t seed)
+{
+    b.random = seed * 2 + 1;
+    for (int i = 0; i < 4; i++) emulated_random(1);
+}
+
+void emulated_fail(const char *format, ...)
+{
+    const dim3 *i = &emulated_here.block;
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fprintf(stderr, "emulated device: %s, block (%u, %u, %u): %s\n", b.kernel ? b.kernel : "no kernel", i->x, i->y,
+            i->z, text);
+    fflush(stderr);
+    abort();
+}
+
+void emulated_grid(const char *name, dim3 grid, dim3 block, size_t n_shared, const std::function<void()> &body)
+{
+    std::vector<int> blocks(grid.x * grid.y * grid.z);
+    std::unique_ptr<char[]> shared(new char[n_shared + (n_shared == 0)]);
+    b.kernel = name;
+    b.body = &body;
+    b.n = (int)(block.x * block.y * block.z);
+    emulated_here.grid_dim = grid;
+    emulated_here.block_dim = block;
+    emulated_here.shared = shared.get();
+    if (b.fibers.size() < (size_t)b.n) b.fibers.resize((size_t)b.n);
+    b.warps.resize((size_t)(b.n + EMULATED_WARP - 1) / EMULATED_WARP);
+    std::iota(blocks.begin(), blocks.end(), 0);
+    shuffle(blocks);
+    for (int i : blocks) {
+        unsigned u = (unsigned)i;
+        emulated_here.block = dim3(u % grid.x, u / grid.x % grid.y, u / grid.x / grid.y);
+        run_block(block, n_shared);
+    }
+    b.kernel = nullptr;
+    b.body = nullptr;
+}
+
+int emulated_lane_index()
+{
+    return b.current % EMULATED_WARP;
+}
+
+int emulated_barrier(const char *file, int line, int value)
+{
+    if (b.n_waiting && (b.line != line || (b.file != file && strcmp(b.file, file))))
+        emulated_fail("threads wait at two barriers at once: %s:%d and line %d", b.file, b.line, line);
+    b.file = file;
+    b.line = line;
+    b.n_yes += value;
+    if (++b.n_waiting < b.n) {
+        wait_in(IN_BARRIER);
+        return b.yes;
+    }
+    b.yes = b.n_yes;
+    b.n_waiting = b.n_yes = 0;
+    int yes = b.yes;
+    for (int i = 0; i < b.n; i++)
+        if (i != b.current) wake(i);
+    shuffle(b.queue); /* all others, and nobody else */
+    return yes;
+}
+
+void emulated_warp(const char *what, unsigned mask, const uint32_t *in, int n_in, uint32_t *out, int n_out,
+                   void (*apply)(emulated_lane *lanes, unsigned mask, int arg), int arg)
+{
+    warp *w = &b.warps[b.current / EMULATED_WARP];
+    int lane = b.current % EMULATED_WARP, first = b.current - lane, n = b.n - first;
+    unsigned there = n < EMULATED_WARP ? (1u << n) - 1 : 0xffffffffu;
+    if (mask & ~there) emulated_fail("%s of lanes %08x: the warp has %d", what, mask, n);
+    if (!(mask >> lane & 1)) emulated_fail("%s of lanes %08x is run by lane %d", what, mask, lane);
+    if (w->arrived && (w->mask != mask || (w->what != what && strcmp(w->what, what))))
+        emulated_fail("lanes of a warp meet in different operations: %s of %08x, %s of %08x", w->what, w->mask, what,
+                      mask);
+    memcpy(w->lanes[lane].in, in, (size_t)n_in * sizeof *in);
+    w->what = what;
+    w->mask = mask;
+    w->arrived |= 1u << lane;
+    if (w->arrived != mask) {
+        wait_in(IN_WARP);
+    } else {
+        apply(w->lanes, mask, arg);
+        w->arrived = 0;
+        for (int i = 0; i < EMULATED_WARP; i++)
+            if ((mask >> i & 1) && i != lane) wake(first + i);
+    }
+    memcpy(out, w->lanes[lane].out, (size_t)n_out * sizeof *out);
+}
+
+void emulated_pick(emulated_lane *lanes, unsigned mask, int arg)
+{
+    (void)arg;
+    for (int i = 0; i < EMULATED_WARP; i++) {
+        if (!(mask >> i & 1)) continue;
+        unsigned from = lanes[i].in[1];
+        if (from >= EMULATED_WARP || !(mask >> from & 1))
+            emulated_fail("a shuffle reads lane %u, which has none", from);
+        lanes[i].out[0] = lanes[from].in[0];
+    }
+}
+
+void emulated_vote(emulated_lane *lanes, unsigned mask, int arg)
+{
+    uint32_t votes = 0;
+    (void)arg;
+    for (int i = 0; i < EMULATED_WARP; i++)
+        if ((mask >> i & 1) && lanes[i].in[0]) votes |= 1u << i;
+    for (int i = 0; i < EMULATED_WARP; i++) lanes[i].out[0] = votes;
+}

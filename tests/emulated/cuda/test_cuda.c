@@ -1,0 +1,422 @@
+/* The CUDA module through its table, on the emulated device: close to double precision, and the same bits whatever the
+ * rows, their places, their company and the order of blocks. Another module, on a card: PILOTFISH_DEVICE_MODULE=file. */
+#include <dlfcn.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/cuda/pf_cuda.h"
+#include "proto/clock.h"
+#include "tests/lib/grid.h"
+#include "tests/lib/hard.h"
+#include "tests/lib/tiny.h"
+#include "worker/engine/engine.h"
+
+enum { MAX_ROWS = 64, N_OUT = 40, N_PANELS = 3, N_CTX = 320, MOST_IN = 2304, MOST_EMBD = 512 };
+#define CLEAR 0.25f /* a margin in ln p that no rounding of 11 bits turns */
+
+/* Of all products of the test, of its toys' rows, and what the device says of itself, by Hopper's tensor cores. They
+ * change with the arithmetic alone. */
+#define PRODUCTS_HASH 0x8d14ccafc95a738fu
+#define SELFTEST 0xce1b40938d52ff06u
+#define TOYS_HASH 0xfdbad4823d51ecau
+
+static const struct device_table *table;
+static char folder[] = "/tmp/pilotfish-cuda-XXXXXX", path[64], little[64];
+
+static uint64_t hash(uint64_t h, const void *data, size_t n)
+{
+    const uint8_t *at = data; /* FNV-1a */
+    for (size_t i = 0; i < n; i++) h = (h ^ at[i]) * 0x100000001b3u;
+    return h;
+}
+
+static void run(struct device *d)
+{
+    int done;
+    table->run(d);
+    while ((done = table->poll(d, clock_now_ns() + 1000000)) == 0) continue;
+    assert_int_equal(done, 1);
+}
+
+/* ---- products ---- */
+
+struct product {
+    enum quant type;
+    int n_in;
+    uint8_t *rows; /* [N_OUT, row_bytes] */
+    float *x;      /* [MAX_ROWS, n_in] */
+};
+
+static struct product product_of(enum quant type, int n_in)
+{
+    struct hard h = {(uint64_t)type * 7919 + (uint64_t)n_in};
+    size_t n = hard_row_bytes(type, n_in);
+    struct product p = {type, n_in, hard_alloc(N_OUT * n), hard_alloc(MAX_ROWS * (size_t)n_in * sizeof(float))};
+    for (size_t i = 0; i < N_OUT; i++) hard_weights(&h, p.rows + i * n, type, n_in);
+    hard_floats(&h, p.x, MAX_ROWS * n_in);
+    return p;
+}
+
+static void product_free(struct product *p)
+{
+    free(p->rows);
+    free(p->x);
+}
+
+/* A device with the matrix; another seed, another order of blocks and threads. */
+static struct device *device_of(const struct product *p, const char *seed, int *matrix)
+{
+    const char *why = "";
+    const struct device_shape shape = {.max_rows = MAX_ROWS,
+                                       .n_embd = p->n_in,
+                                       .n_head = 1,
+                                       .n_head_kv = 1,
+                                       .d_head = 8,
+                                       .n_ff = 8,
+                                       .n_caches = 1,
+                                       .n_slots = 1,
+                                       .n_ctx = 8,
+                                       .eps = 1e-5f,
+                                       .n_attn = 8,
+                                       .n_ff_all = 8,
+                                       .group = 1};
+    setenv("CUDA_EMULATED_SEED", seed, 1);
+    struct device *d = table->open(&shape, &why);
+    if (!d) fail_msg("%s", why);
+    *matrix = table->matrix(d, p->type, p->n_in, N_OUT);
+    assert_true(*matrix >= 0);
+    for (int i = 0; i < N_PANELS; i++) {
+        const void *rows[PANEL] = {NULL};
+        for (int j = 0; j < PANEL && i * PANEL + j < N_OUT; j++)
+            rows[j] = p->rows + (size_t)(i * PANEL + j) * hard_row_bytes(p->type, p->n_in);
+        table->fill(d, *matrix, i, rows);
+    }
+    return d;
+}
+
+/* out[n, N_PANELS * PANEL] of rows which[0..n). */
+static void multiply(struct device *d, const struct product *p, int matrix, const int *which, int n, float *out)
+{
+    static struct device_row rows[MAX_ROWS];
+    static float x[MAX_ROWS * MOST_IN], cs[2 * MAX_ROWS * 8];
+    const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 3};
+    for (int i = 0; i < n; i++) {
+        rows[i] = (struct device_row){.bad = -1};
+        memcpy(x + (size_t)i * (size_t)p->n_in, p->x + (size_t)which[i] * (size_t)p->n_in, (size_t)p->n_in * sizeof *x);
+    }
+    table->begin(d, rows, n, x, cs);
+    assert_int_equal(table->record(d, &ready), 0);
+    run(d);
+    table->end(d, rows, x);
+    for (int i = 0; i < n; i++) assert_int_equal(rows[i].bad, -1);
+    table->logits(d, out, N_PANELS * PANEL, matrix, 0, n, 0, N_OUT);
+}
+
+/* Every weight and every x is rounded to 11 bits, BF16's to 8; F32 is added in fp32. */
+static double tolerance(enum quant type)
+{
+    return type == QUANT_F32 ? 0x1p-20 : type == QUANT_BF16 ? 0x1p-8 : 0x1p-9;
+}
+
+static void check_close(const struct product *p, const float *out)
+{
+    for (int r = 0; r < MAX_ROWS; r++)
+        for (int o = 0; o < N_OUT; o++) {
+            double sum = 0, size = 0;
+            const uint8_t *row = p->rows + (size_t)o * hard_row_bytes(p->type, p->n_in);
+            for (int k = 0; k < p->n_in; k++) {
+                double w = hard_value(p->type, row, k), x = (double)p->x[r * p->n_in + k];
+                sum += w * x;
+                size += fabs(w * x);
+            }
+            double got = (double)out[r * N_PANELS * PANEL + o];
+            if (!(fabs(got - sum) <= size * tolerance(p->type)))
+                fail_msg("format %d, %d in, row %d, output %d: %g, not %g; %g of the sizes", (int)p->type, p->n_in, r,
+                         o, got, sum, fabs(got - sum) / size);
+        }
+}
+
+/* An embedding row is the weights as products read them. */
+static void check_row(struct device *d, const struct product *p, int matrix)
+{
+    static float row[MOST_IN];
+    const uint8_t *of_file = p->rows + 37 * hard_row_bytes(p->type, p->n_in);
+    double most = 0;
+    table->row(d, row, matrix, 37);
+    for (int k = 0; k < p->n_in; k++) most = fmax(most, fabs(hard_value(p->type, of_file, k)));
+    for (int k = 0; k < p->n_in; k++)
+        if (fabs((double)row[k] - hard_value(p->type, of_file, k)) > most * 0x1p-9)
+            fail_msg("format %d, value %d of the row: %g", (int)p->type, k, (double)row[k]);
+}
+
+static uint64_t check_product(enum quant type, int n_in)
+{
+    enum { WIDTH = N_PANELS * PANEL };
+    static float all[MAX_ROWS * WIDTH], some[MAX_ROWS * WIDTH];
+    static const int counts[] = {1, 7, 8, 9, 16, 33};
+    struct product p = product_of(type, n_in);
+    int which[MAX_ROWS], matrix;
+    struct device *d = device_of(&p, "1", &matrix);
+    for (int i = 0; i < MAX_ROWS; i++) which[i] = i;
+    multiply(d, &p, matrix, which, MAX_ROWS, all);
+    check_close(&p, all);
+    check_row(d, &p, matrix);
+    table->close(d);
+    d = device_of(&p, "2", &matrix);
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        int n = counts[c];
+        for (int i = 0; i < n; i++) which[i] = (i * 29 + n) % MAX_ROWS; /* other places, other company */
+        multiply(d, &p, matrix, which, n, some);
+        for (int i = 0; i < n; i++)
+            if (memcmp(some + i * WIDTH, all + which[i] * WIDTH, N_OUT * sizeof *some))
+                fail_msg("format %d, %d in: a row among %d differs", (int)type, n_in, n);
+    }
+    table->close(d);
+    product_free(&p);
+    return hash(0xcbf29ce484222325u, all, sizeof all);
+}
+
+static void products_of_every_format_are_close_and_their_bits_depend_on_nothing_else(void **state)
+{
+    (void)state;
+    static const int lengths[] = {32, 224, 288, 256, 768, 2304}; /* parts of one size, and of two */
+    uint64_t h = 0;
+    for (int i = 0; kernels_format(i); i++)
+        for (size_t j = 0; j < sizeof lengths / sizeof *lengths; j++) {
+            enum quant type = *kernels_format(i);
+            bool by_256 = type >= QUANT_Q2_K && type <= QUANT_Q6_K;
+            if (by_256 != (lengths[j] % 256 == 0) || (lengths[j] == 2304 && type != QUANT_Q4_K)) continue;
+            uint64_t of = check_product(type, lengths[j]);
+            h = hash(h, &of, sizeof of);
+        }
+    check_product(QUANT_F16, 72); /* no multiple of a block */
+    if (h != PRODUCTS_HASH) fail_msg("the products' hash is 0x%llxu", (unsigned long long)h);
+}
+
+/* ---- a whole model ---- */
+
+static struct engine *engine_of(const struct device_table *device)
+{
+    struct engine *e = NULL;
+    struct err err;
+    const char *why;
+    const struct engine_config c = {.path = path,
+                                    .share = {.n_stages = 1, .n_shards = 1},
+                                    .kernels = kernels_pick(NULL, &why),
+                                    .device = device,
+                                    .n_threads = 1,
+                                    .max_rows = MAX_ROWS};
+    if (engine_open(&e, &c, &err) != OK || engine_load(e, 2, N_CTX, &err) != OK) fail_msg("%s", err.text);
+    return e;
+}
+
+struct text { /* what became of each position of a slot */
+    float x[N_CTX][MOST_EMBD];
+    int32_t next[N_CTX];
+    float margin[N_CTX]; /* ln p of the best id over the second's */
+};
+
+static int32_t id_at(int slot, int pos)
+{
+    return (pos * 7 + slot * 131 + 5) % 512;
+}
+
+/* n rows of slot 0 from *at, and n_more of slot 1 before them, whose results nobody looks at. */
+static void feed(struct engine *e, struct text *out, int at[2], int n, int n_more)
+{
+    static struct row asks[MAX_ROWS];
+    static struct engine_row rows[MAX_ROWS];
+    static int32_t ids[MAX_ROWS];
+    static float x[MAX_ROWS * MOST_EMBD];
+    const struct verdict_row *answers = NULL;
+    struct engine_info info;
+    struct err err;
+    engine_info(e, &info);
+    const size_t width = (size_t)info.shape.n_embd;
+    for (int i = 0; i < n + n_more; i++) {
+        int slot = i < n_more, pos = at[slot]++;
+        ids[i] = id_at(slot, pos);
+        asks[i] = (struct row){.id = ids[i], .wanted = true, .n_top = 2};
+        rows[i] = (struct engine_row){.slot = slot, .pos = pos, .ask = &asks[i]};
+    }
+    engine_embed(e, ids, n + n_more, x);
+    if (engine_pass(e, rows, n + n_more, x, &answers, &err) != OK) fail_msg("%s", err.text);
+    for (int i = n_more; i < n + n_more; i++) {
+        int pos = rows[i].pos;
+        assert_int_equal(engine_row_error(e, i, &err), OK);
+        memcpy(out->x[pos], x + (size_t)i * width, width * sizeof *x);
+        out->next[pos] = answers[i].next;
+        out->margin[pos] = answers[i].top[0].lp - answers[i].top[1].lp;
+    }
+}
+
+/* Positions of slot 0, in passes of `rows` until 0, then of the last but one. */
+static void read_text(struct text *out, const struct device_table *device, const char *seed, int n, const int *rows,
+                      int n_more)
+{
+    setenv("CUDA_EMULATED_SEED", seed, 1);
+    struct engine *e = engine_of(device);
+    memset(out, 0, sizeof *out);
+    for (int at[2] = {0, 0}; at[0] < n; rows += rows[1] != 0)
+        feed(e, out, at, *rows < n - at[0] ? *rows : n - at[0], at[1] + n_more <= N_CTX ? n_more : 0);
+    engine_close(e);
+}
+
+static uint64_t check_model(const struct tiny_spec *s, int n)
+{
+    static struct text cpu, device, again;
+    static const int whole[] = {64, 0}, mixed[] = {1, 7, 8, 9, 16, 33, 0};
+    int n_clear = 0;
+    assert_int_equal(tiny_write(path, s), 0);
+    read_text(&cpu, NULL, "1", n, whole, 0);
+    read_text(&device, table, "1", n, whole, 0);
+    read_text(&again, table, "2", n, mixed, 3);
+    for (int i = 0; i < n; i++) {
+        if (memcmp(device.x[i], again.x[i], sizeof *device.x) || device.next[i] != again.next[i] ||
+            memcmp(&device.margin[i], &again.margin[i], sizeof *device.margin))
+            fail_msg("%s, format %u: position %d has other bits in other passes", s->architecture, s->type, i);
+        if (cpu.margin[i] < CLEAR) continue;
+        n_clear++;
+        if (cpu.next[i] != device.next[i])
+            fail_msg("%s, format %u: position %d has id %d, the CPU's is %d by %g", s->architecture, s->type, i,
+                     device.next[i], cpu.next[i], (double)cpu.margin[i]);
+    }
+    assert_true(n_clear > n / 4);
+    return hash(0xcbf29ce484222325u, device.x, sizeof device.x);
+}
+
+static void few_heads(struct tiny_spec *s)
+{
+    s->d_head = s->n_embd / s->n_head;
+    s->n_head /= 3;
+    s->n_head_kv = 1;
+}
+
+static void toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *architecture;
+        enum quant type;
+        int n;
+    } rows[] = {
+        {"qwen2", QUANT_F16, ATTN_CHUNK + 9}, /* more than a chunk of attention */
+        {"llama", QUANT_Q8_0, 13},
+        {"qwen3", QUANT_Q4_K, 13},
+        {"gemma3", QUANT_BF16, 28}, /* windows of 20 */
+        {"qwen3moe", QUANT_Q4_0, 13},
+    };
+    uint64_t h = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tiny_spec s = tiny_spec(rows[i].type);
+        s.architecture = rows[i].architecture;
+        s.rope_factors = !strcmp(s.architecture, "llama");
+        s.n_blocks = 2;
+        if (s.type == QUANT_F16) few_heads(&s), s.n_blocks = 1;
+        if (!strcmp(s.architecture, "qwen3moe")) s.n_experts = 4, s.n_used = 2;
+        uint64_t of = check_model(&s, rows[i].n);
+        h = hash(h, &of, sizeof of);
+    }
+    if (h != TOYS_HASH) fail_msg("the toys' hash is 0x%llxu", (unsigned long long)h);
+}
+
+static void a_verifier_on_it_gives_one_hash_over_layouts(void **state)
+{
+    (void)state;
+    static struct grid g;
+    static const struct cell cells[] = {
+        {GRID_NONE, 0, 1, 1, 1, ALONE}, {GRID_LITTLE, 3, 1, 1, 1, TOGETHER}, {GRID_SUFFIX, 5, 1, 1, 2, COMING}};
+    const char *why;
+    struct tiny_spec s = tiny_spec(QUANT_F16);
+    s.n_blocks = 2;
+    few_heads(&s);
+    assert_int_equal(tiny_write(path, &s), 0);
+    s.left_out = 1;
+    assert_int_equal(tiny_write(little, &s), 0);
+    grid_init(&g, path, little, kernels_pick(NULL, &why));
+    g.device = table;
+    g.n_predict = 12;
+    g.n_prompt[2] = 30;
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) grid_run(&g, &cells[i]);
+}
+
+static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
+{
+    (void)state;
+    static const float values[] = {INFINITY, NAN, 1}; /* the last, normed, is more than f16 holds */
+    struct product p = product_of(QUANT_Q8_0, 64);
+    int matrix;
+    struct device *d = device_of(&p, "1", &matrix);
+    const float large[64] = {[0 ... 63] = 1e6f};
+    int norm = table->vector(d, large, 64);
+    for (int i = 0; i < 3; i++) {
+        struct device_row rows[2] = {{.bad = -1}, {.bad = -1}};
+        float x[2 * 64] = {0}, cs[2 * MAX_ROWS * 8] = {0};
+        struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 7};
+        x[64 + 9] = values[i];
+        if (i == 2) ready.norm = norm;
+        table->begin(d, rows, 2, x, cs);
+        assert_int_equal(table->record(d, &ready), 0);
+        run(d);
+        table->end(d, rows, x);
+        assert_int_equal(rows[0].bad, -1);
+        assert_int_equal(rows[1].bad, 7);
+    }
+    table->close(d);
+    product_free(&p);
+}
+
+static void it_says_which_devices_there_are(void **state)
+{
+    (void)state;
+    struct device_about about[2];
+    const char *why;
+    assert_true(table->probe(-1, NULL, &why) >= 1);
+    for (int i = 0; i < 2; i++) assert_true(table->probe(0, &about[i], &why) >= 1);
+    assert_true(about[0].memory_bytes > 1 << 30 && *about[0].name);
+    assert_int_equal(about[0].selftest, SELFTEST);
+    assert_int_equal(about[1].selftest, SELFTEST);
+}
+
+static int open_module(void **state)
+{
+    (void)state;
+    const char *file = getenv("PILOTFISH_DEVICE_MODULE");
+    void *module = dlopen(file ? file : MODULE, RTLD_NOW | RTLD_LOCAL);
+    if (!module) fail_msg("%s", dlerror());
+    const struct device_table *(*pf)(int) = NULL;
+    void *symbol = dlsym(module, PF_CUDA_SYMBOL);
+    memcpy(&pf, &symbol, sizeof pf);
+    assert_non_null(pf);
+    assert_null(pf(DEVICE_VERSION + 1));
+    assert_non_null(table = pf(DEVICE_VERSION));
+    assert_int_equal(table->arithmetic, CUDA_ARITHMETIC_ID);
+    if (!mkdtemp(folder)) return -1;
+    snprintf(path, sizeof path, "%s/big.gguf", folder);
+    snprintf(little, sizeof little, "%s/little.gguf", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return tiny_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_of_every_format_are_close_and_their_bits_depend_on_nothing_else),
+        cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
+        cmocka_unit_test(toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company),
+        cmocka_unit_test(a_verifier_on_it_gives_one_hash_over_layouts),
+        cmocka_unit_test(it_says_which_devices_there_are),
+    };
+    return cmocka_run_group_tests(tests, open_module, remove_folder);
+}
