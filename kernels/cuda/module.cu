@@ -438,6 +438,20 @@ static void cuda_put(device *d, enum device_buffer b, const float *x, size_t ld,
     copy_rows(d, d->of[b], d->ld[b], x, ld, n_rows, n, cudaMemcpyHostToDevice);
 }
 
+/* The stream orders it between passes. */
+static void cuda_copy(device *d, int to, int from, int n)
+{
+    const device_shape *s = &d->s;
+    const size_t ld = (size_t)s->n_ctx * (size_t)s->d_head * sizeof *d->keys, heads = (size_t)s->n_head_kv,
+                 n_bytes = (size_t)n * (size_t)s->d_head * sizeof *d->keys;
+    if (!enter(d) || n == 0) return;
+    for (int i = 0; i < s->n_caches; i++)
+        for (uint16_t *cache : {d->keys + cache_at(d, i), d->values + cache_at(d, i)})
+            check(d, cudaMemcpy2DAsync(cache + (size_t)to * heads * (size_t)s->n_ctx * (size_t)s->d_head, ld,
+                                       cache + (size_t)from * heads * (size_t)s->n_ctx * (size_t)s->d_head, ld, n_bytes,
+                                       heads, cudaMemcpyDeviceToDevice, d->stream));
+}
+
 static void cuda_end(device *d, device_row *rows, float *x)
 {
     const size_t n_bytes = (size_t)d->n_rows * sizeof *rows;
@@ -487,6 +501,7 @@ static device_table table_of()
     t.probe = cuda_probe;
     t.get = cuda_get;
     t.put = cuda_put;
+    t.copy = cuda_copy;
     t.experts = true;
     return t;
 }
