@@ -254,6 +254,12 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
     return rc == OK ? hold_pass(s, i_group, err) : rc;
 }
 
+static void end_stage(struct simulator *s, struct leader *l)
+{
+    l->in_pass = false;
+    lead_note_pass(l->lead, (int)l->pass_rows, l->pass_ns / 1000 / (uint64_t)(s->c.n_stages ? s->c.n_stages : 1));
+}
+
 static int end_pass(struct simulator *s, const struct held *h, struct err *err)
 {
     const struct token *tokens = (const void *)h->data;
@@ -420,7 +426,7 @@ static int happen(struct simulator *s, struct held *h, struct err *err)
 {
     switch (h->kind) {
     case HELD_MESSAGE: return arrive(s, h, err);
-    case HELD_STAGE: s->leaders[h->i].in_pass = false; return OK;
+    case HELD_STAGE: end_stage(s, &s->leaders[h->i]); return OK;
     case HELD_PASS: return end_pass(s, h, err);
     case HELD_DRAFT: return end_draft(s, err);
     case HELD_LEADER: return OK;

@@ -8,6 +8,14 @@
  * Parts are taken in the order of their arrival, as many as fit into a pass. A part that does not apply is refused and
  * never computed. Two parts of one slot share a pass only if the second follows the end of the first.
  *
+ * Where several slots go on by themselves, in texts that are adaptive, what a pass takes is for all of them: each has
+ * its next row, and rows of drafts go where they are the likeliest to give a token, as long as that is worth their time
+ * (budget.h). The chance that a draft of a slot is right is learned from big's ids; what a pass takes is measured. Other
+ * drafts wait for a later pass: by then big's ids may have made them final, or have refused them without their being
+ * computed. Where there are more rows than a pass takes, the slot that had none for the longest is the first. A pass of
+ * nothing but drafts behind others that have no answer yet, as with several stages, begins only if it is worth more
+ * than one of all slots' next rows; else the leader rests until a message comes.
+ *
  * Self-start: between an Open that allows it and a Cut, a slot for which the coordinator has no part waiting goes on
  * with big's own next id, one row a pass, beside the rows of all others. So plain decoding takes no round trip for a
  * token. The coordinator gets the verdicts as those of job 0. A slot stops at an end id, at the text's last position,
@@ -95,6 +103,8 @@ static inline bool lead_has_work(const struct lead *l, uint64_t now_us)
 }
 /* The next pass; its parts count as held by the slots from now on. It may be empty. */
 struct lead_step lead_next(struct lead *l, uint64_t now_us);
+/* How long the leader's stage took for a pass of so many rows of the served plan. */
+void lead_note_pass(struct lead *l, int n_rows, uint64_t us);
 
 /* What every shard checks of a part before it computes it. */
 int part_check(const struct part *part, int max_rows, int n_vocab, struct err *err);
