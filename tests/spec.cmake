@@ -15,7 +15,7 @@ add_test(NAME bench_spec COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/bench_spec.
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(bench_spec PROPERTIES TIMEOUT 120)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
-foreach(room test_lead test_lead_drafts test_lead_blocks)
+foreach(room test_lead test_lead_drafts test_lead_blocks test_lead_budget)
     pilotfish_test(${room} ${room}.c lib/scene.c LIBS pf_worker)
 endforeach()
 pilotfish_test(test_exits test_exits.c LIBS pf_worker pf_tiny)
