@@ -236,6 +236,8 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
     if (l->in_pass) return OK;
     uint64_t wait_us = lead_wait_us(l->lead, s->now_ns / 1000);
     if (wait_us == UINT64_MAX) return OK;
+    if (s->c.spec.drafter.shares_cores && s->drafter.free_ns > s->now_ns)
+        return wake_leader(s, l, s->drafter.free_ns, err);
     if (wait_us) return wake_leader(s, l, s->now_ns + wait_us * 1000, err);
     struct lead_step step = lead_next(l->lead, s->now_ns / 1000);
     int rc = OK;
@@ -291,6 +293,8 @@ static uint64_t work(struct simulator *s, uint64_t ns)
 {
     struct draft_role *d = &s->drafter;
     if (d->free_ns < s->now_ns) d->free_ns = s->now_ns;
+    for (int i = 0; s->c.spec.drafter.shares_cores && i < s->c.spec.n_groups; i++)
+        if (d->free_ns < s->leaders[i].ends_ns) d->free_ns = s->leaders[i].ends_ns;
     s->counts.draft_ns += ns;
     return d->free_ns += ns;
 }
