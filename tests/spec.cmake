@@ -7,6 +7,8 @@ foreach(part seq spec_answers policy policy_ahead drafter_view flights score)
 endforeach()
 pilotfish_test(test_simulator test_simulator.c LIBS pf_simulator)
 pilotfish_test(test_budget test_budget.c LIBS pf_proto m)
+# Several requests that draft beside one another, in virtual time.
+pilotfish_test(test_crowd test_crowd.c LIBS pf_simulator m)
 # What a synthetic pair does, in virtual time and in a sweep.
 pilotfish_test(test_synthetic test_synthetic.c LIBS pf_proto m)
 pilotfish_test(test_simulate test_simulate.c LIBS pf_simulator m)
