@@ -236,6 +236,8 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
     if (l->in_pass) return OK;
     uint64_t wait_us = lead_wait_us(l->lead, s->now_ns / 1000);
     if (wait_us == UINT64_MAX) return OK;
+    if (s->c.spec.drafter.shares_cores && s->drafter.free_ns > s->now_ns)
+        return wake_leader(s, l, s->drafter.free_ns, err);
     if (wait_us) return wake_leader(s, l, s->now_ns + wait_us * 1000, err);
     struct lead_step step = lead_next(l->lead, s->now_ns / 1000);
     int rc = OK;
@@ -252,6 +254,12 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
     l->n_tokens = 0;
     for (size_t i = 0; i < step.n_parts && rc == OK; i++) rc = compute_part(s, l, &step.parts[i], err);
     return rc == OK ? hold_pass(s, i_group, err) : rc;
+}
+
+static void end_stage(struct simulator *s, struct leader *l)
+{
+    l->in_pass = false;
+    lead_note_pass(l->lead, (int)l->pass_rows, l->pass_ns / 1000 / (uint64_t)(s->c.n_stages ? s->c.n_stages : 1));
 }
 
 static int end_pass(struct simulator *s, const struct held *h, struct err *err)
@@ -285,6 +293,8 @@ static uint64_t work(struct simulator *s, uint64_t ns)
 {
     struct draft_role *d = &s->drafter;
     if (d->free_ns < s->now_ns) d->free_ns = s->now_ns;
+    for (int i = 0; s->c.spec.drafter.shares_cores && i < s->c.spec.n_groups; i++)
+        if (d->free_ns < s->leaders[i].ends_ns) d->free_ns = s->leaders[i].ends_ns;
     s->counts.draft_ns += ns;
     return d->free_ns += ns;
 }
@@ -421,7 +431,7 @@ static int happen(struct simulator *s, struct held *h, struct err *err)
 {
     switch (h->kind) {
     case HELD_MESSAGE: return arrive(s, h, err);
-    case HELD_STAGE: s->leaders[h->i].in_pass = false; return OK;
+    case HELD_STAGE: end_stage(s, &s->leaders[h->i]); return OK;
     case HELD_PASS: return end_pass(s, h, err);
     case HELD_DRAFT: return end_draft(s, err);
     case HELD_LEADER: return OK;

@@ -8,6 +8,9 @@ foreach(part seq spec_answers policy policy_ahead drafter_view flights score)
 endforeach()
 pilotfish_test(test_simulator test_simulator.c LIBS pf_simulator)
 pilotfish_test(test_planner test_planner.c LIBS pf_simulator m)
+pilotfish_test(test_budget test_budget.c LIBS pf_proto m)
+# Several requests that draft beside one another, in virtual time.
+pilotfish_test(test_crowd test_crowd.c LIBS pf_simulator m)
 # What a synthetic pair does, in virtual time and in a sweep.
 pilotfish_test(test_synthetic test_synthetic.c LIBS pf_proto m)
 pilotfish_test(test_simulate test_simulate.c LIBS pf_simulator m)
@@ -20,7 +23,7 @@ add_test(NAME trace COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/trace.py $<TARGE
 set_tests_properties(trace PROPERTIES TIMEOUT 120)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
 pilotfish_test(test_links test_links.c LIBS pf_worker)
-foreach(room test_lead test_lead_drafts test_lead_blocks)
+foreach(room test_lead test_lead_drafts test_lead_blocks test_lead_budget)
     pilotfish_test(${room} ${room}.c lib/scene.c LIBS pf_worker)
 endforeach()
 pilotfish_test(test_exits test_exits.c LIBS pf_worker pf_tiny)

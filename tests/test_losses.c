@@ -247,22 +247,28 @@ static void why_a_text_had_no_drafts_is_known_at_its_end(void **state)
     }
 }
 
-/* They share each pass of big's, and drafts would take its cores from all of them. */
-static void requests_that_run_together_draft_only_on_cores_of_their_own(void **state)
+/* They share each pass of big's, and drafts would take its cores from all of them: more than they give, if a draft takes
+ * half of a pass. */
+static void requests_that_run_together_draft_on_shared_cores_only_where_it_pays(void **state)
 {
     (void)state;
     static const struct sim_text two[] = {{"ab", "cdefghijklmnopqrst", NULL, 18},
                                           {"xy", "cdefghijklmnopqrst", NULL, 18}};
     static const struct {
         bool shares_cores, lossy;
-        int n_texts;
+        int n_texts, draft_ms;
         bool drafts;
-    } cases[] = {{true, false, 2, false}, {true, false, 1, true}, {false, false, 2, true}, {true, true, 2, true}};
+    } cases[] = {{true, false, 2, 5, false},
+                 {true, false, 1, 1, true},
+                 {true, false, 2, 1, true},
+                 {false, false, 2, 5, true},
+                 {true, true, 2, 5, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sim_config c = {.n_slots = 2,
                                .draft_max = 4,
                                .adaptive = !cases[i].lossy,
-                               .prior = {.1, .1},
+                               .draft_ms = cases[i].draft_ms,
+                               .prior = {.1 * cases[i].draft_ms, .1},
                                .self_max = 64,
                                .shares_passes = true,
                                .shares_cores = cases[i].shares_cores};
@@ -287,7 +293,7 @@ int main(void)
         cmocka_unit_test(a_drafter_that_dies_while_a_verify_is_out_changes_nothing_of_it),
         cmocka_unit_test(an_unknown_id_ends_the_drafts_of_its_own_text_only),
         cmocka_unit_test(why_a_text_had_no_drafts_is_known_at_its_end),
-        cmocka_unit_test(requests_that_run_together_draft_only_on_cores_of_their_own),
+        cmocka_unit_test(requests_that_run_together_draft_on_shared_cores_only_where_it_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,25 +7,29 @@ void spec_post_drafts(struct spec *s, struct decode_slot *p, bool ended)
     const struct verifiers *g = group_of(s, p);
     const struct seq *q = p->seq;
     int end = q->n_ids + q->n_tail, n_out_most = g->c.max_jobs / g->c.n_slots;
+    /* Beside others in small parts, and no row more: the leader decides which of them are in a pass. */
+    bool shared = n_running(g) > 1 && p->policy.enabled;
+    int n_most = shared && settings_of(p)->draft_block < DRAFTS_MOST ? settings_of(p)->draft_block : DRAFTS_MOST;
     if (p->ahead.posted < q->n_ids || p->ahead.posted > end) p->ahead.posted = q->n_ids; /* or the tail is gone */
     if (p->ahead.posted == q->n_ids && q->n_tail < p->ahead.first && !ended) return;
     while (p->ahead.posted < end && flights_of_slot(&g->flights, (uint32_t)p->slot) < n_out_most) {
         int from = p->ahead.posted, at = from > q->n_ids ? from - 1 : p->held, n = end - from;
         int most = g->c.max_rows - (from - at);
-        if (n > DRAFTS_MOST) n = DRAFTS_MOST;
+        if (n > n_most) n = n_most;
         if (n > most) n = most;
         if (n < 1) return;
-        bool last = ended && from + n == end;
+        bool last = ended && !shared && from + n == end;
         spec_post_part(s, p, at, from - 1 - at + n + last, from);
         p->ahead.posted = from + n;
     }
 }
 
-/* How many drafts a pass waits for where none is on its way. */
+/* How many drafts a pass waits for where none is on its way. Beside others none does: all would wait with it. */
 static void hold(struct spec *s, struct decode_slot *p, int window)
 {
     double hold_ns;
     p->ahead.first = draft_policy_first(&p->policy, window, &hold_ns);
+    if (n_running(group_of(s, p)) > 1) hold_ns = p->ahead.first = 0;
     spec_hold(s, p, hold_ns);
 }
 

@@ -1,4 +1,4 @@
-/* spec_inside.h -- the inside of spec: what its six files share.
+/* spec_inside.h -- the inside of spec: what its seven files share.
  *
  *   spec.c          requests come and go: the queue, the choice of a slot, the end; one event, one step
  *     ├▶ spec_copy.c   what a text begins with that other slots hold: copied, not computed again
@@ -6,6 +6,7 @@
  *          ├▶ spec_ahead.c  the same where the drafter runs ahead: no rounds, but a stream
  *          ├▶ spec_early.c  a lossy text's next draft, while this one is verified
  *          └▶ spec_send.c   what goes out: parts, asks; what the next round is
+ *               └▶ spec_budget.c   how far a request drafts beside others
  */
 #ifndef COORDINATOR_DECODE_SPEC_INSIDE_H
 #define COORDINATOR_DECODE_SPEC_INSIDE_H
@@ -13,6 +14,7 @@
 #include "coordinator/decode/drafter_view.h"
 #include "coordinator/decode/flights.h"
 #include "coordinator/decode/spec.h"
+#include "proto/budget.h"
 #include "proto/policy_early.h"
 
 enum {
@@ -105,13 +107,22 @@ struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot besi
 struct verifiers {
     struct spec_group c;
     struct spec_link link;
-    double token_ns; /* of an id that its leader writes by itself, the newest weighs most; 0: not known */
+    struct pass_times times; /* of all its stages */
+    double token_ns;         /* of an id that its leader writes by itself, the newest weighs most; 0: not known */
     struct flights flights;
     struct decode_slot *slots; /* [c.n_slots] borrows, of all slots */
 };
 
+struct trial { /* drafts beside other requests, on the verifiers' cores: whether all together write faster so */
+    bool drafted;
+    int n_tokens; /* of all, since begun_ns */
+    uint64_t begun_ns;
+    int pause, left; /* tokens of each request: of the next pause; tokens of all that are left of this one */
+};
+
 struct spec {
     struct spec_config c;
+    struct trial trial;
     struct verifiers groups[GROUPS_MOST];
     struct decode_slot *slots; /* [n_slots] owns: of all groups, one after the other */
     int n_slots, n_running;
@@ -315,6 +326,22 @@ int spec_take_early(struct spec *s, struct decode_slot *p, const struct draft *d
 bool spec_take_up_early(struct spec *s, struct decode_slot *p, int window, enum seq_end *end);
 /* It goes on from what is not so. */
 void spec_drop_early(struct spec *s, struct decode_slot *p);
+
+/* ---- spec_budget.c ---- */
+
+/* What a verdict says of the pass that gave it. */
+void spec_note_pass(struct verifiers *g, const struct verdict *v);
+/* So many ids have joined texts. */
+void spec_note_tokens(struct spec *s, int n);
+/* Requests that run together share each pass of big's: a token of another one costs next to nothing. Where the roles
+ * share cores, drafts take them from all: so none are written unless this request by itself, with the cores its own, or
+ * all together with drafts would write more than all without them; and what they then write is measured (trial). Two
+ * requests without drafts were faster than with, by 1.15 times, four by 1.29 (Qwen2.5-Coder 0.5B for 1.5B, two cores).
+ * Requests of other groups count too: one drafter serves all. most: drafts of a round. */
+bool spec_is_crowded(struct spec *s, const struct decode_slot *p, int most);
+/* How many of these drafts a round of one request should have beside the group's others (budget.h). Where it runs ahead
+ * the leader decides. */
+int spec_budget_window(struct spec *s, const struct decode_slot *p, int window);
 
 /* ---- spec_take.c ---- */
 

@@ -241,25 +241,19 @@ static bool may_read(const struct spec *s, struct decode_slot *p, int n, bool an
     return !p->unusable;
 }
 
-/* Requests that run together share each pass of big's: a token of another one costs next to nothing. Drafts take their
- * cores from all of them where the roles share these: two requests without drafts were faster than with, by 1.15 times,
- * four by 1.29 (Qwen2.5-Coder 0.5B for 1.5B, two cores). Those of other groups count too: one drafter serves all. */
-static bool is_crowded(const struct spec *s, const struct decode_slot *p)
-{
-    return s->c.drafter.kind == DRAFTER_LITTLE && s->c.drafter.shares_cores && p->policy.enabled && s->n_running > 1;
-}
-
 /* The drafter reads nothing before it is expected to pay, and after long silence not all that it missed. */
 int spec_draft_window(struct spec *s, struct decode_slot *p)
 {
     const struct seq *q = p->seq;
-    int most = most_drafts(s, p, draft_policy_runs_ahead(&p->policy));
-    int window = draft_policy_window(&p->policy, most);
+    bool ahead = draft_policy_runs_ahead(&p->policy);
+    int window = draft_policy_window(&p->policy, most_drafts(s, p, ahead));
     if (!has_drafter(s, settings_of(p)) || window < 1 || p->unusable || p->rolled_back) return 0;
-    if (is_crowded(s, p)) {
+    if (spec_is_crowded(s, p, window)) {
         p->together = true;
         return 0;
     }
+    if (!ahead) window = spec_budget_window(s, p, window);
+    if (window < 1) return 0;
     bool anew;
     spec_view_other(s, p);
     int n = n_lacking(p, &anew);

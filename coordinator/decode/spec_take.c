@@ -51,6 +51,7 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
     p->rolled_back = rolled_back && rule->kind == RULE_REPO;
     p->now.n_accepted += accepted;
     p->now.n_tokens += i;
+    spec_note_tokens(s, i);
     spec_act(s, ACTION_TOKENS, q);
     return how;
 }
@@ -296,6 +297,7 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
 {
     struct verifiers *g = &s->groups[group];
     struct flight f;
+    spec_note_pass(g, v);
     if (v->job == 0 && v->slot < (uint32_t)g->c.n_slots && g->slots[v->slot].self_round) {
         *out = (struct taken){.slot = &g->slots[v->slot]};
         return take_self(s, out->slot, v, out, err);

@@ -1,71 +1,14 @@
-#include "worker/roles/lead.h"
+#include "worker/roles/lead_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/policy.h"
 #include "proto/rule.h"
 #include "proto/suffix.h"
 #include "worker/engine/engine_row.h"
 
 enum { REACH_MORE = 2 }; /* ids by which the next draft may be longer than the last one was right */
-
-struct queued_part { /* a part that waits; its rows lie beside it */
-    struct part part;
-    struct row rows[PASS_ROWS + 1]; /* one more: see feed_last */
-    int32_t judge[PASS_ROWS][JUDGED_MOST];
-    char plan[PART_PLAN_MOST + 1];
-    uint64_t came_us;
-};
-
-struct own_part { /* of a slot's own: feeds big's next id, then drafts, and judges them */
-    bool in_work;
-    uint32_t at;
-    int n_drafts;
-    uint32_t drafted_us;
-    uint64_t begun_us;
-    int32_t drafts[DRAFTS_MOST];
-    struct row rows[DRAFTS_MOST + 1];
-};
-
-struct self { /* what a slot may write on by itself */
-    bool on, was_opened;
-    struct open_slot open; /* its end ids are the copy below */
-    int32_t end_ids[OPEN_END_IDS_MOST];
-    uint32_t acked; /* ids of the text that the coordinator has */
-    int n_queued;   /* parts of the coordinator's for this slot */
-    uint32_t job;   /* of the last that is in work, whose Token has not come; 0: none */
-    bool has_next;  /* big's next id is known and not fed yet */
-    bool knows; /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
-                 * after it to parts of the slot's own */
-    uint32_t from;
-    bool lost; /* it does not follow what the slot holds any more: the coordinator is to know */
-    struct token next;
-    uint64_t next_us; /* when it came */
-    uint32_t hold_us;
-    struct own_part part;
-    struct draft_policy policy; /* for its drafts of this text */
-    int reach;                  /* length of the next draft at most */
-    uint32_t n_final;           /* ids of the slot's text that never change */
-    uint32_t n_prompt;          /* those before big's first; UINT32_MAX: it is being read */
-    uint32_t n_counted;         /* ids of the slot's text that are in n_written, or before them */
-};
-
-struct lead {
-    struct lead_config c;
-    struct self *self;         /* [slots->n] owns */
-    struct queued_part *queue; /* [MAX_JOBS] owns: first .. first + n_queued - 1, modulo */
-    size_t first, n_queued;
-
-    /* One step. */
-    size_t n_taken;     /* of the queue, in the last step: their rows are borrowed until the next */
-    int turn;           /* the slot that is the first to write by itself */
-    uint64_t n_written; /* by big, in all slots that write by themselves */
-    struct part parts[PASS_ROWS];
-    struct verdict refused[MAX_JOBS + SLOTS_MOST];
-    struct lead_step step;
-};
 
 int part_check(const struct part *part, int max_rows, int n_vocab, struct err *err)
 {
@@ -121,11 +64,6 @@ static int check_slot(const struct lead *l, uint32_t slot, const char *what, str
     return err_set(err, E_PEER, "%s of slot %u, there are %d", what, slot, l->c.slots->n);
 }
 
-static struct queued_part *queue_at(const struct lead *l, size_t i)
-{
-    return &l->queue[(l->first + i) % MAX_JOBS];
-}
-
 /* The queue gives back what the last step took. */
 static void drop_taken(struct lead *l)
 {
@@ -141,12 +79,13 @@ bool lead_is_full(const struct lead *l, uint64_t now_us)
 
 int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, struct err *err)
 {
+    l->rests_until_us = 0;
     drop_taken(l);
     if (l->n_queued == MAX_JOBS) return err_set(err, E_PEER, "more than %d parts at once", MAX_JOBS);
     if (!part->job) return err_set(err, E_PEER, "a Verify of job 0");
     int rc = part_check(part, l->c.max_rows, l->c.n_vocab, err);
     if (rc != OK) return rc;
-    struct queued_part *q = queue_at(l, l->n_queued++);
+    struct queued_part *q = lead_queue_at(l, l->n_queued++);
     q->part = *part;
     q->part.rows = q->rows;
     q->part.error = NULL; /* nor does it say what only a leader says */
@@ -170,10 +109,12 @@ static void begin_policy(const struct lead *l, struct self *s, bool adaptive)
     const struct cost_prior prior = {.draft = l->c.drafts.write ? l->c.drafts.cost : 0};
     draft_policy_init(&s->policy, adaptive, false, prior, &(struct draft_profile){0});
     s->reach = REACH_MORE;
+    lead_forget(s);
 }
 
 int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
 {
+    l->rests_until_us = 0;
     int rc = check_slot(l, open->slot, "an Open", err);
     if (rc != OK) return rc;
     if (open->n_end_ids > OPEN_END_IDS_MOST || open->n_top > MAX_TOP)
@@ -193,6 +134,7 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
 
 int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err)
 {
+    l->rests_until_us = 0;
     int rc = check_slot(l, ack->slot, "an Ack", err);
     if (rc != OK) return rc;
     struct self *s = &l->self[ack->slot];
@@ -204,6 +146,7 @@ int lead_on_ack(struct lead *l, const struct ack *ack, struct err *err)
 
 int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err)
 {
+    l->rests_until_us = 0;
     int rc = check_slot(l, cut->slot, "a Cut", err);
     if (rc == OK) {
         struct self *s = &l->self[cut->slot];
@@ -257,6 +200,7 @@ static void drop_contradicted(struct lead *l, const struct token *t)
 
 int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct err *err)
 {
+    l->rests_until_us = 0;
     int rc = check_slot(l, t->slot, "a Token", err);
     if (rc != OK) return rc;
     if (t->id < 0 || t->id >= l->c.n_vocab)
@@ -269,6 +213,7 @@ int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct
     bool follows = slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) == VERDICT_OK;
     if (!follows && t->job && s->knows && t->at > s->next.at) return OK; /* after a draft that big has contradicted */
     if (t->job && t->at > s->acked) s->acked = t->at; /* the coordinator has sent what stands before it */
+    if (follows) lead_learn(l, t);
     if (follows) drop_contradicted(l, t);
     s->next = *t;
     s->next_us = now_us;
@@ -300,15 +245,14 @@ static bool copies_inside(const struct lead *l, const struct part *part)
     return false;
 }
 
-/* Whether the part applies, by a copy if not as it is; part->from stays only where there is to be one. */
-static enum verdict_status check_part(const struct lead *l, struct part *part)
+/* Whether the part applies: as it is, or else by a copy. */
+static enum verdict_status check_part(const struct lead *l, const struct part *part, bool *copies)
 {
     const struct slots *s = l->c.slots;
     enum verdict_status status = slots_check(s, part->slot, part->at, part->prefix_hash, part->n_rows);
-    bool copies = part->from && !part->plan && status != VERDICT_OK && status != VERDICT_FULL &&
-                  slots_check(s, part->from - 1, part->at, part->prefix_hash, part->n_rows) == VERDICT_OK;
-    if (!copies) part->from = 0;
-    return copies ? VERDICT_OK : status;
+    *copies = part->from && !part->plan && status != VERDICT_OK && status != VERDICT_FULL &&
+              slots_check(s, part->from - 1, part->at, part->prefix_hash, part->n_rows) == VERDICT_OK;
+    return *copies ? VERDICT_OK : status;
 }
 
 /* A pass runs one plan. */
@@ -332,7 +276,7 @@ static void refuse(struct lead *l, const struct part *part, enum verdict_status 
 
 /* A part that begins before big's next id comes late, for that is final: rows that say the same are skipped, their
  * answers are on the way. False: nothing else is left, or they say something else. */
-static bool trim(const struct lead *l, struct part *part)
+bool lead_trim(const struct lead *l, struct part *part)
 {
     const struct self *s = &l->self[part->slot];
     const struct slot *slot = &l->c.slots->slot[part->slot];
@@ -348,7 +292,7 @@ static bool trim(const struct lead *l, struct part *part)
     return true;
 }
 
-static bool is_late(const struct lead *l, const struct part *part)
+bool lead_is_late(const struct lead *l, const struct part *part)
 {
     if (part->slot >= (uint32_t)l->c.slots->n) return false;
     const struct self *s = &l->self[part->slot];
@@ -356,10 +300,9 @@ static bool is_late(const struct lead *l, const struct part *part)
     return s->on && s->knows && holds && part->at >= s->from && part->at <= s->next.at;
 }
 
-/* Until the slot's own part is done nobody knows what is final. */
-static bool must_wait(const struct lead *l, const struct part *part)
+bool lead_must_wait(const struct lead *l, const struct part *part)
 {
-    return is_late(l, part) && l->self[part->slot].part.in_work;
+    return lead_is_late(l, part) && l->self[part->slot].part.in_work;
 }
 
 static bool has_room(const struct lead *l, size_t n_rows)
@@ -376,7 +319,7 @@ static void feed_last(const struct lead *l, struct queued_part *q, struct part *
     uint32_t end = part->at + (uint32_t)part->n_rows;
     if (!s->on || s->n_queued || !last->n_judge || is_end(s, last->judge[0])) return;
     if (end + 1 >= s->open.last_position || end >= (uint32_t)l->c.slots->n_ctx) return;
-    if (!has_room(l, part->n_rows + 1)) return;
+    if (!has_room(l, part->n_rows + 1) || lead_rows_left(l, s) <= (int)part->n_rows) return;
     q->rows[q->part.n_rows] = (struct row){.id = last->judge[0], .wanted = true, .n_top = last->n_top};
     part->n_rows++;
 }
@@ -412,6 +355,10 @@ static void join(struct lead *l, const struct part *part)
     slots_apply(l->c.slots, part->slot, part->at, ids, part->n_rows);
     struct self *s = &l->self[part->slot];
     bool brings_token = s->on && first_wanted(part) < part->n_rows;
+    bool is_shared = part->job ? lead_is_shared(l, part) : s->open.adaptive;
+    *(is_shared ? &s->budget.used : &l->n_taken_whole) += (int)part->n_rows;
+    s->last_pass = l->n_passes;
+    s->last_part = ++l->n_parts;
     if (part->job && brings_token) {
         s->job = part->job;
         s->from = part->at + (uint32_t)first_wanted(part);
@@ -428,30 +375,69 @@ static void note_refused(struct self *s)
     s->lost |= s->on && !s->has_next && !s->job && !s->part.in_work && !s->n_queued;
 }
 
-/* Takes parts in the order in which they came, until the pass is full. */
-static void take_queued(struct lead *l, uint64_t now_us)
+/* It may be in this pass, if it applies. */
+static bool has_place(const struct lead *l, const struct part *part, bool is_there)
 {
-    for (; l->n_taken < l->n_queued; l->n_taken++) {
-        struct queued_part *q = queue_at(l, l->n_taken);
-        struct part part = q->part;
-        if (!has_room(l, part.n_rows) || rewinds_inside(l, &part) || must_wait(l, &part)) return;
-        if (has_another_plan(l, part.plan) || copies_inside(l, &part)) return;
-        enum verdict_status status = check_part(l, &part);
-        bool is_there = part.slot < (uint32_t)l->c.slots->n;
-        if (is_there) l->self[part.slot].n_queued--;
-        if (status == VERDICT_OK && is_late(l, &part) && !trim(l, &part)) {
-            refuse(l, &part, VERDICT_LATE, l->self[part.slot].next.at + 1);
-            continue;
-        }
-        if (status != VERDICT_OK) {
-            refuse(l, &part, status, slots_held(l->c.slots, part.slot));
-            if (is_there) note_refused(&l->self[part.slot]);
-            continue;
-        }
-        l->self[part.slot].has_next = l->self[part.slot].knows = false; /* it says what is next */
+    if (!has_room(l, part->n_rows) || rewinds_inside(l, part) || has_another_plan(l, part->plan)) return false;
+    if (copies_inside(l, part)) return false;
+    if (!is_there || !l->shares) return true;
+    return (int)part->n_rows <=
+           (lead_is_shared(l, part) ? lead_rows_left(l, &l->self[part->slot]) : l->n_whole - l->n_taken_whole);
+}
+
+/* False: it waits for a later pass. */
+static bool take_part(struct lead *l, struct queued_part *q, uint64_t now_us)
+{
+    struct part part = q->part;
+    bool is_there = part.slot < (uint32_t)l->c.slots->n;
+    struct self *s = is_there ? &l->self[part.slot] : NULL;
+    if (lead_must_wait(l, &part) || (!l->shares && !has_place(l, &part, is_there))) return false;
+    bool copies;
+    enum verdict_status status = check_part(l, &part, &copies);
+    bool is_late = status == VERDICT_OK && lead_is_late(l, &part), is_new = !is_late || lead_trim(l, &part);
+    if (l->shares && status == VERDICT_OK && is_new && !has_place(l, &part, is_there)) return false;
+    if (is_there) s->n_queued--;
+    if (is_late && part.at == s->next.at) lead_learn_late(s, is_new);
+    if (!is_new) {
+        refuse(l, &part, VERDICT_LATE, s->next.at + 1);
+    } else if (status != VERDICT_OK) {
+        refuse(l, &part, status, slots_held(l->c.slots, part.slot));
+        if (is_there) note_refused(s);
+    } else {
+        s->has_next = s->knows = false; /* it says what is next */
+        if (!copies) part.from = 0;
         if (!l->step.n_parts) l->step.queued_us = (uint32_t)(now_us - q->came_us);
         feed_last(l, q, &part);
         join(l, &part);
+    }
+    return true;
+}
+
+/* The i-th goes before those that wait. */
+static void move_to_taken(struct lead *l, size_t i)
+{
+    uint16_t its = l->order[(l->first + i) % MAX_JOBS];
+    for (; i > l->n_taken; i--) l->order[(l->first + i) % MAX_JOBS] = l->order[(l->first + i - 1) % MAX_JOBS];
+    l->order[(l->first + i) % MAX_JOBS] = its;
+    l->n_taken++;
+}
+
+/* Takes parts in the order in which they came, until the pass is full. Where slots share it, drafts of one may wait,
+ * with all that follows them, while parts of others are taken. */
+static void take_queued(struct lead *l, uint64_t now_us)
+{
+    bool stops = false; /* what is not shared keeps its order */
+    for (size_t i = 0; i < l->n_queued; i++) {
+        struct queued_part *q = lead_queue_at(l, i);
+        struct self *s = q->part.slot < (uint32_t)l->c.slots->n ? &l->self[q->part.slot] : NULL;
+        bool is_shared = lead_is_shared(l, &q->part), waits = (s && s->budget.waits) || (!is_shared && stops);
+        if (!waits && take_part(l, q, now_us)) {
+            move_to_taken(l, i);
+            continue;
+        }
+        if (!l->shares) return;
+        if (s) s->budget.waits = true;
+        stops |= !is_shared;
     }
 }
 
@@ -466,20 +452,24 @@ static void refuse_self(struct lead *l, uint32_t slot)
     if (status != VERDICT_OK) refuse(l, &part, status, slots_held(l->c.slots, slot));
 }
 
-static bool is_ready(const struct self *s)
+bool lead_would_go_on(const struct self *s)
 {
-    return s->on && s->has_next && !s->n_queued && !s->job && s->next.at + 1 < s->acked + s->open.self_max;
+    return s->on && s->has_next && !s->job && s->next.at + 1 < s->acked + s->open.self_max;
 }
 
-/* Ids that may follow big's next one and big's answer to it: as many as the Open, the text and the pass have room
- * for. */
-static int64_t draft_room(const struct lead *l, const struct self *s, int n_others)
+static bool is_ready(const struct self *s)
+{
+    return lead_would_go_on(s) && !s->n_queued;
+}
+
+int64_t lead_draft_room(const struct lead *l, const struct self *s, int n_others)
 {
     int64_t after = (int64_t)s->next.at + 2;
     int64_t rooms[] = {(int64_t)s->acked + s->open.self_max - after,
                        (int64_t)s->open.last_position - after,
                        l->c.slots->n_ctx - after,
                        l->c.max_rows - l->step.n_rows - 1 - n_others,
+                       lead_rows_left(l, s) - 1,
                        s->open.draft_max,
                        s->reach};
     int64_t least = DRAFTS_MOST;
@@ -505,7 +495,7 @@ static int write_drafts(struct lead *l, uint32_t slot, int most)
 static int draft(struct lead *l, uint32_t slot, int n_others)
 {
     struct self *s = &l->self[slot];
-    int64_t room = draft_room(l, s, n_others);
+    int64_t room = lead_draft_room(l, s, n_others);
     int n = write_drafts(l, slot, room > 0 ? draft_policy_window(&s->policy, (int)room) : 0);
     for (int i = 0; i < n; i++)
         if (is_end(s, s->part.drafts[i])) return i;
@@ -591,18 +581,24 @@ static void take_ready(struct lead *l, uint64_t now_us)
     bool full = (!l->step.n_parts && self_wait_us(l, now_us) > 0) || has_another_plan(l, NULL);
     for (int i = 0; i < n; i++) {
         int slot = (first + i) % n;
-        if (is_ready(&l->self[slot]) && !full) {
+        struct self *s = &l->self[slot];
+        if (is_ready(s) && !full && lead_rows_left(l, s) > 0) {
             full = !has_room(l, 1);
             if (full) l->turn = slot;
             if (!full) start_self(l, (uint32_t)slot, --n_others, now_us);
+            if (!full && l->spares && s->open.adaptive) l->n_spare += s->budget.most - s->budget.used;
         }
-        if (l->self[slot].lost) refuse_self(l, (uint32_t)slot);
+        if (s->lost) refuse_self(l, (uint32_t)slot);
     }
 }
 
 uint64_t lead_wait_us(const struct lead *l, uint64_t now_us)
 {
-    if (l->n_queued > l->n_taken && !must_wait(l, &queue_at(l, l->n_taken)->part)) return 0;
+    if (l->rests_until_us > now_us) {
+        uint64_t rest_us = l->rests_until_us - now_us, self_us = self_wait_us(l, now_us);
+        return self_us < rest_us ? self_us : rest_us;
+    }
+    if (l->n_queued > l->n_taken && !lead_must_wait(l, &lead_queue_at(l, l->n_taken)->part)) return 0;
     for (int i = 0; i < l->c.slots->n; i++)
         if (l->self[i].lost) return 0;
     return self_wait_us(l, now_us);
@@ -612,9 +608,19 @@ struct lead_step lead_next(struct lead *l, uint64_t now_us)
 {
     drop_taken(l);
     l->step = (struct lead_step){.parts = l->parts, .refused = l->refused};
-    take_queued(l, now_us);
-    take_ready(l, now_us);
+    l->n_passes++;
+    l->rests_until_us = 0;
+    if (lead_budget_rows(l)) {
+        take_queued(l, now_us);
+        take_ready(l, now_us);
+    }
+    if (l->shares && !l->step.n_parts && !l->step.n_refused) lead_rest(l, now_us);
     return l->step;
+}
+
+void lead_note_pass(struct lead *l, int n_rows, uint64_t us)
+{
+    pass_times_note(&l->times, n_rows, (double)us * 1e3);
 }
 
 /* ---- open, close ---- */
@@ -626,6 +632,7 @@ int lead_open(struct lead **out, const struct lead_config *config, struct err *e
         l->c = *config;
         l->self = calloc((size_t)config->slots->n, sizeof *l->self);
         for (int i = 0; l->self && i < config->slots->n; i++) l->self[i].n_prompt = UINT32_MAX;
+        for (uint16_t i = 0; i < MAX_JOBS; i++) l->order[i] = i;
         l->queue = calloc(MAX_JOBS, sizeof *l->queue);
     }
     if (!l || !l->self || !l->queue) {

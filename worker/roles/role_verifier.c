@@ -296,7 +296,9 @@ static int lead_pass(struct verifier *v, struct err *err)
     v->computed_us = 0;
     const struct group *g = v->w->group;
     for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), err);
-    return rc == OK ? pass_run(v, err) : rc;
+    if (rc == OK) rc = pass_run(v, err);
+    if (rc == OK && !step.parts[0].plan) lead_note_pass(v->lead, step.n_rows, v->computed_us);
+    return rc;
 }
 
 /* ---- messages ---- */

@@ -1,0 +1,377 @@
+/* Several requests that draft beside one another, in virtual time: what their passes are filled with. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "proto/prefix_hash.h"
+#include "proto/synthetic.h"
+#include "simulator.h"
+
+enum {
+    DRAFTER = PEER_COORDINATOR + 1,
+    LEADER,
+    REQUESTS_MOST = 32,
+    N_CURVES = 3,
+    PROMPT = 8,
+    WINDOW_MOST = 16,
+    COPIED_MOST = 8
+};
+enum { PERIOD = 24, MS_NS = 1000000, FROM_MS = 1000 }; /* from: tokens are counted */
+
+enum way { PLAIN, AHEAD, DEFAULT }; /* AHEAD: as many drafts as the window has are out, whatever they cost */
+
+struct crowd_plan {
+    int n, max_rows, to_ms; /* to: the end */
+    int n_stages;           /* 0: one */
+    double slope_percent, draft_ms, rtt_ms;
+    double right[N_CURVES]; /* of every third request */
+    enum way way;
+    int window;
+    bool rounds;       /* the drafter waits for verdicts */
+    bool shares_cores; /* big and little take turns */
+    bool copies;       /* no little model: texts repeat themselves, and the leader drafts */
+};
+
+struct crowd {
+    struct crowd_plan plan;
+    struct synthetic pair;
+    struct simulator *simulator;
+    struct draft_profile profile;
+    struct seq seqs[REQUESTS_MOST];
+    int32_t prompts[REQUESTS_MOST][PROMPT];
+    int n_tokens[REQUESTS_MOST];
+    uint64_t last_ns[REQUESTS_MOST], gap_ns;
+};
+
+/* A text that repeats itself, but for places where something else stands. */
+static int32_t copied(const struct crowd *c, int i, int position)
+{
+    uint64_t h = prefix_hash_next(prefix_hash_next(1, i), position);
+    bool is_right = (double)(h >> 11) * 0x1p-53 < c->plan.right[i % N_CURVES];
+    return i * 2 * PERIOD + (is_right ? position % PERIOD : PERIOD + (int32_t)(h % PERIOD));
+}
+
+static int32_t big(void *arg, const int32_t *ids, int n)
+{
+    const struct crowd *c = arg;
+    return c->plan.copies ? copied(c, ids[0] / (2 * PERIOD), n) : synthetic_big(ids[n - 1]);
+}
+
+static int32_t little(void *arg, const int32_t *ids, int n, float *p)
+{
+    return synthetic_little(&((struct crowd *)arg)->pair, ids[n - 1], p);
+}
+
+static float lp(void *arg, const int32_t *ids, int n, int32_t id)
+{
+    const struct crowd *c = arg;
+    return c->plan.copies ? -.1f : synthetic_lp(&c->pair, ids[n - 1], id);
+}
+
+static uint64_t pass_ns(void *arg, int n_rows)
+{
+    return synthetic_pass_ns(&((struct crowd *)arg)->pair, n_rows);
+}
+
+static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
+{
+    (void)n_read;
+    return synthetic_draft_ns(&((struct crowd *)arg)->pair, n_drafted);
+}
+
+static void on_action(void *arg, const struct action *a)
+{
+    struct crowd *c = arg;
+    uint64_t now = simulator_now_ns(c->simulator);
+    if (a->kind != ACTION_TOKENS) return;
+    int i = a->seq->request.index, n = seq_n_generated(a->seq);
+    if (now >= FROM_MS * (uint64_t)MS_NS) {
+        if (now - c->last_ns[i] > c->gap_ns) c->gap_ns = now - c->last_ns[i];
+    } else {
+        c->n_tokens[i] = -n;
+    }
+    c->last_ns[i] = now;
+}
+
+static int on_event(void *arg, int what, int i, struct err *err)
+{
+    struct crowd *c = arg;
+    (void)what, (void)i;
+    return simulator_step(c->simulator, &(struct event){.kind = EVENT_CANCEL}, err);
+}
+
+static struct settings settings(const struct crowd_plan *p)
+{
+    return (struct settings){.fresh = true,
+                             .drafting = p->way != PLAIN,
+                             .adaptive = p->way == DEFAULT,
+                             .draft_max = p->window ? p->window : 8,
+                             .draft_ahead = p->rounds         ? 0
+                                            : p->way == AHEAD ? p->window
+                                                              : -1,
+                             .draft_block = 1,
+                             .draft_ctx = SYNTHETIC_CONTEXT};
+}
+
+/* Tokens a second, of all together. */
+static double crowd_run(struct crowd *c, const struct crowd_plan *plan)
+{
+    struct err err;
+    enum drafter kind = plan->way == PLAIN ? DRAFTER_NONE : plan->copies ? DRAFTER_SUFFIX : DRAFTER_LITTLE;
+    *c = (struct crowd){.plan = *plan};
+    c->pair = (struct synthetic){.draft_ms = plan->draft_ms,
+                                 .pass_ms = {30},
+                                 .n_pass_ms = 1,
+                                 .slope_percent = plan->slope_percent,
+                                 .seed = 1,
+                                 .n_curves = N_CURVES};
+    for (int i = 0; i < N_CURVES; i++) c->pair.curves[i] = (struct acceptance){.n = 1, .s = {plan->right[i]}};
+    struct simulator_config config = {.spec = {.n_ctx = SYNTHETIC_CONTEXT,
+                                               .drafter = {.kind = kind,
+                                                           .peer = DRAFTER,
+                                                           .prior = synthetic_prior(&c->pair),
+                                                           .shares_cores = plan->shares_cores,
+                                                           .n_ids = SYNTHETIC_VOCAB,
+                                                           .n_proposed = SYNTHETIC_VOCAB},
+                                               .n_groups = 1,
+                                               .self_max = SELF_MEASURED},
+                                      .to = {[ROLE_VERIFIER] = {.delay_ns = (uint64_t)(plan->rtt_ms / 2 * MS_NS)}},
+                                      .n_stages = plan->n_stages,
+                                      .link = {.rtt_ns = (uint64_t)(plan->rtt_ms * MS_NS)},
+                                      .models = {big, little, lp, c},
+                                      .costs = {pass_ns, draft_ns, c},
+                                      .watch = {.action = on_action, .event = on_event, .arg = c}};
+    config.spec.groups[0] = (struct spec_group){.peer = LEADER,
+                                                .n_slots = plan->n,
+                                                .max_rows = plan->max_rows,
+                                                .max_jobs = 256,
+                                                .n_vocab = SYNTHETIC_VOCAB,
+                                                .profile = &c->profile};
+    assert_int_equal(simulator_open(&c->simulator, &config, &err), OK);
+    for (int i = 0; i < plan->n; i++) {
+        for (int k = 0; k < PROMPT; k++)
+            c->prompts[i][k] = plan->copies ? copied(c, i, k) : synthetic_id(i % N_CURVES, i, k);
+        const struct request request = {
+            .index = i, .prompt = c->prompts[i], .n_prompt = PROMPT, .settings = settings(plan)};
+        assert_int_equal(seq_init(&c->seqs[i], &request, SYNTHETIC_CONTEXT, &err), OK);
+        assert_int_equal(simulator_step(c->simulator, &(struct event){.kind = EVENT_SUBMIT, .seq = &c->seqs[i]}, &err),
+                         OK);
+    }
+    assert_int_equal(simulator_at(c->simulator, (uint64_t)plan->to_ms * MS_NS, 0, 0, &err), OK);
+    if (simulator_run(c->simulator, &err) != OK) fail_msg("%s", err.text);
+    int n_tokens = 0;
+    for (int i = 0; i < plan->n; i++) {
+        n_tokens += seq_n_generated(&c->seqs[i]) + c->n_tokens[i];
+        seq_free(&c->seqs[i]);
+    }
+    simulator_close(c->simulator);
+    return n_tokens * 1e3 / (plan->to_ms - FROM_MS);
+}
+
+/* The best of the windows that every request could have for its own, known in hindsight. */
+static double best_window(struct crowd *c, struct crowd_plan plan, int most, double *widest)
+{
+    double best = 0;
+    plan.way = AHEAD;
+    for (plan.window = 2; plan.window <= most; plan.window *= 2) {
+        *widest = crowd_run(c, &plan);
+        if (*widest > best) best = *widest;
+    }
+    return best;
+}
+
+/* All together write at least as fast as big alone and as with any window that all have, and nobody waits for more than
+ * a few passes. */
+static void drafts_of_many_pay_together(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int max_rows;
+        double slope_percent;
+        double over_widest; /* at least, for 8 and more requests */
+    } machines[] = {
+        {"rows cost nothing", 128, 0, .98},
+        {"a row costs 8 %", 128, 8, 1.2},
+        {"a pass has 16 rows", 16, 0, 1},
+    };
+    static const double rights[][N_CURVES] = {{.3, .3, .3}, {.6, .6, .6}, {.9, .9, .9}, {.3, .6, .9}};
+    static const int numbers[] = {4, 8, 16, 32}; /* 32: where they do not fit into a pass */
+    struct crowd *c = malloc(sizeof *c);
+    for (size_t m = 0; m < sizeof machines / sizeof *machines; m++)
+        for (size_t r = 0; r < sizeof rights / sizeof *rights; r++)
+            for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+                if (numbers[k] > 16 && machines[m].max_rows > 16) continue;
+                struct crowd_plan plan = {.n = numbers[k],
+                                          .max_rows = machines[m].max_rows,
+                                          .to_ms = 5000,
+                                          .slope_percent = machines[m].slope_percent,
+                                          .draft_ms = 3,
+                                          .rtt_ms = 1};
+                memcpy(plan.right, rights[r], sizeof plan.right);
+                double widest, plain = crowd_run(c, &plan), window = best_window(c, plan, WINDOW_MOST, &widest);
+                plan.way = DEFAULT;
+                double own = crowd_run(c, &plan), n_passes = ceil((double)plan.n / plan.max_rows);
+                double usual_ms = (double)pass_ns(c, plan.n < plan.max_rows ? plan.n : plan.max_rows) / MS_NS;
+                print_message("%s, right %.1f %.1f %.1f, %2d requests: %6.1f tokens/s; plain %6.1f, best window %6.1f, "
+                              "widest %6.1f; longest gap %3.0f ms\n",
+                              machines[m].why, plan.right[0], plan.right[1], plan.right[2], plan.n, own, plain, window,
+                              widest, (double)c->gap_ns / MS_NS);
+                assert_true(own >= .98 * plain);
+                assert_true(own >= .98 * window);
+                if (plan.n >= 8) assert_true(own >= machines[m].over_widest * widest);
+                assert_true((double)c->gap_ns / MS_NS <= 4 * usual_ms * n_passes);
+            }
+    free(c);
+}
+
+/* Big and little take turns on the same cores: drafts are written where that gives more tokens of all together, which a
+ * trial shows; trials cost little. */
+static void on_shared_cores_many_draft_only_where_it_pays(void **state)
+{
+    (void)state;
+    static const struct {
+        int n;
+        double draft_ms, right[N_CURVES], over_plain; /* at least */
+    } rows[] = {
+        {2, 1, {.9, .9, .9}, 1.3},    {2, 1, {.98, .98, .98}, 2}, {2, 3, {.98, .98, .98}, 1.7},
+        {4, 1, {.98, .98, .98}, 1.5}, {4, 1, {.9, .9, .9}, 1.2},  {8, 1, {.98, .98, .98}, 1.2},
+        {2, 6, {.9, .9, .9}, .95},    {2, 1, {.3, .3, .3}, .95},  {2, 1, {.3, .6, .9}, .95},
+        {4, 2, {.8, .8, .8}, .95},    {4, 1, {.3, .6, .9}, .95},  {4, 9, {.9, .9, .9}, .99},
+        {8, 1, {.6, .6, .6}, .95},    {8, 3, {.9, .9, .9}, .99},  {8, 9, {.98, .98, .98}, .99},
+    };
+    struct crowd *c = malloc(sizeof *c);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct crowd_plan plan = {.n = rows[i].n,
+                                  .max_rows = 128,
+                                  .to_ms = 13000,
+                                  .slope_percent = 5,
+                                  .draft_ms = rows[i].draft_ms,
+                                  .rtt_ms = .1,
+                                  .shares_cores = true};
+        memcpy(plan.right, rows[i].right, sizeof plan.right);
+        double plain = crowd_run(c, &plan);
+        plan.way = DEFAULT;
+        double over = crowd_run(c, &plan) / plain;
+        print_message("%d requests, %.0f ms a draft, right %.2f %.2f: %.2f times plain, longest gap %.0f ms\n", plan.n,
+                      plan.draft_ms, plan.right[0], plan.right[1], over, (double)c->gap_ns / MS_NS);
+        assert_true(over >= rows[i].over_plain);
+    }
+    free(c);
+}
+
+/* Between the passes of all there are passes of drafts alone, if these are likely enough. */
+static void two_stages_are_filled_with_drafts_that_are_likely(void **state)
+{
+    (void)state;
+    static const struct {
+        int n, max_rows;
+        double slope_percent, right[N_CURVES], over_plain; /* at least */
+    } rows[] = {
+        {4, 128, 8, {.3, .3, .3}, .95},  {16, 128, 8, {.3, .3, .3}, .98}, {8, 128, 8, {.9, .9, .9}, 1.8},
+        {8, 128, 8, {.3, .6, .9}, 1.4},  {8, 128, 0, {.6, .6, .6}, 1.5},  {16, 16, 0, {.3, .6, .9}, 1.5},
+        {16, 128, 0, {.3, .3, .3}, .94}, {16, 16, 0, {.9, .9, .9}, 1.6},
+    };
+    struct crowd *c = malloc(sizeof *c);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct crowd_plan plan = {.n = rows[i].n,
+                                  .max_rows = rows[i].max_rows,
+                                  .to_ms = 5000,
+                                  .n_stages = 2,
+                                  .slope_percent = rows[i].slope_percent,
+                                  .draft_ms = 3,
+                                  .rtt_ms = 1};
+        memcpy(plan.right, rows[i].right, sizeof plan.right);
+        double plain = crowd_run(c, &plan);
+        plan.way = DEFAULT;
+        double over = crowd_run(c, &plan) / plain;
+        print_message("two stages: %d requests, passes of %d, a row costs %.0f %%, right %.1f %.1f: %.2f times plain, "
+                      "longest gap %.0f ms\n",
+                      plan.n, plan.max_rows, plan.slope_percent, plan.right[0], plan.right[1], over,
+                      (double)c->gap_ns / MS_NS);
+        assert_true(over >= rows[i].over_plain);
+    }
+    free(c);
+}
+
+/* Without a little model: what repeats in many texts, too, competes for the rows of a pass. */
+static void copies_of_many_pay_together(void **state)
+{
+    (void)state;
+    static const struct {
+        int n, max_rows;
+        double slope_percent, right[N_CURVES], over_plain; /* at least */
+    } rows[] = {
+        {4, 128, 8, {.5, .5, .5}, .98},      {16, 128, 8, {.5, .5, .5}, .96},  {4, 128, 8, {.95, .95, .95}, 1.7},
+        {16, 128, 8, {.95, .95, .95}, 1.15}, {16, 128, 8, {.5, .8, .98}, 1.1}, {16, 128, 0, {.5, .8, .98}, 2},
+        {8, 16, 0, {.5, .8, .98}, 1.7},      {16, 16, 0, {.95, .95, .95}, 1},
+    };
+    struct crowd *c = malloc(sizeof *c);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct crowd_plan plan = {.n = rows[i].n,
+                                  .max_rows = rows[i].max_rows,
+                                  .to_ms = 5000,
+                                  .slope_percent = rows[i].slope_percent,
+                                  .rtt_ms = 1,
+                                  .copies = true};
+        memcpy(plan.right, rows[i].right, sizeof plan.right);
+        double widest, plain = crowd_run(c, &plan), window = best_window(c, plan, COPIED_MOST, &widest);
+        plan.way = DEFAULT;
+        plan.window = COPIED_MOST;
+        double own = crowd_run(c, &plan);
+        print_message(
+            "%d requests, passes of %d, a row costs %.0f %%, right %.2f %.2f %.2f: %.1f tokens/s; plain %.1f, "
+            "best window %.1f\n",
+            plan.n, plan.max_rows, plan.slope_percent, plan.right[0], plan.right[1], plan.right[2], own, plain, window);
+        assert_true(own >= rows[i].over_plain * plain && own >= .97 * window);
+    }
+    free(c);
+}
+
+/* Where the drafter waits for verdicts, windows leave room for the others. */
+static void rounds_of_many_are_hardly_slower_than_big_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        int n, max_rows;
+        double slope_percent, right[N_CURVES], over_plain; /* at least */
+    } rows[] = {
+        {16, 128, 8, {.5, .5, .5}, .97}, {16, 128, 8, {.8, .8, .8}, .97},   {16, 16, 0, {.8, .8, .8}, .97},
+        {16, 16, 0, {.5, .8, .98}, .97}, {8, 128, 8, {.95, .95, .95}, 1.3}, {4, 128, 0, {.95, .95, .95}, 2},
+    };
+    struct crowd *c = malloc(sizeof *c);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct crowd_plan plan = {.n = rows[i].n,
+                                  .max_rows = rows[i].max_rows,
+                                  .to_ms = 9000,
+                                  .slope_percent = rows[i].slope_percent,
+                                  .draft_ms = .3,
+                                  .rtt_ms = 1,
+                                  .rounds = true};
+        memcpy(plan.right, rows[i].right, sizeof plan.right);
+        double plain = crowd_run(c, &plan);
+        plan.way = DEFAULT;
+        double over = crowd_run(c, &plan) / plain;
+        print_message("rounds: %d requests, passes of %d, a row costs %.0f %%, right %.2f: %.2f times plain\n", plan.n,
+                      plan.max_rows, plan.slope_percent, plan.right[0], over);
+        assert_true(over >= rows[i].over_plain);
+    }
+    free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(drafts_of_many_pay_together),
+        cmocka_unit_test(two_stages_are_filled_with_drafts_that_are_likely),
+        cmocka_unit_test(copies_of_many_pay_together),
+        cmocka_unit_test(rounds_of_many_are_hardly_slower_than_big_alone),
+        cmocka_unit_test(on_shared_cores_many_draft_only_where_it_pays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
