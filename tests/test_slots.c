@@ -137,7 +137,7 @@ static void what_lies_past_the_length_is_not_kept(void **state)
 static void a_copy_is_of_the_first_ids_and_drops_the_rest(void **state)
 {
     (void)state;
-    static const int32_t ids[] = {1, 2, 3, 4, 5}, others[] = {9, 8, 7, 6, 5, 4, 3};
+    static const int32_t ids[] = {1, 2, 3, 4, 5, 6}, others[] = {9, 8, 7, 6, 5, 4, 3};
     for (uint32_t n = 0; n <= 5; n++) {
         struct slots s;
         open_slots(&s);
