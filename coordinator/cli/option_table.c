@@ -181,6 +181,7 @@ const struct option option_table[] = {
     {"draft-device", NULL, TEXT, OPTION_CHOICE, AT(draft_device), "cpu|cuda|auto|reference", 0, 0, .preset = "cpu",
      .needs = NEEDS_LITTLE, .help = "what computes the little model's passes"},
     {"device-number", NULL, TEXT | WORKER | DOC, OPTION_COUNT, AT(device_number), "N", -1, 1 << 10, .preset = "-1",
+     .needs = NEEDS_DEVICE,
      .help = "which device of its host, from 0, each worker takes; -1: they\ntake them in turn, the little model the "
              "first one"},
     {"tp", "--tensor-parallel-size -tp", TEXT | SCORE | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
