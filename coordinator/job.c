@@ -303,6 +303,12 @@ static void on_mail(uv_async_t *handle)
     }
 }
 
+int job_terminated(const struct job *j, struct err *err)
+{
+    if (j->c.layout.n_ranks == 1) return err_set(err, E_TERMINATED, "terminated");
+    return err_set(err, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
+}
+
 static void on_signal(uv_signal_t *handle, int signum)
 {
     struct job *j = handle->data;
@@ -311,10 +317,8 @@ static void on_signal(uv_signal_t *handle, int signum)
         if (step(j, (struct event){.kind = EVENT_CANCEL}, &err) != OK) fail(j, &err);
         return;
     }
-    if (signum == SIGTERM && j->c.layout.n_ranks > 1) /* how mpirun tells the others that a rank is gone */
-        err_set(&err, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
-    else if (signum == SIGTERM)
-        err_set(&err, E_TERMINATED, "terminated");
+    if (signum == SIGTERM)
+        job_terminated(j, &err);
     else
         err_set(&err, E_INTERRUPT, "interrupted");
     fail(j, &err);

@@ -6,9 +6,9 @@
  *   job_close:   Quit
  *
  * It owns the loop (job_loop: other modules may register on it), the coordinator's mailbox and the signals (Ctrl-C
- * ends a run with E_INTERRUPT, SIGTERM with E_TERMINATED; the text so far has been shown by then). A worker's Fail is
- * returned as the error of the call, except from a drafter that serves already: its requests go on without drafts, or
- * fail if they are lossy.
+ * ends a run with E_INTERRUPT, SIGTERM as job_terminated says; the text so far has been shown by then). A worker's Fail
+ * is returned as the error of the call, except from a drafter that serves already: its requests go on without drafts,
+ * or fail if they are lossy.
  */
 #ifndef COORDINATOR_JOB_H
 #define COORDINATOR_JOB_H
@@ -91,6 +91,8 @@ struct job_worker { /* what is known of one */
 void job_worker(const struct job *j, int i, struct job_worker *out);
 
 struct uv_loop_s *job_loop(struct job *j);
+/* What SIGTERM says: of one process E_TERMINATED; over ranks E_PEER, since so mpirun tells them that one is gone. */
+int job_terminated(const struct job *j, struct err *err);
 /* OK, or the error that ended the job on the loop. */
 int job_error(const struct job *j, struct err *err);
 /* Its functions are called for tokens and ends from now on; borrowed until the next call. */

@@ -381,6 +381,7 @@ int plan_text(char **text, const char *spelled, struct err *err)
     struct plan_search search;
     if (plan_search_read(&search, spelled) || names_search(spelled))
         return err_set(err, E_USAGE, "%.200s: a search of plans for drafts, no plan: use --draft-plan", spelled);
+    if (!*spelled) return err_set(err, E_USAGE, "nothing is given; plans are spelled %s", forms_help);
     if (form == N_FORMS) return read_file(text, spelled, err);
     int rc = check_form(spelled, form, list, err);
     if (rc == OK && !(*text = strdup(spelled))) rc = err_set(err, E_LAYOUT, "out of memory for a plan");
@@ -390,10 +391,13 @@ int plan_text(char **text, const char *spelled, struct err *err)
 int plan_draft_text(char **text, const char *spelled, struct err *err)
 {
     struct plan_search search;
+    const char *list;
     bool searches = plan_search_read(&search, spelled);
-    if (!searches && names_search(spelled))
+    if (!searches && (names_search(spelled) || (form_of(spelled, &list) == FORM_LAYERSKIP && strchr(list, '-'))))
         return err_set(err, E_USAGE,
-                       "%.200s: cannot be read; a search is spelled swift, or swift:5 for 5 %% of the time", spelled);
+                       "%.200s: cannot be read; a search is spelled swift, swift:5 for 5 %% of the time, or "
+                       "layerskip:2-6 for the best of these exits",
+                       spelled);
     if (!searches) return plan_text(text, spelled, err);
     *text = strdup(spelled);
     return *text ? OK : err_set(err, E_LAYOUT, "out of memory for a plan");

@@ -153,6 +153,7 @@ WRONG = [
     (["bench", "spec", *PAIR, "--accept-trace", "F"], 2, "--accept-trace"),
     (["simulate", *PAIR, "--accept-rate", ".5", "--accept-trace", "F"], 2, "only one of"),
     (["simulate", *PAIR, "--accept-trace", "/no/such"], 2, "--accept-trace /no/such: No such file"),
+    (["simulate", *PAIR, "--accept-trace", "/"], 2, "--accept-trace /: Is a directory"),
     (["simulate", *PAIR, "--accept-rate", ".1,.2,.3,.4,.5,.6,.7,.8,.9"], 2, "at most 8 values"),
     (["simulate", *PAIR, "--accept-curve", ".5,.6"], 2, "must fall"),
     (["simulate", *PAIR, "--accept-rate", ".5", "--net-delay", "0,x"], 2, "not a list of numbers"),
@@ -170,7 +171,7 @@ WRONG = [
     (["bench", "spec", *PAIR, "--accept-rate", ".5", "--big", "B"], 2, "--big has no use with --synthetic"),
     (["bench", "spec"], 2, "bench spec needs a pair: --synthetic"),
     (["bench", "spec", "--big", "B", "--little", "L"], 2, "bench spec needs prompts"),
-    (["tokenize", "-o", "csv", "--model", "M"], 2, "-o csv is of bench spec and simulate"),
+    (["tokenize", "-o", "csv", "--model", "M"], 2, "-o csv is of bench spec, simulate and eval pareto"),
     (["generate", "--big", "B", "--net-delay", "1,2", "x"], 2, "not milliseconds"),
 ]
 
@@ -200,7 +201,7 @@ def check_paired_luck(folder):
     for text in range(3):  # bursts: a long run of right drafts, then wrong ones
         texts.append(["big"] + [("draft" if (i * (text + 3)) % 23 < 15 else "correction") for i in range(63)])
     with open(path, "w", encoding="utf-8") as out:
-        out.writelines(json.dumps({"id": "0", "ids": [1], "origin": origins}) + "\n" for origins in texts)
+        out.writelines(json.dumps({"id": "0", "origin": origins, "text": "\0"}) + "\n" for origins in texts)
     share = round(sum(origins.count("draft") / 63 for origins in texts) / 3, 3)
     words = ["simulate", *PAIR, "--accept-trace", path, "-n", "64", "--net-delay", "5"]
     for length in 1, 4, 9:

@@ -55,6 +55,8 @@ shows "stop = three ; command line" --config all.ini --stop three
 shows "draft = suffix ; command line" --config all.ini --draft suffix
 shows "draft = suffix ; command line" --config all.ini --draft ngram # its other name
 shows "; little is not given" --config all.ini --draft suffix
+shows "draft-plan = fast=layerskip:2 ; command line" --draft-plan fast=layerskip:2
+grep -qx "; draft = none ; default" out || wrong "--draft-plan changes --draft"
 run config --show --config all.ini --tp 2
 cp out shown.ini
 shows "tp = 2 ; shown.ini" --config shown.ini # what is shown is such a file

@@ -170,6 +170,28 @@ class Terminal:
             self.read()
 
 
+def loses_a_worker(t, by, says):
+    """While a line is half typed: said without another key, and the terminal is the shell's again."""
+    what = f"a worker lost to {by.name} at an idle prompt"
+    t.type(f"{mpirun} -n 2 {pilotfish} chat --big big.gguf -n 8 --no-draft\n")
+    t.until(rb"> ", "a prompt for a message")
+    t.type("hel")
+    t.until(rb"hel", "what is typed")
+    for process in t.processes():
+        with open(f"/proc/{process}/environ") as variables, open(f"/proc/{process}/comm") as name:
+            if name.read() == "pilotfish\n" and "\0OMPI_COMM_WORLD_RANK=1\0" in variables.read():
+                os.kill(process, by)
+    began = time.monotonic()
+    t.until(rb"pilotfish: " + says, what)
+    if time.monotonic() - began > 5:
+        wrong(f"{what}: said after {time.monotonic() - began:.1f} s")
+    t.wait(lambda p: not p, f"{what}: processes are left")
+    t.type("echo code $?; stty -a\n")
+    if t.until(rb"code (\d+)", what)[1] != b"5":
+        wrong(f"{what}: another code than 5", t.seen)
+    t.until(rb" icanon", "the terminal as it was")
+
+
 def at_a_terminal():
     t = Terminal()
     # The terminal stops whoever is in the background and writes: no rank is.
@@ -203,24 +225,8 @@ def at_a_terminal():
     if t.until(rb"code (\d+)", "the code of a conversation")[1] != b"0":
         wrong("a conversation is another code than 0", t.seen)
 
-    # A worker is lost while a line is half typed: said without another key, and the terminal is the shell's again.
-    t.type(f"{mpirun} -n 2 {pilotfish} chat --big big.gguf -n 8 --no-draft\n")
-    t.until(rb"> ", "a prompt for a message")
-    t.type("hel")
-    t.until(rb"hel", "what is typed")
-    for process in t.processes():
-        with open(f"/proc/{process}/environ") as variables, open(f"/proc/{process}/comm") as name:
-            if name.read() == "pilotfish\n" and "\0OMPI_COMM_WORLD_RANK=1\0" in variables.read():
-                os.kill(process, signal.SIGSTOP)
-    began = time.monotonic()
-    t.until(rb"pilotfish: the verifier on host \S+ \(rank 1\) does not answer", "a lost worker at an idle prompt")
-    if time.monotonic() - began > 5:
-        wrong(f"a lost worker at an idle prompt: said after {time.monotonic() - began:.1f} s")
-    t.wait(lambda p: not p, "a lost worker at an idle prompt leaves processes")
-    t.type("echo code $?; stty -a\n")
-    if t.until(rb"code (\d+)", "the code of a lost worker")[1] != b"5":
-        wrong("a lost worker is another code than 5", t.seen)
-    t.until(rb" icanon", "the terminal as it was")
+    loses_a_worker(t, signal.SIGSTOP, rb"the verifier on host \S+ \(rank 1\) does not answer")
+    loses_a_worker(t, signal.SIGKILL, rb"the launcher ended this job: a rank was lost")
     t.type("exit\n")
     os.waitpid(t.pid, 0)
 

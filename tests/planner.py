@@ -64,6 +64,8 @@ def check_answers():
     answers("two groups", "--hosts", near, "--synthetic", "tD=8,tT=30", *many, "32", "--max-rows", "16")
     answers("one group; use --tp 2 for latency", "--hosts", near, "--synthetic", "tD=8,tT=30", *many, "8")
     answers("do not distribute: one process on a is faster", "--hosts", far, *PAIR)
+    between = write("between", "a 16 62 38\nb 16 62 38 0.25 10000\n")  # shards: 34.0 token/s after 33.3
+    answers("do not distribute: one process on a is as fast", "--hosts", between, *PAIR, "--no-draft")
     answers("one group; the little model on a, which has no part of the big one", "--hosts", near, *PAIR,
             "--accept-rate", "0.9")
     if b"further groups give it nothing" not in plan("--hosts", near, *PAIR).stdout:
@@ -86,6 +88,9 @@ def check_readme():
 
 def check_refusals():
     hosts = write("hosts", "a 16 62 38\nb 16 62\n")
+    a, b = (len(word).to_bytes(8, "little") + word for word in (b"A", b"B"))
+    with open("little.gguf", "rb") as f, open("other.gguf", "wb") as other:
+        other.write(f.read().replace(a + b, b + a))  # two tokens have one another's ids
     small = write("small", "a 16 0.001 38\n")
     big = ("--big", "big.gguf")
     refuses(2, "plan needs hosts: --hosts FILE or --measure", *big)
@@ -94,6 +99,7 @@ def check_refusals():
     refuses(2, "--hosts hosts: line 2: 3 fields", "--hosts", hosts, *big)
     refuses(2, "--hosts: absent", "--hosts", "absent", *big)
     refuses(2, "--slope: --synthetic has its own", "--hosts", hosts, *PAIR, "--slope", "3")
+    refuses(3, "--little: the vocabularies differ: id ", "--hosts", "near", *big, "--little", "other.gguf")
     refuses(3, "absent.gguf", "--hosts", small, "--big", "absent.gguf")
     refuses(4, "the big model fits nowhere", "--hosts", small, *big)
 

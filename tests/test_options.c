@@ -434,6 +434,8 @@ static void what_has_no_effect_is_noted(void **state)
         {"generate -m B --guard off x", "note: --guard has no effect: there is no drafter"},
         {"generate -m B -md L --accept bild --guard on x", "note: --guard has no effect: the text of --accept bild"},
         {"generate -m B --check x", "note: --check has no effect: there is no drafter"},
+        {"generate -m B --device-number 0 x", "note: --device-number has no effect: no device computes"},
+        {"generate -m B --device auto --device-number 0 x", NULL},
         {"generate -m B --logprobs 3 x",
          "note: --logprobs has no effect: it is printed in lines of JSON only (-o jsonl)"},
         {"generate -m B --logprobs 3 -o json x", NULL},

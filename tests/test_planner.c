@@ -115,7 +115,7 @@ static void the_answer_is_the_one_that_is_known(void **state)
     } rows[] = {
         {{"flat passes", 2, FABRIC, .clients = 8}, "one group; use --tp 2 for latency"},
         {{"flat passes, plain network", 2, PLAIN_NETWORK, .clients = 8},
-         "do not distribute: one process on a is faster"},
+         "do not distribute: one process on a is as fast"}, /* as two groups, of which each has flat passes too */
         {{"rows cost", 2, FABRIC, .slope = 8, .clients = 32}, "two groups"},
         {{"rows cost, plain network", 2, PLAIN_NETWORK, .slope = 8, .clients = 32}, "two groups"},
         {{"full passes", 2, FABRIC, .clients = 32, .max_rows = 16}, "two groups"},

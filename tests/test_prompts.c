@@ -652,7 +652,7 @@ static void prompts_that_are_empty_unreadable_or_too_long_are_refused(void **sta
         {{0}, "", "standard input: the prompt is empty"},
         {{.prompt_file = "/nowhere/at/all"}, "", "/nowhere/at/all: No such file"},
         {{.prompt_file = "/tmp"}, "", "/tmp: Is a directory"},
-        {{.prompt_file = "/dev/zero"}, "", "/dev/zero: too long for a prompt"},
+        {{.prompt_file = "/dev/zero"}, "", "/dev/zero: too long for a text"},
         {{.prompt = digits},
          "",
          "command line: the prompt has 200 tokens, the context 200, one of them for the answer: shorten it, or try "

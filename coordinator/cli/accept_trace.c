@@ -32,7 +32,7 @@ static int read_lines(FILE *from, const char *path, struct synthetic_places *out
     size_t room = 0;
     int rc = OK;
     for (int number = 1; rc == OK && getline(&text, &room, from) > 0; number++) {
-        json_t *line = json_loads(text, 0, NULL);
+        json_t *line = json_loads(text, JSON_ALLOW_NUL, NULL);
         if (out->n_texts == SYNTHETIC_PROMPTS)
             rc = err_set(err, E_USAGE, "--accept-trace %s: more than %d texts", path, SYNTHETIC_PROMPTS);
         else if (!line || !take_line(line, &out->texts[out->n_texts++]))
@@ -42,6 +42,7 @@ static int read_lines(FILE *from, const char *path, struct synthetic_places *out
         json_decref(line);
     }
     free(text);
+    if (rc == OK && ferror(from)) rc = err_set(err, E_USAGE, "--accept-trace %s: %s", path, strerror(errno));
     if (rc == OK && !out->n_texts) rc = err_set(err, E_USAGE, "--accept-trace %s: no texts", path);
     return rc;
 }

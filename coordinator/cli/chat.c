@@ -140,7 +140,8 @@ static int chat(struct chat *c, struct err *err)
     if (rc == OK) rc = runtime_start(&c->s, 1, err);
     if (rc != OK) return rc;
     c->talk = (struct talk){c->s.o.format == FORMAT_JSONL, turn, forget, put_stats, c, idle, 0, 0};
-    return talk_run(&c->talk, err);
+    rc = talk_run(&c->talk, err);
+    return rc == E_TERMINATED ? job_terminated(c->s.job, err) : rc;
 }
 
 int command_chat(const struct options *o, const struct launch *launch, struct err *err)

@@ -43,7 +43,8 @@ enum {
 
 /* clang-format off: a row is an option, its help begins a line */
 const struct option option_table[] = {
-    {"big", "-m --model", TEXT | STEP | SCORE | ROWS | DOC | PLAN, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
+    {"big", "-m --model", TEXT | STEP | SCORE | ROWS | DOC | PLAN, OPTION_TEXT, AT(big), "FILE", 0, 0,
+     .heading = "Models",
      .help = "the big model, which decides the text: a GGUF file, or a\n"
              "directory of config.json, tokenizer.json and safetensors"},
     {"little", "-md --model-draft --draft-model --speculative-model", TEXT | STEP | DOC | PLAN, OPTION_TEXT, AT(little),
@@ -180,6 +181,7 @@ const struct option option_table[] = {
     {"draft-device", NULL, TEXT, OPTION_CHOICE, AT(draft_device), "cpu|cuda|auto|reference", 0, 0, .preset = "cpu",
      .needs = NEEDS_LITTLE, .help = "what computes the little model's passes"},
     {"device-number", NULL, TEXT | WORKER | DOC, OPTION_COUNT, AT(device_number), "N", -1, 1 << 10, .preset = "-1",
+     .needs = NEEDS_DEVICE,
      .help = "which device of its host, from 0, each worker takes; -1: they\ntake them in turn, the little model the "
              "first one"},
     {"tp", "--tensor-parallel-size -tp", TEXT | SCORE | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
@@ -192,8 +194,8 @@ const struct option option_table[] = {
     {"shard-share", NULL, TEXT | SCORE | DOC, OPTION_TEXT, AT(shard_share), "LIST|auto", 0, 0,
      .help =
          "weights by which the shards of a stage take heads, MLP and\nvocabulary, as in 3,1 (default: equal; auto)"},
-    {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE | PLAN, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
-     .preset = "4", .needs = NEEDS_PROMPTS,
+    {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE | PLAN, OPTION_COUNT, AT(parallel), "N", 1,
+     SLOTS_MOST, .preset = "4", .needs = NEEDS_PROMPTS,
      .help = "requests that are computed at once (shared out evenly over\n--groups)"},
     {"max-rows", NULL, TEXT | PLAN, OPTION_COUNT, AT(max_rows), "N", 0, CONTEXT_MOST, .preset = "0",
      .help = "rows (tokens of all requests) of a pass of the big model, at\nmost, from 2; 0: as many as its workers "
@@ -226,7 +228,7 @@ const struct option option_table[] = {
              "cores read; round trip in ms and Mbit/s to the first host"},
     {"measure", NULL, PLAN, OPTION_FLAG, AT(measure), NULL, 0, 0,
      .help = "the hosts that scripts/mpirun starts ranks on, as they are now;\n"
-             "prints them as such a file first"},
+             "prints them as such a file first, unless with -o jsonl"},
     {"goal", NULL, PLAN, OPTION_CHOICE, AT(goal), "latency|throughput", 0, 0, .preset = "latency",
      .help = "latency: of one request while it is alone; throughput: of\n--parallel requests together"},
     {"slope", NULL, PLAN, OPTION_NUMBER, AT(slope), "P", 0, 1000,
@@ -428,15 +430,16 @@ static const char plan_more[] =
     "  node1   16     62          38\n"
     "  node2   16     62          38         0.2            10000\n"
     "scripts/mpirun -n 2 -H node1,node2 pilotfish plan --measure prints such lines, and so does\n"
-    "doctor. Products are bare multiply-adds of bytes; left out, they are 234 G/s a core. Two others\n"
-    "count as far from each other as the further one is from the first. Times follow from bytes and\n"
-    "multiply-adds of the model files; or from --synthetic: then tD and tT are those of the first\n"
-    "host, and without files the big model counts as 28 blocks of 1536 numbers that take no memory.\n"
+    "doctor. 0 Mbit/s: bytes take no time. Products are bare multiply-adds of bytes; left out, they\n"
+    "are 234 G/s a core. Two others count as far from each other as the further one is from the first.\n"
+    "Times follow from bytes and multiply-adds of the model files; or from --synthetic: then tD and tT\n"
+    "are those of the first host, and without files the big model counts as 28 blocks of 1536 numbers\n"
+    "that take no memory.\n"
     "Without --accept-rate 80 % of drafts count as right: in code it is 90, in answers 70. --parallel\n"
     "is 1 for latency unless it is given. The coordinator is on the first host, and the drafter\n"
     "beside it; a host has one part of the big model at most. What does not fit into memory is not\n"
     "offered. The best layouts by closed forms are simulated (pilotfish simulate), and ranked by\n"
-    "that; a further host must be worth 2 %.\n"
+    "that; a further host must be worth 2 %, and shards another 2.\n"
     "Exit: 0 ok, 2 usage or the file of hosts, 3 model, 4 the models fit nowhere.\n";
 
 static const char bench_serve_more[] =

@@ -397,7 +397,7 @@ static int finish_config(struct parser *r, struct err *err)
     int rc = finish_drafter(r, err);
     if (rc == OK) rc = finish_method(r, err);
     if (rc != OK) return rc;
-    r->o.draft = o->drafter;
+    if (o->drafter != DRAFTER_PLAN) o->draft = o->drafter; /* --draft has no word for a plan: --draft-plan says it */
     o->settings = config_text(&r->o, r->o.config);
     return o->settings ? OK : err_set(err, E_FAIL, "out of memory");
 }

@@ -43,11 +43,14 @@ struct plan_line plan_answer(const struct planner_input *in, const struct planne
 {
     struct plan_line line = {""};
     const struct planner_layout *l = &list[0];
-    bool distributed = false;
+    bool distributed = false, beaten = false; /* by less than further hosts must be worth */
     for (int i = 1; i < n; i++) distributed |= !list[i].alone;
+    for (int i = 1; i < n; i++) beaten |= !list[i].alone && list[i].tokens_per_s >= l->tokens_per_s;
     if (l->alone) {
         add(&line, "%sone process on %s%s", distributed ? "do not distribute: " : "", host_name(in, l->host[0]),
-            distributed ? " is faster" : "");
+            !distributed ? ""
+            : beaten     ? " is as fast"
+                         : " is faster");
         return line;
     }
     add(&line, "%s group%s", number(l->groups), l->groups == 1 ? "" : "s");

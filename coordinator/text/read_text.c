@@ -25,7 +25,7 @@ int text_read(FILE *f, const char *place, char **bytes, size_t *n_bytes, struct 
             char *more = room <= MOST_ROOM ? realloc(all, room) : NULL;
             if (!more) {
                 free(all);
-                return err_set(err, E_USAGE, "%s: too long for a prompt (over %zu bytes)", place, n);
+                return err_set(err, E_USAGE, "%s: too long for a text (over %zu bytes)", place, n);
             }
             all = more;
         }
