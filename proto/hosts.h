@@ -7,7 +7,8 @@
  *
  * Fields are parted by blanks; # begins a comment. The first host is the one that the job is started from. Round trip
  * and rate are those between a host and the first one; of the first itself they are not read. 0 Mbit/s: bytes take no
- * time. Products, bare multiply-adds of bytes, may be left out: then they follow from the cores. Pure, but for the stream that a line is written to.
+ * time. Products, bare multiply-adds of bytes, may be left out: then they follow from the cores. Pure, but for the
+ * stream that a line is written to.
  */
 #ifndef PROTO_HOSTS_H
 #define PROTO_HOSTS_H

@@ -43,7 +43,8 @@ enum {
 
 /* clang-format off: a row is an option, its help begins a line */
 const struct option option_table[] = {
-    {"big", "-m --model", TEXT | STEP | SCORE | ROWS | DOC | PLAN, OPTION_TEXT, AT(big), "FILE", 0, 0, .heading = "Models",
+    {"big", "-m --model", TEXT | STEP | SCORE | ROWS | DOC | PLAN, OPTION_TEXT, AT(big), "FILE", 0, 0,
+     .heading = "Models",
      .help = "the big model, which decides the text: a GGUF file, or a\n"
              "directory of config.json, tokenizer.json and safetensors"},
     {"little", "-md --model-draft --draft-model --speculative-model", TEXT | STEP | DOC | PLAN, OPTION_TEXT, AT(little),
@@ -192,8 +193,8 @@ const struct option option_table[] = {
     {"shard-share", NULL, TEXT | SCORE | DOC, OPTION_TEXT, AT(shard_share), "LIST|auto", 0, 0,
      .help =
          "weights by which the shards of a stage take heads, MLP and\nvocabulary, as in 3,1 (default: equal; auto)"},
-    {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE | PLAN, OPTION_COUNT, AT(parallel), "N", 1, SLOTS_MOST,
-     .preset = "4", .needs = NEEDS_PROMPTS,
+    {"parallel", "--max-num-seqs -np", GEN | CMP | SCORE | DOC | SERVE | PLAN, OPTION_COUNT, AT(parallel), "N", 1,
+     SLOTS_MOST, .preset = "4", .needs = NEEDS_PROMPTS,
      .help = "requests that are computed at once (shared out evenly over\n--groups)"},
     {"max-rows", NULL, TEXT | PLAN, OPTION_COUNT, AT(max_rows), "N", 0, CONTEXT_MOST, .preset = "0",
      .help = "rows (tokens of all requests) of a pass of the big model, at\nmost, from 2; 0: as many as its workers "
