@@ -34,7 +34,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
-#define __shared__ static __attribute__((section("emulated_shared")))
+#define __shared__ static __attribute__((section("emulated_shared"), used)) /* used: a block's start writes it, too */
 
 /* ---- inside a kernel ---- */
 
