@@ -74,8 +74,8 @@ static bool is_lost(const struct heartbeat *h, int peer, uint64_t now_ns)
     return deadline_since(w->heard_ns, now_ns) > deadline_ns(w->pong.block_us);
 }
 
-/* Whom it does not hear any more, though that one serves for long enough and is not lost itself; PEER_COORDINATOR: none.
- * What it said before the coordinator was away does not count. */
+/* From whom it gets nothing any more, though that one serves for long enough and is not lost itself; PEER_COORDINATOR:
+ * none. What it said before the coordinator was away does not count. */
 static int missed_by(const struct heartbeat *h, int peer)
 {
     const struct heartbeat_worker *w = &h->workers[peer];

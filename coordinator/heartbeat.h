@@ -9,9 +9,9 @@
  * The ranks of a group send each other signs of life too (worker/roles/links.h). One that misses another says so in its
  * Pongs: if that other still answers the coordinator, the link between the two is lost.
  *
- * Last, a message between two ranks of a group can get lost although all hear each other. Then no worker of the group has
- * anything to do, and its texts are unfinished: after STALL_S that is an error too, whatever other groups do. The
- * drafter may be busy for other groups: it counts only while the group's texts wait for nothing but its drafts.
+ * Last, a message between two ranks of a group can get lost although all get each other's Pongs. Then no worker of the
+ * group has anything to do, and its texts are unfinished: after STALL_S that is an error too, whatever other groups do.
+ * The drafter may be busy for other groups: it counts only while the group's texts wait for nothing but its drafts.
  */
 #ifndef COORDINATOR_HEARTBEAT_H
 #define COORDINATOR_HEARTBEAT_H
@@ -68,8 +68,8 @@ void heartbeat_due(struct heartbeat *h, int peer, uint64_t due_ns);
 void heartbeat_lose(struct heartbeat *h, int peer);
 bool heartbeat_is_lost(const struct heartbeat *h, int peer); /* false: there is no such peer, too */
 
-/* What the unfinished texts of a group of verifiers wait for: there are none; one of them at least for verifiers; all for
- * the drafter. */
+/* What the unfinished texts of a group of verifiers wait for: there are none; one of them at least for verifiers; all
+ * for the drafter. */
 enum heartbeat_awaits { AWAITS_NOTHING, AWAITS_VERDICTS, AWAITS_DRAFTS };
 
 enum heartbeat_loss { LOST_NOTHING, LOST_WORKER, LOST_LINK, LOST_MESSAGE };

@@ -17,7 +17,8 @@ int planner_verifiers(const struct planner_layout *l)
     return l->groups * l->tp * l->pp;
 }
 
-int planner_hosts(const struct planner_layout *l)
+/* Hosts that it takes, the first one's among them. */
+static int hosts_of(const struct planner_layout *l)
 {
     int n = planner_verifiers(l);
     return l->alone ? 1 : n + (l->host[0] != 0);
@@ -233,7 +234,7 @@ struct list {
 
 static double score(const struct planner_layout *l)
 {
-    return l->tokens_per_s * pow(host_worth, planner_hosts(l) - 1 + (l->tp > 1));
+    return l->tokens_per_s * pow(host_worth, hosts_of(l) - 1 + (l->tp > 1));
 }
 
 static bool same_kind(const struct planner_layout *a, const struct planner_layout *b)

@@ -7,10 +7,10 @@
  * most, since two on one host would share what its cores read. `alone` is one process on one host, of any.
  *
  * A pass of n rows, of a verifier: the longer of what it reads of the weights, over its host's read loop, and of its
- * rows' multiply-adds; or, where a pair is timed, what T(n) / T(1) makes of one row's time. Shards of
- * a stage exchange numbers four times in a block: a way each, and their bytes. A stage sends its rows to the next: a way
- * and their bytes; the last one an id to the first. The drafter's pass takes longer by its texts as the big model's
- * does by its rows. With acceptance a, g drafts of tD each, T(n), round trip R:
+ * rows' multiply-adds; or, where a pair is timed, what T(n) / T(1) makes of one row's time. Shards of a stage exchange
+ * numbers four times in a block: a way each, and their bytes. A stage sends its rows to the next: a way and their
+ * bytes; the last one an id to the first. The drafter's pass takes longer by its texts as the big model's does by its
+ * rows. With acceptance a, g drafts of tD each, T(n), round trip R:
  *
  *   plain       L = T(1)                              the leader goes on by itself, at any R
  *   sequential  L = (g tD + T(g + 1) + R) / (1 + a + .. + a^g)            Leviathan et al., 2211.17192
@@ -88,8 +88,6 @@ int planner_rank(struct planner_layout out[], int most, const struct planner_inp
 void planner_sort(struct planner_layout list[], int n);
 
 int planner_verifiers(const struct planner_layout *l);
-/* Hosts that it takes, the first one's among them. */
-int planner_hosts(const struct planner_layout *l);
 double planner_pass_ns(const struct planner_input *in, const struct planner_pass *pass, double n_rows);
 
 /* How many times as fast one request would be with as many verifiers as could check its drafts at once: what hosts

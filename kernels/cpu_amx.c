@@ -25,7 +25,7 @@ static int least_rows[MAX_BITS + 1];
 
 bool amx_is_there(void)
 {
-#ifdef __AMX_INT8__
+#if defined(__AMX_INT8__) || defined(__AMXINT8__)                   /* the latter: clang 14 */
     enum { AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 };                /* of CPUID 7, EDX */
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 }; /* the kernel saves tiles of those who ask */
     unsigned a, b, c, d;

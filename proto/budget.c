@@ -46,8 +46,8 @@ static int known_times(const struct pass_times *t, double rows[PASS_TIMES], doub
     return n;
 }
 
-/* Between two that are known, on a line; beyond them, on the line from the first to the last. Fewer rows never take more
- * for each. */
+/* Between two that are known, on a line; beyond them, on the line from the first to the last. Fewer rows never take
+ * more for each. */
 static double time_of(const double *rows, const double *ns, int n, double n_rows)
 {
     int i = 1;

@@ -1,11 +1,11 @@
 /* budget.h -- how many rows of a pass each of several requests gets, and what a pass takes. Pure: numbers in, rows out.
  *
  * A request has some rows that go together, for the least that it can go on with: one, mostly, which feeds the last id
- * of its text and gives a token. Behind it may come rows of drafts: the j-th is worth the chance S(j) = right^j that all
- * drafts up to it are right. All requests share what a pass of n rows takes, T(n), as measured: so a row goes where its
- * expected token is the likeliest, as long as the tokens of the pass over its time do not fall. Where T is flat all that
- * have room are checked, where it rises few are, and where max_rows is reached the likeliest. A request's own rows go
- * before all drafts; where there are more than a pass has room for, those that have waited for the longest go.
+ * of its text and gives a token. Behind it may come rows of drafts: the j-th is worth the chance S(j) = right^j that
+ * all drafts up to it are right. All requests share what a pass of n rows takes, T(n), as measured: so a row goes where
+ * its expected token is the likeliest, as long as the tokens of the pass over its time do not fall. Where T is flat all
+ * that have room are checked, where it rises few are, and where max_rows is reached the likeliest. A request's own rows
+ * go before all drafts; where there are more than a pass has room for, those that have waited for the longest go.
  *
  * The verifiers' leader fills its passes so, and the coordinator decides by it whether drafts pay beside others.
  */

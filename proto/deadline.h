@@ -1,5 +1,5 @@
-/* deadline.h -- how long a rank may be silent. Each sends a sign of life every PING_MS, whatever it does, but not within
- * a block of a pass: so the deadline is 2 s, or 10 of its blocks, whichever is longer.
+/* deadline.h -- how long a rank may be silent. Each sends a sign of life every PING_MS, whatever it does, but not
+ * within a block of a pass: so the deadline is 2 s, or 10 of its blocks, whichever is longer.
  *
  * A look at the clock that comes AWAY_MS late: this process itself was stopped. The silence before it is nobody's.
  */

@@ -28,7 +28,7 @@ int mpi_survey(struct mpi_rank *ranks, struct err *err);
 /* The other ranks' part. own: what this rank says of its host. */
 int mpi_survey_answer(const struct mpi_rank *own, struct err *err);
 
-/* Hosts of a survey, in order of ranks, each with the best that its ranks have. Returns how many, at most HOSTS_MOST. */
+/* Hosts of a survey, in order of ranks, each with the best that its ranks have. Returns how many (<= HOSTS_MOST). */
 int mpi_survey_hosts(struct host out[HOSTS_MOST], const struct mpi_rank *ranks, int n_ranks);
 
 #endif

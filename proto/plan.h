@@ -13,7 +13,7 @@
  *
  *     skip:LIST        every block once, but for these: skip:3,7,12-14,20a
  *     layerskip:E      the first E blocks
- *     balcony:FILE[:E] the first E blocks, then the block and the norm of a side file, which says E (proto/files/side.h)
+ *     balcony:FILE[:E] the first E blocks, then the block and the norm of a side file, that says E (proto/files/side.h)
  *     ode:SCHEDULE     what runs, in order: a LIST whose items may be followed by xN (N times) and @S (with step S):
  *                      ode:0,1x4@2.5,2
  *     {"entries": [{"block": 0, "part": "both", "step": 1, "cache": 0}, ...], "about": "..."}

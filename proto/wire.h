@@ -196,8 +196,8 @@ struct part {                      /* rows to apply after the first `at` ids of 
     bool token;        /* in a Pass: the leader wants big's next id, as a Token */
     const char *error; /* in a Pass: why an earlier stage could not compute it; `hidden` lacks its rows then */
     const char *plan;  /* to run it under, a text of plan.h; NULL: that of the launch. All of a text is under one */
-    /* A slot + 1. If this slot does not hold the first `at` ids, but that one does, they are copied from it first, with K
-     * and V of all caches; in a Pass: they are copied. 0: none. With a plan it is not used. */
+    /* A slot + 1. If this slot does not hold the first `at` ids, but that one does, they are copied from it first, with
+     * K and V of all caches; in a Pass: they are copied. 0: none. With a plan it is not used. */
     uint32_t from;
 };
 

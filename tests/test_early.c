@@ -1,6 +1,6 @@
-/* Early drafts (BiLD): while big verifies a draft of a lossy text the drafter writes the next one, as if all of this were
- * kept and big's own id behind it were little's. The text and the counts of BiLD are those of one thing after the other;
- * only the time is less. */
+/* Early drafts (BiLD): while big verifies a draft of a lossy text the drafter writes the next one, as if all of this
+ * were kept and big's own id behind it were little's. The text and the counts of BiLD are those of one thing after the
+ * other; only the time is less. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -380,7 +380,7 @@ static void big_s_own_drafts_by_all_its_blocks_are_right(void **state)
     assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
 }
 
-/* The plan of the drafts changes while texts are written, by trials over their KV rows; two of four blocks do nothing. */
+/* The plan of drafts changes while texts are written, by trials over their KV rows; two of four blocks do nothing. */
 static void a_search_for_plans_gives_one_hash(void **state)
 {
     (void)state;

@@ -247,8 +247,8 @@ static void why_a_text_had_no_drafts_is_known_at_its_end(void **state)
     }
 }
 
-/* They share each pass of big's, and drafts would take its cores from all of them: more than they give, if a draft takes
- * half of a pass. */
+/* They share each pass of big's, and drafts would take its cores from all of them: more than they give, if a draft
+ * takes half of a pass. */
 static void requests_that_run_together_draft_on_shared_cores_only_where_it_pays(void **state)
 {
     (void)state;

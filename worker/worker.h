@@ -19,8 +19,8 @@
  * was over: then err has no text. */
 int worker_run(const struct worker_config *config, struct mailbox *mailbox, struct err *err);
 
-/* In place of worker_run, where a worker cannot even begin: the coordinator gets the cause. Returns after Quit; the cause
- * keeps its text only where that did not come. */
+/* In place of worker_run, where a worker cannot even begin: the coordinator gets the cause. Returns after Quit; the
+ * cause keeps its text only where that did not come. */
 void worker_refuse(struct mailbox *mailbox, struct err *why);
 
 #endif

@@ -25,10 +25,10 @@
  * trimmed: those that agree with what big has written count as right, the rest is verified. So a text hardly loses
  * time while drafts are tried.
  *
- * Several requests: where the drafter runs ahead, the leader divides the rows of a pass among their drafts, which come in
- * parts of a block each; no pass waits for drafts then. Where it waits for verdicts, a request's window leaves room for
- * those of its group (budget.h). Where it shares cores with the verifiers there are drafts beside other requests only if
- * they are expected to give more tokens of all together, and while that is what is measured.
+ * Several requests: where the drafter runs ahead, the leader divides the rows of a pass among their drafts, which come
+ * in parts of a block each; no pass waits for drafts then. Where it waits for verdicts, a request's window leaves room
+ * for those of its group (budget.h). Where it shares cores with the verifiers there are drafts beside other requests
+ * only if they are expected to give more tokens of all together, and while that is what is measured.
  *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it,
  * or else in the group with the fewest requests. A request stays in its group. What another slot of the group holds of

@@ -4,8 +4,8 @@
  *
  * Orders: a score is a chain of fmaf over the head's elements; the sum of a chunk as block_sum has it; P.V of 32
  * positions by increasing position, then the eight by halves. All of it by absolute position, so that neither rows nor
- * batch nor the split of the work shows. The ladder: this rung walks the chunks of a row in one block, a head at a time.
- * Next: a block a chunk, heads of a group and rows together on mma, as the same definition allows or a new one.
+ * batch nor the split of the work shows. The ladder: this rung walks the chunks of a row in one block, a head at a
+ * time. Next: a block a chunk, heads of a group and rows together on mma, as the same definition allows or a new one.
  */
 #ifndef KERNELS_CUDA_ATTEND_CUH
 #define KERNELS_CUDA_ATTEND_CUH

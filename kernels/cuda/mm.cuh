@@ -4,8 +4,8 @@
  *   block = a panel of 16 output rows x 8 NT token rows;  warp w = part w of K: a chain of mma, a step after another
  *   └▶ sums of the parts in shared memory ─▶ fixed tree ─▶ times the row's undo and the site's ─▶ out
  *
- * The ladder: this rung reads from global memory as it goes, one panel a block. Next: a ring of bulk copies, two tiles a
- * warp, clusters along K, which give the same bits.
+ * The ladder: this rung reads from global memory as it goes, one panel a block. Next: a ring of bulk copies, two tiles
+ * a warp, clusters along K, which give the same bits.
  */
 #ifndef KERNELS_CUDA_MM_CUH
 #define KERNELS_CUDA_MM_CUH

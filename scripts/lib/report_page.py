@@ -43,8 +43,8 @@ th:nth-child(-n+4), td:nth-child(-n+4) {{ text-align: left; }}
 INTRO = ("Plain is the big model alone. Sequential drafts one length, verifies, and drafts again; each point has the "
          "length that was best in hindsight. Pilotfish is the default. Networks are emulated. Lines are simulated in "
          "virtual time; circles are runs of the cluster, with 95 % intervals over the texts: with timed waits in place "
-         "of models (run), or with a pair of models (pair). BiLD's text is not the big model's own; each of its circles is "
-         "a pair of thresholds, and a dashed line the speed of exact speculation over the same network.")
+         "of models (run), or with a pair of models (pair). BiLD's text is not the big model's own; each of its "
+         "circles is a pair of thresholds, and a dashed line the speed of exact speculation over the same network.")
 
 
 def is_quality(row):
@@ -52,8 +52,8 @@ def is_quality(row):
 
 
 class Found:
-    """What the files have: rows of the simulator and of runs, and of figures bild; by file, logs of trainers and lists of
-    plans."""
+    """What the files have: rows of the simulator and of runs, and of figures bild; by file, logs of trainers and
+    lists of plans."""
 
     def __init__(self):
         self.rows, self.qualities, self.logs, self.plans = [], [], [], []
@@ -71,7 +71,8 @@ class Found:
         elif row.get("mode") in MODES and isinstance(row.get("tokens_per_s"), float):
             self.rows.append(row)
         else:
-            raise Failure(f"{path}:{number}: no row of simulate or bench spec, of figures bild, of eval pareto, or of a trainer's log")
+            raise Failure(f"{path}:{number}: no row of simulate or bench spec, of figures bild, of eval pareto, or of "
+                          "a trainer's log")
 
 
 def read_files(paths):

@@ -1,8 +1,8 @@
 /* forward_device.h -- the pass by a device (kernels/device.h): the weights of this share are on it, and the entries of
  * a pass are recorded as forward.c computes them. The head's logits come back in chunks, which head.c reduces.
  *
- * The engine owns the device. Shards of a stage exchange rows by way of the host, and which experts a row needs is found there.
- * Requantized weights, and what the device itself lacks, are refused by name.
+ * The engine owns the device. Shards of a stage exchange rows by way of the host, and which experts a row needs is
+ * found there. Requantized weights, and what the device itself lacks, are refused by name.
  */
 #ifndef WORKER_ENGINE_FORWARD_DEVICE_H
 #define WORKER_ENGINE_FORWARD_DEVICE_H

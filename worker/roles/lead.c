@@ -234,8 +234,8 @@ static bool rewinds_inside(const struct lead *l, const struct part *part)
     return false;
 }
 
-/* Rows are copied before a pass computes any: what is to be copied must be there by then, and no row of the text that it
- * replaces may come later. */
+/* Rows are copied before a pass computes any: what is to be copied must be there by then, and no row of the text that
+ * it replaces may come later. */
 static bool copies_inside(const struct lead *l, const struct part *part)
 {
     for (size_t i = 0; part->from && i < l->step.n_parts; i++) {

@@ -10,13 +10,14 @@
  *
  * A part may begin with what another slot holds, so that no prompt is computed twice: copied, in the order of parts,
  * before the pass computes any row. It waits for the pass after the one that computes what it copies.
+ *
  * Where several slots go on by themselves, in texts that are adaptive, what a pass takes is for all of them: each has
  * its next row, and rows of drafts go where they are the likeliest to give a token, as long as that is worth their time
- * (budget.h). The chance that a draft of a slot is right is learned from big's ids; what a pass takes is measured. Other
- * drafts wait for a later pass: by then big's ids may have made them final, or have refused them without their being
- * computed. Where there are more rows than a pass takes, the slot that had none for the longest is the first. A pass of
- * nothing but drafts behind others that have no answer yet, as with several stages, begins only if it is worth more
- * than one of all slots' next rows; else the leader rests until a message comes.
+ * (budget.h). The chance that a draft of a slot is right is learned from big's ids; what a pass takes is measured.
+ * Other drafts wait for a later pass: by then big's ids may have made them final, or have refused them without their
+ * being computed. Where there are more rows than a pass takes, the slot that had none for the longest is the first. A
+ * pass of nothing but drafts behind others that have no answer yet, as with several stages, begins only if it is worth
+ * more than one of all slots' next rows; else the leader rests until a message comes.
  *
  * Self-start: between an Open that allows it and a Cut, a slot for which the coordinator has no part waiting goes on
  * with big's own next id, one row a pass, beside the rows of all others. So plain decoding takes no round trip for a

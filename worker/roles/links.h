@@ -1,11 +1,12 @@
-/* links.h -- whether a rank still hears the others of its group that it has a link to. Pure: times are given.
+/* links.h -- whether a rank still gets signs of life from the others of its group that it has a link to. Pure: times
+ * are given.
  *
  *   first sign of life ──▶ heard ◀── any later one ── silence of a deadline (deadline.h) and a second ──▶ missed
  *
- * A rank that serves sends those others a Pong every PING_MS, and looks at the clock as often or more. One that it never
- * heard gets a single one: it may load for long, and not read meanwhile. What a rank misses it tells the coordinator
- * (struct pong), which knows whether that one is lost itself: a lost rank is named first, for its own deadline is a second
- * shorter. Else the link between the two is lost.
+ * A rank that serves sends those others a Pong every PING_MS, and looks at the clock as often or more. One from which
+ * nothing came yet gets a single one: it may load for long, and not read meanwhile. A rank reports whom it misses to
+ * the coordinator (struct pong), which finds out whether that one is lost itself: a lost rank is named first, for its
+ * own deadline is a second shorter. Else the link between the two is lost.
  */
 #ifndef WORKER_ROLES_LINKS_H
 #define WORKER_ROLES_LINKS_H

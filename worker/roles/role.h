@@ -3,9 +3,9 @@
  *   worker_run (worker.h) ──fills──▶ struct worker ──▶ verifier_serve or drafter_serve ──▶ worker_next, worker_post
  *
  * From Ready to Quit a worker answers the coordinator's Pings, whatever it does: while it waits for a message, between
- * two blocks of a pass, and while a gather waits for other shards (worker_look). As often it sends Pongs of its own to the
- * ranks of its group that it has links to (links.h). If nothing comes from the coordinator for SILENCE_S, that is lost,
- * and the worker ends. A worker that was itself stopped for a while counts from then on.
+ * two blocks of a pass, and while a gather waits for other shards (worker_look). As often it sends Pongs of its own to
+ * the ranks of its group that it has links to (links.h). If nothing comes from the coordinator for SILENCE_S, that is
+ * lost, and the worker ends. A worker that was itself stopped for a while counts from then on.
  */
 #ifndef WORKER_ROLES_ROLE_H
 #define WORKER_ROLES_ROLE_H

@@ -277,7 +277,7 @@ uint32_t self_draft_look(void *self_draft, const struct lead_text *text, double 
     d->trial_ns = clock_now_ns() - start;
     d->trials_ns += d->trial_ns;
     d->w->pulse.draft_plan = swift_plan(d->swift);
-    d->w->pulse.n_trials++;
+    d->w->pulse.n_trials = (uint32_t)swift_n_trials(d->swift);
     return (uint32_t)(d->trial_ns / 1000);
 }
 

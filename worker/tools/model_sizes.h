@@ -1,4 +1,4 @@
-/* model_sizes.h -- what a model file says of bytes: for planning, nothing is loaded. */
+/* model_sizes.h -- how many bytes a model file has, and a pass reads: for the planner; nothing is loaded. */
 #ifndef WORKER_TOOLS_MODEL_SIZES_H
 #define WORKER_TOOLS_MODEL_SIZES_H
 

@@ -7,8 +7,8 @@
  * Nothing runs at its launch: work of a stream runs when the host waits, one piece a query, for one host thread at a
  * time. So a host that reads too early sees what was there. Threads of a block run in a drawn order, one at a time,
  * each until a barrier or an operation of its warp: a barrier that is missing shows in the results. Errors of the
- * program end it with one line: a barrier or a warp's operation that not all threads reach (also those that have ended), threads that
- * meet at different ones, too much shared memory, a launch that no card takes.
+ * program end it with one line: a barrier or a warp's operation that not all threads reach (also those that have
+ * ended), threads that meet at different ones, too much shared memory, a launch that no card takes.
  *
  * Memory: device memory and shared memory begin as 0xff bytes, NaN as floats. Global and dynamic shared memory are of
  * exact size, so that AddressSanitizer sees what is out of bounds. Static shared arrays are for functions that are no
@@ -34,7 +34,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
-#define __shared__ static __attribute__((section("emulated_shared")))
+#define __shared__ static __attribute__((section("emulated_shared"), used)) /* used: a block's start writes it, too */
 
 /* ---- inside a kernel ---- */
 

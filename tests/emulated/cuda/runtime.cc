@@ -1,4 +1,4 @@
-/* runtime.cc -- memory and streams of the emulated device. A stream is a queue of work that runs when the host waits. */
+/* runtime.cc -- memory and streams of the emulated device. A stream is a queue: it runs when the host waits. */
 #include <stdlib.h>
 
 #include <deque>

@@ -1,5 +1,5 @@
 /* The CUDA module through its table, on the emulated device: close to double precision, and the same bits whatever the
- * rows, their places, their company and the order of blocks. Another module, on a card: PILOTFISH_DEVICE_MODULE=file. */
+ * rows, their places, their company and the order of blocks. PILOTFISH_DEVICE_MODULE=file: another module, a card's. */
 #include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
