@@ -183,6 +183,51 @@ static void no_slot_waits_for_ever(void **state)
     scene_close(&c);
 }
 
+/* Slots 0 and 1 share what a pass takes, slot 2 goes on beside them, and in another one a prompt comes that fills a
+ * pass. */
+static void open_beside(struct scene *c)
+{
+    struct err err;
+    scene_open(c);
+    lead_close(c->lead);
+    slots_free(&c->slots);
+    assert_int_equal(slots_init(&c->slots, N_SLOTS + 1, N_CTX, ROOT, &err), OK);
+    const struct lead_config config = {.slots = &c->slots, .max_rows = MAX_ROWS, .n_vocab = N_VOCAB};
+    assert_int_equal(lead_open(&c->lead, &config, &err), OK);
+    for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
+        const struct open_slot open = {
+            .slot = slot, .last_position = N_CTX, .round = 1, .self_max = 40, .adaptive = slot < 2};
+        assert_int_equal(lead_on_open(c->lead, &open, &err), OK);
+        assert_int_equal(scene_post(c, slot, 0, 2, 0, &err), OK);
+    }
+    lead_next(c->lead, 0);
+    for (uint32_t slot = 0; slot < N_SLOTS; slot++) scene_token(c, slot, NEXT, false);
+}
+
+static void a_prompt_does_not_wait_for_texts_to_end(void **state)
+{
+    (void)state;
+    enum { PASSES = 20 };
+    struct scene c;
+    struct err err;
+    int rows[N_SLOTS + 1] = {0};
+    open_beside(&c);
+    for (int pass = 0; pass < PASSES; pass++) {
+        if (!pass) assert_int_equal(scene_post(&c, N_SLOTS, 0, MAX_ROWS, 0, &err), OK);
+        struct lead_step step = lead_next(c.lead, 0);
+        struct part parts[PASS_ROWS];
+        size_t n_parts = step.n_parts;
+        memcpy(parts, step.parts, n_parts * sizeof *parts);
+        for (size_t i = 0; i < n_parts; i++) {
+            rows[parts[i].slot] += (int)parts[i].n_rows;
+            if (parts[i].slot < N_SLOTS) scene_token(&c, parts[i].slot, NEXT, true);
+        }
+    }
+    assert_true(rows[N_SLOTS] > 0);
+    for (int slot = 0; slot < N_SLOTS; slot++) assert_in_range(rows[slot], PASSES / 2, PASSES);
+    scene_close(&c);
+}
+
 /* A text that begins with what slot 0 holds, of which one row is left, beside drafts of others. */
 static void what_copies_is_taken_whole(void **state)
 {
@@ -221,6 +266,7 @@ int main(void)
         cmocka_unit_test(drafts_that_wait_are_used_or_refused_once_more_is_known),
         cmocka_unit_test(drafts_behind_others_without_an_answer_may_wait_for_it),
         cmocka_unit_test(no_slot_waits_for_ever),
+        cmocka_unit_test(a_prompt_does_not_wait_for_texts_to_end),
         cmocka_unit_test(what_copies_is_taken_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
