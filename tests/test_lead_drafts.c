@@ -490,11 +490,10 @@ static void open_looking(struct scene *c, struct elsewhere *e)
     scene_open(c);
     *e = (struct elsewhere){.c = c};
     lead_close(c->lead);
-    const struct lead_config config = {
-        .slots = &c->slots,
-        .max_rows = MAX_ROWS,
-        .n_vocab = N_VOCAB,
-        .drafts = {.write = write_xyz, .look = look_for_better, .arg = e, .cost = 1.01}};
+    const struct lead_config config = {.slots = &c->slots,
+                                       .max_rows = MAX_ROWS,
+                                       .n_vocab = N_VOCAB,
+                                       .drafts = {.write = write_xyz, .look = look_for_better, .arg = e, .cost = 1.01}};
     assert_int_equal(lead_open(&c->lead, &config, &err), OK);
     struct open_slot open = drafting(1, 60, 8);
     open.adaptive = true;

@@ -196,8 +196,8 @@ static void a_text_whose_source_is_gone_is_computed(void **state)
 static void what_was_not_copied_yet_is_not_held(void **state)
 {
     (void)state;
-    const struct sim_text four[] = {{LONG, "", NULL, 12}, {"call me a fish", "", NULL, 12}, {LONG, "", NULL, 3},
-                                    {LONG, "", NULL, 3}};
+    const struct sim_text four[] = {
+        {LONG, "", NULL, 12}, {"call me a fish", "", NULL, 12}, {LONG, "", NULL, 3}, {LONG, "", NULL, 3}};
     struct sim *s = sim_open(&(struct sim_config){.n_slots = 2, .max_jobs = 2}, four, 4);
     sim_request(s, 1, 0, 100, NULL);
     sim_request(s, 2, 0, 101, NULL);
