@@ -3,7 +3,7 @@
 #include <assert.h>
 
 enum {
-    WAITS_LONG = 8, /* passes without a row of a slot; then it goes before what is taken whole */
+    WAITS_LONG = 8, /* passes without a row of a slot; then it goes before what is taken whole, in every other pass */
     REST = 4        /* at most, passes: the answers come long before */
 };
 
@@ -169,6 +169,7 @@ bool lead_budget_rows(struct lead *l)
     }
     l->shares = n > 1;
     if (!l->shares) return true;
+    if (l->n_passes % 2) n_long = 0; /* in turns, or where many wait for long nothing would be taken whole */
     take_whole(l, &b, b.max_rows - n_long);
     l->n_whole = b.n_rows;
     take_plain(l, &b, b.max_rows - n_long);
