@@ -183,6 +183,78 @@ static void no_slot_waits_for_ever(void **state)
     scene_close(&c);
 }
 
+/* A token for each part of the slots below n. Returns the rows of slot n. */
+static int answer(struct scene *c, struct lead_step step, uint32_t n, int *n_rows)
+{
+    struct part parts[PASS_ROWS];
+    struct err err;
+    int of_last = 0;
+    memcpy(parts, step.parts, step.n_parts * sizeof *parts);
+    for (size_t i = 0; i < step.n_parts; i++) {
+        const struct slot *s = &c->slots.slot[parts[i].slot];
+        const struct token t = {parts[i].job, parts[i].slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], NEXT};
+        if (parts[i].slot == n) of_last += (int)parts[i].n_rows;
+        if (parts[i].slot == n) continue;
+        n_rows[parts[i].slot] += (int)parts[i].n_rows;
+        assert_int_equal(lead_on_token(c->lead, &t, 0, &err), OK);
+    }
+    return of_last;
+}
+
+/* The first n slots go on by themselves, and n_share of them share what a pass takes. */
+static void open_beside(struct scene *c, uint32_t n, uint32_t n_share, int max_rows, int *n_rows)
+{
+    struct err err;
+    *c = (struct scene){0};
+    assert_int_equal(slots_init(&c->slots, (int)n + 1, N_CTX, ROOT, &err), OK);
+    const struct lead_config config = {.slots = &c->slots, .max_rows = max_rows, .n_vocab = N_VOCAB};
+    assert_int_equal(lead_open(&c->lead, &config, &err), OK);
+    for (uint32_t slot = 0; slot < n; slot++) {
+        const struct open_slot open = {
+            .slot = slot, .last_position = N_CTX, .round = 1, .self_max = N_CTX, .adaptive = slot < n_share};
+        assert_int_equal(lead_on_open(c->lead, &open, &err), OK);
+        assert_int_equal(scene_post(c, slot, 0, 1, 0, &err), OK);
+        answer(c, lead_next(c->lead, 0), n, n_rows);
+    }
+}
+
+/* In one more slot a prompt comes, part by part, each of which fills a pass. Neither it nor a text waits for others to
+ * end. */
+static void a_prompt_and_texts_get_their_rows(void **state)
+{
+    (void)state;
+    enum { SLOTS = 30, PASSES = 56 };
+    static const struct {
+        const char *why;
+        uint32_t n, n_share;
+        int max_rows;
+    } rows[] = {
+        {"one that shares no rows", 3, 2, MAX_ROWS},
+        {"as many of these as a pass has rows", 4, 2, 2},
+        {"a pass has few rows", SLOTS, SLOTS, 2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct scene c;
+        struct err err;
+        uint32_t n = rows[i].n;
+        int n_rows[SLOTS] = {0}, before[SLOTS], n_prompt = 0, n_parts = 0;
+        open_beside(&c, n, rows[i].n_share, rows[i].max_rows, n_rows);
+        memcpy(before, n_rows, sizeof before);
+        for (int pass = 0; pass < PASSES; pass++) {
+            bool next = pass % 14 == 0 && n_prompt == n_parts * rows[i].max_rows;
+            uint32_t at = (uint32_t)c.slots.slot[n].len;
+            uint64_t hash = c.slots.slot[n].prefix_hash[at];
+            if (next) assert_int_equal(scene_post(&c, n, at, rows[i].max_rows, hash, &err), OK);
+            n_parts += next;
+            n_prompt += answer(&c, lead_next(c.lead, 0), n, n_rows);
+        }
+        if (n_parts < 3) fail_msg("%s: the prompt waits, %d parts", rows[i].why, n_parts);
+        for (uint32_t slot = 0; slot < n; slot++)
+            if (n_rows[slot] - before[slot] < 2) fail_msg("%s: slot %u waits", rows[i].why, slot);
+        scene_close(&c);
+    }
+}
+
 /* A text that begins with what slot 0 holds, of which one row is left, beside drafts of others. */
 static void what_copies_is_taken_whole(void **state)
 {
@@ -221,6 +293,7 @@ int main(void)
         cmocka_unit_test(drafts_that_wait_are_used_or_refused_once_more_is_known),
         cmocka_unit_test(drafts_behind_others_without_an_answer_may_wait_for_it),
         cmocka_unit_test(no_slot_waits_for_ever),
+        cmocka_unit_test(a_prompt_and_texts_get_their_rows),
         cmocka_unit_test(what_copies_is_taken_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

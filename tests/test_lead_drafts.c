@@ -483,6 +483,24 @@ static uint32_t look_for_better(void *arg, const struct lead_text *text, double 
     return 300;
 }
 
+/* Slot 1 drafts, at more than a token's cost. */
+static void open_looking(struct scene *c, struct elsewhere *e)
+{
+    struct err err;
+    scene_open(c);
+    *e = (struct elsewhere){.c = c};
+    lead_close(c->lead);
+    const struct lead_config config = {.slots = &c->slots,
+                                       .max_rows = MAX_ROWS,
+                                       .n_vocab = N_VOCAB,
+                                       .drafts = {.write = write_xyz, .look = look_for_better, .arg = e, .cost = 1.01}};
+    assert_int_equal(lead_open(&c->lead, &config, &err), OK);
+    struct open_slot open = drafting(1, 60, 8);
+    open.adaptive = true;
+    open_drafting(c, open);
+    read_prompt(c, 1, "ab");
+}
+
 /* Drafts that cost too much are not tried; once a look has found cheaper ones, they are. */
 static void a_look_may_make_drafts_cheaper(void **state)
 {
@@ -490,19 +508,7 @@ static void a_look_may_make_drafts_cheaper(void **state)
     struct scene c;
     struct elsewhere e;
     struct err err;
-    scene_open(&c);
-    e = (struct elsewhere){.c = &c};
-    lead_close(c.lead);
-    const struct lead_config config = {
-        .slots = &c.slots,
-        .max_rows = MAX_ROWS,
-        .n_vocab = N_VOCAB,
-        .drafts = {.write = write_xyz, .look = look_for_better, .arg = &e, .cost = 1.01}};
-    assert_int_equal(lead_open(&c.lead, &config, &err), OK);
-    struct open_slot open = drafting(1, 60, 8);
-    open.adaptive = true;
-    open_drafting(&c, open);
-    read_prompt(&c, 1, "ab");
+    open_looking(&c, &e);
     for (int i = 0; i < 8 && !e.n_asked; i++) { /* plain tokens of a millisecond */
         const struct slot *s = &c.slots.slot[1];
         const struct token t = {i ? 0 : c.jobs[1], 1, 1, (uint32_t)s->len, s->prefix_hash[s->len], 'c'};
@@ -515,6 +521,41 @@ static void a_look_may_make_drafts_cheaper(void **state)
     }
     assert_in_range(e.n_looks, 4, 7);
     assert_int_equal(e.n_asked, 1);
+    scene_close(&c);
+}
+
+/* A conversation: the next text begins where big stopped, and of that no more is big's than what follows its prompt. */
+static void a_look_sees_what_big_wrote_of_this_text(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct elsewhere e;
+    struct err err;
+    const struct row rows[] = {{.id = 'd'}, {.id = 'X'}, {.id = 'Y', .wanted = true}};
+    open_looking(&c, &e);
+    scene_token(&c, 1, 'c', false);
+    lead_next(c.lead, 0);
+    scene_token(&c, 1, 'd', true);
+    assert_int_equal(lead_on_cut(c.lead, &(struct cut){1, 1}, &err), OK);
+    struct open_slot open = drafting(1, 60, 8);
+    open.round = open.text = 2;
+    open_drafting(&c, open);
+    const struct slot *s = &c.slots.slot[1];
+    const struct part part = {.job = 90,
+                              .slot = 1,
+                              .round = 2,
+                              .at = 3,
+                              .prefix_hash = s->prefix_hash[3],
+                              .rows = rows,
+                              .n_rows = sizeof rows / sizeof *rows};
+    assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
+    lead_next(c.lead, 0);
+    const struct token t = {90, 1, 2, 6, s->prefix_hash[6], 'e'};
+    assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
+    lead_next(c.lead, 0);
+    assert_int_equal(e.n_looks, 2);
+    assert_int_equal(e.n_own, 1);
+    assert_int_equal(e.n_written, 2);
     scene_close(&c);
 }
 
@@ -533,6 +574,7 @@ int main(void)
         cmocka_unit_test(drafts_may_come_from_elsewhere),
         cmocka_unit_test(what_drafts_cost_is_known_before_the_first),
         cmocka_unit_test(a_look_may_make_drafts_cheaper),
+        cmocka_unit_test(a_look_sees_what_big_wrote_of_this_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,6 +191,24 @@ static void a_text_whose_source_is_gone_is_computed(void **state)
     sim_close(s);
 }
 
+/* Slot 1 has no room for a part, as one of a text before is under way, when the text that was to copy is cancelled: the
+ * slot holds nothing of it. */
+static void what_was_not_copied_yet_is_not_held(void **state)
+{
+    (void)state;
+    const struct sim_text four[] = {
+        {LONG, "", NULL, 12}, {"call me a fish", "", NULL, 12}, {LONG, "", NULL, 3}, {LONG, "", NULL, 3}};
+    struct sim *s = sim_open(&(struct sim_config){.n_slots = 2, .max_jobs = 2}, four, 4);
+    sim_request(s, 1, 0, 100, NULL);
+    sim_request(s, 2, 0, 101, NULL);
+    sim_run(s);
+    const struct seq_stats *got = &sim_seq(s, 3)->stats;
+    assert_int_equal(sim_seq(s, 2)->stats.n_prompt_rows, 0);
+    assert_int_equal(got->n_prompt_rows, 1);
+    assert_int_equal(got->n_prompt_copied, 50);
+    sim_close(s);
+}
+
 /* Nothing that goes wrong with the one that it waits for, or copies from, changes a text. */
 static void what_is_to_be_copied_may_be_lost(void **state)
 {
@@ -659,6 +677,7 @@ int main(void)
         cmocka_unit_test(choices_of_one_request_wait_for_its_prompt),
         cmocka_unit_test(to_wait_for_a_prompt_is_no_time_of_the_network),
         cmocka_unit_test(a_text_whose_source_is_gone_is_computed),
+        cmocka_unit_test(what_was_not_copied_yet_is_not_held),
         cmocka_unit_test(what_is_to_be_copied_may_be_lost),
         cmocka_unit_test(what_the_drafter_has_read_of_a_prompt_is_copied_there_too),
         cmocka_unit_test(requests_spread_over_groups),

@@ -201,6 +201,26 @@ static void a_first_stage_is_tried_as_it_is(void **state)
     swift_close(s);
 }
 
+/* It is tried in its turn, too, and that counts beside what it did before. */
+static void one_bad_trial_of_the_best_exit_is_not_all(void **state)
+{
+    (void)state;
+    static struct world w;
+    set_kept(&w, .97);
+    for (int i = 0; i < 4; i++) w.kept[i][0] = w.kept[i][1] = .3;
+    w.n_written = 0;
+    struct swift *s = search_exits(&w, 4);
+    play(&w, s, 60);
+    for (bool tried = false; !tried;) {
+        const char *plan = swift_next(s, w.n_written += SWIFT_ROWS);
+        assert_non_null(plan);
+        tried = !strcmp(plan, "ode:0-3");
+        swift_note(s, tried ? 0 : right_of(&w, plan), SWIFT_ROWS);
+    }
+    assert_string_equal(swift_plan(s), "ode:0-3");
+    swift_close(s);
+}
+
 /* Of several exits the one that decodes fastest: what is behind it, and how often it is right. */
 static void of_several_exits_the_fastest_is_found(void **state)
 {
@@ -384,6 +404,7 @@ int main(void)
         cmocka_unit_test(the_best_plan_is_tried_again_and_given_up),
         cmocka_unit_test(a_first_stage_is_tried_as_it_is),
         cmocka_unit_test(of_several_exits_the_fastest_is_found),
+        cmocka_unit_test(one_bad_trial_of_the_best_exit_is_not_all),
         cmocka_unit_test(a_search_over_a_model_finds_the_blocks_that_do_nothing),
         cmocka_unit_test(of_a_model_s_exits_the_first_that_is_right_is_found),
         cmocka_unit_test(trials_take_their_share_of_the_time),

@@ -173,9 +173,9 @@ void spec_feed(struct spec *s, struct decode_slot *p)
     const struct verifiers *g = group_of(s, p);
     const struct seq *q = p->seq;
     int n_out_most = g->c.max_jobs / g->c.n_slots, most;
-    if (!spec_take_source(s, p)) return;
     while (p->feeding && flights_of_slot(&g->flights, (uint32_t)p->slot) < n_out_most &&
            (most = prompt_room(s, g, p)) > 0) {
+        if (!spec_take_source(s, p)) return; /* the part below says it */
         int at = p->held, n = q->n_ids + q->n_tail - at;
         p->feeding = n > most;
         if (p->feeding) n = q->n_ids - 1 - at < most ? q->n_ids - 1 - at : most;

@@ -38,7 +38,8 @@ int coordinator_leader(const struct test_coordinator *d);
 void coordinator_post(struct test_coordinator *d, int peer, const struct message *m);
 void coordinator_post_bytes(struct test_coordinator *d, int peer, int tag, const void *data, size_t n_bytes);
 
-/* When the peer comes to this in its queue it sees no message, once: a worker that has work then does one pass. */
+/* When the peer comes to this in its queue it sees no message before it has begun a pass: a worker that has work then does
+ * one. */
 void coordinator_look_away(struct test_coordinator *d, int peer);
 
 /* The next answer, and who sent it (from may be NULL). Hello and Ready are looked at, not shown. Borrowed until the

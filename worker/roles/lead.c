@@ -112,6 +112,23 @@ static void begin_policy(const struct lead *l, struct self *s, bool adaptive)
     lead_forget(s);
 }
 
+/* What big wrote of the slot's last text goes to the memory of all slots. */
+static void remember(struct lead *l, uint32_t slot)
+{
+    struct self *s = &l->self[slot];
+    if (l->c.memory && s->n_prompt < s->n_final)
+        suffix_memory_add(l->c.memory, l->c.slots->slot[slot].ids + s->n_prompt, (int)(s->n_final - s->n_prompt));
+    s->n_prompt = UINT32_MAX;
+}
+
+/* It may go on from the end of the one before, as a conversation does: then no part says so (note_text). A part of it
+ * may have come before its first Open. */
+static void begin_text(struct lead *l, uint32_t slot)
+{
+    const struct self *s = &l->self[slot];
+    if (s->n_prompt <= s->n_final) remember(l, slot);
+}
+
 int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
 {
     l->rests_until_us = 0;
@@ -120,7 +137,10 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
     if (open->n_end_ids > OPEN_END_IDS_MOST || open->n_top > MAX_TOP)
         return err_set(err, E_PEER, "an Open with %zu end ids and %u best ids", open->n_end_ids, open->n_top);
     struct self *s = &l->self[open->slot];
-    if (!s->was_opened || open->text != s->open.text) begin_policy(l, s, open->adaptive);
+    if (!s->was_opened || open->text != s->open.text) {
+        begin_text(l, open->slot);
+        begin_policy(l, s, open->adaptive);
+    }
     s->on = open->self_max > 0;
     s->was_opened = true;
     s->has_next = s->lost = s->knows = s->part.in_work = false;
@@ -322,15 +342,6 @@ static void feed_last(const struct lead *l, struct queued_part *q, struct part *
     if (!has_room(l, part->n_rows + 1) || lead_rows_left(l, s) <= (int)part->n_rows) return;
     q->rows[q->part.n_rows] = (struct row){.id = last->judge[0], .wanted = true, .n_top = last->n_top};
     part->n_rows++;
-}
-
-/* What big wrote of the slot's last text goes to the memory of all slots. */
-static void remember(struct lead *l, uint32_t slot)
-{
-    struct self *s = &l->self[slot];
-    if (l->c.memory && s->n_prompt < s->n_final)
-        suffix_memory_add(l->c.memory, l->c.slots->slot[slot].ids + s->n_prompt, (int)(s->n_final - s->n_prompt));
-    s->n_prompt = UINT32_MAX;
 }
 
 /* A part that begins before the end of what is final, or in another slot, is of another text. */

@@ -3,7 +3,7 @@
 #include <assert.h>
 
 enum {
-    WAITS_LONG = 8, /* passes without a row of a slot; then it goes before what is taken whole */
+    WAITS_LONG = 8, /* passes without a row of a slot; then it goes before what is taken whole, in every other pass */
     REST = 4        /* at most, passes: the answers come long before */
 };
 
@@ -101,18 +101,25 @@ static int want(struct lead *l)
     return n_long;
 }
 
-/* The rows of parts that are taken whole, in their order, and of slots that go on but do not share. A part behind a
- * shared one of its slot waits. */
-static void take_whole(const struct lead *l, struct budget *b, int n_long)
+/* The rows of parts that are taken whole, in their order. A part behind a shared one of its slot waits. */
+static void take_whole(const struct lead *l, struct budget *b, int most)
 {
-    for (int i = 0; i < l->c.slots->n; i++) b->n_rows += l->self[i].budget.least && !l->self[i].open.adaptive;
-    b->n_tokens = b->n_rows;
     for (size_t i = 0; i < l->n_queued; i++) {
         const struct part *part = &lead_queue_at(l, i)->part;
         bool waits = part->slot < (uint32_t)l->c.slots->n && l->self[part->slot].budget.least;
         if (waits || lead_is_shared(l, part)) continue;
-        if (b->n_rows + (int)part->n_rows > b->max_rows - n_long) return;
+        if (b->n_rows + (int)part->n_rows > most) return;
         b->n_rows += (int)part->n_rows;
+        b->n_tokens++;
+    }
+}
+
+/* Those of slots that go on but do not share: behind parts that are taken whole, which would wait for ever else. */
+static void take_plain(const struct lead *l, struct budget *b, int most)
+{
+    for (int i = 0; i < l->c.slots->n && b->n_rows < most; i++) {
+        if (!l->self[i].budget.least || l->self[i].open.adaptive) continue;
+        b->n_rows++;
         b->n_tokens++;
     }
 }
@@ -162,8 +169,10 @@ bool lead_budget_rows(struct lead *l)
     }
     l->shares = n > 1;
     if (!l->shares) return true;
-    take_whole(l, &b, n_long);
+    if (l->n_passes % 2) n_long = 0; /* in turns, or where many wait for long nothing would be taken whole */
+    take_whole(l, &b, b.max_rows - n_long);
     l->n_whole = b.n_rows;
+    take_plain(l, &b, b.max_rows - n_long);
     double rate = budget_rows(&b, asks, n, rows);
     if (n_must == 0 && b.n_rows == 0 && !is_worth(l, rate)) return false;
     for (int i = 0; i < n; i++) b.n_rows += l->self[slots[i]].budget.most = rows[i];

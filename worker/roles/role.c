@@ -81,20 +81,6 @@ static int answer_ping(struct worker *w, const struct ping *ping, struct err *er
                      err);
 }
 
-/* One of a job before, over the same ranks, may come before this worker serves. */
-static int take_sign_of_life(struct worker *w, struct mail *mail, struct err *err)
-{
-    _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
-    struct wire_arena arena = {.base = room, .size = sizeof room};
-    struct message m;
-    int rc = check_sender(w, mail->from, mail->tag, err);
-    if (rc == OK) rc = wire_decode(&arena, mail->tag, mail->data, mail->n_bytes, &m, err);
-    if (rc == OK && m.tag == TAG_PING) rc = answer_ping(w, &m.ping, err);
-    if (rc == OK && m.tag == TAG_PONG && serves(w)) links_heard(&w->links, mail->from, m.pong.block_us, clock_now_ns());
-    mail_free(mail);
-    return rc;
-}
-
 /* Before messages are taken: the clock may say that this process was stopped, and that others must hear of it. */
 static int look_at_clock(struct worker *w, struct err *err)
 {
@@ -109,6 +95,21 @@ static int look_at_clock(struct worker *w, struct err *err)
     for (int to = g->first_peer; due && to < g->first_peer + group_n_peers(g) && rc == OK; to++)
         if (links_has(&w->config->layout, w->config->peer, to) && links_tell(&w->links, to))
             rc = post_pong(w, to, (struct pong){0}, err);
+    return rc;
+}
+
+/* One of a job before, over the same ranks, may come before this worker serves. */
+static int take_sign_of_life(struct worker *w, struct mail *mail, struct err *err)
+{
+    _Alignas(16) uint8_t room[WIRE_LAST_WORDS];
+    struct wire_arena arena = {.base = room, .size = sizeof room};
+    struct message m;
+    int rc = check_sender(w, mail->from, mail->tag, err);
+    if (rc == OK) rc = wire_decode(&arena, mail->tag, mail->data, mail->n_bytes, &m, err);
+    if (rc == OK && m.tag == TAG_PING) rc = look_at_clock(w, err); /* it may have been stopped while it waited */
+    if (rc == OK && m.tag == TAG_PING) rc = answer_ping(w, &m.ping, err);
+    if (rc == OK && m.tag == TAG_PONG && serves(w)) links_heard(&w->links, mail->from, m.pong.block_us, clock_now_ns());
+    mail_free(mail);
     return rc;
 }
 

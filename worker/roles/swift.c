@@ -208,10 +208,8 @@ const char *swift_next(struct swift *s, uint64_t n_written)
     if (!s->n || n_written < s->tried_at + SWIFT_ROWS_LEAST) return NULL;
     bool ages = !s->best.is_whole && (!s->best.n_trials || s->since_best >= TRIALS_TO_AGE);
     if (!s->in_work) {
-        if (ages)
-            s->tried = s->best;
-        else
-            choose(s);
+        if (!ages) choose(s);
+        if (ages || is_best(s, s->tried.off)) s->tried = s->best; /* with what is known of it */
     }
     if (!spell(s, s->tried.off, s->candidate)) return NULL;
     s->tried_at = n_written;
