@@ -1,4 +1,5 @@
-/* wire.h -- the messages between peers: plain structs <-> bytes. Only wire.c uses the generated protobuf code.
+/* wire.h -- the messages between peers: plain structs <-> bytes. Only wire.c and wire_slots.c use the generated
+ * protobuf code.
  *
  *   C: the coordinator   W: every worker   D: the drafter   L: the leader of the verifiers   Z: their last
  *
