@@ -325,7 +325,7 @@ static void note_text(struct lead *l, const struct part *part)
     if (first < part->n_rows && s->n_prompt == UINT32_MAX) s->n_prompt = part->at + (uint32_t)first + 1;
 }
 
-void lead_join(struct lead *l, const struct part *part)
+void lead_join(struct lead *l, const struct part *part, bool is_shared)
 {
     int32_t ids[PASS_ROWS];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
@@ -334,7 +334,6 @@ void lead_join(struct lead *l, const struct part *part)
     slots_apply(l->c.slots, part->slot, part->at, ids, part->n_rows);
     struct self *s = &l->self[part->slot];
     bool brings_token = s->on && first_wanted(part) < part->n_rows;
-    bool is_shared = part->job ? lead_is_shared(l, part) : s->open.adaptive;
     *(is_shared ? &s->budget.used : &l->n_taken_whole) += (int)part->n_rows;
     s->last_pass = l->n_passes;
     s->last_part = ++l->n_parts;
@@ -355,27 +354,27 @@ static void note_refused(struct self *s)
 }
 
 /* It may be in this pass, if it applies. */
-static bool has_place(const struct lead *l, const struct part *part, bool is_there)
+static bool has_place(const struct lead *l, const struct part *part, bool is_shared)
 {
     if (!lead_has_room(l, part->n_rows) || rewinds_inside(l, part) || lead_has_another_plan(l, part->plan))
         return false;
     if (copies_inside(l, part)) return false;
-    if (!is_there || !l->shares) return true;
-    return (int)part->n_rows <=
-           (lead_is_shared(l, part) ? lead_rows_left(l, &l->self[part->slot]) : l->n_whole - l->n_taken_whole);
+    if (!l->shares) return true;
+    int left = is_shared ? lead_rows_left(l, &l->self[part->slot]) : l->n_whole - l->n_taken_whole;
+    return (int)part->n_rows <= left;
 }
 
 /* False: it waits for a later pass. */
 static bool take_part(struct lead *l, struct queued_part *q, uint64_t now_us)
 {
     struct part part = q->part;
-    bool is_there = part.slot < (uint32_t)l->c.slots->n;
+    bool is_there = part.slot < (uint32_t)l->c.slots->n, is_shared = lead_is_shared(l, &part);
     struct self *s = is_there ? &l->self[part.slot] : NULL;
-    if (lead_must_wait(l, &part) || (!l->shares && !has_place(l, &part, is_there))) return false;
+    if (lead_must_wait(l, &part) || (!l->shares && !has_place(l, &part, is_shared))) return false;
     bool copies;
     enum verdict_status status = check_part(l, &part, &copies);
     bool is_late = status == VERDICT_OK && lead_is_late(l, &part), is_new = !is_late || lead_trim(l, &part);
-    if (l->shares && status == VERDICT_OK && is_new && !has_place(l, &part, is_there)) return false;
+    if (l->shares && status == VERDICT_OK && is_new && !has_place(l, &part, is_shared)) return false;
     if (is_there) s->n_queued--;
     if (is_late && part.at == s->next.at) lead_learn_late(s, is_new);
     if (!is_new) {
@@ -388,7 +387,7 @@ static bool take_part(struct lead *l, struct queued_part *q, uint64_t now_us)
         if (!copies) part.from = 0;
         if (!l->step.n_parts) l->step.queued_us = (uint32_t)(now_us - q->came_us);
         feed_last(l, q, &part);
-        lead_join(l, &part);
+        lead_join(l, &part, is_shared);
     }
     return true;
 }

@@ -110,8 +110,8 @@ bool lead_is_end(const struct self *s, int32_t id);
 bool lead_has_room(const struct lead *l, size_t n_rows);
 /* A pass runs one plan. */
 bool lead_has_another_plan(const struct lead *l, const char *plan);
-/* Into the pass: the slot holds its rows from now on. */
-void lead_join(struct lead *l, const struct part *part);
+/* Into the pass: the slot holds its rows from now on. They are of those that slots share, or taken whole. */
+void lead_join(struct lead *l, const struct part *part, bool is_shared);
 void lead_refuse(struct lead *l, const struct part *part, enum verdict_status status, uint32_t held);
 
 /* ---- lead_self.c ---- */

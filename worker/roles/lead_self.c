@@ -139,7 +139,7 @@ static void start_self(struct lead *l, uint32_t slot, int n_others, uint64_t now
                               .rows = own->rows,
                               .n_rows = (size_t)n + 1,
                               .sampler = s->open.sampler};
-    lead_join(l, &part);
+    lead_join(l, &part, s->open.adaptive);
 }
 
 static int count_ready(const struct lead *l)
