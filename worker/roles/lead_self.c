@@ -14,7 +14,7 @@ void lead_begin_policy(const struct lead *l, struct self *s, bool adaptive)
 void lead_note_part(struct self *s, const struct token *t, uint64_t now_us)
 {
     int n_drafts = s->part.n_drafts, n_right = (int)(t->at - s->part.at) - 1, n_judged = n_right + REACH_MORE;
-    if (!s->part.in_work || n_right < 0 || n_right > n_drafts) return; /* written twice: see take_self */
+    if (!s->part.in_work || n_right < 0 || n_right > n_drafts) return; /* written twice: its prompt came again */
     bool costs = s->policy.prior.draft != 0;
     const struct draft_policy_round round = {.n_drafted = costs || n_drafts < n_judged ? n_drafts : n_judged,
                                              .n_accepted = n_right,
