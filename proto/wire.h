@@ -1,4 +1,5 @@
-/* wire.h -- the messages between peers: plain structs <-> bytes. Only wire.c uses the generated protobuf code.
+/* wire.h -- the messages between peers: plain structs <-> bytes. Only wire.c and wire_slots.c use the generated
+ * protobuf code.
  *
  *   C: the coordinator   W: every worker   D: the drafter   L: the leader of the verifiers   Z: their last
  *
@@ -24,28 +25,28 @@ enum { ROWS_LEAST = 2 }; /* of a pass: a verify of one draft */
 enum { SLOTS_MOST = 256, CONTEXT_MOST = 1 << 20, DRAFTS_MOST = 64, JUDGED_MOST = 8 };
 enum { HOLD_US_MOST = 1000000 };
 
-enum tag {                  /* 0 is no message; reserved ones have a number and no struct yet */
-           TAG_HELLO = 1,   /* W -> C   its model, machine and memory  answer: Welcome or Quit */
-           TAG_WELCOME = 2, /* C -> W   what to make room for          answer: Ready or Fail */
-           TAG_METADATA =
-               3,        /* L, D -> C  a model file's keys, in parts, before Hello: only if C does not have the file */
-           TAG_OPEN = 4, /* C -> L, D  a slot's text begins         no answer */
-           TAG_VERIFY = 5,    /* C -> L   a part: rows to feed and judge answer: one Verdict */
-           TAG_VERDICT = 6,   /* Z -> C (L -> C if refused); with job 0 for rows of the leader's own */
-           TAG_DRAFT_ASK = 7, /* C -> D   ids to read, drafts to write   answer: one Draft */
-           TAG_DRAFT = 8,     /* D -> C */
-           TAG_CUT = 9,       /* C -> L D no more by itself in a slot    no answer */
-           TAG_FORK = 10,     /* reserved: copying a prefix is a member of part and draft_ask, `from` */
-           TAG_PING = 11,     /* C -> W   a sign of life              answer: Pong */
-           TAG_FAIL = 12,     /* W -> C   why this worker cannot go on */
-           TAG_PASS = 13,     /* L -> shards, stage -> stage: rows and their hidden state; L's group only */
-           TAG_TOKEN = 14,    /* Z -> L   big's next id, if L asked for it in the Pass */
-           TAG_QUIT = 15,     /* C -> W   the job is over */
-           TAG_READY = 16,    /* W -> C   loaded */
-           TAG_ACK = 17,      /* C -> L   how many ids of a slot's text C has; no answer */
-           TAG_LOADING = 18,  /* W -> C   how much is loaded, between Welcome and Ready; no answer */
-           TAG_PONG = 19,     /* W -> C   what it does; W -> W of one group, as a sign of life */
-           N_TAGS
+/* 0 is no message; reserved ones have a number and no struct yet. */
+enum tag {
+    TAG_HELLO = 1,     /* W -> C      its model, machine and memory; answer: Welcome or Quit */
+    TAG_WELCOME = 2,   /* C -> W      what to make room for; answer: Ready or Fail */
+    TAG_METADATA = 3,  /* L, D -> C   a model file's keys, in parts, before Hello: only if C has no such file */
+    TAG_OPEN = 4,      /* C -> L, D   a slot's text begins; no answer */
+    TAG_VERIFY = 5,    /* C -> L      a part: rows to feed and judge; answer: one Verdict */
+    TAG_VERDICT = 6,   /* Z -> C      or L -> C if refused; with job 0 for rows of the leader's own */
+    TAG_DRAFT_ASK = 7, /* C -> D      ids to read, drafts to write; answer: one Draft */
+    TAG_DRAFT = 8,     /* D -> C */
+    TAG_CUT = 9,       /* C -> L, D   no more by itself in a slot; no answer */
+    TAG_FORK = 10,     /* reserved    copying a prefix is a member of part and draft_ask, `from` */
+    TAG_PING = 11,     /* C -> W      a sign of life; answer: Pong */
+    TAG_FAIL = 12,     /* W -> C      why this worker cannot go on */
+    TAG_PASS = 13,     /* L -> shards and stage -> stage: rows and their hidden state; L's group only */
+    TAG_TOKEN = 14,    /* Z -> L      big's next id, if L asked for it in the Pass */
+    TAG_QUIT = 15,     /* C -> W      the job is over */
+    TAG_READY = 16,    /* W -> C      loaded */
+    TAG_ACK = 17,      /* C -> L      how many ids of a slot's text C has; no answer */
+    TAG_LOADING = 18,  /* W -> C      how much is loaded, between Welcome and Ready; no answer */
+    TAG_PONG = 19,     /* W -> C      what it does; W -> W of one group, as a sign of life */
+    N_TAGS
 };
 
 struct wire_tag {
@@ -148,8 +149,7 @@ struct cut { /* the leader writes nothing more by itself in the slot; the drafte
 
 struct ack { /* the coordinator has the text's first `at` ids */
     uint32_t slot, at;
-    uint32_t
-        hold_us; /* before a row of its own the leader waits so long for a part of the slot; an Open sets it to 0 */
+    uint32_t hold_us; /* the leader waits so long for a part before a row of the slot's own; an Open sets it to 0 */
 };
 
 struct ping {

@@ -3,7 +3,7 @@ foreach(room test_spec test_spec_drafting test_spec_workers test_requests test_l
         test_early)
     pilotfish_test(${room} ${room}.c ${sim} LIBS pf_simulator)
 endforeach()
-foreach(part seq spec_answers policy policy_ahead drafter_view flights score)
+foreach(part seq spec_answers policy policy_cost policy_ahead drafter_view flights score)
     pilotfish_test(test_${part} test_${part}.c LIBS pf_coordinator)
 endforeach()
 pilotfish_test(test_simulator test_simulator.c LIBS pf_simulator)

@@ -124,9 +124,8 @@ static void a_prefix_is_copied_where_another_slot_holds_it_behind_the_pass_that_
         struct scene c;
         struct err err;
         uint64_t hash[N_CTX];
-        const struct slot *slot = c.slots.slot;
         scene_open(&c);
-        slot = c.slots.slot;
+        const struct slot *slot = c.slots.slot;
         assert_int_equal(scene_post(&c, 2, 0, 8, 0, &err), OK); /* for the hashes of 1, 2, ... */
         lead_next(c.lead, 0);
         memcpy(hash, slot[2].prefix_hash, 9 * sizeof *hash);

@@ -286,6 +286,52 @@ static void what_copies_is_taken_whole(void **state)
     }
 }
 
+/* Texts that begin with what their slots hold: not copied, but taken whole as if they were. Two slots had no row for
+ * long, and rows are kept for them. */
+static void what_need_not_be_copied_is_taken_whole_too(void **state)
+{
+    (void)state;
+    enum { SLOTS = 4, LONG = 10 /* passes */, PART = MAX_ROWS / 2 };
+    struct scene c;
+    struct err err;
+    int n_rows[SLOTS] = {0}, rows[SLOTS] = {0};
+    open_beside(&c, SLOTS, SLOTS, MAX_ROWS, n_rows);
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_int_equal(step.n_parts, SLOTS);
+    for (int i = 0; i < LONG; i++) lead_next(c.lead, 0);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        const struct slot *text = &c.slots.slot[slot];
+        const struct token t = {0, slot, 1, (uint32_t)text->len, text->prefix_hash[text->len], NEXT};
+        assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
+    }
+    for (uint32_t slot = 2; slot < SLOTS; slot++) {
+        const struct open_slot open = {
+            .slot = slot, .last_position = N_CTX, .round = 2, .self_max = N_CTX, .adaptive = true, .text = 1};
+        const int32_t drafts[PART] = {FIRST, FIRST + 1, FIRST + 2};
+        struct row feed[PART];
+        for (int i = 0; i < PART; i++)
+            feed[i] = (struct row){
+                .id = i ? drafts[i - 1] : NEXT, .wanted = true, .judge = &drafts[i], .n_judge = i + 1 < PART};
+        const struct part part = {.job = 90 + slot,
+                                  .slot = slot,
+                                  .round = 2,
+                                  .at = 1,
+                                  .prefix_hash = c.slots.slot[slot].prefix_hash[1],
+                                  .rows = feed,
+                                  .n_rows = PART,
+                                  .from = 1};
+        assert_int_equal(lead_on_open(c.lead, &open, &err), OK);
+        assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
+    }
+    step = lead_next(c.lead, 0);
+    for (size_t i = 0; i < step.n_parts; i++) {
+        rows[step.parts[i].slot] += (int)step.parts[i].n_rows;
+        assert_int_equal(step.parts[i].from, 0);
+    }
+    assert_memory_equal(rows, ((const int[]){1, 1, PART, 0}), sizeof rows);
+    scene_close(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +341,7 @@ int main(void)
         cmocka_unit_test(no_slot_waits_for_ever),
         cmocka_unit_test(a_prompt_and_texts_get_their_rows),
         cmocka_unit_test(what_copies_is_taken_whole),
+        cmocka_unit_test(what_need_not_be_copied_is_taken_whole_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

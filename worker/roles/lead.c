@@ -8,8 +8,6 @@
 #include "proto/suffix.h"
 #include "worker/engine/engine_row.h"
 
-enum { REACH_MORE = 2 }; /* ids by which the next draft may be longer than the last one was right */
-
 int part_check(const struct part *part, int max_rows, int n_vocab, struct err *err)
 {
     if (part->n_rows < 1 || part->n_rows > (size_t)max_rows)
@@ -104,14 +102,6 @@ int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, str
     return OK;
 }
 
-static void begin_policy(const struct lead *l, struct self *s, bool adaptive)
-{
-    const struct cost_prior prior = {.draft = l->c.drafts.write ? l->c.drafts.cost : 0};
-    draft_policy_init(&s->policy, adaptive, false, prior, &(struct draft_profile){0});
-    s->reach = REACH_MORE;
-    lead_forget(s);
-}
-
 /* What big wrote of the slot's last text goes to the memory of all slots. */
 static void remember(struct lead *l, uint32_t slot)
 {
@@ -139,7 +129,7 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
     struct self *s = &l->self[open->slot];
     if (!s->was_opened || open->text != s->open.text) {
         begin_text(l, open->slot);
-        begin_policy(l, s, open->adaptive);
+        lead_begin_policy(l, s, open->adaptive);
     }
     s->on = open->self_max > 0;
     s->was_opened = true;
@@ -175,7 +165,7 @@ int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err)
     return rc;
 }
 
-static bool is_end(const struct self *s, int32_t id)
+bool lead_is_end(const struct self *s, int32_t id)
 {
     for (size_t i = 0; i < s->open.n_end_ids; i++)
         if (s->end_ids[i] == id) return true;
@@ -184,28 +174,7 @@ static bool is_end(const struct self *s, int32_t id)
 
 static bool ends(const struct self *s, const struct token *t)
 {
-    return is_end(s, t->id) || t->at + 1 >= s->open.last_position;
-}
-
-/* The slot's own part is done, and what the draft policy learns from it is how long it took, and how many of its drafts
- * were right. How sure big was does not count; nor do, where drafts cost nothing, those far behind a wrong one: after a
- * long copy one wrong draft would be a reason to pause. */
-static void note_part(struct self *s, const struct token *t, uint64_t now_us)
-{
-    int n_drafts = s->part.n_drafts, n_right = (int)(t->at - s->part.at) - 1, n_judged = n_right + REACH_MORE;
-    if (!s->part.in_work || n_right < 0 || n_right > n_drafts) return; /* written twice: see take_self */
-    bool costs = s->policy.prior.draft != 0;
-    const struct draft_policy_round round = {.n_drafted = costs || n_drafts < n_judged ? n_drafts : n_judged,
-                                             .n_accepted = n_right,
-                                             .n_tokens = n_right + 1,
-                                             .ns = (double)(now_us - s->part.begun_us) * 1e3,
-                                             .draft_ns = s->part.drafted_us * 1e3,
-                                             .p_target = s->policy.p_target * (n_right + 1),
-                                             .measured = true};
-    s->part.in_work = false;
-    if (n_drafts) s->reach = n_judged;
-    if (!n_drafts || n_right < n_drafts) s->on &= !s->open.while_right;
-    draft_policy_note(&s->policy, &round);
+    return lead_is_end(s, t->id) || t->at + 1 >= s->open.last_position;
 }
 
 /* The slot holds drafts where big writes otherwise. */
@@ -229,7 +198,7 @@ int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct
     bool of_this_text = (int32_t)(t->round - s->open.round) >= 0;
     if (!s->on || !of_this_text) return OK;
     if (t->job == s->job) s->job = 0;
-    if (!t->job) note_part(s, t, now_us);
+    if (!t->job) lead_note_part(s, t, now_us);
     bool follows = slots_check(l->c.slots, t->slot, t->at, t->prefix_hash, 0) == VERDICT_OK;
     if (!follows && t->job && s->knows && t->at > s->next.at) return OK; /* after a draft that big has contradicted */
     if (t->job && t->at > s->acked) s->acked = t->at; /* the coordinator has sent what stands before it */
@@ -275,14 +244,13 @@ static enum verdict_status check_part(const struct lead *l, const struct part *p
     return *copies ? VERDICT_OK : status;
 }
 
-/* A pass runs one plan. */
-static bool has_another_plan(const struct lead *l, const char *plan)
+bool lead_has_another_plan(const struct lead *l, const char *plan)
 {
     const char *its = l->step.n_parts ? l->parts[0].plan : plan;
     return (plan != NULL) != (its != NULL) || (plan && strcmp(plan, its));
 }
 
-static void refuse(struct lead *l, const struct part *part, enum verdict_status status, uint32_t held)
+void lead_refuse(struct lead *l, const struct part *part, enum verdict_status status, uint32_t held)
 {
     l->refused[l->step.n_refused++] = (struct verdict){.job = part->job,
                                                        .slot = part->slot,
@@ -325,7 +293,7 @@ bool lead_must_wait(const struct lead *l, const struct part *part)
     return lead_is_late(l, part) && l->self[part->slot].part.in_work;
 }
 
-static bool has_room(const struct lead *l, size_t n_rows)
+bool lead_has_room(const struct lead *l, size_t n_rows)
 {
     bool more_parts = !l->c.max_parts || l->step.n_parts < (size_t)l->c.max_parts;
     return more_parts && n_rows <= (size_t)(l->c.max_rows - l->step.n_rows);
@@ -337,9 +305,9 @@ static void feed_last(const struct lead *l, struct queued_part *q, struct part *
     const struct self *s = &l->self[part->slot];
     const struct row *last = &part->rows[part->n_rows - 1];
     uint32_t end = part->at + (uint32_t)part->n_rows;
-    if (!s->on || s->n_queued || !last->n_judge || is_end(s, last->judge[0])) return;
+    if (!s->on || s->n_queued || !last->n_judge || lead_is_end(s, last->judge[0])) return;
     if (end + 1 >= s->open.last_position || end >= (uint32_t)l->c.slots->n_ctx) return;
-    if (!has_room(l, part->n_rows + 1) || lead_rows_left(l, s) <= (int)part->n_rows) return;
+    if (!lead_has_room(l, part->n_rows + 1) || lead_rows_left(l, s) <= (int)part->n_rows) return;
     q->rows[q->part.n_rows] = (struct row){.id = last->judge[0], .wanted = true, .n_top = last->n_top};
     part->n_rows++;
 }
@@ -357,7 +325,7 @@ static void note_text(struct lead *l, const struct part *part)
     if (first < part->n_rows && s->n_prompt == UINT32_MAX) s->n_prompt = part->at + (uint32_t)first + 1;
 }
 
-static void join(struct lead *l, const struct part *part)
+void lead_join(struct lead *l, const struct part *part, bool is_shared)
 {
     int32_t ids[PASS_ROWS];
     for (size_t i = 0; i < part->n_rows; i++) ids[i] = part->rows[i].id;
@@ -366,7 +334,6 @@ static void join(struct lead *l, const struct part *part)
     slots_apply(l->c.slots, part->slot, part->at, ids, part->n_rows);
     struct self *s = &l->self[part->slot];
     bool brings_token = s->on && first_wanted(part) < part->n_rows;
-    bool is_shared = part->job ? lead_is_shared(l, part) : s->open.adaptive;
     *(is_shared ? &s->budget.used : &l->n_taken_whole) += (int)part->n_rows;
     s->last_pass = l->n_passes;
     s->last_part = ++l->n_parts;
@@ -387,39 +354,40 @@ static void note_refused(struct self *s)
 }
 
 /* It may be in this pass, if it applies. */
-static bool has_place(const struct lead *l, const struct part *part, bool is_there)
+static bool has_place(const struct lead *l, const struct part *part, bool is_shared)
 {
-    if (!has_room(l, part->n_rows) || rewinds_inside(l, part) || has_another_plan(l, part->plan)) return false;
+    if (!lead_has_room(l, part->n_rows) || rewinds_inside(l, part) || lead_has_another_plan(l, part->plan))
+        return false;
     if (copies_inside(l, part)) return false;
-    if (!is_there || !l->shares) return true;
-    return (int)part->n_rows <=
-           (lead_is_shared(l, part) ? lead_rows_left(l, &l->self[part->slot]) : l->n_whole - l->n_taken_whole);
+    if (!l->shares) return true;
+    int left = is_shared ? lead_rows_left(l, &l->self[part->slot]) : l->n_whole - l->n_taken_whole;
+    return (int)part->n_rows <= left;
 }
 
 /* False: it waits for a later pass. */
 static bool take_part(struct lead *l, struct queued_part *q, uint64_t now_us)
 {
     struct part part = q->part;
-    bool is_there = part.slot < (uint32_t)l->c.slots->n;
+    bool is_there = part.slot < (uint32_t)l->c.slots->n, is_shared = lead_is_shared(l, &part);
     struct self *s = is_there ? &l->self[part.slot] : NULL;
-    if (lead_must_wait(l, &part) || (!l->shares && !has_place(l, &part, is_there))) return false;
+    if (lead_must_wait(l, &part) || (!l->shares && !has_place(l, &part, is_shared))) return false;
     bool copies;
     enum verdict_status status = check_part(l, &part, &copies);
     bool is_late = status == VERDICT_OK && lead_is_late(l, &part), is_new = !is_late || lead_trim(l, &part);
-    if (l->shares && status == VERDICT_OK && is_new && !has_place(l, &part, is_there)) return false;
+    if (l->shares && status == VERDICT_OK && is_new && !has_place(l, &part, is_shared)) return false;
     if (is_there) s->n_queued--;
     if (is_late && part.at == s->next.at) lead_learn_late(s, is_new);
     if (!is_new) {
-        refuse(l, &part, VERDICT_LATE, s->next.at + 1);
+        lead_refuse(l, &part, VERDICT_LATE, s->next.at + 1);
     } else if (status != VERDICT_OK) {
-        refuse(l, &part, status, slots_held(l->c.slots, part.slot));
+        lead_refuse(l, &part, status, slots_held(l->c.slots, part.slot));
         if (is_there) note_refused(s);
     } else {
         s->has_next = s->knows = false; /* it says what is next */
         if (!copies) part.from = 0;
         if (!l->step.n_parts) l->step.queued_us = (uint32_t)(now_us - q->came_us);
         feed_last(l, q, &part);
-        join(l, &part);
+        lead_join(l, &part, is_shared);
     }
     return true;
 }
@@ -452,167 +420,16 @@ static void take_queued(struct lead *l, uint64_t now_us)
     }
 }
 
-/* It says what the slot holds, from where the coordinator must send. */
-static void refuse_self(struct lead *l, uint32_t slot)
-{
-    struct self *s = &l->self[slot];
-    const struct part part = {
-        .slot = slot, .round = s->open.round, .at = s->next.at, .prefix_hash = s->next.prefix_hash};
-    s->lost = false;
-    enum verdict_status status = slots_check(l->c.slots, slot, part.at, part.prefix_hash, 1);
-    if (status != VERDICT_OK) refuse(l, &part, status, slots_held(l->c.slots, slot));
-}
-
-bool lead_would_go_on(const struct self *s)
-{
-    return s->on && s->has_next && !s->job && s->next.at + 1 < s->acked + s->open.self_max;
-}
-
-static bool is_ready(const struct self *s)
-{
-    return lead_would_go_on(s) && !s->n_queued;
-}
-
-int64_t lead_draft_room(const struct lead *l, const struct self *s, int n_others)
-{
-    int64_t after = (int64_t)s->next.at + 2;
-    int64_t rooms[] = {(int64_t)s->acked + s->open.self_max - after,
-                       (int64_t)s->open.last_position - after,
-                       l->c.slots->n_ctx - after,
-                       l->c.max_rows - l->step.n_rows - 1 - n_others,
-                       lead_rows_left(l, s) - 1,
-                       s->open.draft_max,
-                       s->reach};
-    int64_t least = DRAFTS_MOST;
-    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) least = rooms[i] < least ? rooms[i] : least;
-    return least;
-}
-
-/* What followed the text's end earlier, or comes from elsewhere. */
-static int write_drafts(struct lead *l, uint32_t slot, int most)
-{
-    struct self *s = &l->self[slot];
-    const struct slot *text = &l->c.slots->slot[slot];
-    const struct lead_drafts *from = &l->c.drafts;
-    s->part.drafted_us = 0;
-    if (most <= 0) return 0;
-    float chance = draft_policy_chance(&s->policy, most);
-    if (!from->write) return suffix_draft(l->c.memory, text->ids, text->len, chance, s->part.drafts, most).n;
-    const struct draft_order order = {&s->open, most, chance};
-    return from->write(from->arg, &order, s->part.drafts, &s->part.drafted_us);
-}
-
-/* The text ends with big's next id. None goes on past an end id: that one is big's to write. */
-static int draft(struct lead *l, uint32_t slot, int n_others)
-{
-    struct self *s = &l->self[slot];
-    int64_t room = lead_draft_room(l, s, n_others);
-    int n = write_drafts(l, slot, room > 0 ? draft_policy_window(&s->policy, (int)room) : 0);
-    for (int i = 0; i < n; i++)
-        if (is_end(s, s->part.drafts[i])) return i;
-    return n;
-}
-
-/* For a better way to draft; what was learned of the last one does not count for it. Returns how long it took. */
-static uint32_t look(struct lead *l, uint32_t slot)
-{
-    struct self *s = &l->self[slot];
-    const struct lead_drafts *from = &l->c.drafts;
-    uint32_t len = s->next.at + 1, counted = s->n_counted > s->n_prompt ? s->n_counted : s->n_prompt;
-    if (!from->look || counted >= len) return 0;
-    double cost = from->cost;
-    l->n_written += len - counted;
-    s->n_counted = len;
-    const struct lead_text text = {&s->open, (int)(len - s->n_prompt), l->n_written};
-    uint32_t us = from->look(from->arg, &text, &cost);
-    if (cost == from->cost) return us;
-    l->c.drafts.cost = cost;
-    for (int i = 0; i < l->c.slots->n; i++) begin_policy(l, &l->self[i], l->self[i].open.adaptive);
-    return us;
-}
-
-/* n_others: slots that are to have a row in this pass too. */
-static void start_self(struct lead *l, uint32_t slot, int n_others, uint64_t now_us)
-{
-    struct self *s = &l->self[slot];
-    struct own_part *own = &s->part;
-    const struct token *next = &s->next;
-    s->has_next = false;
-    s->lost = slots_check(l->c.slots, slot, next->at, next->prefix_hash, 1) != VERDICT_OK;
-    s->knows &= !s->lost;
-    if (s->lost) return;
-    slots_apply(l->c.slots, slot, next->at, &next->id, 1);
-    uint32_t look_us = look(l, slot);
-    int n = draft(l, slot, n_others);
-    for (int i = 0; i <= n; i++)
-        own->rows[i] = (struct row){.id = i ? own->drafts[i - 1] : next->id,
-                                    .wanted = true,
-                                    .n_top = s->open.n_top,
-                                    .judge = &own->drafts[i],
-                                    .n_judge = i < n};
-    own->in_work = true;
-    own->at = next->at;
-    own->n_drafts = n;
-    own->begun_us = now_us + look_us;
-    l->step.drafted_us += own->drafted_us + look_us;
-    const struct part part = {.slot = slot,
-                              .round = s->open.round,
-                              .at = next->at,
-                              .prefix_hash = next->prefix_hash,
-                              .rows = own->rows,
-                              .n_rows = (size_t)n + 1,
-                              .sampler = s->open.sampler};
-    join(l, &part);
-}
-
-static int count_ready(const struct lead *l)
-{
-    int n = 0;
-    for (int i = 0; i < l->c.slots->n; i++) n += is_ready(&l->self[i]);
-    return n;
-}
-
-/* How long until a slot goes on by itself; UINT64_MAX: for ever. */
-static uint64_t self_wait_us(const struct lead *l, uint64_t now_us)
-{
-    uint64_t wait_us = UINT64_MAX;
-    for (int i = 0; i < l->c.slots->n; i++) {
-        const struct self *s = &l->self[i];
-        uint64_t due_us = s->next_us + s->hold_us, left_us = s->hold_us && due_us > now_us ? due_us - now_us : 0;
-        if (is_ready(s) && left_us < wait_us) wait_us = left_us;
-    }
-    return wait_us;
-}
-
-/* Where there is a pass, those that wait for drafts go on in it, too. One for which there is no room is the first next
- * time. */
-static void take_ready(struct lead *l, uint64_t now_us)
-{
-    int n = l->c.slots->n, first = l->turn, n_others = count_ready(l);
-    bool full = (!l->step.n_parts && self_wait_us(l, now_us) > 0) || has_another_plan(l, NULL);
-    for (int i = 0; i < n; i++) {
-        int slot = (first + i) % n;
-        struct self *s = &l->self[slot];
-        if (is_ready(s) && !full && lead_rows_left(l, s) > 0) {
-            full = !has_room(l, 1);
-            if (full) l->turn = slot;
-            if (!full) start_self(l, (uint32_t)slot, --n_others, now_us);
-            if (!full && l->spares && s->open.adaptive) l->n_spare += s->budget.most - s->budget.used;
-        }
-        if (s->lost) refuse_self(l, (uint32_t)slot);
-    }
-}
-
 uint64_t lead_wait_us(const struct lead *l, uint64_t now_us)
 {
     if (l->rests_until_us > now_us) {
-        uint64_t rest_us = l->rests_until_us - now_us, self_us = self_wait_us(l, now_us);
+        uint64_t rest_us = l->rests_until_us - now_us, self_us = lead_self_wait_us(l, now_us);
         return self_us < rest_us ? self_us : rest_us;
     }
     if (l->n_queued > l->n_taken && !lead_must_wait(l, &lead_queue_at(l, l->n_taken)->part)) return 0;
     for (int i = 0; i < l->c.slots->n; i++)
         if (l->self[i].lost) return 0;
-    return self_wait_us(l, now_us);
+    return lead_self_wait_us(l, now_us);
 }
 
 struct lead_step lead_next(struct lead *l, uint64_t now_us)
@@ -623,7 +440,7 @@ struct lead_step lead_next(struct lead *l, uint64_t now_us)
     l->rests_until_us = 0;
     if (lead_budget_rows(l)) {
         take_queued(l, now_us);
-        take_ready(l, now_us);
+        lead_take_ready(l, now_us);
     }
     if (l->shares && !l->step.n_parts && !l->step.n_refused) lead_rest(l, now_us);
     return l->step;

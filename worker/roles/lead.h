@@ -105,8 +105,8 @@ int lead_on_cut(struct lead *l, const struct cut *cut, struct err *err);
 /* From the group's last, which has the answers (token_of). */
 int lead_on_token(struct lead *l, const struct token *token, uint64_t now_us, struct err *err);
 
-bool lead_is_full(const struct lead *l,
-                  uint64_t now_us); /* no room for another part of the coordinator before the next pass */
+/* There is no room for another part of the coordinator before the next pass. */
+bool lead_is_full(const struct lead *l, uint64_t now_us);
 /* For how long there is nothing to do unless a message comes. 0: there is; UINT64_MAX: for ever. */
 uint64_t lead_wait_us(const struct lead *l, uint64_t now_us);
 static inline bool lead_has_work(const struct lead *l, uint64_t now_us)

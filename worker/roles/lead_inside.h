@@ -1,6 +1,7 @@
-/* lead_inside.h -- the inside of lead: what its two files share.
+/* lead_inside.h -- the inside of lead: what its files share.
  *
- *   lead.c            messages, and what is in a pass
+ *   lead.c            messages, and which of the coordinator's parts are in a pass
+ *     ├▶ lead_self.c     self-start: rows of the slots' own, and drafts behind them
  *     └▶ lead_budget.c   how many rows of it each slot gets, where several want some (budget.h)
  */
 #ifndef WORKER_ROLES_LEAD_INSIDE_H
@@ -103,11 +104,34 @@ bool lead_is_late(const struct lead *l, const struct part *part);
 bool lead_trim(const struct lead *l, struct part *part);
 /* Until the slot's own part is done nobody knows what is final. */
 bool lead_must_wait(const struct lead *l, const struct part *part);
+/* It ends the slot's text. */
+bool lead_is_end(const struct self *s, int32_t id);
+/* In the pass, for a part of so many rows. */
+bool lead_has_room(const struct lead *l, size_t n_rows);
+/* A pass runs one plan. */
+bool lead_has_another_plan(const struct lead *l, const char *plan);
+/* Into the pass: the slot holds its rows from now on. They are of those that slots share, or taken whole. */
+void lead_join(struct lead *l, const struct part *part, bool is_shared);
+void lead_refuse(struct lead *l, const struct part *part, enum verdict_status status, uint32_t held);
+
+/* ---- lead_self.c ---- */
+
+/* Nothing is known yet of drafts in the slot's text. */
+void lead_begin_policy(const struct lead *l, struct self *s, bool adaptive);
+/* The slot's own part is done, and what the draft policy learns from it is how long it took, and how many of its drafts
+ * were right. How sure big was does not count; nor do, where drafts cost nothing, those far behind a wrong one: after a
+ * long copy one wrong draft would be a reason to pause. */
+void lead_note_part(struct self *s, const struct token *t, uint64_t now_us);
 /* Whether it goes on by itself, but for parts of the coordinator's. */
 bool lead_would_go_on(const struct self *s);
 /* Ids that may follow big's next one and big's answer to it: as many as the Open, the text and the pass have room
  * for. */
 int64_t lead_draft_room(const struct lead *l, const struct self *s, int n_others);
+/* How long until a slot goes on by itself; UINT64_MAX: for ever. */
+uint64_t lead_self_wait_us(const struct lead *l, uint64_t now_us);
+/* Where there is a pass, those that wait for drafts go on in it, too. One for which there is no room is the first next
+ * time. */
+void lead_take_ready(struct lead *l, uint64_t now_us);
 
 /* ---- lead_budget.c ---- */
 

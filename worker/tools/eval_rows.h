@@ -31,7 +31,8 @@ struct eval_rows_input { /* all borrowed */
 };
 
 /* Says on `out` what was written. The last window may be shorter. E_MODEL: the model has not so many blocks. E_USAGE:
- * the file cannot be written, or the window is longer than the model's context. */
+ * the file cannot be opened, the text has fewer than two tokens, or the window is longer than the model's context.
+ * E_FAIL: the file cannot be written. */
 int eval_rows(const struct eval_rows_input *in, FILE *out, struct err *err);
 
 #endif
