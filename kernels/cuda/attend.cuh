@@ -63,16 +63,16 @@ static __global__ void __launch_bounds__(ROW_THREADS) attend(attend_args a)
             for (int j = 0; j < d; j++) score = fmaf(q[j], f16_value(key[j]), score);
         }
         const float chunk_max = block_max(score);
-        p[i] = seen ? device_expf(score - chunk_max) : 0.0f;
+        p[i] = seen ? expf_of(score - chunk_max) : 0.0f;
         const float chunk_sum = block_sum(p[i]); /* its barriers: p is there */
         const float o = chunk_output(a, a.values + cache + (size_t)chunk * (size_t)d, p, part, from, to);
         if (chunk <= first) {
             max = chunk_max, sum = chunk_sum, out = o;
         } else if (chunk_max > max) {
-            const float by = device_expf(max - chunk_max);
+            const float by = expf_of(max - chunk_max);
             sum = fmaf(sum, by, chunk_sum), out = fmaf(out, by, o), max = chunk_max;
         } else {
-            const float by = device_expf(chunk_max - max);
+            const float by = expf_of(chunk_max - max);
             sum = fmaf(chunk_sum, by, sum), out = fmaf(o, by, out);
         }
     }

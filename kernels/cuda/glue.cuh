@@ -146,7 +146,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) activate(activate_args a)
     const size_t at = (size_t)blockIdx.y * a.ld + (size_t)i;
     if (i >= a.n) return;
     float g = a.ff[at], z = a.gelu ? g * fmaf(g * g, GELU_C3, GELU_C1) : g;
-    a.ff[at] = (g / (1.0f + device_expf(-z))) * a.up[(size_t)blockIdx.y * a.ld_up + (size_t)i];
+    a.ff[at] = (g / (1.0f + expf_of(-z))) * a.up[(size_t)blockIdx.y * a.ld_up + (size_t)i];
 }
 
 struct add_args {
