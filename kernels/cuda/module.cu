@@ -196,10 +196,12 @@ static const float *vector_of(const device *d, int i)
     return i < 0 ? nullptr : d->vectors[(size_t)i];
 }
 
-static size_t cache_at(const device *d, int cache)
+static cache_args cache_of(const device *d, int cache)
 {
     const device_shape *s = &d->s;
-    return (size_t)cache * (size_t)s->n_slots * (size_t)s->n_head_kv * (size_t)s->n_ctx * (size_t)s->d_head;
+    const size_t n = (size_t)s->n_slots * (size_t)s->n_head_kv * (size_t)s->n_ctx * (size_t)s->d_head,
+                 at = (size_t)cache * n;
+    return {d->rows, d->keys + at, d->values + at, s->n_head_kv, s->d_head, s->n_ctx};
 }
 
 static int width_of(const device *d, enum device_buffer b)
@@ -272,13 +274,8 @@ static int run_place(device *d, const device_op *op)
     a.norm_q = vector_of(d, op->norm_q);
     a.norm_k = vector_of(d, op->norm_k);
     a.cs = d->cs + (op->local ? (size_t)s->max_rows * (size_t)s->d_head : 0);
-    a.rows = d->rows;
-    a.keys = d->keys + cache_at(d, op->cache);
-    a.values = d->values + cache_at(d, op->cache);
+    a.cache = cache_of(d, op->cache);
     a.n_head = s->n_head;
-    a.n_head_kv = s->n_head_kv;
-    a.d = s->d_head;
-    a.n_ctx = s->n_ctx;
     a.eps = s->eps;
     a.q_scale = s->q_scale;
     a.neox = s->rope_neox;
@@ -294,12 +291,7 @@ static int run_attend(device *d, const device_op *op)
     a.out = d->of[DEVICE_ATTN];
     a.ld_q = d->ld[DEVICE_Q];
     a.ld_out = d->ld[DEVICE_ATTN];
-    a.rows = d->rows;
-    a.keys = d->keys + cache_at(d, op->cache);
-    a.values = d->values + cache_at(d, op->cache);
-    a.n_head_kv = s->n_head_kv;
-    a.d = s->d_head;
-    a.n_ctx = s->n_ctx;
+    a.cache = cache_of(d, op->cache);
     a.n_window = op->n_window;
     a.group = s->group;
     a.head_at = s->head_at;
@@ -445,11 +437,13 @@ static void cuda_copy(device *d, int to, int from, int n)
     const size_t ld = (size_t)s->n_ctx * (size_t)s->d_head * sizeof *d->keys, heads = (size_t)s->n_head_kv,
                  n_bytes = (size_t)n * (size_t)s->d_head * sizeof *d->keys;
     if (!enter(d) || n == 0) return;
-    for (int i = 0; i < s->n_caches; i++)
-        for (uint16_t *cache : {d->keys + cache_at(d, i), d->values + cache_at(d, i)})
+    for (int i = 0; i < s->n_caches; i++) {
+        const cache_args c = cache_of(d, i);
+        for (uint16_t *cache : {c.keys, c.values})
             check(d, cudaMemcpy2DAsync(cache + (size_t)to * heads * (size_t)s->n_ctx * (size_t)s->d_head, ld,
                                        cache + (size_t)from * heads * (size_t)s->n_ctx * (size_t)s->d_head, ld, n_bytes,
                                        heads, cudaMemcpyDeviceToDevice, d->stream));
+    }
 }
 
 static void cuda_end(device *d, device_row *rows, float *x)
