@@ -1,27 +1,12 @@
 #!/usr/bin/env bash
-# Ranks: 1 and 3. Plans that are found: while the model decodes (--draft-plan swift), which changes no text; and of a list
-# those that are worth what they cost (eval pareto).
+# Ranks: 1 and 3. Plans that are found: while the model decodes (--draft-plan swift), which changes no text; and of a
+# list those that are worth what they cost (eval pareto).
 #   found_plans.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+. "$(dirname "$0")/lib/plans.bash"
 . "$(dirname "$0")/lib/cli.bash"
 "$tiny" big.gguf || wrong "no toy model"
-
-# writes FILE ARGUMENT...: ids and log-probabilities into FILE.
-writes() {
-    does . "${ask[@]}" "${@:2}"
-    grep -o '"ids": .*"origin"' out > "$1"
-}
-
-# drafts ARGUMENT...: with drafts, and big's own text.
-drafts() {
-    writes found --guard off --draft-max 4 "$@"
-    cmp -s found whole || wrong "$*: not big's own text"
-    grep -q '"drafted": [1-9]' out || wrong "$*: nothing was drafted"
-}
-
-# number NAME FILE: as the last line of lines of JSON has it.
-number() { tail -1 "$2" | grep -o "\"$1\": [0-9.]*" || echo "no $1 in $2"; }
 
 # --- a plan that is looked for meanwhile: blocks 1 and 2 do nothing ---------------------------------------------------
 
