@@ -99,15 +99,14 @@ static void cuda_close(device *d)
 static bool take_buffers(device *d)
 {
     const device_shape *s = &d->s;
-    const int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head;
-    const int widths[N_DEVICE_BUFFERS] = {s->n_embd,   n_q,     n_kv,      n_kv,         s->n_attn,
-                                          s->n_ff_all, s->n_ff, s->n_embd, s->n_experts, s->n_experts ? s->n_embd : 0};
     const size_t rows = (size_t)s->max_rows, n_cs = 2 * rows * (size_t)s->d_head,
-                 n_cache = (size_t)s->n_caches * (size_t)s->n_slots * (size_t)n_kv * (size_t)s->n_ctx;
+                 n_kv = (size_t)(s->n_head_kv * s->d_head),
+                 n_cache = (size_t)s->n_caches * (size_t)s->n_slots * n_kv * (size_t)s->n_ctx;
     int widest = 0;
     for (int i = 0; i < N_DEVICE_BUFFERS; i++) {
-        d->ld[i] = (size_t)(widths[i] + PANEL - 1) / PANEL * PANEL;
-        widest = widths[i] > widest ? widths[i] : widest;
+        const int width = device_width(s, (enum device_buffer)i);
+        d->ld[i] = (size_t)(width + PANEL - 1) / PANEL * PANEL;
+        widest = width > widest ? width : widest;
         if (!take(d, &d->of[i], rows * d->ld[i])) return false;
     }
     d->ld_x = layout_x_width(widest);
@@ -204,12 +203,6 @@ static cache_args cache_of(const device *d, int cache)
     return {d->rows, d->keys + at, d->values + at, s->n_head_kv, s->d_head, s->n_ctx};
 }
 
-static int width_of(const device *d, enum device_buffer b)
-{
-    const device_shape *s = &d->s;
-    return b == DEVICE_FF ? s->n_ff_all : b == DEVICE_ATTN ? s->n_attn : s->n_embd;
-}
-
 /* Of ops that may be of the first rows alone. */
 static int rows_of(const device *d, const device_op *op)
 {
@@ -236,7 +229,7 @@ static const int *rows_listed(device *d, const device_op *op)
 
 static int run_ready(device *d, const device_op *op)
 {
-    const int n = op->rows ? op->n_rows : d->n_rows, width = width_of(d, op->buffer);
+    const int n = op->rows ? op->n_rows : d->n_rows, width = device_width(&d->s, op->buffer);
     const float down = op->buffer == DEVICE_FF ? DOWN_FF : 1.0f;
     const int *which = n ? rows_listed(d, op) : nullptr;
     d->n_ready = width;
