@@ -66,6 +66,15 @@ enum device_buffer {
     N_DEVICE_BUFFERS
 };
 
+/* Columns of a buffer; 0: the model needs none. */
+static inline int device_width(const struct device_shape *s, enum device_buffer b)
+{
+    const int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head;
+    const int widths[N_DEVICE_BUFFERS] = {s->n_embd,   n_q,     n_kv,      n_kv,         s->n_attn,
+                                          s->n_ff_all, s->n_ff, s->n_embd, s->n_experts, s->n_experts ? s->n_embd : 0};
+    return widths[b];
+}
+
 enum device_op_kind {
     DEVICE_READY,    /* READY = rows of `buffer`, normed by `norm`; a row with a number that is not finite is bad */
     DEVICE_PRODUCT,  /* buffer = READY . matrix^T; of the first n_rows, 0: of all rows of the pass. So is */

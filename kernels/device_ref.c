@@ -51,11 +51,9 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
     *why = "out of memory";
     if (!d) return NULL;
     d->s = *s;
-    int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head;
+    int n_kv = s->n_head_kv * s->d_head;
     int widest = s->n_attn > s->n_ff_all ? s->n_attn : s->n_ff_all;
     if (s->n_embd > widest) widest = s->n_embd;
-    const int widths[N_DEVICE_BUFFERS] = {s->n_embd,   n_q,     n_kv,      n_kv,         s->n_attn,
-                                          s->n_ff_all, s->n_ff, s->n_embd, s->n_experts, s->n_experts ? s->n_embd : 0};
     size_t rows = (size_t)s->max_rows, width = (size_t)widest,
            n_cache = (size_t)s->n_caches * (size_t)s->n_slots * (size_t)n_kv * (size_t)s->n_ctx;
     bool ok = (d->rows = calloc(rows, sizeof *d->rows)) && (d->ready.x = zeros(rows * width * sizeof(float))) &&
@@ -65,7 +63,7 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
               (d->scratch = zeros((size_t)s->group * (size_t)(ATTN_CHUNK + s->d_head + 2) * sizeof(float))) &&
               (d->keys = zeros(n_cache * sizeof *d->keys)) && (d->values = zeros(n_cache * sizeof *d->values));
     for (int i = 0; i < N_DEVICE_BUFFERS && ok; i++) {
-        d->ld[i] = (size_t)(widths[i] + PANEL);
+        d->ld[i] = (size_t)(device_width(s, (enum device_buffer)i) + PANEL);
         ok = (d->of[i] = zeros(rows * d->ld[i] * sizeof(float))) != NULL;
     }
     if (ok) return d;
@@ -130,7 +128,7 @@ static void ready(struct device *d, const struct device_op *op)
 {
     const struct device_shape *s = &d->s;
     const float *norm = vector(d, op->norm);
-    int n = op->buffer == DEVICE_FF ? s->n_ff_all : op->buffer == DEVICE_ATTN ? s->n_attn : s->n_embd;
+    int n = device_width(s, op->buffer);
     d->ready.n_in = n;
     struct acts a = d->ready;
     if (n % BLOCK) a.blocks = NULL; /* only float weights read such rows */

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/math_tables.h"
+#include "kernels/expf.h"
 
 #define LOG2E 0x1.71547652b82fep+0
 #define LN2_HI 0x1.62e42fefa4p-1 /* 40 bits: n * LN2_HI is exact for every exponent n */
@@ -12,20 +12,6 @@
 #define TWO_OVER_PI 0x1.45f306dc9c883p-1
 #define HALF_PI_HI 0x1.921fb54442d18p+0
 #define HALF_PI_LO 0x1.1a62633145c07p-54
-
-static float float_of(uint32_t bits)
-{
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-static uint32_t bits_of(float f)
-{
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    return bits;
-}
 
 static double double_of(uint64_t bits)
 {
@@ -43,19 +29,7 @@ static uint64_t dbits_of(double d)
 
 float math_expf(float x)
 {
-    if (x != x) return x;
-    if (x < EXPF_MIN) return 0.0f;
-    if (x > EXPF_MAX) return float_of(0x7f800000u);
-    float n = rintf(x * EXPF_LOG2E);
-    float r = fmaf(-n, EXPF_LN2_HI, x);
-    r = fmaf(-n, EXPF_LN2_LO, r);
-    float p = fmaf(EXPF_C6, r, EXPF_C5);
-    p = fmaf(p, r, EXPF_C4);
-    p = fmaf(p, r, EXPF_C3);
-    p = fmaf(p, r, EXPF_C2);
-    p = fmaf(p, r, 1.0f);
-    p = fmaf(p, r, 1.0f);
-    return float_of(bits_of(p) + ((uint32_t)(int32_t)n << 23));
+    return expf_of(x);
 }
 
 double math_exp(double x)

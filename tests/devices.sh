@@ -17,7 +17,8 @@ ask=(generate --big big.gguf --raw --ctx 512 -n 16 hello)
 cp "$pilotfish" alone && pilotfish=./alone # no module is beside it
 refuses 4 'no module pilotfish_cuda.so .*--device cpu' "${ask[@]}" --device cuda
 does "$(head -c 9 text)" "${ask[@]}" --device auto
-grep -q '^note: --device auto: the big model computes by \(ref\|avx\|amx\)' err || wrong "auto does not say that it is the CPU"
+grep -q '^note: --device auto: the big model computes by \(ref\|avx\|amx\)' err ||
+    wrong "auto does not say that it is the CPU"
 export PILOTFISH_CUDA=emulated
 refuses 4 'no module pilotfish_cuda_emulated.so' "${ask[@]}" --device cuda
 PILOTFISH_CUDA=emulate refuses 2 'PILOTFISH_CUDA=emulate: ' "${ask[@]}" --device cuda
@@ -28,7 +29,8 @@ pilotfish=$1
 echo nothing > empty.so
 PILOTFISH_DEVICE_MODULE=gone.so refuses 4 'does not open: gone.so: .*No such file' "${ask[@]}" --device cuda
 PILOTFISH_DEVICE_MODULE=./empty.so refuses 4 'does not open: ./empty.so' "${ask[@]}" --device cuda
-PILOTFISH_DEVICE_MODULE=./empty.so refuses 4 'does not open: ./empty.so' "${ask[@]}" --device auto # it is installed badly
+# It is installed badly.
+PILOTFISH_DEVICE_MODULE=./empty.so refuses 4 'does not open: ./empty.so' "${ask[@]}" --device auto
 export PILOTFISH_DEVICE_MODULE=$module
 FAKE_DEVICE=version refuses 4 'does not have version .* of the device table' "${ask[@]}" --device cuda
 FAKE_DEVICE=driver refuses 4 'CUDA driver version is insufficient' "${ask[@]}" --device cuda
@@ -48,8 +50,10 @@ done
 grep -q 'verifier on host .*, fake: toy at 1; rank 0' err || wrong "--device-number 1 is not in the list of workers"
 over 4 does "$(head -c 9 text)" "${ask[@]}" --device cuda --tp 3 --stats
 cmp -s out text || wrong "the text of three ranks is another"
-[ "$(grep -c 'fake: toy at 0; rank [13]\|fake: toy at 1; rank 2' err)" = 3 ] || wrong "ranks do not take devices in turn"
-grep -q '^note: host .*: several verifiers share the device fake: toy at 0' err || wrong "that two share one is not told"
+[ "$(grep -c 'fake: toy at 0; rank [13]\|fake: toy at 1; rank 2' err)" = 3 ] ||
+    wrong "ranks do not take devices in turn"
+grep -q '^note: host .*: several verifiers share the device fake: toy at 0' err ||
+    wrong "that two share one is not told"
 does "$(head -c 9 text)" "${ask[@]}" --device auto
 grep -q '^note: --device auto: the big model computes by fake: toy at 0' err || wrong "auto does not name the device"
 FAKE_DEVICE=arithmetic=2 does "$(head -c 9 text)" "${ask[@]}" --device cuda --little little.gguf

@@ -25,77 +25,50 @@ set_tests_properties(toy_big toy_little toy_idle toy_side PROPERTIES FIXTURES_SE
 add_executable(mpi_grid mpi_grid.c)
 target_include_directories(mpi_grid PRIVATE ${sees}/all)
 target_link_libraries(mpi_grid PRIVATE pf_grid)
-foreach(layout 1x1 2x1 3x1 1x2 1x3 2x2 2x3 3x2)
-    string(REPLACE x ";" sizes ${layout})
-    list(GET sizes 0 tp)
-    list(GET sizes 1 pp)
-    math(EXPR with_suffix "1 + ${tp} * ${pp}")
-    math(EXPR with_little "${with_suffix} + 1")
-    pilotfish_ranks(mpi_grid_${layout}_little ${with_little} mpi_grid ${tp} ${pp} little ${toys})
-    pilotfish_ranks(mpi_grid_${layout}_suffix ${with_suffix} mpi_grid ${tp} ${pp} suffix ${toys})
-    pilotfish_ranks(mpi_grid_${layout}_plan ${with_suffix} mpi_grid ${tp} ${pp} plan ${toys})
-    set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_suffix mpi_grid_${layout}_plan
-                         PROPERTIES FIXTURES_REQUIRED toys)
-endforeach()
 
-# And several groups of verifiers: groups, tp, pp.
-foreach(layout 2x1x1 3x1x1 2x2x1 2x1x2)
-    string(REPLACE x ";" sizes ${layout})
-    list(GET sizes 0 groups)
-    list(GET sizes 1 tp)
-    list(GET sizes 2 pp)
-    math(EXPR with_suffix "1 + ${groups} * ${tp} * ${pp}")
-    math(EXPR with_little "${with_suffix} + 1")
-    pilotfish_ranks(mpi_grid_${layout}_little ${with_little} mpi_grid ${groups}x${tp} ${pp} little ${toys})
-    pilotfish_ranks(mpi_grid_${layout}_suffix ${with_suffix} mpi_grid ${groups}x${tp} ${pp} suffix ${toys})
-    set_tests_properties(mpi_grid_${layout}_little mpi_grid_${layout}_suffix PROPERTIES FIXTURES_REQUIRED toys)
-endforeach()
-
-# Two stages of two shards, each by a device of its own (the reference), which exchange rows by way of their hosts.
-pilotfish_ranks(mpi_grid_2x2_device 5 mpi_grid 2 2 device ${toys})
-set_tests_properties(mpi_grid_2x2_device PROPERTIES FIXTURES_REQUIRED toys)
-# A side file's drafts, behind the first block of the first stage.
-foreach(layout 2x1 1x3 2x2)
-    string(REPLACE x ";" sizes ${layout})
-    list(GET sizes 0 tp)
-    list(GET sizes 1 pp)
-    math(EXPR n_ranks "1 + ${tp} * ${pp}")
-    pilotfish_ranks(mpi_grid_${layout}_side ${n_ranks} mpi_grid ${tp} ${pp} side ${toys})
-    set_tests_properties(mpi_grid_${layout}_side PROPERTIES FIXTURES_REQUIRED toys)
-endforeach()
-
-# Drafts by a plan that is looked for meanwhile.
-pilotfish_ranks(mpi_grid_2x2_swift 5 mpi_grid 2 2 swift ${toys})
-set_tests_properties(mpi_grid_2x2_swift PROPERTIES FIXTURES_REQUIRED toys)
-
-# Stages and shards by weights.
-foreach(layout 2x1 3x1 2x2)
-    string(REPLACE x ";" sizes ${layout})
-    list(GET sizes 0 tp)
-    list(GET sizes 1 pp)
-    math(EXPR n_ranks "1 + ${tp} * ${pp}")
-    pilotfish_ranks(mpi_grid_${layout}_uneven ${n_ranks} mpi_grid ${tp} ${pp} uneven ${toys})
-    set_tests_properties(mpi_grid_${layout}_uneven PROPERTIES FIXTURES_REQUIRED toys)
-endforeach()
-
-# What slots copy from one another.
-pilotfish_ranks(mpi_grid_2x2_copies 5 mpi_grid 2 2 copies ${toys})
-set_tests_properties(mpi_grid_2x2_copies PROPERTIES FIXTURES_REQUIRED toys)
-
-# And some points of it over an emulated network: tp pp drafter, a cell, and how far the leader writes by itself.
-foreach(point "1 1 little 1 0" "2 1 suffix 2 5" "1 2 little 3 64" "2 2 little 6 5" "3 1 suffix 7 0" "1 3 suffix 4 64")
-    string(REPLACE " " ";" p ${point})
-    list(GET p 0 tp)
-    list(GET p 1 pp)
-    list(GET p 2 drafter)
-    list(SUBLIST p 3 2 cell)
-    math(EXPR n_ranks "1 + ${tp} * ${pp}")
+# grid_ranks(name layout drafter arg...): mpi_grid over TPxPP or GROUPSxTPxPP. Its ranks are a coordinator, the
+# layout's, and the drafter of a little model.
+function(grid_ranks name layout drafter)
+    string(REPLACE x * n_verifiers ${layout})
+    math(EXPR n_ranks "1 + ${n_verifiers}")
     if(drafter STREQUAL little)
         math(EXPR n_ranks "${n_ranks} + 1")
     endif()
-    pilotfish_ranks(mpi_grid_${tp}x${pp}_${drafter}_network ${n_ranks} mpi_grid ${tp} ${pp} ${drafter} ${toys} ${cell})
-    set_tests_properties(mpi_grid_${tp}x${pp}_${drafter}_network PROPERTIES FIXTURES_REQUIRED toys)
-endforeach()
+    string(REGEX REPLACE "x([0-9]+)$" ";\\1" sizes ${layout}) # [GROUPSx]TP, and PP
+    pilotfish_ranks(${name} ${n_ranks} mpi_grid ${sizes} ${drafter} ${toys} ${ARGN})
+    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED toys)
+endfunction()
+
+# grid_over(DRAFTERS drafter... LAYOUTS layout...): each drafter over each layout.
+function(grid_over)
+    cmake_parse_arguments(G "" "" "DRAFTERS;LAYOUTS" ${ARGN})
+    foreach(layout ${G_LAYOUTS})
+        foreach(drafter ${G_DRAFTERS})
+            grid_ranks(mpi_grid_${layout}_${drafter} ${layout} ${drafter})
+        endforeach()
+    endforeach()
+endfunction()
+
+grid_over(DRAFTERS little suffix plan LAYOUTS 1x1 2x1 3x1 1x2 1x3 2x2 2x3 3x2)
+grid_over(DRAFTERS little suffix LAYOUTS 2x1x1 3x1x1 2x2x1 2x1x2)
+# Two stages of two shards, each by a device of its own (the reference), which exchange rows by way of their hosts.
+grid_over(DRAFTERS device LAYOUTS 2x2)
+# A side file's drafts, behind the first block of the first stage.
+grid_over(DRAFTERS side LAYOUTS 2x1 1x3 2x2)
+# Drafts by a plan that is looked for meanwhile.
+grid_over(DRAFTERS swift LAYOUTS 2x2)
+# Stages and shards by weights.
+grid_over(DRAFTERS uneven LAYOUTS 2x1 3x1 2x2)
+# What slots copy from one another.
+grid_over(DRAFTERS copies LAYOUTS 2x2)
+
+# And some points of it over an emulated network: a cell, and how far the leader writes by itself.
+grid_ranks(mpi_grid_1x1_little_network 1x1 little 1 0)
+grid_ranks(mpi_grid_2x1_suffix_network 2x1 suffix 2 5)
+grid_ranks(mpi_grid_1x2_little_network 1x2 little 3 64)
+grid_ranks(mpi_grid_2x2_little_network 2x2 little 6 5)
+grid_ranks(mpi_grid_3x1_suffix_network 3x1 suffix 7 0)
+grid_ranks(mpi_grid_1x3_suffix_network 1x3 suffix 4 64)
 
 # And as people launch the real pair.
 add_test(NAME real_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_ranks.sh $<TARGET_FILE:pilotfish>

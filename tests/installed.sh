@@ -37,8 +37,8 @@ pilotfish-mpirun true 2>&1 | grep -q 'as in pilotfish-mpirun -n 4' || wrong "the
 
 # --- man pages --------------------------------------------------------------------------------------------------------
 
-commands=(help version generate chat 'eval compare' 'eval perplexity' 'eval pareto' 'eval rows' 'bench pair' 'bench step'
-    'bench kernels' 'bench spec' 'bench serve' 'plan search' plan simulate serve tokenize inspect doctor config worker)
+commands=(help version generate chat 'eval compare' 'eval perplexity' 'eval pareto' 'eval rows' 'bench pair'
+    'bench step' 'bench kernels' 'bench spec' 'bench serve' 'plan search' plan simulate serve tokenize inspect doctor config worker)
 [ "$(pilotfish help | grep -c '^  pilotfish [a-z ]*[a-z]\( \|$\)')" -ge ${#commands[@]} ] || wrong "help lists fewer"
 options_of() { pilotfish help "$1" | sed -n 's/^  \(-[a-z]*, \)\?\(--[a-z0-9-]*\).*/\2/p' | sort; }
 

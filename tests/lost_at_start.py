@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Ranks: 3. A process of a launch is killed while it starts: before the program, at a call within MPI_Init, between its
-first messages; the launcher and scripts/mpirun too. A rank that cannot open its collective lets no other wait. One line, exit 5, and within 10 s not one process left.
+first messages; the launcher and scripts/mpirun too: one line, exit 5. A rank that cannot open its collective lets no
+other wait: one line, exit 4. Within 10 s not one process is left.
 
     lost_at_start.py PILOTFISH TINY SCRIPTS DIES [--long]
 

@@ -104,8 +104,8 @@ writes() {
 writes "verifier host2 verifier host3" 3 --tp 2
 writes "drafter host2 verifier host3 verifier host2" 4 --little little.gguf --pp 2
 
-# The real pair, little and big on hosts of their own: the way is long for a token of big's, which writes on while drafts
-# are on theirs (spec.h, running ahead). The text is that of big alone.
+# The real pair, little and big on hosts of their own: the way is long for a token of big's, which writes on while
+# drafts are on theirs (spec.h, running ahead). The text is that of big alone.
 pair=("$pilotfish" generate --big "$models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf" --threads 1 -n 60)
 prompt="Write a Python function that merges two sorted lists."
 ends 0 . "${pair[@]}" "$prompt"
@@ -121,8 +121,8 @@ n_late=$(sed -nE 's/.* round trip ([0-9]+)\..* ms.*/\1/p' out | awk '$1 >= 40' |
 
 # --- a link is cut ----------------------------------------------------------------------------------------------------
 
-# What still runs on any host 5 s after the end goes into the file `left`. On a host that is cut off nobody can end a rank:
-# it does so itself after a minute (stopped_ranks.sh).
+# What still runs on any host 5 s after the end goes into the file `left`. On a host that is cut off nobody can end a
+# rank: it does so itself after a minute (stopped_ranks.sh).
 cat > left.sh << 'END'
 : > left
 case $hosts in *" "*)

@@ -4,6 +4,7 @@
 #   plans.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun
+. "$(dirname "$0")/lib/plans.bash"
 . "$(dirname "$0")/lib/cli.bash"
 "$tiny" big.gguf || wrong "no toy model"
 cat > plan.json << 'END'
@@ -14,12 +15,6 @@ for i in $(seq 16); do echo '{"prompt": "x"}'; done > many.jsonl
 ask=(generate --big big.gguf --raw -n 12 -o jsonl "the little friend")
 
 # --- the same text ----------------------------------------------------------------------------------------------------
-
-# writes FILE ARGUMENT...: ids and log-probabilities into FILE.
-writes() {
-    does . "${ask[@]}" "${@:2}"
-    grep -o '"ids": .*"origin"' out > "$1"
-}
 
 same() {
     writes found "$@"
@@ -47,12 +42,6 @@ cmp -s found alone || wrong "workers with a model alone: not the text of one pro
 
 # --- big drafts by a plan of its own blocks ---------------------------------------------------------------------------
 
-# drafts ARGUMENT...: with drafts, and big's own text.
-drafts() {
-    writes found --guard off --draft-max 4 "$@"
-    cmp -s found whole || wrong "$*: not big's own text"
-    grep -q '"drafted": [1-9]' out || wrong "$*: nothing was drafted"
-}
 writes whole
 for plan in layerskip:1 layerskip:2 layerskip:4 skip:2 skip:1a,2m ode:0,1x2@.5,3 plan.json; do
     drafts --draft-plan "$plan" --threads 1
@@ -135,8 +124,6 @@ seq 400 > text
 search=(plan search --big big.gguf --window 64 --remove 2 -o jsonl text)
 does '"off": 2, .*"plan": "skip:[0-3],[0-3]"' "${search[@]}"
 cp out curve && cp plan.json.log log && cp plan.json found.json
-# number NAME FILE: as the last line of lines of JSON has it.
-number() { tail -1 "$2" | grep -o "\"$1\": [0-9.]*" || echo "no $1 in $2"; }
 scored=(eval perplexity --big big.gguf --window 64)
 does . "${scored[@]}" --plan found.json -o jsonl text
 grep -q "$(number perplexity curve)" out || wrong "the plan's perplexity is not that of the search"

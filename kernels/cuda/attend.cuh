@@ -19,17 +19,15 @@ struct attend_args {
     const float *q; /* [n_rows, ld_q] scaled already */
     float *out;     /* [n_rows, ld_out] */
     size_t ld_q, ld_out;
-    const device_row *rows;
-    const uint16_t *keys, *values; /* of this cache: [n_slots, n_head_kv, n_ctx, d] */
-    int n_head_kv, d, n_ctx, n_window;
+    cache_args cache;
+    int n_window;
     int group, head_at; /* heads that share a KV head; place of the first one among these */
 };
 
 /* O of this chunk, element i of thread i; part: [8, d]. p is 0 at positions that are not seen, whose V is not read. */
-static __device__ float chunk_output(const attend_args &a, const uint16_t *values, const float *p, float *part,
-                                     int from, int to)
+static __device__ float chunk_output(const uint16_t *values, int d, const float *p, float *part, int from, int to)
 {
-    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, d = a.d;
+    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
     for (int i = lane; i < d; i += WARP) {
         float o = 0.0f;
         for (int j = warp * WARP; j < (warp + 1) * WARP; j++)
@@ -45,16 +43,15 @@ static __device__ float chunk_output(const attend_args &a, const uint16_t *value
 static __global__ void __launch_bounds__(ROW_THREADS) attend(attend_args a)
 {
     PF_DYNAMIC_SHARED(float, shared); /* q [d], p [256], part [8, d] */
-    const int row = (int)blockIdx.y, head = (int)blockIdx.x, d = a.d, i = (int)threadIdx.x;
-    const int pos = a.rows[row].pos, first = a.n_window && pos >= a.n_window ? pos + 1 - a.n_window : 0;
-    const size_t cache = ((size_t)a.rows[row].slot * (size_t)a.n_head_kv + (size_t)((head + a.head_at) / a.group)) *
-                         (size_t)a.n_ctx * (size_t)d;
+    const int row = (int)blockIdx.y, head = (int)blockIdx.x, d = a.cache.d, i = (int)threadIdx.x;
+    const int pos = a.cache.rows[row].pos, first = a.n_window && pos >= a.n_window ? pos + 1 - a.n_window : 0;
+    const int head_kv = (head + a.head_at) / a.group;
     float *q = shared, *p = q + d, *part = p + ATTN_CHUNK, max = 0.0f, sum = 0.0f, out = 0.0f;
     if (i < d) q[i] = a.q[(size_t)row * a.ld_q + (size_t)(head * d + i)];
     for (int chunk = first / ATTN_CHUNK * ATTN_CHUNK; chunk <= pos; chunk += ATTN_CHUNK) {
         const int from = first > chunk ? first - chunk : 0,
                   to = pos + 1 - chunk < ATTN_CHUNK ? pos + 1 - chunk : ATTN_CHUNK;
-        const uint16_t *key = a.keys + cache + (size_t)(chunk + i) * (size_t)d;
+        const uint16_t *key = a.cache.keys + cache_at(a.cache, row, head_kv, chunk + i);
         const bool seen = i >= from && i < to;
         float score = -INFINITY;
         __syncthreads(); /* q is there; p and part of the chunk before are read */
@@ -63,16 +60,16 @@ static __global__ void __launch_bounds__(ROW_THREADS) attend(attend_args a)
             for (int j = 0; j < d; j++) score = fmaf(q[j], f16_value(key[j]), score);
         }
         const float chunk_max = block_max(score);
-        p[i] = seen ? device_expf(score - chunk_max) : 0.0f;
+        p[i] = seen ? expf_of(score - chunk_max) : 0.0f;
         const float chunk_sum = block_sum(p[i]); /* its barriers: p is there */
-        const float o = chunk_output(a, a.values + cache + (size_t)chunk * (size_t)d, p, part, from, to);
+        const float o = chunk_output(a.cache.values + cache_at(a.cache, row, head_kv, chunk), d, p, part, from, to);
         if (chunk <= first) {
             max = chunk_max, sum = chunk_sum, out = o;
         } else if (chunk_max > max) {
-            const float by = device_expf(max - chunk_max);
+            const float by = expf_of(max - chunk_max);
             sum = fmaf(sum, by, chunk_sum), out = fmaf(out, by, o), max = chunk_max;
         } else {
-            const float by = device_expf(chunk_max - max);
+            const float by = expf_of(chunk_max - max);
             sum = fmaf(chunk_sum, by, sum), out = fmaf(o, by, out);
         }
     }

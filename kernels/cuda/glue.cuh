@@ -73,14 +73,27 @@ static __global__ void __launch_bounds__(ROW_THREADS) ready(ready_args a)
     if (__syncthreads_or(bad) && threadIdx.x == 0 && a.rows[row].bad < 0) a.rows[row].bad = a.entry;
 }
 
+/* One of the KV caches, and where the rows of a pass are in it. */
+struct cache_args {
+    const device_row *rows;
+    uint16_t *keys, *values; /* [n_slots, n_head_kv, n_ctx, d] */
+    int n_head_kv, d, n_ctx;
+};
+
+/* Position pos of a KV head, in the slot of a row. */
+static __device__ size_t cache_at(const cache_args &c, int row, int head, int pos)
+{
+    const size_t in_slot = (size_t)head * (size_t)c.n_ctx + (size_t)pos;
+    return ((size_t)c.rows[row].slot * (size_t)c.n_head_kv * (size_t)c.n_ctx + in_slot) * (size_t)c.d;
+}
+
 struct place_args {
     float *q, *k, *v; /* [n_rows, ld_..] */
     size_t ld_q, ld_k, ld_v;
     const float *bias[3], *norm_q, *norm_k; /* NULL: none */
     const float *cs;                        /* [n_rows, d / 2, 2] */
-    const device_row *rows;
-    uint16_t *keys, *values; /* of this cache: [n_slots, n_head_kv, n_ctx, d] */
-    int n_head, n_head_kv, d, n_ctx;
+    cache_args cache;
+    int n_head;
     float eps, q_scale;
     bool neox;
 };
@@ -89,7 +102,7 @@ struct place_args {
 static __device__ void place_head(const place_args &a, float *x, const float *bias, const float *norm, const float *cs,
                                   float scale)
 {
-    const int lane = (int)threadIdx.x % WARP, d = a.d;
+    const int lane = (int)threadIdx.x % WARP, d = a.cache.d;
     float part = 0.0f;
     for (int i = lane; i < d; i += WARP) {
         if (bias) x[i] += bias[i];
@@ -113,20 +126,19 @@ static __device__ void place_head(const place_args &a, float *x, const float *bi
 /* A block a row, a warp a head. */
 static __global__ void __launch_bounds__(ROW_THREADS) place(place_args a)
 {
-    const int row = (int)blockIdx.x, lane = (int)threadIdx.x % WARP, d = a.d;
+    const int row = (int)blockIdx.x, lane = (int)threadIdx.x % WARP, d = a.cache.d;
     const float *cs = a.cs + (size_t)row * (size_t)d;
-    const size_t at = (size_t)a.rows[row].slot * (size_t)a.n_head_kv;
     for (int h = (int)threadIdx.x / WARP; h < a.n_head; h += ROW_WARPS)
         place_head(a, a.q + (size_t)row * a.ld_q + h * d, a.bias[0] ? a.bias[0] + h * d : nullptr, a.norm_q, cs,
                    a.q_scale);
-    for (int h = (int)threadIdx.x / WARP; h < a.n_head_kv; h += ROW_WARPS) {
-        const size_t to = ((at + (size_t)h) * (size_t)a.n_ctx + (size_t)a.rows[row].pos) * (size_t)d;
+    for (int h = (int)threadIdx.x / WARP; h < a.cache.n_head_kv; h += ROW_WARPS) {
+        const size_t to = cache_at(a.cache, row, h, a.cache.rows[row].pos);
         float *key = a.k + (size_t)row * a.ld_k + h * d, *value = a.v + (size_t)row * a.ld_v + h * d;
         place_head(a, key, a.bias[1] ? a.bias[1] + h * d : nullptr, a.norm_k, cs, 1.0f);
         for (int i = lane; i < d; i += WARP) {
             if (a.bias[2]) value[i] += a.bias[2][h * d + i];
-            a.keys[to + (size_t)i] = f16_bits(key[i]);
-            a.values[to + (size_t)i] = f16_bits(value[i]);
+            a.cache.keys[to + (size_t)i] = f16_bits(key[i]);
+            a.cache.values[to + (size_t)i] = f16_bits(value[i]);
         }
     }
 }
@@ -146,7 +158,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) activate(activate_args a)
     const size_t at = (size_t)blockIdx.y * a.ld + (size_t)i;
     if (i >= a.n) return;
     float g = a.ff[at], z = a.gelu ? g * fmaf(g * g, GELU_C3, GELU_C1) : g;
-    a.ff[at] = (g / (1.0f + device_expf(-z))) * a.up[(size_t)blockIdx.y * a.ld_up + (size_t)i];
+    a.ff[at] = (g / (1.0f + expf_of(-z))) * a.up[(size_t)blockIdx.y * a.ld_up + (size_t)i];
 }
 
 struct add_args {

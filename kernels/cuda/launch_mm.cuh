@@ -40,27 +40,38 @@ template <int BITS, bool FLAG> static int launch_rows(const mm_args &a, int n_pa
     return launch_tiles<BITS, FLAG, MM_MOST_TILES>(a, n_panels, stream);
 }
 
-static int launch_mm(enum quant type, const mm_args &a, int n_panels, cudaStream_t stream)
+/* BITS, and FLAG: bf16 of floats of 16 bits, minima of integers. */
+template <int BITS, bool FLAG> struct mm_form {
+    static constexpr int bits = BITS;
+    static constexpr bool flag = FLAG;
+};
+
+/* call(mm_form of the format); F32 has kernels of its own. */
+template <class CALL> static int with_form(enum quant type, CALL call)
 {
     switch (type) {
-    case QUANT_F32: {
-        const dim3 grid((unsigned)n_panels, (unsigned)(a.n_rows + TILE - 1) / TILE);
-        return PF_LAUNCH(mm_f32, grid, PANEL * TILE, 0, stream, a);
-    }
-    case QUANT_F16: return launch_rows<16, false>(a, n_panels, stream);
-    case QUANT_BF16: return launch_rows<16, true>(a, n_panels, stream);
+    case QUANT_F32: break;
+    case QUANT_F16: return call(mm_form<16, false>{});
+    case QUANT_BF16: return call(mm_form<16, true>{});
     case QUANT_Q4_0:
-    case QUANT_Q3_K: return launch_rows<4, false>(a, n_panels, stream);
+    case QUANT_Q3_K: return call(mm_form<4, false>{});
     case QUANT_Q4_1:
     case QUANT_Q2_K:
-    case QUANT_Q4_K: return launch_rows<4, true>(a, n_panels, stream);
-    case QUANT_Q5_0: return launch_rows<5, false>(a, n_panels, stream);
+    case QUANT_Q4_K: return call(mm_form<4, true>{});
+    case QUANT_Q5_0: return call(mm_form<5, false>{});
     case QUANT_Q5_1:
-    case QUANT_Q5_K: return launch_rows<5, true>(a, n_panels, stream);
-    case QUANT_Q6_K: return launch_rows<6, false>(a, n_panels, stream);
-    case QUANT_Q8_0: return launch_rows<8, false>(a, n_panels, stream);
+    case QUANT_Q5_K: return call(mm_form<5, true>{});
+    case QUANT_Q6_K: return call(mm_form<6, false>{});
+    case QUANT_Q8_0: return call(mm_form<8, false>{});
     }
     return cudaErrorInvalidValue;
+}
+
+static int launch_mm(enum quant type, const mm_args &a, int n_panels, cudaStream_t stream)
+{
+    const dim3 grid((unsigned)n_panels, (unsigned)(a.n_rows + TILE - 1) / TILE);
+    if (type == QUANT_F32) return PF_LAUNCH(mm_f32, grid, PANEL * TILE, 0, stream, a);
+    return with_form(type, [&](auto form) { return launch_rows<form.bits, form.flag>(a, n_panels, stream); });
 }
 
 template <int BITS, bool FLAG> static int launch_one_row(const mm_args &a, int i_row, cudaStream_t stream)
@@ -71,22 +82,8 @@ template <int BITS, bool FLAG> static int launch_one_row(const mm_args &a, int i
 
 static int launch_mm_row(enum quant type, const mm_args &a, int i_row, cudaStream_t stream)
 {
-    switch (type) {
-    case QUANT_F32: return launch_one_row<32, false>(a, i_row, stream);
-    case QUANT_F16: return launch_one_row<16, false>(a, i_row, stream);
-    case QUANT_BF16: return launch_one_row<16, true>(a, i_row, stream);
-    case QUANT_Q4_0:
-    case QUANT_Q3_K: return launch_one_row<4, false>(a, i_row, stream);
-    case QUANT_Q4_1:
-    case QUANT_Q2_K:
-    case QUANT_Q4_K: return launch_one_row<4, true>(a, i_row, stream);
-    case QUANT_Q5_0: return launch_one_row<5, false>(a, i_row, stream);
-    case QUANT_Q5_1:
-    case QUANT_Q5_K: return launch_one_row<5, true>(a, i_row, stream);
-    case QUANT_Q6_K: return launch_one_row<6, false>(a, i_row, stream);
-    case QUANT_Q8_0: return launch_one_row<8, false>(a, i_row, stream);
-    }
-    return cudaErrorInvalidValue;
+    if (type == QUANT_F32) return launch_one_row<32, false>(a, i_row, stream);
+    return with_form(type, [&](auto form) { return launch_one_row<form.bits, form.flag>(a, i_row, stream); });
 }
 
 #endif

@@ -1,26 +1,11 @@
-/* math.cuh -- kernels/math.c's expf on the device: its operations, one by one. */
+/* math.cuh -- numbers one by one, expf_of among them, and sums over a warp. */
 #ifndef KERNELS_CUDA_MATH_CUH
 #define KERNELS_CUDA_MATH_CUH
 
 #include "kernels/cuda/ptx.cuh"
-#include "kernels/math_tables.h"
 
-static __device__ __forceinline__ float device_expf(float x)
-{
-    if (x != x) return x;
-    if (x < EXPF_MIN) return 0.0f;
-    if (x > EXPF_MAX) return __uint_as_float(0x7f800000u);
-    float n = rintf(x * EXPF_LOG2E);
-    float r = fmaf(-n, EXPF_LN2_HI, x);
-    r = fmaf(-n, EXPF_LN2_LO, r);
-    float p = fmaf(EXPF_C6, r, EXPF_C5);
-    p = fmaf(p, r, EXPF_C4);
-    p = fmaf(p, r, EXPF_C3);
-    p = fmaf(p, r, EXPF_C2);
-    p = fmaf(p, r, 1.0f);
-    p = fmaf(p, r, 1.0f);
-    return __uint_as_float(__float_as_uint(p) + ((uint32_t)(int32_t)n << 23));
-}
+#define EXPF_OF static __device__ __forceinline__
+#include "kernels/expf.h"
 
 /* 2^n, a normal number. */
 static __device__ __forceinline__ float power_of_two(int n)

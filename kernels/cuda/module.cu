@@ -99,15 +99,14 @@ static void cuda_close(device *d)
 static bool take_buffers(device *d)
 {
     const device_shape *s = &d->s;
-    const int n_q = s->n_head * s->d_head, n_kv = s->n_head_kv * s->d_head;
-    const int widths[N_DEVICE_BUFFERS] = {s->n_embd,   n_q,     n_kv,      n_kv,         s->n_attn,
-                                          s->n_ff_all, s->n_ff, s->n_embd, s->n_experts, s->n_experts ? s->n_embd : 0};
     const size_t rows = (size_t)s->max_rows, n_cs = 2 * rows * (size_t)s->d_head,
-                 n_cache = (size_t)s->n_caches * (size_t)s->n_slots * (size_t)n_kv * (size_t)s->n_ctx;
+                 n_kv = (size_t)(s->n_head_kv * s->d_head),
+                 n_cache = (size_t)s->n_caches * (size_t)s->n_slots * n_kv * (size_t)s->n_ctx;
     int widest = 0;
     for (int i = 0; i < N_DEVICE_BUFFERS; i++) {
-        d->ld[i] = (size_t)(widths[i] + PANEL - 1) / PANEL * PANEL;
-        widest = widths[i] > widest ? widths[i] : widest;
+        const int width = device_width(s, (enum device_buffer)i);
+        d->ld[i] = (size_t)(width + PANEL - 1) / PANEL * PANEL;
+        widest = width > widest ? width : widest;
         if (!take(d, &d->of[i], rows * d->ld[i])) return false;
     }
     d->ld_x = layout_x_width(widest);
@@ -196,16 +195,12 @@ static const float *vector_of(const device *d, int i)
     return i < 0 ? nullptr : d->vectors[(size_t)i];
 }
 
-static size_t cache_at(const device *d, int cache)
+static cache_args cache_of(const device *d, int cache)
 {
     const device_shape *s = &d->s;
-    return (size_t)cache * (size_t)s->n_slots * (size_t)s->n_head_kv * (size_t)s->n_ctx * (size_t)s->d_head;
-}
-
-static int width_of(const device *d, enum device_buffer b)
-{
-    const device_shape *s = &d->s;
-    return b == DEVICE_FF ? s->n_ff_all : b == DEVICE_ATTN ? s->n_attn : s->n_embd;
+    const size_t n = (size_t)s->n_slots * (size_t)s->n_head_kv * (size_t)s->n_ctx * (size_t)s->d_head,
+                 at = (size_t)cache * n;
+    return {d->rows, d->keys + at, d->values + at, s->n_head_kv, s->d_head, s->n_ctx};
 }
 
 /* Of ops that may be of the first rows alone. */
@@ -234,7 +229,7 @@ static const int *rows_listed(device *d, const device_op *op)
 
 static int run_ready(device *d, const device_op *op)
 {
-    const int n = op->rows ? op->n_rows : d->n_rows, width = width_of(d, op->buffer);
+    const int n = op->rows ? op->n_rows : d->n_rows, width = device_width(&d->s, op->buffer);
     const float down = op->buffer == DEVICE_FF ? DOWN_FF : 1.0f;
     const int *which = n ? rows_listed(d, op) : nullptr;
     d->n_ready = width;
@@ -272,13 +267,8 @@ static int run_place(device *d, const device_op *op)
     a.norm_q = vector_of(d, op->norm_q);
     a.norm_k = vector_of(d, op->norm_k);
     a.cs = d->cs + (op->local ? (size_t)s->max_rows * (size_t)s->d_head : 0);
-    a.rows = d->rows;
-    a.keys = d->keys + cache_at(d, op->cache);
-    a.values = d->values + cache_at(d, op->cache);
+    a.cache = cache_of(d, op->cache);
     a.n_head = s->n_head;
-    a.n_head_kv = s->n_head_kv;
-    a.d = s->d_head;
-    a.n_ctx = s->n_ctx;
     a.eps = s->eps;
     a.q_scale = s->q_scale;
     a.neox = s->rope_neox;
@@ -294,12 +284,7 @@ static int run_attend(device *d, const device_op *op)
     a.out = d->of[DEVICE_ATTN];
     a.ld_q = d->ld[DEVICE_Q];
     a.ld_out = d->ld[DEVICE_ATTN];
-    a.rows = d->rows;
-    a.keys = d->keys + cache_at(d, op->cache);
-    a.values = d->values + cache_at(d, op->cache);
-    a.n_head_kv = s->n_head_kv;
-    a.d = s->d_head;
-    a.n_ctx = s->n_ctx;
+    a.cache = cache_of(d, op->cache);
     a.n_window = op->n_window;
     a.group = s->group;
     a.head_at = s->head_at;
@@ -445,11 +430,13 @@ static void cuda_copy(device *d, int to, int from, int n)
     const size_t ld = (size_t)s->n_ctx * (size_t)s->d_head * sizeof *d->keys, heads = (size_t)s->n_head_kv,
                  n_bytes = (size_t)n * (size_t)s->d_head * sizeof *d->keys;
     if (!enter(d) || n == 0) return;
-    for (int i = 0; i < s->n_caches; i++)
-        for (uint16_t *cache : {d->keys + cache_at(d, i), d->values + cache_at(d, i)})
+    for (int i = 0; i < s->n_caches; i++) {
+        const cache_args c = cache_of(d, i);
+        for (uint16_t *cache : {c.keys, c.values})
             check(d, cudaMemcpy2DAsync(cache + (size_t)to * heads * (size_t)s->n_ctx * (size_t)s->d_head, ld,
                                        cache + (size_t)from * heads * (size_t)s->n_ctx * (size_t)s->d_head, ld, n_bytes,
                                        heads, cudaMemcpyDeviceToDevice, d->stream));
+    }
 }
 
 static void cuda_end(device *d, device_row *rows, float *x)
