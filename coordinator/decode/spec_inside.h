@@ -218,6 +218,12 @@ static inline bool has_drafter(const struct spec *s, const struct settings *sett
     return !s->drafter_lost && wants_drafter(s, settings);
 }
 
+/* The drafter lacks what the ask goes on from, or cannot compute it. */
+static inline bool is_lost(enum draft_end end)
+{
+    return end == DRAFT_STALE || end == DRAFT_GAP || end == DRAFT_FULL || end == DRAFT_FAILED;
+}
+
 static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
 {
     struct sampler sampler = settings_of(p)->sampler;
@@ -325,7 +331,7 @@ int spec_take_early(struct spec *s, struct decode_slot *p, const struct draft *d
 /* A round of this window begins, and there may be an early draft for it. True: it is taken up. */
 bool spec_take_up_early(struct spec *s, struct decode_slot *p, int window, enum seq_end *end);
 /* It goes on from what is not so. */
-void spec_drop_early(struct spec *s, struct decode_slot *p);
+void spec_drop_early(struct decode_slot *p);
 
 /* ---- spec_budget.c ---- */
 
