@@ -154,7 +154,7 @@ static inline struct verifiers *group_of(struct spec *s, const struct decode_slo
 /* Drafts come from the verifiers' leader, beside what it writes by itself: to lossy texts, which ask for them. */
 static inline bool drafts_at_leader(const struct spec *s)
 {
-    return s->c.drafter.kind == DRAFTER_SUFFIX || s->c.drafter.kind == DRAFTER_PLAN;
+    return drafter_is_leader(s->c.drafter.kind);
 }
 
 /* Whom it asks for drafts, and its slot there. */
