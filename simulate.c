@@ -105,7 +105,7 @@ int simulate_text(const struct options *point, struct seq *s, struct draft_profi
 
 /* ---- a layout ---- */
 
-enum { LAYOUT_IDS = 400, LAYOUT_TEXTS = 4, CROWD_MOST = SYNTHETIC_CURVES * SYNTHETIC_PROMPTS, DRAFT_MOST = 8 };
+enum { LAYOUT_IDS = 400, LAYOUT_TEXTS = 4, CROWD_MOST = SYNTHETIC_CURVES * SYNTHETIC_PROMPTS };
 
 struct layout_run {
     const struct planner_input *in;
@@ -160,7 +160,7 @@ static int submit_text(struct layout_run *r, struct simulator *sim, int i, struc
 {
     int32_t prompt[SPEC_PROMPT];
     bool drafts = r->layout->drafter;
-    int most = r->layout->window > DRAFT_MOST ? r->layout->window : DRAFT_MOST;
+    int most = r->layout->window > PLANNER_ROUND_MOST ? r->layout->window : PLANNER_ROUND_MOST;
     for (int k = 0; k < SPEC_PROMPT; k++)
         prompt[k] = synthetic_id(i / SYNTHETIC_PROMPTS % SYNTHETIC_CURVES, i % SYNTHETIC_PROMPTS, k);
     const struct request request = {.index = i,
