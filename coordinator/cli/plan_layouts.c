@@ -13,7 +13,6 @@
 #include "proto/files/gguf_open.h"
 
 enum { SIMULATED = 8, SHOWN = 4, DIGITS = 9 };
-static const double GIB = 1024.0 * 1024 * 1024;
 
 /* Of Qwen 2.5's 1.5B: what a pair without files counts as. Its bytes are shares of one. */
 static const struct planner_model no_file = {
