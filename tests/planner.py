@@ -98,6 +98,7 @@ def check_refusals():
     refuses(2, "plan needs models: --big FILE [--little FILE], or --synthetic tD=MS,tT=MS", "--hosts", hosts)
     refuses(2, "--hosts hosts: line 2: 3 fields", "--hosts", hosts, *big)
     refuses(2, "--hosts: absent", "--hosts", "absent", *big)
+    refuses(2, "--hosts: big.gguf: no text", "--hosts", "big.gguf", *big)
     refuses(2, "--slope: --synthetic has its own", "--hosts", hosts, *PAIR, "--slope", "3")
     refuses(3, "--little: the vocabularies differ: id ", "--hosts", "near", *big, "--little", "other.gguf")
     refuses(3, "absent.gguf", "--hosts", small, "--big", "absent.gguf")

@@ -97,20 +97,11 @@ static int read_lines(struct pareto *p, char *text, struct err *err)
 
 static int read_plans(struct pareto *p, struct err *err)
 {
-    FILE *f = NULL;
-    const char *place;
     char *text = NULL;
-    size_t n = 0;
     int rc = add_row(p, "whole", err);
-    if (rc == OK) rc = text_open(p->s.o.plans, stdin, &f, &place, err);
-    if (rc == OK) rc = text_read_plain(f, place, &text, &n, err);
-    if (f && f != stdin) fclose(f);
-    if (rc == OK && memchr(text, 0, n)) rc = err_set(err, E_USAGE, "%.200s: no text", p->s.o.plans);
-    char *whole = rc == OK ? strndup(text, n) : NULL;
-    if (rc == OK && !whole) rc = err_set(err, E_FAIL, "out of memory");
-    if (rc == OK) rc = read_lines(p, whole, err);
+    if (rc == OK) rc = text_read_string(p->s.o.plans, stdin, &text, err);
+    if (rc == OK) rc = read_lines(p, text, err);
     free(text);
-    free(whole);
     return rc;
 }
 
