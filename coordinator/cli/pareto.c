@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/cli/csv.h"
 #include "coordinator/cli/scored_text.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/read_text.h"
@@ -170,13 +171,6 @@ static int by_bytes(const void *x, const void *y)
 
 /* ---- output ---- */
 
-static void put_quoted(const char *text, FILE *to)
-{
-    fputc('"', to);
-    for (; *text; text++) fprintf(to, *text == '"' ? "\"\"" : "%c", *text);
-    fputc('"', to);
-}
-
 static int put_row(const struct measured *r, enum format format, struct err *err)
 {
     double perplexity = exp(-r->lp_token);
@@ -188,7 +182,7 @@ static int put_row(const struct measured *r, enum format format, struct err *err
     if (format == FORMAT_CSV) {
         printf("%.17g,%.17g,%.17g,%.17g,%d,%d,", r->bytes, perplexity, r->lp_token, r->agreement, r->n_tokens,
                r->on_frontier);
-        put_quoted(r->spelled, stdout);
+        csv_put_text(r->spelled, stdout);
         putchar('\n');
         return OK;
     }
