@@ -135,14 +135,12 @@ static int score(struct pareto *p, struct measured *row, struct err *err)
 {
     struct score *found = NULL;
     double sum, squares;
-    int n_same = 0, rc = scored_text_score(&p->text, &p->s, *row->plan ? row->plan : NULL, &found, err);
+    int rc = scored_text_score(&p->text, &p->s, *row->plan ? row->plan : NULL, &found, err);
     if (rc != OK) return err_wrap(err, "%.200s", row->spelled);
     score_sum(found, &row->n_tokens, &sum, &squares);
     row->lp_token = sum / row->n_tokens;
-    const int32_t *ids = score_own_ids(found);
-    if (!p->whole_ids) rc = keep_ids(p, ids, row->n_tokens, err);
-    for (int i = 0; i < row->n_tokens && rc == OK; i++) n_same += ids[i] == p->whole_ids[i];
-    row->agreement = (double)n_same / row->n_tokens;
+    if (!p->whole_ids) rc = keep_ids(p, score_own_ids(found), row->n_tokens, err);
+    if (rc == OK) row->agreement = score_agreement(found, p->whole_ids);
     score_close(found);
     return rc;
 }
