@@ -11,6 +11,8 @@
 enum { COORDINATOR = 1, DRAFTER, VERIFIERS }; /* rows of a page; from VERIFIERS on one for each group */
 enum { OUT_MOST = 1024, ASK_SLOTS = GROUPS_MOST * SLOTS_MOST };
 
+static const struct rule exact = {RULE_EXACT, 0};
+
 struct out {
     uint32_t job, slot, at; /* job 0: free */
     int group;
@@ -136,7 +138,6 @@ static void end_page(struct trace *t)
 
 static void take_verify(struct trace *t, const struct trace_link *link, const struct part *part)
 {
-    static const struct rule exact = {RULE_EXACT, 0};
     struct out *o = find_out(t, 0, 0);
     if (!o) return;
     *o = (struct out){.job = part->job,
@@ -194,7 +195,6 @@ static void put_queued(struct trace *t, const struct trace_link *link, const str
 /* Job 0: the leader's own, which judge what it drafted. */
 static void take_verdict(struct trace *t, const struct trace_link *link, const struct verdict *v)
 {
-    static const struct rule exact = {RULE_EXACT, 0};
     struct out *o = v->job ? find_out(t, link->group, v->job) : NULL;
     if (v->job && !o) return; /* of a page before */
     if (v->status == VERDICT_OK) {
