@@ -12,7 +12,8 @@ pilotfish, tiny, source = sys.argv[1:]
 n_wrong = 0
 HERE = "localhost"
 OTHER = socket.gethostname() if socket.gethostname() != HERE else "127.0.0.1"  # the same machine
-ENV = {**os.environ, "PILOTFISH_N_PREDICT": "8", "PILOTFISH_RAW": "yes", "PILOTFISH_PORT": "0", "PILOTFISH_THREADS": "1"}
+ENV = {**os.environ, "PILOTFISH_N_PREDICT": "8", "PILOTFISH_RAW": "yes", "PILOTFISH_PORT": "0",
+       "PILOTFISH_THREADS": "1"}
 PAIR = ("--synthetic", "tD=8,tT=30,slope=8")
 
 

@@ -9,7 +9,8 @@
 /* "-" is standard input, `in`. *place names the stream in messages. E_USAGE: it does not open. */
 int text_open(const char *path, FILE *in, FILE **out, const char **place, struct err *err);
 
-/* The caller frees *bytes; behind them is room for a 0. E_USAGE: it cannot be read, or is far too long to be a prompt (/dev/zero). */
+/* The caller frees *bytes; behind them is room for a 0. E_USAGE: it cannot be read, or is far too long to be a text
+ * (/dev/zero). */
 int text_read(FILE *f, const char *place, char **bytes, size_t *n_bytes, struct err *err);
 
 /* Removes, in place, what editors of other systems put into a text: a byte order mark, and the CR at a line's end.
