@@ -106,6 +106,8 @@ def check_trace(path, command, exact):
     assert [name.split(",")[0] for name in texts.values()] == [r["mode"] for r in row], texts
     for text, name in texts.items():
         mine = [event for event in events if event["pid"] == text]
+        named = {e["tid"] for e in mine if e["name"] == "thread_name"}
+        assert {e["tid"] for e in mine if e["ph"] == "X"} <= named, (name, named)
         ways = {kind: sorted((e["name"], e["id"]) for e in mine if e["ph"] == kind) for kind in "be"}
         open_ends = [way for way in ways["b"] if way not in ways["e"]]  # the text was done before they came
         assert ways["b"] and len(ways["b"]) == len(ways["e"]) + len(open_ends), (name, ways)
