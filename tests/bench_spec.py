@@ -106,8 +106,6 @@ def check_trace(path, command, exact):
     assert [name.split(",")[0] for name in texts.values()] == [r["mode"] for r in row], texts
     for text, name in texts.items():
         mine = [event for event in events if event["pid"] == text]
-        named = {e["tid"] for e in mine if e["name"] == "thread_name"}
-        assert {e["tid"] for e in mine if e["ph"] == "X"} <= named, (name, named)
         ways = {kind: sorted((e["name"], e["id"]) for e in mine if e["ph"] == kind) for kind in "be"}
         open_ends = [way for way in ways["b"] if way not in ways["e"]]  # the text was done before they came
         assert ways["b"] and len(ways["b"]) == len(ways["e"]) + len(open_ends), (name, ways)
@@ -120,6 +118,15 @@ def check_trace(path, command, exact):
         refuted = [e["args"] for e in mine if e["name"] == "rollback"]
         assert bool(refuted) == ("plain" not in name), (name, refuted)
         assert all(args["right"] < args["drafted"] for args in refuted), (name, refuted)
+
+
+def check_trace_of_groups(path):
+    """Texts take turns with the groups, of which each has a row with a name."""
+    rows_of("bench", "spec", *PAIR, "--accept-rate", "0.8", "-n", "16", "--texts", "1", "--groups", "2", "--trace", path)
+    events = json.load(open(path, encoding="utf-8"))["traceEvents"]
+    named, computing = ({(e["pid"], e["tid"]) for e in events if e[key] == value}
+                        for key, value in (("name", "thread_name"), ("ph", "X")))
+    assert computing <= named and any(row == 4 for _, row in computing), (named, computing)
 
 
 def check_interrupted(folder):
@@ -230,6 +237,7 @@ def main():
         check_paired_luck(folder)
         check_trace(os.path.join(folder, "virtual"), ["simulate", *PAIR], True)
         check_trace(os.path.join(folder, "timed"), ["bench", "spec", *PAIR, "--repeat", "1"], False)
+        check_trace_of_groups(os.path.join(folder, "groups"))
     print("ok")
 
 
