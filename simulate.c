@@ -105,7 +105,7 @@ int simulate_text(const struct options *point, struct seq *s, struct draft_profi
 
 /* ---- a layout ---- */
 
-enum { LAYOUT_IDS = 400, LAYOUT_TEXTS = 4, CROWD_MOST = SYNTHETIC_CURVES * SYNTHETIC_PROMPTS, DRAFT_MOST = 8 };
+enum { LAYOUT_IDS = 400, LAYOUT_TEXTS = 4, CROWD_MOST = SYNTHETIC_CURVES * SYNTHETIC_PROMPTS };
 
 struct layout_run {
     const struct planner_input *in;
@@ -129,16 +129,6 @@ static uint64_t layout_draft_ns(void *arg, int n_read, int n_drafted)
     return synthetic_draft_ns(&((const struct layout_run *)arg)->pair, n_drafted);
 }
 
-static int32_t layout_little(void *arg, const int32_t *ids, int n, float *p)
-{
-    return synthetic_little(&((const struct layout_run *)arg)->pair, ids[n - 1], p);
-}
-
-static float layout_lp(void *arg, const int32_t *ids, int n, int32_t id)
-{
-    return synthetic_lp(&((const struct layout_run *)arg)->pair, ids[n - 1], id);
-}
-
 /* The simulator's stages take equal parts of a pass, and its groups are alike. */
 static struct planner_pass mean_pass(const struct planner_layout *l)
 {
@@ -160,7 +150,7 @@ static int submit_text(struct layout_run *r, struct simulator *sim, int i, struc
 {
     int32_t prompt[SPEC_PROMPT];
     bool drafts = r->layout->drafter;
-    int most = r->layout->window > DRAFT_MOST ? r->layout->window : DRAFT_MOST;
+    int most = r->layout->window > PLANNER_ROUND_MOST ? r->layout->window : PLANNER_ROUND_MOST;
     for (int k = 0; k < SPEC_PROMPT; k++)
         prompt[k] = synthetic_id(i / SYNTHETIC_PROMPTS % SYNTHETIC_CURVES, i % SYNTHETIC_PROMPTS, k);
     const struct request request = {.index = i,
@@ -197,7 +187,7 @@ static struct simulator_config layout_config(struct layout_run *r)
                                  .n_stages = l->pp,
                                  .to = {[ROLE_VERIFIER] = path},
                                  .link = {.rtt_ns = 2 * path.delay_ns, .bytes_ns = {0, g->byte_ns}},
-                                 .models = {big, layout_little, layout_lp, r},
+                                 .models = {big, little, lp, &r->pair},
                                  .costs = {layout_pass_ns, layout_draft_ns, r}};
     for (int i = 0; i < l->groups; i++)
         c.spec.groups[i] = (struct spec_group){

@@ -210,7 +210,7 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     const struct group *g = layout_group(&j->c.layout, from);
     if (!j->workers.seen[from].hello) return OK; /* of a job before, over the same ranks */
     bool refused = m->tag == TAG_VERDICT && m->verdict.status != VERDICT_OK;
-    bool at_leader = j->c.layout.drafter == DRAFTER_SUFFIX || j->c.layout.drafter == DRAFTER_PLAN;
+    bool at_leader = drafter_is_leader(j->c.layout.drafter);
     bool from_drafter = g->role == ROLE_DRAFTER || (at_leader && from == group_leader(g));
     bool failed = refused && m->verdict.status == VERDICT_FAILED; /* the leader says so of what would go on from it */
     bool answers = from == group_last(g) && (failed || !refused);

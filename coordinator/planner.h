@@ -27,6 +27,8 @@
 #include "proto/layout.h"
 #include "proto/synthetic.h"
 
+enum { PLANNER_ROUND_MOST = 8 }; /* drafts of a round: the default of --draft-max, so no command has to say it */
+
 enum planner_goal { PLANNER_LATENCY, PLANNER_THROUGHPUT };
 enum planner_way { PLANNER_PLAIN, PLANNER_SEQUENTIAL, PLANNER_AHEAD };
 

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-enum { ROUND_MOST = 8, BLOCK_MOST = 32 }; /* drafts; of a round the default of --draft-max */
+enum { BLOCK_MOST = 32 }; /* drafts */
 
 double planner_pass_ns(const struct planner_input *in, const struct planner_pass *pass, double n_rows)
 {
@@ -87,7 +87,7 @@ static struct choice choose(const struct crowd *c)
     const struct planner_layout *l = c->layout;
     struct choice best = {PLANNER_PLAIN, 0, plain(c)};
     if (!l->drafter || (l->shares_cores && l->n_running > 1)) return best;
-    for (int g = 1; g <= ROUND_MOST && c->n == 1; g++) take(&best, PLANNER_SEQUENTIAL, g, sequential(c, g));
+    for (int g = 1; g <= PLANNER_ROUND_MOST && c->n == 1; g++) take(&best, PLANNER_SEQUENTIAL, g, sequential(c, g));
     bool parts = !l->shares_cores; /* a draft goes as a part of its own */
     for (int k = 1; k <= BLOCK_MOST && parts && k * c->n <= in->parts_most; k++)
         take(&best, PLANNER_AHEAD, k, ahead(c, k));

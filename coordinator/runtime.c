@@ -99,7 +99,7 @@ int runtime_start(struct runtime *s, int n_slots, struct err *err)
     fprintf(stderr, "%llu MiB of weights, %llu MiB of KV (%d x %d positions)\n",
             (unsigned long long)(s->info.weights_bytes >> 20), (unsigned long long)(s->info.kv_bytes >> 20),
             s->info.n_slots, s->info.n_ctx);
-    if ((s->o.drafter == DRAFTER_SUFFIX || s->o.drafter == DRAFTER_PLAN) && s->o.self_max >= 0 && s->o.self_max < 2)
+    if (drafter_is_leader(s->o.drafter) && s->o.self_max >= 0 && s->o.self_max < 2)
         note("--self-max %d: exact and sampled texts have no drafts, because the big model's workers draft where they "
              "go on by themselves",
              s->o.self_max);

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double GIB = 1024.0 * 1024 * 1024;
-
 enum {
     FIELD_NAME,
     FIELD_CORES,

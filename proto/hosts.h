@@ -19,6 +19,7 @@
 #include "proto/err.h"
 
 enum { HOSTS_MOST = 64, HOST_NAME = 64, HOST_CORES_MOST = 4096 };
+enum { GIB = 1 << 30 }; /* bytes */
 
 struct host {
     char name[HOST_NAME]; /* as launchers take it: letters, digits, and . _ - */

@@ -25,6 +25,12 @@ enum { SHARDS_MOST = MAX_PEERS - 2 };                            /* of all verif
 enum drafter { DRAFTER_NONE, DRAFTER_LITTLE, DRAFTER_SUFFIX, DRAFTER_PLAN };
 enum role { ROLE_DRAFTER, ROLE_VERIFIER };
 
+/* The verifiers' leaders draft, and there is no little model. */
+static inline bool drafter_is_leader(enum drafter drafter)
+{
+    return drafter == DRAFTER_SUFFIX || drafter == DRAFTER_PLAN;
+}
+
 struct group {
     enum role role;
     int first_peer;

@@ -120,6 +120,15 @@ def check_trace(path, command, exact):
         assert all(args["right"] < args["drafted"] for args in refuted), (name, refuted)
 
 
+def check_trace_of_groups(path):
+    """Texts take turns with the groups, of which each has a row with a name."""
+    rows_of("bench", "spec", *PAIR, "--accept-rate", "0.8", "-n", "16", "--texts", "1", "--groups", "2", "--trace", path)
+    events = json.load(open(path, encoding="utf-8"))["traceEvents"]
+    named, computing = ({(e["pid"], e["tid"]) for e in events if e[key] == value}
+                        for key, value in (("name", "thread_name"), ("ph", "X")))
+    assert computing <= named and any(row == 4 for _, row in computing), (named, computing)
+
+
 def check_interrupted(folder):
     """What Ctrl-C leaves is kept, and not run again."""
     kept = os.path.join(folder, "rows.jsonl")
@@ -228,6 +237,7 @@ def main():
         check_paired_luck(folder)
         check_trace(os.path.join(folder, "virtual"), ["simulate", *PAIR], True)
         check_trace(os.path.join(folder, "timed"), ["bench", "spec", *PAIR, "--repeat", "1"], False)
+        check_trace_of_groups(os.path.join(folder, "groups"))
     print("ok")
 
 

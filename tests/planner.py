@@ -12,7 +12,8 @@ pilotfish, tiny, source = sys.argv[1:]
 n_wrong = 0
 HERE = "localhost"
 OTHER = socket.gethostname() if socket.gethostname() != HERE else "127.0.0.1"  # the same machine
-ENV = {**os.environ, "PILOTFISH_N_PREDICT": "8", "PILOTFISH_RAW": "yes", "PILOTFISH_PORT": "0", "PILOTFISH_THREADS": "1"}
+ENV = {**os.environ, "PILOTFISH_N_PREDICT": "8", "PILOTFISH_RAW": "yes", "PILOTFISH_PORT": "0",
+       "PILOTFISH_THREADS": "1"}
 PAIR = ("--synthetic", "tD=8,tT=30,slope=8")
 
 
@@ -98,6 +99,7 @@ def check_refusals():
     refuses(2, "plan needs models: --big FILE [--little FILE], or --synthetic tD=MS,tT=MS", "--hosts", hosts)
     refuses(2, "--hosts hosts: line 2: 3 fields", "--hosts", hosts, *big)
     refuses(2, "--hosts: absent", "--hosts", "absent", *big)
+    refuses(2, "--hosts: big.gguf: no text", "--hosts", "big.gguf", *big)
     refuses(2, "--slope: --synthetic has its own", "--hosts", hosts, *PAIR, "--slope", "3")
     refuses(3, "--little: the vocabularies differ: id ", "--hosts", "near", *big, "--little", "other.gguf")
     refuses(3, "absent.gguf", "--hosts", small, "--big", "absent.gguf")

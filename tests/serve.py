@@ -491,7 +491,8 @@ def what_was_measured_is_kept_after_ctrl_c(server):
     eventually(lambda: server.metrics()["pilotfish_generation_tokens_total"] > before + 40, "answers have ended")
     bench.send_signal(signal.SIGINT)
     out, said = bench.communicate(timeout=20)
-    check(bench.returncode == 130 and re.search(r"pilotfish: interrupted: \d+ of 100000 requests were answered, 0 failed", said), said)
+    words = r"pilotfish: interrupted: \d+ of 100000 requests were answered, 0 failed"
+    check(bench.returncode == 130 and re.search(words, said), said)
     check(json.loads(out)["completed"] > 0 and json.loads(out)["failed"] == 0, out)
     eventually(lambda: server.load() == (0, 0), "what ran is cancelled")
 

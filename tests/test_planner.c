@@ -171,10 +171,11 @@ static void hosts_that_differ_get_shares_that_differ(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ask(&a, &rows[i]);
         const struct planner_layout *l = &a.list[0];
-        const char *command = plan_command(&a.in, l, &(struct options){0}, "pilotfish").text;
+        const struct plan_line command = plan_command(&a.in, l, &(struct options){0}, "pilotfish");
         assert_int_equal(l->tp * l->pp, 2);
         assert_int_equal(l->uneven, i < 2);
-        assert_int_equal(strstr(command, l->pp > 1 ? " --stage-share auto" : " --shard-share auto") != NULL, i < 2);
+        assert_int_equal(strstr(command.text, l->pp > 1 ? " --stage-share auto" : " --shard-share auto") != NULL,
+                         i < 2);
         /* Half the speed, half the share: a stage takes 20 ms of 30 and 10 of 30 x 40/20. */
         if (i == 0) assert_float_equal(l->group[0].slowest.base_ns, 20e6, 1.5e6);
         if (i == 1) assert_float_equal(l->group[0].all.base_ns, 20e6, 0.1e6);

@@ -67,7 +67,9 @@ def main():
                 print(json.dumps({"prompt": f"The little friend said {i}"}), file=out)
         pair = ["--big", "big.gguf", "--little", "little.gguf"]
         few = ["--raw", "--ignore-eos", "-o", "jsonl", "--trace", "trace.json"]
-        bild = ["-n", "100", "--net-delay", "10", "--accept", "bild", "--fallback", "0.003", "--rollback", "5.5", "--draft-max", "4"]
+        # Two seconds: a bare Ping comes each second, and counts only while the coordinator is not held up.
+        bild = ["-n", "200", "--net-delay", "10", "--accept", "bild", "--fallback", "0.003", "--rollback", "5.5",
+                "--draft-max", "4"]
         many = ["--prompts", "prompts", "--parallel", "2"]
         short = ["-n", "24", *many]
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/cli/csv.h"
 #include "coordinator/cli/scored_text.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/read_text.h"
@@ -97,20 +98,11 @@ static int read_lines(struct pareto *p, char *text, struct err *err)
 
 static int read_plans(struct pareto *p, struct err *err)
 {
-    FILE *f = NULL;
-    const char *place;
     char *text = NULL;
-    size_t n = 0;
     int rc = add_row(p, "whole", err);
-    if (rc == OK) rc = text_open(p->s.o.plans, stdin, &f, &place, err);
-    if (rc == OK) rc = text_read_plain(f, place, &text, &n, err);
-    if (f && f != stdin) fclose(f);
-    if (rc == OK && memchr(text, 0, n)) rc = err_set(err, E_USAGE, "%.200s: no text", p->s.o.plans);
-    char *whole = rc == OK ? strndup(text, n) : NULL;
-    if (rc == OK && !whole) rc = err_set(err, E_FAIL, "out of memory");
-    if (rc == OK) rc = read_lines(p, whole, err);
+    if (rc == OK) rc = text_read_string(p->s.o.plans, stdin, &text, err);
+    if (rc == OK) rc = read_lines(p, text, err);
     free(text);
-    free(whole);
     return rc;
 }
 
@@ -143,14 +135,12 @@ static int score(struct pareto *p, struct measured *row, struct err *err)
 {
     struct score *found = NULL;
     double sum, squares;
-    int n_same = 0, rc = scored_text_score(&p->text, &p->s, *row->plan ? row->plan : NULL, &found, err);
+    int rc = scored_text_score(&p->text, &p->s, *row->plan ? row->plan : NULL, &found, err);
     if (rc != OK) return err_wrap(err, "%.200s", row->spelled);
     score_sum(found, &row->n_tokens, &sum, &squares);
     row->lp_token = sum / row->n_tokens;
-    const int32_t *ids = score_own_ids(found);
-    if (!p->whole_ids) rc = keep_ids(p, ids, row->n_tokens, err);
-    for (int i = 0; i < row->n_tokens && rc == OK; i++) n_same += ids[i] == p->whole_ids[i];
-    row->agreement = (double)n_same / row->n_tokens;
+    if (!p->whole_ids) rc = keep_ids(p, score_own_ids(found), row->n_tokens, err);
+    if (rc == OK) row->agreement = score_agreement(found, p->whole_ids);
     score_close(found);
     return rc;
 }
@@ -179,13 +169,6 @@ static int by_bytes(const void *x, const void *y)
 
 /* ---- output ---- */
 
-static void put_quoted(const char *text, FILE *to)
-{
-    fputc('"', to);
-    for (; *text; text++) fprintf(to, *text == '"' ? "\"\"" : "%c", *text);
-    fputc('"', to);
-}
-
 static int put_row(const struct measured *r, enum format format, struct err *err)
 {
     double perplexity = exp(-r->lp_token);
@@ -197,7 +180,7 @@ static int put_row(const struct measured *r, enum format format, struct err *err
     if (format == FORMAT_CSV) {
         printf("%.17g,%.17g,%.17g,%.17g,%d,%d,", r->bytes, perplexity, r->lp_token, r->agreement, r->n_tokens,
                r->on_frontier);
-        put_quoted(r->spelled, stdout);
+        csv_put_text(r->spelled, stdout);
         putchar('\n');
         return OK;
     }

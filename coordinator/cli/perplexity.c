@@ -14,33 +14,24 @@ struct measured {
     char plan[PART_PLAN_MOST + 2];
 };
 
-/* Share of tokens for which both plans have the same likeliest one. */
-static double agreement(const struct measured *m, int n)
-{
-    const int32_t *a = score_own_ids(m->plain), *b = score_own_ids(m->score);
-    int same = 0;
-    for (int i = 0; i < n; i++) same += a[i] == b[i];
-    return (double)same / n;
-}
-
 static int put_result(const struct runtime *s, const struct measured *m, struct err *err)
 {
     const struct score *score = m->score;
     int n;
     double sum, squares;
     score_sum(score, &n, &sum, &squares);
+    double agreement = m->plain ? score_agreement(score, score_own_ids(m->plain)) : 0;
     double mean = sum / n, deviation = sqrt(fmax(0, squares / n - mean * mean) / n), perplexity = exp(-mean);
     if (s->o.format == FORMAT_TEXT) {
         printf("perplexity %.4f +- %.4f (standard error), ln p a token %.6f, %d tokens in %d windows of %d\n",
                perplexity, perplexity * deviation, mean, n, score_n_windows(score), s->o.window);
-        if (m->plain)
-            printf("%.2f %% of the likeliest tokens are those under %s\n", 100 * agreement(m, n), s->o.agreement);
+        if (m->plain) printf("%.2f %% of the likeliest tokens are those under %s\n", 100 * agreement, s->o.agreement);
         marks_line(&s->o, stdout);
         return OK;
     }
     json_t *line = json_pack("{sf sf sf si si si}", "perplexity", perplexity, "standard_error", perplexity * deviation,
                              "lp_token", mean, "tokens", n, "windows", score_n_windows(score), "window", s->o.window);
-    int lost = m->plain ? json_object_set_new(line, "agreement", json_real(agreement(m, n))) : 0;
+    int lost = m->plain ? json_object_set_new(line, "agreement", json_real(agreement)) : 0;
     line = json_unless(lost | marks_json(&s->o, line), line);
     return json_put_line(line, JSON_REAL_PRECISION(17), stdout, err);
 }

@@ -13,7 +13,6 @@
 #include "proto/files/gguf_open.h"
 
 enum { SIMULATED = 8, SHOWN = 4, DIGITS = 9 };
-static const double GIB = 1024.0 * 1024 * 1024;
 
 /* Of Qwen 2.5's 1.5B: what a pair without files counts as. Its bytes are shares of one. */
 static const struct planner_model no_file = {
@@ -23,18 +22,11 @@ static const struct planner_model no_file = {
 
 static int read_hosts(const char *path, struct host hosts[HOSTS_MOST], int *n, struct err *err)
 {
-    FILE *f;
-    const char *place;
-    char *text = NULL;
-    size_t n_bytes = 0;
-    int rc = text_open(path, stdin, &f, &place, err);
+    char *text;
+    int rc = text_read_string(path, stdin, &text, err);
     if (rc != OK) return err_wrap(err, "--hosts");
-    rc = text_read_plain(f, place, &text, &n_bytes, err);
-    if (f != stdin) fclose(f);
-    char *whole = rc == OK ? strndup(text, n_bytes) : NULL; /* with its end */
+    rc = hosts_read(hosts, n, text, err);
     free(text);
-    if (rc == OK) rc = whole ? hosts_read(hosts, n, whole, err) : err_set(err, E_FAIL, "out of memory");
-    free(whole);
     return rc == OK ? OK : err_wrap(err, "--hosts %s", path);
 }
 

@@ -8,8 +8,6 @@
 #include "coordinator/cli/shell_word.h"
 #include "proto/launcher.h"
 
-enum { USUAL_ROUND = 8 }; /* --draft-max */
-
 static void add(struct plan_line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void add(struct plan_line *line, const char *format, ...)
 {
@@ -213,7 +211,6 @@ struct plan_line plan_command(const struct planner_input *in, const struct plann
     if (l->uneven && l->tp > 1) add(&line, " --shard-share auto");
     if (l->uneven && l->pp > 1) add(&line, " --stage-share auto");
     if (l->max_rows) add_number(&line, "max-rows", l->max_rows);
-    if (l->way == PLANNER_SEQUENTIAL && l->window > USUAL_ROUND) add_number(&line, "draft-max", l->window);
     if (option_origin(o, "ctx") != FROM_DEFAULT) add_number(&line, "ctx", o->ctx);
     if (many) add_number(&line, "parallel", in->clients);
     if (!many) add(&line, " \"Write a haiku about the sea\"");

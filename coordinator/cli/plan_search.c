@@ -93,13 +93,6 @@ static int open_log(struct search *h, struct err *err)
 
 /* ---- a plan ---- */
 
-static double share_of_same(const struct search *h, const int32_t *ids, int n)
-{
-    int same = 0;
-    for (int i = 0; i < n; i++) same += ids[i] == h->plain_ids[i];
-    return (double)same / n;
-}
-
 static int score(struct search *h, const char *plan, struct found *out, struct err *err)
 {
     struct score *score = NULL;
@@ -112,7 +105,7 @@ static int score(struct search *h, const char *plan, struct found *out, struct e
         out->lp_token = sum / out->n_tokens;
         size_t n_bytes = (size_t)out->n_tokens * sizeof *h->plain_ids;
         if (*plan)
-            out->agreement = share_of_same(h, score_own_ids(score), out->n_tokens);
+            out->agreement = score_agreement(score, h->plain_ids);
         else if ((h->plain_ids = malloc(n_bytes)))
             memcpy(h->plain_ids, score_own_ids(score), n_bytes);
         else

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "coordinator/cli/csv.h"
 #include "coordinator/cli/network.h"
 #include "coordinator/cli/option_value.h"
 #include "coordinator/text/json_text.h"
@@ -257,19 +258,10 @@ bool spec_row_is(const struct spec_row *r, const json_t *line)
     return same;
 }
 
-/* As RFC 4180 has it. */
-static void put_csv_text(const char *text, FILE *to)
-{
-    bool quoted = text[strcspn(text, ",\"\r\n")];
-    if (quoted) fputc('"', to);
-    for (; *text; text++) fprintf(to, *text == '"' ? "\"\"" : "%c", *text);
-    if (quoted) fputc('"', to);
-}
-
 static void put_csv_field(const struct field *f, FILE *to)
 {
     if (f->kind == FIELD_TEXT)
-        put_csv_text(f->text ? f->text : "", to);
+        csv_put_text(f->text ? f->text : "", to);
     else if (f->kind == FIELD_TRUTH)
         fputs(f->number != 0 ? "true" : "false", to);
     else if (!isnan(f->number))

@@ -11,10 +11,13 @@
 enum { COORDINATOR = 1, DRAFTER, VERIFIERS }; /* rows of a page; from VERIFIERS on one for each group */
 enum { OUT_MOST = 1024, ASK_SLOTS = GROUPS_MOST * SLOTS_MOST };
 
+static const struct rule exact = {RULE_EXACT, 0};
+
 struct out {
     uint32_t job, slot, at; /* job 0: free */
     int group;
     size_t n_rows, n_wanted;
+    double sent_us;
     struct rule rule;
     int n_judged;
     int32_t judged[DRAFTS_MOST]; /* by the rows that are wanted, in order */
@@ -136,7 +139,6 @@ static void end_page(struct trace *t)
 
 static void take_verify(struct trace *t, const struct trace_link *link, const struct part *part)
 {
-    static const struct rule exact = {RULE_EXACT, 0};
     struct out *o = find_out(t, 0, 0);
     if (!o) return;
     *o = (struct out){.job = part->job,
@@ -144,13 +146,14 @@ static void take_verify(struct trace *t, const struct trace_link *link, const st
                       .at = part->at,
                       .group = link->group,
                       .n_rows = part->n_rows,
+                      .sent_us = us(t, t->now_ns),
                       .rule = link->rule ? *link->rule : exact};
     for (size_t i = 0; i < part->n_rows; i++) {
         o->n_wanted += part->rows[i].wanted;
         if (part->rows[i].wanted && part->rows[i].n_judge && o->n_judged < DRAFTS_MOST)
             o->judged[o->n_judged++] = part->rows[i].judge[0];
     }
-    put_way(t, "b", &(struct way){"verify", o->group, o->job}, NULL, us(t, t->now_ns));
+    put_way(t, "b", &(struct way){"verify", o->group, o->job}, NULL, o->sent_us);
     put_ids(t, o->slot, o->at, o->n_rows);
 }
 
@@ -178,14 +181,17 @@ static void put_pass(struct trace *t, const struct trace_link *link, const struc
             v->pass_rows, v->computed_us);
 }
 
-/* Between its arrival and the pass. */
-static void put_queued(struct trace *t, const struct trace_link *link, const struct verdict *v)
+/* Between its arrival and the pass, and not before it was sent, however long a busy worker's Pong took. */
+static void put_queued(struct trace *t, const struct trace_link *link, const struct out *o, const struct verdict *v)
 {
     uint64_t back_us = link->rtt_ns / 2000 + v->computed_us;
     double end = us(t, t->now_ns - (t->now_ns > back_us * 1000 ? back_us * 1000 : t->now_ns));
     const struct way w = {"verify", link->group, v->job};
-    if (!v->queued_us || end < v->queued_us) return;
-    put_way(t, "b", &w, "queued", end - v->queued_us);
+    double start = end - v->queued_us;
+    if (!v->queued_us || start < 0) return;
+    if (start < o->sent_us) start = o->sent_us;
+    if (end < start) end = start;
+    put_way(t, "b", &w, "queued", start);
     fputc('}', t->to);
     put_way(t, "e", &w, "queued", end);
     fputc('}', t->to);
@@ -194,12 +200,11 @@ static void put_queued(struct trace *t, const struct trace_link *link, const str
 /* Job 0: the leader's own, which judge what it drafted. */
 static void take_verdict(struct trace *t, const struct trace_link *link, const struct verdict *v)
 {
-    static const struct rule exact = {RULE_EXACT, 0};
     struct out *o = v->job ? find_out(t, link->group, v->job) : NULL;
     if (v->job && !o) return; /* of a page before */
     if (v->status == VERDICT_OK) {
         if (pass_is_new(&t->last[link->group], t->now_ns, v)) put_pass(t, link, v);
-        if (o) put_queued(t, link, v);
+        if (o) put_queued(t, link, o, v);
         if (!o) compare(t, &exact, v, v->drafts, (int)v->n_drafts);
         int n = o ? n_skipped(o, v) : 0;
         if (o && n < o->n_judged) compare(t, &o->rule, v, o->judged + n, o->n_judged - n);

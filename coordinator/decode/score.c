@@ -148,14 +148,26 @@ int score_n_done(const struct score *s)
     return s->n_done;
 }
 
+static int n_scored(const struct score *s)
+{
+    return s->n_windows * (s->c.window - s->c.n_before);
+}
+
 const int32_t *score_own_ids(const struct score *s)
 {
     return s->own_ids;
 }
 
+double score_agreement(const struct score *s, const int32_t *ids)
+{
+    int n_same = 0, n = n_scored(s);
+    for (int i = 0; i < n; i++) n_same += s->own_ids[i] == ids[i];
+    return (double)n_same / n;
+}
+
 void score_sum(const struct score *s, int *n, double *sum, double *sum_of_squares)
 {
-    *n = s->n_windows * (s->c.window - s->c.n_before);
+    *n = n_scored(s);
     *sum = *sum_of_squares = 0;
     for (int i = 0; i < *n; i++) {
         *sum += (double)s->lp[i];

@@ -39,5 +39,7 @@ int score_n_done(const struct score *s); /* windows */
 void score_sum(const struct score *s, int *n, double *sum, double *sum_of_squares);
 /* Big's own id in place of each that was scored, in the order of the text; borrowed until score_close. */
 const int32_t *score_own_ids(const struct score *s);
+/* The share of them that are also these, of another score of the same text. */
+double score_agreement(const struct score *s, const int32_t *ids);
 
 #endif

@@ -56,7 +56,7 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
     if (s->c.drafter.kind == DRAFTER_LITTLE)
         q->stats.choice = draft_policy_choice(&p->policy, settings_of(p)->draft_max);
     if (p->self) spec_cut_leader(s, p);
-    if (p->early.on) spec_drop_early(s, p);
+    if (p->early.on) spec_drop_early(p);
     if (s->c.drafter.kind == DRAFTER_LITTLE && p->drafter.n_out > 0) spec_cut_drafter(s, p);
     if (how != SEQ_FAILED) draft_policy_learn(group_of(s, p)->c.profile, &p->policy, seq_n_generated(q));
     memcpy(p->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);

@@ -14,15 +14,12 @@ void spec_note_pass(struct verifiers *g, const struct verdict *v)
 }
 
 /* Tokens a ns, if all cores were its own: at the best length of its drafts. */
-static double rate_alone(struct spec *s, const struct decode_slot *p, int most)
+static double rate_alone(const struct pass_times *times, const struct draft_choice *c, int most)
 {
-    const struct pass_times *times = &group_of(s, p)->times;
-    struct draft_choice c = draft_policy_choice(&p->policy, most);
     double chance = 1, tokens = 1, best = 0;
-    if (!c.timed) return 0;
     for (int n = 1; n <= most; n++) {
-        tokens += chance *= c.right;
-        best = fmax(best, tokens / (n * c.draft_ns + pass_times_ns(times, n + 1)));
+        tokens += chance *= c->right;
+        best = fmax(best, tokens / (n * c->draft_ns + pass_times_ns(times, n + 1)));
     }
     return best;
 }
@@ -51,19 +48,18 @@ static void tokens_of_rounds(const struct spec *s, int most, double tokens[DRAFT
 }
 
 /* Tokens a ns, if all had drafts at once: they are written one after the other, and share a pass. */
-static double rate_in_rounds(const struct spec *s, const struct decode_slot *p, int most)
+static double rate_in_rounds(const struct spec *s, double draft_ns, int most)
 {
-    struct draft_choice c = draft_policy_choice(&p->policy, most);
     double tokens[DRAFTS_MOST + 1], best = 0;
     if (most > DRAFTS_MOST) most = DRAFTS_MOST;
     tokens_of_rounds(s, most, tokens);
     for (int n = 1; n <= most; n++) {
-        double ns = s->n_running * n * c.draft_ns;
+        double ns = s->n_running * n * draft_ns;
         for (int i = 0; i < s->c.n_groups; i++)
             ns += pass_times_ns(&s->groups[i].times, n_running(&s->groups[i]) * (n + 1));
         best = fmax(best, tokens[n] / ns);
     }
-    return c.timed ? best : 0;
+    return best;
 }
 
 /* Several requests, and a drafter that takes the verifiers' cores. */
@@ -95,9 +91,13 @@ bool spec_is_crowded(struct spec *s, const struct decode_slot *p, int most)
 {
     if (!is_beside(s) || !p->policy.enabled) return false;
     if (s->trial.left > 0) return true;
-    if (fmax(rate_alone(s, p, most), rate_in_rounds(s, p, most)) < worth * rate_together(s)) return true;
-    s->trial.drafted = true;
-    return false;
+    struct draft_choice c = draft_policy_choice(&p->policy, most);
+    double least = worth * rate_together(s);
+    bool pays = least <= 0; /* no pass was timed */
+    if (!pays && c.timed)
+        pays = rate_alone(&group_of(s, p)->times, &c, most) >= least || rate_in_rounds(s, c.draft_ns, most) >= least;
+    s->trial.drafted |= pays;
+    return !pays;
 }
 
 int spec_budget_window(struct spec *s, const struct decode_slot *p, int window)

@@ -61,25 +61,23 @@ int spec_take_early(struct spec *s, struct decode_slot *p, const struct draft *d
     struct early *e = &p->early;
     struct drafter_view *view = &p->drafter;
     int most = view->window + 1 - e->n;
-    enum draft_end how = d->end;
-    bool lost = how == DRAFT_STALE || how == DRAFT_GAP || how == DRAFT_FULL || how == DRAFT_FAILED;
+    bool lost = is_lost(d->end);
     if (d->n_rows > (lost ? 0 : (size_t)most))
         return err_set(err, E_PEER, "a draft of %zu tokens, %d asked", d->n_rows, most);
     view->us += d->us;
     e->lost |= lost;
     if (!lost) add_rows(e, view, d);
-    e->ended = how != DRAFT_MORE;
-    e->end = how;
+    e->ended = d->end != DRAFT_MORE;
+    e->end = d->end;
     if (!e->right || !e->ended) return OK;
     e->on = false;
-    *end = e->lost ? spec_ask_lost(s, p, lost ? how : DRAFT_GAP) : take_whole(s, p);
+    *end = e->lost ? spec_ask_lost(s, p, lost ? d->end : DRAFT_GAP) : take_whole(s, p);
     return OK;
 }
 
 /* Its number is used up: what comes of it yet is of an old round. */
-void spec_drop_early(struct spec *s, struct decode_slot *p)
+void spec_drop_early(struct decode_slot *p)
 {
-    (void)s;
     p->seq->stats.n_discarded += (uint32_t)p->early.n;
     p->early.on = false;
     p->round++;
@@ -93,7 +91,7 @@ bool spec_take_up_early(struct spec *s, struct decode_slot *p, int window, enum 
     bool all = q->n_ids == e->at + 1, known = e->n > 0 && !e->lost;
     if (all && known) draft_policy_early_note_guess(&e->policy, e->unsure, e->rows[0].id == q->ids[e->at]);
     if (!all || !known || e->rows[0].id != q->ids[e->at] || window != view->window) {
-        spec_drop_early(s, p);
+        spec_drop_early(p);
         return false;
     }
     e->right = true;

@@ -154,7 +154,7 @@ static inline struct verifiers *group_of(struct spec *s, const struct decode_slo
 /* Drafts come from the verifiers' leader, beside what it writes by itself: to lossy texts, which ask for them. */
 static inline bool drafts_at_leader(const struct spec *s)
 {
-    return s->c.drafter.kind == DRAFTER_SUFFIX || s->c.drafter.kind == DRAFTER_PLAN;
+    return drafter_is_leader(s->c.drafter.kind);
 }
 
 /* Whom it asks for drafts, and its slot there. */
@@ -216,6 +216,12 @@ static inline bool wants_drafter(const struct spec *s, const struct settings *se
 static inline bool has_drafter(const struct spec *s, const struct settings *settings)
 {
     return !s->drafter_lost && wants_drafter(s, settings);
+}
+
+/* The drafter lacks what the ask goes on from, or cannot compute it. */
+static inline bool is_lost(enum draft_end end)
+{
+    return end == DRAFT_STALE || end == DRAFT_GAP || end == DRAFT_FULL || end == DRAFT_FAILED;
 }
 
 static inline struct sampler sampler_at(const struct decode_slot *p, int offset)
@@ -325,7 +331,7 @@ int spec_take_early(struct spec *s, struct decode_slot *p, const struct draft *d
 /* A round of this window begins, and there may be an early draft for it. True: it is taken up. */
 bool spec_take_up_early(struct spec *s, struct decode_slot *p, int window, enum seq_end *end);
 /* It goes on from what is not so. */
-void spec_drop_early(struct spec *s, struct decode_slot *p);
+void spec_drop_early(struct decode_slot *p);
 
 /* ---- spec_budget.c ---- */
 

@@ -92,7 +92,7 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
     bool copies = p->seq->state == SEQ_PROMPT && (int)stats->n_prompt_copied > p->held;
     if (copies) stats->n_prompt_copied = (uint32_t)p->held; /* what it came from is gone */
     if (p->copies.running) p->self_left = 0;                /* the leader may have stopped on what comes twice now */
-    if (p->early.on) spec_drop_early(s, p);
+    if (p->early.on) spec_drop_early(p);
     if (p->ahead.on) spec_end_ahead(s, p, 1);
     p->round++;
     p->now.measured = false;
@@ -422,7 +422,7 @@ int spec_take_draft(struct spec *s, int group, const struct draft *d, struct tak
     view->n_out -= last;
     if (p->seq && p->early.on) return spec_take_early(s, p, d, &out->end, err);
     if (!p->seq || view->round != p->round) return OK; /* its round is over */
-    bool lost = d->end == DRAFT_STALE || d->end == DRAFT_GAP || d->end == DRAFT_FULL || d->end == DRAFT_FAILED;
+    bool lost = is_lost(d->end);
     if (p->ahead.on && !lost) return spec_take_ahead(s, p, d), OK;
     if (!last) return err_set(err, E_PEER, "a part of a draft for slot %u, of which the whole was asked", d->slot);
     view->us += d->us;

@@ -98,7 +98,7 @@ static void on_signal(uv_signal_t *handle, int signum)
     struct err why = {0};
     bool by_launcher = signum == SIGTERM && z->s.launch->layout.n_ranks > 1 && !launcher_is_direct();
     if (by_launcher || signum == SIGUSR2)
-        err_set(&why, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
+        job_terminated(z->s.job, &why);
     else if (signum == SIGINT)
         err_set(&why, E_INTERRUPT, "interrupted");
     else if (!z->draining)

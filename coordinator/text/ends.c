@@ -100,13 +100,6 @@ int ends_read(struct ends *e, struct vocab *v, const struct gguf *g, struct err 
     return rc == OK && has_template ? ends_add_text(e, v, chat.end, err) : rc;
 }
 
-bool ends_have(const struct ends *e, int32_t id)
-{
-    for (size_t i = 0; i < e->n; i++)
-        if (e->ids[i] == id) return true;
-    return false;
-}
-
 void ends_free(struct ends *e)
 {
     free(e->ids);

@@ -4,8 +4,6 @@
 #ifndef COORDINATOR_TEXT_ENDS_H
 #define COORDINATOR_TEXT_ENDS_H
 
-#include <stdbool.h>
-
 #include "coordinator/text/vocab.h"
 
 struct ends {     /* zeroed: none */
@@ -19,7 +17,6 @@ int ends_read(struct ends *e, struct vocab *v, const struct gguf *g, struct err 
 /* The token with this text, if there is one, ends an answer. */
 int ends_add_text(struct ends *e, struct vocab *v, const char *text, struct err *err);
 
-bool ends_have(const struct ends *e, int32_t id);
 void ends_free(struct ends *e);
 
 #endif

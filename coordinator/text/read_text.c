@@ -66,3 +66,23 @@ int text_read_plain(FILE *f, const char *place, char **bytes, size_t *n_bytes, s
     *n_bytes = text_plain(all, n);
     return OK;
 }
+
+int text_read_string(const char *path, FILE *in, char **text, struct err *err)
+{
+    FILE *f;
+    const char *place;
+    char *bytes = NULL;
+    size_t n = 0;
+    int rc = text_open(path, in, &f, &place, err);
+    if (rc != OK) return rc;
+    rc = text_read_plain(f, place, &bytes, &n, err);
+    if (f != in) fclose(f);
+    if (rc == OK && memchr(bytes, 0, n)) rc = err_set(err, E_USAGE, "%s: no text", place);
+    if (rc != OK) {
+        free(bytes);
+        return rc;
+    }
+    bytes[n] = 0;
+    *text = bytes;
+    return OK;
+}

@@ -234,11 +234,6 @@ int tokenizer_add_end(struct tokenizer *t, const char *text, struct err *err)
     return ends_add_text(&t->ends, &t->vocab, text, err);
 }
 
-bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
-{
-    return ends_have(&t->ends, id);
-}
-
 uint64_t tokenizer_hash(const struct tokenizer *t)
 {
     uint64_t hash = 0; /* each token's hash seeds the next one's, so lengths need no separators */

@@ -67,7 +67,6 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *text);
 size_t tokenizer_end_ids(const struct tokenizer *t, const int32_t **ids);
 /* Adds one, before any text is encoded: the end of a template that is not the file's. */
 int tokenizer_add_end(struct tokenizer *t, const char *text, struct err *err);
-bool tokenizer_is_end(const struct tokenizer *t, int32_t id);
 
 /* Vocabularies fit together if all text ids below the smaller count have equal bytes. Types may differ, and so may the
  * texts of control, user-defined and unused tokens: drafts are ids, and the big model keeps only its own. Sets

@@ -4,11 +4,10 @@
 #include <string.h>
 
 #include "proto/clock.h"
+#include "proto/hosts.h"
 #include "worker/tools/limits.h"
 #include "worker/engine/engine.h"
 #include "worker/tools/doctor_ranks.h"
-
-static const double GIB = 1024.0 * 1024 * 1024;
 
 /* ---- this machine ---- */
 
