@@ -38,6 +38,11 @@ static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
     return synthetic_draft_ns(arg, n_drafted);
 }
 
+static double beside(void *arg, int n_rows)
+{
+    return synthetic_beside(arg, n_rows);
+}
+
 static struct spec_config spec_config(const struct options *o, struct draft_profile *profile)
 {
     return (struct spec_config){.n_ctx = SYNTHETIC_CONTEXT,
@@ -93,7 +98,7 @@ int simulate_text(const struct options *point, struct seq *s, struct draft_profi
                  .bytes_ns = {byte_ns(&net.to[ROLE_DRAFTER]), byte_ns(&net.to[ROLE_VERIFIER])}},
         .seed = pair.seed,
         .models = {big, little, lp, &pair},
-        .costs = {pass_ns, draft_ns, &pair},
+        .costs = {pass_ns, draft_ns, &pair, beside},
         .watch = {.departure = on_departure, .arrival = on_arrival, .arg = &traced}};
     int rc = simulator_open(&traced.sim, &config, err);
     if (rc == OK) rc = simulator_step(traced.sim, &(struct event){.kind = EVENT_SUBMIT, .seq = s}, err);

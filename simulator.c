@@ -202,6 +202,12 @@ static int wake_leader(struct simulator *s, struct leader *l, uint64_t at_ns, st
     return hold(s, &(struct held){.due_ns = at_ns, .kind = HELD_LEADER}, err);
 }
 
+static uint64_t beside(const struct simulator *s, uint64_t ns, int n_rows)
+{
+    const struct simulator_costs *c = &s->c.costs;
+    return c->beside ? (uint64_t)((double)ns * c->beside(c->arg, n_rows)) : ns;
+}
+
 /* Each stage takes an equal share of the pass's time, one pass after the other. */
 static void pass_stages(struct simulator *s, struct leader *l)
 {
@@ -245,6 +251,7 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
         rc = post_verdict(s, l->peer, s->now_ns, &step.refused[i], err);
     if (rc != OK || !step.n_parts) return rc;
     l->pass_ns = s->c.costs.pass_ns(s->c.costs.arg, step.n_rows);
+    if (s->drafter.free_ns > s->now_ns) l->pass_ns = beside(s, l->pass_ns, step.n_rows);
     pass_stages(s, l);
     l->pass_rows = (uint32_t)step.n_rows;
     s->counts.n_passes++;
@@ -288,15 +295,26 @@ static int to_leader(struct simulator *s, struct leader *l, const struct message
 
 /* ---- the drafter ---- */
 
-/* From now on, or from the end of the work before, the drafter works for so long. */
+/* The pass that is over last. */
+static const struct leader *last_in_pass(const struct simulator *s)
+{
+    const struct leader *last = &s->leaders[0];
+    for (int i = 1; i < s->c.spec.n_groups; i++)
+        if (s->leaders[i].ends_ns > last->ends_ns) last = &s->leaders[i];
+    return last;
+}
+
+/* From now on, or from the end of the work before, the drafter works for so long. Returns how long that is. */
 static uint64_t work(struct simulator *s, uint64_t ns)
 {
     struct draft_role *d = &s->drafter;
+    const struct leader *pass = last_in_pass(s);
     if (d->free_ns < s->now_ns) d->free_ns = s->now_ns;
-    for (int i = 0; s->c.spec.drafter.shares_cores && i < s->c.spec.n_groups; i++)
-        if (d->free_ns < s->leaders[i].ends_ns) d->free_ns = s->leaders[i].ends_ns;
+    if (s->c.spec.drafter.shares_cores && d->free_ns < pass->ends_ns) d->free_ns = pass->ends_ns;
+    if (pass->ends_ns > d->free_ns) ns = beside(s, ns, (int)pass->pass_rows);
     s->counts.draft_ns += ns;
-    return d->free_ns += ns;
+    d->free_ns += ns;
+    return ns;
 }
 
 /* What the pass of a text gives: an id, where one is asked for. True: *out is to be sent. */
@@ -323,10 +341,9 @@ static int begin_draft(struct simulator *s, struct err *err)
         int n_behind = d->slots.slot[i].len - d->drafting.texts[i].n_fed;
         if (d->drafting.texts[i].active && n_behind > 1) n_read += n_behind - 1;
     }
-    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, n_read, 1);
     d->in_pass = true;
-    d->pass_us = (uint32_t)(ns / 1000);
-    return hold(s, &(struct held){.due_ns = work(s, ns), .kind = HELD_DRAFT}, err);
+    d->pass_us = (uint32_t)(work(s, s->c.costs.draft_ns(s->c.costs.arg, n_read, 1)) / 1000);
+    return hold(s, &(struct held){.due_ns = d->free_ns, .kind = HELD_DRAFT}, err);
 }
 
 static int end_draft(struct simulator *s, struct err *err)
@@ -357,9 +374,8 @@ static int ask_drafter(struct simulator *s, int peer, const struct draft_ask *as
     if (done) return post_draft(s, peer, s->now_ns, &draft, err);
     if (ask->block) return OK; /* an id a pass */
     while (!write_id(s, ask->slot, &draft)) continue;
-    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)ask->n_ids, (int)draft.n_rows);
-    draft.us = (uint32_t)(ns / 1000);
-    return post_draft(s, peer, work(s, ns), &draft, err);
+    draft.us = (uint32_t)(work(s, s->c.costs.draft_ns(s->c.costs.arg, (int)ask->n_ids, (int)draft.n_rows)) / 1000);
+    return post_draft(s, peer, s->drafter.free_ns, &draft, err);
 }
 
 /* One ask after the other; those that run ahead, an id of each a pass. */

@@ -48,6 +48,9 @@ struct simulator_costs {
     uint64_t (*pass_ns)(void *arg, int n_rows); /* of a group of verifiers */
     uint64_t (*draft_ns)(void *arg, int n_read, int n_drafted);
     void *arg;
+    /* How many times as long a pass of n rows takes that begins while the drafter computes, and a draft that begins
+     * while such a pass is computed, as cores share a memory; NULL: as long. */
+    double (*beside)(void *arg, int n_rows);
 };
 
 /* Called as things happen; a member may be NULL. None but `event` may call the simulator, but for simulator_now_ns. */

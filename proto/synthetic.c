@@ -132,6 +132,12 @@ uint64_t synthetic_pass_ns(const struct synthetic *s, int n_rows)
     return (uint64_t)llround((s->pass_ms[listed - 1] + more) * ns_of_ms);
 }
 
+double synthetic_beside(const struct synthetic *s, int n_rows)
+{
+    double asks = (double)synthetic_pass_ns(s, 1) / (double)synthetic_pass_ns(s, n_rows);
+    return fmax(1, s->beside * (1 + asks) / 2);
+}
+
 uint64_t synthetic_draft_ns(const struct synthetic *s, int n_drafted)
 {
     return (uint64_t)(n_drafted > 0 ? n_drafted : 1) * (uint64_t)llround(s->draft_ms * ns_of_ms);

@@ -50,6 +50,8 @@ struct synthetic {
     double pass_ms[SYNTHETIC_PASSES]; /* T(1) .. T(n_pass_ms) */
     int n_pass_ms;                    /* 0: this is no synthetic pair */
     double slope_percent;             /* of T(1), for each row more */
+    double beside; /* how many times as long a draft and a pass of one row take beside each other, as their cores share
+                      a memory; 0: as long. Only the simulator asks */
     uint32_t seed;
     int n_curves;
     struct acceptance curves[SYNTHETIC_CURVES];
@@ -72,6 +74,10 @@ float synthetic_lp(const struct synthetic *s, int32_t id, int32_t next);
 uint64_t synthetic_pass_ns(const struct synthetic *s, int n_rows);
 /* What workers would report before anything is measured: bytes as their times. */
 struct cost_prior synthetic_prior(const struct synthetic *s);
+/* How many times as long a pass of n rows and a draft take beside each other. Both read weights, a draft as fast as a
+ * pass of one row; a pass of n rows reads the same bytes in T(n). Together they ask for (1 + T(1) / T(n)) / 2 of what
+ * made both of them `beside` times as long. */
+double synthetic_beside(const struct synthetic *s, int n_rows);
 /* For an answer with so many drafted ids: a pass of the little model for each, and one if it only reads. */
 uint64_t synthetic_draft_ns(const struct synthetic *s, int n_drafted);
 

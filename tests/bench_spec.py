@@ -154,8 +154,11 @@ def check_interrupted(folder):
 WRONG = [
     (["simulate"], 2, "simulate needs a pair: --synthetic"),
     (["simulate", "--synthetic", "tD=8"], 2, "it needs both"),
-    (["simulate", "--synthetic", "tD=8,tT=30:x", "--accept-rate", "1"], 2, "not milliseconds as in"),
+    (["simulate", "--synthetic", "tD=8,tT=30:x", "--accept-rate", "1"], 2, "not as in tD=8,tT=30"),
     (["simulate", "--synthetic", "tD=0,tT=30", "--accept-rate", "1"], 2, "it needs both"),
+    (["simulate", "--synthetic", "tD=8,tT=30,beside=x", "--accept-rate", "1"], 2, "beside=1.4"),
+    (["bench", "spec", "--synthetic", "tD=8,tT=30,beside=2", "--accept-rate", "1"], 2, "only simulate has it"),
+    (["plan", "--hosts", "F", "--synthetic", "tD=8,tT=30,beside=2"], 2, "only simulate has it"),
     (["simulate", "--synthetic", "tD=1,tT=1e9", "--accept-rate", "1"], 2, "at most 10000"),
     (["simulate", *PAIR], 2, "--accept-rate A, --accept-curve S1,S2,... or --accept-trace FILE"),
     (["bench", "spec", *PAIR], 2, "--accept-rate A or --accept-curve"),
@@ -227,8 +230,18 @@ def check_paired_luck(folder):
         assert done.returncode == 2 and says in done.stderr and len(done.stderr.splitlines()) == 1, (content, done)
 
 
+def check_beside():
+    """Roles whose cores share a memory: only what runs beside the other takes longer."""
+    words = ["simulate", "--accept-rate", ".9", "--net-delay", "5", "-n", "200"]
+    alone, shared = ({row["mode"]: row["tokens_per_s"] for row in rows_of(*words, "--synthetic", "tD=8,tT=30" + more)}
+                     for more in ("", ",beside=1.5"))
+    assert shared["plain"] == alone["plain"] and shared["sequential"] == alone["sequential"], (alone, shared)
+    assert alone["pilotfish"] / 1.5 < shared["pilotfish"] < .9 * alone["pilotfish"], (alone, shared)
+
+
 def main():
     check_forms()
+    check_beside()
     check_errors()
     check_timed()
     with tempfile.TemporaryDirectory() as folder:

@@ -88,6 +88,11 @@ does '^big  *20  *3  *[0-9.]*  *[0-9.]*  *[0-9.]*  *[0-9]* %' "${steps[@]}"
 grep -q '^prompt, tokens 8 to 20: [0-9.]* token/s$' out || wrong "the prompt is not timed"
 does '"model": "little", "context": 20, "rows": 1, "ms": ' "${steps[@]}" --little little.gguf --threads 1 -o jsonl
 python3 -c 'import json; [json.loads(line) for line in open("out")]' || wrong "bench step: not JSON"
+if [ "$(nproc)" -gt 1 ]; then
+    does '"model": "little", .*"beside_ms": [0-9]' "${steps[@]}" --little little.gguf --threads 1 -o jsonl
+    does '^model .* beside$' "${steps[@]}" --little little.gguf --threads 1
+fi
+does '^model .* over limit$' "${steps[@]}" --little little.gguf --threads "$(nproc)"
 does '"format": "Q6_K", "out": 512, .*"rows": 2, ' bench kernels --rounds 1 --rows 1,2 --threads 1 -o jsonl
 refuses 2 "they must rise" bench step --big big.gguf --contexts 8,8
 refuses 2 "not a list of whole numbers" bench step --big big.gguf --rows 1,x

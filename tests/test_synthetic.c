@@ -151,6 +151,11 @@ static void a_pass_takes_what_is_listed_and_each_row_more_a_share_of_the_first(v
     assert_int_equal(synthetic_draft_ns(&s, 4), 10000000);
     assert_int_equal(synthetic_draft_ns(&s, 1), 2500000);
     assert_int_equal(synthetic_draft_ns(&s, 0), 2500000);
+    const struct synthetic shared = {.n_pass_ms = 3, .pass_ms = {10, 12.5, 40}, .beside = 1.5};
+    assert_float_equal(synthetic_beside(&shared, 1), 1.5, 1e-9);
+    assert_float_equal(synthetic_beside(&shared, 2), 1.35, 1e-9);
+    assert_float_equal(synthetic_beside(&shared, 3), 1, 1e-9);
+    assert_float_equal(synthetic_beside(&s, 1), 1, 1e-9);
     struct cost_prior prior = synthetic_prior(&s);
     assert_float_equal(prior.draft, .25, 1e-9);
     assert_float_equal(prior.read, .25, 1e-9);

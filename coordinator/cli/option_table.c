@@ -59,8 +59,11 @@ const struct option option_table[] = {
      .help = "the model: a GGUF file, or a directory of config.json,\ntokenizer.json and safetensors"},
 
     {"synthetic", NULL, SWEEP | PLAN, OPTION_SYNTHETIC, AT(synthetic), "tD=MS,tT=MS", 0, 0,
-     .help = "no models: tD: what a drafted token takes; tT: what a pass of\none row takes, or of 1, 2, ... rows, "
-             "tT=30:30:31; slope=P:\neach row more takes P percent of the first (default: 0)"},
+     .help =
+         "no models: tD: what a drafted token takes; tT: what a pass of\none row takes, or of 1, 2, ... rows, "
+         "tT=30:30:31; slope=P:\neach row more takes P percent of the first (default: 0).\nsimulate has also beside=F: "
+         "how many times as long a draft and a\npass of one row take beside each other, as bench step shows for\n"
+         "cores that share a memory (default: 1)"},
     {"accept-rate", NULL, SWEEP | PLAN | OF_SWEEPS, OPTION_NUMBER, AT(accept_rate), "A", 0, 1,
      .help = "the chance that a synthetic draft is right"},
     {"accept-curve", NULL, SWEEP, OPTION_CURVE, AT(accept_curve), "S1,S2,...", 0, 1,

@@ -99,7 +99,7 @@ static const char *take_ms(double *out, const char *at)
     return end == at || !(*out >= 0) ? NULL : end;
 }
 
-/* "tD=8,tT=30:31,slope=5", in any order. */
+/* "tD=8,tT=30:31,slope=5,beside=1.4", in any order. */
 static int set_synthetic(struct synthetic *out, const struct option *p, const char *value, struct err *err)
 {
     struct synthetic s = {.draft_ms = -1};
@@ -110,16 +110,19 @@ static int set_synthetic(struct synthetic *out, const struct option *p, const ch
             at = take_passes(&s, at + 3);
         else if (!strncmp(at, "slope=", 6))
             at = take_ms(&s.slope_percent, at + 6);
+        else if (!strncmp(at, "beside=", 7))
+            at = take_ms(&s.beside, at + 7);
         else
             at = NULL;
         if (!at || (*at && *at != ','))
-            return err_set(err, E_USAGE, "--%s %s: not milliseconds as in tD=8,tT=30 or tD=8,tT=30:30:31,slope=5",
+            return err_set(err, E_USAGE, "--%s %s: not as in tD=8,tT=30 or tD=8,tT=30:30:31,slope=5,beside=1.4",
                            p->name, value);
         if (!*at) break;
     }
     if (!(s.draft_ms > 0) || !s.n_pass_ms)
         return err_set(err, E_USAGE, "--%s %s: it needs both tD=MS and tT=MS", p->name, value);
-    bool fits = s.draft_ms <= SYNTHETIC_MOST_MS && s.slope_percent <= SYNTHETIC_MOST_MS;
+    bool fits =
+        s.draft_ms <= SYNTHETIC_MOST_MS && s.slope_percent <= SYNTHETIC_MOST_MS && s.beside <= SYNTHETIC_MOST_MS;
     for (int i = 0; i < s.n_pass_ms; i++) fits &= s.pass_ms[i] <= SYNTHETIC_MOST_MS;
     if (!fits) return err_set(err, E_USAGE, "--%s %s: at most %d each", p->name, value, SYNTHETIC_MOST_MS);
     *out = s;
@@ -217,6 +220,7 @@ static void put_synthetic(FILE *to, const struct synthetic *s)
     fprintf(to, "tD=%g,tT", s->draft_ms);
     for (int i = 0; i < s->n_pass_ms; i++) fprintf(to, i ? ":%g" : "=%g", s->pass_ms[i]);
     if (s->slope_percent > 0) fprintf(to, ",slope=%g", s->slope_percent);
+    if (s->beside > 0) fprintf(to, ",beside=%g", s->beside);
 }
 
 static void put_curve(FILE *to, const struct acceptance *a)

@@ -417,6 +417,7 @@ static int finish_plan(struct parser *r, struct err *err)
         return err_set(err, E_USAGE, "plan needs models: --big FILE [--little FILE], or --synthetic tD=MS,tT=MS");
     if (o->synthetic.n_pass_ms && option_origin(o, "slope") == FROM_LINE)
         return err_set(err, E_USAGE, "--slope: --synthetic has its own: tD=MS,tT=MS,slope=P");
+    if (o->synthetic.beside > 0) return err_set(err, E_USAGE, "--synthetic beside=: only simulate has it");
     if (!was_given(r, "accept-rate")) o->accept_rate = PLAN_ACCEPT_RATE;
     if (!was_given(r, "parallel") && o->goal == GOAL_LATENCY) o->parallel = 1;
     return options_settle(o, err);

@@ -161,6 +161,8 @@ static int settle_synthetic(struct options *o, const char *command, struct err *
         return err_set(err, E_USAGE, "--n-predict %d: must be from 2 to %d here", o->n_predict, LONGEST);
     if (o->texts + o->warmup > SYNTHETIC_PROMPTS)
         return err_set(err, E_USAGE, "--texts and --warmup: at most %d together", SYNTHETIC_PROMPTS);
+    if (o->synthetic.beside > 0 && o->command != CMD_SIMULATE)
+        return err_set(err, E_USAGE, "--synthetic beside=: only simulate has it: waits do not slow each other down");
     o->synthetic.seed = o->seed < 0 ? 0 : (uint32_t)o->seed;
     o->drafter = DRAFTER_LITTLE;
     return OK;

@@ -1,9 +1,12 @@
 #include "worker/tools/bench_step.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "proto/clock.h"
 #include "worker/engine/engine.h"
+#include "worker/memory.h"
 #include "worker/tools/limits.h"
 #include "worker/tools/timing.h"
 
@@ -15,6 +18,7 @@ struct figure { /* a pass, and what its rounds gave */
     bool little;
     int context, n_rows;
     double *s, *over; /* [n_rounds]: seconds; over the first figure's of the same round */
+    double *s_beside; /* [n_rounds]: while the other model computes one row after the other on other cores */
 };
 
 struct subject { /* a model */
@@ -34,6 +38,7 @@ struct bench {
     int n_figures;
     double *read, *multiply; /* [n_rounds] */
     double *prompt_s;        /* [n_contexts]: of the ids since the context before */
+    bool has_beside;         /* there are cores for both models */
 };
 
 /* ---- a pass ---- */
@@ -64,6 +69,37 @@ static int take(void *arg)
 {
     const struct taking *t = arg;
     return pass(t->s, t->at, t->n, true, t->err);
+}
+
+/* ---- one beside the other ---- */
+
+struct other { /* computes one row after the other until it is told to end */
+    struct subject *s;
+    int at;
+    atomic_bool ends;
+    int rc;
+    struct err err;
+};
+
+static void *compute_on(void *arg)
+{
+    struct other *o = arg;
+    while (o->rc == OK && !atomic_load(&o->ends)) o->rc = pass(o->s, o->at, 1, true, &o->err);
+    return NULL;
+}
+
+static int take_beside(struct bench *b, const struct figure *f, double *took, struct err *err)
+{
+    struct other other = {.s = f->little ? &b->big : &b->little, .at = f->context};
+    struct taking timed = {f->little ? &b->little : &b->big, f->context, f->n_rows, err};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, compute_on, &other)) return err_set(err, E_LAYOUT, "no further thread");
+    int rc = timing_take(take, &timed, 2 * b->in->n_threads, took);
+    atomic_store(&other.ends, true);
+    pthread_join(thread, NULL);
+    if (rc != OK || other.rc == OK) return rc;
+    *err = other.err;
+    return other.rc;
 }
 
 /* ---- models ---- */
@@ -139,8 +175,9 @@ static bool add_figure(struct bench *b, bool little, int context, int n_rows)
 {
     size_t n = (size_t)b->in->n_rounds;
     struct figure *f = &b->figures[b->n_figures++];
-    *f = (struct figure){little, context, n_rows, calloc(n, sizeof *f->s), calloc(n, sizeof *f->over)};
-    return f->s && f->over;
+    *f = (struct figure){
+        little, context, n_rows, calloc(n, sizeof *f->s), calloc(n, sizeof *f->over), calloc(n, sizeof *f->s_beside)};
+    return f->s && f->over && f->s_beside;
 }
 
 /* Big's by context and rows, the first one what all others are compared with; then little's one row. */
@@ -169,6 +206,7 @@ static int one_round(struct bench *b, int round, struct err *err)
         struct taking pass = {f->little ? &b->little : &b->big, f->context, f->n_rows, err};
         rc = timing_take(take, &pass, b->in->n_threads, &f->s[round]);
         f->over[round] = f->s[round] / b->figures[0].s[round];
+        if (rc == OK && b->has_beside) rc = take_beside(b, f, &f->s_beside[round], err);
     }
     return rc;
 }
@@ -188,6 +226,7 @@ static void put_figure(const struct bench *b, struct figure *f, double read, dou
     const struct subject *s = f->little ? &b->little : &b->big;
     double took = timing_median(f->s, b->in->n_rounds), over = timing_median(f->over, b->in->n_rounds);
     double first = took / over, least = first > f->n_rows * t_row ? first : f->n_rows * t_row;
+    double beside = b->has_beside ? timing_median(f->s_beside, b->in->n_rounds) : 0;
     double bytes = row_bytes(b, s), part = read > 0 ? bytes / took / read : 0;
     const char *name = f->little ? "little" : "big";
     if (b->in->json) {
@@ -196,11 +235,13 @@ static void put_figure(const struct bench *b, struct figure *f, double read, dou
                 "%.0f, \"read_gbps\": %.3f, \"of_read_loop\": %.4f",
                 name, f->context, f->n_rows, took * 1e3, over, bytes, bytes / took * 1e-9, part);
         if (!f->little && t_row > 0) fprintf(out, ", \"over_limit\": %.4f", took / least);
+        if (b->has_beside) fprintf(out, ", \"beside_ms\": %.4f", beside * 1e3);
         fprintf(out, "}\n");
     } else {
         fprintf(out, "%-8s %7d %5d %9.2f %10.2f %7.1f %8.0f %%", name, f->context, f->n_rows, took * 1e3, over,
                 bytes / took * 1e-9, 100 * part);
         if (!f->little && t_row > 0) fprintf(out, " %10.2f", took / least);
+        if (b->has_beside) fprintf(out, f->little ? "%21.2f" : " %9.2f", beside / took);
         fprintf(out, "\n");
     }
 }
@@ -219,9 +260,10 @@ static void put_all(struct bench *b, FILE *out)
     else
         fprintf(out,
                 "%s, %d threads, medians of %d rounds; read loop %.1f GB/s; bare products %.0f G multiply-adds/s, so a "
-                "row's take %.1f ms\n\n%-8s %7s %5s %9s %10s %7s %10s %10s\n",
+                "row's take %.1f ms\n\n%-8s %7s %5s %9s %10s %7s %10s %10s%s\n",
                 in->kernels->name, in->n_threads, in->n_rounds, read * 1e-9, multiply * 1e-9, t_row * 1e3, "model",
-                "context", "rows", "ms", "over first", "GB/s", "of read", "over limit");
+                "context", "rows", "ms", "over first", "GB/s", "of read", "over limit",
+                b->has_beside ? "    beside" : "");
     for (int i = 0; i < b->n_figures; i++) put_figure(b, &b->figures[i], read, t_row, out);
     for (int i = 0, from = 0; i < in->n_contexts; from = in->contexts[i++]) {
         if (in->contexts[i] == from) continue;
@@ -241,6 +283,7 @@ static int run(struct bench *b, struct err *err)
     if (rc == OK) rc = list_figures(b, err);
     if (rc == OK) rc = read_prompt(b, &b->big, b->prompt_s, err);
     if (rc == OK && in->little) rc = read_prompt(b, &b->little, NULL, err);
+    b->has_beside = in->little && 2 * in->n_threads <= memory_cores();
     for (int i = 0; i < in->n_rounds && rc == OK; i++) rc = one_round(b, i, err);
     watch_show(&in->watch, NULL, NULL, 0, 0);
     return rc;
@@ -251,7 +294,7 @@ int bench_step(const struct bench_step_input *in, FILE *out, struct err *err)
     struct bench b = {.in = in};
     int rc = run(&b, err);
     if (rc == OK) put_all(&b, out);
-    for (int i = 0; i < b.n_figures; i++) free(b.figures[i].s), free(b.figures[i].over);
+    for (int i = 0; i < b.n_figures; i++) free(b.figures[i].s), free(b.figures[i].over), free(b.figures[i].s_beside);
     free(b.figures);
     free(b.read);
     free(b.multiply);

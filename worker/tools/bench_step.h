@@ -29,6 +29,8 @@ struct bench_step_input {       /* all borrowed */
     struct watch watch;
 };
 
+/* With little, and cores for both: `beside` is a pass's time while the other model computes, over its time alone; roles
+ * on cores of their own still share a memory. */
 int bench_step(const struct bench_step_input *in, FILE *out, struct err *err);
 
 #endif
