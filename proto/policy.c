@@ -5,12 +5,13 @@
 #include <string.h>
 
 enum {
-    ROUNDS_TO_JUDGE = 4,  /* drafting rounds before their time counts */
-    AHEAD_SPARE = 2,      /* drafts that are out beyond what two passes and a round trip give time for */
-    FIRST_MOST = 8,       /* drafts that a pass waits for */
-    DRAFTS_AT_ONCE = 32,  /* of a text in a pass */
-    AHEAD_TO_JUDGE = 24,  /* verdicts */
-    AHEAD_WRONG_MOST = 16 /* of them in a row, with no draft that was right */
+    ROUNDS_TO_JUDGE = 4,   /* drafting rounds before their time counts */
+    AHEAD_SPARE = 2,       /* drafts that are out beyond what two passes and a round trip give time for */
+    FIRST_MOST = 8,        /* drafts that a pass waits for */
+    DRAFTS_AT_ONCE = 32,   /* of a text in a pass */
+    AHEAD_TO_JUDGE = 24,   /* verdicts */
+    AHEAD_WRONG_MOST = 16, /* of them in a row, with no draft that was right */
+    TURNS_TEXTS = 16       /* in rounds, before running ahead is tried again */
 };
 /* Guesses before anything was seen, from Qwen2.5-Coder 0.5B for 1.5B on Spec-Bench, 42 texts of 64 tokens. */
 static const double p_target_before = 0.9, accept_ratio_before[2] = {0.9, 0.6}; /* [1]: of unread prompts */
@@ -22,8 +23,14 @@ static const double hold_spare = 1.25; /* of the time that the drafts of a wait 
 static const double hold_worth =
     0.95; /* of what a wait loses; a little less, for only drafts that are judged show it */
 static const double fade = 0.9, fade_ahead = 0.97; /* of a sum, a round; a verdict */
-static const double newest = 0.3;                  /* weight of a new time in its mean */
-static const double newest_p_target = 0.1;         /* of a token's probability */
+static const double slower_least = 1.1;            /* times as long, of a pass beside drafts */
+static const double turns_rtt_most = 0.25;         /* of a plain token's time: each round waits for a round trip */
+static const double turns_least = 0.95;    /* of the time of a token: what rounds must be expected to take at most */
+static const double noise_most = 1.02;     /* of a plain token's time, where most tokens of running ahead are plain */
+static const double lost_part = 0.02;      /* of the time: what trials may cost */
+static const double lost_most = 6;         /* plain tokens that running ahead may cost before it is judged */
+static const double newest = 0.3;          /* weight of a new time in its mean */
+static const double newest_p_target = 0.1; /* of a token's probability */
 static const double newest_draft = 0.05, newest_draft_ahead = 0.015;
 static const double forgets = 0.01; /* of what was learned of a drafter, a plain token: else a bad start would last */
 
@@ -67,6 +74,9 @@ void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct
                                .measured = profile->measured,
                                .n_tokens = profile->n_tokens > 0 ? profile->n_tokens : n_tokens_before,
                                .pause = profile->pause ? profile->pause : DRAFT_PAUSE_FIRST,
+                               .paused = profile->left > 0,
+                               .left = profile->left,
+                               .in_turns = profile->in_turns > 0,
                                .p_target = p_target_before,
                                .accept_ratio = accept_ratio > 0 ? accept_ratio : accept_ratio_before[unread]};
 }
@@ -170,7 +180,7 @@ int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
 
 bool draft_policy_runs_ahead(const struct draft_policy *g)
 {
-    return g->apart && (!g->enabled || (g->timed && g->prior.draft != 0));
+    return g->apart && (!g->enabled || (g->timed && g->prior.draft != 0 && !g->in_turns));
 }
 
 /* Big writes an id before a draft's bytes have come, and each draft makes big's ids wait for the link. */
@@ -240,7 +250,8 @@ struct draft_choice draft_policy_choice(const struct draft_policy *g, int most)
                                  .row_ns = row_ns(g),
                                  .plain_ns = g->measured.plain_ns,
                                  .rtt_ns = g->rtt_ns,
-                                 .right = right(g)};
+                                 .right = right(g),
+                                 .slower = g->measured.beside_ns / g->measured.plain_ns};
 }
 
 /* A refusal is remembered: the one that came nearest to paying. */
@@ -283,8 +294,15 @@ static void pause_drafting(struct draft_policy *g)
     g->n_pauses++;
     g->withheld = costs(g);
     if (g->n_wrong >= DRAFT_WRONG_MOST) g->withheld.why = WITHHELD_WRONG;
-    g->left = g->pause;
+    g->left = (int)fmax(g->pause, g->lost_ns / g->measured.plain_ns / lost_part);
     if (g->pause < DRAFT_PAUSE_MOST) g->pause *= 2;
+}
+
+/* All that was measured of drafting so far says nothing of what comes now. */
+static void begin_anew(struct draft_policy *g)
+{
+    g->n_rounds = 0;
+    g->measured.row_ns = g->measured.draft_ns = g->drafting_ns = g->drafting_tokens = g->lost_ns = 0;
 }
 
 /* A trial after a pause: few tokens, and times are measured anew. */
@@ -292,8 +310,7 @@ static void resume(struct draft_policy *g)
 {
     g->paused = false;
     g->n_wrong = DRAFT_WRONG_MOST / 2;
-    g->n_rounds = 0;
-    g->measured.row_ns = g->measured.draft_ns = g->drafting_ns = g->drafting_tokens = 0;
+    begin_anew(g);
 }
 
 /* As measured in a text before, whatever may be right: but that may have been in a slow moment. */
@@ -301,6 +318,75 @@ static bool found_slow(const struct draft_policy *g)
 {
     return g->timed && g->measured.draft_ns != 0 && draft_policy_window(g, 1) == 0 &&
            draft_cost(g) >= g->p_target * accept_ratio_before[g->unread];
+}
+
+/* Of tokens while the drafter runs ahead, drafted or not: it may slow down big's own. */
+static void time_ahead(struct draft_policy *g, const struct draft_policy_round *r)
+{
+    double plain_ns = g->measured.plain_ns;
+    g->drafting_ns = fade_ahead * g->drafting_ns + r->ns;
+    g->drafting_tokens = fade_ahead * g->drafting_tokens + r->n_tokens;
+    /* No more than a token's time of each, or a moment in which the machine is away would count for much. */
+    if (r->ahead) g->lost_ns = fmax(0, g->lost_ns + fmin(r->ns - plain_ns * r->n_tokens, plain_ns));
+    g->n_rounds++;
+}
+
+/* Rounds pay where a token of theirs is expected to take less than running ahead does, and than big alone. Only cores
+ * that share a memory can make it so, and then drafts too are written faster by themselves. */
+static bool turns_pay(const struct draft_policy *g)
+{
+    const struct cost_measured *m = &g->measured;
+    double slower = m->beside_ns / m->plain_ns, best = INFINITY;
+    if (slower < slower_least || g->rtt_ns > turns_rtt_most * m->plain_ns || g->ahead_ns > 0) return false;
+    for (int n = 1; n <= DRAFT_WRONG_MOST; n++) {
+        double ns = n * (draft_ns(g) / slower + row_ns(g)) + m->plain_ns + g->rtt_ns;
+        best = fmin(best, ns / (1 + expected_right(g, n)));
+    }
+    return best < turns_least * fmin(m->plain_ns, g->drafting_ns / g->drafting_tokens);
+}
+
+static bool has_lost(const struct draft_policy *g)
+{
+    return g->lost_ns > lost_most * g->measured.plain_ns;
+}
+
+static bool is_slow(const struct draft_policy *g)
+{
+    double plain_ns = g->measured.plain_ns * g->drafting_tokens;
+    if (draft_policy_runs_ahead(g))
+        return has_lost(g) || (g->n_rounds >= AHEAD_TO_JUDGE && g->drafting_ns > noise_most * plain_ns);
+    return g->n_rounds >= ROUNDS_TO_JUDGE && g->drafting_ns > plain_ns;
+}
+
+static void take_turns(struct draft_policy *g)
+{
+    g->in_turns = true;
+    g->ahead_ns = g->drafting_ns / g->drafting_tokens;
+    g->n_wrong = 0;
+    begin_anew(g);
+}
+
+/* Rounds were expected to be faster than running ahead was, and are not. */
+static bool turns_failed(const struct draft_policy *g)
+{
+    return g->in_turns && g->ahead_ns > 0 && g->n_rounds >= 2 * ROUNDS_TO_JUDGE &&
+           g->drafting_ns > g->ahead_ns * g->drafting_tokens;
+}
+
+/* hopeless: whatever it takes, no draft would pay. */
+static void judge(struct draft_policy *g, bool hopeless)
+{
+    bool slow = is_slow(g), ahead = draft_policy_runs_ahead(g);
+    if (ahead && (slow || g->n_rounds >= AHEAD_TO_JUDGE) && turns_pay(g)) {
+        take_turns(g);
+    } else if (turns_failed(g)) {
+        g->in_turns = false;
+        begin_anew(g);
+    } else if (slow || hopeless) {
+        pause_drafting(g);
+    } else if (g->n_rounds >= 2 * ROUNDS_TO_JUDGE) {
+        g->pause = DRAFT_PAUSE_FIRST; /* it has paid for a while */
+    }
 }
 
 static void note_plain(struct draft_policy *g, const struct draft_policy_round *r)
@@ -313,6 +399,11 @@ static void note_plain(struct draft_policy *g, const struct draft_policy_round *
     if (g->paused) {
         g->left -= r->n_tokens;
         if (g->left <= 0) resume(g);
+        return;
+    }
+    if (r->ahead && draft_policy_runs_ahead(g)) {
+        time_ahead(g, r);
+        if (is_slow(g)) judge(g, false);
     } else if (found_slow(g)) {
         pause_drafting(g);
     }
@@ -324,9 +415,7 @@ static void time_drafting(struct draft_policy *g, const struct draft_policy_roun
     struct cost_measured *p = &g->measured;
     double read = r->n_read > 1 ? r->n_read - 1 : 0, check_ns = r->ns - r->draft_ns;
     if (draft_policy_runs_ahead(g)) {
-        g->drafting_ns = fade_ahead * g->drafting_ns + r->ns;
-        g->drafting_tokens = fade_ahead * g->drafting_tokens + r->n_tokens;
-        g->n_rounds++;
+        time_ahead(g, r);
     } else if (r->measured) {
         move(&p->draft_ns, (r->draft_ns - read * read_ns(g)) / r->n_drafted);
         move(&p->row_ns, (check_ns - p->plain_ns) / r->n_drafted);
@@ -349,13 +438,7 @@ static void note_drafting(struct draft_policy *g, const struct draft_policy_roun
     move_by(&g->accept_ratio, ahead ? newest_draft_ahead : newest_draft,
             fmin(accept_ratio_most, r->n_accepted / (g->p_target * n_judged)), n_judged);
     time_drafting(g, r);
-    int n_least = ahead ? AHEAD_TO_JUDGE : ROUNDS_TO_JUDGE;
-    bool slow = g->n_rounds >= n_least && g->drafting_ns > g->measured.plain_ns * g->drafting_tokens;
-    bool hopeless = ahead ? g->n_wrong >= AHEAD_WRONG_MOST : draft_policy_window(g, 1) == 0;
-    if (slow || hopeless) /* too many wrong, or as measured no draft would pay */
-        pause_drafting(g);
-    else if (g->n_rounds >= 2 * ROUNDS_TO_JUDGE)
-        g->pause = DRAFT_PAUSE_FIRST; /* it has paid for a while */
+    judge(g, ahead ? g->n_wrong >= AHEAD_WRONG_MOST : draft_policy_window(g, 1) == 0);
 }
 
 void draft_policy_note(struct draft_policy *g, const struct draft_policy_round *r)
@@ -375,6 +458,13 @@ void draft_policy_learn(struct draft_profile *profile, const struct draft_policy
     profile->measured = g->measured;
     profile->accept_ratio[g->unread] = g->accept_ratio;
     profile->pause = g->pause;
+    profile->left = g->paused && has_lost(g) ? g->left : 0;
+    if (!g->in_turns)
+        profile->in_turns = 0;
+    else if (g->ahead_ns > 0) /* since this text */
+        profile->in_turns = TURNS_TEXTS;
+    else if (profile->in_turns > 0)
+        profile->in_turns--;
     move(&profile->n_tokens, n_tokens);
 }
 
@@ -386,7 +476,9 @@ void draft_policy_note_draft(struct draft_policy *g, double ns)
 void draft_policy_note_pass(struct draft_policy *g, double ns, int n_rows)
 {
     if (!g->enabled || !g->timed) return;
+    if (n_rows == 1) move(&g->measured.beside_ns, ns);
     if (ns < g->measured.plain_ns) /* which was timed in a slow moment; in this one the drafter may take its share */
         move(&g->measured.plain_ns, ns);
-    if (n_rows > 1) move(&g->measured.row_ns, (ns - g->measured.plain_ns) / (n_rows - 1));
+    double one_ns = fmax(g->measured.plain_ns, g->measured.beside_ns);
+    if (n_rows > 1) move(&g->measured.row_ns, (ns - one_ns) / (n_rows - 1));
 }

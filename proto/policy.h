@@ -14,6 +14,11 @@
  * Where the drafts' way is long, big goes on by itself meanwhile, and drafts are worth it only if they outrun it. A
  * slow link lets through only so many drafts: what their bytes take counts, as their computing does.
  *
+ * Cores of their own may still share a memory: then drafts written ahead make big's own passes longer, and plain text is
+ * faster than it looks from there. So a plain token is timed while the drafter rests only, and all tokens count that come
+ * while it runs ahead. Where that costs time, it rests so long that such trials take 2 % of it; or, over a short way, the
+ * two take turns, if rounds are expected to be faster than both.
+ *
  * What one text has taught about the machine and the drafter is where the next text starts (draft_profile).
  *
  * In exact mode the text never depends on it: only the time does. The promise "never slower than big alone" depends on
@@ -36,6 +41,7 @@ struct cost_measured { /* times: means in which the newest weighs most; 0: not m
     double draft_ns;   /* of a drafted token */
     double read_ns;    /* of an id of the text that the drafter reads */
     double row_ns;     /* what a draft adds to the verify that checks it */
+    double beside_ns;  /* of a pass of one row while the drafter runs ahead, on cores that share a memory with big's */
 };
 
 /* What a byte takes on the way of drafts, by the rate of the link; 0: not known, or too little to tell. */
@@ -65,6 +71,8 @@ struct draft_profile { /* learned from earlier texts; all zero: nothing */
     double accept_ratio[2];
     double n_tokens; /* of a text */
     int pause;       /* length of the next pause; 0: that of the first */
+    int left;        /* tokens of a pause that began in a text before */
+    int in_turns;    /* texts that go in rounds, one after the other's verdict, before running ahead is tried again */
 };
 
 /* Why a text had no drafts, or fewer than possible. If there are several reasons, the last in this list counts. */
@@ -96,6 +104,7 @@ struct draft_choice { /* what the policy would do now, and the numbers that it g
     int window;       /* drafts that wait for verdicts, or of a round, at most; 0: none */
     int first;        /* that a pass waits for, where it runs ahead */
     double draft_ns, row_ns, plain_ns, rtt_ns, right; /* right: the chance that a draft is */
+    double slower; /* how many times as long big's pass of a row took beside drafts; 0: not known */
 };
 
 struct draft_policy {
@@ -107,6 +116,8 @@ struct draft_policy {
     double rtt_ns;                      /* there and back, between the drafter and the verifiers; set by the caller */
     struct draft_policy_bytes bytes_ns; /* set by the caller */
     bool apart;                         /* they may compute at once; set by the caller */
+    bool in_turns;                      /* but they slow each other down so much that rounds are faster */
+    double ahead_ns;                    /* of a token, when it changed to rounds; 0: it has not, or may again */
     double n_tokens;                    /* the least that this text is expected to have */
     bool timed;                         /* a plain token of this text was timed */
     bool paused;
@@ -115,6 +126,7 @@ struct draft_policy {
     int n_wrong;                         /* drafted in a row, none accepted */
     int n_rounds;                        /* drafting rounds measured since it was last switched on */
     double drafting_ns, drafting_tokens; /* sums over the last rounds, older ones weigh less */
+    double lost_ns;                      /* since running ahead was last faster than plain */
     double p_target;                     /* mean of big's probabilities of its own tokens, the newest weighs most */
     double accept_ratio;
     struct withheld withheld; /* the reading that came nearest to paying, or the last pause */
@@ -126,6 +138,7 @@ struct draft_policy_round { /* from one verdict to the next */
     double ns, draft_ns; /* draft_ns: the part of it that the drafter computed */
     double p_target;     /* sum of the probabilities of its tokens under big */
     bool measured;       /* false: ns is not the usual time of such a round (a prompt was read in it) */
+    bool ahead;          /* the drafter ran ahead meanwhile, and no other text was in big's passes */
 };
 
 /* For a little model beside the shards of a big one, which are in order of stages. An id that is read needs no head. */

@@ -116,8 +116,12 @@ static void drafts_go_on_as_far_as_checking_them_is_worth_its_time(void **state)
 /* A verdict on drafts, of which the first n_right of n are right. */
 static bool rests_after(struct draft_policy *g, int n, int n_right, double ns)
 {
-    const struct draft_policy_round r = {
-        .n_drafted = n, .n_accepted = n_right, .n_tokens = n_right + 1, .ns = ns, .p_target = .8 * (n_right + 1)};
+    const struct draft_policy_round r = {.n_drafted = n,
+                                         .n_accepted = n_right,
+                                         .n_tokens = n_right + 1,
+                                         .ns = ns,
+                                         .p_target = .8 * (n_right + 1),
+                                         .ahead = true};
     draft_policy_note(g, &r);
     return g->paused;
 }
@@ -134,13 +138,120 @@ static void it_rests_where_it_is_slower_than_plain_or_always_wrong(void **state)
                 {"faster", 3, 2, 2000, 0},
                 {"slower", 3, 1, 2100, 24},
                 {"always wrong, which costs nothing", 3, 0, 1000, 16},
-                {"always wrong, and slow", 1, 0, 1500, 16}};
+                {"always wrong, and slow", 1, 0, 1500, 13}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct draft_policy g = ahead(.8, 100, 0);
         int n = 1;
         while (n < 200 && !rests_after(&g, rows[i].n, rows[i].n_right, rows[i].ns)) n++;
         if (n != (rows[i].n_verdicts ? rows[i].n_verdicts : 200)) fail_msg("%s: %d", rows[i].why, n);
     }
+}
+
+/* Ids that big wrote by itself while the drafter ran ahead, and no draft came in time. */
+static int rests_after_own(struct draft_policy *g, double ns, int most)
+{
+    const struct draft_policy_round own = {.n_tokens = 1, .ns = ns, .p_target = .8, .ahead = true};
+    int n = 0;
+    for (; n < most && !g->paused && !g->in_turns; n++) {
+        draft_policy_note_pass(g, ns, 1);
+        draft_policy_note(g, &own);
+    }
+    return n;
+}
+
+/* Six plain tokens, of which each may lose one; and so long a pause that this was 2 % of the time. */
+static void it_rests_where_it_slows_big_down(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        double ns;
+        int n, left; /* ids until it rests, 200: never; of the pause */
+    } rows[] = {{"cores of their own", 1000, 200, 0},
+                {"a memory that both read", 1500, 13, 325},
+                {"much slower", 3000, 7, 350},
+                {"a little slower: judged when it is known well", 1050, 24, 60},
+                {"no slower than the machine is by chance", 1010, 200, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct draft_policy g = ahead(.8, 100, 1000); /* a round trip too long for rounds */
+        struct draft_profile profile = {0};
+        int n = rests_after_own(&g, rows[i].ns, 200);
+        if (n != rows[i].n || (g.paused && g.left != rows[i].left)) fail_msg("%s: %d, %d", rows[i].why, n, g.left);
+        draft_policy_learn(&profile, &g, 200);
+        bool long_pause = rows[i].left > 100; /* which the next text goes on with */
+        assert_int_equal(profile.left, long_pause ? rows[i].left : 0);
+        draft_policy_init(&g, true, false, (struct cost_prior){.3, .1}, &profile);
+        assert_true(g.paused == long_pause && g.left == profile.left);
+    }
+}
+
+static void a_moment_in_which_the_machine_is_away_is_no_reason(void **state)
+{
+    (void)state;
+    struct draft_policy g = ahead(.8, 100, 1000);
+    const struct draft_policy_round away = {.n_tokens = 1, .ns = 50 * plain_ns, .p_target = .8, .ahead = true};
+    draft_policy_note(&g, &away);
+    assert_int_equal(rests_after_own(&g, plain_ns, 20), 20);
+}
+
+static void it_takes_turns_where_they_are_faster_and_the_way_is_short(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        double right, rtt_ns, own_ns;
+        bool in_turns;
+    } rows[] = {{"a memory that both read", .8, 0, 1600, true},
+                {"a short way", .8, 200, 1600, true},
+                {"a long one", .8, 1000, 1600, false},
+                {"drafts are mostly wrong", .1, 0, 1600, false},
+                {"cores and memory of their own", .8, 0, 1000, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct draft_policy g = ahead(rows[i].right, 300, rows[i].rtt_ns);
+        const struct draft_policy_round own = {
+            .n_tokens = 1, .ns = rows[i].own_ns, .p_target = rows[i].right, .ahead = true};
+        for (int n = 0; n < 50 && !g.paused && !g.in_turns; n++) {
+            draft_policy_note_pass(&g, rows[i].own_ns, 1);
+            draft_policy_note(&g, &own);
+            g.accept_ratio = 1;
+        }
+        if (g.in_turns != rows[i].in_turns) fail_msg("%s", rows[i].why);
+        assert_int_equal(draft_policy_runs_ahead(&g), !g.in_turns);
+    }
+}
+
+/* In 16 texts after the one in which that was found; in the next one running ahead is tried again. */
+static void texts_after_it_take_turns_too_but_not_for_ever(void **state)
+{
+    (void)state;
+    struct draft_policy g = ahead(.8, 100, 0);
+    struct draft_profile profile = {0};
+    g.in_turns = true;
+    g.ahead_ns = 900;
+    draft_policy_learn(&profile, &g, 100);
+    int n = 0;
+    for (; n < 50 && profile.in_turns; n++) {
+        draft_policy_init(&g, true, false, (struct cost_prior){.3, .1}, &profile);
+        g.apart = g.timed = true;
+        assert_false(draft_policy_runs_ahead(&g));
+        draft_policy_learn(&profile, &g, 100);
+    }
+    assert_int_equal(n, 16);
+}
+
+/* Rounds that turn out slower than running ahead was. */
+static void it_runs_ahead_again_where_turns_were_no_better(void **state)
+{
+    (void)state;
+    struct draft_policy g = ahead(.8, 100, 0);
+    const struct draft_policy_round round = {
+        .n_drafted = 4, .n_accepted = 3, .n_tokens = 4, .ns = 3800, .draft_ns = 400, .p_target = 3.2, .measured = true};
+    g.in_turns = true;
+    g.ahead_ns = 900;
+    for (int i = 0; i < 7; i++) draft_policy_note(&g, &round);
+    assert_true(g.in_turns);
+    draft_policy_note(&g, &round);
+    assert_true(draft_policy_runs_ahead(&g));
 }
 
 /* A plain token takes 1000 ns. What a byte takes to the drafter and to the verifiers, in ns. */
@@ -232,6 +343,11 @@ int main(void)
         cmocka_unit_test(so_many_drafts_are_out_as_two_passes_and_a_round_trip_give_time_for),
         cmocka_unit_test(a_pass_waits_for_drafts_that_are_near_and_likely),
         cmocka_unit_test(drafts_go_on_as_far_as_checking_them_is_worth_its_time),
+        cmocka_unit_test(it_rests_where_it_slows_big_down),
+        cmocka_unit_test(a_moment_in_which_the_machine_is_away_is_no_reason),
+        cmocka_unit_test(it_takes_turns_where_they_are_faster_and_the_way_is_short),
+        cmocka_unit_test(texts_after_it_take_turns_too_but_not_for_ever),
+        cmocka_unit_test(it_runs_ahead_again_where_turns_were_no_better),
         cmocka_unit_test(it_rests_where_it_is_slower_than_plain_or_always_wrong),
         cmocka_unit_test(the_bytes_of_drafts_count_where_a_link_is_slow),
         cmocka_unit_test(a_draft_adds_as_many_bytes_to_frames_as_the_policy_counts),

@@ -158,7 +158,7 @@ static void put_closing_line(const struct answers *a, const struct stats *total,
     stats_line(total, to);
     put_cuts(a, total, to);
     fputc('\n', to);
-    char why[400];
+    char why[512];
     if (a->o->stats && total->n_prompt_copied) stats_prompts_line(total, to), fputc('\n', to);
     if (a->o->stats && stats_choice(total, why, sizeof why)) fprintf(to, "%s\n", why);
     if (stats_withheld(total, why, sizeof why)) fprintf(to, "%s\n", why);

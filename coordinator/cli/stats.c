@@ -169,6 +169,10 @@ bool stats_choice(const struct stats *t, char *to, size_t size)
         " at last: a drafted token takes %.1f ms, one of the big model's own %.1f ms, a row more in its pass %.1f ms, "
         "a message there and back %.1f ms, and a draft is right in %.0f %% of cases",
         c->draft_ns * 1e-6, c->plain_ns * 1e-6, c->row_ns * 1e-6, c->rtt_ns * 1e-6, 100 * c->right);
+    n = strlen(to);
+    if (c->slower >= 1.1)
+        snprintf(to + n, size - n, "; beside drafts the big model took %.1f times as long, as with a shared memory",
+                 c->slower);
     return true;
 }
 
@@ -202,7 +206,7 @@ void stats_table_row(const struct stats *t, const char *name, FILE *to)
 
 json_t *stats_json(const struct stats *t)
 {
-    char why[400];
+    char why[512];
     json_t *line = json_pack("{sI sI sI sf sf sI sI sI sI sf sI sI sI sI sI sI sI sf sf sf}", "prompt_tokens",
                              (json_int_t)t->n_prompt, "prompt_rows", (json_int_t)t->n_prompt_rows, "tokens",
                              (json_int_t)t->n_tokens, "tokens_per_s", stats_tokens_per_s(t), "first_token_s",

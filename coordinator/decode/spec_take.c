@@ -101,9 +101,10 @@ static int refused(struct spec *s, struct decode_slot *p, const struct verdict *
 }
 
 /* The policy learns from the drafter's drafts. Of the leader's own it sees the tokens go by. */
-static void note_round(struct decode_slot *p, bool of_leader)
+static void note_round(struct spec *s, struct decode_slot *p, bool of_leader)
 {
     struct draft_policy_round seen = p->now;
+    seen.ahead = p->ahead.on && n_running(group_of(s, p)) == 1;
     if (of_leader) {
         seen.measured &= p->now.n_drafted == 0;
         seen.n_drafted = seen.n_accepted = 0;
@@ -216,7 +217,7 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
         note_plain(p, 1);
     else
         p->n_plain = 0;
-    if (out->end == SEQ_RUNNING) note_round(p, false);
+    if (out->end == SEQ_RUNNING) note_round(s, p, false);
     return OK;
 }
 
@@ -286,7 +287,7 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     p->held = q->n_ids - 1;
     p->self_ns = s->now;
     note_plain(p, p->now.n_tokens);
-    if (out->end == SEQ_RUNNING) note_round(p, true);
+    if (out->end == SEQ_RUNNING) note_round(s, p, true);
     if (copy_is_over(p)) p->self_left = 0;
     out->committed = p->self_left <= 0 || p->ahead.on;
     spec_ack(s, p);
