@@ -6,6 +6,7 @@
 
 #include "proto/prefix_hash.h"
 #include "worker/roles/drafting.h"
+#include "worker/roles/drops.h"
 #include "worker/roles/lead.h"
 #include "worker/roles/lookup.h"
 
@@ -31,10 +32,15 @@ struct leader { /* of a group of verifiers */
     bool in_pass;                  /* its own stage is */
     uint64_t free_ns[SHARDS_MOST]; /* when each stage has done what it has */
     uint64_t wakes_ns;
-    uint32_t pass_rows;
+    uint32_t pass_rows, stage_us;   /* of its first stage */
+    uint32_t last_rows;             /* of its last one, which answers */
     uint64_t pass_ns, ends_ns;      /* of the pass that begins: all its stages; when it is through them */
     struct token tokens[PASS_ROWS]; /* of it */
     int n_tokens;
+    uint32_t n_tokens_sent;
+    struct drops drops;
+    uint64_t cut_ns[SLOTS_MOST]; /* when the stages hear of a slot's last Token */
+    bool dropped[PASS_ROWS];     /* parts of the pass that begins */
 };
 
 struct draft_role {
@@ -163,10 +169,10 @@ static size_t answer_rows(struct simulator *s, const struct part *part, const in
 }
 
 /* A part of a pass, which is in its slot. One that follows a failed one in this pass fails too. */
-static int compute_part(struct simulator *s, struct leader *l, const struct part *part, struct err *err)
+static int compute_part(struct simulator *s, struct leader *l, const struct part *part, int i, struct err *err)
 {
-    const char *why = why_failed(s, l->peer, part->slot);
-    if (part->at > slots_held(&l->slots, part->slot)) why = slots_error(&l->slots, part->slot);
+    const char *why = l->dropped[i] ? NULL : why_failed(s, l->peer, part->slot);
+    if (part->at > slots_held(&l->slots, part->slot) && !l->dropped[i]) why = slots_error(&l->slots, part->slot);
     struct verdict v = {.job = part->job,
                         .slot = part->slot,
                         .round = part->round,
@@ -176,10 +182,13 @@ static int compute_part(struct simulator *s, struct leader *l, const struct part
                         .error = why,
                         .rows = s->answers.rows,
                         .computed_us = (uint32_t)(l->pass_ns / 1000),
-                        .pass_rows = l->pass_rows,
+                        .pass_rows = l->last_rows,
                         .drafts = s->answers.drafts};
     const struct slot *slot = &l->slots.slot[part->slot];
-    if (why) {
+    if (l->dropped[i]) {
+        v.status = VERDICT_GAP;
+        v.held = drops_held(&l->drops, part);
+    } else if (why) {
         slots_fail(&l->slots, part->slot, part->at, why);
         v.held = slots_held(&l->slots, part->slot);
     } else {
@@ -188,8 +197,11 @@ static int compute_part(struct simulator *s, struct leader *l, const struct part
         if (part->job == 0) v.n_drafts = drafts_of(part, s->answers.drafts);
     }
     struct token *token = &l->tokens[l->n_tokens];
-    if (part->token && !why && token_of(part, v.rows, token)) {
+    if (part->token && v.status == VERDICT_OK && token_of(part, v.rows, token)) {
         token->prefix_hash = slot->prefix_hash[token->at];
+        token->number = ++l->n_tokens_sent;
+        drops_note(&l->drops, &l->slots, token);
+        l->cut_ns[part->slot] = l->ends_ns;
         l->n_tokens++;
     }
     return post_verdict(s, l->peer, l->ends_ns, &v, err);
@@ -208,17 +220,41 @@ static uint64_t beside(const struct simulator *s, uint64_t ns, int n_rows)
     return c->beside ? (uint64_t)((double)ns * c->beside(c->arg, n_rows)) : ns;
 }
 
-/* Each stage takes an equal share of the pass's time, one pass after the other. */
-static void pass_stages(struct simulator *s, struct leader *l)
+/* A pass that begins now. */
+static uint64_t pass_takes_ns(const struct simulator *s, int n_rows)
 {
-    int n_stages = s->c.n_stages ? s->c.n_stages : 1;
+    uint64_t ns = s->c.costs.pass_ns(s->c.costs.arg, n_rows);
+    return s->drafter.free_ns > s->now_ns ? beside(s, ns, n_rows) : ns;
+}
+
+/* Rows that a stage computes which begins now: all, but for parts that it drops. */
+static int rows_in_stage(const struct leader *l, const struct lead_step *step)
+{
+    int n = step->n_rows;
+    for (size_t p = 0; p < step->n_parts; p++)
+        if (l->dropped[p] && l->ends_ns >= l->cut_ns[step->parts[p].slot]) n -= (int)step->parts[p].n_rows;
+    return n;
+}
+
+/* Each stage takes an equal share of the pass's time, one pass after the other. */
+static void pass_stages(struct simulator *s, struct leader *l, const struct lead_step *step)
+{
+    int n_stages = s->c.n_stages ? s->c.n_stages : 1, n_rows = step->n_rows;
+    uint64_t whole_ns = pass_takes_ns(s, n_rows);
     l->ends_ns = s->now_ns;
+    l->pass_ns = 0;
     for (int i = 0; i < n_stages; i++) {
         if (l->free_ns[i] > l->ends_ns) l->ends_ns = l->free_ns[i];
-        l->ends_ns +=
-            l->pass_ns * (uint64_t)(i + 1) / (uint64_t)n_stages - l->pass_ns * (uint64_t)i / (uint64_t)n_stages;
-        l->free_ns[i] = l->ends_ns;
+        int n_left = i ? rows_in_stage(l, step) : n_rows;
+        if (n_left < n_rows) whole_ns = n_left ? pass_takes_ns(s, n_left) : 0;
+        n_rows = n_left;
+        uint64_t ns = whole_ns * (uint64_t)(i + 1) / (uint64_t)n_stages - whole_ns * (uint64_t)i / (uint64_t)n_stages;
+        l->pass_ns += ns;
+        l->free_ns[i] = l->ends_ns += ns;
+        if (!i) l->stage_us = (uint32_t)(ns / 1000);
     }
+    l->last_rows = (uint32_t)n_rows;
+    s->counts.n_dropped += (uint64_t)(step->n_rows - n_rows);
 }
 
 static int hold_pass(struct simulator *s, int i_group, struct err *err)
@@ -250,23 +286,25 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
     for (size_t i = 0; i < step.n_refused && rc == OK; i++)
         rc = post_verdict(s, l->peer, s->now_ns, &step.refused[i], err);
     if (rc != OK || !step.n_parts) return rc;
-    l->pass_ns = s->c.costs.pass_ns(s->c.costs.arg, step.n_rows);
-    if (s->drafter.free_ns > s->now_ns) l->pass_ns = beside(s, l->pass_ns, step.n_rows);
-    pass_stages(s, l);
+    for (size_t i = 0; i < step.n_parts; i++) {
+        bool found = s->c.n_stages > 1 && !s->c.drops_nothing && drops_find(&l->drops, &step.parts[i], step.n_tokens);
+        l->dropped[i] = drops_settle(&l->drops, &step.parts[i], found);
+    }
+    pass_stages(s, l, &step);
     l->pass_rows = (uint32_t)step.n_rows;
     s->counts.n_passes++;
     s->counts.pass_ns += l->pass_ns;
     s->counts.n_rows += (uint64_t)step.n_rows;
     l->in_pass = true;
     l->n_tokens = 0;
-    for (size_t i = 0; i < step.n_parts && rc == OK; i++) rc = compute_part(s, l, &step.parts[i], err);
+    for (size_t i = 0; i < step.n_parts && rc == OK; i++) rc = compute_part(s, l, &step.parts[i], (int)i, err);
     return rc == OK ? hold_pass(s, i_group, err) : rc;
 }
 
-static void end_stage(struct simulator *s, struct leader *l)
+static void end_stage(struct leader *l)
 {
     l->in_pass = false;
-    lead_note_pass(l->lead, (int)l->pass_rows, l->pass_ns / 1000 / (uint64_t)(s->c.n_stages ? s->c.n_stages : 1));
+    lead_note_pass(l->lead, (int)l->pass_rows, l->stage_us);
 }
 
 static int end_pass(struct simulator *s, const struct held *h, struct err *err)
@@ -447,7 +485,7 @@ static int happen(struct simulator *s, struct held *h, struct err *err)
 {
     switch (h->kind) {
     case HELD_MESSAGE: return arrive(s, h, err);
-    case HELD_STAGE: end_stage(s, &s->leaders[h->i]); return OK;
+    case HELD_STAGE: end_stage(&s->leaders[h->i]); return OK;
     case HELD_PASS: return end_pass(s, h, err);
     case HELD_DRAFT: return end_draft(s, err);
     case HELD_LEADER: return OK;
@@ -496,6 +534,7 @@ static int open_leader(struct simulator *s, int i_group, struct err *err)
     lay_links(s, g->peer, ROLE_VERIFIER);
     int rc = slots_init(&l->slots, g->n_slots, c->n_ctx, c->root, err);
     if (rc == OK) rc = lead_open(&l->lead, &lead, err);
+    if (rc == OK) rc = drops_init(&l->drops, g->n_slots, err);
     if (rc == OK) rc = lookup_init(&l->lookup, g->n_slots, c->n_ctx, c->root, g->n_vocab, err);
     return rc;
 }
@@ -536,6 +575,7 @@ void simulator_close(struct simulator *s)
         lead_close(s->leaders[i].lead);
         lookup_free(&s->leaders[i].lookup);
         slots_free(&s->leaders[i].slots);
+        drops_free(&s->leaders[i].drops);
     }
     drafting_free(&s->drafter.drafting);
     slots_free(&s->drafter.slots);

@@ -213,11 +213,18 @@ static void put_draft_plan(const struct alive *a, int peer, FILE *to)
             workers_name(a->workers, peer).text);
 }
 
+static void put_dropped(const struct alive *a, int peer, FILE *to)
+{
+    uint32_t n = a->heartbeat.workers[peer].pong.n_dropped;
+    if (n) fprintf(to, "%u rows behind wrong drafts were not computed at %s\n", n, workers_name(a->workers, peer).text);
+}
+
 void alive_list(const struct alive *a, FILE *to)
 {
     for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++) {
         uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, p);
         put_draft_plan(a, p, to);
+        put_dropped(a, p, to);
         if (!rtt_ns) continue;
         uint64_t bits_per_s = heartbeat_bits_per_s(&a->heartbeat, p);
         fprintf(to, "round trip %.2f ms", (double)rtt_ns * 1e-6);

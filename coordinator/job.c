@@ -203,8 +203,8 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
     return rc;
 }
 
-/* Verdicts come from the first shard of the last stage, and refusals from the leader; answers to a run that is over
- * are of no use any more. */
+/* Verdicts come from the first shard of the last stage, and refusals from the leader: but a gap from either, as the last
+ * one says that of what was dropped under way. Answers to a run that is over are of no use any more. */
 static int on_answer(struct job *j, int from, const struct message *m, struct err *err)
 {
     const struct group *g = layout_group(&j->c.layout, from);
@@ -213,7 +213,8 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     bool at_leader = drafter_is_leader(j->c.layout.drafter);
     bool from_drafter = g->role == ROLE_DRAFTER || (at_leader && from == group_leader(g));
     bool failed = refused && m->verdict.status == VERDICT_FAILED; /* the leader says so of what would go on from it */
-    bool answers = from == group_last(g) && (failed || !refused);
+    bool gap = refused && m->verdict.status == VERDICT_GAP;
+    bool answers = from == group_last(g) && (failed || gap || !refused);
     bool from_verifier = g->role == ROLE_VERIFIER && (answers || (refused && from == group_leader(g)));
     if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);

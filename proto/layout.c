@@ -124,10 +124,11 @@ int group_last(const struct group *g)
 
 bool group_has_link(const struct group *g, int a, int b)
 {
-    int n_stages = abs(group_stage(g, a) - group_stage(g, b)), leader = group_leader(g), last = group_last(g);
+    int n_stages = abs(group_stage(g, a) - group_stage(g, b)), last = group_last(g), other = a == last ? b : a;
     if (a == b) return false;
     bool next = n_stages == 1 && group_shard(g, a) == group_shard(g, b);
-    return n_stages == 0 || next || (a == leader && b == last) || (a == last && b == leader);
+    bool hears_last = (a == last || b == last) && (other == group_leader(g) || group_stage(g, other) > 0);
+    return n_stages == 0 || next || hears_last;
 }
 
 int layout_read_share(const char *text, const char *of, int n_parts, int share[], struct err *err)

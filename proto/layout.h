@@ -80,7 +80,7 @@ int group_shard(const struct group *g, int peer);
 int group_leader(const struct group *g); /* shard 0 of the first stage, which gets the coordinator's messages */
 int group_last(const struct group *g);   /* shard 0 of the last stage, which answers */
 /* Two peers send each other something: shards of a stage, the same shard of stages that follow, the last and the
- * leader. Other peers of the group do not. */
+ * leader, the last and the shards of the stages between. Other peers of the group do not. */
 bool group_has_link(const struct group *g, int a, int b);
 
 #endif

@@ -69,6 +69,7 @@ grid_ranks(mpi_grid_1x2_little_network 1x2 little 3 64)
 grid_ranks(mpi_grid_2x2_little_network 2x2 little 6 5)
 grid_ranks(mpi_grid_3x1_suffix_network 3x1 suffix 7 0)
 grid_ranks(mpi_grid_1x3_suffix_network 1x3 suffix 4 64)
+grid_ranks(mpi_grid_1x3_little_network 1x3 little 5 64)
 
 # And as people launch the real pair.
 add_test(NAME real_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_ranks.sh $<TARGET_FILE:pilotfish>

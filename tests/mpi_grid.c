@@ -2,7 +2,7 @@
  *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan|device|side|swift|copies FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
- * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
+ * go with each cell, MPI stays; in every other cell they drop nothing. With CELL it runs one of them, over an emulated network, which ends with its job.
  * FOLDER has big.gguf and little.gguf, toys, side.gguf, a side file of big, and idle.gguf, a toy with blocks that do
  * nothing. */
 #include <setjmp.h>
@@ -38,7 +38,7 @@ struct launch {
     struct router *router;
     bool copies;      /* its prompts begin alike */
     bool has_network; /* and one cell */
-    int self_max;
+    int self_max, draft_ahead; /* then */
 };
 
 static struct launch launch;
@@ -75,6 +75,7 @@ static void choose_cell(struct launch *l, int i, int self_max)
     l->cells[0] = l->cells[i % l->n_cells];
     l->n_cells = 1;
     l->self_max = self_max;
+    l->draft_ahead = i % 2 * 14;
     l->has_network = true;
 }
 
@@ -85,7 +86,8 @@ static struct cluster_config config_of(const struct launch *l, const struct cell
                                    .little = c->drafter == GRID_ITSELF ? l->big : l->little,
                                    .kernels = l->grid.kernels,
                                    .device = {.kind = l->device, .number = -1},
-                                   .n_threads = c->threads};
+                                   .n_threads = c->threads,
+                                   .drops_nothing = (c - l->cells) % 2};
 }
 
 /* ---- rank 0 ---- */
@@ -117,7 +119,7 @@ static void ranks_give_the_hash_of_one_process(void **state)
         grid_emulate(&launch.grid, &launch.layout, launch.router);
     }
     for (int i = 0; i < launch.n_cells; i++) {
-        launch.grid.draft_ahead = i / 2 % 3 * 7;
+        launch.grid.draft_ahead = launch.has_network ? launch.draft_ahead : i / 2 % 3 * 7;
         launch.grid.self_max = launch.has_network ? launch.self_max : self_most[i % 3];
         run_cell(&launch.cells[i]);
     }

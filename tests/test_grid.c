@@ -109,6 +109,7 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
                                                    company(others, n / 14)};
                             g.self_max = self_max(n / 7);
                             g.draft_ahead = draft_ahead(n / 2);
+                            g.drops_nothing = n / 5 % 2;
                             if (!all_cells && !is_sampled(&c, w)) continue;
                             grid_run(&g, &c);
                             n_run++;
@@ -436,6 +437,32 @@ static void no_delay_and_no_jitter_changes_a_text(void **state)
     }
 }
 
+/* What follows a wrong draft is under way in several stages, one after another: it is dropped there, or is not. */
+static void what_later_stages_drop_changes_no_text(void **state)
+{
+    (void)state;
+    static const struct net_path paths[] = {{0}, {.delay_ns = 1000000, .jitter_ns = 1000000}};
+    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
+    struct toy toy = write_toy(QUANT_Q8_0, "llama", false);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    for (int s = 0; s < 2; s++) {
+        g.sampler = samplers[s];
+        g.path = paths[0];
+        g.drops_nothing = false;
+        expect(&g);
+        for (int i = 0; i < 24; i++) {
+            g.drops_nothing = i % 2;
+            g.path = paths[i / 2 % 2];
+            g.draft_ahead = draft_ahead(1 + i / 2 % 3);
+            g.max_rows = max_rows(i / 4);
+            grid_run(&g, &(struct cell){i / 6 % 2 ? GRID_LITTLE : GRID_WRONG, windows[i / 4 % 4], 1, 1 + i / 8 % 2,
+                                        2 + i / 3 % 3, (enum company)(i / 2 % N_COMPANIES)});
+        }
+    }
+    assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
+}
+
 /* Delays by early drafts, on and off: one text, and as many fallbacks and rollbacks. */
 static void early_drafts_change_no_text_at_any_delay(void **state)
 {
@@ -626,6 +653,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),
         cmocka_unit_test(lossy_text_depends_on_the_method_alone),
         cmocka_unit_test(no_delay_and_no_jitter_changes_a_text),
+        cmocka_unit_test(what_later_stages_drop_changes_no_text),
         cmocka_unit_test(early_drafts_change_no_text_at_any_delay),
         cmocka_unit_test(a_shard_that_has_quit_lets_no_other_wait),
         cmocka_unit_test(every_layout_window_thread_count_and_company_gives_one_hash),

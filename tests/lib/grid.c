@@ -343,9 +343,9 @@ static void name_run(const struct grid *g, const struct cell *c, char *out, size
 {
     cell_name(c, out, size);
     size_t n = strlen(out);
-    snprintf(out + n, size - n, ", groups %d, max-rows %d, self-max %d, ahead %d, %g ms + %g ms", n_groups(g),
+    snprintf(out + n, size - n, ", groups %d, max-rows %d, self-max %d, ahead %d, %g ms + %g ms%s", n_groups(g),
              g->max_rows, g->self_max, g->draft_ahead, (double)g->path.delay_ns * 1e-6,
-             (double)g->path.jitter_ns * 1e-6);
+             (double)g->path.jitter_ns * 1e-6, g->drops_nothing ? ", nothing dropped" : "");
 }
 
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router)
@@ -391,7 +391,8 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .kernels = g->kernels,
                                     .device = {.table = g->device},
                                     .n_threads = c->threads,
-                                    .draft_memory_bytes = 1 << 14};
+                                    .draft_memory_bytes = 1 << 14,
+                                    .drops_nothing = g->drops_nothing};
     if (c->drafter == GRID_ITSELF) config.little = g->big;
     if (c->drafter == GRID_WRONG || dies) {
         config.drafter = proposer_run;

@@ -393,6 +393,7 @@ static struct simulator_config simulator_config(struct sim *s)
                                   .jitter_ns = s->c.jitter ? (uint64_t)JITTER_MS * MS_NS : 0};
     return (struct simulator_config){.spec = spec_config(s),
                                      .max_parts = s->c.shares_passes ? 0 : 1,
+                                     .n_stages = s->c.n_stages,
                                      .drops_nothing = s->c.drops_nothing,
                                      .to = {path, path},
                                      .link = {.rtt_ns = (uint64_t)s->c.rtt_ms * MS_NS},

@@ -89,6 +89,7 @@ struct lead_step {            /* borrowed until the next lead_next or lead_on_ve
     int n_rows;
     uint32_t queued_us;            /* how long the oldest part has waited */
     uint32_t drafted_us;           /* what writing drafts for it took */
+    uint32_t n_tokens;             /* the number of the last Token that it knows of */
     const struct verdict *refused; /* to be sent now */
     size_t n_refused;
 };
