@@ -54,17 +54,25 @@ static int check_vocab(const struct worker_seen *seen, uint64_t vocab, struct er
                    seen->path);
 }
 
-/* Lists with which the model would fit, for an error; "": none would. */
+/* Each group's share can be cut so that it fits; *s: the last one's. */
+static bool all_fit(const struct workers *w, bool stages, bool shards, struct shares *s)
+{
+    for (int i = 0; i < layout_n_verifiers(&w->layout); i++)
+        if (!shares_choose(s, w, i, stages, shards)) return false;
+    return true;
+}
+
+/* Lists with which the model would fit, for an error; "": none would. A list is for all groups, and theirs differ. */
 static void suggest(const struct workers *w, char *out, size_t size)
 {
     const struct group *g = layout_verifier(&w->layout, 0);
+    bool several = layout_n_verifiers(&w->layout) > 1;
     struct shares s;
     *out = 0;
-    if (layout_n_verifiers(&w->layout) > 1) return; /* shares are chosen for one group */
-    if (g->pp > 1 && shares_choose(&s, w, true, false))
-        snprintf(out, size, "--stage-share %.200s would fit; or ", s.stages);
-    else if (g->tp > 1 && shares_choose(&s, w, false, true))
-        snprintf(out, size, "--shard-share %.200s would fit; or ", s.shards);
+    if (g->pp > 1 && all_fit(w, true, false, &s))
+        snprintf(out, size, "--stage-share %.200s would fit; or ", several ? "auto" : s.stages);
+    else if (g->tp > 1 && all_fit(w, false, true, &s))
+        snprintf(out, size, "--shard-share %.200s would fit; or ", several ? "auto" : s.shards);
 }
 
 /* Before anything is loaded: what the workers of each host, or device, will take against what that has. */

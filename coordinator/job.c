@@ -109,17 +109,20 @@ static int welcome_all(struct job *j, struct err *err)
     return rc;
 }
 
-/* Verifiers take the shares that suit them. Where none fit, fit_check decides about those that they have. */
+/* The verifiers of each group take the shares that suit them. Where none fit, fit_check decides about those that they
+ * have. */
 static int send_shares(struct job *j, struct err *err)
 {
     const struct workers_need need = need_of(j);
-    const struct group *g = layout_verifier(&j->c.layout, 0);
     struct shares shares;
     int rc = OK;
     workers_set_context(&j->workers, &need);
-    if (!shares_choose(&shares, &j->workers, j->c.auto_stages, j->c.auto_shards)) return OK;
-    for (int i = 0; i < group_n_peers(g) && rc == OK; i++) rc = welcome(j, g->first_peer + i, &shares, err);
-    workers_expect_again(&j->workers);
+    for (int i = 0; i < layout_n_verifiers(&j->c.layout) && rc == OK; i++) {
+        const struct group *g = layout_verifier(&j->c.layout, i);
+        if (!shares_choose(&shares, &j->workers, i, j->c.auto_stages, j->c.auto_shards)) continue;
+        for (int k = 0; k < group_n_peers(g) && rc == OK; k++) rc = welcome(j, g->first_peer + k, &shares, err);
+        workers_expect_again(&j->workers, i);
+    }
     return rc;
 }
 

@@ -38,9 +38,9 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
     return OK;
 }
 
-void workers_expect_again(struct workers *w)
+void workers_expect_again(struct workers *w, int group)
 {
-    const struct group *g = layout_verifier(&w->layout, 0);
+    const struct group *g = layout_verifier(&w->layout, group);
     for (int i = 0; i < group_n_peers(g); i++) w->seen[g->first_peer + i].hello = false;
     w->n_hello -= group_n_peers(g);
 }
@@ -232,6 +232,15 @@ bool workers_device_note(const struct workers *w, int i, bool chosen, char *line
     return true;
 }
 
+/* What a pass of one row streams: the head too, where it is, on the last stage. */
+static uint64_t pass_bytes(const struct workers *w, int peer)
+{
+    const struct group *g = layout_group(&w->layout, peer);
+    const struct hello *h = &w->seen[peer].h;
+    bool last = group_stage(g, peer) == g->pp - 1;
+    return h->body_bytes + (last ? h->head_bytes : 0);
+}
+
 static void list_share(const struct workers *w, int peer, FILE *to)
 {
     const struct hello *h = &w->seen[peer].h;
@@ -242,7 +251,9 @@ static void list_share(const struct workers *w, int peer, FILE *to)
     if (h->gather_bytes)
         fprintf(to, ", gathers %.1f KiB a row (%.1f as floats)", (double)h->gather_bytes / 1024,
                 (double)h->gather_float_bytes / 1024);
-    if (h->read_bytes_per_s) fprintf(to, ", reads %.1f GB/s", (double)h->read_bytes_per_s * 1e-9);
+    if (h->read_bytes_per_s)
+        fprintf(to, ", reads %.1f MiB a pass at %.1f GB/s", (double)pass_bytes(w, peer) / (1 << 20),
+                (double)h->read_bytes_per_s * 1e-9);
     fputc('\n', to);
 }
 

@@ -38,8 +38,8 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
 int workers_loading(struct workers *w, int from, uint64_t n_bytes, struct err *err);
 int workers_ready(struct workers *w, int from, const struct ready *r, struct err *err);
 
-/* Verifiers, that have said Hello, will say it again. */
-void workers_expect_again(struct workers *w);
+/* A group of verifiers, that have said Hello, will say it again. */
+void workers_expect_again(struct workers *w, int group);
 
 struct workers_need {
     uint64_t vocab_big, vocab_little; /* fingerprints of the vocabularies that the coordinator has read */

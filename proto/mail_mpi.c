@@ -200,6 +200,13 @@ int mpi_host_ranks(void)
     return n;
 }
 
+int mpi_host_sum(int n)
+{
+    int sum = n;
+    if (world.host != MPI_COMM_NULL) MPI_Allreduce(&n, &sum, 1, MPI_INT, MPI_SUM, world.host);
+    return sum;
+}
+
 void mpi_host_barrier(void *unused)
 {
     (void)unused;
