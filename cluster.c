@@ -40,9 +40,9 @@ static const char *list_of(const char *share)
 static struct worker_config worker_config(const struct cluster_config *c, int peer)
 {
     const struct layout *l = &c->launch.layout;
-    const struct group *g = layout_group(l, peer);
-    bool drafts = g->role == ROLE_DRAFTER,
+    bool drafts = layout_group(l, peer)->role == ROLE_DRAFTER,
          sends = drafts ? c->launch.send_little_metadata : c->launch.send_big_metadata;
+    const struct group *first = drafts ? layout_drafter(l, 0) : layout_verifier(l, 0);
     return (struct worker_config){.layout = *l,
                                   .peer = peer,
                                   .path = c->synthetic ? "the synthetic pair"
@@ -56,7 +56,7 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .stage_share = drafts ? NULL : list_of(c->launch.stage_share),
                                   .shard_share = drafts ? NULL : list_of(c->launch.shard_share),
                                   .requantize = drafts && c->launch.requantize,
-                                  .sends_metadata = sends && peer == group_leader(drafts ? g : layout_verifier(l, 0)),
+                                  .sends_metadata = sends && peer == group_leader(first),
                                   .kernels = c->kernels,
                                   .device = drafts ? c->draft_device : c->device,
                                   .n_threads = threads_of(c),

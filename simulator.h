@@ -7,9 +7,9 @@
  * The real heart of the coordinator and the real leaders run in it; their messages go through the real wire, over links
  * of the emulated network (net_delay.h). There is no engine, no thread, no MPI and no real time: what models write and
  * how long it takes is given by the user. A stage of a group has one pass in work at a time, which takes its share of
- * the pass's time there, as far as its parts are of use by then (drops.h), and what arrives at the leader meanwhile waits
- * for the next. A drafter that shares cores with
- * the verifiers takes turns with them. A run is the same each time.
+ * the pass's time there, as far as its parts are of use by then (drops.h), and what arrives at the leader meanwhile
+ * waits for the next. A drafter that shares cores with the verifiers takes turns with them. A run is the same each
+ * time.
  *
  * Only this file, simulate.c, main.c and cluster.c see both coordinator and workers.
  *

@@ -40,8 +40,7 @@ enum tag {
     TAG_PING = 11,     /* C -> W      a sign of life; answer: Pong */
     TAG_FAIL = 12,     /* W -> C      why this worker cannot go on */
     TAG_PASS = 13,     /* L -> shards and stage -> stage: rows and their hidden state; L's group only */
-    TAG_TOKEN = 14,    /* Z -> L      big's next id, if L asked for it in the Pass; where it contradicts a draft, to the
-                        *             shards of the stages between, too */
+    TAG_TOKEN = 14,    /* Z -> L      big's next id, if L asked for it in the Pass; to W between if it contradicts */
     TAG_QUIT = 15,     /* C -> W      the job is over */
     TAG_READY = 16,    /* W -> C      loaded */
     TAG_ACK = 17,      /* C -> L      how many ids of a slot's text C has; no answer */
@@ -298,7 +297,7 @@ struct fail { /* also Quit */
 
 struct pass {
     uint32_t pass;
-    const struct part *parts; /* the rows of those that are neither dropped nor failed, in order, are those of the pass */
+    const struct part *parts; /* the rows of those that did not fail and were not dropped, in order */
     size_t n_parts;
     const float *hidden;             /* [rows, n_embd]; 4-byte aligned */
     size_t n_hidden;                 /* floats */

@@ -63,7 +63,8 @@ for share in "--pp 2 --stage-share auto" "--tp 3 --shard-share auto" "--groups 2
 done
 over 5 writes found --tp 2 --pp 2 --stage-share auto --shard-share auto --threads 1 --stats
 cmp -s found whole || wrong "shares of auto over ranks: not big's own text"
-grep -c '^verifier on host .*; rank [1-4], blocks .*, [1-8] heads\{0,1\}, .* reads [0-9.]* MiB a pass at [0-9.]* GB/s$' err | grep -qx 4 ||
+grep -c '^verifier on host .*; rank [1-4], blocks .*, [1-8] heads\{0,1\}, .* reads [0-9.]* MiB a pass at [0-9.]* GB/s$' err |
+    grep -qx 4 ||
     wrong "--stats does not say which share each rank has"
 refuses 4 "--shard-share 100,1 gives shard 1 none of 9 heads: give it a greater weight" \
     generate --big big.gguf --tp 2 --shard-share 100,1 x

@@ -38,8 +38,12 @@ static void what_goes_on_from_a_contradicted_draft_is_dropped(void **state)
         {"of another round", {{ROUND + 1, AT, 5, OLD, false}, {ROUND + 1, 5, 6, OLD, false}}},
         {"from before, and behind that", {{ROUND, 2, 3, OLD, false}, {ROUND, 6, 7, OLD, false}}},
         {"behind a dropped one, whatever the leader knew",
-         {{ROUND, 5, 6, OLD, true}, {ROUND, 6, 7, NUMBER, true}, {ROUND, AT, BIG, NUMBER, false}, {ROUND, 5, 9, 9, false}}},
-        {"the text is sent again", {{ROUND, 5, 6, OLD, true}, {ROUND + 1, 0, 1, NUMBER, false}, {ROUND + 1, 7, 8, 9, false}}},
+         {{ROUND, 5, 6, OLD, true},
+          {ROUND, 6, 7, NUMBER, true},
+          {ROUND, AT, BIG, NUMBER, false},
+          {ROUND, 5, 9, 9, false}}},
+        {"the text is sent again",
+         {{ROUND, 5, 6, OLD, true}, {ROUND + 1, 0, 1, NUMBER, false}, {ROUND + 1, 7, 8, 9, false}}},
     };
     struct slots slots;
     struct err err;
@@ -50,8 +54,8 @@ static void what_goes_on_from_a_contradicted_draft_is_dropped(void **state)
         struct drops drops;
         uint32_t n_rows = 0;
         assert_int_equal(drops_init(&drops, 1, &err), OK);
-        drops_note(&drops, &slots, &(struct token){.round = ROUND, .at = AT, .prefix_hash = hashes[AT], .id = BIG,
-                                                   .number = NUMBER});
+        drops_note(&drops, &slots,
+                   &(struct token){.round = ROUND, .at = AT, .prefix_hash = hashes[AT], .id = BIG, .number = NUMBER});
         for (size_t k = 0; k < 4 && rows[i].parts[k].round; k++) {
             const struct arrival *a = &rows[i].parts[k];
             const struct row two[] = {{.id = a->id}, {.id = 0}};
@@ -87,8 +91,8 @@ static void a_token_that_says_nothing_new_drops_nothing(void **state)
     slots_apply(&slots, 0, 0, (const int32_t[]){1, 2, 3, 4, 5, 6}, HELD);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct drops drops;
-        const struct token token = {0, rows[i].slot, ROUND, rows[i].at,
-                                    slots.slot[0].prefix_hash[rows[i].at] + rows[i].stray, rows[i].id, 5};
+        const struct token token = {
+            0, rows[i].slot, ROUND, rows[i].at, slots.slot[0].prefix_hash[rows[i].at] + rows[i].stray, rows[i].id, 5};
         const struct part part = {.round = ROUND, .at = 5, .rows = &(const struct row){.id = 6}, .n_rows = 1};
         assert_int_equal(drops_init(&drops, 1, &err), OK);
         drops_note(&drops, &slots, &token);
@@ -164,14 +168,15 @@ static void the_last_stage_does_not_compute_what_it_has_contradicted(void **stat
     }
 }
 
-/* A stage of two shards between: one has heard of the Token when the second pass comes. Both hand it on without rows. */
+/* Of two shards of a stage between, one has heard of the Token when the second pass comes. Both hand it on without
+ * rows. */
 static void shards_of_a_stage_between_drop_what_one_of_them_knows(void **state)
 {
     (void)state;
     enum { SHARD = 3, LAST = 5, FED = 6 }; /* leader 1; the stage between 3, 4; the last one 5, 6 */
     for (int i = 0; i < 2; i++) {
-        struct test_coordinator *d = coordinator_open(&(struct coordinator_config){
-            .big = roles_big, .tp = 2, .pp = 3, .stage = 1, .n_slots = 1, .n_ctx = N_CTX});
+        struct test_coordinator *d = coordinator_open(
+            &(struct coordinator_config){.big = roles_big, .tp = 2, .pp = 3, .stage = 1, .n_slots = 1, .n_ctx = N_CTX});
         const struct token token = {1, 0, 7, FED - 1, texts[0].prefix_hash[FED - 1], texts[0].ids[FED - 1] + 1, 1};
         for (int s = 0; s < 2; s++) pass_post(d, SHARD + s, 0, &texts[0], 0, FED, 0);
         for (int s = 0; s < 2; s++) assert_int_equal(coordinator_read(d, LAST + s)->pass.n_hidden, FED * N_EMBD);

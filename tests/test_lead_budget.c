@@ -109,7 +109,7 @@ static void drafts_that_wait_are_used_or_refused_once_more_is_known(void **state
     check_rows("first", &step, (int[]){1, 1, 1});
     assert_int_equal(lead_wait_us(c.lead, 0), 0);
     for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
-        const struct token t = {step.parts[slot].job,         slot, 1, 3, c.slots.slot[slot].prefix_hash[3],
+        const struct token t = {step.parts[slot].job,          slot, 1, 3, c.slots.slot[slot].prefix_hash[3],
                                 slot == 1 ? FIRST + 9 : FIRST, 0};
         assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
     }

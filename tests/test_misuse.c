@@ -35,8 +35,8 @@ enum { N_ROLES = sizeof roles / sizeof *roles };
 static int peer_of(const struct worker_kind *r)
 {
     struct layout l;
-    assert_int_equal(layout_make(&l, 1, 1, r->tp, r->pp, r->drafter, NULL), OK);
-    return (r->drafter == DRAFTER_LITTLE ? layout_drafter(&l) : layout_verifier(&l, 0))->first_peer + r->i_worker;
+    assert_int_equal(layout_make(&l, 1, 1, 1, r->tp, r->pp, r->drafter, NULL), OK);
+    return (r->drafter == DRAFTER_LITTLE ? layout_drafter(&l, 0) : layout_verifier(&l, 0))->first_peer + r->i_worker;
 }
 
 static struct test_coordinator *role_coordinator(const struct worker_kind *r, bool unwelcome)

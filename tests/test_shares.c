@@ -54,7 +54,7 @@ static void open_groups(struct workers *w, int groups, int tp, int pp, const str
 {
     struct layout l;
     struct err err = {0};
-    assert_int_equal(layout_make(&l, 1, groups, tp, pp, DRAFTER_NONE, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, groups, tp, pp, DRAFTER_NONE, &err), OK);
     assert_int_equal(workers_init(w, &l, &err), OK);
     for (int i = 0; i < groups * tp * pp; i++) {
         int peer = 1 + i, stage = i / tp % pp;
@@ -156,17 +156,42 @@ static void each_group_has_shares_of_its_own(void **state)
         const char *first, *second; /* NULL: none fit */
         const char *says;           /* of shares as they are; NULL: they fit */
     } rows[] = {
-        {"fast and slow, slow and fast", 1, 2, {{"a", 20, 9000}, {"b", 10, 9000}, {"c", 10, 9000}, {"d", 20, 9000}},
-         "16,8", "8,16", NULL},
-        {"both groups on two hosts", 1, 2, {{"a", 20, 9000}, {"b", 10, 9000}, {"a", 20, 9000}, {"b", 10, 9000}},
-         "16,8", "16,8", NULL},
-        {"two hosts, one of them small", 1, 2, {{"a", 20, 2000}, {"b", 10, 9000}, {"a", 20, 2000}, {"b", 10, 9000}},
-         "9,15", "9,15", "--stage-share auto would fit; or "},
-        {"one group does not fit", 1, 2, {{"a", 20, 9000}, {"b", 10, 9000}, {"c", 20, 900}, {"d", 10, 900}},
-         "16,8", NULL, "MiB: use a smaller"},
+        {"fast and slow, slow and fast",
+         1,
+         2,
+         {{"a", 20, 9000}, {"b", 10, 9000}, {"c", 10, 9000}, {"d", 20, 9000}},
+         "16,8",
+         "8,16",
+         NULL},
+        {"both groups on two hosts",
+         1,
+         2,
+         {{"a", 20, 9000}, {"b", 10, 9000}, {"a", 20, 9000}, {"b", 10, 9000}},
+         "16,8",
+         "16,8",
+         NULL},
+        {"two hosts, one of them small",
+         1,
+         2,
+         {{"a", 20, 2000}, {"b", 10, 9000}, {"a", 20, 2000}, {"b", 10, 9000}},
+         "9,15",
+         "9,15",
+         "--stage-share auto would fit; or "},
+        {"one group does not fit",
+         1,
+         2,
+         {{"a", 20, 9000}, {"b", 10, 9000}, {"c", 20, 900}, {"d", 10, 900}},
+         "16,8",
+         NULL,
+         "MiB: use a smaller"},
         {"shards", 2, 1, {{"a", 15, 9000}, {"b", 5, 9000}, {"c", 5, 9000}, {"d", 5, 9000}}, "9,3", "6,6", NULL},
-        {"a small host of shards", 2, 1, {{"a", 10, 9000}, {"b", 10, 700}, {"c", 10, 9000}, {"d", 10, 9000}}, "9,3",
-         "6,6", "--shard-share auto would fit; or "},
+        {"a small host of shards",
+         2,
+         1,
+         {{"a", 10, 9000}, {"b", 10, 700}, {"c", 10, 9000}, {"d", 10, 9000}},
+         "9,3",
+         "6,6",
+         "--shard-share auto would fit; or "},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct workers w;

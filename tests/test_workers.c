@@ -46,7 +46,7 @@ static void open_job(struct workers *w, enum drafter drafter)
 {
     struct layout l;
     struct err err;
-    assert_int_equal(layout_make(&l, 1, 1, 2, 1, drafter, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, 1, 2, 1, drafter, &err), OK);
     assert_int_equal(workers_init(w, &l, &err), OK);
     assert_int_equal(w->n, drafter == DRAFTER_LITTLE ? 3 : 2);
 }
@@ -182,7 +182,7 @@ static void a_group_that_differs_from_the_first_is_refused_with_both_places(void
         struct workers w;
         struct layout l;
         struct err err = {0};
-        assert_int_equal(layout_make(&l, 4, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
+        assert_int_equal(layout_make(&l, 4, 1, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
         assert_int_equal(workers_init(&w, &l, &err), OK);
         for (int p = DRAFTER; p < N_PEERS; p++) {
             struct hello h = hello_of(p);
@@ -206,7 +206,7 @@ static void a_drafter_needs_memory_for_the_sequences_of_all_groups(void **state)
         struct workers w;
         struct layout l;
         struct err err = {0};
-        assert_int_equal(layout_make(&l, 4, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
+        assert_int_equal(layout_make(&l, 4, 1, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
         assert_int_equal(workers_init(&w, &l, &err), OK);
         for (int p = DRAFTER; p < N_PEERS; p++) {
             struct hello h = hello_of(p);

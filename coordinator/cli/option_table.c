@@ -177,6 +177,10 @@ const struct option option_table[] = {
     {"groups", "--data-parallel-size -dp", TEXT | DOC, OPTION_COUNT, AT(groups), "N", 1, GROUPS_MOST, .preset = "1",
      .needs = NEEDS_PROMPTS,
      .help = "groups of tp x pp workers that each hold the big model; each\nrequest is computed by one of them"},
+    {"drafters", NULL, TEXT | DOC, OPTION_COUNT, AT(drafters), "N", 1, DRAFTERS_MOST, .preset = "1",
+     .needs = NEEDS_LITTLES,
+     .help = "workers that each hold the little model; each request has one\nof them: a group's own, where there are "
+             "as many"},
     {"device", NULL, TEXT | WORKER | DOC, OPTION_CHOICE, AT(device), "cpu|cuda|auto|reference", 0, 0, .preset = "cpu",
      .help =
          "what computes the big model's passes. auto: cuda if a device\nanswers; reference, for tests: the engine's "

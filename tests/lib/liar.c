@@ -102,7 +102,7 @@ const struct lie lies[] = {
     {TAG_PASS, "drafted_us", "...-"},
     {TAG_PASS, "n_tokens", "...-"},
     {TAG_PASS, "dropped", "55--"}, /* likewise; in a first stage no part is */
-    {TAG_PASS, "hidden", "???3"}, /* NaN is named by who computes with it */
+    {TAG_PASS, "hidden", "???3"},  /* NaN is named by who computes with it */
     {TAG_PASS, "n_hidden", "5---"},
 };
 const size_t n_lies = sizeof lies / sizeof *lies;
@@ -116,7 +116,7 @@ const struct lie *lie_find(const char *message, const char *field)
 
 int lie_peer(const struct lie *l, const struct layout *layout)
 {
-    return group_leader(l->tag == TAG_DRAFT ? layout_drafter(layout) : layout_verifier(layout, 0));
+    return group_leader(l->tag == TAG_DRAFT ? layout_drafter(layout, 0) : layout_verifier(layout, 0));
 }
 
 /* ---- the change ---- */

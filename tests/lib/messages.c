@@ -214,8 +214,8 @@ const struct message_example messages[] = {
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
     {"pass", {TAG_PASS, .pass = {41, job_parts, 2, hidden, 6, 15, 20100, false, 0, 12}}},
     {"pass_hard",
-     {TAG_PASS, .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX, true, UINT32_MAX,
-                         UINT32_MAX}}},
+     {TAG_PASS,
+      .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX, true, UINT32_MAX, UINT32_MAX}}},
     {"pass_empty", {TAG_PASS, .pass = {0}}},
 };
 const size_t n_messages = sizeof messages / sizeof *messages;
@@ -309,8 +309,8 @@ static bool same_pong(const struct pong *a, const struct pong *b)
 {
     return a->sent_ns == b->sent_ns && a->n_passes == b->n_passes && a->busy == b->busy && a->block_us == b->block_us &&
            a->waits_for == b->waits_for && a->n_load == b->n_load && a->busy_us == b->busy_us &&
-           a->ready_us == b->ready_us && a->misses == b->misses && a->n_trials == b->n_trials && a->n_dropped == b->n_dropped &&
-           same_text(a->draft_plan, b->draft_plan);
+           a->ready_us == b->ready_us && a->misses == b->misses && a->n_trials == b->n_trials &&
+           a->n_dropped == b->n_dropped && same_text(a->draft_plan, b->draft_plan);
 }
 
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)

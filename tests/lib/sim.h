@@ -31,7 +31,7 @@ struct sim_text {
 };
 
 struct sim_config {                         /* 0: the default in brackets */
-    int n_groups;                           /* of verifiers [1] */
+    int n_groups, n_drafters;               /* n_groups: of verifiers [1, 1] */
     int n_slots, n_ctx, max_rows, max_jobs; /* of a group [1, 64, 16, 8] */
     int n_stages;                           /* of a group [1] */
     int self_max;                           /* [0: no leader writes by itself] */

@@ -36,7 +36,7 @@ struct test_coordinator {
     struct coordinator_config c;
     struct layout layout;
     struct router *router;
-    struct mailbox *mailbox; /* the coordinator's */
+    struct mailbox *mailbox;          /* the coordinator's */
     struct mailbox *absent[MAX_HERE]; /* of peers that are not there */
     struct wire_arena in, out;
     struct collective *collectives[MAX_HERE]; /* of each shard's peer; NULL with one */
@@ -48,7 +48,7 @@ struct test_coordinator {
 
 int coordinator_drafter(const struct test_coordinator *d)
 {
-    return group_leader(layout_drafter(&d->layout));
+    return group_leader(layout_drafter(&d->layout, 0));
 }
 
 int coordinator_leader(const struct test_coordinator *d)
@@ -245,7 +245,7 @@ struct test_coordinator *coordinator_open(const struct coordinator_config *c)
     assert_non_null(d);
     d->c = *c;
     int tp = c->tp ? c->tp : 1, pp = c->pp ? c->pp : 1;
-    int rc = layout_make(&d->layout, 1, 1, tp, pp, c->drafter, &err);
+    int rc = layout_make(&d->layout, 1, 1, 1, tp, pp, c->drafter, &err);
     if (rc == OK) rc = wire_arena_init(&d->in, ARENA, &err);
     if (rc == OK) rc = wire_arena_init(&d->out, ARENA, &err);
     for (int s = 0; s < pp && tp > 1 && rc == OK; s++)

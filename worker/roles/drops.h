@@ -5,8 +5,8 @@
  *   each of these, before it computes a pass:     drops_find ─▶ (shards agree) ─▶ drops_settle, for each part in order
  *
  * The last numbers its Tokens, and a Pass says which one the leader had taken when it began: only what is older can be
- * of no use. A dropped part is answered stale, in its turn; slots do not get its ids, nor those of parts behind it. So
- * what is computed of other parts is the same, and so is the text if nothing is dropped (PROTOCOL: invariant 4).
+ * of no use. A dropped part is answered as a gap, in its turn; slots do not get its ids, nor those of parts behind it.
+ * So dropping only saves: what is computed of other parts is the same, and so is the text if nothing is dropped.
  */
 #ifndef WORKER_ROLES_DROPS_H
 #define WORKER_ROLES_DROPS_H

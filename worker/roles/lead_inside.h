@@ -48,8 +48,8 @@ struct self { /* what a slot may write on by itself */
     int n_queued;   /* parts of the coordinator's for this slot */
     uint32_t job;   /* of the last that is in work, whose Token has not come; 0: none */
     uint32_t job_round, job_at;
-    bool has_next;  /* big's next id is known and not fed yet */
-    bool knows; /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
+    bool has_next; /* big's next id is known and not fed yet */
+    bool knows;    /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
                  * after it to parts of the slot's own */
     uint32_t from;
     bool lost; /* it does not follow what the slot holds any more: the coordinator is to know */

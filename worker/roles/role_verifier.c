@@ -303,7 +303,8 @@ static int copy_rows(struct verifier *v, struct err *err)
     int rc = OK;
     for (size_t p = 0; p < v->n_parts && rc == OK; p++) {
         const struct part *part = &v->parts[p];
-        if (part->from && !part->dropped) rc = engine_copy(v->w->engine, (int)part->slot, (int)part->from - 1, (int)part->at, err);
+        if (part->from && !part->dropped)
+            rc = engine_copy(v->w->engine, (int)part->slot, (int)part->from - 1, (int)part->at, err);
     }
     return rc;
 }
