@@ -441,6 +441,8 @@ static void a_list_has_a_line_for_each_worker(void **state)
     struct hello h = hello_of(SHARD_1);
     h.host = "b\n\x1b[31m";
     h.weights_bytes = 70 << 20;
+    h.body_bytes = 60 << 20;
+    h.head_bytes = 5 << 20;
     h.kv_position_bytes = 1 << 20;
     h.memory_bytes = 100 << 20;
     h.read_bytes_per_s = 12340000000;
@@ -456,7 +458,8 @@ static void a_list_has_a_line_for_each_worker(void **state)
     assert_string_equal(text,
                         "drafter on host a: 1 thread, avx2; rank 0, 0 MiB of weights, 0 MiB of KV\n"
                         "verifier on host b\\n\\x1b[31m: 2 threads, avx2; rank 0, blocks 3-15, 5 heads, 70 MiB of "
-                        "weights, 16 MiB of KV, gathers 25.0 KiB a row (50.5 as floats), reads 12.3 GB/s\n"
+                        "weights, 16 MiB of KV, gathers 25.0 KiB a row (50.5 as floats), reads 65.0 MiB a pass at "
+                        "12.3 GB/s\n"
                         "verifier on host c: 3 threads, avx2; rank 0, 0 MiB of weights, 0 MiB of KV\n");
     free(text);
     workers_free(&w);

@@ -1,5 +1,6 @@
 #include "coordinator/cli/option_table.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -356,6 +357,7 @@ const struct option option_table[] = {
 };
 /* clang-format on */
 const size_t n_options = sizeof option_table / sizeof *option_table;
+static_assert(sizeof option_table / sizeof *option_table <= MAX_OPTIONS, "each has a place in struct options");
 
 #define SERVER "pilotfish serve --big FILE answers requests of OpenAI's API"
 #define FETCHED                                                                                                        \
