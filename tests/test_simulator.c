@@ -145,7 +145,7 @@ static struct run *run(const struct plan *plan)
                                             .seed = p->seed,
                                             .link = {.rtt_ns = p->told ? 2 * p->path.delay_ns : 0},
                                             .models = simulator_chance_models(&chance),
-                                            .costs = {pass_ns, draft_ns, r},
+                                            .costs = {pass_ns, draft_ns, r, NULL},
                                             .watch = {.departure = on_departure, .arrival = on_arrival, .arg = r}};
     assert_int_equal(simulator_open(&r->simulator, &config, &err), OK);
     for (int i = 0; i < p->n_requests; i++) {
@@ -422,7 +422,7 @@ static double crowd_p99_ms(struct crowd *c, int prompt_rows, int self_max)
     struct simulator_config config = {.spec = {.n_ctx = 4096, .n_groups = 1, .self_max = self_max},
                                       .to = {[ROLE_VERIFIER] = {.delay_ns = 2 * MS_NS}},
                                       .models = simulator_chance_models(&chance),
-                                      .costs = {pass_ns, draft_ns, (void *)&usual},
+                                      .costs = {pass_ns, draft_ns, (void *)&usual, NULL},
                                       .watch = {.action = crowd_action, .event = crowd_event, .arg = c}};
     config.spec.prompt_rows = prompt_rows;
     config.spec.groups[0] = (struct spec_group){.peer = LEADER,

@@ -401,7 +401,7 @@ static struct simulator_config simulator_config(struct sim *s)
                                      .link = {.rtt_ns = (uint64_t)s->c.rtt_ms * MS_NS},
                                      .seed = s->c.jitter,
                                      .models = sim_script_models(&s->script),
-                                     .costs = {pass_ns, draft_ns, s},
+                                     .costs = {pass_ns, draft_ns, s, NULL},
                                      .watch = {on_action, on_departure, on_arrival, fails, go_wrong, s}};
 }
 
