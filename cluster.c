@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "coordinator/job.h"
 #include "proto/mail_mpi.h"
@@ -39,9 +40,9 @@ static const char *list_of(const char *share)
 static struct worker_config worker_config(const struct cluster_config *c, int peer)
 {
     const struct layout *l = &c->launch.layout;
-    const struct group *g = layout_group(l, peer);
-    bool drafts = g->role == ROLE_DRAFTER,
+    bool drafts = layout_group(l, peer)->role == ROLE_DRAFTER,
          sends = drafts ? c->launch.send_little_metadata : c->launch.send_big_metadata;
+    const struct group *first = drafts ? layout_drafter(l, 0) : layout_verifier(l, 0);
     return (struct worker_config){.layout = *l,
                                   .peer = peer,
                                   .path = c->synthetic ? "the synthetic pair"
@@ -51,10 +52,11 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .plan = drafts ? NULL : c->launch.plan,
                                   .draft_plan = drafts ? NULL : c->launch.draft_plan,
                                   .max_rows = drafts ? 0 : c->launch.max_rows,
+                                  .drops_nothing = c->drops_nothing,
                                   .stage_share = drafts ? NULL : list_of(c->launch.stage_share),
                                   .shard_share = drafts ? NULL : list_of(c->launch.shard_share),
                                   .requantize = drafts && c->launch.requantize,
-                                  .sends_metadata = sends && peer == group_leader(drafts ? g : layout_verifier(l, 0)),
+                                  .sends_metadata = sends && peer == group_leader(first),
                                   .kernels = c->kernels,
                                   .device = drafts ? c->draft_device : c->device,
                                   .n_threads = threads_of(c),
@@ -113,16 +115,31 @@ static uint64_t time_read(const struct cluster_config *c)
     return (uint64_t)(limits_read(threads_of(c) * n_workers, read_s) / n_workers);
 }
 
-/* The workers' ranks of this host begin at once, and go on when all are done and have given their memory back. One that
- * cannot work only lets the others begin and go on. */
-static uint64_t time_read_of_rank(const struct cluster_config *c, bool works)
+/* In which turn a worker times its read loop. All do at once; but where they have more threads than the host has cores,
+ * stages of one number do, as they take turns with the others on these cores. */
+static int read_turn(const struct layout *l, int peer, bool crowded)
 {
+    const struct group *g = layout_group(l, peer);
+    if (!crowded) return 0;
+    return g->role == ROLE_DRAFTER ? layout_verifier(l, 0)->pp : group_stage(g, peer);
+}
+
+/* The workers' ranks of this host take their turns together, and go on when all are done and have given their memory
+ * back. One that cannot work only lets the others go on. */
+static uint64_t time_read_of_rank(const struct cluster_config *c, int peer, bool works)
+{
+    const struct layout *l = &c->launch.layout;
+    bool crowded = mpi_host_sum(works ? threads_of(c) : 0) > sysconf(_SC_NPROCESSORS_ONLN);
+    int own = read_turn(l, peer, crowded), n_turns = crowded ? layout_verifier(l, 0)->pp + 1 : 1;
     double rate = 0;
-    if (works)
-        rate = limits_read_beside(threads_of(c), read_s, mpi_host_ranks() - 1, mpi_host_barrier, NULL);
-    else
+    for (int turn = 0; turn < n_turns; turn++) {
+        int n_beside = mpi_host_sum(turn == own) - 1;
+        if (works && turn == own)
+            rate = limits_read_beside(threads_of(c), read_s, n_beside, mpi_host_barrier, NULL);
+        else
+            mpi_host_barrier(NULL);
         mpi_host_barrier(NULL);
-    mpi_host_barrier(NULL);
+    }
     return (uint64_t)rate;
 }
 
@@ -189,7 +206,7 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     if (rc == OK && layout_group(l, w.peer)->tp > 1) rc = collective_mpi_open(&collective, comm, err);
     if (mailbox && rc != OK) err_wrap(err, "rank %d", rank);
     w.collective = collective;
-    if (config->launch.time_reads) w.read_bytes_per_s = time_read_of_rank(config, rc == OK);
+    if (config->launch.time_reads) w.read_bytes_per_s = time_read_of_rank(config, w.peer, rc == OK);
     if (rc == OK)
         rc = worker_run(&w, mailbox, err);
     else if (mailbox)

@@ -156,7 +156,7 @@ static int command(struct program *p, struct err *err)
 
 static int alone(struct program *p, struct err *err)
 {
-    int rc = layout_make(&p->config.launch.layout, 1, p->o.groups, p->o.tp, p->o.pp, p->o.drafter, err);
+    int rc = layout_make(&p->config.launch.layout, 1, p->o.drafters, p->o.groups, p->o.tp, p->o.pp, p->o.drafter, err);
     if (rc != OK) return rc;
     rc = open_router(p, err);
     if (rc == OK) rc = command(p, err);
@@ -168,13 +168,13 @@ static int alone(struct program *p, struct err *err)
 static int lay_out(struct program *p, int n_ranks, struct err *err)
 {
     const struct options *o = &p->o;
-    int rc = layout_make(&p->config.launch.layout, n_ranks, o->groups, o->tp, o->pp, o->drafter, err);
-    if (rc != E_LAYOUT ||
-        layout_make(&p->config.launch.layout, 1, o->groups, o->tp, o->pp, o->drafter, &(struct err){0}) != OK)
+    int rc = layout_make(&p->config.launch.layout, n_ranks, o->drafters, o->groups, o->tp, o->pp, o->drafter, err);
+    if (rc != E_LAYOUT || layout_make(&p->config.launch.layout, 1, o->drafters, o->groups, o->tp, o->pp, o->drafter,
+                                      &(struct err){0}) != OK)
         return rc;
     char line[600] = "";
     snprintf(line, sizeof line, "%s -n %d pilotfish", launcher_script(),
-             layout_ranks_needed(o->groups, o->tp, o->pp, o->drafter));
+             layout_ranks_needed(o->drafters, o->groups, o->tp, o->pp, o->drafter));
     for (int i = 1; i < p->argc; i++) shell_append(line, sizeof line, p->argv[i]);
     char cause[sizeof err->text];
     snprintf(cause, sizeof cause, "%s", err->text);
@@ -335,6 +335,7 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
     const struct kernels *kernels = kernels_pick(getenv("PILOTFISH_CPU"), &why);
     struct doctor_input in = {.big = p->o.big,
                               .little = p->o.little,
+                              .drafters = p->o.drafters,
                               .groups = p->o.groups,
                               .tp = p->o.tp,
                               .pp = p->o.pp,

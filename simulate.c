@@ -193,7 +193,7 @@ static struct simulator_config layout_config(struct layout_run *r)
                                  .to = {[ROLE_VERIFIER] = path},
                                  .link = {.rtt_ns = 2 * path.delay_ns, .bytes_ns = {0, g->byte_ns}},
                                  .models = {big, little, lp, &r->pair},
-                                 .costs = {layout_pass_ns, layout_draft_ns, r}};
+                                 .costs = {layout_pass_ns, layout_draft_ns, r, NULL}};
     for (int i = 0; i < l->groups; i++)
         c.spec.groups[i] = (struct spec_group){
             LEADER + i, layout_group_slots(l->groups, l->n_running), rows, MAX_JOBS, SYNTHETIC_VOCAB, &r->profile};

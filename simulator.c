@@ -6,6 +6,7 @@
 
 #include "proto/prefix_hash.h"
 #include "worker/roles/drafting.h"
+#include "worker/roles/drops.h"
 #include "worker/roles/lead.h"
 #include "worker/roles/lookup.h"
 
@@ -31,13 +32,19 @@ struct leader { /* of a group of verifiers */
     bool in_pass;                  /* its own stage is */
     uint64_t free_ns[SHARDS_MOST]; /* when each stage has done what it has */
     uint64_t wakes_ns;
-    uint32_t pass_rows;
+    uint32_t pass_rows, stage_us;   /* of its first stage */
+    uint32_t last_rows;             /* of its last one, which answers */
     uint64_t pass_ns, ends_ns;      /* of the pass that begins: all its stages; when it is through them */
     struct token tokens[PASS_ROWS]; /* of it */
     int n_tokens;
+    uint32_t n_tokens_sent;
+    struct drops drops;
+    uint64_t cut_ns[SLOTS_MOST]; /* when the stages hear of a slot's last Token */
+    bool dropped[PASS_ROWS];     /* parts of the pass that begins */
 };
 
-struct draft_role {
+struct draft_role { /* a drafter */
+    int peer;
     struct slots slots;
     struct drafting drafting;
     uint64_t free_ns; /* when its work is done */
@@ -57,7 +64,7 @@ struct simulator {
     struct simulator_config c;
     struct spec *spec;
     struct leader leaders[GROUPS_MOST];
-    struct draft_role drafter;
+    struct draft_role drafters[DRAFTERS_MOST];
     struct net_link links[2 * MAX_PEERS]; /* to each peer, from each peer */
 
     uint64_t now_ns;
@@ -97,6 +104,27 @@ static struct leader *leader_of(struct simulator *s, int peer)
     for (int i = 0; i < s->c.spec.n_groups; i++)
         if (s->leaders[i].peer == peer) return &s->leaders[i];
     return NULL;
+}
+
+static int n_drafters(const struct simulator *s)
+{
+    if (s->c.spec.drafter.kind != DRAFTER_LITTLE) return 0;
+    return s->c.spec.drafter.n ? s->c.spec.drafter.n : 1;
+}
+
+static struct draft_role *drafter_of(struct simulator *s, int peer)
+{
+    int i = peer - s->c.spec.drafter.peer;
+    return i >= 0 && i < n_drafters(s) ? &s->drafters[i] : NULL;
+}
+
+/* When all drafters are done. */
+static uint64_t drafters_free_ns(const struct simulator *s)
+{
+    uint64_t ns = 0;
+    for (int i = 0; i < n_drafters(s); i++)
+        if (s->drafters[i].free_ns > ns) ns = s->drafters[i].free_ns;
+    return ns;
 }
 
 static void count_bytes(struct simulator *s, int from, int to, size_t n_bytes)
@@ -163,10 +191,10 @@ static size_t answer_rows(struct simulator *s, const struct part *part, const in
 }
 
 /* A part of a pass, which is in its slot. One that follows a failed one in this pass fails too. */
-static int compute_part(struct simulator *s, struct leader *l, const struct part *part, struct err *err)
+static int compute_part(struct simulator *s, struct leader *l, const struct part *part, int i, struct err *err)
 {
-    const char *why = why_failed(s, l->peer, part->slot);
-    if (part->at > slots_held(&l->slots, part->slot)) why = slots_error(&l->slots, part->slot);
+    const char *why = l->dropped[i] ? NULL : why_failed(s, l->peer, part->slot);
+    if (part->at > slots_held(&l->slots, part->slot) && !l->dropped[i]) why = slots_error(&l->slots, part->slot);
     struct verdict v = {.job = part->job,
                         .slot = part->slot,
                         .round = part->round,
@@ -176,10 +204,13 @@ static int compute_part(struct simulator *s, struct leader *l, const struct part
                         .error = why,
                         .rows = s->answers.rows,
                         .computed_us = (uint32_t)(l->pass_ns / 1000),
-                        .pass_rows = l->pass_rows,
+                        .pass_rows = l->last_rows,
                         .drafts = s->answers.drafts};
     const struct slot *slot = &l->slots.slot[part->slot];
-    if (why) {
+    if (l->dropped[i]) {
+        v.status = VERDICT_GAP;
+        v.held = drops_held(&l->drops, part);
+    } else if (why) {
         slots_fail(&l->slots, part->slot, part->at, why);
         v.held = slots_held(&l->slots, part->slot);
     } else {
@@ -188,8 +219,11 @@ static int compute_part(struct simulator *s, struct leader *l, const struct part
         if (part->job == 0) v.n_drafts = drafts_of(part, s->answers.drafts);
     }
     struct token *token = &l->tokens[l->n_tokens];
-    if (part->token && !why && token_of(part, v.rows, token)) {
+    if (part->token && v.status == VERDICT_OK && token_of(part, v.rows, token)) {
         token->prefix_hash = slot->prefix_hash[token->at];
+        token->number = ++l->n_tokens_sent;
+        drops_note(&l->drops, &l->slots, token);
+        l->cut_ns[part->slot] = l->ends_ns;
         l->n_tokens++;
     }
     return post_verdict(s, l->peer, l->ends_ns, &v, err);
@@ -208,17 +242,41 @@ static uint64_t beside(const struct simulator *s, uint64_t ns, int n_rows)
     return c->beside ? (uint64_t)((double)ns * c->beside(c->arg, n_rows)) : ns;
 }
 
-/* Each stage takes an equal share of the pass's time, one pass after the other. */
-static void pass_stages(struct simulator *s, struct leader *l)
+/* A pass that begins now. */
+static uint64_t pass_takes_ns(const struct simulator *s, int n_rows)
 {
-    int n_stages = s->c.n_stages ? s->c.n_stages : 1;
+    uint64_t ns = s->c.costs.pass_ns(s->c.costs.arg, n_rows);
+    return drafters_free_ns(s) > s->now_ns ? beside(s, ns, n_rows) : ns;
+}
+
+/* Rows that a stage computes which begins now: all, but for parts that it drops. */
+static int rows_in_stage(const struct leader *l, const struct lead_step *step)
+{
+    int n = step->n_rows;
+    for (size_t p = 0; p < step->n_parts; p++)
+        if (l->dropped[p] && l->ends_ns >= l->cut_ns[step->parts[p].slot]) n -= (int)step->parts[p].n_rows;
+    return n;
+}
+
+/* Each stage takes an equal share of the pass's time, one pass after the other. */
+static void pass_stages(struct simulator *s, struct leader *l, const struct lead_step *step)
+{
+    int n_stages = s->c.n_stages ? s->c.n_stages : 1, n_rows = step->n_rows;
+    uint64_t whole_ns = pass_takes_ns(s, n_rows);
     l->ends_ns = s->now_ns;
+    l->pass_ns = 0;
     for (int i = 0; i < n_stages; i++) {
         if (l->free_ns[i] > l->ends_ns) l->ends_ns = l->free_ns[i];
-        l->ends_ns +=
-            l->pass_ns * (uint64_t)(i + 1) / (uint64_t)n_stages - l->pass_ns * (uint64_t)i / (uint64_t)n_stages;
-        l->free_ns[i] = l->ends_ns;
+        int n_left = i ? rows_in_stage(l, step) : n_rows;
+        if (n_left < n_rows) whole_ns = n_left ? pass_takes_ns(s, n_left) : 0;
+        n_rows = n_left;
+        uint64_t ns = whole_ns * (uint64_t)(i + 1) / (uint64_t)n_stages - whole_ns * (uint64_t)i / (uint64_t)n_stages;
+        l->pass_ns += ns;
+        l->free_ns[i] = l->ends_ns += ns;
+        if (!i) l->stage_us = (uint32_t)(ns / 1000);
     }
+    l->last_rows = (uint32_t)n_rows;
+    s->counts.n_dropped += (uint64_t)(step->n_rows - n_rows);
 }
 
 static int hold_pass(struct simulator *s, int i_group, struct err *err)
@@ -242,31 +300,33 @@ static int begin_pass(struct simulator *s, int i_group, struct err *err)
     if (l->in_pass) return OK;
     uint64_t wait_us = lead_wait_us(l->lead, s->now_ns / 1000);
     if (wait_us == UINT64_MAX) return OK;
-    if (s->c.spec.drafter.shares_cores && s->drafter.free_ns > s->now_ns)
-        return wake_leader(s, l, s->drafter.free_ns, err);
+    uint64_t free_ns = s->c.spec.drafter.shares_cores ? drafters_free_ns(s) : 0;
+    if (free_ns > s->now_ns) return wake_leader(s, l, free_ns, err);
     if (wait_us) return wake_leader(s, l, s->now_ns + wait_us * 1000, err);
     struct lead_step step = lead_next(l->lead, s->now_ns / 1000);
     int rc = OK;
     for (size_t i = 0; i < step.n_refused && rc == OK; i++)
         rc = post_verdict(s, l->peer, s->now_ns, &step.refused[i], err);
     if (rc != OK || !step.n_parts) return rc;
-    l->pass_ns = s->c.costs.pass_ns(s->c.costs.arg, step.n_rows);
-    if (s->drafter.free_ns > s->now_ns) l->pass_ns = beside(s, l->pass_ns, step.n_rows);
-    pass_stages(s, l);
+    for (size_t i = 0; i < step.n_parts; i++) {
+        bool found = s->c.n_stages > 1 && !s->c.drops_nothing && drops_find(&l->drops, &step.parts[i], step.n_tokens);
+        l->dropped[i] = drops_settle(&l->drops, &step.parts[i], found);
+    }
+    pass_stages(s, l, &step);
     l->pass_rows = (uint32_t)step.n_rows;
     s->counts.n_passes++;
     s->counts.pass_ns += l->pass_ns;
     s->counts.n_rows += (uint64_t)step.n_rows;
     l->in_pass = true;
     l->n_tokens = 0;
-    for (size_t i = 0; i < step.n_parts && rc == OK; i++) rc = compute_part(s, l, &step.parts[i], err);
+    for (size_t i = 0; i < step.n_parts && rc == OK; i++) rc = compute_part(s, l, &step.parts[i], (int)i, err);
     return rc == OK ? hold_pass(s, i_group, err) : rc;
 }
 
-static void end_stage(struct simulator *s, struct leader *l)
+static void end_stage(struct leader *l)
 {
     l->in_pass = false;
-    lead_note_pass(l->lead, (int)l->pass_rows, l->pass_ns / 1000 / (uint64_t)(s->c.n_stages ? s->c.n_stages : 1));
+    lead_note_pass(l->lead, (int)l->pass_rows, l->stage_us);
 }
 
 static int end_pass(struct simulator *s, const struct held *h, struct err *err)
@@ -293,7 +353,7 @@ static int to_leader(struct simulator *s, struct leader *l, const struct message
     }
 }
 
-/* ---- the drafter ---- */
+/* ---- drafters ---- */
 
 /* The pass that is over last. */
 static const struct leader *last_in_pass(const struct simulator *s)
@@ -304,11 +364,12 @@ static const struct leader *last_in_pass(const struct simulator *s)
     return last;
 }
 
-/* From now on, or from the end of the work before, the drafter works for so long. Returns how long that is. */
-static uint64_t work(struct simulator *s, uint64_t ns)
+/* From now on, or from the end of the work before, a drafter works for so long. Returns how long that is. */
+static uint64_t work(struct simulator *s, struct draft_role *d, uint64_t ns)
 {
-    struct draft_role *d = &s->drafter;
     const struct leader *pass = last_in_pass(s);
+    uint64_t others_ns = s->c.spec.drafter.shares_cores ? drafters_free_ns(s) : 0;
+    if (d->free_ns < others_ns) d->free_ns = others_ns;
     if (d->free_ns < s->now_ns) d->free_ns = s->now_ns;
     if (s->c.spec.drafter.shares_cores && d->free_ns < pass->ends_ns) d->free_ns = pass->ends_ns;
     if (pass->ends_ns > d->free_ns) ns = beside(s, ns, (int)pass->pass_rows);
@@ -318,23 +379,22 @@ static uint64_t work(struct simulator *s, uint64_t ns)
 }
 
 /* What the pass of a text gives: an id, where one is asked for. True: *out is to be sent. */
-static bool write_id(struct simulator *s, uint32_t i_slot, struct draft *out)
+static bool write_id(struct simulator *s, struct draft_role *d, uint32_t i_slot, struct draft *out)
 {
-    struct drafting_text *t = &s->drafter.drafting.texts[i_slot];
-    const struct slot *text = &s->drafter.slots.slot[i_slot];
+    struct drafting_text *t = &d->drafting.texts[i_slot];
+    const struct slot *text = &d->slots.slot[i_slot];
     bool writes = t->until > (uint32_t)text->len;
     float p;
     if (writes && t->n_fed == text->len) t->n_fed--; /* its answer was not asked for when it was fed */
     s->counts.n_drafter_rows += (uint64_t)(text->len - t->n_fed);
     t->n_fed = text->len;
-    if (!writes) return drafting_rest(&s->drafter.drafting, i_slot, s->now_ns / 1000, out);
+    if (!writes) return drafting_rest(&d->drafting, i_slot, s->now_ns / 1000, out);
     int32_t id = s->c.models.little(s->c.models.arg, text->ids, text->len, &p);
-    return drafting_take(&s->drafter.drafting, i_slot, id, p, s->now_ns / 1000, out);
+    return drafting_take(&d->drafting, i_slot, id, p, s->now_ns / 1000, out);
 }
 
-static int begin_draft(struct simulator *s, struct err *err)
+static int begin_draft(struct simulator *s, struct draft_role *d, struct err *err)
 {
-    struct draft_role *d = &s->drafter;
     int n_read = 0;
     if (d->in_pass || d->lost || !d->drafting.n_active) return OK;
     for (int i = 0; i < d->slots.n; i++) {
@@ -342,26 +402,27 @@ static int begin_draft(struct simulator *s, struct err *err)
         if (d->drafting.texts[i].active && n_behind > 1) n_read += n_behind - 1;
     }
     d->in_pass = true;
-    d->pass_us = (uint32_t)(work(s, s->c.costs.draft_ns(s->c.costs.arg, n_read, 1)) / 1000);
-    return hold(s, &(struct held){.due_ns = d->free_ns, .kind = HELD_DRAFT}, err);
+    d->pass_us = (uint32_t)(work(s, d, s->c.costs.draft_ns(s->c.costs.arg, n_read, 1)) / 1000);
+    return hold(s, &(struct held){.due_ns = d->free_ns, .kind = HELD_DRAFT, .to = d->peer}, err);
 }
 
-static int end_draft(struct simulator *s, struct err *err)
+static int end_draft(struct simulator *s, struct draft_role *d, struct err *err)
 {
     struct draft draft;
     int rc = OK;
-    s->drafter.in_pass = false;
-    for (uint32_t slot = 0; slot < (uint32_t)s->drafter.slots.n && rc == OK; slot++) {
-        if (!s->drafter.drafting.texts[slot].active || !write_id(s, slot, &draft)) continue;
-        draft.us = s->drafter.pass_us * (uint32_t)(draft.n_rows ? draft.n_rows : 1);
-        rc = post_draft(s, s->c.spec.drafter.peer, s->now_ns, &draft, err);
+    d->in_pass = false;
+    for (uint32_t slot = 0; slot < (uint32_t)d->slots.n && rc == OK; slot++) {
+        if (!d->drafting.texts[slot].active || !write_id(s, d, slot, &draft)) continue;
+        draft.us = d->pass_us * (uint32_t)(draft.n_rows ? draft.n_rows : 1);
+        rc = post_draft(s, d->peer, s->now_ns, &draft, err);
     }
     return rc;
 }
 
-static int ask_drafter(struct simulator *s, int peer, const struct draft_ask *ask, struct err *err)
+static int ask_drafter(struct simulator *s, struct draft_role *role, const struct draft_ask *ask, struct err *err)
 {
-    struct drafting *d = &s->drafter.drafting;
+    struct drafting *d = &role->drafting;
+    int peer = role->peer;
     struct draft draft;
     bool done = false;
     int rc = OK;
@@ -373,21 +434,23 @@ static int ask_drafter(struct simulator *s, int peer, const struct draft_ask *as
         done = drafting_fail(d, ask->slot, ask->at + (uint32_t)ask->n_ids, s->now_ns / 1000, &draft);
     if (done) return post_draft(s, peer, s->now_ns, &draft, err);
     if (ask->block) return OK; /* an id a pass */
-    while (!write_id(s, ask->slot, &draft)) continue;
-    draft.us = (uint32_t)(work(s, s->c.costs.draft_ns(s->c.costs.arg, (int)ask->n_ids, (int)draft.n_rows)) / 1000);
-    return post_draft(s, peer, s->drafter.free_ns, &draft, err);
+    while (!write_id(s, role, ask->slot, &draft)) continue;
+    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)ask->n_ids, (int)draft.n_rows);
+    draft.us = (uint32_t)(work(s, role, ns) / 1000);
+    return post_draft(s, peer, role->free_ns, &draft, err);
 }
 
 /* One ask after the other; those that run ahead, an id of each a pass. */
-static int to_drafter(struct simulator *s, int peer, const struct message *m, struct err *err)
+static int to_drafter(struct simulator *s, struct draft_role *role, const struct message *m, struct err *err)
 {
-    struct drafting *d = &s->drafter.drafting;
+    struct drafting *d = &role->drafting;
+    int peer = role->peer;
     struct draft draft;
     switch (m->tag) {
     case TAG_OPEN: return drafting_open(d, &m->open, err);
     case TAG_CUT:
         return drafting_cut(d, &m->cut, s->now_ns / 1000, &draft) ? post_draft(s, peer, s->now_ns, &draft, err) : OK;
-    case TAG_DRAFT_ASK: return ask_drafter(s, peer, &m->ask, err);
+    case TAG_DRAFT_ASK: return ask_drafter(s, role, &m->ask, err);
     default: return OK;
     }
 }
@@ -399,7 +462,7 @@ int simulator_step(struct simulator *s, const struct event *event, struct err *e
     struct event now = *event;
     struct actions actions;
     now.now_ns = s->now_ns;
-    if (now.kind == EVENT_DRAFTER_LOST) s->drafter.lost = true;
+    if (now.kind == EVENT_DRAFTER_LOST) s->drafters[now.drafter].lost = true;
     int rc = spec_step(s->spec, &now, &actions, err);
     for (size_t i = 0; rc == OK && i < actions.n; i++) {
         const struct action *a = &actions.list[i];
@@ -413,7 +476,10 @@ static int to_coordinator(struct simulator *s, int from, const struct message *m
 {
     struct event e = {.kind = m->tag == TAG_DRAFT ? EVENT_DRAFT : EVENT_VERDICT};
     const struct leader *l = leader_of(s, from);
-    if (l) e.group = (int)(l - s->leaders);
+    if (l)
+        e.group = (int)(l - s->leaders);
+    else
+        e.drafter = from - s->c.spec.drafter.peer;
     if (e.kind == EVENT_DRAFT)
         e.draft = &m->draft;
     else
@@ -427,11 +493,11 @@ static int arrive(struct simulator *s, struct held *h, struct err *err)
 {
     struct message m;
     struct leader *l = leader_of(s, h->to);
-    bool of_little = !l && !leader_of(s, h->from);
-    if (of_little && s->drafter.lost) return OK;
-    if (of_little && h->to != PEER_COORDINATOR && s->drafter.in_pass) { /* it looks when the pass is over */
+    struct draft_role *d = drafter_of(s, h->to == PEER_COORDINATOR ? h->from : h->to);
+    if (d && d->lost) return OK;
+    if (d && h->to != PEER_COORDINATOR && d->in_pass) { /* it looks when the pass is over */
         struct held later = *h;
-        later.due_ns = s->drafter.free_ns;
+        later.due_ns = d->free_ns;
         int held = hold(s, &later, err);
         if (held == OK) h->data = NULL; /* it is in there */
         return held;
@@ -440,16 +506,16 @@ static int arrive(struct simulator *s, struct held *h, struct err *err)
     if (rc != OK) return rc;
     if (s->c.watch.arrival) s->c.watch.arrival(s->c.watch.arg, h->from, h->to, &m);
     if (h->to == PEER_COORDINATOR) return to_coordinator(s, h->from, &m, err);
-    return l ? to_leader(s, l, &m, err) : to_drafter(s, h->to, &m, err);
+    return l ? to_leader(s, l, &m, err) : to_drafter(s, d, &m, err);
 }
 
 static int happen(struct simulator *s, struct held *h, struct err *err)
 {
     switch (h->kind) {
     case HELD_MESSAGE: return arrive(s, h, err);
-    case HELD_STAGE: end_stage(s, &s->leaders[h->i]); return OK;
+    case HELD_STAGE: end_stage(&s->leaders[h->i]); return OK;
     case HELD_PASS: return end_pass(s, h, err);
-    case HELD_DRAFT: return end_draft(s, err);
+    case HELD_DRAFT: return end_draft(s, drafter_of(s, h->to), err);
     case HELD_LEADER: return OK;
     default: return s->c.watch.event(s->c.watch.arg, h->what, h->i, err);
     }
@@ -466,7 +532,7 @@ int simulator_run(struct simulator *s, struct err *err)
         free(h.data);
         bool more = s->n_held && s->held[s->n_held - 1].due_ns == s->now_ns;
         for (int i = 0; i < s->c.spec.n_groups && rc == OK && !more; i++) rc = begin_pass(s, i, err);
-        if (rc == OK && !more) rc = begin_draft(s, err);
+        for (int i = 0; i < n_drafters(s) && rc == OK && !more; i++) rc = begin_draft(s, &s->drafters[i], err);
     }
     if (rc == OK && !spec_idle(s->spec)) rc = err_set(err, E_FAIL, "nothing moves, and not every text is done");
     return rc;
@@ -496,18 +562,21 @@ static int open_leader(struct simulator *s, int i_group, struct err *err)
     lay_links(s, g->peer, ROLE_VERIFIER);
     int rc = slots_init(&l->slots, g->n_slots, c->n_ctx, c->root, err);
     if (rc == OK) rc = lead_open(&l->lead, &lead, err);
+    if (rc == OK) rc = drops_init(&l->drops, g->n_slots, err);
     if (rc == OK) rc = lookup_init(&l->lookup, g->n_slots, c->n_ctx, c->root, g->n_vocab, err);
     return rc;
 }
 
-static int open_drafter(struct simulator *s, struct err *err)
+static int open_drafter(struct simulator *s, int i, struct err *err)
 {
     const struct spec_config *c = &s->c.spec;
+    struct draft_role *d = &s->drafters[i];
     int n_slots = 0;
-    for (int i = 0; i < c->n_groups; i++) n_slots += c->groups[i].n_slots;
-    lay_links(s, c->drafter.peer, ROLE_DRAFTER);
-    int rc = slots_init(&s->drafter.slots, n_slots, c->n_ctx, c->root, err);
-    return rc == OK ? drafting_init(&s->drafter.drafting, &s->drafter.slots, INT32_MAX, err) : rc;
+    for (int g = 0; g < c->n_groups; g++) n_slots += c->groups[g].n_slots;
+    d->peer = c->drafter.peer + i;
+    lay_links(s, d->peer, ROLE_DRAFTER);
+    int rc = slots_init(&d->slots, layout_drafter_slots(n_drafters(s), 1, n_slots), c->n_ctx, c->root, err);
+    return rc == OK ? drafting_init(&d->drafting, &d->slots, INT32_MAX, err) : rc;
 }
 
 int simulator_open(struct simulator **out, const struct simulator_config *config, struct err *err)
@@ -518,7 +587,7 @@ int simulator_open(struct simulator **out, const struct simulator_config *config
     int rc = wire_arena_init(&s->in, ARENA, err);
     if (rc == OK) rc = wire_arena_init(&s->out, ARENA, err);
     for (int i = 0; i < config->spec.n_groups && rc == OK; i++) rc = open_leader(s, i, err);
-    if (rc == OK && config->spec.drafter.kind == DRAFTER_LITTLE) rc = open_drafter(s, err);
+    for (int i = 0; i < n_drafters(s) && rc == OK; i++) rc = open_drafter(s, i, err);
     if (rc == OK) rc = spec_open(&s->spec, &config->spec, err);
     for (int i = 0; rc == OK && i < config->spec.n_groups; i++) spec_set_link(s->spec, i, config->link);
     if (rc == OK)
@@ -536,9 +605,12 @@ void simulator_close(struct simulator *s)
         lead_close(s->leaders[i].lead);
         lookup_free(&s->leaders[i].lookup);
         slots_free(&s->leaders[i].slots);
+        drops_free(&s->leaders[i].drops);
     }
-    drafting_free(&s->drafter.drafting);
-    slots_free(&s->drafter.slots);
+    for (int i = 0; i < DRAFTERS_MOST; i++) {
+        drafting_free(&s->drafters[i].drafting);
+        slots_free(&s->drafters[i].slots);
+    }
     spec_close(s->spec);
     wire_arena_free(&s->in);
     wire_arena_free(&s->out);
@@ -559,7 +631,7 @@ struct simulator_counts simulator_counts(const struct simulator *s)
 struct slots *simulator_slots(struct simulator *s, int peer)
 {
     struct leader *l = leader_of(s, peer);
-    return l ? &l->slots : &s->drafter.slots;
+    return l ? &l->slots : &drafter_of(s, peer)->slots;
 }
 
 /* ---- models that draw ---- */

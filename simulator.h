@@ -7,8 +7,9 @@
  * The real heart of the coordinator and the real leaders run in it; their messages go through the real wire, over links
  * of the emulated network (net_delay.h). There is no engine, no thread, no MPI and no real time: what models write and
  * how long it takes is given by the user. A stage of a group has one pass in work at a time, which takes its share of
- * the pass's time there, and what arrives at the leader meanwhile waits for the next. A drafter that shares cores with
- * the verifiers takes turns with them. A run is the same each time.
+ * the pass's time there, as far as its parts are of use by then (drops.h), and what arrives at the leader meanwhile
+ * waits for the next. A drafter that shares cores with the verifiers takes turns with them. A run is the same each
+ * time.
  *
  * Only this file, simulate.c, main.c and cluster.c see both coordinator and workers.
  *
@@ -68,7 +69,7 @@ struct simulator_config {
     struct spec_config spec; /* its peers are the simulator's; the profiles are borrowed */
     int max_parts;           /* of a pass; 0: as many as have room */
     int n_stages;            /* of each group; 0: one */
-    bool drops_nothing;      /* see lead.h */
+    bool drops_nothing;      /* see lead.h, drops.h */
     struct net_path to[2];   /* by enum role */
     struct spec_link link;   /* that spec is told of (spec_set_link) */
     uint64_t seed;           /* of the jitter; 0: the one that the emulated network has */
@@ -79,6 +80,7 @@ struct simulator_config {
 
 struct simulator_counts {
     uint64_t n_passes, n_rows;     /* of all groups */
+    uint64_t n_dropped;            /* rows that a later stage did not compute (drops.h) */
     uint64_t n_drafter_rows;       /* of KV, that the drafter computed */
     uint64_t bytes_up, bytes_down; /* of messages to the groups, and from them */
     uint64_t pass_ns, draft_ns;    /* that passes took; that drafts took */

@@ -165,17 +165,31 @@ void alive_forget_rtts(struct alive *a)
 
 bool alive_has_rtts(const struct alive *a)
 {
-    const struct group *drafter = layout_drafter(a->layout);
     for (int i = 0; i < layout_n_verifiers(a->layout); i++)
         if (!heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_verifier(a->layout, i)))) return false;
-    return !drafter || heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter));
+    for (int i = 0; i < layout_n_drafters(a->layout); i++)
+        if (!heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_drafter(a->layout, i)))) return false;
+    return true;
+}
+
+/* The drafter whose round trips take longest, of those that are there; PEER_COORDINATOR: there is none. */
+static int far_drafter(const struct alive *a)
+{
+    int far = PEER_COORDINATOR;
+    for (int i = 0; i < layout_n_drafters(a->layout); i++) {
+        int peer = group_leader(layout_drafter(a->layout, i));
+        if (heartbeat_is_lost(&a->heartbeat, peer)) continue;
+        bool further = !far || heartbeat_rtt_ns(&a->heartbeat, peer) > heartbeat_rtt_ns(&a->heartbeat, far);
+        if (further) far = peer;
+    }
+    return far;
 }
 
 uint64_t alive_rtt_ns(const struct alive *a, int group)
 {
-    const struct group *drafter = layout_drafter(a->layout), *verifier = layout_verifier(a->layout, group);
-    uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, group_leader(verifier));
-    return rtt_ns + (drafter ? heartbeat_rtt_ns(&a->heartbeat, group_leader(drafter)) : 0);
+    int drafter = far_drafter(a);
+    uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_verifier(a->layout, group)));
+    return rtt_ns + (drafter ? heartbeat_rtt_ns(&a->heartbeat, drafter) : 0);
 }
 
 static double byte_ns(const struct alive *a, int peer)
@@ -186,8 +200,8 @@ static double byte_ns(const struct alive *a, int peer)
 
 struct draft_policy_bytes alive_bytes_ns(const struct alive *a, int group)
 {
-    const struct group *drafter = layout_drafter(a->layout);
-    return (struct draft_policy_bytes){.drafter_ns = drafter ? byte_ns(a, group_leader(drafter)) : 0,
+    int drafter = far_drafter(a);
+    return (struct draft_policy_bytes){.drafter_ns = drafter ? byte_ns(a, drafter) : 0,
                                        .verifier_ns = byte_ns(a, group_leader(layout_verifier(a->layout, group)))};
 }
 
@@ -213,11 +227,18 @@ static void put_draft_plan(const struct alive *a, int peer, FILE *to)
             workers_name(a->workers, peer).text);
 }
 
+static void put_dropped(const struct alive *a, int peer, FILE *to)
+{
+    uint32_t n = a->heartbeat.workers[peer].pong.n_dropped;
+    if (n) fprintf(to, "%u rows behind wrong drafts were not computed at %s\n", n, workers_name(a->workers, peer).text);
+}
+
 void alive_list(const struct alive *a, FILE *to)
 {
     for (int p = PEER_COORDINATOR + 1; p < a->layout->n_peers; p++) {
         uint64_t rtt_ns = heartbeat_rtt_ns(&a->heartbeat, p);
         put_draft_plan(a, p, to);
+        put_dropped(a, p, to);
         if (!rtt_ns) continue;
         uint64_t bits_per_s = heartbeat_bits_per_s(&a->heartbeat, p);
         fprintf(to, "round trip %.2f ms", (double)rtt_ns * 1e-6);

@@ -54,17 +54,43 @@ static int check_vocab(const struct worker_seen *seen, uint64_t vocab, struct er
                    seen->path);
 }
 
-/* Lists with which the model would fit, for an error; "": none would. */
+/* All have one model: a lossy text must not depend on which one drafts it. */
+static int check_drafters(const struct workers *w, uint64_t vocab, struct err *err)
+{
+    int rc = OK;
+    for (int i = 0; i < layout_n_drafters(&w->layout) && rc == OK; i++) {
+        const struct worker_seen *a = &w->seen[group_leader(layout_drafter(&w->layout, 0))];
+        const struct worker_seen *b = &w->seen[group_leader(layout_drafter(&w->layout, i))];
+        rc = check_vocab(b, vocab, err);
+        bool differs = a->h.model != b->h.model || a->h.arithmetic != b->h.arithmetic || a->h.selftest != b->h.selftest;
+        if (rc == OK && differs)
+            rc = err_set(err, E_MODEL,
+                         "the drafters on hosts %s (%s, %s) and %s (%s, %s) differ: give them one model, and "
+                         "devices alike",
+                         a->host, a->path, workers_computes_by(a), b->host, b->path, workers_computes_by(b));
+    }
+    return rc;
+}
+
+/* Each group's share can be cut so that it fits; *s: the last one's. */
+static bool all_fit(const struct workers *w, bool stages, bool shards, struct shares *s)
+{
+    for (int i = 0; i < layout_n_verifiers(&w->layout); i++)
+        if (!shares_choose(s, w, i, stages, shards)) return false;
+    return true;
+}
+
+/* Lists with which the model would fit, for an error; "": none would. A list is for all groups, and theirs differ. */
 static void suggest(const struct workers *w, char *out, size_t size)
 {
     const struct group *g = layout_verifier(&w->layout, 0);
+    bool several = layout_n_verifiers(&w->layout) > 1;
     struct shares s;
     *out = 0;
-    if (layout_n_verifiers(&w->layout) > 1) return; /* shares are chosen for one group */
-    if (g->pp > 1 && shares_choose(&s, w, true, false))
-        snprintf(out, size, "--stage-share %.200s would fit; or ", s.stages);
-    else if (g->tp > 1 && shares_choose(&s, w, false, true))
-        snprintf(out, size, "--shard-share %.200s would fit; or ", s.shards);
+    if (g->pp > 1 && all_fit(w, true, false, &s))
+        snprintf(out, size, "--stage-share %.200s would fit; or ", several ? "auto" : s.stages);
+    else if (g->tp > 1 && all_fit(w, false, true, &s))
+        snprintf(out, size, "--shard-share %.200s would fit; or ", several ? "auto" : s.shards);
 }
 
 /* Before anything is loaded: what the workers of each host, or device, will take against what that has. */
@@ -98,7 +124,6 @@ int fit_check(struct workers *w, const struct workers_need *need, struct err *er
     workers_set_context(w, need);
     int rc = check_shards(w, err);
     if (rc == OK) rc = check_vocab(leader(w), need->vocab_big, err);
-    if (rc == OK && w->layout.drafter == DRAFTER_LITTLE)
-        rc = check_vocab(&w->seen[group_leader(layout_drafter(&w->layout))], need->vocab_little, err);
+    if (rc == OK) rc = check_drafters(w, need->vocab_little, err);
     return rc == OK ? check_memory(w, err) : rc;
 }

@@ -106,10 +106,10 @@ static bool rests(const struct heartbeat *h, const struct group *g, uint64_t *mo
 
 static bool is_stalled(struct heartbeat *h, int i, enum heartbeat_awaits awaits, uint64_t now_ns)
 {
-    const struct group *drafter = layout_drafter(&h->layout);
     uint64_t moved_ns = 0, asked_ns = 0;
     bool idle = awaits != AWAITS_NOTHING && rests(h, layout_verifier(&h->layout, i), &moved_ns);
-    if (idle && awaits == AWAITS_DRAFTS && drafter) idle = rests(h, drafter, &asked_ns);
+    for (int k = 0; k < layout_n_drafters(&h->layout) && awaits == AWAITS_DRAFTS; k++)
+        idle = idle && rests(h, layout_drafter(&h->layout, k), &asked_ns);
     if (!idle) h->busy_ns[i] = now_ns;
     uint64_t still_ns = h->busy_ns[i] > moved_ns ? h->busy_ns[i] : moved_ns;
     return deadline_since(still_ns > asked_ns ? still_ns : asked_ns, now_ns) > STALL_S * second_ns;

@@ -109,17 +109,20 @@ static int welcome_all(struct job *j, struct err *err)
     return rc;
 }
 
-/* Verifiers take the shares that suit them. Where none fit, fit_check decides about those that they have. */
+/* The verifiers of each group take the shares that suit them. Where none fit, fit_check decides about those that they
+ * have. */
 static int send_shares(struct job *j, struct err *err)
 {
     const struct workers_need need = need_of(j);
-    const struct group *g = layout_verifier(&j->c.layout, 0);
     struct shares shares;
     int rc = OK;
     workers_set_context(&j->workers, &need);
-    if (!shares_choose(&shares, &j->workers, j->c.auto_stages, j->c.auto_shards)) return OK;
-    for (int i = 0; i < group_n_peers(g) && rc == OK; i++) rc = welcome(j, g->first_peer + i, &shares, err);
-    workers_expect_again(&j->workers);
+    for (int i = 0; i < layout_n_verifiers(&j->c.layout) && rc == OK; i++) {
+        const struct group *g = layout_verifier(&j->c.layout, i);
+        if (!shares_choose(&shares, &j->workers, i, j->c.auto_stages, j->c.auto_shards)) continue;
+        for (int k = 0; k < group_n_peers(g) && rc == OK; k++) rc = welcome(j, g->first_peer + k, &shares, err);
+        workers_expect_again(&j->workers, i);
+    }
     return rc;
 }
 
@@ -203,8 +206,8 @@ static int step_score(struct job *j, const struct verdict *verdict, struct err *
     return rc;
 }
 
-/* Verdicts come from the first shard of the last stage, and refusals from the leader; answers to a run that is over
- * are of no use any more. */
+/* Verdicts come from the first shard of the last stage, and refusals from the leader: but a gap from either, as the
+ * last one says that of what was dropped under way. Answers to a run that is over are of no use any more. */
 static int on_answer(struct job *j, int from, const struct message *m, struct err *err)
 {
     const struct group *g = layout_group(&j->c.layout, from);
@@ -213,28 +216,34 @@ static int on_answer(struct job *j, int from, const struct message *m, struct er
     bool at_leader = drafter_is_leader(j->c.layout.drafter);
     bool from_drafter = g->role == ROLE_DRAFTER || (at_leader && from == group_leader(g));
     bool failed = refused && m->verdict.status == VERDICT_FAILED; /* the leader says so of what would go on from it */
-    bool answers = from == group_last(g) && (failed || !refused);
+    bool gap = refused && m->verdict.status == VERDICT_GAP;
+    bool answers = from == group_last(g) && (failed || gap || !refused);
     bool from_verifier = g->role == ROLE_VERIFIER && (answers || (refused && from == group_leader(g)));
     if (j->workers.n_ready < j->workers.n || !(m->tag == TAG_DRAFT ? from_drafter : from_verifier))
         return err_set(err, E_PEER, "peer %d sends an unexpected %s", from, wire_tags[m->tag].name);
     if (m->tag == TAG_VERDICT && j->score) return step_score(j, &m->verdict, err);
-    int group = g->role == ROLE_VERIFIER ? layout_i_verifier(&j->c.layout, from) : 0;
-    if (m->tag == TAG_DRAFT)
-        return step(j, (struct event){.kind = EVENT_DRAFT, .group = group, .draft = &m->draft}, err);
-    return step(j, (struct event){.kind = EVENT_VERDICT, .group = group, .verdict = &m->verdict}, err);
+    struct event event = {.kind = EVENT_VERDICT, .verdict = &m->verdict};
+    if (m->tag == TAG_DRAFT) event = (struct event){.kind = EVENT_DRAFT, .draft = &m->draft};
+    if (g->role == ROLE_VERIFIER)
+        event.group = layout_i_verifier(&j->c.layout, from);
+    else
+        event.drafter = layout_i_drafter(&j->c.layout, from);
+    return step(j, event, err);
 }
 
 /* A drafter that served and cannot go on is no more than drafts that do not come. */
 static int lose(struct job *j, int peer, const struct err *why, struct err *err)
 {
-    if (layout_group(&j->c.layout, peer)->role != ROLE_DRAFTER || !j->spec) {
+    int drafter = layout_i_drafter(&j->c.layout, peer);
+    if (drafter < 0 || !j->spec) {
         *err = *why;
         return why->code;
     }
     alive_lose(j->alive, peer);
     clear_progress(j);
-    note("%s; exact and sampled texts go on without drafts", why->text);
-    return step(j, (struct event){.kind = EVENT_DRAFTER_LOST, .why = why->text}, err);
+    note("%s; %sexact and sampled texts go on without drafts", why->text,
+         layout_n_drafters(&j->c.layout) > 1 ? "its " : "");
+    return step(j, (struct event){.kind = EVENT_DRAFTER_LOST, .drafter = drafter, .why = why->text}, err);
 }
 
 static int on_fail(struct job *j, int from, const struct fail *fail, struct err *err)
@@ -426,14 +435,15 @@ void job_close(struct job *j)
 
 static int open_spec(struct job *j, struct err *err)
 {
-    const struct group *drafter = layout_drafter(&j->c.layout);
+    const struct group *drafter = layout_drafter(&j->c.layout, 0);
     struct spec_config c = {
         .n_ctx = j->workers.n_ctx,
         .root = job_root(j->c.vocab_big),
         .drafter = {.kind = j->c.layout.drafter,
                     .peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
+                    .n = layout_n_drafters(&j->c.layout),
                     .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
-                    .shares_cores = drafter && workers_share_cores(&j->workers),
+                    .shares_cores = workers_share_cores(&j->workers),
                     .n_ids = j->c.n_ids,
                     .n_proposed = j->c.n_proposed},
         .n_groups = layout_n_verifiers(&j->c.layout),

@@ -253,14 +253,14 @@ static void keep(struct list *list, const struct planner_layout *l)
     if (list->n < KINDS_MOST) list->best[list->n++] = *l;
 }
 
-/* Even shares are the default; auto is of one group, and is chosen where it gives more or alone fits. */
+/* Even shares are the default; auto is chosen where it gives more or alone fits. */
 static void consider(struct list *list, struct planner_layout l)
 {
     const struct planner_input *in = list->in;
     struct planner_layout even = l;
     if (l.drafter && !l.alone && l.host[0] != 0 && little_bytes(in, &l) > in->hosts[0].memory_bytes) return;
     bool fits = set_groups(&even, in, false);
-    bool better = l.groups == 1 && l.tp * l.pp > 1 && set_groups(&l, in, true);
+    bool better = l.tp * l.pp > 1 && set_groups(&l, in, true);
     if (better && fits) better = l.tokens_per_s > 1.02 * even.tokens_per_s;
     if (!better && !fits) return;
     const struct planner_layout *best = better ? &l : &even;

@@ -19,7 +19,7 @@ static int receive_metadata(struct runtime *s, struct err *err)
     int n = 0;
     const struct layout *l = &s->launch->layout;
     if (!s->o.big) s->metadata[n++].peer = group_leader(layout_verifier(l, 0));
-    if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = group_leader(layout_drafter(l));
+    if (!s->o.little && s->o.drafter == DRAFTER_LITTLE) s->metadata[n++].peer = group_leader(layout_drafter(l, 0));
     return n ? metadata_receive(s->launch->router, s->metadata, n, err) : OK;
 }
 
@@ -54,7 +54,7 @@ int runtime_open(struct runtime *s, const struct options *o, const struct launch
     s->stops = (struct stops){s->o.stops, s->o.n_stops, s->big_t};
     s->n_ids = tokenizer_n_vocab(s->big_t);
     if (o->drafter != DRAFTER_LITTLE) return OK;
-    rc = open_model(s, o->little, layout_drafter(&launch->layout), &s->little, &s->little_t, err);
+    rc = open_model(s, o->little, layout_drafter(&launch->layout, 0), &s->little, &s->little_t, err);
     if (rc == OK) rc = tokenizer_compatible(s->big_t, s->little_t, &s->n_ids, err);
     return rc == OK ? OK : err_wrap(err, "--little");
 }

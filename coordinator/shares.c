@@ -77,14 +77,13 @@ static int most_units(const struct place *p, int units, int n)
     return most < n ? (int)most : n;
 }
 
-struct view { /* the verifiers' places, stage by stage */
+struct view { /* a group's places, stage by stage */
     int tp, pp, n_blocks, n_heads;
     struct place at[MAX_PEERS];
 };
 
-static bool view_init(struct view *v, const struct workers *w)
+static bool view_init(struct view *v, const struct workers *w, const struct group *g)
 {
-    const struct group *g = layout_verifier(&w->layout, 0);
     bool timed = true;
     *v = (struct view){.tp = g->tp, .pp = g->pp};
     for (int i = 0; i < group_n_peers(g); i++) timed &= w->seen[g->first_peer + i].h.read_bytes_per_s > 0;
@@ -147,14 +146,14 @@ static bool choose_stages(const struct view *v, const int heads[], const double 
     return shares_deal(blocks, v->n_blocks, v->pp, base, rate, most);
 }
 
-bool shares_choose(struct shares *out, const struct workers *w, bool stages, bool shards)
+bool shares_choose(struct shares *out, const struct workers *w, int group, bool stages, bool shards)
 {
-    const struct group *g = layout_verifier(&w->layout, 0);
+    const struct group *g = layout_verifier(&w->layout, group);
     struct view v;
     int heads[MAX_PEERS], blocks[MAX_PEERS];
     double head_bytes[MAX_PEERS] = {0};
     *out = (struct shares){0};
-    if (!view_init(&v, w)) return false;
+    if (!view_init(&v, w, g)) return false;
     for (int i = 0; i < v.tp; i++) heads[i] = v.at[i].heads;
     if (shards && !choose_shards(&v, heads)) return false;
     for (int i = 0; i < v.tp; i++) /* the last stage's: the first one's only drafts */

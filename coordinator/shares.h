@@ -4,7 +4,8 @@
  *
  * Stages that take turns are fastest together where each reads for as long as the others, the last one its head too;
  * so are the shards of a stage. If one worker's read loop was not timed, all count as equally fast. What a share of
- * another size takes is estimated from the share that the worker has now: fit_check decides afterwards.
+ * another size takes is estimated from the share that the worker has now: fit_check decides afterwards. Groups take
+ * shares of their own: what a host has is dealt to the groups on it as they need it now.
  */
 #ifndef COORDINATOR_SHARES_H
 #define COORDINATOR_SHARES_H
@@ -23,7 +24,8 @@ struct shares { /* as the options take them; "": as they are */
  * false: n_units do not fit. */
 bool shares_deal(int units[], int n_units, int n_parts, const double base[], const double rate[], const int most[]);
 
-/* After workers_set_context. Chooses the lists that are wanted; false: none fit into the memory that there is. */
-bool shares_choose(struct shares *out, const struct workers *w, bool stages, bool shards);
+/* After workers_set_context. Chooses the lists that are wanted of a group; false: none fit into the memory that there
+ * is. */
+bool shares_choose(struct shares *out, const struct workers *w, int group, bool stages, bool shards);
 
 #endif

@@ -38,9 +38,9 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
     return OK;
 }
 
-void workers_expect_again(struct workers *w)
+void workers_expect_again(struct workers *w, int group)
 {
-    const struct group *g = layout_verifier(&w->layout, 0);
+    const struct group *g = layout_verifier(&w->layout, group);
     for (int i = 0; i < group_n_peers(g); i++) w->seen[g->first_peer + i].hello = false;
     w->n_hello -= group_n_peers(g);
 }
@@ -76,7 +76,7 @@ static const struct worker_seen *leader(const struct workers *w, int group)
 static const struct worker_seen *drafter(const struct workers *w)
 {
     static const struct worker_seen nobody;
-    const struct group *g = layout_drafter(&w->layout);
+    const struct group *g = layout_drafter(&w->layout, 0);
     return g ? &w->seen[group_leader(g)] : &nobody;
 }
 
@@ -98,8 +98,9 @@ uint64_t workers_memory_bytes(const struct worker_seen *seen)
 
 int workers_n_slots(const struct workers *w, int peer)
 {
-    return layout_group(&w->layout, peer)->role == ROLE_DRAFTER ? w->n_slots * layout_n_verifiers(&w->layout)
-                                                                : w->n_slots;
+    const struct layout *l = &w->layout;
+    if (layout_i_drafter(l, peer) < 0) return w->n_slots;
+    return layout_drafter_slots(layout_n_drafters(l), layout_n_verifiers(l), w->n_slots);
 }
 
 void workers_set_context(struct workers *w, const struct workers_need *need)
@@ -161,16 +162,24 @@ struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed)
     return draft_policy_prior(&little, shards, n);
 }
 
-bool workers_share_cores(const struct workers *w)
+/* The drafter and a leader. */
+static bool shares_cores(const struct workers *w, const struct worker_seen *drafter)
 {
-    const char *host = drafter(w)->host;
+    const char *host = drafter->host;
     uint32_t n_threads = 0;
     bool beside = false;
     for (int i = 0; i < layout_n_verifiers(&w->layout); i++) beside |= !strcmp(leader(w, i)->host, host);
     if (!beside) return false;
     for (int p = 1; p < w->layout.n_peers; p++)
         if (!strcmp(w->seen[p].host, host)) n_threads += w->seen[p].h.threads;
-    return n_threads > drafter(w)->h.cores;
+    return n_threads > drafter->h.cores;
+}
+
+bool workers_share_cores(const struct workers *w)
+{
+    for (int i = 0; i < layout_n_drafters(&w->layout); i++)
+        if (shares_cores(w, &w->seen[group_leader(layout_drafter(&w->layout, i))])) return true;
+    return false;
 }
 
 struct place {
@@ -219,7 +228,7 @@ static bool note_shared(const struct workers *w, char *line, size_t size)
 bool workers_device_note(const struct workers *w, int i, bool chosen, char *line, size_t size)
 {
     const struct worker_seen *big = leader(w, 0), *little = drafter(w);
-    bool differs = layout_drafter(&w->layout) && little->h.arithmetic != big->h.arithmetic;
+    bool differs = layout_n_drafters(&w->layout) && little->h.arithmetic != big->h.arithmetic;
     if (chosen && i-- == 0)
         snprintf(line, size, "--device auto: the big model computes by %s", workers_computes_by(big));
     else if (differs && i-- == 0)
@@ -232,6 +241,15 @@ bool workers_device_note(const struct workers *w, int i, bool chosen, char *line
     return true;
 }
 
+/* What a pass of one row streams: the head too, where it is, on the last stage. */
+static uint64_t pass_bytes(const struct workers *w, int peer)
+{
+    const struct group *g = layout_group(&w->layout, peer);
+    const struct hello *h = &w->seen[peer].h;
+    bool last = group_stage(g, peer) == g->pp - 1;
+    return h->body_bytes + (last ? h->head_bytes : 0);
+}
+
 static void list_share(const struct workers *w, int peer, FILE *to)
 {
     const struct hello *h = &w->seen[peer].h;
@@ -242,7 +260,9 @@ static void list_share(const struct workers *w, int peer, FILE *to)
     if (h->gather_bytes)
         fprintf(to, ", gathers %.1f KiB a row (%.1f as floats)", (double)h->gather_bytes / 1024,
                 (double)h->gather_float_bytes / 1024);
-    if (h->read_bytes_per_s) fprintf(to, ", reads %.1f GB/s", (double)h->read_bytes_per_s * 1e-9);
+    if (h->read_bytes_per_s)
+        fprintf(to, ", reads %.1f MiB a pass at %.1f GB/s", (double)pass_bytes(w, peer) / (1 << 20),
+                (double)h->read_bytes_per_s * 1e-9);
     fputc('\n', to);
 }
 

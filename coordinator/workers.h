@@ -38,8 +38,8 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
 int workers_loading(struct workers *w, int from, uint64_t n_bytes, struct err *err);
 int workers_ready(struct workers *w, int from, const struct ready *r, struct err *err);
 
-/* Verifiers, that have said Hello, will say it again. */
-void workers_expect_again(struct workers *w);
+/* A group of verifiers, that have said Hello, will say it again. */
+void workers_expect_again(struct workers *w, int group);
 
 struct workers_need {
     uint64_t vocab_big, vocab_little; /* fingerprints of the vocabularies that the coordinator has read */
@@ -48,9 +48,9 @@ struct workers_need {
 /* Called when all have sent Hello: how long contexts will be, of how many slots. */
 void workers_set_context(struct workers *w, const struct workers_need *need);
 
-int workers_n_slots(const struct workers *w, int peer); /* its own; the drafter has those of all groups */
+int workers_n_slots(const struct workers *w, int peer); /* its own; a drafter has its part of those of all groups */
 const struct hello *workers_leader(const struct workers *w, int group); /* of a group of verifiers */
-const struct hello *workers_drafter(const struct workers *w);           /* all zero without one */
+const struct hello *workers_drafter(const struct workers *w);           /* the first one; all zero without one */
 uint64_t workers_weights_bytes(const struct workers *w);
 uint64_t workers_loaded_bytes(const struct workers *w);
 const char *workers_computes_by(const struct worker_seen *seen); /* the device's name, or else the kernels' path */
@@ -59,7 +59,7 @@ uint64_t workers_memory_bytes(const struct worker_seen *seen);
 bool workers_same_memory(const struct worker_seen *a, const struct worker_seen *b);
 uint64_t workers_kv_bytes(const struct workers *w);
 uint64_t workers_worker_kv_bytes(const struct workers *w, int peer);
-/* A leader of verifiers and the drafter are on one host, whose workers have more threads than it has cores. */
+/* A leader of verifiers and a drafter are on one host, whose workers have more threads than it has cores. */
 bool workers_share_cores(const struct workers *w);
 /* What a drafted token is expected to cost beside the first group's, chosen from n_proposed ids. */
 struct cost_prior workers_cost_prior(const struct workers *w, int n_proposed);

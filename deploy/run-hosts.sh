@@ -5,9 +5,9 @@
 #
 # Every machine needs the same program and models at the same paths, its MPI of the same version, and ssh without a
 # password from the first. The number of ranks follows from PILOTFISH_GROUPS, PILOTFISH_TP, PILOTFISH_PP,
-# PILOTFISH_LITTLE and PILOTFISH_DRAFT; other options may be arguments. Each shard uses the cores of its machine: with
-# several on one, PILOTFISH_THREADS says how many each takes. `deploy/run-hosts.sh doctor` shows every rank and how it
-# is reached.
+# PILOTFISH_LITTLE, PILOTFISH_DRAFT and PILOTFISH_DRAFTERS; other options may be arguments. Each shard uses the cores of
+# its machine: with several on one, PILOTFISH_THREADS says how many each takes. `deploy/run-hosts.sh doctor` shows every
+# rank and how it is reached.
 set -u
 case ${1:-} in '' | -h | --help) sed -n '2,/^set/{ s/^# \{0,1\}//p }' "$0" && exit ;; esac
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,5 +20,5 @@ if [ ! -r "$hosts" ]; then
 fi
 
 shards=$((${PILOTFISH_GROUPS:-1} * ${PILOTFISH_TP:-1} * ${PILOTFISH_PP:-1})) drafters=0
-case ${PILOTFISH_DRAFT:-${PILOTFISH_LITTLE:+little}} in little) drafters=1 ;; esac
+case ${PILOTFISH_DRAFT:-${PILOTFISH_LITTLE:+little}} in little) drafters=${PILOTFISH_DRAFTERS:-1} ;; esac
 exec "$mpirun" -n $((1 + drafters + shards)) --hostfile "$hosts" pilotfish "$@"

@@ -154,6 +154,7 @@ void mpi_abort(int code)
 /* The launch configuration as MPI carries them. */
 enum {
     TERM_RANKS,
+    TERM_DRAFTERS,
     TERM_GROUPS,
     TERM_TP,
     TERM_PP,
@@ -200,6 +201,13 @@ int mpi_host_ranks(void)
     return n;
 }
 
+int mpi_host_sum(int n)
+{
+    int sum = n;
+    if (world.host != MPI_COMM_NULL) MPI_Allreduce(&n, &sum, 1, MPI_INT, MPI_SUM, world.host);
+    return sum;
+}
+
 void mpi_host_barrier(void *unused)
 {
     (void)unused;
@@ -218,6 +226,7 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
     int said[N_TERMS] = {[TERM_SURVEY] = !t && ranks};
     if (t) {
         said[TERM_RANKS] = t->layout.n_ranks;
+        said[TERM_DRAFTERS] = t->layout.drafter == DRAFTER_LITTLE ? layout_n_drafters(&t->layout) : 1;
         said[TERM_GROUPS] = layout_n_verifiers(&t->layout);
         said[TERM_TP] = layout_verifier(&t->layout, 0)->tp;
         said[TERM_PP] = layout_verifier(&t->layout, 0)->pp;
@@ -268,8 +277,8 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
     if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (code != MPI_SUCCESS) return mpi_failed(code, "receiving what this rank is", err);
     if (said[TERM_RANKS] == 0) return said[TERM_SURVEY] ? mpi_survey_answer(&(struct mpi_rank){0}, err) : OK;
-    int rc = layout_make(&t->layout, said[TERM_RANKS], said[TERM_GROUPS], said[TERM_TP], said[TERM_PP],
-                         (enum drafter)said[TERM_DRAFTER], err);
+    int rc = layout_make(&t->layout, said[TERM_RANKS], said[TERM_DRAFTERS], said[TERM_GROUPS], said[TERM_TP],
+                         said[TERM_PP], (enum drafter)said[TERM_DRAFTER], err);
     for (int i = 0; i < N_TEXTS && rc == OK; i++) rc = receive_text(&world.texts[i], said[TERM_TEXT_BYTES + i], err);
     t->plan = world.texts[TEXT_PLAN];
     t->draft_plan = world.texts[TEXT_DRAFT_PLAN];

@@ -39,9 +39,10 @@ int mpi_join_survey(const struct mpi_rank *own, struct err *err);
 /* Of MPI_COMM_WORLD the *n ranks on this host, ascending, this one with them. Owned here until mpi_finish. */
 const int *mpi_ranks_here(int *n);
 
-/* Where the launch configuration has time_reads: of the workers' ranks on this host, how many there are; and a barrier
- * of them. Ranks that joined only. */
+/* Where the launch configuration has time_reads: of the workers' ranks on this host, how many there are, and the sum of
+ * what each gives; and a barrier of them. Ranks that joined only. */
 int mpi_host_ranks(void);
+int mpi_host_sum(int n);
 void mpi_host_barrier(void *unused);
 
 /* l is copied. Closing flushes what was posted, for at most 2 s. Returns NULL: no memory. */

@@ -192,6 +192,7 @@ static const void *pong_out(struct wire_arena *a, const struct message *m)
     pb->ready_us = p->ready_us;
     pb->misses = p->misses;
     pb->n_trials = p->n_trials;
+    pb->n_dropped = p->n_dropped;
     pb->draft_plan = wire_text_out(a, p->draft_plan, PART_PLAN_MOST);
     return pb->draft_plan ? pb : NULL;
 }
@@ -210,6 +211,7 @@ static const char *pong_in(struct wire_arena *a, const void *from, struct messag
                             .ready_us = pb->ready_us,
                             .misses = pb->misses,
                             .n_trials = pb->n_trials,
+                            .n_dropped = pb->n_dropped,
                             .draft_plan = *pb->draft_plan ? wire_text_in(pb->draft_plan, PART_PLAN_MOST) : NULL};
     return NULL;
 }

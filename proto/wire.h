@@ -17,7 +17,7 @@
 
 #include "proto/err.h"
 
-enum { WIRE_VERSION = 5 };
+enum { WIRE_VERSION = 6 };
 
 /* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
 enum { PART_PLAN_MOST = 511 /* bytes of a part's plan */ };
@@ -40,7 +40,7 @@ enum tag {
     TAG_PING = 11,     /* C -> W      a sign of life; answer: Pong */
     TAG_FAIL = 12,     /* W -> C      why this worker cannot go on */
     TAG_PASS = 13,     /* L -> shards and stage -> stage: rows and their hidden state; L's group only */
-    TAG_TOKEN = 14,    /* Z -> L      big's next id, if L asked for it in the Pass */
+    TAG_TOKEN = 14,    /* Z -> L      big's next id, if L asked for it in the Pass; to W between if it contradicts */
     TAG_QUIT = 15,     /* C -> W      the job is over */
     TAG_READY = 16,    /* W -> C      loaded */
     TAG_ACK = 17,      /* C -> L      how many ids of a slot's text C has; no answer */
@@ -170,6 +170,7 @@ struct pong {
     uint32_t misses;            /* a peer of its group that it hears nothing from; PEER_COORDINATOR: none */
     const char *draft_plan;     /* L: by which it drafts, if it looks for one; NULL: it does not */
     uint32_t n_trials;          /* L: of plans, so far */
+    uint32_t n_dropped;         /* rows that it did not compute, because they went on from a wrong draft */
 };
 
 struct token {    /* big's id behind the first `at` ids of the slot's text */
@@ -177,6 +178,7 @@ struct token {    /* big's id behind the first `at` ids of the slot's text */
     uint32_t slot, round, at;
     uint64_t prefix_hash;
     int32_t id;
+    uint32_t number; /* of the group's Tokens, from 1 */
 };
 
 struct row {
@@ -199,6 +201,7 @@ struct part {                      /* rows to apply after the first `at` ids of 
     /* A slot + 1. If this slot does not hold the first `at` ids, but that one does, they are copied from it first, with
      * K and V of all caches; in a Pass: they are copied. 0: none. With a plan it is not used. */
     uint32_t from;
+    bool dropped; /* in a Pass: no stage computes it any more (drops.h); `hidden` lacks its rows */
 };
 
 struct top {
@@ -294,13 +297,14 @@ struct fail { /* also Quit */
 
 struct pass {
     uint32_t pass;
-    const struct part *parts; /* the rows of those without an error, in order, are the rows of the pass */
+    const struct part *parts; /* the rows of those that did not fail and were not dropped, in order */
     size_t n_parts;
     const float *hidden;             /* [rows, n_embd]; 4-byte aligned */
     size_t n_hidden;                 /* floats */
     uint32_t queued_us, computed_us; /* of the stages so far; verdicts report the sum */
     bool draft;                      /* a step of a draft, of one row; no pass, and not counted as one */
     uint32_t drafted_us;             /* before this pass */
+    uint32_t n_tokens;               /* the number of the last Token that the leader had when it began */
 };
 
 struct message {

@@ -150,6 +150,7 @@ static const void *token_out(struct wire_arena *a, const struct message *m)
     pb->prefix_hash = m->token.prefix_hash;
     pb->id = m->token.id;
     pb->job = m->token.job;
+    pb->number = m->token.number;
     return pb;
 }
 
@@ -162,7 +163,8 @@ static const char *token_in(struct wire_arena *a, const void *from, struct messa
                               .at = pb->at,
                               .prefix_hash = pb->prefix_hash,
                               .id = pb->id,
-                              .job = pb->job};
+                              .job = pb->job,
+                              .number = pb->number};
     return NULL;
 }
 
@@ -194,6 +196,7 @@ static bool part_out(struct wire_arena *a, const struct part *part, Pf__Part *pb
     pb->error = wire_text_out(a, part->error, TEXT_MAX);
     pb->plan = wire_text_out(a, part->plan, PART_PLAN_MOST);
     pb->token = part->token;
+    pb->dropped = part->dropped;
     pb->from = part->from;
     return pb->error && pb->plan && rows_out(a, part, pb) && sampler_out(a, &part->sampler, &pb->sampler);
 }
@@ -224,6 +227,7 @@ static bool part_in(struct wire_arena *a, const Pf__Part *pb, struct part *part)
                           .prefix_hash = pb->prefix_hash,
                           .sampler = sampler_in(pb->sampler),
                           .token = pb->token,
+                          .dropped = pb->dropped,
                           .from = pb->from,
                           .error = *pb->error ? wire_text_in(pb->error, TEXT_MAX) : NULL,
                           .plan = *pb->plan ? wire_text_in(pb->plan, PART_PLAN_MOST) : NULL};
@@ -426,6 +430,7 @@ static const void *pass_out(struct wire_arena *a, const struct message *m)
     pb->computed_us = p->computed_us;
     pb->draft = p->draft;
     pb->drafted_us = p->drafted_us;
+    pb->n_tokens = p->n_tokens;
     Pf__Part *parts = take_list(a, p->n_parts, sizeof *parts, &pb->part);
     if (!parts) return NULL;
     pb->n_part = p->n_parts;
@@ -450,7 +455,8 @@ static const char *pass_in(struct wire_arena *a, const void *from, struct messag
                             .queued_us = pb->queued_us,
                             .computed_us = pb->computed_us,
                             .draft = pb->draft,
-                            .drafted_us = pb->drafted_us};
+                            .drafted_us = pb->drafted_us,
+                            .n_tokens = pb->n_tokens};
     return NULL;
 }
 

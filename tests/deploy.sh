@@ -42,6 +42,7 @@ gives_text() {
 PILOTFISH_TP=2 gives_text deploy/run-local.sh
 PILOTFISH_DRAFT=none PILOTFISH_PP=2 gives_text deploy/run-local.sh
 PILOTFISH_GROUPS=2 gives_text deploy/run-local.sh
+PILOTFISH_DRAFTERS=2 gives_text deploy/run-local.sh
 deploy/run-hosts.sh "${prompt[@]}" 2> err
 { [ $? = 2 ] && grep -q 'hosts: no such hostfile; HOSTS names another' err; } || wrong "no hostfile: $(cat err)"
 for script in local hosts; do

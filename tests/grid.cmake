@@ -33,6 +33,8 @@ function(grid_ranks name layout drafter)
     math(EXPR n_ranks "1 + ${n_verifiers}")
     if(drafter STREQUAL little)
         math(EXPR n_ranks "${n_ranks} + 1")
+    elseif(drafter STREQUAL drafters)
+        math(EXPR n_ranks "${n_ranks} + 2")
     endif()
     string(REGEX REPLACE "x([0-9]+)$" ";\\1" sizes ${layout}) # [GROUPSx]TP, and PP
     pilotfish_ranks(${name} ${n_ranks} mpi_grid ${sizes} ${drafter} ${toys} ${ARGN})
@@ -51,6 +53,8 @@ endfunction()
 
 grid_over(DRAFTERS little suffix plan LAYOUTS 1x1 2x1 3x1 1x2 1x3 2x2 2x3 3x2)
 grid_over(DRAFTERS little suffix LAYOUTS 2x1x1 3x1x1 2x2x1 2x1x2)
+# Two drafters of one group, and one of each of two.
+grid_over(DRAFTERS drafters LAYOUTS 1x2 2x1x1)
 # Two stages of two shards, each by a device of its own (the reference), which exchange rows by way of their hosts.
 grid_over(DRAFTERS device LAYOUTS 2x2)
 # A side file's drafts, behind the first block of the first stage.
@@ -69,6 +73,7 @@ grid_ranks(mpi_grid_1x2_little_network 1x2 little 3 64)
 grid_ranks(mpi_grid_2x2_little_network 2x2 little 6 5)
 grid_ranks(mpi_grid_3x1_suffix_network 3x1 suffix 7 0)
 grid_ranks(mpi_grid_1x3_suffix_network 1x3 suffix 4 64)
+grid_ranks(mpi_grid_1x3_little_network 1x3 little 5 64)
 
 # And as people launch the real pair.
 add_test(NAME real_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_ranks.sh $<TARGET_FILE:pilotfish>

@@ -1,10 +1,10 @@
-/* Ranks: 1 + groups * tp * pp, and one more with `little`. One hash over a layout of real ranks:
- *   mpi_grid [GROUPSx]TP PP little|suffix|uneven|plan|device|side|swift|copies FOLDER [CELL SELF_MAX]
+/* Ranks: 1 + groups * tp * pp, and one more with `little`, two with `drafters`. One hash over a layout of real ranks:
+ *   mpi_grid [GROUPSx]TP PP little|drafters|suffix|uneven|plan|device|side|swift|copies FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
- * go with each cell, MPI stays. With CELL it runs one of them, over an emulated network, which ends with its job.
- * FOLDER has big.gguf and little.gguf, toys, side.gguf, a side file of big, and idle.gguf, a toy with blocks that do
- * nothing. */
+ * go with each cell, MPI stays; in every other cell they drop nothing. With CELL it runs one of them, over an emulated
+ * network, which ends with its job. FOLDER has big.gguf and little.gguf, toys, side.gguf, a side file of big, and
+ * idle.gguf, a toy with blocks that do nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,8 @@ static const enum grid_drafter with_little[] = {GRID_NONE, GRID_LITTLE, GRID_ITS
                                with_suffix[] = {GRID_SUFFIX}, with_plan[] = {GRID_PLAN};
 
 struct launch {
-    int groups, tp, pp, n_drafters, n_cells;
+    int groups, tp, pp, n_drafters, n_cells; /* n_drafters: kinds of them */
+    int n_little;                            /* drafters of the layout */
     const enum grid_drafter *drafters;
     struct cell cells[MOST_CELLS];
     struct layout layout;
@@ -36,9 +37,9 @@ struct launch {
     enum device_kind device;               /* of the ranks; what is expected comes from the CPU */
     struct grid grid;
     struct router *router;
-    bool copies;      /* its prompts begin alike */
-    bool has_network; /* and one cell */
-    int self_max;
+    bool copies;               /* its prompts begin alike */
+    bool has_network;          /* and one cell */
+    int self_max, draft_ahead; /* then */
 };
 
 static struct launch launch;
@@ -75,6 +76,7 @@ static void choose_cell(struct launch *l, int i, int self_max)
     l->cells[0] = l->cells[i % l->n_cells];
     l->n_cells = 1;
     l->self_max = self_max;
+    l->draft_ahead = i % 2 * 14;
     l->has_network = true;
 }
 
@@ -85,7 +87,8 @@ static struct cluster_config config_of(const struct launch *l, const struct cell
                                    .little = c->drafter == GRID_ITSELF ? l->big : l->little,
                                    .kernels = l->grid.kernels,
                                    .device = {.kind = l->device, .number = -1},
-                                   .n_threads = c->threads};
+                                   .n_threads = c->threads,
+                                   .drops_nothing = (c - l->cells) % 2};
 }
 
 /* ---- rank 0 ---- */
@@ -117,7 +120,7 @@ static void ranks_give_the_hash_of_one_process(void **state)
         grid_emulate(&launch.grid, &launch.layout, launch.router);
     }
     for (int i = 0; i < launch.n_cells; i++) {
-        launch.grid.draft_ahead = i / 2 % 3 * 7;
+        launch.grid.draft_ahead = launch.has_network ? launch.draft_ahead : i / 2 % 3 * 7;
         launch.grid.self_max = launch.has_network ? launch.self_max : self_most[i % 3];
         run_cell(&launch.cells[i]);
     }
@@ -149,9 +152,9 @@ static int lead(struct mpi_bridge *bridge)
 /* ---- the others ---- */
 
 /* The drafter that is always wrong learns big's text by running big itself, in its own process. */
-static int wrong_drafter(struct launch *l)
+static int wrong_drafter(struct launch *l, int rank)
 {
-    struct mailbox *mailbox = mail_mpi_open(&l->layout, group_leader(layout_drafter(&l->layout)));
+    struct mailbox *mailbox = mail_mpi_open(&l->layout, layout_peer(&l->layout, rank));
     struct proposer wrong = grid_wrong_proposer(&l->grid);
     int rc = mailbox ? proposer_run(&wrong, mailbox) : 1;
     mailbox_close(mailbox);
@@ -172,7 +175,7 @@ static int follow(int rank)
         config.launch.draft_plan = launch_config.draft_plan;
         config.launch.stage_share = launch_config.stage_share;
         config.launch.shard_share = launch_config.shard_share;
-        rc = drafts && launch.cells[i].drafter == GRID_WRONG ? wrong_drafter(&launch)
+        rc = drafts && launch.cells[i].drafter == GRID_WRONG ? wrong_drafter(&launch, rank)
                                                              : cluster_run_rank(&config, rank, comm, &err);
     }
     if (rc != OK) {
@@ -191,14 +194,15 @@ int main(int argc, char **argv)
     struct mpi_world world;
     struct mpi_bridge *bridge = NULL;
     int rank, size;
-    bool little = !strcmp(argv[3], "little"), swift = !strcmp(argv[3], "swift"), plan = !strcmp(argv[3], "plan"),
-         side = !strcmp(argv[3], "side");
+    bool several = !strcmp(argv[3], "drafters"), little = several || !strcmp(argv[3], "little"),
+         swift = !strcmp(argv[3], "swift"), plan = !strcmp(argv[3], "plan"), side = !strcmp(argv[3], "side");
     const char *times = strchr(argv[1], 'x');
     launch.groups = times ? atoi(argv[1]) : 1;
     launch.tp = atoi(times ? times + 1 : argv[1]);
     launch.pp = atoi(argv[2]);
     launch.drafters = little ? with_little : plan || side || swift ? with_plan : with_suffix;
     launch.n_drafters = little ? 4 : 1;
+    launch.n_little = several ? 2 : 1;
     snprintf(launch.big, sizeof launch.big, "%s/%s.gguf", argv[4], swift ? "idle" : "big");
     snprintf(launch.little, sizeof launch.little, "%s/little.gguf", argv[4]);
     snprintf(launch.side, sizeof launch.side, "balcony:%s/side.gguf", argv[4]);
@@ -221,7 +225,7 @@ int main(int argc, char **argv)
     launcher_is_there(&rank, &size);
     int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);
     if (rc == OK)
-        rc = layout_make(&launch.layout, world.size, launch.groups, launch.tp, launch.pp,
+        rc = layout_make(&launch.layout, world.size, launch.n_little, launch.groups, launch.tp, launch.pp,
                          grid_layout_drafter(launch.drafters[launch.n_drafters - 1]), &err);
     if (rc != OK) {
         fprintf(stderr, "%s\n", err.text);

@@ -156,7 +156,7 @@ static int run_coordinator(void)
     struct layout l;
     struct err err;
     int rc = mpi_bridge_open(&p, &w, &err);
-    if (rc == OK) rc = layout_make(&l, w.size, 1, 2, 1, DRAFTER_NONE, &err);
+    if (rc == OK) rc = layout_make(&l, w.size, 1, 1, 2, 1, DRAFTER_NONE, &err);
     struct router *o = rc == OK ? router_open(l.n_peers) : NULL;
     if (rc == OK) rc = mpi_bridge_run(p, o, &(struct launch_config){.layout = l}, &err);
     if (rc != OK) {

@@ -56,14 +56,15 @@ writes found --tp 2 --shard-share 3,1 --stage-share 1,3 --pp 2
 cmp -s found whole || wrong "uneven shares: not big's own text"
 over 3 writes found --tp 2 --shard-share 1,6 --threads 1
 cmp -s found whole || wrong "uneven shares over ranks: not big's own text"
-for share in "--pp 2 --stage-share auto" "--tp 3 --shard-share auto" \
+for share in "--pp 2 --stage-share auto" "--tp 3 --shard-share auto" "--groups 2 --pp 2 --stage-share auto" \
     "--tp 2 --pp 2 --stage-share auto --shard-share auto"; do
     writes found --threads 1 $share
     cmp -s found whole || wrong "$share: not big's own text"
 done
 over 5 writes found --tp 2 --pp 2 --stage-share auto --shard-share auto --threads 1 --stats
 cmp -s found whole || wrong "shares of auto over ranks: not big's own text"
-grep -c '^verifier on host .*; rank [1-4], blocks .*, [1-8] heads\{0,1\}, .* reads [0-9.]* GB/s$' err | grep -qx 4 ||
+grep -c '^verifier on host .*; rank [1-4], blocks .*, [1-8] heads\{0,1\}, .* reads [0-9.]* MiB a pass at [0-9.]* GB/s$' err |
+    grep -qx 4 ||
     wrong "--stats does not say which share each rank has"
 refuses 4 "--shard-share 100,1 gives shard 1 none of 9 heads: give it a greater weight" \
     generate --big big.gguf --tp 2 --shard-share 100,1 x

@@ -870,7 +870,7 @@ def main():
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)
     texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", n=n)
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--tp", "2", ranks=True, n=n)
-    texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--groups", "2", n=n)
+    texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--groups", "2", "--drafters", "2", n=n)
     texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", "--groups", "3", "--max-rows", "8",
                                                         ranks=True, n=n)
     links_and_workers_are_counted(False)

@@ -221,7 +221,7 @@ static void draw_episode(struct soak *s, struct episode *e)
     if (draw_below(r, 2)) e->net.to[ROLE_DRAFTER] = draw_path(r);
     if (draw_one_of(r, 5)) e->cancel_all_ns = (uint64_t)(1 + draw_below(r, 2 * COMING_MS)) * ns_of_ms;
     e->n_guests = 1 + draw_below(r, GUESTS_MOST / 4 * e->n_slots);
-    if (layout_make(&e->layout, 1, e->groups, e->tp, e->pp, grid_layout_drafter(e->drafter), &err) != OK)
+    if (layout_make(&e->layout, 1, 1, e->groups, e->tp, e->pp, grid_layout_drafter(e->drafter), &err) != OK)
         fail(e, "%s", err.text);
     e->random = random;
     for (int i = 0; i < e->n_guests; i++) draw_guest(e, &e->guests[i]);

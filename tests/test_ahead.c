@@ -302,6 +302,8 @@ static void no_text_depends_on_it(void **state)
         int link_ms = (int)(seed * 7 % 40);
         struct sim_config c = {.n_groups = 1 + (int)(seed % 3),
                                .n_slots = 1 + (int)(seed / 3 % 3),
+                               .n_stages = 1 + (int)(seed / 5 % 4),
+                               .n_drafters = 1 + (int)(seed / 9 % 3),
                                .n_ctx = 128,
                                .max_rows = 10 + (int)(seed % 7),
                                .self_max = 2 + (int)(seed * 5 % 23),

@@ -144,7 +144,7 @@ static double crowd_run(struct crowd *c, const struct crowd_plan *plan)
                                       .n_stages = plan->n_stages,
                                       .link = {.rtt_ns = (uint64_t)(plan->rtt_ms * MS_NS)},
                                       .models = {big, little, lp, c},
-                                      .costs = {pass_ns, draft_ns, c},
+                                      .costs = {pass_ns, draft_ns, c, NULL},
                                       .watch = {.action = on_action, .event = on_event, .arg = c}};
     config.spec.groups[0] = (struct spec_group){.peer = LEADER,
                                                 .n_slots = plan->n,

@@ -17,8 +17,14 @@ enum { ROOM = 8192 };
 static struct doctor_input plain_input(void)
 {
     const char *why;
-    return (struct doctor_input){
-        .groups = 1, .tp = 1, .pp = 1, .ctx = 64, .parallel = 1, .threads = 1, .kernels = kernels_pick(NULL, &why)};
+    return (struct doctor_input){.drafters = 1,
+                                 .groups = 1,
+                                 .tp = 1,
+                                 .pp = 1,
+                                 .ctx = 64,
+                                 .parallel = 1,
+                                 .threads = 1,
+                                 .kernels = kernels_pick(NULL, &why)};
 }
 
 static int doctor_says(const struct doctor_input *in, char text[ROOM])

@@ -292,7 +292,7 @@ static double token_ms(double right, const struct costs *costs, double rtt_ms, i
             .to = {[ROLE_VERIFIER] = {.delay_ns = way_ns}},
             .link = {.rtt_ns = 2 * way_ns},
             .models = simulator_chance_models(&chance),
-            .costs = {pass_ns, draft_ns, (void *)costs}};
+            .costs = {pass_ns, draft_ns, (void *)costs, NULL}};
         const struct request request = {.prompt = prompt,
                                         .n_prompt = PROMPT,
                                         .settings = {.n_predict = TOKENS,

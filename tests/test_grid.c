@@ -109,6 +109,7 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
                                                    company(others, n / 14)};
                             g.self_max = self_max(n / 7);
                             g.draft_ahead = draft_ahead(n / 2);
+                            g.drops_nothing = n / 5 % 2;
                             if (!all_cells && !is_sampled(&c, w)) continue;
                             grid_run(&g, &c);
                             n_run++;
@@ -118,7 +119,7 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
     assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
 }
 
-/* Requests are spread over groups, which are shared by one drafter or have their own suffixes. */
+/* Requests are spread over groups, which share drafters, have one each, or have their own suffixes. */
 static void groups_give_one_hash(void **state)
 {
     (void)state;
@@ -132,6 +133,7 @@ static void groups_give_one_hash(void **state)
         g.draft_ahead = draft_ahead(i / 2);
         g.max_rows = max_rows(i / 5);
         g.groups = 1 + i / 2 % 3;
+        g.drafters = 1 + i / 7 % 3;
         grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i / 2 % 4], 1 + i % 2,
                                     tp[i / 4 % 4], pp[i / 4 % 4], (enum company)(i / 3 % N_COMPANIES)});
     }
@@ -141,7 +143,10 @@ static void groups_give_one_hash(void **state)
         grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 1 + i % 2, 1 + i / 2 % 2, (enum company)(i % 3)});
     }
     g.draft_plan = NULL;
-    for (int i = 0; i < N_COMPANIES; i++) grid_run(&g, &(struct cell){GRID_DYING, 3, 1, 1, 1 + i % 2, i});
+    for (int i = 0; i < 2 * N_COMPANIES; i++) {
+        g.drafters = 1 + i / N_COMPANIES;
+        grid_run(&g, &(struct cell){GRID_DYING, 3, 1, 1, 1 + i % 2, i % N_COMPANIES});
+    }
     assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
 }
 
@@ -174,6 +179,7 @@ static void what_slots_copy_from_one_another_gives_one_hash(void **state)
         g.draft_ahead = draft_ahead(i / 2);
         g.max_rows = i % 3 ? 0 : 20; /* so that a prompt takes several passes */
         g.groups = 1 + i % 2;
+        g.drafters = 1 + i / 3 % 2;
         grid_run(&g, &c);
     }
     print_message("%llu ids copied\n", (unsigned long long)g.n_copied);
@@ -436,6 +442,32 @@ static void no_delay_and_no_jitter_changes_a_text(void **state)
     }
 }
 
+/* What follows a wrong draft is under way in several stages, one after another: it is dropped there, or is not. */
+static void what_later_stages_drop_changes_no_text(void **state)
+{
+    (void)state;
+    static const struct net_path paths[] = {{0}, {.delay_ns = 1000000, .jitter_ns = 1000000}};
+    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
+    struct toy toy = write_toy(QUANT_Q8_0, "llama", false);
+    struct grid g;
+    grid_init(&g, toy.big, toy.little, fastest());
+    for (int s = 0; s < 2; s++) {
+        g.sampler = samplers[s];
+        g.path = paths[0];
+        g.drops_nothing = false;
+        expect(&g);
+        for (int i = 0; i < 24; i++) {
+            g.drops_nothing = i % 2;
+            g.path = paths[i / 2 % 2];
+            g.draft_ahead = draft_ahead(1 + i / 2 % 3);
+            g.max_rows = max_rows(i / 4);
+            grid_run(&g, &(struct cell){i / 6 % 2 ? GRID_LITTLE : GRID_WRONG, windows[i / 4 % 4], 1, 1 + i / 8 % 2,
+                                        2 + i / 3 % 3, (enum company)(i / 2 % N_COMPANIES)});
+        }
+    }
+    assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
+}
+
 /* Delays by early drafts, on and off: one text, and as many fallbacks and rollbacks. */
 static void early_drafts_change_no_text_at_any_delay(void **state)
 {
@@ -473,7 +505,10 @@ static void a_drafter_that_dies_changes_no_text(void **state)
     struct grid g;
     grid_init(&g, toy.big, toy.little, fastest());
     expect(&g);
-    for (int i = 0; i < N_COMPANIES; i++) grid_run(&g, &(struct cell){GRID_DYING, 3, 1, 1 + i, 1 + i % 2, i});
+    for (int i = 0; i < 2 * N_COMPANIES; i++) {
+        g.drafters = 1 + i / N_COMPANIES;
+        grid_run(&g, &(struct cell){GRID_DYING, 3, 1, 1 + i % 3, 1 + i % 2, i % N_COMPANIES});
+    }
 }
 
 static void every_format_and_architecture_gives_one_hash(void **state)
@@ -576,7 +611,7 @@ static void a_shard_that_has_quit_lets_no_other_wait(void **state)
     struct job *job = NULL;
     struct seq seq;
     grid_init(&g, toy.big, toy.little, fastest());
-    assert_int_equal(layout_make(&l, 1, 1, 2, 1, DRAFTER_NONE, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, 1, 2, 1, DRAFTER_NONE, &err), OK);
     struct router *router = router_open(l.n_peers);
     const struct cluster_config config = {.launch.layout = l, .big = toy.big, .kernels = g.kernels, .n_threads = 1};
     const struct job_config jobs = {
@@ -626,6 +661,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),
         cmocka_unit_test(lossy_text_depends_on_the_method_alone),
         cmocka_unit_test(no_delay_and_no_jitter_changes_a_text),
+        cmocka_unit_test(what_later_stages_drop_changes_no_text),
         cmocka_unit_test(early_drafts_change_no_text_at_any_delay),
         cmocka_unit_test(a_shard_that_has_quit_lets_no_other_wait),
         cmocka_unit_test(every_layout_window_thread_count_and_company_gives_one_hash),

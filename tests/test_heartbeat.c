@@ -40,7 +40,7 @@ static void open_played(struct played *p, int n_ranks)
 {
     struct layout l;
     struct err err;
-    assert_int_equal(layout_make(&l, n_ranks, 1, 2, 1, DRAFTER_LITTLE, &err), OK);
+    assert_int_equal(layout_make(&l, n_ranks, 1, 1, 2, 1, DRAFTER_LITTLE, &err), OK);
     assert_int_equal(heartbeat_init(&p->h, &l, &err), OK);
     p->now_ns = 7000 * ms_ns;
     for (int peer = DRAFTER; peer < N_PEERS; peer++) heartbeat_begin(&p->h, peer, p->now_ns);
@@ -215,7 +215,7 @@ static void a_group_stalls_whatever_the_others_do(void **state)
         struct played p = {.now_ns = 7000 * ms_ns};
         struct layout l;
         struct heartbeat_found found = {LOST_NOTHING, 0, 0};
-        assert_int_equal(layout_make(&l, N, 2, 2, 1, DRAFTER_LITTLE, NULL), OK);
+        assert_int_equal(layout_make(&l, N, 1, 2, 2, 1, DRAFTER_LITTLE, NULL), OK);
         assert_int_equal(heartbeat_init(&p.h, &l, NULL), OK);
         for (int peer = LITTLE; peer < N; peer++) heartbeat_begin(&p.h, peer, p.now_ns);
         if (rows[i].busy[0] == 'x') heartbeat_lose(&p.h, LITTLE);

@@ -41,7 +41,7 @@ static struct layout made(size_t i)
 {
     struct layout l;
     struct err err = {0};
-    if (layout_make(&l, right[i].n_ranks, right[i].groups, right[i].tp, right[i].pp, right[i].drafter, &err) != OK)
+    if (layout_make(&l, right[i].n_ranks, 1, right[i].groups, right[i].tp, right[i].pp, right[i].drafter, &err) != OK)
         fail_msg("%s: %s", right[i].why, err.text);
     return l;
 }
@@ -101,7 +101,7 @@ static void a_drafter_is_a_group_of_one_where_there_is_one(void **state)
     (void)state;
     for (size_t i = 0; i < N_RIGHT; i++) {
         struct layout l = made(i);
-        const struct group *d = layout_drafter(&l), *v = layout_verifier(&l, 0);
+        const struct group *d = layout_drafter(&l, 0), *v = layout_verifier(&l, 0);
         assert_int_equal(v->role, ROLE_VERIFIER);
         assert_int_equal(v->tp, right[i].tp);
         assert_int_equal(v->pp, right[i].pp);
@@ -124,7 +124,7 @@ static void groups_of_verifiers_are_alike_and_numbered_in_order_of_peers(void **
             assert_int_equal(layout_i_verifier(&l, group_last(g)), k);
         }
         assert_int_equal(layout_i_verifier(&l, PEER_COORDINATOR), -1);
-        if (layout_drafter(&l)) assert_int_equal(layout_i_verifier(&l, group_leader(layout_drafter(&l))), -1);
+        if (layout_drafter(&l, 0)) assert_int_equal(layout_i_verifier(&l, group_leader(layout_drafter(&l, 0))), -1);
     }
 }
 
@@ -140,8 +140,8 @@ static void peers_of_a_group_have_links_as_they_send(void **state)
         {2, 1, {"1", "0"}},
         {3, 1, {"12", "02", "01"}},
         {1, 2, {"1", "0"}},
-        {1, 4, {"13", "02", "13", "02"}}, /* the last one sends Tokens to the leader */
-        {2, 3, {"124", "03", "034", "125", "025", "34"}},
+        {1, 4, {"13", "023", "13", "012"}}, /* the last one sends Tokens */
+        {2, 3, {"124", "03", "034", "1245", "0235", "34"}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct group g = {ROLE_VERIFIER, 3, rows[i].tp, rows[i].pp};
@@ -181,7 +181,8 @@ static void ranks_that_do_not_fit_are_refused_with_the_right_number(void **state
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct layout l = {.n_peers = 77};
         struct err err = {0};
-        int rc = layout_make(&l, wrong[i].n_ranks, wrong[i].groups, wrong[i].tp, wrong[i].pp, wrong[i].drafter, &err);
+        int rc =
+            layout_make(&l, wrong[i].n_ranks, 1, wrong[i].groups, wrong[i].tp, wrong[i].pp, wrong[i].drafter, &err);
         assert_int_equal(rc, E_LAYOUT);
         assert_string_equal(err.text, wrong[i].says);
         assert_int_equal(l.n_peers, 77); /* set only on success */
@@ -194,7 +195,7 @@ static void the_most_peers_that_there_can_be_fit(void **state)
     static const int sides[][2] = {{2, 127}, {SHARDS_MOST, 1}, {1, SHARDS_MOST}};
     for (int i = 0; i < 3; i++) {
         struct layout l;
-        assert_int_equal(layout_make(&l, 1, 1, sides[i][0], sides[i][1], DRAFTER_LITTLE, NULL), OK);
+        assert_int_equal(layout_make(&l, 1, 1, 1, sides[i][0], sides[i][1], DRAFTER_LITTLE, NULL), OK);
         assert_int_equal(l.n_peers, MAX_PEERS);
     }
 }
@@ -208,6 +209,57 @@ static void groups_share_sequences_evenly_and_have_one_each_at_least(void **stat
                 {3, 4, 2}, {3, 256, 85}, {3, 255, 85}, {8, 256, 32}, {1, 256, 256}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal(layout_group_slots(rows[i].groups, rows[i].n_slots), rows[i].of_each);
+}
+
+/* Two drafters of one group take its slots in turn; with as many as groups each has its own. */
+static void a_slot_s_drafter_is_one_of_few_requests(void **state)
+{
+    (void)state;
+    static const struct {
+        int drafters, groups, n_slots; /* n_slots: of a group */
+        const char *of[3];             /* by group: its slots' drafters */
+    } rows[] = {
+        {1, 1, 3, {"000"}},
+        {2, 1, 4, {"0101"}},
+        {1, 2, 2, {"00", "00"}},
+        {2, 2, 3, {"000", "111"}},
+        {3, 2, 3, {"021", "102"}},
+        {4, 2, 2, {"02", "13"}},
+        {2, 3, 2, {"01", "10", "01"}},
+        {3, 3, 2, {"00", "11", "22"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int n_of[DRAFTERS_MOST] = {0}, n = layout_drafter_slots(rows[i].drafters, rows[i].groups, rows[i].n_slots);
+        for (int g = 0; g < rows[i].groups; g++)
+            for (int s = 0; s < rows[i].n_slots; s++) {
+                int d = layout_drafter_of(rows[i].drafters, rows[i].groups, g, s);
+                if (d != rows[i].of[g][s] - '0' || ++n_of[d] > n)
+                    fail_msg("row %zu: group %d, slot %d: drafter %d", i, g, s, d);
+            }
+    }
+}
+
+static void several_drafters_are_peers_before_the_verifiers(void **state)
+{
+    (void)state;
+    struct layout l;
+    struct err err = {0};
+    assert_int_equal(layout_make(&l, 6, 2, 3, 1, 1, DRAFTER_LITTLE, &err), OK);
+    assert_int_equal(layout_n_drafters(&l), 2);
+    assert_int_equal(layout_n_verifiers(&l), 3);
+    assert_int_equal(group_leader(layout_drafter(&l, 1)), 2);
+    assert_null(layout_drafter(&l, 2));
+    for (int peer = 0; peer < 6; peer++) {
+        assert_int_equal(layout_i_drafter(&l, peer), peer == 1 || peer == 2 ? peer - 1 : -1);
+        assert_int_equal(layout_i_verifier(&l, peer), peer > 2 ? peer - 3 : -1);
+    }
+    assert_int_equal(layout_make(&l, 5, 2, 3, 1, 1, DRAFTER_LITTLE, &err), E_LAYOUT);
+    assert_string_equal(err.text, "5 ranks, but --groups 3 --tp 1 --pp 1 with --little --drafters 2 takes 6");
+    assert_int_equal(layout_make(&l, 1, 9, 1, 1, 1, DRAFTER_LITTLE, &err), E_LAYOUT);
+    assert_string_equal(err.text, "--drafters 9: 1 to 8");
+    assert_int_equal(layout_make(&l, 1, 2, 1, SHARDS_MOST, 1, DRAFTER_LITTLE, &err), E_LAYOUT);
+    assert_string_equal(err.text, "--tp 254 --pp 1 with --little --drafters 2 takes 257 ranks, at most 256");
+    assert_int_equal(layout_make(&l, 3, 2, 2, 1, 1, DRAFTER_NONE, &err), OK); /* there is none */
 }
 
 static void weights_of_stages_are_read_one_for_each(void **state)
@@ -274,6 +326,8 @@ int main(void)
         cmocka_unit_test(ranks_that_do_not_fit_are_refused_with_the_right_number),
         cmocka_unit_test(the_most_peers_that_there_can_be_fit),
         cmocka_unit_test(groups_share_sequences_evenly_and_have_one_each_at_least),
+        cmocka_unit_test(a_slot_s_drafter_is_one_of_few_requests),
+        cmocka_unit_test(several_drafters_are_peers_before_the_verifiers),
         cmocka_unit_test(weights_of_stages_are_read_one_for_each),
         cmocka_unit_test(parts_follow_their_weights_to_the_nearest_border),
     };

@@ -277,7 +277,7 @@ static void the_coordinator_s_own_rows_come_before_the_slot_s(void **state)
     scene_let(&c, 0, 30, 10); /* another text */
     assert_false(lead_has_work(c.lead, 100));
     const struct slot *s = &c.slots.slot[0];
-    const struct token old = {c.jobs[0], 0, 0, (uint32_t)s->len, s->prefix_hash[s->len], 7};
+    const struct token old = {c.jobs[0], 0, 0, (uint32_t)s->len, s->prefix_hash[s->len], 7, 0};
     assert_int_equal(lead_on_token(c.lead, &old, 0, &err), OK);
     assert_false(lead_has_work(c.lead, 100));
     scene_close(&c);
@@ -485,7 +485,7 @@ static void a_slot_that_cannot_go_on_says_so(void **state)
     assert_int_equal(scene_post(&c, 0, 0, 4, 0, &err), OK);
     lead_next(c.lead, 0);
     const struct slot *s = &c.slots.slot[0];
-    const struct token t = {c.jobs[0], 0, 1, 4, s->prefix_hash[4], 7};
+    const struct token t = {c.jobs[0], 0, 1, 4, s->prefix_hash[4], 7, 0};
     slots_cut(&c.slots, 0, 2);
     assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
     struct lead_step step = lead_next(c.lead, 0);

@@ -39,7 +39,7 @@ static void post_block(struct scene *c, uint32_t from, const char *before, const
 static void tell(struct scene *c, uint32_t job, uint32_t at, int32_t id, uint64_t now_us)
 {
     struct err err;
-    const struct token t = {job, 0, 1, at, c->slots.slot[0].prefix_hash[at], id};
+    const struct token t = {job, 0, 1, at, c->slots.slot[0].prefix_hash[at], id, 0};
     assert_int_equal(lead_on_token(c->lead, &t, now_us, &err), OK);
 }
 
@@ -147,7 +147,7 @@ static void a_slot_that_nothing_can_make_go_on_says_so(void **state)
     uint64_t hash = c.slots.slot[0].prefix_hash[3];
     slots_cut(&c.slots, 0, 1);
     struct err err;
-    const struct token t = {c.n_jobs - 1, 0, 1, 3, hash, 4};
+    const struct token t = {c.n_jobs - 1, 0, 1, 3, hash, 4, 0};
     assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
     struct lead_step step = lead_next(c.lead, 0);
     assert_int_equal(step.n_parts, 0);

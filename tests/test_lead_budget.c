@@ -109,8 +109,8 @@ static void drafts_that_wait_are_used_or_refused_once_more_is_known(void **state
     check_rows("first", &step, (int[]){1, 1, 1});
     assert_int_equal(lead_wait_us(c.lead, 0), 0);
     for (uint32_t slot = 0; slot < N_SLOTS; slot++) {
-        const struct token t = {step.parts[slot].job,         slot, 1, 3, c.slots.slot[slot].prefix_hash[3],
-                                slot == 1 ? FIRST + 9 : FIRST};
+        const struct token t = {step.parts[slot].job,          slot, 1, 3, c.slots.slot[slot].prefix_hash[3],
+                                slot == 1 ? FIRST + 9 : FIRST, 0};
         assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
     }
     step = lead_next(c.lead, 0);
@@ -142,7 +142,7 @@ static void drafts_behind_others_without_an_answer_may_wait_for_it(void **state)
         for (uint32_t slot = 0; slot < N_SLOTS; slot++) post_blocks(&c, slot, NEXT, 1, 1);
         struct lead_step step = lead_next(c.lead, 0);
         int n_fed = step.n_rows / N_SLOTS; /* the last draft too, if that costs nothing */
-        const struct token t = {step.parts[0].job, 0, 1, 3, c.slots.slot[0].prefix_hash[3], FIRST};
+        const struct token t = {step.parts[0].job, 0, 1, 3, c.slots.slot[0].prefix_hash[3], FIRST, 0};
         for (uint32_t slot = 0; slot < N_SLOTS; slot++) post_blocks(&c, slot, FIRST + n_fed - 1, 4, 1);
         assert_int_equal(lead_wait_us(c.lead, 0), 0);
         step = lead_next(c.lead, 0);
@@ -172,7 +172,7 @@ static void no_slot_waits_for_ever(void **state)
         rows_of(&step, rows);
         for (size_t i = 0; i < n_parts; i++) {
             uint32_t slot = parts[i].slot, end = parts[i].at + (uint32_t)parts[i].n_rows;
-            const struct token t = {parts[i].job, slot, 1, end, c.slots.slot[slot].prefix_hash[end], NEXT};
+            const struct token t = {parts[i].job, slot, 1, end, c.slots.slot[slot].prefix_hash[end], NEXT, 0};
             assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
             post_blocks(&c, slot, NEXT, 1, 3);
             n_passes[slot]++;
@@ -192,7 +192,7 @@ static int answer(struct scene *c, struct lead_step step, uint32_t n, int *n_row
     memcpy(parts, step.parts, step.n_parts * sizeof *parts);
     for (size_t i = 0; i < step.n_parts; i++) {
         const struct slot *s = &c->slots.slot[parts[i].slot];
-        const struct token t = {parts[i].job, parts[i].slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], NEXT};
+        const struct token t = {parts[i].job, parts[i].slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], NEXT, 0};
         if (parts[i].slot == n) of_last += (int)parts[i].n_rows;
         if (parts[i].slot == n) continue;
         n_rows[parts[i].slot] += (int)parts[i].n_rows;
@@ -301,7 +301,7 @@ static void what_need_not_be_copied_is_taken_whole_too(void **state)
     for (int i = 0; i < LONG; i++) lead_next(c.lead, 0);
     for (uint32_t slot = 0; slot < 2; slot++) {
         const struct slot *text = &c.slots.slot[slot];
-        const struct token t = {0, slot, 1, (uint32_t)text->len, text->prefix_hash[text->len], NEXT};
+        const struct token t = {0, slot, 1, (uint32_t)text->len, text->prefix_hash[text->len], NEXT, 0};
         assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
     }
     for (uint32_t slot = 2; slot < SLOTS; slot++) {

@@ -290,7 +290,7 @@ static void a_token_that_answers_none_of_its_rows_teaches_it_nothing(void **stat
         scene_token(&c, 0, 'c', false);
         assert_string_equal(own_rows(lead_next(c.lead, 0).parts), "cdX");
         const uint64_t *h = c.slots.slot[0].prefix_hash;
-        const struct token t = {0, 0, 1, 7 + behind[i], behind[i] < 4 ? h[7 + behind[i]] : 9, 'c'};
+        const struct token t = {0, 0, 1, 7 + behind[i], behind[i] < 4 ? h[7 + behind[i]] : 9, 'c', 0};
         assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
         struct lead_step step = lead_next(c.lead, 0);
         if (behind[i] < 4) assert_string_equal(own_rows(step.parts), "cdX"); /* as far as before */
@@ -462,7 +462,7 @@ static void what_drafts_cost_is_known_before_the_first(void **state)
         read_prompt(&c, 1, "ab");
         for (int i = 0; i < 6; i++) { /* plain tokens of a millisecond */
             const struct slot *s = &c.slots.slot[1];
-            const struct token t = {i ? 0 : c.jobs[1], 1, 1, (uint32_t)s->len, s->prefix_hash[s->len], 'c'};
+            const struct token t = {i ? 0 : c.jobs[1], 1, 1, (uint32_t)s->len, s->prefix_hash[s->len], 'c', 0};
             assert_int_equal(lead_on_token(c.lead, &t, 1000 * (uint64_t)i, &err), OK);
             lead_next(c.lead, 1000 * (uint64_t)i);
             if (e.n_asked) break;
@@ -511,7 +511,7 @@ static void a_look_may_make_drafts_cheaper(void **state)
     open_looking(&c, &e);
     for (int i = 0; i < 8 && !e.n_asked; i++) { /* plain tokens of a millisecond */
         const struct slot *s = &c.slots.slot[1];
-        const struct token t = {i ? 0 : c.jobs[1], 1, 1, (uint32_t)s->len, s->prefix_hash[s->len], 'c'};
+        const struct token t = {i ? 0 : c.jobs[1], 1, 1, (uint32_t)s->len, s->prefix_hash[s->len], 'c', 0};
         assert_int_equal(lead_on_token(c.lead, &t, 1000 * (uint64_t)i, &err), OK);
         struct lead_step step = lead_next(c.lead, 1000 * (uint64_t)i);
         assert_int_equal(step.drafted_us, e.n_asked ? 800 : 300);
@@ -550,7 +550,7 @@ static void a_look_sees_what_big_wrote_of_this_text(void **state)
                               .n_rows = sizeof rows / sizeof *rows};
     assert_int_equal(lead_on_verify(c.lead, &part, 0, &err), OK);
     lead_next(c.lead, 0);
-    const struct token t = {90, 1, 2, 6, s->prefix_hash[6], 'e'};
+    const struct token t = {90, 1, 2, 6, s->prefix_hash[6], 'e', 0};
     assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
     lead_next(c.lead, 0);
     assert_int_equal(e.n_looks, 2);

@@ -107,7 +107,7 @@ static int generate(const struct lie *lie, int i_value, char said[SAID], struct 
     struct crew c = {.lie = lie, .i_value = i_value};
     argv[argc - 1] = tp == 2 ? "2" : "1";
     int rc = options_parse(&o, argc, (char **)(uintptr_t)argv, err);
-    if (rc == OK) rc = layout_make(&c.layout, 1, 1, tp, 1, o.drafter, err);
+    if (rc == OK) rc = layout_make(&c.layout, 1, 1, 1, tp, 1, o.drafter, err);
     if (rc != OK) fail_msg("%s", err->text);
     assert_non_null(c.router = router_open(c.layout.n_peers));
     struct launch launch = {.layout = c.layout, .router = c.router, .start = start, .arg = &c};

@@ -57,8 +57,8 @@ static void only_ranks_of_one_group_have_links(void **state)
     (void)state;
     enum { LITTLE = 1, A_1, A_2, B_1, B_2, N };
     struct layout ranks, process;
-    assert_int_equal(layout_make(&ranks, N, 2, 2, 1, DRAFTER_LITTLE, NULL), OK);
-    assert_int_equal(layout_make(&process, 1, 2, 2, 1, DRAFTER_LITTLE, NULL), OK);
+    assert_int_equal(layout_make(&ranks, N, 1, 2, 2, 1, DRAFTER_LITTLE, NULL), OK);
+    assert_int_equal(layout_make(&process, 1, 1, 2, 2, 1, DRAFTER_LITTLE, NULL), OK);
     for (int a = PEER_COORDINATOR; a < N; a++)
         for (int b = PEER_COORDINATOR; b < N; b++) {
             bool linked = a != b && ((a | 1) == A_2 || (a | 1) == B_2) && (a | 1) == (b | 1);

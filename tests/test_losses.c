@@ -114,6 +114,26 @@ static void without_its_drafter_an_exact_text_goes_on(void **state)
 }
 
 /* The one that runs, and the one that comes: what they would be without it is another text. */
+/* Two texts at once have a drafter each. The first one's dies: it goes on alone, and who comes later gets the other. */
+static void of_two_drafters_one_is_lost_to_its_own_texts(void **state)
+{
+    (void)state;
+    enum { LONG = 40 };
+    static const struct sim_text texts[] = {{"ab", "", NULL, LONG}, {"xy", "", NULL, LONG}, {"pq", "", NULL, LONG}};
+    struct sim *s = sim_open(&(struct sim_config){.n_drafters = 2, .n_slots = 4, .draft_max = 4}, texts, 3);
+    sim_request(s, 2, 60, 0, NULL);
+    sim_fault(s, 50, SIM_DRAFTER_DIES, 0);
+    sim_run(s);
+    const struct seq *first = sim_seq(s, 0);
+    assert_int_equal(first->stats.withheld.why, WITHHELD_LOST);
+    assert_true(first->stats.n_accepted > 0 && first->stats.n_accepted < LONG / 2);
+    for (int i = 1; i < 3; i++) {
+        assert_int_equal(sim_seq(s, i)->stats.withheld.why, WITHHELD_NOT);
+        assert_true(sim_seq(s, i)->stats.n_accepted > LONG / 2);
+    }
+    sim_close(s);
+}
+
 static void without_its_drafter_a_lossy_text_fails_alone(void **state)
 {
     (void)state;
@@ -289,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_part_behind_another_request_s_bad_one_is_sent_again),
         cmocka_unit_test(a_drafter_that_cannot_compute_a_text_is_not_asked_again),
         cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
+        cmocka_unit_test(of_two_drafters_one_is_lost_to_its_own_texts),
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
         cmocka_unit_test(a_drafter_that_dies_while_a_verify_is_out_changes_nothing_of_it),
         cmocka_unit_test(an_unknown_id_ends_the_drafts_of_its_own_text_only),

@@ -35,8 +35,8 @@ enum { N_ROLES = sizeof roles / sizeof *roles };
 static int peer_of(const struct worker_kind *r)
 {
     struct layout l;
-    assert_int_equal(layout_make(&l, 1, 1, r->tp, r->pp, r->drafter, NULL), OK);
-    return (r->drafter == DRAFTER_LITTLE ? layout_drafter(&l) : layout_verifier(&l, 0))->first_peer + r->i_worker;
+    assert_int_equal(layout_make(&l, 1, 1, 1, r->tp, r->pp, r->drafter, NULL), OK);
+    return (r->drafter == DRAFTER_LITTLE ? layout_drafter(&l, 0) : layout_verifier(&l, 0))->first_peer + r->i_worker;
 }
 
 static struct test_coordinator *role_coordinator(const struct worker_kind *r, bool unwelcome)
@@ -224,6 +224,7 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
         {"what nobody sent before it", {.at = 1, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
         {"another history", {.prefix_hash = 1, .n_rows = 1}, {.id = 3}, 0, 1, N_EMBD},
         {"a negative id", {.n_rows = 1}, {.id = -1}, 0, 1, N_EMBD},
+        {"a part that no stage before can have dropped", {.n_rows = 1, .dropped = true}, {.id = 3}, 0, 1, 0},
         {"more of the best ids than there is room for", {.n_rows = 1}, {3, true, 21, NULL, 0}, 0, 1, N_EMBD},
         {"an id to judge past the vocabulary", {.n_rows = 1}, {3, true, 0, past, 1}, 0, 1, N_EMBD},
     };
@@ -233,7 +234,7 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
             struct part part = rows[i].part;
             part.rows = &rows[i].row;
             if (!part.prefix_hash) part.prefix_hash = COORDINATOR_ROOT;
-            struct pass pass = {rows[i].pass, &part, rows[i].n_parts, hidden, rows[i].n_hidden, 0, 0, false, 0};
+            struct pass pass = {rows[i].pass, &part, rows[i].n_parts, hidden, rows[i].n_hidden, 0, 0, false, 0, 0};
             must_fail(&roles[r], &(struct message){.tag = TAG_PASS, .pass = pass}, "", rows[i].why);
         }
     }

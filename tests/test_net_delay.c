@@ -90,7 +90,7 @@ static void set_up(struct scene *s, struct net net, bool own_clock)
 {
     struct err err;
     *s = (struct scene){0};
-    assert_int_equal(layout_make(&s->layout, 1, 1, 1, 2, DRAFTER_LITTLE, &err), OK);
+    assert_int_equal(layout_make(&s->layout, 1, 1, 1, 1, 2, DRAFTER_LITTLE, &err), OK);
     assert_int_equal(s->layout.n_peers, 4);
     assert_non_null(s->router = router_open(4));
     if (own_clock) net.now_ns = scene_now_ns;
@@ -312,7 +312,7 @@ static void what_finds_no_memory_is_tried_again_in_its_turn(void **state)
     struct net_delay *d;
     struct err err;
     const struct net net = {.to = {[ROLE_VERIFIER] = {.delay_ns = 1}}};
-    assert_int_equal(layout_make(&l, 1, 1, 1, 2, DRAFTER_LITTLE, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, 1, 1, 2, DRAFTER_LITTLE, &err), OK);
     assert_int_equal(net_delay_open(&d, &l, &net, &(struct net_sink){put_into_full, &full}, &err), OK);
     struct mailbox *mb = router_mailbox(full.router, 2, NULL, NULL);
     for (int i = 1; i <= 2; i++) assert_true(net_delay_put(d, &(struct mail){.to = 2, .tag = i}));

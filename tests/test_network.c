@@ -121,7 +121,7 @@ static void workers_hear_at_once_that_the_job_is_over(void **state)
     struct layout l;
     struct err err;
     net.now_ns = stands_still;
-    assert_int_equal(layout_make(&l, 1, 1, 2, 1, DRAFTER_LITTLE, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, 1, 2, 1, DRAFTER_LITTLE, &err), OK);
     struct router *router = router_open(l.n_peers);
     assert_int_equal(router_emulate(router, &l, &net, &err), OK);
     job_quit(router, &l, OK, "");

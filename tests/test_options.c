@@ -447,6 +447,9 @@ static void what_has_no_effect_is_noted(void **state)
         {"chat -m B --groups 2", "note: --groups has no effect: requests are computed one after the other"},
         {"bench pair -m B -md L --groups 2 --prompts x", "note: --groups has no effect: requests are computed one"},
         {"serve -m B --groups 2", NULL},
+        {"serve -m B --drafters 2", "note: --drafters has no effect: the little model does not draft here"},
+        {"chat -m B -md L --drafters 2", "note: --drafters has no effect: requests are computed one after the other"},
+        {"serve -m B -md L --drafters 2", NULL},
         {"bench step -m B --draft-vocab 9", "note: --draft-vocab has no effect: the little model does not draft here"},
         {"bench step -m B -md L --draft-vocab 9", NULL},
     };

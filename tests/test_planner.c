@@ -302,7 +302,7 @@ static void ranks_are_those_of_the_layout(void **state)
         int n = plan_n_ranks(l);
         if (l->alone) continue;
         assert_int_equal(
-            layout_make(&layout, n, l->groups, l->tp, l->pp, l->drafter ? DRAFTER_LITTLE : DRAFTER_NONE, &err), OK);
+            layout_make(&layout, n, 1, l->groups, l->tp, l->pp, l->drafter ? DRAFTER_LITTLE : DRAFTER_NONE, &err), OK);
         for (int rank = 1; rank < n; rank++) {
             struct plan_rank r = plan_rank(l, rank);
             int peer = layout_peer(&layout, rank);

@@ -81,7 +81,7 @@ static struct texts generate(const struct setting *c, const struct place *at, co
     const char *why;
     struct texts t = {.seqs = calloc(N_TEXTS, sizeof *t.seqs)};
     assert_non_null(t.seqs);
-    assert_int_equal(layout_make(&l, 1, 1, at->tp, 1, drafter_of(c), &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, 1, at->tp, 1, drafter_of(c), &err), OK);
     struct proposer proposer = {.vocab_hash = grid_vocab_hash(at->big), .propose = c->propose};
     struct cluster_config config = {
         .launch.layout = l, .big = at->big, .little = c->little, .kernels = kernels_pick(NULL, &why), .n_threads = 1};

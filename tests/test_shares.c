@@ -50,14 +50,14 @@ struct machine {
     int gb_per_s, memory_mb;
 };
 
-static void open_job(struct workers *w, int tp, int pp, const struct machine *machines, int head_mb)
+static void open_groups(struct workers *w, int groups, int tp, int pp, const struct machine *machines, int head_mb)
 {
     struct layout l;
     struct err err = {0};
-    assert_int_equal(layout_make(&l, 1, 1, tp, pp, DRAFTER_NONE, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, groups, tp, pp, DRAFTER_NONE, &err), OK);
     assert_int_equal(workers_init(w, &l, &err), OK);
-    for (int i = 0; i < tp * pp; i++) {
-        int peer = 1 + i, stage = i / tp;
+    for (int i = 0; i < groups * tp * pp; i++) {
+        int peer = 1 + i, stage = i / tp % pp;
         uint64_t head = stage == pp - 1 ? (uint64_t)head_mb * MB / (uint64_t)tp : 0;
         uint64_t body = N_BLOCKS * BLOCK_MB * MB / (uint64_t)(tp * pp);
         struct hello h = {.version = WIRE_VERSION,
@@ -77,6 +77,11 @@ static void open_job(struct workers *w, int tp, int pp, const struct machine *ma
                           .n_heads = (uint32_t)(N_HEADS / tp)};
         if (workers_hello(w, peer, &h, &err) != OK) fail_msg("%s", err.text);
     }
+}
+
+static void open_job(struct workers *w, int tp, int pp, const struct machine *machines, int head_mb)
+{
+    open_groups(w, 1, tp, pp, machines, head_mb);
 }
 
 static const struct workers_need need = {.n_slots = 1, .n_ctx = N_CTX};
@@ -132,10 +137,77 @@ static void shares_follow_read_loops_and_memory(void **state)
         struct shares s;
         open_job(&w, rows[i].tp, rows[i].pp, rows[i].machines, rows[i].head_mb);
         workers_set_context(&w, &need);
-        bool fits = shares_choose(&s, &w, rows[i].wanted & STAGES, rows[i].wanted & SHARDS);
+        bool fits = shares_choose(&s, &w, 0, rows[i].wanted & STAGES, rows[i].wanted & SHARDS);
         if (fits != (rows[i].stages != NULL)) fail_msg("%s: %s", rows[i].why, fits ? "it fits" : "it does not fit");
         if (fits && (strcmp(s.stages, rows[i].stages) || strcmp(s.shards, rows[i].shards)))
             fail_msg("%s: \"%s\", \"%s\"", rows[i].why, s.stages, s.shards);
+        workers_free(&w);
+    }
+}
+
+/* Two groups of two stages, or of two shards: machines in order of peers. */
+static void each_group_has_shares_of_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why;
+        int tp, pp;
+        struct machine machines[4];
+        const char *first, *second; /* NULL: none fit */
+        const char *says;           /* of shares as they are; NULL: they fit */
+    } rows[] = {
+        {"fast and slow, slow and fast",
+         1,
+         2,
+         {{"a", 20, 9000}, {"b", 10, 9000}, {"c", 10, 9000}, {"d", 20, 9000}},
+         "16,8",
+         "8,16",
+         NULL},
+        {"both groups on two hosts",
+         1,
+         2,
+         {{"a", 20, 9000}, {"b", 10, 9000}, {"a", 20, 9000}, {"b", 10, 9000}},
+         "16,8",
+         "16,8",
+         NULL},
+        {"two hosts, one of them small",
+         1,
+         2,
+         {{"a", 20, 2000}, {"b", 10, 9000}, {"a", 20, 2000}, {"b", 10, 9000}},
+         "9,15",
+         "9,15",
+         "--stage-share auto would fit; or "},
+        {"one group does not fit",
+         1,
+         2,
+         {{"a", 20, 9000}, {"b", 10, 9000}, {"c", 20, 900}, {"d", 10, 900}},
+         "16,8",
+         NULL,
+         "MiB: use a smaller"},
+        {"shards", 2, 1, {{"a", 15, 9000}, {"b", 5, 9000}, {"c", 5, 9000}, {"d", 5, 9000}}, "9,3", "6,6", NULL},
+        {"a small host of shards",
+         2,
+         1,
+         {{"a", 10, 9000}, {"b", 10, 700}, {"c", 10, 9000}, {"d", 10, 9000}},
+         "9,3",
+         "6,6",
+         "--shard-share auto would fit; or "},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct workers w;
+        struct err err = {0};
+        open_groups(&w, 2, rows[i].tp, rows[i].pp, rows[i].machines, 0);
+        workers_set_context(&w, &need);
+        for (int group = 0; group < 2; group++) {
+            struct shares s;
+            const char *right = group ? rows[i].second : rows[i].first;
+            bool fits = shares_choose(&s, &w, group, rows[i].pp > 1, rows[i].tp > 1);
+            if (fits != (right != NULL) || (fits && strcmp(rows[i].pp > 1 ? s.stages : s.shards, right)))
+                fail_msg("%s: group %d, \"%s\", \"%s\"", rows[i].why, group, s.stages, s.shards);
+        }
+        int rc = fit_check(&w, &need, &err);
+        if (rc != (rows[i].says ? E_LAYOUT : OK) || (rc != OK && !strstr(err.text, rows[i].says)))
+            fail_msg("%s: %s", rows[i].why, err.text);
         workers_free(&w);
     }
 }
@@ -185,7 +257,7 @@ static void verifiers_with_another_share_say_hello_again(void **state)
     struct hello h = w.seen[1].h;
     const struct ready ready = {.epoch = EPOCH};
     workers_set_context(&w, &need);
-    workers_expect_again(&w);
+    workers_expect_again(&w, 0);
     assert_int_equal(w.n_hello, 0);
     assert_int_equal(workers_ready(&w, 1, &ready, &err), E_PEER); /* not yet */
     h.entry_to = 16;
@@ -201,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(units_are_dealt_so_that_all_are_done_together),
         cmocka_unit_test(shares_follow_read_loops_and_memory),
+        cmocka_unit_test(each_group_has_shares_of_its_own),
         cmocka_unit_test(what_does_not_fit_is_refused_with_the_shares_that_would),
         cmocka_unit_test(verifiers_with_another_share_say_hello_again),
     };

@@ -464,7 +464,7 @@ static void hidden_rows_are_aligned_wherever_they_lie(void **state)
         struct message m;
         struct err err;
         uint8_t *data =
-            encoded(&(struct message){.tag = TAG_PASS, .pass = {1u << 7 * pass, NULL, 0, x, 3, 0, 0, false, 0}}, &n);
+            encoded(&(struct message){.tag = TAG_PASS, .pass = {1u << 7 * pass, NULL, 0, x, 3, 0, 0, false, 0, 0}}, &n);
         for (size_t shift = 0; shift < 4; shift++) {
             uint8_t *block = malloc(n + shift);
             memcpy(block + shift, data, n);

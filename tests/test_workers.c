@@ -46,7 +46,7 @@ static void open_job(struct workers *w, enum drafter drafter)
 {
     struct layout l;
     struct err err;
-    assert_int_equal(layout_make(&l, 1, 1, 2, 1, drafter, &err), OK);
+    assert_int_equal(layout_make(&l, 1, 1, 1, 2, 1, drafter, &err), OK);
     assert_int_equal(workers_init(w, &l, &err), OK);
     assert_int_equal(w->n, drafter == DRAFTER_LITTLE ? 3 : 2);
 }
@@ -182,7 +182,7 @@ static void a_group_that_differs_from_the_first_is_refused_with_both_places(void
         struct workers w;
         struct layout l;
         struct err err = {0};
-        assert_int_equal(layout_make(&l, 4, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
+        assert_int_equal(layout_make(&l, 4, 1, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
         assert_int_equal(workers_init(&w, &l, &err), OK);
         for (int p = DRAFTER; p < N_PEERS; p++) {
             struct hello h = hello_of(p);
@@ -206,7 +206,7 @@ static void a_drafter_needs_memory_for_the_sequences_of_all_groups(void **state)
         struct workers w;
         struct layout l;
         struct err err = {0};
-        assert_int_equal(layout_make(&l, 4, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
+        assert_int_equal(layout_make(&l, 4, 1, 2, 1, 1, DRAFTER_LITTLE, &err), OK);
         assert_int_equal(workers_init(&w, &l, &err), OK);
         for (int p = DRAFTER; p < N_PEERS; p++) {
             struct hello h = hello_of(p);
@@ -441,6 +441,8 @@ static void a_list_has_a_line_for_each_worker(void **state)
     struct hello h = hello_of(SHARD_1);
     h.host = "b\n\x1b[31m";
     h.weights_bytes = 70 << 20;
+    h.body_bytes = 60 << 20;
+    h.head_bytes = 5 << 20;
     h.kv_position_bytes = 1 << 20;
     h.memory_bytes = 100 << 20;
     h.read_bytes_per_s = 12340000000;
@@ -456,7 +458,8 @@ static void a_list_has_a_line_for_each_worker(void **state)
     assert_string_equal(text,
                         "drafter on host a: 1 thread, avx2; rank 0, 0 MiB of weights, 0 MiB of KV\n"
                         "verifier on host b\\n\\x1b[31m: 2 threads, avx2; rank 0, blocks 3-15, 5 heads, 70 MiB of "
-                        "weights, 16 MiB of KV, gathers 25.0 KiB a row (50.5 as floats), reads 12.3 GB/s\n"
+                        "weights, 16 MiB of KV, gathers 25.0 KiB a row (50.5 as floats), reads 65.0 MiB a pass at "
+                        "12.3 GB/s\n"
                         "verifier on host c: 3 threads, avx2; rank 0, 0 MiB of weights, 0 MiB of KV\n");
     free(text);
     workers_free(&w);

@@ -97,6 +97,9 @@ const char *option_lacks(const struct options *o, enum option_needs needs)
     case NEEDS_DRAFTER: return o->drafter == DRAFTER_NONE && o->command != CMD_WORKER ? no_drafter : NULL;
     case NEEDS_LITTLE:
         return o->drafter == DRAFTER_LITTLE ? NULL : "the little model does not draft here (--little FILE)";
+    case NEEDS_LITTLES:
+        if (o->drafter != DRAFTER_LITTLE) return option_lacks(o, NEEDS_LITTLE);
+        return option_lacks(o, NEEDS_PROMPTS);
     case NEEDS_DEVICE:
         return o->device == DEVICE_CPU && o->draft_device == DEVICE_CPU ? "no device computes (--device cuda)" : NULL;
     case NEEDS_OPINION:

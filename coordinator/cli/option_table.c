@@ -1,5 +1,6 @@
 #include "coordinator/cli/option_table.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -177,6 +178,10 @@ const struct option option_table[] = {
     {"groups", "--data-parallel-size -dp", TEXT | DOC, OPTION_COUNT, AT(groups), "N", 1, GROUPS_MOST, .preset = "1",
      .needs = NEEDS_PROMPTS,
      .help = "groups of tp x pp workers that each hold the big model; each\nrequest is computed by one of them"},
+    {"drafters", NULL, TEXT | DOC, OPTION_COUNT, AT(drafters), "N", 1, DRAFTERS_MOST, .preset = "1",
+     .needs = NEEDS_LITTLES,
+     .help = "workers that each hold the little model; each request has one\nof them: a group's own, where there are "
+             "as many"},
     {"device", NULL, TEXT | WORKER | DOC, OPTION_CHOICE, AT(device), "cpu|cuda|auto|reference", 0, 0, .preset = "cpu",
      .help =
          "what computes the big model's passes. auto: cuda if a device\nanswers; reference, for tests: the engine's "
@@ -352,6 +357,7 @@ const struct option option_table[] = {
 };
 /* clang-format on */
 const size_t n_options = sizeof option_table / sizeof *option_table;
+static_assert(sizeof option_table / sizeof *option_table <= MAX_OPTIONS, "each has a place in struct options");
 
 #define SERVER "pilotfish serve --big FILE answers requests of OpenAI's API"
 #define FETCHED                                                                                                        \

@@ -28,6 +28,7 @@ enum option_needs {
     NEEDS_NOTHING,
     NEEDS_DRAFTER,
     NEEDS_LITTLE,
+    NEEDS_LITTLES, /* and more than one text at once */
     NEEDS_DEVICE,
     NEEDS_OPINION,
     NEEDS_GUARD,

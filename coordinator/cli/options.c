@@ -451,11 +451,7 @@ static int check_share(const struct options *o, struct err *err)
     int rc = is_list(o->stage_share) ? layout_read_share(o->stage_share, "stages", o->pp, share, err) : OK;
     if (rc != OK) return err_wrap(err, "--stage-share");
     rc = is_list(o->shard_share) ? layout_read_share(o->shard_share, "shards", o->tp, share, err) : OK;
-    if (rc != OK) return err_wrap(err, "--shard-share");
-    if (o->groups > 1 && (layout_share_is_auto(o->stage_share) || layout_share_is_auto(o->shard_share)))
-        return err_set(err, E_USAGE,
-                       "--stage-share and --shard-share: auto is for one group; with --groups give a list");
-    return OK;
+    return rc == OK ? OK : err_wrap(err, "--shard-share");
 }
 
 static int finish(struct parser *r, struct err *err)

@@ -46,7 +46,7 @@ enum format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON, FORMAT_CSV };
 enum think { THINK_AUTO, THINK_OFF, THINK_ON };
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
-enum { MAX_OPTIONS = 112, MAX_STOPS = 16, MAX_NUMBERS = 64, MAX_SWEEPS = 9 };
+enum { MAX_OPTIONS = 128, MAX_STOPS = 16, MAX_NUMBERS = 64, MAX_SWEEPS = 9 };
 
 enum value_origin { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_LINE, FROM_ROW }; /* a later one overrides */
 
@@ -111,11 +111,11 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     bool check, ignore_eos, stats;
     int logprobs;
     int ctx;
-    bool ctx_given;               /* on the line; the default may be more than the model has */
-    int threads;                  /* 0: the cores this process may use */
-    int groups, tp, pp, max_rows; /* max_rows: of a pass; 0: as many as there may be */
-    const char *stage_share;      /* layout_read_share, or "auto"; NULL: by bytes */
-    const char *shard_share;      /* likewise; NULL: equal */
+    bool ctx_given;                         /* on the line; the default may be more than the model has */
+    int threads;                            /* 0: the cores this process may use */
+    int drafters, groups, tp, pp, max_rows; /* max_rows: of a pass; 0: as many as there may be */
+    const char *stage_share;                /* layout_read_share, or "auto"; NULL: by bytes */
+    const char *shard_share;                /* likewise; NULL: equal */
     enum device_choice device, draft_device;
     int device_number; /* -1: in turn */
     int parallel, prompt_rows;

@@ -34,7 +34,7 @@ static struct withheld withheld(const struct spec *s, const struct decode_slot *
     if (s->c.drafter.kind == DRAFTER_NONE || !settings_of(p)->drafting || is_lossy(p)) return (struct withheld){0};
     if (s->c.drafter.kind == DRAFTER_SUFFIX) return (struct withheld){.why = found_nothing(s, p)};
     if (s->c.drafter.kind == DRAFTER_PLAN) return (struct withheld){.why = no_own_drafts(s, p)};
-    if (s->drafter_lost) return (struct withheld){.why = WITHHELD_LOST};
+    if (s->drafter_lost[p->i_drafter]) return (struct withheld){.why = WITHHELD_LOST};
     if (p->unusable) return (struct withheld){.why = p->unusable};
     if (p->together && !p->seq->stats.n_asks) return (struct withheld){.why = WITHHELD_TOGETHER};
     return draft_policy_withheld(&p->policy);
@@ -85,8 +85,8 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q, const st
 {
     const struct settings *set = &q->request.settings;
     int n = set->fresh ? 0 : n_common(p, q->ids, q->n_ids);
-    bool drafts = has_drafter(s, set), adaptive = drafts && set->adaptive && !settings_lossy(set);
     p->seq = q;
+    bool drafts = has_drafter(s, p), adaptive = drafts && set->adaptive && !settings_lossy(set);
     p->request = ++s->n_started;
     q->group = p->group;
     q->slot = p->slot;
@@ -118,13 +118,27 @@ struct place {
     struct source offer;      /* what its group has of the text */
 };
 
-/* Whether a is the better place for a text: more of it is held there; else fewer requests run beside it; else more of
- * it can be copied there; else its last text is the older one. */
+/* Requests that have the drafter; where the drafter is lost, or there is none, all are alike. */
+static int n_drafted_for(const struct spec *s, int i_drafter)
+{
+    int n = 0;
+    for (const struct decode_slot *p = s->slots; p < s->slots + s->n_slots && s->c.drafter.n > 1; p++)
+        n += p->seq && p->i_drafter == i_drafter;
+    return n;
+}
+
+/* Whether a is the better place for a text: its drafter is not lost; else more of the text is held there; else fewer
+ * requests run beside it, in the group, then of the drafter; else more of it can be copied there; else its last text is
+ * the older one. */
 static bool is_better(struct spec *s, const struct place *a, const struct place *b)
 {
     int load_a = n_running(group_of(s, a->slot)), load_b = n_running(group_of(s, b->slot));
+    int drafts_a = n_drafted_for(s, a->slot->i_drafter), drafts_b = n_drafted_for(s, b->slot->i_drafter);
+    bool lost_a = s->drafter_lost[a->slot->i_drafter], lost_b = s->drafter_lost[b->slot->i_drafter];
+    if (lost_a != lost_b) return lost_b;
     if (a->n != b->n) return a->n > b->n;
     if (load_a != load_b) return load_a < load_b;
+    if (drafts_a != drafts_b) return drafts_a < drafts_b;
     return a->offer.n != b->offer.n ? a->offer.n > b->offer.n : a->slot->request < b->slot->request;
 }
 
@@ -141,10 +155,11 @@ static struct place choose_slot(struct spec *s, const struct request *r)
 }
 
 /* Ids that the leader writes before anything is decided: all, or until the draft policy has a token's time. */
-static int first_self_run(const struct spec *s, const struct settings *set)
+static int first_self_run(const struct spec *s, const struct decode_slot *p)
 {
+    const struct settings *set = settings_of(p);
     if (!self_starts(s) || settings_lossy(set)) return 0;
-    if (!has_drafter(s, set)) return INT_MAX;
+    if (!has_drafter(s, p)) return INT_MAX;
     return set->adaptive ? UNTIL_TIMED : 0;
 }
 
@@ -157,21 +172,22 @@ static void start(struct spec *s, const struct place *place, struct seq *q)
         return;
     }
     begin(s, p, q, &place->offer);
-    if (s->drafter_lost && settings_lossy(set) && wants_drafter(s, set)) {
-        fail(s, p, E_PEER, s->drafter_lost);
+    const char *lost = s->drafter_lost[p->i_drafter];
+    if (lost && settings_lossy(set) && wants_drafter(s, set)) {
+        fail(s, p, E_PEER, lost);
         return;
     }
     int max_rows = group_of(s, p)->c.max_rows, most = q->n_limit - q->n_ids;
     if (set->draft_max < most) most = set->draft_max;
-    if (settings_lossy(set) && has_drafter(s, set) && most >= max_rows) { /* fewer drafts: another text */
+    if (settings_lossy(set) && has_drafter(s, p) && most >= max_rows) { /* fewer drafts: another text */
         char why[96];
         snprintf(why, sizeof why, "--max-rows %d: a draft of %d needs %d rows in one pass", max_rows, most, most + 1);
         fail(s, p, E_USAGE, why);
         return;
     }
-    if (has_drafter(s, set) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
+    if (has_drafter(s, p) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
     if (is_apart(s, p) || drafts_early(s, p)) spec_read_ahead(s, p); /* while big does */
-    int n_self = first_self_run(s, set);
+    int n_self = first_self_run(s, p);
     bool goes_on = is_apart(s, p); /* drafts will come beside it */
     if (n_self > 1) spec_start_self(s, p, goes_on ? INT_MAX : n_self);
     p->self_left = n_self;
@@ -226,12 +242,13 @@ static void cancel(struct spec *s, const struct seq *only)
 /* ---- steps ---- */
 
 /* A request that waits for a draft goes on without it; a request whose text would then differ ends. */
-static int lose_drafter(struct spec *s, const char *why, struct err *err)
+static int lose_drafter(struct spec *s, int i, const char *why, struct err *err)
 {
-    if (s->drafter_lost) return OK;
-    s->drafter_lost = strdup(why);
-    if (!s->drafter_lost) return err_set(err, E_FAIL, "out of memory");
+    if (s->drafter_lost[i]) return OK;
+    s->drafter_lost[i] = strdup(why);
+    if (!s->drafter_lost[i]) return err_set(err, E_FAIL, "out of memory");
     for (struct decode_slot *p = s->slots; p < s->slots + s->n_slots; p++) {
+        if (p->i_drafter != i) continue;
         bool asked = p->seq && p->drafter.n_out > 0 && p->drafter.round == p->round;
         p->drafter.n_out = p->drafter.n_out_old = 0;
         if (!p->seq || !wants_drafter(s, settings_of(p))) continue;
@@ -274,9 +291,9 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
     switch (event->kind) {
     case EVENT_SUBMIT: submit(s, event->seq); break;
     case EVENT_CANCEL: cancel(s, event->seq); break;
-    case EVENT_DRAFT: rc = spec_take_draft(s, event->group, event->draft, &taken, err); break;
+    case EVENT_DRAFT: rc = spec_take_draft(s, event, &taken, err); break;
     case EVENT_VERDICT: rc = spec_take_verdict(s, event->group, event->verdict, &taken, err); break;
-    case EVENT_DRAFTER_LOST: rc = lose_drafter(s, event->why, err); break;
+    case EVENT_DRAFTER_LOST: rc = lose_drafter(s, event->drafter, event->why, err); break;
     }
     if (rc == OK) go_on(s, &taken);
     if (rc == OK) feed_prompts(s);
@@ -348,6 +365,17 @@ static bool group_init(struct spec *s, int group, int first)
     return ok;
 }
 
+/* Each slot has one for good: a text's drafter follows from its slot. */
+static void share_drafters(struct spec *s)
+{
+    uint32_t n_of[DRAFTERS_MOST] = {0};
+    s->c.drafter.n += !s->c.drafter.n;
+    for (struct decode_slot *p = s->slots; p < s->slots + s->n_slots; p++) {
+        p->i_drafter = layout_drafter_of(s->c.drafter.n, s->c.n_groups, p->group, p->slot);
+        p->drafter_slot = n_of[p->i_drafter]++;
+    }
+}
+
 int spec_open(struct spec **out, const struct spec_config *config, struct err *err)
 {
     struct spec *s = calloc(1, sizeof *s);
@@ -367,6 +395,7 @@ int spec_open(struct spec **out, const struct spec_config *config, struct err *e
     }
     for (int i = 0, first = 0; ok && i < config->n_groups; first += config->groups[i++].n_slots)
         ok = group_init(s, i, first);
+    if (ok) share_drafters(s);
     if (!ok) {
         spec_close(s);
         return err_set(err, E_FAIL, "no memory for %d sequences at once", n_slots);
@@ -384,7 +413,7 @@ void spec_close(struct spec *s)
         drafter_view_free(&s->slots[i].drafter);
     }
     for (int i = 0; i < s->c.n_groups; i++) flights_free(&s->groups[i].flights);
-    free(s->drafter_lost);
+    for (int i = 0; i < DRAFTERS_MOST; i++) free(s->drafter_lost[i]);
     free(s->slots);
     free(s->actions);
     free(s);

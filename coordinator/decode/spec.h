@@ -8,7 +8,7 @@
  *                              ▲                                                                            │
  *                              └────── commit what the rule keeps, and one token of big's own ◀─────────────┘
  *
- * A running request has a decode slot: a slot of one group of verifiers, and a slot of the drafter beside it. A
+ * A running request has a decode slot: a slot of one group of verifiers, and a slot of a drafter beside it. A
  * prompt, a replay after a refusal, and a verification are the same thing: rows that begin where the verifier's text
  * ends, of which the last ones are wanted. A verify of a text of n ids and k drafts feeds ids n-1 .. n+k-1: row i
  * judges draft i, the last row gives the bonus token.
@@ -31,9 +31,9 @@
  * only if they are expected to give more tokens of all together, and while that is what is measured.
  *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it,
- * or else in the group with the fewest requests. A request stays in its group. What another slot of the group holds of
- * its prompt, or is reading, is copied, where that saves rows (part.from): requests with one system prompt, and the
- * choices of one, compute it once.
+ * or else in the group with the fewest requests, and there beside the drafter with the fewest. A request stays there.
+ * What another slot of the group holds of its prompt, or is reading, is copied, where that saves rows (part.from):
+ * requests with one system prompt, and the choices of one, compute it once.
  * The text of a request does not depend on its slot, nor on what else runs.
  */
 #ifndef COORDINATOR_DECODE_SPEC_H
@@ -57,7 +57,8 @@ struct spec_group { /* of verifiers */
 
 struct spec_drafter {
     enum drafter kind;       /* DRAFTER_SUFFIX, DRAFTER_PLAN: each group's leader */
-    int peer;                /* DRAFTER_LITTLE: the little model's */
+    int peer;                /* DRAFTER_LITTLE: the little model's; of several the first, and the others follow */
+    int n;                   /* of them; 0: one */
     struct cost_prior prior; /* for the draft policy, before it has measured */
     bool shares_cores;       /* with the verifiers' leader: they alternate */
     int n_ids;               /* ids below it are in both vocabularies */
@@ -87,13 +88,14 @@ enum event_kind {
     EVENT_CANCEL, /* seq, waiting or running, ends as it is: SEQ_ABORTED; NULL: all do */
     EVENT_DRAFT,
     EVENT_VERDICT,
-    EVENT_DRAFTER_LOST /* the drafter answers no more: exact texts go on without drafts, lossy ones fail */
+    EVENT_DRAFTER_LOST /* a drafter answers no more: its exact texts go on without drafts, lossy ones fail */
 };
 struct event {
     enum event_kind kind;
     uint64_t now_ns;
     struct seq *seq; /* SEQ_WAITING; borrowed until its ACTION_DONE */
     int group;       /* EVENT_VERDICT, and EVENT_DRAFT of a leader's: that sent it */
+    int drafter;     /* EVENT_DRAFT of a little model's, EVENT_DRAFTER_LOST: which of them */
     const struct draft *draft;
     const struct verdict *verdict;
     const char *why; /* EVENT_DRAFTER_LOST */

@@ -73,7 +73,7 @@ void spec_view_other(struct spec *s, struct decode_slot *p)
     int n_best = 0, n_read = least(q->n_ids, settings_of(p)->draft_ctx); /* without it */
     if (p->drafter.first >= 0 || is_lossy(p) || settings_of(p)->fresh || s->c.drafter.kind != DRAFTER_LITTLE) return;
     for (const struct decode_slot *of = s->slots; of < s->slots + s->n_slots; of++) {
-        int n = of == p ? 0 : n_viewed(of, q);
+        int n = of == p || of->i_drafter != p->i_drafter ? 0 : n_viewed(of, q);
         if (n > n_best) best = of, n_best = n;
     }
     if (best && n_read - (q->n_ids - n_best) >= SAVED_LEAST)

@@ -59,8 +59,10 @@ struct early {
     struct draft_policy_early policy;
 };
 
-struct decode_slot {  /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
-    int group, slot;  /* slot: of the group; the drafter's slot is the index among all */
+struct decode_slot { /* a slot of a group of verifiers, the drafter's slot beside it, and what both hold */
+    int group, slot; /* slot: of the group */
+    int i_drafter;   /* its drafter, where a little model drafts, and the slot there */
+    uint32_t drafter_slot;
     struct seq *seq;  /* NULL: free */
     uint64_t request; /* number of its request, or of the last one: the owner of its flights */
     int32_t *last;    /* [n_ctx] owns: the last text in this slot, of which the first `held` ids count */
@@ -128,7 +130,7 @@ struct spec {
     int n_slots, n_running;
     struct seq *first, *last; /* the queue, in order of submission; last counts only if first is not NULL */
     uint64_t n_started;
-    char *drafter_lost; /* owns: why it was lost; NULL: it was not */
+    char *drafter_lost[DRAFTERS_MOST]; /* owns: why each was lost; NULL: it was not */
 
     struct action *actions; /* [room] owns */
     size_t n_actions, room;
@@ -160,7 +162,7 @@ static inline bool drafts_at_leader(const struct spec *s)
 /* Whom it asks for drafts, and its slot there. */
 static inline int drafter_peer(struct spec *s, const struct decode_slot *p)
 {
-    return drafts_at_leader(s) ? group_of(s, p)->c.peer : s->c.drafter.peer;
+    return drafts_at_leader(s) ? group_of(s, p)->c.peer : s->c.drafter.peer + p->i_drafter;
 }
 
 /* The leaders may go on by themselves. */
@@ -192,7 +194,7 @@ static inline int n_alike(const int32_t *a, const int32_t *b, int n)
 
 static inline uint32_t drafter_slot(const struct spec *s, const struct decode_slot *p)
 {
-    return drafts_at_leader(s) ? (uint32_t)p->slot : (uint32_t)(p - s->slots);
+    return drafts_at_leader(s) ? (uint32_t)p->slot : p->drafter_slot;
 }
 
 /* To both vocabularies. */
@@ -213,9 +215,9 @@ static inline bool wants_drafter(const struct spec *s, const struct settings *se
     return asks && wants_drafts(settings);
 }
 
-static inline bool has_drafter(const struct spec *s, const struct settings *settings)
+static inline bool has_drafter(const struct spec *s, const struct decode_slot *p)
 {
-    return !s->drafter_lost && wants_drafter(s, settings);
+    return !s->drafter_lost[p->i_drafter] && wants_drafter(s, settings_of(p));
 }
 
 /* The drafter lacks what the ask goes on from, or cannot compute it. */
@@ -237,7 +239,7 @@ static inline bool drafts_early(const struct spec *s, const struct decode_slot *
 {
     int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
     bool apart = ahead > 0 || (ahead < 0 && !s->c.drafter.shares_cores);
-    return apart && is_lossy(p) && s->c.drafter.kind == DRAFTER_LITTLE && has_drafter(s, settings_of(p));
+    return apart && is_lossy(p) && s->c.drafter.kind == DRAFTER_LITTLE && has_drafter(s, p);
 }
 
 /* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written. Not where the
@@ -246,14 +248,14 @@ static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
 {
     int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
     bool apart = ahead > 0 || (ahead < 0 && settings_of(p)->adaptive && !s->c.drafter.shares_cores);
-    return apart && has_drafter(s, settings_of(p)) && self_starts(s) && !is_lossy(p) && !p->policy.unread;
+    return apart && has_drafter(s, p) && self_starts(s) && !is_lossy(p) && !p->policy.unread;
 }
 
 /* Drafts of earlier text that the leader may judge in one pass where it writes this text by itself. Where a drafter
  * that ran ahead is lost, parts are still under way that a run of copies would cross: there are none. */
 static inline int leader_drafts(const struct spec *s, const struct decode_slot *p)
 {
-    bool in_turn = p->policy.enabled && p->policy.timed && has_drafter(s, settings_of(p)) && !is_apart(s, p);
+    bool in_turn = p->policy.enabled && p->policy.timed && has_drafter(s, p) && !is_apart(s, p);
     bool drafts = drafts_at_leader(s) || p->policy.unread || in_turn;
     return drafts && wants_drafts(settings_of(p)) ? settings_of(p)->draft_max : 0;
 }
@@ -364,6 +366,6 @@ struct taken {
     enum seq_end end;         /* why its request is over; SEQ_RUNNING: it is not */
 };
 int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct taken *out, struct err *err);
-int spec_take_draft(struct spec *s, int group, const struct draft *d, struct taken *out, struct err *err);
+int spec_take_draft(struct spec *s, const struct event *event, struct taken *out, struct err *err);
 
 #endif

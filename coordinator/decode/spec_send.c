@@ -247,7 +247,7 @@ int spec_draft_window(struct spec *s, struct decode_slot *p)
     const struct seq *q = p->seq;
     bool ahead = draft_policy_runs_ahead(&p->policy);
     int window = draft_policy_window(&p->policy, most_drafts(s, p, ahead));
-    if (!has_drafter(s, settings_of(p)) || window < 1 || p->unusable || p->rolled_back) return 0;
+    if (!has_drafter(s, p) || window < 1 || p->unusable || p->rolled_back) return 0;
     if (spec_is_crowded(s, p, window)) {
         p->together = true;
         return 0;

@@ -404,16 +404,20 @@ static int check_draft(const struct drafter_view *view, const struct draft *d, b
 }
 
 /* NULL: there is none. */
-static struct decode_slot *slot_of_draft(struct spec *s, int group, const struct draft *d)
+static struct decode_slot *slot_of_draft(struct spec *s, const struct event *event)
 {
-    if (!drafts_at_leader(s)) return d->slot < (uint32_t)s->n_slots ? &s->slots[d->slot] : NULL;
-    const struct verifiers *g = &s->groups[group];
-    return d->slot < (uint32_t)g->c.n_slots ? &g->slots[d->slot] : NULL;
+    uint32_t slot = event->draft->slot;
+    const struct verifiers *g = &s->groups[event->group];
+    if (drafts_at_leader(s)) return slot < (uint32_t)g->c.n_slots ? &g->slots[slot] : NULL;
+    for (struct decode_slot *p = s->slots; p < s->slots + s->n_slots; p++)
+        if (p->i_drafter == event->drafter && p->drafter_slot == slot) return p;
+    return NULL;
 }
 
-int spec_take_draft(struct spec *s, int group, const struct draft *d, struct taken *out, struct err *err)
+int spec_take_draft(struct spec *s, const struct event *event, struct taken *out, struct err *err)
 {
-    struct decode_slot *p = slot_of_draft(s, group, d);
+    const struct draft *d = event->draft;
+    struct decode_slot *p = slot_of_draft(s, event);
     struct drafter_view *view = p ? &p->drafter : NULL;
     *out = (struct taken){.slot = p};
     bool last = d->end != DRAFT_MORE;

@@ -25,6 +25,11 @@ static int n_groups(const struct grid *g)
     return g->groups ? g->groups : 1;
 }
 
+static int n_drafters(const struct grid *g)
+{
+    return g->drafters ? g->drafters : 1;
+}
+
 void cell_name(const struct cell *c, char *out, size_t size)
 {
     snprintf(out, size, "drafter %s, draft-max %d, threads %d, tp %d, pp %d, %s", names[c->drafter], c->draft_max,
@@ -343,14 +348,14 @@ static void name_run(const struct grid *g, const struct cell *c, char *out, size
 {
     cell_name(c, out, size);
     size_t n = strlen(out);
-    snprintf(out + n, size - n, ", groups %d, max-rows %d, self-max %d, ahead %d, %g ms + %g ms", n_groups(g),
-             g->max_rows, g->self_max, g->draft_ahead, (double)g->path.delay_ns * 1e-6,
-             (double)g->path.jitter_ns * 1e-6);
+    snprintf(out + n, size - n, ", groups %d, drafters %d, max-rows %d, self-max %d, ahead %d, %g ms + %g ms%s",
+             n_groups(g), n_drafters(g), g->max_rows, g->self_max, g->draft_ahead, (double)g->path.delay_ns * 1e-6,
+             (double)g->path.jitter_ns * 1e-6, g->drops_nothing ? ", nothing dropped" : "");
 }
 
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router)
 {
-    char name[192];
+    char name[224];
     struct err err = {0};
     struct job *job = NULL;
     struct job_info info;
@@ -362,7 +367,7 @@ void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l,
     config.vocab_little = config.vocab_big; /* toys have one vocabulary */
     if (job_open(&job, &config, router, &err) != OK) fail_msg("%s: %s", name, err.text);
     job_info(job, &info);
-    if (info.n_workers != n_groups(g) * c->tp * c->pp + (l->drafter == DRAFTER_LITTLE) ||
+    if (info.n_workers != n_groups(g) * c->tp * c->pp + layout_n_drafters(l) ||
         info.n_threads != (g->device ? 1 : c->threads))
         fail_msg("%s: %d workers of %d threads", name, info.n_workers, info.n_threads);
     run_job(g, c, job, name);
@@ -377,7 +382,7 @@ void grid_run(struct grid *g, const struct cell *c)
     struct cluster *cluster = NULL;
     bool dies = c->drafter == GRID_DYING;
     struct proposer proposer = dies ? grid_dying_proposer(g) : grid_wrong_proposer(g);
-    if (layout_make(&l, 1, n_groups(g), c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK)
+    if (layout_make(&l, 1, n_drafters(g), n_groups(g), c->tp, c->pp, grid_layout_drafter(c->drafter), &err) != OK)
         fail_msg("%s", err.text);
     struct cluster_config config = {.launch = {.layout = l,
                                                .plan = g->plan,
@@ -391,7 +396,8 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .kernels = g->kernels,
                                     .device = {.table = g->device},
                                     .n_threads = c->threads,
-                                    .draft_memory_bytes = 1 << 14};
+                                    .draft_memory_bytes = 1 << 14,
+                                    .drops_nothing = g->drops_nothing};
     if (c->drafter == GRID_ITSELF) config.little = g->big;
     if (c->drafter == GRID_WRONG || dies) {
         config.drafter = proposer_run;

@@ -51,8 +51,9 @@ struct grid {
     float fallback;
     bool fresh;           /* texts copy nothing from one another; or use what slots hold of those before */
     int self_max;         /* of the jobs; 0: no leader writes by itself */
-    int groups;           /* of verifiers; 0: one */
+    int groups, drafters; /* groups: of verifiers; 0: one */
     int max_rows;         /* of a pass; 0: as many as a worker takes */
+    bool drops_nothing;   /* the verifiers compute what is of no use any more, too */
     int draft_ahead;      /* drafts that wait for their verdicts, in blocks of 1 to 3; 0: each waits for its own */
     struct net_path path; /* of all links, emulated; zero: none is */
     /* Set by the first run. */

@@ -46,6 +46,7 @@ const struct lie lies[] = {
     {TAG_PONG, "busy_us", "...-"}, /* counts of /metrics */
     {TAG_PONG, "ready_us", "...-"},
     {TAG_PONG, "n_trials", "...-"},
+    {TAG_PONG, "n_dropped", "...-"},
     {TAG_PONG, "", ".---"},
     {TAG_VERDICT, "job", "555-"},
     {TAG_VERDICT, "slot", ".55-"},
@@ -99,7 +100,9 @@ const struct lie lies[] = {
     {TAG_PASS, "computed_us", "...-"},
     {TAG_PASS, "draft", "5---"}, /* there is no plan for one */
     {TAG_PASS, "drafted_us", "...-"},
-    {TAG_PASS, "hidden", "???3"}, /* NaN is named by who computes with it */
+    {TAG_PASS, "n_tokens", "...-"},
+    {TAG_PASS, "dropped", "55--"}, /* likewise; in a first stage no part is */
+    {TAG_PASS, "hidden", "???3"},  /* NaN is named by who computes with it */
     {TAG_PASS, "n_hidden", "5---"},
 };
 const size_t n_lies = sizeof lies / sizeof *lies;
@@ -113,7 +116,7 @@ const struct lie *lie_find(const char *message, const char *field)
 
 int lie_peer(const struct lie *l, const struct layout *layout)
 {
-    return group_leader(l->tag == TAG_DRAFT ? layout_drafter(layout) : layout_verifier(layout, 0));
+    return group_leader(l->tag == TAG_DRAFT ? layout_drafter(layout, 0) : layout_verifier(layout, 0));
 }
 
 /* ---- the change ---- */
@@ -219,6 +222,7 @@ static void tell_pong(const struct lie *l, int i, struct pong *p)
     SAY(l, i, "misses", &p->misses);
     SAY(l, i, "busy_us", &p->busy_us);
     SAY(l, i, "n_trials", &p->n_trials);
+    SAY(l, i, "n_dropped", &p->n_dropped);
     SAY(l, i, "ready_us", &p->ready_us);
 }
 
@@ -256,10 +260,15 @@ static void tell_pass(const struct lie *l, int i, struct pass *p)
     SAY(l, i, "queued_us", &p->queued_us);
     SAY(l, i, "computed_us", &p->computed_us);
     SAY(l, i, "drafted_us", &p->drafted_us);
+    SAY(l, i, "n_tokens", &p->n_tokens);
     if (!strcmp(l->field, "draft")) p->draft = true;
     SAY(l, i, "hidden", &p->hidden[0]);
     if (!strcmp(l->field, "error")) {
         memcpy((void *)(uintptr_t)&part->error, &(const char *){"a cause"}, sizeof part->error);
+        if (i == 1) p->n_hidden = 0;
+    }
+    if (!strcmp(l->field, "dropped")) {
+        memcpy((void *)(uintptr_t)&part->dropped, &(const bool){true}, sizeof part->dropped);
         if (i == 1) p->n_hidden = 0;
     }
     if (!strcmp(l->field, "n_hidden")) p->n_hidden = 0;

@@ -31,12 +31,12 @@ static const struct row hard_rows[] = {
     }
 static const struct part hard_parts[] = {
     {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER, true, NULL, "skip:3",
-     SLOTS_MOST},
+     SLOTS_MOST, true},
     {0},
-    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, false, "\xff in block 2\n", NULL, 0},
+    {1, 0, 2, 9, 0x8000000000000000u, prompt_rows, 5, {.temp = 0}, false, "\xff in block 2\n", NULL, 0, false},
 };
 static const struct part job_parts[] = {
-    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, true, NULL, NULL, 2},
+    {17, 0, 4, 212, 0x9E3779B97F4A7C15u, judged_rows, 3, {.temp = 0}, true, NULL, NULL, 2, false},
     {18,
      1,
      0,
@@ -48,7 +48,8 @@ static const struct part job_parts[] = {
      false,
      "a block",
      "layerskip:2",
-     0},
+     0,
+     false},
 };
 
 const struct message_example messages[] = {
@@ -128,9 +129,9 @@ const struct message_example messages[] = {
     {"ping_loaded", {TAG_PING, .ping = {7, LIST(uint8_t, 0, 0, 255)}}},
     {"pong",
      {TAG_PONG, .pong = {UINT64_MAX, UINT32_MAX, true, UINT32_MAX, MAX_PEERS - 1, UINT32_MAX, UINT64_MAX, UINT64_MAX,
-                         MAX_PEERS - 1, "ode:0,3-7", UINT32_MAX}}},
+                         MAX_PEERS - 1, "ode:0,3-7", UINT32_MAX, UINT32_MAX}}},
     {"pong_empty", {TAG_PONG, .pong = {0}}},
-    {"token", {TAG_TOKEN, .token = {UINT32_MAX, 3, UINT32_MAX, 4096, 0xff51afd7ed558ccdu, INT32_MAX}}},
+    {"token", {TAG_TOKEN, .token = {UINT32_MAX, 3, UINT32_MAX, 4096, 0xff51afd7ed558ccdu, INT32_MAX, UINT32_MAX}}},
     {"token_least", {TAG_TOKEN, .token = {.at = 1}}},
     {"verify",
      {TAG_VERIFY,
@@ -146,10 +147,11 @@ const struct message_example messages[] = {
            false,
            NULL,
            NULL,
-           1}}},
+           1,
+           false}}},
     {"verify_hard",
      {TAG_VERIFY, .verify = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, hard_rows, 3, HARD_SAMPLER,
-                             false, NULL, "skip:3,7-9", SLOTS_MOST}}},
+                             false, NULL, "skip:3,7-9", SLOTS_MOST, false}}},
     {"verify_empty", {TAG_VERIFY, .verify = {0}}},
     {"verdict",
      {TAG_VERDICT, .verdict = {17, 0, 4, 212, 0x9E3779B97F4A7C15u, VERDICT_OK, 215,
@@ -210,9 +212,10 @@ const struct message_example messages[] = {
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
-    {"pass", {TAG_PASS, .pass = {41, job_parts, 2, hidden, 6, 15, 20100, false, 0}}},
+    {"pass", {TAG_PASS, .pass = {41, job_parts, 2, hidden, 6, 15, 20100, false, 0, 12}}},
     {"pass_hard",
-     {TAG_PASS, .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX, true, UINT32_MAX}}},
+     {TAG_PASS,
+      .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX, true, UINT32_MAX, UINT32_MAX}}},
     {"pass_empty", {TAG_PASS, .pass = {0}}},
 };
 const size_t n_messages = sizeof messages / sizeof *messages;
@@ -252,8 +255,8 @@ static bool same_parts(const struct part *a, size_t n_a, const struct part *b, s
     for (size_t i = 0; same && i < n_a; i++) {
         same = a[i].job == b[i].job && a[i].slot == b[i].slot && a[i].round == b[i].round && a[i].at == b[i].at &&
                a[i].prefix_hash == b[i].prefix_hash && a[i].n_rows == b[i].n_rows &&
-               same_text(a[i].error, b[i].error) && a[i].token == b[i].token && same_text(a[i].plan, b[i].plan) &&
-               a[i].from == b[i].from && same_sampler(&a[i].sampler, &b[i].sampler);
+               same_text(a[i].error, b[i].error) && a[i].token == b[i].token && a[i].dropped == b[i].dropped &&
+               same_text(a[i].plan, b[i].plan) && a[i].from == b[i].from && same_sampler(&a[i].sampler, &b[i].sampler);
         for (size_t k = 0; same && k < a[i].n_rows; k++) same = same_row(&a[i].rows[k], &b[i].rows[k]);
     }
     return same;
@@ -307,7 +310,7 @@ static bool same_pong(const struct pong *a, const struct pong *b)
     return a->sent_ns == b->sent_ns && a->n_passes == b->n_passes && a->busy == b->busy && a->block_us == b->block_us &&
            a->waits_for == b->waits_for && a->n_load == b->n_load && a->busy_us == b->busy_us &&
            a->ready_us == b->ready_us && a->misses == b->misses && a->n_trials == b->n_trials &&
-           same_text(a->draft_plan, b->draft_plan);
+           a->n_dropped == b->n_dropped && same_text(a->draft_plan, b->draft_plan);
 }
 
 static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
@@ -321,7 +324,7 @@ static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 static bool same_pass(const struct pass *a, const struct pass *b)
 {
     return a->pass == b->pass && a->queued_us == b->queued_us && a->computed_us == b->computed_us &&
-           a->draft == b->draft && a->drafted_us == b->drafted_us &&
+           a->draft == b->draft && a->drafted_us == b->drafted_us && a->n_tokens == b->n_tokens &&
            same_bytes(a->hidden, a->n_hidden, b->hidden, b->n_hidden, sizeof *a->hidden) &&
            same_parts(a->parts, a->n_parts, b->parts, b->n_parts);
 }
@@ -358,7 +361,7 @@ bool messages_same(const struct message *a, const struct message *b)
     case TAG_TOKEN:
         return a->token.slot == b->token.slot && a->token.round == b->token.round && a->token.at == b->token.at &&
                a->token.prefix_hash == b->token.prefix_hash && a->token.id == b->token.id &&
-               a->token.job == b->token.job;
+               a->token.job == b->token.job && a->token.number == b->token.number;
     case TAG_VERIFY: return same_parts(&a->verify, 1, &b->verify, 1);
     case TAG_VERDICT: return same_verdict(&a->verdict, &b->verdict);
     case TAG_DRAFT_ASK: return same_ask(&a->ask, &b->ask);

@@ -55,7 +55,7 @@ void scene_token(struct scene *c, uint32_t slot, int32_t id, bool self)
 {
     struct err err;
     const struct slot *s = &c->slots.slot[slot];
-    const struct token t = {self ? 0 : c->jobs[slot], slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], id};
+    const struct token t = {self ? 0 : c->jobs[slot], slot, 1, (uint32_t)s->len, s->prefix_hash[s->len], id, 0};
     assert_int_equal(lead_on_token(c->lead, &t, 0, &err), OK);
 }
 

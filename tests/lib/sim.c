@@ -13,7 +13,8 @@
 #include "simulator.h"
 #include "tests/lib/sim_script.h"
 
-enum { MOST_GROUPS = 3, DRAFTER = PEER_COORDINATOR + 1, VERIFIER, N_PEERS = VERIFIER + MOST_GROUPS };
+enum { MOST_GROUPS = 3, MOST_DRAFTERS = 3, DRAFTER = PEER_COORDINATOR + 1, VERIFIER = DRAFTER + MOST_DRAFTERS };
+enum { N_PEERS = VERIFIER + MOST_GROUPS };
 enum { JITTER_MS = 20, MS_NS = 1000000, ROWS = 256, IN_FLIGHT = 1024 };
 static const int32_t end_ids[] = {'$'};
 
@@ -119,12 +120,12 @@ static void note_post(struct sim *s, const struct action *a)
     char text[ROWS + 2];
     const struct message *m = &a->message;
     int i_seq = a->seq->request.index;
-    if (m->tag == TAG_OPEN && a->peer == DRAFTER) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
-    if (m->tag == TAG_OPEN && a->peer != DRAFTER)
+    if (m->tag == TAG_OPEN && a->peer < VERIFIER) note(s, "open    seq %d: slot %u", i_seq, m->open.slot);
+    if (m->tag == TAG_OPEN && a->peer >= VERIFIER)
         note(s, "open    seq %d: %u by itself%s%s", i_seq, m->open.self_max, m->open.draft_max ? ", drafts too" : "",
              m->open.while_right ? ", while they are right" : "");
     if (m->tag == TAG_ACK) note(s, "ack     seq %d: %u", i_seq, m->ack.at);
-    if (m->tag == TAG_CUT) note(s, a->peer == DRAFTER ? "stop    seq %d" : "cut     seq %d", i_seq);
+    if (m->tag == TAG_CUT) note(s, a->peer < VERIFIER ? "stop    seq %d" : "cut     seq %d", i_seq);
     if (m->tag == TAG_DRAFT_ASK) {
         s->seq_of[a->peer][m->ask.slot] = i_seq;
         for (size_t i = 0; i < m->ask.n_ids; i++) text[i] = (char)m->ask.ids[i];
@@ -370,6 +371,7 @@ static struct spec_config spec_config(struct sim *s)
                                .root = SIM_SCRIPT_ROOT,
                                .drafter = {.kind = c->suffix ? DRAFTER_SUFFIX : DRAFTER_LITTLE,
                                            .peer = DRAFTER,
+                                           .n = c->n_drafters,
                                            .prior = c->prior,
                                            .shares_cores = c->shares_cores,
                                            .n_ids = c->n_ids,
@@ -393,12 +395,13 @@ static struct simulator_config simulator_config(struct sim *s)
                                   .jitter_ns = s->c.jitter ? (uint64_t)JITTER_MS * MS_NS : 0};
     return (struct simulator_config){.spec = spec_config(s),
                                      .max_parts = s->c.shares_passes ? 0 : 1,
+                                     .n_stages = s->c.n_stages,
                                      .drops_nothing = s->c.drops_nothing,
                                      .to = {path, path},
                                      .link = {.rtt_ns = (uint64_t)s->c.rtt_ms * MS_NS},
                                      .seed = s->c.jitter,
                                      .models = sim_script_models(&s->script),
-                                     .costs = {pass_ns, draft_ns, s},
+                                     .costs = {pass_ns, draft_ns, s, NULL},
                                      .watch = {on_action, on_departure, on_arrival, fails, go_wrong, s}};
 }
 

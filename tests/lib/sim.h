@@ -31,8 +31,9 @@ struct sim_text {
 };
 
 struct sim_config {                         /* 0: the default in brackets */
-    int n_groups;                           /* of verifiers [1] */
+    int n_groups, n_drafters;               /* n_groups: of verifiers [1, 1] */
     int n_slots, n_ctx, max_rows, max_jobs; /* of a group [1, 64, 16, 8] */
+    int n_stages;                           /* of a group [1] */
     int self_max;                           /* [0: no leader writes by itself] */
     int draft_max, draft_ctx;               /* [0: no drafter, n_ctx] */
     int draft_ahead, draft_block;           /* [-1, 1] */
@@ -40,7 +41,7 @@ struct sim_config {                         /* 0: the default in brackets */
     int n_ids;                              /* ids below it are known to both [all] */
     bool adaptive, ignore_eos;
     struct cost_prior prior;
-    bool drops_nothing;             /* the leaders compute what comes late, in vain */
+    bool drops_nothing;             /* what comes late is computed, in vain */
     bool shares_passes;             /* a pass takes all parts that have room, not one */
     bool shares_cores;              /* little's, with the leaders */
     int rtt_ms;                     /* what spec is told of the links [0: nothing] */

@@ -72,7 +72,7 @@ static int run_alone(struct soak_toy *toy, const struct kernels *kernels, struct
     struct cluster_config config = {.big = toy->big, .kernels = kernels, .n_threads = 1};
     struct layout *l = &config.launch.layout;
     struct cluster *cluster = NULL;
-    int rc = layout_make(l, 1, 1, 1, 1, DRAFTER_NONE, err);
+    int rc = layout_make(l, 1, 1, 1, 1, 1, DRAFTER_NONE, err);
     struct router *router = rc == OK ? router_open(l->n_peers) : NULL;
     if (!router) return err_set(err, E_FAIL, "no router");
     rc = cluster_start(&cluster, &config, router, err);

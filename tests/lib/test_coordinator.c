@@ -36,7 +36,8 @@ struct test_coordinator {
     struct coordinator_config c;
     struct layout layout;
     struct router *router;
-    struct mailbox *mailbox; /* the coordinator's */
+    struct mailbox *mailbox;          /* the coordinator's */
+    struct mailbox *absent[MAX_HERE]; /* of peers that are not there */
     struct wire_arena in, out;
     struct collective *collectives[MAX_HERE]; /* of each shard's peer; NULL with one */
     struct seat seats[MAX_HERE];
@@ -47,7 +48,7 @@ struct test_coordinator {
 
 int coordinator_drafter(const struct test_coordinator *d)
 {
-    return group_leader(layout_drafter(&d->layout));
+    return group_leader(layout_drafter(&d->layout, 0));
 }
 
 int coordinator_leader(const struct test_coordinator *d)
@@ -112,10 +113,11 @@ static void *work(void *arg)
 
 /* ---- messages ---- */
 
-/* A Pass is another shard's message. */
+/* A Pass is another shard's message, a Token the last one's. */
 static int sender(const struct test_coordinator *d, int peer, int tag)
 {
     const struct group *g = layout_group(&d->layout, peer);
+    if (tag == TAG_TOKEN) return group_last(g);
     if (tag != TAG_PASS) return PEER_COORDINATOR;
     int stage = group_stage(g, peer);
     return stage == 0 ? group_leader(g) : group_peer(g, stage - 1, group_shard(g, peer));
@@ -140,11 +142,11 @@ void coordinator_post(struct test_coordinator *d, int peer, const struct message
     coordinator_post_bytes(d, peer, (int)m->tag, data, n_bytes);
 }
 
-static const struct message *next_message(struct test_coordinator *d, int *from, int wait_ms)
+static const struct message *next_message(struct test_coordinator *d, struct mailbox *mailbox, int *from, int wait_ms)
 {
     struct mail mail;
     struct err err = {0};
-    int rc = mailbox_wait(d->mailbox, &mail, wait_ms, &err);
+    int rc = mailbox_wait(mailbox, &mail, wait_ms, &err);
     if (rc == MAIL_NONE) return NULL;
     *from = mail.from;
     rc = wire_decode(&d->in, mail.tag, mail.data, mail.n_bytes, &d->seen, &err);
@@ -190,10 +192,22 @@ const struct message *coordinator_next(struct test_coordinator *d, int *from)
     const struct message *m;
     start(d);
     do {
-        m = next_message(d, &who, PATIENCE_MS);
+        m = next_message(d, d->mailbox, &who, PATIENCE_MS);
         if (!m) fail_msg("no answer comes");
     } while (is_greeting(d, who));
     if (from) *from = who;
+    return m;
+}
+
+const struct message *coordinator_read(struct test_coordinator *d, int peer)
+{
+    const struct message *m;
+    int from;
+    start(d);
+    do {
+        m = next_message(d, d->absent[peer], &from, PATIENCE_MS);
+        if (!m) fail_msg("nothing comes to peer %d", peer);
+    } while (wire_is_sign_of_life((int)m->tag));
     return m;
 }
 
@@ -214,6 +228,7 @@ static void seat(struct test_coordinator *d, int peer)
                                        .path = path,
                                        .kernels = &s->kernels,
                                        .collective = d->collectives[peer],
+                                       .drops_nothing = c->drops_nothing,
                                        .n_threads = 1};
     s->eyes = (struct eyes){{&ops, peer}, router_mailbox(d->router, peer, NULL, NULL), false, 0};
     assert_non_null(s->eyes.mailbox);
@@ -230,7 +245,7 @@ struct test_coordinator *coordinator_open(const struct coordinator_config *c)
     assert_non_null(d);
     d->c = *c;
     int tp = c->tp ? c->tp : 1, pp = c->pp ? c->pp : 1;
-    int rc = layout_make(&d->layout, 1, 1, tp, pp, c->drafter, &err);
+    int rc = layout_make(&d->layout, 1, 1, 1, tp, pp, c->drafter, &err);
     if (rc == OK) rc = wire_arena_init(&d->in, ARENA, &err);
     if (rc == OK) rc = wire_arena_init(&d->out, ARENA, &err);
     for (int s = 0; s < pp && tp > 1 && rc == OK; s++)
@@ -240,7 +255,11 @@ struct test_coordinator *coordinator_open(const struct coordinator_config *c)
     assert_non_null(d->router = router_open(d->layout.n_peers));
     assert_non_null(d->mailbox = router_mailbox(d->router, PEER_COORDINATOR, NULL, NULL));
     if (c->drafter == DRAFTER_LITTLE) seat(d, coordinator_drafter(d));
-    for (int peer = coordinator_leader(d); peer < d->layout.n_peers && c->big; peer++) seat(d, peer);
+    for (int peer = coordinator_leader(d); peer < d->layout.n_peers && c->big; peer++) {
+        bool is_there = !c->stage || group_stage(layout_verifier(&d->layout, 0), peer) == c->stage;
+        if (is_there) seat(d, peer);
+        if (!is_there) assert_non_null(d->absent[peer] = router_mailbox(d->router, peer, NULL, NULL));
+    }
     return d;
 }
 
@@ -285,7 +304,7 @@ static void check_ends(struct test_coordinator *d)
     struct mail mail;
     struct err err;
     int from;
-    while (next_message(d, &from, 0))
+    while (next_message(d, d->mailbox, &from, 0))
         if (!is_greeting(d, from)) fail_msg("peer %d: a %s that nobody asked for", from, wire_tags[d->seen.tag].name);
     if (d->n_hello != d->n_seats) fail_msg("%d of %d said Hello", d->n_hello, d->n_seats);
     if (!d->c.unwelcome && d->n_ready != d->n_seats) fail_msg("%d of %d were ready", d->n_ready, d->n_seats);
@@ -301,6 +320,7 @@ static void coordinator_free(struct test_coordinator *d)
 {
     for (int peer = 0; peer < d->layout.n_peers; peer++) {
         mailbox_close(d->seats[peer].eyes.mailbox);
+        mailbox_close(d->absent[peer]);
         collective_close(d->collectives[peer]);
     }
     mailbox_close(d->mailbox);

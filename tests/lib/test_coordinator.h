@@ -22,6 +22,8 @@
 struct coordinator_config { /* borrowed until coordinator_close */
     const char *big;        /* NULL: no verifier */
     int tp, pp;             /* 0: 1 */
+    int stage;              /* only its workers are there, and the test is the others; 0: all are */
+    bool drops_nothing;
     enum drafter drafter;
     const char *little;
     uint32_t n_slots, n_ctx;
@@ -45,6 +47,9 @@ void coordinator_look_away(struct test_coordinator *d, int peer);
 /* The next answer, and who sent it (from may be NULL). Hello and Ready are looked at, not shown. Borrowed until the
  * next call. */
 const struct message *coordinator_next(struct test_coordinator *d, int *from);
+
+/* The next message to a peer that is not there, but signs of life. Borrowed likewise. */
+const struct message *coordinator_read(struct test_coordinator *d, int peer);
 
 /* Quit to one peer, and waits until its worker_run has returned: its code. Like every owner of a collective, the
  * coordinator breaks that of a shard which is gone. */

@@ -86,7 +86,8 @@ int lead_on_verify(struct lead *l, const struct part *part, uint64_t now_us, str
     struct queued_part *q = lead_queue_at(l, l->n_queued++);
     q->part = *part;
     q->part.rows = q->rows;
-    q->part.error = NULL; /* nor does it say what only a leader says */
+    q->part.error = NULL; /* nor does it say what only a Pass says */
+    q->part.dropped = false;
     snprintf(q->plan, sizeof q->plan, "%s", part->plan ? part->plan : "");
     q->part.plan = part->plan ? q->plan : NULL;
     q->came_us = now_us;
@@ -177,13 +178,15 @@ static bool ends(const struct self *s, const struct token *t)
     return lead_is_end(s, t->id) || t->at + 1 >= s->open.last_position;
 }
 
-/* The slot holds drafts where big writes otherwise. */
+/* The slot holds drafts where big writes otherwise. The part in work that goes on from them gives no Token, or one that
+ * says nothing: later stages drop it (drops.h). */
 static void drop_contradicted(struct lead *l, const struct token *t)
 {
     const struct slot *slot = &l->c.slots->slot[t->slot];
     struct self *s = &l->self[t->slot];
     if (slot->len <= (int)t->at || slot->ids[t->at] == t->id) return;
     slots_cut(l->c.slots, t->slot, t->at);
+    if (s->job_round == t->round && s->job_at >= t->at) s->job = 0;
     if (s->from > t->at) s->from = t->at;
 }
 
@@ -194,6 +197,7 @@ int lead_on_token(struct lead *l, const struct token *t, uint64_t now_us, struct
     if (rc != OK) return rc;
     if (t->id < 0 || t->id >= l->c.n_vocab)
         return err_set(err, E_PEER, "a Token with id %d, outside the vocabulary of %d", t->id, l->c.n_vocab);
+    l->n_tokens = t->number;
     struct self *s = &l->self[t->slot];
     bool of_this_text = (int32_t)(t->round - s->open.round) >= 0;
     if (!s->on || !of_this_text) return OK;
@@ -339,6 +343,8 @@ void lead_join(struct lead *l, const struct part *part, bool is_shared)
     s->last_part = ++l->n_parts;
     if (part->job && brings_token) {
         s->job = part->job;
+        s->job_round = part->round;
+        s->job_at = part->at;
         s->from = part->at + (uint32_t)first_wanted(part);
     }
     l->parts[l->step.n_parts] = *part;
@@ -435,7 +441,7 @@ uint64_t lead_wait_us(const struct lead *l, uint64_t now_us)
 struct lead_step lead_next(struct lead *l, uint64_t now_us)
 {
     drop_taken(l);
-    l->step = (struct lead_step){.parts = l->parts, .refused = l->refused};
+    l->step = (struct lead_step){.parts = l->parts, .refused = l->refused, .n_tokens = l->n_tokens};
     l->n_passes++;
     l->rests_until_us = 0;
     if (lead_budget_rows(l)) {

@@ -23,7 +23,8 @@
  * with big's own next id, one row a pass, beside the rows of all others. So plain decoding takes no round trip for a
  * token. The coordinator gets the verdicts as those of job 0. A slot stops at an end id, at the text's last position,
  * and at `self_max` ids beyond those that the coordinator is known to have (by an Ack, or by a part that it sent). Once
- * big contradicts a draft, parts that go on from it are refused: the slot no longer holds what they follow.
+ * big contradicts a draft, parts that go on from it are refused: the slot no longer holds what they follow. Those that
+ * are under way are dropped by later stages (drops.h), and the slot goes on without waiting for their answers.
  *
  * Drafts of the coordinator that follow one another come in parts of which the last row judges an id, too. Where no
  * more of the slot wait, that id is fed as well, so the pass gives big's own id behind it. A slot whose drafts are
@@ -89,6 +90,7 @@ struct lead_step {            /* borrowed until the next lead_next or lead_on_ve
     int n_rows;
     uint32_t queued_us;            /* how long the oldest part has waited */
     uint32_t drafted_us;           /* what writing drafts for it took */
+    uint32_t n_tokens;             /* the number of the last Token that it knows of */
     const struct verdict *refused; /* to be sent now */
     size_t n_refused;
 };

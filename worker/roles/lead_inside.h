@@ -47,8 +47,9 @@ struct self { /* what a slot may write on by itself */
     uint32_t acked; /* ids of the text that the coordinator has */
     int n_queued;   /* parts of the coordinator's for this slot */
     uint32_t job;   /* of the last that is in work, whose Token has not come; 0: none */
-    bool has_next;  /* big's next id is known and not fed yet */
-    bool knows; /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
+    uint32_t job_round, job_at;
+    bool has_next; /* big's next id is known and not fed yet */
+    bool knows;    /* ids up to `next` are final; those from `from` on were answered to the coordinator's last part, and
                  * after it to parts of the slot's own */
     uint32_t from;
     bool lost; /* it does not follow what the slot holds any more: the coordinator is to know */
@@ -75,6 +76,7 @@ struct lead {
     size_t first, n_queued;
     struct pass_times times;    /* of this stage */
     uint32_t n_passes, n_parts; /* so far */
+    uint32_t n_tokens;          /* the number of the last Token */
     uint64_t rests_until_us;    /* there is no pass until then, or until a message comes; 0: it does not rest */
 
     /* One step. */

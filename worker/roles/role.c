@@ -77,7 +77,8 @@ static int answer_ping(struct worker *w, const struct ping *ping, struct err *er
                                    .ready_us = (now - p->ready_ns) / 1000,
                                    .misses = (uint32_t)links_missed(&w->links, now),
                                    .draft_plan = p->draft_plan,
-                                   .n_trials = p->n_trials},
+                                   .n_trials = p->n_trials,
+                                   .n_dropped = p->n_dropped},
                      err);
 }
 
@@ -212,12 +213,14 @@ void worker_drop_kept(struct worker *w)
     }
 }
 
-static bool take_kept(struct worker *w, struct mail *out)
+/* The oldest, or the oldest of a tag; any: 0. */
+static bool take_kept(struct worker *w, int tag, struct mail *out)
 {
-    struct kept *k = w->kept;
+    struct kept **at = &w->kept, *k;
+    while ((k = *at) && tag && k->mail.tag != tag) at = &k->next;
     if (!k) return false;
     *out = k->mail;
-    w->kept = k->next;
+    *at = k->next;
     free(k);
     return true;
 }
@@ -232,7 +235,7 @@ static int wait_ms(const struct worker *w, uint64_t left_us)
 
 static int next_mail(struct worker *w, uint64_t wait_us, struct mail *out, struct err *err)
 {
-    if (take_kept(w, out)) return OK;
+    if (take_kept(w, 0, out)) return OK;
     uint64_t start_us = clock_now_us();
     int rc = look_at_clock(w, err);
     if (rc == OK) rc = mailbox_poll(w->mailbox, out, err);
@@ -242,6 +245,23 @@ static int next_mail(struct worker *w, uint64_t wait_us, struct mail *out, struc
         if (rc == OK) rc = mailbox_wait(w->mailbox, out, wait_ms(w, wait_us - waited_us), err);
     }
     return rc;
+}
+
+/* From its sender, as it should be; takes the mail. */
+static int decode(struct worker *w, struct wire_arena *arena, struct mail *mail, struct message *out, struct err *err)
+{
+    int from = mail->from;
+    int rc = wire_decode(arena, mail->tag, mail->data, mail->n_bytes, out, err);
+    mail_free(mail);
+    return rc == OK ? check_sender(w, from, (int)out->tag, err) : rc;
+}
+
+int worker_next_of(struct worker *w, struct wire_arena *arena, int tag, struct message *out, struct err *err)
+{
+    struct mail mail;
+    int rc = keep_all(w, err);
+    if (rc != OK) return rc;
+    return take_kept(w, tag, &mail) ? decode(w, arena, &mail, out, err) : MAIL_NONE;
 }
 
 int worker_next(struct worker *w, struct wire_arena *arena, uint64_t wait_us, struct message *out, struct err *err)
@@ -255,10 +275,7 @@ int worker_next(struct worker *w, struct wire_arena *arena, uint64_t wait_us, st
         rc = take_sign_of_life(w, &mail, err);
         if (rc != OK) return rc;
     }
-    int from = mail.from;
-    int rc = wire_decode(arena, mail.tag, mail.data, mail.n_bytes, out, err);
-    mail_free(&mail);
-    if (rc == OK) rc = check_sender(w, from, (int)out->tag, err);
+    int rc = decode(w, arena, &mail, out, err);
     if (rc == OK && out->tag == TAG_QUIT) w->quit = true;
     return rc;
 }

@@ -47,6 +47,7 @@ struct pulse {                 /* of a worker that serves: what its Pongs say, a
     int waits_for;                    /* a peer; PEER_COORDINATOR: none */
     const char *draft_plan;           /* borrowed: by which it drafts, if it looks for one */
     uint32_t n_trials;                /* of plans */
+    uint32_t n_dropped;               /* rows that were of no use any more */
 };
 
 struct worker {
@@ -75,6 +76,8 @@ int worker_post(struct worker *w, int to, const struct message *m, struct err *e
  * wait_us (0: none now; UINT64_MAX: it waits for ever). E_PEER: not a message that its sender may send, or the
  * coordinator is lost. */
 int worker_next(struct worker *w, struct wire_arena *arena, uint64_t wait_us, struct message *out, struct err *err);
+/* The next message of this tag that is here, before others that came earlier. MAIL_NONE: there is none. */
+int worker_next_of(struct worker *w, struct wire_arena *arena, int tag, struct message *out, struct err *err);
 void worker_drop_kept(struct worker *w);
 
 /* engine_config's `between` and collective's `waits` for a struct worker: answer Pings, and keep other messages.

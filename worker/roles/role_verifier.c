@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/clock.h"
+#include "worker/roles/drops.h"
 #include "worker/roles/lookup.h"
 #include "worker/roles/self_draft.h"
 
@@ -20,6 +21,11 @@ struct verifier {
     float *x;                              /* [PASS_ROWS, n_embd] owns */
     struct verdict_row answers[PASS_ROWS]; /* of wanted rows, on the last stage */
     uint32_t queued_us, computed_us, drafted_us;
+    uint32_t n_tokens; /* that the leader had when it began */
+
+    struct drops drops;    /* owns */
+    float *found;          /* [tp, PASS_ROWS] owns: 1 where a shard has found a part to be of no use */
+    uint32_t n_own_tokens; /* of the last stage */
 
     struct lead *lead;            /* owns; NULL on other shards */
     struct suffix_memory *memory; /* owns; the leader's, if it is to remember earlier texts */
@@ -28,6 +34,17 @@ struct verifier {
 };
 
 /* ---- a pass, on any shard ---- */
+
+static bool is_alive(const struct part *part)
+{
+    return !part->error && !part->dropped;
+}
+
+/* Neither the first stage nor the last: only by Tokens it learns what big says. */
+static bool is_between(const struct verifier *v)
+{
+    return v->stage > 0 && !v->last;
+}
 
 static void list_rows(struct verifier *v, const struct part *part)
 {
@@ -65,10 +82,42 @@ static int copy_slot(struct verifier *v, const struct part *part, struct err *er
     return OK;
 }
 
-/* A part of a Pass that came, with its hidden rows if it has no error. */
-static int join_part(struct verifier *v, struct part *part, const float *hidden, struct err *err)
+/* A Token may have come to some shards only: what one of them has found, all drop. */
+static int agree(struct verifier *v, size_t n_parts, struct err *err)
+{
+    struct collective *c = v->w->config->collective;
+    int from[SHARDS_MOST + 1], tp = v->w->group->tp;
+    for (int s = 0; s <= tp; s++) from[s] = s * (int)n_parts;
+    float *own = v->found + from[v->shard];
+    if (v->shard > 0) memcpy(own, v->found, n_parts * sizeof *own);
+    int rc = c->gather(c, v->found, (size_t)from[tp], 1, from, err);
+    for (int s = 1; s < tp && rc == OK; s++)
+        for (size_t p = 0; p < n_parts; p++) v->found[p] += v->found[(size_t)from[s] + p];
+    return rc;
+}
+
+/* Sets found[p] of parts that are of no use any more. */
+static int find_dropped(struct verifier *v, const struct pass *pass, struct err *err)
+{
+    bool looks = v->stage > 0 && !v->w->config->drops_nothing;
+    for (size_t p = 0; p < pass->n_parts; p++) {
+        const struct part *part = &pass->parts[p];
+        if (part->dropped && v->stage < 2)
+            return err_set(err, E_PEER, "peer %d: a Pass with a part that nobody can have dropped", v->w->config->peer);
+        v->found[p] = part->dropped || (looks && drops_find(&v->drops, part, pass->n_tokens));
+    }
+    return looks && is_between(v) && v->w->group->tp > 1 ? agree(v, pass->n_parts, err) : OK;
+}
+
+/* A part of a Pass that came, with its hidden rows if it is alive. */
+static int join_part(struct verifier *v, struct part *part, bool found, const float *hidden, struct err *err)
 {
     size_t n_embd = (size_t)v->w->info.shape.n_embd;
+    part->dropped = drops_settle(&v->drops, part, found);
+    if (part->dropped) {
+        part->error = NULL;
+        return OK;
+    }
     int rc = part->from ? copy_slot(v, part, err) : OK;
     if (rc != OK) return rc;
     enum verdict_status status = slots_check(&v->w->slots, part->slot, part->at, part->prefix_hash, part->n_rows);
@@ -91,21 +140,22 @@ static int join_parts(struct verifier *v, const struct pass *pass, struct err *e
         int rc = part_check(part, PASS_ROWS, v->w->info.shape.n_vocab, err);
         if (rc != OK) return rc;
         n_rows += part->n_rows;
-        n_computed += part->error ? 0 : part->n_rows;
+        n_computed += is_alive(part) ? part->n_rows : 0;
     }
     if (n_rows > PASS_ROWS || pass->n_hidden != n_computed * n_embd)
         return err_set(err, E_PEER, "peer %d: a Pass of %zu rows with %zu numbers", v->w->config->peer, n_rows,
                        pass->n_hidden);
+    int rc = find_dropped(v, pass, err);
     const float *hidden = pass->hidden;
-    for (v->n_rows = 0, v->n_parts = 0; v->n_parts < pass->n_parts; v->n_parts++) {
+    for (v->n_rows = 0, v->n_parts = 0; v->n_parts < pass->n_parts && rc == OK; v->n_parts++) {
         struct part *part = &v->parts[v->n_parts];
         *part = pass->parts[v->n_parts];
-        size_t n = part->error ? 0 : part->n_rows * n_embd;
-        int rc = join_part(v, part, hidden, err);
-        if (rc != OK) return rc;
+        size_t n = is_alive(part) ? part->n_rows * n_embd : 0;
+        rc = join_part(v, part, v->found[v->n_parts] > 0, hidden, err);
         hidden += n;
     }
-    return OK;
+    v->w->pulse.n_dropped = v->drops.n_rows;
+    return rc;
 }
 
 static int pass_post(struct verifier *v, int to, struct err *err)
@@ -118,7 +168,8 @@ static int pass_post(struct verifier *v, int to, struct err *err)
                                  .n_hidden = (size_t)v->n_rows * (size_t)v->w->info.shape.n_embd,
                                  .queued_us = v->queued_us,
                                  .computed_us = v->computed_us,
-                                 .drafted_us = v->drafted_us}};
+                                 .drafted_us = v->drafted_us,
+                                 .n_tokens = v->n_tokens}};
     return worker_post(v->w, to, &m, err);
 }
 
@@ -127,7 +178,7 @@ static int pass_post(struct verifier *v, int to, struct err *err)
 static int post_verdict(struct verifier *v, const struct part *part, struct verdict found, struct err *err)
 {
     int32_t drafts[DRAFTS_MOST];
-    if (part->job == 0 && !part->error) {
+    if (part->job == 0 && is_alive(part)) {
         found.drafts = drafts;
         found.n_drafts = drafts_of(part, drafts);
     }
@@ -139,36 +190,63 @@ static int post_verdict(struct verifier *v, const struct part *part, struct verd
     return worker_post(v->w, PEER_COORDINATOR, &(struct message){.tag = TAG_VERDICT, .verdict = found}, err);
 }
 
-/* Big's next id, to the leader if it asked for it. */
+/* The draft that stood in the Token's place is not big's id. */
+static bool is_contradicted(const struct part *part, const struct token *token)
+{
+    const struct row *row = &part->rows[token->at - 1 - part->at];
+    return row->n_judge > 0 && row->judge[0] != token->id;
+}
+
+/* Big's next id, to those who want to know it: the leader, if it asked for it. */
 static int post_token(struct verifier *v, const struct part *part, const struct verdict_row *answers, struct err *err)
 {
+    const struct group *g = v->w->group;
     struct token token;
     if (!part->token || !token_of(part, answers, &token)) return OK;
     token.prefix_hash = v->w->slots.slot[part->slot].prefix_hash[token.at];
+    token.number = ++v->n_own_tokens;
+    drops_note(&v->drops, &v->w->slots, &token);
+    if (v->shard > 0) return OK;
     if (v->lead) return lead_on_token(v->lead, &token, clock_now_us(), err);
-    return worker_post(v->w, group_leader(v->w->group), &(struct message){.tag = TAG_TOKEN, .token = token}, err);
+    const struct message m = {.tag = TAG_TOKEN, .token = token};
+    int from = group_peer(g, 1, 0), to = is_contradicted(part, &token) ? group_peer(g, g->pp - 1, 0) : from;
+    int rc = worker_post(v->w, group_leader(g), &m, err);
+    for (int peer = from; peer < to && rc == OK; peer++) rc = worker_post(v->w, peer, &m, err);
+    return rc;
 }
 
-static int post_verdicts(struct verifier *v, struct err *err)
+static int answer_part(struct verifier *v, const struct part *part, size_t n_wanted, const struct verdict_row *answers,
+                       struct err *err)
+{
+    struct verdict found = {.status = VERDICT_OK,
+                            .held = part->at + (uint32_t)part->n_rows,
+                            .rows = answers,
+                            .n_rows = n_wanted,
+                            .queued_us = v->queued_us,
+                            .computed_us = v->computed_us,
+                            .pass_rows = (uint32_t)v->n_rows,
+                            .drafted_us = v->drafted_us,
+                            .error = part->error};
+    if (part->error) {
+        found.status = VERDICT_FAILED;
+        found.held = slots_held(&v->w->slots, part->slot);
+    } else if (part->dropped) {
+        found.status = VERDICT_GAP;
+        found.held = drops_held(&v->drops, part);
+    }
+    return post_verdict(v, part, found, err);
+}
+
+/* On every shard of the last stage: all know what big says, one answers. */
+static int answer_parts(struct verifier *v, struct err *err)
 {
     const struct verdict_row *answers = v->answers;
     int rc = OK;
     for (size_t p = 0; p < v->n_parts && rc == OK; p++) {
         const struct part *part = &v->parts[p];
         size_t n_wanted = 0;
-        for (size_t i = 0; i < part->n_rows && !part->error; i++) n_wanted += part->rows[i].wanted;
-        uint32_t held = part->error ? slots_held(&v->w->slots, part->slot) : part->at + (uint32_t)part->n_rows;
-        rc = post_verdict(v, part,
-                          (struct verdict){.status = part->error ? VERDICT_FAILED : VERDICT_OK,
-                                           .held = held,
-                                           .rows = answers,
-                                           .n_rows = n_wanted,
-                                           .queued_us = v->queued_us,
-                                           .computed_us = v->computed_us,
-                                           .pass_rows = (uint32_t)v->n_rows,
-                                           .drafted_us = v->drafted_us,
-                                           .error = part->error},
-                          err);
+        for (size_t i = 0; i < part->n_rows && is_alive(part); i++) n_wanted += part->rows[i].wanted;
+        if (v->shard == 0) rc = answer_part(v, part, n_wanted, answers, err);
         if (rc == OK && n_wanted) rc = post_token(v, part, answers, err);
         answers += n_wanted;
     }
@@ -191,7 +269,7 @@ static void settle_parts(struct verifier *v, const struct verdict_row *answers)
     int row = 0, n_kept = 0;
     for (size_t p = 0; p < v->n_parts; p++) {
         struct part *part = &v->parts[p];
-        if (part->error) continue;
+        if (!is_alive(part)) continue;
         bool follows = part->at > slots_held(&v->w->slots, part->slot); /* one that failed in this pass */
         if (follows || !is_computed(v, part, row, &why)) fail_part(v, part, why.text);
         for (size_t i = 0; i < part->n_rows; i++, row++) {
@@ -225,26 +303,23 @@ static int copy_rows(struct verifier *v, struct err *err)
     int rc = OK;
     for (size_t p = 0; p < v->n_parts && rc == OK; p++) {
         const struct part *part = &v->parts[p];
-        if (part->from) rc = engine_copy(v->w->engine, (int)part->slot, (int)part->from - 1, (int)part->at, err);
+        if (part->from && !part->dropped)
+            rc = engine_copy(v->w->engine, (int)part->slot, (int)part->from - 1, (int)part->at, err);
     }
     return rc;
 }
 
-/* Computes, and hands on what comes out. */
+/* Computes, and hands on what comes out. After worker_begin_pass. */
 static int pass_run(struct verifier *v, struct err *err)
 {
     const struct verdict_row *answers = NULL;
     uint64_t start = clock_now_us();
-    worker_begin_pass(v->w);
     int rc = copy_rows(v, err);
     if (rc == OK && v->n_rows) rc = compute(v, &answers, err);
     if (rc != OK) return rc;
     settle_parts(v, answers);
     v->computed_us += (uint32_t)(clock_now_us() - start);
-    if (!v->last)
-        rc = pass_post(v, group_peer(v->w->group, v->stage + 1, v->shard), err);
-    else if (v->shard == 0)
-        rc = post_verdicts(v, err);
+    rc = v->last ? answer_parts(v, err) : pass_post(v, group_peer(v->w->group, v->stage + 1, v->shard), err);
     worker_end_pass(v->w);
     return rc;
 }
@@ -258,8 +333,10 @@ static int pass_take(struct verifier *v, const struct pass *pass, struct err *er
     if (pass->n_parts < 1 || pass->n_parts > PASS_ROWS)
         return err_set(err, E_PEER, "peer %d: a Pass of %zu parts", v->w->config->peer, pass->n_parts);
     if (pass->draft) return self_draft_step(&v->self_draft, pass, err);
+    worker_begin_pass(v->w); /* shards may have to agree first */
     int rc = join_parts(v, pass, err);
     if (rc != OK) return rc;
+    v->n_tokens = pass->n_tokens;
     v->drafted_us = pass->drafted_us;
     v->queued_us = pass->queued_us;
     v->computed_us = pass->computed_us;
@@ -291,11 +368,13 @@ static int lead_pass(struct verifier *v, struct err *err)
     }
     for (int i = 0; i < v->n_rows; i++) ids[i] = v->rows[i].ask->id;
     engine_embed(v->w->engine, ids, v->n_rows, v->x);
+    v->n_tokens = step.n_tokens;
     v->queued_us = step.queued_us;
     v->drafted_us = step.drafted_us;
     v->computed_us = 0;
     const struct group *g = v->w->group;
     for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), err);
+    worker_begin_pass(v->w);
     if (rc == OK) rc = pass_run(v, err);
     if (rc == OK && !step.parts[0].plan) lead_note_pass(v->lead, step.n_rows, v->computed_us);
     return rc;
@@ -332,16 +411,29 @@ static int take_as_leader(struct verifier *v, const struct message *m, struct er
     }
 }
 
+/* Tokens go before Passes that came earlier: their parts may be of no use any more. */
+static int take_tokens(struct verifier *v, struct err *err)
+{
+    struct message m;
+    int rc;
+    while ((rc = worker_next_of(v->w, &v->w->in, TAG_TOKEN, &m, err)) == OK)
+        drops_note(&v->drops, &v->w->slots, &m.token);
+    return rc == MAIL_NONE ? OK : rc;
+}
+
 static int take(struct verifier *v, uint64_t wait_us, struct err *err)
 {
     struct worker *w = v->w;
     struct message m;
+    int rc = is_between(v) ? take_tokens(v, err) : OK;
+    if (rc != OK) return rc;
     if (v->lead && lead_is_full(v->lead, clock_now_us()))
         return MAIL_NONE; /* messages wait in the mailbox until there is room */
-    int rc = worker_next(w, &w->in, wait_us, &m, err);
+    rc = worker_next(w, &w->in, wait_us, &m, err);
     if (rc != OK || m.tag == TAG_QUIT) return rc;
     if (v->lead) return take_as_leader(v, &m, err);
     if (m.tag == TAG_PASS) return pass_take(v, &m.pass, err);
+    if (m.tag == TAG_TOKEN && is_between(v)) return drops_note(&v->drops, &w->slots, &m.token), OK;
     return unexpected(v, &m, err);
 }
 
@@ -390,6 +482,7 @@ static int leader_open(struct verifier *v, struct err *err)
     int rc = n_bytes ? suffix_memory_open(&v->memory, n_bytes, err) : OK;
     if (rc != OK) return rc;
     struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = max_rows, .n_vocab = n_vocab};
+    lead.drops_nothing = v->w->config->drops_nothing;
     rc = drafts_open(v, &lead.drafts, err);
     if (rc == OK) rc = lead_open(&v->lead, &lead, err);
     bool at_leader = v->w->config->layout.drafter == DRAFTER_SUFFIX || v->self_draft.w;
@@ -410,7 +503,9 @@ int verifier_serve(struct worker *w, struct err *err)
     v->last = v->stage == g->pp - 1;
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
-    if (!v->x) rc = err_set(err, E_LAYOUT, "out of memory");
+    v->found = calloc((size_t)g->tp * PASS_ROWS, sizeof *v->found);
+    if (!v->x || !v->found) rc = err_set(err, E_LAYOUT, "out of memory");
+    if (rc == OK) rc = drops_init(&v->drops, w->slots.n, err);
     if (rc == OK) rc = self_draft_open(&v->self_draft, w, err);
     if (rc == OK && v->stage == 0 && v->shard == 0) rc = leader_open(v, err);
     if (rc == OK) rc = verifier_loop(v, err);
@@ -418,6 +513,8 @@ int verifier_serve(struct worker *w, struct err *err)
     suffix_memory_close(v->memory);
     lookup_free(&v->lookup);
     self_draft_close(&v->self_draft);
+    drops_free(&v->drops);
+    free(v->found);
     free(v->x);
     free(v);
     return rc;

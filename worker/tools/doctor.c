@@ -158,7 +158,7 @@ struct need { /* bytes: of all shares together, and of the largest */
 static uint64_t kv_bytes(const struct report *r, enum role role, const struct engine_info *info)
 {
     int groups = r->in->groups, n_slots = layout_group_slots(groups, r->in->parallel);
-    if (role == ROLE_DRAFTER) n_slots *= groups;
+    if (role == ROLE_DRAFTER) n_slots = layout_drafter_slots(r->in->drafters, groups, n_slots);
     return info->kv_position_bytes * (uint64_t)r->in->ctx * (uint64_t)n_slots;
 }
 
@@ -193,7 +193,7 @@ static void say_share(struct report *r, enum role role, int group, const struct 
     struct err ignored;
     char host[72] = "this host", place[64] = "", reads[64] = "";
     if (doctor_layout(in, &l, &ignored) != OK) return;
-    const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l) : layout_verifier(&l, group);
+    const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l, group) : layout_verifier(&l, group);
     int rank = layout_rank(&l, group_peer(g, share->stage, share->shard));
     if (in->world && in->ranks) snprintf(host, sizeof host, "host %.60s", in->ranks[rank].host);
     if (group_n_peers(g) > 1) snprintf(place, sizeof place, " stage %d, shard %d", share->stage, share->shard);
@@ -254,7 +254,7 @@ static void say_models(struct report *r)
     struct need big = {0}, little = {0};
     if (!in->kernels) return; /* said already */
     if (in->big) say_model(r, &big, ROLE_VERIFIER, in->big, in->groups, in->tp, in->pp);
-    if (in->little) say_model(r, &little, ROLE_DRAFTER, in->little, 1, 1, 1);
+    if (in->little) say_model(r, &little, ROLE_DRAFTER, in->little, in->drafters, 1, 1);
     if (r->device_bytes && big.all) { /* which then take none of the host's */
         int n_shares = in->groups * in->tp * in->pp;
         if (n_shares > r->n_workers) n_shares = r->n_workers;

@@ -8,7 +8,7 @@
 
 struct doctor_input {                      /* all borrowed */
     const char *big, *little;              /* model files; NULL: none given */
-    int groups, tp, pp;                    /* at least 1 */
+    int drafters, groups, tp, pp;          /* at least 1 */
     const char *stage_share, *shard_share; /* lists (layout_read_share); NULL: by bytes, equal */
     int ctx, parallel;                     /* room for `parallel` sequences of `ctx` positions */
     int threads;                           /* of each worker; 0: the cores this process may use */

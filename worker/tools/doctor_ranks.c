@@ -36,7 +36,7 @@ static enum drafter drafter_of(const struct doctor_input *in)
 int doctor_layout(const struct doctor_input *in, struct layout *out, struct err *err)
 {
     int n = in->world ? in->world->size : 1;
-    return layout_make(out, n, in->groups, in->tp, in->pp, drafter_of(in), err);
+    return layout_make(out, n, in->drafters, in->groups, in->tp, in->pp, drafter_of(in), err);
 }
 
 /* Whether the launcher's ranks are those that the layout takes. */
@@ -45,7 +45,7 @@ static void say_ranks(struct report *r)
     const struct doctor_input *in = r->in;
     struct layout layout;
     struct err err;
-    int n_needed = layout_ranks_needed(in->groups, in->tp, in->pp, drafter_of(in));
+    int n_needed = layout_ranks_needed(in->drafters, in->groups, in->tp, in->pp, drafter_of(in));
     if (doctor_layout(in, &layout, &err) != OK && (in->big || in->little))
         report_bad(r, E_LAYOUT, "ranks", "%s. Do: %s -n %d pilotfish ...", err.text, launcher_script(), n_needed);
     else if (in->world)
