@@ -19,6 +19,9 @@ add_test(NAME config COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/config.sh $<TARGET_FILE
 add_test(NAME readme COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/readme.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR})
 set_tests_properties(readme PROPERTIES TIMEOUT 300)
+add_test(NAME papers COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/papers.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR})
+set_tests_properties(papers PROPERTIES TIMEOUT 300)
 add_test(NAME network COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/network.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(network PROPERTIES TIMEOUT 120)
