@@ -82,5 +82,5 @@ for signal in INT TERM; do
     cases+=("people_end $signal 0" "people_end $signal 0 --net-delay 100" "people_end $signal 4 --tp 2"
         "people_end_loading $signal 0 0" "people_end_loading $signal 2 1")
 done
-beside 3 "${cases[@]}"
+beside 2 "${cases[@]}"
 verdict
