@@ -32,6 +32,7 @@
 #include "coordinator/cli/progress.h"
 #include "coordinator/cli/scored_text.h"
 #include "coordinator/cli/shell_word.h"
+#include "coordinator/text/tokenizer.h"
 #include "cut_off.h"
 #include "simulate.h"
 #include "proto/clock.h"
@@ -336,6 +337,7 @@ static int doctor(struct program *p, const struct mpi_world *world, const struct
     struct doctor_input in = {.big = p->o.big,
                               .little = p->o.little,
                               .drafters = p->o.drafters,
+                              .check_vocabularies = tokenizer_check_files,
                               .groups = p->o.groups,
                               .tp = p->o.tp,
                               .pp = p->o.pp,

@@ -74,9 +74,9 @@ static bool is_lost(const struct heartbeat *h, int peer, uint64_t now_ns)
     return deadline_since(w->heard_ns, now_ns) > deadline_ns(w->pong.block_us);
 }
 
-/* From whom it gets nothing any more, though that one serves for long enough and is not lost itself; PEER_COORDINATOR:
- * none. What it said before the coordinator was away does not count. */
-static int missed_by(const struct heartbeat *h, int peer)
+/* From whom it gets nothing any more, though that one serves for long enough and answers the coordinator;
+ * PEER_COORDINATOR: none. What it said before the coordinator was away does not count. */
+static int missed_by(const struct heartbeat *h, int peer, uint64_t now_ns)
 {
     const struct heartbeat_worker *w = &h->workers[peer];
     int other = (int)w->pong.misses;
@@ -84,7 +84,8 @@ static int missed_by(const struct heartbeat *h, int peer)
     if (!w->begun || w->lost || other == peer || layout_group(&h->layout, other) != g) return PEER_COORDINATOR;
     const struct heartbeat_worker *o = &h->workers[other];
     bool long_enough = w->pong.sent_ns >= h->back_ns && w->pong.sent_ns > o->begun_ns + DEADLINE_S * second_ns;
-    return o->begun && !o->lost && long_enough ? other : PEER_COORDINATOR;
+    bool answers = deadline_since(o->heard_ns, now_ns) < 2 * PING_MS * ms_ns; /* or it may be lost itself */
+    return o->begun && !o->lost && long_enough && answers ? other : PEER_COORDINATOR;
 }
 
 /* It has got all that was sent to its group, and has nothing to do. */
@@ -138,7 +139,7 @@ struct heartbeat_found heartbeat_look(struct heartbeat *h, const enum heartbeat_
         if (is_stalled(h, i, awaits ? awaits[i] : AWAITS_NOTHING, now_ns))
             found = (struct heartbeat_found){LOST_MESSAGE, behind(h, layout_verifier(&h->layout, i)), 0};
     for (int p = h->layout.n_peers; --p > PEER_COORDINATOR;) { /* the first one counts */
-        int other = missed_by(h, p);
+        int other = missed_by(h, p, now_ns);
         if (other != PEER_COORDINATOR) found = (struct heartbeat_found){LOST_LINK, p, other};
     }
     for (int p = h->layout.n_peers; --p > PEER_COORDINATOR;)

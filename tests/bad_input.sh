@@ -63,6 +63,9 @@ wait $!
 differ='the vocabularies differ: id 512 is "<|endoftext|>" in the big model, "<|EndOfText|>" in the little one'
 refuses 3 "$differ" generate --big big.gguf --little other_word.gguf --raw hello
 over 3 refuses 3 "$differ" generate --big big.gguf --little other_word.gguf --raw hello
+run doctor --big big.gguf --little other_word.gguf
+[ "$rc" = 3 ] && grep -qF "bad   pair       --little: $differ" out || wrong "doctor takes vocabularies that differ"
+does "^ok    pair  " doctor --big big.gguf --little little.gguf
 LC_ALL=C sed 's/<|endoftext|>/<|EndOfText|>/' little.gguf > renamed.gguf
 does . generate --big big.gguf --little renamed.gguf --guard off --check --raw -n 24 hello
 "$tiny" padded_big.gguf --vocab 764

@@ -4,7 +4,8 @@ pilotfish_test(test_output test_output.c ${sim} LIBS pf_simulator)
 pilotfish_test(test_network test_network.c LIBS pf_coordinator)
 pilotfish_test(test_progress test_progress.c LIBS pf_coordinator)
 pilotfish_test(test_stop test_stop.c ${sim} LIBS pf_simulator)
-pilotfish_test(test_prompts test_prompts.c LIBS pf_coordinator pf_tiny)
+pilotfish_test(test_prompts test_prompts.c lib/prompt_files.c LIBS pf_coordinator pf_tiny)
+pilotfish_test(test_prompt_settings test_prompt_settings.c lib/prompt_files.c LIBS pf_coordinator pf_tiny)
 pilotfish_test(test_metadata test_metadata.c LIBS pf_coordinator)
 pilotfish_test(test_workers test_workers.c LIBS pf_coordinator)
 pilotfish_test(test_shares test_shares.c LIBS pf_coordinator)
@@ -18,6 +19,9 @@ add_test(NAME config COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/config.sh $<TARGET_FILE
 add_test(NAME readme COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/readme.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR})
 set_tests_properties(readme PROPERTIES TIMEOUT 300)
+add_test(NAME papers COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/papers.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR})
+set_tests_properties(papers PROPERTIES TIMEOUT 300)
 add_test(NAME network COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/network.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(network PROPERTIES TIMEOUT 120)

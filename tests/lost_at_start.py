@@ -122,7 +122,7 @@ def main():
                     ("s", 2), ("0", 30), ("1", 4), ("1", 45), ("2", 85)):
                 at_call(who, n)
             for which in "script", "launcher":
-                for n in (2, 3, 4, 5, 6) if is_long else (4,):
+                for n in (2, 3, 4, 5, 6) if is_long else (3, 4, 5):
                     once_there_are(n + (which == "launcher" and n < 3), which)
         finally:
             for b in busy:

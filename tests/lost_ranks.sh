@@ -12,72 +12,75 @@ case $big in /*) ;; *) big=$PWD/$big ;; esac
 
 # --- a rank is lost ---------------------------------------------------------------------------------------------------
 
-for rank in 0 1 2; do
-    LOSE=$rank start 3 "${with_little[@]}"
-    soon "rank $rank" is_started $rank
-    ends 5 "rank $rank is lost before it starts"
-done
-for rank in 1 2; do # the 1.5B takes long enough to be caught loading
+before_it_starts() {
+    LOSE=$1 start 3 "${with_little[@]}"
+    soon "rank $1" is_started "$1"
+    ends 5 "rank $1 is lost before it starts"
+}
+
+while_it_loads() { # the 1.5B takes long enough to be caught loading
     start 3 generate --big "$big" --little "$big" -n 8 --raw hello
-    soon "rank $rank loads" is_loading $rank
-    kill -9 "$(cat pid.$rank)"
-    ends 5 "rank $rank is lost while it loads"
-done
-for rank in 0 1 2 3; do
-    start 4 "${with_little[@]}" --tp 2
+    soon "rank $1 loads" is_loading "$1"
+    kill -9 "$(cat "pid.$1")"
+    ends 5 "rank $1 is lost while it loads"
+}
+
+# in_the_middle RANK N_RANKS OPTION...
+in_the_middle() {
+    start "$2" "${with_little[@]}" "${@:3}"
     soon "text" text_is_there
-    kill -9 "$(cat pid.$rank)"
-    ends 5 "rank $rank is lost in the middle"
-    [ -s out ] || wrong "rank $rank: the text so far is lost"
-done
-for layout in "--tp 2" "--pp 2"; do
-    for rank in 0 1 2; do # shellcheck disable=SC2086 # two words
-        start 3 "${endless[@]}" $layout
-        soon "text" text_is_there
-        kill -9 "$(cat pid.$rank)"
-        ends 5 "rank $rank is lost while the leader writes by itself, $layout"
-    done
-done
-for rank in 0 1 2; do
-    start 3 "${with_little[@]}" --net-delay 50,drafter=5
+    kill -9 "$(cat "pid.$1")"
+    ends 5 "rank $1 is lost in the middle, ${*:3}"
+    [ -s out ] || wrong "rank $1, ${*:3}: the text so far is lost"
+}
+
+while_the_leader_writes_by_itself() {
+    start 3 "${endless[@]}" "${@:2}"
     soon "text" text_is_there
-    kill -9 "$(cat pid.$rank)"
-    ends 5 "rank $rank is lost over an emulated network"
-done
-for rank in 0 1 2 3; do # the text is of group 1, on rank 2
-    start 4 "${with_little[@]}" --groups 2
+    kill -9 "$(cat "pid.$1")"
+    ends 5 "rank $1 is lost while the leader writes by itself, ${*:2}"
+}
+
+it_crashes() {
+    start 3 "${endless[@]}" --pp 2
     soon "text" text_is_there
-    kill -9 "$(cat pid.$rank)"
-    ends 5 "rank $rank of two groups is lost"
-done
-start 3 "${endless[@]}" --pp 2
-soon "text" text_is_there
-kill -SEGV "$(cat pid.2)"
-ends 5 "rank 2 of two stages crashes"
+    kill -SEGV "$(cat pid.2)"
+    ends 5 "rank 2 of two stages crashes"
+}
 
 # --- people end it ----------------------------------------------------------------------------------------------------
 
-# signalled WHAT MOMENT...: what was started gets the signal at that moment.
+# signalled SIGNAL WHAT MOMENT...: what was started gets the signal at that moment.
 signalled() {
-    soon "$@"
+    local signal=$1
+    soon "${@:2}"
     kill -"$signal" -- -"$pid"
-    ends "$code" "$signal, $1"
+    case $signal in INT) ends 130 "$signal, $2" ;; TERM) ends 143 "$signal, $2" ;; esac
 }
 
-for signal in INT:130 TERM:143; do
-    code=${signal#*:} signal=${signal%:*}
-    start 0 "${with_little[@]}"
-    signalled "text of one process" text_is_there
-    [ -s out ] || wrong "$signal: the text so far is lost"
-    start 0 "${with_little[@]}" --net-delay 100
-    signalled "text over an emulated network" text_is_there
-    start 0 generate --big "$big" -n 8 --raw hello
-    signalled "loading in one process" is_loading 0
-    start 4 "${with_little[@]}" --tp 2
-    signalled "text of four ranks" text_is_there
-    [ -s out ] || wrong "$signal: the text so far is lost"
-    start 2 generate --big "$big" -n 8 --raw hello
-    signalled "loading on rank 1" is_loading 1
-done
+# people_end SIGNAL N_RANKS OPTION...: 0 ranks are one process.
+people_end() {
+    start "$2" "${with_little[@]}" "${@:3}"
+    signalled "$1" "text, $2 ranks, ${*:3}" text_is_there
+    [ -s out ] || wrong "$1, $2 ranks: the text so far is lost"
+}
 
+people_end_loading() {
+    start "$2" generate --big "$big" -n 8 --raw hello
+    signalled "$1" "loading, $2 ranks" is_loading "$3"
+}
+
+cases=(it_crashes "while_it_loads 1" "while_it_loads 2")
+for rank in 0 1 2; do
+    cases+=("before_it_starts $rank" "in_the_middle $rank 3 --net-delay 50,drafter=5")
+    for layout in "--tp 2" "--pp 2"; do cases+=("while_the_leader_writes_by_itself $rank $layout"); done
+done
+for rank in 0 1 2 3; do # of two groups the text is on rank 2
+    cases+=("in_the_middle $rank 4 --tp 2" "in_the_middle $rank 4 --groups 2")
+done
+for signal in INT TERM; do
+    cases+=("people_end $signal 0" "people_end $signal 0 --net-delay 100" "people_end $signal 4 --tp 2"
+        "people_end_loading $signal 0 0" "people_end_loading $signal 2 1")
+done
+beside 2 "${cases[@]}"
 verdict

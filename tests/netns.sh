@@ -92,38 +92,47 @@ generate=("$pilotfish" generate --big big.gguf --raw --guard off -n 12 --threads
 ends 0 . "${generate[@]}" hello
 cp out alone
 
-# writes HOSTS_OF_WORKERS RANKS ARGUMENT...: over three hosts, the text of one process; worker by worker, who is where.
+# writes WORKERS RANKS ARGUMENT...: over three hosts, the text of one process; worker by worker, who is where.
 writes() {
     ends 0 "first token after" "$netns" 3 -d 500 -- "$mpirun" -n "$2" "${generate[@]}" --stats "${@:3}" hello
     cmp -s out alone || wrong "${*:3}: another text than one process"
     local where
-    where=$(sed -nE 's/^(drafter|verifier) on host (host.): .*/\1 \2/p' err | tr '\n' ' ')
-    [ "$where" = "$1 " ] || wrong "${*:3}: the workers are: $where"
+    where=$(sed -nE 's/^(drafter|verifier) on host (host.): .*/\1:\2/p' err | paste -sd ,)
+    [ "$where" = "$1" ] || wrong "${*:3}: the workers are: $where"
     ! grep -q '^\[' err || wrong "${*:3}: Open MPI complains"
 }
-writes "verifier host2 verifier host3" 3 --tp 2
-writes "drafter host2 verifier host3 verifier host2" 4 --little little.gguf --pp 2
+
+# What doctor says of a link.
+doctor_says() {
+    ends 0 "rank 2  *host host3, .* to rank 0: TCP, round trip" \
+        "$netns" 3 -d 20000 -- "$mpirun" -n 3 "$pilotfish" doctor
+    local n_late
+    n_late=$(sed -nE 's/.* round trip ([0-9]+)\..* ms.*/\1/p' out | awk '$1 >= 40' | wc -l)
+    [ "$n_late" = 2 ] || wrong "doctor: $n_late of 2 links take 40 ms there and back"
+}
 
 # The real pair, little and big on hosts of their own: the way is long for a token of big's, which writes on while
 # drafts are on theirs (spec.h, running ahead). The text is that of big alone.
 pair=("$pilotfish" generate --big "$models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf" --threads 1 -n 60)
 prompt="Write a Python function that merges two sorted lists."
 ends 0 . "${pair[@]}" "$prompt"
-cp out alone
+cp out pair_alone
 ends 0 "came too late" "$netns" 3 -d 40000 -- "$mpirun" -n 3 "${pair[@]}" --draft-max 64 \
     --little "$models/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf" "$prompt"
-cmp -s out alone || wrong "drafts that came late: another text than big alone"
-
-# What doctor says of a link.
-ends 0 "rank 2  *host host3, .* to rank 0: TCP, round trip" "$netns" 3 -d 20000 -- "$mpirun" -n 3 "$pilotfish" doctor
-n_late=$(sed -nE 's/.* round trip ([0-9]+)\..* ms.*/\1/p' out | awk '$1 >= 40' | wc -l)
-[ "$n_late" = 2 ] || wrong "doctor: $n_late of 2 links take 40 ms there and back"
+cmp -s out pair_alone || wrong "drafts that came late: another text than big alone"
 
 # --- a link is cut ----------------------------------------------------------------------------------------------------
 
-# What still runs on any host 5 s after the end goes into the file `left`. On a host that is cut off nobody can end a
-# rank: it does so itself after a minute (stopped_ranks.sh).
-cat > left.sh << 'END'
+# Cuts $hosts off, or one from another, while $! runs; its exit code is $code. `took`: ms until that is said. `left`:
+# what still runs on any host 5 s after the end. On a host that is cut off nobody can end a rank: it does so itself
+# after a minute (stopped_ranks.sh).
+cat > cut_off.sh << 'END'
+echo "cut $hosts" > "$NETNS_RUN/switch"
+cut_at=$(date +%s%3N)
+until grep -q '^pilotfish: ' err || ! kill -0 $!; do sleep 0.05; done
+echo $(($(date +%s%3N) - cut_at)) > took
+wait $!
+code=$?
 : > left
 case $hosts in *" "*)
     for k in 1 2 3 4 5 6 7 8 9 10; do
@@ -134,74 +143,62 @@ case $hosts in *" "*)
 esac
 END
 
-# Writes on until it ends; the hosts of the first argument are cut off once there is text, or one from another.
-cat > cut.sh << 'END'
+# Writes on until it ends.
+cat > writing.sh << 'END'
 hosts=$1
 shift
 : > text
 "$@" > text &
 until [ -s text ]; do sleep 0.05; done
-echo "cut $hosts" > "$NETNS_RUN/switch"
-wait $!
-code=$?
+. ./cut_off.sh
 cat text
-. ./left.sh
 exit $code
 END
 
-# cut WITHIN_S HOSTS PATTERN RANKS ARGUMENT...: said so, in time, and the text so far is the text.
-cut() {
-    local began=$SECONDS
-    ends 5 "$3" "$netns" 3 -- sh cut.sh "$2" "$mpirun" -n "$4" "$pilotfish" generate --big long.gguf --raw \
-        --ignore-eos --ctx 1048576 --threads 1 "${@:5}" hello
-    [ $((SECONDS - began)) -le $(($1 + 10)) ] || wrong "$2 is cut: said after $((SECONDS - began)) s"
-    [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$2 is cut: not one line"
-    [ ! -s left ] || wrong "$2 is cut: still running: $(cat left)"
-    local n_bytes
-    n_bytes=$(($(stat -c %s out) - 1)) # its last line is ended
-    [ "$n_bytes" -lt 300 ] || n_bytes=300
-    cmp -s -n "$n_bytes" out long || wrong "$2 is cut: not the text so far"
-}
-"$tiny" long.gguf --ctx 1048576 || wrong "no toy model"
-"$pilotfish" generate --big long.gguf --raw --ignore-eos --ctx 1048576 -n 300 hello > long 2> err
-cut 6 host2 "the verifier on host host2 (rank 1, .* does not answer: last heard" 3 --tp 2
-cut 6 host3 "the verifier on host host3 (rank 2, .* does not answer: last heard" 3 --pp 2
-link="the verifier on host host. (rank ., .*) hears nothing from the verifier on host host. (rank ., .*: the link"
-cut 6 "host2 host3" "$link between them is lost" 3 --tp 2
-cut 6 "host2 host3" "$link between them is lost" 3 --pp 2
-
-# The same at an idle prompt, at which nothing more is typed.
+# At an idle prompt, at which nothing more is typed.
 cat > idle.sh << 'END'
 hosts=$1
 shift
-rm -f keys && mkfifo keys && exec 7<> keys
+mkfifo keys && exec 7<> keys
 : > text
 "$@" < keys > text &
 echo hello >&7
 until [ -s text ]; do sleep 0.05; done
 sleep 1
-echo "cut $hosts" > "$NETNS_RUN/switch"
-cut_at=$(date +%s%3N)
-until grep -q '^pilotfish: ' err || ! kill -0 $!; do sleep 0.05; done
-echo $(($(date +%s%3N) - cut_at)) > took
-wait $!
-code=$?
-. ./left.sh
+. ./cut_off.sh
 exit $code
 END
 
-# idle_cut HOSTS PATTERN ARGUMENT...
-idle_cut() {
+# cut WHEN HOSTS OPTION...: writing or idle; a host, or two, one from the other. Said within 5 s, in one line.
+link="hears nothing from the verifier on host host. (rank ., .*: the link between them is lost"
+cut() {
+    local what="$1, $2 is cut, ${*:3}" hosts=${2/,/ } says command
+    case $2 in
+    *,*) says="the verifier on host host. (rank ., .*) $link" ;;
+    *) says="the verifier on host $2 (rank $((${2#host} - 1)), .* does not answer: last heard" ;;
+    esac
+    command=(chat --big big.gguf --guard off -n 8 --threads 1 "${@:3}")
+    [ "$1" = idle ] || command=(generate --big long.gguf --raw --ignore-eos --ctx 1048576 --threads 1 "${@:3}" hello)
     echo 99999 > took
-    ends 5 "$2" "$netns" 3 -- sh idle.sh "$1" "$mpirun" -n 3 "$pilotfish" chat --big big.gguf --guard off -n 8 \
-        --threads 1 "${@:3}"
-    [ "$(cat took)" -le 5000 ] || wrong "$1 is cut at an idle prompt: said after $(cat took) ms"
-    [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$1 is cut at an idle prompt: not one line"
-    [ ! -s left ] || wrong "$1 is cut at an idle prompt: still running: $(cat left)"
+    ends 5 "$says" "$netns" 3 -- sh "$1.sh" "$hosts" "$mpirun" -n 3 "$pilotfish" "${command[@]}"
+    [ "$(cat took)" -le 5000 ] || wrong "$what: said after $(cat took) ms"
+    [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$what: not one line"
+    [ ! -s left ] || wrong "$what: still running: $(cat left)"
+    [ "$1" != idle ] || return
+    local n_bytes
+    n_bytes=$(($(stat -c %s out) - 1)) # its last line is ended
+    [ "$n_bytes" -lt 300 ] || n_bytes=300
+    cmp -s -n "$n_bytes" out long || wrong "$what: not the text so far"
 }
-idle_cut host3 "the verifier on host host3 (rank 2, .* does not answer: last heard" --tp 2
-idle_cut "host2 host3" "$link between them is lost" --tp 2
-idle_cut "host2 host3" "$link between them is lost" --pp 2
+"$tiny" long.gguf --ctx 1048576 || wrong "no toy model"
+"$pilotfish" generate --big long.gguf --raw --ignore-eos --ctx 1048576 -n 300 hello > long 2> err
+
+shared=(big.gguf little.gguf long.gguf alone long cut_off.sh writing.sh idle.sh)
+beside 3 "cut writing host2 --tp 2" "cut writing host3 --pp 2" "cut writing host2,host3 --tp 2" \
+    "cut writing host2,host3 --pp 2" \
+    "cut idle host3 --tp 2" "cut idle host2,host3 --tp 2" "cut idle host2,host3 --pp 2" \
+    "writes verifier:host2,verifier:host3 3 --tp 2" \
+    "writes drafter:host2,verifier:host3,verifier:host2 4 --little little.gguf --pp 2" doctor_says
 
 # --- nothing is left --------------------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ def main():
     assert packages and not unnamed, unnamed
     with tempfile.TemporaryDirectory() as folder:
         make_tree(folder)
-        env = {**os.environ, "PILOTFISH_N_PREDICT": "8"}
+        env = {**os.environ, "PILOTFISH_N_PREDICT": "8", "PILOTFISH_THREADS": "1"}
         for line in commands:
             below = lines[lines.index(line) + 1:]
             line = line.replace("--big ...", f"--big {BIG}").replace("--little ...", f"--little {LITTLE}")

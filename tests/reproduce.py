@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for matrices so small
 import gguf
 import numpy as np
 

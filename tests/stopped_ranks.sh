@@ -24,55 +24,58 @@ grows() {
 text_is_longer_than() { [ "$(stat -c %s out)" -gt "$1" ]; }
 says() { grep -q -- "$1" err; }
 
-# Nobody is left to say it but the workers, after a minute: meanwhile come the others.
+# Nobody is left to say it but the workers, after a minute.
 coordinator_is_stopped() {
-    mkdir away && cd away && ln -s ../ranks ../big.gguf ../text . || return 1
     start 3 "${endless[@]}" --tp 2
     soon "text" text_is_there
     kill -STOP "$(process_of 0)"
     sleep 57
     [ -e "/proc/$(cat pid.1)" ] || wrong "workers do not wait for a minute"
     ends 5 "the coordinator is stopped"
-    [ "$n_wrong" = 0 ]
 }
-coordinator_is_stopped &
-minute=$!
 
-for rank in 0 1 2 3; do # a second is no loss
+a_second_is_no_loss() {
     start 4 "${with_little[@]}" --tp 2
     soon "text" text_is_there
-    process=$(process_of $rank)
+    process=$(process_of "$1")
     kill -STOP "$process"
     sleep 1
     kill -CONT "$process"
     sleep 2
-    grows "rank $rank goes on"
+    grows "rank $1 goes on"
     kill -INT -- -"$pid"
-    ends 130 "rank $rank was stopped for a second"
-done
-start 4 "${with_little[@]}" --tp 2 # nor is any time that all are stopped, whoever goes on first
-soon "text" text_is_there
-processes=$(for rank in 0 1 2 3; do process_of $rank; done)
-kill -STOP $processes # shellcheck disable=SC2086 # several words
-sleep 7
-for process in $processes; do
-    kill -CONT "$process"
-    sleep 0.05
-done
-sleep 4
-grows "all go on"
-kill -INT -- -"$pid"
-ends 130 "all were stopped"
-for rank in 2 3; do
+    ends 130 "rank $1 was stopped for a second"
+}
+
+# Nor is any time that all are stopped, whoever goes on first.
+all_are_stopped() {
     start 4 "${with_little[@]}" --tp 2
     soon "text" text_is_there
-    kill -STOP "$(cat pid.$rank)"
-    ends 5 "rank $rank is stopped"
-    says "verifier on host .* (rank $rank, .*) does not answer: last heard" || wrong "rank $rank is not named"
-    [ -s out ] || wrong "rank $rank is stopped: the text so far is lost"
-done
-for over in "" "--net-delay 40"; do # shellcheck disable=SC2086 # two words or none
-    start 4 "${with_little[@]}" --tp 2 $over
+    processes=$(for rank in 0 1 2 3; do process_of $rank; done)
+    kill -STOP $processes # shellcheck disable=SC2086 # several words
+    sleep 7
+    for process in $processes; do
+        kill -CONT "$process"
+        sleep 0.05
+    done
+    sleep 4
+    grows "all go on"
+    kill -INT -- -"$pid"
+    ends 130 "all were stopped"
+}
+
+a_verifier_is_stopped() {
+    start 4 "${with_little[@]}" --tp 2
+    soon "text" text_is_there
+    kill -STOP "$(cat "pid.$1")"
+    ends 5 "rank $1 is stopped"
+    says "verifier on host .* (rank $1, .*) does not answer: last heard" || wrong "rank $1 is not named"
+    [ -s out ] || wrong "rank $1 is stopped: the text so far is lost"
+}
+
+# OPTION...: of a network, or none.
+the_drafter_is_stopped() {
+    start 4 "${with_little[@]}" --tp 2 "$@"
     soon "text" text_is_there
     kill -STOP "$(cat pid.1)"
     within 20 "a stopped drafter" says "note: the drafter on host .* does not answer.*go on without drafts"
@@ -82,47 +85,53 @@ for over in "" "--net-delay 40"; do # shellcheck disable=SC2086 # two words or n
     grows "without drafts"
     kill -INT -- -"$pid"
     ends 130 "the drafter was stopped"
-done
-start 4 "${with_little[@]}" --tp 2 -n 3000
-soon "text" text_is_there
-kill -STOP "$(cat pid.1)"
-within 60 "the whole text" text_is_longer_than 7000
-ends 0 "the drafter is stopped until the end"
+}
 
-# At an idle prompt nobody waits for an answer. A second is no loss there either.
-for layout in "1 --tp 2" "2 --pp 2"; do
-    rank=${layout%% *}
+the_drafter_is_stopped_until_the_end() {
+    start 4 "${with_little[@]}" --tp 2 -n 3000
+    soon "text" text_is_there
+    kill -STOP "$(cat pid.1)"
+    within 60 "the whole text" text_is_longer_than 7000
+    ends 0 "the drafter is stopped until the end"
+}
+
+# RANK LAYOUT...: at an idle prompt nobody waits for an answer. A second is no loss there either.
+a_verifier_is_stopped_at_an_idle_prompt() {
+    local rank=$1 layout="${*:2}"
     mkfifo keys
-    exec 7<> keys # shellcheck disable=SC2086 # two words
-    input=keys start 3 chat --big big.gguf --guard off --ctx 1048576 -n 20 ${layout#* }
+    exec 7<> keys
+    input=keys start 3 chat --big big.gguf --guard off --ctx 1048576 -n 20 "${@:2}"
     soon "the prompt" test -s pid.2
     echo hello >&7
     soon "an answer" text_is_there
     sleep 1
-    kill -STOP "$(cat pid.$rank)"
+    kill -STOP "$(cat "pid.$rank")"
     sleep 1
-    kill -CONT "$(cat pid.$rank)"
+    kill -CONT "$(cat "pid.$rank")"
     sleep 4
-    ! is_gone "$pid" || wrong "${layout#* }, idle, rank $rank was stopped for a second: the end"
-    kill -STOP "$(cat pid.$rank)"
-    within 5 "${layout#* }, idle, rank $rank is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+    ! is_gone "$pid" || wrong "$layout, idle, rank $rank was stopped for a second: the end"
+    kill -STOP "$(cat "pid.$rank")"
+    within 5 "$layout, idle, rank $rank is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     wait "$pid"
     rc=$?
-    [ "$rc" = 5 ] || wrong "${layout#* }, idle, rank $rank is stopped: exit $rc, not 5"
+    [ "$rc" = 5 ] || wrong "$layout, idle, rank $rank is stopped: exit $rc, not 5"
     says "verifier on host .* (rank $rank, .*) does not answer: last heard" || wrong "idle: rank $rank is not named"
-    within 5 "${layout#* }, idle, rank $rank is stopped: the ranks' end" none_is_left
-    exec 7>&-
-    rm keys
-done
+    within 5 "$layout, idle, rank $rank is stopped: the ranks' end" none_is_left
+}
 
-start 3 serve --big big.gguf --port 0 --tp 2
-soon "the server" says "http://"
-sleep 1
-kill -STOP "$(cat pid.2)"
-within 5 "a rank of an idle server is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
-ends 5 "a rank of an idle server is stopped"
-says "verifier on host .* (rank 2, .*) does not answer: last heard" || wrong "serve: rank 2 is not named"
+a_verifier_of_an_idle_server_is_stopped() {
+    start 3 serve --big big.gguf --port 0 --tp 2
+    soon "the server" says "http://"
+    sleep 1
+    kill -STOP "$(cat pid.2)"
+    within 5 "a rank of an idle server is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+    ends 5 "a rank of an idle server is stopped"
+    says "verifier on host .* (rank 2, .*) does not answer: last heard" || wrong "serve: rank 2 is not named"
+}
 
-wait "$minute" || wrong "the coordinator is stopped: see above"
-n_checks=$((n_checks + 1))
+beside 3 coordinator_is_stopped all_are_stopped the_drafter_is_stopped_until_the_end \
+    "the_drafter_is_stopped" "the_drafter_is_stopped --net-delay 40" \
+    "a_verifier_is_stopped_at_an_idle_prompt 1 --tp 2" "a_verifier_is_stopped_at_an_idle_prompt 2 --pp 2" \
+    a_verifier_of_an_idle_server_is_stopped "a_verifier_is_stopped 2" "a_verifier_is_stopped 3" \
+    "a_second_is_no_loss 0" "a_second_is_no_loss 1" "a_second_is_no_loss 2" "a_second_is_no_loss 3"
 verdict

@@ -115,6 +115,10 @@ static const struct {
     {"--draft-plan half=layerskip:1", ", \"speculative\": {\"plan\": \"half\", \"draft\": false}",
      "n 0, exact, no drafts, window 8, fallback 0"},
     {"--draft suffix", ", \"speculative\": {\"plan\": \"none\"}", "n 0, exact, drafts, window 8, fallback 0"},
+    {"--draft-plan swift", ", \"speculative\": {\"plan\": \"none\", \"accept\": \"bild\"}",
+     "n 0, strict, no drafts, window 10, fallback 0.6, rollback 3"},
+    {"--draft-plan swift", ", \"speculative\": {\"draft\": false, \"accept\": \"bild\"}",
+     "n 0, strict, no drafts, window 10, fallback 0.6, rollback 3"},
     {"", ", \"ignore_eos\": true", "n 0, exact, no drafts, window 8, fallback 0, no ends"},
 };
 

@@ -14,10 +14,22 @@
 
 enum { ROOM = 8192 };
 
+static int of_one_family(const char *big, const char *little, struct err *err)
+{
+    (void)big, (void)little, (void)err;
+    return OK;
+}
+
+static int of_two_families(const char *big, const char *little, struct err *err)
+{
+    return err_set(err, E_MODEL, "%s and %s differ", big, little);
+}
+
 static struct doctor_input plain_input(void)
 {
     const char *why;
     return (struct doctor_input){.drafters = 1,
+                                 .check_vocabularies = of_one_family,
                                  .groups = 1,
                                  .tp = 1,
                                  .pp = 1,
@@ -135,6 +147,7 @@ static void models_are_weighed_share_by_share(void **state)
     assert_has(text, "rank 0, this host, verifier stage 0, shard 1: blocks 0-3, 5 heads, ");
     assert_has(text, "rank 0, this host, drafter: blocks 0-3, 9 heads, ");
     assert_has(text, "ok    little     qwen2");
+    assert_has(text, "ok    pair       the vocabularies go together");
     assert_has(text, "ok    fit ");
     in.shard_share = "7,2";
     assert_int_equal(doctor_says(&in, text), OK);
@@ -144,6 +157,10 @@ static void models_are_weighed_share_by_share(void **state)
     assert_int_equal(doctor_says(&in, text), E_LAYOUT);
     assert_has(text, "bad   big        ");
     in.shard_share = NULL;
+    in.check_vocabularies = of_two_families;
+    assert_int_equal(doctor_says(&in, text), E_MODEL);
+    assert_has(text, "bad   pair       /tmp/pilotfish-doctor-");
+    in.check_vocabularies = of_one_family;
     in.tp = 1;
     in.ctx = 1 << 15;
     in.parallel = 4;

@@ -280,6 +280,26 @@ static void a_link_between_two_that_both_answer_is_lost_as_one_of_them_says(void
     heartbeat_free(&p.h);
 }
 
+/* Its last sign of life to that one was before its last Pong. */
+static void a_stopped_worker_is_lost_itself_though_another_misses_it_first(void **state)
+{
+    (void)state;
+    struct played p;
+    int lost = NOBODY_LOST;
+    open_played(&p, 4);
+    for (int t = 0; t < 9000 && lost == NOBODY_LOST; t += LOOK_MS) {
+        p.now_ns += LOOK_MS * ms_ns;
+        for (int peer = DRAFTER; peer < N_PEERS; peer++)
+            if (peer != SHARD_2 || t < 3000)
+                hear(&p, peer,
+                     &(struct pong){.sent_ns = p.now_ns - ms_ns,
+                                    .misses = peer == SHARD_1 && t > 4400 ? SHARD_2 : PEER_COORDINATOR});
+        lost = look(&p, false);
+    }
+    assert_int_equal(lost, SHARD_2);
+    heartbeat_free(&p.h);
+}
+
 static void it_says_what_was_heard_and_how_long_a_message_takes(void **state)
 {
     (void)state;
@@ -355,6 +375,7 @@ int main(void)
         cmocka_unit_test(nobody_works_on_what_is_unfinished),
         cmocka_unit_test(a_group_stalls_whatever_the_others_do),
         cmocka_unit_test(a_link_between_two_that_both_answer_is_lost_as_one_of_them_says),
+        cmocka_unit_test(a_stopped_worker_is_lost_itself_though_another_misses_it_first),
         cmocka_unit_test(it_says_what_was_heard_and_how_long_a_message_takes),
         cmocka_unit_test(what_a_load_adds_to_the_round_trip_is_the_link_s_rate),
     };

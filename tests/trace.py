@@ -1,13 +1,15 @@
-"""--trace of generate: what is in the file belongs together, in one process, over groups and over ranks; and the round
-trips in JSON lines.
+"""--trace of generate: what is in the file belongs together, in one process, over groups and over ranks; it is whole
+however the process ends; and the round trips in JSON lines.
    trace.py PILOTFISH TINY SCRIPTS
 """
 import collections
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 pilotfish, tiny, scripts = sys.argv[1:]
 
@@ -57,6 +59,23 @@ def check(path, rows):
             "asks": sum(1 for key in spans if key[0] == "ask")}
 
 
+def whole_when_killed(number, *words):
+    run = subprocess.Popen([pilotfish, *words, "--trace", "killed.json"], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    give_up, n = time.monotonic() + 60, 0
+    while n < 100 and time.monotonic() < give_up:
+        time.sleep(0.2)
+        if os.path.exists("killed.json"):
+            with open("killed.json", encoding="utf-8") as f:
+                n = f.read().count('"name": "pass')
+    run.send_signal(number)
+    run.communicate(timeout=60)
+    assert run.returncode in (-number, 128 + number), (number, run.returncode)
+    with open("killed.json", encoding="utf-8") as f:
+        names = [event["name"] for event in json.load(f)["traceEvents"]]
+    assert names[0] == "process_name" and sum(name.startswith("pass") for name in names) >= n >= 100, names[:9]
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -96,6 +115,16 @@ def main():
         places = [(link["role"], link["rank"], link["stage"]) for link in rows[-1]["stats"]["links"]]
         assert len({rank for _, rank, _ in places}) == 3, places
 
+        call(tiny, "long.gguf", "--ctx", "1048576")
+        for number in signal.SIGHUP, signal.SIGTERM, signal.SIGKILL:
+            whole_when_killed(number, "generate", "--big", "long.gguf", "--raw", "--ignore-eos", "--ctx", "1048576",
+                              "hello")
+            os.remove("killed.json")
+        line = f"mkfifo pipe; {pilotfish} generate --big big.gguf --raw -n 8 --trace pipe hello > text & cat pipe"
+        piped = call("bash", "-c", line)
+        assert json.loads(piped.stdout)["traceEvents"], piped
+        done = call(pilotfish, "generate", *pair, "-n", "4", "--raw", "--trace", "/dev/full", "x", code=1)
+        assert "--trace /dev/full: No space left on device" in done.stderr, done.stderr
         done = call(pilotfish, "generate", *pair, "-n", "4", "--raw", "--trace", "no/such", "x", code=2)
         assert done.stderr == "pilotfish: --trace no/such: No such file or directory\n", done.stderr
         assert not done.stdout

@@ -10,7 +10,6 @@
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/read_text.h"
 #include "coordinator/text/tokenizer.h"
-#include "proto/files/gguf_open.h"
 
 enum { SIMULATED = 8, SHOWN = 4, DIGITS = 9 };
 
@@ -30,25 +29,6 @@ static int read_hosts(const char *path, struct host hosts[HOSTS_MOST], int *n, s
     return rc == OK ? OK : err_wrap(err, "--hosts %s", path);
 }
 
-static int check_vocabularies(const struct options *o, struct err *err)
-{
-    const char *const paths[] = {o->big, o->little};
-    struct gguf g[2];
-    struct tokenizer *t[2] = {NULL, NULL};
-    int rc = OK, n_open = 0, n_common;
-    for (; n_open < 2 && rc == OK; n_open++) {
-        if ((rc = gguf_open(&g[n_open], paths[n_open], err)) != OK) break;
-        rc = tokenizer_open(&t[n_open], &g[n_open], err);
-        if (rc != OK) err_wrap(err, "%s", paths[n_open]);
-    }
-    if (rc == OK && (rc = tokenizer_compatible(t[0], t[1], &n_common, err)) != OK) err_wrap(err, "--little");
-    while (n_open-- > 0) {
-        tokenizer_close(t[n_open]);
-        gguf_close(&g[n_open]);
-    }
-    return rc;
-}
-
 /* Before the hosts. */
 static int set_models(struct planner_input *in, const struct options *o, const struct plan_sources *s, struct err *err)
 {
@@ -63,7 +43,7 @@ static int set_models(struct planner_input *in, const struct options *o, const s
     in->big = in->little = no_file;
     if (o->big) rc = s->sizes(s->arg, o->big, false, &in->big, err);
     if (rc == OK && o->little && in->has_little) rc = s->sizes(s->arg, o->little, true, &in->little, err);
-    if (rc == OK && o->big && o->little && in->has_little) rc = check_vocabularies(o, err);
+    if (rc == OK && o->big && o->little && in->has_little) rc = tokenizer_check_files(o->big, o->little, err);
     if (by_rows) in->big.multiply_adds = in->little.multiply_adds = 0;
     return rc;
 }

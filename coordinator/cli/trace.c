@@ -1,16 +1,20 @@
 #include "coordinator/cli/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "coordinator/cli/pass_seen.h"
 #include "proto/layout.h"
 
 enum { COORDINATOR = 1, DRAFTER, VERIFIERS }; /* rows of a page; from VERIFIERS on one for each group */
 enum { OUT_MOST = 1024, ASK_SLOTS = GROUPS_MOST * SLOTS_MOST };
+enum { SAVE_NS = 100000000, SAVE_BYTES = 1 << 16 }; /* events are kept so long, and so many of them */
 
+static const char file_end[] = "\n]}\n";
 static const struct rule exact = {RULE_EXACT, 0};
 
 struct out {
@@ -28,7 +32,14 @@ struct asks { /* of a slot: they are answered in order */
 };
 
 struct trace {
-    FILE *to;
+    FILE *to;   /* in memory: the events since the last save */
+    char *text; /* owns: of `to` */
+    size_t n_text;
+    int fd;
+    bool seekable;
+    off_t saved;      /* bytes of the file, without its end */
+    uint64_t save_ns; /* when the next save is due */
+    int failed;       /* the errno of the first save that did; 0: none has */
     const char *path; /* borrows */
     int n_pages, n_events;
     bool begun; /* a message of this page has come */
@@ -39,16 +50,46 @@ struct trace {
     double free_us[VERIFIERS + GROUPS_MOST]; /* of each row: the end of what it computed last */
 };
 
+static void trace_free(struct trace *t)
+{
+    fclose(t->to);
+    free(t->text);
+    free(t);
+}
+
+/* The events since the last time, and behind them the file's end, which the next ones overwrite: so the file is whole
+ * whenever the process is killed. A pipe gets its end only at the last. */
+static void save(struct trace *t, bool is_last)
+{
+    size_t n_end = t->seekable || is_last ? strlen(file_end) : 0;
+    fputs(n_end ? file_end : "", t->to);
+    if (fflush(t->to) != 0 || ferror(t->to)) t->failed = ENOMEM;
+    for (size_t done = 0; done < t->n_text && !t->failed;) {
+        const char *from = t->text + done;
+        size_t n_left = t->n_text - done;
+        ssize_t n = t->seekable ? pwrite(t->fd, from, n_left, t->saved + (off_t)done) : write(t->fd, from, n_left);
+        if (n < 0 && errno != EINTR) t->failed = errno;
+        if (n > 0) done += (size_t)n;
+    }
+    t->saved += (off_t)t->n_text - (off_t)n_end;
+    rewind(t->to);
+}
+
 int trace_open(struct trace **out, const char *path, struct err *err)
 {
     struct trace *t = calloc(1, sizeof *t);
-    if (!t) return err_set(err, E_FAIL, "out of memory");
-    t->path = path;
-    t->to = fopen(path, "w");
-    if (!t->to) {
+    if (!t || !(t->to = open_memstream(&t->text, &t->n_text))) {
         free(t);
-        return err_set(err, E_USAGE, "--trace %s: %s", path, strerror(errno));
+        return err_set(err, E_FAIL, "out of memory");
     }
+    t->path = path;
+    t->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (t->fd < 0) {
+        err_set(err, E_USAGE, "--trace %s: %s", path, strerror(errno));
+        trace_free(t);
+        return E_USAGE;
+    }
+    t->seekable = lseek(t->fd, 0, SEEK_CUR) == 0;
     fputs("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [", t->to);
     *out = t;
     return OK;
@@ -263,6 +304,7 @@ void trace_begin(struct trace *t, const char *name, int n_groups)
         snprintf(row, sizeof row, n_groups > 1 ? "verifiers, group %d" : "verifiers", i + 1);
         put_name(t, "thread_name", VERIFIERS + i, row);
     }
+    save(t, false);
 }
 
 void trace_message(struct trace *t, uint64_t now_ns, const struct trace_link *link, const struct message *m)
@@ -279,16 +321,19 @@ void trace_message(struct trace *t, uint64_t now_ns, const struct trace_link *li
     case TAG_DRAFT: take_draft(t, link, &m->draft); break;
     default: break;
     }
+    if (now_ns >= t->save_ns || ftello(t->to) >= SAVE_BYTES) {
+        save(t, false);
+        t->save_ns = now_ns + SAVE_NS;
+    }
 }
 
 int trace_close(struct trace *t, struct err *err)
 {
     if (!t) return OK;
     end_page(t);
-    fputs("\n]}\n", t->to);
-    bool lost = ferror(t->to);
-    lost |= fclose(t->to) != 0;
-    int rc = lost ? err_set(err, E_FAIL, "--trace %s: %s", t->path, strerror(errno)) : OK;
-    free(t);
+    save(t, true);
+    if (close(t->fd) != 0 && !t->failed) t->failed = errno;
+    int rc = t->failed ? err_set(err, E_FAIL, "--trace %s: %s", t->path, strerror(t->failed)) : OK;
+    trace_free(t);
     return rc;
 }

@@ -10,7 +10,8 @@
  * round trip of a Ping, for drawing only; a jitter is not seen in it, and what would overlap with the computation
  * before it is drawn shorter. It never changes what happens.
  *
- * A verify that has no answer when its text is over, or the file ends, ends there.
+ * A verify that has no answer when its text is over, or the file ends, ends there. The file is saved every tenth of a
+ * second, and is whole each time: a process that is killed leaves what there was by then.
  */
 #ifndef COORDINATOR_CLI_TRACE_H
 #define COORDINATOR_CLI_TRACE_H

@@ -199,15 +199,17 @@ static int take_stops(struct ask *a, const struct options *own, const struct ask
     return a->stops ? OK : out_of_memory(why);
 }
 
-static int take_options(struct ask *a, json_t *row, const struct ask_from *from, struct refusal *why)
+/* run: the options of the server, as they are for this request. */
+static int take_options(struct ask *a, json_t *row, const struct options *run, const struct ask_from *from,
+                        struct refusal *why)
 {
     struct options own;
     struct err err;
     char param[sizeof why->param] = "";
     int n_top = a->settings.n_top, rc = refuse_zero(row, why);
     if (rc != OK) return rc;
-    if (row_options(&own, from->o, row, &err) != OK) {
-        if (err.code == E_USAGE) find_culprit(from->o, row, param, sizeof param);
+    if (row_options(&own, run, row, &err) != OK) {
+        if (err.code == E_USAGE) find_culprit(run, row, param, sizeof param);
         return refuse_for(why, param, &err);
     }
     rc = take_stops(a, &own, from, why);
@@ -219,16 +221,15 @@ static int take_options(struct ask *a, json_t *row, const struct ask_from *from,
 }
 
 /* The plan that drafts, by its name: the one that the server has, or none. */
-static int take_plan(struct ask *a, const json_t *body, const struct ask_from *from, struct refusal *why)
+static int take_plan(bool *drafts, const json_t *body, const struct options *o, struct refusal *why)
 {
     static const char param[] = "speculative.plan";
-    const struct options *o = from->o;
     const json_t *value = json_object_get(json_object_get(body, "speculative"), "plan");
     bool has_plan = o->drafter == DRAFTER_PLAN;
     size_t n_name = 0;
     if (!value) value = json_object_get(body, param);
     if (!value || json_is_null(value)) return OK;
-    if (has_plan && is_text(value, "none")) a->settings.drafting = false;
+    if (has_plan && is_text(value, "none")) *drafts = false;
     if (is_text(value, "none")) return OK;
     const char *asked = json_string_value(value), *own = o->draft_plan;
     if (!asked) return refuse(why, 400, param, "%s: must be a name", param);
@@ -238,19 +239,22 @@ static int take_plan(struct ask *a, const json_t *body, const struct ask_from *f
                   (int)n_name, n_name ? own : "", n_name ? " and " : "");
 }
 
+/* A request without drafts is one to a server with --no-draft. */
 static int take_settings(struct ask *a, json_t *body, const struct ask_from *from, struct refusal *why)
 {
     bool drafts = true, ignores_ends = false;
-    json_t *inside = json_object_get(body, "speculative"), *row;
+    struct options run = *from->o;
+    json_t *inside = json_object_get(body, "speculative");
     if (!is_idle(inside) && !json_is_object(inside))
         return refuse(why, 400, "speculative", "speculative: must be an object");
-    row = row_of(body);
-    int rc = row ? take_options(a, row, from, why) : out_of_memory(why);
+    int rc = ask_flag(inside, "draft", &drafts, why);
+    if (rc == OK) rc = take_plan(&drafts, body, from->o, why);
+    if (rc != OK) return rc;
+    if (!drafts) run.no_draft = true, run.drafter = DRAFTER_NONE;
+    json_t *row = row_of(body);
+    rc = row ? take_options(a, row, &run, from, why) : out_of_memory(why);
     json_decref(row);
-    if (rc == OK) rc = ask_flag(inside, "draft", &drafts, why);
-    if (rc == OK) rc = take_plan(a, body, from, why);
     if (rc == OK) rc = ask_flag(body, "ignore_eos", &ignores_ends, why);
-    a->settings.drafting &= drafts;
     if (ignores_ends) a->settings.n_end_ids = 0;
     return rc;
 }

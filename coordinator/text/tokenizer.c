@@ -10,6 +10,7 @@
 #include "coordinator/text/split.h"
 #include "coordinator/text/unicode.h"
 #include "coordinator/text/vocab.h"
+#include "proto/files/gguf_open.h"
 
 /* What files of these pre-tokenizers leave out (llama.cpp's llama-vocab.cpp). */
 static const char *const of_llama3[] = {"llama-bpe", "tekken"};
@@ -268,6 +269,25 @@ int tokenizer_compatible(const struct tokenizer *big, const struct tokenizer *li
     }
     *n_common = n;
     return OK;
+}
+
+int tokenizer_check_files(const char *big, const char *little, struct err *err)
+{
+    const char *const paths[] = {big, little};
+    struct gguf g[2];
+    struct tokenizer *t[2] = {NULL, NULL};
+    int rc = OK, n_open = 0, n_common;
+    for (; n_open < 2 && rc == OK; n_open++) {
+        if ((rc = gguf_open(&g[n_open], paths[n_open], err)) != OK) break;
+        rc = tokenizer_open(&t[n_open], &g[n_open], err);
+        if (rc != OK) err_wrap(err, "%s", paths[n_open]);
+    }
+    if (rc == OK && (rc = tokenizer_compatible(t[0], t[1], &n_common, err)) != OK) err_wrap(err, "--little");
+    while (n_open-- > 0) {
+        tokenizer_close(t[n_open]);
+        gguf_close(&g[n_open]);
+    }
+    return rc;
 }
 
 /* ---- encoding ---- */

@@ -72,6 +72,8 @@ int tokenizer_add_end(struct tokenizer *t, const char *text, struct err *err);
  * texts of control, user-defined and unused tokens: drafts are ids, and the big model keeps only its own. Sets
  * *n_common; else E_MODEL with the first differing id and both strings. */
 int tokenizer_compatible(const struct tokenizer *big, const struct tokenizer *little, int *n_common, struct err *err);
+/* The same of two model files. */
+int tokenizer_check_files(const char *big, const char *little, struct err *err);
 
 /* A fingerprint of all tokens and types, for Hello. */
 uint64_t tokenizer_hash(const struct tokenizer *t);

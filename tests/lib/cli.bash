@@ -47,6 +47,34 @@ does() {
     grep -q -- "$pattern" out || wrong "$*: does not print '$pattern'"
 }
 
+# beside N CASE...: each case, a function and its arguments in one string, N at a time and each in a folder of its own,
+# which has links to the files `shared` of this one.
+shared=()
+beside() {
+    local n=$1 case n_started=0 i checks_there wrong_there
+    for case in "${@:2}"; do
+        [ "$n_started" -lt "$n" ] || wait -n
+        n_started=$((n_started + 1))
+        # shellcheck disable=SC2086 # several words
+        in_folder "case-$n_started" $case &
+    done
+    wait
+    for i in $(seq "$n_started"); do
+        checks_there=0 wrong_there=0
+        read -r checks_there wrong_there < "case-$i/counts" || wrong "${*:i + 1:1}: did not end"
+        n_checks=$((n_checks + checks_there)) n_wrong=$((n_wrong + wrong_there))
+    done
+    rm -rf case-*
+}
+in_folder() {
+    local file
+    mkdir "$1" && cd "$1" || exit
+    for file in "${shared[@]}"; do ln -s "../$file" .; done
+    n_checks=0 n_wrong=0
+    "${@:2}"
+    echo "$n_checks $n_wrong" > counts
+}
+
 # The test's last line.
 verdict() {
     echo "$n_checks calls, $n_wrong wrong"

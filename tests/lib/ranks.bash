@@ -15,6 +15,7 @@ chmod +x ranks/pilotfish
 endless=(generate --big big.gguf --raw --ignore-eos --ctx 1048576 hello)
 with_little=(generate --big big.gguf --little little.gguf --guard off --raw --ignore-eos --ctx 1048576 hello)
 "$pilotfish" "${endless[@]}" -n 2000 > text 2> err
+shared=(ranks big.gguf little.gguf text)
 
 # start N_RANKS ARGUMENT...: in the background, in a process group of its own as a shell gives it; 0 ranks: no launcher.
 # Standard input is the file $input, or nothing.

@@ -233,6 +233,16 @@ static void say_model(struct report *r, struct need *need, enum role role, const
     if (own.largest > need->largest) need->largest = own.largest;
 }
 
+static void say_pair(struct report *r)
+{
+    struct err err;
+    int rc = r->in->check_vocabularies(r->in->big, r->in->little, &err);
+    if (rc == OK)
+        report_ok(r, "pair", "the vocabularies go together");
+    else
+        report_bad(r, rc, "pair", "%s", err.text);
+}
+
 static void say_fit(struct report *r, const char *where, uint64_t n_bytes, uint64_t there_are)
 {
     const struct doctor_input *in = r->in;
@@ -255,6 +265,7 @@ static void say_models(struct report *r)
     if (!in->kernels) return; /* said already */
     if (in->big) say_model(r, &big, ROLE_VERIFIER, in->big, in->groups, in->tp, in->pp);
     if (in->little) say_model(r, &little, ROLE_DRAFTER, in->little, in->drafters, 1, 1);
+    if (big.all && little.all) say_pair(r);
     if (r->device_bytes && big.all) { /* which then take none of the host's */
         int n_shares = in->groups * in->tp * in->pp;
         if (n_shares > r->n_workers) n_shares = r->n_workers;

@@ -6,8 +6,10 @@
 #include "proto/mail_mpi.h"
 #include "worker/device_pick.h"
 
-struct doctor_input {                      /* all borrowed */
-    const char *big, *little;              /* model files; NULL: none given */
+struct doctor_input {         /* all borrowed */
+    const char *big, *little; /* model files; NULL: none given */
+    /* Whether the two go together; workers know no text. */
+    int (*check_vocabularies)(const char *big, const char *little, struct err *err);
     int drafters, groups, tp, pp;          /* at least 1 */
     const char *stage_share, *shard_share; /* lists (layout_read_share); NULL: by bytes, equal */
     int ctx, parallel;                     /* room for `parallel` sequences of `ctx` positions */
