@@ -156,7 +156,8 @@ def a_real_model_answers_the_openai_client():
         client = server.client()
         model = client.models.list().data[0].id
         check(model == "SmolLM2-135M-Instruct.Q4_1", model)
-        check(client.models.retrieve(model).max_model_len == 4096, "the model's context")
+        found = client.models.retrieve(model)
+        check(found.max_model_len == 4096 and found.root == model, f"the model's context and name: {found}")
         ask = {**chat, "model": model, "max_tokens": 12}
         whole = client.chat.completions.create(**ask, logprobs=True, top_logprobs=2)
         choice = whole.choices[0]
@@ -235,6 +236,11 @@ def prompts_may_be_texts_or_tokens(server):
     status, _, tokens = server.get("/tokenize", {"prompt": "hello world"})
     check(status == 200 and tokens["count"] == len(tokens["tokens"]), tokens)
     check(server.get("/detokenize", {"tokens": tokens["tokens"]})[2]["content"].endswith("hello world"), "detokenize")
+    bare = [server.get("/tokenize", body)[2]["tokens"] for body in
+            ({"prompt": "hello world", "add_special_tokens": False}, {"content": "hello world"})]
+    whole = [server.get("/tokenize", body)[2]["tokens"] for body in
+             ({"content": "hello world", "add_special": True}, {"content": "hello world", "add_special_tokens": True})]
+    check(bare[0] == bare[1] and whole[0] == whole[1] == tokens["tokens"], f"the names of one flag: {bare} {whole}")
     answers = [server.get("/v1/completions", {"prompt": p, "max_tokens": 6})[2]["choices"][0]["text"]
                for p in ("hello world", ["hello world"], tokens["tokens"], [tokens["tokens"]])]
     check(len(set(answers)) == 1, answers)
@@ -253,6 +259,9 @@ REFUSED = [  # body, status, param, words of the message
     ({"prompt": "x", "model": "other"}, 404, "model", "no model other"),
     ({"prompt": "x", "max_tokens": 0}, 400, "max_tokens", "at least 1"),
     ({"prompt": "x", "max_tokens": "3"}, 400, "max_tokens", "--n-predict"),
+    ({"prompt": "x", "max_tokens": 3, "max_completion_tokens": 0}, 400, "max_completion_tokens", "at least 1"),
+    ({"prompt": "x", "max_tokens": 9, "min_tokens": 3}, 400, "min_tokens", "as much as that"),
+    ({"prompt": "x", "min_tokens": -1}, 400, "min_tokens", "from 0 to"),
     ({"prompt": "x", "temperature": -1}, 400, "temperature", "--temp"),
     ({"prompt": "x", "top_p": 2}, 400, "top_p", "--top-p"),
     ({"prompt": "x", "n": 0}, 400, "n", "from 1 to"),
@@ -262,6 +271,7 @@ REFUSED = [  # body, status, param, words of the message
     ({"prompt": "x", "echo": True, "logprobs": 1}, 400, "echo", "prompt"),
     ({"prompt": "x", "logit_bias": {"5": 1}}, 400, "logit_bias", "no support"),
     ({"prompt": "x", "suffix": "y"}, 400, "suffix", "no support"),
+    ({"prompt": "x", "repeat_penalty": 1.1}, 400, "repeat_penalty", "penalties"),
     ({"prompt": "x", "stream": "yes"}, 400, "stream", "true or false"),
     ({"prompt": "x", "speculative": 5}, 400, "speculative", "object"),
     ({"prompt": "x", "speculative": {"accept": "sometimes"}}, 400, "accept", "exact"),
@@ -385,23 +395,28 @@ def reports_add_up_to_the_metrics(server):
     check(risen("prompt_tokens_total") == total("usage", "prompt_tokens"), "tokens of prompts")
     check(risen("generation_tokens_total") == total("usage", "completion_tokens"), "tokens of answers")
     check(risen("cached_tokens_total") == total("usage", "prompt_tokens_details", "cached_tokens"), "cached tokens")
-    for name, key in (("drafted_tokens_total", "num_draft_tokens"), ("accepted_tokens_total", "num_accepted_tokens"),
-                      ("drafts_total", "num_drafts"), ("late_tokens_total", "num_late_tokens"),
+    for name, key in (("drafted_tokens_total", "num_draft_tokens"), ("drafts_total", "num_spec_steps"),
+                      ("accepted_tokens_total", "num_accepted_draft_tokens"), ("late_tokens_total", "num_late_tokens"),
                       ("dropped_tokens_total", "num_dropped_tokens")):
         check(risen(name) == total("metrics", "speculative_decoding", key), name)
+    for spec in (r["metrics"]["speculative_decoding"] for r in reports):
+        kept = spec["acceptance_histogram"]
+        check(len(kept) == spec["num_spec_tokens"] + 1 and sum(kept) == spec["num_spec_steps"], spec)
+        check(sum(j * n for j, n in enumerate(kept)) == spec["num_accepted_draft_tokens"], spec)
     positions = sum(v for k, v in after.items() if k.startswith("pilotfish_accepted_tokens_at_total"))
-    check(positions <= after["pilotfish_accepted_tokens_total"] and after["pilotfish_accepted_tokens_total"] > 0,
-          "positions")
+    check(positions == after["pilotfish_accepted_tokens_total"] > 0, "positions")
     # Each token after an answer's first has one time; those that come together share theirs.
     firsts = total("usage", "completion_tokens") - len(reports)
     check(0 < risen("between_tokens_seconds_count") <= firsts, "times between tokens")
     check(risen("first_token_seconds_count") == risen("queue_seconds_count") == len(reports), "times of answers")
-    text = server.get("/metrics")[2]
+    text = server.get("/metrics?names=pilotfish")[2]
     tool = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
     check(tool.returncode == 0 and not tool.stdout + tool.stderr, tool.stdout + tool.stderr)
-    vllm = server.metrics("/metrics?names=vllm")
-    same = vllm['vllm:generation_tokens_total{model_name="big"}'] == after["pilotfish_generation_tokens_total"]
+    own, vllm, both = (server.metrics(f"/metrics{names}").keys() for names in ("?names=pilotfish", "?names=vllm", ""))
+    check(all(name.startswith("vllm:") for name in vllm) and own | vllm == both and not own & vllm, "two sets of names")
+    same = after['vllm:generation_tokens_total{model_name="big"}'] == after["pilotfish_generation_tokens_total"]
     check(same, "vLLM's names")
+    check(server.get("/metrics?names=x")[0] == 400, "no other names")
 
 
 def links_and_workers_are_counted(ranks):
@@ -424,14 +439,15 @@ def links_and_workers_are_counted(ranks):
 
 
 def a_queue_has_an_end():
-    with Server(*SLOW, "--parallel", "1", "--queue", "2") as server:
+    with Server(*SLOW, "--parallel", "1", "--queue", "2", "--template", "chatml") as server:
         long = {"prompt": "a", "max_tokens": 400, "ignore_eos": True}
-        streams = [server.stream(long) for _ in range(3)]
+        chat = {"messages": [{"role": "user", "content": "a"}], "max_tokens": 400}
+        streams = [server.stream(long), server.stream(long), server.stream(chat, "/v1/chat/completions")]
         eventually(lambda: server.load() == (1, 2), "one runs, two wait")
         status, head, reply = server.get("/v1/completions", {"prompt": "x"})
         check(status == 429 and head["Retry-After"] and reply["error"]["code"] == "queue_full", reply)
         line = streams[2][1].readline()
-        check(line == b": waiting\n", f"a sign of life while it waits: {line}")
+        check(line == b": waiting\n", f"a sign of life while it waits, and no part before its first token: {line}")
         for connection, reply in streams:
             connection.close()
             reply.close()

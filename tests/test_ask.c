@@ -86,6 +86,9 @@ static const struct {
     {"--draft suffix -n 5 --stop x", ", \"max_tokens\": 7, \"stop\": [\"y\", \"z\"]",
      "n 7, exact, drafts, window 8, fallback 0, stop y, stop z"},
     {"--draft suffix", ", \"max_completion_tokens\": 7", "n 7, exact, drafts, window 8, fallback 0"},
+    {"--draft suffix", ", \"max_tokens\": 9, \"max_completion_tokens\": 7", "n 7, exact, drafts, window 8, fallback 0"},
+    {"--draft suffix", ", \"max_tokens\": 9, \"max_completion_tokens\": null",
+     "n 9, exact, drafts, window 8, fallback 0"},
     {"--draft suffix", ", \"temperature\": 0.5, \"top_p\": 0.25",
      "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 0.25, seed 99"},
     {"--draft suffix", ", \"temperature\": 0.5, \"seed\": 7",
@@ -116,6 +119,9 @@ static const struct {
      "n 0, exact, no drafts, window 8, fallback 0"},
     {"--draft suffix", ", \"speculative\": {\"plan\": \"none\"}", "n 0, exact, drafts, window 8, fallback 0"},
     {"", ", \"ignore_eos\": true", "n 0, exact, no drafts, window 8, fallback 0, no ends"},
+    {"", ", \"ignore_eos\": true, \"min_tokens\": 3", "n 0, exact, no drafts, window 8, fallback 0, no ends"},
+    {"-n 5", ", \"min_tokens\": 0", "n 5, exact, no drafts, window 8, fallback 0"},
+    {"-n 5", ", \"min_tokens\": 5", "n 5, exact, no drafts, window 8, fallback 0, no ends"},
 };
 
 static void fields_become_settings(void **state)
