@@ -28,8 +28,8 @@ def make_tokenizer(folder):
 
 
 def serve():
-    command = [pilotfish, "serve", "--big", f"{models}/{MODEL}.gguf", "--draft", "suffix", "--guard", "off", "--parallel",
-               "4", "--port", "0"]
+    command = [pilotfish, "serve", "--big", f"{models}/{MODEL}.gguf", "--draft", "suffix", "--guard", "off"]
+    command += ["--parallel", "4", "--port", "0"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if found := re.search(r"listening on (http://\S+)", line):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/figures, bench-pair, bench-exits, bench-arrival, compare-llama and compare-servers on toys: numbers, a table that marks the best, a picture.
-# And what they say where something is missing.
+# scripts/figures, bench-pair, bench-exits, bench-arrival, compare-llama and compare-servers on toys: numbers, a table
+# that marks the best, a picture. And what they say where something is missing.
 #   figures.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 figures=$3/figures
@@ -125,7 +125,8 @@ chmod +x bin/llama-server
 servers=("$3/compare-servers" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization)
 servers+=(--each 2 --rounds 1 -n 12 --clients 1,3 --ctx 128 --threads 1 --raw --llama bin)
 # shellcheck disable=SC2086
-"${servers[@]}" --little little.gguf --llama-drafts "" -- $slow > out 2> err || wrong "compare-servers: exit $?: $(cat err)"
+"${servers[@]}" --little little.gguf --llama-drafts "" -- $slow > out 2> err ||
+    wrong "compare-servers: exit $?: $(cat err)"
 for name in 'pilotfish --no-draft' 'pilotfish --little' 'llama.cpp' 'llama.cpp -md'; do
     [ "$(grep -cP "^ +[13]  $name *( +[0-9.]+){5}\$" out)" = 2 ] || wrong "compare-servers: not two rows of $name"
 done

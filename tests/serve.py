@@ -289,6 +289,57 @@ REFUSED_CHATS = [
 ]
 
 
+SAID = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+# What clients send that know nothing of this server; each asks for six tokens.
+CLIENTS = [
+    ("LangChain", "/v1/chat/completions", {
+        "messages": SAID, "stream": False, "max_completion_tokens": 6, "temperature": 0.0}),
+    ("LangChain, a text", "/v1/completions", {
+        "prompt": ["Hi"], "frequency_penalty": 0, "logprobs": None, "max_tokens": 6, "n": 1, "presence_penalty": 0,
+        "seed": None, "temperature": 0.7, "top_p": 1}),
+    ("guidellm", "/v1/chat/completions", {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], "max_tokens": 6,
+        "max_completion_tokens": 6, "stop": None, "ignore_eos": True, **STREAMED,
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True}}),
+    ("aiperf", "/v1/chat/completions", {
+        "messages": [{"role": "user", "content": "Hi"}], "ignore_eos": True, "max_completion_tokens": 6, **STREAMED}),
+    ("vLLM's bench", "/v1/completions", {
+        "prompt": "Hi", "repetition_penalty": 1.0, "max_tokens": 6, "logprobs": None, "temperature": 0.0, "top_k": -1,
+        "min_p": 0.0, "ignore_eos": True, **STREAMED}),
+    ("genai-perf", "/v1/completions", {"prompt": ["Hi"], "max_tokens": 6, "min_tokens": 6, **STREAMED}),
+    ("Open WebUI", "/v1/chat/completions", {
+        "messages": SAID, "max_tokens": 6, "tool_ids": None, "files": [], "features": {"web_search": False},
+        "variables": {}, "session_id": "a", "chat_id": "b", "id": "c", "background_tasks": {"title_generation": True},
+        "params": {}, "tools": [], **STREAMED}),
+    ("llama.cpp's page", "/v1/chat/completions", {
+        "messages": SAID, "max_tokens": 6, "stream": True, "cache_prompt": True, "timings_per_token": False,
+        "top_k": 40, "samplers": ["top_k", "temperature"], "min_p": 0.05, "typ_p": 1, "repeat_penalty": 1,
+        "repeat_last_n": 64, "dry_multiplier": 0, "reasoning_format": "none", "id_slot": -1, "temperature": 0.8}),
+]
+
+
+def clients_that_know_nothing_of_this_server_are_answered():
+    with Server("--template", "chatml", "--ignore-eos") as server:
+        for client, path, body in CLIENTS:
+            before = server.metrics()["pilotfish_generation_tokens_total"]
+            if body.get("stream"):
+                connection, reply = server.stream(body, path)
+                got = [event for event in events(reply) if event]
+                usage = [event.get("usage") for event in got]
+                choices = [event["choices"][0] for event in got if event["choices"]]
+                roles = [c["delta"].get("role") for c in choices if "delta" in c]
+                check(roles in ([], ["assistant"] + [None] * (len(roles) - 1)), f"{client}: {roles}")
+                check(choices[-1]["finish_reason"] == "length", f"{client}: {got}")
+                check("stream_options" not in body or usage[-1]["completion_tokens"] == 6, f"{client}: {usage}")
+                check("metrics" in got[-1] and "timings" in got[-1], f"{client}: {got[-1]}")
+                connection.close()
+            else:
+                status, _, reply = server.get(path, body)
+                check(status == 200 and reply["usage"]["completion_tokens"] == 6, f"{client}: {status} {reply}")
+            check(server.metrics()["pilotfish_generation_tokens_total"] == before + 6, f"{client}: six tokens")
+
+
 def what_is_wrong_is_refused_with_the_field(server):
     for body, status, param, words in REFUSED:
         got, _, reply = server.get("/v1/completions", body)
@@ -869,6 +920,7 @@ def main():
     subprocess.run([tiny, LITTLE, "--ctx", "16384", "--left-out", "2"], check=True)
     a_real_model_answers_the_openai_client()
     settings_of_a_line_go_to_the_server()
+    clients_that_know_nothing_of_this_server_are_answered()
     a_chat_with_a_server_is_the_chat_of_its_model()
     an_answer_of_a_server_has_an_end()
     with Server("--draft", "suffix", "--guard", "off", "--parallel", "3") as server:

@@ -71,6 +71,7 @@ static void words_of(const struct ask *a, char out[256])
     if (s->sampler.temp > 0)
         n += snprintf(out + n, 256 - (size_t)n, ", temp %g, top_p %g, seed %u", (double)s->sampler.temp,
                       (double)s->sampler.top_p, s->sampler.seed);
+    if (s->sampler.top_k) n += snprintf(out + n, 256 - (size_t)n, ", top_k %u", (unsigned)s->sampler.top_k);
     if (settings_lossy(s)) n += snprintf(out + n, 256 - (size_t)n, ", rollback %g", (double)s->rule.rollback);
     if (!s->n_end_ids) n += snprintf(out + n, 256 - (size_t)n, ", no ends");
     for (int i = 0; s->stops && i < s->stops->n; i++)
@@ -94,6 +95,10 @@ static const struct {
     {"--draft suffix", ", \"temperature\": 0.5, \"seed\": 7",
      "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 1, seed 7"},
     {"--draft suffix --temp 0.5 --seed 3", "", "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 1, seed 3"},
+    {"--draft suffix --temp 0.5 --seed 3 --top-k 5", ", \"top_k\": 6",
+     "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 1, seed 3, top_k 6"},
+    {"--draft suffix --temp 0.5 --seed 3 --top-k 5", ", \"top_k\": -1",
+     "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 1, seed 3"},
     {"--draft suffix --temp 0.5", ", \"temperature\": 0", "n 0, exact, drafts, window 8, fallback 0"},
     {"--draft suffix", ", \"temperature\": null, \"seed\": null, \"stop\": null, \"max_tokens\": null",
      "n 0, exact, drafts, window 8, fallback 0"},

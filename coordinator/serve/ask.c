@@ -159,6 +159,8 @@ static json_t *row_of(json_t *body)
     json_t *row = json_copy(body), *inside = json_object_get(body, "speculative");
     int lost = 0;
     if (!is_null(json_object_get(body, "max_completion_tokens"))) json_object_del(row, "max_tokens");
+    if (json_integer_value(json_object_get(body, "top_k")) == -1) /* vLLM's: all */
+        lost |= json_object_set_new(row, "top_k", json_integer(0));
     for (int i = 0; i < N_SPECULATIVE; i++) {
         char dotted[64] = "speculative.";
         strcat(dotted, speculative[i].key);
