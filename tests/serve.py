@@ -240,6 +240,8 @@ def prompts_may_be_texts_or_tokens(server):
             ({"prompt": "hello world", "add_special_tokens": False}, {"content": "hello world"})]
     whole = [server.get("/tokenize", body)[2]["tokens"] for body in
              ({"content": "hello world", "add_special": True}, {"content": "hello world", "add_special_tokens": True})]
+    pieces = server.get("/tokenize", {"content": "hello world", "with_pieces": True})[2]["tokens"]
+    check([p["id"] for p in pieces] == bare[1] and "".join(p["piece"] for p in pieces).strip() == "hello world", pieces)
     check(bare[0] == bare[1] and whole[0] == whole[1] == tokens["tokens"], f"the names of one flag: {bare} {whole}")
     answers = [server.get("/v1/completions", {"prompt": p, "max_tokens": 6})[2]["choices"][0]["text"]
                for p in ("hello world", ["hello world"], tokens["tokens"], [tokens["tokens"]])]

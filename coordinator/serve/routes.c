@@ -159,16 +159,25 @@ static int tokenize(struct server *v, json_t *body, int32_t **ids, size_t *n, st
     return rc == OK ? OK : refuse_for(why, content ? "content" : "prompt", &err);
 }
 
+/* An id, or with its text beside it (llama.cpp's). */
+static json_t *token_json(const struct server *v, int32_t id, bool with_piece)
+{
+    struct gguf_str piece = tokenizer_piece(v->s->big_t, id, true);
+    return with_piece ? json_pack("{si so}", "id", (int)id, "piece", json_text(piece.s, piece.n)) : json_integer(id);
+}
+
 static void post_tokenize(struct server *v, struct exchange *x)
 {
     struct refusal why;
+    bool with_pieces = false;
     int32_t *ids = NULL;
     size_t n_body, n = 0;
     const char *bytes = exchange_body(x, &n_body);
     json_t *body = ask_object(bytes, n_body, &why), *list = NULL;
-    int rc = body ? tokenize(v, body, &ids, &n, &why) : E_USAGE, lost = 0;
+    int rc = body ? ask_flag(body, "with_pieces", &with_pieces, &why) : E_USAGE, lost = 0;
+    if (rc == OK) rc = tokenize(v, body, &ids, &n, &why);
     if (rc == OK) list = json_array();
-    for (size_t i = 0; i < n && list; i++) lost |= json_array_append_new(list, json_integer(ids[i]));
+    for (size_t i = 0; i < n && list; i++) lost |= json_array_append_new(list, token_json(v, ids[i], with_pieces));
     if (rc == OK)
         exchange_reply_json(x, 200,
                             json_unless(lost, json_pack("{so sI si}", "tokens", list, "count", (json_int_t)n,
