@@ -97,7 +97,7 @@ add_test(NAME eval COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/eval.sh $<TARGET_FILE:pil
 set_tests_properties(eval PROPERTIES TIMEOUT 300)
 add_test(NAME figures COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/figures.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(figures PROPERTIES TIMEOUT 120)
+set_tests_properties(figures PROPERTIES TIMEOUT 240)
 add_test(NAME train COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/train.py $<TARGET_FILE:pilotfish> ${CMAKE_SOURCE_DIR}
          ${CMAKE_CURRENT_BINARY_DIR}/trained)
 set_tests_properties(train PROPERTIES TIMEOUT 300)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/figures, bench-pair, bench-exits and compare-llama on toys: numbers, a table that marks the best, a picture.
-# And what they say where something is missing.
+# scripts/figures, bench-pair, bench-exits, bench-arrival, compare-llama and compare-servers on toys: numbers, a table
+# that marks the best, a picture. And what they say where something is missing.
 #   figures.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 figures=$3/figures
@@ -117,4 +117,37 @@ beside=("$3/compare-llama" --program "$pilotfish" --rows 1,4 --rounds 2 --thread
 rc=$?
 { [ "$rc" = 1 ] && grep -q '^compare-llama: pilotfish gave 3: .*gone.gguf' err; } ||
     wrong "compare-llama: no model: exit $rc"
+
+# A llama-server that is pilotfish's own, which knows these options by llama.cpp's names. A token takes a round trip.
+slow="--net-delay 2 --self-max 0"
+printf '#!/bin/sh\nexec "%s" serve "$@" --raw %s\n' "$pilotfish" "$slow" > bin/llama-server
+chmod +x bin/llama-server
+servers=("$3/compare-servers" --program "$pilotfish" --big big.gguf --prompts prompts --kinds translation,summarization)
+servers+=(--each 2 --rounds 1 -n 12 --clients 1,3 --ctx 128 --threads 1 --raw --llama bin)
+# shellcheck disable=SC2086
+"${servers[@]}" --little little.gguf --llama-drafts "" -- $slow > out 2> err ||
+    wrong "compare-servers: exit $?: $(cat err)"
+for name in 'pilotfish --no-draft' 'pilotfish --little' 'llama.cpp' 'llama.cpp -md'; do
+    [ "$(grep -cP "^ +[13]  $name *( +[0-9.]+){5}\$" out)" = 2 ] || wrong "compare-servers: not two rows of $name"
+done
+"${servers[@]}" --clients 3 -o jsonl -- $slow > out 2> err || wrong "compare-servers -o jsonl: exit $?: $(cat err)"
+[ "$(grep -c '"server": "llama.cpp"' out) $(grep -c '"clients": 3' out) $(wc -l < out)" = '1 2 2' ] ||
+    wrong "compare-servers: other rows of JSON"
+"${servers[@]}" --ctx 8 > out 2> err
+rc=$?
+{ [ "$rc" = 1 ] && grep -q '^compare-servers: pilotfish: an answer has [0-9]* tokens, not 12$' err; } ||
+    wrong "compare-servers: answers that are cut: exit $rc: $(cat err)"
+"${servers[@]}" --llama . -- $slow > out 2> err
+rc=$?
+{ [ "$rc" = 1 ] && grep -q '^compare-servers: .*llama-server' err && [ "$(grep -c '^compare' err)" = 1 ]; } ||
+    wrong "compare-servers: no llama-server: exit $rc: $(cat err)"
+
+"$tiny" long.gguf --ctx 4096 || wrong "no toy model"
+arrival=("$3/bench-arrival" --program "$pilotfish" --big long.gguf --clients 3 --prompt 400 --rounds 1 --threads 1)
+"${arrival[@]}" --most 1e9 -- --no-draft $slow > out 2> err || wrong "bench-arrival: exit $?: $(cat err)"
+{ grep -qP '^while 400 tokens are read +p50 [0-9.]+ ms, p99 [0-9.]+ ms, for [0-9.]+ s$' out &&
+    grep -qP '^T\(19\) +[0-9.]+ ms$' out && grep -qP '^p99 / T +[0-9.]+, at most 1e\+09$' out; } ||
+    wrong "bench-arrival: other numbers: $(cat out)"
+"${arrival[@]}" -- --no-draft $slow > out 2> err
+[ "$? $(tail -n 1 out | grep -c 'at most 1.5$')" = '6 1' ] || wrong "bench-arrival: a wait that is too long passes"
 verdict

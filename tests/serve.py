@@ -156,7 +156,8 @@ def a_real_model_answers_the_openai_client():
         client = server.client()
         model = client.models.list().data[0].id
         check(model == "SmolLM2-135M-Instruct.Q4_1", model)
-        check(client.models.retrieve(model).max_model_len == 4096, "the model's context")
+        found = client.models.retrieve(model)
+        check(found.max_model_len == 4096 and found.root == model, f"the model's context and name: {found}")
         ask = {**chat, "model": model, "max_tokens": 12}
         whole = client.chat.completions.create(**ask, logprobs=True, top_logprobs=2)
         choice = whole.choices[0]
@@ -235,6 +236,13 @@ def prompts_may_be_texts_or_tokens(server):
     status, _, tokens = server.get("/tokenize", {"prompt": "hello world"})
     check(status == 200 and tokens["count"] == len(tokens["tokens"]), tokens)
     check(server.get("/detokenize", {"tokens": tokens["tokens"]})[2]["content"].endswith("hello world"), "detokenize")
+    bare = [server.get("/tokenize", body)[2]["tokens"] for body in
+            ({"prompt": "hello world", "add_special_tokens": False}, {"content": "hello world"})]
+    whole = [server.get("/tokenize", body)[2]["tokens"] for body in
+             ({"content": "hello world", "add_special": True}, {"content": "hello world", "add_special_tokens": True})]
+    pieces = server.get("/tokenize", {"content": "hello world", "with_pieces": True})[2]["tokens"]
+    check([p["id"] for p in pieces] == bare[1] and "".join(p["piece"] for p in pieces).strip() == "hello world", pieces)
+    check(bare[0] == bare[1] and whole[0] == whole[1] == tokens["tokens"], f"the names of one flag: {bare} {whole}")
     answers = [server.get("/v1/completions", {"prompt": p, "max_tokens": 6})[2]["choices"][0]["text"]
                for p in ("hello world", ["hello world"], tokens["tokens"], [tokens["tokens"]])]
     check(len(set(answers)) == 1, answers)
@@ -253,6 +261,9 @@ REFUSED = [  # body, status, param, words of the message
     ({"prompt": "x", "model": "other"}, 404, "model", "no model other"),
     ({"prompt": "x", "max_tokens": 0}, 400, "max_tokens", "at least 1"),
     ({"prompt": "x", "max_tokens": "3"}, 400, "max_tokens", "--n-predict"),
+    ({"prompt": "x", "max_tokens": 3, "max_completion_tokens": 0}, 400, "max_completion_tokens", "at least 1"),
+    ({"prompt": "x", "max_tokens": 9, "min_tokens": 3}, 400, "min_tokens", "as much as that"),
+    ({"prompt": "x", "min_tokens": -1}, 400, "min_tokens", "from 0 to"),
     ({"prompt": "x", "temperature": -1}, 400, "temperature", "--temp"),
     ({"prompt": "x", "top_p": 2}, 400, "top_p", "--top-p"),
     ({"prompt": "x", "n": 0}, 400, "n", "from 1 to"),
@@ -262,6 +273,7 @@ REFUSED = [  # body, status, param, words of the message
     ({"prompt": "x", "echo": True, "logprobs": 1}, 400, "echo", "prompt"),
     ({"prompt": "x", "logit_bias": {"5": 1}}, 400, "logit_bias", "no support"),
     ({"prompt": "x", "suffix": "y"}, 400, "suffix", "no support"),
+    ({"prompt": "x", "repeat_penalty": 1.1}, 400, "repeat_penalty", "penalties"),
     ({"prompt": "x", "stream": "yes"}, 400, "stream", "true or false"),
     ({"prompt": "x", "speculative": 5}, 400, "speculative", "object"),
     ({"prompt": "x", "speculative": {"accept": "sometimes"}}, 400, "accept", "exact"),
@@ -277,6 +289,57 @@ REFUSED_CHATS = [
      "no support"),
     ({"messages": [{"role": "user", "content": "x"}], "top_logprobs": 2}, "top_logprobs", "needs"),
 ]
+
+
+SAID = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+# What clients send that know nothing of this server; each asks for six tokens.
+CLIENTS = [
+    ("LangChain", "/v1/chat/completions", {
+        "messages": SAID, "stream": False, "max_completion_tokens": 6, "temperature": 0.0}),
+    ("LangChain, a text", "/v1/completions", {
+        "prompt": ["Hi"], "frequency_penalty": 0, "logprobs": None, "max_tokens": 6, "n": 1, "presence_penalty": 0,
+        "seed": None, "temperature": 0.7, "top_p": 1}),
+    ("guidellm", "/v1/chat/completions", {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], "max_tokens": 6,
+        "max_completion_tokens": 6, "stop": None, "ignore_eos": True, **STREAMED,
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True}}),
+    ("aiperf", "/v1/chat/completions", {
+        "messages": [{"role": "user", "content": "Hi"}], "ignore_eos": True, "max_completion_tokens": 6, **STREAMED}),
+    ("vLLM's bench", "/v1/completions", {
+        "prompt": "Hi", "repetition_penalty": 1.0, "max_tokens": 6, "logprobs": None, "temperature": 0.0, "top_k": -1,
+        "min_p": 0.0, "ignore_eos": True, **STREAMED}),
+    ("genai-perf", "/v1/completions", {"prompt": ["Hi"], "max_tokens": 6, "min_tokens": 6, **STREAMED}),
+    ("Open WebUI", "/v1/chat/completions", {
+        "messages": SAID, "max_tokens": 6, "tool_ids": None, "files": [], "features": {"web_search": False},
+        "variables": {}, "session_id": "a", "chat_id": "b", "id": "c", "background_tasks": {"title_generation": True},
+        "params": {}, "tools": [], **STREAMED}),
+    ("llama.cpp's page", "/v1/chat/completions", {
+        "messages": SAID, "max_tokens": 6, "stream": True, "cache_prompt": True, "timings_per_token": False,
+        "top_k": 40, "samplers": ["top_k", "temperature"], "min_p": 0.05, "typ_p": 1, "repeat_penalty": 1,
+        "repeat_last_n": 64, "dry_multiplier": 0, "reasoning_format": "none", "id_slot": -1, "temperature": 0.8}),
+]
+
+
+def clients_that_know_nothing_of_this_server_are_answered():
+    with Server("--template", "chatml", "--ignore-eos") as server:
+        for client, path, body in CLIENTS:
+            before = server.metrics()["pilotfish_generation_tokens_total"]
+            if body.get("stream"):
+                connection, reply = server.stream(body, path)
+                got = [event for event in events(reply) if event]
+                usage = [event.get("usage") for event in got]
+                choices = [event["choices"][0] for event in got if event["choices"]]
+                roles = [c["delta"].get("role") for c in choices if "delta" in c]
+                check(roles in ([], ["assistant"] + [None] * (len(roles) - 1)), f"{client}: {roles}")
+                check(choices[-1]["finish_reason"] == "length", f"{client}: {got}")
+                check("stream_options" not in body or usage[-1]["completion_tokens"] == 6, f"{client}: {usage}")
+                check("metrics" in got[-1] and "timings" in got[-1], f"{client}: {got[-1]}")
+                connection.close()
+            else:
+                status, _, reply = server.get(path, body)
+                check(status == 200 and reply["usage"]["completion_tokens"] == 6, f"{client}: {status} {reply}")
+            check(server.metrics()["pilotfish_generation_tokens_total"] == before + 6, f"{client}: six tokens")
 
 
 def what_is_wrong_is_refused_with_the_field(server):
@@ -385,23 +448,28 @@ def reports_add_up_to_the_metrics(server):
     check(risen("prompt_tokens_total") == total("usage", "prompt_tokens"), "tokens of prompts")
     check(risen("generation_tokens_total") == total("usage", "completion_tokens"), "tokens of answers")
     check(risen("cached_tokens_total") == total("usage", "prompt_tokens_details", "cached_tokens"), "cached tokens")
-    for name, key in (("drafted_tokens_total", "num_draft_tokens"), ("accepted_tokens_total", "num_accepted_tokens"),
-                      ("drafts_total", "num_drafts"), ("late_tokens_total", "num_late_tokens"),
+    for name, key in (("drafted_tokens_total", "num_draft_tokens"), ("drafts_total", "num_spec_steps"),
+                      ("accepted_tokens_total", "num_accepted_draft_tokens"), ("late_tokens_total", "num_late_tokens"),
                       ("dropped_tokens_total", "num_dropped_tokens")):
         check(risen(name) == total("metrics", "speculative_decoding", key), name)
+    for spec in (r["metrics"]["speculative_decoding"] for r in reports):
+        kept = spec["acceptance_histogram"]
+        check(len(kept) == spec["num_spec_tokens"] + 1 and sum(kept) == spec["num_spec_steps"], spec)
+        check(sum(j * n for j, n in enumerate(kept)) == spec["num_accepted_draft_tokens"], spec)
     positions = sum(v for k, v in after.items() if k.startswith("pilotfish_accepted_tokens_at_total"))
-    check(positions <= after["pilotfish_accepted_tokens_total"] and after["pilotfish_accepted_tokens_total"] > 0,
-          "positions")
+    check(positions == after["pilotfish_accepted_tokens_total"] > 0, "positions")
     # Each token after an answer's first has one time; those that come together share theirs.
     firsts = total("usage", "completion_tokens") - len(reports)
     check(0 < risen("between_tokens_seconds_count") <= firsts, "times between tokens")
     check(risen("first_token_seconds_count") == risen("queue_seconds_count") == len(reports), "times of answers")
-    text = server.get("/metrics")[2]
+    text = server.get("/metrics?names=pilotfish")[2]
     tool = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
     check(tool.returncode == 0 and not tool.stdout + tool.stderr, tool.stdout + tool.stderr)
-    vllm = server.metrics("/metrics?names=vllm")
-    same = vllm['vllm:generation_tokens_total{model_name="big"}'] == after["pilotfish_generation_tokens_total"]
+    own, vllm, both = (server.metrics(f"/metrics{names}").keys() for names in ("?names=pilotfish", "?names=vllm", ""))
+    check(all(name.startswith("vllm:") for name in vllm) and own | vllm == both and not own & vllm, "two sets of names")
+    same = after['vllm:generation_tokens_total{model_name="big"}'] == after["pilotfish_generation_tokens_total"]
     check(same, "vLLM's names")
+    check(server.get("/metrics?names=x")[0] == 400, "no other names")
 
 
 def links_and_workers_are_counted(ranks):
@@ -424,14 +492,15 @@ def links_and_workers_are_counted(ranks):
 
 
 def a_queue_has_an_end():
-    with Server(*SLOW, "--parallel", "1", "--queue", "2") as server:
+    with Server(*SLOW, "--parallel", "1", "--queue", "2", "--template", "chatml") as server:
         long = {"prompt": "a", "max_tokens": 400, "ignore_eos": True}
-        streams = [server.stream(long) for _ in range(3)]
+        chat = {"messages": [{"role": "user", "content": "a"}], "max_tokens": 400}
+        streams = [server.stream(long), server.stream(long), server.stream(chat, "/v1/chat/completions")]
         eventually(lambda: server.load() == (1, 2), "one runs, two wait")
         status, head, reply = server.get("/v1/completions", {"prompt": "x"})
         check(status == 429 and head["Retry-After"] and reply["error"]["code"] == "queue_full", reply)
         line = streams[2][1].readline()
-        check(line == b": waiting\n", f"a sign of life while it waits: {line}")
+        check(line == b": waiting\n", f"a sign of life while it waits, and no part before its first token: {line}")
         for connection, reply in streams:
             connection.close()
             reply.close()
@@ -853,6 +922,7 @@ def main():
     subprocess.run([tiny, LITTLE, "--ctx", "16384", "--left-out", "2"], check=True)
     a_real_model_answers_the_openai_client()
     settings_of_a_line_go_to_the_server()
+    clients_that_know_nothing_of_this_server_are_answered()
     a_chat_with_a_server_is_the_chat_of_its_model()
     an_answer_of_a_server_has_an_end()
     with Server("--draft", "suffix", "--guard", "off", "--parallel", "3") as server:

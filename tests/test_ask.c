@@ -71,6 +71,7 @@ static void words_of(const struct ask *a, char out[256])
     if (s->sampler.temp > 0)
         n += snprintf(out + n, 256 - (size_t)n, ", temp %g, top_p %g, seed %u", (double)s->sampler.temp,
                       (double)s->sampler.top_p, s->sampler.seed);
+    if (s->sampler.top_k) n += snprintf(out + n, 256 - (size_t)n, ", top_k %u", (unsigned)s->sampler.top_k);
     if (settings_lossy(s)) n += snprintf(out + n, 256 - (size_t)n, ", rollback %g", (double)s->rule.rollback);
     if (!s->n_end_ids) n += snprintf(out + n, 256 - (size_t)n, ", no ends");
     for (int i = 0; s->stops && i < s->stops->n; i++)
@@ -86,11 +87,18 @@ static const struct {
     {"--draft suffix -n 5 --stop x", ", \"max_tokens\": 7, \"stop\": [\"y\", \"z\"]",
      "n 7, exact, drafts, window 8, fallback 0, stop y, stop z"},
     {"--draft suffix", ", \"max_completion_tokens\": 7", "n 7, exact, drafts, window 8, fallback 0"},
+    {"--draft suffix", ", \"max_tokens\": 9, \"max_completion_tokens\": 7", "n 7, exact, drafts, window 8, fallback 0"},
+    {"--draft suffix", ", \"max_tokens\": 9, \"max_completion_tokens\": null",
+     "n 9, exact, drafts, window 8, fallback 0"},
     {"--draft suffix", ", \"temperature\": 0.5, \"top_p\": 0.25",
      "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 0.25, seed 99"},
     {"--draft suffix", ", \"temperature\": 0.5, \"seed\": 7",
      "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 1, seed 7"},
     {"--draft suffix --temp 0.5 --seed 3", "", "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 1, seed 3"},
+    {"--draft suffix --temp 0.5 --seed 3 --top-k 5", ", \"top_k\": 6",
+     "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 1, seed 3, top_k 6"},
+    {"--draft suffix --temp 0.5 --seed 3 --top-k 5", ", \"top_k\": -1",
+     "n 0, exact, drafts, window 8, fallback 0, temp 0.5, top_p 1, seed 3"},
     {"--draft suffix --temp 0.5", ", \"temperature\": 0", "n 0, exact, drafts, window 8, fallback 0"},
     {"--draft suffix", ", \"temperature\": null, \"seed\": null, \"stop\": null, \"max_tokens\": null",
      "n 0, exact, drafts, window 8, fallback 0"},
@@ -120,6 +128,9 @@ static const struct {
     {"--draft-plan swift", ", \"speculative\": {\"draft\": false, \"accept\": \"bild\"}",
      "n 0, strict, no drafts, window 10, fallback 0.6, rollback 3"},
     {"", ", \"ignore_eos\": true", "n 0, exact, no drafts, window 8, fallback 0, no ends"},
+    {"", ", \"ignore_eos\": true, \"min_tokens\": 3", "n 0, exact, no drafts, window 8, fallback 0, no ends"},
+    {"-n 5", ", \"min_tokens\": 0", "n 5, exact, no drafts, window 8, fallback 0"},
+    {"-n 5", ", \"min_tokens\": 5", "n 5, exact, no drafts, window 8, fallback 0, no ends"},
 };
 
 static void fields_become_settings(void **state)

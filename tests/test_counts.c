@@ -33,11 +33,8 @@ static void has_lines(const struct counts *c, const char *model, bool vllm, cons
 /* Seven tokens: big's own, a verify with two right drafts and a correction, one with a right draft, one without. */
 static void add_answer(struct counts *c)
 {
-    uint8_t origin[] = {0,          0,         ORIGIN_BIG, ORIGIN_DRAFT, ORIGIN_DRAFT, ORIGIN_CORRECTION, ORIGIN_DRAFT,
-                        ORIGIN_BIG, ORIGIN_BIG};
     const struct seq s = {.n_prompt = 2,
                           .n_ids = 9,
-                          .origin = origin,
                           .end = SEQ_LENGTH,
                           .stats = {.start_ns = 30 * ms,
                                     .first_ns = 60 * ms,
@@ -45,6 +42,7 @@ static void add_answer(struct counts *c)
                                     .n_prompt_rows = 1,
                                     .n_verifies = 3,
                                     .n_drafts = 2,
+                                    .n_keeping = {[1] = 1, [2] = 1},
                                     .n_drafted = 5,
                                     .n_judged = 4,
                                     .n_accepted = 3}};

@@ -132,9 +132,9 @@ static void on_event(void *arg, json_t *event)
         a->n_told = api_count(p.usage, "completion_tokens");
     }
     if (!p.drafts) return;
-    a->served.n_drafts = api_count(p.drafts, "num_drafts");
+    a->served.n_drafts = api_count(p.drafts, "num_spec_steps");
     a->served.n_drafted = api_count(p.drafts, "num_draft_tokens");
-    a->served.n_accepted = api_count(p.drafts, "num_accepted_tokens");
+    a->served.n_accepted = api_count(p.drafts, "num_accepted_draft_tokens");
 }
 
 static void on_over(void *arg, const struct err *why)

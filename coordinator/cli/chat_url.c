@@ -87,7 +87,7 @@ static struct cost cost_of(const struct answer *a)
     struct cost c = {.n_answers = 1,
                      .n_tokens = a->usage ? api_count(a->usage, "completion_tokens") : (uint64_t)a->n_parts,
                      .n_drafted = api_count(a->metrics, "num_draft_tokens"),
-                     .n_accepted = api_count(a->metrics, "num_accepted_tokens")};
+                     .n_accepted = api_count(a->metrics, "num_accepted_draft_tokens")};
     if (a->n_parts) c.until_first_ns = a->first_ns - a->asked_ns;
     if (a->n_parts) c.writing_ns = a->last_ns - a->first_ns;
     return c;

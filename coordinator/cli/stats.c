@@ -24,6 +24,7 @@ void stats_add(struct stats *t, const struct seq *s)
     t->n_at_context += s->end == SEQ_CONTEXT;
     t->n_verifies += c->n_verifies;
     t->n_drafts += c->n_drafts;
+    for (int i = 0; i <= DRAFTS_MOST; i++) t->n_keeping[i] += c->n_keeping[i];
     t->n_drafted += c->n_drafted;
     t->n_judged += c->n_judged;
     t->n_accepted += c->n_accepted;

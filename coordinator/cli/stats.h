@@ -22,6 +22,7 @@ struct stats {                          /* zeroed to begin with */
     uint64_t n_at_length, n_at_context; /* texts that were cut there */
     uint64_t n_prompt, n_tokens;
     uint64_t n_verifies, n_drafts, n_drafted, n_judged, n_accepted, n_late, n_dropped, n_pauses;
+    uint64_t n_keeping[DRAFTS_MOST + 1];
     uint64_t n_prompt_rows, n_prompt_copied, n_windows, n_joint_lows, n_lows, n_ends; /* see struct seq_stats */
     uint64_t n_rollbacks, n_taken_back, n_early, n_discarded;
     uint64_t draft_ns, verify_ns, wait_ns;

@@ -81,6 +81,7 @@ struct seq_stats {
     uint32_t n_rollbacks, n_taken_back; /* drafts that big cut short; drafted tokens that this took back */
     uint32_t n_early;     /* of n_asks, in lossy texts: written while the draft before was verified (spec_early.c) */
     uint32_t n_discarded; /* not in n_drafted: ids written so, and thrown away */
+    uint32_t n_keeping[DRAFTS_MOST + 1]; /* of n_drafts: verdicts that kept 0, 1, 2, ... of their drafts */
     struct withheld withheld;
     struct draft_choice choice; /* at the text's end, of the policy for a little model's drafts */
 };

@@ -43,6 +43,7 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
     int accepted = i <= kept ? i : kept; /* drafts that became text; the end may lie among them */
     bool rolled_back = i > kept && kept < n;
     q->stats.n_drafts += n > 0;
+    q->stats.n_keeping[accepted] += n > 0;
     q->stats.n_accepted += (uint32_t)accepted;
     q->stats.n_judged += (uint32_t)(accepted + rolled_back);
     q->stats.n_rollbacks += rolled_back;

@@ -1,5 +1,6 @@
 #include "coordinator/serve/ask.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,13 +21,18 @@ static bool is_text(const json_t *value, const char *text)
     return json_is_string(value) && !strcmp(json_string_value(value), text);
 }
 
+static bool is_null(const json_t *value)
+{
+    return !value || json_is_null(value);
+}
+
 /* It asks for nothing. */
 static bool is_idle(const json_t *value)
 {
     if (json_is_array(value)) return json_array_size(value) == 0;
     if (json_is_object(value)) return json_object_size(value) == 0;
     if (json_is_number(value)) return json_number_value(value) == 0;
-    return !value || json_is_null(value) || json_is_false(value) || is_text(value, "");
+    return is_null(value) || json_is_false(value) || is_text(value, "");
 }
 
 static bool is_one(const json_t *value)
@@ -61,6 +67,7 @@ static const struct {
     {"presence_penalty", is_idle, "penalties"},
     {"frequency_penalty", is_idle, "penalties"},
     {"repetition_penalty", is_one, "penalties"},
+    {"repeat_penalty", is_one, "penalties"}, /* llama.cpp's */
     {"suffix", is_idle, "text after the answer"},
     {"best_of", is_one, "the best of several answers"},
     {"response_format", is_text_format, "a format of the answer"},
@@ -83,7 +90,7 @@ static int refuse_unsupported(json_t *body, struct refusal *why)
 int ask_flag(const json_t *in, const char *key, bool *out, struct refusal *why)
 {
     const json_t *value = json_object_get(in, key);
-    if (!value || json_is_null(value)) return OK;
+    if (is_null(value)) return OK;
     if (!json_is_boolean(value)) return refuse(why, 400, key, "%s: must be true or false", key);
     *out = json_is_true(value);
     return OK;
@@ -92,7 +99,7 @@ int ask_flag(const json_t *in, const char *key, bool *out, struct refusal *why)
 static int take_count(const json_t *in, const char *key, int low, int high, int *out, struct refusal *why)
 {
     const json_t *value = json_object_get(in, key);
-    if (!value || json_is_null(value)) return OK;
+    if (is_null(value)) return OK;
     json_int_t n = json_integer_value(value);
     if (!json_is_integer(value) || n < low || n > high)
         return refuse(why, 400, key, "%s: must be a whole number from %d to %d", key, low, high);
@@ -129,7 +136,7 @@ static int take_shape(struct ask *a, json_t *body, struct refusal *why)
 static int check_model(const json_t *body, const struct ask_from *from, struct refusal *why)
 {
     const json_t *model = json_object_get(body, "model");
-    if (!model || json_is_null(model) || is_text(model, from->model)) return OK;
+    if (is_null(model) || is_text(model, from->model)) return OK;
     if (!json_is_string(model)) return refuse(why, 400, "model", "model: must be a name");
     refuse(why, 404, "model", "there is no model %s here, only %s", show_name(json_string_value(model)).s, from->model);
     why->code = "model_not_found";
@@ -145,11 +152,15 @@ static const struct {
                    {"p_min", "fallback"}, {"rollback", "rollback"}, {"rollback_rule", "rollback_rule"}};
 enum { N_SPECULATIVE = sizeof speculative / sizeof *speculative };
 
-/* The body with those of "speculative" as options beside the others. NULL: no memory. */
+/* The body with those of "speculative" as options beside the others. Clients give both names of a length, for servers
+ * of all times: the newer one counts, as OpenAI says. NULL: no memory. */
 static json_t *row_of(json_t *body)
 {
     json_t *row = json_copy(body), *inside = json_object_get(body, "speculative");
     int lost = 0;
+    if (!is_null(json_object_get(body, "max_completion_tokens"))) json_object_del(row, "max_tokens");
+    if (json_integer_value(json_object_get(body, "top_k")) == -1) /* vLLM's: all */
+        lost |= json_object_set_new(row, "top_k", json_integer(0));
     for (int i = 0; i < N_SPECULATIVE; i++) {
         char dotted[64] = "speculative.";
         strcat(dotted, speculative[i].key);
@@ -228,7 +239,7 @@ static int take_plan(bool *drafts, const json_t *body, const struct options *o, 
     bool has_plan = o->drafter == DRAFTER_PLAN;
     size_t n_name = 0;
     if (!value) value = json_object_get(body, param);
-    if (!value || json_is_null(value)) return OK;
+    if (is_null(value)) return OK;
     if (has_plan && is_text(value, "none")) *drafts = false;
     if (is_text(value, "none")) return OK;
     const char *asked = json_string_value(value), *own = o->draft_plan;
@@ -239,10 +250,25 @@ static int take_plan(bool *drafts, const json_t *body, const struct options *o, 
                   (int)n_name, n_name ? own : "", n_name ? " and " : "");
 }
 
+/* vLLM's "min_tokens": no token ends the answer before. Clients that measure ask so for answers of one length. */
+static int take_ends(struct ask *a, const json_t *body, struct refusal *why)
+{
+    bool ignored = false;
+    int n_least = 0, most = a->settings.n_predict, rc = ask_flag(body, "ignore_eos", &ignored, why);
+    if (rc == OK) rc = take_count(body, "min_tokens", 0, INT_MAX, &n_least, why);
+    if (rc != OK) return rc;
+    bool whole = most && n_least >= most;
+    if (n_least && !whole && !ignored)
+        return refuse(why, 400, "min_tokens",
+                      "min_tokens: an answer may have ends (0) or none before max_tokens (as much as that) here");
+    if (ignored || whole) a->settings.n_end_ids = 0;
+    return OK;
+}
+
 /* A request without drafts is one to a server with --no-draft. */
 static int take_settings(struct ask *a, json_t *body, const struct ask_from *from, struct refusal *why)
 {
-    bool drafts = true, ignores_ends = false;
+    bool drafts = true;
     struct options run = *from->o;
     json_t *inside = json_object_get(body, "speculative");
     if (!is_idle(inside) && !json_is_object(inside))
@@ -254,8 +280,7 @@ static int take_settings(struct ask *a, json_t *body, const struct ask_from *fro
     json_t *row = row_of(body);
     rc = row ? take_options(a, row, &run, from, why) : out_of_memory(why);
     json_decref(row);
-    if (rc == OK) rc = ask_flag(body, "ignore_eos", &ignores_ends, why);
-    if (ignores_ends) a->settings.n_end_ids = 0;
+    if (rc == OK) rc = take_ends(a, body, why);
     return rc;
 }
 
@@ -314,7 +339,7 @@ static int take_prompts(struct ask *a, const json_t *body, const struct ask_from
     size_t n = several ? json_array_size(given) : 1;
     int rc = ask_flag(body, "echo", &echo, why);
     if (rc != OK) return rc;
-    if (!given || json_is_null(given)) return refuse(why, 400, "prompt", "prompt: there is none");
+    if (is_null(given)) return refuse(why, 400, "prompt", "prompt: there is none");
     if (echo && a->logprobs)
         return refuse(why, 400, "echo", "echo: there are no log-probabilities of a prompt here; leave logprobs out");
     if (n * (size_t)a->n_each > CHOICES_MOST)

@@ -1,6 +1,7 @@
 #include "coordinator/serve/call_report.h"
 
 #include "coordinator/cli/stats.h"
+#include "coordinator/text/json_text.h"
 
 json_t *report_usage(const struct ask *ask, const struct choice *choices)
 {
@@ -16,14 +17,28 @@ json_t *report_usage(const struct ask *ask, const struct choice *choices)
                      n_prompt + n_tokens, "prompt_tokens_details", "cached_tokens", n_cached);
 }
 
-static json_t *speculative(const struct stats *t)
+/* How many verifies kept 0, 1, 2, ... of their drafts: as far as the window, or as one of them went beyond it. */
+static json_t *histogram(const struct stats *t, int window)
 {
-    return json_pack("{sI sI sI sI sI sI sf sf}", "num_drafts", (json_int_t)t->n_drafts, "num_draft_tokens",
-                     (json_int_t)t->n_drafted, "num_judged_tokens", (json_int_t)t->n_judged, "num_accepted_tokens",
-                     (json_int_t)t->n_accepted, "num_late_tokens", (json_int_t)t->n_late, "num_dropped_tokens",
-                     (json_int_t)t->n_dropped, "draft_acceptance_rate",
-                     stats_ratio((double)t->n_accepted, (double)t->n_drafted), "mean_acceptance_length",
-                     stats_tokens_per_verify(t));
+    json_t *list = json_array();
+    int n = DRAFTS_MOST, lost = 0;
+    while (n > window && !t->n_keeping[n]) n--;
+    for (int i = 0; i <= n; i++) lost |= json_array_append_new(list, json_integer((json_int_t)t->n_keeping[i]));
+    return json_unless(lost, list);
+}
+
+/* vLLM's fields (docs/features/speculative_decoding/acceptance_metrics.md there), and what it has no name for. */
+static json_t *speculative(const struct stats *t, int window)
+{
+    json_t *list = histogram(t, window);
+    int n_most = (int)json_array_size(list) - 1;
+    return json_pack("{sf sf so sI sI sI si sI sI sI}", "mean_acceptance_length",
+                     1 + stats_ratio((double)t->n_accepted, (double)t->n_drafts), "draft_acceptance_rate",
+                     stats_ratio((double)t->n_accepted, (double)t->n_drafted), "acceptance_histogram", list,
+                     "num_spec_steps", (json_int_t)t->n_drafts, "num_accepted_draft_tokens", (json_int_t)t->n_accepted,
+                     "num_draft_tokens", (json_int_t)t->n_drafted, "num_spec_tokens", n_most, "num_judged_tokens",
+                     (json_int_t)t->n_judged, "num_late_tokens", (json_int_t)t->n_late, "num_dropped_tokens",
+                     (json_int_t)t->n_dropped);
 }
 
 static json_t *timings(const struct stats *t)
@@ -36,10 +51,12 @@ static json_t *timings(const struct stats *t)
                      (json_int_t)t->n_drafted, "draft_n_accepted", (json_int_t)t->n_accepted);
 }
 
-int report_put(json_t *reply, const struct choice *choices, int n)
+int report_put(json_t *reply, const struct ask *ask, const struct choice *choices)
 {
     struct stats total = {0};
+    int n = ask_n_choices(ask);
     for (int i = 0; i < n; i++) stats_add(&total, &choices[i].seq);
-    int lost = json_object_set_new(reply, "metrics", json_pack("{so}", "speculative_decoding", speculative(&total)));
+    int lost = json_object_set_new(
+        reply, "metrics", json_pack("{so}", "speculative_decoding", speculative(&total, ask->settings.draft_max)));
     return lost | json_object_set_new(reply, "timings", timings(&total));
 }

@@ -109,14 +109,6 @@ static json_t *part_of(const struct call *call, json_t *entry)
     return json_unless(lost, part);
 }
 
-static void begin_stream(struct call *call)
-{
-    exchange_stream(call->x);
-    for (int i = 0; i < call->n && call->ask.kind == ASK_CHAT; i++)
-        put_event(call, part_of(call, json_pack("{si s{ss ss} sn sn}", "index", i, "delta", "role", "assistant",
-                                                "content", "", "logprobs", "finish_reason")));
-}
-
 static void put_piece(struct call *call, struct choice *choice)
 {
     json_t *entry = choice_piece(choice);
@@ -125,7 +117,8 @@ static void put_piece(struct call *call, struct choice *choice)
         return;
     }
     json_t *part = part_of(call, entry);
-    int lost = call->n_done == call->n ? report_put(part, call->choices, call->n) : 0;
+    bool reports = call->n_done == call->n && !call->ask.with_usage;
+    int lost = reports ? report_put(part, &call->ask, call->choices) : 0;
     put_event(call, json_unless(lost, part));
 }
 
@@ -153,7 +146,7 @@ static json_t *whole_of(struct call *call)
     for (int i = 0; i < call->n; i++) lost |= json_array_append_new(list, choice_piece(&call->choices[i]));
     lost |= json_object_set_new(whole, "choices", list);
     lost |= json_object_set_new(whole, "usage", report_usage(&call->ask, call->choices));
-    lost |= report_put(whole, call->choices, call->n);
+    lost |= report_put(whole, &call->ask, call->choices);
     return json_unless(lost, whole);
 }
 
@@ -165,6 +158,7 @@ static void end_stream(struct call *call)
         if (call->ask.with_usage) {
             json_t *part = part_of(call, NULL);
             int lost = json_object_set_new(part, "usage", report_usage(&call->ask, call->choices));
+            lost |= report_put(part, &call->ask, call->choices);
             put_event(call, json_unless(lost, part));
         }
         exchange_write(call->x, "data: [DONE]\n\n", 14);
@@ -374,7 +368,7 @@ static void enter(struct call *call)
 {
     call->n = ask_n_choices(&call->ask);
     call->turn = ++call->all->turn;
-    if (call->ask.stream) begin_stream(call);
+    if (call->ask.stream) exchange_stream(call->x);
     calls_go_on(call->all);
 }
 

@@ -193,9 +193,12 @@ json_t *choice_piece(struct choice *c)
     if (c->ask->kind == ASK_COMPLETIONS)
         return json_pack("{si so so so}", "index", c->index, "text", text, "logprobs", logprobs, "finish_reason",
                          finish_reason(c));
-    if (c->ask->stream)
-        return json_pack("{si s{so} so so}", "index", c->index, "delta", "content", text, "logprobs", logprobs,
-                         "finish_reason", finish_reason(c));
+    if (c->ask->stream) {
+        const char *role = c->has_role ? NULL : "assistant";
+        c->has_role = true;
+        return json_pack("{si s{ss* so} so so}", "index", c->index, "delta", "role", role, "content", text, "logprobs",
+                         logprobs, "finish_reason", finish_reason(c));
+    }
     return json_pack("{si s{ss so sn} so so}", "index", c->index, "message", "role", "assistant", "content", text,
                      "refusal", "logprobs", logprobs, "finish_reason", finish_reason(c));
 }

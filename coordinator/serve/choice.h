@@ -21,10 +21,10 @@ struct choice {
     const struct ask *ask;     /* borrows */
     const struct tokenizer *t; /* borrows */
     int index;
-    bool done;
-    uint64_t told_ns; /* when tokens came last; 0: none has */
-    int n_timed;      /* tokens that had come then */
-    char *text;       /* owns: [n_text] what is echoed, then the text of n_taken tokens */
+    bool done, has_role; /* has_role: the first part of its stream is out, which says whose text it is */
+    uint64_t told_ns;    /* when tokens came last; 0: none has */
+    int n_timed;         /* tokens that had come then */
+    char *text;          /* owns: [n_text] what is echoed, then the text of n_taken tokens */
     size_t n_text, room, n_echo;
     int n_taken;
     size_t n_shown;    /* of text */

@@ -22,16 +22,6 @@ void counts_add_tokens(struct counts *c, int n, uint64_t between_ns)
     for (int i = 0; i < n; i++) observe(&c->between_s, short_bounds, 0, between_ns, n);
 }
 
-/* Drafts that were right stand side by side, up to a token of big's own. */
-static void count_positions(struct counts *c, const struct seq *s)
-{
-    int at = 0;
-    for (int i = s->n_prompt; i < s->n_ids; i++) {
-        at = s->origin[i] == ORIGIN_DRAFT ? at + 1 : 0;
-        if (at > 0 && at <= POSITIONS_MOST) c->n_at[at - 1]++;
-    }
-}
-
 void counts_add(struct counts *c, const struct seq *s, uint64_t asked_ns, uint64_t now_ns)
 {
     const struct seq_stats *cost = &s->stats;
@@ -42,7 +32,6 @@ void counts_add(struct counts *c, const struct seq *s, uint64_t asked_ns, uint64
     observe(&c->queue_s, long_bounds, asked_ns, cost->start_ns ? cost->start_ns : now_ns, 1);
     if (!n) return;
     c->n_cached += (uint64_t)s->n_prompt - cost->n_prompt_rows;
-    count_positions(c, s);
     observe(&c->first_s, long_bounds, asked_ns, cost->first_ns, 1);
     if (n > 1) observe(&c->token_s, short_bounds, cost->first_ns, cost->last_ns, n - 1);
 }
@@ -174,6 +163,19 @@ static double value_of(const struct counts *c, size_t offset)
     return (double)*(const uint64_t *)(const void *)((const char *)c + offset);
 }
 
+/* A draft at a place is accepted in each pass that kept more drafts than stand before it. */
+static void put_positions(const struct form *f, const char *name, const uint64_t n_keeping[DRAFTS_MOST + 1])
+{
+    uint64_t n = 0;
+    for (int i = 1; i <= DRAFTS_MOST; i++) n += n_keeping[i];
+    for (int i = 0; i < DRAFTS_MOST && (i == 0 || n); i++) {
+        char place[16];
+        snprintf(place, sizeof place, "%d", i);
+        put_sample(f, name, "position", place, (double)n);
+        n -= n_keeping[i + 1];
+    }
+}
+
 static void put_shared(const struct form *f, const struct counts *c, const struct counts_now *now)
 {
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
@@ -184,12 +186,8 @@ static void put_shared(const struct form *f, const struct counts *c, const struc
         put_histogram(f, f->vllm ? histograms[i].vllm : histograms[i].name, histograms[i].help, histograms[i].bounds,
                       (const void *)((const char *)c + histograms[i].offset));
     const char *at = f->vllm ? "spec_decode_num_accepted_tokens_per_pos_total" : "accepted_tokens_at_total";
-    put_head(f, at, "Drafted tokens that were accepted, by their place among those in a row, from 0.", "counter");
-    for (int i = 0; i < POSITIONS_MOST; i++) {
-        char place[16];
-        snprintf(place, sizeof place, "%d", i);
-        if (i == 0 || c->n_at[i]) put_sample(f, at, "position", place, (double)c->n_at[i]);
-    }
+    put_head(f, at, "Drafted tokens that were accepted, by their place in their pass, from 0.", "counter");
+    put_positions(f, at, c->total.n_keeping);
     put_one(f, f->vllm ? "num_requests_running" : "answers_running", "Answers that have a slot.", "gauge",
             now->n_running);
     put_one(f, f->vllm ? "num_requests_waiting" : "answers_waiting", "Answers that wait for a slot.", "gauge",

@@ -14,19 +14,18 @@
 #include "coordinator/decode/seq.h"
 #include "coordinator/job.h"
 
-enum { BUCKETS_MOST = 16, POSITIONS_MOST = 64, N_ENDS = SEQ_FAILED + 1 };
+enum { BUCKETS_MOST = 16, N_ENDS = SEQ_FAILED + 1 };
 
 struct histogram {
     uint64_t n_in[BUCKETS_MOST + 1]; /* the last: above all bounds */
     double sum;
 };
 
-struct counts {                    /* zeroed to begin with */
-    uint64_t n_replies[6];         /* of HTTP, by the status's hundreds */
-    uint64_t n_ended[N_ENDS];      /* answers, by enum seq_end */
-    struct stats total;            /* of answers that ended */
-    uint64_t n_cached;             /* ids of prompts that were not computed again */
-    uint64_t n_at[POSITIONS_MOST]; /* accepted drafts, by their place among those in a row */
+struct counts {               /* zeroed to begin with */
+    uint64_t n_replies[6];    /* of HTTP, by the status's hundreds */
+    uint64_t n_ended[N_ENDS]; /* answers, by enum seq_end */
+    struct stats total;       /* of answers that ended */
+    uint64_t n_cached;        /* ids of prompts that were not computed again */
     struct histogram queue_s, first_s, token_s, between_s, whole_s;
 };
 
@@ -42,7 +41,7 @@ void counts_add_tokens(struct counts *c, int n, uint64_t between_ns);
 /* An answer has ended. */
 void counts_add(struct counts *c, const struct seq *s, uint64_t asked_ns, uint64_t now_ns);
 void counts_put(const struct counts *c, const struct counts_now *now, FILE *to);
-/* The same under vLLM's names, which promtool finds wrong for their colons. */
+/* Of it what vLLM counts too, under its names, which clients that measure look for. promtool finds their colons wrong. */
 void counts_put_vllm(const struct counts *c, const struct counts_now *now, FILE *to);
 
 #endif

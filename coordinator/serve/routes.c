@@ -31,10 +31,11 @@ static void get_metrics(struct server *v, struct exchange *x)
 {
     struct counts_now now = {.model = v->model, .n_slots = v->s->o.parallel, .ready = v->calls && !v->closed};
     const char *names = exchange_query(x, "names");
+    bool own = !names || !strcmp(names, "pilotfish"), vllm = !names || !strcmp(names, "vllm");
     char *text = NULL;
     size_t n = 0;
-    if (names && strcmp(names, "vllm") != 0) {
-        reply_refusal(x, 400, "names", "names: must be vllm, or left out");
+    if (!own && !vllm) {
+        reply_refusal(x, 400, "names", "names: must be pilotfish or vllm; left out, both");
         return;
     }
     if (v->calls) {
@@ -44,7 +45,8 @@ static void get_metrics(struct server *v, struct exchange *x)
         now.job = v->s->job;
     }
     FILE *f = open_memstream(&text, &n);
-    if (f) (names ? counts_put_vllm : counts_put)(&v->counts, &now, f);
+    if (f && own) counts_put(&v->counts, &now, f);
+    if (f && vllm) counts_put_vllm(&v->counts, &now, f);
     if (f && fclose(f)) {
         free(text);
         text = NULL;
@@ -54,8 +56,8 @@ static void get_metrics(struct server *v, struct exchange *x)
 
 static json_t *model_json(const struct server *v)
 {
-    return json_pack("{ss ss sI ss si}", "id", v->model, "object", "model", "created", (json_int_t)v->began, "owned_by",
-                     "pilotfish", "max_model_len", v->s->info.n_ctx);
+    return json_pack("{ss ss sI ss ss si}", "id", v->model, "object", "model", "created", (json_int_t)v->began,
+                     "owned_by", "pilotfish", "root", v->model, "max_model_len", v->s->info.n_ctx);
 }
 
 static void get_models(struct server *v, struct exchange *x)
@@ -132,7 +134,8 @@ json_t *server_state(const struct server *v)
 
 /* ---- text and tokens ---- */
 
-/* "prompt" (vLLM's) has what every prompt has; "content" (llama.cpp's) only what is asked for. */
+/* "prompt" (vLLM's) has what every prompt has, "content" (llama.cpp's) only what is asked for; and each server has its
+ * name for that. */
 static int tokenize(struct server *v, json_t *body, int32_t **ids, size_t *n, struct refusal *why)
 {
     struct err err;
@@ -140,6 +143,7 @@ static int tokenize(struct server *v, json_t *body, int32_t **ids, size_t *n, st
     const json_t *prompt = json_object_get(body, "prompt"), *text = content ? content : prompt;
     bool whole = !content;
     int n_ids = 0, rc = ask_flag(body, "add_special", &whole, why);
+    if (rc == OK) rc = ask_flag(body, "add_special_tokens", &whole, why);
     if (rc != OK) return rc;
     if (!!messages + !!content + !!prompt != 1)
         return refuse(why, 400, "content", "one of \"content\", \"prompt\" and \"messages\" is needed");
@@ -155,16 +159,25 @@ static int tokenize(struct server *v, json_t *body, int32_t **ids, size_t *n, st
     return rc == OK ? OK : refuse_for(why, content ? "content" : "prompt", &err);
 }
 
+/* An id, or with its text beside it (llama.cpp's). */
+static json_t *token_json(const struct server *v, int32_t id, bool with_piece)
+{
+    struct gguf_str piece = tokenizer_piece(v->s->big_t, id, true);
+    return with_piece ? json_pack("{si so}", "id", (int)id, "piece", json_text(piece.s, piece.n)) : json_integer(id);
+}
+
 static void post_tokenize(struct server *v, struct exchange *x)
 {
     struct refusal why;
+    bool with_pieces = false;
     int32_t *ids = NULL;
     size_t n_body, n = 0;
     const char *bytes = exchange_body(x, &n_body);
     json_t *body = ask_object(bytes, n_body, &why), *list = NULL;
-    int rc = body ? tokenize(v, body, &ids, &n, &why) : E_USAGE, lost = 0;
+    int rc = body ? ask_flag(body, "with_pieces", &with_pieces, &why) : E_USAGE, lost = 0;
+    if (rc == OK) rc = tokenize(v, body, &ids, &n, &why);
     if (rc == OK) list = json_array();
-    for (size_t i = 0; i < n && list; i++) lost |= json_array_append_new(list, json_integer(ids[i]));
+    for (size_t i = 0; i < n && list; i++) lost |= json_array_append_new(list, token_json(v, ids[i], with_pieces));
     if (rc == OK)
         exchange_reply_json(x, 200,
                             json_unless(lost, json_pack("{so sI si}", "tokens", list, "count", (json_int_t)n,
@@ -287,7 +300,7 @@ void route(struct server *v, struct exchange *x)
 {
     struct refusal why;
     const char *path = exchange_path(x), *method = exchange_method(x);
-    refuse(&why, 404, NULL, "there is nothing at this path; docs/api.md lists what there is");
+    refuse(&why, 404, NULL, "there is nothing at this path (OpenAI's begin with /v1); docs/api.md lists what there is");
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (!matches(path, routes[i].path)) continue;
         if (!has_method(method, routes[i].method)) {

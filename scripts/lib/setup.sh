@@ -74,8 +74,12 @@ need_packages() {
 }
 
 # need_python NAME...: packages for tests that are Python, into build/python.
-need_python() {
-    local folder=$root/build/python
+need_python() { python_into "$root/build/python" "$@"; }
+
+# python_into FOLDER NAME...
+python_into() {
+    local folder=$1
+    shift
     export PYTHONPATH=$folder${PYTHONPATH:+:$PYTHONPATH}
     [ "$(cat "$folder/complete" 2> /dev/null)" != "$*" ] || return 0
     say "installing for Python: $*"
