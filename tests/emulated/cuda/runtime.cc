@@ -1,4 +1,5 @@
 /* runtime.cc -- memory and streams of the emulated device. A stream is a queue: it runs when the host waits. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <deque>
@@ -12,8 +13,18 @@
 
 enum { SHARED_BYTES = 48 << 10, SHARED_MOST = 227 << 10, MAX_BLOCK = 1024 };
 
+struct piece { /* of a stream's work */
+    std::function<void()> run;
+    std::shared_ptr<emulated_kernel> kernel; /* in its place; or NULL */
+};
+
+struct emulated_graph {
+    std::vector<piece> work;
+};
+
 struct emulated_stream {
-    std::deque<std::function<void()>> work;
+    std::deque<piece> work;
+    cudaGraph_t captured = nullptr; /* while it captures */
 };
 
 namespace
@@ -25,7 +36,7 @@ struct device {
     std::map<char *, size_t> pinned;
     std::map<const void *, int> shared; /* what a kernel may have */
     size_t n_bytes = 0, most;
-    uint64_t n_work = 0, lost_at;
+    uint64_t n_work = 0, n_graphs = 0, n_kernels = 0, n_begun = 0, lost_at;
     cudaError_t sticky = cudaSuccess;
 
     device()
@@ -39,16 +50,48 @@ struct device {
 std::recursive_mutex mutex; /* every call of the host holds it */
 using guard = std::lock_guard<std::recursive_mutex>;
 
+void add(cudaStream_t s, piece p)
+{
+    if (s->captured)
+        s->captured->work.push_back(std::move(p));
+    else
+        s->work.push_back(std::move(p));
+}
+
+void add(cudaStream_t s, std::function<void()> run)
+{
+    add(s, piece{std::move(run), nullptr});
+}
+
+/* Of the kernels behind one, those that may begin beside it: the next, or the next two. */
+void begin_behind(cudaStream_t s)
+{
+    const size_t n = 1 + emulated_random(2);
+    for (size_t i = 0; i < n && i < s->work.size(); i++) {
+        emulated_kernel *k = s->work[i].kernel.get();
+        if (!k || !k->beside) return;
+        if (k->begun.empty()) emulated_begin(k);
+    }
+}
+
 cudaError_t work_one(cudaStream_t s)
 {
+    if (s->captured) emulated_fail("the host waits for a stream that captures");
     if (d.sticky != cudaSuccess || s->work.empty()) return d.sticky;
-    std::function<void()> next = std::move(s->work.front());
+    piece next = std::move(s->work.front());
     s->work.pop_front();
     if (++d.n_work == d.lost_at) {
         d.sticky = cudaErrorLaunchFailure;
         return d.sticky;
     }
-    next();
+    if (next.kernel) {
+        begin_behind(s);
+        d.n_kernels++;
+        d.n_begun += next.kernel->begun.size();
+        emulated_run(next.kernel.get());
+    } else {
+        next.run();
+    }
     return cudaSuccess;
 }
 
@@ -94,6 +137,12 @@ cudaError_t cudaDeviceGetPCIBusId(char *out, int n, int i)
     return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr which, int i)
+{
+    *value = which == cudaDevAttrMultiProcessorCount ? 2 : emulated_generation();
+    return i == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
     guard lock(mutex);
@@ -124,6 +173,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
     guard lock(mutex);
     (void)flags;
     if (const char *seed = getenv("CUDA_EMULATED_SEED")) emulated_seed(strtoull(seed, nullptr, 0));
+    const char *generation = getenv("CUDA_EMULATED_GENERATION");
+    emulated_set_generation(generation ? atoi(generation) : 9);
     d.streams.insert(*s = new emulated_stream);
     return cudaSuccess;
 }
@@ -131,6 +182,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     guard lock(mutex);
+    if (s->captured) emulated_fail("the host waits for a stream that captures");
     while (!s->work.empty() && d.sticky == cudaSuccess) work_one(s);
     return d.sticky;
 }
@@ -146,6 +198,12 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
     guard lock(mutex);
     cudaStreamSynchronize(s);
+    if (const char *file = getenv("CUDA_EMULATED_COUNTS"))
+        if (FILE *f = fopen(file, "a")) {
+            fprintf(f, "%llu %llu %llu\n", (unsigned long long)d.n_graphs, (unsigned long long)d.n_kernels,
+                    (unsigned long long)d.n_begun);
+            fclose(f);
+        }
     d.streams.erase(s);
     delete s;
     return cudaSuccess;
@@ -195,11 +253,14 @@ cudaError_t cudaFreeHost(void *p)
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind kind, cudaStream_t s)
 {
     guard lock(mutex);
+    if (s->captured &&
+        ((kind == cudaMemcpyHostToDevice && !is_pinned(from)) || (kind == cudaMemcpyDeviceToHost && !is_pinned(to))))
+        emulated_fail("a copy is captured whose host memory is not pinned");
     if (kind == cudaMemcpyHostToDevice && !is_pinned(from)) {
         std::shared_ptr<std::vector<char>> copy(new std::vector<char>((const char *)from, (const char *)from + n));
-        s->work.push_back([=] { memcpy(to, copy->data(), n); });
+        add(s, [=] { memcpy(to, copy->data(), n); });
     } else {
-        s->work.push_back([=] { memcpy(to, from, n); });
+        add(s, [=] { memcpy(to, from, n); });
         if (kind == cudaMemcpyDeviceToHost && !is_pinned(to)) return cudaStreamSynchronize(s);
     }
     return d.sticky;
@@ -224,7 +285,7 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t ld_to, const void *from, size_t l
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s)
 {
     guard lock(mutex);
-    s->work.push_back([=] { memset(to, value, n); });
+    add(s, [=] { memset(to, value, n); });
     return d.sticky;
 }
 
@@ -238,7 +299,7 @@ cudaError_t emulated_attribute(const void *kernel, cudaFuncAttribute which, int 
 }
 
 cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, dim3 block, size_t n_shared,
-                             cudaStream_t s, std::function<void()> body)
+                             cudaStream_t s, bool beside, std::function<void()> body)
 {
     guard lock(mutex);
     auto allowed = d.shared.find(kernel);
@@ -248,8 +309,58 @@ cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, di
         emulated_fail("%s is launched with blocks of %u threads", name, n_threads);
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535)
         emulated_fail("%s is launched with a grid of (%u, %u, %u)", name, grid.x, grid.y, grid.z);
+    if (beside && emulated_generation() < 9)
+        emulated_fail("%s is launched beside a kernel on a card that cannot", name);
     if (n_shared > most)
         emulated_fail("%s is launched with %zu bytes of shared memory, it may have %zu", name, n_shared, most);
-    s->work.push_back([=] { emulated_grid(name, grid, block, n_shared, body); });
+    emulated_kernel k = {name, grid, block, n_shared, std::move(body), beside, {}};
+    add(s, piece{nullptr, std::make_shared<emulated_kernel>(std::move(k))});
     return d.sticky;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode)
+{
+    guard lock(mutex);
+    (void)mode;
+    if (s->captured) return cudaErrorInvalidValue;
+    s->captured = new emulated_graph;
+    return d.sticky;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
+{
+    guard lock(mutex);
+    if (!s->captured) return cudaErrorInvalidValue;
+    *g = s->captured;
+    s->captured = nullptr;
+    return d.sticky;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t g, unsigned long long flags)
+{
+    guard lock(mutex);
+    (void)flags;
+    *exec = new emulated_graph(*g);
+    return d.sticky;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
+{
+    guard lock(mutex);
+    for (const piece &p : exec->work)
+        add(s, piece{p.run, p.kernel ? std::make_shared<emulated_kernel>(*p.kernel) : nullptr});
+    d.n_graphs++;
+    return d.sticky;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+    delete g;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    delete exec;
+    return cudaSuccess;
 }
