@@ -16,7 +16,7 @@
  *
  * A module (worker/device_pick.h) exports `const struct device_table *pf_device(int version)`; NULL: it has another
  * version. DEVICE_VERSION changes with whatever is added here, at the end of a struct; a table of another version is
- * refused. Not there yet: an exchange without the host, reducing the logits on the device.
+ * refused. Not there yet: an exchange without the host.
  */
 #ifndef KERNELS_DEVICE_H
 #define KERNELS_DEVICE_H
@@ -25,7 +25,7 @@
 
 #include "kernels/kernels.h"
 
-enum { DEVICE_VERSION = 2, DEVICE_NONE = -1 };
+enum { DEVICE_VERSION = 3, DEVICE_NONE = -1, DEVICE_JUDGED = 16 };
 
 struct device;
 
@@ -78,12 +78,14 @@ static inline int device_width(const struct device_shape *s, enum device_buffer 
 enum device_op_kind {
     DEVICE_READY,    /* READY = rows of `buffer`, normed by `norm`; a row with a number that is not finite is bad */
     DEVICE_PRODUCT,  /* buffer = READY . matrix^T; of the first n_rows, 0: of all rows of the pass. So is */
-    DEVICE_PLACE,    /* q, k, v += bias; q, k normed by head and turned; q *= q_scale; K and V into the cache */
+    DEVICE_PLACE,    /* q, k, v += bias; q, k normed by head and turned; q *= q_scale; K and V into the cache; a row
+                      * whose K or V the cache cannot hold may be bad */
     DEVICE_ATTEND,   /* ATTN = attention of Q over the cache */
     DEVICE_ACTIVATE, /* FF = activation(FF) * UP */
     DEVICE_ADD,      /* X += step * Y, Y normed by `norm` */
     DEVICE_CLEAR,    /* Y = +0 */
     DEVICE_MIX,      /* row rows[i] of Y += weights[i] * row i of PAIR, rounded twice */
+    DEVICE_HEAD,     /* the logits of the first n_rows of READY, reduced: what `head` gives; the last op of a pass */
 };
 
 struct device_op {
@@ -95,11 +97,16 @@ struct device_op {
     int cache, n_window; /* n_window: positions that a row sees, its own included; 0: all */
     bool local;          /* PLACE: turned by the second half of cs */
     float step;
-    int entry;       /* READY: what a bad row is marked with */
+    int entry;       /* READY, PLACE: what a bad row is marked with */
     const int *rows; /* READY, MIX: [n_rows] rows of the pass, in place of all; NULL. Borrowed until it has run; for */
     int n_rows;      /* the READY before end until end */
     bool first; /* READY: it reads the first n_rows of the buffer; `rows` only says which of the pass are bad then */
     const float *weights; /* MIX: borrowed likewise */
+    /* HEAD: of the first n_ids rows of the matrix; row i may have those below rows[i]. Of judge[n_rows, n_judge], rows
+     * of the matrix, the logits are asked for, below 0: none; n_judge <= DEVICE_JUDGED. Both borrowed until `head`. */
+    const int32_t *judge;
+    int n_judge, n_ids;
+    bool whole; /* the chunks of a row are merged, in increasing order */
 };
 
 struct device_table {
@@ -136,6 +143,10 @@ struct device_table {
     /* Between passes: K and V of a slot's first n positions, in all caches, become those of another slot. */
     void (*copy)(struct device *d, int to, int from, int n);
     bool experts; /* it has SCORES, PAIR, CLEAR, MIX, and `first` */
+    /* After end, of the pass's HEAD: parts[n_rows, ceil(n_ids / HEAD_CHUNK)], [n_rows] if whole, of which those that a
+     * row may have are set, their ids rows of the matrix; judged[n_rows, n_judge]: -inf where none was asked for, or
+     * the row may not have it. NULL: the device lacks HEAD. */
+    void (*head)(struct device *d, struct head_part *parts, float *judged);
 };
 
 typedef const struct device_table *device_module(int version); /* pf_device */

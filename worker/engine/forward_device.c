@@ -33,6 +33,10 @@ struct forward_device {
     float *weights;                   /* [max_rows * n_used] owns: of the mixture's pairs */
     int embed, head, norm_out, norm_side;
     struct device_row *rows; /* [max_rows] owns */
+    int *limits;             /* [max_rows] owns: of wanted rows, how many of this shard's ids each may have */
+    int32_t *judge;          /* [max_rows, DEVICE_JUDGED] owns */
+    float *judged;           /* the same */
+    struct head_part *parts; /* [max_rows, n_chunks] owns */
 };
 
 int forward_device_check(const struct engine *e, struct err *err)
@@ -58,6 +62,10 @@ void forward_device_close(struct forward_device *d)
     free(d->experts);
     free(d->weights);
     free(d->rows);
+    free(d->limits);
+    free(d->judge);
+    free(d->judged);
+    free(d->parts);
     free(d);
 }
 
@@ -180,6 +188,14 @@ static bool experts_init(struct forward_device *d, const struct shape *s, int ma
                   (d->weights = calloc((size_t)(max_rows * s->n_used), sizeof *d->weights)));
 }
 
+static bool head_init(struct forward_device *d, const struct engine *e)
+{
+    size_t n = (size_t)e->max_rows;
+    return (d->limits = calloc(n, sizeof *d->limits)) && (d->judge = calloc(n * DEVICE_JUDGED, sizeof *d->judge)) &&
+           (d->judged = calloc(n * DEVICE_JUDGED, sizeof *d->judged)) &&
+           (d->parts = calloc(n * (size_t)e->n_chunks, sizeof *d->parts));
+}
+
 static int open_device(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
     const struct shape *s = &e->model.shape;
@@ -209,7 +225,7 @@ static int open_device(struct engine *e, int n_slots, int n_ctx, struct err *err
     if (d) d->table = e->table;
     if (!d || !(d->rows = calloc((size_t)e->max_rows, sizeof *d->rows)) ||
         !(d->blocks = calloc((size_t)s->n_blocks + 1, sizeof *d->blocks)) || !experts_init(d, s, e->max_rows) ||
-        !(d->device = e->table->open(&shape, &why)))
+        !head_init(d, e) || !(d->device = e->table->open(&shape, &why)))
         return err_set(err, E_LAYOUT, "%s: the device %s: %s", e->path, e->table->name, why);
     return OK;
 }
@@ -338,7 +354,8 @@ static void record_attention(struct engine *e, const struct plan_entry *entry, i
                                  .norm_q = b->norm_q,
                                  .norm_k = b->norm_k,
                                  .cache = cache,
-                                 .local = n_window > 0});
+                                 .local = n_window > 0,
+                                 .entry = i_entry});
     if (e->fills) return;
     record(e, (struct device_op){.kind = DEVICE_ATTEND, .cache = cache, .n_window = n_window});
     exchange_attention(e);
@@ -422,6 +439,60 @@ static void record_mlp(struct engine *e, const struct plan_entry *entry, int i_e
     record_add(e, b->norm_mlp_out, entry->step);
 }
 
+/* This shard's ids of the pass: from its first one on. */
+static int n_ids_here(const struct engine *e)
+{
+    const struct model *m = &e->model;
+    int from = m->vocab_from[m->share.shard], to = m->vocab_from[m->share.shard + 1];
+    return (to < e->n_ids ? to : e->n_ids) - from;
+}
+
+static int32_t within(int32_t i, int32_t n)
+{
+    return i < 0 ? 0 : i < n ? i : n;
+}
+
+static void record_head(struct engine *e)
+{
+    struct forward_device *d = e->device;
+    int from = e->model.vocab_from[e->model.share.shard], n = n_ids_here(e), n_judge = e->n_judge_max;
+    if (n <= 0 || e->n_wanted == 0) return;
+    for (int i = 0; i < e->n_wanted; i++) {
+        const struct engine_row *row = &e->rows[e->wanted[i]];
+        d->limits[i] = within(id_limit(e, row) - from, n);
+        for (int k = 0; k < n_judge; k++) {
+            int32_t id = k < (int)row->ask->n_judge ? row->ask->judge[k] - from : -1;
+            d->judge[i * n_judge + k] = id < d->limits[i] ? id : -1;
+        }
+    }
+    record(e, (struct device_op){.kind = DEVICE_HEAD,
+                                 .matrix = d->head,
+                                 .rows = d->limits,
+                                 .n_rows = e->n_wanted,
+                                 .judge = d->judge,
+                                 .n_judge = n_judge,
+                                 .n_ids = n,
+                                 .whole = e->model.share.n_shards == 1});
+}
+
+void forward_device_head(struct engine *e)
+{
+    struct forward_device *d = e->device;
+    size_t shards = (size_t)e->model.share.n_shards, shard = (size_t)e->model.share.shard;
+    int from = e->model.vocab_from[shard], n = n_ids_here(e), n_judge = e->n_judge_max;
+    int n_parts = shards == 1 ? 1 : n_chunks_of(n);
+    if (n <= 0 || e->n_wanted == 0 || e->rc != OK) return;
+    d->table->head(d->device, d->parts, d->judged);
+    for (int i = 0; i < e->n_wanted; i++) {
+        struct head_part *part = d->parts + (size_t)i * (size_t)n_parts;
+        for (int c = 0; c < n_parts; c++) part[c].id += from;
+        memcpy(e->parts + ((size_t)i * (size_t)e->n_chunks + (size_t)(from / HEAD_CHUNK)) * 3, part,
+               (size_t)n_parts * sizeof *part);
+        memcpy(e->judged + ((size_t)i * shards + shard) * (size_t)n_judge, d->judged + i * n_judge,
+               (size_t)n_judge * sizeof *d->judged);
+    }
+}
+
 /* The wanted rows, normed for the head; without one all rows are only looked at, as forward_run does. */
 static void record_end(struct engine *e)
 {
@@ -432,6 +503,7 @@ static void record_end(struct engine *e)
         op.n_rows = e->n_wanted;
     }
     record(e, op);
+    if (e->on_device) record_head(e);
 }
 
 void forward_device_run(void *arg, int t)

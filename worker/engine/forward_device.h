@@ -1,5 +1,6 @@
 /* forward_device.h -- the pass by a device (kernels/device.h): the weights of this share are on it, and the entries of
- * a pass are recorded as forward.c computes them. The head's logits come back in chunks, which head.c reduces.
+ * a pass are recorded as forward.c computes them. The device reduces the head's logits; of passes that sample or
+ * that want lists of ids they come back in chunks, which head.c reduces.
  *
  * The engine owns the device. Shards of a stage exchange rows by way of the host, and which experts a row needs is
  * found there. Requantized weights, and what the device itself lacks, are refused by name.
@@ -30,5 +31,7 @@ void forward_device_look(struct engine *e);
 void forward_device_embed(struct engine *e, int32_t id, float *x);
 /* out[n_rows, HEAD_CHUNK]: of wanted rows [row, row + n_rows), ids from those of a panel on. */
 void forward_device_logits(struct engine *e, float *out, int row, int n_rows, int i_panel, int n);
+/* Of a pass with e->on_device: this shard's part of e->parts and e->judged. */
+void forward_device_head(struct engine *e);
 
 #endif

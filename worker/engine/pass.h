@@ -79,6 +79,7 @@ struct engine {
     int n_wanted, n_judge_max;
     int n_ids; /* the greatest id_limit of the rows */
     bool any_samples;
+    bool on_device;     /* the device reduces the logits; with one shard, `parts` then has one part a row */
     int n_best;         /* ids that each shard offers for a row: enough for its top ids, and for its top-k, -p, min-p */
     int *wanted;        /* [max_rows] indexes of rows */
     float *parts;       /* [max_rows, n_chunks, 3] struct head_part */
