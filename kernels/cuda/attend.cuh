@@ -124,12 +124,28 @@ template <int MT> static PF_BOTH constexpr size_t attend_n_shared(int d)
 static_assert(attend_n_shared<2>(128) <= 48 << 10 && attend_n_shared<1>(ATTEND_MOST) <= 48 << 10,
               "as a block may have");
 
+/* Rows of a unit times heads, a warp each; what is past them is zero. */
+template <int MT>
+static __device__ __forceinline__ void attend_load_q(const attend_args &a, attend_shared<MT> *s, const attend_unit &u,
+                                                     attend_heads heads)
+{
+    const int d = a.cache.d, ld = attend_ld(d), n = u.n * heads.n;
+#pragma unroll 1
+    for (int r = (int)threadIdx.x / WARP; r < 16 * MT; r += ROW_WARPS) {
+        const float *q = a.q + (size_t)(u.row + r / heads.n) * a.ld_q + (heads.first + r % heads.n) * d;
+#pragma unroll 1
+        for (int k = (int)threadIdx.x % WARP; k < ld; k += WARP)
+            s->q[r * ld + k] = r < n && k < d ? f16_bits(q[k]) : (uint16_t)0;
+    }
+}
+
 /* acc[m][j]: scores of rows 16 m and on, positions 8 j and on of the warp's. */
 template <int MT>
 static __device__ __forceinline__ void attend_scores(float acc[MT][4][4], const attend_args &a, const uint16_t *q,
                                                      const uint16_t *keys, int lane)
 {
     const int g = lane / 4, t = lane % 4, d = a.cache.d, ld = attend_ld(d);
+#pragma unroll 1
     for (int k = t * 8; k < ld - 8; k += ATTEND_DEEP) {
         uint4 key[4];
 #pragma unroll
@@ -254,22 +270,18 @@ static __device__ __forceinline__ void attend_store(const attend_args &a, attend
 }
 
 /* MT: tiles of 16 rows. */
-template <int MT> static __global__ void __launch_bounds__(ROW_THREADS) attend(attend_args a)
+template <int MT> static __global__ void __launch_bounds__(ROW_THREADS, 2) attend(attend_args a)
 {
     PF_DYNAMIC_SHARED(attend_shared<MT>, s);
-    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, d = a.cache.d, ld = attend_ld(d),
-              head_kv = (int)blockIdx.y, z = (int)blockIdx.z;
+    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, d = a.cache.d, head_kv = (int)blockIdx.y,
+              z = (int)blockIdx.z;
     const attend_heads heads = attend_heads_of(a, head_kv, z);
     let_next_begin();
     wait_for_inputs();
     const attend_unit u = a.units[blockIdx.x];
     const int n = u.n * heads.n;
     if (n <= 0) return;
-    for (int i = (int)threadIdx.x; i < 16 * MT * ld; i += ROW_THREADS) {
-        const int r = i / ld, k = i % ld;
-        const size_t row = (size_t)(u.row + r / heads.n), at = (size_t)((heads.first + r % heads.n) * d + k);
-        s->q[i] = r < n && k < d ? f16_bits(a.q[row * a.ld_q + at]) : (uint16_t)0;
-    }
+    attend_load_q<MT>(a, s, u, heads);
     for (int r = (int)threadIdx.x; r < 16 * MT; r += ROW_THREADS)
         s->of[r] = r < n ? seen_of(a, u.row + r / heads.n) : seen{0, 0};
     __syncthreads();
@@ -297,6 +309,7 @@ template <int MT> static __global__ void __launch_bounds__(ROW_THREADS) attend(a
             float *to = attend_work(a, (int)blockIdx.x, head_kv, z, (int)gridDim.z, r) + d;
             to[0] = m, to[1] = l;
         }
+#pragma unroll 1
         for (int k = 0; k < d; k += ATTEND_DEEP) {
             const uint16_t *values = a.cache.values + value_at(a.cache, u.row, head_kv, at);
             attend_values<MT>(s, p, values, d, k, active, lane, warp);

@@ -238,6 +238,7 @@ template <int BITS, bool FLAG, int NT> static __global__ void __launch_bounds__(
     int i = 0;
     let_next_begin();
     ring_open(r, lane);
+#pragma unroll 1
     for (int k = 0; k < n_stages && works; k++) feed<BITS>(f, r, k, a.l.group_bytes, lane);
     wait_for_inputs();
     for (int i_panel = (int)blockIdx.x; i_panel < a.n_panels; i_panel += (int)gridDim.x) {
