@@ -315,7 +315,7 @@ static void what_it_lacks_is_refused_by_name(void **state)
         {&dense, {.n_stages = 1, .n_shards = 1}, true, NULL, &device_ref, "lacks requantized weights"},
         {&moe, {.n_stages = 1, .n_shards = 1}, false, NULL, &plain, "lacks models with experts"},
         {&dense, {.n_stages = 1, .n_shards = 1}, false, "swift", &device_ref, "lacks a search of plans"},
-        {&dense, {.n_stages = 1, .n_shards = 1}, false, NULL, &newer, "has version 3 of the table, this program 2"},
+        {&dense, {.n_stages = 1, .n_shards = 1}, false, NULL, &newer, "has version 4 of the table, this program 3"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct engine *e = NULL;
