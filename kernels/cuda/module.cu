@@ -3,6 +3,7 @@
  * Every call that the driver refuses marks the device as lost; from then on nothing is launched, and poll says so. What
  * goes in and out of a pass goes through pinned memory. */
 #include "kernels/cuda/attend.cuh"
+#include "kernels/cuda/exchange.cuh"
 #include "kernels/cuda/glue.cuh"
 #include "kernels/cuda/launch_mm.cuh"
 #include "kernels/cuda/repack.cuh"
@@ -45,6 +46,7 @@ struct device {
     uint8_t *staged;    /* as host.panel */
     size_t staged_bytes;
     int n_filled;
+    exchanges comms;
 };
 
 /* ---- memory ---- */
@@ -89,6 +91,7 @@ static void cuda_close(device *d)
 {
     if (!d) return;
     cudaSetDevice(d->s.device);
+    exchanges_abort(&d->comms); /* or the stream might wait for ever */
     if (d->stream) cudaStreamSynchronize(d->stream);
     for (void *p : d->memory) cudaFree(p);
     for (void *p : d->pinned) cudaFreeHost(p);
@@ -341,6 +344,44 @@ static int run_product(device *d, int i_matrix, int row, int n_rows, int i_panel
     return launch_mm(m.type, a, n_panels, d->stream);
 }
 
+static int run_gather(device *d, const device_op *op)
+{
+    exchanges *x = &d->comms;
+    const int n = x->of[DEVICE_SHARDS].n, self = x->of[DEVICE_SHARDS].self, *from = op->from,
+              n_columns = from[n] - from[0], own = from[self + 1] - from[self];
+    gather_args a = {};
+    a.rows = d->of[op->buffer];
+    a.ld = d->ld[op->buffer];
+    a.parts = x->parts;
+    a.n_rows = rows_of(d, op);
+    a.self = self;
+    memcpy(a.from, from, (size_t)(n + 1) * sizeof *from);
+    a.count = &x->counts[0];
+    const unsigned rows = (unsigned)a.n_rows, most = ROW_THREADS - 1;
+    int rc =
+        PF_LAUNCH(pack, dim3(rows, ((unsigned)own + most) / ROW_THREADS + (own == 0)), ROW_THREADS, 0, d->stream, a);
+    if (rc || !exchange_parts(x, &a, d->stream)) return rc;
+    a.count = &x->counts[1];
+    return PF_LAUNCH(spread, dim3(rows, ((unsigned)n_columns + most) / ROW_THREADS), ROW_THREADS, 0, d->stream, a, n);
+}
+
+/* As pack and spread count. */
+static int counted(device *d, bool done)
+{
+    return PF_LAUNCH(count_exchange, 1, 1, 0, d->stream, &d->comms.counts[done]);
+}
+
+static int run_share(device *d)
+{
+    exchanges *x = &d->comms;
+    float *rows = d->of[DEVICE_X];
+    const size_t n = (size_t)d->n_rows * d->ld[DEVICE_X];
+    const int rc = counted(d, false);
+    ncclComm *comm = x->of[DEVICE_SHARDS].comm;
+    if (rc || !went_well(x, DEVICE_SHARDS, x->lib->Broadcast(rows, rows, n, NCCL_FLOAT, 0, comm, d->stream))) return rc;
+    return counted(d, true);
+}
+
 static int run_op(device *d, const device_op *op)
 {
     switch (op->kind) {
@@ -355,6 +396,8 @@ static int run_op(device *d, const device_op *op)
     case DEVICE_ADD: return run_add(d, op);
     case DEVICE_CLEAR: return run_clear(d);
     case DEVICE_MIX: return run_mix(d, op);
+    case DEVICE_GATHER: return run_gather(d, op);
+    case DEVICE_SHARE: return run_share(d);
     }
     return cudaErrorInvalidValue;
 }
@@ -371,13 +414,14 @@ static void cuda_begin(device *d, const device_row *rows, int n_rows, const floa
     d->n_listed = 0; /* nothing runs */
     d->ops.clear();
     memcpy(d->host.rows, rows, n_row);
-    memcpy(d->host.x, x, (size_t)n_rows * n);
+    if (x) memcpy(d->host.x, x, (size_t)n_rows * n);
     memcpy(d->host.cs, cs, n_cs);
     if (!enter(d)) return;
     check(d, cudaMemcpyAsync(d->rows, d->host.rows, n_row, cudaMemcpyHostToDevice, d->stream));
     check(d, cudaMemcpyAsync(d->cs, d->host.cs, n_cs, cudaMemcpyHostToDevice, d->stream));
-    check(d, cudaMemcpy2DAsync(d->of[DEVICE_X], d->ld[DEVICE_X] * sizeof *x, d->host.x, n, n, (size_t)n_rows,
-                               cudaMemcpyHostToDevice, d->stream));
+    if (x)
+        check(d, cudaMemcpy2DAsync(d->of[DEVICE_X], d->ld[DEVICE_X] * sizeof *x, d->host.x, n, n, (size_t)n_rows,
+                                   cudaMemcpyHostToDevice, d->stream));
 }
 
 static int cuda_record(device *d, const device_op *op)
@@ -389,18 +433,18 @@ static int cuda_record(device *d, const device_op *op)
 static void cuda_run(device *d)
 {
     if (!enter(d)) return;
-    for (; d->next < d->ops.size() && !d->lost; d->next++) check(d, run_op(d, &d->ops[d->next]));
+    for (; d->next < d->ops.size() && !d->lost && !d->comms.error; d->next++) check(d, run_op(d, &d->ops[d->next]));
 }
 
 static int cuda_poll(device *d, uint64_t until_ns)
 {
     while (enter(d)) {
         const cudaError_t rc = cudaStreamQuery(d->stream);
-        if (rc == cudaSuccess) return 1;
+        if (rc == cudaSuccess) return exchanges_go_on(&d->comms) ? 1 : -1;
         if (rc != cudaErrorNotReady) d->lost = true;
         if ((uint64_t)now_ns() >= until_ns) break;
     }
-    return d->lost ? -1 : 0;
+    return d->lost || !exchanges_go_on(&d->comms) ? -1 : 0;
 }
 
 /* The first n columns of rows, to the host and back; it waits. */
@@ -444,7 +488,8 @@ static void cuda_end(device *d, device_row *rows, float *x)
     const size_t n_bytes = (size_t)d->n_rows * sizeof *rows;
     if (!enter(d)) return;
     check(d, cudaMemcpyAsync(d->host.rows, d->rows, n_bytes, cudaMemcpyDeviceToHost, d->stream));
-    cuda_get(d, x, (size_t)d->s.n_embd, DEVICE_X, d->n_rows, d->s.n_embd);
+    if (x) cuda_get(d, x, (size_t)d->s.n_embd, DEVICE_X, d->n_rows, d->s.n_embd);
+    check(d, cudaStreamSynchronize(d->stream));
     if (!d->lost) memcpy(rows, d->host.rows, n_bytes);
 }
 
@@ -463,6 +508,115 @@ static void cuda_row(device *d, float *out, int i_matrix, int i_row)
     a.out = d->of[DEVICE_Y]; /* free between passes */
     if (enter(d) && check(d, launch_mm_row(m->type, a, i_row, d->stream)))
         copy_rows(d, out, (size_t)m->n_in, a.out, (size_t)m->n_in, 1, m->n_in, cudaMemcpyDeviceToHost);
+}
+
+/* ---- exchanges ---- */
+
+static int cuda_comm_there(const char **why)
+{
+    return nccl_open(why) ? 0 : -1;
+}
+
+static int cuda_comm_id(uint8_t id[DEVICE_ID_BYTES], const char **why)
+{
+    const nccl *lib = nccl_open(why);
+    nccl_id made;
+    const int rc = lib ? lib->GetUniqueId(&made) : NCCL_SUCCESS;
+    if (lib && rc != NCCL_SUCCESS) *why = lib->GetErrorString(rc);
+    if (!lib || rc != NCCL_SUCCESS) return -1;
+    memcpy(id, &made, sizeof made);
+    return 0;
+}
+
+/* Room for the widest gather. */
+static bool take_parts(device *d)
+{
+    size_t widest = SHARDS_AT_ONCE;
+    for (int i = 0; i < N_DEVICE_BUFFERS; i++) widest = d->ld[i] > widest ? d->ld[i] : widest;
+    if (d->comms.parts) return true;
+    if (!take(d, &d->comms.parts, (size_t)d->s.max_rows * widest) || !pin(d, &d->comms.counts, 2)) return false;
+    memset(d->comms.counts, 0, 2 * sizeof *d->comms.counts);
+    return true;
+}
+
+static bool finishes(device *d, uint64_t until_ns)
+{
+    int done;
+    while ((done = cuda_poll(d, until_ns)) == 0 && (uint64_t)now_ns() < until_ns) continue;
+    return done > 0;
+}
+
+static void cuda_comm_close(device *d, enum device_comm which)
+{
+    exchanges *x = &d->comms;
+    if (x->of[which].comm) x->lib->CommAbort(x->of[which].comm);
+    x->of[which].comm = nullptr;
+}
+
+static int cuda_comm_open(device *d, enum device_comm which, const uint8_t id[DEVICE_ID_BYTES], int n, int self,
+                          uint64_t until_ns, const char **why)
+{
+    exchanges *x = &d->comms;
+    *why = n > SHARDS_AT_ONCE ? "too many members" : "out of memory";
+    if (n > SHARDS_AT_ONCE || !enter(d) || !take_parts(d) || !(x->lib = nccl_open(why))) return -1;
+    x->of[which].n = n;
+    x->of[which].self = self;
+    x->error = nccl_join(x->lib, &x->of[which].comm, id, n, self, until_ns);
+    if (!x->error && connect(x, which, x->parts, d->stream) && finishes(d, until_ns)) return 0;
+    *why = x->error ? x->error : NCCL_LATE;
+    cuda_comm_close(d, which);
+    x->error = nullptr; /* rows may go by way of the host */
+    return *why == NCCL_LATE ? DEVICE_LATE : -1;
+}
+
+/* The rows that go are X's first ones then: what is left of it is of no use. */
+static void keep_rows(device *d, const int *rows, int n)
+{
+    const size_t ld = d->ld[DEVICE_X];
+    float *x = d->of[DEVICE_X];
+    for (int i = 0; i < n; i++)
+        if (rows[i] != i)
+            check(d, cudaMemcpyAsync(x + (size_t)i * ld, x + (size_t)rows[i] * ld, ld * sizeof *x,
+                                     cudaMemcpyDeviceToDevice, d->stream));
+}
+
+static void cuda_send(device *d, const int *rows, int n)
+{
+    exchanges *x = &d->comms;
+    if (!enter(d) || n == 0 || x->error) return;
+    keep_rows(d, rows, n);
+    went_well(x, DEVICE_STAGES,
+              x->lib->Send(d->of[DEVICE_X], (size_t)n * d->ld[DEVICE_X], NCCL_FLOAT, x->of[DEVICE_STAGES].self + 1,
+                           x->of[DEVICE_STAGES].comm, d->stream));
+}
+
+static void cuda_receive(device *d, int n_rows, const int *rows, int n)
+{
+    exchanges *x = &d->comms;
+    if (!enter(d) || n_rows == 0 || x->error) return;
+    check(d, counted(d, false));
+    const int rc = x->lib->Recv(d->of[DEVICE_X], (size_t)n_rows * d->ld[DEVICE_X], NCCL_FLOAT,
+                                x->of[DEVICE_STAGES].self - 1, x->of[DEVICE_STAGES].comm, d->stream);
+    if (!went_well(x, DEVICE_STAGES, rc)) return;
+    check(d, counted(d, true));
+    keep_rows(d, rows, n);
+}
+
+static void cuda_exchanges(device *d, device_exchanges *out)
+{
+    const volatile unsigned *counts = d->comms.counts;
+    *out = {};
+    out->error = d->comms.error;
+    if (!counts) return;
+    out->n_done = counts[1];
+    out->waits = counts[0] != out->n_done;
+}
+
+static void cuda_comm_abort(device *d)
+{
+    if (!d->comms.error) d->comms.error = "aborted";
+    cudaSetDevice(d->s.device);
+    exchanges_abort(&d->comms);
 }
 
 static int cuda_probe(int i, device_about *about, const char **why);
@@ -490,6 +644,14 @@ static device_table table_of()
     t.put = cuda_put;
     t.copy = cuda_copy;
     t.experts = true;
+    t.comm_there = cuda_comm_there;
+    t.comm_id = cuda_comm_id;
+    t.comm_open = cuda_comm_open;
+    t.comm_close = cuda_comm_close;
+    t.send = cuda_send;
+    t.receive = cuda_receive;
+    t.exchanges = cuda_exchanges;
+    t.comm_abort = cuda_comm_abort;
     return t;
 }
 
