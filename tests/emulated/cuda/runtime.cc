@@ -1,5 +1,7 @@
 /* runtime.cc -- memory and streams of the emulated device. A stream is a queue: it runs when the host waits. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <deque>
 #include <map>
@@ -12,15 +14,15 @@
 
 enum { SHARED_BYTES = 48 << 10, SHARED_MOST = 227 << 10, MAX_BLOCK = 1024 };
 
-struct emulated_stream {
-    std::deque<std::function<void()>> work;
-};
-
 namespace
 {
 
+struct stream : emulated_stream {
+    std::deque<std::function<bool()>> work;
+};
+
 struct device {
-    std::set<emulated_stream *> streams;
+    std::set<stream *> streams;
     std::map<void *, size_t> allocated;
     std::map<char *, size_t> pinned;
     std::map<const void *, int> shared; /* what a kernel may have */
@@ -39,17 +41,44 @@ struct device {
 std::recursive_mutex mutex; /* every call of the host holds it */
 using guard = std::lock_guard<std::recursive_mutex>;
 
+stream *of(cudaStream_t s)
+{
+    return static_cast<stream *>(s);
+}
+
+template <class F> void push(cudaStream_t s, F f)
+{
+    of(s)->work.push_back([=] {
+        f();
+        return true;
+    });
+}
+
+/* cudaErrorNotReady: a step is not done. */
 cudaError_t work_one(cudaStream_t s)
 {
-    if (d.sticky != cudaSuccess || s->work.empty()) return d.sticky;
-    std::function<void()> next = std::move(s->work.front());
-    s->work.pop_front();
-    if (++d.n_work == d.lost_at) {
+    stream *q = of(s);
+    if (d.sticky != cudaSuccess || q->work.empty()) return d.sticky;
+    if (d.n_work + 1 == d.lost_at) {
         d.sticky = cudaErrorLaunchFailure;
-        return d.sticky;
+    } else if (q->work.front()()) {
+        q->work.pop_front();
+        d.n_work++;
+    } else {
+        return cudaErrorNotReady;
     }
-    next();
-    return cudaSuccess;
+    return d.sticky;
+}
+
+/* The place of the i-th device that is seen; below 0: there is none. */
+int place_of(int i)
+{
+    const char *n = getenv("CUDA_EMULATED_DEVICES"), *seen = getenv("CUDA_VISIBLE_DEVICES");
+    int all = n ? atoi(n) : 1;
+    if (!n || !seen) return i < all ? i : -1;
+    for (; i > 0 && seen; i--) seen = strchr(seen + (*seen == ','), ',');
+    int place = seen && *seen ? atoi(seen + (*seen == ',')) : -1;
+    return place < all ? place : -1;
 }
 
 bool is_pinned(const void *p)
@@ -58,6 +87,13 @@ bool is_pinned(const void *p)
     if (after == d.pinned.begin()) return false;
     --after;
     return (const char *)p < after->first + after->second;
+}
+
+void add_step(emulated_stream *s, std::function<bool()> step, bool at_once)
+{
+    guard lock(mutex);
+    of(s)->work.push_back(std::move(step));
+    while (at_once && !of(s)->work.empty() && work_one(s) == cudaSuccess) continue;
 }
 
 } // namespace
@@ -69,29 +105,27 @@ uint64_t emulated_n_work()
 
 cudaError_t cudaGetDeviceCount(int *n)
 {
-    *n = 1;
-    return cudaSuccess;
+    for (*n = 0; place_of(*n) >= 0;) ++*n;
+    return *n ? cudaSuccess : cudaErrorNoDevice;
 }
 
 cudaError_t cudaSetDevice(int i)
 {
-    return i == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+    return i >= 0 && place_of(i) >= 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int i)
 {
     *p = cudaDeviceProp{};
     strcpy(p->name, "emulated");
-    return i == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+    return cudaSetDevice(i);
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char *out, int n, int i)
 {
-    const char *text = "this CPU";
-    if (i != 0) return cudaErrorInvalidDevice;
-    strncpy(out, text, (size_t)n - 1);
-    out[n - 1] = 0;
-    return cudaSuccess;
+    int place = place_of(i);
+    snprintf(out, (size_t)n, place ? "this CPU, %d" : "this CPU", place);
+    return cudaSetDevice(i);
 }
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
@@ -124,30 +158,45 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
     guard lock(mutex);
     (void)flags;
     if (const char *seed = getenv("CUDA_EMULATED_SEED")) emulated_seed(strtoull(seed, nullptr, 0));
-    d.streams.insert(*s = new emulated_stream);
+    stream *made = new stream;
+    made->add = add_step;
+    d.streams.insert(made);
+    *s = made;
     return cudaSuccess;
+}
+
+/* One piece; where it waits for another device, whose thread may need the lock, a moment passes. */
+static cudaError_t work_and_see(cudaStream_t s)
+{
+    enum { MOMENT_US = 20 };
+    bool waits;
+    {
+        guard lock(mutex);
+        waits = work_one(s) == cudaErrorNotReady;
+        if (!waits) return d.sticky != cudaSuccess || of(s)->work.empty() ? d.sticky : cudaErrorNotReady;
+    }
+    usleep(MOMENT_US);
+    return cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
-    guard lock(mutex);
-    while (!s->work.empty() && d.sticky == cudaSuccess) work_one(s);
-    return d.sticky;
+    cudaError_t rc;
+    while ((rc = work_and_see(s)) == cudaErrorNotReady) continue;
+    return rc;
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t s)
 {
-    guard lock(mutex);
-    work_one(s);
-    return d.sticky != cudaSuccess ? d.sticky : s->work.empty() ? cudaSuccess : cudaErrorNotReady;
+    return work_and_see(s);
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
     guard lock(mutex);
     cudaStreamSynchronize(s);
-    d.streams.erase(s);
-    delete s;
+    d.streams.erase(of(s));
+    delete of(s);
     return cudaSuccess;
 }
 
@@ -168,7 +217,7 @@ cudaError_t cudaFree(void *p)
     if (!p) return cudaSuccess;
     auto at = d.allocated.find(p);
     if (at == d.allocated.end()) emulated_fail("cudaFree of what cudaMalloc did not give");
-    for (emulated_stream *s : d.streams) cudaStreamSynchronize(s);
+    for (stream *s : d.streams) cudaStreamSynchronize(s);
     d.n_bytes -= at->second;
     d.allocated.erase(at);
     free(p);
@@ -197,9 +246,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind
     guard lock(mutex);
     if (kind == cudaMemcpyHostToDevice && !is_pinned(from)) {
         std::shared_ptr<std::vector<char>> copy(new std::vector<char>((const char *)from, (const char *)from + n));
-        s->work.push_back([=] { memcpy(to, copy->data(), n); });
+        push(s, [=] { memcpy(to, copy->data(), n); });
     } else {
-        s->work.push_back([=] { memcpy(to, from, n); });
+        push(s, [=] { memcpy(to, from, n); });
         if (kind == cudaMemcpyDeviceToHost && !is_pinned(to)) return cudaStreamSynchronize(s);
     }
     return d.sticky;
@@ -224,7 +273,7 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t ld_to, const void *from, size_t l
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s)
 {
     guard lock(mutex);
-    s->work.push_back([=] { memset(to, value, n); });
+    push(s, [=] { memset(to, value, n); });
     return d.sticky;
 }
 
@@ -250,6 +299,6 @@ cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, di
         emulated_fail("%s is launched with a grid of (%u, %u, %u)", name, grid.x, grid.y, grid.z);
     if (n_shared > most)
         emulated_fail("%s is launched with %zu bytes of shared memory, it may have %zu", name, n_shared, most);
-    s->work.push_back([=] { emulated_grid(name, grid, block, n_shared, body); });
+    push(s, [=] { emulated_grid(name, grid, block, n_shared, body); });
     return d.sticky;
 }
