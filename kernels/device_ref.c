@@ -246,7 +246,7 @@ static void ref_begin(struct device *d, const struct device_row *rows, int n_row
     d->n_ops = d->next = 0;
     memcpy(d->rows, rows, (size_t)n_rows * sizeof *rows);
     memcpy(d->cs, cs, 2 * (size_t)d->s.max_rows * (size_t)d->s.d_head * sizeof *cs);
-    for (int i = 0; i < n_rows; i++) memcpy(at(d, DEVICE_X, i), x + (size_t)i * n, n * sizeof *x);
+    for (int i = 0; x && i < n_rows; i++) memcpy(at(d, DEVICE_X, i), x + (size_t)i * n, n * sizeof *x);
 }
 
 static int ref_record(struct device *d, const struct device_op *op)
@@ -279,7 +279,7 @@ static void ref_end(struct device *d, struct device_row *rows, float *x)
 {
     size_t n = (size_t)d->s.n_embd;
     memcpy(rows, d->rows, (size_t)d->n_rows * sizeof *rows);
-    for (int i = 0; i < d->n_rows; i++) memcpy(x + (size_t)i * n, at(d, DEVICE_X, i), n * sizeof *x);
+    for (int i = 0; x && i < d->n_rows; i++) memcpy(x + (size_t)i * n, at(d, DEVICE_X, i), n * sizeof *x);
 }
 
 static void ref_logits(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n)

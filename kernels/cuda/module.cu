@@ -10,6 +10,7 @@
  * Every call that the driver refuses marks the device as lost; from then on nothing is launched, and poll says so. What
  * goes in and out of a pass goes through pinned memory. */
 #include "kernels/cuda/attend.cuh"
+#include "kernels/cuda/exchange.cuh"
 #include "kernels/cuda/glue.cuh"
 #include "kernels/cuda/head.cuh"
 #include "kernels/cuda/launch_mm.cuh"
@@ -42,7 +43,7 @@ struct replay {
     std::vector<device_op> ops; /* with lists on the device */
     int n_run;
     attend_shape attention;
-    bool begins;
+    bool begins, x_comes;
     cudaGraphExec_t graph; /* owns; NULL: they have run once */
 };
 
@@ -61,7 +62,8 @@ struct device {
     size_t next;                /* op to run */
     int n_rows, n_run;          /* of the pass; with those that pad it */
     int rows_room;              /* the same of the largest pass */
-    bool is_back;               /* rows and x are in host, and the verdict */
+    bool is_back, x_is_back;    /* rows and the verdict are in host; x is */
+    bool x_comes;               /* from the host, and goes back */
     int n_headed;               /* rows of HEAD, without those that pad it */
     int ctx_room;               /* positions of a slot, to whole fragments */
     int heads, n_z, tiles_most; /* of attention: heads that a block takes, such blocks a KV head; of 16 rows */
@@ -96,6 +98,7 @@ struct device {
     uint8_t *staged;    /* as host.panel */
     size_t staged_bytes;
     int n_filled;
+    exchanges comms;
 };
 
 /* ---- memory ---- */
@@ -154,6 +157,7 @@ static void cuda_close(device *d)
 {
     if (!d) return;
     cudaSetDevice(d->s.device);
+    exchanges_abort(&d->comms); /* or the stream might wait for ever */
     if (d->stream) cudaStreamSynchronize(d->stream);
     for (replay &r : d->replays)
         if (r.graph) cudaGraphExecDestroy(r.graph);
@@ -254,7 +258,7 @@ static bool stage(device *d, size_t n)
 }
 
 /* Room for the chunks of a matrix that may be a head. */
-static bool take_parts(device *d, int n_out)
+static bool take_chunks(device *d, int n_out)
 {
     const int n = (n_out + HEAD_CHUNK - 1) / HEAD_CHUNK + 1;
     if (n <= d->ld_parts) return true;
@@ -268,7 +272,7 @@ static int cuda_matrix(device *d, enum quant type, int n_in, int n_out)
     matrix m = {type, n_in, n_out, layout_of(type, n_in), nullptr};
     const layout_format f = layout_format_of(type);
     const size_t n_row = (size_t)(n_in / f.n_elements * f.n_bytes), n_x = (size_t)d->rows_room * (size_t)d->ld_x;
-    if (!enter(d) || !stage(d, PANEL * n_row) || !take(d, &m.panels, n_panels * m.l.n_bytes) || !take_parts(d, n_out))
+    if (!enter(d) || !stage(d, PANEL * n_row) || !take(d, &m.panels, n_panels * m.l.n_bytes) || !take_chunks(d, n_out))
         return -1;
     if (type == QUANT_BF16 && !d->brain && !take(d, &d->brain, n_x)) return -1;
     if (type == QUANT_F32 && !d->plain && !take(d, &d->plain, n_x)) return -1;
@@ -487,6 +491,46 @@ static int run_head(device *d, const device_op *op)
     return rc || !op->whole ? rc : PF_LAUNCH(head_merge_row, op->n_rows, ROW_THREADS, 0, next_on(d), a);
 }
 
+static int run_gather(device *d, const device_op *op)
+{
+    exchanges *x = &d->comms;
+    const int n = x->of[DEVICE_SHARDS].n, self = x->of[DEVICE_SHARDS].self, *from = op->from,
+              n_columns = from[n] - from[0], own = from[self + 1] - from[self];
+    gather_args a = {};
+    a.rows = d->of[op->buffer];
+    a.ld = d->ld[op->buffer];
+    a.parts = x->parts;
+    a.n_rows = rows_of(d, op);
+    a.self = self;
+    memcpy(a.from, from, (size_t)(n + 1) * sizeof *from);
+    a.count = &x->counts[0];
+    const unsigned rows = (unsigned)a.n_rows, most = ROW_THREADS - 1;
+    int rc =
+        PF_LAUNCH(pack, dim3(rows, ((unsigned)own + most) / ROW_THREADS + (own == 0)), ROW_THREADS, 0, alone_on(d), a);
+    d->after_kernel = false; /* spread lets nothing begin beside it */
+    if (rc || !exchange_parts(x, &a, d->stream)) return rc;
+    a.count = &x->counts[1];
+    return PF_LAUNCH(spread, dim3(rows, ((unsigned)n_columns + most) / ROW_THREADS), ROW_THREADS, 0, alone_on(d), a, n);
+}
+
+/* As pack and spread count. */
+static int counted(device *d, bool done)
+{
+    return PF_LAUNCH(count_exchange, 1, 1, 0, alone_on(d), &d->comms.counts[done]);
+}
+
+static int run_share(device *d)
+{
+    exchanges *x = &d->comms;
+    float *rows = d->of[DEVICE_X];
+    const size_t n = (size_t)d->n_rows * d->ld[DEVICE_X];
+    const int rc = counted(d, false);
+    d->after_kernel = false;
+    ncclComm *comm = x->of[DEVICE_SHARDS].comm;
+    if (rc || !went_well(x, DEVICE_SHARDS, x->lib->Broadcast(rows, rows, n, NCCL_FLOAT, 0, comm, d->stream))) return rc;
+    return counted(d, true);
+}
+
 static int run_op(device *d, const device_op *op)
 {
     switch (op->kind) {
@@ -503,6 +547,8 @@ static int run_op(device *d, const device_op *op)
     case DEVICE_CLEAR: return run_clear(d);
     case DEVICE_MIX: return run_mix(d, op);
     case DEVICE_HEAD: return run_head(d, op);
+    case DEVICE_GATHER: return run_gather(d, op);
+    case DEVICE_SHARE: return run_share(d);
     }
     return cudaErrorInvalidValue;
 }
@@ -550,9 +596,11 @@ static void cuda_begin(device *d, const device_row *rows, int n_rows, const floa
     d->next = 0;
     d->is_back = true; /* of no ops */
     d->ops.clear();
+    d->x_comes = x != nullptr;
+    d->x_is_back = d->x_comes;
     for (int i = 0; i < d->rows_room; i++) d->host.rows[i] = i < n_rows ? rows[i] : device_row{-1, 0, -1};
     plan_attention(d, rows, n_rows);
-    memcpy(d->host.x, x, n_x * sizeof *x);
+    if (x) memcpy(d->host.x, x, n_x * sizeof *x);
     memcpy(d->host.cs, cs, n_cs * sizeof *cs);
 }
 
@@ -581,15 +629,20 @@ static int cuda_record(device *d, const device_op *op)
     own.n_ids = op->n_ids;
     if (op->kind == DEVICE_HEAD) d->n_headed = op->n_rows;
     own.whole = op->whole;
+    own.from = op->from;
     d->ops.push_back(own);
     return 0;
 }
 
-/* Whether ops from one on are padded to a class, so that they may be a graph. */
+/* Whether ops from one on are padded to a class, so that they may be a graph. Exchanges are in none: members would have
+ * to capture together. */
 static bool pads(const device *d, size_t from)
 {
     bool is = d->n_rows <= CLASS_MOST;
-    for (size_t i = from; i < d->ops.size(); i++) is = is && d->ops[i].kind != DEVICE_MIX && !d->ops[i].first;
+    for (size_t i = from; i < d->ops.size(); i++) {
+        const device_op *op = &d->ops[i];
+        is = is && op->kind != DEVICE_MIX && op->kind != DEVICE_GATHER && op->kind != DEVICE_SHARE && !op->first;
+    }
     return is;
 }
 
@@ -629,17 +682,17 @@ static int copy_in(device *d)
     if (rc == 0)
         rc = cudaMemcpy2DAsync(d->cs, most * n_cs, d->host.cs, most * n_cs, (rows < most ? rows : most) * n_cs, 2,
                                cudaMemcpyHostToDevice, d->stream);
-    if (rc == 0)
+    if (rc == 0 && d->x_comes)
         rc = cudaMemcpy2DAsync(d->of[DEVICE_X], d->ld[DEVICE_X] * sizeof(float), d->host.x, n, n, rows,
                                cudaMemcpyHostToDevice, d->stream);
     return rc;
 }
 
-static int copy_back(device *d)
+static int copy_back(device *d, bool x)
 {
     const size_t n = (size_t)d->s.n_embd * sizeof(float), rows = (size_t)d->n_run;
     int rc = cudaMemcpyAsync(d->host.rows, d->rows, rows * sizeof *d->rows, cudaMemcpyDeviceToHost, d->stream);
-    if (rc == 0)
+    if (rc == 0 && x)
         rc = cudaMemcpy2DAsync(d->host.x, n, d->of[DEVICE_X], d->ld[DEVICE_X] * sizeof(float), n, rows,
                                cudaMemcpyDeviceToHost, d->stream);
     return rc;
@@ -673,10 +726,10 @@ static int launch_ops(device *d, size_t from, int n_words)
     if (rc == 0 && n_words)
         rc = cudaMemcpyAsync(d->lists, d->host.lists, (size_t)n_words * sizeof *d->lists, cudaMemcpyHostToDevice,
                              d->stream);
-    for (size_t i = from; i < d->next && rc == 0; i++) rc = run_op(d, &d->ops[i]);
+    for (size_t i = from; i < d->next && rc == 0 && !d->comms.error; i++) rc = run_op(d, &d->ops[i]);
     const device_op *last = &d->ops[d->next - 1];
     if (rc == 0 && last->kind == DEVICE_HEAD) rc = copy_verdict(d, last);
-    return rc == 0 && ends_pass(last) ? copy_back(d) : rc;
+    return rc == 0 && ends_pass(last) ? copy_back(d, d->x_comes) : rc;
 }
 
 /* NULL: they were never seen before, or there is no room to remember them. */
@@ -684,13 +737,13 @@ static replay *replay_of(device *d, size_t from)
 {
     const size_t n = d->next - from;
     for (replay &r : d->replays)
-        if (r.n_run == d->n_run && r.begins == (from == 0) && r.ops.size() == n &&
+        if (r.n_run == d->n_run && r.begins == (from == 0) && r.x_comes == d->x_comes && r.ops.size() == n &&
             r.attention.n_units == d->attention.n_units && r.attention.tiles == d->attention.tiles &&
             r.attention.merges == d->attention.merges && !memcmp(r.ops.data(), &d->ops[from], n * sizeof(device_op)))
             return &r;
     if (d->replays.size() < REPLAYS_MOST) {
         const auto at = d->ops.begin() + (ptrdiff_t)from;
-        d->replays.push_back({{at, at + (ptrdiff_t)n}, d->n_run, d->attention, from == 0, nullptr});
+        d->replays.push_back({{at, at + (ptrdiff_t)n}, d->n_run, d->attention, from == 0, d->x_comes, nullptr});
     }
     return nullptr;
 }
@@ -720,12 +773,13 @@ static void run_ops(device *d, size_t from, bool padded, int n_words)
         check(d, launch_ops(d, from, n_words));
     }
     d->is_back = ends_pass(&d->ops[d->next - 1]);
+    d->x_is_back = d->is_back && d->x_comes;
 }
 
 static void cuda_run(device *d)
 {
     if (!enter(d)) return;
-    while (d->next < d->ops.size() && !d->lost) {
+    while (d->next < d->ops.size() && !d->lost && !d->comms.error) {
         const size_t from = d->next;
         const bool padded = pads(d, from);
         int n_words = 0;
@@ -740,11 +794,11 @@ static int cuda_poll(device *d, uint64_t until_ns)
 {
     while (enter(d)) {
         const cudaError_t rc = cudaStreamQuery(d->stream);
-        if (rc == cudaSuccess) return 1;
+        if (rc == cudaSuccess) return exchanges_go_on(&d->comms) ? 1 : -1;
         if (rc != cudaErrorNotReady) d->lost = true;
         if ((uint64_t)now_ns() >= until_ns) break;
     }
-    return d->lost ? -1 : 0;
+    return d->lost || !exchanges_go_on(&d->comms) ? -1 : 0;
 }
 
 /* The first n columns of rows, to the host and back; it waits. */
@@ -785,10 +839,11 @@ static void cuda_copy(device *d, int to, int from, int n)
 static void cuda_end(device *d, device_row *rows, float *x)
 {
     if (!enter(d)) return;
-    if (!d->is_back && check(d, copy_back(d))) check(d, cudaStreamSynchronize(d->stream));
+    const bool copies = !d->is_back || (x && !d->x_is_back);
+    if (copies && check(d, copy_back(d, x != nullptr))) check(d, cudaStreamSynchronize(d->stream));
     if (d->lost) return;
     memcpy(rows, d->host.rows, (size_t)d->n_rows * sizeof *rows);
-    memcpy(x, d->host.x, (size_t)d->n_rows * (size_t)d->s.n_embd * sizeof *x);
+    if (x) memcpy(x, d->host.x, (size_t)d->n_rows * (size_t)d->s.n_embd * sizeof *x);
 }
 
 static void cuda_logits(device *d, float *out, size_t ld, int i_matrix, int row, int n_rows, int i_panel, int n)
@@ -806,6 +861,115 @@ static void cuda_row(device *d, float *out, int i_matrix, int i_row)
     a.out = d->of[DEVICE_Y]; /* free between passes */
     if (enter(d) && check(d, launch_mm_row(m->type, a, i_row, alone_on(d))))
         copy_rows(d, out, (size_t)m->n_in, a.out, (size_t)m->n_in, 1, m->n_in, cudaMemcpyDeviceToHost);
+}
+
+/* ---- exchanges ---- */
+
+static int cuda_comm_there(const char **why)
+{
+    return nccl_open(why) ? 0 : -1;
+}
+
+static int cuda_comm_id(uint8_t id[DEVICE_ID_BYTES], const char **why)
+{
+    const nccl *lib = nccl_open(why);
+    nccl_id made;
+    const int rc = lib ? lib->GetUniqueId(&made) : NCCL_SUCCESS;
+    if (lib && rc != NCCL_SUCCESS) *why = lib->GetErrorString(rc);
+    if (!lib || rc != NCCL_SUCCESS) return -1;
+    memcpy(id, &made, sizeof made);
+    return 0;
+}
+
+/* Room for the widest gather. */
+static bool take_parts(device *d)
+{
+    size_t widest = SHARDS_AT_ONCE;
+    for (int i = 0; i < N_DEVICE_BUFFERS; i++) widest = d->ld[i] > widest ? d->ld[i] : widest;
+    if (d->comms.parts) return true;
+    if (!take(d, &d->comms.parts, (size_t)d->s.max_rows * widest) || !pin(d, &d->comms.counts, 2)) return false;
+    memset(d->comms.counts, 0, 2 * sizeof *d->comms.counts);
+    return true;
+}
+
+static bool finishes(device *d, uint64_t until_ns)
+{
+    int done;
+    while ((done = cuda_poll(d, until_ns)) == 0 && (uint64_t)now_ns() < until_ns) continue;
+    return done > 0;
+}
+
+static void cuda_comm_close(device *d, enum device_comm which)
+{
+    exchanges *x = &d->comms;
+    if (x->of[which].comm) x->lib->CommAbort(x->of[which].comm);
+    x->of[which].comm = nullptr;
+}
+
+static int cuda_comm_open(device *d, enum device_comm which, const uint8_t id[DEVICE_ID_BYTES], int n, int self,
+                          uint64_t until_ns, const char **why)
+{
+    exchanges *x = &d->comms;
+    *why = n > SHARDS_AT_ONCE ? "too many members" : "out of memory";
+    if (n > SHARDS_AT_ONCE || !enter(d) || !take_parts(d) || !(x->lib = nccl_open(why))) return -1;
+    x->of[which].n = n;
+    x->of[which].self = self;
+    x->error = nccl_join(x->lib, &x->of[which].comm, id, n, self, until_ns);
+    if (!x->error && connect(x, which, x->parts, d->stream) && finishes(d, until_ns)) return 0;
+    *why = x->error ? x->error : NCCL_LATE;
+    cuda_comm_close(d, which);
+    x->error = nullptr; /* rows may go by way of the host */
+    return *why == NCCL_LATE ? DEVICE_LATE : -1;
+}
+
+/* The rows that go are X's first ones then: what is left of it is of no use. */
+static void keep_rows(device *d, const int *rows, int n)
+{
+    const size_t ld = d->ld[DEVICE_X];
+    float *x = d->of[DEVICE_X];
+    for (int i = 0; i < n; i++)
+        if (rows[i] != i)
+            check(d, cudaMemcpyAsync(x + (size_t)i * ld, x + (size_t)rows[i] * ld, ld * sizeof *x,
+                                     cudaMemcpyDeviceToDevice, d->stream));
+}
+
+static void cuda_send(device *d, const int *rows, int n)
+{
+    exchanges *x = &d->comms;
+    if (!enter(d) || n == 0 || x->error) return;
+    keep_rows(d, rows, n);
+    went_well(x, DEVICE_STAGES,
+              x->lib->Send(d->of[DEVICE_X], (size_t)n * d->ld[DEVICE_X], NCCL_FLOAT, x->of[DEVICE_STAGES].self + 1,
+                           x->of[DEVICE_STAGES].comm, d->stream));
+}
+
+static void cuda_receive(device *d, int n_rows, const int *rows, int n)
+{
+    exchanges *x = &d->comms;
+    if (!enter(d) || n_rows == 0 || x->error) return;
+    check(d, counted(d, false));
+    const int rc = x->lib->Recv(d->of[DEVICE_X], (size_t)n_rows * d->ld[DEVICE_X], NCCL_FLOAT,
+                                x->of[DEVICE_STAGES].self - 1, x->of[DEVICE_STAGES].comm, d->stream);
+    if (!went_well(x, DEVICE_STAGES, rc)) return;
+    check(d, counted(d, true));
+    keep_rows(d, rows, n);
+}
+
+static void cuda_exchanges(device *d, device_exchanges *out)
+{
+    const volatile unsigned *counts = d->comms.counts;
+    *out = {};
+    out->error = d->comms.error;
+    if (!counts) return;
+    out->n_done = counts[1];
+    out->waits = counts[0] != out->n_done;
+}
+
+static void cuda_comm_abort(device *d)
+{
+    if (!d->comms.error) d->comms.error = "aborted";
+    cudaSetDevice(d->s.device);
+    exchanges_abort(&d->comms);
 }
 
 static int cuda_probe(int i, device_about *about, const char **why);
@@ -842,6 +1006,14 @@ static device_table table_of()
     t.copy = cuda_copy;
     t.experts = true;
     t.head = cuda_head;
+    t.comm_there = cuda_comm_there;
+    t.comm_id = cuda_comm_id;
+    t.comm_open = cuda_comm_open;
+    t.comm_close = cuda_comm_close;
+    t.send = cuda_send;
+    t.receive = cuda_receive;
+    t.exchanges = cuda_exchanges;
+    t.comm_abort = cuda_comm_abort;
     return t;
 }
 

@@ -42,7 +42,9 @@ struct engine {
     uint64_t late_ns; /* timed.h */
     struct model model;
     const struct kernels *k;
-    struct collective *col;           /* borrows; NULL with one shard */
+    struct collective *col, *stages;  /* borrow; NULL with one shard; with one stage */
+    bool by_device[N_DEVICE_COMMS];   /* rows are exchanged so (collective_device.h) */
+    void (*note)(const char *text);   /* NULL: nobody is told */
     const struct device_table *table; /* borrows; NULL: this CPU computes. Then there is one thread, and no kv here */
     int device_number;
     const char *device_name;       /* borrows */

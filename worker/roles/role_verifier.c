@@ -11,6 +11,7 @@ struct verifier {
     struct worker *w;
     int stage, shard;
     bool last;
+    struct engine_links links; /* hidden rows that do not go through messages */
 
     /* One pass. Parts with an error have no rows in it. */
     struct part parts[PASS_ROWS];
@@ -18,6 +19,7 @@ struct verifier {
     struct engine_row rows[PASS_ROWS];
     int n_rows;
     float *x;                              /* [PASS_ROWS, n_embd] owns */
+    int kept[PASS_ROWS], n_came;           /* which rows of those that came are the pass's; of the pass, which go on */
     struct verdict_row answers[PASS_ROWS]; /* of wanted rows, on the last stage */
     uint32_t queued_us, computed_us, drafted_us;
 
@@ -65,8 +67,9 @@ static int copy_slot(struct verifier *v, const struct part *part, struct err *er
     return OK;
 }
 
-/* A part of a Pass that came, with its hidden rows if it has no error. */
-static int join_part(struct verifier *v, struct part *part, const float *hidden, struct err *err)
+/* A part of a Pass that came. If it has no error its hidden rows came, the first of them `row`, with the message (or
+ * NULL). */
+static int join_part(struct verifier *v, struct part *part, int row, const float *hidden, struct err *err)
 {
     size_t n_embd = (size_t)v->w->info.shape.n_embd;
     int rc = part->from ? copy_slot(v, part, err) : OK;
@@ -78,9 +81,16 @@ static int join_part(struct verifier *v, struct part *part, const float *hidden,
         fail_part(v, part, part->error);
         return OK;
     }
-    memcpy(v->x + (size_t)v->n_rows * n_embd, hidden, part->n_rows * n_embd * sizeof *hidden);
+    if (hidden) memcpy(v->x + (size_t)v->n_rows * n_embd, hidden, part->n_rows * n_embd * sizeof *hidden);
+    for (int i = 0; i < (int)part->n_rows; i++) v->kept[v->n_rows + i] = row + i;
     append_part(v, part);
     return OK;
+}
+
+/* Whether hidden rows come to this shard, or go from it to a peer, by devices. */
+static bool comes_by_device(const struct verifier *v)
+{
+    return v->stage == 0 ? v->links.shares : v->links.receives;
 }
 
 static int join_parts(struct verifier *v, const struct pass *pass, struct err *err)
@@ -93,29 +103,32 @@ static int join_parts(struct verifier *v, const struct pass *pass, struct err *e
         n_rows += part->n_rows;
         n_computed += part->error ? 0 : part->n_rows;
     }
-    if (n_rows > PASS_ROWS || pass->n_hidden != n_computed * n_embd)
+    size_t n_hidden = comes_by_device(v) ? 0 : n_computed * n_embd;
+    if (n_rows > PASS_ROWS || pass->n_hidden != n_hidden)
         return err_set(err, E_PEER, "peer %d: a Pass of %zu rows with %zu numbers", v->w->config->peer, n_rows,
                        pass->n_hidden);
-    const float *hidden = pass->hidden;
+    size_t row = 0;
     for (v->n_rows = 0, v->n_parts = 0; v->n_parts < pass->n_parts; v->n_parts++) {
         struct part *part = &v->parts[v->n_parts];
         *part = pass->parts[v->n_parts];
-        size_t n = part->error ? 0 : part->n_rows * n_embd;
-        int rc = join_part(v, part, hidden, err);
+        size_t n = part->error ? 0 : part->n_rows;
+        int rc = join_part(v, part, (int)row, n_hidden ? pass->hidden + row * n_embd : NULL, err);
         if (rc != OK) return rc;
-        hidden += n;
+        row += n;
     }
+    v->n_came = (int)n_computed;
     return OK;
 }
 
-static int pass_post(struct verifier *v, int to, struct err *err)
+static int pass_post(struct verifier *v, int to, bool by_device, struct err *err)
 {
+    size_t n_hidden = by_device ? 0 : (size_t)v->n_rows * (size_t)v->w->info.shape.n_embd;
     struct message m = {.tag = TAG_PASS,
                         .pass = {.pass = v->w->pulse.n_passes,
                                  .parts = v->parts,
                                  .n_parts = v->n_parts,
                                  .hidden = v->x,
-                                 .n_hidden = (size_t)v->n_rows * (size_t)v->w->info.shape.n_embd,
+                                 .n_hidden = n_hidden,
                                  .queued_us = v->queued_us,
                                  .computed_us = v->computed_us,
                                  .drafted_us = v->drafted_us}};
@@ -197,7 +210,8 @@ static void settle_parts(struct verifier *v, const struct verdict_row *answers)
         for (size_t i = 0; i < part->n_rows; i++, row++) {
             bool answered = v->last && part->rows[i].wanted;
             if (!part->error && answered) *kept++ = *answers;
-            if (!part->error && n_kept++ < row)
+            if (!part->error) v->kept[n_kept] = row;
+            if (!part->error && n_kept++ < row && !v->links.sends)
                 memcpy(v->x + (size_t)(n_kept - 1) * n_embd, v->x + (size_t)row * n_embd, n_embd * sizeof *v->x);
             answers += answered;
         }
@@ -237,12 +251,16 @@ static int pass_run(struct verifier *v, struct err *err)
     uint64_t start = clock_now_us();
     worker_begin_pass(v->w);
     int rc = copy_rows(v, err);
+    if (rc == OK && v->links.receives && v->n_came)
+        rc = engine_receive(v->w->engine, v->n_came, v->kept, v->n_rows, err);
     if (rc == OK && v->n_rows) rc = compute(v, &answers, err);
     if (rc != OK) return rc;
     settle_parts(v, answers);
+    if (v->links.sends && v->n_rows) rc = engine_send(v->w->engine, v->kept, v->n_rows, err);
+    if (rc != OK) return rc;
     v->computed_us += (uint32_t)(clock_now_us() - start);
     if (!v->last)
-        rc = pass_post(v, group_peer(v->w->group, v->stage + 1, v->shard), err);
+        rc = pass_post(v, group_peer(v->w->group, v->stage + 1, v->shard), v->links.sends, err);
     else if (v->shard == 0)
         rc = post_verdicts(v, err);
     worker_end_pass(v->w);
@@ -295,7 +313,7 @@ static int lead_pass(struct verifier *v, struct err *err)
     v->drafted_us = step.drafted_us;
     v->computed_us = 0;
     const struct group *g = v->w->group;
-    for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), err);
+    for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), v->links.shares, err);
     if (rc == OK) rc = pass_run(v, err);
     if (rc == OK && !step.parts[0].plan) lead_note_pass(v->lead, step.n_rows, v->computed_us);
     return rc;
@@ -408,6 +426,7 @@ int verifier_serve(struct worker *w, struct err *err)
     v->stage = group_stage(g, w->config->peer);
     v->shard = group_shard(g, w->config->peer);
     v->last = v->stage == g->pp - 1;
+    v->links = engine_links(w->engine);
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
     if (!v->x) rc = err_set(err, E_LAYOUT, "out of memory");

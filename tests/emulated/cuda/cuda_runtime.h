@@ -15,9 +15,11 @@
  * exact size, so that AddressSanitizer sees what is out of bounds. Static shared arrays are for functions that are no
  * templates (gcc leaves a template's out of the section that is poisoned).
  *
- * CUDA_EMULATED_SEED: of the orders, read when a stream is made, as is CUDA_EMULATED_GENERATION. CUDA_EMULATED_BYTES: memory of the device.
- * CUDA_EMULATED_LOST=n: the device is lost at its n-th piece of work. CUDA_EMULATED_COUNTS=file: gets a line when a
- * stream ends, of graphs launched so far, kernels, and blocks that began early.
+ * CUDA_EMULATED_SEED: of the orders, read when a stream is made, as is CUDA_EMULATED_GENERATION. CUDA_EMULATED_BYTES:
+ * memory of the device. CUDA_EMULATED_LOST=n: the device is lost at its n-th piece of work. CUDA_EMULATED_DEVICES=n: so
+ * many, which differ by their place alone; CUDA_VISIBLE_DEVICES is then a list of those that are seen.
+ * CUDA_EMULATED_COUNTS=file: gets a line when a stream ends, of graphs launched so far, kernels, and blocks that began
+ * early.
  */
 #ifndef TESTS_EMULATED_CUDA_RUNTIME_H
 #define TESTS_EMULATED_CUDA_RUNTIME_H
@@ -204,6 +206,12 @@ enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDe
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1 };
 
+/* What a library may do that has streams but not this runtime (nccl.cc): a step in the stream's order, which is tried
+ * again until it is done. at_once: another device waits for it, so it is not for the host to wait first; what is before
+ * it is then done, too. */
+struct emulated_stream {
+    void (*add)(emulated_stream *s, std::function<bool()> step, bool at_once);
+};
 typedef struct emulated_stream *cudaStream_t;
 
 cudaError_t cudaGetDeviceCount(int *n);

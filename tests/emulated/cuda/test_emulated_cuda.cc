@@ -521,6 +521,78 @@ static void mistakes_are_named(void **state)
     cudaFree(in);
 }
 
+/* ---- the fake NCCL: its calls, as kernels/cuda/nccl.cuh has them ---- */
+
+struct nccl_id {
+    char bytes[128];
+};
+struct nccl_config {
+    size_t size;
+    unsigned magic, version;
+    int blocking;
+};
+struct ncclComm;
+extern "C" int ncclGetUniqueId(nccl_id *id);
+extern "C" int ncclCommInitRankConfig(ncclComm **comm, int n, nccl_id id, int self, nccl_config *config);
+extern "C" int ncclCommGetAsyncError(ncclComm *comm, int *result);
+extern "C" int ncclCommAbort(ncclComm *comm);
+extern "C" int ncclAllGather(const void *from, void *to, size_t n, int type, ncclComm *comm, cudaStream_t s);
+extern "C" int ncclSend(const void *from, size_t n, int type, int to, ncclComm *comm, cudaStream_t s);
+extern "C" int ncclRecv(void *to, size_t n, int type, int from, ncclComm *comm, cudaStream_t s);
+enum { NCCL_OK = 0, NCCL_INVALID_USAGE = 5, NCCL_IN_PROGRESS = 7, NCCL_FLOAT = 7 };
+
+static int goes_on(ncclComm *comm)
+{
+    int result = NCCL_IN_PROGRESS;
+    while (result == NCCL_IN_PROGRESS) assert_int_equal(ncclCommGetAsyncError(comm, &result), NCCL_OK);
+    return result;
+}
+
+static void what_members_exchange_comes_late_and_in_the_stream_s_order(void **state)
+{
+    (void)state;
+    nccl_id id;
+    ncclComm *comm[2];
+    cudaStream_t streams[2];
+    float *rows[2];
+    int result;
+    assert_int_equal(ncclGetUniqueId(&id), NCCL_OK);
+    for (int i = 0; i < 2; i++) {
+        nccl_config config = {sizeof config, 0xcafebeefu, 21400, 0};
+        assert_int_equal(ncclCommInitRankConfig(&comm[i], 2, id, i, &config), NCCL_IN_PROGRESS);
+        assert_int_equal(ncclCommGetAsyncError(comm[0], &result), NCCL_OK);
+        assert_int_equal(result, NCCL_IN_PROGRESS); /* the other one, or what it has to do */
+        cudaStreamCreateWithFlags(&streams[i], cudaStreamNonBlocking);
+        rows[i] = device<float>(2);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(goes_on(comm[i]), NCCL_OK);
+        rows[i][0] = rows[i][1] = 7;
+        const float own = 1.0f + (float)i;
+        cudaMemcpyAsync(rows[i] + i, &own, sizeof own, cudaMemcpyHostToDevice, streams[i]);
+        assert_int_equal(ncclAllGather(rows[i] + i, rows[i], 1, NCCL_FLOAT, comm[i], streams[i]), NCCL_IN_PROGRESS);
+        assert_true(rows[i][0] == 7 && rows[i][1] == 7); /* nothing is done before the host waits */
+    }
+    for (int i = 0; i < 2; i++) assert_int_equal(cudaStreamQuery(streams[0]), cudaErrorNotReady);
+    assert_true(rows[0][0] == 1 && rows[0][1] != rows[0][1]); /* not there yet: no number */
+    cudaStreamSynchronize(streams[1]);
+    cudaStreamSynchronize(streams[0]);
+    for (int i = 0; i < 2; i++) assert_true(rows[i][0] == 1 && rows[i][1] == 2);
+    /* A call before the last one is done with, and two sizes, are errors. */
+    assert_int_equal(ncclSend(rows[0], 2, NCCL_FLOAT, 1, comm[0], streams[0]), NCCL_INVALID_USAGE);
+    for (int i = 0; i < 2; i++) assert_int_equal(goes_on(comm[i]), NCCL_OK);
+    assert_int_equal(ncclSend(rows[0], 2, NCCL_FLOAT, 1, comm[0], streams[0]), NCCL_IN_PROGRESS);
+    assert_int_equal(ncclRecv(rows[1], 1, NCCL_FLOAT, 0, comm[1], streams[1]), NCCL_IN_PROGRESS);
+    cudaStreamSynchronize(streams[1]); /* streams[0] needs no wait: others wait for what is sent */
+    assert_int_equal(goes_on(comm[1]), NCCL_INVALID_USAGE);
+    for (int i = 0; i < 2; i++) {
+        ncclCommAbort(comm[i]);
+        cudaStreamDestroy(streams[i]);
+        cudaFree(rows[i]);
+    }
+    assert_int_not_equal(access(id.bytes, F_OK), 0); /* nothing is left */
+}
+
 static int open_stream(void **state)
 {
     (void)state;
@@ -548,6 +620,7 @@ int main()
         cmocka_unit_test(a_step_of_the_tensor_core_cuts_as_published),
         cmocka_unit_test(a_warp_s_step_is_the_matrix_s),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(what_members_exchange_comes_late_and_in_the_stream_s_order),
     };
     return cmocka_run_group_tests(tests, open_stream, close_stream);
 }
