@@ -1,6 +1,7 @@
 #include "cluster.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ struct cluster {
     int n_workers;
     struct worker_thread *workers;   /* [n_peers] owns */
     struct collective **collectives; /* [n_peers] owns: each stage's, by its shards' peers; NULL with one shard */
+    struct collective **stages;      /* [n_peers] owns: of the same shard of all stages; NULL with one stage */
 };
 
 static const double read_s = 0.2; /* of a read loop: longer than what disturbs one for a moment */
@@ -35,6 +37,11 @@ static int threads_of(const struct cluster_config *c)
 static const char *list_of(const char *share)
 {
     return layout_share_is_auto(share) ? NULL : share;
+}
+
+static void note(const char *text)
+{
+    fprintf(stderr, "note: %s\n", text);
 }
 
 static struct worker_config worker_config(const struct cluster_config *c, int peer)
@@ -59,6 +66,7 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .sends_metadata = sends && peer == group_leader(first),
                                   .kernels = c->kernels,
                                   .device = drafts ? c->draft_device : c->device,
+                                  .note = note,
                                   .n_threads = threads_of(c),
                                   .draft_memory_bytes = c->draft_memory_bytes};
 }
@@ -84,8 +92,17 @@ static void *worker_main(void *arg)
         worker_run(&m->config, m->mailbox, &err);
     /* The other shards must not wait for this one: after Quit too, which a leader amid a pass reads later. */
     if (m->config.collective) collective_local_break(m->config.collective);
+    if (m->config.stages) collective_local_break(m->config.stages);
     mailbox_close(m->mailbox);
     return NULL;
+}
+
+static int open_stages(struct cluster *c, const struct group *g, int shard, struct err *err)
+{
+    struct collective *members[MAX_PEERS];
+    int rc = collective_local_open(members, g->pp, err);
+    for (int stage = 0; stage < g->pp && rc == OK; stage++) c->stages[group_peer(g, stage, shard)] = members[stage];
+    return rc;
 }
 
 /* The shards of a stage are threads of this process: they gather through memory. */
@@ -96,6 +113,8 @@ static int open_collectives(struct cluster *c, struct err *err)
     for (const struct group *g = l->groups; g < l->groups + l->n_groups; g++)
         for (int stage = 0; stage < g->pp && g->tp > 1 && rc == OK; stage++)
             rc = collective_local_open(&c->collectives[group_peer(g, stage, 0)], g->tp, err);
+    for (const struct group *g = l->groups; g < l->groups + l->n_groups; g++)
+        for (int shard = 0; shard < g->tp && g->pp > 1 && rc == OK; shard++) rc = open_stages(c, g, shard, err);
     return rc;
 }
 
@@ -151,7 +170,8 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
     c->c = *config;
     c->workers = calloc((size_t)l->n_peers, sizeof *c->workers);
     c->collectives = calloc((size_t)l->n_peers, sizeof *c->collectives);
-    int rc = c->workers && c->collectives ? OK : err_set(err, E_LAYOUT, "out of memory");
+    c->stages = calloc((size_t)l->n_peers, sizeof *c->stages);
+    int rc = c->workers && c->collectives && c->stages ? OK : err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK && l->n_ranks == 1) rc = open_collectives(c, err);
     int peers[MAX_PEERS];
     for (int i = 0; i < l->n_peers; i++) peers[i] = i;
@@ -161,6 +181,7 @@ int cluster_start(struct cluster **out, const struct cluster_config *config, str
         struct worker_thread *m = &c->workers[c->n_workers++];
         *m = (struct worker_thread){.cluster = c, .config = worker_config(config, peer)};
         m->config.collective = c->collectives[peer];
+        m->config.stages = c->stages[peer];
         m->config.device.n_before = verifiers_before(l, peers, l->n_peers, peer);
         m->config.read_bytes_per_s = read_bytes_per_s;
         m->config.spin = may_spin(config);
@@ -186,7 +207,9 @@ void cluster_join(struct cluster *c)
         if (c->workers[i].started) pthread_join(c->workers[i].thread, NULL);
     for (int peer = 0; c->collectives && peer < c->c.launch.layout.n_peers; peer++)
         collective_close(c->collectives[peer]);
+    for (int peer = 0; c->stages && peer < c->c.launch.layout.n_peers; peer++) collective_close(c->stages[peer]);
     free(c->collectives);
+    free(c->stages);
     free(c->workers);
     free(c);
 }
@@ -195,7 +218,7 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
 {
     const struct layout *l = &config->launch.layout;
     struct worker_config w = worker_config(config, layout_peer(l, rank));
-    struct collective *collective = NULL;
+    struct collective *collective = NULL, *stages = NULL;
     struct mailbox *mailbox = mail_mpi_open(l, w.peer);
     int rc = mailbox ? OK : err_set(err, E_PEER, "rank %d: out of memory for messages", rank);
     int peers[MAX_PEERS], n_here = 0;
@@ -204,8 +227,10 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
     w.device.n_before = verifiers_before(l, peers, n_here < MAX_PEERS ? n_here : MAX_PEERS, w.peer);
     w.spin = false; /* ranks of one host share its cores in ways that a rank does not see */
     if (rc == OK && layout_group(l, w.peer)->tp > 1) rc = collective_mpi_open(&collective, comm, err);
+    if (rc == OK && mpi_stages()) rc = collective_mpi_open(&stages, mpi_stages(), err);
     if (mailbox && rc != OK) err_wrap(err, "rank %d", rank);
     w.collective = collective;
+    w.stages = stages;
     if (config->launch.time_reads) w.read_bytes_per_s = time_read_of_rank(config, w.peer, rc == OK);
     if (rc == OK)
         rc = worker_run(&w, mailbox, err);
@@ -213,5 +238,6 @@ int cluster_run_rank(const struct cluster_config *config, int rank, void *comm, 
         worker_refuse(mailbox, err);
     mailbox_close(mailbox);
     collective_close(collective);
+    collective_close(stages);
     return rc;
 }

@@ -8,15 +8,16 @@
  * taken after open, matrix and vector but room for the ops of the longest pass.
  *
  * Shards: a device has its own heads and its own rows of matrices, so of ATTN, FF and Y it computes some columns: they
- * come first in a row. Between two runs of a pass the caller gets them, exchanges them with the other shards, and puts
- * all columns there, which are then read whole.
+ * come first in a row. Devices that are members of DEVICE_SHARDS exchange them (GATHER); else the caller gets them
+ * between two runs of a pass, exchanges them with the other shards, and puts all columns there. Then they are read
+ * whole. Likewise X goes from stage to stage by DEVICE_STAGES, or by the caller.
  *
  * Experts: the caller gets SCORES, picks experts for each row, and records for each expert the ops of its rows alone:
  * the first n_rows of FF, UP and PAIR then hold what it computed for the rows of the pass that `rows` names.
  *
  * A module (worker/device_pick.h) exports `const struct device_table *pf_device(int version)`; NULL: it has another
  * version. DEVICE_VERSION changes with whatever is added here, at the end of a struct; a table of another version is
- * refused. Not there yet: an exchange without the host, reducing the logits on the device.
+ * refused.
  */
 #ifndef KERNELS_DEVICE_H
 #define KERNELS_DEVICE_H
@@ -25,7 +26,7 @@
 
 #include "kernels/kernels.h"
 
-enum { DEVICE_VERSION = 2, DEVICE_NONE = -1 };
+enum { DEVICE_VERSION = 3, DEVICE_NONE = -1, DEVICE_JUDGED = 16 };
 
 struct device;
 
@@ -78,12 +79,16 @@ static inline int device_width(const struct device_shape *s, enum device_buffer 
 enum device_op_kind {
     DEVICE_READY,    /* READY = rows of `buffer`, normed by `norm`; a row with a number that is not finite is bad */
     DEVICE_PRODUCT,  /* buffer = READY . matrix^T; of the first n_rows, 0: of all rows of the pass. So is */
-    DEVICE_PLACE,    /* q, k, v += bias; q, k normed by head and turned; q *= q_scale; K and V into the cache */
+    DEVICE_PLACE,    /* q, k, v += bias; q, k normed by head and turned; q *= q_scale; K and V into the cache; a row
+                      * whose K or V the cache cannot hold may be bad */
     DEVICE_ATTEND,   /* ATTN = attention of Q over the cache */
     DEVICE_ACTIVATE, /* FF = activation(FF) * UP */
     DEVICE_ADD,      /* X += step * Y, Y normed by `norm` */
     DEVICE_CLEAR,    /* Y = +0 */
     DEVICE_MIX,      /* row rows[i] of Y += weights[i] * row i of PAIR, rounded twice */
+    DEVICE_HEAD,     /* the logits of the first n_rows of READY, reduced: what `head` gives; the last op of a pass */
+    DEVICE_GATHER,   /* columns [from[i], from[i+1]) of `buffer`, of the first n_rows: what shard i computed of them */
+    DEVICE_SHARE,    /* X = that of shard 0 */
 };
 
 struct device_op {
@@ -95,11 +100,27 @@ struct device_op {
     int cache, n_window; /* n_window: positions that a row sees, its own included; 0: all */
     bool local;          /* PLACE: turned by the second half of cs */
     float step;
-    int entry;       /* READY: what a bad row is marked with */
+    int entry;       /* READY, PLACE: what a bad row is marked with */
     const int *rows; /* READY, MIX: [n_rows] rows of the pass, in place of all; NULL. Borrowed until it has run; for */
     int n_rows;      /* the READY before end until end */
     bool first; /* READY: it reads the first n_rows of the buffer; `rows` only says which of the pass are bad then */
     const float *weights; /* MIX: borrowed likewise */
+    /* HEAD: of the first n_ids rows of the matrix; row i may have those below rows[i]. Of judge[n_rows, n_judge], rows
+     * of the matrix, the logits are asked for, below 0: none; n_judge <= DEVICE_JUDGED. Both borrowed until `head`. */
+    const int32_t *judge;
+    int n_judge, n_ids;
+    bool whole;      /* the chunks of a row are merged, in increasing order */
+    const int *from; /* GATHER: [shards + 1], ascending; parts may be empty. Borrowed as `rows` */
+};
+
+/* Devices that exchange rows by themselves: the shards of a stage; the same shard of all stages. */
+enum device_comm { DEVICE_SHARDS, DEVICE_STAGES, N_DEVICE_COMMS };
+enum { DEVICE_ID_BYTES = 128, DEVICE_LATE = -2 }; /* of comm_id; of comm_open */
+
+struct device_exchanges {
+    const char *error; /* an exchange failed: a static string; NULL: none did */
+    bool waits;        /* one has begun and is not done: others may not have come to it */
+    unsigned n_done;
 };
 
 struct device_table {
@@ -114,15 +135,15 @@ struct device_table {
     int (*vector)(struct device *d, const float *x, int n);
     /* out[n_in] = row i_row of a matrix. */
     void (*row)(struct device *d, float *out, int matrix, int i_row);
-    /* A pass over rows, of which x[n_rows, n_embd] comes in; cs[2, max_rows, d_head/2, 2] as kernels.h's rope has it.
-     */
+    /* A pass over rows, of which x[n_rows, n_embd] comes in (NULL: they are there, or come by SHARE);
+     * cs[2, max_rows, d_head/2, 2] as kernels.h's rope has it. */
     void (*begin)(struct device *d, const struct device_row *rows, int n_rows, const float *x, const float *cs);
     int (*record)(struct device *d, const struct device_op *op); /* not 0: out of memory */
     void (*run)(struct device *d); /* what was recorded since begin, or since the run before */
     /* 1: done; 0: not yet, at this time of the clock; -1: lost, also since it was done: then what get, end, logits and
      * row gave since the last poll is nothing. */
     int (*poll)(struct device *d, uint64_t until_ns);
-    /* x goes out, and which rows are bad. */
+    /* x goes out (NULL: it stays), and which rows are bad. */
     void (*end)(struct device *d, struct device_row *rows, float *x);
     /* out[n_rows, ld] = READY rows [row, row + n_rows) . rows [16 i_panel, + n) of a matrix; whole panels. */
     void (*logits)(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n);
@@ -136,11 +157,32 @@ struct device_table {
     /* Between passes: K and V of a slot's first n positions, in all caches, become those of another slot. */
     void (*copy)(struct device *d, int to, int from, int n);
     bool experts; /* it has SCORES, PAIR, CLEAR, MIX, and `first` */
+    /* After end, of the pass's HEAD: parts[n_rows, ceil(n_ids / HEAD_CHUNK)], [n_rows] if whole, of which those that a
+     * row may have are set, their ids rows of the matrix; judged[n_rows, n_judge]: -inf where none was asked for, or
+     * the row may not have it. NULL: the device lacks HEAD. */
+    void (*head)(struct device *d, struct head_part *parts, float *judged);
+    /* Exchanges by the devices; NULL, all of them: it has none. Those that fail below 0 set *why to a static string.
+     * comm_there: whether there can be any. comm_id: made by one member, for all to open with. comm_open: each of the n
+     * members calls it, with a device of its own; it returns when all have, or fails at this time of the clock
+     * (DEVICE_LATE).
+     * comm_close: before any exchange, if another member has failed. */
+    int (*comm_there)(const char **why);
+    int (*comm_id)(uint8_t id[DEVICE_ID_BYTES], const char **why);
+    int (*comm_open)(struct device *d, enum device_comm which, const uint8_t id[DEVICE_ID_BYTES], int n, int self,
+                     uint64_t until_ns, const char **why);
+    void (*comm_close)(struct device *d, enum device_comm which);
+    /* Between passes. Rows rows[n] (ascending) of X go to the next stage. Of n_rows that come from the stage before,
+     * rows[n] become the first rows of X: those of a pass whose begin gets no x. */
+    void (*send)(struct device *d, const int *rows, int n);
+    void (*receive)(struct device *d, int n_rows, const int *rows, int n);
+    /* After an error poll answers -1. comm_abort: nothing waits for others any more; then there is only close. */
+    void (*exchanges)(struct device *d, struct device_exchanges *out);
+    void (*comm_abort)(struct device *d);
 };
 
 typedef const struct device_table *device_module(int version); /* pf_device */
 
-/* The reference's kernels behind the table: it proves the cut, and is for tests. */
+/* The reference's kernels behind the table: it proves the cut, and is for tests. It has no exchanges. */
 extern const struct device_table device_ref;
 
 #endif

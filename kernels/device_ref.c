@@ -1,5 +1,6 @@
 /* device_ref.c -- a device that is this CPU: each op by cpu_ref's functions, on its own copies. The bits are those of
  * ARITHMETIC.md. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct device {
     float *of[N_DEVICE_BUFFERS]; /* [max_rows, ld[]] */
     size_t ld[N_DEVICE_BUFFERS];
     struct acts ready;
-    float *cs, *row, *scratch;
+    float *cs, *row, *scratch, *logits;
     uint16_t *keys, *values; /* [n_caches, n_slots, n_head_kv, n_ctx, d_head] */
 };
 
@@ -39,8 +40,8 @@ static void ref_close(struct device *d)
     for (int i = 0; i < d->n_matrices; i++) free(d->matrices[i].panels);
     for (int i = 0; i < d->n_vectors; i++) free(d->vectors[i]);
     for (int i = 0; i < N_DEVICE_BUFFERS; i++) free(d->of[i]);
-    void *owned[] = {d->matrices, d->vectors, d->ops,     d->rows, d->ready.x, d->ready.blocks,
-                     d->cs,       d->row,     d->scratch, d->keys, d->values};
+    void *owned[] = {d->matrices, d->vectors, d->ops,     d->rows,   d->ready.x, d->ready.blocks,
+                     d->cs,       d->row,     d->scratch, d->logits, d->keys,    d->values};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     free(d);
 }
@@ -61,6 +62,7 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
               (d->cs = zeros(2 * rows * (size_t)s->d_head * sizeof(float))) &&
               (d->row = zeros((width + PANEL) * sizeof(float))) &&
               (d->scratch = zeros((size_t)s->group * (size_t)(ATTN_CHUNK + s->d_head + 2) * sizeof(float))) &&
+              (d->logits = zeros((HEAD_CHUNK + PANEL) * sizeof(float))) &&
               (d->keys = zeros(n_cache * sizeof *d->keys)) && (d->values = zeros(n_cache * sizeof *d->values));
     for (int i = 0; i < N_DEVICE_BUFFERS && ok; i++) {
         d->ld[i] = (size_t)(device_width(s, (enum device_buffer)i) + PANEL);
@@ -244,7 +246,7 @@ static void ref_begin(struct device *d, const struct device_row *rows, int n_row
     d->n_ops = d->next = 0;
     memcpy(d->rows, rows, (size_t)n_rows * sizeof *rows);
     memcpy(d->cs, cs, 2 * (size_t)d->s.max_rows * (size_t)d->s.d_head * sizeof *cs);
-    for (int i = 0; i < n_rows; i++) memcpy(at(d, DEVICE_X, i), x + (size_t)i * n, n * sizeof *x);
+    for (int i = 0; x && i < n_rows; i++) memcpy(at(d, DEVICE_X, i), x + (size_t)i * n, n * sizeof *x);
 }
 
 static int ref_record(struct device *d, const struct device_op *op)
@@ -277,7 +279,7 @@ static void ref_end(struct device *d, struct device_row *rows, float *x)
 {
     size_t n = (size_t)d->s.n_embd;
     memcpy(rows, d->rows, (size_t)d->n_rows * sizeof *rows);
-    for (int i = 0; i < d->n_rows; i++) memcpy(x + (size_t)i * n, at(d, DEVICE_X, i), n * sizeof *x);
+    for (int i = 0; x && i < d->n_rows; i++) memcpy(x + (size_t)i * n, at(d, DEVICE_X, i), n * sizeof *x);
 }
 
 static void ref_logits(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n)
@@ -289,6 +291,28 @@ static void ref_logits(struct device *d, float *out, size_t ld, int matrix, int 
     w.panels += (size_t)i_panel * w.panel_bytes;
     w.n_out = n;
     k->matmul(out, ld, &w, &a, n_rows, 0, (n + PANEL - 1) / PANEL);
+}
+
+/* The HEAD of the pass is its last op. */
+static void ref_head(struct device *d, struct head_part *parts, float *judged)
+{
+    const struct device_op *op = &d->ops[d->n_ops - 1];
+    for (int i = 0; i < op->n_rows; i++) {
+        struct head_part all, part;
+        for (int j = 0; j < op->n_judge; j++) judged[i * op->n_judge + j] = -INFINITY;
+        for (int first = 0; first < op->n_ids; first += HEAD_CHUNK) {
+            int n = op->n_ids - first < HEAD_CHUNK ? op->n_ids - first : HEAD_CHUNK, most = op->rows[i] - first;
+            if (most <= 0) continue;
+            ref_logits(d, d->logits, HEAD_CHUNK, op->matrix, i, 1, first / PANEL, n);
+            part = k->head(d->logits, first, n < most ? n : most);
+            all = first && op->whole ? head_merge(all, part) : part;
+            parts[op->whole ? i : i * ((op->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK) + first / HEAD_CHUNK] = all;
+            for (int j = 0; j < op->n_judge; j++) {
+                int id = op->judge[i * op->n_judge + j] - first;
+                if (id >= 0 && id < n && id < most) judged[i * op->n_judge + j] = d->logits[id];
+            }
+        }
+    }
 }
 
 static void ref_copy(struct device *d, int to, int from, int n)
@@ -345,4 +369,5 @@ const struct device_table device_ref = {.version = DEVICE_VERSION,
                                         .get = ref_get,
                                         .put = ref_put,
                                         .copy = ref_copy,
-                                        .experts = true};
+                                        .experts = true,
+                                        .head = ref_head};

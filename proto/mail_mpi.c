@@ -31,11 +31,12 @@ enum { TEXT_PLAN, TEXT_DRAFT_PLAN, TEXT_STAGE_SHARE, TEXT_SHARD_SHARE, N_TEXTS }
 
 /* MPI itself is one a process, and so is this. */
 static struct {
-    MPI_Comm mail, stage, host; /* host: of workers; only where their read loops are timed */
-    bool crowded;               /* more ranks than cores on this host */
-    int *here, n_here;          /* owns: the ranks of this host */
-    char *texts[N_TEXTS];       /* owns: of the launch configuration that was received */
-} world = {MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL, true, NULL, 0, {NULL}};
+    MPI_Comm mail, stage, stages; /* stage: its shards; stages: the same shard of each */
+    MPI_Comm host;                /* of workers; only where their read loops are timed */
+    bool crowded;                 /* more ranks than cores on this host */
+    int *here, n_here;            /* owns: the ranks of this host */
+    char *texts[N_TEXTS];         /* owns: of the launch configuration that was received */
+} world = {MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL, true, NULL, 0, {NULL}};
 
 static int mpi_failed(int code, const char *what, struct err *err)
 {
@@ -129,6 +130,7 @@ int mpi_start(struct mpi_world *w, struct err *err)
 void mpi_finish(void)
 {
     if (world.stage != MPI_COMM_NULL) MPI_Comm_free(&world.stage);
+    if (world.stages != MPI_COMM_NULL) MPI_Comm_free(&world.stages);
     if (world.host != MPI_COMM_NULL) MPI_Comm_free(&world.host);
     if (world.mail != MPI_COMM_NULL) MPI_Comm_free(&world.mail);
     free(world.here);
@@ -174,6 +176,10 @@ static int split(const struct layout *l, int self, struct err *err)
     const struct group *g = layout_group(l, self);
     int color = g ? group_peer(g, group_stage(g, self), 0) : MPI_UNDEFINED; /* no two stages have one, of any groups */
     int code = MPI_Comm_split(MPI_COMM_WORLD, color, g ? group_shard(g, self) : 0, &world.stage);
+    if (layout_verifier(l, 0)->pp > 1 && code == MPI_SUCCESS) {
+        color = g ? group_peer(g, 0, group_shard(g, self)) : MPI_UNDEFINED;
+        code = MPI_Comm_split(MPI_COMM_WORLD, color, g ? group_stage(g, self) : 0, &world.stages);
+    }
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks into stages", err);
 }
 
@@ -186,6 +192,11 @@ static int split_host(bool coordinator, struct err *err)
         code = MPI_Comm_split_type(workers, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &world.host);
     if (workers != MPI_COMM_NULL) MPI_Comm_free(&workers);
     return code == MPI_SUCCESS ? OK : mpi_failed(code, "splitting the ranks by hosts", err);
+}
+
+void *mpi_stages(void)
+{
+    return world.stages == MPI_COMM_NULL ? NULL : &world.stages;
 }
 
 const int *mpi_ranks_here(int *n)

@@ -57,6 +57,17 @@ grid_over(DRAFTERS little suffix LAYOUTS 2x1x1 3x1x1 2x2x1 2x1x2)
 grid_over(DRAFTERS drafters LAYOUTS 1x2 2x1x1)
 # Two stages of two shards, each by a device of its own (the reference), which exchange rows by way of their hosts.
 grid_over(DRAFTERS device LAYOUTS 2x2)
+# Ranks with a device each, which exchange rows over the fake NCCL.
+if(TARGET pilotfish_cuda_emulated)
+    foreach(layout 2x1 1x2 2x2)
+        grid_ranks(mpi_grid_${layout}_cuda ${layout} cuda)
+        set_property(TEST mpi_grid_${layout}_cuda APPEND PROPERTY ENVIRONMENT CUDA_EMULATED_DEVICES=4
+                     PILOTFISH_DEVICE_MODULE=${CMAKE_BINARY_DIR}/pilotfish_cuda_emulated.so
+                     FAKE_NCCL_FOLDER=${CMAKE_CURRENT_BINARY_DIR})
+        set_tests_properties(mpi_grid_${layout}_cuda PROPERTIES
+                             ENVIRONMENT_MODIFICATION LD_LIBRARY_PATH=path_list_prepend:${CMAKE_BINARY_DIR}/nccl)
+    endforeach()
+endif()
 # A side file's drafts, behind the first block of the first stage.
 grid_over(DRAFTERS side LAYOUTS 2x1 1x3 2x2)
 # Drafts by a plan that is looked for meanwhile.

@@ -1,5 +1,5 @@
 /* Ranks: 1 + groups * tp * pp, and one more with `little`, two with `drafters`. One hash over a layout of real ranks:
- *   mpi_grid [GROUPSx]TP PP little|drafters|suffix|uneven|plan|device|side|swift|copies FOLDER [CELL SELF_MAX]
+ *   mpi_grid [GROUPSx]TP PP little|drafters|suffix|uneven|plan|device|cuda|side|swift|copies FOLDER [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays; in every other cell they drop nothing. With CELL it runs one of them, over an emulated
@@ -20,7 +20,7 @@
 #include "proto/mpi_bridge.h"
 #include "tests/lib/grid.h"
 
-enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100 };
+enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100, CUDA_CELLS = 3 };
 static const int windows[N_WINDOWS] = {1, 4, 8, 16}, self_most[] = {0, 5, 64};
 static const struct net_path path = {.delay_ns = 2000000, .jitter_ns = 4000000};
 static const enum grid_drafter with_little[] = {GRID_NONE, GRID_LITTLE, GRID_ITSELF, GRID_WRONG},
@@ -34,7 +34,7 @@ struct launch {
     struct layout layout;
     char big[256], little[256], side[256];
     const char *stage_share, *shard_share; /* NULL: by bytes, equal */
-    enum device_kind device;               /* of the ranks; what is expected comes from the CPU */
+    enum device_kind device; /* of the ranks; what is expected comes from the CPU, or from one whole cuda device */
     struct grid grid;
     struct router *router;
     bool copies;               /* its prompts begin alike */
@@ -108,6 +108,11 @@ static void ranks_give_the_hash_of_one_process(void **state)
 {
     (void)state;
     bool copies = launch.copies;
+    struct device_pick whole = {0};
+    struct err err;
+    const struct device_wish wish = {.kind = launch.device};
+    if (launch.device == DEVICE_KIND_CUDA && device_pick(&whole, &wish, &err) != OK) fail_msg("%s", err.text);
+    launch.grid.device = whole.table;
     launch.grid.fresh = copies;
     grid_run(&launch.grid, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
     assert_int_equal(launch.grid.n_copied, 0);
@@ -213,6 +218,13 @@ int main(int argc, char **argv)
         launch.shard_share = weights[launch.tp - 1];
     }
     if (!strcmp(argv[3], "device")) launch.device = DEVICE_KIND_REFERENCE;
+    bool cuda = !strcmp(argv[3], "cuda"); /* the module is slow where it is emulated: short texts, few cells */
+    if (cuda) {
+        launch.device = DEVICE_KIND_CUDA;
+        launch.grid.n_predict = 8;
+        launch.grid.n_prompt[1] = 20;
+        launch.grid.n_prompt[2] = 30;
+    }
     if (plan) launch.grid.plan = "ode:0,1x2@.5,2-3";
     if (plan) launch.grid.draft_plan = "layerskip:1";
     if (side) launch.grid.draft_plan = launch.side;
@@ -221,6 +233,7 @@ int main(int argc, char **argv)
     launch.copies = !strcmp(argv[3], "copies");
     if (launch.copies) grid_share_prompts(&launch.grid);
     cover_pairs(&launch);
+    if (cuda) launch.n_cells = CUDA_CELLS;
     if (argc == 7) choose_cell(&launch, atoi(argv[5]), atoi(argv[6]));
     launcher_is_there(&rank, &size);
     int rc = rank == 0 ? mpi_bridge_open(&bridge, &world, &err) : mpi_start(&world, &err);

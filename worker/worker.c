@@ -46,6 +46,8 @@ static int open_engine(struct worker *w, const char *stage_share, const char *sh
         .device_number = w->device.number,
         .device_name = w->device.name,
         .collective = c->collective,
+        .stages = c->stages,
+        .note = c->note,
         .n_threads = c->n_threads,
         .spin = c->spin,
         .max_rows = PASS_ROWS,

@@ -26,7 +26,9 @@ struct worker_config { /* all borrowed until worker_run returns */
     bool sends_metadata;                   /* the coordinator has no file of this model: Metadata goes before Hello */
     const struct kernels *kernels;
     struct device_wish device;
-    struct collective *collective; /* of this stage's shards; NULL with one */
+    struct collective *collective;  /* of this stage's shards; NULL with one */
+    struct collective *stages;      /* of the same shard of all stages; NULL with one */
+    void (*note)(const char *text); /* what people should know of this worker's load; NULL: nobody is told */
     int n_threads;
     size_t draft_memory_bytes; /* of a leader, for what it drafts; 0: it remembers no earlier texts */
     bool spin;                 /* this host has a core for every thread of every worker on it */

@@ -8,6 +8,13 @@
 
 enum { ROW_THREADS = 256, ROW_WARPS = ROW_THREADS / WARP };
 
+/* A pass may be padded with rows of no slot, and a list with places of no row (below 0): they compute nothing, and are
+ * zeros for products. */
+static __device__ bool row_is_there(const device_row *rows, int row)
+{
+    return row >= 0 && rows[row].slot >= 0;
+}
+
 /* Of a block, in every thread: warps first, then the warps' sums by halves. */
 static __device__ float block_sum(float x)
 {
@@ -18,17 +25,6 @@ static __device__ float block_sum(float x)
     __syncthreads();
     return ((of_warp[0] + of_warp[4]) + (of_warp[2] + of_warp[6])) +
            ((of_warp[1] + of_warp[5]) + (of_warp[3] + of_warp[7]));
-}
-
-static __device__ float block_max(float x)
-{
-    __shared__ float of_warp[ROW_WARPS];
-    float most = warp_max(x);
-    __syncthreads();
-    if (threadIdx.x % WARP == 0) of_warp[threadIdx.x / WARP] = most;
-    __syncthreads();
-    for (int i = 0; i < ROW_WARPS; i++) most = fmaxf(most, of_warp[i]);
-    return most;
 }
 
 /* 1 / rms of a row: 256 partial sums, element i to partial i mod 256. */
@@ -57,13 +53,16 @@ struct ready_args {
 /* A block a row. */
 static __global__ void __launch_bounds__(ROW_THREADS) ready(ready_args a)
 {
+    let_next_begin();
+    wait_for_inputs();
     const int i_row = (int)blockIdx.x, row = a.which ? a.which[i_row] : i_row;
-    const float *x = a.x + (size_t)(a.first ? i_row : row) * a.ld;
-    const float scale = a.norm ? row_scale(x, a.n, a.eps) : 1.0f;
+    const bool there = row_is_there(a.rows, row);
+    const float *x = a.x + (size_t)(!there ? 0 : a.first ? i_row : row) * a.ld;
+    const float scale = there && a.norm ? row_scale(x, a.n, a.eps) : 1.0f;
     const size_t to = (size_t)i_row * (size_t)a.ld_x;
     bool bad = false;
     for (int k = (int)threadIdx.x; k < a.ld_x; k += ROW_THREADS) {
-        float v = k < a.n ? (a.norm ? (x[k] * scale) * a.norm[k] : x[k]) : 0.0f;
+        float v = there && k < a.n ? (a.norm ? (x[k] * scale) * a.norm[k] : x[k]) : 0.0f;
         uint16_t half = f16_bits(v * a.down);
         bad = bad || v - v != 0.0f || (!a.looked_at && (half & 0x7c00) == 0x7c00);
         a.half[to + (size_t)layout_x(k)] = half;
@@ -73,18 +72,24 @@ static __global__ void __launch_bounds__(ROW_THREADS) ready(ready_args a)
     if (__syncthreads_or(bad) && threadIdx.x == 0 && a.rows[row].bad < 0) a.rows[row].bad = a.entry;
 }
 
-/* One of the KV caches, and where the rows of a pass are in it. */
+/* One of the KV caches, and where the rows of a pass are in it. All that it holds is finite. */
 struct cache_args {
-    const device_row *rows;
-    uint16_t *keys, *values; /* [n_slots, n_head_kv, n_ctx, d] */
-    int n_head_kv, d, n_ctx;
+    device_row *rows;
+    uint16_t *keys;   /* [n_slots, n_head_kv, n_ctx, d] */
+    uint16_t *values; /* [n_slots, n_head_kv, n_ctx / 2, d, 2]: two positions beside each other, as mma reads them */
+    int n_head_kv, d, n_ctx; /* n_ctx: a multiple of 32 */
 };
 
-/* Position pos of a KV head, in the slot of a row. */
-static __device__ size_t cache_at(const cache_args &c, int row, int head, int pos)
+/* Position pos of a KV head, in the slot of a row; of values, an even one. */
+static __device__ size_t key_at(const cache_args &c, int row, int head, int pos)
 {
     const size_t in_slot = (size_t)head * (size_t)c.n_ctx + (size_t)pos;
     return ((size_t)c.rows[row].slot * (size_t)c.n_head_kv * (size_t)c.n_ctx + in_slot) * (size_t)c.d;
+}
+
+static __device__ size_t value_at(const cache_args &c, int row, int head, int pos)
+{
+    return key_at(c, row, head, pos / 2 * 2);
 }
 
 struct place_args {
@@ -96,6 +101,7 @@ struct place_args {
     int n_head;
     float eps, q_scale;
     bool neox;
+    int entry;
 };
 
 /* One head by a warp: bias, norm (32 partial sums, element i to partial i mod 32), turn, scale. */
@@ -123,24 +129,39 @@ static __device__ void place_head(const place_args &a, float *x, const float *bi
     __syncwarp();
 }
 
-/* A block a row, a warp a head. */
+/* What f16 does not hold is 0 in the cache: a later row's K and V are multiplied by 0 for the rows before it. */
+static __device__ bool place_half(uint16_t *to, float x)
+{
+    const uint16_t half = f16_bits(x);
+    const bool holds = (half & 0x7c00) != 0x7c00;
+    *to = holds ? half : (uint16_t)0;
+    return holds;
+}
+
+/* A block a row, a warp a head. A row whose K or V f16 does not hold is bad. */
 static __global__ void __launch_bounds__(ROW_THREADS) place(place_args a)
 {
+    let_next_begin();
+    wait_for_inputs();
     const int row = (int)blockIdx.x, lane = (int)threadIdx.x % WARP, d = a.cache.d;
     const float *cs = a.cs + (size_t)row * (size_t)d;
+    bool bad = false;
+    if (!row_is_there(a.cache.rows, row)) return;
     for (int h = (int)threadIdx.x / WARP; h < a.n_head; h += ROW_WARPS)
         place_head(a, a.q + (size_t)row * a.ld_q + h * d, a.bias[0] ? a.bias[0] + h * d : nullptr, a.norm_q, cs,
                    a.q_scale);
     for (int h = (int)threadIdx.x / WARP; h < a.cache.n_head_kv; h += ROW_WARPS) {
-        const size_t to = cache_at(a.cache, row, h, a.cache.rows[row].pos);
+        const int pos = a.cache.rows[row].pos;
+        const size_t to_key = key_at(a.cache, row, h, pos), to_value = value_at(a.cache, row, h, pos) + pos % 2;
         float *key = a.k + (size_t)row * a.ld_k + h * d, *value = a.v + (size_t)row * a.ld_v + h * d;
         place_head(a, key, a.bias[1] ? a.bias[1] + h * d : nullptr, a.norm_k, cs, 1.0f);
         for (int i = lane; i < d; i += WARP) {
             if (a.bias[2]) value[i] += a.bias[2][h * d + i];
-            a.cache.keys[to + (size_t)i] = f16_bits(key[i]);
-            a.cache.values[to + (size_t)i] = f16_bits(value[i]);
+            bad = !place_half(a.cache.keys + to_key + i, key[i]) || bad;
+            bad = !place_half(a.cache.values + to_value + 2 * i, value[i]) || bad;
         }
     }
+    if (__syncthreads_or(bad) && threadIdx.x == 0 && a.cache.rows[row].bad < 0) a.cache.rows[row].bad = a.entry;
 }
 
 struct activate_args {
@@ -154,6 +175,8 @@ struct activate_args {
 /* An element a thread; a row an y. */
 static __global__ void __launch_bounds__(ROW_THREADS) activate(activate_args a)
 {
+    let_next_begin();
+    wait_for_inputs();
     const int i = (int)(blockIdx.x * ROW_THREADS + threadIdx.x);
     const size_t at = (size_t)blockIdx.y * a.ld + (size_t)i;
     if (i >= a.n) return;
@@ -173,6 +196,8 @@ struct add_args {
 /* A block a row. */
 static __global__ void __launch_bounds__(ROW_THREADS) add(add_args a)
 {
+    let_next_begin();
+    wait_for_inputs();
     float *x = a.x + (size_t)blockIdx.x * a.ld;
     const float *y = a.y + (size_t)blockIdx.x * a.ld;
     const float scale = a.norm ? row_scale(y, a.n, a.eps) : 1.0f;
@@ -194,6 +219,8 @@ struct mix_args {
 /* A block a row. */
 static __global__ void __launch_bounds__(ROW_THREADS) mix(mix_args a)
 {
+    let_next_begin();
+    wait_for_inputs();
     const float *x = a.x + (size_t)blockIdx.x * a.ld_x;
     const float weight = a.weights[blockIdx.x];
     float *y = a.y + (size_t)a.which[blockIdx.x] * a.ld_y;

@@ -4,6 +4,9 @@
 
 #include "kernels/cuda/mm.cuh"
 
+enum { SHARED_PLAIN = 48 << 10, /* more is asked for */ SHARED_TWO = 113 << 10 /* of which two blocks fit */ };
+static_assert(mm_n_shared(16, layout_of(QUANT_BF16, GROUP).group_bytes, MM_MOST_TILES) <= SHARED_TWO, "the largest");
+
 struct matrix {
     enum quant type;
     int n_in, n_out;
@@ -24,20 +27,26 @@ static mm_args mm_args_of(const matrix *m)
     return a;
 }
 
-template <int BITS, bool FLAG, int NT> static int launch_tiles(const mm_args &a, int n_panels, cudaStream_t stream)
+/* most: blocks that fill the card; each walks over panels. */
+template <int BITS, bool FLAG, int NT> static int launch_tiles(const mm_args &a, int most, launch_on on)
 {
     auto kernel = mm<BITS, FLAG, NT>;
-    const size_t n_shared = (size_t)layout_n_parts(layout_n_units(a.n_in, a.unit)) * NT * 4 * WARP * sizeof(float);
-    const dim3 grid((unsigned)n_panels, (unsigned)(a.n_rows + NT * TILE - 1) / (NT * TILE));
-    return PF_LAUNCH(kernel, grid, MM_THREADS, n_shared, stream, a);
+    const size_t n_shared = mm_n_shared(BITS, a.l.group_bytes, NT);
+    const dim3 grid((unsigned)(a.n_panels < most ? a.n_panels : most),
+                    (unsigned)(a.n_rows + NT * TILE - 1) / (NT * TILE));
+    if (n_shared > SHARED_PLAIN) {
+        const int rc = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)n_shared);
+        if (rc) return rc;
+    }
+    return PF_LAUNCH(kernel, grid, MM_THREADS, n_shared, on, a);
 }
 
-template <int BITS, bool FLAG> static int launch_rows(const mm_args &a, int n_panels, cudaStream_t stream)
+template <int BITS, bool FLAG> static int launch_rows(const mm_args &a, int most, launch_on on)
 {
-    if (a.n_rows <= TILE) return launch_tiles<BITS, FLAG, 1>(a, n_panels, stream);
-    if (a.n_rows <= 2 * TILE) return launch_tiles<BITS, FLAG, 2>(a, n_panels, stream);
-    if (a.n_rows <= 4 * TILE) return launch_tiles<BITS, FLAG, 4>(a, n_panels, stream);
-    return launch_tiles<BITS, FLAG, MM_MOST_TILES>(a, n_panels, stream);
+    if (a.n_rows <= TILE) return launch_tiles<BITS, FLAG, 1>(a, most, on);
+    if (a.n_rows <= 2 * TILE) return launch_tiles<BITS, FLAG, 2>(a, most, on);
+    if (a.n_rows <= 4 * TILE) return launch_tiles<BITS, FLAG, 4>(a, most, on);
+    return launch_tiles<BITS, FLAG, MM_MOST_TILES>(a, most, on);
 }
 
 /* BITS, and FLAG: bf16 of floats of 16 bits, minima of integers. */
@@ -67,23 +76,23 @@ template <class CALL> static int with_form(enum quant type, CALL call)
     return cudaErrorInvalidValue;
 }
 
-static int launch_mm(enum quant type, const mm_args &a, int n_panels, cudaStream_t stream)
+static int launch_mm(enum quant type, const mm_args &a, int most, launch_on on)
 {
-    const dim3 grid((unsigned)n_panels, (unsigned)(a.n_rows + TILE - 1) / TILE);
-    if (type == QUANT_F32) return PF_LAUNCH(mm_f32, grid, PANEL * TILE, 0, stream, a);
-    return with_form(type, [&](auto form) { return launch_rows<form.bits, form.flag>(a, n_panels, stream); });
+    const dim3 grid((unsigned)a.n_panels, (unsigned)(a.n_rows + TILE - 1) / TILE);
+    if (type == QUANT_F32) return PF_LAUNCH(mm_f32, grid, PANEL * TILE, 0, on, a);
+    return with_form(type, [&](auto form) { return launch_rows<form.bits, form.flag>(a, most, on); });
 }
 
-template <int BITS, bool FLAG> static int launch_one_row(const mm_args &a, int i_row, cudaStream_t stream)
+template <int BITS, bool FLAG> static int launch_one_row(const mm_args &a, int i_row, launch_on on)
 {
     auto kernel = mm_row<BITS, FLAG>;
-    return PF_LAUNCH(kernel, 1, MM_THREADS, 0, stream, a, i_row);
+    return PF_LAUNCH(kernel, 1, MM_THREADS, 0, on, a, i_row);
 }
 
-static int launch_mm_row(enum quant type, const mm_args &a, int i_row, cudaStream_t stream)
+static int launch_mm_row(enum quant type, const mm_args &a, int i_row, launch_on on)
 {
-    if (type == QUANT_F32) return launch_one_row<32, false>(a, i_row, stream);
-    return with_form(type, [&](auto form) { return launch_one_row<form.bits, form.flag>(a, i_row, stream); });
+    if (type == QUANT_F32) return launch_one_row<32, false>(a, i_row, on);
+    return with_form(type, [&](auto form) { return launch_one_row<form.bits, form.flag>(a, i_row, on); });
 }
 
 #endif

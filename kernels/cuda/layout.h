@@ -1,13 +1,14 @@
 /* layout.h -- where weights and token rows lie on the card; the same functions on host and device.
  *
  * A matrix is panels of 16 output rows. A step is 16 values of K, the depth of one mma; a group is 4 steps, of which a
- * lane reads 16 bytes at once. K is padded to whole groups. A panel holds, one after another:
+ * lane reads 16 bytes at once. K is padded to whole groups. A panel holds its groups, one after another, so that a run
+ * of them is one copy, and then undo [16] floats: what takes a row's power of two back (ARITHMETIC.md, arithmetic id 2).
+ * A group holds
  *
- *   low     [groups, 32 lanes, 4 steps] words: 8 nibbles of a lane. Floats: [steps, 32 lanes, 4] words of two values
- *   high    [groups, 32 lanes, bits - 4] words: what a value has above its nibble
- *   scales  [K / n_scale, 8] words: f16 of rows g and g + 8
+ *   low     [32 lanes, 4 steps] words: 8 nibbles of a lane. Floats: [4 steps, 32 lanes, 4] words of two values
+ *   high    [32 lanes, bits - 4] words: what a value has above its nibble
+ *   scales  [64 / n_scale, 8] words: f16 of rows g and g + 8
  *   mins    the same, of formats with minima
- *   undo    [16] floats: what takes a row's power of two back (ARITHMETIC.md, arithmetic id 2)
  *
  * A lane (g = lane / 4, t = lane % 4) has for a step the pairs p = 0..3: row g + 8 (p % 2), k = 2t + 8 (p / 2) and the
  * next: the fragment of A. Its nibbles are bits 4p.. (first) and 16 + 4p.. (second of the pair), so that one mask gives
@@ -18,11 +19,8 @@
 #ifndef KERNELS_CUDA_LAYOUT_H
 #define KERNELS_CUDA_LAYOUT_H
 
-#include <cuda_runtime.h>
-
 #include "kernels/cuda/pf_cuda.h"
-
-#define PF_BOTH __host__ __device__
+#include "kernels/cuda/ptx.cuh"
 
 enum { STEP = 16, GROUP_STEPS = 4, GROUP = STEP * GROUP_STEPS, WARP = 32, TILE = 8, MAX_PARTS = 8 };
 
@@ -55,8 +53,9 @@ static PF_BOTH constexpr layout_format layout_format_of(enum quant type)
 }
 
 struct layout {
-    int n_groups; /* of K */
-    size_t high, scales, mins, undo, n_bytes;
+    int n_groups, group_bytes; /* of K; a multiple of 16 */
+    int high, scales, mins;    /* in a group */
+    size_t undo, n_bytes;
 };
 
 static PF_BOTH constexpr layout layout_of(enum quant type, int n_in)
@@ -64,12 +63,12 @@ static PF_BOTH constexpr layout layout_of(enum quant type, int n_in)
     layout_format f = layout_format_of(type);
     layout l = {};
     l.n_groups = (n_in + GROUP - 1) / GROUP;
-    size_t words = (size_t)l.n_groups * GROUP_STEPS * WARP, n_scales = 0;
-    if (f.n_scale) n_scales = (size_t)(l.n_groups * GROUP / f.n_scale);
-    l.high = words * (f.bits < 16 ? 4 : (size_t)f.bits);
-    l.scales = l.high + (f.bits < 16 ? words * (size_t)(f.bits - 4) : 0);
+    const int words = GROUP_STEPS * WARP, n_scales = f.n_scale ? GROUP / f.n_scale : 0;
+    l.high = words * (f.bits < 16 ? 4 : f.bits);
+    l.scales = l.high + (f.bits < 16 ? WARP * 4 * (f.bits - 4) : 0);
     l.mins = l.scales + n_scales * 32;
-    l.undo = l.mins + (f.has_min ? n_scales * 32 : 0);
+    l.group_bytes = l.mins + (f.has_min ? n_scales * 32 : 0);
+    l.undo = (size_t)l.n_groups * (size_t)l.group_bytes;
     l.n_bytes = l.undo + PANEL * sizeof(float);
     return l;
 }
@@ -85,15 +84,10 @@ static PF_BOTH constexpr int layout_pair(int r, int k)
     return r / 8 + k % STEP / 8 * 2;
 }
 
-/* Bytes from `low` of a lane's words of a group of integers; and of a float's word. */
-static PF_BOTH constexpr size_t layout_low(int i_group, int lane)
+/* Bytes from its group's of a float's word. */
+static PF_BOTH constexpr int layout_float(int step, int lane, int pair)
 {
-    return ((size_t)i_group * WARP + (size_t)lane) * 16;
-}
-
-static PF_BOTH constexpr size_t layout_float(int i_step, int lane, int pair)
-{
-    return (((size_t)i_step * WARP + (size_t)lane) * 4 + (size_t)pair) * 4;
+    return ((step * WARP + lane) * 4 + pair) * 4;
 }
 
 /* Bits above the nibble, `n` of them (1, 2 or 4) a value: which of the lane's words, and the first bit there. */
@@ -132,6 +126,7 @@ static PF_BOTH constexpr int layout_n_parts(int n_units)
 
 static_assert(layout_of(QUANT_Q4_0, 64).n_bytes == 64 * 16 / 2 + 2 * 32 + 64, "nibbles, scales, undo");
 static_assert(layout_of(QUANT_Q6_K, 256).undo == 256 * 16 * 6 / 8 + 16 * 32, "nibbles, pairs, scales");
+static_assert(layout_of(QUANT_Q5_K, 256).group_bytes == 512 + 128 + 2 * 64, "one copy");
 static_assert(layout_of(QUANT_BF16, 72).undo == 128 * 16 * 2, "padded to groups");
 static_assert(layout_x(0) == 0 && layout_x(1) == 1 && layout_x(8) == 2 && layout_x(16) == 4 && layout_x(2) == 16,
               "a lane's four steps are contiguous");

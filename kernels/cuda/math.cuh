@@ -37,10 +37,4 @@ static __device__ __forceinline__ float warp_sum(float x)
     return x;
 }
 
-static __device__ __forceinline__ float warp_max(float x)
-{
-    for (int by = WARP / 2; by >= 1; by /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, by));
-    return x;
-}
-
 #endif

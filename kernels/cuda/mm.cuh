@@ -1,22 +1,27 @@
 /* mm.cuh -- products: weights as the 16-row side of mma, token rows as its 8 columns. One family for every number of
  * rows; the bits are ARITHMETIC.md's, arithmetic id 2.
  *
- *   block = a panel of 16 output rows x 8 NT token rows;  warp w = part w of K: a chain of mma, a step after another
+ *   block = panels of 16 output rows, one after another, x 8 NT token rows;  warp w = part w of K of each panel
+ *   warp: ring of copies of its weights, across panels ─▶ a chain of mma, a step after another
  *   └▶ sums of the parts in shared memory ─▶ fixed tree ─▶ times the row's undo and the site's ─▶ out
  *
- * The ladder: this rung reads from global memory as it goes, one panel a block. Next: a ring of bulk copies, two tiles
- * a warp, clusters along K, which give the same bits.
+ * A warp fills and reads a ring of its own (ring.cuh), so that no warp waits for another but where parts meet. The ring
+ * is filled before the kernel waits for its inputs: weights do not change.
+ *
+ * The ladder: this rung has one tile a warp. Next: two tiles a warp, clusters along K, which give the same bits.
  */
 #ifndef KERNELS_CUDA_MM_CUH
 #define KERNELS_CUDA_MM_CUH
 
 #include "kernels/cuda/layout.h"
 #include "kernels/cuda/math.cuh"
+#include "kernels/cuda/ring.cuh"
 
 enum { MM_THREADS = MAX_PARTS * WARP, MM_MOST_TILES = 8 };
 
 struct mm_args {
     const uint8_t *panels;
+    int n_panels;
     layout l;
     int n_in, unit, n_scale, offset;
     const uint16_t *x; /* [n_rows, ld_x] f16 or bf16, as layout_x */
@@ -49,9 +54,9 @@ struct scale_pair { /* of rows g and g + 8, each twice */
     __half2 of[2];
 };
 
-static __device__ __forceinline__ scale_pair scale_pair_at(const uint8_t *panel, size_t at, int i, int lane)
+static __device__ __forceinline__ scale_pair scale_pair_at(const uint8_t *scales, int i, int lane)
 {
-    uint32_t word = reinterpret_cast<const uint32_t *>(panel + at)[i * 8 + lane / 4];
+    uint32_t word = reinterpret_cast<const uint32_t *>(scales)[i * 8 + lane / 4];
     return {half2_of((word & 0xffff) | word << 16), half2_of(word >> 16 | (word & 0xffff0000u))};
 }
 
@@ -74,78 +79,72 @@ static __device__ __forceinline__ void decode(uint32_t out[4], const uint32_t lo
     }
 }
 
+/* Of a group, in shared memory or elsewhere. */
 template <int BITS>
 static __device__ __forceinline__ void load_group(uint32_t low[GROUP_STEPS], uint32_t high[GROUP_STEPS],
-                                                  const mm_args &a, const uint8_t *panel, int i_group, int lane)
+                                                  const mm_args &a, const uint8_t *group, int lane)
 {
-    uint4 v = load_once(reinterpret_cast<const uint4 *>(panel + layout_low(i_group, lane)));
+    const uint4 v = reinterpret_cast<const uint4 *>(group)[lane];
     low[0] = v.x, low[1] = v.y, low[2] = v.z, low[3] = v.w;
-    const uint32_t *from = reinterpret_cast<const uint32_t *>(panel + a.l.high) + (i_group * WARP + lane) * (BITS - 4);
+    const uint32_t *from = reinterpret_cast<const uint32_t *>(group + a.l.high) + lane * (BITS - 4);
 #pragma unroll
     for (int i = 0; i < BITS - 4; i++) high[i] = from[i];
 }
 
 /* ---- a part ---- */
 
-/* The fragments of B of two steps: 16 bytes a column. Columns past the rows are zero. */
-template <int NT>
-static __device__ __forceinline__ void load_x(uint4 b[NT], const mm_args &a, int i_group, int half, int first, int lane)
+/* The fragments of B of two steps of a group, of tile j: 16 bytes a column. Columns past the rows are zero. */
+static __device__ __forceinline__ uint4 load_x(const mm_args &a, int i_group, int half, int row, int lane)
 {
-#pragma unroll
-    for (int j = 0; j < NT; j++) {
-        int row = first + j * TILE + lane / 4;
-        b[j] = uint4{0, 0, 0, 0};
-        if (row < a.n_rows)
-            b[j] = *reinterpret_cast<const uint4 *>(a.x + (size_t)row * (size_t)a.ld_x + i_group * GROUP +
-                                                    lane % 4 * 16 + half * 8);
-    }
+    if (row >= a.n_rows) return uint4{0, 0, 0, 0};
+    return *reinterpret_cast<const uint4 *>(a.x + (size_t)row * (size_t)a.ld_x + i_group * GROUP + lane % 4 * 16 +
+                                            half * 8);
 }
 
 /* A lane's fragment of A of step i of a group. BITS 16: floats; else integers, with minima if FLAG. */
 template <int BITS, bool FLAG>
-static __device__ __forceinline__ void load_w(uint32_t w[4], const mm_args &a, const uint8_t *panel,
-                                              const uint32_t low[GROUP_STEPS], const uint32_t high[GROUP_STEPS],
-                                              int i_group, int i, int lane)
+static __device__ __forceinline__ void load_w(uint32_t w[4], const mm_args &a, const uint8_t *group,
+                                              const uint32_t low[GROUP_STEPS], const uint32_t high[GROUP_STEPS], int i,
+                                              int lane)
 {
-    const int step = i_group * GROUP_STEPS + i;
     if constexpr (BITS == 16) {
-        uint4 v = load_once(reinterpret_cast<const uint4 *>(panel + layout_float(step, lane, 0)));
+        const uint4 v = *reinterpret_cast<const uint4 *>(group + layout_float(i, lane, 0));
         w[0] = v.x, w[1] = v.y, w[2] = v.z, w[3] = v.w;
     } else {
-        const int i_scale = step * STEP / a.n_scale;
-        const scale_pair scale = scale_pair_at(panel, a.l.scales, i_scale, lane);
+        const int i_scale = i * STEP / a.n_scale;
+        const scale_pair scale = scale_pair_at(group + a.l.scales, i_scale, lane);
         scale_pair min = {half2_of(0), half2_of(0)};
-        if (FLAG) min = scale_pair_at(panel, a.l.mins, i_scale, lane);
+        if (FLAG) min = scale_pair_at(group + a.l.mins, i_scale, lane);
         decode<BITS>(w, low, high, i, a.offset, scale, min);
     }
 }
 
-/* BITS 16: F16, BF16 if FLAG. */
+/* The steps of a group that are in [from, to). BITS 16: F16, BF16 if FLAG. */
 template <int BITS, bool FLAG, int NT>
-static __device__ __forceinline__ void chain(float acc[NT][4], const mm_args &a, const uint8_t *panel, int part,
-                                             int first, int lane)
+static __device__ __forceinline__ void chain(float acc[NT][4], const mm_args &a, const uint8_t *group, int i_group,
+                                             int from, int to, int first, int lane)
 {
-    const int from = part_step(a, part), to = part_step(a, part + 1);
-    for (int g = from / GROUP_STEPS; g * GROUP_STEPS < to; g++) {
-        uint32_t low[GROUP_STEPS] = {}, high[GROUP_STEPS] = {};
-        if constexpr (BITS < 16) load_group<BITS>(low, high, a, panel, g, lane);
+    uint32_t low[GROUP_STEPS] = {}, high[GROUP_STEPS] = {};
+    if constexpr (BITS < 16) load_group<BITS>(low, high, a, group, lane);
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            uint4 b[NT];
-            load_x<NT>(b, a, g, half, first, lane);
+    for (int half = 0; half < 2; half++) {
+        const int step = i_group * GROUP_STEPS + 2 * half;
+        const bool is[2] = {step >= from && step < to, step + 1 >= from && step + 1 < to};
+        uint32_t w[2][4] = {};
 #pragma unroll
-            for (int i = 2 * half; i < 2 * half + 2; i++) {
-                if (g * GROUP_STEPS + i < from || g * GROUP_STEPS + i >= to) continue;
-                uint32_t w[4];
-                load_w<BITS, FLAG>(w, a, panel, low, high, g, i, lane);
+        for (int i = 0; i < 2; i++)
+            if (is[i]) load_w<BITS, FLAG>(w[i], a, group, low, high, 2 * half + i, lane);
 #pragma unroll
-                for (int j = 0; j < NT; j++) {
-                    const uint32_t of_step[2] = {i % 2 ? b[j].z : b[j].x, i % 2 ? b[j].w : b[j].y};
-                    if (BITS == 16 && FLAG)
-                        mma_bf16(acc[j], w, of_step);
-                    else
-                        mma_f16(acc[j], w, of_step);
-                }
+        for (int j = 0; j < NT; j++) {
+            const uint4 b = load_x(a, i_group, half, first + j * TILE + lane / 4, lane);
+            const uint32_t of_step[2][2] = {{b.x, b.y}, {b.z, b.w}};
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                if (!is[i]) continue;
+                if (BITS == 16 && FLAG)
+                    mma_bf16(acc[j], w[i], of_step[i]);
+                else
+                    mma_f16(acc[j], w[i], of_step[i]);
             }
         }
     }
@@ -176,27 +175,96 @@ static __device__ __forceinline__ float tree_of(int n, const float *x, int strid
     }
 }
 
-template <int BITS, bool FLAG, int NT> static __global__ void __launch_bounds__(MM_THREADS) mm(mm_args a)
+/* Groups of a stage: about a kilobyte. */
+static PF_BOTH constexpr int mm_stage_groups(int bits)
 {
-    PF_DYNAMIC_SHARED(float, parts); /* [n_parts, NT, 4, 32] */
-    const int lane = (int)threadIdx.x % WARP, part = (int)threadIdx.x / WARP, first = (int)blockIdx.y * NT * TILE;
-    const int n_parts = layout_n_parts(layout_n_units(a.n_in, a.unit)), size = NT * 4 * WARP;
-    const uint8_t *panel = a.panels + (size_t)blockIdx.x * a.l.n_bytes;
-    if (part < n_parts) {
-        float acc[NT][4] = {};
-        chain<BITS, FLAG, NT>(acc, a, panel, part, first, lane);
-#pragma unroll
-        for (int j = 0; j < NT; j++)
-            for (int i = 0; i < 4; i++) parts[part * size + (j * 4 + i) * WARP + lane] = acc[j][i];
+    return bits == 4 ? 2 : 1;
+}
+
+/* Of a ring: of 8 warps 50 to 70 KB, as many as must be under way for the memory's whole rate. */
+static PF_BOTH constexpr int mm_stages(int bits)
+{
+    return bits == 4 ? 6 : bits == 16 ? 4 : 8;
+}
+
+static PF_BOTH constexpr size_t mm_n_shared(int bits, int group_bytes, int n_tiles)
+{
+    return MAX_PARTS * (ring_bytes(mm_stages(bits), mm_stage_groups(bits) * group_bytes) +
+                        (size_t)n_tiles * 4 * WARP * sizeof(float));
+}
+
+/* What a warp fills its ring with: the groups of its part, of one panel of the block after another. */
+struct mm_feed {
+    const uint8_t *panel;
+    size_t panel_step;
+    int n_panels; /* left */
+    int group, from_group, to_group;
+};
+
+template <int BITS>
+static __device__ __forceinline__ void feed(mm_feed &f, const ring<mm_stages(BITS)> &r, int i, int group_bytes,
+                                            int lane)
+{
+    int n = 0;
+    const uint8_t *from = f.panel;
+    if (f.n_panels > 0) {
+        n = f.to_group - f.group < mm_stage_groups(BITS) ? f.to_group - f.group : mm_stage_groups(BITS);
+        from += f.group * group_bytes;
+        f.group += n;
+        if (f.group == f.to_group) f.group = f.from_group, f.panel += f.panel_step, f.n_panels--;
     }
-    __syncthreads();
-    const float *undo = reinterpret_cast<const float *>(panel + a.l.undo);
-    for (int e = (int)threadIdx.x; e < size; e += MM_THREADS) {
-        int l = e % WARP, i = e / WARP % 4, j = e / WARP / 4, r = l / 4 + i / 2 * 8;
-        int row = first + j * TILE + 2 * (l % 4) + i % 2;
-        if (row < a.n_rows)
-            a.out[(size_t)row * a.ld_out + blockIdx.x * PANEL + r] =
-                tree_of(n_parts, parts + e, size) * (undo[r] * a.undo);
+    ring_fill(r, i, from, n * group_bytes, lane);
+}
+
+/* Warps past the parts only meet the others at barriers. */
+template <int BITS, bool FLAG, int NT> static __global__ void __launch_bounds__(MM_THREADS, 2) mm(mm_args a)
+{
+    PF_DYNAMIC_SHARED(uint8_t, shared); /* rings [8], their barriers, parts [n_parts, NT, 4, 32] */
+    constexpr int n_run = mm_stage_groups(BITS), n_stages = mm_stages(BITS), size = NT * 4 * WARP;
+    const int lane = (int)threadIdx.x % WARP, part = (int)threadIdx.x / WARP, first = (int)blockIdx.y * NT * TILE,
+              n_parts = layout_n_parts(layout_n_units(a.n_in, a.unit)), stage = n_run * a.l.group_bytes;
+    uint64_t *full = reinterpret_cast<uint64_t *>(shared + MAX_PARTS * n_stages * stage);
+    float *parts = reinterpret_cast<float *>(full + MAX_PARTS * n_stages);
+    const ring<n_stages> r = {shared + part * n_stages * stage, stage, full + part * n_stages};
+    const bool works = part < n_parts;
+    const int from = works ? part_step(a, part) : 0, to = works ? part_step(a, part + 1) : 0,
+              from_group = from / GROUP_STEPS, to_group = (to + GROUP_STEPS - 1) / GROUP_STEPS;
+    mm_feed f = {a.panels + (size_t)blockIdx.x * a.l.n_bytes,
+                 (size_t)gridDim.x * a.l.n_bytes,
+                 works ? (a.n_panels - (int)blockIdx.x + (int)gridDim.x - 1) / (int)gridDim.x : 0,
+                 from_group,
+                 from_group,
+                 to_group};
+    int i = 0;
+    let_next_begin();
+    ring_open(r, lane);
+#pragma unroll 1
+    for (int k = 0; k < n_stages && works; k++) feed<BITS>(f, r, k, a.l.group_bytes, lane);
+    wait_for_inputs();
+    for (int i_panel = (int)blockIdx.x; i_panel < a.n_panels; i_panel += (int)gridDim.x) {
+        float acc[NT][4] = {};
+        for (int group = from_group; group < to_group; group += n_run, i++) {
+            const uint8_t *at = ring_wait(r, i);
+#pragma unroll
+            for (int k = 0; k < n_run; k++)
+                if (group + k < to_group)
+                    chain<BITS, FLAG, NT>(acc, a, at + k * a.l.group_bytes, group + k, from, to, first, lane);
+            __syncwarp();
+            feed<BITS>(f, r, i + n_stages, a.l.group_bytes, lane);
+        }
+        if (works)
+#pragma unroll
+            for (int k = 0; k < NT * 4; k++) parts[part * size + k * WARP + lane] = acc[k / 4][k % 4];
+        __syncthreads();
+        const float *undo = reinterpret_cast<const float *>(a.panels + (size_t)i_panel * a.l.n_bytes + a.l.undo);
+        for (int e = (int)threadIdx.x; e < size; e += MM_THREADS) {
+            const int l = e % WARP, k = e / WARP % 4, j = e / WARP / 4, row_out = l / 4 + k / 2 * 8,
+                      row = first + j * TILE + 2 * (l % 4) + k % 2;
+            if (row < a.n_rows)
+                a.out[(size_t)row * a.ld_out + i_panel * PANEL + row_out] =
+                    tree_of(n_parts, parts + e, size) * (undo[row_out] * a.undo);
+        }
+        __syncthreads(); /* parts are read */
     }
 }
 
@@ -207,6 +275,8 @@ static __global__ void __launch_bounds__(PANEL *TILE) mm_f32(mm_args a)
     const int n_parts = layout_n_parts(layout_n_units(a.n_in, a.unit));
     const float *w = reinterpret_cast<const float *>(a.panels + (size_t)blockIdx.x * a.l.n_bytes) + r;
     float parts[MAX_PARTS];
+    let_next_begin();
+    wait_for_inputs();
     if (row >= a.n_rows) return;
     for (int p = 0; p < MAX_PARTS; p++) {
         parts[p] = 0.0f;
@@ -221,11 +291,12 @@ static __global__ void __launch_bounds__(PANEL *TILE) mm_f32(mm_args a)
 /* Value k of row r of a panel, as the product reads it, but for undo. */
 template <int BITS, bool FLAG> static __device__ float value_at(const mm_args &a, const uint8_t *panel, int r, int k)
 {
-    const int lane = layout_lane(r, k), group = k / GROUP, i = k % GROUP / STEP;
+    const int lane = layout_lane(r, k), i = k % GROUP / STEP;
+    const uint8_t *group = panel + (size_t)(k / GROUP) * (size_t)a.l.group_bytes;
     uint32_t low[GROUP_STEPS] = {}, high[GROUP_STEPS] = {}, w[4] = {};
     if constexpr (BITS == 32) return reinterpret_cast<const float *>(panel)[k * PANEL + r];
-    if constexpr (BITS < 16) load_group<BITS>(low, high, a, panel, group, lane);
-    if constexpr (BITS < 32) load_w<BITS, FLAG>(w, a, panel, low, high, group, i, lane);
+    if constexpr (BITS < 16) load_group<BITS>(low, high, a, group, lane);
+    if constexpr (BITS < 32) load_w<BITS, FLAG>(w, a, group, low, high, i, lane);
     const uint32_t bits = w[layout_pair(r, k)] >> 16 * (k % 2) & 0xffff;
     return BITS == 16 && FLAG ? __uint_as_float(bits << 16) : f16_value((uint16_t)bits);
 }

@@ -106,16 +106,16 @@ static __device__ void repack_scales(const repack_args &a, const layout &l, cons
     layout_format f = layout_format_of(a.type);
     int n_scales = l.n_groups * GROUP / f.n_scale;
     float *undo = reinterpret_cast<float *>(a.panel + l.undo);
-    uint16_t *scales = reinterpret_cast<uint16_t *>(a.panel + l.scales);
-    uint16_t *mins = reinterpret_cast<uint16_t *>(a.panel + l.mins);
     for (int i = (int)threadIdx.x; i < PANEL; i += REPACK_THREADS) undo[i] = power_of_two(-row_exponent(bounds[i]));
     for (int i = (int)threadIdx.x; i < PANEL * n_scales; i += REPACK_THREADS) {
-        int r = i % PANEL, n = i / PANEL, k = n * f.n_scale, at = (n * 8 + r % 8) * 2 + r / 8;
+        const int r = i % PANEL, n = i / PANEL, k = n * f.n_scale, in_group = k % GROUP / f.n_scale,
+                  at = (in_group * 8 + r % 8) * 2 + r / 8;
+        uint8_t *group = a.panel + (size_t)(k / GROUP) * (size_t)l.group_bytes;
         file_scale s = {0, 0};
         if ((a.there >> r & 1) && k < a.n_in) s = file_scale_of(a.type, a.rows + (size_t)r * a.row_bytes, k);
         float up = power_of_two(row_exponent(bounds[r]));
-        scales[at] = f16_bits(s.scale * up);
-        if (f.has_min) mins[at] = f16_bits(s.min * up);
+        reinterpret_cast<uint16_t *>(group + l.scales)[at] = f16_bits(s.scale * up);
+        if (f.has_min) reinterpret_cast<uint16_t *>(group + l.mins)[at] = f16_bits(s.min * up);
     }
 }
 
@@ -134,8 +134,9 @@ static __device__ void repack_integers(const repack_args &a, const layout &l, in
         if (n_high)
             high[layout_high_word(n_high, step)] |= (q >> 4) << (layout_high_bit(n_high, step, pair) + 16 * (i % 2));
     }
-    uint32_t *to = reinterpret_cast<uint32_t *>(a.panel + layout_low(i_group, lane));
-    uint32_t *above = reinterpret_cast<uint32_t *>(a.panel + l.high) + (i_group * WARP + lane) * n_high;
+    uint8_t *group = a.panel + (size_t)i_group * (size_t)l.group_bytes;
+    uint32_t *to = reinterpret_cast<uint32_t *>(group) + lane * GROUP_STEPS;
+    uint32_t *above = reinterpret_cast<uint32_t *>(group + l.high) + lane * n_high;
     for (int i = 0; i < GROUP_STEPS; i++) to[i] = low[i];
     for (int i = 0; i < n_high; i++) above[i] = high[i];
 }
@@ -153,7 +154,8 @@ static __device__ void repack_floats(const repack_args &a, const layout &l)
             continue;
         }
         uint16_t *word =
-            reinterpret_cast<uint16_t *>(a.panel + layout_float(k / STEP, layout_lane(r, k), layout_pair(r, k)));
+            reinterpret_cast<uint16_t *>(a.panel + (size_t)(k / GROUP) * (size_t)l.group_bytes +
+                                         layout_float(k % GROUP / STEP, layout_lane(r, k), layout_pair(r, k)));
         word[k % 2] = is ? (uint16_t)(from[2 * k] | from[2 * k + 1] << 8) : 0;
     }
     for (int i = (int)threadIdx.x; i < PANEL; i += REPACK_THREADS)

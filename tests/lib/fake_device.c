@@ -7,7 +7,7 @@
  *   mib=N          memory of each; by default 1024
  *   arithmetic=N   what it says of its bits
  *   lost=N         in the N-th run a device is lost
- *   late=N         it is lost when the N-th run is done: it gives logits of zeros from then on
+ *   late=N         it is lost when the N-th run is done: it gives logits of zeros, and a head of zeros, from then on
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -64,6 +64,14 @@ static void fake_logits(struct device *d, float *out, size_t ld, int matrix, int
     for (int i = 0; i < n_rows; i++) memset(out + (size_t)i * ld, 0, (size_t)n * sizeof *out);
 }
 
+static void fake_head(struct device *d, struct head_part *parts, float *judged)
+{
+    device_ref.head(d, parts, judged);
+    if (said("late") < 0 || n_runs < said("late")) return;
+    n_logits++;
+    memset(parts, 0, sizeof *parts);
+}
+
 static void make_table(void)
 {
     table = device_ref;
@@ -72,6 +80,7 @@ static void make_table(void)
     table.run = fake_run;
     table.poll = fake_poll;
     table.logits = fake_logits;
+    table.head = fake_head;
     if (said("arithmetic") >= 0) table.arithmetic = said("arithmetic");
 }
 

@@ -394,7 +394,7 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .big = g->big,
                                     .little = g->little,
                                     .kernels = g->kernels,
-                                    .device = {.table = g->device},
+                                    .device = {.table = g->device, .number = -1}, /* each one of its own */
                                     .n_threads = c->threads,
                                     .draft_memory_bytes = 1 << 14,
                                     .drops_nothing = g->drops_nothing};

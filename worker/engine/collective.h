@@ -18,8 +18,8 @@ struct collective {
      * is untouched. */
     int (*gather)(struct collective *c, float *buf, size_t ld, int n_rows, const int *from, struct err *err);
     void (*close)(struct collective *c);
-    /* Set by the user. Called again and again while a gather waits, on its thread: for which shard. An error ends the
-     * gather. Between ranks only. */
+    /* Set by the user. Called again and again while a gather waits, on its thread: for which shard (below 0: for one of
+     * them). An error ends the gather. Between ranks, and by forward_device.c while devices gather. */
     int (*waits)(void *arg, int shard, struct err *err);
     void *waits_arg;
     unsigned n_gathers; /* begun */

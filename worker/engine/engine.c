@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/math.h"
+#include "worker/engine/collective_device.h"
 #include "worker/engine/forward.h"
 #include "worker/engine/gather_acts.h"
 #include "worker/engine/forward_device.h"
@@ -25,6 +26,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     }
     e->k = c->kernels;
     e->col = c->collective;
+    e->stages = c->draft_plan ? NULL : c->stages; /* its drafts' rows are kept here */
+    e->note = c->note;
     e->max_rows = c->max_rows;
     e->table = c->pair.synthetic ? NULL : c->device;
     e->device_number = c->device_number;
@@ -167,6 +170,20 @@ int engine_check(struct engine *e, struct err *err)
     return model_check(&e->model, e->pool, &e->watch, err);
 }
 
+/* Shards agree before on whether they have devices; a stage does not know what the others have. */
+static int open_exchanges(struct engine *e, struct err *err)
+{
+    struct collective *const among[] = {[DEVICE_SHARDS] = e->table ? e->col : NULL, [DEVICE_STAGES] = e->stages};
+    const struct device_member member = forward_device_member(e);
+    int rc = OK;
+    for (int i = 0; i < N_DEVICE_COMMS && rc == OK; i++) {
+        char why[256] = "";
+        if (among[i]) rc = collective_device_open(&e->by_device[i], among[i], &member, (enum device_comm)i, why, err);
+        if (rc == OK && *why && e->note) e->note(why);
+    }
+    return rc;
+}
+
 int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
     if (e->pair.synthetic) return timed_load(e, err);
@@ -180,8 +197,9 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
                         .n_heads = m->kv_to - m->kv_from,
                         .n_ctx = n_ctx,
                         .d = m->shape.d_head};
-    int rc = e->table ? forward_device_load(e, n_slots, n_ctx, err) : kv_init(&e->kv, err);
-    if (rc == OK && !e->table) rc = model_load(&e->model, e->k, e->pool, &e->watch, err);
+    int rc = e->table ? forward_device_open(e, n_slots, n_ctx, err) : kv_init(&e->kv, err);
+    if (rc == OK) rc = open_exchanges(e, err);
+    if (rc == OK) rc = e->table ? forward_device_load(e, err) : model_load(&e->model, e->k, e->pool, &e->watch, err);
     if (rc != OK) return rc;
     e->n_slots = n_slots;
     e->n_ctx = n_ctx;
@@ -285,6 +303,33 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
     const struct engine_span own = {ENGINE_SERVED, e->model.entry_from, e->model.entry_to, rows, n_rows, x, NULL,
                                     false};
     return engine_run(e, &own, answers, err);
+}
+
+struct engine_links engine_links(const struct engine *e)
+{
+    const struct share *s = &e->model.share;
+    bool stages = e->by_device[DEVICE_STAGES];
+    return (struct engine_links){
+        .shares = e->by_device[DEVICE_SHARDS] && s->stage == 0 && !e->model.draft.n_entries,
+        .receives = stages && s->stage > 0,
+        .sends = stages && s->stage + 1 < s->n_stages,
+    };
+}
+
+int engine_send(struct engine *e, const int *rows, int n, struct err *err)
+{
+    e->rc = OK;
+    forward_device_send(e, rows, n);
+    if (e->rc != OK) *err = e->err;
+    return e->rc;
+}
+
+int engine_receive(struct engine *e, int n_rows, const int *rows, int n, struct err *err)
+{
+    e->rc = OK;
+    forward_device_receive(e, n_rows, rows, n);
+    if (e->rc != OK) *err = e->err;
+    return e->rc;
 }
 
 int engine_copy(struct engine *e, int to, int from, int n, struct err *err)

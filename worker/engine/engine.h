@@ -48,6 +48,8 @@ struct engine_config {
     int device_number;                 /* of those that its probe counts */
     const char *device_name;           /* for errors, borrowed; NULL: the table's */
     struct collective *collective;     /* borrowed; NULL with one shard */
+    struct collective *stages;         /* the same shard of all stages; borrowed; NULL: rows go by messages alone */
+    void (*note)(const char *text);    /* of a load: what people should know; NULL: nobody is told */
     int n_threads;
     bool spin; /* this host has a core for every thread */
     int max_rows;
@@ -111,6 +113,19 @@ struct engine_span {
     bool fills;           /* only K and V of the one entry are computed: x stays as it is, and there is no head */
 };
 int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err);
+
+/* After engine_load: which hidden rows go from device to device, and not through x of a pass. shares: those of shard 0
+ * are the first stage's; x of the others is not read. receives: they come from the stage before, by engine_receive; x
+ * is not read. sends: they go to the next one, by engine_send; x is not written. With a plan for drafts none do. */
+struct engine_links {
+    bool shares, receives, sends;
+};
+struct engine_links engine_links(const struct engine *e);
+
+/* Rows rows[n] of the last pass, ascending, go to the next stage. Of n_rows that come from the one before, rows[n] are
+ * those of the next pass. */
+int engine_send(struct engine *e, const int *rows, int n, struct err *err);
+int engine_receive(struct engine *e, int n_rows, const int *rows, int n, struct err *err);
 
 /* K and V of a slot's first n positions, in all caches of this stage, are copied to another slot. */
 int engine_copy(struct engine *e, int to, int from, int n, struct err *err);

@@ -13,6 +13,7 @@
 #include "worker/engine/pieces.h"
 
 enum { LOOK_NS = 50000000 }; /* between two looks at the messages */
+enum { EXCHANGE_S = 10 };    /* that a device waits for others, where no collective says how long */
 
 struct expert_on_device {
     int gate, up, down;
@@ -32,7 +33,14 @@ struct forward_device {
     struct expert_on_device *experts; /* [n_blocks + 1, n_experts] owns; NULL: none */
     float *weights;                   /* [max_rows * n_used] owns: of the mixture's pairs */
     int embed, head, norm_out, norm_side;
-    struct device_row *rows; /* [max_rows] owns */
+    struct device_row *rows;       /* [max_rows] owns */
+    int *limits;                   /* [max_rows] owns: of wanted rows, how many of this shard's ids each may have */
+    int32_t *judge;                /* [max_rows, DEVICE_JUDGED] owns */
+    float *judged;                 /* the same */
+    struct head_part *parts;       /* [max_rows, n_chunks] owns */
+    int attn_from[MAX_SHARDS + 1]; /* the shards' columns of attention out */
+    unsigned n_exchanges;          /* done, as the device last said; */
+    uint64_t exchange_ns;          /* and when that was */
 };
 
 int forward_device_check(const struct engine *e, struct err *err)
@@ -58,6 +66,10 @@ void forward_device_close(struct forward_device *d)
     free(d->experts);
     free(d->weights);
     free(d->rows);
+    free(d->limits);
+    free(d->judge);
+    free(d->judged);
+    free(d->parts);
     free(d);
 }
 
@@ -180,7 +192,15 @@ static bool experts_init(struct forward_device *d, const struct shape *s, int ma
                   (d->weights = calloc((size_t)(max_rows * s->n_used), sizeof *d->weights)));
 }
 
-static int open_device(struct engine *e, int n_slots, int n_ctx, struct err *err)
+static bool head_init(struct forward_device *d, const struct engine *e)
+{
+    size_t n = (size_t)e->max_rows;
+    return (d->limits = calloc(n, sizeof *d->limits)) && (d->judge = calloc(n * DEVICE_JUDGED, sizeof *d->judge)) &&
+           (d->judged = calloc(n * DEVICE_JUDGED, sizeof *d->judged)) &&
+           (d->parts = calloc(n * (size_t)e->n_chunks, sizeof *d->parts));
+}
+
+int forward_device_open(struct engine *e, int n_slots, int n_ctx, struct err *err)
 {
     const struct shape *s = &e->model.shape;
     const struct model *m = &e->model;
@@ -209,9 +229,15 @@ static int open_device(struct engine *e, int n_slots, int n_ctx, struct err *err
     if (d) d->table = e->table;
     if (!d || !(d->rows = calloc((size_t)e->max_rows, sizeof *d->rows)) ||
         !(d->blocks = calloc((size_t)s->n_blocks + 1, sizeof *d->blocks)) || !experts_init(d, s, e->max_rows) ||
-        !(d->device = e->table->open(&shape, &why)))
+        !head_init(d, e) || !(d->device = e->table->open(&shape, &why)))
         return err_set(err, E_LAYOUT, "%s: the device %s: %s", e->path, e->table->name, why);
+    for (int i = 0; i <= m->share.n_shards; i++) d->attn_from[i] = m->heads_from[i] * s->d_head;
     return OK;
+}
+
+struct device_member forward_device_member(const struct engine *e)
+{
+    return (struct device_member){e->table, e->device ? e->device->device : NULL, e->device_name};
 }
 
 /* The host turns positions: it needs the factors. */
@@ -227,11 +253,10 @@ static int copy_factors(struct engine *e, const struct pieces *p, struct err *er
     return OK;
 }
 
-int forward_device_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
+int forward_device_load(struct engine *e, struct err *err)
 {
     struct pieces p;
     int *handles = NULL, rc = model_pieces(&e->model, &p, err);
-    if (rc == OK) rc = open_device(e, n_slots, n_ctx, err);
     if (rc == OK && !(handles = calloc((size_t)p.n, sizeof *handles))) rc = err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK) rc = load_pieces(e, &p, handles, err);
     if (rc == OK) rc = copy_factors(e, &p, err);
@@ -268,12 +293,53 @@ static void record_product(struct engine *e, enum device_buffer buffer, int matr
     record_product_of(e, buffer, matrix, 0);
 }
 
+static bool exchanges(const struct engine *e)
+{
+    return e->by_device[DEVICE_SHARDS] || e->by_device[DEVICE_STAGES];
+}
+
+/* Itself, or what it exchanges with others. */
 static void lose(struct engine *e)
 {
+    struct device_exchanges x = {0};
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    e->rc = err_set(&e->err, E_PEER, "host %s: the device %s is lost: its driver may say why (dmesg)", host,
-                    e->device_name);
+    if (exchanges(e)) e->device->table->exchanges(e->device->device, &x);
+    if (x.error)
+        e->rc = err_set(&e->err, E_PEER, "host %s: the device %s has lost the others that it exchanges rows with: %s",
+                        host, e->device_name, x.error);
+    else
+        e->rc = err_set(&e->err, E_PEER, "host %s: the device %s is lost: its driver may say why (dmesg)", host,
+                        e->device_name);
+}
+
+/* From here on the device waits for others anew. */
+static void note_exchanges(struct engine *e, unsigned n_done)
+{
+    e->device->n_exchanges = n_done;
+    e->device->exchange_ns = clock_now_ns();
+    if (exchanges(e) && e->col) e->col->n_gathers++;
+}
+
+/* While a pass is not done: others may never come to what it waits for. */
+static void look_at_exchanges(struct engine *e)
+{
+    const uint64_t second_ns = 1000000000;
+    struct forward_device *d = e->device;
+    struct device_exchanges x;
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    if (e->rc != OK || !exchanges(e)) return;
+    d->table->exchanges(d->device, &x);
+    if (!x.waits || x.n_done != d->n_exchanges) {
+        note_exchanges(e, x.n_done);
+    } else if (e->col && e->col->waits) {
+        e->rc = e->col->waits(e->col->waits_arg, e->col->n == 2 ? !e->col->self : -1, &e->err);
+        if (e->rc != OK) err_wrap(&e->err, "host %s", host);
+    } else if (clock_now_ns() - d->exchange_ns > EXCHANGE_S * second_ns) {
+        e->rc = err_set(&e->err, E_PEER, "host %s: the device %s has waited for another stage's for %d s: it is lost",
+                        host, e->device_name, EXCHANGE_S);
+    }
 }
 
 void forward_device_look(struct engine *e)
@@ -285,27 +351,37 @@ static void wait(struct engine *e)
 {
     int done = 0;
     if (e->rc != OK) return;
+    note_exchanges(e, e->device->n_exchanges);
     e->device->table->run(e->device->device);
     while (e->rc == OK && done == 0) {
         done = e->device->table->poll(e->device->device, clock_now_ns() + LOOK_NS);
         pass_between(e, 0);
+        if (done == 0) look_at_exchanges(e);
     }
     if (e->rc == OK && done < 0) lose(e);
+    if (e->rc != OK && exchanges(e)) e->device->table->comm_abort(e->device->device);
 }
 
-/* What the shards of the stage computed of a buffer's columns, by way of this host's memory; with one shard nothing is
- * done. */
-static void exchange(struct engine *e, enum device_buffer buffer, struct strided host, const int *from)
+static void exchange_by_host(struct engine *e, enum device_buffer buffer, struct strided host, const int *from)
 {
     const struct forward_device *d = e->device;
     int shard = e->model.share.shard, n_shards = e->model.share.n_shards;
-    if (!e->col) return;
     wait(e);
     if (e->rc == OK)
         d->table->get(d->device, host.at + from[shard], host.ld, buffer, host.n_rows, from[shard + 1] - from[shard]);
     forward_device_look(e);
     pass_gather(e, 0, host.at, host.ld, host.n_rows, from);
     if (e->rc == OK) d->table->put(d->device, buffer, host.at, host.ld, host.n_rows, from[n_shards]);
+}
+
+/* What the shards of the stage computed of a buffer's columns; with one shard nothing is done. host: its room here. */
+static void exchange(struct engine *e, enum device_buffer buffer, struct strided host, const int *from)
+{
+    if (!e->col) return;
+    if (!e->by_device[DEVICE_SHARDS])
+        exchange_by_host(e, buffer, host, from);
+    else
+        record(e, (struct device_op){.kind = DEVICE_GATHER, .buffer = buffer, .n_rows = host.n_rows, .from = from});
 }
 
 static void exchange_y(struct engine *e)
@@ -320,9 +396,7 @@ static void record_add(struct engine *e, int norm, float step)
 
 static void exchange_attention(struct engine *e)
 {
-    int n_shards = e->model.share.n_shards, from[MAX_SHARDS + 1];
-    for (int i = 0; i <= n_shards; i++) from[i] = e->model.heads_from[i] * e->model.shape.d_head;
-    exchange(e, DEVICE_ATTN, (struct strided){e->attn_out, e->ld_attn, e->n_rows}, from);
+    exchange(e, DEVICE_ATTN, (struct strided){e->attn_out, e->ld_attn, e->n_rows}, e->device->attn_from);
 }
 
 static void record_attention(struct engine *e, const struct plan_entry *entry, int i_entry)
@@ -338,7 +412,8 @@ static void record_attention(struct engine *e, const struct plan_entry *entry, i
                                  .norm_q = b->norm_q,
                                  .norm_k = b->norm_k,
                                  .cache = cache,
-                                 .local = n_window > 0});
+                                 .local = n_window > 0,
+                                 .entry = i_entry});
     if (e->fills) return;
     record(e, (struct device_op){.kind = DEVICE_ATTEND, .cache = cache, .n_window = n_window});
     exchange_attention(e);
@@ -422,6 +497,60 @@ static void record_mlp(struct engine *e, const struct plan_entry *entry, int i_e
     record_add(e, b->norm_mlp_out, entry->step);
 }
 
+/* This shard's ids of the pass: from its first one on. */
+static int n_ids_here(const struct engine *e)
+{
+    const struct model *m = &e->model;
+    int from = m->vocab_from[m->share.shard], to = m->vocab_from[m->share.shard + 1];
+    return (to < e->n_ids ? to : e->n_ids) - from;
+}
+
+static int32_t within(int32_t i, int32_t n)
+{
+    return i < 0 ? 0 : i < n ? i : n;
+}
+
+static void record_head(struct engine *e)
+{
+    struct forward_device *d = e->device;
+    int from = e->model.vocab_from[e->model.share.shard], n = n_ids_here(e), n_judge = e->n_judge_max;
+    if (n <= 0 || e->n_wanted == 0) return;
+    for (int i = 0; i < e->n_wanted; i++) {
+        const struct engine_row *row = &e->rows[e->wanted[i]];
+        d->limits[i] = within(id_limit(e, row) - from, n);
+        for (int k = 0; k < n_judge; k++) {
+            int32_t id = k < (int)row->ask->n_judge ? row->ask->judge[k] - from : -1;
+            d->judge[i * n_judge + k] = id < d->limits[i] ? id : -1;
+        }
+    }
+    record(e, (struct device_op){.kind = DEVICE_HEAD,
+                                 .matrix = d->head,
+                                 .rows = d->limits,
+                                 .n_rows = e->n_wanted,
+                                 .judge = d->judge,
+                                 .n_judge = n_judge,
+                                 .n_ids = n,
+                                 .whole = e->model.share.n_shards == 1});
+}
+
+void forward_device_head(struct engine *e)
+{
+    struct forward_device *d = e->device;
+    size_t shards = (size_t)e->model.share.n_shards, shard = (size_t)e->model.share.shard;
+    int from = e->model.vocab_from[shard], n = n_ids_here(e), n_judge = e->n_judge_max;
+    int n_parts = shards == 1 ? 1 : n_chunks_of(n);
+    if (n <= 0 || e->n_wanted == 0 || e->rc != OK) return;
+    d->table->head(d->device, d->parts, d->judged);
+    for (int i = 0; i < e->n_wanted; i++) {
+        struct head_part *part = d->parts + (size_t)i * (size_t)n_parts;
+        for (int c = 0; c < n_parts; c++) part[c].id += from;
+        memcpy(e->parts + ((size_t)i * (size_t)e->n_chunks + (size_t)(from / HEAD_CHUNK)) * 3, part,
+               (size_t)n_parts * sizeof *part);
+        memcpy(e->judged + ((size_t)i * shards + shard) * (size_t)n_judge, d->judged + i * n_judge,
+               (size_t)n_judge * sizeof *d->judged);
+    }
+}
+
 /* The wanted rows, normed for the head; without one all rows are only looked at, as forward_run does. */
 static void record_end(struct engine *e)
 {
@@ -432,6 +561,7 @@ static void record_end(struct engine *e)
         op.n_rows = e->n_wanted;
     }
     record(e, op);
+    if (e->on_device) record_head(e);
 }
 
 void forward_device_run(void *arg, int t)
@@ -441,7 +571,10 @@ void forward_device_run(void *arg, int t)
     forward_turn_positions(e, t);
     for (int i = 0; i < e->n_rows; i++)
         d->rows[i] = (struct device_row){e->rows[i].slot, e->rows[i].pos, atomic_load(&e->bad_entry[i])};
-    d->table->begin(d->device, d->rows, e->n_rows, e->x, e->cs);
+    const struct engine_links links = engine_links(e);
+    bool given = !links.receives && (!links.shares || e->model.share.shard == 0);
+    d->table->begin(d->device, d->rows, e->n_rows, given ? e->x : NULL, e->cs);
+    if (links.shares) record(e, (struct device_op){.kind = DEVICE_SHARE});
     for (int i = e->from; i < e->to; i++) {
         const struct plan_entry *entry = &e->plan->entries[i];
         if (entry->part & PART_ATTENTION) record_attention(e, entry, i);
@@ -450,7 +583,7 @@ void forward_device_run(void *arg, int t)
     if (!e->fills) record_end(e);
     wait(e);
     if (e->rc != OK) return;
-    d->table->end(d->device, d->rows, e->x);
+    d->table->end(d->device, d->rows, links.sends ? NULL : e->x);
     forward_device_look(e);
     if (e->rc != OK) return;
     for (int i = 0; i < e->n_rows; i++) atomic_store(&e->bad_entry[i], d->rows[i].bad);
@@ -460,6 +593,18 @@ void forward_device_run(void *arg, int t)
 void forward_device_copy(struct engine *e, int to, int from, int n)
 {
     e->device->table->copy(e->device->device, to, from, n);
+}
+
+void forward_device_send(struct engine *e, const int *rows, int n)
+{
+    e->device->table->send(e->device->device, rows, n);
+    forward_device_look(e);
+}
+
+void forward_device_receive(struct engine *e, int n_rows, const int *rows, int n)
+{
+    e->device->table->receive(e->device->device, n_rows, rows, n);
+    forward_device_look(e);
 }
 
 void forward_device_embed(struct engine *e, int32_t id, float *x)

@@ -189,7 +189,8 @@ void head_run(void *arg, int t)
     }
     forget(e, &e->scratch[t]);
     pool_barrier(e->pool);
-    for (int row = 0; row < e->n_wanted; row += HEAD_ROWS)
+    if (e->on_device) forward_device_head(e);
+    for (int row = 0; row < e->n_wanted && !e->on_device; row += HEAD_ROWS)
         head_chunks(e, t, row, e->n_wanted - row < HEAD_ROWS ? e->n_wanted - row : HEAD_ROWS);
     for (int i = t; i < e->n_wanted; i += e->n_threads)
         if (e->rows[e->wanted[i]].n_extra_ids) head_extra(e, t, i);
@@ -206,7 +207,8 @@ void head_run(void *arg, int t)
 void head_note_wanted(struct engine *e)
 {
     e->n_wanted = e->n_judge_max = e->n_best = e->n_ids = 0;
-    e->any_samples = false;
+    e->any_samples = e->on_device = false;
+    bool more = false; /* than a device's head gives */
     if (!e->heads) return;
     for (int i = 0; i < e->n_rows; i++) {
         const struct row *ask = e->rows[i].ask;
@@ -216,6 +218,7 @@ void head_note_wanted(struct engine *e)
         if (n_ids > e->n_ids) e->n_ids = n_ids;
         e->wanted[e->n_wanted++] = i;
         e->any_samples |= s && samples(s);
+        more |= e->rows[i].n_extra_ids > 0 || ask->n_judge > DEVICE_JUDGED;
         uint32_t n_best = ask->n_top;
         if (s && truncates(s) && n_best < OFFERED) n_best = OFFERED;
         if (s && truncates(s) && n_best < s->top_k) n_best = s->top_k;
@@ -223,6 +226,7 @@ void head_note_wanted(struct engine *e)
         if ((int)n_best > e->n_best) e->n_best = (int)n_best;
         if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;
     }
+    e->on_device = e->device && e->table->head && !e->any_samples && !e->n_best && !more;
 }
 
 static int room(void **p, size_t *have, size_t need, size_t size)

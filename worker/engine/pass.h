@@ -42,7 +42,9 @@ struct engine {
     uint64_t late_ns; /* timed.h */
     struct model model;
     const struct kernels *k;
-    struct collective *col;           /* borrows; NULL with one shard */
+    struct collective *col, *stages;  /* borrow; NULL with one shard; with one stage */
+    bool by_device[N_DEVICE_COMMS];   /* rows are exchanged so (collective_device.h) */
+    void (*note)(const char *text);   /* NULL: nobody is told */
     const struct device_table *table; /* borrows; NULL: this CPU computes. Then there is one thread, and no kv here */
     int device_number;
     const char *device_name;       /* borrows */
@@ -79,6 +81,7 @@ struct engine {
     int n_wanted, n_judge_max;
     int n_ids; /* the greatest id_limit of the rows */
     bool any_samples;
+    bool on_device;     /* the device reduces the logits; with one shard, `parts` then has one part a row */
     int n_best;         /* ids that each shard offers for a row: enough for its top ids, and for its top-k, -p, min-p */
     int *wanted;        /* [max_rows] indexes of rows */
     float *parts;       /* [max_rows, n_chunks, 3] struct head_part */

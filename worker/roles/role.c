@@ -174,15 +174,17 @@ int worker_waits(void *arg, int shard, struct err *err)
     unsigned n_gathers = w->config->collective->n_gathers;
     if (n_gathers != p->n_gathers) p->gather_ns = clock_now_ns();
     p->n_gathers = n_gathers;
-    p->waits_for = group_peer(w->group, group_stage(w->group, w->config->peer), shard);
+    if (shard >= 0) p->waits_for = group_peer(w->group, group_stage(w->group, w->config->peer), shard);
     int rc = look(w, err);
     if (rc != OK) return rc;
     /* After Quit the others have a moment to come to this gather, too. */
     uint64_t since_ns = p->quit_ns > p->gather_ns ? p->quit_ns : p->gather_ns;
     uint64_t waited_ns = clock_now_ns() - since_ns;
     if (waited_ns < (p->quit_ns ? QUIT_GATHER_S : GATHER_S) * second_ns) return OK;
-    return err_set(err, E_PEER, "peer %d has waited for peer %d, a shard of the same stage, for %d s: it is lost",
-                   w->config->peer, p->waits_for, (int)(waited_ns / second_ns));
+    int s = (int)(waited_ns / second_ns), self = w->config->peer;
+    if (shard < 0) return err_set(err, E_PEER, "peer %d has waited for the shards of its stage for %d s", self, s);
+    return err_set(err, E_PEER, "peer %d has waited for peer %d, a shard of the same stage, for %d s: it is lost", self,
+                   p->waits_for, s);
 }
 
 void worker_begin_pass(struct worker *w)

@@ -12,6 +12,7 @@ struct verifier {
     struct worker *w;
     int stage, shard;
     bool last;
+    struct engine_links links; /* hidden rows that do not go through messages */
 
     /* One pass. Parts with an error have no rows in it. */
     struct part parts[PASS_ROWS];
@@ -19,6 +20,7 @@ struct verifier {
     struct engine_row rows[PASS_ROWS];
     int n_rows;
     float *x;                              /* [PASS_ROWS, n_embd] owns */
+    int kept[PASS_ROWS], n_came;           /* which rows of those that came are the pass's; of the pass, which go on */
     struct verdict_row answers[PASS_ROWS]; /* of wanted rows, on the last stage */
     uint32_t queued_us, computed_us, drafted_us;
     uint32_t n_tokens; /* that the leader had when it began */
@@ -109,8 +111,9 @@ static int find_dropped(struct verifier *v, const struct pass *pass, struct err 
     return looks && is_between(v) && v->w->group->tp > 1 ? agree(v, pass->n_parts, err) : OK;
 }
 
-/* A part of a Pass that came, with its hidden rows if it is alive. */
-static int join_part(struct verifier *v, struct part *part, bool found, const float *hidden, struct err *err)
+/* A part of a Pass that came. If it is alive its hidden rows came, the first of them `row`, with the message (or NULL).
+ */
+static int join_part(struct verifier *v, struct part *part, bool found, int row, const float *hidden, struct err *err)
 {
     size_t n_embd = (size_t)v->w->info.shape.n_embd;
     part->dropped = drops_settle(&v->drops, part, found);
@@ -127,9 +130,16 @@ static int join_part(struct verifier *v, struct part *part, bool found, const fl
         fail_part(v, part, part->error);
         return OK;
     }
-    memcpy(v->x + (size_t)v->n_rows * n_embd, hidden, part->n_rows * n_embd * sizeof *hidden);
+    if (hidden) memcpy(v->x + (size_t)v->n_rows * n_embd, hidden, part->n_rows * n_embd * sizeof *hidden);
+    for (int i = 0; i < (int)part->n_rows; i++) v->kept[v->n_rows + i] = row + i;
     append_part(v, part);
     return OK;
+}
+
+/* Whether hidden rows come to this shard, or go from it to a peer, by devices. */
+static bool comes_by_device(const struct verifier *v)
+{
+    return v->stage == 0 ? v->links.shares : v->links.receives;
 }
 
 static int join_parts(struct verifier *v, const struct pass *pass, struct err *err)
@@ -142,30 +152,34 @@ static int join_parts(struct verifier *v, const struct pass *pass, struct err *e
         n_rows += part->n_rows;
         n_computed += is_alive(part) ? part->n_rows : 0;
     }
-    if (n_rows > PASS_ROWS || pass->n_hidden != n_computed * n_embd)
+    size_t n_hidden = comes_by_device(v) ? 0 : n_computed * n_embd;
+    if (n_rows > PASS_ROWS || pass->n_hidden != n_hidden)
         return err_set(err, E_PEER, "peer %d: a Pass of %zu rows with %zu numbers", v->w->config->peer, n_rows,
                        pass->n_hidden);
     int rc = find_dropped(v, pass, err);
-    const float *hidden = pass->hidden;
+    size_t row = 0;
     for (v->n_rows = 0, v->n_parts = 0; v->n_parts < pass->n_parts && rc == OK; v->n_parts++) {
         struct part *part = &v->parts[v->n_parts];
         *part = pass->parts[v->n_parts];
-        size_t n = is_alive(part) ? part->n_rows * n_embd : 0;
-        rc = join_part(v, part, v->found[v->n_parts] > 0, hidden, err);
-        hidden += n;
+        size_t n = is_alive(part) ? part->n_rows : 0;
+        const float *hidden = n_hidden ? pass->hidden + row * n_embd : NULL;
+        rc = join_part(v, part, v->found[v->n_parts] > 0, (int)row, hidden, err);
+        row += n;
     }
+    v->n_came = (int)n_computed;
     v->w->pulse.n_dropped = v->drops.n_rows;
     return rc;
 }
 
-static int pass_post(struct verifier *v, int to, struct err *err)
+static int pass_post(struct verifier *v, int to, bool by_device, struct err *err)
 {
+    size_t n_hidden = by_device ? 0 : (size_t)v->n_rows * (size_t)v->w->info.shape.n_embd;
     struct message m = {.tag = TAG_PASS,
                         .pass = {.pass = v->w->pulse.n_passes,
                                  .parts = v->parts,
                                  .n_parts = v->n_parts,
                                  .hidden = v->x,
-                                 .n_hidden = (size_t)v->n_rows * (size_t)v->w->info.shape.n_embd,
+                                 .n_hidden = n_hidden,
                                  .queued_us = v->queued_us,
                                  .computed_us = v->computed_us,
                                  .drafted_us = v->drafted_us,
@@ -275,7 +289,8 @@ static void settle_parts(struct verifier *v, const struct verdict_row *answers)
         for (size_t i = 0; i < part->n_rows; i++, row++) {
             bool answered = v->last && part->rows[i].wanted;
             if (!part->error && answered) *kept++ = *answers;
-            if (!part->error && n_kept++ < row)
+            if (!part->error) v->kept[n_kept] = row;
+            if (!part->error && n_kept++ < row && !v->links.sends)
                 memcpy(v->x + (size_t)(n_kept - 1) * n_embd, v->x + (size_t)row * n_embd, n_embd * sizeof *v->x);
             answers += answered;
         }
@@ -315,11 +330,18 @@ static int pass_run(struct verifier *v, struct err *err)
     const struct verdict_row *answers = NULL;
     uint64_t start = clock_now_us();
     int rc = copy_rows(v, err);
+    if (rc == OK && v->links.receives && v->n_came)
+        rc = engine_receive(v->w->engine, v->n_came, v->kept, v->n_rows, err);
     if (rc == OK && v->n_rows) rc = compute(v, &answers, err);
     if (rc != OK) return rc;
     settle_parts(v, answers);
+    if (v->links.sends && v->n_rows) rc = engine_send(v->w->engine, v->kept, v->n_rows, err);
+    if (rc != OK) return rc;
     v->computed_us += (uint32_t)(clock_now_us() - start);
-    rc = v->last ? answer_parts(v, err) : pass_post(v, group_peer(v->w->group, v->stage + 1, v->shard), err);
+    if (!v->last)
+        rc = pass_post(v, group_peer(v->w->group, v->stage + 1, v->shard), v->links.sends, err);
+    else
+        rc = answer_parts(v, err);
     worker_end_pass(v->w);
     return rc;
 }
@@ -373,7 +395,7 @@ static int lead_pass(struct verifier *v, struct err *err)
     v->drafted_us = step.drafted_us;
     v->computed_us = 0;
     const struct group *g = v->w->group;
-    for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), err);
+    for (int s = 1; s < g->tp && rc == OK; s++) rc = pass_post(v, group_peer(g, 0, s), v->links.shares, err);
     worker_begin_pass(v->w);
     if (rc == OK) rc = pass_run(v, err);
     if (rc == OK && !step.parts[0].plan) lead_note_pass(v->lead, step.n_rows, v->computed_us);
@@ -501,6 +523,7 @@ int verifier_serve(struct worker *w, struct err *err)
     v->stage = group_stage(g, w->config->peer);
     v->shard = group_shard(g, w->config->peer);
     v->last = v->stage == g->pp - 1;
+    v->links = engine_links(w->engine);
     int rc = OK;
     v->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *v->x);
     v->found = calloc((size_t)g->tp * PASS_ROWS, sizeof *v->found);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <map>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -31,13 +32,29 @@ emulated_place emulated_here;
 namespace
 {
 
-enum state { READY, IN_WARP, IN_BARRIER, ENDED };
+enum state { READY, IN_WARP, IN_BARRIER, IN_INPUTS, ENDED };
+
+struct copy {
+    void *to;
+    const void *from;
+    unsigned n;
+};
+
+struct transfers {           /* of an mbarrier */
+    unsigned count, missing; /* threads that arrive in a phase; that have not yet */
+    int phase;
+    size_t expected;
+    std::vector<copy> copies;
+};
 
 struct fiber {
     void *stack_pointer;
     void *asan = nullptr;
     std::unique_ptr<char[]> stack;
     state now;
+    bool waited;                           /* for its inputs */
+    std::vector<copy> open;                /* copies of the next group */
+    std::vector<std::vector<copy>> groups; /* under way, oldest first */
     dim3 thread;
 };
 
@@ -48,7 +65,13 @@ struct warp {
 };
 
 struct block_state {
-    const char *kernel = nullptr;
+    const emulated_kernel *kernel = nullptr;
+    emulated_place place;
+    std::unique_ptr<char[]> shared; /* dynamic */
+    std::vector<char> fixed;        /* static, while it is not the one that runs */
+    bool early = false;             /* its inputs are not there yet */
+    std::map<uint64_t *, transfers> barriers;
+    int n_idle = 0; /* threads that looked in vain, one after another */
     std::vector<fiber> fibers;
     std::vector<warp> warps;
     std::vector<int> queue; /* threads that can run, last first */
@@ -56,12 +79,14 @@ struct block_state {
     int n_waiting = 0, n_yes = 0, yes = 0; /* at the barrier; what it gave last */
     const char *file = nullptr;
     int line = 0;
-    const std::function<void()> *body = nullptr;
     void *host = nullptr; /* its stack pointer */
     const void *host_stack = nullptr;
     size_t host_stack_bytes = 0;
-    uint64_t random = 1;
 } b;
+
+std::vector<block_state> spare; /* for their stacks */
+uint64_t random_state = 1;
+int generation = 9;
 
 /* Keeps what a call keeps on this stack, and goes on with another, which is left the same way. */
 __attribute__((naked, noinline)) void switch_stack(void **, void *)
@@ -101,7 +126,9 @@ void fiber_main()
 #ifdef WITH_ASAN
     __sanitizer_finish_switch_fiber(nullptr, &b.host_stack, &b.host_stack_bytes);
 #endif
-    (*b.body)();
+    b.kernel->body();
+    if (b.kernel->beside && !b.fibers[b.current].waited)
+        emulated_fail("a thread ends and has not waited for its inputs");
     b.fibers[b.current].now = ENDED;
     to_host(true);
 }
@@ -137,15 +164,34 @@ void start_fiber(fiber *f)
     for (int i = 0; i < KEPT; i++) *--at = nullptr;
     f->stack_pointer = at;
     f->now = READY;
+    f->waited = false;
+    f->open.clear();
+    f->groups.clear();
 }
 
-void start_block(dim3 size, size_t n_shared)
+size_t n_fixed()
 {
+    return __start_emulated_shared ? (size_t)(__stop_emulated_shared - __start_emulated_shared) : 0;
+}
+
+void start_block(const emulated_kernel *k, int index)
+{
+    const dim3 size = k->block;
+    const unsigned u = (unsigned)index;
     int i = 0;
-    if (__start_emulated_shared)
-        memset(__start_emulated_shared, 0xff, (size_t)(__stop_emulated_shared - __start_emulated_shared));
-    memset(emulated_here.shared, 0xff, n_shared);
-    b.n_waiting = b.n_yes = 0;
+    b.kernel = k;
+    b.n = (int)(size.x * size.y * size.z);
+    if (b.fibers.size() < (size_t)b.n) b.fibers.resize((size_t)b.n);
+    b.warps.resize((size_t)(b.n + EMULATED_WARP - 1) / EMULATED_WARP);
+    b.shared.reset(new char[k->n_shared + (k->n_shared == 0)]);
+    emulated_here.grid_dim = k->grid;
+    emulated_here.block_dim = size;
+    emulated_here.block = dim3(u % k->grid.x, u / k->grid.x % k->grid.y, u / k->grid.x / k->grid.y);
+    emulated_here.shared = b.shared.get();
+    if (n_fixed()) memset(__start_emulated_shared, 0xff, n_fixed());
+    memset(b.shared.get(), 0xff, k->n_shared);
+    b.n_waiting = b.n_yes = b.n_idle = 0;
+    b.barriers.clear();
     b.queue.resize((size_t)b.n);
     std::iota(b.queue.begin(), b.queue.end(), 0);
     shuffle(b.queue);
@@ -173,30 +219,51 @@ void check_all_ended()
     if (b.n_waiting)
         emulated_fail("the barrier of %s:%d is reached by %d of %d threads; %d have ended", b.file, b.line, b.n_waiting,
                       b.n, n_ended);
+    for (const auto &at : b.barriers)
+        if (!at.second.copies.empty()) emulated_fail("the block ends with bulk copies under way");
+    for (int i = 0; i < b.n; i++) {
+        b.fibers[i].groups.push_back(b.fibers[i].open);
+        for (const std::vector<copy> &group : b.fibers[i].groups)
+            if (!group.empty()) emulated_fail("thread %d ends with copies under way", i);
+    }
 }
 
-void run_block(dim3 size, size_t n_shared)
+/* As far as they come. */
+void run_threads()
 {
-    start_block(size, n_shared);
     while (!b.queue.empty()) {
         int i = b.queue.back();
         b.queue.pop_back();
         resume(i);
     }
+}
+
+/* The block that waits takes its place again, and its inputs are there. */
+void go_on(block_state *of)
+{
+    std::swap(b, *of);
+    emulated_here = b.place;
+    if (n_fixed()) memcpy(__start_emulated_shared, b.fixed.data(), n_fixed());
+    b.early = false;
+    for (int i = 0; i < b.n; i++)
+        if (b.fibers[i].now == IN_INPUTS) wake(i);
+    shuffle(b.queue);
+    run_threads();
     check_all_ended();
+    std::swap(b, *of);
 }
 
 } // namespace
 
 uint32_t emulated_random(uint32_t n)
 {
-    b.random = b.random * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)((b.random >> 32) * n >> 32);
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((random_state >> 32) * n >> 32);
 }
 
 void emulated_seed(uint64_t seed)
 {
-    b.random = seed * 2 + 1;
+    random_state = seed * 2 + 1;
     for (int i = 0; i < 4; i++) emulated_random(1);
 }
 
@@ -208,33 +275,163 @@ void emulated_fail(const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "emulated device: %s, block (%u, %u, %u): %s\n", b.kernel ? b.kernel : "no kernel", i->x, i->y,
-            i->z, text);
+    fprintf(stderr, "emulated device: %s, block (%u, %u, %u): %s\n", b.kernel ? b.kernel->name : "no kernel", i->x,
+            i->y, i->z, text);
     fflush(stderr);
     abort();
 }
 
-void emulated_grid(const char *name, dim3 grid, dim3 block, size_t n_shared, const std::function<void()> &body)
+struct emulated_block {
+    int index;
+    block_state state;
+    ~emulated_block()
+    {
+        state.kernel = nullptr;
+        spare.push_back(std::move(state));
+    }
+};
+
+void emulated_begin(emulated_kernel *k)
 {
-    std::vector<int> blocks(grid.x * grid.y * grid.z);
-    std::unique_ptr<char[]> shared(new char[n_shared + (n_shared == 0)]);
-    b.kernel = name;
-    b.body = &body;
-    b.n = (int)(block.x * block.y * block.z);
-    emulated_here.grid_dim = grid;
-    emulated_here.block_dim = block;
-    emulated_here.shared = shared.get();
-    if (b.fibers.size() < (size_t)b.n) b.fibers.resize((size_t)b.n);
-    b.warps.resize((size_t)(b.n + EMULATED_WARP - 1) / EMULATED_WARP);
+    const int n = (int)(k->grid.x * k->grid.y * k->grid.z), first = (int)emulated_random((uint32_t)n);
+    for (int i = 0; i <= (int)emulated_random(2) && i < n; i++) {
+        std::shared_ptr<emulated_block> of(new emulated_block);
+        of->index = (first + i) % n;
+        if (!spare.empty()) {
+            of->state = std::move(spare.back());
+            spare.pop_back();
+        }
+        std::swap(b, of->state);
+        b.early = true;
+        start_block(k, of->index);
+        run_threads();
+        b.place = emulated_here;
+        b.fixed.assign(__start_emulated_shared, __start_emulated_shared + n_fixed());
+        std::swap(b, of->state);
+        k->begun.push_back(of);
+    }
+}
+
+void emulated_run(emulated_kernel *k)
+{
+    std::vector<int> blocks(k->grid.x * k->grid.y * k->grid.z);
     std::iota(blocks.begin(), blocks.end(), 0);
     shuffle(blocks);
     for (int i : blocks) {
-        unsigned u = (unsigned)i;
-        emulated_here.block = dim3(u % grid.x, u / grid.x % grid.y, u / grid.x / grid.y);
-        run_block(block, n_shared);
+        emulated_block *of = nullptr;
+        for (auto &begun : k->begun)
+            if (begun->index == i) of = begun.get();
+        if (of) {
+            go_on(&of->state);
+            continue;
+        }
+        start_block(k, i);
+        run_threads();
+        check_all_ended();
     }
+    k->begun.clear();
     b.kernel = nullptr;
-    b.body = nullptr;
+}
+
+void emulated_wait_for_inputs()
+{
+    b.fibers[b.current].waited = true;
+    if (b.early) wait_in(IN_INPUTS);
+}
+
+int emulated_generation()
+{
+    return generation;
+}
+
+void emulated_set_generation(int of)
+{
+    generation = of;
+}
+
+static void begin_copy(std::vector<copy> *to, copy c)
+{
+    if (c.n == 0 || c.n % 16 || (uintptr_t)c.to % 16 || (uintptr_t)c.from % 16)
+        emulated_fail("a copy of %u bytes from %p to %p: multiples of 16 are asked for", c.n, c.from, c.to);
+    memset(c.to, 0xff, c.n);
+    to->push_back(c);
+}
+
+static void end_copies(std::vector<copy> *of)
+{
+    for (const copy &c : *of) memcpy(c.to, c.from, c.n);
+    of->clear();
+}
+
+static transfers *transfers_of(uint64_t *at)
+{
+    auto found = b.barriers.find(at);
+    if (found == b.barriers.end()) emulated_fail("an mbarrier is used that is not open");
+    return &found->second;
+}
+
+void emulated_barrier_open(uint64_t *at, unsigned count)
+{
+    b.barriers[at] = {count, count, 0, 0, {}};
+}
+
+void emulated_barrier_expect(uint64_t *at, unsigned n_bytes)
+{
+    transfers *t = transfers_of(at);
+    if (t->missing == 0) emulated_fail("more threads arrive at an mbarrier than it counts");
+    t->missing--;
+    t->expected += n_bytes;
+}
+
+void emulated_bulk_copy(void *to, const void *from, unsigned n, uint64_t *at)
+{
+    if (generation < 9) emulated_fail("a bulk copy on a card that has none");
+    begin_copy(&transfers_of(at)->copies, {to, from, n});
+}
+
+static bool phase_has_ended(transfers *t, int parity)
+{
+    size_t n = 0;
+    if (t->phase % 2 != parity) return true;
+    for (const copy &c : t->copies) n += c.n;
+    if (t->missing || n != t->expected) return false;
+    end_copies(&t->copies);
+    t->missing = t->count;
+    t->expected = 0;
+    t->phase++;
+    return true;
+}
+
+void emulated_barrier_wait(uint64_t *at, int parity)
+{
+    while (!phase_has_ended(transfers_of(at), parity)) {
+        if (++b.n_idle > 4 * b.n) emulated_fail("a wait for an mbarrier's phase that nothing ends");
+        b.fibers[b.current].now = READY;
+        b.queue.insert(b.queue.begin(), b.current); /* behind all others */
+        to_host(false);
+    }
+    b.n_idle = 0;
+}
+
+void emulated_copy(void *to, const void *from, unsigned n)
+{
+    begin_copy(&b.fibers[b.current].open, {to, from, n});
+}
+
+void emulated_copies_close_group()
+{
+    fiber *f = &b.fibers[b.current];
+    f->groups.push_back(std::move(f->open));
+    f->open.clear();
+}
+
+void emulated_copies_wait(int n_pending)
+{
+    std::vector<std::vector<copy>> *groups = &b.fibers[b.current].groups;
+    while (groups->size() > (size_t)n_pending) {
+        end_copies(&groups->front());
+        groups->erase(groups->begin());
+    }
 }
 
 int emulated_lane_index()

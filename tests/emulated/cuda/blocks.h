@@ -4,12 +4,30 @@
 
 #include "cuda_runtime.h"
 
+#include <memory>
+#include <vector>
+
+struct emulated_block; /* one that has begun, and waits for its inputs */
+
+struct emulated_kernel { /* a launch */
+    const char *name;
+    dim3 grid, block;
+    size_t n_shared;
+    std::function<void()> body;
+    bool beside; /* it may begin before the kernel before it in the stream is done */
+    std::vector<std::shared_ptr<emulated_block>> begun;
+};
+
 /* Runs every block of a grid, in an order drawn from the seed. */
-void emulated_grid(const char *name, dim3 grid, dim3 block, size_t n_shared, const std::function<void()> &body);
+void emulated_run(emulated_kernel *k);
+/* Begins a block or two of it, each until its threads wait for inputs. What that reads is from before the kernels that
+ * have not run yet. */
+void emulated_begin(emulated_kernel *k);
 
 /* Ends the program with one line: where the kernel is, and what is wrong. */
 [[noreturn]] void emulated_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 uint32_t emulated_random(uint32_t n); /* below n */
+void emulated_set_generation(int generation);
 
 #endif

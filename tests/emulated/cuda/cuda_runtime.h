@@ -6,7 +6,8 @@
  *
  * Nothing runs at its launch: work of a stream runs when the host waits, one piece a query, for one host thread at a
  * time. So a host that reads too early sees what was there. Threads of a block run in a drawn order, one at a time,
- * each until a barrier or an operation of its warp: a barrier that is missing shows in the results. Errors of the
+ * each until a barrier or an operation of its warp: a barrier that is missing shows in the results. Of a kernel that
+ * may begin beside the one before it, some blocks do so, before that one has done anything. Errors of the
  * program end it with one line: a barrier or a warp's operation that not all threads reach (also those that have
  * ended), threads that meet at different ones, too much shared memory, a launch that no card takes.
  *
@@ -14,8 +15,11 @@
  * exact size, so that AddressSanitizer sees what is out of bounds. Static shared arrays are for functions that are no
  * templates (gcc leaves a template's out of the section that is poisoned).
  *
- * CUDA_EMULATED_SEED: of the orders, read when a stream is made. CUDA_EMULATED_BYTES: memory of the device.
- * CUDA_EMULATED_LOST=n: the device is lost at its n-th piece of work.
+ * CUDA_EMULATED_SEED: of the orders, read when a stream is made, as is CUDA_EMULATED_GENERATION. CUDA_EMULATED_BYTES:
+ * memory of the device. CUDA_EMULATED_LOST=n: the device is lost at its n-th piece of work. CUDA_EMULATED_DEVICES=n: so
+ * many, which differ by their place alone; CUDA_VISIBLE_DEVICES is then a list of those that are seen.
+ * CUDA_EMULATED_COUNTS=file: gets a line when a stream ends, of graphs launched so far, kernels, and blocks that began
+ * early.
  */
 #ifndef TESTS_EMULATED_CUDA_RUNTIME_H
 #define TESTS_EMULATED_CUDA_RUNTIME_H
@@ -74,6 +78,22 @@ void emulated_warp(const char *what, unsigned mask, const uint32_t *in, int n_in
 /* All threads of the block meet at this line; returns how many brought not 0. */
 int emulated_barrier(const char *file, int line, int value);
 int emulated_lane_index();
+/* griddepcontrol.wait: a kernel that was launched beside the one before it sees what that has done. Each of its threads
+ * must come here. */
+void emulated_wait_for_inputs();
+
+/* Copies to shared memory, of multiples of 16 bytes: what they fill is 0xff until a wait that names them, and only then
+ * is their source read. A bulk copy is counted by a barrier (mbarrier), whose phase ends once `count` threads have
+ * arrived and the bytes that they expect are there; copies of a thread (cp.async) come in groups. A block that ends
+ * with copies under way, and a wait that nothing can end, are errors. */
+int emulated_generation(); /* CUDA_EMULATED_GENERATION: 9, or 8, without bulk copies and kernels beside each other */
+void emulated_barrier_open(uint64_t *at, unsigned count);
+void emulated_barrier_expect(uint64_t *at, unsigned n_bytes); /* arrives */
+void emulated_barrier_wait(uint64_t *at, int parity);
+void emulated_bulk_copy(void *to, const void *from, unsigned n, uint64_t *at);
+void emulated_copy(void *to, const void *from, unsigned n);
+void emulated_copies_close_group();
+void emulated_copies_wait(int n_pending);
 
 #define __syncthreads() ((void)emulated_barrier(__FILE__, __LINE__, 0))
 #define __syncthreads_or(value) emulated_barrier(__FILE__, __LINE__, (value) != 0)
@@ -186,6 +206,12 @@ enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDe
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1 };
 
+/* What a library may do that has streams but not this runtime (nccl.cc): a step in the stream's order, which is tried
+ * again until it is done. at_once: another device waits for it, so it is not for the host to wait first; what is before
+ * it is then done, too. */
+struct emulated_stream {
+    void (*add)(emulated_stream *s, std::function<bool()> step, bool at_once);
+};
 typedef struct emulated_stream *cudaStream_t;
 
 cudaError_t cudaGetDeviceCount(int *n);
@@ -195,6 +221,8 @@ struct cudaDeviceProp {
 };
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int i);
 cudaError_t cudaDeviceGetPCIBusId(char *out, int n, int i);
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75 };
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr which, int i);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t cudaGetLastError();
 const char *cudaGetErrorString(cudaError_t e);
@@ -214,7 +242,17 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t ld_to, const void *from, size_t l
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s);
 cudaError_t emulated_attribute(const void *kernel, cudaFuncAttribute which, int value);
 cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, dim3 block, size_t n_shared,
-                             cudaStream_t s, std::function<void()> body);
+                             cudaStream_t s, bool beside, std::function<void()> body);
+
+/* While a stream captures, its work goes into the graph; a launch of the graph is the same work again, later. */
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+typedef struct emulated_graph *cudaGraph_t, *cudaGraphExec_t;
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t g, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s);
+cudaError_t cudaGraphDestroy(cudaGraph_t g);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
 template <class T> cudaError_t cudaMalloc(T **p, size_t n)
 {
@@ -231,13 +269,13 @@ template <class K> cudaError_t cudaFuncSetAttribute(K *kernel, cudaFuncAttribute
     return emulated_attribute((const void *)kernel, which, value);
 }
 
-/* Arguments are copied at the launch, as the card's are. */
+/* Arguments are copied at the launch, as the card's are. beside: programmatic stream serialization. */
 template <class... P, class... A>
 cudaError_t emulated_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t n_shared,
-                            cudaStream_t s, A... args)
+                            cudaStream_t s, bool beside, A... args)
 {
     std::tuple<P...> copied(static_cast<P>(args)...);
-    return emulated_enqueue(name, (const void *)kernel, grid, block, n_shared, s,
+    return emulated_enqueue(name, (const void *)kernel, grid, block, n_shared, s, beside,
                             [kernel, copied] { std::apply(kernel, copied); });
 }
 

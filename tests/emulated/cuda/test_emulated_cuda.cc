@@ -18,7 +18,9 @@ extern "C" {
 #include "mma.h"
 
 #define LAUNCH(kernel, grid, block, n_shared, ...)                                                                     \
-    emulated_launch(#kernel, kernel, grid, block, n_shared, stream, __VA_ARGS__)
+    emulated_launch(#kernel, kernel, grid, block, n_shared, stream, false, __VA_ARGS__)
+#define LAUNCH_BESIDE(kernel, grid, block, n_shared, ...)                                                              \
+    emulated_launch(#kernel, kernel, grid, block, n_shared, stream, true, __VA_ARGS__)
 
 static cudaStream_t stream;
 
@@ -115,6 +117,83 @@ static __global__ void store(int *out, int value)
     *out = value;
 }
 
+/* Adds up what its block's threads find, through shared memory; too_early: they look before they may. */
+static __global__ void look_beside(const int *in, int *out, int too_early)
+{
+    __shared__ int of[64];
+    int *dynamic = (int *)emulated_here.shared, i = (int)threadIdx.x, at = (int)blockIdx.x * 64 + i;
+    of[i] = too_early ? in[at] : 0;
+    __syncthreads();
+    dynamic[i] = of[63 - i];
+    emulated_wait_for_inputs();
+    if (!too_early) dynamic[i] = in[at + 63 - 2 * i];
+    __syncthreads();
+    out[at] = dynamic[63 - i] + 1;
+}
+
+static __global__ void count_up(int *out, int from)
+{
+    emulated_wait_for_inputs();
+    out[blockIdx.x * blockDim.x + threadIdx.x] = from + (int)(blockIdx.x * blockDim.x + threadIdx.x);
+}
+
+static __global__ void some_do_not_wait(int *out)
+{
+    if (threadIdx.x) emulated_wait_for_inputs();
+    *out = 1;
+}
+
+/* A word of each copy before the wait that names it, and after. */
+static __global__ void late_bulk_copies(const uint32_t *in, uint32_t *out, int n_bytes)
+{
+    char *shared = (char *)emulated_here.shared;
+    uint64_t *barrier = (uint64_t *)(shared + 128);
+    if (threadIdx.x == 0) emulated_barrier_open(barrier, 1);
+    __syncwarp();
+    for (int i = 0; i < 2; i++) {
+        if (threadIdx.x == 0 && n_bytes) {
+            emulated_barrier_expect(barrier, (unsigned)n_bytes);
+            emulated_bulk_copy(shared, in + 16 * i, (unsigned)n_bytes, barrier);
+        }
+        __syncwarp();
+        out[128 * i + 2 * threadIdx.x] = ((uint32_t *)shared)[threadIdx.x % 16];
+        __syncwarp();
+        emulated_barrier_wait(barrier, i);
+        out[128 * i + 2 * threadIdx.x + 1] = ((uint32_t *)shared)[threadIdx.x % 16];
+        __syncwarp();
+    }
+}
+
+static __global__ void late_copies(const uint32_t *in, uint32_t *out)
+{
+    char *shared = (char *)emulated_here.shared;
+    int i = (int)threadIdx.x;
+    for (int group = 0; group < 2; group++) {
+        if (i < 4) emulated_copy(shared + 64 * group + 16 * i, in + 16 * group + 4 * i, 16);
+        emulated_copies_close_group();
+    }
+    for (int left = 1; left >= 0; left--) {
+        emulated_copies_wait(left);
+        __syncwarp();
+        for (int group = 0; group < 2; group++)
+            out[64 * left + 32 * group + i] = ((uint32_t *)shared)[16 * group + i % 16];
+        __syncwarp();
+    }
+}
+
+static __global__ void copies_that_nobody_waits_for(const uint32_t *in, int bulk)
+{
+    char *shared = (char *)emulated_here.shared;
+    uint64_t *barrier = (uint64_t *)(shared + 16);
+    if (bulk) {
+        emulated_barrier_open(barrier, 1);
+        emulated_bulk_copy(shared, in, 16, barrier);
+    } else {
+        emulated_copy(shared, in, 16);
+        emulated_copies_close_group();
+    }
+}
+
 static __global__ void matrix_step(float *out, int bf16)
 {
     uint32_t a[4], b[2];
@@ -197,6 +276,87 @@ static void nothing_is_done_before_the_host_waits(void **state)
     assert_int_equal(at[0], 5);
     assert_int_equal(at[1], 2);
     assert_int_equal(pinned[1], 5);
+    cudaFreeHost(pinned);
+    cudaFree(at);
+}
+
+static void blocks_begin_beside_the_kernel_before_and_see_its_work_once_they_wait(void **state)
+{
+    (void)state;
+    enum { N = 4 * 64 };
+    int *in = device<int>(N), *between = device<int>(N), *out = device<int>(N), n_wrong = 0;
+    for (int seed = 0; seed < 16; seed++) {
+        emulated_seed((uint64_t)seed);
+        for (int too_early = 0; too_early < 2; too_early++) {
+            const int from = 1000 * (2 * seed + too_early); /* another each time */
+            LAUNCH_BESIDE(count_up, 4, 64, 0, in, from);
+            LAUNCH_BESIDE(look_beside, 4, 64, 64 * sizeof(int), in, between, too_early);
+            LAUNCH_BESIDE(look_beside, 4, 64, 64 * sizeof(int), between, out, 0);
+            std::vector<int> got = host(out, N);
+            bool right = true;
+            for (int i = 0; i < N; i++) right = right && got[i] == from + i + 2;
+            if (!too_early) assert_true(right);
+            n_wrong += !right;
+        }
+    }
+    assert_true(n_wrong > 8);
+    for (int *p : {in, between, out}) cudaFree(p);
+}
+
+static void bytes_of_a_copy_are_there_at_the_wait_that_names_them(void **state)
+{
+    (void)state;
+    uint32_t *in = device<uint32_t>(32), *out = device<uint32_t>(256), words[32];
+    for (uint32_t i = 0; i < 32; i++) words[i] = 100 + i;
+    cudaMemcpy(in, words, sizeof words, cudaMemcpyHostToDevice);
+    for (int seed = 0; seed < 8; seed++) {
+        emulated_seed((uint64_t)seed);
+        LAUNCH(late_bulk_copies, 1, 32, 136, in, out, 64);
+        std::vector<uint32_t> got = host(out, 256);
+        for (uint32_t i = 0; i < 2; i++)
+            for (uint32_t lane = 0; lane < 32; lane++) {
+                assert_int_equal(got[128 * i + 2 * lane], 0xffffffffu);
+                assert_int_equal(got[128 * i + 2 * lane + 1], 100 + 16 * i + lane % 16);
+            }
+        LAUNCH(late_copies, 1, 32, 128, in, out);
+        got = host(out, 128);
+        for (uint32_t lane = 0; lane < 32; lane++) {
+            assert_int_equal(got[64 + lane], 100 + lane % 16); /* the older group; the other is on its way */
+            assert_int_equal(got[96 + lane], 0xffffffffu);
+            assert_int_equal(got[lane], 100 + lane % 16);
+            assert_int_equal(got[32 + lane], 116 + lane % 16);
+        }
+    }
+    cudaFree(in);
+    cudaFree(out);
+}
+
+static void a_graph_is_the_same_work_again(void **state)
+{
+    (void)state;
+    int *at = device<int>(64), *pinned;
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    assert_int_equal(cudaMallocHost(&pinned, 2 * sizeof *pinned), cudaSuccess);
+    assert_int_equal(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    LAUNCH(count_up, 1, 64, 0, at, 7);
+    cudaMemcpyAsync(at + 1, pinned, sizeof *pinned, cudaMemcpyHostToDevice, stream);
+    LAUNCH(store, 1, 1, 0, at + 2, 5);
+    cudaMemcpyAsync(pinned + 1, at, sizeof *pinned, cudaMemcpyDeviceToHost, stream);
+    assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    assert_int_equal(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    cudaGraphDestroy(graph);
+    assert_int_equal(cudaStreamQuery(stream), cudaSuccess); /* nothing has begun */
+    assert_int_equal(at[0], -1);
+    for (int i = 0; i < 2; i++) {
+        cudaMemsetAsync(at, 0xff, 64 * sizeof *at, stream);
+        pinned[0] = 40 + i; /* as it is when the graph comes to it */
+        assert_int_equal(cudaGraphLaunch(exec, stream), cudaSuccess);
+        std::vector<int> got = host(at, 4);
+        assert_true(got[0] == 7 && got[1] == 40 + i && got[2] == 5 && got[3] == 10 && pinned[1] == 7);
+        pinned[1] = 0;
+    }
+    cudaGraphExecDestroy(exec);
     cudaFreeHost(pinned);
     cudaFree(at);
 }
@@ -315,7 +475,9 @@ static void mistakes_are_named(void **state)
 {
     (void)state;
     static int *out;
+    static uint32_t *in;
     out = device<int>(1);
+    in = device<uint32_t>(256);
     const struct {
         std::function<void()> run;
         const char *text;
@@ -329,6 +491,22 @@ static void mistakes_are_named(void **state)
         {[] { LAUNCH(store, 1, 1, 49 << 10, out, 1); }, "with 50176 bytes of shared memory, it may have 49152"},
         {[] { LAUNCH(store, 1, 2048, 0, out, 1); }, "store is launched with blocks of 2048 threads"},
         {[] { LAUNCH(store, dim3(1, 0), 1, 0, out, 1); }, "with a grid of (1, 0, 1)"},
+        {[] { LAUNCH_BESIDE(some_do_not_wait, 1, 32, 0, out); }, "a thread ends and has not waited for its inputs"},
+        {[] {
+             cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+             cudaStreamQuery(stream);
+         },
+         "the host waits for a stream that captures"},
+        {[] {
+             int there = 1;
+             cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+             cudaMemcpyAsync(out, &there, sizeof there, cudaMemcpyHostToDevice, stream);
+         },
+         "a copy is captured whose host memory is not pinned"},
+        {[] { LAUNCH(late_bulk_copies, 1, 32, 136, in, in, 0); }, "a wait for an mbarrier's phase that nothing ends"},
+        {[] { LAUNCH(late_bulk_copies, 1, 32, 136, in, in, 24); }, "a copy of 24 bytes"},
+        {[] { LAUNCH(copies_that_nobody_waits_for, 1, 1, 24, in, 1); }, "the block ends with bulk copies under way"},
+        {[] { LAUNCH(copies_that_nobody_waits_for, 1, 1, 24, in, 0); }, "thread 0 ends with copies under way"},
         {[] { cudaFree(out + 1); }, "cudaFree of what cudaMalloc did not give"},
 #ifdef __SANITIZE_ADDRESS__
         {[] { LAUNCH(store, 1, 1, 0, out + 1, 1); }, "heap-buffer-overflow"},
@@ -340,6 +518,79 @@ static void mistakes_are_named(void **state)
     }
     assert_string_equal(line_of([] { LAUNCH(store, 1, 1, 0, out, 1); }).c_str(), "");
     cudaFree(out);
+    cudaFree(in);
+}
+
+/* ---- the fake NCCL: its calls, as kernels/cuda/nccl.cuh has them ---- */
+
+struct nccl_id {
+    char bytes[128];
+};
+struct nccl_config {
+    size_t size;
+    unsigned magic, version;
+    int blocking;
+};
+struct ncclComm;
+extern "C" int ncclGetUniqueId(nccl_id *id);
+extern "C" int ncclCommInitRankConfig(ncclComm **comm, int n, nccl_id id, int self, nccl_config *config);
+extern "C" int ncclCommGetAsyncError(ncclComm *comm, int *result);
+extern "C" int ncclCommAbort(ncclComm *comm);
+extern "C" int ncclAllGather(const void *from, void *to, size_t n, int type, ncclComm *comm, cudaStream_t s);
+extern "C" int ncclSend(const void *from, size_t n, int type, int to, ncclComm *comm, cudaStream_t s);
+extern "C" int ncclRecv(void *to, size_t n, int type, int from, ncclComm *comm, cudaStream_t s);
+enum { NCCL_OK = 0, NCCL_INVALID_USAGE = 5, NCCL_IN_PROGRESS = 7, NCCL_FLOAT = 7 };
+
+static int goes_on(ncclComm *comm)
+{
+    int result = NCCL_IN_PROGRESS;
+    while (result == NCCL_IN_PROGRESS) assert_int_equal(ncclCommGetAsyncError(comm, &result), NCCL_OK);
+    return result;
+}
+
+static void what_members_exchange_comes_late_and_in_the_stream_s_order(void **state)
+{
+    (void)state;
+    nccl_id id;
+    ncclComm *comm[2];
+    cudaStream_t streams[2];
+    float *rows[2];
+    int result;
+    assert_int_equal(ncclGetUniqueId(&id), NCCL_OK);
+    for (int i = 0; i < 2; i++) {
+        nccl_config config = {sizeof config, 0xcafebeefu, 21400, 0};
+        assert_int_equal(ncclCommInitRankConfig(&comm[i], 2, id, i, &config), NCCL_IN_PROGRESS);
+        assert_int_equal(ncclCommGetAsyncError(comm[0], &result), NCCL_OK);
+        assert_int_equal(result, NCCL_IN_PROGRESS); /* the other one, or what it has to do */
+        cudaStreamCreateWithFlags(&streams[i], cudaStreamNonBlocking);
+        rows[i] = device<float>(2);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(goes_on(comm[i]), NCCL_OK);
+        rows[i][0] = rows[i][1] = 7;
+        const float own = 1.0f + (float)i;
+        cudaMemcpyAsync(rows[i] + i, &own, sizeof own, cudaMemcpyHostToDevice, streams[i]);
+        assert_int_equal(ncclAllGather(rows[i] + i, rows[i], 1, NCCL_FLOAT, comm[i], streams[i]), NCCL_IN_PROGRESS);
+        assert_true(rows[i][0] == 7 && rows[i][1] == 7); /* nothing is done before the host waits */
+    }
+    for (int i = 0; i < 2; i++) assert_int_equal(cudaStreamQuery(streams[0]), cudaErrorNotReady);
+    assert_true(rows[0][0] == 1 && rows[0][1] != rows[0][1]); /* not there yet: no number */
+    cudaStreamSynchronize(streams[1]);
+    cudaStreamSynchronize(streams[0]);
+    for (int i = 0; i < 2; i++) assert_true(rows[i][0] == 1 && rows[i][1] == 2);
+    /* A call before the last one is done with, and two sizes, are errors. */
+    assert_int_equal(ncclSend(rows[0], 2, NCCL_FLOAT, 1, comm[0], streams[0]), NCCL_INVALID_USAGE);
+    for (int i = 0; i < 2; i++) assert_int_equal(goes_on(comm[i]), NCCL_OK);
+    assert_int_equal(ncclSend(rows[0], 2, NCCL_FLOAT, 1, comm[0], streams[0]), NCCL_IN_PROGRESS);
+    assert_int_equal(ncclRecv(rows[1], 1, NCCL_FLOAT, 0, comm[1], streams[1]), NCCL_IN_PROGRESS);
+    cudaStreamSynchronize(streams[1]); /* streams[0] needs no wait: others wait for what is sent */
+    assert_int_equal(goes_on(comm[1]), NCCL_INVALID_USAGE);
+    for (int i = 0; i < 2; i++) {
+        ncclCommAbort(comm[i]);
+        cudaStreamDestroy(streams[i]);
+        cudaFree(rows[i]);
+    }
+    assert_int_not_equal(access(id.bytes, F_OK), 0); /* nothing is left */
 }
 
 static int open_stream(void **state)
@@ -361,11 +612,15 @@ int main()
         cmocka_unit_test(lanes_of_a_warp_exchange_and_vote),
         cmocka_unit_test(blocks_run_in_an_order_of_the_seed),
         cmocka_unit_test(nothing_is_done_before_the_host_waits),
+        cmocka_unit_test(blocks_begin_beside_the_kernel_before_and_see_its_work_once_they_wait),
+        cmocka_unit_test(bytes_of_a_copy_are_there_at_the_wait_that_names_them),
+        cmocka_unit_test(a_graph_is_the_same_work_again),
         cmocka_unit_test(shared_memory_begins_as_nothing),
         cmocka_unit_test(halves_are_rounded_once_to_even),
         cmocka_unit_test(a_step_of_the_tensor_core_cuts_as_published),
         cmocka_unit_test(a_warp_s_step_is_the_matrix_s),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(what_members_exchange_comes_late_and_in_the_stream_s_order),
     };
     return cmocka_run_group_tests(tests, open_stream, close_stream);
 }
