@@ -304,7 +304,7 @@ static int run(struct bench *b, struct err *err)
     if (rc == OK) rc = list_figures(b, err);
     if (rc == OK) rc = read_prompt(b, &b->big, b->prompt_s, err);
     if (rc == OK && in->little) rc = read_prompt(b, &b->little, NULL, err);
-    b->has_beside = in->little && 2 * in->n_threads <= memory_cores();
+    b->has_beside = in->little && !b->device.table && 2 * in->n_threads <= memory_cores();
     for (int i = 0; i < in->n_rounds && rc == OK; i++) rc = one_round(b, i, err);
     watch_show(&in->watch, NULL, NULL, 0, 0);
     return rc;

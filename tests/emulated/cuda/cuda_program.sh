@@ -46,7 +46,7 @@ mixed() {
 mixed --arithmetic cpu
 { [ "$rc" = 0 ] && lps out | cmp -s - cpu; } || wrong "verifiers on a device and on a CPU give other ln p"
 mixed
-{ [ "$rc" = 4 ] && grep -q 'compute different bits' err; } || wrong "verifiers of two arithmetics serve one job: exit $rc"
+{ [ "$rc" = 4 ] && grep -q 'compute different bits' err; } || wrong "verifiers of two arithmetics: exit $rc"
 refuses 2 '--arithmetic gpu: must be one of device|cpu' "${ask[@]}" --arithmetic gpu
 run generate --big big.gguf --raw -n 1 --arithmetic cpu hello
 grep -q '^note: --arithmetic has no effect' err || wrong "--arithmetic without a device: no note"
