@@ -432,8 +432,8 @@ static int run_op(device *d, const device_op *op)
     case DEVICE_ADD: return run_add(d, op);
     case DEVICE_CLEAR:
         return cudaMemsetAsync(d->of[DEVICE_Y], 0, (size_t)d->n_rows * d->ld[DEVICE_Y] * sizeof(float), d->stream);
+    default: return cudaErrorInvalidValue; /* of what the table lacks */
     }
-    return cudaErrorInvalidValue;
 }
 
 /* ---- a pass ---- */
