@@ -265,7 +265,8 @@ static struct device_wish wish_of(enum device_choice choice, const struct option
                                              [DEVICE_CUDA] = DEVICE_KIND_CUDA,
                                              [DEVICE_AUTO] = DEVICE_KIND_AUTO,
                                              [DEVICE_REFERENCE] = DEVICE_KIND_REFERENCE};
-    return (struct device_wish){.kind = kinds[choice], .number = o->device_number};
+    return (struct device_wish){
+        .kind = kinds[choice], .number = o->device_number, .cpu_arithmetic = o->arithmetic == ARITHMETIC_CPU};
 }
 
 static int run_over_workers(struct program *p, struct err *err)
@@ -425,6 +426,7 @@ static int run_bench_step(struct program *p, struct err *err)
                                   .n_threads = o->threads ? o->threads : memory_cores(),
                                   .n_rounds = o->rounds,
                                   .kernels = p->kernels,
+                                  .device = wish_of(o->device, o),
                                   .json = o->format == FORMAT_JSONL,
                                   .watch = {show_progress, &progress}};
     return bench_step(&in, stdout, err);

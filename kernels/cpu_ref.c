@@ -471,6 +471,7 @@ static struct head_part ref_head(const float *logits, int32_t first, int n)
     return (struct head_part){.max = logits[best], .id = first + best, .sum = tree(part)};
 }
 
+#ifndef CPU_REF_FUNCTIONS /* cuda/cpu_module.cu has the functions alone */
 const struct kernels kernels_ref = {
     .name = "ref",
     .panel_bytes = ref_panel_bytes,
@@ -488,3 +489,4 @@ const struct kernels kernels_ref = {
     .attention = ref_attention,
     .head = ref_head,
 };
+#endif

@@ -34,6 +34,8 @@ set_tests_properties(planner PROPERTIES TIMEOUT 120 PROCESSORS 2)
 add_test(NAME found_plans COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/found_plans.sh $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(found_plans PROPERTIES TIMEOUT 120)
+add_test(NAME make_model COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/make_model.sh $<TARGET_FILE:pilotfish>
+         ${CMAKE_SOURCE_DIR}/scripts)
 add_test(NAME scripts_help COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/scripts_help.sh ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(scripts_help PROPERTIES TIMEOUT 60)
 add_test(NAME programs COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/programs.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>

@@ -94,6 +94,8 @@ if [ "$(nproc)" -gt 1 ]; then
 fi
 does '^model .* over limit$' "${steps[@]}" --little little.gguf --threads "$(nproc)"
 does '"format": "Q6_K", "out": 512, .*"rows": 2, ' bench kernels --rounds 1 --rows 1,2 --threads 1 -o jsonl
+does '^reference: .*; medians of 2 rounds' "${steps[@]}" --device reference
+does '^big  *20  *3  *[0-9.]*  *[0-9.]*  *[0-9.]*$' "${steps[@]}" --device reference
 refuses 2 "they must rise" bench step --big big.gguf --contexts 8,8
 refuses 2 "not a list of whole numbers" bench step --big big.gguf --rows 1,x
 refuses 2 "must be from 1 to 256, rising" bench step --big big.gguf --rows 4-2

@@ -6,6 +6,12 @@ pilotfish_test(test_grid test_grid.c LIBS pf_grid LARGE)
 pilotfish_test(test_sampling test_sampling.c LIBS pf_grid m LARGE)
 pilotfish_test(test_grid_real test_grid_real.c lib/real.c LIBS pf_grid PkgConfig::JANSSON LARGE)
 pilotfish_test(test_golden test_golden.c lib/real.c LIBS pf_coordinator pf_worker PkgConfig::JANSSON LARGE)
+if(TARGET pilotfish_cuda_emulated)
+    add_test(NAME cuda_golden COMMAND test_golden $<TARGET_FILE:pilotfish_cuda_emulated>
+             WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    target_link_libraries(test_golden PRIVATE ${CMAKE_DL_LIBS})
+    add_dependencies(test_golden pilotfish_cuda_emulated)
+endif()
 pilotfish_test(test_share test_share.c lib/real.c LIBS pf_worker PkgConfig::JANSSON LARGE)
 
 # Random clusters, networks and requests, for as long as it is told; scripts/test runs it under sanitizers too.

@@ -1,4 +1,6 @@
-/* A device behind the engine: the reference's kernels, so every bit must be the CPU engine's. */
+/* A device behind the engine: the reference's kernels, so every bit must be the CPU engine's.
+ *   test_device [MODULE]: the device of this module instead, of the same arithmetic */
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +16,7 @@
 
 enum { MAX_ROWS = 64, N_CTX = 160, MAX_EMBD = 512 };
 
+static const struct device_table *tested = &device_ref;
 static char folder[] = "/tmp/pilotfish-device-XXXXXX", path[64], little[64], side[64];
 
 static struct shown { /* what a load says of itself */
@@ -121,7 +124,7 @@ static void check_toy(const char *architecture, uint32_t type, const char *plan)
     static struct bits cpu, device;
     const struct tiny_spec s = spec_of(architecture, type);
     write_toy(path, &s);
-    struct engine *of_cpu = engine(NULL, plan), *of_device = engine(&device_ref, plan);
+    struct engine *of_cpu = engine(NULL, plan), *of_device = engine(tested, plan);
     int at[2] = {0, 0}, at_device[2] = {0, 0};
     for (size_t i = 0; i < sizeof n_rows / sizeof *n_rows; i++) {
         feed(of_cpu, at, n_rows[i], &cpu);
@@ -157,7 +160,7 @@ static void what_is_copied_has_the_bits_of_what_was_computed(void **state)
     const struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
     write_toy(path, &s);
     for (int on = 0; on < 2; on++) {
-        struct engine *e = engine(on ? &device_ref : NULL, NULL);
+        struct engine *e = engine(on ? tested : NULL, NULL);
         struct err err;
         static float x[2][40 * MAX_EMBD];
         struct row asks[40];
@@ -192,7 +195,7 @@ static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
     struct engine_row rows[N];
     struct err err;
     write_toy(path, &s);
-    struct engine *engines[2] = {engine(NULL, NULL), engine(&device_ref, NULL)};
+    struct engine *engines[2] = {engine(NULL, NULL), engine(tested, NULL)};
     for (int k = 0; k < 2; k++) {
         for (int i = 0; i < N; i++)
             rows[i] = (struct engine_row){.slot = i == BAD, .pos = i == BAD ? 0 : i, .ask = &ask};
@@ -212,7 +215,7 @@ static void a_load_says_the_bytes_that_the_cpu_s_says(void **state)
     const struct tiny_spec s = spec_of("llama", QUANT_Q4_K);
     write_toy(path, &s);
     engine_close(engine(NULL, NULL));
-    engine_close(engine(&device_ref, NULL));
+    engine_close(engine(tested, NULL));
     assert_true(shown[0].n > 0);
     assert_memory_equal(&shown[0], &shown[1], sizeof *shown);
 }
@@ -243,7 +246,7 @@ static void shards_and_stages_on_it_give_the_one_hash(void **state)
             grid_init(&g, path, little, kernels_pick(NULL, &why));
             grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER}); /* by the CPU, whole: what is expected */
             g.have_expected = 1;
-            g.device = &device_ref;
+            g.device = tested;
             g.draft_plan = "layerskip:1";
         }
         g.stage_share = rows[i].stage_share;
@@ -268,7 +271,7 @@ static void a_side_file_serves_and_drafts_there_too(void **state)
     grid_init(&g, path, NULL, kernels_pick(NULL, &why));
     grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER});
     g.have_expected = 1;
-    g.device = &device_ref;
+    g.device = tested;
     g.draft_plan = balcony;
     g.self_max = 64;
     grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 2, 1, TOGETHER});
@@ -292,7 +295,7 @@ static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void *
     grid_init(&g, path, little, kernels_pick(NULL, &why));
     grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER}); /* by the CPU: what is expected */
     g.have_expected = 1;
-    g.device = &device_ref;
+    g.device = tested;
     g.draft_plan = "layerskip:2";
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) grid_run(&g, &cells[i]);
 }
@@ -352,8 +355,19 @@ static int remove_folder(void **state)
     return tiny_remove(folder);
 }
 
-int main(void)
+static void open_module(const char *file)
 {
+    void *module = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    device_module *table_of = module ? (device_module *)(uintptr_t)dlsym(module, "pf_device") : NULL;
+    tested = table_of ? table_of(DEVICE_VERSION) : NULL;
+    if (tested && tested->arithmetic == ARITHMETIC_ID) return;
+    fprintf(stderr, "test_device: %s: no module of the CPU's arithmetic\n", file);
+    exit(1);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) open_module(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_format_has_the_bits_of_the_cpu_engine),
         cmocka_unit_test(every_architecture_and_a_plan_too),

@@ -16,10 +16,12 @@ static const char *variable(const char *name)
     return value && *value ? value : NULL;
 }
 
-static int module_name(const char **name, struct err *err)
+static int module_name(const char **name, bool cpu_arithmetic, struct err *err)
 {
+    static const char *const names[2][2] = {{"pilotfish_cuda.so", "pilotfish_cuda_emulated.so"},
+                                            {"pilotfish_cuda_cpu.so", "pilotfish_cuda_cpu_emulated.so"}};
     const char *which = variable("PILOTFISH_CUDA");
-    *name = which ? "pilotfish_cuda_emulated.so" : "pilotfish_cuda.so";
+    *name = names[cpu_arithmetic][which != NULL];
     if (!which || !strcmp(which, "emulated")) return OK;
     return err_set(err, E_USAGE, "PILOTFISH_CUDA=%.100s: it may be \"emulated\"", which);
 }
@@ -39,10 +41,10 @@ static bool find_beside(char path[PATH_ROOM], const char *name)
 }
 
 /* E_LAYOUT: there is none. */
-static int find_module(char path[PATH_ROOM], struct err *err)
+static int find_module(char path[PATH_ROOM], bool cpu_arithmetic, struct err *err)
 {
     const char *named = variable("PILOTFISH_DEVICE_MODULE"), *name;
-    int rc = module_name(&name, err);
+    int rc = module_name(&name, cpu_arithmetic, err);
     if (rc != OK) return rc;
     if (named && snprintf(path, PATH_ROOM, "%s", named) < PATH_ROOM) return OK;
     if (!named && find_beside(path, name)) return OK;
@@ -94,7 +96,7 @@ static int pick_cuda(struct device_pick *pick, const struct device_wish *wish, s
 {
     char path[PATH_ROOM];
     bool is_auto = wish->kind == DEVICE_KIND_AUTO;
-    int rc = find_module(path, err);
+    int rc = find_module(path, wish->cpu_arithmetic, err);
     if (rc == E_LAYOUT && is_auto) return OK;
     if (rc == OK) rc = open_module(&pick->table, path, err);
     if (rc != OK) return rc;

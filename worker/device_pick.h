@@ -2,8 +2,9 @@
  * is built in, or of a module that is opened at run time: so the program starts where neither module nor driver is.
  *
  * A module is the file that PILOTFISH_DEVICE_MODULE names, else pilotfish_cuda.so beside the program, or in the folder
- * of libraries that the program was installed with. PILOTFISH_CUDA=emulated takes pilotfish_cuda_emulated.so, whose
- * device is the CPU. A module that was opened stays.
+ * of libraries that the program was installed with; pilotfish_cuda_cpu.so for the CPU's arithmetic.
+ * PILOTFISH_CUDA=emulated takes pilotfish_cuda_emulated.so or pilotfish_cuda_cpu_emulated.so, whose device is the CPU. A
+ * module that was opened stays.
  */
 #ifndef WORKER_DEVICE_PICK_H
 #define WORKER_DEVICE_PICK_H
@@ -23,6 +24,7 @@ struct device_wish {
     const struct device_table *table; /* tests: in place of what kind says; NULL: none. Borrowed */
     int number;                       /* of the device; below 0: the workers of a host take its devices in turn: */
     int n_before;                     /* so many have come before this one */
+    bool cpu_arithmetic;              /* of cuda: the CPU's bits, slowly */
 };
 
 static inline bool device_wished(const struct device_wish *w)

@@ -30,7 +30,7 @@ static const char search_more[] =
 static const char step_more[] =
     "A plain read loop and bare products of bytes are timed in the same rounds as the passes.\n"
     "Limit of n rows: the longer of one row's time and n times a row's multiply-adds over 0.59 of the\n"
-    "bare rate.\n";
+    "bare rate. With --device the passes are timed alone: the loops are the CPU's.\n";
 
 static const char sweep_more[] =
     "One row for each way to write the same texts. plain: the big model alone. sequential: drafts of one\n"

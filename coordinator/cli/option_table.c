@@ -182,16 +182,20 @@ const struct option option_table[] = {
      .needs = NEEDS_LITTLES,
      .help = "workers that each hold the little model; each request has one\nof them: a group's own, where there are "
              "as many"},
-    {"device", NULL, TEXT | WORKER | DOC, OPTION_CHOICE, AT(device), "cpu|cuda|auto|reference", 0, 0, .preset = "cpu",
+    {"device", NULL, TEXT | WORKER | STEP | DOC, OPTION_CHOICE, AT(device), "cpu|cuda|auto|reference", 0, 0,
+     .preset = "cpu",
      .help =
          "what computes the big model's passes. auto: cuda if a device\nanswers; reference, for tests: the engine's "
          "side for devices,\nwith the slow kernels of the CPU behind it"},
     {"draft-device", NULL, TEXT, OPTION_CHOICE, AT(draft_device), "cpu|cuda|auto|reference", 0, 0, .preset = "cpu",
      .needs = NEEDS_LITTLE, .help = "what computes the little model's passes"},
-    {"device-number", NULL, TEXT | WORKER | DOC, OPTION_COUNT, AT(device_number), "N", -1, 1 << 10, .preset = "-1",
-     .needs = NEEDS_DEVICE,
+    {"device-number", NULL, TEXT | WORKER | STEP | DOC, OPTION_COUNT, AT(device_number), "N", -1, 1 << 10,
+     .preset = "-1", .needs = NEEDS_DEVICE,
      .help = "which device of its host, from 0, each worker takes; -1: they\ntake them in turn, the little model the "
              "first one"},
+    {"arithmetic", NULL, TEXT | WORKER | STEP | DOC, OPTION_CHOICE, AT(arithmetic), "device|cpu", 0, 0,
+     .preset = "device", .needs = NEEDS_DEVICE,
+     .help = "of cuda; cpu: the CPU's bits, by slow kernels, for tests and for\njobs whose other verifiers are CPUs"},
     {"tp", "--tensor-parallel-size -tp", TEXT | SCORE | DOC, OPTION_COUNT, AT(tp), "N", 1, SHARDS_MOST, .preset = "1",
      .help = "shards that compute each layer together"},
     {"pp", "--pipeline-parallel-size -pp", TEXT | SCORE | DOC, OPTION_COUNT, AT(pp), "N", 1, SHARDS_MOST, .preset = "1",

@@ -61,6 +61,7 @@ enum search_by { BY_PERPLEXITY, BY_AGREEMENT };
 enum rank_role { RANK_ANY, RANK_DRAFTER, RANK_VERIFIER };
 enum little_quant { LITTLE_Q4, LITTLE_FILE };
 enum device_choice { DEVICE_CPU, DEVICE_CUDA, DEVICE_AUTO, DEVICE_REFERENCE };
+enum arithmetic_choice { ARITHMETIC_DEVICE, ARITHMETIC_CPU };
 enum goal { GOAL_LATENCY, GOAL_THROUGHPUT };
 
 struct option;
@@ -118,6 +119,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     const char *shard_share;                /* likewise; NULL: equal */
     enum device_choice device, draft_device;
     int device_number; /* -1: in turn */
+    enum arithmetic_choice arithmetic;
     int parallel, prompt_rows;
     int self_max;                /* see struct spec_config */
     struct net_delays net_delay; /* of an emulated network (network.h) */

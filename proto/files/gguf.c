@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/files/random_weights.h"
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are copied as they lie in the file");
 
 enum {
@@ -289,10 +291,48 @@ static int read_alignment(const struct reader *r, const struct gguf *g, uint64_t
     return OK;
 }
 
+/* Room for weights that are made row by row when they are asked for: until then it takes no memory. */
+static int place_random(const struct reader *r, struct gguf *g, uint64_t alignment, int64_t seed)
+{
+    uint64_t n = 0;
+    bool fits = true;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        struct gguf_tensor *t = &g->tensors[i];
+        if (!random_weights_format(t->type))
+            return err_set(r->err, E_MODEL, "%s: tensor '%s' has the format %s, of which there are no random weights",
+                           r->path, gguf_show(t->name).s, gguf_type(t->type)->name);
+        fits = fits && !__builtin_add_overflow(n, t->n_bytes, &n) && n <= SIZE_MAX - alignment;
+        n = (n + alignment - 1) & ~(alignment - 1);
+    }
+    void *at = fits && n ? mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+                         : MAP_FAILED;
+    if (at == MAP_FAILED)
+        return err_set(r->err, E_LAYOUT, "%s: no room for %llu bytes of random weights", r->path,
+                       (unsigned long long)n);
+    g->random = at;
+    g->random_bytes = n;
+    n = 0;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        struct gguf_tensor *t = &g->tensors[i];
+        t->data = g->random + n;
+        t->random_key = random_weights_key((uint64_t)seed, t->name);
+        n = (n + t->n_bytes + alignment - 1) & ~(alignment - 1);
+    }
+    return OK;
+}
+
 static int place_tensors(const struct reader *r, struct gguf *g, uint64_t alignment)
 {
     uint64_t start = ((uint64_t)(r->at - r->base) + alignment - 1) & ~(alignment - 1);
     uint64_t room = start <= g->n_bytes ? g->n_bytes - start : 0;
+    int64_t seed;
+    if (g->n_tensors && gguf_find(g, RANDOM_SEED_KEY)) {
+        if (!gguf_get_int(g, RANDOM_SEED_KEY, &seed))
+            return err_set(r->err, E_MODEL, "%s: " RANDOM_SEED_KEY " is no number", r->path);
+        if (room)
+            return err_set(r->err, E_MODEL, "%s: it has weights, and " RANDOM_SEED_KEY " too: make it again", r->path);
+        return place_random(r, g, alignment, seed);
+    }
     for (size_t i = 0; i < g->n_tensors; i++) {
         struct gguf_tensor *t = &g->tensors[i];
         uint64_t offset;
@@ -426,6 +466,7 @@ void gguf_close(struct gguf *g)
     if (g->head != g->base) free((void *)(uintptr_t)g->head);
     if (g->mapped) munmap((void *)(uintptr_t)g->base, g->n_bytes);
     if (g->made) free((void *)(uintptr_t)g->base);
+    if (g->random) munmap(g->random, g->random_bytes);
     free((void *)(uintptr_t)g->path);
     free(g->kv_names);
     free(g->tensor_names);
@@ -449,6 +490,7 @@ uint64_t gguf_row_in_file(uint64_t rope_permuted, uint64_t row)
 const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row)
 {
     row = gguf_row_in_file(t->rope_permuted, row);
+    if (t->random_key) random_weights_row((uint8_t *)(uintptr_t)t->data + row * row_bytes(t), t, row);
     if (!t->row_chunks) return t->data + row * row_bytes(t);
     return t->row_chunks[row / t->chunk_rows] + row % t->chunk_rows * row_bytes(t);
 }
@@ -456,6 +498,7 @@ const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row)
 static bool is_mapped(const struct gguf *g, const uint8_t *at)
 {
     if (g->mapped && at >= g->base && at < g->base + g->n_bytes) return true;
+    if (g->random && at >= g->random && at < g->random + g->random_bytes) return true;
     for (int i = 0; i < g->n_parts; i++)
         if (is_mapped(&g->parts[i], at)) return true;
     return false;

@@ -80,12 +80,13 @@ struct gguf_tensor {
     int n_dims;
     uint64_t dim[4];     /* dim[0] varies fastest: a matrix [n_out, n_in] has dim = {n_in, n_out}; unused ones are 1 */
     uint32_t type;       /* number as in files: gguf_type(type) names it */
-    const uint8_t *data; /* of the first row */
+    const uint8_t *data; /* of the first row; gguf_row reads it */
     size_t n_bytes;
     /* For tensors whose rows are in another order in their files (hf.h); gguf_row uses them. */
     const uint8_t **row_chunks; /* borrowed: where every chunk_rows rows begin; NULL: all follow from data on */
     uint64_t chunk_rows;
     uint64_t rope_permuted; /* rows of a head: rows i and i + rope_permuted / 2 are side by side here; 0: not so */
+    uint64_t random_key;    /* not 0: gguf_row makes the row that it is asked for (random_weights.h) */
 };
 
 struct gguf {
@@ -94,7 +95,9 @@ struct gguf {
     size_t n_bytes;
     const uint8_t *head;         /* what stands before the tensors' data; owns it if the bytes are mapped */
     size_t head_bytes, keys_end; /* keys_end: the head without the tensors' directory */
-    bool mapped, made;           /* made: owns the bytes, which stand for a directory's keys and vectors */
+    uint8_t *random; /* owns: room for the tensors of a file without weights (random_weights.h); NULL: it has them */
+    size_t random_bytes;
+    bool mapped, made; /* made: owns the bytes, which stand for a directory's keys and vectors */
     uint32_t version;
     size_t n_kv, n_tensors;
     struct gguf_kv *kv;                               /* owns */
@@ -119,7 +122,8 @@ uint8_t *gguf_keys(const struct gguf *g, size_t *n_bytes);
 int gguf_n_files(const struct gguf *g);
 size_t gguf_file_bytes(const struct gguf *g); /* of all files with tensors */
 
-/* A row's first byte; a row is dim[0] elements. row < dim[1] * dim[2] * dim[3]. */
+/* A row's first byte; a row is dim[0] elements. row < dim[1] * dim[2] * dim[3]. Random rows stay until gguf_release;
+ * threads may ask for different ones. */
 const uint8_t *gguf_row(const struct gguf_tensor *t, uint64_t row);
 /* The most tokens that a text may have: what the model was trained for, or the window if all blocks have one (not all
  * of gemma3's do). INT_MAX: the file has no such key. */

@@ -188,7 +188,8 @@ uint64_t gguf_fingerprint(const struct gguf *g)
         for (size_t k = 0; k < t->name.n; k++) h = prefix_hash_next(h, (uint8_t)t->name.s[k]);
         for (int k = 0; k < 4; k++) h = prefix_hash_mix(h ^ t->dim[k]);
         h = prefix_hash_next(h, (int32_t)t->type);
-        for (size_t k = 0; k < BYTES && k < t->n_bytes; k++) h = prefix_hash_next(h, t->data[k]);
+        h = t->random_key ? prefix_hash_mix(h ^ t->random_key) : h;
+        for (size_t k = 0; k < BYTES && k < t->n_bytes && !t->random_key; k++) h = prefix_hash_next(h, t->data[k]);
     }
     return h;
 }

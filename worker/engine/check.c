@@ -76,7 +76,7 @@ bool check_panel(const struct piece *p, int i_panel, const void *rows[PANEL])
 
 bool check_vector(const struct piece *p)
 {
-    return check_row(QUANT_F32, p->tensor->data, (int)p->tensor->dim[0]);
+    return check_row(QUANT_F32, gguf_row(p->tensor, 0), (int)p->tensor->dim[0]);
 }
 
 int check_failed(const struct piece *p, const char *path, struct err *err)

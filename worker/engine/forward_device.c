@@ -94,7 +94,7 @@ static int load_matrix(struct engine *e, const struct piece *p, int *handle, str
 static int load_vector(struct engine *e, const struct piece *p, int *handle, struct err *err)
 {
     int n = p->row_to - p->row_from;
-    const float *x = (const float *)p->tensor->data + p->row_from;
+    const float *x = (const float *)gguf_row(p->tensor, 0) + p->row_from;
     if (!check_vector(p)) return check_failed(p, e->path, err);
     *handle = e->device->table->vector(e->device->device, x, n);
     if (*handle < 0) return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
@@ -247,7 +247,7 @@ static int copy_factors(struct engine *e, const struct pieces *p, struct err *er
         if (p->list[i].vector != &e->model.rope_factors) continue;
         size_t n = (size_t)(e->model.shape.d_head / 2);
         if (!(e->factors = malloc(n * sizeof *e->factors))) return err_set(err, E_LAYOUT, "out of memory");
-        memcpy(e->factors, p->list[i].tensor->data, n * sizeof *e->factors);
+        memcpy(e->factors, gguf_row(p->list[i].tensor, 0), n * sizeof *e->factors);
         e->model.rope_factors = e->factors;
     }
     return OK;

@@ -375,9 +375,10 @@ static int check_rows(const struct model *m, struct err *err)
 static int check_factors(const struct model *m, struct err *err)
 {
     const struct gguf_tensor *t = gguf_tensor(&m->file, "rope_freqs.weight");
+    const uint8_t *factors = t ? gguf_row(t, 0) : NULL;
     for (int i = 0; t && i < m->shape.d_head / 2; i++) {
         float factor;
-        memcpy(&factor, t->data + (size_t)i * sizeof factor, sizeof factor);
+        memcpy(&factor, factors + (size_t)i * sizeof factor, sizeof factor);
         if (!(factor > 0 && factor < 1e9f))
             return err_set(err, E_MODEL, "%s: factor %d of rope_freqs.weight is %g", m->file.path, i, (double)factor);
     }

@@ -77,6 +77,7 @@ int model_check(struct model *m, struct pool *pool, const struct watch *watch, s
     struct pieces p;
     int rc = model_pieces(m, &p, err);
     for (int i = 0; i < p.n && rc == OK; i++) {
+        if (p.list[i].tensor->random_key) continue; /* it would have to be made first */
         watch_show(watch, "checked", "tensors", (uint64_t)i, (uint64_t)p.n);
         rc = pack(&(struct packing){.piece = &p.list[i], .pool = pool}, m->file.path, err);
         gguf_release(&m->file, p.list[i].tensor);
@@ -108,7 +109,7 @@ static int load_piece(struct packing *job, uint8_t *at, const char *path, struct
     int rc = pack(job, path, err);
     if (rc != OK || piece->matrix) return rc;
     *piece->vector = (float *)at;
-    memcpy(at, piece->tensor->data + (size_t)piece->row_from * sizeof(float),
+    memcpy(at, gguf_row(piece->tensor, 0) + (size_t)piece->row_from * sizeof(float),
            (size_t)(piece->row_to - piece->row_from) * sizeof(float));
     return OK;
 }

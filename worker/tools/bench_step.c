@@ -33,6 +33,7 @@ struct subject { /* a model */
 
 struct bench {
     const struct bench_step_input *in;
+    struct device_pick device; /* no table: the CPU */
     struct subject big, little;
     struct figure *figures;
     int n_figures;
@@ -112,15 +113,19 @@ static int largest(const int *list, int n)
     return most;
 }
 
-static int subject_open(struct subject *s, const struct bench_step_input *in, const char *path, bool little,
-                        struct err *err)
+static int subject_open(struct bench *b, struct subject *s, const char *path, bool little, struct err *err)
 {
+    const struct bench_step_input *in = b->in;
+    const struct device_pick *device = little ? NULL : &b->device;
     int most = largest(in->rows, in->n_rows), max_rows = most > PROMPT_ROWS ? most : PROMPT_ROWS;
     struct engine_config config = {.path = path,
                                    .share = {.n_stages = 1, .n_shards = 1},
                                    .plan = little ? NULL : in->plan,
                                    .requantize = little && in->requantize,
                                    .kernels = in->kernels,
+                                   .device = device ? device->table : NULL,
+                                   .device_number = device ? device->number : 0,
+                                   .device_name = device ? device->name : NULL,
                                    .n_threads = in->n_threads,
                                    .spin = true,
                                    .max_rows = max_rows,
@@ -197,14 +202,15 @@ static int list_figures(struct bench *b, struct err *err)
 static int one_round(struct bench *b, int round, struct err *err)
 {
     int rc = OK;
-    b->read[round] = limits_read(b->in->n_threads, loop_s);
-    b->multiply[round] = limits_multiply(b->in->n_threads, loop_s);
+    const bool on_device = b->device.table;
+    b->read[round] = on_device ? 0 : limits_read(b->in->n_threads, loop_s);
+    b->multiply[round] = on_device ? 0 : limits_multiply(b->in->n_threads, loop_s);
     for (int i = 0; i < b->n_figures && rc == OK; i++) {
         struct figure *f = &b->figures[i];
         watch_show(&b->in->watch, "timed", "passes", (uint64_t)(round * b->n_figures + i),
                    (uint64_t)(b->in->n_rounds * b->n_figures));
         struct taking pass = {f->little ? &b->little : &b->big, f->context, f->n_rows, err};
-        rc = timing_take(take, &pass, b->in->n_threads, &f->s[round]);
+        rc = timing_take(take, &pass, on_device && !f->little ? 1 : b->in->n_threads, &f->s[round]);
         f->over[round] = f->s[round] / b->figures[0].s[round];
         if (rc == OK && b->has_beside) rc = take_beside(b, f, &f->s_beside[round], err);
     }
@@ -232,18 +238,30 @@ static void put_figure(const struct bench *b, struct figure *f, double read, dou
     if (b->in->json) {
         fprintf(out,
                 "{\"model\": \"%s\", \"context\": %d, \"rows\": %d, \"ms\": %.4f, \"over_first\": %.4f, \"bytes\": "
-                "%.0f, \"read_gbps\": %.3f, \"of_read_loop\": %.4f",
-                name, f->context, f->n_rows, took * 1e3, over, bytes, bytes / took * 1e-9, part);
+                "%.0f, \"read_gbps\": %.3f",
+                name, f->context, f->n_rows, took * 1e3, over, bytes, bytes / took * 1e-9);
+        if (read > 0) fprintf(out, ", \"of_read_loop\": %.4f", part);
         if (!f->little && t_row > 0) fprintf(out, ", \"over_limit\": %.4f", took / least);
         if (b->has_beside) fprintf(out, ", \"beside_ms\": %.4f", beside * 1e3);
         fprintf(out, "}\n");
     } else {
-        fprintf(out, "%-8s %7d %5d %9.2f %10.2f %7.1f %8.0f %%", name, f->context, f->n_rows, took * 1e3, over,
-                bytes / took * 1e-9, 100 * part);
+        fprintf(out, "%-8s %7d %5d %9.2f %10.2f %7.1f", name, f->context, f->n_rows, took * 1e3, over,
+                bytes / took * 1e-9);
+        if (read > 0) fprintf(out, " %8.0f %%", 100 * part);
         if (!f->little && t_row > 0) fprintf(out, " %10.2f", took / least);
         if (b->has_beside) fprintf(out, f->little ? "%21.2f" : " %9.2f", beside / took);
         fprintf(out, "\n");
     }
+}
+
+static void put_device(const struct bench *b, FILE *out)
+{
+    const struct bench_step_input *in = b->in;
+    if (in->json)
+        fprintf(out, "{\"device\": \"%s\", \"rounds\": %d}\n", b->device.name, in->n_rounds);
+    else
+        fprintf(out, "%s; medians of %d rounds\n\n%-8s %7s %5s %9s %10s %7s\n", b->device.name, in->n_rounds, "model",
+                "context", "rows", "ms", "over first", "GB/s");
 }
 
 static void put_all(struct bench *b, FILE *out)
@@ -251,7 +269,9 @@ static void put_all(struct bench *b, FILE *out)
     const struct bench_step_input *in = b->in;
     double read = timing_median(b->read, in->n_rounds), multiply = timing_median(b->multiply, in->n_rounds);
     double t_row = multiply > 0 ? b->big.info.multiply_adds / (best_kernel * multiply) : 0;
-    if (in->json)
+    if (b->device.table)
+        put_device(b, out);
+    else if (in->json)
         fprintf(
             out,
             "{\"kernels\": \"%s\", \"threads\": %d, \"rounds\": %d, \"read_loop_gbps\": %.3f, \"multiply_adds_ps\": "
@@ -278,12 +298,13 @@ static void put_all(struct bench *b, FILE *out)
 static int run(struct bench *b, struct err *err)
 {
     const struct bench_step_input *in = b->in;
-    int rc = subject_open(&b->big, in, in->big, false, err);
-    if (rc == OK && in->little) rc = subject_open(&b->little, in, in->little, true, err);
+    int rc = device_pick(&b->device, &in->device, err);
+    if (rc == OK) rc = subject_open(b, &b->big, in->big, false, err);
+    if (rc == OK && in->little) rc = subject_open(b, &b->little, in->little, true, err);
     if (rc == OK) rc = list_figures(b, err);
     if (rc == OK) rc = read_prompt(b, &b->big, b->prompt_s, err);
     if (rc == OK && in->little) rc = read_prompt(b, &b->little, NULL, err);
-    b->has_beside = in->little && 2 * in->n_threads <= memory_cores();
+    b->has_beside = in->little && !b->device.table && 2 * in->n_threads <= memory_cores();
     for (int i = 0; i < in->n_rounds && rc == OK; i++) rc = one_round(b, i, err);
     watch_show(&in->watch, NULL, NULL, 0, 0);
     return rc;

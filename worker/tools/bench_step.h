@@ -4,7 +4,8 @@
  * A round times a plain read loop, bare products, and each pass once; ratios are taken within a round, and the median
  * of the rounds is shown. The limit of a pass of n rows is max(T(1), n * t): T(1) is one row's time, t a row's
  * multiply-adds over 0.59 of the bare rate (what the best kernel of this arithmetic reaches on a Zen 4; its other work
- * takes the rest).
+ * takes the rest). On a device big's passes are timed alone: the two loops are the CPU's (scripts/gpu-check speed has a
+ * card's).
  */
 #ifndef WORKER_TOOLS_BENCH_STEP_H
 #define WORKER_TOOLS_BENCH_STEP_H
@@ -14,6 +15,7 @@
 
 #include "kernels/kernels.h"
 #include "proto/err.h"
+#include "worker/device_pick.h"
 #include "worker/watch.h"
 
 struct bench_step_input {       /* all borrowed */
@@ -25,7 +27,8 @@ struct bench_step_input {       /* all borrowed */
     int n_rows, n_contexts;
     int n_threads, n_rounds;
     const struct kernels *kernels;
-    bool json; /* a line of JSON for each figure, instead of the table */
+    struct device_wish device; /* of big */
+    bool json;                 /* a line of JSON for each figure, instead of the table */
     struct watch watch;
 };
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The modules export pf_* alone; nvcc's holds each kernel for both architectures, with at most 64 bytes of spills.
 #
-#   cuda_module.sh NM EMULATED_MODULE MODULE
+#   cuda_module.sh NM MODULE_FOLDER
 set -eu
-nm=$1 emulated=$2 module=$3
+nm=$1 module=$2/pilotfish_cuda.so
 
-for so in "$emulated" "$module"; do
+for so in "$2"/pilotfish_cuda*.so; do
     [ -e "$so" ] || continue
     exported=$("$nm" -D --defined-only "$so" | awk '{ print $3 }')
     [ "$exported" = pf_device ] || { printf '%s exports:\n%s\n' "$so" "$exported"; exit 1; }
@@ -15,7 +15,9 @@ if [ ! -e "$module" ]; then
     exit 77
 fi
 
-"$nm" -D --undefined-only "$module" | grep -E ' cu[A-Z]' && { echo "$module needs the driver's library"; exit 1; }
+for so in "$module" "$2/pilotfish_cuda_cpu.so"; do
+    "$nm" -D --undefined-only "$so" | grep -E ' cu[A-Z]' && { echo "$so needs the driver's library"; exit 1; }
+done
 awk '
     /Compiling entry function/ { kernel = $(NF - 3); of[$NF]++ }
     /bytes spill stores/ {

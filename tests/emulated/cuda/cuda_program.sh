@@ -23,6 +23,34 @@ done
 over 4 does . "${ask[@]}" --little little.gguf --tp 2
 cmp -s out text || wrong "over ranks the text is another"
 
+# The CPU's arithmetic: the CPU's own ln p, also in a job beside CPUs.
+lps() { grep -o '"logprobs": [^]]*' "$1" | sort; }
+printf '{"prompt": "%s"}\n' hello "a fish" > two.jsonl # a group each
+ask_lp=(generate --big big.gguf --raw --ctx 128 -n 12 -o jsonl --prompts two.jsonl)
+"$pilotfish" "${ask_lp[@]}" > cpu.jsonl 2> err && lps cpu.jsonl > cpu || wrong "no text of the CPU"
+for more in "" "--tp 2"; do # shellcheck disable=SC2086 # words
+    does logprobs "${ask_lp[@]}" --device cuda --arithmetic cpu $more
+    lps out | cmp -s - cpu || wrong "--arithmetic cpu $more: not the CPU's ln p"
+done
+does logprobs "${ask_lp[@]}" --device cuda
+lps out | cmp -s - cpu && wrong "the two arithmetics give the same ln p, so this shows nothing"
+
+# mixed OPTION...: two groups, one on a device with these options, one on a CPU.
+mixed() {
+    n_checks=$((n_checks + 1))
+    timeout 60 "$mpirun" -n 1 "$pilotfish" "${ask_lp[@]}" --groups 2 : \
+        -n 1 "$pilotfish" worker --model big.gguf --device cuda "$@" : \
+        -n 1 "$pilotfish" worker --model big.gguf > out 2> err
+    rc=$?
+}
+mixed --arithmetic cpu
+{ [ "$rc" = 0 ] && lps out | cmp -s - cpu; } || wrong "verifiers on a device and on a CPU give other ln p"
+mixed
+{ [ "$rc" = 4 ] && grep -q 'compute different bits' err; } || wrong "verifiers of two arithmetics: exit $rc"
+refuses 2 '--arithmetic gpu: must be one of device|cpu' "${ask[@]}" --arithmetic gpu
+run generate --big big.gguf --raw -n 1 --arithmetic cpu hello
+grep -q '^note: --arithmetic has no effect' err || wrong "--arithmetic without a device: no note"
+
 CUDA_EMULATED_LOST=900 run "${ask[@]}"
 [ "$rc" = 5 ] && grep -q 'the device cuda: emulated at this CPU is lost' err || wrong "a lost device: exit $rc"
 CUDA_EMULATED_BYTES=1000000 refuses 4 'do not fit into 0 MiB: .*more devices' "${ask[@]}"

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""The products' hot loops as ptxas left them: no local memory, and so many instructions of a lane for each weight.
+
+    cuda_sass.py MODULE CUOBJDUMP
+
+Prints a table by format and rows. A hot loop is the innermost loop around tensor instructions. Budgets are
+the issue slots that a Hopper card has while it reads a weight at full speed (4 schedulers, 132 multiprocessors at 1.98
+GHz, 4.4 TB/s); aims are what a hand-made loop of this arithmetic takes (PERFORMANCE.md), bounds 1.2 times that. Where a
+form misses its bound, the table marks it, and it must have no more than the plain kernels had in November 2026.
+"""
+import collections
+import os
+import re
+import subprocess
+import sys
+
+FORMS = {("4", "1"): "Q4_K", ("4", "0"): "Q4_0", ("5", "0"): "Q5_0", ("5", "1"): "Q5_K", ("6", "0"): "Q6_K",
+         ("8", "0"): "Q8_0", ("16", "0"): "F16", ("16", "1"): "BF16"}
+BUDGETS = {"Q4_K": 4.28, "Q4_0": 4.28, "Q5_0": 5.23, "Q5_K": 5.23, "Q6_K": 6.24, "Q8_0": 8.08, "F16": 15.2,
+           "BF16": 15.2}
+AIMS = {  # by rows
+    "Q4_K": {8: 2.18, 16: 2.36, 32: 2.67}, "Q4_0": {8: 2.01, 32: 2.49}, "Q5_0": {8: 2.45, 32: 2.94},
+    "Q6_K": {8: 2.74, 32: 3.24}, "Q8_0": {8: 1.89, 32: 2.36}, "BF16": {8: 0.39, 32: 0.84},
+}
+PLAIN = {8: 10.6, 16: 11.3, 32: 12.0, 64: 13.8}  # by rows; of floats:
+PLAIN_FLOATS = {8: 2.4, 16: 3.0, 32: 4.0, 64: 5.8}
+SPILLED = {("sm_80", "Q5_0", 64), ("sm_80", "Q6_K", 64)}  # that may have local memory in their loops: 8 bytes
+
+
+def sass(module, cuobjdump):
+    """{(architecture, kernel): [(address, instruction)]}"""
+    folder = os.path.dirname(cuobjdump)
+    out = subprocess.run([cuobjdump, "-sass", module], capture_output=True, text=True, check=True,
+                         env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}).stdout
+    found, arch, body = {}, None, None
+    for line in out.splitlines():
+        if match := re.match(r"\s*code for (sm_\w+)", line):
+            arch = match[1]
+        elif match := re.match(r"\s*Function : (\S+)", line):
+            body = found[arch, match[1]] = []
+        elif match := re.match(r"\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;", line):
+            body.append((int(match[1], 16), match[2]))
+    return found
+
+
+def hot_loop(body):
+    """Instructions of the innermost loop with most tensor instructions; []: there is none."""
+    loops = []
+    for address, text in body:
+        match = re.search(r"\bBRA\b.*?(0x[0-9a-f]+)", text)
+        if match and int(match[1], 16) < address:
+            inside = [t for a, t in body if int(match[1], 16) <= a <= address]
+            if any("HMMA" in t for t in inside):
+                loops.append((int(match[1], 16), address, inside))
+    inner = [loop for loop in loops
+             if not any(other is not loop and loop[0] <= other[0] and other[1] <= loop[1] for other in loops)]
+    return max((loop[2] for loop in inner), key=lambda inside: sum("HMMA" in t for t in inside), default=[])
+
+
+def main():
+    module, cuobjdump = sys.argv[1], sys.argv[2]
+    if not os.path.exists(module) or not os.path.exists(cuobjdump):
+        print(f"skipped: no {module}, or no cuobjdump")
+        sys.exit(77)
+    wrong, rows, n_products = [], {}, collections.Counter()
+    for (arch, name), body in sass(module, cuobjdump).items():
+        inside = hot_loop(body)
+        match = re.match(r"_Z\w*?2mmILi(\d+)ELb([01])ELi(\d+)E", name)
+        form, n_rows = (FORMS[match[1], match[2]], 8 * int(match[3])) if match else (name, 0)
+        if any(re.search(r"\b(LDL|STL)\b", text) for text in inside) and (arch, form, n_rows) not in SPILLED:
+            wrong.append(f"{arch} {form}, {n_rows} rows: local memory in its hot loop")
+        if not match:
+            continue
+        n_products[arch] += 1
+        n, n_mma = sum(not text.startswith("NOP") for text in inside), sum("HMMA" in text for text in inside)
+        if n_mma:
+            rows[form, n_rows, arch] = n * n_rows / (64 * n_mma)  # a mma is 256 weights times 8 rows, by 32 lanes
+        else:
+            wrong.append(f"{arch} {form}, {n_rows} rows: no loop with tensor instructions")
+    print("instructions of a lane for each weight\n"
+          f"{'format':8}{'rows':>6}{'sm_80':>8}{'sm_90a':>8}{'aim':>8}{'budget':>8}")
+    for form, n_rows in sorted({key[:2] for key in rows}):
+        got, aim = rows.get((form, n_rows, "sm_90a"), 0), AIMS.get(form, {}).get(n_rows)
+        plain = (PLAIN_FLOATS if form in ("F16", "BF16") else PLAIN)[n_rows]
+        print(f"{form:8}{n_rows:6}{rows.get((form, n_rows, 'sm_80'), 0):8.2f}{got:8.2f}"
+              f"{f'{aim:.2f}' if aim else '-':>8}{BUDGETS[form]:8.2f}"
+              f"{'   misses 1.2 times the aim' if aim and got > 1.2 * aim else ''}"
+              f"{'   over the budget' if got > BUDGETS[form] else ''}")
+        if got > max(plain, 1.2 * (aim or 0)):
+            wrong.append(f"{form}, {n_rows} rows: {got:.2f} instructions a weight, more than {plain:.2f}")
+    if not n_products["sm_90a"] or n_products["sm_90a"] != n_products["sm_80"]:
+        wrong.append(f"products: {dict(n_products)}, expected as many for sm_80 as for sm_90a")
+    print("\n".join(wrong), end="\n" if wrong else "")
+    sys.exit(bool(wrong))
+
+
+main()
