@@ -78,6 +78,10 @@ does . generate --big big.gguf --raw --temp 1 --seed 3 -n 12 --draft-plan layers
     "the little friend"
 grep -q '^check: 12 tokens' err || wrong "samples were not checked"
 does . bench pair --big big.gguf --raw --prompts many.jsonl -n 4 --seconds 0.1 --draft-plan layerskip:2
+drafts --depth 2
+drafts --draft-plan layerskip:1 --depth 3 --tp 2 # another exit than the plan's
+refuses 3 "an exit after 5 blocks, but the model has 4" generate --big big.gguf --depth 5 x
+refuses 4 "block 2 is not in the first of 2 stages" generate --big big.gguf --pp 2 --depth 3 x
 refuses 2 "--draft-plan and --little: two drafters" generate --big big.gguf --little big.gguf --draft-plan layerskip:2 x
 refuses 2 "--draft-plan and --draft: two drafters" generate --big big.gguf --draft ngram --draft-plan layerskip:2 x
 writes whole --draft-plan skip:2 --accept bild --rollback 6 --fallback 0.1 # lossy: its text depends on its drafts
