@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 pilotfish, tiny, scripts = (os.path.realpath(path) for path in sys.argv[1:4])
-steps = sys.argv[5] if "--steps" in sys.argv else "120"
+steps = sys.argv[5] if "--steps" in sys.argv else "80"
 sys.path.insert(0, os.path.join(scripts, "train"))
 import bild
 import numpy as np
@@ -100,17 +100,17 @@ with tempfile.TemporaryDirectory() as folder:
         out.write(run(pilotfish, "generate", "--big", "big.gguf", "--no-draft", "--prompts", "prompts.jsonl", "-n", "64",
                       "-o", "jsonl", *raw))
     train = ["train", "--little", "little.gguf", "--answers", "answers.jsonl", "--batch", "8"]
-    stopped(*train, "--steps", "30")
+    stopped(*train, "--steps", "10")
     run(*script(*train, "--steps", steps, "--out", "aligned.gguf"))
     with open("aligned.gguf.log", encoding="utf-8") as log:
         lines = [json.loads(line) for line in log]
     print(lines[0], lines[-1], sep="\n")
     if not lines[-1]["held_loss"] < lines[0]["held_loss"] or lines[-1]["step"] != int(steps):
         wrong("held answers: no lower loss")
-    shown = script("show", "--big", "big.gguf", "--prompts", "held.jsonl", "--program", pilotfish, "-n", "48",
-                   "--fallback", "0.3", "little.gguf", "aligned.gguf")
-    print(run(*shown, "--", *raw))
-    before, after = (json.loads(line) for line in run(*shown, "-o", "jsonl", "--", *raw).splitlines())
+    shown = run(*script("show", "--big", "big.gguf", "--prompts", "held.jsonl", "--program", pilotfish, "-n", "48",
+                        "--fallback", "0.3", "-o", "jsonl", "little.gguf", "aligned.gguf", "--", *raw))
+    print(shown)
+    before, after = map(json.loads, shown.splitlines())
     if not (after["loss"] < before["loss"] and after["accepted"] > before["accepted"]
             and after["fallbacks"] < before["fallbacks"]):
         wrong(f"{before}, then {after}")
