@@ -77,7 +77,8 @@ def stopped(*words):
         process.stderr.readline()
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-    if process.returncode != 130 or "go on with --resume: cut.gguf.npz has it" not in said or os.path.exists("cut.gguf"):
+    kept = "go on with --resume: cut.gguf.npz has it" in said
+    if process.returncode != 130 or not kept or os.path.exists("cut.gguf"):
         wrong(f"stopped: exit {process.returncode}: {said[-300:]}")
     run(*script(*words, "--out", "cut.gguf", "--resume"))
     if read("whole.gguf") != read("cut.gguf"):
@@ -97,8 +98,8 @@ with tempfile.TemporaryDirectory() as folder:
     prompts("held.jsonl", range(250, 262))
     raw = ["--raw", "--ignore-eos"]
     with open("answers.jsonl", "w", encoding="utf-8") as out:
-        out.write(run(pilotfish, "generate", "--big", "big.gguf", "--no-draft", "--prompts", "prompts.jsonl", "-n", "64",
-                      "-o", "jsonl", *raw))
+        out.write(run(pilotfish, "generate", "--big", "big.gguf", "--no-draft", "--prompts", "prompts.jsonl", "-n",
+                      "64", "-o", "jsonl", *raw))
     train = ["train", "--little", "little.gguf", "--answers", "answers.jsonl", "--batch", "8"]
     stopped(*train, "--steps", "10")
     run(*script(*train, "--steps", steps, "--out", "aligned.gguf"))

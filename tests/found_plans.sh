@@ -31,8 +31,10 @@ refuses 3 "a second side file" generate --big idle.gguf --plan balcony:side.gguf
 refuses 3 "block 1, which the served plan does not run" \
     generate --big idle.gguf --plan skip:1 --draft-plan balcony:side.gguf:1-3 x
 refuses 4 "block 2 is not in the first of 2 stages" generate --big idle.gguf --pp 2 --draft-plan balcony:side.gguf:1-3 x
-refuses 2 "--plan: balcony:side.gguf:1-3: a search of plans for drafts" generate --big idle.gguf --plan balcony:side.gguf:1-3 x
-refuses 2 "--draft-plan: balcony:side.gguf:3-1: cannot be read" generate --big idle.gguf --draft-plan balcony:side.gguf:3-1 x
+refuses 2 "--plan: balcony:side.gguf:1-3: a search of plans for drafts" \
+    generate --big idle.gguf --plan balcony:side.gguf:1-3 x
+refuses 2 "--draft-plan: balcony:side.gguf:3-1: cannot be read" \
+    generate --big idle.gguf --draft-plan balcony:side.gguf:3-1 x
 writes found --draft-plan swift # the guard may find that no draft pays
 cmp -s found whole || wrong "--draft-plan swift: not big's own text"
 refuses 2 "--draft-plan: swift:0: cannot be read; a search is spelled swift" \

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Aligns a little model with the big one whose drafts it writes, as BiLD does it (2302.07863, section 3.5.1): it is tuned
-on the big model's own answers.
+"""Aligns a little model with the big one for which it drafts, as BiLD does it (2302.07863, model prediction alignment):
+it is tuned on the big model's own answers.
 
   pilotfish generate --big B.gguf --no-draft --prompts PROMPTS.jsonl -n 128 -o jsonl > answers.jsonl
   bild.py train --little L.gguf --answers answers.jsonl --out aligned.gguf [--minutes M | --steps N]

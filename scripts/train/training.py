@@ -119,8 +119,8 @@ def hold_apart(texts, path):
 
 
 def loop(o, texts, weights, losses, measure):
-    """Trains until --steps or --minutes are over. losses(some texts): the losses of a step, and the derivatives of their
-    sum. measure(): what to log of held texts, at both ends. The order of texts depends on the seed and the step
+    """Trains until --steps or --minutes are over. losses(some texts): the losses of a step, and the derivatives of
+    their sum. measure(): what to log of held texts, at both ends. The order of texts depends on the seed and the step
     alone."""
     for name, least in (("batch", 1), ("seed", 0), ("steps", 0)):
         if getattr(o, name) < least:
