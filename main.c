@@ -447,7 +447,8 @@ static int run_eval_rows(struct program *p, struct err *err)
     tokenizer_close(tokenizer);
     gguf_close(&g);
     const struct eval_rows_input in = {.big = o->big,
-                                       .exit = o->exit,
+                                       .exits = o->exits.list,
+                                       .n_exits = o->exits.n,
                                        .ids = text.ids,
                                        .n_ids = text.n_ids,
                                        .window = o->window,

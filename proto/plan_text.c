@@ -127,38 +127,53 @@ static int build_layerskip(struct plan *p, const char *list, int n_blocks, struc
     return rc;
 }
 
-/* How long the path of "FILE" or "FILE:E" is. */
-static size_t path_of(const char *list, int *exit)
+struct exits { /* from blocks to blocks; 0: none is said */
+    int from, to;
+};
+
+/* "E" or "E-F". */
+static bool read_exits(struct exits *out, const char *at)
 {
-    const char *colon = strrchr(list, ':'), *at = colon ? colon + 1 : NULL;
-    *exit = 0;
-    return at && read_whole(&at, exit) && !*at ? (size_t)(colon - list) : strlen(list);
+    if (!read_whole(&at, &out->from)) return false;
+    out->to = out->from;
+    return !*at || (*at++ == '-' && read_whole(&at, &out->to) && !*at);
 }
 
-/* The side file's block behind what is there. */
-static int append_side(struct plan *p, const char *path, size_t n, int n_blocks, struct err *err)
+/* How long the path of "FILE", "FILE:E" or "FILE:E-F" is. */
+static size_t path_of(const char *list, struct exits *exits)
 {
-    if (!(p->side = strndup(path, n))) return err_set(err, E_LAYOUT, "out of memory for a plan");
+    const char *colon = strrchr(list, ':');
+    if (colon && read_exits(exits, colon + 1)) return (size_t)(colon - list);
+    *exits = (struct exits){0};
+    return strlen(list);
+}
+
+/* The block that the side file has for an exit, behind what is there. */
+static int append_side(struct plan *p, const char *path, int exit, int n_blocks, struct err *err)
+{
+    if (!(p->side = strdup(path))) return err_set(err, E_LAYOUT, "out of memory for a plan");
+    p->side_exit = exit;
     return append(p, (struct plan_entry){.block = n_blocks, .part = PART_BOTH, .step = 1}, err);
 }
 
 static int build_balcony(struct plan *p, const char *list, int n_blocks, struct err *err)
 {
-    int exit;
-    size_t n = path_of(list, &exit);
+    struct exits exits;
+    int exit, i_exit = 0;
+    size_t n = path_of(list, &exits);
     struct side side;
     char path[PLAN_TEXT_MOST];
     snprintf(path, sizeof path, "%.*s", (int)n, list);
     int rc = side_open(&side, path, err);
     if (rc != OK) return rc;
-    if (exit && exit != side.exit)
-        rc = err_set(err, E_MODEL, "%.200s is for an exit after %d blocks, not %d", path, side.exit, exit);
-    if (rc == OK && side.exit > n_blocks)
-        rc = err_set(err, E_MODEL, "an exit after %d blocks, but the model has %d", side.exit, n_blocks);
-    for (int i = 0; i < side.exit && rc == OK; i++)
+    rc = side_find(&side, exits.from, &i_exit, err);
+    exit = side.exits[i_exit];
+    if (rc == OK && exit > n_blocks)
+        rc = err_set(err, E_MODEL, "an exit after %d blocks, but the model has %d", exit, n_blocks);
+    for (int i = 0; i < exit && rc == OK; i++)
         rc = append(p, (struct plan_entry){.block = i, .part = PART_BOTH, .step = 1}, err);
     side_close(&side);
-    return rc == OK ? append_side(p, path, n, n_blocks, err) : rc;
+    return rc == OK ? append_side(p, path, exit, n_blocks, err) : rc;
 }
 
 /* ---- a file ---- */
@@ -202,7 +217,33 @@ static int check_cache(const struct plan *p, enum plan_part part, const json_t *
 static bool is_side(const json_t *value)
 {
     const char *block = json_string_value(json_object_get(value, "block"));
-    return block && !strcmp(block, "side") && json_object_size(value) == 1;
+    const json_t *exit = json_object_get(value, "exit");
+    bool fits = !exit || (json_integer_value(exit) > 0 && json_integer_value(exit) < 1 << 24);
+    return block && !strcmp(block, "side") && json_object_size(value) == 1 + (exit != NULL) && fits;
+}
+
+static bool is_id(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) < 1 << 24;
+}
+
+/* Of a cut head: "ids", a number or a list. */
+static int read_ids(struct plan *p, const json_t *ids, struct err *err)
+{
+    size_t n = json_array_size(ids);
+    if (!ids) return OK;
+    if (is_id(ids) && json_integer_value(ids)) {
+        p->n_ids = (int)json_integer_value(ids);
+        return OK;
+    }
+    if (n && !(p->ids = calloc(n, sizeof *p->ids))) return err_set(err, E_LAYOUT, "out of memory for a plan");
+    for (size_t i = 0; i < n; i++, p->n_ids++) {
+        const json_t *id = json_array_get(ids, i);
+        p->ids[i] = is_id(id) ? (int32_t)json_integer_value(id) : -1;
+        if (p->ids[i] < 0 || (i && p->ids[i] <= p->ids[i - 1])) break;
+    }
+    if (n && p->n_ids == (int)n) return OK;
+    return err_set(err, E_MODEL, "\"ids\" is no number of ids, nor a list of ids that rise");
 }
 
 static int read_entry(struct plan *p, json_t *value, int n_blocks, struct err *err)
@@ -228,7 +269,7 @@ static int read_entry(struct plan *p, json_t *value, int n_blocks, struct err *e
 /* The entries of a plan in JSON; NULL: err says why there are none. The caller json_decrefs *root. */
 static json_t *entries_of(json_t **root, const char *text, struct err *err)
 {
-    static const char *const names[] = {"entries", "side", "about", NULL};
+    static const char *const names[] = {"entries", "side", "ids", "about", NULL};
     json_error_t bad;
     const char *unknown;
     *root = json_loads(text, JSON_REJECT_DUPLICATES, &bad);
@@ -238,7 +279,7 @@ static json_t *entries_of(json_t **root, const char *text, struct err *err)
     else if (!json_is_array(entries))
         err_set(err, E_MODEL, "no plan: an object with \"entries\" was expected");
     else if (!known_keys(*root, names, &unknown))
-        err_set(err, E_MODEL, "unknown key \"%.40s\": entries, side, about", unknown);
+        err_set(err, E_MODEL, "unknown key \"%.40s\": entries, side, ids, about", unknown);
     else
         return entries;
     return NULL;
@@ -257,7 +298,11 @@ static int build_json(struct plan *p, const char *text, int n_blocks, struct err
     }
     if (rc == OK && json_object_get(root, "side") && n == json_array_size(entries))
         rc = err_set(err, E_MODEL, "\"side\" names a file whose block the last entry must be: {\"block\": \"side\"}");
-    if (rc == OK && n < json_array_size(entries)) rc = append_side(p, side, strlen(side), n_blocks, err);
+    if (rc == OK && n < json_array_size(entries)) {
+        const json_t *exit = json_object_get(json_array_get(entries, n), "exit");
+        rc = append_side(p, side, (int)json_integer_value(exit), n_blocks, err);
+    }
+    if (rc == OK) rc = read_ids(p, json_object_get(root, "ids"), err);
     json_decref(root);
     return rc;
 }
@@ -309,11 +354,11 @@ void plan_spell(const struct plan *p, char *out, size_t size)
 static int check_form(const char *spelled, enum form form, const char *list, struct err *err)
 {
     struct item item;
-    int exit;
+    struct exits exits;
     bool ok = *list;
     if (form == FORM_BALCONY) {
-        size_t n = path_of(list, &exit);
-        ok = n > 0 && list[n - 1] != ':' && (!list[n] || exit > 0);
+        size_t n = path_of(list, &exits);
+        ok = n > 0 && list[n - 1] != ':' && (!list[n] || (exits.from > 0 && exits.to == exits.from));
     }
     while (ok && form != FORM_BALCONY && *list) ok = read_item(&list, form, &item);
     return ok ? OK : err_set(err, E_USAGE, "%.200s: cannot be read; plans are spelled %s", spelled, forms_help);
@@ -351,12 +396,24 @@ static bool names_search(const char *text)
     return !strncmp(text, search_name, sizeof search_name - 1) && (!*behind || *behind == ':');
 }
 
-static bool read_exits(struct plan_search *out, const char *text)
+static bool read_search_of_exits(struct plan_search *out, const char *text)
 {
     const char *at;
-    if (form_of(text, &at) != FORM_LAYERSKIP || !read_whole(&at, &out->exit_from)) return false;
-    return *at++ == '-' && read_whole(&at, &out->exit_to) && !*at && 0 < out->exit_from &&
-           out->exit_from < out->exit_to;
+    struct exits exits = {0};
+    enum form form = form_of(text, &at);
+    out->sides = form == FORM_BALCONY && path_of(at, &exits) > 0;
+    if (form == FORM_LAYERSKIP && !read_exits(&exits, at)) return false;
+    out->exit_from = exits.from;
+    out->exit_to = exits.to;
+    return 0 < exits.from && exits.from < exits.to && (form == FORM_LAYERSKIP || out->sides);
+}
+
+char *plan_search_side(const char *text)
+{
+    const char *at;
+    struct exits exits;
+    form_of(text, &at);
+    return strndup(at, path_of(at, &exits));
 }
 
 bool plan_search_read(struct plan_search *out, const char *text)
@@ -364,7 +421,7 @@ bool plan_search_read(struct plan_search *out, const char *text)
     enum { PERCENT = 3 };
     int percent = PERCENT;
     *out = (struct plan_search){.share = PERCENT / 100.0};
-    bool ok = read_exits(out, text);
+    bool ok = read_search_of_exits(out, text);
     if (!ok && names_search(text)) {
         const char *at = text + sizeof search_name - 1;
         ok = (!*at || (at++, read_whole(&at, &percent))) && !*at && percent > 0;
@@ -401,6 +458,24 @@ int plan_draft_text(char **text, const char *spelled, struct err *err)
     if (!searches) return plan_text(text, spelled, err);
     *text = strdup(spelled);
     return *text ? OK : err_set(err, E_LAYOUT, "out of memory for a plan");
+}
+
+int plan_at_depth(char **out, const char *spelled, const char *depth, struct err *err)
+{
+    const char *list = "";
+    struct exits exits;
+    int n = 0;
+    enum form form = spelled ? form_of(spelled, &list) : FORM_LAYERSKIP;
+    if (!read_exits(&exits, depth) || exits.from < 1 || exits.to < exits.from)
+        return err_set(err, E_USAGE, "--depth %.40s: blocks before the exit: 8, or 2-8", depth);
+    if (form == FORM_LAYERSKIP)
+        n = asprintf(out, "%s%s", form_names[form], depth);
+    else if (form == FORM_BALCONY)
+        n = asprintf(out, "%s%.*s:%s", form_names[form], (int)path_of(list, &exits), list, depth);
+    else
+        return err_set(err, E_USAGE, "--depth %.40s chooses an exit, which %.200s has not: layerskip: or balcony:FILE",
+                       depth, spelled);
+    return n < 0 ? err_set(err, E_LAYOUT, "out of memory for a plan") : OK;
 }
 
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err)

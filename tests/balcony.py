@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A trained exit, from a text to drafts: rows of a toy (`eval rows`), a block trained on them
-(scripts/train/balcony.py), its side file as a drafter and as a served plan.
+"""Trained exits, from a text to drafts: rows of a toy (`eval rows`), blocks trained on them (scripts/train/balcony.py),
+their side files as drafters and as served plans; one exit in a file, and two with a cut head.
 
   balcony.py PILOTFISH TINY SCRIPTS [--steps N]
 
@@ -15,6 +15,7 @@ import tempfile
 import reproduce
 
 N_TOKENS, EXIT = 48, 1
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def run(*command, **more):
@@ -30,11 +31,13 @@ def fails(code, words, *command):
     return ok
 
 
-def agrees_with_numpy(pilotfish, served):
+def agrees_with_numpy(pilotfish, served, side, exit, ids=None):
     """The plain model of tests/reproduce.py writes the same ids under the side file, with the same ln p."""
     model, same, far = reproduce.Model("big.gguf"), True, []
-    model.add_side("side.gguf")
-    model.plan = [*model.plan[:EXIT], (model.n_blocks, "am", 1)]
+    if side:
+        model.add_side(side, exit)
+    if ids:
+        model.cut(ids)
     with open("prompts.jsonl", encoding="utf-8") as f:
         prompts = [json.loads(line)["prompt"] for line in f]
     for prompt, line in zip(prompts, served):
@@ -44,6 +47,37 @@ def agrees_with_numpy(pilotfish, served):
         far += [abs(a - b) for a, b in zip(sure, line["logprobs"])]
     print(f"numpy: the same ids: {same}, ln p within {sum(far) / len(far):.1e}, at most {max(far):.1e}")
     return same and sum(far) / len(far) < 1e-4 and max(far) < 1e-3
+
+
+def two_exits(pilotfish, train, generate, plain):
+    """In one file, over a head of the 200 likeliest ids: each exit's drafts leave the text as it is, and each served
+    writes what numpy does; and a cut head of a plan without a side file."""
+    log = train("two.gguf", "--steps", "100", "--ids", "likely:200", exits="1,2")
+    right = all(log[-1]["exits"][e]["held_loss"] < log[0]["exits"][e]["held_loss"] for e in ("1", "2"))
+    shown = run(pilotfish, "inspect", "two.gguf")
+    right &= "an exit after 1, 2 blocks" in shown and "of 200 listed ids" in shown
+    for exit in (1, 2):
+        plan = f"balcony:two.gguf:{exit}"
+        for layout in ([], ["--tp", "2"]):
+            right &= [line["ids"] for line in generate("--draft-plan", plan, "--guard", "off", *layout)] == plain
+        served = generate("--plan", plan)
+        right &= [line["ids"] for line in generate("--plan", plan, "--tp", "3")] == [line["ids"] for line in served]
+        right &= agrees_with_numpy(pilotfish, served, "two.gguf", exit)
+    right &= [line["ids"] for line in generate("--draft-plan", "balcony:two.gguf", "--depth", "2")] == plain
+    for name, plan in (("one", {"entries": [{"block": 0}, {"block": 2}], "ids": [*range(3, 500, 2)]}),
+                       ("deep", {"entries": [{"block": 0}, {"block": 1}, {"block": "side", "exit": 2}],
+                                 "side": "two.gguf", "ids": [*range(0, 600, 3)]})):
+        with open(f"{name}.json", "w", encoding="utf-8") as out:
+            json.dump(plan, out)
+        served = generate("--plan", f"{name}.json")
+        right &= all(i in plan["ids"] for line in served for i in line["ids"])
+        if name == "deep":
+            right &= agrees_with_numpy(pilotfish, served, "two.gguf", 2, plan["ids"])
+        right &= [line["ids"] for line in generate("--draft-plan", f"{name}.json", "--guard", "off")] == plain
+    right &= ", of 200 ids" in run(pilotfish, "inspect", "big.gguf", "--plan", "balcony:two.gguf:1")
+    if not right:
+        print("two exits in a file: wrong")
+    return right
 
 
 def main():
@@ -62,11 +96,11 @@ def main():
         with open("prompts.jsonl", "w", encoding="utf-8") as out:
             for i in range(8):
                 print(json.dumps({"prompt": text[-6000 + 700 * i:][:120]}), file=out)
-        run(pilotfish, "eval", "rows", "--big", "big.gguf", "--exit", str(EXIT), "--window", "96", "text.txt")
+        run(pilotfish, "eval", "rows", "--big", "big.gguf", "--exit", f"{EXIT},2", "--window", "96", "text.txt")
         script = [sys.executable, f"{scripts}/train/balcony.py", "--big", "big.gguf", "--rows", "rows.bin"]
 
-        def train(out, *options):
-            run(*script, "--out", out, *options)
+        def train(out, *options, exits=str(EXIT)):
+            run(*script, "--out", out, "--exits", exits, *options)
             with open(out + ".log", encoding="utf-8") as f:
                 return [json.loads(line) for line in f]
 
@@ -108,8 +142,9 @@ def main():
         right &= [line["ids"] for line in generate("--plan", "plan.json")] == [line["ids"] for line in served]
         agreed = sum(a == b for line, ids in zip(served, plain) for a, b in zip(line["ids"], ids))
         print(f"served: {agreed} of {8 * N_TOKENS} ids at the same places as big's own")
-        right &= agrees_with_numpy(pilotfish, served)
-        right &= "exit after 1 blocks" in run(pilotfish, "inspect", "side.gguf")
+        right &= agrees_with_numpy(pilotfish, served, "side.gguf", EXIT)
+        right &= two_exits(pilotfish, train, generate, plain)
+        right &= "an exit after 1 blocks" in run(pilotfish, "inspect", "side.gguf")
         shown = run(pilotfish, "inspect", "big.gguf", "--plan", "balcony:side.gguf")
         right &= "0,side side.gguf, then" in shown and "mlp         #...\n" in shown
         with open("side.gguf", "rb") as whole, open("cut.gguf", "wb") as cut:
@@ -122,6 +157,10 @@ def main():
             (3, "was made for another model", ["--big", "other.gguf", "--draft-plan", "balcony:side.gguf"]),
             (3, "was made for another model", ["--big", "other.gguf", "--plan", "balcony:side.gguf"]),
             (3, "is for an exit after 1 blocks, not 2", ["--big", "big.gguf", "--plan", "balcony:side.gguf:2"]),
+            (3, "is for an exit after 1 blocks, not 2", ["--big", "big.gguf", "--draft-plan", "balcony:side.gguf",
+                                                         "--depth", "2"]),
+            (3, "several exits: say after which of 1, 2 blocks", ["--big", "big.gguf", "--plan", "balcony:two.gguf"]),
+            (3, "is for an exit after 1, 2 blocks, not 3", ["--big", "big.gguf", "--draft-plan", "balcony:two.gguf:3"]),
             (3, "no side file", ["--big", "big.gguf", "--draft-plan", "balcony:big.gguf"]),
             (2, "cannot be read", ["--big", "big.gguf", "--draft-plan", "balcony:"])]:
             right &= fails(code, words, pilotfish, "generate", *options, "x")
@@ -137,10 +176,13 @@ def main():
             ("none.bin: No such file", ["--rows", "none.bin"]),
             ("text.txt: no rows of", ["--rows", "text.txt"]),
             ("none/side.gguf.log: No such file", ["--out", "none/side.gguf"]),
+            ("--exits 3: rows.bin has rows behind blocks 1, 2", ["--exits", "3"]),
+            ("--exits x: not whole numbers", ["--exits", "x"]),
+            ("--ids best: N or likely:N", ["--ids", "best"]),
             ("--batch: must be at least 1", ["--batch", "0", "--steps", "1"])]:
             right &= fails(3, words, *script, "--out", "none.gguf", *options)
         run(pilotfish, *rows, "text.txt")
-        train("deep.gguf")
+        train("deep.gguf", exits="3")
         right &= fails(4, "not in the first of 2 stages", pilotfish, "generate", "--big", "big.gguf", "--pp", "2",
                        "--draft-plan", "balcony:deep.gguf", "x")
         os.chdir("/")

@@ -89,6 +89,10 @@ set_tests_properties(reproduce PROPERTIES TIMEOUT 300)
 add_test(NAME balcony COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/balcony.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(balcony PROPERTIES TIMEOUT 300)
+# A little model is aligned with a big one: likewise.
+add_test(NAME bild COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/bild.py $<TARGET_FILE:pilotfish>
+         $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
+set_tests_properties(bild PROPERTIES TIMEOUT 300)
 add_executable(metrics lib/metrics_main.c)
 target_include_directories(metrics PRIVATE ${sees}/all)
 target_link_libraries(metrics PRIVATE pf_coordinator)

@@ -19,7 +19,22 @@ done
 over 3 drafts --draft-plan swift:900 --tp 2 --threads 1
 drafts --draft-plan swift --threads 1
 drafts --draft-plan layerskip:1-4 --tp 2 --threads 1
-drafts --draft-plan layerskip:1-2 --pp 2
+drafts --depth 1-2 --pp 2
+"$tiny" side.gguf --idle 6 --side idle.gguf --exit 1 --and-exit 3 || wrong "no side file"
+drafts --draft-plan balcony:side.gguf:1-3 --tp 2
+drafts --draft-plan balcony:side.gguf --depth 1-3 --threads 1
+drafts --draft-plan balcony:side.gguf:1-2 --pp 2
+over 3 drafts --draft-plan balcony:side.gguf:1-3 --tp 2 --threads 1
+refuses 3 "side.gguf has no exit after 4 to 9 blocks" generate --big idle.gguf --draft-plan balcony:side.gguf:4-9 x
+refuses 3 "was made for another model" generate --big big.gguf --draft-plan balcony:side.gguf:1-3 x
+refuses 3 "a second side file" generate --big idle.gguf --plan balcony:side.gguf:1 --draft-plan balcony:side.gguf:1-3 x
+refuses 3 "block 1, which the served plan does not run" \
+    generate --big idle.gguf --plan skip:1 --draft-plan balcony:side.gguf:1-3 x
+refuses 4 "block 2 is not in the first of 2 stages" generate --big idle.gguf --pp 2 --draft-plan balcony:side.gguf:1-3 x
+refuses 2 "--plan: balcony:side.gguf:1-3: a search of plans for drafts" \
+    generate --big idle.gguf --plan balcony:side.gguf:1-3 x
+refuses 2 "--draft-plan: balcony:side.gguf:3-1: cannot be read" \
+    generate --big idle.gguf --draft-plan balcony:side.gguf:3-1 x
 writes found --draft-plan swift # the guard may find that no draft pays
 cmp -s found whole || wrong "--draft-plan swift: not big's own text"
 refuses 2 "--draft-plan: swift:0: cannot be read; a search is spelled swift" \

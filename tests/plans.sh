@@ -47,6 +47,8 @@ for plan in layerskip:1 layerskip:2 layerskip:4 skip:2 skip:1a,2m ode:0,1x2@.5,3
     drafts --draft-plan "$plan" --threads 1
     drafts --draft-plan "$plan" --tp 3 --threads 1
 done
+drafts --depth 2
+drafts --draft-plan layerskip:1 --depth 3 --tp 2 # another exit than the plan's
 drafts --draft-plan layerskip:2 --pp 2
 drafts --draft-plan layerskip:2 --tp 2 --pp 2 --threads 1
 drafts --draft-plan layerskip:3 --pp 2 --stage-share 3,1 # the exit is the last of the first stage
@@ -78,6 +80,8 @@ does . generate --big big.gguf --raw --temp 1 --seed 3 -n 12 --draft-plan layers
     "the little friend"
 grep -q '^check: 12 tokens' err || wrong "samples were not checked"
 does . bench pair --big big.gguf --raw --prompts many.jsonl -n 4 --seconds 0.1 --draft-plan layerskip:2
+refuses 3 "an exit after 5 blocks, but the model has 4" generate --big big.gguf --depth 5 x
+refuses 4 "block 2 is not in the first of 2 stages" generate --big big.gguf --pp 2 --depth 3 x
 refuses 2 "--draft-plan and --little: two drafters" generate --big big.gguf --little big.gguf --draft-plan layerskip:2 x
 refuses 2 "--draft-plan and --draft: two drafters" generate --big big.gguf --draft ngram --draft-plan layerskip:2 x
 writes whole --draft-plan skip:2 --accept bild --rollback 6 --fallback 0.1 # lossy: its text depends on its drafts

@@ -31,6 +31,7 @@ class Model:
         arch = bytes(self.field(reader, "general.architecture")).decode()
         self.n_blocks = int(self.field(reader, f"{arch}.block_count")[0])
         self.exit_norm = "output_norm"  # a side file's exit has its own
+        self.ids = slice(None)  # that the head has, of a plan that cuts it
         self.plan = [(i, "am", 1) for i in range(self.n_blocks)]  # block, attention and MLP, step
         self.n_head = int(self.field(reader, f"{arch}.attention.head_count")[0])
         self.n_head_kv = int(self.field(reader, f"{arch}.attention.head_count_kv")[0])
@@ -49,13 +50,24 @@ class Model:
         field = reader.fields[key]
         return field.parts[field.data[0]]
 
-    def add_side(self, path):
-        """The block and the norm of a side file (proto/files/side.h), as one more block."""
+    def add_side(self, path, exit):
+        """The block and the norm that a side file has for an exit (proto/files/side.h), as one more block, behind the
+        blocks before it."""
         reader = gguf.GGUFReader(path)
         numbers = {t.name: np.array(t.data, dtype=np.float32) for t in reader.tensors}
-        self.w["side_norm.weight"] = numbers.pop("output_norm.weight")
+        exits, ids = reader.fields["side.exit"].contents(), reader.fields.get("side.ids")
+        at = exits.index(exit) if isinstance(exits, list) else 0
+        norms = numbers.pop("output_norm.weight").reshape(-1, self.w["output_norm.weight"].size)
+        self.w["side_norm.weight"] = norms[at]
         self.w.update(numbers)
         self.exit_norm = "side_norm"
+        self.plan = [*self.plan[:exit], (self.n_blocks + at, "am", 1)]
+        if ids:
+            self.cut(ids.contents())
+
+    def cut(self, ids):
+        """ids: a number, below it, or a list."""
+        self.ids = np.array(ids) if isinstance(ids, list) else np.arange(ids)
 
     def norm(self, x, name):
         return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.eps) * self.w[name + ".weight"]
@@ -137,7 +149,8 @@ class Model:
                 y = self.mlp(self.norm(x, f"{block}.ffn_norm"), block)
                 x = x + step * self.added(y, f"{block}.post_ffw_norm")
         head = self.w.get("output.weight", self.w["token_embd.weight"])
-        logits = self.norm(x[-1], self.exit_norm) @ head.T
+        logits = np.full(len(head), -np.inf)
+        logits[self.ids] = self.norm(x[-1], self.exit_norm) @ head[self.ids].T
         return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
 
 

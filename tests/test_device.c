@@ -266,7 +266,7 @@ static void a_side_file_serves_and_drafts_there_too(void **state)
     const char *why;
     snprintf(balcony, sizeof balcony, "balcony:%s", side);
     write_toy(path, &s);
-    assert_int_equal(tiny_write_side(side, path, &s, s.n_blocks - 1, 0), 0);
+    assert_int_equal(tiny_write_side(side, path, &s, &(struct tiny_side){.exits = {s.n_blocks - 1}}), 0);
     check_toy("qwen2", QUANT_Q8_0, balcony);
     grid_init(&g, path, NULL, kernels_pick(NULL, &why));
     grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER});

@@ -118,7 +118,7 @@ static void resume(struct engine *e, const struct engine_info *info, struct feed
         ENGINE_DRAFT, info->n_shared, info->n_draft_entries, p->rows + last, 1, p->x[last], NULL, true};
     const struct verdict_row *answers;
     struct err err;
-    if (info->draft_fills) assert_int_equal(engine_run(e, &fill, &answers, &err), OK);
+    if (info->n_sides) assert_int_equal(engine_run(e, &fill, &answers, &err), OK);
     keep_bits(run(e, ENGINE_SERVED, info->n_shared, info->entry_to, p, 0, p->n), p, out);
 }
 
@@ -335,18 +335,20 @@ static int make_folder(void **state)
     snprintf(bare_side, sizeof bare_side, "balcony:%s/bare.gguf", folder);
     snprintf(balcony, sizeof balcony, "balcony:%s", side);
     snprintf(other_side, sizeof other_side, "balcony:%s/other.gguf", folder);
-    if (tiny_write(big, &spec) || tiny_write_side(side, big, &spec, 2, 0)) return -1;
+    if (tiny_write(big, &spec) || tiny_write_side(side, big, &spec, &(struct tiny_side){.exits = {2}})) return -1;
     spec.n_ff += 4; /* the base's fingerprint, other shapes */
-    if (tiny_write_side(strchr(wide_side, ':') + 1, big, &spec, 2, 0)) return -1;
+    if (tiny_write_side(strchr(wide_side, ':') + 1, big, &spec, &(struct tiny_side){.exits = {2}})) return -1;
     spec.n_ff -= 4;
-    if (tiny_write_side(strchr(deep_side, ':') + 1, big, &spec, 5, 0)) return -1;
-    if (tiny_write_side(strchr(cut_side, ':') + 1, big, &spec, 2, 0) || truncate(strchr(cut_side, ':') + 1, 9000) ||
-        tiny_write_side(strchr(bare_side, ':') + 1, big, &spec, 2, 0) || truncate(strchr(bare_side, ':') + 1, 3))
+    if (tiny_write_side(strchr(deep_side, ':') + 1, big, &spec, &(struct tiny_side){.exits = {5}})) return -1;
+    const struct tiny_side at_2 = {.exits = {2}};
+    if (tiny_write_side(strchr(cut_side, ':') + 1, big, &spec, &at_2) || truncate(strchr(cut_side, ':') + 1, 9000) ||
+        tiny_write_side(strchr(bare_side, ':') + 1, big, &spec, &at_2) || truncate(strchr(bare_side, ':') + 1, 3))
         return -1;
     char other[64];
     snprintf(other, sizeof other, "%s/other-big.gguf", folder);
     spec.seed = 2;
-    return tiny_write(other, &spec) || tiny_write_side(strchr(other_side, ':') + 1, other, &spec, 1, 0);
+    return tiny_write(other, &spec) ||
+           tiny_write_side(strchr(other_side, ':') + 1, other, &spec, &(struct tiny_side){.exits = {1}});
 }
 
 static int remove_folder(void **state)

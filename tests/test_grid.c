@@ -312,10 +312,14 @@ static void a_side_file_s_drafts_give_one_hash(void **state)
 {
     (void)state;
     static const struct {
-        int exit, n_ids, pp;
+        int exit;
+        struct tiny_side side;
+        int pp;
         uint32_t type;
-    } rows[] = {{1, 0, 3, QUANT_F32}, {2, 0, 2, QUANT_F32},  {3, 0, 1, QUANT_F32},
-                {4, 0, 1, QUANT_F32}, {3, 0, 1, QUANT_Q8_0}, {2, 300, 2, QUANT_Q8_0}};
+    } rows[] = {
+        {1, {{1}, 0, 0}, 3, QUANT_F32},    {2, {{2}, 0, 0}, 2, QUANT_F32},      {3, {{3}, 0, 0}, 1, QUANT_F32},
+        {4, {{4}, 0, 0}, 1, QUANT_F32},    {3, {{3}, 0, 0}, 1, QUANT_Q8_0},     {2, {{2}, 300, 0}, 2, QUANT_Q8_0},
+        {3, {{1, 3}, 0, 0}, 1, QUANT_F32}, {3, {{1, 3}, 300, 2}, 1, QUANT_F32}, {1, {{1, 3}, 500, 1}, 3, QUANT_Q8_0}};
     static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
     struct grid g;
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
@@ -324,7 +328,7 @@ static void a_side_file_s_drafts_give_one_hash(void **state)
         char side[96], plan[128];
         snprintf(side, sizeof side, "%s.side", toy.big);
         snprintf(plan, sizeof plan, "balcony:%s:%d", side, rows[r].exit);
-        assert_int_equal(tiny_write_side(side, toy.big, &spec, rows[r].exit, rows[r].n_ids), 0);
+        assert_int_equal(tiny_write_side(side, toy.big, &spec, &rows[r].side), 0);
         grid_init(&g, toy.big, toy.little, fastest());
         g.draft_plan = plan;
         for (int s = 0; s < 2; s++) {
@@ -341,7 +345,7 @@ static void a_side_file_s_drafts_give_one_hash(void **state)
         print_message("E=%d: %llu of %llu judged drafts accepted\n", rows[r].exit,
                       (unsigned long long)g.n_planned_accepted, (unsigned long long)g.n_planned_judged);
         assert_true(g.n_planned_accepted > 0);
-        if (rows[r].exit == 3) assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
+        if (rows[r].exit == 3 && !rows[r].side.n_ids) assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
     }
 }
 
@@ -386,31 +390,43 @@ static void big_s_own_drafts_by_all_its_blocks_are_right(void **state)
     assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
 }
 
-/* The plan of drafts changes while texts are written, by trials over their KV rows; two of four blocks do nothing. */
+/* The plan of drafts changes while texts are written, by trials over their KV rows; two of four blocks do nothing. Of a
+ * side file's exits that behind block 2 has the last block: it is right as long as it finds K and V of the whole text.
+ */
 static void a_search_for_plans_gives_one_hash(void **state)
 {
     (void)state;
     static const struct {
         const char *served;
         uint32_t type;
-    } rows[] = {{NULL, QUANT_F32}, {"ode:0-1,2x2@.5,3a,3m", QUANT_F16}};
+        struct tiny_side side; /* no exit: sub-layers are left out */
+    } rows[] = {{NULL, QUANT_F32, {{0}, 0, 0}},
+                {"ode:0-1,2x2@.5,3a,3m", QUANT_F16, {{0}, 0, 0}},
+                {NULL, QUANT_F32, {{1, 3}, 0, 0}},
+                {NULL, QUANT_Q8_0, {{1, 2, 3}, 400, 1}},
+                {"skip:3a", QUANT_F32, {{1, 2}, 0, 0}}};
     static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
     struct grid g;
     uint64_t n_judged = 0, n_accepted = 0;
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         struct tiny_spec spec = tiny_spec(rows[r].type);
-        char big[64];
+        char big[64], side[80], plan[100];
+        bool exits = rows[r].side.exits[0];
         snprintf(big, sizeof big, "%s/idle-%zu.gguf", folder, r);
+        snprintf(side, sizeof side, "%s.side", big);
+        snprintf(plan, sizeof plan, "balcony:%s:1-3", side);
         spec.idle = 1 << 1 | 1 << 2;
         assert_int_equal(tiny_write(big, &spec), 0);
+        if (exits) assert_int_equal(tiny_write_side(side, big, &spec, &rows[r].side), 0);
         grid_init(&g, big, big, fastest());
         g.plan = rows[r].served;
-        g.draft_plan = "swift:900"; /* trials all the time */
+        g.draft_plan = exits ? plan : "swift:900"; /* trials all the time */
         g.n_predict = GRID_CTX - 91;
-        g.sampler = samplers[r];
+        g.sampler = samplers[r % 2];
         expect(&g);
         for (int i = 0; i < 12; i++) {
             struct cell c = cover(GRID_PLAN, windows[(i + i / 4) % 4], i);
+            if (exits) c.pp = 1;
             g.self_max = self_max(1 + i % 2);
             grid_run(&g, &c);
         }

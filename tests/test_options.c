@@ -234,6 +234,29 @@ static void a_draft_plan_may_have_a_name(void **state)
     }
 }
 
+static void a_depth_is_the_exit_of_the_draft_plan(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *plan;
+    } rows[] = {
+        {"generate -m B --depth 8 x", "layerskip:8"},
+        {"generate -m B --depth 2-8 x", "layerskip:2-8"},
+        {"generate -m B --draft-plan layerskip:20 --depth 8 x", "layerskip:8"},
+        {"generate -m B --depth 10 --draft-plan balcony:side.gguf x", "balcony:side.gguf:10"},
+        {"generate -m B --depth 10 --draft-plan balcony:a:20 x", "balcony:a:10"},
+        {"serve -m B --depth 3 --draft-plan half=layerskip:2", "half=layerskip:3"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o;
+        struct err err;
+        assert_int_equal(parse(&o, rows[i].line, &err), OK);
+        assert_int_equal(o.drafter, DRAFTER_PLAN);
+        assert_string_equal(o.draft_plan, rows[i].plan);
+        options_free(&o);
+    }
+}
+
 static void what_is_wrong_is_said_in_one_line(void **state)
 {
     (void)state;
@@ -242,6 +265,11 @@ static void what_is_wrong_is_said_in_one_line(void **state)
     } rows[] = {
         {"generate -m B -md L --draft-plan layerskip:2 x", "--draft-plan and --little: two drafters"},
         {"generate -m B --draft ngram --draft-plan layerskip:2 x", "--draft-plan and --draft: two drafters"},
+        {"generate -m B -md L --depth 2 x", "--depth and --little: two drafters"},
+        {"generate -m B --depth 0 x", "--depth 0: blocks before the exit: 8, or 2-8"},
+        {"generate -m B --depth 8-2 x", "--depth 8-2: blocks before the exit"},
+        {"generate -m B --depth 2 --draft-plan skip:3 x", "chooses an exit, which skip:3 has not"},
+        {"generate -m B --depth 2 --draft-plan swift x", "chooses an exit, which swift has not"},
         {"generate -m B --draft-plan none=layerskip:2 x", "by the name none a request asks for no drafts"},
         {"generate -m B --pp 2 --stage-share 20 x", "--stage-share: 20: not the weights of 2 stages"},
         {"generate -m B --tp 2 --shard-share 3 x", "--shard-share: 3: not the weights of 2 shards"},
@@ -570,6 +598,7 @@ int main(void)
         cmocka_unit_test(help_is_asked_for_in_every_way),
         cmocka_unit_test(drafters_follow_from_what_is_given),
         cmocka_unit_test(a_draft_plan_may_have_a_name),
+        cmocka_unit_test(a_depth_is_the_exit_of_the_draft_plan),
         cmocka_unit_test(what_is_wrong_is_said_in_one_line),
         cmocka_unit_test(help_of_prompts_names_the_options_that_a_line_may_have),
         cmocka_unit_test(the_method_is_the_one_of_the_higher_origin),

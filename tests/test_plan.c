@@ -27,6 +27,7 @@ static void show(const struct plan *p, char *to, size_t size)
         assert_int_equal(e->cache, e->part & PART_ATTENTION ? n_caches++ : -1);
     }
     assert_int_equal(p->n_caches, n_caches);
+    if (p->n_ids) snprintf(to + n, size - n, " of %d ids", p->n_ids);
 }
 
 /* What plan_spell writes is the same plan. */
@@ -61,7 +62,7 @@ static int read_plan(const char *spelled, char *shown, size_t size, struct err *
     if (file) unlink(path);
     if (rc == OK) rc = plan_read(&p, text, N_BLOCKS, err);
     if (rc == OK) show(&p, shown, size);
-    if (rc == OK) spell_again(&p);
+    if (rc == OK && !p.n_ids) spell_again(&p);
     plan_free(&p);
     free(text);
     return rc;
@@ -88,6 +89,8 @@ static void a_spelling_is_a_list_of_parts_of_blocks(void **state)
         {"{\"entries\": [{\"block\": 1, \"part\": \"mlp\", \"cache\": -1}, {\"block\": 1, \"part\": \"attention\", "
          "\"step\": 0.5, \"cache\": 0}, {\"block\": 0, \"part\": \"both\", \"cache\": 1}], \"about\": \"a plan\"}",
          "1m 1a@0.5 0"},
+        {"{\"entries\": [{\"block\": 3}], \"ids\": 300}", "3 of 300 ids"},
+        {"{\"entries\": [{\"block\": 3}], \"ids\": [0, 7, 699]}", "3 of 3 ids"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char shown[200];
@@ -110,6 +113,11 @@ static void a_search_is_spelled_with_its_share_or_its_exits(void **state)
                 {"swift:5", .05, 0, 0, NULL},
                 {"swift:900", 9, 0, 0, NULL},
                 {"layerskip:2-6", .03, 2, 6, NULL},
+                {"balcony:f:2-6", .03, 2, 6, NULL},
+                {"balcony:a:1:2-6", .03, 2, 6, NULL},
+                {"balcony:f:6-2", 0, 0, 0, "balcony:f:6-2: cannot be read"},
+                {"balcony::2-6", 0, 0, 0, "cannot be read"},
+                {"balcony:f:2", 0, 0, 0, NULL},
                 {"swift:0", 0, 0, 0, "swift:0: cannot be read; a search is spelled swift, swift:5"},
                 {"swift:", 0, 0, 0, "cannot be read"},
                 {"swift:3%", 0, 0, 0, "cannot be read"},
@@ -160,6 +168,12 @@ static void what_is_no_plan_says_why(void **state)
         {"balcony:no/such/file", E_MODEL, "no/such/file"},
         {"{\"entries\": [{\"block\": 0}], \"side\": \"file\"}", E_MODEL, "whose block the last entry must be"},
         {"{\"entries\": [{\"block\": \"side\"}, {\"block\": 0}], \"side\": \"file\"}", E_MODEL, "no whole number"},
+        {"{\"entries\": [{\"block\": \"side\", \"exit\": 0}], \"side\": \"file\"}", E_MODEL, "unknown key \"exit\""},
+        {"{\"entries\": [{\"block\": 0}], \"ids\": 0}", E_MODEL, "nor a list of ids that rise"},
+        {"{\"entries\": [{\"block\": 0}], \"ids\": []}", E_MODEL, "nor a list of ids that rise"},
+        {"{\"entries\": [{\"block\": 0}], \"ids\": [3, 3]}", E_MODEL, "nor a list of ids that rise"},
+        {"{\"entries\": [{\"block\": 0}], \"ids\": [-1, 3]}", E_MODEL, "nor a list of ids that rise"},
+        {"{\"entries\": [{\"block\": 0}], \"ids\": [1, \"3\"]}", E_MODEL, "nor a list of ids that rise"},
         {"ode:0x0", E_USAGE, "cannot be read"},
         {"ode:0@", E_USAGE, "cannot be read"},
         {"ode:0@inf", E_USAGE, "cannot be read"},

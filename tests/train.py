@@ -7,8 +7,11 @@ are, as pilotfish measures the files. train.py PILOTFISH SOURCE FOLDER [--long]
 """
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 import types
 
 pilotfish, source, folder = (os.path.abspath(path) for path in sys.argv[1:4])
@@ -137,9 +140,53 @@ def resumed(name, *words):
         wrong(f"{name}: the log has steps {steps}")
 
 
+def stopped(name, *words):
+    """Ctrl-C between two steps keeps them."""
+    remove("stopped.gguf")
+    command = [sys.executable, os.path.join(scripts, name), "train", "--out", "stopped.gguf", *SMALL, *words]
+    log = os.path.join(folder, "stopped.gguf.log")
+    with subprocess.Popen([*command, "--steps", "100000"], cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (os.path.exists(log) and os.path.getsize(log)):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    found = re.search("stopped behind step ([0-9]+); go on with --resume: stopped.gguf.state has it", said)
+    if process.returncode != 130 or not found:
+        wrong(f"{name} stopped: exit {process.returncode}: {said[-300:]}")
+    script(name, "train", "--out", "stopped.gguf", *SMALL, *words, "--steps", found[1], "--resume")
+
+
+def align(text, form):
+    """A little model of its own for the big one without exits: before and after it was tuned on that one's answers."""
+    with open(text, encoding="utf-8") as f:
+        whole = f.read()
+    cut = int(len(whole) * (1 - characters.HELD))
+    for name, at in (("prompts", range(0, cut - 100, cut // 600)), ("held", range(cut, len(whole) - 100, 9000))):
+        with open(os.path.join(folder, f"{name}.jsonl"), "w", encoding="utf-8") as out:
+            out.writelines(json.dumps({"prompt": whole[i : i + 100]}) + "\n" for i in at)
+    script("layerskip.py", "train", "--out", "little.gguf", *form, "--width", "32", "--blocks", "2", "--steps", "500",
+           "--plain")
+    answers = subprocess.run([pilotfish, "generate", "--big", "plain.gguf", "--no-draft", "--prompts", "prompts.jsonl",
+                              "-n", "100", "-o", "jsonl", "--raw", "--ignore-eos"], cwd=folder, stdout=subprocess.PIPE,
+                             check=True).stdout
+    with open(os.path.join(folder, "answers.jsonl"), "wb") as out:
+        out.write(answers)
+    script("bild.py", "train", "--little", "little.gguf", "--answers", "answers.jsonl", "--out", "aligned.gguf",
+           "--steps", "1500", "--batch", "8", "--rate", "3e-3")
+    done = script("bild.py", "show", "--big", "plain.gguf", "--prompts", "held.jsonl", "--program", pilotfish, "-n",
+                  "100", "-o", "jsonl", "little.gguf", "aligned.gguf", "--", "--raw", "--ignore-eos")
+    print(done.stdout)
+    before, after = map(json.loads, done.stdout.splitlines())
+    for what, holds in (("loss", after["loss"] < before["loss"] - 0.1),
+                        ("accepted", after["accepted"] > before["accepted"] + 0.05),
+                        ("fallbacks", after["fallbacks"] < before["fallbacks"])):
+        if not holds:
+            wrong(f"aligned: {what}: {before}, then {after}")
+
+
 def papers():
     """A model trained with drawn numbers of steps works with few, one trained with 8 alone does not; the recipe makes
-    exits draft, and costs the whole model little."""
+    exits draft, and costs the whole model little; a little model that is aligned is right more often."""
     text = subprocess.run([os.path.join(source, "scripts", "fetch-data"), "tinyshakespeare"], capture_output=True,
                           text=True, check=True).stdout.strip()
     of_text = ["--text", text, "--window", "64"]
@@ -173,6 +220,7 @@ def papers():
     ):
         if not holds:
             wrong(what)
+    align(text, [*of_text, "--batch", "16"])
 
 
 def in_little():
@@ -190,6 +238,7 @@ def in_little():
 
     blocks = ["--blocks", "4"]
     resumed("layerskip.py", *blocks)
+    stopped("layerskip.py", *blocks)
     script("layerskip.py", "train", "--out", "new.gguf", *SMALL, "--steps", "0", *blocks)
     rows = shown("layerskip.py", ["whole.gguf", "new.gguf"], *blocks)
     better(rows, "whole.gguf", "new.gguf", "layerskip:2", "ode:0-3")

@@ -114,19 +114,17 @@ static json_t *plan_facts(const struct gguf *g, const char *spelled, int n_block
     if (rc == OK) rc = plan_read(&plan, text, n_blocks, err);
     if (rc == OK) rc = plan_plain(&plain, n_blocks, err);
     if (rc == OK && plan.side) rc = side_open(&side, plan.side, err);
-    if (rc == OK && side.exit && side.base != gguf_fingerprint(g))
-        rc = err_set(err, E_MODEL, "%.200s was made for another model: its base is %016llx, this one %016llx",
-                     plan.side, (unsigned long long)side.base, (unsigned long long)gguf_fingerprint(g));
+    if (rc == OK && plan.side) rc = plan_join_side(&plan, &side, gguf_fingerprint(g), err);
     if (rc != OK) err_wrap(err, "--plan");
-    if (rc == OK && !(bytes = gguf_bytes_of_blocks(g, n_blocks))) err_set(err, E_FAIL, "out of memory for a plan");
+    if (rc == OK && !(bytes = gguf_bytes_of_blocks(g, n_blocks, &side)))
+        err_set(err, E_FAIL, "out of memory for a plan");
     if (bytes) {
-        if (side.exit) gguf_add_bytes(bytes, &side.file, n_blocks + 1);
         plan_spell(&plan, runs, sizeof runs);
         if (*runs)
-            facts = json_pack("{so ss si si sI sI so}", "spelled", json_text(spelled, strlen(spelled)), "runs", runs,
+            facts = json_pack("{so ss si si sI sI si so}", "spelled", json_text(spelled, strlen(spelled)), "runs", runs,
                               "caches", plan.n_caches, "caches_plain", plain.n_caches, "bytes",
                               (json_int_t)plan_bytes(g, &plan, bytes), "bytes_plain",
-                              (json_int_t)plan_bytes(g, &plain, bytes), "entries", plan_json(&plan));
+                              (json_int_t)plan_bytes(g, &plain, bytes), "ids", plan.n_ids, "entries", plan_json(&plan));
         if (!facts) err_set(err, E_FAIL, "out of memory for a plan");
     }
     side_close(&side);
@@ -230,8 +228,10 @@ static char times_run(const json_t *entries, int block, const char *part)
 static void print_plan(const json_t *facts, int n_blocks)
 {
     double bytes = (double)integer(facts, "bytes"), plain = (double)integer(facts, "bytes_plain");
-    printf("  plan          %s\n    runs        %s, then the output norm and the head\n                ",
-           string(facts, "spelled"), string(facts, "runs") + strlen("ode:"));
+    printf("  plan          %s\n    runs        %s, then the output norm and the head", string(facts, "spelled"),
+           string(facts, "runs") + strlen("ode:"));
+    if (integer(facts, "ids")) printf(", of %lld ids", integer(facts, "ids"));
+    printf("\n                ");
     for (int i = 0; i < n_blocks; i += 10) printf("%-10d", i);
     printf("\n");
     for (int p = PART_ATTENTION; p <= PART_MLP; p++) {
@@ -300,26 +300,29 @@ static int inspect_side(const struct gguf *g, bool text, struct err *err)
 {
     struct side s = {0};
     char base[17];
-    int rc = side_read(&s, g, err);
-    if (rc != OK) return rc;
     uint64_t n_parameters;
+    int rc = side_read(&s, g, err), lost = 0;
+    json_t *facts = NULL, *exits = json_array();
+    for (int i = 0; i < s.n_exits; i++) lost |= json_array_append_new(exits, json_integer(s.exits[i]));
     snprintf(base, sizeof base, "%016llx", (unsigned long long)s.base);
-    json_t *facts = json_pack("{so ss sI si si so}", "file", json_text(g->path, strlen(g->path)), "base", base, "bytes",
-                              (json_int_t)gguf_file_bytes(g), "exit", s.exit, "ids", s.n_ids, "formats",
-                              format_facts(g, &n_parameters));
-    if (!facts || (text && show_strings(facts))) rc = err_set(err, E_FAIL, "%s: no memory to describe it", g->path);
-    if (rc == OK && !text) return json_put_line(facts, 0, stdout, err);
-    if (rc == OK) {
-        printf(
-            "%s\n  side file     one block and a norm for an exit after %d blocks (%lld bytes)\n  base          %s\n",
-            string(facts, "file"), s.exit, integer(facts, "bytes"), base);
-        if (s.n_ids)
-            printf("  head          the base's, of ids below %d\n", s.n_ids);
-        else
-            printf("  head          the base's\n");
-        printf("  parameters    %.4g million\n", (double)n_parameters * 1e-6);
+    if (rc == OK)
+        facts = json_unless(lost, json_pack("{so ss sI sO si so}", "file", json_text(g->path, strlen(g->path)), "base",
+                                            base, "bytes", (json_int_t)gguf_file_bytes(g), "exits", exits, "ids",
+                                            s.n_ids, "formats", format_facts(g, &n_parameters)));
+    if (rc == OK && (!facts || (text && show_strings(facts))))
+        rc = err_set(err, E_FAIL, "%s: no memory to describe it", g->path);
+    if (rc == OK && !text) {
+        rc = json_put_line(json_incref(facts), 0, stdout, err);
+    } else if (rc == OK) {
+        printf("%s\n  side file     a block and a norm for an exit after", string(facts, "file"));
+        for (int i = 0; i < s.n_exits; i++) printf("%s%d", i ? ", " : " ", s.exits[i]);
+        printf(" blocks (%lld bytes)\n  base          %s\n  head          the base's", integer(facts, "bytes"), base);
+        if (s.n_ids) printf(s.ids ? ", of %d listed ids" : ", of ids below %d", s.n_ids);
+        printf("\n  parameters    %.4g million\n", (double)n_parameters * 1e-6);
     }
+    json_decref(exits);
     json_decref(facts);
+    side_close(&s);
     return rc;
 }
 

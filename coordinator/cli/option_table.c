@@ -127,7 +127,11 @@ const struct option option_table[] = {
     {"draft-plan", NULL, TEXT, OPTION_TEXT, AT(draft_plan), "[NAME=]PLAN", 0, 0,
      .help = "the big model drafts for itself, by a part of its blocks that\n"
              "the first stage has: spelled as --plan; swift: it looks for such\na part while it decodes, in 3 % of its "
-             "time (swift:P: P %);\nlayerskip:E-F: for an exit. Requests of serve may ask for it by\nNAME"},
+             "time (swift:P: P %);\nlayerskip:E-F: for an exit; balcony:FILE:E-F: for one of a side\nfile's. Requests "
+             "of serve may ask for it by NAME"},
+    {"depth", NULL, TEXT, OPTION_TEXT, AT(depth), "E", 0, 0,
+     .help =
+         "exit behind E blocks: --draft-plan layerskip:E, or the exit E of\nits balcony:FILE; E-F: the best of these"},
     {"no-draft", NULL, TEXT | DOC | PLAN, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | SWEEP | OF_ROWS | OF_SWEEPS, OPTION_COUNT, AT(draft_max),
      "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
@@ -312,7 +316,8 @@ const struct option option_table[] = {
              "model's"},
     {"parts", NULL, SEARCH, OPTION_FLAG, AT(parts), NULL, 0, 0,
      .help = "leave out attention and MLPs one by one, not whole blocks"},
-    {"exit", NULL, ROWS, OPTION_COUNT, AT(exit), "E", 1, 1024, .help = "write the rows behind the first E blocks"},
+    {"exit", NULL, ROWS, OPTION_LIST, AT(exits), "LIST", 1, 1024,
+     .help = "write the rows behind so many blocks: 20, or 10,20"},
     {"save", NULL, SEARCH | ROWS, OPTION_TEXT, AT(save), "FILE", 0, 0,
      .help = "the plan found so far, for --plan and --draft-plan (default:\nplan.json); FILE.log has every plan that "
              "was scored; eval\nrows: the rows (default: rows.bin)"},

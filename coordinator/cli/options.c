@@ -10,6 +10,7 @@
 #include "coordinator/cli/option_rules.h"
 #include "coordinator/cli/option_value.h"
 #include "coordinator/cli/sweep.h"
+#include "proto/plan.h"
 
 static const float PLAN_ACCEPT_RATE = 0.8F; /* of drafts that are right: between code and answers (README.md) */
 
@@ -137,21 +138,23 @@ static const char *keep(struct parser *r, const char *text)
 /* Another option for the same thing, the prompt or the drafter, was given with a higher origin. */
 static bool is_outdone(const struct parser *r, const struct option *p, enum value_origin origin)
 {
-    static const char *const prompts[] = {"prompt", "file", "prompts"}, *const drafters[] = {"draft", "no-draft",
-                                                                                             "draft-plan"};
+    enum { DRAFT_PLAN = 2, DEPTH, N_DRAFTERS };
+    static const char *const prompts[] = {"prompt", "file", "prompts"}, *const drafters[N_DRAFTERS] = {
+                                                                            "draft", "no-draft", "draft-plan", "depth"};
     for (int i = 0; i < 3; i++) {
         if (strcmp(p->name, prompts[i])) continue;
         for (int k = 0; k < 3; k++)
             if (r->positional || option_origin(&r->o, prompts[k]) > origin) return true;
     }
-    for (int i = 0; i < 3; i++) { /* --little chooses the drafter too; --no-draft may be given with it */
+    for (int i = 0; i < N_DRAFTERS; i++) { /* --little chooses the drafter too; --no-draft may be given with it */
         if (strcmp(p->name, drafters[i])) continue;
         if (option_origin(&r->o, "little") > origin) return true;
-        for (int k = 0; k < 3; k++)
-            if (k != i && option_origin(&r->o, drafters[k]) > origin) return true;
+        for (int k = 0; k < N_DRAFTERS; k++) /* --depth leaves the plan, whose exit it chooses */
+            if (k != i && !(i == DRAFT_PLAN && k == DEPTH) && option_origin(&r->o, drafters[k]) > origin) return true;
     }
     bool suffix = r->o.draft == DRAFTER_SUFFIX && option_origin(&r->o, "draft") > origin;
-    return !strcmp(p->name, "little") && (suffix || option_origin(&r->o, "draft-plan") > origin);
+    bool plan = option_origin(&r->o, "draft-plan") > origin || option_origin(&r->o, "depth") > origin;
+    return !strcmp(p->name, "little") && (suffix || plan);
 }
 
 /* A file may have options that this command does not take. */
@@ -202,6 +205,22 @@ const char *options_draft_plan(const struct options *o, size_t *n_name)
     return *n_name ? o->draft_plan + n + 1 : o->draft_plan;
 }
 
+/* --depth goes into --draft-plan. */
+static int join_depth(struct parser *r, struct err *err)
+{
+    struct options *o = &r->o;
+    size_t n_name = 0;
+    char *plan = NULL, *named = NULL;
+    const char *spelled = o->draft_plan ? options_draft_plan(o, &n_name) : NULL;
+    int rc = plan_at_depth(&plan, spelled, o->depth, err);
+    if (rc != OK) return rc;
+    bool made = asprintf(&named, "%.*s%s%s", (int)n_name, n_name ? o->draft_plan : "", n_name ? "=" : "", plan) >= 0;
+    o->draft_plan = made ? keep(r, named) : NULL;
+    free(plan);
+    if (made) free(named);
+    return o->draft_plan ? OK : err_set(err, E_FAIL, "out of memory");
+}
+
 /* --no-draft may stand beside --little: the same command line, the big model alone. */
 static int finish_drafter(struct parser *r, struct err *err)
 {
@@ -214,9 +233,11 @@ static int finish_drafter(struct parser *r, struct err *err)
     if (draft_given && draft != DRAFTER_NONE && r->o.no_draft) {
         return err_set(err, E_USAGE, "--draft and --no-draft: give only one of them");
     }
-    if (o->draft_plan && (o->little || draft_given))
-        return err_set(err, E_USAGE, "--draft-plan and %s: two drafters, give only one of them",
-                       o->little ? "--little" : "--draft");
+    if ((o->draft_plan || o->depth) && (o->little || draft_given))
+        return err_set(err, E_USAGE, "%s and %s: two drafters, give only one of them",
+                       o->draft_plan ? "--draft-plan" : "--depth", o->little ? "--little" : "--draft");
+    int rc = o->depth ? join_depth(r, err) : OK;
+    if (rc != OK) return rc;
     size_t n_name;
     if (o->draft_plan && options_draft_plan(o, &n_name) && n_name == 4 && !strncmp(o->draft_plan, "none", n_name))
         return err_set(err, E_USAGE, "--draft-plan %s: by the name none a request asks for no drafts; use another",
@@ -342,17 +363,21 @@ static int finish_bench_serve(struct parser *r, struct err *err)
     return options_settle(o, err);
 }
 
+static int check_rising(const char *name, const struct numbers *n, struct err *err)
+{
+    for (int i = 1; i < n->n; i++)
+        if (n->list[i] <= n->list[i - 1])
+            return err_set(err, E_USAGE, "--%s: %d after %d: they must rise", name, n->list[i], n->list[i - 1]);
+    return OK;
+}
+
 static int finish_bench_step(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
     int rc = finish_drafter(r, err);
     if (rc != OK) return rc;
     if (!o->big) return err_set(err, E_USAGE, "%s needs a model: --big FILE.gguf", command_name(r));
-    const int *list = o->contexts.list;
-    for (int i = 1; i < o->contexts.n; i++)
-        if (list[i] <= list[i - 1])
-            return err_set(err, E_USAGE, "--contexts: %d after %d: they must rise", list[i], list[i - 1]);
-    return OK;
+    return check_rising("contexts", &o->contexts, err);
 }
 
 static int finish_score(struct parser *r, struct err *err)
@@ -364,8 +389,10 @@ static int finish_score(struct parser *r, struct err *err)
         return err_set(err, E_USAGE, "--agreement compares --plan with another plan: give --plan as well");
     if (o->command == CMD_PARETO && !o->plans)
         return err_set(err, E_USAGE, "eval pareto needs plans: --plans FILE, a plan on each line");
-    if (o->command == CMD_ROWS && !o->exit)
+    if (o->command == CMD_ROWS && !o->exits.n)
         return err_set(err, E_USAGE, "eval rows needs the blocks before the exit: --exit E");
+    int rc = check_rising("exit", &o->exits, err);
+    if (rc != OK) return rc;
     if (!o->save) o->save = o->command == CMD_ROWS ? "rows.bin" : "plan.json";
     o->text = r->positional;
     o->ctx = o->window; /* a slot holds no more */

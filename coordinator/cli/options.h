@@ -86,6 +86,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     const char *plan;       /* that big is served under, as it was spelled (proto/plan.h); NULL: the plain one */
     const char *plans;      /* of eval pareto: the file that lists them */
     const char *draft_plan; /* by which big drafts for itself, likewise, perhaps with a name: options_draft_plan */
+    const char *depth;      /* the exit of draft_plan, which has it then */
     enum drafter drafter;   /* little with --little, a plan with --draft-plan, suffix with --draft suffix, else none */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
     const char *system;                              /* NULL: the template's own; "": an empty one */
@@ -155,7 +156,7 @@ struct options { /* strings are borrowed from argv and the environment, or are a
     enum search_by by;
     bool parts;
     const char *save;
-    int exit; /* eval rows: blocks before it */
+    struct numbers exits; /* eval rows: blocks before each */
 
     struct numbers rows, contexts; /* bench step, bench kernels */
     int rounds;

@@ -227,8 +227,10 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
     char number[16];
     const char *name = prompt_name(&f->prompts[s->request.index], s->request.index, number);
     struct stats cost = {0};
-    json_t *ids = json_array(), *lps = json_array(), *origins = json_array(), *tops = json_array();
+    json_t *ids = json_array(), *lps = json_array(), *origins = json_array(), *tops = json_array(),
+           *prompt = json_array();
     int lost = 0;
+    for (int i = 0; i < s->n_prompt && s->ids; i++) lost |= json_array_append_new(prompt, json_integer(s->ids[i]));
     for (int i = s->n_prompt; i < s->n_ids; i++) {
         lost |= json_array_append_new(ids, json_integer(s->ids[i]));
         lost |= json_array_append_new(lps, json_lp(s->lp[i]));
@@ -239,9 +241,9 @@ static json_t *json_of_seq(const struct output *f, const struct seq *s)
     json_t *spent = stats_json(&cost);
     lost |= marks_json(f->o, spent);
     lost |= json_add_links(f, spent);
-    json_t *line = json_pack("{so si so so so so ss so}", "id", json_text(name, strlen(name)), "prompt_tokens",
-                             s->n_prompt, "ids", ids, "logprobs", lps, "origin", origins, "text", json_of_text(f, s),
-                             "end", end_name[s->end], "stats", spent);
+    json_t *line = json_pack("{so si so so so so so ss so}", "id", json_text(name, strlen(name)), "prompt_tokens",
+                             s->n_prompt, "prompt_ids", prompt, "ids", ids, "logprobs", lps, "origin", origins, "text",
+                             json_of_text(f, s), "end", end_name[s->end], "stats", spent);
     if (s->top) lost |= json_object_set(line, "top", tops);
     if (s->end == SEQ_FAILED) lost |= json_object_set_new(line, "error", json_text(s->why.text, strlen(s->why.text)));
     if (s->request.settings.sampler.temp > 0)

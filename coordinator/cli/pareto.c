@@ -42,6 +42,7 @@ static int read_plan(struct pareto *p, struct measured *row, struct err *err)
     int rc = plan_text(&text, row->spelled, err);
     if (rc == OK) rc = plan_read(&plan, text, p->n_blocks, err);
     if (rc == OK && plan.side) rc = err_set(err, E_MODEL, "a side file is loaded at the start: eval perplexity --plan");
+    if (rc == OK && plan.n_ids) rc = err_set(err, E_MODEL, "a cut head is loaded at the start: eval perplexity --plan");
     if (rc == OK) plan_spell(&plan, row->plan, sizeof row->plan);
     if (rc == OK && strlen(row->plan) > PART_PLAN_MOST)
         rc = err_set(err, E_USAGE, "as ode:... it has more than %d bytes: too long", PART_PLAN_MOST);
@@ -112,7 +113,7 @@ static int count_bytes(struct pareto *p, struct err *err)
     int rc = scored_text_n_blocks(&p->s, &p->n_blocks, err);
     if (rc == OK && !p->s.big.n_tensors)
         rc = err_set(err, E_USAGE, "eval pareto counts the bytes of the big model's file: --big FILE on rank 0");
-    if (rc == OK && !(p->block_bytes = gguf_bytes_of_blocks(&p->s.big, p->n_blocks)))
+    if (rc == OK && !(p->block_bytes = gguf_bytes_of_blocks(&p->s.big, p->n_blocks, &(struct side){0})))
         rc = err_set(err, E_FAIL, "out of memory");
     if (rc == OK) rc = plan_plain(&plain, p->n_blocks, err);
     if (rc != OK) return rc;

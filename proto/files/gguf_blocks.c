@@ -19,20 +19,22 @@ bool gguf_is_of_mlp(struct gguf_str name)
     return memmem(name.s, name.n, ".ffn_", 5) || memmem(name.s, name.n, ".post_ffw_", 10);
 }
 
-struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks)
-{
-    struct block_bytes *bytes = calloc((size_t)n_blocks + 1, sizeof *bytes);
-    if (bytes) gguf_add_bytes(bytes, g, n_blocks);
-    return bytes;
-}
-
-void gguf_add_bytes(struct block_bytes *bytes, const struct gguf *g, int n_blocks)
+static void add_bytes(struct block_bytes *bytes, const struct gguf *g, int n_blocks)
 {
     for (size_t i = 0; i < g->n_tensors; i++) {
         const struct gguf_tensor *t = &g->tensors[i];
         int block = gguf_block_of(t->name, n_blocks);
         if (block >= 0) *(gguf_is_of_mlp(t->name) ? &bytes[block].mlp : &bytes[block].attention) += t->n_bytes;
     }
+}
+
+struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks, const struct side *side)
+{
+    int n = n_blocks + side->n_exits;
+    struct block_bytes *bytes = calloc((size_t)n, sizeof *bytes);
+    if (bytes) add_bytes(bytes, g, n_blocks);
+    if (bytes) add_bytes(bytes, &side->file, n);
+    return bytes;
 }
 
 uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_blocks)
@@ -45,7 +47,8 @@ uint64_t plan_bytes(const struct gguf *g, const struct plan *p, const struct blo
 {
     const struct gguf_tensor *own = gguf_tensor(g, "output.weight"),
                              *head = own ? own : gguf_tensor(g, "token_embd.weight");
-    uint64_t sum = head ? head->n_bytes : 0;
+    uint64_t n_rows = head ? head->dim[1] : 0, sum = head ? head->n_bytes : 0;
+    if (p->n_ids && (uint64_t)p->n_ids < n_rows) sum = sum / n_rows * (uint64_t)p->n_ids;
     for (int i = 0; i < p->n_entries; i++) sum += entry_bytes(&p->entries[i], of_blocks);
     return sum;
 }

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "proto/files/gguf.h"
+#include "proto/files/side.h"
 #include "proto/plan.h"
 
 /* The block of a tensor, below n_blocks; -1: of no block of this model. */
@@ -17,10 +17,9 @@ struct block_bytes { /* of a block's tensors */
     uint64_t attention, mlp;
 };
 
-/* [n_blocks + 1]; the last one is a side file's (gguf_add_bytes), or none. The caller frees it; NULL: out of memory. */
-struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks);
-/* Adds those of another file's blocks. */
-void gguf_add_bytes(struct block_bytes *bytes, const struct gguf *g, int n_blocks);
+/* [n_blocks + n_exits]: of the model's blocks, then of those of a side file; zeroed: there is none. The caller frees it;
+ * NULL: out of memory. */
+struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks, const struct side *side);
 /* Of what an entry runs. */
 uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_blocks);
 /* Of what a pass under a plan reads: of each entry, and of the head. */

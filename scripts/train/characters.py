@@ -19,7 +19,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from training import Adam, gguf, load_state, need_packages, np, save_state, write_whole
+from training import Adam, Stop, gguf, load_state, need_packages, np, save_state, write_whole
 from fetch import Failure
 
 N_BYTES = 256
@@ -225,8 +225,8 @@ def train(args, n_blocks, n_entries, loss_at, about):
     adam, state, log_path = Adam(weights), args.out + ".state", args.out + ".log"
     step = load_state(state, weights, adam)["step"] if args.resume else 0
     start, mean = time.monotonic(), None
-    with open(log_path, "a" if args.resume else "w", encoding="utf-8") as log:
-        while step < args.steps:
+    with open(log_path, "a" if args.resume else "w", encoding="utf-8") as log, Stop() as stop:
+        while step < args.steps and not stop.asked:
             step += 1
             windows, rng = windows_of(text, args, step)
             loss, more, grads = loss_at(weights, windows, step, rng)
@@ -239,8 +239,9 @@ def train(args, n_blocks, n_entries, loss_at, about):
                 log.write(json.dumps({**line, "seconds": round(time.monotonic() - start, 1)}) + "\n")
                 log.flush()
                 print(f"\rstep {step} of {args.steps}, loss {mean:.3f}", end="", file=sys.stderr, flush=True)
-            if step % 100 == 0 or step == args.steps:
+            if step % 100 == 0 or step == args.steps or stop.asked:
                 save_state(state, weights, adam, {"step": step})
+        stop.leave_if_asked(step, state)
     print("", file=sys.stderr)
     write_gguf(args.out, weights, args.width, n_blocks, args.window, about)
     print(args.out)

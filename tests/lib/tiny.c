@@ -39,13 +39,15 @@ struct tensor {
     uint64_t n_stack;          /* matrices of a stack; 1 */
     uint32_t type;
     float mean, deviation;
-    bool is_vocab; /* rows are tokens */
+    bool is_vocab;   /* rows are tokens */
+    uint64_t period; /* its first numbers, again and again; 0: they go on */
     uint64_t offset;
 };
 
 struct side_keys {
     char base[17];
-    int exit, n_ids;
+    int n_exits;
+    const struct tiny_side *of;
 };
 
 struct plan { /* all tensors of a file, in its order */
@@ -182,6 +184,7 @@ static void write_tensor(FILE *f, const struct tiny_spec *spec, const struct ten
         float deviation = t->deviation * (t->is_vocab ? loudness_of(spec, row) : 1);
         for (uint64_t i = 0; i < t->n_in; i += (uint64_t)type->block) {
             uint8_t block[256];
+            if (t->period && i % t->period == 0) state = seed_of(t->seed_name, spec->seed);
             float x = type->block == 1 ? t->mean + deviation * draw_normal(&state) : 0;
             if (t->type == QUANT_F32)
                 memcpy(block, &x, sizeof x);
@@ -364,8 +367,18 @@ static void put_side_keys(struct keys *k, const struct side_keys *side)
 {
     key_str(k, "general.architecture", "pilotfish-side");
     key_str(k, "side.base", side->base);
-    key_u32(k, "side", "exit", side->exit);
-    if (side->n_ids) key_u32(k, "side", "ids", side->n_ids);
+    if (side->n_exits == 1) {
+        key_u32(k, "side", "exit", side->of->exits[0]);
+    } else {
+        key_array(k, "side.exit", GGUF_U32, side->n_exits);
+        for (int i = 0; i < side->n_exits; i++) put_u32(k->f, (uint32_t)side->of->exits[i]);
+    }
+    if (side->of->n_ids && side->of->every) {
+        key_array(k, "side.ids", GGUF_U32, side->of->n_ids);
+        for (int i = 0; i < side->of->n_ids; i++) put_u32(k->f, (uint32_t)(i * side->of->every));
+    } else if (side->of->n_ids) {
+        key_u32(k, "side", "ids", side->of->n_ids);
+    }
 }
 
 /* ---- tensors ---- */
@@ -474,11 +487,16 @@ static void place_all(struct plan *p)
 static void plan_side(struct plan *p)
 {
     const struct tiny_spec *s = p->spec;
-    p->block = s->n_blocks;
-    p->source = s->n_blocks - 1;
-    plan_block(p);
+    int n = p->side->n_exits;
+    for (int i = 0; i < n; i++) {
+        int exit = p->side->of->exits[i];
+        p->block = s->n_blocks + i;
+        p->source = n > 1 && exit < s->n_blocks ? exit : s->n_blocks - 1;
+        plan_block(p);
+    }
     p->block = -1;
-    plan_vector(p, "output_norm.weight", s->n_embd, s->tied ? 0 : 1, s->tied ? 1.5f : .1f);
+    plan_vector(p, "output_norm.weight", n * s->n_embd, s->tied ? 0 : 1, s->tied ? 1.5f : .1f);
+    p->tensor[p->n - 1].period = (uint64_t)s->n_embd;
     place_all(p);
 }
 
@@ -584,11 +602,12 @@ int tiny_write(const char *path, const struct tiny_spec *spec)
     return write_as(path, spec, NULL);
 }
 
-int tiny_write_side(const char *path, const char *base, const struct tiny_spec *spec, int exit, int n_ids)
+int tiny_write_side(const char *path, const char *base, const struct tiny_spec *spec, const struct tiny_side *of)
 {
     struct gguf g = {0};
     struct err err;
-    struct side_keys side = {.exit = exit, .n_ids = n_ids};
+    struct side_keys side = {.of = of};
+    while (of->exits[side.n_exits]) side.n_exits++;
     if (gguf_open_file(&g, base, &err) != OK) return -1;
     snprintf(side.base, sizeof side.base, "%016llx", (unsigned long long)gguf_fingerprint(&g));
     gguf_close(&g);

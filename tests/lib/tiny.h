@@ -47,9 +47,16 @@ struct tiny_spec tiny_spec(uint32_t type);
 /* 0; or -1 with errno: EINVAL for a spec that cannot be, else what the file system said. */
 int tiny_write(const char *path, const struct tiny_spec *spec);
 
+struct tiny_side {
+    int exits[8]; /* up to a 0 */
+    /* Ids of the exits: those below n_ids; with `every` so many of a list: 0, every, 2 every ...; n_ids 0: all. */
+    int n_ids, every;
+};
+
 /* A side file (proto/files/side.h) of the toy in `base`, whose spec this is: its last block and norm once more,
- * as Balcony begins (2503.05005, section 3.2). n_ids 0: the exit chooses among all ids. */
-int tiny_write_side(const char *path, const char *base, const struct tiny_spec *spec, int exit, int n_ids);
+ * as Balcony begins (2503.05005, section 3.2); of several exits each E has block E instead, or the last one, so it says
+ * what the first E + 1 blocks say. */
+int tiny_write_side(const char *path, const char *base, const struct tiny_spec *spec, const struct tiny_side *side);
 
 /* Removes a folder and what was written into it. Not 0: it failed. */
 int tiny_remove(const char *folder);

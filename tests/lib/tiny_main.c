@@ -16,14 +16,15 @@ static const struct {
 
 static int usage(void)
 {
-    fputs("usage: tiny OUT.gguf [--type F32|F16|BF16|Q4_0|...|Q6_K] [--arch qwen2|qwen3|qwen3moe|llama|gemma3] [--seed "
-          "N] "
-          "[--left-out "
-          "BLOCK]\n"
-          "            [--blocks N] [--embd N] [--heads N] [--kv-heads N] [--ff N] [--vocab N] [--ctx N] [--tied] "
-          "[--no-tokenizer]\n"
-          "            [--idle BITS] [--side BASE.gguf [--exit N]]: a side file of such a model instead\n",
-          stderr);
+    fputs(
+        "usage: tiny OUT.gguf [--type F32|F16|BF16|Q4_0|...|Q6_K] [--arch qwen2|qwen3|qwen3moe|llama|gemma3] [--seed "
+        "N] "
+        "[--left-out "
+        "BLOCK]\n"
+        "            [--blocks N] [--embd N] [--heads N] [--kv-heads N] [--ff N] [--vocab N] [--ctx N] [--tied] "
+        "[--no-tokenizer]\n"
+        "            [--idle BITS] [--side BASE.gguf [--exit N [--and-exit N]]]: a side file of such a model instead\n",
+        stderr);
     return 2;
 }
 
@@ -44,7 +45,7 @@ static int spec_of_type(struct tiny_spec *s, int argc, char **argv)
 /* What a side file is of; no base: it is a model that is written. */
 struct side {
     const char *base;
-    int exit;
+    struct tiny_side of;
 };
 
 static int set_option(struct tiny_spec *s, struct side *side, const char *name, const char *value)
@@ -52,11 +53,13 @@ static int set_option(struct tiny_spec *s, struct side *side, const char *name, 
     const struct {
         const char *name;
         int *field;
-    } numbers[] = {{"--left-out", &s->left_out}, {"--blocks", &s->n_blocks},    {"--embd", &s->n_embd},
-                   {"--heads", &s->n_head},      {"--kv-heads", &s->n_head_kv}, {"--ff", &s->n_ff},
-                   {"--vocab", &s->n_vocab},     {"--head-size", &s->d_head},   {"--ctx", &s->n_ctx},
-                   {"--experts", &s->n_experts}, {"--used", &s->n_used},        {"--idle", &s->idle},
-                   {"--exit", &side->exit}};
+    } numbers[] = {{"--left-out", &s->left_out},   {"--blocks", &s->n_blocks},
+                   {"--embd", &s->n_embd},         {"--heads", &s->n_head},
+                   {"--kv-heads", &s->n_head_kv},  {"--ff", &s->n_ff},
+                   {"--vocab", &s->n_vocab},       {"--head-size", &s->d_head},
+                   {"--ctx", &s->n_ctx},           {"--experts", &s->n_experts},
+                   {"--used", &s->n_used},         {"--idle", &s->idle},
+                   {"--exit", &side->of.exits[0]}, {"--and-exit", &side->of.exits[1]}};
     if (strcmp(name, "--type") == 0) return 0;
     if (strcmp(name, "--side") == 0) {
         side->base = value;
@@ -85,7 +88,7 @@ static int set_option(struct tiny_spec *s, struct side *side, const char *name, 
 int main(int argc, char **argv)
 {
     struct tiny_spec s;
-    struct side side = {.exit = 1};
+    struct side side = {.of.exits = {1}};
     if (argc < 2 || argv[1][0] == '-' || spec_of_type(&s, argc, argv) != 0) return usage();
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--tied") == 0)
@@ -99,7 +102,7 @@ int main(int argc, char **argv)
         else
             i++;
     }
-    int rc = side.base ? tiny_write_side(argv[1], side.base, &s, side.exit, 0) : tiny_write(argv[1], &s);
+    int rc = side.base ? tiny_write_side(argv[1], side.base, &s, &side.of) : tiny_write(argv[1], &s);
     if (rc == 0) return 0;
     fprintf(stderr, "tiny: %s: %s\n", argv[1],
             errno == EINVAL ? "no such toy can be made (see tests/lib/tiny.h)" : strerror(errno));

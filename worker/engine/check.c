@@ -67,7 +67,8 @@ bool check_panel(const struct piece *p, int i_panel, const void *rows[PANEL])
     bool ok = true;
     for (int i = 0; i < PANEL; i++) {
         int row = p->row_from + i_panel * PANEL + i;
-        const uint8_t *at = row < p->row_to ? gguf_row(p->tensor, (uint64_t)row) : NULL;
+        bool is_there = row < p->row_to;
+        const uint8_t *at = is_there ? gguf_row(p->tensor, (uint64_t)(p->listed ? p->listed[row] : row)) : NULL;
         rows[i] = at;
         ok &= !at || check_row((enum quant)p->tensor->type, at, (int)p->tensor->dim[0]);
     }

@@ -69,7 +69,7 @@ static int stage_caches(const struct model *m, int *from)
         if (cache > hi) hi = cache;
     }
     *from = lo;
-    return (hi < lo ? 0 : hi - lo + 1) + (m->draft.side != NULL); /* the last one is the side block's */
+    return (hi < lo ? 0 : hi - lo + 1) + m->sides.n_entries; /* the last ones are the side blocks' */
 }
 
 void engine_info(const struct engine *e, struct engine_info *out)
@@ -99,8 +99,9 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .n_heads = m->heads_from[m->share.shard + 1] - m->heads_from[m->share.shard],
         .n_draft_entries = m->draft.n_entries,
         .n_shared = m->n_shared,
-        .draft_fills = m->draft.side,
-        .draft_n_ids = m->draft.side ? m->side.n_ids : 0,
+        .n_sides = m->sides.n_entries,
+        .side_at = m->side_at,
+        .search_side = m->search_side,
         .n_threads = e->n_threads,
         .draft_cost = m->draft_cost,
         .search = m->search,
@@ -189,7 +190,9 @@ int engine_load(struct engine *e, int n_slots, int n_ctx, struct err *err)
     if (e->pair.synthetic) return timed_load(e, err);
     const struct model *m = &e->model;
     int n_caches = stage_caches(m, &e->cache_from);
-    if (m->draft.side) m->draft.entries[m->draft.n_entries - 1].cache = e->cache_from + n_caches - 1;
+    for (int i = 0; i < m->sides.n_entries; i++)
+        m->sides.entries[i].cache = e->cache_from + n_caches - m->sides.n_entries + i;
+    other_plans_place(&e->model);
     if (!buffers_init(e))
         return err_set(err, E_LAYOUT, "%s: out of memory for a pass of %d rows", e->path, e->max_rows);
     e->kv = (struct kv){.n_caches = n_caches,
@@ -268,15 +271,29 @@ static int run(struct engine *e, void (*story)(void *, int), struct err *err)
     return e->rc;
 }
 
+static void choose_head(struct engine *e)
+{
+    const struct model *m = &e->model;
+    bool listed = e->plan == m->listed;
+    int n_vocab = m->shape.n_vocab, n_ids = e->plan->n_ids;
+    e->norm_exit =
+        e->plan->side ? m->norm_side[e->plan->entries[e->plan->n_entries - 1].block - m->shape.n_blocks] : m->norm_out;
+    e->head = listed ? &m->head_listed : &m->head;
+    e->head_from = listed ? m->listed_from : m->vocab_from;
+    e->ids = e->plan->ids;
+    e->n_choices = n_ids && n_ids < n_vocab ? n_ids : n_vocab;
+}
+
 int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err)
 {
     const struct model *m = &e->model;
-    const struct plan *plans[] = {[ENGINE_SERVED] = &m->plan, [ENGINE_DRAFT] = &m->draft, [ENGINE_OTHER] = &m->other};
+    const struct plan *plans[] = {
+        [ENGINE_SERVED] = &m->plan, [ENGINE_DRAFT] = &m->draft, [ENGINE_OTHER] = &m->other, [ENGINE_SIDES] = &m->sides};
     e->plan = plans[span->plan];
     e->from = span->from;
     e->to = span->to;
     e->fills = span->fills;
-    e->norm_exit = e->plan->side ? m->norm_side : m->norm_out;
+    choose_head(e);
     e->heads = !e->fills && e->to == e->plan->n_entries && (span->plan == ENGINE_DRAFT || model_last(m));
     e->rows = span->rows;
     e->n_rows = span->n_rows;

@@ -72,10 +72,11 @@ struct engine_info {
     int n_heads;                     /* query heads of this shard */
     int n_draft_entries;             /* of the drafts' plan; 0: it has none */
     int n_shared;                    /* entries that both plans begin with */
-    bool draft_fills;                /* the drafts' plan has a side file: see engine_span.fills */
-    int draft_n_ids;                 /* a draft's ids are below it; 0: all */
+    int n_sides;                     /* blocks of a side file that drafts have: see engine_span.fills */
+    const int *side_at;              /* [n_sides] borrowed: entries of the served plan before each */
     int n_threads;                   /* that compute its passes */
     struct plan_search search;       /* for other plans for drafts; share 0: it stays */
+    const char *search_side;         /* borrowed: the path of its side file; NULL: there is none */
     double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */
 };
 
@@ -102,7 +103,7 @@ int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, flo
 
 /* A pass over entries [from, to) of a plan, which this stage must have. The head follows the last entry of the drafts'
  * plan, and on the last stage that of the others; then *answers is set. */
-enum engine_plan { ENGINE_SERVED, ENGINE_DRAFT, ENGINE_OTHER };
+enum engine_plan { ENGINE_SERVED, ENGINE_DRAFT, ENGINE_OTHER, ENGINE_SIDES /* for fills: an entry for each */ };
 struct engine_span {
     enum engine_plan plan;
     int from, to;

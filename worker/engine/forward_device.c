@@ -29,10 +29,10 @@ struct on_device { /* a block's matrices and vectors; DEVICE_NONE: it has none *
 struct forward_device {
     const struct device_table *table; /* borrows */
     struct device *device;            /* owns */
-    struct on_device *blocks;         /* [n_blocks + 1] owns: as the model's */
-    struct expert_on_device *experts; /* [n_blocks + 1, n_experts] owns; NULL: none */
+    struct on_device *blocks;         /* [n_blocks + n_exits] owns: as the model's */
+    struct expert_on_device *experts; /* [n_blocks + n_exits, n_experts] owns; NULL: none */
     float *weights;                   /* [max_rows * n_used] owns: of the mixture's pairs */
-    int embed, head, norm_out, norm_side;
+    int embed, head, head_listed, norm_out, norm_side;
     struct device_row *rows;       /* [max_rows] owns */
     int *limits;                   /* [max_rows] owns: of wanted rows, how many of this shard's ids each may have */
     int32_t *judge;                /* [max_rows, DEVICE_JUDGED] owns */
@@ -151,7 +151,7 @@ static void note_handles(struct engine *e, struct went *w)
 {
     const struct model *m = &e->model;
     struct forward_device *d = e->device;
-    for (int i = 0; i <= m->shape.n_blocks; i++) {
+    for (int i = 0; i < m->shape.n_blocks + m->side.n_exits; i++) {
         const struct block *b = &m->blocks[i];
         struct on_device *at = &d->blocks[i];
         const struct {
@@ -181,14 +181,17 @@ static void note_handles(struct engine *e, struct went *w)
     d->embed = handle_of(w, &m->embed);
     d->head = handle_of(w, &m->head);
     if (d->head < 0) d->head = d->embed; /* tied */
+    d->head_listed = handle_of(w, &m->head_listed);
     d->norm_out = handle_of(w, &m->norm_out);
-    d->norm_side = handle_of(w, &m->norm_side);
+    d->norm_side = DEVICE_NONE;
+    for (int i = 0; i < m->side.n_exits && d->norm_side == DEVICE_NONE; i++)
+        d->norm_side = handle_of(w, &m->norm_side[i]); /* no search: one is here */
 }
 
-static bool experts_init(struct forward_device *d, const struct shape *s, int max_rows)
+static bool experts_init(struct forward_device *d, const struct shape *s, size_t n_blocks, int max_rows)
 {
     size_t n = (size_t)s->n_experts;
-    return !n || ((d->experts = calloc(((size_t)s->n_blocks + 1) * n, sizeof *d->experts)) &&
+    return !n || ((d->experts = calloc(n_blocks * n, sizeof *d->experts)) &&
                   (d->weights = calloc((size_t)(max_rows * s->n_used), sizeof *d->weights)));
 }
 
@@ -225,10 +228,11 @@ int forward_device_open(struct engine *e, int n_slots, int n_ctx, struct err *er
                                        .group = group,
                                        .head_at = head_from - m->kv_from * group,
                                        .n_experts = s->n_experts};
+    size_t n_blocks = (size_t)(s->n_blocks + m->side.n_exits);
     struct forward_device *d = e->device = calloc(1, sizeof *d);
     if (d) d->table = e->table;
     if (!d || !(d->rows = calloc((size_t)e->max_rows, sizeof *d->rows)) ||
-        !(d->blocks = calloc((size_t)s->n_blocks + 1, sizeof *d->blocks)) || !experts_init(d, s, e->max_rows) ||
+        !(d->blocks = calloc(n_blocks, sizeof *d->blocks)) || !experts_init(d, s, n_blocks, e->max_rows) ||
         !head_init(d, e) || !(d->device = e->table->open(&shape, &why)))
         return err_set(err, E_LAYOUT, "%s: the device %s: %s", e->path, e->table->name, why);
     for (int i = 0; i <= m->share.n_shards; i++) d->attn_from[i] = m->heads_from[i] * s->d_head;
@@ -615,5 +619,6 @@ void forward_device_embed(struct engine *e, int32_t id, float *x)
 void forward_device_logits(struct engine *e, float *out, int row, int n_rows, int i_panel, int n)
 {
     const struct forward_device *d = e->device;
-    d->table->logits(d->device, out, HEAD_CHUNK, d->head, row, n_rows, i_panel, n);
+    int head = e->head == &e->model.head_listed ? d->head_listed : d->head;
+    d->table->logits(d->device, out, HEAD_CHUNK, head, row, n_rows, i_panel, n);
 }

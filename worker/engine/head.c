@@ -21,12 +21,13 @@ static void best_insert(struct top *best, int n_best, struct top new)
     best[at] = new;
 }
 
-static void best_add(struct top *best, int n_best, const float *logits, int32_t first, int n)
+static void best_add(const struct engine *e, struct top *best, const float *logits, int32_t first, int n)
 {
-    const struct top *last = &best[n_best - 1];
-    for (int i = 0; i < n; i++)
-        if (better(logits[i], first + i, last->lp, last->id))
-            best_insert(best, n_best, (struct top){first + i, logits[i]});
+    const struct top *last = &best[e->n_best - 1];
+    for (int i = 0; i < n; i++) {
+        int32_t id = id_of(e, first + i);
+        if (better(logits[i], id, last->lp, last->id)) best_insert(best, e->n_best, (struct top){id, logits[i]});
+    }
 }
 
 /* Both lists are sorted: the first of `from` that does not fit ends it. */
@@ -44,25 +45,43 @@ static void pick_merge(struct pick *pick, struct pick other)
     if (better(other.key, other.id, pick->key, pick->id)) *pick = other;
 }
 
-static void pick_add(struct pick *pick, const struct sampler *s, int pos, const float *logits, int32_t first, int n)
+static void pick_add(const struct engine *e, struct pick *pick, const struct engine_row *row, const float *logits,
+                     int32_t first, int n)
 {
+    const struct sampler *s = row->sampler;
     float inv_t = 1.0f / s->temp;
     for (int i = 0; i < n; i++) {
         if (logits[i] * inv_t + NOISE_MOST < pick->key) continue; /* no noise could make it the greatest */
-        float noise = noise_gumbel(s->seed, s->sample, s->offset + (uint32_t)pos + 1, (uint32_t)(first + i));
-        pick_merge(pick, (struct pick){fmaf(logits[i], inv_t, noise), logits[i], first + i});
+        int32_t id = id_of(e, first + i);
+        float noise = noise_gumbel(s->seed, s->sample, s->offset + (uint32_t)row->pos + 1, (uint32_t)id);
+        pick_merge(pick, (struct pick){fmaf(logits[i], inv_t, noise), logits[i], id});
     }
 }
 
 /* ---- chunks ---- */
 
-/* Ids [first, first + n) for the lists of a wanted row. */
+/* Rows [first, first + n) of the head for the lists of a wanted row. */
 static void offer(struct engine *e, struct scratch *scratch, int i_wanted, const float *logits, int32_t first, int n)
 {
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
-    if (e->n_best) best_add(scratch->best + (size_t)i_wanted * (size_t)e->n_best, e->n_best, logits, first, n);
+    if (e->n_best) best_add(e, scratch->best + (size_t)i_wanted * (size_t)e->n_best, logits, first, n);
     if (row->sampler && samples(row->sampler) && !truncates(row->sampler))
-        pick_add(&scratch->pick[i_wanted], row->sampler, row->pos, logits, first, n);
+        pick_add(e, &scratch->pick[i_wanted], row, logits, first, n);
+}
+
+/* Of a cut head; -1: it has not this id. */
+static int32_t row_of_id(const struct engine *e, int32_t id)
+{
+    int32_t from = 0, to = e->n_choices;
+    if (!e->ids) return id;
+    while (from < to) {
+        int32_t middle = from + (to - from) / 2;
+        if (e->ids[middle] < id)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from < e->n_choices && e->ids[from] == id ? from : -1;
 }
 
 /* One chunk of one wanted row, as far as the row's limit. */
@@ -77,8 +96,8 @@ static void reduce_chunk(struct engine *e, struct scratch *scratch, int i_wanted
     memcpy(e->parts + (i_row * (size_t)e->n_chunks + (size_t)chunk) * 3, &part, sizeof part);
     float *judged = e->judged + (i_row * shards + shard) * (size_t)e->n_judge_max;
     for (size_t i = 0; i < row->ask->n_judge; i++) {
-        int32_t id = row->ask->judge[i];
-        if (id >= first && id < first + n) judged[i] = logits[id - first];
+        int32_t at = row_of_id(e, row->ask->judge[i]);
+        if (at >= first && at < first + n) judged[i] = logits[at - first];
     }
     offer(e, scratch, i_wanted, logits, first, n);
 }
@@ -91,7 +110,7 @@ static void head_logits(struct engine *e, float *out, int row, int n_rows, int i
         return;
     }
     struct acts a = acts_from(&e->norm, row);
-    struct weights w = e->model.head;
+    struct weights w = *e->head;
     w.panels += (size_t)i_panel * w.panel_bytes;
     w.n_out = n;
     e->k->matmul(out, HEAD_CHUNK, &w, &a, n_rows, 0, n_panels(&w));
@@ -101,7 +120,7 @@ static void head_logits(struct engine *e, float *out, int row, int n_rows, int i
 static void head_chunks(struct engine *e, int t, int row, int n_rows)
 {
     const struct model *m = &e->model;
-    int shard = m->share.shard, id_from = m->vocab_from[shard], id_to = m->vocab_from[shard + 1], from, to;
+    int shard = m->share.shard, id_from = e->head_from[shard], id_to = e->head_from[shard + 1], from, to;
     if (id_to > e->n_ids) id_to = e->n_ids;
     if (id_from >= id_to) return;
     struct scratch *scratch = &e->scratch[t];
@@ -170,7 +189,7 @@ static void gather(struct engine *e, int t)
 {
     const struct model *m = &e->model;
     int from[MAX_SHARDS + 1] = {0};
-    for (int i = 0; i <= m->share.n_shards; i++) from[i] = 3 * ((m->vocab_from[i] + HEAD_CHUNK - 1) / HEAD_CHUNK);
+    for (int i = 0; i <= m->share.n_shards; i++) from[i] = 3 * ((e->head_from[i] + HEAD_CHUNK - 1) / HEAD_CHUNK);
     pass_gather(e, t, e->parts, 3 * (size_t)e->n_chunks, e->n_wanted, from);
     gather_even(e, t, e->judged, e->n_judge_max);
     gather_even(e, t, e->best, e->n_best * (int)(sizeof(struct top) / sizeof(float)));
@@ -226,6 +245,7 @@ void head_note_wanted(struct engine *e)
         if ((int)n_best > e->n_best) e->n_best = (int)n_best;
         if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;
     }
+    more |= e->head == &e->model.head_listed;
     e->on_device = e->device && e->table->head && !e->any_samples && !e->n_best && !more;
 }
 

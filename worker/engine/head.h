@@ -3,6 +3,8 @@
  * From the last hidden rows it computes, for each wanted row, the maximum, its id and the sum of exp; the logits of
  * the ids to judge; the best few ids; and for a row that samples the id of the greatest key.
  *
+ * Ids are all of the vocabulary's, or those of a plan's cut head; below, a row of the head stands for its id.
+ *
  * The vocabulary is processed in chunks of 1024 ids (kernels/ARITHMETIC.md, Head). A thread holds the logits of one
  * chunk at a time: there is never an n x vocabulary array.
  */

@@ -85,10 +85,13 @@ static int add_vectors(struct model *m, struct pieces *p, int i_block, enum plan
     return rc;
 }
 
-/* Whether this stage runs the block of the side file. */
-static bool has_side(const struct model *m)
+/* Whether this stage runs this block of the side file. */
+static bool has_side(const struct model *m, int i_exit)
 {
-    return m->draft.side || (m->plan.side && m->entry_to == m->plan.n_entries);
+    int block = m->shape.n_blocks + i_exit;
+    bool serves = m->plan.side && m->entry_to == m->plan.n_entries && m->plan.entries[m->entry_to - 1].block == block;
+    for (int i = 0; i < m->sides.n_entries; i++) serves = serves || m->sides.entries[i].block == block;
+    return serves;
 }
 
 static bool is_of_side(const struct model *m, const struct piece *p)
@@ -139,11 +142,13 @@ static int add_blocks(struct model *m, struct pieces *p, struct err *err)
     return rc;
 }
 
-static int add_side(struct model *m, struct pieces *p, struct err *err)
+static int add_side(struct model *m, struct pieces *p, int i_exit, struct err *err)
 {
-    const struct vector_part norm = {"output_norm.weight", m->shape.n_embd, 0, m->shape.n_embd, &m->norm_side, false};
+    int n = m->shape.n_embd, at = i_exit * n;
+    const struct vector_part norm = {
+        "output_norm.weight", m->side.n_exits * n, at, at + n, &m->norm_side[i_exit], false};
     p->file = &m->side.file;
-    int rc = add_block(m, p, m->shape.n_blocks, PART_BOTH, err);
+    int rc = add_block(m, p, m->shape.n_blocks + i_exit, PART_BOTH, err);
     if (rc == OK) rc = pieces_add_vector(p, &norm, err);
     p->file = &m->file;
     return rc;
@@ -169,6 +174,13 @@ static int add_head(struct model *m, struct pieces *p, struct err *err)
     return pieces_add_matrix(p, &(struct matrix_rows){head_name(m), s->n_embd, s->n_vocab, from, to, &m->head}, err);
 }
 
+static int add_listed(struct model *m, struct pieces *p, struct err *err)
+{
+    const struct gguf_tensor *t = pieces_stack(p, head_name(m), m->shape.n_embd, m->shape.n_vocab, 1, err);
+    int from = m->listed_from[m->share.shard], to = m->listed_from[m->share.shard + 1];
+    return t ? pieces_add_listed(p, t, m->listed->ids, from, to, &m->head_listed, err) : E_MODEL;
+}
+
 int model_pieces(struct model *m, struct pieces *p, struct err *err)
 {
     const struct shape *s = &m->shape;
@@ -180,9 +192,11 @@ int model_pieces(struct model *m, struct pieces *p, struct err *err)
     if (embeds(m)) rc = pieces_add_matrix(p, &embed, err);
     if (rc == OK) rc = pieces_add_vector(p, &factors, err);
     if (rc == OK) rc = add_blocks(m, p, err);
-    if (rc == OK && has_side(m)) rc = add_side(m, p, err);
+    for (int i = 0; i < m->side.n_exits && rc == OK; i++)
+        if (has_side(m, i)) rc = add_side(m, p, i, err);
     if (rc == OK && model_has_head(m)) rc = pieces_add_vector(p, &norm, err);
     if (rc == OK && model_has_head(m)) rc = add_head(m, p, err);
+    if (rc == OK && model_has_head(m) && m->listed) rc = add_listed(m, p, err);
     return rc;
 }
 
@@ -211,12 +225,13 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
     return rc;
 }
 
-/* Nor may a side file have more. */
+/* Nor may a side file have more, in the blocks of exits that are here, and of no block. */
 static int check_side_used(const struct model *m, const struct pieces *p, struct err *err)
 {
     const struct gguf *g = &m->side.file;
-    for (size_t i = 0; i < g->n_tensors && has_side(m); i++) {
-        bool used = false;
+    for (size_t i = 0; i < g->n_tensors && (m->sides.n_entries || m->entry_to == m->plan.n_entries); i++) {
+        int i_exit = gguf_block_of(g->tensors[i].name, m->shape.n_blocks + m->side.n_exits) - m->shape.n_blocks;
+        bool used = i_exit >= 0 && !has_side(m, i_exit);
         for (int k = 0; k < p->n && !used; k++) used = p->list[k].tensor == &g->tensors[i];
         if (!used)
             return err_set(err, E_MODEL, "%s: tensor %s has no place in a side file of %s", g->path,
@@ -248,7 +263,7 @@ static int cut_stages(struct model *m, const struct model_config *c, struct err 
         return err_set(err, E_LAYOUT, "%s: --pp %d, but the %s has %d %s: use --pp %d or less", m->file.path, n_stages,
                        is_plain ? "model" : "plan", n, is_plain ? "blocks" : "entries", n);
     if (c->stage_share) return cut_by_weights(m, c->stage_share, err);
-    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks);
+    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks, &m->side);
     uint64_t *upto = malloc(((size_t)n + 1) * sizeof *upto); /* bytes of the first i entries */
     if (!bytes || !upto) {
         free(bytes);
@@ -256,7 +271,6 @@ static int cut_stages(struct model *m, const struct model_config *c, struct err 
         return err_set(err, E_LAYOUT, "out of memory for %d plan entries", n);
     }
     upto[0] = 0;
-    gguf_add_bytes(bytes, &m->side.file, m->shape.n_blocks + 1);
     for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + entry_bytes(&m->plan.entries[i], bytes);
     free(bytes);
     uint64_t total = upto[n] + gguf_tensor(&m->file, head_name(m))->n_bytes;
@@ -314,6 +328,7 @@ static int cut_shards(struct model *m, const char *text, struct err *err)
     cut(m->ff_from, s->n_ff, quantized ? BLOCK : 1, n, weights);
     cut(m->out_from, s->n_embd, PANEL, n, weights);
     cut(m->vocab_from, s->n_vocab, HEAD_CHUNK, n, weights);
+    if (m->listed) cut(m->listed_from, m->listed->n_ids, HEAD_CHUNK, n, weights);
     rc = check_heads(m, text ? text : "", err);
     if (rc != OK) return rc;
     int group = s->n_head / s->n_head_kv;
@@ -331,7 +346,7 @@ static void count_bytes(struct model *m, const struct pieces *p, const struct ke
         const struct piece *piece = &p->list[i];
         size_t n = piece_bytes(piece, k);
         m->n_bytes += n;
-        if (m->draft.side && is_of_side(m, piece)) continue;
+        if ((m->draft.side && is_of_side(m, piece)) || piece->matrix == &m->head_listed) continue;
         if (piece->matrix == &m->head) {
             m->head_bytes = n;
             view = false;
@@ -406,13 +421,23 @@ static int read_plan(struct model *m, const char *text, struct err *err)
 
 int model_open_side(struct model *m, struct plan *p, struct err *err)
 {
-    if (m->side.exit) return err_set(err, E_MODEL, "a second side file: one of the plans may have one");
+    if (m->side.n_exits) return err_set(err, E_MODEL, "a second side file: one of the plans may have one");
     int rc = side_open(&m->side, p->side, err);
-    if (rc != OK) return rc;
-    if (m->side.base != m->hash)
-        return err_set(err, E_MODEL, "%.200s was made for another model: its base is %016llx, this one %016llx",
-                       p->side, (unsigned long long)m->side.base, (unsigned long long)m->hash);
-    p->side_hash = gguf_fingerprint(&m->side.file);
+    return rc == OK ? plan_join_side(p, &m->side, m->hash, err) : rc;
+}
+
+/* The list of ids that one of the plans may have. */
+static int find_listed(struct model *m, struct err *err)
+{
+    if (m->plan.ids && m->draft.ids)
+        return err_set(err, E_MODEL, "a second list of ids: one of the plans may have one");
+    const struct plan *p = m->plan.ids ? &m->plan : &m->draft;
+    if (!p->ids) return OK;
+    int last = p->ids[p->n_ids - 1];
+    if (last >= m->shape.n_vocab)
+        return err_set(err, E_MODEL, "%s: a plan's list of ids has %d, but the model has 0 to %d", m->file.path, last,
+                       m->shape.n_vocab - 1);
+    m->listed = p;
     return OK;
 }
 
@@ -425,11 +450,12 @@ int model_open(struct model *m, const struct model_config *c, const struct kerne
     m->hash = gguf_fingerprint(&m->file);
     rc = shape_read(&m->shape, &m->file, err);
     if (rc == OK) rc = read_vocabulary(m, err);
-    if (rc == OK && !(m->blocks = calloc((size_t)m->shape.n_blocks + 1, sizeof *m->blocks)))
+    if (rc == OK && !(m->blocks = calloc((size_t)m->shape.n_blocks + SIDE_EXITS_MOST, sizeof *m->blocks)))
         rc = err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     if (rc == OK) rc = read_plan(m, c->plan, err);
     if (rc == OK) rc = cut_stages(m, c, err);
     if (rc == OK && c->draft_plan) rc = draft_plan_open(m, c->draft_plan, err);
+    if (rc == OK) rc = find_listed(m, err);
     if (rc == OK) rc = cut_shards(m, c->shard_share, err);
     if (rc == OK) rc = model_pieces(m, &p, err);
     if (rc == OK) rc = check_all_used(m, &p, err);
@@ -453,8 +479,10 @@ void model_close(struct model *m)
     plan_free(&m->draft);
     free(m->part_costs);
     plan_free(&m->other);
+    plan_free(&m->sides);
+    free(m->search_side);
     side_close(&m->side);
-    for (int i = 0; m->blocks && i <= m->shape.n_blocks; i++) free(m->blocks[i].experts);
+    for (int i = 0; m->blocks && i < m->shape.n_blocks + SIDE_EXITS_MOST; i++) free(m->blocks[i].experts);
     free(m->blocks);
     if (m->memory) munmap(m->memory, model_memory_bytes(m));
     *m = (struct model){0};

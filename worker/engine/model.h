@@ -61,6 +61,7 @@ struct model {
     int entry_from, entry_to;
     struct plan draft;            /* of the first stage; no entries: none */
     struct plan_search search;    /* for other plans for drafts; share 0: there is none */
+    char *search_side;            /* owns: the path of its side file; NULL: there is none */
     struct part_cost *part_costs; /* [entry_to] owns: with a search, of the first stage */
     int n_shared;      /* entries that both plans begin with: the draft computes what the served plan would */
     struct plan other; /* that is run for some texts; this stage runs its entries [other_from, other_to) */
@@ -74,15 +75,25 @@ struct model {
     int vocab_from[MAX_SHARDS + 1]; /* ids */
     int kv_from, kv_to;             /* KV heads of this shard */
 
-    struct side side;     /* of one of the plans; its block is behind the model's own */
-    float *norm_side;     /* [n_embd] of its exit */
-    struct block *blocks; /* [n_blocks + 1] owns; only the parts that this stage's entries name are filled */
+    struct side side;                  /* of one of the plans */
+    float *norm_side[SIDE_EXITS_MOST]; /* [n_embd] of each of its exits that is here */
+    /* Their blocks, an entry each with a cache of its own: of the drafts' plan, or all among which a search chooses.
+     * Entry i reads what side_at[i] of the served plan's entries leave. */
+    struct plan sides;
+    int side_at[SIDE_EXITS_MOST];
+    struct block *blocks; /* [n_blocks + SIDE_EXITS_MOST] owns; only the parts that this stage's entries name are
+                             filled */
     float *norm_out;      /* [n_embd], with the head */
     float *rope_factors;  /* [d_head/2] divisors of the frequencies (Llama 3); NULL: none */
     struct weights embed; /* all rows: first stage, shard 0 */
     struct weights head;  /* this shard's rows, where one is; a view of embed where both are here and tied */
-    size_t n_bytes;       /* memory that a load takes: panels and float tensors */
-    size_t body_bytes;    /* what a pass streams without the head (an embedding is only looked up) */
+    /* A plan's list of ids (plan.h) has a head of its own, whose row i is that of ids[i]; shards cut it as a vocabulary
+     * of n_ids. */
+    const struct plan *listed; /* whose it is: plan or draft; NULL: none */
+    struct weights head_listed;
+    int listed_from[MAX_SHARDS + 1];
+    size_t n_bytes;    /* memory that a load takes: panels and float tensors */
+    size_t body_bytes; /* what a pass streams without the head (an embedding is only looked up) */
     size_t head_bytes;
     double multiply_adds;      /* of one row through body and head */
     uint64_t hash;             /* of the tensor directory and the first bytes of each tensor */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/files/gguf_blocks.h"
 #include "worker/engine/model.h"
@@ -57,7 +58,7 @@ static int fit(struct model *m, struct err *err)
 {
     for (int i = 0; i < m->draft.n_entries; i++) {
         struct plan_entry *e = &m->draft.entries[i];
-        if (e->block == m->shape.n_blocks) break; /* the side file's, which is the last */
+        if (e->block >= m->shape.n_blocks) break; /* the side file's, which is the last */
         if (!has_parts(&m->plan, m->plan.n_entries, e))
             return err_set(err, E_MODEL, "block %d, which the served plan does not run", e->block);
         if (!has_parts(&m->plan, m->entry_to, e))
@@ -69,12 +70,36 @@ static int fit(struct model *m, struct err *err)
     return OK;
 }
 
+void other_plans_place(struct model *m)
+{
+    struct plan_entry *last = m->draft.n_entries ? &m->draft.entries[m->draft.n_entries - 1] : NULL;
+    for (int i = 0; i < m->sides.n_entries; i++)
+        if (m->sides.entries[i].block == last->block) last->cache = m->sides.entries[i].cache;
+}
+
+/* One more exit of the side file that has a block here. */
+static int add_side(struct model *m, int block, int behind, struct err *err)
+{
+    struct plan *p = &m->sides;
+    if (!p->entries && !(p->entries = calloc(SIDE_EXITS_MOST, sizeof *p->entries)))
+        return err_set(err, E_LAYOUT, "out of memory for a side file");
+    m->side_at[p->n_entries] = behind;
+    p->entries[p->n_entries++] = (struct plan_entry){.block = block, .part = PART_BOTH, .step = 1};
+    return OK;
+}
+
 /* The block of a side file reads hidden rows that the served plan has too: of every position, not of drafts alone. */
+static int check_side(const struct model *m, struct err *err)
+{
+    if (m->n_shared == m->draft.n_entries - 1) return OK;
+    return err_set(err, E_MODEL, "what stands before the side block must be what the served plan begins with");
+}
+
 static int fit_side(struct model *m, struct err *err)
 {
     int rc = model_open_side(m, &m->draft, err);
-    if (rc != OK || m->n_shared == m->draft.n_entries - 1) return rc;
-    return err_set(err, E_MODEL, "what stands before the side block must be what the served plan begins with");
+    if (rc == OK) rc = check_side(m, err);
+    return rc == OK ? add_side(m, m->draft.entries[m->draft.n_entries - 1].block, m->n_shared, err) : rc;
 }
 
 static int list_costs(struct model *m, const struct block_bytes *bytes, struct err *err)
@@ -94,9 +119,8 @@ static int list_costs(struct model *m, const struct block_bytes *bytes, struct e
 
 static int count_cost(struct model *m, struct err *err)
 {
-    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks);
+    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks, &m->side);
     if (!bytes) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
-    gguf_add_bytes(bytes, &m->side.file, m->shape.n_blocks + 1);
     m->draft_cost = (double)plan_bytes(&m->file, &m->draft, bytes) / (double)plan_bytes(&m->file, &m->plan, bytes);
     int rc = m->search.share > 0 ? list_costs(m, bytes, err) : OK;
     free(bytes);
@@ -141,6 +165,7 @@ int other_plan_open(struct model *m, const char *text, struct err *err)
     struct plan p = {0};
     int rc = plan_read(&p, text, m->shape.n_blocks, err);
     if (rc == OK && p.side) rc = err_set(err, E_MODEL, "a side file is loaded at the start: use --plan");
+    if (rc == OK && p.n_ids) rc = err_set(err, E_MODEL, "a cut head is loaded at the start: use --plan");
     if (rc == OK) rc = cut_other(m, &p, err);
     if (rc != OK) {
         plan_free(&p);
@@ -153,13 +178,34 @@ int other_plan_open(struct model *m, const char *text, struct err *err)
 
 /* ---- drafts ---- */
 
+/* The first blocks, then the block of one of the side file's exits, which is open already. */
+static int read_side_exit(struct model *m, const char *text, struct err *err)
+{
+    struct plan *p = &m->draft;
+    char first[32];
+    const char *colon = strrchr(text, ':');
+    int exit = colon ? atoi(colon + 1) : 0, i = 0;
+    while (i < m->sides.n_entries && m->side_at[i] != exit) i++;
+    if (i == m->sides.n_entries) return err_set(err, E_MODEL, "%.200s: no exit of the search", text);
+    snprintf(first, sizeof first, "layerskip:%d", exit);
+    int rc = plan_read(p, first, m->shape.n_blocks, err);
+    if (rc != OK) return rc;
+    if (exit == PLAN_ENTRIES_MOST) return err_set(err, E_MODEL, "more than %d entries", PLAN_ENTRIES_MOST);
+    p->entries[p->n_entries++] = (struct plan_entry){.block = m->shape.n_blocks, .part = PART_BOTH, .step = 1};
+    p->side_exit = exit;
+    if (!(p->side = strdup(m->search_side))) return err_set(err, E_LAYOUT, "out of memory for a plan");
+    return plan_join_side(p, &m->side, m->hash, err);
+}
+
 static int set_draft(struct model *m, const char *text, struct err *err)
 {
     plan_free(&m->draft);
-    int rc = plan_read(&m->draft, text, m->shape.n_blocks, err);
+    int rc = m->search.sides ? read_side_exit(m, text, err) : plan_read(&m->draft, text, m->shape.n_blocks, err);
     if (rc != OK) return rc;
     m->n_shared = count_shared(&m->plan, m->entry_to, &m->draft);
-    return fit(m, err);
+    rc = fit(m, err);
+    if (rc == OK && m->search.sides) other_plans_place(m);
+    return rc;
 }
 
 /* Of several exits the last. */
@@ -173,22 +219,49 @@ static int begin_exits(struct model *m, struct err *err)
     return rc;
 }
 
-/* All of the first stage: a search begins there. */
-static int begin_search(struct model *m, struct err *err)
+/* Those that a side file has there, and the last one as the draft. */
+static int begin_side_exits(struct model *m, const char *text, struct err *err)
 {
+    char last[32];
+    int exit = 0, rc = OK;
+    struct plan_search *s = &m->search;
+    if (m->side.n_exits) return err_set(err, E_MODEL, "a second side file: one of the plans may have one");
+    if (!(m->search_side = plan_search_side(text)))
+        return err_set(err, E_LAYOUT, "out of memory for a search of plans");
+    rc = side_open(&m->side, m->search_side, err);
+    for (int i = 0; i < m->side.n_exits && rc == OK; i++) {
+        if (m->side.exits[i] < s->exit_from || m->side.exits[i] > s->exit_to) continue;
+        exit = m->side.exits[i];
+        rc = add_side(m, m->shape.n_blocks + i, exit, err);
+    }
+    if (rc == OK && !exit)
+        rc =
+            err_set(err, E_MODEL, "%.200s has no exit after %d to %d blocks", m->search_side, s->exit_from, s->exit_to);
+    if (rc != OK) return rc;
+    s->exit_from = m->side_at[0];
+    s->exit_to = exit;
+    snprintf(last, sizeof last, "balcony::%d", exit);
+    rc = set_draft(m, last, err);
+    return rc == OK ? check_side(m, err) : rc;
+}
+
+/* All of the first stage: a search begins there. */
+static int begin_search(struct model *m, const char *text, struct err *err)
+{
+    if (m->search.sides) return begin_side_exits(m, text, err);
     if (m->search.exit_to) return begin_exits(m, err);
-    char text[PLAN_TEXT_MOST];
+    char whole[PLAN_TEXT_MOST];
     struct plan first = m->plan;
     first.n_entries = m->entry_to;
     if (m->plan.side) return err_set(err, E_MODEL, "a search of plans, beside a served plan with a side file");
-    plan_spell(&first, text, sizeof text);
-    return set_draft(m, text, err);
+    plan_spell(&first, whole, sizeof whole);
+    return set_draft(m, whole, err);
 }
 
 int draft_plan_change(struct model *m, const char *text, struct err *err)
 {
     int rc = set_draft(m, text, err);
-    if (rc == OK && m->draft.side) rc = err_set(err, E_MODEL, "a side file is loaded at the start");
+    if (rc == OK && m->draft.side && !m->search.sides) rc = err_set(err, E_MODEL, "a side file is loaded at the start");
     if (rc != OK) plan_free(&m->draft);
     return rc == OK ? OK : err_wrap(err, "a plan for drafts");
 }
@@ -196,8 +269,8 @@ int draft_plan_change(struct model *m, const char *text, struct err *err)
 int draft_plan_open(struct model *m, const char *text, struct err *err)
 {
     if (!model_first(m)) return OK;
-    int rc = plan_search_read(&m->search, text) ? begin_search(m, err) : set_draft(m, text, err);
-    if (rc == OK && m->draft.side) rc = fit_side(m, err);
+    int rc = plan_search_read(&m->search, text) ? begin_search(m, text, err) : set_draft(m, text, err);
+    if (rc == OK && m->draft.side && !m->search.sides) rc = fit_side(m, err);
     if (rc == OK) rc = count_cost(m, err);
     return rc == OK ? OK : err_wrap(err, "%s: --draft-plan", m->file.path);
 }

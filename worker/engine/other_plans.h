@@ -10,7 +10,7 @@
  *
  * A side file's block (Balcony, 2503.05005) has a cache of its own, and no part in the served plan. Its K and V are
  * needed at each position: of drafted ids the draft writes them, of all others the pass that feeds them
- * (engine_span.fills).
+ * (engine_span.fills); with a search over several exits these are written at every one, whichever it is that drafts.
  *
  * By another, which a part of a message may name, all of a text is run, over all stages: each of its entries has one of
  * the served plan's caches to itself.
@@ -26,6 +26,9 @@ struct model;
  * stage's entries, and m->part_costs. E_MODEL: it does not fit the model or the served plan. E_LAYOUT: it runs what
  * only later stages have. */
 int draft_plan_open(struct model *m, const char *text, struct err *err);
+
+/* Gives the draft's side block its cache, when m->sides have theirs. */
+void other_plans_place(struct model *m);
 
 /* Another plan for drafts, of a model that is loaded. E_MODEL, E_LAYOUT: likewise; then there is none. */
 int draft_plan_change(struct model *m, const char *text, struct err *err);

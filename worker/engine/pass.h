@@ -65,6 +65,11 @@ struct engine {
     bool heads;              /* the head follows */
     bool fills;              /* only K and V of entry `from` */
     const float *norm_exit;  /* the head's */
+    /* The head of this plan: row i is that of id ids[i], or i. */
+    const struct weights *head;
+    const int32_t *ids;   /* NULL: all */
+    const int *head_from; /* [n_shards + 1] each shard's rows */
+    int n_choices;        /* rows that may be chosen, over all shards */
     const struct engine_row *rows;
     int n_rows;
     float *x;                       /* borrows: the caller's hidden rows */
@@ -116,11 +121,16 @@ static inline int n_chunks_of(int n_ids)
     return (n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
 }
 
-/* Ids below it may be chosen. */
+/* Rows of the head below it may be chosen. */
 static inline int id_limit(const struct engine *e, const struct engine_row *row)
 {
-    int n_vocab = e->model.shape.n_vocab;
-    return row->n_ids > 0 && row->n_ids < n_vocab ? row->n_ids : n_vocab;
+    return row->n_ids > 0 && row->n_ids < e->n_choices ? row->n_ids : e->n_choices;
+}
+
+/* The id of a row of the head. */
+static inline int32_t id_of(const struct engine *e, int32_t i_row)
+{
+    return e->ids ? e->ids[i_row] : i_row;
 }
 
 static inline bool samples(const struct sampler *s)

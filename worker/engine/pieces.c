@@ -61,12 +61,19 @@ static int add_piece(struct pieces *p, struct piece piece, struct err *err)
     return OK;
 }
 
-int pieces_add_rows(struct pieces *p, const struct gguf_tensor *t, int from, int to, struct weights *w, struct err *err)
+int pieces_add_listed(struct pieces *p, const struct gguf_tensor *t, const int32_t *listed, int from, int to,
+                      struct weights *w, struct err *err)
 {
     w->type = pieces_kept_type(p, t);
     w->n_in = (int)t->dim[0];
     w->n_out = to - from;
-    return add_piece(p, (struct piece){.tensor = t, .row_from = from, .row_to = to, .matrix = w}, err);
+    return add_piece(p, (struct piece){.tensor = t, .listed = listed, .row_from = from, .row_to = to, .matrix = w},
+                     err);
+}
+
+int pieces_add_rows(struct pieces *p, const struct gguf_tensor *t, int from, int to, struct weights *w, struct err *err)
+{
+    return pieces_add_listed(p, t, NULL, from, to, w, err);
 }
 
 int pieces_add_matrix(struct pieces *p, const struct matrix_rows *m, struct err *err)

@@ -16,6 +16,7 @@ enum { PIECE_ALIGN = 64 };
 /* A tensor, or rows of it. The matrices of a stack count their rows on. */
 struct piece {
     const struct gguf_tensor *tensor;
+    const int32_t *listed; /* borrowed: row i is the tensor's row listed[i]; NULL: its row i */
     int row_from, row_to;
     struct weights *matrix; /* one of the two */
     float **vector;
@@ -52,6 +53,9 @@ const struct gguf_tensor *pieces_stack(const struct pieces *p, const char *suffi
 /* Keeps rows [from, to) of the n_stack * n_out rows of such a tensor. */
 int pieces_add_rows(struct pieces *p, const struct gguf_tensor *t, int from, int to, struct weights *w,
                     struct err *err);
+/* Keeps rows listed[from .. to) of such a tensor; borrowed for as long as the pieces. */
+int pieces_add_listed(struct pieces *p, const struct gguf_tensor *t, const int32_t *listed, int from, int to,
+                      struct weights *w, struct err *err);
 void pieces_free(struct pieces *p);
 
 /* The format in which a matrix is kept. */

@@ -28,10 +28,12 @@ static struct head_part merge_chunks(const struct engine *e, size_t i_wanted)
     return all;
 }
 
-static int shard_of(const struct model *m, int32_t id)
+static int shard_of(const struct engine *e, int32_t id)
 {
+    const int *from = e->head_from;
     int shard = 0;
-    while (shard + 1 < m->share.n_shards && id >= m->vocab_from[shard + 1]) shard++;
+    while (shard + 1 < e->model.share.n_shards && from[shard + 1] < e->n_choices && id >= id_of(e, from[shard + 1]))
+        shard++;
     return shard;
 }
 
@@ -102,7 +104,7 @@ static bool answer(struct engine *e, size_t i_wanted)
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
     const struct row *ask = row->ask;
     struct head_part all = merge_chunks(e, i_wanted);
-    struct pick next = {0, all.max, all.id};
+    struct pick next = {0, all.max, id_of(e, all.id)};
     int n = e->n_best ? merge_best(e, i_wanted) : 0;
     if (row->sampler && truncates(row->sampler) && !pick_from_truncated(e, row, all, n, &next)) return false;
     if (row->sampler && samples(row->sampler) && !truncates(row->sampler)) next = best_pick(e, i_wanted);
@@ -110,7 +112,7 @@ static bool answer(struct engine *e, size_t i_wanted)
     size_t shards = (size_t)e->model.share.n_shards, judges = (size_t)e->n_judge_max;
     float *lp = e->lp_judged + i_wanted * judges;
     for (size_t k = 0; k < ask->n_judge; k++) {
-        size_t shard = (size_t)shard_of(&e->model, ask->judge[k]);
+        size_t shard = (size_t)shard_of(e, ask->judge[k]);
         lp[k] = ln_p(e->judged[(i_wanted * shards + shard) * judges + k], all);
     }
     struct top *top = e->top + i_wanted * ENGINE_TOP_MOST;

@@ -21,7 +21,9 @@ static bool spell_start(struct self_draft *d)
     char room[PART_PLAN_MOST + 2];
     struct plan first = *engine_served(d->w->engine);
     first.n_entries = n_searched(d);
+    const char *side = d->w->info.search_side;
     plan_spell(&first, room, sizeof room);
+    if (side) snprintf(room, sizeof room, "balcony:%s:%d", side, n_searched(d));
     snprintf(d->plan, sizeof d->plan, "%.*s", PART_PLAN_MOST, room);
     return !strcmp(d->plan, room);
 }
@@ -65,6 +67,29 @@ static int use_plan(struct self_draft *d, const char *text, struct err *err)
     return rc;
 }
 
+/* ---- keys and values of side blocks ---- */
+
+/* Runs the rows through the plan's entries as far as the last side block that reads what one of the first `upto`
+ * leaves, and writes K and V of each on the way. bad: [n_rows] room for bad_entry. */
+static int fill_sides(struct self_draft *d, struct engine_span *span, int upto, int *bad, struct err *err)
+{
+    const struct engine_info *info = &d->w->info;
+    const struct verdict_row *answers;
+    int to = span->to, rc = OK;
+    for (int i = 0; i < info->n_sides && rc == OK; i++) {
+        struct engine_span fill = {ENGINE_SIDES, i, i + 1, span->rows, span->n_rows, span->x, bad, true};
+        if (info->side_at[i] <= span->from || info->side_at[i] > upto) continue;
+        span->to = info->side_at[i];
+        rc = engine_run(d->w->engine, span, &answers, err);
+        for (int k = 0; k < span->n_rows; k++) bad[k] = engine_bad_entry(d->w->engine, k);
+        if (rc == OK) rc = engine_run(d->w->engine, &fill, &answers, err);
+        span->from = span->to;
+        span->bad_entry = bad;
+    }
+    span->to = to;
+    return rc;
+}
+
 /* ---- a step of a draft ---- */
 
 struct step {   /* what the plan finds after an id */
@@ -78,16 +103,13 @@ static int run_step(struct self_draft *d, const struct part *part, struct step *
 {
     const struct engine_info *info = &d->w->info;
     const struct verdict_row *answers;
-    const struct engine_row row = {.slot = (int)part->slot,
-                                   .pos = (int)part->at,
-                                   .ask = part->rows,
-                                   .sampler = &part->sampler,
-                                   .n_ids = info->draft_n_ids};
+    const struct engine_row row = {
+        .slot = (int)part->slot, .pos = (int)part->at, .ask = part->rows, .sampler = &part->sampler};
     struct engine_span span = {ENGINE_DRAFT, 0, info->n_shared, &row, 1, d->x, NULL, false};
     struct err why;
-    int rc = OK;
+    int bad, rc = fill_sides(d, &span, info->n_shared - 1, &bad, err);
     out->found = true;
-    if (info->n_shared < info->n_draft_entries && info->n_shared > 0) {
+    if (rc == OK && info->n_shared < info->n_draft_entries && info->n_shared > 0) {
         rc = engine_run(d->w->engine, &span, &answers, err);
         out->found = rc == OK && engine_row_error(d->w->engine, 0, &why) == OK;
         if (out->found) exit_rows_keep(&d->held, part, d->x);
@@ -288,8 +310,12 @@ int self_draft_search(struct self_draft *d, double way, struct err *err)
                                         .n_entries = n_searched(d),
                                         .costs = engine_part_costs(d->w->engine),
                                         .whole_cost = info->draft_cost,
-                                        .is_whole = d->w->group->pp == 1 && n_searched(d) == info->entry_to,
+                                        .is_whole = d->w->group->pp == 1 && n_searched(d) == info->entry_to &&
+                                                    !info->search_side,
                                         .exit_from = info->search.exit_from,
+                                        .side = info->search_side,
+                                        .side_at = info->side_at,
+                                        .n_sides = info->n_sides,
                                         .way = way,
                                         .seed = 1};
     return swift_open(&d->swift, &config, err);
@@ -358,18 +384,20 @@ int self_draft_pass(struct self_draft *d, const struct part *parts, size_t n_par
     struct engine *e = d->w->engine;
     size_t n_embd = (size_t)d->held.n_embd;
     int n = list_fresh(d, parts, n_parts, all), rc = OK;
-    if (n == all->n_rows && !d->w->info.draft_fills) return engine_run(e, all, answers, err);
-    const struct engine_span fresh = {ENGINE_SERVED, all->from, d->w->info.n_shared, d->fresh, n, d->fresh_x,
-                                      NULL,          false};
-    if (n) rc = engine_run(e, &fresh, answers, err);
+    if (n == all->n_rows && !d->w->info.n_sides) return engine_run(e, all, answers, err);
+    struct engine_span fresh = {ENGINE_SERVED, all->from, d->w->info.n_shared, d->fresh, n, d->fresh_x, NULL, false};
+    for (int i = 0; i < n; i++) d->fresh_bad[i] = ENGINE_NOT_BAD;
+    if (n) rc = fill_sides(d, &fresh, fresh.to, d->fresh_bad, err);
+    if (n && rc == OK && fresh.from < fresh.to) {
+        rc = engine_run(e, &fresh, answers, err);
+        for (int i = 0; i < n; i++) d->fresh_bad[i] = engine_bad_entry(e, i);
+    }
     for (int i = 0; i < n && rc == OK; i++) {
         copy_row(d, all->x + (size_t)d->row_of[i] * n_embd, d->fresh_x + (size_t)i * n_embd);
-        d->bad_entry[d->row_of[i]] = engine_bad_entry(e, i);
+        d->bad_entry[d->row_of[i]] = d->fresh_bad[i];
     }
-    const struct engine_span fill = {ENGINE_DRAFT, fresh.to, d->w->info.n_draft_entries, d->fresh, n, d->fresh_x,
-                                     NULL,         true};
-    if (n && rc == OK && d->w->info.draft_fills) rc = engine_run(e, &fill, answers, err);
     all->from = fresh.to;
     all->bad_entry = d->bad_entry;
+    if (rc == OK) rc = fill_sides(d, all, all->to, d->bad_entry, err);
     return rc == OK ? engine_run(e, all, answers, err) : rc;
 }

@@ -31,7 +31,7 @@ struct self_draft {
     struct engine_row fresh[PASS_ROWS];
     int row_of[PASS_ROWS]; /* each one's in the pass */
     float *fresh_x;        /* [PASS_ROWS, n_embd] owns */
-    int bad_entry[PASS_ROWS];
+    int bad_entry[PASS_ROWS], fresh_bad[PASS_ROWS];
 
     /* Of a search. */
     bool searches;

@@ -1,9 +1,11 @@
 #include "worker/roles/swift.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/math.h"
+#include "proto/files/side.h"
 #include "proto/prefix_hash.h"
 
 enum {
@@ -38,6 +40,8 @@ struct swift {
     double whole_cost, way;
     bool is_whole; /* see struct swift_config */
     int exit_from;
+    const char *side; /* borrows */
+    int side_at[SIDE_EXITS_MOST], n_sides;
     uint64_t random;
     struct candidate best, tried; /* tried: in work */
     bool in_work;                 /* it stood a trial, and is tried again */
@@ -102,6 +106,7 @@ static bool spell(const struct swift *s, const unsigned char *off, char text[PAR
     }
     plan_spell(&left, room, sizeof room);
     free(left.entries);
+    if (s->side) snprintf(room, sizeof room, "balcony:%s:%d", s->side, left.n_entries);
     bool fits = strlen(room) <= PART_PLAN_MOST;
     if (fits) memcpy(text, room, strlen(room) + 1);
     return fits;
@@ -177,7 +182,8 @@ static bool propose_expected(struct swift *s)
 static void propose_exit(struct swift *s)
 {
     unsigned char off[PARTS_MOST] = {0};
-    int exit = s->exit_from + s->turn++ % (s->served.n_entries - s->exit_from + 1);
+    int n = s->side ? s->n_sides : s->served.n_entries - s->exit_from + 1, k = s->turn++ % n;
+    int exit = s->side ? s->side_at[k] : s->exit_from + k;
     for (int i = 0; i < s->n; i++) off[i] = s->sub[i].entry >= exit;
     propose(s, off);
 }
@@ -346,6 +352,9 @@ int swift_open(struct swift **out, const struct swift_config *c, struct err *err
     s->way = c->way;
     s->is_whole = c->is_whole;
     s->exit_from = c->exit_from;
+    s->side = c->side;
+    s->n_sides = c->n_sides;
+    memcpy(s->side_at, c->side_at, (size_t)(c->side ? c->n_sides : 0) * sizeof *s->side_at);
     s->random = c->seed;
     shuffle(s);
     take(s, &(struct candidate){.is_whole = c->is_whole});

@@ -13,7 +13,7 @@
  * (1 - a^(K+1)) / ((1 - a) (1 + K c)), at its best K. The whole model has 1.
  *
  * Or candidates are the plan's beginnings: exits behind so many entries, each in its turn (LayerSkip's, chosen by what
- * is written).
+ * is written), or those of a side file (Balcony's).
  *
  * Pure: no engine, no clock; the same answers give the same plans.
  */
@@ -36,7 +36,10 @@ struct swift_config {
     bool is_whole;                 /* they are all that the model has */
     double way; /* >= 1: by how much cheaper than its weights a draft is, for it does not go from stage to stage */
     uint32_t seed;
-    int exit_from; /* entries before the first exit, of several; 0: sub-layers are left out */
+    int exit_from;      /* entries before the first exit, of several; 0: sub-layers are left out */
+    const char *side;   /* with exits: borrowed, a side file's path, whose exits they are; NULL: none */
+    const int *side_at; /* [n_sides <= SIDE_EXITS_MOST] then: borrowed during swift_open, entries before each */
+    int n_sides;
 };
 
 struct swift;

@@ -16,7 +16,8 @@ struct writer {
     int n_top;
     struct row asks[ROWS];
     struct engine_row rows[ROWS];
-    float *x, *exits; /* [ROWS, n_embd] own */
+    float *x;     /* [ROWS, n_embd] owns */
+    float *exits; /* [n_exits, ROWS, n_embd] owns */
 };
 
 static int check_written(const struct writer *w, struct err *err)
@@ -35,35 +36,40 @@ static int open_all(struct writer *w, struct err *err)
     int rc = engine_open(&w->engine, &config, err);
     if (rc != OK) return rc;
     engine_info(w->engine, &w->info);
-    if (w->in->exit > w->info.entry_to)
-        return err_set(err, E_MODEL, "%s: --exit %d, but the model has %d blocks", w->in->big, w->in->exit,
-                       w->info.entry_to);
+    int last = w->in->exits[w->in->n_exits - 1];
+    if (last > w->info.entry_to)
+        return err_set(err, E_MODEL, "%s: --exit %d, but the model has %d blocks", w->in->big, last, w->info.entry_to);
     if (w->in->window > w->info.shape.n_ctx)
         return err_set(err, E_USAGE, "--window %d: the model's context is %d", w->in->window, w->info.shape.n_ctx);
     w->n_top = w->info.shape.n_vocab < N_TOP ? w->info.shape.n_vocab : N_TOP;
     size_t n = (size_t)ROWS * (size_t)w->info.shape.n_embd;
     w->x = calloc(n, sizeof *w->x);
-    w->exits = calloc(n, sizeof *w->exits);
+    w->exits = calloc((size_t)w->in->n_exits * n, sizeof *w->exits);
     if (!w->x || !w->exits) return err_set(err, E_LAYOUT, "out of memory");
     if (!(w->to = fopen(w->in->save, "wbe"))) return err_set(err, E_USAGE, "%.200s: %s", w->in->save, strerror(errno));
-    fprintf(w->to,
-            "{\"format\": \"pilotfish-rows\", \"version\": 1, \"base\": \"%016llx\", \"exit\": %d, \"n_embd\": %d, "
-            "\"n_top\": %d, \"window\": %d}\n",
-            (unsigned long long)w->info.model_hash, w->in->exit, w->info.shape.n_embd, w->n_top, w->in->window);
+    fprintf(w->to, "{\"format\": \"pilotfish-rows\", \"version\": 2, \"base\": \"%016llx\", \"exits\": [",
+            (unsigned long long)w->info.model_hash);
+    for (int i = 0; i < w->in->n_exits; i++) fprintf(w->to, "%s%d", i ? ", " : "", w->in->exits[i]);
+    fprintf(w->to, "], \"n_embd\": %d, \"n_top\": %d, \"window\": %d}\n", w->info.shape.n_embd, w->n_top,
+            w->in->window);
     return engine_load(w->engine, 1, w->in->window, err);
 }
 
-static void write_row(struct writer *w, int32_t id, int32_t pos, const float *x, const struct verdict_row *answer)
+/* The i-th of a run. */
+static void write_row(struct writer *w, int i, const struct verdict_row *answer)
 {
+    int32_t id = w->asks[i].id, pos = w->rows[i].pos;
+    size_t n_embd = (size_t)w->info.shape.n_embd;
     int32_t ids[N_TOP] = {0};
     float lp[N_TOP] = {0};
-    for (size_t i = 0; i < answer->n_top; i++) {
-        ids[i] = answer->top[i].id;
-        lp[i] = answer->top[i].lp;
+    for (size_t k = 0; k < answer->n_top; k++) {
+        ids[k] = answer->top[k].id;
+        lp[k] = answer->top[k].lp;
     }
     fwrite(&id, sizeof id, 1, w->to);
     fwrite(&pos, sizeof pos, 1, w->to);
-    fwrite(x, sizeof *x, (size_t)w->info.shape.n_embd, w->to);
+    for (int k = 0; k < w->in->n_exits; k++)
+        fwrite(w->exits + ((size_t)k * ROWS + (size_t)i) * n_embd, sizeof *w->exits, n_embd, w->to);
     fwrite(ids, sizeof *ids, (size_t)w->n_top, w->to);
     fwrite(lp, sizeof *lp, (size_t)w->n_top, w->to);
 }
@@ -78,19 +84,16 @@ static int run(struct writer *w, const int32_t *ids, int pos, int n, struct err 
         w->rows[i] = (struct engine_row){.pos = pos + i, .ask = &w->asks[i]};
     }
     engine_embed(w->engine, ids, n, w->x);
-    struct engine_span span = {ENGINE_SERVED, 0, w->in->exit, w->rows, n, w->x, NULL, false};
+    struct engine_span span = {ENGINE_SERVED, 0, 0, w->rows, n, w->x, NULL, false};
     int rc = OK;
-    if (w->in->exit < w->info.entry_to) {
-        rc = engine_run(w->engine, &span, &answers, err);
+    for (int k = 0; k <= w->in->n_exits && rc == OK; k++, span.from = span.to) {
+        bool exits = k < w->in->n_exits;
+        span.to = exits ? w->in->exits[k] : w->info.entry_to;
+        if (span.from < span.to) rc = engine_run(w->engine, &span, &answers, err);
         for (int i = 0; i < n && rc == OK; i++) rc = engine_row_error(w->engine, i, err);
-        memcpy(w->exits, w->x, (size_t)n * n_embd * sizeof *w->x);
-        span.from = w->in->exit;
+        if (exits) memcpy(w->exits + (size_t)k * ROWS * n_embd, w->x, (size_t)n * n_embd * sizeof *w->x);
     }
-    span.to = w->info.entry_to;
-    if (rc == OK) rc = engine_run(w->engine, &span, &answers, err);
-    for (int i = 0; i < n && rc == OK; i++) rc = engine_row_error(w->engine, i, err);
-    const float *x = span.from ? w->exits : w->x;
-    for (int i = 0; i < n && rc == OK; i++) write_row(w, ids[i], pos + i, x + (size_t)i * n_embd, &answers[i]);
+    for (int i = 0; i < n && rc == OK; i++) write_row(w, i, &answers[i]);
     return rc == OK ? check_written(w, err) : rc;
 }
 
@@ -111,7 +114,7 @@ int eval_rows(const struct eval_rows_input *in, FILE *out, struct err *err)
     watch_show(&in->watch, NULL, NULL, 0, 0);
     if (w->to && fclose(w->to) && rc == OK) rc = err_set(err, E_FAIL, "%.200s: %s", in->save, strerror(errno));
     if (rc == OK)
-        fprintf(out, "%s: %d rows behind the first %d blocks, in %d windows\n", in->save, in->n_ids, in->exit,
+        fprintf(out, "%s: %d rows behind %d exits, in %d windows\n", in->save, in->n_ids, in->n_exits,
                 (in->n_ids + in->window - 1) / in->window);
     engine_close(w->engine);
     free(w->x);

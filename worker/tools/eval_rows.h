@@ -2,12 +2,11 @@
  *
  * The file: a line of JSON, then a record for each token, numbers little-endian, nothing between them:
  *
- *     {"format": "pilotfish-rows", "version": 1, "base": "0123456789abcdef", "exit": 20, "n_embd": 576, "n_top": 48,
- *      "window": 512}
- *     int32 id, int32 pos, float32 x[n_embd], int32 top[n_top], float32 lp[n_top]
+ *     {"format": "pilotfish-rows", "version": 2, "base": "0123456789abcdef", "exits": [10, 20], "n_embd": 576,
+ *      "n_top": 48, "window": 512}
+ *     int32 id, int32 pos, float32 x[n_exits, n_embd], int32 top[n_top], float32 lp[n_top]
  *
- * base: the model's fingerprint (proto/files/gguf.h). x: the hidden row of the id at `pos` behind the first `exit`
- * blocks. top, lp: the ids that the whole model finds likeliest next, and their ln p; likeliest first. A window of the
+ * base: the model's fingerprint (proto/files/gguf.h). x: the hidden rows of the id at `pos` behind so many blocks. top, lp: the ids that the whole model finds likeliest next, and their ln p; likeliest first. A window of the
  * text begins at pos 0.
  */
 #ifndef WORKER_TOOLS_EVAL_ROWS_H
@@ -21,7 +20,8 @@
 
 struct eval_rows_input { /* all borrowed */
     const char *big;
-    int exit; /* blocks */
+    const int *exits; /* [n_exits] blocks, rising */
+    int n_exits;
     const int32_t *ids;
     int n_ids, window;
     const char *save; /* the file */
