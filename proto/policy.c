@@ -247,6 +247,7 @@ struct draft_choice draft_policy_choice(const struct draft_policy *g, int most)
                                  .window = window,
                                  .first = ahead ? draft_policy_first(g, window, &hold_ns) : 0,
                                  .draft_ns = draft_ns(g),
+                                 .read_ns = read_ns(g),
                                  .row_ns = row_ns(g),
                                  .plain_ns = g->measured.plain_ns,
                                  .rtt_ns = g->rtt_ns,
@@ -416,7 +417,7 @@ static void time_drafting(struct draft_policy *g, const struct draft_policy_roun
     double read = r->n_read > 1 ? r->n_read - 1 : 0, check_ns = r->ns - r->draft_ns;
     if (draft_policy_runs_ahead(g)) {
         time_ahead(g, r);
-    } else if (r->measured) {
+    } else if (r->measured && !r->beside) {
         move(&p->draft_ns, (r->draft_ns - read * read_ns(g)) / r->n_drafted);
         move(&p->row_ns, (check_ns - p->plain_ns) / r->n_drafted);
         if (p->row_ns < 0 && check_ns < p->plain_ns) /* the plain token was timed in a slow moment */
@@ -438,7 +439,10 @@ static void note_drafting(struct draft_policy *g, const struct draft_policy_roun
     move_by(&g->accept_ratio, ahead ? newest_draft_ahead : newest_draft,
             fmin(accept_ratio_most, r->n_accepted / (g->p_target * n_judged)), n_judged);
     time_drafting(g, r);
-    judge(g, ahead ? g->n_wrong >= AHEAD_WRONG_MOST : draft_policy_window(g, 1) == 0);
+    if (r->beside)
+        g->n_wrong = g->n_wrong < DRAFT_WRONG_MOST / 2 ? g->n_wrong : DRAFT_WRONG_MOST / 2;
+    else
+        judge(g, ahead ? g->n_wrong >= AHEAD_WRONG_MOST : draft_policy_window(g, 1) == 0);
 }
 
 void draft_policy_note(struct draft_policy *g, const struct draft_policy_round *r)

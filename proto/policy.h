@@ -103,7 +103,7 @@ struct draft_choice { /* what the policy would do now, and the numbers that it g
     bool ahead;       /* the drafter runs ahead; else a round waits for its verdict */
     int window;       /* drafts that wait for verdicts, or of a round, at most; 0: none */
     int first;        /* that a pass waits for, where it runs ahead */
-    double draft_ns, row_ns, plain_ns, rtt_ns, right; /* right: the chance that a draft is */
+    double draft_ns, read_ns, row_ns, plain_ns, rtt_ns, right; /* right: the chance that a draft is */
     double slower; /* how many times as long big's pass of a row took beside drafts; 0: not known */
 };
 
@@ -139,6 +139,7 @@ struct draft_policy_round { /* from one verdict to the next */
     double p_target;     /* sum of the probabilities of its tokens under big */
     bool measured;       /* false: ns is not the usual time of such a round (a prompt was read in it) */
     bool ahead;          /* the drafter ran ahead meanwhile, and no other text was in big's passes */
+    bool beside;         /* passes of others are in ns; whether its drafts pay the caller judges */
 };
 
 /* For a little model beside the shards of a big one, which are in order of stages. An id that is read needs no head. */

@@ -286,7 +286,7 @@ static struct draft_profile learned_from(const struct sim_config *c, const struc
         for (int end = i + r->n_tokens; i < end; i++) p_target += exp((double)q->lp[i]);
         draft_policy_note(&g,
                           &(struct draft_policy_round){r->n_read, r->n_drafted, r->n_accepted, r->n_tokens, r->ms * 1e6,
-                                                       r->draft_ms * 1e6, p_target, r->measured, false});
+                                                       r->draft_ms * 1e6, p_target, r->measured, false, false});
     }
     draft_policy_learn(&profile, &g, seq_n_generated(q));
     return profile;

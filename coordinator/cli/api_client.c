@@ -153,8 +153,7 @@ static void finish(struct api_stream *s, CURLcode curl)
 int api_client_step(struct api_client *c, int wait_ms, struct err *err)
 {
     int n_running, n_left;
-    CURLMcode rc = curl_multi_perform(c->multi, &n_running);
-    if (rc == CURLM_OK && (n_running || !c->first)) rc = curl_multi_poll(c->multi, NULL, 0, wait_ms, NULL);
+    CURLMcode rc = curl_multi_poll(c->multi, NULL, 0, wait_ms, NULL); /* no longer than a new stream lets it */
     if (rc == CURLM_OK) rc = curl_multi_perform(c->multi, &n_running);
     if (rc != CURLM_OK) return err_set(err, E_FAIL, "%s: %s", c->url, curl_multi_strerror(rc));
     for (CURLMsg *m; (m = curl_multi_info_read(c->multi, &n_left));) {

@@ -40,6 +40,13 @@ static struct withheld withheld(const struct spec *s, const struct decode_slot *
     return draft_policy_withheld(&p->policy);
 }
 
+/* The one that is left may have had no drafts because of the others. */
+static void note_alone(struct spec *s)
+{
+    for (struct decode_slot *p = s->slots; p < s->slots + s->n_slots && s->n_running == 1; p++)
+        if (p->seq && p->goes_on && p->together && p->self_left > 1) p->self_left = 1;
+}
+
 static void end(struct spec *s, struct seq *q, enum seq_end how)
 {
     q->end = how;
@@ -62,6 +69,7 @@ static void finish(struct spec *s, struct decode_slot *p, enum seq_end how)
     memcpy(p->last, q->ids, (size_t)q->n_ids * sizeof *q->ids);
     p->seq = NULL;
     s->n_running--;
+    note_alone(s);
     end(s, q, how);
 }
 
@@ -105,6 +113,8 @@ static void begin(struct spec *s, struct decode_slot *p, struct seq *q, const st
     p->drafter.n_lost = p->n_refused = 0;
     p->unusable = WITHHELD_NOT;
     p->rolled_back = p->together = false;
+    p->stake_ns = 0;
+    p->gathers = false;
     p->now = (struct draft_policy_round){.measured = false};
     p->copies = (struct copies){.pause = DRAFT_PAUSE_FIRST};
     bool unread = drafts && !settings_lossy(set) && q->n_prompt > UNREAD * set->draft_ctx;
@@ -188,7 +198,7 @@ static void start(struct spec *s, const struct place *place, struct seq *q)
     if (has_drafter(s, p) && s->c.drafter.kind == DRAFTER_LITTLE) spec_open_drafter(s, p);
     if (is_apart(s, p) || drafts_early(s, p)) spec_read_ahead(s, p); /* while big does */
     int n_self = first_self_run(s, p);
-    bool goes_on = is_apart(s, p); /* drafts will come beside it */
+    bool goes_on = is_apart(s, p) || goes_on_beside(s, p); /* drafts will come beside it, or others' tokens */
     if (n_self > 1) spec_start_self(s, p, goes_on ? INT_MAX : n_self);
     p->self_left = n_self;
     spec_post_verify(s, p);
@@ -297,6 +307,7 @@ int spec_step(struct spec *s, const struct event *event, struct actions *out, st
     }
     if (rc == OK) go_on(s, &taken);
     if (rc == OK) feed_prompts(s);
+    if (rc == OK) spec_post_gathered(s);
     *out = (struct actions){s->actions, s->n_actions};
     return rc == OK && s->no_memory ? err_set(err, E_FAIL, "no memory for %zu actions", s->room) : rc;
 }
@@ -330,7 +341,8 @@ bool spec_awaits_verdicts(const struct spec *s, int group)
 {
     const struct verifiers *g = &s->groups[group];
     for (const struct decode_slot *p = g->slots; p < g->slots + g->c.n_slots; p++)
-        if (p->seq && (!p->drafter.n_out || flights_of_slot(&g->flights, (uint32_t)p->slot))) return true;
+        if (p->seq && !p->gathers && (!p->drafter.n_out || flights_of_slot(&g->flights, (uint32_t)p->slot)))
+            return true;
     return false;
 }
 
@@ -386,6 +398,7 @@ int spec_open(struct spec **out, const struct spec_config *config, struct err *e
     if (ok) {
         s->c = *config;
         s->n_slots = n_slots;
+        spec_begin_trials(s);
         /* A step posts at most max_jobs parts, and for each slot an Open, Acks or Cuts, an ask in its parts, tokens and
          * an end. */
         s->room = (size_t)n_jobs + (5 + (size_t)(config->n_ctx / ASK_IDS)) * (size_t)n_slots;

@@ -28,7 +28,7 @@
  * Several requests: where the drafter runs ahead, the leader divides the rows of a pass among their drafts, which come
  * in parts of a block each; no pass waits for drafts then. Where it waits for verdicts, a request's window leaves room
  * for those of its group (budget.h). Where it shares cores with the verifiers there are drafts beside other requests
- * only if they are expected to give more tokens of all together, and while that is what is measured.
+ * only if they are expected to give more tokens of all together, and what they may take in vain is bounded.
  *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it,
  * or else in the group with the fewest requests, and there beside the drafter with the fewest. A request stays there.

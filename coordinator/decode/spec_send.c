@@ -9,7 +9,8 @@
 enum {
     READ_USUAL = 16,  /* ids that a drafter reads before a round; after more its time is no round's usual one */
     AHEAD_MOST = 256, /* drafts that wait for their verdicts */
-    PLAIN_MOST = 64   /* ids that the leader writes by itself before drafts get a chance */
+    PLAIN_MOST = 64,  /* ids that the leader writes by itself before drafts get a chance */
+    BESIDE_MOST = 8   /* likewise where it would go on meanwhile */
 };
 
 /* ---- actions ---- */
@@ -248,18 +249,16 @@ int spec_draft_window(struct spec *s, struct decode_slot *p)
     bool ahead = draft_policy_runs_ahead(&p->policy);
     int window = draft_policy_window(&p->policy, most_drafts(s, p, ahead));
     if (!has_drafter(s, p) || window < 1 || p->unusable || p->rolled_back) return 0;
-    if (spec_is_crowded(s, p, window)) {
-        p->together = true;
-        return 0;
-    }
-    if (!ahead) window = spec_budget_window(s, p, window);
+    if (!ahead && !is_beside(s)) window = spec_budget_window(s, p, window);
     if (window < 1) return 0;
     bool anew;
     spec_view_other(s, p);
-    int n = n_lacking(p, &anew);
-    bool reads = (!anew && n <= READ_USUAL) ||
-                 draft_policy_reads(&p->policy, window, n, seq_n_generated(q), tokens_left(q, q->n_ids));
+    int n = n_lacking(p, &anew), n_left = tokens_left(q, q->n_ids);
+    window = spec_beside_window(s, p, window, n_left);
+    bool reads = window > 0 &&
+                 ((!anew && n <= READ_USUAL) || draft_policy_reads(&p->policy, window, n, seq_n_generated(q), n_left));
     if (reads && may_read(s, p, n, anew)) return window;
+    p->stake_ns = 0;
     drop_unsaid(p);
     return 0;
 }
@@ -409,21 +408,27 @@ enum seq_end spec_next_round(struct spec *s, struct decode_slot *p)
     p->policy.apart = is_apart(s, p);
     seq_drop_tail(p->seq);
     end_copy(p);
-    if (copies(s, p)) {
+    bool beside = goes_on_beside(s, p);
+    if (!(beside && goes_on) && copies(s, p)) { /* it copies as it goes on */
         p->copies.running = true;
         p->copies.paid = false;
         post_plain(s, p, INT_MAX, was_self);
         return how;
     }
     int window = spec_draft_window(s, p), n_plain = plain_run(s, p), run = n_plain > 0 ? n_plain : 1;
-    bool ahead = draft_policy_runs_ahead(&p->policy);
+    bool ahead = draft_policy_runs_ahead(&p->policy), flows = ahead || beside;
+    if (beside && run > BESIDE_MOST) run = BESIDE_MOST;
     if (p->early.on && spec_take_up_early(s, p, window, &how)) return how;
-    if (goes_on && (window <= 0 || ahead)) p->self = p->goes_on = true;
+    bool gathers = window <= 0 && spec_gathers(s, p);
+    if (goes_on && (window <= 0 || ahead) && !gathers) p->self = p->goes_on = true;
     if (window > 0 && ahead) {
         spec_run_ahead(s, p, window);
+    } else if (gathers) {
+        if (was_self) spec_cut_leader(s, p);
+        p->gathers = true;
     } else if (p->goes_on) {
         p->self_left = run;
-    } else if (window <= 0 && ahead) {
+    } else if (window <= 0 && flows) {
         spec_start_going_on(s, p);
         p->self_left = run;
     } else if (window <= 0) {

@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <math.h>
 
+enum { READ_HARDLY = 2 }; /* ids, in the drafter's pass for the first draft */
+
 /* ---- verdicts: what big says becomes text ---- */
 
 static bool is_end(const struct settings *set, int32_t id)
@@ -52,7 +54,6 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
     p->rolled_back = rolled_back && rule->kind == RULE_REPO;
     p->now.n_accepted += accepted;
     p->now.n_tokens += i;
-    spec_note_tokens(s, i);
     spec_act(s, ACTION_TOKENS, q);
     return how;
 }
@@ -148,6 +149,7 @@ static void note_verify(struct spec *s, struct decode_slot *p, const struct flig
         q->stats.first_ns = s->now;
         p->policy.prompt_ns = (double)(s->now - f->sent_ns) / q->stats.n_prompt_rows;
         q->state = SEQ_DECODING;
+        s->trials.read_ns = s->now;
     } else {
         q->stats.n_verifies++;
     }
@@ -204,6 +206,7 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
     int32_t next = ahead ? draft_behind(q, n) : -1;
     out->end = commit(s, p, v->rows + n_skipped, n_rows, f->drafts + n_had, n);
     out->committed = true;
+    spec_note_tokens(s, p, p->now.n_tokens, false);
     if (p->now.n_tokens > n) note_late(q, next);
     if (now) {
         p->now.n_drafted = n;
@@ -218,7 +221,9 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
         note_plain(p, 1);
     else
         p->n_plain = 0;
+    p->now.beside = f->n_drafts > 0 && is_beside(s);
     if (out->end == SEQ_RUNNING) note_round(s, p, false);
+    if (f->n_drafts > 0) spec_note_drafts(s, p);
     return OK;
 }
 
@@ -282,6 +287,7 @@ static int take_self(struct spec *s, struct decode_slot *p, const struct verdict
     p->now = (struct draft_policy_round){.measured = !p->ahead.on,
                                          .ns = fmax((double)(s->now - p->self_ns), v->computed_us * 1e3)};
     out->end = commit(s, p, v->rows + n_had, n_drafts + 1, n_drafts ? v->drafts + n_had : NULL, n_drafts);
+    spec_note_tokens(s, p, p->now.n_tokens, true);
     note_late(q, next);
     if (p->now.n_tokens > 0) note_token(group_of(s, p), (v->computed_us + v->drafted_us) * 1e3 / p->now.n_tokens);
     p->now.n_drafted = n_drafts;
@@ -390,7 +396,8 @@ enum seq_end spec_take_tail(struct spec *s, struct decode_slot *p, const struct 
     q->stats.n_drafted += (uint32_t)q->n_tail;
     bool ends = q->n_tail && (is_end(set, q->ids[q->n_ids + q->n_tail - 1]) || q->n_ids + q->n_tail == q->n_limit);
     if (set->rule.kind == RULE_REPO && ends) return commit_unseen(s, p);
-    spec_post_verify(s, p);
+    p->gathers = spec_gathers(s, p);
+    if (!p->gathers) spec_post_verify(s, p);
     spec_begin_early(s, p, d);
     return SEQ_RUNNING;
 }
@@ -426,6 +433,7 @@ int spec_take_draft(struct spec *s, const struct event *event, struct taken *out
     if (!p || view->n_out == 0 || d->round != view->round)
         return err_set(err, E_PEER, "a draft for slot %u (round %u), of which nothing was asked", d->slot, d->round);
     view->n_out -= last;
+    s->trials.drafted_ns = s->now;
     if (p->seq && p->early.on) return spec_take_early(s, p, d, &out->end, err);
     if (!p->seq || view->round != p->round) return OK; /* its round is over */
     bool lost = is_lost(d->end);
@@ -438,6 +446,8 @@ int spec_take_draft(struct spec *s, const struct event *event, struct taken *out
     if (view->window == 0) return OK;
     spec_note_wait(p->seq, s->now - view->sent_ns, view->us, &p->seq->stats.draft_ns);
     p->now.draft_ns = view->us * 1e3;
+    if (is_beside(s) && d->n_rows && p->now.n_read <= READ_HARDLY)
+        draft_policy_note_draft(&p->policy, p->now.draft_ns / (double)d->n_rows);
     int rc = check_draft(view, d, lost, err);
     if (rc == OK) out->end = lost ? spec_ask_lost(s, p, d->end) : spec_take_tail(s, p, d);
     return rc;

@@ -41,19 +41,24 @@ struct calls {
 
 /* ---- replies ---- */
 
-static char *text_of(json_t *value, size_t flags, size_t *n)
+/* The bytes, without a second look at the value if they fit into what a part of a stream mostly takes. */
+static char *text_of(const json_t *value, size_t *n)
 {
-    *n = value ? json_dumpb(value, NULL, 0, flags) : 0;
-    char *text = *n ? malloc(*n) : NULL;
-    if (text && json_dumpb(value, text, *n, flags) == *n) return text;
-    free(text);
+    static const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(9);
+    enum { USUAL = 1024 };
+    char *text = value ? malloc(USUAL) : NULL, *more = NULL;
+    *n = text ? json_dumpb(value, text, USUAL, flags) : 0;
+    if (*n > 0 && *n <= USUAL) return text;
+    if (*n > USUAL) more = realloc(text, *n);
+    if (more && json_dumpb(value, more, *n, flags) == *n) return more;
+    free(more ? more : text);
     return NULL;
 }
 
 static void reply(struct exchange *x, int status, json_t *value, struct http_header extra)
 {
     size_t n;
-    char *text = text_of(value, JSON_COMPACT | JSON_REAL_PRECISION(9), &n);
+    char *text = text_of(value, &n);
     json_decref(value);
     exchange_reply(x, status, "application/json", text, n, extra);
 }
@@ -91,7 +96,7 @@ static json_t *head_of(const struct call *call)
 static void put_event(struct call *call, json_t *value)
 {
     size_t n;
-    char *text = text_of(value, JSON_COMPACT | JSON_REAL_PRECISION(9), &n);
+    char *text = text_of(value, &n);
     json_decref(value);
     bool written = text && exchange_write(call->x, "data: ", 6) && exchange_write(call->x, text, n) &&
                    exchange_write(call->x, "\n\n", 2);
