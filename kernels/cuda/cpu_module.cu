@@ -1,7 +1,7 @@
-/* cpu_module.cu -- a card that gives the CPU's bits (arithmetic id 1), slowly: the reference's own functions (cpu_ref.c),
- * compiled for the card, each by one thread for a row, a head of a row or an output. Built as a module of its own,
- * pilotfish_cuda_cpu.so (--arithmetic cpu): for tests of all but the products' arithmetic, and for jobs whose other
- * verifiers are CPUs. Ops run one after another on one stream; what the driver refuses marks the device as lost. */
+/* cpu_module.cu -- a card that gives the CPU's bits (arithmetic id 1), slowly: the reference's own functions
+ * (cpu_ref.c), compiled for the card, each by one thread for a row, a head of a row or an output. Built as a module of
+ * its own, pilotfish_cuda_cpu.so (--arithmetic cpu): for tests of all but the products' arithmetic, and for jobs whose
+ * other verifiers are CPUs. Ops run one after another on one stream; what the driver refuses marks the device as lost. */
 #include "kernels/cuda/ptx.cuh"
 
 #include "kernels/cuda/pf_cuda.h"
@@ -350,7 +350,7 @@ static int run_ready(device *d, const device_op *op)
     a.eps = d->s.eps;
     a.entry = op->entry;
     a.first = op->first;
-    return PF_LAUNCH(ready, blocks_of(a.n), THREADS, 0, d->stream, a);
+    return PF_LAUNCH(ready, blocks_of(a.n), THREADS, 0, launch_on{d->stream}, a);
 }
 
 static int run_product(device *d, weights w, int row, int n_rows, float *out, size_t ld)
@@ -359,7 +359,7 @@ static int run_product(device *d, weights w, int row, int n_rows, float *out, si
     a.x += (size_t)row * (size_t)a.n_in;
     a.blocks += (size_t)row * (size_t)(a.n_in / BLOCK);
     const dim3 grid((unsigned)(w.n_out + PANEL - 1) / PANEL, (unsigned)n_rows);
-    return PF_LAUNCH(product, grid, PANEL, 0, d->stream, out, ld, w, a);
+    return PF_LAUNCH(product, grid, PANEL, 0, launch_on{d->stream}, out, ld, w, a);
 }
 
 static int run_place(device *d, const device_op *op)
@@ -376,7 +376,7 @@ static int run_place(device *d, const device_op *op)
     a.rows = d->rows;
     a.keys = d->keys + cache, a.values = d->values + cache;
     a.n = d->n_rows;
-    return PF_LAUNCH(place, blocks_of(a.n), THREADS, 0, d->stream, a);
+    return PF_LAUNCH(place, blocks_of(a.n), THREADS, 0, launch_on{d->stream}, a);
 }
 
 static int run_attend(device *d, const device_op *op)
@@ -389,13 +389,13 @@ static int run_attend(device *d, const device_op *op)
     a.rows = d->rows;
     a.keys = d->keys + cache, a.values = d->values + cache;
     a.n_window = op->n_window;
-    return PF_LAUNCH(attend_head, dim3((unsigned)d->s.n_head, (unsigned)d->n_rows), 1, 0, d->stream, a);
+    return PF_LAUNCH(attend_head, dim3((unsigned)d->s.n_head, (unsigned)d->n_rows), 1, 0, launch_on{d->stream}, a);
 }
 
 static int run_activate(device *d, const device_op *op)
 {
-    return PF_LAUNCH(activate, blocks_of(rows_of(d, op)), THREADS, 0, d->stream, d->of[DEVICE_FF], d->of[DEVICE_UP],
-                     d->ld[DEVICE_FF], d->ld[DEVICE_UP], d->s.n_ff, d->s.gelu, rows_of(d, op));
+    return PF_LAUNCH(activate, blocks_of(rows_of(d, op)), THREADS, 0, launch_on{d->stream}, d->of[DEVICE_FF],
+                     d->of[DEVICE_UP], d->ld[DEVICE_FF], d->ld[DEVICE_UP], d->s.n_ff, d->s.gelu, rows_of(d, op));
 }
 
 /* X += Y; Y += rows of PAIR. */
@@ -416,7 +416,7 @@ static int run_add(device *d, const device_op *op)
     } else {
         a.norm = vector_of(d, op->norm);
     }
-    return PF_LAUNCH(add_rows, blocks_of(a.n_rows), THREADS, 0, d->stream, a);
+    return PF_LAUNCH(add_rows, blocks_of(a.n_rows), THREADS, 0, launch_on{d->stream}, a);
 }
 
 static int run_op(device *d, const device_op *op)
@@ -529,7 +529,7 @@ static void cpu_logits(device *d, float *out, size_t ld, int i_matrix, int row, 
 static void cpu_row(device *d, float *out, int i_matrix, int i_row)
 {
     const weights w = d->matrices[(size_t)i_matrix];
-    if (enter(d) && check(d, PF_LAUNCH(one_row, 1, 1, 0, d->stream, d->normed, w, i_row)))
+    if (enter(d) && check(d, PF_LAUNCH(one_row, 1, 1, 0, launch_on{d->stream}, d->normed, w, i_row)))
         from_card(d, out, d->normed, (size_t)w.n_in * sizeof *out);
 }
 

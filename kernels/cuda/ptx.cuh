@@ -16,7 +16,7 @@
 
 struct launch_on {
     cudaStream_t stream;
-    bool beside; /* the work before it in the stream is a kernel, which calls let_next_begin */
+    bool beside = false; /* the work before it in the stream is a kernel, which calls let_next_begin */
 };
 
 #ifdef __CUDACC__
@@ -144,6 +144,16 @@ template <int N> static __device__ __forceinline__ void copies_wait()
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+/* 16 bytes that are read once: they leave L1 alone. */
+static __device__ __forceinline__ uint4 load_once(const uint4 *at)
+{
+    uint4 v;
+    asm("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+        : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+        : "l"(at));
+    return v;
+}
+
 #else
 
 #include "mma.h"
@@ -158,6 +168,11 @@ static int pf_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 blo
 #define PF_LAUNCH(kernel, grid, block, n_shared, on, ...)                                                              \
     pf_launch(#kernel, kernel, grid, block, n_shared, on, __VA_ARGS__)
 #define PF_DYNAMIC_SHARED(T, name) T *name = static_cast<T *>(emulated_here.shared)
+
+static inline uint4 load_once(const uint4 *at)
+{
+    return *at;
+}
 
 static inline void let_next_begin() {}
 

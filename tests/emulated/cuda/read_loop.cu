@@ -49,7 +49,7 @@ static double rate(const uint4 *at, size_t n, uint32_t *out, unsigned n_blocks, 
     n = n / step * step;
     for (int i = 0; i < ROUNDS; i++) {
         const double began = (double)now_ns();
-        if (fails((cudaError_t)PF_LAUNCH(read_all, n_blocks, THREADS, 0, stream, at, n, out)) ||
+        if (fails((cudaError_t)PF_LAUNCH(read_all, n_blocks, THREADS, 0, launch_on{stream}, at, n, out)) ||
             fails(cudaStreamSynchronize(stream)))
             return 0;
         const double got = (double)(n * sizeof *at) / ((double)now_ns() - began) * 1e9;
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     if (fails(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking)) || fails(cudaMalloc(&at, n_bytes)) ||
         fails(cudaMalloc(&out, sizeof *out)))
         return 1;
-    if (fails((cudaError_t)PF_LAUNCH(fill, 16, THREADS, 0, stream, at, n_bytes / sizeof *at))) return 1;
+    if (fails((cudaError_t)PF_LAUNCH(fill, 16, THREADS, 0, launch_on{stream}, at, n_bytes / sizeof *at))) return 1;
     for (unsigned n = 66; n <= 2112; n *= 2) { /* 66: half of an H200's multiprocessors */
         if ((size_t)n * THREADS * UNROLLED * sizeof(uint4) > n_bytes) break;
         const double got = rate(reinterpret_cast<const uint4 *>(at), n_bytes / sizeof(uint4), out, n, stream);
