@@ -354,7 +354,7 @@ int swift_open(struct swift **out, const struct swift_config *c, struct err *err
     s->exit_from = c->exit_from;
     s->side = c->side;
     s->n_sides = c->n_sides;
-    memcpy(s->side_at, c->side_at, (size_t)(c->side ? c->n_sides : 0) * sizeof *s->side_at);
+    for (int i = 0; c->side && i < c->n_sides; i++) s->side_at[i] = c->side_at[i];
     s->random = c->seed;
     shuffle(s);
     take(s, &(struct candidate){.is_whole = c->is_whole});
