@@ -433,8 +433,9 @@ static void time_drafting(struct draft_policy *g, const struct draft_policy_roun
 static void note_drafting(struct draft_policy *g, const struct draft_policy_round *r)
 {
     bool ahead = draft_policy_runs_ahead(g);
-    g->n_wrong =
-        r->n_accepted ? 0 : g->n_wrong + (ahead ? 1 : r->n_drafted); /* what follows a wrong one costs little */
+    bool in_trial =
+        !ahead && g->n_rounds < ROUNDS_TO_JUDGE; /* later, what follows a wrong one counts by its time only */
+    g->n_wrong = r->n_accepted ? 0 : g->n_wrong + (in_trial ? r->n_drafted : 1);
     int n_judged = r->n_accepted + (r->n_accepted < r->n_drafted);
     move_by(&g->accept_ratio, ahead ? newest_draft_ahead : newest_draft,
             fmin(accept_ratio_most, r->n_accepted / (g->p_target * n_judged)), n_judged);

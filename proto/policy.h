@@ -31,7 +31,7 @@
 #include <stdint.h>
 
 enum {
-    DRAFT_WRONG_MOST = 8,  /* drafted tokens in a row, none accepted, that end the first trial */
+    DRAFT_WRONG_MOST = 8,  /* drafted tokens in a row, none accepted, that end a trial; after it such rounds */
     DRAFT_PAUSE_FIRST = 8, /* plain tokens */
     DRAFT_PAUSE_MOST = 512
 };
@@ -123,7 +123,7 @@ struct draft_policy {
     bool paused;
     int n_pauses;
     int pause, left;                     /* tokens of the next pause; tokens left of this one */
-    int n_wrong;                         /* drafted in a row, none accepted */
+    int n_wrong;                         /* drafted in a row in a trial, later rounds in a row, none accepted */
     int n_rounds;                        /* drafting rounds measured since it was last switched on */
     double drafting_ns, drafting_tokens; /* sums over the last rounds, older ones weigh less */
     double lost_ns;                      /* since running ahead was last faster than plain */

@@ -476,6 +476,42 @@ static void pauses_are_short_again_once_it_has_paid(void **state)
     assert_int_equal(p.policy.pause, DRAFT_PAUSE_FIRST);
 }
 
+/* Of cheap drafts most rounds of eight are all right, and in some the first one is wrong. Eight such rounds in a row are
+ * a reason; in a trial, which is to be short, eight such drafts. */
+static void once_drafts_have_paid_a_wrong_round_is_no_reason(void **state)
+{
+    (void)state;
+    struct draft_policy g;
+    const struct draft_policy_round plain = plain_round(true),
+                                    right = {.n_drafted = 8,
+                                             .n_accepted = 8,
+                                             .n_tokens = 9,
+                                             .ns = 1500,
+                                             .draft_ns = 400,
+                                             .p_target = 8.1,
+                                             .measured = true},
+                                    wrong = {.n_drafted = 8,
+                                             .n_tokens = 1,
+                                             .ns = 1500,
+                                             .draft_ns = 400,
+                                             .p_target = .9,
+                                             .measured = true};
+    draft_policy_init(&g, true, false, prior(.05), &nothing);
+    draft_policy_note(&g, &plain);
+    for (int i = 0; i < 4; i++) draft_policy_note(&g, &right);
+    draft_policy_note(&g, &wrong);
+    assert_false(g.paused);
+    assert_int_equal(draft_policy_window(&g, 8), 7);
+    draft_policy_note(&g, &right);
+    assert_int_equal(draft_policy_window(&g, 8), 8);
+    for (int i = 0; i < 8; i++) draft_policy_note(&g, &wrong);
+    assert_true(g.paused);
+    for (int i = 0; i < DRAFT_PAUSE_FIRST; i++) draft_policy_note(&g, &plain);
+    assert_false(g.paused);
+    draft_policy_note(&g, &wrong);
+    assert_true(g.paused);
+}
+
 static void check_why(const struct draft_policy *g, enum withheld_why why, const char *when)
 {
     struct withheld w = draft_policy_withheld(g);
@@ -641,6 +677,7 @@ int main(void)
         cmocka_unit_test(a_plain_token_s_time_is_mended_by_checks_that_are_faster),
         cmocka_unit_test(a_drafter_that_was_slow_in_the_text_before_rests_after_the_first_plain_token),
         cmocka_unit_test(without_drafts_what_was_learned_of_them_is_slowly_forgotten),
+        cmocka_unit_test(once_drafts_have_paid_a_wrong_round_is_no_reason),
         cmocka_unit_test(why_there_were_no_drafts_is_known_with_its_numbers),
         cmocka_unit_test(only_wrong_drafts_in_a_row_count),
         cmocka_unit_test(without_a_plain_token_s_time_nothing_is_drafted),
