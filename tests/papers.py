@@ -13,7 +13,7 @@ import tempfile
 pilotfish, tiny, source = sys.argv[1:]
 # Minutes each, or as root (netns.sh does it). What a training would write is a copy of what is not trained.
 LEFT_OUT = ("scripts/bench-exits", "sudo scripts/netns", r"scripts/train/\w+.py train .*--steps 500")
-CHANGED = (("--minutes 10|--steps 700", "--steps 2"), ("--prompts 4", "--prompts 1"), ("--remove 6", "--remove 1"),
+CHANGED = (("--minutes 1[02]|--steps 700", "--steps 2"), ("--prompts 4", "--prompts 1"), ("--remove 6", "--remove 1"),
            (r"(.*(layerskip|ode)\.py .*)", r"\1 --text head.txt"))  # the default is fetched
 n_wrong = 0
 
@@ -60,15 +60,18 @@ def make_files(folder):
     big = os.path.join(folder, "B.gguf")
     shape = ("--blocks", "30", "--ctx", "1024", "--embd", "64", "--heads", "2", "--kv-heads", "1", "--ff", "128")
     subprocess.run([tiny, big, *shape], check=True)
-    os.symlink("B.gguf", os.path.join(folder, "SmolLM2-135M-Instruct.Q4_1.gguf"))
+    for name in ("SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-360M-Instruct.gguf", "L.gguf"):
+        os.symlink("B.gguf", os.path.join(folder, name))
     shutil.copy(os.path.join(source, "tests/data/wikitext-2/head.txt"), folder)
     with open(os.path.join(folder, "head.txt"), encoding="utf-8") as f:
         text = f.read()
     for name in ("text.txt", "wiki.test.raw", "calibration.txt", "held.txt"):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
             f.write(text[:900])
-    with open(os.path.join(folder, "questions.jsonl"), "w", encoding="utf-8") as f:
-        print(json.dumps({"prompt": "How many legs have three dogs and a hen?"}), file=f)
+    for name, n in (("questions", 1), ("prompts", 8), ("task", 8), ("held", 2)):
+        with open(os.path.join(folder, f"{name}.jsonl"), "w", encoding="utf-8") as f:
+            for i in range(n):
+                print(json.dumps({"id": str(i), "prompt": f"How many legs have {i + 2} dogs and a hen?"}), file=f)
 
 
 def main():
@@ -89,7 +92,7 @@ def main():
                 continue
             for old, new in CHANGED:
                 line = re.sub(old, new, line)
-            if " show " in line:
+            if re.search(r"(layerskip|ode)\.py show ", line):
                 names = re.findall(r"\w+\.gguf", line)
                 for name in names[:-1]:
                     shutil.copy(os.path.join(folder, names[-1]), os.path.join(folder, name))
