@@ -24,6 +24,14 @@ static enum seq_end end_of(const struct spec *s, const struct seq *q)
     return q->n_limit == s->c.n_ctx ? SEQ_CONTEXT : SEQ_LENGTH;
 }
 
+/* Once a step: a window that was written early may end the text behind a verdict. */
+static void show_tokens(struct spec *s, struct seq *q)
+{
+    for (size_t i = 0; i < s->n_actions; i++)
+        if (s->actions[i].kind == ACTION_TOKENS && s->actions[i].seq == q) return;
+    spec_act(s, ACTION_TOKENS, q);
+}
+
 /* Commits what the rule keeps of n drafts, and one token of big's own if there is a row for it, and no further than the
  * text's end. The rows and drafts are those behind the text. */
 static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct verdict_row *rows, int n_rows,
@@ -54,7 +62,7 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
     p->rolled_back = rolled_back && rule->kind == RULE_REPO;
     p->now.n_accepted += accepted;
     p->now.n_tokens += i;
-    spec_act(s, ACTION_TOKENS, q);
+    show_tokens(s, q);
     return how;
 }
 
@@ -69,7 +77,7 @@ static enum seq_end commit_unseen(struct spec *s, struct decode_slot *p)
         how = end_of(s, q);
     } while (how == SEQ_RUNNING);
     q->stats.last_ns = s->now;
-    spec_act(s, ACTION_TOKENS, q);
+    show_tokens(s, q);
     return how;
 }
 

@@ -152,6 +152,7 @@ static void note_tokens(struct sim *s, const struct seq *q)
         text[n] = (char)q->ids[i];
         origins[n] = "bdc"[q->origin[i]];
     }
+    if (n == 0) blame(s, "tokens are shown, and there are none");
     text[n] = origins[n] = 0;
     s->shown[q->request.index] = q->n_ids;
     note(s, "emit    seq %d: \"%s\" %s", q->request.index, text, origins);
