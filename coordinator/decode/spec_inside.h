@@ -122,7 +122,7 @@ struct trials {                   /* drafts beside other requests, on the verifi
     double draft_ns;              /* of a drafted token, as the last round of any request had it; 0: not known */
     double accept_ratio;          /* likewise (struct draft_policy) */
     bool rounds;                  /* all that draft do so in rounds, each with one pass */
-    uint64_t drafted_ns, read_ns; /* when the last draft came, and the last prompt was read */
+    uint64_t drafted_ns, read_ns; /* when the last draft came that it pays for, and the last prompt was read */
 };
 
 struct spec {

@@ -433,7 +433,7 @@ int spec_take_draft(struct spec *s, const struct event *event, struct taken *out
     if (!p || view->n_out == 0 || d->round != view->round)
         return err_set(err, E_PEER, "a draft for slot %u (round %u), of which nothing was asked", d->slot, d->round);
     view->n_out -= last;
-    s->trials.drafted_ns = s->now;
+    if (p->policy.enabled) s->trials.drafted_ns = s->now;
     if (p->seq && p->early.on) return spec_take_early(s, p, d, &out->end, err);
     if (!p->seq || view->round != p->round) return OK; /* its round is over */
     bool lost = is_lost(d->end);
