@@ -39,7 +39,7 @@ struct crowd_plan {
     double slope_percent, draft_ms, rtt_ms;
     double right[N_CURVES]; /* of every third request */
     enum way way;
-    int window;
+    int window, ahead; /* ahead: a number that is given for it, 0: none */
     bool rounds;       /* the drafter waits for verdicts */
     bool shares_cores; /* big and little take turns */
     bool copies;       /* no little model: texts repeat themselves, and the leader drafts */
@@ -132,6 +132,7 @@ static struct settings settings(const struct crowd_plan *p)
                              .draft_max = p->window ? p->window : 8,
                              .draft_ahead = p->rounds         ? 0
                                             : p->way == AHEAD ? p->window
+                                            : p->ahead        ? p->ahead
                                                               : -1,
                              .draft_block = 1,
                              .draft_ctx = SYNTHETIC_CONTEXT};
@@ -302,6 +303,35 @@ static void on_shared_cores_many_draft_only_where_it_pays(void **state)
         double over = crowd_run(c, &plan) / plain;
         print_message("%d requests, %.0f ms a draft, right %.2f %.2f: %.2f times plain, longest gap %.0f ms\n", plan.n,
                       plan.draft_ms, plan.right[0], plan.right[1], over, (double)c->gap_ns / MS_NS);
+        assert_true(over >= rows[i].over_plain);
+    }
+    free(c);
+}
+
+/* --draft-ahead N, which is for a text that has these cores for itself: beside others it would take what it may not. */
+static void on_shared_cores_a_crowd_does_not_run_ahead_though_told_to(void **state)
+{
+    (void)state;
+    static const struct {
+        int n;
+        double draft_ms, over_plain; /* at least */
+    } rows[] = {{2, 1, 1.3}, {4, 9, .99}, {8, 9, .99}};
+    struct crowd *c = malloc(sizeof *c);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct crowd_plan plan = {.n = rows[i].n,
+                                  .max_rows = 128,
+                                  .to_ms = 8000,
+                                  .ahead = 8,
+                                  .slope_percent = 5,
+                                  .draft_ms = rows[i].draft_ms,
+                                  .rtt_ms = .1,
+                                  .right = {.9, .9, .9},
+                                  .shares_cores = true};
+        double plain = crowd_run(c, &plan);
+        plan.way = DEFAULT;
+        double over = crowd_run(c, &plan) / plain;
+        print_message("%d requests told to run ahead, %.0f ms a draft: %.2f times plain\n", plan.n, plan.draft_ms,
+                      over);
         assert_true(over >= rows[i].over_plain);
     }
     free(c);
@@ -483,6 +513,7 @@ int main(void)
         cmocka_unit_test(copies_of_many_pay_together),
         cmocka_unit_test(rounds_of_many_are_hardly_slower_than_big_alone),
         cmocka_unit_test(on_shared_cores_many_draft_only_where_it_pays),
+        cmocka_unit_test(on_shared_cores_a_crowd_does_not_run_ahead_though_told_to),
         cmocka_unit_test(a_window_that_is_fixed_is_not_paid_by_those_beside_it),
         cmocka_unit_test(on_shared_cores_a_crowd_is_never_slower_than_big_alone),
     };
