@@ -165,11 +165,7 @@ void alive_forget_rtts(struct alive *a)
 
 bool alive_has_rtts(const struct alive *a)
 {
-    for (int i = 0; i < layout_n_verifiers(a->layout); i++)
-        if (!heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_verifier(a->layout, i)))) return false;
-    for (int i = 0; i < layout_n_drafters(a->layout); i++)
-        if (!heartbeat_rtt_ns(&a->heartbeat, group_leader(layout_drafter(a->layout, i)))) return false;
-    return true;
+    return heartbeat_has_rtts(&a->heartbeat);
 }
 
 /* The drafter whose round trips take longest, of those that are there; PEER_COORDINATOR: there is none. */

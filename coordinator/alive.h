@@ -33,7 +33,7 @@ void alive_wrap(const struct alive *a, int peer, struct err *err);
 
 /* Other links: round trips are measured anew. */
 void alive_forget_rtts(struct alive *a);
-/* Whether they have been: to the drafter, if there is one, and to the leader of each group. */
+/* Whether they have been: to each drafter that is not lost, and to the leader of each group. */
 bool alive_has_rtts(const struct alive *a);
 /* The round trips to the drafter, if there is one, and to the leader of this group, together. */
 uint64_t alive_rtt_ns(const struct alive *a, int group);

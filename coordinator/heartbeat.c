@@ -184,6 +184,15 @@ uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer)
     return least_ns(&h->workers[peer].bare);
 }
 
+bool heartbeat_has_rtts(const struct heartbeat *h)
+{
+    for (int i = 0; i < h->layout.n_groups; i++) {
+        int peer = group_leader(&h->layout.groups[i]);
+        if (!h->workers[peer].lost && !heartbeat_rtt_ns(h, peer)) return false;
+    }
+    return true;
+}
+
 uint64_t heartbeat_bits_per_s(const struct heartbeat *h, int peer)
 {
     uint64_t bare_ns = least_ns(&h->workers[peer].bare), loaded_ns = least_ns(&h->workers[peer].loaded);

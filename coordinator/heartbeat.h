@@ -95,6 +95,8 @@ struct heartbeat_said heartbeat_last(const struct heartbeat *h, int peer, uint64
 void heartbeat_forget_rtts(struct heartbeat *h, uint64_t now_ns);
 /* The least round trip of the last Pings: what a busy worker adds is not the network's. 0: none yet. */
 uint64_t heartbeat_rtt_ns(const struct heartbeat *h, int peer);
+/* Whether there is one to each drafter, and to the leader of each group; lost ones give none any more. */
+bool heartbeat_has_rtts(const struct heartbeat *h);
 /* Bits a second on the way to it, at least, from what a load adds to the round trip. 0: not known, or too many to tell.
  */
 uint64_t heartbeat_bits_per_s(const struct heartbeat *h, int peer);

@@ -205,13 +205,6 @@ const int *mpi_ranks_here(int *n)
     return world.here;
 }
 
-int mpi_host_ranks(void)
-{
-    int n = 1;
-    if (world.host != MPI_COMM_NULL) MPI_Comm_size(world.host, &n);
-    return n;
-}
-
 int mpi_host_sum(int n)
 {
     int sum = n;

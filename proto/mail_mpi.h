@@ -36,16 +36,15 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err);
 /* In place of mpi_join where rank 0 has no job but a survey: own is this rank's part. */
 int mpi_join_survey(const struct mpi_rank *own, struct err *err);
 
-/* After mpi_join: a communicator of the ranks that have the same shard, in order of stage (an MPI_Comm *); NULL: there is
- * one stage. Owned here until mpi_finish. */
+/* After mpi_join: a communicator of the ranks that have the same shard, in order of stage (an MPI_Comm *); NULL: there
+ * is one stage. Owned here until mpi_finish. */
 void *mpi_stages(void);
 
 /* Of MPI_COMM_WORLD the *n ranks on this host, ascending, this one with them. Owned here until mpi_finish. */
 const int *mpi_ranks_here(int *n);
 
-/* Where the launch configuration has time_reads: of the workers' ranks on this host, how many there are, and the sum of
- * what each gives; and a barrier of them. Ranks that joined only. */
-int mpi_host_ranks(void);
+/* Where the launch configuration has time_reads: of the workers' ranks on this host, the sum of what each gives; and a
+ * barrier of them. Ranks that joined only. */
 int mpi_host_sum(int n);
 void mpi_host_barrier(void *unused);
 

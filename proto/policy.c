@@ -76,6 +76,7 @@ void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct
                                .pause = profile->pause ? profile->pause : DRAFT_PAUSE_FIRST,
                                .paused = profile->left > 0,
                                .left = profile->left,
+                               .goes_on = profile->left > 0,
                                .in_turns = profile->in_turns > 0,
                                .p_target = p_target_before,
                                .accept_ratio = accept_ratio > 0 ? accept_ratio : accept_ratio_before[unread]};
@@ -309,7 +310,7 @@ static void begin_anew(struct draft_policy *g)
 /* A trial after a pause: few tokens, and times are measured anew. */
 static void resume(struct draft_policy *g)
 {
-    g->paused = false;
+    g->paused = g->goes_on = false;
     g->n_wrong = DRAFT_WRONG_MOST / 2;
     begin_anew(g);
 }
@@ -463,7 +464,7 @@ void draft_policy_learn(struct draft_profile *profile, const struct draft_policy
     profile->measured = g->measured;
     profile->accept_ratio[g->unread] = g->accept_ratio;
     profile->pause = g->pause;
-    profile->left = g->paused && has_lost(g) ? g->left : 0;
+    profile->left = g->paused && (g->goes_on || has_lost(g)) ? g->left : 0;
     if (!g->in_turns)
         profile->in_turns = 0;
     else if (g->ahead_ns > 0) /* since this text */

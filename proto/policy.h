@@ -14,10 +14,10 @@
  * Where the drafts' way is long, big goes on by itself meanwhile, and drafts are worth it only if they outrun it. A
  * slow link lets through only so many drafts: what their bytes take counts, as their computing does.
  *
- * Cores of their own may still share a memory: then drafts written ahead make big's own passes longer, and plain text is
- * faster than it looks from there. So a plain token is timed while the drafter rests only, and all tokens count that come
- * while it runs ahead. Where that costs time, it rests so long that such trials take 2 % of it; or, over a short way, the
- * two take turns, if rounds are expected to be faster than both.
+ * Cores of their own may still share a memory: then drafts written ahead make big's own passes longer, and plain text
+ * is faster than it looks from there. So a plain token is timed while the drafter rests only, and all tokens count that
+ * come while it runs ahead. Where that costs time, it rests so long, in later texts too, that such trials take 2 % of
+ * it; or, over a short way, the two take turns, if rounds are expected to be faster than both.
  *
  * What one text has taught about the machine and the drafter is where the next text starts (draft_profile).
  *
@@ -123,6 +123,7 @@ struct draft_policy {
     bool paused;
     int n_pauses;
     int pause, left;                     /* tokens of the next pause; tokens left of this one */
+    bool goes_on;                        /* this pause began in a text before, and goes on in the next one */
     int n_wrong;                         /* drafted in a row in a trial, later rounds in a row, none accepted */
     int n_rounds;                        /* drafting rounds measured since it was last switched on */
     double drafting_ns, drafting_tokens; /* sums over the last rounds, older ones weigh less */

@@ -22,7 +22,7 @@ enum {
     WINDOW_MOST = 16,
     COPIED_MOST = 8
 };
-enum { PERIOD = 24, MS_NS = 1000000, FROM_MS = 1000, APART = 160 }; /* from: tokens are counted; of texts' places */
+enum { PERIOD = 24, MS_NS = 1000000, FROM_MS = 1000, APART = 160 }; /* of texts' places */
 
 enum way { PLAIN, AHEAD, DEFAULT }; /* AHEAD: as many drafts as the window has are out, whatever they cost */
 
@@ -30,6 +30,8 @@ struct crowd_plan {
     int n, max_rows, to_ms; /* n: at once; to: the end */
     int text; /* tokens of each, behind a long prompt; where one ends the next begins, and all count from the beginning.
                * 0: they have no end */
+    int from_ms;               /* tokens are counted from then on; 0: FROM_MS */
+    int fixed;                 /* tokens of the first one, which always drafts a whole window; 0: it is as the others */
     double read_ms, jitter_ms; /* of an id that the drafter reads; of the link */
     double sure;               /* what both models say of how likely little is right; 0: as it is */
     bool measured;             /* passes take what they took for the 1.5B on two cores; slope: not used */
@@ -37,7 +39,7 @@ struct crowd_plan {
     double slope_percent, draft_ms, rtt_ms;
     double right[N_CURVES]; /* of every third request */
     enum way way;
-    int window;
+    int window, ahead; /* ahead: a number that is given for it, 0: none */
     bool rounds;       /* the drafter waits for verdicts */
     bool shares_cores; /* big and little take turns */
     bool copies;       /* no little model: texts repeat themselves, and the leader drafts */
@@ -95,13 +97,18 @@ static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
     return synthetic_draft_ns(&c->pair, n_drafted) + (uint64_t)read_ns;
 }
 
+static int from_ms(const struct crowd_plan *p)
+{
+    return p->from_ms ? p->from_ms : FROM_MS;
+}
+
 static void on_action(void *arg, const struct action *a)
 {
     struct crowd *c = arg;
     uint64_t now = simulator_now_ns(c->simulator);
     if (a->kind != ACTION_TOKENS) return;
     int i = a->seq->request.index, n = seq_n_generated(a->seq);
-    if (c->plan.text || now >= FROM_MS * (uint64_t)MS_NS) {
+    if (c->plan.text || now >= (uint64_t)from_ms(&c->plan) * MS_NS) {
         if (now - c->last_ns[i] > c->gap_ns) c->gap_ns = now - c->last_ns[i];
     } else {
         c->n_tokens[i] = -n;
@@ -125,6 +132,7 @@ static struct settings settings(const struct crowd_plan *p)
                              .draft_max = p->window ? p->window : 8,
                              .draft_ahead = p->rounds         ? 0
                                             : p->way == AHEAD ? p->window
+                                            : p->ahead        ? p->ahead
                                                               : -1,
                              .draft_block = 1,
                              .draft_ctx = SYNTHETIC_CONTEXT};
@@ -155,7 +163,11 @@ static void submit(struct crowd *c, int i)
         c->prompts[i][k] = p->copies
                                ? copied(c, i, k)
                                : synthetic_id(i % N_CURVES, i % SYNTHETIC_PROMPTS, i / SYNTHETIC_PROMPTS * APART + k);
-    const struct request request = {.index = i, .prompt = c->prompts[i], .n_prompt = n_prompt, .settings = settings(p)};
+    struct request request = {.index = i, .prompt = c->prompts[i], .n_prompt = n_prompt, .settings = settings(p)};
+    if (p->fixed && i == 0) {
+        request.settings.adaptive = false;
+        request.settings.n_predict = p->fixed;
+    }
     assert_int_equal(seq_init(&c->seqs[i], &request, SYNTHETIC_CONTEXT, &err), OK);
     assert_int_equal(simulator_step(c->simulator, &(struct event){.kind = EVENT_SUBMIT, .seq = &c->seqs[i]}, &err), OK);
 }
@@ -201,7 +213,7 @@ static double crowd_run(struct crowd *c, const struct crowd_plan *plan)
         seq_free(&c->seqs[i]);
     }
     simulator_close(c->simulator);
-    return n_tokens * 1e3 / (plan->to_ms - (plan->text ? 0 : FROM_MS));
+    return n_tokens * 1e3 / (plan->to_ms - (plan->text ? 0 : from_ms(plan)));
 }
 
 /* The best of the windows that every request could have for its own, known in hindsight. */
@@ -293,6 +305,58 @@ static void on_shared_cores_many_draft_only_where_it_pays(void **state)
                       plan.draft_ms, plan.right[0], plan.right[1], over, (double)c->gap_ns / MS_NS);
         assert_true(over >= rows[i].over_plain);
     }
+    free(c);
+}
+
+/* --draft-ahead N, which is for a text that has these cores for itself: beside others it would take what it may not. */
+static void on_shared_cores_a_crowd_does_not_run_ahead_though_told_to(void **state)
+{
+    (void)state;
+    static const struct {
+        int n;
+        double draft_ms, over_plain; /* at least */
+    } rows[] = {{2, 1, 1.3}, {4, 9, .99}, {8, 9, .99}};
+    struct crowd *c = malloc(sizeof *c);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct crowd_plan plan = {.n = rows[i].n,
+                                  .max_rows = 128,
+                                  .to_ms = 8000,
+                                  .ahead = 8,
+                                  .slope_percent = 5,
+                                  .draft_ms = rows[i].draft_ms,
+                                  .rtt_ms = .1,
+                                  .right = {.9, .9, .9},
+                                  .shares_cores = true};
+        double plain = crowd_run(c, &plan);
+        plan.way = DEFAULT;
+        double over = crowd_run(c, &plan) / plain;
+        print_message("%d requests told to run ahead, %.0f ms a draft: %.2f times plain\n", plan.n, plan.draft_ms,
+                      over);
+        assert_true(over >= rows[i].over_plain);
+    }
+    free(c);
+}
+
+/* As that of a lossy text is: what its drafts take the others cannot help. Once it is done they draft as ever. */
+static void a_window_that_is_fixed_is_not_paid_by_those_beside_it(void **state)
+{
+    (void)state;
+    struct crowd *c = malloc(sizeof *c);
+    struct crowd_plan plan = {.n = 3,
+                              .max_rows = 128,
+                              .from_ms = 4000,
+                              .to_ms = 10000,
+                              .fixed = 20,
+                              .slope_percent = 5,
+                              .draft_ms = 3,
+                              .rtt_ms = .1,
+                              .right = {.1, .98, .98},
+                              .shares_cores = true};
+    double plain = crowd_run(c, &plan);
+    plan.way = DEFAULT;
+    double over = crowd_run(c, &plan) / plain;
+    print_message("two behind one of a fixed window: %.2f times plain\n", over);
+    assert_true(over >= 1.5);
     free(c);
 }
 
@@ -449,6 +513,8 @@ int main(void)
         cmocka_unit_test(copies_of_many_pay_together),
         cmocka_unit_test(rounds_of_many_are_hardly_slower_than_big_alone),
         cmocka_unit_test(on_shared_cores_many_draft_only_where_it_pays),
+        cmocka_unit_test(on_shared_cores_a_crowd_does_not_run_ahead_though_told_to),
+        cmocka_unit_test(a_window_that_is_fixed_is_not_paid_by_those_beside_it),
         cmocka_unit_test(on_shared_cores_a_crowd_is_never_slower_than_big_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

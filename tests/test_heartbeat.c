@@ -365,6 +365,23 @@ static void what_a_load_adds_to_the_round_trip_is_the_link_s_rate(void **state)
     }
 }
 
+/* What measures links between two runs must not wait for it. */
+static void a_drafter_that_is_lost_has_no_round_trip(void **state)
+{
+    (void)state;
+    const struct pong pong = {.n_passes = 1};
+    struct played p;
+    open_played(&p, 4);
+    play(&p, 1000, -1, &pong, false);
+    assert_true(heartbeat_has_rtts(&p.h));
+    heartbeat_forget_rtts(&p.h, p.now_ns);
+    play(&p, 1000, DRAFTER, &pong, false);
+    assert_false(heartbeat_has_rtts(&p.h));
+    heartbeat_lose(&p.h, DRAFTER);
+    assert_true(heartbeat_has_rtts(&p.h));
+    heartbeat_free(&p.h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_link_between_two_that_both_answer_is_lost_as_one_of_them_says),
         cmocka_unit_test(a_stopped_worker_is_lost_itself_though_another_misses_it_first),
         cmocka_unit_test(it_says_what_was_heard_and_how_long_a_message_takes),
+        cmocka_unit_test(a_drafter_that_is_lost_has_no_round_trip),
         cmocka_unit_test(what_a_load_adds_to_the_round_trip_is_the_link_s_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

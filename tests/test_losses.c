@@ -113,7 +113,6 @@ static void without_its_drafter_an_exact_text_goes_on(void **state)
     sim_close(s);
 }
 
-/* The one that runs, and the one that comes: what they would be without it is another text. */
 /* Two texts at once have a drafter each. The first one's dies: it goes on alone, and who comes later gets the other. */
 static void of_two_drafters_one_is_lost_to_its_own_texts(void **state)
 {
@@ -134,6 +133,25 @@ static void of_two_drafters_one_is_lost_to_its_own_texts(void **state)
     sim_close(s);
 }
 
+/* The third text waits as the first one's drafter dies: it goes on to wait for the second one's, though a slot is free.
+ */
+static void of_two_drafters_the_one_that_is_left_has_the_next_lossy_text(void **state)
+{
+    (void)state;
+    const struct sim_text texts[] = {{"ab", "cdefgh", NULL, 6}, {"ab", "cdefgh", NULL, 6}, {"ab", "cdefgh", NULL, 6}};
+    const struct sim_config config = {.n_drafters = 2, .draft_max = 2, .n_slots = 2, .rule = {RULE_STRICT, 3}};
+    struct sim *s = sim_open(&config, texts, 3);
+    sim_fault(s, 30, SIM_DRAFTER_DIES, 0);
+    sim_run(s);
+    assert_int_equal(sim_seq(s, 0)->end, SEQ_FAILED);
+    for (int i = 1; i < 3; i++) {
+        assert_string_equal(sim_written(s, i), "cdefgh");
+        assert_int_equal(sim_seq(s, i)->slot, 1);
+    }
+    sim_close(s);
+}
+
+/* The one that runs, and the one that comes: what they would be without it is another text. */
 static void without_its_drafter_a_lossy_text_fails_alone(void **state)
 {
     (void)state;
@@ -310,6 +328,7 @@ int main(void)
         cmocka_unit_test(a_drafter_that_cannot_compute_a_text_is_not_asked_again),
         cmocka_unit_test(without_its_drafter_an_exact_text_goes_on),
         cmocka_unit_test(of_two_drafters_one_is_lost_to_its_own_texts),
+        cmocka_unit_test(of_two_drafters_the_one_that_is_left_has_the_next_lossy_text),
         cmocka_unit_test(without_its_drafter_a_lossy_text_fails_alone),
         cmocka_unit_test(a_drafter_that_dies_while_a_verify_is_out_changes_nothing_of_it),
         cmocka_unit_test(an_unknown_id_ends_the_drafts_of_its_own_text_only),

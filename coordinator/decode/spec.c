@@ -204,11 +204,23 @@ static void start(struct spec *s, const struct place *place, struct seq *q)
     spec_post_verify(s, p);
 }
 
+/* A lossy text is none without a drafter. Where those of the free slots are lost, it waits for a slot of another one's.
+ */
+static bool awaits_drafter(const struct spec *s, const struct seq *q, const struct place *place)
+{
+    const struct settings *set = &q->request.settings;
+    if (!s->drafter_lost[place->slot->i_drafter] || !settings_lossy(set) || !wants_drafter(s, set)) return false;
+    for (const struct decode_slot *p = s->slots; p < s->slots + s->n_slots; p++)
+        if (!s->drafter_lost[p->i_drafter]) return true;
+    return false;
+}
+
 static void start_waiting(struct spec *s)
 {
     while (s->first && s->n_running < s->n_slots) {
         struct seq *q = s->first;
         const struct place place = choose_slot(s, &q->request);
+        if (awaits_drafter(s, q, &place)) return;
         s->first = q->next;
         start(s, &place, q);
     }

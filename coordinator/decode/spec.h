@@ -32,6 +32,7 @@
  *
  * Requests start in the order of their submission, each in the free slot whose workers hold the longest prefix of it,
  * or else in the group with the fewest requests, and there beside the drafter with the fewest. A request stays there.
+ * One that needs a drafter, as lossy ones do, waits for a slot whose drafter is not lost, if there is one.
  * What another slot of the group holds of its prompt, or is reading, is copied, where that saves rows (part.from):
  * requests with one system prompt, and the choices of one, compute it once.
  * The text of a request does not depend on its slot, nor on what else runs.

@@ -111,7 +111,8 @@ static bool reads_prompts(const struct verifiers *g)
 }
 
 /* Drafts of any request take from all. How long each waits for its tokens is compared with what it would have waited;
- * while a prompt is read beside it nobody knows that. */
+ * while a prompt is read beside it nobody knows that. A text without the draft policy drafts whatever it takes: that is
+ * not the purse's to pay. */
 void spec_note_tokens(struct spec *s, struct decode_slot *p, int n, bool by_itself)
 {
     struct trials *t = &s->trials;
@@ -119,7 +120,8 @@ void spec_note_tokens(struct spec *s, struct decode_slot *p, int n, bool by_itse
     double ns = (double)(s->now - p->self_ns), plain_ns = n * plain_pass_ns(g), most = purse_most(g);
     bool drafted = !by_itself || staked_ns(s) > 0 || t->drafted_ns >= p->self_ns;
     p->stake_ns = 0;
-    if (!is_beside(s) || seq_n_generated(p->seq) == n || t->read_ns > p->self_ns || reads_prompts(g)) return;
+    if (!is_beside(s) || !p->policy.enabled || seq_n_generated(p->seq) == n) return;
+    if (t->read_ns > p->self_ns || reads_prompts(g)) return;
     double gain_ns = (share * ns + (drafted ? plain_ns - ns : 0)) / s->n_running;
     if (drafted && plain_ns > ns) most *= PURSE_GAINS;
     if (gain_ns < 0 || t->purse_ns < most) t->purse_ns = fmin(t->purse_ns + gain_ns, most);

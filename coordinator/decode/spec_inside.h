@@ -122,7 +122,7 @@ struct trials {                   /* drafts beside other requests, on the verifi
     double draft_ns;              /* of a drafted token, as the last round of any request had it; 0: not known */
     double accept_ratio;          /* likewise (struct draft_policy) */
     bool rounds;                  /* all that draft do so in rounds, each with one pass */
-    uint64_t drafted_ns, read_ns; /* when the last draft came, and the last prompt was read */
+    uint64_t drafted_ns, read_ns; /* when the last draft came that it pays for, and the last prompt was read */
 };
 
 struct spec {
@@ -245,19 +245,21 @@ static inline bool drafts_early(const struct spec *s, const struct decode_slot *
     return apart && is_lossy(p) && s->c.drafter.kind == DRAFTER_LITTLE && has_drafter(s, p);
 }
 
-/* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written. Not where the
- * drafter reads only a small part of the prompt: there the leader drafts, too. */
-static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
-{
-    int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
-    bool apart = ahead > 0 || (ahead < 0 && settings_of(p)->adaptive && !s->c.drafter.shares_cores);
-    return apart && has_drafter(s, p) && self_starts(s) && !is_lossy(p) && !p->policy.unread;
-}
-
 /* Several requests run, and the drafter takes the verifiers' cores. */
 static inline bool is_beside(const struct spec *s)
 {
     return s->c.drafter.kind == DRAFTER_LITTLE && s->c.drafter.shares_cores && s->n_running > 1;
+}
+
+/* The drafter and big may compute at once: the leader of an exact text goes on while drafts are written. Not where the
+ * drafter reads only a small part of the prompt: there the leader drafts, too. Nor beside others on shared cores, whose
+ * purse pays for rounds. */
+static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
+{
+    int ahead = settings_of(p)->draft_ahead; /* a number that is given overrides */
+    bool apart = ahead > 0 || (ahead < 0 && settings_of(p)->adaptive && !s->c.drafter.shares_cores);
+    if (is_beside(s) && p->policy.enabled) return false;
+    return apart && has_drafter(s, p) && self_starts(s) && !is_lossy(p) && !p->policy.unread;
 }
 
 /* There the leader goes on with a text until drafts are worth it: one that waits for its next round misses a pass. */

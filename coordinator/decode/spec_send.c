@@ -396,6 +396,7 @@ void spec_start_going_on(struct spec *s, struct decode_slot *p)
 enum seq_end spec_next_round(struct spec *s, struct decode_slot *p)
 {
     enum seq_end how = SEQ_RUNNING;
+    p->policy.apart = is_apart(s, p);
     if (p->ahead.on && spec_stays_ahead(s, p)) return how;
     bool was_self = p->self, goes_on = p->self && p->goes_on && !p->copies.running; /* a copy that is over does not */
     if (p->self && p->self_left > 0) return how;
@@ -405,7 +406,6 @@ enum seq_end spec_next_round(struct spec *s, struct decode_slot *p)
     p->now = (struct draft_policy_round){.measured = true};
     p->policy.rtt_ns = (double)group_of(s, p)->link.rtt_ns;
     p->policy.bytes_ns = group_of(s, p)->link.bytes_ns;
-    p->policy.apart = is_apart(s, p);
     seq_drop_tail(p->seq);
     end_copy(p);
     bool beside = goes_on_beside(s, p);

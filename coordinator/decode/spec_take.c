@@ -335,7 +335,8 @@ int spec_take_verdict(struct spec *s, int group, const struct verdict *v, struct
                        v->slot, v->at);
     bool is_refusal = v->status != VERDICT_OK && v->status != VERDICT_LATE; /* where it is late the leader goes on */
     bool ahead = its && f.n_drafts && v->status != VERDICT_FULL && (now ? p->ahead.on : p->self && p->goes_on);
-    if (is_refusal && its) p->seq->stats.n_dropped += (uint32_t)f.n_drafts;
+    bool again = now && !ahead && p->seq->n_tail > 0; /* its drafts are sent once more */
+    if (is_refusal && its && !again) p->seq->stats.n_dropped += (uint32_t)f.n_drafts;
     if (is_refusal && ahead)
         spec_ahead_refused(s, p, &f);
     else if (is_refusal && now)
@@ -441,7 +442,7 @@ int spec_take_draft(struct spec *s, const struct event *event, struct taken *out
     if (!p || view->n_out == 0 || d->round != view->round)
         return err_set(err, E_PEER, "a draft for slot %u (round %u), of which nothing was asked", d->slot, d->round);
     view->n_out -= last;
-    s->trials.drafted_ns = s->now;
+    if (p->policy.enabled) s->trials.drafted_ns = s->now;
     if (p->seq && p->early.on) return spec_take_early(s, p, d, &out->end, err);
     if (!p->seq || view->round != p->round) return OK; /* its round is over */
     bool lost = is_lost(d->end);
