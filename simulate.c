@@ -66,7 +66,8 @@ static void show(const struct traced *t, int peer, const struct message *m)
 {
     bool drafter = peer == DRAFTER;
     const struct net_path *path = &t->net.to[drafter ? ROLE_DRAFTER : ROLE_VERIFIER];
-    const struct trace_link link = {.group = drafter ? -1 : 0, .rtt_ns = 2 * path->delay_ns};
+    const struct trace_link link = {
+        .group = drafter ? -1 : 0, .drafter = drafter ? 0 : -1, .rtt_ns = 2 * path->delay_ns};
     if (t->trace) trace_message(t->trace, simulator_now_ns(t->sim), &link, m);
 }
 

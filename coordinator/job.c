@@ -61,7 +61,9 @@ static void show_message(const struct job *j, int peer, const struct message *m,
 {
     if (j->watch && j->watch->message) j->watch->message(j->watch->arg, m, clock_now_ns());
     if (!j->trace) return;
-    const struct trace_link link = {layout_i_verifier(&j->c.layout, peer), alive_worker_rtt_ns(j->alive, peer), rule};
+    const struct layout *l = &j->c.layout;
+    const struct trace_link link = {layout_i_verifier(l, peer), layout_i_drafter(l, peer),
+                                    alive_worker_rtt_ns(j->alive, peer), rule};
     trace_message(j->trace, clock_now_ns(), &link, m);
 }
 

@@ -113,7 +113,8 @@ int runtime_trace(struct runtime *s, struct err *err)
     if (!s->o.trace) return OK;
     int rc = trace_open(&s->trace, s->o.trace, err);
     if (rc != OK) return rc;
-    trace_begin(s->trace, "pilotfish", layout_n_verifiers(&s->launch->layout));
+    const struct layout *l = &s->launch->layout;
+    trace_begin(s->trace, "pilotfish", layout_n_drafters(l), layout_n_verifiers(l));
     return OK;
 }
 

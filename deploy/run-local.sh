@@ -4,8 +4,8 @@
 #   PILOTFISH_BIG=B.gguf PILOTFISH_LITTLE=L.gguf PILOTFISH_TP=2 deploy/run-local.sh generate "Write a haiku"
 #
 # The number of ranks follows from PILOTFISH_GROUPS, PILOTFISH_TP, PILOTFISH_PP, PILOTFISH_LITTLE, PILOTFISH_DRAFT and
-# PILOTFISH_DRAFTERS, which are the program's own settings. Other options may be arguments. Cores are shared out over the
-# shards, unless PILOTFISH_THREADS says how many each takes.
+# PILOTFISH_DRAFTERS, which are the program's own settings. Other options may be arguments. Cores are shared out over
+# the shards, unless PILOTFISH_THREADS says how many each takes.
 set -u
 case ${1:-} in '' | -h | --help) sed -n '2,/^set/{ s/^# \{0,1\}//p }' "$0" && exit ;; esac
 here=$(cd "$(dirname "$0")" && pwd)

@@ -4,18 +4,21 @@ loss, more drafts that are right and fewer fallbacks, as one command shows them;
 
   bild.py PILOTFISH TINY SCRIPTS [--steps N]
 """
+import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 pilotfish, tiny, scripts = (os.path.realpath(path) for path in sys.argv[1:4])
 steps = sys.argv[5] if "--steps" in sys.argv else "80"
 sys.path.insert(0, os.path.join(scripts, "train"))
 import bild
 import numpy as np
+import training
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 n_wrong = 0
@@ -85,6 +88,25 @@ def stopped(*words):
         wrong("a run that was stopped and resumed ends otherwise")
 
 
+def saves_are_few():
+    """A state that takes ten times as long to write as a step takes, and a report behind each step."""
+    saved, kept = [], (training.save_state, training.REPORT_S)
+
+    def save(*_):
+        saved.append(time.sleep(0.02))
+
+    def losses(_texts):
+        time.sleep(0.002)
+        return [1.0], {"w": np.zeros(1, np.float32)}
+
+    training.save_state, training.REPORT_S = save, 0
+    o = argparse.Namespace(batch=1, seed=0, steps=40, minutes=None, rate=1e-3, out="slow", log=os.devnull, resume=False)
+    training.loop(o, [[0]], {"w": np.zeros(1, np.float32)}, losses, dict)
+    training.save_state, training.REPORT_S = kept
+    if not 1 < len(saved) < 10:
+        wrong(f"{len(saved)} saves in 40 steps")
+
+
 with open(os.path.join(os.path.dirname(os.path.realpath(__file__)), "data/wikitext-2/head.txt"), encoding="utf-8") as f:
     text = f.read()
 with tempfile.TemporaryDirectory() as folder:
@@ -100,6 +122,7 @@ with tempfile.TemporaryDirectory() as folder:
     with open("answers.jsonl", "w", encoding="utf-8") as out:
         out.write(run(pilotfish, "generate", "--big", "big.gguf", "--no-draft", "--prompts", "prompts.jsonl", "-n",
                       "64", "-o", "jsonl", *raw))
+    saves_are_few()
     train = ["train", "--little", "little.gguf", "--answers", "answers.jsonl", "--batch", "8"]
     stopped(*train, "--steps", "10")
     run(*script(*train, "--steps", steps, "--out", "aligned.gguf"))
@@ -129,6 +152,7 @@ with tempfile.TemporaryDirectory() as folder:
         (["--little", "answers.jsonl"], "answers.jsonl: no GGUF file that can be read"),
         (["--little", "no.gguf"], "no.gguf: No such file"),
         (["--batch", "0"], "--batch: must be at least 1"),
+        (["--minutes", "-1"], "--minutes: must be at least 0"),
         (["--window", "1"], "--window: must be at least 2"),
     ):
         done = subprocess.run(script(*train, "--out", "none.gguf", *words), capture_output=True, text=True, check=False)

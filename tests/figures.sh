@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/figures, bench-pair, bench-exits, bench-arrival, compare-llama and compare-servers on toys: numbers, a table
-# that marks the best, a picture. And what they say where something is missing.
+# scripts/figures, bench-pair, bench-exits, bench-arrival, compare-llama, compare-servers and uneven-stages on toys:
+# numbers, a table that marks the best, a picture. And what they say where something is missing.
 #   figures.sh PILOTFISH TINY SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 figures=$3/figures
@@ -150,4 +150,13 @@ arrival=("$3/bench-arrival" --program "$pilotfish" --big long.gguf --clients 3 -
     wrong "bench-arrival: other numbers: $(cat out)"
 "${arrival[@]}" -- --no-draft $slow > out 2> err
 [ "$? $(tail -n 1 out | grep -c 'at most 1.5$')" = '6 1' ] || wrong "bench-arrival: a wait that is too long passes"
+
+stages=("$3/uneven-stages" --program "$pilotfish" --big big.gguf --threads 1,1 --rounds 1 -n 8)
+"${stages[@]}" --most 1e9 -- --ignore-eos > out 2> err || wrong "uneven-stages: exit $?: $(cat err)"
+for share in auto 'by bytes'; do
+    grep -qP "^$share +[0-9]+,[0-9]+ +[0-9.]+,[0-9.]+ +[0-9.]+,[0-9.]+( +[0-9.]+){4}\$" out ||
+        wrong "uneven-stages: no row of $share"
+done
+"${stages[@]}" --most 0.001 -- --ignore-eos > out 2> err
+[ $? = 6 ] || wrong "uneven-stages: a pass that is too long passes"
 verdict

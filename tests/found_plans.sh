@@ -63,6 +63,9 @@ does . eval perplexity --big big.gguf --window 64 --plan skip:1a,2m --agreement 
 for name in perplexity agreement; do
     grep '"plan": "skip:1a,2m"' expected | grep -q "$(number $name out)" || wrong "eval pareto: another $name"
 done
+run eval perplexity --big idle.gguf --window 64 --plan balcony:side.gguf:1 --agreement whole text
+[ "$rc" = 3 ] && grep -q "^pilotfish: --plan: a side file is loaded at the start: leave --agreement out$" err ||
+    wrong "--agreement of a plan with a side file: exit $rc"
 does . "${pareto[@]}" -o csv
 cp out csv
 python3 - expected csv << 'END' || wrong "eval pareto: not the frontier, not in order, or another table"

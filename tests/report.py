@@ -12,6 +12,9 @@ import tempfile
 import xml.etree.ElementTree as xml
 
 pilotfish, scripts = sys.argv[1:]
+sys.path.insert(0, os.path.join(scripts, "lib"))
+from report_page import closed_forms
+
 SVG = "{http://www.w3.org/2000/svg}"
 MODES = ["plain", "sequential", "pilotfish"]
 
@@ -145,7 +148,14 @@ def check_quality(report, folder, simulated):
         assert len(list(csv.DictReader(open(f"{page[:-5]}-quality.csv", encoding="utf-8")))) == len(rows)
 
 
+def check_closed_forms():
+    """Cores that share a memory slow down what runs beside each other: drafts ahead, no sequential ones."""
+    alone, shared = (closed_forms("tD=1,tT=4:5,slope=10" + more, 0) for more in ("", ",beside=2"))
+    assert shared[0] == alone[0] and all(abs(2 * b[1] - a[1]) < 1e-9 for a, b in zip(alone[1], shared[1])), shared[1]
+
+
 def main():
+    check_closed_forms()
     report = os.path.join(scripts, "report")
     words = ["--synthetic", "tD=1,tT=4", "--net-delay", "0,2", "-n", "24", "-o", "jsonl"]
     with tempfile.TemporaryDirectory() as folder:

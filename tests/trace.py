@@ -108,6 +108,10 @@ def main():
             assert set(seen["tracks"]) == {2, 3} and seen["asks"] > 0
         seen, rows = drawn(*pair, "--draft-ahead", "8", "--guard", "off", *short)
         assert seen["verifies"] > 4 and seen["asks"] > 0
+        # Two drafters compute beside each other: each has a row, and answers what it was asked.
+        seen, rows = drawn(*pair, "--drafters", "2", *bild, *many)
+        assert seen["names"] == {"coordinator", "drafter 1", "drafter 2", "verifiers"}, seen["names"]
+        assert seen["verifies"] == seen["asked"] and set(seen["tracks"]) == {2, 3, 4}, set(seen["tracks"])
         seen, _ = drawn("--big", "big.gguf", "--draft", "suffix", "--groups", "2", "--threads", "1", *short)
         assert {"verifiers, group 1", "verifiers, group 2"} < seen["names"] and set(seen["tracks"]) >= {3, 4}
         seen, rows = drawn(*pair, "--pp", "2", *bild, *many, launch=(os.path.join(scripts, "mpirun"), "-n", "4"))

@@ -7,8 +7,8 @@ const char program_sentences[] =
 
 static const char generate_more[] =
     "The text goes to standard output as it is accepted, everything else to standard error.\n"
-    "Over MPI the ranks are 1 coordinator, 1 drafter with --little, and groups x tp x pp shards of the\n"
-    "big model: the second example has 1 + 1 + 2.\n"
+    "Over MPI the ranks are 1 coordinator, with --little as many drafters as --drafters says, and\n"
+    "groups x tp x pp shards of the big model: the second example has 1 + 1 + 2.\n"
     "Exit: 0 ok, 1 failure, 2 usage or prompt, 3 model, 4 layout, memory or device, 5 a rank or\n"
     "      device was lost, 6 --check found a difference, 130 Ctrl-C, 143 SIGTERM.\n";
 
@@ -85,7 +85,7 @@ static const char config_more[] =
     "comments.\n";
 
 static const char worker_more[] =
-    "The ranks are the coordinator, the drafter if there is a little model, then the shards of the big\n"
+    "The ranks are the coordinator, the drafters if there is a little model, then the shards of the big\n"
     "model. Rank 0 needs no model files (with --draft little in place of --little): workers send it\n"
     "their vocabulary.\n";
 

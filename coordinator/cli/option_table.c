@@ -374,8 +374,8 @@ static_assert(sizeof option_table / sizeof *option_table <= MAX_OPTIONS, "each h
 
 const struct foreign_word foreign_options[] = {
     {"-ngl --n-gpu-layers --gpu-layers -ngld --gpu-layers-draft --n-gpu-layers-draft",
-     "no layers are offloaded here; workers compute on CPU cores: --threads N sets how many each uses, --tp N and "
-     "--pp N spread the big model over ranks"},
+     "a worker computes all of its layers on CPU cores (--threads N sets how many), or all on a card (--device cuda); "
+     "--tp N and --pp N spread the big model over workers"},
     {"-hf -hfr --hf-repo -hff --hf-file -mu --model-url", "no model is fetched here: " FETCHED},
     {"--port --host --api-key", SERVER},
     {"-cnv --conversation -i --interactive -if --interactive-first -ins --instruct",

@@ -45,7 +45,8 @@ static int read_plan(const struct runtime *s, char *out, size_t size, struct err
     int rc = scored_text_n_blocks(s, &n_blocks, err);
     if (rc == OK) rc = plan_text(&text, s->o.plan, err);
     if (rc == OK) rc = plan_read(&plan, text, n_blocks, err);
-    if (rc == OK && plan.n_ids) rc = err_set(err, E_MODEL, "a cut head is loaded at the start: leave --agreement out");
+    const char *extra = plan.side ? "side file" : plan.n_ids ? "cut head" : NULL;
+    if (rc == OK && extra) rc = err_set(err, E_MODEL, "a %s is loaded at the start: leave --agreement out", extra);
     if (rc == OK) plan_spell(&plan, out, size);
     plan_free(&plan);
     free(text);

@@ -96,7 +96,7 @@ static struct trace *begin_trace(struct bench *b, const struct way *w, int i_tex
     if (!b->trace || i_text != 0 || turn > 0) return NULL;
     snprintf(name, sizeof name, "%s, drafts %d, round trip %g ms, curve %d", spec_mode_names[w->cost.mode],
              w->cost.draft_max, 2 * (double)b->point.net_delay.ms, b->i_curve);
-    trace_begin(b->trace, name, b->o->groups);
+    trace_begin(b->trace, name, b->o->drafters, b->o->groups);
     return b->trace;
 }
 

@@ -10,8 +10,8 @@
 #include "coordinator/cli/pass_seen.h"
 #include "proto/layout.h"
 
-enum { COORDINATOR = 1, DRAFTER, VERIFIERS }; /* rows of a page; from VERIFIERS on one for each group */
-enum { OUT_MOST = 1024, ASK_SLOTS = GROUPS_MOST * SLOTS_MOST };
+enum { COORDINATOR = 1, WORKERS }; /* rows of a page; from WORKERS on one for each drafter, then for each group */
+enum { OUT_MOST = 1024, ASK_SLOTS = GROUPS_MOST * SLOTS_MOST + DRAFTERS_MOST };
 enum { SAVE_NS = 100000000, SAVE_BYTES = 1 << 16 }; /* events are kept so long, and so many of them */
 
 static const char file_end[] = "\n]}\n";
@@ -42,12 +42,13 @@ struct trace {
     int failed;       /* the errno of the first save that did; 0: none has */
     const char *path; /* borrows */
     int n_pages, n_events;
-    bool begun; /* a message of this page has come */
+    int n_drafters; /* rows for them; at least 1 */
+    bool begun;     /* a message of this page has come */
     uint64_t start_ns, now_ns;
     struct out out[OUT_MOST];
     struct asks asks[ASK_SLOTS];
     struct pass_seen last[GROUPS_MOST];
-    double free_us[VERIFIERS + GROUPS_MOST]; /* of each row: the end of what it computed last */
+    double free_us[WORKERS + DRAFTERS_MOST + GROUPS_MOST]; /* of each row: the end of what it computed last */
 };
 
 static void trace_free(struct trace *t)
@@ -133,6 +134,12 @@ static void put_ids(struct trace *t, uint32_t slot, uint32_t at, size_t n)
     fprintf(t->to, ", \"args\": {\"slot\": %u, \"at\": %u, \"ids\": %zu}}", slot, at, n);
 }
 
+/* Of a worker. */
+static int row_of(const struct trace *t, const struct trace_link *link)
+{
+    return WORKERS + (link->group < 0 ? link->drafter : t->n_drafters + link->group);
+}
+
 static void put_computing(struct trace *t, const char *name, int row, uint64_t end_ns, uint32_t took_us)
 {
     double end = us(t, end_ns), start = end > took_us ? end - took_us : 0;
@@ -216,7 +223,7 @@ static int n_skipped(const struct out *o, const struct verdict *v)
 
 static void put_pass(struct trace *t, const struct trace_link *link, const struct verdict *v)
 {
-    put_computing(t, v->job ? "pass" : "pass, by itself", VERIFIERS + link->group, t->now_ns - link->rtt_ns / 2,
+    put_computing(t, v->job ? "pass" : "pass, by itself", row_of(t, link), t->now_ns - link->rtt_ns / 2,
                   v->computed_us);
     fprintf(t->to, ", \"args\": {\"slot\": %u, \"at\": %u, \"rows\": %u, \"computed_us\": %u}}", v->slot, v->at,
             v->pass_rows, v->computed_us);
@@ -257,9 +264,13 @@ static void take_verdict(struct trace *t, const struct trace_link *link, const s
 
 /* ---- drafts ---- */
 
+/* Each drafter numbers its slots from 0 on, and so does each leader that drafts. */
 static struct asks *asks_of(struct trace *t, const struct trace_link *link, uint32_t slot, uint32_t *i)
 {
-    *i = (link->group > 0 ? (uint32_t)link->group * SLOTS_MOST : 0) + slot;
+    if (link->group < 0)
+        *i = slot * (uint32_t)t->n_drafters + (uint32_t)link->drafter;
+    else
+        *i = (uint32_t)link->group * SLOTS_MOST + slot;
     return *i < ASK_SLOTS ? &t->asks[*i] : NULL;
 }
 
@@ -278,7 +289,7 @@ static void take_draft(struct trace *t, const struct trace_link *link, const str
     uint32_t i;
     struct asks *a = asks_of(t, link, d->slot, &i);
     if (!a || a->n_answered == a->n_asked) return;
-    put_computing(t, "draft", link->group < 0 ? DRAFTER : VERIFIERS + link->group, t->now_ns - link->rtt_ns / 2, d->us);
+    put_computing(t, "draft", row_of(t, link), t->now_ns - link->rtt_ns / 2, d->us);
     put_ids(t, d->slot, d->at, d->n_rows);
     if (d->end == DRAFT_MORE) return;
     put_way(t, "e", &(struct way){"ask", 0, i + ASK_SLOTS * ++a->n_answered}, NULL, us(t, t->now_ns));
@@ -287,10 +298,12 @@ static void take_draft(struct trace *t, const struct trace_link *link, const str
 
 /* ---- pages ---- */
 
-void trace_begin(struct trace *t, const char *name, int n_groups)
+void trace_begin(struct trace *t, const char *name, int n_drafters, int n_groups)
 {
+    char row[32];
     end_page(t);
     t->n_pages++;
+    t->n_drafters = n_drafters > 1 ? n_drafters : 1;
     t->begun = false;
     memset(t->out, 0, sizeof t->out);
     memset(t->asks, 0, sizeof t->asks);
@@ -298,11 +311,13 @@ void trace_begin(struct trace *t, const char *name, int n_groups)
     memset(t->free_us, 0, sizeof t->free_us);
     put_name(t, "process_name", 0, name);
     put_name(t, "thread_name", COORDINATOR, "coordinator");
-    put_name(t, "thread_name", DRAFTER, "drafter");
+    for (int i = 0; i < t->n_drafters; i++) {
+        snprintf(row, sizeof row, t->n_drafters > 1 ? "drafter %d" : "drafter", i + 1);
+        put_name(t, "thread_name", WORKERS + i, row);
+    }
     for (int i = 0; i < n_groups; i++) {
-        char row[32];
         snprintf(row, sizeof row, n_groups > 1 ? "verifiers, group %d" : "verifiers", i + 1);
-        put_name(t, "thread_name", VERIFIERS + i, row);
+        put_name(t, "thread_name", WORKERS + t->n_drafters + i, row);
     }
     save(t, false);
 }

@@ -2,7 +2,7 @@
  *
  *   coordinator   verifies and asks from their sending to their answers (in a verify, the wait in the leader's queue);
  *                 drafts that big refuted
- *   drafter       what it drafts
+ *   drafter       what it drafts, a row for each drafter
  *   verifiers     passes, a row for each group
  *
  * It is drawn from the messages as the coordinator sends and receives them: a computation of a worker took as long as
@@ -30,10 +30,11 @@ int trace_open(struct trace **out, const char *path, struct err *err);
 int trace_close(struct trace *t, struct err *err); /* NULL is fine */
 
 /* A page of its own begins, for a text or a run; its messages count from its first one on. n_groups: of verifiers. */
-void trace_begin(struct trace *t, const char *name, int n_groups);
+void trace_begin(struct trace *t, const char *name, int n_drafters, int n_groups);
 
 struct trace_link {          /* to whom a message goes, or from whom it comes */
-    int group;               /* of verifiers; -1: the drafter */
+    int group;               /* of verifiers; -1: a drafter */
+    int drafter;             /* which one; -1: none */
     uint64_t rtt_ns;         /* the least of its Pings; 0: not known */
     const struct rule *rule; /* by which the drafts of a Verify will be judged; NULL: exact */
 };

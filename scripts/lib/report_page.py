@@ -144,26 +144,26 @@ def against_rtt(rows, standalone=False):
 
 
 def pair_of(spelled):
-    """tD; T(n) as a function."""
+    """tD; T(n) as a function; how many times as long they take beside each other."""
     parts = dict(part.split("=") for part in spelled.split(","))
     listed, slope = [float(ms) for ms in parts["tT"].split(":")], float(parts.get("slope", 0)) / 100
 
     def pass_ms(n):
         return listed[min(n, len(listed)) - 1] + max(n - len(listed), 0) * slope * listed[0]
 
-    return float(parts["tD"]), pass_ms
+    return float(parts["tD"]), pass_ms, float(parts.get("beside", 1))
 
 
 def closed_forms(spelled, rtt_ms):
     """Over plain, by acceptance: the best sequential length, and drafts that never wait (a flight for each)."""
-    draft_ms, pass_ms = pair_of(spelled)
+    draft_ms, pass_ms, beside = pair_of(spelled)
     k = max(pass_ms(1) / draft_ms, 1)
     sequential, ahead = [], []
     for a in (i / 50 for i in range(1, 50)):
         best = max((1 + sum(a**j for j in range(1, g + 1))) / (g * draft_ms + pass_ms(g + 1) + rtt_ms)
                    for g in range(1, 65))
         sequential.append((a, best * pass_ms(1), None, None))
-        token_ms = (1 - a) * (pass_ms(1) + rtt_ms) + a * draft_ms * k * (1 - a) / (1 - a**k)
+        token_ms = (1 - a) * (beside * pass_ms(1) + rtt_ms) + a * beside * draft_ms * k * (1 - a) / (1 - a**k)
         ahead.append((a, pass_ms(1) / token_ms, None, None))
     return sequential, ahead
 

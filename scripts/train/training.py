@@ -97,6 +97,7 @@ def load_state(path, weights, adam):
 
 WARMUP, DECAY_FROM = 20, 0.7
 REPORT_S = 5
+SAVE_SHARE = 20  # between two saves training goes on for so many times as long as one takes: a state may have GBs
 
 
 def add_options(parser, rate):
@@ -122,8 +123,8 @@ def loop(o, texts, weights, losses, measure):
     """Trains until --steps or --minutes are over. losses(some texts): the losses of a step, and the derivatives of
     their sum. measure(): what to log of held texts, at both ends. The order of texts depends on the seed and the step
     alone."""
-    for name, least in (("batch", 1), ("seed", 0), ("steps", 0)):
-        if getattr(o, name) < least:
+    for name, least in (("batch", 1), ("seed", 0), ("steps", 0), ("minutes", 0)):
+        if (getattr(o, name) or 0) < least:
             raise Failure(f"--{name}: must be at least {least}")
     adam, state, path = Adam(weights), {"step": 0, "seconds": 0.0, "tokens": 0}, o.out + ".npz"
     if o.resume:
@@ -139,7 +140,7 @@ def loop(o, texts, weights, losses, measure):
             return {"loss": round(float(np.mean(means)), 4)} if means else {}
 
         report(**measure())
-        means, shown, start = [], time.time(), time.time() - state["seconds"]
+        means, shown, save_at, start = [], time.time(), 0, time.time() - state["seconds"]
         while not stop.asked:
             done = state["seconds"] / (60 * o.minutes) if o.minutes else state["step"] / max(o.steps, 1)
             if done >= 1 or not (o.minutes or o.steps):
@@ -157,8 +158,10 @@ def loop(o, texts, weights, losses, measure):
             state["seconds"] = time.time() - start
             if time.time() - shown > REPORT_S or state["step"] % 50 == 0:
                 report(**seen())
-                save_state(path, weights, adam, state)
                 means, shown = [], time.time()
+                if shown >= save_at:
+                    save_state(path, weights, adam, state)
+                    save_at = time.time() + SAVE_SHARE * (time.time() - shown)
         save_state(path, weights, adam, state)
         stop.leave_if_asked(state["step"], path)
         report(**measure(), **seen())
