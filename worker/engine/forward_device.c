@@ -550,8 +550,8 @@ void forward_device_head(struct engine *e)
         for (int c = 0; c < n_parts; c++) part[c].id += from;
         memcpy(e->parts + ((size_t)i * (size_t)e->n_chunks + (size_t)(from / HEAD_CHUNK)) * 3, part,
                (size_t)n_parts * sizeof *part);
-        memcpy(e->judged + ((size_t)i * shards + shard) * (size_t)n_judge, d->judged + i * n_judge,
-               (size_t)n_judge * sizeof *d->judged);
+        for (int k = 0; k < n_judge; k++)
+            e->judged[((size_t)i * shards + shard) * (size_t)n_judge + (size_t)k] = d->judged[i * n_judge + k];
     }
 }
 
