@@ -80,7 +80,7 @@ enum device_op_kind {
     DEVICE_READY,    /* READY = rows of `buffer`, normed by `norm`; a row with a number that is not finite is bad */
     DEVICE_PRODUCT,  /* buffer = READY . matrix^T; of the first n_rows, 0: of all rows of the pass. So is */
     DEVICE_PLACE,    /* q, k, v += bias; q, k normed by head and turned; q *= q_scale; K and V into the cache; a row
-                      * whose K or V the cache cannot hold may be bad */
+                      * whose K or V the cache cannot hold may be bad: then its ATTN is not finite */
     DEVICE_ATTEND,   /* ATTN = attention of Q over the cache */
     DEVICE_ACTIVATE, /* FF = activation(FF) * UP */
     DEVICE_ADD,      /* X += step * Y, Y normed by `norm` */

@@ -212,7 +212,7 @@ struct top {
 struct verdict_row { /* of a wanted row, in order */
     int32_t next;
     float lp_next;
-    const float *lp_judged;
+    const float *lp_judged; /* minus infinity: of an id that the plan's cut head has not */
     size_t n_judged;
     const struct top *top;
     size_t n_top;

@@ -6,6 +6,7 @@
 
 #include <float.h>
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 
 #include "proto/layout.h"
@@ -154,7 +155,7 @@ static void check_verdict(struct checked *c, const struct verdict *v)
     for (size_t i = 0; i < v->n_rows; i++) {
         const struct verdict_row *row = &v->rows[i];
         CHECK(c, of_verdict_row, row);
-        for (size_t k = 0; k < row->n_judged; k++) must_be(c, "lp_judged", (double)row->lp_judged[k], -FLT_MAX, 0);
+        for (size_t k = 0; k < row->n_judged; k++) must_be(c, "lp_judged", (double)row->lp_judged[k], -INFINITY, 0);
         for (size_t k = 0; k < row->n_top; k++) CHECK(c, of_top, &row->top[k]);
     }
 }

@@ -47,6 +47,16 @@ for plan in layerskip:1 layerskip:2 layerskip:4 skip:2 skip:1a,2m ode:0,1x2@.5,3
     drafts --draft-plan "$plan" --threads 1
     drafts --draft-plan "$plan" --tp 3 --threads 1
 done
+ids=$(seq -s, 3 2 511) # a cut head: the drafts' other ids are never chosen
+echo '{"entries": [{"block": 0}, {"block": 1}, {"block": 2}, {"block": 3}], "ids": ['"$ids]}" > cut.json
+"$tiny" little.gguf --left-out 2 || wrong "no little toy model"
+mv whole uncut
+writes whole --plan cut.json
+cmp -s whole uncut && wrong "a cut head changes nothing"
+for more in "--little little.gguf" "--draft-plan layerskip:2 --tp 2"; do # shellcheck disable=SC2086 # words
+    drafts --plan cut.json $more
+done
+mv uncut whole
 drafts --depth 2
 drafts --draft-plan layerskip:1 --depth 3 --tp 2 # another exit than the plan's
 drafts --draft-plan layerskip:2 --pp 2
@@ -102,6 +112,9 @@ grep -q '^lossy: the big model is served under the plan skip:1$' err || wrong "g
 does '"plan": "skip:1"' generate --big big.gguf --raw -n 4 -o jsonl --plan skip:1 "the little friend"
 seq 100 > text
 does '^lossy: .* the plan skip:1$' eval perplexity --big big.gguf --window 32 --plan skip:1 text
+run eval perplexity --big big.gguf --window 32 --plan cut.json text
+[ "$rc" = 3 ] && grep -q "^pilotfish: the text has id 24, which the plan's head has not" err ||
+    wrong "perplexity under a cut head: exit $rc"
 does . bench step --big big.gguf --rows 1 --contexts 0 --rounds 1 --plan skip:1
 
 # --- KV belongs to the plan's entries ---------------------------------------------------------------------------------

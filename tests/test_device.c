@@ -81,8 +81,8 @@ struct bits { /* of a pass */
     float lp_next[MAX_ROWS], lp_judged[MAX_ROWS];
 };
 
-/* n rows of both slots, which go on where they ended; every third row samples, one of them from a few ids, but in passes
- * of 8 and 33 rows all are greedy, which a device reduces itself. */
+/* n rows of both slots, which go on where they ended; every third row samples, one of them from a few ids, but in
+ * passes of 8 and 33 rows all are greedy, which a device reduces itself. */
 static void feed(struct engine *e, int at[2], int n, struct bits *out)
 {
     static struct row asks[MAX_ROWS];
@@ -209,6 +209,42 @@ static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
     assert_memory_equal(x[0], x[1], sizeof x[0]);
 }
 
+static void rows_stay_where_none_come_or_go(void **state)
+{
+    (void)state;
+    enum { N = 3, N_EMBD = 64, D = 8 };
+    const char *why = "";
+    const struct device_shape shape = {.max_rows = N,
+                                       .n_embd = N_EMBD,
+                                       .n_head = 1,
+                                       .n_head_kv = 1,
+                                       .d_head = D,
+                                       .n_ff = D,
+                                       .n_caches = 1,
+                                       .n_slots = 1,
+                                       .n_ctx = D,
+                                       .eps = 1e-5f,
+                                       .n_attn = D,
+                                       .n_ff_all = D,
+                                       .group = 1};
+    const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE};
+    struct device_row rows[N] = {{0, 0, -1}, {0, 1, -1}, {0, 2, -1}};
+    float x[N * N_EMBD], back[N * N_EMBD] = {0}, cs[2 * N * D] = {0};
+    struct device *d = tested->open(&shape, &why);
+    if (!d) fail_msg("%s", why);
+    for (int i = 0; i < N * N_EMBD; i++) x[i] = (float)i;
+    for (int i = 0; i < 2; i++) {
+        tested->begin(d, rows, N, i ? NULL : x, cs);
+        assert_int_equal(tested->record(d, &ready), 0);
+        tested->run(d);
+        while (tested->poll(d, 0) == 0) continue;
+        tested->end(d, rows, i ? back : NULL);
+        assert_int_equal(tested->poll(d, 0), 1);
+    }
+    assert_memory_equal(back, x, sizeof x);
+    tested->close(d);
+}
+
 static void a_load_says_the_bytes_that_the_cpu_s_says(void **state)
 {
     (void)state;
@@ -256,27 +292,31 @@ static void shards_and_stages_on_it_give_the_one_hash(void **state)
 }
 
 /* K and V alone of the side block follow rows that the served plan has computed. The block is a copy of the last one,
- * behind those before: its drafts are right only where these are. */
+ * behind those before: its drafts are right only where these are. With fewer ids they are right where big's is there. */
 static void a_side_file_serves_and_drafts_there_too(void **state)
 {
     (void)state;
     static struct grid g;
     const struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
-    char balcony[80];
+    const int exit = s.n_blocks - 1;
+    const struct tiny_side sides[] = {{.exits = {exit}}, {.exits = {1, exit}, .n_ids = 300}, {{1, exit}, 250, 2}};
+    char balcony[96];
     const char *why;
-    snprintf(balcony, sizeof balcony, "balcony:%s", side);
-    write_toy(path, &s);
-    assert_int_equal(tiny_write_side(side, path, &s, &(struct tiny_side){.exits = {s.n_blocks - 1}}), 0);
-    check_toy("qwen2", QUANT_Q8_0, balcony);
-    grid_init(&g, path, NULL, kernels_pick(NULL, &why));
-    grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER});
-    g.have_expected = 1;
-    g.device = tested;
-    g.draft_plan = balcony;
-    g.self_max = 64;
-    grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 2, 1, TOGETHER});
-    assert_true(g.n_planned_judged > 0);
-    assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
+    snprintf(balcony, sizeof balcony, "balcony:%s:%d", side, exit);
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
+        write_toy(path, &s);
+        assert_int_equal(tiny_write_side(side, path, &s, &sides[i]), 0);
+        check_toy("qwen2", QUANT_Q8_0, balcony);
+        grid_init(&g, path, NULL, kernels_pick(NULL, &why));
+        grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER});
+        g.have_expected = 1;
+        g.device = tested;
+        g.draft_plan = balcony;
+        g.self_max = 64;
+        grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 2, 1, TOGETHER});
+        assert_true(g.n_planned_judged > 0);
+        if (!sides[i].n_ids) assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
+    }
 }
 
 static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void **state)
@@ -373,6 +413,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_architecture_and_a_plan_too),
         cmocka_unit_test(a_number_that_is_not_finite_is_of_its_row_alone),
         cmocka_unit_test(what_is_copied_has_the_bits_of_what_was_computed),
+        cmocka_unit_test(rows_stay_where_none_come_or_go),
         cmocka_unit_test(a_load_says_the_bytes_that_the_cpu_s_says),
         cmocka_unit_test(shards_and_stages_on_it_give_the_one_hash),
         cmocka_unit_test(a_side_file_serves_and_drafts_there_too),

@@ -269,6 +269,28 @@ static void a_draft_s_plan_fits_the_first_stage(void **state)
     }
 }
 
+static void a_cut_head_counts_as_far_as_it_is_read(void **state)
+{
+    (void)state;
+    enum { N = 128 };
+    char listed[20 * N] = "{\"entries\": [{\"block\": 0}], \"ids\": [";
+    for (int i = 0; i < N; i++) snprintf(listed + strlen(listed), 20, i ? ", %d" : "%d", 3 * i);
+    strcat(listed, "]}");
+    const char *const plans[] = {"layerskip:1", "{\"entries\": [{\"block\": 0}], \"ids\": 128}", listed};
+    struct engine_info info[3];
+    for (int i = 0; i < 3; i++) {
+        struct engine *e = engine(plans[i], NULL, 1);
+        engine_info(e, &info[i]);
+        engine_close(e);
+    }
+    const double n_vocab = info[0].shape.n_vocab, in_panels = (info[0].shape.n_vocab + PANEL - 1) / PANEL * PANEL;
+    for (int i = 1; i < 3; i++) {
+        assert_true((double)info[i].head_bytes * in_panels == (double)info[0].head_bytes * N);
+        assert_true(info[0].multiply_adds - info[i].multiply_adds == N_EMBD * (n_vocab - N));
+        assert_true(info[i].body_bytes == info[0].body_bytes);
+    }
+}
+
 /* ---- rows that are held (exit_rows.h) ---- */
 
 /* Position 10 + i of a text whose ids are i. */
@@ -363,6 +385,7 @@ int main(void)
         cmocka_unit_test(big_goes_on_from_where_the_plans_part_with_the_bits_of_a_plain_pass),
         cmocka_unit_test(a_row_that_was_bad_before_is_bad_behind_with_the_same_words),
         cmocka_unit_test(a_draft_s_plan_fits_the_first_stage),
+        cmocka_unit_test(a_cut_head_counts_as_far_as_it_is_read),
         cmocka_unit_test(rows_of_a_draft_are_found_by_their_text),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,5 +1,6 @@
 /* Ids of a given text under big: which rows are sent and wanted, that each id is judged once, by what stands before it
  * in its window, and that only what was asked for is taken. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,12 +248,41 @@ static void a_verdict_that_is_a_refusal_or_was_not_asked_for_is_an_error(void **
     }
 }
 
+static void an_id_that_a_cut_head_has_not_is_named(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {'a', 'b', 'c', 'd'};
+    const struct score_config c = {.ids = ids,
+                                   .n_ids = 4,
+                                   .window = 4,
+                                   .n_before = 2,
+                                   .n_slots = 1,
+                                   .max_rows = 4,
+                                   .max_jobs = 1,
+                                   .n_vocab = N_VOCAB,
+                                   .root = ROOT};
+    const float lp[] = {-1, -INFINITY};
+    struct score *s;
+    struct verifier v = {0};
+    struct err err;
+    assert_int_equal(score_open(&s, &c, &err), OK);
+    assert_int_equal(step(s, &v, NULL, &err), OK);
+    struct verdict verdict = v.answers[0].verdict;
+    assert_int_equal(verdict.n_rows, 2);
+    for (int i = 0; i < 2; i++) v.answers[0].rows[i].lp_judged = &lp[i];
+    verdict.rows = v.answers[0].rows;
+    assert_int_equal(step(s, &v, &verdict, &err), E_MODEL);
+    assert_string_equal(err.text, "the text has id 100, which the plan's head has not: no perplexity");
+    score_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_ids_of_a_window_are_read_and_those_after_them_judged),
         cmocka_unit_test(each_id_counts_once_and_the_sums_are_the_same_bits_however_windows_are_shared_out),
         cmocka_unit_test(a_verdict_that_is_a_refusal_or_was_not_asked_for_is_an_error),
+        cmocka_unit_test(an_id_that_a_cut_head_has_not_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -389,6 +390,23 @@ static void every_row_of_a_list_is_within_its_bounds(void **state)
     }
 }
 
+static void only_an_id_that_is_judged_may_be_one_that_is_never_chosen(void **state)
+{
+    (void)state;
+    const float never = -INFINITY, no_number = NAN;
+    const struct top best = {.lp = never};
+    struct verdict_row row = {.lp_judged = &never, .n_judged = 1};
+    const struct message m = {TAG_VERDICT, .verdict = {.rows = &row, .n_rows = 1}};
+    struct err err;
+    assert_int_equal(wire_check(&m, &err), OK);
+    row.lp_judged = &no_number;
+    assert_int_equal(wire_check(&m, &err), E_PEER);
+    row = (struct verdict_row){.lp_next = never};
+    assert_int_equal(wire_check(&m, &err), E_PEER);
+    row = (struct verdict_row){.top = &best, .n_top = 1};
+    assert_int_equal(wire_check(&m, &err), E_PEER);
+}
+
 static void a_failure_has_a_code_of_ours_and_a_text(void **state)
 {
     (void)state;
@@ -556,6 +574,7 @@ int main(void)
         cmocka_unit_test(a_message_over_its_bound_is_refused_both_ways),
         cmocka_unit_test(a_number_is_within_what_a_job_may_have),
         cmocka_unit_test(every_row_of_a_list_is_within_its_bounds),
+        cmocka_unit_test(only_an_id_that_is_judged_may_be_one_that_is_never_chosen),
         cmocka_unit_test(a_failure_has_a_code_of_ours_and_a_text),
         cmocka_unit_test(a_text_too_long_loses_its_end),
         cmocka_unit_test(a_longer_text_of_another_program_is_cut_and_ends),

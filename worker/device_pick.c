@@ -99,6 +99,8 @@ static int pick_cuda(struct device_pick *pick, const struct device_wish *wish, s
     int rc = find_module(path, wish->cpu_arithmetic, err);
     if (rc == E_LAYOUT && is_auto) return OK;
     if (rc == OK) rc = open_module(&pick->table, path, err);
+    if (rc == OK && wish->cpu_arithmetic && pick->table->arithmetic != ARITHMETIC_ID) /* it was named */
+        rc = err_set(err, E_LAYOUT, "%.800s has no arithmetic of the CPU (--arithmetic cpu)", path);
     if (rc != OK) return rc;
     if (is_auto && probe(pick, -1, err) != OK) {
         *pick = (struct device_pick){0};

@@ -3,8 +3,8 @@
  *
  * A module is the file that PILOTFISH_DEVICE_MODULE names, else pilotfish_cuda.so beside the program, or in the folder
  * of libraries that the program was installed with; pilotfish_cuda_cpu.so for the CPU's arithmetic.
- * PILOTFISH_CUDA=emulated takes pilotfish_cuda_emulated.so or pilotfish_cuda_cpu_emulated.so, whose device is the CPU. A
- * module that was opened stays.
+ * PILOTFISH_CUDA=emulated takes pilotfish_cuda_emulated.so or pilotfish_cuda_cpu_emulated.so, whose device is the CPU.
+ * A module that was opened stays.
  */
 #ifndef WORKER_DEVICE_PICK_H
 #define WORKER_DEVICE_PICK_H
@@ -39,8 +39,8 @@ struct device_pick {
     char name[160]; /* for people: "cuda: NVIDIA H200 at 0000:1b:00.0"; "": this CPU */
 };
 
-/* E_LAYOUT: no module, driver or device, a module of another version, or no device of this number. E_USAGE:
- * PILOTFISH_CUDA is not "emulated". */
+/* E_LAYOUT: no module, driver or device, a module of another version or arithmetic, or no device of this number.
+ * E_USAGE: PILOTFISH_CUDA is not "emulated". */
 int device_pick(struct device_pick *out, const struct device_wish *wish, struct err *err);
 
 #endif

@@ -1,5 +1,6 @@
 #include "coordinator/decode/score.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,9 @@ static int take(struct score *s, const struct verdict *v, struct err *err)
     int first = (int)v->at + 1 > s->c.n_before ? (int)v->at + 1 : s->c.n_before; /* the first id judged */
     size_t at = (size_t)w->index * (size_t)(s->c.window - s->c.n_before) + (size_t)(first - s->c.n_before);
     for (size_t i = 0; i < v->n_rows; i++) {
+        if (isinf(v->rows[i].lp_judged[0]))
+            return err_set(err, E_MODEL, "the text has id %d, which the plan's head has not: no perplexity",
+                           s->c.ids[w->index * s->c.window + first + (int)i]);
         s->lp[at + i] = v->rows[i].lp_judged[0];
         s->own_ids[at + i] = v->rows[i].next;
     }

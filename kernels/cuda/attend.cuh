@@ -4,8 +4,8 @@
  *   rows are the 16-row side: K and V are read once for all of them;  warp w = positions 32 w and on of the chunk
  *
  *   scores ─▶ maximum, p, sum ─▶ P.V of 32 positions a warp ─▶ the eight warps by halves ─▶ this chunk's (m, l, o)
- *                                      all chunks in one block: merged as they come ─▶ out ◀─ attend_merge: a block a row
- *                                      a chunk a block: to `work` ────────────────────────────┘ and head merges them
+ *                                    all chunks in one block: merged as they come ─▶ out ◀─ attend_merge: a block a row
+ *                                    a chunk a block: to `work` ────────────────────────────┘ and head merges them
  *
  * Both ways merge chunks in increasing order: the same bits. Which one is taken is a matter of how many blocks there
  * are to fill the card. Rows of the 16-row side never meet, so their company does not show either.

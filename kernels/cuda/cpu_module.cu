@@ -1,7 +1,8 @@
 /* cpu_module.cu -- a card that gives the CPU's bits (arithmetic id 1), slowly: the reference's own functions
  * (cpu_ref.c), compiled for the card, each by one thread for a row, a head of a row or an output. Built as a module of
  * its own, pilotfish_cuda_cpu.so (--arithmetic cpu): for tests of all but the products' arithmetic, and for jobs whose
- * other verifiers are CPUs. Ops run one after another on one stream; what the driver refuses marks the device as lost. */
+ * other verifiers are CPUs. Ops run one after another on one stream; what the driver refuses marks the device as
+ * lost. */
 #include "kernels/cuda/ptx.cuh"
 
 #include "kernels/cuda/pf_cuda.h"
@@ -457,7 +458,7 @@ static void cpu_begin(device *d, const device_row *rows, int n_rows, const float
     if (!enter(d)) return;
     to_card(d, d->rows, rows, (size_t)n_rows * sizeof *rows);
     to_card(d, d->cs, cs, 2 * (size_t)d->s.max_rows * (size_t)d->s.d_head * sizeof *cs);
-    copy_rows(d, d->of[DEVICE_X], d->ld[DEVICE_X], x, (size_t)n, n_rows, n, cudaMemcpyHostToDevice);
+    if (x) copy_rows(d, d->of[DEVICE_X], d->ld[DEVICE_X], x, (size_t)n, n_rows, n, cudaMemcpyHostToDevice);
 }
 
 static int cpu_record(device *d, const device_op *op)
@@ -509,7 +510,7 @@ static void cpu_end(device *d, device_row *rows, float *x)
 {
     if (!enter(d)) return;
     from_card(d, rows, d->rows, (size_t)d->n_rows * sizeof *rows);
-    cpu_get(d, x, (size_t)d->s.n_embd, DEVICE_X, d->n_rows, d->s.n_embd);
+    if (x) cpu_get(d, x, (size_t)d->s.n_embd, DEVICE_X, d->n_rows, d->s.n_embd);
 }
 
 /* A panel at a time, by way of Y, which nothing reads any more. */

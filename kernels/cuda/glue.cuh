@@ -138,7 +138,8 @@ static __device__ bool place_half(uint16_t *to, float x)
     return holds;
 }
 
-/* A block a row, a warp a head. A row whose K or V f16 does not hold is bad. */
+/* A block a row, a warp a head. A row whose K or V f16 does not hold is bad; so is then its attention, by which other
+ * shards, which have other heads, find it. */
 static __global__ void __launch_bounds__(ROW_THREADS) place(place_args a)
 {
     let_next_begin();
@@ -161,7 +162,9 @@ static __global__ void __launch_bounds__(ROW_THREADS) place(place_args a)
             bad = !place_half(a.cache.values + to_value + 2 * i, value[i]) || bad;
         }
     }
-    if (__syncthreads_or(bad) && threadIdx.x == 0 && a.cache.rows[row].bad < 0) a.cache.rows[row].bad = a.entry;
+    if (!__syncthreads_or(bad)) return;
+    if (threadIdx.x == 0 && a.cache.rows[row].bad < 0) a.cache.rows[row].bad = a.entry;
+    for (int i = (int)threadIdx.x; i < a.n_head * d; i += ROW_THREADS) a.q[(size_t)row * a.ld_q + (size_t)i] = NAN;
 }
 
 struct activate_args {

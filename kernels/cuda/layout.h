@@ -2,8 +2,8 @@
  *
  * A matrix is panels of 16 output rows. A step is 16 values of K, the depth of one mma; a group is 4 steps, of which a
  * lane reads 16 bytes at once. K is padded to whole groups. A panel holds its groups, one after another, so that a run
- * of them is one copy, and then undo [16] floats: what takes a row's power of two back (ARITHMETIC.md, arithmetic id 2).
- * A group holds
+ * of them is one copy, and then undo [16] floats: what takes a row's power of two back (ARITHMETIC.md, arithmetic id
+ * 2). A group holds
  *
  *   low     [32 lanes, 4 steps] words: 8 nibbles of a lane. Floats: [4 steps, 32 lanes, 4] words of two values
  *   high    [32 lanes, bits - 4] words: what a value has above its nibble

@@ -3,9 +3,9 @@
  *   run ─▶ lists to pinned memory ─▶ the same ops as once before? ─ no ─▶ copies and kernels, one by one
  *                                          └ yes ─▶ a graph of them, captured at their second time: one launch
  *
- * A graph is of a class of rows: 8, 16, 32 or 64. What differs between two passes of a class is in tables on the device,
- * which the graph's first nodes bring: rows, of which those past the pass have no slot, and lists, which end in places
- * of no row. Passes of more rows, and experts, whose ops differ each time, are launched one by one.
+ * A graph is of a class of rows: 8, 16, 32 or 64. What differs between two passes of a class is in tables on the
+ * device, which the graph's first nodes bring: rows, of which those past the pass have no slot, and lists, which end in
+ * places of no row. Passes of more rows, and experts, whose ops differ each time, are launched one by one.
  *
  * Every call that the driver refuses marks the device as lost; from then on nothing is launched, and poll says so. What
  * goes in and out of a pass goes through pinned memory. */

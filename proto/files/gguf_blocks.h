@@ -17,8 +17,8 @@ struct block_bytes { /* of a block's tensors */
     uint64_t attention, mlp;
 };
 
-/* [n_blocks + n_exits]: of the model's blocks, then of those of a side file; zeroed: there is none. The caller frees it;
- * NULL: out of memory. */
+/* [n_blocks + n_exits]: of the model's blocks, then of those of a side file; zeroed: there is none. The caller frees
+ * it; NULL: out of memory. */
 struct block_bytes *gguf_bytes_of_blocks(const struct gguf *g, int n_blocks, const struct side *side);
 /* Of what an entry runs. */
 uint64_t entry_bytes(const struct plan_entry *e, const struct block_bytes *of_blocks);

@@ -19,7 +19,8 @@ struct device_member {
     const char *place; /* its name, another one for each device of a host */
 };
 
-/* *opened: the devices exchange rows. why: to be told to people by this member; "": nothing. E_PEER: a gather failed. */
+/* *opened: the devices exchange rows. why: to be told to people by this member; "": nothing. E_PEER: a gather
+ * failed. */
 int collective_device_open(bool *opened, struct collective *host, const struct device_member *member,
                            enum device_comm which, char why[256], struct err *err);
 

@@ -64,7 +64,7 @@ struct engine_info {
     struct shape shape;
     uint64_t model_hash, vocab_hash, plan_hash;
     uint64_t weights_bytes, kv_position_bytes;
-    uint64_t body_bytes, head_bytes; /* what a pass streams of the weights */
+    uint64_t body_bytes, head_bytes; /* what a pass of the served plan streams of the weights */
     double multiply_adds;            /* of one row with the head */
     int entry_from, entry_to;        /* of the served plan, that this stage runs */
     uint64_t gather_bytes;           /* that the stage's shards exchange for a row; without the head */

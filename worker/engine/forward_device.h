@@ -3,8 +3,8 @@
  * that want lists of ids they come back in chunks, which head.c reduces.
  *
  * The engine owns the device. Shards of a stage exchange rows by their devices (collective_device.h), or else by way of
- * the host; which experts a row needs is found there. Requantized weights, and what the device itself lacks, are refused
- * by name.
+ * the host; which experts a row needs is found there. Requantized weights, and what the device itself lacks, are
+ * refused by name.
  */
 #ifndef WORKER_ENGINE_FORWARD_DEVICE_H
 #define WORKER_ENGINE_FORWARD_DEVICE_H

@@ -272,8 +272,8 @@ static int cut_stages(struct model *m, const struct model_config *c, struct err 
     }
     upto[0] = 0;
     for (int i = 0; i < n; i++) upto[i + 1] = upto[i] + entry_bytes(&m->plan.entries[i], bytes);
+    uint64_t total = plan_bytes(&m->file, &m->plan, bytes);
     free(bytes);
-    uint64_t total = upto[n] + gguf_tensor(&m->file, head_name(m))->n_bytes;
     int from = 0;
     for (int stage = 0; stage < n_stages; stage++) {
         int to = from + 1, left = n_stages - 1 - stage; /* each later stage needs an entry too */
@@ -339,28 +339,33 @@ static int cut_shards(struct model *m, const char *text, struct err *err)
 
 /* ---- open and close ---- */
 
+/* Of the head, those that a pass of the served plan reads here. */
+static int n_head_rows(const struct model *m)
+{
+    int shard = m->share.shard, from = m->vocab_from[shard], to = m->vocab_from[shard + 1];
+    if (!model_has_head(m)) return 0;
+    if (m->plan.ids) return m->listed_from[shard + 1] - m->listed_from[shard];
+    if (m->plan.n_ids && m->plan.n_ids < to) to = m->plan.n_ids;
+    return to > from ? to - from : 0;
+}
+
 static void count_bytes(struct model *m, const struct pieces *p, const struct kernels *k)
 {
-    bool view = model_has_head(m);
+    enum quant head = m->shape.tied && embeds(m) ? m->embed.type : m->head.type;
     for (int i = 0; i < p->n; i++) {
         const struct piece *piece = &p->list[i];
         size_t n = piece_bytes(piece, k);
         m->n_bytes += n;
-        if ((m->draft.side && is_of_side(m, piece)) || piece->matrix == &m->head_listed) continue;
-        if (piece->matrix == &m->head) {
-            m->head_bytes = n;
-            view = false;
-        } else if (piece->matrix != &m->embed) {
-            double share =
-                piece->tensor->dim[2] > 1 ? (double)m->shape.n_used / m->shape.n_experts : 1; /* of experts */
-            int block = gguf_block_of(piece->tensor->name, m->shape.n_blocks);
-            if (block >= 0) share *= n_runs(m, block, gguf_is_of_mlp(piece->tensor->name) ? PART_MLP : PART_ATTENTION);
-            m->body_bytes += (size_t)((double)n * share);
-            if (piece->matrix) m->multiply_adds += share * piece->matrix->n_in * piece->matrix->n_out;
-        }
+        if (m->draft.side && is_of_side(m, piece)) continue;
+        if (piece->matrix == &m->embed || piece->matrix == &m->head || piece->matrix == &m->head_listed) continue;
+        double share = piece->tensor->dim[2] > 1 ? (double)m->shape.n_used / m->shape.n_experts : 1; /* of experts */
+        int block = gguf_block_of(piece->tensor->name, m->shape.n_blocks);
+        if (block >= 0) share *= n_runs(m, block, gguf_is_of_mlp(piece->tensor->name) ? PART_MLP : PART_ATTENTION);
+        m->body_bytes += (size_t)((double)n * share);
+        if (piece->matrix) m->multiply_adds += share * piece->matrix->n_in * piece->matrix->n_out;
     }
-    if (view) m->head_bytes = matrix_bytes(k, m->embed.type, m->head.n_in, m->head.n_out);
-    m->multiply_adds += (double)m->head.n_in * m->head.n_out;
+    m->head_bytes = matrix_bytes(k, head, m->shape.n_embd, n_head_rows(m));
+    m->multiply_adds += (double)m->shape.n_embd * n_head_rows(m);
 }
 
 static void note_formats(struct model *m, const struct pieces *p)

@@ -6,8 +6,9 @@
  *      "n_top": 48, "window": 512}
  *     int32 id, int32 pos, float32 x[n_exits, n_embd], int32 top[n_top], float32 lp[n_top]
  *
- * base: the model's fingerprint (proto/files/gguf.h). x: the hidden rows of the id at `pos` behind so many blocks. top, lp: the ids that the whole model finds likeliest next, and their ln p; likeliest first. A window of the
- * text begins at pos 0.
+ * base: the model's fingerprint (proto/files/gguf.h). x: the hidden rows of the id at `pos` behind so many blocks. top,
+ * lp: the ids that the whole model finds likeliest next, and their ln p; likeliest first. A window of the text begins
+ * at pos 0.
  */
 #ifndef WORKER_TOOLS_EVAL_ROWS_H
 #define WORKER_TOOLS_EVAL_ROWS_H

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Ranks: 3 to 5. Devices that exchange rows by themselves, over a fake NCCL (nccl.cc): the text is that of one device and
-# of rows that go by way of the hosts; without NCCL, or where it refuses, they do, said in one line; its errors end the
-# job with exit 5 and a host.
+# Ranks: 3 to 5. Devices that exchange rows by themselves, over a fake NCCL (nccl.cc): the text is that of one device
+# and of rows that go by way of the hosts; without NCCL, or where it refuses, they do, said in one line; its errors end
+# the job with exit 5 and a host.
 #   cuda_nccl.sh PILOTFISH TINY SCRIPTS FOLDER_OF_THE_FAKE
 set -u
 pilotfish=$1 tiny=$2 mpirun=$3/mpirun nccl=$4

@@ -47,6 +47,8 @@ mixed --arithmetic cpu
 { [ "$rc" = 0 ] && lps out | cmp -s - cpu; } || wrong "verifiers on a device and on a CPU give other ln p"
 mixed
 { [ "$rc" = 4 ] && grep -q 'compute different bits' err; } || wrong "verifiers of two arithmetics: exit $rc"
+PILOTFISH_DEVICE_MODULE=$(dirname "$pilotfish")/pilotfish_cuda_emulated.so refuses 4 \
+    'pilotfish_cuda_emulated.so has no arithmetic of the CPU' "${ask[@]}" --arithmetic cpu
 refuses 2 '--arithmetic gpu: must be one of device|cpu' "${ask[@]}" --arithmetic gpu
 run generate --big big.gguf --raw -n 1 --arithmetic cpu hello
 grep -q '^note: --arithmetic has no effect' err || wrong "--arithmetic without a device: no note"

@@ -1,4 +1,5 @@
-/* nccl_header.cc -- what kernels/cuda/nccl.cuh repeats of NCCL's public API, against nccl.h itself: it builds, or not. */
+/* nccl_header.cc -- what kernels/cuda/nccl.cuh repeats of NCCL's public API, against nccl.h itself: it builds, or
+ * not. */
 #include <nccl.h>
 
 #include <type_traits>
