@@ -131,11 +131,12 @@ static enum plan_part parts_of(const struct model *m, int block)
 static int add_blocks(struct model *m, struct pieces *p, struct err *err)
 {
     int rc = OK;
-    bool *seen = calloc((size_t)m->shape.n_blocks + 1, sizeof *seen);
+    bool *seen = calloc((size_t)m->shape.n_blocks, sizeof *seen);
     if (!seen) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     for (int i = m->entry_from; i < m->entry_to && rc == OK; i++) {
         int block = m->plan.entries[i].block;
-        if (block < m->shape.n_blocks && !seen[block]) rc = add_block(m, p, block, parts_of(m, block), err);
+        if (block >= m->shape.n_blocks || seen[block]) continue; /* of the side file, or added */
+        rc = add_block(m, p, block, parts_of(m, block), err);
         seen[block] = true;
     }
     free(seen);
