@@ -355,12 +355,12 @@ static void on_alarm(int signum)
     fail(&episode, "nothing happened for %d s", HANGS_S);
 }
 
-/* The warm-up is a quarter of the time, of a short run half of it. What is compared with it is the least of two episodes at the end: what one of
+/* The warm-up is a quarter of the time. What is compared with it is the least of two episodes at the end: what one of
  * them needs for a moment is no growth. */
 static void soak(struct soak *s, double seconds)
 {
     struct at_rest first = {0}, last[2] = {{0}};
-    const double begin_s = clock_now_s(), warm_s = begin_s + seconds / (seconds < 60 ? 2 : 4);
+    const double begin_s = clock_now_s(), warm_s = begin_s + seconds / 4;
     char why[128];
     signal(SIGALRM, on_alarm);
     for (bool warm = false; clock_now_s() < begin_s + seconds; s->n_episodes++) {
@@ -401,6 +401,7 @@ int main(int argc, char **argv)
     const char *why = "";
     struct err err = {0};
     double seconds = argc > 1 ? atof(argv[1]) : 0;
+    at_rest_begin();
     if (argc > 3 || seconds <= 0) {
         fputs("usage: soak SECONDS [SEED]\n", stderr);
         return 2;

@@ -31,9 +31,14 @@ static size_t heap_bytes(void)
 #endif
 
 /* glibc counts as in use a thread's cache of free blocks and what an arena needs for itself; and it keeps stacks of
- * threads that have ended. Resident memory reaches some 40 MB within a minute of clusters, and stays there. */
+ * threads that have ended. */
 static const size_t heap_more = IS_SANITIZED ? 16 << 10 : 512 << 10,
-                    resident_more = IS_SANITIZED ? 400 << 20 : 48 << 20;
+                    resident_more = IS_SANITIZED ? 400 << 20 : 24 << 20;
+
+void at_rest_begin(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+}
 
 static size_t resident_bytes(void)
 {

@@ -1,6 +1,7 @@
 /* at_rest.h -- what a program that repeats itself has in use between two repetitions, when nothing of them is left: it
  * must not grow.
  *
+ *     at_rest_begin();                       before the first thread
  *     struct at_rest first = {0};
  *     at_rest_join(&first, at_rest_now());   after each repetition of the warm-up
  *     why = at_rest_grew(&first, &now, text, sizeof text);
@@ -10,7 +11,8 @@
  * counted beside it, and nothing was left), so under TSan the heap is not looked at. Files: open descriptors.
  *
  * Resident memory is more: maps that are not the heap's, stacks, blocks too scattered for the allocator to give their
- * pages back (it is told to, first: else each thread's arena keeps what it once had). Under a sanitizer it says little:
+ * pages back (it is told to, first; but malloc_trim leaves the top of each thread's arena, 40 MB of them after a minute,
+ * so all threads have one arena). Under a sanitizer it says little:
  * ASan keeps freed blocks in a quarantine of 256 MB before it uses them again, and TSan has shadow memory of all that
  * was ever touched. There it is only held against a bound beyond these.
  */
@@ -24,6 +26,7 @@ struct at_rest {
     int n_files;
 };
 
+void at_rest_begin(void);
 struct at_rest at_rest_now(void);
 /* The most of both. */
 void at_rest_join(struct at_rest *most, struct at_rest more);
