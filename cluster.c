@@ -60,6 +60,7 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
                                   .draft_plan = drafts ? NULL : c->launch.draft_plan,
                                   .max_rows = drafts ? 0 : c->launch.max_rows,
                                   .drops_nothing = c->drops_nothing,
+                                  .hold_us = c->hold_us,
                                   .stage_share = drafts ? NULL : list_of(c->launch.stage_share),
                                   .shard_share = drafts ? NULL : list_of(c->launch.shard_share),
                                   .requantize = drafts && c->launch.requantize,

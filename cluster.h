@@ -25,6 +25,7 @@ struct cluster_config { /* borrowed until cluster_join */
     int n_threads;                           /* of each worker; 0: the cores that this process may use */
     size_t draft_memory_bytes;               /* of a leader; see worker_config.h */
     bool drops_nothing;                      /* tests, likewise */
+    uint32_t hold_us;                        /* tests, likewise */
     /* Tests: a drafter of their own in place of worker_run. */
     int (*drafter)(void *arg, struct mailbox *mailbox);
     void *drafter_arg;

@@ -360,7 +360,7 @@ static int run_doctor(struct program *p, struct err *err)
     struct mpi_world world;
     struct mpi_rank *ranks;
     if (!p->launched) return doctor(p, NULL, NULL, err);
-    int rc = survey_ranks(&world, &ranks, err);
+    int rc = survey_ranks(&world, p->o.threads, &ranks, err);
     if (rc == OK && ranks) rc = doctor(p, &world, ranks, err);
     free(ranks);
     mpi_finish();
@@ -396,7 +396,7 @@ static int run_plan(struct program *p, struct err *err)
     struct mpi_rank *ranks = NULL;
     struct plan_sources s = {planner_sizes, simulate_layout, p, hosts, 0, PASS_ROWS, MAX_JOBS, p->argv[0]};
     bool measures = p->o.measure && p->launched;
-    int rc = measures ? survey_ranks(&world, &ranks, err) : OK;
+    int rc = measures ? survey_ranks(&world, p->o.threads, &ranks, err) : OK;
     if (rc == OK && p->o.measure && !measures) s.n_measured = survey_this_host(hosts);
     if (ranks) s.n_measured = mpi_survey_hosts(hosts, ranks, world.size);
     if (rc == OK && p->rank == 0) rc = pick_kernels(p, err);

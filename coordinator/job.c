@@ -13,6 +13,7 @@
 #include "coordinator/shares.h"
 #include "coordinator/workers.h"
 #include "proto/clock.h"
+#include "proto/launcher.h"
 #include "proto/prefix_hash.h"
 
 enum { ARENA = 1 << 20, HELLO_WAIT_MS = 60000, LOAD_WAIT_MS = 600000, TICK_MS = 200 };
@@ -317,7 +318,17 @@ static void on_mail(uv_async_t *handle)
 int job_terminated(const struct job *j, struct err *err)
 {
     if (j->c.layout.n_ranks == 1) return err_set(err, E_TERMINATED, "terminated");
-    return err_set(err, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
+    int rank, signum;
+    if (!launcher_lost(&rank, &signum) || rank <= 0 || rank >= j->c.layout.n_ranks)
+        return err_set(err, E_PEER, "the launcher ended this job: a rank was lost, or the launcher was told to stop");
+    int peer = layout_peer(&j->c.layout, rank);
+    const char *name = signum > 0 ? sigabbrev_np(signum) : NULL;
+    char by[40] = "";
+    struct worker_name who;
+    snprintf(who.text, sizeof who.text, "rank %d", rank);
+    if (j->workers.seen[peer].hello) who = workers_name(&j->workers, peer);
+    if (name) snprintf(by, sizeof by, " to signal %d (%s)", signum, name);
+    return err_set(err, E_PEER, "%s was lost%s", who.text, by);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)

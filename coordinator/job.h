@@ -91,7 +91,8 @@ struct job_worker { /* what is known of one */
 void job_worker(const struct job *j, int i, struct job_worker *out);
 
 struct uv_loop_s *job_loop(struct job *j);
-/* What SIGTERM says: of one process E_TERMINATED; over ranks E_PEER, since so mpirun tells them that one is gone. */
+/* What SIGTERM says: of one process E_TERMINATED; over ranks E_PEER, since so mpirun tells them that one is gone. It
+ * names the one of which scripts/mpirun says so. */
 int job_terminated(const struct job *j, struct err *err);
 /* OK, or the error that ended the job on the loop. */
 int job_error(const struct job *j, struct err *err);

@@ -85,6 +85,13 @@ static void stand_in(void)
     if (n <= 0 || sscanf(answer, "exit %d", &code) == 1) _exit(code);
 }
 
+static void on_term(int signum)
+{
+    static const char line[] = "told 15\n";
+    send(script, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    raise(signum); /* which has its own way again: SA_RESETHAND */
+}
+
 void launcher_join(int rank)
 {
     const char *name = getenv("PILOTFISH_LAUNCHER");
@@ -97,6 +104,7 @@ void launcher_join(int rank)
     bool waits = rank == 0 && !launcher_is_direct();
     snprintf(line, sizeof line, "%s %d\n", waits ? "run" : "rank", rank);
     if (say(line) && waits) stand_in();
+    if (rank > 0) sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term, .sa_flags = (int)SA_RESETHAND}, NULL);
 }
 
 void launcher_leave(int code)
@@ -105,4 +113,12 @@ void launcher_leave(int code)
     if (script < 0) return;
     for (int i = 6; i > 3; i--, code /= 10) line[i] = (char)('0' + code % 10); /* no printf in a signal handler */
     say(line);
+}
+
+bool launcher_lost(int *rank, int *signum)
+{
+    char line[LINE_BYTES] = "";
+    if (script < 0) return false;
+    ssize_t n = recv(script, line, sizeof line - 1, MSG_DONTWAIT);
+    return n > 0 && sscanf(line, "lost %d %d", rank, signum) == 2;
 }

@@ -10,8 +10,12 @@
  *
  *   rank N      it begins
  *   end CODE    it ends by itself
+ *   told 15     rank N > 0: the launcher ends it, by SIGTERM
  *   run 0       rank 0 asks to be run. After it ran, the answer is "exit CODE"; if it cannot be run, "go 0": the
  *               stand-in becomes rank 0
+ *
+ * Before it ends rank 0 because another rank of this host is lost, the script writes "lost N SIGNAL" to it, 0 where it
+ * does not know the signal.
  *
  * Rank 0 of another host finds no socket: it stays with the launcher, and writes so on standard error, because its
  * only way to scripts/mpirun is the launcher's pipe. Without PILOTFISH_LAUNCHER nothing of this is done.
@@ -30,6 +34,10 @@ bool launcher_is_there(int *rank, int *size);
 void launcher_join(int rank);
 /* The process ends by itself, and has printed its cause if the code is not 0. A signal handler may call it. */
 void launcher_leave(int code);
+
+/* Rank 0 has been told to end: which rank is lost, and the signal that ended it, 0: not known. False: that was not
+ * said. */
+bool launcher_lost(int *rank, int *signum);
 
 /* True: this program is installed, and beside it the script, as pilotfish-mpirun. */
 bool launcher_is_installed(void);

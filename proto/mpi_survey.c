@@ -41,7 +41,8 @@ static uint64_t tcp_bytes(void)
 
 static struct mpi_rank here(const struct mpi_rank *own)
 {
-    struct mpi_rank r = {.memory_bytes = own->memory_bytes,
+    struct mpi_rank r = {.threads = own->threads,
+                         .memory_bytes = own->memory_bytes,
                          .read_bytes_per_s = own->read_bytes_per_s,
                          .products_per_s = own->products_per_s,
                          .host_cores = (int)sysconf(_SC_NPROCESSORS_ONLN)};

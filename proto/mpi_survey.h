@@ -14,6 +14,7 @@
 struct mpi_rank {
     char host[64];
     int cores, host_cores; /* that this rank may use; that its host has */
+    int threads;           /* that its worker computes with, as this rank says; 0: it does not */
     char transport[32];    /* what its messages to rank 0 go through */
     double round_trip_us;  /* the least, of a short message */
     double bytes_per_s;    /* of long ones, one way */

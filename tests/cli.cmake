@@ -74,6 +74,9 @@ set_tests_properties(lost_ranks PROPERTIES TIMEOUT 300)
 add_test(NAME stopped_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/stopped_ranks.sh $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(stopped_ranks PROPERTIES TIMEOUT 300)
+add_test(NAME idle_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/idle_ranks.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
+         ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(idle_ranks PROPERTIES TIMEOUT 300)
 add_library(dies MODULE lib/dies.c)
 target_include_directories(dies PRIVATE ${MPI_C_INCLUDE_DIRS})
 add_test(NAME lost_at_start COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/lost_at_start.py $<TARGET_FILE:pilotfish>

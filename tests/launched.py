@@ -227,7 +227,7 @@ def at_a_terminal():
         wrong("a conversation is another code than 0", t.seen)
 
     loses_a_worker(t, signal.SIGSTOP, rb"the verifier on host \S+ \(rank 1\) does not answer")
-    loses_a_worker(t, signal.SIGKILL, rb"the launcher ended this job: a rank was lost")
+    loses_a_worker(t, signal.SIGKILL, rb"the verifier on host \S+ \(rank 1\) was lost( to signal 9 \(KILL\))?\r")
     t.type("exit\n")
     os.waitpid(t.pid, 0)
 

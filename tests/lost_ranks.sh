@@ -25,6 +25,12 @@ while_it_loads() { # the 1.5B takes long enough to be caught loading
     ends 5 "rank $1 is lost while it loads"
 }
 
+# A worker, by its role and host.
+is_named() {
+    [ "$1" = 0 ] || grep -q "^pilotfish: the \(verifier\|drafter\) on host .* (rank $1[,)]" err ||
+        wrong "rank $1 is lost ${*:2}: it is not named"
+}
+
 # in_the_middle RANK N_RANKS OPTION...
 in_the_middle() {
     start "$2" "${with_little[@]}" "${@:3}"
@@ -32,6 +38,7 @@ in_the_middle() {
     kill -9 "$(cat "pid.$1")"
     ends 5 "rank $1 is lost in the middle, ${*:3}"
     [ -s out ] || wrong "rank $1, ${*:3}: the text so far is lost"
+    is_named "$1" "in the middle, ${*:3}"
 }
 
 while_the_leader_writes_by_itself() {
@@ -39,6 +46,7 @@ while_the_leader_writes_by_itself() {
     soon "text" text_is_there
     kill -9 "$(cat "pid.$1")"
     ends 5 "rank $1 is lost while the leader writes by itself, ${*:2}"
+    is_named "$1" "while the leader writes by itself, ${*:2}"
 }
 
 it_crashes() {

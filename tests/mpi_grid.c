@@ -20,7 +20,7 @@
 #include "proto/mpi_bridge.h"
 #include "tests/lib/grid.h"
 
-enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100, CUDA_CELLS = 3 };
+enum { N_WINDOWS = 4, AXES = 4, MOST_CELLS = 100, CUDA_CELLS = 3, HOLD_US = 1000 };
 static const int windows[N_WINDOWS] = {1, 4, 8, 16}, self_most[] = {0, 5, 64};
 static const struct net_path path = {.delay_ns = 2000000, .jitter_ns = 4000000};
 static const enum grid_drafter with_little[] = {GRID_NONE, GRID_LITTLE, GRID_ITSELF, GRID_WRONG},
@@ -88,7 +88,8 @@ static struct cluster_config config_of(const struct launch *l, const struct cell
                                    .kernels = l->grid.kernels,
                                    .device = {.kind = l->device, .number = -1},
                                    .n_threads = c->threads,
-                                   .drops_nothing = (c - l->cells) % 2};
+                                   .drops_nothing = (c - l->cells) % 2,
+                                   .hold_us = l->has_network ? HOLD_US : 0};
 }
 
 /* ---- rank 0 ---- */

@@ -104,8 +104,8 @@ writes() {
 
 # What doctor says of a link.
 doctor_says() {
-    ends 0 "rank 2  *host host3, .* to rank 0: TCP, round trip" \
-        "$netns" 3 -d 20000 -- "$mpirun" -n 3 "$pilotfish" doctor
+    ends 0 "rank 2  *host host3, .* cores, 1 thread; to rank 0: TCP, round trip" \
+        "$netns" 3 -d 20000 -- "$mpirun" -n 3 "$pilotfish" doctor --threads 1
     local n_late
     n_late=$(sed -nE 's/.* round trip ([0-9]+)\..* ms.*/\1/p' out | awk '$1 >= 40' | wc -l)
     [ "$n_late" = 2 ] || wrong "doctor: $n_late of 2 links take 40 ms there and back"

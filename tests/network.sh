@@ -62,6 +62,11 @@ marks 1 3 generate "${pair[@]}" --raw -n 8 --prompts prompts.jsonl --stats
 marks 1 6 bench pair "${pair[@]}" --raw -n 8 --prompts prompts.jsonl
 marks 1 1 eval compare "${pair[@]}" --raw -n 8 --prompts prompts.jsonl
 marks 1 1 eval perplexity --big big.gguf --window 64 text
+printf 'skip:1\n' > plans
+marks 1 2 eval pareto --big big.gguf --plans plans --window 64 text
+marks 1 2 plan search --big big.gguf --remove 1 --window 64 text
+does '^bytes,' eval pareto --big big.gguf --plans plans --window 64 "${far[@]}" -o csv text
+grep -q "$mark" err || wrong "eval pareto -o csv: not marked"
 printf 'one\ntwo\n' > said
 input=said marks 2 2 chat "${pair[@]}" --template chatml -n 4
 

@@ -232,6 +232,17 @@ def a_request_names_the_plan_that_drafts():
         check(tokens[0] == tokens[1], "a plan for drafts changes the text")
 
 
+def answers_name_the_emulated_network_and_the_plan():
+    marks = {"plan": "skip:1", "network": {"delay_ms": 2.0, "jitter_ms": 0.0, "mbit_per_s": 0.0}}
+    with Server("--net-delay", "2", "--plan", "skip:1") as server:
+        for line in ("emulated network: 2 ms each way", "lossy: the big model is served under the plan skip:1"):
+            eventually(lambda: f"{line}\n" in server.said, line)
+        ask = {"prompt": "hello", "max_tokens": 4}
+        for where, seen in (("/props", server.get("/props")[2]),
+                            ("an answer", server.get("/v1/completions", ask)[2]["metrics"])):
+            check({key: seen.get(key) for key in marks} == marks, f"{where}: {seen}")
+
+
 def prompts_may_be_texts_or_tokens(server):
     status, _, tokens = server.get("/tokenize", {"prompt": "hello world"})
     check(status == 200 and tokens["count"] == len(tokens["tokens"]), tokens)
@@ -935,6 +946,7 @@ def main():
         a_client_measures_the_server(server)
         what_was_measured_is_kept_after_ctrl_c(server)
     a_request_names_the_plan_that_drafts()
+    answers_name_the_emulated_network_and_the_plan()
     a_key_is_needed_where_one_is_set()
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)

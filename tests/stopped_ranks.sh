@@ -7,15 +7,6 @@ pilotfish=$1 tiny=$2 mpirun=$3/mpirun
 . "$(dirname "$0")/lib/cli.bash"
 . "$(dirname "$0")/lib/ranks.bash"
 
-# The process of a rank; pid.0 is the one that stands in for rank 0 (proto/launcher.h).
-process_of() {
-    local child
-    [ "$1" != 0 ] || for child in $(cat "/proc/$pid/task/$pid/children"); do
-        [ "$(cat "/proc/$child/comm")" != pilotfish ] || echo "$child"
-    done
-    [ "$1" = 0 ] || cat "pid.$1"
-}
-
 grows() {
     local before
     before=$(stat -c %s out)

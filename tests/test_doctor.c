@@ -100,14 +100,19 @@ static void each_rank_has_a_line(void **state)
     (void)state;
     char text[ROOM] = "";
     struct doctor_input in = plain_input();
-    const struct mpi_world world = {.rank = 0, .size = 2, .library = "An MPI 1.0"};
-    const struct mpi_rank ranks[] = {{.host = "a", .cores = 2, .host_cores = 4},
-                                     {"b", 64, 64, "TCP", .round_trip_us = 20250, .bytes_per_s = 12.5e6}};
+    const struct mpi_world world = {.rank = 0, .size = 3, .library = "An MPI 1.0"};
+    const struct mpi_rank ranks[] = {{.host = "a", .cores = 2, .host_cores = 4, .threads = 2},
+                                     {"b", 64, 64, 32, "TCP", .round_trip_us = 20250, .bytes_per_s = 12.5e6},
+                                     {"b", 1, 64, 1, "TCP", .round_trip_us = 40000, .bytes_per_s = 12.5e6}};
     in.world = &world;
     in.ranks = ranks;
     assert_int_equal(doctor_says(&in, text), OK);
     assert_has(text, "ok    rank 0     host a, 2 of its 4 cores\n");
-    assert_has(text, "ok    rank 1     host b, 64 of its 64 cores; to rank 0: TCP, round trip 20.250 ms, 12 MB/s\n");
+    assert_has(text,
+               "ok    rank 1     host b, 64 of its 64 cores, 32 threads; to rank 0: TCP, round trip 20.250 ms, 12 "
+               "MB/s\n");
+    assert_has(text, "ok    rank 2     host b, 1 of its 64 cores, 1 thread; to rank 0: TCP, round trip 40.000 ms, 12 "
+                     "MB/s\n");
 }
 
 static void a_file_that_is_no_model_is_bad(void **state)

@@ -56,17 +56,25 @@ static void expect(struct grid *g)
     g->self_max = 64;
 }
 
-/* Off, so few that each wants an Ack, plenty: in turn. */
+/* Each draft waits for its verdict, few do not, many: in turn. */
 static int draft_ahead(int turn)
 {
     static const int most[] = {0, 3, 16, 32};
     return most[turn % 4];
 }
 
+/* Off, so few that each wants an Ack, plenty: in turn. */
 static int self_max(int turn)
 {
     static const int most[] = {0, 5, SELF_MEASURED};
     return most[turn % 3];
+}
+
+/* No row of the leader's own waits for drafts; it does, and they come later, or before it: in turn. */
+static uint32_t hold_us(int turn)
+{
+    static const uint32_t of[] = {0, 300, 3000};
+    return of[turn % 3];
 }
 
 /* No cap, one that the window must stay below, one that leaves drafts their room: in turn. */
@@ -453,6 +461,7 @@ static void no_delay_and_no_jitter_changes_a_text(void **state)
         g.self_max = self_max(i / 5);
         g.draft_ahead = draft_ahead(i / 2);
         g.path = paths[i / 15];
+        g.hold_us = hold_us(i / 7);
         grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i % 4], 1 + i % 2, 1 + layout % 3,
                                     1 + layout / 3, (enum company)(i / 2 % N_COMPANIES)});
     }

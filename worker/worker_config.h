@@ -21,6 +21,7 @@ struct worker_config { /* all borrowed until worker_run returns */
     const char *stage_share, *shard_share; /* likewise */
     int max_rows;                          /* of a pass; 0: as many as there may be */
     bool drops_nothing;                    /* tests: a verifier computes what is of no use, too (lead.h, drops.h) */
+    uint32_t hold_us;                      /* tests: see lead.h */
     uint64_t read_bytes_per_s;             /* of its read loop, for Hello; 0: not timed */
     bool requantize;                       /* see engine.h */
     bool sends_metadata;                   /* the coordinator has no file of this model: Metadata goes before Hello */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/cli/csv.h"
+#include "coordinator/cli/network.h"
 #include "coordinator/cli/scored_text.h"
 #include "coordinator/text/json_text.h"
 #include "coordinator/text/read_text.h"
@@ -170,8 +171,9 @@ static int by_bytes(const void *x, const void *y)
 
 /* ---- output ---- */
 
-static int put_row(const struct measured *r, enum format format, struct err *err)
+static int put_row(const struct pareto *p, const struct measured *r, struct err *err)
 {
+    enum format format = p->s.o.format;
     double perplexity = exp(-r->lp_token);
     if (format == FORMAT_TEXT) {
         printf("%6.1f %% %12.4f %8.1f %% %c %s\n", 100 * r->bytes, perplexity, 100 * r->agreement,
@@ -185,10 +187,11 @@ static int put_row(const struct measured *r, enum format format, struct err *err
         putchar('\n');
         return OK;
     }
-    return json_put_line(json_pack("{ss sf sf sf sf si sb}", "plan", r->spelled, "bytes", r->bytes, "perplexity",
-                                   perplexity, "lp_token", r->lp_token, "agreement", r->agreement, "tokens",
-                                   r->n_tokens, "frontier", r->on_frontier),
-                         JSON_REAL_PRECISION(17), stdout, err);
+    json_t *line =
+        json_pack("{ss sf sf sf sf si sb}", "plan", r->spelled, "bytes", r->bytes, "perplexity", perplexity, "lp_token",
+                  r->lp_token, "agreement", r->agreement, "tokens", r->n_tokens, "frontier", r->on_frontier);
+    line = json_unless(network_json(&p->s.o, line), line);
+    return json_put_line(line, JSON_REAL_PRECISION(17), stdout, err);
 }
 
 static int put_rows(const struct pareto *p, struct err *err)
@@ -197,7 +200,8 @@ static int put_rows(const struct pareto *p, struct err *err)
     int rc = OK;
     if (format == FORMAT_TEXT) printf("   bytes   perplexity  agreement   plan; *: on the frontier\n");
     if (format == FORMAT_CSV) printf("bytes,perplexity,lp_token,agreement,tokens,frontier,plan\n");
-    for (int i = 0; i < p->n && rc == OK; i++) rc = put_row(&p->rows[i], format, err);
+    for (int i = 0; i < p->n && rc == OK; i++) rc = put_row(p, &p->rows[i], err);
+    if (format != FORMAT_JSONL) network_line(&p->s.o, format == FORMAT_TEXT ? stdout : stderr);
     if (rc == OK && fflush(stdout)) rc = err_set(err, E_FAIL, "standard output: %s", strerror(errno));
     return rc;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/cli/network.h"
 #include "coordinator/cli/plan_json.h"
 #include "coordinator/cli/scored_text.h"
 #include "coordinator/text/json_text.h"
@@ -204,11 +205,13 @@ static int put_row(struct search *h, int n_off, const struct choice *c, struct e
     double perplexity = exp(-c->found.lp_token);
     progress_clear(&h->s.progress);
     if (n_off) snprintf(without, sizeof without, "%d%s", c->block, plan_part_letters[c->part]);
-    if (h->s.o.format != FORMAT_TEXT)
-        return json_put_line(json_pack("{si ss ss sf sf sf si}", "off", n_off, "without", without, "plan",
-                                       c->found.plan, "perplexity", perplexity, "lp_token", c->found.lp_token,
-                                       "agreement", c->found.agreement, "tokens", c->found.n_tokens),
-                             JSON_REAL_PRECISION(17), stdout, err);
+    if (h->s.o.format != FORMAT_TEXT) {
+        json_t *line = json_pack("{si ss ss sf sf sf si}", "off", n_off, "without", without, "plan", c->found.plan,
+                                 "perplexity", perplexity, "lp_token", c->found.lp_token, "agreement",
+                                 c->found.agreement, "tokens", c->found.n_tokens);
+        line = json_unless(network_json(&h->s.o, line), line);
+        return json_put_line(line, JSON_REAL_PRECISION(17), stdout, err);
+    }
     printf("%4d %8s %12.4f %10.1f %%\n", n_off, without, perplexity, 100 * c->found.agreement);
     return fflush(stdout) ? err_set(err, E_FAIL, "standard output: %s", strerror(errno)) : OK;
 }
@@ -246,6 +249,7 @@ static int search(struct search *h, struct err *err)
         rc = put_row(h, n_off, &best, err);
         if (rc == OK) rc = save(h, &plain, &best.found, err);
     }
+    if (h->s.o.format == FORMAT_TEXT) network_line(&h->s.o, stdout);
     if (rc == OK) fprintf(stderr, "%s has the plan %s\n", h->s.o.save, best.found.plan);
     return rc;
 }

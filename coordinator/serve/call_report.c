@@ -1,5 +1,6 @@
 #include "coordinator/serve/call_report.h"
 
+#include "coordinator/cli/marks.h"
 #include "coordinator/cli/stats.h"
 #include "coordinator/text/json_text.h"
 
@@ -51,12 +52,13 @@ static json_t *timings(const struct stats *t)
                      (json_int_t)t->n_drafted, "draft_n_accepted", (json_int_t)t->n_accepted);
 }
 
-int report_put(json_t *reply, const struct ask *ask, const struct choice *choices)
+int report_put(json_t *reply, const struct options *o, const struct ask *ask, const struct choice *choices)
 {
     struct stats total = {0};
     int n = ask_n_choices(ask);
     for (int i = 0; i < n; i++) stats_add(&total, &choices[i].seq);
-    int lost = json_object_set_new(
-        reply, "metrics", json_pack("{so}", "speculative_decoding", speculative(&total, ask->settings.draft_max)));
-    return lost | json_object_set_new(reply, "timings", timings(&total));
+    json_t *metrics = json_pack("{so}", "speculative_decoding", speculative(&total, ask->settings.draft_max));
+    int lost = marks_json(o, metrics);
+    return lost | json_object_set_new(reply, "metrics", metrics) |
+           json_object_set_new(reply, "timings", timings(&total));
 }

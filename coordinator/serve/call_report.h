@@ -6,7 +6,8 @@
 
 /* A new reference; NULL when memory is out. A prompt counts once, however many answers it has. */
 json_t *report_usage(const struct ask *ask, const struct choice *choices);
-/* Adds "metrics" and "timings" to a reply. Not 0: memory is out. */
-int report_put(json_t *reply, const struct ask *ask, const struct choice *choices);
+/* Adds "metrics" and "timings" to a reply; with the plan and the emulated network that the server has (marks.h). Not 0:
+ * memory is out. */
+int report_put(json_t *reply, const struct options *o, const struct ask *ask, const struct choice *choices);
 
 #endif

@@ -123,7 +123,7 @@ static void put_piece(struct call *call, struct choice *choice)
     }
     json_t *part = part_of(call, entry);
     bool reports = call->n_done == call->n && !call->ask.with_usage;
-    int lost = reports ? report_put(part, &call->ask, call->choices) : 0;
+    int lost = reports ? report_put(part, call->all->c.from.o, &call->ask, call->choices) : 0;
     put_event(call, json_unless(lost, part));
 }
 
@@ -151,7 +151,7 @@ static json_t *whole_of(struct call *call)
     for (int i = 0; i < call->n; i++) lost |= json_array_append_new(list, choice_piece(&call->choices[i]));
     lost |= json_object_set_new(whole, "choices", list);
     lost |= json_object_set_new(whole, "usage", report_usage(&call->ask, call->choices));
-    lost |= report_put(whole, &call->ask, call->choices);
+    lost |= report_put(whole, call->all->c.from.o, &call->ask, call->choices);
     return json_unless(lost, whole);
 }
 
@@ -163,7 +163,7 @@ static void end_stream(struct call *call)
         if (call->ask.with_usage) {
             json_t *part = part_of(call, NULL);
             int lost = json_object_set_new(part, "usage", report_usage(&call->ask, call->choices));
-            lost |= report_put(part, &call->ask, call->choices);
+            lost |= report_put(part, call->all->c.from.o, &call->ask, call->choices);
             put_event(call, json_unless(lost, part));
         }
         exchange_write(call->x, "data: [DONE]\n\n", 14);

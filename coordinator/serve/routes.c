@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/cli/marks.h"
 #include "coordinator/serve/page.h"
 #include "coordinator/text/json_text.h"
 
@@ -104,7 +105,7 @@ static void get_props(struct server *v, struct exchange *x)
                   json_text(bos.s, bos.n), "build_info", "pilotfish " PILOTFISH_VERSION, "drafter",
                   drafters[o->drafter], "drafters", layout_n_drafters(&v->s->launch->layout), "draft_plans",
                   plan_names(o), "groups", o->groups, "tp", o->tp, "pp", o->pp, "workers", v->s->info.n_workers);
-    exchange_reply_json(x, 200, props);
+    exchange_reply_json(x, 200, json_unless(marks_json(o, props), props));
 }
 
 static json_t *workers_json(const struct server *v)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/cli/marks.h"
 #include "coordinator/cli/note.h"
 #include "coordinator/serve/routes.h"
 #include "coordinator/text/json_text.h"
@@ -230,6 +231,7 @@ static int serve(struct serve *z, struct err *err)
     rc = open_calls(z, err);
     if (rc == OK) rc = watch(z, err);
     if (rc != OK) return rc;
+    marks_line(&z->s.o, stderr);
     fprintf(stderr, "ready: %s on http://%s\n", show_name(z->model).s, http_address(z->http));
     run(z);
     if (z->rc != OK) *err = z->err;

@@ -348,9 +348,10 @@ static void name_run(const struct grid *g, const struct cell *c, char *out, size
 {
     cell_name(c, out, size);
     size_t n = strlen(out);
-    snprintf(out + n, size - n, ", groups %d, drafters %d, max-rows %d, self-max %d, ahead %d, %g ms + %g ms%s",
-             n_groups(g), n_drafters(g), g->max_rows, g->self_max, g->draft_ahead, (double)g->path.delay_ns * 1e-6,
-             (double)g->path.jitter_ns * 1e-6, g->drops_nothing ? ", nothing dropped" : "");
+    snprintf(out + n, size - n,
+             ", groups %d, drafters %d, max-rows %d, self-max %d, ahead %d, %g ms + %g ms, hold %u us%s", n_groups(g),
+             n_drafters(g), g->max_rows, g->self_max, g->draft_ahead, (double)g->path.delay_ns * 1e-6,
+             (double)g->path.jitter_ns * 1e-6, g->hold_us, g->drops_nothing ? ", nothing dropped" : "");
 }
 
 void grid_run_over(struct grid *g, const struct cell *c, const struct layout *l, struct router *router)
@@ -397,7 +398,8 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .device = {.table = g->device, .number = -1}, /* each one of its own */
                                     .n_threads = c->threads,
                                     .draft_memory_bytes = 1 << 14,
-                                    .drops_nothing = g->drops_nothing};
+                                    .drops_nothing = g->drops_nothing,
+                                    .hold_us = g->hold_us};
     if (c->drafter == GRID_ITSELF) config.little = g->big;
     if (c->drafter == GRID_WRONG || dies) {
         config.drafter = proposer_run;

@@ -54,6 +54,7 @@ struct grid {
     int groups, drafters; /* groups: of verifiers; 0: one */
     int max_rows;         /* of a pass; 0: as many as a worker takes */
     bool drops_nothing;   /* the verifiers compute what is of no use any more, too */
+    uint32_t hold_us;     /* that leaders wait at least before a row of their own */
     int draft_ahead;      /* drafts that wait for their verdicts, in blocks of 1 to 3; 0: each waits for its own */
     struct net_path path; /* of all links, emulated; zero: none is */
     /* Set by the first run. */

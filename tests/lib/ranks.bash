@@ -30,6 +30,15 @@ start() {
     set +m
 }
 
+# The process of a rank; pid.0 is the one that stands in for rank 0 (proto/launcher.h).
+process_of() {
+    local child
+    [ "$1" != 0 ] || for child in $(cat "/proc/$pid/task/$pid/children"); do
+        [ "$(cat "/proc/$child/comm")" != pilotfish ] || echo "$child"
+    done
+    [ "$1" = 0 ] || cat "pid.$1"
+}
+
 # within SECONDS WHAT COMMAND...: waits until it holds.
 within() {
     local file

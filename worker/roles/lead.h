@@ -81,6 +81,7 @@ struct lead_config {
     int max_parts;                /* of a pass; 0: as many as have room */
     struct lead_drafts drafts;    /* write NULL: of earlier text */
     bool drops_nothing; /* tests: what is known already is computed again, in vain; the text must be the same */
+    uint32_t hold_us;   /* tests: a slot waits at least so long before a row of its own, whatever the Acks say */
     int n_vocab;
 };
 

@@ -154,7 +154,8 @@ uint64_t lead_self_wait_us(const struct lead *l, uint64_t now_us)
     uint64_t wait_us = UINT64_MAX;
     for (int i = 0; i < l->c.slots->n; i++) {
         const struct self *s = &l->self[i];
-        uint64_t due_us = s->next_us + s->hold_us, left_us = s->hold_us && due_us > now_us ? due_us - now_us : 0;
+        uint32_t hold_us = s->hold_us > l->c.hold_us ? s->hold_us : l->c.hold_us;
+        uint64_t due_us = s->next_us + hold_us, left_us = hold_us && due_us > now_us ? due_us - now_us : 0;
         if (is_ready(s) && left_us < wait_us) wait_us = left_us;
     }
     return wait_us;

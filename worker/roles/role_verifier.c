@@ -505,6 +505,7 @@ static int leader_open(struct verifier *v, struct err *err)
     if (rc != OK) return rc;
     struct lead_config lead = {.slots = slots, .memory = v->memory, .max_rows = max_rows, .n_vocab = n_vocab};
     lead.drops_nothing = v->w->config->drops_nothing;
+    lead.hold_us = v->w->config->hold_us;
     rc = drafts_open(v, &lead.drafts, err);
     if (rc == OK) rc = lead_open(&v->lead, &lead, err);
     bool at_leader = v->w->config->layout.drafter == DRAFTER_SUFFIX || v->self_draft.w;

@@ -55,17 +55,20 @@ static void say_ranks(struct report *r)
                   n_needed);
 }
 
-/* A line each: where it is, and what a message to it takes. */
+/* A line each: where it is, the threads of a worker there, and what a message to it takes. */
 static void say_each(struct report *r)
 {
     for (int i = 0; r->in->world && r->in->ranks && i < r->in->world->size; i++) {
         const struct mpi_rank *rank = &r->in->ranks[i];
-        char topic[24], link[120] = "";
+        char topic[24], threads[32] = "", link[120] = "";
         snprintf(topic, sizeof topic, "rank %d", i);
         if (i > 0)
             snprintf(link, sizeof link, "; to rank 0: %s, round trip %.3f ms, %.0f MB/s", rank->transport,
                      rank->round_trip_us * 1e-3, rank->bytes_per_s * 1e-6);
-        report_ok(r, topic, "host %s, %d of its %d cores%s", rank->host, rank->cores, rank->host_cores, link);
+        if (i > 0 && rank->threads)
+            snprintf(threads, sizeof threads, ", %d thread%s", rank->threads, rank->threads == 1 ? "" : "s");
+        report_ok(r, topic, "host %s, %d of its %d cores%s%s", rank->host, rank->cores, rank->host_cores, threads,
+                  link);
     }
 }
 

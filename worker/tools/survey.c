@@ -21,19 +21,21 @@ static bool is_first_of_host(void)
     return true;
 }
 
-static struct mpi_rank own_rank(void)
+static struct mpi_rank own_rank(int threads)
 {
-    if (!is_first_of_host()) return (struct mpi_rank){0};
+    if (threads <= 0) threads = memory_cores();
+    if (!is_first_of_host()) return (struct mpi_rank){.threads = threads};
     uint64_t there_is = memory_available();
     if (there_is == UINT64_MAX) there_is = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    return (struct mpi_rank){.memory_bytes = there_is,
+    return (struct mpi_rank){.threads = threads,
+                             .memory_bytes = there_is,
                              .read_bytes_per_s = limits_read(memory_cores(), SECONDS),
                              .products_per_s = limits_multiply(memory_cores(), SECONDS)};
 }
 
-int survey_ranks(struct mpi_world *world, struct mpi_rank **ranks, struct err *err)
+int survey_ranks(struct mpi_world *world, int threads, struct mpi_rank **ranks, struct err *err)
 {
-    const struct mpi_rank own = own_rank(); /* the other ranks of the host wait for this one, in MPI's start */
+    const struct mpi_rank own = own_rank(threads); /* the other ranks of the host wait for this one, in MPI's start */
     *ranks = NULL;
     int rc = mpi_start(world, err);
     if (rc != OK) return rc;
@@ -46,7 +48,7 @@ int survey_ranks(struct mpi_world *world, struct mpi_rank **ranks, struct err *e
 
 int survey_this_host(struct host out[HOSTS_MOST])
 {
-    struct mpi_rank own = own_rank();
+    struct mpi_rank own = own_rank(0);
     own.cores = memory_cores();
     gethostname(own.host, sizeof own.host - 1);
     return mpi_survey_hosts(out, &own, 1);
