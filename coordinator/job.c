@@ -524,7 +524,11 @@ void job_info(const struct job *j, struct job_info *out)
                              .n_ctx = w->n_ctx,
                              .weights_bytes = workers_weights_bytes(w),
                              .kv_bytes = workers_kv_bytes(w),
-                             .little_bytes = workers_drafter(w)->weights_bytes};
+                             .little_bytes = workers_drafter(w)->weights_bytes,
+                             .big = workers_leader(w, 0)->model,
+                             .little = workers_drafter(w)->model,
+                             .plan = workers_leader(w, 0)->plan,
+                             .arithmetic = workers_leader(w, 0)->arithmetic};
 }
 
 void job_list_workers(const struct job *j, FILE *to)

@@ -54,6 +54,8 @@ struct job_info {                     /* set when job_open is done */
     int n_slots, n_ctx;               /* n_slots: of all groups */
     uint64_t weights_bytes, kv_bytes; /* over all workers */
     uint64_t little_bytes;            /* of weights_bytes, the little model's */
+    uint64_t big, little, plan;       /* fingerprints, see struct hello; little 0: there is none */
+    uint32_t arithmetic;              /* of big */
 };
 
 struct job_watch { /* called on the loop; an error ends the run; a member may be NULL */

@@ -232,6 +232,14 @@ def a_request_names_the_plan_that_drafts():
         check(tokens[0] == tokens[1], "a plan for drafts changes the text")
 
 
+def a_fingerprint_is_that_of_the_text_not_of_the_layout():
+    seen = []
+    for options in ((), ("--groups", "2"), ("--plan", "layerskip:2"), ("--draft", "suffix"), ("--little", LITTLE)):
+        with Server(*options) as server:
+            seen.append(server.get("/v1/completions", {"prompt": "x", "max_tokens": 1})[2]["system_fingerprint"])
+    check(seen[0] == seen[1] and len(set(seen)) == len(seen) - 1, seen)
+
+
 def prompts_may_be_texts_or_tokens(server):
     status, _, tokens = server.get("/tokenize", {"prompt": "hello world"})
     check(status == 200 and tokens["count"] == len(tokens["tokens"]), tokens)
@@ -276,7 +284,12 @@ REFUSED = [  # body, status, param, words of the message
     ({"prompt": "x", "repeat_penalty": 1.1}, 400, "repeat_penalty", "penalties"),
     ({"prompt": "x", "stream": "yes"}, 400, "stream", "true or false"),
     ({"prompt": "x", "speculative": 5}, 400, "speculative", "object"),
-    ({"prompt": "x", "speculative": {"accept": "sometimes"}}, 400, "accept", "exact"),
+    ({"prompt": "x", "stream_options": 5}, 400, "stream_options", "object"),
+    ({"prompt": "x", "speculative": {"accept": "sometimes"}}, 400, "speculative.accept", "exact"),
+    ({"prompt": "x", "speculative": {"draft": 1}}, 400, "speculative.draft", "true or false"),
+    ({"prompt": "x", "speculative.n_max": 0}, 400, "speculative.n_max", "from 1 to"),
+    ({"prompt": "x", "speculative": {"p_min": -1}}, 400, "speculative.p_min", "--fallback"),
+    ({"prompt": "x", "draft_max": 0}, 400, "draft_max", "from 1 to"),
     ({"prompt": "x", "speculative": {"accept": "bild"}, "temperature": 1}, 400, None, "greedy"),
 ]
 REFUSED_CHATS = [
@@ -391,7 +404,7 @@ def a_key_is_needed_where_one_is_set():
 # ---- many at once ----
 
 
-def mixed_rows(n):
+def mixed_rows(n, lossy=False):
     rows = []
     for i in range(n):
         row = {"prompt": f"text number {i % 7} " + "word " * (i % 11), "max_tokens": 4 + i * 7 % 40}
@@ -399,13 +412,16 @@ def mixed_rows(n):
             row |= {"temperature": 0.9, "seed": i}
         if i % 5 == 2:
             row["stop"] = ["e", "zz"]
+        if lossy and i % 4 == 0 and i % 3 != 1:
+            row["accept"] = "bild"
         rows.append(row)
     return rows
 
 
 def texts_are_those_of_generate_whatever_else_is_served(*options, ranks=False, n=60):
-    rows = mixed_rows(n)
-    want = generate(rows, "--raw")
+    drafter = ("--little", LITTLE) if LITTLE in options else ()  # a lossy text depends on it
+    rows = mixed_rows(n, lossy=bool(drafter))
+    want = generate(rows, "--raw", *drafter)
     with Server("--parallel", "4", "--queue", "1000", *options, ranks=ranks) as server:
 
         def ask(i):
@@ -476,7 +492,8 @@ def links_and_workers_are_counted(ranks):
     options = ("--little", LITTLE, "--guard", "off") + (("--tp", "2") if ranks else ())
     with Server(*options, ranks=ranks) as server:
         def values(name):
-            pattern = re.compile(rf'pilotfish_{name}{{rank="(\d)",role="(\w+)",group="\d",stage="0",shard="(\d)",?(.*)}}')
+            labels = r'rank="(\d)",role="(\w+)",group="\d",stage="0",shard="(\d)",?(.*)'
+            pattern = re.compile(rf"pilotfish_{name}{{{labels}}}")
             return {found.groups(): value for key, value in server.metrics().items() if (found := pattern.match(key))}
         before = values("link_bytes_total")
         server.get("/v1/completions", {"prompt": "hello", "max_tokens": 30, "ignore_eos": True})
@@ -935,6 +952,7 @@ def main():
         a_client_measures_the_server(server)
         what_was_measured_is_kept_after_ctrl_c(server)
     a_request_names_the_plan_that_drafts()
+    a_fingerprint_is_that_of_the_text_not_of_the_layout()
     a_key_is_needed_where_one_is_set()
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)
