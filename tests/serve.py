@@ -114,6 +114,13 @@ class Server:
         check(reply.status == 200, f"{body}: {reply.status}")
         return connection, reply
 
+    def state(self):
+        """What the page is told first."""
+        connection = http.client.HTTPConnection(self.address, timeout=30)
+        connection.request("GET", "/events")
+        with contextlib.closing(connection):
+            return next(events(connection.getresponse()))
+
     def load(self):
         m = self.metrics()
         return int(m["pilotfish_answers_running"]), int(m["pilotfish_answers_waiting"])
@@ -729,15 +736,21 @@ def rank_of(pid):
 
 
 def a_lost_worker_ends_answers_with_an_error(of_rank_3):
+    """A stream whose client does not read it stays open for a while: meanwhile new requests are refused."""
     server = Server("--little", LITTLE, of_rank_3, "2", *SLOW, ranks=True)
     connection, reply = server.stream({"prompt": "a", "max_tokens": 2000, "ignore_eos": True})
     reply.readline()
+    unread = unread_stream(server, n=3, max_tokens=2000)
+    eventually(lambda: server.state()["tokens"] > 400, "more than the kernel keeps")
     lost = [p for p in children(server.process.pid) if rank_of(p) == 3]
     check(len(lost) == 1, f"one process is rank 3: {lost}")
     os.kill(lost[0], signal.SIGKILL)
     last = list(events(reply))[-1]
     check(last and last["error"]["type"] == "unavailable_error", f"an error event: {last}")
-    check(server.end(None) == 5, f"exit {server.process.returncode}: {server.said}")
+    status, _, refused = server.get("/v1/completions", {"prompt": "x"})
+    check((status, refused["error"]["message"]) == (503, last["error"]["message"]), refused)
+    unread.close()
+    check(server.end(None, 5) == 5, f"exit {server.process.returncode}: {server.said}")
 
 
 # ---- rude clients ----
@@ -758,6 +771,18 @@ def status_of(s):
     while b"\r\n" not in text and (more := s.recv(4096)):
         text += more
     return int(text.split()[1]) if text else 0
+
+
+def unread_stream(server, **fields):
+    """Its client takes no more than the kernel does; a token has 2 KB."""
+    body = json.dumps({"messages": [{"role": "user", "content": "a"}], "ignore_eos": True, "stream": True,
+                       "logprobs": True, "top_logprobs": 20, **fields}).encode()
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    host, port = server.address.rsplit(":", 1)
+    s.connect((host, int(port)))
+    s.sendall(post_head(len(body), path="/v1/chat/completions") + body)
+    return s
 
 
 def rude_clients_do_not_disturb_others():
@@ -801,13 +826,7 @@ def who_does_not_end_a_request_is_cut_off():
 
 def slow_readers_are_cut_off():
     with Server("--ctx", "16000", "--parallel", "2", "--little", LITTLE) as server:
-        body = json.dumps({"messages": [{"role": "user", "content": "a"}], "ignore_eos": True, "stream": True, "n": 2,
-                           "logprobs": True, "top_logprobs": 20, "max_tokens": 9000}).encode()
-        s = socket.socket()
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        host, port = server.address.rsplit(":", 1)
-        s.connect((host, int(port)))
-        s.sendall(post_head(len(body), path="/v1/chat/completions") + body)
+        s = unread_stream(server, n=2, max_tokens=9000)
         eventually(lambda: server.load() == (2, 0), "it runs")
         rss = memory_kib(server.process.pid)
         eventually(lambda: server.load() == (0, 0), "a client that reads nothing is cut off", 60)
@@ -860,11 +879,8 @@ def the_page_loads_nothing_else(server):
     check(status == 200 and head["Content-Type"].startswith("text/html"), head)
     links = re.findall(r"(?:src|href)=\"([^\"]*)\"|https?://([^\" ]*)", page)
     check(set(links) == {("data:,", ""), ("", "www.w3.org/2000/svg")}, links)
-    connection = http.client.HTTPConnection(server.address, timeout=30)
-    connection.request("GET", "/events")
-    state = next(events(connection.getresponse()))
+    state = server.state()
     check(state["model"] == "big" and state["workers"][0]["role"] == "verifier" and state["slots"] == 3, state)
-    connection.close()
 
 
 # ---- the documentation ----
