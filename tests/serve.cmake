@@ -2,6 +2,7 @@
 pilotfish_test(test_ask test_ask.c lib/toy_vocab.c LIBS pf_coordinator)
 pilotfish_test(test_choice test_choice.c lib/toy_vocab.c LIBS pf_coordinator)
 pilotfish_test(test_counts test_counts.c LIBS pf_coordinator)
+pilotfish_test(test_timeline test_timeline.c LIBS pf_coordinator)
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(ask lib/toy_vocab.c LIBS pf_coordinator PkgConfig::CMOCKA)
 

@@ -201,6 +201,7 @@ static int open_calls(struct serve *z, struct err *err)
         .n_queued = z->s.o.queue,
         .timeout_s = z->s.o.timeout_s,
         .counts = &z->v.counts,
+        .page = &z->v.page,
     };
     return calls_open(&z->v.calls, &c, err);
 }
