@@ -1,5 +1,7 @@
 """Ranks: 1 and 4. `pilotfish serve` as its clients see it: the openai package, plain HTTP and sockets, promtool.
-   serve.py PILOTFISH TINY SOURCE [--long]
+   serve.py PILOTFISH TINY SOURCE [--long] [--sanitized]
+--sanitized: the program is built with a sanitizer, so memory has no bounds, and ranks are left out: reports about Open
+MPI are not ours.
 """
 import concurrent.futures
 import contextlib
@@ -20,8 +22,9 @@ import urllib.request
 
 import openai
 
-pilotfish, tiny, source = sys.argv[1:4]
+pilotfish, tiny, source = map(os.path.abspath, sys.argv[1:4])
 is_long = "--long" in sys.argv
+is_sanitized = "--sanitized" in sys.argv
 MODELS = os.environ.get("PILOTFISH_MODELS", os.path.join(source, "models"))
 SMOL = os.path.join(MODELS, "SmolLM2-135M-Instruct.Q4_1.gguf")
 MPIRUN = [os.path.join(source, "scripts/mpirun"), "-n", "4"]
@@ -796,7 +799,7 @@ def rude_clients_do_not_disturb_others():
         for _ in range(64):
             s.sendall(b"x" * (1 << 20))
         check(status_of(s) == 413, "a body of 64 MiB")
-        check(memory_kib(server.process.pid) - rss < 40 << 10, "it was not kept")
+        check_memory(server.process.pid, rss, 40 << 10, "it was not kept")
         check(status_of(raw(server, post_head(size, "Expect: 100-continue\r\n"))) == 413, "nor asked for")
         check(status_of(raw(server, post_head(1 << 40))) == 413, "nor read if it has no end")
         check(status_of(raw(server, b"GARBAGE\r\n\r\n")) in (0, 400), "no HTTP")
@@ -830,10 +833,15 @@ def slow_readers_are_cut_off():
         eventually(lambda: server.load() == (2, 0), "it runs")
         rss = memory_kib(server.process.pid)
         eventually(lambda: server.load() == (0, 0), "a client that reads nothing is cut off", 60)
-        check(memory_kib(server.process.pid) - rss < 20 << 10, "what it did not read was bounded")
+        check_memory(server.process.pid, rss, 20 << 10, "what it did not read was bounded")
         m = server.metrics()
         check(m['pilotfish_answers_total{end="aborted"}'] == 2, "its answers were cancelled")
         s.close()
+
+
+def check_memory(pid, before_kib, most_kib, what):
+    now = memory_kib(pid)
+    check(is_sanitized or now - before_kib < most_kib, f"{what}: {before_kib} KiB, then {now} KiB")
 
 
 def memory_kib(pid):
@@ -864,7 +872,7 @@ def nothing_is_left_behind():
             list(pool.map(ask, range(n // 2)))
             eventually(lambda: server.load() == (0, 0), "all is answered")
         eventually(lambda: files_of(pid) <= files, f"{files} open files, then {files_of(pid)}")
-        check(memory_kib(pid) - rss < 2048, f"{rss} KiB, then {memory_kib(pid)} KiB")
+        check_memory(pid, rss, 2048, "nothing is left")
         with concurrent.futures.ThreadPoolExecutor(200) as pool:  # all at once
             got = list(pool.map(lambda i: server.get("/v1/completions", {"prompt": "x", "max_tokens": 2})[0],
                                 range(200)))
@@ -922,8 +930,8 @@ def the_openapi_document_is_true():
         document = os.path.join(source, "docs/openapi.yaml")
         done = subprocess.run([sys.executable, "-m", "schemathesis.cli", "run", document, "--url", server.url,
                                "--checks", "all", "--exclude-checks", "positive_data_acceptance",
-                               "--max-examples", "40"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=900)
+                               "--max-examples", "40" if is_long else "3"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
         check(done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:])
 
 
@@ -973,24 +981,25 @@ def main():
     n = 200 if is_long else 60
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, n=n)
     texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", n=n)
-    texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--tp", "2", ranks=True, n=n)
     texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--groups", "2", "--drafters", "2", n=n)
-    texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", "--groups", "3", "--max-rows", "8",
-                                                        ranks=True, n=n)
     links_and_workers_are_counted(False)
-    links_and_workers_are_counted(True)
     a_queue_has_an_end()
     a_drain_lets_what_runs_end(False)
-    a_drain_lets_what_runs_end(True)
     a_drain_has_an_end()
-    a_lost_worker_ends_answers_with_an_error("--tp")
-    a_lost_worker_ends_answers_with_an_error("--groups")
+    if not is_sanitized:
+        texts_are_those_of_generate_whatever_else_is_served("--little", LITTLE, "--tp", "2", ranks=True, n=n)
+        texts_are_those_of_generate_whatever_else_is_served("--draft", "suffix", "--groups", "3", "--max-rows", "8",
+                                                            ranks=True, n=n)
+        links_and_workers_are_counted(True)
+        a_drain_lets_what_runs_end(True)
+        a_lost_worker_ends_answers_with_an_error("--tp")
+        a_lost_worker_ends_answers_with_an_error("--groups")
     rude_clients_do_not_disturb_others()
     slow_readers_are_cut_off()
     nothing_is_left_behind()
     every_block_of_the_documentation_runs()
+    the_openapi_document_is_true()
     if is_long:
-        the_openapi_document_is_true()
         who_does_not_end_a_request_is_cut_off()
     what_cannot_be_served_ends_in_one_line()
     a_server_says_that_it_loads()
