@@ -1,7 +1,7 @@
 """Ranks: 1 and 4. `pilotfish serve` as its clients see it: the openai package, plain HTTP and sockets, promtool.
    serve.py PILOTFISH TINY SOURCE [--long] [--sanitized]
---sanitized: the program is built with a sanitizer, so memory has no bounds, and ranks are left out: reports about Open
-MPI are not ours.
+--sanitized: the program is built with a sanitizer, so memory has no bounds, real models are left out, which take too
+long, and ranks, since reports about Open MPI are not ours.
 """
 import concurrent.futures
 import contextlib
@@ -961,10 +961,12 @@ def a_server_says_that_it_loads():
 def main():
     subprocess.run([tiny, BIG, "--ctx", "16384"], check=True)
     subprocess.run([tiny, LITTLE, "--ctx", "16384", "--left-out", "2"], check=True)
-    a_real_model_answers_the_openai_client()
+    if not is_sanitized:
+        a_real_model_answers_the_openai_client()
+        a_chat_with_a_server_is_the_chat_of_its_model()
+        a_server_says_that_it_loads()
     settings_of_a_line_go_to_the_server()
     clients_that_know_nothing_of_this_server_are_answered()
-    a_chat_with_a_server_is_the_chat_of_its_model()
     an_answer_of_a_server_has_an_end()
     with Server("--draft", "suffix", "--guard", "off", "--parallel", "3") as server:
         choices_are_those_of_generate_for_the_same_seed(server)
@@ -1001,8 +1003,8 @@ def main():
     the_openapi_document_is_true()
     if is_long:
         who_does_not_end_a_request_is_cut_off()
-    what_cannot_be_served_ends_in_one_line()
-    a_server_says_that_it_loads()
+    if not is_sanitized:  # TSan does not see libuv close a file, and takes the next one of its number for a race
+        what_cannot_be_served_ends_in_one_line()
     print(f"{n_checks} checks")
 
 
