@@ -60,11 +60,11 @@ static void fail(struct job *j, const struct err *err)
 /* rule: of the text that it belongs to; NULL: none, or not known. */
 static void show_message(const struct job *j, int peer, const struct message *m, const struct rule *rule)
 {
-    if (j->watch && j->watch->message) j->watch->message(j->watch->arg, m, clock_now_ns());
-    if (!j->trace) return;
     const struct layout *l = &j->c.layout;
-    const struct trace_link link = {layout_i_verifier(l, peer), layout_i_drafter(l, peer),
-                                    alive_worker_rtt_ns(j->alive, peer), rule};
+    int group = layout_i_verifier(l, peer);
+    if (j->watch && j->watch->message) j->watch->message(j->watch->arg, group, m, clock_now_ns());
+    if (!j->trace) return;
+    const struct trace_link link = {group, layout_i_drafter(l, peer), alive_worker_rtt_ns(j->alive, peer), rule};
     trace_message(j->trace, clock_now_ns(), &link, m);
 }
 
@@ -535,7 +535,11 @@ void job_info(const struct job *j, struct job_info *out)
                              .n_ctx = w->n_ctx,
                              .weights_bytes = workers_weights_bytes(w),
                              .kv_bytes = workers_kv_bytes(w),
-                             .little_bytes = workers_drafter(w)->weights_bytes};
+                             .little_bytes = workers_drafter(w)->weights_bytes,
+                             .big = workers_leader(w, 0)->model,
+                             .little = workers_drafter(w)->model,
+                             .plan = workers_leader(w, 0)->plan,
+                             .arithmetic = workers_leader(w, 0)->arithmetic};
 }
 
 void job_list_workers(const struct job *j, FILE *to)

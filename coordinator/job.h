@@ -54,12 +54,15 @@ struct job_info {                     /* set when job_open is done */
     int n_slots, n_ctx;               /* n_slots: of all groups */
     uint64_t weights_bytes, kv_bytes; /* over all workers */
     uint64_t little_bytes;            /* of weights_bytes, the little model's */
+    uint64_t big, little, plan;       /* fingerprints, see struct hello; little 0: there is none */
+    uint32_t arithmetic;              /* of big */
 };
 
 struct job_watch { /* called on the loop; an error ends the run; a member may be NULL */
     int (*tokens)(void *arg, const struct seq *s, struct err *err);
     int (*done)(void *arg, const struct seq *s, struct err *err);
-    void (*message)(void *arg, const struct message *m, uint64_t now_ns); /* posted or received */
+    /* Posted to, or received from, a verifier of the group; -1: a drafter. */
+    void (*message)(void *arg, int group, const struct message *m, uint64_t now_ns);
     void *arg;
     bool (*writing)(const void *arg); /* the terminal's line is not complete, so no progress is shown; NULL: never */
 };

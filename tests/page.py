@@ -79,12 +79,22 @@ def check_page(page, url):
     title = page.js("at('talk').querySelector('.correction').title")
     assert re.fullmatch(r"correction, probability [0-9.]+ %, rank 1", title), title
     assert re.search(r"drafts accepted, [1-9]\d* judged wrong and taken back", page.js("at('verifies').textContent"))
+    eventually(lambda: all(page.js(f"at('spans').querySelectorAll('.{kind}').length")
+                           for kind in ("draft", "flight", "verify")), "drafts, flights and verifies are drawn")
+    said = page.js("at('spans-now').textContent")
+    assert re.search(r"\d+ × draft, [0-9.]+ ms each; \d+ × flight, [0-9.]+ ms each; \d+ × verify", said), said
     eventually(lambda: "% of" in page.js("at('accepted-now').textContent"), "drafts are counted")
     page.js("at('tokens').value = 100000")
     page.ask("second question")
-    eventually(lambda: page.js("document.querySelectorAll('.turn.user').length === 2 && !at('stop').disabled"), "a turn")
+    eventually(lambda: page.js("document.querySelectorAll('.turn.user').length === 2 && !at('stop').disabled"),
+               "a turn")
     page.press("Escape", 27)
     eventually(lambda: page.js("at('talk').lastChild.textContent === 'stopped'"), "Escape stops")
+    page.js("drawMap([{role: 'verifier', rank: 12, group: 1, stage: 3, shard: 2, host: 'host-of-16-chars', "
+            "rtt_ms: 123.4, weights_bytes: 1e11}])")
+    texts = page.js("[...at('map').querySelectorAll('text')]"
+                    ".map(t => [t.textContent, t.getBBox().x + t.getBBox().width])")
+    assert all(end < 396 for _, end in texts), f"beyond their box: {texts}"
     colours = set()
     for width, scheme in ((1400, "light"), (400, "dark")):
         page.size(width, 900)

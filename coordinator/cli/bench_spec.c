@@ -26,9 +26,10 @@ struct listener {
     struct pass_seen last;
 };
 
-static void on_message(void *arg, const struct message *m, uint64_t now_ns)
+static void on_message(void *arg, int group, const struct message *m, uint64_t now_ns)
 {
     struct listener *l = arg;
+    (void)group;
     if (m->tag == TAG_DRAFT) l->use->little_ns += m->draft.us * 1e3;
     if (m->tag == TAG_VERDICT && pass_is_new(&l->last, now_ns, &m->verdict))
         l->use->big_ns += m->verdict.computed_us * 1e3;

@@ -127,6 +127,8 @@ static int take_shape(struct ask *a, json_t *body, struct refusal *why)
 {
     json_t *options = json_object_get(body, "stream_options");
     a->n_each = 1;
+    if (!is_idle(options) && !json_is_object(options))
+        return refuse(why, 400, "stream_options", "stream_options: must be an object");
     int rc = ask_flag(body, "stream", &a->stream, why);
     if (rc == OK) rc = take_count(body, "n", 1, CHOICES_MOST, &a->n_each, why);
     if (rc == OK) rc = ask_flag(options, "include_usage", &a->with_usage, why);
@@ -152,25 +154,39 @@ static const struct {
                    {"p_min", "fallback"}, {"rollback", "rollback"}, {"rollback_rule", "rollback_rule"}};
 enum { N_SPECULATIVE = sizeof speculative / sizeof *speculative };
 
+static json_t *speculative_value(const json_t *body, int i)
+{
+    char dotted[64] = "speculative.";
+    json_t *value = json_object_get(json_object_get(body, "speculative"), speculative[i].key);
+    strcat(dotted, speculative[i].key);
+    return value ? value : json_object_get(body, dotted);
+}
+
 /* The body with those of "speculative" as options beside the others. Clients give both names of a length, for servers
  * of all times: the newer one counts, as OpenAI says. NULL: no memory. */
 static json_t *row_of(json_t *body)
 {
-    json_t *row = json_copy(body), *inside = json_object_get(body, "speculative");
+    json_t *row = json_copy(body);
     int lost = 0;
     if (!is_null(json_object_get(body, "max_completion_tokens"))) json_object_del(row, "max_tokens");
     if (json_integer_value(json_object_get(body, "top_k")) == -1) /* vLLM's: all */
         lost |= json_object_set_new(row, "top_k", json_integer(0));
     for (int i = 0; i < N_SPECULATIVE; i++) {
-        char dotted[64] = "speculative.";
-        strcat(dotted, speculative[i].key);
-        json_t *value = json_object_get(inside, speculative[i].key);
-        if (!value) value = json_object_get(body, dotted);
+        json_t *value = speculative_value(body, i);
         if (value) lost |= json_object_set(row, speculative[i].option, value);
     }
     if (!lost) return row;
     json_decref(row);
     return NULL;
+}
+
+/* An option's name becomes the field's that set it, as the client knows it. */
+static void name_field(const json_t *body, struct refusal *why)
+{
+    const char *key = NULL;
+    for (int i = 0; i < N_SPECULATIVE; i++)
+        if (!strcmp(why->param, speculative[i].option) && speculative_value(body, i)) key = speculative[i].key;
+    if (key) snprintf(why->param, sizeof why->param, "speculative.%s", key);
 }
 
 /* The first field that is wrong also by itself; "": they are so together. */
@@ -274,12 +290,14 @@ static int take_settings(struct ask *a, json_t *body, const struct ask_from *fro
     if (!is_idle(inside) && !json_is_object(inside))
         return refuse(why, 400, "speculative", "speculative: must be an object");
     int rc = ask_flag(inside, "draft", &drafts, why);
+    if (rc != OK) snprintf(why->param, sizeof why->param, "speculative.draft");
     if (rc == OK) rc = take_plan(&drafts, body, from->o, why);
     if (rc != OK) return rc;
     if (!drafts) run.no_draft = true, run.drafter = DRAFTER_NONE;
     json_t *row = row_of(body);
     rc = row ? take_options(a, row, &run, from, why) : out_of_memory(why);
     json_decref(row);
+    if (rc != OK) name_field(body, why);
     if (rc == OK) rc = take_ends(a, body, why);
     return rc;
 }

@@ -5,6 +5,7 @@
 
 #include "coordinator/serve/choice.h"
 #include "coordinator/serve/call_report.h"
+#include "coordinator/serve/page.h"
 #include "coordinator/text/json_text.h"
 #include "proto/clock.h"
 #include "proto/prefix_hash.h"
@@ -274,6 +275,11 @@ static int on_done(void *arg, const struct seq *s, struct err *err)
     return OK;
 }
 
+static void on_message(void *arg, int group, const struct message *m, uint64_t now_ns)
+{
+    page_message(((struct calls *)arg)->c.page, group, m, now_ns);
+}
+
 /* ---- a call begins ---- */
 
 struct calls_load calls_load(const struct calls *c)
@@ -475,7 +481,7 @@ int calls_open(struct calls **out, const struct calls_config *config, struct err
     struct calls *c = calloc(1, sizeof *c);
     if (!c) return err_set(err, E_FAIL, "out of memory");
     c->c = *config;
-    c->watch = (struct job_watch){.tokens = on_tokens, .done = on_done, .arg = c};
+    c->watch = (struct job_watch){.tokens = on_tokens, .done = on_done, .message = on_message, .arg = c};
     job_set_watch(config->job, &c->watch);
     *out = c;
     return OK;

@@ -21,6 +21,7 @@
 #include "coordinator/serve/http.h"
 
 struct calls;
+struct page;
 
 struct calls_config {
     struct job *job; /* all are borrowed */
@@ -31,6 +32,7 @@ struct calls_config {
     int n_queued;  /* choices that wait, at most; those of one request may pass it together */
     int timeout_s; /* 0: none */
     struct counts *counts;
+    struct page *page;
 };
 
 int calls_open(struct calls **out, const struct calls_config *config, struct err *err);

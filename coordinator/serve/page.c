@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "coordinator/serve/calls.h"
+#include "proto/clock.h"
 
 static const unsigned char page[] = {
 #include "page_bytes.inc"
@@ -23,6 +24,7 @@ void page_reply(struct exchange *x)
 void page_watch(struct page *p, struct exchange *x)
 {
     struct refusal why;
+    if (!p->n) p->timeline = (struct timeline){0};
     if (p->n < WATCHERS_MOST) {
         p->watchers[p->n++] = x;
         exchange_stream(x);
@@ -37,9 +39,15 @@ bool page_is_watched(const struct page *p)
     return p->n > 0;
 }
 
+void page_message(struct page *p, int group, const struct message *m, uint64_t now_ns)
+{
+    if (p->n) timeline_message(&p->timeline, group, m, now_ns);
+}
+
 void page_tell(struct page *p, json_t *state)
 {
-    char *text = state ? json_dumps(state, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    int lost = json_object_set_new(state, "spans", timeline_take(&p->timeline, clock_now_ns()));
+    char *text = !lost ? json_dumps(state, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(state);
     for (int i = 0; text && i < p->n; i++) {
         exchange_write(p->watchers[i], "data: ", 6);

@@ -162,15 +162,18 @@ static void name_model(struct serve *z)
     z->v.model = z->model;
 }
 
-/* Of what decides a text: the build, both models, the policy. */
+/* Of what decides a text: the build, the models and what is computed of them, the policy; not the layout. */
 static void make_fingerprint(struct serve *z)
 {
     char all[2048];
     const struct options *o = &z->s.o;
-    uint64_t h = gguf_vocab_hash(&z->s.big) ^ z->s.info.weights_bytes << 20 ^ z->s.info.little_bytes;
-    snprintf(all, sizeof all, "%s %s %s %d %d %g %g %d %d", PILOTFISH_VERSION, z->model, o->little ? o->little : "",
-             (int)o->drafter, (int)o->accept, (double)o->fallback, (double)o->rollback, (int)o->rollback_rule,
-             o->draft_max);
+    const struct job_info *i = &z->s.info;
+    const uint64_t parts[] = {gguf_vocab_hash(&z->s.big), i->big, i->plan, i->little, i->arithmetic};
+    uint64_t h = 0;
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) h = prefix_hash_mix(h ^ parts[k]);
+    snprintf(all, sizeof all, "%s %s %s %d %d %g %g %d %d", PILOTFISH_VERSION, z->model,
+             o->draft_plan ? o->draft_plan : "", (int)o->drafter, (int)o->accept, (double)o->fallback,
+             (double)o->rollback, (int)o->rollback_rule, o->draft_max);
     for (const char *c = all; *c; c++) h = prefix_hash_next(h, *c);
     snprintf(z->fingerprint, sizeof z->fingerprint, "fp_%016llx", (unsigned long long)h);
     z->v.fingerprint = z->fingerprint;
@@ -199,6 +202,7 @@ static int open_calls(struct serve *z, struct err *err)
         .n_queued = z->s.o.queue,
         .timeout_s = z->s.o.timeout_s,
         .counts = &z->v.counts,
+        .page = &z->v.page,
     };
     return calls_open(&z->v.calls, &c, err);
 }
