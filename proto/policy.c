@@ -184,6 +184,11 @@ bool draft_policy_runs_ahead(const struct draft_policy *g)
     return g->apart && (!g->enabled || (g->timed && g->prior.draft != 0 && !g->in_turns));
 }
 
+int draft_policy_block(const struct draft_policy *g)
+{
+    return g->enabled && slowest_ns(g) > draft_ns(g) ? 2 : 1;
+}
+
 /* Big writes an id before a draft's bytes have come, and each draft makes big's ids wait for the link. */
 static bool comes_late(const struct draft_policy *g)
 {
@@ -247,6 +252,7 @@ struct draft_choice draft_policy_choice(const struct draft_policy *g, int most)
                                  .ahead = ahead,
                                  .window = window,
                                  .first = ahead ? draft_policy_first(g, window, &hold_ns) : 0,
+                                 .block = ahead ? draft_policy_block(g) : 0,
                                  .draft_ns = draft_ns(g),
                                  .read_ns = read_ns(g),
                                  .row_ns = row_ns(g),

@@ -157,11 +157,12 @@ bool stats_choice(const struct stats *t, char *to, size_t size)
     const struct draft_choice *c = &t->choice;
     if (!c->timed) return false;
     char waits[64] = "";
+    const char *in_two = c->block == 2 ? ", two in a message" : "";
     if (c->first) snprintf(waits, sizeof waits, ", and a pass waits for %d", c->first);
     if (!c->window)
         snprintf(to, size, "no drafts");
     else if (c->ahead)
-        snprintf(to, size, "drafts run ahead, up to %d without a verdict%s", c->window, waits);
+        snprintf(to, size, "drafts run ahead, up to %d without a verdict%s%s", c->window, in_two, waits);
     else
         snprintf(to, size, "drafts of up to %d tokens, one after the other's verdict", c->window);
     size_t n = strlen(to);
