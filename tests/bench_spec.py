@@ -67,6 +67,9 @@ def check_timed():
         assert all(row["emulated"] and row["source"] == "timed" for row in rows)
         assert all(row["rtt_measured_ms"] >= row["rtt_ms"] for row in rows), rows
         assert rows[0]["drafted_per_token"] == 0 < rows[1]["drafted_per_token"], rows
+    head, *table = (line.split() for line in call(*TIMED, "--net-delay", "3").stdout.splitlines())
+    assert head[2:4] == ["RTT", "ms"] and head[4] == "seen" and len(table) == 3, head
+    assert all(row[2] == "6" and float(row[3]) >= 6 for row in table), table
     lines = call(*TIMED[:-2], "--tp", "2", before=[os.path.join(scripts, "mpirun"), "-n", "3"]).stderr.splitlines()
     assert any("scripts/mpirun -n 4 pilotfish bench spec" in line for line in lines), lines
 
