@@ -260,19 +260,23 @@ def check_pair_of_code():
             assert row["mode"] != "pilotfish" or not wrong, (kind, row)
 
 
-def check_blocks():
-    """Drafts go one in a message, and two where the link is slower than the little model."""
+def check_slow_links():
+    """Drafts go one in a message, and two where the link is slower than the little model. No faster link is slower."""
     words = ["simulate", "--synthetic", "tD=8,tT=30,slope=8", "--accept-rate", ".8", "--net-delay", "2.5", "--net-rate"]
     for rate, block in (".02", "2"), (".1", "1"), ("0", "1"):
         rows = rows_of(*words, rate, "--baseline", "0", "--draft-block", "0-2")
         default, one, two = (row["tokens_per_s"] for row in rows if row["mode"] == "pilotfish")
         assert default == max(one, two) == {"1": one, "2": two}[block], (rate, default, one, two)
+    words = ["simulate", "--synthetic", "tD=2,tT=30,slope=2", "--accept-rate", ".6", "--net-delay", "2.5", "--baseline",
+             "0", "-n", "300", "--texts", "16", "--net-rate", ".03,.05,.1,.2,.3,.5,1,0"]
+    speeds = [row["tokens_per_s"] for row in rows_of(*words) if row["mode"] == "pilotfish"]
+    assert all(slower < 1.01 * faster for slower, faster in zip(speeds, speeds[1:])), speeds
 
 
 def main():
     check_forms()
     check_pair_of_code()
-    check_blocks()
+    check_slow_links()
     check_beside()
     check_errors()
     check_timed()

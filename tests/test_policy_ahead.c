@@ -273,8 +273,9 @@ static void the_bytes_of_drafts_count_where_a_link_is_slow(void **state)
         int window, first, block;
     } rows[] = {
         {"a quick link", true, 100, 0, 0, 22, 3, 1},
-        {"quicker than the drafter", true, 100, 8, 3, 22, 3, 1},
-        {"a little slower: two share a message", true, 100, 0, 120. / CHECK_BYTES, 18, 2, 2},
+        {"quick enough to wait for", true, 100, .5, .5, 22, 3, 1},
+        {"quicker than the drafter, but too slow to wait for", true, 100, 8, 3, 22, 0, 1},
+        {"a little slower: two share a message", true, 100, 0, 120. / CHECK_BYTES, 18, 0, 2},
         {"slower: so many as it lets through", true, 100, 0, 250. / CHECK_BYTES, 10, 0, 2},
         {"the other link", true, 100, 250. / DRAFT_BYTES, 0, 10, 0, 2},
         {"both: the slower", true, 100, 250. / DRAFT_BYTES, 200. / CHECK_BYTES, 10, 0, 2},
