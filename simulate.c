@@ -167,7 +167,7 @@ static int submit_text(struct layout_run *r, struct simulator *sim, int i, struc
                                                  .adaptive = drafts,
                                                  .draft_max = most,
                                                  .draft_ahead = -1,
-                                                 .draft_block = 1,
+                                                 .draft_block = 0,
                                                  .draft_ctx = SPEC_PROMPT}};
     int rc = seq_init(&r->seqs[r->n_texts], &request, SYNTHETIC_CONTEXT, err);
     if (rc != OK) return rc;

@@ -160,6 +160,12 @@ static double expected_right(const struct draft_policy *g, int n)
     return sum;
 }
 
+/* From a verdict until drafts that go on from it begin to come. */
+static double turn_ns(const struct draft_policy *g)
+{
+    return g->rtt_ns + WAIT_BYTES * (g->bytes_ns.drafter_ns + g->bytes_ns.verifier_ns);
+}
+
 /* While a pass waits, text of the usual rate is lost: as many drafts as the pass before it lets the drafter write make
  * that rate. */
 int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
@@ -169,7 +175,7 @@ int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
     double tokens_before = 1 + expected_right(g, window_ahead(g, DRAFTS_AT_ONCE)), best = 0;
     int first = 0;
     for (int n = 1; n <= most && n <= FIRST_MOST; n++) {
-        double ns = g->rtt_ns + n * paced_ns(g), lost = ns / g->measured.plain_ns * tokens_before;
+        double ns = turn_ns(g) + n * paced_ns(g), lost = ns / g->measured.plain_ns * tokens_before;
         double gained = expected_right(g, n) - hold_worth * lost;
         if (gained <= best) continue;
         best = gained;
@@ -182,6 +188,11 @@ int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns)
 bool draft_policy_runs_ahead(const struct draft_policy *g)
 {
     return g->apart && (!g->enabled || (g->timed && g->prior.draft != 0 && !g->in_turns));
+}
+
+int draft_policy_block(const struct draft_policy *g)
+{
+    return g->enabled && slowest_ns(g) > draft_ns(g) ? 2 : 1;
 }
 
 /* Big writes an id before a draft's bytes have come, and each draft makes big's ids wait for the link. */
@@ -247,6 +258,7 @@ struct draft_choice draft_policy_choice(const struct draft_policy *g, int most)
                                  .ahead = ahead,
                                  .window = window,
                                  .first = ahead ? draft_policy_first(g, window, &hold_ns) : 0,
+                                 .block = ahead ? draft_policy_block(g) : 0,
                                  .draft_ns = draft_ns(g),
                                  .read_ns = read_ns(g),
                                  .row_ns = row_ns(g),

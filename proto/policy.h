@@ -51,7 +51,9 @@ struct draft_policy_bytes {
 
 enum {                   /* that one more draft adds to frames, about (wire.h) */
        DRAFT_BYTES = 12, /* to a Draft */
-       CHECK_BYTES = 30  /* to its Verify, and to the Verdict on it */
+       CHECK_BYTES = 30, /* to its Verify, and to the Verdict on it */
+       WAIT_BYTES = 120  /* on each link, before a draft that is waited for: a message of its own each way, and drafts
+                            that are of no use any more. A wait that counts fewer of them is often in vain. */
 };
 
 struct cost_prior { /* the drafter's cost over big's before anything is measured: bytes over bytes */
@@ -103,6 +105,7 @@ struct draft_choice { /* what the policy would do now, and the numbers that it g
     bool ahead;       /* the drafter runs ahead; else a round waits for its verdict */
     int window;       /* drafts that wait for verdicts, or of a round, at most; 0: none */
     int first;        /* that a pass waits for, where it runs ahead */
+    int block;        /* that go in one message there */
     double draft_ns, read_ns, row_ns, plain_ns, rtt_ns, right; /* right: the chance that a draft is */
     double slower; /* how many times as long big's pass of a row took beside drafts; 0: not known */
 };
@@ -153,6 +156,9 @@ void draft_policy_init(struct draft_policy *g, bool enabled, bool unread, struct
 bool draft_policy_runs_ahead(const struct draft_policy *g);
 /* How many drafts, at most `most`, a pass should wait for when there are none, and how long. 0: it should not wait. */
 int draft_policy_first(const struct draft_policy *g, int most, double *hold_ns);
+/* How many drafts go in one message: one, which is judged as soon as it can be. Two where a link takes longer for a
+ * draft than the drafter does: they share the bytes that a message has of its own. */
+int draft_policy_block(const struct draft_policy *g);
 /* How many tokens may be drafted now, at most `most`. */
 int draft_policy_window(const struct draft_policy *g, int most);
 /* Whether a run of drafts that cost nothing to write, at first n of which n_right are expected to be right, is worth

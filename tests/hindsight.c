@@ -59,7 +59,7 @@ static struct settings settings(enum way way, int length)
                              .adaptive = way == DEFAULT,
                              .draft_max = way == SEQUENTIAL ? length : 8,
                              .draft_ahead = way == DEFAULT ? -1 : 0,
-                             .draft_block = 1,
+                             .draft_block = 0,
                              .draft_ctx = N_CTX};
 }
 

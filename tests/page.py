@@ -1,6 +1,7 @@
 """Ranks: 1. The live page in headless Chromium, driven by its DevTools: a question is typed and answered, tokens show
-where they come from, nothing is wider than the window, keys do what they say, and both colour schemes differ.
-   page.py PILOTFISH TINY
+where they come from, nothing is wider than the window, keys do what they say, and both colour schemes differ. And the
+page of scripts/report, as it is drawn.
+   page.py PILOTFISH TINY SCRIPTS
 """
 import json
 import os
@@ -13,7 +14,7 @@ import urllib.request
 
 import websocket
 
-pilotfish, tiny = sys.argv[1:3]
+pilotfish, tiny, scripts = sys.argv[1:4]
 
 
 def eventually(holds, what, patience_s=30):
@@ -47,6 +48,9 @@ class Page:
 
     def js(self, expression):
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def picture(self, box):
+        return self.call("Page.captureScreenshot", clip={**box, "scale": 1}, captureBeyondViewport=True)["data"]
 
     def size(self, width, height):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -108,6 +112,55 @@ def check_page(page, url):
     assert not page.errors, page.errors
 
 
+def report_rows():
+    """Simulated; the same as if run; and of scripts/figures bild."""
+    words = ["simulate", "--synthetic", "tD=8,tT=30", "--accept-rate", "0.5,0.9", "--net-delay", "0,20", "-n", "64",
+             "--texts", "2", "-o", "jsonl"]
+    text = subprocess.run([pilotfish, *words], capture_output=True, text=True, check=True, timeout=60).stdout
+    rows = [json.loads(line) for line in text.splitlines()]
+    rows += [{**row, "source": "timed"} for row in rows]
+    for rtt_ms in 0.0, 80.0:
+        rows += [{"figure": "bild", "kind": "qa", "fallback": fallback, "rollback": "3", "prompts": 2, "rtt_ms": rtt_ms,
+                  "speed": 1.5 - float(fallback), "speed_exact": 1.2 - rtt_ms / 100, "over_exact": 1.1, "bleu": 50.0,
+                  "rouge_l": .3 + float(fallback), "exact": .5, "lp_token": -1.0, "lp_token_big": -.5,
+                  "length_ratio": 1.0} for fallback in ("0.3", "0.6")]
+    return rows
+
+
+DRAWN = ".title, .x-axis, .y-axis, g[data-name]"
+
+
+def check_report(page, folder):
+    """Each chart's title, axes and series are seen: a picture without one of them is another. Nothing is loaded."""
+    rows, path = os.path.join(folder, "rows.jsonl"), os.path.join(folder, "report.html")
+    with open(rows, "w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row) + "\n" for row in report_rows())
+    subprocess.run([os.path.join(scripts, "report"), rows, "--out", path], check=True, stdout=subprocess.DEVNULL)
+    page.size(1200, 900)
+    page.call("Page.navigate", url="file://" + path)
+    eventually(lambda: page.js("document.readyState === 'complete' && !!document.querySelector('svg')"), "a chart")
+    assert page.js("performance.getEntriesByType('resource').length") == 0, "it loads something"
+    assert page.js("document.documentElement.scrollWidth") <= 1200, "it is wider than the window"
+    page.js(f"drawn = {json.dumps(DRAWN)}; all = document.querySelectorAll('svg')")
+    seen = set()
+    for i in range(page.js("all.length")):
+        parts = page.js(f"chart = all[{i}]; parts = [...chart.querySelectorAll(drawn)]; parts"
+                        ".map(e => e.dataset.name || e.getAttribute('class'))")
+        box = page.js("(b => ({x: b.x + scrollX, y: b.y + scrollY, width: b.width, height: b.height}))"
+                      "(chart.getBoundingClientRect())")
+        whole = page.picture(box)
+        for k, name in enumerate(parts):
+            page.js(f"parts[{k}].style.visibility = 'hidden'")
+            assert page.picture(box) != whole, f"chart {i}: {name} is not to be seen"
+            page.js(f"parts[{k}].style.visibility = ''")
+        assert page.picture(box) == whole and {"title", "x-axis"} <= set(parts), (i, parts)
+        seen.update(parts)
+    ways = {f"{mode}, {how}" for mode in ("plain", "sequential", "pilotfish") for how in ("simulated", "run")}
+    quality = {f"{what}, round trip {rtt} ms" for what in ("BiLD", "exact") for rtt in (0, 80)}
+    assert seen >= ways | quality | {"closed form: sequential", "closed form: never waiting", "as given"}, seen
+    assert not page.errors, page.errors
+
+
 def main():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.chdir(folder)
@@ -120,12 +173,13 @@ def main():
         page = Page(os.path.join(folder, "browser"))
         try:
             check_page(page, url + "/")
+            check_report(page, folder)
         finally:
             page.browser.terminate()
             page.browser.wait(20)
             server.terminate()
         assert server.wait(20) == 0, "the server"
-    print("the page is right")
+    print("both pages are right")
 
 
 main()

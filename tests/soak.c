@@ -184,7 +184,7 @@ static void draw_guest(struct episode *e, struct guest *g)
     set->adaptive = draw_below(r, 2);
     set->draft_max = 1 + draw_below(r, MOST_DRAFTS);
     set->draft_ahead = draw_below(r, 2) ? -1 : draw_below(r, 24);
-    set->draft_block = 1 + draw_below(r, 4);
+    set->draft_block = draw_below(r, 5);
     set->draft_ctx = draw_below(r, 2) ? SOAK_CTX : 16;
     set->fallback = draw_below(r, 2) ? 0 : .01f;
     set->fresh = draw_one_of(r, 8);

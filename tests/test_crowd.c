@@ -134,7 +134,7 @@ static struct settings settings(const struct crowd_plan *p)
                                             : p->way == AHEAD ? p->window
                                             : p->ahead        ? p->ahead
                                                               : -1,
-                             .draft_block = 1,
+                             .draft_block = 0,
                              .draft_ctx = SYNTHETIC_CONTEXT};
 }
 

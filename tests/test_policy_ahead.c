@@ -270,18 +270,19 @@ static void the_bytes_of_drafts_count_where_a_link_is_slow(void **state)
         const char *why;
         bool apart;
         double draft_ns, drafter_ns, verifier_ns;
-        int window, first;
+        int window, first, block;
     } rows[] = {
-        {"a quick link", true, 100, 0, 0, 22, 3},
-        {"quicker than the drafter", true, 100, 8, 3, 22, 3},
-        {"a little slower", true, 100, 0, 120. / CHECK_BYTES, 18, 2},
-        {"slower: so many as it lets through", true, 100, 0, 250. / CHECK_BYTES, 10, 0},
-        {"the other link", true, 100, 250. / DRAFT_BYTES, 0, 10, 0},
-        {"both: the slower", true, 100, 250. / DRAFT_BYTES, 200. / CHECK_BYTES, 10, 0},
-        {"slower than big: none", true, 100, 0, 1000. / CHECK_BYTES, 0, 0},
-        {"a round waits for all of it", false, 100, 250. / DRAFT_BYTES, 250. / CHECK_BYTES, 8, 0},
-        {"and has none where it is dearer than a token", false, 100, 400. / DRAFT_BYTES, 400. / CHECK_BYTES, 0, 0},
-        {"on a quick link the same drafts pay", false, 100, 0, 0, 8, 0},
+        {"a quick link", true, 100, 0, 0, 22, 3, 1},
+        {"quick enough to wait for", true, 100, .5, .5, 22, 3, 1},
+        {"quicker than the drafter, but too slow to wait for", true, 100, 8, 3, 22, 0, 1},
+        {"a little slower: two share a message", true, 100, 0, 120. / CHECK_BYTES, 18, 0, 2},
+        {"slower: so many as it lets through", true, 100, 0, 250. / CHECK_BYTES, 10, 0, 2},
+        {"the other link", true, 100, 250. / DRAFT_BYTES, 0, 10, 0, 2},
+        {"both: the slower", true, 100, 250. / DRAFT_BYTES, 200. / CHECK_BYTES, 10, 0, 2},
+        {"slower than big: none", true, 100, 0, 1000. / CHECK_BYTES, 0, 0, 2},
+        {"a round waits for all of it", false, 100, 250. / DRAFT_BYTES, 250. / CHECK_BYTES, 8, 0, 0},
+        {"and has none where it is dearer than a token", false, 100, 400. / DRAFT_BYTES, 400. / CHECK_BYTES, 0, 0, 0},
+        {"on a quick link the same drafts pay", false, 100, 0, 0, 8, 0, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct draft_policy g = ahead(.7, rows[i].draft_ns, 0);
@@ -289,11 +290,12 @@ static void the_bytes_of_drafts_count_where_a_link_is_slow(void **state)
         g.bytes_ns = (struct draft_policy_bytes){rows[i].drafter_ns, rows[i].verifier_ns};
         int window = draft_policy_window(&g, rows[i].apart ? 99 : 8);
         const struct draft_choice choice = draft_policy_choice(&g, 8);
-        if (window != rows[i].window || choice.first != rows[i].first)
-            fail_msg("%s: %d, %d", rows[i].why, window, choice.first);
+        if (window != rows[i].window || choice.first != rows[i].first || choice.block != rows[i].block)
+            fail_msg("%s: %d, %d, %d", rows[i].why, window, choice.first, choice.block);
         if (window == 0) assert_int_equal(draft_policy_withheld(&g).why, WITHHELD_COST);
         g.enabled = false;
         assert_int_equal(draft_policy_window(&g, 8), 8);
+        assert_int_equal(draft_policy_block(&g), 1);
     }
     struct draft_policy g = ahead(.7, 100, 0); /* rounds that were measured have the bytes in them */
     g.apart = false;

@@ -37,7 +37,8 @@ static const char sweep_more[] =
     "length, then a verify, and so on; the best of --baseline. pilotfish: the default. -n is 256 unless\n"
     "it is given. --net-delay, --net-jitter, --net-rate, --draft-max, --draft-ahead, --draft-block,\n"
     "--accept-rate, --fallback and --rollback take lists and ranges, 1,2,5-8 or 0-40:10; every\n"
-    "combination is run. docs/bench-spec.schema.json has the fields.\n";
+    "combination is run. RTT ms is the emulated round trip, seen the one that was measured; big and\n"
+    "little are busy for so much of the time. docs/bench-spec.schema.json has the fields.\n";
 
 static const char plan_more[] =
     "A file of hosts; the first is the one that you start from, and its round trip is not read:\n"

@@ -85,7 +85,7 @@ int options_settle(struct options *o, struct err *err)
 
 bool option_depends_on_method(enum option_needs needs)
 {
-    return needs == NEEDS_GUARD || needs == NEEDS_SAMPLING || needs == NEEDS_BILD;
+    return needs == NEEDS_GUARD || needs == NEEDS_SAMPLING || needs == NEEDS_BILD || needs == NEEDS_AHEAD;
 }
 
 const char *option_lacks(const struct options *o, enum option_needs needs)
@@ -100,6 +100,9 @@ const char *option_lacks(const struct options *o, enum option_needs needs)
     case NEEDS_LITTLES:
         if (o->drafter != DRAFTER_LITTLE) return option_lacks(o, NEEDS_LITTLE);
         return option_lacks(o, NEEDS_PROMPTS);
+    case NEEDS_AHEAD:
+        if (o->drafter != DRAFTER_LITTLE || o->accept == ACCEPT_BILD) return option_lacks(o, NEEDS_LITTLE);
+        return o->self_max == 0 || o->self_max == 1 ? "the little model waits for each verdict (--self-max)" : NULL;
     case NEEDS_DEVICE:
         return o->device == DEVICE_CPU && o->draft_device == DEVICE_CPU ? "no device computes (--device cuda)" : NULL;
     case NEEDS_OPINION:

@@ -137,12 +137,13 @@ const struct option option_table[] = {
      "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,
      .help = "the most drafts of a round, checked in one pass; a little\nmodel that runs ahead goes by --draft-ahead"},
     {"draft-ahead", NULL, TEXT | SWEEP | OF_SWEEPS, OPTION_COUNT, AT(draft_ahead), "N", -1, LONGEST_CONTEXT,
-     .preset = "-1", .needs = NEEDS_LITTLE,
+     .preset = "-1", .needs = NEEDS_AHEAD,
      .help =
          "drafts that the little model may write before earlier ones\nare checked; 0: it waits; -1: as many as pay, if "
          "it has\ncores of its own. bild: 0: no window is written before the\nverdict on the one before"},
-    {"draft-block", NULL, TEXT | SWEEP | OF_SWEEPS, OPTION_COUNT, AT(draft_block), "N", 1, DRAFTS_MOST, .preset = "1",
-     .needs = NEEDS_LITTLE, .help = "of those, how many go in one message"},
+    {"draft-block", NULL, TEXT | SWEEP | OF_SWEEPS, OPTION_COUNT, AT(draft_block), "N", 0, DRAFTS_MOST, .preset = "0",
+     .needs = NEEDS_AHEAD,
+     .help = "of those, how many go in one message; 0: one, or two\nwhere the link is slower than the little model"},
     {"draft-ctx", NULL, TEXT, OPTION_COUNT, AT(draft_ctx), "N", 1, LONGEST_CONTEXT, .preset = "64",
      .needs = NEEDS_LITTLE, .help = "the most tokens of the prompt that the little model reads"},
     {"draft-memory", NULL, GEN | CHAT | CMP | WORKER, OPTION_COUNT, AT(draft_memory_mib), "MIB", 0, 1 << 16,

@@ -29,6 +29,7 @@ enum option_needs {
     NEEDS_DRAFTER,
     NEEDS_LITTLE,
     NEEDS_LITTLES, /* and more than one text at once */
+    NEEDS_AHEAD,   /* and that it may run ahead */
     NEEDS_DEVICE,
     NEEDS_OPINION,
     NEEDS_GUARD,

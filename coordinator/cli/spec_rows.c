@@ -170,6 +170,11 @@ static struct spec_interval over(const struct spec_cost *other, const struct spe
     return other ? spec_speed(c, other) : (struct spec_interval){NAN, NAN, NAN};
 }
 
+static double rtt_measured_ms(const struct spec_use *u)
+{
+    return u->n_rtts > 0 ? u->rtt_ms / u->n_rtts : NAN;
+}
+
 static void put_interval(struct fields *f, const char *const names[3], struct spec_interval i)
 {
     put(f, names[0], FIELD_NUMBER, i.mean);
@@ -196,7 +201,7 @@ static void put_results(struct fields *f, const struct spec_row *r)
     const struct net net = network_of(r->point);
     put(f, "draft_length", FIELD_COUNT, r->cost->draft_max);
     put(f, "rtt_ms", FIELD_NUMBER, 2e-6 * (double)net.to[ROLE_VERIFIER].delay_ns);
-    put(f, "rtt_measured_ms", FIELD_NUMBER, u->n_rtts > 0 ? u->rtt_ms / u->n_rtts : NAN);
+    put(f, "rtt_measured_ms", FIELD_NUMBER, rtt_measured_ms(u));
     put_interval(f, speeds, spec_speed(r->cost, NULL));
     put_interval(f, plain, over(r->plain, r->cost));
     put_interval(f, sequential, over(r->sequential, r->cost));
@@ -288,11 +293,12 @@ static void put_table_row(const struct spec_row *r, FILE *to)
     const struct spec_use *u = &r->cost->use;
     const struct options *o = r->point;
     struct spec_interval s = spec_speed(r->cost, NULL), p = over(r->plain, r->cost), q = over(r->sequential, r->cost);
-    char right[TEXT_ROOM] = "", drafts[8] = "";
+    char right[TEXT_ROOM] = "", drafts[8] = "", seen[16] = "";
     if (o->synthetic.n_pass_ms) spell(o, o->accept_curve.n ? "accept-curve" : "accept-rate", right);
     if (r->cost->draft_max) snprintf(drafts, sizeof drafts, "%d", r->cost->draft_max);
-    fprintf(to, "%-9s %-8.8s %7.4g %6.4g %7.4g %-10s %6s %8.2f", r->source, right, 2 * (double)o->net_delay.ms,
-            (double)o->net_jitter_ms, (double)o->net_mbit_per_s, spec_mode_names[r->cost->mode], drafts, s.mean);
+    if (!isnan(rtt_measured_ms(u))) snprintf(seen, sizeof seen, "%.4g", rtt_measured_ms(u));
+    fprintf(to, "%-9s %-8.8s %7.4g %6s %6.4g %7.4g %-10s %6s %8.2f", r->source, right, 2 * (double)o->net_delay.ms,
+            seen, (double)o->net_jitter_ms, (double)o->net_mbit_per_s, spec_mode_names[r->cost->mode], drafts, s.mean);
     fprintf(to, isnan(s.low) ? "      " : " %4.1f%%", 100 * (s.high / s.mean - 1));
     fprintf(to, " %7.3f", p.mean);
     fprintf(to, isnan(q.mean) ? "        " : " %7.3f", q.mean);
@@ -304,9 +310,9 @@ static void put_table_row(const struct spec_row *r, FILE *to)
 void spec_rows_head(enum format format, FILE *to)
 {
     if (format == FORMAT_TEXT)
-        fprintf(to, "%-9s %-8s %7s %6s %7s %-10s %6s %8s %5s %7s %7s %8s %6s %6s %7s %6s %5s %6s\n", "source", "right",
-                "RTT ms", "jitter", "Mbit/s", "mode", "drafts", "token/s", "+-", "x plain", "x seq.", "verifies",
-                "B up", "B down", "drafted", "wasted", "big", "little");
+        fprintf(to, "%-9s %-8s %7s %6s %6s %7s %-10s %6s %8s %5s %7s %7s %8s %6s %6s %7s %6s %5s %6s\n", "source",
+                "right", "RTT ms", "seen", "jitter", "Mbit/s", "mode", "drafts", "token/s", "+-", "x plain", "x seq.",
+                "verifies", "B up", "B down", "drafted", "wasted", "big", "little");
     if (format != FORMAT_CSV) return;
     static const struct spec_cost none;
     static const struct options no_options;

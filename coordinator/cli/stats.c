@@ -156,20 +156,21 @@ bool stats_choice(const struct stats *t, char *to, size_t size)
 {
     const struct draft_choice *c = &t->choice;
     if (!c->timed) return false;
-    char waits[64] = "";
+    char waits[64] = "", way[64] = "";
+    const char *in_two = c->block == 2 ? ", two in a message" : "";
     if (c->first) snprintf(waits, sizeof waits, ", and a pass waits for %d", c->first);
+    if (c->rtt_ns > 0) snprintf(way, sizeof way, ", a message there and back %.1f ms", c->rtt_ns * 1e-6);
     if (!c->window)
         snprintf(to, size, "no drafts");
     else if (c->ahead)
-        snprintf(to, size, "drafts run ahead, up to %d without a verdict%s", c->window, waits);
+        snprintf(to, size, "drafts run ahead, up to %d without a verdict%s%s", c->window, in_two, waits);
     else
         snprintf(to, size, "drafts of up to %d tokens, one after the other's verdict", c->window);
     size_t n = strlen(to);
-    snprintf(
-        to + n, size - n,
-        " at last: a drafted token takes %.1f ms, one of the big model's own %.1f ms, a row more in its pass %.1f ms, "
-        "a message there and back %.1f ms, and a draft is right in %.0f %% of cases",
-        c->draft_ns * 1e-6, c->plain_ns * 1e-6, c->row_ns * 1e-6, c->rtt_ns * 1e-6, 100 * c->right);
+    snprintf(to + n, size - n,
+             " at last: a drafted token takes %.1f ms, one of the big model's own %.1f ms, a row more in its pass %.1f "
+             "ms%s, and a draft is right in %.0f %% of cases",
+             c->draft_ns * 1e-6, c->plain_ns * 1e-6, c->row_ns * 1e-6, way, 100 * c->right);
     n = strlen(to);
     if (c->slower >= 1.1)
         snprintf(to + n, size - n, "; beside drafts the big model took %.1f times as long, as with a shared memory",

@@ -38,7 +38,7 @@ struct settings {
     /* Drafts that may wait for their verdicts; 0: the drafter waits for each verdict; -1: as many as pay, if the
      * drafter has cores of its own. */
     int draft_ahead;
-    int draft_block;        /* of those, drafts that go together */
+    int draft_block;        /* of those, drafts that go together; 0: as the links ask for */
     int draft_ctx;          /* ids of a prompt that the drafter reads at most */
     float fallback;         /* a draft ends before a token if no id's probability reaches it; above 1: no drafts */
     const int32_t *end_ids; /* [n_end_ids] borrowed; none: no id ends the text */

@@ -9,7 +9,7 @@ void spec_post_drafts(struct spec *s, struct decode_slot *p, bool ended)
     int end = q->n_ids + q->n_tail, n_out_most = g->c.max_jobs / g->c.n_slots;
     /* Beside others in small parts, and no row more: the leader decides which of them are in a pass. */
     bool shared = n_running(g) > 1 && p->policy.enabled;
-    int n_most = shared && settings_of(p)->draft_block < DRAFTS_MOST ? settings_of(p)->draft_block : DRAFTS_MOST;
+    int n_most = shared && draft_block(p) < DRAFTS_MOST ? draft_block(p) : DRAFTS_MOST;
     if (p->ahead.posted < q->n_ids || p->ahead.posted > end) p->ahead.posted = q->n_ids; /* or the tail is gone */
     if (p->ahead.posted == q->n_ids && q->n_tail < p->ahead.first && !ended) return;
     while (p->ahead.posted < end && flights_of_slot(&g->flights, (uint32_t)p->slot) < n_out_most) {

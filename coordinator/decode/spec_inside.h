@@ -262,6 +262,13 @@ static inline bool is_apart(const struct spec *s, const struct decode_slot *p)
     return apart && has_drafter(s, p) && self_starts(s) && !is_lossy(p) && !p->policy.unread;
 }
 
+/* Drafts that go in one message. */
+static inline int draft_block(const struct decode_slot *p)
+{
+    int given = settings_of(p)->draft_block;
+    return given > 0 ? given : draft_policy_block(&p->policy);
+}
+
 /* There the leader goes on with a text until drafts are worth it: one that waits for its next round misses a pass. */
 static inline bool goes_on_beside(const struct spec *s, const struct decode_slot *p)
 {

@@ -280,7 +280,7 @@ static struct draft_ask *post_ask_part(struct spec *s, struct decode_slot *p, in
                                           .p_min = settings_of(p)->fallback,
                                           .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
                                           .sampler = sampler_at(p, d->first),
-                                          .block = blocks ? (uint32_t)settings_of(p)->draft_block : 0,
+                                          .block = blocks ? (uint32_t)draft_block(p) : 0,
                                           .from = d->from}};
     d->from = 0;
     d->n_out++;

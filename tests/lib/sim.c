@@ -355,7 +355,7 @@ struct settings sim_settings(const struct sim_config *c)
                              .drafting = c->draft_max > 0,
                              .adaptive = c->adaptive,
                              .draft_ahead = c->draft_ahead ? c->draft_ahead : -1,
-                             .draft_block = c->draft_block ? c->draft_block : 1,
+                             .draft_block = c->draft_block,
                              .draft_max = c->draft_max,
                              .draft_ctx = c->draft_ctx ? c->draft_ctx : 64,
                              .fallback = c->fallback,

@@ -36,7 +36,7 @@ struct sim_config {                         /* 0: the default in brackets */
     int n_stages;                           /* of a group [1] */
     int self_max;                           /* [0: no leader writes by itself] */
     int draft_max, draft_ctx;               /* [0: no drafter, n_ctx] */
-    int draft_ahead, draft_block;           /* [-1, 1] */
+    int draft_ahead, draft_block;           /* [-1, as links ask for] */
     bool suffix;                            /* the leaders draft by themselves, and there is no little model */
     int n_ids;                              /* ids below it are known to both [all] */
     bool adaptive, ignore_eos;
