@@ -38,11 +38,11 @@ static __device__ float row_scale(const float *x, int n, float eps)
 struct ready_args {
     const float *x; /* [rows, ld] */
     size_t ld;
-    int n, ld_x;
+    int n, width_x, tiles;  /* of layout_x */
     const float *norm;      /* NULL: none */
     float eps, down;        /* the site's power of two */
-    uint16_t *half, *brain; /* [n_rows, ld_x] as layout_x; brain: NULL, or bf16 */
-    float *plain;           /* NULL, or as they are */
+    uint16_t *half, *brain; /* as layout_x; brain: NULL, or bf16 */
+    float *plain;           /* NULL, or as they are: [n_rows, width_x] */
     device_row *rows;
     const int *which; /* rows of the pass; NULL: all */
     bool first;       /* x has them already as its first rows */
@@ -59,15 +59,15 @@ static __global__ void __launch_bounds__(ROW_THREADS) ready(ready_args a)
     const bool there = row_is_there(a.rows, row);
     const float *x = a.x + (size_t)(!there ? 0 : a.first ? i_row : row) * a.ld;
     const float scale = there && a.norm ? row_scale(x, a.n, a.eps) : 1.0f;
-    const size_t to = (size_t)i_row * (size_t)a.ld_x;
     bool bad = false;
-    for (int k = (int)threadIdx.x; k < a.ld_x; k += ROW_THREADS) {
+    for (int k = (int)threadIdx.x; k < a.width_x; k += ROW_THREADS) {
+        const size_t to = layout_x(a.tiles, a.width_x, i_row, k);
         float v = there && k < a.n ? (a.norm ? (x[k] * scale) * a.norm[k] : x[k]) : 0.0f;
         uint16_t half = f16_bits(v * a.down);
         bad = bad || v - v != 0.0f || (!a.looked_at && (half & 0x7c00) == 0x7c00);
-        a.half[to + (size_t)layout_x(k)] = half;
-        if (a.brain) a.brain[to + (size_t)layout_x(k)] = bf16_bits(v * a.down);
-        if (a.plain) a.plain[to + (size_t)k] = v;
+        a.half[to] = half;
+        if (a.brain) a.brain[to] = bf16_bits(v * a.down);
+        if (a.plain) a.plain[(size_t)i_row * (size_t)a.width_x + (size_t)k] = v;
     }
     if (__syncthreads_or(bad) && threadIdx.x == 0 && a.rows[row].bad < 0) a.rows[row].bad = a.entry;
 }

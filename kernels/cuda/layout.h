@@ -1,20 +1,20 @@
 /* layout.h -- where weights and token rows lie on the card; the same functions on host and device.
  *
- * A matrix is panels of 16 output rows. A step is 16 values of K, the depth of one mma; a group is 4 steps, of which a
- * lane reads 16 bytes at once. K is padded to whole groups. A panel holds its groups, one after another, so that a run
- * of them is one copy, and then undo [16] floats: what takes a row's power of two back (ARITHMETIC.md, arithmetic id
- * 2). A group holds
+ * A panel is 16 output rows; two beside each other are a pair. A step is 16 values of K, the depth of one mma; a group
+ * is 4 steps of a panel. K is cut into parts (ARITHMETIC.md, arithmetic id 2), and each is padded to whole groups with
+ * zero weights. A matrix is its parts, each [n_pairs, groups of the part, 2] groups, so that what a warp reads of one
+ * pair after another is one run; then undo [n_pairs, 2, 16] floats, which take a row's power of two back. A group is
  *
- *   low     [32 lanes, 4 steps] words: 8 nibbles of a lane. Floats: [4 steps, 32 lanes, 4] words of two values
- *   high    [32 lanes, bits - 4] words: what a value has above its nibble
- *   scales  [64 / n_scale, 8] words: f16 of rows g and g + 8
- *   mins    the same, of formats with minima
+ *   low     [32 lanes, 4] words, and
+ *   high    [32 lanes, bits - 4] words: the 32 values of a lane (layout_place). Floats: [4 steps, 32 lanes, 4] words of
+ *           two values
+ *   scales  [8, 64 / n_scale, 1 or 2] words: f16 of rows g and g + 8, each followed by their minima if there are any
  *
  * A lane (g = lane / 4, t = lane % 4) has for a step the pairs p = 0..3: row g + 8 (p % 2), k = 2t + 8 (p / 2) and the
- * next: the fragment of A. Its nibbles are bits 4p.. (first) and 16 + 4p.. (second of the pair), so that one mask gives
- * two halves of a register.
+ * next: the fragment of A. Both values of a pair lie so that one mask, shift or permutation makes two halves of them.
  *
- * A token row is f16 (or bf16), and lies so that the 8 values of a lane's four steps (fragments of B) are contiguous.
+ * Token rows are f16 (or bf16). 8 are a tile; 1, 2, 4 or 8 tiles, as many as a product takes at once, are a block. A
+ * block is [K / 32, tiles, 32 lanes, 8]: the 8 values of a lane are its fragments of B of two steps.
  */
 #ifndef KERNELS_CUDA_LAYOUT_H
 #define KERNELS_CUDA_LAYOUT_H
@@ -23,13 +23,14 @@
 #include "kernels/cuda/ptx.cuh"
 
 enum { STEP = 16, GROUP_STEPS = 4, GROUP = STEP * GROUP_STEPS, WARP = 32, TILE = 8, MAX_PARTS = 8 };
+enum { PAIR = 2, X_STEPS = 32 /* values of K of a lane's load of x */ };
 
 /* A format: what the file has, and how it lies here. q stays below 2^bits and stands for q - offset. */
 struct layout_format {
     int n_elements, n_bytes; /* of the file's block */
     int bits, offset, n_scale;
     bool has_min;
-    int unit; /* of K, which is cut into parts at its multiples */
+    int unit; /* of K, which is cut into parts at its multiples; of 32 */
 };
 
 static PF_BOTH constexpr layout_format layout_format_of(enum quant type)
@@ -52,25 +53,59 @@ static PF_BOTH constexpr layout_format layout_format_of(enum quant type)
     return {};
 }
 
+struct layout_group {
+    int high, scales, n_scale_words; /* of a lane */
+    int n_bytes;                     /* a multiple of 16 */
+};
+
+static PF_BOTH constexpr layout_group layout_group_of(enum quant type)
+{
+    layout_format f = layout_format_of(type);
+    layout_group g = {};
+    g.high = WARP * 4 * (f.bits < 16 ? GROUP_STEPS : GROUP_STEPS * f.bits / 4);
+    g.scales = g.high + (f.bits < 16 ? WARP * 4 * (f.bits - 4) : 0);
+    g.n_scale_words = f.n_scale ? GROUP / f.n_scale * (1 + f.has_min) : 0;
+    g.n_bytes = g.scales + 8 * 4 * g.n_scale_words;
+    return g;
+}
+
 struct layout {
-    int n_groups, group_bytes; /* of K; a multiple of 16 */
-    int high, scales, mins;    /* in a group */
+    int n_parts, n_pairs;
+    int step[MAX_PARTS + 1], group[MAX_PARTS + 1]; /* the first of each part */
     size_t undo, n_bytes;
 };
 
-static PF_BOTH constexpr layout layout_of(enum quant type, int n_in)
+/* K is cut into C parts at units floor(i U / C). */
+static PF_BOTH constexpr layout layout_of(enum quant type, int n_in, int n_out)
 {
-    layout_format f = layout_format_of(type);
     layout l = {};
-    l.n_groups = (n_in + GROUP - 1) / GROUP;
-    const int words = GROUP_STEPS * WARP, n_scales = f.n_scale ? GROUP / f.n_scale : 0;
-    l.high = words * (f.bits < 16 ? 4 : f.bits);
-    l.scales = l.high + (f.bits < 16 ? WARP * 4 * (f.bits - 4) : 0);
-    l.mins = l.scales + n_scales * 32;
-    l.group_bytes = l.mins + (f.has_min ? n_scales * 32 : 0);
-    l.undo = (size_t)l.n_groups * (size_t)l.group_bytes;
-    l.n_bytes = l.undo + PANEL * sizeof(float);
+    const int unit = layout_format_of(type).unit, n_units = (n_in + unit - 1) / unit;
+    l.n_parts = n_units < MAX_PARTS ? n_units : MAX_PARTS;
+    l.n_pairs = (n_out + PAIR * PANEL - 1) / (PAIR * PANEL);
+    for (int i = 0; i < MAX_PARTS; i++) {
+        const int end = i < l.n_parts ? (i + 1) * n_units / l.n_parts : n_units;
+        l.step[i + 1] = end * (unit / STEP);
+        l.group[i + 1] = l.group[i] + (l.step[i + 1] - l.step[i] + GROUP_STEPS - 1) / GROUP_STEPS;
+    }
+    l.undo = (size_t)(l.group[l.n_parts] * l.n_pairs) * (size_t)(PAIR * layout_group_of(type).n_bytes);
+    l.n_bytes = l.undo + (size_t)l.n_pairs * PAIR * PANEL * sizeof(float);
     return l;
+}
+
+/* Where group i of a part is, of a panel; the next is 2 groups further. */
+static PF_BOTH constexpr size_t layout_at(const layout &l, int group_bytes, int panel, int part, int i)
+{
+    const int n = l.group[part + 1] - l.group[part];
+    return ((size_t)(l.group[part] * l.n_pairs + panel / PAIR * n + i) * PAIR + (size_t)(panel % PAIR)) *
+           (size_t)group_bytes;
+}
+
+/* The part of a step. */
+static PF_BOTH constexpr int layout_part(const layout &l, int step)
+{
+    int part = 0;
+    while (step >= l.step[part + 1]) part++;
+    return part;
 }
 
 /* Whose are row r of a panel and value k: a lane, and its pair in the step k / 16; k % 2 is the place in the pair. */
@@ -90,45 +125,56 @@ static PF_BOTH constexpr int layout_float(int step, int lane, int pair)
     return ((step * WARP + lane) * 4 + pair) * 4;
 }
 
-/* Bits above the nibble, `n` of them (1, 2 or 4) a value: which of the lane's words, and the first bit there. */
-static PF_BOTH constexpr int layout_high_word(int n, int step)
+struct layout_bit {
+    int word, at; /* of the pair's first value */
+};
+
+/* Where bit `i` of a value is in its lane's words. The pair's second value is 16 bits above (8 bits: in the next byte).
+ * 5 bits: three in a half word, and the last pair in what is left of five words. 6 bits, two steps in three words: two
+ * in a half word, and of the last two pairs the upper 4 bits above these, the lower 2 in the third word. */
+static PF_BOTH constexpr layout_bit layout_place(int bits, int step, int pair, int i)
 {
-    return step * n / 4;
+    const int of_group = step * 4 + pair, of_two = of_group % 8, first = step / 2 * 3;
+    switch (bits) {
+    case 4: return {step, 4 * pair + i};
+    case 5: return of_group < 15 ? layout_bit{of_group / 3, of_group % 3 * 5 + i} : layout_bit{i, 15};
+    case 6:
+        if (of_two < 6) return {first + of_two / 2, of_two % 2 * 6 + i};
+        return i < 2 ? layout_bit{first + 2, 12 + (of_two - 6) * 2 + i} : layout_bit{first + of_two - 6, 10 + i};
+    default: return {2 * step + pair / 2, pair % 2 * 16 + i};
+    }
 }
 
-static PF_BOTH constexpr int layout_high_bit(int n, int step, int pair)
+static PF_BOTH constexpr int layout_second(int bits)
 {
-    return step * n * 4 % 16 + n * pair;
+    return bits == 8 ? 8 : 16;
 }
 
-/* Value k of a token row. */
-static PF_BOTH constexpr int layout_x(int k)
-{
-    int in = k % STEP;
-    return k / GROUP * GROUP + in % 8 / 2 * 16 + k % GROUP / STEP * 4 + in / 8 * 2 + in % 2;
-}
-
+/* Values of K that a token row has room for: past the parts' ends, too. */
 static PF_BOTH constexpr int layout_x_width(int n_in)
 {
-    return (n_in + GROUP - 1) / GROUP * GROUP;
+    return ((n_in + X_STEPS - 1) / X_STEPS + 1) * X_STEPS;
 }
 
-/* K is cut into C parts at units floor(i U / C). */
-static PF_BOTH constexpr int layout_n_units(int n_in, int unit)
+static PF_BOTH constexpr int layout_x_tiles(int n_rows)
 {
-    return (n_in + unit - 1) / unit;
+    return n_rows <= TILE ? 1 : n_rows <= 2 * TILE ? 2 : n_rows <= 4 * TILE ? 4 : 8;
 }
 
-static PF_BOTH constexpr int layout_n_parts(int n_units)
+/* Value k of a token row, of rows of a width. */
+static PF_BOTH constexpr size_t layout_x(int tiles, int width, int row, int k)
 {
-    return n_units < MAX_PARTS ? n_units : MAX_PARTS;
+    const int n_lanes = (row / TILE / tiles * (width / X_STEPS) + k / X_STEPS) * tiles + row / TILE % tiles;
+    return (size_t)(n_lanes * WARP + layout_lane(row, k)) * 8 +
+           (size_t)(k % X_STEPS / STEP * 4 + k % STEP / 8 * 2 + k % 2);
 }
 
-static_assert(layout_of(QUANT_Q4_0, 64).n_bytes == 64 * 16 / 2 + 2 * 32 + 64, "nibbles, scales, undo");
-static_assert(layout_of(QUANT_Q6_K, 256).undo == 256 * 16 * 6 / 8 + 16 * 32, "nibbles, pairs, scales");
-static_assert(layout_of(QUANT_Q5_K, 256).group_bytes == 512 + 128 + 2 * 64, "one copy");
-static_assert(layout_of(QUANT_BF16, 72).undo == 128 * 16 * 2, "padded to groups");
-static_assert(layout_x(0) == 0 && layout_x(1) == 1 && layout_x(8) == 2 && layout_x(16) == 4 && layout_x(2) == 16,
-              "a lane's four steps are contiguous");
+static_assert(layout_of(QUANT_Q4_0, 64, 16).undo == 2 * 2 * (64 * 16 / 2 + 2 * 32), "two parts of half a group");
+static_assert(layout_of(QUANT_Q6_K, 256, 32).n_bytes == 256 * 32 * 6 / 8 + 32 * 16 * 2 + 128, "bits, scales, undo");
+static_assert(layout_group_of(QUANT_Q5_K).n_bytes == 512 + 128 + 2 * 64, "one copy");
+static_assert(layout_of(QUANT_BF16, 512, 32).undo == 512 * 32 * 2, "whole groups");
+static_assert(layout_x(1, 96, 0, 8) == 2 && layout_x(1, 96, 0, 16) == 4 && layout_x(1, 96, 0, 2) == 8 &&
+                  layout_x(2, 96, 8, 32) == 3 * 256,
+              "a lane's two steps are contiguous");
 
 #endif

@@ -1,14 +1,15 @@
 /* mm.cuh -- products: weights as the 16-row side of mma, token rows as its 8 columns. One family for every number of
  * rows; the bits are ARITHMETIC.md's, arithmetic id 2.
  *
- *   block = panels of 16 output rows, one after another, x 8 NT token rows;  warp w = part w of K of each panel
- *   warp: ring of copies of its weights, across panels ─▶ a chain of mma, a step after another
+ *   block = P panels of 16 output rows at a time, one P after another, x 8 NT token rows;  warp w = part w of K of each
+ *   warp: ring of copies of its weights, across panels ─▶ a chain of mma for each panel and tile, a step after another
  *   └▶ sums of the parts in shared memory ─▶ fixed tree ─▶ times the row's undo and the site's ─▶ out
  *
  * A warp fills and reads a ring of its own (ring.cuh), so that no warp waits for another but where parts meet. The ring
- * is filled before the kernel waits for its inputs: weights do not change.
+ * is filled before the kernel waits for its inputs: weights do not change. The loop over groups has no bounds but its
+ * end: parts are whole groups, and columns past the rows are whatever lies there, as no two columns of a mma meet.
  *
- * The ladder: this rung has one tile a warp. Next: two tiles a warp, clusters along K, which give the same bits.
+ * The ladder: this rung has two panels a warp, which share what is read of x. Next: clusters along K, the same bits.
  */
 #ifndef KERNELS_CUDA_MM_CUH
 #define KERNELS_CUDA_MM_CUH
@@ -20,131 +21,166 @@
 enum { MM_THREADS = MAX_PARTS * WARP, MM_MOST_TILES = 8 };
 
 struct mm_args {
-    const uint8_t *panels;
-    int n_panels;
+    const uint8_t *weights;
     layout l;
-    int n_in, unit, n_scale, offset;
-    const uint16_t *x; /* [n_rows, ld_x] f16 or bf16, as layout_x */
-    const float *x32;  /* [n_rows, ld_x] as they are: for F32 */
-    int ld_x, n_rows;
-    float *out; /* [n_rows, ld_out] */
+    int first_panel, n_panels;
+    int n_in, copy_bytes;     /* of P groups */
+    const uint16_t *x;        /* f16 or bf16, as layout_x */
+    const float *x32;         /* [.., width_x] as they are: for F32 */
+    int width_x, row, n_rows; /* of x: rows from `row` on */
+    float *out;               /* [n_rows, ld_out] */
     size_t ld_out;
     float undo; /* of the site's power of two */
 };
 
-static __device__ __forceinline__ int part_step(const mm_args &a, int part)
-{
-    int n = layout_n_units(a.n_in, a.unit);
-    return part * n / layout_n_parts(n) * (a.unit / STEP);
-}
-
-/* ---- decoding: a lane's fragment of A of one step ---- */
+/* ---- decoding ---- */
 
 static __device__ __forceinline__ __half2 half2_of(uint32_t word)
 {
-    return {__ushort_as_half((uint16_t)word), __ushort_as_half((uint16_t)(word >> 16))};
+    __half2 h;
+    memcpy(&h, &word, sizeof h);
+    return h;
 }
 
 static __device__ __forceinline__ uint32_t word_of(__half2 h)
 {
-    return __half_as_ushort(h.x) | (uint32_t)__half_as_ushort(h.y) << 16;
+    uint32_t word;
+    memcpy(&word, &h, sizeof word);
+    return word;
 }
 
-struct scale_pair { /* of rows g and g + 8, each twice */
-    __half2 of[2];
-};
-
-static __device__ __forceinline__ scale_pair scale_pair_at(const uint8_t *scales, int i, int lane)
+static __device__ __forceinline__ __half2 both_halves(int bits)
 {
-    uint32_t word = reinterpret_cast<const uint32_t *>(scales)[i * 8 + lane / 4];
-    return {half2_of((word & 0xffff) | word << 16), half2_of(word >> 16 | (word & 0xffff0000u))};
+    return half2_of((uint32_t)bits * 0x10001u);
 }
 
-/* q is exact: 1024 + q is a half whose low bits are q's. Then w = q scale + min, rounded once. */
-template <int BITS>
-static __device__ __forceinline__ void decode(uint32_t out[4], const uint32_t low[GROUP_STEPS],
-                                              const uint32_t high[GROUP_STEPS], int step, int offset,
-                                              const scale_pair &scale, const scale_pair &min)
+/* What a mask leaves of both halves of a word, as 1024 + that in f16. */
+static __device__ __forceinline__ uint32_t above_1024(uint32_t word, uint32_t mask)
 {
-    constexpr uint32_t above = (1u << (BITS - 4)) - 1;
-    const __half2 zero = half2_of((0x6400u + (uint32_t)offset) * 0x10001u);
-#pragma unroll
-    for (int p = 0; p < 4; p++) {
-        uint32_t q = low[step] >> 4 * p & 0x000f000fu;
-        if (BITS > 4) {
-            uint32_t word = high[layout_high_word(BITS - 4, step)];
-            q |= (word >> layout_high_bit(BITS - 4, step, p) & above * 0x10001u) << 4;
-        }
-        out[p] = word_of(__hfma2(__hsub2(half2_of(q | 0x64006400u), zero), scale.of[p % 2], min.of[p % 2]));
+    return and_or(word, mask * 0x10001u, 0x64006400u);
+}
+
+/* 1024 + q 2^field_shift of a pair, from where layout_place has it. */
+template <int BITS> static __device__ __forceinline__ uint32_t field_of(const uint32_t words[BITS], int step, int pair)
+{
+    const int of_group = step * 4 + pair, of_two = of_group % 8;
+    if constexpr (BITS == 4) {
+        return above_1024(words[step] >> pair / 2 * 8, pair % 2 ? 0x00f0 : 0x000f);
+    } else if constexpr (BITS == 5) {
+        if (of_group == 15)
+            return and_or(words[4] >> 6, 0x02000200u,
+                          and_or(words[3] >> 7, 0x01000100u,
+                                 and_or(words[2] >> 8, 0x00800080u,
+                                        and_or(words[1] >> 9, 0x00400040u, above_1024(words[0] >> 10, 0x20)))));
+        const uint32_t word = words[of_group / 3];
+        return above_1024(of_group % 3 == 2 ? word >> 10 : word, of_group % 3 == 1 ? 0x3e0 : 0x1f);
+    } else if constexpr (BITS == 6) {
+        const uint32_t *of = words + step / 2 * 3;
+        if (of_two < 6) return above_1024(of[of_two / 2] >> of_two % 2 * 6, 0x3f);
+        return and_or(of[2] >> (2 * of_two - 4), 0x00300030u, above_1024(of[of_two - 6] >> 6, 0x3c0));
+    } else {
+        static_assert(BITS == 8, "bytes");
+        return __byte_perm(words[2 * step + pair / 2], 0x64646464u, pair % 2 ? 0x4342 : 0x4140);
     }
 }
 
-/* Of a group, in shared memory or elsewhere. */
-template <int BITS>
-static __device__ __forceinline__ void load_group(uint32_t low[GROUP_STEPS], uint32_t high[GROUP_STEPS],
-                                                  const mm_args &a, const uint8_t *group, int lane)
+static PF_BOTH constexpr int field_shift(int bits, int step, int pair)
 {
-    const uint4 v = reinterpret_cast<const uint4 *>(group)[lane];
-    low[0] = v.x, low[1] = v.y, low[2] = v.z, low[3] = v.w;
-    const uint32_t *from = reinterpret_cast<const uint32_t *>(group + a.l.high) + lane * (BITS - 4);
-#pragma unroll
-    for (int i = 0; i < BITS - 4; i++) high[i] = from[i];
+    const int of_group = step * 4 + pair;
+    switch (bits) {
+    case 4: return pair % 2 * 4;
+    case 5: return of_group == 15 || of_group % 3 == 1 ? 5 : 0;
+    case 6: return of_group % 8 >= 6 ? 4 : 0;
+    default: return 0;
+    }
 }
+
+/* Two weights: q is exact (1024 + offset or its like is taken away, which f16 holds); then q scale + min, rounded once.
+ * scale and min are of rows g and g + 8. */
+template <enum quant TYPE>
+static __device__ __forceinline__ uint32_t weights_of(const uint32_t *words, int step, int pair, uint32_t scale,
+                                                      uint32_t min)
+{
+    constexpr layout_format f = layout_format_of(TYPE);
+    const int shift = field_shift(f.bits, step, pair), zero = ((25 - shift) << 10) + (f.offset << shift);
+    const __half2 field = half2_of(field_of<f.bits>(words, step, pair)), s = half2_of(scale), m = half2_of(min);
+    const __half2 q = shift ? __hfma2(field, both_halves((15 - shift) << 10), both_halves(zero | 0x8000))
+                            : __hsub2(field, both_halves(zero));
+    return word_of(
+        __hfma2(q, pair % 2 ? __high2half2(s) : __low2half2(s), pair % 2 ? __high2half2(m) : __low2half2(m)));
+}
+
+/* AT: shared_at, or a pointer. */
+template <int N, class AT> static __device__ __forceinline__ void load_words(uint32_t *to, AT from)
+{
+    if constexpr (N == 1) {
+        to[0] = load_1(from);
+    } else if constexpr (N == 2) {
+        const uint2 v = load_2(from);
+        to[0] = v.x, to[1] = v.y;
+    } else if constexpr (N >= 4) {
+        const uint4 v = load_4(from);
+        to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+        load_words<N - 4>(to + 4, from + 16);
+    }
+}
+
+/* A lane's words of a group, in shared memory or elsewhere. Floats are read step by step. */
+template <enum quant TYPE> struct lane_words {
+    static constexpr layout_format f = layout_format_of(TYPE);
+    static constexpr layout_group g = layout_group_of(TYPE);
+    uint32_t words[f.bits < 16 ? f.bits : 1], scales[f.bits < 16 ? g.n_scale_words : 1];
+
+    template <class AT> __device__ __forceinline__ void load(AT group, int lane, int lane_bytes)
+    {
+        if constexpr (f.bits < 16) {
+            load_words<4>(words, group + lane_bytes);
+            load_words<f.bits - 4>(words + 4, group + g.high + lane * (f.bits - 4) * 4);
+            load_words<g.n_scale_words>(scales, group + g.scales + lane / 4 * g.n_scale_words * 4);
+        }
+    }
+
+    /* The fragment of A of a step. */
+    template <class AT> __device__ __forceinline__ void step_of(uint32_t w[4], AT group, int step, int lane_bytes) const
+    {
+        if constexpr (f.bits >= 16) {
+            load_words<4>(w, group + layout_float(step, 0, 0) + lane_bytes);
+        } else {
+            const int i = step * STEP / f.n_scale * (1 + f.has_min);
+#pragma unroll
+            for (int p = 0; p < 4; p++)
+                w[p] = weights_of<TYPE>(words, step, p, scales[i], f.has_min ? scales[i + 1] : 0);
+        }
+    }
+};
 
 /* ---- a part ---- */
 
-/* The fragments of B of two steps of a group, of tile j: 16 bytes a column. Columns past the rows are zero. */
-static __device__ __forceinline__ uint4 load_x(const mm_args &a, int i_group, int half, int row, int lane)
+/* A group of P panels, the second's `group_bytes` behind the first's; x: the lane's of the first tile, and so on. */
+template <enum quant TYPE, int NT, int P>
+static __device__ __forceinline__ void chain(float acc[P][NT][4], shared_at group, const uint4 *x, int lane,
+                                             int lane_bytes)
 {
-    if (row >= a.n_rows) return uint4{0, 0, 0, 0};
-    return *reinterpret_cast<const uint4 *>(a.x + (size_t)row * (size_t)a.ld_x + i_group * GROUP + lane % 4 * 16 +
-                                            half * 8);
-}
-
-/* A lane's fragment of A of step i of a group. BITS 16: floats; else integers, with minima if FLAG. */
-template <int BITS, bool FLAG>
-static __device__ __forceinline__ void load_w(uint32_t w[4], const mm_args &a, const uint8_t *group,
-                                              const uint32_t low[GROUP_STEPS], const uint32_t high[GROUP_STEPS], int i,
-                                              int lane)
-{
-    if constexpr (BITS == 16) {
-        const uint4 v = *reinterpret_cast<const uint4 *>(group + layout_float(i, lane, 0));
-        w[0] = v.x, w[1] = v.y, w[2] = v.z, w[3] = v.w;
-    } else {
-        const int i_scale = i * STEP / a.n_scale;
-        const scale_pair scale = scale_pair_at(group + a.l.scales, i_scale, lane);
-        scale_pair min = {half2_of(0), half2_of(0)};
-        if (FLAG) min = scale_pair_at(group + a.l.mins, i_scale, lane);
-        decode<BITS>(w, low, high, i, a.offset, scale, min);
-    }
-}
-
-/* The steps of a group that are in [from, to). BITS 16: F16, BF16 if FLAG. */
-template <int BITS, bool FLAG, int NT>
-static __device__ __forceinline__ void chain(float acc[NT][4], const mm_args &a, const uint8_t *group, int i_group,
-                                             int from, int to, int first, int lane)
-{
-    uint32_t low[GROUP_STEPS] = {}, high[GROUP_STEPS] = {};
-    if constexpr (BITS < 16) load_group<BITS>(low, high, a, group, lane);
+    constexpr int group_bytes = layout_group_of(TYPE).n_bytes;
+    lane_words<TYPE> of[P];
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const int step = i_group * GROUP_STEPS + 2 * half;
-        const bool is[2] = {step >= from && step < to, step + 1 >= from && step + 1 < to};
-        uint32_t w[2][4] = {};
+    for (int p = 0; p < P; p++) of[p].load(group + p * group_bytes, lane, lane_bytes);
 #pragma unroll
-        for (int i = 0; i < 2; i++)
-            if (is[i]) load_w<BITS, FLAG>(w[i], a, group, low, high, 2 * half + i, lane);
+    for (int two = 0; two < GROUP_STEPS / 2; two++) {
+        uint32_t w[P][2][4];
+#pragma unroll
+        for (int i = 0; i < 2 * P; i++)
+            of[i / 2].step_of(w[i / 2][i % 2], group + i / 2 * group_bytes, 2 * two + i % 2, lane_bytes);
 #pragma unroll
         for (int j = 0; j < NT; j++) {
-            const uint4 b = load_x(a, i_group, half, first + j * TILE + lane / 4, lane);
+            const uint4 b = x[(two * NT + j) * WARP];
             const uint32_t of_step[2][2] = {{b.x, b.y}, {b.z, b.w}};
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                if (!is[i]) continue;
-                if (BITS == 16 && FLAG)
-                    mma_bf16(acc[j], w[i], of_step[i]);
+            for (int i = 0; i < 2 * P; i++) {
+                if (TYPE == QUANT_BF16)
+                    mma_bf16(acc[i % P][j], w[i % P][i / P], of_step[i / P]);
                 else
-                    mma_f16(acc[j], w[i], of_step[i]);
+                    mma_f16(acc[i % P][j], w[i % P][i / P], of_step[i / P]);
             }
         }
     }
@@ -175,139 +211,160 @@ static __device__ __forceinline__ float tree_of(int n, const float *x, int strid
     }
 }
 
-/* Groups of a stage: about a kilobyte. */
-static PF_BOTH constexpr int mm_stage_groups(int bits)
+/* Stages of a ring: of 8 warps 50 to 100 KB, as many as must be under way for the memory's whole rate. */
+static PF_BOTH constexpr int mm_stages(enum quant type, int n_panels)
 {
-    return bits == 4 ? 2 : 1;
+    const int bits = layout_format_of(type).bits;
+    return (bits >= 16  ? 3
+            : bits == 4 ? 6
+            : bits == 5 ? 5
+                        : 4) *
+               (n_panels == 1 && bits < 16 ? 2 : 1) +
+           (n_panels == 1 && bits >= 16);
 }
 
-/* Of a ring: of 8 warps 50 to 70 KB, as many as must be under way for the memory's whole rate. */
-static PF_BOTH constexpr int mm_stages(int bits)
+template <enum quant TYPE, int P> using mm_ring = ring<mm_stages(TYPE, P), P * layout_group_of(TYPE).n_bytes>;
+
+/* Rings [8], their barriers, sums of parts [8, 4 n_tiles, 32]. */
+template <enum quant TYPE, int NT, int P> static constexpr size_t mm_n_shared()
 {
-    return bits == 4 ? 6 : bits == 16 ? 4 : 8;
+    return MAX_PARTS * ((size_t)mm_ring<TYPE, P>::n_bytes() + NT * 4 * WARP * sizeof(float));
 }
 
-static PF_BOTH constexpr size_t mm_n_shared(int bits, int group_bytes, int n_tiles)
-{
-    return MAX_PARTS * (ring_bytes(mm_stages(bits), mm_stage_groups(bits) * group_bytes) +
-                        (size_t)n_tiles * 4 * WARP * sizeof(float));
-}
-
-/* What a warp fills its ring with: the groups of its part, of one panel of the block after another. */
+/* What a warp fills its ring with: the groups of its part, of P panels after others. */
 struct mm_feed {
-    const uint8_t *panel;
-    size_t panel_step;
-    int n_panels; /* left */
-    int group, from_group, to_group;
+    const uint8_t *at;
+    int left, panel; /* of one panel alone: groups left of it */
 };
 
-template <int BITS>
-static __device__ __forceinline__ void feed(mm_feed &f, const ring<mm_stages(BITS)> &r, int i, int group_bytes,
-                                            int lane)
+/* One panel's groups are every second one of its pair; from its last one on to the next panel. */
+template <enum quant TYPE, int P>
+static __device__ __forceinline__ void feed(mm_feed &f, mm_ring<TYPE, P> &r, int n_groups, int lane)
 {
-    int n = 0;
-    const uint8_t *from = f.panel;
-    if (f.n_panels > 0) {
-        n = f.to_group - f.group < mm_stage_groups(BITS) ? f.to_group - f.group : mm_stage_groups(BITS);
-        from += f.group * group_bytes;
-        f.group += n;
-        if (f.group == f.to_group) f.group = f.from_group, f.panel += f.panel_step, f.n_panels--;
-    }
-    ring_fill(r, i, from, n * group_bytes, lane);
+    constexpr int group_bytes = layout_group_of(TYPE).n_bytes;
+    ring_fill(r, f.at, lane);
+    f.at += PAIR * group_bytes;
+    if (P == PAIR || --f.left) return;
+    f.left = n_groups;
+    f.at += (f.panel++ % 2 ? -1 : 1 - 2 * n_groups) * group_bytes;
 }
 
-/* Warps past the parts only meet the others at barriers. */
-template <int BITS, bool FLAG, int NT> static __global__ void __launch_bounds__(MM_THREADS, 2) mm(mm_args a)
+/* Warps past the parts only meet the others at barriers. A block has its share of the panels, P at a time. */
+template <enum quant TYPE, int NT, int P> static __global__ void __launch_bounds__(MM_THREADS, PF_BESIDE) mm(mm_args a)
 {
-    PF_DYNAMIC_SHARED(uint8_t, shared); /* rings [8], their barriers, parts [n_parts, NT, 4, 32] */
-    constexpr int n_run = mm_stage_groups(BITS), n_stages = mm_stages(BITS), size = NT * 4 * WARP;
-    const int lane = (int)threadIdx.x % WARP, part = (int)threadIdx.x / WARP, first = (int)blockIdx.y * NT * TILE,
-              n_parts = layout_n_parts(layout_n_units(a.n_in, a.unit)), stage = n_run * a.l.group_bytes;
-    uint64_t *full = reinterpret_cast<uint64_t *>(shared + MAX_PARTS * n_stages * stage);
-    float *parts = reinterpret_cast<float *>(full + MAX_PARTS * n_stages);
-    const ring<n_stages> r = {shared + part * n_stages * stage, stage, full + part * n_stages};
-    const bool works = part < n_parts;
-    const int from = works ? part_step(a, part) : 0, to = works ? part_step(a, part + 1) : 0,
-              from_group = from / GROUP_STEPS, to_group = (to + GROUP_STEPS - 1) / GROUP_STEPS;
-    mm_feed f = {a.panels + (size_t)blockIdx.x * a.l.n_bytes,
-                 (size_t)gridDim.x * a.l.n_bytes,
-                 works ? (a.n_panels - (int)blockIdx.x + (int)gridDim.x - 1) / (int)gridDim.x : 0,
-                 from_group,
-                 from_group,
-                 to_group};
-    int i = 0;
+    PF_DYNAMIC_SHARED(uint8_t, shared);
+    constexpr int group_bytes = layout_group_of(TYPE).n_bytes, size = NT * 4 * WARP;
+    const int lane = (int)threadIdx.x % WARP, part = uniform((int)threadIdx.x / WARP),
+              row_block = a.row / (NT * TILE) + (int)blockIdx.y, first = a.first_panel / P,
+              n_units = (a.first_panel + a.n_panels - 1) / P - first + 1,
+              unit = first + (int)blockIdx.x * n_units / (int)gridDim.x,
+              unit_end = first + ((int)blockIdx.x + 1) * n_units / (int)gridDim.x;
+    const int lane_bytes = kept(lane * 16); /* of 16 a lane */
+    const bool works = part < a.l.n_parts;
+    const int n_groups = works ? a.l.group[part + 1] - a.l.group[part] : 0;
+    mm_ring<TYPE, P> r;
+    float *parts = reinterpret_cast<float *>(shared + MAX_PARTS * mm_ring<TYPE, P>::n_bytes());
+    mm_feed f = {works ? a.weights + layout_at(a.l, group_bytes, unit * P, part, 0) : nullptr, n_groups, unit};
     let_next_begin();
-    ring_open(r, lane);
+    ring_open(r, shared_at_of(shared + part * r.n_bytes()), a.copy_bytes, lane);
+    int n = (unit_end - unit) * n_groups; /* copies left */
 #pragma unroll 1
-    for (int k = 0; k < n_stages && works; k++) feed<BITS>(f, r, k, a.l.group_bytes, lane);
+    for (int k = 0; k < mm_stages(TYPE, P); k++) {
+        if (n > 0)
+            feed<TYPE, P>(f, r, n_groups, lane);
+        else
+            ring_fill_none(r);
+        n--;
+    }
+    ring_begin(r);
     wait_for_inputs();
-    for (int i_panel = (int)blockIdx.x; i_panel < a.n_panels; i_panel += (int)gridDim.x) {
-        float acc[NT][4] = {};
-        for (int group = from_group; group < to_group; group += n_run, i++) {
-            const uint8_t *at = ring_wait(r, i);
-#pragma unroll
-            for (int k = 0; k < n_run; k++)
-                if (group + k < to_group)
-                    chain<BITS, FLAG, NT>(acc, a, at + k * a.l.group_bytes, group + k, from, to, first, lane);
+    const uint4 *x = reinterpret_cast<const uint4 *>(a.x) + lane +
+                     (row_block * (a.width_x / X_STEPS) + (works ? a.l.step[part] / 2 : 0)) * NT * WARP;
+    for (int i = unit; i < unit_end; i++) {
+        float acc[P][NT][4] = {};
+        const uint4 *x_at = x;
+        const int n_fed = n < 0 ? 0 : n < n_groups ? n : n_groups;
+        n -= n_groups;
+#pragma unroll(mm_stages(TYPE, P) <= 3 ? mm_stages(TYPE, P) : 1)
+        for (int group = 0; group < n_fed; group++) {
+            chain<TYPE, NT, P>(acc, ring_wait(r), x_at, lane, lane_bytes);
+            x_at += 2 * NT * WARP;
             __syncwarp();
-            feed<BITS>(f, r, i + n_stages, a.l.group_bytes, lane);
+            feed<TYPE, P>(f, r, n_groups, lane);
         }
-        if (works)
+#pragma unroll 1
+        for (int group = n_fed; group < n_groups; group++) { /* the last ones of the block */
+            chain<TYPE, NT, P>(acc, ring_wait(r), x_at, lane, lane_bytes);
+            x_at += 2 * NT * WARP;
+            __syncwarp();
+            ring_fill_none(r);
+        }
 #pragma unroll
-            for (int k = 0; k < NT * 4; k++) parts[part * size + k * WARP + lane] = acc[k / 4][k % 4];
-        __syncthreads();
-        const float *undo = reinterpret_cast<const float *>(a.panels + (size_t)i_panel * a.l.n_bytes + a.l.undo);
-        for (int e = (int)threadIdx.x; e < size; e += MM_THREADS) {
-            const int l = e % WARP, k = e / WARP % 4, j = e / WARP / 4, row_out = l / 4 + k / 2 * 8,
-                      row = first + j * TILE + 2 * (l % 4) + k % 2;
-            if (row < a.n_rows)
-                a.out[(size_t)row * a.ld_out + i_panel * PANEL + row_out] =
-                    tree_of(n_parts, parts + e, size) * (undo[row_out] * a.undo);
+        for (int p = 0; p < P; p++) {
+            const int panel = i * P + p, column = (panel - a.first_panel) * PANEL;
+            const float *undo = reinterpret_cast<const float *>(a.weights + a.l.undo) + panel * PANEL;
+            if (works)
+#pragma unroll
+                for (int k = 0; k < NT * 4; k++) parts[part * size + k * WARP + lane] = acc[p][k / 4][k % 4];
+            __syncthreads();
+            for (int e = (int)threadIdx.x; e < size; e += MM_THREADS) {
+                const int l = e % WARP, k = e / WARP % 4, j = e / WARP / 4, row_out = l / 4 + k / 2 * 8,
+                          row = (row_block * NT + j) * TILE + 2 * (l % 4) + k % 2 - a.row;
+                if (row >= 0 && row < a.n_rows && panel >= a.first_panel && panel < a.first_panel + a.n_panels)
+                    a.out[(size_t)row * a.ld_out + (size_t)(column + row_out)] =
+                        tree_of(a.l.n_parts, parts + e, size) * (undo[row_out] * a.undo);
+            }
+            __syncthreads(); /* parts are read */
         }
-        __syncthreads(); /* parts are read */
     }
 }
 
 /* F32 weights, for toys: the chain of a part is fmaf over k. A thread an output. */
 static __global__ void __launch_bounds__(PANEL *TILE) mm_f32(mm_args a)
 {
-    const int r = (int)threadIdx.x % PANEL, row = (int)blockIdx.y * TILE + (int)threadIdx.x / PANEL;
-    const int n_parts = layout_n_parts(layout_n_units(a.n_in, a.unit));
-    const float *w = reinterpret_cast<const float *>(a.panels + (size_t)blockIdx.x * a.l.n_bytes) + r;
+    constexpr int group_bytes = layout_group_of(QUANT_F32).n_bytes;
+    const int r = (int)threadIdx.x % PANEL, row = (int)blockIdx.y * TILE + (int)threadIdx.x / PANEL,
+              panel = a.first_panel + (int)blockIdx.x;
+    const float *x = a.x32 + (size_t)(a.row + row) * (size_t)a.width_x;
     float parts[MAX_PARTS];
     let_next_begin();
     wait_for_inputs();
     if (row >= a.n_rows) return;
     for (int p = 0; p < MAX_PARTS; p++) {
         parts[p] = 0.0f;
-        if (p >= n_parts) continue;
-        int to = part_step(a, p + 1) * STEP;
-        for (int k = part_step(a, p) * STEP; k < to && k < a.n_in; k++)
-            parts[p] = fmaf(w[k * PANEL], a.x32[(size_t)row * (size_t)a.ld_x + (size_t)k], parts[p]);
+        if (p >= a.l.n_parts) continue;
+        for (int from = a.l.step[p] * STEP, k = from; k < a.l.step[p + 1] * STEP && k < a.n_in; k++) {
+            const uint8_t *group = a.weights + layout_at(a.l, group_bytes, panel, p, (k - from) / GROUP);
+            parts[p] = fmaf(reinterpret_cast<const float *>(group)[(k - from) % GROUP * PANEL + r], x[k], parts[p]);
+        }
     }
-    a.out[(size_t)row * a.ld_out + blockIdx.x * PANEL + r] = tree_of(n_parts, parts, 1);
+    a.out[(size_t)row * a.ld_out + blockIdx.x * PANEL + r] = tree_of(a.l.n_parts, parts, 1);
 }
 
-/* Value k of row r of a panel, as the product reads it, but for undo. */
-template <int BITS, bool FLAG> static __device__ float value_at(const mm_args &a, const uint8_t *panel, int r, int k)
+/* Value k of a row, as the product reads it, but for undo. */
+template <enum quant TYPE> static __device__ float value_at(const mm_args &a, int i_row, int k)
 {
-    const int lane = layout_lane(r, k), i = k % GROUP / STEP;
-    const uint8_t *group = panel + (size_t)(k / GROUP) * (size_t)a.l.group_bytes;
-    uint32_t low[GROUP_STEPS] = {}, high[GROUP_STEPS] = {}, w[4] = {};
-    if constexpr (BITS == 32) return reinterpret_cast<const float *>(panel)[k * PANEL + r];
-    if constexpr (BITS < 16) load_group<BITS>(low, high, a, group, lane);
-    if constexpr (BITS < 32) load_w<BITS, FLAG>(w, a, group, low, high, i, lane);
-    const uint32_t bits = w[layout_pair(r, k)] >> 16 * (k % 2) & 0xffff;
-    return BITS == 16 && FLAG ? __uint_as_float(bits << 16) : f16_value((uint16_t)bits);
+    const int part = layout_part(a.l, k / STEP), in_part = k - a.l.step[part] * STEP, r = i_row % PANEL,
+              lane = layout_lane(r, k);
+    const uint8_t *group =
+        a.weights + layout_at(a.l, layout_group_of(TYPE).n_bytes, i_row / PANEL, part, in_part / GROUP);
+    if constexpr (TYPE == QUANT_F32) {
+        return reinterpret_cast<const float *>(group)[in_part % GROUP * PANEL + r];
+    } else {
+        lane_words<TYPE> of;
+        uint32_t w[4];
+        of.load(group, lane, lane * 16);
+        of.step_of(w, group, in_part % GROUP / STEP, lane * 16);
+        const uint32_t bits = w[layout_pair(r, k)] >> 16 * (k % 2) & 0xffff;
+        return TYPE == QUANT_BF16 ? __uint_as_float(bits << 16) : f16_value((uint16_t)bits);
+    }
 }
 
 /* out[n_in] = a row. One block. */
-template <int BITS, bool FLAG> static __global__ void __launch_bounds__(MM_THREADS) mm_row(mm_args a, int i_row)
+template <enum quant TYPE> static __global__ void __launch_bounds__(MM_THREADS) mm_row(mm_args a, int i_row)
 {
-    const int r = i_row % PANEL;
-    const uint8_t *panel = a.panels + (size_t)(i_row / PANEL) * a.l.n_bytes;
-    const float undo = reinterpret_cast<const float *>(panel + a.l.undo)[r];
-    for (int k = (int)threadIdx.x; k < a.n_in; k += MM_THREADS) a.out[k] = value_at<BITS, FLAG>(a, panel, r, k) * undo;
+    const float undo = reinterpret_cast<const float *>(a.weights + a.l.undo)[i_row];
+    for (int k = (int)threadIdx.x; k < a.n_in; k += MM_THREADS) a.out[k] = value_at<TYPE>(a, i_row, k) * undo;
 }
 
 #endif

@@ -69,7 +69,8 @@ struct device {
     int heads, n_z, tiles_most; /* of attention: heads that a block takes, such blocks a KV head; of 16 rows */
     int units_room;             /* chunks that `work` has room for */
     attend_shape attention;
-    int ld_x, n_ready; /* of READY: widest row; values a row of the newest */
+    size_t n_x;               /* values that x has room for: whole blocks of rows (layout_x) */
+    int n_ready, ready_tiles; /* of the newest READY: values a row, how its rows lie */
     float ready_undo;
     float *of[N_DEVICE_BUFFERS]; /* [max_rows, ld[]] */
     size_t ld[N_DEVICE_BUFFERS];
@@ -200,6 +201,12 @@ static bool take_attention(device *d)
            cudaMemsetAsync(d->values, 0, n_cache * sizeof *d->values, d->stream) == cudaSuccess;
 }
 
+/* Products read places of no row, too: with numbers that were never there an emulated card is slow. */
+template <class T> static bool take_x(device *d, T **x)
+{
+    return take(d, x, d->n_x) && cudaMemsetAsync(*x, 0, d->n_x * sizeof **x, d->stream) == cudaSuccess;
+}
+
 static bool take_buffers(device *d)
 {
     const device_shape *s = &d->s;
@@ -212,10 +219,11 @@ static bool take_buffers(device *d)
         widest = width > widest ? width : widest;
         if (!take(d, &d->of[i], rows * d->ld[i])) return false;
     }
-    d->ld_x = layout_x_width(widest);
+    d->n_x = (rows + MM_MOST_TILES * TILE - 1) / (MM_MOST_TILES * TILE) * (MM_MOST_TILES * TILE) *
+             (size_t)layout_x_width(widest);
     d->n_logits = rows * HEAD_CHUNK > LOGITS_MOST ? rows * HEAD_CHUNK : (size_t)LOGITS_MOST;
-    return take(d, &d->half, rows * (size_t)d->ld_x) && take_attention(d) && take(d, &d->cs, n_cs) &&
-           take(d, &d->rows, rows) && take(d, &d->lists, rows * N_LISTED) && take(d, &d->logits, d->n_logits) &&
+    return take_x(d, &d->half) && take_attention(d) && take(d, &d->cs, n_cs) && take(d, &d->rows, rows) &&
+           take(d, &d->lists, rows * N_LISTED) && take(d, &d->logits, d->n_logits) &&
            take(d, &d->judged, rows * DEVICE_JUDGED) && pin(d, &d->host.judged, rows * DEVICE_JUDGED) &&
            pin(d, &d->host.rows, rows) && pin(d, &d->host.x, rows * (size_t)s->n_embd) && pin(d, &d->host.cs, n_cs) &&
            pin(d, &d->host.lists, rows * N_LISTED);
@@ -268,14 +276,14 @@ static bool take_chunks(device *d, int n_out)
 
 static int cuda_matrix(device *d, enum quant type, int n_in, int n_out)
 {
-    const size_t n_panels = (size_t)(n_out + PANEL - 1) / PANEL;
-    matrix m = {type, n_in, n_out, layout_of(type, n_in), nullptr};
+    matrix m = {type, n_in, n_out, layout_of(type, n_in, n_out), nullptr};
     const layout_format f = layout_format_of(type);
-    const size_t n_row = (size_t)(n_in / f.n_elements * f.n_bytes), n_x = (size_t)d->rows_room * (size_t)d->ld_x;
-    if (!enter(d) || !stage(d, PANEL * n_row) || !take(d, &m.panels, n_panels * m.l.n_bytes) || !take_chunks(d, n_out))
-        return -1;
-    if (type == QUANT_BF16 && !d->brain && !take(d, &d->brain, n_x)) return -1;
-    if (type == QUANT_F32 && !d->plain && !take(d, &d->plain, n_x)) return -1;
+    const size_t n_row = (size_t)(n_in / f.n_elements * f.n_bytes);
+    if (!enter(d) || !stage(d, PANEL * n_row) || !take(d, &m.weights, m.l.n_bytes) || !take_chunks(d, n_out)) return -1;
+    if (type == QUANT_BF16 && !d->brain && !take_x(d, &d->brain)) return -1;
+    if (type == QUANT_F32 && !d->plain && !take_x(d, &d->plain)) return -1;
+    const bool odd = (n_out + PANEL - 1) / PANEL % PAIR; /* nobody fills the pair's second panel */
+    if (odd && !check(d, cudaMemsetAsync(m.weights, 0, m.l.n_bytes, d->stream))) return -1;
     d->matrices.push_back(m);
     return (int)d->matrices.size() - 1;
 }
@@ -294,7 +302,7 @@ static void cuda_fill(device *d, int i_matrix, int i_panel, const void *const ro
         memcpy(d->host.panel + at + (size_t)i * n_row, rows[i], n_row);
         there |= 1 << i;
     }
-    const repack_args a = {m->type, m->n_in, there, d->staged + at, n_row, m->panels + (size_t)i_panel * m->l.n_bytes};
+    const repack_args a = {m->type, m->n_in, there, d->staged + at, n_row, m->l, m->weights, i_panel};
     check(d, cudaMemcpyAsync(d->staged + at, d->host.panel + at, PANEL * n_row, cudaMemcpyHostToDevice, d->stream));
     check(d, PF_LAUNCH(repack, 1, REPACK_THREADS, 0, alone_on(d), a));
 }
@@ -333,6 +341,7 @@ static int rows_of(const device *d, const device_op *op)
 static void note_ready(device *d, const device_op *op)
 {
     d->n_ready = device_width(&d->s, op->buffer);
+    d->ready_tiles = layout_x_tiles(op->rows ? op->n_rows : d->n_run);
     d->ready_undo = op->buffer == DEVICE_FF ? 1.0f / DOWN_FF : 1.0f;
 }
 
@@ -345,7 +354,8 @@ static int run_ready(device *d, const device_op *op)
     a.x = d->of[op->buffer];
     a.ld = d->ld[op->buffer];
     a.n = width;
-    a.ld_x = layout_x_width(width);
+    a.width_x = layout_x_width(width);
+    a.tiles = d->ready_tiles;
     a.norm = vector_of(d, op->norm);
     a.eps = d->s.eps;
     a.down = down;
@@ -446,20 +456,19 @@ static int run_add(device *d, const device_op *op)
 static int run_product(device *d, int i_matrix, int row, int n_rows, int i_panel, int n_panels, float *out, size_t ld,
                        launch_on on)
 {
-    const int ld_x = layout_x_width(d->n_ready);
-    const size_t at = (size_t)row * (size_t)ld_x;
-    matrix m = d->matrices[(size_t)i_matrix];
-    m.panels += (size_t)i_panel * m.l.n_bytes;
-    mm_args a = mm_args_of(&m);
-    a.x = (m.type == QUANT_BF16 ? d->brain : d->half) + at;
-    a.x32 = d->plain ? d->plain + at : nullptr;
-    a.ld_x = ld_x;
+    const matrix *m = &d->matrices[(size_t)i_matrix];
+    mm_args a = mm_args_of(m);
+    a.first_panel = i_panel;
+    a.n_panels = n_panels;
+    a.x = m->type == QUANT_BF16 ? d->brain : d->half;
+    a.x32 = d->plain;
+    a.width_x = layout_x_width(d->n_ready);
+    a.row = row;
     a.n_rows = n_rows;
     a.out = out;
     a.ld_out = ld;
-    a.undo = m.type == QUANT_F32 ? 1.0f : d->ready_undo;
-    a.n_panels = n_panels;
-    return launch_mm(m.type, a, d->mm_blocks, on);
+    a.undo = m->type == QUANT_F32 ? 1.0f : d->ready_undo;
+    return launch_mm(m->type, a, d->ready_tiles, d->mm_blocks, on);
 }
 
 /* A piece of the ids after another, and what is asked of them. */

@@ -43,6 +43,13 @@ static int pf_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t n_share
     extern __shared__ __align__(16) unsigned char pf_dynamic[];                                                        \
     T *name = reinterpret_cast<T *>(pf_dynamic)
 
+/* Blocks that a multiprocessor is to have room for: before Hopper no kernel begins beside another. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define PF_BESIDE 1
+#else
+#define PF_BESIDE 2
+#endif
+
 static __device__ __forceinline__ void let_next_begin()
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
@@ -55,6 +62,26 @@ static __device__ __forceinline__ void wait_for_inputs()
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
+}
+
+/* A number that is the same in all lanes, for the compiler to know. */
+static __device__ __forceinline__ int uniform(int n)
+{
+    return __shfl_sync(0xffffffffu, n, 0);
+}
+
+/* A number of this lane, kept in a register: the compiler shall not compute it again in a loop. */
+static __device__ __forceinline__ int kept(int n)
+{
+    return __shfl_xor_sync(0xffffffffu, n, 0);
+}
+
+/* a & mask | above, one instruction. */
+static __device__ __forceinline__ uint32_t and_or(uint32_t a, uint32_t mask, uint32_t above)
+{
+    uint32_t d;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(a), "r"(mask), "r"(above));
+    return d;
 }
 
 /* d += a . b of one step: a [16 rows, 16 k], b [16 k, 8 columns], fragments as PTX's mma.m16n8k16 has them. */
@@ -86,10 +113,39 @@ static __device__ __forceinline__ uint32_t shared_address(const void *p)
     return (uint32_t)__cvta_generic_to_shared(p);
 }
 
-/* A barrier for one bulk copy after another. */
-static __device__ __forceinline__ void barrier_open(uint64_t *at)
+/* An address in shared memory, which the compiler takes as it is: of the warp. */
+typedef uint32_t shared_at;
+
+static __device__ __forceinline__ shared_at shared_at_of(const void *p)
 {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(at)) : "memory");
+    return (shared_at)uniform((int)shared_address(p));
+}
+
+static __device__ __forceinline__ uint32_t load_1(shared_at at)
+{
+    uint32_t v;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(at));
+    return v;
+}
+
+static __device__ __forceinline__ uint2 load_2(shared_at at)
+{
+    uint2 v;
+    asm volatile("ld.shared.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(at));
+    return v;
+}
+
+static __device__ __forceinline__ uint4 load_4(shared_at at)
+{
+    uint4 v;
+    asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(at));
+    return v;
+}
+
+/* A barrier for one bulk copy after another. */
+static __device__ __forceinline__ void barrier_open(shared_at at)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(at) : "memory");
 }
 
 /* The copy engine sees those that this thread has opened. */
@@ -100,38 +156,38 @@ static __device__ __forceinline__ void barriers_are_open()
 #endif
 }
 
-/* Of bytes that are read once. The barrier's phase ends when they are there. */
-static __device__ __forceinline__ void bulk_copy(void *to, const void *from, int n, uint64_t *at)
+/* Of bytes that are read once, by one lane of the warp. The barrier's phase ends when they are there. kept_n: n. */
+static __device__ __forceinline__ void bulk_copy(shared_at to, const void *from, int n, int kept_n, shared_at barrier,
+                                                 int lane)
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     uint64_t once;
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(at)), "r"(n) : "memory");
+    (void)lane;
     asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(once));
     asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
-        "%4;" ::"r"(shared_address(to)),
-        "l"(from), "r"(n), "r"(shared_address(at)), "l"(once)
+        "{ .reg .pred one; elect.sync _|one, 0xffffffff; @one mbarrier.arrive.expect_tx.shared::cta.b64 _, [%3], %5; "
+        "@one cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
+        "%4; }" ::"r"(to),
+        "l"(from), "r"(n), "r"(barrier), "l"(once), "r"(kept_n)
         : "memory");
 #endif
 }
 
 /* Until the phase of this parity has ended. */
-static __device__ __forceinline__ void barrier_wait(uint64_t *at, int parity)
+static __device__ __forceinline__ void barrier_wait(shared_at at, int parity)
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    uint32_t done = 0;
-    while (!done)
-        asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
-                     : "=r"(done)
-                     : "r"(shared_address(at)), "r"(parity)
-                     : "memory");
+    asm volatile("{ .reg .pred there; again: mbarrier.try_wait.parity.shared::cta.b64 there, [%0], %1;"
+                 " @!there bra again; }" ::"r"(at),
+                 "r"(parity)
+                 : "memory");
 #endif
 }
 
 /* 16 bytes by this thread; its copies since the last group are a group; until all but the newest N groups are there. */
-static __device__ __forceinline__ void copy_16(void *to, const void *from)
+static __device__ __forceinline__ void copy_16(shared_at to, const void *from)
 {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }
 
 static __device__ __forceinline__ void copies_close_group()
@@ -181,6 +237,21 @@ static inline void wait_for_inputs()
     emulated_wait_for_inputs();
 }
 
+static inline int uniform(int n)
+{
+    return n;
+}
+
+static inline int kept(int n)
+{
+    return n;
+}
+
+static inline uint32_t and_or(uint32_t a, uint32_t mask, uint32_t above)
+{
+    return (a & mask) | above;
+}
+
 static inline void mma_f16(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
     emulated_warp_mma(d, a, b, d, false);
@@ -196,25 +267,33 @@ static inline bool has_bulk_copies()
     return emulated_generation() >= 9;
 }
 
-static inline void barrier_open(uint64_t *at)
+typedef uint8_t *shared_at;
+
+static inline shared_at shared_at_of(uint8_t *p)
 {
-    emulated_barrier_open(at, 1);
+    return p;
+}
+
+static inline void barrier_open(shared_at at)
+{
+    emulated_barrier_open(reinterpret_cast<uint64_t *>(at), 1);
 }
 
 static inline void barriers_are_open() {}
 
-static inline void bulk_copy(void *to, const void *from, int n, uint64_t *at)
+static inline void bulk_copy(shared_at to, const void *from, int n, int kept_n, shared_at barrier, int lane)
 {
-    emulated_barrier_expect(at, (unsigned)n);
-    emulated_bulk_copy(to, from, (unsigned)n, at);
+    if (lane) return;
+    emulated_barrier_expect(reinterpret_cast<uint64_t *>(barrier), (unsigned)kept_n);
+    emulated_bulk_copy(to, from, (unsigned)n, reinterpret_cast<uint64_t *>(barrier));
 }
 
-static inline void barrier_wait(uint64_t *at, int parity)
+static inline void barrier_wait(shared_at at, int parity)
 {
-    emulated_barrier_wait(at, parity);
+    emulated_barrier_wait(reinterpret_cast<uint64_t *>(at), parity);
 }
 
-static inline void copy_16(void *to, const void *from)
+static inline void copy_16(shared_at to, const void *from)
 {
     emulated_copy(to, from, 16);
 }
@@ -230,5 +309,21 @@ template <int N> static inline void copies_wait()
 }
 
 #endif
+
+/* Words of any memory. */
+static __device__ __forceinline__ uint32_t load_1(const uint8_t *at)
+{
+    return *reinterpret_cast<const uint32_t *>(at);
+}
+
+static __device__ __forceinline__ uint2 load_2(const uint8_t *at)
+{
+    return *reinterpret_cast<const uint2 *>(at);
+}
+
+static __device__ __forceinline__ uint4 load_4(const uint8_t *at)
+{
+    return *reinterpret_cast<const uint4 *>(at);
+}
 
 #endif

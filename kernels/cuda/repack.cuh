@@ -75,8 +75,24 @@ struct repack_args {
     int n_in, there;     /* bits: rows of the panel that there are; others are zero rows */
     const uint8_t *rows; /* [16, row_bytes] as the file has them */
     size_t row_bytes;
-    uint8_t *panel;
+    layout l;
+    uint8_t *weights;
+    int panel;
 };
+
+struct group_place { /* of the panel's groups, one part's after another's */
+    uint8_t *at;
+    int from, to; /* its values of K; those past `to` are zero */
+};
+
+static __device__ group_place group_place_of(const repack_args &a, int i_group)
+{
+    int part = 0;
+    while (i_group >= a.l.group[part + 1]) part++;
+    const int in_part = i_group - a.l.group[part], end = a.l.step[part + 1] * STEP;
+    return {a.weights + layout_at(a.l, layout_group_of(a.type).n_bytes, a.panel, part, in_part),
+            a.l.step[part] * STEP + in_part * GROUP, end < a.n_in ? end : a.n_in};
+}
 
 /* The greatest |(q - offset) scale| and |min| of each row, as bits: those of positive floats are in their order. */
 static __device__ void row_bounds(const repack_args &a, int bounds[PANEL])
@@ -101,80 +117,84 @@ static __device__ int row_exponent(int bound)
     return bound ? BOUND_EXPONENT - ((bound >> 23) - 127) : 0;
 }
 
-static __device__ void repack_scales(const repack_args &a, const layout &l, const int bounds[PANEL])
+static __device__ float *undo_of(const repack_args &a)
 {
-    layout_format f = layout_format_of(a.type);
-    int n_scales = l.n_groups * GROUP / f.n_scale;
-    float *undo = reinterpret_cast<float *>(a.panel + l.undo);
-    for (int i = (int)threadIdx.x; i < PANEL; i += REPACK_THREADS) undo[i] = power_of_two(-row_exponent(bounds[i]));
+    return reinterpret_cast<float *>(a.weights + a.l.undo) + a.panel * PANEL;
+}
+
+static __device__ void repack_scales(const repack_args &a, const int bounds[PANEL])
+{
+    const layout_format f = layout_format_of(a.type);
+    const int of_group = GROUP / f.n_scale, n_scales = a.l.group[a.l.n_parts] * of_group;
+    for (int i = (int)threadIdx.x; i < PANEL; i += REPACK_THREADS)
+        undo_of(a)[i] = power_of_two(-row_exponent(bounds[i]));
     for (int i = (int)threadIdx.x; i < PANEL * n_scales; i += REPACK_THREADS) {
-        const int r = i % PANEL, n = i / PANEL, k = n * f.n_scale, in_group = k % GROUP / f.n_scale,
-                  at = (in_group * 8 + r % 8) * 2 + r / 8;
-        uint8_t *group = a.panel + (size_t)(k / GROUP) * (size_t)l.group_bytes;
+        const int r = i % PANEL, n = i / PANEL;
+        const group_place place = group_place_of(a, n / of_group);
+        const int k = place.from + n % of_group * f.n_scale,
+                  at = (r % 8 * of_group + n % of_group) * (1 + f.has_min) * 2 + r / 8;
         file_scale s = {0, 0};
-        if ((a.there >> r & 1) && k < a.n_in) s = file_scale_of(a.type, a.rows + (size_t)r * a.row_bytes, k);
+        if ((a.there >> r & 1) && k < place.to) s = file_scale_of(a.type, a.rows + (size_t)r * a.row_bytes, k);
         float up = power_of_two(row_exponent(bounds[r]));
-        reinterpret_cast<uint16_t *>(group + l.scales)[at] = f16_bits(s.scale * up);
-        if (f.has_min) reinterpret_cast<uint16_t *>(group + l.mins)[at] = f16_bits(s.min * up);
+        uint16_t *scales = reinterpret_cast<uint16_t *>(place.at + layout_group_of(a.type).scales);
+        scales[at] = f16_bits(s.scale * up);
+        if (f.has_min) scales[at + 2] = f16_bits(s.min * up);
     }
 }
 
 /* A lane's words of a group. */
-static __device__ void repack_integers(const repack_args &a, const layout &l, int i_group, int lane)
+static __device__ void repack_integers(const repack_args &a, int i_group, int lane)
 {
-    layout_format f = layout_format_of(a.type);
-    int n_high = f.bits - 4;
-    uint32_t low[GROUP_STEPS] = {0, 0, 0, 0}, high[GROUP_STEPS] = {0, 0, 0, 0};
+    const layout_format f = layout_format_of(a.type);
+    const group_place place = group_place_of(a, i_group);
+    uint32_t words[8] = {};
     for (int i = 0; i < GROUP_STEPS * 8; i++) {
-        int step = i / 8, pair = i % 8 / 2, r = lane / 4 + pair % 2 * 8;
-        int k = i_group * GROUP + step * STEP + lane % 4 * 2 + pair / 2 * 8 + i % 2;
-        if (!(a.there >> r & 1) || k >= a.n_in) continue;
-        uint32_t q = (uint32_t)file_value(a.type, a.rows + (size_t)r * a.row_bytes, k);
-        low[step] |= (q & 15) << (4 * pair + 16 * (i % 2));
-        if (n_high)
-            high[layout_high_word(n_high, step)] |= (q >> 4) << (layout_high_bit(n_high, step, pair) + 16 * (i % 2));
+        const int step = i / 8, pair = i % 8 / 2, r = lane / 4 + pair % 2 * 8,
+                  k = place.from + step * STEP + lane % 4 * 2 + pair / 2 * 8 + i % 2;
+        if (!(a.there >> r & 1) || k >= place.to) continue;
+        const int q = file_value(a.type, a.rows + (size_t)r * a.row_bytes, k);
+        for (int bit = 0; bit < f.bits; bit++) {
+            const layout_bit to = layout_place(f.bits, step, pair, bit);
+            words[to.word] |= (uint32_t)(q >> bit & 1) << (to.at + i % 2 * layout_second(f.bits));
+        }
     }
-    uint8_t *group = a.panel + (size_t)i_group * (size_t)l.group_bytes;
-    uint32_t *to = reinterpret_cast<uint32_t *>(group) + lane * GROUP_STEPS;
-    uint32_t *above = reinterpret_cast<uint32_t *>(group + l.high) + lane * n_high;
-    for (int i = 0; i < GROUP_STEPS; i++) to[i] = low[i];
-    for (int i = 0; i < n_high; i++) above[i] = high[i];
+    uint32_t *low = reinterpret_cast<uint32_t *>(place.at) + lane * 4,
+             *high = reinterpret_cast<uint32_t *>(place.at + layout_group_of(a.type).high) + lane * (f.bits - 4);
+    for (int i = 0; i < f.bits; i++) *(i < 4 ? low + i : high + i - 4) = words[i];
 }
 
-static __device__ void repack_floats(const repack_args &a, const layout &l)
+static __device__ void repack_floats(const repack_args &a)
 {
-    for (int i = (int)threadIdx.x; i < PANEL * l.n_groups * GROUP; i += REPACK_THREADS) {
-        int r = i % PANEL, k = i / PANEL;
+    for (int i = (int)threadIdx.x; i < PANEL * a.l.group[a.l.n_parts] * GROUP; i += REPACK_THREADS) {
+        const group_place place = group_place_of(a, i / PANEL / GROUP);
+        const int r = i % PANEL, in = i / PANEL % GROUP, k = place.from + in;
         const uint8_t *from = a.rows + (size_t)r * a.row_bytes;
-        bool is = (a.there >> r & 1) && k < a.n_in;
-        if (a.type == QUANT_F32) { /* [K, 16] */
+        const bool is = (a.there >> r & 1) && k < place.to;
+        if (a.type == QUANT_F32) { /* [64, 16] */
             const uint8_t *at = from + 4 * k;
             uint32_t bits = is ? at[0] | at[1] << 8 | at[2] << 16 | (uint32_t)at[3] << 24 : 0;
-            reinterpret_cast<uint32_t *>(a.panel)[k * PANEL + r] = bits;
+            reinterpret_cast<uint32_t *>(place.at)[in * PANEL + r] = bits;
             continue;
         }
         uint16_t *word =
-            reinterpret_cast<uint16_t *>(a.panel + (size_t)(k / GROUP) * (size_t)l.group_bytes +
-                                         layout_float(k % GROUP / STEP, layout_lane(r, k), layout_pair(r, k)));
-        word[k % 2] = is ? (uint16_t)(from[2 * k] | from[2 * k + 1] << 8) : 0;
+            reinterpret_cast<uint16_t *>(place.at + layout_float(in / STEP, layout_lane(r, in), layout_pair(r, in)));
+        word[in % 2] = is ? (uint16_t)(from[2 * k] | from[2 * k + 1] << 8) : 0;
     }
-    for (int i = (int)threadIdx.x; i < PANEL; i += REPACK_THREADS)
-        reinterpret_cast<float *>(a.panel + l.undo)[i] = 1.0f;
+    for (int i = (int)threadIdx.x; i < PANEL; i += REPACK_THREADS) undo_of(a)[i] = 1.0f;
 }
 
 /* One block a panel. */
 static __global__ void __launch_bounds__(REPACK_THREADS) repack(repack_args a)
 {
     __shared__ int bounds[PANEL];
-    layout l = layout_of(a.type, a.n_in);
     if (layout_format_of(a.type).n_scale == 0) {
-        repack_floats(a, l);
+        repack_floats(a);
         return;
     }
     row_bounds(a, bounds);
-    repack_scales(a, l, bounds);
-    for (int i = (int)threadIdx.x; i < l.n_groups * WARP; i += REPACK_THREADS)
-        repack_integers(a, l, i / WARP, i % WARP);
+    repack_scales(a, bounds);
+    for (int i = (int)threadIdx.x; i < a.l.group[a.l.n_parts] * WARP; i += REPACK_THREADS)
+        repack_integers(a, i / WARP, i % WARP);
 }
 
 #endif

@@ -68,6 +68,16 @@ inline uint16_t emulated_hfma(uint16_t a, uint16_t b, uint16_t c)
     return emulated_f16_of(sum);
 }
 
+inline __half2 __low2half2(__half2 a)
+{
+    return {a.x, a.x};
+}
+
+inline __half2 __high2half2(__half2 a)
+{
+    return {a.y, a.y};
+}
+
 inline __half2 __hfma2(__half2 a, __half2 b, __half2 c)
 {
     return {{emulated_hfma(a.x.bits, b.x.bits, c.x.bits)}, {emulated_hfma(a.y.bits, b.y.bits, c.y.bits)}};

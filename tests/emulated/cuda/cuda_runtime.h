@@ -191,6 +191,15 @@ inline float __uint_as_float(unsigned bits)
     return f;
 }
 
+/* Byte i is the one of the 8 bytes of a and b that the selector's digit i names. */
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector)
+{
+    const uint64_t bytes = a | (uint64_t)b << 32;
+    unsigned out = 0;
+    for (int i = 0; i < 4; i++) out |= (unsigned)(bytes >> 8 * (selector >> 4 * i & 7) & 255) << 8 * i;
+    return out;
+}
+
 /* ---- the host's side ---- */
 
 enum cudaError_t {

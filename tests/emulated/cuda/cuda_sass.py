@@ -3,11 +3,11 @@
 
     cuda_sass.py MODULE CUOBJDUMP
 
-Prints a table by format and rows. A hot loop is the innermost loop around tensor instructions. Budgets are
-the issue slots that a Hopper card has while it reads a weight at full speed (4 schedulers, 132 multiprocessors at 1.98
-GHz, 4.4 TB/s); aims are what a hand-made loop of this arithmetic takes (PERFORMANCE.md), bounds 1.2 times that. Where a
-form misses its bound, the table marks it, and it must have no more than in November 2026 (MOST, by rows), when its
-weights first came by a ring of copies.
+Prints a table by format, rows and panels of a warp. A hot loop is the innermost loop around tensor instructions.
+Budgets are the issue slots that a Hopper card has while it reads a weight at full speed (4 schedulers, 132
+multiprocessors at 1.98 GHz, 4.4 TB/s); aims are what a hand-made loop of this arithmetic takes with two panels a warp
+(PERFORMANCE.md), and 1.2 times that is the bound. Forms without an aim, and the one that misses it, must have no more
+than in November 2026 (MOST).
 """
 import collections
 import os
@@ -15,19 +15,18 @@ import re
 import subprocess
 import sys
 
-FORMS = {("4", "1"): "Q4_K", ("4", "0"): "Q4_0", ("5", "0"): "Q5_0", ("5", "1"): "Q5_K", ("6", "0"): "Q6_K",
-         ("8", "0"): "Q8_0", ("16", "0"): "F16", ("16", "1"): "BF16"}
-BUDGETS = {"Q4_K": 4.28, "Q4_0": 4.28, "Q5_0": 5.23, "Q5_K": 5.23, "Q6_K": 6.24, "Q8_0": 8.08, "F16": 15.2,
-           "BF16": 15.2}
-AIMS = {  # by rows
+FORMS = {1: "F16", 2: "Q4_0", 6: "Q5_0", 8: "Q8_0", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
+         30: "BF16"}  # enum quant
+BITS = {"F16": 16, "BF16": 16, "Q8_0": 8, "Q6_K": 6, "Q5_0": 5, "Q5_K": 5}  # others 4
+BUDGETS = {4: 4.28, 5: 5.23, 6: 6.24, 8: 8.08, 16: 15.2}
+AIMS = {  # by rows, of two panels
     "Q4_K": {8: 2.18, 16: 2.36, 32: 2.67}, "Q4_0": {8: 2.01, 32: 2.49}, "Q5_0": {8: 2.45, 32: 2.94},
     "Q6_K": {8: 2.74, 32: 3.24}, "Q8_0": {8: 1.89, 32: 2.36}, "BF16": {8: 0.39, 32: 0.84},
 }
-ROWS = (8, 16, 32, 64)
-MOST = {
-    "Q4_K": (9.9, 10.7, 11.4, 17.6), "Q4_0": (9.2, 10.0, 10.7, 17.0), "Q5_0": (11.7, 12.3, 13.5, 16.0),
-    "Q5_K": (12.6, 13.2, 14.4, 16.9), "Q6_K": (11.7, 12.3, 13.5, 16.0), "Q8_0": (11.7, 12.3, 13.5, 16.1),
-    "F16": (4.0, 4.4, 5.8, 7.9), "BF16": (4.0, 4.4, 5.8, 7.9),
+MOST = {  # by rows and panels, by bits
+    (8, 1): {4: 3.1, 5: 3.4, 6: 3.45, 8: 3.0, 16: 1.5}, (8, 2): {4: 2.32, 5: 2.6, 16: .51},
+    (16, 2): {4: 2.45, 5: 2.75, 6: 2.8, 8: 2.3, 16: .67}, (32, 2): {4: 2.75, 5: 3.05, 16: .98},
+    (64, 1): {4: 4.5, 5: 4.8, 6: 4.75, 8: 4.3, 16: 2.7},
 }
 
 
@@ -51,7 +50,7 @@ def hot_loop(body):
     """Instructions of the innermost loop with most tensor instructions; []: there is none."""
     loops = []
     for address, text in body:
-        match = re.search(r"\bBRA\b.*?(0x[0-9a-f]+)", text)
+        match = re.search(r"^@.*\bBRA\b.*?(0x[0-9a-f]+)", text)  # those without a condition come back from a wait
         if match and int(match[1], 16) < address:
             inside = [t for a, t in body if int(match[1], 16) <= a <= address]
             if any("HMMA" in t for t in inside):
@@ -69,8 +68,8 @@ def main():
     wrong, rows, n_products = [], {}, collections.Counter()
     for (arch, name), body in sass(module, cuobjdump).items():
         inside = hot_loop(body)
-        match = re.match(r"_Z\w*?2mmILi(\d+)ELb([01])ELi(\d+)E", name)
-        form, n_rows = (FORMS[match[1], match[2]], 8 * int(match[3])) if match else (name, 0)
+        match = re.match(r"_Z\w*?2mmIL5quant(\d+)ELi(\d+)ELi(\d+)E", name)
+        form, n_rows, n_panels = (FORMS[int(match[1])], 8 * int(match[2]), int(match[3])) if match else (name, 0, 0)
         if any(re.search(r"\b(LDL|STL)\b", text) for text in inside):
             wrong.append(f"{arch} {form}, {n_rows} rows: local memory in its hot loop")
         if not match:
@@ -78,20 +77,21 @@ def main():
         n_products[arch] += 1
         n, n_mma = sum(not text.startswith("NOP") for text in inside), sum("HMMA" in text for text in inside)
         if n_mma:
-            rows[form, n_rows, arch] = n * n_rows / (64 * n_mma)  # a mma is 256 weights times 8 rows, by 32 lanes
+            rows[form, n_rows, n_panels, arch] = n * n_rows / (64 * n_mma)  # a mma: 256 weights, 8 rows, by 32 lanes
         else:
             wrong.append(f"{arch} {form}, {n_rows} rows: no loop with tensor instructions")
     print("instructions of a lane for each weight\n"
-          f"{'format':8}{'rows':>6}{'sm_80':>8}{'sm_90a':>8}{'aim':>8}{'budget':>8}")
-    for form, n_rows in sorted({key[:2] for key in rows}):
-        got, aim = rows.get((form, n_rows, "sm_90a"), 0), AIMS.get(form, {}).get(n_rows)
-        most = max(MOST[form][ROWS.index(n_rows)], 1.2 * (aim or 0))
-        print(f"{form:8}{n_rows:6}{rows.get((form, n_rows, 'sm_80'), 0):8.2f}{got:8.2f}"
-              f"{f'{aim:.2f}' if aim else '-':>8}{BUDGETS[form]:8.2f}"
+          f"{'format':8}{'rows':>6}{'panels':>8}{'sm_80':>8}{'sm_90a':>8}{'aim':>8}{'budget':>8}")
+    for form, n_rows, n_panels in sorted({key[:3] for key in rows}):
+        got, aim = rows.get((form, n_rows, n_panels, "sm_90a"), 0), AIMS.get(form, {}).get(n_rows)
+        aim, bits = aim if n_panels == 2 else None, BITS.get(form, 4)
+        most = max(MOST[n_rows, n_panels].get(bits, 0), 1.2 * (aim or 0))
+        print(f"{form:8}{n_rows:6}{n_panels:8}{rows.get((form, n_rows, n_panels, 'sm_80'), 0):8.2f}{got:8.2f}"
+              f"{f'{aim:.2f}' if aim else '-':>8}{BUDGETS[bits]:8.2f}"
               f"{'   misses 1.2 times the aim' if aim and got > 1.2 * aim else ''}"
-              f"{'   over the budget' if got > BUDGETS[form] else ''}")
+              f"{'   over the budget' if got > BUDGETS[bits] else ''}")
         if got > most:
-            wrong.append(f"{form}, {n_rows} rows: {got:.2f} instructions a weight, more than {most:.2f}")
+            wrong.append(f"{form}, {n_rows} rows, {n_panels} panels: {got:.2f} instructions a weight, over {most:.2f}")
     if not n_products["sm_90a"] or n_products["sm_90a"] != n_products["sm_80"]:
         wrong.append(f"products: {dict(n_products)}, expected as many for sm_80 as for sm_90a")
     print("\n".join(wrong), end="\n" if wrong else "")

@@ -159,7 +159,7 @@ static uint64_t check_product(enum quant type, int n_in)
 {
     enum { WIDTH = N_PANELS * PANEL };
     static float all[MAX_ROWS * WIDTH], some[MAX_ROWS * WIDTH];
-    static const int counts[] = {1, 7, 8, 9, 16, 33};
+    static const int counts[] = {1, 7, 8, 9, 16, 24, 33};
     struct product p = product_of(type, n_in);
     int which[MAX_ROWS], matrix;
     struct device *d = device_of(&p, "1", &matrix);
@@ -177,6 +177,11 @@ static uint64_t check_product(enum quant type, int n_in)
         for (int i = 0; i < n; i++)
             if (memcmp(some + i * WIDTH, all + which[i] * WIDTH, N_OUT * sizeof *some))
                 fail_msg("format %d, %d in: a row among %d differs", (int)type, n_in, n);
+        const int half = n / 2;
+        table->logits(d, some, WIDTH, matrix, half, n - half, 1, N_OUT - PANEL);
+        for (int i = half; i < n; i++)
+            if (memcmp(some + (i - half) * WIDTH, all + which[i] * WIDTH + PANEL, (N_OUT - PANEL) * sizeof *some))
+                fail_msg("format %d, %d in: panels from the second on differ", (int)type, n_in);
     }
     table->close(d);
     unsetenv("CUDA_EMULATED_GENERATION");
