@@ -1,5 +1,6 @@
 /* Ranks: 1 + groups * tp * pp, and one more with `little`, two with `drafters`. One hash over a layout of real ranks:
- *   mpi_grid [GROUPSx]TP PP little|drafters|suffix|uneven|plan|device|cuda|side|plans|swift|copies FOLDER [CELL SELF_MAX]
+ *   mpi_grid [GROUPSx]TP PP little|drafters|suffix|uneven|plan|device|cuda|side|plans|swift|copies FOLDER
+ *            [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays; in every other cell they drop nothing. With CELL it runs one of them, over an emulated

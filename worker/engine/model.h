@@ -95,8 +95,8 @@ struct model {
     struct side_file side_files[DRAFT_PLANS_MOST]; /* of the served plan, or of those for drafts */
     int n_side_files;
     float *norm_side[SIDE_EXITS_MOST]; /* [n_embd] of each of their exits that is here */
-    /* Their blocks, an entry each with a cache of its own: of the plans for drafts, or all among which a search chooses.
-     * Entry i reads what side_at[i] of the served plan's entries leave. */
+    /* Their blocks, an entry each with a cache of its own: of the plans for drafts, or all among which a search
+     * chooses. Entry i reads what side_at[i] of the served plan's entries leave. */
     struct plan sides;
     int side_at[SIDE_EXITS_MOST];
     struct block *blocks; /* [n_blocks + SIDE_EXITS_MOST] owns; only the parts that this stage's entries name are

@@ -10,8 +10,8 @@
  *
  * A side file's block (Balcony, 2503.05005) has a cache of its own, and no part in the served plan. Its K and V are
  * needed at each position: of drafted ids the draft writes them, of all others the pass that feeds them
- * (engine_span.fills). Where there are several such blocks, of several plans or of a search over exits, they are written
- * of each, whichever it is that drafts: so any plan may draft behind any text.
+ * (engine_span.fills). Where there are several such blocks, of several plans or of a search over exits, they are
+ * written of each, whichever it is that drafts: so any plan may draft behind any text.
  *
  * By another, which a part of a message may name, all of a text is run, over all stages: each of its entries has one of
  * the served plan's caches to itself.
@@ -31,7 +31,8 @@ int draft_plans_open(struct model *m, const char *const texts[], struct err *err
 /* Gives the drafts' side blocks their caches, when m->sides have theirs. */
 void other_plans_place(struct model *m);
 
-/* Another plan for drafts than the only one, of a model that is loaded. E_MODEL, E_LAYOUT: likewise; then there is none. */
+/* Another plan for drafts than the only one, of a model that is loaded. E_MODEL, E_LAYOUT: likewise; then there is
+ * none. */
 int draft_plan_change(struct model *m, const char *text, struct err *err);
 
 /* Sets m->other, and which of its entries this stage runs. E_MODEL: it does not fit the model or the served plan.

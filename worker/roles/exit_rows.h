@@ -1,10 +1,10 @@
 /* exit_rows.h -- hidden rows of drafted ids, as they leave the entries that the draft's plan shares with the served one
  * (worker/engine/other_plans.h): the pass that judges the drafts goes on with them, so nothing is computed twice.
  *
- * Of each slot the rows of one draft are held, one behind the other, all of one plan. They are found by position and by the hash of the
- * text up to their id, and dropped by any pass that feeds the slot: from then on its KV rows may be of other ids. To be
- * held is a permission, not a promise: a row that is not held is computed from the first entry, with the same bits.
- * Every shard of the first stage has them, and finds the same.
+ * Of each slot the rows of one draft are held, one behind the other, all of one plan. They are found by position and by
+ * the hash of the text up to their id, and dropped by any pass that feeds the slot: from then on its KV rows may be of
+ * other ids. To be held is a permission, not a promise: a row that is not held is computed from the first entry, with
+ * the same bits. Every shard of the first stage has them, and finds the same.
  */
 #ifndef WORKER_ROLES_EXIT_ROWS_H
 #define WORKER_ROLES_EXIT_ROWS_H

@@ -6,9 +6,10 @@
  *                                    each shard runs the plan, and holds the row as it leaves what the plans share
  *   all:     the pass that judges ─▶ self_draft_pass: held rows go on behind what the plans share (exit_rows.h)
  *
- * With a search (--draft-plan swift) there is one, which may change from draft to draft: the leader tries others over what big wrote last, in a
- * bounded share of its time, and says in each Pass of a draft which plan it is by. Rows that are held by another plan
- * are dropped. A trial is a Pass of a draft with several rows; its K and V are put back as they were:
+ * With a search (--draft-plan swift) there is one, which may change from draft to draft: the leader tries others over
+ * what big wrote last, in a bounded share of its time, and says in each Pass of a draft which plan it is by. Rows that
+ * are held by another plan are dropped. A trial is a Pass of a draft with several rows; its K and V are put back as
+ * they were:
  *
  *   leader:  lead_next ─▶ self_draft_look ─▶ swift_next ─▶ [ids of the text, their places] ─Pass─▶ other shards
  *
