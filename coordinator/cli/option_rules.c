@@ -62,7 +62,7 @@ static int refuse_contradictions(const struct options *o, struct err *err)
         return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
     struct plan_search search;
     size_t n_name;
-    if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_PLAN &&
+    if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_PLAN && o->n_draft_plans &&
         plan_search_read(&search, options_draft_plan(o, 0, &n_name)))
         return err_set(err, E_USAGE,
                        "--draft-plan %s: its plan depends on the time, and with --accept bild the text would, too",

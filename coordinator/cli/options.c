@@ -286,6 +286,15 @@ static int check_names(const struct options *o, struct err *err)
     return OK;
 }
 
+/* Only requests of a server say which: the others would take memory for nothing. */
+static void keep_first_plan(struct options *o)
+{
+    if (o->n_draft_plans < 2 || o->command == CMD_SERVE || o->command == CMD_CONFIG) return;
+    note_keep(&o->notes, "of %d plans for drafts the first drafts: only requests of serve ask for another",
+              o->n_draft_plans);
+    o->n_draft_plans = 1;
+}
+
 /* --no-draft may stand beside --little: the same command line, the big model alone. */
 static int finish_drafter(struct parser *r, struct err *err)
 {
@@ -301,10 +310,16 @@ static int finish_drafter(struct parser *r, struct err *err)
     if ((o->n_draft_plans || o->depth) && (o->little || draft_given))
         return err_set(err, E_USAGE, "%s and %s: two drafters, give only one of them",
                        o->n_draft_plans ? "--draft-plan" : "--depth", o->little ? "--little" : "--draft");
+    const struct options given = *o;
     int rc = check_names(o, err);
     if (rc == OK && o->depth) rc = join_depth(r, err);
     if (rc != OK) return rc;
+    keep_first_plan(o);
     o->drafter = o->little ? DRAFTER_LITTLE : o->n_draft_plans ? DRAFTER_PLAN : DRAFTER_NONE;
+    if (o->command == CMD_CONFIG) { /* it shows what can be read again */
+        memcpy(o->draft_plans, given.draft_plans, sizeof o->draft_plans);
+        o->n_draft_plans = given.n_draft_plans;
+    }
     if (draft_given) o->drafter = draft;
     if (o->no_draft) o->drafter = DRAFTER_NONE;
     return OK;
