@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "coordinator/job.h"
@@ -50,26 +51,27 @@ static struct worker_config worker_config(const struct cluster_config *c, int pe
     bool drafts = layout_group(l, peer)->role == ROLE_DRAFTER,
          sends = drafts ? c->launch.send_little_metadata : c->launch.send_big_metadata;
     const struct group *first = drafts ? layout_drafter(l, 0) : layout_verifier(l, 0);
-    return (struct worker_config){.layout = *l,
-                                  .peer = peer,
-                                  .path = c->synthetic ? "the synthetic pair"
-                                          : drafts     ? c->little
-                                                       : c->big,
-                                  .synthetic = c->synthetic,
-                                  .plan = drafts ? NULL : c->launch.plan,
-                                  .draft_plan = drafts ? NULL : c->launch.draft_plan,
-                                  .max_rows = drafts ? 0 : c->launch.max_rows,
-                                  .drops_nothing = c->drops_nothing,
-                                  .hold_us = c->hold_us,
-                                  .stage_share = drafts ? NULL : list_of(c->launch.stage_share),
-                                  .shard_share = drafts ? NULL : list_of(c->launch.shard_share),
-                                  .requantize = drafts && c->launch.requantize,
-                                  .sends_metadata = sends && peer == group_leader(first),
-                                  .kernels = c->kernels,
-                                  .device = drafts ? c->draft_device : c->device,
-                                  .note = note,
-                                  .n_threads = threads_of(c),
-                                  .draft_memory_bytes = c->draft_memory_bytes};
+    struct worker_config w = {.layout = *l,
+                              .peer = peer,
+                              .path = c->synthetic ? "the synthetic pair"
+                                      : drafts     ? c->little
+                                                   : c->big,
+                              .synthetic = c->synthetic,
+                              .plan = drafts ? NULL : c->launch.plan,
+                              .max_rows = drafts ? 0 : c->launch.max_rows,
+                              .drops_nothing = c->drops_nothing,
+                              .hold_us = c->hold_us,
+                              .stage_share = drafts ? NULL : list_of(c->launch.stage_share),
+                              .shard_share = drafts ? NULL : list_of(c->launch.shard_share),
+                              .requantize = drafts && c->launch.requantize,
+                              .sends_metadata = sends && peer == group_leader(first),
+                              .kernels = c->kernels,
+                              .device = drafts ? c->draft_device : c->device,
+                              .note = note,
+                              .n_threads = threads_of(c),
+                              .draft_memory_bytes = c->draft_memory_bytes};
+    if (!drafts) memcpy(w.draft_plans, c->launch.draft_plans, sizeof w.draft_plans);
+    return w;
 }
 
 /* Verifiers of a host take its devices in order of peers. The drafter's is the first, unless it has a number: it often

@@ -62,8 +62,8 @@ struct program {
     struct cluster_config config;
     struct router *router;
     struct cluster *cluster;
-    char *plan, *draft_plan; /* own: the texts of --plan and --draft-plan, on rank 0 */
-    bool lost;               /* a worker does not answer */
+    char *plan, *draft_plans[DRAFT_PLANS_MOST]; /* own: the texts of --plan and --draft-plan, on rank 0 */
+    bool lost;                                  /* a worker does not answer */
 };
 
 /* "pilotfish: " begins an error and nothing else: scripts/mpirun looks for it. */
@@ -255,7 +255,7 @@ static int check_is_worker(const struct program *p, struct err *err)
 static int read_plan(const struct program *p, char **text, const char *name, const char *spelled, struct err *err)
 {
     if (!spelled || p->rank) return OK;
-    int rc = (text == &p->draft_plan ? plan_draft_text : plan_text)(text, spelled, err);
+    int rc = (text == &p->plan ? plan_text : plan_draft_text)(text, spelled, err);
     return rc == OK ? OK : err_wrap(err, "--%s", name);
 }
 
@@ -278,13 +278,14 @@ static int run_over_workers(struct program *p, struct err *err)
     else if (rc == OK)
         rc = read_plan(p, &p->plan, "plan", p->o.plan, err);
     size_t n_name;
-    if (rc == OK && p->o.drafter == DRAFTER_PLAN)
-        rc = read_plan(p, &p->draft_plan, "draft-plan", options_draft_plan(&p->o, &n_name), err);
+    for (int i = 0; i < p->o.n_draft_plans && p->o.drafter == DRAFTER_PLAN && rc == OK; i++) {
+        rc = read_plan(p, &p->draft_plans[i], "draft-plan", options_draft_plan(&p->o, i, &n_name), err);
+        p->config.launch.draft_plans[i] = p->draft_plans[i];
+    }
     if (rc != OK) return p->rank ? rc : complain(err);
     p->config.big = p->o.role == RANK_DRAFTER ? NULL : p->o.big;
     p->config.little = p->o.role == RANK_VERIFIER ? NULL : p->o.little;
     p->config.launch.plan = p->plan;
-    p->config.launch.draft_plan = p->draft_plan;
     p->config.launch.stage_share = p->o.stage_share;
     p->config.launch.max_rows = p->o.max_rows;
     p->config.launch.shard_share = p->o.shard_share;
@@ -543,7 +544,7 @@ int main(int argc, char **argv)
     }
     options_free(&p.o);
     free(p.plan);
-    free(p.draft_plan);
+    for (int i = 0; i < DRAFT_PLANS_MOST; i++) free(p.draft_plans[i]);
     launcher_leave(rc);
     return rc;
 }

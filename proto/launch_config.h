@@ -5,11 +5,13 @@
 #include <stdbool.h>
 
 #include "proto/layout.h"
+#include "proto/plan.h"
 
 struct launch_config {
-    struct layout layout;   /* n_ranks 0: there is no job */
-    const char *plan;       /* that the big model is served under, a text of plan.h; NULL: the plain one. Borrowed */
-    const char *draft_plan; /* by which the big model drafts for itself, likewise; NULL: it does not */
+    struct layout layout; /* n_ranks 0: there is no job */
+    const char *plan;     /* that the big model is served under, a text of plan.h; NULL: the plain one. Borrowed */
+    /* Those by which the big model drafts for itself, likewise; NULL behind the last. */
+    const char *draft_plans[DRAFT_PLANS_MOST];
     /* Weights (layout_read_share), likewise: by which stages take entries, NULL: by bytes; by which shards take heads,
      * MLP and vocabulary, NULL: equal. "auto": as NULL at first, until Welcome has others. */
     const char *stage_share, *shard_share;

@@ -27,7 +27,7 @@ enum { TAIL = 4, LONGEST = (64 << 20) + TAIL };
 _Static_assert(MAX_PEERS <= 256, "a peer is one byte of the tail");
 
 /* The texts of a launch configuration. */
-enum { TEXT_PLAN, TEXT_DRAFT_PLAN, TEXT_STAGE_SHARE, TEXT_SHARD_SHARE, N_TEXTS };
+enum { TEXT_PLAN, TEXT_STAGE_SHARE, TEXT_SHARD_SHARE, TEXT_DRAFT_PLANS, N_TEXTS = TEXT_DRAFT_PLANS + DRAFT_PLANS_MOST };
 
 /* MPI itself is one a process, and so is this. */
 static struct {
@@ -241,7 +241,7 @@ int mpi_lead(const struct launch_config *t, struct mpi_rank *ranks, struct err *
         said[TERM_TELL_BIG] = t->send_big_metadata;
         said[TERM_TELL_LITTLE] = t->send_little_metadata;
         texts[TEXT_PLAN] = t->plan;
-        texts[TEXT_DRAFT_PLAN] = t->draft_plan;
+        memcpy(&texts[TEXT_DRAFT_PLANS], t->draft_plans, sizeof t->draft_plans);
         texts[TEXT_STAGE_SHARE] = t->stage_share;
         texts[TEXT_SHARD_SHARE] = t->shard_share;
     }
@@ -285,7 +285,7 @@ int mpi_join(struct launch_config *t, void **comm, struct err *err)
                          said[TERM_PP], (enum drafter)said[TERM_DRAFTER], err);
     for (int i = 0; i < N_TEXTS && rc == OK; i++) rc = receive_text(&world.texts[i], said[TERM_TEXT_BYTES + i], err);
     t->plan = world.texts[TEXT_PLAN];
-    t->draft_plan = world.texts[TEXT_DRAFT_PLAN];
+    for (int i = 0; i < DRAFT_PLANS_MOST; i++) t->draft_plans[i] = world.texts[TEXT_DRAFT_PLANS + i];
     t->stage_share = world.texts[TEXT_STAGE_SHARE];
     t->shard_share = world.texts[TEXT_SHARD_SHARE];
     t->max_rows = said[TERM_MAX_ROWS];

@@ -45,7 +45,8 @@ extern const char *const plan_part_names[N_PLAN_PARTS], *const plan_part_letters
 
 enum {
     PLAN_ENTRIES_MOST = 1024,
-    PLAN_TEXT_MOST = 1 << 16 /* bytes of a plan's text */
+    PLAN_TEXT_MOST = 1 << 16, /* bytes of a plan's text */
+    DRAFT_PLANS_MOST = 8      /* of a job */
 };
 
 struct plan_entry {
@@ -82,6 +83,8 @@ int plan_draft_text(char **text, const char *spelled, struct err *err);
 /* A plan for drafts with another exit: depth E or E-F in place of what `spelled` says; NULL is layerskip. The caller
  * frees the text. E_USAGE: a plan without an exit to choose, or no depth. */
 int plan_at_depth(char **out, const char *spelled, const char *depth, struct err *err);
+/* The blocks before the one exit that such a text names; 0: it names none. */
+int plan_depth(const char *text);
 struct plan_search {
     double share;           /* of the time; 0: there is none */
     int exit_from, exit_to; /* blocks before the exits; 0: sub-layers are left out */

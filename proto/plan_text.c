@@ -478,6 +478,16 @@ int plan_at_depth(char **out, const char *spelled, const char *depth, struct err
     return n < 0 ? err_set(err, E_LAYOUT, "out of memory for a plan") : OK;
 }
 
+int plan_depth(const char *text)
+{
+    const char *list;
+    struct exits exits = {0};
+    enum form form = form_of(text, &list);
+    if (form == FORM_BALCONY) path_of(list, &exits);
+    bool named = form == FORM_BALCONY || (form == FORM_LAYERSKIP && read_exits(&exits, list));
+    return named && exits.from == exits.to ? exits.from : 0;
+}
+
 int plan_read(struct plan *out, const char *text, int n_blocks, struct err *err)
 {
     static int (*const build[N_FORMS + 1])(struct plan *, const char *, int, struct err *) = {

@@ -17,7 +17,7 @@
 
 #include "proto/err.h"
 
-enum { WIRE_VERSION = 6 };
+enum { WIRE_VERSION = 7 };
 
 /* The most that a job may have; options have the same bounds. JUDGED_MOST: ids that one row judges. */
 enum { PART_PLAN_MOST = 511 /* bytes of a part's plan */ };
@@ -141,6 +141,7 @@ struct open_slot {
     bool adaptive;          /* L: its draft policy decides when; false: always */
     uint32_t text;          /* L: a number; an Open with another one begins another text for the draft policy */
     bool while_right;       /* L: it stops after rows of its own that had no drafts, or a wrong one */
+    uint32_t draft_plan;    /* L: by which it drafts, where big drafts for itself: a number, as the launch lists them */
 };
 
 struct cut { /* the leader writes nothing more by itself in the slot; the drafter ends its ask of this round now */
@@ -256,6 +257,7 @@ struct draft_ask { /* read ids after (at, prefix_hash), then draft up to positio
     uint32_t block;      /* 0: one Draft with all rows. Else the drafter runs ahead, see above */
     uint32_t p_min_from; /* p_min does not count for the positions before it: big decides there, and this is a guess */
     uint32_t from;       /* as in a part */
+    uint32_t draft_plan; /* as in an Open */
 };
 
 struct draft_row {
@@ -305,6 +307,7 @@ struct pass {
     bool draft;                      /* a step of a draft, of one row; no pass, and not counted as one */
     uint32_t drafted_us;             /* before this pass */
     uint32_t n_tokens;               /* the number of the last Token that the leader had when it began */
+    uint32_t draft_plan;             /* of a draft: as in an Open */
 };
 
 struct message {

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "proto/layout.h"
+#include "proto/plan.h"
 
 enum kind { U32, I32, U64, F32 };
 
@@ -56,6 +57,7 @@ static const struct bound of_open[] = {
     BOUND(open_slot, "last_position", last_position, 0, CONTEXT_MOST),
     BOUND(open_slot, "self_max", self_max, 0, CONTEXT_MOST),
     BOUND(open_slot, "draft_max", draft_max, 0, DRAFTS_MOST),
+    BOUND(open_slot, "draft_plan", draft_plan, 0, DRAFT_PLANS_MOST - 1),
 };
 static const struct bound of_ack[] = {
     BOUND(ack, "hold_us", hold_us, 0, HOLD_US_MOST),
@@ -88,6 +90,10 @@ static const struct bound of_ask[] = {
     BOUND(draft_ask, "p_min", p_min, 0, FLT_MAX),
     BOUND(draft_ask, "p_joint_min", p_joint_min, 0, FLT_MAX),
     BOUND(draft_ask, "from", from, 0, SLOTS_MOST),
+    BOUND(draft_ask, "draft_plan", draft_plan, 0, DRAFT_PLANS_MOST - 1),
+};
+static const struct bound of_pass[] = {
+    BOUND(pass, "draft_plan", draft_plan, 0, DRAFT_PLANS_MOST - 1),
 };
 static const struct bound of_draft_row[] = {
     BOUND(draft_row, "id", id, 0, INT_MAX),
@@ -177,6 +183,7 @@ int wire_check(const struct message *m, struct err *err)
     case TAG_TOKEN: CHECK(&c, of_token, &m->token); break;
     case TAG_VERIFY: check_part(&c, &m->verify); break;
     case TAG_PASS:
+        CHECK(&c, of_pass, &m->pass);
         for (size_t i = 0; i < m->pass.n_parts; i++) check_part(&c, &m->pass.parts[i]);
         break;
     case TAG_VERDICT: check_verdict(&c, &m->verdict); break;

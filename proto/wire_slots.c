@@ -79,6 +79,7 @@ static const void *open_out(struct wire_arena *a, const struct message *m)
     pb->adaptive = o->adaptive;
     pb->text = o->text;
     pb->while_right = o->while_right;
+    pb->draft_plan = o->draft_plan;
     return sampler_out(a, &o->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -98,7 +99,8 @@ static const char *open_in(struct wire_arena *a, const void *from, struct messag
                                  .draft_max = pb->draft_max,
                                  .adaptive = pb->adaptive,
                                  .text = pb->text,
-                                 .while_right = pb->while_right};
+                                 .while_right = pb->while_right,
+                                 .draft_plan = pb->draft_plan};
     return NULL;
 }
 
@@ -351,6 +353,7 @@ static const void *ask_out(struct wire_arena *a, const struct message *m)
     pb->block = ask->block;
     pb->p_min_from = ask->p_min_from;
     pb->from = ask->from;
+    pb->draft_plan = ask->draft_plan;
     return sampler_out(a, &ask->sampler, &pb->sampler) ? pb : NULL;
 }
 
@@ -370,7 +373,8 @@ static const char *ask_in(struct wire_arena *a, const void *from, struct message
                                 .sampler = sampler_in(pb->sampler),
                                 .block = pb->block,
                                 .p_min_from = pb->p_min_from,
-                                .from = pb->from};
+                                .from = pb->from,
+                                .draft_plan = pb->draft_plan};
     return NULL;
 }
 
@@ -431,6 +435,7 @@ static const void *pass_out(struct wire_arena *a, const struct message *m)
     pb->draft = p->draft;
     pb->drafted_us = p->drafted_us;
     pb->n_tokens = p->n_tokens;
+    pb->draft_plan = p->draft_plan;
     Pf__Part *parts = take_list(a, p->n_parts, sizeof *parts, &pb->part);
     if (!parts) return NULL;
     pb->n_part = p->n_parts;
@@ -456,7 +461,8 @@ static const char *pass_in(struct wire_arena *a, const void *from, struct messag
                             .computed_us = pb->computed_us,
                             .draft = pb->draft,
                             .drafted_us = pb->drafted_us,
-                            .n_tokens = pb->n_tokens};
+                            .n_tokens = pb->n_tokens,
+                            .draft_plan = pb->draft_plan};
     return NULL;
 }
 

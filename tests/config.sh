@@ -56,6 +56,9 @@ shows "draft = suffix ; command line" --config all.ini --draft suffix
 shows "draft = suffix ; command line" --config all.ini --draft ngram # its other name
 shows "; little is not given" --config all.ini --draft suffix
 shows "draft-plan = fast=layerskip:2 ; command line" --draft-plan fast=layerskip:2
+shows "draft-plan = most=skip:1 ; command line" --draft-plan fast=layerskip:2 --draft-plan most=skip:1
+shows "; draft-plan is not given" --depth 2,8 --accept bild
+shows "draft-plan = half=layerskip:1 ; command line" --draft-plan half=layerskip:1 --depth 2,8
 grep -qx "; draft = none ; default" out || wrong "--draft-plan changes --draft"
 run config --show --config all.ini --tp 2
 cp out shown.ini

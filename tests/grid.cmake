@@ -76,6 +76,8 @@ if(TARGET pilotfish_cuda_emulated)
 endif()
 # A side file's drafts, behind the first block of the first stage.
 grid_over(DRAFTERS side LAYOUTS 2x1 1x3 2x2)
+# Drafts of a side file and of a part of the blocks, in turn.
+grid_over(DRAFTERS plans LAYOUTS 2x1 2x2)
 # Drafts by a plan that is looked for meanwhile.
 grid_over(DRAFTERS swift LAYOUTS 2x2)
 # Stages and shards by weights.

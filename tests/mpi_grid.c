@@ -1,5 +1,6 @@
 /* Ranks: 1 + groups * tp * pp, and one more with `little`, two with `drafters`. One hash over a layout of real ranks:
- *   mpi_grid [GROUPSx]TP PP little|drafters|suffix|uneven|plan|device|cuda|side|swift|copies FOLDER [CELL SELF_MAX]
+ *   mpi_grid [GROUPSx]TP PP little|drafters|suffix|uneven|plan|device|cuda|side|plans|swift|copies FOLDER
+ *            [CELL SELF_MAX]
  *
  * One launch runs a cover of all pairs of (drafter, draft-max, threads, company) over the same ranks: workers come and
  * go with each cell, MPI stays; in every other cell they drop nothing. With CELL it runs one of them, over an emulated
@@ -137,11 +138,11 @@ static void ranks_give_the_hash_of_one_process(void **state)
 static int lead(struct mpi_bridge *bridge)
 {
     struct err err = {0};
-    const struct launch_config config = {.layout = launch.layout,
-                                         .plan = launch.grid.plan,
-                                         .draft_plan = launch.grid.draft_plan,
-                                         .stage_share = launch.stage_share,
-                                         .shard_share = launch.shard_share};
+    struct launch_config config = {.layout = launch.layout,
+                                   .plan = launch.grid.plan,
+                                   .stage_share = launch.stage_share,
+                                   .shard_share = launch.shard_share};
+    memcpy(config.draft_plans, launch.grid.draft_plans, sizeof config.draft_plans);
     launch.router = router_open(launch.layout.n_peers);
     if (!launch.router || mpi_bridge_run(bridge, launch.router, &config, &err) != OK) {
         fprintf(stderr, "%s\n", err.text);
@@ -178,7 +179,7 @@ static int follow(int rank)
     for (int i = 0; i < launch.n_cells && rc == OK; i++) {
         struct cluster_config config = config_of(&launch, &launch.cells[i]);
         config.launch.plan = launch_config.plan;
-        config.launch.draft_plan = launch_config.draft_plan;
+        memcpy(config.launch.draft_plans, launch_config.draft_plans, sizeof launch_config.draft_plans);
         config.launch.stage_share = launch_config.stage_share;
         config.launch.shard_share = launch_config.shard_share;
         rc = drafts && launch.cells[i].drafter == GRID_WRONG ? wrong_drafter(&launch, rank)
@@ -201,7 +202,8 @@ int main(int argc, char **argv)
     struct mpi_bridge *bridge = NULL;
     int rank, size;
     bool several = !strcmp(argv[3], "drafters"), little = several || !strcmp(argv[3], "little"),
-         swift = !strcmp(argv[3], "swift"), plan = !strcmp(argv[3], "plan"), side = !strcmp(argv[3], "side");
+         swift = !strcmp(argv[3], "swift"), plan = !strcmp(argv[3], "plan"), plans = !strcmp(argv[3], "plans"),
+         side = plans || !strcmp(argv[3], "side");
     const char *times = strchr(argv[1], 'x');
     launch.groups = times ? atoi(argv[1]) : 1;
     launch.tp = atoi(times ? times + 1 : argv[1]);
@@ -227,9 +229,10 @@ int main(int argc, char **argv)
         launch.grid.n_prompt[2] = 30;
     }
     if (plan) launch.grid.plan = "ode:0,1x2@.5,2-3";
-    if (plan) launch.grid.draft_plan = "layerskip:1";
-    if (side) launch.grid.draft_plan = launch.side;
-    if (swift) launch.grid.draft_plan = "swift:900";
+    if (plan) launch.grid.draft_plans[0] = "layerskip:1";
+    if (side) launch.grid.draft_plans[0] = launch.side;
+    if (plans) launch.grid.draft_plans[1] = "layerskip:1";
+    if (swift) launch.grid.draft_plans[0] = "swift:900";
     if (swift) launch.grid.n_predict = GRID_CTX - 91;
     launch.copies = !strcmp(argv[3], "copies");
     if (launch.copies) grid_share_prompts(&launch.grid);

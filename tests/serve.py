@@ -228,18 +228,52 @@ def choices_compute_a_long_prompt_once(server):
 
 
 def a_request_names_the_plan_that_drafts():
-    with Server("--draft-plan", "half=layerskip:2", "--guard", "off") as server:
+    """Of several, which draft side by side; the text is generate's, and what each drafted is counted."""
+    prompts = ("hello", "hello world", "once upon a time")
+    plans = ("half", "most", "none", None)
+    with Server("--draft-plan", "half=layerskip:2", "--draft-plan", "most=skip:1", "--guard", "off",
+                "--parallel", "3") as server:
         props = server.get("/props")[2]
-        check((props["drafter"], props["drafters"], props["draft_plans"]) == ("plan", 0, ["half"]), props)
-        ask = {"prompt": "hello", "max_tokens": 24, "logprobs": 0}
-        answers = {plan: server.get("/v1/completions", {**ask, "speculative": {"plan": plan}})
-                   for plan in ("half", "none", "x")}
-        check(answers["x"][0] == 400 and answers["x"][2]["error"]["param"] == "speculative.plan", answers["x"])
-        half, none = (answers[plan][2] for plan in ("half", "none"))
-        drafted = [a["metrics"]["speculative_decoding"]["num_draft_tokens"] for a in (half, none)]
-        check(drafted[0] > 0 and drafted[1] == 0, drafted)
-        tokens = [[a["choices"][0]["logprobs"][key] for key in ("ids", "token_logprobs")] for a in (half, none)]
-        check(tokens[0] == tokens[1], "a plan for drafts changes the text")
+        check((props["drafter"], props["drafters"], props["draft_plans"], props["draft_depths"]) ==
+              ("plan", 0, ["half", "most"], [2]), props)
+
+        def answer(text, plan, **more):
+            return server.get("/v1/completions", {"prompt": text, "max_tokens": 24, "logprobs": 0,
+                                                  "speculative": {"plan": plan, **more}})
+
+        asks = [(text, plan) for text in prompts for plan in plans]
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda ask: answer(*ask), asks))
+        drafted = dict.fromkeys(plans, 0)
+        for (text, plan), (status, _, whole) in zip(asks, answers):
+            check(status == 200, whole)
+            drafted[plan] += whole["metrics"]["speculative_decoding"]["num_draft_tokens"]
+        check(drafted["half"] > 0 and drafted["most"] > 0 and drafted["none"] == 0 and drafted[None] > 0, drafted)
+        counted = server.metrics()
+        check(counted['pilotfish_plan_drafted_tokens_total{plan="half",depth="2"}'] == drafted["half"] + drafted[None],
+              f"{drafted}, {counted}")
+        check(counted['pilotfish_plan_drafted_tokens_total{plan="most"}'] == drafted["most"], f"{drafted}, {counted}")
+        for plan, more, param in (("x", {}, "plan"), ("most", {"depth": 2}, "depth"), (None, {"depth": 3}, "depth"),
+                                  (None, {"depth": "2"}, "depth")):
+            status, _, why = answer("hello", plan, **more)
+            check(status == 400 and why["error"]["param"] == f"speculative.{param}", why)
+    rows = generate([{"prompt": text, "n_predict": 24} for text in prompts], "--raw")
+    for (text, plan), (_, _, whole) in zip(asks, answers):
+        same_tokens(whole["choices"][0], rows[prompts.index(text)], f"plan {plan}")
+
+
+def a_request_chooses_the_depth():
+    with Server("--depth", "1,3", "--guard", "off") as server:
+        check(server.get("/props")[2]["draft_depths"] == [1, 3], "depths")
+        answers = [server.get("/v1/completions", {"prompt": "hello", "max_tokens": 24, "logprobs": 0,
+                                                  "speculative": {"depth": depth}}) for depth in (1, 3, 3, 2)]
+        check([status for status, _, _ in answers] == [200, 200, 200, 400], answers)
+        check("only 1, 3" in answers[3][2]["error"]["message"], answers[3])
+        texts = [whole["choices"][0]["logprobs"] for _, _, whole in answers[:3]]
+        check(texts[0]["ids"] == texts[1]["ids"] == texts[2]["ids"], "a depth changes the text")
+        counted = server.metrics()
+        drafted = [counted[f'pilotfish_plan_drafted_tokens_total{{plan="",depth="{depth}"}}'] for depth in (1, 3)]
+        check(min(drafted) > 0, drafted)
 
 
 def answers_name_the_emulated_network_and_the_plan():
@@ -989,6 +1023,7 @@ def main():
         a_client_measures_the_server(server)
         what_was_measured_is_kept_after_ctrl_c(server)
     a_request_names_the_plan_that_drafts()
+    a_request_chooses_the_depth()
     answers_name_the_emulated_network_and_the_plan()
     a_fingerprint_is_that_of_the_text_not_of_the_layout()
     a_key_is_needed_where_one_is_set()

@@ -32,7 +32,7 @@
 #include "tests/lib/grid.h"
 #include "tests/lib/soak_toy.h"
 
-enum { N_TOYS = 2, GUESTS_MOST = 12, MOST_DRAFTS = 8, TICK_MS = 2, COMING_MS = 400, HANGS_S = 90 };
+enum { N_TOYS = 2, GUESTS_MOST = 12, MOST_DRAFTS = 8, TICK_MS = 2, COMING_MS = 400, HANGS_S = 90, PLANS = 2 };
 
 static const uint64_t ns_of_ms = 1000000;
 
@@ -57,7 +57,7 @@ struct episode {
     struct soak_toy *toy;
     uint64_t random;
     enum grid_drafter drafter;
-    const char *draft_plan; /* of GRID_PLAN */
+    const char *const *draft_plans; /* [PLANS] of GRID_PLAN; the second may be NULL */
     int groups, max_rows, tp, pp, threads, n_slots, self_max, dies_after;
     struct net net;
     struct layout layout;
@@ -181,6 +181,7 @@ static void draw_guest(struct episode *e, struct guest *g)
     struct settings *set = &request.settings;
     request.index = (int)(g - e->guests);
     set->drafting = e->drafter != GRID_NONE && !draw_one_of(r, 5);
+    if (e->drafter == GRID_PLAN && e->draft_plans[1]) set->draft_plan = draw_below(r, PLANS);
     set->adaptive = draw_below(r, 2);
     set->draft_max = 1 + draw_below(r, MOST_DRAFTS);
     set->draft_ahead = draw_below(r, 2) ? -1 : draw_below(r, 24);
@@ -201,8 +202,9 @@ static void draw_episode(struct soak *s, struct episode *e)
 {
     static const enum grid_drafter drafters[] = {GRID_NONE,   GRID_LITTLE, GRID_LITTLE,
                                                  GRID_SUFFIX, GRID_DYING,  GRID_PLAN};
-    static const char *const plans[] = {"layerskip:1", "swift:50", "layerskip:3", "skip:2", "skip:1a,3m"};
-    enum { OF_ANY_STAGE = 2 };
+    static const char *const plans[][PLANS] = {{"layerskip:1"},           {"swift:50"}, {"layerskip:1", "ode:0x2@.5"},
+                                               {"layerskip:3", "skip:2"}, {"skip:2"},   {"skip:1a,3m", "layerskip:1"}};
+    enum { OF_ANY_STAGE = 3, N_LISTS = 6 };
     static const int self_most[] = {0, 5, 64, SELF_MEASURED}, rows_most[] = {0, MOST_DRAFTS + 1, 30};
     struct err err = {0};
     uint64_t random = prefix_hash_mix(s->seed ^ prefix_hash_mix((uint64_t)s->n_episodes + 1)), *r = &random;
@@ -212,7 +214,7 @@ static void draw_episode(struct soak *s, struct episode *e)
     e->max_rows = rows_most[draw_below(r, 3)];
     e->tp = 1 + draw_below(r, 3);
     e->pp = 1 + draw_below(r, 3);
-    e->draft_plan = plans[draw_below(r, e->pp > 1 ? OF_ANY_STAGE : 5)];
+    e->draft_plans = plans[draw_below(r, e->pp > 1 ? OF_ANY_STAGE : N_LISTS)];
     e->threads = 1 + draw_below(r, 2);
     e->n_slots = 1 + draw_below(r, 4);
     e->self_max = self_most[draw_below(r, 4)];
@@ -326,13 +328,13 @@ static void run_episode(struct episode *e)
     struct cluster *cluster = NULL;
     struct proposer dying = {grid_vocab_hash(e->toy->big), propose, e->toy, e->dies_after};
     bool plans = e->drafter == GRID_PLAN;
-    struct cluster_config config = {
-        .launch = {.layout = e->layout, .draft_plan = plans ? e->draft_plan : NULL, .max_rows = e->max_rows},
-        .draft_memory_bytes = 1 << 12,
-        .big = e->toy->big,
-        .little = e->toy->little,
-        .kernels = e->soak->kernels,
-        .n_threads = e->threads};
+    struct cluster_config config = {.launch = {.layout = e->layout, .max_rows = e->max_rows},
+                                    .draft_memory_bytes = 1 << 12,
+                                    .big = e->toy->big,
+                                    .little = e->toy->little,
+                                    .kernels = e->soak->kernels,
+                                    .n_threads = e->threads};
+    for (int i = 0; i < PLANS && plans; i++) config.launch.draft_plans[i] = e->draft_plans[i];
     if (e->drafter == GRID_DYING) config.drafter = proposer_run, config.drafter_arg = &dying;
     struct router *router = router_open(e->layout.n_peers);
     if (!router) fail(e, "no memory for a router");

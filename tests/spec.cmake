@@ -28,6 +28,8 @@ foreach(room test_lead test_lead_drafts test_lead_blocks test_lead_budget)
 endforeach()
 pilotfish_test(test_exits test_exits.c LIBS pf_worker pf_tiny)
 pilotfish_test(test_swift test_swift.c LIBS pf_worker pf_tiny m)
+pilotfish_test(test_draft_plans test_draft_plans.c LIBS pf_worker pf_tiny)
+target_link_options(test_draft_plans PRIVATE -Wl,--wrap=engine_run) # it counts what is run
 pilotfish_test(test_gather_acts test_gather_acts.c LIBS pf_worker pf_tiny)
 pilotfish_test(test_device test_device.c LIBS pf_grid m ${CMAKE_DL_LIBS})
 if(TARGET pilotfish_cuda_cpu_emulated)

@@ -76,7 +76,8 @@ static void words_of(const struct ask *a, char out[256])
     if (!s->n_end_ids) n += snprintf(out + n, 256 - (size_t)n, ", no ends");
     for (int i = 0; s->stops && i < s->stops->n; i++)
         n += snprintf(out + n, 256 - (size_t)n, ", stop %s", a->stops ? s->stops->texts[i] : "of the options");
-    if (s->n_top) snprintf(out + n, 256 - (size_t)n, ", top %d", s->n_top);
+    if (s->n_top) n += snprintf(out + n, 256 - (size_t)n, ", top %d", s->n_top);
+    if (s->draft_plan) snprintf(out + n, 256 - (size_t)n, ", plan %d", s->draft_plan);
 }
 
 static const struct {
@@ -122,6 +123,13 @@ static const struct {
      "n 0, exact, drafts, window 8, fallback 0"},
     {"--draft-plan half=layerskip:1", ", \"speculative\": {\"plan\": \"half\", \"draft\": false}",
      "n 0, exact, no drafts, window 8, fallback 0"},
+    {"--draft-plan half=layerskip:1 --draft-plan most=skip:1", ", \"speculative\": {\"plan\": \"most\"}",
+     "n 0, exact, drafts, window 8, fallback 0, plan 1"},
+    {"--draft-plan half=layerskip:1 --draft-plan most=skip:1", ", \"speculative.plan\": \"half\"",
+     "n 0, exact, drafts, window 8, fallback 0"},
+    {"--draft-plan half=layerskip:1 --draft-plan most=skip:1",
+     ", \"speculative\": {\"plan\": \"most\", \"accept\": \"bild\"}",
+     "n 0, strict, drafts, window 10, fallback 0.6, rollback 3, plan 1"},
     {"--draft suffix", ", \"speculative\": {\"plan\": \"none\"}", "n 0, exact, drafts, window 8, fallback 0"},
     {"--draft-plan swift", ", \"speculative\": {\"plan\": \"none\", \"accept\": \"bild\"}",
      "n 0, strict, no drafts, window 10, fallback 0.6, rollback 3"},
@@ -200,6 +208,8 @@ static void a_plan_is_known_by_its_name_alone(void **state)
     } refused[] = {
         {"--draft-plan half=layerskip:1", "\"layerskip:1\"", "there is no plan layerskip:1 here, only half and none"},
         {"--draft-plan half=layerskip:1", "\"hal\"", "no plan hal here"},
+        {"--draft-plan half=layerskip:1 --draft-plan b=skip:1 --draft-plan c=skip:2", "\"d\"",
+         "there is no plan d here, only half, b, c and none"},
         {"--draft-plan half=layerskip:1", "\"half=\"", "no plan half= here"},
         {"--draft-plan half=layerskip:1 --no-draft", "\"half\"", "no plan half here, only none"},
         {"--draft-plan layerskip:1", "\"layerskip:1\"", "no plan layerskip:1 here, only none"},

@@ -11,11 +11,15 @@
 
 static const uint64_t ms = 1000000;
 
+static const struct options o = {
+    .drafter = DRAFTER_PLAN, .draft_plans = {"half=layerskip:2", "most=skip:1"}, .n_draft_plans = 2};
+
 static char *text_of(const struct counts *c, const char *model, bool vllm)
 {
     char *text;
     size_t n;
-    const struct counts_now now = {.model = model, .n_running = 2, .n_waiting = 3, .n_slots = 4, .ready = true};
+    const struct counts_now now = {
+        .model = model, .o = &o, .n_running = 2, .n_waiting = 3, .n_slots = 4, .ready = true};
     FILE *f = open_memstream(&text, &n);
     (vllm ? counts_put_vllm : counts_put)(c, &now, f);
     fclose(f);
@@ -33,7 +37,8 @@ static void has_lines(const struct counts *c, const char *model, bool vllm, cons
 /* Seven tokens: big's own, a verify with two right drafts and a correction, one with a right draft, one without. */
 static void add_answer(struct counts *c)
 {
-    const struct seq s = {.n_prompt = 2,
+    const struct seq s = {.request = {.settings = {.draft_plan = 1}},
+                          .n_prompt = 2,
                           .n_ids = 9,
                           .end = SEQ_LENGTH,
                           .stats = {.start_ns = 30 * ms,
@@ -59,6 +64,9 @@ static void an_answer_is_counted_where_it_belongs(void **state)
                                         "\npilotfish_drafts_total 2\n",
                                         "\npilotfish_drafted_tokens_total 5\n",
                                         "\npilotfish_accepted_tokens_total 3\n",
+                                        "\npilotfish_plan_drafted_tokens_total{plan=\"half\",depth=\"2\"} 0\n",
+                                        "\npilotfish_plan_drafted_tokens_total{plan=\"most\"} 5\n",
+                                        "\npilotfish_plan_accepted_tokens_total{plan=\"most\"} 3\n",
                                         "\npilotfish_accepted_tokens_at_total{position=\"0\"} 2\n",
                                         "\npilotfish_accepted_tokens_at_total{position=\"1\"} 1\n",
                                         "\npilotfish_answers_total{end=\"length\"} 1\n",

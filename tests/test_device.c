@@ -283,7 +283,7 @@ static void shards_and_stages_on_it_give_the_one_hash(void **state)
             grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER}); /* by the CPU, whole: what is expected */
             g.have_expected = 1;
             g.device = tested;
-            g.draft_plan = "layerskip:1";
+            g.draft_plans[0] = "layerskip:1";
         }
         g.stage_share = rows[i].stage_share;
         g.shard_share = rows[i].shard_share;
@@ -311,7 +311,7 @@ static void a_side_file_serves_and_drafts_there_too(void **state)
         grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER});
         g.have_expected = 1;
         g.device = tested;
-        g.draft_plan = balcony;
+        g.draft_plans[0] = balcony;
         g.self_max = 64;
         grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 2, 1, TOGETHER});
         assert_true(g.n_planned_judged > 0);
@@ -336,7 +336,7 @@ static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void *
     grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER}); /* by the CPU: what is expected */
     g.have_expected = 1;
     g.device = tested;
-    g.draft_plan = "layerskip:2";
+    g.draft_plans[0] = "layerskip:2";
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) grid_run(&g, &cells[i]);
 }
 
@@ -369,7 +369,7 @@ static void what_it_lacks_is_refused_by_name(void **state)
         const struct engine_config c = {.path = path,
                                         .share = rows[i].share,
                                         .requantize = rows[i].requantize,
-                                        .draft_plan = rows[i].draft_plan,
+                                        .draft_plans = (const char *const[DRAFT_PLANS_MOST]){rows[i].draft_plan},
                                         .kernels = &kernels_ref,
                                         .device = rows[i].device,
                                         .n_threads = 1,

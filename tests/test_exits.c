@@ -34,7 +34,7 @@ static struct engine *engine(const char *plan, const char *draft_plan, int n_thr
     const char *why;
     const struct engine_config c = {.path = big,
                                     .plan = plan,
-                                    .draft_plan = draft_plan,
+                                    .draft_plans = (const char *const[DRAFT_PLANS_MOST]){draft_plan},
                                     .share = {.n_stages = 1, .n_shards = 1},
                                     .kernels = kernels_pick(NULL, &why),
                                     .n_threads = n_threads,
@@ -95,7 +95,7 @@ static void plainly(struct engine *e, int n_entries, struct feed *p, struct verd
 static void draft(struct engine *e, const struct engine_info *info, int at, int32_t first, int n_drafts, struct feed *p)
 {
     int32_t ids[MAX_ROWS] = {first};
-    int shared = info->n_shared, to = info->n_draft_entries;
+    int shared = info->drafts[0].n_shared, to = info->drafts[0].n_entries;
     feed_make(p, at, ids, n_drafts + 1);
     for (int i = 0; i < n_drafts; i++) {
         float kept[N_EMBD];
@@ -113,13 +113,13 @@ static void resume(struct engine *e, const struct engine_info *info, struct feed
 {
     int last = p->n - 1;
     engine_embed(e, &p->ids[last], 1, p->x[last]);
-    run(e, ENGINE_SERVED, 0, info->n_shared, p, last, 1);
+    run(e, ENGINE_SERVED, 0, info->drafts[0].n_shared, p, last, 1);
     const struct engine_span fill = {
-        ENGINE_DRAFT, info->n_shared, info->n_draft_entries, p->rows + last, 1, p->x[last], NULL, true};
+        ENGINE_DRAFT, info->drafts[0].n_shared, info->drafts[0].n_entries, p->rows + last, 1, p->x[last], NULL, true};
     const struct verdict_row *answers;
     struct err err;
     if (info->n_sides) assert_int_equal(engine_run(e, &fill, &answers, &err), OK);
-    keep_bits(run(e, ENGINE_SERVED, info->n_shared, info->entry_to, p, 0, p->n), p, out);
+    keep_bits(run(e, ENGINE_SERVED, info->drafts[0].n_shared, info->entry_to, p, 0, p->n), p, out);
 }
 
 static const struct {
@@ -149,8 +149,8 @@ static void check_pair(int i_pair, int n_threads)
                   *plain = engine(pairs[i_pair].plan, NULL, n_threads);
     struct engine_info info;
     engine_info(e, &info);
-    assert_int_equal(info.n_shared, pairs[i_pair].n_shared);
-    assert_int_equal(info.n_draft_entries, pairs[i_pair].n_draft);
+    assert_int_equal(info.drafts[0].n_shared, pairs[i_pair].n_shared);
+    assert_int_equal(info.drafts[0].n_entries, pairs[i_pair].n_draft);
     static struct feed p, q;
     struct verdict_bits found[MAX_ROWS], expected[MAX_ROWS];
     const int32_t prompt[] = {3, 99, 402, 260, 17, 301};
@@ -171,7 +171,7 @@ static void check_pair(int i_pair, int n_threads)
         plainly(plain, info.entry_to, &q, expected);
         if (memcmp(found, expected, (size_t)p.n * sizeof *found) || memcmp(p.x, q.x, (size_t)p.n * sizeof *p.x))
             fail_msg("plan %s, drafts %s, round %d: other bits", pairs[i_pair].plan, pairs[i_pair].draft, round);
-        int own = info.n_draft_entries - info.n_shared; /* entries that only the draft has */
+        int own = info.drafts[0].n_entries - info.drafts[0].n_shared; /* entries that only the draft has */
         assert_int_equal(n_rows_here, n_entry_rows + n * own);
         int right = 0;
         while (right < n && found[right].next == p.ids[right + 1]) right++;
@@ -180,7 +180,7 @@ static void check_pair(int i_pair, int n_threads)
         next = found[right].next;
         if (round % 4 != 3) at += right + 1; /* else the same positions again, with another id */
     }
-    if (info.n_shared == N_BLOCKS) assert_int_equal(n_right, n_drafted);
+    if (info.drafts[0].n_shared == N_BLOCKS) assert_int_equal(n_right, n_drafted);
     engine_close(e);
     engine_close(plain);
 }
@@ -258,7 +258,7 @@ static void a_draft_s_plan_fits_the_first_stage(void **state)
         struct err err = {0};
         const struct engine_config c = {.path = big,
                                         .plan = rows[i].plan,
-                                        .draft_plan = rows[i].draft,
+                                        .draft_plans = (const char *const[DRAFT_PLANS_MOST]){rows[i].draft},
                                         .share = {.n_stages = rows[i].n_stages, .n_shards = 1},
                                         .kernels = kernels_pick(NULL, &why),
                                         .n_threads = 1,
@@ -317,7 +317,7 @@ static void rows_of_a_draft_are_found_by_their_text(void **state)
     assert_int_equal(exit_rows_held(&r, &part), 0);
     for (int i = 0; i < N; i++) {
         part = part_at(i, h, rows, 1);
-        exit_rows_keep(&r, &part, &(float){(float)i});
+        exit_rows_keep(&r, &part, 3, &(float){(float)i});
     }
     for (int i = 0; i <= N; i++) { /* parts that begin with any of them, and go on past the last */
         part = part_at(i, h, rows, N);
@@ -334,11 +334,18 @@ static void rows_of_a_draft_are_found_by_their_text(void **state)
     part.slot = 0;
     assert_int_equal(exit_rows_held(&r, &part), 0);
     part = part_at(2, h, rows, 1); /* another draft takes the place of the first */
-    exit_rows_keep(&r, &part, &(float){22});
+    exit_rows_keep(&r, &part, 3, &(float){22});
     part = part_at(0, h, rows, N);
     assert_int_equal(exit_rows_held(&r, &part), 0);
     part = part_at(2, h, rows, N);
     assert_int_equal(exit_rows_held(&r, &part), 1);
+    part = part_at(3, h, rows, 1); /* so does one that goes on behind it, by another plan */
+    exit_rows_keep(&r, &part, 4, &(float){33});
+    part = part_at(2, h, rows, N);
+    assert_int_equal(exit_rows_held(&r, &part), 0);
+    part = part_at(3, h, rows, N);
+    assert_int_equal(exit_rows_held(&r, &part), 1);
+    assert_int_equal(r.slot[1].plan, 4);
     exit_rows_drop(&r, 1);
     assert_int_equal(exit_rows_held(&r, &part), 0);
     exit_rows_free(&r);

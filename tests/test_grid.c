@@ -145,12 +145,12 @@ static void groups_give_one_hash(void **state)
         grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i / 2 % 4], 1 + i % 2,
                                     tp[i / 4 % 4], pp[i / 4 % 4], (enum company)(i / 3 % N_COMPANIES)});
     }
-    g.draft_plan = "layerskip:1";
+    g.draft_plans[0] = "layerskip:1";
     for (int i = 0; i < 6; i++) {
         g.groups = 2 + i % 2;
         grid_run(&g, &(struct cell){GRID_PLAN, 4, 1, 1 + i % 2, 1 + i / 2 % 2, (enum company)(i % 3)});
     }
-    g.draft_plan = NULL;
+    g.draft_plans[0] = NULL;
     for (int i = 0; i < 2 * N_COMPANIES; i++) {
         g.drafters = 1 + i / N_COMPANIES;
         grid_run(&g, &(struct cell){GRID_DYING, 3, 1, 1, 1 + i % 2, i % N_COMPANIES});
@@ -179,7 +179,7 @@ static void what_slots_copy_from_one_another_gives_one_hash(void **state)
     expect(&g);
     assert_true(g.n_copied == 0 && g.expected[0] != g.expected[1]);
     g.fresh = false;
-    g.draft_plan = "layerskip:1";
+    g.draft_plans[0] = "layerskip:1";
     for (int i = 0; i < 30; i++) {
         struct cell c = cover(drafters[i % 5], windows[i % 4], i);
         if (c.company == ALONE) c.company = TOGETHER;
@@ -262,7 +262,7 @@ static void plans_give_one_hash(void **state)
         struct toy toy = write_toy(rows[r].type, "qwen2", false);
         grid_init(&g, toy.big, toy.little, fastest());
         g.plan = rows[r].served;
-        g.draft_plan = rows[r].draft;
+        g.draft_plans[0] = rows[r].draft;
         g.sampler = samplers[r % 2];
         expect(&g);
         for (int i = 0; i < 12; i++) {
@@ -338,7 +338,7 @@ static void a_side_file_s_drafts_give_one_hash(void **state)
         snprintf(plan, sizeof plan, "balcony:%s:%d", side, rows[r].exit);
         assert_int_equal(tiny_write_side(side, toy.big, &spec, &rows[r].side), 0);
         grid_init(&g, toy.big, toy.little, fastest());
-        g.draft_plan = plan;
+        g.draft_plans[0] = plan;
         for (int s = 0; s < 2; s++) {
             g.sampler = samplers[s];
             g.have_expected = 0;
@@ -357,6 +357,59 @@ static void a_side_file_s_drafts_give_one_hash(void **state)
     }
 }
 
+/* Each text has one plan after the other, in slots that hold it from the turn before. Lossy texts have one each. */
+static void several_plans_for_drafts_give_one_hash(void **state)
+{
+    (void)state;
+    static char one[2][64], at_1[2][96], at_3[96];
+    static const struct {
+        const char *served, *drafts[DRAFT_PLANS_MOST];
+        int pp;
+        uint32_t type;
+    } rows[] = {
+        {NULL, {"layerskip:1", "layerskip:2"}, 2, QUANT_F32},
+        {NULL, {"skip:1a,3m", "layerskip:3", "ode:0,1x2@.5"}, 1, QUANT_Q8_0},
+        {NULL, {at_3, "layerskip:1", at_1[0]}, 1, QUANT_F32},
+        {NULL, {at_1[1], at_1[0]}, 3, QUANT_F32}, /* two files, one with a list of ids */
+        {"ode:0,1x4@.5,3", {"ode:0,1x2", "layerskip:1"}, 2, QUANT_Q8_0},
+    };
+    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
+    struct grid g;
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct toy toy = write_toy(rows[r].type, "qwen2", false);
+        struct tiny_spec spec = tiny_spec(rows[r].type);
+        for (int i = 0; i < 2; i++) {
+            snprintf(one[i], sizeof one[i], "%s/several-%d.side", folder, i);
+            snprintf(at_1[i], sizeof at_1[i], "balcony:%s:1", one[i]);
+            const struct tiny_side side = {{1, 3}, i ? 300 : 0, i};
+            assert_int_equal(tiny_write_side(one[i], toy.big, &spec, &side), 0);
+        }
+        snprintf(at_3, sizeof at_3, "balcony:%s:3", one[0]);
+        for (int s = 0; s < 3; s++) {
+            grid_init(&g, toy.big, toy.little, fastest());
+            g.plan = rows[r].served;
+            memcpy(g.draft_plans, rows[r].drafts, sizeof g.draft_plans);
+            if (s < 2) {
+                g.sampler = samplers[s];
+                expect(&g);
+            } else {
+                g.rule = (struct rule){RULE_STRICT, 5.5f};
+                g.fallback = 0.003f;
+            }
+            for (int i = 0; i < 6; i++, g.have_expected = 1) {
+                struct cell c = cover(GRID_PLAN, s < 2 ? windows[(i + i / 4) % 4] : 5, i + 1);
+                if (c.pp > rows[r].pp) c.pp = rows[r].pp;
+                if (s == 2 && rows[r].served) c.pp = 1; /* its steps' caches, which drafts read, are in two stages */
+                g.self_max = self_max(1 + i % 2);
+                grid_run(&g, &c);
+            }
+            assert_true(g.n_planned_judged > 0);
+        }
+        print_message("%s, ...: %llu of %llu judged drafts accepted\n", rows[r].drafts[0],
+                      (unsigned long long)g.n_planned_accepted, (unsigned long long)g.n_planned_judged);
+    }
+}
+
 /* BiLD's rules over drafts of a plan, which the coordinator asks for. */
 static void lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone(void **state)
 {
@@ -368,7 +421,7 @@ static void lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone(void **sta
         grid_init(&g, toy.big, toy.little, fastest());
         expect(&g);
         uint64_t exact = g.expected[1];
-        g.draft_plan = plans[i_plan];
+        g.draft_plans[0] = plans[i_plan];
         g.rule = (struct rule){i_plan == 1 ? RULE_REPO : RULE_STRICT, 5.5f};
         g.fallback = 0.003f;
         g.have_expected = 0;
@@ -391,7 +444,7 @@ static void big_s_own_drafts_by_all_its_blocks_are_right(void **state)
     struct toy toy = write_toy(QUANT_F32, "llama", true);
     struct grid g;
     grid_init(&g, toy.big, toy.little, fastest());
-    g.draft_plan = "layerskip:4";
+    g.draft_plans[0] = "layerskip:4";
     expect(&g);
     for (int i = 0; i < 6; i++) grid_run(&g, &(struct cell){GRID_PLAN, 8, 1, 1 + i % 3, 1, (enum company)(i % 3)});
     assert_true(g.n_planned_judged > 0);
@@ -428,7 +481,7 @@ static void a_search_for_plans_gives_one_hash(void **state)
         if (exits) assert_int_equal(tiny_write_side(side, big, &spec, &rows[r].side), 0);
         grid_init(&g, big, big, fastest());
         g.plan = rows[r].served;
-        g.draft_plan = exits ? plan : "swift:900"; /* trials all the time */
+        g.draft_plans[0] = exits ? plan : "swift:900"; /* trials all the time */
         g.n_predict = GRID_CTX - 91;
         g.sampler = samplers[r % 2];
         expect(&g);
@@ -678,6 +731,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(plans_give_one_hash),
         cmocka_unit_test(uneven_shares_give_one_hash),
         cmocka_unit_test(a_side_file_s_drafts_give_one_hash),
+        cmocka_unit_test(several_plans_for_drafts_give_one_hash),
         cmocka_unit_test(lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone),
         cmocka_unit_test(big_s_own_drafts_by_all_its_blocks_are_right),
         cmocka_unit_test(a_search_for_plans_gives_one_hash),

@@ -409,8 +409,22 @@ static void open_elsewhere(struct scene *c, struct elsewhere *e, double cost)
     const struct lead_config config = {.slots = &c->slots,
                                        .max_rows = MAX_ROWS,
                                        .n_vocab = N_VOCAB,
-                                       .drafts = {.write = write_xyz, .arg = e, .cost = cost}};
+                                       .drafts = {.write = write_xyz, .arg = e, .costs = {cost}}};
     assert_int_equal(lead_open(&c->lead, &config, &err), OK);
+}
+
+static void an_open_names_a_plan_that_there_is(void **state)
+{
+    (void)state;
+    static struct scene c;
+    struct elsewhere e;
+    struct err err;
+    open_elsewhere(&c, &e, .5);
+    for (uint32_t plan = 0; plan < 2; plan++) {
+        const struct open_slot open = {.self_max = 8, .draft_plan = plan};
+        assert_int_equal(lead_on_open(c.lead, &open, &err), plan ? E_PEER : OK);
+    }
+    scene_close(&c);
 }
 
 static void drafts_may_come_from_elsewhere(void **state)
@@ -490,10 +504,11 @@ static void open_looking(struct scene *c, struct elsewhere *e)
     scene_open(c);
     *e = (struct elsewhere){.c = c};
     lead_close(c->lead);
-    const struct lead_config config = {.slots = &c->slots,
-                                       .max_rows = MAX_ROWS,
-                                       .n_vocab = N_VOCAB,
-                                       .drafts = {.write = write_xyz, .look = look_for_better, .arg = e, .cost = 1.01}};
+    const struct lead_config config = {
+        .slots = &c->slots,
+        .max_rows = MAX_ROWS,
+        .n_vocab = N_VOCAB,
+        .drafts = {.write = write_xyz, .look = look_for_better, .arg = e, .costs = {1.01}}};
     assert_int_equal(lead_open(&c->lead, &config, &err), OK);
     struct open_slot open = drafting(1, 60, 8);
     open.adaptive = true;
@@ -571,6 +586,7 @@ int main(void)
         cmocka_unit_test(with_a_memory_drafts_go_on_as_big_did_in_texts_that_are_over),
         cmocka_unit_test(a_text_is_over_too_where_another_is_copied_over_it),
         cmocka_unit_test(a_token_that_answers_none_of_its_rows_teaches_it_nothing),
+        cmocka_unit_test(an_open_names_a_plan_that_there_is),
         cmocka_unit_test(drafts_may_come_from_elsewhere),
         cmocka_unit_test(what_drafts_cost_is_known_before_the_first),
         cmocka_unit_test(a_look_may_make_drafts_cheaper),

@@ -234,7 +234,7 @@ static void a_pass_that_makes_no_sense_ends_a_shard_with_one_line(void **state)
             struct part part = rows[i].part;
             part.rows = &rows[i].row;
             if (!part.prefix_hash) part.prefix_hash = COORDINATOR_ROOT;
-            struct pass pass = {rows[i].pass, &part, rows[i].n_parts, hidden, rows[i].n_hidden, 0, 0, false, 0, 0};
+            struct pass pass = {rows[i].pass, &part, rows[i].n_parts, hidden, rows[i].n_hidden, 0, 0, false, 0, 0, 0};
             must_fail(&roles[r], &(struct message){.tag = TAG_PASS, .pass = pass}, "", rows[i].why);
         }
     }

@@ -227,10 +227,59 @@ static void a_draft_plan_may_have_a_name(void **state)
         {"balcony:a=b", "balcony:a=b", 0}, {"half=", "", 4},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const struct options o = {.draft_plan = rows[i].spelled};
+        const struct options o = {.draft_plans = {rows[i].spelled}};
         size_t n_name;
-        assert_string_equal(options_draft_plan(&o, &n_name), rows[i].plan);
+        assert_string_equal(options_draft_plan(&o, 0, &n_name), rows[i].plan);
         assert_int_equal(n_name, rows[i].n_name);
+    }
+}
+
+static void draft_plans_are_told_apart_by_their_names(void **state)
+{
+    (void)state;
+    struct options o;
+    struct err err;
+    assert_int_equal(
+        parse(&o, "serve -m B --draft-plan a=skip:1 --draft-plan a2=layerskip:2 --draft-plan b=ode:0", &err), OK);
+    assert_int_equal(o.drafter, DRAFTER_PLAN);
+    assert_int_equal(o.n_draft_plans, 3);
+    static const struct {
+        const char *name;
+        int depth, i;
+    } rows[] = {{"a", 0, 0},     {"a2", 0, 1}, {"b", 0, 2}, {"a=", 0, -1}, {"skip:1", 0, -1},
+                {"none", 0, -1}, {"a2", 2, 1}, {"", 2, 1},  {"a", 2, -1},  {"a2", 3, -1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(options_find_draft_plan(&o, rows[i].name, strlen(rows[i].name), rows[i].depth), rows[i].i);
+    options_free(&o);
+}
+
+/* --depth with several exits: a plan for each, of one name. */
+static void depths_are_plans_of_one_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *plans[4];
+    } rows[] = {
+        {"serve -m B --depth 2,8", {"layerskip:2", "layerskip:8"}},
+        {"serve -m B --draft-plan half=layerskip:3 --depth 2,8,1",
+         {"half=layerskip:2", "half=layerskip:8", "half=layerskip:1"}},
+        {"serve -m B --depth 10,20 --draft-plan balcony:a.gguf", {"balcony:a.gguf:10", "balcony:a.gguf:20"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct options o;
+        struct err err;
+        int n = 0;
+        if (parse(&o, rows[i].line, &err) != OK) fail_msg("%s: %s", rows[i].line, err.text);
+        for (; rows[i].plans[n]; n++) assert_string_equal(o.draft_plans[n], rows[i].plans[n]);
+        assert_int_equal(o.n_draft_plans, n);
+        for (int k = 0; k < n; k++) {
+            size_t n_name;
+            int depth = plan_depth(options_draft_plan(&o, k, &n_name));
+            assert_true(depth > 0);
+            assert_int_equal(options_find_draft_plan(&o, NULL, 0, depth), k);
+            assert_true(!options_is_new_name(&o, k) || (n_name && k == 0));
+        }
+        options_free(&o);
     }
 }
 
@@ -252,7 +301,8 @@ static void a_depth_is_the_exit_of_the_draft_plan(void **state)
         struct err err;
         assert_int_equal(parse(&o, rows[i].line, &err), OK);
         assert_int_equal(o.drafter, DRAFTER_PLAN);
-        assert_string_equal(o.draft_plan, rows[i].plan);
+        assert_string_equal(o.draft_plans[0], rows[i].plan);
+        assert_int_equal(o.n_draft_plans, 1);
         options_free(&o);
     }
 }
@@ -268,9 +318,24 @@ static void what_is_wrong_is_said_in_one_line(void **state)
         {"generate -m B -md L --depth 2 x", "--depth and --little: two drafters"},
         {"generate -m B --depth 0 x", "--depth 0: blocks before the exit: 8, or 2-8"},
         {"generate -m B --depth 8-2 x", "--depth 8-2: blocks before the exit"},
+        {"serve -m B --depth 2,4-8", "--depth 2,4-8: a search of exits goes alone"},
+        {"serve -m B --depth 2,", "blocks before the exit"},
+        {"serve -m B --depth 1,2,3,4,5,6,7,8,9", "--depth 1,2,3,4,5,6,7,8,9: at most 8 exits"},
+        {"serve -m B --depth 2,2", "--depth 2,2: an exit is given twice"},
         {"generate -m B --depth 2 --draft-plan skip:3 x", "chooses an exit, which skip:3 has not"},
         {"generate -m B --depth 2 --draft-plan swift x", "chooses an exit, which swift has not"},
         {"generate -m B --draft-plan none=layerskip:2 x", "by the name none a request asks for no drafts"},
+        {"serve -m B --draft-plan a=skip:1 --draft-plan a=skip:2", "--draft-plan a=skip:2: another one has this name"},
+        {"serve -m B --draft-plan a=skip:1 --draft-plan skip:2",
+         "skip:2: of several plans each has a name: NAME=skip:2"},
+        {"serve -m B --draft-plan skip:1 --draft-plan a=skip:2", "skip:1: of several plans each has a name"},
+        {"serve -m B --draft-plan a=skip:1 --draft-plan b=swift", "--draft-plan b=swift: a search of plans goes alone"},
+        {"serve -m B --draft-plan a=skip:1 --draft-plan b=skip:2 --depth 2", "--depth chooses the exit of one plan"},
+        {"serve -m B --draft-plan 1=skip:1 --draft-plan 2=skip:1 --draft-plan 3=skip:1 --draft-plan 4=skip:1 "
+         "--draft-plan 5=skip:1 --draft-plan 6=skip:1 --draft-plan 7=skip:1 --draft-plan 8=skip:1 --draft-plan "
+         "9=skip:1",
+         "--draft-plan: at most 8 plans"},
+        {"generate -m B --draft-plan a=swift --accept bild x", "its plan depends on the time"},
         {"generate -m B --pp 2 --stage-share 20 x", "--stage-share: 20: not the weights of 2 stages"},
         {"generate -m B --tp 2 --shard-share 3 x", "--shard-share: 3: not the weights of 2 shards"},
         {"plan search -m B", "plan search needs a text"},
@@ -468,6 +533,10 @@ static void what_has_no_effect_is_noted(void **state)
         {"generate -m B --guard off x", "note: --guard has no effect: there is no drafter"},
         {"generate -m B -md L --accept bild --guard on x", "note: --guard has no effect: the text of --accept bild"},
         {"generate -m B --check x", "note: --check has no effect: there is no drafter"},
+        {"generate -m B --draft-plan a=skip:1 --draft-plan b=skip:2 x", "note: of 2 plans for drafts the first drafts"},
+        {"generate -m B --depth 2,3,4 x", "note: of 3 plans for drafts the first drafts"},
+        {"serve -m B --draft-plan a=skip:1 --draft-plan b=skip:2", NULL},
+        {"config --show -m B --draft-plan a=skip:1 --draft-plan b=skip:2", NULL},
         {"generate -m B --device-number 0 x", "note: --device-number has no effect: no device computes"},
         {"generate -m B --device auto --device-number 0 x", NULL},
         {"generate -m B --logprobs 3 x",
@@ -604,6 +673,8 @@ int main(void)
         cmocka_unit_test(help_is_asked_for_in_every_way),
         cmocka_unit_test(drafters_follow_from_what_is_given),
         cmocka_unit_test(a_draft_plan_may_have_a_name),
+        cmocka_unit_test(draft_plans_are_told_apart_by_their_names),
+        cmocka_unit_test(depths_are_plans_of_one_name),
         cmocka_unit_test(a_depth_is_the_exit_of_the_draft_plan),
         cmocka_unit_test(what_is_wrong_is_said_in_one_line),
         cmocka_unit_test(help_of_prompts_names_the_options_that_a_line_may_have),

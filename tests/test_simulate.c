@@ -11,13 +11,13 @@
 
 enum { TOKENS = 4000, TEXTS = 15, PROMPT_IDS = 16, AHEAD = -1 };
 
-struct plan {
+struct way {
     double draft_ms, pass_ms, slope_percent, rate, rtt_ms;
     int length; /* of sequential drafts; 0: plain; AHEAD: the default */
 };
 
 /* Of 60 000 tokens. */
-static double token_ms(const struct plan *p)
+static double token_ms(const struct way *p)
 {
     struct options o = {.self_max = 128,
                         .net_delay = {(float)p->rtt_ms / 2, 0, false},
@@ -61,7 +61,7 @@ static double closed_form_ahead(const struct plan *p)
 }
 
 /* (g tD + T(g + 1) + R) / (1 + S(1) + ... + S(g)) */
-static double closed_form(const struct plan *p)
+static double closed_form(const struct way *p)
 {
     double tokens = 1;
     if (p->length == AHEAD) return closed_form_ahead(p);
@@ -77,7 +77,7 @@ static void a_token_takes_what_the_closed_forms_say(void **state)
     (void)state;
     static const struct {
         const char *why;
-        struct plan plan;
+        struct way plan;
         double tolerance;
     } rows[] = {
         {"plain", {8, 30, 0, .8, 0, 0}, 1e-9},           {"plain, near", {8, 30, 0, .8, 5, 0}, 1e-9},

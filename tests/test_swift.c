@@ -259,7 +259,7 @@ static void job_open(struct job *j, const char *path, const char *draft_plan)
     struct err err;
     *j = (struct job){.group = {.pp = 1, .tp = 1}};
     const struct engine_config c = {.path = path,
-                                    .draft_plan = draft_plan,
+                                    .draft_plans = (const char *const[DRAFT_PLANS_MOST]){draft_plan},
                                     .share = {.n_stages = 1, .n_shards = 1},
                                     .kernels = kernels_pick(NULL, &why),
                                     .n_threads = 1,

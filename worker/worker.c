@@ -36,7 +36,7 @@ static int open_engine(struct worker *w, const char *stage_share, const char *sh
         .path = c->path,
         .pair = {c->synthetic, g->role == ROLE_DRAFTER},
         .plan = c->plan,
-        .draft_plan = c->draft_plan,
+        .draft_plans = c->draft_plans,
         .stage_share = stage_share,
         .shard_share = shard_share,
         .requantize = c->requantize,

@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.h"
 #include "proto/layout.h"
+#include "proto/plan.h"
 #include "proto/synthetic.h"
 #include "worker/device_pick.h"
 #include "worker/engine/collective.h"
@@ -15,9 +16,10 @@
 struct worker_config { /* all borrowed until worker_run returns */
     struct layout layout;
     int peer;
-    const char *path;                      /* the model; NULL: there is none, which is an error */
-    const struct synthetic *synthetic;     /* in place of a model; path is its name. NULL: none */
-    const char *plan, *draft_plan;         /* see engine.h */
+    const char *path;                  /* the model; NULL: there is none, which is an error */
+    const struct synthetic *synthetic; /* in place of a model; path is its name. NULL: none */
+    const char *plan;                  /* see engine.h */
+    const char *draft_plans[DRAFT_PLANS_MOST];
     const char *stage_share, *shard_share; /* likewise */
     int max_rows;                          /* of a pass; 0: as many as there may be */
     bool drops_nothing;                    /* tests: a verifier computes what is of no use, too (lead.h, drops.h) */

@@ -203,14 +203,22 @@ static void put_text(FILE *to, const char *name, const char *value)
         fprintf(to, "; %s = \"%s\", which no line of a file can say", name, show_name(value).s);
 }
 
+/* Of an option that may have many. */
+static void put_texts(FILE *to, const struct options *p, size_t i, const char *const texts[], int n, const char *path)
+{
+    for (int k = 0; k < n; k++) {
+        put_text(to, option_table[i].name, texts[k]);
+        put_origin(to, &option_table[i], p->origin[i], path);
+    }
+    if (!n) fprintf(to, "; %s is not given\n", option_table[i].name);
+}
+
 static void put_option(FILE *to, const struct options *p, size_t i, const char *path)
 {
     const struct option *option = &option_table[i];
-    if (option->kind == OPTION_STOP) {
-        for (int k = 0; k < p->n_stops; k++) {
-            put_text(to, option->name, p->stops[k]);
-            put_origin(to, option, p->origin[i], path);
-        }
+    if (option_has_many(option)) {
+        bool plans = option->kind == OPTION_PLAN;
+        put_texts(to, p, i, plans ? p->draft_plans : p->stops, plans ? p->n_draft_plans : p->n_stops, path);
         return;
     }
     if (option->kind == OPTION_TEXT) {

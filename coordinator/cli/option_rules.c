@@ -61,10 +61,12 @@ static int refuse_contradictions(const struct options *o, struct err *err)
     if (o->accept == ACCEPT_BILD && o->temp > 0)
         return err_set(err, E_USAGE, "--accept bild is greedy: leave --temp out");
     struct plan_search search;
-    if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_PLAN && plan_search_read(&search, o->draft_plan))
+    size_t n_name;
+    if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_PLAN && o->n_draft_plans &&
+        plan_search_read(&search, options_draft_plan(o, 0, &n_name)))
         return err_set(err, E_USAGE,
                        "--draft-plan %s: its plan depends on the time, and with --accept bild the text would, too",
-                       o->draft_plan);
+                       o->draft_plans[0]);
     if (o->max_rows == 1) return err_set(err, E_USAGE, "--max-rows 1: a pass has at least 2 rows");
     if (o->top_p == 0) return err_set(err, E_USAGE, "--top-p 0 leaves no id: greedy is --temp 0");
     if (o->accept == ACCEPT_BILD && o->drafter == DRAFTER_NONE && !o->no_draft)

@@ -124,14 +124,14 @@ const struct option option_table[] = {
      .help =
          "the drafter; suffix (or ngram) needs no model: the big model's\nworkers go on as earlier text did, after the "
          "longest match of\nthe text's end (default: little with --little, else none)"},
-    {"draft-plan", NULL, TEXT, OPTION_TEXT, AT(draft_plan), "[NAME=]PLAN", 0, 0,
+    {"draft-plan", NULL, TEXT, OPTION_PLAN, 0, "[NAME=]PLAN", 0, 0,
      .help = "the big model drafts for itself, by a part of its blocks that\n"
              "the first stage has: spelled as --plan; swift: it looks for such\na part while it decodes, in 3 % of its "
-             "time (swift:P: P %);\nlayerskip:E-F: for an exit; balcony:FILE:E-F: for one of a side\nfile's. Requests "
-             "of serve may ask for it by NAME"},
+             "time (swift:P: P %);\nlayerskip:E-F: for an exit; balcony:FILE:E-F: for one of a side\nfile's. May be "
+             "given again: requests of serve ask for a plan by\nNAME, all others have the first"},
     {"depth", NULL, TEXT, OPTION_TEXT, AT(depth), "E", 0, 0,
-     .help =
-         "exit behind E blocks: --draft-plan layerskip:E, or the exit E of\nits balcony:FILE; E-F: the best of these"},
+     .help = "exit behind E blocks: --draft-plan layerskip:E, or the exit E of\nits balcony:FILE; E-F: the best of "
+             "these; E,F: requests of serve\nask for one by its depth, all others have the first"},
     {"no-draft", NULL, TEXT | DOC | PLAN, OPTION_FLAG, AT(no_draft), NULL, 0, 0, .help = "the big model alone"},
     {"draft-max", "--draft-n --num-speculative-tokens", TEXT | SWEEP | OF_ROWS | OF_SWEEPS, OPTION_COUNT, AT(draft_max),
      "N", 1, DRAFTS_MOST, .preset = "8", .preset_of = {[ACCEPT_BILD] = "10"}, .needs = NEEDS_DRAFTER,

@@ -18,6 +18,7 @@ enum option_kind {
     OPTION_SYNTHETIC, /* struct synthetic: "tD=8,tT=30:31,slope=5" */
     OPTION_CURVE,     /* struct acceptance: "0.9,0.8" */
     OPTION_STOP,      /* is added to the list of stops */
+    OPTION_PLAN,      /* likewise of plans for drafts */
     OPTION_CHOICE,    /* an enum: the index of the value among the words of `value`, which '|' separates */
     OPTION_SWITCH,    /* bool: "off|on" */
     OPTION_HELP
@@ -60,6 +61,12 @@ struct option {
     enum option_needs needs;
     const char *heading; /* begins a group of this name in help; NULL: in the group of the row before it */
 };
+
+/* It may be given again and again: each adds a value. */
+static inline bool option_has_many(const struct option *p)
+{
+    return p->kind == OPTION_STOP || p->kind == OPTION_PLAN;
+}
 
 /* Options and commands of other programs that this one does not have, with what to do instead. */
 struct foreign_word {

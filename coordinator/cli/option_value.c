@@ -159,6 +159,14 @@ static int add_stop(struct options *o, const char *value, struct err *err)
     return OK;
 }
 
+static int add_plan(struct options *o, const char *value, struct err *err)
+{
+    if (o->n_draft_plans == DRAFT_PLANS_MOST)
+        return err_set(err, E_USAGE, "--draft-plan: at most %d plans", DRAFT_PLANS_MOST);
+    o->draft_plans[o->n_draft_plans++] = value;
+    return OK;
+}
+
 /* The index of `value` among words parted by '|'; -1: not among them. */
 static int choice_index(const char *words, const char *value)
 {
@@ -184,6 +192,7 @@ int option_set(struct options *o, const struct option *p, const char *value, str
     case OPTION_SYNTHETIC: return set_synthetic((struct synthetic *)at, p, value, err);
     case OPTION_CURVE: return set_curve((struct acceptance *)at, p, value, err);
     case OPTION_STOP: return add_stop(o, value, err);
+    case OPTION_PLAN: return add_plan(o, value, err);
     case OPTION_CHOICE:
     case OPTION_SWITCH:
         choice = choice_index(p->value, value);
@@ -243,6 +252,7 @@ void option_put(const struct options *o, const struct option *option, FILE *to)
     case OPTION_CHOICE: put_word(to, option->value, *(const unsigned *)at); break;
     case OPTION_SWITCH: put_word(to, option->value, *(const bool *)at); break;
     case OPTION_STOP:
+    case OPTION_PLAN:
     case OPTION_HELP: break;
     }
 }

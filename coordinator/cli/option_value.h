@@ -8,7 +8,7 @@
 
 /* Borrows `value` (NULL for a flag). E_USAGE: a wrong value. For OPTION_HELP nothing is set. */
 int option_set(struct options *o, const struct option *option, const char *value, struct err *err);
-/* Writes the value as option_set reads it; nothing for OPTION_STOP, which may have many, and OPTION_HELP. */
+/* Writes the value as option_set reads it; nothing for those that may have many, and OPTION_HELP. */
 void option_put(const struct options *o, const struct option *option, FILE *to);
 
 #endif

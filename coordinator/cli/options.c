@@ -56,7 +56,7 @@ static int take_value(struct parser *r, const struct option *p, const char *valu
 {
     enum value_origin *have = &r->o.origin[p - option_table];
     if (*have > origin) return OK;
-    if (*have == origin && p->kind != OPTION_STOP) return err_set(err, E_USAGE, "--%s is given twice", p->name);
+    if (*have == origin && !option_has_many(p)) return err_set(err, E_USAGE, "--%s is given twice", p->name);
     *have = origin;
     if (!strcmp(p->name, "draft") && !strcmp(value, "ngram")) value = "suffix"; /* another name of it */
     return p->commands & OF_SWEEPS && options_sweep(&r->o) ? sweep_set(&r->o, p, value, err)
@@ -197,28 +197,102 @@ static int finish_prompt(struct parser *r, struct err *err)
     return OK;
 }
 
-const char *options_draft_plan(const struct options *o, size_t *n_name)
+const char *options_draft_plan(const struct options *o, int i, size_t *n_name)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    size_t n = strspn(o->draft_plan, letters);
-    *n_name = o->draft_plan[n] == '=' ? n : 0;
-    return *n_name ? o->draft_plan + n + 1 : o->draft_plan;
+    const char *given = o->draft_plans[i];
+    size_t n = strspn(given, letters);
+    *n_name = given[n] == '=' ? n : 0;
+    return *n_name ? given + n + 1 : given;
 }
 
-/* --depth goes into --draft-plan. */
+int options_find_draft_plan(const struct options *o, const char *name, size_t n_name, int depth)
+{
+    for (int i = 0; i < o->n_draft_plans; i++) {
+        size_t n;
+        int its = plan_depth(options_draft_plan(o, i, &n));
+        bool same = !n_name || (n == n_name && !strncmp(o->draft_plans[i], name, n));
+        if (same && (!depth || depth == its)) return i;
+    }
+    return -1;
+}
+
+bool options_is_new_name(const struct options *o, int i)
+{
+    size_t n;
+    options_draft_plan(o, i, &n);
+    return n && options_find_draft_plan(o, o->draft_plans[i], n, 0) == i;
+}
+
+/* A plan with another exit takes the place of i; `given` may be NULL. */
+static int set_depth(struct parser *r, int i, const char *given, size_t n_name, const char *depth, struct err *err)
+{
+    char *plan = NULL, *named = NULL;
+    const char *spelled = given ? given + n_name + (n_name > 0) : NULL;
+    int rc = plan_at_depth(&plan, spelled, depth, err);
+    if (rc != OK) return rc;
+    bool made = asprintf(&named, "%.*s%s%s", (int)n_name, n_name ? given : "", n_name ? "=" : "", plan) >= 0;
+    r->o.draft_plans[i] = made ? keep(r, named) : NULL;
+    free(plan);
+    if (made) free(named);
+    return r->o.draft_plans[i] ? OK : err_set(err, E_FAIL, "out of memory");
+}
+
+/* --depth goes into --draft-plan: of several exits each into one of its own. */
 static int join_depth(struct parser *r, struct err *err)
 {
     struct options *o = &r->o;
     size_t n_name = 0;
-    char *plan = NULL, *named = NULL;
-    const char *spelled = o->draft_plan ? options_draft_plan(o, &n_name) : NULL;
-    int rc = plan_at_depth(&plan, spelled, o->depth, err);
-    if (rc != OK) return rc;
-    bool made = asprintf(&named, "%.*s%s%s", (int)n_name, n_name ? o->draft_plan : "", n_name ? "=" : "", plan) >= 0;
-    o->draft_plan = made ? keep(r, named) : NULL;
-    free(plan);
-    if (made) free(named);
-    return o->draft_plan ? OK : err_set(err, E_FAIL, "out of memory");
+    const char *given = o->draft_plans[0], *at = o->depth;
+    bool several = strchr(at, ',');
+    if (given) options_draft_plan(o, 0, &n_name);
+    if (o->n_draft_plans > 1)
+        return err_set(err, E_USAGE, "--depth chooses the exit of one plan, and there are %d: give each its own",
+                       o->n_draft_plans);
+    int rc = OK;
+    for (o->n_draft_plans = 0; rc == OK && at; o->n_draft_plans++) {
+        char depth[32];
+        size_t n = strcspn(at, ",");
+        snprintf(depth, sizeof depth, "%.*s", n < sizeof depth ? (int)n : 0, at);
+        if (o->n_draft_plans == DRAFT_PLANS_MOST)
+            return err_set(err, E_USAGE, "--depth %.200s: at most %d exits", o->depth, DRAFT_PLANS_MOST);
+        if (several && strchr(depth, '-'))
+            return err_set(err, E_USAGE, "--depth %.200s: a search of exits goes alone", o->depth);
+        rc = set_depth(r, o->n_draft_plans, given, n_name, depth, err);
+        if (rc == OK && options_find_draft_plan(o, NULL, 0, atoi(depth)) >= 0)
+            rc = err_set(err, E_USAGE, "--depth %.200s: an exit is given twice", o->depth);
+        at = at[n] ? at + n + 1 : NULL;
+    }
+    return rc;
+}
+
+/* Requests tell several apart by their names. */
+static int check_names(const struct options *o, struct err *err)
+{
+    for (int i = 0; i < o->n_draft_plans; i++) {
+        size_t n;
+        struct plan_search search;
+        const char *given = o->draft_plans[i], *plan = options_draft_plan(o, i, &n);
+        if (n == 4 && !strncmp(given, "none", n))
+            return err_set(err, E_USAGE, "--draft-plan %s: by the name none a request asks for no drafts; use another",
+                           given);
+        if (o->n_draft_plans > 1 && !n)
+            return err_set(err, E_USAGE, "--draft-plan %s: of several plans each has a name: NAME=%s", given, given);
+        if (o->n_draft_plans > 1 && plan_search_read(&search, plan))
+            return err_set(err, E_USAGE, "--draft-plan %s: a search of plans goes alone", given);
+        if (n && !options_is_new_name(o, i))
+            return err_set(err, E_USAGE, "--draft-plan %s: another one has this name", given);
+    }
+    return OK;
+}
+
+/* Only requests of a server say which: the others would take memory for nothing. */
+static void keep_first_plan(struct options *o)
+{
+    if (o->n_draft_plans < 2 || o->command == CMD_SERVE || o->command == CMD_CONFIG) return;
+    note_keep(&o->notes, "of %d plans for drafts the first drafts: only requests of serve ask for another",
+              o->n_draft_plans);
+    o->n_draft_plans = 1;
 }
 
 /* --no-draft may stand beside --little: the same command line, the big model alone. */
@@ -233,16 +307,19 @@ static int finish_drafter(struct parser *r, struct err *err)
     if (draft_given && draft != DRAFTER_NONE && r->o.no_draft) {
         return err_set(err, E_USAGE, "--draft and --no-draft: give only one of them");
     }
-    if ((o->draft_plan || o->depth) && (o->little || draft_given))
+    if ((o->n_draft_plans || o->depth) && (o->little || draft_given))
         return err_set(err, E_USAGE, "%s and %s: two drafters, give only one of them",
-                       o->draft_plan ? "--draft-plan" : "--depth", o->little ? "--little" : "--draft");
-    int rc = o->depth ? join_depth(r, err) : OK;
+                       o->n_draft_plans ? "--draft-plan" : "--depth", o->little ? "--little" : "--draft");
+    const struct options given = *o;
+    int rc = check_names(o, err);
+    if (rc == OK && o->depth) rc = join_depth(r, err);
     if (rc != OK) return rc;
-    size_t n_name;
-    if (o->draft_plan && options_draft_plan(o, &n_name) && n_name == 4 && !strncmp(o->draft_plan, "none", n_name))
-        return err_set(err, E_USAGE, "--draft-plan %s: by the name none a request asks for no drafts; use another",
-                       o->draft_plan);
-    o->drafter = o->little ? DRAFTER_LITTLE : o->draft_plan ? DRAFTER_PLAN : DRAFTER_NONE;
+    keep_first_plan(o);
+    o->drafter = o->little ? DRAFTER_LITTLE : o->n_draft_plans ? DRAFTER_PLAN : DRAFTER_NONE;
+    if (o->command == CMD_CONFIG) { /* it shows what can be read again */
+        memcpy(o->draft_plans, given.draft_plans, sizeof o->draft_plans);
+        o->n_draft_plans = given.n_draft_plans;
+    }
     if (draft_given) o->drafter = draft;
     if (o->no_draft) o->drafter = DRAFTER_NONE;
     return OK;

@@ -15,6 +15,7 @@
 
 #include "proto/err.h"
 #include "proto/layout.h"
+#include "proto/plan.h"
 #include "proto/synthetic.h"
 
 enum command {
@@ -83,11 +84,13 @@ struct options { /* strings are borrowed from argv and the environment, or are a
 
     /* generate */
     const char *big, *little;
-    const char *plan;       /* that big is served under, as it was spelled (proto/plan.h); NULL: the plain one */
-    const char *plans;      /* of eval pareto: the file that lists them */
-    const char *draft_plan; /* by which big drafts for itself, likewise, perhaps with a name: options_draft_plan */
-    const char *depth;      /* the exit of draft_plan, which has it then */
-    enum drafter drafter;   /* little with --little, a plan with --draft-plan, suffix with --draft suffix, else none */
+    const char *plan;  /* that big is served under, as it was spelled (proto/plan.h); NULL: the plain one */
+    const char *plans; /* of eval pareto: the file that lists them */
+    /* Those by which big drafts for itself, likewise, perhaps with names: options_draft_plan. */
+    const char *draft_plans[DRAFT_PLANS_MOST];
+    int n_draft_plans, draft_plan; /* draft_plan: which of them; of a request */
+    const char *depth;             /* exits of the only one: then there is a plan for each */
+    enum drafter drafter; /* little with --little, a plan with --draft-plan, suffix with --draft suffix, else none */
     const char *prompt, *prompt_file, *prompts_file; /* one of them; prompt_file "-": standard input */
     const char *system;                              /* NULL: the template's own; "": an empty one */
     const char *chat_template;                       /* a name; NULL: what the file has */
@@ -197,8 +200,12 @@ struct options { /* strings are borrowed from argv and the environment, or are a
 
 /* E_USAGE with one line (what, where, the nearest name); o is then not set. */
 int options_parse(struct options *o, int argc, char **argv, struct err *err);
-/* --draft-plan, which is given: the plan as it is spelled, behind its name; n_name 0: it has none. */
-const char *options_draft_plan(const struct options *o, size_t *n_name);
+/* The i-th --draft-plan: the plan as it is spelled, behind its name; n_name 0: it has none. */
+const char *options_draft_plan(const struct options *o, int i, size_t *n_name);
+/* The first of them with this name (n_name 0: any) and this exit (plan_depth; 0: any); -1: none has. */
+int options_find_draft_plan(const struct options *o, const char *name, size_t n_name, int depth);
+/* The i-th is the first of its name. */
+bool options_is_new_name(const struct options *o, int i);
 /* For a command whose workers are all in this process: E_USAGE unless the model files that it needs are given. */
 int options_need_models(const struct options *o, struct err *err);
 void options_free(struct options *o);

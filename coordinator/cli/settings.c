@@ -7,6 +7,7 @@ struct settings settings_of(const struct options *o, const struct tokenizer *t, 
     struct settings set = {
         .n_predict = o->n_predict,
         .drafting = o->drafter != DRAFTER_NONE,
+        .draft_plan = o->draft_plan,
         .adaptive = o->guard,
         .draft_max = o->draft_max,
         .draft_ahead = o->draft_ahead,

@@ -33,6 +33,7 @@ struct settings {
     struct rule rule;       /* any but exact is lossy */
     bool fresh;             /* nothing that workers hold of other texts is used: for measurements and checks */
     bool drafting;          /* if there is a drafter */
+    int draft_plan;         /* by which big drafts for itself, if it does: a number, as the launch lists them */
     bool adaptive;          /* the draft policy decides when and how far; false, or lossy: always the whole window */
     int draft_max;          /* drafts of a round, which one verify checks, at most; <= DRAFTS_MOST */
     /* Drafts that may wait for their verdicts; 0: the drafter waits for each verdict; -1: as many as pay, if the

@@ -77,6 +77,7 @@ void spec_start_self(struct spec *s, struct decode_slot *p, int n)
     open.adaptive = settings_of(p)->adaptive;
     open.text = (uint32_t)p->request;
     open.while_right = p->copies.running;
+    open.draft_plan = (uint32_t)settings_of(p)->draft_plan;
     post_to_leader(s, p, (struct message){.tag = TAG_OPEN, .open = open});
 }
 
@@ -281,7 +282,8 @@ static struct draft_ask *post_ask_part(struct spec *s, struct decode_slot *p, in
                                           .p_joint_min = draft_policy_chance(&p->policy, settings_of(p)->draft_max),
                                           .sampler = sampler_at(p, d->first),
                                           .block = blocks ? (uint32_t)draft_block(p) : 0,
-                                          .from = d->from}};
+                                          .from = d->from,
+                                          .draft_plan = (uint32_t)settings_of(p)->draft_plan}};
     d->from = 0;
     d->n_out++;
     return &a->message.ask;

@@ -1,6 +1,7 @@
 #include "coordinator/serve/ask.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,23 +248,81 @@ static int take_options(struct ask *a, json_t *row, const struct options *run, c
     return OK;
 }
 
-/* The plan that drafts, by its name: the one that the server has, or none. */
-static int take_plan(bool *drafts, const json_t *body, const struct options *o, struct refusal *why)
+struct listed {
+    char s[256];
+};
+
+static void list_add(struct listed *l, const char *text, int n)
 {
-    static const char param[] = "speculative.plan";
-    const json_t *value = json_object_get(json_object_get(body, "speculative"), "plan");
-    bool has_plan = o->drafter == DRAFTER_PLAN;
-    size_t n_name = 0;
-    if (!value) value = json_object_get(body, param);
+    size_t at = strlen(l->s);
+    snprintf(l->s + at, sizeof l->s - at, "%s%.*s", at ? ", " : "", n, text);
+}
+
+/* What "speculative" says by this name; `param`: where it does. */
+static const json_t *said_of(const json_t *body, const char *name, char param[32])
+{
+    const json_t *value = json_object_get(json_object_get(body, "speculative"), name);
+    snprintf(param, 32, "speculative.%s", name);
+    return value ? value : json_object_get(body, param);
+}
+
+static int n_plans(const struct options *o)
+{
+    return o->drafter == DRAFTER_PLAN ? o->n_draft_plans : 0;
+}
+
+static int refuse_plan(const char *param, const char *asked, const struct options *o, struct refusal *why)
+{
+    struct listed names = {""};
+    for (int i = 0; i < n_plans(o); i++) {
+        size_t n;
+        options_draft_plan(o, i, &n);
+        if (options_is_new_name(o, i)) list_add(&names, o->draft_plans[i], (int)n);
+    }
+    return refuse(why, 400, param, "%s: there is no plan %s here, only %s%snone", param, show_name(asked).s, names.s,
+                  *names.s ? " and " : "");
+}
+
+/* The plan that drafts, by its name: one that the server has, or none. */
+static int take_plan(bool *drafts, int *i_plan, const json_t *body, const struct options *o, struct refusal *why)
+{
+    char param[32];
+    const json_t *value = said_of(body, "plan", param);
     if (is_null(value)) return OK;
-    if (has_plan && is_text(value, "none")) *drafts = false;
+    if (n_plans(o) && is_text(value, "none")) *drafts = false;
     if (is_text(value, "none")) return OK;
-    const char *asked = json_string_value(value), *own = o->draft_plan;
+    const char *asked = json_string_value(value);
     if (!asked) return refuse(why, 400, param, "%s: must be a name", param);
-    if (has_plan) options_draft_plan(o, &n_name);
-    if (n_name && strlen(asked) == n_name && !strncmp(asked, own, n_name)) return OK;
-    return refuse(why, 400, param, "%s: there is no plan %s here, only %.*s%snone", param, show_name(asked).s,
-                  (int)n_name, n_name ? own : "", n_name ? " and " : "");
+    int found = n_plans(o) && *asked ? options_find_draft_plan(o, asked, strlen(asked), 0) : -1;
+    if (found < 0) return refuse_plan(param, asked, o, why);
+    *i_plan = found;
+    return OK;
+}
+
+/* The exit that drafts, of the plan that the request names, or of any. */
+static int take_depth(int *i_plan, const json_t *body, const struct options *o, struct refusal *why)
+{
+    char param[32], ignored[32];
+    const json_t *value = said_of(body, "depth", param);
+    const char *plan = json_string_value(said_of(body, "plan", ignored));
+    size_t n = plan ? strlen(plan) : 0;
+    json_int_t depth = json_integer_value(value);
+    struct listed depths = {""};
+    if (is_null(value)) return OK;
+    if (!json_is_integer(value) || depth < 1 || depth > INT_MAX)
+        return refuse(why, 400, param, "%s: must be a number of blocks", param);
+    int found = n_plans(o) ? options_find_draft_plan(o, plan, n, (int)depth) : -1;
+    if (found >= 0) *i_plan = found;
+    if (found >= 0) return OK;
+    for (int i = 0; i < n_plans(o); i++) {
+        char digits[16];
+        size_t n_name;
+        int its = plan_depth(options_draft_plan(o, i, &n_name));
+        snprintf(digits, sizeof digits, "%d", its);
+        if (its && options_find_draft_plan(o, plan, n, its) == i) list_add(&depths, digits, (int)strlen(digits));
+    }
+    return refuse(why, 400, param, "%s: there is no exit behind %d blocks here, only %s", param, (int)depth,
+                  *depths.s ? depths.s : "none");
 }
 
 /* vLLM's "min_tokens": no token ends the answer before. Clients that measure ask so for answers of one length. */
@@ -291,7 +350,8 @@ static int take_settings(struct ask *a, json_t *body, const struct ask_from *fro
         return refuse(why, 400, "speculative", "speculative: must be an object");
     int rc = ask_flag(inside, "draft", &drafts, why);
     if (rc != OK) snprintf(why->param, sizeof why->param, "speculative.draft");
-    if (rc == OK) rc = take_plan(&drafts, body, from->o, why);
+    if (rc == OK) rc = take_plan(&drafts, &run.draft_plan, body, from->o, why);
+    if (rc == OK && drafts) rc = take_depth(&run.draft_plan, body, from->o, why);
     if (rc != OK) return rc;
     if (!drafts) run.no_draft = true, run.drafter = DRAFTER_NONE;
     json_t *row = row_of(body);

@@ -28,6 +28,8 @@ void counts_add(struct counts *c, const struct seq *s, uint64_t asked_ns, uint64
     int n = seq_n_generated(s);
     c->n_ended[s->end]++;
     stats_add(&c->total, s);
+    c->n_drafted_by[s->request.settings.draft_plan] += cost->n_drafted;
+    c->n_accepted_by[s->request.settings.draft_plan] += cost->n_accepted;
     observe(&c->whole_s, long_bounds, asked_ns, now_ns, 1);
     observe(&c->queue_s, long_bounds, asked_ns, cost->start_ns ? cost->start_ns : now_ns, 1);
     if (!n) return;
@@ -206,6 +208,19 @@ static void put_ends(const struct form *f, const struct counts *c)
         put_sample(f, "answers_total", "end", ends[i].name, (double)c->n_ended[ends[i].end]);
 }
 
+static void put_plans(const struct form *f, const char *name, const char *help, const uint64_t *counts,
+                      const struct options *o)
+{
+    put_head(f, name, help, "counter");
+    for (int i = 0; i < o->n_draft_plans; i++) {
+        size_t n;
+        int depth = plan_depth(options_draft_plan(o, i, &n));
+        fprintf(f->to, "%s%s{plan=\"%.*s\"", f->prefix, name, (int)n, o->draft_plans[i]);
+        if (depth) fprintf(f->to, ",depth=\"%d\"", depth);
+        fprintf(f->to, "} %.17g\n", (double)counts[i]);
+    }
+}
+
 /* A measure of each worker. way, state: a label more, or NULL. */
 static void put_worker(const struct form *f, const char *name, const struct job_worker *w, const char *label,
                        const char *value, double x)
@@ -269,6 +284,11 @@ void counts_put(const struct counts *c, const struct counts_now *now, FILE *to)
     const struct form f = {.prefix = "pilotfish_", .to = to};
     put_shared(&f, c, now);
     put_ends(&f, c);
+    if (now->o->drafter == DRAFTER_PLAN) {
+        put_plans(&f, "plan_drafted_tokens_total", "Drafted tokens, by the plan that drafted them.", c->n_drafted_by,
+                  now->o);
+        put_plans(&f, "plan_accepted_tokens_total", "Of these, tokens that were accepted.", c->n_accepted_by, now->o);
+    }
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         put_one(&f, times[i].name, times[i].help, "counter", value_of(c, times[i].offset) * 1e-9);
     put_head(&f, "http_replies_total", "Replies of HTTP, by the first digit of their status.", "counter");

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "coordinator/cli/options.h"
 #include "coordinator/cli/stats.h"
 #include "coordinator/decode/seq.h"
 #include "coordinator/job.h"
@@ -26,11 +27,13 @@ struct counts {               /* zeroed to begin with */
     uint64_t n_ended[N_ENDS]; /* answers, by enum seq_end */
     struct stats total;       /* of answers that ended */
     uint64_t n_cached;        /* ids of prompts that were not computed again */
+    uint64_t n_drafted_by[DRAFT_PLANS_MOST], n_accepted_by[DRAFT_PLANS_MOST]; /* of total, by the big model's plans */
     struct histogram queue_s, first_s, token_s, between_s, whole_s;
 };
 
 struct counts_now { /* what is measured when it is asked for */
     const char *model;
+    const struct options *o; /* for the names of plans */
     int n_running, n_waiting, n_slots;
     const struct job *job; /* for its workers; NULL: there is none yet */
     bool ready;

@@ -30,7 +30,8 @@ static void get_health(struct server *v, struct exchange *x)
 
 static void get_metrics(struct server *v, struct exchange *x)
 {
-    struct counts_now now = {.model = v->model, .n_slots = v->s->o.parallel, .ready = v->calls && !v->closed};
+    const struct options *o = &v->s->o;
+    struct counts_now now = {.model = v->model, .o = o, .n_slots = o->parallel, .ready = v->calls && !v->closed};
     const char *names = exchange_query(x, "names");
     bool own = !names || !strcmp(names, "pilotfish"), vllm = !names || !strcmp(names, "vllm");
     char *text = NULL;
@@ -79,12 +80,20 @@ static void get_model(struct server *v, struct exchange *x)
     exchange_refuse(x, &why);
 }
 
-/* Names that "speculative.plan" may have. */
-static json_t *plan_names(const struct options *o)
+/* Names that "speculative.plan" may have, or depths that "speculative.depth" may. */
+static json_t *plans_json(const struct options *o, bool depths)
 {
-    size_t n = 0;
-    if (o->drafter == DRAFTER_PLAN) options_draft_plan(o, &n);
-    return n ? json_pack("[s%]", o->draft_plan, n) : json_array();
+    json_t *list = json_array();
+    int lost = 0;
+    for (int i = 0; i < o->n_draft_plans && o->drafter == DRAFTER_PLAN; i++) {
+        size_t n;
+        int depth = plan_depth(options_draft_plan(o, i, &n));
+        if (depths && depth && options_find_draft_plan(o, NULL, 0, depth) == i)
+            lost |= json_array_append_new(list, json_integer(depth));
+        if (!depths && options_is_new_name(o, i))
+            lost |= json_array_append_new(list, json_stringn(o->draft_plans[i], n));
+    }
+    return json_unless(lost, list);
 }
 
 static void get_props(struct server *v, struct exchange *x)
@@ -99,12 +108,13 @@ static void get_props(struct server *v, struct exchange *x)
         json_pack("{sf si sf sf si ss}", "temperature", (double)o->temp, "top_k", o->top_k, "top_p", (double)o->top_p,
                   "min_p", (double)o->min_p, "n_predict", o->n_predict, "speculative.accept", accepts[o->accept]);
     json_t *props =
-        json_pack("{s{si so} si ss so so ss ss si so si si si si}", "default_generation_settings", "n_ctx",
+        json_pack("{s{si so} si ss so so ss ss si so so si si si si}", "default_generation_settings", "n_ctx",
                   v->s->info.n_ctx, "params", params, "total_slots", o->parallel, "model_alias", v->model,
                   "chat_template", json_text(chat->source.s ? chat->source.s : "", chat->source.n), "bos_token",
                   json_text(bos.s, bos.n), "build_info", "pilotfish " PILOTFISH_VERSION, "drafter",
                   drafters[o->drafter], "drafters", layout_n_drafters(&v->s->launch->layout), "draft_plans",
-                  plan_names(o), "groups", o->groups, "tp", o->tp, "pp", o->pp, "workers", v->s->info.n_workers);
+                  plans_json(o, false), "draft_depths", plans_json(o, true), "groups", o->groups, "tp", o->tp, "pp",
+                  o->pp, "workers", v->s->info.n_workers);
     exchange_reply_json(x, 200, json_unless(marks_json(o, props), props));
 }
 

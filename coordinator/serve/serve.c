@@ -171,10 +171,11 @@ static void make_fingerprint(struct serve *z)
     const uint64_t parts[] = {gguf_vocab_hash(&z->s.big), i->big, i->plan, i->little, i->arithmetic};
     uint64_t h = 0;
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) h = prefix_hash_mix(h ^ parts[k]);
-    snprintf(all, sizeof all, "%s %s %s %d %d %g %g %d %d", PILOTFISH_VERSION, z->model,
-             o->draft_plan ? o->draft_plan : "", (int)o->drafter, (int)o->accept, (double)o->fallback,
-             (double)o->rollback, (int)o->rollback_rule, o->draft_max);
+    snprintf(all, sizeof all, "%s %s %d %d %g %g %d %d", PILOTFISH_VERSION, z->model, (int)o->drafter, (int)o->accept,
+             (double)o->fallback, (double)o->rollback, (int)o->rollback_rule, o->draft_max);
     for (const char *c = all; *c; c++) h = prefix_hash_next(h, *c);
+    for (int k = 0; k < o->n_draft_plans; k++)
+        for (const char *c = o->draft_plans[k]; *c; c++) h = prefix_hash_next(h, *c);
     snprintf(z->fingerprint, sizeof z->fingerprint, "fp_%016llx", (unsigned long long)h);
     z->v.fingerprint = z->fingerprint;
 }

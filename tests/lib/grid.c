@@ -274,7 +274,14 @@ static void check_groups(const struct grid *g, const struct cell *c, const struc
     free(taken);
 }
 
-static void init_seq(const struct grid *g, const struct cell *c, int i, struct seq *out)
+static int n_plans(const struct grid *g)
+{
+    int n = 0;
+    while (n < DRAFT_PLANS_MOST && g->draft_plans[n]) n++;
+    return n;
+}
+
+static void init_seq(const struct grid *g, const struct cell *c, int i, int plan, struct seq *out)
 {
     struct err err;
     struct request r = {.index = i, .prompt = g->prompts[i], .n_prompt = g->n_prompt[i]};
@@ -283,6 +290,7 @@ static void init_seq(const struct grid *g, const struct cell *c, int i, struct s
                                    .rule = g->rule,
                                    .fresh = g->fresh,
                                    .drafting = c->drafter != GRID_NONE,
+                                   .draft_plan = c->drafter == GRID_PLAN ? plan % n_plans(g) : 0,
                                    .draft_max = c->draft_max,
                                    .draft_ahead = g->draft_ahead,
                                    .draft_block = 1 + g->draft_ahead % 3,
@@ -321,20 +329,28 @@ static int run_coming(struct job *job, struct seq *seqs, int n, struct seq *gues
     return rc;
 }
 
-static void run_job(struct grid *g, const struct cell *c, struct job *job, const char *name)
+static void run_texts(struct grid *g, const struct cell *c, int turn, struct job *job, const char *name)
 {
     static const struct job_watch watch = {.tokens = ignore, .done = ignore};
     struct err err = {0};
     struct seq seqs[GRID_PROMPTS] = {0}, guest;
     int n = c->company == ALONE ? 1 : g->n_prompts;
-    for (int i = 0; i < n; i++) init_seq(g, c, i, &seqs[i]);
-    init_seq(g, c, 0, &guest);
+    for (int i = 0; i < n; i++) init_seq(g, c, i, i + turn, &seqs[i]);
+    init_seq(g, c, 0, turn, &guest);
     int rc = c->company == COMING ? run_coming(job, seqs, n, &guest, &err) : job_run(job, seqs, n, &watch, &err);
     if (rc != OK) fail_msg("%s: %s", name, err.text);
     check_seqs(g, c, seqs, n, name);
     check_groups(g, c, seqs, n, name);
     for (int i = 0; i < n; i++) seq_free(&seqs[i]);
     seq_free(&guest);
+}
+
+/* Of several plans each text has each, one after the other: slots go on with what they hold of the turn before. A lossy
+ * text depends on its drafts: it has one. */
+static void run_job(struct grid *g, const struct cell *c, struct job *job, const char *name)
+{
+    int n_turns = c->drafter == GRID_PLAN && g->rule.kind == RULE_EXACT ? n_plans(g) : 1;
+    for (int turn = 0; turn < n_turns; turn++) run_texts(g, c, turn, job, name);
 }
 
 void grid_emulate(const struct grid *g, const struct layout *l, struct router *router)
@@ -389,7 +405,6 @@ void grid_run(struct grid *g, const struct cell *c)
                                                .plan = g->plan,
                                                .stage_share = g->stage_share,
                                                .shard_share = g->shard_share,
-                                               .draft_plan = c->drafter == GRID_PLAN ? g->draft_plan : NULL,
                                                .max_rows = g->max_rows,
                                                .requantize = c->drafter == GRID_LITTLE},
                                     .big = g->big,
@@ -400,6 +415,7 @@ void grid_run(struct grid *g, const struct cell *c)
                                     .draft_memory_bytes = 1 << 14,
                                     .drops_nothing = g->drops_nothing,
                                     .hold_us = g->hold_us};
+    if (c->drafter == GRID_PLAN) memcpy(config.launch.draft_plans, g->draft_plans, sizeof g->draft_plans);
     if (c->drafter == GRID_ITSELF) config.little = g->big;
     if (c->drafter == GRID_WRONG || dies) {
         config.drafter = proposer_run;

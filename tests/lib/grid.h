@@ -12,6 +12,7 @@
 
 #include "kernels/kernels.h"
 #include "proto/layout.h"
+#include "proto/plan.h"
 #include "proto/router.h"
 #include "proto/rule.h"
 
@@ -38,8 +39,9 @@ struct cell {
 
 struct grid {
     const char *big, *little;
-    const char *plan, *draft_plan;         /* that big is served under, NULL: none; that GRID_PLAN drafts by */
-    const char *stage_share, *shard_share; /* of cells in this process that have so many; NULL: by bytes, equal */
+    const char *plan;                          /* that big is served under; NULL: none */
+    const char *draft_plans[DRAFT_PLANS_MOST]; /* that GRID_PLAN drafts by; of several, each request has the next one */
+    const char *stage_share, *shard_share;     /* of cells in this process that have so many; NULL: by bytes, equal */
     const struct kernels *kernels;
     const struct device_table *device; /* of the verifiers; NULL: none */
     int n_prompts, n_prompt[GRID_PROMPTS];

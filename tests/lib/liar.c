@@ -101,6 +101,7 @@ const struct lie lies[] = {
     {TAG_PASS, "draft", "5---"}, /* there is no plan for one */
     {TAG_PASS, "drafted_us", "...-"},
     {TAG_PASS, "n_tokens", "...-"},
+    {TAG_PASS, "draft_plan", ".55-"},
     {TAG_PASS, "dropped", "55--"}, /* likewise; in a first stage no part is */
     {TAG_PASS, "hidden", "???3"},  /* NaN is named by who computes with it */
     {TAG_PASS, "n_hidden", "5---"},
@@ -261,6 +262,7 @@ static void tell_pass(const struct lie *l, int i, struct pass *p)
     SAY(l, i, "computed_us", &p->computed_us);
     SAY(l, i, "drafted_us", &p->drafted_us);
     SAY(l, i, "n_tokens", &p->n_tokens);
+    SAY(l, i, "draft_plan", &p->draft_plan);
     if (!strcmp(l->field, "draft")) p->draft = true;
     SAY(l, i, "hidden", &p->hidden[0]);
     if (!strcmp(l->field, "error")) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/layout.h"
+#include "proto/plan.h"
 
 #define LIST(type, ...) (const type[]){__VA_ARGS__}, sizeof((const type[]){__VA_ARGS__}) / sizeof(type)
 #define NAN_BITS __builtin_nanf("0x1234") /* a NaN that is not the usual one */
@@ -118,10 +119,11 @@ const struct message_example messages[] = {
                          8,
                          true,
                          5,
-                         false}}},
+                         false,
+                         1}}},
     {"open_hard",
      {TAG_OPEN, .open = {UINT32_MAX, 1 << 28, LIST(int32_t, INT32_MIN, -1), CONTEXT_MOST, UINT32_MAX, HARD_SAMPLER,
-                         UINT32_MAX, CONTEXT_MOST, DRAFTS_MOST, false, UINT32_MAX, true}}},
+                         UINT32_MAX, CONTEXT_MOST, DRAFTS_MOST, false, UINT32_MAX, true, DRAFT_PLANS_MOST - 1}}},
     {"open_empty", {TAG_OPEN, .open = {0}}},
     {"cut", {TAG_CUT, .cut = {UINT32_MAX, 7}}},
     {"ack", {TAG_ACK, .ack = {3, UINT32_MAX, HOLD_US_MOST}}},
@@ -195,10 +197,12 @@ const struct message_example messages[] = {
                              {1.0f, 0, 1.0f, 0.0f, 42, 1, 512},
                              2,
                              218,
-                             4}}},
+                             4,
+                             1}}},
     {"ask_hard",
-     {TAG_DRAFT_ASK, .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0),
-                             UINT32_MAX, -0.0f, FLT_MAX, HARD_SAMPLER, UINT32_MAX, UINT32_MAX, SLOTS_MOST}}},
+     {TAG_DRAFT_ASK,
+      .ask = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT64_MAX, LIST(int32_t, INT32_MIN, -1, 0), UINT32_MAX, -0.0f,
+              FLT_MAX, HARD_SAMPLER, UINT32_MAX, UINT32_MAX, SLOTS_MOST, DRAFT_PLANS_MOST - 1}}},
     {"ask_empty", {TAG_DRAFT_ASK, .ask = {0}}},
     {"draft",
      {TAG_DRAFT,
@@ -212,10 +216,10 @@ const struct message_example messages[] = {
     {"draft_empty", {TAG_DRAFT, .draft = {0}}},
     {"fail", {TAG_FAIL, .fail = {E_MODEL, "model.gguf: 13 tensors, but the directory ends after 12"}}},
     {"quit", {TAG_QUIT, .fail = {0, ""}}},
-    {"pass", {TAG_PASS, .pass = {41, job_parts, 2, hidden, 6, 15, 20100, false, 0, 12}}},
+    {"pass", {TAG_PASS, .pass = {41, job_parts, 2, hidden, 6, 15, 20100, false, 0, 12, 0}}},
     {"pass_hard",
-     {TAG_PASS,
-      .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX, true, UINT32_MAX, UINT32_MAX}}},
+     {TAG_PASS, .pass = {UINT32_MAX, hard_parts, 3, hidden, N_HIDDEN, UINT32_MAX, UINT32_MAX, true, UINT32_MAX,
+                         UINT32_MAX, DRAFT_PLANS_MOST - 1}}},
     {"pass_empty", {TAG_PASS, .pass = {0}}},
 };
 const size_t n_messages = sizeof messages / sizeof *messages;
@@ -317,14 +321,16 @@ static bool same_ask(const struct draft_ask *a, const struct draft_ask *b)
 {
     return a->slot == b->slot && a->round == b->round && a->at == b->at && a->prefix_hash == b->prefix_hash &&
            a->until == b->until && a->block == b->block && a->p_min_from == b->p_min_from && a->from == b->from &&
-           same_bits(a->p_min, b->p_min) && same_bits(a->p_joint_min, b->p_joint_min) &&
-           same_sampler(&a->sampler, &b->sampler) && same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
+           a->draft_plan == b->draft_plan && same_bits(a->p_min, b->p_min) &&
+           same_bits(a->p_joint_min, b->p_joint_min) && same_sampler(&a->sampler, &b->sampler) &&
+           same_bytes(a->ids, a->n_ids, b->ids, b->n_ids, sizeof *a->ids);
 }
 
 static bool same_pass(const struct pass *a, const struct pass *b)
 {
     return a->pass == b->pass && a->queued_us == b->queued_us && a->computed_us == b->computed_us &&
            a->draft == b->draft && a->drafted_us == b->drafted_us && a->n_tokens == b->n_tokens &&
+           a->draft_plan == b->draft_plan &&
            same_bytes(a->hidden, a->n_hidden, b->hidden, b->n_hidden, sizeof *a->hidden) &&
            same_parts(a->parts, a->n_parts, b->parts, b->n_parts);
 }
@@ -354,7 +360,7 @@ bool messages_same(const struct message *a, const struct message *b)
                a->open.n_top == b->open.n_top && a->open.self_max == b->open.self_max &&
                a->open.draft_max == b->open.draft_max && a->open.adaptive == b->open.adaptive &&
                a->open.text == b->open.text && a->open.while_right == b->open.while_right &&
-               same_sampler(&a->open.sampler, &b->open.sampler) &&
+               a->open.draft_plan == b->open.draft_plan && same_sampler(&a->open.sampler, &b->open.sampler) &&
                same_bytes(a->open.end_ids, a->open.n_end_ids, b->open.end_ids, b->open.n_end_ids, sizeof(int32_t));
     case TAG_CUT: return a->cut.slot == b->cut.slot && a->cut.round == b->cut.round;
     case TAG_ACK: return a->ack.slot == b->ack.slot && a->ack.at == b->ack.at && a->ack.hold_us == b->ack.hold_us;

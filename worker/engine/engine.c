@@ -26,7 +26,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     }
     e->k = c->kernels;
     e->col = c->collective;
-    e->stages = c->draft_plan ? NULL : c->stages; /* its drafts' rows are kept here */
+    e->stages = c->draft_plans && *c->draft_plans ? NULL : c->stages; /* its drafts' rows are kept here */
     e->note = c->note;
     e->max_rows = c->max_rows;
     e->table = c->pair.synthetic ? NULL : c->device;
@@ -41,7 +41,7 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
     const struct model_config model = {.path = c->path,
                                        .share = c->share,
                                        .plan = c->plan,
-                                       .draft_plan = c->draft_plan,
+                                       .draft_plans = c->draft_plans,
                                        .stage_share = c->stage_share,
                                        .shard_share = c->shard_share,
                                        .requantize = c->requantize};
@@ -72,6 +72,13 @@ static int stage_caches(const struct model *m, int *from)
     return (hi < lo ? 0 : hi - lo + 1) + m->sides.n_entries; /* the last ones are the side blocks' */
 }
 
+static struct draft_info draft_info(const struct model *m, const struct draft_plan *d)
+{
+    int block = d->plan.n_entries ? d->plan.entries[d->plan.n_entries - 1].block : 0, i = m->sides.n_entries - 1;
+    while (i >= 0 && m->sides.entries[i].block != block) i--;
+    return (struct draft_info){d->plan.n_entries, d->n_shared, i, d->cost};
+}
+
 void engine_info(const struct engine *e, struct engine_info *out)
 {
     const struct model *m = &e->model;
@@ -97,16 +104,15 @@ void engine_info(const struct engine *e, struct engine_info *out)
         .gather_bytes = gather_bytes,
         .gather_float_bytes = gather_float_bytes,
         .n_heads = m->heads_from[m->share.shard + 1] - m->heads_from[m->share.shard],
-        .n_draft_entries = m->draft.n_entries,
-        .n_shared = m->n_shared,
+        .n_drafts = m->n_drafts,
         .n_sides = m->sides.n_entries,
         .side_at = m->side_at,
         .search_side = m->search_side,
         .n_threads = e->n_threads,
-        .draft_cost = m->draft_cost,
         .search = m->search,
         .kv_position_bytes = kv_position_bytes(stage_caches(m, &from), m->kv_to - m->kv_from, m->shape.d_head),
     };
+    for (int i = 0; i < m->n_drafts; i++) out->drafts[i] = draft_info(m, &m->drafts[i]);
 }
 
 uint8_t *engine_metadata(const struct engine *e, size_t *n_bytes)
@@ -273,13 +279,13 @@ static int run(struct engine *e, void (*story)(void *, int), struct err *err)
 
 static void choose_head(struct engine *e)
 {
-    const struct model *m = &e->model;
-    bool listed = e->plan == m->listed;
+    struct model *m = &e->model;
+    const struct listed_head *listed = model_listed(m, e->plan);
     int n_vocab = m->shape.n_vocab, n_ids = e->plan->n_ids;
     e->norm_exit =
         e->plan->side ? m->norm_side[e->plan->entries[e->plan->n_entries - 1].block - m->shape.n_blocks] : m->norm_out;
-    e->head = listed ? &m->head_listed : &m->head;
-    e->head_from = listed ? m->listed_from : m->vocab_from;
+    e->head = listed ? &listed->head : &m->head;
+    e->head_from = listed ? listed->from : m->vocab_from;
     e->ids = e->plan->ids;
     e->n_choices = n_ids && n_ids < n_vocab ? n_ids : n_vocab;
 }
@@ -287,14 +293,14 @@ static void choose_head(struct engine *e)
 int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err)
 {
     const struct model *m = &e->model;
-    const struct plan *plans[] = {
-        [ENGINE_SERVED] = &m->plan, [ENGINE_DRAFT] = &m->draft, [ENGINE_OTHER] = &m->other, [ENGINE_SIDES] = &m->sides};
-    e->plan = plans[span->plan];
+    const struct plan *plans[] = {[ENGINE_SERVED] = &m->plan, [ENGINE_OTHER] = &m->other, [ENGINE_SIDES] = &m->sides};
+    bool drafts = span->plan >= ENGINE_DRAFT;
+    e->plan = drafts ? &m->drafts[span->plan - ENGINE_DRAFT].plan : plans[span->plan];
     e->from = span->from;
     e->to = span->to;
     e->fills = span->fills;
     choose_head(e);
-    e->heads = !e->fills && e->to == e->plan->n_entries && (span->plan == ENGINE_DRAFT || model_last(m));
+    e->heads = !e->fills && e->to == e->plan->n_entries && (drafts || model_last(m));
     e->rows = span->rows;
     e->n_rows = span->n_rows;
     e->x = span->x;
@@ -327,7 +333,7 @@ struct engine_links engine_links(const struct engine *e)
     const struct share *s = &e->model.share;
     bool stages = e->by_device[DEVICE_STAGES];
     return (struct engine_links){
-        .shares = e->by_device[DEVICE_SHARDS] && s->stage == 0 && !e->model.draft.n_entries,
+        .shares = e->by_device[DEVICE_SHARDS] && s->stage == 0 && !e->model.n_drafts,
         .receives = stages && s->stage > 0,
         .sends = stages && s->stage + 1 < s->n_stages,
     };

@@ -7,7 +7,7 @@
  * the rows that are wanted. Rows of one slot come in increasing position; a row sees the cache at positions up to its
  * own, so rewinding is just a pass at an earlier position.
  *
- * A model may have a plan by which it drafts, and another one for some texts (other_plans.h). engine_run takes entries
+ * A model may have plans by which it drafts, and another one for some texts (other_plans.h). engine_run takes entries
  * of any: a draft's rows through what its plan shares with the served one are kept by the caller, and a later pass of
  * the served plan begins there with them.
  * The engine handles no text, and does not know which ids are drafts.
@@ -38,7 +38,8 @@ struct engine_config {
     struct pair_part pair; /* in place of a model (timed.h); path is then its name */
     struct share share;
     const char *plan; /* a text of plan.h: what is run of the model; NULL: all of it. Borrowed during engine_open */
-    const char *draft_plan;  /* by which it drafts as well; NULL: none. Borrowed likewise */
+    const char *const *draft_plans; /* [DRAFT_PLANS_MOST] by which it drafts as well, NULL behind the last; NULL: by
+                                       none. Borrowed likewise */
     const char *stage_share; /* weights by which stages take the plan's entries; NULL: by bytes. Borrowed likewise */
     /* Weights by which shards take heads, MLP and vocabulary; NULL: equal. Borrowed likewise. */
     const char *shard_share;
@@ -60,6 +61,13 @@ struct engine_config {
     void *between_arg;
 };
 
+struct draft_info {
+    int n_entries; /* of the plan */
+    int n_shared;  /* that it and the served plan begin with */
+    int i_side;    /* of the blocks of side files, its own; -1: it has none */
+    double cost;   /* weights that a drafted id reads, over those that one of the model's own does */
+};
+
 struct engine_info {
     struct shape shape;
     uint64_t model_hash, vocab_hash, plan_hash;
@@ -70,14 +78,13 @@ struct engine_info {
     uint64_t gather_bytes;           /* that the stage's shards exchange for a row; without the head */
     uint64_t gather_float_bytes;     /* if all of it were floats */
     int n_heads;                     /* query heads of this shard */
-    int n_draft_entries;             /* of the drafts' plan; 0: it has none */
-    int n_shared;                    /* entries that both plans begin with */
-    int n_sides;                     /* blocks of a side file that drafts have: see engine_span.fills */
-    const int *side_at;              /* [n_sides] borrowed: entries of the served plan before each */
-    int n_threads;                   /* that compute its passes */
-    struct plan_search search;       /* for other plans for drafts; share 0: it stays */
-    const char *search_side;         /* borrowed: the path of its side file; NULL: there is none */
-    double draft_cost;               /* weights that a drafted id reads, over those that one of the model's own does */
+    int n_drafts;                    /* plans for drafts */
+    struct draft_info drafts[DRAFT_PLANS_MOST];
+    int n_sides;               /* blocks of side files that drafts have: see engine_span.fills */
+    const int *side_at;        /* [n_sides] borrowed: entries of the served plan before each, rising */
+    int n_threads;             /* that compute its passes */
+    struct plan_search search; /* for another plan than drafts[0]; share 0: it stays */
+    const char *search_side;   /* borrowed: the path of its side file; NULL: there is none */
 };
 
 int engine_open(struct engine **out, const struct engine_config *config, struct err *err);
@@ -101,9 +108,14 @@ void engine_embed(struct engine *e, const int32_t *ids, int n, float *x);
 int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
                 const struct verdict_row **answers, struct err *err);
 
-/* A pass over entries [from, to) of a plan, which this stage must have. The head follows the last entry of the drafts'
- * plan, and on the last stage that of the others; then *answers is set. */
-enum engine_plan { ENGINE_SERVED, ENGINE_DRAFT, ENGINE_OTHER, ENGINE_SIDES /* for fills: an entry for each */ };
+/* A pass over entries [from, to) of a plan, which this stage must have. The head follows the last entry of a plan for
+ * drafts, and on the last stage that of the others; then *answers is set. */
+enum engine_plan {
+    ENGINE_SERVED,
+    ENGINE_OTHER,
+    ENGINE_SIDES /* for fills: an entry for each */,
+    ENGINE_DRAFT /* + i */
+};
 struct engine_span {
     enum engine_plan plan;
     int from, to;
@@ -136,7 +148,8 @@ int engine_copy(struct engine *e, int to, int from, int n, struct err *err);
  * stages in order. */
 int engine_set_other(struct engine *e, const char *text, int *from, int *to, struct err *err);
 
-/* Makes the plan of a text (plan.h) that of the drafts; engine_info tells what changes. Errors: as engine_set_other. */
+/* With a search: makes the plan of a text (plan.h) that of the drafts; engine_info tells what changes. Errors: as
+ * engine_set_other. */
 int engine_set_draft(struct engine *e, const char *text, struct err *err);
 /* With a search (engine_info.search): the served plan, and what its entries cost, of this stage. Borrowed. */
 const struct plan *engine_served(const struct engine *e);

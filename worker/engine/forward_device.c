@@ -32,8 +32,9 @@ struct forward_device {
     struct on_device *blocks;         /* [n_blocks + n_exits] owns: as the model's */
     struct expert_on_device *experts; /* [n_blocks + n_exits, n_experts] owns; NULL: none */
     float *weights;                   /* [max_rows * n_used] owns: of the mixture's pairs */
-    int embed, head, head_listed, norm_out, norm_side;
-    struct device_row *rows;       /* [max_rows] owns */
+    int embed, head, norm_out;
+    int heads_listed[DRAFT_PLANS_MOST + 1], norms_side[SIDE_EXITS_MOST]; /* as the model's */
+    struct device_row *rows;                                             /* [max_rows] owns */
     int *limits;                   /* [max_rows] owns: of wanted rows, how many of this shard's ids each may have */
     int32_t *judge;                /* [max_rows, DEVICE_JUDGED] owns */
     float *judged;                 /* the same */
@@ -151,7 +152,7 @@ static void note_handles(struct engine *e, struct went *w)
 {
     const struct model *m = &e->model;
     struct forward_device *d = e->device;
-    for (int i = 0; i < m->shape.n_blocks + m->side.n_exits; i++) {
+    for (int i = 0; i < m->shape.n_blocks + model_n_side_exits(m); i++) {
         const struct block *b = &m->blocks[i];
         struct on_device *at = &d->blocks[i];
         const struct {
@@ -181,11 +182,9 @@ static void note_handles(struct engine *e, struct went *w)
     d->embed = handle_of(w, &m->embed);
     d->head = handle_of(w, &m->head);
     if (d->head < 0) d->head = d->embed; /* tied */
-    d->head_listed = handle_of(w, &m->head_listed);
+    for (int i = 0; i < m->n_listed; i++) d->heads_listed[i] = handle_of(w, &m->listed[i].head);
     d->norm_out = handle_of(w, &m->norm_out);
-    d->norm_side = DEVICE_NONE;
-    for (int i = 0; i < m->side.n_exits && d->norm_side == DEVICE_NONE; i++)
-        d->norm_side = handle_of(w, &m->norm_side[i]); /* no search: one is here */
+    for (int i = 0; i < model_n_side_exits(m); i++) d->norms_side[i] = handle_of(w, &m->norm_side[i]);
 }
 
 static bool experts_init(struct forward_device *d, const struct shape *s, size_t n_blocks, int max_rows)
@@ -228,7 +227,7 @@ int forward_device_open(struct engine *e, int n_slots, int n_ctx, struct err *er
                                        .group = group,
                                        .head_at = head_from - m->kv_from * group,
                                        .n_experts = s->n_experts};
-    size_t n_blocks = (size_t)(s->n_blocks + m->side.n_exits);
+    size_t n_blocks = (size_t)(s->n_blocks + model_n_side_exits(m));
     struct forward_device *d = e->device = calloc(1, sizeof *d);
     if (d) d->table = e->table;
     if (!d || !(d->rows = calloc((size_t)e->max_rows, sizeof *d->rows)) ||
@@ -266,7 +265,7 @@ int forward_device_load(struct engine *e, struct err *err)
     if (rc == OK) rc = copy_factors(e, &p, err);
     if (rc == OK) note_handles(e, &(struct went){&p, handles, 0});
     if (rc == OK) gguf_close(&e->model.file);
-    if (rc == OK) gguf_close(&e->model.side.file);
+    for (int i = 0; i < e->model.n_side_files && rc == OK; i++) gguf_close(&e->model.side_files[i].side.file);
     free(handles);
     pieces_free(&p);
     return rc;
@@ -560,7 +559,9 @@ static void record_end(struct engine *e)
 {
     struct device_op op = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = e->to};
     if (e->heads) {
-        op.norm = e->plan->side ? e->device->norm_side : e->device->norm_out;
+        const struct plan *p = e->plan;
+        int i_exit = p->entries[p->n_entries - 1].block - e->model.shape.n_blocks;
+        op.norm = p->side ? e->device->norms_side[i_exit] : e->device->norm_out;
         op.rows = e->wanted;
         op.n_rows = e->n_wanted;
     }
@@ -619,6 +620,7 @@ void forward_device_embed(struct engine *e, int32_t id, float *x)
 void forward_device_logits(struct engine *e, float *out, int row, int n_rows, int i_panel, int n)
 {
     const struct forward_device *d = e->device;
-    int head = e->head == &e->model.head_listed ? d->head_listed : d->head;
+    const struct listed_head *listed = model_listed(&e->model, e->plan);
+    int head = listed ? d->heads_listed[listed - e->model.listed] : d->head;
     d->table->logits(d->device, out, HEAD_CHUNK, head, row, n_rows, i_panel, n);
 }

@@ -85,7 +85,7 @@ static int add_vectors(struct model *m, struct pieces *p, int i_block, enum plan
     return rc;
 }
 
-/* Whether this stage runs this block of the side file. */
+/* Whether this stage runs this block of the side files. */
 static bool has_side(const struct model *m, int i_exit)
 {
     int block = m->shape.n_blocks + i_exit;
@@ -96,14 +96,20 @@ static bool has_side(const struct model *m, int i_exit)
 
 static bool is_of_side(const struct model *m, const struct piece *p)
 {
-    return p->tensor >= m->side.file.tensors && p->tensor < m->side.file.tensors + m->side.file.n_tensors;
+    bool found = false;
+    for (int i = 0; i < m->n_side_files && !found; i++) {
+        const struct gguf *g = &m->side_files[i].side.file;
+        found = p->tensor >= g->tensors && p->tensor < g->tensors + g->n_tensors;
+    }
+    return found;
 }
 
-static int add_block(struct model *m, struct pieces *p, int i_block, enum plan_part part, struct err *err)
+/* named: the block's number in its file. */
+static int add_block(struct model *m, struct pieces *p, int i_block, int named, enum plan_part part, struct err *err)
 {
     const struct shape *s = &m->shape;
-    m->blocks[i_block].n_window = s->n_window && (i_block + 1) % s->n_pattern ? s->n_window : 0;
-    p->block = i_block;
+    m->blocks[i_block].n_window = s->n_window && (named + 1) % s->n_pattern ? s->n_window : 0;
+    p->block = named;
     int rc = add_matrices(m, p, i_block, part, err);
     if (rc == OK && s->n_experts && part & PART_MLP) rc = add_experts(m, p, i_block, err);
     if (rc == OK) rc = add_vectors(m, p, i_block, part, err);
@@ -136,22 +142,31 @@ static int add_blocks(struct model *m, struct pieces *p, struct err *err)
     for (int i = m->entry_from; i < m->entry_to && rc == OK; i++) {
         int block = m->plan.entries[i].block;
         if (block >= m->shape.n_blocks || seen[block]) continue; /* of the side file, or added */
-        rc = add_block(m, p, block, parts_of(m, block), err);
+        rc = add_block(m, p, block, block, parts_of(m, block), err);
         seen[block] = true;
     }
     free(seen);
     return rc;
 }
 
-static int add_side(struct model *m, struct pieces *p, int i_exit, struct err *err)
+static int add_side(struct model *m, struct pieces *p, const struct side_file *f, int i_exit, struct err *err)
 {
-    int n = m->shape.n_embd, at = i_exit * n;
+    int n = m->shape.n_embd, at = i_exit * n, n_blocks = m->shape.n_blocks;
     const struct vector_part norm = {
-        "output_norm.weight", m->side.n_exits * n, at, at + n, &m->norm_side[i_exit], false};
-    p->file = &m->side.file;
-    int rc = add_block(m, p, m->shape.n_blocks + i_exit, PART_BOTH, err);
+        "output_norm.weight", f->side.n_exits * n, at, at + n, &m->norm_side[f->first + i_exit], false};
+    p->file = &f->side.file;
+    int rc = add_block(m, p, n_blocks + f->first + i_exit, n_blocks + i_exit, PART_BOTH, err);
     if (rc == OK) rc = pieces_add_vector(p, &norm, err);
     p->file = &m->file;
+    return rc;
+}
+
+static int add_sides(struct model *m, struct pieces *p, struct err *err)
+{
+    int rc = OK;
+    for (const struct side_file *f = m->side_files; f < m->side_files + m->n_side_files; f++)
+        for (int i = 0; i < f->side.n_exits && rc == OK; i++)
+            if (has_side(m, f->first + i)) rc = add_side(m, p, f, i, err);
     return rc;
 }
 
@@ -175,11 +190,11 @@ static int add_head(struct model *m, struct pieces *p, struct err *err)
     return pieces_add_matrix(p, &(struct matrix_rows){head_name(m), s->n_embd, s->n_vocab, from, to, &m->head}, err);
 }
 
-static int add_listed(struct model *m, struct pieces *p, struct err *err)
+static int add_listed(struct model *m, struct pieces *p, struct listed_head *l, struct err *err)
 {
     const struct gguf_tensor *t = pieces_stack(p, head_name(m), m->shape.n_embd, m->shape.n_vocab, 1, err);
-    int from = m->listed_from[m->share.shard], to = m->listed_from[m->share.shard + 1];
-    return t ? pieces_add_listed(p, t, m->listed->ids, from, to, &m->head_listed, err) : E_MODEL;
+    int from = l->from[m->share.shard], to = l->from[m->share.shard + 1];
+    return t ? pieces_add_listed(p, t, l->ids, from, to, &l->head, err) : E_MODEL;
 }
 
 int model_pieces(struct model *m, struct pieces *p, struct err *err)
@@ -193,11 +208,10 @@ int model_pieces(struct model *m, struct pieces *p, struct err *err)
     if (embeds(m)) rc = pieces_add_matrix(p, &embed, err);
     if (rc == OK) rc = pieces_add_vector(p, &factors, err);
     if (rc == OK) rc = add_blocks(m, p, err);
-    for (int i = 0; i < m->side.n_exits && rc == OK; i++)
-        if (has_side(m, i)) rc = add_side(m, p, i, err);
+    if (rc == OK) rc = add_sides(m, p, err);
     if (rc == OK && model_has_head(m)) rc = pieces_add_vector(p, &norm, err);
     if (rc == OK && model_has_head(m)) rc = add_head(m, p, err);
-    if (rc == OK && model_has_head(m) && m->listed) rc = add_listed(m, p, err);
+    for (int i = 0; i < m->n_listed && rc == OK && model_has_head(m); i++) rc = add_listed(m, p, &m->listed[i], err);
     return rc;
 }
 
@@ -227,12 +241,12 @@ static int check_all_used(const struct model *m, const struct pieces *p, struct 
 }
 
 /* Nor may a side file have more, in the blocks of exits that are here, and of no block. */
-static int check_side_used(const struct model *m, const struct pieces *p, struct err *err)
+static int check_side_used(const struct model *m, const struct side_file *f, const struct pieces *p, struct err *err)
 {
-    const struct gguf *g = &m->side.file;
+    const struct gguf *g = &f->side.file;
     for (size_t i = 0; i < g->n_tensors && (m->sides.n_entries || m->entry_to == m->plan.n_entries); i++) {
-        int i_exit = gguf_block_of(g->tensors[i].name, m->shape.n_blocks + m->side.n_exits) - m->shape.n_blocks;
-        bool used = i_exit >= 0 && !has_side(m, i_exit);
+        int i_exit = gguf_block_of(g->tensors[i].name, m->shape.n_blocks + f->side.n_exits) - m->shape.n_blocks;
+        bool used = i_exit >= 0 && !has_side(m, f->first + i_exit);
         for (int k = 0; k < p->n && !used; k++) used = p->list[k].tensor == &g->tensors[i];
         if (!used)
             return err_set(err, E_MODEL, "%s: tensor %s has no place in a side file of %s", g->path,
@@ -264,7 +278,7 @@ static int cut_stages(struct model *m, const struct model_config *c, struct err 
         return err_set(err, E_LAYOUT, "%s: --pp %d, but the %s has %d %s: use --pp %d or less", m->file.path, n_stages,
                        is_plain ? "model" : "plan", n, is_plain ? "blocks" : "entries", n);
     if (c->stage_share) return cut_by_weights(m, c->stage_share, err);
-    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks, &m->side);
+    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks, &m->side_files[0].side);
     uint64_t *upto = malloc(((size_t)n + 1) * sizeof *upto); /* bytes of the first i entries */
     if (!bytes || !upto) {
         free(bytes);
@@ -329,7 +343,7 @@ static int cut_shards(struct model *m, const char *text, struct err *err)
     cut(m->ff_from, s->n_ff, quantized ? BLOCK : 1, n, weights);
     cut(m->out_from, s->n_embd, PANEL, n, weights);
     cut(m->vocab_from, s->n_vocab, HEAD_CHUNK, n, weights);
-    if (m->listed) cut(m->listed_from, m->listed->n_ids, HEAD_CHUNK, n, weights);
+    for (int i = 0; i < m->n_listed; i++) cut(m->listed[i].from, m->listed[i].n_ids, HEAD_CHUNK, n, weights);
     rc = check_heads(m, text ? text : "", err);
     if (rc != OK) return rc;
     int group = s->n_head / s->n_head_kv;
@@ -341,11 +355,12 @@ static int cut_shards(struct model *m, const char *text, struct err *err)
 /* ---- open and close ---- */
 
 /* Of the head, those that a pass of the served plan reads here. */
-static int n_head_rows(const struct model *m)
+static int n_head_rows(struct model *m)
 {
+    const struct listed_head *listed = model_listed(m, &m->plan);
     int shard = m->share.shard, from = m->vocab_from[shard], to = m->vocab_from[shard + 1];
     if (!model_has_head(m)) return 0;
-    if (m->plan.ids) return m->listed_from[shard + 1] - m->listed_from[shard];
+    if (listed) return listed->from[shard + 1] - listed->from[shard];
     if (m->plan.n_ids && m->plan.n_ids < to) to = m->plan.n_ids;
     return to > from ? to - from : 0;
 }
@@ -357,8 +372,8 @@ static void count_bytes(struct model *m, const struct pieces *p, const struct ke
         const struct piece *piece = &p->list[i];
         size_t n = piece_bytes(piece, k);
         m->n_bytes += n;
-        if (m->draft.side && is_of_side(m, piece)) continue;
-        if (piece->matrix == &m->embed || piece->matrix == &m->head || piece->matrix == &m->head_listed) continue;
+        if (!m->plan.side && is_of_side(m, piece)) continue; /* of drafts */
+        if (piece->matrix == &m->embed || piece->matrix == &m->head || piece->listed) continue;
         double share = piece->tensor->dim[2] > 1 ? (double)m->shape.n_used / m->shape.n_experts : 1; /* of experts */
         int block = gguf_block_of(piece->tensor->name, m->shape.n_blocks);
         if (block >= 0) share *= n_runs(m, block, gguf_is_of_mlp(piece->tensor->name) ? PART_MLP : PART_ATTENTION);
@@ -420,31 +435,64 @@ static int read_vocabulary(struct model *m, struct err *err)
 static int read_plan(struct model *m, const char *text, struct err *err)
 {
     if (!text) return plan_plain(&m->plan, m->shape.n_blocks, err);
+    struct side_file *f = NULL;
     int rc = plan_read(&m->plan, text, m->shape.n_blocks, err);
-    if (rc == OK && m->plan.side) rc = model_open_side(m, &m->plan, err);
+    if (rc == OK && m->plan.side) rc = model_open_side(m, m->plan.side, &f, err);
+    if (rc == OK && f) rc = plan_join_side(&m->plan, &f->side, m->hash, err);
     return rc == OK ? OK : err_wrap(err, "%s", m->file.path);
 }
 
-int model_open_side(struct model *m, struct plan *p, struct err *err)
+int model_n_side_exits(const struct model *m)
 {
-    if (m->side.n_exits) return err_set(err, E_MODEL, "a second side file: one of the plans may have one");
-    int rc = side_open(&m->side, p->side, err);
-    return rc == OK ? plan_join_side(p, &m->side, m->hash, err) : rc;
+    int n = 0;
+    for (int i = 0; i < m->n_side_files; i++) n += m->side_files[i].side.n_exits;
+    return n;
 }
 
-/* The list of ids that one of the plans may have. */
-static int find_listed(struct model *m, struct err *err)
+int model_open_side(struct model *m, const char *path, struct side_file **out, struct err *err)
 {
-    if (m->plan.ids && m->draft.ids)
-        return err_set(err, E_MODEL, "a second list of ids: one of the plans may have one");
-    const struct plan *p = m->plan.ids ? &m->plan : &m->draft;
-    if (!p->ids) return OK;
+    struct side_file *f = m->side_files;
+    while (f < m->side_files + m->n_side_files && strcmp(f->side.file.path, path)) f++;
+    *out = f;
+    if (f < m->side_files + m->n_side_files) return OK;
+    *f = (struct side_file){.first = model_n_side_exits(m)}; /* a plan has one: there is room */
+    int rc = side_open(&f->side, path, err);
+    if (rc != OK) return rc;
+    m->n_side_files++;
+    if (model_n_side_exits(m) <= SIDE_EXITS_MOST) return OK;
+    return err_set(err, E_MODEL, "%.200s: more than %d exits, with those of the side files before", path,
+                   SIDE_EXITS_MOST);
+}
+
+struct listed_head *model_listed(struct model *m, const struct plan *p)
+{
+    for (struct listed_head *l = m->listed; p->ids && l < m->listed + m->n_listed; l++)
+        if (l->n_ids == p->n_ids && !memcmp(l->ids, p->ids, (size_t)l->n_ids * sizeof *l->ids)) return l;
+    return NULL;
+}
+
+static int add_list(struct model *m, const struct plan *p, struct err *err)
+{
+    if (!p->ids || model_listed(m, p)) return OK;
     int last = p->ids[p->n_ids - 1];
     if (last >= m->shape.n_vocab)
         return err_set(err, E_MODEL, "%s: a plan's list of ids has %d, but the model has 0 to %d", m->file.path, last,
                        m->shape.n_vocab - 1);
-    m->listed = p;
+    size_t n_bytes = (size_t)p->n_ids * sizeof *p->ids;
+    struct listed_head *l = &m->listed[m->n_listed];
+    if (!(l->ids = malloc(n_bytes))) return err_set(err, E_LAYOUT, "out of memory for a list of ids");
+    memcpy(l->ids, p->ids, n_bytes);
+    l->n_ids = p->n_ids;
+    m->n_listed++;
     return OK;
+}
+
+/* The lists of ids that plans have. */
+static int find_listed(struct model *m, struct err *err)
+{
+    int rc = add_list(m, &m->plan, err);
+    for (int i = 0; i < m->n_drafts && rc == OK; i++) rc = add_list(m, &m->drafts[i].plan, err);
+    return rc;
 }
 
 int model_open(struct model *m, const struct model_config *c, const struct kernels *k, struct err *err)
@@ -460,12 +508,12 @@ int model_open(struct model *m, const struct model_config *c, const struct kerne
         rc = err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
     if (rc == OK) rc = read_plan(m, c->plan, err);
     if (rc == OK) rc = cut_stages(m, c, err);
-    if (rc == OK && c->draft_plan) rc = draft_plan_open(m, c->draft_plan, err);
+    if (rc == OK && c->draft_plans) rc = draft_plans_open(m, c->draft_plans, err);
     if (rc == OK) rc = find_listed(m, err);
     if (rc == OK) rc = cut_shards(m, c->shard_share, err);
     if (rc == OK) rc = model_pieces(m, &p, err);
     if (rc == OK) rc = check_all_used(m, &p, err);
-    if (rc == OK) rc = check_side_used(m, &p, err);
+    for (int i = 0; i < m->n_side_files && rc == OK; i++) rc = check_side_used(m, &m->side_files[i], &p, err);
     if (rc == OK) rc = check_factors(m, err);
     if (rc == OK) {
         note_formats(m, &p);
@@ -482,12 +530,13 @@ void model_close(struct model *m)
     if (!m) return;
     gguf_close(&m->file);
     plan_free(&m->plan);
-    plan_free(&m->draft);
+    for (int i = 0; i < DRAFT_PLANS_MOST; i++) plan_free(&m->drafts[i].plan);
+    for (int i = 0; i < m->n_listed; i++) free(m->listed[i].ids);
     free(m->part_costs);
     plan_free(&m->other);
     plan_free(&m->sides);
     free(m->search_side);
-    side_close(&m->side);
+    for (int i = 0; i < DRAFT_PLANS_MOST; i++) side_close(&m->side_files[i].side);
     for (int i = 0; m->blocks && i < m->shape.n_blocks + SIDE_EXITS_MOST; i++) free(m->blocks[i].experts);
     free(m->blocks);
     if (m->memory) munmap(m->memory, model_memory_bytes(m));

@@ -31,11 +31,11 @@ struct share {
 struct model_config { /* borrowed during model_open */
     const char *path;
     struct share share;
-    const char *plan;        /* plan.h; NULL: the plain one */
-    const char *draft_plan;  /* other_plans.h; NULL: none */
-    const char *stage_share; /* layout_read_share; NULL: by bytes */
-    const char *shard_share; /* likewise; NULL: equal */
-    bool requantize;         /* matrices of more bits become Q4_1 (requantize.h) */
+    const char *plan;               /* plan.h; NULL: the plain one */
+    const char *const *draft_plans; /* [DRAFT_PLANS_MOST] other_plans.h; NULL behind the last */
+    const char *stage_share;        /* layout_read_share; NULL: by bytes */
+    const char *shard_share;        /* likewise; NULL: equal */
+    bool requantize;                /* matrices of more bits become Q4_1 (requantize.h) */
 };
 
 struct expert {
@@ -53,20 +53,37 @@ struct block {
     struct expert *experts; /* [n_experts] owns; NULL: none. With experts gate, up and down are empty */
 };
 
+struct draft_plan {   /* by which the first stage drafts */
+    struct plan plan; /* no entries: none */
+    int n_shared;     /* entries that it and the served plan begin with: the draft computes what that would */
+    double cost;      /* bytes of weights that a drafted id reads, over those of one that all stages compute */
+};
+
+struct side_file {
+    struct side side;
+    int first; /* its exits' blocks are the model's n_blocks + first, and so on */
+};
+
+struct listed_head { /* of the plans with this list of ids: row i is that of ids[i] */
+    int32_t *ids;    /* [n_ids] owns */
+    int n_ids;
+    struct weights head; /* this shard's rows, cut as a vocabulary of n_ids */
+    int from[MAX_SHARDS + 1];
+};
+
 struct model {
     struct gguf file; /* open until model_load is done */
     struct shape shape;
     struct plan plan; /* of the whole model; this stage runs entries [entry_from, entry_to) */
     struct share share;
     int entry_from, entry_to;
-    struct plan draft;            /* of the first stage; no entries: none */
-    struct plan_search search;    /* for other plans for drafts; share 0: there is none */
+    struct draft_plan drafts[DRAFT_PLANS_MOST];
+    int n_drafts;
+    struct plan_search search;    /* for other plans for the one of them; share 0: there is none */
     char *search_side;            /* owns: the path of its side file; NULL: there is none */
     struct part_cost *part_costs; /* [entry_to] owns: with a search, of the first stage */
-    int n_shared;      /* entries that both plans begin with: the draft computes what the served plan would */
-    struct plan other; /* that is run for some texts; this stage runs its entries [other_from, other_to) */
+    struct plan other;            /* that is run for some texts; this stage runs its entries [other_from, other_to) */
     int other_from, other_to;
-    double draft_cost; /* bytes of weights that a drafted id reads, over those of one that all stages compute */
 
     /* from[i] .. from[i+1]: shard i's part. */
     int heads_from[MAX_SHARDS + 1]; /* query heads */
@@ -75,10 +92,11 @@ struct model {
     int vocab_from[MAX_SHARDS + 1]; /* ids */
     int kv_from, kv_to;             /* KV heads of this shard */
 
-    struct side side;                  /* of one of the plans */
-    float *norm_side[SIDE_EXITS_MOST]; /* [n_embd] of each of its exits that is here */
-    /* Their blocks, an entry each with a cache of its own: of the drafts' plan, or all among which a search chooses.
-     * Entry i reads what side_at[i] of the served plan's entries leave. */
+    struct side_file side_files[DRAFT_PLANS_MOST]; /* of the served plan, or of those for drafts */
+    int n_side_files;
+    float *norm_side[SIDE_EXITS_MOST]; /* [n_embd] of each of their exits that is here */
+    /* Their blocks, an entry each with a cache of its own: of the plans for drafts, or all among which a search
+     * chooses. Entry i reads what side_at[i] of the served plan's entries leave. */
     struct plan sides;
     int side_at[SIDE_EXITS_MOST];
     struct block *blocks; /* [n_blocks + SIDE_EXITS_MOST] owns; only the parts that this stage's entries name are
@@ -87,11 +105,8 @@ struct model {
     float *rope_factors;  /* [d_head/2] divisors of the frequencies (Llama 3); NULL: none */
     struct weights embed; /* all rows: first stage, shard 0 */
     struct weights head;  /* this shard's rows, where one is; a view of embed where both are here and tied */
-    /* A plan's list of ids (plan.h) has a head of its own, whose row i is that of ids[i]; shards cut it as a vocabulary
-     * of n_ids. */
-    const struct plan *listed; /* whose it is: plan or draft; NULL: none */
-    struct weights head_listed;
-    int listed_from[MAX_SHARDS + 1];
+    struct listed_head listed[DRAFT_PLANS_MOST + 1];
+    int n_listed;
     size_t n_bytes;    /* memory that a load takes: panels and float tensors */
     size_t body_bytes; /* what a pass streams without the head (an embedding is only looked up) */
     size_t head_bytes;
@@ -108,8 +123,12 @@ struct model {
 int model_open(struct model *m, const struct model_config *c, const struct kernels *k, struct err *err);
 void model_close(struct model *m);
 
-/* Opens the side file of one of m's plans. E_MODEL: it is none, or not of this model. */
-int model_open_side(struct model *m, struct plan *p, struct err *err);
+/* Opens the side file at `path`, which one of m's plans names, unless it is open. E_MODEL: it is none. */
+int model_open_side(struct model *m, const char *path, struct side_file **out, struct err *err);
+/* Exits of all of them, and so blocks behind the model's own. */
+int model_n_side_exits(const struct model *m);
+/* That a plan's list of ids has; NULL: it has no list. */
+struct listed_head *model_listed(struct model *m, const struct plan *p);
 
 /* Everything that this share keeps. The caller calls pieces_free after an error too. */
 struct pieces;
@@ -132,7 +151,7 @@ static inline bool model_last(const struct model *m)
 }
 static inline bool model_has_head(const struct model *m)
 {
-    return model_last(m) || m->draft.n_entries > 0;
+    return model_last(m) || m->n_drafts > 0;
 }
 
 #endif

@@ -141,7 +141,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, cons
     }
     if (rc == OK && model_has_head(m) && !m->head.panels) view_head(m);
     if (rc == OK) gguf_close(&m->file);
-    if (rc == OK) gguf_close(&m->side.file);
+    for (int i = 0; i < m->n_side_files && rc == OK; i++) gguf_close(&m->side_files[i].side.file);
     requantizers_close(requantizers, pool_threads(pool));
     pieces_free(&p);
     return rc;

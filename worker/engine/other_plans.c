@@ -54,52 +54,67 @@ static bool has_parts(const struct plan *p, int to, const struct plan_entry *e)
 }
 
 /* Each entry gets the cache that it uses. */
-static int fit(struct model *m, struct err *err)
+static int fit(const struct model *m, struct draft_plan *d, struct err *err)
 {
-    for (int i = 0; i < m->draft.n_entries; i++) {
-        struct plan_entry *e = &m->draft.entries[i];
+    for (int i = 0; i < d->plan.n_entries; i++) {
+        struct plan_entry *e = &d->plan.entries[i];
         if (e->block >= m->shape.n_blocks) break; /* the side file's, which is the last */
         if (!has_parts(&m->plan, m->plan.n_entries, e))
             return err_set(err, E_MODEL, "block %d, which the served plan does not run", e->block);
         if (!has_parts(&m->plan, m->entry_to, e))
             return err_set(err, E_LAYOUT, "block %d is not in the first of %d stages: an earlier exit, or fewer stages",
                            e->block, m->share.n_stages);
-        if (i >= m->n_shared && e->part & PART_ATTENTION)
-            e->cache = m->plan.entries[nearest(&m->plan, m->entry_to, &m->draft, i, PART_ATTENTION)].cache;
+        if (i >= d->n_shared && e->part & PART_ATTENTION)
+            e->cache = m->plan.entries[nearest(&m->plan, m->entry_to, &d->plan, i, PART_ATTENTION)].cache;
     }
     return OK;
 }
 
-void other_plans_place(struct model *m)
+static struct plan_entry *last_of(const struct draft_plan *d)
 {
-    struct plan_entry *last = m->draft.n_entries ? &m->draft.entries[m->draft.n_entries - 1] : NULL;
-    for (int i = 0; i < m->sides.n_entries; i++)
-        if (m->sides.entries[i].block == last->block) last->cache = m->sides.entries[i].cache;
+    return &d->plan.entries[d->plan.n_entries - 1];
 }
 
-/* One more exit of the side file that has a block here. */
+void other_plans_place(struct model *m)
+{
+    for (int d = 0; d < m->n_drafts; d++)
+        for (int i = 0; i < m->sides.n_entries; i++)
+            if (m->sides.entries[i].block == last_of(&m->drafts[d])->block)
+                last_of(&m->drafts[d])->cache = m->sides.entries[i].cache;
+}
+
+/* An exit of a side file has a block here. They are listed in the order of the entries before them. */
 static int add_side(struct model *m, int block, int behind, struct err *err)
 {
     struct plan *p = &m->sides;
     if (!p->entries && !(p->entries = calloc(SIDE_EXITS_MOST, sizeof *p->entries)))
         return err_set(err, E_LAYOUT, "out of memory for a side file");
-    m->side_at[p->n_entries] = behind;
-    p->entries[p->n_entries++] = (struct plan_entry){.block = block, .part = PART_BOTH, .step = 1};
+    for (int i = 0; i < p->n_entries; i++)
+        if (p->entries[i].block == block) return OK; /* of another plan, too */
+    int at = p->n_entries++;
+    for (; at > 0 && m->side_at[at - 1] > behind; at--) {
+        p->entries[at] = p->entries[at - 1];
+        m->side_at[at] = m->side_at[at - 1];
+    }
+    m->side_at[at] = behind;
+    p->entries[at] = (struct plan_entry){.block = block, .part = PART_BOTH, .step = 1};
     return OK;
 }
 
 /* The block of a side file reads hidden rows that the served plan has too: of every position, not of drafts alone. */
-static int check_side(const struct model *m, struct err *err)
+static int check_side(const struct draft_plan *d, struct err *err)
 {
-    if (m->n_shared == m->draft.n_entries - 1) return OK;
+    if (d->n_shared == d->plan.n_entries - 1) return OK;
     return err_set(err, E_MODEL, "what stands before the side block must be what the served plan begins with");
 }
 
-static int fit_side(struct model *m, struct err *err)
+/* Its block is numbered as its file has it yet. */
+static int fit_side(struct model *m, struct draft_plan *d, struct side_file **file, struct err *err)
 {
-    int rc = model_open_side(m, &m->draft, err);
-    if (rc == OK) rc = check_side(m, err);
-    return rc == OK ? add_side(m, m->draft.entries[m->draft.n_entries - 1].block, m->n_shared, err) : rc;
+    if (m->plan.side) return err_set(err, E_MODEL, "a second side file: the served plan has one");
+    int rc = model_open_side(m, d->plan.side, file, err);
+    if (rc == OK) rc = plan_join_side(&d->plan, &(*file)->side, m->hash, err);
+    return rc == OK ? check_side(d, err) : rc;
 }
 
 static int list_costs(struct model *m, const struct block_bytes *bytes, struct err *err)
@@ -117,11 +132,11 @@ static int list_costs(struct model *m, const struct block_bytes *bytes, struct e
     return OK;
 }
 
-static int count_cost(struct model *m, struct err *err)
+static int count_cost(struct model *m, struct draft_plan *d, const struct side *side, struct err *err)
 {
-    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks, &m->side);
+    struct block_bytes *bytes = gguf_bytes_of_blocks(&m->file, m->shape.n_blocks, side);
     if (!bytes) return err_set(err, E_LAYOUT, "out of memory for %d blocks", m->shape.n_blocks);
-    m->draft_cost = (double)plan_bytes(&m->file, &m->draft, bytes) / (double)plan_bytes(&m->file, &m->plan, bytes);
+    d->cost = (double)plan_bytes(&m->file, &d->plan, bytes) / (double)plan_bytes(&m->file, &m->plan, bytes);
     int rc = m->search.share > 0 ? list_costs(m, bytes, err) : OK;
     free(bytes);
     return rc;
@@ -179,9 +194,8 @@ int other_plan_open(struct model *m, const char *text, struct err *err)
 /* ---- drafts ---- */
 
 /* The first blocks, then the block of one of the side file's exits, which is open already. */
-static int read_side_exit(struct model *m, const char *text, struct err *err)
+static int read_side_exit(struct model *m, struct plan *p, const char *text, struct err *err)
 {
-    struct plan *p = &m->draft;
     char first[32];
     const char *colon = strrchr(text, ':');
     int exit = colon ? atoi(colon + 1) : 0, i = 0;
@@ -194,44 +208,46 @@ static int read_side_exit(struct model *m, const char *text, struct err *err)
     p->entries[p->n_entries++] = (struct plan_entry){.block = m->shape.n_blocks, .part = PART_BOTH, .step = 1};
     p->side_exit = exit;
     if (!(p->side = strdup(m->search_side))) return err_set(err, E_LAYOUT, "out of memory for a plan");
-    return plan_join_side(p, &m->side, m->hash, err);
+    return plan_join_side(p, &m->side_files[0].side, m->hash, err);
 }
 
-static int set_draft(struct model *m, const char *text, struct err *err)
+static int set_draft(struct model *m, struct draft_plan *d, const char *text, struct err *err)
 {
-    plan_free(&m->draft);
-    int rc = m->search.sides ? read_side_exit(m, text, err) : plan_read(&m->draft, text, m->shape.n_blocks, err);
+    plan_free(&d->plan);
+    int rc =
+        m->search.sides ? read_side_exit(m, &d->plan, text, err) : plan_read(&d->plan, text, m->shape.n_blocks, err);
     if (rc != OK) return rc;
-    m->n_shared = count_shared(&m->plan, m->entry_to, &m->draft);
-    rc = fit(m, err);
+    d->n_shared = count_shared(&m->plan, m->entry_to, &d->plan);
+    rc = fit(m, d, err);
     if (rc == OK && m->search.sides) other_plans_place(m);
     return rc;
 }
 
 /* Of several exits the last. */
-static int begin_exits(struct model *m, struct err *err)
+static int begin_exits(struct model *m, struct draft_plan *d, struct err *err)
 {
     char text[32];
     snprintf(text, sizeof text, "layerskip:%d", m->search.exit_to);
-    int rc = set_draft(m, text, err);
-    if (rc == OK && m->n_shared < m->draft.n_entries)
-        rc = err_set(err, E_MODEL, "the served plan does not begin with the first %d blocks", m->draft.n_entries);
+    int rc = set_draft(m, d, text, err);
+    if (rc == OK && d->n_shared < d->plan.n_entries)
+        rc = err_set(err, E_MODEL, "the served plan does not begin with the first %d blocks", d->plan.n_entries);
     return rc;
 }
 
 /* Those that a side file has there, and the last one as the draft. */
-static int begin_side_exits(struct model *m, const char *text, struct err *err)
+static int begin_side_exits(struct model *m, struct draft_plan *d, const char *text, struct err *err)
 {
     char last[32];
-    int exit = 0, rc = OK;
+    int exit = 0;
     struct plan_search *s = &m->search;
-    if (m->side.n_exits) return err_set(err, E_MODEL, "a second side file: one of the plans may have one");
+    struct side_file *f;
+    if (m->plan.side) return err_set(err, E_MODEL, "a second side file: the served plan has one");
     if (!(m->search_side = plan_search_side(text)))
         return err_set(err, E_LAYOUT, "out of memory for a search of plans");
-    rc = side_open(&m->side, m->search_side, err);
-    for (int i = 0; i < m->side.n_exits && rc == OK; i++) {
-        if (m->side.exits[i] < s->exit_from || m->side.exits[i] > s->exit_to) continue;
-        exit = m->side.exits[i];
+    int rc = model_open_side(m, m->search_side, &f, err);
+    for (int i = 0; rc == OK && i < f->side.n_exits; i++) {
+        if (f->side.exits[i] < s->exit_from || f->side.exits[i] > s->exit_to) continue;
+        exit = f->side.exits[i];
         rc = add_side(m, m->shape.n_blocks + i, exit, err);
     }
     if (rc == OK && !exit)
@@ -241,36 +257,53 @@ static int begin_side_exits(struct model *m, const char *text, struct err *err)
     s->exit_from = m->side_at[0];
     s->exit_to = exit;
     snprintf(last, sizeof last, "balcony::%d", exit);
-    rc = set_draft(m, last, err);
-    return rc == OK ? check_side(m, err) : rc;
+    rc = set_draft(m, d, last, err);
+    return rc == OK ? check_side(d, err) : rc;
 }
 
 /* All of the first stage: a search begins there. */
-static int begin_search(struct model *m, const char *text, struct err *err)
+static int begin_search(struct model *m, struct draft_plan *d, const char *text, struct err *err)
 {
-    if (m->search.sides) return begin_side_exits(m, text, err);
-    if (m->search.exit_to) return begin_exits(m, err);
+    if (m->search.sides) return begin_side_exits(m, d, text, err);
+    if (m->search.exit_to) return begin_exits(m, d, err);
     char whole[PLAN_TEXT_MOST];
     struct plan first = m->plan;
     first.n_entries = m->entry_to;
     if (m->plan.side) return err_set(err, E_MODEL, "a search of plans, beside a served plan with a side file");
     plan_spell(&first, whole, sizeof whole);
-    return set_draft(m, whole, err);
+    return set_draft(m, d, whole, err);
 }
 
 int draft_plan_change(struct model *m, const char *text, struct err *err)
 {
-    int rc = set_draft(m, text, err);
-    if (rc == OK && m->draft.side && !m->search.sides) rc = err_set(err, E_MODEL, "a side file is loaded at the start");
-    if (rc != OK) plan_free(&m->draft);
+    struct draft_plan *d = &m->drafts[0];
+    int rc = set_draft(m, d, text, err);
+    if (rc == OK && d->plan.side && !m->search.sides) rc = err_set(err, E_MODEL, "a side file is loaded at the start");
+    if (rc != OK) plan_free(&d->plan);
     return rc == OK ? OK : err_wrap(err, "a plan for drafts");
 }
 
-int draft_plan_open(struct model *m, const char *text, struct err *err)
+static int open_draft(struct model *m, struct draft_plan *d, const char *text, struct err *err)
 {
-    if (!model_first(m)) return OK;
-    int rc = plan_search_read(&m->search, text) ? begin_search(m, text, err) : set_draft(m, text, err);
-    if (rc == OK && m->draft.side && !m->search.sides) rc = fit_side(m, err);
-    if (rc == OK) rc = count_cost(m, err);
+    struct side_file *file = m->side_files; /* the served plan's, or the search's */
+    int rc = plan_search_read(&m->search, text) ? begin_search(m, d, text, err) : set_draft(m, d, text, err);
+    bool has_side = rc == OK && d->plan.side && !m->search.sides;
+    if (has_side) rc = fit_side(m, d, &file, err);
+    if (rc == OK) rc = count_cost(m, d, &file->side, err);
+    if (rc != OK || !has_side) return rc;
+    last_of(d)->block += file->first;
+    return add_side(m, last_of(d)->block, d->n_shared, err);
+}
+
+int draft_plans_open(struct model *m, const char *const texts[], struct err *err)
+{
+    int rc = OK;
+    struct plan_search search;
+    for (int i = 0; i < DRAFT_PLANS_MOST && texts[i] && model_first(m) && rc == OK; i++) {
+        if (texts[1] && plan_search_read(&search, texts[i]))
+            rc = err_set(err, E_MODEL, "%.200s: a search of plans goes alone", texts[i]);
+        if (rc == OK) rc = open_draft(m, &m->drafts[m->n_drafts++], texts[i], err);
+        if (rc != OK && texts[1]) err_wrap(err, "plan %d", i + 1);
+    }
     return rc == OK ? OK : err_wrap(err, "%s: --draft-plan", m->file.path);
 }

@@ -1,7 +1,7 @@
 /* other_plans.h -- plans over the weights and KV caches that a served plan has.
  *
- * By one the model drafts for itself (--draft-plan): self-speculation as in LayerSkip (2404.16710), with the blocks
- * that the plan leaves. Where it begins as the served plan does, what the draft computes is what that would compute,
+ * By some the model drafts for itself (--draft-plan): self-speculation as in LayerSkip (2404.16710), with the blocks
+ * that such a plan leaves. Where it begins as the served plan does, what the draft computes is what that would compute,
  * bit for bit: K, V and hidden rows. So the draft writes the served plan's own caches, and a pass that judges it goes
  * on behind these entries (LayerSkip, section 4.3). Behind them each entry reads and writes the cache of the served
  * plan's entry with the same block, at the nearest time (the sum of the steps before it): the context is as the served
@@ -10,7 +10,8 @@
  *
  * A side file's block (Balcony, 2503.05005) has a cache of its own, and no part in the served plan. Its K and V are
  * needed at each position: of drafted ids the draft writes them, of all others the pass that feeds them
- * (engine_span.fills); with a search over several exits these are written at every one, whichever it is that drafts.
+ * (engine_span.fills). Where there are several such blocks, of several plans or of a search over exits, they are
+ * written of each, whichever it is that drafts: so any plan may draft behind any text.
  *
  * By another, which a part of a message may name, all of a text is run, over all stages: each of its entries has one of
  * the served plan's caches to itself.
@@ -22,15 +23,16 @@
 
 struct model;
 
-/* Sets m->draft and m->n_shared from a text of plan.h, after the stages are cut; with a search, all of the first
- * stage's entries, and m->part_costs. E_MODEL: it does not fit the model or the served plan. E_LAYOUT: it runs what
- * only later stages have. */
-int draft_plan_open(struct model *m, const char *text, struct err *err);
+/* Sets m->drafts from texts of plan.h, NULL behind the last, after the stages are cut; of a search, which is the only
+ * one, all of the first stage's entries, and m->part_costs. E_MODEL: one does not fit the model or the served plan.
+ * E_LAYOUT: it runs what only later stages have. */
+int draft_plans_open(struct model *m, const char *const texts[], struct err *err);
 
-/* Gives the draft's side block its cache, when m->sides have theirs. */
+/* Gives the drafts' side blocks their caches, when m->sides have theirs. */
 void other_plans_place(struct model *m);
 
-/* Another plan for drafts, of a model that is loaded. E_MODEL, E_LAYOUT: likewise; then there is none. */
+/* Another plan for drafts than the only one, of a model that is loaded. E_MODEL, E_LAYOUT: likewise; then there is
+ * none. */
 int draft_plan_change(struct model *m, const char *text, struct err *err);
 
 /* Sets m->other, and which of its entries this stage runs. E_MODEL: it does not fit the model or the served plan.

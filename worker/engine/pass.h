@@ -60,7 +60,7 @@ struct engine {
     double *rope_freq; /* [2, d/2] base^(-2i/d) / (factor * scale); then those of blocks with a window */
 
     /* One pass: buffers of max_rows rows. Rows of a product's output are padded by a panel. */
-    const struct plan *plan; /* of the model: one of its four */
+    const struct plan *plan; /* of the model: one of its own */
     int from, to;            /* entries of it */
     bool heads;              /* the head follows */
     bool fills;              /* only K and V of entry `from` */

@@ -25,11 +25,12 @@ static float *row_of(const struct exit_rows *r, uint32_t slot, uint32_t i)
     return r->x + ((size_t)slot * DRAFTS_MOST + i) * (size_t)r->n_embd;
 }
 
-void exit_rows_keep(struct exit_rows *r, const struct part *part, const float *x)
+void exit_rows_keep(struct exit_rows *r, const struct part *part, int plan, const float *x)
 {
     struct held_rows *h = &r->slot[part->slot];
-    bool follows = h->n && part->at == h->at + (uint32_t)h->n && part->prefix_hash == h->prefix_hash[h->n];
-    if (!follows) *h = (struct held_rows){.at = part->at, .prefix_hash = {part->prefix_hash}};
+    bool follows =
+        h->n && h->plan == plan && part->at == h->at + (uint32_t)h->n && part->prefix_hash == h->prefix_hash[h->n];
+    if (!follows) *h = (struct held_rows){.at = part->at, .plan = plan, .prefix_hash = {part->prefix_hash}};
     if (h->n == DRAFTS_MOST) return;
     memcpy(row_of(r, part->slot, (uint32_t)h->n), x, (size_t)r->n_embd * sizeof *x);
     h->prefix_hash[h->n + 1] = prefix_hash_next(h->prefix_hash[h->n], part->rows[0].id);

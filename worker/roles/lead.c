@@ -127,10 +127,12 @@ int lead_on_open(struct lead *l, const struct open_slot *open, struct err *err)
     if (rc != OK) return rc;
     if (open->n_end_ids > OPEN_END_IDS_MOST || open->n_top > MAX_TOP)
         return err_set(err, E_PEER, "an Open with %zu end ids and %u best ids", open->n_end_ids, open->n_top);
+    if (open->draft_plan && open->draft_plan >= (uint32_t)l->c.drafts.n)
+        return err_set(err, E_PEER, "an Open for plan %u of %d", open->draft_plan, l->c.drafts.n);
     struct self *s = &l->self[open->slot];
     if (!s->was_opened || open->text != s->open.text) {
         begin_text(l, open->slot);
-        lead_begin_policy(l, s, open->adaptive);
+        lead_begin_policy(l, s, open);
     }
     s->on = open->self_max > 0;
     s->was_opened = true;

@@ -42,6 +42,7 @@
 
 #include <stdbool.h>
 
+#include "proto/plan.h"
 #include "proto/suffix.h"
 #include "proto/wire.h"
 #include "worker/roles/slots.h"
@@ -68,10 +69,12 @@ struct lead_drafts {
     /* Writes ids that may follow the text, says how long that took, and returns how many there are. */
     int (*write)(void *arg, const struct draft_order *order, int32_t *drafts, uint32_t *us);
     /* Called before each row of a slot's own: may look for a better way to draft. Returns how long that took; *cost: of
-     * drafts from now on, if it changes. NULL: there is one way. */
+     * drafts from now on, if it changes (there is one plan then). NULL: it does not. */
     uint32_t (*look)(void *arg, const struct lead_text *text, double *cost);
     void *arg;
-    double cost; /* of a drafted id over one of big's own, before any is measured */
+    int n; /* plans, of which an Open names one; 0: there is one way */
+    /* Of each: of a drafted id over one of big's own, before any is measured. */
+    double costs[DRAFT_PLANS_MOST];
 };
 
 struct lead_config {

@@ -118,8 +118,8 @@ void lead_refuse(struct lead *l, const struct part *part, enum verdict_status st
 
 /* ---- lead_self.c ---- */
 
-/* Nothing is known yet of drafts in the slot's text. */
-void lead_begin_policy(const struct lead *l, struct self *s, bool adaptive);
+/* Nothing is known yet of drafts in the slot's text, which `open` began. */
+void lead_begin_policy(const struct lead *l, struct self *s, const struct open_slot *open);
 /* The slot's own part is done, and what the draft policy learns from it is how long it took, and how many of its drafts
  * were right. How sure big was does not count; nor do, where drafts cost nothing, those far behind a wrong one: after a
  * long copy one wrong draft would be a reason to pause. */

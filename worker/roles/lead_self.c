@@ -3,10 +3,10 @@
 
 enum { REACH_MORE = 2 }; /* ids by which the next draft may be longer than the last one was right */
 
-void lead_begin_policy(const struct lead *l, struct self *s, bool adaptive)
+void lead_begin_policy(const struct lead *l, struct self *s, const struct open_slot *open)
 {
-    const struct cost_prior prior = {.draft = l->c.drafts.write ? l->c.drafts.cost : 0};
-    draft_policy_init(&s->policy, adaptive, false, prior, &(struct draft_profile){0});
+    const struct cost_prior prior = {.draft = l->c.drafts.write ? l->c.drafts.costs[open->draft_plan] : 0};
+    draft_policy_init(&s->policy, open->adaptive, false, prior, &(struct draft_profile){0});
     s->reach = REACH_MORE;
     lead_forget(s);
 }
@@ -97,14 +97,14 @@ static uint32_t look(struct lead *l, uint32_t slot)
     const struct lead_drafts *from = &l->c.drafts;
     uint32_t len = s->next.at + 1, counted = s->n_counted > s->n_prompt ? s->n_counted : s->n_prompt;
     if (!from->look || counted >= len) return 0;
-    double cost = from->cost;
+    double cost = from->costs[0];
     l->n_written += len - counted;
     s->n_counted = len;
     const struct lead_text text = {&s->open, (int)(len - s->n_prompt), l->n_written};
     uint32_t us = from->look(from->arg, &text, &cost);
-    if (cost == from->cost) return us;
-    l->c.drafts.cost = cost;
-    for (int i = 0; i < l->c.slots->n; i++) lead_begin_policy(l, &l->self[i], l->self[i].open.adaptive);
+    if (cost == from->costs[0]) return us;
+    l->c.drafts.costs[0] = cost;
+    for (int i = 0; i < l->c.slots->n; i++) lead_begin_policy(l, &l->self[i], &l->self[i].open);
     return us;
 }
 

@@ -491,7 +491,9 @@ static int drafts_open(struct verifier *v, struct lead_drafts *out, struct err *
 {
     struct self_draft *d = &v->self_draft;
     if (!d->w) return OK;
-    *out = (struct lead_drafts){.write = self_draft_write, .arg = d, .cost = v->w->info.draft_cost / way_of(v)};
+    const struct engine_info *info = &v->w->info;
+    *out = (struct lead_drafts){.write = self_draft_write, .arg = d, .n = info->n_drafts};
+    for (int i = 0; i < info->n_drafts; i++) out->costs[i] = info->drafts[i].cost / way_of(v);
     if (d->searches) out->look = self_draft_look;
     return d->searches ? self_draft_search(d, way_of(v), err) : OK;
 }

@@ -31,7 +31,7 @@ static bool spell_start(struct self_draft *d)
 int self_draft_open(struct self_draft *d, struct worker *w, struct err *err)
 {
     const struct engine_info *info = &w->info;
-    if (!info->n_draft_entries) return OK;
+    if (!info->n_drafts) return OK;
     size_t n_embd = (size_t)info->shape.n_embd;
     d->w = w;
     d->x = calloc(n_embd, sizeof *d->x);
@@ -69,20 +69,41 @@ static int use_plan(struct self_draft *d, const char *text, struct err *err)
 
 /* ---- keys and values of side blocks ---- */
 
+/* A span, and what is known of its rows then. bad: [n_rows] */
+static int run_span(struct self_draft *d, const struct engine_span *span, int *bad, struct err *err)
+{
+    const struct verdict_row *answers;
+    int rc = engine_run(d->w->engine, span, &answers, err);
+    for (int k = 0; k < span->n_rows && rc == OK; k++) bad[k] = engine_bad_entry(d->w->engine, k);
+    return rc;
+}
+
+/* K and V of the side blocks that read what the first `at` entries leave, as the span's rows are now; but not `own`,
+ * which the draft runs itself (-1: none is). */
+static int fill_at(struct self_draft *d, const struct engine_span *span, int at, int own, const int *bad,
+                   struct err *err)
+{
+    const struct engine_info *info = &d->w->info;
+    const struct verdict_row *answers;
+    int rc = OK;
+    for (int i = 0; i < info->n_sides && rc == OK; i++) {
+        const struct engine_span fill = {ENGINE_SIDES, i, i + 1, span->rows, span->n_rows, span->x, bad, true};
+        if (info->side_at[i] == at && i != own) rc = engine_run(d->w->engine, &fill, &answers, err);
+    }
+    return rc;
+}
+
 /* Runs the rows through the plan's entries as far as the last side block that reads what one of the first `upto`
  * leaves, and writes K and V of each on the way. bad: [n_rows] room for bad_entry. */
 static int fill_sides(struct self_draft *d, struct engine_span *span, int upto, int *bad, struct err *err)
 {
     const struct engine_info *info = &d->w->info;
-    const struct verdict_row *answers;
     int to = span->to, rc = OK;
     for (int i = 0; i < info->n_sides && rc == OK; i++) {
-        struct engine_span fill = {ENGINE_SIDES, i, i + 1, span->rows, span->n_rows, span->x, bad, true};
         if (info->side_at[i] <= span->from || info->side_at[i] > upto) continue;
         span->to = info->side_at[i];
-        rc = engine_run(d->w->engine, span, &answers, err);
-        for (int k = 0; k < span->n_rows; k++) bad[k] = engine_bad_entry(d->w->engine, k);
-        if (rc == OK) rc = engine_run(d->w->engine, &fill, &answers, err);
+        rc = run_span(d, span, bad, err);
+        if (rc == OK) rc = fill_at(d, span, span->to, -1, bad, err);
         span->from = span->to;
         span->bad_entry = bad;
     }
@@ -99,33 +120,37 @@ struct step {   /* what the plan finds after an id */
 };
 
 /* From d->x, the part's one row. */
-static int run_step(struct self_draft *d, const struct part *part, struct step *out, struct err *err)
+static int run_step(struct self_draft *d, int plan, const struct part *part, struct step *out, struct err *err)
 {
-    const struct engine_info *info = &d->w->info;
+    const struct draft_info *info = &d->w->info.drafts[plan];
     const struct verdict_row *answers;
     const struct engine_row row = {
         .slot = (int)part->slot, .pos = (int)part->at, .ask = part->rows, .sampler = &part->sampler};
-    struct engine_span span = {ENGINE_DRAFT, 0, info->n_shared, &row, 1, d->x, NULL, false};
-    struct err why;
-    int bad, rc = fill_sides(d, &span, info->n_shared - 1, &bad, err);
+    struct engine_span span = {ENGINE_DRAFT + plan, 0, info->n_shared, &row, 1, d->x, NULL, false};
+    bool parts = info->n_shared < info->n_entries; /* from the served plan, before the head */
+    int bad = ENGINE_NOT_BAD, rc = fill_sides(d, &span, info->n_shared - 1, &bad, err);
     out->found = true;
-    if (rc == OK && info->n_shared < info->n_draft_entries && info->n_shared > 0) {
-        rc = engine_run(d->w->engine, &span, &answers, err);
-        out->found = rc == OK && engine_row_error(d->w->engine, 0, &why) == OK;
-        if (out->found) exit_rows_keep(&d->held, part, d->x);
+    if (rc == OK && parts && info->n_shared > 0) {
+        rc = run_span(d, &span, &bad, err);
+        if (rc == OK) rc = fill_at(d, &span, span.to, info->i_side, &bad, err);
+        out->found = bad == ENGINE_NOT_BAD;
+        if (rc == OK && out->found) exit_rows_keep(&d->held, part, plan, d->x);
         span.from = span.to;
+        span.bad_entry = &bad;
     }
-    span.to = info->n_draft_entries;
+    span.to = info->n_entries;
     if (rc == OK) rc = engine_run(d->w->engine, &span, &answers, err);
     if (rc != OK) return rc;
-    out->found = out->found && engine_row_error(d->w->engine, 0, &why) == OK;
+    bad = engine_bad_entry(d->w->engine, 0);
+    out->found = out->found && bad == ENGINE_NOT_BAD;
     out->next = answers[0].next;
     out->lp_next = answers[0].lp_next;
-    if (out->found && info->n_shared == info->n_draft_entries) exit_rows_keep(&d->held, part, d->x);
-    return OK;
+    if (parts) return OK;
+    if (out->found) exit_rows_keep(&d->held, part, plan, d->x);
+    return fill_at(d, &span, info->n_shared, -1, &bad, err);
 }
 
-static int post_rows(struct self_draft *d, const struct part *part, const float *x, struct err *err)
+static int post_rows(struct self_draft *d, int plan, const struct part *part, const float *x, struct err *err)
 {
     const struct group *g = d->w->group;
     const struct message m = {.tag = TAG_PASS,
@@ -134,7 +159,8 @@ static int post_rows(struct self_draft *d, const struct part *part, const float 
                                        .n_parts = 1,
                                        .hidden = x,
                                        .n_hidden = part->n_rows * (size_t)d->w->info.shape.n_embd,
-                                       .draft = true}};
+                                       .draft = true,
+                                       .draft_plan = (uint32_t)plan}};
     int rc = OK;
     for (int s = 1; s < g->tp && rc == OK; s++) rc = worker_post(d->w, group_peer(g, 0, s), &m, err);
     return rc;
@@ -144,6 +170,7 @@ static int post_rows(struct self_draft *d, const struct part *part, const float 
 
 struct text { /* of a slot: what stands behind its last id is drafted */
     uint32_t slot, round;
+    int plan;
     const struct slot *ids;
     struct sampler sampler;
 };
@@ -181,8 +208,8 @@ static int write_rows(struct self_draft *d, const struct text *text, const struc
     for (*end = DRAFT_WINDOW; n < b->most && *end == DRAFT_WINDOW; part.at++) {
         struct step step;
         engine_embed(d->w->engine, &row.id, 1, d->x);
-        d->rc = post_rows(d, &part, d->x, &d->err);
-        if (d->rc == OK) d->rc = run_step(d, &part, &step, &d->err);
+        d->rc = post_rows(d, text->plan, &part, d->x, &d->err);
+        if (d->rc == OK) d->rc = run_step(d, text->plan, &part, &step, &d->err);
         if (d->rc != OK || !step.found) break;
         float p = (float)math_exp((double)step.lp_next);
         if (p < b->p_min) {
@@ -200,7 +227,8 @@ int self_draft_write(void *self_draft, const struct draft_order *order, int32_t 
 {
     struct self_draft *d = self_draft;
     const struct open_slot *open = order->open;
-    const struct text text = {open->slot, open->round, &d->w->slots.slot[open->slot], open->sampler};
+    const struct text text = {open->slot, open->round, (int)open->draft_plan, &d->w->slots.slot[open->slot],
+                              open->sampler};
     const struct bounds bounds = {order->most, 0, order->p_joint_min};
     struct draft_row rows[DRAFTS_MOST];
     enum draft_end end;
@@ -217,10 +245,12 @@ int self_draft_answer(void *self_draft, const struct draft_ask *ask, const struc
     struct self_draft *d = self_draft;
     uint32_t last = (uint32_t)ids->len - 1;
     *end = DRAFT_NOTHING;
-    if (d->searches) return 0;
+    if (ask->draft_plan >= (uint32_t)d->w->info.n_drafts)
+        d->rc = err_set(&d->err, E_PEER, "a DraftAsk for plan %u of %d", ask->draft_plan, d->w->info.n_drafts);
+    if (d->searches || d->rc != OK) return 0;
     if (slots_check(&d->w->slots, ask->slot, last, ids->prefix_hash[last], 1) != VERDICT_OK) return 0;
     begin_draft(d, ask->slot, last);
-    const struct text text = {ask->slot, ask->round, ids, ask->sampler};
+    const struct text text = {ask->slot, ask->round, (int)ask->draft_plan, ids, ask->sampler};
     const struct bounds bounds = {most, ask->p_min, ask->p_joint_min};
     return write_rows(d, &text, &bounds, rows, end);
 }
@@ -239,7 +269,7 @@ static int run_trial(struct self_draft *d, const struct part *part, const struct
     int rc = engine_set_draft(e, part->plan, err);
     if (rc != OK) return rc;
     engine_info(e, &info);
-    const struct engine_span span = {ENGINE_DRAFT, 0, info.n_draft_entries, d->fresh, n, d->fresh_x, NULL, false};
+    const struct engine_span span = {ENGINE_DRAFT, 0, info.drafts[0].n_entries, d->fresh, n, d->fresh_x, NULL, false};
     engine_keep_kv(e, slot, at, n, d->kept_kv);
     worker_begin_pass(d->w);
     rc = engine_run(e, &span, answers, err);
@@ -272,7 +302,7 @@ static int try_plan(struct self_draft *d, const struct open_slot *open, const ch
                               .sampler = open->sampler,
                               .plan = plan};
     engine_embed(d->w->engine, text->ids + at, n, d->fresh_x);
-    int rc = post_rows(d, &part, d->fresh_x, &d->err);
+    int rc = post_rows(d, 0, &part, d->fresh_x, &d->err);
     if (rc == OK) rc = run_trial(d, &part, &answers, &d->err);
     if (rc == OK) *n_same = count_same(d, answers, text->ids + at + 1, n);
     return rc;
@@ -309,7 +339,7 @@ int self_draft_search(struct self_draft *d, double way, struct err *err)
     const struct swift_config config = {.served = engine_served(d->w->engine),
                                         .n_entries = n_searched(d),
                                         .costs = engine_part_costs(d->w->engine),
-                                        .whole_cost = info->draft_cost,
+                                        .whole_cost = info->drafts[0].cost,
                                         .is_whole = d->w->group->pp == 1 && n_searched(d) == info->entry_to &&
                                                     !info->search_side,
                                         .exit_from = info->search.exit_from,
@@ -326,9 +356,9 @@ int self_draft_search(struct self_draft *d, double way, struct err *err)
 int self_draft_step(struct self_draft *d, const struct pass *pass, struct err *err)
 {
     const struct part *part = pass->parts;
-    bool fits = d->w && pass->n_parts == 1 && part->n_rows >= 1 && part->n_rows <= (d->searches ? SWIFT_ROWS : 1) &&
-                (part->plan != NULL) == d->searches && part->slot < (uint32_t)d->w->slots.n &&
-                part->at + part->n_rows <= (size_t)d->w->slots.n_ctx &&
+    bool fits = d->w && pass->draft_plan < (uint32_t)d->w->info.n_drafts && pass->n_parts == 1 && part->n_rows >= 1 &&
+                part->n_rows <= (d->searches ? SWIFT_ROWS : 1) && (part->plan != NULL) == d->searches &&
+                part->slot < (uint32_t)d->w->slots.n && part->at + part->n_rows <= (size_t)d->w->slots.n_ctx &&
                 pass->n_hidden == part->n_rows * (size_t)d->held.n_embd;
     for (size_t i = 0; fits && i < part->n_rows; i++) fits = part->rows[i].wanted;
     const struct verdict_row *answers;
@@ -343,7 +373,7 @@ int self_draft_step(struct self_draft *d, const struct pass *pass, struct err *e
     memcpy(d->x, pass->hidden, pass->n_hidden * sizeof *d->x);
     begin_draft(d, part->slot, part->at);
     worker_begin_pass(d->w);
-    return run_step(d, part, &step, err);
+    return run_step(d, (int)pass->draft_plan, part, &step, err);
 }
 
 /* ---- the pass that judges ---- */
@@ -353,51 +383,66 @@ static void copy_row(const struct self_draft *d, float *to, const float *from)
     memcpy(to, from, (size_t)d->held.n_embd * sizeof *to);
 }
 
-/* Puts held rows in their places, lists the others, and returns how many these are. What is held is of use once. */
-static int list_fresh(struct self_draft *d, const struct part *parts, size_t n_parts, struct engine_span *all)
+/* Puts held rows in their places, and notes where each row begins. What is held is of use once. */
+static void place_held(struct self_draft *d, const struct part *parts, size_t n_parts, const struct engine_span *all)
 {
     size_t n_embd = (size_t)d->held.n_embd;
-    int row = 0, n = 0;
+    int row = 0;
     for (size_t p = 0; p < n_parts; p++) {
         const struct part *part = &parts[p];
         if (part->error) continue;
-        int n_held = exit_rows_held(&d->held, part);
+        int n_held = exit_rows_held(&d->held, part), plan = d->held.slot[part->slot].plan;
         for (int i = 0; i < (int)part->n_rows; i++, row++) {
-            float *x = all->x + (size_t)row * n_embd;
+            bool held = i < n_held;
             d->bad_entry[row] = ENGINE_NOT_BAD;
-            if (i < n_held) {
-                copy_row(d, x, exit_rows_at(&d->held, part->slot, part->at + (uint32_t)i));
-                continue;
-            }
-            copy_row(d, d->fresh_x + (size_t)n * n_embd, x);
-            d->fresh[n] = all->rows[row];
-            d->row_of[n++] = row;
+            d->begins[row] = held ? d->w->info.drafts[plan].n_shared : all->from;
+            if (held)
+                copy_row(d, all->x + (size_t)row * n_embd, exit_rows_at(&d->held, part->slot, part->at + (uint32_t)i));
         }
         exit_rows_drop(&d->held, part->slot);
     }
-    return n;
+}
+
+/* The first entry behind `from` at which further rows join. -1: none do. */
+static int next_begin(const struct self_draft *d, int n_rows, int from)
+{
+    int next = -1;
+    for (int i = 0; i < n_rows; i++)
+        if (d->begins[i] > from && (next < 0 || d->begins[i] < next)) next = d->begins[i];
+    return next;
+}
+
+/* The rows that began before go through entries [from, to). */
+static int run_begun(struct self_draft *d, const struct engine_span *all, int from, int to, struct err *err)
+{
+    size_t n_embd = (size_t)d->held.n_embd;
+    int n = 0;
+    for (int row = 0; row < all->n_rows; row++) {
+        if (d->begins[row] > from) continue;
+        copy_row(d, d->fresh_x + (size_t)n * n_embd, all->x + (size_t)row * n_embd);
+        d->fresh[n] = all->rows[row];
+        d->fresh_bad[n] = d->bad_entry[row];
+        d->row_of[n++] = row;
+    }
+    if (!n) return OK;
+    struct engine_span span = {ENGINE_SERVED, from, to, d->fresh, n, d->fresh_x, d->fresh_bad, false};
+    int rc = fill_sides(d, &span, to, d->fresh_bad, err);
+    if (rc == OK && span.from < to) rc = run_span(d, &span, d->fresh_bad, err);
+    for (int i = 0; i < n && rc == OK; i++) {
+        copy_row(d, all->x + (size_t)d->row_of[i] * n_embd, d->fresh_x + (size_t)i * n_embd);
+        d->bad_entry[d->row_of[i]] = d->fresh_bad[i];
+    }
+    return rc;
 }
 
 int self_draft_pass(struct self_draft *d, const struct part *parts, size_t n_parts, struct engine_span *all,
                     const struct verdict_row **answers, struct err *err)
 {
-    struct engine *e = d->w->engine;
-    size_t n_embd = (size_t)d->held.n_embd;
-    int n = list_fresh(d, parts, n_parts, all), rc = OK;
-    if (n == all->n_rows && !d->w->info.n_sides) return engine_run(e, all, answers, err);
-    struct engine_span fresh = {ENGINE_SERVED, all->from, d->w->info.n_shared, d->fresh, n, d->fresh_x, NULL, false};
-    for (int i = 0; i < n; i++) d->fresh_bad[i] = ENGINE_NOT_BAD;
-    if (n) rc = fill_sides(d, &fresh, fresh.to, d->fresh_bad, err);
-    if (n && rc == OK && fresh.from < fresh.to) {
-        rc = engine_run(e, &fresh, answers, err);
-        for (int i = 0; i < n; i++) d->fresh_bad[i] = engine_bad_entry(e, i);
-    }
-    for (int i = 0; i < n && rc == OK; i++) {
-        copy_row(d, all->x + (size_t)d->row_of[i] * n_embd, d->fresh_x + (size_t)i * n_embd);
-        d->bad_entry[d->row_of[i]] = d->fresh_bad[i];
-    }
-    all->from = fresh.to;
+    int rc = OK;
+    place_held(d, parts, n_parts, all);
+    for (int to; rc == OK && (to = next_begin(d, all->n_rows, all->from)) >= 0; all->from = to)
+        rc = run_begun(d, all, all->from, to, err);
     all->bad_entry = d->bad_entry;
     if (rc == OK) rc = fill_sides(d, all, all->to, d->bad_entry, err);
-    return rc == OK ? engine_run(e, all, answers, err) : rc;
+    return rc == OK ? engine_run(d->w->engine, all, answers, err) : rc;
 }

@@ -1,14 +1,15 @@
-/* self_draft.h -- drafts that the big model writes itself, by a plan of its own blocks (--draft-plan): on every shard
- * of the first stage, where these blocks are.
+/* self_draft.h -- drafts that the big model writes itself, by plans of its own blocks (--draft-plan): on every shard of
+ * the first stage, where these blocks are. Open, DraftAsk and the Pass of a draft say by which.
  *
  *   leader:  lead_next ─▶ self_draft_write ─▶ [id, position] ─Pass of a draft─▶ other shards: self_draft_step
  *   or:      DraftAsk ─▶ lookup_draft ─▶ self_draft_answer, likewise
  *                                    each shard runs the plan, and holds the row as it leaves what the plans share
  *   all:     the pass that judges ─▶ self_draft_pass: held rows go on behind what the plans share (exit_rows.h)
  *
- * The plan may change from draft to draft (--draft-plan swift): the leader tries others over what big wrote last, in a
- * bounded share of its time, and says in each Pass of a draft which plan it is by. Rows that are held by another plan
- * are dropped. A trial is a Pass of a draft with several rows; its K and V are put back as they were:
+ * With a search (--draft-plan swift) there is one, which may change from draft to draft: the leader tries others over
+ * what big wrote last, in a bounded share of its time, and says in each Pass of a draft which plan it is by. Rows that
+ * are held by another plan are dropped. A trial is a Pass of a draft with several rows; its K and V are put back as
+ * they were:
  *
  *   leader:  lead_next ─▶ self_draft_look ─▶ swift_next ─▶ [ids of the text, their places] ─Pass─▶ other shards
  *
@@ -27,11 +28,13 @@ struct self_draft {
     struct exit_rows held;
     float *x; /* [n_embd] of the id that is drafted from; owns */
 
-    /* Of a pass: rows that are not held. */
+    /* Of a pass. */
+    int begins[PASS_ROWS], bad_entry[PASS_ROWS]; /* of each row: the entry at which it goes on */
+    /* The rows that go through some entries, before others join them. */
     struct engine_row fresh[PASS_ROWS];
     int row_of[PASS_ROWS]; /* each one's in the pass */
     float *fresh_x;        /* [PASS_ROWS, n_embd] owns */
-    int bad_entry[PASS_ROWS], fresh_bad[PASS_ROWS];
+    int fresh_bad[PASS_ROWS];
 
     /* Of a search. */
     bool searches;

@@ -65,7 +65,7 @@ static void print_spelling(FILE *out, const struct option *p, const char *spelli
     char word[WORD_ROOM], summary[SUMMARY_ROOM];
     enum docs_value value = docs_value_of(p);
     fprintf(out, " \\\n            '");
-    if (p->kind == OPTION_STOP) {
+    if (option_has_many(p)) {
         fputc('*', out);
     } else {
         for (size_t i = 0; option_spelling(p, i, word); i++) fprintf(out, "%s%s", i ? " " : "(", word);

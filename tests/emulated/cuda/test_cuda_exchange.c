@@ -156,7 +156,7 @@ static void a_verifier_gives_one_hash_over_layouts(void **state)
     assert_int_equal(tiny_write(little, &s), 0);
     grid_init(&g, path, little, kernels_pick(NULL, &why));
     g.device = table;
-    g.draft_plan = "layerskip:1";
+    g.draft_plans[0] = "layerskip:1";
     g.n_predict = 8;
     g.n_prompt[1] = 20;
     g.n_prompt[2] = 30;
