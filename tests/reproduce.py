@@ -5,8 +5,9 @@ ids on 50 prompts, and on 12 of each further architecture.
   reproduce.py PILOTFISH TINY
 
 Nothing here is taken from the program but a guess of the text, so that one pass of the whole text serves many tokens:
-where it is another text than the model's own, that is found out, and costs time alone. Models are toys with F32 weights, read with the package gguf; the arithmetic is numpy's, but for keys
-and values, which are rounded to F16 as the program's cache has them.
+where it is another text than the model's own, that is found out, and costs time alone. Models are toys with F32
+weights, read with the package gguf; the arithmetic is numpy's, but for keys and values, which are rounded to F16 as the
+program's cache has them.
 """
 import json
 import os
