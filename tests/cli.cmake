@@ -55,7 +55,7 @@ add_test(NAME mpijob COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/mpijob.py $<TAR
 set_tests_properties(mpijob PROPERTIES TIMEOUT 60)
 add_test(NAME netns COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/netns.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(netns PROPERTIES TIMEOUT 300 PROCESSORS 2 SKIP_RETURN_CODE 77)
+set_tests_properties(netns PROPERTIES TIMEOUT 600 PROCESSORS 2 SKIP_RETURN_CODE 77)
 add_test(NAME launched COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/launched.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
@@ -70,10 +70,10 @@ add_test(NAME program_fuzz COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/program_f
 set_tests_properties(program_fuzz PROPERTIES TIMEOUT 300 PROCESSORS 2)
 add_test(NAME lost_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lost_ranks.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-set_tests_properties(lost_ranks PROPERTIES TIMEOUT 300)
+set_tests_properties(lost_ranks PROPERTIES TIMEOUT 600)
 add_test(NAME stopped_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/stopped_ranks.sh $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-set_tests_properties(stopped_ranks PROPERTIES TIMEOUT 300)
+set_tests_properties(stopped_ranks PROPERTIES TIMEOUT 600)
 add_library(dies MODULE lib/dies.c)
 target_include_directories(dies PRIVATE ${MPI_C_INCLUDE_DIRS})
 add_test(NAME lost_at_start COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/lost_at_start.py $<TARGET_FILE:pilotfish>

@@ -9,7 +9,7 @@ n_checks=0 n_wrong=0 ranks=()
 wrong() {
     n_wrong=$((n_wrong + 1))
     echo "WRONG: $1"
-    cut -c1-200 out err 2> /dev/null | sed 's/^/    | /' | head -20
+    command cut -c1-200 out err 2> /dev/null | sed 's/^/    | /' | head -20
 }
 
 # The program in one process, or over the ranks that `over` asked for.
