@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 2. A rank lies to the program as people launch it: one line, the documented exit code, within 10 s. test_liars
-# has every field, in one process.
+# Ranks: 2. A rank lies to the program as people launch it: one line, the documented exit code, and nobody waits for a
+# minute. test_liars has every field, in one process.
 #   lying_ranks.sh PILOTFISH TINY LIAR SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 liar=$3 mpirun=$4/mpirun
@@ -17,7 +17,7 @@ lies() {
     local rc=$?
     [ $rc = "$1" ] || wrong "$*: exit $rc"
     [ "$(grep -c "^pilotfish: .*$2" err)" = 1 ] && [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$*: not one line"
-    [ $((SECONDS - seconds)) -le 10 ] || wrong "$*: took $((SECONDS - seconds)) s"
+    [ $((SECONDS - seconds)) -le 30 ] || wrong "$*: took $((SECONDS - seconds)) s"
 }
 
 lies 5 "a Hello whose max_rows is 2147483648" Hello max_rows 2
