@@ -30,7 +30,7 @@ add_test(NAME plans COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/plans.sh $<TARGET_FILE:p
 set_tests_properties(plans PROPERTIES TIMEOUT 120)
 add_test(NAME planner COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/planner.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR})
-set_tests_properties(planner PROPERTIES TIMEOUT 120 PROCESSORS 2)
+set_tests_properties(planner PROPERTIES TIMEOUT 120)
 add_test(NAME found_plans COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/found_plans.sh $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR}/scripts)
 set_tests_properties(found_plans PROPERTIES TIMEOUT 120)
@@ -48,14 +48,14 @@ set_tests_properties(installed PROPERTIES TIMEOUT 180)
 foreach(name deploy slurm)
     add_test(NAME ${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${name}.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
              ${CMAKE_SOURCE_DIR})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 180 PROCESSORS 2 SKIP_RETURN_CODE 77)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77)
 endforeach()
 add_test(NAME mpijob COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/mpijob.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR})
 set_tests_properties(mpijob PROPERTIES TIMEOUT 60)
 add_test(NAME netns COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/netns.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(netns PROPERTIES TIMEOUT 600 PROCESSORS 2 SKIP_RETURN_CODE 77)
+set_tests_properties(netns PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
 add_test(NAME launched COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/launched.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
