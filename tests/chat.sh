@@ -150,7 +150,7 @@ holds 'a[0]["error"].startswith("standard input:1: no message") and "directory" 
 [ "$rc" = 2 ] && grep -q '^pilotfish: 8 of 9 messages were not answered' err || wrong "unreadable messages: exit $rc"
 
 n_checks=$((n_checks + 1))
-timeout 60 python3 "$typed" "$pilotfish" toy.gguf > out 2> err || wrong "at a terminal"
+timeout 120 python3 "$typed" "$pilotfish" toy.gguf > out 2> err || wrong "at a terminal"
 
 "$tiny" whole.gguf && LC_ALL=C sed 's/for message in messages/for massage in messages/' whole.gguf > toy.gguf
 refuses 3 "no chat template" chat --big toy.gguf

@@ -30,7 +30,7 @@ def shell(line):
     endless."""
     generate = f"{mpirun} -n 2 {pilotfish} generate --big big.gguf --raw --no-draft"
     line = f"S() {{ {generate} -n 30 hello; }}; E() {{ {generate} --ignore-eos --ctx 1048576 hello; }}; {line}"
-    done = subprocess.run(["bash", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    done = subprocess.run(["bash", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
     return done.returncode, done.stdout, done.stderr
 
 

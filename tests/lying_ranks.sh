@@ -12,7 +12,7 @@ mkdir liars && ln -s "$liar" liars/pilotfish # the launcher's script knows progr
 lies() {
     n_checks=$((n_checks + 1))
     local seconds=$SECONDS
-    timeout 60 "$mpirun" -n 1 "$pilotfish" generate --big big.gguf --raw -n 8 hello : \
+    timeout 120 "$mpirun" -n 1 "$pilotfish" generate --big big.gguf --raw -n 8 hello : \
         -n 1 liars/pilotfish "${@:3}" big.gguf > out 2> err < /dev/null
     local rc=$?
     [ $rc = "$1" ] || wrong "$*: exit $rc"

@@ -236,7 +236,7 @@ stays='sleep 1000 & setsid $NETNS_RUN/on host2 "sleep 1000" & echo $(readlink /p
 printf '%s\n' "$stays" > stays
 
 rm -f host
-once_there printf '\003' | timeout 60 script -qec "$netns 2 -- sh stays" /dev/null > out 2> err
+once_there printf '\003' | timeout 120 script -qec "$netns 2 -- sh stays" /dev/null > out 2> err
 rc=$?
 [ "$rc" = 130 ] || wrong "Ctrl-C: exit $rc"
 gone Ctrl-C ''

@@ -108,7 +108,7 @@ class Server:
 
     def stream(self, body, path="/v1/completions"):
         """A connection whose head has been read, and the events that come."""
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address, timeout=120)
         connection.request("POST", path, json.dumps({**body, "stream": True}), {"Content-Type": "application/json"})
         reply = connection.getresponse()
         check(reply.status == 200, f"{body}: {reply.status}")
@@ -527,7 +527,7 @@ def a_client_measures_the_server(server):
     done = subprocess.run(command + ["--num-prompts", "12", "--max-concurrency", "3", "--max-tokens", "9", "-o",
                                      "jsonl", "--ignore-eos", "--request-rate", "100", "--goodput", "ttft:60000",
                                      "--min-goodput", "100"],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     check(done.returncode == 0 and not done.stderr, done.stderr)
     out = json.loads(done.stdout)
     check(out["completed"] == 12 and out["failed"] == 0, out)
@@ -541,12 +541,12 @@ def a_client_measures_the_server(server):
                               (["--goodput", "ttft:0,e2el:60000", "--min-goodput", "1"], 6, "0.0 % of the requests"),
                               (["--goodput", "speed:1"], 2, "one of ttft, tpot, e2el")):
         done = subprocess.run(command + ["--num-prompts", "12", "--max-tokens", "5", *more], capture_output=True,
-                              text=True, timeout=60)
+                              text=True, timeout=120)
         check(done.returncode == code and words in done.stderr, f"{more}: {done}")
     with open("bad.jsonl", "w") as f:
         f.write('{"prompt": "x", "seed": null}\n{"prompt": "x", "temperature": -1}\n{"prompt": "x", "min_p": 2}\n')
     done = subprocess.run(command[:5] + ["--prompts", "bad.jsonl", "--raw", "-n", "3"], capture_output=True, text=True,
-                          timeout=60)
+                          timeout=120)
     check(done.returncode == 1 and f"2 of 3 requests failed, the first: {server.url}: 400" in done.stderr, done)
 
 
@@ -877,7 +877,7 @@ def every_block_of_the_documentation_runs():
                 continue
             text = text.replace("http://127.0.0.1:8080", server.url)
             command = ["bash", "-eo", "pipefail", "-c", text] if kind == "sh" else [sys.executable, "-c", text]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
             printed = done.stdout
             check(done.returncode == 0 and printed.strip(), f"{text}: exit {done.returncode}: {done.stderr}")
 
@@ -903,7 +903,7 @@ def what_cannot_be_served_ends_in_one_line():
                                      (["--api-key-file", "none"], 2, "--api-key-file none"),
                                      (["--raw", "--template", "chatml"], 2, "--template and --raw")):
             done = subprocess.run([pilotfish, "serve", "--big", BIG, *options], stdin=subprocess.DEVNULL,
-                                  capture_output=True, text=True, timeout=60)
+                                  capture_output=True, text=True, timeout=120)
             said = [line for line in done.stderr.splitlines() if line.startswith("pilotfish: ")]
             check(done.returncode == code and len(said) == 1 and words in said[0], f"{options}: {done}")
 

@@ -15,7 +15,7 @@ wrong() {
 # The program in one process, or over the ranks that `over` asked for.
 run() {
     n_checks=$((n_checks + 1))
-    timeout 60 "${ranks[@]}" "$pilotfish" "$@" > out 2> err < "${input:-/dev/null}"
+    timeout 120 "${ranks[@]}" "$pilotfish" "$@" > out 2> err < "${input:-/dev/null}"
     rc=$?
 }
 
