@@ -51,7 +51,7 @@ run generate --big big.gguf --raw -n 4 --stats --prompts named.jsonl
 # A file that becomes shorter when it has been opened, before its weights are read: the prompt comes late.
 "$tiny" shorter.gguf && mkfifo prompt
 n_checks=$((n_checks + 1))
-timeout 60 "$pilotfish" generate --big shorter.gguf --raw -f prompt > out 2> err &
+timeout 120 "$pilotfish" generate --big shorter.gguf --raw -f prompt > out 2> err &
 exec 7> prompt && truncate -s 100000 shorter.gguf && echo hello >&7
 exec 7>&-
 wait $!
@@ -200,9 +200,9 @@ writes() {
     shift 2
     n_checks=$((n_checks + 1))
     if [ "$into" = closed ]; then
-        timeout 60 "$pilotfish" "$@" >&- 2> err
+        timeout 120 "$pilotfish" "$@" >&- 2> err
     else
-        timeout 60 "$pilotfish" "$@" > "$into" 2> err
+        timeout 120 "$pilotfish" "$@" > "$into" 2> err
     fi
     [ $? = "$code" ] || wrong "$* into $into: not exit $code"
     [ "$(grep -c "^pilotfish: .*$pattern" err)" = 1 ] || wrong "$* into $into: does not say '$pattern' once"
@@ -222,7 +222,7 @@ n_checks=$((n_checks + 1))
 "$pilotfish" generate --big big.gguf --raw -n 8 hello > out 2>&- < /dev/null || wrong "standard error closed: exit $?"
 # A reader who has seen enough ends it at once, as any filter is ended.
 n_checks=$((n_checks + 1))
-timeout 60 "$pilotfish" generate --big long.gguf --ignore-eos -n 0 --ctx 1048576 --raw hello 2> err | head -c 5 > out
+timeout 120 "$pilotfish" generate --big long.gguf --ignore-eos -n 0 --ctx 1048576 --raw hello 2> err | head -c 5 > out
 [ "${PIPESTATUS[0]}" = 141 ] || wrong "the reader has gone: exit not SIGPIPE's"
 
 verdict

@@ -110,6 +110,7 @@ echo "Write a very long story about the sea and its animals. Do not stop before 
 for _ in $(seq 3000); do [ "$(stat -c %s out)" -gt 40 ] && break; sleep 0.01; done
 kill -INT -- "-$pid"
 for _ in $(seq 3000); do grep -q 'interrupted' err && break; sleep 0.01; done
+grep -q 'interrupted' err || wrong "Ctrl-C does not end an answer"
 before=$(stat -c %s out)
 echo "Name three colours." >&3
 echo /quit >&3
@@ -117,7 +118,7 @@ exec 3>&-
 wait "$pid"
 rc=$?
 [ "$rc" = 0 ] || wrong "after Ctrl-C: exit $rc"
-[ "$before" -lt 3000 ] && [ "$(stat -c %s out)" -gt "$before" ] || wrong "after Ctrl-C: no other answer"
+[ "$(stat -c %s out)" -gt "$before" ] || wrong "after Ctrl-C: no other answer"
 
 # What a message is, and what is none.
 "$tiny" toy.gguf
@@ -149,7 +150,7 @@ holds 'a[0]["error"].startswith("standard input:1: no message") and "directory" 
 [ "$rc" = 2 ] && grep -q '^pilotfish: 8 of 9 messages were not answered' err || wrong "unreadable messages: exit $rc"
 
 n_checks=$((n_checks + 1))
-timeout 60 python3 "$typed" "$pilotfish" toy.gguf > out 2> err || wrong "at a terminal"
+timeout 120 python3 "$typed" "$pilotfish" toy.gguf > out 2> err || wrong "at a terminal"
 
 "$tiny" whole.gguf && LC_ALL=C sed 's/for message in messages/for massage in messages/' whole.gguf > toy.gguf
 refuses 3 "no chat template" chat --big toy.gguf

@@ -35,7 +35,7 @@ pilotfish "${prompt[@]}" > alone 2> err || wrong "alone: $(cat err)"
 
 # gives_text COMMAND...: the text of one process.
 gives_text() {
-    timeout 60 "$@" "${prompt[@]}" > out 2> err < /dev/null || wrong "$*: exit $?: $(cat err)"
+    timeout 120 "$@" "${prompt[@]}" > out 2> err < /dev/null || wrong "$*: exit $?: $(cat err)"
     cmp -s out alone || wrong "$*: another text: $(cat out err)"
 }
 
@@ -87,7 +87,7 @@ done
 export OMPI_MCA_plm_rsh_args="-F $folder/ssh_config" OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
 sed '/^node2/d' deploy/hosts.example > hosts
 PILOTFISH_TP=2 gives_text deploy/run-hosts.sh
-PILOTFISH_TP=2 timeout 60 deploy/run-hosts.sh doctor > out 2> err < /dev/null
+PILOTFISH_TP=2 timeout 120 deploy/run-hosts.sh doctor > out 2> err < /dev/null
 [ "$(grep -c '^ok *rank [23] .*node1' out)" = 2 ] || wrong "doctor does not show two ranks on node1: $(cat out err)"
 echo "$n_wrong wrong"
 [ "$n_wrong" = 0 ]

@@ -63,7 +63,7 @@ does "$(head -c 9 text)" "${ask[@]}" --little little.gguf --little-quant file --
 grep -q 'drafter on host .*, fake: toy at 0; rank 0' err || wrong "the drafter does not take the device"
 worker=(worker --role verifier --model big.gguf)
 n_checks=$((n_checks + 1))
-FAKE_DEVICE=arithmetic=2 timeout 60 "$mpirun" -n 1 "$pilotfish" "${ask[@]}" --pp 2 : \
+FAKE_DEVICE=arithmetic=2 timeout 120 "$mpirun" -n 1 "$pilotfish" "${ask[@]}" --pp 2 : \
     -n 1 "$pilotfish" "${worker[@]}" : -n 1 "$pilotfish" "${worker[@]}" --device cuda > out 2> err
 [ $? = 4 ] && [ "$(grep -c '^pilotfish: hosts .* (.*) and .* (fake: toy at [01]) compute different bits' err)" = 1 ] ||
     wrong "stages of two arithmetics"

@@ -317,21 +317,16 @@ def written(pilotfish, model, prompts, *options):
     command = [pilotfish, "generate", "--big", model, "--prompts", prompts, "--raw", "--ignore-eos", "-o", "jsonl",
                "-n", str(N_TOKENS), *options]
     rows = [json.loads(line) for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
-    return [(row["ids"], row["text"]) for row in rows]
+    return [(row["prompt_ids"], row["ids"], row["text"]) for row in rows]
 
 
-def peer_writes(prompts, pilotfish):
-    """The greedy ids of mlx-lm, which reads the directory itself, in F32; the whole text anew for each."""
+def peer_writes(rows):
+    """The greedy ids of mlx-lm, which reads the directory itself, in F32. It reads each text at once, and what it would
+    write at each place shows whether the text is its own."""
     model, _ = mlx_lm.utils.load_model(pathlib.Path("directory"))
     model.update(mlx.utils.tree_map(lambda x: x.astype(mx.float32), model.parameters()))
-    texts = []
-    for prompt in prompts:
-        ids = tokenized(pilotfish, prompt)
-        n = len(ids)
-        while len(ids) < n + N_TOKENS:
-            ids.append(mx.argmax(model(mx.array([ids]))[0, -1]).item())
-        texts.append(ids[n:])
-    return texts
+    return [mx.argmax(model(mx.array([prompt + ids]))[0, len(prompt) - 1 : -1], axis=-1).tolist()
+            for prompt, ids, _ in rows]
 
 
 def check_model(pilotfish, source, kind, dtype, what, n_shards=1, with_peer=True):
@@ -347,11 +342,11 @@ def check_model(pilotfish, source, kind, dtype, what, n_shards=1, with_peer=True
     facts = [json.loads(run([pilotfish, "inspect", model, "-o", "json"])) for model in ("file.gguf", "directory")]
     same = [facts[0][key] == facts[1][key]
             for key in ("architecture", "shape", "parameters", "tokenizer", "template", "runs")]
-    peer = peer_writes(prompts, pilotfish) if with_peer else []
-    right = len({text for _, text in own}) == len(own) and own == theirs == drafted == shared and all(same)
-    right = right and (not with_peer or peer == [ids for ids, _ in own])
+    peer = peer_writes(own) if with_peer else []
+    right = len({text for *_, text in own}) == len(own) and own == theirs == drafted == shared and all(same)
+    right = right and (not with_peer or peer == [ids for _, ids, _ in own])
     print(f"{what}, {dtype}: {sum(a == b for a, b in zip(own, theirs))} of {len(own)} texts are the same", end="")
-    print(f", and of mlx-lm {sum(ids == own[i][0] for i, ids in enumerate(peer))}" if with_peer else "")
+    print(f", and of mlx-lm {sum(ids == own[i][1] for i, ids in enumerate(peer))}" if with_peer else "")
     if not right:
         print(*peer, *own, *theirs, *drafted, *shared, *facts, same, sep="\n  ")
     subprocess.run(["rm", "-rf", "directory", "file.gguf"], check=True)

@@ -17,7 +17,6 @@ pilotfish_test(test_share test_share.c lib/real.c LIBS pf_worker PkgConfig::JANS
 # Random clusters, networks and requests, for as long as it is told; scripts/test runs it under sanitizers too.
 pilotfish_program(soak soak.c lib/soak_toy.c lib/at_rest.c LIBS pf_grid m)
 add_test(NAME soak COMMAND soak 10)
-set_tests_properties(soak PROPERTIES TIMEOUT 180)
 
 # The same hash over ranks: each (tp, pp) of at most 8 ranks, with drafts of a little model, of earlier text, of a plan.
 set(toys ${CMAKE_CURRENT_BINARY_DIR}/toys)
@@ -98,4 +97,3 @@ grid_ranks(mpi_grid_1x3_little_network 1x3 little 5 64)
 add_test(NAME real_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_ranks.sh $<TARGET_FILE:pilotfish>
          ${CMAKE_SOURCE_DIR}/scripts
          WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-set_tests_properties(real_ranks PROPERTIES TIMEOUT 600)

@@ -30,7 +30,7 @@ def shell(line):
     endless."""
     generate = f"{mpirun} -n 2 {pilotfish} generate --big big.gguf --raw --no-draft"
     line = f"S() {{ {generate} -n 30 hello; }}; E() {{ {generate} --ignore-eos --ctx 1048576 hello; }}; {line}"
-    done = subprocess.run(["bash", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    done = subprocess.run(["bash", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -184,7 +184,7 @@ def loses_a_worker(t, by, says):
                 os.kill(process, by)
     began = time.monotonic()
     t.until(rb"pilotfish: " + says, what)
-    if time.monotonic() - began > 5:
+    if time.monotonic() - began > 20:  # of a busy machine; test_heartbeat has the times
         wrong(f"{what}: said after {time.monotonic() - began:.1f} s")
     t.wait(lambda p: not p, f"{what}: processes are left")
     t.type("echo code $?; stty -a\n")

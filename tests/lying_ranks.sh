@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ranks: 2. A rank lies to the program as people launch it: one line, the documented exit code, within 10 s. test_liars
-# has every field, in one process.
+# Ranks: 2. A rank lies to the program as people launch it: one line, the documented exit code, and nobody waits for a
+# minute. test_liars has every field, in one process.
 #   lying_ranks.sh PILOTFISH TINY LIAR SCRIPTS
 set -u
 pilotfish=$1 tiny=$2 liar=$3 mpirun=$4/mpirun
@@ -12,12 +12,12 @@ mkdir liars && ln -s "$liar" liars/pilotfish # the launcher's script knows progr
 lies() {
     n_checks=$((n_checks + 1))
     local seconds=$SECONDS
-    timeout 60 "$mpirun" -n 1 "$pilotfish" generate --big big.gguf --raw -n 8 hello : \
+    timeout 120 "$mpirun" -n 1 "$pilotfish" generate --big big.gguf --raw -n 8 hello : \
         -n 1 liars/pilotfish "${@:3}" big.gguf > out 2> err < /dev/null
     local rc=$?
     [ $rc = "$1" ] || wrong "$*: exit $rc"
     [ "$(grep -c "^pilotfish: .*$2" err)" = 1 ] && [ "$(grep -c '^pilotfish: ' err)" = 1 ] || wrong "$*: not one line"
-    [ $((SECONDS - seconds)) -le 10 ] || wrong "$*: took $((SECONDS - seconds)) s"
+    [ $((SECONDS - seconds)) -le 30 ] || wrong "$*: took $((SECONDS - seconds)) s"
 }
 
 lies 5 "a Hello whose max_rows is 2147483648" Hello max_rows 2

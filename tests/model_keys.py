@@ -27,7 +27,7 @@ n_checks, wrong = 0, []
 
 def run(*arguments, stdin=""):
     return subprocess.run([PILOTFISH, *arguments], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, timeout=60)
+                          text=True, timeout=120)
 
 
 def expect(what, right, shown):

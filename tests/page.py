@@ -33,7 +33,7 @@ class Page:
         found = next(m for m in (re.search(r"ws://([^/]+)/", line) for line in self.browser.stderr) if m)
         tabs = json.load(urllib.request.urlopen(f"http://{found[1]}/json", timeout=30))
         self.socket = websocket.create_connection(
-            next(t for t in tabs if t["type"] == "page")["webSocketDebuggerUrl"], timeout=60)
+            next(t for t in tabs if t["type"] == "page")["webSocketDebuggerUrl"], timeout=120)
         self.n, self.errors = 0, []
         for part in ("Runtime", "Log", "Page"):
             self.call(f"{part}.enable")

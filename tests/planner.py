@@ -24,7 +24,7 @@ def wrong(what):
 
 
 def run(command, rc=0, **how):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=ENV, timeout=60, **how)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=ENV, timeout=120, **how)
     if done.returncode != rc:
         wrong(f"{command}: exit {done.returncode}: {done.stderr[-400:].decode()}")
     return done

@@ -57,6 +57,10 @@ for more in "--little little.gguf" "--draft-plan layerskip:2 --tp 2"; do # shell
     drafts --plan cut.json $more
 done
 mv uncut whole
+echo '{"entries": [{"block": 0}], "ids": [3, 5, 7]}' > few.json # fewer than --logprobs asks for: those that there are
+one='\[[357], -[0-9.]*\]'
+three="\[$one, $one, $one\]"
+does "\"top\": \[$three, $three, .*$three\]" "${ask[@]}" --plan few.json --logprobs 20
 drafts --depth 2
 drafts --draft-plan layerskip:1 --depth 3 --tp 2 # another exit than the plan's
 drafts --draft-plan layerskip:2 --pp 2

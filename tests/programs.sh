@@ -12,7 +12,7 @@ python3 "$hostile" big.gguf . > cases || wrong "no model of another vocabulary"
 # launch CODE PATTERN ARGUMENT...: the whole launch; the pattern is in what it says.
 launch() {
     n_checks=$((n_checks + 1))
-    timeout 60 "$mpirun" "${@:3}" > out 2> err < /dev/null
+    timeout 120 "$mpirun" "${@:3}" > out 2> err < /dev/null
     rc=$?
     [ "$rc" = "$1" ] || wrong "${*:3}: exit $rc, not $1"
     cat out err | grep -aq -- "$2" || wrong "${*:3}: does not say '$2'"

@@ -1,5 +1,5 @@
-"""Every command of README.md and its Python are run as they stand, on toys in the places of the models; the packages it
-names are those that the scripts install.
+"""Every command of README.md and its Python are run as they stand, but on toys in the places of the models, and with
+shorter waits in place of computing; the packages it names are those that the scripts install.
    readme.py PILOTFISH TINY SOURCE
 """
 import os
@@ -13,6 +13,7 @@ BIG, LITTLE = (f"models/qwen2.5-coder-{size}-instruct-q4_k_m.gguf" for size in (
 RUN = ("build/pilotfish", "scripts/mpirun", "scripts/report", "echo", "printf")
 # minutes each, or another program's files; as root (netns.sh does it)
 LEFT_OUT = ("cmake", "scripts/quickstart", "scripts/bench-pair", "sudo scripts/netns")
+WAITS = "bench spec --synthetic tD=8,tT=30 ", "bench spec --synthetic tD=1,tT=4 "
 n_wrong = 0
 
 
@@ -58,6 +59,7 @@ def main():
     indented = "".join(line[4:] + "\n" for line in prose.split("\n") if line.startswith("    "))
     lines = indented.replace("\\\n", " ").splitlines()
     commands = [line for line in lines if line.startswith(RUN)]
+    assert WAITS[0] in " ".join(commands), "no bench spec"
     forgotten = [line for line in lines if "--big" in line and not line.startswith(RUN + LEFT_OUT)]
     assert len(commands) >= 14 and not forgotten, (len(commands), forgotten)
     setup = open(os.path.join(source, "scripts/lib/setup.sh"), encoding="utf-8").read()
@@ -70,6 +72,7 @@ def main():
         for line in commands:
             below = lines[lines.index(line) + 1:]
             line = line.replace("--big ...", f"--big {BIG}").replace("--little ...", f"--little {LITTLE}")
+            line = line.replace(*WAITS)
             if " --url " in line:
                 continue
             if " serve " in line:

@@ -4,9 +4,10 @@ ids on 50 prompts, and on 12 of each further architecture.
 
   reproduce.py PILOTFISH TINY
 
-Nothing here is taken from the program, nothing is kept from one token to the next: the whole text goes through the
-model for each. Models are toys with F32 weights, read with the package gguf; the arithmetic is numpy's, but for keys
-and values, which are rounded to F16 as the program's cache has them.
+Nothing here is taken from the program but a guess of the text, so that one pass of the whole text serves many tokens:
+where it is another text than the model's own, that is found out, and costs time alone. Models are toys with F32
+weights, read with the package gguf; the arithmetic is numpy's, but for keys and values, which are rounded to F16 as the
+program's cache has them.
 """
 import json
 import os
@@ -27,7 +28,8 @@ BILD = ["--accept", "bild", "--fallback", str(FALLBACK), "--rollback", str(ROLLB
 class Model:
     def __init__(self, path):
         reader = gguf.GGUFReader(path)
-        self.w = {t.name: np.array(t.data, dtype=np.float32) for t in reader.tensors}
+        self.w = {t.name: np.array(t.data, dtype=np.float64) for t in reader.tensors}
+        self.known = {}  # text: ln p of each id to come
         arch = bytes(self.field(reader, "general.architecture")).decode()
         self.n_blocks = int(self.field(reader, f"{arch}.block_count")[0])
         self.exit_norm = "output_norm"  # a side file's exit has its own
@@ -54,20 +56,24 @@ class Model:
         """The block and the norm that a side file has for an exit (proto/files/side.h), as one more block, behind the
         blocks before it."""
         reader = gguf.GGUFReader(path)
-        numbers = {t.name: np.array(t.data, dtype=np.float32) for t in reader.tensors}
+        numbers = {t.name: np.array(t.data, dtype=np.float64) for t in reader.tensors}
         exits, ids = reader.fields["side.exit"].contents(), reader.fields.get("side.ids")
         at = exits.index(exit) if isinstance(exits, list) else 0
         norms = numbers.pop("output_norm.weight").reshape(-1, self.w["output_norm.weight"].size)
         self.w["side_norm.weight"] = norms[at]
         self.w.update(numbers)
         self.exit_norm = "side_norm"
-        self.plan = [*self.plan[:exit], (self.n_blocks + at, "am", 1)]
+        self.serve([*self.plan[:exit], (self.n_blocks + at, "am", 1)])
         if ids:
             self.cut(ids.contents())
 
     def cut(self, ids):
         """ids: a number, below it, or a list."""
+        self.known = {}
         self.ids = np.array(ids) if isinstance(ids, list) else np.arange(ids)
+
+    def serve(self, plan):
+        self.plan, self.known = plan, {}
 
     def norm(self, x, name):
         return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.eps) * self.w[name + ".weight"]
@@ -135,9 +141,9 @@ class Model:
         """What is added to x: of Gemma it is brought to size before."""
         return self.norm(y, name) if self.gemma else y
 
-    def log_p(self, ids):
-        """ln p of each id to come, after the last of ids."""
-        x = self.w["token_embd.weight"][ids].astype(np.float64)
+    def read(self, ids, n_before):
+        """A text, in one pass: what comes after its first n_before ids, and after each one behind those, is known."""
+        x = self.w["token_embd.weight"][ids]
         if self.gemma:
             x = x * np.sqrt(x.shape[-1])
         for i, part, step in self.plan:
@@ -149,17 +155,26 @@ class Model:
                 y = self.mlp(self.norm(x, f"{block}.ffn_norm"), block)
                 x = x + step * self.added(y, f"{block}.post_ffw_norm")
         head = self.w.get("output.weight", self.w["token_embd.weight"])
-        logits = np.full(len(head), -np.inf)
-        logits[self.ids] = self.norm(x[-1], self.exit_norm) @ head[self.ids].T
-        return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+        logits = np.full((len(ids) + 1 - n_before, len(head)), -np.inf)
+        logits[:, self.ids] = self.norm(x[n_before - 1 :], self.exit_norm) @ head[self.ids].T
+        logits -= logits.max(-1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
+        self.known |= {tuple(ids[: n_before + i]): row for i, row in enumerate(logits)}
+
+    def log_p(self, ids):
+        """ln p of each id to come, after the last of ids."""
+        if tuple(ids) not in self.known:
+            self.read(ids, len(ids))
+        return self.known[tuple(ids)]
 
 
-def greedy(big, ids):
-    return greedy_with_log_p(big, ids)[0]
+def greedy(big, ids, guess):
+    return greedy_with_log_p(big, ids, guess)[0]
 
 
-def greedy_with_log_p(big, ids):
-    """Each id, and ln p of it."""
+def greedy_with_log_p(big, ids, guess):
+    """Each id, and ln p of it. guess: what they may be."""
+    big.read([*ids, *guess], len(ids))
     ids, sure = list(ids), []
     for _ in range(N_TOKENS):
         log_p = big.log_p(ids)
@@ -168,9 +183,11 @@ def greedy_with_log_p(big, ids):
     return ids[-N_TOKENS:], sure
 
 
-def bild(big, little, prompt):
+def bild(big, little, prompt, guess):
     """BiLD (2302.07863, algorithm 1): little writes while it is sure (fallback), big looks at what it wrote, takes back
     what it finds too unlikely (rollback), and writes one token itself."""
+    for model in big, little:
+        model.read([*prompt, *guess], len(prompt))
     ids, end = list(prompt), len(prompt) + N_TOKENS
     counts = [0, 0]
     ids.append(int(big.log_p(ids).argmax()))
@@ -198,6 +215,7 @@ def perplexity(model, ids, window):
     sums = []
     for start in range(0, len(ids) - window + 1, window):
         own = ids[start : start + window]
+        model.read(own, 1)
         sums += [model.log_p(own[:i])[own[i]] for i in range((window + 1) // 2, window)]
     return float(np.exp(-np.mean(sums))), len(sums)
 
@@ -206,17 +224,16 @@ def run(command, **more):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **more).stdout
 
 
-def prompts(pilotfish, model, n):
-    """Texts, which go to prompts.jsonl, and their ids. The tokenizer has tests of its own."""
+def prompts(n):
+    """Texts, which go to prompts.jsonl. Their ids are what the program says: the tokenizer has tests of its own."""
     draw = random.Random(1)
     words = "the little friend was very happy and said that she would play with him all day around there One time"
     words = words.split()
     texts = [" ".join(draw.choices(words, k=draw.randint(2, 12))) for _ in range(n)]
-    ids = [[int(i) for i in run([pilotfish, "tokenize", "--model", model], input=text).split()] for text in texts]
     with open("prompts.jsonl", "w", encoding="utf-8") as out:
         for text in texts:
             print(json.dumps({"prompt": text}), file=out)
-    return texts, ids
+    return texts
 
 
 def generate(pilotfish, *options):
@@ -226,8 +243,8 @@ def generate(pilotfish, *options):
     return [json.loads(line) for line in run(command, stderr=subprocess.DEVNULL).splitlines()]
 
 
-def compare(what, expected, found):
-    n = len(expected)
+def compare(what, expected, lines):
+    n, found = len(expected), [line["ids"] for line in lines]
     wrong = [i for i in range(n) if expected[i] != found[i]]
     print(f"{what}: {n - len(wrong)} of {n} texts of {N_TOKENS} ids are the same")
     for i in wrong[:3]:
@@ -238,18 +255,15 @@ def compare(what, expected, found):
 def check(pilotfish, tiny, n_prompts, arch, *shape):
     run([tiny, "big.gguf", "--arch", arch, *shape])
     run([tiny, "little.gguf", "--arch", arch, *shape, "--left-out", "2"])
-    texts, ids = prompts(pilotfish, "big.gguf", n_prompts)
-
-    def program(*options):
-        return [line["ids"] for line in generate(pilotfish, *options)]
-
+    texts = prompts(n_prompts)
+    pair = ["--little", "little.gguf", "--draft-vocab", "0", "--little-quant", "file", "--draft-ctx", "512"]
+    plain, exact, of_bild = (generate(pilotfish, *options) for options in (["--no-draft"], pair, [*pair, *BILD]))
     big, little = Model("big.gguf"), Model("little.gguf")
-    own = [greedy(big, i) for i in ids]
-    lossy = [bild(big, little, i) for i in ids]
+    own = [greedy(big, line["prompt_ids"], line["ids"]) for line in plain]
+    lossy = [bild(big, little, line["prompt_ids"], line["ids"]) for line in of_bild]
     n_fallbacks, n_rollbacks = (sum(counts[k] for _, counts in lossy) for k in (0, 1))
     n_changed = sum(a != b for a, (b, _) in zip(own, lossy))
     print(f"{arch}: {n_fallbacks} fallbacks, {n_rollbacks} rollbacks; {n_changed} texts that big alone would not write")
-    pair = ["--little", "little.gguf", "--draft-vocab", "0", "--little-quant", "file", "--draft-ctx", "512"]
     fair = min(n_fallbacks, n_rollbacks, n_changed) > n_prompts / 8  # else these prompts show little
     text = " ".join(texts)
     all_ids = [int(i) for i in run([pilotfish, "tokenize", "--model", "big.gguf"], input=text).split()]
@@ -258,9 +272,8 @@ def check(pilotfish, tiny, n_prompts, arch, *shape):
     expected, n = perplexity(big, all_ids, 48)
     close = abs(said["perplexity"] / expected - 1) < 1e-4 and said["tokens"] == n
     print(f"{arch}, perplexity: {said['perplexity']:.5f}, here {expected:.5f}, {n} tokens")
-    return all([fair, close, compare(f"{arch}, greedy", own, program("--no-draft")),
-                compare(f"{arch}, exact", own, program(*pair)),
-                compare(f"{arch}, BiLD", [i for i, _ in lossy], program(*pair, *BILD))])
+    return all([fair, close, compare(f"{arch}, greedy", own, plain), compare(f"{arch}, exact", own, exact),
+                compare(f"{arch}, BiLD", [i for i, _ in lossy], of_bild)])
 
 
 # How a plan is spelled, and what it is: of a model of 4 blocks. A dictionary is a file's.
@@ -278,33 +291,35 @@ PLANS = [
 def check_plans(pilotfish, tiny, n_prompts, arch, *shape):
     """The model served under each plan, with its shards in another place each time."""
     run([tiny, "big.gguf", "--arch", arch, *shape])
-    _, ids = prompts(pilotfish, "big.gguf", n_prompts)
+    prompts(n_prompts)
     big, right = Model("big.gguf"), True
-    for i, (spelled, big.plan) in enumerate(PLANS):
+    for i, (spelled, plan) in enumerate(PLANS):
+        big.serve(plan)
         if isinstance(spelled, dict):
             with open("plan.json", "w", encoding="utf-8") as out:
                 json.dump(spelled, out)
             spelled = "plan.json"
         layout = ["--tp", str(1 + i % 2), "--pp", str(1 + i // 2 % 2), "--threads", str(1 + i % 2)]
         lines = generate(pilotfish, "--plan", spelled, *layout)
-        own = [greedy_with_log_p(big, prompt) for prompt in ids]
+        own = [greedy_with_log_p(big, line["prompt_ids"], line["ids"]) for line in lines]
         far = [abs(a - b) for (_, sure), line in zip(own, lines) for a, b in zip(sure, line["logprobs"])]
         mean, most = sum(far) / len(far), max(far)  # a key or value at the edge of two F16 numbers makes the most
         said = all(line["stats"]["plan"] == spelled for line in lines)
         what = f"{arch}, plan {spelled} (ln p within {mean:.1e}, at most {most:.1e})"
-        right &= compare(what, [x for x, _ in own], [x["ids"] for x in lines]) and said and mean < 1e-4 and most < 1e-3
-    return right & check_own_drafts(pilotfish, big, ids, arch)
+        right &= compare(what, [x for x, _ in own], lines) and said and mean < 1e-4 and most < 1e-3
+    return right & check_own_drafts(pilotfish, big, arch)
 
 
-def check_own_drafts(pilotfish, big, ids, arch):
+def check_own_drafts(pilotfish, big, arch):
     """Big drafts by its first blocks, whose keys and values are its own: BiLD's text is that of two models."""
     draft = Model("big.gguf")
-    big.plan, draft.plan = PLANS[0][1], PLANS[0][1][:3]
+    big.serve(PLANS[0][1])
+    draft.serve(PLANS[0][1][:3])
     lines = generate(pilotfish, "--draft-plan", "layerskip:3", *BILD)
-    lossy = [bild(big, draft, prompt) for prompt in ids]
-    changed = sum(ids != greedy(big, prompt) for (ids, _), prompt in zip(lossy, ids))
+    lossy = [bild(big, draft, line["prompt_ids"], line["ids"]) for line in lines]
+    changed = sum(ids != greedy(big, line["prompt_ids"], ids) for (ids, _), line in zip(lossy, lines))
     what = f"{arch}, BiLD over layerskip:3 ({changed} lossy)"
-    return compare(what, [x for x, _ in lossy], [x["ids"] for x in lines])
+    return compare(what, [x for x, _ in lossy], lines)
 
 
 def main():

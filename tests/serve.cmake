@@ -8,4 +8,3 @@ pilotfish_fuzz(ask lib/toy_vocab.c LIBS pf_coordinator PkgConfig::CMOCKA)
 
 add_test(NAME serve COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/serve.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR})
-set_tests_properties(serve PROPERTIES TIMEOUT 600 PROCESSORS 2)

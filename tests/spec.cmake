@@ -17,10 +17,8 @@ pilotfish_test(test_simulate test_simulate.c LIBS pf_simulator m)
 pilotfish_test(test_spec_bench test_spec_bench.c LIBS pf_coordinator m)
 add_test(NAME bench_spec COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/bench_spec.py $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny> ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(bench_spec PROPERTIES TIMEOUT 120)
 add_test(NAME trace COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/trace.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(trace PROPERTIES TIMEOUT 120)
 pilotfish_test(test_slots test_slots.c LIBS pf_worker)
 pilotfish_test(test_links test_links.c LIBS pf_worker)
 foreach(room test_lead test_lead_drafts test_lead_blocks test_lead_budget)
@@ -42,12 +40,10 @@ foreach(role verifier drafter misuse failed drops)
     pilotfish_test(test_${role} test_${role}.c lib/roles.c lib/test_coordinator.c LIBS pf_worker pf_tiny)
 endforeach()
 pilotfish_test(test_liars test_liars.c lib/liar.c LIBS pf_coordinator pf_worker pf_tiny m)
-set_tests_properties(test_liars PROPERTIES TIMEOUT 120)
 pilotfish_program(liar lib/liar_main.c lib/liar.c LIBS pf_worker m)
 add_test(NAME lying_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lying_ranks.sh $<TARGET_FILE:pilotfish>
          $<TARGET_FILE:tiny>
          $<TARGET_FILE:liar> ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(lying_ranks PROPERTIES TIMEOUT 120)
 
 # The draft policy against hindsight, over a grid of chances and times; scripts/test --long takes all of it.
 pilotfish_program(hindsight hindsight.c LIBS pf_simulator m)
@@ -60,4 +56,3 @@ target_link_libraries(fake_device PRIVATE pf_kernels)
 target_link_options(fake_device PRIVATE -Wl,--exclude-libs,ALL) # whose symbols are not the program's
 add_test(NAME devices COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/devices.sh $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
          $<TARGET_FILE:fake_device> ${CMAKE_SOURCE_DIR}/scripts)
-set_tests_properties(devices PROPERTIES TIMEOUT 120)

@@ -20,18 +20,33 @@ coordinator_is_stopped() {
     start 3 "${endless[@]}" --tp 2
     soon "text" text_is_there
     kill -STOP "$(process_of 0)"
-    sleep 57
+    sleep 50
     [ -e "/proc/$(cat pid.1)" ] || wrong "workers do not wait for a minute"
+    within 40 "the workers' end after a minute" is_gone "$pid"
     ends 5 "the coordinator is stopped"
 }
+
+# stop_for_a_second PROCESS. False: this machine was so busy that it was longer, and nothing follows from what comes;
+# after three times it is not tried again.
+n_tries=0
+stop_for_a_second() {
+    local from=${EPOCHREALTIME//[.,]/}
+    kill -STOP "$1"
+    sleep 1
+    kill -CONT "$1"
+    [ $((${EPOCHREALTIME//[.,]/} - from)) -lt 1400000 ] && return
+    n_tries=$((n_tries + 1))
+    [ $n_tries -lt 3 ] || echo "this machine is too busy to stop a rank for a second"
+    kill -KILL -- -"$pid" # to begin anew
+    wait "$pid"
+    false
+}
+is_too_busy() { [ $n_tries -ge 3 ]; }
 
 a_second_is_no_loss() {
     start 4 "${with_little[@]}" --tp 2
     soon "text" text_is_there
-    process=$(process_of "$1")
-    kill -STOP "$process"
-    sleep 1
-    kill -CONT "$process"
+    stop_for_a_second "$(process_of "$1")" || { is_too_busy || a_second_is_no_loss "$1"; return; }
     sleep 2
     grows "rank $1 goes on"
     kill -INT -- -"$pid"
@@ -89,6 +104,7 @@ the_drafter_is_stopped_until_the_end() {
 # RANK LAYOUT...: at an idle prompt nobody waits for an answer. A second is no loss there either.
 a_verifier_is_stopped_at_an_idle_prompt() {
     local rank=$1 layout="${*:2}"
+    rm -f keys
     mkfifo keys
     exec 7<> keys
     input=keys start 3 chat --big big.gguf --guard off --ctx 1048576 -n 20 "${@:2}"
@@ -96,18 +112,16 @@ a_verifier_is_stopped_at_an_idle_prompt() {
     echo hello >&7
     soon "an answer" text_is_there
     sleep 1
-    kill -STOP "$(cat "pid.$rank")"
-    sleep 1
-    kill -CONT "$(cat "pid.$rank")"
+    stop_for_a_second "$(cat "pid.$rank")" || { is_too_busy || a_verifier_is_stopped_at_an_idle_prompt "$@"; return; }
     sleep 4
     ! is_gone "$pid" || wrong "$layout, idle, rank $rank was stopped for a second: the end"
     kill -STOP "$(cat "pid.$rank")"
-    within 5 "$layout, idle, rank $rank is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+    within 20 "$layout, idle, rank $rank is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     wait "$pid"
     rc=$?
     [ "$rc" = 5 ] || wrong "$layout, idle, rank $rank is stopped: exit $rc, not 5"
     says "verifier on host .* (rank $rank, .*) does not answer: last heard" || wrong "idle: rank $rank is not named"
-    within 5 "$layout, idle, rank $rank is stopped: the ranks' end" none_is_left
+    within 20 "$layout, idle, rank $rank is stopped: the ranks' end" none_is_left
 }
 
 a_verifier_of_an_idle_server_is_stopped() {
@@ -115,7 +129,6 @@ a_verifier_of_an_idle_server_is_stopped() {
     soon "the server" says "http://"
     sleep 1
     kill -STOP "$(cat pid.2)"
-    within 5 "a rank of an idle server is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     ends 5 "a rank of an idle server is stopped"
     says "verifier on host .* (rank 2, .*) does not answer: last heard" || wrong "serve: rank 2 is not named"
 }

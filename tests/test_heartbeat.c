@@ -269,6 +269,15 @@ static void a_link_between_two_that_both_answer_is_lost_as_one_of_them_says(void
         if (lost != rows[i].expect) fail_msg("%s: %d", rows[i].what, lost);
         heartbeat_free(&p.h);
     }
+    struct played loads; /* whoever is Ready first misses the others until they are */
+    open_played(&loads, 4);
+    loads.h.workers[SHARD_2].begun = false;
+    const struct pong misses = {.busy = true, .misses = SHARD_2};
+    assert_int_equal(play(&loads, 9000, NOBODY_LOST, &misses, true), NOBODY_LOST);
+    heartbeat_begin(&loads.h, SHARD_2, loads.now_ns);
+    assert_int_equal(play(&loads, 2000, NOBODY_LOST, &misses, true), NOBODY_LOST);
+    assert_int_equal(play(&loads, 400, NOBODY_LOST, &misses, true), LINK_1_2);
+    heartbeat_free(&loads.h);
     struct played p; /* what was said before the coordinator was stopped does not count */
     open_played(&p, 4);
     assert_int_equal(play(&p, 4000, NOBODY_LOST, &(struct pong){.busy = true}, true), NOBODY_LOST);

@@ -193,6 +193,30 @@ static void a_slot_waits_for_drafts_as_long_as_the_ack_lets_it(void **state)
     scene_close(&c);
 }
 
+/* With several stages: slot 0's own row is on its way, and drafts that came late for it wait for the answer. */
+static void a_part_that_waits_for_a_token_holds_up_no_other_slot(void **state)
+{
+    (void)state;
+    struct scene c;
+    struct err err;
+    scene_open_writing(&c);
+    assert_int_equal(lead_next(c.lead, 0).n_parts, 1);
+    post_block(&c, 2, "", "\7", 4);
+    post_block(&c, 2, "\7", "\4", 5);
+    assert_int_equal(lead_wait_us(c.lead, 0), UINT64_MAX);
+    assert_int_equal(lead_next(c.lead, 0).n_parts, 0);
+    assert_int_equal(scene_post(&c, 1, 0, 2, 0, &err), OK);
+    assert_int_equal(lead_wait_us(c.lead, 0), 0);
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_true(step.n_parts == 1 && step.parts->slot == 1 && step.n_refused == 0);
+    assert_int_equal(lead_wait_us(c.lead, 0), UINT64_MAX);
+    tell(&c, 0, 3, 4, 0);
+    step = lead_next(c.lead, 0); /* the first draft was right, and its answer is on the way */
+    assert_true(step.n_refused == 1 && step.refused->status == VERDICT_LATE);
+    assert_true(step.n_parts == 1 && step.parts->slot == 0 && step.parts->rows->id == 4);
+    scene_close(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +225,7 @@ int main(void)
         cmocka_unit_test(what_follows_a_contradicted_draft_is_refused_and_the_slot_goes_on),
         cmocka_unit_test(a_slot_that_nothing_can_make_go_on_says_so),
         cmocka_unit_test(a_slot_waits_for_drafts_as_long_as_the_ack_lets_it),
+        cmocka_unit_test(a_part_that_waits_for_a_token_holds_up_no_other_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,14 +100,18 @@ static void redirect(bool away)
 /* The code of `generate`, and of its line of JSON what says the text: `said` is empty if there is none. */
 static int generate(const struct lie *lie, int i_value, char said[SAID], struct err *err)
 {
-    const char *argv[] = {"pilotfish", "generate", "--big", big,     "--little", little,       "--guard", "off",  "-n",
-                          "12",        "--raw",    "-o",    "jsonl", "hello",    "--logprobs", "2",       "--tp", "1"};
+    const char *argv[] = {"pilotfish",  "generate", "--big", big,     "--little", little,  "--guard",
+                          "off",        "-n",       "12",    "--raw", "-o",       "jsonl", "hello",
+                          "--logprobs", "2",        "--tp",  "1",     "--pp",     "1"};
     int argc = sizeof argv / sizeof *argv, tp = lie && lie->tag == TAG_PASS ? 2 : 1;
+    int pp = lie && lie->tag == TAG_TOKEN ? 2 : 1;
     struct options o;
     struct crew c = {.lie = lie, .i_value = i_value};
-    argv[argc - 1] = tp == 2 ? "2" : "1";
+    argv[argc - 3] = tp == 2 ? "2" : "1";
+    argv[argc - 1] = pp == 2 ? "2" : "1";
+    if (pp == 2) argv[4] = "--draft", argv[5] = "suffix"; /* so that the leader goes on by itself */
     int rc = options_parse(&o, argc, (char **)(uintptr_t)argv, err);
-    if (rc == OK) rc = layout_make(&c.layout, 1, 1, 1, tp, 1, o.drafter, err);
+    if (rc == OK) rc = layout_make(&c.layout, 1, 1, 1, tp, pp, o.drafter, err);
     if (rc != OK) fail_msg("%s", err->text);
     assert_non_null(c.router = router_open(c.layout.n_peers));
     struct launch launch = {.layout = c.layout, .router = c.router, .start = start, .arg = &c};

@@ -14,7 +14,7 @@ static const uint64_t ms_ns = 1000000;
 static void who_is_silent_for_a_deadline_and_a_second_is_missed(void **state)
 {
     (void)state;
-    enum { LOOK_MS = 250, OTHER = 3, BESIDE = 2 };
+    enum { LOOK_MS = 250, SELF = 1, BESIDE, OTHER, N };
     static const struct {
         const char *what;
         int heard_ms, restart_ms; /* the other is heard until then; 0: never. This one is stopped for 60 s then */
@@ -25,13 +25,17 @@ static void who_is_silent_for_a_deadline_and_a_second_is_missed(void **state)
         {"short blocks", 5000, 0, 100000, 8000, 8250},
         {"blocks of .5 s", 5000, 0, 500000, 11000, 11250},
         {"a block that cannot be", 5000, 0, UINT32_MAX, 66000, 66250},
-        {"one that never was there", 0, 0, 0, 600000, 0},
+        {"one that was never heard", 0, 0, 0, 3000, 3250},
+        {"this one was stopped before the other was heard", 0, 2000, 0, 5250, 5500},
         {"one that stays", 600000, 0, 0, 600000, 0},
         {"this one was stopped after 2 s of silence", 5000, 7000, 0, 10250, 10500},
     };
+    struct layout ranks;
+    assert_int_equal(layout_make(&ranks, N, 1, 1, 3, 1, DRAFTER_NONE, NULL), OK);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct links k = {0};
         uint64_t away_ns = 0;
+        links_begin(&k, &ranks, SELF, 7000 * ms_ns);
         int n_due = 0, n_told = 0, n_other = 0, end_ms = rows[i].missed_ms ? rows[i].missed_ms : rows[i].alive_ms;
         for (int t = LOOK_MS; t <= end_ms; t += LOOK_MS) {
             uint64_t now_ns = 7000 * ms_ns + (uint64_t)t * ms_ns + away_ns;

@@ -206,7 +206,6 @@ static void only_links_that_are_far_take_time(void **state)
     }
 }
 
-/* Whom it is from is another rank's word. */
 /* From 20 ms to none, and to 50. */
 static void another_network_holds_for_later_messages_and_keeps_their_order(void **state)
 {
@@ -235,6 +234,7 @@ static void another_network_holds_for_later_messages_and_keeps_their_order(void 
     tear_down(&s);
 }
 
+/* Whom it is from is another rank's word. */
 static void a_message_from_nobody_goes_over_no_link(void **state)
 {
     (void)state;

@@ -97,8 +97,12 @@ static void a_tail_stays_while_its_ids_become_final_and_ends_at_another(void **s
     assert_int_equal(seq_n_generated(&s), 3);
     assert_true(s.lp[3] == -.5f && s.lp[4] == -.25f && s.lp[5] == -.125f);
     assert_true(s.origin[3] == ORIGIN_DRAFT && s.origin[4] == ORIGIN_CORRECTION && s.origin[5] == ORIGIN_BIG);
-    assert_true(s.top[3 * 2].id == 7 && s.top[3 * 2 + 1].id == 8); /* two were asked for */
-    assert_true(s.top[4 * 2].id == 8 && s.top[4 * 2 + 1].id == 0); /* one came */
+    assert_true(s.top[3 * 2].id == 7 && s.top[3 * 2 + 1].id == 8);  /* two were asked for */
+    assert_true(s.top[4 * 2].id == 8 && s.top[4 * 2 + 1].id == -1); /* one came */
+    for (int i = 3, n; i < 6; i++) {
+        assert_ptr_equal(seq_top(&s, i, &n), s.top + (ptrdiff_t)i * 2);
+        assert_int_equal(n, 5 - i);
+    }
     seq_draft(&s, 5);
     seq_settle(&s);
     assert_true(s.state == SEQ_DONE && s.n_tail == 0 && !s.prefix_hash && s.ids[5] == 6);

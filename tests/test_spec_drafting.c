@@ -494,8 +494,10 @@ static void repo_s_third_part_an_end_by_little_is_not_looked_at(void **state)
                   "[  17] draft   seq 0 round 2 at 2: \"bX$\", end id\n"
                   "[  17] emit    seq 0: \"bX$\" ddd\n"
                   "[  17] done    seq 0: end id\n");
+    sim_check_counts(s, 0);
     assert_int_equal(sim_seq(s, 0)->stats.n_accepted, 3);
-    assert_int_equal(sim_seq(s, 0)->stats.n_judged, 0);
+    assert_int_equal(sim_seq(s, 0)->stats.n_drafts, 1);
+    assert_int_equal(sim_seq(s, 0)->stats.n_keeping[3], 1);
     assert_int_equal(sim_seq(s, 0)->stats.n_ends, 1);
     assert_int_equal(sim_seq(s, 0)->stats.last_ns, 17000000);
     assert_true(isnan(sim_seq(s, 0)->lp[2]) && isnan(sim_seq(s, 0)->lp[4])); /* big has said nothing of them */

@@ -18,7 +18,6 @@ add_test(NAME directories
          COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/directories.py $<TARGET_FILE:pilotfish> $<TARGET_FILE:tiny>
                   $<TARGET_FILE:ids>
          WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-set_tests_properties(directories PROPERTIES TIMEOUT 300)
 
 include(fuzz/fuzz.cmake)
 pilotfish_fuzz(tokenizer lib/toy_vocab.c LIBS pf_coordinator PkgConfig::CMOCKA)

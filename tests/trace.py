@@ -69,7 +69,7 @@ def whole_when_killed(number, *words):
             with open("killed.json", encoding="utf-8") as f:
                 n = f.read().count('"name": "pass')
     run.send_signal(number)
-    run.communicate(timeout=60)
+    run.communicate(timeout=120)
     assert run.returncode in (-number, 128 + number), (number, run.returncode)
     with open("killed.json", encoding="utf-8") as f:
         names = [event["name"] for event in json.load(f)["traceEvents"]]

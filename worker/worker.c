@@ -182,6 +182,7 @@ static int introduce(struct worker *w, struct err *err)
     if (rc == OK) rc = init_arenas(w, err);
     if (rc != OK) return rc;
     w->pulse.heard_ns = w->pulse.looked_ns = clock_now_ns();
+    links_begin(&w->links, &w->config->layout, w->config->peer, w->pulse.heard_ns);
     return worker_post(w, PEER_COORDINATOR, &(struct message){.tag = TAG_READY, .ready = {welcome.epoch}}, err);
 }
 

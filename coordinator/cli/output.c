@@ -191,11 +191,10 @@ static json_t *json_lp(float lp)
 static json_t *json_top(const struct seq *s, int at)
 {
     json_t *list = json_array();
-    int lost = 0;
-    for (int i = 0; i < s->request.settings.n_top; i++) {
-        const struct top *best = &s->top[(size_t)at * (size_t)s->request.settings.n_top + (size_t)i];
-        lost |= json_array_append_new(list, json_pack("[i o]", (int)best->id, json_lp(best->lp)));
-    }
+    int lost = 0, n;
+    const struct top *top = seq_top(s, at, &n);
+    for (int i = 0; i < n; i++)
+        lost |= json_array_append_new(list, json_pack("[i o]", (int)top[i].id, json_lp(top[i].lp)));
     return json_unless(lost, list);
 }
 

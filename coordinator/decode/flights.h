@@ -49,7 +49,8 @@ int flights_land(struct flights *f, const struct verdict *v, struct flight *out,
 /* Wanted rows that the verdict skips. */
 size_t flight_n_skipped(const struct flight *f, const struct verdict *v);
 
-/* E_PEER unless row i of the verdict has so many judged ids and so many best ones, all within the vocabulary. */
+/* E_PEER unless row i of the verdict has so many judged ids, and so many best ones or fewer, but not none; all within
+ * the vocabulary. */
 int flights_check_row(const struct flights *f, const struct verdict *v, size_t i, size_t n_judged, size_t n_top,
                       struct err *err);
 

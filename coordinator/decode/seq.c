@@ -111,7 +111,17 @@ void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const s
     if (!drafted) put_id(s, i, id);
     s->lp[i] = lp;
     s->origin[i] = (uint8_t)origin;
-    for (int k = 0; k < most && k < n_top; k++) s->top[(size_t)i * (size_t)most + (size_t)k] = top[k];
+    for (int k = 0; k < most; k++)
+        s->top[(size_t)i * (size_t)most + (size_t)k] = k < n_top ? top[k] : (struct top){.id = -1};
+}
+
+const struct top *seq_top(const struct seq *s, int at, int *n)
+{
+    int most = s->request.settings.n_top;
+    const struct top *top = s->top + (size_t)at * (size_t)most;
+    *n = 0;
+    while (*n < most && top[*n].id >= 0) ++*n;
+    return top;
 }
 
 int seqs_failed(const struct seq *seqs, int n, struct err *err)

@@ -72,7 +72,7 @@ struct seq_stats {
     uint32_t n_prompt_rows;       /* fed before the first token; fewer than ids if the slot held some */
     uint32_t n_prompt_copied;     /* of the others, if any: the first ones, which another slot held */
     uint32_t n_verifies, n_asks;  /* parts with a wanted row after the prompt; asks to the drafter */
-    uint32_t n_drafts;            /* verdicts on drafts, the leader's own too */
+    uint32_t n_drafts;            /* verdicts on drafts, the leader's own too; drafts that need none */
     uint32_t n_drafted, n_judged, n_accepted;
     uint32_t n_late;    /* of those drafted: big had written these places before they were judged */
     uint32_t n_dropped; /* of those drafted: they were on their way behind a wrong one, and were not judged */
@@ -82,7 +82,7 @@ struct seq_stats {
     uint32_t n_rollbacks, n_taken_back; /* drafts that big cut short; drafted tokens that this took back */
     uint32_t n_early;     /* of n_asks, in lossy texts: written while the draft before was verified (spec_early.c) */
     uint32_t n_discarded; /* not in n_drafted: ids written so, and thrown away */
-    uint32_t n_keeping[DRAFTS_MOST + 1]; /* of n_drafts: verdicts that kept 0, 1, 2, ... of their drafts */
+    uint32_t n_keeping[DRAFTS_MOST + 1]; /* of n_drafts: those of which 0, 1, 2, ... ids were kept */
     struct withheld withheld;
     struct draft_choice choice; /* at the text's end, of the policy for a little model's drafts */
 };
@@ -99,7 +99,7 @@ struct seq {
     uint64_t *prefix_hash; /* [n_limit + 1] owns; prefix_hash[i] is of the first i ids, the tail's included */
     float *lp;             /* [n_limit] owns; ln p of each generated id, under big */
     uint8_t *origin;       /* [n_limit] owns; enum origin */
-    struct top *top;       /* [n_limit, n_top] owns; NULL without n_top */
+    struct top *top;       /* [n_limit, n_top] owns; NULL without n_top; id -1: there are no more (seq_top) */
     struct seq_stats stats;
     struct seq *next; /* in spec's queue */
 };
@@ -120,6 +120,8 @@ void seq_draft(struct seq *s, int32_t id);
 /* Makes an id final; n_ids < n_limit. If it is the tail's first, the rest of the tail stays; any other id drops the
  * tail. top: n_top entries or NULL. */
 void seq_commit(struct seq *s, int32_t id, float lp, enum origin origin, const struct top *top, int n_top);
+/* The best ids of a generated place; *n: how many there are, fewer than were asked for where the head has fewer. */
+const struct top *seq_top(const struct seq *s, int at, int *n);
 static inline void seq_drop_tail(struct seq *s)
 {
     s->n_tail = 0;

@@ -66,16 +66,22 @@ static enum seq_end commit(struct spec *s, struct decode_slot *p, const struct v
     return how;
 }
 
-/* The authors' code ends a text where the little model ends it, or fills it: big does not see that last draft. */
+/* The authors' code ends a text where the little model ends it, or fills it: big does not see that last draft, which
+ * counts as one that was judged and kept. */
 static enum seq_end commit_unseen(struct spec *s, struct decode_slot *p)
 {
     struct seq *q = p->seq;
     enum seq_end how;
+    uint32_t n = 0;
     do { /* the last of the tail ends the text, if none before it does */
         seq_commit(q, q->ids[q->n_ids], NAN, ORIGIN_DRAFT, NULL, 0);
-        q->stats.n_accepted++;
+        n++;
         how = end_of(s, q);
     } while (how == SEQ_RUNNING);
+    q->stats.n_drafts++;
+    q->stats.n_keeping[n]++;
+    q->stats.n_accepted += n;
+    q->stats.n_judged += n;
     q->stats.last_ns = s->now;
     show_tokens(s, q);
     return how;

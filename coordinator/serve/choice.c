@@ -88,20 +88,12 @@ static json_t *chat_token(const struct choice *c, int32_t id, float lp)
                      (int)id);
 }
 
-static const struct top *top_of(const struct choice *c, int at)
-{
-    int n = c->seq.request.settings.n_top;
-    return c->seq.top + (size_t)at * (size_t)n;
-}
-
 static json_t *chat_top(const struct choice *c, int at)
 {
     json_t *list = json_array();
-    int lost = 0;
-    for (int i = 0; i < c->seq.request.settings.n_top; i++) {
-        const struct top *best = top_of(c, at) + i;
-        lost |= json_array_append_new(list, chat_token(c, best->id, best->lp));
-    }
+    int lost = 0, n;
+    const struct top *top = seq_top(&c->seq, at, &n);
+    for (int i = 0; i < n; i++) lost |= json_array_append_new(list, chat_token(c, top[i].id, top[i].lp));
     return json_unless(lost, list);
 }
 
@@ -123,12 +115,12 @@ static int tell_chat(json_t *out, const struct choice *c, int at)
 static json_t *completion_top(const struct choice *c, int at)
 {
     json_t *all = json_object();
-    int lost = 0;
-    for (int i = 0; i < c->seq.request.settings.n_top; i++) {
-        const struct top *best = top_of(c, at) + i;
-        struct gguf_str s = token_text(c, best->id);
+    int lost = 0, n;
+    const struct top *top = seq_top(&c->seq, at, &n);
+    for (int i = 0; i < n; i++) {
+        struct gguf_str s = token_text(c, top[i].id);
         json_t *text = json_text(s.s, s.n);
-        lost |= json_object_set_new(all, text ? json_string_value(text) : "", json_real(lp_of(best->lp)));
+        lost |= json_object_set_new(all, text ? json_string_value(text) : "", json_real(lp_of(top[i].lp)));
         json_decref(text);
     }
     return json_unless(lost, all);

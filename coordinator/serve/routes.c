@@ -107,14 +107,13 @@ static void get_props(struct server *v, struct exchange *x)
     json_t *params =
         json_pack("{sf si sf sf si ss}", "temperature", (double)o->temp, "top_k", o->top_k, "top_p", (double)o->top_p,
                   "min_p", (double)o->min_p, "n_predict", o->n_predict, "speculative.accept", accepts[o->accept]);
-    json_t *props =
-        json_pack("{s{si so} si ss so so ss ss si so so si si si si}", "default_generation_settings", "n_ctx",
-                  v->s->info.n_ctx, "params", params, "total_slots", o->parallel, "model_alias", v->model,
-                  "chat_template", json_text(chat->source.s ? chat->source.s : "", chat->source.n), "bos_token",
-                  json_text(bos.s, bos.n), "build_info", "pilotfish " PILOTFISH_VERSION, "drafter",
-                  drafters[o->drafter], "drafters", layout_n_drafters(&v->s->launch->layout), "draft_plans",
-                  plans_json(o, false), "draft_depths", plans_json(o, true), "groups", o->groups, "tp", o->tp, "pp",
-                  o->pp, "workers", v->s->info.n_workers);
+    json_t *props = json_pack(
+        "{s{si so} si ss so so ss ss si so so si si si si}", "default_generation_settings", "n_ctx", v->s->info.n_ctx,
+        "params", params, "total_slots", o->parallel, "model_alias", v->model, "chat_template",
+        json_text(chat->source.s ? chat->source.s : "", chat->source.n), "bos_token", json_text(bos.s, bos.n),
+        "build_info", "pilotfish " PILOTFISH_VERSION, "drafter", drafters[o->drafter], "drafters",
+        layout_n_drafters(&v->s->launch->layout), "draft_plans", plans_json(o, false), "draft_depths",
+        plans_json(o, true), "groups", o->groups, "tp", o->tp, "pp", o->pp, "workers", v->s->info.n_workers);
     exchange_reply_json(x, 200, json_unless(marks_json(o, props), props));
 }
 

@@ -767,7 +767,9 @@ static void capture(device *d, replay *r, size_t from, int n_words)
     }
     d->captures = ok && cudaGraphInstantiate(&r->graph, graph, 0) == cudaSuccess;
     if (graph) cudaGraphDestroy(graph);
-    if (!d->captures) (void)cudaGetLastError();
+    if (d->captures) return;
+    r->graph = nullptr;
+    (void)cudaGetLastError();
 }
 
 static void run_ops(device *d, size_t from, bool padded, int n_words)

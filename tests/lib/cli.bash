@@ -9,13 +9,13 @@ n_checks=0 n_wrong=0 ranks=()
 wrong() {
     n_wrong=$((n_wrong + 1))
     echo "WRONG: $1"
-    cut -c1-200 out err 2> /dev/null | sed 's/^/    | /' | head -20
+    command cut -c1-200 out err 2> /dev/null | sed 's/^/    | /' | head -20
 }
 
 # The program in one process, or over the ranks that `over` asked for.
 run() {
     n_checks=$((n_checks + 1))
-    timeout 60 "${ranks[@]}" "$pilotfish" "$@" > out 2> err < "${input:-/dev/null}"
+    timeout 120 "${ranks[@]}" "$pilotfish" "$@" > out 2> err < "${input:-/dev/null}"
     rc=$?
 }
 

@@ -105,6 +105,10 @@ const struct lie lies[] = {
     {TAG_PASS, "dropped", "55--"}, /* likewise; in a first stage no part is */
     {TAG_PASS, "hidden", "???3"},  /* NaN is named by who computes with it */
     {TAG_PASS, "n_hidden", "5---"},
+    {TAG_TOKEN, "slot", ".55-"}, /* of the last of two stages to the first */
+    {TAG_TOKEN, "id", "555-"},
+    {TAG_TOKEN, "number", "...-"},
+    {TAG_TOKEN, "h", "...-"},
 };
 const size_t n_lies = sizeof lies / sizeof *lies;
 
@@ -117,6 +121,7 @@ const struct lie *lie_find(const char *message, const char *field)
 
 int lie_peer(const struct lie *l, const struct layout *layout)
 {
+    if (l->tag == TAG_TOKEN) return group_last(layout_verifier(layout, 0));
     return group_leader(l->tag == TAG_DRAFT ? layout_drafter(layout, 0) : layout_verifier(layout, 0));
 }
 
@@ -276,6 +281,14 @@ static void tell_pass(const struct lie *l, int i, struct pass *p)
     if (!strcmp(l->field, "n_hidden")) p->n_hidden = 0;
 }
 
+static void tell_token(const struct lie *l, int i, struct token *t)
+{
+    SAY(l, i, "slot", &t->slot);
+    SAY(l, i, "id", &t->id);
+    SAY(l, i, "number", &t->number);
+    SAY(l, i, "h", &t->prefix_hash);
+}
+
 static void tell(const struct lie *l, int i, struct message *m)
 {
     switch (m->tag) {
@@ -287,6 +300,7 @@ static void tell(const struct lie *l, int i, struct message *m)
     case TAG_DRAFT: tell_draft(l, i, &m->draft); break;
     case TAG_FAIL: SAY(l, i, "code", &m->fail.code); break;
     case TAG_PASS: tell_pass(l, i, &m->pass); break;
+    case TAG_TOKEN: tell_token(l, i, &m->token); break;
     default: break;
     }
 }

@@ -462,6 +462,13 @@ void sim_check_counts(const struct sim *s, int i)
     }
     assert_int_equal(q->stats.n_accepted, of_drafts);
     assert_int_equal(q->stats.n_judged, of_drafts + corrections);
+    uint32_t n_drafts = 0, n_kept = 0;
+    for (uint32_t n = 0; n <= DRAFTS_MOST; n++) {
+        n_drafts += q->stats.n_keeping[n];
+        n_kept += n * q->stats.n_keeping[n];
+    }
+    assert_int_equal(q->stats.n_drafts, n_drafts);
+    assert_int_equal(q->stats.n_accepted, n_kept);
 }
 
 const struct draft_profile *sim_profile(const struct sim *s)

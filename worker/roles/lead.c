@@ -378,7 +378,7 @@ static bool take_part(struct lead *l, struct queued_part *q, uint64_t now_us)
     struct part part = q->part;
     bool is_there = part.slot < (uint32_t)l->c.slots->n, is_shared = lead_is_shared(l, &part);
     struct self *s = is_there ? &l->self[part.slot] : NULL;
-    if (lead_must_wait(l, &part) || (!l->shares && !has_place(l, &part, is_shared))) return false;
+    if (!l->shares && !has_place(l, &part, is_shared)) return false;
     bool copies;
     enum verdict_status status = check_part(l, &part, &copies);
     bool is_late = status == VERDICT_OK && lead_is_late(l, &part), is_new = !is_late || lead_trim(l, &part);
@@ -409,23 +409,36 @@ static void move_to_taken(struct lead *l, size_t i)
     l->n_taken++;
 }
 
-/* Takes parts in the order in which they came, until the pass is full. Where slots share it, drafts of one may wait,
- * with all that follows them, while parts of others are taken. */
+/* Takes parts in the order in which they came, until the pass is full. One that must wait lets those of other slots
+ * pass; so do drafts of one slot, with all that follows them, where several share the pass. */
 static void take_queued(struct lead *l, uint64_t now_us)
 {
     bool stops = false; /* what is not shared keeps its order */
     for (size_t i = 0; i < l->n_queued; i++) {
         struct queued_part *q = lead_queue_at(l, i);
         struct self *s = q->part.slot < (uint32_t)l->c.slots->n ? &l->self[q->part.slot] : NULL;
-        bool is_shared = lead_is_shared(l, &q->part), waits = (s && s->budget.waits) || (!is_shared && stops);
-        if (!waits && take_part(l, q, now_us)) {
+        bool is_shared = lead_is_shared(l, &q->part), must_wait = (s && s->budget.waits) || lead_must_wait(l, &q->part);
+        if (!must_wait && (is_shared || !stops) && take_part(l, q, now_us)) {
             move_to_taken(l, i);
             continue;
         }
-        if (!l->shares) return;
+        if (!l->shares && !must_wait) return;
         if (s) s->budget.waits = true;
-        stops |= !is_shared;
+        stops |= !is_shared && !must_wait;
     }
+}
+
+/* A part that waits for nothing but a pass. */
+static bool has_part(const struct lead *l)
+{
+    bool waits[SLOTS_MOST] = {false};
+    for (size_t i = l->n_taken; i < l->n_queued; i++) {
+        const struct part *part = &lead_queue_at(l, i)->part;
+        if (part->slot >= (uint32_t)l->c.slots->n) return true;
+        if (!waits[part->slot] && !lead_must_wait(l, part)) return true;
+        waits[part->slot] = true;
+    }
+    return false;
 }
 
 uint64_t lead_wait_us(const struct lead *l, uint64_t now_us)
@@ -434,7 +447,7 @@ uint64_t lead_wait_us(const struct lead *l, uint64_t now_us)
         uint64_t rest_us = l->rests_until_us - now_us, self_us = lead_self_wait_us(l, now_us);
         return self_us < rest_us ? self_us : rest_us;
     }
-    if (l->n_queued > l->n_taken && !lead_must_wait(l, &lead_queue_at(l, l->n_taken)->part)) return 0;
+    if (has_part(l)) return 0;
     for (int i = 0; i < l->c.slots->n; i++)
         if (l->self[i].lost) return 0;
     return lead_self_wait_us(l, now_us);
