@@ -84,7 +84,7 @@ the_drafter_is_stopped() {
     start 4 "${with_little[@]}" --tp 2 "$@"
     soon "text" text_is_there
     kill -STOP "$(cat pid.1)"
-    within 20 "a stopped drafter" says "note: the drafter on host .* does not answer.*go on without drafts"
+    within "$patience_s" "a stopped drafter" says "note: the drafter on host .* does not answer.*go on without drafts"
     grows "without drafts"
     kill -CONT "$(cat pid.1)" # too late: it counts no more
     sleep 1
@@ -116,12 +116,12 @@ a_verifier_is_stopped_at_an_idle_prompt() {
     sleep 4
     ! is_gone "$pid" || wrong "$layout, idle, rank $rank was stopped for a second: the end"
     kill -STOP "$(cat "pid.$rank")"
-    within 20 "$layout, idle, rank $rank is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+    within "$patience_s" "$layout, idle, rank $rank is stopped: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     wait "$pid"
     rc=$?
     [ "$rc" = 5 ] || wrong "$layout, idle, rank $rank is stopped: exit $rc, not 5"
     says "verifier on host .* (rank $rank, .*) does not answer: last heard" || wrong "idle: rank $rank is not named"
-    within 20 "$layout, idle, rank $rank is stopped: the ranks' end" none_is_left
+    within "$patience_s" "$layout, idle, rank $rank is stopped: the ranks' end" none_is_left
 }
 
 a_verifier_of_an_idle_server_is_stopped() {

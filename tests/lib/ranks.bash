@@ -1,5 +1,8 @@
 # Jobs over ranks that are caught in the middle: for tests that source lib/cli.bash, with $pilotfish, $tiny and $mpirun.
 
+# No end takes longer: 5 s on a quiet machine, which the long forms of netns and stopped hold it to.
+patience_s=${PATIENCE_S:-20}
+
 # The program as each rank starts it: it leaves its process id, and may be lost at once.
 mkdir ranks
 cat > ranks/pilotfish << END
@@ -69,14 +72,14 @@ none_is_left() {
 # ends CODE WHAT: what was started does so, without a wait that only a defect can cause, says it in one line (or none when people end it), and leaves no
 # process.
 ends() {
-    within 20 "$2: the end" is_gone "$pid" || kill -KILL -- -"$pid"
+    within "$patience_s" "$2: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     wait "$pid"
     rc=$?
     [ "$rc" = "$1" ] || wrong "$2: exit $rc, not $1"
     n_lines=$(grep -c '^pilotfish: ' err)
     [ "$n_lines" = 1 ] || { [ "$n_lines" = 0 ] && { [ "$1" = 0 ] || [ "$1" -gt 128 ]; }; } ||
         wrong "$2: $n_lines lines of ours"
-    within 20 "$2: the ranks' end" none_is_left
+    within "$patience_s" "$2: the ranks' end" none_is_left
     [ "$(tail -c 1 out)" != "" ] || truncate -s -1 out # the line's end after a text that was cut short
     cmp -s <(head -c 2000 out) <(head -c "$(stat -c %s out)" text | head -c 2000) || wrong "$2: not the text so far"
 }
