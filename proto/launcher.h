@@ -31,6 +31,8 @@ void launcher_join(int rank);
 /* The process ends by itself, and has printed its cause if the code is not 0. A signal handler may call it. */
 void launcher_leave(int code);
 
+/* The path of this program; "": not known. Borrowed for ever. */
+const char *launcher_program(void);
 /* True: this program is installed, and beside it the script, as pilotfish-mpirun. */
 bool launcher_is_installed(void);
 /* What a user types for it: scripts/mpirun, or pilotfish-mpirun. */
