@@ -199,36 +199,32 @@ static void a_drafter_is_shared_as_long_as_it_keeps_up(void **state)
     }
 }
 
+static const struct question places[] = {
+#define QUICK_HOSTS(rtt_ms_) .rtt_ms = rtt_ms_, .mbit = 1000, .little = true, .by_bytes = true
+    {"the first host is slow", 3, .read = {2, 40, 50}, .right = .8, QUICK_HOSTS(.3)},
+    {"the first host is fast", 2, .read = {50, 40}, .right = .7, QUICK_HOSTS(.3)},
+    {"the first host is as the others", 2, .right = .8, QUICK_HOSTS(.3)},
+    {"the first host is slow, and far away", 3, .read = {2, 40, 50}, .right = .9, QUICK_HOSTS(20)},
+    {"the first host is fast, and far away", 2, .read = {50, 40}, .gb = {1.2, 64}, .right = .9, QUICK_HOSTS(20)},
+};
+
 static void drafters_are_on_the_hosts_that_suit_them(void **state)
 {
     (void)state;
     static const struct {
-        struct question q;
         int drafter, verifier;
         const char *command;
-    } rows[] = {
-        {{"the first host is slow", 3, .read = {2, 40, 50}, PLAIN_NETWORK, .right = .8, .little = true,
-          .by_bytes = true},
-         1,
-         2,
-         " -n 3 -H a,b,c pilotfish"},
-        {{"the first host is fast", 2, .read = {50, 40}, PLAIN_NETWORK, .right = .7, .little = true, .by_bytes = true},
-         1,
-         0,
-         " -n 3 -H a,b,a --map-by seq pilotfish"},
-        {{"the first host is as the others", 2, PLAIN_NETWORK, .right = .8, .little = true, .by_bytes = true},
-         0,
-         1,
-         " -n 3 -H a,a,b pilotfish"},
-    };
+    } expected[] = {{1, 2, " -n 3 -H a,b,c pilotfish"},
+                    {1, 0, " -n 3 -H a,b,a --map-by seq pilotfish"},
+                    {0, 1, " -n 3 -H a,a,b pilotfish"}};
     struct asked a;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        ask(&a, &rows[i].q);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        ask(&a, &places[i]);
         const struct planner_layout *l = &a.list[0];
         const struct plan_line command = plan_command(&a.in, l, &(struct options){0}, "pilotfish");
-        if (!strstr(command.text, rows[i].command)) fail_msg("%s: %s", rows[i].q.why, command.text);
-        assert_int_equal(l->drafter_host[0], rows[i].drafter);
-        assert_int_equal(l->host[0], rows[i].verifier);
+        if (!strstr(command.text, expected[i].command)) fail_msg("%s: %s", places[i].why, command.text);
+        assert_int_equal(l->drafter_host[0], expected[i].drafter);
+        assert_int_equal(l->host[0], expected[i].verifier);
         assert_false(l->shares_cores);
     }
 }
@@ -362,6 +358,7 @@ static void the_closed_forms_are_the_simulators_within_15_percent(void **state)
         compare(&a, &q, &n_checked, &n_off);
     }
     for (size_t i = 0; i < sizeof drafters / sizeof *drafters; i++) compare(&a, &drafters[i], &n_checked, &n_off);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) compare(&a, &places[i], &n_checked, &n_off);
     assert_in_range(n_checked, 100, 300);
     assert_int_equal(n_off, 0);
 }
