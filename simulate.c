@@ -32,9 +32,9 @@ static uint64_t pass_ns(void *arg, int n_rows)
     return synthetic_pass_ns(arg, n_rows);
 }
 
-static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
+static uint64_t draft_ns(void *arg, int n_texts, int n_read, int n_drafted)
 {
-    (void)n_read;
+    (void)n_texts, (void)n_read;
     return synthetic_draft_ns(arg, n_drafted);
 }
 
@@ -116,7 +116,7 @@ enum { LAYOUT_IDS = 400, LAYOUT_TEXTS = 4, CROWD_MOST = SYNTHETIC_CURVES * SYNTH
 struct layout_run {
     const struct planner_input *in;
     const struct planner_layout *layout;
-    struct synthetic pair; /* the layout's drafts, and as many curves as there may be texts */
+    struct synthetic pair; /* what models write, with as many curves as there may be texts; and the costs' priors */
     struct planner_pass pass;
     int n_texts;
     struct seq seqs[CROWD_MOST];
@@ -129,10 +129,11 @@ static uint64_t layout_pass_ns(void *arg, int n_rows)
     return (uint64_t)planner_pass_ns(r->in, &r->pass, n_rows);
 }
 
-static uint64_t layout_draft_ns(void *arg, int n_read, int n_drafted)
+static uint64_t layout_draft_ns(void *arg, int n_texts, int n_read, int n_drafted)
 {
+    const struct layout_run *r = arg;
     (void)n_read;
-    return synthetic_draft_ns(&((const struct layout_run *)arg)->pair, n_drafted);
+    return (uint64_t)(planner_pass_ns(r->in, &r->layout->draft, n_texts) * (n_drafted > 0 ? n_drafted : 1));
 }
 
 /* The simulator's stages take equal parts of a pass, and its groups are alike. */
@@ -155,7 +156,7 @@ static struct planner_pass mean_pass(const struct planner_layout *l)
 static int submit_text(struct layout_run *r, struct simulator *sim, int i, struct err *err)
 {
     int32_t prompt[SPEC_PROMPT];
-    bool drafts = r->layout->drafter;
+    bool drafts = r->layout->drafters > 0;
     int most = r->layout->window > PLANNER_ROUND_MOST ? r->layout->window : PLANNER_ROUND_MOST;
     for (int k = 0; k < SPEC_PROMPT; k++)
         prompt[k] = synthetic_id(i / SYNTHETIC_PROMPTS % SYNTHETIC_CURVES, i % SYNTHETIC_PROMPTS, k);
@@ -174,30 +175,37 @@ static int submit_text(struct layout_run *r, struct simulator *sim, int i, struc
     return simulator_step(sim, &(struct event){.kind = EVENT_SUBMIT, .seq = &r->seqs[r->n_texts++]}, err);
 }
 
+static struct net_path path_of(double rtt_ns, double byte_ns)
+{
+    return (struct net_path){.delay_ns = (uint64_t)(rtt_ns / 2),
+                             .bits_per_s = byte_ns > 0 ? (uint64_t)(8e9 / byte_ns) : 0};
+}
+
 static struct simulator_config layout_config(struct layout_run *r)
 {
     const struct planner_layout *l = r->layout;
     const struct planner_group *g = &l->group[0];
-    int rows = l->max_rows ? l->max_rows : ROWS;
-    struct net_path path = {.delay_ns = (uint64_t)(g->rtt_ns / 2),
-                            .bits_per_s = g->byte_ns > 0 ? (uint64_t)(8e9 / g->byte_ns) : 0};
-    struct simulator_config c = {.spec = {.n_ctx = SYNTHETIC_CONTEXT,
-                                          .drafter = {.kind = l->drafter ? DRAFTER_LITTLE : DRAFTER_NONE,
-                                                      .peer = DRAFTER,
-                                                      .prior = synthetic_prior(&r->pair),
-                                                      .shares_cores = l->shares_cores,
-                                                      .n_ids = SYNTHETIC_VOCAB,
-                                                      .n_proposed = SYNTHETIC_VOCAB},
-                                          .n_groups = l->groups,
-                                          .self_max = SELF_MEASURED},
-                                 .n_stages = l->pp,
-                                 .to = {[ROLE_VERIFIER] = path},
-                                 .link = {.rtt_ns = 2 * path.delay_ns, .bytes_ns = {0, g->byte_ns}},
-                                 .models = {big, little, lp, &r->pair},
-                                 .costs = {layout_pass_ns, layout_draft_ns, r, NULL}};
+    int rows = l->max_rows ? l->max_rows : ROWS, leader = DRAFTER + l->drafters;
+    struct simulator_config c = {
+        .spec = {.n_ctx = SYNTHETIC_CONTEXT,
+                 .drafter = {.kind = l->drafters ? DRAFTER_LITTLE : DRAFTER_NONE,
+                             .peer = DRAFTER,
+                             .n = l->drafters,
+                             .prior = synthetic_prior(&r->pair),
+                             .shares_cores = l->shares_cores,
+                             .n_ids = SYNTHETIC_VOCAB,
+                             .n_proposed = SYNTHETIC_VOCAB},
+                 .n_groups = l->groups,
+                 .self_max = SELF_MEASURED},
+        .n_stages = l->pp,
+        .to = {[ROLE_DRAFTER] = path_of(l->draft_rtt_ns, l->draft_byte_ns),
+               [ROLE_VERIFIER] = path_of(g->rtt_ns, g->byte_ns)},
+        .link = {.rtt_ns = (uint64_t)(l->draft_rtt_ns + g->rtt_ns), .bytes_ns = {l->draft_byte_ns, g->byte_ns}},
+        .models = {big, little, lp, &r->pair},
+        .costs = {layout_pass_ns, layout_draft_ns, r, NULL}};
     for (int i = 0; i < l->groups; i++)
         c.spec.groups[i] = (struct spec_group){
-            LEADER + i, layout_group_slots(l->groups, l->n_running), rows, MAX_JOBS, SYNTHETIC_VOCAB, &r->profile};
+            leader + i, layout_group_slots(l->groups, l->n_running), rows, MAX_JOBS, SYNTHETIC_VOCAB, &r->profile};
     return c;
 }
 
@@ -223,7 +231,7 @@ int simulate_layout(const struct planner_input *in, struct planner_layout *l, st
     struct layout_run *r = calloc(1, sizeof *r);
     if (!r) return err_set(err, E_LAYOUT, "out of memory");
     *r = (struct layout_run){.in = in, .layout = l, .pass = mean_pass(l)};
-    r->pair = (struct synthetic){.draft_ms = layout_ms(l->draft_ns),
+    r->pair = (struct synthetic){.draft_ms = layout_ms(planner_pass_ns(in, &l->draft, 1)),
                                  .pass_ms = {layout_ms(planner_pass_ns(in, &r->pass, 1))},
                                  .n_pass_ms = 1,
                                  .n_curves = SYNTHETIC_CURVES};

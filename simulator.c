@@ -395,14 +395,14 @@ static bool write_id(struct simulator *s, struct draft_role *d, uint32_t i_slot,
 
 static int begin_draft(struct simulator *s, struct draft_role *d, struct err *err)
 {
-    int n_read = 0;
-    if (d->in_pass || d->lost || !d->drafting.n_active) return OK;
+    int n_read = 0, n_texts = d->drafting.n_active;
+    if (d->in_pass || d->lost || !n_texts) return OK;
     for (int i = 0; i < d->slots.n; i++) {
         int n_behind = d->slots.slot[i].len - d->drafting.texts[i].n_fed;
         if (d->drafting.texts[i].active && n_behind > 1) n_read += n_behind - 1;
     }
     d->in_pass = true;
-    d->pass_us = (uint32_t)(work(s, d, s->c.costs.draft_ns(s->c.costs.arg, n_read, 1)) / 1000);
+    d->pass_us = (uint32_t)(work(s, d, s->c.costs.draft_ns(s->c.costs.arg, n_texts, n_read, 1)) / 1000);
     return hold(s, &(struct held){.due_ns = d->free_ns, .kind = HELD_DRAFT, .to = d->peer}, err);
 }
 
@@ -435,7 +435,7 @@ static int ask_drafter(struct simulator *s, struct draft_role *role, const struc
     if (done) return post_draft(s, peer, s->now_ns, &draft, err);
     if (ask->block) return OK; /* an id a pass */
     while (!write_id(s, role, ask->slot, &draft)) continue;
-    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, (int)ask->n_ids, (int)draft.n_rows);
+    uint64_t ns = s->c.costs.draft_ns(s->c.costs.arg, 1, (int)ask->n_ids, (int)draft.n_rows);
     draft.us = (uint32_t)(work(s, role, ns) / 1000);
     return post_draft(s, peer, role->free_ns, &draft, err);
 }

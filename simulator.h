@@ -47,7 +47,8 @@ struct simulator_models simulator_chance_models(struct simulator_chance *chance)
 /* How long a computation takes. */
 struct simulator_costs {
     uint64_t (*pass_ns)(void *arg, int n_rows); /* of a group of verifiers */
-    uint64_t (*draft_ns)(void *arg, int n_read, int n_drafted);
+    /* Of a drafter, that reads some ids and drafts n more of each of n_texts. */
+    uint64_t (*draft_ns)(void *arg, int n_texts, int n_read, int n_drafted);
     void *arg;
     /* How many times as long a pass of n rows takes that begins while the drafter computes, and a draft that begins
      * while such a pass is computed, as cores share a memory; NULL: as long. */

@@ -17,11 +17,32 @@ int planner_verifiers(const struct planner_layout *l)
     return l->groups * l->tp * l->pp;
 }
 
+int planner_drafter_texts(const struct planner_layout *l)
+{
+    return l->drafters ? (l->n_running + l->drafters - 1) / l->drafters : 0;
+}
+
+static bool verifies(const struct planner_layout *l, int host)
+{
+    for (int i = 0; i < planner_verifiers(l); i++)
+        if (l->host[i] == host) return true;
+    return false;
+}
+
+static bool drafts(const struct planner_layout *l, int host)
+{
+    for (int i = 0; i < l->drafters; i++)
+        if (l->drafter_host[i] == host) return true;
+    return false;
+}
+
 /* Hosts that it takes, the first one's among them. */
 static int hosts_of(const struct planner_layout *l)
 {
     int n = planner_verifiers(l);
-    return l->alone ? 1 : n + (l->host[0] != 0);
+    if (l->alone) return 1;
+    for (int i = 0; i < l->drafters; i++) n += !verifies(l, l->drafter_host[i]);
+    return n + (!verifies(l, 0) && !drafts(l, 0));
 }
 
 /* ---- what is between hosts ---- */
@@ -69,18 +90,11 @@ static double product_ns(const struct planner_input *in, const struct planner_mo
     return m->multiply_adds * 1e9 / (reached_products * products);
 }
 
-static double draft_ns(const struct planner_input *in, int host)
-{
-    const struct planner_model *m = &in->little;
-    const struct planner_pass pass = {.base_ns = (m->body + m->head) * byte_ns(in, m, in->pair.draft_ms, host),
-                                      .product_ns = product_ns(in, m, host)};
-    return planner_pass_ns(in, &pass, in->goal == PLANNER_LATENCY ? 1 : in->clients);
-}
-
+/* Of a drafter. */
 static double little_bytes(const struct planner_input *in, const struct planner_layout *l)
 {
     const struct planner_model *m = &in->little;
-    double slots = l->groups * layout_group_slots(l->groups, in->clients);
+    double slots = layout_drafter_slots(l->drafters, l->groups, layout_group_slots(l->groups, in->clients));
     return spare * (m->body + m->head + m->embed + m->kv * in->ctx * slots);
 }
 
@@ -102,8 +116,7 @@ static double fixed_bytes(const struct planner_input *in, const struct planner_l
 
 static double room(const struct planner_input *in, const struct planner_layout *l, int host)
 {
-    bool drafts = l->drafter && (l->alone || host == 0);
-    return (in->hosts[host].memory_bytes - (drafts ? little_bytes(in, l) : 0)) / spare;
+    return (in->hosts[host].memory_bytes - (drafts(l, host) ? little_bytes(in, l) : 0)) / spare;
 }
 
 /* ---- shares of a group ---- */
@@ -207,6 +220,25 @@ static void set_group(struct planner_group *g, const struct planner_input *in, c
     g->byte_ns = fmax(to.byte_ns, from.byte_ns);
 }
 
+/* ---- its drafters ---- */
+
+/* All count as the slowest of them, as far away as the farthest. */
+static void set_drafters(struct planner_layout *l, const struct planner_input *in)
+{
+    const struct planner_model *m = &in->little;
+    l->shares_cores = false;
+    for (int i = 0; i < l->drafters; i++) {
+        int host = l->drafter_host[i];
+        struct planner_pass pass = {.base_ns = (m->body + m->head) * byte_ns(in, m, in->pair.draft_ms, host),
+                                    .product_ns = product_ns(in, m, host)};
+        struct way_between way = l->alone ? (struct way_between){0} : between(in, 0, host);
+        if (at_eight(in, &pass) > at_eight(in, &l->draft)) l->draft = pass;
+        l->draft_rtt_ns = fmax(l->draft_rtt_ns, 2 * way.ns);
+        l->draft_byte_ns = fmax(l->draft_byte_ns, way.byte_ns);
+        l->shares_cores |= verifies(l, host);
+    }
+}
+
 /* False: its shares do not fit. */
 static bool set_groups(struct planner_layout *l, const struct planner_input *in, bool uneven)
 {
@@ -218,8 +250,7 @@ static bool set_groups(struct planner_layout *l, const struct planner_input *in,
         set_group(&l->group[i], in, l, &c, host);
     }
     l->uneven = uneven;
-    l->shares_cores = l->alone || l->host[0] == 0;
-    l->draft_ns = l->drafter ? draft_ns(in, l->alone ? l->host[0] : 0) : 0;
+    set_drafters(l, in);
     forms_apply(in, l);
     return true;
 }
@@ -240,7 +271,7 @@ static double score(const struct planner_layout *l)
 static bool same_kind(const struct planner_layout *a, const struct planner_layout *b)
 {
     return a->groups == b->groups && a->tp == b->tp && a->pp == b->pp && a->alone == b->alone &&
-           a->drafter == b->drafter;
+           a->drafters == b->drafters;
 }
 
 static void keep(struct list *list, const struct planner_layout *l)
@@ -258,13 +289,14 @@ static void consider(struct list *list, struct planner_layout l)
 {
     const struct planner_input *in = list->in;
     struct planner_layout even = l;
-    if (l.drafter && !l.alone && l.host[0] != 0 && little_bytes(in, &l) > in->hosts[0].memory_bytes) return;
+    for (int i = 0; i < l.drafters; i++)
+        if (little_bytes(in, &l) > in->hosts[l.drafter_host[i]].memory_bytes) return;
     bool fits = set_groups(&even, in, false);
     bool better = l.tp * l.pp > 1 && set_groups(&l, in, true);
     if (better && fits) better = l.tokens_per_s > 1.02 * even.tokens_per_s;
     if (!better && !fits) return;
     const struct planner_layout *best = better ? &l : &even;
-    if (best->drafter && best->way == PLANNER_PLAIN) return; /* then a drafter is in the way */
+    if (best->drafters && best->way == PLANNER_PLAIN) return; /* then a drafter is in the way */
     keep(list, best);
 }
 
@@ -293,7 +325,8 @@ static bool has_room(const struct planner_input *in, const struct planner_layout
     return room(in, l, host) >= blocks + in->big.head / l->tp;
 }
 
-enum { WITH_FIRST = 1, NEAREST = 2, OF_ROOM = 4, N_CHOICES = 8 };
+enum { WITH_FIRST = 1, NEAREST = 2, OF_ROOM = 4, N_CHOICES = 8 }; /* of verifiers */
+enum drafters_on { BESIDE, NEAREST_LEFT, FASTEST_LEFT, N_PLACES };
 
 /* The layout's hosts, the nearest ones or those that read fastest, side by side by how near they are. WITH_FIRST: the
  * first host is one of them, and comes first. OF_ROOM: hosts for equal shares. False: there are not so many. */
@@ -311,36 +344,87 @@ static bool choose_hosts(const struct planner_input *in, struct planner_layout *
     return true;
 }
 
-static void consider_alone(struct list *list, bool drafter)
+/* The drafters' hosts: the leaders', or those without a verifier. False: there are not so many. */
+static bool place_drafters(const struct planner_input *in, struct planner_layout *l, enum drafters_on on)
 {
-    for (int i = 0; i < list->in->n_hosts; i++)
-        consider(list, (struct planner_layout){
-                           .groups = 1, .tp = 1, .pp = 1, .alone = true, .drafter = drafter, .host = {i}});
+    int left[HOSTS_MOST], n_left = 0;
+    if (on == BESIDE)
+        for (int i = 0; i < l->groups; i++) left[n_left++] = l->host[i * l->tp * l->pp];
+    for (int i = 0; i < in->n_hosts && on != BESIDE; i++)
+        if (!verifies(l, i)) left[n_left++] = i;
+    if (n_left < l->drafters) return false;
+    if (on != BESIDE) {
+        sort_hosts(in, left, n_left, on == FASTEST_LEFT);
+        sort_hosts(in, left, n_left, on == NEAREST_LEFT);
+    }
+    memcpy(l->drafter_host, left, (size_t)l->drafters * sizeof *left);
+    return true;
 }
 
-/* Without a drafter, one verifier on another host than the coordinator is no better than one process there. */
-static void consider_hosts(struct list *list, int groups, int tp, int pp, bool drafter)
+static void consider_alone(struct list *list, int drafters)
 {
-    int n = groups * tp * pp;
+    for (int i = 0; i < list->in->n_hosts; i++)
+        consider(
+            list,
+            (struct planner_layout){
+                .groups = 1, .tp = 1, .pp = 1, .alone = true, .drafters = drafters, .host = {i}, .drafter_host = {i}});
+}
+
+/* Both models on one host, or the big one alone, are no better than one process there. */
+static void consider_hosts(struct list *list, const struct planner_layout *kind)
+{
+    int n = planner_verifiers(kind);
     for (int choice = 0; choice < N_CHOICES; choice++) {
-        struct planner_layout l = {.groups = groups, .tp = tp, .pp = pp, .drafter = drafter};
-        bool alone = n == 1 && (choice & WITH_FIRST || !drafter);
-        if (!alone && choose_hosts(list->in, &l, choice)) consider(list, l);
+        struct planner_layout l = *kind;
+        if (!choose_hosts(list->in, &l, choice)) continue;
+        if (!l.drafters && n > 1) consider(list, l);
+        int before[DRAFTERS_MOST] = {-1}, first = n > 1 && forms_requests(list->in) == 1 ? BESIDE : NEAREST_LEFT;
+        for (int on = first; on < N_PLACES && l.drafters; on++) {
+            bool placed = place_drafters(list->in, &l, on);
+            if (placed && memcmp(before, l.drafter_host, sizeof before)) consider(list, l);
+            memcpy(before, l.drafter_host, sizeof before);
+        }
+    }
+}
+
+static double best_of(const struct list *list, const struct planner_layout *kind)
+{
+    for (int i = 0; i < list->n; i++)
+        if (same_kind(&list->best[i], kind)) return list->best[i].tokens_per_s;
+    return 0;
+}
+
+/* One drafter, or more as long as each has fewer texts and they give more. */
+static void consider_drafters(struct list *list, struct planner_layout kind)
+{
+    double fewer = 0;
+    for (int d = 1, n_texts = 0; d <= kind.groups && d <= DRAFTERS_MOST; d++) {
+        int n = list->n, each = (forms_requests(list->in) + d - 1) / d;
+        if (each == n_texts) continue;
+        n_texts = each;
+        kind.drafters = d;
+        consider_hosts(list, &kind);
+        double best = best_of(list, &kind);
+        if (best < fewer / host_worth) {
+            list->n = n; /* without this kind, the last one */
+            return;
+        }
+        fewer = best;
     }
 }
 
 static void consider_all(struct list *list)
 {
     const struct planner_input *in = list->in;
-    int n = in->goal == PLANNER_LATENCY ? 1 : in->clients; /* a request uses one group */
-    int most_groups = n < GROUPS_MOST ? n : GROUPS_MOST;
-    for (int drafter = 0; drafter <= in->has_little; drafter++) {
-        consider_alone(list, drafter);
-        for (int groups = 1; groups <= most_groups && groups <= in->n_hosts; groups++)
-            for (int tp = 1; groups * tp <= in->n_hosts && tp <= in->big.n_heads; tp++)
-                for (int pp = 1; groups * tp * pp <= in->n_hosts && pp <= in->big.n_blocks; pp++)
-                    consider_hosts(list, groups, tp, pp, drafter);
-    }
+    int n = forms_requests(in), most_groups = n < GROUPS_MOST ? n : GROUPS_MOST; /* a request uses one group */
+    for (int drafters = 0; drafters <= in->has_little; drafters++) consider_alone(list, drafters);
+    for (int groups = 1; groups <= most_groups && groups <= in->n_hosts; groups++)
+        for (int tp = 1; groups * tp <= in->n_hosts && tp <= in->big.n_heads; tp++)
+            for (int pp = 1; groups * tp * pp <= in->n_hosts && pp <= in->big.n_blocks; pp++) {
+                const struct planner_layout kind = {.groups = groups, .tp = tp, .pp = pp};
+                consider_hosts(list, &kind);
+                if (in->has_little) consider_drafters(list, kind);
+            }
 }
 
 void planner_sort(struct planner_layout list[], int n)

@@ -14,6 +14,11 @@ double planner_pass_ns(const struct planner_input *in, const struct planner_pass
     return computes + pass->fixed_ns + pass->row_ns * fmax(n_rows, 1);
 }
 
+int forms_requests(const struct planner_input *in)
+{
+    return in->goal == PLANNER_LATENCY ? 1 : in->clients;
+}
+
 /* A group's requests, which pass through its stages in so many flights, each of their rows. */
 struct crowd {
     const struct planner_input *in;
@@ -46,22 +51,34 @@ static double plain(const struct crowd *c)
     return beat_ns(c, 1);
 }
 
-/* With several texts drafts ahead are better. */
+/* Of a drafter that writes an id of each of so many texts. */
+static double draft_ns(const struct crowd *c, double n_texts)
+{
+    return planner_pass_ns(c->in, &c->layout->draft, n_texts);
+}
+
+static double rtt_ns(const struct crowd *c)
+{
+    return c->group->rtt_ns + c->layout->draft_rtt_ns;
+}
+
+/* With several texts of a group drafts ahead are better; those of other groups may wait for the same drafter. */
 static double sequential(const struct crowd *c, int g)
 {
-    return (g * c->layout->draft_ns + beat_ns(c, g + 1) + c->group->rtt_ns) / tokens_of(c->right, g);
+    double draft = g * draft_ns(c, 1), queue = draft * planner_drafter_texts(c->layout);
+    return fmax(draft + beat_ns(c, g + 1) + rtt_ns(c), queue) / tokens_of(c->right, g);
 }
 
 /* Blocks of k, of which a request has one in each pass while its drafts are right; behind a wrong one, what is on its
- * way is dropped, and it has a row until drafts come again. So how long it takes decides how many rows there are. */
+ * way is dropped, and it has a row until drafts come again. So how long it takes decides how many rows there are. The
+ * drafter does not know of a wrong draft before, and so writes all of its texts. */
 static double ahead(const struct crowd *c, int k)
 {
     enum { ROUNDS = 4 };
-    double a = c->right, live = 1, token_ns = 0;
+    double a = c->right, live = 1, token_ns = 0, draft = draft_ns(c, planner_drafter_texts(c->layout));
     for (int i = 0; i < ROUNDS; i++) {
-        double beat = beat_ns(c, live * k + 1 - live),
-               right_ns = a * fmax(k * c->layout->draft_ns, beat) / tokens_of(a, k - 1);
-        token_ns = (1 - a) * (beat + c->group->rtt_ns) + right_ns;
+        double beat = beat_ns(c, live * k + 1 - live), right_ns = a * fmax(k * draft, beat) / tokens_of(a, k - 1);
+        token_ns = (1 - a) * (beat + rtt_ns(c)) + right_ns;
         live = right_ns / token_ns;
     }
     return token_ns;
@@ -86,7 +103,7 @@ static struct choice choose(const struct crowd *c)
     const struct planner_input *in = c->in;
     const struct planner_layout *l = c->layout;
     struct choice best = {PLANNER_PLAIN, 0, plain(c)};
-    if (!l->drafter || (l->shares_cores && l->n_running > 1)) return best;
+    if (!l->drafters || (l->shares_cores && l->n_running > 1)) return best;
     for (int g = 1; g <= PLANNER_ROUND_MOST && c->n == 1; g++) take(&best, PLANNER_SEQUENTIAL, g, sequential(c, g));
     bool parts = !l->shares_cores; /* a draft goes as a part of its own */
     for (int k = 1; k <= BLOCK_MOST && parts && k * c->n <= in->parts_most; k++)
@@ -96,7 +113,7 @@ static struct choice choose(const struct crowd *c)
 
 static struct crowd crowd_of(const struct planner_input *in, const struct planner_layout *l, int i_group, int flights)
 {
-    int n = in->goal == PLANNER_LATENCY ? 1 : in->clients;
+    int n = forms_requests(in);
     return (struct crowd){.in = in,
                           .layout = l,
                           .group = &l->group[i_group],
@@ -121,7 +138,7 @@ static double rate(const struct planner_input *in, const struct planner_layout *
 
 void forms_apply(const struct planner_input *in, struct planner_layout *l)
 {
-    int n = in->goal == PLANNER_LATENCY ? 1 : in->clients, in_group = (n + l->groups - 1) / l->groups;
+    int n = forms_requests(in), in_group = (n + l->groups - 1) / l->groups;
     l->n_running = n;
     l->tokens_per_s = 0;
     for (int flights = 1; flights <= l->pp && flights <= in_group; flights++) {
@@ -144,6 +161,6 @@ double planner_more(const struct planner_input *in, const struct planner_layout 
     const struct crowd c = crowd_of(in, l, 0, 1);
     if (l->way != PLANNER_AHEAD || c.n != 1) return 1;
     double a = c.right, T = planner_pass_ns(in, &c.group->all, 2),
-           floor_ns = a * l->draft_ns + (1 - a) * (T + c.group->rtt_ns);
+           floor_ns = a * draft_ns(&c, 1) + (1 - a) * (T + rtt_ns(&c));
     return fmax(1, choose(&c).token_ns / floor_ns);
 }

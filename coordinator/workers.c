@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/launcher.h"
 #include "proto/show.h"
 
 int workers_init(struct workers *w, const struct layout *l, struct err *err)
@@ -24,8 +25,8 @@ int workers_hello(struct workers *w, int from, const struct hello *h, struct err
 {
     struct worker_seen *seen = &w->seen[from];
     if (h->version != WIRE_VERSION)
-        return err_set(err, E_PEER, "host %s has version %u of the protocol, this is %d: use one build everywhere",
-                       h->host, h->version, WIRE_VERSION);
+        return err_set(err, E_PEER, "host %s has version %u of the protocol, this is %d. Do: scp %s %s:%s", h->host,
+                       h->version, WIRE_VERSION, launcher_program(), h->host, launcher_program());
     if (h->peer != from) return err_set(err, E_PEER, "peer %d says Hello as peer %d", from, h->peer);
     if (seen->hello) return err_set(err, E_PEER, "peer %d says Hello twice", from);
     seen->h = *h;

@@ -1,5 +1,6 @@
 #include "proto/launcher.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -41,14 +42,19 @@ bool launcher_is_direct(void)
     return getenv("PILOTFISH_DIRECT") != NULL;
 }
 
+const char *launcher_program(void)
+{
+    static char path[PATH_MAX]; /* the same whenever it is read */
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    return n > 0 ? path : "";
+}
+
 bool launcher_is_installed(void)
 {
-    static const char name[] = "/pilotfish-mpirun";
-    char path[4096 + sizeof name];
-    ssize_t n = readlink("/proc/self/exe", path, 4096);
-    while (n > 0 && path[n - 1] != '/') n--;
-    if (n <= 0) return false;
-    memcpy(path + n - 1, name, sizeof name);
+    char path[PATH_MAX + sizeof "pilotfish-mpirun"];
+    const char *program = launcher_program(), *end = strrchr(program, '/');
+    if (!end) return false;
+    snprintf(path, sizeof path, "%.*s/pilotfish-mpirun", (int)(end - program), program);
     return access(path, X_OK) == 0;
 }
 

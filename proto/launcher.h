@@ -39,6 +39,8 @@ void launcher_leave(int code);
  * said. */
 bool launcher_lost(int *rank, int *signum);
 
+/* The path of this program; "": not known. Borrowed for ever. */
+const char *launcher_program(void);
 /* True: this program is installed, and beside it the script, as pilotfish-mpirun. */
 bool launcher_is_installed(void);
 /* What a user types for it: scripts/mpirun, or pilotfish-mpirun. */

@@ -94,6 +94,8 @@ refuses 4 "9 heads: use --tp 9 or less" generate --big big.gguf --tp 10 --raw he
 refuses 4 "4 blocks: use --pp 4 or less" generate --big big.gguf --pp 5 --raw hello
 refuses 4 "tp x pp at most" generate --big big.gguf --tp 100 --pp 100 --raw hello
 over 11 refuses 4 "9 heads: use --tp 9 or less" generate --big big.gguf --tp 10 --raw hello
+over 2 refuses 4 "2 ranks, but --groups 3 --tp 1 --pp 1 takes 4: scripts/mpirun -n 4 pilotfish" \
+    generate --big big.gguf --no-draft --groups 3 --parallel 3 --raw hello
 over 2 refuses 4 "--little takes 4: scripts/mpirun -n 4 pilotfish" \
     generate --big big.gguf --little little.gguf --tp 2 --raw -n 8 "it's so"
 ln -s "$scripts" scripts

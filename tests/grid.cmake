@@ -79,8 +79,8 @@ grid_over(DRAFTERS side LAYOUTS 2x1 1x3 2x2)
 grid_over(DRAFTERS plans LAYOUTS 2x1 2x2)
 # Drafts by a plan that is looked for meanwhile.
 grid_over(DRAFTERS swift LAYOUTS 2x2)
-# Stages and shards by weights.
-grid_over(DRAFTERS uneven LAYOUTS 2x1 3x1 2x2)
+# Stages and shards by weights, also in two and three groups.
+grid_over(DRAFTERS uneven LAYOUTS 2x1 3x1 2x2 2x2x1 3x1x2)
 # What slots copy from one another.
 grid_over(DRAFTERS copies LAYOUTS 2x2)
 

@@ -36,10 +36,10 @@ static uint64_t pass_ns(void *arg, int n_rows)
     return (uint64_t)(1e6 * tT_ms * (1 + p->slope * (n_rows - 1)));
 }
 
-static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
+static uint64_t draft_ns(void *arg, int n_texts, int n_read, int n_drafted)
 {
     const struct point *p = arg;
-    (void)n_read;
+    (void)n_texts, (void)n_read;
     return (uint64_t)(1e6 * p->tD * n_drafted);
 }
 

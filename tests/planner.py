@@ -129,7 +129,12 @@ def check_commands():
     spread = [row for row in one if not row["one_process"]]
     if len(spread) < 2 or not any(row["uneven"] and " auto" in row["command"] for row in spread):
         wrong(f"only {one}")
-    for row in one:
+    slow = write("slow", f"{HERE} 1 1 5\n{OTHER} 1 1 10 0 0\n")  # then the drafter is on the other, between two ranks
+    between = [row for row in layouts("--hosts", slow, *models, "--accept-rate", "0.95")
+               if "--map-by seq" in row["command"]]
+    if not between or [rank["host"] for rank in between[0]["ranks"]] != [HERE, OTHER, HERE]:
+        wrong(f"no drafter on the other host: {between}")
+    for row in one + between:
         if text_of(row["command"]) != alone:
             wrong(f"{row['command']}: another text")
     groups = [row for row in many if row["groups"] == 2]

@@ -55,6 +55,12 @@ launch 2 "here, but has no model for that" \
     -n 1 "${own[@]}" --little little.gguf : -n 1 "${big[@]}" : -n 1 "${little[@]}"
 launch 4 "3 ranks, but --tp 1 --pp 1 takes 2" -n 1 "${own[@]}" : -n 2 "${big[@]}"
 launch 3 "gone.gguf: cannot be opened" -n 1 "${own[@]}" : -n 1 "$pilotfish" worker --model gone.gguf
+# A model is missing on one host: the command that is told works.
+launch 3 "gone.gguf: cannot be opened: .* (host .*, rank 2)" -n 2 "${own[@]}" --pp 3 : \
+    -n 1 "${bare[@]}" --big gone.gguf --pp 3 : -n 1 "${own[@]}" --pp 3
+grep -q -- '-n 2 pilotfish ... : -n 1 pilotfish worker --model FILE : -n 1 pilotfish ...$' err ||
+    wrong "a missing model: $(cat err)"
+writes -n 2 "${own[@]}" --pp 3 : -n 1 "$pilotfish" worker --model big.gguf : -n 1 "${own[@]}" --pp 3
 launch 3 "are different models" -n 1 "${own[@]}" --tp 2 : -n 1 "${big[@]}" : -n 1 "$pilotfish" worker --model other.gguf
 launch 2 "worker computes for a coordinator on rank 0" -n 2 "${big[@]}"
 launch 2 "unknown option --nonsense" -n 1 "${own[@]}" : -n 1 "${big[@]}" --nonsense

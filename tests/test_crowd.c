@@ -90,9 +90,10 @@ static uint64_t pass_ns(void *arg, int n_rows)
     return synthetic_pass_ns(&((struct crowd *)arg)->pair, n_rows);
 }
 
-static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
+static uint64_t draft_ns(void *arg, int n_texts, int n_read, int n_drafted)
 {
     const struct crowd *c = arg;
+    (void)n_texts;
     double read_ns = n_read > 1 ? (n_read - 1) * c->plan.read_ms * MS_NS : 0;
     return synthetic_draft_ns(&c->pair, n_drafted) + (uint64_t)read_ns;
 }

@@ -149,7 +149,7 @@ static void models_are_weighed_share_by_share(void **state)
     assert_int_equal(doctor_says(&in, text), OK);
     assert_has(text, "ok    big        qwen2");
     assert_has(text, "in 2 shares");
-    assert_has(text, "rank 0, this host, verifier stage 0, shard 1: blocks 0-3, 5 heads, ");
+    assert_has(text, "rank 0, this host, verifier, stage 0, shard 1: blocks 0-3, 5 heads, ");
     assert_has(text, "rank 0, this host, drafter: blocks 0-3, 9 heads, ");
     assert_has(text, "ok    little     qwen2");
     assert_has(text, "ok    pair       the vocabularies go together");
@@ -170,11 +170,11 @@ static void models_are_weighed_share_by_share(void **state)
     in.ctx = 1 << 15;
     in.parallel = 4;
     doctor_says(&in, text);
-    int all = kv_mib(text, "verifier: ");
+    int all = kv_mib(text, "verifier");
     assert_true(all > 3);
     in.groups = 2; /* each has two of the four sequences, the drafter all */
     doctor_says(&in, text);
-    assert_int_equal(kv_mib(text, "verifier: "), all / 2);
+    assert_int_equal(kv_mib(text, "verifier"), all / 2);
     assert_int_equal(kv_mib(text, "drafter: "), all);
     in.groups = 1;
     in.tp = 2;
@@ -186,6 +186,35 @@ static void models_are_weighed_share_by_share(void **state)
     unlink(path);
 }
 
+/* Rank, host, role, blocks, heads, weights, KV, and what the host reads. */
+static void the_layout_has_a_line_for_each_share(void **state)
+{
+    (void)state;
+    char text[ROOM] = "", path[] = "/tmp/pilotfish-doctor-XXXXXX";
+    const struct mpi_world world = {.rank = 0, .size = 3, .library = "An MPI 1.0"};
+    const struct mpi_rank ranks[] = {
+        {.host = "a", .read_bytes_per_s = 10e9}, {.host = "a"}, {.host = "b", .read_bytes_per_s = 20e9}};
+    static const char *const lines[] = {"rank 1, host a, verifier, group 1: blocks 0-3, 9 heads, ",
+                                        "rank 2, host b, verifier, group 2: blocks 0-3, 9 heads, "},
+                             *const ends[] = {"MiB of KV, reads up to 10.0 GB/s\n",
+                                              "MiB of KV, reads up to 20.0 GB/s\n"};
+    close(mkstemp(path));
+    struct tiny_spec spec = tiny_spec(QUANT_Q8_0);
+    assert_int_equal(tiny_write(path, &spec), 0);
+    struct doctor_input in = plain_input();
+    in.big = path;
+    in.groups = 2;
+    in.world = &world;
+    in.ranks = ranks;
+    assert_int_equal(doctor_says(&in, text), OK);
+    for (int i = 0; i < 2; i++) {
+        assert_has(text, lines[i]);
+        const char *line = strstr(text, lines[i]), *end = strchr(line, '\n') + 1;
+        if (strncmp(end - strlen(ends[i]), ends[i], strlen(ends[i]))) fail_msg("no \"%s\" in %s", ends[i], line);
+    }
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +223,7 @@ int main(void)
         cmocka_unit_test(each_rank_has_a_line),
         cmocka_unit_test(a_file_that_is_no_model_is_bad),
         cmocka_unit_test(models_are_weighed_share_by_share),
+        cmocka_unit_test(the_layout_has_a_line_for_each_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

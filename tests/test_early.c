@@ -265,9 +265,9 @@ static uint64_t pass_ns(void *arg, int n_rows)
     return (uint64_t)(((struct costs *)arg)->pass_ms * 1e6);
 }
 
-static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
+static uint64_t draft_ns(void *arg, int n_texts, int n_read, int n_drafted)
 {
-    (void)n_read;
+    (void)n_texts, (void)n_read;
     return (uint64_t)(((struct costs *)arg)->draft_ms * n_drafted * 1e6);
 }
 

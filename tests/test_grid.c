@@ -280,7 +280,8 @@ static void plans_give_one_hash(void **state)
     assert_true(n_accepted > 0 && n_accepted < n_judged);
 }
 
-/* Each list takes its turn with each of the other axis; formats whose blocks are 1, 32 and 256 wide, and experts. */
+/* Each list takes its turn with each of the other axis, in one, two and three groups; formats whose blocks are 1, 32
+ * and 256 wide, and experts. */
 static void uneven_shares_give_one_hash(void **state)
 {
     (void)state;
@@ -304,6 +305,7 @@ static void uneven_shares_give_one_hash(void **state)
             for (int s = 0; shards[tp - 1][s]; s++)
                 for (int pp = 1; pp <= 3; pp++, n++) {
                     g.self_max = self_max(n);
+                    g.groups = 1 + n / 3 % 3;
                     g.shard_share = shards[tp - 1][s];
                     g.stage_share = stages[pp - 1][n % 2];
                     grid_run(&g, &(struct cell){(enum grid_drafter)(n % N_GRID_DRAFTERS), windows[n % 4], 1 + n % 2, tp,

@@ -34,6 +34,7 @@ static const struct planner_model little = {.body = 0.2e9,
                                             .embed = 0.08e9,
                                             .tied = true,
                                             .kv = 12288,
+                                            .multiply_adds = 0.49e9,
                                             .row_stage = 3584,
                                             .n_blocks = 24,
                                             .n_heads = 14};
@@ -46,7 +47,7 @@ struct question {
     double draft_ms, pass_ms, slope, right;
     bool little;
     int clients, max_rows; /* clients 0: latency of one */
-    int cores;             /* 0: 16 */
+    int cores[4];          /* of each host; 0: 16 */
     bool by_bytes;         /* times follow from the model, not from draft_ms, pass_ms and slope */
 };
 
@@ -81,7 +82,7 @@ static void rank(struct asked *a, const struct question *q)
     for (int i = 0; i < q->n_hosts; i++) {
         struct host *h = &a->hosts[i];
         *h = (struct host){.name = {(char)('a' + i)},
-                           .cores = q->cores ? q->cores : 16,
+                           .cores = i < 4 && q->cores[i] ? q->cores[i] : 16,
                            .memory_bytes = (i < 4 && q->gb[i] ? q->gb[i] : 64) * GB,
                            .read_bytes_per_s = (i < 4 && q->read[i] ? q->read[i] : 40) * GB,
                            .round_trip_ms = i ? q->rtt_ms : 0,
@@ -159,6 +160,75 @@ static void a_drafter_far_away_does_not_wait_for_verdicts(void **state)
     assert_int_equal(a.list[0].host[0], 1);
 }
 
+/* Two hosts of 64 cores, where a pass takes 30 ms up to 170 rows, and two small ones. There an id of each of 16 texts
+ * takes 28 ms by 2 cores, of 8 texts 14; by 16 cores 6, which the bytes take, and a pass of 16 rows 30 ms too. */
+static const struct question drafters[] = {
+#define SMALL_HOSTS(cores_) .cores = {cores_, 64, 64, cores_}, .gb = {4, 64, 64, 4}, PLAIN_NETWORK, .by_bytes = true
+    {"a shared one cannot keep up", 4, SMALL_HOSTS(2), .right = .9, .little = true, .clients = 16},
+    {"a shared one is quick enough", 4, SMALL_HOSTS(16), .right = .9, .little = true, .clients = 16, .max_rows = 16},
+    {"there is one request", 4, SMALL_HOSTS(2), .right = .9, .little = true},
+    {"its drafts are bad", 4, SMALL_HOSTS(2), .right = .2, .little = true, .clients = 16},
+};
+
+static void a_drafter_is_shared_as_long_as_it_keeps_up(void **state)
+{
+    (void)state;
+    static const struct {
+        int groups, drafters;
+        const char *answer, *command;
+    } expected[] = {
+        {2, 2, "two groups; a drafter for each on a, d, which have no part of the big one",
+         " -n 5 -H a,a,d,b,c pilotfish"},
+        {3, 1, "three groups; the little model on a, which has no part of the big one", " -n 5 -H a,a,b,c,d pilotfish"},
+        {1, 1, NULL, NULL},
+        {1, 0, "do not distribute: one process on b is as fast", NULL},
+    };
+    struct asked a;
+    for (int i = 0; i < 4; i++) {
+        const struct question *q = &drafters[i];
+        ask(&a, q);
+        const struct planner_layout *l = &a.list[0];
+        const struct plan_line answer = plan_answer(&a.in, a.list, a.n),
+                               command = plan_command(&a.in, l, &(struct options){0}, "pilotfish");
+        if (l->groups != expected[i].groups || l->drafters != expected[i].drafters)
+            fail_msg("%s: %s", q->why, answer.text);
+        if (expected[i].answer) assert_string_equal(answer.text, expected[i].answer);
+        if (expected[i].command && !strstr(command.text, expected[i].command)) fail_msg("%s", command.text);
+        assert_int_equal(strstr(command.text, " --drafters 2 ") != NULL, l->drafters == 2);
+        for (int k = 0; k < a.n; k++) assert_true(a.list[k].drafters <= a.list[k].groups);
+    }
+}
+
+static const struct question places[] = {
+#define QUICK_HOSTS(rtt_ms_) .rtt_ms = rtt_ms_, .mbit = 1000, .little = true, .by_bytes = true
+    {"the first host is slow", 3, .read = {2, 40, 50}, .right = .8, QUICK_HOSTS(.3)},
+    {"the first host is fast", 2, .read = {50, 40}, .right = .7, QUICK_HOSTS(.3)},
+    {"the first host is as the others", 2, .right = .8, QUICK_HOSTS(.3)},
+    {"the first host is slow, and far away", 3, .read = {2, 40, 50}, .right = .9, QUICK_HOSTS(20)},
+    {"the first host is fast, and far away", 2, .read = {50, 40}, .gb = {1.2, 64}, .right = .9, QUICK_HOSTS(20)},
+};
+
+static void drafters_are_on_the_hosts_that_suit_them(void **state)
+{
+    (void)state;
+    static const struct {
+        int drafter, verifier;
+        const char *command;
+    } expected[] = {{1, 2, " -n 3 -H a,b,c pilotfish"},
+                    {1, 0, " -n 3 -H a,b,a --map-by seq pilotfish"},
+                    {0, 1, " -n 3 -H a,a,b pilotfish"}};
+    struct asked a;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        ask(&a, &places[i]);
+        const struct planner_layout *l = &a.list[0];
+        const struct plan_line command = plan_command(&a.in, l, &(struct options){0}, "pilotfish");
+        if (!strstr(command.text, expected[i].command)) fail_msg("%s: %s", places[i].why, command.text);
+        assert_int_equal(l->drafter_host[0], expected[i].drafter);
+        assert_int_equal(l->host[0], expected[i].verifier);
+        assert_false(l->shares_cores);
+    }
+}
+
 static void hosts_that_differ_get_shares_that_differ(void **state)
 {
     (void)state;
@@ -232,7 +302,7 @@ static void a_single_request_gets_nothing_from_groups(void **state)
 static void a_pass_takes_what_its_bytes_and_its_multiply_adds_ask_for(void **state)
 {
     (void)state;
-    const struct question q = {"", 1, .read = {35.4}, .cores = 2, .by_bytes = true};
+    const struct question q = {"", 1, .read = {35.4}, .cores = {2}, .by_bytes = true};
     static const double rows[][2] = {{1, 30.31}, {4, 29.68}, {8, 45.56}, {16, 90.54}};
     struct asked a;
     rank(&a, &q);
@@ -248,6 +318,25 @@ static void a_pass_takes_what_its_bytes_and_its_multiply_adds_ask_for(void **sta
 
 /* ---- closed forms ---- */
 
+static void compare(struct asked *a, const struct question *q, int *n_checked, int *n_off)
+{
+    rank(a, q);
+    for (int k = a->n; k-- > 0;) { /* the best one last */
+        struct planner_layout *l = &a->list[k];
+        struct err err;
+        double form = l->tokens_per_s;
+        if (form < a->list[0].tokens_per_s / 2 || (l->pp > 1 && q->clients)) continue;
+        assert_int_equal(simulate_layout(&a->in, l, &err), OK);
+        double ratio = l->tokens_per_s / form;
+        ++*n_checked;
+        if (fabs(ratio - 1) <= .15) continue;
+        ++*n_off;
+        print_message("%s, R %g, a %g, %d clients, slope %g: %.1f token/s, simulated %.1f (%.2f) pp %d way %d w %d\n",
+                      plan_name(&a->in, l).text, q->rtt_ms, q->right, q->clients, q->slope, form, l->tokens_per_s,
+                      ratio, l->pp, l->way, l->window);
+    }
+}
+
 /* Where several requests run through stages their passes fall out of step: there the simulator alone is
  * right, and the command asks it. Layouts that are less than half as fast as the best are not compared. */
 static void the_closed_forms_are_the_simulators_within_15_percent(void **state)
@@ -255,6 +344,7 @@ static void the_closed_forms_are_the_simulators_within_15_percent(void **state)
     (void)state;
     static const double rtts[] = {0.05, 10, 80}, rights[] = {.5, .9};
     static const int clients[] = {0, 4, 32};
+    struct asked a;
     int n_checked = 0, n_off = 0;
     for (int i = 0; i < 3 * 2 * 3 * 2; i++) {
         const struct question q = {"",
@@ -265,24 +355,10 @@ static void the_closed_forms_are_the_simulators_within_15_percent(void **state)
                                    .little = true,
                                    .clients = clients[i / 6 % 3],
                                    .slope = i / 18 ? 8 : 0};
-        struct asked a;
-        rank(&a, &q);
-        for (int k = a.n; k-- > 0;) { /* the best one last */
-            struct planner_layout *l = &a.list[k];
-            struct err err;
-            double form = l->tokens_per_s;
-            if (form < a.list[0].tokens_per_s / 2 || (l->pp > 1 && q.clients)) continue;
-            assert_int_equal(simulate_layout(&a.in, l, &err), OK);
-            double ratio = l->tokens_per_s / form;
-            n_checked++;
-            if (fabs(ratio - 1) <= .15) continue;
-            n_off++;
-            print_message(
-                "%s, R %g, a %g, %d clients, slope %g: %.1f token/s, simulated %.1f (%.2f) pp %d way %d w %d\n",
-                plan_name(&a.in, l).text, q.rtt_ms, q.right, q.clients, q.slope, form, l->tokens_per_s, ratio, l->pp,
-                l->way, l->window);
-        }
+        compare(&a, &q, &n_checked, &n_off);
     }
+    for (size_t i = 0; i < sizeof drafters / sizeof *drafters; i++) compare(&a, &drafters[i], &n_checked, &n_off);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) compare(&a, &places[i], &n_checked, &n_off);
     assert_in_range(n_checked, 100, 300);
     assert_int_equal(n_off, 0);
 }
@@ -301,14 +377,19 @@ static void ranks_are_those_of_the_layout(void **state)
         struct err err;
         int n = plan_n_ranks(l);
         if (l->alone) continue;
-        assert_int_equal(
-            layout_make(&layout, n, 1, l->groups, l->tp, l->pp, l->drafter ? DRAFTER_LITTLE : DRAFTER_NONE, &err), OK);
+        assert_int_equal(layout_make(&layout, n, l->drafters ? l->drafters : 1, l->groups, l->tp, l->pp,
+                                     l->drafters ? DRAFTER_LITTLE : DRAFTER_NONE, &err),
+                         OK);
         for (int rank = 1; rank < n; rank++) {
             struct plan_rank r = plan_rank(l, rank);
             int peer = layout_peer(&layout, rank);
             const struct group *g = layout_group(&layout, peer);
             assert_int_equal(r.group, layout_i_verifier(&layout, peer));
-            if (g->role == ROLE_DRAFTER) continue;
+            if (g->role == ROLE_DRAFTER) {
+                assert_string_equal(r.role, "drafter");
+                assert_int_equal(r.host, l->drafter_host[layout_i_drafter(&layout, peer)]);
+                continue;
+            }
             assert_int_equal(r.stage, group_stage(g, peer));
             assert_int_equal(r.shard, group_shard(g, peer));
         }
@@ -406,6 +487,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_answer_is_the_one_that_is_known),
         cmocka_unit_test(a_drafter_far_away_does_not_wait_for_verdicts),
+        cmocka_unit_test(a_drafter_is_shared_as_long_as_it_keeps_up),
+        cmocka_unit_test(drafters_are_on_the_hosts_that_suit_them),
         cmocka_unit_test(hosts_that_differ_get_shares_that_differ),
         cmocka_unit_test(what_does_not_fit_is_not_offered),
         cmocka_unit_test(a_single_request_gets_nothing_from_groups),

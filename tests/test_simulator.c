@@ -48,9 +48,9 @@ static uint64_t pass_ns(void *arg, int n_rows)
     return (uint64_t)(plan->flat_ms ? plan->flat_ms : 9 + n_rows) * MS_NS;
 }
 
-static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
+static uint64_t draft_ns(void *arg, int n_texts, int n_read, int n_drafted)
 {
-    (void)n_read;
+    (void)n_texts, (void)n_read;
     return ((const struct run *)arg)->plan.flat_ms ? 0 : (uint64_t)(2 * n_drafted) * MS_NS;
 }
 

@@ -83,6 +83,7 @@ static void a_worker_says_hello_once_in_its_own_name_and_in_this_version(void **
     open_job(&w, DRAFTER_LITTLE);
     older.version = WIRE_VERSION + 1;
     expect_error(workers_hello(&w, SHARD_1, &older, &err), &err, E_PEER, "host b has version");
+    if (!strstr(err.text, ". Do: scp /") || !strstr(err.text, "/test_workers b:/")) fail_msg("%s", err.text);
     expect_error(workers_hello(&w, SHARD_2, &h, &err), &err, E_PEER, "peer 3 says Hello as peer 2");
     assert_int_equal(w.n_hello, 0);
     say_hello(&w, &h);

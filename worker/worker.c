@@ -1,11 +1,13 @@
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "proto/clock.h"
+#include "proto/launcher.h"
 #include "worker/memory.h"
 #include "worker/roles/role_drafter.h"
 #include "worker/roles/role_verifier.h"
@@ -224,6 +226,22 @@ static int no_model(const struct worker *w, struct err *err)
         layout_rank(&w->config->layout, w->config->peer), is_verifier(w) ? "verifier" : "drafter");
 }
 
+/* Over ranks a file may be missing on one host alone. */
+static int check_readable(const struct worker *w, struct err *err)
+{
+    const struct layout *l = &w->config->layout;
+    int rank = layout_rank(l, w->config->peer), n_behind = l->n_ranks - 1 - rank;
+    char host[256] = "", behind[48] = "";
+    if (l->n_ranks == 1 || access(w->config->path, R_OK) == 0) return OK;
+    const char *why = strerror(errno);
+    gethostname(host, sizeof host - 1);
+    if (n_behind) snprintf(behind, sizeof behind, " : -n %d pilotfish ...", n_behind);
+    return err_set(err, E_MODEL,
+                   "%s: cannot be opened: %s (host %s, rank %d). Do: put it there too, or give that rank a path of its "
+                   "own: %s -n %d pilotfish ... : -n 1 pilotfish worker --model FILE%s",
+                   w->config->path, why, host, rank, launcher_script(), rank, behind);
+}
+
 static int pick_device(struct worker *w, struct err *err)
 {
     char host[256] = "";
@@ -237,6 +255,7 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
     struct worker w = {.config = config, .group = layout_group(&config->layout, config->peer), .mailbox = mailbox};
     int rc = wire_arena_init(&w.in, JOB_ARENA, err);
     if (rc == OK) rc = wire_arena_init(&w.out, JOB_ARENA, err);
+    if (rc == OK && config->path && !config->synthetic) rc = check_readable(&w, err);
     if (rc == OK && config->path && !config->synthetic) rc = pick_device(&w, err);
     if (rc == OK)
         rc = config->path ? open_engine(&w, config->stage_share, config->shard_share, err) : no_model(&w, err);

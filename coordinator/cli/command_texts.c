@@ -52,10 +52,11 @@ static const char plan_more[] =
     "are those of the first host, and without files the big model counts as 28 blocks of 1536 numbers\n"
     "that take no memory.\n"
     "Without --accept-rate 80 % of drafts count as right: in code it is 90, in answers 70. --parallel\n"
-    "is 1 for latency unless it is given. The coordinator is on the first host, and the drafter\n"
-    "beside it; a host has one part of the big model at most. What does not fit into memory is not\n"
-    "offered. The best layouts by closed forms are simulated (pilotfish simulate), and ranked by\n"
-    "that; a further host must be worth 2 %, and shards another 2.\n"
+    "is 1 for latency unless it is given. The coordinator is on the first host; a host has one part of\n"
+    "the big model at most. One drafter is shared by all groups, or there are more where that pays: on\n"
+    "the nearest or the fastest hosts without a part of the big model, or, for one request, beside it.\n"
+    "What does not fit into memory is not offered. The best layouts by closed forms are simulated\n"
+    "(pilotfish simulate), and ranked by that; a further host must be worth 2 %, and shards another 2.\n"
     "Exit: 0 ok, 2 usage or the file of hosts, 3 model, 4 the models fit nowhere.\n";
 
 static const char bench_serve_more[] =

@@ -95,10 +95,10 @@ static json_t *layout_json(const struct planner_input *in, const struct planner_
 {
     static const char *const ways[] = {"plain", "sequential", "ahead"};
     const struct planner_layout *l = &list[i];
-    return json_pack("{si sf si si si si sb sb sb ss si si ss ss so ss}", "place", i + 1, "tokens_per_s",
+    return json_pack("{si sf si si si si sb si sb ss si si ss ss so ss}", "place", i + 1, "tokens_per_s",
                      l->tokens_per_s, "requests", l->n_running, "groups", l->groups, "tp", l->tp, "pp", l->pp,
-                     "one_process", l->alone, "drafter", l->drafter, "uneven", l->uneven, "way", ways[l->way], "window",
-                     l->window, "max_rows", l->max_rows, "answer", plan_answer(in, list, n).text, "why",
+                     "one_process", l->alone, "drafters", l->drafters, "uneven", l->uneven, "way", ways[l->way],
+                     "window", l->window, "max_rows", l->max_rows, "answer", plan_answer(in, list, n).text, "why",
                      plan_why(in, l).text, "ranks", ranks_json(in, l), "command", plan_command(in, l, o, program).text);
 }
 

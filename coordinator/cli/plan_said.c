@@ -34,7 +34,18 @@ static const char *number(int n)
 
 static bool is_apart(const struct planner_layout *l)
 {
-    return l->drafter && !l->shares_cores;
+    return l->drafters && !l->shares_cores;
+}
+
+/* "two drafters on a, b": where they are. */
+static void add_drafters(struct plan_line *line, const struct planner_input *in, const struct planner_layout *l)
+{
+    const char *what = l->drafters == 1 ? "the little model" : l->drafters == l->groups ? "a drafter for each" : NULL;
+    if (what)
+        add(line, "%s on ", what);
+    else
+        add(line, "%s drafters on ", number(l->drafters));
+    for (int i = 0; i < l->drafters; i++) add(line, "%s%s", i ? ", " : "", host_name(in, l->drafter_host[i]));
 }
 
 struct plan_line plan_answer(const struct planner_input *in, const struct planner_layout list[], int n)
@@ -54,7 +65,10 @@ struct plan_line plan_answer(const struct planner_input *in, const struct planne
     add(&line, "%s group%s", number(l->groups), l->groups == 1 ? "" : "s");
     if (l->tp > 1) add(&line, "; use --tp %d for latency", l->tp);
     if (l->pp > 1) add(&line, "; use --pp %d", l->pp);
-    if (is_apart(l)) add(&line, "; the little model on %s, which has no part of the big one", host_name(in, 0));
+    if (!is_apart(l)) return line;
+    add(&line, "; ");
+    add_drafters(&line, in, l);
+    add(&line, ", which ha%s no part of the big one", l->drafters == 1 ? "s" : "ve");
     return line;
 }
 
@@ -74,7 +88,7 @@ struct plan_line plan_name(const struct planner_input *in, const struct planner_
     int n = planner_verifiers(l);
     if (l->alone) {
         add(&line, "one process on %s, %s", host_name(in, l->host[0]),
-            l->drafter ? "both models" : "the big model alone");
+            l->drafters ? "both models" : "the big model alone");
         return line;
     }
     if (n == 1) add(&line, "the big model on %s", host_name(in, l->host[0]));
@@ -82,7 +96,9 @@ struct plan_line plan_name(const struct planner_input *in, const struct planner_
     if (l->tp > 1) add(&line, " of %d shards", l->tp);
     if (l->pp > 1) add(&line, " %s %d stages", l->tp > 1 ? "in each of" : "of", l->pp);
     if (n > 1) add(&line, " on %d hosts", n);
-    if (l->drafter) add(&line, ", the little model on %s", host_name(in, 0));
+    if (!l->drafters) return line;
+    add(&line, ", ");
+    add_drafters(&line, in, l);
     return line;
 }
 
@@ -93,9 +109,19 @@ static double pass_ms(const struct planner_input *in, const struct planner_layou
     return planner_pass_ns(in, &l->group[0].all, n_rows) * 1e-6;
 }
 
+/* Where drafters have several texts. */
+static void why_drafters(struct plan_line *line, const struct planner_input *in, const struct planner_layout *l)
+{
+    int n = planner_drafter_texts(l);
+    if (l->n_running == 1) return;
+    add(line, "; a drafter writes an id of each of %d texts in %.3g ms", n, planner_pass_ns(in, &l->draft, n) * 1e-6);
+    if (l->drafters > 1)
+        add(line, ", of all %d %.3g", l->n_running, planner_pass_ns(in, &l->draft, l->n_running) * 1e-6);
+}
+
 static void why_drafts(struct plan_line *line, const struct planner_layout *l)
 {
-    double rtt_ms = l->group[0].rtt_ns * 1e-6;
+    double rtt_ms = (l->group[0].rtt_ns + l->draft_rtt_ns) * 1e-6;
     if (l->way == PLANNER_AHEAD)
         add(line,
             "the little model has cores of its own and runs ahead, %d at a time: only a wrong draft takes a round trip "
@@ -144,6 +170,7 @@ struct plan_line plan_why(const struct planner_input *in, const struct planner_l
     if (l->way != PLANNER_PLAIN) {
         if (*line.text) add(&line, "; ");
         why_drafts(&line, l);
+        why_drafters(&line, in, l);
     }
     if (*line.text && !l->alone) return line;
     if (l->n_running > 1 && l->way == PLANNER_PLAIN)
@@ -158,14 +185,14 @@ struct plan_line plan_why(const struct planner_input *in, const struct planner_l
 
 int plan_n_ranks(const struct planner_layout *l)
 {
-    return l->alone ? 1 : 1 + l->drafter + planner_verifiers(l);
+    return l->alone ? 1 : 1 + l->drafters + planner_verifiers(l);
 }
 
 struct plan_rank plan_rank(const struct planner_layout *l, int i)
 {
-    int v = i - 1 - l->drafter;
+    int v = i - 1 - l->drafters;
     if (l->alone) return (struct plan_rank){"all", l->host[0], -1, -1, -1};
-    if (v < 0) return (struct plan_rank){i ? "drafter" : "coordinator", 0, -1, -1, -1};
+    if (v < 0) return (struct plan_rank){i ? "drafter" : "coordinator", i ? l->drafter_host[i - 1] : 0, -1, -1, -1};
     return (struct plan_rank){"verifier", l->host[v], v / (l->tp * l->pp), v / l->tp % l->pp, v % l->tp};
 }
 
@@ -174,6 +201,17 @@ struct plan_rank plan_rank(const struct planner_layout *l, int i)
 static void add_number(struct plan_line *line, const char *option, int value)
 {
     add(line, " --%s %d", option, value);
+}
+
+/* Whether the ranks of a host follow one another: else the launcher would put them together. */
+static bool in_order(const struct planner_layout *l)
+{
+    int n = plan_n_ranks(l);
+    for (int i = 1; i < n; i++)
+        for (int k = 0; k < i - 1; k++)
+            if (plan_rank(l, k).host == plan_rank(l, i).host && plan_rank(l, i - 1).host != plan_rank(l, i).host)
+                return false;
+    return true;
 }
 
 static void add_launcher(struct plan_line *line, const struct planner_input *in, const struct planner_layout *l,
@@ -187,7 +225,7 @@ static void add_launcher(struct plan_line *line, const struct planner_input *in,
     }
     add(line, "%s -n %d -H ", launcher_script(), n);
     for (int i = 0; i < n; i++) add(line, "%s%s", i ? "," : "", host_name(in, plan_rank(l, i).host));
-    add(line, " pilotfish");
+    add(line, "%s pilotfish", in_order(l) ? "" : " --map-by seq");
 }
 
 static void add_file(struct plan_line *line, const char *option, const char *path, const char *otherwise)
@@ -204,7 +242,8 @@ struct plan_line plan_command(const struct planner_input *in, const struct plann
     add_launcher(&line, in, l, program);
     add(&line, " %s", many ? "serve" : "generate");
     add_file(&line, "big", o->big, "B.gguf");
-    if (l->drafter) add_file(&line, "little", o->little, "L.gguf");
+    if (l->drafters) add_file(&line, "little", o->little, "L.gguf");
+    if (l->drafters > 1) add_number(&line, "drafters", l->drafters);
     if (l->groups > 1) add_number(&line, "groups", l->groups);
     if (l->tp > 1) add_number(&line, "tp", l->tp);
     if (l->pp > 1) add_number(&line, "pp", l->pp);

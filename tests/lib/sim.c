@@ -87,9 +87,10 @@ static uint64_t pass_ns(void *arg, int n_rows)
     return jittered_ns(s, s->c.pass_ms);
 }
 
-static uint64_t draft_ns(void *arg, int n_read, int n_drafted)
+static uint64_t draft_ns(void *arg, int n_texts, int n_read, int n_drafted)
 {
     struct sim *s = arg;
+    (void)n_texts;
     return jittered_ns(s, s->c.draft_ms * n_drafted + s->c.read_ms * n_read);
 }
 

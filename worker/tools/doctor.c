@@ -184,6 +184,18 @@ static int need_add(struct report *r, struct need *need, enum role role, const c
     return OK;
 }
 
+/* What the cores of a rank's host read together; 0: not known. */
+static double read_of(const struct report *r, int rank)
+{
+    const struct doctor_input *in = r->in;
+    double most = 0;
+    if (!in->world || !in->ranks) return r->read_bps;
+    for (int i = 0; i < in->world->size; i++)
+        if (!strcmp(in->ranks[i].host, in->ranks[rank].host) && in->ranks[i].read_bytes_per_s > most)
+            most = in->ranks[i].read_bytes_per_s;
+    return most;
+}
+
 /* What a rank will have. No line where the ranks are not those of the layout, which is said already. */
 static void say_share(struct report *r, enum role role, int group, const struct share *share,
                       const struct engine_info *info)
@@ -191,18 +203,19 @@ static void say_share(struct report *r, enum role role, int group, const struct 
     const struct doctor_input *in = r->in;
     struct layout l;
     struct err ignored;
-    char host[72] = "this host", place[64] = "", reads[64] = "";
+    char host[72] = "this host", in_group[24] = "", place[64] = "", reads[64] = "";
     if (doctor_layout(in, &l, &ignored) != OK) return;
     const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l, group) : layout_verifier(&l, group);
     int rank = layout_rank(&l, group_peer(g, share->stage, share->shard));
     if (in->world && in->ranks) snprintf(host, sizeof host, "host %.60s", in->ranks[rank].host);
-    if (group_n_peers(g) > 1) snprintf(place, sizeof place, " stage %d, shard %d", share->stage, share->shard);
-    if (in->world && in->ranks && !strcmp(in->ranks[rank].host, in->ranks[0].host) && r->read_bps > 0)
-        snprintf(reads, sizeof reads, ", reads up to %.1f GB/s", r->read_bps / 1e9);
-    report_ok(r, "layout", "rank %d, %s, %s%s: blocks %d-%d, %d head%s, %llu MiB of weights, %llu MiB of KV%s", rank,
-              host, role == ROLE_DRAFTER ? "drafter" : "verifier", place, info->entry_from, info->entry_to - 1,
-              info->n_heads, info->n_heads == 1 ? "" : "s", (unsigned long long)(info->weights_bytes >> 20),
-              (unsigned long long)(kv_bytes(r, role, info) >> 20), reads);
+    if (role == ROLE_VERIFIER && in->groups > 1) snprintf(in_group, sizeof in_group, ", group %d", group + 1);
+    if (group_n_peers(g) > 1) snprintf(place, sizeof place, ", stage %d, shard %d", share->stage, share->shard);
+    if (read_of(r, rank) > 0) snprintf(reads, sizeof reads, ", reads up to %.1f GB/s", read_of(r, rank) / 1e9);
+    report_ok(r, "layout", "rank %d, %s, %s%s%s: blocks %d-%d, %d head%s, %llu MiB of weights, %llu MiB of KV%s", rank,
+              host, role == ROLE_DRAFTER ? "drafter" : "verifier", in_group, place, info->entry_from,
+              info->entry_to - 1, info->n_heads, info->n_heads == 1 ? "" : "s",
+              (unsigned long long)(info->weights_bytes >> 20), (unsigned long long)(kv_bytes(r, role, info) >> 20),
+              reads);
 }
 
 static void say_model(struct report *r, struct need *need, enum role role, const char *path, int groups, int tp, int pp)
