@@ -98,7 +98,8 @@ def check_found(report, folder):
             {"step": 99, "loss": .5, "held_loss": 1.5, "held_agreement": .25}]
     plans = [{"plan": f"skip:{i}", "bytes": 1 - .1 * i, "perplexity": 9.5 + i, "agreement": 1 - .2 * i,
               "frontier": i != 2} for i in range(4)]
-    for name, rows in zip(names, (held, losses, plans)):
+    asked = {"trainer": "layerskip.py", "seed": 3, "blocks": 8}
+    for name, rows in zip(names, (held, [asked, *losses], plans)):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
             out.writelines(json.dumps(row) + "\n" for row in rows)
     page = os.path.join(folder, "found.html")
@@ -112,7 +113,8 @@ def check_found(report, folder):
     first, agreement, second = sections["training"]
     assert first["series"] == {"trained rows": 3, "held rows": 2} and first["note"] == ["side.gguf.log"], first
     assert first["x-axis"] == ["step"] and first["y-axis"] == ["loss"] and agreement["series"] == {"held rows": 2}
-    assert second["series"] == {"trained rows": 5, "moving mean": 5} and second["note"] == ["exits.gguf.log"], second
+    assert second["series"] == {"trained rows": 5, "moving mean": 5} and second["note"] == [
+        "exits.gguf.log: layerskip.py, seed 3"], second
     assert [c["title"][0] for c in sections["plans"]] == ["Perplexity against bytes", "Agreement against bytes"]
     assert all(c["series"] == {"plans": 4, "on the frontier": 3} for c in sections["plans"]), sections["plans"]
     numbers = list(csv.DictReader(open(os.path.join(folder, "found-training.csv"), encoding="utf-8")))
