@@ -28,7 +28,7 @@ def losses(logs):
            for file, rows in logs]
     columns = list(dict.fromkeys(name for _, _, rows in cut for row in rows for name in row))
     for file, asked, rows in [of for of in cut if of[2]]:
-        note = ": ".join([file, *(f"{one['trainer']}, seed {one['seed']}" for one in asked)])
+        note = ": ".join([file, *(f"{one['trainer']} with seed {one['seed']}" for one in asked)])
         named = [(name, colour, curve(rows, field)) for name, colour, field in CURVES]
         shown = [Series(name, colour, "line", points) for name, colour, points in named if points]
         like = [{"log": file, **{name: row.get(name) for name in columns}} for row in rows]
