@@ -14,7 +14,8 @@ pilotfish, tiny, source = sys.argv[1:]
 # Minutes each, or as root (netns.sh does it). What a training would write is a copy of what is not trained.
 LEFT_OUT = ("scripts/bench-exits", "sudo scripts/netns",
             r"scripts/train/(layerskip|ode).py train .*(--steps 500|gguf$)")
-CHANGED = (("--minutes 1[02]|--steps 700", "--steps 2"), ("--prompts 4", "--prompts 1"), ("--remove 6", "--remove 1"),
+CHANGED = (("--minutes 1[02]|--steps [37]00", "--steps 2"), ("--prompts 4", "--prompts 1"),
+           ("--remove 6", "--remove 1"),
            (r"(.*(layerskip|ode)\.py .*)", r"\1 --text head.txt"))  # the default is fetched
 n_wrong = 0
 
