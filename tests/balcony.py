@@ -100,7 +100,8 @@ def main():
         def train(out, *options, exits=str(EXIT)):
             run(*script, "--out", out, "--exits", exits, *options)
             with open(out + ".log", encoding="utf-8") as f:
-                return [json.loads(line) for line in f]
+                asked, *lines = map(json.loads, f)
+            return lines if asked["trainer"] == "balcony.py" and asked["seed"] == 1 else []
 
         def generate(*options):
             lines = run(pilotfish, "generate", "--big", "big.gguf", "--prompts", "prompts.jsonl", "--raw",

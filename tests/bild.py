@@ -133,7 +133,9 @@ with tempfile.TemporaryDirectory() as folder:
     stopped(*train, "--steps", "10")
     run(*script(*train, "--steps", steps, "--out", "aligned.gguf"))
     with open("aligned.gguf.log", encoding="utf-8") as log:
-        lines = [json.loads(line) for line in log]
+        asked, *lines = map(json.loads, log)
+    if asked["trainer"] != "bild.py" or asked["seed"] != 1 or asked["steps"] != int(steps):
+        wrong(f"the log begins with {asked}")
     print(lines[0], lines[-1], sep="\n")
     if not lines[-1]["held_loss"] < lines[0]["held_loss"] or lines[-1]["step"] != int(steps):
         wrong("held answers: no lower loss")

@@ -68,6 +68,10 @@ grep -q "^2,4,0.[0-9]*,[0-9.]*,$blocks,4," out || wrong "bench-exits: not $block
 "${exits[@]}" --exits 1 --kinds translation --each 1 --launch "$3/mpirun -n 3" -- --raw --ignore-eos --pp 2 > out 2> err
 { [ "$(grep -cP '^ +1 +[24] +[0-9.]+% +[0-9.]+ +[0-9.]+ +4 +[0-9.]+ +[0-9.]+ +[0-9.]+$' out)" = 2 ]; } ||
     wrong "bench-exits over ranks: no table: $(cat err)"
+"$2" side.gguf --side big.gguf --exit 3 || wrong "no side file" # a copy of the last block: as good as it
+"${exits[@]}" --side side.gguf --exits 3 -o csv -- --raw --ignore-eos > out 2> err ||
+    wrong "bench-exits --side: exit $?"
+{ [ "$(wc -l < out)" = 3 ] && grep -q '^3,2,1.0,2.875,4.0,4,' out; } || wrong "bench-exits --side: $(cat out err)"
 "${exits[@]}" --exits 2-5 > out 2> err
 rc=$?
 { [ "$rc" = 1 ] && grep -q '^bench-exits: --exits 2-5: the model has 4 blocks$' err; } || wrong "bench-exits: exit $rc"

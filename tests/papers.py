@@ -12,8 +12,10 @@ import tempfile
 
 pilotfish, tiny, source = sys.argv[1:]
 # Minutes each, or as root (netns.sh does it). What a training would write is a copy of what is not trained.
-LEFT_OUT = ("scripts/bench-exits", "sudo scripts/netns", r"scripts/train/\w+.py train .*--steps 500")
-CHANGED = (("--minutes 1[02]|--steps 700", "--steps 2"), ("--prompts 4", "--prompts 1"), ("--remove 6", "--remove 1"),
+LEFT_OUT = ("scripts/bench-exits", "sudo scripts/netns",
+            r"scripts/train/(layerskip|ode).py train .*(--steps 500|gguf$)")
+CHANGED = (("--minutes 1[02]|--steps [37]00", "--steps 2"), ("--prompts 4", "--prompts 1"),
+           ("--remove 6", "--remove 1"),
            (r"(.*(layerskip|ode)\.py .*)", r"\1 --text head.txt"))  # the default is fetched
 n_wrong = 0
 
@@ -35,7 +37,7 @@ def check_options(line, known):
     for word in shlex.split(line):
         if word in ("python3", "sudo", "--"):
             continue
-        if word == "pilotfish" or word.startswith("scripts/"):
+        if word == "pilotfish" or word.startswith("scripts/") and "*" not in word:
             program, named = [word], False
         elif word.startswith("-"):
             named = True
@@ -60,7 +62,8 @@ def make_files(folder):
     big = os.path.join(folder, "B.gguf")
     shape = ("--blocks", "30", "--ctx", "1024", "--embd", "64", "--heads", "2", "--kv-heads", "1", "--ff", "128")
     subprocess.run([tiny, big, *shape], check=True)
-    for name in ("SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-360M-Instruct.gguf", "L.gguf"):
+    for name in ("SmolLM2-135M-Instruct.Q4_1.gguf", "L.gguf", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+                 "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"):
         os.symlink("B.gguf", os.path.join(folder, name))
     shutil.copy(os.path.join(source, "tests/data/wikitext-2/head.txt"), folder)
     with open(os.path.join(folder, "head.txt"), encoding="utf-8") as f:

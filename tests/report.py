@@ -98,7 +98,8 @@ def check_found(report, folder):
             {"step": 99, "loss": .5, "held_loss": 1.5, "held_agreement": .25}]
     plans = [{"plan": f"skip:{i}", "bytes": 1 - .1 * i, "perplexity": 9.5 + i, "agreement": 1 - .2 * i,
               "frontier": i != 2} for i in range(4)]
-    for name, rows in zip(names, (held, losses, plans)):
+    asked = {"trainer": "layerskip.py", "seed": 3, "blocks": 8}
+    for name, rows in zip(names, (held, [asked, *losses], plans)):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
             out.writelines(json.dumps(row) + "\n" for row in rows)
     page = os.path.join(folder, "found.html")
@@ -112,12 +113,33 @@ def check_found(report, folder):
     first, agreement, second = sections["training"]
     assert first["series"] == {"trained rows": 3, "held rows": 2} and first["note"] == ["side.gguf.log"], first
     assert first["x-axis"] == ["step"] and first["y-axis"] == ["loss"] and agreement["series"] == {"held rows": 2}
-    assert second["series"] == {"trained rows": 5, "moving mean": 5} and second["note"] == ["exits.gguf.log"], second
+    assert second["series"] == {"trained rows": 5, "moving mean": 5} and second["note"] == [
+        "exits.gguf.log: layerskip.py with seed 3"], second
     assert [c["title"][0] for c in sections["plans"]] == ["Perplexity against bytes", "Agreement against bytes"]
     assert all(c["series"] == {"plans": 4, "on the frontier": 3} for c in sections["plans"]), sections["plans"]
     numbers = list(csv.DictReader(open(os.path.join(folder, "found-training.csv"), encoding="utf-8")))
     assert [(n["log"], n["step"], n["loss"]) for n in numbers if n["log"] == names[1]] == [
         (names[1], str(row["step"]), str(row["loss"])) for row in losses]
+
+
+def check_kept_logs(report, folder):
+    """Each trainer's log in full is kept: with its seed, within 15 minutes of two cores, with a loss that falls; and
+    the page draws all of them."""
+    kept = os.path.join(scripts, "train", "logs")
+    paths = [os.path.join(kept, name) for name in sorted(os.listdir(kept))]
+    trainers = set()
+    for path in paths:
+        asked, *rows = [json.loads(line) for line in open(path, encoding="utf-8")]
+        assert isinstance(asked["seed"], int) and rows[-1]["cpu_seconds"] <= 2 * 15 * 60, (path, rows[-1])
+        loss = "held_loss" if "held_loss" in rows[0] else "loss"
+        assert rows[-1][loss] < rows[0][loss] - .1, (path, rows[0], rows[-1])
+        assert os.sep not in "".join(open(path, encoding="utf-8")), path
+        trainers.add(asked["trainer"])
+    assert trainers == {"balcony.py", "bild.py", "layerskip.py", "ode.py"}, trainers
+    page = os.path.join(folder, "kept.html")
+    call(report, *paths, "--out", page)
+    notes = {chart["note"][0] for chart in charts_of(open(page, encoding="utf-8").read())["training"]}
+    assert len(notes) == len(paths) and all("seed" in note for note in notes), notes
 
 
 def check_quality(report, folder, simulated):
@@ -171,6 +193,7 @@ def main():
         check_page(page, [json.loads(line) for line in rows.splitlines()], 2)
 
         check_found(report, folder)
+        check_kept_logs(report, folder)
         check_quality(report, folder, simulated)
         figures = os.path.join(folder, "figures")
         call(os.path.join(scripts, "figures"), "network", "--program", pilotfish, "--out", figures, "--net-delay",

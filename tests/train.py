@@ -135,9 +135,16 @@ def resumed(name, *words):
     read = [open(os.path.join(folder, f"{which}.gguf"), "rb").read() for which in ("whole", "cut")]
     if read[0] != read[1]:
         wrong(f"{name}: a run that was resumed ends otherwise")
-    steps = [json.loads(line)["step"] for line in open(os.path.join(folder, "whole.gguf.log"), encoding="utf-8")]
-    if steps != [1, *range(10, 201, 10)]:
-        wrong(f"{name}: the log has steps {steps}")
+    for log in ("whole.gguf.log", "cut.gguf.log"):
+        with open(os.path.join(folder, log), encoding="utf-8") as f:
+            asked, *rows = map(json.loads, f)
+        steps = [row["step"] for row in rows]
+        if sorted(set(steps)) != [1, *range(10, 201, 10)] or log.startswith("whole") and len(set(steps)) < len(steps):
+            wrong(f"{name}: {log} has steps {steps}")
+        if asked["trainer"] != name or asked["seed"] != 3 or asked["text"] != os.path.basename(TEXT):
+            wrong(f"{name}: {log} begins with {asked}")
+        if not rows[-1]["cpu_seconds"] >= rows[steps.index(100)]["cpu_seconds"] > 0:
+            wrong(f"{name}: {log}: the time of the steps before is forgotten")
 
 
 def stopped(name, *words):

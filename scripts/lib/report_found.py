@@ -4,8 +4,10 @@ import chart
 from chart import Series
 
 
-def is_loss(row):
-    return isinstance(row.get("step"), int) and any(isinstance(row.get(name), float) for name in ("loss", "held_loss"))
+def is_of_log(row):
+    """Of a trainer: what it was asked for, or a step's loss."""
+    loss = any(isinstance(row.get(name), float) for name in ("loss", "held_loss"))
+    return "trainer" in row and "seed" in row or isinstance(row.get("step"), int) and loss
 
 
 def is_plan(row):
@@ -21,15 +23,19 @@ CURVES = [("trained rows", "plain", "loss"), ("moving mean", "pilotfish", "mean"
 
 
 def losses(logs):
-    columns = list(dict.fromkeys(name for _, rows in logs for row in rows for name in row))
-    for file, rows in logs:
+    """Of logs with steps; of one without training nothing is drawn."""
+    cut = [(file, [row for row in rows if "trainer" in row], [row for row in rows if "step" in row])
+           for file, rows in logs]
+    columns = list(dict.fromkeys(name for _, _, rows in cut for row in rows for name in row))
+    for file, asked, rows in [of for of in cut if of[2]]:
+        note = ": ".join([file, *(f"{one['trainer']} with seed {one['seed']}" for one in asked)])
         named = [(name, colour, curve(rows, field)) for name, colour, field in CURVES]
         shown = [Series(name, colour, "line", points) for name, colour, points in named if points]
         like = [{"log": file, **{name: row.get(name) for name in columns}} for row in rows]
-        yield chart.lines(chart.Title("Loss against steps", file), "step", "loss", shown), like
+        yield chart.lines(chart.Title("Loss against steps", note), "step", "loss", shown), like
         held = curve(rows, "held_agreement")
         if held:
-            yield chart.lines(chart.Title("Agreement against steps", file), "step", "share of held rows",
+            yield chart.lines(chart.Title("Agreement against steps", note), "step", "share of held rows",
                               [Series("held rows", "closed", "line", held)]), like
 
 

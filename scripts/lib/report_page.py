@@ -59,7 +59,7 @@ class Found:
         self.rows, self.qualities, self.logs, self.plans = [], [], [], []
 
     def add(self, path, number, row):
-        kinds = [kind for kind, is_one in ((self.logs, report_found.is_loss), (self.plans, report_found.is_plan))
+        kinds = [kind for kind, is_one in ((self.logs, report_found.is_of_log), (self.plans, report_found.is_plan))
                  if is_one(row)]
         if kinds:
             name = os.path.basename(path)

@@ -16,10 +16,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from training import Adam, Stop, gguf, load_state, need_packages, np, save_state, write_whole
+from training import Adam, Clock, Stop, gguf, load_state, need_packages, np, recipe, save_state, write_whole
 from fetch import Failure
 
 N_BYTES = 256
@@ -223,9 +222,11 @@ def train(args, n_blocks, n_entries, loss_at, about):
     text, _ = read_text(args.text)
     weights = new_weights(args.width, n_blocks, n_entries, args.seed)
     adam, state, log_path = Adam(weights), args.out + ".state", args.out + ".log"
-    step = load_state(state, weights, adam)["step"] if args.resume else 0
-    start, mean = time.monotonic(), None
+    before = load_state(state, weights, adam) if args.resume else {"step": 0, "seconds": 0, "cpu_seconds": 0}
+    step, clock, mean = before["step"], Clock(before), None
     with open(log_path, "a" if args.resume else "w", encoding="utf-8") as log, Stop() as stop:
+        if not args.resume:
+            log.write(recipe(args))
         while step < args.steps and not stop.asked:
             step += 1
             windows, rng = windows_of(text, args, step)
@@ -236,11 +237,11 @@ def train(args, n_blocks, n_entries, loss_at, about):
             mean = loss if mean is None else mean + 0.05 * (loss - mean)
             if step % 10 == 0 or step in (1, args.steps):
                 line = {"step": step, "loss": round(loss, 4), "mean": round(mean, 4), **more}
-                log.write(json.dumps({**line, "seconds": round(time.monotonic() - start, 1)}) + "\n")
+                log.write(json.dumps({**line, **clock.read()}) + "\n")
                 log.flush()
                 print(f"\rstep {step} of {args.steps}, loss {mean:.3f}", end="", file=sys.stderr, flush=True)
             if step % 100 == 0 or step == args.steps or stop.asked:
-                save_state(state, weights, adam, {"step": step})
+                save_state(state, weights, adam, {"step": step, **clock.read()})
         stop.leave_if_asked(step, state)
     print("", file=sys.stderr)
     write_gguf(args.out, weights, args.width, n_blocks, args.window, about)

@@ -95,6 +95,25 @@ def load_state(path, weights, adam):
         raise Failure(f"--resume: {path} is not the state of a model of this shape") from e
 
 
+class Clock:
+    """Seconds of the wall and of the CPU that a training has taken, over all its runs; state: those of the runs
+    before. What other programs do beside it makes the first more, and hardly the second."""
+
+    def __init__(self, state):
+        self.wall, self.cpu = time.monotonic() - state["seconds"], time.process_time() - state["cpu_seconds"]
+
+    def read(self):
+        return {"seconds": round(time.monotonic() - self.wall, 1),
+                "cpu_seconds": round(time.process_time() - self.cpu, 1)}
+
+
+def recipe(o):
+    """A log's first line: the trainer, and what it was asked for, without folders."""
+    asked = {name: os.path.basename(value) if isinstance(value, str) else value for name, value in vars(o).items()
+             if name not in ("command", "out", "log", "resume") and value not in (None, [])}
+    return json.dumps({"trainer": os.path.basename(sys.argv[0]), **asked}) + "\n"
+
+
 WARMUP, DECAY_FROM = 20, 0.7
 REPORT_S = 5
 SAVE_SHARE = 20  # between two saves training goes on for so many times as long as one takes: a state may have GBs
@@ -126,13 +145,15 @@ def loop(o, texts, weights, losses, measure):
     for name, least in (("batch", 1), ("seed", 0), ("steps", 0), ("minutes", 0)):
         if (getattr(o, name) or 0) < least:
             raise Failure(f"--{name}: must be at least {least}")
-    adam, state, path = Adam(weights), {"step": 0, "seconds": 0.0, "tokens": 0}, o.out + ".npz"
+    adam, state, path = Adam(weights), {"step": 0, "seconds": 0, "cpu_seconds": 0, "tokens": 0}, o.out + ".npz"
     if o.resume:
         state = load_state(path, weights, adam)
     with open(o.log or o.out + ".log", "a" if o.resume else "w", encoding="utf-8") as log, Stop() as stop:
+        if not o.resume:
+            log.write(recipe(o))
 
         def report(**facts):
-            line = json.dumps({**state, "seconds": round(state["seconds"], 1), **facts})
+            line = json.dumps({**state, **facts})
             print(line, file=log, flush=True)
             print(line, file=sys.stderr)
 
@@ -140,7 +161,7 @@ def loop(o, texts, weights, losses, measure):
             return {"loss": round(float(np.mean(means)), 4)} if means else {}
 
         report(**measure())
-        means, shown, save_at, start = [], time.time(), 0, time.time() - state["seconds"]
+        means, shown, save_at, clock = [], time.time(), 0, Clock(state)  # what is measured is no training
         while not stop.asked:
             done = state["seconds"] / (60 * o.minutes) if o.minutes else state["step"] / max(o.steps, 1)
             if done >= 1 or not (o.minutes or o.steps):
@@ -155,7 +176,7 @@ def loop(o, texts, weights, losses, measure):
             rate = o.rate * min(1, state["step"] / WARMUP) * min(1, (1 - done) / (1 - DECAY_FROM))
             adam.step(weights, grads, state["step"], rate)
             state["tokens"] += sum(len(text) for text in some)
-            state["seconds"] = time.time() - start
+            state |= clock.read()
             if time.time() - shown > REPORT_S or state["step"] % 50 == 0:
                 report(**seen())
                 means, shown = [], time.time()
