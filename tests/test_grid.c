@@ -401,7 +401,7 @@ static void several_plans_for_drafts_give_one_hash(void **state)
             for (int i = 0; i < 6; i++, g.have_expected = 1) {
                 struct cell c = cover(GRID_PLAN, s < 2 ? windows[(i + i / 4) % 4] : 5, i + 1);
                 if (c.pp > rows[r].pp) c.pp = rows[r].pp;
-                if (s == 2 && rows[r].served) c.pp = 1; /* its steps' caches, which drafts read, are in two stages */
+                g.stage_share = rows[r].served && c.pp == 2 ? "4,2" : NULL; /* the caches that drafts read, no more */
                 g.self_max = self_max(1 + i % 2);
                 grid_run(&g, &c);
             }
