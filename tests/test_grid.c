@@ -250,6 +250,7 @@ static void plans_give_one_hash(void **state)
         {NULL, "skip:2", 1, QUANT_F32},
         {NULL, "skip:1a,2m", 1, QUANT_F32},
         {NULL, "ode:0,1x2@.5", 2, QUANT_Q8_0},
+        {NULL, "ode:0,1x2", 2, QUANT_F32},
         {"skip:1", "layerskip:1", 3, QUANT_F32},
         {"skip:3a", "skip:3", 1, QUANT_F32},
         {"ode:0,1x4@.5,3", "ode:0,1x2", 1, QUANT_F32},

@@ -77,6 +77,20 @@ static int fit(const struct model *m, struct draft_plan *d, struct err *err)
     return OK;
 }
 
+/* A block that comes back may use the cache of an entry that both plans begin with, and what the draft writes there is
+ * not what the served plan would: nothing is shared from that entry on. */
+static int count_kept(const struct model *m, const struct draft_plan *d)
+{
+    int n = d->n_shared;
+    for (int i = d->n_shared; i < d->plan.n_entries; i++) {
+        const struct plan_entry *e = &d->plan.entries[i];
+        if (e->block >= m->shape.n_blocks || e->cache < 0) continue; /* a side file's has one to itself */
+        for (int k = 0; k < n; k++)
+            if (m->plan.entries[k].cache == e->cache) n = k;
+    }
+    return n;
+}
+
 static struct plan_entry *last_of(const struct draft_plan *d)
 {
     return &d->plan.entries[d->plan.n_entries - 1];
@@ -226,6 +240,7 @@ static int set_draft(struct model *m, struct draft_plan *d, const char *text, st
     if (rc != OK) return rc;
     d->n_shared = count_shared(&m->plan, m->entry_to, &d->plan);
     rc = fit(m, d, err);
+    if (rc == OK) d->n_shared = count_kept(m, d);
     if (rc == OK && m->search.sides) other_plans_place(m);
     return rc;
 }
