@@ -108,6 +108,8 @@ refuses 3 "draft-plan: plan layerskip:5: an exit after 5 blocks" generate --big 
 refuses 3 "block 1, which the served plan does not run" generate --big big.gguf --plan skip:1 --draft-plan layerskip:2 x
 refuses 4 "block 2 is not in the first of 2 stages" generate --big big.gguf --pp 2 --draft-plan layerskip:3 x
 over 3 refuses 4 "block 2 is not in the first of 2 stages" generate --big big.gguf --pp 2 --draft-plan layerskip:3 x
+refuses 4 "and the first of 2 stages has 4 entries: fewer stages" \
+    generate --big big.gguf --pp 2 --stage-share 4,4 --plan ode:0x8 --draft-plan ode:0x2@4 x
 
 # --- what is lossy says so --------------------------------------------------------------------------------------------
 

@@ -202,8 +202,8 @@ static void draw_episode(struct soak *s, struct episode *e)
 {
     static const enum grid_drafter drafters[] = {GRID_NONE,   GRID_LITTLE, GRID_LITTLE,
                                                  GRID_SUFFIX, GRID_DYING,  GRID_PLAN};
-    static const char *const plans[][PLANS] = {{"layerskip:1"},           {"swift:50"}, {"layerskip:1", "ode:0x2@.5"},
-                                               {"layerskip:3", "skip:2"}, {"skip:2"},   {"skip:1a,3m", "layerskip:1"}};
+    static const char *const plans[][PLANS] = {{"layerskip:1"},           {"swift:50"}, {"layerskip:1", "ode:0x2"},
+                                               {"layerskip:3", "skip:2"}, {"skip:2"},   {"skip:1a,3m", "ode:0x2@.5"}};
     enum { OF_ANY_STAGE = 3, N_LISTS = 6 };
     static const int self_most[] = {0, 5, 64, SELF_MEASURED}, rows_most[] = {0, MOST_DRAFTS + 1, 30};
     struct err err = {0};

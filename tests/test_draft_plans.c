@@ -145,6 +145,7 @@ static void check_drafts(struct job *alone, const struct text *t, int n)
 static const char *const lists[][DRAFT_PLANS_MOST] = {
     {"layerskip:1", "layerskip:3", "skip:0", "skip:2", "layerskip:4"},
     {"ode:0,1x2@.5", "skip:1a,3m", "layerskip:2"},
+    {"ode:0x2", "ode:0,1x2", "ode:0-2,1", "ode:0,1,0,2"}, /* blocks that come back */
     {at_3, "layerskip:1", at_1},
     {at_1, cut, "layerskip:3", at_3, "skip:3"},
     {cut, at_1},

@@ -250,6 +250,7 @@ static void plans_give_one_hash(void **state)
         {NULL, "skip:2", 1, QUANT_F32},
         {NULL, "skip:1a,2m", 1, QUANT_F32},
         {NULL, "ode:0,1x2@.5", 2, QUANT_Q8_0},
+        {NULL, "ode:0,1x2", 2, QUANT_F32},
         {"skip:1", "layerskip:1", 3, QUANT_F32},
         {"skip:3a", "skip:3", 1, QUANT_F32},
         {"ode:0,1x4@.5,3", "ode:0,1x2", 1, QUANT_F32},
@@ -401,7 +402,7 @@ static void several_plans_for_drafts_give_one_hash(void **state)
             for (int i = 0; i < 6; i++, g.have_expected = 1) {
                 struct cell c = cover(GRID_PLAN, s < 2 ? windows[(i + i / 4) % 4] : 5, i + 1);
                 if (c.pp > rows[r].pp) c.pp = rows[r].pp;
-                if (s == 2 && rows[r].served) c.pp = 1; /* its steps' caches, which drafts read, are in two stages */
+                g.stage_share = rows[r].served && c.pp == 2 ? "4,2" : NULL; /* the caches that drafts read, no more */
                 g.self_max = self_max(1 + i % 2);
                 grid_run(&g, &c);
             }

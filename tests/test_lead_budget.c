@@ -255,6 +255,40 @@ static void a_prompt_and_texts_get_their_rows(void **state)
     }
 }
 
+/* Slot 2 shares no rows, and its drafts came late: they wait for the answer to a row of its own. A prompt that fills a
+ * pass does not wait with them. */
+static void what_waits_for_a_token_takes_no_rows(void **state)
+{
+    (void)state;
+    enum { SLOTS = 3 };
+    struct scene c;
+    struct err err;
+    int n_rows[SLOTS] = {0};
+    open_beside(&c, SLOTS, 2, MAX_ROWS, n_rows);
+    struct lead_step step = lead_next(c.lead, 0);
+    assert_int_equal(step.n_parts, SLOTS);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        const struct slot *text = &c.slots.slot[slot];
+        const struct token t = {0, slot, 1, (uint32_t)text->len, text->prefix_hash[text->len], NEXT, 0};
+        assert_int_equal(lead_on_token(c.lead, &t, 0, &err), OK);
+    }
+    const int32_t draft = FIRST;
+    const struct row rows[] = {{.id = NEXT, .wanted = true, .judge = &draft, .n_judge = 1},
+                               {.id = FIRST, .wanted = true}};
+    const struct part late = {.job = 90,
+                              .slot = 2,
+                              .round = 1,
+                              .at = 1,
+                              .prefix_hash = c.slots.slot[2].prefix_hash[1],
+                              .rows = rows,
+                              .n_rows = 2};
+    assert_int_equal(lead_on_verify(c.lead, &late, 0, &err), OK);
+    assert_int_equal(scene_post(&c, SLOTS, 0, MAX_ROWS, c.slots.slot[SLOTS].prefix_hash[0], &err), OK);
+    step = lead_next(c.lead, 0);
+    assert_true(step.n_parts == 1 && step.parts->slot == SLOTS && step.n_rows == MAX_ROWS);
+    scene_close(&c);
+}
+
 /* A text that begins with what slot 0 holds, of which one row is left, beside drafts of others. */
 static void what_copies_is_taken_whole(void **state)
 {
@@ -340,6 +374,7 @@ int main(void)
         cmocka_unit_test(drafts_behind_others_without_an_answer_may_wait_for_it),
         cmocka_unit_test(no_slot_waits_for_ever),
         cmocka_unit_test(a_prompt_and_texts_get_their_rows),
+        cmocka_unit_test(what_waits_for_a_token_takes_no_rows),
         cmocka_unit_test(what_copies_is_taken_whole),
         cmocka_unit_test(what_need_not_be_copied_is_taken_whole_too),
     };

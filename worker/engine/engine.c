@@ -280,7 +280,7 @@ static int run(struct engine *e, void (*story)(void *, int), struct err *err)
 static void choose_head(struct engine *e)
 {
     struct model *m = &e->model;
-    const struct listed_head *listed = model_listed(m, e->plan);
+    const struct listed_head *listed = e->listed = model_listed(m, e->plan);
     int n_vocab = m->shape.n_vocab, n_ids = e->plan->n_ids;
     e->norm_exit =
         e->plan->side ? m->norm_side[e->plan->entries[e->plan->n_entries - 1].block - m->shape.n_blocks] : m->norm_out;

@@ -620,7 +620,6 @@ void forward_device_embed(struct engine *e, int32_t id, float *x)
 void forward_device_logits(struct engine *e, float *out, int row, int n_rows, int i_panel, int n)
 {
     const struct forward_device *d = e->device;
-    const struct listed_head *listed = model_listed(&e->model, e->plan);
-    int head = listed ? d->heads_listed[listed - e->model.listed] : d->head;
+    int head = e->listed ? d->heads_listed[e->listed - e->model.listed] : d->head;
     d->table->logits(d->device, out, HEAD_CHUNK, head, row, n_rows, i_panel, n);
 }

@@ -245,7 +245,7 @@ void head_note_wanted(struct engine *e)
         if ((int)n_best > e->n_best) e->n_best = (int)n_best;
         if ((int)ask->n_judge > e->n_judge_max) e->n_judge_max = (int)ask->n_judge;
     }
-    more |= e->head != &e->model.head;
+    more |= e->listed != NULL;
     e->on_device = e->device && e->table->head && !e->any_samples && !e->n_best && !more;
 }
 

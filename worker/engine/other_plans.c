@@ -28,13 +28,13 @@ static double time_of(const struct plan *p, int i_entry)
     return time;
 }
 
-/* The entry among the served plan's first `to` whose part of the same block another plan's entry takes: the nearest in
- * time. -1: there is none. */
-static int nearest(const struct plan *served, int to, const struct plan *other, int i_entry, enum plan_part part)
+/* The served plan's entry whose part of the same block another plan's entry takes: the nearest in time. -1: there is
+ * none. */
+static int nearest(const struct plan *served, const struct plan *other, int i_entry, enum plan_part part)
 {
     double time = time_of(other, i_entry), least = INFINITY;
     int found = -1;
-    for (int i = 0; i < to; i++) {
+    for (int i = 0; i < served->n_entries; i++) {
         const struct plan_entry *e = &served->entries[i];
         double away = fabs(time_of(served, i) - time);
         if (e->block != other->entries[i_entry].block || !(e->part & part) || away >= least) continue;
@@ -53,7 +53,8 @@ static bool has_parts(const struct plan *p, int to, const struct plan_entry *e)
     return !((int)e->part & ~found);
 }
 
-/* Each entry gets the cache that it uses. */
+/* Each entry gets the cache that it uses: the nearest of the whole served plan, so that what is drafted is the same
+ * however many stages there are, and lossy texts with it. */
 static int fit(const struct model *m, struct draft_plan *d, struct err *err)
 {
     for (int i = 0; i < d->plan.n_entries; i++) {
@@ -64,10 +65,30 @@ static int fit(const struct model *m, struct draft_plan *d, struct err *err)
         if (!has_parts(&m->plan, m->entry_to, e))
             return err_set(err, E_LAYOUT, "block %d is not in the first of %d stages: an earlier exit, or fewer stages",
                            e->block, m->share.n_stages);
-        if (i >= d->n_shared && e->part & PART_ATTENTION)
-            e->cache = m->plan.entries[nearest(&m->plan, m->entry_to, &d->plan, i, PART_ATTENTION)].cache;
+        if (i < d->n_shared || !(e->part & PART_ATTENTION)) continue;
+        int at = nearest(&m->plan, &d->plan, i, PART_ATTENTION);
+        if (at >= m->entry_to)
+            return err_set(err, E_LAYOUT,
+                           "entry %d, block %d, reads the cache of the served plan's entry %d, and the first of %d "
+                           "stages has %d entries: fewer stages, or another --stage-share",
+                           i, e->block, at, m->share.n_stages, m->entry_to);
+        e->cache = m->plan.entries[at].cache;
     }
     return OK;
+}
+
+/* A block that comes back may use the cache of an entry that both plans begin with, and what the draft writes there is
+ * not what the served plan would: nothing is shared from that entry on. */
+static int count_kept(const struct model *m, const struct draft_plan *d)
+{
+    int n = d->n_shared;
+    for (int i = d->n_shared; i < d->plan.n_entries; i++) {
+        const struct plan_entry *e = &d->plan.entries[i];
+        if (e->block >= m->shape.n_blocks || e->cache < 0) continue; /* a side file's has one to itself */
+        for (int k = 0; k < n; k++)
+            if (m->plan.entries[k].cache == e->cache) n = k;
+    }
+    return n;
 }
 
 static struct plan_entry *last_of(const struct draft_plan *d)
@@ -161,7 +182,7 @@ static int cut_other(struct model *m, struct plan *p, struct err *err)
         if (!has_parts(&m->plan, m->plan.n_entries, e))
             return err_set(err, E_MODEL, "block %d, which the served plan does not run", e->block);
         bool attends = e->part & PART_ATTENTION;
-        int at = nearest(&m->plan, m->plan.n_entries, p, i, attends ? PART_ATTENTION : PART_MLP);
+        int at = nearest(&m->plan, p, i, attends ? PART_ATTENTION : PART_MLP);
         if (attends) e->cache = m->plan.entries[at].cache;
         if (attends && is_taken(p, i, e->cache))
             return err_set(err, E_MODEL, "block %d more often than the served plan has it", e->block);
@@ -219,6 +240,7 @@ static int set_draft(struct model *m, struct draft_plan *d, const char *text, st
     if (rc != OK) return rc;
     d->n_shared = count_shared(&m->plan, m->entry_to, &d->plan);
     rc = fit(m, d, err);
+    if (rc == OK) d->n_shared = count_kept(m, d);
     if (rc == OK && m->search.sides) other_plans_place(m);
     return rc;
 }

@@ -5,8 +5,9 @@
  * bit for bit: K, V and hidden rows. So the draft writes the served plan's own caches, and a pass that judges it goes
  * on behind these entries (LayerSkip, section 4.3). Behind them each entry reads and writes the cache of the served
  * plan's entry with the same block, at the nearest time (the sum of the steps before it): the context is as the served
- * plan has it, the drafted positions are written again by the pass that judges them. The draft runs where the first
- * stage is, and needs no weights beyond what that has, but for the head.
+ * plan has it, the drafted positions are written again by the pass that judges them. (If that cache is of an entry that
+ * both begin with, the pass goes on before that one.) The draft runs where the first stage is, and needs no weights and
+ * no caches beyond what that has, but for the head: so it is the same however many stages there are.
  *
  * A side file's block (Balcony, 2503.05005) has a cache of its own, and no part in the served plan. Its K and V are
  * needed at each position: of drafted ids the draft writes them, of all others the pass that feeds them
@@ -25,7 +26,7 @@ struct model;
 
 /* Sets m->drafts from texts of plan.h, NULL behind the last, after the stages are cut; of a search, which is the only
  * one, all of the first stage's entries, and m->part_costs. E_MODEL: one does not fit the model or the served plan.
- * E_LAYOUT: it runs what only later stages have. */
+ * E_LAYOUT: it needs what only later stages have. */
 int draft_plans_open(struct model *m, const char *const texts[], struct err *err);
 
 /* Gives the drafts' side blocks their caches, when m->sides have theirs. */

@@ -66,6 +66,7 @@ struct engine {
     bool fills;              /* only K and V of entry `from` */
     const float *norm_exit;  /* the head's */
     /* The head of this plan: row i is that of id ids[i], or i. */
+    const struct listed_head *listed; /* of the plan; NULL: it has no list of ids */
     const struct weights *head;
     const int32_t *ids;   /* NULL: all */
     const int *head_from; /* [n_shards + 1] each shard's rows */

@@ -101,13 +101,14 @@ static int want(struct lead *l)
     return n_long;
 }
 
-/* The rows of parts that are taken whole, in their order. A part behind a shared one of its slot waits. */
+/* The rows of parts that are taken whole, in their order. A part behind a shared one of its slot waits, and so does one
+ * for its slot's Token. */
 static void take_whole(const struct lead *l, struct budget *b, int most)
 {
     for (size_t i = 0; i < l->n_queued; i++) {
         const struct part *part = &lead_queue_at(l, i)->part;
         bool waits = part->slot < (uint32_t)l->c.slots->n && l->self[part->slot].budget.least;
-        if (waits || lead_is_shared(l, part)) continue;
+        if (waits || lead_is_shared(l, part) || lead_must_wait(l, part)) continue;
         if (b->n_rows + (int)part->n_rows > most) return;
         b->n_rows += (int)part->n_rows;
         b->n_tokens++;
