@@ -54,7 +54,7 @@ static double token_ms(const struct way *p)
 }
 
 /* Drafts ahead of verdicts, as many a pass as are written meanwhile: L(k) of coordinator/planner.h. */
-static double closed_form_ahead(const struct plan *p)
+static double closed_form_ahead(const struct way *p)
 {
     double a = p->rate, k = p->pass_ms / p->draft_ms;
     return (1 - a) * (p->pass_ms + p->rtt_ms) + a * p->pass_ms * (1 - a) / (1 - pow(a, k));
