@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import http.server
+import itertools
 import json
 import os
 import re
@@ -30,12 +31,11 @@ SMOL = os.path.join(MODELS, "SmolLM2-135M-Instruct.Q4_1.gguf")
 MPIRUN = [os.path.join(source, "scripts/mpirun"), "-n", "4"]
 BIG, LITTLE = "big.gguf", "little.gguf"
 SLOW = ("--net-delay", "20", "--self-max", "0")  # a token takes a round trip
-n_checks = 0
+checks = itertools.count()  # of several threads
 
 
 def check(holds, what):
-    global n_checks
-    n_checks += 1
+    next(checks)
     if not holds:
         raise AssertionError(what)
 
@@ -1068,7 +1068,7 @@ def main():
             done.result()
     rude_clients_do_not_disturb_others()
     nothing_is_left_behind()
-    print(f"{n_checks} checks")
+    print(f"{next(checks)} checks")
 
 
 with tempfile.TemporaryDirectory() as folder:
