@@ -15,7 +15,7 @@
 #include "coordinator/cli/pass_seen.h"
 #include "proto/layout.h"
 
-enum { SPANS_MOST = 256, FLIGHTS_MOST = 256 };
+enum { SPANS_MOST = 1024, FLIGHTS_MOST = 256 };
 enum span_kind { SPAN_DRAFT, SPAN_FLIGHT, SPAN_VERIFY };
 
 struct timeline { /* zeroed to begin with */
