@@ -545,6 +545,7 @@ int main(int argc, char **argv)
     options_free(&p.o);
     free(p.plan);
     for (int i = 0; i < DRAFT_PLANS_MOST; i++) free(p.draft_plans[i]);
+    if (rc != OK && p.rank > 0) launcher_tell(err.text);
     launcher_leave(rc);
     return rc;
 }

@@ -3,9 +3,9 @@
  *
  *   hosts, sizes of the models, clients ──▶ all layouts that fit into memory ──closed forms──▶ ranked
  *
- * The coordinator is on the first host, where the job is started. A host has one verifier at most, since two on one host
- * would share what its cores read, and one drafter. A drafter has a host of its own, the nearest or the fastest of those
- * that are left (the first one, if it has no verifier); for one request it may be beside a leader. `alone` is one
+ * The coordinator is on the first host, where the job is started. A host has one verifier at most, since two on one
+ * host would share what its cores read, and one drafter. A drafter has a host of its own, the nearest or the fastest of
+ * those that are left (the first one, if it has no verifier); for one request it may be beside a leader. `alone` is one
  * process on one host, of any.
  *
  * A pass of n rows, of a verifier: the longer of what it reads of the weights, over its host's read loop, and of its
@@ -17,9 +17,9 @@
  *   sequential  L = (g tD + T(g + 1) + R) / (1 + a + .. + a^g)            Leviathan et al., 2211.17192
  *   ahead       L(k) = (1 - a)(T + R) + a B (1 - a) / (1 - a^k)    blocks of k, each B = max(k tD, T)
  *
- * Drafters share all requests out, whatever their groups. Drafts that run ahead share the passes of their drafter, which
- * writes an id of each of its m texts in tD(m), longer by its texts as the big model's pass is by its rows. Those that
- * wait for verdicts queue at it: a round of m requests takes at least m g tD(1).
+ * Drafters share all requests out, whatever their groups. Drafts that run ahead share the passes of their drafter,
+ * which writes an id of each of its m texts in tD(m), longer by its texts as the big model's pass is by its rows. Those
+ * that wait for verdicts queue at it: a round of m requests takes at least m g tD(1).
  *
  * test_planner holds them to the simulator (simulator.h).
  */

@@ -113,6 +113,14 @@ void launcher_join(int rank)
     if (rank > 0) sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term, .sa_flags = (int)SA_RESETHAND}, NULL);
 }
 
+void launcher_tell(const char *why)
+{
+    char line[sizeof((struct err *)0)->text + LINE_BYTES];
+    if (script < 0) return;
+    snprintf(line, sizeof line, "why %s\n", why);
+    say(line);
+}
+
 void launcher_leave(int code)
 {
     char line[LINE_BYTES] = "end 000\n";

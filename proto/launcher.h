@@ -9,6 +9,7 @@
  * (an abstract socket, PILOTFISH_LAUNCHER): one that closes before "end CODE" is a lost rank. What ranks write:
  *
  *   rank N      it begins
+ *   why TEXT    rank N > 0: what makes it end, one line, which is shown if rank 0 shows nothing
  *   end CODE    it ends by itself
  *   told 15     rank N > 0: the launcher ends it, by SIGTERM
  *   run 0       rank 0 asks to be run. After it ran, the answer is "exit CODE"; if it cannot be run, "go 0": the
@@ -32,6 +33,8 @@ bool launcher_is_there(int *rank, int *size);
 /* Called once, before anything is read or written. Returns in every process but the stand-in. From now on the process
  * ends with its parent. */
 void launcher_join(int rank);
+/* Why a rank that is not rank 0 ends by itself. */
+void launcher_tell(const char *why);
 /* The process ends by itself, and has printed its cause if the code is not 0. A signal handler may call it. */
 void launcher_leave(int code);
 

@@ -166,8 +166,8 @@ sleep 1
 exit $code
 END
 
-# is_cut WHEN HOSTS OPTION...: writing or idle; a host, or two, one from the other. Said in one line, and soon: within 5 s
-# on a quiet machine, as the long form asks (test_heartbeat and test_links have the exact times).
+# is_cut WHEN HOSTS OPTION...: writing or idle; a host, or two, one from the other. Said in one line, and soon: within
+# 5 s on a quiet machine, as the long form asks (test_heartbeat and test_links have the exact times).
 patience_s=${PATIENCE_S:-20}
 link="hears nothing from the verifier on host host. (rank ., .*: the link between them is lost"
 is_cut() {

@@ -64,6 +64,8 @@ writes -n 2 "${own[@]}" --pp 3 : -n 1 "$pilotfish" worker --model big.gguf : -n 
 launch 3 "are different models" -n 1 "${own[@]}" --tp 2 : -n 1 "${big[@]}" : -n 1 "$pilotfish" worker --model other.gguf
 launch 2 "worker computes for a coordinator on rank 0" -n 2 "${big[@]}"
 launch 2 "unknown option --nonsense" -n 1 "${own[@]}" : -n 1 "${big[@]}" --nonsense
+launch 2 "unknown option --nonsense" -n 1 "${own[@]}" : -n 1 "${own[@]}" --nonsense
+launch 2 "unknown option --nonsense" -n 1 "${own[@]}" --tp 4 : -n 4 "${own[@]}" --tp 4 --nonsense
 launch 0 "ranks  *2" -n 1 "$pilotfish" doctor : -n 1 "${big[@]}"
 refuses 2 "worker computes for a coordinator on rank 0" worker --model big.gguf
 refuses 2 "worker needs a model" worker

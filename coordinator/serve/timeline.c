@@ -13,16 +13,16 @@ static void add_computed(struct timeline *t, enum span_kind kind, uint64_t now_n
     add(t, kind, now_ns > took_ns ? now_ns - took_ns : 0, now_ns, n_rows);
 }
 
-static struct flight_seen *flight_of(struct timeline *t, uint32_t job)
+static struct flight_seen *flight_of(struct timeline *t, int group, uint32_t job)
 {
-    return &t->flights[job % FLIGHTS_MOST];
+    return &t->flights[group][job % FLIGHTS_MOST];
 }
 
 /* Job 0: of the leader's own, which nothing was sent for. */
 static void take_verdict(struct timeline *t, int group, const struct verdict *v, uint64_t now_ns)
 {
-    struct flight_seen *f = flight_of(t, v->job);
-    if (v->job && f->sent_ns && f->job == v->job && f->group == group) {
+    struct flight_seen *f = flight_of(t, group, v->job);
+    if (v->job && f->sent_ns && f->job == v->job) {
         add(t, SPAN_FLIGHT, f->sent_ns, now_ns, (size_t)f->n_rows);
         f->sent_ns = 0;
     }
@@ -33,8 +33,8 @@ void timeline_message(struct timeline *t, int group, const struct message *m, ui
 {
     if (m->tag == TAG_DRAFT && m->draft.n_rows)
         add_computed(t, SPAN_DRAFT, now_ns, m->draft.us, m->draft.n_rows);
-    else if (m->tag == TAG_VERIFY)
-        *flight_of(t, m->verify.job) = (struct flight_seen){group, (int)m->verify.n_rows, m->verify.job, now_ns};
+    else if (m->tag == TAG_VERIFY && group >= 0)
+        *flight_of(t, group, m->verify.job) = (struct flight_seen){(int)m->verify.n_rows, m->verify.job, now_ns};
     else if (m->tag == TAG_VERDICT && group >= 0)
         take_verdict(t, group, &m->verdict, now_ns);
 }

@@ -15,7 +15,7 @@
 #include "coordinator/cli/pass_seen.h"
 #include "proto/layout.h"
 
-enum { SPANS_MOST = 256, FLIGHTS_MOST = 256 };
+enum { SPANS_MOST = 1024, FLIGHTS_MOST = 256 };
 enum span_kind { SPAN_DRAFT, SPAN_FLIGHT, SPAN_VERIFY };
 
 struct timeline { /* zeroed to begin with */
@@ -26,17 +26,17 @@ struct timeline { /* zeroed to begin with */
     } spans[SPANS_MOST];
     int n;
     struct flight_seen { /* sent_ns 0: none */
-        int group, n_rows;
+        int n_rows;
         uint32_t job;
         uint64_t sent_ns;
-    } flights[FLIGHTS_MOST]; /* by job */
+    } flights[GROUPS_MOST][FLIGHTS_MOST]; /* by job, of which each group has its own */
     struct pass_seen last[GROUPS_MOST];
 };
 
 /* Sent to, or received from, a verifier of the group; -1: a drafter. */
 void timeline_message(struct timeline *t, int group, const struct message *m, uint64_t now_ns);
-/* The spans since the last take, each as [kind, began, ended, rows], in ms before now: a new reference; NULL when memory
- * is out. */
+/* The spans since the last take, each as [kind, began, ended, rows], in ms before now: a new reference; NULL when
+ * memory is out. */
 json_t *timeline_take(struct timeline *t, uint64_t now_ns);
 
 #endif
