@@ -69,8 +69,8 @@ none_is_left() {
     done
 }
 
-# ends CODE WHAT: what was started does so, without a wait that only a defect can cause, says it in one line (or none when people end it), and leaves no
-# process.
+# ends CODE WHAT: what was started does so, without a wait that only a defect can cause, says it in one line (or none
+# when people end it), and leaves no process.
 ends() {
     within "$patience_s" "$2: the end" is_gone "$pid" || kill -KILL -- -"$pid"
     wait "$pid"
