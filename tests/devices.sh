@@ -88,6 +88,8 @@ is_lost "of one process"
 FAKE_DEVICE=late=9 run "${ask[@]}" --device cuda
 is_lost "when a pass was done"
 case $(cat text) in "$(cat out)"?*) ;; *) wrong "what a lost device gave is in the text" ;; esac
+FAKE_DEVICE=breaks=3 run "${ask[@]}" --device cuda
+is_lost "while it loads"
 for layout in "--tp 2" "--pp 2"; do # shellcheck disable=SC2086 # two words
     run "${ask[@]}" --device cuda $layout
     is_lost "of one process, $layout"
