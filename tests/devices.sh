@@ -96,4 +96,9 @@ for layout in "--tp 2" "--pp 2"; do # shellcheck disable=SC2086 # two words
 done
 over 3 run "${ask[@]}" --device cuda --tp 2
 is_lost "of a rank"
+FAKE_DEVICE=lost=1 over 3 does "$(head -c 9 text)" "${ask[@]}" --little little.gguf --little-quant file --guard off \
+    --draft-device cuda
+cmp -s out text || wrong "a drafter's lost device: another text"
+[ "$(grep -c '^note: the drafter failed: host .*: the device fake: toy at [01] is lost' err)" = 1 ] &&
+    ! grep -q '^pilotfish: ' err || wrong "a drafter's lost device: not one note"
 verdict
