@@ -223,6 +223,12 @@ static int first_rank(struct program *p, struct err *err)
     return rc;
 }
 
+/* A lost drafter that could say so waits for nobody in MPI, and ends no job. */
+static bool ends_job(const struct layout *l, int rank, int rc, const struct err *err)
+{
+    return rc == E_PEER && (*err->text || layout_group(l, layout_peer(l, rank))->role != ROLE_DRAFTER);
+}
+
 /* Errors of this rank are sent to rank 0, which prints them; this rank prints only one that it could not send. */
 static int other_rank(struct program *p, struct err *err)
 {
@@ -233,7 +239,7 @@ static int other_rank(struct program *p, struct err *err)
     rc = mpi_join(&p->config.launch, &comm, err);
     bool joined = rc == OK;
     if (joined && p->config.launch.layout.n_ranks) rc = cluster_run_rank(&p->config, world.rank, comm, err);
-    if (rc == E_PEER || !joined) {
+    if (!joined || ends_job(&p->config.launch.layout, world.rank, rc, err)) {
         if (*err->text) complain(err);
         mpi_abort(rc);
     }

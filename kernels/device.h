@@ -129,7 +129,8 @@ struct device_table {
     /* NULL: it cannot; *why is a static string. */
     struct device *(*open)(const struct device_shape *shape, const char **why);
     void (*close)(struct device *d);
-    /* A matrix [n_out, n_in], and the rows of its panel (kernels.h, pack); a vector. Below 0: out of memory. */
+    /* A matrix [n_out, n_in], and the rows of its panel (kernels.h, pack); a vector. Below 0: it is out of memory, or
+     * lost, which poll tells. */
     int (*matrix)(struct device *d, enum quant type, int n_in, int n_out);
     void (*fill)(struct device *d, int matrix, int i_panel, const void *const rows[PANEL]);
     int (*vector)(struct device *d, const float *x, int n);

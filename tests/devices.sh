@@ -88,10 +88,17 @@ is_lost "of one process"
 FAKE_DEVICE=late=9 run "${ask[@]}" --device cuda
 is_lost "when a pass was done"
 case $(cat text) in "$(cat out)"?*) ;; *) wrong "what a lost device gave is in the text" ;; esac
+FAKE_DEVICE=breaks=3 run "${ask[@]}" --device cuda
+is_lost "while it loads"
 for layout in "--tp 2" "--pp 2"; do # shellcheck disable=SC2086 # two words
     run "${ask[@]}" --device cuda $layout
     is_lost "of one process, $layout"
 done
 over 3 run "${ask[@]}" --device cuda --tp 2
 is_lost "of a rank"
+FAKE_DEVICE=lost=1 over 3 does "$(head -c 9 text)" "${ask[@]}" --little little.gguf --little-quant file --guard off \
+    --draft-device cuda
+cmp -s out text || wrong "a drafter's lost device: another text"
+[ "$(grep -c '^note: the drafter failed: host .*: the device fake: toy at [01] is lost' err)" = 1 ] &&
+    ! grep -q '^pilotfish: ' err || wrong "a drafter's lost device: not one note"
 verdict

@@ -193,8 +193,9 @@ static int serve(struct worker *w, struct err *err)
     return is_verifier(w) ? verifier_serve(w, err) : drafter_serve(w, err);
 }
 
-/* The coordinator prints the cause and answers with Quit. Whether it did: then nobody else is to print it. */
-static bool tell_failure(struct mailbox *mailbox, const struct err *cause)
+/* The coordinator prints the cause and answers with Quit within wait_ms (below 0: when the job ends). Whether it did:
+ * then nobody else is to print it. */
+static bool tell_failure(struct mailbox *mailbox, const struct err *cause, int wait_ms)
 {
     _Alignas(16) uint8_t room[WIRE_LAST_WORDS]; /* the memory for messages may be what is missing */
     struct wire_arena arena = {.base = room, .size = sizeof room};
@@ -205,16 +206,15 @@ static bool tell_failure(struct mailbox *mailbox, const struct err *cause)
     if (wire_encode(&arena, &m, &data, &n_bytes, &ignored) != OK) return false;
     if (mailbox_post(mailbox, PEER_COORDINATOR, TAG_FAIL, data, n_bytes, &ignored) != OK) return false;
     struct mail mail;
-    const int silence_ms = SILENCE_S * 1000;
     bool quit = false;
-    for (; !quit && mailbox_wait(mailbox, &mail, silence_ms, &ignored) == OK; mail_free(&mail))
+    for (; !quit && mailbox_wait(mailbox, &mail, wait_ms, &ignored) == OK; mail_free(&mail))
         quit = mail.tag == TAG_QUIT; /* whatever else comes, sense or not, is of no use any more */
     return quit;
 }
 
 void worker_refuse(struct mailbox *mailbox, struct err *why)
 {
-    if (tell_failure(mailbox, why)) why->text[0] = 0;
+    if (tell_failure(mailbox, why, SILENCE_S * 1000)) why->text[0] = 0;
 }
 
 static int no_model(const struct worker *w, struct err *err)
@@ -261,9 +261,10 @@ int worker_run(const struct worker_config *config, struct mailbox *mailbox, stru
         rc = config->path ? open_engine(&w, config->stage_share, config->shard_share, err) : no_model(&w, err);
     if (rc == OK) rc = introduce(&w, err);
     if (rc == OK && !w.quit) rc = serve(&w, err);
-    bool quits = w.quit || w.pulse.quit_ns; /* there is nobody left to tell */
-    if (rc != OK && !quits && !w.pulse.alone) tell_failure(mailbox, err);
-    if (rc != OK && quits) err->text[0] = 0;
+    bool told = w.quit || w.pulse.quit_ns; /* there is nobody left to tell */
+    /* Texts go on without a drafter, and nothing is sent to it until the end. */
+    if (rc != OK && !told && !w.pulse.alone) told = tell_failure(mailbox, err, is_verifier(&w) ? SILENCE_S * 1000 : -1);
+    if (rc != OK && told) err->text[0] = 0;
     if (!config->collective || !config->collective->broken) engine_close(w.engine); /* else MPI may have its buffers */
     worker_drop_kept(&w);
     slots_free(&w.slots);

@@ -22,15 +22,19 @@ static mm_args mm_args_of(const matrix *m)
     return a;
 }
 
-/* most: blocks that fill the card; each walks over panels. */
-template <enum quant TYPE, int NT, int P> static int launch_tiles(mm_args a, int most, launch_on on)
+struct mm_card {
+    int blocks; /* that fill it; each walks over panels */
+    int shared; /* bytes that a block may ask for */
+};
+
+template <enum quant TYPE, int NT, int P> static int launch_tiles(mm_args a, const mm_card &card, launch_on on)
 {
     a.copy_bytes = P * layout_group_of(TYPE).n_bytes;
     auto kernel = mm<TYPE, NT, P>;
     constexpr size_t n_shared = mm_n_shared<TYPE, NT, P>();
-    static_assert(n_shared <= SHARED_TWO, "two kernels live side by side");
+    static_assert(n_shared <= SHARED_TWO && (P > 1 || n_shared <= SHARED_LEAST), "two kernels live side by side");
     const int n_units = (a.first_panel + a.n_panels - 1) / P - a.first_panel / P + 1, height = NT * TILE;
-    const dim3 grid((unsigned)(n_units < most ? n_units : most),
+    const dim3 grid((unsigned)(n_units < card.blocks ? n_units : card.blocks),
                     (unsigned)((a.row + a.n_rows - 1) / height - a.row / height + 1));
     if (n_shared > SHARED_PLAIN) {
         const int rc = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)n_shared);
@@ -39,14 +43,23 @@ template <enum quant TYPE, int NT, int P> static int launch_tiles(mm_args a, int
     return PF_LAUNCH(kernel, grid, MM_THREADS, n_shared, on, a);
 }
 
+/* Two panels a warp, or where a card has no room for that, one: the same bits. */
+template <enum quant TYPE, int NT> static int launch_two(const mm_args &a, const mm_card &card, launch_on on)
+{
+    constexpr int n_shared = (int)mm_n_shared<TYPE, NT, PAIR>();
+    if constexpr (n_shared > SHARED_LEAST)
+        if (n_shared > card.shared) return launch_tiles<TYPE, NT, 1>(a, card, on);
+    return launch_tiles<TYPE, NT, PAIR>(a, card, on);
+}
+
 /* tiles: as x lies (layout_x). One panel a warp where two would leave multiprocessors without work. */
-template <enum quant TYPE> static int launch_rows(const mm_args &a, int tiles, int most, launch_on on)
+template <enum quant TYPE> static int launch_rows(const mm_args &a, int tiles, const mm_card &card, launch_on on)
 {
     switch (tiles) {
-    case 1: return a.n_panels <= most ? launch_tiles<TYPE, 1, 1>(a, most, on) : launch_tiles<TYPE, 1, 2>(a, most, on);
-    case 2: return launch_tiles<TYPE, 2, 2>(a, most, on);
-    case 4: return launch_tiles<TYPE, 4, 2>(a, most, on);
-    default: return launch_tiles<TYPE, MM_MOST_TILES, 1>(a, most, on);
+    case 1: return a.n_panels <= card.blocks ? launch_tiles<TYPE, 1, 1>(a, card, on) : launch_two<TYPE, 1>(a, card, on);
+    case 2: return launch_two<TYPE, 2>(a, card, on);
+    case 4: return launch_two<TYPE, 4>(a, card, on);
+    default: return launch_tiles<TYPE, MM_MOST_TILES, 1>(a, card, on);
     }
 }
 
@@ -75,11 +88,11 @@ template <class CALL> static int with_form(enum quant type, CALL call)
     return cudaErrorInvalidValue;
 }
 
-static int launch_mm(enum quant type, const mm_args &a, int tiles, int most, launch_on on)
+static int launch_mm(enum quant type, const mm_args &a, int tiles, const mm_card &card, launch_on on)
 {
     const dim3 grid((unsigned)a.n_panels, (unsigned)(a.n_rows + TILE - 1) / TILE);
     if (type == QUANT_F32) return PF_LAUNCH(mm_f32, grid, PANEL * TILE, 0, on, a);
-    return with_form(type, [&](auto form) { return launch_rows<form.type>(a, tiles, most, on); });
+    return with_form(type, [&](auto form) { return launch_rows<form.type>(a, tiles, card, on); });
 }
 
 template <enum quant TYPE> static int launch_one_row(const mm_args &a, int i_row, launch_on on)

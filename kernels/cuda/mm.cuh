@@ -19,6 +19,7 @@
 #include "kernels/cuda/ring.cuh"
 
 enum { MM_THREADS = MAX_PARTS * WARP, MM_MOST_TILES = 8 };
+enum { SHARED_LEAST = 99 << 10 /* that a card gives a block which asks for it: those before Hopper but sm_80 */ };
 
 struct mm_args {
     const uint8_t *weights;
@@ -211,16 +212,23 @@ static __device__ __forceinline__ float tree_of(int n, const float *x, int strid
     }
 }
 
-/* Stages of a ring: of 8 warps 50 to 100 KB, as many as must be under way for the memory's whole rate. */
+/* Bytes of the sums of parts. */
+static PF_BOTH constexpr int mm_n_sums(int n_tiles)
+{
+    return MAX_PARTS * n_tiles * 4 * WARP * (int)sizeof(float);
+}
+
+/* Stages of a ring: of 8 warps 50 to 100 KB, as many as must be under way for the memory's whole rate; of one panel
+ * each as many as every card has room for. */
 static PF_BOTH constexpr int mm_stages(enum quant type, int n_panels)
 {
-    const int bits = layout_format_of(type).bits;
-    return (bits >= 16  ? 3
-            : bits == 4 ? 6
-            : bits == 5 ? 5
-                        : 4) *
-               (n_panels == 1 && bits < 16 ? 2 : 1) +
-           (n_panels == 1 && bits >= 16);
+    const int bits = layout_format_of(type).bits,
+              room = (SHARED_LEAST - mm_n_sums(MM_MOST_TILES)) / MAX_PARTS / (layout_group_of(type).n_bytes + 16),
+              n = bits >= 16  ? 3
+                  : bits == 4 ? 6
+                  : bits == 5 ? 5
+                              : 4;
+    return n_panels > 1 ? n : 2 * n < room ? 2 * n : room;
 }
 
 template <enum quant TYPE, int P> using mm_ring = ring<mm_stages(TYPE, P), P * layout_group_of(TYPE).n_bytes>;
@@ -228,7 +236,7 @@ template <enum quant TYPE, int P> using mm_ring = ring<mm_stages(TYPE, P), P * l
 /* Rings [8], their barriers, sums of parts [8, 4 n_tiles, 32]. */
 template <enum quant TYPE, int NT, int P> static constexpr size_t mm_n_shared()
 {
-    return MAX_PARTS * ((size_t)mm_ring<TYPE, P>::n_bytes() + NT * 4 * WARP * sizeof(float));
+    return (size_t)(MAX_PARTS * mm_ring<TYPE, P>::n_bytes() + mm_n_sums(NT));
 }
 
 /* What a warp fills its ring with: the groups of its part, of P panels after others. */

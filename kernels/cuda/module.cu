@@ -57,7 +57,7 @@ struct device {
     std::vector<device_op> ops;
     std::vector<replay> replays;
     bool captures;              /* until the driver once cannot */
-    int mm_blocks;              /* one a multiprocessor: the next kernel's find room beside them */
+    mm_card card;               /* a block a multiprocessor: the next kernel's find room beside them */
     bool beside, after_kernel;  /* the card lets a kernel begin beside the one before; there is one */
     size_t next;                /* op to run */
     int n_rows, n_run;          /* of the pass; with those that pad it */
@@ -130,13 +130,17 @@ static launch_on alone_on(const device *d)
     return {d->stream, false};
 }
 
+/* As check, but out of memory is no lost device. */
+static bool has_room(device *d, int rc)
+{
+    if (rc == cudaErrorMemoryAllocation) (void)cudaGetLastError();
+    return rc != cudaErrorMemoryAllocation && check(d, rc);
+}
+
 template <class T> static bool take(device *d, T **p, size_t n)
 {
     void *got = nullptr;
-    if (cudaMalloc(&got, n * sizeof(T) + (n == 0)) != cudaSuccess) {
-        (void)cudaGetLastError(); /* out of memory is no lost device */
-        return false;
-    }
+    if (!has_room(d, cudaMalloc(&got, n * sizeof(T) + (n == 0)))) return false;
     *p = static_cast<T *>(got);
     d->memory.push_back(got);
     return true;
@@ -145,10 +149,7 @@ template <class T> static bool take(device *d, T **p, size_t n)
 template <class T> static bool pin(device *d, T **p, size_t n)
 {
     void *got = nullptr;
-    if (cudaMallocHost(&got, n * sizeof(T)) != cudaSuccess) {
-        (void)cudaGetLastError();
-        return false;
-    }
+    if (!has_room(d, cudaMallocHost(&got, n * sizeof(T)))) return false;
     *p = static_cast<T *>(got);
     d->pinned.push_back(got);
     return true;
@@ -197,14 +198,14 @@ static bool take_attention(device *d)
     return take(d, &d->keys, n_cache) && take(d, &d->values, n_cache) && take(d, &d->units, n_table) &&
            pin(d, &d->host.units, n_table) && take(d, &d->of_row, (size_t)d->rows_room) &&
            pin(d, &d->host.of_row, (size_t)d->rows_room) && take(d, &d->work, (size_t)d->units_room * n_unit) &&
-           cudaMemsetAsync(d->keys, 0, n_cache * sizeof *d->keys, d->stream) == cudaSuccess &&
-           cudaMemsetAsync(d->values, 0, n_cache * sizeof *d->values, d->stream) == cudaSuccess;
+           check(d, cudaMemsetAsync(d->keys, 0, n_cache * sizeof *d->keys, d->stream)) &&
+           check(d, cudaMemsetAsync(d->values, 0, n_cache * sizeof *d->values, d->stream));
 }
 
 /* Products read places of no row, too: with numbers that were never there an emulated card is slow. */
 template <class T> static bool take_x(device *d, T **x)
 {
-    return take(d, x, d->n_x) && cudaMemsetAsync(*x, 0, d->n_x * sizeof **x, d->stream) == cudaSuccess;
+    return take(d, x, d->n_x) && check(d, cudaMemsetAsync(*x, 0, d->n_x * sizeof **x, d->stream));
 }
 
 static bool take_buffers(device *d)
@@ -241,15 +242,16 @@ static device *cuda_open(const device_shape *shape, const char **why)
         return nullptr;
     }
     device *d = new device();
-    int generation = 0, n_sm = 0;
+    int generation = 0;
     d->s = *shape;
     d->captures = true;
     d->beside = cudaDeviceGetAttribute(&generation, cudaDevAttrComputeCapabilityMajor, shape->device) == cudaSuccess &&
                 generation >= 9;
-    if (cudaDeviceGetAttribute(&n_sm, cudaDevAttrMultiProcessorCount, shape->device) != cudaSuccess) n_sm = 1;
-    d->mm_blocks = n_sm;
-    if (cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking) == cudaSuccess && take_buffers(d)) return d;
-    *why = "out of memory";
+    d->card = {1, SHARED_LEAST}; /* but for what it says */
+    (void)cudaDeviceGetAttribute(&d->card.blocks, cudaDevAttrMultiProcessorCount, shape->device);
+    (void)cudaDeviceGetAttribute(&d->card.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, shape->device);
+    if (has_room(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking)) && take_buffers(d)) return d;
+    *why = d->lost ? "it is lost: its driver may say why (dmesg)" : "out of memory";
     cuda_close(d);
     return nullptr;
 }
@@ -468,7 +470,7 @@ static int run_product(device *d, int i_matrix, int row, int n_rows, int i_panel
     a.out = out;
     a.ld_out = ld;
     a.undo = m->type == QUANT_F32 ? 1.0f : d->ready_undo;
-    return launch_mm(m->type, a, d->ready_tiles, d->mm_blocks, on);
+    return launch_mm(m->type, a, d->ready_tiles, d->card, on);
 }
 
 /* A piece of the ids after another, and what is asked of them. */

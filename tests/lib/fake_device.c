@@ -7,6 +7,7 @@
  *   mib=N          memory of each; by default 1024
  *   arithmetic=N   what it says of its bits
  *   lost=N         in the N-th run a device is lost
+ *   breaks=N       it is lost when it shall take the N-th matrix
  *   late=N         it is lost when the N-th run is done: it gives logits of zeros, and a head of zeros, from then on
  */
 #include <pthread.h>
@@ -17,7 +18,7 @@
 #include "kernels/device.h"
 
 static struct device_table table;
-static _Atomic int n_runs, n_logits; /* n_logits: that were asked for when the device was lost */
+static _Atomic int n_runs, n_logits, n_matrices; /* n_logits: that were asked for when the device was lost */
 
 /* -1: the word is not there; 0: it has no number. */
 static int said(const char *word)
@@ -43,6 +44,11 @@ static int fake_probe(int i, struct device_about *about, const char **why)
     return n;
 }
 
+static int fake_matrix(struct device *d, enum quant type, int n_in, int n_out)
+{
+    return ++n_matrices == said("breaks") ? -1 : device_ref.matrix(d, type, n_in, n_out);
+}
+
 static void fake_run(struct device *d)
 {
     n_runs++;
@@ -51,7 +57,8 @@ static void fake_run(struct device *d)
 
 static int fake_poll(struct device *d, uint64_t until_ns)
 {
-    int lost = said("lost"), late = said("late");
+    int lost = said("lost"), late = said("late"), breaks = said("breaks");
+    if (breaks > 0 && n_matrices >= breaks) return -1;
     if ((lost > 0 && n_runs >= lost) || (late > 0 && n_runs >= late && n_logits)) return -1;
     return device_ref.poll(d, until_ns);
 }
@@ -77,6 +84,7 @@ static void make_table(void)
     table = device_ref;
     table.name = "fake";
     table.probe = fake_probe;
+    table.matrix = fake_matrix;
     table.run = fake_run;
     table.poll = fake_poll;
     table.logits = fake_logits;

@@ -74,7 +74,39 @@ void forward_device_close(struct forward_device *d)
     free(d);
 }
 
+/* ---- a lost device ---- */
+
+static bool exchanges(const struct engine *e)
+{
+    return e->by_device[DEVICE_SHARDS] || e->by_device[DEVICE_STAGES];
+}
+
+/* Itself, or what it exchanges with others. */
+static int say_lost(const struct engine *e, struct err *err)
+{
+    struct device_exchanges x = {0};
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    if (exchanges(e)) e->device->table->exchanges(e->device->device, &x);
+    if (x.error)
+        return err_set(err, E_PEER, "host %s: the device %s has lost the others that it exchanges rows with: %s", host,
+                       e->device_name, x.error);
+    return err_set(err, E_PEER, "host %s: the device %s is lost: its driver may say why (dmesg)", host, e->device_name);
+}
+
+static void lose(struct engine *e)
+{
+    e->rc = say_lost(e, &e->err);
+}
+
 /* ---- load ---- */
+
+/* Why it took no weights. */
+static int say_no_room(const struct engine *e, struct err *err)
+{
+    if (e->device->table->poll(e->device->device, 0) < 0) return say_lost(e, err);
+    return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
+}
 
 static int load_matrix(struct engine *e, const struct piece *p, int *handle, struct err *err)
 {
@@ -83,7 +115,7 @@ static int load_matrix(struct engine *e, const struct piece *p, int *handle, str
     *handle = DEVICE_NONE;
     if (n_out == 0) return OK;
     *handle = d->table->matrix(d->device, (enum quant)p->tensor->type, (int)p->tensor->dim[0], n_out);
-    if (*handle < 0) return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
+    if (*handle < 0) return say_no_room(e, err);
     for (int panel = 0; panel * PANEL < n_out; panel++) {
         const void *rows[PANEL];
         if (!check_panel(p, panel, rows)) return check_failed(p, e->path, err);
@@ -98,8 +130,7 @@ static int load_vector(struct engine *e, const struct piece *p, int *handle, str
     const float *x = (const float *)gguf_row(p->tensor, 0) + p->row_from;
     if (!check_vector(p)) return check_failed(p, e->path, err);
     *handle = e->device->table->vector(e->device->device, x, n);
-    if (*handle < 0) return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
-    return OK;
+    return *handle < 0 ? say_no_room(e, err) : OK;
 }
 
 static int load_pieces(struct engine *e, const struct pieces *p, int *handles, struct err *err)
@@ -262,6 +293,7 @@ int forward_device_load(struct engine *e, struct err *err)
     int *handles = NULL, rc = model_pieces(&e->model, &p, err);
     if (rc == OK && !(handles = calloc((size_t)p.n, sizeof *handles))) rc = err_set(err, E_LAYOUT, "out of memory");
     if (rc == OK) rc = load_pieces(e, &p, handles, err);
+    if (rc == OK && e->device->table->poll(e->device->device, 0) < 0) rc = say_lost(e, err);
     if (rc == OK) rc = copy_factors(e, &p, err);
     if (rc == OK) note_handles(e, &(struct went){&p, handles, 0});
     if (rc == OK) gguf_close(&e->model.file);
@@ -294,26 +326,6 @@ static void record_product_of(struct engine *e, enum device_buffer buffer, int m
 static void record_product(struct engine *e, enum device_buffer buffer, int matrix)
 {
     record_product_of(e, buffer, matrix, 0);
-}
-
-static bool exchanges(const struct engine *e)
-{
-    return e->by_device[DEVICE_SHARDS] || e->by_device[DEVICE_STAGES];
-}
-
-/* Itself, or what it exchanges with others. */
-static void lose(struct engine *e)
-{
-    struct device_exchanges x = {0};
-    char host[256] = "";
-    gethostname(host, sizeof host - 1);
-    if (exchanges(e)) e->device->table->exchanges(e->device->device, &x);
-    if (x.error)
-        e->rc = err_set(&e->err, E_PEER, "host %s: the device %s has lost the others that it exchanges rows with: %s",
-                        host, e->device_name, x.error);
-    else
-        e->rc = err_set(&e->err, E_PEER, "host %s: the device %s is lost: its driver may say why (dmesg)", host,
-                        e->device_name);
 }
 
 /* From here on the device waits for others anew. */

@@ -86,7 +86,7 @@ void emulated_wait_for_inputs();
  * is their source read. A bulk copy is counted by a barrier (mbarrier), whose phase ends once `count` threads have
  * arrived and the bytes that they expect are there; copies of a thread (cp.async) come in groups. A block that ends
  * with copies under way, and a wait that nothing can end, are errors. */
-int emulated_generation(); /* CUDA_EMULATED_GENERATION: 9, or 8, without bulk copies and kernels beside each other */
+int emulated_generation(); /* 9, or 8, without bulk copies and kernels beside each other, and with less shared memory */
 void emulated_barrier_open(uint64_t *at, unsigned count);
 void emulated_barrier_expect(uint64_t *at, unsigned n_bytes); /* arrives */
 void emulated_barrier_wait(uint64_t *at, int parity);
@@ -230,7 +230,11 @@ struct cudaDeviceProp {
 };
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int i);
 cudaError_t cudaDeviceGetPCIBusId(char *out, int n, int i);
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75 };
+enum cudaDeviceAttr {
+    cudaDevAttrMultiProcessorCount = 16,
+    cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+};
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr which, int i);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t cudaGetLastError();

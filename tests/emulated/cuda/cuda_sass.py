@@ -26,7 +26,7 @@ AIMS = {  # by rows, of two panels
 MOST = {  # by rows and panels, by bits
     (8, 1): {4: 3.1, 5: 3.4, 6: 3.45, 8: 3.0, 16: 1.5}, (8, 2): {4: 2.32, 5: 2.6, 16: .51},
     (16, 2): {4: 2.45, 5: 2.75, 6: 2.8, 8: 2.3, 16: .67}, (32, 2): {4: 2.75, 5: 3.05, 16: .98},
-    (64, 1): {4: 4.5, 5: 4.8, 6: 4.75, 8: 4.3, 16: 2.7},
+    (16, 1): {16: 1.6}, (32, 1): {16: 2.0}, (64, 1): {4: 4.5, 5: 4.8, 6: 4.75, 8: 4.3, 16: 2.7},
 }
 
 
@@ -47,7 +47,7 @@ def sass(module, cuobjdump):
 
 
 def hot_loop(body):
-    """Instructions of the innermost loop with most tensor instructions; []: there is none."""
+    """Instructions of the innermost loop with most tensor instructions, and of such the longest; []: there is none."""
     loops = []
     for address, text in body:
         match = re.search(r"^@.*\bBRA\b.*?(0x[0-9a-f]+)", text)  # those without a condition come back from a wait
@@ -57,7 +57,8 @@ def hot_loop(body):
                 loops.append((int(match[1], 16), address, inside))
     inner = [loop for loop in loops
              if not any(other is not loop and loop[0] <= other[0] and other[1] <= loop[1] for other in loops)]
-    return max((loop[2] for loop in inner), key=lambda inside: sum("HMMA" in t for t in inside), default=[])
+    return max((loop[2] for loop in inner), key=lambda inside: (sum("HMMA" in t for t in inside), len(inside)),
+               default=[])
 
 
 def main():

@@ -12,7 +12,19 @@
 
 #include "blocks.h"
 
-enum { SHARED_BYTES = 48 << 10, SHARED_MOST = 227 << 10, MAX_BLOCK = 1024 };
+enum { SHARED_BYTES = 48 << 10, MAX_BLOCK = 1024 };
+
+static int generation_asked()
+{
+    const char *generation = getenv("CUDA_EMULATED_GENERATION");
+    return generation ? atoi(generation) : 9;
+}
+
+/* What a block may ask for: before Hopper as the cards with least, 8.6 and 8.9. */
+static int shared_most()
+{
+    return (generation_asked() < 9 ? 99 : 227) << 10;
+}
 
 struct piece {                               /* of a stream's work */
     std::function<bool()> run;               /* a step, which is tried again until it is done */
@@ -170,7 +182,11 @@ cudaError_t cudaDeviceGetPCIBusId(char *out, int n, int i)
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr which, int i)
 {
-    *value = which == cudaDevAttrMultiProcessorCount ? 2 : emulated_generation();
+    switch (which) {
+    case cudaDevAttrMultiProcessorCount: *value = 2; break;
+    case cudaDevAttrComputeCapabilityMajor: *value = generation_asked(); break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = shared_most(); break;
+    }
     return i == 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
@@ -204,8 +220,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
     guard lock(mutex);
     (void)flags;
     if (const char *seed = getenv("CUDA_EMULATED_SEED")) emulated_seed(strtoull(seed, nullptr, 0));
-    const char *generation = getenv("CUDA_EMULATED_GENERATION");
-    emulated_set_generation(generation ? atoi(generation) : 9);
+    emulated_set_generation(generation_asked());
     stream *made = new stream;
     made->add = add_step;
     d.streams.insert(made);
@@ -338,7 +353,7 @@ cudaError_t emulated_attribute(const void *kernel, cudaFuncAttribute which, int 
 {
     guard lock(mutex);
     (void)which;
-    if (value > SHARED_MOST) return cudaErrorInvalidValue;
+    if (value > shared_most()) return cudaErrorInvalidValue;
     d.shared[kernel] = value;
     return cudaSuccess;
 }
