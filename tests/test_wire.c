@@ -481,8 +481,8 @@ static void hidden_rows_are_aligned_wherever_they_lie(void **state)
         size_t n;
         struct message m;
         struct err err;
-        uint8_t *data =
-            encoded(&(struct message){.tag = TAG_PASS, .pass = {1u << 7 * pass, NULL, 0, x, 3, 0, 0, false, 0, 0}}, &n);
+        struct pass hidden = {.pass = 1u << 7 * pass, .hidden = x, .n_hidden = 3};
+        uint8_t *data = encoded(&(struct message){.tag = TAG_PASS, .pass = hidden}, &n);
         for (size_t shift = 0; shift < 4; shift++) {
             uint8_t *block = malloc(n + shift);
             memcpy(block + shift, data, n);
