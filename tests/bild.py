@@ -103,7 +103,8 @@ def saves_are_few():
         now[0] += 0.002
         return [1.0], {"w": np.zeros(1, np.float32)}
 
-    training.save_state, training.REPORT_S, training.time = save, 0, types.SimpleNamespace(time=lambda: now[0])
+    clock = types.SimpleNamespace(**dict.fromkeys(("time", "monotonic", "process_time"), lambda: now[0]))
+    training.save_state, training.REPORT_S, training.time = save, 0, clock
     o = argparse.Namespace(batch=1, seed=0, steps=900, minutes=None, rate=1e-3, out="slow", log=os.devnull,
                            resume=False)
     with contextlib.redirect_stderr(io.StringIO()):
