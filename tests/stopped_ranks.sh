@@ -97,7 +97,7 @@ the_drafter_is_stopped_until_the_end() {
     start 4 "${with_little[@]}" --tp 2 -n 3000
     soon "text" text_is_there
     kill -STOP "$(cat pid.1)"
-    within 60 "the whole text" text_is_longer_than 7000
+    within 60 "the whole text" text_is_longer_than 8300 # of 8393
     ends 0 "the drafter is stopped until the end"
 }
 
