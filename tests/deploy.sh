@@ -90,9 +90,9 @@ PILOTFISH_TP=2 gives_text deploy/run-hosts.sh
 PILOTFISH_TP=2 timeout 120 deploy/run-hosts.sh doctor > out 2> err < /dev/null
 [ "$(grep -c '^ok *rank [23] .*node1' out)" = 2 ] || wrong "doctor does not show two ranks on node1: $(cat out err)"
 # Ranks of one host that do not follow one another, as `plan` lists them: the drafter is on the other.
-in_order=(pilotfish-mpirun -n 3 -H localhost,node1,localhost --map-by seq pilotfish)
-gives_text "${in_order[@]}"
-timeout 60 "${in_order[@]}" doctor > out 2> err < /dev/null
+by_seq=(pilotfish-mpirun -n 3 -H localhost,node1,localhost --map-by seq pilotfish)
+gives_text "${by_seq[@]}"
+timeout 120 "${by_seq[@]}" doctor > out 2> err < /dev/null
 [ "$(sed -n 's/^ok *rank \([0-9]*\) .*host node1,.*/\1/p' out)" = 1 ] || wrong "not in order: $(cat out err)"
 echo "$n_wrong wrong"
 [ "$n_wrong" = 0 ]

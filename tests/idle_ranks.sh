@@ -17,15 +17,16 @@ ticks() { # of the CPU, that a process has taken
 
 # is_idle WHAT
 is_idle() {
-    local rank process before=() most=$((SECONDS_IDLE * $(getconf CLK_TCK) * PERCENT / 100)) processes=()
+    local rank process taken before=() most=$((SECONDS_IDLE * $(getconf CLK_TCK) * PERCENT / 100)) processes=()
     sleep 3 # a second of silence, and the end of what the start has left
     for rank in 0 1 2 3; do processes+=("$(process_of $rank)"); done
     for process in "${processes[@]}"; do before+=("$(ticks "$process")"); done
     sleep "$SECONDS_IDLE"
     for rank in 0 1 2 3; do
         n_checks=$((n_checks + 1))
-        process=$(($(ticks "${processes[rank]}") - before[rank]))
-        [ "$process" -lt "$most" ] || wrong "$1: rank $rank takes $process ticks in $SECONDS_IDLE s, not under $most"
+        is_gone "${processes[rank]}" 2> gone && wrong "$1: rank $rank is not there"
+        taken=$(($(ticks "${processes[rank]}") - before[rank]))
+        [ "$taken" -lt "$most" ] || wrong "$1: rank $rank takes $taken ticks in $SECONDS_IDLE s, not under $most"
     done
 }
 

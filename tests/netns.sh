@@ -169,7 +169,6 @@ END
 # is_cut WHEN HOSTS OPTION...: writing or idle; a host, or two, one from the other. Said in one line, and soon: within
 # 5 s on a quiet machine and of the right one at once, as the long form asks (test_heartbeat and test_links have the
 # exact times). On one that is too busy a rank beside the link may be silent for too long.
-patience_s=${PATIENCE_S:-20}
 tries=(1 2 3)
 [ -z "${PATIENCE_S:-}" ] || tries=(1)
 link="hears nothing from the verifier on host host. (rank ., .*: the link between them is lost"

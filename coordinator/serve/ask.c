@@ -155,12 +155,12 @@ static const struct {
                    {"p_min", "fallback"}, {"rollback", "rollback"}, {"rollback_rule", "rollback_rule"}};
 enum { N_SPECULATIVE = sizeof speculative / sizeof *speculative };
 
-static json_t *speculative_value(const json_t *body, int i)
+/* What "speculative" says by this name, or the key with a dot that llama.cpp has; `param` becomes that key. */
+static json_t *speculative_value(const json_t *body, const char *key, char param[32])
 {
-    char dotted[64] = "speculative.";
-    json_t *value = json_object_get(json_object_get(body, "speculative"), speculative[i].key);
-    strcat(dotted, speculative[i].key);
-    return value ? value : json_object_get(body, dotted);
+    json_t *value = json_object_get(json_object_get(body, "speculative"), key);
+    snprintf(param, 32, "speculative.%s", key);
+    return value ? value : json_object_get(body, param);
 }
 
 /* The body with those of "speculative" as options beside the others. Clients give both names of a length, for servers
@@ -173,7 +173,8 @@ static json_t *row_of(json_t *body)
     if (json_integer_value(json_object_get(body, "top_k")) == -1) /* vLLM's: all */
         lost |= json_object_set_new(row, "top_k", json_integer(0));
     for (int i = 0; i < N_SPECULATIVE; i++) {
-        json_t *value = speculative_value(body, i);
+        char param[32];
+        json_t *value = speculative_value(body, speculative[i].key, param);
         if (value) lost |= json_object_set(row, speculative[i].option, value);
     }
     if (!lost) return row;
@@ -184,10 +185,11 @@ static json_t *row_of(json_t *body)
 /* An option's name becomes the field's that set it, as the client knows it. */
 static void name_field(const json_t *body, struct refusal *why)
 {
-    const char *key = NULL;
+    char param[32], field[32] = "";
     for (int i = 0; i < N_SPECULATIVE; i++)
-        if (!strcmp(why->param, speculative[i].option) && speculative_value(body, i)) key = speculative[i].key;
-    if (key) snprintf(why->param, sizeof why->param, "speculative.%s", key);
+        if (!strcmp(why->param, speculative[i].option) && speculative_value(body, speculative[i].key, param))
+            strcpy(field, param);
+    if (*field) strcpy(why->param, field);
 }
 
 /* The first field that is wrong also by itself; "": they are so together. */
@@ -258,14 +260,6 @@ static void list_add(struct listed *l, const char *text, int n)
     snprintf(l->s + at, sizeof l->s - at, "%s%.*s", at ? ", " : "", n, text);
 }
 
-/* What "speculative" says by this name; `param`: where it does. */
-static const json_t *said_of(const json_t *body, const char *name, char param[32])
-{
-    const json_t *value = json_object_get(json_object_get(body, "speculative"), name);
-    snprintf(param, 32, "speculative.%s", name);
-    return value ? value : json_object_get(body, param);
-}
-
 static int n_plans(const struct options *o)
 {
     return o->drafter == DRAFTER_PLAN ? o->n_draft_plans : 0;
@@ -287,7 +281,7 @@ static int refuse_plan(const char *param, const char *asked, const struct option
 static int take_plan(bool *drafts, int *i_plan, const json_t *body, const struct options *o, struct refusal *why)
 {
     char param[32];
-    const json_t *value = said_of(body, "plan", param);
+    const json_t *value = speculative_value(body, "plan", param);
     if (is_null(value)) return OK;
     if (n_plans(o) && is_text(value, "none")) *drafts = false;
     if (is_text(value, "none")) return OK;
@@ -303,8 +297,8 @@ static int take_plan(bool *drafts, int *i_plan, const json_t *body, const struct
 static int take_depth(int *i_plan, const json_t *body, const struct options *o, struct refusal *why)
 {
     char param[32], ignored[32];
-    const json_t *value = said_of(body, "depth", param);
-    const char *plan = json_string_value(said_of(body, "plan", ignored));
+    const json_t *value = speculative_value(body, "depth", param);
+    const char *plan = json_string_value(speculative_value(body, "plan", ignored));
     size_t n = plan ? strlen(plan) : 0;
     json_int_t depth = json_integer_value(value);
     struct listed depths = {""};

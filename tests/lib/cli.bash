@@ -5,11 +5,13 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
 exec < /dev/null # what is piped in would be a part of the prompt
 n_checks=0 n_wrong=0 ranks=()
+# No end takes longer: 5 s on a quiet machine, which the long forms of netns and stopped hold it to.
+patience_s=${PATIENCE_S:-20}
 
 wrong() {
     n_wrong=$((n_wrong + 1))
     echo "WRONG: $1"
-    command cut -c1-200 out err 2> /dev/null | sed 's/^/    | /' | head -20
+    cut -c1-200 out err 2> /dev/null | sed 's/^/    | /' | head -20
 }
 
 # The program in one process, or over the ranks that `over` asked for.

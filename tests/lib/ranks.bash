@@ -1,8 +1,5 @@
 # Jobs over ranks that are caught in the middle: for tests that source lib/cli.bash, with $pilotfish, $tiny and $mpirun.
 
-# No end takes longer: 5 s on a quiet machine, which the long forms of netns and stopped hold it to.
-patience_s=${PATIENCE_S:-20}
-
 # The program as each rank starts it: it leaves its process id, and may be lost at once.
 mkdir ranks
 cat > ranks/pilotfish << END

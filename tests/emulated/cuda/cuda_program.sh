@@ -38,7 +38,7 @@ lps out | cmp -s - cpu && wrong "the two arithmetics give the same ln p, so this
 # mixed OPTION...: two groups, one on a device with these options, one on a CPU.
 mixed() {
     n_checks=$((n_checks + 1))
-    timeout 60 "$mpirun" -n 1 "$pilotfish" "${ask_lp[@]}" --groups 2 : \
+    timeout 120 "$mpirun" -n 1 "$pilotfish" "${ask_lp[@]}" --groups 2 : \
         -n 1 "$pilotfish" worker --model big.gguf --device cuda "$@" : \
         -n 1 "$pilotfish" worker --model big.gguf > out 2> err
     rc=$?
