@@ -296,8 +296,7 @@ int forward_device_load(struct engine *e, struct err *err)
     if (rc == OK && e->device->table->poll(e->device->device, 0) < 0) rc = say_lost(e, err);
     if (rc == OK) rc = copy_factors(e, &p, err);
     if (rc == OK) note_handles(e, &(struct went){&p, handles, 0});
-    if (rc == OK) gguf_close(&e->model.file);
-    for (int i = 0; i < e->model.n_side_files && rc == OK; i++) gguf_close(&e->model.side_files[i].side.file);
+    if (rc == OK) model_close_files(&e->model);
     free(handles);
     pieces_free(&p);
     return rc;
