@@ -1,11 +1,11 @@
-/* device_memory.cuh -- a device of module.cu: what it holds, from open to close, and its weights.
- *
- * Every call that the driver refuses marks the device as lost; from then on nothing is launched, and poll says so. What
- * goes in and out of a pass goes through pinned memory. */
+/* device_memory.cuh -- a device of module.cu: what it holds, from open to close, and its weights. What
+ * goes in and out of a pass goes through pinned memory. Once it is lost (card.cuh) nothing is launched, and poll says
+ * so. */
 #ifndef KERNELS_CUDA_DEVICE_MEMORY_CUH
 #define KERNELS_CUDA_DEVICE_MEMORY_CUH
 
 #include "kernels/cuda/attend.cuh"
+#include "kernels/cuda/card.cuh"
 #include "kernels/cuda/exchange.cuh"
 #include "kernels/cuda/glue.cuh"
 #include "kernels/cuda/head.cuh"
@@ -40,11 +40,8 @@ struct replay {
     cudaGraphExec_t graph; /* owns; NULL: they have run once */
 };
 
-struct device {
-    device_shape s;
-    cudaStream_t stream;
-    bool lost;
-    std::vector<void *> memory, pinned; /* owns all that follows */
+struct device : card {
+    std::vector<void *> pinned; /* owns: it and `memory` have all that follows */
     std::vector<matrix> matrices;
     std::vector<const float *> vectors;
     std::vector<device_op> ops;
@@ -97,18 +94,6 @@ struct device {
 
 /* ---- memory ---- */
 
-static bool check(device *d, int rc)
-{
-    if (rc != cudaSuccess) d->lost = true;
-    return rc == cudaSuccess;
-}
-
-/* The card is a property of the calling thread. False: it is lost. */
-static bool enter(device *d)
-{
-    return !d->lost && check(d, cudaSetDevice(d->s.device));
-}
-
 /* For the next kernel of a pass. */
 static launch_on next_on(device *d)
 {
@@ -121,22 +106,6 @@ static launch_on next_on(device *d)
 static launch_on alone_on(const device *d)
 {
     return {d->stream, false};
-}
-
-/* As check, but out of memory is no lost device. */
-static bool has_room(device *d, int rc)
-{
-    if (rc == cudaErrorMemoryAllocation) (void)cudaGetLastError();
-    return rc != cudaErrorMemoryAllocation && check(d, rc);
-}
-
-template <class T> static bool take(device *d, T **p, size_t n)
-{
-    void *got = nullptr;
-    if (!has_room(d, cudaMalloc(&got, n * sizeof(T) + (n == 0)))) return false;
-    *p = static_cast<T *>(got);
-    d->memory.push_back(got);
-    return true;
 }
 
 template <class T> static bool pin(device *d, T **p, size_t n)
@@ -244,7 +213,7 @@ static device *cuda_open(const device_shape *shape, const char **why)
     (void)cudaDeviceGetAttribute(&d->card.blocks, cudaDevAttrMultiProcessorCount, shape->device);
     (void)cudaDeviceGetAttribute(&d->card.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, shape->device);
     if (has_room(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking)) && take_buffers(d)) return d;
-    *why = d->lost ? "it is lost: its driver may say why (dmesg)" : "out of memory";
+    *why = card_why(d);
     cuda_close(d);
     return nullptr;
 }

@@ -10,7 +10,6 @@
 #include "kernels/cuda/selftest.h"
 #include "kernels/now.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* ---- a pass ---- */
@@ -483,27 +482,10 @@ static device_table table_of()
 
 static int cuda_probe(int i, device_about *about, const char **why)
 {
-    int n = 0;
-    cudaError_t rc = cudaGetDeviceCount(&n);
-    size_t free_bytes = 0, all_bytes = 0;
-    cudaDeviceProp p;
-    char place[32] = "";
-    *why = "";
-    if (rc == cudaSuccess && about && i >= 0 && i < n) {
-        if ((rc = cudaSetDevice(i)) == cudaSuccess && (rc = cudaGetDeviceProperties(&p, i)) == cudaSuccess &&
-            (rc = cudaDeviceGetPCIBusId(place, sizeof place, i)) == cudaSuccess)
-            rc = cudaMemGetInfo(&free_bytes, &all_bytes);
-        if (rc == cudaSuccess) {
-            *about = {};
-            snprintf(about->name, sizeof about->name, "%.60s at %s", p.name, place);
-            about->memory_bytes = free_bytes;
-            const device_table table = table_of();
-            about->selftest = selftest(&table, i);
-        }
-    }
-    if (rc == cudaSuccess) return n;
-    *why = cudaGetErrorString(rc);
-    return -1;
+    return card_probe(i, about, why, [i] {
+        const device_table table = table_of();
+        return selftest(&table, i);
+    });
 }
 
 const struct device_table *pf_device(int version)
