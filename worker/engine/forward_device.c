@@ -570,9 +570,7 @@ static void record_end(struct engine *e)
 {
     struct device_op op = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = e->to};
     if (e->heads) {
-        const struct plan *p = e->plan;
-        int i_exit = p->entries[p->n_entries - 1].block - e->model.shape.n_blocks;
-        op.norm = p->side ? e->device->norms_side[i_exit] : e->device->norm_out;
+        op.norm = e->i_exit < 0 ? e->device->norm_out : e->device->norms_side[e->i_exit];
         op.rows = e->wanted;
         op.n_rows = e->n_wanted;
     }
