@@ -47,7 +47,7 @@ struct device : card {
     std::vector<device_op> ops;
     std::vector<replay> replays;
     bool captures;              /* until the driver once cannot */
-    mm_card card;               /* a block a multiprocessor: the next kernel's find room beside them */
+    mm_card products;           /* a block a multiprocessor: the next kernel's find room beside them */
     bool beside, after_kernel;  /* the card lets a kernel begin beside the one before; there is one */
     size_t next;                /* op to run */
     int n_rows, n_run;          /* of the pass; with those that pad it */
@@ -209,9 +209,9 @@ static device *cuda_open(const device_shape *shape, const char **why)
     d->captures = true;
     d->beside = cudaDeviceGetAttribute(&generation, cudaDevAttrComputeCapabilityMajor, shape->device) == cudaSuccess &&
                 generation >= 9;
-    d->card = {1, SHARED_LEAST}; /* but for what it says */
-    (void)cudaDeviceGetAttribute(&d->card.blocks, cudaDevAttrMultiProcessorCount, shape->device);
-    (void)cudaDeviceGetAttribute(&d->card.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, shape->device);
+    d->products = {1, SHARED_LEAST}; /* but for what it says */
+    (void)cudaDeviceGetAttribute(&d->products.blocks, cudaDevAttrMultiProcessorCount, shape->device);
+    (void)cudaDeviceGetAttribute(&d->products.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, shape->device);
     if (has_room(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking)) && take_buffers(d)) return d;
     *why = card_why(d);
     cuda_close(d);

@@ -155,7 +155,7 @@ static int run_product(device *d, int i_matrix, int row, int n_rows, int i_panel
     a.out = out;
     a.ld_out = ld;
     a.undo = m->type == QUANT_F32 ? 1.0f : d->ready_undo;
-    return launch_mm(m->type, a, d->ready_tiles, d->card, on);
+    return launch_mm(m->type, a, d->ready_tiles, d->products, on);
 }
 
 /* A piece of the ids after another, and what is asked of them. */
