@@ -1,4 +1,4 @@
-/* lone_leader.h -- the one worker of a big model that drafts for itself, without the cluster around it: what the tests of
+/* lone_leader.h -- the one worker of a big model that drafts for itself, without the cluster around it: what tests of
  * such drafts call as a verifier's leader does. */
 #ifndef TESTS_LIB_LONE_LEADER_H
 #define TESTS_LIB_LONE_LEADER_H
