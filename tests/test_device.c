@@ -1,6 +1,5 @@
 /* A device behind the engine: the reference's kernels, so every bit must be the CPU engine's.
  *   test_device [MODULE]: the device of this module instead, of the same arithmetic */
-#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 
 #include "tests/lib/grid.h"
 #include "tests/lib/tiny.h"
+#include "worker/device_pick.h"
 #include "worker/engine/engine.h"
 
 enum { MAX_ROWS = 64, N_CTX = 160, MAX_EMBD = 512 };
@@ -397,11 +397,10 @@ static int remove_folder(void **state)
 
 static void open_module(const char *file)
 {
-    void *module = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    device_module *table_of = module ? (device_module *)(uintptr_t)dlsym(module, "pf_device") : NULL;
-    tested = table_of ? table_of(DEVICE_VERSION) : NULL;
-    if (tested && tested->arithmetic == ARITHMETIC_ID) return;
-    fprintf(stderr, "test_device: %s: no module of the CPU's arithmetic\n", file);
+    struct err err;
+    int rc = device_module_open(&tested, file, &err);
+    if (rc == OK && tested->arithmetic == ARITHMETIC_ID) return;
+    fprintf(stderr, "test_device: %s\n", rc == OK ? "the module has not the CPU's arithmetic" : err.text);
     exit(1);
 }
 

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/lone_leader.h"
 #include "tests/lib/tiny.h"
-#include "worker/roles/self_draft.h"
 
 enum { N_EMBD = 72, N_BLOCKS = 4, N_CTX = 64, N_SLOTS = 3, N_PROMPT = 6, N_ROUNDS = 10, DRAFTS = 4, PLANS = 5 };
 
@@ -38,40 +38,9 @@ int __wrap_engine_run(struct engine *e, const struct engine_span *span, const st
 
 /* ---- a leader of one shard ---- */
 
-struct job {
-    struct worker w;
-    struct worker_config config;
-    struct group group;
-    struct self_draft d;
-    struct engine_row rows[PASS_ROWS];
-    float x[PASS_ROWS][N_EMBD];
-};
-
-static void job_open(struct job *j, const char *const plans[DRAFT_PLANS_MOST])
+static void open_leader(struct lone_leader *l, const char *const plans[DRAFT_PLANS_MOST])
 {
-    const char *why;
-    struct err err;
-    *j = (struct job){.group = {.pp = 1, .tp = 1}};
-    const struct engine_config c = {.path = big,
-                                    .draft_plans = plans,
-                                    .share = {.n_stages = 1, .n_shards = 1},
-                                    .kernels = kernels_pick(NULL, &why),
-                                    .n_threads = 1,
-                                    .max_rows = PASS_ROWS};
-    j->w.config = &j->config;
-    j->w.group = &j->group;
-    if (engine_open(&j->w.engine, &c, &err) != OK || engine_load(j->w.engine, N_SLOTS, N_CTX, &err) != OK)
-        fail_msg("%s", err.text);
-    engine_info(j->w.engine, &j->w.info);
-    assert_int_equal(slots_init(&j->w.slots, N_SLOTS, N_CTX, 7, &err), OK);
-    assert_int_equal(self_draft_open(&j->d, &j->w, &err), OK);
-}
-
-static void job_close(struct job *j)
-{
-    self_draft_close(&j->d);
-    slots_free(&j->w.slots);
-    engine_close(j->w.engine);
+    lone_leader_open(l, big, plans, N_SLOTS, N_CTX);
 }
 
 struct text {  /* of a slot */
@@ -85,9 +54,11 @@ struct bits { /* compared byte by byte */
 };
 
 /* One pass over what is next of all texts; each row judges the next one's id. */
-static void judge(struct job *j, const struct text *texts, int n_texts, struct bits *out)
+static void judge(struct lone_leader *l, const struct text *texts, int n_texts, struct bits *out)
 {
-    static struct row rows[PASS_ROWS];
+    static struct row asks[PASS_ROWS];
+    static struct engine_row rows[PASS_ROWS];
+    static float x[PASS_ROWS][N_EMBD];
     struct part parts[N_SLOTS];
     const struct verdict_row *answers = NULL;
     struct err err;
@@ -95,42 +66,42 @@ static void judge(struct job *j, const struct text *texts, int n_texts, struct b
     for (int slot = 0; slot < n_texts; slot++) {
         const struct text *t = &texts[slot];
         uint32_t at = (uint32_t)t->at;
-        slots_apply(&j->w.slots, (uint32_t)slot, at, t->ids + at, (size_t)t->n);
+        slots_apply(&l->w.slots, (uint32_t)slot, at, t->ids + at, (size_t)t->n);
         parts[slot] = (struct part){.slot = (uint32_t)slot,
                                     .at = at,
-                                    .prefix_hash = j->w.slots.slot[slot].prefix_hash[at],
-                                    .rows = rows + n,
+                                    .prefix_hash = l->w.slots.slot[slot].prefix_hash[at],
+                                    .rows = asks + n,
                                     .n_rows = (size_t)t->n};
-        engine_embed(j->w.engine, t->ids + at, t->n, j->x[n]);
+        engine_embed(l->w.engine, t->ids + at, t->n, x[n]);
         for (int i = 0; i < t->n; i++, n++) {
             const int32_t *id = &t->ids[t->at + i];
-            rows[n] = (struct row){.id = *id, .wanted = true, .judge = id + 1, .n_judge = i + 1 < t->n};
-            j->rows[n] = (struct engine_row){.slot = slot, .pos = t->at + i, .ask = &rows[n]};
+            asks[n] = (struct row){.id = *id, .wanted = true, .judge = id + 1, .n_judge = i + 1 < t->n};
+            rows[n] = (struct engine_row){.slot = slot, .pos = t->at + i, .ask = &asks[n]};
         }
     }
-    struct engine_span all = {ENGINE_SERVED, 0, N_BLOCKS, j->rows, n, j->x[0], NULL, false};
-    int rc = j->d.w ? self_draft_pass(&j->d, parts, (size_t)n_texts, &all, &answers, &err)
-                    : engine_run(j->w.engine, &all, &answers, &err);
+    struct engine_span all = {ENGINE_SERVED, 0, N_BLOCKS, rows, n, x[0], NULL, false};
+    int rc = l->d.w ? self_draft_pass(&l->d, parts, (size_t)n_texts, &all, &answers, &err)
+                    : engine_run(l->w.engine, &all, &answers, &err);
     assert_int_equal(rc, OK);
     memset(out, 0, (size_t)n * sizeof *out);
     for (int i = 0; i < n; i++)
-        out[i] = (struct bits){answers[i].next, answers[i].lp_next, rows[i].n_judge ? answers[i].lp_judged[0] : 0};
+        out[i] = (struct bits){answers[i].next, answers[i].lp_next, asks[i].n_judge ? answers[i].lp_judged[0] : 0};
 }
 
 /* Behind the one id that is next of the text. Returns how many, after it in t->ids. */
-static int draft(struct job *j, uint32_t slot, int plan, struct text *t)
+static int draft(struct lone_leader *l, uint32_t slot, int plan, struct text *t)
 {
     uint32_t us;
     const struct open_slot open = {.slot = slot, .draft_plan = (uint32_t)plan};
     const struct draft_order order = {.open = &open, .most = DRAFTS};
-    slots_apply(&j->w.slots, slot, (uint32_t)t->at, t->ids + t->at, 1);
-    int n = self_draft_write(&j->d, &order, t->ids + t->at + 1, &us);
-    assert_int_equal(j->d.rc, OK);
+    slots_apply(&l->w.slots, slot, (uint32_t)t->at, t->ids + t->at, 1);
+    int n = self_draft_write(&l->d, &order, t->ids + t->at + 1, &us);
+    assert_int_equal(l->d.rc, OK);
     return n;
 }
 
-/* A job that knows this plan alone drafts the same behind this text. */
-static void check_drafts(struct job *alone, const struct text *t, int n)
+/* A leader that knows this plan alone drafts the same behind this text. */
+static void check_drafts(struct lone_leader *alone, const struct text *t, int n)
 {
     struct bits ignored[N_CTX];
     struct text whole = *t;
@@ -154,16 +125,16 @@ enum { N_LISTS = sizeof lists / sizeof *lists };
 
 static void check_list(const char *const plans[DRAFT_PLANS_MOST])
 {
-    static struct job j, plain, alone[PLANS];
+    static struct lone_leader l, plain, alone[PLANS];
     static const char *const none[DRAFT_PLANS_MOST];
     struct text texts[N_SLOTS] = {0};
     struct bits found[PASS_ROWS], expected[PASS_ROWS];
     int n_plans = 0;
-    job_open(&j, plans);
-    job_open(&plain, none);
+    open_leader(&l, plans);
+    open_leader(&plain, none);
     for (; n_plans < DRAFT_PLANS_MOST && plans[n_plans]; n_plans++)
-        job_open(&alone[n_plans], (const char *const[DRAFT_PLANS_MOST]){plans[n_plans]});
-    assert_int_equal(j.w.info.n_drafts, n_plans);
+        open_leader(&alone[n_plans], (const char *const[DRAFT_PLANS_MOST]){plans[n_plans]});
+    assert_int_equal(l.w.info.n_drafts, n_plans);
     for (int slot = 0; slot < N_SLOTS; slot++) {
         texts[slot].n = N_PROMPT + slot;
         for (int i = 0; i < texts[slot].n; i++) texts[slot].ids[i] = 3 + 97 * slot + 31 * i;
@@ -173,13 +144,13 @@ static void check_list(const char *const plans[DRAFT_PLANS_MOST])
         n_entry_rows = 0;
         for (int slot = 0; slot < N_SLOTS && round > 0; slot++) {
             struct text *t = &texts[slot];
-            int plan = (slot + round / 2) % n_plans, n = draft(&j, (uint32_t)slot, plan, t), before = n_entry_rows;
+            int plan = (slot + round / 2) % n_plans, n = draft(&l, (uint32_t)slot, plan, t), before = n_entry_rows;
             check_drafts(&alone[plan], t, n);
             n_entry_rows = before;
-            n_more += n * (j.w.info.drafts[plan].n_entries - j.w.info.drafts[plan].n_shared);
+            n_more += n * (l.w.info.drafts[plan].n_entries - l.w.info.drafts[plan].n_shared);
             t->n = n + 1;
         }
-        judge(&j, texts, N_SLOTS, found);
+        judge(&l, texts, N_SLOTS, found);
         int n_here = n_entry_rows;
         n_entry_rows = 0;
         judge(&plain, texts, N_SLOTS, expected);
@@ -196,9 +167,9 @@ static void check_list(const char *const plans[DRAFT_PLANS_MOST])
             t->ids[t->at] = found[first + right].next;
         }
     }
-    job_close(&j);
-    job_close(&plain);
-    for (int i = 0; i < n_plans; i++) job_close(&alone[i]);
+    lone_leader_close(&l);
+    lone_leader_close(&plain);
+    for (int i = 0; i < n_plans; i++) lone_leader_close(&alone[i]);
 }
 
 static void each_round_and_slot_may_have_another_plan(void **state)
@@ -211,35 +182,35 @@ static void each_round_and_slot_may_have_another_plan(void **state)
 static void an_ask_names_one_of_the_plans(void **state)
 {
     (void)state;
-    static struct job j;
+    static struct lone_leader l;
     struct text t = {.at = 0, .n = 1, .ids = {3}};
     struct bits found[1];
     struct draft_row rows[2][DRAFTS];
     enum draft_end end;
-    job_open(&j, lists[0]);
-    judge(&j, &t, 1, found);
+    open_leader(&l, lists[0]);
+    judge(&l, &t, 1, found);
     t.ids[1] = 44;
-    slots_apply(&j.w.slots, 0, 1, t.ids + 1, 1);
-    const struct slot ids = j.w.slots.slot[0];
+    slots_apply(&l.w.slots, 0, 1, t.ids + 1, 1);
+    const struct slot ids = l.w.slots.slot[0];
     for (uint32_t plan = 0; plan < 2; plan++) {
         const struct draft_ask ask = {.draft_plan = plan};
-        assert_int_equal(self_draft_answer(&j.d, &ask, &ids, DRAFTS, rows[plan], &end), DRAFTS);
+        assert_int_equal(self_draft_answer(&l.d, &ask, &ids, DRAFTS, rows[plan], &end), DRAFTS);
     }
     assert_true(memcmp(rows[0], rows[1], sizeof rows[0]) != 0);
     const struct draft_ask ask = {.draft_plan = PLANS};
-    assert_int_equal(self_draft_answer(&j.d, &ask, &ids, DRAFTS, rows[0], &end), 0);
-    assert_int_equal(j.d.rc, E_PEER);
-    job_close(&j);
+    assert_int_equal(self_draft_answer(&l.d, &ask, &ids, DRAFTS, rows[0], &end), 0);
+    assert_int_equal(l.d.rc, E_PEER);
+    lone_leader_close(&l);
 }
 
 /* One block of a side file serves all plans that name it, and each has its cache. */
 static void side_blocks_are_loaded_once(void **state)
 {
     (void)state;
-    static struct job one, two, three;
-    job_open(&one, (const char *const[DRAFT_PLANS_MOST]){at_1});
-    job_open(&two, (const char *const[DRAFT_PLANS_MOST]){at_1, at_1});
-    job_open(&three, (const char *const[DRAFT_PLANS_MOST]){at_3, at_1});
+    static struct lone_leader one, two, three;
+    open_leader(&one, (const char *const[DRAFT_PLANS_MOST]){at_1});
+    open_leader(&two, (const char *const[DRAFT_PLANS_MOST]){at_1, at_1});
+    open_leader(&three, (const char *const[DRAFT_PLANS_MOST]){at_3, at_1});
     assert_true(one.w.info.weights_bytes == two.w.info.weights_bytes);
     assert_true(one.w.info.kv_position_bytes == two.w.info.kv_position_bytes);
     assert_int_equal(two.w.info.n_sides, 1);
@@ -250,9 +221,9 @@ static void side_blocks_are_loaded_once(void **state)
     assert_int_equal(three.w.info.side_at[0], 1);
     assert_int_equal(three.w.info.side_at[1], 3);
     assert_int_equal(three.w.info.drafts[0].i_side, 1);
-    job_close(&one);
-    job_close(&two);
-    job_close(&three);
+    lone_leader_close(&one);
+    lone_leader_close(&two);
+    lone_leader_close(&three);
 }
 
 static int make_folder(void **state)

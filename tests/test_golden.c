@@ -5,7 +5,6 @@
  *
  *   test_golden [MODULE] [--long]: with MODULE, SmolLM2 on its device alone: 16 rows; --long: the first two prompts
  */
-#include <dlfcn.h>
 #include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
@@ -20,6 +19,7 @@
 
 #include "coordinator/text/tokenizer.h"
 #include "tests/lib/real.h"
+#include "worker/device_pick.h"
 #include "worker/engine/engine.h"
 #include "worker/memory.h"
 
@@ -268,11 +268,9 @@ static void smollm2_on_a_device_agrees_with_golden(void **state)
 
 static void open_module(const char *path)
 {
-    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    device_module *table_of = module ? (device_module *)(uintptr_t)dlsym(module, "pf_device") : NULL;
-    if (table_of) device = table_of(DEVICE_VERSION);
-    if (device) return;
-    fprintf(stderr, "test_golden: %s: no module for devices\n", path);
+    struct err err;
+    if (device_module_open(&device, path, &err) == OK) return;
+    fprintf(stderr, "test_golden: %s\n", err.text);
     exit(1);
 }
 

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "proto/prefix_hash.h"
+#include "tests/lib/lone_leader.h"
 #include "tests/lib/tiny.h"
-#include "worker/roles/self_draft.h"
 
 enum { N_BLOCKS = 8, N_CTX = 256, N_EMBD = 72 };
 
@@ -245,62 +245,33 @@ static void of_several_exits_the_fastest_is_found(void **state)
 
 /* ---- over a model ---- */
 
-struct job { /* a leader of one shard */
-    struct worker w;
-    struct worker_config config;
-    struct group group;
-    struct self_draft d;
-    struct open_slot open;
-};
-
-static void job_open(struct job *j, const char *path, const char *draft_plan)
+static void open_search(struct lone_leader *l, const char *path, const char *draft_plan)
 {
-    const char *why;
     struct err err;
-    *j = (struct job){.group = {.pp = 1, .tp = 1}};
-    const struct engine_config c = {.path = path,
-                                    .draft_plans = (const char *const[DRAFT_PLANS_MOST]){draft_plan},
-                                    .share = {.n_stages = 1, .n_shards = 1},
-                                    .kernels = kernels_pick(NULL, &why),
-                                    .n_threads = 1,
-                                    .max_rows = PASS_ROWS};
-    j->w.config = &j->config;
-    j->w.group = &j->group;
-    if (engine_open(&j->w.engine, &c, &err) != OK || engine_load(j->w.engine, 2, N_CTX, &err) != OK)
-        fail_msg("%s", err.text);
-    engine_info(j->w.engine, &j->w.info);
-    assert_int_equal(slots_init(&j->w.slots, 2, N_CTX, 7, &err), OK);
-    assert_int_equal(self_draft_open(&j->d, &j->w, &err), OK);
-    assert_int_equal(self_draft_search(&j->d, 1, &err), OK);
-    j->open = (struct open_slot){.slot = 1};
-}
-
-static void job_close(struct job *j)
-{
-    self_draft_close(&j->d);
-    slots_free(&j->w.slots);
-    engine_close(j->w.engine);
+    lone_leader_open(l, path, (const char *const[DRAFT_PLANS_MOST]){draft_plan}, 2, N_CTX);
+    assert_int_equal(self_draft_search(&l->d, 1, &err), OK);
 }
 
 /* Feeds the text's last id; returns big's next one, with the bits of its ln p. */
-static int32_t feed(struct job *j, int32_t id, int at, float *lp)
+static int32_t feed(struct lone_leader *l, int32_t id, int at, float *lp)
 {
     static float x[N_EMBD];
     const struct verdict_row *answers;
     struct err err;
     const struct row ask = {.id = id, .wanted = true};
     const struct engine_row row = {.slot = 1, .pos = at, .ask = &ask};
-    slots_apply(&j->w.slots, 1, (uint32_t)at, &id, 1);
-    engine_embed(j->w.engine, &id, 1, x);
-    assert_int_equal(engine_pass(j->w.engine, &row, 1, x, &answers, &err), OK);
+    slots_apply(&l->w.slots, 1, (uint32_t)at, &id, 1);
+    engine_embed(l->w.engine, &id, 1, x);
+    assert_int_equal(engine_pass(l->w.engine, &row, 1, x, &answers, &err), OK);
     *lp = answers[0].lp_next;
     return answers[0].next;
 }
 
 /* Texts, with a look before each row as the leader has it; a pass takes pass_ns. The ids and their ln p go to `out`;
  * returns how many ids were written until the best plan changed last. */
-static int write_texts(struct job *j, int n_texts, uint64_t pass_ns, bool looks, uint64_t *out)
+static int write_texts(struct lone_leader *l, int n_texts, uint64_t pass_ns, bool looks, uint64_t *out)
 {
+    static const struct open_slot open = {.slot = 1};
     int n_written = 0, changed = 0;
     *out = 0;
     for (int text = 0; text < n_texts; text++) {
@@ -308,17 +279,17 @@ static int write_texts(struct job *j, int n_texts, uint64_t pass_ns, bool looks,
         for (int at = 0; at < 96; at++) {
             float lp;
             uint32_t bits;
-            id = feed(j, id, at, &lp);
+            id = feed(l, id, at, &lp);
             memcpy(&bits, &lp, sizeof bits);
             *out = prefix_hash_mix(prefix_hash_next(*out, id) ^ bits);
-            j->w.pulse.busy_ns += pass_ns;
+            l->w.pulse.busy_ns += pass_ns;
             n_written++;
-            slots_apply(&j->w.slots, 1, (uint32_t)at + 1, &id, 1);
-            const struct lead_text own = {&j->open, at + 1, (uint64_t)n_written};
+            slots_apply(&l->w.slots, 1, (uint32_t)at + 1, &id, 1);
+            const struct lead_text own = {&open, at + 1, (uint64_t)n_written};
             double cost = 0;
-            if (looks) self_draft_look(&j->d, &own, &cost);
+            if (looks) self_draft_look(&l->d, &own, &cost);
             if (cost > 0) changed = n_written;
-            assert_int_equal(j->d.rc, OK);
+            assert_int_equal(l->d.rc, OK);
         }
     }
     return changed;
@@ -328,48 +299,48 @@ static int write_texts(struct job *j, int n_texts, uint64_t pass_ns, bool looks,
 static void a_search_over_a_model_finds_the_blocks_that_do_nothing(void **state)
 {
     (void)state;
-    static struct job j, plain;
+    static struct lone_leader l, plain;
     uint64_t text, expected;
-    job_open(&j, idle, "swift:100");
-    job_open(&plain, idle, "swift");
-    int changed = write_texts(&j, 8, UINT64_C(1000000000), true, &text);
-    print_message("%s after %d ids and %d trials\n", swift_plan(j.d.swift), changed, swift_n_trials(j.d.swift));
-    assert_string_equal(swift_plan(j.d.swift), "ode:0,3");
+    open_search(&l, idle, "swift:100");
+    open_search(&plain, idle, "swift");
+    int changed = write_texts(&l, 8, UINT64_C(1000000000), true, &text);
+    print_message("%s after %d ids and %d trials\n", swift_plan(l.d.swift), changed, swift_n_trials(l.d.swift));
+    assert_string_equal(swift_plan(l.d.swift), "ode:0,3");
     assert_in_range(changed, 1, 600);
     write_texts(&plain, 8, 0, false, &expected); /* what a trial computes leaves no trace */
     assert_true(text == expected);
-    job_close(&j);
-    job_close(&plain);
+    lone_leader_close(&l);
+    lone_leader_close(&plain);
 }
 
 /* Blocks 2 and 3 add nothing: the exit behind the first two says what big says. */
 static void of_a_model_s_exits_the_first_that_is_right_is_found(void **state)
 {
     (void)state;
-    static struct job j;
+    static struct lone_leader l;
     uint64_t text;
-    job_open(&j, shallow, "layerskip:1-4");
-    write_texts(&j, 6, UINT64_C(1000000000), true, &text);
-    assert_string_equal(swift_plan(j.d.swift), "ode:0-1");
-    job_close(&j);
+    open_search(&l, shallow, "layerskip:1-4");
+    write_texts(&l, 6, UINT64_C(1000000000), true, &text);
+    assert_string_equal(swift_plan(l.d.swift), "ode:0-1");
+    lone_leader_close(&l);
 }
 
 /* A model whose blocks all count: nothing pays, and the trials take their share of the time, and one. */
 static void trials_take_their_share_of_the_time(void **state)
 {
     (void)state;
-    static struct job j;
+    static struct lone_leader l;
     uint64_t text;
-    job_open(&j, busy, "swift:5");
-    assert_int_equal(write_texts(&j, 3, 100000, true, &text), 0);
-    assert_string_equal(swift_plan(j.d.swift), "ode:0-3");
-    assert_in_range(swift_n_trials(j.d.swift), 1, 3 * 96 / SWIFT_ROWS_LEAST);
-    assert_true((double)(j.d.trials_ns - j.d.trial_ns) <= .05 * (double)j.w.pulse.busy_ns);
-    j.w.pulse.busy_ns = 0;
-    int before = swift_n_trials(j.d.swift);
-    write_texts(&j, 1, 0, true, &text);
-    assert_int_equal(swift_n_trials(j.d.swift), before);
-    job_close(&j);
+    open_search(&l, busy, "swift:5");
+    assert_int_equal(write_texts(&l, 3, 100000, true, &text), 0);
+    assert_string_equal(swift_plan(l.d.swift), "ode:0-3");
+    assert_in_range(swift_n_trials(l.d.swift), 1, 3 * 96 / SWIFT_ROWS_LEAST);
+    assert_true((double)(l.d.trials_ns - l.d.trial_ns) <= .05 * (double)l.w.pulse.busy_ns);
+    l.w.pulse.busy_ns = 0;
+    int before = swift_n_trials(l.d.swift);
+    write_texts(&l, 1, 0, true, &text);
+    assert_int_equal(swift_n_trials(l.d.swift), before);
+    lone_leader_close(&l);
 }
 
 static int make_folder(void **state)

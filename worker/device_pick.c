@@ -54,16 +54,19 @@ static int find_module(char path[PATH_ROOM], bool cpu_arithmetic, struct err *er
                    name);
 }
 
-static int open_module(const struct device_table **out, const char *path, struct err *err)
+int device_module_open(const struct device_table **out, const char *path, struct err *err)
 {
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!module) return err_set(err, E_LAYOUT, "the module for devices does not open: %.800s", dlerror());
     device_module *table_of = (device_module *)(uintptr_t)dlsym(module, "pf_device");
     if (!table_of) return err_set(err, E_LAYOUT, "%.800s is no module for devices: it has no pf_device", path);
-    *out = table_of(DEVICE_VERSION);
-    if (*out && (*out)->version == DEVICE_VERSION) return OK;
-    return err_set(err, E_LAYOUT, "%.800s does not have version %d of the device table: install it and pilotfish alike",
-                   path, DEVICE_VERSION);
+    const struct device_table *table = table_of(DEVICE_VERSION);
+    if (!table || table->version != DEVICE_VERSION)
+        return err_set(err, E_LAYOUT,
+                       "%.800s does not have version %d of the device table: install it and pilotfish alike", path,
+                       DEVICE_VERSION);
+    *out = table;
+    return OK;
 }
 
 /* ---- devices ---- */
@@ -98,7 +101,7 @@ static int pick_cuda(struct device_pick *pick, const struct device_wish *wish, s
     bool is_auto = wish->kind == DEVICE_KIND_AUTO;
     int rc = find_module(path, wish->cpu_arithmetic, err);
     if (rc == E_LAYOUT && is_auto) return OK;
-    if (rc == OK) rc = open_module(&pick->table, path, err);
+    if (rc == OK) rc = device_module_open(&pick->table, path, err);
     if (rc == OK && wish->cpu_arithmetic && pick->table->arithmetic != ARITHMETIC_ID) /* it was named */
         rc = err_set(err, E_LAYOUT, "%.800s has no arithmetic of the CPU (--arithmetic cpu)", path);
     if (rc != OK) return rc;

@@ -43,4 +43,7 @@ struct device_pick {
  * E_USAGE: PILOTFISH_CUDA is not "emulated". */
 int device_pick(struct device_pick *out, const struct device_wish *wish, struct err *err);
 
+/* The table of the module in a file. E_LAYOUT: there is none, or of another version. */
+int device_module_open(const struct device_table **out, const char *path, struct err *err);
+
 #endif

@@ -3,13 +3,10 @@
  * its own, pilotfish_cuda_cpu.so (--arithmetic cpu): for tests of all but the products' arithmetic, and for jobs whose
  * other verifiers are CPUs. Ops run one after another on one stream; what the driver refuses marks the device as
  * lost. */
-#include "kernels/cuda/ptx.cuh"
-
-#include "kernels/cuda/pf_cuda.h"
+#include "kernels/cuda/card.cuh"
 #include "kernels/now.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <vector>
@@ -42,11 +39,7 @@
 
 enum { THREADS = 64 };
 
-struct device {
-    device_shape s;
-    cudaStream_t stream;
-    bool lost;
-    std::vector<void *> memory; /* owns all that follows on the card */
+struct device : card { /* its memory has all that follows on the card */
     std::vector<weights> matrices;
     std::vector<const float *> vectors;
     std::vector<device_op> ops;
@@ -61,30 +54,6 @@ struct device {
     int *listed;
     uint16_t *keys, *values; /* [n_caches, n_slots, n_head_kv, n_ctx, d_head] */
 };
-
-static bool check(device *d, int rc)
-{
-    if (rc != cudaSuccess) d->lost = true;
-    return rc == cudaSuccess;
-}
-
-/* The card is a property of the calling thread. False: it is lost. */
-static bool enter(device *d)
-{
-    return !d->lost && check(d, cudaSetDevice(d->s.device));
-}
-
-template <class T> static bool take(device *d, T **p, size_t n)
-{
-    void *got = nullptr;
-    if (cudaMalloc(&got, n * sizeof(T) + (n == 0)) != cudaSuccess) {
-        (void)cudaGetLastError();
-        return false;
-    }
-    *p = static_cast<T *>(got);
-    d->memory.push_back(got);
-    return true;
-}
 
 /* Both wait. */
 static void to_card(device *d, void *to, const void *from, size_t n)
@@ -126,8 +95,8 @@ static bool take_buffers(device *d)
            take(d, &d->normed, rows * width) && take(d, &d->listed, rows) && take(d, &d->mix_weights, rows) &&
            take(d, &d->scratch, rows * (size_t)s->n_head * (size_t)(ATTN_CHUNK + s->d_head)) &&
            take(d, &d->keys, n_cache) && take(d, &d->values, n_cache) && /* zeros, as the CPU's */
-           cudaMemsetAsync(d->keys, 0, n_cache * sizeof *d->keys, d->stream) == cudaSuccess &&
-           cudaMemsetAsync(d->values, 0, n_cache * sizeof *d->values, d->stream) == cudaSuccess;
+           check(d, cudaMemsetAsync(d->keys, 0, n_cache * sizeof *d->keys, d->stream)) &&
+           check(d, cudaMemsetAsync(d->values, 0, n_cache * sizeof *d->values, d->stream));
 }
 
 static device *cpu_open(const device_shape *shape, const char **why)
@@ -139,8 +108,8 @@ static device *cpu_open(const device_shape *shape, const char **why)
     }
     device *d = new device();
     d->s = *shape;
-    if (cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking) == cudaSuccess && take_buffers(d)) return d;
-    *why = "out of memory";
+    if (has_room(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking)) && take_buffers(d)) return d;
+    *why = card_why(d);
     cpu_close(d);
     return nullptr;
 }
@@ -624,27 +593,10 @@ static bool same_bits(const device_table *t, int i_device)
 /* A card whose bits are not the reference's has no self-test that anyone expects. */
 static int cpu_probe(int i, device_about *about, const char **why)
 {
-    int n = 0;
-    cudaError_t rc = cudaGetDeviceCount(&n);
-    size_t free_bytes = 0, all_bytes = 0;
-    cudaDeviceProp p;
-    char place[32] = "";
-    *why = "";
-    if (rc == cudaSuccess && about && i >= 0 && i < n) {
-        if ((rc = cudaSetDevice(i)) == cudaSuccess && (rc = cudaGetDeviceProperties(&p, i)) == cudaSuccess &&
-            (rc = cudaDeviceGetPCIBusId(place, sizeof place, i)) == cudaSuccess)
-            rc = cudaMemGetInfo(&free_bytes, &all_bytes);
-        if (rc == cudaSuccess) {
-            const device_table table = table_of();
-            *about = {};
-            snprintf(about->name, sizeof about->name, "%.60s at %s", p.name, place);
-            about->memory_bytes = free_bytes;
-            about->selftest = same_bits(&table, i) ? KERNELS_SELFTEST : 0;
-        }
-    }
-    if (rc == cudaSuccess) return n;
-    *why = cudaGetErrorString(rc);
-    return -1;
+    return card_probe(i, about, why, [i] {
+        const device_table table = table_of();
+        return same_bits(&table, i) ? KERNELS_SELFTEST : 0;
+    });
 }
 
 const struct device_table *pf_device(int version)

@@ -282,8 +282,7 @@ static void choose_head(struct engine *e)
     struct model *m = &e->model;
     const struct listed_head *listed = e->listed = model_listed(m, e->plan);
     int n_vocab = m->shape.n_vocab, n_ids = e->plan->n_ids;
-    e->norm_exit =
-        e->plan->side ? m->norm_side[e->plan->entries[e->plan->n_entries - 1].block - m->shape.n_blocks] : m->norm_out;
+    e->i_exit = e->plan->side ? e->plan->entries[e->plan->n_entries - 1].block - m->shape.n_blocks : -1;
     e->head = listed ? &listed->head : &m->head;
     e->head_from = listed ? listed->from : m->vocab_from;
     e->ids = e->plan->ids;

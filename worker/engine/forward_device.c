@@ -296,8 +296,7 @@ int forward_device_load(struct engine *e, struct err *err)
     if (rc == OK && e->device->table->poll(e->device->device, 0) < 0) rc = say_lost(e, err);
     if (rc == OK) rc = copy_factors(e, &p, err);
     if (rc == OK) note_handles(e, &(struct went){&p, handles, 0});
-    if (rc == OK) gguf_close(&e->model.file);
-    for (int i = 0; i < e->model.n_side_files && rc == OK; i++) gguf_close(&e->model.side_files[i].side.file);
+    if (rc == OK) model_close_files(&e->model);
     free(handles);
     pieces_free(&p);
     return rc;
@@ -571,9 +570,7 @@ static void record_end(struct engine *e)
 {
     struct device_op op = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = e->to};
     if (e->heads) {
-        const struct plan *p = e->plan;
-        int i_exit = p->entries[p->n_entries - 1].block - e->model.shape.n_blocks;
-        op.norm = p->side ? e->device->norms_side[i_exit] : e->device->norm_out;
+        op.norm = e->i_exit < 0 ? e->device->norm_out : e->device->norms_side[e->i_exit];
         op.rows = e->wanted;
         op.n_rows = e->n_wanted;
     }

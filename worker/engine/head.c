@@ -200,10 +200,11 @@ void head_run(void *arg, int t)
 {
     struct engine *e = arg;
     const struct model *m = &e->model;
+    const float *norm = e->i_exit < 0 ? m->norm_out : m->norm_side[e->i_exit];
     int n = m->shape.n_embd, from, to;
     pool_part(e->n_wanted, t, e->n_threads, &from, &to);
     for (int i = from; i < to && !e->device; i++) { /* a device has them ready */
-        e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, e->norm_exit, n, m->shape.eps);
+        e->k->norm(e->scratch[t].row, e->x + (size_t)e->wanted[i] * (size_t)n, norm, n, m->shape.eps);
         pass_quantize(e, &e->norm, i, e->scratch[t].row, e->to, e->wanted[i]);
     }
     forget(e, &e->scratch[t]);

@@ -525,6 +525,12 @@ int model_open(struct model *m, const struct model_config *c, const struct kerne
     return rc;
 }
 
+void model_close_files(struct model *m)
+{
+    gguf_close(&m->file);
+    for (int i = 0; i < m->n_side_files; i++) gguf_close(&m->side_files[i].side.file);
+}
+
 void model_close(struct model *m)
 {
     if (!m) return;

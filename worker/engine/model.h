@@ -122,6 +122,8 @@ struct model {
  * E_LAYOUT: more stages than entries of the plan, or more shards than heads. */
 int model_open(struct model *m, const struct model_config *c, const struct kernels *k, struct err *err);
 void model_close(struct model *m);
+/* When all is loaded: its files are not read again. */
+void model_close_files(struct model *m);
 
 /* Opens the side file at `path`, which one of m's plans names, unless it is open. E_MODEL: it is none. */
 int model_open_side(struct model *m, const char *path, struct side_file **out, struct err *err);

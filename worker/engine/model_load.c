@@ -140,8 +140,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, cons
         watch_show(watch, "loading", NULL, (uint64_t)(at - m->memory), m->n_bytes);
     }
     if (rc == OK && model_has_head(m) && !m->head.panels) view_head(m);
-    if (rc == OK) gguf_close(&m->file);
-    for (int i = 0; i < m->n_side_files && rc == OK; i++) gguf_close(&m->side_files[i].side.file);
+    if (rc == OK) model_close_files(m);
     requantizers_close(requantizers, pool_threads(pool));
     pieces_free(&p);
     return rc;

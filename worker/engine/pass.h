@@ -64,7 +64,7 @@ struct engine {
     int from, to;            /* entries of it */
     bool heads;              /* the head follows */
     bool fills;              /* only K and V of entry `from` */
-    const float *norm_exit;  /* the head's */
+    int i_exit;              /* of the side files' exits, the plan's, whose norm is the head's; -1: it has none */
     /* The head of this plan: row i is that of id ids[i], or i. */
     const struct listed_head *listed; /* of the plan; NULL: it has no list of ids */
     const struct weights *head;

@@ -55,9 +55,12 @@ grep -q '^note: --arithmetic has no effect' err || wrong "--arithmetic without a
 
 CUDA_EMULATED_LOST=900 run "${ask[@]}"
 [ "$rc" = 5 ] && grep -q 'the device cuda: emulated at this CPU is lost' err || wrong "a lost device: exit $rc"
-for at in 40 120; do # as it is opened, and while it loads
-    CUDA_EMULATED_LOST=$at run "${ask[@]}"
-    grep -q 'the device cuda.* is lost: its driver' err || wrong "a device that is lost while it loads: exit $rc"
+for at in 10 40 120; do # as it is opened, and while it loads
+    for arithmetic in device cpu; do
+        CUDA_EMULATED_LOST=$at run "${ask[@]}" --arithmetic $arithmetic
+        grep -q 'the device cuda.* is lost: its driver' err ||
+            wrong "a device that is lost while it loads, --arithmetic $arithmetic, at $at: exit $rc"
+    done
 done
 CUDA_EMULATED_BYTES=1000000 refuses 4 'do not fit into 0 MiB: .*more devices' "${ask[@]}"
 verdict

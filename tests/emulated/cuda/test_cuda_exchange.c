@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "kernels/cuda/pf_cuda.h"
 #include "tests/lib/grid.h"
 #include "tests/lib/tiny.h"
+#include "worker/device_pick.h"
 #include "worker/engine/engine.h"
 
 enum { MOST = 4, ROWS = 9, EMBD_MOST = 512 };
@@ -176,12 +176,8 @@ static int open_module(void **state)
     snprintf(path, sizeof path, "%s/big.gguf", folder);
     snprintf(little, sizeof little, "%s/little.gguf", folder);
     if (!dlopen(NCCL, RTLD_NOW | RTLD_LOCAL)) fail_msg("%s", dlerror()); /* the module finds it by its name */
-    void *module = dlopen(MODULE, RTLD_NOW | RTLD_LOCAL);
-    if (!module) fail_msg("%s", dlerror());
-    const struct device_table *(*pf)(int) = NULL;
-    void *symbol = dlsym(module, PF_CUDA_SYMBOL);
-    memcpy(&pf, &symbol, sizeof pf);
-    assert_non_null(table = pf(DEVICE_VERSION));
+    struct err err;
+    if (device_module_open(&table, MODULE, &err) != OK) fail_msg("%s", err.text);
     return 0;
 }
 
