@@ -226,7 +226,6 @@ static void set_group(struct planner_group *g, const struct planner_input *in, c
 static void set_drafters(struct planner_layout *l, const struct planner_input *in)
 {
     const struct planner_model *m = &in->little;
-    l->shares_cores = false;
     for (int i = 0; i < l->drafters; i++) {
         int host = l->drafter_host[i];
         struct planner_pass pass = {.base_ns = (m->body + m->head) * byte_ns(in, m, in->pair.draft_ms, host),
@@ -274,14 +273,21 @@ static bool same_kind(const struct planner_layout *a, const struct planner_layou
            a->drafters == b->drafters;
 }
 
+/* The best one of a kind; NULL: there is none. */
+static struct planner_layout *best_of(const struct list *list, const struct planner_layout *kind)
+{
+    for (int i = 0; i < list->n; i++)
+        if (same_kind(&list->best[i], kind)) return &list->best[i];
+    return NULL;
+}
+
 static void keep(struct list *list, const struct planner_layout *l)
 {
-    for (int i = 0; i < list->n; i++) {
-        if (!same_kind(&list->best[i], l)) continue;
-        if (score(l) > score(&list->best[i])) list->best[i] = *l;
-        return;
-    }
-    if (list->n < KINDS_MOST) list->best[list->n++] = *l;
+    struct planner_layout *best = best_of(list, l);
+    if (best && score(l) > score(best))
+        *best = *l;
+    else if (!best && list->n < KINDS_MOST)
+        list->best[list->n++] = *l;
 }
 
 /* Even shares are the default; auto is chosen where it gives more or alone fits. */
@@ -347,17 +353,17 @@ static bool choose_hosts(const struct planner_input *in, struct planner_layout *
 /* The drafters' hosts: the leaders', or those without a verifier. False: there are not so many. */
 static bool place_drafters(const struct planner_input *in, struct planner_layout *l, enum drafters_on on)
 {
-    int left[HOSTS_MOST], n_left = 0;
-    if (on == BESIDE)
-        for (int i = 0; i < l->groups; i++) left[n_left++] = l->host[i * l->tp * l->pp];
-    for (int i = 0; i < in->n_hosts && on != BESIDE; i++)
-        if (!verifies(l, i)) left[n_left++] = i;
-    if (n_left < l->drafters) return false;
-    if (on != BESIDE) {
-        sort_hosts(in, left, n_left, on == FASTEST_LEFT);
-        sort_hosts(in, left, n_left, on == NEAREST_LEFT);
+    int hosts[HOSTS_MOST], n = 0;
+    if (on == BESIDE) {
+        for (int i = 0; i < l->groups; i++) hosts[n++] = l->host[i * l->tp * l->pp];
+    } else {
+        for (int i = 0; i < in->n_hosts; i++)
+            if (!verifies(l, i)) hosts[n++] = i;
+        sort_hosts(in, hosts, n, on == FASTEST_LEFT);
+        sort_hosts(in, hosts, n, on == NEAREST_LEFT);
     }
-    memcpy(l->drafter_host, left, (size_t)l->drafters * sizeof *left);
+    if (n < l->drafters) return false;
+    memcpy(l->drafter_host, hosts, (size_t)l->drafters * sizeof *hosts);
     return true;
 }
 
@@ -387,13 +393,6 @@ static void consider_hosts(struct list *list, const struct planner_layout *kind)
     }
 }
 
-static double best_of(const struct list *list, const struct planner_layout *kind)
-{
-    for (int i = 0; i < list->n; i++)
-        if (same_kind(&list->best[i], kind)) return list->best[i].tokens_per_s;
-    return 0;
-}
-
 /* One drafter, or more as long as each has fewer texts and they give more. */
 static void consider_drafters(struct list *list, struct planner_layout kind)
 {
@@ -404,12 +403,13 @@ static void consider_drafters(struct list *list, struct planner_layout kind)
         n_texts = each;
         kind.drafters = d;
         consider_hosts(list, &kind);
-        double best = best_of(list, &kind);
-        if (best < fewer / host_worth) {
+        const struct planner_layout *best = best_of(list, &kind);
+        double rate = best ? best->tokens_per_s : 0;
+        if (rate < fewer / host_worth) {
             list->n = n; /* without this kind, the last one */
             return;
         }
-        fewer = best;
+        fewer = rate;
     }
 }
 

@@ -51,10 +51,11 @@ struct draft_policy_bytes {
 
 enum {                   /* that one more draft adds to frames, about (wire.h) */
        DRAFT_BYTES = 12, /* to a Draft */
-       CHECK_BYTES = 30, /* to its Verify, and to the Verdict on it */
-       WAIT_BYTES = 120  /* on each link, before a draft that is waited for: a message of its own each way, and drafts
-                            that are of no use any more. A wait that counts fewer of them is often in vain. */
+       CHECK_BYTES = 30  /* to its Verify, and to the Verdict on it */
 };
+/* On each link, before a draft that is waited for: a message of its own each way, and drafts that are of no use any
+ * more. A wait that counts fewer of them is often in vain. */
+enum { WAIT_BYTES = 120 };
 
 struct cost_prior { /* the drafter's cost over big's before anything is measured: bytes over bytes */
     double draft;   /* of a drafted token over a plain one; 0: nothing (suffix.h) */

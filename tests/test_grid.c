@@ -1,4 +1,5 @@
-/* One hash over all layouts, in one process, on toy models: the best oracle we have (ARITHMETIC.md makes it cheap). */
+/* One hash over all layouts, in one process, on toy models: the best oracle we have (ARITHMETIC.md makes it cheap).
+ * Plans are in test_grid_plans.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,62 +14,8 @@
 #include "cluster.h"
 #include "coordinator/job.h"
 #include "coordinator/decode/spec.h"
-#include "tests/lib/grid.h"
+#include "tests/lib/grid_toys.h"
 #include "tests/lib/tiny.h"
-
-static char folder[] = "/tmp/pilotfish-grid-XXXXXX";
-static const int windows[] = {1, 4, 8, 16};
-
-struct toy {
-    char big[64], little[64];
-};
-
-/* The little toy is the big one with a block left out, so that some of its drafts are right. */
-static struct toy write_toy(uint32_t type, const char *architecture, bool tied)
-{
-    struct toy t;
-    struct tiny_spec spec = tiny_spec(type);
-    spec.architecture = architecture;
-    spec.tied = tied;
-    if (strcmp(architecture, "qwen3moe") == 0) spec.n_experts = 5, spec.n_used = 2;
-    snprintf(t.big, sizeof t.big, "%s/big-%u-%s-%d.gguf", folder, type, architecture, tied);
-    snprintf(t.little, sizeof t.little, "%s/little-%u-%s-%d.gguf", folder, type, architecture, tied);
-    assert_int_equal(tiny_write(t.big, &spec), 0);
-    spec.left_out = 2;
-    assert_int_equal(tiny_write(t.little, &spec), 0);
-    return t;
-}
-
-static const struct kernels *fastest(void)
-{
-    const char *why;
-    return kernels_pick(NULL, &why);
-}
-
-/* The text to compare with: each prompt alone would do, but prompts of the first run also run together; that they do
- * not change each other is what the cells `alone` show. */
-static void expect(struct grid *g)
-{
-    g->have_expected = 0;
-    g->self_max = 0;
-    grid_run(g, &(struct cell){GRID_NONE, 1, 1, 1, 1, 1});
-    g->have_expected = 1;
-    g->self_max = 64;
-}
-
-/* Each draft waits for its verdict, few do not, many: in turn. */
-static int draft_ahead(int turn)
-{
-    static const int most[] = {0, 3, 16, 32};
-    return most[turn % 4];
-}
-
-/* Off, so few that each wants an Ack, plenty: in turn. */
-static int self_max(int turn)
-{
-    static const int most[] = {0, 5, SELF_MEASURED};
-    return most[turn % 3];
-}
 
 /* No row of the leader's own waits for drafts; it does, and they come later, or before it: in turn. */
 static uint32_t hold_us(int turn)
@@ -84,12 +31,6 @@ static int max_rows(int turn)
     return most[turn % 3];
 }
 
-/* The two kinds of company take turns. */
-static enum company company(int others, int turn)
-{
-    return !others ? ALONE : turn % 2 ? TOGETHER : COMING;
-}
-
 static bool all_cells; /* --all */
 
 /* A third of the cells. */
@@ -102,21 +43,21 @@ static bool is_sampled(const struct cell *c, int window)
 static void every_layout_window_thread_count_and_company_gives_one_hash(void **state)
 {
     (void)state;
-    struct toy toy = write_toy(QUANT_F32, "qwen2", false);
+    struct toy toy = grid_write_toy(QUANT_F32, "qwen2", false);
     struct grid g;
     int n = 0, n_run = 0;
-    grid_init(&g, toy.big, toy.little, fastest());
-    expect(&g);
+    grid_init(&g, toy.big, toy.little, grid_fastest());
+    grid_expect(&g);
     for (int d = 0; d < N_GRID_DRAFTERS; d++)
         for (int w = 0; w < 4; w++)
             for (int threads = 1; threads <= 2; threads++)
                 for (int tp = 1; tp <= 3; tp++)
                     for (int pp = 1; pp <= 3; pp++)
                         for (int others = 0; others <= 1; others++, n++) {
-                            const struct cell c = {(enum grid_drafter)d,   windows[w], threads, tp, pp,
-                                                   company(others, n / 14)};
-                            g.self_max = self_max(n / 7);
-                            g.draft_ahead = draft_ahead(n / 2);
+                            const struct cell c = {(enum grid_drafter)d,        grid_windows[w], threads, tp, pp,
+                                                   grid_company(others, n / 14)};
+                            g.self_max = grid_self_max(n / 7);
+                            g.draft_ahead = grid_draft_ahead(n / 2);
                             g.drops_nothing = n / 5 % 2;
                             if (!all_cells && !is_sampled(&c, w)) continue;
                             grid_run(&g, &c);
@@ -131,18 +72,18 @@ static void every_layout_window_thread_count_and_company_gives_one_hash(void **s
 static void groups_give_one_hash(void **state)
 {
     (void)state;
-    struct toy toy = write_toy(QUANT_Q8_0, "qwen2", false);
+    struct toy toy = grid_write_toy(QUANT_Q8_0, "qwen2", false);
     struct grid g;
-    grid_init(&g, toy.big, toy.little, fastest());
-    expect(&g);
+    grid_init(&g, toy.big, toy.little, grid_fastest());
+    grid_expect(&g);
     for (int i = 0; i < 48; i++) {
         static const int tp[] = {1, 2, 1, 2}, pp[] = {1, 1, 2, 2};
-        g.self_max = self_max(i / 3);
-        g.draft_ahead = draft_ahead(i / 2);
+        g.self_max = grid_self_max(i / 3);
+        g.draft_ahead = grid_draft_ahead(i / 2);
         g.max_rows = max_rows(i / 5);
         g.groups = 1 + i / 2 % 3;
         g.drafters = 1 + i / 7 % 3;
-        grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i / 2 % 4], 1 + i % 2,
+        grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), grid_windows[i / 2 % 4], 1 + i % 2,
                                     tp[i / 4 % 4], pp[i / 4 % 4], (enum company)(i / 3 % N_COMPANIES)});
     }
     g.draft_plans[0] = "layerskip:1";
@@ -158,33 +99,27 @@ static void groups_give_one_hash(void **state)
     assert_true(g.n_accepted > 0 && g.n_accepted < g.n_judged);
 }
 
-/* A cover of the axes: each value of one meets each of another. */
-static struct cell cover(enum grid_drafter drafter, int draft_max, int i)
-{
-    return (struct cell){drafter, draft_max, 1 + i % 2, 1 + i % 3, 1 + i / 3 % 3, company(i % 2 ^ i / 4 % 2, i / 2)};
-}
-
 /* Three texts that begin alike, two of them with one prompt and samples of their own: what one slot holds is copied to
  * the others, in all layouts, and where drafts are under way. */
 static void what_slots_copy_from_one_another_gives_one_hash(void **state)
 {
     (void)state;
     static const enum grid_drafter drafters[] = {GRID_NONE, GRID_LITTLE, GRID_SUFFIX, GRID_PLAN, GRID_WRONG};
-    struct toy toy = write_toy(QUANT_Q8_0, "qwen2", false);
+    struct toy toy = grid_write_toy(QUANT_Q8_0, "qwen2", false);
     struct grid g;
-    grid_init(&g, toy.big, toy.little, fastest());
+    grid_init(&g, toy.big, toy.little, grid_fastest());
     grid_share_prompts(&g);
     g.sampler = (struct sampler){.temp = .8f, .top_p = 1, .seed = 7};
     g.fresh = true;
-    expect(&g);
+    grid_expect(&g);
     assert_true(g.n_copied == 0 && g.expected[0] != g.expected[1]);
     g.fresh = false;
     g.draft_plans[0] = "layerskip:1";
     for (int i = 0; i < 30; i++) {
-        struct cell c = cover(drafters[i % 5], windows[i % 4], i);
+        struct cell c = grid_cover(drafters[i % 5], grid_windows[i % 4], i);
         if (c.company == ALONE) c.company = TOGETHER;
-        g.self_max = self_max(i / 4);
-        g.draft_ahead = draft_ahead(i / 2);
+        g.self_max = grid_self_max(i / 4);
+        g.draft_ahead = grid_draft_ahead(i / 2);
         g.max_rows = i % 3 ? 0 : 20; /* so that a prompt takes several passes */
         g.groups = 1 + i % 2;
         g.drafters = 1 + i / 3 % 2;
@@ -202,83 +137,37 @@ static void what_the_leader_copies_gives_one_hash(void **state)
     static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
     char big[64];
     struct tiny_spec spec = tiny_spec(QUANT_Q8_0);
-    snprintf(big, sizeof big, "%s/few-ids.gguf", folder);
+    snprintf(big, sizeof big, "%s/few-ids.gguf", grid_folder);
     spec.n_vocab = N_VOCAB;
     spec.has_tokenizer = false;
     assert_int_equal(tiny_write(big, &spec), 0);
     struct grid g;
-    grid_init(&g, big, big, fastest());
+    grid_init(&g, big, big, grid_fastest());
     g.n_vocab = N_VOCAB;
     for (int p = 0; p < g.n_prompts; p++)
         for (int i = 0; i < g.n_prompt[p]; i++) g.prompts[p][i] %= N_VOCAB;
     for (int s = 0; s < 2; s++) {
         g.sampler = samplers[s];
-        expect(&g);
+        grid_expect(&g);
         for (int i = 0; i < 36; i++) {
-            struct cell c = cover(GRID_SUFFIX, windows[i % 4], i);
-            g.self_max = self_max(i / 4);
+            struct cell c = grid_cover(GRID_SUFFIX, grid_windows[i % 4], i);
+            g.self_max = grid_self_max(i / 4);
             grid_run(&g, &c);
         }
     }
     g.sampler = (struct sampler){.temp = 0};
     g.rule = (struct rule){RULE_STRICT, 9};
-    expect(&g);
+    grid_expect(&g);
     uint64_t exact = g.expected[0] ^ g.expected[1] ^ g.expected[2];
     g.have_expected = 0; /* a lossy text has its own: it asks for its drafts */
     for (int i = 0; i < 18; i++, g.have_expected = 1) {
-        struct cell c = cover(GRID_SUFFIX, 4, i + 1); /* the first has company: all its texts are kept */
+        struct cell c = grid_cover(GRID_SUFFIX, 4, i + 1); /* the first has company: all its texts are kept */
         grid_run(&g, &c);
     }
     assert_int_not_equal(g.expected[0] ^ g.expected[1] ^ g.expected[2], exact);
     print_message("%llu of %llu judged suffixes accepted\n", (unsigned long long)g.n_suffix_accepted,
                   (unsigned long long)g.n_suffix_judged);
     assert_true(g.n_suffix_accepted > 0 && g.n_suffix_accepted < g.n_suffix_judged);
-}
-
-/* Big is served under a plan, and drafts by a plan of its own blocks, in its first stage. */
-static void plans_give_one_hash(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *served, *draft;
-        int pp; /* stages, at most: the first must have what drafts */
-        uint32_t type;
-    } rows[] = {
-        {NULL, "layerskip:1", 3, QUANT_F32},
-        {NULL, "layerskip:2", 2, QUANT_F32},
-        {NULL, "layerskip:3", 1, QUANT_Q8_0},
-        {NULL, "skip:2", 1, QUANT_F32},
-        {NULL, "skip:1a,2m", 1, QUANT_F32},
-        {NULL, "ode:0,1x2@.5", 2, QUANT_Q8_0},
-        {NULL, "ode:0,1x2", 2, QUANT_F32},
-        {"skip:1", "layerskip:1", 3, QUANT_F32},
-        {"skip:3a", "skip:3", 1, QUANT_F32},
-        {"ode:0,1x4@.5,3", "ode:0,1x2", 1, QUANT_F32},
-        {"ode:0,1x4@.5,3", "ode:0,1x2@.5", 2, QUANT_F32},
-    };
-    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
-    struct grid g;
-    uint64_t n_judged = 0, n_accepted = 0;
-    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        struct toy toy = write_toy(rows[r].type, "qwen2", false);
-        grid_init(&g, toy.big, toy.little, fastest());
-        g.plan = rows[r].served;
-        g.draft_plans[0] = rows[r].draft;
-        g.sampler = samplers[r % 2];
-        expect(&g);
-        for (int i = 0; i < 12; i++) {
-            struct cell c = cover(i % 4 == 3 ? GRID_LITTLE : GRID_PLAN, windows[(i + i / 4) % 4], i);
-            if (c.pp > rows[r].pp) c.pp = rows[r].pp;
-            g.self_max = self_max(1 + i % 2);
-            grid_run(&g, &c);
-        }
-        assert_true(g.n_planned_judged > 0);
-        n_judged += g.n_planned_judged;
-        n_accepted += g.n_planned_accepted;
-    }
-    print_message("%llu of %llu judged drafts of plans accepted\n", (unsigned long long)n_accepted,
-                  (unsigned long long)n_judged);
-    assert_true(n_accepted > 0 && n_accepted < n_judged);
 }
 
 /* Each list takes its turn with each of the other axis, in one, two and three groups; formats whose blocks are 1, 32
@@ -298,208 +187,22 @@ static void uneven_shares_give_one_hash(void **state)
                 {QUANT_Q8_0, "qwen3moe", false}};
     int n = 0;
     for (size_t t = 0; t < sizeof toys / sizeof *toys; t++) {
-        struct toy toy = write_toy(toys[t].type, toys[t].architecture, toys[t].tied);
+        struct toy toy = grid_write_toy(toys[t].type, toys[t].architecture, toys[t].tied);
         struct grid g;
-        grid_init(&g, toy.big, toy.little, fastest());
-        expect(&g);
+        grid_init(&g, toy.big, toy.little, grid_fastest());
+        grid_expect(&g);
         for (int tp = 2; tp <= 3; tp++)
             for (int s = 0; shards[tp - 1][s]; s++)
                 for (int pp = 1; pp <= 3; pp++, n++) {
-                    g.self_max = self_max(n);
+                    g.self_max = grid_self_max(n);
                     g.groups = 1 + n / 3 % 3;
                     g.shard_share = shards[tp - 1][s];
                     g.stage_share = stages[pp - 1][n % 2];
-                    grid_run(&g, &(struct cell){(enum grid_drafter)(n % N_GRID_DRAFTERS), windows[n % 4], 1 + n % 2, tp,
-                                                pp, company(n % 2, n / 2)});
+                    grid_run(&g, &(struct cell){(enum grid_drafter)(n % N_GRID_DRAFTERS), grid_windows[n % 4],
+                                                1 + n % 2, tp, pp, grid_company(n % 2, n / 2)});
                 }
     }
     print_message("%d cells\n", n);
-}
-
-/* A block and a norm of a side file draft behind the first E blocks (Balcony). This one's are copies of the last: so at
- * E = L - 1 it says what big says, at all positions, which it can only where its K and V are those of the text; the cut
- * head says another id where big's is past the cut. */
-static void a_side_file_s_drafts_give_one_hash(void **state)
-{
-    (void)state;
-    static const struct {
-        int exit;
-        struct tiny_side side;
-        int pp;
-        uint32_t type;
-    } rows[] = {
-        {1, {{1}, 0, 0}, 3, QUANT_F32},    {2, {{2}, 0, 0}, 2, QUANT_F32},      {3, {{3}, 0, 0}, 1, QUANT_F32},
-        {4, {{4}, 0, 0}, 1, QUANT_F32},    {3, {{3}, 0, 0}, 1, QUANT_Q8_0},     {2, {{2}, 300, 0}, 2, QUANT_Q8_0},
-        {3, {{1, 3}, 0, 0}, 1, QUANT_F32}, {3, {{1, 3}, 300, 2}, 1, QUANT_F32}, {1, {{1, 3}, 500, 1}, 3, QUANT_Q8_0}};
-    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
-    struct grid g;
-    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        struct toy toy = write_toy(rows[r].type, "qwen2", false);
-        struct tiny_spec spec = tiny_spec(rows[r].type);
-        char side[96], plan[128];
-        snprintf(side, sizeof side, "%s.side", toy.big);
-        snprintf(plan, sizeof plan, "balcony:%s:%d", side, rows[r].exit);
-        assert_int_equal(tiny_write_side(side, toy.big, &spec, &rows[r].side), 0);
-        grid_init(&g, toy.big, toy.little, fastest());
-        g.draft_plans[0] = plan;
-        for (int s = 0; s < 2; s++) {
-            g.sampler = samplers[s];
-            g.have_expected = 0;
-            expect(&g);
-            for (int i = 0; i < 6; i++) {
-                struct cell c = cover(GRID_PLAN, windows[(i + i / 4) % 4], i);
-                if (c.pp > rows[r].pp) c.pp = rows[r].pp;
-                g.self_max = self_max(1 + i % 2);
-                grid_run(&g, &c);
-            }
-        }
-        print_message("E=%d: %llu of %llu judged drafts accepted\n", rows[r].exit,
-                      (unsigned long long)g.n_planned_accepted, (unsigned long long)g.n_planned_judged);
-        assert_true(g.n_planned_accepted > 0);
-        if (rows[r].exit == 3 && !rows[r].side.n_ids) assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
-    }
-}
-
-/* Each text has one plan after the other, in slots that hold it from the turn before. Lossy texts have one each. */
-static void several_plans_for_drafts_give_one_hash(void **state)
-{
-    (void)state;
-    static char one[2][64], at_1[2][96], at_3[96];
-    static const struct {
-        const char *served, *drafts[DRAFT_PLANS_MOST];
-        int pp;
-        uint32_t type;
-    } rows[] = {
-        {NULL, {"layerskip:1", "layerskip:2"}, 2, QUANT_F32},
-        {NULL, {"skip:1a,3m", "layerskip:3", "ode:0,1x2@.5"}, 1, QUANT_Q8_0},
-        {NULL, {at_3, "layerskip:1", at_1[0]}, 1, QUANT_F32},
-        {NULL, {at_1[1], at_1[0]}, 3, QUANT_F32}, /* two files, one with a list of ids */
-        {"ode:0,1x4@.5,3", {"ode:0,1x2", "layerskip:1"}, 2, QUANT_Q8_0},
-    };
-    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
-    struct grid g;
-    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        struct toy toy = write_toy(rows[r].type, "qwen2", false);
-        struct tiny_spec spec = tiny_spec(rows[r].type);
-        for (int i = 0; i < 2; i++) {
-            snprintf(one[i], sizeof one[i], "%s/several-%d.side", folder, i);
-            snprintf(at_1[i], sizeof at_1[i], "balcony:%s:1", one[i]);
-            const struct tiny_side side = {{1, 3}, i ? 300 : 0, i};
-            assert_int_equal(tiny_write_side(one[i], toy.big, &spec, &side), 0);
-        }
-        snprintf(at_3, sizeof at_3, "balcony:%s:3", one[0]);
-        for (int s = 0; s < 3; s++) {
-            grid_init(&g, toy.big, toy.little, fastest());
-            g.plan = rows[r].served;
-            memcpy(g.draft_plans, rows[r].drafts, sizeof g.draft_plans);
-            if (s < 2) {
-                g.sampler = samplers[s];
-                expect(&g);
-            } else {
-                g.rule = (struct rule){RULE_STRICT, 5.5f};
-                g.fallback = 0.003f;
-            }
-            for (int i = 0; i < 6; i++, g.have_expected = 1) {
-                struct cell c = cover(GRID_PLAN, s < 2 ? windows[(i + i / 4) % 4] : 5, i + 1);
-                if (c.pp > rows[r].pp) c.pp = rows[r].pp;
-                g.stage_share = rows[r].served && c.pp == 2 ? "4,2" : NULL; /* the caches that drafts read, no more */
-                g.self_max = self_max(1 + i % 2);
-                grid_run(&g, &c);
-            }
-            assert_true(g.n_planned_judged > 0);
-        }
-        print_message("%s, ...: %llu of %llu judged drafts accepted\n", rows[r].drafts[0],
-                      (unsigned long long)g.n_planned_accepted, (unsigned long long)g.n_planned_judged);
-    }
-}
-
-/* BiLD's rules over drafts of a plan, which the coordinator asks for. */
-static void lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone(void **state)
-{
-    (void)state;
-    static const char *const plans[] = {"layerskip:1", "skip:2", "skip:1a,3m"};
-    struct toy toy = write_toy(QUANT_Q8_0, "llama", true);
-    struct grid g;
-    for (int i_plan = 0; i_plan < 3; i_plan++) {
-        grid_init(&g, toy.big, toy.little, fastest());
-        expect(&g);
-        uint64_t exact = g.expected[1];
-        g.draft_plans[0] = plans[i_plan];
-        g.rule = (struct rule){i_plan == 1 ? RULE_REPO : RULE_STRICT, 5.5f};
-        g.fallback = 0.003f;
-        g.have_expected = 0;
-        grid_run(&g, &(struct cell){GRID_PLAN, 5, 1, 1, 1, 1});
-        g.have_expected = 1;
-        assert_int_not_equal(g.expected[1], exact);
-        for (int i = 0; i < 18; i++) {
-            struct cell c = cover(GRID_PLAN, 5, i);
-            if (i_plan) c.pp = 1; /* the first stage must have what drafts */
-            grid_run(&g, &c);
-        }
-        assert_true(g.n_planned_accepted > 0);
-    }
-}
-
-/* All of big drafts for big, and is always right. */
-static void big_s_own_drafts_by_all_its_blocks_are_right(void **state)
-{
-    (void)state;
-    struct toy toy = write_toy(QUANT_F32, "llama", true);
-    struct grid g;
-    grid_init(&g, toy.big, toy.little, fastest());
-    g.draft_plans[0] = "layerskip:4";
-    expect(&g);
-    for (int i = 0; i < 6; i++) grid_run(&g, &(struct cell){GRID_PLAN, 8, 1, 1 + i % 3, 1, (enum company)(i % 3)});
-    assert_true(g.n_planned_judged > 0);
-    assert_int_equal(g.n_planned_judged, g.n_planned_accepted);
-}
-
-/* The plan of drafts changes while texts are written, by trials over their KV rows; two of four blocks do nothing. Of a
- * side file's exits that behind block 2 has the last block: it is right as long as it finds K and V of the whole text.
- */
-static void a_search_for_plans_gives_one_hash(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *served;
-        uint32_t type;
-        struct tiny_side side; /* no exit: sub-layers are left out */
-    } rows[] = {{NULL, QUANT_F32, {{0}, 0, 0}},
-                {"ode:0-1,2x2@.5,3a,3m", QUANT_F16, {{0}, 0, 0}},
-                {NULL, QUANT_F32, {{1, 3}, 0, 0}},
-                {NULL, QUANT_Q8_0, {{1, 2, 3}, 400, 1}},
-                {"skip:3a", QUANT_F32, {{1, 2}, 0, 0}}};
-    static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
-    struct grid g;
-    uint64_t n_judged = 0, n_accepted = 0;
-    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        struct tiny_spec spec = tiny_spec(rows[r].type);
-        char big[64], side[80], plan[100];
-        bool exits = rows[r].side.exits[0];
-        snprintf(big, sizeof big, "%s/idle-%zu.gguf", folder, r);
-        snprintf(side, sizeof side, "%s.side", big);
-        snprintf(plan, sizeof plan, "balcony:%s:1-3", side);
-        spec.idle = 1 << 1 | 1 << 2;
-        assert_int_equal(tiny_write(big, &spec), 0);
-        if (exits) assert_int_equal(tiny_write_side(side, big, &spec, &rows[r].side), 0);
-        grid_init(&g, big, big, fastest());
-        g.plan = rows[r].served;
-        g.draft_plans[0] = exits ? plan : "swift:900"; /* trials all the time */
-        g.n_predict = GRID_CTX - 91;
-        g.sampler = samplers[r % 2];
-        expect(&g);
-        for (int i = 0; i < 12; i++) {
-            struct cell c = cover(GRID_PLAN, windows[(i + i / 4) % 4], i);
-            if (exits) c.pp = 1;
-            g.self_max = self_max(1 + i % 2);
-            grid_run(&g, &c);
-        }
-        n_judged += g.n_planned_judged;
-        n_accepted += g.n_planned_accepted;
-    }
-    print_message("%llu of %llu judged drafts of a search accepted\n", (unsigned long long)n_accepted,
-                  (unsigned long long)n_judged);
-    assert_true(n_accepted > 0 && n_accepted < n_judged);
 }
 
 /* Each value of an axis (drafter, self-start, network, layout) meets each of another. */
@@ -508,18 +211,18 @@ static void no_delay_and_no_jitter_changes_a_text(void **state)
     (void)state;
     static const struct net_path paths[] = {
         {.delay_ns = 1000000}, {.jitter_ns = 2000000}, {.delay_ns = 1500000, .jitter_ns = 3000000}};
-    struct toy toy = write_toy(QUANT_F32, "qwen2", false);
+    struct toy toy = grid_write_toy(QUANT_F32, "qwen2", false);
     struct grid g;
-    grid_init(&g, toy.big, toy.little, fastest());
-    expect(&g);
+    grid_init(&g, toy.big, toy.little, grid_fastest());
+    grid_expect(&g);
     for (int i = 0; i < 45; i++) {
         int layout = (i + i / 5 * 2) % 9;
-        g.self_max = self_max(i / 5);
-        g.draft_ahead = draft_ahead(i / 2);
+        g.self_max = grid_self_max(i / 5);
+        g.draft_ahead = grid_draft_ahead(i / 2);
         g.path = paths[i / 15];
         g.hold_us = hold_us(i / 7);
-        grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i % 4], 1 + i % 2, 1 + layout % 3,
-                                    1 + layout / 3, (enum company)(i / 2 % N_COMPANIES)});
+        grid_run(&g, &(struct cell){(enum grid_drafter)(i % N_GRID_DRAFTERS), grid_windows[i % 4], 1 + i % 2,
+                                    1 + layout % 3, 1 + layout / 3, (enum company)(i / 2 % N_COMPANIES)});
     }
 }
 
@@ -529,20 +232,20 @@ static void what_later_stages_drop_changes_no_text(void **state)
     (void)state;
     static const struct net_path paths[] = {{0}, {.delay_ns = 1000000, .jitter_ns = 1000000}};
     static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
-    struct toy toy = write_toy(QUANT_Q8_0, "llama", false);
+    struct toy toy = grid_write_toy(QUANT_Q8_0, "llama", false);
     struct grid g;
-    grid_init(&g, toy.big, toy.little, fastest());
+    grid_init(&g, toy.big, toy.little, grid_fastest());
     for (int s = 0; s < 2; s++) {
         g.sampler = samplers[s];
         g.path = paths[0];
         g.drops_nothing = false;
-        expect(&g);
+        grid_expect(&g);
         for (int i = 0; i < 24; i++) {
             g.drops_nothing = i % 2;
             g.path = paths[i / 2 % 2];
-            g.draft_ahead = draft_ahead(1 + i / 2 % 3);
+            g.draft_ahead = grid_draft_ahead(1 + i / 2 % 3);
             g.max_rows = max_rows(i / 4);
-            grid_run(&g, &(struct cell){i / 6 % 2 ? GRID_LITTLE : GRID_WRONG, windows[i / 4 % 4], 1, 1 + i / 8 % 2,
+            grid_run(&g, &(struct cell){i / 6 % 2 ? GRID_LITTLE : GRID_WRONG, grid_windows[i / 4 % 4], 1, 1 + i / 8 % 2,
                                         2 + i / 3 % 3, (enum company)(i / 2 % N_COMPANIES)});
         }
     }
@@ -556,9 +259,9 @@ static void early_drafts_change_no_text_at_any_delay(void **state)
     static const struct net_path paths[] = {
         {0}, {.delay_ns = 1000000}, {.jitter_ns = 2000000}, {.delay_ns = 4000000, .jitter_ns = 3000000}};
     static const struct sampler samplers[] = {{.temp = 0}, {.temp = 0.8f, .top_p = 1, .seed = 7}};
-    struct toy toy = write_toy(QUANT_Q8_0, "llama", true);
+    struct toy toy = grid_write_toy(QUANT_Q8_0, "llama", true);
     struct grid g;
-    grid_init(&g, toy.big, toy.little, fastest());
+    grid_init(&g, toy.big, toy.little, grid_fastest());
     for (int i = 0; i < 32; i++) {
         uint64_t before = g.bild;
         bool anew = i % 8 == 0;
@@ -582,10 +285,10 @@ static void early_drafts_change_no_text_at_any_delay(void **state)
 static void a_drafter_that_dies_changes_no_text(void **state)
 {
     (void)state;
-    struct toy toy = write_toy(QUANT_F32, "llama", false);
+    struct toy toy = grid_write_toy(QUANT_F32, "llama", false);
     struct grid g;
-    grid_init(&g, toy.big, toy.little, fastest());
-    expect(&g);
+    grid_init(&g, toy.big, toy.little, grid_fastest());
+    grid_expect(&g);
     for (int i = 0; i < 2 * N_COMPANIES; i++) {
         g.drafters = 1 + i / N_COMPANIES;
         grid_run(&g, &(struct cell){GRID_DYING, 3, 1, 1 + i % 3, 1 + i % 2, i % N_COMPANIES});
@@ -602,10 +305,10 @@ static void every_format_and_architecture_gives_one_hash(void **state)
                                         {GRID_WRONG, 16, 1, 2, 1, 1}};
     const enum quant *type;
     for (int t = 0; (type = kernels_format(t)) != NULL; t++) { /* architectures take turns */
-        struct toy toy = write_toy(*type, architectures[t % 5], t / 5 % 2);
+        struct toy toy = grid_write_toy(*type, architectures[t % 5], t / 5 % 2);
         struct grid g;
-        grid_init(&g, toy.big, toy.little, fastest());
-        expect(&g);
+        grid_init(&g, toy.big, toy.little, grid_fastest());
+        grid_expect(&g);
         for (size_t c = 0; c < sizeof cells / sizeof *cells; c++) grid_run(&g, &cells[c]);
     }
 }
@@ -615,10 +318,10 @@ static void every_path_of_this_cpu_gives_the_reference_s_hash(void **state)
     (void)state;
     const enum quant *type;
     for (int t = 0; (type = kernels_format(t)) != NULL; t++) {
-        struct toy toy = write_toy(*type, "qwen2", false);
+        struct toy toy = grid_write_toy(*type, "qwen2", false);
         struct grid g;
         grid_init(&g, toy.big, toy.little, &kernels_ref);
-        expect(&g);
+        grid_expect(&g);
         for (int i = 1; (g.kernels = kernels_path(i)); i++) {
             grid_run(&g, &(struct cell){GRID_NONE, 1, 2, 1, 1, 1});
             grid_run(&g, &(struct cell){GRID_LITTLE, 4, 2, 2, 1, 1});
@@ -635,17 +338,17 @@ static void samples_do_not_depend_on_how_they_were_computed(void **state)
         {.temp = 1.5f, .top_p = 0.97f, .seed = 9}, /* more ids than a shard offers at first */
         {.temp = 0.7f, .top_p = 1, .min_p = 0.3f, .seed = 10},
     };
-    struct toy toy = write_toy(QUANT_Q8_0, "qwen2", false);
+    struct toy toy = grid_write_toy(QUANT_Q8_0, "qwen2", false);
     struct grid g;
     uint64_t before = 0;
-    grid_init(&g, toy.big, toy.little, fastest());
+    grid_init(&g, toy.big, toy.little, grid_fastest());
     for (size_t s = 0; s < sizeof samplers / sizeof *samplers; s++) {
         g.sampler = samplers[s];
-        expect(&g);
+        grid_expect(&g);
         assert_int_not_equal(g.expected[0], before); /* another sampler, another text */
         before = g.expected[0];
         for (int i = 0; i < 36; i++) {
-            struct cell c = cover((enum grid_drafter)(i % N_GRID_DRAFTERS), windows[i / 2 % 4], i);
+            struct cell c = grid_cover((enum grid_drafter)(i % N_GRID_DRAFTERS), grid_windows[i / 2 % 4], i);
             grid_run(&g, &c);
         }
     }
@@ -655,10 +358,10 @@ static void samples_do_not_depend_on_how_they_were_computed(void **state)
 static void lossy_text_depends_on_the_method_alone(void **state)
 {
     (void)state;
-    struct toy toy = write_toy(QUANT_Q8_0, "llama", true);
+    struct toy toy = grid_write_toy(QUANT_Q8_0, "llama", true);
     struct grid g;
-    grid_init(&g, toy.big, toy.little, fastest());
-    expect(&g);
+    grid_init(&g, toy.big, toy.little, grid_fastest());
+    grid_expect(&g);
     uint64_t exact = g.expected[1];
     g.rule = (struct rule){RULE_STRICT, 0}; /* rollback 0 is exact */
     for (int i = 0; i < 6; i++) grid_run(&g, &(struct cell){GRID_LITTLE, 3, 1, 1 + i % 3, 1 + i / 3, 1});
@@ -673,8 +376,8 @@ static void lossy_text_depends_on_the_method_alone(void **state)
         g.have_expected = 1;
         assert_int_not_equal(g.expected[1], exact);
         for (int i = 0; i < 18; i++) {
-            struct cell c = cover(GRID_LITTLE, 5, i);
-            g.draft_ahead = draft_ahead(i);
+            struct cell c = grid_cover(GRID_LITTLE, 5, i);
+            g.draft_ahead = grid_draft_ahead(i);
             grid_run(&g, &c);
         }
     }
@@ -684,14 +387,14 @@ static void lossy_text_depends_on_the_method_alone(void **state)
 static void a_shard_that_has_quit_lets_no_other_wait(void **state)
 {
     (void)state;
-    struct toy toy = write_toy(QUANT_F32, "llama", true);
+    struct toy toy = grid_write_toy(QUANT_F32, "llama", true);
     struct grid g;
     struct err err = {0};
     struct layout l;
     struct cluster *cluster = NULL;
     struct job *job = NULL;
     struct seq seq;
-    grid_init(&g, toy.big, toy.little, fastest());
+    grid_init(&g, toy.big, toy.little, grid_fastest());
     assert_int_equal(layout_make(&l, 1, 1, 1, 2, 1, DRAFTER_NONE, &err), OK);
     struct router *router = router_open(l.n_peers);
     const struct cluster_config config = {.launch.layout = l, .big = toy.big, .kernels = g.kernels, .n_threads = 1};
@@ -711,18 +414,6 @@ static void a_shard_that_has_quit_lets_no_other_wait(void **state)
     seq_free(&seq);
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return tiny_remove(folder);
-}
-
 int main(int argc, char **argv)
 {
     all_cells = argc > 1 && !strcmp(argv[1], "--all");
@@ -731,13 +422,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(groups_give_one_hash),
         cmocka_unit_test(what_the_leader_copies_gives_one_hash),
         cmocka_unit_test(what_slots_copy_from_one_another_gives_one_hash),
-        cmocka_unit_test(plans_give_one_hash),
         cmocka_unit_test(uneven_shares_give_one_hash),
-        cmocka_unit_test(a_side_file_s_drafts_give_one_hash),
-        cmocka_unit_test(several_plans_for_drafts_give_one_hash),
-        cmocka_unit_test(lossy_text_of_a_plan_s_drafts_depends_on_the_method_alone),
-        cmocka_unit_test(big_s_own_drafts_by_all_its_blocks_are_right),
-        cmocka_unit_test(a_search_for_plans_gives_one_hash),
         cmocka_unit_test(a_drafter_that_dies_changes_no_text),
         cmocka_unit_test(every_format_and_architecture_gives_one_hash),
         cmocka_unit_test(samples_do_not_depend_on_how_they_were_computed),
@@ -748,5 +433,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_shard_that_has_quit_lets_no_other_wait),
         cmocka_unit_test(every_layout_window_thread_count_and_company_gives_one_hash),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, grid_make_folder, grid_remove_folder);
 }

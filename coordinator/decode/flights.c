@@ -68,7 +68,7 @@ int flights_check_row(const struct flights *f, const struct verdict *v, size_t i
     const struct verdict_row *row = &v->rows[i];
     if (row->n_judged != n_judged)
         return err_set(err, E_PEER, "a verdict for slot %u whose row %zu judges %zu ids", v->slot, i, row->n_judged);
-    if (row->n_top > n_top || !row->n_top != !n_top) /* fewer where the head has fewer: a plan may cut it */
+    if (row->n_top > n_top || (n_top && !row->n_top)) /* fewer where the head has fewer: a plan may cut it */
         return err_set(err, E_PEER, "a verdict for slot %u with the %zu best ids, asked for %zu", v->slot, row->n_top,
                        n_top);
     bool bad = row->next >= f->n_vocab;

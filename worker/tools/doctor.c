@@ -207,10 +207,11 @@ static void say_share(struct report *r, enum role role, int group, const struct 
     if (doctor_layout(in, &l, &ignored) != OK) return;
     const struct group *g = role == ROLE_DRAFTER ? layout_drafter(&l, group) : layout_verifier(&l, group);
     int rank = layout_rank(&l, group_peer(g, share->stage, share->shard));
+    double read_bps = read_of(r, rank);
     if (in->world && in->ranks) snprintf(host, sizeof host, "host %.60s", in->ranks[rank].host);
     if (role == ROLE_VERIFIER && in->groups > 1) snprintf(in_group, sizeof in_group, ", group %d", group + 1);
     if (group_n_peers(g) > 1) snprintf(place, sizeof place, ", stage %d, shard %d", share->stage, share->shard);
-    if (read_of(r, rank) > 0) snprintf(reads, sizeof reads, ", reads up to %.1f GB/s", read_of(r, rank) / 1e9);
+    if (read_bps > 0) snprintf(reads, sizeof reads, ", reads up to %.1f GB/s", read_bps / 1e9);
     report_ok(r, "layout", "rank %d, %s, %s%s%s: blocks %d-%d, %d head%s, %llu MiB of weights, %llu MiB of KV%s", rank,
               host, role == ROLE_DRAFTER ? "drafter" : "verifier", in_group, place, info->entry_from,
               info->entry_to - 1, info->n_heads, info->n_heads == 1 ? "" : "s",
