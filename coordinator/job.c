@@ -327,7 +327,10 @@ int job_terminated(const struct job *j, struct err *err)
     struct worker_name who;
     snprintf(who.text, sizeof who.text, "rank %d", rank);
     if (j->workers.seen[peer].hello) who = workers_name(&j->workers, peer);
-    if (name) snprintf(by, sizeof by, " to signal %d (%s)", signum, name);
+    if (name)
+        snprintf(by, sizeof by, " to signal %d (%s)", signum, name);
+    else if (signum > 0)
+        snprintf(by, sizeof by, " to signal %d", signum);
     return err_set(err, E_PEER, "%s was lost%s", who.text, by);
 }
 
