@@ -449,6 +449,14 @@ void job_close(struct job *j)
     free(j);
 }
 
+/* For a device the whole head is little beside a step's delays, and it writes several ids at once only where all of a
+ * text's are below the limit. */
+static int n_proposed(const struct job *j)
+{
+    const char *device = workers_drafter(&j->workers)->device;
+    return device && *device ? j->c.n_ids : j->c.n_proposed;
+}
+
 static int open_spec(struct job *j, struct err *err)
 {
     const struct group *drafter = layout_drafter(&j->c.layout, 0);
@@ -458,10 +466,10 @@ static int open_spec(struct job *j, struct err *err)
         .drafter = {.kind = j->c.layout.drafter,
                     .peer = drafter ? group_leader(drafter) : PEER_COORDINATOR,
                     .n = layout_n_drafters(&j->c.layout),
-                    .prior = workers_cost_prior(&j->workers, j->c.n_proposed),
+                    .prior = workers_cost_prior(&j->workers, n_proposed(j)),
                     .shares_cores = workers_share_cores(&j->workers),
                     .n_ids = j->c.n_ids,
-                    .n_proposed = j->c.n_proposed},
+                    .n_proposed = n_proposed(j)},
         .n_groups = layout_n_verifiers(&j->c.layout),
         .self_max = j->c.self_max,
         .prompt_rows = j->c.prompt_rows,

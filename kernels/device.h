@@ -15,6 +15,9 @@
  * Experts: the caller gets SCORES, picks experts for each row, and records for each expert the ops of its rows alone:
  * the first n_rows of FF, UP and PAIR then hold what it computed for the rows of the pass that `rows` names.
  *
+ * Steps: behind a HEAD a pass may go on with rows of the ids that it found (next), as a drafter does, and the host sees
+ * all that came of it at the end.
+ *
  * A module (worker/device_pick.h) exports `const struct device_table *pf_device(int version)`; NULL: it has another
  * version. DEVICE_VERSION changes with whatever is added here, at the end of a struct; a table of another version is
  * refused.
@@ -26,7 +29,7 @@
 
 #include "kernels/kernels.h"
 
-enum { DEVICE_VERSION = 4, DEVICE_NONE = -1, DEVICE_JUDGED = 16 };
+enum { DEVICE_VERSION = 4, DEVICE_NONE = -1, DEVICE_JUDGED = 16, DEVICE_STEPS = 8 };
 
 struct device;
 
@@ -181,6 +184,11 @@ struct device_table {
     void (*comm_abort)(struct device *d);
     /* What a matrix takes of the memory that probe tells. */
     size_t (*matrix_bytes)(enum quant type, int n_in, int n_out);
+    /* A pass of several steps, DEVICE_STEPS at most, run at once: recorded behind a HEAD that is whole and judges no
+     * ids. What is recorded from here on is of these rows, as many as that HEAD's; X of row i is scale * the row of
+     * `matrix` that it found for its row i. cs: as begin's, of these rows. All rows of the pass are max_rows at most. It
+     * gives no x; what end and head give is of all steps, one behind another. NULL: the device lacks it. */
+    void (*next)(struct device *d, const struct device_row *rows, int n_rows, const float *cs, int matrix, float scale);
 };
 
 typedef const struct device_table *device_module(int version); /* pf_device */

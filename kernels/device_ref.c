@@ -12,18 +12,27 @@ enum { ALIGN = 64, MANY = 64, DEVICES = 256 }; /* each is this CPU */
 
 static const struct kernels *const k = &kernels_ref;
 
+struct step {
+    int op, row, n_rows; /* the first of each, of those of the pass */
+    int matrix;
+    float scale;
+};
+
 struct device {
     struct device_shape s;
     struct weights *matrices; /* [n_matrices] owns, with their panels */
     float **vectors;          /* [n_vectors] owns */
     struct device_op *ops;    /* [n_ops] of this pass */
     int n_matrices, n_vectors, n_ops, ops_room, next;
-    struct device_row *rows; /* [max_rows] */
+    struct step steps[DEVICE_STEPS];
+    int n_steps, step;
+    struct device_row *rows_all, *rows; /* [max_rows]; of this step. So is cs */
     int n_rows;
+    struct head_part *found;     /* [max_rows] by the steps before */
     float *of[N_DEVICE_BUFFERS]; /* [max_rows, ld[]] */
     size_t ld[N_DEVICE_BUFFERS];
     struct acts ready;
-    float *cs, *row, *scratch, *logits;
+    float *cs_all, *cs, *row, *scratch, *logits;
     uint16_t *keys, *values; /* [n_caches, n_slots, n_head_kv, n_ctx, d_head] */
 };
 
@@ -40,8 +49,8 @@ static void ref_close(struct device *d)
     for (int i = 0; i < d->n_matrices; i++) free(d->matrices[i].panels);
     for (int i = 0; i < d->n_vectors; i++) free(d->vectors[i]);
     for (int i = 0; i < N_DEVICE_BUFFERS; i++) free(d->of[i]);
-    void *owned[] = {d->matrices, d->vectors, d->ops,     d->rows,   d->ready.x, d->ready.blocks,
-                     d->cs,       d->row,     d->scratch, d->logits, d->keys,    d->values};
+    void *owned[] = {d->matrices, d->vectors, d->ops,     d->rows_all, d->ready.x, d->ready.blocks, d->found,
+                     d->cs_all,   d->row,     d->scratch, d->logits,   d->keys,    d->values};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
     free(d);
 }
@@ -57,9 +66,10 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
     if (s->n_embd > widest) widest = s->n_embd;
     size_t rows = (size_t)s->max_rows, width = (size_t)widest,
            n_cache = (size_t)s->n_caches * (size_t)s->n_slots * (size_t)n_kv * (size_t)s->n_ctx;
-    bool ok = (d->rows = calloc(rows, sizeof *d->rows)) && (d->ready.x = zeros(rows * width * sizeof(float))) &&
+    bool ok = (d->rows_all = calloc(rows, sizeof *d->rows)) && (d->found = calloc(rows, sizeof *d->found)) &&
+              (d->ready.x = zeros(rows * width * sizeof(float))) &&
               (d->ready.blocks = zeros(rows * (width / BLOCK + 1) * sizeof(struct act))) &&
-              (d->cs = zeros(2 * rows * (size_t)s->d_head * sizeof(float))) &&
+              (d->cs_all = zeros(2 * rows * (size_t)s->d_head * sizeof(float))) &&
               (d->row = zeros((width + PANEL) * sizeof(float))) &&
               (d->scratch = zeros((size_t)s->group * (size_t)(ATTN_CHUNK + s->d_head + 2) * sizeof(float))) &&
               (d->logits = zeros((HEAD_CHUNK + PANEL) * sizeof(float))) &&
@@ -244,13 +254,30 @@ static void run_op(struct device *d, const struct device_op *op)
 
 /* ---- a pass ---- */
 
+static void begin_step(struct device *d, int i)
+{
+    d->step = i;
+    d->n_rows = d->steps[i].n_rows;
+    d->rows = d->rows_all + d->steps[i].row;
+    d->cs = d->cs_all + (size_t)d->steps[i].row * (size_t)d->s.d_head;
+}
+
+/* cs: [2, max_rows, d_head], of which the first n_rows are there. */
+static void add_step(struct device *d, const struct step *step, const struct device_row *rows, const float *cs)
+{
+    size_t half = (size_t)d->s.max_rows * (size_t)d->s.d_head, n = (size_t)step->n_rows * (size_t)d->s.d_head;
+    float *to = d->cs_all + (size_t)step->row * (size_t)d->s.d_head;
+    d->steps[d->n_steps++] = *step;
+    memcpy(d->rows_all + step->row, rows, (size_t)step->n_rows * sizeof *rows);
+    for (int i = 0; i < 2; i++, to += half, cs += half) memcpy(to, cs, n * sizeof *cs);
+}
+
 static void ref_begin(struct device *d, const struct device_row *rows, int n_rows, const float *x, const float *cs)
 {
     size_t n = (size_t)d->s.n_embd;
-    d->n_rows = n_rows;
-    d->n_ops = d->next = 0;
-    memcpy(d->rows, rows, (size_t)n_rows * sizeof *rows);
-    memcpy(d->cs, cs, 2 * (size_t)d->s.max_rows * (size_t)d->s.d_head * sizeof *cs);
+    d->n_ops = d->next = d->n_steps = 0;
+    add_step(d, &(struct step){.n_rows = n_rows}, rows, cs);
+    begin_step(d, 0);
     for (int i = 0; x && i < n_rows; i++) memcpy(at(d, DEVICE_X, i), x + (size_t)i * n, n * sizeof *x);
 }
 
@@ -266,24 +293,10 @@ static int ref_record(struct device *d, const struct device_op *op)
     return 0;
 }
 
-static void ref_run(struct device *d)
-{
-    (void)d; /* poll runs what it has not run yet */
-}
-
-static int ref_poll(struct device *d, uint64_t until_ns)
-{
-    while (d->next < d->n_ops) {
-        run_op(d, &d->ops[d->next++]);
-        if ((uint64_t)now_ns() >= until_ns) break;
-    }
-    return d->next == d->n_ops;
-}
-
 static void ref_end(struct device *d, struct device_row *rows, float *x)
 {
     size_t n = (size_t)d->s.n_embd;
-    memcpy(rows, d->rows, (size_t)d->n_rows * sizeof *rows);
+    memcpy(rows, d->rows_all, (size_t)(d->steps[d->step].row + d->n_rows) * sizeof *rows);
     for (int i = 0; x && i < d->n_rows; i++) memcpy(x + (size_t)i * n, at(d, DEVICE_X, i), n * sizeof *x);
 }
 
@@ -298,10 +311,9 @@ static void ref_logits(struct device *d, float *out, size_t ld, int matrix, int 
     k->matmul(out, ld, &w, &a, n_rows, 0, (n + PANEL - 1) / PANEL);
 }
 
-/* The HEAD of the pass is its last op. */
-static void ref_head(struct device *d, struct head_part *parts, float *judged)
+/* READY is still that of the HEAD. */
+static void reduce(struct device *d, const struct device_op *op, struct head_part *parts, float *judged)
 {
-    const struct device_op *op = &d->ops[d->n_ops - 1];
     for (int i = 0; i < op->n_rows; i++) {
         struct head_part all, part;
         for (int j = 0; j < op->n_judge; j++) judged[i * op->n_judge + j] = -INFINITY;
@@ -318,6 +330,53 @@ static void ref_head(struct device *d, struct head_part *parts, float *judged)
             }
         }
     }
+}
+
+/* The HEAD of the last step is the last op. */
+static void ref_head(struct device *d, struct head_part *parts, float *judged)
+{
+    const struct device_op *op = &d->ops[d->n_ops - 1];
+    size_t n_before = (size_t)(d->step * op->n_rows);
+    memcpy(parts, d->found, n_before * sizeof *parts);
+    reduce(d, op, parts + n_before, judged);
+}
+
+/* ---- steps ---- */
+
+/* To the next step, with what the HEAD of this one finds. */
+static void go_on(struct device *d)
+{
+    const struct step *next = &d->steps[d->step + 1];
+    struct head_part *found = d->found + d->step * next->n_rows;
+    reduce(d, &d->ops[next->op - 1], found, NULL);
+    begin_step(d, d->step + 1);
+    for (int i = 0; i < d->n_rows; i++) {
+        float *x = at(d, DEVICE_X, i);
+        k->row(x, &d->matrices[next->matrix], found[i].id);
+        for (int j = 0; next->scale != 1 && j < d->s.n_embd; j++) x[j] *= next->scale;
+    }
+}
+
+static void ref_next(struct device *d, const struct device_row *rows, int n_rows, const float *cs, int matrix,
+                     float scale)
+{
+    const struct step *last = &d->steps[d->n_steps - 1];
+    add_step(d, &(struct step){d->n_ops, last->row + last->n_rows, n_rows, matrix, scale}, rows, cs);
+}
+
+static void ref_run(struct device *d)
+{
+    (void)d; /* poll runs what it has not run yet */
+}
+
+static int ref_poll(struct device *d, uint64_t until_ns)
+{
+    while (d->next < d->n_ops) {
+        if (d->step + 1 < d->n_steps && d->steps[d->step + 1].op == d->next) go_on(d);
+        run_op(d, &d->ops[d->next++]);
+        if ((uint64_t)now_ns() >= until_ns) break;
+    }
+    return d->next == d->n_ops;
 }
 
 static void ref_copy(struct device *d, int to, int from, int n)
@@ -376,4 +435,5 @@ const struct device_table device_ref = {.version = DEVICE_VERSION,
                                         .copy = ref_copy,
                                         .experts = true,
                                         .head = ref_head,
-                                        .matrix_bytes = ref_matrix_bytes};
+                                        .matrix_bytes = ref_matrix_bytes,
+                                        .next = ref_next};

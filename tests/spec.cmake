@@ -29,7 +29,7 @@ pilotfish_test(test_swift test_swift.c lib/lone_leader.c LIBS pf_worker pf_tiny 
 pilotfish_test(test_draft_plans test_draft_plans.c lib/lone_leader.c LIBS pf_worker pf_tiny)
 target_link_options(test_draft_plans PRIVATE -Wl,--wrap=engine_run) # it counts what is run
 pilotfish_test(test_gather_acts test_gather_acts.c LIBS pf_worker pf_tiny)
-pilotfish_test(test_device test_device.c LIBS pf_grid m ${CMAKE_DL_LIBS})
+pilotfish_test(test_device test_device.c lib/device_steps.c LIBS pf_grid m ${CMAKE_DL_LIBS})
 if(TARGET pilotfish_cuda_cpu_emulated)
     add_test(NAME cuda_cpu COMMAND test_device $<TARGET_FILE:pilotfish_cuda_cpu_emulated>
              WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

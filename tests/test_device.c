@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/device_steps.h"
 #include "tests/lib/grid.h"
 #include "tests/lib/tiny.h"
 #include "worker/device_pick.h"
@@ -340,6 +341,43 @@ static void a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu(void *
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) grid_run(&g, &cells[i]);
 }
 
+/* Of gemma3 embeddings are scaled, and windows end. */
+static void several_steps_in_one_pass_have_the_bits_of_single_passes(void **state)
+{
+    (void)state;
+    static const char *const architectures[] = {"qwen2", "llama", "gemma3"};
+    if (!tested->next) skip();
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
+        const struct tiny_spec s = spec_of(architectures[i], i == 1 ? QUANT_F32 : QUANT_Q4_K);
+        write_toy(path, &s);
+        device_steps_check(tested, path);
+    }
+}
+
+static void a_drafter_on_it_writes_several_ids_at_once(void **state)
+{
+    (void)state;
+    static struct grid g;
+    static const struct cell cells[] = {
+        {GRID_LITTLE, 8, 1, 1, 1, ALONE}, {GRID_LITTLE, 5, 1, 2, 1, COMING}, {GRID_LITTLE, 3, 1, 1, 2, TOGETHER}};
+    const struct device_table counted = device_steps_count(tested);
+    const char *why;
+    struct tiny_spec s = spec_of("qwen2", QUANT_Q8_0);
+    if (!tested->next) skip();
+    write_toy(path, &s);
+    s.left_out = 2;
+    write_toy(little, &s);
+    grid_init(&g, path, little, kernels_pick(NULL, &why));
+    grid_run(&g, &(struct cell){GRID_NONE, 0, 1, 1, 1, TOGETHER});
+    g.have_expected = 1;
+    g.draft_device = &counted;
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        device_steps_counted = 0;
+        grid_run(&g, &cells[i]);
+        assert_true(device_steps_counted > 0 && g.n_accepted > 0);
+    }
+}
+
 static void what_it_lacks_is_refused_by_name(void **state)
 {
     (void)state;
@@ -417,6 +455,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(shards_and_stages_on_it_give_the_one_hash),
         cmocka_unit_test(a_side_file_serves_and_drafts_there_too),
         cmocka_unit_test(a_verifier_on_it_gives_the_one_hash_with_a_drafter_on_the_cpu),
+        cmocka_unit_test(several_steps_in_one_pass_have_the_bits_of_single_passes),
+        cmocka_unit_test(a_drafter_on_it_writes_several_ids_at_once),
         cmocka_unit_test(what_it_lacks_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

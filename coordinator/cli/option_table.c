@@ -154,7 +154,8 @@ const struct option option_table[] = {
          "only"},
     {"draft-vocab", NULL, TEXT | STEP, OPTION_COUNT, AT(draft_vocab), "N", 0, INT_MAX, .preset = "65536",
      .needs = NEEDS_LITTLE,
-     .help = "the little model proposes ids below this, which are the\nfrequent ones, and those of the text; 0: all"},
+     .help = "the little model proposes ids below this, which are the\nfrequent ones, and those of the text; 0: all, "
+             "as a device does"},
     {"little-quant", NULL, TEXT | STEP, OPTION_CHOICE, AT(little_quant), "q4|file", 0, 0, .preset = "q4",
      .needs = NEEDS_LITTLE,
      .help = "the little model's weights: q4: 5 bits where the file has\nmore, made at load; file: as they are"},

@@ -10,6 +10,7 @@
 #include "kernels/cuda/glue.cuh"
 #include "kernels/cuda/head.cuh"
 #include "kernels/cuda/launch_mm.cuh"
+#include "kernels/cuda/next.cuh"
 #include "kernels/cuda/repack.cuh"
 
 #include <string.h>
@@ -32,10 +33,19 @@ struct attend_shape {   /* of the units of a pass */
     bool merges;
 };
 
+struct step {   /* of a pass */
+    size_t op;  /* its first */
+    int n_rows; /* without those that pad it */
+    int row;    /* its first in host.rows, .of_row, .cs, .parts: there all are padded */
+    int unit;   /* likewise in host.units */
+    int matrix; /* of the next step's rows of X, and their scale */
+    float scale;
+    attend_shape attention;
+};
+
 struct replay {
     std::vector<device_op> ops; /* with lists on the device */
-    int n_run;
-    attend_shape attention;
+    std::vector<step> steps;
     bool begins, x_comes;
     cudaGraphExec_t graph; /* owns; NULL: they have run once */
 };
@@ -50,8 +60,10 @@ struct device : card {
     mm_card products;           /* a block a multiprocessor: the next kernel's find room beside them */
     bool beside, after_kernel;  /* the card lets a kernel begin beside the one before; there is one */
     size_t next;                /* op to run */
-    int n_rows, n_run;          /* of the pass; with those that pad it */
-    int rows_room;              /* the same of the largest pass */
+    step steps[DEVICE_STEPS];   /* [n_steps] of the pass */
+    int n_steps, i_step;        /* i_step: to run, whose are: */
+    int n_rows, n_run;          /* n_run: with those that pad it */
+    int rows_room, steps_room;  /* the same of the largest pass; of all its steps */
     bool is_back, x_is_back;    /* rows and the verdict are in host; x is */
     bool x_comes;               /* from the host, and goes back */
     int n_headed;               /* rows of HEAD, without those that pad it */
@@ -82,7 +94,7 @@ struct device : card {
         device_row *rows;
         float *x, *cs;
         uint32_t *lists;
-        head_part *parts; /* of the newest HEAD */
+        head_part *parts; /* of the HEADs of the pass */
         float *judged;
         uint8_t *panel; /* [N_STAGED, staged_bytes] */
     } host;             /* pinned */
@@ -158,8 +170,8 @@ static bool take_attention(device *d)
     d->units_room = (int)(WORK_MOST / n_unit) < most ? (int)(WORK_MOST / n_unit) : most;
     const size_t n_table = (size_t)power_above(d->units_room > d->rows_room ? d->units_room : d->rows_room);
     return take(d, &d->keys, n_cache) && take(d, &d->values, n_cache) && take(d, &d->units, n_table) &&
-           pin(d, &d->host.units, n_table) && take(d, &d->of_row, (size_t)d->rows_room) &&
-           pin(d, &d->host.of_row, (size_t)d->rows_room) && take(d, &d->work, (size_t)d->units_room * n_unit) &&
+           pin(d, &d->host.units, n_table * DEVICE_STEPS) && take(d, &d->of_row, (size_t)d->rows_room) &&
+           pin(d, &d->host.of_row, (size_t)d->steps_room) && take(d, &d->work, (size_t)d->units_room * n_unit) &&
            check(d, cudaMemsetAsync(d->keys, 0, n_cache * sizeof *d->keys, d->stream)) &&
            check(d, cudaMemsetAsync(d->values, 0, n_cache * sizeof *d->values, d->stream));
 }
@@ -174,7 +186,8 @@ static bool take_buffers(device *d)
 {
     const device_shape *s = &d->s;
     d->rows_room = class_of(s->max_rows);
-    const size_t rows = (size_t)d->rows_room, n_cs = 2 * (size_t)s->max_rows * (size_t)s->d_head;
+    d->steps_room = 2 * d->rows_room + DEVICE_STEPS * TILE;
+    const size_t rows = (size_t)d->rows_room, n_cs = 2 * (size_t)s->d_head, steps = (size_t)d->steps_room;
     int widest = 0;
     for (int i = 0; i < N_DEVICE_BUFFERS; i++) {
         const int width = device_width(s, (enum device_buffer)i);
@@ -185,11 +198,11 @@ static bool take_buffers(device *d)
     d->n_x = (rows + MM_MOST_TILES * TILE - 1) / (MM_MOST_TILES * TILE) * (MM_MOST_TILES * TILE) *
              (size_t)layout_x_width(widest);
     d->n_logits = rows * HEAD_CHUNK > LOGITS_MOST ? rows * HEAD_CHUNK : (size_t)LOGITS_MOST;
-    return take_x(d, &d->half) && take_attention(d) && take(d, &d->cs, n_cs) && take(d, &d->rows, rows) &&
-           take(d, &d->lists, rows * N_LISTED) && take(d, &d->logits, d->n_logits) &&
+    return take_x(d, &d->half) && take_attention(d) && take(d, &d->cs, n_cs * (size_t)s->max_rows) &&
+           take(d, &d->rows, rows) && take(d, &d->lists, rows * N_LISTED) && take(d, &d->logits, d->n_logits) &&
            take(d, &d->judged, rows * DEVICE_JUDGED) && pin(d, &d->host.judged, rows * DEVICE_JUDGED) &&
-           pin(d, &d->host.rows, rows) && pin(d, &d->host.x, rows * (size_t)s->n_embd) && pin(d, &d->host.cs, n_cs) &&
-           pin(d, &d->host.lists, rows * N_LISTED);
+           pin(d, &d->host.rows, steps) && pin(d, &d->host.x, rows * (size_t)s->n_embd) &&
+           pin(d, &d->host.cs, n_cs * steps) && pin(d, &d->host.lists, rows * N_LISTED);
 }
 
 static device *cuda_open(const device_shape *shape, const char **why)
@@ -235,7 +248,8 @@ static bool take_chunks(device *d, int n_out)
     const int n = (n_out + HEAD_CHUNK - 1) / HEAD_CHUNK + 1;
     if (n <= d->ld_parts) return true;
     d->ld_parts = n;
-    return take(d, &d->parts, (size_t)(d->rows_room * n)) && pin(d, &d->host.parts, (size_t)(d->rows_room * n));
+    return take(d, &d->parts, (size_t)(d->rows_room * n)) &&
+           pin(d, &d->host.parts, (size_t)(d->rows_room * n + d->steps_room));
 }
 
 static size_t cuda_matrix_bytes(enum quant type, int n_in, int n_out)

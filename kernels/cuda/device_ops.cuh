@@ -187,6 +187,19 @@ static int run_head(device *d, const device_op *op)
     return rc || !op->whole ? rc : PF_LAUNCH(head_merge_row, op->n_rows, ROW_THREADS, 0, next_on(d), a);
 }
 
+/* X of the step that follows a HEAD. */
+static int run_next(device *d, const step *s, const device_op *head)
+{
+    const matrix *m = &d->matrices[(size_t)s->matrix];
+    mm_args a = mm_args_of(m);
+    a.out = d->of[DEVICE_X];
+    a.ld_out = d->ld[DEVICE_X];
+    a.n_rows = d->n_run;
+    const int n_chunks = (head->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
+    const next_args n = {d->parts + n_chunks, (size_t)d->ld_parts, d->rows, m->n_out, s->scale};
+    return launch_next(m->type, a, n, next_on(d));
+}
+
 static int run_gather(device *d, const device_op *op)
 {
     exchanges *x = &d->comms;

@@ -5,7 +5,8 @@
  *
  * A graph is of a class of rows: 8, 16, 32 or 64. What differs between two passes of a class is in tables on the
  * device, which the graph's first nodes bring: rows, of which those past the pass have no slot, and lists, which end in
- * places of no row. Passes of more rows, and experts, whose ops differ each time, are launched one by one. */
+ * places of no row. Passes of more rows, and experts, whose ops differ each time, are launched one by one. The steps of
+ * a pass follow one another in the stream, or in one graph: each brings its own tables, in place of those before. */
 #include "kernels/cuda/device_ops.cuh"
 #include "kernels/cuda/selftest.h"
 #include "kernels/now.h"
@@ -23,11 +24,13 @@ static int rows_together(const device *d, const device_row *rows, int n_rows)
     return n;
 }
 
-/* Cuts what the rows of a pass see into units: a chunk each, if there are too few rows to fill the card. */
-static void plan_attention(device *d, const device_row *rows, int n_rows)
+/* Cuts what the rows of a step see into units: a chunk each, if there are too few rows to fill the card. */
+static void plan_attention(device *d, step *s, const device_row *rows)
 {
+    attend_unit *units = d->host.units + s->unit;
+    const int n_rows = s->n_rows;
     int n_groups = 0, n_chunks = 0, most = 0, n_units = 0;
-    d->attention.merges = false;
+    s->attention.merges = false;
     for (int i = 0, n; i < n_rows; i += n, n_groups++) {
         n = rows_together(d, rows + i, n_rows - i);
         n_chunks += rows[i + n - 1].pos / ATTN_CHUNK + 1;
@@ -38,29 +41,63 @@ static void plan_attention(device *d, const device_row *rows, int n_rows)
         n = rows_together(d, rows + i, n_rows - i);
         const int n_here = rows[i + n - 1].pos / ATTN_CHUNK + 1;
         const bool whole = !splits || n_here == 1;
-        for (int k = i; k < i + n; k++) d->host.of_row[k] = {n_units, whole ? 0 : n_here};
+        for (int k = i; k < i + n; k++) d->host.of_row[s->row + k] = {n_units, whole ? 0 : n_here};
         for (int chunk = 0; chunk < (whole ? 1 : n_here); chunk++)
-            d->host.units[n_units++] = {i, n, chunk, whole ? n_here : chunk + 1, whole};
-        d->attention.merges = d->attention.merges || !whole;
+            units[n_units++] = {i, n, chunk, whole ? n_here : chunk + 1, whole};
+        s->attention.merges = s->attention.merges || !whole;
     }
-    d->attention.n_units = power_above(n_units);
-    d->attention.tiles = most * d->heads > 16 ? 2 : 1;
-    while (n_units < d->attention.n_units) d->host.units[n_units++] = {};
+    s->attention.n_units = power_above(n_units);
+    s->attention.tiles = most * d->heads > 16 ? 2 : 1;
+    while (n_units < s->attention.n_units) units[n_units++] = {};
+}
+
+/* cs: [2, max_rows, d_head], of which the first n_rows are there. */
+static void add_step(device *d, const device_row *rows, int n_rows, const float *cs, int matrix, float scale)
+{
+    const size_t n_cs = (size_t)d->s.d_head, n_bytes = (size_t)n_rows * n_cs * sizeof *cs;
+    const step *last = d->n_steps ? &d->steps[d->n_steps - 1] : nullptr;
+    step *s = &d->steps[d->n_steps++];
+    *s = {};
+    s->op = d->ops.size();
+    s->n_rows = n_rows;
+    s->row = last ? last->row + class_of(last->n_rows) : 0;
+    s->unit = last ? last->unit + last->attention.n_units : 0;
+    s->matrix = matrix;
+    s->scale = scale;
+    for (int i = 0; i < class_of(n_rows); i++) d->host.rows[s->row + i] = i < n_rows ? rows[i] : device_row{-1, 0, -1};
+    plan_attention(d, s, rows);
+    for (size_t half = 0; half < 2; half++)
+        memcpy(d->host.cs + (half * (size_t)d->steps_room + (size_t)s->row) * n_cs,
+               cs + half * (size_t)d->s.max_rows * n_cs, n_bytes);
+}
+
+/* Makes a step the one to run. */
+static void enter_step(device *d, int i, bool padded)
+{
+    const step *s = &d->steps[i];
+    d->i_step = i;
+    d->n_rows = s->n_rows;
+    d->n_run = padded ? class_of(s->n_rows) : s->n_rows;
+    d->attention = s->attention;
 }
 
 static void cuda_begin(device *d, const device_row *rows, int n_rows, const float *x, const float *cs)
 {
-    const size_t n_x = (size_t)n_rows * (size_t)d->s.n_embd, n_cs = 2 * (size_t)d->s.max_rows * (size_t)d->s.d_head;
-    d->n_rows = n_rows;
+    const size_t n_x = (size_t)n_rows * (size_t)d->s.n_embd;
     d->next = 0;
+    d->n_steps = d->i_step = 0;
     d->is_back = true; /* of no ops */
     d->ops.clear();
     d->x_comes = x != nullptr;
     d->x_is_back = d->x_comes;
-    for (int i = 0; i < d->rows_room; i++) d->host.rows[i] = i < n_rows ? rows[i] : device_row{-1, 0, -1};
-    plan_attention(d, rows, n_rows);
+    add_step(d, rows, n_rows, cs, DEVICE_NONE, 1.0f);
+    enter_step(d, 0, false);
     if (x) memcpy(d->host.x, x, n_x * sizeof *x);
-    memcpy(d->host.cs, cs, n_cs * sizeof *cs);
+}
+
+static void cuda_next(device *d, const device_row *rows, int n_rows, const float *cs, int matrix, float scale)
+{
+    add_step(d, rows, n_rows, cs, matrix, scale);
 }
 
 static int cuda_record(device *d, const device_op *op)
@@ -97,7 +134,8 @@ static int cuda_record(device *d, const device_op *op)
  * to capture together. */
 static bool pads(const device *d, size_t from)
 {
-    bool is = d->n_rows <= CLASS_MOST;
+    bool is = true;
+    for (int i = d->i_step; i < d->n_steps; i++) is = is && d->steps[i].n_rows <= CLASS_MOST;
     for (size_t i = from; i < d->ops.size(); i++) {
         const device_op *op = &d->ops[i];
         is = is && op->kind != DEVICE_MIX && op->kind != DEVICE_GATHER && op->kind != DEVICE_SHARE && !op->first;
@@ -130,27 +168,35 @@ static bool place_lists(device *d, device_op *op, bool padded, int *n_words)
 
 static int copy_in(device *d)
 {
+    const step *s = &d->steps[d->i_step];
     const size_t n = (size_t)d->s.n_embd * sizeof(float), n_cs = (size_t)d->s.d_head * sizeof(float),
                  rows = (size_t)d->n_run, most = (size_t)d->s.max_rows;
-    int rc = cudaMemcpyAsync(d->rows, d->host.rows, rows * sizeof *d->rows, cudaMemcpyHostToDevice, d->stream);
+    int rc = cudaMemcpyAsync(d->rows, d->host.rows + s->row, rows * sizeof *d->rows, cudaMemcpyHostToDevice, d->stream);
     if (rc == 0)
-        rc = cudaMemcpyAsync(d->units, d->host.units, (size_t)d->attention.n_units * sizeof *d->units,
+        rc = cudaMemcpyAsync(d->units, d->host.units + s->unit, (size_t)d->attention.n_units * sizeof *d->units,
                              cudaMemcpyHostToDevice, d->stream);
     if (rc == 0)
-        rc = cudaMemcpyAsync(d->of_row, d->host.of_row, rows * sizeof *d->of_row, cudaMemcpyHostToDevice, d->stream);
+        rc = cudaMemcpyAsync(d->of_row, d->host.of_row + s->row, rows * sizeof *d->of_row, cudaMemcpyHostToDevice,
+                             d->stream);
     if (rc == 0)
-        rc = cudaMemcpy2DAsync(d->cs, most * n_cs, d->host.cs, most * n_cs, (rows < most ? rows : most) * n_cs, 2,
-                               cudaMemcpyHostToDevice, d->stream);
-    if (rc == 0 && d->x_comes)
+        rc = cudaMemcpy2DAsync(d->cs, most * n_cs, d->host.cs + s->row * d->s.d_head, (size_t)d->steps_room * n_cs,
+                               (rows < most ? rows : most) * n_cs, 2, cudaMemcpyHostToDevice, d->stream);
+    if (rc == 0 && d->x_comes && d->i_step == 0)
         rc = cudaMemcpy2DAsync(d->of[DEVICE_X], d->ld[DEVICE_X] * sizeof(float), d->host.x, n, n, rows,
                                cudaMemcpyHostToDevice, d->stream);
     return rc;
 }
 
+static bool x_goes(const device *d)
+{
+    return d->x_comes && d->n_steps == 1;
+}
+
 static int copy_back(device *d, bool x)
 {
     const size_t n = (size_t)d->s.n_embd * sizeof(float), rows = (size_t)d->n_run;
-    int rc = cudaMemcpyAsync(d->host.rows, d->rows, rows * sizeof *d->rows, cudaMemcpyDeviceToHost, d->stream);
+    int rc = cudaMemcpyAsync(d->host.rows + d->steps[d->i_step].row, d->rows, rows * sizeof *d->rows,
+                             cudaMemcpyDeviceToHost, d->stream);
     if (rc == 0 && x)
         rc = cudaMemcpy2DAsync(d->host.x, n, d->of[DEVICE_X], d->ld[DEVICE_X] * sizeof(float), n, rows,
                                cudaMemcpyDeviceToHost, d->stream);
@@ -164,8 +210,8 @@ static int copy_verdict(device *d, const device_op *op)
                  n_judge = (size_t)op->n_judge * sizeof(float);
     const size_t n_chunks = (size_t)(op->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK,
                  n = (op->whole ? 1 : n_chunks) * sizeof(head_part);
-    int rc = cudaMemcpy2DAsync(d->host.parts, n, d->parts + (op->whole ? n_chunks : 0), ld, n, rows,
-                               cudaMemcpyDeviceToHost, d->stream);
+    int rc = cudaMemcpy2DAsync(d->host.parts + d->steps[d->i_step].row, n, d->parts + (op->whole ? n_chunks : 0), ld, n,
+                               rows, cudaMemcpyDeviceToHost, d->stream);
     if (rc == 0 && n_judge)
         rc = cudaMemcpyAsync(d->host.judged, d->judged, rows * n_judge, cudaMemcpyDeviceToHost, d->stream);
     return rc;
@@ -177,42 +223,79 @@ static bool ends_pass(const device_op *op)
     return op->kind == DEVICE_HEAD || (op->kind == DEVICE_READY && op->buffer == DEVICE_X);
 }
 
+/* Whether an op is the first of the step behind the one that runs. */
+static bool begins_step(const device *d, size_t i)
+{
+    return d->i_step + 1 < d->n_steps && d->steps[d->i_step + 1].op == i;
+}
+
+/* What came of a step goes to the host, and the next one's rows are found. */
+static int go_on(device *d, const device_op *head, bool padded)
+{
+    int rc = copy_verdict(d, head);
+    if (rc == 0) rc = copy_back(d, false);
+    enter_step(d, d->i_step + 1, padded);
+    if (rc == 0) rc = copy_in(d);
+    d->after_kernel = false;
+    return rc == 0 ? run_next(d, &d->steps[d->i_step], head) : rc;
+}
+
 /* Ops [from, next), and what goes in before the first of the pass and out behind its last. */
-static int launch_ops(device *d, size_t from, int n_words)
+static int launch_ops(device *d, size_t from, bool padded, int n_words)
 {
     int rc = from == 0 ? copy_in(d) : 0;
     d->after_kernel = false;
     if (rc == 0 && n_words)
         rc = cudaMemcpyAsync(d->lists, d->host.lists, (size_t)n_words * sizeof *d->lists, cudaMemcpyHostToDevice,
                              d->stream);
-    for (size_t i = from; i < d->next && rc == 0 && !d->comms.error; i++) rc = run_op(d, &d->ops[i]);
+    for (size_t i = from; i < d->next && rc == 0 && !d->comms.error; i++) {
+        if (begins_step(d, i)) rc = go_on(d, &d->ops[i - 1], padded);
+        if (rc == 0) rc = run_op(d, &d->ops[i]);
+    }
     const device_op *last = &d->ops[d->next - 1];
     if (rc == 0 && last->kind == DEVICE_HEAD) rc = copy_verdict(d, last);
-    return rc == 0 && ends_pass(last) ? copy_back(d, d->x_comes) : rc;
+    return rc == 0 && ends_pass(last) ? copy_back(d, x_goes(d)) : rc;
+}
+
+/* Of one class. */
+static bool alike(const step &a, const step &b)
+{
+    return a.op == b.op && class_of(a.n_rows) == class_of(b.n_rows) && a.matrix == b.matrix && a.scale == b.scale &&
+           a.attention.n_units == b.attention.n_units && a.attention.tiles == b.attention.tiles &&
+           a.attention.merges == b.attention.merges;
+}
+
+static bool is_of_pass(const device *d, const replay *r, size_t from)
+{
+    const size_t n = d->next - from;
+    bool is = r->begins == (from == 0) && r->x_comes == d->x_comes && r->ops.size() == n &&
+              r->steps.size() == (size_t)d->n_steps && !memcmp(r->ops.data(), &d->ops[from], n * sizeof(device_op));
+    for (size_t i = 0; is && i < r->steps.size(); i++) is = alike(r->steps[i], d->steps[i]);
+    return is;
 }
 
 /* NULL: they were never seen before, or there is no room to remember them. */
 static replay *replay_of(device *d, size_t from)
 {
-    const size_t n = d->next - from;
     for (replay &r : d->replays)
-        if (r.n_run == d->n_run && r.begins == (from == 0) && r.x_comes == d->x_comes && r.ops.size() == n &&
-            r.attention.n_units == d->attention.n_units && r.attention.tiles == d->attention.tiles &&
-            r.attention.merges == d->attention.merges && !memcmp(r.ops.data(), &d->ops[from], n * sizeof(device_op)))
-            return &r;
-    if (d->replays.size() < REPLAYS_MOST) {
-        const auto at = d->ops.begin() + (ptrdiff_t)from;
-        d->replays.push_back({{at, at + (ptrdiff_t)n}, d->n_run, d->attention, from == 0, d->x_comes, nullptr});
-    }
+        if (is_of_pass(d, &r, from)) return &r;
+    if (d->replays.size() < REPLAYS_MOST)
+        d->replays.push_back({{d->ops.begin() + (ptrdiff_t)from, d->ops.begin() + (ptrdiff_t)d->next},
+                              {d->steps, d->steps + d->n_steps},
+                              from == 0,
+                              d->x_comes,
+                              nullptr});
     return nullptr;
 }
 
 static void capture(device *d, replay *r, size_t from, int n_words)
 {
+    const int step = d->i_step;
     cudaGraph_t graph = nullptr;
     bool ok = cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess;
     if (ok) {
-        const int rc = launch_ops(d, from, n_words);
+        const int rc = launch_ops(d, from, true, n_words);
+        enter_step(d, step, true);
         ok = cudaStreamEndCapture(d->stream, &graph) == cudaSuccess && rc == 0;
     }
     d->captures = ok && cudaGraphInstantiate(&r->graph, graph, 0) == cudaSuccess;
@@ -227,14 +310,16 @@ static void run_ops(device *d, size_t from, bool padded, int n_words)
     replay *r = padded && d->captures ? replay_of(d, from) : nullptr;
     if (r && !r->graph) capture(d, r, from, n_words);
     if (r && r->graph) {
-        for (size_t i = from; i < d->next; i++)
+        for (size_t i = from; i < d->next; i++) {
+            if (begins_step(d, i)) enter_step(d, d->i_step + 1, true);
             if (d->ops[i].kind == DEVICE_READY) note_ready(d, &d->ops[i]);
+        }
         check(d, cudaGraphLaunch(r->graph, d->stream));
     } else {
-        check(d, launch_ops(d, from, n_words));
+        check(d, launch_ops(d, from, padded, n_words));
     }
     d->is_back = ends_pass(&d->ops[d->next - 1]);
-    d->x_is_back = d->is_back && d->x_comes;
+    d->x_is_back = d->is_back && x_goes(d);
 }
 
 static void cuda_run(device *d)
@@ -244,7 +329,7 @@ static void cuda_run(device *d)
         const size_t from = d->next;
         const bool padded = pads(d, from);
         int n_words = 0;
-        d->n_run = padded ? class_of(d->n_rows) : d->n_rows;
+        enter_step(d, d->i_step, padded);
         while (d->next < d->ops.size() && place_lists(d, &d->ops[d->next], padded, &n_words)) d->next++;
         run_ops(d, from, padded, n_words);
         if (d->next < d->ops.size()) check(d, cudaStreamSynchronize(d->stream)); /* the lists are read */
@@ -303,7 +388,8 @@ static void cuda_end(device *d, device_row *rows, float *x)
     const bool copies = !d->is_back || (x && !d->x_is_back);
     if (copies && check(d, copy_back(d, x != nullptr))) check(d, cudaStreamSynchronize(d->stream));
     if (d->lost) return;
-    memcpy(rows, d->host.rows, (size_t)d->n_rows * sizeof *rows);
+    for (const step *s = d->steps; s < d->steps + d->n_steps; rows += s++->n_rows)
+        memcpy(rows, d->host.rows + s->row, (size_t)s->n_rows * sizeof *rows);
     if (x) memcpy(x, d->host.x, (size_t)d->n_rows * (size_t)d->s.n_embd * sizeof *x);
 }
 
@@ -311,7 +397,8 @@ static void cuda_head(device *d, head_part *parts, float *judged)
 {
     const device_op *op = &d->ops.back();
     const size_t n = (size_t)d->n_headed, n_parts = op->whole ? 1 : (size_t)(op->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK;
-    memcpy(parts, d->host.parts, n * n_parts * sizeof *parts);
+    for (const step *s = d->steps; s < d->steps + d->n_steps; s++, parts += n * n_parts)
+        memcpy(parts, d->host.parts + s->row, n * n_parts * sizeof *parts);
     memcpy(judged, d->host.judged, n * (size_t)op->n_judge * sizeof *judged);
 }
 
@@ -478,6 +565,7 @@ static device_table table_of()
     t.exchanges = cuda_exchanges;
     t.comm_abort = cuda_comm_abort;
     t.matrix_bytes = cuda_matrix_bytes;
+    t.next = cuda_next;
     return t;
 }
 

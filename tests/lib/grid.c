@@ -408,11 +408,12 @@ void grid_run(struct grid *g, const struct cell *c)
                                                .stage_share = g->stage_share,
                                                .shard_share = g->shard_share,
                                                .max_rows = g->max_rows,
-                                               .requantize = c->drafter == GRID_LITTLE},
+                                               .requantize = c->drafter == GRID_LITTLE && !g->draft_device},
                                     .big = g->big,
                                     .little = g->little,
                                     .kernels = g->kernels,
                                     .device = {.table = g->device, .number = -1}, /* each one of its own */
+                                    .draft_device = {.table = g->draft_device},
                                     .n_threads = c->threads,
                                     .draft_memory_bytes = 1 << 14,
                                     .drops_nothing = g->drops_nothing,

@@ -43,7 +43,7 @@ struct grid {
     const char *draft_plans[DRAFT_PLANS_MOST]; /* that GRID_PLAN drafts by; of several, each request has the next one */
     const char *stage_share, *shard_share;     /* of cells in this process that have so many; NULL: by bytes, equal */
     const struct kernels *kernels;
-    const struct device_table *device; /* of the verifiers; NULL: none */
+    const struct device_table *device, *draft_device; /* of the verifiers; of the drafter. NULL: none */
     int n_prompts, n_prompt[GRID_PROMPTS];
     int32_t prompts[GRID_PROMPTS][GRID_CTX];
     int n_vocab;

@@ -1,5 +1,6 @@
 #include "worker/engine/engine.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -290,7 +291,8 @@ static void choose_head(struct engine *e)
     e->n_choices = n_ids && n_ids < n_vocab ? n_ids : n_vocab;
 }
 
-int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err)
+static int run_steps(struct engine *e, const struct engine_span *span, int n_steps, const struct verdict_row **answers,
+                     struct err *err)
 {
     const struct model *m = &e->model;
     const struct plan *plans[] = {[ENGINE_SERVED] = &m->plan, [ENGINE_OTHER] = &m->other, [ENGINE_SIDES] = &m->sides};
@@ -303,12 +305,14 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
     e->heads = !e->fills && e->to == e->plan->n_entries && (drafts || model_last(m));
     e->rows = span->rows;
     e->n_rows = span->n_rows;
+    e->n_steps = n_steps;
     e->x = span->x;
     e->rc = OK;
     for (int i = 0; i < e->n_rows; i++)
         atomic_store(&e->bad_entry[i], span->bad_entry ? span->bad_entry[i] : ENGINE_NOT_BAD);
     if (e->pair.synthetic) return timed_pass(e, answers, err);
     head_note_wanted(e);
+    assert(e->n_steps == 1 || (e->n_steps <= engine_steps_most(e) && e->on_device && !e->n_judge_max));
     int rc = run(e, e->device ? forward_device_run : forward_run, err);
     if (rc != OK || !e->heads) return rc;
     while (!sample_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
@@ -320,12 +324,32 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
     return OK;
 }
 
-int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
-                const struct verdict_row **answers, struct err *err)
+int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err)
+{
+    return run_steps(e, span, 1, answers, err);
+}
+
+/* One that has the whole model, and no routers, whose scores the host sees. */
+int engine_steps_most(const struct engine *e)
+{
+    const struct share *s = &e->model.share;
+    bool goes_on = e->device && e->table->next && e->table->head && s->n_shards == 1 && s->n_stages == 1 &&
+                   !e->model.shape.n_experts && !e->model.plan.ids;
+    return goes_on ? DEVICE_STEPS : 1;
+}
+
+int engine_steps(struct engine *e, const struct engine_row *rows, int n_rows, int n_steps, float *x,
+                 const struct verdict_row **answers, struct err *err)
 {
     const struct engine_span own = {ENGINE_SERVED, e->model.entry_from, e->model.entry_to, rows, n_rows, x, NULL,
                                     false};
-    return engine_run(e, &own, answers, err);
+    return run_steps(e, &own, n_steps, answers, err);
+}
+
+int engine_pass(struct engine *e, const struct engine_row *rows, int n_rows, float *x,
+                const struct verdict_row **answers, struct err *err)
+{
+    return engine_steps(e, rows, n_rows, 1, x, answers, err);
 }
 
 struct engine_links engine_links(const struct engine *e)

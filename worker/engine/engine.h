@@ -127,6 +127,14 @@ struct engine_span {
 };
 int engine_run(struct engine *e, const struct engine_span *span, const struct verdict_row **answers, struct err *err);
 
+/* A pass of steps, which follow one another on the device. The wanted rows of the first have a row in each further one,
+ * in their order, each at the next position: its id is the one chosen before. These rows are behind those of the first
+ * step, and all wanted ones are greedy and ask for nothing but the next id. Of x those of the first step come, and none
+ * go. Bits and errors are those of single passes. */
+int engine_steps(struct engine *e, const struct engine_row *rows, int n_rows, int n_steps, float *x,
+                 const struct verdict_row **answers, struct err *err);
+int engine_steps_most(const struct engine *e); /* after engine_load; 1: it cannot */
+
 /* After engine_load: which hidden rows go from device to device, and not through x of a pass. shares: those of shard 0
  * are the first stage's; x of the others is not read. receives: they come from the stage before, by engine_receive; x
  * is not read. sends: they go to the next one, by engine_send; x is not written. With a plan for drafts none do. */

@@ -532,11 +532,11 @@ static int32_t within(int32_t i, int32_t n)
     return i < 0 ? 0 : i < n ? i : n;
 }
 
-static void record_head(struct engine *e)
+/* Of all steps. */
+static void note_limits(struct engine *e)
 {
-    struct forward_device *d = e->device;
+    const struct forward_device *d = e->device;
     int from = e->model.vocab_from[e->model.share.shard], n = n_ids_here(e), n_judge = e->n_judge_max;
-    if (n <= 0 || e->n_wanted == 0) return;
     for (int i = 0; i < e->n_wanted; i++) {
         const struct engine_row *row = &e->rows[e->wanted[i]];
         d->limits[i] = within(id_limit(e, row) - from, n);
@@ -545,12 +545,19 @@ static void record_head(struct engine *e)
             d->judge[i * n_judge + k] = id < d->limits[i] ? id : -1;
         }
     }
+}
+
+static void record_head(struct engine *e, int step)
+{
+    const struct forward_device *d = e->device;
+    int n = n_ids_here(e), n_rows = e->n_wanted / e->n_steps;
+    if (n <= 0 || n_rows == 0) return;
     record(e, (struct device_op){.kind = DEVICE_HEAD,
                                  .matrix = d->head,
-                                 .rows = d->limits,
-                                 .n_rows = e->n_wanted,
+                                 .rows = d->limits + step * n_rows,
+                                 .n_rows = n_rows,
                                  .judge = d->judge,
-                                 .n_judge = n_judge,
+                                 .n_judge = e->n_judge_max,
                                  .n_ids = n,
                                  .whole = e->model.share.n_shards == 1});
 }
@@ -574,38 +581,51 @@ void forward_device_head(struct engine *e)
 }
 
 /* The wanted rows, normed for the head; without one all rows are only looked at, as forward_run does. */
-static void record_end(struct engine *e)
+static void record_end(struct engine *e, int step)
 {
     struct device_op op = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = e->to};
     if (e->heads) {
         op.norm = e->i_exit < 0 ? e->device->norm_out : e->device->norms_side[e->i_exit];
-        op.rows = e->wanted;
-        op.n_rows = e->n_wanted;
+        op.rows = step ? NULL : e->wanted; /* of a later step: all */
+        op.n_rows = step ? 0 : e->n_wanted / e->n_steps;
     }
     record(e, op);
-    if (e->on_device) record_head(e);
+    if (e->on_device) record_head(e, step);
+}
+
+static void record_step(struct engine *e, int step)
+{
+    for (int i = e->from; i < e->to; i++) {
+        const struct plan_entry *entry = &e->plan->entries[i];
+        if (entry->part & PART_ATTENTION) record_attention(e, entry, i);
+        if ((entry->part & PART_MLP) && !e->fills) record_mlp(e, entry, i);
+    }
+    if (!e->fills) record_end(e, step);
 }
 
 void forward_device_run(void *arg, int t)
 {
     struct engine *e = arg;
     struct forward_device *d = e->device;
+    const struct engine_links links = engine_links(e);
+    bool given = !links.receives && (!links.shares || e->model.share.shard == 0),
+         goes = !links.sends && e->n_steps == 1;
+    int n = e->n_wanted / e->n_steps, first = e->n_rows - (e->n_steps - 1) * n; /* rows of a step; of the first */
     forward_turn_positions(e, t);
     for (int i = 0; i < e->n_rows; i++)
         d->rows[i] = (struct device_row){e->rows[i].slot, e->rows[i].pos, atomic_load(&e->bad_entry[i])};
-    const struct engine_links links = engine_links(e);
-    bool given = !links.receives && (!links.shares || e->model.share.shard == 0);
-    d->table->begin(d->device, d->rows, e->n_rows, given ? e->x : NULL, e->cs);
+    if (e->on_device) note_limits(e);
+    d->table->begin(d->device, d->rows, first, given ? e->x : NULL, e->cs);
     if (links.shares) record(e, (struct device_op){.kind = DEVICE_SHARE});
-    for (int i = e->from; i < e->to; i++) {
-        const struct plan_entry *entry = &e->plan->entries[i];
-        if (entry->part & PART_ATTENTION) record_attention(e, entry, i);
-        if ((entry->part & PART_MLP) && !e->fills) record_mlp(e, entry, i);
+    record_step(e, 0);
+    for (int step = 1, row = first; step < e->n_steps; step++, row += n) {
+        d->table->next(d->device, d->rows + row, n, e->cs + row * e->model.shape.d_head, d->embed,
+                       e->model.shape.embed_scale);
+        record_step(e, step);
     }
-    if (!e->fills) record_end(e);
     wait(e);
     if (e->rc != OK) return;
-    d->table->end(d->device, d->rows, links.sends ? NULL : e->x);
+    d->table->end(d->device, d->rows, goes ? e->x : NULL);
     forward_device_look(e);
     if (e->rc != OK) return;
     for (int i = 0; i < e->n_rows; i++) atomic_store(&e->bad_entry[i], d->rows[i].bad);

@@ -72,7 +72,7 @@ struct engine {
     const int *head_from; /* [n_shards + 1] each shard's rows */
     int n_choices;        /* rows that may be chosen, over all shards */
     const struct engine_row *rows;
-    int n_rows;
+    int n_rows, n_steps;            /* of all steps */
     float *x;                       /* borrows: the caller's hidden rows */
     struct acts norm, attn, hidden; /* made ready for: qkv, gate and up, head; o; down */
     float *q, *k_new, *v_new;       /* [max_rows, ld_*] */

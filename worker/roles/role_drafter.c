@@ -15,7 +15,10 @@ struct draft_role {
     struct worker *w;
     struct drafting drafting;
     struct extra *extra; /* [n_slots] owns */
-    float *x;            /* [PASS_ROWS, n_embd] owns */
+    /* [n_slots] owns: ids that a text may get in a pass, at most: what is written behind a draft's end costs as much as
+     * what is of use, so there are as many as the last draft had, or twice as many, if it might have gone on. */
+    int *n_steps;
+    float *x; /* [PASS_ROWS, n_embd] owns */
 };
 
 static int post(struct draft_role *d, const struct draft *draft, struct err *err)
@@ -70,14 +73,23 @@ static void note_extra(struct extra *extra, const struct slot *s, int n_ids)
 struct batch { /* of a pass */
     struct engine_row rows[PASS_ROWS];
     int32_t ids[PASS_ROWS];
-    uint32_t answered[PASS_ROWS]; /* slots whose last row gives an id, in order */
+    struct {
+        uint32_t slot;
+        int row, n_ids;    /* of the first step; that it got */
+    } answered[PASS_ROWS]; /* whose last row gives an id, in order */
     int n_rows, n_answered;
+    int n_steps, n_all; /* n_rows and n_answered are of the first; n_all: rows of all */
 };
+
+static bool is_greedy(const struct drafting_text *t)
+{
+    return t->sampler.temp < TEMP_LEAST;
+}
 
 /* Every active slot feeds what it has not fed, as room allows; one that is through gets its next id. */
 static void fill(struct draft_role *d, struct batch *b)
 {
-    static const struct row plain = {.wanted = false}, asks = {.wanted = true, .n_top = 1};
+    static const struct row plain = {.wanted = false}, asks = {.wanted = true}, samples = {.wanted = true, .n_top = 1};
     for (uint32_t i = 0; i < (uint32_t)d->w->slots.n; i++) {
         struct drafting_text *t = &d->drafting.texts[i];
         const struct slot *s = &d->w->slots.slot[i];
@@ -87,10 +99,12 @@ static void fill(struct draft_role *d, struct batch *b)
         while (t->n_fed < s->len && b->n_rows < PASS_ROWS) {
             bool asked = wants && t->n_fed + 1 == s->len;
             struct engine_row *row = &b->rows[b->n_rows];
+            const struct row *ask = !asked ? &plain : is_greedy(t) ? &asks : &samples;
             b->ids[b->n_rows++] = s->ids[t->n_fed];
-            *row = (struct engine_row){(int)i, t->n_fed++, asked ? &asks : &plain, &t->sampler, 0, NULL, 0};
+            *row = (struct engine_row){(int)i, t->n_fed++, ask, &t->sampler, 0, NULL, 0};
             if (!asked) continue;
-            b->answered[b->n_answered++] = i;
+            b->answered[b->n_answered].slot = i;
+            b->answered[b->n_answered++].row = b->n_rows - 1;
             note_extra(&d->extra[i], s, t->n_ids);
             row->n_ids = t->n_ids;
             row->extra_ids = d->extra[i].ids;
@@ -99,22 +113,85 @@ static void fill(struct draft_role *d, struct batch *b)
     }
 }
 
+/* Ids that a text may get in a pass. */
+static int steps_of(const struct draft_role *d, uint32_t i_slot)
+{
+    const struct drafting_text *t = &d->drafting.texts[i_slot];
+    uint32_t len = (uint32_t)d->w->slots.slot[i_slot].len, n = t->until - len;
+    if (!is_greedy(t) || d->extra[i_slot].n) return 1;
+    if (t->block && t->at + t->block - len < n) n = t->at + t->block - len;
+    return (int)n < d->n_steps[i_slot] ? (int)n : d->n_steps[i_slot];
+}
+
+/* A device writes several ids of each text at once, if none waits for its first. */
+static void add_steps(struct draft_role *d, struct batch *b)
+{
+    int n = b->n_answered < d->drafting.n_active ? 1 : engine_steps_most(d->w->engine);
+    for (int i = 0; i < b->n_answered; i++) {
+        int of_text = steps_of(d, b->answered[i].slot), of_room = 1 + (PASS_ROWS - b->n_rows) / b->n_answered;
+        if (of_text < n) n = of_text;
+        if (of_room < n) n = of_room;
+    }
+    b->n_steps = 1;
+    b->n_all = b->n_rows;
+    for (; b->n_steps < n; b->n_steps++)
+        for (int i = 0; i < b->n_answered; i++) {
+            b->rows[b->n_all] = b->rows[b->answered[i].row];
+            b->rows[b->n_all++].pos += b->n_steps;
+        }
+}
+
 static int compute(struct draft_role *d, const struct batch *b, const struct verdict_row **answers, struct err *err)
 {
     struct worker *w = d->w;
-    struct draft draft;
     engine_embed(w->engine, b->ids, b->n_rows, d->x);
     worker_begin_pass(w);
-    int rc = engine_pass(w->engine, b->rows, b->n_rows, d->x, answers, err);
+    int rc = engine_steps(w->engine, b->rows, b->n_all, b->n_steps, d->x, answers, err);
     worker_end_pass(w);
-    for (int i = 0; i < b->n_rows && rc == OK; i++) {
+    return rc;
+}
+
+/* Texts with a row of [from, to) that could not be computed. */
+static int take_bad(struct draft_role *d, const struct batch *b, int from, int to, struct err *err)
+{
+    struct draft draft;
+    int rc = OK;
+    for (int i = from; i < to && rc == OK; i++) {
         struct err why; /* not reported: the text does not need this draft */
         uint32_t slot = (uint32_t)b->rows[i].slot;
-        if (!d->drafting.texts[slot].active || engine_row_error(w->engine, i, &why) == OK) continue;
+        if (!d->drafting.texts[slot].active || engine_row_error(d->w->engine, i, &why) == OK) continue;
         drafting_fail(&d->drafting, slot, (uint32_t)b->rows[i].pos, clock_now_us(), &draft);
         rc = post(d, &draft, err);
     }
     return rc;
+}
+
+/* The ids of a step. Of a text whose draft has ended they are of no use. */
+static int take_ids(struct draft_role *d, struct batch *b, int step, const struct verdict_row *answers, struct err *err)
+{
+    struct draft draft;
+    int rc = OK;
+    for (int i = 0; i < b->n_answered && rc == OK; i++) {
+        uint32_t slot = b->answered[i].slot;
+        struct drafting_text *t = &d->drafting.texts[slot];
+        if (!t->active) continue;
+        t->n_fed += step > 0; /* the id before; those of the first step are counted */
+        b->answered[i].n_ids++;
+        float p = (float)math_exp((double)(is_greedy(t) ? answers[i].lp_next : answers[i].top[0].lp));
+        if (drafting_take(&d->drafting, slot, answers[i].next, p, clock_now_us(), &draft)) rc = post(d, &draft, err);
+    }
+    return rc;
+}
+
+static void note_steps(struct draft_role *d, const struct batch *b)
+{
+    for (int i = 0; i < b->n_answered; i++) {
+        int n = b->answered[i].n_ids, *steps = &d->n_steps[b->answered[i].slot];
+        if (n < b->n_steps)
+            *steps = n ? n : 1;
+        else if (*steps < 2 * n)
+            *steps = 2 * n;
+    }
 }
 
 static int draft_pass(struct draft_role *d, struct err *err)
@@ -124,13 +201,13 @@ static int draft_pass(struct draft_role *d, struct err *err)
     const struct verdict_row *answers = NULL;
     int rc = OK;
     fill(d, &b);
+    add_steps(d, &b);
     if (b.n_rows) rc = compute(d, &b, &answers, err);
-    for (int i = 0; i < b.n_answered && rc == OK; i++) {
-        if (!d->drafting.texts[b.answered[i]].active) continue;
-        float p = (float)math_exp((double)answers[i].top[0].lp);
-        if (drafting_take(&d->drafting, b.answered[i], answers[i].next, p, clock_now_us(), &draft))
-            rc = post(d, &draft, err);
+    for (int step = 0, from = 0, to = b.n_rows; step < b.n_steps && rc == OK; step++, from = to, to += b.n_answered) {
+        rc = take_bad(d, &b, from, to, err);
+        if (rc == OK && b.n_answered) rc = take_ids(d, &b, step, answers + step * b.n_answered, err);
     }
+    note_steps(d, &b);
     for (uint32_t i = 0; i < (uint32_t)d->w->slots.n && rc == OK; i++)
         if (drafting_rest(&d->drafting, i, clock_now_us(), &draft)) rc = post(d, &draft, err);
     return rc;
@@ -140,15 +217,20 @@ static int drafter_init(struct draft_role *d, struct worker *w, struct err *err)
 {
     *d = (struct draft_role){.w = w};
     d->extra = calloc((size_t)w->slots.n, sizeof *d->extra);
+    d->n_steps = calloc((size_t)w->slots.n, sizeof *d->n_steps);
     d->x = calloc((size_t)PASS_ROWS * (size_t)w->info.shape.n_embd, sizeof *d->x);
+    for (int i = 0; d->n_steps && i < w->slots.n; i++) d->n_steps[i] = DEVICE_STEPS;
     int rc = drafting_init(&d->drafting, &w->slots, w->info.shape.n_vocab, err);
-    return rc == OK && !(d->extra && d->x) ? err_set(err, E_LAYOUT, "out of memory for %d drafts", w->slots.n) : rc;
+    return rc == OK && !(d->extra && d->n_steps && d->x)
+               ? err_set(err, E_LAYOUT, "out of memory for %d drafts", w->slots.n)
+               : rc;
 }
 
 static void drafter_free(struct draft_role *d)
 {
     drafting_free(&d->drafting);
     free(d->extra);
+    free(d->n_steps);
     free(d->x);
 }
 

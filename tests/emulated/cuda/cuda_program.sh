@@ -16,7 +16,8 @@ fi
 export PILOTFISH_CUDA=emulated
 does . "${ask[@]}"
 mv out text
-for more in "--tp 2" "--pp 2" "--little little.gguf --check" "--draft suffix"; do # shellcheck disable=SC2086 # words
+for more in "--tp 2" "--pp 2" "--little little.gguf --check" "--draft suffix" \
+    "--little little.gguf --little-quant file --draft-device cuda --draft-vocab 100"; do # shellcheck disable=SC2086 # words
     CUDA_EMULATED_SEED=${#more} does . "${ask[@]}" $more
     cmp -s out text || wrong "$more: the text is another"
 done

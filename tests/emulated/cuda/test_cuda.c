@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/pf_cuda.h"
 #include "proto/clock.h"
+#include "tests/lib/device_steps.h"
 #include "tests/lib/grid.h"
 #include "tests/lib/hard.h"
 #include "tests/lib/tiny.h"
@@ -639,6 +640,22 @@ static void toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company(void *
     if (h != TOYS_HASH) fail_msg("the toys' hash is 0x%llxu", (unsigned long long)h);
 }
 
+static void several_steps_in_one_pass_have_the_bits_of_single_passes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *architecture;
+        enum quant type;
+    } rows[] = {{"qwen2", QUANT_Q8_0}, {"gemma3", QUANT_BF16}, {"llama", QUANT_F32}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tiny_spec s = tiny_spec(rows[i].type);
+        s.architecture = rows[i].architecture;
+        s.n_blocks = 1;
+        assert_int_equal(tiny_write(path, &s), 0);
+        device_steps_check(table, path);
+    }
+}
+
 static void a_verifier_on_it_gives_one_hash_over_layouts(void **state)
 {
     (void)state;
@@ -765,6 +782,7 @@ int main(void)
         cmocka_unit_test(a_verdict_has_the_bits_of_the_logits),
         cmocka_unit_test(toys_choose_the_cpu_s_ids_and_their_bits_depend_on_no_company),
         cmocka_unit_test(a_pass_that_was_seen_before_is_one_launch),
+        cmocka_unit_test(several_steps_in_one_pass_have_the_bits_of_single_passes),
         cmocka_unit_test(a_verifier_on_it_gives_one_hash_over_layouts),
         cmocka_unit_test(it_says_which_devices_there_are),
         cmocka_unit_test(a_matrix_takes_the_memory_that_it_says),
