@@ -149,7 +149,8 @@ static void note_pass(struct spec *s, struct decode_slot *p, const struct verdic
 {
     uint64_t waited_ns = s->now - p->self_ns, us = waited_ns / 1000;
     spec_note_wait(p->seq, waited_ns, v->computed_us < us ? v->computed_us : us, &p->seq->stats.verify_ns);
-    draft_policy_note_pass(&p->policy, v->computed_us * 1e3, (int)v->pass_rows);
+    double ack_ns = self_starts(s) ? 0 : p->policy.rtt_ns; /* without it a plain token takes that, too */
+    draft_policy_note_pass(&p->policy, v->computed_us * 1e3 + ack_ns, (int)v->pass_rows);
 }
 
 static void note_verify(struct spec *s, struct decode_slot *p, const struct flight *f, const struct verdict *v)
@@ -231,6 +232,7 @@ static int take_rows(struct spec *s, const struct flight *f, const struct verdic
     spec_note_early(s, p, p->now.n_accepted == f->n_drafts);
     p->self_ns = s->now;
     p->acked = q->n_ids - 1; /* its own rows say so */
+    if (out->end == SEQ_RUNNING) spec_ack(s, p);
     if (f->n_drafts == 0)
         note_plain(p, 1);
     else
