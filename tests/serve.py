@@ -341,6 +341,8 @@ REFUSED = [  # body, status, param, words of the message
     ({"prompt": "x", "stream_options": 5}, 400, "stream_options", "object"),
     ({"prompt": "x", "speculative": {"accept": "sometimes"}}, 400, "speculative.accept", "exact"),
     ({"prompt": "x", "speculative": {"draft": 1}}, 400, "speculative.draft", "true or false"),
+    ({"prompt": "x", "speculative.draft": 1}, 400, "speculative.draft", "true or false"),
+    ({"prompt": "x", "speculative.rollback": -1}, 400, "speculative.rollback", "--rollback"),
     ({"prompt": "x", "speculative.n_max": 0}, 400, "speculative.n_max", "from 1 to"),
     ({"prompt": "x", "speculative": {"p_min": -1}}, 400, "speculative.p_min", "--fallback"),
     ({"prompt": "x", "draft_max": 0}, 400, "draft_max", "from 1 to"),
