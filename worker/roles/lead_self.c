@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "proto/suffix.h"
 #include "worker/roles/lead_inside.h"
 
@@ -63,6 +65,16 @@ int64_t lead_draft_room(const struct lead *l, const struct self *s, int n_others
     int64_t least = DRAFTS_MOST;
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) least = rooms[i] < least ? rooms[i] : least;
     return least;
+}
+
+struct suffix_draft lead_look_up(struct lead *l, uint32_t slot, int most)
+{
+    const struct self *s = &l->self[slot];
+    int n = (int)s->next.at;
+    int32_t ignored[DRAFTS_MOST];
+    memcpy(l->text, l->c.slots->slot[slot].ids, (size_t)n * sizeof *l->text);
+    l->text[n++] = s->next.id;
+    return suffix_draft(l->c.memory, l->text, n, draft_policy_chance(&s->policy, most), ignored, most);
 }
 
 /* What followed the text's end earlier, or comes from elsewhere. */
