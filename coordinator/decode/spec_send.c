@@ -428,6 +428,7 @@ enum seq_end spec_next_round(struct spec *s, struct decode_slot *p)
     } else if (gathers) {
         if (was_self) spec_cut_leader(s, p);
         p->gathers = true;
+        p->now.measured = !p->policy.timed; /* its pass has the drafts of others: better than no time at all */
     } else if (p->goes_on) {
         p->self_left = run;
     } else if (window <= 0 && flows) {
