@@ -26,7 +26,7 @@
 
 #include "kernels/kernels.h"
 
-enum { DEVICE_VERSION = 3, DEVICE_NONE = -1, DEVICE_JUDGED = 16 };
+enum { DEVICE_VERSION = 4, DEVICE_NONE = -1, DEVICE_JUDGED = 16 };
 
 struct device;
 
@@ -179,6 +179,8 @@ struct device_table {
     /* After an error poll answers -1. comm_abort: nothing waits for others any more; then there is only close. */
     void (*exchanges)(struct device *d, struct device_exchanges *out);
     void (*comm_abort)(struct device *d);
+    /* What a matrix takes of the memory that probe tells. */
+    size_t (*matrix_bytes)(enum quant type, int n_in, int n_out);
 };
 
 typedef const struct device_table *device_module(int version); /* pf_device */

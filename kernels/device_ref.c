@@ -73,6 +73,11 @@ static struct device *ref_open(const struct device_shape *s, const char **why)
     return NULL;
 }
 
+static size_t ref_matrix_bytes(enum quant type, int n_in, int n_out)
+{
+    return (size_t)((n_out + PANEL - 1) / PANEL) * k->panel_bytes(type, n_in);
+}
+
 static int ref_matrix(struct device *d, enum quant type, int n_in, int n_out)
 {
     struct weights w = {type, n_in, n_out, k->panel_bytes(type, n_in), NULL};
@@ -80,7 +85,7 @@ static int ref_matrix(struct device *d, enum quant type, int n_in, int n_out)
         d->n_matrices % MANY ? d->matrices : realloc(d->matrices, (size_t)(d->n_matrices + MANY) * sizeof *d->matrices);
     if (!grown) return -1;
     d->matrices = grown;
-    if (!(w.panels = zeros((size_t)((n_out + PANEL - 1) / PANEL) * w.panel_bytes))) return -1;
+    if (!(w.panels = zeros(ref_matrix_bytes(type, n_in, n_out)))) return -1;
     d->matrices[d->n_matrices] = w;
     return d->n_matrices++;
 }
@@ -370,4 +375,5 @@ const struct device_table device_ref = {.version = DEVICE_VERSION,
                                         .put = ref_put,
                                         .copy = ref_copy,
                                         .experts = true,
-                                        .head = ref_head};
+                                        .head = ref_head,
+                                        .matrix_bytes = ref_matrix_bytes};

@@ -238,6 +238,11 @@ static bool take_chunks(device *d, int n_out)
     return take(d, &d->parts, (size_t)(d->rows_room * n)) && pin(d, &d->host.parts, (size_t)(d->rows_room * n));
 }
 
+static size_t cuda_matrix_bytes(enum quant type, int n_in, int n_out)
+{
+    return layout_of(type, n_in, n_out).n_bytes;
+}
+
 static int cuda_matrix(device *d, enum quant type, int n_in, int n_out)
 {
     matrix m = {type, n_in, n_out, layout_of(type, n_in, n_out), nullptr};

@@ -477,6 +477,7 @@ static device_table table_of()
     t.receive = cuda_receive;
     t.exchanges = cuda_exchanges;
     t.comm_abort = cuda_comm_abort;
+    t.matrix_bytes = cuda_matrix_bytes;
     return t;
 }
 

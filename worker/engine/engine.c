@@ -44,7 +44,8 @@ int engine_open(struct engine **out, const struct engine_config *c, struct err *
                                        .draft_plans = c->draft_plans,
                                        .stage_share = c->stage_share,
                                        .shard_share = c->shard_share,
-                                       .requantize = c->requantize};
+                                       .requantize = c->requantize,
+                                       .device = e->table};
     int rc = c->pair.synthetic ? OK : model_open(&e->model, &model, c->kernels, err);
     if (rc == OK && !c->pair.synthetic && !(e->pool = pool_open(e->n_threads, c->spin)))
         rc = err_set(err, E_FAIL, "cannot start %d threads", e->n_threads);

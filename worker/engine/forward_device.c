@@ -108,18 +108,23 @@ static int say_no_room(const struct engine *e, struct err *err)
     return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
 }
 
-static int load_matrix(struct engine *e, const struct piece *p, int *handle, struct err *err)
+static int take_matrix(struct engine *e, const struct piece *p, int *handle, struct err *err)
 {
-    struct forward_device *d = e->device;
+    const struct forward_device *d = e->device;
     int n_out = p->row_to - p->row_from;
     *handle = DEVICE_NONE;
     if (n_out == 0) return OK;
     *handle = d->table->matrix(d->device, (enum quant)p->tensor->type, (int)p->tensor->dim[0], n_out);
-    if (*handle < 0) return say_no_room(e, err);
-    for (int panel = 0; panel * PANEL < n_out; panel++) {
+    return *handle < 0 ? say_no_room(e, err) : OK;
+}
+
+static int load_matrix(struct engine *e, const struct piece *p, int handle, struct err *err)
+{
+    const struct forward_device *d = e->device;
+    for (int panel = 0; panel * PANEL < p->row_to - p->row_from; panel++) {
         const void *rows[PANEL];
         if (!check_panel(p, panel, rows)) return check_failed(p, e->path, err);
-        d->table->fill(d->device, *handle, panel, rows);
+        d->table->fill(d->device, handle, panel, rows);
     }
     return OK;
 }
@@ -133,14 +138,17 @@ static int load_vector(struct engine *e, const struct piece *p, int *handle, str
     return *handle < 0 ? say_no_room(e, err) : OK;
 }
 
+/* Room for all matrices is taken before the first is read. */
 static int load_pieces(struct engine *e, const struct pieces *p, int *handles, struct err *err)
 {
     int rc = OK;
     uint64_t n_bytes = 0;
+    for (int i = 0; i < p->n && rc == OK; i++)
+        if (p->list[i].matrix) rc = take_matrix(e, &p->list[i], &handles[i], err);
     for (int i = 0; i < p->n && rc == OK; i++) {
         const struct piece *piece = &p->list[i];
-        rc = piece->matrix ? load_matrix(e, piece, &handles[i], err) : load_vector(e, piece, &handles[i], err);
-        n_bytes += piece_bytes(piece, e->k);
+        rc = piece->matrix ? load_matrix(e, piece, handles[i], err) : load_vector(e, piece, &handles[i], err);
+        n_bytes += piece_bytes(piece, e->k, e->table);
         gguf_release(&e->model.file, piece->tensor);
         if (rc == OK) watch_show(&e->watch, "loading", NULL, n_bytes, e->model.n_bytes);
     }

@@ -135,7 +135,7 @@ int model_load(struct model *m, const struct kernels *k, struct pool *pool, cons
         const struct piece *piece = &p.list[i];
         rc = load_piece(&(struct packing){piece, k, false, pool, requantizers}, at, m->file.path, err);
         if (rc != OK) break;
-        at += piece_bytes(piece, k);
+        at += piece_bytes(piece, k, NULL);
         gguf_release(&m->file, piece->tensor); /* of a side file nothing: its pages are few */
         watch_show(watch, "loading", NULL, (uint64_t)(at - m->memory), m->n_bytes);
     }

@@ -699,6 +699,37 @@ static void it_says_which_devices_there_are(void **state)
     assert_int_equal(about[1].selftest, SELFTEST);
 }
 
+/* The first of a format may take room for panels and rows, too. A card gives whole 2 MiB. */
+static void a_matrix_takes_the_memory_that_it_says(void **state)
+{
+    (void)state;
+    enum { N_IN = 512, N_OUTS = 2 };
+    static const int n_outs[N_OUTS] = {N_OUT, 1024};
+    struct product p = product_of(QUANT_F32, N_IN);
+    struct device_about about[2];
+    const char *why;
+    size_t said = 0, of_cpu = 0, n = 0, taken;
+    int matrix;
+    struct device *d = device_of(&p, "1", &matrix);
+    for (int round = 0; round < 2; round++) {
+        assert_true(table->probe(0, &about[0], &why) >= 1);
+        for (int i = 0; kernels_format(i); i++)
+            for (int k = 0; k < N_OUTS; k++, n += (size_t)round) {
+                enum quant type = *kernels_format(i);
+                assert_true(table->matrix(d, type, N_IN, n_outs[k]) >= 0);
+                if (!round) continue;
+                said += table->matrix_bytes(type, N_IN, n_outs[k]);
+                of_cpu += (size_t)((n_outs[k] + PANEL - 1) / PANEL) * kernels_ref.panel_bytes(type, N_IN);
+            }
+        assert_true(table->probe(0, &about[1], &why) >= 1);
+    }
+    taken = about[0].memory_bytes - about[1].memory_bytes;
+    assert_true(taken >= said && taken <= said + (getenv("PILOTFISH_DEVICE_MODULE") ? n << 21 : 0));
+    assert_true(said > of_cpu);
+    table->close(d);
+    product_free(&p);
+}
+
 static int open_module(void **state)
 {
     (void)state;
@@ -736,6 +767,7 @@ int main(void)
         cmocka_unit_test(a_pass_that_was_seen_before_is_one_launch),
         cmocka_unit_test(a_verifier_on_it_gives_one_hash_over_layouts),
         cmocka_unit_test(it_says_which_devices_there_are),
+        cmocka_unit_test(a_matrix_takes_the_memory_that_it_says),
     };
     return cmocka_run_group_tests(tests, open_module, remove_folder);
 }
