@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/noise.h"
+#include "kernels/gumbel.h"
 #include "worker/engine/forward_device.h"
 #include "worker/engine/pass.h"
 
@@ -51,10 +51,11 @@ static void pick_add(const struct engine *e, struct pick *pick, const struct eng
     const struct sampler *s = row->sampler;
     float inv_t = 1.0f / s->temp;
     for (int i = 0; i < n; i++) {
-        if (logits[i] * inv_t + NOISE_MOST < pick->key) continue; /* no noise could make it the greatest */
+        if (fmaf(logits[i], inv_t, NOISE_MOST) < pick->key) continue; /* no noise could make it the greatest */
         int32_t id = id_of(e, first + i);
-        float noise = noise_gumbel(s->seed, s->sample, s->offset + (uint32_t)row->pos + 1, (uint32_t)id);
-        pick_merge(pick, (struct pick){fmaf(logits[i], inv_t, noise), logits[i], id});
+        uint32_t draw = draw_of(s->seed, s->sample, s->offset + (uint32_t)row->pos + 1, (uint32_t)id);
+        if (fmaf(logits[i], inv_t, gumbel_most(draw)) < pick->key) continue; /* nor could this */
+        pick_merge(pick, (struct pick){fmaf(logits[i], inv_t, gumbel_of(draw)), logits[i], id});
     }
 }
 
