@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/ptx.cuh"
 
-#define EXPF_OF static __device__ __forceinline__
+#define MATH_OF static __device__ __forceinline__
 #include "kernels/expf.h"
 
 /* 2^n, a normal number. */
