@@ -16,7 +16,8 @@
 
 struct launch_on {
     cudaStream_t stream;
-    bool beside = false; /* the work before it in the stream is a kernel, which calls let_next_begin */
+    bool beside = false;  /* the work before it in the stream is a kernel, which calls let_next_begin */
+    unsigned cluster = 1; /* blocks beside each other that run together */
 };
 
 #ifdef __CUDACC__
@@ -218,7 +219,7 @@ template <class... P, class... A>
 static int pf_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t n_shared, launch_on on,
                      const A &...args)
 {
-    return emulated_launch(name, kernel, grid, block, n_shared, on.stream, on.beside, args...);
+    return emulated_launch(name, kernel, grid, block, n_shared, {on.stream, on.beside, on.cluster}, args...);
 }
 
 #define PF_LAUNCH(kernel, grid, block, n_shared, on, ...)                                                              \
