@@ -9,7 +9,7 @@
 #include "kernels/cuda/exchange.cuh"
 #include "kernels/cuda/glue.cuh"
 #include "kernels/cuda/head.cuh"
-#include "kernels/cuda/launch_mm.cuh"
+#include "kernels/cuda/launch_cluster.cuh"
 #include "kernels/cuda/repack.cuh"
 
 #include <string.h>
@@ -48,6 +48,7 @@ struct device : card {
     std::vector<replay> replays;
     bool captures;              /* until the driver once cannot */
     mm_card products;           /* a block a multiprocessor: the next kernel's find room beside them */
+    cluster_card clusters;      /* of blocks, for products of few rows */
     bool beside, after_kernel;  /* the card lets a kernel begin beside the one before; there is one */
     size_t next;                /* op to run */
     int n_rows, n_run;          /* of the pass; with those that pad it */
@@ -59,9 +60,12 @@ struct device : card {
     int heads, n_z, tiles_most; /* of attention: heads that a block takes, such blocks a KV head; of 16 rows */
     int units_room;             /* chunks that `work` has room for */
     attend_shape attention;
-    size_t n_x;               /* values that x has room for: whole blocks of rows (layout_x) */
-    int n_ready, ready_tiles; /* of the newest READY: values a row, how its rows lie */
+    size_t n_x;                           /* values that x has room for: whole blocks of rows (layout_x) */
+    int n_ready, ready_rows, ready_tiles; /* of the newest READY: values a row, rows, how they lie */
     float ready_undo;
+    bool is_latent; /* the newest READY is not written: products make what they read of it (device_fuse.cuh) */
+    device_op latent;
+    float *scales;               /* [rows_room] 1 / rms of X's rows, as the newest ADD of few rows left them */
     float *of[N_DEVICE_BUFFERS]; /* [max_rows, ld[]] */
     size_t ld[N_DEVICE_BUFFERS];
     uint16_t *half, *brain, *keys, *values; /* brain, plain: NULL until a matrix needs them */
@@ -186,7 +190,7 @@ static bool take_buffers(device *d)
              (size_t)layout_x_width(widest);
     d->n_logits = rows * HEAD_CHUNK > LOGITS_MOST ? rows * HEAD_CHUNK : (size_t)LOGITS_MOST;
     return take_x(d, &d->half) && take_attention(d) && take(d, &d->cs, n_cs) && take(d, &d->rows, rows) &&
-           take(d, &d->lists, rows * N_LISTED) && take(d, &d->logits, d->n_logits) &&
+           take(d, &d->scales, rows) && take(d, &d->lists, rows * N_LISTED) && take(d, &d->logits, d->n_logits) &&
            take(d, &d->judged, rows * DEVICE_JUDGED) && pin(d, &d->host.judged, rows * DEVICE_JUDGED) &&
            pin(d, &d->host.rows, rows) && pin(d, &d->host.x, rows * (size_t)s->n_embd) && pin(d, &d->host.cs, n_cs) &&
            pin(d, &d->host.lists, rows * N_LISTED);
@@ -209,6 +213,7 @@ static device *cuda_open(const device_shape *shape, const char **why)
     d->captures = true;
     d->beside = cudaDeviceGetAttribute(&generation, cudaDevAttrComputeCapabilityMajor, shape->device) == cudaSuccess &&
                 generation >= 9;
+    d->clusters.there = generation >= 9;
     d->products = {1, SHARED_LEAST}; /* but for what it says */
     (void)cudaDeviceGetAttribute(&d->products.blocks, cudaDevAttrMultiProcessorCount, shape->device);
     (void)cudaDeviceGetAttribute(&d->products.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, shape->device);

@@ -9,7 +9,8 @@
  * is filled before the kernel waits for its inputs: weights do not change. The loop over groups has no bounds but its
  * end: parts are whole groups, and columns past the rows are whatever lies there, as no two columns of a mma meet.
  *
- * The ladder: this rung has two panels a warp, which share what is read of x. Next: clusters along K, the same bits.
+ * The ladder: this rung has two panels a warp, which share what is read of x; it is for prompts, and where a card has
+ * no clusters. The next is mm_cluster.cuh: a block a part, whose warps share x. The same bits.
  */
 #ifndef KERNELS_CUDA_MM_CUH
 #define KERNELS_CUDA_MM_CUH

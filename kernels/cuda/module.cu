@@ -228,7 +228,7 @@ static void run_ops(device *d, size_t from, bool padded, int n_words)
     if (r && !r->graph) capture(d, r, from, n_words);
     if (r && r->graph) {
         for (size_t i = from; i < d->next; i++)
-            if (d->ops[i].kind == DEVICE_READY) note_ready(d, &d->ops[i]);
+            if (d->ops[i].kind == DEVICE_READY) note_ready(d, &d->ops[i], false);
         check(d, cudaGraphLaunch(r->graph, d->stream));
     } else {
         check(d, launch_ops(d, from, n_words));
@@ -319,6 +319,8 @@ static void cuda_logits(device *d, float *out, size_t ld, int i_matrix, int row,
 {
     const int n_panels = (n + PANEL - 1) / PANEL;
     if (!enter(d) || n_rows == 0) return;
+    d->after_kernel = false;
+    if (d->is_latent) check(d, run_ready(d, &d->latent));
     if (check(d, run_product(d, i_matrix, row, n_rows, i_panel, n_panels, d->logits, HEAD_CHUNK, alone_on(d))))
         copy_rows(d, out, ld, d->logits, HEAD_CHUNK, n_rows, n_panels * PANEL, cudaMemcpyDeviceToHost);
 }
