@@ -85,7 +85,7 @@ static int write_drafts(struct lead *l, uint32_t slot, int most)
     const struct lead_drafts *from = &l->c.drafts;
     s->part.drafted_us = 0;
     if (most <= 0) return 0;
-    float chance = draft_policy_chance(&s->policy, most);
+    float chance = draft_policy_chance(&s->policy, most, 0);
     if (!from->write) return suffix_draft(l->c.memory, text->ids, text->len, chance, s->part.drafts, most).n;
     const struct draft_order order = {&s->open, most, chance};
     return from->write(from->arg, &order, s->part.drafts, &s->part.drafted_us);
