@@ -790,7 +790,7 @@ def a_lost_worker_ends_answers_with_an_error(of_rank_3):
     connection, reply = server.stream({"prompt": "a", "max_tokens": 2000, "ignore_eos": True})
     reply.readline()
     unread = unread_stream(server, n=3, max_tokens=2000)
-    eventually(lambda: server.state()["tokens"] > 400, "more than the kernel keeps")
+    eventually(lambda: server.state()["tokens"] > 400, "more than the kernel keeps", 60)
     lost = [p for p in children(server.process.pid) if rank_of(p) == 3]
     check(len(lost) == 1, f"one process is rank 3: {lost}")
     os.kill(lost[0], signal.SIGKILL)
