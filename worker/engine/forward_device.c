@@ -108,7 +108,8 @@ static int say_no_room(const struct engine *e, struct err *err)
     return err_set(err, E_LAYOUT, "%s: the device has no memory for the weights", e->path);
 }
 
-static int load_matrix(struct engine *e, const struct piece *p, int *handle, struct err *err)
+/* n_before: bytes that are loaded already. */
+static int load_matrix(struct engine *e, const struct piece *p, size_t n_before, int *handle, struct err *err)
 {
     struct forward_device *d = e->device;
     int n_out = p->row_to - p->row_from;
@@ -120,6 +121,8 @@ static int load_matrix(struct engine *e, const struct piece *p, int *handle, str
         const void *rows[PANEL];
         if (!check_panel(p, panel, rows)) return check_failed(p, e->path, err);
         d->table->fill(d->device, *handle, panel, rows);
+        size_t n_bytes = matrix_bytes(e->k, p->matrix->type, p->matrix->n_in, panel * PANEL);
+        watch_show(&e->watch, "loading", NULL, n_before + n_bytes, e->model.n_bytes);
     }
     return OK;
 }
@@ -136,10 +139,10 @@ static int load_vector(struct engine *e, const struct piece *p, int *handle, str
 static int load_pieces(struct engine *e, const struct pieces *p, int *handles, struct err *err)
 {
     int rc = OK;
-    uint64_t n_bytes = 0;
+    size_t n_bytes = 0;
     for (int i = 0; i < p->n && rc == OK; i++) {
         const struct piece *piece = &p->list[i];
-        rc = piece->matrix ? load_matrix(e, piece, &handles[i], err) : load_vector(e, piece, &handles[i], err);
+        rc = piece->matrix ? load_matrix(e, piece, n_bytes, &handles[i], err) : load_vector(e, piece, &handles[i], err);
         n_bytes += piece_bytes(piece, e->k);
         gguf_release(&e->model.file, piece->tensor);
         if (rc == OK) watch_show(&e->watch, "loading", NULL, n_bytes, e->model.n_bytes);
