@@ -223,6 +223,10 @@ const struct option option_table[] = {
              "long prompt; 0:\nas many as a pass has room for"},
     {"role", NULL, WORKER, OPTION_CHOICE, AT(role), "any|drafter|verifier", 0, 0, .preset = "any",
      .help = "the role that this rank must have: a place of another role\nin the layout is an error"},
+    {"start-wait", NULL, TEXT | SCORE | WORKER | DOC | PLAN, OPTION_COUNT, AT(start_wait_s), "SECONDS", 1, 3600,
+     .preset = "60",
+     .help =
+         "how long a rank may be silent before it is ready: it opens its\nmodel and device, or loads from a slow disk"},
     {"self-max", NULL, TEXT | SWEEP, OPTION_COUNT, AT(self_max), "N", -1, CONTEXT_MOST, .preset = "-1",
      .help = "tokens that the big model's workers may generate by\nthemselves before they know that earlier ones have "
              "arrived, so\n"

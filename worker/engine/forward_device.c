@@ -124,13 +124,16 @@ static int take_matrix(struct engine *e, const struct piece *p, int *handle, str
     return *handle < 0 ? say_no_room(e, err) : OK;
 }
 
-static int load_matrix(struct engine *e, const struct piece *p, int handle, struct err *err)
+/* n_before: bytes that are loaded already. */
+static int load_matrix(struct engine *e, const struct piece *p, size_t n_before, int handle, struct err *err)
 {
     const struct forward_device *d = e->device;
     for (int panel = 0; panel * PANEL < p->row_to - p->row_from; panel++) {
         const void *rows[PANEL];
         if (!check_panel(p, panel, rows)) return check_failed(p, e->path, err);
         d->table->fill(d->device, handle, panel, rows);
+        size_t n_bytes = matrix_bytes(e->k, e->table, p->matrix->type, p->matrix->n_in, panel * PANEL);
+        watch_show(&e->watch, "loading", NULL, n_before + n_bytes, e->model.n_bytes);
     }
     return OK;
 }
@@ -148,12 +151,12 @@ static int load_vector(struct engine *e, const struct piece *p, int *handle, str
 static int load_pieces(struct engine *e, const struct pieces *p, int *handles, struct err *err)
 {
     int rc = OK;
-    uint64_t n_bytes = 0;
+    size_t n_bytes = 0;
     for (int i = 0; i < p->n && rc == OK; i++)
         if (p->list[i].matrix) rc = take_matrix(e, &p->list[i], &handles[i], err);
     for (int i = 0; i < p->n && rc == OK; i++) {
         const struct piece *piece = &p->list[i];
-        rc = piece->matrix ? load_matrix(e, piece, handles[i], err) : load_vector(e, piece, &handles[i], err);
+        rc = piece->matrix ? load_matrix(e, piece, n_bytes, handles[i], err) : load_vector(e, piece, &handles[i], err);
         n_bytes += piece_bytes(piece, e->k, e->table);
         gguf_release(&e->model.file, piece->tensor);
         if (rc == OK) watch_show(&e->watch, "loading", NULL, n_bytes, e->model.n_bytes);
