@@ -6,6 +6,7 @@
 
 #define MATH_OF static __device__ __forceinline__
 #include "kernels/expf.h"
+#include "kernels/gumbel.h"
 
 /* 2^n, a normal number. */
 static __device__ __forceinline__ float power_of_two(int n)
