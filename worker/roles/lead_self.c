@@ -74,7 +74,7 @@ struct suffix_draft lead_look_up(struct lead *l, uint32_t slot, int most)
     int32_t ignored[DRAFTS_MOST];
     memcpy(l->text, l->c.slots->slot[slot].ids, (size_t)n * sizeof *l->text);
     l->text[n++] = s->next.id;
-    return suffix_draft(l->c.memory, l->text, n, draft_policy_chance(&s->policy, most), ignored, most);
+    return suffix_draft(l->c.memory, l->text, n, draft_policy_chance(&s->policy, most, 0), ignored, most);
 }
 
 /* What followed the text's end earlier, or comes from elsewhere. */
