@@ -71,7 +71,7 @@ static void pack_part(void *arg, int i_thread)
 static int pack(struct packing *job, const char *path, struct err *err)
 {
     bool is_kept = job->k && job->piece->matrix;
-    size_t n_bytes = is_kept ? piece_bytes(job->piece, job->k) : 0;
+    size_t n_bytes = is_kept ? piece_bytes(job->piece, job->k, NULL) : 0;
     job->bad = job->piece->vector && !check_vector(job->piece);
     job->n_steps = 1 + (int)(n_bytes / STEP_BYTES);
     for (job->step = 0; !job->piece->vector && job->step < job->n_steps; job->step++) {
