@@ -98,7 +98,7 @@ enum device_op_kind {
     DEVICE_ADD,      /* X += step * Y, Y normed by `norm` */
     DEVICE_CLEAR,    /* Y = +0 */
     DEVICE_MIX,      /* row rows[i] of Y += weights[i] * row i of PAIR, rounded twice */
-    DEVICE_HEAD,     /* the logits of the first n_rows of READY, reduced: what `head`, `chosen` give; the last op of a pass */
+    DEVICE_HEAD,     /* logits of the first n_rows of READY, reduced (`head`, `chosen`); the last op of a pass */
     DEVICE_GATHER,   /* columns [from[i], from[i+1]) of `buffer`, of the first n_rows: what shard i computed of them */
     DEVICE_SHARE,    /* X = that of shard 0 */
 };

@@ -155,12 +155,12 @@ static void every_architecture_and_a_plan_too(void **state)
 
 /* ---- sampling ---- */
 
-static struct device_table counting; /* `tested`, whose calls of logits are counted */
+static struct device_table counting; /* `tested`, whose pieces of logits are counted that are not of a few ids */
 static int n_logits;
 
 static void count_logits(struct device *d, float *out, size_t ld, int matrix, int row, int n_rows, int i_panel, int n)
 {
-    n_logits++;
+    n_logits += n > PANEL;
     tested->logits(d, out, ld, matrix, row, n_rows, i_panel, n);
 }
 
@@ -176,11 +176,12 @@ static const struct sampler some[] = {{.temp = 0.8f, .top_p = 1, .seed = 3},
                                       {.temp = 3, .top_p = 0.99f, .seed = 2},
                                       {.temp = 1, .top_p = 1, .seed = 2}};
 
-/* The numbers of n rows' answers, each of another sampler, limit and list than the row before it. */
+/* The numbers of n rows' answers, each of another sampler, limit, list and further ids than the row before it. */
 static size_t sample_rows(struct engine *e, int *pos, int n, const struct sampler *samplers, int n_samplers,
                           uint32_t *out)
 {
     static const int limits[] = {0, 0, 1, 1024, 0, 1025, 300, 2048};
+    static const int32_t extra[] = {2100, 2111, 2299};
     static struct row asks[MAX_ROWS];
     static struct engine_row rows[MAX_ROWS];
     static int32_t ids[MAX_ROWS], judged[MAX_ROWS][2];
@@ -201,7 +202,9 @@ static size_t sample_rows(struct engine *e, int *pos, int n, const struct sample
         rows[i] = (struct engine_row){.pos = at,
                                       .ask = &asks[i],
                                       .sampler = at % 9 == 8 ? NULL : &samplers[at % n_samplers],
-                                      .n_ids = samplers == some ? limits[at % 13 % 8] : 0};
+                                      .n_ids = samplers == some ? limits[at % 13 % 8] : 0,
+                                      .extra_ids = extra};
+        if (rows[i].n_ids && at % 2) rows[i].n_extra_ids = 1 + at % 3;
     }
     engine_embed(e, ids, n, x);
     if (engine_pass(e, rows, n, x, &answers, &err) != OK) fail_msg("%s", err.text);

@@ -122,8 +122,7 @@ static __global__ void __launch_bounds__(ROW_THREADS) head_merge_row(head_args a
 
 /* ---- what rows ask for ---- */
 
-/* Of chunk ids of a block, the one of the greatest key; -1: none. Bounds first: of the ids whose noise could be enough,
- * a few are left. */
+/* The greatest key of a chunk, and its place there; INT32_MAX: none. Bounds first: they leave a few ids. */
 static __device__ logit greatest_key(const head_args &a, const device_ask &ask, const float *logits, int first, int n)
 {
     enum { EACH = HEAD_CHUNK / ROW_THREADS };

@@ -154,8 +154,7 @@ static void head_extra(struct engine *e, int t, int i_wanted)
     }
     struct head_part part = e->k->head(found, 0, row->n_extra_ids);
     part.id = row->extra_ids[part.id];
-    memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_chunks_of(id_limit(e, row))) * 3, &part,
-           sizeof part);
+    memcpy(e->parts + ((size_t)i_wanted * (size_t)e->n_chunks + (size_t)n_parts_of(e, row)) * 3, &part, sizeof part);
     for (int i = 0; i < row->n_extra_ids; i++) offer(e, scratch, i_wanted, &found[i], row->extra_ids[i], 1);
 }
 
@@ -247,7 +246,7 @@ void head_note_wanted(struct engine *e)
         if (n_ids > e->n_ids) e->n_ids = n_ids;
         e->wanted[e->n_wanted++] = i;
         e->any_samples |= s && samples(s);
-        more |= e->rows[i].n_extra_ids > 0 || ask->n_judge > DEVICE_JUDGED;
+        more |= ask->n_judge > DEVICE_JUDGED;
         uint32_t n_best = ask->n_top;
         if (s && truncates(s) && n_best < OFFERED) n_best = OFFERED;
         if (s && truncates(s) && n_best < s->top_k) n_best = s->top_k;

@@ -123,6 +123,12 @@ static inline int id_limit(const struct engine *e, const struct engine_row *row)
     return row->n_ids > 0 && row->n_ids < e->n_choices ? row->n_ids : e->n_choices;
 }
 
+/* Of e->parts, for the ids below it; behind them is the part of the extra ids. */
+static inline int n_parts_of(const struct engine *e, const struct engine_row *row)
+{
+    return e->on_device && e->model.share.n_shards == 1 ? 1 : n_chunks_of(id_limit(e, row));
+}
+
 /* The id of a row of the head. */
 static inline int32_t id_of(const struct engine *e, int32_t i_row)
 {

@@ -16,8 +16,7 @@ static float ln_p(float logit, struct head_part all)
 static struct head_part merge_chunks(const struct engine *e, size_t i_wanted)
 {
     const struct engine_row *row = &e->rows[e->wanted[i_wanted]];
-    bool is_one = e->on_device && e->model.share.n_shards == 1;
-    int n_chunks = is_one ? 1 : n_chunks_of(id_limit(e, row)) + (row->n_extra_ids > 0);
+    int n_chunks = n_parts_of(e, row) + (row->n_extra_ids > 0);
     const float *parts = e->parts + i_wanted * (size_t)e->n_chunks * 3;
     struct head_part all, part;
     memcpy(&all, parts, sizeof all);

@@ -729,7 +729,7 @@ static void a_verifier_on_it_gives_one_hash_over_layouts(void **state)
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++, g.have_expected = 1) grid_run(&g, &cells[i]);
     g.sampler = (struct sampler){.temp = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 5};
     g.have_expected = 0;
-    for (size_t i = 1; i < 3; i++, g.have_expected = 1) grid_run(&g, &cells[i]);
+    for (size_t i = 0; i < 3; i += 2, g.have_expected = 1) grid_run(&g, &cells[i]);
 }
 
 static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
