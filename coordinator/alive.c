@@ -103,6 +103,11 @@ void alive_close(struct alive *a)
 
 /* ---- the coordinator's side ---- */
 
+void alive_await(struct alive *a, int peer, int start_s)
+{
+    heartbeat_await(&a->heartbeat, peer, (uint64_t)start_s * UINT64_C(1000000000), clock_now_ns());
+}
+
 void alive_begin(struct alive *a, int peer)
 {
     heartbeat_begin(&a->heartbeat, peer, clock_now_ns());

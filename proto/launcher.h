@@ -12,6 +12,7 @@
  *   why TEXT    rank N > 0: what makes it end, one line, which is shown if rank 0 shows nothing
  *   end CODE    it ends by itself
  *   told 15     rank N > 0: the launcher ends it, by SIGTERM
+ *   who 0       it waits for a rank that does not come; the answer is "stopped N", -1: none of this host is stopped
  *   run 0       rank 0 asks to be run. After it ran, the answer is "exit CODE"; if it cannot be run, "go 0": the
  *               stand-in becomes rank 0
  *
@@ -41,6 +42,9 @@ void launcher_leave(int code);
 /* Rank 0 has been told to end: which rank is lost, and the signal that ended it, 0: not known. False: that was not
  * said. */
 bool launcher_lost(int *rank, int *signum);
+
+/* A rank of this host that is stopped (SIGSTOP). False: there is none, or it is not known. */
+bool launcher_stopped(int *rank);
 
 /* The path of this program; "": not known. Borrowed for ever. */
 const char *launcher_program(void);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Ranks: 3. A process of a launch is killed while it starts: before the program, at a call within MPI_Init, between its
-first messages; the launcher and scripts/mpirun too: one line, exit 5. A rank that cannot open its collective lets no
-other wait: one line, exit 4. Within 10 s not one process is left.
+first messages; the launcher and scripts/mpirun too: one line, exit 5. So where one is stopped before it is ready, or
+while the doctor looks around: that line names it and its host, after the seconds of --start-wait. A rank that cannot open
+its collective lets no other wait: one line, exit 4. Within 10 s not one process is left.
 
     lost_at_start.py PILOTFISH TINY SCRIPTS DIES [--long]
 
@@ -10,6 +11,7 @@ DIES: the library of tests/lib/dies.c. --long: every third call of each, and man
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -50,12 +52,15 @@ def within(seconds, is_so):
     return True
 
 
-def lose(what, code, kill=None, program=pilotfish, options=(), says=b"", **variables):
+GENERATE = ("generate", "--big", "big.gguf", "--raw", "--tp", "2", "--ignore-eos", "--ctx", "1048576", "--no-draft",
+            "hello")
+
+
+def lose(what, code, kill=None, program=pilotfish, options=(), says=b"", call=GENERATE, **variables):
     """kill: called with the running script, to kill what it likes. says: what the one line has to."""
     global n_runs
     n_runs += 1
-    command = [f"{scripts}/mpirun", "-n", "3", program, "generate", "--big", "big.gguf", "--raw", "--tp", "2",
-               "--ignore-eos", "--ctx", "1048576", "--no-draft", *options, "hello"]
+    command = [f"{scripts}/mpirun", "-n", "3", program, *call[:-1], *options, call[-1]]
     environment = {**os.environ, MARK.split("=")[0]: MARK.split("=")[1], **variables}
     with open("err", "w+b") as err:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
@@ -70,7 +75,7 @@ def lose(what, code, kill=None, program=pilotfish, options=(), says=b"", **varia
         wrong(f"{what}: does not end: {processes()}", said)
     elif run.returncode != code:
         wrong(f"{what}: exit {run.returncode}, not {code}", said)
-    elif code in (4, 5) and (len(re.findall(rb"(?m)^pilotfish: ", said)) != 1 or says not in said):
+    elif code in (4, 5) and (len(re.findall(rb"(?m)^pilotfish: ", said)) != 1 or not re.search(says, said)):
         wrong(f"{what}: not one line", said)
     if ended and not within(10, lambda: not processes()):
         wrong(f"{what}: leaves {processes()}", said)
@@ -86,15 +91,30 @@ def at_call(who, n):
 def without_collective(rank):
     """The others of its host wait for it, to time their read loops together."""
     lose(f"rank {rank} cannot open its collective", 4, options=["--shard-share", "auto"],
-         says=b"pilotfish: rank %d: out of memory for 2 shards" % rank, DIE=f"{rank}:collective", LD_PRELOAD=dies)
+         says=rb"pilotfish: rank %d: out of memory for 2 shards" % rank, DIE=f"{rank}:collective", LD_PRELOAD=dies)
 
 
-def before_the_program(rank):
+def before_the_program(rank, by="KILL", **how):
     with open("pilotfish", "w") as f:
-        f.write(f'#!/bin/sh\n[ "${{OMPI_COMM_WORLD_RANK:-$PMIX_RANK}}" = {rank} ] && kill -9 $$\n'
+        f.write(f'#!/bin/sh\n[ "${{OMPI_COMM_WORLD_RANK:-$PMIX_RANK}}" = {rank} ] && kill -{by} $$\n'
                 f'exec {pilotfish} "$@"\n')
     os.chmod("pilotfish", 0o755)
-    lose(f"rank {rank} before it is the program", 5, program="./pilotfish")
+    lose(f"rank {rank} before it is the program, by {by}", 5, program="./pilotfish", **how)
+
+
+def stopped():
+    host, wait = socket.gethostname().encode(), {"PILOTFISH_START_WAIT": "3", "LD_PRELOAD": dies}
+    starts = rb"rank 0 has waited for 3 s for all ranks to start: rank %d, on this host, is stopped"
+    before_the_program(1, "STOP", says=starts % 1, PILOTFISH_START_WAIT="3")
+    for what, who, says in (
+            ("in MPI_Init", "2:20:STOP", starts % 2),
+            ("before it has begun", "2:send1:STOP", rb"host %s \(rank 2, .*\) does not answer: nothing came from it" % host),
+            ("before its Hello", "1:send2:STOP", rb"host %s \(rank 1, .*ast heard 3\.\d s ago \(Loading" % host),
+            ("while it loads", "2:send4:STOP", rb"host %s \(rank 2, .*ast heard 3\.\d s ago \(Loading" % host)):
+        lose(f"a rank is stopped {what}", 5, says=says, DIE=who, **wait)
+    for what, who in (("before its answer", "2:send1:STOP"), ("amid the measurement", "1:send20:STOP")):
+        lose(f"the doctor: a rank is stopped {what}", 5, call=("doctor",), DIE=who, **wait,
+             says=rb"rank %s on host %s does not answer: nothing came from it within 3 s" % (who[:1].encode(), host))
 
 
 def once_there_are(n, which):
@@ -117,6 +137,7 @@ def main():
             for rank in range(3) if is_long else (1,):
                 before_the_program(rank)
             without_collective(2)
+            stopped()
             calls = range(1, N_CALLS, 3)
             for who, n in [(w, n) for w in "012" for n in calls] + [("s", n) for n in (1, 2, 3)] if is_long else (
                     ("s", 2), ("0", 30), ("1", 4), ("1", 45), ("2", 85)):

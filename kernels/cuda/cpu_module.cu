@@ -12,7 +12,7 @@
 #include <vector>
 
 /* The reference as functions of the host and of the card. Its tables and what only a CPU uses stay out. */
-#define EXPF_OF static __host__ __device__ __forceinline__
+#define MATH_OF static __host__ __device__ __forceinline__
 #include "kernels/expf.h"
 #include "kernels/math.h"
 #define math_expf expf_of

@@ -9,7 +9,7 @@
 #include "kernels/cuda/exchange.cuh"
 #include "kernels/cuda/glue.cuh"
 #include "kernels/cuda/head.cuh"
-#include "kernels/cuda/launch_mm.cuh"
+#include "kernels/cuda/launch_cluster.cuh"
 #include "kernels/cuda/next.cuh"
 #include "kernels/cuda/repack.cuh"
 
@@ -58,6 +58,7 @@ struct device : card {
     std::vector<replay> replays;
     bool captures;              /* until the driver once cannot */
     mm_card products;           /* a block a multiprocessor: the next kernel's find room beside them */
+    cluster_card clusters;      /* of blocks, for products of few rows */
     bool beside, after_kernel;  /* the card lets a kernel begin beside the one before; there is one */
     size_t next;                /* op to run */
     step steps[DEVICE_STEPS];   /* [n_steps] of the pass */
@@ -71,18 +72,24 @@ struct device : card {
     int heads, n_z, tiles_most; /* of attention: heads that a block takes, such blocks a KV head; of 16 rows */
     int units_room;             /* chunks that `work` has room for */
     attend_shape attention;
-    size_t n_x;               /* values that x has room for: whole blocks of rows (layout_x) */
-    int n_ready, ready_tiles; /* of the newest READY: values a row, how its rows lie */
+    size_t n_x;                           /* values that x has room for: whole blocks of rows (layout_x) */
+    int n_ready, ready_rows, ready_tiles; /* of the newest READY: values a row, rows, how they lie */
     float ready_undo;
+    bool is_latent; /* the newest READY is not written: products make what they read of it (device_fuse.cuh) */
+    device_op latent;
+    float *scales;               /* [rows_room] 1 / rms of X's rows, as the newest ADD of few rows left them */
     float *of[N_DEVICE_BUFFERS]; /* [max_rows, ld[]] */
     size_t ld[N_DEVICE_BUFFERS];
     uint16_t *half, *brain, *keys, *values; /* brain, plain: NULL until a matrix needs them */
     float *plain, *cs;
     float *logits; /* [n_logits] rows of them, as many ids as there is room for */
     size_t n_logits;
-    int ld_parts;     /* chunks of the widest matrix, and one for all of them */
-    head_part *parts; /* [rows_room, ld_parts] */
-    float *judged;    /* [rows_room, DEVICE_JUDGED] */
+    int ld_parts;      /* chunks of the widest matrix, and one for all of them */
+    head_part *parts;  /* [rows_room, ld_parts] */
+    float *judged;     /* [rows_room, DEVICE_JUDGED] */
+    head_pick *picks;  /* as parts */
+    uint64_t *offered; /* [DEVICE_BEST * ld_parts] */
+    device_best *best; /* [DEVICE_BEST] */
     device_row *rows;
     uint32_t *lists; /* rows and weights of ops, [N_LISTED, rows_room] */
     attend_unit *units;
@@ -96,6 +103,8 @@ struct device : card {
         uint32_t *lists;
         head_part *parts; /* of the HEADs of the pass */
         float *judged;
+        head_pick *picks;
+        device_best *best;
         uint8_t *panel; /* [N_STAGED, staged_bytes] */
     } host;             /* pinned */
     uint8_t *staged;    /* as host.panel */
@@ -199,10 +208,12 @@ static bool take_buffers(device *d)
              (size_t)layout_x_width(widest);
     d->n_logits = rows * HEAD_CHUNK > LOGITS_MOST ? rows * HEAD_CHUNK : (size_t)LOGITS_MOST;
     return take_x(d, &d->half) && take_attention(d) && take(d, &d->cs, n_cs * (size_t)s->max_rows) &&
-           take(d, &d->rows, rows) && take(d, &d->lists, rows * N_LISTED) && take(d, &d->logits, d->n_logits) &&
-           take(d, &d->judged, rows * DEVICE_JUDGED) && pin(d, &d->host.judged, rows * DEVICE_JUDGED) &&
-           pin(d, &d->host.rows, steps) && pin(d, &d->host.x, rows * (size_t)s->n_embd) &&
-           pin(d, &d->host.cs, n_cs * steps) && pin(d, &d->host.lists, rows * N_LISTED);
+           take(d, &d->rows, rows) && take(d, &d->scales, rows) && take(d, &d->lists, rows * N_LISTED) &&
+           take(d, &d->logits, d->n_logits) && take(d, &d->judged, rows * DEVICE_JUDGED) &&
+           pin(d, &d->host.judged, rows * DEVICE_JUDGED) && pin(d, &d->host.picks, rows) &&
+           take(d, &d->best, DEVICE_BEST) && pin(d, &d->host.best, DEVICE_BEST) && pin(d, &d->host.rows, steps) &&
+           pin(d, &d->host.x, rows * (size_t)s->n_embd) && pin(d, &d->host.cs, n_cs * steps) &&
+           pin(d, &d->host.lists, rows * N_LISTED);
 }
 
 static device *cuda_open(const device_shape *shape, const char **why)
@@ -222,6 +233,7 @@ static device *cuda_open(const device_shape *shape, const char **why)
     d->captures = true;
     d->beside = cudaDeviceGetAttribute(&generation, cudaDevAttrComputeCapabilityMajor, shape->device) == cudaSuccess &&
                 generation >= 9;
+    d->clusters.there = generation >= 9;
     d->products = {1, SHARED_LEAST}; /* but for what it says */
     (void)cudaDeviceGetAttribute(&d->products.blocks, cudaDevAttrMultiProcessorCount, shape->device);
     (void)cudaDeviceGetAttribute(&d->products.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, shape->device);
@@ -249,7 +261,8 @@ static bool take_chunks(device *d, int n_out)
     if (n <= d->ld_parts) return true;
     d->ld_parts = n;
     return take(d, &d->parts, (size_t)(d->rows_room * n)) &&
-           pin(d, &d->host.parts, (size_t)(d->rows_room * n + d->steps_room));
+           pin(d, &d->host.parts, (size_t)(d->rows_room * n + d->steps_room)) &&
+           take(d, &d->picks, (size_t)(d->rows_room * n)) && take(d, &d->offered, (size_t)(DEVICE_BEST * n));
 }
 
 static size_t cuda_matrix_bytes(enum quant type, int n_in, int n_out)

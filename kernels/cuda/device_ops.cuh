@@ -24,19 +24,20 @@ static int rows_of(const device *d, const device_op *op)
     return op->n_rows ? op->n_rows : d->n_run;
 }
 
-/* What products will read. */
-static void note_ready(device *d, const device_op *op)
+/* What products will read. latent: they make it. */
+static void note_ready(device *d, const device_op *op, bool latent)
 {
+    d->is_latent = latent;
+    d->latent = *op;
     d->n_ready = device_width(&d->s, op->buffer);
-    d->ready_tiles = layout_x_tiles(op->rows ? op->n_rows : d->n_run);
+    d->ready_rows = op->rows ? op->n_rows : d->n_run;
+    d->ready_tiles = layout_x_tiles(d->ready_rows);
     d->ready_undo = op->buffer == DEVICE_FF ? 1.0f / DOWN_FF : 1.0f;
 }
 
-static int run_ready(device *d, const device_op *op)
+static ready_args ready_args_of(const device *d, const device_op *op)
 {
-    const int n = op->rows ? op->n_rows : d->n_run, width = device_width(&d->s, op->buffer);
-    const float down = op->buffer == DEVICE_FF ? DOWN_FF : 1.0f;
-    note_ready(d, op);
+    const int width = device_width(&d->s, op->buffer);
     ready_args a = {};
     a.x = d->of[op->buffer];
     a.ld = d->ld[op->buffer];
@@ -45,7 +46,7 @@ static int run_ready(device *d, const device_op *op)
     a.tiles = d->ready_tiles;
     a.norm = vector_of(d, op->norm);
     a.eps = d->s.eps;
-    a.down = down;
+    a.down = op->buffer == DEVICE_FF ? DOWN_FF : 1.0f;
     a.half = d->half;
     a.brain = d->brain;
     a.plain = d->plain;
@@ -54,7 +55,16 @@ static int run_ready(device *d, const device_op *op)
     a.first = op->first;
     a.entry = op->entry;
     a.looked_at = op->buffer == DEVICE_X && op->norm < 0;
-    return n ? PF_LAUNCH(ready, n, ROW_THREADS, 0, next_on(d), a) : 0;
+    a.n_rows = d->ready_rows;
+    a.scales = d->scales;
+    return a;
+}
+
+static int run_ready(device *d, const device_op *op)
+{
+    note_ready(d, op, false);
+    if (d->ready_rows == 0) return 0;
+    return PF_LAUNCH(ready, d->ready_rows, ROW_THREADS, 0, next_on(d), ready_args_of(d, op));
 }
 
 static int run_place(device *d, const device_op *op)
@@ -134,9 +144,30 @@ static int run_mix(device *d, const device_op *op)
 
 static int run_add(device *d, const device_op *op)
 {
+    float *scales = d->clusters.there && d->n_run <= CLASS_MOST ? d->scales : nullptr;
     const add_args a = {d->of[DEVICE_X],        d->of[DEVICE_Y], d->ld[DEVICE_X], d->s.n_embd,
-                        vector_of(d, op->norm), d->s.eps,        op->step};
+                        vector_of(d, op->norm), d->s.eps,        op->step,        scales};
     return PF_LAUNCH(add, d->n_run, ROW_THREADS, 0, next_on(d), a);
+}
+
+/* Whether so many READY rows, times a matrix, go by clusters. */
+static bool goes_by_clusters(device *d, const matrix *m, int n_rows)
+{
+    return n_rows <= CLASS_MOST && mm_clusters(m->type, m->l, layout_x_tiles(n_rows), d->products, &d->clusters) > 0;
+}
+
+/* READY rows from `row` on, times matrices that are as m, by clusters. */
+static int run_by_clusters(device *d, const matrix *m, const mm_share *of, int n, int row, int n_rows, launch_on on)
+{
+    mm_cluster_args a = {};
+    for (int i = 0; i < n; i++) a.of[i] = of[i];
+    a.l = m->l;
+    if (!d->is_latent) a.x = m->type == QUANT_BF16 ? d->brain : d->half;
+    if (d->is_latent) a.from = ready_args_of(d, &d->latent);
+    a.row = row;
+    a.n_rows = n_rows;
+    a.undo = d->ready_undo;
+    return launch_mm_clusters(m->type, a, n, d->ready_tiles, d->products, &d->clusters, on);
 }
 
 /* READY rows from `row` on, times panels from `i_panel` on. */
@@ -144,6 +175,10 @@ static int run_product(device *d, int i_matrix, int row, int n_rows, int i_panel
                        launch_on on)
 {
     const matrix *m = &d->matrices[(size_t)i_matrix];
+    if (goes_by_clusters(d, m, d->ready_rows)) {
+        const mm_share all = {m->weights, m->l.undo, m->l.n_pairs, i_panel, n_panels, 0, out, ld};
+        return run_by_clusters(d, m, &all, 1, row, n_rows, on);
+    }
     mm_args a = mm_args_of(m);
     a.first_panel = i_panel;
     a.n_panels = n_panels;
@@ -175,15 +210,23 @@ static int run_head(device *d, const device_op *op)
     a.judge = op->judge;
     a.n_judge = op->n_judge;
     a.judged = d->judged;
+    a.asks = op->asks;
+    a.first_id = op->first_id;
+    a.n_best = op->n_best;
+    a.picks = d->picks;
+    a.offered = d->offered;
+    a.best = d->best;
     for (int chunk = 0; chunk < n_chunks && rc == 0; chunk += n_piece) {
         const int n = n_chunks - chunk < n_piece ? n_chunks - chunk : n_piece;
         a.first = chunk * HEAD_CHUNK;
         const int n_ids = op->n_ids - a.first < n * HEAD_CHUNK ? op->n_ids - a.first : n * HEAD_CHUNK;
         rc = run_product(d, op->matrix, 0, op->n_rows, a.first / PANEL, (n_ids + PANEL - 1) / PANEL, d->logits, a.ld,
                          next_on(d));
-        if (rc == 0)
-            rc = PF_LAUNCH(head_chunks, dim3((unsigned)n, (unsigned)op->n_rows), ROW_THREADS, 0, next_on(d), a);
+        const dim3 grid((unsigned)n, (unsigned)op->n_rows);
+        if (rc == 0) rc = PF_LAUNCH(head_chunks, grid, ROW_THREADS, 0, next_on(d), a);
+        if (rc == 0 && op->asks) rc = PF_LAUNCH(head_asks, grid, ROW_THREADS, 0, next_on(d), a);
     }
+    if (rc == 0 && op->asks) rc = PF_LAUNCH(head_asks_row, op->n_rows, ROW_THREADS, 0, next_on(d), a);
     return rc || !op->whole ? rc : PF_LAUNCH(head_merge_row, op->n_rows, ROW_THREADS, 0, next_on(d), a);
 }
 

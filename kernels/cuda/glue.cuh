@@ -27,12 +27,18 @@ static __device__ float block_sum(float x)
            ((of_warp[1] + of_warp[5]) + (of_warp[3] + of_warp[7]));
 }
 
-/* 1 / rms of a row: 256 partial sums, element i to partial i mod 256. */
+/* 1 / rms of a row, of whose sum of squares a thread has its part. */
+static __device__ float scale_of(float part, int n, float eps)
+{
+    return 1.0f / sqrtf(block_sum(part) / (float)n + eps);
+}
+
+/* 256 partial sums, element i to partial i mod 256. */
 static __device__ float row_scale(const float *x, int n, float eps)
 {
     float part = 0.0f;
     for (int i = (int)threadIdx.x; i < n; i += ROW_THREADS) part = fmaf(x[i], x[i], part);
-    return 1.0f / sqrtf(block_sum(part) / (float)n + eps);
+    return scale_of(part, n, eps);
 }
 
 struct ready_args {
@@ -48,7 +54,20 @@ struct ready_args {
     bool first;       /* x has them already as its first rows */
     int entry;
     bool looked_at; /* only: nothing reads them, so f16 need not hold them */
+    int n_rows;
+    const float *scales; /* of mm_cluster: 1 / rms of the pass's rows */
 };
+
+static __device__ __forceinline__ float ready_value(const ready_args &a, const float *x, float scale, int k)
+{
+    return a.norm ? (x[k] * scale) * a.norm[k] : x[k];
+}
+
+/* Of a value, and what is left of it. */
+static __device__ __forceinline__ bool is_bad(const ready_args &a, float v, uint16_t half)
+{
+    return v - v != 0.0f || (!a.looked_at && (half & 0x7c00) == 0x7c00);
+}
 
 /* A block a row. */
 static __global__ void __launch_bounds__(ROW_THREADS) ready(ready_args a)
@@ -62,9 +81,9 @@ static __global__ void __launch_bounds__(ROW_THREADS) ready(ready_args a)
     bool bad = false;
     for (int k = (int)threadIdx.x; k < a.width_x; k += ROW_THREADS) {
         const size_t to = layout_x(a.tiles, a.width_x, i_row, k);
-        float v = there && k < a.n ? (a.norm ? (x[k] * scale) * a.norm[k] : x[k]) : 0.0f;
-        uint16_t half = f16_bits(v * a.down);
-        bad = bad || v - v != 0.0f || (!a.looked_at && (half & 0x7c00) == 0x7c00);
+        const float v = there && k < a.n ? ready_value(a, x, scale, k) : 0.0f;
+        const uint16_t half = f16_bits(v * a.down);
+        bad = bad || is_bad(a, v, half);
         a.half[to] = half;
         if (a.brain) a.brain[to] = bf16_bits(v * a.down);
         if (a.plain) a.plain[(size_t)i_row * (size_t)a.width_x + (size_t)k] = v;
@@ -194,6 +213,7 @@ struct add_args {
     int n;
     const float *norm; /* NULL: none */
     float eps, step;
+    float *scales; /* NULL, or row_scale of the new x */
 };
 
 /* A block a row. */
@@ -201,13 +221,18 @@ static __global__ void __launch_bounds__(ROW_THREADS) add(add_args a)
 {
     let_next_begin();
     wait_for_inputs();
-    float *x = a.x + (size_t)blockIdx.x * a.ld;
+    float part = 0.0f, *x = a.x + (size_t)blockIdx.x * a.ld;
     const float *y = a.y + (size_t)blockIdx.x * a.ld;
     const float scale = a.norm ? row_scale(y, a.n, a.eps) : 1.0f;
     for (int i = (int)threadIdx.x; i < a.n; i += ROW_THREADS) {
         float v = a.norm ? (y[i] * scale) * a.norm[i] : y[i];
-        x[i] += a.step == 1.0f ? v : a.step * v;
+        v = x[i] + (a.step == 1.0f ? v : a.step * v);
+        part = fmaf(v, v, part);
+        x[i] = v;
     }
+    if (!a.scales) return;
+    const float scale_x = scale_of(part, a.n, a.eps);
+    if (threadIdx.x == 0) a.scales[blockIdx.x] = scale_x;
 }
 
 struct mix_args {

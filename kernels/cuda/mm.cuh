@@ -9,7 +9,8 @@
  * is filled before the kernel waits for its inputs: weights do not change. The loop over groups has no bounds but its
  * end: parts are whole groups, and columns past the rows are whatever lies there, as no two columns of a mma meet.
  *
- * The ladder: this rung has two panels a warp, which share what is read of x. Next: clusters along K, the same bits.
+ * The ladder: this rung has two panels a warp, which share what is read of x; it is for prompts, and where a card has
+ * no clusters. The next is mm_cluster.cuh: a block a part, whose warps share x. The same bits.
  */
 #ifndef KERNELS_CUDA_MM_CUH
 #define KERNELS_CUDA_MM_CUH
@@ -293,7 +294,8 @@ template <enum quant TYPE, int NT, int P> static __global__ void __launch_bounds
         const uint4 *x_at = x;
         const int n_fed = n < 0 ? 0 : n < n_groups ? n : n_groups;
         n -= n_groups;
-#pragma unroll(mm_stages(TYPE, P) <= 3 ? mm_stages(TYPE, P) : 1)
+        /* Two rounds of stages that take turns in registers: then their parities are again as they were. */
+#pragma unroll(mm_stages(TYPE, P) <= 3 ? 2 * mm_stages(TYPE, P) : 1)
         for (int group = 0; group < n_fed; group++) {
             chain<TYPE, NT, P>(acc, ring_wait(r), x_at, lane, lane_bytes);
             x_at += 2 * NT * WARP;

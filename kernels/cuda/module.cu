@@ -126,6 +126,9 @@ static int cuda_record(device *d, const device_op *op)
     if (op->kind == DEVICE_HEAD) d->n_headed = op->n_rows;
     own.whole = op->whole;
     own.from = op->from;
+    own.asks = op->asks;
+    own.first_id = op->first_id;
+    own.n_best = op->n_best;
     d->ops.push_back(own);
     return 0;
 }
@@ -156,12 +159,13 @@ static void *place_list(device *d, const void *words, int n, int n_padded, int *
 /* Makes an op's lists those on the device. False: there is no room for them before the ops so far have run. */
 static bool place_lists(device *d, device_op *op, bool padded, int *n_words)
 {
-    const int n = op->n_rows, n_padded = padded && n ? class_of(n) : n;
-    if (*n_words + (2 + op->n_judge) * n_padded > N_LISTED * d->rows_room) return false;
+    const int n = op->n_rows, n_padded = padded && n ? class_of(n) : n, n_ask = sizeof *op->asks / sizeof(uint32_t);
+    if (*n_words + (2 + op->n_judge + n_ask) * n_padded > N_LISTED * d->rows_room) return false;
     if (op->rows) op->rows = static_cast<int *>(place_list(d, op->rows, n, n_padded, n_words));
     if (op->weights) op->weights = static_cast<float *>(place_list(d, op->weights, n, n_padded, n_words));
     if (op->n_judge)
         op->judge = static_cast<int32_t *>(place_list(d, op->judge, n * op->n_judge, n_padded * op->n_judge, n_words));
+    if (op->asks) op->asks = static_cast<device_ask *>(place_list(d, op->asks, n * n_ask, n_padded * n_ask, n_words));
     op->n_rows = n_padded;
     return true;
 }
@@ -207,13 +211,20 @@ static int copy_back(device *d, bool x)
 static int copy_verdict(device *d, const device_op *op)
 {
     const size_t rows = (size_t)op->n_rows, ld = (size_t)d->ld_parts * sizeof(head_part),
-                 n_judge = (size_t)op->n_judge * sizeof(float);
+                 n_judge = (size_t)op->n_judge * sizeof(float), n_all = rows * (size_t)op->n_best, most = DEVICE_BEST,
+                 n_best = n_all < most ? n_all : most; /* without those of rows that pad */
     const size_t n_chunks = (size_t)(op->n_ids + HEAD_CHUNK - 1) / HEAD_CHUNK,
                  n = (op->whole ? 1 : n_chunks) * sizeof(head_part);
     int rc = cudaMemcpy2DAsync(d->host.parts + d->steps[d->i_step].row, n, d->parts + (op->whole ? n_chunks : 0), ld, n,
                                rows, cudaMemcpyDeviceToHost, d->stream);
     if (rc == 0 && n_judge)
         rc = cudaMemcpyAsync(d->host.judged, d->judged, rows * n_judge, cudaMemcpyDeviceToHost, d->stream);
+    if (rc == 0 && op->asks)
+        rc = cudaMemcpy2DAsync(d->host.picks, sizeof *d->picks, d->picks + n_chunks,
+                               (size_t)d->ld_parts * sizeof *d->picks, sizeof *d->picks, rows, cudaMemcpyDeviceToHost,
+                               d->stream);
+    if (rc == 0 && op->asks && n_best)
+        rc = cudaMemcpyAsync(d->host.best, d->best, n_best * sizeof *d->best, cudaMemcpyDeviceToHost, d->stream);
     return rc;
 }
 
@@ -312,7 +323,7 @@ static void run_ops(device *d, size_t from, bool padded, int n_words)
     if (r && r->graph) {
         for (size_t i = from; i < d->next; i++) {
             if (begins_step(d, i)) enter_step(d, d->i_step + 1, true);
-            if (d->ops[i].kind == DEVICE_READY) note_ready(d, &d->ops[i]);
+            if (d->ops[i].kind == DEVICE_READY) note_ready(d, &d->ops[i], false);
         }
         check(d, cudaGraphLaunch(r->graph, d->stream));
     } else {
@@ -402,10 +413,19 @@ static void cuda_head(device *d, head_part *parts, float *judged)
     memcpy(judged, d->host.judged, n * (size_t)op->n_judge * sizeof *judged);
 }
 
+static void cuda_chosen(device *d, head_pick *picks, device_best *best)
+{
+    const size_t n = (size_t)d->n_headed;
+    memcpy(picks, d->host.picks, n * sizeof *picks);
+    memcpy(best, d->host.best, n * (size_t)d->ops.back().n_best * sizeof *best);
+}
+
 static void cuda_logits(device *d, float *out, size_t ld, int i_matrix, int row, int n_rows, int i_panel, int n)
 {
     const int n_panels = (n + PANEL - 1) / PANEL;
     if (!enter(d) || n_rows == 0) return;
+    d->after_kernel = false;
+    if (d->is_latent) check(d, run_ready(d, &d->latent));
     if (check(d, run_product(d, i_matrix, row, n_rows, i_panel, n_panels, d->logits, HEAD_CHUNK, alone_on(d))))
         copy_rows(d, out, ld, d->logits, HEAD_CHUNK, n_rows, n_panels * PANEL, cudaMemcpyDeviceToHost);
 }
@@ -565,6 +585,7 @@ static device_table table_of()
     t.exchanges = cuda_exchanges;
     t.comm_abort = cuda_comm_abort;
     t.matrix_bytes = cuda_matrix_bytes;
+    t.chosen = cuda_chosen;
     t.next = cuda_next;
     return t;
 }

@@ -16,7 +16,8 @@
 
 struct launch_on {
     cudaStream_t stream;
-    bool beside = false; /* the work before it in the stream is a kernel, which calls let_next_begin */
+    bool beside = false;  /* the work before it in the stream is a kernel, which calls let_next_begin */
+    unsigned cluster = 1; /* blocks beside each other that run together */
 };
 
 #ifdef __CUDACC__
@@ -24,17 +25,40 @@ struct launch_on {
 template <class... P, class... A>
 static int pf_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t n_shared, launch_on on, const A &...args)
 {
-    cudaLaunchAttribute beside = {};
-    beside.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    beside.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute attributes[2] = {};
     cudaLaunchConfig_t c = {};
     c.gridDim = grid;
     c.blockDim = block;
     c.dynamicSmemBytes = n_shared;
     c.stream = on.stream;
-    c.attrs = &beside;
-    c.numAttrs = on.beside;
+    c.attrs = attributes;
+    if (on.cluster > 1) {
+        attributes[c.numAttrs].id = cudaLaunchAttributeClusterDimension;
+        attributes[c.numAttrs++].val.clusterDim = {on.cluster, 1, 1};
+    }
+    if (on.beside) {
+        attributes[c.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attributes[c.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
     return cudaLaunchKernelEx(&c, kernel, static_cast<P>(args)...);
+}
+
+/* Clusters that the card has room for at once; 0 also where it has none of this size. */
+template <class... P> static int pf_clusters(void (*kernel)(P...), unsigned cluster, unsigned block, size_t n_shared)
+{
+    cudaLaunchAttribute size = {};
+    size.id = cudaLaunchAttributeClusterDimension;
+    size.val.clusterDim = {cluster, 1, 1};
+    cudaLaunchConfig_t c = {};
+    c.gridDim = cluster;
+    c.blockDim = block;
+    c.dynamicSmemBytes = n_shared;
+    c.attrs = &size;
+    c.numAttrs = 1;
+    int n = 0;
+    if (cudaOccupancyMaxActiveClusters(&n, kernel, &c) == cudaSuccess) return n;
+    (void)cudaGetLastError();
+    return 0;
 }
 
 /* 0, or a cudaError_t. `kernel` is a name without commas: a template goes through a variable. */
@@ -200,6 +224,52 @@ template <int N> static __device__ __forceinline__ void copies_wait()
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+static __device__ __forceinline__ constexpr bool has_clusters()
+{
+    return has_bulk_copies();
+}
+
+/* Of this block in its cluster. */
+static __device__ __forceinline__ int cluster_rank()
+{
+    int rank = 0;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+    return rank;
+}
+
+/* All threads of a cluster meet, in two steps; what each wrote before the first all see behind the second. */
+static __device__ __forceinline__ void cluster_arrive()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+
+static __device__ __forceinline__ void cluster_wait()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+/* What block `rank` of the cluster has where this one has *at, in dynamic shared memory. */
+static __device__ __forceinline__ float load_of_rank(const float *at, int rank)
+{
+    float v = 0.0f;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("{ .reg .u32 there; mapa.shared::cluster.u32 there, %1, %2; ld.shared::cluster.f32 %0, [there]; }"
+                 : "=f"(v)
+                 : "r"(shared_address(at)), "r"(rank)
+                 : "memory");
+#else
+    (void)at;
+    (void)rank;
+#endif
+    return v;
+}
+
 /* 16 bytes that are read once: they leave L1 alone. */
 static __device__ __forceinline__ uint4 load_once(const uint4 *at)
 {
@@ -218,12 +288,42 @@ template <class... P, class... A>
 static int pf_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t n_shared, launch_on on,
                      const A &...args)
 {
-    return emulated_launch(name, kernel, grid, block, n_shared, on.stream, on.beside, args...);
+    return emulated_launch(name, kernel, grid, block, n_shared, {on.stream, on.beside, on.cluster}, args...);
 }
 
 #define PF_LAUNCH(kernel, grid, block, n_shared, on, ...)                                                              \
     pf_launch(#kernel, kernel, grid, block, n_shared, on, __VA_ARGS__)
 #define PF_DYNAMIC_SHARED(T, name) T *name = static_cast<T *>(emulated_here.shared)
+
+template <class... P> static int pf_clusters(void (*)(P...), unsigned, unsigned, size_t)
+{
+    return emulated_clusters();
+}
+
+static inline bool has_clusters()
+{
+    return emulated_generation() >= 9;
+}
+
+static inline int cluster_rank()
+{
+    return emulated_cluster_rank();
+}
+
+static inline void cluster_arrive()
+{
+    emulated_cluster_arrive();
+}
+
+static inline void cluster_wait()
+{
+    emulated_cluster_wait();
+}
+
+static inline float load_of_rank(const float *at, int rank)
+{
+    return *static_cast<float *>(emulated_cluster_at(const_cast<float *>(at), rank));
+}
 
 static inline uint4 load_once(const uint4 *at)
 {

@@ -16,8 +16,6 @@
 #include "worker/engine/sample.h"
 #include "worker/engine/timed.h"
 
-enum { MORE = 8 /* times as many ids are offered when those of before do not reach a cut */ };
-
 int engine_open(struct engine **out, const struct engine_config *c, struct err *err)
 {
     struct engine *e = calloc(1, sizeof *e);
@@ -312,12 +310,13 @@ static int run_steps(struct engine *e, const struct engine_span *span, int n_ste
         atomic_store(&e->bad_entry[i], span->bad_entry ? span->bad_entry[i] : ENGINE_NOT_BAD);
     if (e->pair.synthetic) return timed_pass(e, answers, err);
     head_note_wanted(e);
-    assert(e->n_steps == 1 || (e->n_steps <= engine_steps_most(e) && e->on_device && !e->n_judge_max));
+    assert(e->n_steps == 1 || (e->n_steps <= engine_steps_most(e) && e->on_device && !e->n_judge_max && !e->n_best &&
+                               !e->any_samples));
     int rc = run(e, e->device ? forward_device_run : forward_run, err);
     if (rc != OK || !e->heads) return rc;
     while (!sample_answers(e)) { /* a flat distribution: more ids than usual may be chosen */
-        e->n_best = e->n_best < e->n_ids / MORE ? e->n_best * MORE : e->n_ids;
-        rc = run(e, head_run, err);
+        head_ask_more(e);
+        rc = run(e, e->on_device ? forward_device_head_again : head_run, err);
         if (rc != OK) return rc;
     }
     *answers = e->answers;

@@ -129,8 +129,8 @@ int engine_run(struct engine *e, const struct engine_span *span, const struct ve
 
 /* A pass of steps, which follow one another on the device. The wanted rows of the first have a row in each further one,
  * in their order, each at the next position: its id is the one chosen before. These rows are behind those of the first
- * step, and all wanted ones are greedy and ask for nothing but the next id. Of x those of the first step come, and none
- * go. Bits and errors are those of single passes. */
+ * step, and all wanted ones are greedy, have no extra ids and ask for nothing but the next id. Of x those of the first
+ * step come, and none go. Bits and errors are those of single passes. */
 int engine_steps(struct engine *e, const struct engine_row *rows, int n_rows, int n_steps, float *x,
                  const struct verdict_row **answers, struct err *err);
 int engine_steps_most(const struct engine *e); /* after engine_load; 1: it cannot */

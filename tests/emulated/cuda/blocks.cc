@@ -1,4 +1,4 @@
-/* blocks.cc -- grids, blocks, threads as fibers, and where threads meet. Fibers switch by a few instructions of x86-64,
+/* blocks.cc -- grids, clusters, blocks, threads as fibers, and where threads meet. Fibers switch by a few instructions of x86-64,
  * because ucontext asks the kernel each time, and a block of 256 threads switches thousands of times. */
 #include "blocks.h"
 
@@ -32,7 +32,7 @@ emulated_place emulated_here;
 namespace
 {
 
-enum state { READY, IN_WARP, IN_BARRIER, IN_INPUTS, ENDED };
+enum state { READY, IN_WARP, IN_BARRIER, IN_CLUSTER, IN_INPUTS, ENDED };
 
 struct copy {
     void *to;
@@ -53,6 +53,7 @@ struct fiber {
     std::unique_ptr<char[]> stack;
     state now;
     bool waited;                           /* for its inputs */
+    int n_arrived, n_met;                  /* at the cluster's barrier; and has waited for the others there */
     std::vector<copy> open;                /* copies of the next group */
     std::vector<std::vector<copy>> groups; /* under way, oldest first */
     dim3 thread;
@@ -64,7 +65,19 @@ struct warp {
     const char *what;
 };
 
+struct block_state;
+
+struct cluster_state {
+    std::vector<block_state> blocks; /* one of them is `b` while it runs */
+    bool apart = false;              /* other blocks run between: static shared memory is kept */
+    int n_threads = 0, n_arrived = 0, n_met = 0;
+};
+
 struct block_state {
+    cluster_state *cluster = nullptr;
+    int rank = 0;
+    bool ended = false;
+    int read_at = -1; /* by others of the cluster: how often they had arrived at its barrier */
     const emulated_kernel *kernel = nullptr;
     emulated_place place;
     std::unique_ptr<char[]> shared; /* dynamic */
@@ -165,6 +178,7 @@ void start_fiber(fiber *f)
     f->stack_pointer = at;
     f->now = READY;
     f->waited = false;
+    f->n_arrived = f->n_met = 0;
     f->open.clear();
     f->groups.clear();
 }
@@ -216,6 +230,9 @@ void check_all_ended()
         emulated_fail("warp %d: %s of lanes %08x is reached by lanes %08x alone", in_warp / EMULATED_WARP, w->what,
                       w->mask, w->arrived);
     }
+    if (b.cluster->n_arrived || (n_ended < b.n && !b.n_waiting))
+        emulated_fail("the cluster's barrier is reached by %d of %d threads", b.cluster->n_arrived,
+                      b.cluster->n_threads);
     if (b.n_waiting)
         emulated_fail("the barrier of %s:%d is reached by %d of %d threads; %d have ended", b.file, b.line, b.n_waiting,
                       b.n, n_ended);
@@ -228,29 +245,60 @@ void check_all_ended()
     }
 }
 
+/* Takes a block's place, or gives it back. */
+void enter(block_state *of)
+{
+    std::swap(b, *of);
+    emulated_here = b.place;
+    if (b.cluster->apart && n_fixed()) memcpy(__start_emulated_shared, b.fixed.data(), n_fixed());
+}
+
+void leave(block_state *of)
+{
+    b.place = emulated_here;
+    if (b.cluster->apart) b.fixed.assign(__start_emulated_shared, __start_emulated_shared + n_fixed());
+    std::swap(b, *of);
+}
+
+void wake_all(state of)
+{
+    const size_t before = b.queue.size();
+    for (int i = 0; i < b.n; i++)
+        if (b.fibers[i].now == of && (of != IN_CLUSTER || b.fibers[i].n_met <= b.cluster->n_met)) wake(i);
+    if (b.queue.size() != before) shuffle(b.queue);
+}
+
 /* As far as they come. */
 void run_threads()
 {
+    bool ended = true;
     while (!b.queue.empty()) {
         int i = b.queue.back();
         b.queue.pop_back();
         resume(i);
     }
+    for (int i = 0; i < b.n; i++) ended = ended && b.fibers[i].now == ENDED;
+    if (ended && !b.ended && b.read_at >= b.cluster->n_met)
+        emulated_fail("the block ends while others of its cluster may read its shared memory");
+    b.ended = ended;
 }
 
-/* The block that waits takes its place again, and its inputs are there. */
-void go_on(block_state *of)
+/* Blocks in turns, until none comes further. */
+void run_cluster(cluster_state *c)
 {
-    std::swap(b, *of);
-    emulated_here = b.place;
-    if (n_fixed()) memcpy(__start_emulated_shared, b.fixed.data(), n_fixed());
-    b.early = false;
-    for (int i = 0; i < b.n; i++)
-        if (b.fibers[i].now == IN_INPUTS) wake(i);
-    shuffle(b.queue);
-    run_threads();
-    check_all_ended();
-    std::swap(b, *of);
+    std::vector<int> order(c->blocks.size());
+    std::iota(order.begin(), order.end(), 0);
+    for (bool goes = true; goes;) {
+        goes = false;
+        shuffle(order);
+        for (int i : order) {
+            enter(&c->blocks[(size_t)i]);
+            wake_all(IN_CLUSTER);
+            goes = goes || !b.queue.empty();
+            run_threads();
+            leave(&c->blocks[(size_t)i]);
+        }
+    }
 }
 
 } // namespace
@@ -281,56 +329,126 @@ void emulated_fail(const char *format, ...)
     abort();
 }
 
-struct emulated_block {
+struct emulated_cluster : cluster_state {
+    const emulated_kernel *kernel;
     int index;
-    block_state state;
-    ~emulated_block()
+
+    emulated_cluster(const emulated_kernel *k, int i, bool early) : kernel(k), index(i)
     {
-        state.kernel = nullptr;
-        spare.push_back(std::move(state));
+        apart = early || k->cluster > 1;
+        blocks.resize(k->cluster);
+        for (size_t rank = 0; rank < blocks.size(); rank++) {
+            block_state *of = &blocks[rank];
+            if (!spare.empty()) {
+                *of = std::move(spare.back());
+                spare.pop_back();
+            }
+            std::swap(b, *of);
+            b.cluster = this;
+            b.rank = (int)rank;
+            b.early = b.ended = false;
+            b.read_at = -1;
+            start_block(k, index * (int)k->cluster + (int)rank);
+            n_threads += b.n;
+            leave(of);
+        }
+    }
+
+    void run(bool early)
+    {
+        for (block_state &of : blocks) {
+            enter(&of);
+            b.early = early;
+            wake_all(IN_INPUTS);
+            leave(&of);
+        }
+        run_cluster(this);
+        if (early) return;
+        for (block_state &of : blocks) {
+            enter(&of);
+            check_all_ended();
+            leave(&of);
+        }
+    }
+
+    ~emulated_cluster()
+    {
+        for (block_state &of : blocks) {
+            of.kernel = nullptr;
+            spare.push_back(std::move(of));
+        }
     }
 };
 
+static int n_clusters(const emulated_kernel *k)
+{
+    return (int)(k->grid.x * k->grid.y * k->grid.z / k->cluster);
+}
+
 void emulated_begin(emulated_kernel *k)
 {
-    const int n = (int)(k->grid.x * k->grid.y * k->grid.z), first = (int)emulated_random((uint32_t)n);
+    const int n = n_clusters(k), first = (int)emulated_random((uint32_t)n);
     for (int i = 0; i <= (int)emulated_random(2) && i < n; i++) {
-        std::shared_ptr<emulated_block> of(new emulated_block);
-        of->index = (first + i) % n;
-        if (!spare.empty()) {
-            of->state = std::move(spare.back());
-            spare.pop_back();
-        }
-        std::swap(b, of->state);
-        b.early = true;
-        start_block(k, of->index);
-        run_threads();
-        b.place = emulated_here;
-        b.fixed.assign(__start_emulated_shared, __start_emulated_shared + n_fixed());
-        std::swap(b, of->state);
-        k->begun.push_back(of);
+        k->begun.push_back(std::make_shared<emulated_cluster>(k, (first + i) % n, true));
+        k->begun.back()->run(true);
     }
 }
 
 void emulated_run(emulated_kernel *k)
 {
-    std::vector<int> blocks(k->grid.x * k->grid.y * k->grid.z);
-    std::iota(blocks.begin(), blocks.end(), 0);
-    shuffle(blocks);
-    for (int i : blocks) {
-        emulated_block *of = nullptr;
+    std::vector<int> clusters((size_t)n_clusters(k));
+    std::iota(clusters.begin(), clusters.end(), 0);
+    shuffle(clusters);
+    for (int i : clusters) {
+        std::shared_ptr<emulated_cluster> of;
         for (auto &begun : k->begun)
-            if (begun->index == i) of = begun.get();
-        if (of) {
-            go_on(&of->state);
-            continue;
-        }
-        start_block(k, i);
-        run_threads();
-        check_all_ended();
+            if (begun->index == i) of = begun;
+        if (!of) of = std::make_shared<emulated_cluster>(k, i, false);
+        of->run(false);
     }
     k->begun.clear();
-    b.kernel = nullptr;
+}
+
+/* ---- clusters ---- */
+
+int emulated_cluster_rank()
+{
+    return b.rank;
+}
+
+void emulated_cluster_arrive()
+{
+    fiber *f = &b.fibers[b.current];
+    cluster_state *c = b.cluster;
+    if (f->n_arrived != f->n_met) emulated_fail("a thread arrives at the cluster's barrier and has not waited there");
+    f->n_arrived++;
+    if (++c->n_arrived < c->n_threads) return;
+    c->n_arrived = 0;
+    c->n_met++;
+    wake_all(IN_CLUSTER);
+}
+
+void emulated_cluster_wait()
+{
+    fiber *f = &b.fibers[b.current];
+    if (f->n_arrived == f->n_met) emulated_fail("a thread waits at the cluster's barrier and has not arrived there");
+    if (b.cluster->n_met < ++f->n_met) wait_in(IN_CLUSTER);
+}
+
+void *emulated_cluster_at(void *p, int rank)
+{
+    const size_t at = (size_t)((char *)p - b.shared.get());
+    cluster_state *c = b.cluster;
+    if (rank < 0 || rank >= (int)c->blocks.size())
+        emulated_fail("block %d of a cluster of %zu", rank, c->blocks.size());
+    if (at >= b.kernel->n_shared) emulated_fail("an address of a cluster that is not in dynamic shared memory");
+    if (rank == b.rank) return p;
+    block_state *of = &c->blocks[(size_t)rank];
+    if (c->n_met == 0) emulated_fail("block %d of the cluster may not have begun", rank);
+    if (of->ended) emulated_fail("block %d has ended while others of its cluster may read its shared memory", rank);
+    const int n = b.fibers[b.current].n_arrived;
+    of->read_at = of->read_at > n ? of->read_at : n;
+    return of->shared.get() + at;
 }
 
 void emulated_wait_for_inputs()

@@ -7,20 +7,21 @@
 #include <memory>
 #include <vector>
 
-struct emulated_block; /* one that has begun, and waits for its inputs */
+struct emulated_cluster; /* blocks that have begun, and wait for their inputs */
 
 struct emulated_kernel { /* a launch */
     const char *name;
     dim3 grid, block;
     size_t n_shared;
+    unsigned cluster; /* blocks beside each other along x that run together */
     std::function<void()> body;
     bool beside; /* it may begin before the kernel before it in the stream is done */
-    std::vector<std::shared_ptr<emulated_block>> begun;
+    std::vector<std::shared_ptr<emulated_cluster>> begun;
 };
 
-/* Runs every block of a grid, in an order drawn from the seed. */
+/* Runs every cluster of a grid, in an order drawn from the seed. */
 void emulated_run(emulated_kernel *k);
-/* Begins a block or two of it, each until its threads wait for inputs. What that reads is from before the kernels that
+/* Begins a cluster or two of it, each until its threads wait for inputs. What that reads is from before the kernels that
  * have not run yet. */
 void emulated_begin(emulated_kernel *k);
 

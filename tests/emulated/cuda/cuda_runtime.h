@@ -6,10 +6,11 @@
  *
  * Nothing runs at its launch: work of a stream runs when the host waits, one piece a query, for one host thread at a
  * time. So a host that reads too early sees what was there. Threads of a block run in a drawn order, one at a time,
- * each until a barrier or an operation of its warp: a barrier that is missing shows in the results. Of a kernel that
- * may begin beside the one before it, some blocks do so, before that one has done anything. Errors of the
- * program end it with one line: a barrier or a warp's operation that not all threads reach (also those that have
- * ended), threads that meet at different ones, too much shared memory, a launch that no card takes.
+ * each until a barrier or an operation of its warp: a barrier that is missing shows in the results. Blocks of a cluster
+ * take turns likewise, each as far as its threads come. Of a kernel that may begin beside the one before it, some blocks
+ * do so, before that one has done anything. Errors of the program end it with one line: a barrier or a warp's operation
+ * that not all threads reach (also those that have ended), threads that meet at different ones, too much shared memory,
+ * a launch that no card takes.
  *
  * Memory: device memory and shared memory begin as 0xff bytes, NaN as floats. Global and dynamic shared memory are of
  * exact size, so that AddressSanitizer sees what is out of bounds. Static shared arrays are for functions that are no
@@ -18,6 +19,7 @@
  * CUDA_EMULATED_SEED: of the orders, read when a stream is made, as is CUDA_EMULATED_GENERATION. CUDA_EMULATED_BYTES:
  * memory of the device. CUDA_EMULATED_LOST=n: the device is lost at its n-th piece of work. CUDA_EMULATED_DEVICES=n: so
  * many, which differ by their place alone; CUDA_VISIBLE_DEVICES is then a list of those that are seen.
+ * CUDA_EMULATED_CLUSTERS=n: clusters that it has room for at once, 2 but for that.
  * CUDA_EMULATED_COUNTS=file: gets a line when a stream ends, of graphs launched so far, kernels, and blocks that began
  * early.
  */
@@ -82,11 +84,19 @@ int emulated_lane_index();
  * must come here. */
 void emulated_wait_for_inputs();
 
+/* Blocks of a cluster: all their threads meet at its barrier, in two steps. emulated_cluster_at: where block `rank` has
+ * what is at p in this one's dynamic shared memory. It is an error to reach there before the cluster has met (that block
+ * may not have begun), and for a block to end when it has not met since others could read what it has. */
+int emulated_cluster_rank();
+void emulated_cluster_arrive();
+void emulated_cluster_wait();
+void *emulated_cluster_at(void *p, int rank);
+
 /* Copies to shared memory, of multiples of 16 bytes: what they fill is 0xff until a wait that names them, and only then
  * is their source read. A bulk copy is counted by a barrier (mbarrier), whose phase ends once `count` threads have
  * arrived and the bytes that they expect are there; copies of a thread (cp.async) come in groups. A block that ends
  * with copies under way, and a wait that nothing can end, are errors. */
-int emulated_generation(); /* 9, or 8, without bulk copies and kernels beside each other, and with less shared memory */
+int emulated_generation(); /* 9, or 8, without bulk copies, clusters and kernels beside each other, and with less shared memory */
 void emulated_barrier_open(uint64_t *at, unsigned count);
 void emulated_barrier_expect(uint64_t *at, unsigned n_bytes); /* arrives */
 void emulated_barrier_wait(uint64_t *at, int parity);
@@ -254,8 +264,14 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t ld_to, const void *from, size_t l
                               cudaMemcpyKind kind, cudaStream_t s); /* bytes */
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t s);
 cudaError_t emulated_attribute(const void *kernel, cudaFuncAttribute which, int value);
+struct emulated_how {
+    cudaStream_t stream;
+    bool beside; /* programmatic stream serialization */
+    unsigned cluster = 1;
+};
 cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, dim3 block, size_t n_shared,
-                             cudaStream_t s, bool beside, std::function<void()> body);
+                             const emulated_how &how, std::function<void()> body);
+int emulated_clusters(); /* that the card has room for at once */
 
 /* While a stream captures, its work goes into the graph; a launch of the graph is the same work again, later. */
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
@@ -282,13 +298,13 @@ template <class K> cudaError_t cudaFuncSetAttribute(K *kernel, cudaFuncAttribute
     return emulated_attribute((const void *)kernel, which, value);
 }
 
-/* Arguments are copied at the launch, as the card's are. beside: programmatic stream serialization. */
+/* Arguments are copied at the launch, as the card's are. */
 template <class... P, class... A>
 cudaError_t emulated_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t n_shared,
-                            cudaStream_t s, bool beside, A... args)
+                            const emulated_how &how, A... args)
 {
     std::tuple<P...> copied(static_cast<P>(args)...);
-    return emulated_enqueue(name, (const void *)kernel, grid, block, n_shared, s, beside,
+    return emulated_enqueue(name, (const void *)kernel, grid, block, n_shared, how,
                             [kernel, copied] { std::apply(kernel, copied); });
 }
 

@@ -3,11 +3,11 @@
 
     cuda_sass.py MODULE CUOBJDUMP
 
-Prints a table by format, rows and panels of a warp. A hot loop is the innermost loop around tensor instructions.
+Prints a table by format, rows, panels of a warp, and whether blocks go by clusters, which sm_80 has not. A hot loop is
+the innermost loop around tensor instructions.
 Budgets are the issue slots that a Hopper card has while it reads a weight at full speed (4 schedulers, 132
 multiprocessors at 1.98 GHz, 4.4 TB/s); aims are what a hand-made loop of this arithmetic takes with two panels a warp
-(PERFORMANCE.md), and 1.2 times that is the bound. Forms without an aim, and the one that misses it, must have no more
-than in November 2026 (MOST).
+(PERFORMANCE.md), and 1.2 times that is the bound. Forms without an aim must have no more than in November 2026 (MOST).
 """
 import collections
 import os
@@ -24,10 +24,11 @@ AIMS = {  # by rows, of two panels
     "Q6_K": {8: 2.74, 32: 3.24}, "Q8_0": {8: 1.89, 32: 2.36}, "BF16": {8: 0.39, 32: 0.84},
 }
 MOST = {  # by rows and panels, by bits
-    (8, 1): {4: 3.1, 5: 3.4, 6: 3.45, 8: 3.0, 16: 1.5}, (8, 2): {4: 2.32, 5: 2.6, 16: .51},
-    (16, 2): {4: 2.45, 5: 2.75, 6: 2.8, 8: 2.3, 16: .67}, (32, 2): {4: 2.75, 5: 3.05, 16: .98},
+    (8, 1): {4: 3.1, 5: 3.4, 6: 3.45, 8: 3.0, 16: 1.5}, (8, 2): {4: 2.32, 5: 2.6, 16: .468},
+    (16, 2): {4: 2.45, 5: 2.75, 6: 2.8, 8: 2.3, 16: .62}, (32, 2): {4: 2.75, 5: 3.05, 16: .93},
     (16, 1): {16: 1.6}, (32, 1): {16: 2.0}, (64, 1): {4: 4.5, 5: 4.8, 6: 4.75, 8: 4.3, 16: 2.7},
 }
+CLUSTERS_64 = {4: 4.85, 5: 5.15, 6: 5.3, 8: 4.8, 16: 3.15}  # others as without clusters
 
 
 def sass(module, cuobjdump):
@@ -69,30 +70,39 @@ def main():
     wrong, rows, n_products = [], {}, collections.Counter()
     for (arch, name), body in sass(module, cuobjdump).items():
         inside = hot_loop(body)
-        match = re.match(r"_Z\w*?2mmIL5quant(\d+)ELi(\d+)ELi(\d+)E", name)
-        form, n_rows, n_panels = (FORMS[int(match[1])], 8 * int(match[2]), int(match[3])) if match else (name, 0, 0)
+        match = re.match(r"_Z\w*?(2mm|10mm_cluster)IL5quant(\d+)ELi(\d+)ELi(\d+)E", name)
+        form, n_rows, n_panels = (FORMS[int(match[2])], 8 * int(match[3]), int(match[4])) if match else (name, 0, 0)
+        clusters = bool(match) and "cluster" in match[1]
         if any(re.search(r"\b(LDL|STL)\b", text) for text in inside):
             wrong.append(f"{arch} {form}, {n_rows} rows: local memory in its hot loop")
         if not match:
             continue
         n_products[arch] += 1
         n, n_mma = sum(not text.startswith("NOP") for text in inside), sum("HMMA" in text for text in inside)
+        if clusters and arch == "sm_80":
+            continue
         if n_mma:
-            rows[form, n_rows, n_panels, arch] = n * n_rows / (64 * n_mma)  # a mma: 256 weights, 8 rows, by 32 lanes
+            of_weight = n * n_rows / (64 * n_mma)  # a mma: 256 weights, 8 rows, by 32 lanes
+            rows[form, n_rows, n_panels, clusters, arch] = of_weight
         else:
             wrong.append(f"{arch} {form}, {n_rows} rows: no loop with tensor instructions")
     print("instructions of a lane for each weight\n"
-          f"{'format':8}{'rows':>6}{'panels':>8}{'sm_80':>8}{'sm_90a':>8}{'aim':>8}{'budget':>8}")
-    for form, n_rows, n_panels in sorted({key[:3] for key in rows}):
-        got, aim = rows.get((form, n_rows, n_panels, "sm_90a"), 0), AIMS.get(form, {}).get(n_rows)
+          f"{'format':8}{'rows':>6}{'panels':>8}{'':10}{'sm_80':>8}{'sm_90a':>8}{'aim':>8}{'budget':>8}")
+    for form, n_rows, n_panels, clusters in sorted({key[:4] for key in rows}):
+        key = form, n_rows, n_panels, clusters
+        got, aim = rows.get((*key, "sm_90a"), 0), AIMS.get(form, {}).get(n_rows)
         aim, bits = aim if n_panels == 2 else None, BITS.get(form, 4)
         most = max(MOST[n_rows, n_panels].get(bits, 0), 1.2 * (aim or 0))
-        print(f"{form:8}{n_rows:6}{n_panels:8}{rows.get((form, n_rows, n_panels, 'sm_80'), 0):8.2f}{got:8.2f}"
+        if clusters and n_rows == 64:
+            most = CLUSTERS_64[bits]
+        print(f"{form:8}{n_rows:6}{n_panels:8}{'  clusters' if clusters else '':10}"
+              f"{rows.get((*key, 'sm_80'), 0):8.2f}{got:8.2f}"
               f"{f'{aim:.2f}' if aim else '-':>8}{BUDGETS[bits]:8.2f}"
               f"{'   misses 1.2 times the aim' if aim and got > 1.2 * aim else ''}"
               f"{'   over the budget' if got > BUDGETS[bits] else ''}")
         if got > most:
-            wrong.append(f"{form}, {n_rows} rows, {n_panels} panels: {got:.2f} instructions a weight, over {most:.2f}")
+            wrong.append(f"{form}, {n_rows} rows, {n_panels} panels{', clusters' if clusters else ''}: "
+                         f"{got:.2f} instructions a weight, over {most:.2f}")
     if not n_products["sm_90a"] or n_products["sm_90a"] != n_products["sm_80"]:
         wrong.append(f"products: {dict(n_products)}, expected as many for sm_80 as for sm_90a")
     print("\n".join(wrong), end="\n" if wrong else "")

@@ -12,7 +12,7 @@
 
 #include "blocks.h"
 
-enum { SHARED_BYTES = 48 << 10, MAX_BLOCK = 1024 };
+enum { SHARED_BYTES = 48 << 10, MAX_BLOCK = 1024, MAX_CLUSTER = 8 };
 
 static int generation_asked()
 {
@@ -358,8 +358,14 @@ cudaError_t emulated_attribute(const void *kernel, cudaFuncAttribute which, int 
     return cudaSuccess;
 }
 
+int emulated_clusters()
+{
+    const char *n = getenv("CUDA_EMULATED_CLUSTERS");
+    return generation_asked() < 9 ? 0 : n ? atoi(n) : 2;
+}
+
 cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, dim3 block, size_t n_shared,
-                             cudaStream_t s, bool beside, std::function<void()> body)
+                             const emulated_how &how, std::function<void()> body)
 {
     guard lock(mutex);
     auto allowed = d.shared.find(kernel);
@@ -369,12 +375,15 @@ cudaError_t emulated_enqueue(const char *name, const void *kernel, dim3 grid, di
         emulated_fail("%s is launched with blocks of %u threads", name, n_threads);
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535)
         emulated_fail("%s is launched with a grid of (%u, %u, %u)", name, grid.x, grid.y, grid.z);
-    if (beside && emulated_generation() < 9)
+    if (how.beside && emulated_generation() < 9)
         emulated_fail("%s is launched beside a kernel on a card that cannot", name);
+    if (how.cluster == 0 || how.cluster > MAX_CLUSTER || grid.x % how.cluster ||
+        (how.cluster > 1 && emulated_generation() < 9))
+        emulated_fail("%s is launched in clusters of %u, a grid of %u", name, how.cluster, grid.x);
     if (n_shared > most)
         emulated_fail("%s is launched with %zu bytes of shared memory, it may have %zu", name, n_shared, most);
-    emulated_kernel k = {name, grid, block, n_shared, std::move(body), beside, {}};
-    add(s, piece{nullptr, std::make_shared<emulated_kernel>(std::move(k))});
+    emulated_kernel k = {name, grid, block, n_shared, how.cluster, std::move(body), how.beside, {}};
+    add(how.stream, piece{nullptr, std::make_shared<emulated_kernel>(std::move(k))});
     return d.sticky;
 }
 

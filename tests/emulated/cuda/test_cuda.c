@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "kernels/cuda/pf_cuda.h"
+#include "kernels/noise.h"
 #include "proto/clock.h"
 #include "tests/lib/device_steps.h"
 #include "tests/lib/grid.h"
@@ -18,7 +19,7 @@
 #include "tests/lib/tiny.h"
 #include "worker/engine/engine.h"
 
-enum { MAX_ROWS = 64, N_OUT = 40, N_PANELS = 3, N_CTX = 320, MOST_IN = 2304, MOST_EMBD = 512 };
+enum { MAX_ROWS = 64, MORE_ROWS = 65, N_OUT = 40, N_PANELS = 3, HEAD_SIZE = N_PANELS * PANEL, N_CTX = 320, MOST_IN = 2304, MOST_EMBD = 512 };
 #define CLEAR 0.25f /* a margin in ln p that no rounding of 11 bits turns */
 
 /* Of all products of the test, of its toys' rows, and what the device says of itself, by Hopper's tensor cores. They
@@ -70,15 +71,28 @@ static void product_free(struct product *p)
     free(p->x);
 }
 
+static int fill_matrix(struct device *d, const struct product *p)
+{
+    const int matrix = table->matrix(d, p->type, p->n_in, N_OUT);
+    assert_true(matrix >= 0);
+    for (int i = 0; i < N_PANELS; i++) {
+        const void *rows[PANEL] = {NULL};
+        for (int j = 0; j < PANEL && i * PANEL + j < N_OUT; j++)
+            rows[j] = p->rows + (size_t)(i * PANEL + j) * hard_row_bytes(p->type, p->n_in);
+        table->fill(d, matrix, i, rows);
+    }
+    return matrix;
+}
+
 /* A device with the matrix; another seed, another order of blocks and threads. */
 static struct device *device_of(const struct product *p, const char *seed, int *matrix)
 {
     const char *why = "";
-    const struct device_shape shape = {.max_rows = MAX_ROWS,
+    const struct device_shape shape = {.max_rows = MORE_ROWS,
                                        .n_embd = p->n_in,
                                        .n_head = 1,
                                        .n_head_kv = 1,
-                                       .d_head = 8,
+                                       .d_head = HEAD_SIZE,
                                        .n_ff = 8,
                                        .n_caches = 1,
                                        .n_slots = 1,
@@ -90,22 +104,15 @@ static struct device *device_of(const struct product *p, const char *seed, int *
     setenv("CUDA_EMULATED_SEED", seed, 1);
     struct device *d = table->open(&shape, &why);
     if (!d) fail_msg("%s", why);
-    *matrix = table->matrix(d, p->type, p->n_in, N_OUT);
-    assert_true(*matrix >= 0);
-    for (int i = 0; i < N_PANELS; i++) {
-        const void *rows[PANEL] = {NULL};
-        for (int j = 0; j < PANEL && i * PANEL + j < N_OUT; j++)
-            rows[j] = p->rows + (size_t)(i * PANEL + j) * hard_row_bytes(p->type, p->n_in);
-        table->fill(d, *matrix, i, rows);
-    }
+    *matrix = fill_matrix(d, p);
     return d;
 }
 
 /* out[n, N_PANELS * PANEL] of rows which[0..n). */
 static void multiply(struct device *d, const struct product *p, int matrix, const int *which, int n, float *out)
 {
-    static struct device_row rows[MAX_ROWS];
-    static float x[MAX_ROWS * MOST_IN], cs[2 * MAX_ROWS * 8];
+    static struct device_row rows[MORE_ROWS];
+    static float x[MORE_ROWS * MOST_IN], cs[2 * MORE_ROWS * HEAD_SIZE];
     const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 3};
     for (int i = 0; i < n; i++) {
         rows[i] = (struct device_row){.bad = -1};
@@ -156,11 +163,33 @@ static void check_row(struct device *d, const struct product *p, int matrix)
             fail_msg("format %d, value %d of the row: %g", (int)p->type, k, (double)row[k]);
 }
 
-static uint64_t check_product(enum quant type, int n_in)
+/* Rows in other places, in other company, in passes of one class and another: by clusters of blocks on cards that have
+ * them, but for the pass of more than 64 rows. */
+static void check_same(const struct product *p, const char *seed, const float *all)
 {
     enum { WIDTH = N_PANELS * PANEL };
-    static float all[MAX_ROWS * WIDTH], some[MAX_ROWS * WIDTH];
-    static const int counts[] = {1, 7, 8, 9, 16, 24, 33};
+    static float some[MORE_ROWS * WIDTH];
+    static const int counts[] = {1, 7, 8, 9, 16, 24, 33, MORE_ROWS};
+    int which[MORE_ROWS], matrix;
+    struct device *d = device_of(p, seed, &matrix);
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        const int n = counts[c], half = n / 2;
+        for (int i = 0; i < n; i++) which[i] = (i * 29 + n) % MAX_ROWS;
+        multiply(d, p, matrix, which, n, some);
+        for (int i = 0; i < n; i++)
+            if (memcmp(some + i * WIDTH, all + which[i] * WIDTH, N_OUT * sizeof *some))
+                fail_msg("format %d, %d in: a row among %d differs", (int)p->type, p->n_in, n);
+        table->logits(d, some, WIDTH, matrix, half, n - half, 1, N_OUT - PANEL);
+        for (int i = half; i < n; i++)
+            if (memcmp(some + (i - half) * WIDTH, all + which[i] * WIDTH + PANEL, (N_OUT - PANEL) * sizeof *some))
+                fail_msg("format %d, %d in: panels from the second on differ", (int)p->type, p->n_in);
+    }
+    table->close(d);
+}
+
+static uint64_t check_product(enum quant type, int n_in)
+{
+    static float all[MAX_ROWS * N_PANELS * PANEL];
     struct product p = product_of(type, n_in);
     int which[MAX_ROWS], matrix;
     struct device *d = device_of(&p, "1", &matrix);
@@ -169,22 +198,9 @@ static uint64_t check_product(enum quant type, int n_in)
     check_close(&p, all);
     check_row(d, &p, matrix);
     table->close(d);
-    setenv("CUDA_EMULATED_GENERATION", "8", 1); /* which copies otherwise */
-    d = device_of(&p, "2", &matrix);
-    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-        int n = counts[c];
-        for (int i = 0; i < n; i++) which[i] = (i * 29 + n) % MAX_ROWS; /* other places, other company */
-        multiply(d, &p, matrix, which, n, some);
-        for (int i = 0; i < n; i++)
-            if (memcmp(some + i * WIDTH, all + which[i] * WIDTH, N_OUT * sizeof *some))
-                fail_msg("format %d, %d in: a row among %d differs", (int)type, n_in, n);
-        const int half = n / 2;
-        table->logits(d, some, WIDTH, matrix, half, n - half, 1, N_OUT - PANEL);
-        for (int i = half; i < n; i++)
-            if (memcmp(some + (i - half) * WIDTH, all + which[i] * WIDTH + PANEL, (N_OUT - PANEL) * sizeof *some))
-                fail_msg("format %d, %d in: panels from the second on differ", (int)type, n_in);
-    }
-    table->close(d);
+    check_same(&p, "5", all);
+    setenv("CUDA_EMULATED_GENERATION", "8", 1); /* which copies otherwise, and has no clusters */
+    check_same(&p, "2", all);
     unsetenv("CUDA_EMULATED_GENERATION");
     product_free(&p);
     return hash(0xcbf29ce484222325u, all, sizeof all);
@@ -391,26 +407,72 @@ static void a_value_that_f16_does_not_hold_is_of_its_row_alone(void **state)
 
 /* ---- the head ---- */
 
+enum { N_IDS = 2500, N_CHUNKS = 3, N_ASKED = 9, N_JUDGE = 2, FIRST_ID = 3072 };
+static const int limits[N_ASKED] = {N_IDS, 1, 1024, 1025, 2048, 16, 2499, 999, N_IDS};
+static const float temps[N_ASKED] = {1, 0.8f, 0, 2, 1e-6f, 0.7f, 1, 0, 0.3f}; /* 0: greedy */
+
+/* Beside the plainest way: all ids of a row, one after another. */
+static void check_chosen(float logits[N_ASKED][N_CHUNKS * HEAD_CHUNK], const struct device_ask *asks, int n_best,
+                         const struct head_pick *picks, const struct device_best *best)
+{
+    for (int i = 0; i < N_ASKED; i++) {
+        struct head_pick pick = {-INFINITY, -INFINITY, INT32_MAX};
+        struct device_best last = {-1, INFINITY};
+        for (int id = 0; id < limits[i] && asks[i].inv_t > 0; id++) {
+            float key = fmaf(logits[i][id], asks[i].inv_t,
+                             noise_gumbel(asks[i].seed, asks[i].sample, asks[i].position, (uint32_t)(FIRST_ID + id)));
+            if (key > pick.key) pick = (struct head_pick){key, logits[i][id], id};
+        }
+        assert_memory_equal(&picks[i], &pick, sizeof pick);
+        for (int k = 0; k < n_best; k++) {
+            struct device_best next = {INT32_MAX, -INFINITY};
+            for (int id = 0; id < limits[i] && asks[i].best; id++) {
+                float logit = logits[i][id];
+                bool behind = logit < last.logit || (logit == last.logit && id > last.id);
+                if (behind && logit > next.logit) next = (struct device_best){id, logit};
+            }
+            assert_memory_equal(&best[i * n_best + k], &next, sizeof next);
+            last = next;
+        }
+    }
+}
+
+static void run_head(struct device *d, struct device_row *rows, const struct device_op *head)
+{
+    assert_int_equal(table->record(d, head), 0);
+    run(d);
+    table->end(d, rows, NULL);
+}
+
 static void a_verdict_has_the_bits_of_the_logits(void **state)
 {
     (void)state;
-    enum { N_IN = 64, N_IDS = 2500, N_ROWS = 9, N_CHUNKS = 3, N_JUDGE = 2 };
+    enum { N_IN = 64 };
+    static const struct {
+        bool whole;
+        int n_best, n_more; /* then once more; below 0: nothing is asked for */
+    } passes[] = {
+        {false, -1, 0}, {true, 64, 0}, {true, 64, 450}, {true, -1, 0},  {false, 20, 0}, {true, 64, 450},
+        {false, 0, 1},  {true, 64, 0}, {true, -1, 0},   {true, 64, 450}}; /* a third one is a graph's second */
     static uint16_t w[N_IDS][N_IN];
-    static float x[N_ROWS * N_IN], cs[2 * MAX_ROWS * 8], logits[N_ROWS * HEAD_CHUNK];
-    static const int limits[N_ROWS] = {N_IDS, 1, 1024, 1025, 2048, 16, 2499, 999, N_IDS};
+    static float x[N_ASKED * N_IN], cs[2 * MAX_ROWS * 8], logits[N_ASKED][N_CHUNKS * HEAD_CHUNK];
+    static struct device_best best[DEVICE_BEST];
     for (int i = 0; i < N_IDS * N_IN; i++) kernels_ref.to_f16(&w[i / N_IN][i % N_IN], (float[]){noise(1)}, 1);
-    for (int i = 0; i < N_ROWS * N_IN; i++) x[i] = noise(2);
-    int32_t judge[N_ROWS * N_JUDGE];
-    struct device_row rows[N_ROWS];
-    struct head_part expected[N_ROWS][N_CHUNKS], parts[N_ROWS * N_CHUNKS];
-    float judged[N_ROWS * N_JUDGE], asked[N_ROWS * N_JUDGE];
-    for (int i = 0; i < N_ROWS; i++) {
+    for (int i = 0; i < N_ASKED * N_IN; i++) x[i] = noise(2);
+    int32_t judge[N_ASKED * N_JUDGE];
+    struct device_row rows[N_ASKED];
+    struct device_ask asks[N_ASKED];
+    struct head_part expected[N_ASKED][N_CHUNKS], parts[N_ASKED * N_CHUNKS];
+    struct head_pick picks[N_ASKED];
+    float judged[N_ASKED * N_JUDGE], asked[N_ASKED * N_JUDGE];
+    for (int i = 0; i < N_ASKED; i++) {
         rows[i] = (struct device_row){0, i, -1};
+        asks[i] = (struct device_ask){temps[i] > 0 ? 1 / temps[i] : 0, (uint32_t)i * 77, 3, 1000 + (uint32_t)i, i != 3};
         judge[2 * i] = i % 3 == 1 ? -1 : (limits[i] - 1) / (1 + i % 2);
         judge[2 * i + 1] = 0;
     }
     memset(w[1999], 0, sizeof w[0]);
-    memcpy(w[2100], w[77], sizeof w[0]); /* a tie may be */
+    for (int i = 0; i < 40; i++) memcpy(w[2100 - 50 * i], w[77], sizeof w[0]); /* ties */
     const struct device_shape shape = {.max_rows = MAX_ROWS,
                                        .n_embd = N_IN,
                                        .n_head = 1,
@@ -433,46 +495,52 @@ static void a_verdict_has_the_bits_of_the_logits(void **state)
         for (int j = 0; j < PANEL && i * PANEL + j < N_IDS; j++) of[j] = w[i * PANEL + j];
         table->fill(d, matrix, i, of);
     }
-    for (int whole = 0; whole < 2; whole++)
-        for (int again = 0; again < 3; again++) { /* the third is a graph's second launch */
-            const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE};
-            const struct device_op head = {.kind = DEVICE_HEAD,
-                                           .matrix = matrix,
-                                           .rows = limits,
-                                           .n_rows = N_ROWS,
-                                           .judge = judge,
-                                           .n_judge = N_JUDGE,
-                                           .n_ids = N_IDS,
-                                           .whole = whole};
-            table->begin(d, rows, N_ROWS, x, cs);
-            table->record(d, &ready);
-            table->record(d, &head);
-            run(d);
-            table->end(d, rows, x);
-            table->head(d, parts, judged);
-            for (int i = 0; i < N_ROWS * N_JUDGE; i++) asked[i] = -INFINITY;
-            for (int c = 0; c < N_CHUNKS; c++) {
-                int first = c * HEAD_CHUNK, n = N_IDS - first < HEAD_CHUNK ? N_IDS - first : HEAD_CHUNK;
-                table->logits(d, logits, HEAD_CHUNK, matrix, 0, N_ROWS, first / PANEL, n);
-                for (int i = 0; i < N_ROWS; i++) {
-                    const float *of = logits + i * HEAD_CHUNK;
-                    if (limits[i] > first)
-                        expected[i][c] = kernels_ref.head(of, first, limits[i] - first < n ? limits[i] - first : n);
-                    for (int k = 2 * i; k < 2 * i + 2; k++)
-                        if (judge[k] >= first && judge[k] < first + n) asked[k] = of[judge[k] - first];
-                }
-            }
-            assert_memory_equal(judged, asked, sizeof asked);
-            for (int i = 0; i < N_ROWS; i++) {
-                int n = (limits[i] + HEAD_CHUNK - 1) / HEAD_CHUNK;
-                struct head_part all = expected[i][0];
-                for (int c = 1; c < n; c++) all = head_merge(all, expected[i][c]);
-                if (whole)
-                    assert_memory_equal(&parts[i], &all, sizeof all);
-                else
-                    assert_memory_equal(&parts[i * N_CHUNKS], expected[i], (size_t)n * sizeof all);
+    for (size_t p = 0; p < sizeof passes / sizeof *passes; p++) {
+        const bool whole = passes[p].whole;
+        const struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE};
+        struct device_op head = {.kind = DEVICE_HEAD,
+                                 .matrix = matrix,
+                                 .rows = limits,
+                                 .n_rows = N_ASKED,
+                                 .judge = judge,
+                                 .n_judge = N_JUDGE,
+                                 .n_ids = N_IDS,
+                                 .whole = whole};
+        if (passes[p].n_best >= 0) head.asks = asks, head.n_best = passes[p].n_best, head.first_id = FIRST_ID;
+        table->begin(d, rows, N_ASKED, x, cs);
+        assert_int_equal(table->record(d, &ready), 0);
+        run_head(d, rows, &head);
+        table->head(d, parts, judged);
+        if (head.asks) table->chosen(d, picks, best);
+        for (int i = 0; i < N_ASKED * N_JUDGE; i++) asked[i] = -INFINITY;
+        for (int c = 0; c < N_CHUNKS; c++) {
+            int first = c * HEAD_CHUNK, n = N_IDS - first < HEAD_CHUNK ? N_IDS - first : HEAD_CHUNK;
+            table->logits(d, logits[0] + first, N_CHUNKS * HEAD_CHUNK, matrix, 0, N_ASKED, first / PANEL, n);
+            for (int i = 0; i < N_ASKED; i++) {
+                const float *of = logits[i] + first;
+                if (limits[i] > first)
+                    expected[i][c] = kernels_ref.head(of, first, limits[i] - first < n ? limits[i] - first : n);
+                for (int k = 2 * i; k < 2 * i + 2; k++)
+                    if (judge[k] >= first && judge[k] < first + n) asked[k] = of[judge[k] - first];
             }
         }
+        assert_memory_equal(judged, asked, sizeof asked);
+        for (int i = 0; i < N_ASKED; i++) {
+            int n = (limits[i] + HEAD_CHUNK - 1) / HEAD_CHUNK;
+            struct head_part all = expected[i][0];
+            for (int c = 1; c < n; c++) all = head_merge(all, expected[i][c]);
+            if (whole)
+                assert_memory_equal(&parts[i], &all, sizeof all);
+            else
+                assert_memory_equal(&parts[i * N_CHUNKS], expected[i], (size_t)n * sizeof all);
+        }
+        if (head.asks) check_chosen(logits, asks, head.n_best, picks, best);
+        if (!passes[p].n_more) continue;
+        head.n_best = passes[p].n_more;
+        run_head(d, rows, &head);
+        table->chosen(d, picks, best);
+        check_chosen(logits, asks, head.n_best, picks, best);
+    }
     table->close(d);
 }
 
@@ -602,7 +670,7 @@ static void a_pass_that_was_seen_before_is_one_launch(void **state)
     assert_int_equal(tiny_write(path, &s), 0);
     const struct counts one = counts_after(1), four = counts_after(4);
     assert_int_equal(four.graphs - one.graphs, 7); /* of 8 passes */
-    assert_true(one.graphs >= 1 && four.begun - one.begun > (four.kernels - one.kernels) / 2);
+    assert_true(one.graphs >= 1 && four.begun - one.begun > (four.kernels - one.kernels) / 3);
 }
 
 static void few_heads(struct tiny_spec *s)
@@ -676,6 +744,9 @@ static void a_verifier_on_it_gives_one_hash_over_layouts(void **state)
     g.n_prompt[1] = 20;
     g.n_prompt[2] = 30;
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++, g.have_expected = 1) grid_run(&g, &cells[i]);
+    g.sampler = (struct sampler){.temp = 0.9f, .top_k = 40, .top_p = 0.95f, .seed = 5};
+    g.have_expected = 0;
+    for (size_t i = 0; i < 3; i += 2, g.have_expected = 1) grid_run(&g, &cells[i]);
 }
 
 static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
@@ -689,7 +760,7 @@ static void a_number_that_is_not_finite_is_of_its_row_alone(void **state)
     int norm = table->vector(d, large, 64);
     for (int i = 0; i < 3; i++) {
         struct device_row rows[2] = {{.bad = -1}, {.bad = -1}};
-        float x[2 * 64] = {0}, cs[2 * MAX_ROWS * 8] = {0};
+        float x[2 * 64] = {0}, cs[2 * MORE_ROWS * HEAD_SIZE] = {0};
         struct device_op ready = {.kind = DEVICE_READY, .buffer = DEVICE_X, .norm = DEVICE_NONE, .entry = 7};
         x[64 + 9] = values[i];
         if (i == 2) ready.norm = norm;

@@ -18,9 +18,11 @@ extern "C" {
 #include "mma.h"
 
 #define LAUNCH(kernel, grid, block, n_shared, ...)                                                                     \
-    emulated_launch(#kernel, kernel, grid, block, n_shared, stream, false, __VA_ARGS__)
+    emulated_launch(#kernel, kernel, grid, block, n_shared, emulated_how{stream, false}, __VA_ARGS__)
+#define LAUNCH_CLUSTERS(kernel, n, grid, block, n_shared, ...)                                                         \
+    emulated_launch(#kernel, kernel, grid, block, n_shared, emulated_how{stream, true, n}, __VA_ARGS__)
 #define LAUNCH_BESIDE(kernel, grid, block, n_shared, ...)                                                              \
-    emulated_launch(#kernel, kernel, grid, block, n_shared, stream, true, __VA_ARGS__)
+    emulated_launch(#kernel, kernel, grid, block, n_shared, emulated_how{stream, true}, __VA_ARGS__)
 
 static cudaStream_t stream;
 
@@ -205,6 +207,47 @@ static __global__ void matrix_step(float *out, int bf16)
     for (int i = 0; i < 4; i++) out[4 * threadIdx.x + i] = d[i];
 }
 
+/* Each block's numbers go to the next one of its cluster, twice. */
+static __global__ void pass_on(int *out, int skip)
+{
+    int *own = (int *)emulated_here.shared, i = (int)threadIdx.x, rank = emulated_cluster_rank(),
+        n = (int)(gridDim.x / 2);
+    emulated_wait_for_inputs();
+    own[i] = (int)blockIdx.x * 100 + i;
+    for (int turn = 0; turn < 2; turn++) {
+        emulated_cluster_arrive();
+        emulated_cluster_wait(); /* all have written */
+        int got = *(int *)emulated_cluster_at(own + 63 - i, (rank + 1) % n);
+        emulated_cluster_arrive();
+        if (!skip) emulated_cluster_wait(); /* all have read */
+        own[i] = got;
+        if (skip) emulated_cluster_wait();
+    }
+    out[blockIdx.x * 64 + (unsigned)i] = own[i];
+}
+
+static __global__ void half_a_cluster(int *out)
+{
+    *out = 1;
+    emulated_wait_for_inputs();
+    if (blockIdx.x == 0 && threadIdx.x == 0) return;
+    emulated_cluster_arrive();
+    emulated_cluster_wait();
+}
+
+enum { TOO_EARLY, TOO_LATE, HALF, TWICE, NOWHERE };
+
+static __global__ void wrong_in_a_cluster(int *out, int how)
+{
+    int *own = (int *)emulated_here.shared, rank = emulated_cluster_rank();
+    emulated_wait_for_inputs();
+    if (how == TOO_EARLY) *out = *(int *)emulated_cluster_at(own, 1 - rank);
+    if (how != HALF || threadIdx.x) emulated_cluster_arrive();
+    if (how == TWICE) emulated_cluster_arrive();
+    emulated_cluster_wait();
+    *out = *(int *)emulated_cluster_at(how == NOWHERE ? own + 64 : own, 1 - rank);
+}
+
 /* ---- tests ---- */
 
 static void a_tree_in_shared_memory_needs_its_barriers(void **state)
@@ -328,6 +371,27 @@ static void bytes_of_a_copy_are_there_at_the_wait_that_names_them(void **state)
         }
     }
     cudaFree(in);
+    cudaFree(out);
+}
+
+static void blocks_of_a_cluster_read_each_other_s_shared_memory_between_its_barriers(void **state)
+{
+    (void)state;
+    enum { N = 3, BLOCKS = 2 * N };
+    int *out = device<int>(BLOCKS * 64), n_wrong = 0;
+    for (int seed = 0; seed < 16; seed++) {
+        emulated_seed((uint64_t)seed);
+        for (int skip = 0; skip < 2; skip++) {
+            LAUNCH_CLUSTERS(pass_on, N, BLOCKS, 64, 64 * sizeof(int), out, skip);
+            std::vector<int> got = host(out, BLOCKS * 64);
+            bool right = true;
+            for (int i = 0; i < BLOCKS * 64; i++)
+                right = right && got[i] == (i / 64 / N * N + (i / 64 + 2) % N) * 100 + i % 64;
+            if (!skip) assert_true(right);
+            n_wrong += !right;
+        }
+    }
+    assert_true(n_wrong > 8);
     cudaFree(out);
 }
 
@@ -507,6 +571,16 @@ static void mistakes_are_named(void **state)
         {[] { LAUNCH(late_bulk_copies, 1, 32, 136, in, in, 24); }, "a copy of 24 bytes"},
         {[] { LAUNCH(copies_that_nobody_waits_for, 1, 1, 24, in, 1); }, "the block ends with bulk copies under way"},
         {[] { LAUNCH(copies_that_nobody_waits_for, 1, 1, 24, in, 0); }, "thread 0 ends with copies under way"},
+        {[] { LAUNCH_CLUSTERS(wrong_in_a_cluster, 2, 3, 32, 64, out, 0); }, "in clusters of 2, a grid of 3"},
+        {[] { LAUNCH_CLUSTERS(wrong_in_a_cluster, 2, 2, 32, 64, out, TOO_EARLY); },
+         "of the cluster may not have begun"},
+        {[] { LAUNCH_CLUSTERS(wrong_in_a_cluster, 2, 2, 32, 64, out, TOO_LATE); },
+         "of its cluster may read its shared"},
+        {[] { LAUNCH_CLUSTERS(wrong_in_a_cluster, 2, 2, 32, 64, out, HALF); },
+         "waits at the cluster's barrier and has"},
+        {[] { LAUNCH_CLUSTERS(wrong_in_a_cluster, 2, 2, 32, 64, out, TWICE); }, "arrives at the cluster's barrier and"},
+        {[] { LAUNCH_CLUSTERS(wrong_in_a_cluster, 2, 2, 32, 64, out, NOWHERE); }, "not in dynamic shared memory"},
+        {[] { LAUNCH_CLUSTERS(half_a_cluster, 2, 2, 32, 64, out); }, "barrier is reached by 63 of 64 threads"},
         {[] { cudaFree(out + 1); }, "cudaFree of what cudaMalloc did not give"},
 #ifdef __SANITIZE_ADDRESS__
         {[] { LAUNCH(store, 1, 1, 0, out + 1, 1); }, "heap-buffer-overflow"},
@@ -614,6 +688,7 @@ int main()
         cmocka_unit_test(nothing_is_done_before_the_host_waits),
         cmocka_unit_test(blocks_begin_beside_the_kernel_before_and_see_its_work_once_they_wait),
         cmocka_unit_test(bytes_of_a_copy_are_there_at_the_wait_that_names_them),
+        cmocka_unit_test(blocks_of_a_cluster_read_each_other_s_shared_memory_between_its_barriers),
         cmocka_unit_test(a_graph_is_the_same_work_again),
         cmocka_unit_test(shared_memory_begins_as_nothing),
         cmocka_unit_test(halves_are_rounded_once_to_even),
