@@ -196,6 +196,7 @@ static void a_copy_is_of_the_first_ids_and_drops_the_rest(void **state)
         assert_int_equal(slots_held(&s, 0), 5);
         assert_int_equal(slots_check(&s, 2, n, name_of(ids, n), 1), VERDICT_OK);
         assert_int_equal(slots_check(&s, 2, n + 1, name_of(ids, n + 1), 1), VERDICT_GAP);
+        assert_true(slots_has(&s, 2, 0, ids, n));
         slots_apply(&s, 2, n, others, 2); /* the one goes on without the other */
         assert_int_equal(slots_check(&s, 0, 5, name_of(ids, 5), 1), VERDICT_OK);
         slots_copy(&s, 2, 2, n);
@@ -231,6 +232,24 @@ static size_t apply(struct plain *p, size_t at, const int32_t *ids, size_t n)
     if (n) memcpy(p->ids + at, ids, n * sizeof *ids);
     p->len = at + n;
     return kept;
+}
+
+/* Until a part applies to its slot again. What goes on from it says the same. */
+static void a_slot_that_failed_says_why(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {1, 2, 3};
+    struct slots s;
+    open_slots(&s);
+    slots_apply(&s, 1, 0, ids, 3);
+    slots_fail(&s, 1, 3, "block 3");
+    assert_int_equal(slots_check(&s, 1, 4, root, 1), VERDICT_FAILED);
+    slots_fail(&s, 1, 4, "it goes on from that");
+    assert_string_equal(slots_error(&s, 1), "block 3");
+    slots_apply(&s, 1, 2, ids + 2, 1);
+    assert_string_equal(slots_error(&s, 1), "");
+    assert_int_equal(slots_check(&s, 1, 4, root, 1), VERDICT_GAP);
+    slots_free(&s);
 }
 
 static void any_parts_in_any_order_leave_what_the_definition_says(void **state)
@@ -280,6 +299,7 @@ int main(void)
         cmocka_unit_test(ids_that_were_there_already_are_kept),
         cmocka_unit_test(what_lies_past_the_length_is_not_kept),
         cmocka_unit_test(a_copy_is_of_the_first_ids_and_drops_the_rest),
+        cmocka_unit_test(a_slot_that_failed_says_why),
         cmocka_unit_test(any_parts_in_any_order_leave_what_the_definition_says),
         cmocka_unit_test(nothing_can_be_freed_twice),
     };
